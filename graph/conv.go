@@ -1,0 +1,185 @@
+package graph
+
+import (
+	"fmt"
+
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// Conv2d is the cross-correlation that networks call convolution:
+//
+//	y[n,k,i,j] = b[k] + Σ_{c,r,s} x[n, c, i*StrideH - PadTop + r*DilationH, j*StrideW - PadLeft + s*DilationW] * w[k,c,r,s]
+//
+// where positions outside x count as 0 and, with Groups g > 1, the channels
+// are cut into g independent groups. Inputs: x [N C H W], w [K C/g R S] and
+// optionally b [K]; output [N K OH OW]. Equals ONNX Conv.
+type Conv2d struct {
+	StrideH, StrideW     int
+	PadTop, PadLeft      int
+	PadBottom, PadRight  int
+	DilationH, DilationW int
+	Groups               int
+}
+
+// Name implements [Op].
+func (Conv2d) Name() string { return "Conv2d" }
+
+// Infer implements [Op].
+func (o Conv2d) Infer(in []Type) ([]Type, error) {
+	if err := arity(in, 2, 3); err != nil {
+		return nil, err
+	}
+	if err := floats(in); err != nil {
+		return nil, err
+	}
+	x, w := in[0].Shape, in[1].Shape
+	if len(x) != 4 || len(w) != 4 {
+		return nil, fmt.Errorf("want an input [N C H W] and a weight [K C/groups R S], got %v and %v", x, w)
+	}
+	if o.StrideH < 1 || o.StrideW < 1 || o.DilationH < 1 || o.DilationW < 1 || o.Groups < 1 {
+		return nil, fmt.Errorf("stride, dilation and groups must be at least 1, got %dx%d, %dx%d, %d", o.StrideH, o.StrideW, o.DilationH, o.DilationW, o.Groups)
+	}
+	if o.PadTop < 0 || o.PadLeft < 0 || o.PadBottom < 0 || o.PadRight < 0 {
+		return nil, fmt.Errorf("negative padding")
+	}
+	if x[1]%o.Groups != 0 || w[0]%o.Groups != 0 {
+		return nil, fmt.Errorf("%d input and %d output channels do not divide into %d groups", x[1], w[0], o.Groups)
+	}
+	if w[1] != x[1]/o.Groups {
+		return nil, fmt.Errorf("the weight takes %d channels per group, the input has %d in %d group(s)", w[1], x[1], o.Groups)
+	}
+	if len(in) == 3 && !in[2].Shape.Equal(tensor.Shape{w[0]}) {
+		return nil, fmt.Errorf("the bias must be [%d], got %v", w[0], in[2].Shape)
+	}
+	oh := windowCount(x[2], o.PadTop+o.PadBottom, w[2], o.StrideH, o.DilationH, false)
+	ow := windowCount(x[3], o.PadLeft+o.PadRight, w[3], o.StrideW, o.DilationW, false)
+	if oh < 1 || ow < 1 {
+		return nil, fmt.Errorf("a %dx%d kernel (dilation %dx%d) does not fit into the padded %dx%d input",
+			w[2], w[3], o.DilationH, o.DilationW, x[2]+o.PadTop+o.PadBottom, x[3]+o.PadLeft+o.PadRight)
+	}
+	return []Type{F32(x[0], w[0], oh, ow)}, nil
+}
+
+// Grad implements [Differentiable].
+func (o Conv2d) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	x, w := n.In[0], n.In[1]
+	d := make([]*Value, len(n.In))
+	if need[0] {
+		d[0] = g.Must1(Conv2dInputGrad{o, x.Shape}, dout[0], w)
+	}
+	if need[1] {
+		d[1] = g.Must1(Conv2dWeightGrad{o, w.Shape}, x, dout[0])
+	}
+	if len(n.In) == 3 && need[2] {
+		d[2] = g.Must1(Reduce{Fn: Sum, Axes: []int{0, 2, 3}}, dout[0])
+	}
+	return d
+}
+
+// Conv2dInputGrad is the gradient of [Conv2d] to its input, which is also the
+// transposed convolution. Inputs: dy [N K OH OW], w [K C/g R S]; output of
+// shape X [N C H W].
+type Conv2dInputGrad struct {
+	Conv Conv2d
+	X    tensor.Shape
+}
+
+// Name implements [Op].
+func (Conv2dInputGrad) Name() string { return "Conv2dInputGrad" }
+
+// Infer implements [Op].
+func (o Conv2dInputGrad) Infer(in []Type) ([]Type, error) {
+	if err := arity(in, 2, 2); err != nil {
+		return nil, err
+	}
+	y, err := o.Conv.Infer([]Type{F32(o.X...), in[1]})
+	if err != nil {
+		return nil, err
+	}
+	if !y[0].Shape.Equal(in[0].Shape) {
+		return nil, fmt.Errorf("want a gradient %v", y[0].Shape)
+	}
+	return []Type{F32(o.X...)}, nil
+}
+
+// Grad implements [Differentiable].
+func (o Conv2dInputGrad) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	d := make([]*Value, 2)
+	if need[0] {
+		d[0] = g.Must1(o.Conv, dout[0], n.In[1])
+	}
+	if need[1] {
+		d[1] = g.Must1(Conv2dWeightGrad{o.Conv, n.In[1].Shape}, dout[0], n.In[0])
+	}
+	return d
+}
+
+// Conv2dWeightGrad is the gradient of [Conv2d] to its weight. Inputs: x
+// [N C H W], dy [N K OH OW]; output of shape W [K C/g R S].
+type Conv2dWeightGrad struct {
+	Conv Conv2d
+	W    tensor.Shape
+}
+
+// Name implements [Op].
+func (Conv2dWeightGrad) Name() string { return "Conv2dWeightGrad" }
+
+// Infer implements [Op].
+func (o Conv2dWeightGrad) Infer(in []Type) ([]Type, error) {
+	if err := arity(in, 2, 2); err != nil {
+		return nil, err
+	}
+	y, err := o.Conv.Infer([]Type{in[0], F32(o.W...)})
+	if err != nil {
+		return nil, err
+	}
+	if !y[0].Shape.Equal(in[1].Shape) {
+		return nil, fmt.Errorf("want a gradient %v", y[0].Shape)
+	}
+	return []Type{F32(o.W...)}, nil
+}
+
+// Grad implements [Differentiable].
+func (o Conv2dWeightGrad) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	d := make([]*Value, 2)
+	if need[0] {
+		d[0] = g.Must1(Conv2dInputGrad{o.Conv, n.In[0].Shape}, n.In[1], dout[0])
+	}
+	if need[1] {
+		d[1] = g.Must1(o.Conv, n.In[0], dout[0])
+	}
+	return d
+}
+
+// windowCount returns how many windows of the given kernel fit along one axis.
+// With ceil, a last window that starts inside the input or its left padding
+// may reach beyond the right edge, as in PyTorch's ceil_mode.
+func windowCount(size, pad, kernel, stride, dilation int, ceil bool) int {
+	span := size + pad - dilation*(kernel-1) - 1
+	if span < 0 {
+		return 0
+	}
+	if ceil {
+		return (span+stride-1)/stride + 1
+	}
+	return span/stride + 1
+}
+
+func arity(in []Type, lo, hi int) error {
+	if len(in) < lo || len(in) > hi {
+		if lo == hi {
+			return fmt.Errorf("want %d inputs, got %d", lo, len(in))
+		}
+		return fmt.Errorf("want %d to %d inputs, got %d", lo, hi, len(in))
+	}
+	return nil
+}
+
+func floats(in []Type) error {
+	for i, t := range in {
+		if t.DType != tensor.Float32 {
+			return fmt.Errorf("input %d must be float32, is %s", i, t.DType)
+		}
+	}
+	return nil
+}

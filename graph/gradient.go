@@ -1,0 +1,80 @@
+package graph
+
+import "fmt"
+
+// Gradients adds to the graph the gradient of the scalar loss with respect to
+// each value of wrt, by reverse accumulation: one walk over the nodes from the
+// loss back, each node's rule written in operators. A value that does not
+// influence the loss gets a gradient of zeros.
+func (g *Graph) Gradients(loss *Value, wrt []*Value) (grads []*Value, err error) {
+	if loss.Shape.Numel() != 1 {
+		return nil, &Error{Op: "Gradients", In: []Type{loss.Type}, Err: fmt.Errorf("the loss must be a scalar")}
+	}
+	err = Try(func() { grads = g.gradients(loss, wrt) })
+	return grads, err
+}
+
+func (g *Graph) gradients(loss *Value, wrt []*Value) []*Value {
+	forward := g.Nodes[:loss.Node.ID+1]
+	needs := make([]bool, g.values) // does the value depend on one of wrt?
+	for _, v := range wrt {
+		needs[v.ID] = true
+	}
+	for _, n := range forward {
+		for _, in := range n.In {
+			if needs[in.ID] {
+				for _, out := range n.Out {
+					needs[out.ID] = true
+				}
+				break
+			}
+		}
+	}
+
+	d := make([]*Value, g.values)
+	one := g.Scalar(1)
+	d[loss.ID] = g.Must1(BroadcastTo{loss.Shape}, one)
+	defer g.SetPath(g.SetPath(""))
+	for i := len(forward) - 1; i >= 0; i-- {
+		n := forward[i]
+		dout := make([]*Value, len(n.Out))
+		live := false
+		for j, out := range n.Out {
+			dout[j] = d[out.ID]
+			live = live || dout[j] != nil
+		}
+		need := make([]bool, len(n.In))
+		wanted := false
+		for j, in := range n.In {
+			need[j] = needs[in.ID]
+			wanted = wanted || need[j]
+		}
+		if !live || !wanted {
+			continue
+		}
+		g.SetPath(n.Path)
+		op, ok := n.Op.(Differentiable)
+		if !ok {
+			panic(&Error{Path: n.Path, Op: n.Op.Name(), Err: fmt.Errorf("the operator has no gradient")})
+		}
+		for j, dv := range op.Grad(g, n, dout, need) {
+			in := n.In[j]
+			switch {
+			case dv == nil || !needs[in.ID]:
+			case d[in.ID] == nil:
+				d[in.ID] = dv
+			default:
+				d[in.ID] = g.Must1(Binary{Fn: Add}, d[in.ID], dv)
+			}
+		}
+	}
+
+	grads := make([]*Value, len(wrt))
+	for i, v := range wrt {
+		grads[i] = d[v.ID]
+		if grads[i] == nil {
+			grads[i] = g.Must1(BroadcastTo{v.Shape}, g.Scalar(0))
+		}
+	}
+	return grads
+}

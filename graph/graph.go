@@ -1,0 +1,301 @@
+// Package graph describes a computation: typed values, the operators that make
+// them, and the rules for shapes and gradients. Every model, however it was
+// written, becomes one Graph; package engine turns a Graph into a plan.
+//
+// A Graph only grows: values are never changed once made. Shapes are concrete
+// and in N, C, H, W order. One file holds one family of operators, with each
+// operator's formula, shape rule and gradient together.
+package graph
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// Type is what is known of a value before it is computed.
+type Type struct {
+	DType tensor.DType
+	Shape tensor.Shape
+}
+
+// String prints the type as "float32[8 3 32 32]".
+func (t Type) String() string { return t.DType.String() + t.Shape.String() }
+
+// F32 returns the type of a float32 value of the given shape.
+func F32(shape ...int) Type { return Type{tensor.Float32, shape} }
+
+// Op is an operator: attributes and a shape rule. Operators that can be
+// differentiated also implement [Differentiable].
+type Op interface {
+	// Name is the operator's name in messages and dumps, such as "Conv2d".
+	Name() string
+	// Infer returns the types of the outputs for inputs of the given types, or
+	// an error that says which input does not fit and how.
+	Infer(in []Type) ([]Type, error)
+}
+
+// Differentiable is an operator with a gradient.
+type Differentiable interface {
+	Op
+	// Grad adds to g the nodes that compute the gradient of a scalar with
+	// respect to n's inputs, given its gradient with respect to n's outputs
+	// (nil where an output has no influence on it). Inputs whose need is false
+	// may be left nil in the result.
+	Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value
+}
+
+// Value is one tensor in the computation.
+type Value struct {
+	Type
+	ID    int   // position among the graph's values
+	Node  *Node // the node that makes it
+	Index int   // which of the node's outputs it is
+}
+
+// String describes the value for messages.
+func (v *Value) String() string {
+	return fmt.Sprintf("%%%d %s of %s", v.ID, v.Type, v.Node)
+}
+
+// Node is one use of an operator.
+type Node struct {
+	ID   int // position among the graph's nodes, which is an order of execution
+	Op   Op
+	In   []*Value
+	Out  []*Value
+	Path string // the module that asked for it, such as "layer1.0.conv1"
+}
+
+// String names the node for messages: its operator and module path.
+func (n *Node) String() string {
+	if n.Path == "" {
+		return n.Op.Name()
+	}
+	return n.Path + " (" + n.Op.Name() + ")"
+}
+
+// Output is a value that a caller reads after a run.
+type Output struct {
+	Name  string
+	Value *Value
+}
+
+// Update says that after a run the variable holds New's value.
+type Update struct {
+	Variable *Value
+	New      *Value
+}
+
+// Graph is a computation under construction. Its zero value is empty and ready
+// to use. It is not safe for concurrent changes.
+type Graph struct {
+	Nodes   []*Node // in an order in which they can be executed
+	Outputs []Output
+	Updates []Update
+
+	values int
+	path   string
+	inputs map[string]*Value
+	vars   map[string]*Value
+}
+
+// Error is a shape or type mistake, with the place in the model where it was made.
+type Error struct {
+	Path string // module path, may be empty
+	Op   string
+	In   []Type
+	Err  error
+}
+
+// Error puts the module path first, as a compiler puts the line.
+func (e *Error) Error() string {
+	var b strings.Builder
+	if e.Path != "" {
+		b.WriteString(e.Path + ": ")
+	}
+	b.WriteString(e.Op)
+	if len(e.In) > 0 {
+		parts := make([]string, len(e.In))
+		for i, t := range e.In {
+			parts[i] = t.String()
+		}
+		b.WriteString(" of " + strings.Join(parts, ", "))
+	}
+	b.WriteString(": " + e.Err.Error())
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Apply adds a node and returns its outputs. A mistake in shapes or types is
+// an [*Error].
+func (g *Graph) Apply(op Op, in ...*Value) ([]*Value, error) {
+	types := make([]Type, len(in))
+	for i, v := range in {
+		if v == nil {
+			return nil, &Error{Path: g.path, Op: op.Name(), Err: fmt.Errorf("input %d is nil", i)}
+		}
+		types[i] = v.Type
+	}
+	outTypes, err := op.Infer(types)
+	if err != nil {
+		return nil, &Error{Path: g.path, Op: op.Name(), In: types, Err: err}
+	}
+	n := &Node{ID: len(g.Nodes), Op: op, In: append([]*Value(nil), in...), Path: g.path}
+	for i, t := range outTypes {
+		n.Out = append(n.Out, &Value{Type: t, ID: g.values, Node: n, Index: i})
+		g.values++
+	}
+	g.Nodes = append(g.Nodes, n)
+	return n.Out, nil
+}
+
+// Must is Apply for code that builds graphs inside [Try]: it panics with the
+// *Error, which Try returns. Gradient rules and module tracing use it.
+func (g *Graph) Must(op Op, in ...*Value) []*Value {
+	out, err := g.Apply(op, in...)
+	if err != nil {
+		panic(err)
+	}
+	return out
+}
+
+// Must1 is [Graph.Must] for operators of one output.
+func (g *Graph) Must1(op Op, in ...*Value) *Value { return g.Must(op, in...)[0] }
+
+// Try calls f and returns the *Error with which a Must in it stopped, if any.
+// Other panics pass through.
+func Try(f func()) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			var e *Error
+			if re, ok := r.(error); ok && errors.As(re, &e) {
+				err = re
+				return
+			}
+			panic(r)
+		}
+	}()
+	f()
+	return nil
+}
+
+// SetPath sets the module path given to nodes from now on and returns the
+// previous one.
+func (g *Graph) SetPath(path string) (previous string) {
+	previous, g.path = g.path, path
+	return previous
+}
+
+// NumValues returns how many values exist; IDs are below it.
+func (g *Graph) NumValues() int { return g.values }
+
+// Input returns the value fed by the caller under this name, making it on first use.
+func (g *Graph) Input(name string, t Type) (*Value, error) {
+	return g.source(&g.inputs, name, Input{Label: name, Type: t})
+}
+
+// Variable returns the value kept between runs under this name, making it on
+// first use.
+func (g *Graph) Variable(name string, t Type) (*Value, error) {
+	return g.source(&g.vars, name, Variable{Label: name, Type: t})
+}
+
+func (g *Graph) source(m *map[string]*Value, name string, op Op) (*Value, error) {
+	types, err := op.Infer(nil)
+	if err != nil {
+		return nil, &Error{Path: g.path, Op: op.Name(), Err: err}
+	}
+	if v, ok := (*m)[name]; ok {
+		if v.DType != types[0].DType || !v.Shape.Equal(types[0].Shape) {
+			return nil, &Error{Path: g.path, Op: op.Name(), Err: fmt.Errorf("%q was %s before, now %s", name, v.Type, types[0])}
+		}
+		return v, nil
+	}
+	out, err := g.Apply(op)
+	if err != nil {
+		return nil, err
+	}
+	if *m == nil {
+		*m = map[string]*Value{}
+	}
+	(*m)[name] = out[0]
+	return out[0], nil
+}
+
+// Const adds a constant; t must not be changed afterwards.
+func (g *Graph) Const(t *tensor.Tensor) *Value { return g.Must1(Const{t}) }
+
+// Scalar adds a float32 constant of rank 0.
+func (g *Graph) Scalar(x float32) *Value {
+	t := tensor.New()
+	t.Float32s()[0] = x
+	return g.Const(t)
+}
+
+// Output makes v readable after a run under the given name.
+func (g *Graph) Output(name string, v *Value) {
+	g.Outputs = append(g.Outputs, Output{name, v})
+}
+
+// Assign makes the variable hold v's value after each run. All updates take
+// effect together, after every read.
+func (g *Graph) Assign(variable, v *Value) error {
+	if _, ok := variable.Node.Op.(Variable); !ok {
+		return &Error{Path: g.path, Op: "Assign", Err: fmt.Errorf("%v is not a variable", variable)}
+	}
+	if variable.DType != v.DType || !variable.Shape.Equal(v.Shape) {
+		return &Error{Path: g.path, Op: "Assign", In: []Type{variable.Type, v.Type}, Err: errors.New("types differ")}
+	}
+	g.Updates = append(g.Updates, Update{variable, v})
+	return nil
+}
+
+// Input is fed by the caller at each run. Made by [Graph.Input].
+type Input struct {
+	Label string
+	Type  Type
+}
+
+// Name implements [Op].
+func (Input) Name() string { return "Input" }
+
+// Infer implements [Op].
+func (o Input) Infer([]Type) ([]Type, error) { return []Type{o.Type}, validShape(o.Type.Shape) }
+
+// Variable is kept between runs: a parameter, a running statistic or a slot of
+// an optimiser. Made by [Graph.Variable].
+type Variable struct {
+	Label string
+	Type  Type
+}
+
+// Name implements [Op].
+func (Variable) Name() string { return "Variable" }
+
+// Infer implements [Op].
+func (o Variable) Infer([]Type) ([]Type, error) { return []Type{o.Type}, validShape(o.Type.Shape) }
+
+// Const is a constant. Made by [Graph.Const].
+type Const struct{ Tensor *tensor.Tensor }
+
+// Name implements [Op].
+func (Const) Name() string { return "Const" }
+
+// Infer implements [Op].
+func (o Const) Infer([]Type) ([]Type, error) {
+	return []Type{{o.Tensor.DType(), o.Tensor.Shape()}}, nil
+}
+
+func validShape(s tensor.Shape) error {
+	for _, d := range s {
+		if d <= 0 {
+			return fmt.Errorf("shape %v has an extent below 1", s)
+		}
+	}
+	return nil
+}

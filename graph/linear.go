@@ -1,0 +1,151 @@
+package graph
+
+import (
+	"fmt"
+
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// Linear is y = x wᵀ + b. Inputs: x [N I], w [O I] and optionally b [O];
+// output [N O]. Equals ONNX Gemm with transB.
+type Linear struct{}
+
+// Name implements [Op].
+func (Linear) Name() string { return "Linear" }
+
+// Infer implements [Op].
+func (Linear) Infer(in []Type) ([]Type, error) {
+	if err := arity(in, 2, 3); err != nil {
+		return nil, err
+	}
+	if err := floats(in); err != nil {
+		return nil, err
+	}
+	x, w := in[0].Shape, in[1].Shape
+	if len(x) != 2 || len(w) != 2 {
+		return nil, fmt.Errorf("want an input [N I] and a weight [O I], got %v and %v; flatten the input first", x, w)
+	}
+	if x[1] != w[1] {
+		return nil, fmt.Errorf("the weight takes %d features, the input has %d", w[1], x[1])
+	}
+	if len(in) == 3 && !in[2].Shape.Equal(tensor.Shape{w[0]}) {
+		return nil, fmt.Errorf("the bias must be [%d], got %v", w[0], in[2].Shape)
+	}
+	return []Type{F32(x[0], w[0])}, nil
+}
+
+// Grad implements [Differentiable].
+func (Linear) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	d := make([]*Value, len(n.In))
+	if need[0] {
+		d[0] = g.Must1(LinearInputGrad{}, dout[0], n.In[1])
+	}
+	if need[1] {
+		d[1] = g.Must1(LinearWeightGrad{}, n.In[0], dout[0])
+	}
+	if len(n.In) == 3 && need[2] {
+		d[2] = g.Must1(Reduce{Fn: Sum, Axes: []int{0}}, dout[0])
+	}
+	return d
+}
+
+// LinearInputGrad is dx = dy w. Inputs: dy [N O], w [O I]; output [N I].
+type LinearInputGrad struct{}
+
+// Name implements [Op].
+func (LinearInputGrad) Name() string { return "LinearInputGrad" }
+
+// Infer implements [Op].
+func (LinearInputGrad) Infer(in []Type) ([]Type, error) { return matmulType(in, false, false) }
+
+// Grad implements [Differentiable].
+func (LinearInputGrad) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	return []*Value{
+		g.Must1(Linear{}, dout[0], n.In[1]),
+		g.Must1(LinearWeightGrad{}, dout[0], n.In[0]),
+	}
+}
+
+// LinearWeightGrad is dw = dyᵀ x. Inputs: x [N I], dy [N O]; output [O I].
+type LinearWeightGrad struct{}
+
+// Name implements [Op].
+func (LinearWeightGrad) Name() string { return "LinearWeightGrad" }
+
+// Infer implements [Op].
+func (LinearWeightGrad) Infer(in []Type) ([]Type, error) {
+	if err := arity(in, 2, 2); err != nil {
+		return nil, err
+	}
+	return matmulType([]Type{in[1], in[0]}, true, false)
+}
+
+// Grad implements [Differentiable].
+func (LinearWeightGrad) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	return []*Value{
+		g.Must1(LinearInputGrad{}, n.In[1], dout[0]),
+		g.Must1(Linear{}, n.In[0], dout[0]),
+	}
+}
+
+// MatMul multiplies matrices, or stacks of matrices of equal leading extents:
+// y = op(a) op(b), op being the transpose of the last two axes where asked.
+// Inputs: a [... M K] (or [... K M] with TransA), b [... K N] (or [... N K]
+// with TransB), rank 2 or 3; output [... M N].
+type MatMul struct{ TransA, TransB bool }
+
+// Name implements [Op].
+func (MatMul) Name() string { return "MatMul" }
+
+// Infer implements [Op].
+func (o MatMul) Infer(in []Type) ([]Type, error) { return matmulType(in, o.TransA, o.TransB) }
+
+// Grad implements [Differentiable].
+func (o MatMul) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	a, b, dy := n.In[0], n.In[1], dout[0]
+	d := make([]*Value, 2)
+	if need[0] {
+		if o.TransA {
+			d[0] = g.Must1(MatMul{o.TransB, true}, b, dy)
+		} else {
+			d[0] = g.Must1(MatMul{false, !o.TransB}, dy, b)
+		}
+	}
+	if need[1] {
+		if o.TransB {
+			d[1] = g.Must1(MatMul{true, o.TransA}, dy, a)
+		} else {
+			d[1] = g.Must1(MatMul{!o.TransA, false}, a, dy)
+		}
+	}
+	return d
+}
+
+func matmulType(in []Type, transA, transB bool) ([]Type, error) {
+	if err := arity(in, 2, 2); err != nil {
+		return nil, err
+	}
+	if err := floats(in); err != nil {
+		return nil, err
+	}
+	a, b := in[0].Shape, in[1].Shape
+	r := len(a)
+	if r != len(b) || r < 2 || r > 3 {
+		return nil, fmt.Errorf("want two matrices, or two stacks of matrices, got %v and %v", a, b)
+	}
+	if r == 3 && a[0] != b[0] {
+		return nil, fmt.Errorf("stacks of %d and %d matrices", a[0], b[0])
+	}
+	m, k := a[r-2], a[r-1]
+	if transA {
+		m, k = k, m
+	}
+	k2, n := b[r-2], b[r-1]
+	if transB {
+		k2, n = n, k2
+	}
+	if k != k2 {
+		return nil, fmt.Errorf("inner extents %d and %d differ", k, k2)
+	}
+	return []Type{F32(append(a[:r-2].Clone(), m, n)...)}, nil
+}

@@ -1,0 +1,122 @@
+package graph
+
+import (
+	"fmt"
+
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// CrossEntropy is the mean cross entropy of softmax(logits) against targets:
+//
+//	loss = Σ_n w[t_n] * -log p[n, t_n] / Σ_n w[t_n]
+//
+// as PyTorch's CrossEntropyLoss, with w = 1 where no weights are given. With
+// LabelSmoothing s (Szegedy et al. 2016, section 7) the target distribution
+// becomes (1-s)*target + s/C. Rows whose label is IgnoreIndex or any negative
+// number do not count.
+//
+// Inputs: logits [N C]; targets, int64 labels [N] or float32 distributions
+// [N C] (mixup, cutmix); optionally class weights [C]. Output: a scalar.
+type CrossEntropy struct{ LabelSmoothing float32 }
+
+// Name implements [Op].
+func (CrossEntropy) Name() string { return "CrossEntropy" }
+
+// Infer implements [Op].
+func (o CrossEntropy) Infer(in []Type) ([]Type, error) {
+	if err := arity(in, 2, 3); err != nil {
+		return nil, err
+	}
+	logits, target := in[0], in[1]
+	if logits.DType != tensor.Float32 || len(logits.Shape) != 2 {
+		return nil, fmt.Errorf("want logits float32[N C], got %s", logits)
+	}
+	n, c := logits.Shape[0], logits.Shape[1]
+	labels := target.DType == tensor.Int64 && target.Shape.Equal(tensor.Shape{n})
+	soft := target.DType == tensor.Float32 && target.Shape.Equal(logits.Shape)
+	if !labels && !soft {
+		return nil, fmt.Errorf("want targets int64[%d] or float32[%d %d], got %s", n, n, c, target)
+	}
+	if len(in) == 3 && (in[2].DType != tensor.Float32 || !in[2].Shape.Equal(tensor.Shape{c})) {
+		return nil, fmt.Errorf("want class weights float32[%d], got %s", c, in[2])
+	}
+	if o.LabelSmoothing < 0 || o.LabelSmoothing >= 1 {
+		return nil, fmt.Errorf("label smoothing %g is not in [0, 1)", o.LabelSmoothing)
+	}
+	return []Type{F32()}, nil
+}
+
+// Grad implements [Differentiable] with respect to the logits.
+func (o CrossEntropy) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	d := make([]*Value, len(n.In))
+	in := append([]*Value{dout[0]}, n.In...)
+	d[0] = g.Must1(CrossEntropyGrad{o}, in...)
+	return d
+}
+
+// CrossEntropyGrad is the gradient of [CrossEntropy] to the logits. Inputs:
+// the gradient of the scalar loss, then the inputs of CrossEntropy; output [N C].
+type CrossEntropyGrad struct{ Of CrossEntropy }
+
+// Name implements [Op].
+func (CrossEntropyGrad) Name() string { return "CrossEntropyGrad" }
+
+// Infer implements [Op].
+func (o CrossEntropyGrad) Infer(in []Type) ([]Type, error) { return lossGradType(o.Of, in) }
+
+// BCEWithLogits is the mean binary cross entropy of sigmoid(logits), one
+// question per class, for pictures with any number of labels:
+//
+//	loss = mean( -(p*t*log σ(x) + (1-t)*log(1-σ(x))) )
+//
+// Inputs: logits and targets in [0,1], both [N C]; optionally p, the weight of
+// positives [C] (PyTorch's pos_weight). Output: a scalar.
+type BCEWithLogits struct{}
+
+// Name implements [Op].
+func (BCEWithLogits) Name() string { return "BCEWithLogits" }
+
+// Infer implements [Op].
+func (BCEWithLogits) Infer(in []Type) ([]Type, error) {
+	if err := arity(in, 2, 3); err != nil {
+		return nil, err
+	}
+	if err := floats(in); err != nil {
+		return nil, err
+	}
+	if len(in[0].Shape) != 2 || !in[0].Shape.Equal(in[1].Shape) {
+		return nil, fmt.Errorf("want logits and targets of one shape [N C], got %v and %v", in[0].Shape, in[1].Shape)
+	}
+	if len(in) == 3 && !in[2].Shape.Equal(in[0].Shape[1:]) {
+		return nil, fmt.Errorf("want positive weights [%d], got %v", in[0].Shape[1], in[2].Shape)
+	}
+	return []Type{F32()}, nil
+}
+
+// Grad implements [Differentiable] with respect to the logits.
+func (o BCEWithLogits) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	d := make([]*Value, len(n.In))
+	in := append([]*Value{dout[0]}, n.In...)
+	d[0] = g.Must1(BCEWithLogitsGrad{}, in...)
+	return d
+}
+
+// BCEWithLogitsGrad is the gradient of [BCEWithLogits] to the logits. Inputs:
+// the gradient of the scalar loss, then the inputs of BCEWithLogits; output [N C].
+type BCEWithLogitsGrad struct{}
+
+// Name implements [Op].
+func (BCEWithLogitsGrad) Name() string { return "BCEWithLogitsGrad" }
+
+// Infer implements [Op].
+func (BCEWithLogitsGrad) Infer(in []Type) ([]Type, error) { return lossGradType(BCEWithLogits{}, in) }
+
+func lossGradType(of Op, in []Type) ([]Type, error) {
+	if len(in) == 0 || in[0].DType != tensor.Float32 || in[0].Shape.Numel() != 1 {
+		return nil, fmt.Errorf("want the gradient of the loss, a scalar, first")
+	}
+	if _, err := of.Infer(in[1:]); err != nil {
+		return nil, err
+	}
+	return []Type{in[1]}, nil
+}

@@ -1,0 +1,218 @@
+package graph
+
+import (
+	"fmt"
+
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// Window is the geometry of a pooling operator. With Ceil a last window may
+// reach beyond the right and bottom edge, as PyTorch's ceil_mode.
+type Window struct {
+	KernelH, KernelW    int
+	StrideH, StrideW    int
+	PadTop, PadLeft     int
+	PadBottom, PadRight int
+	Ceil                bool
+}
+
+func (w Window) infer(x tensor.Shape) (tensor.Shape, error) {
+	if len(x) != 4 {
+		return nil, fmt.Errorf("want an input [N C H W], got %v", x)
+	}
+	if w.KernelH < 1 || w.KernelW < 1 || w.StrideH < 1 || w.StrideW < 1 {
+		return nil, fmt.Errorf("kernel and stride must be at least 1, got %dx%d and %dx%d", w.KernelH, w.KernelW, w.StrideH, w.StrideW)
+	}
+	for _, p := range []struct{ pad, kernel int }{{w.PadTop, w.KernelH}, {w.PadBottom, w.KernelH}, {w.PadLeft, w.KernelW}, {w.PadRight, w.KernelW}} {
+		if p.pad < 0 || p.pad >= p.kernel {
+			return nil, fmt.Errorf("padding %d must be from 0 to below the kernel's %d", p.pad, p.kernel)
+		}
+	}
+	oh := w.count(x[2], w.PadTop, w.PadBottom, w.KernelH, w.StrideH)
+	ow := w.count(x[3], w.PadLeft, w.PadRight, w.KernelW, w.StrideW)
+	if oh < 1 || ow < 1 {
+		return nil, fmt.Errorf("a %dx%d window does not fit into the padded input %v", w.KernelH, w.KernelW, x)
+	}
+	return tensor.Shape{x[0], x[1], oh, ow}, nil
+}
+
+func (w Window) count(size, before, after, kernel, stride int) int {
+	n := windowCount(size, before+after, kernel, stride, 1, w.Ceil)
+	if w.Ceil && (n-1)*stride >= size+before {
+		n-- // the last window would start in the padding on the right
+	}
+	return n
+}
+
+// MaxPool2d is the maximum over each window; positions in the padding never
+// win. Input x [N C H W]; outputs y [N C OH OW] and the winners: the first
+// largest element's position within its window, row by row, as float32
+// [N C OH OW]. Equals ONNX MaxPool (whose indices count otherwise).
+type MaxPool2d struct{ Window }
+
+// Name implements [Op].
+func (MaxPool2d) Name() string { return "MaxPool2d" }
+
+// Infer implements [Op].
+func (o MaxPool2d) Infer(in []Type) ([]Type, error) {
+	if err := arity(in, 1, 1); err != nil {
+		return nil, err
+	}
+	s, err := o.infer(in[0].Shape)
+	if err != nil {
+		return nil, err
+	}
+	return []Type{F32(s...), F32(s...)}, floats(in)
+}
+
+// Grad implements [Differentiable].
+func (o MaxPool2d) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	if dout[0] == nil {
+		return []*Value{nil}
+	}
+	return []*Value{g.Must1(MaxPool2dGrad{o.Window, n.In[0].Shape}, dout[0], n.Out[1])}
+}
+
+// MaxPool2dGrad sends each window's gradient to its winner. Inputs: dy and the
+// winners of [MaxPool2d]; output of shape X.
+type MaxPool2dGrad struct {
+	Window Window
+	X      tensor.Shape
+}
+
+// Name implements [Op].
+func (MaxPool2dGrad) Name() string { return "MaxPool2dGrad" }
+
+// Infer implements [Op].
+func (o MaxPool2dGrad) Infer(in []Type) ([]Type, error) {
+	if err := arity(in, 2, 2); err != nil {
+		return nil, err
+	}
+	s, err := o.Window.infer(o.X)
+	if err != nil {
+		return nil, err
+	}
+	if !s.Equal(in[0].Shape) || !s.Equal(in[1].Shape) {
+		return nil, fmt.Errorf("want gradients and winners %v", s)
+	}
+	return []Type{F32(o.X...)}, floats(in)
+}
+
+// AvgPool2d is the mean over each window. With CountPad the padding counts as
+// zeros in the mean (PyTorch's default); without, the mean is over the
+// elements inside the input. Input x [N C H W]; output [N C OH OW]. Equals
+// ONNX AveragePool. The mean over a whole image is [Reduce] with Mean.
+type AvgPool2d struct {
+	Window
+	CountPad bool
+}
+
+// Name implements [Op].
+func (AvgPool2d) Name() string { return "AvgPool2d" }
+
+// Infer implements [Op].
+func (o AvgPool2d) Infer(in []Type) ([]Type, error) {
+	if err := arity(in, 1, 1); err != nil {
+		return nil, err
+	}
+	s, err := o.infer(in[0].Shape)
+	if err != nil {
+		return nil, err
+	}
+	return []Type{F32(s...)}, floats(in)
+}
+
+// Grad implements [Differentiable].
+func (o AvgPool2d) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	return []*Value{g.Must1(AvgPool2dGrad{o, n.In[0].Shape}, dout[0])}
+}
+
+// AvgPool2dGrad is the gradient of [AvgPool2d]. Input: dy; output of shape X.
+type AvgPool2dGrad struct {
+	Pool AvgPool2d
+	X    tensor.Shape
+}
+
+// Name implements [Op].
+func (AvgPool2dGrad) Name() string { return "AvgPool2dGrad" }
+
+// Infer implements [Op].
+func (o AvgPool2dGrad) Infer(in []Type) ([]Type, error) {
+	if err := arity(in, 1, 1); err != nil {
+		return nil, err
+	}
+	s, err := o.Pool.infer(o.X)
+	if err != nil {
+		return nil, err
+	}
+	if !s.Equal(in[0].Shape) {
+		return nil, fmt.Errorf("want a gradient %v", s)
+	}
+	return []Type{F32(o.X...)}, floats(in)
+}
+
+// Grad implements [Differentiable].
+func (o AvgPool2dGrad) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	return []*Value{g.Must1(o.Pool, dout[0])}
+}
+
+// Resize scales images to OH x OW by nearest neighbour or bilinear
+// interpolation with half-pixel centres (PyTorch's interpolate with
+// align_corners=False; no antialias). Input [N C H W]; output [N C OH OW].
+// Equals ONNX Resize.
+type Resize struct {
+	OH, OW   int
+	Bilinear bool
+}
+
+// Name implements [Op].
+func (Resize) Name() string { return "Resize" }
+
+// Infer implements [Op].
+func (o Resize) Infer(in []Type) ([]Type, error) {
+	if err := arity(in, 1, 1); err != nil {
+		return nil, err
+	}
+	x := in[0].Shape
+	if len(x) != 4 {
+		return nil, fmt.Errorf("want an input [N C H W], got %v", x)
+	}
+	if o.OH < 1 || o.OW < 1 {
+		return nil, fmt.Errorf("the size must be positive, got %dx%d", o.OH, o.OW)
+	}
+	return []Type{F32(x[0], x[1], o.OH, o.OW)}, floats(in)
+}
+
+// Grad implements [Differentiable].
+func (o Resize) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	return []*Value{g.Must1(ResizeGrad{o, n.In[0].Shape}, dout[0])}
+}
+
+// ResizeGrad is the gradient of [Resize]. Input: dy; output of shape X.
+type ResizeGrad struct {
+	Resize Resize
+	X      tensor.Shape
+}
+
+// Name implements [Op].
+func (ResizeGrad) Name() string { return "ResizeGrad" }
+
+// Infer implements [Op].
+func (o ResizeGrad) Infer(in []Type) ([]Type, error) {
+	if err := arity(in, 1, 1); err != nil {
+		return nil, err
+	}
+	y, err := o.Resize.Infer([]Type{F32(o.X...)})
+	if err != nil {
+		return nil, err
+	}
+	if !y[0].Shape.Equal(in[0].Shape) {
+		return nil, fmt.Errorf("want a gradient %v", y[0].Shape)
+	}
+	return []Type{F32(o.X...)}, floats(in)
+}
+
+// Grad implements [Differentiable].
+func (o ResizeGrad) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	return []*Value{g.Must1(o.Resize, dout[0])}
+}

@@ -1,0 +1,44 @@
+package graph
+
+import (
+	"fmt"
+
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// Dropout sets elements to 0 with probability P and divides the others by 1-P
+// (Srivastava et al. 2014, in its inverted form). With PerSample whole samples
+// are dropped: stochastic depth (Huang et al. 2016).
+//
+// Its random numbers are Philox4x32-10 blocks that depend only on the seed,
+// the step, Key and the element's index in memory order, so the mask does not
+// depend on threads, and the gradient draws the same mask again.
+//
+// Inputs: x [N ...]; rng int64[2]: seed and step. Output like x.
+type Dropout struct {
+	P         float32
+	Key       uint32 // which dropout of the model this is
+	PerSample bool
+}
+
+// Name implements [Op].
+func (o Dropout) Name() string { return "Dropout" }
+
+// Infer implements [Op].
+func (o Dropout) Infer(in []Type) ([]Type, error) {
+	if err := arity(in, 2, 2); err != nil {
+		return nil, err
+	}
+	if in[1].DType != tensor.Int64 || !in[1].Shape.Equal(tensor.Shape{2}) {
+		return nil, fmt.Errorf("want seed and step as int64[2], got %s", in[1])
+	}
+	if !(o.P >= 0 && o.P < 1) {
+		return nil, fmt.Errorf("probability %g is not in [0, 1)", o.P)
+	}
+	return []Type{in[0]}, floats(in[:1])
+}
+
+// Grad implements [Differentiable]: the operator is linear in x.
+func (o Dropout) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	return []*Value{g.Must1(o, dout[0], n.In[1]), nil}
+}

@@ -1,0 +1,177 @@
+package graph
+
+import (
+	"fmt"
+
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// Reshape gives the elements, in N, C, H, W order, another shape.
+type Reshape struct{ Shape tensor.Shape }
+
+// Name implements [Op].
+func (Reshape) Name() string { return "Reshape" }
+
+// Infer implements [Op].
+func (o Reshape) Infer(in []Type) ([]Type, error) {
+	if err := arity(in, 1, 1); err != nil {
+		return nil, err
+	}
+	if err := validShape(o.Shape); err != nil {
+		return nil, err
+	}
+	if o.Shape.Numel() != in[0].Shape.Numel() {
+		return nil, fmt.Errorf("%v has %d elements, the new shape %v has %d", in[0].Shape, in[0].Shape.Numel(), o.Shape, o.Shape.Numel())
+	}
+	return []Type{F32(o.Shape...)}, floats(in)
+}
+
+// Grad implements [Differentiable].
+func (o Reshape) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	return []*Value{g.Must1(Reshape{n.In[0].Shape}, dout[0])}
+}
+
+// Permute reorders the axes: axis i of the output is axis Perm[i] of the
+// input. Equals ONNX Transpose.
+type Permute struct{ Perm []int }
+
+// Name implements [Op].
+func (Permute) Name() string { return "Permute" }
+
+// Infer implements [Op].
+func (o Permute) Infer(in []Type) ([]Type, error) {
+	if err := arity(in, 1, 1); err != nil {
+		return nil, err
+	}
+	x := in[0].Shape
+	out := make(tensor.Shape, len(o.Perm))
+	seen := make([]bool, len(x))
+	if len(o.Perm) != len(x) {
+		return nil, fmt.Errorf("%v is no order of the %d axes of %v", o.Perm, len(x), x)
+	}
+	for i, a := range o.Perm {
+		if a < 0 || a >= len(x) || seen[a] {
+			return nil, fmt.Errorf("%v is no order of the %d axes of %v", o.Perm, len(x), x)
+		}
+		seen[a] = true
+		out[i] = x[a]
+	}
+	return []Type{F32(out...)}, floats(in)
+}
+
+// Grad implements [Differentiable].
+func (o Permute) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	back := make([]int, len(o.Perm))
+	for i, a := range o.Perm {
+		back[a] = i
+	}
+	return []*Value{g.Must1(Permute{back}, dout[0])}
+}
+
+// Concat joins its inputs along Axis. Equals ONNX Concat.
+type Concat struct{ Axis int }
+
+// Name implements [Op].
+func (Concat) Name() string { return "Concat" }
+
+// Infer implements [Op].
+func (o Concat) Infer(in []Type) ([]Type, error) {
+	if len(in) == 0 {
+		return nil, fmt.Errorf("nothing to join")
+	}
+	out := in[0].Shape.Clone()
+	if o.Axis < 0 || o.Axis >= len(out) {
+		return nil, fmt.Errorf("%v has no axis %d", out, o.Axis)
+	}
+	for _, t := range in[1:] {
+		if len(t.Shape) != len(out) {
+			return nil, fmt.Errorf("ranks differ: %v and %v", in[0].Shape, t.Shape)
+		}
+		for a, d := range t.Shape {
+			if a != o.Axis && d != out[a] {
+				return nil, fmt.Errorf("%v and %v differ at axis %d, joining along %d", in[0].Shape, t.Shape, a, o.Axis)
+			}
+		}
+		out[o.Axis] += t.Shape[o.Axis]
+	}
+	return []Type{F32(out...)}, floats(in)
+}
+
+// Grad implements [Differentiable].
+func (o Concat) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	d := make([]*Value, len(n.In))
+	at := 0
+	for i, in := range n.In {
+		size := in.Shape[o.Axis]
+		if need[i] {
+			d[i] = g.Must1(Slice{Axis: o.Axis, Start: at, Count: size, Step: 1}, dout[0])
+		}
+		at += size
+	}
+	return d
+}
+
+// Slice takes Count elements along Axis: Start, Start+Step, … Equals ONNX Slice.
+type Slice struct{ Axis, Start, Count, Step int }
+
+// Name implements [Op].
+func (Slice) Name() string { return "Slice" }
+
+// Infer implements [Op].
+func (o Slice) Infer(in []Type) ([]Type, error) {
+	if err := arity(in, 1, 1); err != nil {
+		return nil, err
+	}
+	x := in[0].Shape
+	if o.Axis < 0 || o.Axis >= len(x) {
+		return nil, fmt.Errorf("%v has no axis %d", x, o.Axis)
+	}
+	if o.Start < 0 || o.Count < 1 || o.Step < 1 || o.Start+(o.Count-1)*o.Step >= x[o.Axis] {
+		return nil, fmt.Errorf("%d elements from %d by %d do not lie in axis %d of %v", o.Count, o.Start, o.Step, o.Axis, x)
+	}
+	out := x.Clone()
+	out[o.Axis] = o.Count
+	return []Type{F32(out...)}, floats(in)
+}
+
+// Grad implements [Differentiable].
+func (o Slice) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	size := n.In[0].Shape[o.Axis]
+	pad := Pad{Axis: o.Axis, Before: o.Start, Between: o.Step - 1}
+	pad.After = size - o.Start - (o.Count-1)*o.Step - 1
+	return []*Value{g.Must1(pad, dout[0])}
+}
+
+// Pad adds elements of the given Value along one axis: Before the first,
+// After the last and Between each two. The zero-padding shortcut of He et al.
+// 2015 (option A) is a Pad of the channel axis.
+type Pad struct {
+	Axis                   int
+	Before, After, Between int
+	Value                  float32
+}
+
+// Name implements [Op].
+func (Pad) Name() string { return "Pad" }
+
+// Infer implements [Op].
+func (o Pad) Infer(in []Type) ([]Type, error) {
+	if err := arity(in, 1, 1); err != nil {
+		return nil, err
+	}
+	x := in[0].Shape
+	if o.Axis < 0 || o.Axis >= len(x) {
+		return nil, fmt.Errorf("%v has no axis %d", x, o.Axis)
+	}
+	if o.Before < 0 || o.After < 0 || o.Between < 0 {
+		return nil, fmt.Errorf("negative padding %d, %d, %d", o.Before, o.After, o.Between)
+	}
+	out := x.Clone()
+	out[o.Axis] = o.Before + x[o.Axis] + (x[o.Axis]-1)*o.Between + o.After
+	return []Type{F32(out...)}, floats(in)
+}
+
+// Grad implements [Differentiable].
+func (o Pad) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	return []*Value{g.Must1(Slice{o.Axis, o.Before, n.In[0].Shape[o.Axis], o.Between + 1}, dout[0])}
+}
