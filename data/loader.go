@@ -56,8 +56,13 @@ type LoaderConfig struct {
 	// Balanced draws the classes with equal chance, repeating samples of rare
 	// ones; an epoch still has as many samples as the dataset.
 	Balanced bool
-	Last     LastBatch
-	Seed     uint64
+	// Repeat puts every sample into an epoch that many times in a row, each
+	// varied otherwise (repeated augmentation; Hoffer et al., arXiv 1901.09335,
+	// and torchvision's RASampler); an epoch keeps its length, so that it sees
+	// only part of the samples. 0 and 1 are off.
+	Repeat int
+	Last   LastBatch
+	Seed   uint64
 	// SkipBad goes on when a sample cannot be decoded, and counts it (see
 	// [Loader.Bad]): if Shuffle or Balanced is set, another sample takes its
 	// place, the same one in every run; else the batch has fewer real rows.
@@ -114,6 +119,8 @@ func NewLoader(ds Dataset, cfg LoaderConfig) (*Loader, error) {
 		return nil, fmt.Errorf("data: %d samples are more than %d", ds.Len(), uint32(math.MaxUint32))
 	case cfg.Last == Drop && cfg.BatchSize > ds.Len():
 		return nil, fmt.Errorf("data: batch size %d is above the number of samples, %d", cfg.BatchSize, ds.Len())
+	case cfg.Repeat < 0 || cfg.Repeat > 1 && (!cfg.Shuffle || cfg.Balanced):
+		return nil, fmt.Errorf("data: repeat %d must not be below 0, and above 1 needs shuffling without balancing", cfg.Repeat)
 	case cfg.Last < Drop || cfg.Last > Keep:
 		return nil, fmt.Errorf("data: unknown treatment %d of the last batch", cfg.Last)
 	}
