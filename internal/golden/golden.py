@@ -73,3 +73,14 @@ def fill(name, shape, kind):
     elif kind != "input":
         raise ValueError(f"unknown kind {kind!r}")
     return u.astype(np.float32).reshape(shape)
+
+
+if __name__ == "__main__":  # the file that golden_test.go compares with
+    import os
+
+    cases = {"conv1.weight": (4, 3, 3, 3), "layer1.0.bn1.weight": (5,), "bn1.bias": (5,), "bn1.running_mean": (5,),
+             "bn1.running_var": (5,), "fc.weight": (3, 7), "input": (1, 3, 2, 2)}
+    got = {k: fill(k, s, "input" if k == "input" else kind_of(k, len(s))) for k, s in cases.items()}
+    got["labels"] = np.array([[3, -1, 2**40]], np.int64)
+    here = os.path.dirname(os.path.abspath(__file__))
+    write(os.path.join(here, "testdata", "fill.safetensors"), got, {"op": "fill", "attrs": {"numpy": np.__version__}})
