@@ -15,15 +15,15 @@ Optimiser cases: in.0 is the parameter, in.1, in.2, in.3 are the gradients of
 three steps, out.0, out.1, out.2 the parameter after each; attrs.lr has a rate a
 step. EMA: in.0 the average, in.1.. the parameter at each step.
 
-LARS (You, Gitman, Ginsburg 2017, arXiv 1708.03888, in the form of NVIDIA apex's
-LARC with clip=False around SGD; b starts at 0):
+LARS (You, Gitman, Ginsburg 2017, arXiv 1708.03888, algorithm 1), v starting at 0:
 
-    local = trust * |w| / (|g| + wd * |w| + eps)   if |w| > 0 and |g| > 0, else 1
-    b     = momentum * b + local * (g + wd * w)     (without wd if local is the 1 above)
-    w     = w - lr * b
+    r = trust * |w| / (|g| + wd * |w| + eps), or 1 where |w| or |g| is 0
+    v = momentum * v + lr * r * (g + wd * w)
+    w = w - v
 
-The last remark is apex's: a parameter or gradient of norm 0 gets the plain
-gradient, undecayed.
+NVIDIA apex's LARC (clip=False) around SGD scales the gradient and leaves lr
+outside of v; at a constant rate that is the same, and lars_constant_lr is made
+in its form.
 """
 
 import glob
@@ -111,6 +111,10 @@ def convs():
     conv("depthwise", 1, 6, 5, 6, 6, 3, 3, pad=(1, 1), groups=6)
     conv("bias", 2, 3, 5, 5, 6, 3, 3, pad=(1, 1), bias=True)
     conv("stride3_k2", 1, 3, 8, 8, 4, 2, 2, stride=(3, 3))  # the last row and column are never read
+    # padding of 4 numbers: top, bottom, left, right
+    case("conv2d_asymmetric_pad", "conv2d", dict(stride=(2, 2), padding=(0, 1, 1, 2), dilation=(1, 1), groups=1),
+         lambda: [r(1, 3, 6, 7), r(4, 3, 3, 3, scale=0.3)],
+         lambda x, w: F.conv2d(F.pad(x, (1, 2, 0, 1)), w, stride=2))
     for name, n, i, o, bias in (("linear", 3, 7, 5, False), ("linear_bias", 4, 33, 10, True)):
         case(name, "linear", {}, lambda: [r(n, i), r(o, i)] + ([r(o)] if bias else []), F.linear)
 
@@ -167,7 +171,8 @@ def unary():
         return x
     acts = {
         "relu": F.relu, "relu6": F.relu6, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "silu": F.silu,
-        "exp": torch.exp,
+        "exp": torch.exp, "abs": torch.abs, "square": torch.square, "softplus": F.softplus,
+        "hard_sigmoid": F.hardsigmoid, "hard_swish": F.hardswish,
     }
     for name, fn in acts.items():
         case(name, name, {}, lambda: [edge(r(2, 3, 3, 4, scale=4), 0.0, -0.0, 6.0, 20.0, -20.0)], fn)
@@ -176,7 +181,9 @@ def unary():
     case("gelu", "gelu", dict(approximate="none"), lambda: [edge(r(2, 3, 3, 4, scale=3), 0.0)], F.gelu)
     case("gelu_tanh", "gelu", dict(approximate="tanh"), lambda: [edge(r(2, 3, 3, 4, scale=3), 0.0)],
          lambda x: F.gelu(x, approximate="tanh"))
-    for name, fn in (("log", torch.log), ("sqrt", torch.sqrt)):
+    case("clip", "clip", dict(min=-0.5, max=1.5), lambda: [edge(r(2, 3, 3, 4, scale=2), -0.5, 1.5)],
+         lambda x: F.hardtanh(x, -0.5, 1.5))
+    for name, fn in (("log", torch.log), ("sqrt", torch.sqrt), ("rsqrt", torch.rsqrt)):
         case(name, name, {}, lambda: [0.05 + np.abs(r(2, 3, 3, 4, scale=3))], fn)
 
 
@@ -193,6 +200,14 @@ def binary():
                     b = (np.sign(b) * (0.5 + np.abs(b))).astype(np.float32)
                 return [np.asarray(r(*sa)), b]
             case(f"{op}_{sname}", op, {}, make, fn)
+    # On ties each side gets half of the gradient.
+    for op, fn in (("maximum", torch.maximum), ("minimum", torch.minimum)):
+        def ties():
+            a, b = r(2, 3, 2, 4), r(2, 3, 2, 4)
+            b[0, 0] = a[0, 0]
+            return [a, b]
+        case(op + "_same", op, {}, ties, fn)
+        case(op + "_channel", op, {}, lambda: [r(2, 3, 4, 2), r(1, 3, 1, 1)], fn)
 
 
 def losses():
@@ -219,8 +234,14 @@ def losses():
     def soft():
         t = np.abs(r(5, 7))
         return [r(5, 7, scale=2), (t / t.sum(1, keepdims=True)).astype(np.float32)]
-    case("cross_entropy_soft", "cross_entropy_soft", dict(reduction="mean"), soft,
+    case("cross_entropy_soft", "cross_entropy_soft", dict(reduction="mean", label_smoothing=0.0), soft,
          lambda x, t: F.cross_entropy(x, t), [0])
+    case("cross_entropy_soft_smooth", "cross_entropy_soft", dict(reduction="mean", label_smoothing=0.1), soft,
+         lambda x, t: F.cross_entropy(x, t, label_smoothing=0.1), [0])
+    case("cross_entropy_ignore", "cross_entropy",
+         dict(label_smoothing=0.1, reduction="mean", weighted=False, ignore_index=-100),
+         lambda: [r(4, 5), np.array([1, -100, 4, -100], np.int64)],
+         lambda x, y: F.cross_entropy(x, y, label_smoothing=0.1), [0])
 
     def multi(extra):
         return lambda: [r(4, 6, scale=3), (r(4, 6) > 0).astype(np.float32)] + extra()
@@ -238,6 +259,9 @@ def shapes():
             tag = "".join(map(str, axes)) + ("k" if keep else "")
             case(f"reduce_{op}_{tag}", "reduce_" + op, dict(axes=axes, keepdims=keep), lambda: [r(2, 3, 4, 3)],
                  lambda x: fn(x, axes, keep))
+    # Equal maxima share the gradient equally.
+    case("reduce_max_ties", "reduce_max", dict(axes=[1], keepdims=False), lambda: [np.maximum(r(4, 6), 0.5)],
+         lambda x: x.amax(1))
     case("concat_channels", "concat", dict(axis=1), lambda: [r(2, 3, 3, 2), r(2, 1, 3, 2), r(2, 4, 3, 2)],
          lambda *x: torch.cat(x, 1))
     case("concat_batch", "concat", dict(axis=0), lambda: [r(1, 2, 3), r(2, 2, 3)], lambda *x: torch.cat(x, 0))
@@ -311,15 +335,23 @@ def optimisers():
               torch_step(lambda ps: torch.optim.AdamW(ps, lr=0.1, weight_decay=wd)), lrs=(0.01, 0.01, 0.005))
     optim("ema", "ema", dict(decay=0.9), lambda e, p, lr, s: 0.9 * e + 0.1 * p)
 
-    def lars(w, g, lr, state, mom=0.9, wd=0.01, trust=0.001, eps=1e-8):
+    mom, wd, trust, eps = 0.9, 0.01, 0.001, 1e-8
+
+    def ratio(w, g):
         wn, gn = w.norm(), g.norm()
-        if wn > 0 and gn > 0:
-            g = trust * wn / (gn + wd * wn + eps) * (g + wd * w)
-        state["b"] = mom * state.get("b", 0) + g
+        return trust * wn / (gn + wd * wn + eps) if wn > 0 and gn > 0 else 1.0
+
+    def paper(w, g, lr, state):
+        state["v"] = mom * state.get("v", 0) + lr * ratio(w, g) * (g + wd * w)
+        return w - state["v"]
+
+    def apex(w, g, lr, state):
+        state["b"] = mom * state.get("b", 0) + ratio(w, g) * (g + wd * w)
         return w - lr * state["b"]
-    attrs = dict(momentum=0.9, weight_decay=0.01, trust=0.001, eps=1e-8)
-    optim("lars", "lars", attrs, lars, lrs=(10.0, 10.0, 5.0))
-    optim("lars_zero", "lars", attrs, lars, p=np.zeros((2, 3), np.float32))
+    attrs = dict(momentum=mom, weight_decay=wd, trust=trust, eps=eps)
+    optim("lars", "lars", attrs, paper, lrs=(10.0, 10.0, 5.0))
+    optim("lars_constant_lr", "lars", attrs, apex, lrs=(10.0, 10.0, 10.0))
+    optim("lars_zero", "lars", attrs, paper, p=np.zeros((2, 3), np.float32))
 
 
 def main():
@@ -329,7 +361,8 @@ def main():
     for part in (convs, norms, pools, unary, binary, losses, shapes, upsample_and_matmul, optimisers):
         part()
     files = glob.glob(os.path.join(OUT, "*.safetensors"))
-    print(f"{len(files)} cases, {sum(map(os.path.getsize, files))} bytes, torch {torch.__version__}, numpy {np.__version__}")
+    size = sum(map(os.path.getsize, files))
+    print(f"{len(files)} cases, {size} bytes, torch {torch.__version__}, numpy {np.__version__}")
 
 
 if __name__ == "__main__":
