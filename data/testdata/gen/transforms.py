@@ -98,7 +98,8 @@ def transforms(out):
         for f in FILTERS:
             mode = InterpolationMode(f)
             small = F.resize(im, 37, mode)
-            case(src, f"center_37_32_{f}", "resize_center", center_crop(small, 32, 32), size=37, crop=[32, 32], filter=f)
+            case(src, f"center_37_32_{f}", "resize_center", center_crop(small, 32, 32),
+                 size=37, crop=[32, 32], filter=f)
         case(src, "shorter_21", "resize_shorter", F.resize(im, 21), size=21, filter="bilinear")
     tall = images["noise"].crop((3, 0, 22, 43))
     tall.save(os.path.join(out, "tall.png"), optimize=True)
