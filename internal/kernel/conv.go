@@ -118,10 +118,10 @@ func (c Conv) unpadded1x1() bool {
 
 func ceilDiv(a, b int) int { return (a + b - 1) / b }
 
-// checkLen panics unless a slice handed to a kernel has the length that its
+// checkFloats panics unless a slice handed to a kernel has the length that its
 // plan was made for: a wrong one is a bug in the caller, and the kernels below
 // do not look again.
-func checkLen(what string, s []float32, want int) {
+func checkFloats(what string, s []float32, want int) {
 	if len(s) != want {
 		panic("kernel: " + what + " has the wrong length")
 	}

@@ -104,9 +104,9 @@ func (g *ConvInputGrad) ScratchFloats() int { return g.scratch }
 // weights are packed by [Conv.InputGradPacking]. It allocates nothing.
 func (g *ConvInputGrad) Run(task int, scratch, dy, packed, dx []float32, accumulate bool) {
 	checkMin("scratch", scratch, g.scratch)
-	checkLen("dy", dy, g.conv.YLen())
-	checkLen("packed weights", packed, g.packed)
-	checkLen("dx", dx, g.conv.XLen())
+	checkFloats("dy", dy, g.conv.YLen())
+	checkFloats("packed weights", packed, g.packed)
+	checkFloats("dx", dx, g.conv.XLen())
 	var res []float32
 	if accumulate {
 		res = dx

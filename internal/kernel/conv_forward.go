@@ -48,14 +48,14 @@ func (f *ConvForward) Run(task int, scratch, x, packed, bias, residual, y []floa
 
 func (f *ConvForward) check(scratch, x, packed, bias, residual, y []float32) {
 	checkMin("scratch", scratch, f.ScratchFloats())
-	checkLen("x", x, f.conv.XLen())
-	checkLen("packed weights", packed, f.packed)
-	checkLen("y", y, f.conv.YLen())
+	checkFloats("x", x, f.conv.XLen())
+	checkFloats("packed weights", packed, f.packed)
+	checkFloats("y", y, f.conv.YLen())
 	if bias != nil {
-		checkLen("bias", bias, f.conv.K)
+		checkFloats("bias", bias, f.conv.K)
 	}
 	if residual != nil {
-		checkLen("residual", residual, f.conv.YLen())
+		checkFloats("residual", residual, f.conv.YLen())
 	}
 }
 
@@ -68,7 +68,7 @@ func (f *ConvForward) StatsFloats() int { return f.nn.imgs * f.nn.rows * 2 * f.c
 // knows the layout of stats.
 func (f *ConvForward) RunStats(task int, scratch, x, packed, bias, residual, y []float32, act Act, stats []float32) {
 	f.Run(task, scratch, x, packed, bias, residual, y, act)
-	checkLen("stats", stats, f.StatsFloats())
+	checkFloats("stats", stats, f.StatsFloats())
 	q := &f.nn
 	b := q.block(task)
 	at := task / (q.grps * q.pans) * 2 * f.conv.K
@@ -86,9 +86,9 @@ func (f *ConvForward) RunStats(task int, scratch, x, packed, bias, residual, y [
 // [K] of each channel of y (Chan, Golub and LeVeque, "Updating Formulae and a
 // Pairwise Algorithm for Computing Sample Variances", 1979).
 func (f *ConvForward) ReduceStats(stats, mean, variance []float32) {
-	checkLen("stats", stats, f.StatsFloats())
-	checkLen("mean", mean, f.conv.K)
-	checkLen("variance", variance, f.conv.K)
+	checkFloats("stats", stats, f.StatsFloats())
+	checkFloats("mean", mean, f.conv.K)
+	checkFloats("variance", variance, f.conv.K)
 	q := &f.nn
 	kk := f.conv.K
 	for k := range kk {

@@ -167,9 +167,9 @@ func (g *ConvWeightGrad) Run(task int, scratch, partial, x, dy, dw []float32, ac
 	c := &g.conv
 	checkMin("scratch", scratch, g.ScratchFloats())
 	checkMin("partial sums", partial, g.PartialFloats())
-	checkLen("x", x, c.XLen())
-	checkLen("dy", dy, c.YLen())
-	checkLen("dw", dw, c.WLen())
+	checkFloats("x", x, c.XLen())
+	checkFloats("dy", dy, c.YLen())
+	checkFloats("dw", dw, c.WLen())
 	kb := task % g.kBlocks
 	task /= g.kBlocks
 	cb := task % g.cBlocks
@@ -303,7 +303,7 @@ func (g *ConvWeightGrad) ReduceTasks() int {
 func (g *ConvWeightGrad) Reduce(task int, partial, dw []float32, accumulate bool) {
 	n := g.conv.WLen()
 	checkMin("partial sums", partial, g.PartialFloats())
-	checkLen("dw", dw, n)
+	checkFloats("dw", dw, n)
 	lo, hi := span(task, reduceFloats, n)
 	d := dw[lo:hi]
 	if !accumulate {

@@ -8,8 +8,8 @@ type ColumnSums struct {
 	block, chunks int
 }
 
-// sumRows is how many rows are summed before they go to the sum of a block.
-const sumRows = 64
+// columnSumRows is how many rows are summed before they go to the sum of a block.
+const columnSumRows = 64
 
 // PlanColumnSums compiles the sums of a matrix of rows x cols, both at least 1.
 func PlanColumnSums(rows, cols int) *ColumnSums {
@@ -29,13 +29,13 @@ func (s *ColumnSums) PartialFloats() int { return s.chunks * 2 * s.cols }
 // Run sums one block of rows of x, [rows][cols], into partial.
 func (s *ColumnSums) Run(task int, partial, x []float32) {
 	checkMin("partial sums", partial, s.PartialFloats())
-	checkLen("x", x, s.rows*s.cols)
+	checkFloats("x", x, s.rows*s.cols)
 	d, part := partial[task*2*s.cols:][:s.cols], partial[(task*2+1)*s.cols:][:s.cols]
 	lo, hi := span(task, s.block, s.rows)
 	clear(d)
 	// Sums of sums of a few rows lose less to rounding than one long sum.
 	for lo < hi {
-		n := min(hi, lo+sumRows)
+		n := min(hi, lo+columnSumRows)
 		copy(part, x[lo*s.cols:])
 		for r := lo + 1; r < n; r++ {
 			addTo(part, x[r*s.cols:][:s.cols])
@@ -49,7 +49,7 @@ func (s *ColumnSums) Run(task int, partial, x []float32) {
 // accumulate, adds them to it. It follows all tasks of Run.
 func (s *ColumnSums) Reduce(partial, dst []float32, accumulate bool) {
 	checkMin("partial sums", partial, s.PartialFloats())
-	checkLen("dst", dst, s.cols)
+	checkFloats("dst", dst, s.cols)
 	if !accumulate {
 		clear(dst)
 	}

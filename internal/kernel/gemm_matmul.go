@@ -84,9 +84,9 @@ func (p *MatMulPlan) ScratchFloats() int { return p.kBlock * p.nBlock * panelWid
 func (p *MatMulPlan) Run(task int, scratch, a, b, c []float32, accumulate bool) {
 	mm := &p.mm
 	checkMin("scratch", scratch, p.ScratchFloats())
-	checkLen("a", a, mm.Batch*mm.M*mm.K)
-	checkLen("b", b, mm.Batch*mm.K*mm.N)
-	checkLen("c", c, mm.Batch*mm.M*mm.N)
+	checkFloats("a", a, mm.Batch*mm.M*mm.K)
+	checkFloats("b", b, mm.Batch*mm.K*mm.N)
+	checkFloats("c", c, mm.Batch*mm.M*mm.N)
 	nb := task % p.ns
 	task /= p.ns
 	mb := task % p.ms

@@ -56,8 +56,8 @@ func (p *Packing) Tasks() int {
 // Run packs piece task of w, [R][S][C/Groups][K], into dst, which has Len
 // floats. It allocates nothing.
 func (p *Packing) Run(task int, dst, w []float32) {
-	checkLen("packed weights", dst, p.size)
-	checkLen("weights", w, p.conv.WLen())
+	checkFloats("packed weights", dst, p.size)
+	checkFloats("weights", w, p.conv.WLen())
 	if p.grad {
 		p.runGrad(task, dst, w)
 		return
