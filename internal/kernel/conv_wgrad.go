@@ -26,6 +26,7 @@ type ConvWeightGrad struct {
 	inRows       int  // rows of an image of a full unit, in scratch
 	xPitch       int  // floats between pixels of x, as the kernel sees them
 	yPitch       int  // floats between pixels of dy, as the kernel sees them
+	groupPitch   int  // floats between groups of nz panels of dy
 	aoff         []int
 	nz, maxM     int
 
@@ -36,7 +37,7 @@ type ConvWeightGrad struct {
 }
 
 const (
-	unitFloats      = 8 << 10  // x and dy of a unit and one block of channels
+	unitPixels      = 208      // output pixels of a unit
 	partialMax      = 64 << 10 // floats of dw up to which chunks have copies of it
 	reduceFloats    = 16 << 10 // floats of dw that a Reduce task adds up
 	channelBlockMax = 128
@@ -65,9 +66,21 @@ func PlanConvWeightGrad(c Conv) (*ConvWeightGrad, error) {
 	}
 	g.cBlocks, g.kBlocks = ceilDiv(g.cg, g.cBlock), ceilDiv(g.kg, g.kBlock)
 
+	g.nz, g.maxM = 1, maxRows(1)
+	for nz := 2; nz <= min(maxPanels, ceilDiv(g.kBlock, panelWidth)); nz++ {
+		if mm := maxRows(nz); mm > 0 && nz <= 2 {
+			g.nz, g.maxM = nz, mm
+		}
+	}
+
 	inside := c.PadTop == 0 && c.PadLeft == 0 && (g.oh-1)*g.sh+(c.R-1)*c.DilH < g.h && (g.ow-1)*g.sw+(c.S-1)*c.DilW < g.w
 	g.copyX = !inside || (c.R == 1 && g.sh > 1) || (c.S == 1 && g.sw > 1)
-	g.copyDY = g.kg%panelWidth != 0
+	// Pixels that lie a multiple of the page size apart share a few sets of the
+	// first-level cache; a copy pays for itself there, and sooner where each
+	// element is used by several taps. Panels that the kernel would read past
+	// the end of dy are copied in any case.
+	g.copyX = g.copyX || c.C%1024 == 0
+	g.copyDY = g.kg%panelWidth != 0 || c.K%1024 == 0 || (c.R*c.S > 1 && c.K%512 == 0)
 	g.stepH, g.stepW, g.inCols = g.sh, g.sw, g.w
 	g.xPitch, g.yPitch = c.C, c.K
 	if g.copyX {
@@ -80,18 +93,21 @@ func PlanConvWeightGrad(c Conv) (*ConvWeightGrad, error) {
 		}
 		g.inCols = (g.ow-1)*g.stepW + (c.S-1)*c.DilW + 1
 	}
-	if g.copyDY {
-		g.yPitch = ceilDiv(g.kBlock, panelWidth) * panelWidth
-	}
-	g.merged = c.R == 1 && c.S == 1 && g.stepH == 1 && g.stepW == 1 && g.inCols == g.ow
-
-	perRow := g.ow * (g.cBlock*g.stepH*g.stepW + g.kBlock)
-	g.rowBlock = min(g.oh, max(1, unitFloats/perRow))
+	// Enough pixels to make up for the trips of dw to the registers and back, and
+	// few enough for the nz panels of dy to stay in the first-level cache.
+	g.rowBlock = min(g.oh, max(1, unitPixels/g.ow))
 	g.rowBlock = ceilDiv(g.oh, ceilDiv(g.oh, g.rowBlock))
 	g.imgBlock = 1
 	if g.rowBlock == g.oh {
-		g.imgBlock = min(g.n, max(1, unitFloats/(perRow*g.oh)))
+		g.imgBlock = min(g.n, max(1, unitPixels/(g.oh*g.ow)))
 	}
+	g.groupPitch = g.nz * panelWidth
+	if g.copyDY {
+		g.yPitch = g.nz * panelWidth
+		g.groupPitch = g.imgBlock * g.rowBlock * g.ow * g.yPitch
+	}
+	g.merged = c.R == 1 && c.S == 1 && g.stepH == 1 && g.stepW == 1 && g.inCols == g.ow
+
 	g.rowUnits = ceilDiv(g.oh, g.rowBlock)
 	g.units = g.rowUnits * ceilDiv(g.n, g.imgBlock)
 	g.inRows = (g.rowBlock-1)*g.stepH + (c.R-1)*c.DilH + 1
@@ -113,12 +129,6 @@ func PlanConvWeightGrad(c Conv) (*ConvWeightGrad, error) {
 			for y := range g.rowBlock {
 				g.aoff = append(g.aoff, 4*(n*imgPitch+y*g.stepH*rowPitch))
 			}
-		}
-	}
-	g.nz, g.maxM = 1, maxRows(1)
-	for nz := 2; nz <= min(maxPanels, ceilDiv(g.kBlock, panelWidth)); nz++ {
-		if mm := maxRows(nz); mm > 0 && nz <= 2 {
-			g.nz, g.maxM = nz, mm
 		}
 	}
 	return g, nil
@@ -143,7 +153,7 @@ func (g *ConvWeightGrad) scratchDY() int {
 	if !g.copyDY {
 		return 0
 	}
-	return g.imgBlock * g.rowBlock * g.ow * g.yPitch
+	return ceilDiv(ceilDiv(g.kBlock, panelWidth), g.nz) * g.groupPitch
 }
 
 // PartialFloats returns the length of the memory that all tasks share for the
@@ -189,14 +199,15 @@ func (g *ConvWeightGrad) Run(task int, scratch, partial, x, dy, dw []float32, ac
 	for u := chunk * g.units / g.chunks; u < (chunk+1)*g.units/g.chunks; u++ {
 		oy0, oy1 := span(u%g.rowUnits, g.rowBlock, g.oh)
 		n0, n1 := span(u/g.rowUnits, g.imgBlock, g.n)
-		xs, ys := x[((n0*g.h+oy0*g.sh)*g.w)*c.C+grp*g.cg+c0:], dy[(n0*g.oh+oy0)*g.ow*c.K+grp*g.kg+k0:]
+		xs, ys := scratch[:g.scratchX()], dy[(n0*g.oh+oy0)*g.ow*c.K+grp*g.kg+k0:]
 		if g.copyX {
-			xs = scratch[:g.scratchX()]
 			g.copyInput(xs, x, n0, n1, oy0, oy1, grp*g.cg+c0, c1-c0)
+		} else {
+			xs = x[((n0*g.h+oy0*g.sh)*g.w)*c.C+grp*g.cg+c0:]
 		}
 		if g.copyDY {
 			d := scratch[g.scratchX():][:g.scratchDY()]
-			copyPixels(d, ys, (n1-n0)*(oy1-oy0)*g.ow, k1-k0, g.yPitch, c.K)
+			g.packDY(d, ys, (n1-n0)*(oy1-oy0)*g.ow, k1-k0)
 			ys = d
 		}
 		a.batch, a.k = (n1-n0)*(oy1-oy0), g.ow
@@ -222,7 +233,7 @@ func (g *ConvWeightGrad) unit(a *gemmArgs, xs, ys, dw []float32, kOff, c0, c1, k
 	for p := 0; p < panels; p += g.nz {
 		nz := min(g.nz, panels-p)
 		a.setCols(min(panelWidth, k1-k0-(p+nz-1)*panelWidth))
-		a.b = &ys[p*panelWidth]
+		a.b = &ys[p/g.nz*g.groupPitch]
 		for r := range c.R {
 			for s := range taps {
 				from := (r*c.DilH*g.inCols + s*c.DilW) * g.xPitch
@@ -277,6 +288,14 @@ func (g *ConvWeightGrad) copyInput(xs, x []float32, n0, n1, oy0, oy1, c0, cn int
 			}
 			copyPixels(d, s, right-left, cn, g.xPitch, jumpW*c.C)
 		}
+	}
+}
+
+// packDY lays kn channels of px pixels of dy out as groups of nz panels,
+// [group][pixel][nz*16], zero at the end of the last.
+func (g *ConvWeightGrad) packDY(dst, src []float32, px, kn int) {
+	for k := 0; k < kn; k += g.yPitch {
+		copyPixels(dst[k/g.yPitch*g.groupPitch:], src[k:], px, min(g.yPitch, kn-k), g.yPitch, g.conv.K)
 	}
 }
 

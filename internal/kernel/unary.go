@@ -271,7 +271,7 @@ func unaryGrad1(op UnaryOp, g, u, v, a, b float32) float32 {
 		return g * a
 	case OpHardSwish:
 		switch {
-		case u <= -3:
+		case u < -3:
 			return 0
 		case u < 3:
 			return g * (u/3 + 0.5)
