@@ -75,9 +75,9 @@ func (f *ConvForward) RunStats(task int, scratch, x, packed, bias, residual, y [
 	k0, k1 := b.g0*q.k+b.p0*panelWidth, (b.g1-1)*q.k+min(q.k, b.p1*panelWidth)
 	mean, m2 := stats[at:][:f.conv.K], stats[at+f.conv.K:][:f.conv.K]
 	rows := (b.oy1 - b.oy0) * q.ow
-	for k := k0; k < k1; k += panelWidth {
-		columnStats(mean[k:min(k+panelWidth, k1)], m2[k:min(k+panelWidth, k1)],
-			y[b.n0*q.yImg+b.oy0*q.yRow+k:], b.n1-b.n0, q.yImg, rows, q.yPix)
+	for k := k0; k < k1; k += statsColumns {
+		end := min(k+statsColumns, k1)
+		columnStats(mean[k:end], m2[k:end], y[b.n0*q.yImg+b.oy0*q.yRow+k:], b.n1-b.n0, q.yImg, rows, q.yPix)
 	}
 }
 
@@ -103,31 +103,5 @@ func (f *ConvForward) ReduceStats(stats, mean, variance []float32) {
 		}
 		mean[k] = float32(mu)
 		variance[k] = float32(m2 / n)
-	}
-}
-
-// columnStats computes the mean and the sum of squared differences from it of
-// len(mean) ≤ 16 neighbouring columns of imgs matrices of rows rows. The sums
-// are taken of the differences from the first row, which keeps them small where
-// the mean is large against the spread.
-func columnStats(mean, m2, x []float32, imgs, imgPitch, rows, pitch int) {
-	var shift, sum, sq [panelWidth]float32
-	cols := len(mean)
-	copy(shift[:cols], x)
-	for n := range imgs {
-		for r := range rows {
-			row := x[n*imgPitch+r*pitch:][:cols]
-			for j, v := range row {
-				d := v - shift[j]
-				sum[j] += d
-				sq[j] += d * d
-			}
-		}
-	}
-	inv := 1 / float32(imgs*rows)
-	for j := range cols {
-		d := sum[j] * inv
-		mean[j] = shift[j] + d
-		m2[j] = max(0, sq[j]-sum[j]*d)
 	}
 }

@@ -40,6 +40,7 @@ func main() {
 			})
 		}
 	}
+	writeAsm(*out, "conv_stats_amd64.s", statsKernels)
 	writeAsm(*out, "peak_amd64.s", peakKernels)
 	writeGo(*out, "gemm_stubs_amd64.go", stubs.file())
 }
