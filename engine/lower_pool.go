@@ -9,7 +9,7 @@ import (
 func poolShape(w graph.Window, x, y tensor.Shape) (*kernel.PoolShape, error) {
 	p := &kernel.PoolShape{
 		N: x[0], H: x[2], W: x[3], C: x[1], KH: w.KernelH, KW: w.KernelW, SH: w.StrideH, SW: w.StrideW,
-		PadTop: w.PadTop, PadLeft: w.PadLeft, DH: 1, DW: 1, OH: y[2], OW: y[3],
+		PadTop: w.PadTop, PadLeft: w.PadLeft, PadBottom: w.PadBottom, PadRight: w.PadRight, DH: 1, DW: 1, OH: y[2], OW: y[3],
 	}
 	return p, p.Check()
 }

@@ -85,7 +85,7 @@ func (o Unary) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 
 // UnaryGrad multiplies dy by the derivative of a [Unary]. Inputs: the
 // function's output if [UnaryFn.FromOutput], else its input; dy. At a kink the
-// derivative is PyTorch's: 0 at ReLU's 0, 1 at both bounds of Clip.
+// derivative is PyTorch's: 0 at ReLU's 0 and at both bounds of Clip.
 type UnaryGrad struct{ Of Unary }
 
 // Name implements [Op].

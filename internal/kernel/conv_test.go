@@ -93,38 +93,15 @@ func randomFloats(seed uint64, n int) []float32 {
 	return s
 }
 
-// near fails unless got is want within the rounding of sums of terms products
+// closeTo fails unless got is want within the rounding of sums of terms products
 // of numbers of size 1.
-func near(t *testing.T, what string, got []float32, want []float64, terms int) {
+func closeTo(t *testing.T, what string, got []float32, want []float64, terms int) {
 	t.Helper()
 	tol := 4e-6 * math.Sqrt(float64(terms)+4)
 	for i := range want {
 		if d := math.Abs(float64(got[i]) - want[i]); !(d <= tol+2e-6*math.Abs(want[i])) {
 			t.Fatalf("%s[%d] = %v, want %v (tolerance %v)", what, i, got[i], want[i], tol)
 		}
-	}
-}
-
-// eachISA runs f as a subtest for every instruction set of this machine.
-func eachISA(t *testing.T, f func(t *testing.T)) {
-	t.Helper()
-	avx2, avx512 := useAVX2, useAVX512
-	for _, v := range []struct {
-		name       string
-		a2, a5, on bool
-	}{
-		{"generic", false, false, true},
-		{"avx2", true, false, avx2},
-		{"avx512", true, true, avx512},
-	} {
-		if !v.on {
-			continue
-		}
-		t.Run(v.name, func(t *testing.T) {
-			t.Cleanup(func() { useAVX2, useAVX512 = avx2, avx512 })
-			useAVX2, useAVX512 = v.a2, v.a5
-			f(t)
-		})
 	}
 }
 
@@ -216,7 +193,7 @@ func testConv(t *testing.T, c Conv, one, many *parallel.Pool) {
 	termsY, termsX, termsW := c.R*c.S*c.C/c.Groups, c.R*c.S*c.K/c.Groups, c.N*c.OutH()*c.OutW()
 
 	y, mean, variance := forward(t, one, c, x, w, nil, nil, ActNone)
-	near(t, "y", y, y64, termsY)
+	closeTo(t, "y", y, y64, termsY)
 	y8, mean8, variance8 := forward(t, many, c, x, w, nil, nil, ActNone)
 	sameBits(t, "y", y, y8)
 	sameBits(t, "mean", mean, mean8)
@@ -233,24 +210,24 @@ func testConv(t *testing.T, c Conv, one, many *parallel.Pool) {
 			}
 			want[i] = v
 		}
-		near(t, "act(y+bias+residual)", y, want, termsY)
+		closeTo(t, "act(y+bias+residual)", y, want, termsY)
 	}
 
 	dx, dx8 := nans(c.XLen()), nans(c.XLen())
 	inputGrad(t, one, c, dy, w, dx, false)
-	near(t, "dx", dx, dx64, termsX)
+	closeTo(t, "dx", dx, dx64, termsX)
 	inputGrad(t, many, c, dy, w, dx8, false)
 	sameBits(t, "dx", dx, dx8)
 	inputGrad(t, one, c, dy, w, dx, true)
-	near(t, "dx+dx", dx, twice(dx64), termsX)
+	closeTo(t, "dx+dx", dx, twice(dx64), termsX)
 
 	dw, dw8 := nans(c.WLen()), nans(c.WLen())
 	weightGrad(t, one, c, x, dy, dw, false)
-	near(t, "dw", dw, dw64, termsW)
+	closeTo(t, "dw", dw, dw64, termsW)
 	weightGrad(t, many, c, x, dy, dw8, false)
 	sameBits(t, "dw", dw, dw8)
 	weightGrad(t, one, c, x, dy, dw, true)
-	near(t, "dw+dw", dw, twice(dw64), termsW)
+	closeTo(t, "dw+dw", dw, twice(dw64), termsW)
 }
 
 func twice(s []float64) []float64 {
@@ -259,15 +236,6 @@ func twice(s []float64) []float64 {
 		d[i] = 2 * v
 	}
 	return d
-}
-
-func sameBits(t *testing.T, what string, a, b []float32) {
-	t.Helper()
-	for i := range a {
-		if math.Float32bits(a[i]) != math.Float32bits(b[i]) {
-			t.Fatalf("%s[%d]: %v with 1 worker, %v with 8", what, i, a[i], b[i])
-		}
-	}
 }
 
 func checkStats(t *testing.T, y []float32, k int, mean, variance []float32) {

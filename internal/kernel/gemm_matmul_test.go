@@ -50,11 +50,11 @@ func testMatMul(t *testing.T, m MatMul, one, many *parallel.Pool) {
 	}
 	c, c8 := nans(len(want)), nans(len(want))
 	run(one, c, false)
-	near(t, "c", c, want, m.K)
+	closeTo(t, "c", c, want, m.K)
 	run(many, c8, false)
 	sameBits(t, "c", c, c8)
 	run(one, c, true)
-	near(t, "c+c", c, twice(want), m.K)
+	closeTo(t, "c+c", c, twice(want), m.K)
 }
 
 func TestMatMulErrors(t *testing.T) {
@@ -84,10 +84,10 @@ func TestColumnSums(t *testing.T) {
 		}
 		d, d8 := nans(cols), nans(cols)
 		run(one, d, false)
-		near(t, "sums", d, want, rows)
+		closeTo(t, "sums", d, want, rows)
 		run(many, d8, false)
 		sameBits(t, "sums", d, d8)
 		run(one, d, true)
-		near(t, "sums+sums", d, twice(want), rows)
+		closeTo(t, "sums+sums", d, twice(want), rows)
 	}
 }

@@ -14,8 +14,11 @@ type PoolShape struct {
 	KH, KW          int
 	SH, SW          int
 	PadTop, PadLeft int
-	DH, DW          int
-	OH, OW          int
+	// PadBottom and PadRight matter to average pooling only: a last window may
+	// reach beyond them (torch's ceil_mode), and what lies there never counts.
+	PadBottom, PadRight int
+	DH, DW              int
+	OH, OW              int
 }
 
 // Check returns an error if an extent is not positive, if the window has more
@@ -159,11 +162,10 @@ func outputAt(at, stride, out int) (int, bool) {
 	return at / stride, true
 }
 
-// AvgPool computes y[n][oh][ow][ch] = the mean of x in the window, over all KH*KW
-// positions, padding included as zeros, if countIncludePad, else over the
-// elements of the input. (torch with ceil_mode does not count what lies beyond
-// the far padding; here every position counts.) It does the output rows n*OH+oh
-// in [lo, hi).
+// AvgPool computes y[n][oh][ow][ch] = the mean of x in the window, over all
+// positions up to the far padding, padding included as zeros, if
+// countIncludePad, else over the elements of the input. It does the output rows
+// n*OH+oh in [lo, hi).
 func AvgPool(y, x []float32, p *PoolShape, countIncludePad bool, lo, hi int) {
 	dh, dw := max(p.DH, 1), max(p.DW, 1)
 	c := p.C
@@ -171,6 +173,7 @@ func AvgPool(y, x []float32, p *PoolShape, countIncludePad bool, lo, hi int) {
 		img := x[r/p.OH*p.H*p.W*c:][:p.H*p.W*c]
 		h0 := r%p.OH*p.SH - p.PadTop
 		kh0, kh1 := taps(h0, p.KH, dh, p.H)
+		rows := p.counted(h0, p.KH, dh, p.H, p.PadBottom, countIncludePad)
 		for ow := 0; ow < p.OW; ow++ {
 			w0 := ow*p.SW - p.PadLeft
 			kw0, kw1 := taps(w0, p.KW, dw, p.W)
@@ -182,18 +185,21 @@ func AvgPool(y, x []float32, p *PoolShape, countIncludePad bool, lo, hi int) {
 					binary(OpAdd, out, out, img[at:at+c])
 				}
 			}
-			binaryScalar(OpMul, out, out, p.weight(kh1-kh0, kw1-kw0, countIncludePad))
+			cols := p.counted(w0, p.KW, dw, p.W, p.PadRight, countIncludePad)
+			binaryScalar(OpMul, out, out, 1/float32(rows*cols))
 		}
 	}
 }
 
-// weight returns 1 over the number of positions that a mean counts.
-func (p *PoolShape) weight(rows, cols int, countIncludePad bool) float32 {
-	n := max(rows, 0) * max(cols, 0)
+// counted returns how many positions of a window that starts at start count in
+// its mean along one axis, at least 1.
+func (p *PoolShape) counted(start, kernel, dilation, size, padAfter int, countIncludePad bool) int {
+	lo, hi := taps(start, kernel, dilation, size)
 	if countIncludePad {
-		n = p.KH * p.KW
+		_, hi = taps(start, kernel, dilation, size+padAfter)
+		lo = 0
 	}
-	return 1 / float32(max(n, 1))
+	return max(hi-lo, 1)
 }
 
 // AvgPoolGrad computes dx[n][h][w][ch] (+)= the sum over the windows with this
@@ -213,15 +219,15 @@ func AvgPoolGrad(dx, dy []float32, p *PoolShape, countIncludePad bool, lo, hi in
 			if !ok {
 				continue
 			}
-			kh0, kh1 := taps(oh*p.SH-p.PadTop, p.KH, dh, p.H)
+			rows := p.counted(oh*p.SH-p.PadTop, p.KH, dh, p.H, p.PadBottom, countIncludePad)
 			for kw := 0; kw < p.KW; kw++ {
 				off := kw*dw - p.PadLeft
 				first, end := taps(off, p.OW, p.SW, p.W)
 				for ow := first; ow < end; ow++ {
-					kw0, kw1 := taps(ow*p.SW-p.PadLeft, p.KW, dw, p.W)
+					cols := p.counted(ow*p.SW-p.PadLeft, p.KW, dw, p.W, p.PadRight, countIncludePad)
 					at := (ow*p.SW + off) * c
 					g := dy[((r/p.H*p.OH+oh)*p.OW+ow)*c:][:c]
-					axpy(row[at:at+c], g, p.weight(kh1-kh0, kw1-kw0, countIncludePad))
+					axpy(row[at:at+c], g, 1/float32(rows*cols))
 				}
 			}
 		}

@@ -23,6 +23,7 @@ func poolShapes(b *buffers) []PoolShape {
 	}
 	var ok []PoolShape
 	for _, p := range shapes {
+		p.PadBottom, p.PadRight = p.PadTop, p.PadLeft
 		p.OH = (p.H+2*p.PadTop-max(p.DH, 1)*(p.KH-1)-1)/p.SH + 1
 		p.OW = (p.W+2*p.PadLeft-max(p.DW, 1)*(p.KW-1)-1)/p.SW + 1
 		if p.Check() == nil {

@@ -167,7 +167,7 @@ func TestPoolTorch(t *testing.T) {
 	g := readGolden(t)
 	eachISA(t, func(t *testing.T) {
 		for _, k := range g.Pool {
-			p := PoolShape{N: k.N, H: k.H, W: k.W, C: k.C, KH: k.K, KW: k.K, SH: k.S, SW: k.S, PadTop: k.P, PadLeft: k.P, DH: k.D, DW: k.D, OH: k.OH, OW: k.OW}
+			p := PoolShape{N: k.N, H: k.H, W: k.W, C: k.C, KH: k.K, KW: k.K, SH: k.S, SW: k.S, PadTop: k.P, PadLeft: k.P, PadBottom: k.P, PadRight: k.P, DH: k.D, DW: k.D, OH: k.OH, OW: k.OW}
 			if err := p.Check(); err != nil {
 				t.Fatal(err)
 			}

@@ -61,7 +61,7 @@ func (op UnaryOp) GradNeeds() (x, y bool) {
 // output of [Unary], of which it reads what [UnaryOp.GradNeeds] says. With
 // accumulate it adds to dx. dx may be any of the inputs. At a kink the
 // derivative is torch's: ReLU, ELU and leaky ReLU take the left one at 0, clamp
-// is 1 at both bounds, |x| is 0 at 0.
+// is 0 at both bounds (torch's relu6 and hardtanh), |x| is 0 at 0.
 func UnaryGrad(op UnaryOp, dx, dy, x, y []float32, a, b float32, accumulate bool) {
 	checkLen(len(dy), len(dx), "UnaryGrad dy")
 	needX, needY := op.GradNeeds()
@@ -222,7 +222,7 @@ func unaryGrad1(op UnaryOp, g, u, v, a, b float32) float32 {
 		}
 		return g
 	case OpClamp:
-		if u < a || u > b {
+		if u <= a || u >= b {
 			return 0
 		}
 		return g

@@ -31,7 +31,7 @@ def nhwc(t):
 points = torch.cat([torch.linspace(-6, 6, 25), torch.tensor([-90.0, -20.0, -1e-3, 1e-5, 0.37, 12.5, 88.0])])
 positive = points.abs() + 0.01
 fns = {
-    "ReLU": (F.relu, points, 0, 0), "Clamp": (lambda x: torch.clamp(x, -1, 2), points, -1, 2),
+    "ReLU": (F.relu, points, 0, 0), "Clamp": (lambda x: F.hardtanh(x, -1, 2), points, -1, 2),
     "LeakyReLU": (lambda x: F.leaky_relu(x, 0.1), points, 0.1, 0), "Sigmoid": (torch.sigmoid, points, 0, 0),
     "Tanh": (torch.tanh, points, 0, 0), "SiLU": (F.silu, points, 0, 0), "GELU": (F.gelu, points, 0, 0),
     "Exp": (torch.exp, points, 0, 0), "Log": (torch.log, positive, 0, 0), "Sqrt": (torch.sqrt, positive, 0, 0),
