@@ -65,7 +65,7 @@ func (c *compiler) lower() error {
 			return fmt.Errorf("engine: output %q: %v has no float32 value to read", o.Name, o.Value)
 		}
 		c.plan.outputs = append(c.plan.outputs, Port{o.Name, o.Value.Type})
-		c.plan.results = append(c.plan.results, result{at.buf, at.layout})
+		c.plan.results = append(c.plan.results, result(at))
 	}
 	c.writeUpdates()
 	// Outputs are read after the last step.

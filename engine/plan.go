@@ -15,7 +15,6 @@ type step struct {
 	name    string // module path and operator, for profiles
 	tasks   int
 	run     func(r *run, task, worker int)
-	scratch int // floats of scratch memory that each worker needs
 	reads   []*buf
 	writes  []*buf
 	inPlace struct{ out, in *buf } // out may take over in's memory

@@ -191,7 +191,7 @@ func (o Binary) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	case Max, Min:
 		for i := range d {
 			if need[i] {
-				d[i] = g.Must1(SelectGrad{o.Fn}, n.In[i], n.In[1-i], dy)
+				d[i] = g.Must1(SelectGrad(o), n.In[i], n.In[1-i], dy)
 			}
 		}
 	}

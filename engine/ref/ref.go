@@ -11,7 +11,9 @@ import (
 )
 
 // Result holds the values of one run.
-type Result struct{ values map[*graph.Value]*tensor.Tensor }
+type Result struct {
+	values map[*graph.Value]*tensor.Tensor
+}
 
 // Value returns the value that v had in the run, or nil if it was not computed.
 func (r *Result) Value(v *graph.Value) *tensor.Tensor { return r.values[v] }
