@@ -1,0 +1,245 @@
+// Package data reads image datasets and feeds them to training and evaluation:
+// datasets ([Open]), preprocessing and augmentation ([Preprocess], [Augment]),
+// a prefetching [Loader], and a check of the data before training ([Check]).
+//
+// A batch is the same for a seed whatever the number of workers, and an epoch
+// can be taken up at any step: every random decision is drawn from a
+// counter-based generator keyed by seed, epoch, sample and operation.
+package data
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/resnet-go/resnet/data/imaging"
+)
+
+// Dataset is a fixed list of labelled pictures. Its methods must be safe for
+// concurrent use. Indexes run from 0 to Len()-1; others panic.
+type Dataset interface {
+	// Len returns the number of samples.
+	Len() int
+	// Classes returns the names of the classes; a label is an index into it.
+	// The caller must not change it.
+	Classes() []string
+	// MultiLabel reports whether a sample may have any number of labels, to be
+	// learnt by a sigmoid a class, and not exactly one.
+	MultiLabel() bool
+	// Name says where sample i comes from, for messages and reports: a path,
+	// or a file and record.
+	Name(i int) string
+	// Labels returns the classes of sample i, exactly one unless MultiLabel.
+	// The caller must not change the slice.
+	Labels(i int) []int
+	// Decode writes the pixels of sample i to dst, upright, with 1 or 3
+	// channels, reusing its memory. An error says what is wrong without
+	// repeating the sample's name.
+	Decode(i int, dst *imaging.Image) error
+}
+
+// Contenter is implemented by datasets that can give the stored bytes of a
+// sample (the file, or the record without its label), which [Hash] and [Check]
+// then use instead of decoded pixels.
+type Contenter interface {
+	// Content returns the bytes of sample i; buf may be used as memory.
+	Content(i int, buf []byte) ([]byte, error)
+}
+
+// SampleError is the error for a sample that cannot be read or decoded.
+type SampleError struct {
+	Index int    // in the dataset
+	Name  string // as Dataset.Name gives it
+	Err   error
+}
+
+// Error names the sample and what is wrong with it.
+func (e *SampleError) Error() string { return fmt.Sprintf("data: %s: %v", e.Name, e.Err) }
+
+// Unwrap returns the cause.
+func (e *SampleError) Unwrap() error { return e.Err }
+
+// Splits are the parts of a dataset. Parts that it does not have are nil.
+type Splits struct {
+	Spec             string // what was opened
+	Train, Val, Test Dataset
+	// Notes tell what was decided on the way and a user may want to know, such
+	// as a validation part that was split off.
+	Notes []string
+
+	close func() error
+}
+
+// Eval returns the part to evaluate on during training: Val if there is one,
+// else Test; nil if there is neither.
+func (s *Splits) Eval() Dataset {
+	if s.Val != nil {
+		return s.Val
+	}
+	return s.Test
+}
+
+// Split returns a part by its name: train, val or test.
+func (s *Splits) Split(name string) (Dataset, error) {
+	var have []string
+	for _, p := range s.parts() {
+		if p.name == name {
+			return p.ds, nil
+		}
+		have = append(have, p.name)
+	}
+	return nil, fmt.Errorf("data: %s has no part %q, only %s", s.Spec, name, strings.Join(have, ", "))
+}
+
+// Classes returns the names of the classes, which all parts share.
+func (s *Splits) Classes() []string {
+	for _, p := range s.parts() {
+		return p.ds.Classes()
+	}
+	return nil
+}
+
+// MultiLabel reports whether the samples have any number of labels.
+func (s *Splits) MultiLabel() bool {
+	for _, p := range s.parts() {
+		return p.ds.MultiLabel()
+	}
+	return false
+}
+
+// Close closes the files that the parts read from, which must not be used
+// afterwards.
+func (s *Splits) Close() error {
+	if s.close == nil {
+		return nil
+	}
+	return s.close()
+}
+
+type part struct {
+	name string
+	ds   Dataset
+}
+
+func (s *Splits) parts() []part {
+	var ps []part
+	for _, p := range []part{{"train", s.Train}, {"val", s.Val}, {"test", s.Test}} {
+		if p.ds != nil {
+			ps = append(ps, p)
+		}
+	}
+	return ps
+}
+
+// Subset returns the samples of ds at those indexes, in that order. It panics
+// if one is out of range.
+func Subset(ds Dataset, indexes []int) Dataset {
+	for _, i := range indexes {
+		if i < 0 || i >= ds.Len() {
+			panic(fmt.Sprintf("data: index %d of a subset is not below %d", i, ds.Len()))
+		}
+	}
+	return &subset{ds, indexes}
+}
+
+type subset struct {
+	of      Dataset
+	indexes []int
+}
+
+func (s *subset) Len() int                               { return len(s.indexes) }
+func (s *subset) Classes() []string                      { return s.of.Classes() }
+func (s *subset) MultiLabel() bool                       { return s.of.MultiLabel() }
+func (s *subset) Name(i int) string                      { return s.of.Name(s.indexes[i]) }
+func (s *subset) Labels(i int) []int                     { return s.of.Labels(s.indexes[i]) }
+func (s *subset) Decode(i int, dst *imaging.Image) error { return s.of.Decode(s.indexes[i], dst) }
+func (s *subset) Content(i int, buf []byte) ([]byte, error) {
+	return content(s.of, s.indexes[i], buf)
+}
+func (s *subset) inMemory() bool { return inMemory(s.of) }
+
+// content returns the bytes of a sample, or its pixels (with their size in
+// front) where the dataset has no bytes to give.
+func content(ds Dataset, i int, buf []byte) ([]byte, error) {
+	if c, ok := ds.(Contenter); ok {
+		return c.Content(i, buf)
+	}
+	var m imaging.Image
+	if err := ds.Decode(i, &m); err != nil {
+		return nil, err
+	}
+	buf = fmt.Appendf(buf[:0], "%d %d %d ", m.W, m.H, m.C)
+	return append(buf, m.Pix...), nil
+}
+
+// inMemory reports whether decoding a sample is as cheap as copying it, so that
+// a cache would be a second copy for nothing.
+func inMemory(ds Dataset) bool {
+	m, ok := ds.(interface{ inMemory() bool })
+	return ok && m.inMemory()
+}
+
+// Images is a dataset of pictures in memory.
+type Images struct {
+	ClassNames []string
+	Pictures   []*imaging.Image
+	Targets    [][]int // the classes of each picture
+	Names      []string
+	Multi      bool // any number of classes a picture
+}
+
+// NewImages returns a dataset of pictures with one label each. It returns an
+// error if the numbers differ or a label is not the index of a class.
+func NewImages(classes []string, pictures []*imaging.Image, labels []int) (*Images, error) {
+	if len(pictures) != len(labels) {
+		return nil, fmt.Errorf("data: %d pictures with %d labels", len(pictures), len(labels))
+	}
+	m := &Images{ClassNames: classes, Pictures: pictures}
+	single := singles(len(classes))
+	for i, l := range labels {
+		if l < 0 || l >= len(classes) {
+			return nil, fmt.Errorf("data: label %d of picture %d is not below the number of classes, %d", l, i, len(classes))
+		}
+		m.Targets = append(m.Targets, single[l])
+		m.Names = append(m.Names, fmt.Sprintf("image %d", i))
+	}
+	return m, nil
+}
+
+// Len returns the number of pictures.
+func (m *Images) Len() int { return len(m.Pictures) }
+
+// Classes returns ClassNames.
+func (m *Images) Classes() []string { return m.ClassNames }
+
+// MultiLabel returns Multi.
+func (m *Images) MultiLabel() bool { return m.Multi }
+
+// Name returns the name of picture i.
+func (m *Images) Name(i int) string { return m.Names[i] }
+
+// Labels returns the classes of picture i.
+func (m *Images) Labels(i int) []int { return m.Targets[i] }
+
+// Decode copies picture i to dst.
+func (m *Images) Decode(i int, dst *imaging.Image) error {
+	if m.Pictures[i] == nil {
+		return errors.New("no picture")
+	}
+	dst.CopyFrom(m.Pictures[i])
+	return nil
+}
+
+func (m *Images) inMemory() bool { return true }
+
+// singles returns the slices [0], [1], … that Labels hands out for datasets of
+// one label a sample.
+func singles(n int) [][]int {
+	all := make([]int, n)
+	s := make([][]int, n)
+	for i := range all {
+		all[i] = i
+		s[i] = all[i : i+1 : i+1]
+	}
+	return s
+}

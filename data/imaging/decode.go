@@ -1,0 +1,257 @@
+package imaging
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/gif"
+	"image/jpeg"
+	"image/png"
+
+	"golang.org/x/image/bmp"
+	"golang.org/x/image/webp"
+)
+
+// DefaultMaxPixels is the largest picture that is decoded unless the caller
+// says otherwise: 89,478,485 pixels, from which Pillow warns of a
+// decompression bomb.
+const DefaultMaxPixels = 1024 * 1024 * 1024 / 4 / 3
+
+// ErrTooLarge is wrapped by the error for a picture with more pixels than
+// [DecodeOptions.MaxPixels].
+var ErrTooLarge = errors.New("too many pixels")
+
+// ErrFormat is wrapped by the error for bytes that are no known kind of
+// picture.
+var ErrFormat = errors.New("not a JPEG, PNG, GIF, WebP or BMP picture")
+
+// DecodeOptions are the limits and choices of [Decode]. The zero value is the
+// usual one.
+type DecodeOptions struct {
+	MaxPixels         int  // width times height; 0 means DefaultMaxPixels
+	IgnoreOrientation bool // leave the picture as stored, whatever EXIF says
+}
+
+type format int
+
+const (
+	formatUnknown format = iota
+	formatJPEG
+	formatPNG
+	formatGIF
+	formatWebP
+	formatBMP
+)
+
+func sniff(data []byte) format {
+	switch {
+	case bytes.HasPrefix(data, []byte("\xff\xd8\xff")):
+		return formatJPEG
+	case bytes.HasPrefix(data, []byte("\x89PNG\r\n\x1a\n")):
+		return formatPNG
+	case bytes.HasPrefix(data, []byte("GIF87a")), bytes.HasPrefix(data, []byte("GIF89a")):
+		return formatGIF
+	case len(data) >= 12 && string(data[:4]) == "RIFF" && string(data[8:12]) == "WEBP":
+		return formatWebP
+	case bytes.HasPrefix(data, []byte("BM")):
+		return formatBMP
+	}
+	return formatUnknown
+}
+
+// Decode reads a JPEG, PNG, GIF (first frame), WebP (still) or BMP file and
+// turns it the right way up by its EXIF orientation. The kind is told from the
+// bytes, not from a name. A grey file gives one channel, all others three.
+//
+// Colours become RGB as with Pillow's convert("RGB"): alpha is dropped, not
+// blended; 16 bits become 8 by their upper byte (also 16-bit grey, which some
+// versions of Pillow clip instead); CMYK by (255-C)(255-K)/255. Chroma of JPEG
+// and WebP is interpolated as libjpeg-turbo and libwebp do by default.
+func Decode(data []byte, opt DecodeOptions) (*Image, error) {
+	m := new(Image)
+	if err := DecodeInto(m, data, opt); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// DecodeInto is [Decode] into dst, whose memory it reuses. After an error the
+// contents of dst are undefined.
+func DecodeInto(dst *Image, data []byte, opt DecodeOptions) error {
+	if len(data) == 0 {
+		return fmt.Errorf("imaging: empty file: %w", ErrFormat)
+	}
+	kind := sniff(data)
+	cfg, err := decodeConfig(kind, data)
+	if err != nil {
+		return err
+	}
+	limit := opt.MaxPixels
+	if limit <= 0 {
+		limit = DefaultMaxPixels
+	}
+	if cfg.Width < 1 || cfg.Height < 1 {
+		return fmt.Errorf("imaging: a picture of %d x %d pixels", cfg.Width, cfg.Height)
+	}
+	if cfg.Width > limit/cfg.Height {
+		return fmt.Errorf("imaging: %w: %d x %d is above the limit of %d", ErrTooLarge, cfg.Width, cfg.Height, limit)
+	}
+	img, err := decodeStd(kind, data)
+	if err != nil {
+		return fmt.Errorf("imaging: %w", err)
+	}
+	if kind == formatGIF {
+		placeFrame(dst, img, cfg.Width, cfg.Height)
+	} else {
+		fromStd(dst, img, kind)
+	}
+	if !opt.IgnoreOrientation {
+		Orient(dst, Orientation(data))
+	}
+	return nil
+}
+
+func decodeConfig(kind format, data []byte) (image.Config, error) {
+	var cfg image.Config
+	var err error
+	r := bytes.NewReader(data)
+	switch kind {
+	case formatJPEG:
+		cfg, err = jpeg.DecodeConfig(r)
+	case formatPNG:
+		cfg, err = png.DecodeConfig(r)
+	case formatGIF:
+		cfg, err = gif.DecodeConfig(r)
+	case formatWebP:
+		cfg, err = webp.DecodeConfig(r)
+	case formatBMP:
+		cfg, err = bmp.DecodeConfig(r)
+	default:
+		return cfg, fmt.Errorf("imaging: %w (starts with %q)", ErrFormat, data[:min(len(data), 8)])
+	}
+	if err != nil {
+		return cfg, fmt.Errorf("imaging: %w", err)
+	}
+	return cfg, nil
+}
+
+func decodeStd(kind format, data []byte) (image.Image, error) {
+	r := bytes.NewReader(data)
+	switch kind {
+	case formatJPEG:
+		return jpeg.Decode(r)
+	case formatPNG:
+		return png.Decode(r)
+	case formatGIF:
+		return gif.Decode(r)
+	case formatWebP:
+		return webp.Decode(r)
+	default:
+		return bmp.Decode(r)
+	}
+}
+
+// placeFrame puts the first frame of a GIF at its place on the whole screen,
+// whose rest stays black.
+func placeFrame(dst *Image, img image.Image, w, h int) {
+	b := img.Bounds()
+	if b.Min == (image.Point{}) && b.Dx() == w && b.Dy() == h {
+		fromStd(dst, img, formatGIF)
+		return
+	}
+	var frame Image
+	fromStd(&frame, img, formatGIF)
+	CropPad(dst, &frame, Rect{-b.Min.X, -b.Min.Y, w, h})
+}
+
+// fromStd converts a decoded picture. Types that no decoder above returns go
+// through color.NRGBA.
+func fromStd(dst *Image, img image.Image, kind format) {
+	b := img.Bounds()
+	w, h := b.Dx(), b.Dy()
+	switch m := img.(type) {
+	case *image.YCbCr:
+		if kind == formatWebP {
+			webpToRGB(dst, m)
+		} else {
+			jpegToRGB(dst, m)
+		}
+	case *image.NYCbCrA:
+		webpToRGB(dst, &m.YCbCr)
+	case *image.Gray:
+		dst.Reset(w, h, 1)
+		for y := range h {
+			copy(dst.Row(y), m.Pix[y*m.Stride:])
+		}
+	case *image.Gray16:
+		dst.Reset(w, h, 1)
+		each(dst, m.Pix, m.Stride, 2, func(out, p []uint8) { out[0] = p[0] })
+	case *image.RGBA:
+		dst.Reset(w, h, 3)
+		each(dst, m.Pix, m.Stride, 4, func(out, p []uint8) { copy(out, p[:3]) })
+	case *image.NRGBA:
+		dst.Reset(w, h, 3)
+		each(dst, m.Pix, m.Stride, 4, func(out, p []uint8) { copy(out, p[:3]) })
+	case *image.RGBA64:
+		dst.Reset(w, h, 3)
+		each(dst, m.Pix, m.Stride, 8, func(out, p []uint8) { out[0], out[1], out[2] = p[0], p[2], p[4] })
+	case *image.NRGBA64:
+		dst.Reset(w, h, 3)
+		each(dst, m.Pix, m.Stride, 8, func(out, p []uint8) { out[0], out[1], out[2] = p[0], p[2], p[4] })
+	case *image.CMYK:
+		dst.Reset(w, h, 3)
+		each(dst, m.Pix, m.Stride, 4, func(out, p []uint8) {
+			k := 255 - int(p[3])
+			for c := range out {
+				out[c] = uint8(k - min(k, mulDiv255(int(p[c]), k)))
+			}
+		})
+	case *image.Paletted:
+		fromPalette(dst, m)
+	default:
+		dst.Reset(w, h, 3)
+		for y := range h {
+			for x := range w {
+				c := color.NRGBAModel.Convert(img.At(b.Min.X+x, b.Min.Y+y)).(color.NRGBA)
+				p := dst.Pix[(y*w+x)*3:]
+				p[0], p[1], p[2] = c.R, c.G, c.B
+			}
+		}
+	}
+}
+
+func each(dst *Image, pix []uint8, stride, size int, f func(out, p []uint8)) {
+	for y := range dst.H {
+		out := dst.Row(y)
+		row := pix[y*stride:]
+		for x := range dst.W {
+			f(out[x*dst.C:(x+1)*dst.C], row[x*size:(x+1)*size])
+		}
+	}
+}
+
+// mulDiv255 is a*b/255, rounded.
+func mulDiv255(a, b int) int {
+	t := a*b + 128
+	return (t>>8 + t) >> 8
+}
+
+// fromPalette looks colours up; a palette of greys still gives three channels,
+// since what a file means must not depend on the colours it happens to use.
+func fromPalette(dst *Image, m *image.Paletted) {
+	var rgb [256][3]uint8
+	for i, c := range m.Palette {
+		n := color.NRGBAModel.Convert(c).(color.NRGBA)
+		rgb[i&255] = [3]uint8{n.R, n.G, n.B}
+	}
+	b := m.Bounds()
+	dst.Reset(b.Dx(), b.Dy(), 3)
+	for y := range dst.H {
+		out := dst.Row(y)
+		for x, i := range m.Pix[y*m.Stride : y*m.Stride+dst.W] {
+			copy(out[3*x:3*x+3], rgb[i][:])
+		}
+	}
+}

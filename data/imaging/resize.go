@@ -1,0 +1,300 @@
+package imaging
+
+import (
+	"fmt"
+	"math"
+	"sync"
+)
+
+// Filter is a resampling filter by its Pillow name, in lower case.
+type Filter string
+
+// The resampling filters. Bilinear and Bicubic are widened when a picture gets
+// smaller (antialias), as Pillow and torchvision's antialias=True do; Box
+// averages; Nearest takes the pixel under the centre.
+const (
+	Nearest  Filter = "nearest"
+	Box      Filter = "box"
+	Bilinear Filter = "bilinear"
+	Bicubic  Filter = "bicubic"
+)
+
+// Valid returns an error if f is not one of the filters of this package.
+func (f Filter) Valid() error {
+	switch f {
+	case Nearest, Box, Bilinear, Bicubic:
+		return nil
+	}
+	return fmt.Errorf("imaging: interpolation %q is not one of nearest, box, bilinear, bicubic", string(f))
+}
+
+func (f Filter) support() float64 {
+	switch f {
+	case Box:
+		return 0.5
+	case Bilinear:
+		return 1
+	default:
+		return 2
+	}
+}
+
+func (f Filter) weight(x float64) float64 {
+	switch f {
+	case Box:
+		if x > -0.5 && x <= 0.5 {
+			return 1
+		}
+	case Bilinear:
+		if x = math.Abs(x); x < 1 {
+			return 1 - x
+		}
+	default:
+		const a = -0.5 // Keys' cubic, Pillow's choice of a
+		switch x = math.Abs(x); {
+		case x < 1:
+			return ((a+2)*x-(a+3))*x*x + 1
+		case x < 2:
+			return (((x-5)*x+8)*x - 4) * a
+		}
+	}
+	return 0
+}
+
+// Rect is a part of a picture: its top left corner and its size in pixels.
+type Rect struct{ X, Y, W, H int }
+
+// Resize writes src resampled to w by h pixels to dst, another picture. It
+// equals Pillow's Image.resize((w, h), filter), bit for bit. It panics if a
+// size is below 1 or the filter is not valid.
+func Resize(dst, src *Image, w, h int, f Filter) {
+	ResizeRect(dst, src, Rect{0, 0, src.W, src.H}, w, h, f)
+}
+
+// ResizeRect writes the part r of src resampled to w by h pixels to dst,
+// another picture: Pillow's crop followed by resize. It panics if a size is
+// below 1, r is not inside src, or the filter is not valid.
+func ResizeRect(dst, src *Image, r Rect, w, h int, f Filter) {
+	if w < 1 || h < 1 || r.W < 1 || r.H < 1 {
+		panic(fmt.Sprintf("imaging: cannot resize %d x %d to %d x %d", r.W, r.H, w, h))
+	}
+	checkInside(src, r)
+	if err := f.Valid(); err != nil {
+		panic(err.Error())
+	}
+	if f == Nearest {
+		resizeNearest(dst, src, r, w, h)
+		return
+	}
+	if r.W == w && r.H == h {
+		Crop(dst, src, r)
+		return
+	}
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+
+	// Two passes, rows first, each rounded to 8 bits; a pass that changes
+	// nothing is left out, and the first makes only the rows the second reads.
+	in, rect := src, r
+	if r.H != h {
+		s.y.compute(r.H, h, f)
+	}
+	if r.W != w {
+		s.x.compute(r.W, w, f)
+		first, last := 0, r.H
+		if r.H != h {
+			first, last = s.y.span(h)
+		}
+		out := dst
+		if r.H != h {
+			out = &s.tmp
+		}
+		out.Reset(w, last-first, src.C)
+		for y := first; y < last; y++ {
+			row := src.Pix[((r.Y+y)*src.W+r.X)*src.C : ((r.Y+y)*src.W+r.X+r.W)*src.C]
+			if src.C == 3 {
+				s.x.row3(out.Row(y-first), row)
+			} else {
+				s.x.row1(out.Row(y-first), row)
+			}
+		}
+		if r.H == h {
+			return
+		}
+		in, rect = out, Rect{0, -first, w, h}
+	}
+	dst.Reset(w, h, src.C)
+	n := w * src.C
+	if cap(s.sum) < n {
+		s.sum = make([]int32, n)
+	}
+	sum := s.sum[:n]
+	for y := range h {
+		for i := range sum {
+			sum[i] = 1 << (precision - 1)
+		}
+		start := s.y.start[y]
+		for t, k := range s.y.of(y) {
+			at := ((rect.Y+start+t)*in.W + rect.X) * in.C
+			line := in.Pix[at : at+n]
+			for i, v := range line[:len(sum)] {
+				sum[i] += int32(v) * k
+			}
+		}
+		out := dst.Row(y)
+		for i, v := range sum[:len(out)] {
+			out[i] = clip8(v >> precision)
+		}
+	}
+}
+
+// precision is the number of fraction bits of a weight: 8 bits of result, a
+// sign and room for overshoot leave 22 of 32.
+const precision = 32 - 8 - 2
+
+// taps holds, for every output position of one axis, the first input position
+// and the fixed-point weights from there on.
+type taps struct {
+	stride int
+	start  []int
+	count  []int
+	weight []int32
+	float  []float64
+}
+
+func (t *taps) of(i int) []int32 { return t.weight[i*t.stride : i*t.stride+t.count[i]] }
+
+// span returns the range of inputs that n outputs read.
+func (t *taps) span(n int) (first, last int) {
+	return t.start[0], t.start[n-1] + t.count[n-1]
+}
+
+func (t *taps) compute(in, out int, f Filter) {
+	scale := float64(in) / float64(out)
+	filterScale := max(scale, 1)
+	support := f.support() * filterScale
+	t.stride = int(math.Ceil(support))*2 + 1
+	t.start, t.count = grow(t.start, out), grow(t.count, out)
+	t.weight, t.float = grow(t.weight, out*t.stride), grow(t.float, t.stride)
+	inv := 1 / filterScale
+	for i := range out {
+		center := (float64(i) + 0.5) * scale
+		lo := max(int(center-support+0.5), 0)
+		hi := min(int(center+support+0.5), in)
+		sum := 0.0
+		w := t.float[:hi-lo]
+		for j := range w {
+			w[j] = f.weight((float64(j+lo) - center + 0.5) * inv)
+			sum += w[j]
+		}
+		k := t.weight[i*t.stride:]
+		for j, v := range w {
+			if sum != 0 {
+				v /= sum
+			}
+			if v < 0 {
+				k[j] = int32(-0.5 + v*(1<<precision))
+			} else {
+				k[j] = int32(0.5 + v*(1<<precision))
+			}
+		}
+		t.start[i], t.count[i] = lo, hi-lo
+	}
+}
+
+func (t *taps) row3(dst, src []uint8) {
+	for i := range len(dst) / 3 {
+		r, g, b := int32(1<<(precision-1)), int32(1<<(precision-1)), int32(1<<(precision-1))
+		p := src[3*t.start[i]:]
+		for _, k := range t.of(i) {
+			q := p[:3:3]
+			r += int32(q[0]) * k
+			g += int32(q[1]) * k
+			b += int32(q[2]) * k
+			p = p[3:]
+		}
+		o := dst[3*i : 3*i+3 : 3*i+3]
+		o[0], o[1], o[2] = clip8(r>>precision), clip8(g>>precision), clip8(b>>precision)
+	}
+}
+
+func (t *taps) row1(dst, src []uint8) {
+	for i := range dst {
+		sum := int32(1 << (precision - 1))
+		k := t.of(i)
+		p := src[t.start[i] : t.start[i]+len(k)]
+		for j, v := range p {
+			sum += int32(v) * k[j]
+		}
+		dst[i] = clip8(sum >> precision)
+	}
+}
+
+// resizeNearest is Pillow's scaling by nearest neighbour: positions are summed
+// up in floating point, not multiplied, and that decides ties.
+func resizeNearest(dst, src *Image, r Rect, w, h int) {
+	dst.Reset(w, h, src.C)
+	sx, sy := float64(r.W)/float64(w), float64(r.H)/float64(h)
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	s.x.start = grow(s.x.start, w)
+	at := sx * 0.5
+	for x := range w {
+		s.x.start[x] = min(int(at), r.W-1)
+		at += sx
+	}
+	c := src.C
+	at = sy * 0.5
+	for y := range h {
+		row := src.Pix[((r.Y+min(int(at), r.H-1))*src.W+r.X)*c:]
+		out := dst.Row(y)
+		for x, from := range s.x.start {
+			copy(out[x*c:x*c+c], row[from*c:from*c+c])
+		}
+		at += sy
+	}
+}
+
+// scratch is the memory of one resize.
+type scratch struct {
+	x, y taps
+	tmp  Image
+	sum  []int32
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+func grow[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}
+
+// ShorterSide returns the size of a w by h picture when its shorter side is
+// made size pixels and its form is kept; the longer side is rounded down, as
+// torchvision's Resize(size) does. It panics if w or h is below 1.
+func ShorterSide(w, h, size int) (int, int) {
+	if w <= h {
+		return size, max(1, size*h/w)
+	}
+	return max(1, size*w/h), size
+}
+
+// CenterCropRect returns the middle cw by ch pixels of a w by h picture, with
+// the rounding of torchvision's CenterCrop (halves go to the even number). A
+// side that is too small gives a negative X or Y: [CropPad] fills with black.
+func CenterCropRect(w, h, cw, ch int) Rect {
+	return Rect{X: middle(w, cw), Y: middle(h, ch), W: cw, H: ch}
+}
+
+func middle(n, crop int) int {
+	if n < crop {
+		return -((crop - n) / 2)
+	}
+	half := (n - crop) / 2
+	if (n-crop)%2 == 1 && half%2 == 1 {
+		half++ // Python's round: half to even
+	}
+	return half
+}

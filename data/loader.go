@@ -1,0 +1,519 @@
+package data
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/resnet-go/resnet/internal/philox"
+)
+
+// Batch is a number of samples as a network takes them. Its memory is used
+// again: everything in it holds only until the next batch is asked for.
+type Batch struct {
+	Epoch, Step int
+
+	// N is the number of rows and Real how many of them are samples. Rows from
+	// Real on pad the last batch of [Pad]: zeros, with label -1 and zero targets.
+	N, Real int
+	H, W, C int
+
+	X      []float32 // inputs, [N, H, W, C] (channels last)
+	Labels []int64   // the class of each row, [N]; of a mixed row, its own class; nil for multi-label data
+	// Targets are the soft or multi-hot targets, [N, classes], when batches
+	// are mixed or the dataset is multi-label; else nil.
+	Targets []float32
+	Index   []int // which sample of the dataset each row is; -1 in padding
+}
+
+// slot is a batch in the making.
+type slot struct {
+	Batch
+	entries []entry       // the samples of the rows
+	errs    []error       // one a row
+	pending atomic.Int32  // tasks that are not done
+	ready   chan struct{} // receives when the batch is complete
+}
+
+// LastBatch says what becomes of a last batch that is not full.
+type LastBatch int
+
+// The treatments of an incomplete last batch.
+const (
+	Drop LastBatch = iota // leave it out, for training
+	Pad                   // fill it up with rows that do not count, for evaluation
+	Keep                  // give it as it is, with fewer rows
+)
+
+// LoaderConfig is how a [Loader] makes batches.
+type LoaderConfig struct {
+	BatchSize  int
+	Preprocess Preprocess
+	Augment    *Augment // nil for evaluation
+	Shuffle    bool     // a new random order each epoch; else the dataset's order
+	// Balanced draws the classes with equal chance, repeating samples of rare
+	// ones; an epoch still has as many samples as the dataset.
+	Balanced bool
+	// Repeat puts every sample into an epoch that many times in a row, each
+	// varied otherwise (repeated augmentation; Hoffer et al., arXiv 1901.09335,
+	// and torchvision's RASampler); an epoch keeps its length, so that it sees
+	// only part of the samples. 0 and 1 are off.
+	Repeat int
+	Last   LastBatch
+	Seed   uint64
+	// SkipBad goes on when a sample cannot be decoded, and counts it (see
+	// [Loader.Bad]): if Shuffle or Balanced is set, another sample takes its
+	// place, the same one in every run; else the batch has fewer real rows.
+	SkipBad bool
+	// Workers is the number of goroutines that decode; 0 means one a CPU.
+	// Batches do not depend on it.
+	Workers int
+	// Prefetch is the number of batches made ahead; 0 means 2.
+	Prefetch int
+	// CacheBytes is the memory for decoded pictures, used if the whole dataset
+	// fits by estimate: 0 means 512 MiB, below 0 none.
+	CacheBytes int64
+}
+
+// Loader makes batches of a dataset, ahead of their use.
+type Loader struct {
+	ds      Dataset
+	cfg     LoaderConfig
+	norm    normalizer
+	cache   *cache
+	byClass [][]uint32 // for Balanced
+
+	mu   sync.Mutex
+	bad  map[int]*SampleError
+	free []*slot
+	ords [][]entry
+	sets []*workerState
+}
+
+// workerState is the memory of one worker.
+type workerState struct {
+	stages
+	spare []float32
+}
+
+// NewLoader returns a loader of ds. It returns an error if the configuration
+// is out of range, the dataset is empty, or smaller than a batch that must be
+// full.
+func NewLoader(ds Dataset, cfg LoaderConfig) (*Loader, error) {
+	if err := cfg.Preprocess.Valid(); err != nil {
+		return nil, err
+	}
+	if cfg.Augment != nil {
+		if err := cfg.Augment.Valid(); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case cfg.BatchSize < 1:
+		return nil, fmt.Errorf("data: batch size %d is below 1", cfg.BatchSize)
+	case ds.Len() == 0:
+		return nil, errors.New("data: the dataset has no samples")
+	case int64(ds.Len()) > math.MaxUint32:
+		return nil, fmt.Errorf("data: %d samples are more than %d", ds.Len(), uint32(math.MaxUint32))
+	case cfg.Last == Drop && cfg.BatchSize > ds.Len():
+		return nil, fmt.Errorf("data: batch size %d is above the number of samples, %d", cfg.BatchSize, ds.Len())
+	case cfg.Repeat < 0 || cfg.Repeat > 1 && (!cfg.Shuffle || cfg.Balanced):
+		return nil, fmt.Errorf("data: repeat %d must not be below 0, and above 1 needs shuffling without balancing", cfg.Repeat)
+	case cfg.Last < Drop || cfg.Last > Keep:
+		return nil, fmt.Errorf("data: unknown treatment %d of the last batch", cfg.Last)
+	}
+	if cfg.Workers <= 0 {
+		cfg.Workers = runtime.GOMAXPROCS(0)
+	}
+	if cfg.Prefetch <= 0 {
+		cfg.Prefetch = 2
+	}
+	if cfg.CacheBytes == 0 {
+		cfg.CacheBytes = 512 << 20
+	}
+	l := &Loader{ds: ds, cfg: cfg, bad: make(map[int]*SampleError), cache: newCache(ds, cfg.CacheBytes)}
+	l.norm.init(cfg.Preprocess)
+	if cfg.Balanced {
+		var err error
+		if l.byClass, err = samplesByClass(ds); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// Steps returns the number of batches of an epoch.
+func (l *Loader) Steps() int {
+	n, b := l.ds.Len(), l.cfg.BatchSize
+	if l.cfg.Last == Drop {
+		return n / b
+	}
+	return (n + b - 1) / b
+}
+
+// Bad returns the samples that were skipped so far, in the dataset's order.
+func (l *Loader) Bad() []*SampleError {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []*SampleError
+	for _, e := range l.bad {
+		all = append(all, e)
+	}
+	slices.SortFunc(all, func(a, b *SampleError) int { return a.Index - b.Index })
+	return all
+}
+
+// Epoch returns the batches of an epoch from a step on; the rest of an epoch is
+// the same whether its beginning was made or not. A batch holds until the next
+// turn of the loop. On an error (a bad sample without SkipBad: a *SampleError;
+// or ctx's end), the batch is nil and it is the last turn. Leaving the loop
+// early ends the loader's goroutines. Several epochs may be open at once.
+func (l *Loader) Epoch(ctx context.Context, epoch, step int) iter.Seq2[*Batch, error] {
+	return func(yield func(*Batch, error) bool) {
+		if epoch < 0 || epoch > math.MaxUint32 || step < 0 || step > l.Steps() {
+			yield(nil, fmt.Errorf("data: no step %d of epoch %d: an epoch has %d", step, epoch, l.Steps()))
+			return
+		}
+		r := l.start(ctx, epoch, step)
+		defer r.stop()
+		for b := range r.ordered {
+			select {
+			case <-b.ready:
+			case <-r.ctx.Done():
+			}
+			if err := ctx.Err(); err != nil {
+				yield(nil, err)
+				return
+			}
+			if err := b.firstError(); err != nil {
+				yield(nil, err)
+				return
+			}
+			// A batch of which nothing is left, all its samples being bad, is
+			// no batch.
+			if b.Real > 0 && !yield(&b.Batch, nil) {
+				return
+			}
+			r.free <- b
+		}
+		if err := ctx.Err(); err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+func (b *slot) firstError() error {
+	for _, err := range b.errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// run is one pass over an epoch.
+type run struct {
+	l       *Loader
+	ctx     context.Context
+	cancel  context.CancelFunc
+	epoch   int
+	order   []entry
+	free    chan *slot
+	ordered chan *slot
+	tasks   chan task
+	batches []*slot
+	wg      sync.WaitGroup
+}
+
+// task is some rows of a batch.
+type task struct {
+	b      *slot
+	lo, hi int
+}
+
+// taskRows is how many rows a worker takes at a time: few enough to share a
+// batch of large pictures out evenly.
+const taskRows = 8
+
+func (l *Loader) start(ctx context.Context, epoch, step int) *run {
+	r := &run{
+		l: l, epoch: epoch,
+		free:    make(chan *slot, l.cfg.Prefetch+1),
+		ordered: make(chan *slot, l.cfg.Prefetch+1),
+		tasks:   make(chan task, l.cfg.Workers),
+	}
+	r.ctx, r.cancel = context.WithCancel(ctx)
+	r.order = l.order(take(l, &l.ords), epoch)
+	for range l.cfg.Prefetch + 1 {
+		b := take(l, &l.free)
+		if b == nil {
+			b = &slot{ready: make(chan struct{}, 1)}
+		}
+		r.batches = append(r.batches, b)
+		r.free <- b
+	}
+	r.wg.Add(1 + l.cfg.Workers)
+	go r.dispatch(step)
+	for range l.cfg.Workers {
+		go r.work()
+	}
+	return r
+}
+
+// stop ends the goroutines and keeps the memory for the next run.
+func (r *run) stop() {
+	r.cancel()
+	r.wg.Wait()
+	for _, b := range r.batches {
+		select { // of a batch that was made and not used
+		case <-b.ready:
+		default:
+		}
+	}
+	l := r.l
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.free = append(l.free, r.batches...)
+	l.ords = append(l.ords, r.order)
+}
+
+func take[T any](l *Loader, from *[]T) (v T) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := len(*from); n > 0 {
+		v = (*from)[n-1]
+		*from = (*from)[:n-1]
+	}
+	return v
+}
+
+func (r *run) dispatch(step int) {
+	defer r.wg.Done()
+	defer close(r.tasks)
+	defer close(r.ordered)
+	for ; step < r.l.Steps(); step++ {
+		var b *slot
+		select {
+		case b = <-r.free:
+		case <-r.ctx.Done():
+			return
+		}
+		r.prepare(b, step)
+		r.ordered <- b // never blocks: there are not more batches than places
+		for lo := 0; lo < len(b.entries); lo += taskRows {
+			select {
+			case r.tasks <- task{b, lo, min(lo+taskRows, len(b.entries))}:
+			case <-r.ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// prepare sets a batch up for a step.
+func (r *run) prepare(b *slot, step int) {
+	cfg, p := &r.l.cfg, &r.l.cfg.Preprocess
+	lo := step * cfg.BatchSize
+	b.entries = r.order[lo:min(lo+cfg.BatchSize, len(r.order))]
+	b.Epoch, b.Step = r.epoch, step
+	b.Real, b.N = len(b.entries), len(b.entries)
+	if cfg.Last == Pad {
+		b.N = cfg.BatchSize
+	}
+	b.H, b.W, b.C = p.Height, p.Width, p.Channels
+	b.X = resized(b.X, b.N*b.H*b.W*b.C)
+	b.Index = resized(b.Index, b.N)
+	b.errs = resized(b.errs, len(b.entries))
+	clear(b.errs)
+	multi := r.l.ds.MultiLabel()
+	if !multi {
+		b.Labels = resized(b.Labels, b.N)
+	}
+	if multi || cfg.Augment.mixes() {
+		b.Targets = resized(b.Targets, b.N*len(r.l.ds.Classes()))
+		clear(b.Targets)
+	}
+	b.pending.Store(int32((len(b.entries) + taskRows - 1) / taskRows))
+}
+
+func resized[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}
+
+func (r *run) work() {
+	defer r.wg.Done()
+	ws := take(r.l, &r.l.sets)
+	if ws == nil {
+		ws = new(workerState)
+	}
+	defer func() {
+		r.l.mu.Lock()
+		defer r.l.mu.Unlock()
+		r.l.sets = append(r.l.sets, ws)
+	}()
+	for t := range r.tasks {
+		for row := t.lo; row < t.hi && r.ctx.Err() == nil; row++ {
+			t.b.errs[row] = r.l.fill(t.b, row, ws)
+		}
+		if t.b.pending.Add(-1) == 0 {
+			r.l.complete(t.b, ws)
+			t.b.ready <- struct{}{}
+		}
+	}
+}
+
+// errSkipped marks a row whose sample is left out.
+var errSkipped = errors.New("skipped")
+
+// fill makes a row of a batch.
+func (l *Loader) fill(b *slot, row int, ws *workerState) error {
+	e := b.entries[row]
+	err := l.sample(b, row, e, ws)
+	if err == nil {
+		return nil
+	}
+	if !l.cfg.SkipBad {
+		return err
+	}
+	if !l.cfg.Shuffle && !l.cfg.Balanced {
+		return errSkipped
+	}
+	// Another sample takes the place: drawn by the bad one's number, so that
+	// it does not depend on what else is bad or was seen before.
+	rng := philox.Keyed(l.cfg.Seed, uint32(opReplace)|e.copy<<8, uint32(b.Epoch), e.index)
+	for range maxReplace {
+		other := entry{index: uint32(rng.IntN(l.ds.Len())), copy: e.copy + 1}
+		if l.sample(b, row, other, ws) == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("data: %d samples in place of %s were bad too: %w", maxReplace, l.ds.Name(int(e.index)), err)
+}
+
+const maxReplace = 100
+
+// sample writes a sample to a row. A sample that is known to be bad is not
+// tried again.
+func (l *Loader) sample(b *slot, row int, e entry, ws *workerState) error {
+	i := int(e.index)
+	if l.cfg.SkipBad {
+		l.mu.Lock()
+		bad := l.bad[i]
+		l.mu.Unlock()
+		if bad != nil {
+			return bad
+		}
+	}
+	size := b.H * b.W * b.C
+	if err := l.input(b.X[row*size:(row+1)*size], b.Epoch, e, ws); err != nil {
+		bad := &SampleError{Index: i, Name: l.ds.Name(i), Err: err}
+		if l.cfg.SkipBad {
+			l.mu.Lock()
+			l.bad[i] = bad
+			l.mu.Unlock()
+		}
+		return bad
+	}
+	b.Index[row] = i
+	labels := l.ds.Labels(i)
+	if b.Labels != nil {
+		b.Labels[row] = int64(labels[0])
+	}
+	if b.Targets != nil {
+		k := len(b.Targets) / b.N
+		for _, c := range labels {
+			b.Targets[row*k+c] = 1
+		}
+	}
+	return nil
+}
+
+// input decodes, augments and normalises a sample.
+func (l *Loader) input(dst []float32, epoch int, e entry, ws *workerState) error {
+	m := &ws.decoded
+	var err error
+	if l.cache != nil {
+		m, err = l.cache.get(int(e.index), m)
+	} else {
+		err = l.ds.Decode(int(e.index), m)
+	}
+	if err != nil {
+		return err
+	}
+	var v view
+	p, a := l.cfg.Preprocess, l.cfg.Augment
+	if a == nil {
+		v, err = ws.fit(p, m)
+	} else {
+		v, err = a.view(&ws.stages, p, m, l.key(epoch, e))
+	}
+	if err != nil {
+		return err
+	}
+	l.norm.write(dst, v)
+	if a != nil && a.RandomErasing != nil {
+		a.RandomErasing.erase(dst, p.Height, p.Width, p.Channels, l.key(epoch, e))
+	}
+	return nil
+}
+
+func (l *Loader) key(epoch int, e entry) sampleKey {
+	return sampleKey{seed: l.cfg.Seed, epoch: uint32(epoch), index: e.index, copy: e.copy}
+}
+
+// complete ends a batch whose rows are made: it moves rows up over those that
+// were left out, pads, and mixes.
+func (l *Loader) complete(b *slot, ws *workerState) {
+	size, k := b.H*b.W*b.C, 0
+	if b.Targets != nil {
+		k = len(b.Targets) / b.N
+	}
+	real := 0
+	for row, err := range b.errs {
+		switch {
+		case errors.Is(err, errSkipped):
+			b.errs[row] = nil
+			continue
+		case err != nil:
+			return
+		}
+		if row != real {
+			copy(b.X[real*size:(real+1)*size], b.X[row*size:])
+			copy(b.Targets[real*k:(real+1)*k], b.Targets[row*k:])
+			b.Index[real] = b.Index[row]
+			if b.Labels != nil {
+				b.Labels[real] = b.Labels[row]
+			}
+		}
+		real++
+	}
+	b.Real = real
+	if l.cfg.Last != Pad {
+		b.N = real
+	}
+	clear(b.X[real*size:])
+	clear(b.Targets[real*k:])
+	for row := real; row < len(b.Index); row++ {
+		b.Index[row] = -1
+		if b.Labels != nil {
+			b.Labels[row] = -1
+		}
+	}
+	b.X, b.Targets, b.Index = b.X[:b.N*size], b.Targets[:b.N*k], b.Index[:b.N]
+	if b.Labels != nil {
+		b.Labels = b.Labels[:b.N]
+	}
+	if a := l.cfg.Augment; a.mixes() {
+		ws.spare = resized(ws.spare, max(size, k))
+		a.mix(&b.Batch, l.cfg.Seed, ws.spare)
+	}
+}

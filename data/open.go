@@ -1,0 +1,218 @@
+package data
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/resnet-go/resnet/data/imaging"
+)
+
+// Options are the choices of [Open]. The zero value is the usual one.
+type Options struct {
+	// ValFraction is the share of the training samples that is held out as
+	// validation part when there is none. 0 means 0.1 if there is no test part
+	// either, and nothing if there is one; below 0 means nothing.
+	ValFraction float64
+	// Seed chooses the samples that are held out.
+	Seed uint64
+	// MaxPixels is the limit of a picture's width times height; 0 means
+	// imaging.DefaultMaxPixels.
+	MaxPixels int
+	// MaxFileBytes is the limit of one picture's file, unpacked; 0 means
+	// DefaultMaxFileBytes.
+	MaxFileBytes int64
+}
+
+// DefaultMaxFileBytes is the largest file that is read as one picture.
+const DefaultMaxFileBytes = 256 << 20
+
+func (o Options) decode() imaging.DecodeOptions {
+	return imaging.DecodeOptions{MaxPixels: o.MaxPixels}
+}
+
+func (o Options) fileLimit() int64 {
+	if o.MaxFileBytes > 0 {
+		return o.MaxFileBytes
+	}
+	return DefaultMaxFileBytes
+}
+
+// Kinds returns the kinds of dataset that a SPEC of [Open] may start with.
+func Kinds() []string {
+	return []string{"cifar10", "cifar100", "folder", "idx", "multilabel"}
+}
+
+// Open opens the dataset that spec names, KIND:PATH:
+//
+//	cifar10:DIR, cifar100:DIR        the official binary files; see [OpenCIFAR10]
+//	idx:DIR                          MNIST's file names, plain or .gz; see [OpenIDX]
+//	folder:DIR, folder:FILE.zip      train/, val/ or test/, one folder a class; see [OpenFolder]
+//	multilabel:DIR, multilabel:FILE.zip   labels.csv or labels.json; see [OpenMultiLabel]
+//
+// An error names the file that is missing or wrong, and the nearest kind if
+// the kind is unknown. Close the splits when done.
+func Open(spec string, opt Options) (*Splits, error) {
+	kind, path, ok := strings.Cut(spec, ":")
+	if !ok || path == "" {
+		return nil, fmt.Errorf("data: %q is not of the form KIND:PATH, such as folder:photos (kinds: %s)",
+			spec, strings.Join(Kinds(), ", "))
+	}
+	var s *Splits
+	var err error
+	switch kind {
+	case "cifar10", "cifar100", "idx":
+		s, err = openDir(kind, path, opt)
+	case "folder", "multilabel":
+		s, err = openFiles(kind, path, opt)
+	default:
+		return nil, fmt.Errorf("data: unknown kind of dataset %q in %q; did you mean %q? (kinds: %s)",
+			kind, spec, nearest(kind, Kinds()), strings.Join(Kinds(), ", "))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("data: %s: %w", spec, err)
+	}
+	s.Spec = spec
+	return s, nil
+}
+
+func openDir(kind, path string, opt Options) (*Splits, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("%s is a file, but %s wants the folder that holds its files", path, kind)
+	}
+	switch fsys := os.DirFS(path); kind {
+	case "cifar10":
+		return OpenCIFAR10(fsys, opt)
+	case "cifar100":
+		return OpenCIFAR100(fsys, opt)
+	default:
+		return OpenIDX(fsys, opt)
+	}
+}
+
+func openFiles(kind, path string, opt Options) (*Splits, error) {
+	src, err := openSource(path, opt.fileLimit())
+	if err != nil {
+		return nil, err
+	}
+	open := openFolder
+	if kind == "multilabel" {
+		open = openMultiLabel
+	}
+	s, err := open(src, opt)
+	if err != nil {
+		src.close()
+		return nil, err
+	}
+	s.close = src.close
+	return s, nil
+}
+
+// finish holds out a validation part as the options say and checks that there
+// is something at all.
+func (s *Splits) finish(opt Options) (*Splits, error) {
+	if len(s.parts()) == 0 {
+		return nil, fmt.Errorf("no samples found: %w", fs.ErrNotExist)
+	}
+	share := opt.ValFraction
+	if share == 0 && s.Test == nil {
+		share = 0.1
+	}
+	if share >= 1 {
+		return nil, fmt.Errorf("cannot hold out %v of the training samples for validation: give a share below 1", share)
+	}
+	if s.Val != nil || s.Train == nil || share <= 0 {
+		return s, nil
+	}
+	train, val := HoldOut(s.Train, share, opt.Seed)
+	if val.Len() == 0 {
+		return s, nil
+	}
+	s.Train, s.Val = train, val
+	s.Notes = append(s.Notes, fmt.Sprintf(
+		"no validation part: held out %d of %d training samples, class by class (share %g, seed %d)",
+		val.Len(), val.Len()+train.Len(), share, opt.Seed))
+	return s, nil
+}
+
+// HoldOut splits ds in two, class by class: val gets that share of each class,
+// rounded to the nearest number, but at least one sample of a class of two or
+// more and never the last one. Which samples it gets depends only on the seed
+// and their names, so that most stay where they are when samples are added. Of
+// a multi-label dataset, the first label counts as the class.
+func HoldOut(ds Dataset, share float64, seed uint64) (train, val Dataset) {
+	type member struct {
+		index int
+		key   [32]byte
+	}
+	byClass := make(map[int][]member)
+	for i := range ds.Len() {
+		class := -1
+		if l := ds.Labels(i); len(l) > 0 {
+			class = l[0]
+		}
+		text := binary.LittleEndian.AppendUint64(nil, seed)
+		byClass[class] = append(byClass[class], member{i, sha256.Sum256(append(text, ds.Name(i)...))})
+	}
+	held := make([]bool, ds.Len())
+	for _, members := range byClass {
+		n := int(share*float64(len(members)) + 0.5)
+		n = min(max(n, 1), len(members)-1)
+		slices.SortFunc(members, func(a, b member) int {
+			if c := slices.Compare(a.key[:], b.key[:]); c != 0 {
+				return c
+			}
+			return a.index - b.index
+		})
+		for _, m := range members[:n] {
+			held[m.index] = true
+		}
+	}
+	var in, out []int
+	for i, h := range held {
+		if h {
+			out = append(out, i)
+		} else {
+			in = append(in, i)
+		}
+	}
+	return Subset(ds, in), Subset(ds, out)
+}
+
+// nearest returns the candidate with the smallest edit distance to s.
+func nearest(s string, candidates []string) string {
+	sorted := slices.Clone(candidates)
+	sort.SliceStable(sorted, func(i, j int) bool {
+		return editDistance(s, sorted[i]) < editDistance(s, sorted[j])
+	})
+	return sorted[0]
+}
+
+func editDistance(a, b string) int {
+	prev := make([]int, len(b)+1)
+	for j := range prev {
+		prev[j] = j
+	}
+	for i := range len(a) {
+		last := prev[0]
+		prev[0] = i + 1
+		for j := range len(b) {
+			cost := last
+			if a[i] != b[j] {
+				cost++
+			}
+			last = prev[j+1]
+			prev[j+1] = min(cost, last+1, prev[j]+1)
+		}
+	}
+	return prev[len(b)]
+}

@@ -1,0 +1,279 @@
+package data
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// Preprocess says how a picture of any size becomes a network's input at
+// evaluation and prediction. It is plain data and travels inside model files,
+// so that a model sees the same pixels everywhere. The steps, all as Pillow
+// and torchvision do them:
+//
+//  1. to grey or RGB (Channels);
+//  2. resize: the shorter side to Resize pixels, or, with Squash, to Width by
+//     Height whatever the form; with neither, not at all;
+//  3. the middle Width by Height pixels, black where the picture is smaller;
+//  4. (v/255 - Mean) / Std for each channel.
+type Preprocess struct {
+	Channels      int            `json:"channels" yaml:"channels"` // 1 grey, 3 RGB
+	Width         int            `json:"width" yaml:"width"`       // of the network's input, pixels
+	Height        int            `json:"height" yaml:"height"`
+	Resize        int            `json:"resize,omitempty" yaml:"resize,omitempty"` // shorter side, pixels
+	Squash        bool           `json:"squash,omitempty" yaml:"squash,omitempty"`
+	Interpolation imaging.Filter `json:"interpolation" yaml:"interpolation"`
+	Mean          []float32      `json:"mean" yaml:"mean,flow"` // one a channel, of values from 0 to 1
+	Std           []float32      `json:"std" yaml:"std,flow"`
+}
+
+var presets = map[string]Preprocess{
+	// torchvision's ImageNet evaluation; the second is that of its V2 weights.
+	"imagenet": {Channels: 3, Width: 224, Height: 224, Resize: 256, Interpolation: imaging.Bilinear,
+		Mean: []float32{0.485, 0.456, 0.406}, Std: []float32{0.229, 0.224, 0.225}},
+	"imagenet-v2": {Channels: 3, Width: 224, Height: 224, Resize: 232, Interpolation: imaging.Bilinear,
+		Mean: []float32{0.485, 0.456, 0.406}, Std: []float32{0.229, 0.224, 0.225}},
+	// Means and deviations of the training images, as usually quoted.
+	"cifar10": {Channels: 3, Width: 32, Height: 32, Resize: 32, Interpolation: imaging.Bilinear,
+		Mean: []float32{0.4914, 0.4822, 0.4465}, Std: []float32{0.2470, 0.2435, 0.2616}},
+	"cifar100": {Channels: 3, Width: 32, Height: 32, Resize: 32, Interpolation: imaging.Bilinear,
+		Mean: []float32{0.5071, 0.4865, 0.4409}, Std: []float32{0.2673, 0.2564, 0.2762}},
+	"mnist": {Channels: 1, Width: 28, Height: 28, Resize: 28, Interpolation: imaging.Bilinear,
+		Mean: []float32{0.1307}, Std: []float32{0.3081}},
+	"fashion-mnist": {Channels: 1, Width: 28, Height: 28, Resize: 28, Interpolation: imaging.Bilinear,
+		Mean: []float32{0.2860}, Std: []float32{0.3530}},
+}
+
+// PresetNames returns the names that [Preset] knows, sorted.
+func PresetNames() []string { return slices.Sorted(maps.Keys(presets)) }
+
+// Preset returns a preprocessing by its name, such as "imagenet" (resize 256,
+// crop 224), "cifar10" or "fashion-mnist". An unknown name is an error that
+// suggests the nearest.
+func Preset(name string) (Preprocess, error) {
+	p, ok := presets[name]
+	if !ok {
+		return p, fmt.Errorf("data: unknown preprocessing %q; did you mean %q? (known: %s)",
+			name, nearest(name, PresetNames()), strings.Join(PresetNames(), ", "))
+	}
+	p.Mean, p.Std = slices.Clone(p.Mean), slices.Clone(p.Std)
+	return p, nil
+}
+
+// maxSide bounds the sizes of a Preprocess, which may come from a model file
+// of unknown origin.
+const maxSide = 1 << 14
+
+// Valid returns an error that says which field is out of range.
+func (p Preprocess) Valid() error {
+	switch {
+	case p.Channels != 1 && p.Channels != 3:
+		return fmt.Errorf("data: preprocess: channels is %d, not 1 or 3", p.Channels)
+	case p.Width < 1 || p.Width > maxSide || p.Height < 1 || p.Height > maxSide:
+		return fmt.Errorf("data: preprocess: size %d x %d is not within 1 to %d", p.Width, p.Height, maxSide)
+	case p.Resize < 0 || p.Resize > maxSide:
+		return fmt.Errorf("data: preprocess: resize %d is not within 0 to %d", p.Resize, maxSide)
+	case len(p.Mean) != p.Channels || len(p.Std) != p.Channels:
+		return fmt.Errorf("data: preprocess: %d means and %d deviations for %d channels", len(p.Mean), len(p.Std), p.Channels)
+	}
+	for _, s := range p.Std {
+		if !(s > 0) {
+			return fmt.Errorf("data: preprocess: deviation %v is not above 0", s)
+		}
+	}
+	if err := p.Interpolation.Valid(); err != nil {
+		return fmt.Errorf("data: preprocess: %w", err)
+	}
+	return nil
+}
+
+// String returns the preprocessing as one line of JSON.
+func (p Preprocess) String() string {
+	b, err := json.Marshal(p)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+// Apply returns a picture as the network's input, [1, Channels, Height, Width].
+func (p Preprocess) Apply(m *imaging.Image) (*tensor.Tensor, error) {
+	return p.Batch([]*imaging.Image{m})
+}
+
+// Batch returns pictures as one input, [len(ms), Channels, Height, Width].
+func (p Preprocess) Batch(ms []*imaging.Image) (*tensor.Tensor, error) {
+	if err := p.Valid(); err != nil {
+		return nil, err
+	}
+	hw, c := p.Width*p.Height, p.Channels
+	t := tensor.New(len(ms), c, p.Height, p.Width)
+	out := t.Float32s()
+	row := make([]float32, hw*c)
+	for n, m := range ms {
+		if err := p.ApplyNHWC(row, m); err != nil {
+			return nil, err
+		}
+		for k := range c {
+			plane := out[(n*c+k)*hw : (n*c+k+1)*hw]
+			for i := range plane {
+				plane[i] = row[i*c+k]
+			}
+		}
+	}
+	return t, nil
+}
+
+// ApplyNHWC writes a picture as the network's input with the channels last,
+// Height*Width*Channels values, to dst. It does not change m.
+func (p Preprocess) ApplyNHWC(dst []float32, m *imaging.Image) error {
+	if err := p.Valid(); err != nil {
+		return err
+	}
+	if len(dst) != p.Height*p.Width*p.Channels {
+		return fmt.Errorf("data: preprocess: room for %d values, but the input has %d", len(dst), p.Height*p.Width*p.Channels)
+	}
+	s := stagePool.Get().(*stages)
+	defer stagePool.Put(s)
+	var n normalizer
+	n.init(p)
+	v, err := s.fit(p, m)
+	if err != nil {
+		return err
+	}
+	n.write(dst, v)
+	return nil
+}
+
+var errEmpty = errors.New("picture has no pixels")
+
+// stages is the memory of the steps of one picture.
+type stages struct {
+	decoded, color, sized, ops, spare imaging.Image
+}
+
+var stagePool = sync.Pool{New: func() any { return new(stages) }}
+
+// view is a part of a picture that is still to be cut out: what lies outside
+// is black, and flip mirrors it left to right. Cropping, padding and flipping
+// so cost nothing until the values are written.
+type view struct {
+	m    *imaging.Image
+	r    imaging.Rect
+	flip bool
+}
+
+// fit does the steps before normalising.
+func (s *stages) fit(p Preprocess, m *imaging.Image) (view, error) {
+	m, err := s.resize(p, m)
+	if err != nil {
+		return view{}, err
+	}
+	return view{m: m, r: imaging.CenterCropRect(m.W, m.H, p.Width, p.Height)}, nil
+}
+
+// resize converts the channels and resizes; it returns m itself if there is
+// nothing to do.
+func (s *stages) resize(p Preprocess, m *imaging.Image) (*imaging.Image, error) {
+	if m.W < 1 || m.H < 1 {
+		return nil, errEmpty
+	}
+	m = s.convert(m, p.Channels)
+	w, h := m.W, m.H
+	if p.Squash {
+		w, h = p.Width, p.Height
+	} else if p.Resize > 0 {
+		w, h = imaging.ShorterSide(w, h, p.Resize)
+	}
+	if w != m.W || h != m.H {
+		if w > maxPixelsResized/h {
+			return nil, fmt.Errorf("a picture of %d x %d would become %d x %d", m.W, m.H, w, h)
+		}
+		imaging.Resize(&s.sized, m, w, h, p.Interpolation)
+		m = &s.sized
+	}
+	return m, nil
+}
+
+// maxPixelsResized stops a picture of extreme form, such as 1 x 1,000,000,
+// from growing without limit when its shorter side is enlarged.
+const maxPixelsResized = 1 << 28
+
+func (s *stages) convert(m *imaging.Image, channels int) *imaging.Image {
+	if m.C == channels {
+		return m
+	}
+	imaging.Convert(&s.color, m, channels)
+	return &s.color
+}
+
+// normalizer is (v/255 - mean) / std for the 256 values of each channel.
+type normalizer struct {
+	channels int
+	lut      [3][256]float32
+}
+
+func (n *normalizer) init(p Preprocess) {
+	n.channels = p.Channels
+	for c := range p.Channels {
+		for v := range n.lut[c] {
+			n.lut[c][v] = (float32(v)/255 - p.Mean[c]) / p.Std[c]
+		}
+	}
+}
+
+// write puts the values of v, rows from the top, channels last, into dst.
+func (n *normalizer) write(dst []float32, v view) {
+	m, r, c := v.m, v.r, n.channels
+	x0, x1 := max(r.X, 0), min(r.X+r.W, m.W)
+	for y := range r.H {
+		out := dst[y*r.W*c : (y+1)*r.W*c]
+		sy := r.Y + y
+		if sy < 0 || sy >= m.H || x0 >= x1 {
+			n.black(out)
+			continue
+		}
+		row := m.Pix[(sy*m.W+x0)*c : (sy*m.W+x1)*c]
+		left, right := (x0-r.X)*c, (r.X+r.W-x1)*c
+		if v.flip {
+			left, right = right, left
+		}
+		n.black(out[:left])
+		n.black(out[len(out)-right:])
+		mid := out[left : len(out)-right]
+		switch {
+		case c == 1 && !v.flip:
+			for i, p := range row[:len(mid)] {
+				mid[i] = n.lut[0][p]
+			}
+		case c == 1:
+			for i, p := range row[:len(mid)] {
+				mid[len(mid)-1-i] = n.lut[0][p]
+			}
+		case !v.flip:
+			for len(row) >= 3 && len(mid) >= 3 {
+				mid[0], mid[1], mid[2] = n.lut[0][row[0]], n.lut[1][row[1]], n.lut[2][row[2]]
+				row, mid = row[3:], mid[3:]
+			}
+		default:
+			for len(row) >= 3 && len(mid) >= 3 {
+				o := mid[len(mid)-3:]
+				o[0], o[1], o[2] = n.lut[0][row[0]], n.lut[1][row[1]], n.lut[2][row[2]]
+				row, mid = row[3:], mid[:len(mid)-3]
+			}
+		}
+	}
+}
+
+func (n *normalizer) black(out []float32) {
+	for i := range out {
+		out[i] = n.lut[i%n.channels][0]
+	}
+}
