@@ -1,0 +1,55 @@
+package weights
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// WriteAtomic replaces the file at path by what write writes, so that whenever
+// the machine stops, path is either the old file or the whole new one: a
+// temporary file in the same folder is written, flushed to the disk, renamed,
+// and the folder flushed. On an error (no space, no permission) the old file
+// stays as it was, the temporary one is removed, and the error names path.
+func WriteAtomic(path string, write func(w io.Writer) error) error {
+	if err := writeAtomic(path, write); err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	return nil
+}
+
+func writeAtomic(path string, write func(w io.Writer) error) (err error) {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".tmp-*")
+	if err != nil {
+		return err
+	}
+	temp := f.Name()
+	defer func() {
+		if err != nil {
+			f.Close() // closing twice does no harm here
+			os.Remove(temp)
+		}
+	}()
+	if err := write(f); err != nil {
+		return err
+	}
+	mode := os.FileMode(0o644)
+	if old, err := os.Stat(path); err == nil {
+		mode = old.Mode().Perm()
+	}
+	if err := f.Chmod(mode); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}

@@ -1,0 +1,359 @@
+package safetensors
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/resnet-go/resnet/tensor"
+)
+
+const (
+	// maxHeader is the longest header that the reference implementation reads.
+	maxHeader = 100_000_000
+	// maxRank and maxExtent keep products of extents far from overflow; no real
+	// tensor comes near.
+	maxRank   = 16
+	maxExtent = 1 << 40
+)
+
+// Reader reads the tensors of one file. It is safe for concurrent use if its
+// io.ReaderAt is.
+type Reader struct {
+	r        io.ReaderAt
+	closer   io.Closer
+	data     int64 // where the tensors' bytes begin
+	entries  []Entry
+	index    map[string]int
+	metadata map[string]string
+}
+
+// Open opens a file. Close the reader when done. An error names the file.
+func Open(path string) (*Reader, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("not a regular file")
+	}
+	var r *Reader
+	if err == nil {
+		r, err = NewReader(f, info.Size())
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	r.closer = f
+	return r, nil
+}
+
+// Close closes the file that Open opened.
+func (r *Reader) Close() error {
+	if r.closer == nil {
+		return nil
+	}
+	return r.closer.Close()
+}
+
+// NewReader reads and checks the header of a file of the given size. A file
+// that breaks the format's rules is a *FormatError.
+func NewReader(ra io.ReaderAt, size int64) (*Reader, error) {
+	if size < 8 {
+		return nil, &FormatError{Problem: fmt.Sprintf("%d bytes are too few for a file of this format", size)}
+	}
+	var lead [8]byte
+	if _, err := ra.ReadAt(lead[:], 0); err != nil {
+		return nil, fmt.Errorf("safetensors: read the header's length: %w", err)
+	}
+	n := binary.LittleEndian.Uint64(lead[:])
+	switch {
+	case n > maxHeader:
+		return nil, &FormatError{Problem: fmt.Sprintf("a header of %d bytes is over the limit of %d (or this is no safetensors file)", n, maxHeader)}
+	case int64(n) > size-8:
+		return nil, &FormatError{Problem: fmt.Sprintf("the header has %d bytes, the file only %d after its first 8: is it cut off?", n, size-8)}
+	}
+	header := make([]byte, n)
+	if _, err := ra.ReadAt(header, 8); err != nil && (err != io.EOF || n > 0) {
+		return nil, fmt.Errorf("safetensors: read the header: %w", err)
+	}
+	r := &Reader{r: ra, data: 8 + int64(n), index: map[string]int{}}
+	if err := r.parse(header); err != nil {
+		return nil, err
+	}
+	return r, r.place(size - r.data)
+}
+
+// Entries lists the tensors in the order of their bytes; the caller must not
+// change it.
+func (r *Reader) Entries() []Entry { return r.entries }
+
+// Metadata returns the free texts of the header; the caller must not change it.
+func (r *Reader) Metadata() map[string]string { return r.metadata }
+
+// parse reads the header token by token, because the decoder of whole values
+// lets duplicate names through.
+func (r *Reader) parse(header []byte) error {
+	if !utf8.Valid(header) {
+		return &FormatError{Problem: "the header is not UTF-8"}
+	}
+	if len(header) == 0 || header[0] != '{' {
+		return &FormatError{Problem: "the header does not begin with '{': not a safetensors file?"}
+	}
+	dec := json.NewDecoder(bytes.NewReader(header))
+	dec.UseNumber()
+	if _, err := dec.Token(); err != nil {
+		return badJSON(err)
+	}
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return badJSON(err)
+		}
+		name, ok := key.(string)
+		if !ok {
+			return &FormatError{Problem: "the header is not a JSON object"}
+		}
+		if name == "__metadata__" {
+			if r.metadata != nil {
+				return &FormatError{Problem: "__metadata__ appears twice"}
+			}
+			if r.metadata, err = parseMetadata(dec); err != nil {
+				return err
+			}
+			continue
+		}
+		if _, dup := r.index[name]; dup {
+			return &FormatError{Tensor: name, Problem: "appears twice"}
+		}
+		e, err := parseEntry(dec, name)
+		if err != nil {
+			return err
+		}
+		r.index[name] = len(r.entries)
+		r.entries = append(r.entries, e)
+	}
+	if _, err := dec.Token(); err != nil {
+		return badJSON(err)
+	}
+	if rest := bytes.TrimRight(header[dec.InputOffset():], " "); len(rest) > 0 {
+		return &FormatError{Problem: "there is something after the header's JSON"}
+	}
+	return nil
+}
+
+func badJSON(err error) error {
+	return &FormatError{Problem: "the header is not valid JSON: " + err.Error()}
+}
+
+func parseMetadata(dec *json.Decoder) (map[string]string, error) {
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return nil, &FormatError{Problem: "__metadata__ is not a JSON object"}
+	}
+	m := map[string]string{}
+	for dec.More() {
+		k, err := dec.Token()
+		if err != nil {
+			return nil, badJSON(err)
+		}
+		v, err := dec.Token()
+		if err != nil {
+			return nil, badJSON(err)
+		}
+		key, _ := k.(string) // of an object, the decoder lets nothing else through
+		value, ok := v.(string)
+		if !ok {
+			return nil, &FormatError{Problem: fmt.Sprintf("__metadata__ %q is not a text", key)}
+		}
+		if _, dup := m[key]; dup {
+			return nil, &FormatError{Problem: fmt.Sprintf("__metadata__ %q appears twice", key)}
+		}
+		m[key] = value
+	}
+	if _, err := dec.Token(); err != nil {
+		return nil, badJSON(err)
+	}
+	return m, nil
+}
+
+func parseEntry(dec *json.Decoder, name string) (Entry, error) {
+	e := Entry{Name: name}
+	var raw struct {
+		DType   *DType        `json:"dtype"`
+		Shape   []json.Number `json:"shape"`
+		Offsets []json.Number `json:"data_offsets"`
+	}
+	if err := dec.Decode(&raw); err != nil {
+		return e, &FormatError{Tensor: name, Problem: err.Error()}
+	}
+	bad := func(format string, args ...any) (Entry, error) {
+		return e, &FormatError{Tensor: name, Problem: fmt.Sprintf(format, args...)}
+	}
+	if raw.DType == nil || raw.Shape == nil || len(raw.Offsets) != 2 {
+		return bad("want dtype, shape and two data_offsets")
+	}
+	e.DType = *raw.DType
+	bytes, ok := size[e.DType]
+	if !ok {
+		return bad("unknown dtype %q", e.DType)
+	}
+	if len(raw.Shape) > maxRank {
+		return bad("rank %d is over %d", len(raw.Shape), maxRank)
+	}
+	e.Shape = make(tensor.Shape, len(raw.Shape))
+	for i, s := range raw.Shape {
+		d, err := s.Int64()
+		if err != nil || d < 0 || d > maxExtent {
+			return bad("extent %s is not a whole number from 0 to %d", s, int64(maxExtent))
+		}
+		e.Shape[i] = int(d)
+		if d > 0 && bytes > math.MaxInt64/d {
+			return bad("shape %v is too large", e.Shape[:i+1])
+		}
+		bytes *= d
+	}
+	var err error
+	if e.Begin, err = raw.Offsets[0].Int64(); err == nil {
+		e.End, err = raw.Offsets[1].Int64()
+	}
+	if err != nil || e.Begin < 0 || e.End < e.Begin {
+		return bad("data_offsets %v are not two rising whole numbers", raw.Offsets)
+	}
+	if e.End-e.Begin != bytes {
+		return bad("%s%v needs %d bytes, data_offsets give %d", e.DType, e.Shape, bytes, e.End-e.Begin)
+	}
+	return e, nil
+}
+
+// place orders the tensors by their bytes and checks that these fill the data
+// without holes or overlaps.
+func (r *Reader) place(size int64) error {
+	slices.SortStableFunc(r.entries, func(a, b Entry) int {
+		if a.Begin != b.Begin {
+			return cmp(a.Begin, b.Begin)
+		}
+		return cmp(a.End, b.End)
+	})
+	at := int64(0)
+	for i, e := range r.entries {
+		r.index[e.Name] = i
+		switch {
+		case e.Begin < at:
+			return &FormatError{Tensor: e.Name, Problem: "its bytes overlap another tensor's"}
+		case e.Begin > at:
+			return &FormatError{Tensor: e.Name, Problem: fmt.Sprintf("there is a hole of %d bytes before it", e.Begin-at)}
+		}
+		at = e.End
+	}
+	switch {
+	case at > size:
+		return &FormatError{Problem: fmt.Sprintf("the tensors need %d bytes, the file has %d: is it cut off?", at, size)}
+	case at < size:
+		return &FormatError{Problem: fmt.Sprintf("%d bytes follow the last tensor", size-at)}
+	}
+	return nil
+}
+
+func cmp(a, b int64) int {
+	if a < b {
+		return -1
+	}
+	if a > b {
+		return 1
+	}
+	return 0
+}
+
+// Bytes returns the stored bytes of a tensor.
+func (r *Reader) Bytes(name string) ([]byte, error) {
+	i, ok := r.index[name]
+	if !ok {
+		return nil, fmt.Errorf("safetensors: no tensor %q", name)
+	}
+	e := r.entries[i]
+	b := make([]byte, e.End-e.Begin)
+	if len(b) == 0 {
+		return b, nil
+	}
+	if _, err := r.r.ReadAt(b, r.data+e.Begin); err != nil {
+		return nil, fmt.Errorf("safetensors: read tensor %q: %w", name, err)
+	}
+	return b, nil
+}
+
+// Tensor reads a tensor: F32, F16, BF16 and F64 as float32 (F64 rounded), I64,
+// I32, I16, I8, U8 and BOOL as int64. Other types are an error.
+func (r *Reader) Tensor(name string) (*tensor.Tensor, error) {
+	b, err := r.Bytes(name)
+	if err != nil {
+		return nil, err
+	}
+	e := r.entries[r.index[name]]
+	t, err := decode(b, e)
+	if err != nil {
+		return nil, &FormatError{Tensor: name, Problem: err.Error()}
+	}
+	return t, nil
+}
+
+func decode(b []byte, e Entry) (*tensor.Tensor, error) {
+	n := e.Numel()
+	le := binary.LittleEndian
+	switch e.DType {
+	case F32, F16, BF16, F64:
+		x := make([]float32, n)
+		switch e.DType {
+		case F32:
+			for i := range x {
+				x[i] = math.Float32frombits(le.Uint32(b[4*i:]))
+			}
+		case F16:
+			for i := range x {
+				x[i] = FromHalf(le.Uint16(b[2*i:]))
+			}
+		case BF16:
+			for i := range x {
+				x[i] = math.Float32frombits(uint32(le.Uint16(b[2*i:])) << 16)
+			}
+		case F64:
+			for i := range x {
+				x[i] = float32(math.Float64frombits(le.Uint64(b[8*i:])))
+			}
+		}
+		return tensor.FromFloat32(x, e.Shape...)
+	case I64, I32, I16, I8, U8, Bool:
+		x := make([]int64, n)
+		switch e.DType {
+		case I64:
+			for i := range x {
+				x[i] = int64(le.Uint64(b[8*i:]))
+			}
+		case I32:
+			for i := range x {
+				x[i] = int64(int32(le.Uint32(b[4*i:])))
+			}
+		case I16:
+			for i := range x {
+				x[i] = int64(int16(le.Uint16(b[2*i:])))
+			}
+		case I8:
+			for i := range x {
+				x[i] = int64(int8(b[i]))
+			}
+		default:
+			for i := range x {
+				x[i] = int64(b[i])
+			}
+		}
+		return tensor.FromInt64(x, e.Shape...)
+	}
+	return nil, fmt.Errorf("dtype %s cannot be used here", e.DType)
+}

@@ -1,0 +1,303 @@
+// Package weights holds the project's own model file: a safetensors file whose
+// metadata say which network the tensors belong to, its classes, how pictures
+// are prepared for it and how it was trained, so that the file alone is enough
+// to use the model or to go on training it.
+package weights
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/resnet-go/resnet/tensor"
+	"github.com/resnet-go/resnet/weights/safetensors"
+)
+
+// The tensors of a file that belong to the training and not to the model have
+// names that begin so.
+const (
+	OptimPrefix = "optim." // slots of the optimiser: optim.momentum.conv1.weight
+	EMAPrefix   = "ema."   // moving averages: ema.conv1.weight
+)
+
+// IsState reports whether a tensor of this name belongs to the training.
+func IsState(name string) bool {
+	return strings.HasPrefix(name, OptimPrefix) || strings.HasPrefix(name, EMAPrefix)
+}
+
+// DataInfo says which data a model was trained on.
+type DataInfo struct {
+	Spec string `json:"spec"`           // as given to --data
+	Hash string `json:"hash,omitempty"` // of the training part's content
+}
+
+// Meta is what a model file says about itself. Fields that a file does not
+// have are zero: a file of other origin has none.
+type Meta struct {
+	// Architecture is package models' description of the network.
+	Architecture json.RawMessage
+	Classes      []string // by label
+	MultiLabel   bool     // any number of classes a picture: sigmoid, not softmax
+	// Preprocess is data.Preprocess, how a picture becomes the input.
+	Preprocess json.RawMessage
+	Recipe     string   // the complete recipe, YAML
+	Seed       uint64   // of the run
+	Command    []string // the command line of the run
+	Data       DataInfo
+	Metrics    map[string]float64 // of these weights, such as "val.top1"
+	// Training is package train's state, for going on; empty in a file that
+	// holds the model only.
+	Training json.RawMessage
+	// Extra holds metadata that are not ours.
+	Extra map[string]string
+}
+
+// Ours reports whether the file was written by this project.
+func (m *Meta) Ours() bool { return len(m.Architecture) > 0 }
+
+// File is a model file in memory.
+type File struct {
+	Meta
+	Tensors map[string]*tensor.Tensor // the model's, by state-dict key
+	State   map[string]*tensor.Tensor // the training's, see [IsState]
+}
+
+// The metadata keys. "format" is what other tools look for: tensors are named
+// and laid out as PyTorch's.
+const (
+	keyFormat  = "format"
+	keyVersion = "resnet.version"
+	version    = "1"
+	prefix     = "resnet."
+)
+
+// SaveOptions are the choices of [Save].
+type SaveOptions struct {
+	// Half stores the model's float tensors as float16: half the size, with
+	// about three decimal digits. The training's tensors stay as they are.
+	Half bool
+}
+
+// Save writes a file atomically (see [WriteAtomic]). The same File always
+// gives the same bytes.
+func Save(path string, f *File, opt SaveOptions) error {
+	tensors, err := f.list(opt)
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	meta, err := f.Meta.texts()
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	return WriteAtomic(path, func(w io.Writer) error { return safetensors.Write(w, tensors, meta) })
+}
+
+// Write writes the file's bytes to w.
+func (f *File) Write(w io.Writer, opt SaveOptions) error {
+	tensors, err := f.list(opt)
+	if err != nil {
+		return err
+	}
+	meta, err := f.Meta.texts()
+	if err != nil {
+		return err
+	}
+	return safetensors.Write(w, tensors, meta)
+}
+
+func (f *File) list(opt SaveOptions) ([]safetensors.Tensor, error) {
+	var ts []safetensors.Tensor
+	for _, name := range slices.Sorted(maps.Keys(f.Tensors)) {
+		if IsState(name) {
+			return nil, fmt.Errorf("the model's tensor %q has a name that is kept for training state (%s*, %s*): rename the module", name, OptimPrefix, EMAPrefix)
+		}
+		t := safetensors.Tensor{Name: name, Tensor: f.Tensors[name]}
+		if opt.Half && t.Tensor.DType() == tensor.Float32 {
+			t.As = safetensors.F16
+		}
+		ts = append(ts, t)
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.State)) {
+		if !IsState(name) {
+			return nil, fmt.Errorf("training state %q must have a name that begins with %s or %s", name, OptimPrefix, EMAPrefix)
+		}
+		ts = append(ts, safetensors.Tensor{Name: name, Tensor: f.State[name]})
+	}
+	return ts, nil
+}
+
+// texts returns the metadata as the format wants them.
+func (m *Meta) texts() (map[string]string, error) {
+	t := maps.Clone(m.Extra)
+	if t == nil {
+		t = map[string]string{}
+	}
+	t[keyFormat], t[keyVersion] = "pt", version
+	for _, s := range m.sections() {
+		b, err := s.get()
+		if err != nil {
+			return nil, fmt.Errorf("metadata %s: %w", s.key, err)
+		}
+		if b != "" {
+			t[prefix+s.key] = b
+		}
+	}
+	return t, nil
+}
+
+// section is one field of Meta as a text.
+type section struct {
+	key string
+	get func() (string, error)
+	set func(string) error
+}
+
+func (m *Meta) sections() []section {
+	return []section{
+		rawSection("architecture", &m.Architecture),
+		jsonSection("classes", &m.Classes, len(m.Classes) == 0),
+		jsonSection("multilabel", &m.MultiLabel, !m.MultiLabel),
+		rawSection("preprocess", &m.Preprocess),
+		{"recipe", func() (string, error) { return m.Recipe, nil },
+			func(s string) error { m.Recipe = s; return nil }},
+		{"seed", func() (string, error) { return strconv.FormatUint(m.Seed, 10), nil },
+			func(s string) (err error) { m.Seed, err = strconv.ParseUint(s, 10, 64); return err }},
+		jsonSection("command", &m.Command, len(m.Command) == 0),
+		jsonSection("data", &m.Data, m.Data == DataInfo{}),
+		jsonSection("metrics", &m.Metrics, len(m.Metrics) == 0),
+		rawSection("training", &m.Training),
+	}
+}
+
+func rawSection(key string, v *json.RawMessage) section {
+	return section{key,
+		func() (string, error) {
+			if len(*v) > 0 && !json.Valid(*v) {
+				return "", fmt.Errorf("not JSON")
+			}
+			return string(*v), nil
+		},
+		func(s string) error {
+			if !json.Valid([]byte(s)) {
+				return fmt.Errorf("not JSON")
+			}
+			*v = json.RawMessage(s)
+			return nil
+		}}
+}
+
+func jsonSection[T any](key string, v *T, empty bool) section {
+	return section{key,
+		func() (string, error) {
+			if empty {
+				return "", nil
+			}
+			b, err := json.Marshal(v)
+			return string(b), err
+		},
+		func(s string) error { return json.Unmarshal([]byte(s), v) }}
+}
+
+// parseMeta reads the metadata of a file.
+func parseMeta(texts map[string]string) (Meta, error) {
+	var m Meta
+	known := map[string]bool{keyFormat: true, keyVersion: true}
+	v, ours := texts[keyVersion]
+	if ours && v != version {
+		return m, fmt.Errorf("it is of version %s of our model file, this program reads version %s", v, version)
+	}
+	if ours {
+		for _, s := range m.sections() {
+			known[prefix+s.key] = true
+			if text, ok := texts[prefix+s.key]; ok {
+				if err := s.set(text); err != nil {
+					return m, fmt.Errorf("its metadata %s%s are damaged: %w", prefix, s.key, err)
+				}
+			}
+		}
+	}
+	for k, v := range texts {
+		if !known[k] {
+			if m.Extra == nil {
+				m.Extra = map[string]string{}
+			}
+			m.Extra[k] = v
+		}
+	}
+	return m, nil
+}
+
+// Load reads a file whole. Any safetensors file will do; Meta is empty if it
+// is not one of ours. Half-precision and float64 tensors become float32. An
+// error names the file.
+func Load(path string) (*File, error) {
+	r, err := safetensors.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	f, err := Read(r)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return f, nil
+}
+
+// Read is [Load] for an open reader, such as one of an embedded file.
+func Read(r *safetensors.Reader) (*File, error) {
+	meta, err := parseMeta(r.Metadata())
+	if err != nil {
+		return nil, err
+	}
+	f := &File{Meta: meta, Tensors: map[string]*tensor.Tensor{}}
+	for _, e := range r.Entries() {
+		t, err := r.Tensor(e.Name)
+		if err != nil {
+			return nil, err
+		}
+		if meta.Ours() && IsState(e.Name) {
+			if f.State == nil {
+				f.State = map[string]*tensor.Tensor{}
+			}
+			f.State[e.Name] = t
+		} else {
+			f.Tensors[e.Name] = t
+		}
+	}
+	return f, nil
+}
+
+// LoadMeta reads what a file says about itself and the list of its tensors,
+// without reading these.
+func LoadMeta(path string) (*Meta, []safetensors.Entry, error) {
+	r, err := safetensors.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer r.Close()
+	m, err := parseMeta(r.Metadata())
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &m, r.Entries(), nil
+}
+
+// ModelOnly returns the model without its training state, to be used and not
+// trained on. Where the training kept moving averages (EMA), these take the
+// place of the weights, being what was evaluated. Tensors are shared with f.
+func (f *File) ModelOnly() *File {
+	m := &File{Meta: f.Meta, Tensors: maps.Clone(f.Tensors)}
+	m.Training = nil
+	for name, t := range f.State {
+		if of, ok := strings.CutPrefix(name, EMAPrefix); ok {
+			if _, ok := m.Tensors[of]; ok {
+				m.Tensors[of] = t
+			}
+		}
+	}
+	return m
+}
