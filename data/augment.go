@@ -25,6 +25,15 @@ type Augment struct {
 	// to bottom.
 	HFlip float64 `json:"hflip,omitempty" yaml:"hflip,omitempty"`
 	VFlip float64 `json:"vflip,omitempty" yaml:"vflip,omitempty"`
+	// TrivialAugment applies one random transform of random strength (Müller
+	// and Hutter, arXiv 2103.10158, torchvision's TrivialAugmentWide).
+	TrivialAugment bool `json:"trivial_augment,omitempty" yaml:"trivial_augment,omitempty"`
+	// RandAugment applies some random transforms of one strength.
+	RandAugment *RandAugment `json:"rand_augment,omitempty" yaml:"rand_augment,omitempty"`
+	// ColorJitter changes brightness, contrast, saturation and hue.
+	ColorJitter *ColorJitter `json:"color_jitter,omitempty" yaml:"color_jitter,omitempty"`
+	// Grayscale is the probability of losing the colours.
+	Grayscale float64 `json:"grayscale,omitempty" yaml:"grayscale,omitempty"`
 	// RandomErasing fills a random rectangle of the normalised input.
 	RandomErasing *RandomErasing `json:"random_erasing,omitempty" yaml:"random_erasing,omitempty"`
 	// MixUp and CutMix are the parameters alpha of the two ways to mix the
@@ -62,6 +71,16 @@ func (a *Augment) Valid() error {
 			return err
 		}
 	}
+	if a.RandAugment != nil {
+		if err := a.RandAugment.valid(); err != nil {
+			return err
+		}
+	}
+	if a.ColorJitter != nil {
+		if err := a.ColorJitter.valid(); err != nil {
+			return err
+		}
+	}
 	if r := a.RandomErasing; r != nil {
 		if err := ranges("random_erasing", r.Scale, r.Ratio); err != nil {
 			return err
@@ -79,7 +98,7 @@ func (a *Augment) Valid() error {
 	for _, p := range []struct {
 		name string
 		v    float64
-	}{{"hflip", a.HFlip}, {"vflip", a.VFlip}} {
+	}{{"hflip", a.HFlip}, {"vflip", a.VFlip}, {"grayscale", a.Grayscale}} {
 		if err := probability(p.name, p.v); err != nil {
 			return err
 		}
@@ -123,6 +142,10 @@ const (
 	opFlip
 	opErase
 	opMix
+	opTrivial
+	opRand
+	opJitter
+	opGrayscale
 )
 
 // sampleKey is what the random decisions for one sample depend on.
@@ -136,7 +159,7 @@ func (k sampleKey) rand(o op) philox.Rand {
 	return philox.Keyed(k.seed, uint32(o)|k.copy<<8, k.epoch, k.index)
 }
 
-// view does the geometry of training on a picture.
+// view does the steps of training before normalising.
 func (a *Augment) view(s *stages, p Preprocess, m *imaging.Image, key sampleKey) (view, error) {
 	var v view
 	if rrc := a.RandomResizedCrop; rrc != nil {
@@ -158,8 +181,8 @@ func (a *Augment) view(s *stages, p Preprocess, m *imaging.Image, key sampleKey)
 			v.r.Y = offset(&rng, m.H+2*pad, p.Height) - pad
 			v.r.X = offset(&rng, m.W+2*pad, p.Width) - pad
 			if a.PadReflect {
-				if pad >= m.W || pad >= m.H {
-					return v, fmt.Errorf("pad_reflect by %d needs a picture larger than %d x %d", pad, m.W, m.H)
+				if max(-v.r.X, v.r.X+v.r.W-m.W) >= m.W || max(-v.r.Y, v.r.Y+v.r.H-m.H) >= m.H {
+					return v, fmt.Errorf("a picture of %d x %d is too small for pad_reflect", m.W, m.H)
 				}
 				imaging.CropReflect(&s.spare, m, v.r)
 				v = view{m: &s.spare, r: imaging.Rect{W: p.Width, H: p.Height}}
@@ -175,7 +198,7 @@ func (a *Augment) view(s *stages, p Preprocess, m *imaging.Image, key sampleKey)
 			v.m, v.r.X, v.r.Y = &s.ops, 0, 0
 		}
 	}
-	return v, nil
+	return a.pixels(s, v, key), nil
 }
 
 // offset draws where a crop of size begins in n pixels; a crop that is larger

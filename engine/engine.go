@@ -1,13 +1,18 @@
 // Package engine compiles a graph into a plan and runs it.
+//
+// Compile rewrites the graph by a few passes (fold.go, fuse.go), lowers each
+// operator to steps over flat buffers (lower*.go), and lays the buffers into
+// one arena (memory.go). A plan (plan.go) runs its steps one after another,
+// each cut into tasks for a worker pool. How work is cut depends on shapes
+// only, so results are the same bits at any number of workers.
 package engine
 
 import (
 	"fmt"
+	"sync"
 
-	"github.com/resnet-go/resnet/engine/ref"
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/parallel"
-	"github.com/resnet-go/resnet/tensor"
 )
 
 // Options says how to compile.
@@ -27,63 +32,61 @@ type Port struct {
 	graph.Type
 }
 
-// Plan is a compiled graph. A plan that updates no variables may be run by any
-// number of goroutines at once; one that does, by one at a time.
-type Plan struct {
-	g       *graph.Graph
-	vars    *Vars
-	opt     Options
-	inputs  []Port
-	outputs []Port
-}
+var sharedPool = sync.OnceValue(func() *parallel.Pool { return parallel.NewPool(0) })
 
 // Compile turns g into a plan over vars, which must hold every variable of g.
+// Errors name the operator and module path that cannot be compiled.
 func Compile(g *graph.Graph, vars *Vars, opt Options) (*Plan, error) {
-	p := &Plan{g: g, vars: vars, opt: opt}
-	for _, n := range g.Nodes {
-		switch op := n.Op.(type) {
-		case graph.Input:
-			p.inputs = append(p.inputs, Port{op.Label, op.Type})
-		case graph.Variable:
-			t, ok := vars.m[op.Label]
-			if !ok {
-				return nil, fmt.Errorf("engine: no value for variable %q", op.Label)
-			}
-			if !t.Shape().Equal(op.Type.Shape) {
-				return nil, fmt.Errorf("engine: variable %q is %v, the model wants %v", op.Label, t, op.Type)
-			}
-		}
+	if opt.Pool == nil {
+		opt.Pool = sharedPool()
 	}
-	for _, o := range g.Outputs {
-		p.outputs = append(p.outputs, Port{o.Name, o.Value.Type})
+	if err := checkVariables(g, vars); err != nil {
+		return nil, err
 	}
-	return p, nil
+	g, err := optimise(g, vars)
+	if err != nil {
+		return nil, err
+	}
+	c := newCompiler(g, vars, opt)
+	if err := c.lower(); err != nil {
+		return nil, err
+	}
+	c.plan.arena = planMemory(c.plan.bufs, c.plan.steps)
+	return c.plan, nil
 }
 
-// Inputs lists what Run takes, in order.
-func (p *Plan) Inputs() []Port { return p.inputs }
-
-// Outputs lists what Run gives, in order.
-func (p *Plan) Outputs() []Port { return p.outputs }
-
-// Run computes the plan once. in follows [Plan.Inputs]; out follows
-// [Plan.Outputs] and is written into, a nil entry being skipped.
-func (p *Plan) Run(in, out []*tensor.Tensor) error {
-	feeds := map[string]*tensor.Tensor{}
-	for i, port := range p.inputs {
-		feeds[port.Name] = in[i]
+// optimise runs the passes in the order in which they build on each other.
+func optimise(g *graph.Graph, vars *Vars) (*graph.Graph, error) {
+	passes := []func(*graph.Graph) edit{
+		func(g *graph.Graph) edit { return foldBatchNorm(g, knownConstants(g, vars)) },
+		fuseBatchNormTrain,
+		fuseStats,
+		fuseBatchNormGrad,
+		fuseGradSum,
+		fuseEpilogue,
 	}
-	r, err := ref.Run(p.g, p.vars.m, feeds)
-	if err != nil {
-		return err
-	}
-	for i, o := range p.g.Outputs {
-		if out[i] != nil {
-			copy(out[i].Float32s(), r.Value(o.Value).Float32s())
+	var err error
+	for _, pass := range passes {
+		if g, err = apply(g, pass(g)); err != nil {
+			return nil, err
 		}
 	}
-	for _, u := range p.g.Updates {
-		copy(p.vars.m[u.Variable.Node.Op.(graph.Variable).Label].Float32s(), r.Value(u.New).Float32s())
+	return g, nil
+}
+
+func checkVariables(g *graph.Graph, vars *Vars) error {
+	for _, n := range g.Nodes {
+		op, ok := n.Op.(graph.Variable)
+		if !ok {
+			continue
+		}
+		x, ok := vars.m[op.Label]
+		if !ok {
+			return fmt.Errorf("engine: no value for variable %q", op.Label)
+		}
+		if x.DType != op.Type.DType || !x.Shape.Equal(op.Type.Shape) {
+			return fmt.Errorf("engine: variable %q is %s, the model wants %s", op.Label, x.Type, op.Type)
+		}
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ func (f UnaryFn) String() string {
 // output y rather than from its input x. Those functions can run in place.
 func (f UnaryFn) FromOutput() bool {
 	switch f {
-	case Relu, Clip, LeakyRelu, Sigmoid, Tanh, Exp, Sqrt, Rsqrt, HardSigmoid:
+	case Relu, Sigmoid, Tanh, Exp, Sqrt, Rsqrt:
 		return true
 	}
 	return false
@@ -85,7 +85,7 @@ func (o Unary) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 
 // UnaryGrad multiplies dy by the derivative of a [Unary]. Inputs: the
 // function's output if [UnaryFn.FromOutput], else its input; dy. At a kink the
-// derivative is PyTorch's: 0 at ReLU's 0.
+// derivative is PyTorch's: 0 at ReLU's 0 and at both bounds of Clip.
 type UnaryGrad struct{ Of Unary }
 
 // Name implements [Op].
@@ -191,7 +191,7 @@ func (o Binary) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	case Max, Min:
 		for i := range d {
 			if need[i] {
-				d[i] = g.Must1(SelectGrad{o.Fn}, n.In[i], n.In[1-i], dy)
+				d[i] = g.Must1(SelectGrad(o), n.In[i], n.In[1-i], dy)
 			}
 		}
 	}

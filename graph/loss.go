@@ -6,14 +6,18 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
+// IgnoreLabel marks a row, or a pixel of a segmentation, without a label.
+const IgnoreLabel = -100
+
 // CrossEntropy is the mean cross entropy of softmax(logits) against targets:
 //
 //	loss = Σ_n w[t_n] * -log p[n, t_n] / Σ_n w[t_n]
 //
 // as PyTorch's CrossEntropyLoss, with w = 1 where no weights are given. With
 // LabelSmoothing s (Szegedy et al. 2016, section 7) the target distribution
-// becomes (1-s)*target + s/C. Rows whose label is IgnoreIndex or any negative
-// number do not count.
+// becomes (1-s)*target + s/C. Rows with the label [IgnoreLabel] do not count;
+// any other label outside 0..C-1 stops the run with an error. Distributions are
+// averaged over N whatever the class weights, as in PyTorch.
 //
 // Inputs: logits [N C]; targets, int64 labels [N] or float32 distributions
 // [N C] (mixup, cutmix); optionally class weights [C]. Output: a scalar.

@@ -10,9 +10,13 @@ import (
 // (Srivastava et al. 2014, in its inverted form). With PerSample whole samples
 // are dropped: stochastic depth (Huang et al. 2016).
 //
-// Its random numbers are Philox4x32-10 blocks that depend only on the seed,
-// the step, Key and the element's index in memory order, so the mask does not
-// depend on threads, and the gradient draws the same mask again.
+// The mask depends only on the seed, the step, Key and the element's index, not
+// on threads, and the gradient draws the same mask again. Element i is kept if
+// u >= P, where u = (word i%4 of a Philox4x32-10 block, shifted right by 8) *
+// 2^-24. The block's counter words are, from word 0: i/4 (low 32 bits), i/4
+// (high 32 bits), step (low 32 bits), Key; its key words are seed (low 32 bits),
+// seed (high 32 bits). The index i counts in memory order: N, H, W, C for x of
+// rank 4, row-major for other ranks; with PerSample it is n.
 //
 // Inputs: x [N ...]; rng int64[2]: seed and step. Output like x.
 type Dropout struct {

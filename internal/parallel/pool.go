@@ -17,14 +17,30 @@ import (
 type Pool struct {
 	workers int
 	busy    sync.Mutex // held by the run that has the helpers
-	wake    []chan struct{}
-	done    sync.WaitGroup
+	helpers []*helper
 
-	// The current run; written by its owner before the helpers are woken.
-	n    int
-	next atomic.Int64
-	task func(task, worker int)
+	// The current run; n and task are written by its owner before run changes.
+	n      int
+	task   func(task, worker int)
+	next   atomic.Int64  // the first task nobody has taken
+	run    atomic.Uint64 // counts the runs; closed ends the helpers
+	active atomic.Int32  // helpers that have not finished the current run
+
+	waiting atomic.Bool // the owner sleeps on done
+	done    chan struct{}
 }
+
+type helper struct {
+	asleep atomic.Bool // waits on wake
+	wake   chan struct{}
+}
+
+const closed = ^uint64(0)
+
+// spins is how often a worker looks for the next run, or for the end of this
+// one, before it sleeps: some 20 microseconds. A plan is a chain of short runs,
+// and waking a sleeping goroutine costs more than the gap between two of them.
+const spins = 20_000
 
 // NewPool starts a pool of the given number of workers; 0 or less means
 // runtime.GOMAXPROCS(0). Call [Pool.Close] to end its goroutines.
@@ -32,10 +48,11 @@ func NewPool(workers int) *Pool {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	p := &Pool{workers: workers, wake: make([]chan struct{}, workers-1)}
-	for i := range p.wake {
-		p.wake[i] = make(chan struct{}, 1)
-		go p.helper(i+1, p.wake[i])
+	p := &Pool{workers: workers, done: make(chan struct{}, 1)}
+	for i := 1; i < workers; i++ {
+		h := &helper{wake: make(chan struct{}, 1)}
+		p.helpers = append(p.helpers, h)
+		go p.help(h, i)
 	}
 	return p
 }
@@ -59,29 +76,70 @@ func (p *Pool) Run(n int, task func(task, worker int)) {
 	defer p.busy.Unlock()
 	p.n, p.task = n, task
 	p.next.Store(0)
-	helpers := min(len(p.wake), n-1)
-	p.done.Add(helpers)
-	for i := 0; i < helpers; i++ {
-		p.wake[i] <- struct{}{}
+	p.active.Store(int32(len(p.helpers)))
+	p.run.Add(1)
+	for _, h := range p.helpers {
+		if h.asleep.CompareAndSwap(true, false) {
+			h.wake <- struct{}{}
+		}
 	}
 	p.drain(0)
-	p.done.Wait()
+	p.wait()
 	p.task = nil
 }
 
 // Close ends the worker goroutines. No Run may be in progress or follow.
 func (p *Pool) Close() {
-	for _, c := range p.wake {
-		close(c)
+	p.run.Store(closed)
+	for _, h := range p.helpers {
+		if h.asleep.CompareAndSwap(true, false) {
+			h.wake <- struct{}{}
+		}
 	}
-	p.wake = nil
-	p.workers = 1
 }
 
-func (p *Pool) helper(worker int, wake <-chan struct{}) {
-	for range wake {
+// wait returns when every helper has finished the current run.
+func (p *Pool) wait() {
+	for i := 0; i < spins; i++ {
+		if p.active.Load() == 0 {
+			return
+		}
+	}
+	p.waiting.Store(true)
+	if p.active.Load() == 0 && p.waiting.CompareAndSwap(true, false) {
+		return
+	}
+	<-p.done
+}
+
+func (p *Pool) help(h *helper, worker int) {
+	seen := uint64(0)
+	for {
+		run := p.await(h, seen)
+		if run == closed {
+			return
+		}
+		seen = run
 		p.drain(worker)
-		p.done.Done()
+		if p.active.Add(-1) == 0 && p.waiting.CompareAndSwap(true, false) {
+			p.done <- struct{}{}
+		}
+	}
+}
+
+// await returns the number of a run other than seen, sleeping if none comes soon.
+func (p *Pool) await(h *helper, seen uint64) uint64 {
+	for {
+		for i := 0; i < spins; i++ {
+			if run := p.run.Load(); run != seen {
+				return run
+			}
+		}
+		h.asleep.Store(true)
+		if p.run.Load() != seen && h.asleep.CompareAndSwap(true, false) {
+			continue
+		}
+		<-h.wake
 	}
 }
 

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/embedded"
+	"github.com/resnet-go/resnet/internal/suggest"
+	"github.com/resnet-go/resnet/internal/term"
+)
+
+// openData opens a SPEC; an empty one, or the sample's name, is the sample
+// inside the program.
+func openData(spec string, opt data.Options) (*data.Splits, error) {
+	if spec != "" && spec != embedded.SampleName {
+		return data.Open(spec, opt)
+	}
+	s, err := data.OpenIDX(embedded.Fashion(), opt)
+	if err != nil {
+		return nil, fmt.Errorf("the sample inside the program: %w", err)
+	}
+	s.Spec = embedded.SampleName
+	return s, nil
+}
+
+// split returns a part of s by its name; an empty name is the part to evaluate on.
+func split(s *data.Splits, name string) (data.Dataset, string, error) {
+	parts := map[string]data.Dataset{"train": s.Train, "val": s.Val, "test": s.Test}
+	if name == "" {
+		for _, n := range []string{"test", "val", "train"} {
+			if parts[n] != nil {
+				return parts[n], n, nil
+			}
+		}
+	}
+	ds, known := parts[name]
+	if !known {
+		return nil, "", usagef("unknown split %q%s", name, suggest.Phrase(name, []string{"train", "val", "test"}))
+	}
+	if ds == nil {
+		_, err := s.Split(name)
+		return nil, "", err
+	}
+	return ds, name, nil
+}
+
+func (a *app) dataCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "data",
+		Short: "Look at a dataset",
+		Args:  cobra.ArbitraryArgs,
+		RunE:  group,
+	}
+	cmd.AddCommand(a.dataCheckCommand())
+	return cmd
+}
+
+func (a *app) dataCheckCommand() *cobra.Command {
+	var seed uint64
+	cmd := &cobra.Command{
+		Use:   "check [SPEC]",
+		Short: "Count classes, find unreadable pictures and duplicates",
+		Long: `check decodes every picture of a dataset and tells how many each class has,
+which cannot be decoded, and which are there more than once, within a part or in
+two parts (so that the evaluation would see what was trained on).
+
+The exit code is 1 if a picture cannot be decoded or is in two parts.`,
+		Example: `  resnet data check                          # the sample inside the program
+  resnet data check folder:photos
+  resnet data check cifar10:cifar-10-batches-bin --json`,
+		Args: atMost(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			spec := ""
+			if len(args) > 0 {
+				spec = args[0]
+			}
+			s, err := openData(spec, data.Options{Seed: seed})
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			r, err := data.Check(cmd.Context(), s, a.threads)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				err = a.printJSON(r)
+			} else {
+				err = a.printCheck(r)
+			}
+			if err != nil {
+				return err
+			}
+			return checkFailed(r)
+		},
+	}
+	cmd.Flags().Uint64Var(&seed, "seed", 0, "chooses the validation part where the data has none")
+	return cmd
+}
+
+func (a *app) printCheck(r *data.Report) error {
+	a.printf("%s: %d classes\n\n", r.Spec, len(r.Classes))
+	heads := []string{"class"}
+	for _, p := range r.Parts {
+		heads = append(heads, ">"+p.Name)
+	}
+	t := term.NewTable(heads...)
+	row := func(name string, of func(data.PartReport) any) {
+		cells := []any{name}
+		for _, p := range r.Parts {
+			cells = append(cells, of(p))
+		}
+		t.Row(cells...)
+	}
+	for k, class := range r.Classes {
+		row(class, func(p data.PartReport) any { return term.Count(p.PerClass[k]) })
+	}
+	t.Rule()
+	row("pictures", func(p data.PartReport) any { return term.Count(p.Images) })
+	row("unreadable", func(p data.PartReport) any { return term.Count(len(p.Bad)) })
+	row("grey", func(p data.PartReport) any { return term.Count(p.Grey) })
+	if r.MultiLabel {
+		row("without label", func(p data.PartReport) any { return term.Count(p.NoLabel) })
+	}
+	row("smallest", func(p data.PartReport) any { return fmt.Sprintf("%d×%d", p.MinW, p.MinH) })
+	row("largest", func(p data.PartReport) any { return fmt.Sprintf("%d×%d", p.MaxW, p.MaxH) })
+	if _, err := t.WriteTo(a.out); err != nil {
+		return err
+	}
+	a.printf("\n")
+	for _, n := range r.Notes {
+		a.printf("note: %s\n", n)
+	}
+	for _, p := range r.Parts {
+		for _, b := range p.Bad {
+			a.printf("unreadable: %s %s: %s\n", p.Name, b.Name, b.Error)
+		}
+	}
+	for _, w := range r.Warnings() {
+		a.printf("warning: %s\n", w)
+	}
+	if r.Hash != "" {
+		a.printf("hash: %s\n", r.Hash)
+	}
+	return nil
+}
+
+// checkFailed returns an error if training on the data would fail or its
+// evaluation mislead.
+func checkFailed(r *data.Report) error {
+	bad, between := 0, 0
+	for _, p := range r.Parts {
+		bad += len(p.Bad)
+	}
+	for _, d := range r.Duplicates {
+		if d.Between {
+			between++
+		}
+	}
+	if bad > 0 {
+		return fmt.Errorf("%s: %d pictures cannot be decoded", r.Spec, bad)
+	}
+	if between > 0 {
+		return fmt.Errorf("%s: %d pictures are in more than one part", r.Spec, between)
+	}
+	return nil
+}

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/resnet-go/resnet/internal/suggest"
+)
+
+// Exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// app is what all commands share: where to read and write, and the flags that
+// every command has.
+type app struct {
+	in       io.Reader
+	out, err io.Writer // results, progress
+
+	json    bool
+	quiet   bool
+	threads int
+
+	running bool // the command line was right; what fails from here on is no wrong usage
+}
+
+// usageError is a mistake in what was typed that only the command can see.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error {
+	return usageError{fmt.Errorf(format, args...)}
+}
+
+// run executes one command line and returns the exit code.
+func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	a := &app{in: in, out: out, err: errOut}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitDone
+	}
+	fmt.Fprintf(errOut, "%s: %s\n", cmd.CommandPath(), oneLine(err))
+	if usage := (usageError{}); !a.running || errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// oneLine returns an error's message on a single line.
+func oneLine(err error) string {
+	var parts []string
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSpace(line); line != "" {
+			parts = append(parts, line)
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "resnet",
+		Short: "Train, evaluate and use residual networks",
+		Long: `resnet trains, evaluates and uses residual networks, in pure Go on the CPU.
+
+MODEL is a name (see "resnet models"), a model file, or NAME@FILE for a file
+that holds weights only. Without --model, the model inside the program is used.
+
+SPEC names images with labels: cifar10:DIR, cifar100:DIR, idx:DIR, folder:DIR or
+folder:FILE.zip (train/, val/ or test/, one folder a class in each), or
+multilabel:DIR. Without --data, the sample inside the program is used.
+
+Results go to stdout, progress and messages to stderr. The exit code is 0 when
+done, 1 when something failed, 2 for a mistake in the command line.`,
+		Example: `  resnet train                               # a minute on the sample inside
+  resnet predict photo.jpg                   # with the model inside
+  resnet train --model resnet18 --data folder:photos --out runs/photos
+  resnet eval --model runs/photos/best.safetensors --data folder:photos`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE:          group,
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
+			if a.threads < 0 {
+				return usagef("--threads %d is below 0 (0 means one a CPU)", a.threads)
+			}
+			a.running = true
+			return nil
+		},
+	}
+	f := root.PersistentFlags()
+	f.BoolVar(&a.json, "json", false, "print results as JSON")
+	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no messages but errors")
+	f.IntVar(&a.threads, "threads", 0, "threads to use; 0 means one a CPU; results do not depend on it")
+	root.SetFlagErrorFunc(flagError)
+	root.AddCommand(
+		a.dataCommand(),
+		a.versionCommand(),
+	)
+	return root
+}
+
+// group is the action of a command that only holds others.
+func group(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	var names []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	return usagef("unknown command %q%s", args[0], suggest.Phrase(args[0], names))
+}
+
+// flagError adds the nearest flag to the message for an unknown one.
+func flagError(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return usageError{err}
+	}
+	name := unknown.GetSpecifiedName()
+	if unknown.GetSpecifiedShortnames() != "" {
+		return usagef("unknown flag -%s; see %s --help", name, cmd.CommandPath())
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	if near, ok := suggest.Nearest(name, names); ok {
+		return usagef("unknown flag --%s; did you mean --%s?", name, near)
+	}
+	return usagef("unknown flag --%s; see %s --help", name, cmd.CommandPath())
+}
+
+// atLeast and exactly check the number of arguments; what names them.
+func atLeast(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < n {
+			return usagef("%s is missing; see %s --help", what, cmd.CommandPath())
+		}
+		return nil
+	}
+}
+
+func exactly(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := atLeast(n, what)(cmd, args); err != nil {
+			return err
+		}
+		return noMore(n, args)
+	}
+}
+
+func atMost(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error { return noMore(n, args) }
+}
+
+func noMore(n int, args []string) error {
+	if len(args) > n {
+		return usagef("unexpected argument %q", args[n])
+	}
+	return nil
+}
+
+// note prints a line for people on stderr, unless --quiet.
+func (a *app) note(format string, args ...any) {
+	if !a.quiet {
+		fmt.Fprintf(a.err, format+"\n", args...)
+	}
+}
+
+// printf prints a result.
+func (a *app) printf(format string, args ...any) {
+	fmt.Fprintf(a.out, format, args...)
+}
+
+// printJSON prints a result as indented JSON.
+func (a *app) printJSON(v any) error {
+	e := json.NewEncoder(a.out)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// printJSONLine prints a result as one line of JSON.
+func (a *app) printJSONLine(v any) error {
+	e := json.NewEncoder(a.out)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}

@@ -1,0 +1,398 @@
+package data
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"math"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/resnet-go/resnet/data/imaging"
+)
+
+// Report is what [Check] found. It is plain data for JSON.
+type Report struct {
+	Spec       string       `json:"spec"`
+	Classes    []string     `json:"classes"`
+	MultiLabel bool         `json:"multi_label"`
+	Hash       string       `json:"hash"` // as Splits.Hash; empty if a sample cannot be read
+	Parts      []PartReport `json:"parts"`
+	// Duplicates are groups of samples with the same pixels.
+	Duplicates []Duplicate `json:"duplicates"`
+	Notes      []string    `json:"notes,omitempty"`
+}
+
+// PartReport is about one part of a dataset.
+type PartReport struct {
+	Name     string      `json:"name"`
+	Images   int         `json:"images"`
+	PerClass []int       `json:"per_class"` // samples that have each class
+	NoLabel  int         `json:"no_label"`  // samples without any, of multi-label data
+	Bad      []BadSample `json:"bad"`       // cannot be decoded
+	Grey     int         `json:"grey"`      // pictures of one channel
+	MinW     int         `json:"min_width"` // over the pictures that can be decoded
+	MinH     int         `json:"min_height"`
+	MaxW     int         `json:"max_width"`
+	MaxH     int         `json:"max_height"`
+}
+
+// BadSample is a sample that cannot be decoded.
+type BadSample struct {
+	Name  string `json:"name"`
+	Error string `json:"error"`
+}
+
+// Duplicate is a group of samples with the same pixels.
+type Duplicate struct {
+	Samples []PartSample `json:"samples"`
+	// Between says that they are in more than one part, so that the
+	// evaluation sees what was trained on.
+	Between bool `json:"between_parts"`
+	// Conflict says that their labels differ.
+	Conflict bool `json:"labels_differ"`
+}
+
+// PartSample is a sample and its part.
+type PartSample struct {
+	Part string `json:"part"`
+	Name string `json:"name"`
+}
+
+// Check decodes every sample of all parts and reports counts a class, samples
+// that cannot be decoded, and samples that are there more than once. workers is
+// the number of goroutines; 0 means one a CPU. The error is that of ctx, if it
+// ends.
+func Check(ctx context.Context, s *Splits, workers int) (*Report, error) {
+	r := &Report{Spec: s.Spec, Classes: s.Classes(), MultiLabel: s.MultiLabel(), Notes: s.Notes, Duplicates: []Duplicate{}}
+	groups := make(map[[32]byte][]place)
+	for i, p := range s.parts() {
+		report, sums, err := checkPart(ctx, p, workers)
+		if err != nil {
+			return nil, err
+		}
+		r.Parts = append(r.Parts, report)
+		for k, sum := range sums {
+			if sum.ok {
+				groups[sum.pixels] = append(groups[sum.pixels], place{i, k})
+			}
+		}
+	}
+	r.Duplicates = append(r.Duplicates, duplicates(s.parts(), groups)...)
+	h, err := s.Hash(ctx, workers)
+	switch {
+	case err == nil:
+		r.Hash = h
+	case ctx.Err() != nil:
+		return nil, err
+	default: // the sample is among the bad ones already
+		r.Notes = append(slices.Clone(r.Notes), "no hash: "+err.Error())
+	}
+	return r, nil
+}
+
+// place is a sample of a part.
+type place struct{ part, index int }
+
+// pixelSum is the hash of a sample's pixels.
+type pixelSum struct {
+	pixels [32]byte
+	ok     bool
+}
+
+func checkPart(ctx context.Context, p part, workers int) (PartReport, []pixelSum, error) {
+	ds := p.ds
+	r := PartReport{Name: p.name, Images: ds.Len(), PerClass: ClassCounts(ds), Bad: []BadSample{}}
+	for i := range ds.Len() {
+		if len(ds.Labels(i)) == 0 {
+			r.NoLabel++
+		}
+	}
+	sums := make([]pixelSum, ds.Len())
+	bad := make([]error, ds.Len())
+	var mu sync.Mutex
+	r.MinW, r.MinH = math.MaxInt, math.MaxInt
+	err := forEach(ctx, ds.Len(), workers, func() func(int) error {
+		var m imaging.Image
+		return func(i int) error {
+			if bad[i] = ds.Decode(i, &m); bad[i] != nil {
+				return nil
+			}
+			sums[i] = pixelSum{pixelHash(&m), true}
+			mu.Lock()
+			defer mu.Unlock()
+			if m.C == 1 {
+				r.Grey++
+			}
+			r.MinW, r.MinH = min(r.MinW, m.W), min(r.MinH, m.H)
+			r.MaxW, r.MaxH = max(r.MaxW, m.W), max(r.MaxH, m.H)
+			return nil
+		}
+	})
+	if err != nil {
+		return r, nil, err
+	}
+	if r.MaxW == 0 {
+		r.MinW, r.MinH = 0, 0
+	}
+	for i, err := range bad {
+		if err != nil {
+			r.Bad = append(r.Bad, BadSample{ds.Name(i), err.Error()})
+		}
+	}
+	return r, sums, nil
+}
+
+func pixelHash(m *imaging.Image) (sum [32]byte) {
+	h := sha256.New()
+	fmt.Fprintln(h, m.W, m.H, m.C)
+	h.Write(m.Pix)
+	h.Sum(sum[:0])
+	return sum
+}
+
+func duplicates(parts []part, groups map[[32]byte][]place) []Duplicate {
+	var all [][]place
+	for _, places := range groups {
+		if len(places) > 1 {
+			all = append(all, places)
+		}
+	}
+	slices.SortFunc(all, func(a, b []place) int {
+		if c := a[0].part - b[0].part; c != 0 {
+			return c
+		}
+		return a[0].index - b[0].index
+	})
+	var dups []Duplicate
+	for _, places := range all {
+		var d Duplicate
+		first := places[0]
+		for _, p := range places {
+			ds := parts[p.part].ds
+			d.Samples = append(d.Samples, PartSample{parts[p.part].name, ds.Name(p.index)})
+			d.Between = d.Between || p.part != first.part
+			d.Conflict = d.Conflict || !slices.Equal(ds.Labels(p.index), parts[first.part].ds.Labels(first.index))
+		}
+		dups = append(dups, d)
+	}
+	return dups
+}
+
+// Warnings returns a sentence for each thing that is likely a mistake or will
+// spoil training or evaluation, the worst first; none if all is well.
+func (r *Report) Warnings() []string {
+	var w []string
+	for _, p := range r.Parts {
+		if len(p.Bad) > 0 {
+			w = append(w, fmt.Sprintf("%s: %d of %d pictures cannot be decoded, such as %s (%s)",
+				p.Name, len(p.Bad), p.Images, p.Bad[0].Name, p.Bad[0].Error))
+		}
+	}
+	between, conflict, same := 0, 0, 0
+	var example [3]Duplicate
+	for _, d := range r.Duplicates {
+		switch {
+		case d.Between:
+			between, example[0] = between+1, d
+		case d.Conflict:
+			conflict, example[1] = conflict+1, d
+		default:
+			same, example[2] = same+1, d
+		}
+	}
+	for i, k := range []struct {
+		n    int
+		what string
+	}{
+		{between, "pictures are in more than one part, so that the evaluation sees training pictures"},
+		{conflict, "pictures are there more than once with different labels"},
+		{same, "pictures are there more than once in a part"},
+	} {
+		if k.n > 0 {
+			s := example[i].Samples
+			w = append(w, fmt.Sprintf("%d %s, such as %s %s and %s %s", k.n, k.what, s[0].Part, s[0].Name, s[1].Part, s[1].Name))
+		}
+	}
+	for _, p := range r.Parts {
+		var empty []string
+		most, least := 0, math.MaxInt
+		for k, n := range p.PerClass {
+			if n == 0 {
+				empty = append(empty, r.Classes[k])
+				continue
+			}
+			most, least = max(most, n), min(least, n)
+		}
+		if len(empty) > 0 {
+			w = append(w, fmt.Sprintf("%s: no pictures of %d classes: %s", p.Name, len(empty), strings.Join(empty, ", ")))
+		}
+		if p.Name == "train" && most >= 10*least {
+			w = append(w, fmt.Sprintf("train: the largest class has %d pictures and the smallest %d: class weights or balanced sampling may help", most, least))
+		}
+	}
+	return w
+}
+
+// Hash returns the SHA-256, in hex, of what the dataset is: over the parts,
+// and in each over the samples' names, labels and bytes. It does not depend on
+// the order of the samples, the place of the folder or on decoders. workers is
+// the number of goroutines; 0 means one a CPU.
+func (s *Splits) Hash(ctx context.Context, workers int) (string, error) {
+	h := sha256.New()
+	for _, p := range s.parts() {
+		sum, err := Hash(ctx, p.ds, workers)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "%s %s\n", p.name, sum)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// Hash returns the SHA-256, in hex, of a dataset: of its classes and a sorted
+// list of the samples' names, labels and the SHA-256 of their bytes (see
+// [Contenter]). The error names a sample that cannot be read.
+func Hash(ctx context.Context, ds Dataset, workers int) (string, error) {
+	lines := make([]string, ds.Len())
+	err := forEach(ctx, ds.Len(), workers, func() func(int) error {
+		var buf []byte
+		return func(i int) error {
+			b, err := content(ds, i, buf)
+			if err != nil {
+				return &SampleError{Index: i, Name: ds.Name(i), Err: err}
+			}
+			buf = b
+			lines[i] = fmt.Sprintf("%q %v %x\n", ds.Name(i), ds.Labels(i), sha256.Sum256(b))
+			return nil
+		}
+	})
+	if err != nil {
+		return "", err
+	}
+	slices.Sort(lines)
+	h := sha256.New()
+	fmt.Fprintf(h, "%q\n", ds.Classes())
+	writeAll(h, lines)
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+func writeAll(h hash.Hash, lines []string) {
+	for _, l := range lines {
+		_, _ = io.WriteString(h, l) // a hash never returns an error
+	}
+}
+
+// MeanStd returns the mean and standard deviation of each channel over the
+// pixels of all samples as preprocessing leaves them before normalising, on a
+// scale from 0 to 1: what to put into [Preprocess].Mean and Std for data that
+// no preset fits. The Mean and Std of p do not matter. The error names a
+// sample that cannot be decoded; with skipBad, such samples are left out.
+func MeanStd(ctx context.Context, ds Dataset, p Preprocess, skipBad bool, workers int) (mean, std []float32, err error) {
+	if p.Channels == 1 || p.Channels == 3 {
+		p.Mean, p.Std = make([]float32, p.Channels), slices.Repeat([]float32{1}, p.Channels)
+	}
+	if err := p.Valid(); err != nil {
+		return nil, nil, err
+	}
+	// Counts of whole numbers: the sums come out the same in any order.
+	var mu sync.Mutex
+	var total [3][256]int64
+	err = forEach(ctx, ds.Len(), workers, func() func(int) error {
+		var s stages
+		return func(i int) error {
+			err := ds.Decode(i, &s.decoded)
+			var v view
+			if err == nil {
+				v, err = s.fit(p, &s.decoded)
+			}
+			if err != nil && skipBad {
+				return nil
+			}
+			if err != nil {
+				return &SampleError{Index: i, Name: ds.Name(i), Err: err}
+			}
+			imaging.CropPad(&s.ops, v.m, v.r)
+			var counts [3][256]int64
+			for j, v := range s.ops.Pix {
+				counts[j%p.Channels][v]++
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for c := range counts {
+				for v, n := range counts[c] {
+					total[c][v] += n
+				}
+			}
+			return nil
+		}
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	for c := range p.Channels {
+		var n, sum, squares int64
+		for v, k := range total[c] {
+			n += k
+			sum += k * int64(v)
+			squares += k * int64(v*v)
+		}
+		if n == 0 {
+			return nil, nil, errors.New("data: no picture to take the mean of")
+		}
+		m := float64(sum) / float64(n)
+		variance := max(float64(squares)/float64(n)-m*m, 0)
+		mean = append(mean, float32(m/255))
+		std = append(std, float32(math.Sqrt(variance)/255))
+	}
+	return mean, std, nil
+}
+
+// forEach calls a function for every number below n, from several goroutines
+// with a function of their own each, until one returns an error or ctx ends.
+// Of several errors it returns the one with the lowest number.
+func forEach(ctx context.Context, n, workers int, start func() func(i int) error) error {
+	if workers <= 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	var next, failed atomic.Int64
+	failed.Store(math.MaxInt64)
+	var mu sync.Mutex
+	var first error
+	var wg sync.WaitGroup
+	for range min(workers, n) {
+		wg.Go(func() {
+			f := start()
+			for {
+				i := next.Add(1) - 1
+				// Numbers below a failed one still run: theirs may be the
+				// error to report.
+				if i >= int64(n) || i > failed.Load() || ctx.Err() != nil {
+					return
+				}
+				err := f(int(i))
+				if err == nil {
+					continue
+				}
+				mu.Lock()
+				if i < failed.Load() {
+					failed.Store(i)
+					first = err
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return first
+}

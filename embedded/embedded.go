@@ -1,0 +1,42 @@
+// Package embedded holds what the program carries inside itself: a small
+// labelled sample to train on and a small trained model to predict with.
+package embedded
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+)
+
+// The patterns name a folder and a stem so that a build works before the model
+// has been trained.
+//
+//go:embed fashion resnet20.*
+var files embed.FS
+
+// ModelName is the file of the embedded model.
+const ModelName = "resnet20.safetensors"
+
+// SampleName is what messages and model files call the embedded sample.
+const SampleName = "embedded:fashion"
+
+// Fashion returns a balanced sample of Fashion-MNIST (Xiao, Rasul and Vollgraf,
+// arXiv 1708.07747) as the IDX files that data.OpenIDX reads: 6,000 training
+// and 1,000 test images, 28 x 28 grey, ten classes.
+func Fashion() fs.FS {
+	sub, err := fs.Sub(files, "fashion")
+	if err != nil {
+		panic(err) // only if the name above is not a valid path
+	}
+	return sub
+}
+
+// Model returns the bytes of the embedded model, a safetensors file. It returns
+// an error that wraps fs.ErrNotExist if this build carries none.
+func Model() ([]byte, error) {
+	b, err := files.ReadFile(ModelName)
+	if err != nil {
+		return nil, fmt.Errorf("this build carries no model of its own; name one with --model: %w", fs.ErrNotExist)
+	}
+	return b, nil
+}

@@ -1,0 +1,124 @@
+package engine
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// block builds relu(bn2(conv2(relu(bn1(conv1(x))))) + x), a basic block.
+func block(t *testing.T, train bool) (*graph.Graph, *Vars, *graph.Value, []*graph.Value) {
+	t.Helper()
+	g, vars := &graph.Graph{}, NewVars()
+	var params []*graph.Value
+	variable := func(name string, fill float32, shape ...int) *graph.Value {
+		v, err := g.Variable(name, graph.F32(shape...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := tensor.New(shape...)
+		for i := range x.Float32s() {
+			x.Float32s()[i] = fill + float32(i%7)*0.01
+		}
+		if err := vars.Set(name, x); err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	x, err := g.Input("x", graph.F32(2, 8, 6, 6))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conv := graph.Conv2d{StrideH: 1, StrideW: 1, PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1, DilationH: 1, DilationW: 1, Groups: 1}
+	layer := func(name string, h *graph.Value) *graph.Value {
+		w := variable(name+".w", 0.02, 8, 8, 3, 3)
+		gamma, beta := variable(name+".gamma", 1, 8), variable(name+".beta", 0, 8)
+		mean, variance := variable(name+".mean", 0.1, 8), variable(name+".var", 1, 8)
+		params = append(params, w, gamma, beta)
+		h = g.Must1(conv, h, w)
+		if !train {
+			return g.Must1(graph.BatchNorm{Eps: 1e-5}, h, gamma, beta, mean, variance)
+		}
+		out := g.Must(graph.BatchNormTrain{Eps: 1e-5, Momentum: 0.1}, h, gamma, beta, mean, variance)
+		if err := g.Assign(mean, out[3]); err != nil {
+			t.Fatal(err)
+		}
+		if err := g.Assign(variance, out[4]); err != nil {
+			t.Fatal(err)
+		}
+		return out[0]
+	}
+	h := g.Must1(graph.Unary{Fn: graph.Relu}, layer("1", x))
+	h = layer("2", h)
+	y := g.Must1(graph.Unary{Fn: graph.Relu}, g.Must1(graph.Binary{Fn: graph.Add}, h, x))
+	g.Output("y", y)
+	return g, vars, y, params
+}
+
+func names(g *graph.Graph) string {
+	var out []string
+	for _, n := range g.Nodes {
+		switch n.Op.(type) {
+		case graph.Input, graph.Variable, graph.Const:
+		default:
+			out = append(out, n.Op.Name())
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+func TestInferenceBlockBecomesTwoConvolutions(t *testing.T) {
+	g, vars, _, _ := block(t, false)
+	g, err := optimise(g, vars)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := names(g), "Conv2d+ Conv2d+"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestTrainingBlockIsFused(t *testing.T) {
+	g, vars, y, params := block(t, true)
+	loss := g.Must1(graph.Reduce{Fn: graph.Mean}, y)
+	x := g.Nodes[0].Out[0]
+	grads, err := g.Gradients(loss, append([]*graph.Value{x}, params...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range grads {
+		g.Output("d", d)
+	}
+	g, err = optimise(g, vars)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := names(g)
+	for op, want := range map[string]int{
+		"BatchNormTrain+": 2, "BatchNormGrad+": 2, "Conv2dInputGrad+": 1,
+		"ReluGrad": 0, " Relu ": 0, " Add": 0, "Conv2d+": 2,
+	} {
+		if n := strings.Count(" "+got+" ", op); n != want {
+			t.Errorf("%d of %s, want %d, in: %s", n, op, want, got)
+		}
+	}
+}
+
+func TestFoldingKeepsAConvolutionThatIsReadTwice(t *testing.T) {
+	g, vars, _, _ := block(t, false)
+	for _, n := range g.Nodes {
+		if _, ok := n.Op.(graph.Conv2d); ok {
+			g.Output("conv", n.Out[0])
+			break
+		}
+	}
+	g, err := optimise(g, vars)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := names(g), "Conv2d BatchNorm Relu Conv2d+"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}

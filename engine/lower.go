@@ -1,0 +1,345 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// compiler turns the nodes of a graph into the steps of a plan.
+type compiler struct {
+	plan *Plan
+	g    *graph.Graph
+	vars *Vars
+
+	at       map[*graph.Value]place
+	ints     map[*graph.Value]int // int64 inputs: their port
+	winners  map[*graph.Value]int // MaxPool2d's second output: its slot in run.winners
+	stored   map[*graph.Value]*variable
+	updated  map[*graph.Value]bool // variables that the graph updates
+	moved    map[converted]place   // values already brought into another layout
+	packs    map[packed]*buf       // packed constant weights
+	node     *graph.Node           // being lowered
+	nhwcName []string
+}
+
+// place says where a value lies.
+type place struct {
+	buf    *buf
+	layout layout
+}
+
+type converted struct {
+	value  *graph.Value
+	layout layout
+}
+
+func newCompiler(g *graph.Graph, vars *Vars, opt Options) *compiler {
+	return &compiler{
+		plan: &Plan{pool: opt.Pool}, g: g, vars: vars, nhwcName: opt.ChannelsLast,
+		at: map[*graph.Value]place{}, ints: map[*graph.Value]int{}, winners: map[*graph.Value]int{},
+		stored: map[*graph.Value]*variable{}, updated: map[*graph.Value]bool{},
+		moved: map[converted]place{}, packs: map[packed]*buf{},
+	}
+}
+
+func (c *compiler) lower() error {
+	for _, name := range c.nhwcName {
+		if err := c.checkChannelsLast(name); err != nil {
+			return err
+		}
+	}
+	c.planUpdates()
+	for _, n := range c.g.Nodes {
+		c.node = n
+		if err := c.lowerNode(n); err != nil {
+			return &graph.Error{Path: n.Path, Op: n.Op.Name(), In: typesOf(n.In), Err: err}
+		}
+	}
+	for _, o := range c.g.Outputs {
+		at, ok := c.at[o.Value]
+		if !ok {
+			return fmt.Errorf("engine: output %q: %v has no float32 value to read", o.Name, o.Value)
+		}
+		c.plan.outputs = append(c.plan.outputs, Port{o.Name, o.Value.Type})
+		c.plan.results = append(c.plan.results, result(at))
+	}
+	c.writeUpdates()
+	// Outputs are read after the last step.
+	end := &step{name: "outputs", run: func(*run, int, int) {}}
+	for _, r := range c.plan.results {
+		end.reads = append(end.reads, r.buf)
+	}
+	c.plan.steps = append(c.plan.steps, end)
+	return nil
+}
+
+func (c *compiler) lowerNode(n *graph.Node) error {
+	switch op := n.Op.(type) {
+	case graph.Input:
+		c.input(n.Out[0], op)
+	case graph.Variable:
+		c.variable(n.Out[0], op)
+	case graph.Const:
+		c.constant(n.Out[0], op)
+	case graph.Conv2d:
+		return c.conv(n, fusedConv{conv: op, bias: len(n.In) == 3})
+	case fusedConv:
+		return c.conv(n, op)
+	case graph.Conv2dInputGrad:
+		return c.convInputGrad(n, op, nil)
+	case addConvInputGrad:
+		return c.convInputGrad(n, op.Conv2dInputGrad, n.In[2])
+	case graph.Conv2dWeightGrad:
+		return c.convWeightGrad(n, op)
+	case graph.Linear:
+		return c.linear(n)
+	case graph.LinearInputGrad:
+		return c.linearInputGrad(n)
+	case graph.LinearWeightGrad:
+		return c.linearWeightGrad(n)
+	case graph.MatMul:
+		return c.matMul(n, op)
+	case graph.BatchNorm:
+		return c.batchNorm(n, op)
+	case fusedBatchNormTrain:
+		return c.batchNormTrain(n, op)
+	case graph.BatchNormGrad:
+		return c.batchNormGrad(n, fusedBatchNormGrad{BatchNormGrad: op}, nil)
+	case fusedBatchNormGrad:
+		return c.batchNormGrad(n, op, n.In[5])
+	case graph.Unary:
+		return c.unary(n, op)
+	case graph.UnaryGrad:
+		return c.unaryGrad(n, op)
+	case graph.Affine:
+		return c.affine(n, op)
+	case graph.Binary:
+		return c.binary(n, op)
+	case graph.SelectGrad:
+		return c.selectGrad(n, op)
+	case graph.MaxPool2d:
+		return c.maxPool(n, op)
+	case graph.MaxPool2dGrad:
+		return c.maxPoolGrad(n, op)
+	case graph.AvgPool2d:
+		return c.avgPool(n, op)
+	case graph.AvgPool2dGrad:
+		return c.avgPoolGrad(n, op)
+	case graph.Resize:
+		return c.resize(n, op)
+	case graph.ResizeGrad:
+		return c.resizeGrad(n, op)
+	case graph.Reduce:
+		return c.reduce(n, op)
+	case graph.ReduceMaxGrad:
+		return c.reduceMaxGrad(n, op)
+	case graph.BroadcastTo:
+		return c.broadcastTo(n, op)
+	case graph.Softmax:
+		return c.softmax(n, kernel.Softmax)
+	case graph.LogSoftmax:
+		return c.softmax(n, kernel.LogSoftmax)
+	case graph.Reshape:
+		return c.reshape(n)
+	case graph.Permute:
+		return c.permute(n, op)
+	case graph.Concat:
+		return c.concat(n, op)
+	case graph.Slice:
+		return c.slice(n, op)
+	case graph.Pad:
+		return c.pad(n, op)
+	case graph.CrossEntropy:
+		return c.crossEntropy(n, op)
+	case graph.CrossEntropyGrad:
+		return c.crossEntropyGrad(n, op)
+	case graph.BCEWithLogits:
+		return c.bce(n)
+	case graph.BCEWithLogitsGrad:
+		return c.bceGrad(n)
+	case graph.Dropout:
+		return c.dropout(n, op)
+	case graph.SGD:
+		return c.sgd(n, op)
+	case graph.AdamW:
+		return c.adamW(n, op)
+	case graph.LARS:
+		return c.lars(n, op)
+	case graph.EMA:
+		return c.ema(n)
+	case graph.GlobalNorm:
+		return c.globalNorm(n)
+	default:
+		return fmt.Errorf("the engine has no kernel for this operator")
+	}
+	return nil
+}
+
+// input makes room for what the caller feeds. Inputs that need another layout
+// are brought into it by a step.
+func (c *compiler) input(v *graph.Value, op graph.Input) {
+	port := len(c.plan.inputs)
+	c.plan.inputs = append(c.plan.inputs, Port{op.Label, op.Type})
+	if v.DType == tensor.Int64 {
+		c.ints[v] = port
+		c.plan.feeds = append(c.plan.feeds, feed{})
+		return
+	}
+	b := c.newBuf(v.Shape.Numel())
+	b.kind, b.port = fed, port
+	c.plan.feeds = append(c.plan.feeds, feed{b})
+	l := rowMajor
+	if slices.Contains(c.nhwcName, op.Label) || sameOrder(v.Shape, rowMajor, activation) {
+		l = activation
+	}
+	c.at[v] = place{b, l}
+	if l == rowMajor {
+		c.at[v] = place{c.in(v, activation), activation}
+	}
+}
+
+func (c *compiler) checkChannelsLast(name string) error {
+	for _, n := range c.g.Nodes {
+		if op, ok := n.Op.(graph.Input); ok && op.Label == name {
+			if len(op.Type.Shape) != 4 {
+				return fmt.Errorf("engine: input %q is %s: only inputs of rank 4 have channels last", name, op.Type)
+			}
+			return nil
+		}
+	}
+	return fmt.Errorf("engine: the graph has no input %q to feed with channels last", name)
+}
+
+func (c *compiler) variable(v *graph.Value, op graph.Variable) {
+	x := c.vars.m[op.Label]
+	if v.DType != tensor.Float32 {
+		return // counters for other programs; no operator reads them
+	}
+	b := c.newBuf(v.Shape.Numel())
+	b.kind, b.data = stored, x.f32
+	if !c.updated[v] {
+		b.kind = constant
+	}
+	c.at[v] = place{b, variableLayout(x.Type)}
+}
+
+func (c *compiler) constant(v *graph.Value, op graph.Const) {
+	if v.DType != tensor.Float32 {
+		return
+	}
+	b := c.newBuf(v.Shape.Numel())
+	b.kind, b.data = constant, op.Tensor.Float32s()
+	c.at[v] = place{b, rowMajor}
+}
+
+// newBuf makes a temporary of the given number of floats.
+func (c *compiler) newBuf(size int) *buf {
+	b := &buf{id: len(c.plan.bufs), size: size}
+	c.plan.bufs = append(c.plan.bufs, b)
+	return b
+}
+
+// out makes room for a value: in Vars where it is a variable's next value and
+// may be written there at once, in the arena otherwise.
+func (c *compiler) out(v *graph.Value, l layout) *buf {
+	b := c.newBuf(v.Shape.Numel())
+	if x, ok := c.stored[v]; ok {
+		b.kind, b.data = stored, x.f32
+		l = variableLayout(x.Type)
+	}
+	c.at[v] = place{b, l}
+	return b
+}
+
+// in returns the buffer that holds v in the given layout, adding a step that
+// reorders it if need be.
+func (c *compiler) in(v *graph.Value, l layout) *buf {
+	at, ok := c.at[v]
+	if !ok {
+		panic(fmt.Sprintf("engine: %v was not computed", v))
+	}
+	if sameOrder(v.Shape, at.layout, l) {
+		return at.buf
+	}
+	key := converted{v, l}
+	if to, ok := c.moved[key]; ok {
+		return to.buf
+	}
+	src, shape, from := at.buf, v.Shape, at.layout
+	dst := c.newBuf(src.size)
+	if src.kind == constant {
+		dst.kind, dst.data = constant, make([]float32, src.size)
+		relayout(dst.data, src.data, shape, from, l)
+	} else {
+		perm := permutation(len(shape), from, l)
+		phys := from.shape(shape)
+		rows := phys[perm[0]]
+		c.step("layout", rows, func(r *run, task, _ int) {
+			kernel.Permute(r.b[dst.id], r.b[src.id], phys, perm, task, task+1)
+		}, reads(src), writes(dst))
+	}
+	c.moved[key] = place{dst, l}
+	return dst
+}
+
+// step appends a step of the node being lowered.
+func (c *compiler) step(phase string, tasks int, do func(r *run, task, worker int), reads, writes []*buf) *step {
+	name := c.node.String()
+	if phase != "" {
+		name += " " + phase
+	}
+	s := &step{name: name, tasks: tasks, run: do, reads: reads, writes: writes}
+	c.plan.steps = append(c.plan.steps, s)
+	return s
+}
+
+// pieces appends a step over a flat array of n floats, cut at fixed places.
+func (c *compiler) pieces(phase string, n int, do func(r *run, lo, hi int), reads, writes []*buf) *step {
+	return c.step(phase, kernel.Pieces(n, kernel.PieceLen), func(r *run, task, _ int) {
+		lo, hi := kernel.PieceBounds(task, kernel.PieceLen, n)
+		do(r, lo, hi)
+	}, reads, writes)
+}
+
+// rows appends a step over the rows of a rows x cols array, cut at fixed places.
+func (c *compiler) rows(phase string, rows, cols int, do func(r *run, lo, hi int), reads, writes []*buf) *step {
+	size := kernel.PieceRows(rows, cols)
+	return c.step(phase, kernel.Pieces(rows, size), func(r *run, task, _ int) {
+		lo, hi := kernel.PieceBounds(task, size, rows)
+		do(r, lo, hi)
+	}, reads, writes)
+}
+
+// needScratch says that each worker of the step needs n floats.
+func (c *compiler) needScratch(n int) { c.plan.scratch = max(c.plan.scratch, n) }
+
+func reads(bs ...*buf) []*buf { return present(bs) }
+
+func writes(bs ...*buf) []*buf { return present(bs) }
+
+func present(bs []*buf) []*buf {
+	return slices.DeleteFunc(bs, func(b *buf) bool { return b == nil })
+}
+
+func typesOf(vs []*graph.Value) []graph.Type {
+	out := make([]graph.Type, len(vs))
+	for i, v := range vs {
+		out[i] = v.Type
+	}
+	return out
+}
+
+// pixels returns a value of rank 2 or 4 as rows of channels.
+func pixels(s tensor.Shape) (rows, channels int, err error) {
+	switch len(s) {
+	case 2:
+		return s[0], s[1], nil
+	case 4:
+		return s[0] * s[2] * s[3], s[1], nil
+	}
+	return 0, 0, fmt.Errorf("the engine takes [N C] or [N C H W] here, got %v", s)
+}

@@ -1,0 +1,158 @@
+package engine
+
+import (
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/kernel"
+)
+
+// batchNorm is normalising with fixed statistics where no convolution before
+// it could take them in.
+func (c *compiler) batchNorm(n *graph.Node, op graph.BatchNorm) error {
+	rows, ch, err := pixels(n.In[0].Shape)
+	if err != nil {
+		return err
+	}
+	x := c.in(n.In[0], activation)
+	gamma, beta := c.in(n.In[1], rowMajor), c.in(n.In[2], rowMajor)
+	mean, variance := c.in(n.In[3], rowMajor), c.in(n.In[4], rowMajor)
+	y := c.out(n.Out[0], activation)
+	coef := c.newBuf(4 * ch) // scale, shift and two that are not needed
+	c.step("coefficients", 1, func(r *run, _, _ int) {
+		t := r.b[coef.id]
+		bn := kernel.BatchNorm{
+			Gamma: r.b[gamma.id], Beta: r.b[beta.id], RunningMean: r.b[mean.id], RunningVar: r.b[variance.id], Eps: op.Eps,
+			Scale: t[:ch], Shift: t[ch : 2*ch], Mean: t[2*ch : 3*ch], InvStd: t[3*ch:],
+		}
+		bn.Fixed()
+	}, reads(gamma, beta, mean, variance), writes(coef))
+	s := c.rows("", rows, ch, func(r *run, lo, hi int) {
+		t := r.b[coef.id]
+		kernel.ScaleShift(r.b[y.id][lo*ch:hi*ch], r.b[x.id][lo*ch:hi*ch], t[:ch], t[ch:2*ch], false)
+	}, reads(x, coef), writes(y))
+	s.inPlace.out, s.inPlace.in = y, x
+	return nil
+}
+
+func (c *compiler) batchNormTrain(n *graph.Node, op fusedBatchNormTrain) error {
+	rows, ch, err := pixels(n.In[0].Shape)
+	if err != nil {
+		return err
+	}
+	x := c.in(n.In[0], activation)
+	gamma, beta := c.in(n.In[1], rowMajor), c.in(n.In[2], rowMajor)
+	rest := n.In[5:]
+	var residual *buf
+	if op.residual {
+		residual, rest = c.in(rest[0], activation), rest[1:]
+	}
+	y := c.out(n.Out[0], activation)
+	mean, invstd := c.out(n.Out[1], rowMajor), c.out(n.Out[2], rowMajor)
+	runMean, runVar := c.inPlace(n.Out[3], n.In[3], rowMajor), c.inPlace(n.Out[4], n.In[4], rowMajor)
+
+	// One part a piece: the means, then the sums of squared differences.
+	pieceRows := kernel.PieceRows(rows, ch)
+	if op.given {
+		pieceRows = rows
+	}
+	parts := c.newBuf(2 * ch * kernel.Pieces(rows, pieceRows))
+	if op.given {
+		m, v := c.in(rest[0], rowMajor), c.in(rest[1], rowMajor)
+		c.step("parts", 1, func(r *run, _, _ int) {
+			p := r.b[parts.id]
+			copy(p, r.b[m.id])
+			for i, variance := range r.b[v.id] {
+				p[ch+i] = variance * float32(rows)
+			}
+		}, reads(m, v), writes(parts))
+	} else {
+		c.step("statistics", kernel.Pieces(rows, pieceRows), func(r *run, task, _ int) {
+			lo, hi := kernel.PieceBounds(task, pieceRows, rows)
+			kernel.BatchNormStats(r.b[parts.id][2*ch*task:2*ch*(task+1)], r.b[x.id][lo*ch:hi*ch], ch)
+		}, reads(x), writes(parts))
+	}
+	coef := c.newBuf(2 * ch)
+	c.step("coefficients", 1, func(r *run, _, _ int) {
+		t := r.b[coef.id]
+		bn := kernel.BatchNorm{
+			Gamma: r.b[gamma.id], Beta: r.b[beta.id], RunningMean: r.b[runMean.id], RunningVar: r.b[runVar.id],
+			Eps: op.Eps, Momentum: op.Momentum,
+			Mean: r.b[mean.id], InvStd: r.b[invstd.id], Scale: t[:ch], Shift: t[ch:],
+		}
+		bn.Finalize(r.b[parts.id], rows, pieceRows)
+	}, reads(gamma, beta, parts, runMean, runVar), writes(mean, invstd, coef, runMean, runVar))
+	s := c.rows("", rows, ch, func(r *run, lo, hi int) {
+		t := r.b[coef.id]
+		yp, xp := r.b[y.id][lo*ch:hi*ch], r.b[x.id][lo*ch:hi*ch]
+		if residual != nil {
+			kernel.ScaleShiftAdd(yp, xp, t[:ch], t[ch:], r.b[residual.id][lo*ch:hi*ch], op.relu)
+		} else {
+			kernel.ScaleShift(yp, xp, t[:ch], t[ch:], op.relu)
+		}
+	}, reads(x, residual, coef), writes(y))
+	if residual != nil {
+		s.inPlace.out, s.inPlace.in = y, residual
+	} else {
+		s.inPlace.out, s.inPlace.in = y, x
+	}
+	return nil
+}
+
+// batchNormGrad is the gradient of batch norm, with the mask of the ReLU that
+// followed where y, that ReLU's output, is given.
+func (c *compiler) batchNormGrad(n *graph.Node, op fusedBatchNormGrad, y *graph.Value) error {
+	rows, ch, err := pixels(n.In[1].Shape)
+	if err != nil {
+		return err
+	}
+	dy, x := c.in(n.In[0], activation), c.in(n.In[1], activation)
+	gamma, mean, invstd := c.in(n.In[2], rowMajor), c.in(n.In[3], rowMajor), c.in(n.In[4], rowMajor)
+	var mask, masked *buf
+	if y != nil {
+		mask = c.in(y, activation)
+	}
+	if op.masked {
+		masked = c.out(n.Out[3], activation)
+	}
+	pieceRows := kernel.PieceRows(rows, ch)
+	pieces := kernel.Pieces(rows, pieceRows)
+	parts, coef := c.newBuf(2*ch*pieces), c.newBuf(3*ch)
+	s := c.step("sums", pieces, func(r *run, task, _ int) {
+		lo, hi := kernel.PieceBounds(task, pieceRows, rows)
+		lo, hi = lo*ch, hi*ch
+		kernel.BatchNormGradReduce(r.b[parts.id][2*ch*task:2*ch*(task+1)], r.part(masked, lo, hi),
+			r.b[dy.id][lo:hi], r.part(mask, lo, hi), r.b[x.id][lo:hi], r.b[mean.id])
+	}, reads(dy, x, mean, mask), writes(parts, masked))
+	if masked != nil {
+		s.inPlace.out, s.inPlace.in = masked, dy
+	}
+
+	dx, dgamma, dbeta := c.out(n.Out[0], activation), c.out(n.Out[1], rowMajor), c.out(n.Out[2], rowMajor)
+	c.step("coefficients", 1, func(r *run, _, _ int) {
+		t := r.b[coef.id]
+		g := kernel.BatchNormGrad{
+			Gamma: r.b[gamma.id], Mean: r.b[mean.id], InvStd: r.b[invstd.id],
+			DGamma: r.b[dgamma.id], DBeta: r.b[dbeta.id], A: t[:ch], B: t[ch : 2*ch], C: t[2*ch:],
+		}
+		g.Finalize(r.b[parts.id], rows, pieceRows)
+	}, reads(gamma, mean, invstd, parts), writes(dgamma, dbeta, coef))
+	from := dy
+	if masked != nil {
+		from, mask = masked, nil
+	}
+	s = c.rows("", rows, ch, func(r *run, lo, hi int) {
+		lo, hi = lo*ch, hi*ch
+		t := r.b[coef.id]
+		kernel.BatchNormGradApply(r.b[dx.id][lo:hi], r.b[from.id][lo:hi], r.part(mask, lo, hi), r.b[x.id][lo:hi],
+			r.b[mean.id], t[:ch], t[ch:2*ch], t[2*ch:], false)
+	}, reads(from, mask, x, mean, coef), writes(dx))
+	s.inPlace.out, s.inPlace.in = dx, from
+	return nil
+}
+
+// part returns a part of the buffer's memory, or nil for no buffer.
+func (r *run) part(b *buf, lo, hi int) []float32 {
+	if b == nil {
+		return nil
+	}
+	return r.b[b.id][lo:hi]
+}

@@ -1,0 +1,151 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/kernel"
+)
+
+var reduceKernels = map[graph.ReduceFn]kernel.ReduceOp{
+	graph.Sum: kernel.ReduceSum, graph.Mean: kernel.ReduceMean, graph.MaxOf: kernel.ReduceMax,
+}
+
+func (c *compiler) reduce(n *graph.Node, o graph.Reduce) error {
+	x := n.In[0]
+	op, ok := reduceKernels[o.Fn]
+	if !ok {
+		return fmt.Errorf("the engine has no kernel for %v", o.Fn)
+	}
+	axes := o.Axes
+	if len(axes) == 0 {
+		axes = permutation(len(x.Shape), rowMajor, rowMajor)
+	}
+	switch rank := len(x.Shape); {
+	case o.Fn != graph.MaxOf && rank == 4 && slices.Equal(axes, []int{2, 3}):
+		c.imageSums(n, o)
+	case o.Fn == graph.Sum && (rank == 4 && slices.Equal(axes, []int{0, 2, 3}) || rank == 2 && slices.Equal(axes, []int{0})):
+		c.columnSums(n)
+	default:
+		c.reduceGeneral(n, op, axes, o.Keep)
+	}
+	return nil
+}
+
+// imageSums adds up or averages each channel of each image: global average
+// pooling.
+func (c *compiler) imageSums(n *graph.Node, o graph.Reduce) {
+	s := n.In[0].Shape
+	x := c.in(n.In[0], activation)
+	y := c.out(n.Out[0], activation)
+	ch, image := s[1], s[2]*s[3]*s[1]
+	scale := float32(1)
+	if o.Fn == graph.Mean {
+		scale = 1 / float32(s[2]*s[3])
+	}
+	c.step("", s[0], func(r *run, i, _ int) {
+		kernel.SumRows(r.b[y.id][i*ch:(i+1)*ch], r.b[x.id][i*image:(i+1)*image], ch, scale)
+	}, reads(x), writes(y))
+}
+
+// columnSums adds up each channel over all images: the gradient of a bias.
+func (c *compiler) columnSums(n *graph.Node) {
+	rows, ch, _ := pixels(n.In[0].Shape)
+	x := c.in(n.In[0], activation)
+	y := c.out(n.Out[0], activation)
+	f := kernel.PlanColumnSums(rows, ch)
+	partial := c.newBuf(f.PartialFloats())
+	c.step("parts", f.Tasks(), func(r *run, task, _ int) {
+		f.Run(task, r.b[partial.id], r.b[x.id])
+	}, reads(x), writes(partial))
+	c.step("", 1, func(r *run, _, _ int) {
+		f.Reduce(r.b[partial.id], r.b[y.id], false)
+	}, reads(partial), writes(y))
+}
+
+func (c *compiler) reduceGeneral(n *graph.Node, op kernel.ReduceOp, axes []int, keep bool) {
+	x := n.In[0]
+	// What is left must lie in the result's own order.
+	l := activation
+	if rank := len(x.Shape); rank == 4 && !keep && len(axes) < rank-1 {
+		l = rowMajor
+	}
+	in := c.in(x, l)
+	y := c.out(n.Out[0], activation)
+	shape := l.shape(x.Shape)
+	mask := axisMask(l, len(x.Shape), axes)
+	size := n.Out[0].Shape.Numel()
+	const piece = 1024
+	c.step("", kernel.Pieces(size, piece), func(r *run, task, _ int) {
+		lo, hi := kernel.PieceBounds(task, piece, size)
+		kernel.Reduce(op, r.b[y.id], r.b[in.id], shape, mask, lo, hi)
+	}, reads(in), writes(y))
+}
+
+// axisMask returns the bits of the given logical axes in memory order.
+func axisMask(l layout, rank int, axes []int) uint {
+	var mask uint
+	for i, a := range l.axes(rank) {
+		if slices.Contains(axes, a) {
+			mask |= 1 << i
+		}
+	}
+	return mask
+}
+
+func (c *compiler) reduceMaxGrad(n *graph.Node, o graph.ReduceMaxGrad) error {
+	v := n.In[0]
+	axes := o.Of.Axes
+	if len(axes) == 0 {
+		axes = permutation(len(v.Shape), rowMajor, rowMajor)
+	}
+	x := c.in(v, rowMajor)
+	y, dy := c.in(n.In[1], rowMajor), c.in(n.In[2], rowMajor)
+	dx := c.out(n.Out[0], rowMajor)
+	mask := axisMask(rowMajor, len(v.Shape), axes)
+	size := n.In[1].Shape.Numel()
+	const piece = 1024
+	c.step("", kernel.Pieces(size, piece), func(r *run, task, _ int) {
+		lo, hi := kernel.PieceBounds(task, piece, size)
+		kernel.ReduceGrad(kernel.ReduceMax, r.b[dx.id], r.b[dy.id], r.b[x.id], r.b[y.id], v.Shape, mask, lo, hi, false)
+	}, reads(x, y, dy), writes(dx))
+	return nil
+}
+
+func (c *compiler) broadcastTo(n *graph.Node, o graph.BroadcastTo) error {
+	s, in := c.stretched(n.In[0], len(o.Shape))
+	y := c.out(n.Out[0], activation)
+	shape := activation.shape(o.Shape)
+	if len(shape) == 4 && s[0] == shape[0] && s[1] == 1 && s[2] == 1 && s[3] == shape[3] {
+		ch, image := s[3], shape[1]*shape[2]*s[3]
+		c.step("", shape[0], func(r *run, i, _ int) {
+			kernel.BroadcastRow(r.b[y.id][i*image:(i+1)*image], r.b[in.id][i*ch:(i+1)*ch], 1, false)
+		}, reads(in), writes(y))
+		return nil
+	}
+	if len(shape) == 0 {
+		c.copyBuf(y, in)
+		return nil
+	}
+	from := strides(s, shape)
+	to := strides(shape, shape)
+	inner := y.size / shape[0]
+	rest := append([]int{1}, shape[1:]...)
+	c.step("", shape[0], func(r *run, i, _ int) {
+		kernel.CopyStrided(r.b[y.id][i*inner:(i+1)*inner], to, r.b[in.id][i*from[0]:], from, rest, false)
+	}, reads(in), writes(y))
+	return nil
+}
+
+// softmax runs a kernel over rows along the last axis.
+func (c *compiler) softmax(n *graph.Node, f func(y, x []float32, cols int)) error {
+	s := n.In[0].Shape
+	cols := s[len(s)-1]
+	x := c.in(n.In[0], rowMajor)
+	y := c.out(n.Out[0], rowMajor)
+	c.rows("", x.size/cols, cols, func(r *run, lo, hi int) {
+		f(r.b[y.id][lo*cols:hi*cols], r.b[x.id][lo*cols:hi*cols], cols)
+	}, reads(x), writes(y))
+	return nil
+}

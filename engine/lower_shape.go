@@ -1,0 +1,102 @@
+package engine
+
+import (
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/kernel"
+)
+
+// reshape costs nothing where both shapes lie in memory alike: the new value
+// is the old buffer.
+func (c *compiler) reshape(n *graph.Node) error {
+	at := c.at[n.In[0]]
+	b := at.buf
+	if !sameOrder(n.In[0].Shape, at.layout, rowMajor) {
+		b = c.in(n.In[0], rowMajor)
+	}
+	v := n.Out[0]
+	if sameOrder(v.Shape, rowMajor, activation) {
+		c.at[v] = place{b, activation}
+		return nil
+	}
+	c.at[v] = place{b, rowMajor}
+	return nil
+}
+
+func (c *compiler) permute(n *graph.Node, o graph.Permute) error {
+	in, out := n.In[0].Shape, n.Out[0].Shape
+	rank := len(in)
+	x := c.in(n.In[0], activation)
+	y := c.out(n.Out[0], activation)
+	inAt := permutation(rank, activation, rowMajor) // logical axis -> place in memory
+	perm := make([]int, rank)
+	for i, a := range activation.axes(rank) {
+		perm[i] = inAt[o.Perm[a]]
+	}
+	shape := activation.shape(in)
+	rows := activation.shape(out)[0]
+	c.step("", rows, func(r *run, i, _ int) {
+		kernel.Permute(r.b[y.id], r.b[x.id], shape, perm, i, i+1)
+	}, reads(x), writes(y))
+	return nil
+}
+
+// axisView returns an activation as outer x size x inner around one axis.
+func axisView(shape []int, axis int) (outer, size, inner int) {
+	at := axis
+	for i, a := range activation.axes(len(shape)) {
+		if a == axis {
+			at = i
+		}
+	}
+	phys := activation.shape(shape)
+	outer, inner = 1, 1
+	for _, d := range phys[:at] {
+		outer *= d
+	}
+	for _, d := range phys[at+1:] {
+		inner *= d
+	}
+	return outer, phys[at], inner
+}
+
+func (c *compiler) concat(n *graph.Node, o graph.Concat) error {
+	outer, total, inner := axisView(n.Out[0].Shape, o.Axis)
+	y := c.out(n.Out[0], activation)
+	at := 0
+	for _, v := range n.In {
+		x := c.in(v, activation)
+		cols := v.Shape[o.Axis] * inner
+		to, stride := at, total*inner
+		c.rows("", outer, cols, func(r *run, lo, hi int) {
+			kernel.CopyRows(r.b[y.id][lo*stride+to:], stride, r.b[x.id][lo*cols:], cols, cols, hi-lo, false)
+		}, reads(x), writes(y))
+		at += cols
+	}
+	return nil
+}
+
+func (c *compiler) slice(n *graph.Node, o graph.Slice) error {
+	outer, size, inner := axisView(n.In[0].Shape, o.Axis)
+	x := c.in(n.In[0], activation)
+	y := c.out(n.Out[0], activation)
+	from := []int{size * inner, o.Step * inner, 1}
+	to := []int{o.Count * inner, inner, 1}
+	c.rows("", outer, o.Count*inner, func(r *run, lo, hi int) {
+		kernel.CopyStrided(r.b[y.id][lo*to[0]:], to, r.b[x.id][lo*from[0]+o.Start*inner:], from, []int{hi - lo, o.Count, inner}, false)
+	}, reads(x), writes(y))
+	return nil
+}
+
+func (c *compiler) pad(n *graph.Node, o graph.Pad) error {
+	outer, size, inner := axisView(n.In[0].Shape, o.Axis)
+	x := c.in(n.In[0], activation)
+	y := c.out(n.Out[0], activation)
+	wide := n.Out[0].Shape[o.Axis] * inner
+	from := []int{size * inner, inner, 1}
+	to := []int{wide, (o.Between + 1) * inner, 1}
+	c.rows("", outer, wide, func(r *run, lo, hi int) {
+		kernel.Fill(r.b[y.id][lo*wide:hi*wide], o.Value)
+		kernel.CopyStrided(r.b[y.id][lo*wide+o.Before*inner:], to, r.b[x.id][lo*from[0]:], from, []int{hi - lo, size, inner}, false)
+	}, reads(x), writes(y))
+	return nil
+}

@@ -1,0 +1,235 @@
+package engine
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// step is one phase of the plan: numbered tasks that may run side by side.
+// All tasks of a step end before the next step starts.
+type step struct {
+	name    string // module path and operator, for profiles
+	tasks   int
+	run     func(r *run, task, worker int)
+	reads   []*buf
+	writes  []*buf
+	inPlace struct{ out, in *buf } // out may take over in's memory
+	flops   int64
+}
+
+// Plan is a compiled graph: steps over one arena of memory. A plan that
+// updates no variables may be run by any number of goroutines at once; one
+// that does, by one at a time, and Run sees to it.
+type Plan struct {
+	inputs  []Port
+	outputs []Port
+	pool    *parallel.Pool
+
+	steps   []*step
+	bufs    []*buf
+	arena   int // floats
+	scratch int // floats a worker
+	winners []int
+	doubles int
+	feeds   []feed
+	results []result
+	writes  bool // updates variables
+	writing sync.Mutex
+
+	mu   sync.Mutex
+	idle []*run
+}
+
+// feed says how an input reaches the plan.
+type feed struct {
+	buf *buf // nil for an int64 input
+}
+
+// result says where an output lies after a run.
+type result struct {
+	buf    *buf
+	layout layout
+}
+
+// run is the memory of one run.
+type run struct {
+	plan    *Plan
+	arena   []float32
+	b       [][]float32 // by buf.id
+	i64     [][]int64   // by input
+	scratch [][]float32 // by worker
+	winners [][]uint16
+	f64     []float64
+	tasks   []func(task, worker int) // by step
+
+	mu  sync.Mutex
+	err error
+}
+
+// fail makes Run return err after the current step.
+func (r *run) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil {
+		r.err = err
+	}
+}
+
+func (p *Plan) newRun() *run {
+	r := &run{plan: p, arena: make([]float32, p.arena), f64: make([]float64, p.doubles)}
+	r.b = make([][]float32, len(p.bufs))
+	for _, b := range p.bufs {
+		switch b.kind {
+		case temporary:
+			root := b.root()
+			r.b[b.id] = r.arena[root.offset : root.offset+b.size : root.offset+b.size]
+		case constant, stored:
+			r.b[b.id] = b.data
+		}
+	}
+	r.i64 = make([][]int64, len(p.inputs))
+	r.scratch = make([][]float32, p.pool.Workers())
+	for i := range r.scratch {
+		r.scratch[i] = make([]float32, p.scratch)
+	}
+	for _, n := range p.winners {
+		r.winners = append(r.winners, make([]uint16, n))
+	}
+	for _, s := range p.steps {
+		r.tasks = append(r.tasks, func(task, worker int) { s.run(r, task, worker) })
+	}
+	return r
+}
+
+func (p *Plan) take() *run {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.idle); n > 0 {
+		r := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		return r
+	}
+	return p.newRun()
+}
+
+// give keeps the run's memory for the next one; as many as there are workers,
+// since more would only be the memory of a past burst.
+func (p *Plan) give(r *run) {
+	r.err = nil
+	for i, f := range p.feeds {
+		if f.buf != nil {
+			r.b[f.buf.id] = nil
+		}
+		r.i64[i] = nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.idle) < p.pool.Workers() {
+		p.idle = append(p.idle, r)
+	}
+}
+
+// Inputs lists what Run takes, in order.
+func (p *Plan) Inputs() []Port { return p.inputs }
+
+// Outputs lists what Run gives, in order.
+func (p *Plan) Outputs() []Port { return p.outputs }
+
+// ArenaBytes returns the memory that one run needs for its values, besides the
+// variables and the packed weights.
+func (p *Plan) ArenaBytes() int { return 4 * (p.arena + p.scratch*p.pool.Workers()) }
+
+// Run computes the plan once. in follows [Plan.Inputs]; out follows
+// [Plan.Outputs] and is written into, a nil entry being skipped; a nil out
+// skips all. In the steady state it allocates nothing.
+func (p *Plan) Run(in, out []*tensor.Tensor) error { return p.run(in, out, nil) }
+
+// StepTime is the time that one step of a plan took.
+type StepTime struct {
+	Name  string // module path and operator
+	Time  time.Duration
+	FLOPs int64 // 0 where the step is bound by memory
+}
+
+// Profile is [Plan.Run] with the time of each step.
+func (p *Plan) Profile(in, out []*tensor.Tensor) ([]StepTime, error) {
+	times := make([]StepTime, len(p.steps))
+	err := p.run(in, out, times)
+	return times, err
+}
+
+func (p *Plan) run(in, out []*tensor.Tensor, times []StepTime) error {
+	if err := p.check(in, out); err != nil {
+		return err
+	}
+	if p.writes {
+		p.writing.Lock()
+		defer p.writing.Unlock()
+	}
+	r := p.take()
+	defer p.give(r)
+	for i, f := range p.feeds {
+		if f.buf == nil {
+			r.i64[i] = in[i].Int64s()
+		} else {
+			r.b[f.buf.id] = in[i].Float32s()
+		}
+	}
+	for i, s := range p.steps {
+		var start time.Time
+		if times != nil {
+			start = time.Now()
+		}
+		p.pool.Run(s.tasks, r.tasks[i])
+		if times != nil {
+			times[i] = StepTime{s.name, time.Since(start), s.flops}
+		}
+		if r.err != nil {
+			return r.err
+		}
+	}
+	for i := range out {
+		if out[i] != nil {
+			res := p.results[i]
+			relayout(out[i].Float32s(), r.b[res.buf.id], p.outputs[i].Shape, res.layout, rowMajor)
+		}
+	}
+	return nil
+}
+
+func (p *Plan) check(in, out []*tensor.Tensor) error {
+	if len(in) != len(p.inputs) {
+		return fmt.Errorf("engine: want %d inputs, got %d", len(p.inputs), len(in))
+	}
+	if out != nil && len(out) != len(p.outputs) {
+		return fmt.Errorf("engine: want room for %d outputs, got %d", len(p.outputs), len(out))
+	}
+	for i, t := range in {
+		if err := checkTensor("input", p.inputs[i], t); err != nil {
+			return err
+		}
+	}
+	for i, t := range out {
+		if t == nil {
+			continue
+		}
+		if err := checkTensor("output", p.outputs[i], t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkTensor(what string, port Port, t *tensor.Tensor) error {
+	if t == nil {
+		return fmt.Errorf("engine: %s %q is missing", what, port.Name)
+	}
+	if t.DType() != port.DType || !t.Shape().Equal(port.Shape) {
+		return fmt.Errorf("engine: %s %q must be %s, is %v", what, port.Name, port.Type, t)
+	}
+	return nil
+}

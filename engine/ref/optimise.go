@@ -1,0 +1,75 @@
+package ref
+
+import (
+	"math"
+
+	"github.com/resnet-go/resnet/graph"
+)
+
+func sgd(o graph.SGD, in []array) []array {
+	p, grad, v, lr := in[0], in[1], in[2], in[3].f[0]
+	m := float64(o.Momentum)
+	newP, newV := zeros(p.shape...), zeros(p.shape...)
+	for i := range p.f {
+		d := grad.f[i] + float64(o.WeightDecay)*p.f[i]
+		newV.f[i] = m*v.f[i] + d
+		if o.Nesterov {
+			newP.f[i] = p.f[i] - lr*(d+m*newV.f[i])
+		} else {
+			newP.f[i] = p.f[i] - lr*newV.f[i]
+		}
+	}
+	return []array{newP, newV}
+}
+
+func adamW(o graph.AdamW, in []array) []array {
+	p, grad, m, v, lr, t := in[0], in[1], in[2], in[3], in[4].f[0], in[5].f[0]
+	b1, b2 := float64(o.Beta1), float64(o.Beta2)
+	newP, newM, newV := zeros(p.shape...), zeros(p.shape...), zeros(p.shape...)
+	for i := range p.f {
+		g := grad.f[i]
+		newM.f[i] = b1*m.f[i] + (1-b1)*g
+		newV.f[i] = b2*v.f[i] + (1-b2)*g*g
+		mean := newM.f[i] / (1 - math.Pow(b1, t))
+		square := newV.f[i] / (1 - math.Pow(b2, t))
+		newP.f[i] = p.f[i]*(1-lr*float64(o.WeightDecay)) - lr*mean/(math.Sqrt(square)+float64(o.Eps))
+	}
+	return []array{newP, newM, newV}
+}
+
+func lars(o graph.LARS, in []array) []array {
+	p, grad, v, lr := in[0], in[1], in[2], in[3].f[0]
+	decay := float64(o.WeightDecay)
+	r := 1.0
+	if pn, gn := norm(p), norm(grad); pn != 0 && gn != 0 {
+		r = float64(o.Trust) * pn / (gn + decay*pn + float64(o.Eps))
+	}
+	newP, newV := zeros(p.shape...), zeros(p.shape...)
+	for i := range p.f {
+		newV.f[i] = float64(o.Momentum)*v.f[i] + lr*r*(grad.f[i]+decay*p.f[i])
+		newP.f[i] = p.f[i] - newV.f[i]
+	}
+	return []array{newP, newV}
+}
+
+func ema(in []array) array {
+	e, p, decay := in[0], in[1], in[2].f[0]
+	y := zeros(e.shape...)
+	for i := range y.f {
+		y.f[i] = decay*e.f[i] + (1-decay)*p.f[i]
+	}
+	return y
+}
+
+func globalNorm(in []array) array { return scalar(norm(in...)) }
+
+// norm is the Euclidean norm of all elements together.
+func norm(in ...array) float64 {
+	sum := 0.0
+	for _, a := range in {
+		for _, x := range a.f {
+			sum += x * x
+		}
+	}
+	return math.Sqrt(sum)
+}

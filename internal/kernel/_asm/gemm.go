@@ -1,0 +1,452 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/mmcloughlin/avo/attr"
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// argFields are the fields of kernel.gemmArgs and where the assembly expects
+// them.
+var argFields = []struct {
+	name string
+	off  int
+}{
+	{"a", 0}, {"a2", 8}, {"aoff", 16}, {"batch", 24}, {"k", 32}, {"as", 40}, {"b", 48}, {"bs", 56}, {"c", 64},
+	{"ldc", 72}, {"res", 80}, {"bias", 88}, {"cols", 96}, {"bits", 104}, {"mask", 112}, {"clamp", 120}, {"lo", 128}, {"hi", 132},
+}
+
+// arg is the memory operand of a field of the gemmArgs that g points to.
+func arg(g reg.Register, name string) operand.Mem {
+	for _, f := range argFields {
+		if f.name == name {
+			return operand.Mem{Base: g, Disp: f.off}
+		}
+	}
+	panic("no field " + name)
+}
+
+type op string
+
+const (
+	nn op = "nn"
+	tn op = "tn"
+)
+
+// isa is an instruction set as the kernels see it.
+type isa struct {
+	name, suffix string
+	bytes        int // of a vector
+	perPanel     int // vectors that make a panel of 16 columns
+	regs         []reg.VecPhysical
+	maxRows      map[int]int // by number of panels
+}
+
+var avx512 = &isa{
+	name: "AVX512", suffix: "avx512", bytes: 64, perPanel: 1,
+	regs: []reg.VecPhysical{
+		reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7,
+		reg.Z8, reg.Z9, reg.Z10, reg.Z11, reg.Z12, reg.Z13, reg.Z14, reg.Z15,
+		reg.Z16, reg.Z17, reg.Z18, reg.Z19, reg.Z20, reg.Z21, reg.Z22, reg.Z23,
+		reg.Z24, reg.Z25, reg.Z26, reg.Z27, reg.Z28, reg.Z29, reg.Z30, reg.Z31,
+	},
+	maxRows: map[int]int{1: 28, 2: 14, 3: 9, 4: 7},
+}
+
+var avx2 = &isa{
+	name: "AVX2", suffix: "avx2", bytes: 32, perPanel: 2,
+	regs: []reg.VecPhysical{
+		reg.Y0, reg.Y1, reg.Y2, reg.Y3, reg.Y4, reg.Y5, reg.Y6, reg.Y7,
+		reg.Y8, reg.Y9, reg.Y10, reg.Y11, reg.Y12, reg.Y13, reg.Y14, reg.Y15,
+	},
+	maxRows: map[int]int{1: 6},
+}
+
+// shape is one micro-kernel: m rows by nz panels. A split NN kernel reads the
+// second half of its rows from gemmArgs.a2 on.
+type shape struct {
+	op    op
+	m, nz int
+	split bool
+}
+
+func (s shape) name(i *isa) string {
+	n := fmt.Sprintf("gemm%s%dx%d%s", strings.ToUpper(string(s.op)), s.m, s.nz, i.name)
+	if s.split {
+		n += "Split"
+	}
+	return n
+}
+
+func (i *isa) shapes(o op) (list []shape) {
+	for nz := 1; nz <= 4; nz++ {
+		for m := 1; m <= i.maxRows[nz]; m++ {
+			list = append(list, shape{o, m, nz, false})
+		}
+	}
+	return list
+}
+
+// kernel generates one micro-kernel.
+type kernel struct {
+	*build.Context
+	*isa
+	shape
+	nv      int // vectors of a row of the tile
+	acc     [][]reg.VecPhysical
+	bv      []reg.VecPhysical // one for each vector of B that is held
+	av      reg.VecPhysical   // a broadcast element of A
+	memB    bool              // the last vector of B is an operand in memory
+	memA    bool              // A is broadcast from memory by the FMA itself
+	g       reg.GPPhysical
+	aoff    reg.GPPhysical
+	batch   reg.GPPhysical
+	k       reg.GPPhysical
+	as, as3 reg.GPPhysical
+	b       reg.GPPhysical
+	bs, bs3 reg.GPPhysical
+	bases   []reg.GPPhysical
+	rows    []rowAddr
+}
+
+// rowAddr says how the address of a row of A is made: base + mult*as.
+type rowAddr struct{ base, mult int }
+
+// gemmKernel writes one function.
+//
+// Registers: SI gemmArgs, DI batch offsets, CX batch count, DX k count, BX and
+// R8 the stride of A and three times it, AX B, R9 and R10 the stride of B and
+// three times it, R11-R15 and more the bases of A.
+func gemmKernel(c *build.Context, i *isa, s shape) {
+	k := &kernel{Context: c, isa: i, shape: s}
+	k.nv = s.nz * i.perPanel
+	n := 0
+	take := func() reg.VecPhysical { n++; return i.regs[n-1] }
+	for range s.m {
+		var row []reg.VecPhysical
+		for range k.nv {
+			row = append(row, take())
+		}
+		k.acc = append(k.acc, row)
+	}
+	k.memA = k.nv == 1
+	free := len(i.regs) - n
+	held := k.nv
+	if !k.memA && free < k.nv+1 {
+		k.memB = true
+		held--
+	}
+	for range held {
+		k.bv = append(k.bv, take())
+	}
+	if !k.memA {
+		k.av = take()
+	}
+	k.g, k.aoff, k.batch, k.k = reg.RSI, reg.RDI, reg.RCX, reg.RDX
+	k.as, k.as3, k.b, k.bs, k.bs3 = reg.RBX, reg.R8, reg.RAX, reg.R9, reg.R10
+	k.bases = []reg.GPPhysical{reg.R11, reg.R12, reg.R13, reg.R14, reg.R15}
+	if s.op == nn && s.nz == 1 {
+		// One panel needs no stride of B.
+		k.bases = append(k.bases, reg.R9, reg.R10)
+	}
+
+	c.Function(s.name(i))
+	c.Attributes(attr.NOSPLIT)
+	c.Doc(fmt.Sprintf("%s is the %s micro-kernel for %d rows and %d panels.", s.name(i), strings.ToUpper(string(s.op)), s.m, s.nz))
+	c.SignatureExpr("func(args *byte)")
+	k.emit()
+}
+
+func (k *kernel) emit() {
+	k.Load(k.Param("args"), k.g)
+	k.MOVQ(arg(k.g, "aoff"), k.aoff)
+	k.MOVQ(arg(k.g, "batch"), k.batch)
+	k.MOVQ(arg(k.g, "as"), k.as)
+	k.MOVQ(arg(k.g, "b"), k.b)
+	if k.op == tn || k.nz > 1 {
+		k.MOVQ(arg(k.g, "bs"), k.bs)
+		k.LEAQ(operand.Mem{Base: k.bs, Index: k.bs, Scale: 2}, k.bs3)
+	}
+	k.LEAQ(operand.Mem{Base: k.as, Index: k.as, Scale: 2}, k.as3)
+	k.planRows()
+	for _, row := range k.acc {
+		for _, v := range row {
+			k.zero(v)
+		}
+	}
+	k.Label("batch")
+	k.setBases()
+	k.MOVQ(arg(k.g, "k"), k.k)
+	const unroll = 4
+	k.SUBQ(operand.U8(unroll), k.k)
+	k.JLT(operand.LabelRef("tail"))
+	k.align()
+	k.Label("loop")
+	for u := range unroll {
+		k.step(u)
+	}
+	k.advance(unroll)
+	k.SUBQ(operand.U8(unroll), k.k)
+	k.JGE(operand.LabelRef("loop"))
+	k.Label("tail")
+	k.ADDQ(operand.U8(unroll), k.k)
+	k.JEQ(operand.LabelRef("next"))
+	k.Label("single")
+	k.step(0)
+	k.advance(1)
+	k.DECQ(k.k)
+	k.JNE(operand.LabelRef("single"))
+	k.Label("next")
+	k.ADDQ(operand.U8(8), k.aoff)
+	k.DECQ(k.batch)
+	k.JNE(operand.LabelRef("batch"))
+	k.epilogue()
+	k.RET()
+}
+
+func (k *kernel) zero(v reg.VecPhysical) {
+	if k.bytes == 64 {
+		k.VPXORD(v, v, v)
+	} else {
+		k.VXORPS(v, v, v)
+	}
+}
+
+// align is where an alignment directive would go; the loops are long enough
+// that it has shown no gain.
+func (k *kernel) align() {}
+
+// planRows decides how rows of A are addressed. From a base b, an index of the
+// stride or three times it, scaled, reaches rows 0, 1, 2, 3 and 4.
+func (k *kernel) planRows() {
+	if k.op == tn {
+		k.bases = k.bases[:1]
+		return
+	}
+	used := 0
+	for i := range k.m {
+		j := i
+		if k.split {
+			j = i % (k.m / 2)
+		}
+		if j%5 == 0 {
+			used++
+		}
+		k.rows = append(k.rows, rowAddr{used - 1, j % 5})
+	}
+	k.bases = k.bases[:used]
+}
+
+// setBases points the bases at the next batch element.
+func (k *kernel) setBases() {
+	t := k.k // free until the count is loaded
+	k.MOVQ(operand.Mem{Base: k.aoff}, t)
+	from := -1
+	for i := range k.bases {
+		row := -1
+		for r, a := range k.rows {
+			if a.base == i && a.mult == 0 {
+				row = r
+			}
+		}
+		switch {
+		case i == 0:
+			k.MOVQ(arg(k.g, "a"), k.bases[i])
+			k.ADDQ(t, k.bases[i])
+		case k.split && row == k.m/2:
+			k.MOVQ(arg(k.g, "a2"), k.bases[i])
+			k.ADDQ(t, k.bases[i])
+		default:
+			k.LEAQ(operand.Mem{Base: k.bases[from], Index: k.as, Scale: 4}, k.bases[i])
+			k.ADDQ(k.as, k.bases[i])
+		}
+		from = i
+	}
+}
+
+// rowMem is element u of row i of A.
+func (k *kernel) rowMem(i, u int) operand.Mem {
+	if k.op == tn {
+		m := operand.Mem{Base: k.bases[0], Disp: 4 * i}
+		return scaled(m, u, k.as, k.as3)
+	}
+	r := k.rows[i]
+	return scaled(operand.Mem{Base: k.bases[r.base], Disp: 4 * u}, r.mult, k.as, k.as3)
+}
+
+// scaled adds n times a stride to m.
+func scaled(m operand.Mem, n int, stride, stride3 reg.GPPhysical) operand.Mem {
+	switch n {
+	case 0:
+	case 1, 2, 4:
+		m.Index, m.Scale = stride, uint8(n)
+	case 3:
+		m.Index, m.Scale = stride3, 1
+	default:
+		panic("no such multiple")
+	}
+	return m
+}
+
+// colMem is vector v of B at step u.
+func (k *kernel) colMem(v, u int) operand.Mem {
+	if k.op == tn {
+		return scaled(operand.Mem{Base: k.b, Disp: v * k.bytes}, u, k.bs, k.bs3)
+	}
+	m := operand.Mem{Base: k.b, Disp: u*64 + v%k.perPanel*k.bytes}
+	return scaled(m, v/k.perPanel, k.bs, k.bs3)
+}
+
+// step is one step of k.
+func (k *kernel) step(u int) {
+	for v, b := range k.bv {
+		k.VMOVUPS(k.colMem(v, u), b)
+	}
+	for i := range k.m {
+		if k.memA {
+			k.VFMADD231PS_BCST(k.rowMem(i, u), k.bv[0], k.acc[i][0])
+			continue
+		}
+		k.VBROADCASTSS(k.rowMem(i, u), k.av)
+		for v := range k.nv {
+			if v < len(k.bv) {
+				k.VFMADD231PS(k.bv[v], k.av, k.acc[i][v])
+			} else {
+				k.VFMADD231PS(k.colMem(v, u), k.av, k.acc[i][v])
+			}
+		}
+	}
+}
+
+// advance moves the pointers on by n steps of k.
+func (k *kernel) advance(n int) {
+	if k.op == tn {
+		if n == 4 {
+			k.LEAQ(operand.Mem{Base: k.bases[0], Index: k.as, Scale: 4}, k.bases[0])
+			k.LEAQ(operand.Mem{Base: k.b, Index: k.bs, Scale: 4}, k.b)
+		} else {
+			k.ADDQ(k.as, k.bases[0])
+			k.ADDQ(k.bs, k.b)
+		}
+		return
+	}
+	for _, b := range k.bases {
+		k.ADDQ(operand.U8(4*n), b)
+	}
+	k.ADDQ(operand.I32(64*n), k.b)
+}
+
+// epilogue adds bias and res, clamps and stores.
+func (k *kernel) epilogue() {
+	if k.bytes == 64 {
+		k.MOVQ(arg(k.g, "bits"), k.k)
+		k.KMOVW(k.k.As32(), reg.K1)
+		k.finish("", true)
+		return
+	}
+	k.CMPQ(arg(k.g, "cols"), operand.U8(16))
+	k.JNE(operand.LabelRef("masked"))
+	k.finish("", false)
+	k.RET()
+	k.Label("masked")
+	k.finish("masked_", true)
+}
+
+// finish writes one epilogue; masked says that the last panel may be partial.
+func (k *kernel) finish(prefix string, masked bool) {
+	c, ldc, res, t := k.b, k.as, k.as3, k.aoff
+	last := func(v int) bool { return masked && v >= k.nv-k.perPanel }
+	var m [2]reg.VecPhysical // AVX2: masks of the last panel; B is free now
+	tmp := k.bv[0]
+	if k.bytes == 32 && masked {
+		m[0], m[1] = k.bv[0], k.bv[1]
+		tmp = k.av
+		k.MOVQ(arg(k.g, "mask"), t)
+		k.VMOVUPS(operand.Mem{Base: t}, m[0])
+		k.VMOVUPS(operand.Mem{Base: t, Disp: 32}, m[1])
+	}
+	mask := func(v int) reg.VecPhysical { return m[v%k.perPanel] }
+
+	k.MOVQ(arg(k.g, "bias"), t)
+	k.TESTQ(t, t)
+	k.JEQ(operand.LabelRef(prefix + "nobias"))
+	for v := range k.nv {
+		at := operand.Mem{Base: t, Disp: v * k.bytes}
+		switch {
+		case !last(v):
+			k.VMOVUPS(at, tmp)
+		case k.bytes == 64:
+			k.VMOVUPS_Z(at, reg.K1, tmp)
+		default:
+			k.VMASKMOVPS(at, mask(v), tmp)
+		}
+		for i := range k.m {
+			k.VADDPS(tmp, k.acc[i][v], k.acc[i][v])
+		}
+	}
+	k.Label(prefix + "nobias")
+
+	k.MOVQ(arg(k.g, "ldc"), ldc)
+	k.MOVQ(arg(k.g, "res"), res)
+	k.TESTQ(res, res)
+	k.JEQ(operand.LabelRef(prefix + "nores"))
+	for i := range k.m {
+		for v := range k.nv {
+			at := operand.Mem{Base: res, Disp: v * k.bytes}
+			acc := k.acc[i][v]
+			switch {
+			case !last(v):
+				k.VADDPS(at, acc, acc)
+			case k.bytes == 64:
+				k.VADDPS(at, acc, reg.K1, acc)
+			default:
+				k.VMASKMOVPS(at, mask(v), tmp)
+				k.VADDPS(tmp, acc, acc)
+			}
+		}
+		if i < k.m-1 {
+			k.ADDQ(ldc, res)
+		}
+	}
+	k.Label(prefix + "nores")
+
+	k.CMPQ(arg(k.g, "clamp"), operand.U8(0))
+	k.JEQ(operand.LabelRef(prefix + "noclamp"))
+	// MAXPS and MINPS return their second source if one is NaN: the value.
+	for _, bound := range []string{"lo", "hi"} {
+		k.VBROADCASTSS(arg(k.g, bound), tmp)
+		for i := range k.m {
+			for v := range k.nv {
+				if bound == "lo" {
+					k.VMAXPS(k.acc[i][v], tmp, k.acc[i][v])
+				} else {
+					k.VMINPS(k.acc[i][v], tmp, k.acc[i][v])
+				}
+			}
+		}
+	}
+	k.Label(prefix + "noclamp")
+
+	k.MOVQ(arg(k.g, "c"), c)
+	for i := range k.m {
+		for v := range k.nv {
+			at := operand.Mem{Base: c, Disp: v * k.bytes}
+			switch {
+			case !last(v):
+				k.VMOVUPS(k.acc[i][v], at)
+			case k.bytes == 64:
+				k.VMOVUPS(k.acc[i][v], reg.K1, at)
+			default:
+				k.VMASKMOVPS(k.acc[i][v], mask(v), at)
+			}
+		}
+		if i < k.m-1 {
+			k.ADDQ(ldc, c)
+		}
+	}
+	k.VZEROUPPER()
+}

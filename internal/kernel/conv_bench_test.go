@@ -1,0 +1,156 @@
+package kernel
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/resnet-go/resnet/internal/parallel"
+)
+
+// benchLayer is a layer of a network as it is trained.
+type benchLayer struct {
+	name string
+	conv Conv
+}
+
+var benchLayers = []benchLayer{
+	{"stem7x7", conv(4, 224, 224, 3, 64, 7, 2, 3)},
+	{"56x56x64_3x3", conv(4, 56, 56, 64, 64, 3, 1, 1)},
+	{"28x28x128_3x3", conv(8, 28, 28, 128, 128, 3, 1, 1)},
+	{"14x14x256_3x3", conv(8, 14, 14, 256, 256, 3, 1, 1)},
+	{"7x7x512_3x3", conv(8, 7, 7, 512, 512, 3, 1, 1)},
+	{"56x56x64-128_3x3s2", conv(8, 56, 56, 64, 128, 3, 2, 1)},
+	{"28x28x128-256_3x3s2", conv(8, 28, 28, 128, 256, 3, 2, 1)},
+	{"14x14x256-512_3x3s2", conv(8, 14, 14, 256, 512, 3, 2, 1)},
+	{"56x56x64-128_1x1s2", conv(8, 56, 56, 64, 128, 1, 2, 0)},
+	{"14x14x256-512_1x1s2", conv(8, 14, 14, 256, 512, 1, 2, 0)},
+	{"56x56x64-256_1x1", conv(4, 56, 56, 64, 256, 1, 1, 0)},
+	{"56x56x256-64_1x1", conv(4, 56, 56, 256, 64, 1, 1, 0)},
+	{"28x28x512-128_1x1", conv(8, 28, 28, 512, 128, 1, 1, 0)},
+	{"28x28x128-512_1x1", conv(8, 28, 28, 128, 512, 1, 1, 0)},
+	{"14x14x1024-256_1x1", conv(8, 14, 14, 1024, 256, 1, 1, 0)},
+	{"14x14x256-1024_1x1", conv(8, 14, 14, 256, 1024, 1, 1, 0)},
+	{"7x7x2048-512_1x1", conv(8, 7, 7, 2048, 512, 1, 1, 0)},
+	{"7x7x512-2048_1x1", conv(8, 7, 7, 512, 2048, 1, 1, 0)},
+	{"b1_14x14x256_3x3", conv(1, 14, 14, 256, 256, 3, 1, 1)},
+	{"b1_7x7x512_3x3", conv(1, 7, 7, 512, 512, 3, 1, 1)},
+	{"b1_7x7x512-2048_1x1", conv(1, 7, 7, 512, 2048, 1, 1, 0)},
+	{"cifar_32x32x3-16", conv(64, 32, 32, 3, 16, 3, 1, 1)},
+	{"cifar_32x32x16", conv(32, 32, 32, 16, 16, 3, 1, 1)},
+	{"cifar_16x16x32", conv(64, 16, 16, 32, 32, 3, 1, 1)},
+	{"cifar_8x8x64", conv(128, 8, 8, 64, 64, 3, 1, 1)},
+	{"cifar_32x32x16-32_s2", conv(32, 32, 32, 16, 32, 3, 2, 1)},
+	{"cifar_16x16x32-64_s2", conv(64, 16, 16, 32, 64, 3, 2, 1)},
+	{"linear_b1_2048-1000", Linear(1, 2048, 1000)},
+	{"linear_b64_512-1000", Linear(64, 512, 1000)},
+}
+
+// measure runs op again and again, in alternation with the FMA peak, and
+// reports the best rate and its share of the best peak. Short runs in
+// alternation and their best are what a machine shared with other programs
+// still measures fairly.
+func measure(b *testing.B, flops int64, op func()) {
+	op()
+	b.ReportAllocs()
+	var rate, peak float64
+	b.ResetTimer()
+	for b.Loop() {
+		start := time.Now()
+		op()
+		rate = max(rate, float64(flops)/float64(time.Since(start).Nanoseconds()))
+		for range 3 {
+			start = time.Now()
+			n := fmaPeak()
+			peak = max(peak, float64(n)/float64(time.Since(start).Nanoseconds()))
+		}
+	}
+	b.ReportMetric(rate, "GFLOP/s")
+	if peak > 0 {
+		b.ReportMetric(100*rate/peak, "%peak")
+	}
+}
+
+func benchConv(b *testing.B, f func(b *testing.B, p *parallel.Pool, c Conv)) {
+	p := parallel.NewPool(1)
+	defer p.Close()
+	for _, l := range benchLayers {
+		b.Run(l.name, func(b *testing.B) { f(b, p, l.conv) })
+	}
+}
+
+func BenchmarkConvForward(b *testing.B) {
+	benchConv(b, func(b *testing.B, p *parallel.Pool, c Conv) {
+		f, err := PlanConvForward(c)
+		if err != nil {
+			b.Fatal(err)
+		}
+		x, y, packed := randomFloats(1, c.XLen()), make([]float32, c.YLen()), randomFloats(2, c.ForwardPacking().Len())
+		bias, scratch := randomFloats(3, c.K), make([]float32, f.ScratchFloats())
+		task := func(task, _ int) { f.Run(task, scratch, x, packed, bias, nil, y, ActReLU) }
+		measure(b, c.FLOPs(), func() { p.Run(f.Tasks(), task) })
+	})
+}
+
+func BenchmarkConvForwardStats(b *testing.B) {
+	benchConv(b, func(b *testing.B, p *parallel.Pool, c Conv) {
+		f, err := PlanConvForward(c)
+		if err != nil {
+			b.Fatal(err)
+		}
+		x, y, packed := randomFloats(1, c.XLen()), make([]float32, c.YLen()), randomFloats(2, c.ForwardPacking().Len())
+		scratch, stats := make([]float32, f.ScratchFloats()), make([]float32, f.StatsFloats())
+		task := func(task, _ int) { f.RunStats(task, scratch, x, packed, nil, nil, y, ActNone, stats) }
+		measure(b, c.FLOPs(), func() { p.Run(f.Tasks(), task) })
+	})
+}
+
+func BenchmarkConvPack(b *testing.B) {
+	for _, grad := range []bool{false, true} {
+		for _, c := range []Conv{conv(1, 56, 56, 64, 64, 3, 1, 1), conv(1, 7, 7, 512, 512, 3, 1, 1), conv(1, 14, 14, 256, 512, 3, 2, 1)} {
+			k := c.ForwardPacking()
+			if grad {
+				k = c.InputGradPacking()
+			}
+			b.Run(fmt.Sprintf("grad=%v/%v", grad, c), func(b *testing.B) {
+				w, dst := randomFloats(1, c.WLen()), make([]float32, k.Len())
+				b.SetBytes(int64(4 * c.WLen()))
+				for b.Loop() {
+					for t := range k.Tasks() {
+						k.Run(t, dst, w)
+					}
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkConvInputGrad(b *testing.B) {
+	benchConv(b, func(b *testing.B, p *parallel.Pool, c Conv) {
+		g, err := PlanConvInputGrad(c)
+		if err != nil {
+			b.Fatal(err)
+		}
+		dx, dy, packed := make([]float32, c.XLen()), randomFloats(1, c.YLen()), randomFloats(2, c.InputGradPacking().Len())
+		scratch := make([]float32, g.ScratchFloats())
+		task := func(task, _ int) { g.Run(task, scratch, dy, packed, dx, false) }
+		measure(b, c.FLOPs(), func() { p.Run(g.Tasks(), task) })
+	})
+}
+
+func BenchmarkConvWeightGrad(b *testing.B) {
+	benchConv(b, func(b *testing.B, p *parallel.Pool, c Conv) {
+		g, err := PlanConvWeightGrad(c)
+		if err != nil {
+			b.Fatal(err)
+		}
+		x, dy, dw := randomFloats(1, c.XLen()), randomFloats(2, c.YLen()), make([]float32, c.WLen())
+		scratch, partial := make([]float32, g.ScratchFloats()), make([]float32, g.PartialFloats())
+		run := func(task, _ int) { g.Run(task, scratch, partial, x, dy, dw, false) }
+		reduce := func(task, _ int) { g.Reduce(task, partial, dw, false) }
+		measure(b, c.FLOPs(), func() {
+			p.Run(g.Tasks(), run)
+			p.Run(g.ReduceTasks(), reduce)
+		})
+	})
+}

@@ -1,0 +1,107 @@
+package kernel
+
+// ConvForward is a convolution compiled for one geometry and this machine. It
+// is immutable; its tasks may run at the same time in any order.
+type ConvForward struct {
+	conv   Conv
+	nn     nnConv
+	packed int
+}
+
+// PlanConvForward compiles a convolution. The error is that of [Conv.Check].
+func PlanConvForward(c Conv) (*ConvForward, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	oh, ow := c.OutH(), c.OutW()
+	f := &ConvForward{conv: c, packed: c.ForwardPacking().Len()}
+	f.nn = nnConv{
+		groups: c.Groups, n: c.N, ih: c.H, iw: c.W, ic: c.C, c: c.C / c.Groups,
+		sh: c.StrideH, sw: c.StrideW, r: c.R, s: c.S, dh: c.DilH, dw: c.DilW, padT: c.PadTop, padL: c.PadLeft,
+		oh: oh, ow: ow, k: c.K / c.Groups,
+		yImg: oh * ow * c.K, yRow: ow * c.K, yPix: c.K,
+	}
+	f.nn.plan()
+	return f, nil
+}
+
+// Tasks returns the number of independent tasks; it does not depend on the
+// number of threads.
+func (f *ConvForward) Tasks() int { return f.nn.tasks() }
+
+// ScratchFloats returns the length of the scratch memory that each worker
+// hands to Run. It may be 0.
+func (f *ConvForward) ScratchFloats() int { return f.nn.scratchFloats() }
+
+// Run computes one task of
+//
+//	y = act(conv(x, w) + bias + residual)
+//
+// with x [N][H][W][C], the weights packed by [Conv.ForwardPacking], bias [K]
+// or nil, residual [N][OutH][OutW][K] or nil. residual may be y itself; no
+// other argument may overlap y. The order of the sums is fixed, so the result
+// does not depend on who runs which task. It allocates nothing.
+func (f *ConvForward) Run(task int, scratch, x, packed, bias, residual, y []float32, act Act) {
+	f.check(scratch, x, packed, bias, residual, y)
+	f.nn.run(task, scratch, x, packed, bias, residual, y, act)
+}
+
+func (f *ConvForward) check(scratch, x, packed, bias, residual, y []float32) {
+	checkMin("scratch", scratch, f.ScratchFloats())
+	checkFloats("x", x, f.conv.XLen())
+	checkFloats("packed weights", packed, f.packed)
+	checkFloats("y", y, f.conv.YLen())
+	if bias != nil {
+		checkFloats("bias", bias, f.conv.K)
+	}
+	if residual != nil {
+		checkFloats("residual", residual, f.conv.YLen())
+	}
+}
+
+// StatsFloats returns the length of the stats that RunStats fills.
+func (f *ConvForward) StatsFloats() int { return f.nn.imgs * f.nn.rows * 2 * f.conv.K }
+
+// RunStats is Run, and right after the task has written its part of y, while
+// that is in cache, it leaves the mean of that part and the sum of squared
+// differences from it in stats, for each channel. Only [ConvForward.ReduceStats]
+// knows the layout of stats.
+func (f *ConvForward) RunStats(task int, scratch, x, packed, bias, residual, y []float32, act Act, stats []float32) {
+	f.Run(task, scratch, x, packed, bias, residual, y, act)
+	checkFloats("stats", stats, f.StatsFloats())
+	q := &f.nn
+	b := q.block(task)
+	at := task / (q.grps * q.pans) * 2 * f.conv.K
+	k0, k1 := b.g0*q.k+b.p0*panelWidth, (b.g1-1)*q.k+min(q.k, b.p1*panelWidth)
+	mean, m2 := stats[at:][:f.conv.K], stats[at+f.conv.K:][:f.conv.K]
+	rows := (b.oy1 - b.oy0) * q.ow
+	for k := k0; k < k1; k += statsColumns {
+		end := min(k+statsColumns, k1)
+		columnStats(mean[k:end], m2[k:end], y[b.n0*q.yImg+b.oy0*q.yRow+k:], b.n1-b.n0, q.yImg, rows, q.yPix)
+	}
+}
+
+// ReduceStats combines the partial statistics of all tasks of RunStats, in the
+// order of the tasks and in float64, into the mean [K] and the biased variance
+// [K] of each channel of y (Chan, Golub and LeVeque, "Updating Formulae and a
+// Pairwise Algorithm for Computing Sample Variances", 1979).
+func (f *ConvForward) ReduceStats(stats, mean, variance []float32) {
+	checkFloats("stats", stats, f.StatsFloats())
+	checkFloats("mean", mean, f.conv.K)
+	checkFloats("variance", variance, f.conv.K)
+	q := &f.nn
+	kk := f.conv.K
+	for k := range kk {
+		var n, mu, m2 float64
+		for t := range q.imgs * q.rows {
+			b := q.block(t * q.grps * q.pans)
+			cnt := float64((b.n1 - b.n0) * (b.oy1 - b.oy0) * q.ow)
+			d := float64(stats[t*2*kk+k]) - mu
+			n += cnt
+			mu += d * cnt / n
+			m2 += float64(stats[(t*2+1)*kk+k]) + d*d*cnt*(n-cnt)/n
+		}
+		mean[k] = float32(mu)
+		variance[k] = float32(m2 / n)
+	}
+}

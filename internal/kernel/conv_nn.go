@@ -1,0 +1,342 @@
+package kernel
+
+// nnConv is a convolution that is computed by NN calls: the forward
+// convolution, or one parity class of an input gradient, which is a stride-1
+// convolution of the output gradient that writes every StrideH-th row and
+// StrideW-th pixel. Output pixel (oy, ox) with taps (i, j) reads input pixel
+// (oy*sh + i*dh - padT, ox*sw + j*dw - padL), zero outside; here the pads may
+// be negative and the last taps may lie beyond the end.
+//
+// With channels last, the pixels under a kernel row are contiguous, so one
+// batch element of the GEMM is a kernel row of s*c inner products (a tap of c
+// with dilation), and the rows of a tile are neighbouring pixels of an output
+// row, sw*c floats apart. A task copies its input rows with their borders to
+// scratch unless it needs none; 1x1 kernels copy only the pixels in use.
+type nnConv struct {
+	groups, n                        int
+	ih, iw, ic                       int // input height, width, channels of a pixel in memory
+	c                                int // input channels of a group
+	sh, sw, r, s, dh, dw, padT, padL int
+	oh, ow, k                        int // output height, width, channels of a group
+	yOff, yImg, yRow, yPix           int // floats: y pixel (n, oy, ox) of group g is at yOff + n*yImg + oy*yRow + ox*yPix + g*k
+	wOff                             int // floats before the packed weights of group 0
+
+	// Derived by plan.
+	panels, panelLen int
+	copied           bool // the input goes through scratch
+	merged           bool // the pixels of a task's rows are one long row
+	stepH, stepW     int  // input rows and pixels between outputs, as the kernel sees them
+	inRows, inCols   int  // scratch: rows per image and pixels per row, of a full task
+	pixPitch         int  // floats between pixels, as the kernel sees them
+	aoff             []int
+	kk               int // inner products per batch element
+	nz, maxM         int
+
+	// A task is a block of images, rows, groups and panels.
+	imgBlock, rowBlock, groupBlock, panelBlock int
+	imgs, rows, grps, pans                     int // number of blocks
+}
+
+// Sizes that the cutting into tasks aims at. They do not depend on the number
+// of threads.
+const (
+	targetTasks   = 16      // at least so many tasks, if they stay above minTaskFLOPs
+	minTaskFLOPs  = 2 << 20 // tens of microseconds
+	inputFloats   = 96 << 10
+	weightsFloats = 128 << 10 // above this, weights are worth more reuse than input rows
+)
+
+// plan fills the derived fields.
+func (q *nnConv) plan() {
+	q.panels = ceilDiv(q.k, panelWidth)
+	q.panelLen = q.r * q.s * q.c * panelWidth
+	if q.r == 0 || q.s == 0 {
+		// No tap reaches these outputs: tasks store zeros.
+		q.imgBlock, q.rowBlock, q.groupBlock, q.panelBlock = 1, q.oh, q.groups, q.panels
+		q.imgs, q.rows, q.grps, q.pans = q.n, 1, 1, 1
+		return
+	}
+	inside := q.padT <= 0 && q.padL <= 0 &&
+		(q.oh-1)*q.sh+(q.r-1)*q.dh-q.padT < q.ih && (q.ow-1)*q.sw+(q.s-1)*q.dw-q.padL < q.iw
+	oneTap := q.r == 1 && q.s == 1
+	contiguous := q.ic == q.c || q.s == 1 || q.dw > 1
+	gathered := oneTap && (q.sh > 1 || q.sw > 1)
+	q.copied = !inside || !contiguous || gathered
+	if !q.copied && oneTap && q.ih == q.oh && q.iw == q.ow && q.dense() {
+		// All pixels of all images are one row each, merged below.
+		q.oh, q.ih = q.n*q.oh*q.ow, q.n*q.ih*q.iw
+		q.n, q.ow, q.iw = 1, 1, 1
+		q.yRow = q.yPix
+		q.yImg = q.oh * q.yRow
+	}
+	q.stepH, q.stepW = q.sh, q.sw
+	inW := q.iw
+	q.pixPitch = q.ic
+	if q.copied {
+		q.pixPitch = q.c
+		if q.r == 1 {
+			q.stepH = 1
+		}
+		if q.s == 1 {
+			q.stepW = 1
+		}
+		q.inCols = (q.ow-1)*q.stepW + (q.s-1)*q.dw + 1
+		inW = q.inCols
+	}
+	q.merged = oneTap && q.stepH == 1 && q.stepW == 1 && inW == q.ow && q.yRow == q.ow*q.yPix
+	rowPitch := inW * q.pixPitch * 4
+	q.kk = q.s * q.c
+	taps := 1
+	if q.dw > 1 {
+		q.kk, taps = q.c, q.s
+	}
+	for i := range q.r {
+		for j := range taps {
+			q.aoff = append(q.aoff, i*q.dh*rowPitch+j*q.dw*q.pixPitch*4)
+		}
+	}
+	q.chooseTile()
+	q.cut()
+	q.inRows = (q.rowBlock-1)*q.stepH + (q.r-1)*q.dh + 1
+}
+
+// dense says that the output pixels of all images follow each other.
+func (q *nnConv) dense() bool {
+	return q.yRow == q.ow*q.yPix && q.yImg == q.oh*q.yRow
+}
+
+// chooseTile picks the number of panels of a call.
+func (q *nnConv) chooseTile() {
+	width := q.ow
+	if q.merged {
+		width = 1 << 20
+	}
+	best := 0.0
+	for nz := 1; nz <= maxPanels && nz <= q.panels; nz++ {
+		mm := maxRows(nz)
+		if mm == 0 {
+			break
+		}
+		cost := 0.0
+		for p := 0; p < q.panels; p += nz {
+			z := min(nz, q.panels-p)
+			tiles := ceilDiv(width, mm)
+			big := width - width/tiles*tiles
+			cost += float64(big) * tileCost(width/tiles+1, z)
+			cost += float64(tiles-big) * tileCost(width/tiles, z)
+		}
+		if q.nz == 0 || cost < best {
+			q.nz, q.maxM, best = nz, mm, cost
+		}
+	}
+}
+
+// tileCost estimates the cycles that one step of k takes for a tile.
+func tileCost(m, nz int) float64 {
+	// Two FMAs a cycle, their latency of four cycles, and two loads a cycle.
+	return max(float64(m*nz)/2, 4, float64(m+nz)/2) + 0.3
+}
+
+// cut chooses the blocks of a task.
+func (q *nnConv) cut() {
+	rowFloats := max(1, q.stepH*q.ow*q.stepW*q.pixPitch)
+	q.rowBlock = min(q.oh, max(1, inputFloats/rowFloats))
+	q.imgBlock = 1
+	weights := q.panels * q.panelLen
+	if q.rowBlock == q.oh && weights > weightsFloats {
+		q.imgBlock = min(q.n, max(1, inputFloats/(rowFloats*q.oh)))
+	}
+	q.panelBlock, q.groupBlock = q.panels, 1
+	if q.groups > 1 {
+		q.groupBlock = min(q.groups, max(1, 64/q.c))
+	}
+	flops := 2 * float64(q.n*q.oh*q.ow*q.groups) * float64(q.panels) * float64(q.panelLen)
+	target := int(min(targetTasks, flops/minTaskFLOPs))
+	for {
+		q.imgs, q.rows = ceilDiv(q.n, q.imgBlock), ceilDiv(q.oh, q.rowBlock)
+		q.grps, q.pans = ceilDiv(q.groups, q.groupBlock), ceilDiv(q.panels, q.panelBlock)
+		minRows := 4
+		if q.merged {
+			minRows = ceilDiv(q.maxM, q.ow)
+		}
+		switch {
+		case q.tasks() >= target:
+			q.align()
+			return
+		case q.imgBlock > 1:
+			q.imgBlock = (q.imgBlock + 1) / 2
+		case q.panelBlock > q.nz && weights > weightsFloats && q.groupBlock == 1:
+			q.panelBlock = ceilDiv(q.panelBlock/2, q.nz) * q.nz
+		case q.groupBlock > 1:
+			q.groupBlock = (q.groupBlock + 1) / 2
+		case q.rowBlock > minRows:
+			q.rowBlock = max(minRows, (q.rowBlock+1)/2)
+		case q.panelBlock > q.nz:
+			q.panelBlock = ceilDiv(q.panelBlock/2, q.nz) * q.nz
+		default:
+			q.align()
+			return
+		}
+	}
+}
+
+// align evens out the row blocks, and makes merged ones whole tiles.
+func (q *nnConv) align() {
+	if q.merged && q.ow == 1 && q.rowBlock < q.oh {
+		q.rowBlock = max(1, q.rowBlock/q.maxM) * q.maxM
+	} else {
+		q.rowBlock = ceilDiv(q.oh, ceilDiv(q.oh, q.rowBlock))
+	}
+	q.rows = ceilDiv(q.oh, q.rowBlock)
+}
+
+func (q *nnConv) tasks() int { return q.imgs * q.rows * q.grps * q.pans }
+
+// scratchFloats returns what one task needs.
+func (q *nnConv) scratchFloats() int {
+	if !q.copied {
+		return 0
+	}
+	return q.imgBlock * q.inRows * q.inCols * q.c
+}
+
+// block is what one task computes.
+type block struct{ n0, n1, oy0, oy1, g0, g1, p0, p1 int }
+
+func (q *nnConv) block(task int) (b block) {
+	p := task % q.pans
+	task /= q.pans
+	g := task % q.grps
+	task /= q.grps
+	y := task % q.rows
+	n := task / q.rows
+	b.p0, b.p1 = span(p, q.panelBlock, q.panels)
+	b.g0, b.g1 = span(g, q.groupBlock, q.groups)
+	b.oy0, b.oy1 = span(y, q.rowBlock, q.oh)
+	b.n0, b.n1 = span(n, q.imgBlock, q.n)
+	return b
+}
+
+// span returns the bounds of block i of a range of n cut into blocks of size.
+func span(i, size, n int) (lo, hi int) { return i * size, min(n, i*size+size) }
+
+// run computes one task. res has the layout of y, or is nil.
+func (q *nnConv) run(task int, scratch, x, w, bias, res, y []float32, act Act) {
+	b := q.block(task)
+	if q.r == 0 || q.s == 0 {
+		if res == nil {
+			q.zero(&b, y)
+		}
+		return
+	}
+	var g gemmArgs
+	g.setAct(act)
+	g.aoff, g.batch, g.k = &q.aoff[0], len(q.aoff), q.kk
+	g.as = q.stepW * q.pixPitch * 4
+	g.bs = q.panelLen * 4
+	g.ldc = q.yPix * 4
+	for grp := b.g0; grp < b.g1; grp++ {
+		src, imgPitch, rowPitch := x, q.ih*q.iw*q.ic, q.iw*q.ic
+		first := (b.oy0*q.sh-q.padT)*rowPitch - q.padL*q.ic + b.n0*imgPitch + grp*q.c
+		if q.copied {
+			q.copyInput(scratch, x, &b, grp)
+			src, imgPitch, rowPitch, first = scratch, q.inRows*q.inCols*q.c, q.inCols*q.c, 0
+		}
+		wg := w[q.wOff+grp*q.panels*q.panelLen:]
+		for p := b.p0; p < b.p1; p += q.nz {
+			nz := min(q.nz, b.p1-p)
+			g.setCols(min(panelWidth, q.k-(p+nz-1)*panelWidth))
+			g.b = &wg[p*q.panelLen]
+			if bias != nil {
+				g.bias = &bias[grp*q.k+p*panelWidth]
+			}
+			for n := b.n0; n < b.n1; n++ {
+				from := src[first+(n-b.n0)*imgPitch:]
+				to := q.yOff + n*q.yImg + grp*q.k + p*panelWidth
+				if q.merged {
+					q.row(&g, nz, from, 0, (b.oy1-b.oy0)*q.ow, y, res, to+b.oy0*q.yRow)
+					continue
+				}
+				for oy := b.oy0; oy < b.oy1; oy++ {
+					q.row(&g, nz, from, (oy-b.oy0)*q.stepH*rowPitch, q.ow, y, res, to+oy*q.yRow)
+				}
+			}
+		}
+	}
+}
+
+// row computes width neighbouring pixels, those of y from index at on.
+func (q *nnConv) row(g *gemmArgs, nz int, src []float32, from, width int, y, res []float32, at int) {
+	tiles := ceilDiv(width, q.maxM)
+	m, larger := width/tiles, width%tiles
+	for t := range tiles {
+		mt := m
+		if t < larger {
+			mt++
+		}
+		g.a = &src[from]
+		g.c = &y[at]
+		if res != nil {
+			g.res = &res[at]
+		}
+		gemmNN(mt, nz, g)
+		from += mt * q.stepW * q.pixPitch
+		at += mt * q.yPix
+	}
+}
+
+// copyInput fills scratch with the input of a block: the rows and pixels that
+// the taps reach, of one group's channels, with zeros for those outside.
+func (q *nnConv) copyInput(scratch, x []float32, b *block, grp int) {
+	rows := (b.oy1-b.oy0-1)*q.stepH + (q.r-1)*q.dh + 1
+	rowLen := q.inCols * q.c
+	// Rows and pixels that are kept are jump apart in the input.
+	jumpH, jumpW := q.sh/q.stepH, q.sw/q.stepW
+	ix0 := -q.padL
+	left := 0 // pixels of zeros
+	if ix0 < 0 {
+		left = min(ceilDiv(-ix0, jumpW), q.inCols)
+	}
+	right := left
+	if first := ix0 + left*jumpW; first < q.iw {
+		right = min(q.inCols, left+ceilDiv(q.iw-first, jumpW))
+	}
+	for n := b.n0; n < b.n1; n++ {
+		dst := scratch[(n-b.n0)*q.inRows*rowLen:][:rows*rowLen]
+		for i := range rows {
+			d := dst[i*rowLen:][:rowLen]
+			iy := b.oy0*q.sh - q.padT + i*jumpH
+			if iy < 0 || iy >= q.ih || left == right {
+				clear(d)
+				continue
+			}
+			clear(d[:left*q.c])
+			clear(d[right*q.c:])
+			s := x[((n*q.ih+iy)*q.iw+ix0+left*jumpW)*q.ic+grp*q.c:]
+			d = d[left*q.c : right*q.c]
+			if jumpW == 1 && q.ic == q.c {
+				copy(d, s)
+				continue
+			}
+			for len(d) > 0 {
+				copy(d[:q.c], s)
+				d = d[q.c:]
+				if len(d) > 0 {
+					s = s[jumpW*q.ic:]
+				}
+			}
+		}
+	}
+}
+
+// zero stores zeros in a block that no tap reaches.
+func (q *nnConv) zero(b *block, y []float32) {
+	for n := b.n0; n < b.n1; n++ {
+		for oy := b.oy0; oy < b.oy1; oy++ {
+			for ox := range q.ow {
+				at := q.yOff + n*q.yImg + oy*q.yRow + ox*q.yPix
+				clear(y[at+b.g0*q.k : at+b.g1*q.k])
+			}
+		}
+	}
+}

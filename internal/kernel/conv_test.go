@@ -1,0 +1,302 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/resnet-go/resnet/internal/parallel"
+)
+
+// convShapes are small geometries with every kind of edge.
+var convShapes = []Conv{
+	conv(1, 5, 5, 16, 16, 3, 1, 1),
+	conv(2, 7, 7, 32, 48, 3, 1, 1),
+	conv(1, 1, 1, 1, 1, 1, 1, 0),
+	conv(3, 8, 8, 16, 16, 3, 1, 1),
+	conv(2, 9, 11, 3, 20, 7, 2, 3),
+	conv(2, 10, 10, 3, 64, 3, 1, 1),
+	conv(2, 8, 8, 24, 40, 1, 1, 0),
+	conv(2, 9, 8, 24, 40, 1, 2, 0),
+	conv(1, 9, 9, 17, 31, 3, 2, 1),
+	conv(2, 11, 10, 5, 7, 3, 3, 1),
+	conv(1, 12, 12, 4, 130, 5, 3, 2),
+	conv(1, 6, 6, 130, 9, 3, 1, 1),
+	conv(1, 7, 7, 130, 140, 3, 2, 1),
+	conv(5, 7, 7, 64, 64, 1, 1, 0),
+	conv(3, 5, 6, 7, 33, 2, 1, 0),
+	conv(1, 6, 6, 8, 8, 2, 3, 0), // windows with gaps between them
+	conv(2, 6, 6, 8, 8, 1, 3, 1), // a padded 1x1
+	conv(1, 30, 31, 20, 18, 3, 1, 1),
+	conv(40, 1, 1, 50, 10, 1, 1, 0),
+	conv(1, 40, 40, 6, 5, 3, 1, 1),
+	{N: 2, H: 9, W: 7, C: 12, K: 18, R: 3, S: 2, StrideH: 2, StrideW: 1, PadTop: 0, PadLeft: 1, PadBottom: 2, PadRight: 0, DilH: 1, DilW: 1, Groups: 1},
+	{N: 1, H: 9, W: 12, C: 6, K: 18, R: 3, S: 3, StrideH: 1, StrideW: 1, PadTop: 2, PadLeft: 2, PadBottom: 2, PadRight: 2, DilH: 2, DilW: 2, Groups: 1},
+	{N: 2, H: 13, W: 12, C: 6, K: 18, R: 3, S: 3, StrideH: 2, StrideW: 3, PadTop: 3, PadLeft: 2, PadBottom: 1, PadRight: 4, DilH: 2, DilW: 3, Groups: 1},
+	{N: 2, H: 13, W: 12, C: 4, K: 4, R: 3, S: 3, StrideH: 4, StrideW: 4, PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1, DilH: 2, DilW: 2, Groups: 2},
+	{N: 2, H: 8, W: 8, C: 32, K: 32, R: 3, S: 3, StrideH: 1, StrideW: 1, PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1, DilH: 1, DilW: 1, Groups: 2},
+	{N: 2, H: 8, W: 8, C: 32, K: 64, R: 3, S: 3, StrideH: 2, StrideW: 2, PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1, DilH: 1, DilW: 1, Groups: 8},
+	{N: 2, H: 7, W: 8, C: 20, K: 20, R: 3, S: 3, StrideH: 1, StrideW: 1, PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1, DilH: 1, DilW: 1, Groups: 20},
+	{N: 2, H: 7, W: 8, C: 64, K: 96, R: 1, S: 1, StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 4},
+	{N: 1, H: 3, W: 40, C: 3, K: 6, R: 1, S: 9, StrideH: 1, StrideW: 1, PadTop: 0, PadLeft: 4, PadBottom: 0, PadRight: 4, DilH: 1, DilW: 1, Groups: 1},
+	{N: 1, H: 40, W: 3, C: 3, K: 6, R: 9, S: 1, StrideH: 2, StrideW: 2, PadTop: 4, PadLeft: 0, PadBottom: 4, PadRight: 0, DilH: 1, DilW: 1, Groups: 1},
+	{N: 2, H: 4, W: 4, C: 3, K: 6, R: 3, S: 3, StrideH: 1, StrideW: 1, PadTop: 9, PadLeft: 8, PadBottom: 7, PadRight: 6, DilH: 1, DilW: 1, Groups: 1},
+	Linear(1, 70, 37), Linear(33, 19, 100), Linear(130, 64, 10),
+}
+
+// conv returns a square-kernel convolution with equal pads.
+func conv(n, h, w, c, k, rs, stride, pad int) Conv {
+	return Conv{N: n, H: h, W: w, C: c, K: k, R: rs, S: rs, StrideH: stride, StrideW: stride,
+		PadTop: pad, PadLeft: pad, PadBottom: pad, PadRight: pad, DilH: 1, DilW: 1, Groups: 1}
+}
+
+func (c Conv) String() string {
+	return fmt.Sprintf("%dx%dx%dx%d-%d_%dx%d_s%dx%d_p%d.%d.%d.%d_d%dx%d_g%d", c.N, c.H, c.W, c.C, c.K, c.R, c.S,
+		c.StrideH, c.StrideW, c.PadTop, c.PadLeft, c.PadBottom, c.PadRight, c.DilH, c.DilW, c.Groups)
+}
+
+// naive calls f with the indices of x, w and y of every multiplication.
+func naive(c Conv, f func(x, w, y int)) {
+	oh, ow, cg, kg := c.OutH(), c.OutW(), c.C/c.Groups, c.K/c.Groups
+	for n := range c.N {
+		for oy := range oh {
+			for ox := range ow {
+				for r := range c.R {
+					iy := oy*c.StrideH + r*c.DilH - c.PadTop
+					if iy < 0 || iy >= c.H {
+						continue
+					}
+					for s := range c.S {
+						ix := ox*c.StrideW + s*c.DilW - c.PadLeft
+						if ix < 0 || ix >= c.W {
+							continue
+						}
+						for k := range c.K {
+							for i := range cg {
+								f(((n*c.H+iy)*c.W+ix)*c.C+k/kg*cg+i, ((r*c.S+s)*cg+i)*c.K+k, ((n*oh+oy)*ow+ox)*c.K+k)
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func randomFloats(seed uint64, n int) []float32 {
+	r := rand.New(rand.NewPCG(seed, 1))
+	s := make([]float32, n)
+	for i := range s {
+		s[i] = float32(r.NormFloat64())
+	}
+	return s
+}
+
+// closeTo fails unless got is want within the rounding of sums of terms products
+// of numbers of size 1.
+func closeTo(t *testing.T, what string, got []float32, want []float64, terms int) {
+	t.Helper()
+	tol := 4e-6 * math.Sqrt(float64(terms)+4)
+	for i := range want {
+		if d := math.Abs(float64(got[i]) - want[i]); !(d <= tol+2e-6*math.Abs(want[i])) {
+			t.Fatalf("%s[%d] = %v, want %v (tolerance %v)", what, i, got[i], want[i], tol)
+		}
+	}
+}
+
+// scratches gives each worker of a pool its scratch.
+func scratches(p *parallel.Pool, n int) [][]float32 {
+	s := make([][]float32, p.Workers())
+	for i := range s {
+		s[i] = make([]float32, n)
+		for j := range s[i] {
+			s[i][j] = float32(math.NaN()) // what a task reads it must have written
+		}
+	}
+	return s
+}
+
+func nans(n int) []float32 {
+	s := make([]float32, n)
+	for i := range s {
+		s[i] = float32(math.NaN())
+	}
+	return s
+}
+
+func packWith(p *parallel.Pool, k *Packing, w []float32) []float32 {
+	dst := nans(k.Len())
+	p.Run(k.Tasks(), func(task, _ int) { k.Run(task, dst, w) })
+	return dst
+}
+
+func forward(t *testing.T, p *parallel.Pool, c Conv, x, w, bias, res []float32, act Act) (y, mean, variance []float32) {
+	t.Helper()
+	f, err := PlanConvForward(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed := packWith(p, c.ForwardPacking(), w)
+	y = nans(c.YLen())
+	s := scratches(p, f.ScratchFloats())
+	stats := nans(f.StatsFloats())
+	p.Run(f.Tasks(), func(task, worker int) { f.RunStats(task, s[worker], x, packed, bias, res, y, act, stats) })
+	mean, variance = make([]float32, c.K), make([]float32, c.K)
+	f.ReduceStats(stats, mean, variance)
+	return y, mean, variance
+}
+
+func inputGrad(t *testing.T, p *parallel.Pool, c Conv, dy, w, dx []float32, accumulate bool) {
+	t.Helper()
+	g, err := PlanConvInputGrad(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed := packWith(p, c.InputGradPacking(), w)
+	s := scratches(p, g.ScratchFloats())
+	p.Run(g.Tasks(), func(task, worker int) { g.Run(task, s[worker], dy, packed, dx, accumulate) })
+}
+
+func weightGrad(t *testing.T, p *parallel.Pool, c Conv, x, dy, dw []float32, accumulate bool) {
+	t.Helper()
+	g, err := PlanConvWeightGrad(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	partial := nans(g.PartialFloats())
+	s := scratches(p, g.ScratchFloats())
+	p.Run(g.Tasks(), func(task, worker int) { g.Run(task, s[worker], partial, x, dy, dw, accumulate) })
+	p.Run(g.ReduceTasks(), func(task, _ int) { g.Reduce(task, partial, dw, accumulate) })
+}
+
+func TestConvAgainstNaive(t *testing.T) {
+	eachISA(t, func(t *testing.T) {
+		one, many := parallel.NewPool(1), parallel.NewPool(8)
+		defer one.Close()
+		defer many.Close()
+		for _, c := range convShapes {
+			t.Run(c.String(), func(t *testing.T) { testConv(t, c, one, many) })
+		}
+	})
+}
+
+func testConv(t *testing.T, c Conv, one, many *parallel.Pool) {
+	x, w, dy := randomFloats(1, c.XLen()), randomFloats(2, c.WLen()), randomFloats(3, c.YLen())
+	bias, res := randomFloats(4, c.K), randomFloats(5, c.YLen())
+	y64, dx64, dw64 := make([]float64, c.YLen()), make([]float64, c.XLen()), make([]float64, c.WLen())
+	naive(c, func(xi, wi, yi int) {
+		y64[yi] += float64(x[xi]) * float64(w[wi])
+		dx64[xi] += float64(dy[yi]) * float64(w[wi])
+		dw64[wi] += float64(dy[yi]) * float64(x[xi])
+	})
+	termsY, termsX, termsW := c.R*c.S*c.C/c.Groups, c.R*c.S*c.K/c.Groups, c.N*c.OutH()*c.OutW()
+
+	y, mean, variance := forward(t, one, c, x, w, nil, nil, ActNone)
+	closeTo(t, "y", y, y64, termsY)
+	y8, mean8, variance8 := forward(t, many, c, x, w, nil, nil, ActNone)
+	sameBits(t, "y", y, y8)
+	sameBits(t, "mean", mean, mean8)
+	sameBits(t, "variance", variance, variance8)
+	checkStats(t, y, c.K, mean, variance)
+
+	for _, act := range []Act{ActReLU, ActReLU6} {
+		y, _, _ := forward(t, one, c, x, w, bias, res, act)
+		want := make([]float64, len(y64))
+		for i, v := range y64 {
+			v = max(0, v+float64(bias[i%c.K])+float64(res[i]))
+			if act == ActReLU6 {
+				v = min(v, 6)
+			}
+			want[i] = v
+		}
+		closeTo(t, "act(y+bias+residual)", y, want, termsY)
+	}
+
+	dx, dx8 := nans(c.XLen()), nans(c.XLen())
+	inputGrad(t, one, c, dy, w, dx, false)
+	closeTo(t, "dx", dx, dx64, termsX)
+	inputGrad(t, many, c, dy, w, dx8, false)
+	sameBits(t, "dx", dx, dx8)
+	inputGrad(t, one, c, dy, w, dx, true)
+	closeTo(t, "dx+dx", dx, twice(dx64), termsX)
+
+	dw, dw8 := nans(c.WLen()), nans(c.WLen())
+	weightGrad(t, one, c, x, dy, dw, false)
+	closeTo(t, "dw", dw, dw64, termsW)
+	weightGrad(t, many, c, x, dy, dw8, false)
+	sameBits(t, "dw", dw, dw8)
+	weightGrad(t, one, c, x, dy, dw, true)
+	closeTo(t, "dw+dw", dw, twice(dw64), termsW)
+}
+
+func twice(s []float64) []float64 {
+	d := make([]float64, len(s))
+	for i, v := range s {
+		d[i] = 2 * v
+	}
+	return d
+}
+
+func checkStats(t *testing.T, y []float32, k int, mean, variance []float32) {
+	t.Helper()
+	n := float64(len(y) / k)
+	for j := range k {
+		var sum, sq float64
+		for i := j; i < len(y); i += k {
+			sum += float64(y[i])
+		}
+		mu := sum / n
+		for i := j; i < len(y); i += k {
+			sq += (float64(y[i]) - mu) * (float64(y[i]) - mu)
+		}
+		if math.Abs(float64(mean[j])-mu) > 1e-5*(math.Sqrt(sq/n)+math.Abs(mu)) {
+			t.Fatalf("mean[%d] = %v, want %v", j, mean[j], mu)
+		}
+		if math.Abs(float64(variance[j])-sq/n) > 1e-5*sq/n+1e-6 {
+			t.Fatalf("variance[%d] = %v, want %v", j, variance[j], sq/n)
+		}
+	}
+}
+
+func TestConvCheckNamesTheField(t *testing.T) {
+	ok := conv(1, 4, 4, 4, 4, 3, 1, 1)
+	for _, c := range []struct {
+		want string
+		edit func(c *Conv)
+	}{
+		{"N is 0", func(c *Conv) { c.N = 0 }},
+		{"StrideW is -1", func(c *Conv) { c.StrideW = -1 }},
+		{"PadLeft is -1", func(c *Conv) { c.PadLeft = -1 }},
+		{"C=4 is not divisible by Groups=3", func(c *Conv) { c.Groups = 3 }},
+		{"K=5 is not divisible by Groups=4", func(c *Conv) { c.Groups, c.K = 4, 5 }},
+		{"kernel height 7", func(c *Conv) { c.DilH = 3 }},
+		{"kernel width 9", func(c *Conv) { c.S = 9 }},
+		{"more than 2^38 floats", func(c *Conv) { c.N, c.H, c.W = 1<<20, 1<<15, 1<<15 }},
+	} {
+		bad := ok
+		c.edit(&bad)
+		err := bad.Check()
+		if err == nil || !contains(err.Error(), c.want) {
+			t.Errorf("error %v, want one with %q", err, c.want)
+		}
+		if _, err2 := PlanConvForward(bad); err2 == nil {
+			t.Error("PlanConvForward took it")
+		}
+		if _, err2 := PlanConvInputGrad(bad); err2 == nil {
+			t.Error("PlanConvInputGrad took it")
+		}
+		if _, err2 := PlanConvWeightGrad(bad); err2 == nil {
+			t.Error("PlanConvWeightGrad took it")
+		}
+	}
+}
+
+func contains(s, sub string) bool {
+	for i := 0; i+len(sub) <= len(s); i++ {
+		if s[i:i+len(sub)] == sub {
+			return true
+		}
+	}
+	return false
+}

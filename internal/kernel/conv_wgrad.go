@@ -1,0 +1,344 @@
+package kernel
+
+// ConvWeightGrad computes the gradient of a convolution with respect to its
+// weights, compiled for one geometry and this machine. It is immutable; its
+// tasks may run at the same time in any order.
+//
+// The gradient of the taps of kernel row r is a matrix of (s, c) by k, summed
+// over output pixels: a TN call whose tile rows are neighbouring floats of a
+// pixel's neighbourhood in x and whose columns are neighbouring channels of dy.
+// The output rows of all images are cut into units small enough for the cache,
+// and the units into chunks. A task takes one chunk and a block of input and
+// output channels; where there are several chunks, each has its own copy of dw
+// and Reduce adds them up in order.
+type ConvWeightGrad struct {
+	conv         Conv
+	n, h, w      int // images, input height and width; flat 1x1 has rows of one pixel
+	oh, ow       int
+	sh, sw       int
+	padT, padL   int
+	cg, kg       int
+	copyX        bool
+	copyDY       bool
+	merged       bool // the pixels of a unit are one long row
+	stepH, stepW int  // input rows and pixels between outputs, as the kernel sees them
+	inCols       int  // pixels of a row of x, as the kernel sees it
+	inRows       int  // rows of an image of a full unit, in scratch
+	xPitch       int  // floats between pixels of x, as the kernel sees them
+	yPitch       int  // floats between pixels of dy, as the kernel sees them
+	groupPitch   int  // floats between groups of nz panels of dy
+	aoff         []int
+	nz, maxM     int
+
+	imgBlock, rowBlock     int // a unit is a block of images and rows
+	rowUnits, units        int
+	chunks, cBlock, kBlock int
+	cBlocks, kBlocks       int
+}
+
+const (
+	unitPixels      = 208      // output pixels of a unit
+	partialMax      = 64 << 10 // floats of dw up to which chunks have copies of it
+	reduceFloats    = 16 << 10 // floats of dw that a Reduce task adds up
+	channelBlockMax = 128
+)
+
+// PlanConvWeightGrad compiles the weight gradient of a convolution. The error
+// is that of [Conv.Check].
+func PlanConvWeightGrad(c Conv) (*ConvWeightGrad, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	g := &ConvWeightGrad{
+		conv: c, n: c.N, h: c.H, w: c.W, oh: c.OutH(), ow: c.OutW(), sh: c.StrideH, sw: c.StrideW,
+		padT: c.PadTop, padL: c.PadLeft, cg: c.C / c.Groups, kg: c.K / c.Groups,
+	}
+	if c.unpadded1x1() {
+		g.h, g.w = c.N*c.H*c.W, 1
+		g.oh, g.ow, g.n = g.h, 1, 1
+	}
+	g.cBlock, g.kBlock = g.cg, g.kg
+	if g.cg > channelBlockMax {
+		g.cBlock = ceilDiv(g.cg, ceilDiv(g.cg, channelBlockMax))
+	}
+	if g.kg > channelBlockMax {
+		g.kBlock = ceilDiv(ceilDiv(g.kg, ceilDiv(g.kg, channelBlockMax)), panelWidth) * panelWidth
+	}
+	g.cBlocks, g.kBlocks = ceilDiv(g.cg, g.cBlock), ceilDiv(g.kg, g.kBlock)
+
+	g.nz, g.maxM = 1, maxRows(1)
+	for nz := 2; nz <= min(maxPanels, ceilDiv(g.kBlock, panelWidth)); nz++ {
+		if mm := maxRows(nz); mm > 0 && nz <= 2 {
+			g.nz, g.maxM = nz, mm
+		}
+	}
+
+	inside := c.PadTop == 0 && c.PadLeft == 0 && (g.oh-1)*g.sh+(c.R-1)*c.DilH < g.h && (g.ow-1)*g.sw+(c.S-1)*c.DilW < g.w
+	g.copyX = !inside || (c.R == 1 && g.sh > 1) || (c.S == 1 && g.sw > 1)
+	// Pixels that lie a multiple of the page size apart share a few sets of the
+	// first-level cache; a copy pays for itself there, and sooner where each
+	// element is used by several taps. Panels that the kernel would read past
+	// the end of dy are copied in any case.
+	g.copyX = g.copyX || c.C%1024 == 0
+	g.copyDY = g.kg%panelWidth != 0 || c.K%1024 == 0 || (c.R*c.S > 1 && c.K%512 == 0)
+	g.stepH, g.stepW, g.inCols = g.sh, g.sw, g.w
+	g.xPitch, g.yPitch = c.C, c.K
+	if g.copyX {
+		g.xPitch = g.cBlock
+		if c.R == 1 {
+			g.stepH = 1
+		}
+		if c.S == 1 {
+			g.stepW = 1
+		}
+		g.inCols = (g.ow-1)*g.stepW + (c.S-1)*c.DilW + 1
+	}
+	// Enough pixels to make up for the trips of dw to the registers and back, and
+	// few enough for the nz panels of dy to stay in the first-level cache.
+	g.rowBlock = min(g.oh, max(1, unitPixels/g.ow))
+	g.rowBlock = ceilDiv(g.oh, ceilDiv(g.oh, g.rowBlock))
+	g.imgBlock = 1
+	if g.rowBlock == g.oh {
+		g.imgBlock = min(g.n, max(1, unitPixels/(g.oh*g.ow)))
+	}
+	g.groupPitch = g.nz * panelWidth
+	if g.copyDY {
+		g.yPitch = g.nz * panelWidth
+		g.groupPitch = g.imgBlock * g.rowBlock * g.ow * g.yPitch
+	}
+	g.merged = c.R == 1 && c.S == 1 && g.stepH == 1 && g.stepW == 1 && g.inCols == g.ow
+
+	g.rowUnits = ceilDiv(g.oh, g.rowBlock)
+	g.units = g.rowUnits * ceilDiv(g.n, g.imgBlock)
+	g.inRows = (g.rowBlock-1)*g.stepH + (c.R-1)*c.DilH + 1
+	g.chunks = 1
+	if out := c.Groups * g.cBlocks * g.kBlocks; out < targetTasks && c.WLen() <= partialMax {
+		want := min(float64(ceilDiv(targetTasks, out)), float64(c.FLOPs())/minTaskFLOPs)
+		g.chunks = max(1, min(g.units, int(want)))
+	}
+
+	rowPitch := g.inCols * g.xPitch
+	imgPitch := g.h * rowPitch
+	if g.copyX {
+		imgPitch = g.inRows * rowPitch
+	}
+	if g.merged {
+		g.aoff = []int{0}
+	} else {
+		for n := range g.imgBlock {
+			for y := range g.rowBlock {
+				g.aoff = append(g.aoff, 4*(n*imgPitch+y*g.stepH*rowPitch))
+			}
+		}
+	}
+	return g, nil
+}
+
+// Tasks returns the number of independent tasks; it does not depend on the
+// number of threads.
+func (g *ConvWeightGrad) Tasks() int { return g.chunks * g.conv.Groups * g.cBlocks * g.kBlocks }
+
+// ScratchFloats returns the length of the scratch memory that each worker
+// hands to Run. It may be 0.
+func (g *ConvWeightGrad) ScratchFloats() int { return g.scratchX() + g.scratchDY() }
+
+func (g *ConvWeightGrad) scratchX() int {
+	if !g.copyX {
+		return 0
+	}
+	return g.imgBlock * g.inRows * g.inCols * g.xPitch
+}
+
+func (g *ConvWeightGrad) scratchDY() int {
+	if !g.copyDY {
+		return 0
+	}
+	return ceilDiv(ceilDiv(g.kBlock, panelWidth), g.nz) * g.groupPitch
+}
+
+// PartialFloats returns the length of the memory that all tasks share for the
+// sums of each chunk. It may be 0.
+func (g *ConvWeightGrad) PartialFloats() int {
+	if g.chunks == 1 {
+		return 0
+	}
+	return g.chunks * g.conv.WLen()
+}
+
+// Run computes one task of the gradient with respect to w,
+//
+//	dw[r][s][c][k] = Σ_n Σ_oh Σ_ow x[n][oh*StrideH+r*DilH-PadTop][ow*StrideW+s*DilW-PadLeft][g*C/Groups+c] * dy[n][oh][ow][k]
+//
+// or, with accumulate, adds it to dw. x is [N][H][W][C], dy is
+// [N][OutH][OutW][K] and dw [R][S][C/Groups][K]. If ReduceTasks is not 0, dw is
+// right after the tasks of Reduce have run, with the same accumulate. It
+// allocates nothing.
+func (g *ConvWeightGrad) Run(task int, scratch, partial, x, dy, dw []float32, accumulate bool) {
+	c := &g.conv
+	checkMin("scratch", scratch, g.ScratchFloats())
+	checkMin("partial sums", partial, g.PartialFloats())
+	checkFloats("x", x, c.XLen())
+	checkFloats("dy", dy, c.YLen())
+	checkFloats("dw", dw, c.WLen())
+	kb := task % g.kBlocks
+	task /= g.kBlocks
+	cb := task % g.cBlocks
+	task /= g.cBlocks
+	grp, chunk := task%c.Groups, task/c.Groups
+	k0, k1 := span(kb, g.kBlock, g.kg)
+	c0, c1 := span(cb, g.cBlock, g.cg)
+	if g.chunks > 1 {
+		dw, accumulate = partial[chunk*c.WLen():][:c.WLen()], false
+	}
+	var a gemmArgs
+	a.setAct(ActNone)
+	a.aoff = &g.aoff[0]
+	a.as = g.stepW * g.xPitch * 4
+	a.bs = g.yPitch * 4
+	a.ldc = c.K * 4
+	for u := chunk * g.units / g.chunks; u < (chunk+1)*g.units/g.chunks; u++ {
+		oy0, oy1 := span(u%g.rowUnits, g.rowBlock, g.oh)
+		n0, n1 := span(u/g.rowUnits, g.imgBlock, g.n)
+		xs, ys := scratch[:g.scratchX()], dy[(n0*g.oh+oy0)*g.ow*c.K+grp*g.kg+k0:]
+		if g.copyX {
+			g.copyInput(xs, x, n0, n1, oy0, oy1, grp*g.cg+c0, c1-c0)
+		} else {
+			xs = x[((n0*g.h+oy0*g.sh)*g.w)*c.C+grp*g.cg+c0:]
+		}
+		if g.copyDY {
+			d := scratch[g.scratchX():][:g.scratchDY()]
+			g.packDY(d, ys, (n1-n0)*(oy1-oy0)*g.ow, k1-k0)
+			ys = d
+		}
+		a.batch, a.k = (n1-n0)*(oy1-oy0), g.ow
+		if g.merged {
+			a.batch, a.k = 1, a.batch*g.ow
+		}
+		g.unit(&a, xs, ys, dw, grp*g.kg, c0, c1, k0, k1, accumulate)
+		accumulate = true
+	}
+}
+
+// unit adds the product of one unit to dw.
+func (g *ConvWeightGrad) unit(a *gemmArgs, xs, ys, dw []float32, kOff, c0, c1, k0, k1 int, accumulate bool) {
+	c := &g.conv
+	// With all channels of a pixel in one block the taps of a row are one span.
+	length, taps := c1-c0, c.S
+	if length == g.cg && g.xPitch == g.cg && c.DilW == 1 {
+		length, taps = c.S*g.cg, 1
+	}
+	tiles := ceilDiv(length, g.maxM)
+	m, larger := length/tiles, length%tiles
+	panels := ceilDiv(k1-k0, panelWidth)
+	for p := 0; p < panels; p += g.nz {
+		nz := min(g.nz, panels-p)
+		a.setCols(min(panelWidth, k1-k0-(p+nz-1)*panelWidth))
+		a.b = &ys[p/g.nz*g.groupPitch]
+		for r := range c.R {
+			for s := range taps {
+				from := (r*c.DilH*g.inCols + s*c.DilW) * g.xPitch
+				at := ((r*c.S+s)*g.cg+c0)*c.K + kOff + k0 + p*panelWidth
+				for t := range tiles {
+					mt := m
+					if t < larger {
+						mt++
+					}
+					a.a, a.c, a.res = &xs[from], &dw[at], nil
+					if accumulate {
+						a.res = a.c
+					}
+					gemmTN(mt, nz, a)
+					from += mt
+					at += mt * c.K
+				}
+			}
+		}
+	}
+}
+
+// copyInput fills xs with channels c0 to c0+cn of the rows and pixels of x that
+// the taps of a unit reach, with zeros for those outside.
+func (g *ConvWeightGrad) copyInput(xs, x []float32, n0, n1, oy0, oy1, c0, cn int) {
+	c := &g.conv
+	rows := (oy1-oy0-1)*g.stepH + (c.R-1)*c.DilH + 1
+	rowLen := g.inCols * g.xPitch
+	jumpH, jumpW := g.sh/g.stepH, g.sw/g.stepW
+	left := min(ceilDiv(g.padL, jumpW), g.inCols)
+	right := left
+	if first := left*jumpW - g.padL; first < g.w {
+		right = min(g.inCols, left+ceilDiv(g.w-first, jumpW))
+	}
+	// Unit images lie inRows apart also where this unit has fewer rows.
+	for n := n0; n < n1; n++ {
+		dst := xs[(n-n0)*g.inRows*rowLen:][:rows*rowLen]
+		for i := range rows {
+			d := dst[i*rowLen:][:rowLen]
+			iy := oy0*g.sh - g.padT + i*jumpH
+			if iy < 0 || iy >= g.h || left == right {
+				clear(d)
+				continue
+			}
+			clear(d[:left*g.xPitch])
+			clear(d[right*g.xPitch:])
+			s := x[((n*g.h+iy)*g.w+left*jumpW-g.padL)*c.C+c0:]
+			d = d[left*g.xPitch : right*g.xPitch]
+			if jumpW == 1 && cn == c.C && cn == g.xPitch {
+				copy(d, s)
+				continue
+			}
+			copyPixels(d, s, right-left, cn, g.xPitch, jumpW*c.C)
+		}
+	}
+}
+
+// packDY lays kn channels of px pixels of dy out as groups of nz panels,
+// [group][pixel][nz*16], zero at the end of the last.
+func (g *ConvWeightGrad) packDY(dst, src []float32, px, kn int) {
+	for k := 0; k < kn; k += g.yPitch {
+		copyPixels(dst[k/g.yPitch*g.groupPitch:], src[k:], px, min(g.yPitch, kn-k), g.yPitch, g.conv.K)
+	}
+}
+
+// copyPixels copies n pixels of cn floats that lie pitch apart in src to dst,
+// where they lie dpitch apart, the rest of it zero.
+func copyPixels(dst, src []float32, n, cn, dpitch, pitch int) {
+	for i := range n {
+		d := dst[i*dpitch:][:dpitch]
+		copy(d[:cn], src[i*pitch:])
+		clear(d[cn:])
+	}
+}
+
+// ReduceTasks returns the number of tasks of Reduce, 0 if Run leaves dw right.
+func (g *ConvWeightGrad) ReduceTasks() int {
+	if g.chunks == 1 {
+		return 0
+	}
+	return ceilDiv(g.conv.WLen(), reduceFloats)
+}
+
+// Reduce adds up the partial sums that all tasks of Run left, for one piece of
+// dw, in the order of the chunks. It allocates nothing.
+func (g *ConvWeightGrad) Reduce(task int, partial, dw []float32, accumulate bool) {
+	n := g.conv.WLen()
+	checkMin("partial sums", partial, g.PartialFloats())
+	checkFloats("dw", dw, n)
+	lo, hi := span(task, reduceFloats, n)
+	d := dw[lo:hi]
+	if !accumulate {
+		copy(d, partial[lo:hi])
+	} else {
+		addTo(d, partial[lo:hi])
+	}
+	for p := 1; p < g.chunks; p++ {
+		addTo(d, partial[p*n+lo:p*n+hi])
+	}
+}
+
+// addTo adds src to dst, of the same length.
+func addTo(dst, src []float32) {
+	src = src[:len(dst)]
+	for i, v := range src {
+		dst[i] += v
+	}
+}

@@ -1,0 +1,162 @@
+package kernel
+
+import "fmt"
+
+// MatMul is the geometry of a batch of matrix products,
+//
+//	c[b][i][j] = Σ_k A[b][i][k] * B[b][k][j],   i < M, j < N, k < K
+//
+// a is [Batch][M][K], or [Batch][K][M] with TransA; b is [Batch][K][N], or
+// [Batch][N][K] with TransB; c is [Batch][M][N], all dense.
+type MatMul struct {
+	Batch, M, N, K int
+	TransA, TransB bool
+}
+
+// MatMulPlan is a MatMul compiled for this machine. It is immutable; its tasks
+// may run at the same time in any order. For a B that stays the same, a
+// [Linear] convolution with packed weights is faster.
+type MatMulPlan struct {
+	mm             MatMul
+	mBlock, nBlock int // rows and panels of a task
+	ms, ns         int // number of blocks
+	kBlock         int
+	nz, maxM       int
+	zero           [1]int
+}
+
+// matMulK is how many inner products one call sums before it goes through c.
+const matMulK = 512
+
+// PlanMatMul compiles a product. The error names the size that is not positive.
+func PlanMatMul(m MatMul) (*MatMulPlan, error) {
+	for _, f := range []struct {
+		name string
+		v    int
+	}{{"Batch", m.Batch}, {"M", m.M}, {"N", m.N}, {"K", m.K}} {
+		if f.v < 1 || f.v > 1<<30 {
+			return nil, fmt.Errorf("matrix product: %s is %d, want 1 to 2^30", f.name, f.v)
+		}
+	}
+	if m.Batch*m.M > maxFloats/max(m.N, m.K) || m.Batch*m.N > maxFloats/m.K {
+		return nil, fmt.Errorf("matrix product %d x %dx%dx%d: %w", m.Batch, m.M, m.N, m.K, errTooLarge)
+	}
+	p := &MatMulPlan{mm: m}
+	panels := ceilDiv(m.N, panelWidth)
+	best := 0.0
+	for nz := 1; nz <= min(maxPanels, panels) && maxRows(nz) > 0; nz++ {
+		tiles := ceilDiv(m.M, maxRows(nz))
+		cost := float64(tiles) * tileCost(ceilDiv(m.M, tiles), nz) * float64(ceilDiv(panels, nz))
+		if p.nz == 0 || cost < best {
+			p.nz, p.maxM, best = nz, maxRows(nz), cost
+		}
+	}
+	p.kBlock = ceilDiv(m.K, ceilDiv(m.K, matMulK))
+	p.nBlock = min(panels, 16)
+	p.mBlock = min(m.M, 512)
+	target := int(min(targetTasks, 2*float64(m.Batch)*float64(m.M)*float64(m.N)*float64(m.K)/minTaskFLOPs))
+	for {
+		p.ms, p.ns = ceilDiv(m.M, p.mBlock), ceilDiv(panels, p.nBlock)
+		if m.Batch*p.ms*p.ns >= target {
+			break
+		}
+		if p.mBlock > 4*p.maxM {
+			p.mBlock = (p.mBlock + 1) / 2
+		} else if p.nBlock > p.nz {
+			p.nBlock = ceilDiv(p.nBlock/2, p.nz) * p.nz
+		} else {
+			break
+		}
+	}
+	return p, nil
+}
+
+// Tasks returns the number of independent tasks; it does not depend on the
+// number of threads.
+func (p *MatMulPlan) Tasks() int { return p.mm.Batch * p.ms * p.ns }
+
+// ScratchFloats returns the length of the scratch memory that each worker
+// hands to Run.
+func (p *MatMulPlan) ScratchFloats() int { return p.kBlock * p.nBlock * panelWidth }
+
+// Run computes one task of the products; with accumulate it adds them to c. It
+// allocates nothing.
+func (p *MatMulPlan) Run(task int, scratch, a, b, c []float32, accumulate bool) {
+	mm := &p.mm
+	checkMin("scratch", scratch, p.ScratchFloats())
+	checkFloats("a", a, mm.Batch*mm.M*mm.K)
+	checkFloats("b", b, mm.Batch*mm.K*mm.N)
+	checkFloats("c", c, mm.Batch*mm.M*mm.N)
+	nb := task % p.ns
+	task /= p.ns
+	mb := task % p.ms
+	n := task / p.ms
+	a = a[n*mm.M*mm.K:][:mm.M*mm.K]
+	b = b[n*mm.K*mm.N:][:mm.K*mm.N]
+	c = c[n*mm.M*mm.N:][:mm.M*mm.N]
+	m0, m1 := span(mb, p.mBlock, mm.M)
+	j0, j1 := nb*p.nBlock*panelWidth, min(mm.N, (nb+1)*p.nBlock*panelWidth)
+	panels := ceilDiv(j1-j0, panelWidth)
+
+	var g gemmArgs
+	g.setAct(ActNone)
+	g.aoff, g.batch = &p.zero[0], 1
+	g.ldc = mm.N * 4
+	tiles := ceilDiv(m1-m0, p.maxM)
+	for k0 := 0; k0 < mm.K; k0 += p.kBlock {
+		k1 := min(mm.K, k0+p.kBlock)
+		g.k = k1 - k0
+		group := p.nz * panelWidth
+		for i := 0; i < panels; i += p.nz {
+			nz := min(p.nz, panels-i)
+			p.packB(scratch, b, i, nz, j0, j1, k0, k1)
+			g.setCols(min(panelWidth, j1-j0-(i+nz-1)*panelWidth))
+			for t, row := 0, m0; t < tiles; t++ {
+				mt := (m1 - m0) / tiles
+				if t < (m1-m0)%tiles {
+					mt++
+				}
+				at := row*mm.N + j0 + i*panelWidth
+				g.c, g.res = &c[at], nil
+				if accumulate || k0 > 0 {
+					g.res = g.c
+				}
+				g.b = &scratch[0]
+				if mm.TransA {
+					g.a, g.as, g.bs = &a[k0*mm.M+row], mm.M*4, group*4
+					gemmTN(mt, nz, &g)
+				} else {
+					g.a, g.as, g.bs = &a[row*mm.K+k0], mm.K*4, g.k*panelWidth*4
+					gemmNN(mt, nz, &g)
+				}
+				row += mt
+			}
+		}
+	}
+}
+
+// packB lays nz panels of B out: for NN one panel after another, for TN
+// p.nz panels side by side.
+func (p *MatMulPlan) packB(dst, b []float32, first, nz, j0, j1, k0, k1 int) {
+	mm := &p.mm
+	kn := k1 - k0
+	for i := range nz {
+		j := j0 + (first+i)*panelWidth
+		cols := min(panelWidth, j1-j)
+		d, pitch := dst[i*kn*panelWidth:], panelWidth
+		if mm.TransA {
+			d, pitch = dst[i*panelWidth:], p.nz*panelWidth
+		}
+		for k := range kn {
+			row := d[k*pitch:][:panelWidth]
+			if mm.TransB {
+				for q := range cols {
+					row[q] = b[(j+q)*mm.K+k0+k]
+				}
+			} else {
+				copy(row[:cols], b[(k0+k)*mm.N+j:])
+			}
+			clear(row[cols:])
+		}
+	}
+}

@@ -1,0 +1,6 @@
+//go:build !amd64 || purego
+
+package kernel
+
+func gemmNN(m, nz int, g *gemmArgs) { gemmNNGeneric(m, nz, g) }
+func gemmTN(m, nz int, g *gemmArgs) { gemmTNGeneric(m, nz, g) }

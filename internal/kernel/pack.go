@@ -1,0 +1,130 @@
+package kernel
+
+// panelWidth is the number of columns (output channels) of a packed panel.
+const panelWidth = 16
+
+// Packing lays convolution weights out as the micro-kernels read them: panels
+// of 16 output columns, zero-padded at the end of each group,
+//
+//	panel 0: [taps][inputs][16]   panel 1: [taps][inputs][16]   …
+//
+// one after another, group by group. The layout is the same on every
+// instruction set. A Packing does not depend on the number of images nor on
+// the input's size, so plans for several of them can share packed weights.
+type Packing struct {
+	conv Conv
+	grad bool
+	subs []subConv // grad only: the parity classes
+	size int
+}
+
+// ForwardPacking returns the packing that [ConvForward] reads: the columns are
+// the output channels, the taps are (r, s) and the inputs are the channels of
+// the group.
+func (c Conv) ForwardPacking() *Packing {
+	p := &Packing{conv: c}
+	p.size = c.Groups * ceilDiv(c.K/c.Groups, panelWidth) * panelWidth * c.R * c.S * (c.C / c.Groups)
+	return p
+}
+
+// InputGradPacking returns the packing that [ConvInputGrad] reads: the columns
+// are the input channels and the inputs are the output channels of the group;
+// the taps are flipped and, for strides above 1, sorted by the parity of the
+// input pixel that they reach.
+func (c Conv) InputGradPacking() *Packing {
+	p := &Packing{conv: c, grad: true, subs: gradSubConvs(c)}
+	per := ceilDiv(c.C/c.Groups, panelWidth) * panelWidth * (c.K / c.Groups)
+	taps := 0
+	for _, s := range p.subs {
+		taps += len(s.rows) * len(s.cols)
+	}
+	p.size = c.Groups * per * taps
+	return p
+}
+
+// Len returns the number of floats of the packed weights.
+func (p *Packing) Len() int { return p.size }
+
+// Tasks returns the number of independent pieces of [Packing.Run].
+func (p *Packing) Tasks() int {
+	if p.grad {
+		return p.conv.Groups * len(p.subs) * ceilDiv(p.conv.C/p.conv.Groups, panelWidth)
+	}
+	return p.conv.Groups * ceilDiv(p.conv.K/p.conv.Groups, panelWidth)
+}
+
+// Run packs piece task of w, [R][S][C/Groups][K], into dst, which has Len
+// floats. It allocates nothing.
+func (p *Packing) Run(task int, dst, w []float32) {
+	checkFloats("packed weights", dst, p.size)
+	checkFloats("weights", w, p.conv.WLen())
+	if p.grad {
+		p.runGrad(task, dst, w)
+		return
+	}
+	c := &p.conv
+	cg, kg := c.C/c.Groups, c.K/c.Groups
+	panels := ceilDiv(kg, panelWidth)
+	rows := c.R * c.S * cg
+	g, panel := task/panels, task%panels
+	k0 := panel * panelWidth
+	dst = dst[task*rows*panelWidth:][:rows*panelWidth]
+	packRows(dst, w[g*kg+k0:], rows, min(panelWidth, kg-k0), c.K)
+}
+
+// packRows copies rows of cols floats that lie stride apart in src into rows
+// of 16 floats in dst, the rest of them zero.
+func packRows(dst, src []float32, rows, cols, stride int) {
+	if cols == panelWidth {
+		for i := range rows {
+			*(*[panelWidth]float32)(dst[i*panelWidth:]) = *(*[panelWidth]float32)(src[i*stride:])
+		}
+		return
+	}
+	for i := range rows {
+		d := dst[i*panelWidth:][:panelWidth]
+		copy(d, src[i*stride:][:cols])
+		clear(d[cols:])
+	}
+}
+
+func (p *Packing) runGrad(task int, dst, w []float32) {
+	c := &p.conv
+	cg, kg := c.C/c.Groups, c.K/c.Groups
+	panels := ceilDiv(cg, panelWidth)
+	panel := task % panels
+	g := task / panels % c.Groups
+	sub := task / panels / c.Groups
+	off := 0
+	for _, s := range p.subs[:sub] {
+		off += c.Groups * panels * panelWidth * kg * len(s.rows) * len(s.cols)
+	}
+	s := &p.subs[sub]
+	length := len(s.rows) * len(s.cols) * kg * panelWidth
+	dst = dst[off+(g*panels+panel)*length:][:length]
+	c0 := panel * panelWidth
+	cols := min(panelWidth, cg-c0)
+	for _, r := range s.rows {
+		for _, q := range s.cols {
+			// 16 rows of kg weights become kg rows of 16.
+			src := w[((r*c.S+q)*cg+c0)*c.K+g*kg:]
+			packTransposed(dst[:kg*panelWidth], src, kg, cols, c.K)
+			dst = dst[kg*panelWidth:]
+		}
+	}
+}
+
+// packTransposed writes dst[i*16+j] = src[j*stride+i] for i < rows, j < cols,
+// and zero for the other j below 16.
+func packTransposed(dst, src []float32, rows, cols, stride int) {
+	if cols < panelWidth {
+		clear(dst)
+	}
+	for j := range cols {
+		s := src[j*stride:][:rows]
+		d := dst[j:]
+		for i, v := range s {
+			d[i*panelWidth] = v
+		}
+	}
+}

@@ -1,0 +1,44 @@
+//go:build !purego
+
+package kernel
+
+import "time"
+
+//go:noescape
+func fmaPeakAVX512(n int)
+
+//go:noescape
+func fmaPeakAVX2(n int)
+
+// fmaPeak runs about 16 million floating-point operations or more on registers
+// and returns their number.
+func fmaPeak() (flops int) {
+	const n = 1 << 16
+	switch {
+	case useAVX512:
+		fmaPeakAVX512(n)
+		return n * 12 * 16 * 2
+	case useAVX2:
+		fmaPeakAVX2(n)
+		return n * 12 * 8 * 2
+	}
+	return 0
+}
+
+// PeakGFLOPS measures how many billion floating-point operations a second (an
+// FMA counts as two a lane) one core does on registers alone: the bound that
+// the GEMM kernels are compared with. It takes about ten milliseconds and takes
+// the best of several, because other programs may use the core. It returns 0
+// where there are no assembly kernels.
+func PeakGFLOPS() float64 {
+	best := 0.0
+	for range 64 {
+		start := time.Now()
+		flops := fmaPeak()
+		if flops == 0 {
+			return 0
+		}
+		best = max(best, float64(flops)/float64(time.Since(start).Nanoseconds()))
+	}
+	return best
+}

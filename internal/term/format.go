@@ -1,0 +1,66 @@
+package term
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Count returns n with a comma at every third digit: 11,689,512.
+func Count[T ~int | ~int64](n T) string {
+	s := strconv.FormatInt(int64(n), 10)
+	digits, sign := strings.CutPrefix(s, "-")
+	var b strings.Builder
+	for i, d := range digits {
+		if i > 0 && (len(digits)-i)%3 == 0 {
+			b.WriteByte(',')
+		}
+		b.WriteRune(d)
+	}
+	if sign {
+		return "-" + b.String()
+	}
+	return b.String()
+}
+
+// Percent returns a share of 1 as a percentage with two decimals: 91.25%.
+func Percent(share float64) string { return fmt.Sprintf("%.2f%%", 100*share) }
+
+// Bytes returns a size in bytes with a decimal unit: 46.8 MB.
+func Bytes[T ~int | ~int64](n T) string { return unit(float64(n), 1000, "B", "kB", "MB", "GB", "TB") }
+
+// Ops returns a number of operations with a decimal unit: 1.81 G.
+func Ops[T ~int | ~int64](n T) string {
+	return strings.TrimSpace(unit(float64(n), 1000, "", "k", "M", "G", "T"))
+}
+
+func unit(v float64, step float64, names ...string) string {
+	i := 0
+	for v >= step && i < len(names)-1 {
+		v /= step
+		i++
+	}
+	if i == 0 {
+		return fmt.Sprintf("%.0f %s", v, names[0])
+	}
+	return fmt.Sprintf("%.3g %s", v, names[i])
+}
+
+// Duration returns d in the two largest units that matter: 850ms, 3.2s, 2m05s,
+// 1h07m.
+func Duration(d time.Duration) string {
+	switch {
+	case d < time.Millisecond:
+		return d.Round(time.Microsecond).String()
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	case d < time.Hour:
+		d = d.Round(time.Second)
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	}
+	d = d.Round(time.Minute)
+	return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+}

@@ -1,0 +1,93 @@
+package term
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// IsTerminal reports whether w is a terminal.
+func IsTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// Width returns the columns of the terminal w, or 80 if w is none.
+func Width(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 {
+			return n
+		}
+	}
+	return 80
+}
+
+// Progress shows how far a counted job is: a line that is drawn again in place
+// on a terminal, and nothing elsewhere, where a log would only grow. A nil
+// Progress shows nothing. It may be used by many goroutines at once.
+type Progress struct {
+	mu    sync.Mutex
+	w     io.Writer
+	what  string
+	total int
+	done  int
+	start time.Time
+	drawn time.Time
+}
+
+// NewProgress returns the progress of total things called what, shown on w; nil
+// if w is no terminal or quiet is set.
+func NewProgress(w io.Writer, quiet bool, what string, total int) *Progress {
+	if quiet || !IsTerminal(w) {
+		return nil
+	}
+	return &Progress{w: w, what: what, total: total, start: time.Now()}
+}
+
+// Add counts n more things as done.
+func (p *Progress) Add(n int) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.done += n
+	if now := time.Now(); now.Sub(p.drawn) > 100*time.Millisecond {
+		p.drawn = now
+		fmt.Fprint(p.w, "\r\x1b[K"+p.line(now))
+	}
+}
+
+// Close removes the line.
+func (p *Progress) Close() {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.drawn.IsZero() {
+		fmt.Fprint(p.w, "\r\x1b[K")
+	}
+}
+
+func (p *Progress) line(now time.Time) string {
+	const width = 20
+	share := 0.0
+	if p.total > 0 {
+		share = min(float64(p.done)/float64(p.total), 1)
+	}
+	full := int(share * width)
+	bar := strings.Repeat("█", full) + strings.Repeat("░", width-full)
+	s := fmt.Sprintf("%s %s %s/%s", bar, p.what, Count(p.done), Count(p.total))
+	if elapsed := now.Sub(p.start); p.done > 0 && elapsed > time.Second {
+		rate := float64(p.done) / elapsed.Seconds()
+		left := time.Duration(float64(p.total-p.done) / rate * float64(time.Second))
+		s += fmt.Sprintf(" · %.0f/s · %s left", rate, Duration(left))
+	}
+	return s
+}

@@ -1,0 +1,68 @@
+"""What the peers' benches have in common: their flags, their protocol, their answers.
+
+A bench process is one configuration: model, batch, threads, mode. When it is
+warm it prints a line {"ready": true, ...}. Then, for each line {"steps": k} or
+{"seconds": s} on stdin, it runs that many timed steps (at least one) now and
+answers with one line; an empty stdin ends it. So a driver can alternate the
+runs of several programs. With --seconds it runs once, without stdin.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import sys
+import time
+
+
+def flags(modes):
+    p = argparse.ArgumentParser()
+    p.add_argument("--model", required=True, help="resnet20-cifar, resnet18, resnet50, ...")
+    p.add_argument("--batch", type=int, default=1)
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--mode", choices=modes, default="infer")
+    p.add_argument("--size", type=int, default=0, help="image height and width; by default the model's own")
+    p.add_argument("--seconds", type=float, default=0, help="run once for so long, without stdin")
+    return p
+
+
+def say(obj):
+    print(json.dumps(obj), flush=True)
+
+
+def timed(step, request):
+    """Run the steps a request asks for; return their milliseconds."""
+    steps, seconds = request.get("steps"), request.get("seconds")
+    if (steps is None) == (seconds is None):
+        raise ValueError('a request has either "steps" or "seconds"')
+    ms, start = [], time.perf_counter()
+    while not ms or (len(ms) < steps if steps is not None else time.perf_counter() - start < seconds):
+        t0 = time.perf_counter()
+        step()
+        ms.append((time.perf_counter() - t0) * 1e3)
+    return ms
+
+
+def serve(args, info, step):
+    """Warm up, report readiness, then answer requests. info describes the peer."""
+    info = dict(info, model=args.model, batch=args.batch, threads=args.threads, mode=args.mode)
+
+    def answer(request):
+        ms = timed(step, request)
+        return dict(info, steps=len(ms), images_per_s=round(1e3 * args.batch / statistics.median(ms), 3),
+                    ms=[round(m, 4) for m in ms],
+                    peak_rss_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1))
+
+    timed(step, {"steps": 2})
+    if args.seconds:
+        say(answer({"seconds": args.seconds}))
+        return
+    say(dict(info, ready=True, pid=os.getpid()))
+    for line in sys.stdin:
+        if not line.strip():
+            continue
+        try:
+            say(answer(json.loads(line)))
+        except (ValueError, TypeError, AttributeError) as e:
+            say({"error": f"{line.strip()}: {e}"})
