@@ -30,11 +30,15 @@ type Batch struct {
 	// are mixed or the dataset is multi-label; else nil.
 	Targets []float32
 	Index   []int // which sample of the dataset each row is; -1 in padding
+}
 
-	pending atomic.Int32
-	ready   chan struct{}
-	entries []entry
-	errs    []error // one a row
+// slot is a batch in the making.
+type slot struct {
+	Batch
+	entries []entry       // the samples of the rows
+	errs    []error       // one a row
+	pending atomic.Int32  // tasks that are not done
+	ready   chan struct{} // receives when the batch is complete
 }
 
 // LastBatch says what becomes of a last batch that is not full.
@@ -87,7 +91,7 @@ type Loader struct {
 
 	mu   sync.Mutex
 	bad  map[int]*SampleError
-	free []*Batch
+	free []*slot
 	ords [][]entry
 	sets []*workerState
 }
@@ -193,7 +197,7 @@ func (l *Loader) Epoch(ctx context.Context, epoch, step int) iter.Seq2[*Batch, e
 			}
 			// A batch of which nothing is left, all its samples being bad, is
 			// no batch.
-			if b.Real > 0 && !yield(b, nil) {
+			if b.Real > 0 && !yield(&b.Batch, nil) {
 				return
 			}
 			r.free <- b
@@ -204,7 +208,7 @@ func (l *Loader) Epoch(ctx context.Context, epoch, step int) iter.Seq2[*Batch, e
 	}
 }
 
-func (b *Batch) firstError() error {
+func (b *slot) firstError() error {
 	for _, err := range b.errs {
 		if err != nil {
 			return err
@@ -220,16 +224,16 @@ type run struct {
 	cancel  context.CancelFunc
 	epoch   int
 	order   []entry
-	free    chan *Batch
-	ordered chan *Batch
+	free    chan *slot
+	ordered chan *slot
 	tasks   chan task
-	batches []*Batch
+	batches []*slot
 	wg      sync.WaitGroup
 }
 
 // task is some rows of a batch.
 type task struct {
-	b      *Batch
+	b      *slot
 	lo, hi int
 }
 
@@ -240,8 +244,8 @@ const taskRows = 8
 func (l *Loader) start(ctx context.Context, epoch, step int) *run {
 	r := &run{
 		l: l, epoch: epoch,
-		free:    make(chan *Batch, l.cfg.Prefetch+1),
-		ordered: make(chan *Batch, l.cfg.Prefetch+1),
+		free:    make(chan *slot, l.cfg.Prefetch+1),
+		ordered: make(chan *slot, l.cfg.Prefetch+1),
 		tasks:   make(chan task, l.cfg.Workers),
 	}
 	r.ctx, r.cancel = context.WithCancel(ctx)
@@ -249,7 +253,7 @@ func (l *Loader) start(ctx context.Context, epoch, step int) *run {
 	for range l.cfg.Prefetch + 1 {
 		b := take(l, &l.free)
 		if b == nil {
-			b = &Batch{ready: make(chan struct{}, 1)}
+			b = &slot{ready: make(chan struct{}, 1)}
 		}
 		r.batches = append(r.batches, b)
 		r.free <- b
@@ -294,7 +298,7 @@ func (r *run) dispatch(step int) {
 	defer close(r.tasks)
 	defer close(r.ordered)
 	for ; step < r.l.Steps(); step++ {
-		var b *Batch
+		var b *slot
 		select {
 		case b = <-r.free:
 		case <-r.ctx.Done():
@@ -313,7 +317,7 @@ func (r *run) dispatch(step int) {
 }
 
 // prepare sets a batch up for a step.
-func (r *run) prepare(b *Batch, step int) {
+func (r *run) prepare(b *slot, step int) {
 	cfg, p := &r.l.cfg, &r.l.cfg.Preprocess
 	lo := step * cfg.BatchSize
 	b.entries = r.order[lo:min(lo+cfg.BatchSize, len(r.order))]
@@ -371,7 +375,7 @@ func (r *run) work() {
 var errSkipped = errors.New("skipped")
 
 // fill makes a row of a batch.
-func (l *Loader) fill(b *Batch, row int, ws *workerState) error {
+func (l *Loader) fill(b *slot, row int, ws *workerState) error {
 	e := b.entries[row]
 	err := l.sample(b, row, e, ws)
 	if err == nil {
@@ -399,7 +403,7 @@ const maxReplace = 100
 
 // sample writes a sample to a row. A sample that is known to be bad is not
 // tried again.
-func (l *Loader) sample(b *Batch, row int, e entry, ws *workerState) error {
+func (l *Loader) sample(b *slot, row int, e entry, ws *workerState) error {
 	i := int(e.index)
 	if l.cfg.SkipBad {
 		l.mu.Lock()
@@ -468,7 +472,7 @@ func (l *Loader) key(epoch int, e entry) sampleKey {
 
 // complete ends a batch whose rows are made: it moves rows up over those that
 // were left out, pads, and mixes.
-func (l *Loader) complete(b *Batch, ws *workerState) {
+func (l *Loader) complete(b *slot, ws *workerState) {
 	size, k := b.H*b.W*b.C, 0
 	if b.Targets != nil {
 		k = len(b.Targets) / b.N
@@ -510,6 +514,6 @@ func (l *Loader) complete(b *Batch, ws *workerState) {
 	}
 	if a := l.cfg.Augment; a.mixes() {
 		ws.spare = resized(ws.spare, max(size, k))
-		a.mix(b, l.cfg.Seed, ws.spare)
+		a.mix(&b.Batch, l.cfg.Seed, ws.spare)
 	}
 }

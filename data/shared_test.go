@@ -23,3 +23,28 @@ func shared(t testing.TB, name string) string {
 	}
 	return path
 }
+
+// photoFolder returns a folder with the shared photographs in two classes.
+func photoFolder(t testing.TB) string {
+	t.Helper()
+	from, to := shared(t, "imagenet-samples"), t.TempDir()
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, e := range entries {
+		class := filepath.Join(to, []string{"even", "odd"}[i%2])
+		if err := os.MkdirAll(class, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(filepath.Join(from, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Lower-case .jpg, so that the ending is one that is known.
+		if err := os.WriteFile(filepath.Join(class, e.Name()+".jpg"), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return to
+}

@@ -2,6 +2,7 @@ package imaging
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
@@ -95,8 +96,13 @@ func DecodeInto(dst *Image, data []byte, opt DecodeOptions) error {
 	if cfg.Width < 1 || cfg.Height < 1 {
 		return fmt.Errorf("imaging: a picture of %d x %d pixels", cfg.Width, cfg.Height)
 	}
-	if cfg.Width > limit/cfg.Height {
-		return fmt.Errorf("imaging: %w: %d x %d is above the limit of %d", ErrTooLarge, cfg.Width, cfg.Height, limit)
+	if err := checkSize(cfg.Width, cfg.Height, limit); err != nil {
+		return err
+	}
+	if kind == formatWebP {
+		if err := checkWebPFrames(data, limit); err != nil {
+			return err
+		}
 	}
 	img, err := decodeStd(kind, data)
 	if err != nil {
@@ -109,6 +115,34 @@ func DecodeInto(dst *Image, data []byte, opt DecodeOptions) error {
 	}
 	if !opt.IgnoreOrientation {
 		Orient(dst, Orientation(data))
+	}
+	return nil
+}
+
+func checkSize(w, h, limit int) error {
+	if w > 0 && h > limit/w {
+		return fmt.Errorf("imaging: %w: %d x %d is above the limit of %d", ErrTooLarge, w, h, limit)
+	}
+	return nil
+}
+
+// checkWebPFrames checks the size that each frame itself tells: in the
+// extended format, the file's header may promise less, but the decoder makes
+// room for the frame.
+func checkWebPFrames(data []byte, limit int) error {
+	for kind, b := range riffChunks(data) {
+		switch {
+		case kind == "VP8 " && len(b) >= 10: // RFC 6386, section 9.1
+			w, h := binary.LittleEndian.Uint16(b[6:]), binary.LittleEndian.Uint16(b[8:])
+			if err := checkSize(int(w&0x3fff), int(h&0x3fff), limit); err != nil {
+				return err
+			}
+		case kind == "VP8L" && len(b) >= 5: // RFC 9649, section 3.4
+			bits := int(binary.LittleEndian.Uint32(b[1:]))
+			if err := checkSize(bits&0x3fff+1, bits>>14&0x3fff+1, limit); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

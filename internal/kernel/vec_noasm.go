@@ -30,10 +30,10 @@ func sumRows(out, a, b []float32) { sumRowsGeneric(out, a, b) }
 
 func expShift(y, x []float32, m float32) float64 { return expShiftGeneric(y, x, m) }
 
-func maxPool(y []float32, arg []uint16, x []float32, w *window) { maxPoolGeneric(y, arg, x, w) }
+func maxPool(y []float32, arg []uint16, x []float32, w *window) { maxPoolChannels(y, arg, x, w, 0) }
 
 func maxPoolGrad(dx, dy []float32, arg []uint16, tap uint16, c, step int) {
-	maxPoolGradGeneric(dx, dy, arg, tap, c, step)
+	maxPoolGradChannels(dx, dy, arg, tap, c, step, 0)
 }
 
 func transpose(dst []float32, dstStride int, src []float32, srcStride, rows, cols int) {

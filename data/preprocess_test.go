@@ -1,0 +1,165 @@
+package data
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/tensor"
+)
+
+func golden(t testing.TB, name string) *imaging.Image {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", "transforms", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := imaging.Decode(b, imaging.DecodeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// The goldens of Resize(37) and CenterCrop(32), normalised as ToTensor and
+// Normalize do.
+func TestPreprocessIsTorchvisions(t *testing.T) {
+	for _, name := range []string{"noise", "scene"} {
+		for _, f := range []imaging.Filter{imaging.Bilinear, imaging.Bicubic} {
+			p, err := Preset("cifar10")
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Resize, p.Interpolation = 37, f
+			in := golden(t, name+".png")
+			before := in.Clone()
+			x, err := p.Apply(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(in, before) {
+				t.Error("Apply changed the picture")
+			}
+			if !x.Shape().Equal(tensor.Shape{1, 3, 32, 32}) {
+				t.Fatalf("shape %v", x.Shape())
+			}
+			want := golden(t, name+"_center_37_32_"+string(f)+".png")
+			last := make([]float32, 32*32*3)
+			if err := p.ApplyNHWC(last, in); err != nil {
+				t.Fatal(err)
+			}
+			for i, v := range want.Pix {
+				c := i % 3
+				w := (float32(v)/255 - p.Mean[c]) / p.Std[c]
+				if got := x.Float32s()[c*32*32+i/3]; got != w {
+					t.Fatalf("%s %s: value %d is %v, want %v", name, f, i, got, w)
+				}
+				if last[i] != w {
+					t.Fatalf("%s %s: value %d, channels last, is %v, want %v", name, f, i, last[i], w)
+				}
+			}
+		}
+	}
+}
+
+func TestPreprocessForms(t *testing.T) {
+	grey := Preprocess{Channels: 1, Width: 4, Height: 3, Interpolation: imaging.Bilinear, Mean: []float32{0}, Std: []float32{1}}
+	// No resize, picture smaller than the input: black around the middle.
+	m := imaging.New(2, 1, 1)
+	m.Pix = []uint8{255, 51}
+	x, err := grey.Apply(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []float32{0, 0, 0, 0, 0, 1, 0.2, 0, 0, 0, 0, 0}
+	if got := x.Float32s(); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	// Squash gives the whole picture, grey from RGB by luma.
+	grey.Squash = true
+	rgb := imaging.New(8, 3, 3)
+	for i := range rgb.Pix {
+		rgb.Pix[i] = []uint8{200, 100, 50}[i%3]
+	}
+	if x, err = grey.Apply(rgb); err != nil {
+		t.Fatal(err)
+	}
+	luma := float32(math.Round(0.299*200+0.587*100+0.114*50)) / 255
+	for _, v := range x.Float32s() {
+		if v != luma {
+			t.Fatalf("got %v, want %v everywhere", v, luma)
+		}
+	}
+	// A grey picture for an RGB network.
+	p, err := Preset("imagenet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x, err = p.Apply(imaging.New(300, 500, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if !x.Shape().Equal(tensor.Shape{1, 3, 224, 224}) {
+		t.Errorf("shape %v", x.Shape())
+	}
+	if _, err = p.Apply(&imaging.Image{C: 3}); !errors.Is(err, errEmpty) {
+		t.Errorf("a picture without pixels gives %v", err)
+	}
+	if _, err = p.Apply(imaging.New(1, 2_000_000, 1)); err == nil {
+		t.Error("enlarging 1 x 2,000,000 to a shorter side of 256 is no error")
+	}
+}
+
+func TestPreprocessJSON(t *testing.T) {
+	for _, name := range PresetNames() {
+		p, err := Preset(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Valid(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		var back Preprocess
+		if err := json.Unmarshal([]byte(p.String()), &back); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(p, back) {
+			t.Errorf("%s: %v became %v", name, p, back)
+		}
+	}
+	_, err := Preset("imagnet")
+	checkError(t, err, "imagnet", `"imagenet"`)
+	p, _ := Preset("imagenet")
+	p.Mean[0] = 9
+	if q, _ := Preset("imagenet"); q.Mean[0] == 9 {
+		t.Error("changing a preset changes the next one")
+	}
+}
+
+func TestPreprocessValid(t *testing.T) {
+	nan := float32(math.NaN())
+	for want, change := range map[string]func(*Preprocess){
+		"channels":      func(p *Preprocess) { p.Channels = 2 },
+		"size":          func(p *Preprocess) { p.Width = 0 },
+		"1000000":       func(p *Preprocess) { p.Height = 1000000 },
+		"resize":        func(p *Preprocess) { p.Resize = -1 },
+		"means":         func(p *Preprocess) { p.Mean = nil },
+		"deviation 0":   func(p *Preprocess) { p.Std = []float32{1, 0, 1} },
+		"deviation NaN": func(p *Preprocess) { p.Std = []float32{1, nan, 1} },
+		"lanczos":       func(p *Preprocess) { p.Interpolation = "lanczos" },
+	} {
+		p, err := Preset("imagenet")
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(&p)
+		checkError(t, p.Valid(), want)
+		_, err = p.Apply(imaging.New(2, 2, 3))
+		checkError(t, err, want)
+	}
+}
