@@ -68,7 +68,7 @@ type BasicBlock struct {
 	Downsample nn.Module // makes the shortcut fit; nil for the identity
 	DropPath   *nn.StochasticDepth
 
-	opt BlockOptions
+	opt BlockOptions `key:"-"`
 }
 
 // NewBasicBlock returns a block from in to planes channels.
@@ -121,7 +121,7 @@ type Bottleneck struct {
 	Downsample nn.Module      // makes the shortcut fit; nil for the identity
 	DropPath   *nn.StochasticDepth
 
-	opt BlockOptions
+	opt BlockOptions `key:"-"`
 }
 
 // NewBottleneck returns a block from in to 4*planes channels.

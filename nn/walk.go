@@ -75,7 +75,7 @@ func Check(m Module) error {
 func checkedWalk(m Module) (*tree, error) {
 	t := walk(m)
 	if len(t.errs) > 0 {
-		return nil, fmt.Errorf("nn: %T cannot be used: %s", m, strings.Join(t.errs, "; "))
+		return nil, fmt.Errorf("nn: %T cannot be used: %s", m, few(t.errs))
 	}
 	return t, nil
 }
