@@ -31,7 +31,8 @@ func sumRowsWide(out, a, b []float32, scale float32) {
 	rows := len(a) / c
 	checkLen(len(a), rows*c, "SumRows x")
 	if k := widen(c, rows); k > 1 {
-		var buf [maxWide]float32
+		var room [maxWide + 16]float32
+		buf := aligned(room[:])
 		w := k * c
 		s := buf[:w]
 		full := rows / k * w

@@ -95,3 +95,33 @@ func BenchmarkVec(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkBatchNorm runs the batch norm kernels over 256 KiB of rows of
+// different length.
+func BenchmarkBatchNorm(b *testing.B) {
+	for _, c := range []int{3, 16, 24, 32, 64, 100, 256, 2048} {
+		n := PieceLen / c * c
+		x, y, z, k, part := make([]float32, n), make([]float32, n), make([]float32, n), make([]float32, c), make([]float32, 2*c)
+		Fill(x, 0.25)
+		Fill(k, 0.5)
+		for _, f := range []struct {
+			name   string
+			arrays int
+			f      func()
+		}{
+			{"Stats", 1, func() { BatchNormStats(part, x, c) }},
+			{"ScaleShiftAdd", 3, func() { ScaleShiftAdd(y, x, k, k, z, true) }},
+			{"GradReduce", 3, func() { BatchNormGradReduce(part, nil, y, z, x, k) }},
+			{"GradReduceAgain", 2, func() { BatchNormGradReduceAgain(part, y, x, k, k, k) }},
+			{"GradApply", 4, func() { BatchNormGradApply(y, y, z, x, k, k, k, k, false) }},
+			{"GradApplyAgain", 3, func() { BatchNormGradApplyAgain(y, y, x, k, k, k, k, k, k, false) }},
+		} {
+			b.Run(fmt.Sprintf("%s/%d", f.name, c), func(b *testing.B) {
+				b.SetBytes(int64(4 * n * f.arrays))
+				for b.Loop() {
+					f.f()
+				}
+			})
+		}
+	}
+}
