@@ -5,6 +5,7 @@ package enginetest
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"testing"
@@ -93,7 +94,8 @@ func (c Case) Check(compile Compile) (wrong []error) {
 		for _, u := range c.Graph.Updates {
 			next[u.Variable.Node.Op.(graph.Variable).Label] = want.Value(u.New)
 		}
-		for name, old := range vars {
+		for _, name := range slices.Sorted(maps.Keys(vars)) {
+			old := vars[name]
 			v, err := m.Variable(name)
 			if err != nil {
 				return append(wrong, fmt.Errorf("run %d: variable %q: %w", step, name, err))
@@ -134,7 +136,7 @@ func (c Case) CheckBits(one, other Compile) (wrong []error) {
 				wrong = append(wrong, fmt.Errorf("run %d: output %q of %v is not the same bits", step, o.Name, o.Value.Node))
 			}
 		}
-		for name := range c.Vars {
+		for _, name := range slices.Sorted(maps.Keys(c.Vars)) {
 			x, errX := m[0].Variable(name)
 			y, errY := m[1].Variable(name)
 			if errX != nil || errY != nil || !same(x, y) {
