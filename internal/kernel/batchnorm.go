@@ -119,7 +119,20 @@ func (b *BatchNorm) Fixed() {
 }
 
 func (b *BatchNorm) set(ch int, mean, variance float64) {
-	inv := 1 / math.Sqrt(variance+float64(b.Eps))
+	b.Mean[ch], b.InvStd[ch] = float32(mean), float32(1/math.Sqrt(variance+float64(b.Eps)))
+	b.coefs(ch)
+}
+
+// Coefs sets Scale and Shift from Mean, InvStd, Gamma and Beta, to the same
+// bits as Finalize and Fixed do: for a backward pass that kept the statistics
+// only.
+func (b *BatchNorm) Coefs() {
+	for ch := range b.Mean {
+		b.coefs(ch)
+	}
+}
+
+func (b *BatchNorm) coefs(ch int) {
 	gamma, beta := 1.0, 0.0
 	if b.Gamma != nil {
 		gamma = float64(b.Gamma[ch])
@@ -127,12 +140,10 @@ func (b *BatchNorm) set(ch int, mean, variance float64) {
 	if b.Beta != nil {
 		beta = float64(b.Beta[ch])
 	}
-	b.Mean[ch], b.InvStd[ch] = float32(mean), float32(inv)
 	// The shift belongs to the scale as rounded, else a large mean would turn
 	// the rounding of the scale into an offset.
-	scale := float32(gamma * inv)
-	b.Scale[ch] = scale
-	b.Shift[ch] = float32(beta - mean*float64(scale))
+	b.Scale[ch] = float32(gamma * float64(b.InvStd[ch]))
+	b.Shift[ch] = float32(beta - float64(b.Mean[ch])*float64(b.Scale[ch]))
 }
 
 // ScaleShift computes, for rows x c with c = len(scale),

@@ -51,6 +51,10 @@ func BinaryRow(op BinaryOp, y, a, row []float32) {
 	c := len(row)
 	rows := len(a) / c
 	checkLen(len(a), rows*c, "BinaryRow a")
+	if op == OpMul {
+		ScaleGrad(y, a, nil, row, false)
+		return
+	}
 	var buf [maxWide]float32
 	wide := row
 	if k := widen(c, rows); k > 1 {
