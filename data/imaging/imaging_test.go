@@ -264,6 +264,55 @@ func TestFromImage(t *testing.T) {
 	}
 }
 
+// Chroma at half height is interpolated, at a quarter of the width repeated;
+// compared with a plain computation.
+func TestOtherChroma(t *testing.T) {
+	rng := philox.New(2, 2)
+	for ratio, width := range map[image.YCbCrSubsampleRatio]int{
+		image.YCbCrSubsampleRatio440: 1, image.YCbCrSubsampleRatio411: 4, image.YCbCrSubsampleRatio410: 4,
+	} {
+		m := image.NewYCbCr(image.Rect(0, 0, 13, 9), ratio)
+		for i := range m.Y {
+			m.Y[i] = 128
+		}
+		for i := range m.Cb {
+			m.Cb[i], m.Cr[i] = 128, uint8(100+rng.IntN(60))
+		}
+		got := FromImage(m)
+		for y := range 9 {
+			for x := range 13 {
+				at := func(y int) float64 {
+					y = min(max(y, 0), 8)
+					return float64(m.Cr[m.COffset(x, y)])
+				}
+				cr := at(y)
+				if width == 1 {
+					cr = 0.75*at(y) + 0.25*at(y-1+2*(y%2))
+				}
+				want := 128 + 1.402*(cr-128)
+				if d := float64(got.Row(y)[3*x]) - want; d < -1.5 || d > 1.5 {
+					t.Fatalf("%v at (%d, %d): red %d, want %.1f", ratio, x, y, got.Row(y)[3*x], want)
+				}
+			}
+		}
+	}
+}
+
+// Turns that Pillow does without resampling.
+func TestRotateRightAngles(t *testing.T) {
+	m := New(3, 3, 1)
+	m.Pix = []uint8{1, 2, 3, 4, 5, 6, 7, 8, 9}
+	var out Image
+	for degrees, want := range map[float64][]uint8{
+		0: {1, 2, 3, 4, 5, 6, 7, 8, 9}, 90: {3, 6, 9, 2, 5, 8, 1, 4, 7}, -90: {7, 4, 1, 8, 5, 2, 9, 6, 3},
+		180: {9, 8, 7, 6, 5, 4, 3, 2, 1}, 720: {1, 2, 3, 4, 5, 6, 7, 8, 9},
+	} {
+		if Rotate(&out, m, degrees); !slices.Equal(out.Pix, want) {
+			t.Errorf("by %v: %v, want %v", degrees, out.Pix, want)
+		}
+	}
+}
+
 func TestResizeNearest(t *testing.T) {
 	m := New(5, 1, 1)
 	m.Pix = []uint8{10, 20, 30, 40, 50}
