@@ -176,7 +176,7 @@ func (l *Loader) Bad() []*SampleError {
 // early ends the loader's goroutines. Several epochs may be open at once.
 func (l *Loader) Epoch(ctx context.Context, epoch, step int) iter.Seq2[*Batch, error] {
 	return func(yield func(*Batch, error) bool) {
-		if epoch < 0 || epoch > math.MaxUint32 || step < 0 || step > l.Steps() {
+		if epoch < 0 || int64(epoch) > math.MaxUint32 || step < 0 || step > l.Steps() {
 			yield(nil, fmt.Errorf("data: no step %d of epoch %d: an epoch has %d", step, epoch, l.Steps()))
 			return
 		}

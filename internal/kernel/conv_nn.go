@@ -37,15 +37,6 @@ type nnConv struct {
 	imgs, rows, grps, pans                     int // number of blocks
 }
 
-// Sizes that the cutting into tasks aims at. They do not depend on the number
-// of threads.
-const (
-	targetTasks   = 16      // at least so many tasks, if they stay above minTaskFLOPs
-	minTaskFLOPs  = 2 << 20 // tens of microseconds
-	inputFloats   = 96 << 10
-	weightsFloats = 128 << 10 // above this, weights are worth more reuse than input rows
-)
-
 // plan fills the derived fields.
 func (q *nnConv) plan() {
 	q.panels = ceilDiv(q.k, panelWidth)
@@ -137,59 +128,6 @@ func tileCost(m, nz int) float64 {
 	return max(float64(m*nz)/2, 4, float64(m+nz)/2) + 0.3
 }
 
-// cut chooses the blocks of a task.
-func (q *nnConv) cut() {
-	rowFloats := max(1, q.stepH*q.ow*q.stepW*q.pixPitch)
-	q.rowBlock = min(q.oh, max(1, inputFloats/rowFloats))
-	q.imgBlock = 1
-	weights := q.panels * q.panelLen
-	if q.rowBlock == q.oh && weights > weightsFloats {
-		q.imgBlock = min(q.n, max(1, inputFloats/(rowFloats*q.oh)))
-	}
-	q.panelBlock, q.groupBlock = q.panels, 1
-	if q.groups > 1 {
-		q.groupBlock = min(q.groups, max(1, 64/q.c))
-	}
-	flops := 2 * float64(q.n*q.oh*q.ow*q.groups) * float64(q.panels) * float64(q.panelLen)
-	target := int(min(targetTasks, flops/minTaskFLOPs))
-	for {
-		q.imgs, q.rows = ceilDiv(q.n, q.imgBlock), ceilDiv(q.oh, q.rowBlock)
-		q.grps, q.pans = ceilDiv(q.groups, q.groupBlock), ceilDiv(q.panels, q.panelBlock)
-		minRows := 4
-		if q.merged {
-			minRows = ceilDiv(q.maxM, q.ow)
-		}
-		switch {
-		case q.tasks() >= target:
-			q.align()
-			return
-		case q.imgBlock > 1:
-			q.imgBlock = (q.imgBlock + 1) / 2
-		case q.panelBlock > q.nz && weights > weightsFloats && q.groupBlock == 1:
-			q.panelBlock = ceilDiv(q.panelBlock/2, q.nz) * q.nz
-		case q.groupBlock > 1:
-			q.groupBlock = (q.groupBlock + 1) / 2
-		case q.rowBlock > minRows:
-			q.rowBlock = max(minRows, (q.rowBlock+1)/2)
-		case q.panelBlock > q.nz:
-			q.panelBlock = ceilDiv(q.panelBlock/2, q.nz) * q.nz
-		default:
-			q.align()
-			return
-		}
-	}
-}
-
-// align evens out the row blocks, and makes merged ones whole tiles.
-func (q *nnConv) align() {
-	if q.merged && q.ow == 1 && q.rowBlock < q.oh {
-		q.rowBlock = max(1, q.rowBlock/q.maxM) * q.maxM
-	} else {
-		q.rowBlock = ceilDiv(q.oh, ceilDiv(q.oh, q.rowBlock))
-	}
-	q.rows = ceilDiv(q.oh, q.rowBlock)
-}
-
 func (q *nnConv) tasks() int { return q.imgs * q.rows * q.grps * q.pans }
 
 // scratchFloats returns what one task needs.
@@ -231,6 +169,7 @@ func (q *nnConv) run(task int, scratch, x, w, bias, res, y []float32, act Act) {
 	}
 	var g gemmArgs
 	g.setAct(act)
+	heavy := q.panels*q.panelLen > weightsFloats
 	g.aoff, g.batch, g.k = &q.aoff[0], len(q.aoff), q.kk
 	g.as = q.stepW * q.pixPitch * 4
 	g.bs = q.panelLen * 4
@@ -250,15 +189,31 @@ func (q *nnConv) run(task int, scratch, x, w, bias, res, y []float32, act Act) {
 			if bias != nil {
 				g.bias = &bias[grp*q.k+p*panelWidth]
 			}
+			// Fetch ahead what comes next and is not in a near cache yet: the next
+			// panels of heavy weights, spread over the tiles of these, or the
+			// next rows of an input that nothing has touched before.
+			g.ahead, g.aheadStep = address(g.b), 0
+			aheadA := false
+			if left := b.p1 - p - nz; heavy && left > 0 {
+				g.ahead = address(&wg[(p+nz)*q.panelLen])
+				size := min(left, q.nz) * q.panelLen * 4
+				tiles := (b.n1 - b.n0) * (b.oy1 - b.oy0) * ceilDiv(q.ow, q.maxM)
+				if q.merged {
+					tiles = (b.n1 - b.n0) * ceilDiv((b.oy1-b.oy0)*q.ow, q.maxM)
+				}
+				g.aheadStep = min(q.panelLen*4, size/tiles) &^ 63
+			} else {
+				aheadA = !q.copied && p == b.p0
+			}
 			for n := b.n0; n < b.n1; n++ {
 				from := src[first+(n-b.n0)*imgPitch:]
 				to := q.yOff + n*q.yImg + grp*q.k + p*panelWidth
 				if q.merged {
-					q.row(&g, nz, from, 0, (b.oy1-b.oy0)*q.ow, y, res, to+b.oy0*q.yRow)
+					q.row(&g, nz, aheadA, from, 0, (b.oy1-b.oy0)*q.ow, y, res, to+b.oy0*q.yRow)
 					continue
 				}
 				for oy := b.oy0; oy < b.oy1; oy++ {
-					q.row(&g, nz, from, (oy-b.oy0)*q.stepH*rowPitch, q.ow, y, res, to+oy*q.yRow)
+					q.row(&g, nz, aheadA, from, (oy-b.oy0)*q.stepH*rowPitch, q.ow, y, res, to+oy*q.yRow)
 				}
 			}
 		}
@@ -266,23 +221,29 @@ func (q *nnConv) run(task int, scratch, x, w, bias, res, y []float32, act Act) {
 }
 
 // row computes width neighbouring pixels, those of y from index at on.
-func (q *nnConv) row(g *gemmArgs, nz int, src []float32, from, width int, y, res []float32, at int) {
+func (q *nnConv) row(g *gemmArgs, nz int, aheadA bool, src []float32, from, width int, y, res []float32, at int) {
 	tiles := ceilDiv(width, q.maxM)
 	m, larger := width/tiles, width%tiles
-	for t := range tiles {
-		mt := m
-		if t < larger {
-			mt++
-		}
-		g.a = &src[from]
-		g.c = &y[at]
-		if res != nil {
-			g.res = &res[at]
-		}
-		gemmNN(mt, nz, g)
-		from += mt * q.stepW * q.pixPitch
-		at += mt * q.yPix
+	if larger > 0 {
+		q.tiles(g, larger, m+1, nz, aheadA, src, from, y, res, at)
+		from += larger * (m + 1) * q.stepW * q.pixPitch
+		at += larger * (m + 1) * q.yPix
 	}
+	q.tiles(g, tiles-larger, m, nz, aheadA, src, from, y, res, at)
+}
+
+// tiles computes n neighbouring tiles of m pixels.
+func (q *nnConv) tiles(g *gemmArgs, n, m, nz int, aheadA bool, src []float32, from int, y, res []float32, at int) {
+	g.a, g.astep = &src[from], m*q.stepW*q.pixPitch*4
+	g.c, g.cstep = &y[at], m*q.yPix*4
+	if res != nil {
+		g.res = &res[at]
+	}
+	g.tiles = n
+	if aheadA {
+		g.ahead, g.aheadStep = address(g.a)+uintptr(g.astep), g.astep
+	}
+	gemmNN(m, nz, g)
 }
 
 // copyInput fills scratch with the input of a block: the rows and pixels that

@@ -7,8 +7,17 @@ func floatAt(p *float32, off int) *float32 {
 	return (*float32)(unsafe.Add(unsafe.Pointer(p), off))
 }
 
+// address returns the address of p, for a prefetch.
+func address(p *float32) uintptr { return uintptr(unsafe.Pointer(p)) }
+
 // gemmNNGeneric is the NN micro-kernel in Go for any m and nz.
 func gemmNNGeneric(m, nz int, g *gemmArgs) {
+	for ; g.tiles > 0; g.nextTile() {
+		gemmNNTile(m, nz, g)
+	}
+}
+
+func gemmNNTile(m, nz int, g *gemmArgs) {
 	offs := unsafe.Slice(g.aoff, g.batch)
 	for p := range nz {
 		cols := panelWidth
@@ -39,6 +48,28 @@ func gemmNNGeneric(m, nz int, g *gemmArgs) {
 
 // gemmTNGeneric is the TN micro-kernel in Go for any m and nz.
 func gemmTNGeneric(m, nz int, g *gemmArgs) {
+	for ; g.tiles > 0; g.nextTile() {
+		gemmTNTile(m, nz, g)
+	}
+}
+
+// nextTile moves the pointers on, unless the last tile is done: they might
+// point outside then.
+func (g *gemmArgs) nextTile() {
+	if g.tiles--; g.tiles == 0 {
+		return
+	}
+	g.a = floatAt(g.a, g.astep)
+	if g.a2 != nil {
+		g.a2 = floatAt(g.a2, g.astep)
+	}
+	g.c = floatAt(g.c, g.cstep)
+	if g.res != nil {
+		g.res = floatAt(g.res, g.cstep)
+	}
+}
+
+func gemmTNTile(m, nz int, g *gemmArgs) {
 	offs := unsafe.Slice(g.aoff, g.batch)
 	for p := range nz {
 		cols := panelWidth
@@ -82,7 +113,7 @@ func (g *gemmArgs) store(i, p, cols int, acc *[panelWidth]float32) {
 			if v < g.lo {
 				v = g.lo
 			}
-			if v > g.hi {
+			if g.clamp > 1 && v > g.hi {
 				v = g.hi
 			}
 		}

@@ -5,14 +5,26 @@
 #include "textflag.h"
 
 // func gemmNN1x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN1x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 
 batch:
@@ -24,16 +36,21 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z1
 	VFMADD231PS.BCST (R11), Z1, Z0
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z1
 	VFMADD231PS.BCST 4(R11), Z1, Z0
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z1
 	VFMADD231PS.BCST 8(R11), Z1, Z0
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z1
 	VFMADD231PS.BCST 12(R11), Z1, Z0
 	ADDQ             $0x10, R11
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -42,26 +59,19 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z1
 	VFMADD231PS.BCST (R11), Z1, Z0
 	ADDQ             $0x04, R11
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z1
-	VADDPS    Z1, Z0, Z0
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -73,24 +83,53 @@ nores:
 	JEQ          noclamp
 	VBROADCASTSS 128(SI), Z1
 	VMAXPS       Z0, Z1, Z0
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z1
 	VMINPS       Z0, Z1, Z0
 
 noclamp:
 	MOVQ    64(SI), AX
 	VMOVUPS Z0, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN2x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN2x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
@@ -103,20 +142,25 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z2
 	VFMADD231PS.BCST (R11), Z2, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z2, Z1
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z2
 	VFMADD231PS.BCST 4(R11), Z2, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z2, Z1
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z2
 	VFMADD231PS.BCST 8(R11), Z2, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z2, Z1
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z2
 	VFMADD231PS.BCST 12(R11), Z2, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z2, Z1
 	ADDQ             $0x10, R11
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -125,28 +169,20 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z2
 	VFMADD231PS.BCST (R11), Z2, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z2, Z1
 	ADDQ             $0x04, R11
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z2
-	VADDPS    Z2, Z0, Z0
-	VADDPS    Z2, Z1, Z1
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -161,6 +197,8 @@ nores:
 	VBROADCASTSS 128(SI), Z2
 	VMAXPS       Z0, Z2, Z0
 	VMAXPS       Z1, Z2, Z1
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z2
 	VMINPS       Z0, Z2, Z0
 	VMINPS       Z1, Z2, Z1
@@ -170,18 +208,46 @@ noclamp:
 	VMOVUPS Z0, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z1, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN3x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN3x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -195,24 +261,29 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z3
 	VFMADD231PS.BCST (R11), Z3, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z3, Z1
 	VFMADD231PS.BCST (R11)(BX*2), Z3, Z2
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z3
 	VFMADD231PS.BCST 4(R11), Z3, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z3, Z1
 	VFMADD231PS.BCST 4(R11)(BX*2), Z3, Z2
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z3
 	VFMADD231PS.BCST 8(R11), Z3, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z3, Z1
 	VFMADD231PS.BCST 8(R11)(BX*2), Z3, Z2
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z3
 	VFMADD231PS.BCST 12(R11), Z3, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z3, Z1
 	VFMADD231PS.BCST 12(R11)(BX*2), Z3, Z2
 	ADDQ             $0x10, R11
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -221,30 +292,21 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z3
 	VFMADD231PS.BCST (R11), Z3, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z3, Z1
 	VFMADD231PS.BCST (R11)(BX*2), Z3, Z2
 	ADDQ             $0x04, R11
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z3
-	VADDPS    Z3, Z0, Z0
-	VADDPS    Z3, Z1, Z1
-	VADDPS    Z3, Z2, Z2
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -262,6 +324,8 @@ nores:
 	VMAXPS       Z0, Z3, Z0
 	VMAXPS       Z1, Z3, Z1
 	VMAXPS       Z2, Z3, Z2
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z3
 	VMINPS       Z0, Z3, Z0
 	VMINPS       Z1, Z3, Z1
@@ -274,18 +338,47 @@ noclamp:
 	VMOVUPS Z1, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z2, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN4x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN4x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -300,21 +393,25 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z4
 	VFMADD231PS.BCST (R11), Z4, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z4, Z1
 	VFMADD231PS.BCST (R11)(BX*2), Z4, Z2
 	VFMADD231PS.BCST (R11)(R8*1), Z4, Z3
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z4
 	VFMADD231PS.BCST 4(R11), Z4, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z4, Z1
 	VFMADD231PS.BCST 4(R11)(BX*2), Z4, Z2
 	VFMADD231PS.BCST 4(R11)(R8*1), Z4, Z3
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z4
 	VFMADD231PS.BCST 8(R11), Z4, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z4, Z1
 	VFMADD231PS.BCST 8(R11)(BX*2), Z4, Z2
 	VFMADD231PS.BCST 8(R11)(R8*1), Z4, Z3
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z4
 	VFMADD231PS.BCST 12(R11), Z4, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z4, Z1
@@ -322,6 +419,7 @@ loop:
 	VFMADD231PS.BCST 12(R11)(R8*1), Z4, Z3
 	ADDQ             $0x10, R11
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -330,6 +428,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z4
 	VFMADD231PS.BCST (R11), Z4, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z4, Z1
@@ -337,25 +436,14 @@ single:
 	VFMADD231PS.BCST (R11)(R8*1), Z4, Z3
 	ADDQ             $0x04, R11
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z4
-	VADDPS    Z4, Z0, Z0
-	VADDPS    Z4, Z1, Z1
-	VADDPS    Z4, Z2, Z2
-	VADDPS    Z4, Z3, Z3
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -376,6 +464,8 @@ nores:
 	VMAXPS       Z1, Z4, Z1
 	VMAXPS       Z2, Z4, Z2
 	VMAXPS       Z3, Z4, Z3
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z4
 	VMINPS       Z0, Z4, Z0
 	VMINPS       Z1, Z4, Z1
@@ -391,18 +481,48 @@ noclamp:
 	VMOVUPS Z2, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z3, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN5x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN5x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -418,24 +538,28 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z5
 	VFMADD231PS.BCST (R11), Z5, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z5, Z1
 	VFMADD231PS.BCST (R11)(BX*2), Z5, Z2
 	VFMADD231PS.BCST (R11)(R8*1), Z5, Z3
 	VFMADD231PS.BCST (R11)(BX*4), Z5, Z4
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z5
 	VFMADD231PS.BCST 4(R11), Z5, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z5, Z1
 	VFMADD231PS.BCST 4(R11)(BX*2), Z5, Z2
 	VFMADD231PS.BCST 4(R11)(R8*1), Z5, Z3
 	VFMADD231PS.BCST 4(R11)(BX*4), Z5, Z4
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z5
 	VFMADD231PS.BCST 8(R11), Z5, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z5, Z1
 	VFMADD231PS.BCST 8(R11)(BX*2), Z5, Z2
 	VFMADD231PS.BCST 8(R11)(R8*1), Z5, Z3
 	VFMADD231PS.BCST 8(R11)(BX*4), Z5, Z4
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z5
 	VFMADD231PS.BCST 12(R11), Z5, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z5, Z1
@@ -444,6 +568,7 @@ loop:
 	VFMADD231PS.BCST 12(R11)(BX*4), Z5, Z4
 	ADDQ             $0x10, R11
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -452,6 +577,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z5
 	VFMADD231PS.BCST (R11), Z5, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z5, Z1
@@ -460,26 +586,14 @@ single:
 	VFMADD231PS.BCST (R11)(BX*4), Z5, Z4
 	ADDQ             $0x04, R11
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z5
-	VADDPS    Z5, Z0, Z0
-	VADDPS    Z5, Z1, Z1
-	VADDPS    Z5, Z2, Z2
-	VADDPS    Z5, Z3, Z3
-	VADDPS    Z5, Z4, Z4
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -503,6 +617,8 @@ nores:
 	VMAXPS       Z2, Z5, Z2
 	VMAXPS       Z3, Z5, Z3
 	VMAXPS       Z4, Z5, Z4
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z5
 	VMINPS       Z0, Z5, Z0
 	VMINPS       Z1, Z5, Z1
@@ -521,18 +637,49 @@ noclamp:
 	VMOVUPS Z3, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z4, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN6x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN6x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -551,6 +698,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z6
 	VFMADD231PS.BCST (R11), Z6, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z6, Z1
@@ -558,6 +706,7 @@ loop:
 	VFMADD231PS.BCST (R11)(R8*1), Z6, Z3
 	VFMADD231PS.BCST (R11)(BX*4), Z6, Z4
 	VFMADD231PS.BCST (R12), Z6, Z5
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z6
 	VFMADD231PS.BCST 4(R11), Z6, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z6, Z1
@@ -565,6 +714,7 @@ loop:
 	VFMADD231PS.BCST 4(R11)(R8*1), Z6, Z3
 	VFMADD231PS.BCST 4(R11)(BX*4), Z6, Z4
 	VFMADD231PS.BCST 4(R12), Z6, Z5
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z6
 	VFMADD231PS.BCST 8(R11), Z6, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z6, Z1
@@ -572,6 +722,7 @@ loop:
 	VFMADD231PS.BCST 8(R11)(R8*1), Z6, Z3
 	VFMADD231PS.BCST 8(R11)(BX*4), Z6, Z4
 	VFMADD231PS.BCST 8(R12), Z6, Z5
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z6
 	VFMADD231PS.BCST 12(R11), Z6, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z6, Z1
@@ -582,6 +733,7 @@ loop:
 	ADDQ             $0x10, R11
 	ADDQ             $0x10, R12
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -590,6 +742,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z6
 	VFMADD231PS.BCST (R11), Z6, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z6, Z1
@@ -600,27 +753,14 @@ single:
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z6
-	VADDPS    Z6, Z0, Z0
-	VADDPS    Z6, Z1, Z1
-	VADDPS    Z6, Z2, Z2
-	VADDPS    Z6, Z3, Z3
-	VADDPS    Z6, Z4, Z4
-	VADDPS    Z6, Z5, Z5
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -647,6 +787,8 @@ nores:
 	VMAXPS       Z3, Z6, Z3
 	VMAXPS       Z4, Z6, Z4
 	VMAXPS       Z5, Z6, Z5
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z6
 	VMINPS       Z0, Z6, Z0
 	VMINPS       Z1, Z6, Z1
@@ -668,18 +810,50 @@ noclamp:
 	VMOVUPS Z4, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z5, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN7x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN7x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -699,6 +873,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z7
 	VFMADD231PS.BCST (R11), Z7, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z7, Z1
@@ -707,6 +882,7 @@ loop:
 	VFMADD231PS.BCST (R11)(BX*4), Z7, Z4
 	VFMADD231PS.BCST (R12), Z7, Z5
 	VFMADD231PS.BCST (R12)(BX*1), Z7, Z6
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z7
 	VFMADD231PS.BCST 4(R11), Z7, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z7, Z1
@@ -715,6 +891,7 @@ loop:
 	VFMADD231PS.BCST 4(R11)(BX*4), Z7, Z4
 	VFMADD231PS.BCST 4(R12), Z7, Z5
 	VFMADD231PS.BCST 4(R12)(BX*1), Z7, Z6
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z7
 	VFMADD231PS.BCST 8(R11), Z7, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z7, Z1
@@ -723,6 +900,7 @@ loop:
 	VFMADD231PS.BCST 8(R11)(BX*4), Z7, Z4
 	VFMADD231PS.BCST 8(R12), Z7, Z5
 	VFMADD231PS.BCST 8(R12)(BX*1), Z7, Z6
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z7
 	VFMADD231PS.BCST 12(R11), Z7, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z7, Z1
@@ -734,6 +912,7 @@ loop:
 	ADDQ             $0x10, R11
 	ADDQ             $0x10, R12
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -742,6 +921,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z7
 	VFMADD231PS.BCST (R11), Z7, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z7, Z1
@@ -753,28 +933,14 @@ single:
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z7
-	VADDPS    Z7, Z0, Z0
-	VADDPS    Z7, Z1, Z1
-	VADDPS    Z7, Z2, Z2
-	VADDPS    Z7, Z3, Z3
-	VADDPS    Z7, Z4, Z4
-	VADDPS    Z7, Z5, Z5
-	VADDPS    Z7, Z6, Z6
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -804,6 +970,8 @@ nores:
 	VMAXPS       Z4, Z7, Z4
 	VMAXPS       Z5, Z7, Z5
 	VMAXPS       Z6, Z7, Z6
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z7
 	VMINPS       Z0, Z7, Z0
 	VMINPS       Z1, Z7, Z1
@@ -828,18 +996,51 @@ noclamp:
 	VMOVUPS Z5, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z6, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN8x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN8x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -860,6 +1061,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z8
 	VFMADD231PS.BCST (R11), Z8, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z8, Z1
@@ -869,6 +1071,7 @@ loop:
 	VFMADD231PS.BCST (R12), Z8, Z5
 	VFMADD231PS.BCST (R12)(BX*1), Z8, Z6
 	VFMADD231PS.BCST (R12)(BX*2), Z8, Z7
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z8
 	VFMADD231PS.BCST 4(R11), Z8, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z8, Z1
@@ -878,6 +1081,7 @@ loop:
 	VFMADD231PS.BCST 4(R12), Z8, Z5
 	VFMADD231PS.BCST 4(R12)(BX*1), Z8, Z6
 	VFMADD231PS.BCST 4(R12)(BX*2), Z8, Z7
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z8
 	VFMADD231PS.BCST 8(R11), Z8, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z8, Z1
@@ -887,6 +1091,7 @@ loop:
 	VFMADD231PS.BCST 8(R12), Z8, Z5
 	VFMADD231PS.BCST 8(R12)(BX*1), Z8, Z6
 	VFMADD231PS.BCST 8(R12)(BX*2), Z8, Z7
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z8
 	VFMADD231PS.BCST 12(R11), Z8, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z8, Z1
@@ -899,6 +1104,7 @@ loop:
 	ADDQ             $0x10, R11
 	ADDQ             $0x10, R12
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -907,6 +1113,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z8
 	VFMADD231PS.BCST (R11), Z8, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z8, Z1
@@ -919,29 +1126,14 @@ single:
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z8
-	VADDPS    Z8, Z0, Z0
-	VADDPS    Z8, Z1, Z1
-	VADDPS    Z8, Z2, Z2
-	VADDPS    Z8, Z3, Z3
-	VADDPS    Z8, Z4, Z4
-	VADDPS    Z8, Z5, Z5
-	VADDPS    Z8, Z6, Z6
-	VADDPS    Z8, Z7, Z7
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -974,6 +1166,8 @@ nores:
 	VMAXPS       Z5, Z8, Z5
 	VMAXPS       Z6, Z8, Z6
 	VMAXPS       Z7, Z8, Z7
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z8
 	VMINPS       Z0, Z8, Z0
 	VMINPS       Z1, Z8, Z1
@@ -1001,18 +1195,52 @@ noclamp:
 	VMOVUPS Z6, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z7, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN9x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN9x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1034,6 +1262,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z9
 	VFMADD231PS.BCST (R11), Z9, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z9, Z1
@@ -1044,6 +1273,7 @@ loop:
 	VFMADD231PS.BCST (R12)(BX*1), Z9, Z6
 	VFMADD231PS.BCST (R12)(BX*2), Z9, Z7
 	VFMADD231PS.BCST (R12)(R8*1), Z9, Z8
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z9
 	VFMADD231PS.BCST 4(R11), Z9, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z9, Z1
@@ -1054,6 +1284,7 @@ loop:
 	VFMADD231PS.BCST 4(R12)(BX*1), Z9, Z6
 	VFMADD231PS.BCST 4(R12)(BX*2), Z9, Z7
 	VFMADD231PS.BCST 4(R12)(R8*1), Z9, Z8
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z9
 	VFMADD231PS.BCST 8(R11), Z9, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z9, Z1
@@ -1064,6 +1295,7 @@ loop:
 	VFMADD231PS.BCST 8(R12)(BX*1), Z9, Z6
 	VFMADD231PS.BCST 8(R12)(BX*2), Z9, Z7
 	VFMADD231PS.BCST 8(R12)(R8*1), Z9, Z8
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z9
 	VFMADD231PS.BCST 12(R11), Z9, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z9, Z1
@@ -1077,6 +1309,7 @@ loop:
 	ADDQ             $0x10, R11
 	ADDQ             $0x10, R12
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -1085,6 +1318,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z9
 	VFMADD231PS.BCST (R11), Z9, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z9, Z1
@@ -1098,30 +1332,14 @@ single:
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z9
-	VADDPS    Z9, Z0, Z0
-	VADDPS    Z9, Z1, Z1
-	VADDPS    Z9, Z2, Z2
-	VADDPS    Z9, Z3, Z3
-	VADDPS    Z9, Z4, Z4
-	VADDPS    Z9, Z5, Z5
-	VADDPS    Z9, Z6, Z6
-	VADDPS    Z9, Z7, Z7
-	VADDPS    Z9, Z8, Z8
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -1157,6 +1375,8 @@ nores:
 	VMAXPS       Z6, Z9, Z6
 	VMAXPS       Z7, Z9, Z7
 	VMAXPS       Z8, Z9, Z8
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z9
 	VMINPS       Z0, Z9, Z0
 	VMINPS       Z1, Z9, Z1
@@ -1187,18 +1407,53 @@ noclamp:
 	VMOVUPS Z7, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z8, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN10x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN10x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1221,6 +1476,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z10
 	VFMADD231PS.BCST (R11), Z10, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z10, Z1
@@ -1232,6 +1488,7 @@ loop:
 	VFMADD231PS.BCST (R12)(BX*2), Z10, Z7
 	VFMADD231PS.BCST (R12)(R8*1), Z10, Z8
 	VFMADD231PS.BCST (R12)(BX*4), Z10, Z9
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z10
 	VFMADD231PS.BCST 4(R11), Z10, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z10, Z1
@@ -1243,6 +1500,7 @@ loop:
 	VFMADD231PS.BCST 4(R12)(BX*2), Z10, Z7
 	VFMADD231PS.BCST 4(R12)(R8*1), Z10, Z8
 	VFMADD231PS.BCST 4(R12)(BX*4), Z10, Z9
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z10
 	VFMADD231PS.BCST 8(R11), Z10, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z10, Z1
@@ -1254,6 +1512,7 @@ loop:
 	VFMADD231PS.BCST 8(R12)(BX*2), Z10, Z7
 	VFMADD231PS.BCST 8(R12)(R8*1), Z10, Z8
 	VFMADD231PS.BCST 8(R12)(BX*4), Z10, Z9
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z10
 	VFMADD231PS.BCST 12(R11), Z10, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z10, Z1
@@ -1268,6 +1527,7 @@ loop:
 	ADDQ             $0x10, R11
 	ADDQ             $0x10, R12
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -1276,6 +1536,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z10
 	VFMADD231PS.BCST (R11), Z10, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z10, Z1
@@ -1290,31 +1551,14 @@ single:
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z10
-	VADDPS    Z10, Z0, Z0
-	VADDPS    Z10, Z1, Z1
-	VADDPS    Z10, Z2, Z2
-	VADDPS    Z10, Z3, Z3
-	VADDPS    Z10, Z4, Z4
-	VADDPS    Z10, Z5, Z5
-	VADDPS    Z10, Z6, Z6
-	VADDPS    Z10, Z7, Z7
-	VADDPS    Z10, Z8, Z8
-	VADDPS    Z10, Z9, Z9
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -1353,6 +1597,8 @@ nores:
 	VMAXPS       Z7, Z10, Z7
 	VMAXPS       Z8, Z10, Z8
 	VMAXPS       Z9, Z10, Z9
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z10
 	VMINPS       Z0, Z10, Z0
 	VMINPS       Z1, Z10, Z1
@@ -1386,18 +1632,54 @@ noclamp:
 	VMOVUPS Z8, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z9, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN11x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN11x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1423,6 +1705,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z11
 	VFMADD231PS.BCST (R11), Z11, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z11, Z1
@@ -1435,6 +1718,7 @@ loop:
 	VFMADD231PS.BCST (R12)(R8*1), Z11, Z8
 	VFMADD231PS.BCST (R12)(BX*4), Z11, Z9
 	VFMADD231PS.BCST (R13), Z11, Z10
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z11
 	VFMADD231PS.BCST 4(R11), Z11, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z11, Z1
@@ -1447,6 +1731,7 @@ loop:
 	VFMADD231PS.BCST 4(R12)(R8*1), Z11, Z8
 	VFMADD231PS.BCST 4(R12)(BX*4), Z11, Z9
 	VFMADD231PS.BCST 4(R13), Z11, Z10
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z11
 	VFMADD231PS.BCST 8(R11), Z11, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z11, Z1
@@ -1459,6 +1744,7 @@ loop:
 	VFMADD231PS.BCST 8(R12)(R8*1), Z11, Z8
 	VFMADD231PS.BCST 8(R12)(BX*4), Z11, Z9
 	VFMADD231PS.BCST 8(R13), Z11, Z10
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z11
 	VFMADD231PS.BCST 12(R11), Z11, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z11, Z1
@@ -1475,6 +1761,7 @@ loop:
 	ADDQ             $0x10, R12
 	ADDQ             $0x10, R13
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -1483,6 +1770,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z11
 	VFMADD231PS.BCST (R11), Z11, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z11, Z1
@@ -1499,32 +1787,14 @@ single:
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z11
-	VADDPS    Z11, Z0, Z0
-	VADDPS    Z11, Z1, Z1
-	VADDPS    Z11, Z2, Z2
-	VADDPS    Z11, Z3, Z3
-	VADDPS    Z11, Z4, Z4
-	VADDPS    Z11, Z5, Z5
-	VADDPS    Z11, Z6, Z6
-	VADDPS    Z11, Z7, Z7
-	VADDPS    Z11, Z8, Z8
-	VADDPS    Z11, Z9, Z9
-	VADDPS    Z11, Z10, Z10
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -1566,6 +1836,8 @@ nores:
 	VMAXPS       Z8, Z11, Z8
 	VMAXPS       Z9, Z11, Z9
 	VMAXPS       Z10, Z11, Z10
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z11
 	VMINPS       Z0, Z11, Z0
 	VMINPS       Z1, Z11, Z1
@@ -1602,18 +1874,55 @@ noclamp:
 	VMOVUPS Z9, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z10, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN12x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN12x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1640,6 +1949,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z12
 	VFMADD231PS.BCST (R11), Z12, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z12, Z1
@@ -1653,6 +1963,7 @@ loop:
 	VFMADD231PS.BCST (R12)(BX*4), Z12, Z9
 	VFMADD231PS.BCST (R13), Z12, Z10
 	VFMADD231PS.BCST (R13)(BX*1), Z12, Z11
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z12
 	VFMADD231PS.BCST 4(R11), Z12, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z12, Z1
@@ -1666,6 +1977,7 @@ loop:
 	VFMADD231PS.BCST 4(R12)(BX*4), Z12, Z9
 	VFMADD231PS.BCST 4(R13), Z12, Z10
 	VFMADD231PS.BCST 4(R13)(BX*1), Z12, Z11
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z12
 	VFMADD231PS.BCST 8(R11), Z12, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z12, Z1
@@ -1679,6 +1991,7 @@ loop:
 	VFMADD231PS.BCST 8(R12)(BX*4), Z12, Z9
 	VFMADD231PS.BCST 8(R13), Z12, Z10
 	VFMADD231PS.BCST 8(R13)(BX*1), Z12, Z11
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z12
 	VFMADD231PS.BCST 12(R11), Z12, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z12, Z1
@@ -1696,6 +2009,7 @@ loop:
 	ADDQ             $0x10, R12
 	ADDQ             $0x10, R13
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -1704,6 +2018,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z12
 	VFMADD231PS.BCST (R11), Z12, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z12, Z1
@@ -1721,33 +2036,14 @@ single:
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z12
-	VADDPS    Z12, Z0, Z0
-	VADDPS    Z12, Z1, Z1
-	VADDPS    Z12, Z2, Z2
-	VADDPS    Z12, Z3, Z3
-	VADDPS    Z12, Z4, Z4
-	VADDPS    Z12, Z5, Z5
-	VADDPS    Z12, Z6, Z6
-	VADDPS    Z12, Z7, Z7
-	VADDPS    Z12, Z8, Z8
-	VADDPS    Z12, Z9, Z9
-	VADDPS    Z12, Z10, Z10
-	VADDPS    Z12, Z11, Z11
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -1792,6 +2088,8 @@ nores:
 	VMAXPS       Z9, Z12, Z9
 	VMAXPS       Z10, Z12, Z10
 	VMAXPS       Z11, Z12, Z11
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z12
 	VMINPS       Z0, Z12, Z0
 	VMINPS       Z1, Z12, Z1
@@ -1831,18 +2129,56 @@ noclamp:
 	VMOVUPS Z10, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z11, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN13x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN13x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1870,6 +2206,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z13
 	VFMADD231PS.BCST (R11), Z13, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z13, Z1
@@ -1884,6 +2221,7 @@ loop:
 	VFMADD231PS.BCST (R13), Z13, Z10
 	VFMADD231PS.BCST (R13)(BX*1), Z13, Z11
 	VFMADD231PS.BCST (R13)(BX*2), Z13, Z12
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z13
 	VFMADD231PS.BCST 4(R11), Z13, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z13, Z1
@@ -1898,6 +2236,7 @@ loop:
 	VFMADD231PS.BCST 4(R13), Z13, Z10
 	VFMADD231PS.BCST 4(R13)(BX*1), Z13, Z11
 	VFMADD231PS.BCST 4(R13)(BX*2), Z13, Z12
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z13
 	VFMADD231PS.BCST 8(R11), Z13, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z13, Z1
@@ -1912,6 +2251,7 @@ loop:
 	VFMADD231PS.BCST 8(R13), Z13, Z10
 	VFMADD231PS.BCST 8(R13)(BX*1), Z13, Z11
 	VFMADD231PS.BCST 8(R13)(BX*2), Z13, Z12
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z13
 	VFMADD231PS.BCST 12(R11), Z13, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z13, Z1
@@ -1930,6 +2270,7 @@ loop:
 	ADDQ             $0x10, R12
 	ADDQ             $0x10, R13
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -1938,6 +2279,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z13
 	VFMADD231PS.BCST (R11), Z13, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z13, Z1
@@ -1956,34 +2298,14 @@ single:
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z13
-	VADDPS    Z13, Z0, Z0
-	VADDPS    Z13, Z1, Z1
-	VADDPS    Z13, Z2, Z2
-	VADDPS    Z13, Z3, Z3
-	VADDPS    Z13, Z4, Z4
-	VADDPS    Z13, Z5, Z5
-	VADDPS    Z13, Z6, Z6
-	VADDPS    Z13, Z7, Z7
-	VADDPS    Z13, Z8, Z8
-	VADDPS    Z13, Z9, Z9
-	VADDPS    Z13, Z10, Z10
-	VADDPS    Z13, Z11, Z11
-	VADDPS    Z13, Z12, Z12
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -2031,6 +2353,8 @@ nores:
 	VMAXPS       Z10, Z13, Z10
 	VMAXPS       Z11, Z13, Z11
 	VMAXPS       Z12, Z13, Z12
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z13
 	VMINPS       Z0, Z13, Z0
 	VMINPS       Z1, Z13, Z1
@@ -2073,18 +2397,57 @@ noclamp:
 	VMOVUPS Z11, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z12, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN14x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN14x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2113,6 +2476,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z14
 	VFMADD231PS.BCST (R11), Z14, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z14, Z1
@@ -2128,6 +2492,7 @@ loop:
 	VFMADD231PS.BCST (R13)(BX*1), Z14, Z11
 	VFMADD231PS.BCST (R13)(BX*2), Z14, Z12
 	VFMADD231PS.BCST (R13)(R8*1), Z14, Z13
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z14
 	VFMADD231PS.BCST 4(R11), Z14, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z14, Z1
@@ -2143,6 +2508,7 @@ loop:
 	VFMADD231PS.BCST 4(R13)(BX*1), Z14, Z11
 	VFMADD231PS.BCST 4(R13)(BX*2), Z14, Z12
 	VFMADD231PS.BCST 4(R13)(R8*1), Z14, Z13
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z14
 	VFMADD231PS.BCST 8(R11), Z14, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z14, Z1
@@ -2158,6 +2524,7 @@ loop:
 	VFMADD231PS.BCST 8(R13)(BX*1), Z14, Z11
 	VFMADD231PS.BCST 8(R13)(BX*2), Z14, Z12
 	VFMADD231PS.BCST 8(R13)(R8*1), Z14, Z13
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z14
 	VFMADD231PS.BCST 12(R11), Z14, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z14, Z1
@@ -2177,6 +2544,7 @@ loop:
 	ADDQ             $0x10, R12
 	ADDQ             $0x10, R13
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -2185,6 +2553,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z14
 	VFMADD231PS.BCST (R11), Z14, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z14, Z1
@@ -2204,35 +2573,14 @@ single:
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z14
-	VADDPS    Z14, Z0, Z0
-	VADDPS    Z14, Z1, Z1
-	VADDPS    Z14, Z2, Z2
-	VADDPS    Z14, Z3, Z3
-	VADDPS    Z14, Z4, Z4
-	VADDPS    Z14, Z5, Z5
-	VADDPS    Z14, Z6, Z6
-	VADDPS    Z14, Z7, Z7
-	VADDPS    Z14, Z8, Z8
-	VADDPS    Z14, Z9, Z9
-	VADDPS    Z14, Z10, Z10
-	VADDPS    Z14, Z11, Z11
-	VADDPS    Z14, Z12, Z12
-	VADDPS    Z14, Z13, Z13
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -2283,6 +2631,8 @@ nores:
 	VMAXPS       Z11, Z14, Z11
 	VMAXPS       Z12, Z14, Z12
 	VMAXPS       Z13, Z14, Z13
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z14
 	VMINPS       Z0, Z14, Z0
 	VMINPS       Z1, Z14, Z1
@@ -2328,18 +2678,58 @@ noclamp:
 	VMOVUPS Z12, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z13, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN15x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN15x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2369,6 +2759,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z15
 	VFMADD231PS.BCST (R11), Z15, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z15, Z1
@@ -2385,6 +2776,7 @@ loop:
 	VFMADD231PS.BCST (R13)(BX*2), Z15, Z12
 	VFMADD231PS.BCST (R13)(R8*1), Z15, Z13
 	VFMADD231PS.BCST (R13)(BX*4), Z15, Z14
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z15
 	VFMADD231PS.BCST 4(R11), Z15, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z15, Z1
@@ -2401,6 +2793,7 @@ loop:
 	VFMADD231PS.BCST 4(R13)(BX*2), Z15, Z12
 	VFMADD231PS.BCST 4(R13)(R8*1), Z15, Z13
 	VFMADD231PS.BCST 4(R13)(BX*4), Z15, Z14
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z15
 	VFMADD231PS.BCST 8(R11), Z15, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z15, Z1
@@ -2417,6 +2810,7 @@ loop:
 	VFMADD231PS.BCST 8(R13)(BX*2), Z15, Z12
 	VFMADD231PS.BCST 8(R13)(R8*1), Z15, Z13
 	VFMADD231PS.BCST 8(R13)(BX*4), Z15, Z14
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z15
 	VFMADD231PS.BCST 12(R11), Z15, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z15, Z1
@@ -2437,6 +2831,7 @@ loop:
 	ADDQ             $0x10, R12
 	ADDQ             $0x10, R13
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -2445,6 +2840,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z15
 	VFMADD231PS.BCST (R11), Z15, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z15, Z1
@@ -2465,36 +2861,14 @@ single:
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z15
-	VADDPS    Z15, Z0, Z0
-	VADDPS    Z15, Z1, Z1
-	VADDPS    Z15, Z2, Z2
-	VADDPS    Z15, Z3, Z3
-	VADDPS    Z15, Z4, Z4
-	VADDPS    Z15, Z5, Z5
-	VADDPS    Z15, Z6, Z6
-	VADDPS    Z15, Z7, Z7
-	VADDPS    Z15, Z8, Z8
-	VADDPS    Z15, Z9, Z9
-	VADDPS    Z15, Z10, Z10
-	VADDPS    Z15, Z11, Z11
-	VADDPS    Z15, Z12, Z12
-	VADDPS    Z15, Z13, Z13
-	VADDPS    Z15, Z14, Z14
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -2548,6 +2922,8 @@ nores:
 	VMAXPS       Z12, Z15, Z12
 	VMAXPS       Z13, Z15, Z13
 	VMAXPS       Z14, Z15, Z14
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z15
 	VMINPS       Z0, Z15, Z0
 	VMINPS       Z1, Z15, Z1
@@ -2596,18 +2972,59 @@ noclamp:
 	VMOVUPS Z13, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z14, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN16x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN16x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2640,6 +3057,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z16
 	VFMADD231PS.BCST (R11), Z16, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z16, Z1
@@ -2657,6 +3075,7 @@ loop:
 	VFMADD231PS.BCST (R13)(R8*1), Z16, Z13
 	VFMADD231PS.BCST (R13)(BX*4), Z16, Z14
 	VFMADD231PS.BCST (R14), Z16, Z15
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z16
 	VFMADD231PS.BCST 4(R11), Z16, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z16, Z1
@@ -2674,6 +3093,7 @@ loop:
 	VFMADD231PS.BCST 4(R13)(R8*1), Z16, Z13
 	VFMADD231PS.BCST 4(R13)(BX*4), Z16, Z14
 	VFMADD231PS.BCST 4(R14), Z16, Z15
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z16
 	VFMADD231PS.BCST 8(R11), Z16, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z16, Z1
@@ -2691,6 +3111,7 @@ loop:
 	VFMADD231PS.BCST 8(R13)(R8*1), Z16, Z13
 	VFMADD231PS.BCST 8(R13)(BX*4), Z16, Z14
 	VFMADD231PS.BCST 8(R14), Z16, Z15
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z16
 	VFMADD231PS.BCST 12(R11), Z16, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z16, Z1
@@ -2713,6 +3134,7 @@ loop:
 	ADDQ             $0x10, R13
 	ADDQ             $0x10, R14
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -2721,6 +3143,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z16
 	VFMADD231PS.BCST (R11), Z16, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z16, Z1
@@ -2743,37 +3166,14 @@ single:
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z16
-	VADDPS    Z16, Z0, Z0
-	VADDPS    Z16, Z1, Z1
-	VADDPS    Z16, Z2, Z2
-	VADDPS    Z16, Z3, Z3
-	VADDPS    Z16, Z4, Z4
-	VADDPS    Z16, Z5, Z5
-	VADDPS    Z16, Z6, Z6
-	VADDPS    Z16, Z7, Z7
-	VADDPS    Z16, Z8, Z8
-	VADDPS    Z16, Z9, Z9
-	VADDPS    Z16, Z10, Z10
-	VADDPS    Z16, Z11, Z11
-	VADDPS    Z16, Z12, Z12
-	VADDPS    Z16, Z13, Z13
-	VADDPS    Z16, Z14, Z14
-	VADDPS    Z16, Z15, Z15
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -2830,6 +3230,8 @@ nores:
 	VMAXPS       Z13, Z16, Z13
 	VMAXPS       Z14, Z16, Z14
 	VMAXPS       Z15, Z16, Z15
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z16
 	VMINPS       Z0, Z16, Z0
 	VMINPS       Z1, Z16, Z1
@@ -2881,18 +3283,60 @@ noclamp:
 	VMOVUPS Z14, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z15, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN17x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN17x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2926,6 +3370,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z17
 	VFMADD231PS.BCST (R11), Z17, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z17, Z1
@@ -2944,6 +3389,7 @@ loop:
 	VFMADD231PS.BCST (R13)(BX*4), Z17, Z14
 	VFMADD231PS.BCST (R14), Z17, Z15
 	VFMADD231PS.BCST (R14)(BX*1), Z17, Z16
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z17
 	VFMADD231PS.BCST 4(R11), Z17, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z17, Z1
@@ -2962,6 +3408,7 @@ loop:
 	VFMADD231PS.BCST 4(R13)(BX*4), Z17, Z14
 	VFMADD231PS.BCST 4(R14), Z17, Z15
 	VFMADD231PS.BCST 4(R14)(BX*1), Z17, Z16
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z17
 	VFMADD231PS.BCST 8(R11), Z17, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z17, Z1
@@ -2980,6 +3427,7 @@ loop:
 	VFMADD231PS.BCST 8(R13)(BX*4), Z17, Z14
 	VFMADD231PS.BCST 8(R14), Z17, Z15
 	VFMADD231PS.BCST 8(R14)(BX*1), Z17, Z16
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z17
 	VFMADD231PS.BCST 12(R11), Z17, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z17, Z1
@@ -3003,6 +3451,7 @@ loop:
 	ADDQ             $0x10, R13
 	ADDQ             $0x10, R14
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -3011,6 +3460,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z17
 	VFMADD231PS.BCST (R11), Z17, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z17, Z1
@@ -3034,38 +3484,14 @@ single:
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z17
-	VADDPS    Z17, Z0, Z0
-	VADDPS    Z17, Z1, Z1
-	VADDPS    Z17, Z2, Z2
-	VADDPS    Z17, Z3, Z3
-	VADDPS    Z17, Z4, Z4
-	VADDPS    Z17, Z5, Z5
-	VADDPS    Z17, Z6, Z6
-	VADDPS    Z17, Z7, Z7
-	VADDPS    Z17, Z8, Z8
-	VADDPS    Z17, Z9, Z9
-	VADDPS    Z17, Z10, Z10
-	VADDPS    Z17, Z11, Z11
-	VADDPS    Z17, Z12, Z12
-	VADDPS    Z17, Z13, Z13
-	VADDPS    Z17, Z14, Z14
-	VADDPS    Z17, Z15, Z15
-	VADDPS    Z17, Z16, Z16
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -3125,6 +3551,8 @@ nores:
 	VMAXPS       Z14, Z17, Z14
 	VMAXPS       Z15, Z17, Z15
 	VMAXPS       Z16, Z17, Z16
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z17
 	VMINPS       Z0, Z17, Z0
 	VMINPS       Z1, Z17, Z1
@@ -3179,18 +3607,61 @@ noclamp:
 	VMOVUPS Z15, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z16, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN18x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN18x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3225,6 +3696,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z18
 	VFMADD231PS.BCST (R11), Z18, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z18, Z1
@@ -3244,6 +3716,7 @@ loop:
 	VFMADD231PS.BCST (R14), Z18, Z15
 	VFMADD231PS.BCST (R14)(BX*1), Z18, Z16
 	VFMADD231PS.BCST (R14)(BX*2), Z18, Z17
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z18
 	VFMADD231PS.BCST 4(R11), Z18, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z18, Z1
@@ -3263,6 +3736,7 @@ loop:
 	VFMADD231PS.BCST 4(R14), Z18, Z15
 	VFMADD231PS.BCST 4(R14)(BX*1), Z18, Z16
 	VFMADD231PS.BCST 4(R14)(BX*2), Z18, Z17
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z18
 	VFMADD231PS.BCST 8(R11), Z18, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z18, Z1
@@ -3282,6 +3756,7 @@ loop:
 	VFMADD231PS.BCST 8(R14), Z18, Z15
 	VFMADD231PS.BCST 8(R14)(BX*1), Z18, Z16
 	VFMADD231PS.BCST 8(R14)(BX*2), Z18, Z17
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z18
 	VFMADD231PS.BCST 12(R11), Z18, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z18, Z1
@@ -3306,6 +3781,7 @@ loop:
 	ADDQ             $0x10, R13
 	ADDQ             $0x10, R14
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -3314,6 +3790,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z18
 	VFMADD231PS.BCST (R11), Z18, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z18, Z1
@@ -3338,39 +3815,14 @@ single:
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z18
-	VADDPS    Z18, Z0, Z0
-	VADDPS    Z18, Z1, Z1
-	VADDPS    Z18, Z2, Z2
-	VADDPS    Z18, Z3, Z3
-	VADDPS    Z18, Z4, Z4
-	VADDPS    Z18, Z5, Z5
-	VADDPS    Z18, Z6, Z6
-	VADDPS    Z18, Z7, Z7
-	VADDPS    Z18, Z8, Z8
-	VADDPS    Z18, Z9, Z9
-	VADDPS    Z18, Z10, Z10
-	VADDPS    Z18, Z11, Z11
-	VADDPS    Z18, Z12, Z12
-	VADDPS    Z18, Z13, Z13
-	VADDPS    Z18, Z14, Z14
-	VADDPS    Z18, Z15, Z15
-	VADDPS    Z18, Z16, Z16
-	VADDPS    Z18, Z17, Z17
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -3433,6 +3885,8 @@ nores:
 	VMAXPS       Z15, Z18, Z15
 	VMAXPS       Z16, Z18, Z16
 	VMAXPS       Z17, Z18, Z17
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z18
 	VMINPS       Z0, Z18, Z0
 	VMINPS       Z1, Z18, Z1
@@ -3490,18 +3944,62 @@ noclamp:
 	VMOVUPS Z16, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z17, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN19x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN19x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3537,6 +4035,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z19
 	VFMADD231PS.BCST (R11), Z19, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z19, Z1
@@ -3557,6 +4056,7 @@ loop:
 	VFMADD231PS.BCST (R14)(BX*1), Z19, Z16
 	VFMADD231PS.BCST (R14)(BX*2), Z19, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z19, Z18
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z19
 	VFMADD231PS.BCST 4(R11), Z19, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z19, Z1
@@ -3577,6 +4077,7 @@ loop:
 	VFMADD231PS.BCST 4(R14)(BX*1), Z19, Z16
 	VFMADD231PS.BCST 4(R14)(BX*2), Z19, Z17
 	VFMADD231PS.BCST 4(R14)(R8*1), Z19, Z18
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z19
 	VFMADD231PS.BCST 8(R11), Z19, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z19, Z1
@@ -3597,6 +4098,7 @@ loop:
 	VFMADD231PS.BCST 8(R14)(BX*1), Z19, Z16
 	VFMADD231PS.BCST 8(R14)(BX*2), Z19, Z17
 	VFMADD231PS.BCST 8(R14)(R8*1), Z19, Z18
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z19
 	VFMADD231PS.BCST 12(R11), Z19, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z19, Z1
@@ -3622,6 +4124,7 @@ loop:
 	ADDQ             $0x10, R13
 	ADDQ             $0x10, R14
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -3630,6 +4133,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z19
 	VFMADD231PS.BCST (R11), Z19, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z19, Z1
@@ -3655,40 +4159,14 @@ single:
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z19
-	VADDPS    Z19, Z0, Z0
-	VADDPS    Z19, Z1, Z1
-	VADDPS    Z19, Z2, Z2
-	VADDPS    Z19, Z3, Z3
-	VADDPS    Z19, Z4, Z4
-	VADDPS    Z19, Z5, Z5
-	VADDPS    Z19, Z6, Z6
-	VADDPS    Z19, Z7, Z7
-	VADDPS    Z19, Z8, Z8
-	VADDPS    Z19, Z9, Z9
-	VADDPS    Z19, Z10, Z10
-	VADDPS    Z19, Z11, Z11
-	VADDPS    Z19, Z12, Z12
-	VADDPS    Z19, Z13, Z13
-	VADDPS    Z19, Z14, Z14
-	VADDPS    Z19, Z15, Z15
-	VADDPS    Z19, Z16, Z16
-	VADDPS    Z19, Z17, Z17
-	VADDPS    Z19, Z18, Z18
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -3754,6 +4232,8 @@ nores:
 	VMAXPS       Z16, Z19, Z16
 	VMAXPS       Z17, Z19, Z17
 	VMAXPS       Z18, Z19, Z18
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z19
 	VMINPS       Z0, Z19, Z0
 	VMINPS       Z1, Z19, Z1
@@ -3814,18 +4294,63 @@ noclamp:
 	VMOVUPS Z17, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z18, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN20x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN20x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3862,6 +4387,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z20
 	VFMADD231PS.BCST (R11), Z20, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z20, Z1
@@ -3883,6 +4409,7 @@ loop:
 	VFMADD231PS.BCST (R14)(BX*2), Z20, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z20, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z20, Z19
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z20
 	VFMADD231PS.BCST 4(R11), Z20, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z20, Z1
@@ -3904,6 +4431,7 @@ loop:
 	VFMADD231PS.BCST 4(R14)(BX*2), Z20, Z17
 	VFMADD231PS.BCST 4(R14)(R8*1), Z20, Z18
 	VFMADD231PS.BCST 4(R14)(BX*4), Z20, Z19
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z20
 	VFMADD231PS.BCST 8(R11), Z20, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z20, Z1
@@ -3925,6 +4453,7 @@ loop:
 	VFMADD231PS.BCST 8(R14)(BX*2), Z20, Z17
 	VFMADD231PS.BCST 8(R14)(R8*1), Z20, Z18
 	VFMADD231PS.BCST 8(R14)(BX*4), Z20, Z19
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z20
 	VFMADD231PS.BCST 12(R11), Z20, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z20, Z1
@@ -3951,6 +4480,7 @@ loop:
 	ADDQ             $0x10, R13
 	ADDQ             $0x10, R14
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -3959,6 +4489,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z20
 	VFMADD231PS.BCST (R11), Z20, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z20, Z1
@@ -3985,41 +4516,14 @@ single:
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z20
-	VADDPS    Z20, Z0, Z0
-	VADDPS    Z20, Z1, Z1
-	VADDPS    Z20, Z2, Z2
-	VADDPS    Z20, Z3, Z3
-	VADDPS    Z20, Z4, Z4
-	VADDPS    Z20, Z5, Z5
-	VADDPS    Z20, Z6, Z6
-	VADDPS    Z20, Z7, Z7
-	VADDPS    Z20, Z8, Z8
-	VADDPS    Z20, Z9, Z9
-	VADDPS    Z20, Z10, Z10
-	VADDPS    Z20, Z11, Z11
-	VADDPS    Z20, Z12, Z12
-	VADDPS    Z20, Z13, Z13
-	VADDPS    Z20, Z14, Z14
-	VADDPS    Z20, Z15, Z15
-	VADDPS    Z20, Z16, Z16
-	VADDPS    Z20, Z17, Z17
-	VADDPS    Z20, Z18, Z18
-	VADDPS    Z20, Z19, Z19
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -4088,6 +4592,8 @@ nores:
 	VMAXPS       Z17, Z20, Z17
 	VMAXPS       Z18, Z20, Z18
 	VMAXPS       Z19, Z20, Z19
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z20
 	VMINPS       Z0, Z20, Z0
 	VMINPS       Z1, Z20, Z1
@@ -4151,18 +4657,64 @@ noclamp:
 	VMOVUPS Z18, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z19, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN21x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN21x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4195,13 +4747,14 @@ batch:
 	ADDQ BX, R13
 	LEAQ (R13)(BX*4), R14
 	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R15
-	ADDQ BX, R15
+	LEAQ (R14)(BX*4), R9
+	ADDQ BX, R9
 	MOVQ 32(SI), DX
 	SUBQ $0x04, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z21
 	VFMADD231PS.BCST (R11), Z21, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z21, Z1
@@ -4223,7 +4776,8 @@ loop:
 	VFMADD231PS.BCST (R14)(BX*2), Z21, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z21, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z21, Z19
-	VFMADD231PS.BCST (R15), Z21, Z20
+	VFMADD231PS.BCST (R9), Z21, Z20
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z21
 	VFMADD231PS.BCST 4(R11), Z21, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z21, Z1
@@ -4245,7 +4799,8 @@ loop:
 	VFMADD231PS.BCST 4(R14)(BX*2), Z21, Z17
 	VFMADD231PS.BCST 4(R14)(R8*1), Z21, Z18
 	VFMADD231PS.BCST 4(R14)(BX*4), Z21, Z19
-	VFMADD231PS.BCST 4(R15), Z21, Z20
+	VFMADD231PS.BCST 4(R9), Z21, Z20
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z21
 	VFMADD231PS.BCST 8(R11), Z21, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z21, Z1
@@ -4267,7 +4822,8 @@ loop:
 	VFMADD231PS.BCST 8(R14)(BX*2), Z21, Z17
 	VFMADD231PS.BCST 8(R14)(R8*1), Z21, Z18
 	VFMADD231PS.BCST 8(R14)(BX*4), Z21, Z19
-	VFMADD231PS.BCST 8(R15), Z21, Z20
+	VFMADD231PS.BCST 8(R9), Z21, Z20
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z21
 	VFMADD231PS.BCST 12(R11), Z21, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z21, Z1
@@ -4289,13 +4845,14 @@ loop:
 	VFMADD231PS.BCST 12(R14)(BX*2), Z21, Z17
 	VFMADD231PS.BCST 12(R14)(R8*1), Z21, Z18
 	VFMADD231PS.BCST 12(R14)(BX*4), Z21, Z19
-	VFMADD231PS.BCST 12(R15), Z21, Z20
+	VFMADD231PS.BCST 12(R9), Z21, Z20
 	ADDQ             $0x10, R11
 	ADDQ             $0x10, R12
 	ADDQ             $0x10, R13
 	ADDQ             $0x10, R14
-	ADDQ             $0x10, R15
+	ADDQ             $0x10, R9
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -4304,6 +4861,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z21
 	VFMADD231PS.BCST (R11), Z21, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z21, Z1
@@ -4325,49 +4883,21 @@ single:
 	VFMADD231PS.BCST (R14)(BX*2), Z21, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z21, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z21, Z19
-	VFMADD231PS.BCST (R15), Z21, Z20
+	VFMADD231PS.BCST (R9), Z21, Z20
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
-	ADDQ             $0x04, R15
+	ADDQ             $0x04, R9
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z21
-	VADDPS    Z21, Z0, Z0
-	VADDPS    Z21, Z1, Z1
-	VADDPS    Z21, Z2, Z2
-	VADDPS    Z21, Z3, Z3
-	VADDPS    Z21, Z4, Z4
-	VADDPS    Z21, Z5, Z5
-	VADDPS    Z21, Z6, Z6
-	VADDPS    Z21, Z7, Z7
-	VADDPS    Z21, Z8, Z8
-	VADDPS    Z21, Z9, Z9
-	VADDPS    Z21, Z10, Z10
-	VADDPS    Z21, Z11, Z11
-	VADDPS    Z21, Z12, Z12
-	VADDPS    Z21, Z13, Z13
-	VADDPS    Z21, Z14, Z14
-	VADDPS    Z21, Z15, Z15
-	VADDPS    Z21, Z16, Z16
-	VADDPS    Z21, Z17, Z17
-	VADDPS    Z21, Z18, Z18
-	VADDPS    Z21, Z19, Z19
-	VADDPS    Z21, Z20, Z20
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -4439,6 +4969,8 @@ nores:
 	VMAXPS       Z18, Z21, Z18
 	VMAXPS       Z19, Z21, Z19
 	VMAXPS       Z20, Z21, Z20
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z21
 	VMINPS       Z0, Z21, Z0
 	VMINPS       Z1, Z21, Z1
@@ -4505,18 +5037,65 @@ noclamp:
 	VMOVUPS Z19, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z20, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN22x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN22x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4550,13 +5129,14 @@ batch:
 	ADDQ BX, R13
 	LEAQ (R13)(BX*4), R14
 	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R15
-	ADDQ BX, R15
+	LEAQ (R14)(BX*4), R9
+	ADDQ BX, R9
 	MOVQ 32(SI), DX
 	SUBQ $0x04, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z22
 	VFMADD231PS.BCST (R11), Z22, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z22, Z1
@@ -4578,8 +5158,9 @@ loop:
 	VFMADD231PS.BCST (R14)(BX*2), Z22, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z22, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z22, Z19
-	VFMADD231PS.BCST (R15), Z22, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z22, Z21
+	VFMADD231PS.BCST (R9), Z22, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z22, Z21
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z22
 	VFMADD231PS.BCST 4(R11), Z22, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z22, Z1
@@ -4601,8 +5182,9 @@ loop:
 	VFMADD231PS.BCST 4(R14)(BX*2), Z22, Z17
 	VFMADD231PS.BCST 4(R14)(R8*1), Z22, Z18
 	VFMADD231PS.BCST 4(R14)(BX*4), Z22, Z19
-	VFMADD231PS.BCST 4(R15), Z22, Z20
-	VFMADD231PS.BCST 4(R15)(BX*1), Z22, Z21
+	VFMADD231PS.BCST 4(R9), Z22, Z20
+	VFMADD231PS.BCST 4(R9)(BX*1), Z22, Z21
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z22
 	VFMADD231PS.BCST 8(R11), Z22, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z22, Z1
@@ -4624,8 +5206,9 @@ loop:
 	VFMADD231PS.BCST 8(R14)(BX*2), Z22, Z17
 	VFMADD231PS.BCST 8(R14)(R8*1), Z22, Z18
 	VFMADD231PS.BCST 8(R14)(BX*4), Z22, Z19
-	VFMADD231PS.BCST 8(R15), Z22, Z20
-	VFMADD231PS.BCST 8(R15)(BX*1), Z22, Z21
+	VFMADD231PS.BCST 8(R9), Z22, Z20
+	VFMADD231PS.BCST 8(R9)(BX*1), Z22, Z21
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z22
 	VFMADD231PS.BCST 12(R11), Z22, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z22, Z1
@@ -4647,14 +5230,15 @@ loop:
 	VFMADD231PS.BCST 12(R14)(BX*2), Z22, Z17
 	VFMADD231PS.BCST 12(R14)(R8*1), Z22, Z18
 	VFMADD231PS.BCST 12(R14)(BX*4), Z22, Z19
-	VFMADD231PS.BCST 12(R15), Z22, Z20
-	VFMADD231PS.BCST 12(R15)(BX*1), Z22, Z21
+	VFMADD231PS.BCST 12(R9), Z22, Z20
+	VFMADD231PS.BCST 12(R9)(BX*1), Z22, Z21
 	ADDQ             $0x10, R11
 	ADDQ             $0x10, R12
 	ADDQ             $0x10, R13
 	ADDQ             $0x10, R14
-	ADDQ             $0x10, R15
+	ADDQ             $0x10, R9
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -4663,6 +5247,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z22
 	VFMADD231PS.BCST (R11), Z22, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z22, Z1
@@ -4684,51 +5269,22 @@ single:
 	VFMADD231PS.BCST (R14)(BX*2), Z22, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z22, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z22, Z19
-	VFMADD231PS.BCST (R15), Z22, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z22, Z21
+	VFMADD231PS.BCST (R9), Z22, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z22, Z21
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
-	ADDQ             $0x04, R15
+	ADDQ             $0x04, R9
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z22
-	VADDPS    Z22, Z0, Z0
-	VADDPS    Z22, Z1, Z1
-	VADDPS    Z22, Z2, Z2
-	VADDPS    Z22, Z3, Z3
-	VADDPS    Z22, Z4, Z4
-	VADDPS    Z22, Z5, Z5
-	VADDPS    Z22, Z6, Z6
-	VADDPS    Z22, Z7, Z7
-	VADDPS    Z22, Z8, Z8
-	VADDPS    Z22, Z9, Z9
-	VADDPS    Z22, Z10, Z10
-	VADDPS    Z22, Z11, Z11
-	VADDPS    Z22, Z12, Z12
-	VADDPS    Z22, Z13, Z13
-	VADDPS    Z22, Z14, Z14
-	VADDPS    Z22, Z15, Z15
-	VADDPS    Z22, Z16, Z16
-	VADDPS    Z22, Z17, Z17
-	VADDPS    Z22, Z18, Z18
-	VADDPS    Z22, Z19, Z19
-	VADDPS    Z22, Z20, Z20
-	VADDPS    Z22, Z21, Z21
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -4803,6 +5359,8 @@ nores:
 	VMAXPS       Z19, Z22, Z19
 	VMAXPS       Z20, Z22, Z20
 	VMAXPS       Z21, Z22, Z21
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z22
 	VMINPS       Z0, Z22, Z0
 	VMINPS       Z1, Z22, Z1
@@ -4872,18 +5430,66 @@ noclamp:
 	VMOVUPS Z20, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z21, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN23x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN23x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4918,13 +5524,14 @@ batch:
 	ADDQ BX, R13
 	LEAQ (R13)(BX*4), R14
 	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R15
-	ADDQ BX, R15
+	LEAQ (R14)(BX*4), R9
+	ADDQ BX, R9
 	MOVQ 32(SI), DX
 	SUBQ $0x04, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z23
 	VFMADD231PS.BCST (R11), Z23, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z23, Z1
@@ -4946,9 +5553,10 @@ loop:
 	VFMADD231PS.BCST (R14)(BX*2), Z23, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z23, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z23, Z19
-	VFMADD231PS.BCST (R15), Z23, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z23, Z21
-	VFMADD231PS.BCST (R15)(BX*2), Z23, Z22
+	VFMADD231PS.BCST (R9), Z23, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z23, Z21
+	VFMADD231PS.BCST (R9)(BX*2), Z23, Z22
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z23
 	VFMADD231PS.BCST 4(R11), Z23, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z23, Z1
@@ -4970,9 +5578,10 @@ loop:
 	VFMADD231PS.BCST 4(R14)(BX*2), Z23, Z17
 	VFMADD231PS.BCST 4(R14)(R8*1), Z23, Z18
 	VFMADD231PS.BCST 4(R14)(BX*4), Z23, Z19
-	VFMADD231PS.BCST 4(R15), Z23, Z20
-	VFMADD231PS.BCST 4(R15)(BX*1), Z23, Z21
-	VFMADD231PS.BCST 4(R15)(BX*2), Z23, Z22
+	VFMADD231PS.BCST 4(R9), Z23, Z20
+	VFMADD231PS.BCST 4(R9)(BX*1), Z23, Z21
+	VFMADD231PS.BCST 4(R9)(BX*2), Z23, Z22
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z23
 	VFMADD231PS.BCST 8(R11), Z23, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z23, Z1
@@ -4994,9 +5603,10 @@ loop:
 	VFMADD231PS.BCST 8(R14)(BX*2), Z23, Z17
 	VFMADD231PS.BCST 8(R14)(R8*1), Z23, Z18
 	VFMADD231PS.BCST 8(R14)(BX*4), Z23, Z19
-	VFMADD231PS.BCST 8(R15), Z23, Z20
-	VFMADD231PS.BCST 8(R15)(BX*1), Z23, Z21
-	VFMADD231PS.BCST 8(R15)(BX*2), Z23, Z22
+	VFMADD231PS.BCST 8(R9), Z23, Z20
+	VFMADD231PS.BCST 8(R9)(BX*1), Z23, Z21
+	VFMADD231PS.BCST 8(R9)(BX*2), Z23, Z22
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z23
 	VFMADD231PS.BCST 12(R11), Z23, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z23, Z1
@@ -5018,15 +5628,16 @@ loop:
 	VFMADD231PS.BCST 12(R14)(BX*2), Z23, Z17
 	VFMADD231PS.BCST 12(R14)(R8*1), Z23, Z18
 	VFMADD231PS.BCST 12(R14)(BX*4), Z23, Z19
-	VFMADD231PS.BCST 12(R15), Z23, Z20
-	VFMADD231PS.BCST 12(R15)(BX*1), Z23, Z21
-	VFMADD231PS.BCST 12(R15)(BX*2), Z23, Z22
+	VFMADD231PS.BCST 12(R9), Z23, Z20
+	VFMADD231PS.BCST 12(R9)(BX*1), Z23, Z21
+	VFMADD231PS.BCST 12(R9)(BX*2), Z23, Z22
 	ADDQ             $0x10, R11
 	ADDQ             $0x10, R12
 	ADDQ             $0x10, R13
 	ADDQ             $0x10, R14
-	ADDQ             $0x10, R15
+	ADDQ             $0x10, R9
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -5035,6 +5646,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z23
 	VFMADD231PS.BCST (R11), Z23, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z23, Z1
@@ -5056,53 +5668,23 @@ single:
 	VFMADD231PS.BCST (R14)(BX*2), Z23, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z23, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z23, Z19
-	VFMADD231PS.BCST (R15), Z23, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z23, Z21
-	VFMADD231PS.BCST (R15)(BX*2), Z23, Z22
+	VFMADD231PS.BCST (R9), Z23, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z23, Z21
+	VFMADD231PS.BCST (R9)(BX*2), Z23, Z22
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
-	ADDQ             $0x04, R15
+	ADDQ             $0x04, R9
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z23
-	VADDPS    Z23, Z0, Z0
-	VADDPS    Z23, Z1, Z1
-	VADDPS    Z23, Z2, Z2
-	VADDPS    Z23, Z3, Z3
-	VADDPS    Z23, Z4, Z4
-	VADDPS    Z23, Z5, Z5
-	VADDPS    Z23, Z6, Z6
-	VADDPS    Z23, Z7, Z7
-	VADDPS    Z23, Z8, Z8
-	VADDPS    Z23, Z9, Z9
-	VADDPS    Z23, Z10, Z10
-	VADDPS    Z23, Z11, Z11
-	VADDPS    Z23, Z12, Z12
-	VADDPS    Z23, Z13, Z13
-	VADDPS    Z23, Z14, Z14
-	VADDPS    Z23, Z15, Z15
-	VADDPS    Z23, Z16, Z16
-	VADDPS    Z23, Z17, Z17
-	VADDPS    Z23, Z18, Z18
-	VADDPS    Z23, Z19, Z19
-	VADDPS    Z23, Z20, Z20
-	VADDPS    Z23, Z21, Z21
-	VADDPS    Z23, Z22, Z22
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -5180,6 +5762,8 @@ nores:
 	VMAXPS       Z20, Z23, Z20
 	VMAXPS       Z21, Z23, Z21
 	VMAXPS       Z22, Z23, Z22
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z23
 	VMINPS       Z0, Z23, Z0
 	VMINPS       Z1, Z23, Z1
@@ -5252,18 +5836,67 @@ noclamp:
 	VMOVUPS Z21, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z22, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN24x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN24x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z23
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5299,13 +5932,14 @@ batch:
 	ADDQ BX, R13
 	LEAQ (R13)(BX*4), R14
 	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R15
-	ADDQ BX, R15
+	LEAQ (R14)(BX*4), R9
+	ADDQ BX, R9
 	MOVQ 32(SI), DX
 	SUBQ $0x04, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z24
 	VFMADD231PS.BCST (R11), Z24, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z24, Z1
@@ -5327,10 +5961,11 @@ loop:
 	VFMADD231PS.BCST (R14)(BX*2), Z24, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z24, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z24, Z19
-	VFMADD231PS.BCST (R15), Z24, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z24, Z21
-	VFMADD231PS.BCST (R15)(BX*2), Z24, Z22
-	VFMADD231PS.BCST (R15)(R8*1), Z24, Z23
+	VFMADD231PS.BCST (R9), Z24, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z24, Z21
+	VFMADD231PS.BCST (R9)(BX*2), Z24, Z22
+	VFMADD231PS.BCST (R9)(R8*1), Z24, Z23
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z24
 	VFMADD231PS.BCST 4(R11), Z24, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z24, Z1
@@ -5352,10 +5987,11 @@ loop:
 	VFMADD231PS.BCST 4(R14)(BX*2), Z24, Z17
 	VFMADD231PS.BCST 4(R14)(R8*1), Z24, Z18
 	VFMADD231PS.BCST 4(R14)(BX*4), Z24, Z19
-	VFMADD231PS.BCST 4(R15), Z24, Z20
-	VFMADD231PS.BCST 4(R15)(BX*1), Z24, Z21
-	VFMADD231PS.BCST 4(R15)(BX*2), Z24, Z22
-	VFMADD231PS.BCST 4(R15)(R8*1), Z24, Z23
+	VFMADD231PS.BCST 4(R9), Z24, Z20
+	VFMADD231PS.BCST 4(R9)(BX*1), Z24, Z21
+	VFMADD231PS.BCST 4(R9)(BX*2), Z24, Z22
+	VFMADD231PS.BCST 4(R9)(R8*1), Z24, Z23
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z24
 	VFMADD231PS.BCST 8(R11), Z24, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z24, Z1
@@ -5377,10 +6013,11 @@ loop:
 	VFMADD231PS.BCST 8(R14)(BX*2), Z24, Z17
 	VFMADD231PS.BCST 8(R14)(R8*1), Z24, Z18
 	VFMADD231PS.BCST 8(R14)(BX*4), Z24, Z19
-	VFMADD231PS.BCST 8(R15), Z24, Z20
-	VFMADD231PS.BCST 8(R15)(BX*1), Z24, Z21
-	VFMADD231PS.BCST 8(R15)(BX*2), Z24, Z22
-	VFMADD231PS.BCST 8(R15)(R8*1), Z24, Z23
+	VFMADD231PS.BCST 8(R9), Z24, Z20
+	VFMADD231PS.BCST 8(R9)(BX*1), Z24, Z21
+	VFMADD231PS.BCST 8(R9)(BX*2), Z24, Z22
+	VFMADD231PS.BCST 8(R9)(R8*1), Z24, Z23
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z24
 	VFMADD231PS.BCST 12(R11), Z24, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z24, Z1
@@ -5402,16 +6039,17 @@ loop:
 	VFMADD231PS.BCST 12(R14)(BX*2), Z24, Z17
 	VFMADD231PS.BCST 12(R14)(R8*1), Z24, Z18
 	VFMADD231PS.BCST 12(R14)(BX*4), Z24, Z19
-	VFMADD231PS.BCST 12(R15), Z24, Z20
-	VFMADD231PS.BCST 12(R15)(BX*1), Z24, Z21
-	VFMADD231PS.BCST 12(R15)(BX*2), Z24, Z22
-	VFMADD231PS.BCST 12(R15)(R8*1), Z24, Z23
+	VFMADD231PS.BCST 12(R9), Z24, Z20
+	VFMADD231PS.BCST 12(R9)(BX*1), Z24, Z21
+	VFMADD231PS.BCST 12(R9)(BX*2), Z24, Z22
+	VFMADD231PS.BCST 12(R9)(R8*1), Z24, Z23
 	ADDQ             $0x10, R11
 	ADDQ             $0x10, R12
 	ADDQ             $0x10, R13
 	ADDQ             $0x10, R14
-	ADDQ             $0x10, R15
+	ADDQ             $0x10, R9
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -5420,6 +6058,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z24
 	VFMADD231PS.BCST (R11), Z24, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z24, Z1
@@ -5441,55 +6080,24 @@ single:
 	VFMADD231PS.BCST (R14)(BX*2), Z24, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z24, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z24, Z19
-	VFMADD231PS.BCST (R15), Z24, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z24, Z21
-	VFMADD231PS.BCST (R15)(BX*2), Z24, Z22
-	VFMADD231PS.BCST (R15)(R8*1), Z24, Z23
+	VFMADD231PS.BCST (R9), Z24, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z24, Z21
+	VFMADD231PS.BCST (R9)(BX*2), Z24, Z22
+	VFMADD231PS.BCST (R9)(R8*1), Z24, Z23
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
-	ADDQ             $0x04, R15
+	ADDQ             $0x04, R9
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z24
-	VADDPS    Z24, Z0, Z0
-	VADDPS    Z24, Z1, Z1
-	VADDPS    Z24, Z2, Z2
-	VADDPS    Z24, Z3, Z3
-	VADDPS    Z24, Z4, Z4
-	VADDPS    Z24, Z5, Z5
-	VADDPS    Z24, Z6, Z6
-	VADDPS    Z24, Z7, Z7
-	VADDPS    Z24, Z8, Z8
-	VADDPS    Z24, Z9, Z9
-	VADDPS    Z24, Z10, Z10
-	VADDPS    Z24, Z11, Z11
-	VADDPS    Z24, Z12, Z12
-	VADDPS    Z24, Z13, Z13
-	VADDPS    Z24, Z14, Z14
-	VADDPS    Z24, Z15, Z15
-	VADDPS    Z24, Z16, Z16
-	VADDPS    Z24, Z17, Z17
-	VADDPS    Z24, Z18, Z18
-	VADDPS    Z24, Z19, Z19
-	VADDPS    Z24, Z20, Z20
-	VADDPS    Z24, Z21, Z21
-	VADDPS    Z24, Z22, Z22
-	VADDPS    Z24, Z23, Z23
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -5570,6 +6178,8 @@ nores:
 	VMAXPS       Z21, Z24, Z21
 	VMAXPS       Z22, Z24, Z22
 	VMAXPS       Z23, Z24, Z23
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z24
 	VMINPS       Z0, Z24, Z0
 	VMINPS       Z1, Z24, Z1
@@ -5645,18 +6255,68 @@ noclamp:
 	VMOVUPS Z22, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z23, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN25x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN25x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z23
+	VMOVAPS   Z0, Z24
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5693,13 +6353,14 @@ batch:
 	ADDQ BX, R13
 	LEAQ (R13)(BX*4), R14
 	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R15
-	ADDQ BX, R15
+	LEAQ (R14)(BX*4), R9
+	ADDQ BX, R9
 	MOVQ 32(SI), DX
 	SUBQ $0x04, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z25
 	VFMADD231PS.BCST (R11), Z25, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z25, Z1
@@ -5721,11 +6382,12 @@ loop:
 	VFMADD231PS.BCST (R14)(BX*2), Z25, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z25, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z25, Z19
-	VFMADD231PS.BCST (R15), Z25, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z25, Z21
-	VFMADD231PS.BCST (R15)(BX*2), Z25, Z22
-	VFMADD231PS.BCST (R15)(R8*1), Z25, Z23
-	VFMADD231PS.BCST (R15)(BX*4), Z25, Z24
+	VFMADD231PS.BCST (R9), Z25, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z25, Z21
+	VFMADD231PS.BCST (R9)(BX*2), Z25, Z22
+	VFMADD231PS.BCST (R9)(R8*1), Z25, Z23
+	VFMADD231PS.BCST (R9)(BX*4), Z25, Z24
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z25
 	VFMADD231PS.BCST 4(R11), Z25, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z25, Z1
@@ -5747,11 +6409,12 @@ loop:
 	VFMADD231PS.BCST 4(R14)(BX*2), Z25, Z17
 	VFMADD231PS.BCST 4(R14)(R8*1), Z25, Z18
 	VFMADD231PS.BCST 4(R14)(BX*4), Z25, Z19
-	VFMADD231PS.BCST 4(R15), Z25, Z20
-	VFMADD231PS.BCST 4(R15)(BX*1), Z25, Z21
-	VFMADD231PS.BCST 4(R15)(BX*2), Z25, Z22
-	VFMADD231PS.BCST 4(R15)(R8*1), Z25, Z23
-	VFMADD231PS.BCST 4(R15)(BX*4), Z25, Z24
+	VFMADD231PS.BCST 4(R9), Z25, Z20
+	VFMADD231PS.BCST 4(R9)(BX*1), Z25, Z21
+	VFMADD231PS.BCST 4(R9)(BX*2), Z25, Z22
+	VFMADD231PS.BCST 4(R9)(R8*1), Z25, Z23
+	VFMADD231PS.BCST 4(R9)(BX*4), Z25, Z24
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z25
 	VFMADD231PS.BCST 8(R11), Z25, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z25, Z1
@@ -5773,11 +6436,12 @@ loop:
 	VFMADD231PS.BCST 8(R14)(BX*2), Z25, Z17
 	VFMADD231PS.BCST 8(R14)(R8*1), Z25, Z18
 	VFMADD231PS.BCST 8(R14)(BX*4), Z25, Z19
-	VFMADD231PS.BCST 8(R15), Z25, Z20
-	VFMADD231PS.BCST 8(R15)(BX*1), Z25, Z21
-	VFMADD231PS.BCST 8(R15)(BX*2), Z25, Z22
-	VFMADD231PS.BCST 8(R15)(R8*1), Z25, Z23
-	VFMADD231PS.BCST 8(R15)(BX*4), Z25, Z24
+	VFMADD231PS.BCST 8(R9), Z25, Z20
+	VFMADD231PS.BCST 8(R9)(BX*1), Z25, Z21
+	VFMADD231PS.BCST 8(R9)(BX*2), Z25, Z22
+	VFMADD231PS.BCST 8(R9)(R8*1), Z25, Z23
+	VFMADD231PS.BCST 8(R9)(BX*4), Z25, Z24
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z25
 	VFMADD231PS.BCST 12(R11), Z25, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z25, Z1
@@ -5799,17 +6463,18 @@ loop:
 	VFMADD231PS.BCST 12(R14)(BX*2), Z25, Z17
 	VFMADD231PS.BCST 12(R14)(R8*1), Z25, Z18
 	VFMADD231PS.BCST 12(R14)(BX*4), Z25, Z19
-	VFMADD231PS.BCST 12(R15), Z25, Z20
-	VFMADD231PS.BCST 12(R15)(BX*1), Z25, Z21
-	VFMADD231PS.BCST 12(R15)(BX*2), Z25, Z22
-	VFMADD231PS.BCST 12(R15)(R8*1), Z25, Z23
-	VFMADD231PS.BCST 12(R15)(BX*4), Z25, Z24
+	VFMADD231PS.BCST 12(R9), Z25, Z20
+	VFMADD231PS.BCST 12(R9)(BX*1), Z25, Z21
+	VFMADD231PS.BCST 12(R9)(BX*2), Z25, Z22
+	VFMADD231PS.BCST 12(R9)(R8*1), Z25, Z23
+	VFMADD231PS.BCST 12(R9)(BX*4), Z25, Z24
 	ADDQ             $0x10, R11
 	ADDQ             $0x10, R12
 	ADDQ             $0x10, R13
 	ADDQ             $0x10, R14
-	ADDQ             $0x10, R15
+	ADDQ             $0x10, R9
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -5818,6 +6483,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z25
 	VFMADD231PS.BCST (R11), Z25, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z25, Z1
@@ -5839,57 +6505,25 @@ single:
 	VFMADD231PS.BCST (R14)(BX*2), Z25, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z25, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z25, Z19
-	VFMADD231PS.BCST (R15), Z25, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z25, Z21
-	VFMADD231PS.BCST (R15)(BX*2), Z25, Z22
-	VFMADD231PS.BCST (R15)(R8*1), Z25, Z23
-	VFMADD231PS.BCST (R15)(BX*4), Z25, Z24
+	VFMADD231PS.BCST (R9), Z25, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z25, Z21
+	VFMADD231PS.BCST (R9)(BX*2), Z25, Z22
+	VFMADD231PS.BCST (R9)(R8*1), Z25, Z23
+	VFMADD231PS.BCST (R9)(BX*4), Z25, Z24
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
-	ADDQ             $0x04, R15
+	ADDQ             $0x04, R9
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z25
-	VADDPS    Z25, Z0, Z0
-	VADDPS    Z25, Z1, Z1
-	VADDPS    Z25, Z2, Z2
-	VADDPS    Z25, Z3, Z3
-	VADDPS    Z25, Z4, Z4
-	VADDPS    Z25, Z5, Z5
-	VADDPS    Z25, Z6, Z6
-	VADDPS    Z25, Z7, Z7
-	VADDPS    Z25, Z8, Z8
-	VADDPS    Z25, Z9, Z9
-	VADDPS    Z25, Z10, Z10
-	VADDPS    Z25, Z11, Z11
-	VADDPS    Z25, Z12, Z12
-	VADDPS    Z25, Z13, Z13
-	VADDPS    Z25, Z14, Z14
-	VADDPS    Z25, Z15, Z15
-	VADDPS    Z25, Z16, Z16
-	VADDPS    Z25, Z17, Z17
-	VADDPS    Z25, Z18, Z18
-	VADDPS    Z25, Z19, Z19
-	VADDPS    Z25, Z20, Z20
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z25, Z22, Z22
-	VADDPS    Z25, Z23, Z23
-	VADDPS    Z25, Z24, Z24
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -5973,6 +6607,8 @@ nores:
 	VMAXPS       Z22, Z25, Z22
 	VMAXPS       Z23, Z25, Z23
 	VMAXPS       Z24, Z25, Z24
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z25
 	VMINPS       Z0, Z25, Z0
 	VMINPS       Z1, Z25, Z1
@@ -6051,18 +6687,69 @@ noclamp:
 	VMOVUPS Z23, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z24, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN26x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN26x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z23
+	VMOVAPS   Z0, Z24
+	VMOVAPS   Z0, Z25
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6100,15 +6787,16 @@ batch:
 	ADDQ BX, R13
 	LEAQ (R13)(BX*4), R14
 	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R15
-	ADDQ BX, R15
-	LEAQ (R15)(BX*4), R9
+	LEAQ (R14)(BX*4), R9
 	ADDQ BX, R9
+	LEAQ (R9)(BX*4), R10
+	ADDQ BX, R10
 	MOVQ 32(SI), DX
 	SUBQ $0x04, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z26
 	VFMADD231PS.BCST (R11), Z26, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z26, Z1
@@ -6130,12 +6818,13 @@ loop:
 	VFMADD231PS.BCST (R14)(BX*2), Z26, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z26, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z26, Z19
-	VFMADD231PS.BCST (R15), Z26, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z26, Z21
-	VFMADD231PS.BCST (R15)(BX*2), Z26, Z22
-	VFMADD231PS.BCST (R15)(R8*1), Z26, Z23
-	VFMADD231PS.BCST (R15)(BX*4), Z26, Z24
-	VFMADD231PS.BCST (R9), Z26, Z25
+	VFMADD231PS.BCST (R9), Z26, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z26, Z21
+	VFMADD231PS.BCST (R9)(BX*2), Z26, Z22
+	VFMADD231PS.BCST (R9)(R8*1), Z26, Z23
+	VFMADD231PS.BCST (R9)(BX*4), Z26, Z24
+	VFMADD231PS.BCST (R10), Z26, Z25
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z26
 	VFMADD231PS.BCST 4(R11), Z26, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z26, Z1
@@ -6157,12 +6846,13 @@ loop:
 	VFMADD231PS.BCST 4(R14)(BX*2), Z26, Z17
 	VFMADD231PS.BCST 4(R14)(R8*1), Z26, Z18
 	VFMADD231PS.BCST 4(R14)(BX*4), Z26, Z19
-	VFMADD231PS.BCST 4(R15), Z26, Z20
-	VFMADD231PS.BCST 4(R15)(BX*1), Z26, Z21
-	VFMADD231PS.BCST 4(R15)(BX*2), Z26, Z22
-	VFMADD231PS.BCST 4(R15)(R8*1), Z26, Z23
-	VFMADD231PS.BCST 4(R15)(BX*4), Z26, Z24
-	VFMADD231PS.BCST 4(R9), Z26, Z25
+	VFMADD231PS.BCST 4(R9), Z26, Z20
+	VFMADD231PS.BCST 4(R9)(BX*1), Z26, Z21
+	VFMADD231PS.BCST 4(R9)(BX*2), Z26, Z22
+	VFMADD231PS.BCST 4(R9)(R8*1), Z26, Z23
+	VFMADD231PS.BCST 4(R9)(BX*4), Z26, Z24
+	VFMADD231PS.BCST 4(R10), Z26, Z25
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z26
 	VFMADD231PS.BCST 8(R11), Z26, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z26, Z1
@@ -6184,12 +6874,13 @@ loop:
 	VFMADD231PS.BCST 8(R14)(BX*2), Z26, Z17
 	VFMADD231PS.BCST 8(R14)(R8*1), Z26, Z18
 	VFMADD231PS.BCST 8(R14)(BX*4), Z26, Z19
-	VFMADD231PS.BCST 8(R15), Z26, Z20
-	VFMADD231PS.BCST 8(R15)(BX*1), Z26, Z21
-	VFMADD231PS.BCST 8(R15)(BX*2), Z26, Z22
-	VFMADD231PS.BCST 8(R15)(R8*1), Z26, Z23
-	VFMADD231PS.BCST 8(R15)(BX*4), Z26, Z24
-	VFMADD231PS.BCST 8(R9), Z26, Z25
+	VFMADD231PS.BCST 8(R9), Z26, Z20
+	VFMADD231PS.BCST 8(R9)(BX*1), Z26, Z21
+	VFMADD231PS.BCST 8(R9)(BX*2), Z26, Z22
+	VFMADD231PS.BCST 8(R9)(R8*1), Z26, Z23
+	VFMADD231PS.BCST 8(R9)(BX*4), Z26, Z24
+	VFMADD231PS.BCST 8(R10), Z26, Z25
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z26
 	VFMADD231PS.BCST 12(R11), Z26, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z26, Z1
@@ -6211,19 +6902,20 @@ loop:
 	VFMADD231PS.BCST 12(R14)(BX*2), Z26, Z17
 	VFMADD231PS.BCST 12(R14)(R8*1), Z26, Z18
 	VFMADD231PS.BCST 12(R14)(BX*4), Z26, Z19
-	VFMADD231PS.BCST 12(R15), Z26, Z20
-	VFMADD231PS.BCST 12(R15)(BX*1), Z26, Z21
-	VFMADD231PS.BCST 12(R15)(BX*2), Z26, Z22
-	VFMADD231PS.BCST 12(R15)(R8*1), Z26, Z23
-	VFMADD231PS.BCST 12(R15)(BX*4), Z26, Z24
-	VFMADD231PS.BCST 12(R9), Z26, Z25
+	VFMADD231PS.BCST 12(R9), Z26, Z20
+	VFMADD231PS.BCST 12(R9)(BX*1), Z26, Z21
+	VFMADD231PS.BCST 12(R9)(BX*2), Z26, Z22
+	VFMADD231PS.BCST 12(R9)(R8*1), Z26, Z23
+	VFMADD231PS.BCST 12(R9)(BX*4), Z26, Z24
+	VFMADD231PS.BCST 12(R10), Z26, Z25
 	ADDQ             $0x10, R11
 	ADDQ             $0x10, R12
 	ADDQ             $0x10, R13
 	ADDQ             $0x10, R14
-	ADDQ             $0x10, R15
 	ADDQ             $0x10, R9
+	ADDQ             $0x10, R10
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -6232,6 +6924,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z26
 	VFMADD231PS.BCST (R11), Z26, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z26, Z1
@@ -6253,60 +6946,27 @@ single:
 	VFMADD231PS.BCST (R14)(BX*2), Z26, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z26, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z26, Z19
-	VFMADD231PS.BCST (R15), Z26, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z26, Z21
-	VFMADD231PS.BCST (R15)(BX*2), Z26, Z22
-	VFMADD231PS.BCST (R15)(R8*1), Z26, Z23
-	VFMADD231PS.BCST (R15)(BX*4), Z26, Z24
-	VFMADD231PS.BCST (R9), Z26, Z25
+	VFMADD231PS.BCST (R9), Z26, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z26, Z21
+	VFMADD231PS.BCST (R9)(BX*2), Z26, Z22
+	VFMADD231PS.BCST (R9)(R8*1), Z26, Z23
+	VFMADD231PS.BCST (R9)(BX*4), Z26, Z24
+	VFMADD231PS.BCST (R10), Z26, Z25
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
-	ADDQ             $0x04, R15
 	ADDQ             $0x04, R9
+	ADDQ             $0x04, R10
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z26
-	VADDPS    Z26, Z0, Z0
-	VADDPS    Z26, Z1, Z1
-	VADDPS    Z26, Z2, Z2
-	VADDPS    Z26, Z3, Z3
-	VADDPS    Z26, Z4, Z4
-	VADDPS    Z26, Z5, Z5
-	VADDPS    Z26, Z6, Z6
-	VADDPS    Z26, Z7, Z7
-	VADDPS    Z26, Z8, Z8
-	VADDPS    Z26, Z9, Z9
-	VADDPS    Z26, Z10, Z10
-	VADDPS    Z26, Z11, Z11
-	VADDPS    Z26, Z12, Z12
-	VADDPS    Z26, Z13, Z13
-	VADDPS    Z26, Z14, Z14
-	VADDPS    Z26, Z15, Z15
-	VADDPS    Z26, Z16, Z16
-	VADDPS    Z26, Z17, Z17
-	VADDPS    Z26, Z18, Z18
-	VADDPS    Z26, Z19, Z19
-	VADDPS    Z26, Z20, Z20
-	VADDPS    Z26, Z21, Z21
-	VADDPS    Z26, Z22, Z22
-	VADDPS    Z26, Z23, Z23
-	VADDPS    Z26, Z24, Z24
-	VADDPS    Z26, Z25, Z25
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -6393,6 +7053,8 @@ nores:
 	VMAXPS       Z23, Z26, Z23
 	VMAXPS       Z24, Z26, Z24
 	VMAXPS       Z25, Z26, Z25
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z26
 	VMINPS       Z0, Z26, Z0
 	VMINPS       Z1, Z26, Z1
@@ -6474,18 +7136,70 @@ noclamp:
 	VMOVUPS Z24, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z25, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN27x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN27x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z23
+	VMOVAPS   Z0, Z24
+	VMOVAPS   Z0, Z25
+	VMOVAPS   Z0, Z26
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6524,15 +7238,16 @@ batch:
 	ADDQ BX, R13
 	LEAQ (R13)(BX*4), R14
 	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R15
-	ADDQ BX, R15
-	LEAQ (R15)(BX*4), R9
+	LEAQ (R14)(BX*4), R9
 	ADDQ BX, R9
+	LEAQ (R9)(BX*4), R10
+	ADDQ BX, R10
 	MOVQ 32(SI), DX
 	SUBQ $0x04, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z27
 	VFMADD231PS.BCST (R11), Z27, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z27, Z1
@@ -6554,13 +7269,14 @@ loop:
 	VFMADD231PS.BCST (R14)(BX*2), Z27, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z27, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z27, Z19
-	VFMADD231PS.BCST (R15), Z27, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z27, Z21
-	VFMADD231PS.BCST (R15)(BX*2), Z27, Z22
-	VFMADD231PS.BCST (R15)(R8*1), Z27, Z23
-	VFMADD231PS.BCST (R15)(BX*4), Z27, Z24
-	VFMADD231PS.BCST (R9), Z27, Z25
-	VFMADD231PS.BCST (R9)(BX*1), Z27, Z26
+	VFMADD231PS.BCST (R9), Z27, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z27, Z21
+	VFMADD231PS.BCST (R9)(BX*2), Z27, Z22
+	VFMADD231PS.BCST (R9)(R8*1), Z27, Z23
+	VFMADD231PS.BCST (R9)(BX*4), Z27, Z24
+	VFMADD231PS.BCST (R10), Z27, Z25
+	VFMADD231PS.BCST (R10)(BX*1), Z27, Z26
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z27
 	VFMADD231PS.BCST 4(R11), Z27, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z27, Z1
@@ -6582,13 +7298,14 @@ loop:
 	VFMADD231PS.BCST 4(R14)(BX*2), Z27, Z17
 	VFMADD231PS.BCST 4(R14)(R8*1), Z27, Z18
 	VFMADD231PS.BCST 4(R14)(BX*4), Z27, Z19
-	VFMADD231PS.BCST 4(R15), Z27, Z20
-	VFMADD231PS.BCST 4(R15)(BX*1), Z27, Z21
-	VFMADD231PS.BCST 4(R15)(BX*2), Z27, Z22
-	VFMADD231PS.BCST 4(R15)(R8*1), Z27, Z23
-	VFMADD231PS.BCST 4(R15)(BX*4), Z27, Z24
-	VFMADD231PS.BCST 4(R9), Z27, Z25
-	VFMADD231PS.BCST 4(R9)(BX*1), Z27, Z26
+	VFMADD231PS.BCST 4(R9), Z27, Z20
+	VFMADD231PS.BCST 4(R9)(BX*1), Z27, Z21
+	VFMADD231PS.BCST 4(R9)(BX*2), Z27, Z22
+	VFMADD231PS.BCST 4(R9)(R8*1), Z27, Z23
+	VFMADD231PS.BCST 4(R9)(BX*4), Z27, Z24
+	VFMADD231PS.BCST 4(R10), Z27, Z25
+	VFMADD231PS.BCST 4(R10)(BX*1), Z27, Z26
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z27
 	VFMADD231PS.BCST 8(R11), Z27, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z27, Z1
@@ -6610,13 +7327,14 @@ loop:
 	VFMADD231PS.BCST 8(R14)(BX*2), Z27, Z17
 	VFMADD231PS.BCST 8(R14)(R8*1), Z27, Z18
 	VFMADD231PS.BCST 8(R14)(BX*4), Z27, Z19
-	VFMADD231PS.BCST 8(R15), Z27, Z20
-	VFMADD231PS.BCST 8(R15)(BX*1), Z27, Z21
-	VFMADD231PS.BCST 8(R15)(BX*2), Z27, Z22
-	VFMADD231PS.BCST 8(R15)(R8*1), Z27, Z23
-	VFMADD231PS.BCST 8(R15)(BX*4), Z27, Z24
-	VFMADD231PS.BCST 8(R9), Z27, Z25
-	VFMADD231PS.BCST 8(R9)(BX*1), Z27, Z26
+	VFMADD231PS.BCST 8(R9), Z27, Z20
+	VFMADD231PS.BCST 8(R9)(BX*1), Z27, Z21
+	VFMADD231PS.BCST 8(R9)(BX*2), Z27, Z22
+	VFMADD231PS.BCST 8(R9)(R8*1), Z27, Z23
+	VFMADD231PS.BCST 8(R9)(BX*4), Z27, Z24
+	VFMADD231PS.BCST 8(R10), Z27, Z25
+	VFMADD231PS.BCST 8(R10)(BX*1), Z27, Z26
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z27
 	VFMADD231PS.BCST 12(R11), Z27, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z27, Z1
@@ -6638,20 +7356,21 @@ loop:
 	VFMADD231PS.BCST 12(R14)(BX*2), Z27, Z17
 	VFMADD231PS.BCST 12(R14)(R8*1), Z27, Z18
 	VFMADD231PS.BCST 12(R14)(BX*4), Z27, Z19
-	VFMADD231PS.BCST 12(R15), Z27, Z20
-	VFMADD231PS.BCST 12(R15)(BX*1), Z27, Z21
-	VFMADD231PS.BCST 12(R15)(BX*2), Z27, Z22
-	VFMADD231PS.BCST 12(R15)(R8*1), Z27, Z23
-	VFMADD231PS.BCST 12(R15)(BX*4), Z27, Z24
-	VFMADD231PS.BCST 12(R9), Z27, Z25
-	VFMADD231PS.BCST 12(R9)(BX*1), Z27, Z26
+	VFMADD231PS.BCST 12(R9), Z27, Z20
+	VFMADD231PS.BCST 12(R9)(BX*1), Z27, Z21
+	VFMADD231PS.BCST 12(R9)(BX*2), Z27, Z22
+	VFMADD231PS.BCST 12(R9)(R8*1), Z27, Z23
+	VFMADD231PS.BCST 12(R9)(BX*4), Z27, Z24
+	VFMADD231PS.BCST 12(R10), Z27, Z25
+	VFMADD231PS.BCST 12(R10)(BX*1), Z27, Z26
 	ADDQ             $0x10, R11
 	ADDQ             $0x10, R12
 	ADDQ             $0x10, R13
 	ADDQ             $0x10, R14
-	ADDQ             $0x10, R15
 	ADDQ             $0x10, R9
+	ADDQ             $0x10, R10
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -6660,6 +7379,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z27
 	VFMADD231PS.BCST (R11), Z27, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z27, Z1
@@ -6681,62 +7401,28 @@ single:
 	VFMADD231PS.BCST (R14)(BX*2), Z27, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z27, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z27, Z19
-	VFMADD231PS.BCST (R15), Z27, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z27, Z21
-	VFMADD231PS.BCST (R15)(BX*2), Z27, Z22
-	VFMADD231PS.BCST (R15)(R8*1), Z27, Z23
-	VFMADD231PS.BCST (R15)(BX*4), Z27, Z24
-	VFMADD231PS.BCST (R9), Z27, Z25
-	VFMADD231PS.BCST (R9)(BX*1), Z27, Z26
+	VFMADD231PS.BCST (R9), Z27, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z27, Z21
+	VFMADD231PS.BCST (R9)(BX*2), Z27, Z22
+	VFMADD231PS.BCST (R9)(R8*1), Z27, Z23
+	VFMADD231PS.BCST (R9)(BX*4), Z27, Z24
+	VFMADD231PS.BCST (R10), Z27, Z25
+	VFMADD231PS.BCST (R10)(BX*1), Z27, Z26
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
-	ADDQ             $0x04, R15
 	ADDQ             $0x04, R9
+	ADDQ             $0x04, R10
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z27
-	VADDPS    Z27, Z0, Z0
-	VADDPS    Z27, Z1, Z1
-	VADDPS    Z27, Z2, Z2
-	VADDPS    Z27, Z3, Z3
-	VADDPS    Z27, Z4, Z4
-	VADDPS    Z27, Z5, Z5
-	VADDPS    Z27, Z6, Z6
-	VADDPS    Z27, Z7, Z7
-	VADDPS    Z27, Z8, Z8
-	VADDPS    Z27, Z9, Z9
-	VADDPS    Z27, Z10, Z10
-	VADDPS    Z27, Z11, Z11
-	VADDPS    Z27, Z12, Z12
-	VADDPS    Z27, Z13, Z13
-	VADDPS    Z27, Z14, Z14
-	VADDPS    Z27, Z15, Z15
-	VADDPS    Z27, Z16, Z16
-	VADDPS    Z27, Z17, Z17
-	VADDPS    Z27, Z18, Z18
-	VADDPS    Z27, Z19, Z19
-	VADDPS    Z27, Z20, Z20
-	VADDPS    Z27, Z21, Z21
-	VADDPS    Z27, Z22, Z22
-	VADDPS    Z27, Z23, Z23
-	VADDPS    Z27, Z24, Z24
-	VADDPS    Z27, Z25, Z25
-	VADDPS    Z27, Z26, Z26
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -6826,6 +7512,8 @@ nores:
 	VMAXPS       Z24, Z27, Z24
 	VMAXPS       Z25, Z27, Z25
 	VMAXPS       Z26, Z27, Z26
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z27
 	VMINPS       Z0, Z27, Z0
 	VMINPS       Z1, Z27, Z1
@@ -6910,18 +7598,71 @@ noclamp:
 	VMOVUPS Z25, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z26, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN28x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN28x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z23
+	VMOVAPS   Z0, Z24
+	VMOVAPS   Z0, Z25
+	VMOVAPS   Z0, Z26
+	VMOVAPS   Z0, Z27
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6961,15 +7702,16 @@ batch:
 	ADDQ BX, R13
 	LEAQ (R13)(BX*4), R14
 	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R15
-	ADDQ BX, R15
-	LEAQ (R15)(BX*4), R9
+	LEAQ (R14)(BX*4), R9
 	ADDQ BX, R9
+	LEAQ (R9)(BX*4), R10
+	ADDQ BX, R10
 	MOVQ 32(SI), DX
 	SUBQ $0x04, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z28
 	VFMADD231PS.BCST (R11), Z28, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z28, Z1
@@ -6991,14 +7733,15 @@ loop:
 	VFMADD231PS.BCST (R14)(BX*2), Z28, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z28, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z28, Z19
-	VFMADD231PS.BCST (R15), Z28, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z28, Z21
-	VFMADD231PS.BCST (R15)(BX*2), Z28, Z22
-	VFMADD231PS.BCST (R15)(R8*1), Z28, Z23
-	VFMADD231PS.BCST (R15)(BX*4), Z28, Z24
-	VFMADD231PS.BCST (R9), Z28, Z25
-	VFMADD231PS.BCST (R9)(BX*1), Z28, Z26
-	VFMADD231PS.BCST (R9)(BX*2), Z28, Z27
+	VFMADD231PS.BCST (R9), Z28, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z28, Z21
+	VFMADD231PS.BCST (R9)(BX*2), Z28, Z22
+	VFMADD231PS.BCST (R9)(R8*1), Z28, Z23
+	VFMADD231PS.BCST (R9)(BX*4), Z28, Z24
+	VFMADD231PS.BCST (R10), Z28, Z25
+	VFMADD231PS.BCST (R10)(BX*1), Z28, Z26
+	VFMADD231PS.BCST (R10)(BX*2), Z28, Z27
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z28
 	VFMADD231PS.BCST 4(R11), Z28, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z28, Z1
@@ -7020,14 +7763,15 @@ loop:
 	VFMADD231PS.BCST 4(R14)(BX*2), Z28, Z17
 	VFMADD231PS.BCST 4(R14)(R8*1), Z28, Z18
 	VFMADD231PS.BCST 4(R14)(BX*4), Z28, Z19
-	VFMADD231PS.BCST 4(R15), Z28, Z20
-	VFMADD231PS.BCST 4(R15)(BX*1), Z28, Z21
-	VFMADD231PS.BCST 4(R15)(BX*2), Z28, Z22
-	VFMADD231PS.BCST 4(R15)(R8*1), Z28, Z23
-	VFMADD231PS.BCST 4(R15)(BX*4), Z28, Z24
-	VFMADD231PS.BCST 4(R9), Z28, Z25
-	VFMADD231PS.BCST 4(R9)(BX*1), Z28, Z26
-	VFMADD231PS.BCST 4(R9)(BX*2), Z28, Z27
+	VFMADD231PS.BCST 4(R9), Z28, Z20
+	VFMADD231PS.BCST 4(R9)(BX*1), Z28, Z21
+	VFMADD231PS.BCST 4(R9)(BX*2), Z28, Z22
+	VFMADD231PS.BCST 4(R9)(R8*1), Z28, Z23
+	VFMADD231PS.BCST 4(R9)(BX*4), Z28, Z24
+	VFMADD231PS.BCST 4(R10), Z28, Z25
+	VFMADD231PS.BCST 4(R10)(BX*1), Z28, Z26
+	VFMADD231PS.BCST 4(R10)(BX*2), Z28, Z27
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z28
 	VFMADD231PS.BCST 8(R11), Z28, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z28, Z1
@@ -7049,14 +7793,15 @@ loop:
 	VFMADD231PS.BCST 8(R14)(BX*2), Z28, Z17
 	VFMADD231PS.BCST 8(R14)(R8*1), Z28, Z18
 	VFMADD231PS.BCST 8(R14)(BX*4), Z28, Z19
-	VFMADD231PS.BCST 8(R15), Z28, Z20
-	VFMADD231PS.BCST 8(R15)(BX*1), Z28, Z21
-	VFMADD231PS.BCST 8(R15)(BX*2), Z28, Z22
-	VFMADD231PS.BCST 8(R15)(R8*1), Z28, Z23
-	VFMADD231PS.BCST 8(R15)(BX*4), Z28, Z24
-	VFMADD231PS.BCST 8(R9), Z28, Z25
-	VFMADD231PS.BCST 8(R9)(BX*1), Z28, Z26
-	VFMADD231PS.BCST 8(R9)(BX*2), Z28, Z27
+	VFMADD231PS.BCST 8(R9), Z28, Z20
+	VFMADD231PS.BCST 8(R9)(BX*1), Z28, Z21
+	VFMADD231PS.BCST 8(R9)(BX*2), Z28, Z22
+	VFMADD231PS.BCST 8(R9)(R8*1), Z28, Z23
+	VFMADD231PS.BCST 8(R9)(BX*4), Z28, Z24
+	VFMADD231PS.BCST 8(R10), Z28, Z25
+	VFMADD231PS.BCST 8(R10)(BX*1), Z28, Z26
+	VFMADD231PS.BCST 8(R10)(BX*2), Z28, Z27
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z28
 	VFMADD231PS.BCST 12(R11), Z28, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z28, Z1
@@ -7078,21 +7823,22 @@ loop:
 	VFMADD231PS.BCST 12(R14)(BX*2), Z28, Z17
 	VFMADD231PS.BCST 12(R14)(R8*1), Z28, Z18
 	VFMADD231PS.BCST 12(R14)(BX*4), Z28, Z19
-	VFMADD231PS.BCST 12(R15), Z28, Z20
-	VFMADD231PS.BCST 12(R15)(BX*1), Z28, Z21
-	VFMADD231PS.BCST 12(R15)(BX*2), Z28, Z22
-	VFMADD231PS.BCST 12(R15)(R8*1), Z28, Z23
-	VFMADD231PS.BCST 12(R15)(BX*4), Z28, Z24
-	VFMADD231PS.BCST 12(R9), Z28, Z25
-	VFMADD231PS.BCST 12(R9)(BX*1), Z28, Z26
-	VFMADD231PS.BCST 12(R9)(BX*2), Z28, Z27
+	VFMADD231PS.BCST 12(R9), Z28, Z20
+	VFMADD231PS.BCST 12(R9)(BX*1), Z28, Z21
+	VFMADD231PS.BCST 12(R9)(BX*2), Z28, Z22
+	VFMADD231PS.BCST 12(R9)(R8*1), Z28, Z23
+	VFMADD231PS.BCST 12(R9)(BX*4), Z28, Z24
+	VFMADD231PS.BCST 12(R10), Z28, Z25
+	VFMADD231PS.BCST 12(R10)(BX*1), Z28, Z26
+	VFMADD231PS.BCST 12(R10)(BX*2), Z28, Z27
 	ADDQ             $0x10, R11
 	ADDQ             $0x10, R12
 	ADDQ             $0x10, R13
 	ADDQ             $0x10, R14
-	ADDQ             $0x10, R15
 	ADDQ             $0x10, R9
+	ADDQ             $0x10, R10
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -7101,6 +7847,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z28
 	VFMADD231PS.BCST (R11), Z28, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z28, Z1
@@ -7122,64 +7869,29 @@ single:
 	VFMADD231PS.BCST (R14)(BX*2), Z28, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z28, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z28, Z19
-	VFMADD231PS.BCST (R15), Z28, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z28, Z21
-	VFMADD231PS.BCST (R15)(BX*2), Z28, Z22
-	VFMADD231PS.BCST (R15)(R8*1), Z28, Z23
-	VFMADD231PS.BCST (R15)(BX*4), Z28, Z24
-	VFMADD231PS.BCST (R9), Z28, Z25
-	VFMADD231PS.BCST (R9)(BX*1), Z28, Z26
-	VFMADD231PS.BCST (R9)(BX*2), Z28, Z27
+	VFMADD231PS.BCST (R9), Z28, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z28, Z21
+	VFMADD231PS.BCST (R9)(BX*2), Z28, Z22
+	VFMADD231PS.BCST (R9)(R8*1), Z28, Z23
+	VFMADD231PS.BCST (R9)(BX*4), Z28, Z24
+	VFMADD231PS.BCST (R10), Z28, Z25
+	VFMADD231PS.BCST (R10)(BX*1), Z28, Z26
+	VFMADD231PS.BCST (R10)(BX*2), Z28, Z27
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
-	ADDQ             $0x04, R15
 	ADDQ             $0x04, R9
+	ADDQ             $0x04, R10
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z28
-	VADDPS    Z28, Z0, Z0
-	VADDPS    Z28, Z1, Z1
-	VADDPS    Z28, Z2, Z2
-	VADDPS    Z28, Z3, Z3
-	VADDPS    Z28, Z4, Z4
-	VADDPS    Z28, Z5, Z5
-	VADDPS    Z28, Z6, Z6
-	VADDPS    Z28, Z7, Z7
-	VADDPS    Z28, Z8, Z8
-	VADDPS    Z28, Z9, Z9
-	VADDPS    Z28, Z10, Z10
-	VADDPS    Z28, Z11, Z11
-	VADDPS    Z28, Z12, Z12
-	VADDPS    Z28, Z13, Z13
-	VADDPS    Z28, Z14, Z14
-	VADDPS    Z28, Z15, Z15
-	VADDPS    Z28, Z16, Z16
-	VADDPS    Z28, Z17, Z17
-	VADDPS    Z28, Z18, Z18
-	VADDPS    Z28, Z19, Z19
-	VADDPS    Z28, Z20, Z20
-	VADDPS    Z28, Z21, Z21
-	VADDPS    Z28, Z22, Z22
-	VADDPS    Z28, Z23, Z23
-	VADDPS    Z28, Z24, Z24
-	VADDPS    Z28, Z25, Z25
-	VADDPS    Z28, Z26, Z26
-	VADDPS    Z28, Z27, Z27
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -7272,6 +7984,8 @@ nores:
 	VMAXPS       Z25, Z28, Z25
 	VMAXPS       Z26, Z28, Z26
 	VMAXPS       Z27, Z28, Z27
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z28
 	VMINPS       Z0, Z28, Z0
 	VMINPS       Z1, Z28, Z1
@@ -7359,20 +8073,47 @@ noclamp:
 	VMOVUPS Z26, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z27, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN1x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN1x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVUPS.Z 64(DX), K1, Z1
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
@@ -7385,21 +8126,25 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z2
 	VMOVUPS      (AX)(R9*1), Z3
 	VBROADCASTSS (R11), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z2
 	VMOVUPS      64(AX)(R9*1), Z3
 	VBROADCASTSS 4(R11), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z2
 	VMOVUPS      128(AX)(R9*1), Z3
 	VBROADCASTSS 8(R11), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z2
 	VMOVUPS      192(AX)(R9*1), Z3
 	VBROADCASTSS 12(R11), Z4
@@ -7407,6 +8152,7 @@ loop:
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -7415,6 +8161,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z2
 	VMOVUPS      (AX)(R9*1), Z3
 	VBROADCASTSS (R11), Z4
@@ -7422,24 +8169,14 @@ single:
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z2
-	VADDPS    Z2, Z0, Z0
-	VMOVUPS.Z 64(DI), K1, Z2
-	VADDPS    Z2, Z1, Z1
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -7453,6 +8190,8 @@ nores:
 	VBROADCASTSS 128(SI), Z2
 	VMAXPS       Z0, Z2, Z0
 	VMAXPS       Z1, Z2, Z1
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z2
 	VMINPS       Z0, Z2, Z0
 	VMINPS       Z1, Z2, Z1
@@ -7461,20 +8200,49 @@ noclamp:
 	MOVQ    64(SI), AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN2x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN2x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7489,6 +8257,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z4
 	VMOVUPS      (AX)(R9*1), Z5
 	VBROADCASTSS (R11), Z6
@@ -7497,6 +8266,7 @@ loop:
 	VBROADCASTSS (R11)(BX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z4
 	VMOVUPS      64(AX)(R9*1), Z5
 	VBROADCASTSS 4(R11), Z6
@@ -7505,6 +8275,7 @@ loop:
 	VBROADCASTSS 4(R11)(BX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z4
 	VMOVUPS      128(AX)(R9*1), Z5
 	VBROADCASTSS 8(R11), Z6
@@ -7513,6 +8284,7 @@ loop:
 	VBROADCASTSS 8(R11)(BX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z4
 	VMOVUPS      192(AX)(R9*1), Z5
 	VBROADCASTSS 12(R11), Z6
@@ -7523,6 +8295,7 @@ loop:
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -7531,6 +8304,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z4
 	VMOVUPS      (AX)(R9*1), Z5
 	VBROADCASTSS (R11), Z6
@@ -7541,26 +8315,14 @@ single:
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z4
-	VADDPS    Z4, Z0, Z0
-	VADDPS    Z4, Z2, Z2
-	VMOVUPS.Z 64(DI), K1, Z4
-	VADDPS    Z4, Z1, Z1
-	VADDPS    Z4, Z3, Z3
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -7579,6 +8341,8 @@ nores:
 	VMAXPS       Z1, Z4, Z1
 	VMAXPS       Z2, Z4, Z2
 	VMAXPS       Z3, Z4, Z3
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z4
 	VMINPS       Z0, Z4, Z0
 	VMINPS       Z1, Z4, Z1
@@ -7592,20 +8356,51 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z2, (AX)
 	VMOVUPS Z3, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN3x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN3x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7622,6 +8417,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z6
 	VMOVUPS      (AX)(R9*1), Z7
 	VBROADCASTSS (R11), Z8
@@ -7633,6 +8429,7 @@ loop:
 	VBROADCASTSS (R11)(BX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z6
 	VMOVUPS      64(AX)(R9*1), Z7
 	VBROADCASTSS 4(R11), Z8
@@ -7644,6 +8441,7 @@ loop:
 	VBROADCASTSS 4(R11)(BX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z6
 	VMOVUPS      128(AX)(R9*1), Z7
 	VBROADCASTSS 8(R11), Z8
@@ -7655,6 +8453,7 @@ loop:
 	VBROADCASTSS 8(R11)(BX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z6
 	VMOVUPS      192(AX)(R9*1), Z7
 	VBROADCASTSS 12(R11), Z8
@@ -7668,6 +8467,7 @@ loop:
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -7676,6 +8476,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z6
 	VMOVUPS      (AX)(R9*1), Z7
 	VBROADCASTSS (R11), Z8
@@ -7689,28 +8490,14 @@ single:
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z6
-	VADDPS    Z6, Z0, Z0
-	VADDPS    Z6, Z2, Z2
-	VADDPS    Z6, Z4, Z4
-	VMOVUPS.Z 64(DI), K1, Z6
-	VADDPS    Z6, Z1, Z1
-	VADDPS    Z6, Z3, Z3
-	VADDPS    Z6, Z5, Z5
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -7734,6 +8521,8 @@ nores:
 	VMAXPS       Z3, Z6, Z3
 	VMAXPS       Z4, Z6, Z4
 	VMAXPS       Z5, Z6, Z5
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z6
 	VMINPS       Z0, Z6, Z0
 	VMINPS       Z1, Z6, Z1
@@ -7752,20 +8541,53 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z4, (AX)
 	VMOVUPS Z5, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN4x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN4x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7784,6 +8606,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z8
 	VMOVUPS      (AX)(R9*1), Z9
 	VBROADCASTSS (R11), Z10
@@ -7798,6 +8621,7 @@ loop:
 	VBROADCASTSS (R11)(R8*1), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z8
 	VMOVUPS      64(AX)(R9*1), Z9
 	VBROADCASTSS 4(R11), Z10
@@ -7812,6 +8636,7 @@ loop:
 	VBROADCASTSS 4(R11)(R8*1), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z8
 	VMOVUPS      128(AX)(R9*1), Z9
 	VBROADCASTSS 8(R11), Z10
@@ -7826,6 +8651,7 @@ loop:
 	VBROADCASTSS 8(R11)(R8*1), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z8
 	VMOVUPS      192(AX)(R9*1), Z9
 	VBROADCASTSS 12(R11), Z10
@@ -7842,6 +8668,7 @@ loop:
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -7850,6 +8677,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z8
 	VMOVUPS      (AX)(R9*1), Z9
 	VBROADCASTSS (R11), Z10
@@ -7866,30 +8694,14 @@ single:
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z8
-	VADDPS    Z8, Z0, Z0
-	VADDPS    Z8, Z2, Z2
-	VADDPS    Z8, Z4, Z4
-	VADDPS    Z8, Z6, Z6
-	VMOVUPS.Z 64(DI), K1, Z8
-	VADDPS    Z8, Z1, Z1
-	VADDPS    Z8, Z3, Z3
-	VADDPS    Z8, Z5, Z5
-	VADDPS    Z8, Z7, Z7
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -7918,6 +8730,8 @@ nores:
 	VMAXPS       Z5, Z8, Z5
 	VMAXPS       Z6, Z8, Z6
 	VMAXPS       Z7, Z8, Z7
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z8
 	VMINPS       Z0, Z8, Z0
 	VMINPS       Z1, Z8, Z1
@@ -7941,20 +8755,55 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z6, (AX)
 	VMOVUPS Z7, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN5x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN5x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7975,6 +8824,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z10
 	VMOVUPS      (AX)(R9*1), Z11
 	VBROADCASTSS (R11), Z12
@@ -7992,6 +8842,7 @@ loop:
 	VBROADCASTSS (R11)(BX*4), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z10
 	VMOVUPS      64(AX)(R9*1), Z11
 	VBROADCASTSS 4(R11), Z12
@@ -8009,6 +8860,7 @@ loop:
 	VBROADCASTSS 4(R11)(BX*4), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z10
 	VMOVUPS      128(AX)(R9*1), Z11
 	VBROADCASTSS 8(R11), Z12
@@ -8026,6 +8878,7 @@ loop:
 	VBROADCASTSS 8(R11)(BX*4), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z10
 	VMOVUPS      192(AX)(R9*1), Z11
 	VBROADCASTSS 12(R11), Z12
@@ -8045,6 +8898,7 @@ loop:
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -8053,6 +8907,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z10
 	VMOVUPS      (AX)(R9*1), Z11
 	VBROADCASTSS (R11), Z12
@@ -8072,32 +8927,14 @@ single:
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z10
-	VADDPS    Z10, Z0, Z0
-	VADDPS    Z10, Z2, Z2
-	VADDPS    Z10, Z4, Z4
-	VADDPS    Z10, Z6, Z6
-	VADDPS    Z10, Z8, Z8
-	VMOVUPS.Z 64(DI), K1, Z10
-	VADDPS    Z10, Z1, Z1
-	VADDPS    Z10, Z3, Z3
-	VADDPS    Z10, Z5, Z5
-	VADDPS    Z10, Z7, Z7
-	VADDPS    Z10, Z9, Z9
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -8131,6 +8968,8 @@ nores:
 	VMAXPS       Z7, Z10, Z7
 	VMAXPS       Z8, Z10, Z8
 	VMAXPS       Z9, Z10, Z9
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z10
 	VMINPS       Z0, Z10, Z0
 	VMINPS       Z1, Z10, Z1
@@ -8159,20 +8998,57 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z8, (AX)
 	VMOVUPS Z9, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN6x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN6x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8197,6 +9073,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z12
 	VMOVUPS      (AX)(R9*1), Z13
 	VBROADCASTSS (R11), Z14
@@ -8217,6 +9094,7 @@ loop:
 	VBROADCASTSS (R12), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z12
 	VMOVUPS      64(AX)(R9*1), Z13
 	VBROADCASTSS 4(R11), Z14
@@ -8237,6 +9115,7 @@ loop:
 	VBROADCASTSS 4(R12), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z12
 	VMOVUPS      128(AX)(R9*1), Z13
 	VBROADCASTSS 8(R11), Z14
@@ -8257,6 +9136,7 @@ loop:
 	VBROADCASTSS 8(R12), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z12
 	VMOVUPS      192(AX)(R9*1), Z13
 	VBROADCASTSS 12(R11), Z14
@@ -8280,6 +9160,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $0x10, R12
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -8288,6 +9169,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z12
 	VMOVUPS      (AX)(R9*1), Z13
 	VBROADCASTSS (R11), Z14
@@ -8311,34 +9193,14 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z12
-	VADDPS    Z12, Z0, Z0
-	VADDPS    Z12, Z2, Z2
-	VADDPS    Z12, Z4, Z4
-	VADDPS    Z12, Z6, Z6
-	VADDPS    Z12, Z8, Z8
-	VADDPS    Z12, Z10, Z10
-	VMOVUPS.Z 64(DI), K1, Z12
-	VADDPS    Z12, Z1, Z1
-	VADDPS    Z12, Z3, Z3
-	VADDPS    Z12, Z5, Z5
-	VADDPS    Z12, Z7, Z7
-	VADDPS    Z12, Z9, Z9
-	VADDPS    Z12, Z11, Z11
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -8377,6 +9239,8 @@ nores:
 	VMAXPS       Z9, Z12, Z9
 	VMAXPS       Z10, Z12, Z10
 	VMAXPS       Z11, Z12, Z11
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z12
 	VMINPS       Z0, Z12, Z0
 	VMINPS       Z1, Z12, Z1
@@ -8410,20 +9274,59 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z10, (AX)
 	VMOVUPS Z11, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN7x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN7x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8450,6 +9353,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z14
 	VMOVUPS      (AX)(R9*1), Z15
 	VBROADCASTSS (R11), Z16
@@ -8473,6 +9377,7 @@ loop:
 	VBROADCASTSS (R12)(BX*1), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z14
 	VMOVUPS      64(AX)(R9*1), Z15
 	VBROADCASTSS 4(R11), Z16
@@ -8496,6 +9401,7 @@ loop:
 	VBROADCASTSS 4(R12)(BX*1), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z14
 	VMOVUPS      128(AX)(R9*1), Z15
 	VBROADCASTSS 8(R11), Z16
@@ -8519,6 +9425,7 @@ loop:
 	VBROADCASTSS 8(R12)(BX*1), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z14
 	VMOVUPS      192(AX)(R9*1), Z15
 	VBROADCASTSS 12(R11), Z16
@@ -8545,6 +9452,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $0x10, R12
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -8553,6 +9461,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z14
 	VMOVUPS      (AX)(R9*1), Z15
 	VBROADCASTSS (R11), Z16
@@ -8579,36 +9488,14 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z14
-	VADDPS    Z14, Z0, Z0
-	VADDPS    Z14, Z2, Z2
-	VADDPS    Z14, Z4, Z4
-	VADDPS    Z14, Z6, Z6
-	VADDPS    Z14, Z8, Z8
-	VADDPS    Z14, Z10, Z10
-	VADDPS    Z14, Z12, Z12
-	VMOVUPS.Z 64(DI), K1, Z14
-	VADDPS    Z14, Z1, Z1
-	VADDPS    Z14, Z3, Z3
-	VADDPS    Z14, Z5, Z5
-	VADDPS    Z14, Z7, Z7
-	VADDPS    Z14, Z9, Z9
-	VADDPS    Z14, Z11, Z11
-	VADDPS    Z14, Z13, Z13
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -8652,6 +9539,8 @@ nores:
 	VMAXPS       Z11, Z14, Z11
 	VMAXPS       Z12, Z14, Z12
 	VMAXPS       Z13, Z14, Z13
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z14
 	VMINPS       Z0, Z14, Z0
 	VMINPS       Z1, Z14, Z1
@@ -8690,20 +9579,61 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z12, (AX)
 	VMOVUPS Z13, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN8x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN8x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8732,6 +9662,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z16
 	VMOVUPS      (AX)(R9*1), Z17
 	VBROADCASTSS (R11), Z18
@@ -8758,6 +9689,7 @@ loop:
 	VBROADCASTSS (R12)(BX*2), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z16
 	VMOVUPS      64(AX)(R9*1), Z17
 	VBROADCASTSS 4(R11), Z18
@@ -8784,6 +9716,7 @@ loop:
 	VBROADCASTSS 4(R12)(BX*2), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z16
 	VMOVUPS      128(AX)(R9*1), Z17
 	VBROADCASTSS 8(R11), Z18
@@ -8810,6 +9743,7 @@ loop:
 	VBROADCASTSS 8(R12)(BX*2), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z16
 	VMOVUPS      192(AX)(R9*1), Z17
 	VBROADCASTSS 12(R11), Z18
@@ -8839,6 +9773,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $0x10, R12
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -8847,6 +9782,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z16
 	VMOVUPS      (AX)(R9*1), Z17
 	VBROADCASTSS (R11), Z18
@@ -8876,38 +9812,14 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z16
-	VADDPS    Z16, Z0, Z0
-	VADDPS    Z16, Z2, Z2
-	VADDPS    Z16, Z4, Z4
-	VADDPS    Z16, Z6, Z6
-	VADDPS    Z16, Z8, Z8
-	VADDPS    Z16, Z10, Z10
-	VADDPS    Z16, Z12, Z12
-	VADDPS    Z16, Z14, Z14
-	VMOVUPS.Z 64(DI), K1, Z16
-	VADDPS    Z16, Z1, Z1
-	VADDPS    Z16, Z3, Z3
-	VADDPS    Z16, Z5, Z5
-	VADDPS    Z16, Z7, Z7
-	VADDPS    Z16, Z9, Z9
-	VADDPS    Z16, Z11, Z11
-	VADDPS    Z16, Z13, Z13
-	VADDPS    Z16, Z15, Z15
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -8956,6 +9868,8 @@ nores:
 	VMAXPS       Z13, Z16, Z13
 	VMAXPS       Z14, Z16, Z14
 	VMAXPS       Z15, Z16, Z15
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z16
 	VMINPS       Z0, Z16, Z0
 	VMINPS       Z1, Z16, Z1
@@ -8999,20 +9913,63 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z14, (AX)
 	VMOVUPS Z15, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN9x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN9x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9043,6 +10000,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z18
 	VMOVUPS      (AX)(R9*1), Z19
 	VBROADCASTSS (R11), Z20
@@ -9072,6 +10030,7 @@ loop:
 	VBROADCASTSS (R12)(R8*1), Z20
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z18
 	VMOVUPS      64(AX)(R9*1), Z19
 	VBROADCASTSS 4(R11), Z20
@@ -9101,6 +10060,7 @@ loop:
 	VBROADCASTSS 4(R12)(R8*1), Z20
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z18
 	VMOVUPS      128(AX)(R9*1), Z19
 	VBROADCASTSS 8(R11), Z20
@@ -9130,6 +10090,7 @@ loop:
 	VBROADCASTSS 8(R12)(R8*1), Z20
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z18
 	VMOVUPS      192(AX)(R9*1), Z19
 	VBROADCASTSS 12(R11), Z20
@@ -9162,6 +10123,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $0x10, R12
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -9170,6 +10132,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z18
 	VMOVUPS      (AX)(R9*1), Z19
 	VBROADCASTSS (R11), Z20
@@ -9202,40 +10165,14 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z18
-	VADDPS    Z18, Z0, Z0
-	VADDPS    Z18, Z2, Z2
-	VADDPS    Z18, Z4, Z4
-	VADDPS    Z18, Z6, Z6
-	VADDPS    Z18, Z8, Z8
-	VADDPS    Z18, Z10, Z10
-	VADDPS    Z18, Z12, Z12
-	VADDPS    Z18, Z14, Z14
-	VADDPS    Z18, Z16, Z16
-	VMOVUPS.Z 64(DI), K1, Z18
-	VADDPS    Z18, Z1, Z1
-	VADDPS    Z18, Z3, Z3
-	VADDPS    Z18, Z5, Z5
-	VADDPS    Z18, Z7, Z7
-	VADDPS    Z18, Z9, Z9
-	VADDPS    Z18, Z11, Z11
-	VADDPS    Z18, Z13, Z13
-	VADDPS    Z18, Z15, Z15
-	VADDPS    Z18, Z17, Z17
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -9289,6 +10226,8 @@ nores:
 	VMAXPS       Z15, Z18, Z15
 	VMAXPS       Z16, Z18, Z16
 	VMAXPS       Z17, Z18, Z17
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z18
 	VMINPS       Z0, Z18, Z0
 	VMINPS       Z1, Z18, Z1
@@ -9337,20 +10276,65 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z16, (AX)
 	VMOVUPS Z17, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN10x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN10x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9383,6 +10367,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z20
 	VMOVUPS      (AX)(R9*1), Z21
 	VBROADCASTSS (R11), Z22
@@ -9415,6 +10400,7 @@ loop:
 	VBROADCASTSS (R12)(BX*4), Z22
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Z21, Z22, Z19
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z20
 	VMOVUPS      64(AX)(R9*1), Z21
 	VBROADCASTSS 4(R11), Z22
@@ -9447,6 +10433,7 @@ loop:
 	VBROADCASTSS 4(R12)(BX*4), Z22
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Z21, Z22, Z19
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z20
 	VMOVUPS      128(AX)(R9*1), Z21
 	VBROADCASTSS 8(R11), Z22
@@ -9479,6 +10466,7 @@ loop:
 	VBROADCASTSS 8(R12)(BX*4), Z22
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Z21, Z22, Z19
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z20
 	VMOVUPS      192(AX)(R9*1), Z21
 	VBROADCASTSS 12(R11), Z22
@@ -9514,6 +10502,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $0x10, R12
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -9522,6 +10511,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z20
 	VMOVUPS      (AX)(R9*1), Z21
 	VBROADCASTSS (R11), Z22
@@ -9557,42 +10547,14 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z20
-	VADDPS    Z20, Z0, Z0
-	VADDPS    Z20, Z2, Z2
-	VADDPS    Z20, Z4, Z4
-	VADDPS    Z20, Z6, Z6
-	VADDPS    Z20, Z8, Z8
-	VADDPS    Z20, Z10, Z10
-	VADDPS    Z20, Z12, Z12
-	VADDPS    Z20, Z14, Z14
-	VADDPS    Z20, Z16, Z16
-	VADDPS    Z20, Z18, Z18
-	VMOVUPS.Z 64(DI), K1, Z20
-	VADDPS    Z20, Z1, Z1
-	VADDPS    Z20, Z3, Z3
-	VADDPS    Z20, Z5, Z5
-	VADDPS    Z20, Z7, Z7
-	VADDPS    Z20, Z9, Z9
-	VADDPS    Z20, Z11, Z11
-	VADDPS    Z20, Z13, Z13
-	VADDPS    Z20, Z15, Z15
-	VADDPS    Z20, Z17, Z17
-	VADDPS    Z20, Z19, Z19
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -9651,6 +10613,8 @@ nores:
 	VMAXPS       Z17, Z20, Z17
 	VMAXPS       Z18, Z20, Z18
 	VMAXPS       Z19, Z20, Z19
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z20
 	VMINPS       Z0, Z20, Z0
 	VMINPS       Z1, Z20, Z1
@@ -9704,20 +10668,67 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z18, (AX)
 	VMOVUPS Z19, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN11x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN11x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z20
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z21
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9754,6 +10765,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z22
 	VMOVUPS      (AX)(R9*1), Z23
 	VBROADCASTSS (R11), Z24
@@ -9789,6 +10801,7 @@ loop:
 	VBROADCASTSS (R13), Z24
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z22
 	VMOVUPS      64(AX)(R9*1), Z23
 	VBROADCASTSS 4(R11), Z24
@@ -9824,6 +10837,7 @@ loop:
 	VBROADCASTSS 4(R13), Z24
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z22
 	VMOVUPS      128(AX)(R9*1), Z23
 	VBROADCASTSS 8(R11), Z24
@@ -9859,6 +10873,7 @@ loop:
 	VBROADCASTSS 8(R13), Z24
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z22
 	VMOVUPS      192(AX)(R9*1), Z23
 	VBROADCASTSS 12(R11), Z24
@@ -9898,6 +10913,7 @@ loop:
 	ADDQ         $0x10, R12
 	ADDQ         $0x10, R13
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -9906,6 +10922,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z22
 	VMOVUPS      (AX)(R9*1), Z23
 	VBROADCASTSS (R11), Z24
@@ -9945,44 +10962,14 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $0x04, R13
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z22
-	VADDPS    Z22, Z0, Z0
-	VADDPS    Z22, Z2, Z2
-	VADDPS    Z22, Z4, Z4
-	VADDPS    Z22, Z6, Z6
-	VADDPS    Z22, Z8, Z8
-	VADDPS    Z22, Z10, Z10
-	VADDPS    Z22, Z12, Z12
-	VADDPS    Z22, Z14, Z14
-	VADDPS    Z22, Z16, Z16
-	VADDPS    Z22, Z18, Z18
-	VADDPS    Z22, Z20, Z20
-	VMOVUPS.Z 64(DI), K1, Z22
-	VADDPS    Z22, Z1, Z1
-	VADDPS    Z22, Z3, Z3
-	VADDPS    Z22, Z5, Z5
-	VADDPS    Z22, Z7, Z7
-	VADDPS    Z22, Z9, Z9
-	VADDPS    Z22, Z11, Z11
-	VADDPS    Z22, Z13, Z13
-	VADDPS    Z22, Z15, Z15
-	VADDPS    Z22, Z17, Z17
-	VADDPS    Z22, Z19, Z19
-	VADDPS    Z22, Z21, Z21
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -10046,6 +11033,8 @@ nores:
 	VMAXPS       Z19, Z22, Z19
 	VMAXPS       Z20, Z22, Z20
 	VMAXPS       Z21, Z22, Z21
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z22
 	VMINPS       Z0, Z22, Z0
 	VMINPS       Z1, Z22, Z1
@@ -10104,20 +11093,69 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z20, (AX)
 	VMOVUPS Z21, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN12x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN12x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z22
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z21
+	VMOVAPS   Z1, Z23
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10156,6 +11194,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z24
 	VMOVUPS      (AX)(R9*1), Z25
 	VBROADCASTSS (R11), Z26
@@ -10194,6 +11233,7 @@ loop:
 	VBROADCASTSS (R13)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z24
 	VMOVUPS      64(AX)(R9*1), Z25
 	VBROADCASTSS 4(R11), Z26
@@ -10232,6 +11272,7 @@ loop:
 	VBROADCASTSS 4(R13)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z24
 	VMOVUPS      128(AX)(R9*1), Z25
 	VBROADCASTSS 8(R11), Z26
@@ -10270,6 +11311,7 @@ loop:
 	VBROADCASTSS 8(R13)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z24
 	VMOVUPS      192(AX)(R9*1), Z25
 	VBROADCASTSS 12(R11), Z26
@@ -10312,6 +11354,7 @@ loop:
 	ADDQ         $0x10, R12
 	ADDQ         $0x10, R13
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -10320,6 +11363,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z24
 	VMOVUPS      (AX)(R9*1), Z25
 	VBROADCASTSS (R11), Z26
@@ -10362,46 +11406,14 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $0x04, R13
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z24
-	VADDPS    Z24, Z0, Z0
-	VADDPS    Z24, Z2, Z2
-	VADDPS    Z24, Z4, Z4
-	VADDPS    Z24, Z6, Z6
-	VADDPS    Z24, Z8, Z8
-	VADDPS    Z24, Z10, Z10
-	VADDPS    Z24, Z12, Z12
-	VADDPS    Z24, Z14, Z14
-	VADDPS    Z24, Z16, Z16
-	VADDPS    Z24, Z18, Z18
-	VADDPS    Z24, Z20, Z20
-	VADDPS    Z24, Z22, Z22
-	VMOVUPS.Z 64(DI), K1, Z24
-	VADDPS    Z24, Z1, Z1
-	VADDPS    Z24, Z3, Z3
-	VADDPS    Z24, Z5, Z5
-	VADDPS    Z24, Z7, Z7
-	VADDPS    Z24, Z9, Z9
-	VADDPS    Z24, Z11, Z11
-	VADDPS    Z24, Z13, Z13
-	VADDPS    Z24, Z15, Z15
-	VADDPS    Z24, Z17, Z17
-	VADDPS    Z24, Z19, Z19
-	VADDPS    Z24, Z21, Z21
-	VADDPS    Z24, Z23, Z23
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -10470,6 +11482,8 @@ nores:
 	VMAXPS       Z21, Z24, Z21
 	VMAXPS       Z22, Z24, Z22
 	VMAXPS       Z23, Z24, Z23
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z24
 	VMINPS       Z0, Z24, Z0
 	VMINPS       Z1, Z24, Z1
@@ -10533,20 +11547,71 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z22, (AX)
 	VMOVUPS Z23, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN13x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN13x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z24
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z21
+	VMOVAPS   Z1, Z23
+	VMOVAPS   Z1, Z25
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10587,6 +11652,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z26
 	VMOVUPS      (AX)(R9*1), Z27
 	VBROADCASTSS (R11), Z28
@@ -10628,6 +11694,7 @@ loop:
 	VBROADCASTSS (R13)(BX*2), Z28
 	VFMADD231PS  Z26, Z28, Z24
 	VFMADD231PS  Z27, Z28, Z25
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z26
 	VMOVUPS      64(AX)(R9*1), Z27
 	VBROADCASTSS 4(R11), Z28
@@ -10669,6 +11736,7 @@ loop:
 	VBROADCASTSS 4(R13)(BX*2), Z28
 	VFMADD231PS  Z26, Z28, Z24
 	VFMADD231PS  Z27, Z28, Z25
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z26
 	VMOVUPS      128(AX)(R9*1), Z27
 	VBROADCASTSS 8(R11), Z28
@@ -10710,6 +11778,7 @@ loop:
 	VBROADCASTSS 8(R13)(BX*2), Z28
 	VFMADD231PS  Z26, Z28, Z24
 	VFMADD231PS  Z27, Z28, Z25
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z26
 	VMOVUPS      192(AX)(R9*1), Z27
 	VBROADCASTSS 12(R11), Z28
@@ -10755,6 +11824,7 @@ loop:
 	ADDQ         $0x10, R12
 	ADDQ         $0x10, R13
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -10763,6 +11833,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z26
 	VMOVUPS      (AX)(R9*1), Z27
 	VBROADCASTSS (R11), Z28
@@ -10808,48 +11879,14 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $0x04, R13
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z26
-	VADDPS    Z26, Z0, Z0
-	VADDPS    Z26, Z2, Z2
-	VADDPS    Z26, Z4, Z4
-	VADDPS    Z26, Z6, Z6
-	VADDPS    Z26, Z8, Z8
-	VADDPS    Z26, Z10, Z10
-	VADDPS    Z26, Z12, Z12
-	VADDPS    Z26, Z14, Z14
-	VADDPS    Z26, Z16, Z16
-	VADDPS    Z26, Z18, Z18
-	VADDPS    Z26, Z20, Z20
-	VADDPS    Z26, Z22, Z22
-	VADDPS    Z26, Z24, Z24
-	VMOVUPS.Z 64(DI), K1, Z26
-	VADDPS    Z26, Z1, Z1
-	VADDPS    Z26, Z3, Z3
-	VADDPS    Z26, Z5, Z5
-	VADDPS    Z26, Z7, Z7
-	VADDPS    Z26, Z9, Z9
-	VADDPS    Z26, Z11, Z11
-	VADDPS    Z26, Z13, Z13
-	VADDPS    Z26, Z15, Z15
-	VADDPS    Z26, Z17, Z17
-	VADDPS    Z26, Z19, Z19
-	VADDPS    Z26, Z21, Z21
-	VADDPS    Z26, Z23, Z23
-	VADDPS    Z26, Z25, Z25
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -10923,6 +11960,8 @@ nores:
 	VMAXPS       Z23, Z26, Z23
 	VMAXPS       Z24, Z26, Z24
 	VMAXPS       Z25, Z26, Z25
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z26
 	VMINPS       Z0, Z26, Z0
 	VMINPS       Z1, Z26, Z1
@@ -10991,20 +12030,73 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z24, (AX)
 	VMOVUPS Z25, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN14x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN14x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z24
+	VMOVAPS   Z0, Z26
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z21
+	VMOVAPS   Z1, Z23
+	VMOVAPS   Z1, Z25
+	VMOVAPS   Z1, Z27
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11047,6 +12139,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z28
 	VMOVUPS      (AX)(R9*1), Z29
 	VBROADCASTSS (R11), Z30
@@ -11091,6 +12184,7 @@ loop:
 	VBROADCASTSS (R13)(R8*1), Z30
 	VFMADD231PS  Z28, Z30, Z26
 	VFMADD231PS  Z29, Z30, Z27
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z28
 	VMOVUPS      64(AX)(R9*1), Z29
 	VBROADCASTSS 4(R11), Z30
@@ -11135,6 +12229,7 @@ loop:
 	VBROADCASTSS 4(R13)(R8*1), Z30
 	VFMADD231PS  Z28, Z30, Z26
 	VFMADD231PS  Z29, Z30, Z27
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z28
 	VMOVUPS      128(AX)(R9*1), Z29
 	VBROADCASTSS 8(R11), Z30
@@ -11179,6 +12274,7 @@ loop:
 	VBROADCASTSS 8(R13)(R8*1), Z30
 	VFMADD231PS  Z28, Z30, Z26
 	VFMADD231PS  Z29, Z30, Z27
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z28
 	VMOVUPS      192(AX)(R9*1), Z29
 	VBROADCASTSS 12(R11), Z30
@@ -11227,6 +12323,7 @@ loop:
 	ADDQ         $0x10, R12
 	ADDQ         $0x10, R13
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -11235,6 +12332,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z28
 	VMOVUPS      (AX)(R9*1), Z29
 	VBROADCASTSS (R11), Z30
@@ -11283,50 +12381,14 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $0x04, R13
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z28
-	VADDPS    Z28, Z0, Z0
-	VADDPS    Z28, Z2, Z2
-	VADDPS    Z28, Z4, Z4
-	VADDPS    Z28, Z6, Z6
-	VADDPS    Z28, Z8, Z8
-	VADDPS    Z28, Z10, Z10
-	VADDPS    Z28, Z12, Z12
-	VADDPS    Z28, Z14, Z14
-	VADDPS    Z28, Z16, Z16
-	VADDPS    Z28, Z18, Z18
-	VADDPS    Z28, Z20, Z20
-	VADDPS    Z28, Z22, Z22
-	VADDPS    Z28, Z24, Z24
-	VADDPS    Z28, Z26, Z26
-	VMOVUPS.Z 64(DI), K1, Z28
-	VADDPS    Z28, Z1, Z1
-	VADDPS    Z28, Z3, Z3
-	VADDPS    Z28, Z5, Z5
-	VADDPS    Z28, Z7, Z7
-	VADDPS    Z28, Z9, Z9
-	VADDPS    Z28, Z11, Z11
-	VADDPS    Z28, Z13, Z13
-	VADDPS    Z28, Z15, Z15
-	VADDPS    Z28, Z17, Z17
-	VADDPS    Z28, Z19, Z19
-	VADDPS    Z28, Z21, Z21
-	VADDPS    Z28, Z23, Z23
-	VADDPS    Z28, Z25, Z25
-	VADDPS    Z28, Z27, Z27
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -11405,6 +12467,8 @@ nores:
 	VMAXPS       Z25, Z28, Z25
 	VMAXPS       Z26, Z28, Z26
 	VMAXPS       Z27, Z28, Z27
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z28
 	VMINPS       Z0, Z28, Z0
 	VMINPS       Z1, Z28, Z1
@@ -11478,20 +12542,48 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z26, (AX)
 	VMOVUPS Z27, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN1x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN1x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVUPS   64(DX), Z1
+	VMOVUPS.Z 128(DX), K1, Z2
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11505,6 +12597,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z3
 	VMOVUPS      (AX)(R9*1), Z4
 	VMOVUPS      (AX)(R9*2), Z5
@@ -11512,6 +12605,7 @@ loop:
 	VFMADD231PS  Z3, Z6, Z0
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z3
 	VMOVUPS      64(AX)(R9*1), Z4
 	VMOVUPS      64(AX)(R9*2), Z5
@@ -11519,6 +12613,7 @@ loop:
 	VFMADD231PS  Z3, Z6, Z0
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z3
 	VMOVUPS      128(AX)(R9*1), Z4
 	VMOVUPS      128(AX)(R9*2), Z5
@@ -11526,6 +12621,7 @@ loop:
 	VFMADD231PS  Z3, Z6, Z0
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z3
 	VMOVUPS      192(AX)(R9*1), Z4
 	VMOVUPS      192(AX)(R9*2), Z5
@@ -11535,6 +12631,7 @@ loop:
 	VFMADD231PS  Z5, Z6, Z2
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -11543,6 +12640,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z3
 	VMOVUPS      (AX)(R9*1), Z4
 	VMOVUPS      (AX)(R9*2), Z5
@@ -11552,26 +12650,14 @@ single:
 	VFMADD231PS  Z5, Z6, Z2
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z3
-	VADDPS    Z3, Z0, Z0
-	VMOVUPS   64(DI), Z3
-	VADDPS    Z3, Z1, Z1
-	VMOVUPS.Z 128(DI), K1, Z3
-	VADDPS    Z3, Z2, Z2
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -11587,6 +12673,8 @@ nores:
 	VMAXPS       Z0, Z3, Z0
 	VMAXPS       Z1, Z3, Z1
 	VMAXPS       Z2, Z3, Z2
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z3
 	VMINPS       Z0, Z3, Z0
 	VMINPS       Z1, Z3, Z1
@@ -11597,20 +12685,51 @@ noclamp:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN2x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN2x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11627,6 +12746,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z6
 	VMOVUPS      (AX)(R9*1), Z7
 	VMOVUPS      (AX)(R9*2), Z8
@@ -11638,6 +12758,7 @@ loop:
 	VFMADD231PS  Z6, Z9, Z3
 	VFMADD231PS  Z7, Z9, Z4
 	VFMADD231PS  Z8, Z9, Z5
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z6
 	VMOVUPS      64(AX)(R9*1), Z7
 	VMOVUPS      64(AX)(R9*2), Z8
@@ -11649,6 +12770,7 @@ loop:
 	VFMADD231PS  Z6, Z9, Z3
 	VFMADD231PS  Z7, Z9, Z4
 	VFMADD231PS  Z8, Z9, Z5
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z6
 	VMOVUPS      128(AX)(R9*1), Z7
 	VMOVUPS      128(AX)(R9*2), Z8
@@ -11660,6 +12782,7 @@ loop:
 	VFMADD231PS  Z6, Z9, Z3
 	VFMADD231PS  Z7, Z9, Z4
 	VFMADD231PS  Z8, Z9, Z5
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z6
 	VMOVUPS      192(AX)(R9*1), Z7
 	VMOVUPS      192(AX)(R9*2), Z8
@@ -11673,6 +12796,7 @@ loop:
 	VFMADD231PS  Z8, Z9, Z5
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -11681,6 +12805,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z6
 	VMOVUPS      (AX)(R9*1), Z7
 	VMOVUPS      (AX)(R9*2), Z8
@@ -11694,29 +12819,14 @@ single:
 	VFMADD231PS  Z8, Z9, Z5
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z6
-	VADDPS    Z6, Z0, Z0
-	VADDPS    Z6, Z3, Z3
-	VMOVUPS   64(DI), Z6
-	VADDPS    Z6, Z1, Z1
-	VADDPS    Z6, Z4, Z4
-	VMOVUPS.Z 128(DI), K1, Z6
-	VADDPS    Z6, Z2, Z2
-	VADDPS    Z6, Z5, Z5
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -11739,6 +12849,8 @@ nores:
 	VMAXPS       Z3, Z6, Z3
 	VMAXPS       Z4, Z6, Z4
 	VMAXPS       Z5, Z6, Z5
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z6
 	VMINPS       Z0, Z6, Z0
 	VMINPS       Z1, Z6, Z1
@@ -11756,20 +12868,54 @@ noclamp:
 	VMOVUPS Z3, (AX)
 	VMOVUPS Z4, 64(AX)
 	VMOVUPS Z5, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN3x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN3x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11789,6 +12935,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z9
 	VMOVUPS      (AX)(R9*1), Z10
 	VMOVUPS      (AX)(R9*2), Z11
@@ -11804,6 +12951,7 @@ loop:
 	VFMADD231PS  Z9, Z12, Z6
 	VFMADD231PS  Z10, Z12, Z7
 	VFMADD231PS  Z11, Z12, Z8
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z9
 	VMOVUPS      64(AX)(R9*1), Z10
 	VMOVUPS      64(AX)(R9*2), Z11
@@ -11819,6 +12967,7 @@ loop:
 	VFMADD231PS  Z9, Z12, Z6
 	VFMADD231PS  Z10, Z12, Z7
 	VFMADD231PS  Z11, Z12, Z8
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z9
 	VMOVUPS      128(AX)(R9*1), Z10
 	VMOVUPS      128(AX)(R9*2), Z11
@@ -11834,6 +12983,7 @@ loop:
 	VFMADD231PS  Z9, Z12, Z6
 	VFMADD231PS  Z10, Z12, Z7
 	VFMADD231PS  Z11, Z12, Z8
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z9
 	VMOVUPS      192(AX)(R9*1), Z10
 	VMOVUPS      192(AX)(R9*2), Z11
@@ -11851,6 +13001,7 @@ loop:
 	VFMADD231PS  Z11, Z12, Z8
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -11859,6 +13010,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z9
 	VMOVUPS      (AX)(R9*1), Z10
 	VMOVUPS      (AX)(R9*2), Z11
@@ -11876,32 +13028,14 @@ single:
 	VFMADD231PS  Z11, Z12, Z8
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z9
-	VADDPS    Z9, Z0, Z0
-	VADDPS    Z9, Z3, Z3
-	VADDPS    Z9, Z6, Z6
-	VMOVUPS   64(DI), Z9
-	VADDPS    Z9, Z1, Z1
-	VADDPS    Z9, Z4, Z4
-	VADDPS    Z9, Z7, Z7
-	VMOVUPS.Z 128(DI), K1, Z9
-	VADDPS    Z9, Z2, Z2
-	VADDPS    Z9, Z5, Z5
-	VADDPS    Z9, Z8, Z8
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -11931,6 +13065,8 @@ nores:
 	VMAXPS       Z6, Z9, Z6
 	VMAXPS       Z7, Z9, Z7
 	VMAXPS       Z8, Z9, Z8
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z9
 	VMINPS       Z0, Z9, Z0
 	VMINPS       Z1, Z9, Z1
@@ -11955,20 +13091,57 @@ noclamp:
 	VMOVUPS Z6, (AX)
 	VMOVUPS Z7, 64(AX)
 	VMOVUPS Z8, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN4x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN4x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11991,6 +13164,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z12
 	VMOVUPS      (AX)(R9*1), Z13
 	VMOVUPS      (AX)(R9*2), Z14
@@ -12010,6 +13184,7 @@ loop:
 	VFMADD231PS  Z12, Z15, Z9
 	VFMADD231PS  Z13, Z15, Z10
 	VFMADD231PS  Z14, Z15, Z11
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z12
 	VMOVUPS      64(AX)(R9*1), Z13
 	VMOVUPS      64(AX)(R9*2), Z14
@@ -12029,6 +13204,7 @@ loop:
 	VFMADD231PS  Z12, Z15, Z9
 	VFMADD231PS  Z13, Z15, Z10
 	VFMADD231PS  Z14, Z15, Z11
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z12
 	VMOVUPS      128(AX)(R9*1), Z13
 	VMOVUPS      128(AX)(R9*2), Z14
@@ -12048,6 +13224,7 @@ loop:
 	VFMADD231PS  Z12, Z15, Z9
 	VFMADD231PS  Z13, Z15, Z10
 	VFMADD231PS  Z14, Z15, Z11
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z12
 	VMOVUPS      192(AX)(R9*1), Z13
 	VMOVUPS      192(AX)(R9*2), Z14
@@ -12069,6 +13246,7 @@ loop:
 	VFMADD231PS  Z14, Z15, Z11
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -12077,6 +13255,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z12
 	VMOVUPS      (AX)(R9*1), Z13
 	VMOVUPS      (AX)(R9*2), Z14
@@ -12098,35 +13277,14 @@ single:
 	VFMADD231PS  Z14, Z15, Z11
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z12
-	VADDPS    Z12, Z0, Z0
-	VADDPS    Z12, Z3, Z3
-	VADDPS    Z12, Z6, Z6
-	VADDPS    Z12, Z9, Z9
-	VMOVUPS   64(DI), Z12
-	VADDPS    Z12, Z1, Z1
-	VADDPS    Z12, Z4, Z4
-	VADDPS    Z12, Z7, Z7
-	VADDPS    Z12, Z10, Z10
-	VMOVUPS.Z 128(DI), K1, Z12
-	VADDPS    Z12, Z2, Z2
-	VADDPS    Z12, Z5, Z5
-	VADDPS    Z12, Z8, Z8
-	VADDPS    Z12, Z11, Z11
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -12163,6 +13321,8 @@ nores:
 	VMAXPS       Z9, Z12, Z9
 	VMAXPS       Z10, Z12, Z10
 	VMAXPS       Z11, Z12, Z11
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z12
 	VMINPS       Z0, Z12, Z0
 	VMINPS       Z1, Z12, Z1
@@ -12194,20 +13354,60 @@ noclamp:
 	VMOVUPS Z9, (AX)
 	VMOVUPS Z10, 64(AX)
 	VMOVUPS Z11, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN5x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN5x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z12
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVAPS   Z1, Z13
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	VMOVAPS   Z2, Z14
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12233,6 +13433,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z15
 	VMOVUPS      (AX)(R9*1), Z16
 	VMOVUPS      (AX)(R9*2), Z17
@@ -12256,6 +13457,7 @@ loop:
 	VFMADD231PS  Z15, Z18, Z12
 	VFMADD231PS  Z16, Z18, Z13
 	VFMADD231PS  Z17, Z18, Z14
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z15
 	VMOVUPS      64(AX)(R9*1), Z16
 	VMOVUPS      64(AX)(R9*2), Z17
@@ -12279,6 +13481,7 @@ loop:
 	VFMADD231PS  Z15, Z18, Z12
 	VFMADD231PS  Z16, Z18, Z13
 	VFMADD231PS  Z17, Z18, Z14
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z15
 	VMOVUPS      128(AX)(R9*1), Z16
 	VMOVUPS      128(AX)(R9*2), Z17
@@ -12302,6 +13505,7 @@ loop:
 	VFMADD231PS  Z15, Z18, Z12
 	VFMADD231PS  Z16, Z18, Z13
 	VFMADD231PS  Z17, Z18, Z14
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z15
 	VMOVUPS      192(AX)(R9*1), Z16
 	VMOVUPS      192(AX)(R9*2), Z17
@@ -12327,6 +13531,7 @@ loop:
 	VFMADD231PS  Z17, Z18, Z14
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -12335,6 +13540,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z15
 	VMOVUPS      (AX)(R9*1), Z16
 	VMOVUPS      (AX)(R9*2), Z17
@@ -12360,38 +13566,14 @@ single:
 	VFMADD231PS  Z17, Z18, Z14
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z15
-	VADDPS    Z15, Z0, Z0
-	VADDPS    Z15, Z3, Z3
-	VADDPS    Z15, Z6, Z6
-	VADDPS    Z15, Z9, Z9
-	VADDPS    Z15, Z12, Z12
-	VMOVUPS   64(DI), Z15
-	VADDPS    Z15, Z1, Z1
-	VADDPS    Z15, Z4, Z4
-	VADDPS    Z15, Z7, Z7
-	VADDPS    Z15, Z10, Z10
-	VADDPS    Z15, Z13, Z13
-	VMOVUPS.Z 128(DI), K1, Z15
-	VADDPS    Z15, Z2, Z2
-	VADDPS    Z15, Z5, Z5
-	VADDPS    Z15, Z8, Z8
-	VADDPS    Z15, Z11, Z11
-	VADDPS    Z15, Z14, Z14
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -12435,6 +13617,8 @@ nores:
 	VMAXPS       Z12, Z15, Z12
 	VMAXPS       Z13, Z15, Z13
 	VMAXPS       Z14, Z15, Z14
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z15
 	VMINPS       Z0, Z15, Z0
 	VMINPS       Z1, Z15, Z1
@@ -12473,20 +13657,63 @@ noclamp:
 	VMOVUPS Z12, (AX)
 	VMOVUPS Z13, 64(AX)
 	VMOVUPS Z14, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN6x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN6x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z15
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z16
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z17
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12517,6 +13744,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z18
 	VMOVUPS      (AX)(R9*1), Z19
 	VMOVUPS      (AX)(R9*2), Z20
@@ -12544,6 +13772,7 @@ loop:
 	VFMADD231PS  Z18, Z21, Z15
 	VFMADD231PS  Z19, Z21, Z16
 	VFMADD231PS  Z20, Z21, Z17
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z18
 	VMOVUPS      64(AX)(R9*1), Z19
 	VMOVUPS      64(AX)(R9*2), Z20
@@ -12571,6 +13800,7 @@ loop:
 	VFMADD231PS  Z18, Z21, Z15
 	VFMADD231PS  Z19, Z21, Z16
 	VFMADD231PS  Z20, Z21, Z17
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z18
 	VMOVUPS      128(AX)(R9*1), Z19
 	VMOVUPS      128(AX)(R9*2), Z20
@@ -12598,6 +13828,7 @@ loop:
 	VFMADD231PS  Z18, Z21, Z15
 	VFMADD231PS  Z19, Z21, Z16
 	VFMADD231PS  Z20, Z21, Z17
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z18
 	VMOVUPS      192(AX)(R9*1), Z19
 	VMOVUPS      192(AX)(R9*2), Z20
@@ -12628,6 +13859,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $0x10, R12
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -12636,6 +13868,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z18
 	VMOVUPS      (AX)(R9*1), Z19
 	VMOVUPS      (AX)(R9*2), Z20
@@ -12666,41 +13899,14 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z18
-	VADDPS    Z18, Z0, Z0
-	VADDPS    Z18, Z3, Z3
-	VADDPS    Z18, Z6, Z6
-	VADDPS    Z18, Z9, Z9
-	VADDPS    Z18, Z12, Z12
-	VADDPS    Z18, Z15, Z15
-	VMOVUPS   64(DI), Z18
-	VADDPS    Z18, Z1, Z1
-	VADDPS    Z18, Z4, Z4
-	VADDPS    Z18, Z7, Z7
-	VADDPS    Z18, Z10, Z10
-	VADDPS    Z18, Z13, Z13
-	VADDPS    Z18, Z16, Z16
-	VMOVUPS.Z 128(DI), K1, Z18
-	VADDPS    Z18, Z2, Z2
-	VADDPS    Z18, Z5, Z5
-	VADDPS    Z18, Z8, Z8
-	VADDPS    Z18, Z11, Z11
-	VADDPS    Z18, Z14, Z14
-	VADDPS    Z18, Z17, Z17
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -12751,6 +13957,8 @@ nores:
 	VMAXPS       Z15, Z18, Z15
 	VMAXPS       Z16, Z18, Z16
 	VMAXPS       Z17, Z18, Z17
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z18
 	VMINPS       Z0, Z18, Z0
 	VMINPS       Z1, Z18, Z1
@@ -12796,20 +14004,66 @@ noclamp:
 	VMOVUPS Z15, (AX)
 	VMOVUPS Z16, 64(AX)
 	VMOVUPS Z17, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN7x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN7x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z18
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z16
+	VMOVAPS   Z1, Z19
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z17
+	VMOVAPS   Z2, Z20
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12843,6 +14097,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z21
 	VMOVUPS      (AX)(R9*1), Z22
 	VMOVUPS      (AX)(R9*2), Z23
@@ -12874,6 +14129,7 @@ loop:
 	VFMADD231PS  Z21, Z24, Z18
 	VFMADD231PS  Z22, Z24, Z19
 	VFMADD231PS  Z23, Z24, Z20
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z21
 	VMOVUPS      64(AX)(R9*1), Z22
 	VMOVUPS      64(AX)(R9*2), Z23
@@ -12905,6 +14161,7 @@ loop:
 	VFMADD231PS  Z21, Z24, Z18
 	VFMADD231PS  Z22, Z24, Z19
 	VFMADD231PS  Z23, Z24, Z20
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z21
 	VMOVUPS      128(AX)(R9*1), Z22
 	VMOVUPS      128(AX)(R9*2), Z23
@@ -12936,6 +14193,7 @@ loop:
 	VFMADD231PS  Z21, Z24, Z18
 	VFMADD231PS  Z22, Z24, Z19
 	VFMADD231PS  Z23, Z24, Z20
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z21
 	VMOVUPS      192(AX)(R9*1), Z22
 	VMOVUPS      192(AX)(R9*2), Z23
@@ -12970,6 +14228,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $0x10, R12
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -12978,6 +14237,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z21
 	VMOVUPS      (AX)(R9*1), Z22
 	VMOVUPS      (AX)(R9*2), Z23
@@ -13012,44 +14272,14 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z21
-	VADDPS    Z21, Z0, Z0
-	VADDPS    Z21, Z3, Z3
-	VADDPS    Z21, Z6, Z6
-	VADDPS    Z21, Z9, Z9
-	VADDPS    Z21, Z12, Z12
-	VADDPS    Z21, Z15, Z15
-	VADDPS    Z21, Z18, Z18
-	VMOVUPS   64(DI), Z21
-	VADDPS    Z21, Z1, Z1
-	VADDPS    Z21, Z4, Z4
-	VADDPS    Z21, Z7, Z7
-	VADDPS    Z21, Z10, Z10
-	VADDPS    Z21, Z13, Z13
-	VADDPS    Z21, Z16, Z16
-	VADDPS    Z21, Z19, Z19
-	VMOVUPS.Z 128(DI), K1, Z21
-	VADDPS    Z21, Z2, Z2
-	VADDPS    Z21, Z5, Z5
-	VADDPS    Z21, Z8, Z8
-	VADDPS    Z21, Z11, Z11
-	VADDPS    Z21, Z14, Z14
-	VADDPS    Z21, Z17, Z17
-	VADDPS    Z21, Z20, Z20
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -13107,6 +14337,8 @@ nores:
 	VMAXPS       Z18, Z21, Z18
 	VMAXPS       Z19, Z21, Z19
 	VMAXPS       Z20, Z21, Z20
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z21
 	VMINPS       Z0, Z21, Z0
 	VMINPS       Z1, Z21, Z1
@@ -13159,20 +14391,69 @@ noclamp:
 	VMOVUPS Z18, (AX)
 	VMOVUPS Z19, 64(AX)
 	VMOVUPS Z20, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN8x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN8x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z21
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z16
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z22
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z17
+	VMOVAPS   Z2, Z20
+	VMOVAPS   Z2, Z23
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -13209,6 +14490,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z24
 	VMOVUPS      (AX)(R9*1), Z25
 	VMOVUPS      (AX)(R9*2), Z26
@@ -13244,6 +14526,7 @@ loop:
 	VFMADD231PS  Z24, Z27, Z21
 	VFMADD231PS  Z25, Z27, Z22
 	VFMADD231PS  Z26, Z27, Z23
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z24
 	VMOVUPS      64(AX)(R9*1), Z25
 	VMOVUPS      64(AX)(R9*2), Z26
@@ -13279,6 +14562,7 @@ loop:
 	VFMADD231PS  Z24, Z27, Z21
 	VFMADD231PS  Z25, Z27, Z22
 	VFMADD231PS  Z26, Z27, Z23
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z24
 	VMOVUPS      128(AX)(R9*1), Z25
 	VMOVUPS      128(AX)(R9*2), Z26
@@ -13314,6 +14598,7 @@ loop:
 	VFMADD231PS  Z24, Z27, Z21
 	VFMADD231PS  Z25, Z27, Z22
 	VFMADD231PS  Z26, Z27, Z23
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z24
 	VMOVUPS      192(AX)(R9*1), Z25
 	VMOVUPS      192(AX)(R9*2), Z26
@@ -13352,6 +14637,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $0x10, R12
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -13360,6 +14646,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z24
 	VMOVUPS      (AX)(R9*1), Z25
 	VMOVUPS      (AX)(R9*2), Z26
@@ -13398,47 +14685,14 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z24
-	VADDPS    Z24, Z0, Z0
-	VADDPS    Z24, Z3, Z3
-	VADDPS    Z24, Z6, Z6
-	VADDPS    Z24, Z9, Z9
-	VADDPS    Z24, Z12, Z12
-	VADDPS    Z24, Z15, Z15
-	VADDPS    Z24, Z18, Z18
-	VADDPS    Z24, Z21, Z21
-	VMOVUPS   64(DI), Z24
-	VADDPS    Z24, Z1, Z1
-	VADDPS    Z24, Z4, Z4
-	VADDPS    Z24, Z7, Z7
-	VADDPS    Z24, Z10, Z10
-	VADDPS    Z24, Z13, Z13
-	VADDPS    Z24, Z16, Z16
-	VADDPS    Z24, Z19, Z19
-	VADDPS    Z24, Z22, Z22
-	VMOVUPS.Z 128(DI), K1, Z24
-	VADDPS    Z24, Z2, Z2
-	VADDPS    Z24, Z5, Z5
-	VADDPS    Z24, Z8, Z8
-	VADDPS    Z24, Z11, Z11
-	VADDPS    Z24, Z14, Z14
-	VADDPS    Z24, Z17, Z17
-	VADDPS    Z24, Z20, Z20
-	VADDPS    Z24, Z23, Z23
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -13503,6 +14757,8 @@ nores:
 	VMAXPS       Z21, Z24, Z21
 	VMAXPS       Z22, Z24, Z22
 	VMAXPS       Z23, Z24, Z23
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z24
 	VMINPS       Z0, Z24, Z0
 	VMINPS       Z1, Z24, Z1
@@ -13562,20 +14818,72 @@ noclamp:
 	VMOVUPS Z21, (AX)
 	VMOVUPS Z22, 64(AX)
 	VMOVUPS Z23, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN9x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN9x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z24
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z16
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z22
+	VMOVAPS   Z1, Z25
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z17
+	VMOVAPS   Z2, Z20
+	VMOVAPS   Z2, Z23
+	VMOVAPS   Z2, Z26
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -13615,6 +14923,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z27
 	VMOVUPS      (AX)(R9*1), Z28
 	VMOVUPS      (AX)(R9*2), Z29
@@ -13654,6 +14963,7 @@ loop:
 	VFMADD231PS  Z27, Z30, Z24
 	VFMADD231PS  Z28, Z30, Z25
 	VFMADD231PS  Z29, Z30, Z26
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z27
 	VMOVUPS      64(AX)(R9*1), Z28
 	VMOVUPS      64(AX)(R9*2), Z29
@@ -13693,6 +15003,7 @@ loop:
 	VFMADD231PS  Z27, Z30, Z24
 	VFMADD231PS  Z28, Z30, Z25
 	VFMADD231PS  Z29, Z30, Z26
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z27
 	VMOVUPS      128(AX)(R9*1), Z28
 	VMOVUPS      128(AX)(R9*2), Z29
@@ -13732,6 +15043,7 @@ loop:
 	VFMADD231PS  Z27, Z30, Z24
 	VFMADD231PS  Z28, Z30, Z25
 	VFMADD231PS  Z29, Z30, Z26
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z27
 	VMOVUPS      192(AX)(R9*1), Z28
 	VMOVUPS      192(AX)(R9*2), Z29
@@ -13774,6 +15086,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $0x10, R12
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -13782,6 +15095,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z27
 	VMOVUPS      (AX)(R9*1), Z28
 	VMOVUPS      (AX)(R9*2), Z29
@@ -13824,50 +15138,14 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z27
-	VADDPS    Z27, Z0, Z0
-	VADDPS    Z27, Z3, Z3
-	VADDPS    Z27, Z6, Z6
-	VADDPS    Z27, Z9, Z9
-	VADDPS    Z27, Z12, Z12
-	VADDPS    Z27, Z15, Z15
-	VADDPS    Z27, Z18, Z18
-	VADDPS    Z27, Z21, Z21
-	VADDPS    Z27, Z24, Z24
-	VMOVUPS   64(DI), Z27
-	VADDPS    Z27, Z1, Z1
-	VADDPS    Z27, Z4, Z4
-	VADDPS    Z27, Z7, Z7
-	VADDPS    Z27, Z10, Z10
-	VADDPS    Z27, Z13, Z13
-	VADDPS    Z27, Z16, Z16
-	VADDPS    Z27, Z19, Z19
-	VADDPS    Z27, Z22, Z22
-	VADDPS    Z27, Z25, Z25
-	VMOVUPS.Z 128(DI), K1, Z27
-	VADDPS    Z27, Z2, Z2
-	VADDPS    Z27, Z5, Z5
-	VADDPS    Z27, Z8, Z8
-	VADDPS    Z27, Z11, Z11
-	VADDPS    Z27, Z14, Z14
-	VADDPS    Z27, Z17, Z17
-	VADDPS    Z27, Z20, Z20
-	VADDPS    Z27, Z23, Z23
-	VADDPS    Z27, Z26, Z26
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -13939,6 +15217,8 @@ nores:
 	VMAXPS       Z24, Z27, Z24
 	VMAXPS       Z25, Z27, Z25
 	VMAXPS       Z26, Z27, Z26
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z27
 	VMINPS       Z0, Z27, Z0
 	VMINPS       Z1, Z27, Z1
@@ -14005,20 +15285,49 @@ noclamp:
 	VMOVUPS Z24, (AX)
 	VMOVUPS Z25, 64(AX)
 	VMOVUPS Z26, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN1x4AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN1x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVUPS   64(DX), Z1
+	VMOVUPS   128(DX), Z2
+	VMOVUPS.Z 192(DX), K1, Z3
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -14033,6 +15342,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z4
 	VMOVUPS      (AX)(R9*1), Z5
 	VMOVUPS      (AX)(R9*2), Z6
@@ -14042,6 +15352,7 @@ loop:
 	VFMADD231PS  Z5, Z8, Z1
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z4
 	VMOVUPS      64(AX)(R9*1), Z5
 	VMOVUPS      64(AX)(R9*2), Z6
@@ -14051,6 +15362,7 @@ loop:
 	VFMADD231PS  Z5, Z8, Z1
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z4
 	VMOVUPS      128(AX)(R9*1), Z5
 	VMOVUPS      128(AX)(R9*2), Z6
@@ -14060,6 +15372,7 @@ loop:
 	VFMADD231PS  Z5, Z8, Z1
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z4
 	VMOVUPS      192(AX)(R9*1), Z5
 	VMOVUPS      192(AX)(R9*2), Z6
@@ -14071,6 +15384,7 @@ loop:
 	VFMADD231PS  Z7, Z8, Z3
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -14079,6 +15393,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z4
 	VMOVUPS      (AX)(R9*1), Z5
 	VMOVUPS      (AX)(R9*2), Z6
@@ -14090,28 +15405,14 @@ single:
 	VFMADD231PS  Z7, Z8, Z3
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z4
-	VADDPS    Z4, Z0, Z0
-	VMOVUPS   64(DI), Z4
-	VADDPS    Z4, Z1, Z1
-	VMOVUPS   128(DI), Z4
-	VADDPS    Z4, Z2, Z2
-	VMOVUPS.Z 192(DI), K1, Z4
-	VADDPS    Z4, Z3, Z3
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -14129,6 +15430,8 @@ nores:
 	VMAXPS       Z1, Z4, Z1
 	VMAXPS       Z2, Z4, Z2
 	VMAXPS       Z3, Z4, Z3
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z4
 	VMINPS       Z0, Z4, Z0
 	VMINPS       Z1, Z4, Z1
@@ -14141,20 +15444,53 @@ noclamp:
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, 128(AX)
 	VMOVUPS Z3, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN2x4AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN2x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z4
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z5
+	VMOVUPS   128(DX), Z2
+	VMOVAPS   Z2, Z6
+	VMOVUPS.Z 192(DX), K1, Z3
+	VMOVAPS   Z3, Z7
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -14173,6 +15509,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z8
 	VMOVUPS      (AX)(R9*1), Z9
 	VMOVUPS      (AX)(R9*2), Z10
@@ -14187,6 +15524,7 @@ loop:
 	VFMADD231PS  Z9, Z12, Z5
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z8
 	VMOVUPS      64(AX)(R9*1), Z9
 	VMOVUPS      64(AX)(R9*2), Z10
@@ -14201,6 +15539,7 @@ loop:
 	VFMADD231PS  Z9, Z12, Z5
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z8
 	VMOVUPS      128(AX)(R9*1), Z9
 	VMOVUPS      128(AX)(R9*2), Z10
@@ -14215,6 +15554,7 @@ loop:
 	VFMADD231PS  Z9, Z12, Z5
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z8
 	VMOVUPS      192(AX)(R9*1), Z9
 	VMOVUPS      192(AX)(R9*2), Z10
@@ -14231,6 +15571,7 @@ loop:
 	VFMADD231PS  Z11, Z12, Z7
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -14239,6 +15580,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z8
 	VMOVUPS      (AX)(R9*1), Z9
 	VMOVUPS      (AX)(R9*2), Z10
@@ -14255,32 +15597,14 @@ single:
 	VFMADD231PS  Z11, Z12, Z7
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z8
-	VADDPS    Z8, Z0, Z0
-	VADDPS    Z8, Z4, Z4
-	VMOVUPS   64(DI), Z8
-	VADDPS    Z8, Z1, Z1
-	VADDPS    Z8, Z5, Z5
-	VMOVUPS   128(DI), Z8
-	VADDPS    Z8, Z2, Z2
-	VADDPS    Z8, Z6, Z6
-	VMOVUPS.Z 192(DI), K1, Z8
-	VADDPS    Z8, Z3, Z3
-	VADDPS    Z8, Z7, Z7
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -14307,6 +15631,8 @@ nores:
 	VMAXPS       Z5, Z8, Z5
 	VMAXPS       Z6, Z8, Z6
 	VMAXPS       Z7, Z8, Z7
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z8
 	VMINPS       Z0, Z8, Z0
 	VMINPS       Z1, Z8, Z1
@@ -14328,20 +15654,57 @@ noclamp:
 	VMOVUPS Z5, 64(AX)
 	VMOVUPS Z6, 128(AX)
 	VMOVUPS Z7, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN3x4AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN3x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z8
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z9
+	VMOVUPS   128(DX), Z2
+	VMOVAPS   Z2, Z6
+	VMOVAPS   Z2, Z10
+	VMOVUPS.Z 192(DX), K1, Z3
+	VMOVAPS   Z3, Z7
+	VMOVAPS   Z3, Z11
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -14364,6 +15727,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z12
 	VMOVUPS      (AX)(R9*1), Z13
 	VMOVUPS      (AX)(R9*2), Z14
@@ -14383,6 +15747,7 @@ loop:
 	VFMADD231PS  Z13, Z16, Z9
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z12
 	VMOVUPS      64(AX)(R9*1), Z13
 	VMOVUPS      64(AX)(R9*2), Z14
@@ -14402,6 +15767,7 @@ loop:
 	VFMADD231PS  Z13, Z16, Z9
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z12
 	VMOVUPS      128(AX)(R9*1), Z13
 	VMOVUPS      128(AX)(R9*2), Z14
@@ -14421,6 +15787,7 @@ loop:
 	VFMADD231PS  Z13, Z16, Z9
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z12
 	VMOVUPS      192(AX)(R9*1), Z13
 	VMOVUPS      192(AX)(R9*2), Z14
@@ -14442,6 +15809,7 @@ loop:
 	VFMADD231PS  Z15, Z16, Z11
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -14450,6 +15818,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z12
 	VMOVUPS      (AX)(R9*1), Z13
 	VMOVUPS      (AX)(R9*2), Z14
@@ -14471,36 +15840,14 @@ single:
 	VFMADD231PS  Z15, Z16, Z11
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z12
-	VADDPS    Z12, Z0, Z0
-	VADDPS    Z12, Z4, Z4
-	VADDPS    Z12, Z8, Z8
-	VMOVUPS   64(DI), Z12
-	VADDPS    Z12, Z1, Z1
-	VADDPS    Z12, Z5, Z5
-	VADDPS    Z12, Z9, Z9
-	VMOVUPS   128(DI), Z12
-	VADDPS    Z12, Z2, Z2
-	VADDPS    Z12, Z6, Z6
-	VADDPS    Z12, Z10, Z10
-	VMOVUPS.Z 192(DI), K1, Z12
-	VADDPS    Z12, Z3, Z3
-	VADDPS    Z12, Z7, Z7
-	VADDPS    Z12, Z11, Z11
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -14536,6 +15883,8 @@ nores:
 	VMAXPS       Z9, Z12, Z9
 	VMAXPS       Z10, Z12, Z10
 	VMAXPS       Z11, Z12, Z11
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z12
 	VMINPS       Z0, Z12, Z0
 	VMINPS       Z1, Z12, Z1
@@ -14566,20 +15915,61 @@ noclamp:
 	VMOVUPS Z9, 64(AX)
 	VMOVUPS Z10, 128(AX)
 	VMOVUPS Z11, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN4x4AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN4x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z12
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z13
+	VMOVUPS   128(DX), Z2
+	VMOVAPS   Z2, Z6
+	VMOVAPS   Z2, Z10
+	VMOVAPS   Z2, Z14
+	VMOVUPS.Z 192(DX), K1, Z3
+	VMOVAPS   Z3, Z7
+	VMOVAPS   Z3, Z11
+	VMOVAPS   Z3, Z15
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -14606,6 +15996,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z16
 	VMOVUPS      (AX)(R9*1), Z17
 	VMOVUPS      (AX)(R9*2), Z18
@@ -14630,6 +16021,7 @@ loop:
 	VFMADD231PS  Z17, Z20, Z13
 	VFMADD231PS  Z18, Z20, Z14
 	VFMADD231PS  Z19, Z20, Z15
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z16
 	VMOVUPS      64(AX)(R9*1), Z17
 	VMOVUPS      64(AX)(R9*2), Z18
@@ -14654,6 +16046,7 @@ loop:
 	VFMADD231PS  Z17, Z20, Z13
 	VFMADD231PS  Z18, Z20, Z14
 	VFMADD231PS  Z19, Z20, Z15
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z16
 	VMOVUPS      128(AX)(R9*1), Z17
 	VMOVUPS      128(AX)(R9*2), Z18
@@ -14678,6 +16071,7 @@ loop:
 	VFMADD231PS  Z17, Z20, Z13
 	VFMADD231PS  Z18, Z20, Z14
 	VFMADD231PS  Z19, Z20, Z15
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z16
 	VMOVUPS      192(AX)(R9*1), Z17
 	VMOVUPS      192(AX)(R9*2), Z18
@@ -14704,6 +16098,7 @@ loop:
 	VFMADD231PS  Z19, Z20, Z15
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -14712,6 +16107,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z16
 	VMOVUPS      (AX)(R9*1), Z17
 	VMOVUPS      (AX)(R9*2), Z18
@@ -14738,40 +16134,14 @@ single:
 	VFMADD231PS  Z19, Z20, Z15
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z16
-	VADDPS    Z16, Z0, Z0
-	VADDPS    Z16, Z4, Z4
-	VADDPS    Z16, Z8, Z8
-	VADDPS    Z16, Z12, Z12
-	VMOVUPS   64(DI), Z16
-	VADDPS    Z16, Z1, Z1
-	VADDPS    Z16, Z5, Z5
-	VADDPS    Z16, Z9, Z9
-	VADDPS    Z16, Z13, Z13
-	VMOVUPS   128(DI), Z16
-	VADDPS    Z16, Z2, Z2
-	VADDPS    Z16, Z6, Z6
-	VADDPS    Z16, Z10, Z10
-	VADDPS    Z16, Z14, Z14
-	VMOVUPS.Z 192(DI), K1, Z16
-	VADDPS    Z16, Z3, Z3
-	VADDPS    Z16, Z7, Z7
-	VADDPS    Z16, Z11, Z11
-	VADDPS    Z16, Z15, Z15
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -14816,6 +16186,8 @@ nores:
 	VMAXPS       Z13, Z16, Z13
 	VMAXPS       Z14, Z16, Z14
 	VMAXPS       Z15, Z16, Z15
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z16
 	VMINPS       Z0, Z16, Z0
 	VMINPS       Z1, Z16, Z1
@@ -14855,20 +16227,65 @@ noclamp:
 	VMOVUPS Z13, 64(AX)
 	VMOVUPS Z14, 128(AX)
 	VMOVUPS Z15, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN5x4AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN5x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z16
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z17
+	VMOVUPS   128(DX), Z2
+	VMOVAPS   Z2, Z6
+	VMOVAPS   Z2, Z10
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z18
+	VMOVUPS.Z 192(DX), K1, Z3
+	VMOVAPS   Z3, Z7
+	VMOVAPS   Z3, Z11
+	VMOVAPS   Z3, Z15
+	VMOVAPS   Z3, Z19
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -14899,6 +16316,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z20
 	VMOVUPS      (AX)(R9*1), Z21
 	VMOVUPS      (AX)(R9*2), Z22
@@ -14928,6 +16346,7 @@ loop:
 	VFMADD231PS  Z21, Z24, Z17
 	VFMADD231PS  Z22, Z24, Z18
 	VFMADD231PS  Z23, Z24, Z19
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z20
 	VMOVUPS      64(AX)(R9*1), Z21
 	VMOVUPS      64(AX)(R9*2), Z22
@@ -14957,6 +16376,7 @@ loop:
 	VFMADD231PS  Z21, Z24, Z17
 	VFMADD231PS  Z22, Z24, Z18
 	VFMADD231PS  Z23, Z24, Z19
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z20
 	VMOVUPS      128(AX)(R9*1), Z21
 	VMOVUPS      128(AX)(R9*2), Z22
@@ -14986,6 +16406,7 @@ loop:
 	VFMADD231PS  Z21, Z24, Z17
 	VFMADD231PS  Z22, Z24, Z18
 	VFMADD231PS  Z23, Z24, Z19
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z20
 	VMOVUPS      192(AX)(R9*1), Z21
 	VMOVUPS      192(AX)(R9*2), Z22
@@ -15017,6 +16438,7 @@ loop:
 	VFMADD231PS  Z23, Z24, Z19
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -15025,6 +16447,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z20
 	VMOVUPS      (AX)(R9*1), Z21
 	VMOVUPS      (AX)(R9*2), Z22
@@ -15056,44 +16479,14 @@ single:
 	VFMADD231PS  Z23, Z24, Z19
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z20
-	VADDPS    Z20, Z0, Z0
-	VADDPS    Z20, Z4, Z4
-	VADDPS    Z20, Z8, Z8
-	VADDPS    Z20, Z12, Z12
-	VADDPS    Z20, Z16, Z16
-	VMOVUPS   64(DI), Z20
-	VADDPS    Z20, Z1, Z1
-	VADDPS    Z20, Z5, Z5
-	VADDPS    Z20, Z9, Z9
-	VADDPS    Z20, Z13, Z13
-	VADDPS    Z20, Z17, Z17
-	VMOVUPS   128(DI), Z20
-	VADDPS    Z20, Z2, Z2
-	VADDPS    Z20, Z6, Z6
-	VADDPS    Z20, Z10, Z10
-	VADDPS    Z20, Z14, Z14
-	VADDPS    Z20, Z18, Z18
-	VMOVUPS.Z 192(DI), K1, Z20
-	VADDPS    Z20, Z3, Z3
-	VADDPS    Z20, Z7, Z7
-	VADDPS    Z20, Z11, Z11
-	VADDPS    Z20, Z15, Z15
-	VADDPS    Z20, Z19, Z19
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -15147,6 +16540,8 @@ nores:
 	VMAXPS       Z17, Z20, Z17
 	VMAXPS       Z18, Z20, Z18
 	VMAXPS       Z19, Z20, Z19
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z20
 	VMINPS       Z0, Z20, Z0
 	VMINPS       Z1, Z20, Z1
@@ -15195,20 +16590,69 @@ noclamp:
 	VMOVUPS Z17, 64(AX)
 	VMOVUPS Z18, 128(AX)
 	VMOVUPS Z19, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN6x4AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN6x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z20
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z21
+	VMOVUPS   128(DX), Z2
+	VMOVAPS   Z2, Z6
+	VMOVAPS   Z2, Z10
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z18
+	VMOVAPS   Z2, Z22
+	VMOVUPS.Z 192(DX), K1, Z3
+	VMOVAPS   Z3, Z7
+	VMOVAPS   Z3, Z11
+	VMOVAPS   Z3, Z15
+	VMOVAPS   Z3, Z19
+	VMOVAPS   Z3, Z23
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -15245,6 +16689,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z24
 	VMOVUPS      (AX)(R9*1), Z25
 	VMOVUPS      (AX)(R9*2), Z26
@@ -15279,6 +16724,7 @@ loop:
 	VFMADD231PS  Z25, Z28, Z21
 	VFMADD231PS  Z26, Z28, Z22
 	VFMADD231PS  Z27, Z28, Z23
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z24
 	VMOVUPS      64(AX)(R9*1), Z25
 	VMOVUPS      64(AX)(R9*2), Z26
@@ -15313,6 +16759,7 @@ loop:
 	VFMADD231PS  Z25, Z28, Z21
 	VFMADD231PS  Z26, Z28, Z22
 	VFMADD231PS  Z27, Z28, Z23
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z24
 	VMOVUPS      128(AX)(R9*1), Z25
 	VMOVUPS      128(AX)(R9*2), Z26
@@ -15347,6 +16794,7 @@ loop:
 	VFMADD231PS  Z25, Z28, Z21
 	VFMADD231PS  Z26, Z28, Z22
 	VFMADD231PS  Z27, Z28, Z23
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z24
 	VMOVUPS      192(AX)(R9*1), Z25
 	VMOVUPS      192(AX)(R9*2), Z26
@@ -15384,6 +16832,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $0x10, R12
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -15392,6 +16841,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z24
 	VMOVUPS      (AX)(R9*1), Z25
 	VMOVUPS      (AX)(R9*2), Z26
@@ -15429,48 +16879,14 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z24
-	VADDPS    Z24, Z0, Z0
-	VADDPS    Z24, Z4, Z4
-	VADDPS    Z24, Z8, Z8
-	VADDPS    Z24, Z12, Z12
-	VADDPS    Z24, Z16, Z16
-	VADDPS    Z24, Z20, Z20
-	VMOVUPS   64(DI), Z24
-	VADDPS    Z24, Z1, Z1
-	VADDPS    Z24, Z5, Z5
-	VADDPS    Z24, Z9, Z9
-	VADDPS    Z24, Z13, Z13
-	VADDPS    Z24, Z17, Z17
-	VADDPS    Z24, Z21, Z21
-	VMOVUPS   128(DI), Z24
-	VADDPS    Z24, Z2, Z2
-	VADDPS    Z24, Z6, Z6
-	VADDPS    Z24, Z10, Z10
-	VADDPS    Z24, Z14, Z14
-	VADDPS    Z24, Z18, Z18
-	VADDPS    Z24, Z22, Z22
-	VMOVUPS.Z 192(DI), K1, Z24
-	VADDPS    Z24, Z3, Z3
-	VADDPS    Z24, Z7, Z7
-	VADDPS    Z24, Z11, Z11
-	VADDPS    Z24, Z15, Z15
-	VADDPS    Z24, Z19, Z19
-	VADDPS    Z24, Z23, Z23
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -15533,6 +16949,8 @@ nores:
 	VMAXPS       Z21, Z24, Z21
 	VMAXPS       Z22, Z24, Z22
 	VMAXPS       Z23, Z24, Z23
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z24
 	VMINPS       Z0, Z24, Z0
 	VMINPS       Z1, Z24, Z1
@@ -15590,20 +17008,73 @@ noclamp:
 	VMOVUPS Z21, 64(AX)
 	VMOVUPS Z22, 128(AX)
 	VMOVUPS Z23, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN7x4AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN7x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z24
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z21
+	VMOVAPS   Z1, Z25
+	VMOVUPS   128(DX), Z2
+	VMOVAPS   Z2, Z6
+	VMOVAPS   Z2, Z10
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z18
+	VMOVAPS   Z2, Z22
+	VMOVAPS   Z2, Z26
+	VMOVUPS.Z 192(DX), K1, Z3
+	VMOVAPS   Z3, Z7
+	VMOVAPS   Z3, Z11
+	VMOVAPS   Z3, Z15
+	VMOVAPS   Z3, Z19
+	VMOVAPS   Z3, Z23
+	VMOVAPS   Z3, Z27
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -15644,6 +17115,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z28
 	VMOVUPS      (AX)(R9*1), Z29
 	VMOVUPS      (AX)(R9*2), Z30
@@ -15682,6 +17154,7 @@ loop:
 	VFMADD231PS  Z29, Z31, Z25
 	VFMADD231PS  Z30, Z31, Z26
 	VFMADD231PS  (AX)(R10*1), Z31, Z27
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z28
 	VMOVUPS      64(AX)(R9*1), Z29
 	VMOVUPS      64(AX)(R9*2), Z30
@@ -15720,6 +17193,7 @@ loop:
 	VFMADD231PS  Z29, Z31, Z25
 	VFMADD231PS  Z30, Z31, Z26
 	VFMADD231PS  64(AX)(R10*1), Z31, Z27
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z28
 	VMOVUPS      128(AX)(R9*1), Z29
 	VMOVUPS      128(AX)(R9*2), Z30
@@ -15758,6 +17232,7 @@ loop:
 	VFMADD231PS  Z29, Z31, Z25
 	VFMADD231PS  Z30, Z31, Z26
 	VFMADD231PS  128(AX)(R10*1), Z31, Z27
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z28
 	VMOVUPS      192(AX)(R9*1), Z29
 	VMOVUPS      192(AX)(R9*2), Z30
@@ -15799,6 +17274,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $0x10, R12
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -15807,6 +17283,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z28
 	VMOVUPS      (AX)(R9*1), Z29
 	VMOVUPS      (AX)(R9*2), Z30
@@ -15848,52 +17325,14 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z28
-	VADDPS    Z28, Z0, Z0
-	VADDPS    Z28, Z4, Z4
-	VADDPS    Z28, Z8, Z8
-	VADDPS    Z28, Z12, Z12
-	VADDPS    Z28, Z16, Z16
-	VADDPS    Z28, Z20, Z20
-	VADDPS    Z28, Z24, Z24
-	VMOVUPS   64(DI), Z28
-	VADDPS    Z28, Z1, Z1
-	VADDPS    Z28, Z5, Z5
-	VADDPS    Z28, Z9, Z9
-	VADDPS    Z28, Z13, Z13
-	VADDPS    Z28, Z17, Z17
-	VADDPS    Z28, Z21, Z21
-	VADDPS    Z28, Z25, Z25
-	VMOVUPS   128(DI), Z28
-	VADDPS    Z28, Z2, Z2
-	VADDPS    Z28, Z6, Z6
-	VADDPS    Z28, Z10, Z10
-	VADDPS    Z28, Z14, Z14
-	VADDPS    Z28, Z18, Z18
-	VADDPS    Z28, Z22, Z22
-	VADDPS    Z28, Z26, Z26
-	VMOVUPS.Z 192(DI), K1, Z28
-	VADDPS    Z28, Z3, Z3
-	VADDPS    Z28, Z7, Z7
-	VADDPS    Z28, Z11, Z11
-	VADDPS    Z28, Z15, Z15
-	VADDPS    Z28, Z19, Z19
-	VADDPS    Z28, Z23, Z23
-	VADDPS    Z28, Z27, Z27
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -15965,6 +17404,8 @@ nores:
 	VMAXPS       Z25, Z28, Z25
 	VMAXPS       Z26, Z28, Z26
 	VMAXPS       Z27, Z28, Z27
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z28
 	VMINPS       Z0, Z28, Z0
 	VMINPS       Z1, Z28, Z1
@@ -16031,5 +17472,19 @@ noclamp:
 	VMOVUPS Z25, 64(AX)
 	VMOVUPS Z26, 128(AX)
 	VMOVUPS Z27, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET

@@ -27,6 +27,11 @@ var (
 	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.clamp)-120]
 	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.lo)-128]
 	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.hi)-132]
+	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.tiles)-136]
+	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.astep)-144]
+	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.cstep)-152]
+	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.ahead)-160]
+	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.aheadStep)-168]
 )
 
 func gemmNNAVX512(m, nz int, g *gemmArgs) {

@@ -62,7 +62,7 @@ func (c tile) check(t *testing.T, r *rand.Rand, alloc func(n int) []float32) {
 		dst[i] = float32(math.NaN())
 	}
 	var bias, res []float32
-	g := gemmArgs{a: &a[0], aoff: &aoff[0], batch: c.batch, k: c.k, as: c.as * 4, b: &b[0], bs: c.bs * 4, c: &dst[0], ldc: c.ldc * 4}
+	g := gemmArgs{a: &a[0], aoff: &aoff[0], batch: c.batch, k: c.k, as: c.as * 4, b: &b[0], bs: c.bs * 4, c: &dst[0], ldc: c.ldc * 4, tiles: 1}
 	g.setCols(c.cols)
 	if c.split {
 		g.a2 = &a[c.m/2*c.as+half]
@@ -198,7 +198,7 @@ func TestMicroKernelsPassNaN(t *testing.T) {
 				for _, act := range []Act{ActNone, ActReLU, ActReLU6} {
 					c := make([]float32, m*nz*panelWidth)
 					off := 0
-					g := gemmArgs{a: &a[0], aoff: &off, batch: 1, k: 2, as: 8, b: &b[0], bs: 8 * panelWidth, c: &c[0], ldc: nz * panelWidth * 4}
+					g := gemmArgs{a: &a[0], aoff: &off, batch: 1, k: 2, as: 8, b: &b[0], bs: 8 * panelWidth, c: &c[0], ldc: nz * panelWidth * 4, tiles: 1}
 					g.setCols(panelWidth)
 					g.setAct(act)
 					gemmNN(m, nz, &g)

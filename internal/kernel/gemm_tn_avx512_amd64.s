@@ -7,14 +7,25 @@
 // func gemmTN1x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN1x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 
 batch:
@@ -52,18 +63,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z1
-	VADDPS    Z1, Z0, Z0
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -75,26 +77,52 @@ nores:
 	JEQ          noclamp
 	VBROADCASTSS 128(SI), Z1
 	VMAXPS       Z0, Z1, Z0
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z1
 	VMINPS       Z0, Z1, Z0
 
 noclamp:
 	MOVQ    64(SI), AX
 	VMOVUPS Z0, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN2x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN2x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
@@ -138,19 +166,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z2
-	VADDPS    Z2, Z0, Z0
-	VADDPS    Z2, Z1, Z1
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -165,6 +183,8 @@ nores:
 	VBROADCASTSS 128(SI), Z2
 	VMAXPS       Z0, Z2, Z0
 	VMAXPS       Z1, Z2, Z1
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z2
 	VMINPS       Z0, Z2, Z0
 	VMINPS       Z1, Z2, Z1
@@ -174,20 +194,45 @@ noclamp:
 	VMOVUPS Z0, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z1, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN3x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN3x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -237,20 +282,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z3
-	VADDPS    Z3, Z0, Z0
-	VADDPS    Z3, Z1, Z1
-	VADDPS    Z3, Z2, Z2
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -268,6 +302,8 @@ nores:
 	VMAXPS       Z0, Z3, Z0
 	VMAXPS       Z1, Z3, Z1
 	VMAXPS       Z2, Z3, Z2
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z3
 	VMINPS       Z0, Z3, Z0
 	VMINPS       Z1, Z3, Z1
@@ -280,20 +316,46 @@ noclamp:
 	VMOVUPS Z1, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z2, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN4x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN4x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -349,21 +411,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z4
-	VADDPS    Z4, Z0, Z0
-	VADDPS    Z4, Z1, Z1
-	VADDPS    Z4, Z2, Z2
-	VADDPS    Z4, Z3, Z3
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -384,6 +434,8 @@ nores:
 	VMAXPS       Z1, Z4, Z1
 	VMAXPS       Z2, Z4, Z2
 	VMAXPS       Z3, Z4, Z3
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z4
 	VMINPS       Z0, Z4, Z0
 	VMINPS       Z1, Z4, Z1
@@ -399,20 +451,47 @@ noclamp:
 	VMOVUPS Z2, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z3, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN5x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN5x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -474,22 +553,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z5
-	VADDPS    Z5, Z0, Z0
-	VADDPS    Z5, Z1, Z1
-	VADDPS    Z5, Z2, Z2
-	VADDPS    Z5, Z3, Z3
-	VADDPS    Z5, Z4, Z4
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -513,6 +579,8 @@ nores:
 	VMAXPS       Z2, Z5, Z2
 	VMAXPS       Z3, Z5, Z3
 	VMAXPS       Z4, Z5, Z4
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z5
 	VMINPS       Z0, Z5, Z0
 	VMINPS       Z1, Z5, Z1
@@ -531,20 +599,48 @@ noclamp:
 	VMOVUPS Z3, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z4, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN6x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN6x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -612,23 +708,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z6
-	VADDPS    Z6, Z0, Z0
-	VADDPS    Z6, Z1, Z1
-	VADDPS    Z6, Z2, Z2
-	VADDPS    Z6, Z3, Z3
-	VADDPS    Z6, Z4, Z4
-	VADDPS    Z6, Z5, Z5
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -655,6 +737,8 @@ nores:
 	VMAXPS       Z3, Z6, Z3
 	VMAXPS       Z4, Z6, Z4
 	VMAXPS       Z5, Z6, Z5
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z6
 	VMINPS       Z0, Z6, Z0
 	VMINPS       Z1, Z6, Z1
@@ -676,20 +760,49 @@ noclamp:
 	VMOVUPS Z4, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z5, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN7x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN7x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -763,24 +876,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z7
-	VADDPS    Z7, Z0, Z0
-	VADDPS    Z7, Z1, Z1
-	VADDPS    Z7, Z2, Z2
-	VADDPS    Z7, Z3, Z3
-	VADDPS    Z7, Z4, Z4
-	VADDPS    Z7, Z5, Z5
-	VADDPS    Z7, Z6, Z6
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -810,6 +908,8 @@ nores:
 	VMAXPS       Z4, Z7, Z4
 	VMAXPS       Z5, Z7, Z5
 	VMAXPS       Z6, Z7, Z6
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z7
 	VMINPS       Z0, Z7, Z0
 	VMINPS       Z1, Z7, Z1
@@ -834,20 +934,50 @@ noclamp:
 	VMOVUPS Z5, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z6, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN8x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN8x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -927,25 +1057,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z8
-	VADDPS    Z8, Z0, Z0
-	VADDPS    Z8, Z1, Z1
-	VADDPS    Z8, Z2, Z2
-	VADDPS    Z8, Z3, Z3
-	VADDPS    Z8, Z4, Z4
-	VADDPS    Z8, Z5, Z5
-	VADDPS    Z8, Z6, Z6
-	VADDPS    Z8, Z7, Z7
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -978,6 +1092,8 @@ nores:
 	VMAXPS       Z5, Z8, Z5
 	VMAXPS       Z6, Z8, Z6
 	VMAXPS       Z7, Z8, Z7
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z8
 	VMINPS       Z0, Z8, Z0
 	VMINPS       Z1, Z8, Z1
@@ -1005,20 +1121,51 @@ noclamp:
 	VMOVUPS Z6, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z7, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN9x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN9x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1104,26 +1251,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z9
-	VADDPS    Z9, Z0, Z0
-	VADDPS    Z9, Z1, Z1
-	VADDPS    Z9, Z2, Z2
-	VADDPS    Z9, Z3, Z3
-	VADDPS    Z9, Z4, Z4
-	VADDPS    Z9, Z5, Z5
-	VADDPS    Z9, Z6, Z6
-	VADDPS    Z9, Z7, Z7
-	VADDPS    Z9, Z8, Z8
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -1159,6 +1289,8 @@ nores:
 	VMAXPS       Z6, Z9, Z6
 	VMAXPS       Z7, Z9, Z7
 	VMAXPS       Z8, Z9, Z8
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z9
 	VMINPS       Z0, Z9, Z0
 	VMINPS       Z1, Z9, Z1
@@ -1189,20 +1321,52 @@ noclamp:
 	VMOVUPS Z7, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z8, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN10x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN10x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1294,27 +1458,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z10
-	VADDPS    Z10, Z0, Z0
-	VADDPS    Z10, Z1, Z1
-	VADDPS    Z10, Z2, Z2
-	VADDPS    Z10, Z3, Z3
-	VADDPS    Z10, Z4, Z4
-	VADDPS    Z10, Z5, Z5
-	VADDPS    Z10, Z6, Z6
-	VADDPS    Z10, Z7, Z7
-	VADDPS    Z10, Z8, Z8
-	VADDPS    Z10, Z9, Z9
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -1353,6 +1499,8 @@ nores:
 	VMAXPS       Z7, Z10, Z7
 	VMAXPS       Z8, Z10, Z8
 	VMAXPS       Z9, Z10, Z9
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z10
 	VMINPS       Z0, Z10, Z0
 	VMINPS       Z1, Z10, Z1
@@ -1386,20 +1534,53 @@ noclamp:
 	VMOVUPS Z8, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z9, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN11x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN11x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1497,28 +1678,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z11
-	VADDPS    Z11, Z0, Z0
-	VADDPS    Z11, Z1, Z1
-	VADDPS    Z11, Z2, Z2
-	VADDPS    Z11, Z3, Z3
-	VADDPS    Z11, Z4, Z4
-	VADDPS    Z11, Z5, Z5
-	VADDPS    Z11, Z6, Z6
-	VADDPS    Z11, Z7, Z7
-	VADDPS    Z11, Z8, Z8
-	VADDPS    Z11, Z9, Z9
-	VADDPS    Z11, Z10, Z10
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -1560,6 +1722,8 @@ nores:
 	VMAXPS       Z8, Z11, Z8
 	VMAXPS       Z9, Z11, Z9
 	VMAXPS       Z10, Z11, Z10
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z11
 	VMINPS       Z0, Z11, Z0
 	VMINPS       Z1, Z11, Z1
@@ -1596,20 +1760,54 @@ noclamp:
 	VMOVUPS Z9, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z10, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN12x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN12x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1713,29 +1911,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z12
-	VADDPS    Z12, Z0, Z0
-	VADDPS    Z12, Z1, Z1
-	VADDPS    Z12, Z2, Z2
-	VADDPS    Z12, Z3, Z3
-	VADDPS    Z12, Z4, Z4
-	VADDPS    Z12, Z5, Z5
-	VADDPS    Z12, Z6, Z6
-	VADDPS    Z12, Z7, Z7
-	VADDPS    Z12, Z8, Z8
-	VADDPS    Z12, Z9, Z9
-	VADDPS    Z12, Z10, Z10
-	VADDPS    Z12, Z11, Z11
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -1780,6 +1958,8 @@ nores:
 	VMAXPS       Z9, Z12, Z9
 	VMAXPS       Z10, Z12, Z10
 	VMAXPS       Z11, Z12, Z11
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z12
 	VMINPS       Z0, Z12, Z0
 	VMINPS       Z1, Z12, Z1
@@ -1819,20 +1999,55 @@ noclamp:
 	VMOVUPS Z10, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z11, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN13x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN13x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1942,30 +2157,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z13
-	VADDPS    Z13, Z0, Z0
-	VADDPS    Z13, Z1, Z1
-	VADDPS    Z13, Z2, Z2
-	VADDPS    Z13, Z3, Z3
-	VADDPS    Z13, Z4, Z4
-	VADDPS    Z13, Z5, Z5
-	VADDPS    Z13, Z6, Z6
-	VADDPS    Z13, Z7, Z7
-	VADDPS    Z13, Z8, Z8
-	VADDPS    Z13, Z9, Z9
-	VADDPS    Z13, Z10, Z10
-	VADDPS    Z13, Z11, Z11
-	VADDPS    Z13, Z12, Z12
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -2013,6 +2207,8 @@ nores:
 	VMAXPS       Z10, Z13, Z10
 	VMAXPS       Z11, Z13, Z11
 	VMAXPS       Z12, Z13, Z12
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z13
 	VMINPS       Z0, Z13, Z0
 	VMINPS       Z1, Z13, Z1
@@ -2055,20 +2251,56 @@ noclamp:
 	VMOVUPS Z11, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z12, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN14x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN14x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2184,31 +2416,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z14
-	VADDPS    Z14, Z0, Z0
-	VADDPS    Z14, Z1, Z1
-	VADDPS    Z14, Z2, Z2
-	VADDPS    Z14, Z3, Z3
-	VADDPS    Z14, Z4, Z4
-	VADDPS    Z14, Z5, Z5
-	VADDPS    Z14, Z6, Z6
-	VADDPS    Z14, Z7, Z7
-	VADDPS    Z14, Z8, Z8
-	VADDPS    Z14, Z9, Z9
-	VADDPS    Z14, Z10, Z10
-	VADDPS    Z14, Z11, Z11
-	VADDPS    Z14, Z12, Z12
-	VADDPS    Z14, Z13, Z13
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -2259,6 +2469,8 @@ nores:
 	VMAXPS       Z11, Z14, Z11
 	VMAXPS       Z12, Z14, Z12
 	VMAXPS       Z13, Z14, Z13
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z14
 	VMINPS       Z0, Z14, Z0
 	VMINPS       Z1, Z14, Z1
@@ -2304,20 +2516,57 @@ noclamp:
 	VMOVUPS Z12, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z13, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN15x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN15x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2439,32 +2688,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z15
-	VADDPS    Z15, Z0, Z0
-	VADDPS    Z15, Z1, Z1
-	VADDPS    Z15, Z2, Z2
-	VADDPS    Z15, Z3, Z3
-	VADDPS    Z15, Z4, Z4
-	VADDPS    Z15, Z5, Z5
-	VADDPS    Z15, Z6, Z6
-	VADDPS    Z15, Z7, Z7
-	VADDPS    Z15, Z8, Z8
-	VADDPS    Z15, Z9, Z9
-	VADDPS    Z15, Z10, Z10
-	VADDPS    Z15, Z11, Z11
-	VADDPS    Z15, Z12, Z12
-	VADDPS    Z15, Z13, Z13
-	VADDPS    Z15, Z14, Z14
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -2518,6 +2744,8 @@ nores:
 	VMAXPS       Z12, Z15, Z12
 	VMAXPS       Z13, Z15, Z13
 	VMAXPS       Z14, Z15, Z14
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z15
 	VMINPS       Z0, Z15, Z0
 	VMINPS       Z1, Z15, Z1
@@ -2566,20 +2794,58 @@ noclamp:
 	VMOVUPS Z13, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z14, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN16x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN16x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2707,33 +2973,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z16
-	VADDPS    Z16, Z0, Z0
-	VADDPS    Z16, Z1, Z1
-	VADDPS    Z16, Z2, Z2
-	VADDPS    Z16, Z3, Z3
-	VADDPS    Z16, Z4, Z4
-	VADDPS    Z16, Z5, Z5
-	VADDPS    Z16, Z6, Z6
-	VADDPS    Z16, Z7, Z7
-	VADDPS    Z16, Z8, Z8
-	VADDPS    Z16, Z9, Z9
-	VADDPS    Z16, Z10, Z10
-	VADDPS    Z16, Z11, Z11
-	VADDPS    Z16, Z12, Z12
-	VADDPS    Z16, Z13, Z13
-	VADDPS    Z16, Z14, Z14
-	VADDPS    Z16, Z15, Z15
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -2790,6 +3032,8 @@ nores:
 	VMAXPS       Z13, Z16, Z13
 	VMAXPS       Z14, Z16, Z14
 	VMAXPS       Z15, Z16, Z15
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z16
 	VMINPS       Z0, Z16, Z0
 	VMINPS       Z1, Z16, Z1
@@ -2841,20 +3085,59 @@ noclamp:
 	VMOVUPS Z14, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z15, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN17x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN17x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2988,34 +3271,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z17
-	VADDPS    Z17, Z0, Z0
-	VADDPS    Z17, Z1, Z1
-	VADDPS    Z17, Z2, Z2
-	VADDPS    Z17, Z3, Z3
-	VADDPS    Z17, Z4, Z4
-	VADDPS    Z17, Z5, Z5
-	VADDPS    Z17, Z6, Z6
-	VADDPS    Z17, Z7, Z7
-	VADDPS    Z17, Z8, Z8
-	VADDPS    Z17, Z9, Z9
-	VADDPS    Z17, Z10, Z10
-	VADDPS    Z17, Z11, Z11
-	VADDPS    Z17, Z12, Z12
-	VADDPS    Z17, Z13, Z13
-	VADDPS    Z17, Z14, Z14
-	VADDPS    Z17, Z15, Z15
-	VADDPS    Z17, Z16, Z16
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -3075,6 +3333,8 @@ nores:
 	VMAXPS       Z14, Z17, Z14
 	VMAXPS       Z15, Z17, Z15
 	VMAXPS       Z16, Z17, Z16
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z17
 	VMINPS       Z0, Z17, Z0
 	VMINPS       Z1, Z17, Z1
@@ -3129,20 +3389,60 @@ noclamp:
 	VMOVUPS Z15, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z16, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN18x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN18x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3282,35 +3582,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z18
-	VADDPS    Z18, Z0, Z0
-	VADDPS    Z18, Z1, Z1
-	VADDPS    Z18, Z2, Z2
-	VADDPS    Z18, Z3, Z3
-	VADDPS    Z18, Z4, Z4
-	VADDPS    Z18, Z5, Z5
-	VADDPS    Z18, Z6, Z6
-	VADDPS    Z18, Z7, Z7
-	VADDPS    Z18, Z8, Z8
-	VADDPS    Z18, Z9, Z9
-	VADDPS    Z18, Z10, Z10
-	VADDPS    Z18, Z11, Z11
-	VADDPS    Z18, Z12, Z12
-	VADDPS    Z18, Z13, Z13
-	VADDPS    Z18, Z14, Z14
-	VADDPS    Z18, Z15, Z15
-	VADDPS    Z18, Z16, Z16
-	VADDPS    Z18, Z17, Z17
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -3373,6 +3647,8 @@ nores:
 	VMAXPS       Z15, Z18, Z15
 	VMAXPS       Z16, Z18, Z16
 	VMAXPS       Z17, Z18, Z17
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z18
 	VMINPS       Z0, Z18, Z0
 	VMINPS       Z1, Z18, Z1
@@ -3430,20 +3706,61 @@ noclamp:
 	VMOVUPS Z16, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z17, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN19x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN19x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3589,36 +3906,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z19
-	VADDPS    Z19, Z0, Z0
-	VADDPS    Z19, Z1, Z1
-	VADDPS    Z19, Z2, Z2
-	VADDPS    Z19, Z3, Z3
-	VADDPS    Z19, Z4, Z4
-	VADDPS    Z19, Z5, Z5
-	VADDPS    Z19, Z6, Z6
-	VADDPS    Z19, Z7, Z7
-	VADDPS    Z19, Z8, Z8
-	VADDPS    Z19, Z9, Z9
-	VADDPS    Z19, Z10, Z10
-	VADDPS    Z19, Z11, Z11
-	VADDPS    Z19, Z12, Z12
-	VADDPS    Z19, Z13, Z13
-	VADDPS    Z19, Z14, Z14
-	VADDPS    Z19, Z15, Z15
-	VADDPS    Z19, Z16, Z16
-	VADDPS    Z19, Z17, Z17
-	VADDPS    Z19, Z18, Z18
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -3684,6 +3974,8 @@ nores:
 	VMAXPS       Z16, Z19, Z16
 	VMAXPS       Z17, Z19, Z17
 	VMAXPS       Z18, Z19, Z18
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z19
 	VMINPS       Z0, Z19, Z0
 	VMINPS       Z1, Z19, Z1
@@ -3744,20 +4036,62 @@ noclamp:
 	VMOVUPS Z17, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z18, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN20x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN20x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3909,37 +4243,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z20
-	VADDPS    Z20, Z0, Z0
-	VADDPS    Z20, Z1, Z1
-	VADDPS    Z20, Z2, Z2
-	VADDPS    Z20, Z3, Z3
-	VADDPS    Z20, Z4, Z4
-	VADDPS    Z20, Z5, Z5
-	VADDPS    Z20, Z6, Z6
-	VADDPS    Z20, Z7, Z7
-	VADDPS    Z20, Z8, Z8
-	VADDPS    Z20, Z9, Z9
-	VADDPS    Z20, Z10, Z10
-	VADDPS    Z20, Z11, Z11
-	VADDPS    Z20, Z12, Z12
-	VADDPS    Z20, Z13, Z13
-	VADDPS    Z20, Z14, Z14
-	VADDPS    Z20, Z15, Z15
-	VADDPS    Z20, Z16, Z16
-	VADDPS    Z20, Z17, Z17
-	VADDPS    Z20, Z18, Z18
-	VADDPS    Z20, Z19, Z19
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -4008,6 +4314,8 @@ nores:
 	VMAXPS       Z17, Z20, Z17
 	VMAXPS       Z18, Z20, Z18
 	VMAXPS       Z19, Z20, Z19
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z20
 	VMINPS       Z0, Z20, Z0
 	VMINPS       Z1, Z20, Z1
@@ -4071,20 +4379,63 @@ noclamp:
 	VMOVUPS Z18, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z19, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN21x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN21x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4242,38 +4593,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z21
-	VADDPS    Z21, Z0, Z0
-	VADDPS    Z21, Z1, Z1
-	VADDPS    Z21, Z2, Z2
-	VADDPS    Z21, Z3, Z3
-	VADDPS    Z21, Z4, Z4
-	VADDPS    Z21, Z5, Z5
-	VADDPS    Z21, Z6, Z6
-	VADDPS    Z21, Z7, Z7
-	VADDPS    Z21, Z8, Z8
-	VADDPS    Z21, Z9, Z9
-	VADDPS    Z21, Z10, Z10
-	VADDPS    Z21, Z11, Z11
-	VADDPS    Z21, Z12, Z12
-	VADDPS    Z21, Z13, Z13
-	VADDPS    Z21, Z14, Z14
-	VADDPS    Z21, Z15, Z15
-	VADDPS    Z21, Z16, Z16
-	VADDPS    Z21, Z17, Z17
-	VADDPS    Z21, Z18, Z18
-	VADDPS    Z21, Z19, Z19
-	VADDPS    Z21, Z20, Z20
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -4345,6 +4667,8 @@ nores:
 	VMAXPS       Z18, Z21, Z18
 	VMAXPS       Z19, Z21, Z19
 	VMAXPS       Z20, Z21, Z20
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z21
 	VMINPS       Z0, Z21, Z0
 	VMINPS       Z1, Z21, Z1
@@ -4411,20 +4735,64 @@ noclamp:
 	VMOVUPS Z19, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z20, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN22x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN22x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4588,39 +4956,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z22
-	VADDPS    Z22, Z0, Z0
-	VADDPS    Z22, Z1, Z1
-	VADDPS    Z22, Z2, Z2
-	VADDPS    Z22, Z3, Z3
-	VADDPS    Z22, Z4, Z4
-	VADDPS    Z22, Z5, Z5
-	VADDPS    Z22, Z6, Z6
-	VADDPS    Z22, Z7, Z7
-	VADDPS    Z22, Z8, Z8
-	VADDPS    Z22, Z9, Z9
-	VADDPS    Z22, Z10, Z10
-	VADDPS    Z22, Z11, Z11
-	VADDPS    Z22, Z12, Z12
-	VADDPS    Z22, Z13, Z13
-	VADDPS    Z22, Z14, Z14
-	VADDPS    Z22, Z15, Z15
-	VADDPS    Z22, Z16, Z16
-	VADDPS    Z22, Z17, Z17
-	VADDPS    Z22, Z18, Z18
-	VADDPS    Z22, Z19, Z19
-	VADDPS    Z22, Z20, Z20
-	VADDPS    Z22, Z21, Z21
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -4695,6 +5033,8 @@ nores:
 	VMAXPS       Z19, Z22, Z19
 	VMAXPS       Z20, Z22, Z20
 	VMAXPS       Z21, Z22, Z21
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z22
 	VMINPS       Z0, Z22, Z0
 	VMINPS       Z1, Z22, Z1
@@ -4764,20 +5104,65 @@ noclamp:
 	VMOVUPS Z20, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z21, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN23x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN23x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4947,40 +5332,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z23
-	VADDPS    Z23, Z0, Z0
-	VADDPS    Z23, Z1, Z1
-	VADDPS    Z23, Z2, Z2
-	VADDPS    Z23, Z3, Z3
-	VADDPS    Z23, Z4, Z4
-	VADDPS    Z23, Z5, Z5
-	VADDPS    Z23, Z6, Z6
-	VADDPS    Z23, Z7, Z7
-	VADDPS    Z23, Z8, Z8
-	VADDPS    Z23, Z9, Z9
-	VADDPS    Z23, Z10, Z10
-	VADDPS    Z23, Z11, Z11
-	VADDPS    Z23, Z12, Z12
-	VADDPS    Z23, Z13, Z13
-	VADDPS    Z23, Z14, Z14
-	VADDPS    Z23, Z15, Z15
-	VADDPS    Z23, Z16, Z16
-	VADDPS    Z23, Z17, Z17
-	VADDPS    Z23, Z18, Z18
-	VADDPS    Z23, Z19, Z19
-	VADDPS    Z23, Z20, Z20
-	VADDPS    Z23, Z21, Z21
-	VADDPS    Z23, Z22, Z22
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -5058,6 +5412,8 @@ nores:
 	VMAXPS       Z20, Z23, Z20
 	VMAXPS       Z21, Z23, Z21
 	VMAXPS       Z22, Z23, Z22
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z23
 	VMINPS       Z0, Z23, Z0
 	VMINPS       Z1, Z23, Z1
@@ -5130,20 +5486,66 @@ noclamp:
 	VMOVUPS Z21, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z22, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN24x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN24x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z23
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5319,41 +5721,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z24
-	VADDPS    Z24, Z0, Z0
-	VADDPS    Z24, Z1, Z1
-	VADDPS    Z24, Z2, Z2
-	VADDPS    Z24, Z3, Z3
-	VADDPS    Z24, Z4, Z4
-	VADDPS    Z24, Z5, Z5
-	VADDPS    Z24, Z6, Z6
-	VADDPS    Z24, Z7, Z7
-	VADDPS    Z24, Z8, Z8
-	VADDPS    Z24, Z9, Z9
-	VADDPS    Z24, Z10, Z10
-	VADDPS    Z24, Z11, Z11
-	VADDPS    Z24, Z12, Z12
-	VADDPS    Z24, Z13, Z13
-	VADDPS    Z24, Z14, Z14
-	VADDPS    Z24, Z15, Z15
-	VADDPS    Z24, Z16, Z16
-	VADDPS    Z24, Z17, Z17
-	VADDPS    Z24, Z18, Z18
-	VADDPS    Z24, Z19, Z19
-	VADDPS    Z24, Z20, Z20
-	VADDPS    Z24, Z21, Z21
-	VADDPS    Z24, Z22, Z22
-	VADDPS    Z24, Z23, Z23
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -5434,6 +5804,8 @@ nores:
 	VMAXPS       Z21, Z24, Z21
 	VMAXPS       Z22, Z24, Z22
 	VMAXPS       Z23, Z24, Z23
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z24
 	VMINPS       Z0, Z24, Z0
 	VMINPS       Z1, Z24, Z1
@@ -5509,20 +5881,67 @@ noclamp:
 	VMOVUPS Z22, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z23, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN25x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN25x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z23
+	VMOVAPS   Z0, Z24
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5704,42 +6123,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z25
-	VADDPS    Z25, Z0, Z0
-	VADDPS    Z25, Z1, Z1
-	VADDPS    Z25, Z2, Z2
-	VADDPS    Z25, Z3, Z3
-	VADDPS    Z25, Z4, Z4
-	VADDPS    Z25, Z5, Z5
-	VADDPS    Z25, Z6, Z6
-	VADDPS    Z25, Z7, Z7
-	VADDPS    Z25, Z8, Z8
-	VADDPS    Z25, Z9, Z9
-	VADDPS    Z25, Z10, Z10
-	VADDPS    Z25, Z11, Z11
-	VADDPS    Z25, Z12, Z12
-	VADDPS    Z25, Z13, Z13
-	VADDPS    Z25, Z14, Z14
-	VADDPS    Z25, Z15, Z15
-	VADDPS    Z25, Z16, Z16
-	VADDPS    Z25, Z17, Z17
-	VADDPS    Z25, Z18, Z18
-	VADDPS    Z25, Z19, Z19
-	VADDPS    Z25, Z20, Z20
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z25, Z22, Z22
-	VADDPS    Z25, Z23, Z23
-	VADDPS    Z25, Z24, Z24
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -5823,6 +6209,8 @@ nores:
 	VMAXPS       Z22, Z25, Z22
 	VMAXPS       Z23, Z25, Z23
 	VMAXPS       Z24, Z25, Z24
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z25
 	VMINPS       Z0, Z25, Z0
 	VMINPS       Z1, Z25, Z1
@@ -5901,20 +6289,68 @@ noclamp:
 	VMOVUPS Z23, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z24, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN26x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN26x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z23
+	VMOVAPS   Z0, Z24
+	VMOVAPS   Z0, Z25
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6102,43 +6538,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z26
-	VADDPS    Z26, Z0, Z0
-	VADDPS    Z26, Z1, Z1
-	VADDPS    Z26, Z2, Z2
-	VADDPS    Z26, Z3, Z3
-	VADDPS    Z26, Z4, Z4
-	VADDPS    Z26, Z5, Z5
-	VADDPS    Z26, Z6, Z6
-	VADDPS    Z26, Z7, Z7
-	VADDPS    Z26, Z8, Z8
-	VADDPS    Z26, Z9, Z9
-	VADDPS    Z26, Z10, Z10
-	VADDPS    Z26, Z11, Z11
-	VADDPS    Z26, Z12, Z12
-	VADDPS    Z26, Z13, Z13
-	VADDPS    Z26, Z14, Z14
-	VADDPS    Z26, Z15, Z15
-	VADDPS    Z26, Z16, Z16
-	VADDPS    Z26, Z17, Z17
-	VADDPS    Z26, Z18, Z18
-	VADDPS    Z26, Z19, Z19
-	VADDPS    Z26, Z20, Z20
-	VADDPS    Z26, Z21, Z21
-	VADDPS    Z26, Z22, Z22
-	VADDPS    Z26, Z23, Z23
-	VADDPS    Z26, Z24, Z24
-	VADDPS    Z26, Z25, Z25
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -6225,6 +6627,8 @@ nores:
 	VMAXPS       Z23, Z26, Z23
 	VMAXPS       Z24, Z26, Z24
 	VMAXPS       Z25, Z26, Z25
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z26
 	VMINPS       Z0, Z26, Z0
 	VMINPS       Z1, Z26, Z1
@@ -6306,20 +6710,69 @@ noclamp:
 	VMOVUPS Z24, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z25, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN27x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN27x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z23
+	VMOVAPS   Z0, Z24
+	VMOVAPS   Z0, Z25
+	VMOVAPS   Z0, Z26
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6513,44 +6966,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z27
-	VADDPS    Z27, Z0, Z0
-	VADDPS    Z27, Z1, Z1
-	VADDPS    Z27, Z2, Z2
-	VADDPS    Z27, Z3, Z3
-	VADDPS    Z27, Z4, Z4
-	VADDPS    Z27, Z5, Z5
-	VADDPS    Z27, Z6, Z6
-	VADDPS    Z27, Z7, Z7
-	VADDPS    Z27, Z8, Z8
-	VADDPS    Z27, Z9, Z9
-	VADDPS    Z27, Z10, Z10
-	VADDPS    Z27, Z11, Z11
-	VADDPS    Z27, Z12, Z12
-	VADDPS    Z27, Z13, Z13
-	VADDPS    Z27, Z14, Z14
-	VADDPS    Z27, Z15, Z15
-	VADDPS    Z27, Z16, Z16
-	VADDPS    Z27, Z17, Z17
-	VADDPS    Z27, Z18, Z18
-	VADDPS    Z27, Z19, Z19
-	VADDPS    Z27, Z20, Z20
-	VADDPS    Z27, Z21, Z21
-	VADDPS    Z27, Z22, Z22
-	VADDPS    Z27, Z23, Z23
-	VADDPS    Z27, Z24, Z24
-	VADDPS    Z27, Z25, Z25
-	VADDPS    Z27, Z26, Z26
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -6640,6 +7058,8 @@ nores:
 	VMAXPS       Z24, Z27, Z24
 	VMAXPS       Z25, Z27, Z25
 	VMAXPS       Z26, Z27, Z26
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z27
 	VMINPS       Z0, Z27, Z0
 	VMINPS       Z1, Z27, Z1
@@ -6724,20 +7144,70 @@ noclamp:
 	VMOVUPS Z25, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z26, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN28x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN28x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z23
+	VMOVAPS   Z0, Z24
+	VMOVAPS   Z0, Z25
+	VMOVAPS   Z0, Z26
+	VMOVAPS   Z0, Z27
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6937,45 +7407,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z28
-	VADDPS    Z28, Z0, Z0
-	VADDPS    Z28, Z1, Z1
-	VADDPS    Z28, Z2, Z2
-	VADDPS    Z28, Z3, Z3
-	VADDPS    Z28, Z4, Z4
-	VADDPS    Z28, Z5, Z5
-	VADDPS    Z28, Z6, Z6
-	VADDPS    Z28, Z7, Z7
-	VADDPS    Z28, Z8, Z8
-	VADDPS    Z28, Z9, Z9
-	VADDPS    Z28, Z10, Z10
-	VADDPS    Z28, Z11, Z11
-	VADDPS    Z28, Z12, Z12
-	VADDPS    Z28, Z13, Z13
-	VADDPS    Z28, Z14, Z14
-	VADDPS    Z28, Z15, Z15
-	VADDPS    Z28, Z16, Z16
-	VADDPS    Z28, Z17, Z17
-	VADDPS    Z28, Z18, Z18
-	VADDPS    Z28, Z19, Z19
-	VADDPS    Z28, Z20, Z20
-	VADDPS    Z28, Z21, Z21
-	VADDPS    Z28, Z22, Z22
-	VADDPS    Z28, Z23, Z23
-	VADDPS    Z28, Z24, Z24
-	VADDPS    Z28, Z25, Z25
-	VADDPS    Z28, Z26, Z26
-	VADDPS    Z28, Z27, Z27
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -7068,6 +7502,8 @@ nores:
 	VMAXPS       Z25, Z28, Z25
 	VMAXPS       Z26, Z28, Z26
 	VMAXPS       Z27, Z28, Z27
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z28
 	VMINPS       Z0, Z28, Z0
 	VMINPS       Z1, Z28, Z1
@@ -7155,20 +7591,44 @@ noclamp:
 	VMOVUPS Z26, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z27, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN1x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN1x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVUPS.Z 64(DX), K1, Z1
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
@@ -7222,20 +7682,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z2
-	VADDPS    Z2, Z0, Z0
-	VMOVUPS.Z 64(DI), K1, Z2
-	VADDPS    Z2, Z1, Z1
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -7249,6 +7698,8 @@ nores:
 	VBROADCASTSS 128(SI), Z2
 	VMAXPS       Z0, Z2, Z0
 	VMAXPS       Z1, Z2, Z1
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z2
 	VMINPS       Z0, Z2, Z0
 	VMINPS       Z1, Z2, Z1
@@ -7257,20 +7708,46 @@ noclamp:
 	MOVQ    64(SI), AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN2x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN2x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7341,22 +7818,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z4
-	VADDPS    Z4, Z0, Z0
-	VADDPS    Z4, Z2, Z2
-	VMOVUPS.Z 64(DI), K1, Z4
-	VADDPS    Z4, Z1, Z1
-	VADDPS    Z4, Z3, Z3
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -7375,6 +7839,8 @@ nores:
 	VMAXPS       Z1, Z4, Z1
 	VMAXPS       Z2, Z4, Z2
 	VMAXPS       Z3, Z4, Z3
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z4
 	VMINPS       Z0, Z4, Z0
 	VMINPS       Z1, Z4, Z1
@@ -7388,20 +7854,48 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z2, (AX)
 	VMOVUPS Z3, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN3x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN3x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7489,24 +7983,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z6
-	VADDPS    Z6, Z0, Z0
-	VADDPS    Z6, Z2, Z2
-	VADDPS    Z6, Z4, Z4
-	VMOVUPS.Z 64(DI), K1, Z6
-	VADDPS    Z6, Z1, Z1
-	VADDPS    Z6, Z3, Z3
-	VADDPS    Z6, Z5, Z5
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -7530,6 +8009,8 @@ nores:
 	VMAXPS       Z3, Z6, Z3
 	VMAXPS       Z4, Z6, Z4
 	VMAXPS       Z5, Z6, Z5
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z6
 	VMINPS       Z0, Z6, Z0
 	VMINPS       Z1, Z6, Z1
@@ -7548,20 +8029,50 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z4, (AX)
 	VMOVUPS Z5, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN4x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN4x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7666,26 +8177,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z8
-	VADDPS    Z8, Z0, Z0
-	VADDPS    Z8, Z2, Z2
-	VADDPS    Z8, Z4, Z4
-	VADDPS    Z8, Z6, Z6
-	VMOVUPS.Z 64(DI), K1, Z8
-	VADDPS    Z8, Z1, Z1
-	VADDPS    Z8, Z3, Z3
-	VADDPS    Z8, Z5, Z5
-	VADDPS    Z8, Z7, Z7
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -7714,6 +8208,8 @@ nores:
 	VMAXPS       Z5, Z8, Z5
 	VMAXPS       Z6, Z8, Z6
 	VMAXPS       Z7, Z8, Z7
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z8
 	VMINPS       Z0, Z8, Z0
 	VMINPS       Z1, Z8, Z1
@@ -7737,20 +8233,52 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z6, (AX)
 	VMOVUPS Z7, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN5x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN5x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7872,28 +8400,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z10
-	VADDPS    Z10, Z0, Z0
-	VADDPS    Z10, Z2, Z2
-	VADDPS    Z10, Z4, Z4
-	VADDPS    Z10, Z6, Z6
-	VADDPS    Z10, Z8, Z8
-	VMOVUPS.Z 64(DI), K1, Z10
-	VADDPS    Z10, Z1, Z1
-	VADDPS    Z10, Z3, Z3
-	VADDPS    Z10, Z5, Z5
-	VADDPS    Z10, Z7, Z7
-	VADDPS    Z10, Z9, Z9
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -7927,6 +8436,8 @@ nores:
 	VMAXPS       Z7, Z10, Z7
 	VMAXPS       Z8, Z10, Z8
 	VMAXPS       Z9, Z10, Z9
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z10
 	VMINPS       Z0, Z10, Z0
 	VMINPS       Z1, Z10, Z1
@@ -7955,20 +8466,54 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z8, (AX)
 	VMOVUPS Z9, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN6x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN6x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8107,30 +8652,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z12
-	VADDPS    Z12, Z0, Z0
-	VADDPS    Z12, Z2, Z2
-	VADDPS    Z12, Z4, Z4
-	VADDPS    Z12, Z6, Z6
-	VADDPS    Z12, Z8, Z8
-	VADDPS    Z12, Z10, Z10
-	VMOVUPS.Z 64(DI), K1, Z12
-	VADDPS    Z12, Z1, Z1
-	VADDPS    Z12, Z3, Z3
-	VADDPS    Z12, Z5, Z5
-	VADDPS    Z12, Z7, Z7
-	VADDPS    Z12, Z9, Z9
-	VADDPS    Z12, Z11, Z11
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -8169,6 +8693,8 @@ nores:
 	VMAXPS       Z9, Z12, Z9
 	VMAXPS       Z10, Z12, Z10
 	VMAXPS       Z11, Z12, Z11
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z12
 	VMINPS       Z0, Z12, Z0
 	VMINPS       Z1, Z12, Z1
@@ -8202,20 +8728,56 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z10, (AX)
 	VMOVUPS Z11, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN7x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN7x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8371,32 +8933,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z14
-	VADDPS    Z14, Z0, Z0
-	VADDPS    Z14, Z2, Z2
-	VADDPS    Z14, Z4, Z4
-	VADDPS    Z14, Z6, Z6
-	VADDPS    Z14, Z8, Z8
-	VADDPS    Z14, Z10, Z10
-	VADDPS    Z14, Z12, Z12
-	VMOVUPS.Z 64(DI), K1, Z14
-	VADDPS    Z14, Z1, Z1
-	VADDPS    Z14, Z3, Z3
-	VADDPS    Z14, Z5, Z5
-	VADDPS    Z14, Z7, Z7
-	VADDPS    Z14, Z9, Z9
-	VADDPS    Z14, Z11, Z11
-	VADDPS    Z14, Z13, Z13
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -8440,6 +8979,8 @@ nores:
 	VMAXPS       Z11, Z14, Z11
 	VMAXPS       Z12, Z14, Z12
 	VMAXPS       Z13, Z14, Z13
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z14
 	VMINPS       Z0, Z14, Z0
 	VMINPS       Z1, Z14, Z1
@@ -8478,20 +9019,58 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z12, (AX)
 	VMOVUPS Z13, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN8x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN8x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8664,34 +9243,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z16
-	VADDPS    Z16, Z0, Z0
-	VADDPS    Z16, Z2, Z2
-	VADDPS    Z16, Z4, Z4
-	VADDPS    Z16, Z6, Z6
-	VADDPS    Z16, Z8, Z8
-	VADDPS    Z16, Z10, Z10
-	VADDPS    Z16, Z12, Z12
-	VADDPS    Z16, Z14, Z14
-	VMOVUPS.Z 64(DI), K1, Z16
-	VADDPS    Z16, Z1, Z1
-	VADDPS    Z16, Z3, Z3
-	VADDPS    Z16, Z5, Z5
-	VADDPS    Z16, Z7, Z7
-	VADDPS    Z16, Z9, Z9
-	VADDPS    Z16, Z11, Z11
-	VADDPS    Z16, Z13, Z13
-	VADDPS    Z16, Z15, Z15
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -8740,6 +9294,8 @@ nores:
 	VMAXPS       Z13, Z16, Z13
 	VMAXPS       Z14, Z16, Z14
 	VMAXPS       Z15, Z16, Z15
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z16
 	VMINPS       Z0, Z16, Z0
 	VMINPS       Z1, Z16, Z1
@@ -8783,20 +9339,60 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z14, (AX)
 	VMOVUPS Z15, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN9x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN9x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8986,36 +9582,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z18
-	VADDPS    Z18, Z0, Z0
-	VADDPS    Z18, Z2, Z2
-	VADDPS    Z18, Z4, Z4
-	VADDPS    Z18, Z6, Z6
-	VADDPS    Z18, Z8, Z8
-	VADDPS    Z18, Z10, Z10
-	VADDPS    Z18, Z12, Z12
-	VADDPS    Z18, Z14, Z14
-	VADDPS    Z18, Z16, Z16
-	VMOVUPS.Z 64(DI), K1, Z18
-	VADDPS    Z18, Z1, Z1
-	VADDPS    Z18, Z3, Z3
-	VADDPS    Z18, Z5, Z5
-	VADDPS    Z18, Z7, Z7
-	VADDPS    Z18, Z9, Z9
-	VADDPS    Z18, Z11, Z11
-	VADDPS    Z18, Z13, Z13
-	VADDPS    Z18, Z15, Z15
-	VADDPS    Z18, Z17, Z17
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -9069,6 +9638,8 @@ nores:
 	VMAXPS       Z15, Z18, Z15
 	VMAXPS       Z16, Z18, Z16
 	VMAXPS       Z17, Z18, Z17
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z18
 	VMINPS       Z0, Z18, Z0
 	VMINPS       Z1, Z18, Z1
@@ -9117,20 +9688,62 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z16, (AX)
 	VMOVUPS Z17, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN10x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN10x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9337,38 +9950,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z20
-	VADDPS    Z20, Z0, Z0
-	VADDPS    Z20, Z2, Z2
-	VADDPS    Z20, Z4, Z4
-	VADDPS    Z20, Z6, Z6
-	VADDPS    Z20, Z8, Z8
-	VADDPS    Z20, Z10, Z10
-	VADDPS    Z20, Z12, Z12
-	VADDPS    Z20, Z14, Z14
-	VADDPS    Z20, Z16, Z16
-	VADDPS    Z20, Z18, Z18
-	VMOVUPS.Z 64(DI), K1, Z20
-	VADDPS    Z20, Z1, Z1
-	VADDPS    Z20, Z3, Z3
-	VADDPS    Z20, Z5, Z5
-	VADDPS    Z20, Z7, Z7
-	VADDPS    Z20, Z9, Z9
-	VADDPS    Z20, Z11, Z11
-	VADDPS    Z20, Z13, Z13
-	VADDPS    Z20, Z15, Z15
-	VADDPS    Z20, Z17, Z17
-	VADDPS    Z20, Z19, Z19
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -9427,6 +10011,8 @@ nores:
 	VMAXPS       Z17, Z20, Z17
 	VMAXPS       Z18, Z20, Z18
 	VMAXPS       Z19, Z20, Z19
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z20
 	VMINPS       Z0, Z20, Z0
 	VMINPS       Z1, Z20, Z1
@@ -9480,20 +10066,64 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z18, (AX)
 	VMOVUPS Z19, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN11x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN11x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z20
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z21
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9717,40 +10347,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z22
-	VADDPS    Z22, Z0, Z0
-	VADDPS    Z22, Z2, Z2
-	VADDPS    Z22, Z4, Z4
-	VADDPS    Z22, Z6, Z6
-	VADDPS    Z22, Z8, Z8
-	VADDPS    Z22, Z10, Z10
-	VADDPS    Z22, Z12, Z12
-	VADDPS    Z22, Z14, Z14
-	VADDPS    Z22, Z16, Z16
-	VADDPS    Z22, Z18, Z18
-	VADDPS    Z22, Z20, Z20
-	VMOVUPS.Z 64(DI), K1, Z22
-	VADDPS    Z22, Z1, Z1
-	VADDPS    Z22, Z3, Z3
-	VADDPS    Z22, Z5, Z5
-	VADDPS    Z22, Z7, Z7
-	VADDPS    Z22, Z9, Z9
-	VADDPS    Z22, Z11, Z11
-	VADDPS    Z22, Z13, Z13
-	VADDPS    Z22, Z15, Z15
-	VADDPS    Z22, Z17, Z17
-	VADDPS    Z22, Z19, Z19
-	VADDPS    Z22, Z21, Z21
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -9814,6 +10413,8 @@ nores:
 	VMAXPS       Z19, Z22, Z19
 	VMAXPS       Z20, Z22, Z20
 	VMAXPS       Z21, Z22, Z21
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z22
 	VMINPS       Z0, Z22, Z0
 	VMINPS       Z1, Z22, Z1
@@ -9872,20 +10473,66 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z20, (AX)
 	VMOVUPS Z21, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN12x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN12x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z22
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z21
+	VMOVAPS   Z1, Z23
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10126,42 +10773,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z24
-	VADDPS    Z24, Z0, Z0
-	VADDPS    Z24, Z2, Z2
-	VADDPS    Z24, Z4, Z4
-	VADDPS    Z24, Z6, Z6
-	VADDPS    Z24, Z8, Z8
-	VADDPS    Z24, Z10, Z10
-	VADDPS    Z24, Z12, Z12
-	VADDPS    Z24, Z14, Z14
-	VADDPS    Z24, Z16, Z16
-	VADDPS    Z24, Z18, Z18
-	VADDPS    Z24, Z20, Z20
-	VADDPS    Z24, Z22, Z22
-	VMOVUPS.Z 64(DI), K1, Z24
-	VADDPS    Z24, Z1, Z1
-	VADDPS    Z24, Z3, Z3
-	VADDPS    Z24, Z5, Z5
-	VADDPS    Z24, Z7, Z7
-	VADDPS    Z24, Z9, Z9
-	VADDPS    Z24, Z11, Z11
-	VADDPS    Z24, Z13, Z13
-	VADDPS    Z24, Z15, Z15
-	VADDPS    Z24, Z17, Z17
-	VADDPS    Z24, Z19, Z19
-	VADDPS    Z24, Z21, Z21
-	VADDPS    Z24, Z23, Z23
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -10230,6 +10844,8 @@ nores:
 	VMAXPS       Z21, Z24, Z21
 	VMAXPS       Z22, Z24, Z22
 	VMAXPS       Z23, Z24, Z23
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z24
 	VMINPS       Z0, Z24, Z0
 	VMINPS       Z1, Z24, Z1
@@ -10293,20 +10909,68 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z22, (AX)
 	VMOVUPS Z23, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN13x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN13x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z24
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z21
+	VMOVAPS   Z1, Z23
+	VMOVAPS   Z1, Z25
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10564,44 +11228,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z26
-	VADDPS    Z26, Z0, Z0
-	VADDPS    Z26, Z2, Z2
-	VADDPS    Z26, Z4, Z4
-	VADDPS    Z26, Z6, Z6
-	VADDPS    Z26, Z8, Z8
-	VADDPS    Z26, Z10, Z10
-	VADDPS    Z26, Z12, Z12
-	VADDPS    Z26, Z14, Z14
-	VADDPS    Z26, Z16, Z16
-	VADDPS    Z26, Z18, Z18
-	VADDPS    Z26, Z20, Z20
-	VADDPS    Z26, Z22, Z22
-	VADDPS    Z26, Z24, Z24
-	VMOVUPS.Z 64(DI), K1, Z26
-	VADDPS    Z26, Z1, Z1
-	VADDPS    Z26, Z3, Z3
-	VADDPS    Z26, Z5, Z5
-	VADDPS    Z26, Z7, Z7
-	VADDPS    Z26, Z9, Z9
-	VADDPS    Z26, Z11, Z11
-	VADDPS    Z26, Z13, Z13
-	VADDPS    Z26, Z15, Z15
-	VADDPS    Z26, Z17, Z17
-	VADDPS    Z26, Z19, Z19
-	VADDPS    Z26, Z21, Z21
-	VADDPS    Z26, Z23, Z23
-	VADDPS    Z26, Z25, Z25
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -10675,6 +11304,8 @@ nores:
 	VMAXPS       Z23, Z26, Z23
 	VMAXPS       Z24, Z26, Z24
 	VMAXPS       Z25, Z26, Z25
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z26
 	VMINPS       Z0, Z26, Z0
 	VMINPS       Z1, Z26, Z1
@@ -10743,20 +11374,70 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z24, (AX)
 	VMOVUPS Z25, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN14x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN14x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z24
+	VMOVAPS   Z0, Z26
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z21
+	VMOVAPS   Z1, Z23
+	VMOVAPS   Z1, Z25
+	VMOVAPS   Z1, Z27
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11031,46 +11712,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z28
-	VADDPS    Z28, Z0, Z0
-	VADDPS    Z28, Z2, Z2
-	VADDPS    Z28, Z4, Z4
-	VADDPS    Z28, Z6, Z6
-	VADDPS    Z28, Z8, Z8
-	VADDPS    Z28, Z10, Z10
-	VADDPS    Z28, Z12, Z12
-	VADDPS    Z28, Z14, Z14
-	VADDPS    Z28, Z16, Z16
-	VADDPS    Z28, Z18, Z18
-	VADDPS    Z28, Z20, Z20
-	VADDPS    Z28, Z22, Z22
-	VADDPS    Z28, Z24, Z24
-	VADDPS    Z28, Z26, Z26
-	VMOVUPS.Z 64(DI), K1, Z28
-	VADDPS    Z28, Z1, Z1
-	VADDPS    Z28, Z3, Z3
-	VADDPS    Z28, Z5, Z5
-	VADDPS    Z28, Z7, Z7
-	VADDPS    Z28, Z9, Z9
-	VADDPS    Z28, Z11, Z11
-	VADDPS    Z28, Z13, Z13
-	VADDPS    Z28, Z15, Z15
-	VADDPS    Z28, Z17, Z17
-	VADDPS    Z28, Z19, Z19
-	VADDPS    Z28, Z21, Z21
-	VADDPS    Z28, Z23, Z23
-	VADDPS    Z28, Z25, Z25
-	VADDPS    Z28, Z27, Z27
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -11149,6 +11793,8 @@ nores:
 	VMAXPS       Z25, Z28, Z25
 	VMAXPS       Z26, Z28, Z26
 	VMAXPS       Z27, Z28, Z27
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z28
 	VMINPS       Z0, Z28, Z0
 	VMINPS       Z1, Z28, Z1
@@ -11222,20 +11868,45 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z26, (AX)
 	VMOVUPS Z27, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN1x3AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN1x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVUPS   64(DX), Z1
+	VMOVUPS.Z 128(DX), K1, Z2
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11300,22 +11971,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z3
-	VADDPS    Z3, Z0, Z0
-	VMOVUPS   64(DI), Z3
-	VADDPS    Z3, Z1, Z1
-	VMOVUPS.Z 128(DI), K1, Z3
-	VADDPS    Z3, Z2, Z2
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -11331,6 +11989,8 @@ nores:
 	VMAXPS       Z0, Z3, Z0
 	VMAXPS       Z1, Z3, Z1
 	VMAXPS       Z2, Z3, Z2
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z3
 	VMINPS       Z0, Z3, Z0
 	VMINPS       Z1, Z3, Z1
@@ -11341,20 +12001,48 @@ noclamp:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN2x3AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN2x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11442,25 +12130,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z6
-	VADDPS    Z6, Z0, Z0
-	VADDPS    Z6, Z3, Z3
-	VMOVUPS   64(DI), Z6
-	VADDPS    Z6, Z1, Z1
-	VADDPS    Z6, Z4, Z4
-	VMOVUPS.Z 128(DI), K1, Z6
-	VADDPS    Z6, Z2, Z2
-	VADDPS    Z6, Z5, Z5
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -11483,6 +12155,8 @@ nores:
 	VMAXPS       Z3, Z6, Z3
 	VMAXPS       Z4, Z6, Z4
 	VMAXPS       Z5, Z6, Z5
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z6
 	VMINPS       Z0, Z6, Z0
 	VMINPS       Z1, Z6, Z1
@@ -11500,20 +12174,51 @@ noclamp:
 	VMOVUPS Z3, (AX)
 	VMOVUPS Z4, 64(AX)
 	VMOVUPS Z5, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN3x3AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN3x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11624,28 +12329,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z9
-	VADDPS    Z9, Z0, Z0
-	VADDPS    Z9, Z3, Z3
-	VADDPS    Z9, Z6, Z6
-	VMOVUPS   64(DI), Z9
-	VADDPS    Z9, Z1, Z1
-	VADDPS    Z9, Z4, Z4
-	VADDPS    Z9, Z7, Z7
-	VMOVUPS.Z 128(DI), K1, Z9
-	VADDPS    Z9, Z2, Z2
-	VADDPS    Z9, Z5, Z5
-	VADDPS    Z9, Z8, Z8
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -11675,6 +12361,8 @@ nores:
 	VMAXPS       Z6, Z9, Z6
 	VMAXPS       Z7, Z9, Z7
 	VMAXPS       Z8, Z9, Z8
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z9
 	VMINPS       Z0, Z9, Z0
 	VMINPS       Z1, Z9, Z1
@@ -11699,20 +12387,54 @@ noclamp:
 	VMOVUPS Z6, (AX)
 	VMOVUPS Z7, 64(AX)
 	VMOVUPS Z8, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN4x3AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN4x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11846,31 +12568,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z12
-	VADDPS    Z12, Z0, Z0
-	VADDPS    Z12, Z3, Z3
-	VADDPS    Z12, Z6, Z6
-	VADDPS    Z12, Z9, Z9
-	VMOVUPS   64(DI), Z12
-	VADDPS    Z12, Z1, Z1
-	VADDPS    Z12, Z4, Z4
-	VADDPS    Z12, Z7, Z7
-	VADDPS    Z12, Z10, Z10
-	VMOVUPS.Z 128(DI), K1, Z12
-	VADDPS    Z12, Z2, Z2
-	VADDPS    Z12, Z5, Z5
-	VADDPS    Z12, Z8, Z8
-	VADDPS    Z12, Z11, Z11
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -11907,6 +12607,8 @@ nores:
 	VMAXPS       Z9, Z12, Z9
 	VMAXPS       Z10, Z12, Z10
 	VMAXPS       Z11, Z12, Z11
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z12
 	VMINPS       Z0, Z12, Z0
 	VMINPS       Z1, Z12, Z1
@@ -11938,20 +12640,57 @@ noclamp:
 	VMOVUPS Z9, (AX)
 	VMOVUPS Z10, 64(AX)
 	VMOVUPS Z11, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN5x3AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN5x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z12
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVAPS   Z1, Z13
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	VMOVAPS   Z2, Z14
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12108,34 +12847,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z15
-	VADDPS    Z15, Z0, Z0
-	VADDPS    Z15, Z3, Z3
-	VADDPS    Z15, Z6, Z6
-	VADDPS    Z15, Z9, Z9
-	VADDPS    Z15, Z12, Z12
-	VMOVUPS   64(DI), Z15
-	VADDPS    Z15, Z1, Z1
-	VADDPS    Z15, Z4, Z4
-	VADDPS    Z15, Z7, Z7
-	VADDPS    Z15, Z10, Z10
-	VADDPS    Z15, Z13, Z13
-	VMOVUPS.Z 128(DI), K1, Z15
-	VADDPS    Z15, Z2, Z2
-	VADDPS    Z15, Z5, Z5
-	VADDPS    Z15, Z8, Z8
-	VADDPS    Z15, Z11, Z11
-	VADDPS    Z15, Z14, Z14
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -12179,6 +12893,8 @@ nores:
 	VMAXPS       Z12, Z15, Z12
 	VMAXPS       Z13, Z15, Z13
 	VMAXPS       Z14, Z15, Z14
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z15
 	VMINPS       Z0, Z15, Z0
 	VMINPS       Z1, Z15, Z1
@@ -12217,20 +12933,60 @@ noclamp:
 	VMOVUPS Z12, (AX)
 	VMOVUPS Z13, 64(AX)
 	VMOVUPS Z14, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN6x3AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN6x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z15
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z16
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z17
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12410,37 +13166,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z18
-	VADDPS    Z18, Z0, Z0
-	VADDPS    Z18, Z3, Z3
-	VADDPS    Z18, Z6, Z6
-	VADDPS    Z18, Z9, Z9
-	VADDPS    Z18, Z12, Z12
-	VADDPS    Z18, Z15, Z15
-	VMOVUPS   64(DI), Z18
-	VADDPS    Z18, Z1, Z1
-	VADDPS    Z18, Z4, Z4
-	VADDPS    Z18, Z7, Z7
-	VADDPS    Z18, Z10, Z10
-	VADDPS    Z18, Z13, Z13
-	VADDPS    Z18, Z16, Z16
-	VMOVUPS.Z 128(DI), K1, Z18
-	VADDPS    Z18, Z2, Z2
-	VADDPS    Z18, Z5, Z5
-	VADDPS    Z18, Z8, Z8
-	VADDPS    Z18, Z11, Z11
-	VADDPS    Z18, Z14, Z14
-	VADDPS    Z18, Z17, Z17
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -12491,6 +13219,8 @@ nores:
 	VMAXPS       Z15, Z18, Z15
 	VMAXPS       Z16, Z18, Z16
 	VMAXPS       Z17, Z18, Z17
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z18
 	VMINPS       Z0, Z18, Z0
 	VMINPS       Z1, Z18, Z1
@@ -12536,20 +13266,63 @@ noclamp:
 	VMOVUPS Z15, (AX)
 	VMOVUPS Z16, 64(AX)
 	VMOVUPS Z17, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN7x3AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN7x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z18
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z16
+	VMOVAPS   Z1, Z19
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z17
+	VMOVAPS   Z2, Z20
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12752,40 +13525,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z21
-	VADDPS    Z21, Z0, Z0
-	VADDPS    Z21, Z3, Z3
-	VADDPS    Z21, Z6, Z6
-	VADDPS    Z21, Z9, Z9
-	VADDPS    Z21, Z12, Z12
-	VADDPS    Z21, Z15, Z15
-	VADDPS    Z21, Z18, Z18
-	VMOVUPS   64(DI), Z21
-	VADDPS    Z21, Z1, Z1
-	VADDPS    Z21, Z4, Z4
-	VADDPS    Z21, Z7, Z7
-	VADDPS    Z21, Z10, Z10
-	VADDPS    Z21, Z13, Z13
-	VADDPS    Z21, Z16, Z16
-	VADDPS    Z21, Z19, Z19
-	VMOVUPS.Z 128(DI), K1, Z21
-	VADDPS    Z21, Z2, Z2
-	VADDPS    Z21, Z5, Z5
-	VADDPS    Z21, Z8, Z8
-	VADDPS    Z21, Z11, Z11
-	VADDPS    Z21, Z14, Z14
-	VADDPS    Z21, Z17, Z17
-	VADDPS    Z21, Z20, Z20
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -12843,6 +13585,8 @@ nores:
 	VMAXPS       Z18, Z21, Z18
 	VMAXPS       Z19, Z21, Z19
 	VMAXPS       Z20, Z21, Z20
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z21
 	VMINPS       Z0, Z21, Z0
 	VMINPS       Z1, Z21, Z1
@@ -12895,20 +13639,66 @@ noclamp:
 	VMOVUPS Z18, (AX)
 	VMOVUPS Z19, 64(AX)
 	VMOVUPS Z20, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN8x3AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN8x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z21
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z16
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z22
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z17
+	VMOVAPS   Z2, Z20
+	VMOVAPS   Z2, Z23
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -13134,43 +13924,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z24
-	VADDPS    Z24, Z0, Z0
-	VADDPS    Z24, Z3, Z3
-	VADDPS    Z24, Z6, Z6
-	VADDPS    Z24, Z9, Z9
-	VADDPS    Z24, Z12, Z12
-	VADDPS    Z24, Z15, Z15
-	VADDPS    Z24, Z18, Z18
-	VADDPS    Z24, Z21, Z21
-	VMOVUPS   64(DI), Z24
-	VADDPS    Z24, Z1, Z1
-	VADDPS    Z24, Z4, Z4
-	VADDPS    Z24, Z7, Z7
-	VADDPS    Z24, Z10, Z10
-	VADDPS    Z24, Z13, Z13
-	VADDPS    Z24, Z16, Z16
-	VADDPS    Z24, Z19, Z19
-	VADDPS    Z24, Z22, Z22
-	VMOVUPS.Z 128(DI), K1, Z24
-	VADDPS    Z24, Z2, Z2
-	VADDPS    Z24, Z5, Z5
-	VADDPS    Z24, Z8, Z8
-	VADDPS    Z24, Z11, Z11
-	VADDPS    Z24, Z14, Z14
-	VADDPS    Z24, Z17, Z17
-	VADDPS    Z24, Z20, Z20
-	VADDPS    Z24, Z23, Z23
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -13235,6 +13991,8 @@ nores:
 	VMAXPS       Z21, Z24, Z21
 	VMAXPS       Z22, Z24, Z22
 	VMAXPS       Z23, Z24, Z23
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z24
 	VMINPS       Z0, Z24, Z0
 	VMINPS       Z1, Z24, Z1
@@ -13294,20 +14052,69 @@ noclamp:
 	VMOVUPS Z21, (AX)
 	VMOVUPS Z22, 64(AX)
 	VMOVUPS Z23, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN9x3AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN9x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z24
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z16
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z22
+	VMOVAPS   Z1, Z25
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z17
+	VMOVAPS   Z2, Z20
+	VMOVAPS   Z2, Z23
+	VMOVAPS   Z2, Z26
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -13556,46 +14363,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z27
-	VADDPS    Z27, Z0, Z0
-	VADDPS    Z27, Z3, Z3
-	VADDPS    Z27, Z6, Z6
-	VADDPS    Z27, Z9, Z9
-	VADDPS    Z27, Z12, Z12
-	VADDPS    Z27, Z15, Z15
-	VADDPS    Z27, Z18, Z18
-	VADDPS    Z27, Z21, Z21
-	VADDPS    Z27, Z24, Z24
-	VMOVUPS   64(DI), Z27
-	VADDPS    Z27, Z1, Z1
-	VADDPS    Z27, Z4, Z4
-	VADDPS    Z27, Z7, Z7
-	VADDPS    Z27, Z10, Z10
-	VADDPS    Z27, Z13, Z13
-	VADDPS    Z27, Z16, Z16
-	VADDPS    Z27, Z19, Z19
-	VADDPS    Z27, Z22, Z22
-	VADDPS    Z27, Z25, Z25
-	VMOVUPS.Z 128(DI), K1, Z27
-	VADDPS    Z27, Z2, Z2
-	VADDPS    Z27, Z5, Z5
-	VADDPS    Z27, Z8, Z8
-	VADDPS    Z27, Z11, Z11
-	VADDPS    Z27, Z14, Z14
-	VADDPS    Z27, Z17, Z17
-	VADDPS    Z27, Z20, Z20
-	VADDPS    Z27, Z23, Z23
-	VADDPS    Z27, Z26, Z26
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -13667,6 +14437,8 @@ nores:
 	VMAXPS       Z24, Z27, Z24
 	VMAXPS       Z25, Z27, Z25
 	VMAXPS       Z26, Z27, Z26
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z27
 	VMINPS       Z0, Z27, Z0
 	VMINPS       Z1, Z27, Z1
@@ -13733,20 +14505,46 @@ noclamp:
 	VMOVUPS Z24, (AX)
 	VMOVUPS Z25, 64(AX)
 	VMOVUPS Z26, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN1x4AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN1x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVUPS   64(DX), Z1
+	VMOVUPS   128(DX), Z2
+	VMOVUPS.Z 192(DX), K1, Z3
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -13822,24 +14620,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z4
-	VADDPS    Z4, Z0, Z0
-	VMOVUPS   64(DI), Z4
-	VADDPS    Z4, Z1, Z1
-	VMOVUPS   128(DI), Z4
-	VADDPS    Z4, Z2, Z2
-	VMOVUPS.Z 192(DI), K1, Z4
-	VADDPS    Z4, Z3, Z3
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -13857,6 +14640,8 @@ nores:
 	VMAXPS       Z1, Z4, Z1
 	VMAXPS       Z2, Z4, Z2
 	VMAXPS       Z3, Z4, Z3
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z4
 	VMINPS       Z0, Z4, Z0
 	VMINPS       Z1, Z4, Z1
@@ -13869,20 +14654,50 @@ noclamp:
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, 128(AX)
 	VMOVUPS Z3, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN2x4AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN2x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z4
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z5
+	VMOVUPS   128(DX), Z2
+	VMOVAPS   Z2, Z6
+	VMOVUPS.Z 192(DX), K1, Z3
+	VMOVAPS   Z3, Z7
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -13987,28 +14802,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z8
-	VADDPS    Z8, Z0, Z0
-	VADDPS    Z8, Z4, Z4
-	VMOVUPS   64(DI), Z8
-	VADDPS    Z8, Z1, Z1
-	VADDPS    Z8, Z5, Z5
-	VMOVUPS   128(DI), Z8
-	VADDPS    Z8, Z2, Z2
-	VADDPS    Z8, Z6, Z6
-	VMOVUPS.Z 192(DI), K1, Z8
-	VADDPS    Z8, Z3, Z3
-	VADDPS    Z8, Z7, Z7
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -14035,6 +14831,8 @@ nores:
 	VMAXPS       Z5, Z8, Z5
 	VMAXPS       Z6, Z8, Z6
 	VMAXPS       Z7, Z8, Z7
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z8
 	VMINPS       Z0, Z8, Z0
 	VMINPS       Z1, Z8, Z1
@@ -14056,20 +14854,54 @@ noclamp:
 	VMOVUPS Z5, 64(AX)
 	VMOVUPS Z6, 128(AX)
 	VMOVUPS Z7, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN3x4AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN3x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z8
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z9
+	VMOVUPS   128(DX), Z2
+	VMOVAPS   Z2, Z6
+	VMOVAPS   Z2, Z10
+	VMOVUPS.Z 192(DX), K1, Z3
+	VMOVAPS   Z3, Z7
+	VMOVAPS   Z3, Z11
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -14203,32 +15035,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z12
-	VADDPS    Z12, Z0, Z0
-	VADDPS    Z12, Z4, Z4
-	VADDPS    Z12, Z8, Z8
-	VMOVUPS   64(DI), Z12
-	VADDPS    Z12, Z1, Z1
-	VADDPS    Z12, Z5, Z5
-	VADDPS    Z12, Z9, Z9
-	VMOVUPS   128(DI), Z12
-	VADDPS    Z12, Z2, Z2
-	VADDPS    Z12, Z6, Z6
-	VADDPS    Z12, Z10, Z10
-	VMOVUPS.Z 192(DI), K1, Z12
-	VADDPS    Z12, Z3, Z3
-	VADDPS    Z12, Z7, Z7
-	VADDPS    Z12, Z11, Z11
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -14264,6 +15073,8 @@ nores:
 	VMAXPS       Z9, Z12, Z9
 	VMAXPS       Z10, Z12, Z10
 	VMAXPS       Z11, Z12, Z11
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z12
 	VMINPS       Z0, Z12, Z0
 	VMINPS       Z1, Z12, Z1
@@ -14294,20 +15105,58 @@ noclamp:
 	VMOVUPS Z9, 64(AX)
 	VMOVUPS Z10, 128(AX)
 	VMOVUPS Z11, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN4x4AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN4x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z12
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z13
+	VMOVUPS   128(DX), Z2
+	VMOVAPS   Z2, Z6
+	VMOVAPS   Z2, Z10
+	VMOVAPS   Z2, Z14
+	VMOVUPS.Z 192(DX), K1, Z3
+	VMOVAPS   Z3, Z7
+	VMOVAPS   Z3, Z11
+	VMOVAPS   Z3, Z15
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -14470,36 +15319,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z16
-	VADDPS    Z16, Z0, Z0
-	VADDPS    Z16, Z4, Z4
-	VADDPS    Z16, Z8, Z8
-	VADDPS    Z16, Z12, Z12
-	VMOVUPS   64(DI), Z16
-	VADDPS    Z16, Z1, Z1
-	VADDPS    Z16, Z5, Z5
-	VADDPS    Z16, Z9, Z9
-	VADDPS    Z16, Z13, Z13
-	VMOVUPS   128(DI), Z16
-	VADDPS    Z16, Z2, Z2
-	VADDPS    Z16, Z6, Z6
-	VADDPS    Z16, Z10, Z10
-	VADDPS    Z16, Z14, Z14
-	VMOVUPS.Z 192(DI), K1, Z16
-	VADDPS    Z16, Z3, Z3
-	VADDPS    Z16, Z7, Z7
-	VADDPS    Z16, Z11, Z11
-	VADDPS    Z16, Z15, Z15
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -14544,6 +15366,8 @@ nores:
 	VMAXPS       Z13, Z16, Z13
 	VMAXPS       Z14, Z16, Z14
 	VMAXPS       Z15, Z16, Z15
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z16
 	VMINPS       Z0, Z16, Z0
 	VMINPS       Z1, Z16, Z1
@@ -14583,20 +15407,62 @@ noclamp:
 	VMOVUPS Z13, 64(AX)
 	VMOVUPS Z14, 128(AX)
 	VMOVUPS Z15, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN5x4AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN5x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z16
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z17
+	VMOVUPS   128(DX), Z2
+	VMOVAPS   Z2, Z6
+	VMOVAPS   Z2, Z10
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z18
+	VMOVUPS.Z 192(DX), K1, Z3
+	VMOVAPS   Z3, Z7
+	VMOVAPS   Z3, Z11
+	VMOVAPS   Z3, Z15
+	VMOVAPS   Z3, Z19
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -14788,40 +15654,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z20
-	VADDPS    Z20, Z0, Z0
-	VADDPS    Z20, Z4, Z4
-	VADDPS    Z20, Z8, Z8
-	VADDPS    Z20, Z12, Z12
-	VADDPS    Z20, Z16, Z16
-	VMOVUPS   64(DI), Z20
-	VADDPS    Z20, Z1, Z1
-	VADDPS    Z20, Z5, Z5
-	VADDPS    Z20, Z9, Z9
-	VADDPS    Z20, Z13, Z13
-	VADDPS    Z20, Z17, Z17
-	VMOVUPS   128(DI), Z20
-	VADDPS    Z20, Z2, Z2
-	VADDPS    Z20, Z6, Z6
-	VADDPS    Z20, Z10, Z10
-	VADDPS    Z20, Z14, Z14
-	VADDPS    Z20, Z18, Z18
-	VMOVUPS.Z 192(DI), K1, Z20
-	VADDPS    Z20, Z3, Z3
-	VADDPS    Z20, Z7, Z7
-	VADDPS    Z20, Z11, Z11
-	VADDPS    Z20, Z15, Z15
-	VADDPS    Z20, Z19, Z19
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -14875,6 +15710,8 @@ nores:
 	VMAXPS       Z17, Z20, Z17
 	VMAXPS       Z18, Z20, Z18
 	VMAXPS       Z19, Z20, Z19
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z20
 	VMINPS       Z0, Z20, Z0
 	VMINPS       Z1, Z20, Z1
@@ -14923,20 +15760,66 @@ noclamp:
 	VMOVUPS Z17, 64(AX)
 	VMOVUPS Z18, 128(AX)
 	VMOVUPS Z19, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN6x4AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN6x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z20
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z21
+	VMOVUPS   128(DX), Z2
+	VMOVAPS   Z2, Z6
+	VMOVAPS   Z2, Z10
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z18
+	VMOVAPS   Z2, Z22
+	VMOVUPS.Z 192(DX), K1, Z3
+	VMOVAPS   Z3, Z7
+	VMOVAPS   Z3, Z11
+	VMOVAPS   Z3, Z15
+	VMOVAPS   Z3, Z19
+	VMOVAPS   Z3, Z23
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -15157,44 +16040,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z24
-	VADDPS    Z24, Z0, Z0
-	VADDPS    Z24, Z4, Z4
-	VADDPS    Z24, Z8, Z8
-	VADDPS    Z24, Z12, Z12
-	VADDPS    Z24, Z16, Z16
-	VADDPS    Z24, Z20, Z20
-	VMOVUPS   64(DI), Z24
-	VADDPS    Z24, Z1, Z1
-	VADDPS    Z24, Z5, Z5
-	VADDPS    Z24, Z9, Z9
-	VADDPS    Z24, Z13, Z13
-	VADDPS    Z24, Z17, Z17
-	VADDPS    Z24, Z21, Z21
-	VMOVUPS   128(DI), Z24
-	VADDPS    Z24, Z2, Z2
-	VADDPS    Z24, Z6, Z6
-	VADDPS    Z24, Z10, Z10
-	VADDPS    Z24, Z14, Z14
-	VADDPS    Z24, Z18, Z18
-	VADDPS    Z24, Z22, Z22
-	VMOVUPS.Z 192(DI), K1, Z24
-	VADDPS    Z24, Z3, Z3
-	VADDPS    Z24, Z7, Z7
-	VADDPS    Z24, Z11, Z11
-	VADDPS    Z24, Z15, Z15
-	VADDPS    Z24, Z19, Z19
-	VADDPS    Z24, Z23, Z23
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -15257,6 +16105,8 @@ nores:
 	VMAXPS       Z21, Z24, Z21
 	VMAXPS       Z22, Z24, Z22
 	VMAXPS       Z23, Z24, Z23
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z24
 	VMINPS       Z0, Z24, Z0
 	VMINPS       Z1, Z24, Z1
@@ -15314,20 +16164,70 @@ noclamp:
 	VMOVUPS Z21, 64(AX)
 	VMOVUPS Z22, 128(AX)
 	VMOVUPS Z23, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN7x4AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN7x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z24
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z21
+	VMOVAPS   Z1, Z25
+	VMOVUPS   128(DX), Z2
+	VMOVAPS   Z2, Z6
+	VMOVAPS   Z2, Z10
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z18
+	VMOVAPS   Z2, Z22
+	VMOVAPS   Z2, Z26
+	VMOVUPS.Z 192(DX), K1, Z3
+	VMOVAPS   Z3, Z7
+	VMOVAPS   Z3, Z11
+	VMOVAPS   Z3, Z15
+	VMOVAPS   Z3, Z19
+	VMOVAPS   Z3, Z23
+	VMOVAPS   Z3, Z27
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -15572,48 +16472,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z28
-	VADDPS    Z28, Z0, Z0
-	VADDPS    Z28, Z4, Z4
-	VADDPS    Z28, Z8, Z8
-	VADDPS    Z28, Z12, Z12
-	VADDPS    Z28, Z16, Z16
-	VADDPS    Z28, Z20, Z20
-	VADDPS    Z28, Z24, Z24
-	VMOVUPS   64(DI), Z28
-	VADDPS    Z28, Z1, Z1
-	VADDPS    Z28, Z5, Z5
-	VADDPS    Z28, Z9, Z9
-	VADDPS    Z28, Z13, Z13
-	VADDPS    Z28, Z17, Z17
-	VADDPS    Z28, Z21, Z21
-	VADDPS    Z28, Z25, Z25
-	VMOVUPS   128(DI), Z28
-	VADDPS    Z28, Z2, Z2
-	VADDPS    Z28, Z6, Z6
-	VADDPS    Z28, Z10, Z10
-	VADDPS    Z28, Z14, Z14
-	VADDPS    Z28, Z18, Z18
-	VADDPS    Z28, Z22, Z22
-	VADDPS    Z28, Z26, Z26
-	VMOVUPS.Z 192(DI), K1, Z28
-	VADDPS    Z28, Z3, Z3
-	VADDPS    Z28, Z7, Z7
-	VADDPS    Z28, Z11, Z11
-	VADDPS    Z28, Z15, Z15
-	VADDPS    Z28, Z19, Z19
-	VADDPS    Z28, Z23, Z23
-	VADDPS    Z28, Z27, Z27
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -15685,6 +16546,8 @@ nores:
 	VMAXPS       Z25, Z28, Z25
 	VMAXPS       Z26, Z28, Z26
 	VMAXPS       Z27, Z28, Z27
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z28
 	VMINPS       Z0, Z28, Z0
 	VMINPS       Z1, Z28, Z1
@@ -15751,5 +16614,17 @@ noclamp:
 	VMOVUPS Z25, 64(AX)
 	VMOVUPS Z26, 128(AX)
 	VMOVUPS Z27, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET

@@ -18,6 +18,7 @@ var argFields = []struct {
 }{
 	{"a", 0}, {"a2", 8}, {"aoff", 16}, {"batch", 24}, {"k", 32}, {"as", 40}, {"b", 48}, {"bs", 56}, {"c", 64},
 	{"ldc", 72}, {"res", 80}, {"bias", 88}, {"cols", 96}, {"bits", 104}, {"mask", 112}, {"clamp", 120}, {"lo", 128}, {"hi", 132},
+	{"tiles", 136}, {"astep", 144}, {"cstep", 152}, {"ahead", 160}, {"aheadStep", 168},
 }
 
 // arg is the memory operand of a field of the gemmArgs that g points to.
@@ -109,6 +110,7 @@ type kernel struct {
 	as, as3 reg.GPPhysical
 	b       reg.GPPhysical
 	bs, bs3 reg.GPPhysical
+	ahead   reg.GPPhysical // NN: what to prefetch
 	bases   []reg.GPPhysical
 	rows    []rowAddr
 }
@@ -120,7 +122,7 @@ type rowAddr struct{ base, mult int }
 //
 // Registers: SI gemmArgs, DI batch offsets, CX batch count, DX k count, BX and
 // R8 the stride of A and three times it, AX B, R9 and R10 the stride of B and
-// three times it, R11-R15 and more the bases of A.
+// three times it, R11-R14 and more the bases of A, R15 what to prefetch.
 func gemmKernel(c *build.Context, i *isa, s shape) {
 	k := &kernel{Context: c, isa: i, shape: s}
 	k.nv = s.nz * i.perPanel
@@ -148,7 +150,8 @@ func gemmKernel(c *build.Context, i *isa, s shape) {
 	}
 	k.g, k.aoff, k.batch, k.k = reg.RSI, reg.RDI, reg.RCX, reg.RDX
 	k.as, k.as3, k.b, k.bs, k.bs3 = reg.RBX, reg.R8, reg.RAX, reg.R9, reg.R10
-	k.bases = []reg.GPPhysical{reg.R11, reg.R12, reg.R13, reg.R14, reg.R15}
+	k.ahead = reg.R15
+	k.bases = []reg.GPPhysical{reg.R11, reg.R12, reg.R13, reg.R14}
 	if s.op == nn && s.nz == 1 {
 		// One panel needs no stride of B.
 		k.bases = append(k.bases, reg.R9, reg.R10)
@@ -163,28 +166,31 @@ func gemmKernel(c *build.Context, i *isa, s shape) {
 
 func (k *kernel) emit() {
 	k.Load(k.Param("args"), k.g)
+	if k.bytes == 64 {
+		k.MOVQ(arg(k.g, "bits"), k.k)
+		k.KMOVW(k.k.As32(), reg.K1)
+	}
+	k.Label("tile")
 	k.MOVQ(arg(k.g, "aoff"), k.aoff)
 	k.MOVQ(arg(k.g, "batch"), k.batch)
 	k.MOVQ(arg(k.g, "as"), k.as)
 	k.MOVQ(arg(k.g, "b"), k.b)
+	if k.op == nn {
+		k.MOVQ(arg(k.g, "ahead"), k.ahead)
+	}
 	if k.op == tn || k.nz > 1 {
 		k.MOVQ(arg(k.g, "bs"), k.bs)
 		k.LEAQ(operand.Mem{Base: k.bs, Index: k.bs, Scale: 2}, k.bs3)
 	}
 	k.LEAQ(operand.Mem{Base: k.as, Index: k.as, Scale: 2}, k.as3)
 	k.planRows()
-	for _, row := range k.acc {
-		for _, v := range row {
-			k.zero(v)
-		}
-	}
+	k.start()
 	k.Label("batch")
 	k.setBases()
 	k.MOVQ(arg(k.g, "k"), k.k)
 	const unroll = 4
 	k.SUBQ(operand.U8(unroll), k.k)
 	k.JLT(operand.LabelRef("tail"))
-	k.align()
 	k.Label("loop")
 	for u := range unroll {
 		k.step(u)
@@ -205,7 +211,88 @@ func (k *kernel) emit() {
 	k.DECQ(k.batch)
 	k.JNE(operand.LabelRef("batch"))
 	k.epilogue()
+
+	// On to the next tile of the row. After the last one the pointers stay: Go
+	// must not see one that points past its array.
+	t := k.k
+	k.Label("done")
+	k.DECQ(arg(k.g, "tiles"))
+	k.JEQ(operand.LabelRef("return"))
+	k.MOVQ(arg(k.g, "astep"), t)
+	k.ADDQ(t, arg(k.g, "a"))
+	if k.split {
+		k.ADDQ(t, arg(k.g, "a2"))
+	}
+	if k.op == nn {
+		k.MOVQ(arg(k.g, "aheadStep"), t)
+		k.ADDQ(t, arg(k.g, "ahead"))
+	}
+	k.MOVQ(arg(k.g, "cstep"), t)
+	k.ADDQ(t, arg(k.g, "c"))
+	k.CMPQ(arg(k.g, "res"), operand.U8(0))
+	k.JEQ(operand.LabelRef("tile"))
+	k.ADDQ(t, arg(k.g, "res"))
+	k.JMP(operand.LabelRef("tile"))
+	k.Label("return")
+	k.VZEROUPPER()
 	k.RET()
+}
+
+// start sets the accumulators to the bias, or to zero.
+func (k *kernel) start() {
+	t := k.k
+	k.MOVQ(arg(k.g, "bias"), t)
+	k.TESTQ(t, t)
+	k.JEQ(operand.LabelRef("zero"))
+	if k.bytes == 32 {
+		k.CMPQ(arg(k.g, "cols"), operand.U8(16))
+		k.JEQ(operand.LabelRef("bias"))
+		k.loadBias(t, true)
+		k.JMP(operand.LabelRef("batch"))
+		k.Label("bias")
+		k.loadBias(t, false)
+	} else {
+		k.loadBias(t, true)
+	}
+	k.JMP(operand.LabelRef("batch"))
+	k.Label("zero")
+	for _, row := range k.acc {
+		for _, v := range row {
+			k.zero(v)
+		}
+	}
+}
+
+// loadBias sets each row of the accumulators to the bias that t points to.
+func (k *kernel) loadBias(t reg.GPPhysical, masked bool) {
+	if masked && k.bytes == 32 {
+		k.loadMasks(k.b) // B is loaded again below
+	}
+	for v := range k.nv {
+		at := operand.Mem{Base: t, Disp: v * k.bytes}
+		switch {
+		case !masked || v < k.nv-k.perPanel:
+			k.VMOVUPS(at, k.acc[0][v])
+		case k.bytes == 64:
+			k.VMOVUPS_Z(at, reg.K1, k.acc[0][v])
+		default:
+			k.VMASKMOVPS(at, k.bv[v%k.perPanel], k.acc[0][v])
+		}
+		for i := 1; i < k.m; i++ {
+			k.VMOVAPS(k.acc[0][v], k.acc[i][v])
+		}
+	}
+	if masked && k.bytes == 32 {
+		k.MOVQ(arg(k.g, "b"), k.b)
+	}
+}
+
+// loadMasks loads the masks of the last panel where B is held, which is free
+// before and after the sums; t is overwritten. AVX2 only.
+func (k *kernel) loadMasks(t reg.GPPhysical) {
+	k.MOVQ(arg(k.g, "mask"), t)
+	k.VMOVUPS(operand.Mem{Base: t}, k.bv[0])
+	k.VMOVUPS(operand.Mem{Base: t, Disp: 32}, k.bv[1])
 }
 
 func (k *kernel) zero(v reg.VecPhysical) {
@@ -215,10 +302,6 @@ func (k *kernel) zero(v reg.VecPhysical) {
 		k.VXORPS(v, v, v)
 	}
 }
-
-// align is where an alignment directive would go; the loops are long enough
-// that it has shown no gain.
-func (k *kernel) align() {}
 
 // planRows decides how rows of A are addressed. From a base b, an index of the
 // stride or three times it, scaled, reaches rows 0, 1, 2, 3 and 4.
@@ -303,6 +386,9 @@ func (k *kernel) colMem(v, u int) operand.Mem {
 
 // step is one step of k.
 func (k *kernel) step(u int) {
+	if k.op == nn {
+		k.PREFETCHT1(operand.Mem{Base: k.ahead, Disp: 64 * u})
+	}
 	for v, b := range k.bv {
 		k.VMOVUPS(k.colMem(v, u), b)
 	}
@@ -338,57 +424,33 @@ func (k *kernel) advance(n int) {
 		k.ADDQ(operand.U8(4*n), b)
 	}
 	k.ADDQ(operand.I32(64*n), k.b)
+	k.ADDQ(operand.I32(64*n), k.ahead)
 }
 
-// epilogue adds bias and res, clamps and stores.
+// epilogue adds res, clamps and stores.
 func (k *kernel) epilogue() {
 	if k.bytes == 64 {
-		k.MOVQ(arg(k.g, "bits"), k.k)
-		k.KMOVW(k.k.As32(), reg.K1)
 		k.finish("", true)
 		return
 	}
 	k.CMPQ(arg(k.g, "cols"), operand.U8(16))
 	k.JNE(operand.LabelRef("masked"))
 	k.finish("", false)
-	k.RET()
+	k.JMP(operand.LabelRef("done"))
 	k.Label("masked")
 	k.finish("masked_", true)
 }
 
 // finish writes one epilogue; masked says that the last panel may be partial.
 func (k *kernel) finish(prefix string, masked bool) {
-	c, ldc, res, t := k.b, k.as, k.as3, k.aoff
+	c, ldc, res := k.b, k.as, k.as3
 	last := func(v int) bool { return masked && v >= k.nv-k.perPanel }
-	var m [2]reg.VecPhysical // AVX2: masks of the last panel; B is free now
 	tmp := k.bv[0]
 	if k.bytes == 32 && masked {
-		m[0], m[1] = k.bv[0], k.bv[1]
 		tmp = k.av
-		k.MOVQ(arg(k.g, "mask"), t)
-		k.VMOVUPS(operand.Mem{Base: t}, m[0])
-		k.VMOVUPS(operand.Mem{Base: t, Disp: 32}, m[1])
+		k.loadMasks(k.aoff)
 	}
-	mask := func(v int) reg.VecPhysical { return m[v%k.perPanel] }
-
-	k.MOVQ(arg(k.g, "bias"), t)
-	k.TESTQ(t, t)
-	k.JEQ(operand.LabelRef(prefix + "nobias"))
-	for v := range k.nv {
-		at := operand.Mem{Base: t, Disp: v * k.bytes}
-		switch {
-		case !last(v):
-			k.VMOVUPS(at, tmp)
-		case k.bytes == 64:
-			k.VMOVUPS_Z(at, reg.K1, tmp)
-		default:
-			k.VMASKMOVPS(at, mask(v), tmp)
-		}
-		for i := range k.m {
-			k.VADDPS(tmp, k.acc[i][v], k.acc[i][v])
-		}
-	}
-	k.Label(prefix + "nobias")
+	mask := func(v int) reg.VecPhysical { return k.bv[v%k.perPanel] }
 
 	k.MOVQ(arg(k.g, "ldc"), ldc)
 	k.MOVQ(arg(k.g, "res"), res)
@@ -418,6 +480,10 @@ func (k *kernel) finish(prefix string, masked bool) {
 	k.JEQ(operand.LabelRef(prefix + "noclamp"))
 	// MAXPS and MINPS return their second source if one is NaN: the value.
 	for _, bound := range []string{"lo", "hi"} {
+		if bound == "hi" {
+			k.CMPQ(arg(k.g, "clamp"), operand.U8(1))
+			k.JEQ(operand.LabelRef(prefix + "noclamp"))
+		}
 		k.VBROADCASTSS(arg(k.g, bound), tmp)
 		for i := range k.m {
 			for v := range k.nv {
@@ -448,5 +514,4 @@ func (k *kernel) finish(prefix string, masked bool) {
 			k.ADDQ(ldc, c)
 		}
 	}
-	k.VZEROUPPER()
 }
