@@ -83,15 +83,28 @@ func BenchmarkVec(b *testing.B) {
 			{"EMA", 3, func(lo, hi int) { EMA(x[lo:hi], y[lo:hi], 0.9) }},
 			{"SumSquares", 1, func(lo, hi int) { SumSquares(x[lo:hi]) }},
 			{"AllFinite", 1, func(lo, hi int) { AllFinite(x[lo:hi]) }},
+			{"SumCols", 1, func(lo, hi int) { SumCols(u[lo/c:hi/c], x[lo:hi], c, 1) }},
 		} {
-			b.Run(fmt.Sprintf("%s/%s", f.name, size.name), func(b *testing.B) {
-				b.SetBytes(int64(float64(4*n) * f.arrays))
-				for b.Loop() {
-					for i := range Pieces(n, PieceLen) {
-						f.f(PieceBounds(i, PieceLen, n))
-					}
+			for _, isa := range []struct {
+				name    string
+				avx512  bool
+				present bool
+			}{{"avx512", true, useAVX512}, {"avx2", false, useAVX2}} {
+				if !isa.present || f.name == "copy" && !isa.avx512 {
+					continue
 				}
-			})
+				b.Run(fmt.Sprintf("%s/%s/%s", f.name, size.name, isa.name), func(b *testing.B) {
+					had := useAVX512
+					defer func() { useAVX512 = had }()
+					useAVX512 = isa.avx512
+					b.SetBytes(int64(float64(4*n) * f.arrays))
+					for b.Loop() {
+						for i := range Pieces(n, PieceLen) {
+							f.f(PieceBounds(i, PieceLen, n))
+						}
+					}
+				})
+			}
 		}
 	}
 }
