@@ -26,7 +26,8 @@ func BatchNormStats(part, x []float32, c int) {
 	sum, sq := part[:c], part[c:]
 	origin := x[:c]
 	if k := widen(c, rows); k > 1 {
-		var buf [3 * maxWide]float32
+		var room [3*maxWide + 16]float32
+		buf := aligned(room[:])
 		w := k * c
 		o, s, q := buf[:w], buf[maxWide:maxWide+w], buf[2*maxWide:2*maxWide+w]
 		repeat(o, origin)
@@ -38,12 +39,14 @@ func BatchNormStats(part, x []float32, c int) {
 	} else {
 		shiftedSums(sum, sq, x, origin)
 	}
-	n := float64(rows)
-	for ch := range sum {
-		s, q := float64(sum[ch]), float64(sq[ch])
-		sum[ch] = float32(float64(origin[ch]) + s/n)
-		// Rounding may leave a constant channel a little below zero.
-		if q -= s * s / n; q < 0 {
+	inv := 1 / float64(rows)
+	sq, origin = sq[:len(sum)], origin[:len(sum)]
+	for ch, s := range sum {
+		s, q := float64(s), float64(sq[ch])
+		d := s * inv
+		sum[ch] = float32(float64(origin[ch]) + d)
+		// Rounding may leave a constant channel a little below zero; NaN stays.
+		if q -= s * d; q < 0 {
 			q = 0
 		}
 		sq[ch] = float32(q)
@@ -186,7 +189,8 @@ func scaleShiftWide(y, x, scale, shift, res, rs, rb []float32, relu bool) {
 		scaleShift(y, x, scale, shift, res, rs, rb, relu)
 		return
 	}
-	var buf [4 * maxWide]float32
+	var room [4*maxWide + 16]float32
+	buf := aligned(room[:])
 	w := k * c
 	ws, wb := buf[:w], buf[maxWide:maxWide+w]
 	repeat(ws, scale)

@@ -35,7 +35,8 @@ func BatchNormGradReduce(part, dz, dy, y, x, mean []float32) {
 		gradReduce(part[:c], part[c:], dz, dy, y, x, mean)
 		return
 	}
-	var buf [3 * maxWide]float32
+	var room [3*maxWide + 16]float32
+	buf := aligned(room[:])
 	w := k * c
 	m, s, t := buf[:w], buf[maxWide:maxWide+w], buf[2*maxWide:2*maxWide+w]
 	repeat(m, mean)
@@ -66,7 +67,8 @@ func BatchNormGradReduceAgain(part, dy, x, mean, scale, shift []float32) {
 		gradReduceAgain(part[:c], part[c:], dy, x, mean, scale, shift)
 		return
 	}
-	var buf [5 * maxWide]float32
+	var room [5*maxWide + 16]float32
+	buf := aligned(room[:])
 	w := k * c
 	m, s, t := buf[:w], buf[maxWide:maxWide+w], buf[2*maxWide:2*maxWide+w]
 	ws, wb := buf[3*maxWide:3*maxWide+w], buf[4*maxWide:4*maxWide+w]
@@ -187,7 +189,8 @@ func BatchNormGradApply(dx, dy, y, x, mean, a, b, c []float32, accumulate bool) 
 		gradApply(dx, dy, y, x, mean, a, b, c, accumulate)
 		return
 	}
-	var buf [4 * maxWide]float32
+	var room [4*maxWide + 16]float32
+	buf := aligned(room[:])
 	w := k * n
 	wm, wa, wb, wc := buf[:w], buf[maxWide:maxWide+w], buf[2*maxWide:2*maxWide+w], buf[3*maxWide:3*maxWide+w]
 	repeat(wm, mean)
@@ -219,7 +222,8 @@ func BatchNormGradApplyAgain(dx, dy, x, mean, a, b, c, scale, shift []float32, a
 		gradApplyAgain(dx, dy, x, mean, a, b, c, scale, shift, accumulate)
 		return
 	}
-	var buf [6 * maxWide]float32
+	var room [6*maxWide + 16]float32
+	buf := aligned(room[:])
 	w := k * n
 	var wide [6][]float32
 	for i, v := range [...][]float32{mean, a, b, c, scale, shift} {
@@ -250,7 +254,8 @@ func ScaleGrad(dx, dy, y, a []float32, accumulate bool) {
 		scaleGrad(dx, dy, y, a, accumulate)
 		return
 	}
-	var buf [maxWide]float32
+	var room [maxWide + 16]float32
+	buf := aligned(room[:])
 	w := k * n
 	repeat(buf[:w], a)
 	full := rows / k * w

@@ -55,7 +55,8 @@ func BinaryRow(op BinaryOp, y, a, row []float32) {
 		ScaleGrad(y, a, nil, row, false)
 		return
 	}
-	var buf [maxWide]float32
+	var room [maxWide + 16]float32
+	buf := aligned(room[:])
 	wide := row
 	if k := widen(c, rows); k > 1 {
 		wide = buf[:k*c]

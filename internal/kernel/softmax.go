@@ -32,7 +32,7 @@ func SoftmaxGrad(dx, dy, y []float32, c int, accumulate bool) {
 	checkLen(len(dy), len(dx), "SoftmaxGrad dy")
 	checkLen(len(y), len(dx), "SoftmaxGrad y")
 	for r := 0; r < len(dx); r += c {
-		dot := float32(dot64(dy[r:r+c], y[r:r+c]))
+		dot := float32(rowDot(dy[r:r+c], y[r:r+c]))
 		for i := r; i < r+c; i++ {
 			d := y[i] * (dy[i] - dot)
 			if accumulate {
@@ -49,7 +49,7 @@ func LogSoftmaxGrad(dx, dy, y []float32, c int, accumulate bool) {
 	checkLen(len(dy), len(dx), "LogSoftmaxGrad dy")
 	checkLen(len(y), len(dx), "LogSoftmaxGrad y")
 	for r := 0; r < len(dx); r += c {
-		sum := sum64(dy[r : r+c])
+		sum := rowSum(dy[r : r+c])
 		for i := r; i < r+c; i++ {
 			d := float32(float64(dy[i]) - math.Exp(float64(y[i]))*sum)
 			if accumulate {

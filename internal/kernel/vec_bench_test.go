@@ -83,13 +83,56 @@ func BenchmarkVec(b *testing.B) {
 			{"EMA", 3, func(lo, hi int) { EMA(x[lo:hi], y[lo:hi], 0.9) }},
 			{"SumSquares", 1, func(lo, hi int) { SumSquares(x[lo:hi]) }},
 			{"AllFinite", 1, func(lo, hi int) { AllFinite(x[lo:hi]) }},
+			{"SumCols", 1, func(lo, hi int) { SumCols(u[lo/c:hi/c], x[lo:hi], c, 1) }},
 		} {
-			b.Run(fmt.Sprintf("%s/%s", f.name, size.name), func(b *testing.B) {
-				b.SetBytes(int64(float64(4*n) * f.arrays))
-				for b.Loop() {
-					for i := range Pieces(n, PieceLen) {
-						f.f(PieceBounds(i, PieceLen, n))
+			for _, isa := range []struct {
+				name    string
+				avx512  bool
+				present bool
+			}{{"avx512", true, useAVX512}, {"avx2", false, useAVX2}} {
+				if !isa.present || f.name == "copy" && !isa.avx512 {
+					continue
+				}
+				b.Run(fmt.Sprintf("%s/%s/%s", f.name, size.name, isa.name), func(b *testing.B) {
+					had := useAVX512
+					defer func() { useAVX512 = had }()
+					useAVX512 = isa.avx512
+					b.SetBytes(int64(float64(4*n) * f.arrays))
+					for b.Loop() {
+						for i := range Pieces(n, PieceLen) {
+							f.f(PieceBounds(i, PieceLen, n))
+						}
 					}
+				})
+			}
+		}
+	}
+}
+
+// BenchmarkBatchNorm runs the batch norm kernels over 256 KiB of rows of
+// different length.
+func BenchmarkBatchNorm(b *testing.B) {
+	for _, c := range []int{3, 16, 24, 32, 64, 100, 256, 2048} {
+		n := PieceLen / c * c
+		x, y, z, k, part := make([]float32, n), make([]float32, n), make([]float32, n), make([]float32, c), make([]float32, 2*c)
+		Fill(x, 0.25)
+		Fill(k, 0.5)
+		for _, f := range []struct {
+			name   string
+			arrays int
+			f      func()
+		}{
+			{"Stats", 1, func() { BatchNormStats(part, x, c) }},
+			{"ScaleShiftAdd", 3, func() { ScaleShiftAdd(y, x, k, k, z, true) }},
+			{"GradReduce", 3, func() { BatchNormGradReduce(part, nil, y, z, x, k) }},
+			{"GradReduceAgain", 2, func() { BatchNormGradReduceAgain(part, y, x, k, k, k) }},
+			{"GradApply", 4, func() { BatchNormGradApply(y, y, z, x, k, k, k, k, false) }},
+			{"GradApplyAgain", 3, func() { BatchNormGradApplyAgain(y, y, x, k, k, k, k, k, k, false) }},
+		} {
+			b.Run(fmt.Sprintf("%s/%d", f.name, c), func(b *testing.B) {
+				b.SetBytes(int64(4 * n * f.arrays))
+				for b.Loop() {
+					f.f()
 				}
 			})
 		}

@@ -36,6 +36,10 @@ func axpy(y, x []float32, a float32) { axpyGeneric(y, x, a) }
 
 func sumRows(out, a, b []float32) { sumRowsGeneric(out, a, b) }
 
+func rowSum(x []float32) float64 { return sum64(x) }
+
+func rowDot(a, b []float32) float64 { return dot64(a, b) }
+
 func rowMax(x []float32) float32 { return rowMaxGeneric(x) }
 
 func expShift(y, x []float32, m float32) float64 { return expShiftGeneric(y, x, m) }

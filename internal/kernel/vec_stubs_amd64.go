@@ -189,6 +189,16 @@ func clampAVX512(y *float32, x *float32, n int, a float32, b float32)
 //go:noescape
 func leakyReLUAVX512(y *float32, x *float32, n int, a float32)
 
+// laneSumAVX512 sets sum to the sums of x over the lanes.
+//
+//go:noescape
+func laneSumAVX512(x *float32, n int, sum *float32)
+
+// laneDotAVX512 sets sum to the sums of a*b over the lanes.
+//
+//go:noescape
+func laneDotAVX512(a *float32, b *float32, n int, sum *float32)
+
 // reluGradAVX512 computes dx = dy, but 0 where y <= 0.
 //
 //go:noescape
@@ -513,6 +523,16 @@ func clampAVX2(y *float32, x *float32, n int, a float32, b float32)
 //
 //go:noescape
 func leakyReLUAVX2(y *float32, x *float32, n int, a float32)
+
+// laneSumAVX2 sets sum to the sums of x over the lanes.
+//
+//go:noescape
+func laneSumAVX2(x *float32, n int, sum *float32)
+
+// laneDotAVX2 sets sum to the sums of a*b over the lanes.
+//
+//go:noescape
+func laneDotAVX2(a *float32, b *float32, n int, sum *float32)
 
 // reluGradAVX2 computes dx = dy, but 0 where y <= 0.
 //
