@@ -31,6 +31,7 @@ type nnConv struct {
 	aoff             []int
 	kk               int // inner products per batch element
 	nz, maxM         int
+	paired           bool // a tile is two whole rows
 
 	// A task is a block of images, rows, groups and panels.
 	imgBlock, rowBlock, groupBlock, panelBlock int
@@ -103,29 +104,38 @@ func (q *nnConv) chooseTile() {
 		width = 1 << 20
 	}
 	best := 0.0
-	for nz := 1; nz <= maxPanels && nz <= q.panels; nz++ {
+	for nz := 1; nz <= min(maxPanels, q.panels); nz++ {
 		mm := maxRows(nz)
 		if mm == 0 {
 			break
 		}
-		cost := 0.0
-		for p := 0; p < q.panels; p += nz {
-			z := min(nz, q.panels-p)
-			tiles := ceilDiv(width, mm)
-			big := width - width/tiles*tiles
-			cost += float64(big) * tileCost(width/tiles+1, z)
-			cost += float64(tiles-big) * tileCost(width/tiles, z)
-		}
-		if q.nz == 0 || cost < best {
-			q.nz, q.maxM, best = nz, mm, cost
+		for _, paired := range []bool{false, true} {
+			if paired && (q.merged || 2*q.ow > mm || nz > maxSplitPanels || q.n*q.oh < 2) {
+				continue
+			}
+			cost := 0.0
+			for p := 0; p < q.panels; p += nz {
+				z := min(nz, q.panels-p)
+				tiles := ceilDiv(width, mm)
+				larger := width % tiles
+				if paired {
+					cost += tileCost(2*q.ow, z) / 2
+				} else {
+					cost += float64(larger)*tileCost(width/tiles+1, z) + float64(tiles-larger)*tileCost(width/tiles, z)
+				}
+			}
+			if q.nz == 0 || cost < best {
+				q.nz, q.maxM, q.paired, best = nz, mm, paired, cost
+			}
 		}
 	}
 }
 
 // tileCost estimates the cycles that one step of k takes for a tile.
 func tileCost(m, nz int) float64 {
-	// Two FMAs a cycle, their latency of four cycles, and two loads a cycle.
-	return max(float64(m*nz)/2, 4, float64(m+nz)/2) + 0.3
+	// Two FMAs a cycle, their latency of four cycles, and two loads a cycle;
+	// some for B, which comes from the second-level cache.
+	return max(float64(m*nz)/2, 4, float64(m+nz)/2) + 0.3 + 0.2*float64(nz)
 }
 
 func (q *nnConv) tasks() int { return q.imgs * q.rows * q.grps * q.pans }
@@ -192,7 +202,7 @@ func (q *nnConv) run(task int, scratch, x, w, bias, res, y []float32, act Act) {
 			// Fetch ahead what comes next and is not in a near cache yet: the next
 			// panels of heavy weights, spread over the tiles of these, or the
 			// next rows of an input that nothing has touched before.
-			g.ahead, g.aheadStep = address(g.b), 0
+			g.noAhead()
 			aheadA := false
 			if left := b.p1 - p - nz; heavy && left > 0 {
 				g.ahead = address(&wg[(p+nz)*q.panelLen])
@@ -204,6 +214,10 @@ func (q *nnConv) run(task int, scratch, x, w, bias, res, y []float32, act Act) {
 				g.aheadStep = min(q.panelLen*4, size/tiles) &^ 63
 			} else {
 				aheadA = !q.copied && p == b.p0
+			}
+			if q.paired {
+				q.pairs(&g, nz, &b, src[first:], imgPitch, q.stepH*rowPitch, y, res, q.yOff+grp*q.k+p*panelWidth)
+				continue
 			}
 			for n := b.n0; n < b.n1; n++ {
 				from := src[first+(n-b.n0)*imgPitch:]
@@ -230,6 +244,30 @@ func (q *nnConv) row(g *gemmArgs, nz int, aheadA bool, src []float32, from, widt
 		at += larger * (m + 1) * q.yPix
 	}
 	q.tiles(g, tiles-larger, m, nz, aheadA, src, from, y, res, at)
+}
+
+// pairs computes all rows of a block two by two, a tile each pair.
+func (q *nnConv) pairs(g *gemmArgs, nz int, b *block, src []float32, imgPitch, rowPitch int, y, res []float32, at int) {
+	height := b.oy1 - b.oy0
+	rows := (b.n1 - b.n0) * height
+	from := func(i int) int { return i/height*imgPitch + i%height*rowPitch }
+	to := func(i int) int { return at + (b.n0+i/height)*q.yImg + (b.oy0+i%height)*q.yRow }
+	i := 0
+	for ; i+1 < rows; i += 2 {
+		t0, t1 := to(i), to(i+1)
+		g.a, g.a2, g.c = &src[from(i)], &src[from(i+1)], &y[t0]
+		g.cjump = (t1 - t0 - (q.ow-1)*q.yPix) * 4
+		if res != nil {
+			g.res = &res[t0]
+		}
+		g.tiles = 1
+		gemmNNSplit(2*q.ow, nz, g)
+		g.ahead += uintptr(g.aheadStep)
+	}
+	if i < rows {
+		g.a2 = nil
+		q.row(g, nz, false, src, from(i), q.ow, y, res, to(i))
+	}
 }
 
 // tiles computes n neighbouring tiles of m pixels.
