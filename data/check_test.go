@@ -46,8 +46,8 @@ func TestCheck(t *testing.T) {
 		t.Errorf("second duplicate %+v, want train/a/2 and val/a/leak", d)
 	}
 	text := strings.Join(r.Warnings(), "\n")
-	for _, want := range []string{"2 of 6 pictures cannot be decoded", "more than one part", "different labels",
-		"train: no pictures of 1 classes: c", "val: no pictures of 1 classes: c"} {
+	for _, want := range []string{"train: pictures that cannot be decoded: 2 of 6", "more than one part", "different labels",
+		"train: classes without pictures: c", "val: classes without pictures: c"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("warnings lack %q:\n%s", want, text)
 		}

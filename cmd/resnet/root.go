@@ -114,6 +114,9 @@ done, 1 when something failed, 2 for a mistake in the command line.`,
 		a.summaryCommand(),
 		a.modelsCommand(),
 		a.dataCommand(),
+		a.doctorCommand(),
+		a.benchCommand(),
+		a.benchWorkerCommand(),
 		a.versionCommand(),
 	)
 	return root

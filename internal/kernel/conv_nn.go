@@ -31,6 +31,9 @@ type nnConv struct {
 	aoff             []int
 	kk               int // inner products per batch element
 	nz, maxM         int
+	paired           bool // a tile is two whole rows
+	heavy            bool // the weights do not stay in the second-level cache
+	sweepRows        int  // output rows of an image that all panels are computed for before the next; light weights
 
 	// A task is a block of images, rows, groups and panels.
 	imgBlock, rowBlock, groupBlock, panelBlock int
@@ -87,7 +90,15 @@ func (q *nnConv) plan() {
 		}
 	}
 	q.chooseTile()
+	q.heavy = q.panels*q.panelLen > weightsFloats
 	q.cut()
+	q.sweepRows = max(1, sweepFloats/(q.ow*q.stepW*q.stepH*q.pixPitch))
+	switch {
+	case q.merged:
+		q.sweepRows = max(1, ceilDiv(q.sweepRows*q.ow, q.maxM)*q.maxM/q.ow)
+	case q.paired:
+		q.sweepRows = ceilDiv(q.sweepRows, 2) * 2
+	}
 	q.inRows = (q.rowBlock-1)*q.stepH + (q.r-1)*q.dh + 1
 }
 
@@ -103,29 +114,38 @@ func (q *nnConv) chooseTile() {
 		width = 1 << 20
 	}
 	best := 0.0
-	for nz := 1; nz <= maxPanels && nz <= q.panels; nz++ {
+	for nz := 1; nz <= min(maxPanels, q.panels); nz++ {
 		mm := maxRows(nz)
 		if mm == 0 {
 			break
 		}
-		cost := 0.0
-		for p := 0; p < q.panels; p += nz {
-			z := min(nz, q.panels-p)
-			tiles := ceilDiv(width, mm)
-			big := width - width/tiles*tiles
-			cost += float64(big) * tileCost(width/tiles+1, z)
-			cost += float64(tiles-big) * tileCost(width/tiles, z)
-		}
-		if q.nz == 0 || cost < best {
-			q.nz, q.maxM, best = nz, mm, cost
+		for _, paired := range []bool{false, true} {
+			if paired && (q.merged || 2*q.ow > mm || nz > maxSplitPanels || q.n*q.oh < 2) {
+				continue
+			}
+			cost := 0.0
+			for p := 0; p < q.panels; p += nz {
+				z := min(nz, q.panels-p)
+				tiles := ceilDiv(width, mm)
+				larger := width % tiles
+				if paired {
+					cost += tileCost(2*q.ow, z) / 2
+				} else {
+					cost += float64(larger)*tileCost(width/tiles+1, z) + float64(tiles-larger)*tileCost(width/tiles, z)
+				}
+			}
+			if q.nz == 0 || cost < best {
+				q.nz, q.maxM, q.paired, best = nz, mm, paired, cost
+			}
 		}
 	}
 }
 
 // tileCost estimates the cycles that one step of k takes for a tile.
 func tileCost(m, nz int) float64 {
-	// Two FMAs a cycle, their latency of four cycles, and two loads a cycle.
-	return max(float64(m*nz)/2, 4, float64(m+nz)/2) + 0.3
+	// Two FMAs a cycle, their latency of four cycles, and two loads a cycle;
+	// some for B, which comes from the second-level cache.
+	return max(float64(m*nz)/2, 4, float64(m+nz)/2) + 0.3 + 0.2*float64(nz)
 }
 
 func (q *nnConv) tasks() int { return q.imgs * q.rows * q.grps * q.pans }
@@ -157,94 +177,6 @@ func (q *nnConv) block(task int) (b block) {
 
 // span returns the bounds of block i of a range of n cut into blocks of size.
 func span(i, size, n int) (lo, hi int) { return i * size, min(n, i*size+size) }
-
-// run computes one task. res has the layout of y, or is nil.
-func (q *nnConv) run(task int, scratch, x, w, bias, res, y []float32, act Act) {
-	b := q.block(task)
-	if q.r == 0 || q.s == 0 {
-		if res == nil {
-			q.zero(&b, y)
-		}
-		return
-	}
-	var g gemmArgs
-	g.setAct(act)
-	heavy := q.panels*q.panelLen > weightsFloats
-	g.aoff, g.batch, g.k = &q.aoff[0], len(q.aoff), q.kk
-	g.as = q.stepW * q.pixPitch * 4
-	g.bs = q.panelLen * 4
-	g.ldc = q.yPix * 4
-	for grp := b.g0; grp < b.g1; grp++ {
-		src, imgPitch, rowPitch := x, q.ih*q.iw*q.ic, q.iw*q.ic
-		first := (b.oy0*q.sh-q.padT)*rowPitch - q.padL*q.ic + b.n0*imgPitch + grp*q.c
-		if q.copied {
-			q.copyInput(scratch, x, &b, grp)
-			src, imgPitch, rowPitch, first = scratch, q.inRows*q.inCols*q.c, q.inCols*q.c, 0
-		}
-		wg := w[q.wOff+grp*q.panels*q.panelLen:]
-		for p := b.p0; p < b.p1; p += q.nz {
-			nz := min(q.nz, b.p1-p)
-			g.setCols(min(panelWidth, q.k-(p+nz-1)*panelWidth))
-			g.b = &wg[p*q.panelLen]
-			if bias != nil {
-				g.bias = &bias[grp*q.k+p*panelWidth]
-			}
-			// Fetch ahead what comes next and is not in a near cache yet: the next
-			// panels of heavy weights, spread over the tiles of these, or the
-			// next rows of an input that nothing has touched before.
-			g.ahead, g.aheadStep = address(g.b), 0
-			aheadA := false
-			if left := b.p1 - p - nz; heavy && left > 0 {
-				g.ahead = address(&wg[(p+nz)*q.panelLen])
-				size := min(left, q.nz) * q.panelLen * 4
-				tiles := (b.n1 - b.n0) * (b.oy1 - b.oy0) * ceilDiv(q.ow, q.maxM)
-				if q.merged {
-					tiles = (b.n1 - b.n0) * ceilDiv((b.oy1-b.oy0)*q.ow, q.maxM)
-				}
-				g.aheadStep = min(q.panelLen*4, size/tiles) &^ 63
-			} else {
-				aheadA = !q.copied && p == b.p0
-			}
-			for n := b.n0; n < b.n1; n++ {
-				from := src[first+(n-b.n0)*imgPitch:]
-				to := q.yOff + n*q.yImg + grp*q.k + p*panelWidth
-				if q.merged {
-					q.row(&g, nz, aheadA, from, 0, (b.oy1-b.oy0)*q.ow, y, res, to+b.oy0*q.yRow)
-					continue
-				}
-				for oy := b.oy0; oy < b.oy1; oy++ {
-					q.row(&g, nz, aheadA, from, (oy-b.oy0)*q.stepH*rowPitch, q.ow, y, res, to+oy*q.yRow)
-				}
-			}
-		}
-	}
-}
-
-// row computes width neighbouring pixels, those of y from index at on.
-func (q *nnConv) row(g *gemmArgs, nz int, aheadA bool, src []float32, from, width int, y, res []float32, at int) {
-	tiles := ceilDiv(width, q.maxM)
-	m, larger := width/tiles, width%tiles
-	if larger > 0 {
-		q.tiles(g, larger, m+1, nz, aheadA, src, from, y, res, at)
-		from += larger * (m + 1) * q.stepW * q.pixPitch
-		at += larger * (m + 1) * q.yPix
-	}
-	q.tiles(g, tiles-larger, m, nz, aheadA, src, from, y, res, at)
-}
-
-// tiles computes n neighbouring tiles of m pixels.
-func (q *nnConv) tiles(g *gemmArgs, n, m, nz int, aheadA bool, src []float32, from int, y, res []float32, at int) {
-	g.a, g.astep = &src[from], m*q.stepW*q.pixPitch*4
-	g.c, g.cstep = &y[at], m*q.yPix*4
-	if res != nil {
-		g.res = &res[at]
-	}
-	g.tiles = n
-	if aheadA {
-		g.ahead, g.aheadStep = address(g.a)+uintptr(g.astep), g.astep
-	}
-	gemmNN(m, nz, g)
-}
 
 // copyInput fills scratch with the input of a block: the rows and pixels that
 // the taps reach, of one group's channels, with zeros for those outside.

@@ -11,12 +11,13 @@ package kernel
 //	c[i][j] = act(bias[j] + res[i][j] + Σ_b Σ_k a[aoff[b] + k*as + i] * b[(b*kn+k)*bs + j])
 //
 // res has the layout of c and may be c itself, which makes the call accumulate.
-// All strides and offsets are in bytes. The assembly knows the struct by
+// The split NN kernel, for even m, has the second half of its rows elsewhere in
+// both a and c. All strides and offsets are in bytes. The assembly knows the struct by
 // offsets; gemm_stubs_amd64.go checks them. A call leaves a, a2, c, res and ahead
 // one tile past the last.
 type gemmArgs struct {
 	a     *float32   // first element of A
-	a2    *float32   // NN with two segments: A of row m/2
+	a2    *float32   // NN split: A of row m/2
 	aoff  *int       // byte offset into A of each batch element
 	batch int        // batch elements, at least 1
 	k     int        // inner products per batch element, at least 1
@@ -40,7 +41,14 @@ type gemmArgs struct {
 	cstep     int     // bytes from the c, and res, of a tile to the next one's
 	ahead     uintptr // NN: address to bring into the second-level cache meanwhile, 64 bytes for each k of a tile; a hint, it may be invalid
 	aheadStep int     // bytes from the ahead of a tile to the next one's
+	cjump     int     // NN split: bytes from row m/2-1 of c, and res, to row m/2
 }
+
+// noAhead sets the address to prefetch to one that is in cache already.
+func (g *gemmArgs) noAhead() { g.ahead, g.aheadStep = address(g.b), 0 }
+
+// maxSplitPanels is the largest number of panels of the split NN kernels.
+const maxSplitPanels = 3
 
 // setAct sets the bounds that the epilogue clamps to.
 func (g *gemmArgs) setAct(act Act) {

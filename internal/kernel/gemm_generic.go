@@ -28,8 +28,10 @@ func gemmNNTile(m, nz int, g *gemmArgs) {
 		for i := range m {
 			var acc [panelWidth]float32
 			a := floatAt(g.a, i*g.as)
+			at := i*g.ldc + p*panelWidth*4
 			if g.a2 != nil && i >= m/2 {
 				a = floatAt(g.a2, (i-m/2)*g.as)
+				at += g.cjump - g.ldc
 			}
 			for n, off := range offs {
 				row := unsafe.Slice(floatAt(a, off), g.k)
@@ -41,7 +43,7 @@ func gemmNNTile(m, nz int, g *gemmArgs) {
 					}
 				}
 			}
-			g.store(i, p, cols, &acc)
+			g.store(at, p, cols, &acc)
 		}
 	}
 }
@@ -87,14 +89,13 @@ func gemmTNTile(m, nz int, g *gemmArgs) {
 					}
 				}
 			}
-			g.store(i, p, cols, &acc)
+			g.store(i*g.ldc+p*panelWidth*4, p, cols, &acc)
 		}
 	}
 }
 
-// store is the epilogue for row i of panel p.
-func (g *gemmArgs) store(i, p, cols int, acc *[panelWidth]float32) {
-	at := i*g.ldc + p*panelWidth*4
+// store is the epilogue for one row of panel p, at bytes into c.
+func (g *gemmArgs) store(at, p, cols int, acc *[panelWidth]float32) {
 	c := unsafe.Slice(floatAt(g.c, at), cols)
 	if g.bias != nil {
 		for j, v := range unsafe.Slice(floatAt(g.bias, p*panelWidth*4), cols) {

@@ -18,7 +18,7 @@ var argFields = []struct {
 }{
 	{"a", 0}, {"a2", 8}, {"aoff", 16}, {"batch", 24}, {"k", 32}, {"as", 40}, {"b", 48}, {"bs", 56}, {"c", 64},
 	{"ldc", 72}, {"res", 80}, {"bias", 88}, {"cols", 96}, {"bits", 104}, {"mask", 112}, {"clamp", 120}, {"lo", 128}, {"hi", 132},
-	{"tiles", 136}, {"astep", 144}, {"cstep", 152}, {"ahead", 160}, {"aheadStep", 168},
+	{"tiles", 136}, {"astep", 144}, {"cstep", 152}, {"ahead", 160}, {"aheadStep", 168}, {"cjump", 176},
 }
 
 // arg is the memory operand of a field of the gemmArgs that g points to.
@@ -68,7 +68,8 @@ var avx2 = &isa{
 }
 
 // shape is one micro-kernel: m rows by nz panels. A split NN kernel reads the
-// second half of its rows from gemmArgs.a2 on.
+// second half of its rows from gemmArgs.a2 on and stores it cjump bytes after
+// the last row of the first half.
 type shape struct {
 	op    op
 	m, nz int
@@ -87,6 +88,11 @@ func (i *isa) shapes(o op) (list []shape) {
 	for nz := 1; nz <= 4; nz++ {
 		for m := 1; m <= i.maxRows[nz]; m++ {
 			list = append(list, shape{o, m, nz, false})
+		}
+	}
+	for nz := 1; nz <= 3 && o == nn; nz++ {
+		for m := 2; m <= i.maxRows[nz]; m += 2 {
+			list = append(list, shape{o, m, nz, true})
 		}
 	}
 	return list
@@ -188,18 +194,21 @@ func (k *kernel) emit() {
 	k.Label("batch")
 	k.setBases()
 	k.MOVQ(arg(k.g, "k"), k.k)
-	const unroll = 4
-	k.SUBQ(operand.U8(unroll), k.k)
+	unroll := 4
+	if k.m*k.nv >= 16 {
+		unroll = 2
+	}
+	k.SUBQ(operand.U8(uint8(unroll)), k.k)
 	k.JLT(operand.LabelRef("tail"))
 	k.Label("loop")
 	for u := range unroll {
 		k.step(u)
 	}
 	k.advance(unroll)
-	k.SUBQ(operand.U8(unroll), k.k)
+	k.SUBQ(operand.U8(uint8(unroll)), k.k)
 	k.JGE(operand.LabelRef("loop"))
 	k.Label("tail")
-	k.ADDQ(operand.U8(unroll), k.k)
+	k.ADDQ(operand.U8(uint8(unroll)), k.k)
 	k.JEQ(operand.LabelRef("next"))
 	k.Label("single")
 	k.step(0)
@@ -411,9 +420,9 @@ func (k *kernel) step(u int) {
 // advance moves the pointers on by n steps of k.
 func (k *kernel) advance(n int) {
 	if k.op == tn {
-		if n == 4 {
-			k.LEAQ(operand.Mem{Base: k.bases[0], Index: k.as, Scale: 4}, k.bases[0])
-			k.LEAQ(operand.Mem{Base: k.b, Index: k.bs, Scale: 4}, k.b)
+		if n > 1 {
+			k.LEAQ(operand.Mem{Base: k.bases[0], Index: k.as, Scale: uint8(n)}, k.bases[0])
+			k.LEAQ(operand.Mem{Base: k.b, Index: k.bs, Scale: uint8(n)}, k.b)
 		} else {
 			k.ADDQ(k.as, k.bases[0])
 			k.ADDQ(k.bs, k.b)
@@ -470,9 +479,7 @@ func (k *kernel) finish(prefix string, masked bool) {
 				k.VADDPS(tmp, acc, acc)
 			}
 		}
-		if i < k.m-1 {
-			k.ADDQ(ldc, res)
-		}
+		k.nextRow(i, ldc, res)
 	}
 	k.Label(prefix + "nores")
 
@@ -510,8 +517,17 @@ func (k *kernel) finish(prefix string, masked bool) {
 				k.VMASKMOVPS(k.acc[i][v], mask(v), at)
 			}
 		}
-		if i < k.m-1 {
-			k.ADDQ(ldc, c)
-		}
+		k.nextRow(i, ldc, c)
+	}
+}
+
+// nextRow moves p from row i of the tile to the next, if there is one.
+func (k *kernel) nextRow(i int, ldc, p reg.GPPhysical) {
+	switch {
+	case i == k.m-1:
+	case k.split && i == k.m/2-1:
+		k.ADDQ(arg(k.g, "cjump"), p)
+	default:
+		k.ADDQ(ldc, p)
 	}
 }
