@@ -1,6 +1,8 @@
 package data
 
 import (
+	"context"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -47,4 +49,51 @@ func photoFolder(t testing.TB) string {
 		}
 	}
 	return to
+}
+
+func TestFashionMNIST(t *testing.T) {
+	const dir = "/usr/share/datasets/fashion-mnist"
+	if _, err := os.Stat(dir); err != nil {
+		t.Skipf("no Fashion-MNIST (%v): install Debian's dataset-fashion-mnist", err)
+	}
+	s, err := Open("idx:"+dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Train.Len() != 60000 || s.Test.Len() != 10000 || s.Classes()[9] != "Ankle boot" {
+		t.Errorf("%d and %d samples of %v", s.Train.Len(), s.Test.Len(), s.Classes())
+	}
+	p, err := Preset("fashion-mnist")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mean, std, err := MeanStd(context.Background(), s.Train, p, false, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if math.Abs(float64(mean[0]-p.Mean[0])) > 1e-4 || math.Abs(float64(std[0]-p.Std[0])) > 1e-4 {
+		t.Errorf("mean %v and deviation %v, the preset has %v and %v", mean, std, p.Mean, p.Std)
+	}
+}
+
+func TestSharedCIFAR(t *testing.T) {
+	s, err := Open("cifar10:"+shared(t, "cifar10-lossless"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if s.Train.Len() != 2000 || s.Test.Len() != 1000 || len(s.Classes()) != 10 {
+		t.Errorf("%d and %d samples of %d classes, want 2000, 1000 and 10", s.Train.Len(), s.Test.Len(), len(s.Classes()))
+	}
+}
+
+func TestSharedZip(t *testing.T) {
+	s, err := Open("folder:"+shared(t, "cifar10-jpeg.zip"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if s.Train.Len() != 50000 || s.Test.Len() != 10000 || len(s.Classes()) != 10 {
+		t.Errorf("%d and %d samples of %d classes, want 50000, 10000 and 10", s.Train.Len(), s.Test.Len(), len(s.Classes()))
+	}
 }

@@ -4,12 +4,18 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
+	"image"
+	"image/color"
+	"image/color/palette"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/resnet-go/resnet/internal/philox"
 )
 
 // tiffWith returns an EXIF block with one directory of that many filler
@@ -199,6 +205,111 @@ func TestGIFFrame(t *testing.T) {
 	Crop(&part, big, Rect{3, 4, w, h})
 	if !slices.Equal(part.Pix, small.Pix) || big.Pix[0] != 0 {
 		t.Error("the frame is not at its place on a black screen")
+	}
+}
+
+// Parts of pictures of all types, compared pixel by pixel with At.
+func TestFromImage(t *testing.T) {
+	r := image.Rect(3, 1, 14, 12)
+	rng := philox.New(1, 1)
+	fill := func(pix []uint8) {
+		for i := range pix {
+			pix[i] = uint8(rng.Uint32())
+		}
+	}
+	whole := image.Rect(0, 0, 17, 15)
+	grey, grey16 := image.NewGray(whole), image.NewGray16(whole)
+	rgba, nrgba, opaque := image.NewRGBA(whole), image.NewNRGBA(whole), image.NewRGBA(whole)
+	rgba64, nrgba64 := image.NewRGBA64(whole), image.NewNRGBA64(whole)
+	cmyk, paletted := image.NewCMYK(whole), image.NewPaletted(whole, palette.Plan9)
+	ycc, full, alpha := image.NewYCbCr(whole, image.YCbCrSubsampleRatio420), image.NewYCbCr(whole, image.YCbCrSubsampleRatio444), image.NewNYCbCrA(whole, image.YCbCrSubsampleRatio422)
+	for _, pix := range [][]uint8{grey.Pix, grey16.Pix, nrgba.Pix, opaque.Pix, nrgba64.Pix, cmyk.Pix, paletted.Pix,
+		ycc.Y, ycc.Cb, ycc.Cr, full.Y, full.Cb, full.Cr, alpha.Y, alpha.Cb, alpha.Cr, alpha.A} {
+		fill(pix)
+	}
+	for y := range 15 {
+		for x := range 17 {
+			rgba.Set(x, y, color.NRGBA{200, 100, 50, uint8(64 + x)})
+			rgba64.Set(x, y, color.NRGBA64{200 << 8, 100 << 8, 50 << 8, uint16(20000 + 999*x)})
+			opaque.Pix[opaque.PixOffset(x, y)+3] = 255
+		}
+	}
+	type sub interface {
+		image.Image
+		SubImage(image.Rectangle) image.Image
+	}
+	for _, m := range []sub{grey, grey16, rgba, nrgba, opaque, rgba64, nrgba64, cmyk, paletted, ycc, full, alpha} {
+		part := m.SubImage(r)
+		got := FromImage(part)
+		name := fmt.Sprintf("%T", m)
+		if got.W != 11 || got.H != 11 {
+			t.Fatalf("%s: %d x %d", name, got.W, got.H)
+		}
+		rgb := new(Image)
+		Convert(rgb, got, 3)
+		for y := range 11 {
+			for x := range 11 {
+				c := color.NRGBAModel.Convert(part.At(3+x, 1+y)).(color.NRGBA)
+				p := rgb.Row(y)[3*x : 3*x+3]
+				for k, want := range []uint8{c.R, c.G, c.B} {
+					if d := int(p[k]) - int(want); d < -2 || d > 2 {
+						t.Fatalf("%s at (%d, %d): %v, want %v", name, x, y, p, c)
+					}
+				}
+				if back := got.RGBA().RGBAAt(x, y); back != (color.RGBA{p[0], p[1], p[2], 255}) {
+					t.Fatalf("%s: RGBA gives %v for %v", name, back, p)
+				}
+			}
+		}
+	}
+}
+
+// Chroma at half height is interpolated, at a quarter of the width repeated;
+// compared with a plain computation.
+func TestOtherChroma(t *testing.T) {
+	rng := philox.New(2, 2)
+	for ratio, width := range map[image.YCbCrSubsampleRatio]int{
+		image.YCbCrSubsampleRatio440: 1, image.YCbCrSubsampleRatio411: 4, image.YCbCrSubsampleRatio410: 4,
+	} {
+		m := image.NewYCbCr(image.Rect(0, 0, 13, 9), ratio)
+		for i := range m.Y {
+			m.Y[i] = 128
+		}
+		for i := range m.Cb {
+			m.Cb[i], m.Cr[i] = 128, uint8(100+rng.IntN(60))
+		}
+		got := FromImage(m)
+		for y := range 9 {
+			for x := range 13 {
+				at := func(y int) float64 {
+					y = min(max(y, 0), 8)
+					return float64(m.Cr[m.COffset(x, y)])
+				}
+				cr := at(y)
+				if width == 1 {
+					cr = 0.75*at(y) + 0.25*at(y-1+2*(y%2))
+				}
+				want := 128 + 1.402*(cr-128)
+				if d := float64(got.Row(y)[3*x]) - want; d < -1.5 || d > 1.5 {
+					t.Fatalf("%v at (%d, %d): red %d, want %.1f", ratio, x, y, got.Row(y)[3*x], want)
+				}
+			}
+		}
+	}
+}
+
+// Turns that Pillow does without resampling.
+func TestRotateRightAngles(t *testing.T) {
+	m := New(3, 3, 1)
+	m.Pix = []uint8{1, 2, 3, 4, 5, 6, 7, 8, 9}
+	var out Image
+	for degrees, want := range map[float64][]uint8{
+		0: {1, 2, 3, 4, 5, 6, 7, 8, 9}, 90: {3, 6, 9, 2, 5, 8, 1, 4, 7}, -90: {7, 4, 1, 8, 5, 2, 9, 6, 3},
+		180: {9, 8, 7, 6, 5, 4, 3, 2, 1}, 720: {1, 2, 3, 4, 5, 6, 7, 8, 9},
+	} {
+		if Rotate(&out, m, degrees); !slices.Equal(out.Pix, want) {
+			t.Errorf("by %v: %v, want %v", degrees, out.Pix, want)
+		}
 	}
 }
 

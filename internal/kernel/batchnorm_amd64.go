@@ -89,6 +89,44 @@ func gradReduce(s, t, dz, dy, y, x, mean []float32) {
 	}
 }
 
+// gradReduceAgain is gradReduce of dy where not x*scale+shift <= 0.
+func gradReduceAgain(s, t, dy, x, mean, scale, shift []float32) {
+	c, n := len(mean), len(x)
+	if n == 0 {
+		return
+	}
+	s, t, dy, scale, shift = s[:c], t[:c], dy[:n], scale[:c], shift[:c]
+	if useAVX512 {
+		gradReduceAgainAVX512(&dy[0], &x[0], &s[0], &t[0], &mean[0], &scale[0], &shift[0], n/c, c)
+	} else if useAVX2 {
+		gradReduceAgainAVX2(&dy[0], &x[0], &s[0], &t[0], &mean[0], &scale[0], &shift[0], n/c, c)
+	} else {
+		gradReduceAgainGeneric(s, t, dy, x, mean, scale, shift)
+	}
+}
+
+// gradApplyAgain is gradApply of dy where not x*scale+shift <= 0.
+func gradApplyAgain(dx, dy, x, mean, a, b, c, scale, shift []float32, accumulate bool) {
+	ch, n := len(mean), len(dx)
+	if n == 0 {
+		return
+	}
+	dy, x = dy[:n], x[:n]
+	a, b, c, scale, shift = a[:ch], b[:ch], c[:ch], scale[:ch], shift[:ch]
+	switch {
+	case !useAVX2 && !useAVX512:
+		gradApplyAgainGeneric(dx, dy, x, mean, a, b, c, scale, shift, accumulate)
+	case useAVX512 && accumulate:
+		gradApplyAgainAddAVX512(&dx[0], &dy[0], &x[0], &mean[0], &a[0], &b[0], &c[0], &scale[0], &shift[0], n/ch, ch)
+	case useAVX512:
+		gradApplyAgainAVX512(&dx[0], &dy[0], &x[0], &mean[0], &a[0], &b[0], &c[0], &scale[0], &shift[0], n/ch, ch)
+	case accumulate:
+		gradApplyAgainAddAVX2(&dx[0], &dy[0], &x[0], &mean[0], &a[0], &b[0], &c[0], &scale[0], &shift[0], n/ch, ch)
+	default:
+		gradApplyAgainAVX2(&dx[0], &dy[0], &x[0], &mean[0], &a[0], &b[0], &c[0], &scale[0], &shift[0], n/ch, ch)
+	}
+}
+
 // gradApply computes dx (+)= a*dy' + (b*(x-mean) + c) on whole rows; y may be
 // nil.
 func gradApply(dx, dy, y, x, mean, a, b, c []float32, accumulate bool) {

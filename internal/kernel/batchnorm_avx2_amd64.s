@@ -674,38 +674,38 @@ single41:
 	VMOVUPS     (BX)(R9*1), Y2
 	VMOVUPS     (SI)(R9*1), Y3
 	VMOVUPS     (AX), Y4
-	VMOVUPS     (CX), Y5
-	VCMPPS      $0x16, Y0, Y5, Y5
-	VANDPS      Y5, Y4, Y5
-	VMOVUPS     (DX), Y4
-	VSUBPS      Y1, Y4, Y4
-	VMOVUPS     (AX)(R11*1), Y6
-	VMOVUPS     (CX)(R11*1), Y7
-	VCMPPS      $0x16, Y0, Y7, Y7
-	VANDPS      Y7, Y6, Y7
-	VMOVUPS     (DX)(R11*1), Y6
-	VSUBPS      Y1, Y6, Y6
-	VMOVUPS     (AX)(R11*2), Y8
-	VMOVUPS     (CX)(R11*2), Y9
-	VCMPPS      $0x16, Y0, Y9, Y9
-	VANDPS      Y9, Y8, Y9
-	VMOVUPS     (DX)(R11*2), Y8
-	VSUBPS      Y1, Y8, Y8
-	VMOVUPS     (AX)(R12*1), Y10
-	VMOVUPS     (CX)(R12*1), Y11
-	VCMPPS      $0x16, Y0, Y11, Y11
-	VANDPS      Y11, Y10, Y11
-	VMOVUPS     (DX)(R12*1), Y10
-	VSUBPS      Y1, Y10, Y1
-	VADDPS      Y7, Y5, Y10
-	VADDPS      Y11, Y9, Y12
-	VADDPS      Y12, Y10, Y10
-	VADDPS      Y10, Y2, Y2
+	VMOVUPS     (DX), Y5
+	VMOVUPS     (CX), Y6
+	VCMPPS      $0x16, Y0, Y6, Y6
+	VANDPS      Y6, Y4, Y6
+	VSUBPS      Y1, Y5, Y4
+	VMOVUPS     (AX)(R11*1), Y5
+	VMOVUPS     (DX)(R11*1), Y7
+	VMOVUPS     (CX)(R11*1), Y8
+	VCMPPS      $0x16, Y0, Y8, Y8
+	VANDPS      Y8, Y5, Y8
+	VSUBPS      Y1, Y7, Y5
+	VMOVUPS     (AX)(R11*2), Y7
+	VMOVUPS     (DX)(R11*2), Y9
+	VMOVUPS     (CX)(R11*2), Y10
+	VCMPPS      $0x16, Y0, Y10, Y10
+	VANDPS      Y10, Y7, Y10
+	VSUBPS      Y1, Y9, Y7
+	VMOVUPS     (AX)(R12*1), Y9
+	VMOVUPS     (DX)(R12*1), Y11
+	VMOVUPS     (CX)(R12*1), Y12
+	VCMPPS      $0x16, Y0, Y12, Y12
+	VANDPS      Y12, Y9, Y12
+	VSUBPS      Y1, Y11, Y1
+	VADDPS      Y8, Y6, Y9
+	VADDPS      Y12, Y10, Y11
+	VADDPS      Y11, Y9, Y9
+	VADDPS      Y9, Y2, Y2
 	VMOVUPS     Y2, (BX)(R9*1)
-	VFMADD231PS Y4, Y5, Y3
-	VMULPS      Y6, Y7, Y2
-	VFMADD231PS Y8, Y9, Y3
-	VFMADD231PS Y1, Y11, Y2
+	VFMADD231PS Y4, Y6, Y3
+	VMULPS      Y5, Y8, Y2
+	VFMADD231PS Y7, Y10, Y3
+	VFMADD231PS Y1, Y12, Y2
 	VADDPS      Y2, Y3, Y1
 	VMOVUPS     Y1, (SI)(R9*1)
 	ADDQ        $+32, R9
@@ -726,38 +726,38 @@ tail42:
 	VMASKMOVPS  (BX)(R9*1), Y1, Y3
 	VMASKMOVPS  (SI)(R9*1), Y1, Y4
 	VMASKMOVPS  (AX), Y1, Y5
-	VMASKMOVPS  (CX), Y1, Y6
-	VCMPPS      $0x16, Y0, Y6, Y6
-	VANDPS      Y6, Y5, Y6
-	VMASKMOVPS  (DX), Y1, Y5
-	VSUBPS      Y2, Y5, Y5
-	VMASKMOVPS  (AX)(R11*1), Y1, Y7
-	VMASKMOVPS  (CX)(R11*1), Y1, Y8
-	VCMPPS      $0x16, Y0, Y8, Y8
-	VANDPS      Y8, Y7, Y8
-	VMASKMOVPS  (DX)(R11*1), Y1, Y7
-	VSUBPS      Y2, Y7, Y7
-	VMASKMOVPS  (AX)(R11*2), Y1, Y9
-	VMASKMOVPS  (CX)(R11*2), Y1, Y10
-	VCMPPS      $0x16, Y0, Y10, Y10
-	VANDPS      Y10, Y9, Y10
-	VMASKMOVPS  (DX)(R11*2), Y1, Y9
-	VSUBPS      Y2, Y9, Y9
-	VMASKMOVPS  (AX)(R12*1), Y1, Y11
-	VMASKMOVPS  (CX)(R12*1), Y1, Y12
-	VCMPPS      $0x16, Y0, Y12, Y12
-	VANDPS      Y12, Y11, Y12
-	VMASKMOVPS  (DX)(R12*1), Y1, Y11
-	VSUBPS      Y2, Y11, Y2
-	VADDPS      Y8, Y6, Y11
-	VADDPS      Y12, Y10, Y13
-	VADDPS      Y13, Y11, Y11
-	VADDPS      Y11, Y3, Y3
+	VMASKMOVPS  (DX), Y1, Y6
+	VMASKMOVPS  (CX), Y1, Y7
+	VCMPPS      $0x16, Y0, Y7, Y7
+	VANDPS      Y7, Y5, Y7
+	VSUBPS      Y2, Y6, Y5
+	VMASKMOVPS  (AX)(R11*1), Y1, Y6
+	VMASKMOVPS  (DX)(R11*1), Y1, Y8
+	VMASKMOVPS  (CX)(R11*1), Y1, Y9
+	VCMPPS      $0x16, Y0, Y9, Y9
+	VANDPS      Y9, Y6, Y9
+	VSUBPS      Y2, Y8, Y6
+	VMASKMOVPS  (AX)(R11*2), Y1, Y8
+	VMASKMOVPS  (DX)(R11*2), Y1, Y10
+	VMASKMOVPS  (CX)(R11*2), Y1, Y11
+	VCMPPS      $0x16, Y0, Y11, Y11
+	VANDPS      Y11, Y8, Y11
+	VSUBPS      Y2, Y10, Y8
+	VMASKMOVPS  (AX)(R12*1), Y1, Y10
+	VMASKMOVPS  (DX)(R12*1), Y1, Y12
+	VMASKMOVPS  (CX)(R12*1), Y1, Y13
+	VCMPPS      $0x16, Y0, Y13, Y13
+	VANDPS      Y13, Y10, Y13
+	VSUBPS      Y2, Y12, Y2
+	VADDPS      Y9, Y7, Y10
+	VADDPS      Y13, Y11, Y12
+	VADDPS      Y12, Y10, Y10
+	VADDPS      Y10, Y3, Y3
 	VMASKMOVPS  Y3, Y1, (BX)(R9*1)
-	VFMADD231PS Y5, Y6, Y4
-	VMULPS      Y7, Y8, Y3
-	VFMADD231PS Y9, Y10, Y4
-	VFMADD231PS Y2, Y12, Y3
+	VFMADD231PS Y5, Y7, Y4
+	VMULPS      Y6, Y9, Y3
+	VFMADD231PS Y8, Y11, Y4
+	VFMADD231PS Y2, Y13, Y3
 	VADDPS      Y3, Y4, Y2
 	VMASKMOVPS  Y2, Y1, (SI)(R9*1)
 	LEAQ        (AX)(R10*4), AX
@@ -785,14 +785,14 @@ single46:
 	VMOVUPS     (BX)(R9*1), Y2
 	VMOVUPS     (SI)(R9*1), Y3
 	VMOVUPS     (AX), Y4
-	VMOVUPS     (CX), Y5
-	VCMPPS      $0x16, Y0, Y5, Y5
-	VANDPS      Y5, Y4, Y5
-	VMOVUPS     (DX), Y4
-	VSUBPS      Y1, Y4, Y1
-	VADDPS      Y5, Y2, Y2
+	VMOVUPS     (DX), Y5
+	VMOVUPS     (CX), Y6
+	VCMPPS      $0x16, Y0, Y6, Y6
+	VANDPS      Y6, Y4, Y6
+	VSUBPS      Y1, Y5, Y1
+	VADDPS      Y6, Y2, Y2
 	VMOVUPS     Y2, (BX)(R9*1)
-	VFMADD231PS Y1, Y5, Y3
+	VFMADD231PS Y1, Y6, Y3
 	VMOVUPS     Y3, (SI)(R9*1)
 	ADDQ        $+32, R9
 	ADDQ        $+32, AX
@@ -812,14 +812,14 @@ tail47:
 	VMASKMOVPS  (BX)(R9*1), Y1, Y3
 	VMASKMOVPS  (SI)(R9*1), Y1, Y4
 	VMASKMOVPS  (AX), Y1, Y5
-	VMASKMOVPS  (CX), Y1, Y6
-	VCMPPS      $0x16, Y0, Y6, Y6
-	VANDPS      Y6, Y5, Y6
-	VMASKMOVPS  (DX), Y1, Y5
-	VSUBPS      Y2, Y5, Y2
-	VADDPS      Y6, Y3, Y3
+	VMASKMOVPS  (DX), Y1, Y6
+	VMASKMOVPS  (CX), Y1, Y7
+	VCMPPS      $0x16, Y0, Y7, Y7
+	VANDPS      Y7, Y5, Y7
+	VSUBPS      Y2, Y6, Y2
+	VADDPS      Y7, Y3, Y3
 	VMASKMOVPS  Y3, Y1, (BX)(R9*1)
-	VFMADD231PS Y2, Y6, Y4
+	VFMADD231PS Y2, Y7, Y4
 	VMASKMOVPS  Y4, Y1, (SI)(R9*1)
 	LEAQ        (AX)(R10*4), AX
 	LEAQ        (CX)(R10*4), CX
@@ -862,42 +862,42 @@ single51:
 	VMOVUPS     (SI)(R10*1), Y2
 	VMOVUPS     (DI)(R10*1), Y3
 	VMOVUPS     (CX), Y4
-	VMOVUPS     (DX), Y5
-	VCMPPS      $0x16, Y0, Y5, Y5
-	VANDPS      Y5, Y4, Y5
-	VMOVUPS     Y5, (AX)
-	VMOVUPS     (BX), Y4
-	VSUBPS      Y1, Y4, Y4
-	VMOVUPS     (CX)(R12*1), Y6
-	VMOVUPS     (DX)(R12*1), Y7
-	VCMPPS      $0x16, Y0, Y7, Y7
-	VANDPS      Y7, Y6, Y7
-	VMOVUPS     Y7, (AX)(R12*1)
-	VMOVUPS     (BX)(R12*1), Y6
-	VSUBPS      Y1, Y6, Y6
-	VMOVUPS     (CX)(R12*2), Y8
-	VMOVUPS     (DX)(R12*2), Y9
-	VCMPPS      $0x16, Y0, Y9, Y9
-	VANDPS      Y9, Y8, Y9
-	VMOVUPS     Y9, (AX)(R12*2)
-	VMOVUPS     (BX)(R12*2), Y8
-	VSUBPS      Y1, Y8, Y8
-	VMOVUPS     (CX)(R13*1), Y10
-	VMOVUPS     (DX)(R13*1), Y11
-	VCMPPS      $0x16, Y0, Y11, Y11
-	VANDPS      Y11, Y10, Y11
-	VMOVUPS     Y11, (AX)(R13*1)
-	VMOVUPS     (BX)(R13*1), Y10
-	VSUBPS      Y1, Y10, Y1
-	VADDPS      Y7, Y5, Y10
-	VADDPS      Y11, Y9, Y12
-	VADDPS      Y12, Y10, Y10
-	VADDPS      Y10, Y2, Y2
+	VMOVUPS     (BX), Y5
+	VMOVUPS     (DX), Y6
+	VCMPPS      $0x16, Y0, Y6, Y6
+	VANDPS      Y6, Y4, Y6
+	VMOVUPS     Y6, (AX)
+	VSUBPS      Y1, Y5, Y4
+	VMOVUPS     (CX)(R12*1), Y5
+	VMOVUPS     (BX)(R12*1), Y7
+	VMOVUPS     (DX)(R12*1), Y8
+	VCMPPS      $0x16, Y0, Y8, Y8
+	VANDPS      Y8, Y5, Y8
+	VMOVUPS     Y8, (AX)(R12*1)
+	VSUBPS      Y1, Y7, Y5
+	VMOVUPS     (CX)(R12*2), Y7
+	VMOVUPS     (BX)(R12*2), Y9
+	VMOVUPS     (DX)(R12*2), Y10
+	VCMPPS      $0x16, Y0, Y10, Y10
+	VANDPS      Y10, Y7, Y10
+	VMOVUPS     Y10, (AX)(R12*2)
+	VSUBPS      Y1, Y9, Y7
+	VMOVUPS     (CX)(R13*1), Y9
+	VMOVUPS     (BX)(R13*1), Y11
+	VMOVUPS     (DX)(R13*1), Y12
+	VCMPPS      $0x16, Y0, Y12, Y12
+	VANDPS      Y12, Y9, Y12
+	VMOVUPS     Y12, (AX)(R13*1)
+	VSUBPS      Y1, Y11, Y1
+	VADDPS      Y8, Y6, Y9
+	VADDPS      Y12, Y10, Y11
+	VADDPS      Y11, Y9, Y9
+	VADDPS      Y9, Y2, Y2
 	VMOVUPS     Y2, (SI)(R10*1)
-	VFMADD231PS Y4, Y5, Y3
-	VMULPS      Y6, Y7, Y2
-	VFMADD231PS Y8, Y9, Y3
-	VFMADD231PS Y1, Y11, Y2
+	VFMADD231PS Y4, Y6, Y3
+	VMULPS      Y5, Y8, Y2
+	VFMADD231PS Y7, Y10, Y3
+	VFMADD231PS Y1, Y12, Y2
 	VADDPS      Y2, Y3, Y1
 	VMOVUPS     Y1, (DI)(R10*1)
 	ADDQ        $+32, R10
@@ -919,42 +919,42 @@ tail52:
 	VMASKMOVPS  (SI)(R10*1), Y1, Y3
 	VMASKMOVPS  (DI)(R10*1), Y1, Y4
 	VMASKMOVPS  (CX), Y1, Y5
-	VMASKMOVPS  (DX), Y1, Y6
-	VCMPPS      $0x16, Y0, Y6, Y6
-	VANDPS      Y6, Y5, Y6
-	VMASKMOVPS  Y6, Y1, (AX)
-	VMASKMOVPS  (BX), Y1, Y5
-	VSUBPS      Y2, Y5, Y5
-	VMASKMOVPS  (CX)(R12*1), Y1, Y7
-	VMASKMOVPS  (DX)(R12*1), Y1, Y8
-	VCMPPS      $0x16, Y0, Y8, Y8
-	VANDPS      Y8, Y7, Y8
-	VMASKMOVPS  Y8, Y1, (AX)(R12*1)
-	VMASKMOVPS  (BX)(R12*1), Y1, Y7
-	VSUBPS      Y2, Y7, Y7
-	VMASKMOVPS  (CX)(R12*2), Y1, Y9
-	VMASKMOVPS  (DX)(R12*2), Y1, Y10
-	VCMPPS      $0x16, Y0, Y10, Y10
-	VANDPS      Y10, Y9, Y10
-	VMASKMOVPS  Y10, Y1, (AX)(R12*2)
-	VMASKMOVPS  (BX)(R12*2), Y1, Y9
-	VSUBPS      Y2, Y9, Y9
-	VMASKMOVPS  (CX)(R13*1), Y1, Y11
-	VMASKMOVPS  (DX)(R13*1), Y1, Y12
-	VCMPPS      $0x16, Y0, Y12, Y12
-	VANDPS      Y12, Y11, Y12
-	VMASKMOVPS  Y12, Y1, (AX)(R13*1)
-	VMASKMOVPS  (BX)(R13*1), Y1, Y11
-	VSUBPS      Y2, Y11, Y2
-	VADDPS      Y8, Y6, Y11
-	VADDPS      Y12, Y10, Y13
-	VADDPS      Y13, Y11, Y11
-	VADDPS      Y11, Y3, Y3
+	VMASKMOVPS  (BX), Y1, Y6
+	VMASKMOVPS  (DX), Y1, Y7
+	VCMPPS      $0x16, Y0, Y7, Y7
+	VANDPS      Y7, Y5, Y7
+	VMASKMOVPS  Y7, Y1, (AX)
+	VSUBPS      Y2, Y6, Y5
+	VMASKMOVPS  (CX)(R12*1), Y1, Y6
+	VMASKMOVPS  (BX)(R12*1), Y1, Y8
+	VMASKMOVPS  (DX)(R12*1), Y1, Y9
+	VCMPPS      $0x16, Y0, Y9, Y9
+	VANDPS      Y9, Y6, Y9
+	VMASKMOVPS  Y9, Y1, (AX)(R12*1)
+	VSUBPS      Y2, Y8, Y6
+	VMASKMOVPS  (CX)(R12*2), Y1, Y8
+	VMASKMOVPS  (BX)(R12*2), Y1, Y10
+	VMASKMOVPS  (DX)(R12*2), Y1, Y11
+	VCMPPS      $0x16, Y0, Y11, Y11
+	VANDPS      Y11, Y8, Y11
+	VMASKMOVPS  Y11, Y1, (AX)(R12*2)
+	VSUBPS      Y2, Y10, Y8
+	VMASKMOVPS  (CX)(R13*1), Y1, Y10
+	VMASKMOVPS  (BX)(R13*1), Y1, Y12
+	VMASKMOVPS  (DX)(R13*1), Y1, Y13
+	VCMPPS      $0x16, Y0, Y13, Y13
+	VANDPS      Y13, Y10, Y13
+	VMASKMOVPS  Y13, Y1, (AX)(R13*1)
+	VSUBPS      Y2, Y12, Y2
+	VADDPS      Y9, Y7, Y10
+	VADDPS      Y13, Y11, Y12
+	VADDPS      Y12, Y10, Y10
+	VADDPS      Y10, Y3, Y3
 	VMASKMOVPS  Y3, Y1, (SI)(R10*1)
-	VFMADD231PS Y5, Y6, Y4
-	VMULPS      Y7, Y8, Y3
-	VFMADD231PS Y9, Y10, Y4
-	VFMADD231PS Y2, Y12, Y3
+	VFMADD231PS Y5, Y7, Y4
+	VMULPS      Y6, Y9, Y3
+	VFMADD231PS Y8, Y11, Y4
+	VFMADD231PS Y2, Y13, Y3
 	VADDPS      Y3, Y4, Y2
 	VMASKMOVPS  Y2, Y1, (DI)(R10*1)
 	LEAQ        (AX)(R11*4), AX
@@ -984,15 +984,15 @@ single56:
 	VMOVUPS     (SI)(R10*1), Y2
 	VMOVUPS     (DI)(R10*1), Y3
 	VMOVUPS     (CX), Y4
-	VMOVUPS     (DX), Y5
-	VCMPPS      $0x16, Y0, Y5, Y5
-	VANDPS      Y5, Y4, Y5
-	VMOVUPS     Y5, (AX)
-	VMOVUPS     (BX), Y4
-	VSUBPS      Y1, Y4, Y1
-	VADDPS      Y5, Y2, Y2
+	VMOVUPS     (BX), Y5
+	VMOVUPS     (DX), Y6
+	VCMPPS      $0x16, Y0, Y6, Y6
+	VANDPS      Y6, Y4, Y6
+	VMOVUPS     Y6, (AX)
+	VSUBPS      Y1, Y5, Y1
+	VADDPS      Y6, Y2, Y2
 	VMOVUPS     Y2, (SI)(R10*1)
-	VFMADD231PS Y1, Y5, Y3
+	VFMADD231PS Y1, Y6, Y3
 	VMOVUPS     Y3, (DI)(R10*1)
 	ADDQ        $+32, R10
 	ADDQ        $+32, AX
@@ -1013,15 +1013,15 @@ tail57:
 	VMASKMOVPS  (SI)(R10*1), Y1, Y3
 	VMASKMOVPS  (DI)(R10*1), Y1, Y4
 	VMASKMOVPS  (CX), Y1, Y5
-	VMASKMOVPS  (DX), Y1, Y6
-	VCMPPS      $0x16, Y0, Y6, Y6
-	VANDPS      Y6, Y5, Y6
-	VMASKMOVPS  Y6, Y1, (AX)
-	VMASKMOVPS  (BX), Y1, Y5
-	VSUBPS      Y2, Y5, Y2
-	VADDPS      Y6, Y3, Y3
+	VMASKMOVPS  (BX), Y1, Y6
+	VMASKMOVPS  (DX), Y1, Y7
+	VCMPPS      $0x16, Y0, Y7, Y7
+	VANDPS      Y7, Y5, Y7
+	VMASKMOVPS  Y7, Y1, (AX)
+	VSUBPS      Y2, Y6, Y2
+	VADDPS      Y7, Y3, Y3
 	VMASKMOVPS  Y3, Y1, (SI)(R10*1)
-	VFMADD231PS Y2, Y6, Y4
+	VFMADD231PS Y2, Y7, Y4
 	VMASKMOVPS  Y4, Y1, (DI)(R10*1)
 	LEAQ        (AX)(R11*4), AX
 	LEAQ        (CX)(R11*4), CX
@@ -1033,6 +1033,207 @@ done58:
 	JMP  rows54
 
 few55:
+	VZEROUPPER
+	RET
+
+// func gradReduceAgainAVX2(dy *float32, x *float32, s *float32, t *float32, mean *float32, scale *float32, shift *float32, rows int, c int)
+// Requires: AVX, FMA3
+TEXT ·gradReduceAgainAVX2(SB), NOSPLIT, $0-72
+	MOVQ   dy+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   s+16(FP), DX
+	MOVQ   t+24(FP), BX
+	MOVQ   mean+32(FP), SI
+	MOVQ   scale+40(FP), DI
+	MOVQ   shift+48(FP), R8
+	VXORPS Y0, Y0, Y0
+	MOVQ   rows+56(FP), R9
+	MOVQ   c+64(FP), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+
+rows59:
+	CMPQ R9, $+4
+	JLT  few60
+	XORQ R10, R10
+	MOVQ c+64(FP), R11
+
+single61:
+	CMPQ        R11, $+8
+	JLT         tail62
+	VMOVUPS     (SI)(R10*1), Y1
+	VMOVUPS     (DX)(R10*1), Y2
+	VMOVUPS     (BX)(R10*1), Y3
+	VMOVUPS     (DI)(R10*1), Y4
+	VMOVUPS     (R8)(R10*1), Y5
+	VMOVUPS     (AX), Y6
+	VMOVUPS     (CX), Y7
+	VMOVAPS     Y5, Y8
+	VFMADD231PS Y4, Y7, Y8
+	VCMPPS      $0x16, Y0, Y8, Y8
+	VANDPS      Y8, Y6, Y8
+	VSUBPS      Y1, Y7, Y6
+	VMOVUPS     (AX)(R12*1), Y7
+	VMOVUPS     (CX)(R12*1), Y9
+	VMOVAPS     Y5, Y10
+	VFMADD231PS Y4, Y9, Y10
+	VCMPPS      $0x16, Y0, Y10, Y10
+	VANDPS      Y10, Y7, Y10
+	VSUBPS      Y1, Y9, Y7
+	VMOVUPS     (AX)(R12*2), Y9
+	VMOVUPS     (CX)(R12*2), Y11
+	VMOVAPS     Y5, Y12
+	VFMADD231PS Y4, Y11, Y12
+	VCMPPS      $0x16, Y0, Y12, Y12
+	VANDPS      Y12, Y9, Y12
+	VSUBPS      Y1, Y11, Y9
+	VMOVUPS     (AX)(R13*1), Y11
+	VMOVUPS     (CX)(R13*1), Y13
+	VMOVAPS     Y5, Y5
+	VFMADD231PS Y4, Y13, Y5
+	VCMPPS      $0x16, Y0, Y5, Y4
+	VANDPS      Y4, Y11, Y4
+	VSUBPS      Y1, Y13, Y1
+	VADDPS      Y10, Y8, Y5
+	VADDPS      Y4, Y12, Y11
+	VADDPS      Y11, Y5, Y5
+	VADDPS      Y5, Y2, Y2
+	VMOVUPS     Y2, (DX)(R10*1)
+	VFMADD231PS Y6, Y8, Y3
+	VMULPS      Y7, Y10, Y2
+	VFMADD231PS Y9, Y12, Y3
+	VFMADD231PS Y1, Y4, Y2
+	VADDPS      Y2, Y3, Y1
+	VMOVUPS     Y1, (BX)(R10*1)
+	ADDQ        $+32, R10
+	ADDQ        $+32, AX
+	ADDQ        $+32, CX
+	SUBQ        $+8, R11
+	JMP         single61
+
+tail62:
+	TESTQ       R11, R11
+	JEQ         done63
+	LEAQ        vectail<>+0(SB), R14
+	MOVQ        R11, R15
+	NEGQ        R15
+	VMOVUPS     32(R14)(R15*4), Y1
+	VMASKMOVPS  (SI)(R10*1), Y1, Y2
+	VMASKMOVPS  (DX)(R10*1), Y1, Y3
+	VMASKMOVPS  (BX)(R10*1), Y1, Y4
+	VMASKMOVPS  (DI)(R10*1), Y1, Y5
+	VMASKMOVPS  (R8)(R10*1), Y1, Y6
+	VMASKMOVPS  (AX), Y1, Y7
+	VMASKMOVPS  (CX), Y1, Y8
+	VMOVAPS     Y6, Y9
+	VFMADD231PS Y5, Y8, Y9
+	VCMPPS      $0x16, Y0, Y9, Y9
+	VANDPS      Y9, Y7, Y9
+	VSUBPS      Y2, Y8, Y7
+	VMASKMOVPS  (AX)(R12*1), Y1, Y8
+	VMASKMOVPS  (CX)(R12*1), Y1, Y10
+	VMOVAPS     Y6, Y11
+	VFMADD231PS Y5, Y10, Y11
+	VCMPPS      $0x16, Y0, Y11, Y11
+	VANDPS      Y11, Y8, Y11
+	VSUBPS      Y2, Y10, Y8
+	VMASKMOVPS  (AX)(R12*2), Y1, Y10
+	VMASKMOVPS  (CX)(R12*2), Y1, Y12
+	VMOVAPS     Y6, Y13
+	VFMADD231PS Y5, Y12, Y13
+	VCMPPS      $0x16, Y0, Y13, Y13
+	VANDPS      Y13, Y10, Y13
+	VSUBPS      Y2, Y12, Y10
+	VMASKMOVPS  (AX)(R13*1), Y1, Y12
+	VMASKMOVPS  (CX)(R13*1), Y1, Y14
+	VMOVAPS     Y6, Y6
+	VFMADD231PS Y5, Y14, Y6
+	VCMPPS      $0x16, Y0, Y6, Y5
+	VANDPS      Y5, Y12, Y5
+	VSUBPS      Y2, Y14, Y2
+	VADDPS      Y11, Y9, Y6
+	VADDPS      Y5, Y13, Y12
+	VADDPS      Y12, Y6, Y6
+	VADDPS      Y6, Y3, Y3
+	VMASKMOVPS  Y3, Y1, (DX)(R10*1)
+	VFMADD231PS Y7, Y9, Y4
+	VMULPS      Y8, Y11, Y3
+	VFMADD231PS Y10, Y13, Y4
+	VFMADD231PS Y2, Y5, Y3
+	VADDPS      Y3, Y4, Y2
+	VMASKMOVPS  Y2, Y1, (BX)(R10*1)
+	LEAQ        (AX)(R11*4), AX
+	LEAQ        (CX)(R11*4), CX
+
+done63:
+	ADDQ R13, AX
+	ADDQ R13, CX
+	SUBQ $+4, R9
+	JMP  rows59
+
+few60:
+rows64:
+	CMPQ R9, $+1
+	JLT  few65
+	XORQ R10, R10
+	MOVQ c+64(FP), R11
+
+single66:
+	CMPQ        R11, $+8
+	JLT         tail67
+	VMOVUPS     (SI)(R10*1), Y1
+	VMOVUPS     (DX)(R10*1), Y2
+	VMOVUPS     (BX)(R10*1), Y3
+	VMOVUPS     (DI)(R10*1), Y4
+	VMOVUPS     (R8)(R10*1), Y5
+	VMOVUPS     (AX), Y6
+	VMOVUPS     (CX), Y7
+	VMOVAPS     Y5, Y5
+	VFMADD231PS Y4, Y7, Y5
+	VCMPPS      $0x16, Y0, Y5, Y4
+	VANDPS      Y4, Y6, Y4
+	VSUBPS      Y1, Y7, Y1
+	VADDPS      Y4, Y2, Y2
+	VMOVUPS     Y2, (DX)(R10*1)
+	VFMADD231PS Y1, Y4, Y3
+	VMOVUPS     Y3, (BX)(R10*1)
+	ADDQ        $+32, R10
+	ADDQ        $+32, AX
+	ADDQ        $+32, CX
+	SUBQ        $+8, R11
+	JMP         single66
+
+tail67:
+	TESTQ       R11, R11
+	JEQ         done68
+	LEAQ        vectail<>+0(SB), R12
+	MOVQ        R11, R13
+	NEGQ        R13
+	VMOVUPS     32(R12)(R13*4), Y1
+	VMASKMOVPS  (SI)(R10*1), Y1, Y2
+	VMASKMOVPS  (DX)(R10*1), Y1, Y3
+	VMASKMOVPS  (BX)(R10*1), Y1, Y4
+	VMASKMOVPS  (DI)(R10*1), Y1, Y5
+	VMASKMOVPS  (R8)(R10*1), Y1, Y6
+	VMASKMOVPS  (AX), Y1, Y7
+	VMASKMOVPS  (CX), Y1, Y8
+	VMOVAPS     Y6, Y6
+	VFMADD231PS Y5, Y8, Y6
+	VCMPPS      $0x16, Y0, Y6, Y5
+	VANDPS      Y5, Y7, Y5
+	VSUBPS      Y2, Y8, Y2
+	VADDPS      Y5, Y3, Y3
+	VMASKMOVPS  Y3, Y1, (DX)(R10*1)
+	VFMADD231PS Y2, Y5, Y4
+	VMASKMOVPS  Y4, Y1, (BX)(R10*1)
+	LEAQ        (AX)(R11*4), AX
+	LEAQ        (CX)(R11*4), CX
+
+done68:
+	SUBQ $+1, R9
+	JMP  rows64
+
+few65:
 	VZEROUPPER
 	RET
 
@@ -1049,15 +1250,15 @@ TEXT ·gradApplyAVX2(SB), NOSPLIT, $0-72
 	VXORPS Y0, Y0, Y0
 	MOVQ   rows+56(FP), R9
 
-row59:
+row69:
 	DECQ R9
-	JLT  end60
+	JLT  end70
 	XORQ R10, R10
 	MOVQ c+64(FP), R11
 
-loop64:
+loop74:
 	CMPQ        R11, $+16
-	JLT         single61
+	JLT         single71
 	VMOVUPS     (CX)(R10*1), Y0
 	VMOVUPS     (DX)(R10*1), Y1
 	VMOVUPS     (BX)(R10*1), Y2
@@ -1080,11 +1281,11 @@ loop64:
 	VMOVUPS     Y2, 32(AX)(R10*1)
 	ADDQ        $+64, R10
 	SUBQ        $+16, R11
-	JMP         loop64
+	JMP         loop74
 
-single61:
+single71:
 	CMPQ        R11, $+8
-	JLT         tail62
+	JLT         tail72
 	VMOVUPS     (CX)(R10*1), Y0
 	VMOVUPS     (DX)(R10*1), Y1
 	VMOVUPS     (BX)(R10*1), Y2
@@ -1097,11 +1298,11 @@ single61:
 	VMOVUPS     Y2, (AX)(R10*1)
 	ADDQ        $+32, R10
 	SUBQ        $+8, R11
-	JMP         single61
+	JMP         single71
 
-tail62:
+tail72:
 	TESTQ       R11, R11
-	JEQ         done63
+	JEQ         done73
 	LEAQ        vectail<>+0(SB), R12
 	MOVQ        R11, R13
 	NEGQ        R13
@@ -1118,13 +1319,13 @@ tail62:
 	VMASKMOVPS  Y3, Y0, (AX)(R10*1)
 	LEAQ        (R10)(R11*4), R10
 
-done63:
+done73:
 	ADDQ R10, AX
 	ADDQ R10, CX
 	ADDQ R10, DX
-	JMP  row59
+	JMP  row69
 
-end60:
+end70:
 	VZEROUPPER
 	RET
 
@@ -1137,15 +1338,15 @@ TEXT ·scaleGradAVX2(SB), NOSPLIT, $0-40
 	VXORPS Y0, Y0, Y0
 	MOVQ   rows+24(FP), BX
 
-row65:
+row75:
 	DECQ BX
-	JLT  end66
+	JLT  end76
 	XORQ SI, SI
 	MOVQ c+32(FP), DI
 
-loop70:
+loop80:
 	CMPQ    DI, $+32
-	JLT     single67
+	JLT     single77
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y0
@@ -1164,22 +1365,22 @@ loop70:
 	VMOVUPS Y0, 96(AX)(SI*1)
 	ADDQ    $+128, SI
 	SUBQ    $+32, DI
-	JMP     loop70
+	JMP     loop80
 
-single67:
+single77:
 	CMPQ    DI, $+8
-	JLT     tail68
+	JLT     tail78
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y0
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	SUBQ    $+8, DI
-	JMP     single67
+	JMP     single77
 
-tail68:
+tail78:
 	TESTQ      DI, DI
-	JEQ        done69
+	JEQ        done79
 	LEAQ       vectail<>+0(SB), R8
 	MOVQ       DI, R9
 	NEGQ       R9
@@ -1190,12 +1391,12 @@ tail68:
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 	LEAQ       (SI)(DI*4), SI
 
-done69:
+done79:
 	ADDQ SI, AX
 	ADDQ SI, CX
-	JMP  row65
+	JMP  row75
 
-end66:
+end76:
 	VZEROUPPER
 	RET
 
@@ -1213,15 +1414,15 @@ TEXT ·gradApplyMaskAVX2(SB), NOSPLIT, $0-80
 	VXORPS Y0, Y0, Y0
 	MOVQ   rows+64(FP), R10
 
-row71:
+row81:
 	DECQ R10
-	JLT  end72
+	JLT  end82
 	XORQ R11, R11
 	MOVQ c+72(FP), R12
 
-loop76:
+loop86:
 	CMPQ        R12, $+16
-	JLT         single73
+	JLT         single83
 	VMOVUPS     (CX)(R11*1), Y1
 	VMOVUPS     (DX)(R11*1), Y2
 	VCMPPS      $0x16, Y0, Y2, Y2
@@ -1250,11 +1451,11 @@ loop76:
 	VMOVUPS     Y3, 32(AX)(R11*1)
 	ADDQ        $+64, R11
 	SUBQ        $+16, R12
-	JMP         loop76
+	JMP         loop86
 
-single73:
+single83:
 	CMPQ        R12, $+8
-	JLT         tail74
+	JLT         tail84
 	VMOVUPS     (CX)(R11*1), Y1
 	VMOVUPS     (DX)(R11*1), Y2
 	VCMPPS      $0x16, Y0, Y2, Y2
@@ -1270,11 +1471,11 @@ single73:
 	VMOVUPS     Y3, (AX)(R11*1)
 	ADDQ        $+32, R11
 	SUBQ        $+8, R12
-	JMP         single73
+	JMP         single83
 
-tail74:
+tail84:
 	TESTQ       R12, R12
-	JEQ         done75
+	JEQ         done85
 	LEAQ        vectail<>+0(SB), R13
 	MOVQ        R12, R14
 	NEGQ        R14
@@ -1294,14 +1495,14 @@ tail74:
 	VMASKMOVPS  Y4, Y1, (AX)(R11*1)
 	LEAQ        (R11)(R12*4), R11
 
-done75:
+done85:
 	ADDQ R11, AX
 	ADDQ R11, CX
 	ADDQ R11, DX
 	ADDQ R11, BX
-	JMP  row71
+	JMP  row81
 
-end72:
+end82:
 	VZEROUPPER
 	RET
 
@@ -1315,15 +1516,15 @@ TEXT ·scaleGradMaskAVX2(SB), NOSPLIT, $0-48
 	VXORPS Y0, Y0, Y0
 	MOVQ   rows+32(FP), SI
 
-row77:
+row87:
 	DECQ SI
-	JLT  end78
+	JLT  end88
 	XORQ DI, DI
 	MOVQ c+40(FP), R8
 
-loop82:
+loop92:
 	CMPQ    R8, $+32
-	JLT     single79
+	JLT     single89
 	VMOVUPS (CX)(DI*1), Y1
 	VMOVUPS (DX)(DI*1), Y2
 	VCMPPS  $0x16, Y0, Y2, Y2
@@ -1354,11 +1555,11 @@ loop82:
 	VMOVUPS Y1, 96(AX)(DI*1)
 	ADDQ    $+128, DI
 	SUBQ    $+32, R8
-	JMP     loop82
+	JMP     loop92
 
-single79:
+single89:
 	CMPQ    R8, $+8
-	JLT     tail80
+	JLT     tail90
 	VMOVUPS (CX)(DI*1), Y1
 	VMOVUPS (DX)(DI*1), Y2
 	VCMPPS  $0x16, Y0, Y2, Y2
@@ -1368,11 +1569,11 @@ single79:
 	VMOVUPS Y1, (AX)(DI*1)
 	ADDQ    $+32, DI
 	SUBQ    $+8, R8
-	JMP     single79
+	JMP     single89
 
-tail80:
+tail90:
 	TESTQ      R8, R8
-	JEQ        done81
+	JEQ        done91
 	LEAQ       vectail<>+0(SB), R9
 	MOVQ       R8, R10
 	NEGQ       R10
@@ -1386,13 +1587,13 @@ tail80:
 	VMASKMOVPS Y2, Y1, (AX)(DI*1)
 	LEAQ       (DI)(R8*4), DI
 
-done81:
+done91:
 	ADDQ DI, AX
 	ADDQ DI, CX
 	ADDQ DI, DX
-	JMP  row77
+	JMP  row87
 
-end78:
+end88:
 	VZEROUPPER
 	RET
 
@@ -1409,15 +1610,15 @@ TEXT ·gradApplyAddAVX2(SB), NOSPLIT, $0-72
 	VXORPS Y0, Y0, Y0
 	MOVQ   rows+56(FP), R9
 
-row83:
+row93:
 	DECQ R9
-	JLT  end84
+	JLT  end94
 	XORQ R10, R10
 	MOVQ c+64(FP), R11
 
-loop88:
+loop98:
 	CMPQ        R11, $+16
-	JLT         single85
+	JLT         single95
 	VMOVUPS     (CX)(R10*1), Y0
 	VMOVUPS     (DX)(R10*1), Y1
 	VMOVUPS     (BX)(R10*1), Y2
@@ -1444,11 +1645,11 @@ loop88:
 	VMOVUPS     Y0, 32(AX)(R10*1)
 	ADDQ        $+64, R10
 	SUBQ        $+16, R11
-	JMP         loop88
+	JMP         loop98
 
-single85:
+single95:
 	CMPQ        R11, $+8
-	JLT         tail86
+	JLT         tail96
 	VMOVUPS     (CX)(R10*1), Y0
 	VMOVUPS     (DX)(R10*1), Y1
 	VMOVUPS     (BX)(R10*1), Y2
@@ -1463,11 +1664,11 @@ single85:
 	VMOVUPS     Y0, (AX)(R10*1)
 	ADDQ        $+32, R10
 	SUBQ        $+8, R11
-	JMP         single85
+	JMP         single95
 
-tail86:
+tail96:
 	TESTQ       R11, R11
-	JEQ         done87
+	JEQ         done97
 	LEAQ        vectail<>+0(SB), R12
 	MOVQ        R11, R13
 	NEGQ        R13
@@ -1486,13 +1687,13 @@ tail86:
 	VMASKMOVPS  Y1, Y0, (AX)(R10*1)
 	LEAQ        (R10)(R11*4), R10
 
-done87:
+done97:
 	ADDQ R10, AX
 	ADDQ R10, CX
 	ADDQ R10, DX
-	JMP  row83
+	JMP  row93
 
-end84:
+end94:
 	VZEROUPPER
 	RET
 
@@ -1505,15 +1706,15 @@ TEXT ·scaleGradAddAVX2(SB), NOSPLIT, $0-40
 	VXORPS Y0, Y0, Y0
 	MOVQ   rows+24(FP), BX
 
-row89:
+row99:
 	DECQ BX
-	JLT  end90
+	JLT  end100
 	XORQ SI, SI
 	MOVQ c+32(FP), DI
 
-loop94:
+loop104:
 	CMPQ    DI, $+32
-	JLT     single91
+	JLT     single101
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y0
@@ -1540,11 +1741,11 @@ loop94:
 	VMOVUPS Y0, 96(AX)(SI*1)
 	ADDQ    $+128, SI
 	SUBQ    $+32, DI
-	JMP     loop94
+	JMP     loop104
 
-single91:
+single101:
 	CMPQ    DI, $+8
-	JLT     tail92
+	JLT     tail102
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y0
@@ -1553,11 +1754,11 @@ single91:
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	SUBQ    $+8, DI
-	JMP     single91
+	JMP     single101
 
-tail92:
+tail102:
 	TESTQ      DI, DI
-	JEQ        done93
+	JEQ        done103
 	LEAQ       vectail<>+0(SB), R8
 	MOVQ       DI, R9
 	NEGQ       R9
@@ -1570,12 +1771,12 @@ tail92:
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 	LEAQ       (SI)(DI*4), SI
 
-done93:
+done103:
 	ADDQ SI, AX
 	ADDQ SI, CX
-	JMP  row89
+	JMP  row99
 
-end90:
+end100:
 	VZEROUPPER
 	RET
 
@@ -1593,15 +1794,15 @@ TEXT ·gradApplyMaskAddAVX2(SB), NOSPLIT, $0-80
 	VXORPS Y0, Y0, Y0
 	MOVQ   rows+64(FP), R10
 
-row95:
+row105:
 	DECQ R10
-	JLT  end96
+	JLT  end106
 	XORQ R11, R11
 	MOVQ c+72(FP), R12
 
-loop100:
+loop110:
 	CMPQ        R12, $+16
-	JLT         single97
+	JLT         single107
 	VMOVUPS     (CX)(R11*1), Y1
 	VMOVUPS     (DX)(R11*1), Y2
 	VCMPPS      $0x16, Y0, Y2, Y2
@@ -1634,11 +1835,11 @@ loop100:
 	VMOVUPS     Y1, 32(AX)(R11*1)
 	ADDQ        $+64, R11
 	SUBQ        $+16, R12
-	JMP         loop100
+	JMP         loop110
 
-single97:
+single107:
 	CMPQ        R12, $+8
-	JLT         tail98
+	JLT         tail108
 	VMOVUPS     (CX)(R11*1), Y1
 	VMOVUPS     (DX)(R11*1), Y2
 	VCMPPS      $0x16, Y0, Y2, Y2
@@ -1656,11 +1857,11 @@ single97:
 	VMOVUPS     Y1, (AX)(R11*1)
 	ADDQ        $+32, R11
 	SUBQ        $+8, R12
-	JMP         single97
+	JMP         single107
 
-tail98:
+tail108:
 	TESTQ       R12, R12
-	JEQ         done99
+	JEQ         done109
 	LEAQ        vectail<>+0(SB), R13
 	MOVQ        R12, R14
 	NEGQ        R14
@@ -1682,14 +1883,14 @@ tail98:
 	VMASKMOVPS  Y2, Y1, (AX)(R11*1)
 	LEAQ        (R11)(R12*4), R11
 
-done99:
+done109:
 	ADDQ R11, AX
 	ADDQ R11, CX
 	ADDQ R11, DX
 	ADDQ R11, BX
-	JMP  row95
+	JMP  row105
 
-end96:
+end106:
 	VZEROUPPER
 	RET
 
@@ -1703,15 +1904,15 @@ TEXT ·scaleGradMaskAddAVX2(SB), NOSPLIT, $0-48
 	VXORPS Y0, Y0, Y0
 	MOVQ   rows+32(FP), SI
 
-row101:
+row111:
 	DECQ SI
-	JLT  end102
+	JLT  end112
 	XORQ DI, DI
 	MOVQ c+40(FP), R8
 
-loop106:
+loop116:
 	CMPQ    R8, $+32
-	JLT     single103
+	JLT     single113
 	VMOVUPS (CX)(DI*1), Y1
 	VMOVUPS (DX)(DI*1), Y2
 	VCMPPS  $0x16, Y0, Y2, Y2
@@ -1750,11 +1951,11 @@ loop106:
 	VMOVUPS Y1, 96(AX)(DI*1)
 	ADDQ    $+128, DI
 	SUBQ    $+32, R8
-	JMP     loop106
+	JMP     loop116
 
-single103:
+single113:
 	CMPQ    R8, $+8
-	JLT     tail104
+	JLT     tail114
 	VMOVUPS (CX)(DI*1), Y1
 	VMOVUPS (DX)(DI*1), Y2
 	VCMPPS  $0x16, Y0, Y2, Y2
@@ -1766,11 +1967,11 @@ single103:
 	VMOVUPS Y1, (AX)(DI*1)
 	ADDQ    $+32, DI
 	SUBQ    $+8, R8
-	JMP     single103
+	JMP     single113
 
-tail104:
+tail114:
 	TESTQ      R8, R8
-	JEQ        done105
+	JEQ        done115
 	LEAQ       vectail<>+0(SB), R9
 	MOVQ       R8, R10
 	NEGQ       R10
@@ -1786,13 +1987,257 @@ tail104:
 	VMASKMOVPS Y2, Y1, (AX)(DI*1)
 	LEAQ       (DI)(R8*4), DI
 
-done105:
+done115:
 	ADDQ DI, AX
 	ADDQ DI, CX
 	ADDQ DI, DX
-	JMP  row101
+	JMP  row111
 
-end102:
+end112:
+	VZEROUPPER
+	RET
+
+// func gradApplyAgainAVX2(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows int, c int)
+// Requires: AVX, FMA3
+TEXT ·gradApplyAgainAVX2(SB), NOSPLIT, $0-88
+	MOVQ   dx+0(FP), AX
+	MOVQ   dy+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   mean+24(FP), BX
+	MOVQ   a+32(FP), SI
+	MOVQ   b+40(FP), DI
+	MOVQ   c0+48(FP), R8
+	MOVQ   scale+56(FP), R9
+	MOVQ   shift+64(FP), R10
+	VXORPS Y0, Y0, Y0
+	MOVQ   rows+72(FP), R11
+
+row117:
+	DECQ R11
+	JLT  end118
+	XORQ R12, R12
+	MOVQ c+80(FP), R13
+
+loop122:
+	CMPQ        R13, $+16
+	JLT         single119
+	VMOVUPS     (DX)(R12*1), Y1
+	VMOVUPS     (CX)(R12*1), Y2
+	VMOVUPS     (R9)(R12*1), Y3
+	VMOVUPS     (R10)(R12*1), Y4
+	VMOVAPS     Y4, Y4
+	VFMADD231PS Y3, Y1, Y4
+	VCMPPS      $0x16, Y0, Y4, Y3
+	VANDPS      Y3, Y2, Y3
+	VMOVUPS     (R8)(R12*1), Y2
+	VMOVUPS     (BX)(R12*1), Y4
+	VSUBPS      Y4, Y1, Y1
+	VMOVUPS     (DI)(R12*1), Y4
+	VFMADD231PS Y4, Y1, Y2
+	VMOVUPS     (SI)(R12*1), Y1
+	VFMADD231PS Y1, Y3, Y2
+	VMOVUPS     Y2, (AX)(R12*1)
+	VMOVUPS     32(DX)(R12*1), Y1
+	VMOVUPS     32(CX)(R12*1), Y2
+	VMOVUPS     32(R9)(R12*1), Y3
+	VMOVUPS     32(R10)(R12*1), Y4
+	VMOVAPS     Y4, Y4
+	VFMADD231PS Y3, Y1, Y4
+	VCMPPS      $0x16, Y0, Y4, Y3
+	VANDPS      Y3, Y2, Y3
+	VMOVUPS     32(R8)(R12*1), Y2
+	VMOVUPS     32(BX)(R12*1), Y4
+	VSUBPS      Y4, Y1, Y1
+	VMOVUPS     32(DI)(R12*1), Y4
+	VFMADD231PS Y4, Y1, Y2
+	VMOVUPS     32(SI)(R12*1), Y1
+	VFMADD231PS Y1, Y3, Y2
+	VMOVUPS     Y2, 32(AX)(R12*1)
+	ADDQ        $+64, R12
+	SUBQ        $+16, R13
+	JMP         loop122
+
+single119:
+	CMPQ        R13, $+8
+	JLT         tail120
+	VMOVUPS     (DX)(R12*1), Y1
+	VMOVUPS     (CX)(R12*1), Y2
+	VMOVUPS     (R9)(R12*1), Y3
+	VMOVUPS     (R10)(R12*1), Y4
+	VMOVAPS     Y4, Y4
+	VFMADD231PS Y3, Y1, Y4
+	VCMPPS      $0x16, Y0, Y4, Y3
+	VANDPS      Y3, Y2, Y3
+	VMOVUPS     (R8)(R12*1), Y2
+	VMOVUPS     (BX)(R12*1), Y4
+	VSUBPS      Y4, Y1, Y1
+	VMOVUPS     (DI)(R12*1), Y4
+	VFMADD231PS Y4, Y1, Y2
+	VMOVUPS     (SI)(R12*1), Y1
+	VFMADD231PS Y1, Y3, Y2
+	VMOVUPS     Y2, (AX)(R12*1)
+	ADDQ        $+32, R12
+	SUBQ        $+8, R13
+	JMP         single119
+
+tail120:
+	TESTQ       R13, R13
+	JEQ         done121
+	LEAQ        vectail<>+0(SB), R14
+	MOVQ        R13, R15
+	NEGQ        R15
+	VMOVUPS     32(R14)(R15*4), Y1
+	VMASKMOVPS  (DX)(R12*1), Y1, Y2
+	VMASKMOVPS  (CX)(R12*1), Y1, Y3
+	VMASKMOVPS  (R9)(R12*1), Y1, Y4
+	VMASKMOVPS  (R10)(R12*1), Y1, Y5
+	VMOVAPS     Y5, Y5
+	VFMADD231PS Y4, Y2, Y5
+	VCMPPS      $0x16, Y0, Y5, Y4
+	VANDPS      Y4, Y3, Y4
+	VMASKMOVPS  (R8)(R12*1), Y1, Y3
+	VMASKMOVPS  (BX)(R12*1), Y1, Y5
+	VSUBPS      Y5, Y2, Y2
+	VMASKMOVPS  (DI)(R12*1), Y1, Y5
+	VFMADD231PS Y5, Y2, Y3
+	VMASKMOVPS  (SI)(R12*1), Y1, Y2
+	VFMADD231PS Y2, Y4, Y3
+	VMASKMOVPS  Y3, Y1, (AX)(R12*1)
+	LEAQ        (R12)(R13*4), R12
+
+done121:
+	ADDQ R12, AX
+	ADDQ R12, CX
+	ADDQ R12, DX
+	JMP  row117
+
+end118:
+	VZEROUPPER
+	RET
+
+// func gradApplyAgainAddAVX2(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows int, c int)
+// Requires: AVX, FMA3
+TEXT ·gradApplyAgainAddAVX2(SB), NOSPLIT, $0-88
+	MOVQ   dx+0(FP), AX
+	MOVQ   dy+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   mean+24(FP), BX
+	MOVQ   a+32(FP), SI
+	MOVQ   b+40(FP), DI
+	MOVQ   c0+48(FP), R8
+	MOVQ   scale+56(FP), R9
+	MOVQ   shift+64(FP), R10
+	VXORPS Y0, Y0, Y0
+	MOVQ   rows+72(FP), R11
+
+row123:
+	DECQ R11
+	JLT  end124
+	XORQ R12, R12
+	MOVQ c+80(FP), R13
+
+loop128:
+	CMPQ        R13, $+16
+	JLT         single125
+	VMOVUPS     (DX)(R12*1), Y1
+	VMOVUPS     (CX)(R12*1), Y2
+	VMOVUPS     (R9)(R12*1), Y3
+	VMOVUPS     (R10)(R12*1), Y4
+	VMOVAPS     Y4, Y4
+	VFMADD231PS Y3, Y1, Y4
+	VCMPPS      $0x16, Y0, Y4, Y3
+	VANDPS      Y3, Y2, Y3
+	VMOVUPS     (R8)(R12*1), Y2
+	VMOVUPS     (BX)(R12*1), Y4
+	VSUBPS      Y4, Y1, Y1
+	VMOVUPS     (DI)(R12*1), Y4
+	VFMADD231PS Y4, Y1, Y2
+	VMOVUPS     (SI)(R12*1), Y1
+	VFMADD231PS Y1, Y3, Y2
+	VMOVUPS     (AX)(R12*1), Y1
+	VADDPS      Y1, Y2, Y1
+	VMOVUPS     Y1, (AX)(R12*1)
+	VMOVUPS     32(DX)(R12*1), Y1
+	VMOVUPS     32(CX)(R12*1), Y2
+	VMOVUPS     32(R9)(R12*1), Y3
+	VMOVUPS     32(R10)(R12*1), Y4
+	VMOVAPS     Y4, Y4
+	VFMADD231PS Y3, Y1, Y4
+	VCMPPS      $0x16, Y0, Y4, Y3
+	VANDPS      Y3, Y2, Y3
+	VMOVUPS     32(R8)(R12*1), Y2
+	VMOVUPS     32(BX)(R12*1), Y4
+	VSUBPS      Y4, Y1, Y1
+	VMOVUPS     32(DI)(R12*1), Y4
+	VFMADD231PS Y4, Y1, Y2
+	VMOVUPS     32(SI)(R12*1), Y1
+	VFMADD231PS Y1, Y3, Y2
+	VMOVUPS     32(AX)(R12*1), Y1
+	VADDPS      Y1, Y2, Y1
+	VMOVUPS     Y1, 32(AX)(R12*1)
+	ADDQ        $+64, R12
+	SUBQ        $+16, R13
+	JMP         loop128
+
+single125:
+	CMPQ        R13, $+8
+	JLT         tail126
+	VMOVUPS     (DX)(R12*1), Y1
+	VMOVUPS     (CX)(R12*1), Y2
+	VMOVUPS     (R9)(R12*1), Y3
+	VMOVUPS     (R10)(R12*1), Y4
+	VMOVAPS     Y4, Y4
+	VFMADD231PS Y3, Y1, Y4
+	VCMPPS      $0x16, Y0, Y4, Y3
+	VANDPS      Y3, Y2, Y3
+	VMOVUPS     (R8)(R12*1), Y2
+	VMOVUPS     (BX)(R12*1), Y4
+	VSUBPS      Y4, Y1, Y1
+	VMOVUPS     (DI)(R12*1), Y4
+	VFMADD231PS Y4, Y1, Y2
+	VMOVUPS     (SI)(R12*1), Y1
+	VFMADD231PS Y1, Y3, Y2
+	VMOVUPS     (AX)(R12*1), Y1
+	VADDPS      Y1, Y2, Y1
+	VMOVUPS     Y1, (AX)(R12*1)
+	ADDQ        $+32, R12
+	SUBQ        $+8, R13
+	JMP         single125
+
+tail126:
+	TESTQ       R13, R13
+	JEQ         done127
+	LEAQ        vectail<>+0(SB), R14
+	MOVQ        R13, R15
+	NEGQ        R15
+	VMOVUPS     32(R14)(R15*4), Y1
+	VMASKMOVPS  (DX)(R12*1), Y1, Y2
+	VMASKMOVPS  (CX)(R12*1), Y1, Y3
+	VMASKMOVPS  (R9)(R12*1), Y1, Y4
+	VMASKMOVPS  (R10)(R12*1), Y1, Y5
+	VMOVAPS     Y5, Y5
+	VFMADD231PS Y4, Y2, Y5
+	VCMPPS      $0x16, Y0, Y5, Y4
+	VANDPS      Y4, Y3, Y4
+	VMASKMOVPS  (R8)(R12*1), Y1, Y3
+	VMASKMOVPS  (BX)(R12*1), Y1, Y5
+	VSUBPS      Y5, Y2, Y2
+	VMASKMOVPS  (DI)(R12*1), Y1, Y5
+	VFMADD231PS Y5, Y2, Y3
+	VMASKMOVPS  (SI)(R12*1), Y1, Y2
+	VFMADD231PS Y2, Y4, Y3
+	VMASKMOVPS  (AX)(R12*1), Y1, Y2
+	VADDPS      Y2, Y3, Y2
+	VMASKMOVPS  Y2, Y1, (AX)(R12*1)
+	LEAQ        (R12)(R13*4), R12
+
+done127:
+	ADDQ R12, AX
+	ADDQ R12, CX
+	ADDQ R12, DX
+	JMP  row123
+
+end124:
 	VZEROUPPER
 	RET
 
@@ -1810,15 +2255,15 @@ TEXT ·sumRowsAVX2(SB), NOSPLIT, $0-32
 	LEAQ (DI)(DI*2), R10
 	LEAQ (R9)(DI*2), R10
 
-rows107:
+rows129:
 	CMPQ DX, $+8
-	JLT  few108
+	JLT  few130
 	XORQ BX, BX
 	MOVQ c+24(FP), SI
 
-single109:
+single131:
 	CMPQ    SI, $+8
-	JLT     tail110
+	JLT     tail132
 	VMOVUPS (AX), Y0
 	VMOVUPS (AX)(DI*1), Y1
 	VMOVUPS (AX)(DI*2), Y2
@@ -1840,11 +2285,11 @@ single109:
 	ADDQ    $+32, BX
 	ADDQ    $+32, AX
 	SUBQ    $+8, SI
-	JMP     single109
+	JMP     single131
 
-tail110:
+tail132:
 	TESTQ      SI, SI
-	JEQ        done111
+	JEQ        done133
 	LEAQ       vectail<>+0(SB), R11
 	MOVQ       SI, R12
 	NEGQ       R12
@@ -1869,21 +2314,21 @@ tail110:
 	VMASKMOVPS Y1, Y0, (CX)(BX*1)
 	LEAQ       (AX)(SI*4), AX
 
-done111:
+done133:
 	ADDQ R10, AX
 	SUBQ $+8, DX
-	JMP  rows107
+	JMP  rows129
 
-few108:
-rows112:
+few130:
+rows134:
 	CMPQ DX, $+1
-	JLT  few113
+	JLT  few135
 	XORQ BX, BX
 	MOVQ c+24(FP), SI
 
-single114:
+single136:
 	CMPQ    SI, $+8
-	JLT     tail115
+	JLT     tail137
 	VMOVUPS (AX), Y0
 	VMOVUPS (CX)(BX*1), Y1
 	VADDPS  Y1, Y0, Y0
@@ -1891,11 +2336,11 @@ single114:
 	ADDQ    $+32, BX
 	ADDQ    $+32, AX
 	SUBQ    $+8, SI
-	JMP     single114
+	JMP     single136
 
-tail115:
+tail137:
 	TESTQ      SI, SI
-	JEQ        done116
+	JEQ        done138
 	LEAQ       vectail<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
@@ -1906,11 +2351,11 @@ tail115:
 	VMASKMOVPS Y1, Y0, (CX)(BX*1)
 	LEAQ       (AX)(SI*4), AX
 
-done116:
+done138:
 	SUBQ $+1, DX
-	JMP  rows112
+	JMP  rows134
 
-few113:
+few135:
 	VZEROUPPER
 	RET
 
@@ -1925,15 +2370,15 @@ TEXT ·sumMulRowsAVX2(SB), NOSPLIT, $0-40
 	SHLQ $0x02, R8
 	LEAQ (R8)(R8*2), R9
 
-rows117:
+rows139:
 	CMPQ BX, $+4
-	JLT  few118
+	JLT  few140
 	XORQ SI, SI
 	MOVQ c+32(FP), DI
 
-single119:
+single141:
 	CMPQ        DI, $+8
-	JLT         tail120
+	JLT         tail142
 	VMOVUPS     (AX), Y0
 	VMOVUPS     (CX), Y1
 	VMOVUPS     (AX)(R8*1), Y2
@@ -1953,11 +2398,11 @@ single119:
 	ADDQ        $+32, AX
 	ADDQ        $+32, CX
 	SUBQ        $+8, DI
-	JMP         single119
+	JMP         single141
 
-tail120:
+tail142:
 	TESTQ       DI, DI
-	JEQ         done121
+	JEQ         done143
 	LEAQ        vectail<>+0(SB), R10
 	MOVQ        DI, R11
 	NEGQ        R11
@@ -1980,22 +2425,22 @@ tail120:
 	LEAQ        (AX)(DI*4), AX
 	LEAQ        (CX)(DI*4), CX
 
-done121:
+done143:
 	ADDQ R9, AX
 	ADDQ R9, CX
 	SUBQ $+4, BX
-	JMP  rows117
+	JMP  rows139
 
-few118:
-rows122:
+few140:
+rows144:
 	CMPQ BX, $+1
-	JLT  few123
+	JLT  few145
 	XORQ SI, SI
 	MOVQ c+32(FP), DI
 
-single124:
+single146:
 	CMPQ        DI, $+8
-	JLT         tail125
+	JLT         tail147
 	VMOVUPS     (AX), Y0
 	VMOVUPS     (CX), Y1
 	VMOVUPS     (DX)(SI*1), Y2
@@ -2005,11 +2450,11 @@ single124:
 	ADDQ        $+32, AX
 	ADDQ        $+32, CX
 	SUBQ        $+8, DI
-	JMP         single124
+	JMP         single146
 
-tail125:
+tail147:
 	TESTQ       DI, DI
-	JEQ         done126
+	JEQ         done148
 	LEAQ        vectail<>+0(SB), R8
 	MOVQ        DI, R9
 	NEGQ        R9
@@ -2022,10 +2467,10 @@ tail125:
 	LEAQ        (AX)(DI*4), AX
 	LEAQ        (CX)(DI*4), CX
 
-done126:
+done148:
 	SUBQ $+1, BX
-	JMP  rows122
+	JMP  rows144
 
-few123:
+few145:
 	VZEROUPPER
 	RET

@@ -660,28 +660,28 @@ single41:
 	VMOVUPS     (BX)(R9*1), Z2
 	VMOVUPS     (SI)(R9*1), Z3
 	VMOVUPS     (AX), Z4
-	VMOVUPS     (CX), Z5
-	VCMPPS      $0x16, Z0, Z5, K1
-	VMOVAPS.Z   Z4, K1, Z4
 	VMOVUPS     (DX), Z5
+	VMOVUPS     (CX), Z6
+	VCMPPS      $0x16, Z0, Z6, K1
+	VMOVAPS.Z   Z4, K1, Z4
 	VSUBPS      Z1, Z5, Z5
 	VMOVUPS     (AX)(R11*1), Z6
-	VMOVUPS     (CX)(R11*1), Z7
-	VCMPPS      $0x16, Z0, Z7, K1
-	VMOVAPS.Z   Z6, K1, Z6
 	VMOVUPS     (DX)(R11*1), Z7
+	VMOVUPS     (CX)(R11*1), Z8
+	VCMPPS      $0x16, Z0, Z8, K1
+	VMOVAPS.Z   Z6, K1, Z6
 	VSUBPS      Z1, Z7, Z7
 	VMOVUPS     (AX)(R11*2), Z8
-	VMOVUPS     (CX)(R11*2), Z9
-	VCMPPS      $0x16, Z0, Z9, K1
-	VMOVAPS.Z   Z8, K1, Z8
 	VMOVUPS     (DX)(R11*2), Z9
+	VMOVUPS     (CX)(R11*2), Z10
+	VCMPPS      $0x16, Z0, Z10, K1
+	VMOVAPS.Z   Z8, K1, Z8
 	VSUBPS      Z1, Z9, Z9
 	VMOVUPS     (AX)(R12*1), Z10
-	VMOVUPS     (CX)(R12*1), Z11
-	VCMPPS      $0x16, Z0, Z11, K1
-	VMOVAPS.Z   Z10, K1, Z10
 	VMOVUPS     (DX)(R12*1), Z11
+	VMOVUPS     (CX)(R12*1), Z12
+	VCMPPS      $0x16, Z0, Z12, K1
+	VMOVAPS.Z   Z10, K1, Z10
 	VSUBPS      Z1, Z11, Z1
 	VADDPS      Z6, Z4, Z11
 	VADDPS      Z10, Z8, Z12
@@ -710,28 +710,28 @@ tail42:
 	VMOVUPS.Z   (BX)(R9*1), K1, Z2
 	VMOVUPS.Z   (SI)(R9*1), K1, Z3
 	VMOVUPS.Z   (AX), K1, Z4
-	VMOVUPS.Z   (CX), K1, Z5
-	VCMPPS      $0x16, Z0, Z5, K2
-	VMOVAPS.Z   Z4, K2, Z4
 	VMOVUPS.Z   (DX), K1, Z5
+	VMOVUPS.Z   (CX), K1, Z6
+	VCMPPS      $0x16, Z0, Z6, K2
+	VMOVAPS.Z   Z4, K2, Z4
 	VSUBPS      Z1, Z5, Z5
 	VMOVUPS.Z   (AX)(R11*1), K1, Z6
-	VMOVUPS.Z   (CX)(R11*1), K1, Z7
-	VCMPPS      $0x16, Z0, Z7, K2
-	VMOVAPS.Z   Z6, K2, Z6
 	VMOVUPS.Z   (DX)(R11*1), K1, Z7
+	VMOVUPS.Z   (CX)(R11*1), K1, Z8
+	VCMPPS      $0x16, Z0, Z8, K2
+	VMOVAPS.Z   Z6, K2, Z6
 	VSUBPS      Z1, Z7, Z7
 	VMOVUPS.Z   (AX)(R11*2), K1, Z8
-	VMOVUPS.Z   (CX)(R11*2), K1, Z9
-	VCMPPS      $0x16, Z0, Z9, K2
-	VMOVAPS.Z   Z8, K2, Z8
 	VMOVUPS.Z   (DX)(R11*2), K1, Z9
+	VMOVUPS.Z   (CX)(R11*2), K1, Z10
+	VCMPPS      $0x16, Z0, Z10, K2
+	VMOVAPS.Z   Z8, K2, Z8
 	VSUBPS      Z1, Z9, Z9
 	VMOVUPS.Z   (AX)(R12*1), K1, Z10
-	VMOVUPS.Z   (CX)(R12*1), K1, Z11
-	VCMPPS      $0x16, Z0, Z11, K2
-	VMOVAPS.Z   Z10, K2, Z10
 	VMOVUPS.Z   (DX)(R12*1), K1, Z11
+	VMOVUPS.Z   (CX)(R12*1), K1, Z12
+	VCMPPS      $0x16, Z0, Z12, K2
+	VMOVAPS.Z   Z10, K2, Z10
 	VSUBPS      Z1, Z11, Z1
 	VADDPS      Z6, Z4, Z11
 	VADDPS      Z10, Z8, Z12
@@ -769,10 +769,10 @@ single46:
 	VMOVUPS     (BX)(R9*1), Z2
 	VMOVUPS     (SI)(R9*1), Z3
 	VMOVUPS     (AX), Z4
-	VMOVUPS     (CX), Z5
-	VCMPPS      $0x16, Z0, Z5, K1
-	VMOVAPS.Z   Z4, K1, Z4
 	VMOVUPS     (DX), Z5
+	VMOVUPS     (CX), Z6
+	VCMPPS      $0x16, Z0, Z6, K1
+	VMOVAPS.Z   Z4, K1, Z4
 	VSUBPS      Z1, Z5, Z1
 	VADDPS      Z4, Z2, Z2
 	VMOVUPS     Z2, (BX)(R9*1)
@@ -794,10 +794,10 @@ tail47:
 	VMOVUPS.Z   (BX)(R9*1), K1, Z2
 	VMOVUPS.Z   (SI)(R9*1), K1, Z3
 	VMOVUPS.Z   (AX), K1, Z4
-	VMOVUPS.Z   (CX), K1, Z5
-	VCMPPS      $0x16, Z0, Z5, K2
-	VMOVAPS.Z   Z4, K2, Z4
 	VMOVUPS.Z   (DX), K1, Z5
+	VMOVUPS.Z   (CX), K1, Z6
+	VCMPPS      $0x16, Z0, Z6, K2
+	VMOVAPS.Z   Z4, K2, Z4
 	VSUBPS      Z1, Z5, Z1
 	VADDPS      Z4, Z2, Z2
 	VMOVUPS     Z2, K1, (BX)(R9*1)
@@ -844,32 +844,32 @@ single51:
 	VMOVUPS     (SI)(R10*1), Z2
 	VMOVUPS     (DI)(R10*1), Z3
 	VMOVUPS     (CX), Z4
-	VMOVUPS     (DX), Z5
-	VCMPPS      $0x16, Z0, Z5, K1
+	VMOVUPS     (BX), Z5
+	VMOVUPS     (DX), Z6
+	VCMPPS      $0x16, Z0, Z6, K1
 	VMOVAPS.Z   Z4, K1, Z4
 	VMOVUPS     Z4, (AX)
-	VMOVUPS     (BX), Z5
 	VSUBPS      Z1, Z5, Z5
 	VMOVUPS     (CX)(R12*1), Z6
-	VMOVUPS     (DX)(R12*1), Z7
-	VCMPPS      $0x16, Z0, Z7, K1
+	VMOVUPS     (BX)(R12*1), Z7
+	VMOVUPS     (DX)(R12*1), Z8
+	VCMPPS      $0x16, Z0, Z8, K1
 	VMOVAPS.Z   Z6, K1, Z6
 	VMOVUPS     Z6, (AX)(R12*1)
-	VMOVUPS     (BX)(R12*1), Z7
 	VSUBPS      Z1, Z7, Z7
 	VMOVUPS     (CX)(R12*2), Z8
-	VMOVUPS     (DX)(R12*2), Z9
-	VCMPPS      $0x16, Z0, Z9, K1
+	VMOVUPS     (BX)(R12*2), Z9
+	VMOVUPS     (DX)(R12*2), Z10
+	VCMPPS      $0x16, Z0, Z10, K1
 	VMOVAPS.Z   Z8, K1, Z8
 	VMOVUPS     Z8, (AX)(R12*2)
-	VMOVUPS     (BX)(R12*2), Z9
 	VSUBPS      Z1, Z9, Z9
 	VMOVUPS     (CX)(R13*1), Z10
-	VMOVUPS     (DX)(R13*1), Z11
-	VCMPPS      $0x16, Z0, Z11, K1
+	VMOVUPS     (BX)(R13*1), Z11
+	VMOVUPS     (DX)(R13*1), Z12
+	VCMPPS      $0x16, Z0, Z12, K1
 	VMOVAPS.Z   Z10, K1, Z10
 	VMOVUPS     Z10, (AX)(R13*1)
-	VMOVUPS     (BX)(R13*1), Z11
 	VSUBPS      Z1, Z11, Z1
 	VADDPS      Z6, Z4, Z11
 	VADDPS      Z10, Z8, Z12
@@ -899,32 +899,32 @@ tail52:
 	VMOVUPS.Z   (SI)(R10*1), K1, Z2
 	VMOVUPS.Z   (DI)(R10*1), K1, Z3
 	VMOVUPS.Z   (CX), K1, Z4
-	VMOVUPS.Z   (DX), K1, Z5
-	VCMPPS      $0x16, Z0, Z5, K2
+	VMOVUPS.Z   (BX), K1, Z5
+	VMOVUPS.Z   (DX), K1, Z6
+	VCMPPS      $0x16, Z0, Z6, K2
 	VMOVAPS.Z   Z4, K2, Z4
 	VMOVUPS     Z4, K1, (AX)
-	VMOVUPS.Z   (BX), K1, Z5
 	VSUBPS      Z1, Z5, Z5
 	VMOVUPS.Z   (CX)(R12*1), K1, Z6
-	VMOVUPS.Z   (DX)(R12*1), K1, Z7
-	VCMPPS      $0x16, Z0, Z7, K2
+	VMOVUPS.Z   (BX)(R12*1), K1, Z7
+	VMOVUPS.Z   (DX)(R12*1), K1, Z8
+	VCMPPS      $0x16, Z0, Z8, K2
 	VMOVAPS.Z   Z6, K2, Z6
 	VMOVUPS     Z6, K1, (AX)(R12*1)
-	VMOVUPS.Z   (BX)(R12*1), K1, Z7
 	VSUBPS      Z1, Z7, Z7
 	VMOVUPS.Z   (CX)(R12*2), K1, Z8
-	VMOVUPS.Z   (DX)(R12*2), K1, Z9
-	VCMPPS      $0x16, Z0, Z9, K2
+	VMOVUPS.Z   (BX)(R12*2), K1, Z9
+	VMOVUPS.Z   (DX)(R12*2), K1, Z10
+	VCMPPS      $0x16, Z0, Z10, K2
 	VMOVAPS.Z   Z8, K2, Z8
 	VMOVUPS     Z8, K1, (AX)(R12*2)
-	VMOVUPS.Z   (BX)(R12*2), K1, Z9
 	VSUBPS      Z1, Z9, Z9
 	VMOVUPS.Z   (CX)(R13*1), K1, Z10
-	VMOVUPS.Z   (DX)(R13*1), K1, Z11
-	VCMPPS      $0x16, Z0, Z11, K2
+	VMOVUPS.Z   (BX)(R13*1), K1, Z11
+	VMOVUPS.Z   (DX)(R13*1), K1, Z12
+	VCMPPS      $0x16, Z0, Z12, K2
 	VMOVAPS.Z   Z10, K2, Z10
 	VMOVUPS     Z10, K1, (AX)(R13*1)
-	VMOVUPS.Z   (BX)(R13*1), K1, Z11
 	VSUBPS      Z1, Z11, Z1
 	VADDPS      Z6, Z4, Z11
 	VADDPS      Z10, Z8, Z12
@@ -964,11 +964,11 @@ single56:
 	VMOVUPS     (SI)(R10*1), Z2
 	VMOVUPS     (DI)(R10*1), Z3
 	VMOVUPS     (CX), Z4
-	VMOVUPS     (DX), Z5
-	VCMPPS      $0x16, Z0, Z5, K1
+	VMOVUPS     (BX), Z5
+	VMOVUPS     (DX), Z6
+	VCMPPS      $0x16, Z0, Z6, K1
 	VMOVAPS.Z   Z4, K1, Z4
 	VMOVUPS     Z4, (AX)
-	VMOVUPS     (BX), Z5
 	VSUBPS      Z1, Z5, Z1
 	VADDPS      Z4, Z2, Z2
 	VMOVUPS     Z2, (SI)(R10*1)
@@ -991,11 +991,11 @@ tail57:
 	VMOVUPS.Z   (SI)(R10*1), K1, Z2
 	VMOVUPS.Z   (DI)(R10*1), K1, Z3
 	VMOVUPS.Z   (CX), K1, Z4
-	VMOVUPS.Z   (DX), K1, Z5
-	VCMPPS      $0x16, Z0, Z5, K2
+	VMOVUPS.Z   (BX), K1, Z5
+	VMOVUPS.Z   (DX), K1, Z6
+	VCMPPS      $0x16, Z0, Z6, K2
 	VMOVAPS.Z   Z4, K2, Z4
 	VMOVUPS     Z4, K1, (AX)
-	VMOVUPS.Z   (BX), K1, Z5
 	VSUBPS      Z1, Z5, Z1
 	VADDPS      Z4, Z2, Z2
 	VMOVUPS     Z2, K1, (SI)(R10*1)
@@ -1014,6 +1014,203 @@ few55:
 	VZEROUPPER
 	RET
 
+// func gradReduceAgainAVX512(dy *float32, x *float32, s *float32, t *float32, mean *float32, scale *float32, shift *float32, rows int, c int)
+// Requires: AVX, AVX512F
+TEXT ·gradReduceAgainAVX512(SB), NOSPLIT, $0-72
+	MOVQ   dy+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   s+16(FP), DX
+	MOVQ   t+24(FP), BX
+	MOVQ   mean+32(FP), SI
+	MOVQ   scale+40(FP), DI
+	MOVQ   shift+48(FP), R8
+	VPXORD Z0, Z0, Z0
+	MOVQ   rows+56(FP), R9
+	MOVQ   c+64(FP), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+
+rows59:
+	CMPQ R9, $+4
+	JLT  few60
+	XORQ R10, R10
+	MOVQ c+64(FP), R11
+
+single61:
+	CMPQ        R11, $+16
+	JLT         tail62
+	VMOVUPS     (SI)(R10*1), Z1
+	VMOVUPS     (DX)(R10*1), Z2
+	VMOVUPS     (BX)(R10*1), Z3
+	VMOVUPS     (DI)(R10*1), Z4
+	VMOVUPS     (R8)(R10*1), Z5
+	VMOVUPS     (AX), Z6
+	VMOVUPS     (CX), Z7
+	VMOVAPS     Z5, Z8
+	VFMADD231PS Z4, Z7, Z8
+	VCMPPS      $0x16, Z0, Z8, K1
+	VMOVAPS.Z   Z6, K1, Z6
+	VSUBPS      Z1, Z7, Z7
+	VMOVUPS     (AX)(R12*1), Z8
+	VMOVUPS     (CX)(R12*1), Z9
+	VMOVAPS     Z5, Z10
+	VFMADD231PS Z4, Z9, Z10
+	VCMPPS      $0x16, Z0, Z10, K1
+	VMOVAPS.Z   Z8, K1, Z8
+	VSUBPS      Z1, Z9, Z9
+	VMOVUPS     (AX)(R12*2), Z10
+	VMOVUPS     (CX)(R12*2), Z11
+	VMOVAPS     Z5, Z12
+	VFMADD231PS Z4, Z11, Z12
+	VCMPPS      $0x16, Z0, Z12, K1
+	VMOVAPS.Z   Z10, K1, Z10
+	VSUBPS      Z1, Z11, Z11
+	VMOVUPS     (AX)(R13*1), Z12
+	VMOVUPS     (CX)(R13*1), Z13
+	VMOVAPS     Z5, Z5
+	VFMADD231PS Z4, Z13, Z5
+	VCMPPS      $0x16, Z0, Z5, K1
+	VMOVAPS.Z   Z12, K1, Z4
+	VSUBPS      Z1, Z13, Z1
+	VADDPS      Z8, Z6, Z5
+	VADDPS      Z4, Z10, Z12
+	VADDPS      Z12, Z5, Z5
+	VADDPS      Z5, Z2, Z2
+	VMOVUPS     Z2, (DX)(R10*1)
+	VFMADD231PS Z7, Z6, Z3
+	VMULPS      Z9, Z8, Z2
+	VFMADD231PS Z11, Z10, Z3
+	VFMADD231PS Z1, Z4, Z2
+	VADDPS      Z2, Z3, Z1
+	VMOVUPS     Z1, (BX)(R10*1)
+	ADDQ        $+64, R10
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	SUBQ        $+16, R11
+	JMP         single61
+
+tail62:
+	TESTQ       R11, R11
+	JEQ         done63
+	LEAQ        vectail<>+0(SB), R14
+	KMOVW       (R14)(R11*2), K1
+	VMOVUPS.Z   (SI)(R10*1), K1, Z1
+	VMOVUPS.Z   (DX)(R10*1), K1, Z2
+	VMOVUPS.Z   (BX)(R10*1), K1, Z3
+	VMOVUPS.Z   (DI)(R10*1), K1, Z4
+	VMOVUPS.Z   (R8)(R10*1), K1, Z5
+	VMOVUPS.Z   (AX), K1, Z6
+	VMOVUPS.Z   (CX), K1, Z7
+	VMOVAPS     Z5, Z8
+	VFMADD231PS Z4, Z7, Z8
+	VCMPPS      $0x16, Z0, Z8, K2
+	VMOVAPS.Z   Z6, K2, Z6
+	VSUBPS      Z1, Z7, Z7
+	VMOVUPS.Z   (AX)(R12*1), K1, Z8
+	VMOVUPS.Z   (CX)(R12*1), K1, Z9
+	VMOVAPS     Z5, Z10
+	VFMADD231PS Z4, Z9, Z10
+	VCMPPS      $0x16, Z0, Z10, K2
+	VMOVAPS.Z   Z8, K2, Z8
+	VSUBPS      Z1, Z9, Z9
+	VMOVUPS.Z   (AX)(R12*2), K1, Z10
+	VMOVUPS.Z   (CX)(R12*2), K1, Z11
+	VMOVAPS     Z5, Z12
+	VFMADD231PS Z4, Z11, Z12
+	VCMPPS      $0x16, Z0, Z12, K2
+	VMOVAPS.Z   Z10, K2, Z10
+	VSUBPS      Z1, Z11, Z11
+	VMOVUPS.Z   (AX)(R13*1), K1, Z12
+	VMOVUPS.Z   (CX)(R13*1), K1, Z13
+	VMOVAPS     Z5, Z5
+	VFMADD231PS Z4, Z13, Z5
+	VCMPPS      $0x16, Z0, Z5, K2
+	VMOVAPS.Z   Z12, K2, Z4
+	VSUBPS      Z1, Z13, Z1
+	VADDPS      Z8, Z6, Z5
+	VADDPS      Z4, Z10, Z12
+	VADDPS      Z12, Z5, Z5
+	VADDPS      Z5, Z2, Z2
+	VMOVUPS     Z2, K1, (DX)(R10*1)
+	VFMADD231PS Z7, Z6, Z3
+	VMULPS      Z9, Z8, Z2
+	VFMADD231PS Z11, Z10, Z3
+	VFMADD231PS Z1, Z4, Z2
+	VADDPS      Z2, Z3, Z1
+	VMOVUPS     Z1, K1, (BX)(R10*1)
+	LEAQ        (AX)(R11*4), AX
+	LEAQ        (CX)(R11*4), CX
+
+done63:
+	ADDQ R13, AX
+	ADDQ R13, CX
+	SUBQ $+4, R9
+	JMP  rows59
+
+few60:
+rows64:
+	CMPQ R9, $+1
+	JLT  few65
+	XORQ R10, R10
+	MOVQ c+64(FP), R11
+
+single66:
+	CMPQ        R11, $+16
+	JLT         tail67
+	VMOVUPS     (SI)(R10*1), Z1
+	VMOVUPS     (DX)(R10*1), Z2
+	VMOVUPS     (BX)(R10*1), Z3
+	VMOVUPS     (DI)(R10*1), Z4
+	VMOVUPS     (R8)(R10*1), Z5
+	VMOVUPS     (AX), Z6
+	VMOVUPS     (CX), Z7
+	VMOVAPS     Z5, Z5
+	VFMADD231PS Z4, Z7, Z5
+	VCMPPS      $0x16, Z0, Z5, K1
+	VMOVAPS.Z   Z6, K1, Z4
+	VSUBPS      Z1, Z7, Z1
+	VADDPS      Z4, Z2, Z2
+	VMOVUPS     Z2, (DX)(R10*1)
+	VFMADD231PS Z1, Z4, Z3
+	VMOVUPS     Z3, (BX)(R10*1)
+	ADDQ        $+64, R10
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	SUBQ        $+16, R11
+	JMP         single66
+
+tail67:
+	TESTQ       R11, R11
+	JEQ         done68
+	LEAQ        vectail<>+0(SB), R12
+	KMOVW       (R12)(R11*2), K1
+	VMOVUPS.Z   (SI)(R10*1), K1, Z1
+	VMOVUPS.Z   (DX)(R10*1), K1, Z2
+	VMOVUPS.Z   (BX)(R10*1), K1, Z3
+	VMOVUPS.Z   (DI)(R10*1), K1, Z4
+	VMOVUPS.Z   (R8)(R10*1), K1, Z5
+	VMOVUPS.Z   (AX), K1, Z6
+	VMOVUPS.Z   (CX), K1, Z7
+	VMOVAPS     Z5, Z5
+	VFMADD231PS Z4, Z7, Z5
+	VCMPPS      $0x16, Z0, Z5, K2
+	VMOVAPS.Z   Z6, K2, Z4
+	VSUBPS      Z1, Z7, Z1
+	VADDPS      Z4, Z2, Z2
+	VMOVUPS     Z2, K1, (DX)(R10*1)
+	VFMADD231PS Z1, Z4, Z3
+	VMOVUPS     Z3, K1, (BX)(R10*1)
+	LEAQ        (AX)(R11*4), AX
+	LEAQ        (CX)(R11*4), CX
+
+done68:
+	SUBQ $+1, R9
+	JMP  rows64
+
+few65:
+	VZEROUPPER
+	RET
+
 // func gradApplyAVX512(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, rows int, c int)
 // Requires: AVX, AVX512F
 TEXT ·gradApplyAVX512(SB), NOSPLIT, $0-72
@@ -1027,15 +1224,15 @@ TEXT ·gradApplyAVX512(SB), NOSPLIT, $0-72
 	VPXORD Z0, Z0, Z0
 	MOVQ   rows+56(FP), R9
 
-row59:
+row69:
 	DECQ R9
-	JLT  end60
+	JLT  end70
 	XORQ R10, R10
 	MOVQ c+64(FP), R11
 
-loop64:
+loop74:
 	CMPQ        R11, $+32
-	JLT         single61
+	JLT         single71
 	VMOVUPS     (CX)(R10*1), Z0
 	VMOVUPS     (DX)(R10*1), Z1
 	VMOVUPS     (BX)(R10*1), Z2
@@ -1058,11 +1255,11 @@ loop64:
 	VMOVUPS     Z2, 64(AX)(R10*1)
 	ADDQ        $+128, R10
 	SUBQ        $+32, R11
-	JMP         loop64
+	JMP         loop74
 
-single61:
+single71:
 	CMPQ        R11, $+16
-	JLT         tail62
+	JLT         tail72
 	VMOVUPS     (CX)(R10*1), Z0
 	VMOVUPS     (DX)(R10*1), Z1
 	VMOVUPS     (BX)(R10*1), Z2
@@ -1075,11 +1272,11 @@ single61:
 	VMOVUPS     Z2, (AX)(R10*1)
 	ADDQ        $+64, R10
 	SUBQ        $+16, R11
-	JMP         single61
+	JMP         single71
 
-tail62:
+tail72:
 	TESTQ       R11, R11
-	JEQ         done63
+	JEQ         done73
 	LEAQ        vectail<>+0(SB), R12
 	KMOVW       (R12)(R11*2), K1
 	VMOVUPS.Z   (CX)(R10*1), K1, Z0
@@ -1094,13 +1291,13 @@ tail62:
 	VMOVUPS     Z2, K1, (AX)(R10*1)
 	LEAQ        (R10)(R11*4), R10
 
-done63:
+done73:
 	ADDQ R10, AX
 	ADDQ R10, CX
 	ADDQ R10, DX
-	JMP  row59
+	JMP  row69
 
-end60:
+end70:
 	VZEROUPPER
 	RET
 
@@ -1113,15 +1310,15 @@ TEXT ·scaleGradAVX512(SB), NOSPLIT, $0-40
 	VPXORD Z0, Z0, Z0
 	MOVQ   rows+24(FP), BX
 
-row65:
+row75:
 	DECQ BX
-	JLT  end66
+	JLT  end76
 	XORQ SI, SI
 	MOVQ c+32(FP), DI
 
-loop70:
+loop80:
 	CMPQ    DI, $+64
-	JLT     single67
+	JLT     single77
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z0
@@ -1140,22 +1337,22 @@ loop70:
 	VMOVUPS Z0, 192(AX)(SI*1)
 	ADDQ    $+256, SI
 	SUBQ    $+64, DI
-	JMP     loop70
+	JMP     loop80
 
-single67:
+single77:
 	CMPQ    DI, $+16
-	JLT     tail68
+	JLT     tail78
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z0
 	VMOVUPS Z0, (AX)(SI*1)
 	ADDQ    $+64, SI
 	SUBQ    $+16, DI
-	JMP     single67
+	JMP     single77
 
-tail68:
+tail78:
 	TESTQ     DI, DI
-	JEQ       done69
+	JEQ       done79
 	LEAQ      vectail<>+0(SB), R8
 	KMOVW     (R8)(DI*2), K1
 	VMOVUPS.Z (CX)(SI*1), K1, Z0
@@ -1164,12 +1361,12 @@ tail68:
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 	LEAQ      (SI)(DI*4), SI
 
-done69:
+done79:
 	ADDQ SI, AX
 	ADDQ SI, CX
-	JMP  row65
+	JMP  row75
 
-end66:
+end76:
 	VZEROUPPER
 	RET
 
@@ -1187,15 +1384,15 @@ TEXT ·gradApplyMaskAVX512(SB), NOSPLIT, $0-80
 	VPXORD Z0, Z0, Z0
 	MOVQ   rows+64(FP), R10
 
-row71:
+row81:
 	DECQ R10
-	JLT  end72
+	JLT  end82
 	XORQ R11, R11
 	MOVQ c+72(FP), R12
 
-loop76:
+loop86:
 	CMPQ        R12, $+32
-	JLT         single73
+	JLT         single83
 	VMOVUPS     (CX)(R11*1), Z1
 	VMOVUPS     (DX)(R11*1), Z2
 	VCMPPS      $0x16, Z0, Z2, K1
@@ -1224,11 +1421,11 @@ loop76:
 	VMOVUPS     Z3, 64(AX)(R11*1)
 	ADDQ        $+128, R11
 	SUBQ        $+32, R12
-	JMP         loop76
+	JMP         loop86
 
-single73:
+single83:
 	CMPQ        R12, $+16
-	JLT         tail74
+	JLT         tail84
 	VMOVUPS     (CX)(R11*1), Z1
 	VMOVUPS     (DX)(R11*1), Z2
 	VCMPPS      $0x16, Z0, Z2, K1
@@ -1244,11 +1441,11 @@ single73:
 	VMOVUPS     Z3, (AX)(R11*1)
 	ADDQ        $+64, R11
 	SUBQ        $+16, R12
-	JMP         single73
+	JMP         single83
 
-tail74:
+tail84:
 	TESTQ       R12, R12
-	JEQ         done75
+	JEQ         done85
 	LEAQ        vectail<>+0(SB), R13
 	KMOVW       (R13)(R12*2), K1
 	VMOVUPS.Z   (CX)(R11*1), K1, Z1
@@ -1266,14 +1463,14 @@ tail74:
 	VMOVUPS     Z3, K1, (AX)(R11*1)
 	LEAQ        (R11)(R12*4), R11
 
-done75:
+done85:
 	ADDQ R11, AX
 	ADDQ R11, CX
 	ADDQ R11, DX
 	ADDQ R11, BX
-	JMP  row71
+	JMP  row81
 
-end72:
+end82:
 	VZEROUPPER
 	RET
 
@@ -1287,15 +1484,15 @@ TEXT ·scaleGradMaskAVX512(SB), NOSPLIT, $0-48
 	VPXORD Z0, Z0, Z0
 	MOVQ   rows+32(FP), SI
 
-row77:
+row87:
 	DECQ SI
-	JLT  end78
+	JLT  end88
 	XORQ DI, DI
 	MOVQ c+40(FP), R8
 
-loop82:
+loop92:
 	CMPQ      R8, $+64
-	JLT       single79
+	JLT       single89
 	VMOVUPS   (CX)(DI*1), Z1
 	VMOVUPS   (DX)(DI*1), Z2
 	VCMPPS    $0x16, Z0, Z2, K1
@@ -1326,11 +1523,11 @@ loop82:
 	VMOVUPS   Z1, 192(AX)(DI*1)
 	ADDQ      $+256, DI
 	SUBQ      $+64, R8
-	JMP       loop82
+	JMP       loop92
 
-single79:
+single89:
 	CMPQ      R8, $+16
-	JLT       tail80
+	JLT       tail90
 	VMOVUPS   (CX)(DI*1), Z1
 	VMOVUPS   (DX)(DI*1), Z2
 	VCMPPS    $0x16, Z0, Z2, K1
@@ -1340,11 +1537,11 @@ single79:
 	VMOVUPS   Z1, (AX)(DI*1)
 	ADDQ      $+64, DI
 	SUBQ      $+16, R8
-	JMP       single79
+	JMP       single89
 
-tail80:
+tail90:
 	TESTQ     R8, R8
-	JEQ       done81
+	JEQ       done91
 	LEAQ      vectail<>+0(SB), R9
 	KMOVW     (R9)(R8*2), K1
 	VMOVUPS.Z (CX)(DI*1), K1, Z1
@@ -1356,13 +1553,13 @@ tail80:
 	VMOVUPS   Z1, K1, (AX)(DI*1)
 	LEAQ      (DI)(R8*4), DI
 
-done81:
+done91:
 	ADDQ DI, AX
 	ADDQ DI, CX
 	ADDQ DI, DX
-	JMP  row77
+	JMP  row87
 
-end78:
+end88:
 	VZEROUPPER
 	RET
 
@@ -1379,15 +1576,15 @@ TEXT ·gradApplyAddAVX512(SB), NOSPLIT, $0-72
 	VPXORD Z0, Z0, Z0
 	MOVQ   rows+56(FP), R9
 
-row83:
+row93:
 	DECQ R9
-	JLT  end84
+	JLT  end94
 	XORQ R10, R10
 	MOVQ c+64(FP), R11
 
-loop88:
+loop98:
 	CMPQ        R11, $+32
-	JLT         single85
+	JLT         single95
 	VMOVUPS     (CX)(R10*1), Z0
 	VMOVUPS     (DX)(R10*1), Z1
 	VMOVUPS     (BX)(R10*1), Z2
@@ -1414,11 +1611,11 @@ loop88:
 	VMOVUPS     Z0, 64(AX)(R10*1)
 	ADDQ        $+128, R10
 	SUBQ        $+32, R11
-	JMP         loop88
+	JMP         loop98
 
-single85:
+single95:
 	CMPQ        R11, $+16
-	JLT         tail86
+	JLT         tail96
 	VMOVUPS     (CX)(R10*1), Z0
 	VMOVUPS     (DX)(R10*1), Z1
 	VMOVUPS     (BX)(R10*1), Z2
@@ -1433,11 +1630,11 @@ single85:
 	VMOVUPS     Z0, (AX)(R10*1)
 	ADDQ        $+64, R10
 	SUBQ        $+16, R11
-	JMP         single85
+	JMP         single95
 
-tail86:
+tail96:
 	TESTQ       R11, R11
-	JEQ         done87
+	JEQ         done97
 	LEAQ        vectail<>+0(SB), R12
 	KMOVW       (R12)(R11*2), K1
 	VMOVUPS.Z   (CX)(R10*1), K1, Z0
@@ -1454,13 +1651,13 @@ tail86:
 	VMOVUPS     Z0, K1, (AX)(R10*1)
 	LEAQ        (R10)(R11*4), R10
 
-done87:
+done97:
 	ADDQ R10, AX
 	ADDQ R10, CX
 	ADDQ R10, DX
-	JMP  row83
+	JMP  row93
 
-end84:
+end94:
 	VZEROUPPER
 	RET
 
@@ -1473,15 +1670,15 @@ TEXT ·scaleGradAddAVX512(SB), NOSPLIT, $0-40
 	VPXORD Z0, Z0, Z0
 	MOVQ   rows+24(FP), BX
 
-row89:
+row99:
 	DECQ BX
-	JLT  end90
+	JLT  end100
 	XORQ SI, SI
 	MOVQ c+32(FP), DI
 
-loop94:
+loop104:
 	CMPQ    DI, $+64
-	JLT     single91
+	JLT     single101
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z0
@@ -1508,11 +1705,11 @@ loop94:
 	VMOVUPS Z0, 192(AX)(SI*1)
 	ADDQ    $+256, SI
 	SUBQ    $+64, DI
-	JMP     loop94
+	JMP     loop104
 
-single91:
+single101:
 	CMPQ    DI, $+16
-	JLT     tail92
+	JLT     tail102
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z0
@@ -1521,11 +1718,11 @@ single91:
 	VMOVUPS Z0, (AX)(SI*1)
 	ADDQ    $+64, SI
 	SUBQ    $+16, DI
-	JMP     single91
+	JMP     single101
 
-tail92:
+tail102:
 	TESTQ     DI, DI
-	JEQ       done93
+	JEQ       done103
 	LEAQ      vectail<>+0(SB), R8
 	KMOVW     (R8)(DI*2), K1
 	VMOVUPS.Z (CX)(SI*1), K1, Z0
@@ -1536,12 +1733,12 @@ tail92:
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 	LEAQ      (SI)(DI*4), SI
 
-done93:
+done103:
 	ADDQ SI, AX
 	ADDQ SI, CX
-	JMP  row89
+	JMP  row99
 
-end90:
+end100:
 	VZEROUPPER
 	RET
 
@@ -1559,15 +1756,15 @@ TEXT ·gradApplyMaskAddAVX512(SB), NOSPLIT, $0-80
 	VPXORD Z0, Z0, Z0
 	MOVQ   rows+64(FP), R10
 
-row95:
+row105:
 	DECQ R10
-	JLT  end96
+	JLT  end106
 	XORQ R11, R11
 	MOVQ c+72(FP), R12
 
-loop100:
+loop110:
 	CMPQ        R12, $+32
-	JLT         single97
+	JLT         single107
 	VMOVUPS     (CX)(R11*1), Z1
 	VMOVUPS     (DX)(R11*1), Z2
 	VCMPPS      $0x16, Z0, Z2, K1
@@ -1600,11 +1797,11 @@ loop100:
 	VMOVUPS     Z1, 64(AX)(R11*1)
 	ADDQ        $+128, R11
 	SUBQ        $+32, R12
-	JMP         loop100
+	JMP         loop110
 
-single97:
+single107:
 	CMPQ        R12, $+16
-	JLT         tail98
+	JLT         tail108
 	VMOVUPS     (CX)(R11*1), Z1
 	VMOVUPS     (DX)(R11*1), Z2
 	VCMPPS      $0x16, Z0, Z2, K1
@@ -1622,11 +1819,11 @@ single97:
 	VMOVUPS     Z1, (AX)(R11*1)
 	ADDQ        $+64, R11
 	SUBQ        $+16, R12
-	JMP         single97
+	JMP         single107
 
-tail98:
+tail108:
 	TESTQ       R12, R12
-	JEQ         done99
+	JEQ         done109
 	LEAQ        vectail<>+0(SB), R13
 	KMOVW       (R13)(R12*2), K1
 	VMOVUPS.Z   (CX)(R11*1), K1, Z1
@@ -1646,14 +1843,14 @@ tail98:
 	VMOVUPS     Z1, K1, (AX)(R11*1)
 	LEAQ        (R11)(R12*4), R11
 
-done99:
+done109:
 	ADDQ R11, AX
 	ADDQ R11, CX
 	ADDQ R11, DX
 	ADDQ R11, BX
-	JMP  row95
+	JMP  row105
 
-end96:
+end106:
 	VZEROUPPER
 	RET
 
@@ -1667,15 +1864,15 @@ TEXT ·scaleGradMaskAddAVX512(SB), NOSPLIT, $0-48
 	VPXORD Z0, Z0, Z0
 	MOVQ   rows+32(FP), SI
 
-row101:
+row111:
 	DECQ SI
-	JLT  end102
+	JLT  end112
 	XORQ DI, DI
 	MOVQ c+40(FP), R8
 
-loop106:
+loop116:
 	CMPQ      R8, $+64
-	JLT       single103
+	JLT       single113
 	VMOVUPS   (CX)(DI*1), Z1
 	VMOVUPS   (DX)(DI*1), Z2
 	VCMPPS    $0x16, Z0, Z2, K1
@@ -1714,11 +1911,11 @@ loop106:
 	VMOVUPS   Z1, 192(AX)(DI*1)
 	ADDQ      $+256, DI
 	SUBQ      $+64, R8
-	JMP       loop106
+	JMP       loop116
 
-single103:
+single113:
 	CMPQ      R8, $+16
-	JLT       tail104
+	JLT       tail114
 	VMOVUPS   (CX)(DI*1), Z1
 	VMOVUPS   (DX)(DI*1), Z2
 	VCMPPS    $0x16, Z0, Z2, K1
@@ -1730,11 +1927,11 @@ single103:
 	VMOVUPS   Z1, (AX)(DI*1)
 	ADDQ      $+64, DI
 	SUBQ      $+16, R8
-	JMP       single103
+	JMP       single113
 
-tail104:
+tail114:
 	TESTQ     R8, R8
-	JEQ       done105
+	JEQ       done115
 	LEAQ      vectail<>+0(SB), R9
 	KMOVW     (R9)(R8*2), K1
 	VMOVUPS.Z (CX)(DI*1), K1, Z1
@@ -1748,13 +1945,253 @@ tail104:
 	VMOVUPS   Z1, K1, (AX)(DI*1)
 	LEAQ      (DI)(R8*4), DI
 
-done105:
+done115:
 	ADDQ DI, AX
 	ADDQ DI, CX
 	ADDQ DI, DX
-	JMP  row101
+	JMP  row111
 
-end102:
+end112:
+	VZEROUPPER
+	RET
+
+// func gradApplyAgainAVX512(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows int, c int)
+// Requires: AVX, AVX512F
+TEXT ·gradApplyAgainAVX512(SB), NOSPLIT, $0-88
+	MOVQ   dx+0(FP), AX
+	MOVQ   dy+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   mean+24(FP), BX
+	MOVQ   a+32(FP), SI
+	MOVQ   b+40(FP), DI
+	MOVQ   c0+48(FP), R8
+	MOVQ   scale+56(FP), R9
+	MOVQ   shift+64(FP), R10
+	VPXORD Z0, Z0, Z0
+	MOVQ   rows+72(FP), R11
+
+row117:
+	DECQ R11
+	JLT  end118
+	XORQ R12, R12
+	MOVQ c+80(FP), R13
+
+loop122:
+	CMPQ        R13, $+32
+	JLT         single119
+	VMOVUPS     (DX)(R12*1), Z1
+	VMOVUPS     (CX)(R12*1), Z2
+	VMOVUPS     (R9)(R12*1), Z3
+	VMOVUPS     (R10)(R12*1), Z4
+	VMOVAPS     Z4, Z4
+	VFMADD231PS Z3, Z1, Z4
+	VCMPPS      $0x16, Z0, Z4, K1
+	VMOVAPS.Z   Z2, K1, Z2
+	VMOVUPS     (R8)(R12*1), Z3
+	VMOVUPS     (BX)(R12*1), Z4
+	VSUBPS      Z4, Z1, Z1
+	VMOVUPS     (DI)(R12*1), Z4
+	VFMADD231PS Z4, Z1, Z3
+	VMOVUPS     (SI)(R12*1), Z1
+	VFMADD231PS Z1, Z2, Z3
+	VMOVUPS     Z3, (AX)(R12*1)
+	VMOVUPS     64(DX)(R12*1), Z1
+	VMOVUPS     64(CX)(R12*1), Z2
+	VMOVUPS     64(R9)(R12*1), Z3
+	VMOVUPS     64(R10)(R12*1), Z4
+	VMOVAPS     Z4, Z4
+	VFMADD231PS Z3, Z1, Z4
+	VCMPPS      $0x16, Z0, Z4, K1
+	VMOVAPS.Z   Z2, K1, Z2
+	VMOVUPS     64(R8)(R12*1), Z3
+	VMOVUPS     64(BX)(R12*1), Z4
+	VSUBPS      Z4, Z1, Z1
+	VMOVUPS     64(DI)(R12*1), Z4
+	VFMADD231PS Z4, Z1, Z3
+	VMOVUPS     64(SI)(R12*1), Z1
+	VFMADD231PS Z1, Z2, Z3
+	VMOVUPS     Z3, 64(AX)(R12*1)
+	ADDQ        $+128, R12
+	SUBQ        $+32, R13
+	JMP         loop122
+
+single119:
+	CMPQ        R13, $+16
+	JLT         tail120
+	VMOVUPS     (DX)(R12*1), Z1
+	VMOVUPS     (CX)(R12*1), Z2
+	VMOVUPS     (R9)(R12*1), Z3
+	VMOVUPS     (R10)(R12*1), Z4
+	VMOVAPS     Z4, Z4
+	VFMADD231PS Z3, Z1, Z4
+	VCMPPS      $0x16, Z0, Z4, K1
+	VMOVAPS.Z   Z2, K1, Z2
+	VMOVUPS     (R8)(R12*1), Z3
+	VMOVUPS     (BX)(R12*1), Z4
+	VSUBPS      Z4, Z1, Z1
+	VMOVUPS     (DI)(R12*1), Z4
+	VFMADD231PS Z4, Z1, Z3
+	VMOVUPS     (SI)(R12*1), Z1
+	VFMADD231PS Z1, Z2, Z3
+	VMOVUPS     Z3, (AX)(R12*1)
+	ADDQ        $+64, R12
+	SUBQ        $+16, R13
+	JMP         single119
+
+tail120:
+	TESTQ       R13, R13
+	JEQ         done121
+	LEAQ        vectail<>+0(SB), R14
+	KMOVW       (R14)(R13*2), K1
+	VMOVUPS.Z   (DX)(R12*1), K1, Z1
+	VMOVUPS.Z   (CX)(R12*1), K1, Z2
+	VMOVUPS.Z   (R9)(R12*1), K1, Z3
+	VMOVUPS.Z   (R10)(R12*1), K1, Z4
+	VMOVAPS     Z4, Z4
+	VFMADD231PS Z3, Z1, Z4
+	VCMPPS      $0x16, Z0, Z4, K2
+	VMOVAPS.Z   Z2, K2, Z2
+	VMOVUPS.Z   (R8)(R12*1), K1, Z3
+	VMOVUPS.Z   (BX)(R12*1), K1, Z4
+	VSUBPS      Z4, Z1, Z1
+	VMOVUPS.Z   (DI)(R12*1), K1, Z4
+	VFMADD231PS Z4, Z1, Z3
+	VMOVUPS.Z   (SI)(R12*1), K1, Z1
+	VFMADD231PS Z1, Z2, Z3
+	VMOVUPS     Z3, K1, (AX)(R12*1)
+	LEAQ        (R12)(R13*4), R12
+
+done121:
+	ADDQ R12, AX
+	ADDQ R12, CX
+	ADDQ R12, DX
+	JMP  row117
+
+end118:
+	VZEROUPPER
+	RET
+
+// func gradApplyAgainAddAVX512(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows int, c int)
+// Requires: AVX, AVX512F
+TEXT ·gradApplyAgainAddAVX512(SB), NOSPLIT, $0-88
+	MOVQ   dx+0(FP), AX
+	MOVQ   dy+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   mean+24(FP), BX
+	MOVQ   a+32(FP), SI
+	MOVQ   b+40(FP), DI
+	MOVQ   c0+48(FP), R8
+	MOVQ   scale+56(FP), R9
+	MOVQ   shift+64(FP), R10
+	VPXORD Z0, Z0, Z0
+	MOVQ   rows+72(FP), R11
+
+row123:
+	DECQ R11
+	JLT  end124
+	XORQ R12, R12
+	MOVQ c+80(FP), R13
+
+loop128:
+	CMPQ        R13, $+32
+	JLT         single125
+	VMOVUPS     (DX)(R12*1), Z1
+	VMOVUPS     (CX)(R12*1), Z2
+	VMOVUPS     (R9)(R12*1), Z3
+	VMOVUPS     (R10)(R12*1), Z4
+	VMOVAPS     Z4, Z4
+	VFMADD231PS Z3, Z1, Z4
+	VCMPPS      $0x16, Z0, Z4, K1
+	VMOVAPS.Z   Z2, K1, Z2
+	VMOVUPS     (R8)(R12*1), Z3
+	VMOVUPS     (BX)(R12*1), Z4
+	VSUBPS      Z4, Z1, Z1
+	VMOVUPS     (DI)(R12*1), Z4
+	VFMADD231PS Z4, Z1, Z3
+	VMOVUPS     (SI)(R12*1), Z1
+	VFMADD231PS Z1, Z2, Z3
+	VMOVUPS     (AX)(R12*1), Z1
+	VADDPS      Z1, Z3, Z1
+	VMOVUPS     Z1, (AX)(R12*1)
+	VMOVUPS     64(DX)(R12*1), Z1
+	VMOVUPS     64(CX)(R12*1), Z2
+	VMOVUPS     64(R9)(R12*1), Z3
+	VMOVUPS     64(R10)(R12*1), Z4
+	VMOVAPS     Z4, Z4
+	VFMADD231PS Z3, Z1, Z4
+	VCMPPS      $0x16, Z0, Z4, K1
+	VMOVAPS.Z   Z2, K1, Z2
+	VMOVUPS     64(R8)(R12*1), Z3
+	VMOVUPS     64(BX)(R12*1), Z4
+	VSUBPS      Z4, Z1, Z1
+	VMOVUPS     64(DI)(R12*1), Z4
+	VFMADD231PS Z4, Z1, Z3
+	VMOVUPS     64(SI)(R12*1), Z1
+	VFMADD231PS Z1, Z2, Z3
+	VMOVUPS     64(AX)(R12*1), Z1
+	VADDPS      Z1, Z3, Z1
+	VMOVUPS     Z1, 64(AX)(R12*1)
+	ADDQ        $+128, R12
+	SUBQ        $+32, R13
+	JMP         loop128
+
+single125:
+	CMPQ        R13, $+16
+	JLT         tail126
+	VMOVUPS     (DX)(R12*1), Z1
+	VMOVUPS     (CX)(R12*1), Z2
+	VMOVUPS     (R9)(R12*1), Z3
+	VMOVUPS     (R10)(R12*1), Z4
+	VMOVAPS     Z4, Z4
+	VFMADD231PS Z3, Z1, Z4
+	VCMPPS      $0x16, Z0, Z4, K1
+	VMOVAPS.Z   Z2, K1, Z2
+	VMOVUPS     (R8)(R12*1), Z3
+	VMOVUPS     (BX)(R12*1), Z4
+	VSUBPS      Z4, Z1, Z1
+	VMOVUPS     (DI)(R12*1), Z4
+	VFMADD231PS Z4, Z1, Z3
+	VMOVUPS     (SI)(R12*1), Z1
+	VFMADD231PS Z1, Z2, Z3
+	VMOVUPS     (AX)(R12*1), Z1
+	VADDPS      Z1, Z3, Z1
+	VMOVUPS     Z1, (AX)(R12*1)
+	ADDQ        $+64, R12
+	SUBQ        $+16, R13
+	JMP         single125
+
+tail126:
+	TESTQ       R13, R13
+	JEQ         done127
+	LEAQ        vectail<>+0(SB), R14
+	KMOVW       (R14)(R13*2), K1
+	VMOVUPS.Z   (DX)(R12*1), K1, Z1
+	VMOVUPS.Z   (CX)(R12*1), K1, Z2
+	VMOVUPS.Z   (R9)(R12*1), K1, Z3
+	VMOVUPS.Z   (R10)(R12*1), K1, Z4
+	VMOVAPS     Z4, Z4
+	VFMADD231PS Z3, Z1, Z4
+	VCMPPS      $0x16, Z0, Z4, K2
+	VMOVAPS.Z   Z2, K2, Z2
+	VMOVUPS.Z   (R8)(R12*1), K1, Z3
+	VMOVUPS.Z   (BX)(R12*1), K1, Z4
+	VSUBPS      Z4, Z1, Z1
+	VMOVUPS.Z   (DI)(R12*1), K1, Z4
+	VFMADD231PS Z4, Z1, Z3
+	VMOVUPS.Z   (SI)(R12*1), K1, Z1
+	VFMADD231PS Z1, Z2, Z3
+	VMOVUPS.Z   (AX)(R12*1), K1, Z1
+	VADDPS      Z1, Z3, Z1
+	VMOVUPS     Z1, K1, (AX)(R12*1)
+	LEAQ        (R12)(R13*4), R12
+
+done127:
+	ADDQ R12, AX
+	ADDQ R12, CX
+	ADDQ R12, DX
+	JMP  row123
+
+end124:
 	VZEROUPPER
 	RET
 
@@ -1772,15 +2209,15 @@ TEXT ·sumRowsAVX512(SB), NOSPLIT, $0-32
 	LEAQ (DI)(DI*2), R10
 	LEAQ (R9)(DI*2), R10
 
-rows107:
+rows129:
 	CMPQ DX, $+8
-	JLT  few108
+	JLT  few130
 	XORQ BX, BX
 	MOVQ c+24(FP), SI
 
-single109:
+single131:
 	CMPQ    SI, $+16
-	JLT     tail110
+	JLT     tail132
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(DI*1), Z1
 	VMOVUPS (AX)(DI*2), Z2
@@ -1802,11 +2239,11 @@ single109:
 	ADDQ    $+64, BX
 	ADDQ    $+64, AX
 	SUBQ    $+16, SI
-	JMP     single109
+	JMP     single131
 
-tail110:
+tail132:
 	TESTQ     SI, SI
-	JEQ       done111
+	JEQ       done133
 	LEAQ      vectail<>+0(SB), R11
 	KMOVW     (R11)(SI*2), K1
 	VMOVUPS.Z (AX), K1, Z0
@@ -1829,21 +2266,21 @@ tail110:
 	VMOVUPS   Z0, K1, (CX)(BX*1)
 	LEAQ      (AX)(SI*4), AX
 
-done111:
+done133:
 	ADDQ R10, AX
 	SUBQ $+8, DX
-	JMP  rows107
+	JMP  rows129
 
-few108:
-rows112:
+few130:
+rows134:
 	CMPQ DX, $+1
-	JLT  few113
+	JLT  few135
 	XORQ BX, BX
 	MOVQ c+24(FP), SI
 
-single114:
+single136:
 	CMPQ    SI, $+16
-	JLT     tail115
+	JLT     tail137
 	VMOVUPS (AX), Z0
 	VMOVUPS (CX)(BX*1), Z1
 	VADDPS  Z1, Z0, Z0
@@ -1851,11 +2288,11 @@ single114:
 	ADDQ    $+64, BX
 	ADDQ    $+64, AX
 	SUBQ    $+16, SI
-	JMP     single114
+	JMP     single136
 
-tail115:
+tail137:
 	TESTQ     SI, SI
-	JEQ       done116
+	JEQ       done138
 	LEAQ      vectail<>+0(SB), DI
 	KMOVW     (DI)(SI*2), K1
 	VMOVUPS.Z (AX), K1, Z0
@@ -1864,11 +2301,11 @@ tail115:
 	VMOVUPS   Z0, K1, (CX)(BX*1)
 	LEAQ      (AX)(SI*4), AX
 
-done116:
+done138:
 	SUBQ $+1, DX
-	JMP  rows112
+	JMP  rows134
 
-few113:
+few135:
 	VZEROUPPER
 	RET
 
@@ -1883,15 +2320,15 @@ TEXT ·sumMulRowsAVX512(SB), NOSPLIT, $0-40
 	SHLQ $0x02, R8
 	LEAQ (R8)(R8*2), R9
 
-rows117:
+rows139:
 	CMPQ BX, $+4
-	JLT  few118
+	JLT  few140
 	XORQ SI, SI
 	MOVQ c+32(FP), DI
 
-single119:
+single141:
 	CMPQ        DI, $+16
-	JLT         tail120
+	JLT         tail142
 	VMOVUPS     (AX), Z0
 	VMOVUPS     (CX), Z1
 	VMOVUPS     (AX)(R8*1), Z2
@@ -1911,11 +2348,11 @@ single119:
 	ADDQ        $+64, AX
 	ADDQ        $+64, CX
 	SUBQ        $+16, DI
-	JMP         single119
+	JMP         single141
 
-tail120:
+tail142:
 	TESTQ       DI, DI
-	JEQ         done121
+	JEQ         done143
 	LEAQ        vectail<>+0(SB), R10
 	KMOVW       (R10)(DI*2), K1
 	VMOVUPS.Z   (AX), K1, Z0
@@ -1936,22 +2373,22 @@ tail120:
 	LEAQ        (AX)(DI*4), AX
 	LEAQ        (CX)(DI*4), CX
 
-done121:
+done143:
 	ADDQ R9, AX
 	ADDQ R9, CX
 	SUBQ $+4, BX
-	JMP  rows117
+	JMP  rows139
 
-few118:
-rows122:
+few140:
+rows144:
 	CMPQ BX, $+1
-	JLT  few123
+	JLT  few145
 	XORQ SI, SI
 	MOVQ c+32(FP), DI
 
-single124:
+single146:
 	CMPQ        DI, $+16
-	JLT         tail125
+	JLT         tail147
 	VMOVUPS     (AX), Z0
 	VMOVUPS     (CX), Z1
 	VMOVUPS     (DX)(SI*1), Z2
@@ -1961,11 +2398,11 @@ single124:
 	ADDQ        $+64, AX
 	ADDQ        $+64, CX
 	SUBQ        $+16, DI
-	JMP         single124
+	JMP         single146
 
-tail125:
+tail147:
 	TESTQ       DI, DI
-	JEQ         done126
+	JEQ         done148
 	LEAQ        vectail<>+0(SB), R8
 	KMOVW       (R8)(DI*2), K1
 	VMOVUPS.Z   (AX), K1, Z0
@@ -1976,10 +2413,10 @@ tail125:
 	LEAQ        (AX)(DI*4), AX
 	LEAQ        (CX)(DI*4), CX
 
-done126:
+done148:
 	SUBQ $+1, BX
-	JMP  rows122
+	JMP  rows144
 
-few123:
+few145:
 	VZEROUPPER
 	RET

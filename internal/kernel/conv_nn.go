@@ -31,20 +31,14 @@ type nnConv struct {
 	aoff             []int
 	kk               int // inner products per batch element
 	nz, maxM         int
+	paired           bool // a tile is two whole rows
+	heavy            bool // the weights do not stay in the second-level cache
+	sweepRows        int  // output rows of an image that all panels are computed for before the next; light weights
 
 	// A task is a block of images, rows, groups and panels.
 	imgBlock, rowBlock, groupBlock, panelBlock int
 	imgs, rows, grps, pans                     int // number of blocks
 }
-
-// Sizes that the cutting into tasks aims at. They do not depend on the number
-// of threads.
-const (
-	targetTasks   = 16      // at least so many tasks, if they stay above minTaskFLOPs
-	minTaskFLOPs  = 2 << 20 // tens of microseconds
-	inputFloats   = 96 << 10
-	weightsFloats = 128 << 10 // above this, weights are worth more reuse than input rows
-)
 
 // plan fills the derived fields.
 func (q *nnConv) plan() {
@@ -96,7 +90,15 @@ func (q *nnConv) plan() {
 		}
 	}
 	q.chooseTile()
+	q.heavy = q.panels*q.panelLen > weightsFloats
 	q.cut()
+	q.sweepRows = max(1, sweepFloats/(q.ow*q.stepW*q.stepH*q.pixPitch))
+	switch {
+	case q.merged:
+		q.sweepRows = max(1, ceilDiv(q.sweepRows*q.ow, q.maxM)*q.maxM/q.ow)
+	case q.paired:
+		q.sweepRows = ceilDiv(q.sweepRows, 2) * 2
+	}
 	q.inRows = (q.rowBlock-1)*q.stepH + (q.r-1)*q.dh + 1
 }
 
@@ -112,82 +114,38 @@ func (q *nnConv) chooseTile() {
 		width = 1 << 20
 	}
 	best := 0.0
-	for nz := 1; nz <= maxPanels && nz <= q.panels; nz++ {
+	for nz := 1; nz <= min(maxPanels, q.panels); nz++ {
 		mm := maxRows(nz)
 		if mm == 0 {
 			break
 		}
-		cost := 0.0
-		for p := 0; p < q.panels; p += nz {
-			z := min(nz, q.panels-p)
-			tiles := ceilDiv(width, mm)
-			big := width - width/tiles*tiles
-			cost += float64(big) * tileCost(width/tiles+1, z)
-			cost += float64(tiles-big) * tileCost(width/tiles, z)
-		}
-		if q.nz == 0 || cost < best {
-			q.nz, q.maxM, best = nz, mm, cost
+		for _, paired := range []bool{false, true} {
+			if paired && (q.merged || 2*q.ow > mm || nz > maxSplitPanels || q.n*q.oh < 2) {
+				continue
+			}
+			cost := 0.0
+			for p := 0; p < q.panels; p += nz {
+				z := min(nz, q.panels-p)
+				tiles := ceilDiv(width, mm)
+				larger := width % tiles
+				if paired {
+					cost += tileCost(2*q.ow, z) / 2
+				} else {
+					cost += float64(larger)*tileCost(width/tiles+1, z) + float64(tiles-larger)*tileCost(width/tiles, z)
+				}
+			}
+			if q.nz == 0 || cost < best {
+				q.nz, q.maxM, q.paired, best = nz, mm, paired, cost
+			}
 		}
 	}
 }
 
 // tileCost estimates the cycles that one step of k takes for a tile.
 func tileCost(m, nz int) float64 {
-	// Two FMAs a cycle, their latency of four cycles, and two loads a cycle.
-	return max(float64(m*nz)/2, 4, float64(m+nz)/2) + 0.3
-}
-
-// cut chooses the blocks of a task.
-func (q *nnConv) cut() {
-	rowFloats := max(1, q.stepH*q.ow*q.stepW*q.pixPitch)
-	q.rowBlock = min(q.oh, max(1, inputFloats/rowFloats))
-	q.imgBlock = 1
-	weights := q.panels * q.panelLen
-	if q.rowBlock == q.oh && weights > weightsFloats {
-		q.imgBlock = min(q.n, max(1, inputFloats/(rowFloats*q.oh)))
-	}
-	q.panelBlock, q.groupBlock = q.panels, 1
-	if q.groups > 1 {
-		q.groupBlock = min(q.groups, max(1, 64/q.c))
-	}
-	flops := 2 * float64(q.n*q.oh*q.ow*q.groups) * float64(q.panels) * float64(q.panelLen)
-	target := int(min(targetTasks, flops/minTaskFLOPs))
-	for {
-		q.imgs, q.rows = ceilDiv(q.n, q.imgBlock), ceilDiv(q.oh, q.rowBlock)
-		q.grps, q.pans = ceilDiv(q.groups, q.groupBlock), ceilDiv(q.panels, q.panelBlock)
-		minRows := 4
-		if q.merged {
-			minRows = ceilDiv(q.maxM, q.ow)
-		}
-		switch {
-		case q.tasks() >= target:
-			q.align()
-			return
-		case q.imgBlock > 1:
-			q.imgBlock = (q.imgBlock + 1) / 2
-		case q.panelBlock > q.nz && weights > weightsFloats && q.groupBlock == 1:
-			q.panelBlock = ceilDiv(q.panelBlock/2, q.nz) * q.nz
-		case q.groupBlock > 1:
-			q.groupBlock = (q.groupBlock + 1) / 2
-		case q.rowBlock > minRows:
-			q.rowBlock = max(minRows, (q.rowBlock+1)/2)
-		case q.panelBlock > q.nz:
-			q.panelBlock = ceilDiv(q.panelBlock/2, q.nz) * q.nz
-		default:
-			q.align()
-			return
-		}
-	}
-}
-
-// align evens out the row blocks, and makes merged ones whole tiles.
-func (q *nnConv) align() {
-	if q.merged && q.ow == 1 && q.rowBlock < q.oh {
-		q.rowBlock = max(1, q.rowBlock/q.maxM) * q.maxM
-	} else {
-		q.rowBlock = ceilDiv(q.oh, ceilDiv(q.oh, q.rowBlock))
-	}
-	q.rows = ceilDiv(q.oh, q.rowBlock)
+	// Two FMAs a cycle, their latency of four cycles, and two loads a cycle;
+	// some for B, which comes from the second-level cache.
+	return max(float64(m*nz)/2, 4, float64(m+nz)/2) + 0.3 + 0.2*float64(nz)
 }
 
 func (q *nnConv) tasks() int { return q.imgs * q.rows * q.grps * q.pans }
@@ -219,71 +177,6 @@ func (q *nnConv) block(task int) (b block) {
 
 // span returns the bounds of block i of a range of n cut into blocks of size.
 func span(i, size, n int) (lo, hi int) { return i * size, min(n, i*size+size) }
-
-// run computes one task. res has the layout of y, or is nil.
-func (q *nnConv) run(task int, scratch, x, w, bias, res, y []float32, act Act) {
-	b := q.block(task)
-	if q.r == 0 || q.s == 0 {
-		if res == nil {
-			q.zero(&b, y)
-		}
-		return
-	}
-	var g gemmArgs
-	g.setAct(act)
-	g.aoff, g.batch, g.k = &q.aoff[0], len(q.aoff), q.kk
-	g.as = q.stepW * q.pixPitch * 4
-	g.bs = q.panelLen * 4
-	g.ldc = q.yPix * 4
-	for grp := b.g0; grp < b.g1; grp++ {
-		src, imgPitch, rowPitch := x, q.ih*q.iw*q.ic, q.iw*q.ic
-		first := (b.oy0*q.sh-q.padT)*rowPitch - q.padL*q.ic + b.n0*imgPitch + grp*q.c
-		if q.copied {
-			q.copyInput(scratch, x, &b, grp)
-			src, imgPitch, rowPitch, first = scratch, q.inRows*q.inCols*q.c, q.inCols*q.c, 0
-		}
-		wg := w[q.wOff+grp*q.panels*q.panelLen:]
-		for p := b.p0; p < b.p1; p += q.nz {
-			nz := min(q.nz, b.p1-p)
-			g.setCols(min(panelWidth, q.k-(p+nz-1)*panelWidth))
-			g.b = &wg[p*q.panelLen]
-			if bias != nil {
-				g.bias = &bias[grp*q.k+p*panelWidth]
-			}
-			for n := b.n0; n < b.n1; n++ {
-				from := src[first+(n-b.n0)*imgPitch:]
-				to := q.yOff + n*q.yImg + grp*q.k + p*panelWidth
-				if q.merged {
-					q.row(&g, nz, from, 0, (b.oy1-b.oy0)*q.ow, y, res, to+b.oy0*q.yRow)
-					continue
-				}
-				for oy := b.oy0; oy < b.oy1; oy++ {
-					q.row(&g, nz, from, (oy-b.oy0)*q.stepH*rowPitch, q.ow, y, res, to+oy*q.yRow)
-				}
-			}
-		}
-	}
-}
-
-// row computes width neighbouring pixels, those of y from index at on.
-func (q *nnConv) row(g *gemmArgs, nz int, src []float32, from, width int, y, res []float32, at int) {
-	tiles := ceilDiv(width, q.maxM)
-	m, larger := width/tiles, width%tiles
-	for t := range tiles {
-		mt := m
-		if t < larger {
-			mt++
-		}
-		g.a = &src[from]
-		g.c = &y[at]
-		if res != nil {
-			g.res = &res[at]
-		}
-		gemmNN(mt, nz, g)
-		from += mt * q.stepW * q.pixPitch
-		at += mt * q.yPix
-	}
-}
 
 // copyInput fills scratch with the input of a block: the rows and pixels that
 // the taps reach, of one group's channels, with zeros for those outside.

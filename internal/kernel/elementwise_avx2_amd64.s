@@ -1093,6 +1093,123 @@ done67:
 	VZEROUPPER
 	RET
 
+// func laneSumAVX2(x *float32, n int, sum *float32)
+// Requires: AVX
+TEXT ·laneSumAVX2(SB), NOSPLIT, $0-24
+	MOVQ   x+0(FP), AX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   n+8(FP), CX
+	XORQ   DX, DX
+
+loop72:
+	CMPQ    CX, $+32
+	JLT     single69
+	VMOVUPS (AX)(DX*1), Y4
+	VADDPS  Y4, Y0, Y0
+	VMOVUPS 32(AX)(DX*1), Y4
+	VADDPS  Y4, Y1, Y1
+	VMOVUPS 64(AX)(DX*1), Y4
+	VADDPS  Y4, Y2, Y2
+	VMOVUPS 96(AX)(DX*1), Y4
+	VADDPS  Y4, Y3, Y3
+	ADDQ    $+128, DX
+	SUBQ    $+32, CX
+	JMP     loop72
+
+single69:
+	CMPQ    CX, $+8
+	JLT     tail70
+	VMOVUPS (AX)(DX*1), Y4
+	VADDPS  Y4, Y0, Y0
+	ADDQ    $+32, DX
+	SUBQ    $+8, CX
+	JMP     single69
+
+tail70:
+	TESTQ      CX, CX
+	JEQ        done71
+	LEAQ       vectail<>+0(SB), BX
+	MOVQ       CX, SI
+	NEGQ       SI
+	VMOVUPS    32(BX)(SI*4), Y4
+	VMASKMOVPS (AX)(DX*1), Y4, Y4
+	VADDPS     Y4, Y1, Y1
+	LEAQ       (DX)(CX*4), DX
+
+done71:
+	VADDPS  Y1, Y0, Y0
+	VADDPS  Y3, Y2, Y1
+	VADDPS  Y1, Y0, Y0
+	MOVQ    sum+16(FP), AX
+	VMOVUPS Y0, (AX)
+	VZEROUPPER
+	RET
+
+// func laneDotAVX2(a *float32, b *float32, n int, sum *float32)
+// Requires: AVX, FMA3
+TEXT ·laneDotAVX2(SB), NOSPLIT, $0-32
+	MOVQ   a+0(FP), AX
+	MOVQ   b+8(FP), CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   n+16(FP), DX
+	XORQ   BX, BX
+
+loop76:
+	CMPQ        DX, $+32
+	JLT         single73
+	VMOVUPS     (AX)(BX*1), Y4
+	VMOVUPS     (CX)(BX*1), Y5
+	VFMADD231PS Y5, Y4, Y2
+	VMOVUPS     32(AX)(BX*1), Y4
+	VMOVUPS     32(CX)(BX*1), Y5
+	VFMADD231PS Y5, Y4, Y3
+	VMOVUPS     64(AX)(BX*1), Y4
+	VMOVUPS     64(CX)(BX*1), Y5
+	VFMADD231PS Y5, Y4, Y0
+	VMOVUPS     96(AX)(BX*1), Y4
+	VMOVUPS     96(CX)(BX*1), Y5
+	VFMADD231PS Y5, Y4, Y1
+	ADDQ        $+128, BX
+	SUBQ        $+32, DX
+	JMP         loop76
+
+single73:
+	CMPQ        DX, $+8
+	JLT         tail74
+	VMOVUPS     (AX)(BX*1), Y4
+	VMOVUPS     (CX)(BX*1), Y5
+	VFMADD231PS Y5, Y4, Y2
+	ADDQ        $+32, BX
+	SUBQ        $+8, DX
+	JMP         single73
+
+tail74:
+	TESTQ       DX, DX
+	JEQ         done75
+	LEAQ        vectail<>+0(SB), SI
+	MOVQ        DX, DI
+	NEGQ        DI
+	VMOVUPS     32(SI)(DI*4), Y4
+	VMASKMOVPS  (AX)(BX*1), Y4, Y5
+	VMASKMOVPS  (CX)(BX*1), Y4, Y4
+	VFMADD231PS Y4, Y5, Y3
+	LEAQ        (BX)(DX*4), BX
+
+done75:
+	VADDPS  Y1, Y0, Y0
+	VADDPS  Y3, Y2, Y1
+	VADDPS  Y1, Y0, Y0
+	MOVQ    sum+24(FP), AX
+	VMOVUPS Y0, (AX)
+	VZEROUPPER
+	RET
+
 // func reluGradAVX2(dx *float32, dy *float32, y *float32, n int)
 // Requires: AVX
 TEXT ·reluGradAVX2(SB), NOSPLIT, $0-32
@@ -1103,9 +1220,9 @@ TEXT ·reluGradAVX2(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 
-loop72:
+loop80:
 	CMPQ    BX, $+32
-	JLT     single69
+	JLT     single77
 	VMOVUPS (CX)(SI*1), Y1
 	VMOVUPS (DX)(SI*1), Y2
 	VCMPPS  $0x16, Y0, Y2, Y2
@@ -1128,11 +1245,11 @@ loop72:
 	VMOVUPS Y2, 96(AX)(SI*1)
 	ADDQ    $+128, SI
 	SUBQ    $+32, BX
-	JMP     loop72
+	JMP     loop80
 
-single69:
+single77:
 	CMPQ    BX, $+8
-	JLT     tail70
+	JLT     tail78
 	VMOVUPS (CX)(SI*1), Y1
 	VMOVUPS (DX)(SI*1), Y2
 	VCMPPS  $0x16, Y0, Y2, Y2
@@ -1140,11 +1257,11 @@ single69:
 	VMOVUPS Y2, (AX)(SI*1)
 	ADDQ    $+32, SI
 	SUBQ    $+8, BX
-	JMP     single69
+	JMP     single77
 
-tail70:
+tail78:
 	TESTQ      BX, BX
-	JEQ        done71
+	JEQ        done79
 	LEAQ       vectail<>+0(SB), DI
 	MOVQ       BX, R8
 	NEGQ       R8
@@ -1156,7 +1273,7 @@ tail70:
 	VMASKMOVPS Y0, Y1, (AX)(SI*1)
 	LEAQ       (SI)(BX*4), SI
 
-done71:
+done79:
 	VZEROUPPER
 	RET
 
@@ -1170,9 +1287,9 @@ TEXT ·reluGradAddAVX2(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 
-loop76:
+loop84:
 	CMPQ    BX, $+32
-	JLT     single73
+	JLT     single81
 	VMOVUPS (CX)(SI*1), Y1
 	VMOVUPS (DX)(SI*1), Y2
 	VCMPPS  $0x16, Y0, Y2, Y2
@@ -1203,11 +1320,11 @@ loop76:
 	VMOVUPS Y1, 96(AX)(SI*1)
 	ADDQ    $+128, SI
 	SUBQ    $+32, BX
-	JMP     loop76
+	JMP     loop84
 
-single73:
+single81:
 	CMPQ    BX, $+8
-	JLT     tail74
+	JLT     tail82
 	VMOVUPS (CX)(SI*1), Y1
 	VMOVUPS (DX)(SI*1), Y2
 	VCMPPS  $0x16, Y0, Y2, Y2
@@ -1217,11 +1334,11 @@ single73:
 	VMOVUPS Y1, (AX)(SI*1)
 	ADDQ    $+32, SI
 	SUBQ    $+8, BX
-	JMP     single73
+	JMP     single81
 
-tail74:
+tail82:
 	TESTQ      BX, BX
-	JEQ        done75
+	JEQ        done83
 	LEAQ       vectail<>+0(SB), DI
 	MOVQ       BX, R8
 	NEGQ       R8
@@ -1235,7 +1352,7 @@ tail74:
 	VMASKMOVPS Y0, Y1, (AX)(SI*1)
 	LEAQ       (SI)(BX*4), SI
 
-done75:
+done83:
 	VZEROUPPER
 	RET
 
@@ -1251,9 +1368,9 @@ TEXT ·leakyReLUGradAVX2(SB), NOSPLIT, $0-36
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
 
-loop80:
+loop88:
 	CMPQ      BX, $+32
-	JLT       single77
+	JLT       single85
 	VMOVUPS   (CX)(SI*1), Y2
 	VMOVUPS   (DX)(SI*1), Y3
 	VMULPS    Y0, Y2, Y4
@@ -1280,11 +1397,11 @@ loop80:
 	VMOVUPS   Y3, 96(AX)(SI*1)
 	ADDQ      $+128, SI
 	SUBQ      $+32, BX
-	JMP       loop80
+	JMP       loop88
 
-single77:
+single85:
 	CMPQ      BX, $+8
-	JLT       tail78
+	JLT       tail86
 	VMOVUPS   (CX)(SI*1), Y2
 	VMOVUPS   (DX)(SI*1), Y3
 	VMULPS    Y0, Y2, Y4
@@ -1293,11 +1410,11 @@ single77:
 	VMOVUPS   Y3, (AX)(SI*1)
 	ADDQ      $+32, SI
 	SUBQ      $+8, BX
-	JMP       single77
+	JMP       single85
 
-tail78:
+tail86:
 	TESTQ      BX, BX
-	JEQ        done79
+	JEQ        done87
 	LEAQ       vectail<>+0(SB), DI
 	MOVQ       BX, R8
 	NEGQ       R8
@@ -1310,7 +1427,7 @@ tail78:
 	VMASKMOVPS Y1, Y2, (AX)(SI*1)
 	LEAQ       (SI)(BX*4), SI
 
-done79:
+done87:
 	VZEROUPPER
 	RET
 
@@ -1326,9 +1443,9 @@ TEXT ·leakyReLUGradAddAVX2(SB), NOSPLIT, $0-36
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
 
-loop84:
+loop92:
 	CMPQ      BX, $+32
-	JLT       single81
+	JLT       single89
 	VMOVUPS   (CX)(SI*1), Y2
 	VMOVUPS   (DX)(SI*1), Y3
 	VMULPS    Y0, Y2, Y4
@@ -1363,11 +1480,11 @@ loop84:
 	VMOVUPS   Y2, 96(AX)(SI*1)
 	ADDQ      $+128, SI
 	SUBQ      $+32, BX
-	JMP       loop84
+	JMP       loop92
 
-single81:
+single89:
 	CMPQ      BX, $+8
-	JLT       tail82
+	JLT       tail90
 	VMOVUPS   (CX)(SI*1), Y2
 	VMOVUPS   (DX)(SI*1), Y3
 	VMULPS    Y0, Y2, Y4
@@ -1378,11 +1495,11 @@ single81:
 	VMOVUPS   Y2, (AX)(SI*1)
 	ADDQ      $+32, SI
 	SUBQ      $+8, BX
-	JMP       single81
+	JMP       single89
 
-tail82:
+tail90:
 	TESTQ      BX, BX
-	JEQ        done83
+	JEQ        done91
 	LEAQ       vectail<>+0(SB), DI
 	MOVQ       BX, R8
 	NEGQ       R8
@@ -1397,7 +1514,7 @@ tail82:
 	VMASKMOVPS Y0, Y2, (AX)(SI*1)
 	LEAQ       (SI)(BX*4), SI
 
-done83:
+done91:
 	VZEROUPPER
 	RET
 
@@ -1411,9 +1528,9 @@ TEXT ·sigmoidGradAVX2(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 
-loop88:
+loop96:
 	CMPQ    BX, $+32
-	JLT     single85
+	JLT     single93
 	VMOVUPS (DX)(SI*1), Y0
 	VMOVUPS (CX)(SI*1), Y1
 	VMOVUPS vec3f800000<>+0(SB), Y2
@@ -1444,11 +1561,11 @@ loop88:
 	VMOVUPS Y0, 96(AX)(SI*1)
 	ADDQ    $+128, SI
 	SUBQ    $+32, BX
-	JMP     loop88
+	JMP     loop96
 
-single85:
+single93:
 	CMPQ    BX, $+8
-	JLT     tail86
+	JLT     tail94
 	VMOVUPS (DX)(SI*1), Y0
 	VMOVUPS (CX)(SI*1), Y1
 	VMOVUPS vec3f800000<>+0(SB), Y2
@@ -1458,11 +1575,11 @@ single85:
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	SUBQ    $+8, BX
-	JMP     single85
+	JMP     single93
 
-tail86:
+tail94:
 	TESTQ      BX, BX
-	JEQ        done87
+	JEQ        done95
 	LEAQ       vectail<>+0(SB), DI
 	MOVQ       BX, R8
 	NEGQ       R8
@@ -1476,7 +1593,7 @@ tail86:
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 	LEAQ       (SI)(BX*4), SI
 
-done87:
+done95:
 	VZEROUPPER
 	RET
 
@@ -1500,9 +1617,9 @@ TEXT ·sigmoidGradAddAVX2(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 
-loop92:
+loop100:
 	CMPQ    BX, $+32
-	JLT     single89
+	JLT     single97
 	VMOVUPS (DX)(SI*1), Y0
 	VMOVUPS (CX)(SI*1), Y1
 	VMOVUPS vec3f800000<>+0(SB), Y2
@@ -1541,11 +1658,11 @@ loop92:
 	VMOVUPS Y0, 96(AX)(SI*1)
 	ADDQ    $+128, SI
 	SUBQ    $+32, BX
-	JMP     loop92
+	JMP     loop100
 
-single89:
+single97:
 	CMPQ    BX, $+8
-	JLT     tail90
+	JLT     tail98
 	VMOVUPS (DX)(SI*1), Y0
 	VMOVUPS (CX)(SI*1), Y1
 	VMOVUPS vec3f800000<>+0(SB), Y2
@@ -1557,11 +1674,11 @@ single89:
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	SUBQ    $+8, BX
-	JMP     single89
+	JMP     single97
 
-tail90:
+tail98:
 	TESTQ      BX, BX
-	JEQ        done91
+	JEQ        done99
 	LEAQ       vectail<>+0(SB), DI
 	MOVQ       BX, R8
 	NEGQ       R8
@@ -1577,7 +1694,7 @@ tail90:
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 	LEAQ       (SI)(BX*4), SI
 
-done91:
+done99:
 	VZEROUPPER
 	RET
 
@@ -1591,9 +1708,9 @@ TEXT ·tanhGradAVX2(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 
-loop96:
+loop104:
 	CMPQ         BX, $+32
-	JLT          single93
+	JLT          single101
 	VMOVUPS      (DX)(SI*1), Y0
 	VMOVUPS      (CX)(SI*1), Y1
 	VMOVUPS      vec3f800000<>+0(SB), Y2
@@ -1620,11 +1737,11 @@ loop96:
 	VMOVUPS      Y0, 96(AX)(SI*1)
 	ADDQ         $+128, SI
 	SUBQ         $+32, BX
-	JMP          loop96
+	JMP          loop104
 
-single93:
+single101:
 	CMPQ         BX, $+8
-	JLT          tail94
+	JLT          tail102
 	VMOVUPS      (DX)(SI*1), Y0
 	VMOVUPS      (CX)(SI*1), Y1
 	VMOVUPS      vec3f800000<>+0(SB), Y2
@@ -1633,11 +1750,11 @@ single93:
 	VMOVUPS      Y0, (AX)(SI*1)
 	ADDQ         $+32, SI
 	SUBQ         $+8, BX
-	JMP          single93
+	JMP          single101
 
-tail94:
+tail102:
 	TESTQ        BX, BX
-	JEQ          done95
+	JEQ          done103
 	LEAQ         vectail<>+0(SB), DI
 	MOVQ         BX, R8
 	NEGQ         R8
@@ -1650,7 +1767,7 @@ tail94:
 	VMASKMOVPS   Y1, Y0, (AX)(SI*1)
 	LEAQ         (SI)(BX*4), SI
 
-done95:
+done103:
 	VZEROUPPER
 	RET
 
@@ -1664,9 +1781,9 @@ TEXT ·tanhGradAddAVX2(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 
-loop100:
+loop108:
 	CMPQ         BX, $+32
-	JLT          single97
+	JLT          single105
 	VMOVUPS      (DX)(SI*1), Y0
 	VMOVUPS      (CX)(SI*1), Y1
 	VMOVUPS      vec3f800000<>+0(SB), Y2
@@ -1701,11 +1818,11 @@ loop100:
 	VMOVUPS      Y0, 96(AX)(SI*1)
 	ADDQ         $+128, SI
 	SUBQ         $+32, BX
-	JMP          loop100
+	JMP          loop108
 
-single97:
+single105:
 	CMPQ         BX, $+8
-	JLT          tail98
+	JLT          tail106
 	VMOVUPS      (DX)(SI*1), Y0
 	VMOVUPS      (CX)(SI*1), Y1
 	VMOVUPS      vec3f800000<>+0(SB), Y2
@@ -1716,11 +1833,11 @@ single97:
 	VMOVUPS      Y0, (AX)(SI*1)
 	ADDQ         $+32, SI
 	SUBQ         $+8, BX
-	JMP          single97
+	JMP          single105
 
-tail98:
+tail106:
 	TESTQ        BX, BX
-	JEQ          done99
+	JEQ          done107
 	LEAQ         vectail<>+0(SB), DI
 	MOVQ         BX, R8
 	NEGQ         R8
@@ -1735,6 +1852,6 @@ tail98:
 	VMASKMOVPS   Y1, Y0, (AX)(SI*1)
 	LEAQ         (SI)(BX*4), SI
 
-done99:
+done107:
 	VZEROUPPER
 	RET

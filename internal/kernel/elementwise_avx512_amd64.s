@@ -1059,6 +1059,119 @@ done67:
 	VZEROUPPER
 	RET
 
+// func laneSumAVX512(x *float32, n int, sum *float32)
+// Requires: AVX, AVX512F
+TEXT ·laneSumAVX512(SB), NOSPLIT, $0-24
+	MOVQ   x+0(FP), AX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   n+8(FP), CX
+	XORQ   DX, DX
+
+loop72:
+	CMPQ    CX, $+64
+	JLT     single69
+	VMOVUPS (AX)(DX*1), Z4
+	VADDPS  Z4, Z0, Z0
+	VMOVUPS 64(AX)(DX*1), Z4
+	VADDPS  Z4, Z1, Z1
+	VMOVUPS 128(AX)(DX*1), Z4
+	VADDPS  Z4, Z2, Z2
+	VMOVUPS 192(AX)(DX*1), Z4
+	VADDPS  Z4, Z3, Z3
+	ADDQ    $+256, DX
+	SUBQ    $+64, CX
+	JMP     loop72
+
+single69:
+	CMPQ    CX, $+16
+	JLT     tail70
+	VMOVUPS (AX)(DX*1), Z4
+	VADDPS  Z4, Z0, Z0
+	ADDQ    $+64, DX
+	SUBQ    $+16, CX
+	JMP     single69
+
+tail70:
+	TESTQ     CX, CX
+	JEQ       done71
+	LEAQ      vectail<>+0(SB), BX
+	KMOVW     (BX)(CX*2), K1
+	VMOVUPS.Z (AX)(DX*1), K1, Z4
+	VADDPS    Z4, Z1, Z1
+	LEAQ      (DX)(CX*4), DX
+
+done71:
+	VADDPS  Z1, Z0, Z0
+	VADDPS  Z3, Z2, Z1
+	VADDPS  Z1, Z0, Z0
+	MOVQ    sum+16(FP), AX
+	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
+// func laneDotAVX512(a *float32, b *float32, n int, sum *float32)
+// Requires: AVX, AVX512F
+TEXT ·laneDotAVX512(SB), NOSPLIT, $0-32
+	MOVQ   a+0(FP), AX
+	MOVQ   b+8(FP), CX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   n+16(FP), DX
+	XORQ   BX, BX
+
+loop76:
+	CMPQ        DX, $+64
+	JLT         single73
+	VMOVUPS     (AX)(BX*1), Z4
+	VMOVUPS     (CX)(BX*1), Z5
+	VFMADD231PS Z5, Z4, Z2
+	VMOVUPS     64(AX)(BX*1), Z4
+	VMOVUPS     64(CX)(BX*1), Z5
+	VFMADD231PS Z5, Z4, Z3
+	VMOVUPS     128(AX)(BX*1), Z4
+	VMOVUPS     128(CX)(BX*1), Z5
+	VFMADD231PS Z5, Z4, Z0
+	VMOVUPS     192(AX)(BX*1), Z4
+	VMOVUPS     192(CX)(BX*1), Z5
+	VFMADD231PS Z5, Z4, Z1
+	ADDQ        $+256, BX
+	SUBQ        $+64, DX
+	JMP         loop76
+
+single73:
+	CMPQ        DX, $+16
+	JLT         tail74
+	VMOVUPS     (AX)(BX*1), Z4
+	VMOVUPS     (CX)(BX*1), Z5
+	VFMADD231PS Z5, Z4, Z2
+	ADDQ        $+64, BX
+	SUBQ        $+16, DX
+	JMP         single73
+
+tail74:
+	TESTQ       DX, DX
+	JEQ         done75
+	LEAQ        vectail<>+0(SB), SI
+	KMOVW       (SI)(DX*2), K1
+	VMOVUPS.Z   (AX)(BX*1), K1, Z4
+	VMOVUPS.Z   (CX)(BX*1), K1, Z5
+	VFMADD231PS Z5, Z4, Z3
+	LEAQ        (BX)(DX*4), BX
+
+done75:
+	VADDPS  Z1, Z0, Z0
+	VADDPS  Z3, Z2, Z1
+	VADDPS  Z1, Z0, Z0
+	MOVQ    sum+24(FP), AX
+	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
 // func reluGradAVX512(dx *float32, dy *float32, y *float32, n int)
 // Requires: AVX, AVX512F
 TEXT ·reluGradAVX512(SB), NOSPLIT, $0-32
@@ -1069,9 +1182,9 @@ TEXT ·reluGradAVX512(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 
-loop72:
+loop80:
 	CMPQ      BX, $+64
-	JLT       single69
+	JLT       single77
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x16, Z0, Z2, K1
@@ -1094,11 +1207,11 @@ loop72:
 	VMOVUPS   Z1, 192(AX)(SI*1)
 	ADDQ      $+256, SI
 	SUBQ      $+64, BX
-	JMP       loop72
+	JMP       loop80
 
-single69:
+single77:
 	CMPQ      BX, $+16
-	JLT       tail70
+	JLT       tail78
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x16, Z0, Z2, K1
@@ -1106,11 +1219,11 @@ single69:
 	VMOVUPS   Z1, (AX)(SI*1)
 	ADDQ      $+64, SI
 	SUBQ      $+16, BX
-	JMP       single69
+	JMP       single77
 
-tail70:
+tail78:
 	TESTQ     BX, BX
-	JEQ       done71
+	JEQ       done79
 	LEAQ      vectail<>+0(SB), DI
 	KMOVW     (DI)(BX*2), K1
 	VMOVUPS.Z (CX)(SI*1), K1, Z1
@@ -1120,7 +1233,7 @@ tail70:
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 	LEAQ      (SI)(BX*4), SI
 
-done71:
+done79:
 	VZEROUPPER
 	RET
 
@@ -1134,9 +1247,9 @@ TEXT ·reluGradAddAVX512(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 
-loop76:
+loop84:
 	CMPQ      BX, $+64
-	JLT       single73
+	JLT       single81
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x16, Z0, Z2, K1
@@ -1167,11 +1280,11 @@ loop76:
 	VMOVUPS   Z1, 192(AX)(SI*1)
 	ADDQ      $+256, SI
 	SUBQ      $+64, BX
-	JMP       loop76
+	JMP       loop84
 
-single73:
+single81:
 	CMPQ      BX, $+16
-	JLT       tail74
+	JLT       tail82
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x16, Z0, Z2, K1
@@ -1181,11 +1294,11 @@ single73:
 	VMOVUPS   Z1, (AX)(SI*1)
 	ADDQ      $+64, SI
 	SUBQ      $+16, BX
-	JMP       single73
+	JMP       single81
 
-tail74:
+tail82:
 	TESTQ     BX, BX
-	JEQ       done75
+	JEQ       done83
 	LEAQ      vectail<>+0(SB), DI
 	KMOVW     (DI)(BX*2), K1
 	VMOVUPS.Z (CX)(SI*1), K1, Z1
@@ -1197,7 +1310,7 @@ tail74:
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 	LEAQ      (SI)(BX*4), SI
 
-done75:
+done83:
 	VZEROUPPER
 	RET
 
@@ -1213,9 +1326,9 @@ TEXT ·leakyReLUGradAVX512(SB), NOSPLIT, $0-36
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
 
-loop80:
+loop88:
 	CMPQ      BX, $+64
-	JLT       single77
+	JLT       single85
 	VMOVUPS   (CX)(SI*1), Z8
 	VMOVUPS   (DX)(SI*1), Z9
 	VMULPS    Z0, Z8, Z10
@@ -1242,11 +1355,11 @@ loop80:
 	VMOVUPS   Z5, 192(AX)(SI*1)
 	ADDQ      $+256, SI
 	SUBQ      $+64, BX
-	JMP       loop80
+	JMP       loop88
 
-single77:
+single85:
 	CMPQ      BX, $+16
-	JLT       tail78
+	JLT       tail86
 	VMOVUPS   (CX)(SI*1), Z2
 	VMOVUPS   (DX)(SI*1), Z3
 	VMULPS    Z0, Z2, Z4
@@ -1255,11 +1368,11 @@ single77:
 	VMOVUPS   Z6, (AX)(SI*1)
 	ADDQ      $+64, SI
 	SUBQ      $+16, BX
-	JMP       single77
+	JMP       single85
 
-tail78:
+tail86:
 	TESTQ     BX, BX
-	JEQ       done79
+	JEQ       done87
 	LEAQ      vectail<>+0(SB), DI
 	KMOVW     (DI)(BX*2), K1
 	VMOVUPS.Z (CX)(SI*1), K1, Z2
@@ -1270,7 +1383,7 @@ tail78:
 	VMOVUPS   Z7, K1, (AX)(SI*1)
 	LEAQ      (SI)(BX*4), SI
 
-done79:
+done87:
 	VZEROUPPER
 	RET
 
@@ -1286,9 +1399,9 @@ TEXT ·leakyReLUGradAddAVX512(SB), NOSPLIT, $0-36
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
 
-loop84:
+loop92:
 	CMPQ      BX, $+64
-	JLT       single81
+	JLT       single89
 	VMOVUPS   (CX)(SI*1), Z8
 	VMOVUPS   (DX)(SI*1), Z9
 	VMULPS    Z0, Z8, Z10
@@ -1323,11 +1436,11 @@ loop84:
 	VMOVUPS   Z8, 192(AX)(SI*1)
 	ADDQ      $+256, SI
 	SUBQ      $+64, BX
-	JMP       loop84
+	JMP       loop92
 
-single81:
+single89:
 	CMPQ      BX, $+16
-	JLT       tail82
+	JLT       tail90
 	VMOVUPS   (CX)(SI*1), Z2
 	VMOVUPS   (DX)(SI*1), Z3
 	VMULPS    Z0, Z2, Z4
@@ -1338,11 +1451,11 @@ single81:
 	VMOVUPS   Z2, (AX)(SI*1)
 	ADDQ      $+64, SI
 	SUBQ      $+16, BX
-	JMP       single81
+	JMP       single89
 
-tail82:
+tail90:
 	TESTQ     BX, BX
-	JEQ       done83
+	JEQ       done91
 	LEAQ      vectail<>+0(SB), DI
 	KMOVW     (DI)(BX*2), K1
 	VMOVUPS.Z (CX)(SI*1), K1, Z2
@@ -1355,7 +1468,7 @@ tail82:
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 	LEAQ      (SI)(BX*4), SI
 
-done83:
+done91:
 	VZEROUPPER
 	RET
 
@@ -1369,9 +1482,9 @@ TEXT ·sigmoidGradAVX512(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 
-loop88:
+loop96:
 	CMPQ    BX, $+64
-	JLT     single85
+	JLT     single93
 	VMOVUPS (DX)(SI*1), Z0
 	VMOVUPS (CX)(SI*1), Z1
 	VMOVUPS vec3f800000<>+0(SB), Z2
@@ -1402,11 +1515,11 @@ loop88:
 	VMOVUPS Z0, 192(AX)(SI*1)
 	ADDQ    $+256, SI
 	SUBQ    $+64, BX
-	JMP     loop88
+	JMP     loop96
 
-single85:
+single93:
 	CMPQ    BX, $+16
-	JLT     tail86
+	JLT     tail94
 	VMOVUPS (DX)(SI*1), Z0
 	VMOVUPS (CX)(SI*1), Z1
 	VMOVUPS vec3f800000<>+0(SB), Z2
@@ -1416,11 +1529,11 @@ single85:
 	VMOVUPS Z0, (AX)(SI*1)
 	ADDQ    $+64, SI
 	SUBQ    $+16, BX
-	JMP     single85
+	JMP     single93
 
-tail86:
+tail94:
 	TESTQ     BX, BX
-	JEQ       done87
+	JEQ       done95
 	LEAQ      vectail<>+0(SB), DI
 	KMOVW     (DI)(BX*2), K1
 	VMOVUPS.Z (DX)(SI*1), K1, Z0
@@ -1432,7 +1545,7 @@ tail86:
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 	LEAQ      (SI)(BX*4), SI
 
-done87:
+done95:
 	VZEROUPPER
 	RET
 
@@ -1464,9 +1577,9 @@ TEXT ·sigmoidGradAddAVX512(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 
-loop92:
+loop100:
 	CMPQ    BX, $+64
-	JLT     single89
+	JLT     single97
 	VMOVUPS (DX)(SI*1), Z0
 	VMOVUPS (CX)(SI*1), Z1
 	VMOVUPS vec3f800000<>+0(SB), Z2
@@ -1505,11 +1618,11 @@ loop92:
 	VMOVUPS Z0, 192(AX)(SI*1)
 	ADDQ    $+256, SI
 	SUBQ    $+64, BX
-	JMP     loop92
+	JMP     loop100
 
-single89:
+single97:
 	CMPQ    BX, $+16
-	JLT     tail90
+	JLT     tail98
 	VMOVUPS (DX)(SI*1), Z0
 	VMOVUPS (CX)(SI*1), Z1
 	VMOVUPS vec3f800000<>+0(SB), Z2
@@ -1521,11 +1634,11 @@ single89:
 	VMOVUPS Z0, (AX)(SI*1)
 	ADDQ    $+64, SI
 	SUBQ    $+16, BX
-	JMP     single89
+	JMP     single97
 
-tail90:
+tail98:
 	TESTQ     BX, BX
-	JEQ       done91
+	JEQ       done99
 	LEAQ      vectail<>+0(SB), DI
 	KMOVW     (DI)(BX*2), K1
 	VMOVUPS.Z (DX)(SI*1), K1, Z0
@@ -1539,7 +1652,7 @@ tail90:
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 	LEAQ      (SI)(BX*4), SI
 
-done91:
+done99:
 	VZEROUPPER
 	RET
 
@@ -1553,9 +1666,9 @@ TEXT ·tanhGradAVX512(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 
-loop96:
+loop104:
 	CMPQ         BX, $+64
-	JLT          single93
+	JLT          single101
 	VMOVUPS      (DX)(SI*1), Z0
 	VMOVUPS      (CX)(SI*1), Z1
 	VMOVUPS      vec3f800000<>+0(SB), Z2
@@ -1582,11 +1695,11 @@ loop96:
 	VMOVUPS      Z0, 192(AX)(SI*1)
 	ADDQ         $+256, SI
 	SUBQ         $+64, BX
-	JMP          loop96
+	JMP          loop104
 
-single93:
+single101:
 	CMPQ         BX, $+16
-	JLT          tail94
+	JLT          tail102
 	VMOVUPS      (DX)(SI*1), Z0
 	VMOVUPS      (CX)(SI*1), Z1
 	VMOVUPS      vec3f800000<>+0(SB), Z2
@@ -1595,11 +1708,11 @@ single93:
 	VMOVUPS      Z0, (AX)(SI*1)
 	ADDQ         $+64, SI
 	SUBQ         $+16, BX
-	JMP          single93
+	JMP          single101
 
-tail94:
+tail102:
 	TESTQ        BX, BX
-	JEQ          done95
+	JEQ          done103
 	LEAQ         vectail<>+0(SB), DI
 	KMOVW        (DI)(BX*2), K1
 	VMOVUPS.Z    (DX)(SI*1), K1, Z0
@@ -1610,7 +1723,7 @@ tail94:
 	VMOVUPS      Z0, K1, (AX)(SI*1)
 	LEAQ         (SI)(BX*4), SI
 
-done95:
+done103:
 	VZEROUPPER
 	RET
 
@@ -1624,9 +1737,9 @@ TEXT ·tanhGradAddAVX512(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 
-loop100:
+loop108:
 	CMPQ         BX, $+64
-	JLT          single97
+	JLT          single105
 	VMOVUPS      (DX)(SI*1), Z0
 	VMOVUPS      (CX)(SI*1), Z1
 	VMOVUPS      vec3f800000<>+0(SB), Z2
@@ -1661,11 +1774,11 @@ loop100:
 	VMOVUPS      Z0, 192(AX)(SI*1)
 	ADDQ         $+256, SI
 	SUBQ         $+64, BX
-	JMP          loop100
+	JMP          loop108
 
-single97:
+single105:
 	CMPQ         BX, $+16
-	JLT          tail98
+	JLT          tail106
 	VMOVUPS      (DX)(SI*1), Z0
 	VMOVUPS      (CX)(SI*1), Z1
 	VMOVUPS      vec3f800000<>+0(SB), Z2
@@ -1676,11 +1789,11 @@ single97:
 	VMOVUPS      Z0, (AX)(SI*1)
 	ADDQ         $+64, SI
 	SUBQ         $+16, BX
-	JMP          single97
+	JMP          single105
 
-tail98:
+tail106:
 	TESTQ        BX, BX
-	JEQ          done99
+	JEQ          done107
 	LEAQ         vectail<>+0(SB), DI
 	KMOVW        (DI)(BX*2), K1
 	VMOVUPS.Z    (DX)(SI*1), K1, Z0
@@ -1693,6 +1806,6 @@ tail98:
 	VMOVUPS      Z0, K1, (AX)(SI*1)
 	LEAQ         (SI)(BX*4), SI
 
-done99:
+done107:
 	VZEROUPPER
 	RET

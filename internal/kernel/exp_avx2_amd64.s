@@ -1547,6 +1547,73 @@ DATA vec3ecc422a<>+24(SB)/4, $0x3ecc422a
 DATA vec3ecc422a<>+28(SB)/4, $0x3ecc422a
 GLOBL vec3ecc422a<>(SB), RODATA|NOPTR, $32
 
+// func rowMaxAVX2(x *float32, n int, most *float32)
+// Requires: AVX
+TEXT ·rowMaxAVX2(SB), NOSPLIT, $0-24
+	MOVQ    x+0(FP), AX
+	VMOVUPS vecff800000<>+0(SB), Y0
+	VMOVUPS vecff800000<>+0(SB), Y1
+	VMOVUPS vecff800000<>+0(SB), Y2
+	VMOVUPS vecff800000<>+0(SB), Y3
+	MOVQ    n+8(FP), CX
+	XORQ    DX, DX
+
+loop30:
+	CMPQ    CX, $+32
+	JLT     single27
+	VMOVUPS (AX)(DX*1), Y4
+	VMAXPS  Y4, Y0, Y0
+	VMOVUPS 32(AX)(DX*1), Y4
+	VMAXPS  Y4, Y1, Y1
+	VMOVUPS 64(AX)(DX*1), Y4
+	VMAXPS  Y4, Y2, Y2
+	VMOVUPS 96(AX)(DX*1), Y4
+	VMAXPS  Y4, Y3, Y3
+	ADDQ    $+128, DX
+	SUBQ    $+32, CX
+	JMP     loop30
+
+single27:
+	CMPQ    CX, $+8
+	JLT     tail28
+	VMOVUPS (AX)(DX*1), Y4
+	VMAXPS  Y4, Y0, Y0
+	ADDQ    $+32, DX
+	SUBQ    $+8, CX
+	JMP     single27
+
+tail28:
+	TESTQ      CX, CX
+	JEQ        done29
+	LEAQ       vectail<>+0(SB), BX
+	MOVQ       CX, SI
+	NEGQ       SI
+	VMOVUPS    32(BX)(SI*4), Y4
+	VMOVUPS    vecff800000<>+0(SB), Y5
+	VMASKMOVPS (AX)(DX*1), Y4, Y6
+	VBLENDVPS  Y4, Y6, Y5, Y4
+	VMAXPS     Y4, Y1, Y1
+	LEAQ       (DX)(CX*4), DX
+
+done29:
+	VMAXPS  Y1, Y0, Y0
+	VMAXPS  Y3, Y2, Y1
+	VMAXPS  Y1, Y0, Y0
+	MOVQ    most+16(FP), AX
+	VMOVUPS Y0, (AX)
+	VZEROUPPER
+	RET
+
+DATA vecff800000<>+0(SB)/4, $0xff800000
+DATA vecff800000<>+4(SB)/4, $0xff800000
+DATA vecff800000<>+8(SB)/4, $0xff800000
+DATA vecff800000<>+12(SB)/4, $0xff800000
+DATA vecff800000<>+16(SB)/4, $0xff800000
+DATA vecff800000<>+20(SB)/4, $0xff800000
+DATA vecff800000<>+24(SB)/4, $0xff800000
+DATA vecff800000<>+28(SB)/4, $0xff800000
+GLOBL vecff800000<>(SB), RODATA|NOPTR, $32
+
 // func expShiftAVX2(y *float32, x *float32, n int, m float32, sum *float32)
 // Requires: AVX, AVX2, FMA3, SSE
 TEXT ·expShiftAVX2(SB), NOSPLIT, $0-40
@@ -1558,9 +1625,9 @@ TEXT ·expShiftAVX2(SB), NOSPLIT, $0-40
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
 
-single27:
+single31:
 	CMPQ         DX, $+8
-	JLT          tail28
+	JLT          tail32
 	VMOVUPS      (CX)(BX*1), Y2
 	VSUBPS       Y0, Y2, Y2
 	VMOVUPS      vec42b20000<>+0(SB), Y3
@@ -1593,11 +1660,11 @@ single27:
 	VADDPS       Y2, Y1, Y1
 	ADDQ         $+32, BX
 	SUBQ         $+8, DX
-	JMP          single27
+	JMP          single31
 
-tail28:
+tail32:
 	TESTQ        DX, DX
-	JEQ          done29
+	JEQ          done33
 	LEAQ         vectail<>+0(SB), SI
 	MOVQ         DX, DI
 	NEGQ         DI
@@ -1635,7 +1702,7 @@ tail28:
 	VADDPS       Y0, Y1, Y1
 	LEAQ         (BX)(DX*4), BX
 
-done29:
+done33:
 	MOVQ    sum+32(FP), AX
 	VMOVUPS Y1, (AX)
 	VZEROUPPER

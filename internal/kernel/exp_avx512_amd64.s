@@ -1595,6 +1595,77 @@ DATA vec3ecc422a<>+56(SB)/4, $0x3ecc422a
 DATA vec3ecc422a<>+60(SB)/4, $0x3ecc422a
 GLOBL vec3ecc422a<>(SB), RODATA|NOPTR, $64
 
+// func rowMaxAVX512(x *float32, n int, most *float32)
+// Requires: AVX, AVX512F
+TEXT ·rowMaxAVX512(SB), NOSPLIT, $0-24
+	MOVQ    x+0(FP), AX
+	VMOVUPS vecff800000<>+0(SB), Z0
+	VMOVUPS vecff800000<>+0(SB), Z1
+	VMOVUPS vecff800000<>+0(SB), Z2
+	VMOVUPS vecff800000<>+0(SB), Z3
+	MOVQ    n+8(FP), CX
+	XORQ    DX, DX
+
+loop30:
+	CMPQ    CX, $+64
+	JLT     single27
+	VMOVUPS (AX)(DX*1), Z4
+	VMAXPS  Z4, Z0, Z0
+	VMOVUPS 64(AX)(DX*1), Z4
+	VMAXPS  Z4, Z1, Z1
+	VMOVUPS 128(AX)(DX*1), Z4
+	VMAXPS  Z4, Z2, Z2
+	VMOVUPS 192(AX)(DX*1), Z4
+	VMAXPS  Z4, Z3, Z3
+	ADDQ    $+256, DX
+	SUBQ    $+64, CX
+	JMP     loop30
+
+single27:
+	CMPQ    CX, $+16
+	JLT     tail28
+	VMOVUPS (AX)(DX*1), Z4
+	VMAXPS  Z4, Z0, Z0
+	ADDQ    $+64, DX
+	SUBQ    $+16, CX
+	JMP     single27
+
+tail28:
+	TESTQ     CX, CX
+	JEQ       done29
+	LEAQ      vectail<>+0(SB), BX
+	KMOVW     (BX)(CX*2), K1
+	VMOVUPS.Z (AX)(DX*1), K1, Z4
+	VMAXPS    Z4, Z1, K1, Z1
+	LEAQ      (DX)(CX*4), DX
+
+done29:
+	VMAXPS  Z1, Z0, Z0
+	VMAXPS  Z3, Z2, Z1
+	VMAXPS  Z1, Z0, Z0
+	MOVQ    most+16(FP), AX
+	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
+DATA vecff800000<>+0(SB)/4, $0xff800000
+DATA vecff800000<>+4(SB)/4, $0xff800000
+DATA vecff800000<>+8(SB)/4, $0xff800000
+DATA vecff800000<>+12(SB)/4, $0xff800000
+DATA vecff800000<>+16(SB)/4, $0xff800000
+DATA vecff800000<>+20(SB)/4, $0xff800000
+DATA vecff800000<>+24(SB)/4, $0xff800000
+DATA vecff800000<>+28(SB)/4, $0xff800000
+DATA vecff800000<>+32(SB)/4, $0xff800000
+DATA vecff800000<>+36(SB)/4, $0xff800000
+DATA vecff800000<>+40(SB)/4, $0xff800000
+DATA vecff800000<>+44(SB)/4, $0xff800000
+DATA vecff800000<>+48(SB)/4, $0xff800000
+DATA vecff800000<>+52(SB)/4, $0xff800000
+DATA vecff800000<>+56(SB)/4, $0xff800000
+DATA vecff800000<>+60(SB)/4, $0xff800000
+GLOBL vecff800000<>(SB), RODATA|NOPTR, $64
+
 // func expShiftAVX512(y *float32, x *float32, n int, m float32, sum *float32)
 // Requires: AVX, AVX512F, SSE
 TEXT ·expShiftAVX512(SB), NOSPLIT, $0-40
@@ -1606,9 +1677,9 @@ TEXT ·expShiftAVX512(SB), NOSPLIT, $0-40
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
 
-single27:
+single31:
 	CMPQ         DX, $+16
-	JLT          tail28
+	JLT          tail32
 	VMOVUPS      (CX)(BX*1), Z2
 	VSUBPS       Z0, Z2, Z2
 	VMOVUPS      vec42b20000<>+0(SB), Z3
@@ -1633,11 +1704,11 @@ single27:
 	VADDPS       Z2, Z1, Z1
 	ADDQ         $+64, BX
 	SUBQ         $+16, DX
-	JMP          single27
+	JMP          single31
 
-tail28:
+tail32:
 	TESTQ        DX, DX
-	JEQ          done29
+	JEQ          done33
 	LEAQ         vectail<>+0(SB), SI
 	KMOVW        (SI)(DX*2), K1
 	VMOVUPS.Z    (CX)(BX*1), K1, Z2
@@ -1664,7 +1735,7 @@ tail28:
 	VADDPS       Z0, Z1, K1, Z1
 	LEAQ         (BX)(DX*4), BX
 
-done29:
+done33:
 	MOVQ    sum+32(FP), AX
 	VMOVUPS Z1, (AX)
 	VZEROUPPER

@@ -57,15 +57,26 @@ func (c tile) check(t *testing.T, r *rand.Rand, alloc func(n int) []float32) {
 		b = fill((c.nz-1)*c.bs + steps*panelWidth)
 	}
 	out := (c.m-1)*c.ldc + c.n()
+	row := func(i int) int { return i * c.ldc } // of c and res
+	if c.split {
+		out += 5
+		row = func(i int) int {
+			if i >= c.m/2 {
+				return i*c.ldc + 5
+			}
+			return i * c.ldc
+		}
+	}
 	dst := alloc(out)
 	for i := range dst {
 		dst[i] = float32(math.NaN())
 	}
 	var bias, res []float32
-	g := gemmArgs{a: &a[0], aoff: &aoff[0], batch: c.batch, k: c.k, as: c.as * 4, b: &b[0], bs: c.bs * 4, c: &dst[0], ldc: c.ldc * 4}
+	g := gemmArgs{a: &a[0], aoff: &aoff[0], batch: c.batch, k: c.k, as: c.as * 4, b: &b[0], bs: c.bs * 4, c: &dst[0], ldc: c.ldc * 4, tiles: 1}
 	g.setCols(c.cols)
 	if c.split {
 		g.a2 = &a[c.m/2*c.as+half]
+		g.cjump = (c.ldc + 5) * 4
 	}
 	if c.bias {
 		bias = fill(c.n())
@@ -81,6 +92,8 @@ func (c tile) check(t *testing.T, r *rand.Rand, alloc func(n int) []float32) {
 	}
 	if c.tn {
 		gemmTN(c.m, c.nz, &g)
+	} else if c.split {
+		gemmNNSplit(c.m, c.nz, &g)
 	} else {
 		gemmNN(c.m, c.nz, &g)
 	}
@@ -93,11 +106,11 @@ func (c tile) check(t *testing.T, r *rand.Rand, alloc func(n int) []float32) {
 					if c.tn {
 						av, bv = a[aoff[q]/4+k*c.as+i], b[(q*c.k+k)*c.bs+j]
 					} else {
-						row := i * c.as
+						at := i*c.as + k
 						if c.split && i >= c.m/2 {
-							row += half
+							at += half
 						}
-						av, bv = a[aoff[q]/4+row+k], b[j/panelWidth*c.bs+(q*c.k+k)*panelWidth+j%panelWidth]
+						av, bv = a[aoff[q]/4+at], b[j/panelWidth*c.bs+(q*c.k+k)*panelWidth+j%panelWidth]
 					}
 					want += float64(av) * float64(bv)
 				}
@@ -106,21 +119,21 @@ func (c tile) check(t *testing.T, r *rand.Rand, alloc func(n int) []float32) {
 				want += float64(bias[j])
 			}
 			if c.res {
-				want += float64(res[i*c.ldc+j])
+				want += float64(res[row(i)+j])
 			}
 			if c.act {
 				want = min(max(want, 0), 6)
 			}
-			got := float64(dst[i*c.ldc+j])
+			got := float64(dst[row(i)+j])
 			if !(math.Abs(got-want) <= 2e-6*math.Sqrt(float64(steps)+2)+1e-6*math.Abs(want)) {
 				t.Fatalf("%v: c[%d][%d] = %v, want %v", c, i, j, got, want)
 			}
 		}
 	}
 	for i := range c.m - 1 {
-		for j := c.n(); j < c.ldc; j++ {
-			if v := dst[i*c.ldc+j]; v == v {
-				t.Fatalf("%v: wrote %v between rows, at c[%d][%d]", c, v, i, j)
+		for j := row(i) + c.n(); j < row(i+1); j++ {
+			if v := dst[j]; v == v {
+				t.Fatalf("%v: wrote %v between rows, at %d after row %d", c, v, j-row(i), i)
 			}
 		}
 	}
@@ -129,11 +142,15 @@ func (c tile) check(t *testing.T, r *rand.Rand, alloc func(n int) []float32) {
 // eachTile calls f with cases that cover every micro-kernel of the instruction
 // set in use with every tail.
 func eachTile(r *rand.Rand, f func(c tile)) {
-	for _, tn := range []bool{false, true} {
+	for kind := range 3 {
+		tn, split := kind == 1, kind == 2
 		for nz := 1; nz <= maxPanels; nz++ {
 			for m := 1; m <= maxRows(nz); m++ {
+				if split && (m%2 == 1 || nz > maxSplitPanels) {
+					continue
+				}
 				for cols := 1; cols <= panelWidth; cols++ {
-					c := tile{tn: tn, m: m, nz: nz, cols: cols, k: 1 + r.IntN(13), batch: 1 + r.IntN(3)}
+					c := tile{tn: tn, split: split, m: m, nz: nz, cols: cols, k: 1 + r.IntN(13), batch: 1 + r.IntN(3)}
 					c.bias, c.res, c.act = r.IntN(2) == 0, r.IntN(2) == 0, r.IntN(2) == 0
 					c.ldc = c.n() + r.IntN(3)
 					if tn {
@@ -198,7 +215,7 @@ func TestMicroKernelsPassNaN(t *testing.T) {
 				for _, act := range []Act{ActNone, ActReLU, ActReLU6} {
 					c := make([]float32, m*nz*panelWidth)
 					off := 0
-					g := gemmArgs{a: &a[0], aoff: &off, batch: 1, k: 2, as: 8, b: &b[0], bs: 8 * panelWidth, c: &c[0], ldc: nz * panelWidth * 4}
+					g := gemmArgs{a: &a[0], aoff: &off, batch: 1, k: 2, as: 8, b: &b[0], bs: 8 * panelWidth, c: &c[0], ldc: nz * panelWidth * 4, tiles: 1}
 					g.setCols(panelWidth)
 					g.setAct(act)
 					gemmNN(m, nz, &g)

@@ -2,29 +2,6 @@
 
 package kernel
 
-// expShift sets y = exp(x-m) and returns the sum of y.
-func expShift(y, x []float32, m float32) float64 {
-	n := len(x)
-	if n == 0 {
-		return 0
-	}
-	y = y[:n]
-	if !useAVX2 && !useAVX512 {
-		return expShiftGeneric(y, x, m)
-	}
-	var lane [16]float32
-	if useAVX512 {
-		expShiftAVX512(&y[0], &x[0], n, m, &lane[0])
-	} else {
-		expShiftAVX2(&y[0], &x[0], n, m, &lane[0])
-	}
-	sum := 0.0
-	for _, v := range lane {
-		sum += float64(v)
-	}
-	return sum
-}
-
 // maxPool does a run of windows.
 func maxPool(y []float32, arg []uint16, x []float32, w *window) {
 	last := (w.pixels-1)*w.pixelStep + (w.rows-1)*w.rowStep + (w.cols-1)*w.colStep + w.c - 1

@@ -39,6 +39,11 @@ func gradReduceMaskAVX512(dy *float32, y *float32, x *float32, s *float32, t *fl
 //go:noescape
 func gradReduceMaskOutAVX512(dz *float32, dy *float32, y *float32, x *float32, s *float32, t *float32, mean *float32, rows int, c int)
 
+// gradReduceAgainAVX512 is gradReduce of dy where not x*scale+shift <= 0.
+//
+//go:noescape
+func gradReduceAgainAVX512(dy *float32, x *float32, s *float32, t *float32, mean *float32, scale *float32, shift *float32, rows int, c int)
+
 // gradApplyAVX512 computes dx = a*dy + (b*(x-mean) + c) on rows x c.
 //
 //go:noescape
@@ -78,6 +83,16 @@ func gradApplyMaskAddAVX512(dx *float32, dy *float32, y *float32, x *float32, me
 //
 //go:noescape
 func scaleGradMaskAddAVX512(dx *float32, dy *float32, y *float32, a *float32, rows int, c int)
+
+// gradApplyAgainAVX512 is gradApply of dy where not x*scale+shift <= 0.
+//
+//go:noescape
+func gradApplyAgainAVX512(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows int, c int)
+
+// gradApplyAgainAddAVX512 is gradApply of dy where not x*scale+shift <= 0, added to dx.
+//
+//go:noescape
+func gradApplyAgainAddAVX512(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows int, c int)
 
 // sumRowsAVX512 adds the sum over the rows of a to out.
 //
@@ -173,6 +188,16 @@ func clampAVX512(y *float32, x *float32, n int, a float32, b float32)
 //
 //go:noescape
 func leakyReLUAVX512(y *float32, x *float32, n int, a float32)
+
+// laneSumAVX512 sets sum to the sums of x over the lanes.
+//
+//go:noescape
+func laneSumAVX512(x *float32, n int, sum *float32)
+
+// laneDotAVX512 sets sum to the sums of a*b over the lanes.
+//
+//go:noescape
+func laneDotAVX512(a *float32, b *float32, n int, sum *float32)
 
 // reluGradAVX512 computes dx = dy, but 0 where y <= 0.
 //
@@ -279,6 +304,11 @@ func siluGradAVX512(dx *float32, dy *float32, x *float32, n int)
 //go:noescape
 func geluGradAVX512(dx *float32, dy *float32, x *float32, n int)
 
+// rowMaxAVX512 sets most to the maxima of x over the lanes, at least -Inf.
+//
+//go:noescape
+func rowMaxAVX512(x *float32, n int, most *float32)
+
 // expShiftAVX512 computes y = exp(x-m) and sets sum to the sums of y over the lanes.
 //
 //go:noescape
@@ -344,6 +374,11 @@ func gradReduceMaskAVX2(dy *float32, y *float32, x *float32, s *float32, t *floa
 //go:noescape
 func gradReduceMaskOutAVX2(dz *float32, dy *float32, y *float32, x *float32, s *float32, t *float32, mean *float32, rows int, c int)
 
+// gradReduceAgainAVX2 is gradReduce of dy where not x*scale+shift <= 0.
+//
+//go:noescape
+func gradReduceAgainAVX2(dy *float32, x *float32, s *float32, t *float32, mean *float32, scale *float32, shift *float32, rows int, c int)
+
 // gradApplyAVX2 computes dx = a*dy + (b*(x-mean) + c) on rows x c.
 //
 //go:noescape
@@ -383,6 +418,16 @@ func gradApplyMaskAddAVX2(dx *float32, dy *float32, y *float32, x *float32, mean
 //
 //go:noescape
 func scaleGradMaskAddAVX2(dx *float32, dy *float32, y *float32, a *float32, rows int, c int)
+
+// gradApplyAgainAVX2 is gradApply of dy where not x*scale+shift <= 0.
+//
+//go:noescape
+func gradApplyAgainAVX2(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows int, c int)
+
+// gradApplyAgainAddAVX2 is gradApply of dy where not x*scale+shift <= 0, added to dx.
+//
+//go:noescape
+func gradApplyAgainAddAVX2(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows int, c int)
 
 // sumRowsAVX2 adds the sum over the rows of a to out.
 //
@@ -478,6 +523,16 @@ func clampAVX2(y *float32, x *float32, n int, a float32, b float32)
 //
 //go:noescape
 func leakyReLUAVX2(y *float32, x *float32, n int, a float32)
+
+// laneSumAVX2 sets sum to the sums of x over the lanes.
+//
+//go:noescape
+func laneSumAVX2(x *float32, n int, sum *float32)
+
+// laneDotAVX2 sets sum to the sums of a*b over the lanes.
+//
+//go:noescape
+func laneDotAVX2(a *float32, b *float32, n int, sum *float32)
 
 // reluGradAVX2 computes dx = dy, but 0 where y <= 0.
 //
@@ -583,6 +638,11 @@ func siluGradAVX2(dx *float32, dy *float32, x *float32, n int)
 //
 //go:noescape
 func geluGradAVX2(dx *float32, dy *float32, x *float32, n int)
+
+// rowMaxAVX2 sets most to the maxima of x over the lanes, at least -Inf.
+//
+//go:noescape
+func rowMaxAVX2(x *float32, n int, most *float32)
 
 // expShiftAVX2 computes y = exp(x-m) and sets sum to the sums of y over the lanes.
 //

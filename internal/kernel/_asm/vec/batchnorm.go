@@ -76,33 +76,49 @@ func batchNorm(e *emit) {
 
 	var zero reg.VecVirtual
 	setZero := func() { zero = e.zero() }
+	// again is dy, but 0 where the output computed as by scaleShift is <= 0.
+	again := func(dy, x, scale, shift reg.VecVirtual) reg.VecVirtual {
+		y := e.v()
+		e.VMOVAPS(shift, y)
+		return e.keep(dy, nleUQ, e.fma(x, scale, y), zero)
+	}
 	// masked is dy, but 0 where y <= 0.
 	masked := func(dy reg.VecVirtual, y op.Mem) reg.VecVirtual { return e.keep(dy, nleUQ, e.ld(y), zero) }
 
 	for _, k := range []struct {
-		name, doc string
-		streams   []string
-		mask, out bool
+		name, doc           string
+		streams, channels   []string
+		mask, again, output bool
 	}{
-		{"gradReduce", "adds the sums over the rows of dy and of dy*(x-mean) to s and t.", []string{"dy", "x"}, false, false},
-		{"gradReduceMask", "is gradReduce of dy where not y <= 0.", []string{"dy", "y", "x"}, true, false},
-		{"gradReduceMaskOut", "is gradReduceMask that also writes the masked dy to dz.", []string{"dz", "dy", "y", "x"}, true, true},
+		{name: "gradReduce", doc: "adds the sums over the rows of dy and of dy*(x-mean) to s and t.", streams: []string{"dy", "x"}},
+		{name: "gradReduceMask", doc: "is gradReduce of dy where not y <= 0.", streams: []string{"dy", "y", "x"}, mask: true},
+		{name: "gradReduceMaskOut", doc: "is gradReduceMask that also writes the masked dy to dz.",
+			streams: []string{"dz", "dy", "y", "x"}, mask: true, output: true},
+		{name: "gradReduceAgain", doc: "is gradReduce of dy where not x*scale+shift <= 0.",
+			streams: []string{"dy", "x"}, channels: []string{"scale", "shift"}, again: true},
 	} {
 		e.sums(kernel{
-			name: k.name, doc: k.doc, streams: k.streams, channels: []string{"s", "t", "mean"}, setup: setZero,
+			name: k.name, doc: k.doc, streams: k.streams, channels: append([]string{"s", "t", "mean"}, k.channels...), setup: setZero,
 		}, 4, func(rows int, at memOfRow, ch memOf) {
 			mean, s, t := e.ld(ch("mean")), e.ld(ch("s")), e.ld(ch("t"))
+			var scale, shift reg.VecVirtual
+			if k.again {
+				scale, shift = e.ld(ch("scale")), e.ld(ch("shift"))
+			}
 			var g, d []reg.VecVirtual
 			for r := range rows {
-				v := e.ld(at("dy", r))
+				v, x := e.ld(at("dy", r)), e.ld(at("x", r))
 				if k.mask {
 					v = masked(v, at("y", r))
 				}
-				if k.out {
+				if k.again {
+					v = again(v, x, scale, shift)
+				}
+				if k.output {
 					e.st(v, at("dz", r))
 				}
 				g = append(g, v)
-				d = append(d, e.sub(e.ld(at("x", r)), mean))
+				d = append(d, e.sub(x, mean))
 			}
 			e.st(e.add(s, e.tree(g)), ch("s"))
 			e.st(e.sumProducts(g, d, t), ch("t"))
@@ -144,6 +160,27 @@ func batchNorm(e *emit) {
 				g = masked(g, at("y"))
 			}
 			v := e.mul(g, e.ld(at("a")))
+			if acc {
+				v = e.add(v, e.ld(at("dx")))
+			}
+			e.st(v, at("dx"))
+		})
+	}
+
+	for _, acc := range []bool{false, true} {
+		suffix, doc := "", ""
+		if acc {
+			suffix, doc = "Add", ", added to dx"
+		}
+		e.rows(kernel{
+			name: "gradApplyAgain" + suffix, doc: "is gradApply of dy where not x*scale+shift <= 0" + doc + ".",
+			streams: []string{"dx", "dy", "x"}, channels: []string{"mean", "a", "b", "c0", "scale", "shift"}, setup: setZero, unroll: 2,
+		}, func(at memOf) {
+			x := e.ld(at("x"))
+			g := again(e.ld(at("dy")), x, e.ld(at("scale")), e.ld(at("shift")))
+			v := e.ld(at("c0"))
+			e.fma(e.sub(x, e.ld(at("mean"))), e.ld(at("b")), v)
+			e.fma(g, e.ld(at("a")), v)
 			if acc {
 				v = e.add(v, e.ld(at("dx")))
 			}

@@ -49,6 +49,31 @@ func elementwise(e *emit) {
 		e.st(e.choose(ltOQ, x, zero, e.mul(x, e.scalar["a"]), x), at("y"))
 	})
 
+	// Sums over a whole array, lane by lane.
+	var acc []vec
+	next := 0
+	lanes := func(name, doc string, streams []string, add func(at memOf, acc vec)) {
+		e.flat(kernel{
+			name: name, doc: doc, streams: streams, extra: "sum *float32", unroll: 4,
+			setup: func() {
+				acc = nil
+				for range 4 {
+					acc = append(acc, e.zero())
+				}
+			},
+			finish: func() { e.VMOVUPS(e.tree(acc), op.Mem{Base: e.loadInt("sum")}) },
+		}, func(at memOf) {
+			add(at, acc[next%4])
+			next++
+		})
+	}
+	lanes("laneSum", "sets sum to the sums of x over the lanes.", []string{"x"}, func(at memOf, acc vec) {
+		e.VADDPS(e.ld(at("x")), acc, acc)
+	})
+	lanes("laneDot", "sets sum to the sums of a*b over the lanes.", []string{"a", "b"}, func(at memOf, acc vec) {
+		e.fma(e.ld(at("a")), e.ld(at("b")), acc)
+	})
+
 	grad := func(name, doc string, in []string, scalars []string, do func(at memOf) vec) {
 		for _, acc := range []bool{false, true} {
 			n, d := name, doc

@@ -120,6 +120,37 @@ func expFunctions(e *emit) {
 	})
 
 	var acc vec
+	var most []vec
+	next := 0
+	e.flat(kernel{
+		name: "rowMax", doc: "sets most to the maxima of x over the lanes, at least -Inf.",
+		streams: []string{"x"}, extra: "most *float32", unroll: 4,
+		setup: func() {
+			most = nil
+			for range 4 {
+				most = append(most, e.constant(math.Inf(-1)))
+			}
+		},
+		finish: func() {
+			e.VMOVUPS(e.max(e.max(most[0], most[1]), e.max(most[2], most[3])), op.Mem{Base: e.loadInt("most")})
+		},
+	}, func(at memOf) {
+		m := most[next%4]
+		next++
+		if !e.masked {
+			e.VMAXPS(e.ld(at("x")), m, m)
+			return
+		}
+		// Lanes beyond the end must not count as 0.
+		if e.wide() {
+			e.VMAXPS(e.ld(at("x")), m, e.k, m)
+			return
+		}
+		low := e.constant(math.Inf(-1))
+		v := e.v()
+		e.VBLENDVPS(e.m, e.ld(at("x")), low, v)
+		e.VMAXPS(v, m, m)
+	})
 	e.flat(kernel{
 		name: "expShift", doc: "computes y = exp(x-m) and sets sum to the sums of y over the lanes.",
 		streams: []string{"y", "x"}, scalars: []string{"m"}, extra: "sum *float32", unroll: 1,
