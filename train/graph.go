@@ -179,6 +179,14 @@ func (p *program) accumulateInto(g *graph.Graph, grads []*graph.Value, update bo
 			return nil, err
 		}
 		grads[i] = sum
+		if update {
+			continue
+		}
+		// A plan reads variables that it does not update only once, when it is
+		// compiled. This makes it read the parameter at each run.
+		if err := g.Assign(v.Value, v.Value); err != nil {
+			return nil, err
+		}
 	}
 	return grads, nil
 }
