@@ -145,6 +145,59 @@ func TestRandomResizedCropDraws(t *testing.T) {
 	}
 }
 
+// The loader's random resized crop is Pillow's crop and resize of the part that
+// is drawn for the sample.
+func TestRandomResizedCrop(t *testing.T) {
+	ds := noise(20, 40, 30, 3)
+	a := &Augment{RandomResizedCrop: &RandomResizedCrop{Scale: [2]float64{0.08, 1}, Ratio: [2]float64{0.75, 4.0 / 3}}}
+	parts := map[imaging.Rect]bool{}
+	for i, m := range inputs(t, ds, plain(16, 12, 3), a, 5) {
+		rng := sampleKey{seed: 3, epoch: 5, index: uint32(i)}.rand(opResizedCrop)
+		r := a.RandomResizedCrop.draw(&rng, 40, 30)
+		parts[r] = true
+		var cut, want imaging.Image
+		imaging.Crop(&cut, ds.Pictures[i], r)
+		imaging.Resize(&want, &cut, 16, 12, imaging.Bilinear)
+		if !slices.Equal(m.Pix, want.Pix) {
+			t.Fatalf("sample %d is not the part %+v, resized", i, r)
+		}
+	}
+	if len(parts) < 15 {
+		t.Errorf("only %d different parts of 20", len(parts))
+	}
+}
+
+func TestTooSmallToReflect(t *testing.T) {
+	l, err := NewLoader(noise(4, 3, 3, 1), LoaderConfig{BatchSize: 4, Preprocess: plain(3, 3, 1), Augment: &Augment{PadCrop: 4, PadReflect: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := false
+	for epoch := range 20 { // most draws need more than one reflection
+		for _, err := range l.Epoch(context.Background(), epoch, 0) {
+			if err != nil {
+				checkError(t, err, "3 x 3", "too small")
+				failed = true
+			}
+		}
+	}
+	if !failed {
+		t.Error("no error")
+	}
+}
+
+// A crop that is larger than the padded picture sits in its middle.
+func TestPadCropOfSmallPicture(t *testing.T) {
+	ds := noise(3, 2, 2, 1)
+	for i, m := range inputs(t, ds, plain(8, 6, 1), &Augment{PadCrop: 1}, 0) {
+		var want imaging.Image
+		imaging.CropPad(&want, ds.Pictures[i], imaging.Rect{X: -3, Y: -2, W: 8, H: 6})
+		if !slices.Equal(m.Pix, want.Pix) {
+			t.Errorf("sample %d is not in the middle", i)
+		}
+	}
+}
+
 func TestRandomErasing(t *testing.T) {
 	r := RandomErasing{P: 0.5, Scale: [2]float64{0.02, 0.33}, Ratio: [2]float64{0.3, 3.3}}
 	erased, area := 0, 0.0

@@ -186,13 +186,13 @@ func duplicates(parts []part, groups map[[32]byte][]place) []Duplicate {
 	return dups
 }
 
-// Warnings returns a sentence for each thing that is likely a mistake or will
+// Warnings returns a line for each thing that is likely a mistake or will
 // spoil training or evaluation, the worst first; none if all is well.
 func (r *Report) Warnings() []string {
 	var w []string
 	for _, p := range r.Parts {
 		if len(p.Bad) > 0 {
-			w = append(w, fmt.Sprintf("%s: %d of %d pictures cannot be decoded, such as %s (%s)",
+			w = append(w, fmt.Sprintf("%s: pictures that cannot be decoded: %d of %d, such as %s (%s)",
 				p.Name, len(p.Bad), p.Images, p.Bad[0].Name, p.Bad[0].Error))
 		}
 	}
@@ -212,13 +212,13 @@ func (r *Report) Warnings() []string {
 		n    int
 		what string
 	}{
-		{between, "pictures are in more than one part, so that the evaluation sees training pictures"},
-		{conflict, "pictures are there more than once with different labels"},
-		{same, "pictures are there more than once in a part"},
+		{between, "pictures that are in more than one part, so that the evaluation sees training pictures"},
+		{conflict, "pictures that are there more than once with different labels"},
+		{same, "pictures that are there more than once in a part"},
 	} {
 		if k.n > 0 {
 			s := example[i].Samples
-			w = append(w, fmt.Sprintf("%d %s, such as %s %s and %s %s", k.n, k.what, s[0].Part, s[0].Name, s[1].Part, s[1].Name))
+			w = append(w, fmt.Sprintf("%s: %d, such as %s %s and %s %s", k.what, k.n, s[0].Part, s[0].Name, s[1].Part, s[1].Name))
 		}
 	}
 	for _, p := range r.Parts {
@@ -232,7 +232,11 @@ func (r *Report) Warnings() []string {
 			most, least = max(most, n), min(least, n)
 		}
 		if len(empty) > 0 {
-			w = append(w, fmt.Sprintf("%s: no pictures of %d classes: %s", p.Name, len(empty), strings.Join(empty, ", ")))
+			more := ""
+			if n := len(empty); n > 10 {
+				empty, more = empty[:10], fmt.Sprintf(" and %d more", n-10)
+			}
+			w = append(w, fmt.Sprintf("%s: classes without pictures: %s%s", p.Name, strings.Join(empty, ", "), more))
 		}
 		if p.Name == "train" && most >= 10*least {
 			w = append(w, fmt.Sprintf("train: the largest class has %d pictures and the smallest %d: class weights or balanced sampling may help", most, least))

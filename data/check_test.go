@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 )
 
 func TestCheck(t *testing.T) {
@@ -45,8 +46,8 @@ func TestCheck(t *testing.T) {
 		t.Errorf("second duplicate %+v, want train/a/2 and val/a/leak", d)
 	}
 	text := strings.Join(r.Warnings(), "\n")
-	for _, want := range []string{"2 of 6 pictures cannot be decoded", "more than one part", "different labels",
-		"train: no pictures of 1 classes: c", "val: no pictures of 1 classes: c"} {
+	for _, want := range []string{"train: pictures that cannot be decoded: 2 of 6", "more than one part", "different labels",
+		"train: classes without pictures: c", "val: classes without pictures: c"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("warnings lack %q:\n%s", want, text)
 		}
@@ -139,6 +140,44 @@ func TestHash(t *testing.T) {
 	ds.Pictures[3], ds.Pictures[7] = nil, nil
 	_, err = Hash(ctx, ds, 4)
 	checkError(t, err, "image 3")
+}
+
+// The hash of CIFAR and IDX data counts pixels and labels.
+func TestHashOfRecords(t *testing.T) {
+	ctx := context.Background()
+	var cifar, idx []string
+	for change := range 3 {
+		records := cifarBytes(1, 1, 2, 3)
+		images, labels := idxBytes(3, 2, 2), idxBytes(3)
+		switch change {
+		case 1:
+			records[3073+500]++
+			images[16+5]++
+		case 2:
+			records[3073]++
+			labels[8+1] = 2
+		}
+		c, err := OpenCIFAR10(fstest.MapFS{"test_batch.bin": file(records)}, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := OpenIDX(fstest.MapFS{"t10k-images-idx3-ubyte": file(images), "t10k-labels-idx1-ubyte": file(labels)}, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := c.Hash(ctx, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := d.Hash(ctx, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.Contains(cifar, a) || slices.Contains(idx, b) {
+			t.Errorf("change %d does not change the hash", change)
+		}
+		cifar, idx = append(cifar, a), append(idx, b)
+	}
 }
 
 func TestMeanStd(t *testing.T) {

@@ -3,6 +3,7 @@ package data
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -21,7 +22,8 @@ const maxIDX = 8 << 30
 // OpenIDX opens a dataset in the IDX format of MNIST (LeCun, Cortes and
 // Burges), which Fashion-MNIST, KMNIST and EMNIST share: train-images-idx3-ubyte,
 // train-labels-idx1-ubyte and the same with t10k for the test part, each plain
-// or as .gz. Class names are the lines of classes.txt, or the numbers.
+// or as .gz. Class names are the lines of classes.txt; without it, those of
+// Fashion-MNIST if the labels are its own, or else the numbers.
 func OpenIDX(fsys fs.FS, opt Options) (*Splits, error) {
 	train, err := openIDXPart(fsys, "train")
 	if err != nil {
@@ -68,6 +70,11 @@ func idxClasses(fsys fs.FS, parts ...*idx) ([]string, error) {
 	}
 	text, err := fs.ReadFile(fsys, "classes.txt")
 	if errors.Is(err, fs.ErrNotExist) {
+		for _, p := range parts {
+			if p != nil && fashionLabels[fmt.Sprintf("%x", sha256.Sum256(p.labels))] {
+				return fashionClasses, nil
+			}
+		}
 		names := make([]string, count)
 		for i := range names {
 			names[i] = strconv.Itoa(i)
@@ -83,6 +90,16 @@ func idxClasses(fsys fs.FS, parts ...*idx) ([]string, error) {
 	}
 	return names, nil
 }
+
+// Fashion-MNIST (Xiao, Rasul and Vollgraf, arXiv 1708.07747) comes without a
+// file of class names and is known by the SHA-256 of its labels.
+var (
+	fashionClasses = []string{"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"}
+	fashionLabels  = map[string]bool{
+		"657fbd221bfc9f4198cc14b5619cc33ec57c58dd0e47af4d99d6650759e869a7": true, // 60,000
+		"3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9": true, // 10,000
+	}
+)
 
 // idx is one part of an IDX dataset in memory.
 type idx struct {

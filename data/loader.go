@@ -103,8 +103,8 @@ type workerState struct {
 }
 
 // NewLoader returns a loader of ds. It returns an error if the configuration
-// is out of range, the dataset is empty, or smaller than a batch that must be
-// full.
+// is out of range, a label is no class, or the dataset is empty or smaller than
+// a batch that must be full.
 func NewLoader(ds Dataset, cfg LoaderConfig) (*Loader, error) {
 	if err := cfg.Preprocess.Valid(); err != nil {
 		return nil, err
@@ -127,6 +127,9 @@ func NewLoader(ds Dataset, cfg LoaderConfig) (*Loader, error) {
 		return nil, fmt.Errorf("data: repeat %d must not be below 0, and above 1 needs shuffling without balancing", cfg.Repeat)
 	case cfg.Last < Drop || cfg.Last > Keep:
 		return nil, fmt.Errorf("data: unknown treatment %d of the last batch", cfg.Last)
+	}
+	if err := checkLabels(ds); err != nil {
+		return nil, err
 	}
 	if cfg.Workers <= 0 {
 		cfg.Workers = runtime.GOMAXPROCS(0)
@@ -176,7 +179,7 @@ func (l *Loader) Bad() []*SampleError {
 // early ends the loader's goroutines. Several epochs may be open at once.
 func (l *Loader) Epoch(ctx context.Context, epoch, step int) iter.Seq2[*Batch, error] {
 	return func(yield func(*Batch, error) bool) {
-		if epoch < 0 || epoch > math.MaxUint32 || step < 0 || step > l.Steps() {
+		if epoch < 0 || int64(epoch) > math.MaxUint32 || step < 0 || step > l.Steps() {
 			yield(nil, fmt.Errorf("data: no step %d of epoch %d: an epoch has %d", step, epoch, l.Steps()))
 			return
 		}

@@ -127,7 +127,7 @@ func (s *Splits) finish(opt Options) (*Splits, error) {
 	if share == 0 && s.Test == nil {
 		share = 0.1
 	}
-	if share >= 1 {
+	if !(share < 1) {
 		return nil, fmt.Errorf("cannot hold out %v of the training samples for validation: give a share below 1", share)
 	}
 	if s.Val != nil || s.Train == nil || share <= 0 {

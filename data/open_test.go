@@ -487,6 +487,30 @@ func TestOpenErrors(t *testing.T) {
 	}
 }
 
+func TestOpenZipFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "pets.zip")
+	if err := os.WriteFile(name, zipBytes(folderFS("pets/train/a/1.png", "pets/train/b/1.png", "pets/test/b/1.png")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open("folder:"+name, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := listing(s); len(got) != 3 || s.Spec != "folder:"+name {
+		t.Errorf("%s: %q", s.Spec, got)
+	}
+	var m imaging.Image
+	if err := s.Test.Decode(0, &m); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Test.Decode(0, &m); err == nil {
+		t.Error("decoding after Close is no error")
+	}
+}
+
 func TestSplit(t *testing.T) {
 	s, err := OpenFolder(folderFS("train/a/1.png", "train/b/1.png", "test/a/1.png"), Options{})
 	if err != nil {

@@ -59,6 +59,25 @@ func (l *Loader) balancedOrder(dst []entry, epoch int) {
 	}
 }
 
+// checkLabels returns an error if a sample's labels are not what a Dataset
+// promises, so that a dataset of someone else's making fails here and not in a
+// worker.
+func checkLabels(ds Dataset) error {
+	classes, multi := len(ds.Classes()), ds.MultiLabel()
+	for i := range ds.Len() {
+		labels := ds.Labels(i)
+		if !multi && len(labels) != 1 {
+			return fmt.Errorf("data: %s has %d labels in a dataset with one label a sample", ds.Name(i), len(labels))
+		}
+		for _, l := range labels {
+			if l < 0 || l >= classes {
+				return fmt.Errorf("data: %s has label %d, but there are only %d classes", ds.Name(i), l, classes)
+			}
+		}
+	}
+	return nil
+}
+
 // samplesByClass returns the samples of each class that has any.
 func samplesByClass(ds Dataset) ([][]uint32, error) {
 	if ds.MultiLabel() {

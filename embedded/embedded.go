@@ -4,7 +4,7 @@ package embedded
 
 import (
 	"embed"
-	"fmt"
+	"errors"
 	"io/fs"
 )
 
@@ -31,12 +31,14 @@ func Fashion() fs.FS {
 	return sub
 }
 
-// Model returns the bytes of the embedded model, a safetensors file. It returns
-// an error that wraps fs.ErrNotExist if this build carries none.
+// ErrNoModel is the error of Model where the program was built without one.
+var ErrNoModel = errors.New("this build carries no model of its own: name a model file (--model)")
+
+// Model returns the bytes of the embedded model, a safetensors file.
 func Model() ([]byte, error) {
 	b, err := files.ReadFile(ModelName)
 	if err != nil {
-		return nil, fmt.Errorf("this build carries no model of its own; name one with --model: %w", fs.ErrNotExist)
+		return nil, ErrNoModel
 	}
 	return b, nil
 }

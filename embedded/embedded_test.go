@@ -82,7 +82,7 @@ func TestTotalSizeIsSmall(t *testing.T) {
 
 func TestModelIsWholeOrAbsent(t *testing.T) {
 	b, err := Model()
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, ErrNoModel) {
 		t.Skip("no model yet")
 	}
 	if err != nil {

@@ -135,16 +135,16 @@ func (c *compiler) batchNormGrad(n *graph.Node, op fusedBatchNormGrad, y *graph.
 		}
 		g.Finalize(r.b[parts.id], rows, pieceRows)
 	}, reads(gamma, mean, invstd, parts), writes(dgamma, dbeta, coef))
-	from := dy
+	from, left := dy, mask // mask itself stays: the step above reads it at run time
 	if masked != nil {
-		from, mask = masked, nil
+		from, left = masked, nil
 	}
 	s = c.rows("", rows, ch, func(r *run, lo, hi int) {
 		lo, hi = lo*ch, hi*ch
 		t := r.b[coef.id]
-		kernel.BatchNormGradApply(r.b[dx.id][lo:hi], r.b[from.id][lo:hi], r.part(mask, lo, hi), r.b[x.id][lo:hi],
+		kernel.BatchNormGradApply(r.b[dx.id][lo:hi], r.b[from.id][lo:hi], r.part(left, lo, hi), r.b[x.id][lo:hi],
 			r.b[mean.id], t[:ch], t[ch:2*ch], t[2*ch:], false)
-	}, reads(from, mask, x, mean, coef), writes(dx))
+	}, reads(from, left, x, mean, coef), writes(dx))
 	s.inPlace.out, s.inPlace.in = dx, from
 	return nil
 }

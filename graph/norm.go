@@ -11,7 +11,7 @@ import (
 //
 //	y = (x - mean) / sqrt(var + Eps) * gamma + beta     for each channel
 //
-// Inputs: x [N C ...], gamma, beta, mean, var [C]; output like x. Equals ONNX
+// Inputs: x [N C] or [N C H W], gamma, beta, mean, var [C]; output like x. Equals ONNX
 // BatchNormalization.
 type BatchNorm struct{ Eps float32 }
 
@@ -61,7 +61,7 @@ func (o BatchNorm) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value 
 // running = (1-Momentum)*running + Momentum*batch, with the unbiased variance
 // going into the running one and the biased variance normalising.
 //
-// Inputs: x [N C ...], gamma, beta, running mean, running variance [C].
+// Inputs: x [N C] or [N C H W], gamma, beta, running mean, running variance [C].
 // Outputs: y like x; batch mean [C]; 1/sqrt(batch variance + Eps) [C]; the new
 // running mean and variance [C].
 type BatchNormTrain struct{ Eps, Momentum float32 }
@@ -95,7 +95,7 @@ func (o BatchNormTrain) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*V
 //
 //	dbeta = Σ dy,  dgamma = Σ dy*xhat,  dx = gamma*invstd*(dy - mean(dy) - xhat*mean(dy*xhat))
 //
-// Inputs: dy, x [N C ...], gamma, mean, invstd [C]; outputs dx, dgamma, dbeta.
+// Inputs: dy, x [N C] or [N C H W], gamma, mean, invstd [C]; outputs dx, dgamma, dbeta.
 type BatchNormGrad struct{}
 
 // Name implements [Op].
@@ -123,8 +123,8 @@ func perChannel(in []Type, want int) error {
 		return err
 	}
 	x := in[0].Shape
-	if len(x) < 2 {
-		return fmt.Errorf("want an input [N C ...], got %v", x)
+	if len(x) != 2 && len(x) != 4 {
+		return fmt.Errorf("want an input [N C] or [N C H W], got %v", x)
 	}
 	for i, t := range in[1:] {
 		if !t.Shape.Equal(tensor.Shape{x[1]}) {

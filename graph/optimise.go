@@ -16,6 +16,8 @@ import (
 //	d = grad + WeightDecay*p;  v = Momentum*v + d;  p = p - lr*v
 //	with Nesterov:             p = p - lr*(d + Momentum*v)
 //
+// With Momentum 0, p = p - lr*d and v stays as it is.
+//
 // Inputs: p, grad, v of one shape, lr; outputs: new p, new v.
 type SGD struct {
 	Momentum, WeightDecay float32

@@ -64,6 +64,12 @@ func softmax(p []float64, z []float32, beta float64) float64 {
 	return top + math.Log(sum)
 }
 
+// CrossEntropy returns the loss of one sample, -log softmax(logits)[label], in
+// nats.
+func CrossEntropy(logits []float32, label int) float64 {
+	return softmax(make([]float64, len(logits)), logits, 1) - float64(logits[label])
+}
+
 // Report is the evaluation of a classifier where each sample has one label.
 type Report struct {
 	Samples     int         `json:"samples"`

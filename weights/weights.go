@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights/safetensors"
 )
@@ -82,7 +83,7 @@ type SaveOptions struct {
 	Half bool
 }
 
-// Save writes a file atomically (see [WriteAtomic]). The same File always
+// Save writes a file atomically , see package atomicfile. The same File always
 // gives the same bytes.
 func Save(path string, f *File, opt SaveOptions) error {
 	tensors, err := f.list(opt)
@@ -93,7 +94,7 @@ func Save(path string, f *File, opt SaveOptions) error {
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
-	return WriteAtomic(path, func(w io.Writer) error { return safetensors.Write(w, tensors, meta) })
+	return atomicfile.Write(path, func(w io.Writer) error { return safetensors.Write(w, tensors, meta) })
 }
 
 // Write writes the file's bytes to w.

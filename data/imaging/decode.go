@@ -2,6 +2,7 @@ package imaging
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
@@ -95,8 +96,13 @@ func DecodeInto(dst *Image, data []byte, opt DecodeOptions) error {
 	if cfg.Width < 1 || cfg.Height < 1 {
 		return fmt.Errorf("imaging: a picture of %d x %d pixels", cfg.Width, cfg.Height)
 	}
-	if cfg.Width > limit/cfg.Height {
-		return fmt.Errorf("imaging: %w: %d x %d is above the limit of %d", ErrTooLarge, cfg.Width, cfg.Height, limit)
+	if err := checkSize(cfg.Width, cfg.Height, limit); err != nil {
+		return err
+	}
+	if kind == formatWebP {
+		if err := checkWebPFrames(data, limit); err != nil {
+			return err
+		}
 	}
 	img, err := decodeStd(kind, data)
 	if err != nil {
@@ -109,6 +115,34 @@ func DecodeInto(dst *Image, data []byte, opt DecodeOptions) error {
 	}
 	if !opt.IgnoreOrientation {
 		Orient(dst, Orientation(data))
+	}
+	return nil
+}
+
+func checkSize(w, h, limit int) error {
+	if w > 0 && h > limit/w {
+		return fmt.Errorf("imaging: %w: %d x %d is above the limit of %d", ErrTooLarge, w, h, limit)
+	}
+	return nil
+}
+
+// checkWebPFrames checks the size that each frame itself tells: in the
+// extended format, the file's header may promise less, but the decoder makes
+// room for the frame.
+func checkWebPFrames(data []byte, limit int) error {
+	for kind, b := range riffChunks(data) {
+		switch {
+		case kind == "VP8 " && len(b) >= 10: // RFC 6386, section 9.1
+			w, h := binary.LittleEndian.Uint16(b[6:]), binary.LittleEndian.Uint16(b[8:])
+			if err := checkSize(int(w&0x3fff), int(h&0x3fff), limit); err != nil {
+				return err
+			}
+		case kind == "VP8L" && len(b) >= 5: // RFC 9649, section 3.4
+			bits := int(binary.LittleEndian.Uint32(b[1:]))
+			if err := checkSize(bits&0x3fff+1, bits>>14&0x3fff+1, limit); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -137,7 +171,14 @@ func decodeConfig(kind format, data []byte) (image.Config, error) {
 	return cfg, nil
 }
 
-func decodeStd(kind format, data []byte) (image.Image, error) {
+// decodeStd runs the decoder. A decoder that panics does so on damaged or
+// hostile bytes: that is the file's fault, and no reason to end a server.
+func decodeStd(kind format, data []byte) (img image.Image, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("decoder failed: %v", p)
+		}
+	}()
 	r := bytes.NewReader(data)
 	switch kind {
 	case formatJPEG:
@@ -166,40 +207,75 @@ func placeFrame(dst *Image, img image.Image, w, h int) {
 	CropPad(dst, &frame, Rect{-b.Min.X, -b.Min.Y, w, h})
 }
 
-// fromStd converts a decoded picture. Types that no decoder above returns go
-// through color.NRGBA.
+// FromImage converts a picture of the standard library: grey types to one
+// channel, all others to RGB, as [Decode] does. The image says nothing of its
+// orientation: see [Orient].
+func FromImage(img image.Image) *Image {
+	m := new(Image)
+	fromStd(m, img, formatUnknown)
+	return m
+}
+
+// RGBA returns an opaque copy of m for the standard library's encoders.
+func (m *Image) RGBA() *image.RGBA {
+	out := image.NewRGBA(image.Rect(0, 0, m.W, m.H))
+	for i := range m.W * m.H {
+		p, o := m.Pix[i*m.C:], out.Pix[4*i:4*i+4]
+		o[0], o[1], o[2], o[3] = p[0], p[m.C/2], p[m.C-1], 255
+	}
+	return out
+}
+
+// fromStd converts a decoded picture. Types and cases that need no speed go
+// through color.NRGBA64, which undoes the multiplication by alpha.
 func fromStd(dst *Image, img image.Image, kind format) {
 	b := img.Bounds()
 	w, h := b.Dx(), b.Dy()
 	switch m := img.(type) {
 	case *image.YCbCr:
-		if kind == formatWebP {
+		switch {
+		case kind == formatWebP:
 			webpToRGB(dst, m)
-		} else {
+			return
+		case wholeChroma(m):
 			jpegToRGB(dst, m)
+			return
 		}
 	case *image.NYCbCrA:
-		webpToRGB(dst, &m.YCbCr)
+		if kind == formatWebP {
+			webpToRGB(dst, &m.YCbCr)
+			return
+		}
 	case *image.Gray:
 		dst.Reset(w, h, 1)
 		for y := range h {
 			copy(dst.Row(y), m.Pix[y*m.Stride:])
 		}
+		return
 	case *image.Gray16:
 		dst.Reset(w, h, 1)
 		each(dst, m.Pix, m.Stride, 2, func(out, p []uint8) { out[0] = p[0] })
+		return
 	case *image.RGBA:
-		dst.Reset(w, h, 3)
-		each(dst, m.Pix, m.Stride, 4, func(out, p []uint8) { copy(out, p[:3]) })
+		if m.Opaque() {
+			dst.Reset(w, h, 3)
+			each(dst, m.Pix, m.Stride, 4, func(out, p []uint8) { copy(out, p[:3]) })
+			return
+		}
 	case *image.NRGBA:
 		dst.Reset(w, h, 3)
 		each(dst, m.Pix, m.Stride, 4, func(out, p []uint8) { copy(out, p[:3]) })
+		return
 	case *image.RGBA64:
-		dst.Reset(w, h, 3)
-		each(dst, m.Pix, m.Stride, 8, func(out, p []uint8) { out[0], out[1], out[2] = p[0], p[2], p[4] })
+		if m.Opaque() {
+			dst.Reset(w, h, 3)
+			each(dst, m.Pix, m.Stride, 8, func(out, p []uint8) { out[0], out[1], out[2] = p[0], p[2], p[4] })
+			return
+		}
 	case *image.NRGBA64:
 		dst.Reset(w, h, 3)
 		each(dst, m.Pix, m.Stride, 8, func(out, p []uint8) { out[0], out[1], out[2] = p[0], p[2], p[4] })
+		return
 	case *image.CMYK:
 		dst.Reset(w, h, 3)
 		each(dst, m.Pix, m.Stride, 4, func(out, p []uint8) {
@@ -208,16 +284,17 @@ func fromStd(dst *Image, img image.Image, kind format) {
 				out[c] = uint8(k - min(k, mulDiv255(int(p[c]), k)))
 			}
 		})
+		return
 	case *image.Paletted:
 		fromPalette(dst, m)
-	default:
-		dst.Reset(w, h, 3)
-		for y := range h {
-			for x := range w {
-				c := color.NRGBAModel.Convert(img.At(b.Min.X+x, b.Min.Y+y)).(color.NRGBA)
-				p := dst.Pix[(y*w+x)*3:]
-				p[0], p[1], p[2] = c.R, c.G, c.B
-			}
+		return
+	}
+	dst.Reset(w, h, 3)
+	for y := range h {
+		for x := range w {
+			c := color.NRGBA64Model.Convert(img.At(b.Min.X+x, b.Min.Y+y)).(color.NRGBA64)
+			p := dst.Pix[(y*w+x)*3:]
+			p[0], p[1], p[2] = uint8(c.R>>8), uint8(c.G>>8), uint8(c.B>>8)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package imaging
 import (
 	"bytes"
 	"encoding/binary"
+	"iter"
 )
 
 // Orientation returns the EXIF orientation (1 to 8) of a JPEG, PNG or WebP
@@ -67,18 +68,27 @@ func pngExif(data []byte) []byte {
 }
 
 func webpExif(data []byte) []byte {
-	data = data[12:] // RIFF size WEBP
-	for len(data) >= 8 {
-		n := uint64(binary.LittleEndian.Uint32(data[4:]))
-		if 8+n > uint64(len(data)) {
-			return nil
+	for kind, b := range riffChunks(data) {
+		if kind == "EXIF" {
+			return bytes.TrimPrefix(b, exifHeader)
 		}
-		if string(data[:4]) == "EXIF" {
-			return bytes.TrimPrefix(data[8:8+n], exifHeader)
-		}
-		data = data[min(8+n+n%2, uint64(len(data))):]
 	}
 	return nil
+}
+
+// riffChunks gives the name and the contents of each chunk of a RIFF file, as
+// far as they are whole.
+func riffChunks(data []byte) iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		data := data[12:] // RIFF size WEBP
+		for len(data) >= 8 {
+			n := uint64(binary.LittleEndian.Uint32(data[4:]))
+			if 8+n > uint64(len(data)) || !yield(string(data[:4]), data[8:8+n]) {
+				return
+			}
+			data = data[min(8+n+n%2, uint64(len(data))):]
+		}
+	}
 }
 
 // tiffOrientation reads tag 0x0112 of the first image directory (Exif 3.0,

@@ -276,9 +276,9 @@ func grow[T any](s []T, n int) []T {
 // torchvision's Resize(size) does. It panics if w or h is below 1.
 func ShorterSide(w, h, size int) (int, int) {
 	if w <= h {
-		return size, max(1, size*h/w)
+		return size, max(1, int(int64(size)*int64(h)/int64(w)))
 	}
-	return max(1, size*w/h), size
+	return max(1, int(int64(size)*int64(w)/int64(h))), size
 }
 
 // CenterCropRect returns the middle cw by ch pixels of a w by h picture, with

@@ -61,20 +61,33 @@ type upsampler struct {
 	cb, cr []uint8
 }
 
-func newUpsampler(m *image.YCbCr, kind fancy) *upsampler {
-	u := &upsampler{m: m, kind: kind, w: m.Rect.Dx(), h: m.Rect.Dy(), sx: 1, sy: 1}
-	switch m.SubsampleRatio {
+// steps returns how many luma pixels a chroma sample is wide and high.
+func steps(r image.YCbCrSubsampleRatio) (sx, sy int) {
+	switch r {
 	case image.YCbCrSubsampleRatio422:
-		u.sx = 2
+		return 2, 1
 	case image.YCbCrSubsampleRatio420:
-		u.sx, u.sy = 2, 2
+		return 2, 2
 	case image.YCbCrSubsampleRatio440:
-		u.sy = 2
+		return 1, 2
 	case image.YCbCrSubsampleRatio411:
-		u.sx = 4
+		return 4, 1
 	case image.YCbCrSubsampleRatio410:
-		u.sx, u.sy = 4, 2
+		return 4, 2
 	}
+	return 1, 1
+}
+
+// wholeChroma reports whether the picture begins where a chroma sample does,
+// which a part of a larger picture need not.
+func wholeChroma(m *image.YCbCr) bool {
+	sx, sy := steps(m.SubsampleRatio)
+	return m.Rect.Min.X%sx == 0 && m.Rect.Min.Y%sy == 0
+}
+
+func newUpsampler(m *image.YCbCr, kind fancy) *upsampler {
+	u := &upsampler{m: m, kind: kind, w: m.Rect.Dx(), h: m.Rect.Dy()}
+	u.sx, u.sy = steps(m.SubsampleRatio)
 	u.cw, u.ch = (u.w+u.sx-1)/u.sx, (u.h+u.sy-1)/u.sy
 	// Room for an interpolated row of whole steps.
 	u.cb, u.cr = make([]uint8, u.cw*u.sx+1), make([]uint8, u.cw*u.sx+1)

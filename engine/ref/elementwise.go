@@ -75,7 +75,7 @@ func unaryGrad(o graph.Unary, of, dy array) ([]array, error) {
 	case graph.Relu:
 		slope = func(y float64) float64 { return inside(y > 0) }
 	case graph.Clip:
-		slope = func(x float64) float64 { return inside(a <= x && x <= b) }
+		slope = func(x float64) float64 { return inside(a < x && x < b) }
 	case graph.LeakyRelu:
 		slope = func(x float64) float64 {
 			if x > 0 {
@@ -98,9 +98,9 @@ func unaryGrad(o graph.Unary, of, dy array) ([]array, error) {
 	case graph.HardSwish:
 		slope = func(x float64) float64 {
 			switch {
-			case x < -3:
+			case x <= -3:
 				return 0
-			case x <= 3:
+			case x < 3:
 				return x/3 + 0.5
 			}
 			return 1

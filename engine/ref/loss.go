@@ -6,9 +6,9 @@ import (
 	"github.com/resnet-go/resnet/graph"
 )
 
-// weightedTargets turns targets of both kinds into one: t[n, c] is what
-// -log p[n, c] is multiplied with in the loss, the mean's divisor included.
-func weightedTargets(o graph.CrossEntropy, in []array) (t array, err error) {
+// weightedTargets turns targets of both kinds into one: the loss is the sum of
+// -log p[n, c] * t[n, c], divided by total.
+func weightedTargets(o graph.CrossEntropy, in []array) (t array, total float64, err error) {
 	logits, target := in[0], in[1]
 	rows, classes := logits.shape[0], logits.shape[1]
 	weight := func(c int) float64 {
@@ -19,7 +19,6 @@ func weightedTargets(o graph.CrossEntropy, in []array) (t array, err error) {
 	}
 	s := float64(o.LabelSmoothing)
 	t = zeros(logits.shape...)
-	total := 0.0
 	for n := 0; n < rows; n++ {
 		row := t.f[n*classes : (n+1)*classes]
 		if target.i == nil {
@@ -31,7 +30,7 @@ func weightedTargets(o graph.CrossEntropy, in []array) (t array, err error) {
 				continue
 			}
 			if label < 0 || label >= int64(classes) {
-				return t, fmt.Errorf("label %d of sample %d is not in 0..%d", label, n, classes-1)
+				return t, 0, fmt.Errorf("label %d of sample %d is not in 0..%d", label, n, classes-1)
 			}
 			row[label] = 1
 			total += weight(int(label))
@@ -40,14 +39,11 @@ func weightedTargets(o graph.CrossEntropy, in []array) (t array, err error) {
 			row[c] = weight(c) * ((1-s)*row[c] + s/float64(classes))
 		}
 	}
-	for i := range t.f {
-		t.f[i] /= total
-	}
-	return t, nil
+	return t, total, nil
 }
 
 func crossEntropy(o graph.CrossEntropy, in []array) ([]array, error) {
-	t, err := weightedTargets(o, in)
+	t, total, err := weightedTargets(o, in)
 	if err != nil {
 		return nil, err
 	}
@@ -57,12 +53,12 @@ func crossEntropy(o graph.CrossEntropy, in []array) ([]array, error) {
 			loss -= t.f[i] * logp
 		}
 	}
-	return one(scalar(loss))
+	return one(scalar(loss / total))
 }
 
 func crossEntropyGrad(o graph.CrossEntropyGrad, in []array) ([]array, error) {
 	dloss, in := in[0].f[0], in[1:]
-	t, err := weightedTargets(o.Of, in)
+	t, total, err := weightedTargets(o.Of, in)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +71,10 @@ func crossEntropyGrad(o graph.CrossEntropyGrad, in []array) ([]array, error) {
 		}
 		for c := 0; c < classes; c++ {
 			i := n*classes + c
-			dx.f[i] = dloss * (dx.f[i]*sum - t.f[i])
+			dx.f[i] = dx.f[i]*sum - t.f[i]
+			if dx.f[i] != 0 { // even if total is 0
+				dx.f[i] *= dloss / total
+			}
 		}
 	}
 	return one(dx)

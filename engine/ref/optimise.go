@@ -10,8 +10,15 @@ func sgd(o graph.SGD, in []array) []array {
 	p, grad, v, lr := in[0], in[1], in[2], in[3].f[0]
 	m := float64(o.Momentum)
 	newP, newV := zeros(p.shape...), zeros(p.shape...)
+	if m == 0 {
+		copy(newV.f, v.f)
+	}
 	for i := range p.f {
 		d := grad.f[i] + float64(o.WeightDecay)*p.f[i]
+		if m == 0 {
+			newP.f[i] = p.f[i] - lr*d
+			continue
+		}
 		newV.f[i] = m*v.f[i] + d
 		if o.Nesterov {
 			newP.f[i] = p.f[i] - lr*(d+m*newV.f[i])

@@ -26,7 +26,8 @@ func BatchNormStats(part, x []float32, c int) {
 	sum, sq := part[:c], part[c:]
 	origin := x[:c]
 	if k := widen(c, rows); k > 1 {
-		var buf [3 * maxWide]float32
+		var room [3*maxWide + 16]float32
+		buf := aligned(room[:])
 		w := k * c
 		o, s, q := buf[:w], buf[maxWide:maxWide+w], buf[2*maxWide:2*maxWide+w]
 		repeat(o, origin)
@@ -38,12 +39,14 @@ func BatchNormStats(part, x []float32, c int) {
 	} else {
 		shiftedSums(sum, sq, x, origin)
 	}
-	n := float64(rows)
-	for ch := range sum {
-		s, q := float64(sum[ch]), float64(sq[ch])
-		sum[ch] = float32(float64(origin[ch]) + s/n)
-		// Rounding may leave a constant channel a little below zero.
-		if q -= s * s / n; q < 0 {
+	inv := 1 / float64(rows)
+	sq, origin = sq[:len(sum)], origin[:len(sum)]
+	for ch, s := range sum {
+		s, q := float64(s), float64(sq[ch])
+		d := s * inv
+		sum[ch] = float32(float64(origin[ch]) + d)
+		// Rounding may leave a constant channel a little below zero; NaN stays.
+		if q -= s * d; q < 0 {
 			q = 0
 		}
 		sq[ch] = float32(q)
@@ -119,7 +122,20 @@ func (b *BatchNorm) Fixed() {
 }
 
 func (b *BatchNorm) set(ch int, mean, variance float64) {
-	inv := 1 / math.Sqrt(variance+float64(b.Eps))
+	b.Mean[ch], b.InvStd[ch] = float32(mean), float32(1/math.Sqrt(variance+float64(b.Eps)))
+	b.coefs(ch)
+}
+
+// Coefs sets Scale and Shift from Mean, InvStd, Gamma and Beta, to the same
+// bits as Finalize and Fixed do: for a backward pass that kept the statistics
+// only.
+func (b *BatchNorm) Coefs() {
+	for ch := range b.Mean {
+		b.coefs(ch)
+	}
+}
+
+func (b *BatchNorm) coefs(ch int) {
 	gamma, beta := 1.0, 0.0
 	if b.Gamma != nil {
 		gamma = float64(b.Gamma[ch])
@@ -127,12 +143,10 @@ func (b *BatchNorm) set(ch int, mean, variance float64) {
 	if b.Beta != nil {
 		beta = float64(b.Beta[ch])
 	}
-	b.Mean[ch], b.InvStd[ch] = float32(mean), float32(inv)
 	// The shift belongs to the scale as rounded, else a large mean would turn
 	// the rounding of the scale into an offset.
-	scale := float32(gamma * inv)
-	b.Scale[ch] = scale
-	b.Shift[ch] = float32(beta - mean*float64(scale))
+	b.Scale[ch] = float32(gamma * float64(b.InvStd[ch]))
+	b.Shift[ch] = float32(beta - float64(b.Mean[ch])*float64(b.Scale[ch]))
 }
 
 // ScaleShift computes, for rows x c with c = len(scale),
@@ -175,7 +189,8 @@ func scaleShiftWide(y, x, scale, shift, res, rs, rb []float32, relu bool) {
 		scaleShift(y, x, scale, shift, res, rs, rb, relu)
 		return
 	}
-	var buf [4 * maxWide]float32
+	var room [4*maxWide + 16]float32
+	buf := aligned(room[:])
 	w := k * c
 	ws, wb := buf[:w], buf[maxWide:maxWide+w]
 	repeat(ws, scale)

@@ -14,64 +14,6 @@ func BatchNormGradReduce(part, dz, dy, y, x, mean []float32) {
 	c := len(mean)
 	checkLen(len(part), 2*c, "BatchNormGradReduce part")
 	clear(part)
-	gradReduceWide(part, dz, dy, y, x, mean)
-}
-
-// BatchNormGradReduceRecompute is [BatchNormGradReduce] for a y that was not
-// kept: it is x*scale + shift [+ res], computed as [ScaleShift] and
-// [ScaleShiftAdd] do, hence the same bits. res may be nil.
-func BatchNormGradReduceRecompute(part, dz, dy, x, mean, scale, shift, res []float32) {
-	c := len(mean)
-	checkLen(len(part), 2*c, "BatchNormGradReduceRecompute part")
-	clear(part)
-	if c == 0 {
-		return
-	}
-	var buf [4096]float32
-	if c > len(buf) {
-		recomputeLongRows(part, dz, dy, x, mean, scale, shift, res, buf[:])
-		return
-	}
-	step := len(buf) / c * c
-	for lo := 0; lo < len(x); lo += step {
-		hi := min(lo+step, len(x))
-		y := buf[:hi-lo]
-		if res == nil {
-			ScaleShift(y, x[lo:hi], scale, shift, false)
-		} else {
-			ScaleShiftAdd(y, x[lo:hi], scale, shift, res[lo:hi], false)
-		}
-		var z []float32
-		if dz != nil {
-			z = dz[lo:hi]
-		}
-		gradReduceWide(part, z, dy[lo:hi], y, x[lo:hi], mean)
-	}
-}
-
-// recomputeLongRows does the rows that are longer than buf part by part.
-func recomputeLongRows(part, dz, dy, x, mean, scale, shift, res, buf []float32) {
-	c := len(mean)
-	for r := 0; r < len(x); r += c {
-		for lo := 0; lo < c; lo += len(buf) {
-			hi := min(lo+len(buf), c)
-			y := buf[:hi-lo]
-			var z, rr []float32
-			if dz != nil {
-				z = dz[r+lo : r+hi]
-			}
-			if res != nil {
-				rr = res[r+lo : r+hi]
-			}
-			scaleShift(y, x[r+lo:r+hi], scale[lo:hi], shift[lo:hi], rr, nil, nil, false)
-			gradReduce(part[lo:hi], part[c+lo:c+hi], z, dy[r+lo:r+hi], y, x[r+lo:r+hi], mean[lo:hi])
-		}
-	}
-}
-
-// gradReduceWide adds the sums to part.
-func gradReduceWide(part, dz, dy, y, x, mean []float32) {
-	c := len(mean)
 	checkLen(len(dy), len(x), "BatchNormGradReduce dy")
 	if y != nil {
 		checkLen(len(y), len(x), "BatchNormGradReduce y")
@@ -93,21 +35,51 @@ func gradReduceWide(part, dz, dy, y, x, mean []float32) {
 		gradReduce(part[:c], part[c:], dz, dy, y, x, mean)
 		return
 	}
-	var buf [3 * maxWide]float32
+	var room [3*maxWide + 16]float32
+	buf := aligned(room[:])
 	w := k * c
 	m, s, t := buf[:w], buf[maxWide:maxWide+w], buf[2*maxWide:2*maxWide+w]
 	repeat(m, mean)
 	full := rows / k * w
 	gradReduce(s, t, upTo(dz, full), dy[:full], upTo(y, full), x[:full], m)
 	gradReduce(s[:c], t[:c], from(dz, full), dy[full:], from(y, full), x[full:], m[:c])
-	for i := 0; i < c; i++ {
-		a, b := float64(part[i]), float64(part[c+i])
-		for j := i; j < w; j += c {
-			a += float64(s[j])
-			b += float64(t[j])
-		}
-		part[i], part[c+i] = float32(a), float32(b)
+	fold(part[:c], s)
+	fold(part[c:], t)
+}
+
+// BatchNormGradReduceAgain is [BatchNormGradReduce] for a ReLU right after the
+// batch norm: it computes y = x*scale + shift again, as [ScaleShift] does and to
+// the same bits, rather than read it from memory. See [BatchNorm.Coefs].
+func BatchNormGradReduceAgain(part, dy, x, mean, scale, shift []float32) {
+	c := len(mean)
+	checkLen(len(part), 2*c, "BatchNormGradReduceAgain part")
+	checkLen(len(scale), c, "BatchNormGradReduceAgain scale")
+	checkLen(len(shift), c, "BatchNormGradReduceAgain shift")
+	checkLen(len(dy), len(x), "BatchNormGradReduceAgain dy")
+	clear(part)
+	if len(x) == 0 {
+		return
 	}
+	rows := len(x) / c
+	checkLen(len(x), rows*c, "BatchNormGradReduceAgain x")
+	k := widen(c, rows)
+	if k == 1 {
+		gradReduceAgain(part[:c], part[c:], dy, x, mean, scale, shift)
+		return
+	}
+	var room [5*maxWide + 16]float32
+	buf := aligned(room[:])
+	w := k * c
+	m, s, t := buf[:w], buf[maxWide:maxWide+w], buf[2*maxWide:2*maxWide+w]
+	ws, wb := buf[3*maxWide:3*maxWide+w], buf[4*maxWide:4*maxWide+w]
+	repeat(m, mean)
+	repeat(ws, scale)
+	repeat(wb, shift)
+	full := rows / k * w
+	gradReduceAgain(s, t, dy[:full], x[:full], m, ws, wb)
+	gradReduceAgain(s[:c], t[:c], dy[full:], x[full:], mean, scale, shift)
+	fold(part[:c], s)
+	fold(part[c:], t)
 }
 
 // upTo returns s[:n], and nil for nil.
@@ -217,7 +189,8 @@ func BatchNormGradApply(dx, dy, y, x, mean, a, b, c []float32, accumulate bool) 
 		gradApply(dx, dy, y, x, mean, a, b, c, accumulate)
 		return
 	}
-	var buf [4 * maxWide]float32
+	var room [4*maxWide + 16]float32
+	buf := aligned(room[:])
 	w := k * n
 	wm, wa, wb, wc := buf[:w], buf[maxWide:maxWide+w], buf[2*maxWide:2*maxWide+w], buf[3*maxWide:3*maxWide+w]
 	repeat(wm, mean)
@@ -227,6 +200,39 @@ func BatchNormGradApply(dx, dy, y, x, mean, a, b, c []float32, accumulate bool) 
 	full := rows / k * w
 	gradApply(dx[:full], dy[:full], upTo(y, full), x[:full], wm, wa, wb, wc, accumulate)
 	gradApply(dx[full:], dy[full:], from(y, full), x[full:], mean, a, b, c, accumulate)
+}
+
+// BatchNormGradApplyAgain is [BatchNormGradApply] for a ReLU right after the
+// batch norm, with y computed again as by [BatchNormGradReduceAgain]. dx may be
+// dy or x.
+func BatchNormGradApplyAgain(dx, dy, x, mean, a, b, c, scale, shift []float32, accumulate bool) {
+	n := len(mean)
+	checkLen(len(x), len(dx), "BatchNormGradApplyAgain x")
+	checkLen(len(dy), len(dx), "BatchNormGradApplyAgain dy")
+	for _, v := range [...][]float32{a, b, c, scale, shift} {
+		checkLen(len(v), n, "BatchNormGradApplyAgain coefficient")
+	}
+	if len(dx) == 0 {
+		return
+	}
+	rows := len(dx) / n
+	checkLen(len(dx), rows*n, "BatchNormGradApplyAgain dx")
+	k := widen(n, rows)
+	if k == 1 {
+		gradApplyAgain(dx, dy, x, mean, a, b, c, scale, shift, accumulate)
+		return
+	}
+	var room [6*maxWide + 16]float32
+	buf := aligned(room[:])
+	w := k * n
+	var wide [6][]float32
+	for i, v := range [...][]float32{mean, a, b, c, scale, shift} {
+		wide[i] = buf[i*maxWide : i*maxWide+w]
+		repeat(wide[i], v)
+	}
+	full := rows / k * w
+	gradApplyAgain(dx[:full], dy[:full], x[:full], wide[0], wide[1], wide[2], wide[3], wide[4], wide[5], accumulate)
+	gradApplyAgain(dx[full:], dy[full:], x[full:], mean, a, b, c, scale, shift, accumulate)
 }
 
 // ScaleGrad computes dx[r][ch] (+)= a[ch]*dy'[r][ch], the gradient of
@@ -248,7 +254,8 @@ func ScaleGrad(dx, dy, y, a []float32, accumulate bool) {
 		scaleGrad(dx, dy, y, a, accumulate)
 		return
 	}
-	var buf [maxWide]float32
+	var room [maxWide + 16]float32
+	buf := aligned(room[:])
 	w := k * n
 	repeat(buf[:w], a)
 	full := rows / k * w
@@ -270,6 +277,37 @@ func gradReduceGeneric(s, t, dz, dy, y, x, mean []float32) {
 			}
 			s[i] += g
 			t[i] += g * (x[r+i] - mean[i])
+		}
+	}
+}
+
+func gradReduceAgainGeneric(s, t, dy, x, mean, scale, shift []float32) {
+	c := len(mean)
+	for r := 0; r < len(x); r += c {
+		for i := 0; i < c; i++ {
+			g := dy[r+i]
+			if float32(x[r+i]*scale[i])+shift[i] <= 0 {
+				g = 0
+			}
+			s[i] += g
+			t[i] += g * (x[r+i] - mean[i])
+		}
+	}
+}
+
+func gradApplyAgainGeneric(dx, dy, x, mean, a, b, c, scale, shift []float32, accumulate bool) {
+	n := len(mean)
+	for r := 0; r < len(dx); r += n {
+		for i := 0; i < n; i++ {
+			g := dy[r+i]
+			if float32(x[r+i]*scale[i])+shift[i] <= 0 {
+				g = 0
+			}
+			v := a[i]*g + (b[i]*(x[r+i]-mean[i]) + c[i])
+			if accumulate {
+				v += dx[r+i]
+			}
+			dx[r+i] = v
 		}
 	}
 }

@@ -99,18 +99,19 @@ func TestBatchNormForward(t *testing.T) {
 			bn.Finalize(parts, rows, piece)
 			y := b.out(rows * c)
 			ScaleShift(y, x, bn.Scale, bn.Shift, false)
-			near(t, "mean", bn.Mean, func(i int) float64 { m, _ := moments(x, c, i); return m }, 0, 1e-6)
+			mean64, m2 := make([]float64, c), make([]float64, c)
+			for ch := range c {
+				mean64[ch], m2[ch] = moments(x, c, ch)
+			}
+			near(t, "mean", bn.Mean, func(i int) float64 { return mean64[i] }, 0, 1e-6)
 			near(t, "running mean", runMean, func(i int) float64 {
-				m, _ := moments(x, c, i)
-				return 0.9*float64(oldMean[i]) + 0.1*m
+				return 0.9*float64(oldMean[i]) + 0.1*mean64[i]
 			}, 1e-5, 1e-6)
 			near(t, "running var", runVar, func(i int) float64 {
-				_, q := moments(x, c, i)
-				return 0.9*float64(oldVar[i]) + 0.1*q/float64(max(rows-1, 1))
+				return 0.9*float64(oldVar[i]) + 0.1*m2[i]/float64(max(rows-1, 1))
 			}, 1e-6, 1e-5)
 			near(t, "y", y, func(i int) float64 {
-				m, q := moments(x, c, i%c)
-				inv := 1 / math.Sqrt(q/float64(rows)+1e-5)
+				m, inv := mean64[i%c], 1/math.Sqrt(m2[i%c]/float64(rows)+1e-5)
 				if rows == 1 {
 					inv = float64(bn.InvStd[i])
 				}
@@ -221,29 +222,31 @@ func TestBatchNormGradReduce(t *testing.T) {
 	})
 }
 
-func TestBatchNormGradReduceRecompute(t *testing.T) {
-	eachISA(t, func(t *testing.T) {
-		for _, s := range [][2]int{{1, 1}, {300, 3}, {1000, 16}, {50, 300}, {3, 5000}} {
-			rows, c := s[0], s[1]
-			n := rows * c
-			b := newBuffers(t, 9)
-			dy, x, res := b.in(b.normal(n, 0, 1)), b.in(b.normal(n, 0, 1)), b.in(b.normal(n, 0, 1))
-			mean, scale, shift := b.in(b.normal(c, 0, 1)), b.in(b.normal(c, 0, 1)), b.in(b.normal(c, 0, 1))
-			for _, r := range [][]float32{nil, res} {
-				y, want, wantZ, part, dz := b.out(n), b.out(2*c), b.out(n), b.out(2*c), b.out(n)
-				if r == nil {
-					ScaleShift(y, x, scale, shift, true)
-				} else {
-					ScaleShiftAdd(y, x, scale, shift, r, true)
-				}
-				BatchNormGradReduce(want, wantZ, dy, y, x, mean)
-				BatchNormGradReduceRecompute(part, dz, dy, x, mean, scale, shift, r)
-				sameBits(t, "dz", dz, wantZ)
-				near(t, "part", part, func(i int) float64 { return float64(want[i]) }, 1e-4, 1e-5)
-				BatchNormGradReduceRecompute(part, nil, dy, x, mean, scale, shift, r)
-				near(t, "part without dz", part, func(i int) float64 { return float64(want[i]) }, 1e-4, 1e-5)
-			}
-			b.check()
+// The mask from x is the one from the stored output, bit for bit.
+func TestBatchNormGradAgain(t *testing.T) {
+	eachShape(t, func(t *testing.T, b *buffers, rows, c int) {
+		n := rows * c
+		dy, x, old := b.in(b.normal(n, 0, 1)), b.in(b.normal(n, 0, 1)), b.normal(n, 0, 1)
+		gamma, beta := b.in(b.positive(c)), b.in(b.normal(c, 0, 1))
+		ka, kb, kc := b.in(b.normal(c, 0, 1)), b.in(b.normal(c, 0, 1)), b.in(b.normal(c, 0, 1))
+		bn := BatchNorm{Gamma: gamma, Beta: beta, RunningMean: b.in(b.normal(c, 0, 1)), RunningVar: b.in(b.positive(c)),
+			Eps: 1e-5, Mean: b.out(c), InvStd: b.out(c), Scale: b.out(c), Shift: b.out(c)}
+		bn.Fixed()
+		y, want, part := b.out(n), b.out(2*c), b.out(2*c)
+		ScaleShift(y, x, bn.Scale, bn.Shift, true)
+		again := bn
+		again.Scale, again.Shift = b.out(c), b.out(c)
+		again.Coefs()
+		sameBits(t, "scale", again.Scale, bn.Scale)
+		sameBits(t, "shift", again.Shift, bn.Shift)
+		BatchNormGradReduce(want, nil, dy, y, x, bn.Mean)
+		BatchNormGradReduceAgain(part, dy, x, bn.Mean, again.Scale, again.Shift)
+		sameBits(t, "part", part, want)
+		for _, acc := range []bool{false, true} {
+			wantDX, dx := b.inout(old), b.inout(old)
+			BatchNormGradApply(wantDX, dy, y, x, bn.Mean, ka, kb, kc, acc)
+			BatchNormGradApplyAgain(dx, dy, x, bn.Mean, ka, kb, kc, again.Scale, again.Shift, acc)
+			sameBits(t, "dx", dx, wantDX)
 		}
 	})
 }
@@ -386,7 +389,8 @@ func TestBatchNormAllocs(t *testing.T) {
 			bn.Finalize(part, rows, rows)
 			ScaleShiftAddScaled(y, x, v, v, x, v, v, true)
 			BatchNormGradReduce(part, nil, y, y, x, v)
-			BatchNormGradReduceRecompute(part, nil, y, x, v, v, v, x)
+			BatchNormGradReduceAgain(part, y, x, v, v, v)
+			BatchNormGradApplyAgain(y, y, x, v, v, v, v, v, v, false)
 			BatchNormGradApply(y, y, y, x, v, v, v, v, true)
 		})
 	})

@@ -51,7 +51,12 @@ func BinaryRow(op BinaryOp, y, a, row []float32) {
 	c := len(row)
 	rows := len(a) / c
 	checkLen(len(a), rows*c, "BinaryRow a")
-	var buf [maxWide]float32
+	if op == OpMul {
+		ScaleGrad(y, a, nil, row, false)
+		return
+	}
+	var room [maxWide + 16]float32
+	buf := aligned(room[:])
 	wide := row
 	if k := widen(c, rows); k > 1 {
 		wide = buf[:k*c]

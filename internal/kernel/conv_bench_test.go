@@ -154,3 +154,140 @@ func BenchmarkConvWeightGrad(b *testing.B) {
 		})
 	})
 }
+
+// networkConvs returns the convolutions of a torchvision ResNet at 224x224, or
+// of a CIFAR ResNet of 6*blocks[0]+2 layers at 32x32.
+func networkConvs(name string, n int) (list []Conv) {
+	add := func(size, c, k, rs, stride int) int {
+		list = append(list, conv(n, size, size, c, k, rs, stride, rs/2))
+		return list[len(list)-1].OutH()
+	}
+	if name == "resnet20" {
+		size, c := add(32, 3, 16, 3, 1), 16
+		for stage := range 3 {
+			for block := range 3 {
+				k, stride := 16<<stage, 1
+				if stage > 0 && block == 0 {
+					stride = 2
+				}
+				size = add(size, c, k, 3, stride)
+				c = k
+				add(size, c, k, 3, 1)
+			}
+		}
+		return list
+	}
+	blocks, wide := []int{2, 2, 2, 2}, 1
+	if name == "resnet50" {
+		blocks, wide = []int{3, 4, 6, 3}, 4
+	}
+	add(224, 3, 64, 7, 2)
+	size, c := 56, 64
+	for stage, count := range blocks {
+		for block := range count {
+			k, stride := 64<<stage, 1
+			if stage > 0 && block == 0 {
+				stride = 2
+			}
+			if block == 0 && (stride > 1 || wide > 1) {
+				add(size, c, k*wide, 1, stride)
+			}
+			if wide > 1 {
+				add(size, c, k, 1, 1)
+				size = add(size, k, k, 3, stride)
+				add(size, k, k*wide, 1, 1)
+			} else {
+				size = add(size, c, k, 3, stride)
+				add(size, k, k, 3, 1)
+			}
+			c = k * wide
+		}
+	}
+	return list
+}
+
+// BenchmarkNetworkConvs runs all convolutions of a network one after another:
+// the forward pass, or all of a training step's.
+func BenchmarkNetworkConvs(b *testing.B) {
+	for _, v := range []struct {
+		name    string
+		batch   int
+		workers int
+		train   bool
+	}{
+		{"resnet18", 1, 1, false}, {"resnet18", 1, 2, false}, {"resnet18", 8, 2, false},
+		{"resnet50", 1, 1, false}, {"resnet50", 1, 2, false}, {"resnet50", 8, 2, false},
+		{"resnet20", 128, 1, true}, {"resnet20", 128, 2, true},
+		{"resnet18", 16, 1, true}, {"resnet18", 16, 2, true},
+	} {
+		b.Run(fmt.Sprintf("%s/batch=%d/train=%v/workers=%d", v.name, v.batch, v.train, v.workers), func(b *testing.B) {
+			pool := parallel.NewPool(v.workers)
+			defer pool.Close()
+			var steps []func()
+			var flops int64
+			convs := networkConvs(v.name, v.batch)
+			xn, yn, wn, sn, pn := 0, 0, 0, 0, 0
+			for _, c := range convs {
+				xn, yn, wn = max(xn, c.XLen()), max(yn, c.YLen()), max(wn, c.WLen())
+			}
+			x, y := randomFloats(1, xn), randomFloats(2, yn)
+			scratch := make([][]float32, v.workers)
+			var partial []float32
+			for i, c := range convs {
+				f, err := PlanConvForward(c)
+				if err != nil {
+					b.Fatal(err)
+				}
+				packed, dw := randomFloats(3, c.ForwardPacking().Len()), make([]float32, c.WLen())
+				stats := make([]float32, f.StatsFloats())
+				sn = max(sn, f.ScratchFloats())
+				flops += c.FLOPs()
+				task := func(task, w int) {
+					f.Run(task, scratch[w], x[:c.XLen()], packed, nil, nil, y[:c.YLen()], ActReLU)
+				}
+				if v.train {
+					task = func(task, w int) {
+						f.RunStats(task, scratch[w], x[:c.XLen()], packed, nil, nil, y[:c.YLen()], ActNone, stats)
+					}
+				}
+				steps = append(steps, func() { pool.Run(f.Tasks(), task) })
+				if !v.train {
+					continue
+				}
+				h, err := PlanConvWeightGrad(c)
+				if err != nil {
+					b.Fatal(err)
+				}
+				sn, pn = max(sn, h.ScratchFloats()), max(pn, h.PartialFloats())
+				flops += c.FLOPs()
+				run := func(task, w int) { h.Run(task, scratch[w], partial, x[:c.XLen()], y[:c.YLen()], dw, false) }
+				reduce := func(task, _ int) { h.Reduce(task, partial, dw, false) }
+				steps = append(steps, func() { pool.Run(h.Tasks(), run); pool.Run(h.ReduceTasks(), reduce) })
+				if i == 0 {
+					continue // nobody asks for the gradient of the picture
+				}
+				g, err := PlanConvInputGrad(c)
+				if err != nil {
+					b.Fatal(err)
+				}
+				sn = max(sn, g.ScratchFloats())
+				flops += c.FLOPs()
+				gpacked := randomFloats(3, c.InputGradPacking().Len())
+				grad := func(task, w int) { g.Run(task, scratch[w], y[:c.YLen()], gpacked, x[:c.XLen()], false) }
+				pack, gpack := c.ForwardPacking(), c.InputGradPacking()
+				pf := func(task, _ int) { pack.Run(task, packed, dw) }
+				pg := func(task, _ int) { gpack.Run(task, gpacked, dw) }
+				steps = append(steps, func() { pool.Run(g.Tasks(), grad); pool.Run(pack.Tasks(), pf); pool.Run(gpack.Tasks(), pg) })
+			}
+			for w := range scratch {
+				scratch[w] = make([]float32, sn)
+			}
+			partial = make([]float32, pn)
+			measure(b, flops, func() {
+				for _, s := range steps {
+					s()
+				}
+			})
+		})
+	}
+}

@@ -31,20 +31,12 @@ type nnConv struct {
 	aoff             []int
 	kk               int // inner products per batch element
 	nz, maxM         int
+	paired           bool // a tile is two whole rows
 
 	// A task is a block of images, rows, groups and panels.
 	imgBlock, rowBlock, groupBlock, panelBlock int
 	imgs, rows, grps, pans                     int // number of blocks
 }
-
-// Sizes that the cutting into tasks aims at. They do not depend on the number
-// of threads.
-const (
-	targetTasks   = 16      // at least so many tasks, if they stay above minTaskFLOPs
-	minTaskFLOPs  = 2 << 20 // tens of microseconds
-	inputFloats   = 96 << 10
-	weightsFloats = 128 << 10 // above this, weights are worth more reuse than input rows
-)
 
 // plan fills the derived fields.
 func (q *nnConv) plan() {
@@ -112,82 +104,38 @@ func (q *nnConv) chooseTile() {
 		width = 1 << 20
 	}
 	best := 0.0
-	for nz := 1; nz <= maxPanels && nz <= q.panels; nz++ {
+	for nz := 1; nz <= min(maxPanels, q.panels); nz++ {
 		mm := maxRows(nz)
 		if mm == 0 {
 			break
 		}
-		cost := 0.0
-		for p := 0; p < q.panels; p += nz {
-			z := min(nz, q.panels-p)
-			tiles := ceilDiv(width, mm)
-			big := width - width/tiles*tiles
-			cost += float64(big) * tileCost(width/tiles+1, z)
-			cost += float64(tiles-big) * tileCost(width/tiles, z)
-		}
-		if q.nz == 0 || cost < best {
-			q.nz, q.maxM, best = nz, mm, cost
+		for _, paired := range []bool{false, true} {
+			if paired && (q.merged || 2*q.ow > mm || nz > maxSplitPanels || q.n*q.oh < 2) {
+				continue
+			}
+			cost := 0.0
+			for p := 0; p < q.panels; p += nz {
+				z := min(nz, q.panels-p)
+				tiles := ceilDiv(width, mm)
+				larger := width % tiles
+				if paired {
+					cost += tileCost(2*q.ow, z) / 2
+				} else {
+					cost += float64(larger)*tileCost(width/tiles+1, z) + float64(tiles-larger)*tileCost(width/tiles, z)
+				}
+			}
+			if q.nz == 0 || cost < best {
+				q.nz, q.maxM, q.paired, best = nz, mm, paired, cost
+			}
 		}
 	}
 }
 
 // tileCost estimates the cycles that one step of k takes for a tile.
 func tileCost(m, nz int) float64 {
-	// Two FMAs a cycle, their latency of four cycles, and two loads a cycle.
-	return max(float64(m*nz)/2, 4, float64(m+nz)/2) + 0.3
-}
-
-// cut chooses the blocks of a task.
-func (q *nnConv) cut() {
-	rowFloats := max(1, q.stepH*q.ow*q.stepW*q.pixPitch)
-	q.rowBlock = min(q.oh, max(1, inputFloats/rowFloats))
-	q.imgBlock = 1
-	weights := q.panels * q.panelLen
-	if q.rowBlock == q.oh && weights > weightsFloats {
-		q.imgBlock = min(q.n, max(1, inputFloats/(rowFloats*q.oh)))
-	}
-	q.panelBlock, q.groupBlock = q.panels, 1
-	if q.groups > 1 {
-		q.groupBlock = min(q.groups, max(1, 64/q.c))
-	}
-	flops := 2 * float64(q.n*q.oh*q.ow*q.groups) * float64(q.panels) * float64(q.panelLen)
-	target := int(min(targetTasks, flops/minTaskFLOPs))
-	for {
-		q.imgs, q.rows = ceilDiv(q.n, q.imgBlock), ceilDiv(q.oh, q.rowBlock)
-		q.grps, q.pans = ceilDiv(q.groups, q.groupBlock), ceilDiv(q.panels, q.panelBlock)
-		minRows := 4
-		if q.merged {
-			minRows = ceilDiv(q.maxM, q.ow)
-		}
-		switch {
-		case q.tasks() >= target:
-			q.align()
-			return
-		case q.imgBlock > 1:
-			q.imgBlock = (q.imgBlock + 1) / 2
-		case q.panelBlock > q.nz && weights > weightsFloats && q.groupBlock == 1:
-			q.panelBlock = ceilDiv(q.panelBlock/2, q.nz) * q.nz
-		case q.groupBlock > 1:
-			q.groupBlock = (q.groupBlock + 1) / 2
-		case q.rowBlock > minRows:
-			q.rowBlock = max(minRows, (q.rowBlock+1)/2)
-		case q.panelBlock > q.nz:
-			q.panelBlock = ceilDiv(q.panelBlock/2, q.nz) * q.nz
-		default:
-			q.align()
-			return
-		}
-	}
-}
-
-// align evens out the row blocks, and makes merged ones whole tiles.
-func (q *nnConv) align() {
-	if q.merged && q.ow == 1 && q.rowBlock < q.oh {
-		q.rowBlock = max(1, q.rowBlock/q.maxM) * q.maxM
-	} else {
-		q.rowBlock = ceilDiv(q.oh, ceilDiv(q.oh, q.rowBlock))
-	}
-	q.rows = ceilDiv(q.oh, q.rowBlock)
+	// Two FMAs a cycle, their latency of four cycles, and two loads a cycle;
+	// some for B, which comes from the second-level cache.
+	return max(float64(m*nz)/2, 4, float64(m+nz)/2) + 0.3 + 0.2*float64(nz)
 }
 
 func (q *nnConv) tasks() int { return q.imgs * q.rows * q.grps * q.pans }
@@ -231,6 +179,7 @@ func (q *nnConv) run(task int, scratch, x, w, bias, res, y []float32, act Act) {
 	}
 	var g gemmArgs
 	g.setAct(act)
+	heavy := q.panels*q.panelLen > weightsFloats
 	g.aoff, g.batch, g.k = &q.aoff[0], len(q.aoff), q.kk
 	g.as = q.stepW * q.pixPitch * 4
 	g.bs = q.panelLen * 4
@@ -250,15 +199,35 @@ func (q *nnConv) run(task int, scratch, x, w, bias, res, y []float32, act Act) {
 			if bias != nil {
 				g.bias = &bias[grp*q.k+p*panelWidth]
 			}
+			// Fetch ahead what comes next and is not in a near cache yet: the next
+			// panels of heavy weights, spread over the tiles of these, or the
+			// next rows of an input that nothing has touched before.
+			g.noAhead()
+			aheadA := false
+			if left := b.p1 - p - nz; heavy && left > 0 {
+				g.ahead = address(&wg[(p+nz)*q.panelLen])
+				size := min(left, q.nz) * q.panelLen * 4
+				tiles := (b.n1 - b.n0) * (b.oy1 - b.oy0) * ceilDiv(q.ow, q.maxM)
+				if q.merged {
+					tiles = (b.n1 - b.n0) * ceilDiv((b.oy1-b.oy0)*q.ow, q.maxM)
+				}
+				g.aheadStep = min(q.panelLen*4, size/tiles) &^ 63
+			} else {
+				aheadA = !q.copied && p == b.p0
+			}
+			if q.paired {
+				q.pairs(&g, nz, &b, src[first:], imgPitch, q.stepH*rowPitch, y, res, q.yOff+grp*q.k+p*panelWidth)
+				continue
+			}
 			for n := b.n0; n < b.n1; n++ {
 				from := src[first+(n-b.n0)*imgPitch:]
 				to := q.yOff + n*q.yImg + grp*q.k + p*panelWidth
 				if q.merged {
-					q.row(&g, nz, from, 0, (b.oy1-b.oy0)*q.ow, y, res, to+b.oy0*q.yRow)
+					q.row(&g, nz, aheadA, from, 0, (b.oy1-b.oy0)*q.ow, y, res, to+b.oy0*q.yRow)
 					continue
 				}
 				for oy := b.oy0; oy < b.oy1; oy++ {
-					q.row(&g, nz, from, (oy-b.oy0)*q.stepH*rowPitch, q.ow, y, res, to+oy*q.yRow)
+					q.row(&g, nz, aheadA, from, (oy-b.oy0)*q.stepH*rowPitch, q.ow, y, res, to+oy*q.yRow)
 				}
 			}
 		}
@@ -266,23 +235,53 @@ func (q *nnConv) run(task int, scratch, x, w, bias, res, y []float32, act Act) {
 }
 
 // row computes width neighbouring pixels, those of y from index at on.
-func (q *nnConv) row(g *gemmArgs, nz int, src []float32, from, width int, y, res []float32, at int) {
+func (q *nnConv) row(g *gemmArgs, nz int, aheadA bool, src []float32, from, width int, y, res []float32, at int) {
 	tiles := ceilDiv(width, q.maxM)
 	m, larger := width/tiles, width%tiles
-	for t := range tiles {
-		mt := m
-		if t < larger {
-			mt++
-		}
-		g.a = &src[from]
-		g.c = &y[at]
-		if res != nil {
-			g.res = &res[at]
-		}
-		gemmNN(mt, nz, g)
-		from += mt * q.stepW * q.pixPitch
-		at += mt * q.yPix
+	if larger > 0 {
+		q.tiles(g, larger, m+1, nz, aheadA, src, from, y, res, at)
+		from += larger * (m + 1) * q.stepW * q.pixPitch
+		at += larger * (m + 1) * q.yPix
 	}
+	q.tiles(g, tiles-larger, m, nz, aheadA, src, from, y, res, at)
+}
+
+// pairs computes all rows of a block two by two, a tile each pair.
+func (q *nnConv) pairs(g *gemmArgs, nz int, b *block, src []float32, imgPitch, rowPitch int, y, res []float32, at int) {
+	height := b.oy1 - b.oy0
+	rows := (b.n1 - b.n0) * height
+	from := func(i int) int { return i/height*imgPitch + i%height*rowPitch }
+	to := func(i int) int { return at + (b.n0+i/height)*q.yImg + (b.oy0+i%height)*q.yRow }
+	i := 0
+	for ; i+1 < rows; i += 2 {
+		t0, t1 := to(i), to(i+1)
+		g.a, g.a2, g.c = &src[from(i)], &src[from(i+1)], &y[t0]
+		g.cjump = (t1 - t0 - (q.ow-1)*q.yPix) * 4
+		if res != nil {
+			g.res = &res[t0]
+		}
+		g.tiles = 1
+		gemmNNSplit(2*q.ow, nz, g)
+		g.ahead += uintptr(g.aheadStep)
+	}
+	if i < rows {
+		g.a2 = nil
+		q.row(g, nz, false, src, from(i), q.ow, y, res, to(i))
+	}
+}
+
+// tiles computes n neighbouring tiles of m pixels.
+func (q *nnConv) tiles(g *gemmArgs, n, m, nz int, aheadA bool, src []float32, from int, y, res []float32, at int) {
+	g.a, g.astep = &src[from], m*q.stepW*q.pixPitch*4
+	g.c, g.cstep = &y[at], m*q.yPix*4
+	if res != nil {
+		g.res = &res[at]
+	}
+	g.tiles = n
+	if aheadA {
+		g.ahead, g.aheadStep = address(g.a)+uintptr(g.astep), g.astep
+	}
+	gemmNN(m, nz, g)
 }
 
 // copyInput fills scratch with the input of a block: the rows and pixels that

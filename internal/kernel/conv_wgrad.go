@@ -238,18 +238,18 @@ func (g *ConvWeightGrad) unit(a *gemmArgs, xs, ys, dw []float32, kOff, c0, c1, k
 			for s := range taps {
 				from := (r*c.DilH*g.inCols + s*c.DilW) * g.xPitch
 				at := ((r*c.S+s)*g.cg+c0)*c.K + kOff + k0 + p*panelWidth
-				for t := range tiles {
-					mt := m
-					if t < larger {
-						mt++
+				for mt, n := m+1, larger; mt >= m; mt, n = mt-1, tiles-larger {
+					if n == 0 {
+						continue
 					}
 					a.a, a.c, a.res = &xs[from], &dw[at], nil
 					if accumulate {
 						a.res = a.c
 					}
+					a.tiles, a.astep, a.cstep = n, mt*4, mt*c.K*4
 					gemmTN(mt, nz, a)
-					from += mt
-					at += mt * c.K
+					from += n * mt
+					at += n * mt * c.K
 				}
 			}
 		}

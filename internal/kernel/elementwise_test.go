@@ -72,7 +72,7 @@ func TestUnarySpecial(t *testing.T) {
 			for i, x := range specials {
 				want := unary1(op, x, a, b)
 				got := y[i]
-				ok := got == want || (got != got && want != want) || math.Abs(float64(got)-float64(want)) <= 4e-7*math.Abs(float64(want))+1e-37
+				ok := got == want || (got != got && want != want) || math.Abs(float64(got)-float64(want)) <= 4e-7*math.Abs(float64(want))+3e-37
 				if !ok {
 					t.Errorf("op %d of %v is %v, want %v", op, x, got, want)
 				}

@@ -1,7 +1,5 @@
 package kernel
 
-import "math"
-
 // gemmArgs are the arguments of one call of a micro-kernel: a tile of m rows
 // and nz panels of 16 columns. The NN kernel computes
 //
@@ -13,11 +11,13 @@ import "math"
 //	c[i][j] = act(bias[j] + res[i][j] + Σ_b Σ_k a[aoff[b] + k*as + i] * b[(b*kn+k)*bs + j])
 //
 // res has the layout of c and may be c itself, which makes the call accumulate.
-// All strides and offsets are in bytes. The assembly reads this struct by
-// offset: the generator in _asm checks the same names.
+// The split NN kernel, for even m, has the second half of its rows elsewhere in
+// both a and c. All strides and offsets are in bytes. The assembly knows the struct by
+// offsets; gemm_stubs_amd64.go checks them. A call leaves a, a2, c, res and ahead
+// one tile past the last.
 type gemmArgs struct {
 	a     *float32   // first element of A
-	a2    *float32   // NN with two segments: A of row m/2
+	a2    *float32   // NN split: A of row m/2
 	aoff  *int       // byte offset into A of each batch element
 	batch int        // batch elements, at least 1
 	k     int        // inner products per batch element, at least 1
@@ -31,10 +31,24 @@ type gemmArgs struct {
 	cols  int        // columns in use of the last panel, 1..16
 	bits  uint64     // the lowest cols bits set
 	mask  *[16]int32 // the first cols elements all ones
-	clamp int        // 0: lo and hi are not applied
+	clamp int        // 0: no bound is applied, 1: only lo, 2: lo and hi
 	lo    float32
 	hi    float32
+
+	// One call does several tiles with the same b.
+	tiles     int     // at least 1; 0 after the call
+	astep     int     // bytes from the a of a tile to the next one's
+	cstep     int     // bytes from the c, and res, of a tile to the next one's
+	ahead     uintptr // NN: address to bring into the second-level cache meanwhile, 64 bytes for each k of a tile; a hint, it may be invalid
+	aheadStep int     // bytes from the ahead of a tile to the next one's
+	cjump     int     // NN split: bytes from row m/2-1 of c, and res, to row m/2
 }
+
+// noAhead sets the address to prefetch to one that is in cache already.
+func (g *gemmArgs) noAhead() { g.ahead, g.aheadStep = address(g.b), 0 }
+
+// maxSplitPanels is the largest number of panels of the split NN kernels.
+const maxSplitPanels = 3
 
 // setAct sets the bounds that the epilogue clamps to.
 func (g *gemmArgs) setAct(act Act) {
@@ -42,9 +56,9 @@ func (g *gemmArgs) setAct(act Act) {
 	case ActNone:
 		g.clamp = 0
 	case ActReLU:
-		g.clamp, g.lo, g.hi = 1, 0, float32(math.Inf(1))
+		g.clamp, g.lo = 1, 0
 	case ActReLU6:
-		g.clamp, g.lo, g.hi = 1, 0, 6
+		g.clamp, g.lo, g.hi = 2, 0, 6
 	default:
 		panic("kernel: unknown activation")
 	}

@@ -7,8 +7,17 @@ func floatAt(p *float32, off int) *float32 {
 	return (*float32)(unsafe.Add(unsafe.Pointer(p), off))
 }
 
+// address returns the address of p, for a prefetch.
+func address(p *float32) uintptr { return uintptr(unsafe.Pointer(p)) }
+
 // gemmNNGeneric is the NN micro-kernel in Go for any m and nz.
 func gemmNNGeneric(m, nz int, g *gemmArgs) {
+	for ; g.tiles > 0; g.nextTile() {
+		gemmNNTile(m, nz, g)
+	}
+}
+
+func gemmNNTile(m, nz int, g *gemmArgs) {
 	offs := unsafe.Slice(g.aoff, g.batch)
 	for p := range nz {
 		cols := panelWidth
@@ -19,8 +28,10 @@ func gemmNNGeneric(m, nz int, g *gemmArgs) {
 		for i := range m {
 			var acc [panelWidth]float32
 			a := floatAt(g.a, i*g.as)
+			at := i*g.ldc + p*panelWidth*4
 			if g.a2 != nil && i >= m/2 {
 				a = floatAt(g.a2, (i-m/2)*g.as)
+				at += g.cjump - g.ldc
 			}
 			for n, off := range offs {
 				row := unsafe.Slice(floatAt(a, off), g.k)
@@ -32,13 +43,35 @@ func gemmNNGeneric(m, nz int, g *gemmArgs) {
 					}
 				}
 			}
-			g.store(i, p, cols, &acc)
+			g.store(at, p, cols, &acc)
 		}
 	}
 }
 
 // gemmTNGeneric is the TN micro-kernel in Go for any m and nz.
 func gemmTNGeneric(m, nz int, g *gemmArgs) {
+	for ; g.tiles > 0; g.nextTile() {
+		gemmTNTile(m, nz, g)
+	}
+}
+
+// nextTile moves the pointers on, unless the last tile is done: they might
+// point outside then.
+func (g *gemmArgs) nextTile() {
+	if g.tiles--; g.tiles == 0 {
+		return
+	}
+	g.a = floatAt(g.a, g.astep)
+	if g.a2 != nil {
+		g.a2 = floatAt(g.a2, g.astep)
+	}
+	g.c = floatAt(g.c, g.cstep)
+	if g.res != nil {
+		g.res = floatAt(g.res, g.cstep)
+	}
+}
+
+func gemmTNTile(m, nz int, g *gemmArgs) {
 	offs := unsafe.Slice(g.aoff, g.batch)
 	for p := range nz {
 		cols := panelWidth
@@ -56,14 +89,13 @@ func gemmTNGeneric(m, nz int, g *gemmArgs) {
 					}
 				}
 			}
-			g.store(i, p, cols, &acc)
+			g.store(i*g.ldc+p*panelWidth*4, p, cols, &acc)
 		}
 	}
 }
 
-// store is the epilogue for row i of panel p.
-func (g *gemmArgs) store(i, p, cols int, acc *[panelWidth]float32) {
-	at := i*g.ldc + p*panelWidth*4
+// store is the epilogue for one row of panel p, at bytes into c.
+func (g *gemmArgs) store(at, p, cols int, acc *[panelWidth]float32) {
 	c := unsafe.Slice(floatAt(g.c, at), cols)
 	if g.bias != nil {
 		for j, v := range unsafe.Slice(floatAt(g.bias, p*panelWidth*4), cols) {
@@ -82,7 +114,7 @@ func (g *gemmArgs) store(i, p, cols int, acc *[panelWidth]float32) {
 			if v < g.lo {
 				v = g.lo
 			}
-			if v > g.hi {
+			if g.clamp > 1 && v > g.hi {
 				v = g.hi
 			}
 		}

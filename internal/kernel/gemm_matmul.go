@@ -111,11 +111,13 @@ func (p *MatMulPlan) Run(task int, scratch, a, b, c []float32, accumulate bool) 
 			nz := min(p.nz, panels-i)
 			p.packB(scratch, b, i, nz, j0, j1, k0, k1)
 			g.setCols(min(panelWidth, j1-j0-(i+nz-1)*panelWidth))
-			for t, row := 0, m0; t < tiles; t++ {
-				mt := (m1 - m0) / tiles
-				if t < (m1-m0)%tiles {
-					mt++
+			m, larger := (m1-m0)/tiles, (m1-m0)%tiles
+			row := m0
+			for mt, n := m+1, larger; mt >= m; mt, n = mt-1, tiles-larger {
+				if n == 0 {
+					continue
 				}
+				g.tiles, g.cstep = n, mt*mm.N*4
 				at := row*mm.N + j0 + i*panelWidth
 				g.c, g.res = &c[at], nil
 				if accumulate || k0 > 0 {
@@ -123,13 +125,13 @@ func (p *MatMulPlan) Run(task int, scratch, a, b, c []float32, accumulate bool) 
 				}
 				g.b = &scratch[0]
 				if mm.TransA {
-					g.a, g.as, g.bs = &a[k0*mm.M+row], mm.M*4, group*4
+					g.a, g.as, g.bs, g.astep = &a[k0*mm.M+row], mm.M*4, group*4, mt*4
 					gemmTN(mt, nz, &g)
 				} else {
-					g.a, g.as, g.bs = &a[row*mm.K+k0], mm.K*4, g.k*panelWidth*4
+					g.a, g.as, g.bs, g.astep = &a[row*mm.K+k0], mm.K*4, g.k*panelWidth*4, mt*mm.K*4
 					gemmNN(mt, nz, &g)
 				}
-				row += mt
+				row += n * mt
 			}
 		}
 	}

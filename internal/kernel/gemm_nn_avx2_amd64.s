@@ -5,14 +5,36 @@
 #include "textflag.h"
 
 // func gemmNN1x1AVX2(args *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmNN1x1AVX2(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ args+0(FP), SI
+
+tile:
+	MOVQ       16(SI), DI
+	MOVQ       24(SI), CX
+	MOVQ       40(SI), BX
+	MOVQ       48(SI), AX
+	MOVQ       160(SI), R15
+	LEAQ       (BX)(BX*2), R8
+	MOVQ       88(SI), DX
+	TESTQ      DX, DX
+	JEQ        zero
+	CMPQ       96(SI), $0x10
+	JEQ        bias
+	MOVQ       112(SI), AX
+	VMOVUPS    (AX), Y2
+	VMOVUPS    32(AX), Y3
+	VMASKMOVPS (DX), Y2, Y0
+	VMASKMOVPS 32(DX), Y3, Y1
+	MOVQ       48(SI), AX
+	JMP        batch
+
+bias:
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	JMP     batch
+
+zero:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
@@ -25,21 +47,25 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Y2
 	VMOVUPS      32(AX), Y3
 	VBROADCASTSS (R11), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Y2
 	VMOVUPS      96(AX), Y3
 	VBROADCASTSS 4(R11), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Y2
 	VMOVUPS      160(AX), Y3
 	VBROADCASTSS 8(R11), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Y2
 	VMOVUPS      224(AX), Y3
 	VBROADCASTSS 12(R11), Y4
@@ -47,6 +73,7 @@ loop:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -55,6 +82,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Y2
 	VMOVUPS      32(AX), Y3
 	VBROADCASTSS (R11), Y4
@@ -62,24 +90,16 @@ single:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ    $0x08, DI
-	DECQ    CX
-	JNE     batch
-	CMPQ    96(SI), $0x10
-	JNE     masked
-	MOVQ    88(SI), DI
-	TESTQ   DI, DI
-	JEQ     nobias
-	VMOVUPS (DI), Y2
-	VADDPS  Y2, Y0, Y0
-	VMOVUPS 32(DI), Y2
-	VADDPS  Y2, Y1, Y1
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	CMPQ   96(SI), $0x10
+	JNE    masked
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -93,6 +113,8 @@ nores:
 	VBROADCASTSS 128(SI), Y2
 	VMAXPS       Y0, Y2, Y0
 	VMAXPS       Y1, Y2, Y1
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Y2
 	VMINPS       Y0, Y2, Y0
 	VMINPS       Y1, Y2, Y1
@@ -101,22 +123,12 @@ noclamp:
 	MOVQ    64(SI), AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
-	VZEROUPPER
-	RET
+	JMP     done
 
 masked:
 	MOVQ       112(SI), DI
 	VMOVUPS    (DI), Y2
 	VMOVUPS    32(DI), Y3
-	MOVQ       88(SI), DI
-	TESTQ      DI, DI
-	JEQ        masked_nobias
-	VMASKMOVPS (DI), Y2, Y4
-	VADDPS     Y4, Y0, Y0
-	VMASKMOVPS 32(DI), Y3, Y4
-	VADDPS     Y4, Y1, Y1
-
-masked_nobias:
 	MOVQ       72(SI), BX
 	MOVQ       80(SI), R8
 	TESTQ      R8, R8
@@ -132,6 +144,8 @@ masked_nores:
 	VBROADCASTSS 128(SI), Y4
 	VMAXPS       Y0, Y4, Y0
 	VMAXPS       Y1, Y4, Y1
+	CMPQ         120(SI), $0x01
+	JEQ          masked_noclamp
 	VBROADCASTSS 132(SI), Y4
 	VMINPS       Y0, Y4, Y0
 	VMINPS       Y1, Y4, Y1
@@ -140,18 +154,60 @@ masked_noclamp:
 	MOVQ       64(SI), AX
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
+
+done:
+	DECQ 136(SI)
+	JEQ  return
+	MOVQ 144(SI), DX
+	ADDQ DX, (SI)
+	MOVQ 168(SI), DX
+	ADDQ DX, 160(SI)
+	MOVQ 152(SI), DX
+	ADDQ DX, 64(SI)
+	CMPQ 80(SI), $0x00
+	JEQ  tile
+	ADDQ DX, 80(SI)
+	JMP  tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN2x1AVX2(args *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmNN2x1AVX2(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ args+0(FP), SI
+
+tile:
+	MOVQ       16(SI), DI
+	MOVQ       24(SI), CX
+	MOVQ       40(SI), BX
+	MOVQ       48(SI), AX
+	MOVQ       160(SI), R15
+	LEAQ       (BX)(BX*2), R8
+	MOVQ       88(SI), DX
+	TESTQ      DX, DX
+	JEQ        zero
+	CMPQ       96(SI), $0x10
+	JEQ        bias
+	MOVQ       112(SI), AX
+	VMOVUPS    (AX), Y4
+	VMOVUPS    32(AX), Y5
+	VMASKMOVPS (DX), Y4, Y0
+	VMOVAPS    Y0, Y2
+	VMASKMOVPS 32(DX), Y5, Y1
+	VMOVAPS    Y1, Y3
+	MOVQ       48(SI), AX
+	JMP        batch
+
+bias:
+	VMOVUPS (DX), Y0
+	VMOVAPS Y0, Y2
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y1, Y3
+	JMP     batch
+
+zero:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -166,6 +222,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Y4
 	VMOVUPS      32(AX), Y5
 	VBROADCASTSS (R11), Y6
@@ -174,6 +231,7 @@ loop:
 	VBROADCASTSS (R11)(BX*1), Y6
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Y4
 	VMOVUPS      96(AX), Y5
 	VBROADCASTSS 4(R11), Y6
@@ -182,6 +240,7 @@ loop:
 	VBROADCASTSS 4(R11)(BX*1), Y6
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Y4
 	VMOVUPS      160(AX), Y5
 	VBROADCASTSS 8(R11), Y6
@@ -190,6 +249,7 @@ loop:
 	VBROADCASTSS 8(R11)(BX*1), Y6
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Y4
 	VMOVUPS      224(AX), Y5
 	VBROADCASTSS 12(R11), Y6
@@ -200,6 +260,7 @@ loop:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -208,6 +269,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Y4
 	VMOVUPS      32(AX), Y5
 	VBROADCASTSS (R11), Y6
@@ -218,26 +280,16 @@ single:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ    $0x08, DI
-	DECQ    CX
-	JNE     batch
-	CMPQ    96(SI), $0x10
-	JNE     masked
-	MOVQ    88(SI), DI
-	TESTQ   DI, DI
-	JEQ     nobias
-	VMOVUPS (DI), Y4
-	VADDPS  Y4, Y0, Y0
-	VADDPS  Y4, Y2, Y2
-	VMOVUPS 32(DI), Y4
-	VADDPS  Y4, Y1, Y1
-	VADDPS  Y4, Y3, Y3
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	CMPQ   96(SI), $0x10
+	JNE    masked
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -256,6 +308,8 @@ nores:
 	VMAXPS       Y1, Y4, Y1
 	VMAXPS       Y2, Y4, Y2
 	VMAXPS       Y3, Y4, Y3
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Y4
 	VMINPS       Y0, Y4, Y0
 	VMINPS       Y1, Y4, Y1
@@ -269,24 +323,12 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Y2, (AX)
 	VMOVUPS Y3, 32(AX)
-	VZEROUPPER
-	RET
+	JMP     done
 
 masked:
 	MOVQ       112(SI), DI
 	VMOVUPS    (DI), Y4
 	VMOVUPS    32(DI), Y5
-	MOVQ       88(SI), DI
-	TESTQ      DI, DI
-	JEQ        masked_nobias
-	VMASKMOVPS (DI), Y4, Y6
-	VADDPS     Y6, Y0, Y0
-	VADDPS     Y6, Y2, Y2
-	VMASKMOVPS 32(DI), Y5, Y6
-	VADDPS     Y6, Y1, Y1
-	VADDPS     Y6, Y3, Y3
-
-masked_nobias:
 	MOVQ       72(SI), BX
 	MOVQ       80(SI), R8
 	TESTQ      R8, R8
@@ -309,6 +351,8 @@ masked_nores:
 	VMAXPS       Y1, Y6, Y1
 	VMAXPS       Y2, Y6, Y2
 	VMAXPS       Y3, Y6, Y3
+	CMPQ         120(SI), $0x01
+	JEQ          masked_noclamp
 	VBROADCASTSS 132(SI), Y6
 	VMINPS       Y0, Y6, Y0
 	VMINPS       Y1, Y6, Y1
@@ -322,18 +366,64 @@ masked_noclamp:
 	ADDQ       BX, AX
 	VMASKMOVPS Y2, Y4, (AX)
 	VMASKMOVPS Y3, Y5, 32(AX)
+
+done:
+	DECQ 136(SI)
+	JEQ  return
+	MOVQ 144(SI), DX
+	ADDQ DX, (SI)
+	MOVQ 168(SI), DX
+	ADDQ DX, 160(SI)
+	MOVQ 152(SI), DX
+	ADDQ DX, 64(SI)
+	CMPQ 80(SI), $0x00
+	JEQ  tile
+	ADDQ DX, 80(SI)
+	JMP  tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN3x1AVX2(args *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmNN3x1AVX2(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ args+0(FP), SI
+
+tile:
+	MOVQ       16(SI), DI
+	MOVQ       24(SI), CX
+	MOVQ       40(SI), BX
+	MOVQ       48(SI), AX
+	MOVQ       160(SI), R15
+	LEAQ       (BX)(BX*2), R8
+	MOVQ       88(SI), DX
+	TESTQ      DX, DX
+	JEQ        zero
+	CMPQ       96(SI), $0x10
+	JEQ        bias
+	MOVQ       112(SI), AX
+	VMOVUPS    (AX), Y6
+	VMOVUPS    32(AX), Y7
+	VMASKMOVPS (DX), Y6, Y0
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y0, Y4
+	VMASKMOVPS 32(DX), Y7, Y1
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y1, Y5
+	MOVQ       48(SI), AX
+	JMP        batch
+
+bias:
+	VMOVUPS (DX), Y0
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y4
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y1, Y3
+	VMOVAPS Y1, Y5
+	JMP     batch
+
+zero:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -350,6 +440,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Y6
 	VMOVUPS      32(AX), Y7
 	VBROADCASTSS (R11), Y8
@@ -361,6 +452,7 @@ loop:
 	VBROADCASTSS (R11)(BX*2), Y8
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Y6
 	VMOVUPS      96(AX), Y7
 	VBROADCASTSS 4(R11), Y8
@@ -372,6 +464,7 @@ loop:
 	VBROADCASTSS 4(R11)(BX*2), Y8
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Y6
 	VMOVUPS      160(AX), Y7
 	VBROADCASTSS 8(R11), Y8
@@ -383,6 +476,7 @@ loop:
 	VBROADCASTSS 8(R11)(BX*2), Y8
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Y6
 	VMOVUPS      224(AX), Y7
 	VBROADCASTSS 12(R11), Y8
@@ -396,6 +490,7 @@ loop:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -404,6 +499,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Y6
 	VMOVUPS      32(AX), Y7
 	VBROADCASTSS (R11), Y8
@@ -417,28 +513,16 @@ single:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ    $0x08, DI
-	DECQ    CX
-	JNE     batch
-	CMPQ    96(SI), $0x10
-	JNE     masked
-	MOVQ    88(SI), DI
-	TESTQ   DI, DI
-	JEQ     nobias
-	VMOVUPS (DI), Y6
-	VADDPS  Y6, Y0, Y0
-	VADDPS  Y6, Y2, Y2
-	VADDPS  Y6, Y4, Y4
-	VMOVUPS 32(DI), Y6
-	VADDPS  Y6, Y1, Y1
-	VADDPS  Y6, Y3, Y3
-	VADDPS  Y6, Y5, Y5
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	CMPQ   96(SI), $0x10
+	JNE    masked
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -462,6 +546,8 @@ nores:
 	VMAXPS       Y3, Y6, Y3
 	VMAXPS       Y4, Y6, Y4
 	VMAXPS       Y5, Y6, Y5
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Y6
 	VMINPS       Y0, Y6, Y0
 	VMINPS       Y1, Y6, Y1
@@ -480,26 +566,12 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Y4, (AX)
 	VMOVUPS Y5, 32(AX)
-	VZEROUPPER
-	RET
+	JMP     done
 
 masked:
 	MOVQ       112(SI), DI
 	VMOVUPS    (DI), Y6
 	VMOVUPS    32(DI), Y7
-	MOVQ       88(SI), DI
-	TESTQ      DI, DI
-	JEQ        masked_nobias
-	VMASKMOVPS (DI), Y6, Y8
-	VADDPS     Y8, Y0, Y0
-	VADDPS     Y8, Y2, Y2
-	VADDPS     Y8, Y4, Y4
-	VMASKMOVPS 32(DI), Y7, Y8
-	VADDPS     Y8, Y1, Y1
-	VADDPS     Y8, Y3, Y3
-	VADDPS     Y8, Y5, Y5
-
-masked_nobias:
 	MOVQ       72(SI), BX
 	MOVQ       80(SI), R8
 	TESTQ      R8, R8
@@ -529,6 +601,8 @@ masked_nores:
 	VMAXPS       Y3, Y8, Y3
 	VMAXPS       Y4, Y8, Y4
 	VMAXPS       Y5, Y8, Y5
+	CMPQ         120(SI), $0x01
+	JEQ          masked_noclamp
 	VBROADCASTSS 132(SI), Y8
 	VMINPS       Y0, Y8, Y0
 	VMINPS       Y1, Y8, Y1
@@ -547,18 +621,68 @@ masked_noclamp:
 	ADDQ       BX, AX
 	VMASKMOVPS Y4, Y6, (AX)
 	VMASKMOVPS Y5, Y7, 32(AX)
+
+done:
+	DECQ 136(SI)
+	JEQ  return
+	MOVQ 144(SI), DX
+	ADDQ DX, (SI)
+	MOVQ 168(SI), DX
+	ADDQ DX, 160(SI)
+	MOVQ 152(SI), DX
+	ADDQ DX, 64(SI)
+	CMPQ 80(SI), $0x00
+	JEQ  tile
+	ADDQ DX, 80(SI)
+	JMP  tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN4x1AVX2(args *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmNN4x1AVX2(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ args+0(FP), SI
+
+tile:
+	MOVQ       16(SI), DI
+	MOVQ       24(SI), CX
+	MOVQ       40(SI), BX
+	MOVQ       48(SI), AX
+	MOVQ       160(SI), R15
+	LEAQ       (BX)(BX*2), R8
+	MOVQ       88(SI), DX
+	TESTQ      DX, DX
+	JEQ        zero
+	CMPQ       96(SI), $0x10
+	JEQ        bias
+	MOVQ       112(SI), AX
+	VMOVUPS    (AX), Y8
+	VMOVUPS    32(AX), Y9
+	VMASKMOVPS (DX), Y8, Y0
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y0, Y4
+	VMOVAPS    Y0, Y6
+	VMASKMOVPS 32(DX), Y9, Y1
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y1, Y5
+	VMOVAPS    Y1, Y7
+	MOVQ       48(SI), AX
+	JMP        batch
+
+bias:
+	VMOVUPS (DX), Y0
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y6
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y1, Y3
+	VMOVAPS Y1, Y5
+	VMOVAPS Y1, Y7
+	JMP     batch
+
+zero:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -577,6 +701,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Y8
 	VMOVUPS      32(AX), Y9
 	VBROADCASTSS (R11), Y10
@@ -591,6 +716,7 @@ loop:
 	VBROADCASTSS (R11)(R8*1), Y10
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Y8
 	VMOVUPS      96(AX), Y9
 	VBROADCASTSS 4(R11), Y10
@@ -605,6 +731,7 @@ loop:
 	VBROADCASTSS 4(R11)(R8*1), Y10
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Y8
 	VMOVUPS      160(AX), Y9
 	VBROADCASTSS 8(R11), Y10
@@ -619,6 +746,7 @@ loop:
 	VBROADCASTSS 8(R11)(R8*1), Y10
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Y8
 	VMOVUPS      224(AX), Y9
 	VBROADCASTSS 12(R11), Y10
@@ -635,6 +763,7 @@ loop:
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -643,6 +772,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Y8
 	VMOVUPS      32(AX), Y9
 	VBROADCASTSS (R11), Y10
@@ -659,30 +789,16 @@ single:
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ    $0x08, DI
-	DECQ    CX
-	JNE     batch
-	CMPQ    96(SI), $0x10
-	JNE     masked
-	MOVQ    88(SI), DI
-	TESTQ   DI, DI
-	JEQ     nobias
-	VMOVUPS (DI), Y8
-	VADDPS  Y8, Y0, Y0
-	VADDPS  Y8, Y2, Y2
-	VADDPS  Y8, Y4, Y4
-	VADDPS  Y8, Y6, Y6
-	VMOVUPS 32(DI), Y8
-	VADDPS  Y8, Y1, Y1
-	VADDPS  Y8, Y3, Y3
-	VADDPS  Y8, Y5, Y5
-	VADDPS  Y8, Y7, Y7
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	CMPQ   96(SI), $0x10
+	JNE    masked
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -711,6 +827,8 @@ nores:
 	VMAXPS       Y5, Y8, Y5
 	VMAXPS       Y6, Y8, Y6
 	VMAXPS       Y7, Y8, Y7
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Y8
 	VMINPS       Y0, Y8, Y0
 	VMINPS       Y1, Y8, Y1
@@ -734,28 +852,12 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Y6, (AX)
 	VMOVUPS Y7, 32(AX)
-	VZEROUPPER
-	RET
+	JMP     done
 
 masked:
 	MOVQ       112(SI), DI
 	VMOVUPS    (DI), Y8
 	VMOVUPS    32(DI), Y9
-	MOVQ       88(SI), DI
-	TESTQ      DI, DI
-	JEQ        masked_nobias
-	VMASKMOVPS (DI), Y8, Y10
-	VADDPS     Y10, Y0, Y0
-	VADDPS     Y10, Y2, Y2
-	VADDPS     Y10, Y4, Y4
-	VADDPS     Y10, Y6, Y6
-	VMASKMOVPS 32(DI), Y9, Y10
-	VADDPS     Y10, Y1, Y1
-	VADDPS     Y10, Y3, Y3
-	VADDPS     Y10, Y5, Y5
-	VADDPS     Y10, Y7, Y7
-
-masked_nobias:
 	MOVQ       72(SI), BX
 	MOVQ       80(SI), R8
 	TESTQ      R8, R8
@@ -792,6 +894,8 @@ masked_nores:
 	VMAXPS       Y5, Y10, Y5
 	VMAXPS       Y6, Y10, Y6
 	VMAXPS       Y7, Y10, Y7
+	CMPQ         120(SI), $0x01
+	JEQ          masked_noclamp
 	VBROADCASTSS 132(SI), Y10
 	VMINPS       Y0, Y10, Y0
 	VMINPS       Y1, Y10, Y1
@@ -815,18 +919,72 @@ masked_noclamp:
 	ADDQ       BX, AX
 	VMASKMOVPS Y6, Y8, (AX)
 	VMASKMOVPS Y7, Y9, 32(AX)
+
+done:
+	DECQ 136(SI)
+	JEQ  return
+	MOVQ 144(SI), DX
+	ADDQ DX, (SI)
+	MOVQ 168(SI), DX
+	ADDQ DX, 160(SI)
+	MOVQ 152(SI), DX
+	ADDQ DX, 64(SI)
+	CMPQ 80(SI), $0x00
+	JEQ  tile
+	ADDQ DX, 80(SI)
+	JMP  tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN5x1AVX2(args *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmNN5x1AVX2(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ args+0(FP), SI
+
+tile:
+	MOVQ       16(SI), DI
+	MOVQ       24(SI), CX
+	MOVQ       40(SI), BX
+	MOVQ       48(SI), AX
+	MOVQ       160(SI), R15
+	LEAQ       (BX)(BX*2), R8
+	MOVQ       88(SI), DX
+	TESTQ      DX, DX
+	JEQ        zero
+	CMPQ       96(SI), $0x10
+	JEQ        bias
+	MOVQ       112(SI), AX
+	VMOVUPS    (AX), Y10
+	VMOVUPS    32(AX), Y11
+	VMASKMOVPS (DX), Y10, Y0
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y0, Y4
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y0, Y8
+	VMASKMOVPS 32(DX), Y11, Y1
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y1, Y5
+	VMOVAPS    Y1, Y7
+	VMOVAPS    Y1, Y9
+	MOVQ       48(SI), AX
+	JMP        batch
+
+bias:
+	VMOVUPS (DX), Y0
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y8
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y1, Y3
+	VMOVAPS Y1, Y5
+	VMOVAPS Y1, Y7
+	VMOVAPS Y1, Y9
+	JMP     batch
+
+zero:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -847,6 +1005,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Y10
 	VMOVUPS      32(AX), Y11
 	VBROADCASTSS (R11), Y12
@@ -864,6 +1023,7 @@ loop:
 	VBROADCASTSS (R11)(BX*4), Y12
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Y10
 	VMOVUPS      96(AX), Y11
 	VBROADCASTSS 4(R11), Y12
@@ -881,6 +1041,7 @@ loop:
 	VBROADCASTSS 4(R11)(BX*4), Y12
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Y10
 	VMOVUPS      160(AX), Y11
 	VBROADCASTSS 8(R11), Y12
@@ -898,6 +1059,7 @@ loop:
 	VBROADCASTSS 8(R11)(BX*4), Y12
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Y10
 	VMOVUPS      224(AX), Y11
 	VBROADCASTSS 12(R11), Y12
@@ -917,6 +1079,7 @@ loop:
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -925,6 +1088,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Y10
 	VMOVUPS      32(AX), Y11
 	VBROADCASTSS (R11), Y12
@@ -944,32 +1108,16 @@ single:
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ    $0x08, DI
-	DECQ    CX
-	JNE     batch
-	CMPQ    96(SI), $0x10
-	JNE     masked
-	MOVQ    88(SI), DI
-	TESTQ   DI, DI
-	JEQ     nobias
-	VMOVUPS (DI), Y10
-	VADDPS  Y10, Y0, Y0
-	VADDPS  Y10, Y2, Y2
-	VADDPS  Y10, Y4, Y4
-	VADDPS  Y10, Y6, Y6
-	VADDPS  Y10, Y8, Y8
-	VMOVUPS 32(DI), Y10
-	VADDPS  Y10, Y1, Y1
-	VADDPS  Y10, Y3, Y3
-	VADDPS  Y10, Y5, Y5
-	VADDPS  Y10, Y7, Y7
-	VADDPS  Y10, Y9, Y9
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	CMPQ   96(SI), $0x10
+	JNE    masked
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -1003,6 +1151,8 @@ nores:
 	VMAXPS       Y7, Y10, Y7
 	VMAXPS       Y8, Y10, Y8
 	VMAXPS       Y9, Y10, Y9
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Y10
 	VMINPS       Y0, Y10, Y0
 	VMINPS       Y1, Y10, Y1
@@ -1031,30 +1181,12 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Y8, (AX)
 	VMOVUPS Y9, 32(AX)
-	VZEROUPPER
-	RET
+	JMP     done
 
 masked:
 	MOVQ       112(SI), DI
 	VMOVUPS    (DI), Y10
 	VMOVUPS    32(DI), Y11
-	MOVQ       88(SI), DI
-	TESTQ      DI, DI
-	JEQ        masked_nobias
-	VMASKMOVPS (DI), Y10, Y12
-	VADDPS     Y12, Y0, Y0
-	VADDPS     Y12, Y2, Y2
-	VADDPS     Y12, Y4, Y4
-	VADDPS     Y12, Y6, Y6
-	VADDPS     Y12, Y8, Y8
-	VMASKMOVPS 32(DI), Y11, Y12
-	VADDPS     Y12, Y1, Y1
-	VADDPS     Y12, Y3, Y3
-	VADDPS     Y12, Y5, Y5
-	VADDPS     Y12, Y7, Y7
-	VADDPS     Y12, Y9, Y9
-
-masked_nobias:
 	MOVQ       72(SI), BX
 	MOVQ       80(SI), R8
 	TESTQ      R8, R8
@@ -1098,6 +1230,8 @@ masked_nores:
 	VMAXPS       Y7, Y12, Y7
 	VMAXPS       Y8, Y12, Y8
 	VMAXPS       Y9, Y12, Y9
+	CMPQ         120(SI), $0x01
+	JEQ          masked_noclamp
 	VBROADCASTSS 132(SI), Y12
 	VMINPS       Y0, Y12, Y0
 	VMINPS       Y1, Y12, Y1
@@ -1126,18 +1260,76 @@ masked_noclamp:
 	ADDQ       BX, AX
 	VMASKMOVPS Y8, Y10, (AX)
 	VMASKMOVPS Y9, Y11, 32(AX)
+
+done:
+	DECQ 136(SI)
+	JEQ  return
+	MOVQ 144(SI), DX
+	ADDQ DX, (SI)
+	MOVQ 168(SI), DX
+	ADDQ DX, 160(SI)
+	MOVQ 152(SI), DX
+	ADDQ DX, 64(SI)
+	CMPQ 80(SI), $0x00
+	JEQ  tile
+	ADDQ DX, 80(SI)
+	JMP  tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN6x1AVX2(args *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmNN6x1AVX2(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ args+0(FP), SI
+
+tile:
+	MOVQ       16(SI), DI
+	MOVQ       24(SI), CX
+	MOVQ       40(SI), BX
+	MOVQ       48(SI), AX
+	MOVQ       160(SI), R15
+	LEAQ       (BX)(BX*2), R8
+	MOVQ       88(SI), DX
+	TESTQ      DX, DX
+	JEQ        zero
+	CMPQ       96(SI), $0x10
+	JEQ        bias
+	MOVQ       112(SI), AX
+	VMOVUPS    (AX), Y12
+	VMOVUPS    32(AX), Y13
+	VMASKMOVPS (DX), Y12, Y0
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y0, Y4
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y0, Y8
+	VMOVAPS    Y0, Y10
+	VMASKMOVPS 32(DX), Y13, Y1
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y1, Y5
+	VMOVAPS    Y1, Y7
+	VMOVAPS    Y1, Y9
+	VMOVAPS    Y1, Y11
+	MOVQ       48(SI), AX
+	JMP        batch
+
+bias:
+	VMOVUPS (DX), Y0
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y8
+	VMOVAPS Y0, Y10
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y1, Y3
+	VMOVAPS Y1, Y5
+	VMOVAPS Y1, Y7
+	VMOVAPS Y1, Y9
+	VMOVAPS Y1, Y11
+	JMP     batch
+
+zero:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1162,6 +1354,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Y12
 	VMOVUPS      32(AX), Y13
 	VBROADCASTSS (R11), Y14
@@ -1182,6 +1375,7 @@ loop:
 	VBROADCASTSS (R12), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Y12
 	VMOVUPS      96(AX), Y13
 	VBROADCASTSS 4(R11), Y14
@@ -1202,6 +1396,7 @@ loop:
 	VBROADCASTSS 4(R12), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Y12
 	VMOVUPS      160(AX), Y13
 	VBROADCASTSS 8(R11), Y14
@@ -1222,6 +1417,7 @@ loop:
 	VBROADCASTSS 8(R12), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Y12
 	VMOVUPS      224(AX), Y13
 	VBROADCASTSS 12(R11), Y14
@@ -1245,6 +1441,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $0x10, R12
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -1253,6 +1450,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Y12
 	VMOVUPS      32(AX), Y13
 	VBROADCASTSS (R11), Y14
@@ -1276,34 +1474,16 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ    $0x08, DI
-	DECQ    CX
-	JNE     batch
-	CMPQ    96(SI), $0x10
-	JNE     masked
-	MOVQ    88(SI), DI
-	TESTQ   DI, DI
-	JEQ     nobias
-	VMOVUPS (DI), Y12
-	VADDPS  Y12, Y0, Y0
-	VADDPS  Y12, Y2, Y2
-	VADDPS  Y12, Y4, Y4
-	VADDPS  Y12, Y6, Y6
-	VADDPS  Y12, Y8, Y8
-	VADDPS  Y12, Y10, Y10
-	VMOVUPS 32(DI), Y12
-	VADDPS  Y12, Y1, Y1
-	VADDPS  Y12, Y3, Y3
-	VADDPS  Y12, Y5, Y5
-	VADDPS  Y12, Y7, Y7
-	VADDPS  Y12, Y9, Y9
-	VADDPS  Y12, Y11, Y11
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	CMPQ   96(SI), $0x10
+	JNE    masked
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -1342,6 +1522,8 @@ nores:
 	VMAXPS       Y9, Y12, Y9
 	VMAXPS       Y10, Y12, Y10
 	VMAXPS       Y11, Y12, Y11
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Y12
 	VMINPS       Y0, Y12, Y0
 	VMINPS       Y1, Y12, Y1
@@ -1375,32 +1557,12 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Y10, (AX)
 	VMOVUPS Y11, 32(AX)
-	VZEROUPPER
-	RET
+	JMP     done
 
 masked:
 	MOVQ       112(SI), DI
 	VMOVUPS    (DI), Y12
 	VMOVUPS    32(DI), Y13
-	MOVQ       88(SI), DI
-	TESTQ      DI, DI
-	JEQ        masked_nobias
-	VMASKMOVPS (DI), Y12, Y14
-	VADDPS     Y14, Y0, Y0
-	VADDPS     Y14, Y2, Y2
-	VADDPS     Y14, Y4, Y4
-	VADDPS     Y14, Y6, Y6
-	VADDPS     Y14, Y8, Y8
-	VADDPS     Y14, Y10, Y10
-	VMASKMOVPS 32(DI), Y13, Y14
-	VADDPS     Y14, Y1, Y1
-	VADDPS     Y14, Y3, Y3
-	VADDPS     Y14, Y5, Y5
-	VADDPS     Y14, Y7, Y7
-	VADDPS     Y14, Y9, Y9
-	VADDPS     Y14, Y11, Y11
-
-masked_nobias:
 	MOVQ       72(SI), BX
 	MOVQ       80(SI), R8
 	TESTQ      R8, R8
@@ -1451,6 +1613,8 @@ masked_nores:
 	VMAXPS       Y9, Y14, Y9
 	VMAXPS       Y10, Y14, Y10
 	VMAXPS       Y11, Y14, Y11
+	CMPQ         120(SI), $0x01
+	JEQ          masked_noclamp
 	VBROADCASTSS 132(SI), Y14
 	VMINPS       Y0, Y14, Y0
 	VMINPS       Y1, Y14, Y1
@@ -1484,5 +1648,930 @@ masked_noclamp:
 	ADDQ       BX, AX
 	VMASKMOVPS Y10, Y12, (AX)
 	VMASKMOVPS Y11, Y13, 32(AX)
+
+done:
+	DECQ 136(SI)
+	JEQ  return
+	MOVQ 144(SI), DX
+	ADDQ DX, (SI)
+	MOVQ 168(SI), DX
+	ADDQ DX, 160(SI)
+	MOVQ 152(SI), DX
+	ADDQ DX, 64(SI)
+	CMPQ 80(SI), $0x00
+	JEQ  tile
+	ADDQ DX, 80(SI)
+	JMP  tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN2x1AVX2Split(args *byte)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemmNN2x1AVX2Split(SB), NOSPLIT, $0-8
+	MOVQ args+0(FP), SI
+
+tile:
+	MOVQ       16(SI), DI
+	MOVQ       24(SI), CX
+	MOVQ       40(SI), BX
+	MOVQ       48(SI), AX
+	MOVQ       160(SI), R15
+	LEAQ       (BX)(BX*2), R8
+	MOVQ       88(SI), DX
+	TESTQ      DX, DX
+	JEQ        zero
+	CMPQ       96(SI), $0x10
+	JEQ        bias
+	MOVQ       112(SI), AX
+	VMOVUPS    (AX), Y4
+	VMOVUPS    32(AX), Y5
+	VMASKMOVPS (DX), Y4, Y0
+	VMOVAPS    Y0, Y2
+	VMASKMOVPS 32(DX), Y5, Y1
+	VMOVAPS    Y1, Y3
+	MOVQ       48(SI), AX
+	JMP        batch
+
+bias:
+	VMOVUPS (DX), Y0
+	VMOVAPS Y0, Y2
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y1, Y3
+	JMP     batch
+
+zero:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	MOVQ 8(SI), R12
+	ADDQ DX, R12
+	MOVQ 32(SI), DX
+	SUBQ $0x04, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Y4
+	VMOVUPS      32(AX), Y5
+	VBROADCASTSS (R11), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (R12), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	PREFETCHT1   64(R15)
+	VMOVUPS      64(AX), Y4
+	VMOVUPS      96(AX), Y5
+	VBROADCASTSS 4(R11), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 4(R12), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	PREFETCHT1   128(R15)
+	VMOVUPS      128(AX), Y4
+	VMOVUPS      160(AX), Y5
+	VBROADCASTSS 8(R11), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 8(R12), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	PREFETCHT1   192(R15)
+	VMOVUPS      192(AX), Y4
+	VMOVUPS      224(AX), Y5
+	VBROADCASTSS 12(R11), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 12(R12), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         $0x10, R11
+	ADDQ         $0x10, R12
+	ADDQ         $+256, AX
+	ADDQ         $+256, R15
+	SUBQ         $0x04, DX
+	JGE          loop
+
+tail:
+	ADDQ $0x04, DX
+	JEQ  next
+
+single:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Y4
+	VMOVUPS      32(AX), Y5
+	VBROADCASTSS (R11), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (R12), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         $0x04, R11
+	ADDQ         $0x04, R12
+	ADDQ         $+64, AX
+	ADDQ         $+64, R15
+	DECQ         DX
+	JNE          single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	CMPQ   96(SI), $0x10
+	JNE    masked
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Y0, Y0
+	VADDPS 32(R8), Y1, Y1
+	ADDQ   176(SI), R8
+	VADDPS (R8), Y2, Y2
+	VADDPS 32(R8), Y3, Y3
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y4, Y1
+	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y3, Y4, Y3
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Y4
+	VMINPS       Y0, Y4, Y0
+	VMINPS       Y1, Y4, Y1
+	VMINPS       Y2, Y4, Y2
+	VMINPS       Y3, Y4, Y3
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	JMP     done
+
+masked:
+	MOVQ       112(SI), DI
+	VMOVUPS    (DI), Y4
+	VMOVUPS    32(DI), Y5
+	MOVQ       72(SI), BX
+	MOVQ       80(SI), R8
+	TESTQ      R8, R8
+	JEQ        masked_nores
+	VMASKMOVPS (R8), Y4, Y6
+	VADDPS     Y6, Y0, Y0
+	VMASKMOVPS 32(R8), Y5, Y6
+	VADDPS     Y6, Y1, Y1
+	ADDQ       176(SI), R8
+	VMASKMOVPS (R8), Y4, Y6
+	VADDPS     Y6, Y2, Y2
+	VMASKMOVPS 32(R8), Y5, Y6
+	VADDPS     Y6, Y3, Y3
+
+masked_nores:
+	CMPQ         120(SI), $0x00
+	JEQ          masked_noclamp
+	VBROADCASTSS 128(SI), Y6
+	VMAXPS       Y0, Y6, Y0
+	VMAXPS       Y1, Y6, Y1
+	VMAXPS       Y2, Y6, Y2
+	VMAXPS       Y3, Y6, Y3
+	CMPQ         120(SI), $0x01
+	JEQ          masked_noclamp
+	VBROADCASTSS 132(SI), Y6
+	VMINPS       Y0, Y6, Y0
+	VMINPS       Y1, Y6, Y1
+	VMINPS       Y2, Y6, Y2
+	VMINPS       Y3, Y6, Y3
+
+masked_noclamp:
+	MOVQ       64(SI), AX
+	VMASKMOVPS Y0, Y4, (AX)
+	VMASKMOVPS Y1, Y5, 32(AX)
+	ADDQ       176(SI), AX
+	VMASKMOVPS Y2, Y4, (AX)
+	VMASKMOVPS Y3, Y5, 32(AX)
+
+done:
+	DECQ 136(SI)
+	JEQ  return
+	MOVQ 144(SI), DX
+	ADDQ DX, (SI)
+	ADDQ DX, 8(SI)
+	MOVQ 168(SI), DX
+	ADDQ DX, 160(SI)
+	MOVQ 152(SI), DX
+	ADDQ DX, 64(SI)
+	CMPQ 80(SI), $0x00
+	JEQ  tile
+	ADDQ DX, 80(SI)
+	JMP  tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN4x1AVX2Split(args *byte)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemmNN4x1AVX2Split(SB), NOSPLIT, $0-8
+	MOVQ args+0(FP), SI
+
+tile:
+	MOVQ       16(SI), DI
+	MOVQ       24(SI), CX
+	MOVQ       40(SI), BX
+	MOVQ       48(SI), AX
+	MOVQ       160(SI), R15
+	LEAQ       (BX)(BX*2), R8
+	MOVQ       88(SI), DX
+	TESTQ      DX, DX
+	JEQ        zero
+	CMPQ       96(SI), $0x10
+	JEQ        bias
+	MOVQ       112(SI), AX
+	VMOVUPS    (AX), Y8
+	VMOVUPS    32(AX), Y9
+	VMASKMOVPS (DX), Y8, Y0
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y0, Y4
+	VMOVAPS    Y0, Y6
+	VMASKMOVPS 32(DX), Y9, Y1
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y1, Y5
+	VMOVAPS    Y1, Y7
+	MOVQ       48(SI), AX
+	JMP        batch
+
+bias:
+	VMOVUPS (DX), Y0
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y6
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y1, Y3
+	VMOVAPS Y1, Y5
+	VMOVAPS Y1, Y7
+	JMP     batch
+
+zero:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	MOVQ 8(SI), R12
+	ADDQ DX, R12
+	MOVQ 32(SI), DX
+	SUBQ $0x04, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Y8
+	VMOVUPS      32(AX), Y9
+	VBROADCASTSS (R11), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (R11)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (R12), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (R12)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	PREFETCHT1   64(R15)
+	VMOVUPS      64(AX), Y8
+	VMOVUPS      96(AX), Y9
+	VBROADCASTSS 4(R11), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 4(R11)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 4(R12), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 4(R12)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	PREFETCHT1   128(R15)
+	VMOVUPS      128(AX), Y8
+	VMOVUPS      160(AX), Y9
+	VBROADCASTSS 8(R11), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 8(R11)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 8(R12), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 8(R12)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	PREFETCHT1   192(R15)
+	VMOVUPS      192(AX), Y8
+	VMOVUPS      224(AX), Y9
+	VBROADCASTSS 12(R11), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 12(R11)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 12(R12), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 12(R12)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x10, R11
+	ADDQ         $0x10, R12
+	ADDQ         $+256, AX
+	ADDQ         $+256, R15
+	SUBQ         $0x04, DX
+	JGE          loop
+
+tail:
+	ADDQ $0x04, DX
+	JEQ  next
+
+single:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Y8
+	VMOVUPS      32(AX), Y9
+	VBROADCASTSS (R11), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (R11)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (R12), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (R12)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x04, R11
+	ADDQ         $0x04, R12
+	ADDQ         $+64, AX
+	ADDQ         $+64, R15
+	DECQ         DX
+	JNE          single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	CMPQ   96(SI), $0x10
+	JNE    masked
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Y0, Y0
+	VADDPS 32(R8), Y1, Y1
+	ADDQ   BX, R8
+	VADDPS (R8), Y2, Y2
+	VADDPS 32(R8), Y3, Y3
+	ADDQ   176(SI), R8
+	VADDPS (R8), Y4, Y4
+	VADDPS 32(R8), Y5, Y5
+	ADDQ   BX, R8
+	VADDPS (R8), Y6, Y6
+	VADDPS 32(R8), Y7, Y7
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Y8
+	VMAXPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMAXPS       Y7, Y8, Y7
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Y8
+	VMINPS       Y0, Y8, Y0
+	VMINPS       Y1, Y8, Y1
+	VMINPS       Y2, Y8, Y2
+	VMINPS       Y3, Y8, Y3
+	VMINPS       Y4, Y8, Y4
+	VMINPS       Y5, Y8, Y5
+	VMINPS       Y6, Y8, Y6
+	VMINPS       Y7, Y8, Y7
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y6, (AX)
+	VMOVUPS Y7, 32(AX)
+	JMP     done
+
+masked:
+	MOVQ       112(SI), DI
+	VMOVUPS    (DI), Y8
+	VMOVUPS    32(DI), Y9
+	MOVQ       72(SI), BX
+	MOVQ       80(SI), R8
+	TESTQ      R8, R8
+	JEQ        masked_nores
+	VMASKMOVPS (R8), Y8, Y10
+	VADDPS     Y10, Y0, Y0
+	VMASKMOVPS 32(R8), Y9, Y10
+	VADDPS     Y10, Y1, Y1
+	ADDQ       BX, R8
+	VMASKMOVPS (R8), Y8, Y10
+	VADDPS     Y10, Y2, Y2
+	VMASKMOVPS 32(R8), Y9, Y10
+	VADDPS     Y10, Y3, Y3
+	ADDQ       176(SI), R8
+	VMASKMOVPS (R8), Y8, Y10
+	VADDPS     Y10, Y4, Y4
+	VMASKMOVPS 32(R8), Y9, Y10
+	VADDPS     Y10, Y5, Y5
+	ADDQ       BX, R8
+	VMASKMOVPS (R8), Y8, Y10
+	VADDPS     Y10, Y6, Y6
+	VMASKMOVPS 32(R8), Y9, Y10
+	VADDPS     Y10, Y7, Y7
+
+masked_nores:
+	CMPQ         120(SI), $0x00
+	JEQ          masked_noclamp
+	VBROADCASTSS 128(SI), Y10
+	VMAXPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y10, Y3
+	VMAXPS       Y4, Y10, Y4
+	VMAXPS       Y5, Y10, Y5
+	VMAXPS       Y6, Y10, Y6
+	VMAXPS       Y7, Y10, Y7
+	CMPQ         120(SI), $0x01
+	JEQ          masked_noclamp
+	VBROADCASTSS 132(SI), Y10
+	VMINPS       Y0, Y10, Y0
+	VMINPS       Y1, Y10, Y1
+	VMINPS       Y2, Y10, Y2
+	VMINPS       Y3, Y10, Y3
+	VMINPS       Y4, Y10, Y4
+	VMINPS       Y5, Y10, Y5
+	VMINPS       Y6, Y10, Y6
+	VMINPS       Y7, Y10, Y7
+
+masked_noclamp:
+	MOVQ       64(SI), AX
+	VMASKMOVPS Y0, Y8, (AX)
+	VMASKMOVPS Y1, Y9, 32(AX)
+	ADDQ       BX, AX
+	VMASKMOVPS Y2, Y8, (AX)
+	VMASKMOVPS Y3, Y9, 32(AX)
+	ADDQ       176(SI), AX
+	VMASKMOVPS Y4, Y8, (AX)
+	VMASKMOVPS Y5, Y9, 32(AX)
+	ADDQ       BX, AX
+	VMASKMOVPS Y6, Y8, (AX)
+	VMASKMOVPS Y7, Y9, 32(AX)
+
+done:
+	DECQ 136(SI)
+	JEQ  return
+	MOVQ 144(SI), DX
+	ADDQ DX, (SI)
+	ADDQ DX, 8(SI)
+	MOVQ 168(SI), DX
+	ADDQ DX, 160(SI)
+	MOVQ 152(SI), DX
+	ADDQ DX, 64(SI)
+	CMPQ 80(SI), $0x00
+	JEQ  tile
+	ADDQ DX, 80(SI)
+	JMP  tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN6x1AVX2Split(args *byte)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemmNN6x1AVX2Split(SB), NOSPLIT, $0-8
+	MOVQ args+0(FP), SI
+
+tile:
+	MOVQ       16(SI), DI
+	MOVQ       24(SI), CX
+	MOVQ       40(SI), BX
+	MOVQ       48(SI), AX
+	MOVQ       160(SI), R15
+	LEAQ       (BX)(BX*2), R8
+	MOVQ       88(SI), DX
+	TESTQ      DX, DX
+	JEQ        zero
+	CMPQ       96(SI), $0x10
+	JEQ        bias
+	MOVQ       112(SI), AX
+	VMOVUPS    (AX), Y12
+	VMOVUPS    32(AX), Y13
+	VMASKMOVPS (DX), Y12, Y0
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y0, Y4
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y0, Y8
+	VMOVAPS    Y0, Y10
+	VMASKMOVPS 32(DX), Y13, Y1
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y1, Y5
+	VMOVAPS    Y1, Y7
+	VMOVAPS    Y1, Y9
+	VMOVAPS    Y1, Y11
+	MOVQ       48(SI), AX
+	JMP        batch
+
+bias:
+	VMOVUPS (DX), Y0
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y8
+	VMOVAPS Y0, Y10
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y1, Y3
+	VMOVAPS Y1, Y5
+	VMOVAPS Y1, Y7
+	VMOVAPS Y1, Y9
+	VMOVAPS Y1, Y11
+	JMP     batch
+
+zero:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	MOVQ 8(SI), R12
+	ADDQ DX, R12
+	MOVQ 32(SI), DX
+	SUBQ $0x04, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Y12
+	VMOVUPS      32(AX), Y13
+	VBROADCASTSS (R11), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (R11)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (R11)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (R12), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (R12)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R12)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	PREFETCHT1   64(R15)
+	VMOVUPS      64(AX), Y12
+	VMOVUPS      96(AX), Y13
+	VBROADCASTSS 4(R11), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(R11)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 4(R11)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 4(R12), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 4(R12)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 4(R12)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	PREFETCHT1   128(R15)
+	VMOVUPS      128(AX), Y12
+	VMOVUPS      160(AX), Y13
+	VBROADCASTSS 8(R11), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 8(R11)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(R11)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 8(R12), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 8(R12)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 8(R12)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	PREFETCHT1   192(R15)
+	VMOVUPS      192(AX), Y12
+	VMOVUPS      224(AX), Y13
+	VBROADCASTSS 12(R11), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 12(R11)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 12(R11)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(R12), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 12(R12)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 12(R12)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $0x10, R11
+	ADDQ         $0x10, R12
+	ADDQ         $+256, AX
+	ADDQ         $+256, R15
+	SUBQ         $0x04, DX
+	JGE          loop
+
+tail:
+	ADDQ $0x04, DX
+	JEQ  next
+
+single:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Y12
+	VMOVUPS      32(AX), Y13
+	VBROADCASTSS (R11), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (R11)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (R11)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (R12), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (R12)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R12)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $0x04, R11
+	ADDQ         $0x04, R12
+	ADDQ         $+64, AX
+	ADDQ         $+64, R15
+	DECQ         DX
+	JNE          single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	CMPQ   96(SI), $0x10
+	JNE    masked
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Y0, Y0
+	VADDPS 32(R8), Y1, Y1
+	ADDQ   BX, R8
+	VADDPS (R8), Y2, Y2
+	VADDPS 32(R8), Y3, Y3
+	ADDQ   BX, R8
+	VADDPS (R8), Y4, Y4
+	VADDPS 32(R8), Y5, Y5
+	ADDQ   176(SI), R8
+	VADDPS (R8), Y6, Y6
+	VADDPS 32(R8), Y7, Y7
+	ADDQ   BX, R8
+	VADDPS (R8), Y8, Y8
+	VADDPS 32(R8), Y9, Y9
+	ADDQ   BX, R8
+	VADDPS (R8), Y10, Y10
+	VADDPS 32(R8), Y11, Y11
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Y12
+	VMAXPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y12, Y3
+	VMAXPS       Y4, Y12, Y4
+	VMAXPS       Y5, Y12, Y5
+	VMAXPS       Y6, Y12, Y6
+	VMAXPS       Y7, Y12, Y7
+	VMAXPS       Y8, Y12, Y8
+	VMAXPS       Y9, Y12, Y9
+	VMAXPS       Y10, Y12, Y10
+	VMAXPS       Y11, Y12, Y11
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Y12
+	VMINPS       Y0, Y12, Y0
+	VMINPS       Y1, Y12, Y1
+	VMINPS       Y2, Y12, Y2
+	VMINPS       Y3, Y12, Y3
+	VMINPS       Y4, Y12, Y4
+	VMINPS       Y5, Y12, Y5
+	VMINPS       Y6, Y12, Y6
+	VMINPS       Y7, Y12, Y7
+	VMINPS       Y8, Y12, Y8
+	VMINPS       Y9, Y12, Y9
+	VMINPS       Y10, Y12, Y10
+	VMINPS       Y11, Y12, Y11
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Y6, (AX)
+	VMOVUPS Y7, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y8, (AX)
+	VMOVUPS Y9, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y10, (AX)
+	VMOVUPS Y11, 32(AX)
+	JMP     done
+
+masked:
+	MOVQ       112(SI), DI
+	VMOVUPS    (DI), Y12
+	VMOVUPS    32(DI), Y13
+	MOVQ       72(SI), BX
+	MOVQ       80(SI), R8
+	TESTQ      R8, R8
+	JEQ        masked_nores
+	VMASKMOVPS (R8), Y12, Y14
+	VADDPS     Y14, Y0, Y0
+	VMASKMOVPS 32(R8), Y13, Y14
+	VADDPS     Y14, Y1, Y1
+	ADDQ       BX, R8
+	VMASKMOVPS (R8), Y12, Y14
+	VADDPS     Y14, Y2, Y2
+	VMASKMOVPS 32(R8), Y13, Y14
+	VADDPS     Y14, Y3, Y3
+	ADDQ       BX, R8
+	VMASKMOVPS (R8), Y12, Y14
+	VADDPS     Y14, Y4, Y4
+	VMASKMOVPS 32(R8), Y13, Y14
+	VADDPS     Y14, Y5, Y5
+	ADDQ       176(SI), R8
+	VMASKMOVPS (R8), Y12, Y14
+	VADDPS     Y14, Y6, Y6
+	VMASKMOVPS 32(R8), Y13, Y14
+	VADDPS     Y14, Y7, Y7
+	ADDQ       BX, R8
+	VMASKMOVPS (R8), Y12, Y14
+	VADDPS     Y14, Y8, Y8
+	VMASKMOVPS 32(R8), Y13, Y14
+	VADDPS     Y14, Y9, Y9
+	ADDQ       BX, R8
+	VMASKMOVPS (R8), Y12, Y14
+	VADDPS     Y14, Y10, Y10
+	VMASKMOVPS 32(R8), Y13, Y14
+	VADDPS     Y14, Y11, Y11
+
+masked_nores:
+	CMPQ         120(SI), $0x00
+	JEQ          masked_noclamp
+	VBROADCASTSS 128(SI), Y14
+	VMAXPS       Y0, Y14, Y0
+	VMAXPS       Y1, Y14, Y1
+	VMAXPS       Y2, Y14, Y2
+	VMAXPS       Y3, Y14, Y3
+	VMAXPS       Y4, Y14, Y4
+	VMAXPS       Y5, Y14, Y5
+	VMAXPS       Y6, Y14, Y6
+	VMAXPS       Y7, Y14, Y7
+	VMAXPS       Y8, Y14, Y8
+	VMAXPS       Y9, Y14, Y9
+	VMAXPS       Y10, Y14, Y10
+	VMAXPS       Y11, Y14, Y11
+	CMPQ         120(SI), $0x01
+	JEQ          masked_noclamp
+	VBROADCASTSS 132(SI), Y14
+	VMINPS       Y0, Y14, Y0
+	VMINPS       Y1, Y14, Y1
+	VMINPS       Y2, Y14, Y2
+	VMINPS       Y3, Y14, Y3
+	VMINPS       Y4, Y14, Y4
+	VMINPS       Y5, Y14, Y5
+	VMINPS       Y6, Y14, Y6
+	VMINPS       Y7, Y14, Y7
+	VMINPS       Y8, Y14, Y8
+	VMINPS       Y9, Y14, Y9
+	VMINPS       Y10, Y14, Y10
+	VMINPS       Y11, Y14, Y11
+
+masked_noclamp:
+	MOVQ       64(SI), AX
+	VMASKMOVPS Y0, Y12, (AX)
+	VMASKMOVPS Y1, Y13, 32(AX)
+	ADDQ       BX, AX
+	VMASKMOVPS Y2, Y12, (AX)
+	VMASKMOVPS Y3, Y13, 32(AX)
+	ADDQ       BX, AX
+	VMASKMOVPS Y4, Y12, (AX)
+	VMASKMOVPS Y5, Y13, 32(AX)
+	ADDQ       176(SI), AX
+	VMASKMOVPS Y6, Y12, (AX)
+	VMASKMOVPS Y7, Y13, 32(AX)
+	ADDQ       BX, AX
+	VMASKMOVPS Y8, Y12, (AX)
+	VMASKMOVPS Y9, Y13, 32(AX)
+	ADDQ       BX, AX
+	VMASKMOVPS Y10, Y12, (AX)
+	VMASKMOVPS Y11, Y13, 32(AX)
+
+done:
+	DECQ 136(SI)
+	JEQ  return
+	MOVQ 144(SI), DX
+	ADDQ DX, (SI)
+	ADDQ DX, 8(SI)
+	MOVQ 168(SI), DX
+	ADDQ DX, 160(SI)
+	MOVQ 152(SI), DX
+	ADDQ DX, 64(SI)
+	CMPQ 80(SI), $0x00
+	JEQ  tile
+	ADDQ DX, 80(SI)
+	JMP  tile
+
+return:
 	VZEROUPPER
 	RET

@@ -5,14 +5,26 @@
 #include "textflag.h"
 
 // func gemmNN1x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN1x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 
 batch:
@@ -24,16 +36,21 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z1
 	VFMADD231PS.BCST (R11), Z1, Z0
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z1
 	VFMADD231PS.BCST 4(R11), Z1, Z0
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z1
 	VFMADD231PS.BCST 8(R11), Z1, Z0
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z1
 	VFMADD231PS.BCST 12(R11), Z1, Z0
 	ADDQ             $0x10, R11
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -42,26 +59,19 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z1
 	VFMADD231PS.BCST (R11), Z1, Z0
 	ADDQ             $0x04, R11
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z1
-	VADDPS    Z1, Z0, Z0
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -73,24 +83,53 @@ nores:
 	JEQ          noclamp
 	VBROADCASTSS 128(SI), Z1
 	VMAXPS       Z0, Z1, Z0
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z1
 	VMINPS       Z0, Z1, Z0
 
 noclamp:
 	MOVQ    64(SI), AX
 	VMOVUPS Z0, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN2x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN2x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
@@ -103,20 +142,25 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z2
 	VFMADD231PS.BCST (R11), Z2, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z2, Z1
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z2
 	VFMADD231PS.BCST 4(R11), Z2, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z2, Z1
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z2
 	VFMADD231PS.BCST 8(R11), Z2, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z2, Z1
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z2
 	VFMADD231PS.BCST 12(R11), Z2, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z2, Z1
 	ADDQ             $0x10, R11
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -125,28 +169,20 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z2
 	VFMADD231PS.BCST (R11), Z2, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z2, Z1
 	ADDQ             $0x04, R11
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z2
-	VADDPS    Z2, Z0, Z0
-	VADDPS    Z2, Z1, Z1
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -161,6 +197,8 @@ nores:
 	VBROADCASTSS 128(SI), Z2
 	VMAXPS       Z0, Z2, Z0
 	VMAXPS       Z1, Z2, Z1
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z2
 	VMINPS       Z0, Z2, Z0
 	VMINPS       Z1, Z2, Z1
@@ -170,18 +208,46 @@ noclamp:
 	VMOVUPS Z0, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z1, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN3x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN3x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -195,24 +261,29 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z3
 	VFMADD231PS.BCST (R11), Z3, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z3, Z1
 	VFMADD231PS.BCST (R11)(BX*2), Z3, Z2
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z3
 	VFMADD231PS.BCST 4(R11), Z3, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z3, Z1
 	VFMADD231PS.BCST 4(R11)(BX*2), Z3, Z2
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z3
 	VFMADD231PS.BCST 8(R11), Z3, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z3, Z1
 	VFMADD231PS.BCST 8(R11)(BX*2), Z3, Z2
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z3
 	VFMADD231PS.BCST 12(R11), Z3, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z3, Z1
 	VFMADD231PS.BCST 12(R11)(BX*2), Z3, Z2
 	ADDQ             $0x10, R11
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -221,30 +292,21 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z3
 	VFMADD231PS.BCST (R11), Z3, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z3, Z1
 	VFMADD231PS.BCST (R11)(BX*2), Z3, Z2
 	ADDQ             $0x04, R11
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z3
-	VADDPS    Z3, Z0, Z0
-	VADDPS    Z3, Z1, Z1
-	VADDPS    Z3, Z2, Z2
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -262,6 +324,8 @@ nores:
 	VMAXPS       Z0, Z3, Z0
 	VMAXPS       Z1, Z3, Z1
 	VMAXPS       Z2, Z3, Z2
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z3
 	VMINPS       Z0, Z3, Z0
 	VMINPS       Z1, Z3, Z1
@@ -274,18 +338,47 @@ noclamp:
 	VMOVUPS Z1, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z2, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN4x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN4x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -300,21 +393,25 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z4
 	VFMADD231PS.BCST (R11), Z4, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z4, Z1
 	VFMADD231PS.BCST (R11)(BX*2), Z4, Z2
 	VFMADD231PS.BCST (R11)(R8*1), Z4, Z3
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z4
 	VFMADD231PS.BCST 4(R11), Z4, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z4, Z1
 	VFMADD231PS.BCST 4(R11)(BX*2), Z4, Z2
 	VFMADD231PS.BCST 4(R11)(R8*1), Z4, Z3
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z4
 	VFMADD231PS.BCST 8(R11), Z4, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z4, Z1
 	VFMADD231PS.BCST 8(R11)(BX*2), Z4, Z2
 	VFMADD231PS.BCST 8(R11)(R8*1), Z4, Z3
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z4
 	VFMADD231PS.BCST 12(R11), Z4, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z4, Z1
@@ -322,6 +419,7 @@ loop:
 	VFMADD231PS.BCST 12(R11)(R8*1), Z4, Z3
 	ADDQ             $0x10, R11
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -330,6 +428,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z4
 	VFMADD231PS.BCST (R11), Z4, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z4, Z1
@@ -337,25 +436,14 @@ single:
 	VFMADD231PS.BCST (R11)(R8*1), Z4, Z3
 	ADDQ             $0x04, R11
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z4
-	VADDPS    Z4, Z0, Z0
-	VADDPS    Z4, Z1, Z1
-	VADDPS    Z4, Z2, Z2
-	VADDPS    Z4, Z3, Z3
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -376,6 +464,8 @@ nores:
 	VMAXPS       Z1, Z4, Z1
 	VMAXPS       Z2, Z4, Z2
 	VMAXPS       Z3, Z4, Z3
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z4
 	VMINPS       Z0, Z4, Z0
 	VMINPS       Z1, Z4, Z1
@@ -391,18 +481,48 @@ noclamp:
 	VMOVUPS Z2, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z3, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN5x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN5x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -418,24 +538,28 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z5
 	VFMADD231PS.BCST (R11), Z5, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z5, Z1
 	VFMADD231PS.BCST (R11)(BX*2), Z5, Z2
 	VFMADD231PS.BCST (R11)(R8*1), Z5, Z3
 	VFMADD231PS.BCST (R11)(BX*4), Z5, Z4
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z5
 	VFMADD231PS.BCST 4(R11), Z5, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z5, Z1
 	VFMADD231PS.BCST 4(R11)(BX*2), Z5, Z2
 	VFMADD231PS.BCST 4(R11)(R8*1), Z5, Z3
 	VFMADD231PS.BCST 4(R11)(BX*4), Z5, Z4
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z5
 	VFMADD231PS.BCST 8(R11), Z5, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z5, Z1
 	VFMADD231PS.BCST 8(R11)(BX*2), Z5, Z2
 	VFMADD231PS.BCST 8(R11)(R8*1), Z5, Z3
 	VFMADD231PS.BCST 8(R11)(BX*4), Z5, Z4
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z5
 	VFMADD231PS.BCST 12(R11), Z5, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z5, Z1
@@ -444,6 +568,7 @@ loop:
 	VFMADD231PS.BCST 12(R11)(BX*4), Z5, Z4
 	ADDQ             $0x10, R11
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -452,6 +577,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z5
 	VFMADD231PS.BCST (R11), Z5, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z5, Z1
@@ -460,26 +586,14 @@ single:
 	VFMADD231PS.BCST (R11)(BX*4), Z5, Z4
 	ADDQ             $0x04, R11
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z5
-	VADDPS    Z5, Z0, Z0
-	VADDPS    Z5, Z1, Z1
-	VADDPS    Z5, Z2, Z2
-	VADDPS    Z5, Z3, Z3
-	VADDPS    Z5, Z4, Z4
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -503,6 +617,8 @@ nores:
 	VMAXPS       Z2, Z5, Z2
 	VMAXPS       Z3, Z5, Z3
 	VMAXPS       Z4, Z5, Z4
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z5
 	VMINPS       Z0, Z5, Z0
 	VMINPS       Z1, Z5, Z1
@@ -521,18 +637,49 @@ noclamp:
 	VMOVUPS Z3, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z4, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN6x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN6x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -551,6 +698,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z6
 	VFMADD231PS.BCST (R11), Z6, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z6, Z1
@@ -558,6 +706,7 @@ loop:
 	VFMADD231PS.BCST (R11)(R8*1), Z6, Z3
 	VFMADD231PS.BCST (R11)(BX*4), Z6, Z4
 	VFMADD231PS.BCST (R12), Z6, Z5
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z6
 	VFMADD231PS.BCST 4(R11), Z6, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z6, Z1
@@ -565,6 +714,7 @@ loop:
 	VFMADD231PS.BCST 4(R11)(R8*1), Z6, Z3
 	VFMADD231PS.BCST 4(R11)(BX*4), Z6, Z4
 	VFMADD231PS.BCST 4(R12), Z6, Z5
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z6
 	VFMADD231PS.BCST 8(R11), Z6, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z6, Z1
@@ -572,6 +722,7 @@ loop:
 	VFMADD231PS.BCST 8(R11)(R8*1), Z6, Z3
 	VFMADD231PS.BCST 8(R11)(BX*4), Z6, Z4
 	VFMADD231PS.BCST 8(R12), Z6, Z5
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z6
 	VFMADD231PS.BCST 12(R11), Z6, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z6, Z1
@@ -582,6 +733,7 @@ loop:
 	ADDQ             $0x10, R11
 	ADDQ             $0x10, R12
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -590,6 +742,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z6
 	VFMADD231PS.BCST (R11), Z6, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z6, Z1
@@ -600,27 +753,14 @@ single:
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z6
-	VADDPS    Z6, Z0, Z0
-	VADDPS    Z6, Z1, Z1
-	VADDPS    Z6, Z2, Z2
-	VADDPS    Z6, Z3, Z3
-	VADDPS    Z6, Z4, Z4
-	VADDPS    Z6, Z5, Z5
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -647,6 +787,8 @@ nores:
 	VMAXPS       Z3, Z6, Z3
 	VMAXPS       Z4, Z6, Z4
 	VMAXPS       Z5, Z6, Z5
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z6
 	VMINPS       Z0, Z6, Z0
 	VMINPS       Z1, Z6, Z1
@@ -668,18 +810,50 @@ noclamp:
 	VMOVUPS Z4, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z5, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN7x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN7x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -699,6 +873,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z7
 	VFMADD231PS.BCST (R11), Z7, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z7, Z1
@@ -707,6 +882,7 @@ loop:
 	VFMADD231PS.BCST (R11)(BX*4), Z7, Z4
 	VFMADD231PS.BCST (R12), Z7, Z5
 	VFMADD231PS.BCST (R12)(BX*1), Z7, Z6
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z7
 	VFMADD231PS.BCST 4(R11), Z7, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z7, Z1
@@ -715,6 +891,7 @@ loop:
 	VFMADD231PS.BCST 4(R11)(BX*4), Z7, Z4
 	VFMADD231PS.BCST 4(R12), Z7, Z5
 	VFMADD231PS.BCST 4(R12)(BX*1), Z7, Z6
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z7
 	VFMADD231PS.BCST 8(R11), Z7, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z7, Z1
@@ -723,6 +900,7 @@ loop:
 	VFMADD231PS.BCST 8(R11)(BX*4), Z7, Z4
 	VFMADD231PS.BCST 8(R12), Z7, Z5
 	VFMADD231PS.BCST 8(R12)(BX*1), Z7, Z6
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z7
 	VFMADD231PS.BCST 12(R11), Z7, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z7, Z1
@@ -734,6 +912,7 @@ loop:
 	ADDQ             $0x10, R11
 	ADDQ             $0x10, R12
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -742,6 +921,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z7
 	VFMADD231PS.BCST (R11), Z7, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z7, Z1
@@ -753,28 +933,14 @@ single:
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z7
-	VADDPS    Z7, Z0, Z0
-	VADDPS    Z7, Z1, Z1
-	VADDPS    Z7, Z2, Z2
-	VADDPS    Z7, Z3, Z3
-	VADDPS    Z7, Z4, Z4
-	VADDPS    Z7, Z5, Z5
-	VADDPS    Z7, Z6, Z6
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -804,6 +970,8 @@ nores:
 	VMAXPS       Z4, Z7, Z4
 	VMAXPS       Z5, Z7, Z5
 	VMAXPS       Z6, Z7, Z6
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z7
 	VMINPS       Z0, Z7, Z0
 	VMINPS       Z1, Z7, Z1
@@ -828,18 +996,51 @@ noclamp:
 	VMOVUPS Z5, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z6, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN8x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN8x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -860,6 +1061,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z8
 	VFMADD231PS.BCST (R11), Z8, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z8, Z1
@@ -869,6 +1071,7 @@ loop:
 	VFMADD231PS.BCST (R12), Z8, Z5
 	VFMADD231PS.BCST (R12)(BX*1), Z8, Z6
 	VFMADD231PS.BCST (R12)(BX*2), Z8, Z7
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z8
 	VFMADD231PS.BCST 4(R11), Z8, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z8, Z1
@@ -878,6 +1081,7 @@ loop:
 	VFMADD231PS.BCST 4(R12), Z8, Z5
 	VFMADD231PS.BCST 4(R12)(BX*1), Z8, Z6
 	VFMADD231PS.BCST 4(R12)(BX*2), Z8, Z7
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z8
 	VFMADD231PS.BCST 8(R11), Z8, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z8, Z1
@@ -887,6 +1091,7 @@ loop:
 	VFMADD231PS.BCST 8(R12), Z8, Z5
 	VFMADD231PS.BCST 8(R12)(BX*1), Z8, Z6
 	VFMADD231PS.BCST 8(R12)(BX*2), Z8, Z7
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z8
 	VFMADD231PS.BCST 12(R11), Z8, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z8, Z1
@@ -899,6 +1104,7 @@ loop:
 	ADDQ             $0x10, R11
 	ADDQ             $0x10, R12
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -907,6 +1113,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z8
 	VFMADD231PS.BCST (R11), Z8, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z8, Z1
@@ -919,29 +1126,14 @@ single:
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z8
-	VADDPS    Z8, Z0, Z0
-	VADDPS    Z8, Z1, Z1
-	VADDPS    Z8, Z2, Z2
-	VADDPS    Z8, Z3, Z3
-	VADDPS    Z8, Z4, Z4
-	VADDPS    Z8, Z5, Z5
-	VADDPS    Z8, Z6, Z6
-	VADDPS    Z8, Z7, Z7
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -974,6 +1166,8 @@ nores:
 	VMAXPS       Z5, Z8, Z5
 	VMAXPS       Z6, Z8, Z6
 	VMAXPS       Z7, Z8, Z7
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z8
 	VMINPS       Z0, Z8, Z0
 	VMINPS       Z1, Z8, Z1
@@ -1001,18 +1195,52 @@ noclamp:
 	VMOVUPS Z6, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z7, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN9x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN9x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1034,6 +1262,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z9
 	VFMADD231PS.BCST (R11), Z9, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z9, Z1
@@ -1044,6 +1273,7 @@ loop:
 	VFMADD231PS.BCST (R12)(BX*1), Z9, Z6
 	VFMADD231PS.BCST (R12)(BX*2), Z9, Z7
 	VFMADD231PS.BCST (R12)(R8*1), Z9, Z8
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z9
 	VFMADD231PS.BCST 4(R11), Z9, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z9, Z1
@@ -1054,6 +1284,7 @@ loop:
 	VFMADD231PS.BCST 4(R12)(BX*1), Z9, Z6
 	VFMADD231PS.BCST 4(R12)(BX*2), Z9, Z7
 	VFMADD231PS.BCST 4(R12)(R8*1), Z9, Z8
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z9
 	VFMADD231PS.BCST 8(R11), Z9, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z9, Z1
@@ -1064,6 +1295,7 @@ loop:
 	VFMADD231PS.BCST 8(R12)(BX*1), Z9, Z6
 	VFMADD231PS.BCST 8(R12)(BX*2), Z9, Z7
 	VFMADD231PS.BCST 8(R12)(R8*1), Z9, Z8
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z9
 	VFMADD231PS.BCST 12(R11), Z9, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z9, Z1
@@ -1077,6 +1309,7 @@ loop:
 	ADDQ             $0x10, R11
 	ADDQ             $0x10, R12
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -1085,6 +1318,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z9
 	VFMADD231PS.BCST (R11), Z9, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z9, Z1
@@ -1098,30 +1332,14 @@ single:
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z9
-	VADDPS    Z9, Z0, Z0
-	VADDPS    Z9, Z1, Z1
-	VADDPS    Z9, Z2, Z2
-	VADDPS    Z9, Z3, Z3
-	VADDPS    Z9, Z4, Z4
-	VADDPS    Z9, Z5, Z5
-	VADDPS    Z9, Z6, Z6
-	VADDPS    Z9, Z7, Z7
-	VADDPS    Z9, Z8, Z8
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -1157,6 +1375,8 @@ nores:
 	VMAXPS       Z6, Z9, Z6
 	VMAXPS       Z7, Z9, Z7
 	VMAXPS       Z8, Z9, Z8
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z9
 	VMINPS       Z0, Z9, Z0
 	VMINPS       Z1, Z9, Z1
@@ -1187,18 +1407,53 @@ noclamp:
 	VMOVUPS Z7, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z8, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN10x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN10x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1221,6 +1476,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z10
 	VFMADD231PS.BCST (R11), Z10, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z10, Z1
@@ -1232,6 +1488,7 @@ loop:
 	VFMADD231PS.BCST (R12)(BX*2), Z10, Z7
 	VFMADD231PS.BCST (R12)(R8*1), Z10, Z8
 	VFMADD231PS.BCST (R12)(BX*4), Z10, Z9
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z10
 	VFMADD231PS.BCST 4(R11), Z10, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z10, Z1
@@ -1243,6 +1500,7 @@ loop:
 	VFMADD231PS.BCST 4(R12)(BX*2), Z10, Z7
 	VFMADD231PS.BCST 4(R12)(R8*1), Z10, Z8
 	VFMADD231PS.BCST 4(R12)(BX*4), Z10, Z9
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z10
 	VFMADD231PS.BCST 8(R11), Z10, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z10, Z1
@@ -1254,6 +1512,7 @@ loop:
 	VFMADD231PS.BCST 8(R12)(BX*2), Z10, Z7
 	VFMADD231PS.BCST 8(R12)(R8*1), Z10, Z8
 	VFMADD231PS.BCST 8(R12)(BX*4), Z10, Z9
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z10
 	VFMADD231PS.BCST 12(R11), Z10, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z10, Z1
@@ -1268,6 +1527,7 @@ loop:
 	ADDQ             $0x10, R11
 	ADDQ             $0x10, R12
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -1276,6 +1536,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z10
 	VFMADD231PS.BCST (R11), Z10, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z10, Z1
@@ -1290,31 +1551,14 @@ single:
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z10
-	VADDPS    Z10, Z0, Z0
-	VADDPS    Z10, Z1, Z1
-	VADDPS    Z10, Z2, Z2
-	VADDPS    Z10, Z3, Z3
-	VADDPS    Z10, Z4, Z4
-	VADDPS    Z10, Z5, Z5
-	VADDPS    Z10, Z6, Z6
-	VADDPS    Z10, Z7, Z7
-	VADDPS    Z10, Z8, Z8
-	VADDPS    Z10, Z9, Z9
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -1353,6 +1597,8 @@ nores:
 	VMAXPS       Z7, Z10, Z7
 	VMAXPS       Z8, Z10, Z8
 	VMAXPS       Z9, Z10, Z9
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z10
 	VMINPS       Z0, Z10, Z0
 	VMINPS       Z1, Z10, Z1
@@ -1386,18 +1632,54 @@ noclamp:
 	VMOVUPS Z8, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z9, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN11x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN11x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1423,6 +1705,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z11
 	VFMADD231PS.BCST (R11), Z11, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z11, Z1
@@ -1435,6 +1718,7 @@ loop:
 	VFMADD231PS.BCST (R12)(R8*1), Z11, Z8
 	VFMADD231PS.BCST (R12)(BX*4), Z11, Z9
 	VFMADD231PS.BCST (R13), Z11, Z10
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z11
 	VFMADD231PS.BCST 4(R11), Z11, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z11, Z1
@@ -1447,6 +1731,7 @@ loop:
 	VFMADD231PS.BCST 4(R12)(R8*1), Z11, Z8
 	VFMADD231PS.BCST 4(R12)(BX*4), Z11, Z9
 	VFMADD231PS.BCST 4(R13), Z11, Z10
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z11
 	VFMADD231PS.BCST 8(R11), Z11, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z11, Z1
@@ -1459,6 +1744,7 @@ loop:
 	VFMADD231PS.BCST 8(R12)(R8*1), Z11, Z8
 	VFMADD231PS.BCST 8(R12)(BX*4), Z11, Z9
 	VFMADD231PS.BCST 8(R13), Z11, Z10
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z11
 	VFMADD231PS.BCST 12(R11), Z11, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z11, Z1
@@ -1475,6 +1761,7 @@ loop:
 	ADDQ             $0x10, R12
 	ADDQ             $0x10, R13
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -1483,6 +1770,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z11
 	VFMADD231PS.BCST (R11), Z11, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z11, Z1
@@ -1499,32 +1787,14 @@ single:
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z11
-	VADDPS    Z11, Z0, Z0
-	VADDPS    Z11, Z1, Z1
-	VADDPS    Z11, Z2, Z2
-	VADDPS    Z11, Z3, Z3
-	VADDPS    Z11, Z4, Z4
-	VADDPS    Z11, Z5, Z5
-	VADDPS    Z11, Z6, Z6
-	VADDPS    Z11, Z7, Z7
-	VADDPS    Z11, Z8, Z8
-	VADDPS    Z11, Z9, Z9
-	VADDPS    Z11, Z10, Z10
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -1566,6 +1836,8 @@ nores:
 	VMAXPS       Z8, Z11, Z8
 	VMAXPS       Z9, Z11, Z9
 	VMAXPS       Z10, Z11, Z10
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z11
 	VMINPS       Z0, Z11, Z0
 	VMINPS       Z1, Z11, Z1
@@ -1602,18 +1874,55 @@ noclamp:
 	VMOVUPS Z9, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z10, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN12x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN12x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1640,6 +1949,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z12
 	VFMADD231PS.BCST (R11), Z12, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z12, Z1
@@ -1653,6 +1963,7 @@ loop:
 	VFMADD231PS.BCST (R12)(BX*4), Z12, Z9
 	VFMADD231PS.BCST (R13), Z12, Z10
 	VFMADD231PS.BCST (R13)(BX*1), Z12, Z11
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z12
 	VFMADD231PS.BCST 4(R11), Z12, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z12, Z1
@@ -1666,6 +1977,7 @@ loop:
 	VFMADD231PS.BCST 4(R12)(BX*4), Z12, Z9
 	VFMADD231PS.BCST 4(R13), Z12, Z10
 	VFMADD231PS.BCST 4(R13)(BX*1), Z12, Z11
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z12
 	VFMADD231PS.BCST 8(R11), Z12, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z12, Z1
@@ -1679,6 +1991,7 @@ loop:
 	VFMADD231PS.BCST 8(R12)(BX*4), Z12, Z9
 	VFMADD231PS.BCST 8(R13), Z12, Z10
 	VFMADD231PS.BCST 8(R13)(BX*1), Z12, Z11
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z12
 	VFMADD231PS.BCST 12(R11), Z12, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z12, Z1
@@ -1696,6 +2009,7 @@ loop:
 	ADDQ             $0x10, R12
 	ADDQ             $0x10, R13
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -1704,6 +2018,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z12
 	VFMADD231PS.BCST (R11), Z12, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z12, Z1
@@ -1721,33 +2036,14 @@ single:
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z12
-	VADDPS    Z12, Z0, Z0
-	VADDPS    Z12, Z1, Z1
-	VADDPS    Z12, Z2, Z2
-	VADDPS    Z12, Z3, Z3
-	VADDPS    Z12, Z4, Z4
-	VADDPS    Z12, Z5, Z5
-	VADDPS    Z12, Z6, Z6
-	VADDPS    Z12, Z7, Z7
-	VADDPS    Z12, Z8, Z8
-	VADDPS    Z12, Z9, Z9
-	VADDPS    Z12, Z10, Z10
-	VADDPS    Z12, Z11, Z11
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -1792,6 +2088,8 @@ nores:
 	VMAXPS       Z9, Z12, Z9
 	VMAXPS       Z10, Z12, Z10
 	VMAXPS       Z11, Z12, Z11
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z12
 	VMINPS       Z0, Z12, Z0
 	VMINPS       Z1, Z12, Z1
@@ -1831,18 +2129,56 @@ noclamp:
 	VMOVUPS Z10, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z11, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN13x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN13x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1870,6 +2206,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z13
 	VFMADD231PS.BCST (R11), Z13, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z13, Z1
@@ -1884,6 +2221,7 @@ loop:
 	VFMADD231PS.BCST (R13), Z13, Z10
 	VFMADD231PS.BCST (R13)(BX*1), Z13, Z11
 	VFMADD231PS.BCST (R13)(BX*2), Z13, Z12
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z13
 	VFMADD231PS.BCST 4(R11), Z13, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z13, Z1
@@ -1898,6 +2236,7 @@ loop:
 	VFMADD231PS.BCST 4(R13), Z13, Z10
 	VFMADD231PS.BCST 4(R13)(BX*1), Z13, Z11
 	VFMADD231PS.BCST 4(R13)(BX*2), Z13, Z12
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z13
 	VFMADD231PS.BCST 8(R11), Z13, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z13, Z1
@@ -1912,6 +2251,7 @@ loop:
 	VFMADD231PS.BCST 8(R13), Z13, Z10
 	VFMADD231PS.BCST 8(R13)(BX*1), Z13, Z11
 	VFMADD231PS.BCST 8(R13)(BX*2), Z13, Z12
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z13
 	VFMADD231PS.BCST 12(R11), Z13, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z13, Z1
@@ -1930,6 +2270,7 @@ loop:
 	ADDQ             $0x10, R12
 	ADDQ             $0x10, R13
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -1938,6 +2279,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z13
 	VFMADD231PS.BCST (R11), Z13, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z13, Z1
@@ -1956,34 +2298,14 @@ single:
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z13
-	VADDPS    Z13, Z0, Z0
-	VADDPS    Z13, Z1, Z1
-	VADDPS    Z13, Z2, Z2
-	VADDPS    Z13, Z3, Z3
-	VADDPS    Z13, Z4, Z4
-	VADDPS    Z13, Z5, Z5
-	VADDPS    Z13, Z6, Z6
-	VADDPS    Z13, Z7, Z7
-	VADDPS    Z13, Z8, Z8
-	VADDPS    Z13, Z9, Z9
-	VADDPS    Z13, Z10, Z10
-	VADDPS    Z13, Z11, Z11
-	VADDPS    Z13, Z12, Z12
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -2031,6 +2353,8 @@ nores:
 	VMAXPS       Z10, Z13, Z10
 	VMAXPS       Z11, Z13, Z11
 	VMAXPS       Z12, Z13, Z12
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z13
 	VMINPS       Z0, Z13, Z0
 	VMINPS       Z1, Z13, Z1
@@ -2073,18 +2397,57 @@ noclamp:
 	VMOVUPS Z11, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z12, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN14x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN14x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2113,6 +2476,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z14
 	VFMADD231PS.BCST (R11), Z14, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z14, Z1
@@ -2128,6 +2492,7 @@ loop:
 	VFMADD231PS.BCST (R13)(BX*1), Z14, Z11
 	VFMADD231PS.BCST (R13)(BX*2), Z14, Z12
 	VFMADD231PS.BCST (R13)(R8*1), Z14, Z13
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z14
 	VFMADD231PS.BCST 4(R11), Z14, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z14, Z1
@@ -2143,6 +2508,7 @@ loop:
 	VFMADD231PS.BCST 4(R13)(BX*1), Z14, Z11
 	VFMADD231PS.BCST 4(R13)(BX*2), Z14, Z12
 	VFMADD231PS.BCST 4(R13)(R8*1), Z14, Z13
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z14
 	VFMADD231PS.BCST 8(R11), Z14, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z14, Z1
@@ -2158,6 +2524,7 @@ loop:
 	VFMADD231PS.BCST 8(R13)(BX*1), Z14, Z11
 	VFMADD231PS.BCST 8(R13)(BX*2), Z14, Z12
 	VFMADD231PS.BCST 8(R13)(R8*1), Z14, Z13
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z14
 	VFMADD231PS.BCST 12(R11), Z14, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z14, Z1
@@ -2177,6 +2544,7 @@ loop:
 	ADDQ             $0x10, R12
 	ADDQ             $0x10, R13
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -2185,6 +2553,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z14
 	VFMADD231PS.BCST (R11), Z14, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z14, Z1
@@ -2204,35 +2573,14 @@ single:
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z14
-	VADDPS    Z14, Z0, Z0
-	VADDPS    Z14, Z1, Z1
-	VADDPS    Z14, Z2, Z2
-	VADDPS    Z14, Z3, Z3
-	VADDPS    Z14, Z4, Z4
-	VADDPS    Z14, Z5, Z5
-	VADDPS    Z14, Z6, Z6
-	VADDPS    Z14, Z7, Z7
-	VADDPS    Z14, Z8, Z8
-	VADDPS    Z14, Z9, Z9
-	VADDPS    Z14, Z10, Z10
-	VADDPS    Z14, Z11, Z11
-	VADDPS    Z14, Z12, Z12
-	VADDPS    Z14, Z13, Z13
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -2283,6 +2631,8 @@ nores:
 	VMAXPS       Z11, Z14, Z11
 	VMAXPS       Z12, Z14, Z12
 	VMAXPS       Z13, Z14, Z13
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z14
 	VMINPS       Z0, Z14, Z0
 	VMINPS       Z1, Z14, Z1
@@ -2328,18 +2678,58 @@ noclamp:
 	VMOVUPS Z12, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z13, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN15x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN15x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2369,6 +2759,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z15
 	VFMADD231PS.BCST (R11), Z15, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z15, Z1
@@ -2385,6 +2776,7 @@ loop:
 	VFMADD231PS.BCST (R13)(BX*2), Z15, Z12
 	VFMADD231PS.BCST (R13)(R8*1), Z15, Z13
 	VFMADD231PS.BCST (R13)(BX*4), Z15, Z14
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z15
 	VFMADD231PS.BCST 4(R11), Z15, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z15, Z1
@@ -2401,6 +2793,7 @@ loop:
 	VFMADD231PS.BCST 4(R13)(BX*2), Z15, Z12
 	VFMADD231PS.BCST 4(R13)(R8*1), Z15, Z13
 	VFMADD231PS.BCST 4(R13)(BX*4), Z15, Z14
+	PREFETCHT1       128(R15)
 	VMOVUPS          128(AX), Z15
 	VFMADD231PS.BCST 8(R11), Z15, Z0
 	VFMADD231PS.BCST 8(R11)(BX*1), Z15, Z1
@@ -2417,6 +2810,7 @@ loop:
 	VFMADD231PS.BCST 8(R13)(BX*2), Z15, Z12
 	VFMADD231PS.BCST 8(R13)(R8*1), Z15, Z13
 	VFMADD231PS.BCST 8(R13)(BX*4), Z15, Z14
+	PREFETCHT1       192(R15)
 	VMOVUPS          192(AX), Z15
 	VFMADD231PS.BCST 12(R11), Z15, Z0
 	VFMADD231PS.BCST 12(R11)(BX*1), Z15, Z1
@@ -2437,6 +2831,7 @@ loop:
 	ADDQ             $0x10, R12
 	ADDQ             $0x10, R13
 	ADDQ             $+256, AX
+	ADDQ             $+256, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -2445,6 +2840,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z15
 	VFMADD231PS.BCST (R11), Z15, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z15, Z1
@@ -2465,36 +2861,14 @@ single:
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z15
-	VADDPS    Z15, Z0, Z0
-	VADDPS    Z15, Z1, Z1
-	VADDPS    Z15, Z2, Z2
-	VADDPS    Z15, Z3, Z3
-	VADDPS    Z15, Z4, Z4
-	VADDPS    Z15, Z5, Z5
-	VADDPS    Z15, Z6, Z6
-	VADDPS    Z15, Z7, Z7
-	VADDPS    Z15, Z8, Z8
-	VADDPS    Z15, Z9, Z9
-	VADDPS    Z15, Z10, Z10
-	VADDPS    Z15, Z11, Z11
-	VADDPS    Z15, Z12, Z12
-	VADDPS    Z15, Z13, Z13
-	VADDPS    Z15, Z14, Z14
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -2548,6 +2922,8 @@ nores:
 	VMAXPS       Z12, Z15, Z12
 	VMAXPS       Z13, Z15, Z13
 	VMAXPS       Z14, Z15, Z14
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z15
 	VMINPS       Z0, Z15, Z0
 	VMINPS       Z1, Z15, Z1
@@ -2596,18 +2972,59 @@ noclamp:
 	VMOVUPS Z13, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z14, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN16x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN16x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2636,10 +3053,11 @@ batch:
 	LEAQ (R13)(BX*4), R14
 	ADDQ BX, R14
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z16
 	VFMADD231PS.BCST (R11), Z16, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z16, Z1
@@ -2657,6 +3075,7 @@ loop:
 	VFMADD231PS.BCST (R13)(R8*1), Z16, Z13
 	VFMADD231PS.BCST (R13)(BX*4), Z16, Z14
 	VFMADD231PS.BCST (R14), Z16, Z15
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z16
 	VFMADD231PS.BCST 4(R11), Z16, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z16, Z1
@@ -2674,53 +3093,21 @@ loop:
 	VFMADD231PS.BCST 4(R13)(R8*1), Z16, Z13
 	VFMADD231PS.BCST 4(R13)(BX*4), Z16, Z14
 	VFMADD231PS.BCST 4(R14), Z16, Z15
-	VMOVUPS          128(AX), Z16
-	VFMADD231PS.BCST 8(R11), Z16, Z0
-	VFMADD231PS.BCST 8(R11)(BX*1), Z16, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z16, Z2
-	VFMADD231PS.BCST 8(R11)(R8*1), Z16, Z3
-	VFMADD231PS.BCST 8(R11)(BX*4), Z16, Z4
-	VFMADD231PS.BCST 8(R12), Z16, Z5
-	VFMADD231PS.BCST 8(R12)(BX*1), Z16, Z6
-	VFMADD231PS.BCST 8(R12)(BX*2), Z16, Z7
-	VFMADD231PS.BCST 8(R12)(R8*1), Z16, Z8
-	VFMADD231PS.BCST 8(R12)(BX*4), Z16, Z9
-	VFMADD231PS.BCST 8(R13), Z16, Z10
-	VFMADD231PS.BCST 8(R13)(BX*1), Z16, Z11
-	VFMADD231PS.BCST 8(R13)(BX*2), Z16, Z12
-	VFMADD231PS.BCST 8(R13)(R8*1), Z16, Z13
-	VFMADD231PS.BCST 8(R13)(BX*4), Z16, Z14
-	VFMADD231PS.BCST 8(R14), Z16, Z15
-	VMOVUPS          192(AX), Z16
-	VFMADD231PS.BCST 12(R11), Z16, Z0
-	VFMADD231PS.BCST 12(R11)(BX*1), Z16, Z1
-	VFMADD231PS.BCST 12(R11)(BX*2), Z16, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z16, Z3
-	VFMADD231PS.BCST 12(R11)(BX*4), Z16, Z4
-	VFMADD231PS.BCST 12(R12), Z16, Z5
-	VFMADD231PS.BCST 12(R12)(BX*1), Z16, Z6
-	VFMADD231PS.BCST 12(R12)(BX*2), Z16, Z7
-	VFMADD231PS.BCST 12(R12)(R8*1), Z16, Z8
-	VFMADD231PS.BCST 12(R12)(BX*4), Z16, Z9
-	VFMADD231PS.BCST 12(R13), Z16, Z10
-	VFMADD231PS.BCST 12(R13)(BX*1), Z16, Z11
-	VFMADD231PS.BCST 12(R13)(BX*2), Z16, Z12
-	VFMADD231PS.BCST 12(R13)(R8*1), Z16, Z13
-	VFMADD231PS.BCST 12(R13)(BX*4), Z16, Z14
-	VFMADD231PS.BCST 12(R14), Z16, Z15
-	ADDQ             $0x10, R11
-	ADDQ             $0x10, R12
-	ADDQ             $0x10, R13
-	ADDQ             $0x10, R14
-	ADDQ             $+256, AX
-	SUBQ             $0x04, DX
+	ADDQ             $0x08, R11
+	ADDQ             $0x08, R12
+	ADDQ             $0x08, R13
+	ADDQ             $0x08, R14
+	ADDQ             $+128, AX
+	ADDQ             $+128, R15
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z16
 	VFMADD231PS.BCST (R11), Z16, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z16, Z1
@@ -2743,37 +3130,14 @@ single:
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z16
-	VADDPS    Z16, Z0, Z0
-	VADDPS    Z16, Z1, Z1
-	VADDPS    Z16, Z2, Z2
-	VADDPS    Z16, Z3, Z3
-	VADDPS    Z16, Z4, Z4
-	VADDPS    Z16, Z5, Z5
-	VADDPS    Z16, Z6, Z6
-	VADDPS    Z16, Z7, Z7
-	VADDPS    Z16, Z8, Z8
-	VADDPS    Z16, Z9, Z9
-	VADDPS    Z16, Z10, Z10
-	VADDPS    Z16, Z11, Z11
-	VADDPS    Z16, Z12, Z12
-	VADDPS    Z16, Z13, Z13
-	VADDPS    Z16, Z14, Z14
-	VADDPS    Z16, Z15, Z15
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -2830,6 +3194,8 @@ nores:
 	VMAXPS       Z13, Z16, Z13
 	VMAXPS       Z14, Z16, Z14
 	VMAXPS       Z15, Z16, Z15
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z16
 	VMINPS       Z0, Z16, Z0
 	VMINPS       Z1, Z16, Z1
@@ -2881,18 +3247,60 @@ noclamp:
 	VMOVUPS Z14, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z15, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN17x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN17x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2922,10 +3330,11 @@ batch:
 	LEAQ (R13)(BX*4), R14
 	ADDQ BX, R14
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z17
 	VFMADD231PS.BCST (R11), Z17, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z17, Z1
@@ -2944,6 +3353,7 @@ loop:
 	VFMADD231PS.BCST (R13)(BX*4), Z17, Z14
 	VFMADD231PS.BCST (R14), Z17, Z15
 	VFMADD231PS.BCST (R14)(BX*1), Z17, Z16
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z17
 	VFMADD231PS.BCST 4(R11), Z17, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z17, Z1
@@ -2962,55 +3372,21 @@ loop:
 	VFMADD231PS.BCST 4(R13)(BX*4), Z17, Z14
 	VFMADD231PS.BCST 4(R14), Z17, Z15
 	VFMADD231PS.BCST 4(R14)(BX*1), Z17, Z16
-	VMOVUPS          128(AX), Z17
-	VFMADD231PS.BCST 8(R11), Z17, Z0
-	VFMADD231PS.BCST 8(R11)(BX*1), Z17, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z17, Z2
-	VFMADD231PS.BCST 8(R11)(R8*1), Z17, Z3
-	VFMADD231PS.BCST 8(R11)(BX*4), Z17, Z4
-	VFMADD231PS.BCST 8(R12), Z17, Z5
-	VFMADD231PS.BCST 8(R12)(BX*1), Z17, Z6
-	VFMADD231PS.BCST 8(R12)(BX*2), Z17, Z7
-	VFMADD231PS.BCST 8(R12)(R8*1), Z17, Z8
-	VFMADD231PS.BCST 8(R12)(BX*4), Z17, Z9
-	VFMADD231PS.BCST 8(R13), Z17, Z10
-	VFMADD231PS.BCST 8(R13)(BX*1), Z17, Z11
-	VFMADD231PS.BCST 8(R13)(BX*2), Z17, Z12
-	VFMADD231PS.BCST 8(R13)(R8*1), Z17, Z13
-	VFMADD231PS.BCST 8(R13)(BX*4), Z17, Z14
-	VFMADD231PS.BCST 8(R14), Z17, Z15
-	VFMADD231PS.BCST 8(R14)(BX*1), Z17, Z16
-	VMOVUPS          192(AX), Z17
-	VFMADD231PS.BCST 12(R11), Z17, Z0
-	VFMADD231PS.BCST 12(R11)(BX*1), Z17, Z1
-	VFMADD231PS.BCST 12(R11)(BX*2), Z17, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z17, Z3
-	VFMADD231PS.BCST 12(R11)(BX*4), Z17, Z4
-	VFMADD231PS.BCST 12(R12), Z17, Z5
-	VFMADD231PS.BCST 12(R12)(BX*1), Z17, Z6
-	VFMADD231PS.BCST 12(R12)(BX*2), Z17, Z7
-	VFMADD231PS.BCST 12(R12)(R8*1), Z17, Z8
-	VFMADD231PS.BCST 12(R12)(BX*4), Z17, Z9
-	VFMADD231PS.BCST 12(R13), Z17, Z10
-	VFMADD231PS.BCST 12(R13)(BX*1), Z17, Z11
-	VFMADD231PS.BCST 12(R13)(BX*2), Z17, Z12
-	VFMADD231PS.BCST 12(R13)(R8*1), Z17, Z13
-	VFMADD231PS.BCST 12(R13)(BX*4), Z17, Z14
-	VFMADD231PS.BCST 12(R14), Z17, Z15
-	VFMADD231PS.BCST 12(R14)(BX*1), Z17, Z16
-	ADDQ             $0x10, R11
-	ADDQ             $0x10, R12
-	ADDQ             $0x10, R13
-	ADDQ             $0x10, R14
-	ADDQ             $+256, AX
-	SUBQ             $0x04, DX
+	ADDQ             $0x08, R11
+	ADDQ             $0x08, R12
+	ADDQ             $0x08, R13
+	ADDQ             $0x08, R14
+	ADDQ             $+128, AX
+	ADDQ             $+128, R15
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z17
 	VFMADD231PS.BCST (R11), Z17, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z17, Z1
@@ -3034,38 +3410,14 @@ single:
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z17
-	VADDPS    Z17, Z0, Z0
-	VADDPS    Z17, Z1, Z1
-	VADDPS    Z17, Z2, Z2
-	VADDPS    Z17, Z3, Z3
-	VADDPS    Z17, Z4, Z4
-	VADDPS    Z17, Z5, Z5
-	VADDPS    Z17, Z6, Z6
-	VADDPS    Z17, Z7, Z7
-	VADDPS    Z17, Z8, Z8
-	VADDPS    Z17, Z9, Z9
-	VADDPS    Z17, Z10, Z10
-	VADDPS    Z17, Z11, Z11
-	VADDPS    Z17, Z12, Z12
-	VADDPS    Z17, Z13, Z13
-	VADDPS    Z17, Z14, Z14
-	VADDPS    Z17, Z15, Z15
-	VADDPS    Z17, Z16, Z16
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -3125,6 +3477,8 @@ nores:
 	VMAXPS       Z14, Z17, Z14
 	VMAXPS       Z15, Z17, Z15
 	VMAXPS       Z16, Z17, Z16
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z17
 	VMINPS       Z0, Z17, Z0
 	VMINPS       Z1, Z17, Z1
@@ -3179,18 +3533,61 @@ noclamp:
 	VMOVUPS Z15, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z16, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN18x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN18x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3221,10 +3618,11 @@ batch:
 	LEAQ (R13)(BX*4), R14
 	ADDQ BX, R14
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z18
 	VFMADD231PS.BCST (R11), Z18, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z18, Z1
@@ -3244,6 +3642,7 @@ loop:
 	VFMADD231PS.BCST (R14), Z18, Z15
 	VFMADD231PS.BCST (R14)(BX*1), Z18, Z16
 	VFMADD231PS.BCST (R14)(BX*2), Z18, Z17
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z18
 	VFMADD231PS.BCST 4(R11), Z18, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z18, Z1
@@ -3263,57 +3662,21 @@ loop:
 	VFMADD231PS.BCST 4(R14), Z18, Z15
 	VFMADD231PS.BCST 4(R14)(BX*1), Z18, Z16
 	VFMADD231PS.BCST 4(R14)(BX*2), Z18, Z17
-	VMOVUPS          128(AX), Z18
-	VFMADD231PS.BCST 8(R11), Z18, Z0
-	VFMADD231PS.BCST 8(R11)(BX*1), Z18, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z18, Z2
-	VFMADD231PS.BCST 8(R11)(R8*1), Z18, Z3
-	VFMADD231PS.BCST 8(R11)(BX*4), Z18, Z4
-	VFMADD231PS.BCST 8(R12), Z18, Z5
-	VFMADD231PS.BCST 8(R12)(BX*1), Z18, Z6
-	VFMADD231PS.BCST 8(R12)(BX*2), Z18, Z7
-	VFMADD231PS.BCST 8(R12)(R8*1), Z18, Z8
-	VFMADD231PS.BCST 8(R12)(BX*4), Z18, Z9
-	VFMADD231PS.BCST 8(R13), Z18, Z10
-	VFMADD231PS.BCST 8(R13)(BX*1), Z18, Z11
-	VFMADD231PS.BCST 8(R13)(BX*2), Z18, Z12
-	VFMADD231PS.BCST 8(R13)(R8*1), Z18, Z13
-	VFMADD231PS.BCST 8(R13)(BX*4), Z18, Z14
-	VFMADD231PS.BCST 8(R14), Z18, Z15
-	VFMADD231PS.BCST 8(R14)(BX*1), Z18, Z16
-	VFMADD231PS.BCST 8(R14)(BX*2), Z18, Z17
-	VMOVUPS          192(AX), Z18
-	VFMADD231PS.BCST 12(R11), Z18, Z0
-	VFMADD231PS.BCST 12(R11)(BX*1), Z18, Z1
-	VFMADD231PS.BCST 12(R11)(BX*2), Z18, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z18, Z3
-	VFMADD231PS.BCST 12(R11)(BX*4), Z18, Z4
-	VFMADD231PS.BCST 12(R12), Z18, Z5
-	VFMADD231PS.BCST 12(R12)(BX*1), Z18, Z6
-	VFMADD231PS.BCST 12(R12)(BX*2), Z18, Z7
-	VFMADD231PS.BCST 12(R12)(R8*1), Z18, Z8
-	VFMADD231PS.BCST 12(R12)(BX*4), Z18, Z9
-	VFMADD231PS.BCST 12(R13), Z18, Z10
-	VFMADD231PS.BCST 12(R13)(BX*1), Z18, Z11
-	VFMADD231PS.BCST 12(R13)(BX*2), Z18, Z12
-	VFMADD231PS.BCST 12(R13)(R8*1), Z18, Z13
-	VFMADD231PS.BCST 12(R13)(BX*4), Z18, Z14
-	VFMADD231PS.BCST 12(R14), Z18, Z15
-	VFMADD231PS.BCST 12(R14)(BX*1), Z18, Z16
-	VFMADD231PS.BCST 12(R14)(BX*2), Z18, Z17
-	ADDQ             $0x10, R11
-	ADDQ             $0x10, R12
-	ADDQ             $0x10, R13
-	ADDQ             $0x10, R14
-	ADDQ             $+256, AX
-	SUBQ             $0x04, DX
+	ADDQ             $0x08, R11
+	ADDQ             $0x08, R12
+	ADDQ             $0x08, R13
+	ADDQ             $0x08, R14
+	ADDQ             $+128, AX
+	ADDQ             $+128, R15
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z18
 	VFMADD231PS.BCST (R11), Z18, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z18, Z1
@@ -3338,39 +3701,14 @@ single:
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z18
-	VADDPS    Z18, Z0, Z0
-	VADDPS    Z18, Z1, Z1
-	VADDPS    Z18, Z2, Z2
-	VADDPS    Z18, Z3, Z3
-	VADDPS    Z18, Z4, Z4
-	VADDPS    Z18, Z5, Z5
-	VADDPS    Z18, Z6, Z6
-	VADDPS    Z18, Z7, Z7
-	VADDPS    Z18, Z8, Z8
-	VADDPS    Z18, Z9, Z9
-	VADDPS    Z18, Z10, Z10
-	VADDPS    Z18, Z11, Z11
-	VADDPS    Z18, Z12, Z12
-	VADDPS    Z18, Z13, Z13
-	VADDPS    Z18, Z14, Z14
-	VADDPS    Z18, Z15, Z15
-	VADDPS    Z18, Z16, Z16
-	VADDPS    Z18, Z17, Z17
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -3433,6 +3771,8 @@ nores:
 	VMAXPS       Z15, Z18, Z15
 	VMAXPS       Z16, Z18, Z16
 	VMAXPS       Z17, Z18, Z17
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z18
 	VMINPS       Z0, Z18, Z0
 	VMINPS       Z1, Z18, Z1
@@ -3490,18 +3830,62 @@ noclamp:
 	VMOVUPS Z16, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z17, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN19x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN19x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3533,10 +3917,11 @@ batch:
 	LEAQ (R13)(BX*4), R14
 	ADDQ BX, R14
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z19
 	VFMADD231PS.BCST (R11), Z19, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z19, Z1
@@ -3557,6 +3942,7 @@ loop:
 	VFMADD231PS.BCST (R14)(BX*1), Z19, Z16
 	VFMADD231PS.BCST (R14)(BX*2), Z19, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z19, Z18
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z19
 	VFMADD231PS.BCST 4(R11), Z19, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z19, Z1
@@ -3577,59 +3963,21 @@ loop:
 	VFMADD231PS.BCST 4(R14)(BX*1), Z19, Z16
 	VFMADD231PS.BCST 4(R14)(BX*2), Z19, Z17
 	VFMADD231PS.BCST 4(R14)(R8*1), Z19, Z18
-	VMOVUPS          128(AX), Z19
-	VFMADD231PS.BCST 8(R11), Z19, Z0
-	VFMADD231PS.BCST 8(R11)(BX*1), Z19, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z19, Z2
-	VFMADD231PS.BCST 8(R11)(R8*1), Z19, Z3
-	VFMADD231PS.BCST 8(R11)(BX*4), Z19, Z4
-	VFMADD231PS.BCST 8(R12), Z19, Z5
-	VFMADD231PS.BCST 8(R12)(BX*1), Z19, Z6
-	VFMADD231PS.BCST 8(R12)(BX*2), Z19, Z7
-	VFMADD231PS.BCST 8(R12)(R8*1), Z19, Z8
-	VFMADD231PS.BCST 8(R12)(BX*4), Z19, Z9
-	VFMADD231PS.BCST 8(R13), Z19, Z10
-	VFMADD231PS.BCST 8(R13)(BX*1), Z19, Z11
-	VFMADD231PS.BCST 8(R13)(BX*2), Z19, Z12
-	VFMADD231PS.BCST 8(R13)(R8*1), Z19, Z13
-	VFMADD231PS.BCST 8(R13)(BX*4), Z19, Z14
-	VFMADD231PS.BCST 8(R14), Z19, Z15
-	VFMADD231PS.BCST 8(R14)(BX*1), Z19, Z16
-	VFMADD231PS.BCST 8(R14)(BX*2), Z19, Z17
-	VFMADD231PS.BCST 8(R14)(R8*1), Z19, Z18
-	VMOVUPS          192(AX), Z19
-	VFMADD231PS.BCST 12(R11), Z19, Z0
-	VFMADD231PS.BCST 12(R11)(BX*1), Z19, Z1
-	VFMADD231PS.BCST 12(R11)(BX*2), Z19, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z19, Z3
-	VFMADD231PS.BCST 12(R11)(BX*4), Z19, Z4
-	VFMADD231PS.BCST 12(R12), Z19, Z5
-	VFMADD231PS.BCST 12(R12)(BX*1), Z19, Z6
-	VFMADD231PS.BCST 12(R12)(BX*2), Z19, Z7
-	VFMADD231PS.BCST 12(R12)(R8*1), Z19, Z8
-	VFMADD231PS.BCST 12(R12)(BX*4), Z19, Z9
-	VFMADD231PS.BCST 12(R13), Z19, Z10
-	VFMADD231PS.BCST 12(R13)(BX*1), Z19, Z11
-	VFMADD231PS.BCST 12(R13)(BX*2), Z19, Z12
-	VFMADD231PS.BCST 12(R13)(R8*1), Z19, Z13
-	VFMADD231PS.BCST 12(R13)(BX*4), Z19, Z14
-	VFMADD231PS.BCST 12(R14), Z19, Z15
-	VFMADD231PS.BCST 12(R14)(BX*1), Z19, Z16
-	VFMADD231PS.BCST 12(R14)(BX*2), Z19, Z17
-	VFMADD231PS.BCST 12(R14)(R8*1), Z19, Z18
-	ADDQ             $0x10, R11
-	ADDQ             $0x10, R12
-	ADDQ             $0x10, R13
-	ADDQ             $0x10, R14
-	ADDQ             $+256, AX
-	SUBQ             $0x04, DX
+	ADDQ             $0x08, R11
+	ADDQ             $0x08, R12
+	ADDQ             $0x08, R13
+	ADDQ             $0x08, R14
+	ADDQ             $+128, AX
+	ADDQ             $+128, R15
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z19
 	VFMADD231PS.BCST (R11), Z19, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z19, Z1
@@ -3655,40 +4003,14 @@ single:
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z19
-	VADDPS    Z19, Z0, Z0
-	VADDPS    Z19, Z1, Z1
-	VADDPS    Z19, Z2, Z2
-	VADDPS    Z19, Z3, Z3
-	VADDPS    Z19, Z4, Z4
-	VADDPS    Z19, Z5, Z5
-	VADDPS    Z19, Z6, Z6
-	VADDPS    Z19, Z7, Z7
-	VADDPS    Z19, Z8, Z8
-	VADDPS    Z19, Z9, Z9
-	VADDPS    Z19, Z10, Z10
-	VADDPS    Z19, Z11, Z11
-	VADDPS    Z19, Z12, Z12
-	VADDPS    Z19, Z13, Z13
-	VADDPS    Z19, Z14, Z14
-	VADDPS    Z19, Z15, Z15
-	VADDPS    Z19, Z16, Z16
-	VADDPS    Z19, Z17, Z17
-	VADDPS    Z19, Z18, Z18
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -3754,6 +4076,8 @@ nores:
 	VMAXPS       Z16, Z19, Z16
 	VMAXPS       Z17, Z19, Z17
 	VMAXPS       Z18, Z19, Z18
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z19
 	VMINPS       Z0, Z19, Z0
 	VMINPS       Z1, Z19, Z1
@@ -3814,18 +4138,63 @@ noclamp:
 	VMOVUPS Z17, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z18, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN20x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN20x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3858,10 +4227,11 @@ batch:
 	LEAQ (R13)(BX*4), R14
 	ADDQ BX, R14
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z20
 	VFMADD231PS.BCST (R11), Z20, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z20, Z1
@@ -3883,6 +4253,7 @@ loop:
 	VFMADD231PS.BCST (R14)(BX*2), Z20, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z20, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z20, Z19
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z20
 	VFMADD231PS.BCST 4(R11), Z20, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z20, Z1
@@ -3904,61 +4275,21 @@ loop:
 	VFMADD231PS.BCST 4(R14)(BX*2), Z20, Z17
 	VFMADD231PS.BCST 4(R14)(R8*1), Z20, Z18
 	VFMADD231PS.BCST 4(R14)(BX*4), Z20, Z19
-	VMOVUPS          128(AX), Z20
-	VFMADD231PS.BCST 8(R11), Z20, Z0
-	VFMADD231PS.BCST 8(R11)(BX*1), Z20, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z20, Z2
-	VFMADD231PS.BCST 8(R11)(R8*1), Z20, Z3
-	VFMADD231PS.BCST 8(R11)(BX*4), Z20, Z4
-	VFMADD231PS.BCST 8(R12), Z20, Z5
-	VFMADD231PS.BCST 8(R12)(BX*1), Z20, Z6
-	VFMADD231PS.BCST 8(R12)(BX*2), Z20, Z7
-	VFMADD231PS.BCST 8(R12)(R8*1), Z20, Z8
-	VFMADD231PS.BCST 8(R12)(BX*4), Z20, Z9
-	VFMADD231PS.BCST 8(R13), Z20, Z10
-	VFMADD231PS.BCST 8(R13)(BX*1), Z20, Z11
-	VFMADD231PS.BCST 8(R13)(BX*2), Z20, Z12
-	VFMADD231PS.BCST 8(R13)(R8*1), Z20, Z13
-	VFMADD231PS.BCST 8(R13)(BX*4), Z20, Z14
-	VFMADD231PS.BCST 8(R14), Z20, Z15
-	VFMADD231PS.BCST 8(R14)(BX*1), Z20, Z16
-	VFMADD231PS.BCST 8(R14)(BX*2), Z20, Z17
-	VFMADD231PS.BCST 8(R14)(R8*1), Z20, Z18
-	VFMADD231PS.BCST 8(R14)(BX*4), Z20, Z19
-	VMOVUPS          192(AX), Z20
-	VFMADD231PS.BCST 12(R11), Z20, Z0
-	VFMADD231PS.BCST 12(R11)(BX*1), Z20, Z1
-	VFMADD231PS.BCST 12(R11)(BX*2), Z20, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z20, Z3
-	VFMADD231PS.BCST 12(R11)(BX*4), Z20, Z4
-	VFMADD231PS.BCST 12(R12), Z20, Z5
-	VFMADD231PS.BCST 12(R12)(BX*1), Z20, Z6
-	VFMADD231PS.BCST 12(R12)(BX*2), Z20, Z7
-	VFMADD231PS.BCST 12(R12)(R8*1), Z20, Z8
-	VFMADD231PS.BCST 12(R12)(BX*4), Z20, Z9
-	VFMADD231PS.BCST 12(R13), Z20, Z10
-	VFMADD231PS.BCST 12(R13)(BX*1), Z20, Z11
-	VFMADD231PS.BCST 12(R13)(BX*2), Z20, Z12
-	VFMADD231PS.BCST 12(R13)(R8*1), Z20, Z13
-	VFMADD231PS.BCST 12(R13)(BX*4), Z20, Z14
-	VFMADD231PS.BCST 12(R14), Z20, Z15
-	VFMADD231PS.BCST 12(R14)(BX*1), Z20, Z16
-	VFMADD231PS.BCST 12(R14)(BX*2), Z20, Z17
-	VFMADD231PS.BCST 12(R14)(R8*1), Z20, Z18
-	VFMADD231PS.BCST 12(R14)(BX*4), Z20, Z19
-	ADDQ             $0x10, R11
-	ADDQ             $0x10, R12
-	ADDQ             $0x10, R13
-	ADDQ             $0x10, R14
-	ADDQ             $+256, AX
-	SUBQ             $0x04, DX
+	ADDQ             $0x08, R11
+	ADDQ             $0x08, R12
+	ADDQ             $0x08, R13
+	ADDQ             $0x08, R14
+	ADDQ             $+128, AX
+	ADDQ             $+128, R15
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z20
 	VFMADD231PS.BCST (R11), Z20, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z20, Z1
@@ -3985,41 +4316,14 @@ single:
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z20
-	VADDPS    Z20, Z0, Z0
-	VADDPS    Z20, Z1, Z1
-	VADDPS    Z20, Z2, Z2
-	VADDPS    Z20, Z3, Z3
-	VADDPS    Z20, Z4, Z4
-	VADDPS    Z20, Z5, Z5
-	VADDPS    Z20, Z6, Z6
-	VADDPS    Z20, Z7, Z7
-	VADDPS    Z20, Z8, Z8
-	VADDPS    Z20, Z9, Z9
-	VADDPS    Z20, Z10, Z10
-	VADDPS    Z20, Z11, Z11
-	VADDPS    Z20, Z12, Z12
-	VADDPS    Z20, Z13, Z13
-	VADDPS    Z20, Z14, Z14
-	VADDPS    Z20, Z15, Z15
-	VADDPS    Z20, Z16, Z16
-	VADDPS    Z20, Z17, Z17
-	VADDPS    Z20, Z18, Z18
-	VADDPS    Z20, Z19, Z19
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -4088,6 +4392,8 @@ nores:
 	VMAXPS       Z17, Z20, Z17
 	VMAXPS       Z18, Z20, Z18
 	VMAXPS       Z19, Z20, Z19
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z20
 	VMINPS       Z0, Z20, Z0
 	VMINPS       Z1, Z20, Z1
@@ -4151,18 +4457,64 @@ noclamp:
 	VMOVUPS Z18, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z19, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN21x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN21x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4195,13 +4547,14 @@ batch:
 	ADDQ BX, R13
 	LEAQ (R13)(BX*4), R14
 	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R15
-	ADDQ BX, R15
+	LEAQ (R14)(BX*4), R9
+	ADDQ BX, R9
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z21
 	VFMADD231PS.BCST (R11), Z21, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z21, Z1
@@ -4223,7 +4576,8 @@ loop:
 	VFMADD231PS.BCST (R14)(BX*2), Z21, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z21, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z21, Z19
-	VFMADD231PS.BCST (R15), Z21, Z20
+	VFMADD231PS.BCST (R9), Z21, Z20
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z21
 	VFMADD231PS.BCST 4(R11), Z21, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z21, Z1
@@ -4245,65 +4599,23 @@ loop:
 	VFMADD231PS.BCST 4(R14)(BX*2), Z21, Z17
 	VFMADD231PS.BCST 4(R14)(R8*1), Z21, Z18
 	VFMADD231PS.BCST 4(R14)(BX*4), Z21, Z19
-	VFMADD231PS.BCST 4(R15), Z21, Z20
-	VMOVUPS          128(AX), Z21
-	VFMADD231PS.BCST 8(R11), Z21, Z0
-	VFMADD231PS.BCST 8(R11)(BX*1), Z21, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z21, Z2
-	VFMADD231PS.BCST 8(R11)(R8*1), Z21, Z3
-	VFMADD231PS.BCST 8(R11)(BX*4), Z21, Z4
-	VFMADD231PS.BCST 8(R12), Z21, Z5
-	VFMADD231PS.BCST 8(R12)(BX*1), Z21, Z6
-	VFMADD231PS.BCST 8(R12)(BX*2), Z21, Z7
-	VFMADD231PS.BCST 8(R12)(R8*1), Z21, Z8
-	VFMADD231PS.BCST 8(R12)(BX*4), Z21, Z9
-	VFMADD231PS.BCST 8(R13), Z21, Z10
-	VFMADD231PS.BCST 8(R13)(BX*1), Z21, Z11
-	VFMADD231PS.BCST 8(R13)(BX*2), Z21, Z12
-	VFMADD231PS.BCST 8(R13)(R8*1), Z21, Z13
-	VFMADD231PS.BCST 8(R13)(BX*4), Z21, Z14
-	VFMADD231PS.BCST 8(R14), Z21, Z15
-	VFMADD231PS.BCST 8(R14)(BX*1), Z21, Z16
-	VFMADD231PS.BCST 8(R14)(BX*2), Z21, Z17
-	VFMADD231PS.BCST 8(R14)(R8*1), Z21, Z18
-	VFMADD231PS.BCST 8(R14)(BX*4), Z21, Z19
-	VFMADD231PS.BCST 8(R15), Z21, Z20
-	VMOVUPS          192(AX), Z21
-	VFMADD231PS.BCST 12(R11), Z21, Z0
-	VFMADD231PS.BCST 12(R11)(BX*1), Z21, Z1
-	VFMADD231PS.BCST 12(R11)(BX*2), Z21, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z21, Z3
-	VFMADD231PS.BCST 12(R11)(BX*4), Z21, Z4
-	VFMADD231PS.BCST 12(R12), Z21, Z5
-	VFMADD231PS.BCST 12(R12)(BX*1), Z21, Z6
-	VFMADD231PS.BCST 12(R12)(BX*2), Z21, Z7
-	VFMADD231PS.BCST 12(R12)(R8*1), Z21, Z8
-	VFMADD231PS.BCST 12(R12)(BX*4), Z21, Z9
-	VFMADD231PS.BCST 12(R13), Z21, Z10
-	VFMADD231PS.BCST 12(R13)(BX*1), Z21, Z11
-	VFMADD231PS.BCST 12(R13)(BX*2), Z21, Z12
-	VFMADD231PS.BCST 12(R13)(R8*1), Z21, Z13
-	VFMADD231PS.BCST 12(R13)(BX*4), Z21, Z14
-	VFMADD231PS.BCST 12(R14), Z21, Z15
-	VFMADD231PS.BCST 12(R14)(BX*1), Z21, Z16
-	VFMADD231PS.BCST 12(R14)(BX*2), Z21, Z17
-	VFMADD231PS.BCST 12(R14)(R8*1), Z21, Z18
-	VFMADD231PS.BCST 12(R14)(BX*4), Z21, Z19
-	VFMADD231PS.BCST 12(R15), Z21, Z20
-	ADDQ             $0x10, R11
-	ADDQ             $0x10, R12
-	ADDQ             $0x10, R13
-	ADDQ             $0x10, R14
-	ADDQ             $0x10, R15
-	ADDQ             $+256, AX
-	SUBQ             $0x04, DX
+	VFMADD231PS.BCST 4(R9), Z21, Z20
+	ADDQ             $0x08, R11
+	ADDQ             $0x08, R12
+	ADDQ             $0x08, R13
+	ADDQ             $0x08, R14
+	ADDQ             $0x08, R9
+	ADDQ             $+128, AX
+	ADDQ             $+128, R15
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z21
 	VFMADD231PS.BCST (R11), Z21, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z21, Z1
@@ -4325,49 +4637,21 @@ single:
 	VFMADD231PS.BCST (R14)(BX*2), Z21, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z21, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z21, Z19
-	VFMADD231PS.BCST (R15), Z21, Z20
+	VFMADD231PS.BCST (R9), Z21, Z20
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
-	ADDQ             $0x04, R15
+	ADDQ             $0x04, R9
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z21
-	VADDPS    Z21, Z0, Z0
-	VADDPS    Z21, Z1, Z1
-	VADDPS    Z21, Z2, Z2
-	VADDPS    Z21, Z3, Z3
-	VADDPS    Z21, Z4, Z4
-	VADDPS    Z21, Z5, Z5
-	VADDPS    Z21, Z6, Z6
-	VADDPS    Z21, Z7, Z7
-	VADDPS    Z21, Z8, Z8
-	VADDPS    Z21, Z9, Z9
-	VADDPS    Z21, Z10, Z10
-	VADDPS    Z21, Z11, Z11
-	VADDPS    Z21, Z12, Z12
-	VADDPS    Z21, Z13, Z13
-	VADDPS    Z21, Z14, Z14
-	VADDPS    Z21, Z15, Z15
-	VADDPS    Z21, Z16, Z16
-	VADDPS    Z21, Z17, Z17
-	VADDPS    Z21, Z18, Z18
-	VADDPS    Z21, Z19, Z19
-	VADDPS    Z21, Z20, Z20
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -4439,6 +4723,8 @@ nores:
 	VMAXPS       Z18, Z21, Z18
 	VMAXPS       Z19, Z21, Z19
 	VMAXPS       Z20, Z21, Z20
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z21
 	VMINPS       Z0, Z21, Z0
 	VMINPS       Z1, Z21, Z1
@@ -4505,18 +4791,65 @@ noclamp:
 	VMOVUPS Z19, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z20, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN22x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN22x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4550,13 +4883,14 @@ batch:
 	ADDQ BX, R13
 	LEAQ (R13)(BX*4), R14
 	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R15
-	ADDQ BX, R15
+	LEAQ (R14)(BX*4), R9
+	ADDQ BX, R9
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z22
 	VFMADD231PS.BCST (R11), Z22, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z22, Z1
@@ -4578,8 +4912,9 @@ loop:
 	VFMADD231PS.BCST (R14)(BX*2), Z22, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z22, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z22, Z19
-	VFMADD231PS.BCST (R15), Z22, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z22, Z21
+	VFMADD231PS.BCST (R9), Z22, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z22, Z21
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z22
 	VFMADD231PS.BCST 4(R11), Z22, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z22, Z1
@@ -4601,68 +4936,24 @@ loop:
 	VFMADD231PS.BCST 4(R14)(BX*2), Z22, Z17
 	VFMADD231PS.BCST 4(R14)(R8*1), Z22, Z18
 	VFMADD231PS.BCST 4(R14)(BX*4), Z22, Z19
-	VFMADD231PS.BCST 4(R15), Z22, Z20
-	VFMADD231PS.BCST 4(R15)(BX*1), Z22, Z21
-	VMOVUPS          128(AX), Z22
-	VFMADD231PS.BCST 8(R11), Z22, Z0
-	VFMADD231PS.BCST 8(R11)(BX*1), Z22, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z22, Z2
-	VFMADD231PS.BCST 8(R11)(R8*1), Z22, Z3
-	VFMADD231PS.BCST 8(R11)(BX*4), Z22, Z4
-	VFMADD231PS.BCST 8(R12), Z22, Z5
-	VFMADD231PS.BCST 8(R12)(BX*1), Z22, Z6
-	VFMADD231PS.BCST 8(R12)(BX*2), Z22, Z7
-	VFMADD231PS.BCST 8(R12)(R8*1), Z22, Z8
-	VFMADD231PS.BCST 8(R12)(BX*4), Z22, Z9
-	VFMADD231PS.BCST 8(R13), Z22, Z10
-	VFMADD231PS.BCST 8(R13)(BX*1), Z22, Z11
-	VFMADD231PS.BCST 8(R13)(BX*2), Z22, Z12
-	VFMADD231PS.BCST 8(R13)(R8*1), Z22, Z13
-	VFMADD231PS.BCST 8(R13)(BX*4), Z22, Z14
-	VFMADD231PS.BCST 8(R14), Z22, Z15
-	VFMADD231PS.BCST 8(R14)(BX*1), Z22, Z16
-	VFMADD231PS.BCST 8(R14)(BX*2), Z22, Z17
-	VFMADD231PS.BCST 8(R14)(R8*1), Z22, Z18
-	VFMADD231PS.BCST 8(R14)(BX*4), Z22, Z19
-	VFMADD231PS.BCST 8(R15), Z22, Z20
-	VFMADD231PS.BCST 8(R15)(BX*1), Z22, Z21
-	VMOVUPS          192(AX), Z22
-	VFMADD231PS.BCST 12(R11), Z22, Z0
-	VFMADD231PS.BCST 12(R11)(BX*1), Z22, Z1
-	VFMADD231PS.BCST 12(R11)(BX*2), Z22, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z22, Z3
-	VFMADD231PS.BCST 12(R11)(BX*4), Z22, Z4
-	VFMADD231PS.BCST 12(R12), Z22, Z5
-	VFMADD231PS.BCST 12(R12)(BX*1), Z22, Z6
-	VFMADD231PS.BCST 12(R12)(BX*2), Z22, Z7
-	VFMADD231PS.BCST 12(R12)(R8*1), Z22, Z8
-	VFMADD231PS.BCST 12(R12)(BX*4), Z22, Z9
-	VFMADD231PS.BCST 12(R13), Z22, Z10
-	VFMADD231PS.BCST 12(R13)(BX*1), Z22, Z11
-	VFMADD231PS.BCST 12(R13)(BX*2), Z22, Z12
-	VFMADD231PS.BCST 12(R13)(R8*1), Z22, Z13
-	VFMADD231PS.BCST 12(R13)(BX*4), Z22, Z14
-	VFMADD231PS.BCST 12(R14), Z22, Z15
-	VFMADD231PS.BCST 12(R14)(BX*1), Z22, Z16
-	VFMADD231PS.BCST 12(R14)(BX*2), Z22, Z17
-	VFMADD231PS.BCST 12(R14)(R8*1), Z22, Z18
-	VFMADD231PS.BCST 12(R14)(BX*4), Z22, Z19
-	VFMADD231PS.BCST 12(R15), Z22, Z20
-	VFMADD231PS.BCST 12(R15)(BX*1), Z22, Z21
-	ADDQ             $0x10, R11
-	ADDQ             $0x10, R12
-	ADDQ             $0x10, R13
-	ADDQ             $0x10, R14
-	ADDQ             $0x10, R15
-	ADDQ             $+256, AX
-	SUBQ             $0x04, DX
+	VFMADD231PS.BCST 4(R9), Z22, Z20
+	VFMADD231PS.BCST 4(R9)(BX*1), Z22, Z21
+	ADDQ             $0x08, R11
+	ADDQ             $0x08, R12
+	ADDQ             $0x08, R13
+	ADDQ             $0x08, R14
+	ADDQ             $0x08, R9
+	ADDQ             $+128, AX
+	ADDQ             $+128, R15
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z22
 	VFMADD231PS.BCST (R11), Z22, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z22, Z1
@@ -4684,51 +4975,22 @@ single:
 	VFMADD231PS.BCST (R14)(BX*2), Z22, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z22, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z22, Z19
-	VFMADD231PS.BCST (R15), Z22, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z22, Z21
+	VFMADD231PS.BCST (R9), Z22, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z22, Z21
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
-	ADDQ             $0x04, R15
+	ADDQ             $0x04, R9
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z22
-	VADDPS    Z22, Z0, Z0
-	VADDPS    Z22, Z1, Z1
-	VADDPS    Z22, Z2, Z2
-	VADDPS    Z22, Z3, Z3
-	VADDPS    Z22, Z4, Z4
-	VADDPS    Z22, Z5, Z5
-	VADDPS    Z22, Z6, Z6
-	VADDPS    Z22, Z7, Z7
-	VADDPS    Z22, Z8, Z8
-	VADDPS    Z22, Z9, Z9
-	VADDPS    Z22, Z10, Z10
-	VADDPS    Z22, Z11, Z11
-	VADDPS    Z22, Z12, Z12
-	VADDPS    Z22, Z13, Z13
-	VADDPS    Z22, Z14, Z14
-	VADDPS    Z22, Z15, Z15
-	VADDPS    Z22, Z16, Z16
-	VADDPS    Z22, Z17, Z17
-	VADDPS    Z22, Z18, Z18
-	VADDPS    Z22, Z19, Z19
-	VADDPS    Z22, Z20, Z20
-	VADDPS    Z22, Z21, Z21
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -4803,6 +5065,8 @@ nores:
 	VMAXPS       Z19, Z22, Z19
 	VMAXPS       Z20, Z22, Z20
 	VMAXPS       Z21, Z22, Z21
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z22
 	VMINPS       Z0, Z22, Z0
 	VMINPS       Z1, Z22, Z1
@@ -4872,18 +5136,66 @@ noclamp:
 	VMOVUPS Z20, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z21, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN23x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN23x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4918,13 +5230,14 @@ batch:
 	ADDQ BX, R13
 	LEAQ (R13)(BX*4), R14
 	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R15
-	ADDQ BX, R15
+	LEAQ (R14)(BX*4), R9
+	ADDQ BX, R9
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z23
 	VFMADD231PS.BCST (R11), Z23, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z23, Z1
@@ -4946,9 +5259,10 @@ loop:
 	VFMADD231PS.BCST (R14)(BX*2), Z23, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z23, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z23, Z19
-	VFMADD231PS.BCST (R15), Z23, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z23, Z21
-	VFMADD231PS.BCST (R15)(BX*2), Z23, Z22
+	VFMADD231PS.BCST (R9), Z23, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z23, Z21
+	VFMADD231PS.BCST (R9)(BX*2), Z23, Z22
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z23
 	VFMADD231PS.BCST 4(R11), Z23, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z23, Z1
@@ -4970,71 +5284,25 @@ loop:
 	VFMADD231PS.BCST 4(R14)(BX*2), Z23, Z17
 	VFMADD231PS.BCST 4(R14)(R8*1), Z23, Z18
 	VFMADD231PS.BCST 4(R14)(BX*4), Z23, Z19
-	VFMADD231PS.BCST 4(R15), Z23, Z20
-	VFMADD231PS.BCST 4(R15)(BX*1), Z23, Z21
-	VFMADD231PS.BCST 4(R15)(BX*2), Z23, Z22
-	VMOVUPS          128(AX), Z23
-	VFMADD231PS.BCST 8(R11), Z23, Z0
-	VFMADD231PS.BCST 8(R11)(BX*1), Z23, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z23, Z2
-	VFMADD231PS.BCST 8(R11)(R8*1), Z23, Z3
-	VFMADD231PS.BCST 8(R11)(BX*4), Z23, Z4
-	VFMADD231PS.BCST 8(R12), Z23, Z5
-	VFMADD231PS.BCST 8(R12)(BX*1), Z23, Z6
-	VFMADD231PS.BCST 8(R12)(BX*2), Z23, Z7
-	VFMADD231PS.BCST 8(R12)(R8*1), Z23, Z8
-	VFMADD231PS.BCST 8(R12)(BX*4), Z23, Z9
-	VFMADD231PS.BCST 8(R13), Z23, Z10
-	VFMADD231PS.BCST 8(R13)(BX*1), Z23, Z11
-	VFMADD231PS.BCST 8(R13)(BX*2), Z23, Z12
-	VFMADD231PS.BCST 8(R13)(R8*1), Z23, Z13
-	VFMADD231PS.BCST 8(R13)(BX*4), Z23, Z14
-	VFMADD231PS.BCST 8(R14), Z23, Z15
-	VFMADD231PS.BCST 8(R14)(BX*1), Z23, Z16
-	VFMADD231PS.BCST 8(R14)(BX*2), Z23, Z17
-	VFMADD231PS.BCST 8(R14)(R8*1), Z23, Z18
-	VFMADD231PS.BCST 8(R14)(BX*4), Z23, Z19
-	VFMADD231PS.BCST 8(R15), Z23, Z20
-	VFMADD231PS.BCST 8(R15)(BX*1), Z23, Z21
-	VFMADD231PS.BCST 8(R15)(BX*2), Z23, Z22
-	VMOVUPS          192(AX), Z23
-	VFMADD231PS.BCST 12(R11), Z23, Z0
-	VFMADD231PS.BCST 12(R11)(BX*1), Z23, Z1
-	VFMADD231PS.BCST 12(R11)(BX*2), Z23, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z23, Z3
-	VFMADD231PS.BCST 12(R11)(BX*4), Z23, Z4
-	VFMADD231PS.BCST 12(R12), Z23, Z5
-	VFMADD231PS.BCST 12(R12)(BX*1), Z23, Z6
-	VFMADD231PS.BCST 12(R12)(BX*2), Z23, Z7
-	VFMADD231PS.BCST 12(R12)(R8*1), Z23, Z8
-	VFMADD231PS.BCST 12(R12)(BX*4), Z23, Z9
-	VFMADD231PS.BCST 12(R13), Z23, Z10
-	VFMADD231PS.BCST 12(R13)(BX*1), Z23, Z11
-	VFMADD231PS.BCST 12(R13)(BX*2), Z23, Z12
-	VFMADD231PS.BCST 12(R13)(R8*1), Z23, Z13
-	VFMADD231PS.BCST 12(R13)(BX*4), Z23, Z14
-	VFMADD231PS.BCST 12(R14), Z23, Z15
-	VFMADD231PS.BCST 12(R14)(BX*1), Z23, Z16
-	VFMADD231PS.BCST 12(R14)(BX*2), Z23, Z17
-	VFMADD231PS.BCST 12(R14)(R8*1), Z23, Z18
-	VFMADD231PS.BCST 12(R14)(BX*4), Z23, Z19
-	VFMADD231PS.BCST 12(R15), Z23, Z20
-	VFMADD231PS.BCST 12(R15)(BX*1), Z23, Z21
-	VFMADD231PS.BCST 12(R15)(BX*2), Z23, Z22
-	ADDQ             $0x10, R11
-	ADDQ             $0x10, R12
-	ADDQ             $0x10, R13
-	ADDQ             $0x10, R14
-	ADDQ             $0x10, R15
-	ADDQ             $+256, AX
-	SUBQ             $0x04, DX
+	VFMADD231PS.BCST 4(R9), Z23, Z20
+	VFMADD231PS.BCST 4(R9)(BX*1), Z23, Z21
+	VFMADD231PS.BCST 4(R9)(BX*2), Z23, Z22
+	ADDQ             $0x08, R11
+	ADDQ             $0x08, R12
+	ADDQ             $0x08, R13
+	ADDQ             $0x08, R14
+	ADDQ             $0x08, R9
+	ADDQ             $+128, AX
+	ADDQ             $+128, R15
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z23
 	VFMADD231PS.BCST (R11), Z23, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z23, Z1
@@ -5056,53 +5324,23 @@ single:
 	VFMADD231PS.BCST (R14)(BX*2), Z23, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z23, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z23, Z19
-	VFMADD231PS.BCST (R15), Z23, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z23, Z21
-	VFMADD231PS.BCST (R15)(BX*2), Z23, Z22
+	VFMADD231PS.BCST (R9), Z23, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z23, Z21
+	VFMADD231PS.BCST (R9)(BX*2), Z23, Z22
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
-	ADDQ             $0x04, R15
+	ADDQ             $0x04, R9
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z23
-	VADDPS    Z23, Z0, Z0
-	VADDPS    Z23, Z1, Z1
-	VADDPS    Z23, Z2, Z2
-	VADDPS    Z23, Z3, Z3
-	VADDPS    Z23, Z4, Z4
-	VADDPS    Z23, Z5, Z5
-	VADDPS    Z23, Z6, Z6
-	VADDPS    Z23, Z7, Z7
-	VADDPS    Z23, Z8, Z8
-	VADDPS    Z23, Z9, Z9
-	VADDPS    Z23, Z10, Z10
-	VADDPS    Z23, Z11, Z11
-	VADDPS    Z23, Z12, Z12
-	VADDPS    Z23, Z13, Z13
-	VADDPS    Z23, Z14, Z14
-	VADDPS    Z23, Z15, Z15
-	VADDPS    Z23, Z16, Z16
-	VADDPS    Z23, Z17, Z17
-	VADDPS    Z23, Z18, Z18
-	VADDPS    Z23, Z19, Z19
-	VADDPS    Z23, Z20, Z20
-	VADDPS    Z23, Z21, Z21
-	VADDPS    Z23, Z22, Z22
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -5180,6 +5418,8 @@ nores:
 	VMAXPS       Z20, Z23, Z20
 	VMAXPS       Z21, Z23, Z21
 	VMAXPS       Z22, Z23, Z22
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z23
 	VMINPS       Z0, Z23, Z0
 	VMINPS       Z1, Z23, Z1
@@ -5252,18 +5492,67 @@ noclamp:
 	VMOVUPS Z21, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z22, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN24x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN24x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z23
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5299,13 +5588,14 @@ batch:
 	ADDQ BX, R13
 	LEAQ (R13)(BX*4), R14
 	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R15
-	ADDQ BX, R15
+	LEAQ (R14)(BX*4), R9
+	ADDQ BX, R9
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z24
 	VFMADD231PS.BCST (R11), Z24, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z24, Z1
@@ -5327,10 +5617,11 @@ loop:
 	VFMADD231PS.BCST (R14)(BX*2), Z24, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z24, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z24, Z19
-	VFMADD231PS.BCST (R15), Z24, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z24, Z21
-	VFMADD231PS.BCST (R15)(BX*2), Z24, Z22
-	VFMADD231PS.BCST (R15)(R8*1), Z24, Z23
+	VFMADD231PS.BCST (R9), Z24, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z24, Z21
+	VFMADD231PS.BCST (R9)(BX*2), Z24, Z22
+	VFMADD231PS.BCST (R9)(R8*1), Z24, Z23
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z24
 	VFMADD231PS.BCST 4(R11), Z24, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z24, Z1
@@ -5352,74 +5643,26 @@ loop:
 	VFMADD231PS.BCST 4(R14)(BX*2), Z24, Z17
 	VFMADD231PS.BCST 4(R14)(R8*1), Z24, Z18
 	VFMADD231PS.BCST 4(R14)(BX*4), Z24, Z19
-	VFMADD231PS.BCST 4(R15), Z24, Z20
-	VFMADD231PS.BCST 4(R15)(BX*1), Z24, Z21
-	VFMADD231PS.BCST 4(R15)(BX*2), Z24, Z22
-	VFMADD231PS.BCST 4(R15)(R8*1), Z24, Z23
-	VMOVUPS          128(AX), Z24
-	VFMADD231PS.BCST 8(R11), Z24, Z0
-	VFMADD231PS.BCST 8(R11)(BX*1), Z24, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z24, Z2
-	VFMADD231PS.BCST 8(R11)(R8*1), Z24, Z3
-	VFMADD231PS.BCST 8(R11)(BX*4), Z24, Z4
-	VFMADD231PS.BCST 8(R12), Z24, Z5
-	VFMADD231PS.BCST 8(R12)(BX*1), Z24, Z6
-	VFMADD231PS.BCST 8(R12)(BX*2), Z24, Z7
-	VFMADD231PS.BCST 8(R12)(R8*1), Z24, Z8
-	VFMADD231PS.BCST 8(R12)(BX*4), Z24, Z9
-	VFMADD231PS.BCST 8(R13), Z24, Z10
-	VFMADD231PS.BCST 8(R13)(BX*1), Z24, Z11
-	VFMADD231PS.BCST 8(R13)(BX*2), Z24, Z12
-	VFMADD231PS.BCST 8(R13)(R8*1), Z24, Z13
-	VFMADD231PS.BCST 8(R13)(BX*4), Z24, Z14
-	VFMADD231PS.BCST 8(R14), Z24, Z15
-	VFMADD231PS.BCST 8(R14)(BX*1), Z24, Z16
-	VFMADD231PS.BCST 8(R14)(BX*2), Z24, Z17
-	VFMADD231PS.BCST 8(R14)(R8*1), Z24, Z18
-	VFMADD231PS.BCST 8(R14)(BX*4), Z24, Z19
-	VFMADD231PS.BCST 8(R15), Z24, Z20
-	VFMADD231PS.BCST 8(R15)(BX*1), Z24, Z21
-	VFMADD231PS.BCST 8(R15)(BX*2), Z24, Z22
-	VFMADD231PS.BCST 8(R15)(R8*1), Z24, Z23
-	VMOVUPS          192(AX), Z24
-	VFMADD231PS.BCST 12(R11), Z24, Z0
-	VFMADD231PS.BCST 12(R11)(BX*1), Z24, Z1
-	VFMADD231PS.BCST 12(R11)(BX*2), Z24, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z24, Z3
-	VFMADD231PS.BCST 12(R11)(BX*4), Z24, Z4
-	VFMADD231PS.BCST 12(R12), Z24, Z5
-	VFMADD231PS.BCST 12(R12)(BX*1), Z24, Z6
-	VFMADD231PS.BCST 12(R12)(BX*2), Z24, Z7
-	VFMADD231PS.BCST 12(R12)(R8*1), Z24, Z8
-	VFMADD231PS.BCST 12(R12)(BX*4), Z24, Z9
-	VFMADD231PS.BCST 12(R13), Z24, Z10
-	VFMADD231PS.BCST 12(R13)(BX*1), Z24, Z11
-	VFMADD231PS.BCST 12(R13)(BX*2), Z24, Z12
-	VFMADD231PS.BCST 12(R13)(R8*1), Z24, Z13
-	VFMADD231PS.BCST 12(R13)(BX*4), Z24, Z14
-	VFMADD231PS.BCST 12(R14), Z24, Z15
-	VFMADD231PS.BCST 12(R14)(BX*1), Z24, Z16
-	VFMADD231PS.BCST 12(R14)(BX*2), Z24, Z17
-	VFMADD231PS.BCST 12(R14)(R8*1), Z24, Z18
-	VFMADD231PS.BCST 12(R14)(BX*4), Z24, Z19
-	VFMADD231PS.BCST 12(R15), Z24, Z20
-	VFMADD231PS.BCST 12(R15)(BX*1), Z24, Z21
-	VFMADD231PS.BCST 12(R15)(BX*2), Z24, Z22
-	VFMADD231PS.BCST 12(R15)(R8*1), Z24, Z23
-	ADDQ             $0x10, R11
-	ADDQ             $0x10, R12
-	ADDQ             $0x10, R13
-	ADDQ             $0x10, R14
-	ADDQ             $0x10, R15
-	ADDQ             $+256, AX
-	SUBQ             $0x04, DX
+	VFMADD231PS.BCST 4(R9), Z24, Z20
+	VFMADD231PS.BCST 4(R9)(BX*1), Z24, Z21
+	VFMADD231PS.BCST 4(R9)(BX*2), Z24, Z22
+	VFMADD231PS.BCST 4(R9)(R8*1), Z24, Z23
+	ADDQ             $0x08, R11
+	ADDQ             $0x08, R12
+	ADDQ             $0x08, R13
+	ADDQ             $0x08, R14
+	ADDQ             $0x08, R9
+	ADDQ             $+128, AX
+	ADDQ             $+128, R15
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z24
 	VFMADD231PS.BCST (R11), Z24, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z24, Z1
@@ -5441,55 +5684,24 @@ single:
 	VFMADD231PS.BCST (R14)(BX*2), Z24, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z24, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z24, Z19
-	VFMADD231PS.BCST (R15), Z24, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z24, Z21
-	VFMADD231PS.BCST (R15)(BX*2), Z24, Z22
-	VFMADD231PS.BCST (R15)(R8*1), Z24, Z23
+	VFMADD231PS.BCST (R9), Z24, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z24, Z21
+	VFMADD231PS.BCST (R9)(BX*2), Z24, Z22
+	VFMADD231PS.BCST (R9)(R8*1), Z24, Z23
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
-	ADDQ             $0x04, R15
+	ADDQ             $0x04, R9
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z24
-	VADDPS    Z24, Z0, Z0
-	VADDPS    Z24, Z1, Z1
-	VADDPS    Z24, Z2, Z2
-	VADDPS    Z24, Z3, Z3
-	VADDPS    Z24, Z4, Z4
-	VADDPS    Z24, Z5, Z5
-	VADDPS    Z24, Z6, Z6
-	VADDPS    Z24, Z7, Z7
-	VADDPS    Z24, Z8, Z8
-	VADDPS    Z24, Z9, Z9
-	VADDPS    Z24, Z10, Z10
-	VADDPS    Z24, Z11, Z11
-	VADDPS    Z24, Z12, Z12
-	VADDPS    Z24, Z13, Z13
-	VADDPS    Z24, Z14, Z14
-	VADDPS    Z24, Z15, Z15
-	VADDPS    Z24, Z16, Z16
-	VADDPS    Z24, Z17, Z17
-	VADDPS    Z24, Z18, Z18
-	VADDPS    Z24, Z19, Z19
-	VADDPS    Z24, Z20, Z20
-	VADDPS    Z24, Z21, Z21
-	VADDPS    Z24, Z22, Z22
-	VADDPS    Z24, Z23, Z23
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -5570,6 +5782,8 @@ nores:
 	VMAXPS       Z21, Z24, Z21
 	VMAXPS       Z22, Z24, Z22
 	VMAXPS       Z23, Z24, Z23
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z24
 	VMINPS       Z0, Z24, Z0
 	VMINPS       Z1, Z24, Z1
@@ -5645,18 +5859,68 @@ noclamp:
 	VMOVUPS Z22, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z23, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN25x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN25x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z23
+	VMOVAPS   Z0, Z24
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5693,13 +5957,14 @@ batch:
 	ADDQ BX, R13
 	LEAQ (R13)(BX*4), R14
 	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R15
-	ADDQ BX, R15
+	LEAQ (R14)(BX*4), R9
+	ADDQ BX, R9
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z25
 	VFMADD231PS.BCST (R11), Z25, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z25, Z1
@@ -5721,11 +5986,12 @@ loop:
 	VFMADD231PS.BCST (R14)(BX*2), Z25, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z25, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z25, Z19
-	VFMADD231PS.BCST (R15), Z25, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z25, Z21
-	VFMADD231PS.BCST (R15)(BX*2), Z25, Z22
-	VFMADD231PS.BCST (R15)(R8*1), Z25, Z23
-	VFMADD231PS.BCST (R15)(BX*4), Z25, Z24
+	VFMADD231PS.BCST (R9), Z25, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z25, Z21
+	VFMADD231PS.BCST (R9)(BX*2), Z25, Z22
+	VFMADD231PS.BCST (R9)(R8*1), Z25, Z23
+	VFMADD231PS.BCST (R9)(BX*4), Z25, Z24
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z25
 	VFMADD231PS.BCST 4(R11), Z25, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z25, Z1
@@ -5747,77 +6013,27 @@ loop:
 	VFMADD231PS.BCST 4(R14)(BX*2), Z25, Z17
 	VFMADD231PS.BCST 4(R14)(R8*1), Z25, Z18
 	VFMADD231PS.BCST 4(R14)(BX*4), Z25, Z19
-	VFMADD231PS.BCST 4(R15), Z25, Z20
-	VFMADD231PS.BCST 4(R15)(BX*1), Z25, Z21
-	VFMADD231PS.BCST 4(R15)(BX*2), Z25, Z22
-	VFMADD231PS.BCST 4(R15)(R8*1), Z25, Z23
-	VFMADD231PS.BCST 4(R15)(BX*4), Z25, Z24
-	VMOVUPS          128(AX), Z25
-	VFMADD231PS.BCST 8(R11), Z25, Z0
-	VFMADD231PS.BCST 8(R11)(BX*1), Z25, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z25, Z2
-	VFMADD231PS.BCST 8(R11)(R8*1), Z25, Z3
-	VFMADD231PS.BCST 8(R11)(BX*4), Z25, Z4
-	VFMADD231PS.BCST 8(R12), Z25, Z5
-	VFMADD231PS.BCST 8(R12)(BX*1), Z25, Z6
-	VFMADD231PS.BCST 8(R12)(BX*2), Z25, Z7
-	VFMADD231PS.BCST 8(R12)(R8*1), Z25, Z8
-	VFMADD231PS.BCST 8(R12)(BX*4), Z25, Z9
-	VFMADD231PS.BCST 8(R13), Z25, Z10
-	VFMADD231PS.BCST 8(R13)(BX*1), Z25, Z11
-	VFMADD231PS.BCST 8(R13)(BX*2), Z25, Z12
-	VFMADD231PS.BCST 8(R13)(R8*1), Z25, Z13
-	VFMADD231PS.BCST 8(R13)(BX*4), Z25, Z14
-	VFMADD231PS.BCST 8(R14), Z25, Z15
-	VFMADD231PS.BCST 8(R14)(BX*1), Z25, Z16
-	VFMADD231PS.BCST 8(R14)(BX*2), Z25, Z17
-	VFMADD231PS.BCST 8(R14)(R8*1), Z25, Z18
-	VFMADD231PS.BCST 8(R14)(BX*4), Z25, Z19
-	VFMADD231PS.BCST 8(R15), Z25, Z20
-	VFMADD231PS.BCST 8(R15)(BX*1), Z25, Z21
-	VFMADD231PS.BCST 8(R15)(BX*2), Z25, Z22
-	VFMADD231PS.BCST 8(R15)(R8*1), Z25, Z23
-	VFMADD231PS.BCST 8(R15)(BX*4), Z25, Z24
-	VMOVUPS          192(AX), Z25
-	VFMADD231PS.BCST 12(R11), Z25, Z0
-	VFMADD231PS.BCST 12(R11)(BX*1), Z25, Z1
-	VFMADD231PS.BCST 12(R11)(BX*2), Z25, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z25, Z3
-	VFMADD231PS.BCST 12(R11)(BX*4), Z25, Z4
-	VFMADD231PS.BCST 12(R12), Z25, Z5
-	VFMADD231PS.BCST 12(R12)(BX*1), Z25, Z6
-	VFMADD231PS.BCST 12(R12)(BX*2), Z25, Z7
-	VFMADD231PS.BCST 12(R12)(R8*1), Z25, Z8
-	VFMADD231PS.BCST 12(R12)(BX*4), Z25, Z9
-	VFMADD231PS.BCST 12(R13), Z25, Z10
-	VFMADD231PS.BCST 12(R13)(BX*1), Z25, Z11
-	VFMADD231PS.BCST 12(R13)(BX*2), Z25, Z12
-	VFMADD231PS.BCST 12(R13)(R8*1), Z25, Z13
-	VFMADD231PS.BCST 12(R13)(BX*4), Z25, Z14
-	VFMADD231PS.BCST 12(R14), Z25, Z15
-	VFMADD231PS.BCST 12(R14)(BX*1), Z25, Z16
-	VFMADD231PS.BCST 12(R14)(BX*2), Z25, Z17
-	VFMADD231PS.BCST 12(R14)(R8*1), Z25, Z18
-	VFMADD231PS.BCST 12(R14)(BX*4), Z25, Z19
-	VFMADD231PS.BCST 12(R15), Z25, Z20
-	VFMADD231PS.BCST 12(R15)(BX*1), Z25, Z21
-	VFMADD231PS.BCST 12(R15)(BX*2), Z25, Z22
-	VFMADD231PS.BCST 12(R15)(R8*1), Z25, Z23
-	VFMADD231PS.BCST 12(R15)(BX*4), Z25, Z24
-	ADDQ             $0x10, R11
-	ADDQ             $0x10, R12
-	ADDQ             $0x10, R13
-	ADDQ             $0x10, R14
-	ADDQ             $0x10, R15
-	ADDQ             $+256, AX
-	SUBQ             $0x04, DX
+	VFMADD231PS.BCST 4(R9), Z25, Z20
+	VFMADD231PS.BCST 4(R9)(BX*1), Z25, Z21
+	VFMADD231PS.BCST 4(R9)(BX*2), Z25, Z22
+	VFMADD231PS.BCST 4(R9)(R8*1), Z25, Z23
+	VFMADD231PS.BCST 4(R9)(BX*4), Z25, Z24
+	ADDQ             $0x08, R11
+	ADDQ             $0x08, R12
+	ADDQ             $0x08, R13
+	ADDQ             $0x08, R14
+	ADDQ             $0x08, R9
+	ADDQ             $+128, AX
+	ADDQ             $+128, R15
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z25
 	VFMADD231PS.BCST (R11), Z25, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z25, Z1
@@ -5839,57 +6055,25 @@ single:
 	VFMADD231PS.BCST (R14)(BX*2), Z25, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z25, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z25, Z19
-	VFMADD231PS.BCST (R15), Z25, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z25, Z21
-	VFMADD231PS.BCST (R15)(BX*2), Z25, Z22
-	VFMADD231PS.BCST (R15)(R8*1), Z25, Z23
-	VFMADD231PS.BCST (R15)(BX*4), Z25, Z24
+	VFMADD231PS.BCST (R9), Z25, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z25, Z21
+	VFMADD231PS.BCST (R9)(BX*2), Z25, Z22
+	VFMADD231PS.BCST (R9)(R8*1), Z25, Z23
+	VFMADD231PS.BCST (R9)(BX*4), Z25, Z24
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
-	ADDQ             $0x04, R15
+	ADDQ             $0x04, R9
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z25
-	VADDPS    Z25, Z0, Z0
-	VADDPS    Z25, Z1, Z1
-	VADDPS    Z25, Z2, Z2
-	VADDPS    Z25, Z3, Z3
-	VADDPS    Z25, Z4, Z4
-	VADDPS    Z25, Z5, Z5
-	VADDPS    Z25, Z6, Z6
-	VADDPS    Z25, Z7, Z7
-	VADDPS    Z25, Z8, Z8
-	VADDPS    Z25, Z9, Z9
-	VADDPS    Z25, Z10, Z10
-	VADDPS    Z25, Z11, Z11
-	VADDPS    Z25, Z12, Z12
-	VADDPS    Z25, Z13, Z13
-	VADDPS    Z25, Z14, Z14
-	VADDPS    Z25, Z15, Z15
-	VADDPS    Z25, Z16, Z16
-	VADDPS    Z25, Z17, Z17
-	VADDPS    Z25, Z18, Z18
-	VADDPS    Z25, Z19, Z19
-	VADDPS    Z25, Z20, Z20
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z25, Z22, Z22
-	VADDPS    Z25, Z23, Z23
-	VADDPS    Z25, Z24, Z24
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -5973,6 +6157,8 @@ nores:
 	VMAXPS       Z22, Z25, Z22
 	VMAXPS       Z23, Z25, Z23
 	VMAXPS       Z24, Z25, Z24
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z25
 	VMINPS       Z0, Z25, Z0
 	VMINPS       Z1, Z25, Z1
@@ -6051,18 +6237,69 @@ noclamp:
 	VMOVUPS Z23, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z24, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN26x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN26x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z23
+	VMOVAPS   Z0, Z24
+	VMOVAPS   Z0, Z25
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6100,15 +6337,16 @@ batch:
 	ADDQ BX, R13
 	LEAQ (R13)(BX*4), R14
 	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R15
-	ADDQ BX, R15
-	LEAQ (R15)(BX*4), R9
+	LEAQ (R14)(BX*4), R9
 	ADDQ BX, R9
+	LEAQ (R9)(BX*4), R10
+	ADDQ BX, R10
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z26
 	VFMADD231PS.BCST (R11), Z26, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z26, Z1
@@ -6130,12 +6368,13 @@ loop:
 	VFMADD231PS.BCST (R14)(BX*2), Z26, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z26, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z26, Z19
-	VFMADD231PS.BCST (R15), Z26, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z26, Z21
-	VFMADD231PS.BCST (R15)(BX*2), Z26, Z22
-	VFMADD231PS.BCST (R15)(R8*1), Z26, Z23
-	VFMADD231PS.BCST (R15)(BX*4), Z26, Z24
-	VFMADD231PS.BCST (R9), Z26, Z25
+	VFMADD231PS.BCST (R9), Z26, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z26, Z21
+	VFMADD231PS.BCST (R9)(BX*2), Z26, Z22
+	VFMADD231PS.BCST (R9)(R8*1), Z26, Z23
+	VFMADD231PS.BCST (R9)(BX*4), Z26, Z24
+	VFMADD231PS.BCST (R10), Z26, Z25
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z26
 	VFMADD231PS.BCST 4(R11), Z26, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z26, Z1
@@ -6157,81 +6396,29 @@ loop:
 	VFMADD231PS.BCST 4(R14)(BX*2), Z26, Z17
 	VFMADD231PS.BCST 4(R14)(R8*1), Z26, Z18
 	VFMADD231PS.BCST 4(R14)(BX*4), Z26, Z19
-	VFMADD231PS.BCST 4(R15), Z26, Z20
-	VFMADD231PS.BCST 4(R15)(BX*1), Z26, Z21
-	VFMADD231PS.BCST 4(R15)(BX*2), Z26, Z22
-	VFMADD231PS.BCST 4(R15)(R8*1), Z26, Z23
-	VFMADD231PS.BCST 4(R15)(BX*4), Z26, Z24
-	VFMADD231PS.BCST 4(R9), Z26, Z25
-	VMOVUPS          128(AX), Z26
-	VFMADD231PS.BCST 8(R11), Z26, Z0
-	VFMADD231PS.BCST 8(R11)(BX*1), Z26, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z26, Z2
-	VFMADD231PS.BCST 8(R11)(R8*1), Z26, Z3
-	VFMADD231PS.BCST 8(R11)(BX*4), Z26, Z4
-	VFMADD231PS.BCST 8(R12), Z26, Z5
-	VFMADD231PS.BCST 8(R12)(BX*1), Z26, Z6
-	VFMADD231PS.BCST 8(R12)(BX*2), Z26, Z7
-	VFMADD231PS.BCST 8(R12)(R8*1), Z26, Z8
-	VFMADD231PS.BCST 8(R12)(BX*4), Z26, Z9
-	VFMADD231PS.BCST 8(R13), Z26, Z10
-	VFMADD231PS.BCST 8(R13)(BX*1), Z26, Z11
-	VFMADD231PS.BCST 8(R13)(BX*2), Z26, Z12
-	VFMADD231PS.BCST 8(R13)(R8*1), Z26, Z13
-	VFMADD231PS.BCST 8(R13)(BX*4), Z26, Z14
-	VFMADD231PS.BCST 8(R14), Z26, Z15
-	VFMADD231PS.BCST 8(R14)(BX*1), Z26, Z16
-	VFMADD231PS.BCST 8(R14)(BX*2), Z26, Z17
-	VFMADD231PS.BCST 8(R14)(R8*1), Z26, Z18
-	VFMADD231PS.BCST 8(R14)(BX*4), Z26, Z19
-	VFMADD231PS.BCST 8(R15), Z26, Z20
-	VFMADD231PS.BCST 8(R15)(BX*1), Z26, Z21
-	VFMADD231PS.BCST 8(R15)(BX*2), Z26, Z22
-	VFMADD231PS.BCST 8(R15)(R8*1), Z26, Z23
-	VFMADD231PS.BCST 8(R15)(BX*4), Z26, Z24
-	VFMADD231PS.BCST 8(R9), Z26, Z25
-	VMOVUPS          192(AX), Z26
-	VFMADD231PS.BCST 12(R11), Z26, Z0
-	VFMADD231PS.BCST 12(R11)(BX*1), Z26, Z1
-	VFMADD231PS.BCST 12(R11)(BX*2), Z26, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z26, Z3
-	VFMADD231PS.BCST 12(R11)(BX*4), Z26, Z4
-	VFMADD231PS.BCST 12(R12), Z26, Z5
-	VFMADD231PS.BCST 12(R12)(BX*1), Z26, Z6
-	VFMADD231PS.BCST 12(R12)(BX*2), Z26, Z7
-	VFMADD231PS.BCST 12(R12)(R8*1), Z26, Z8
-	VFMADD231PS.BCST 12(R12)(BX*4), Z26, Z9
-	VFMADD231PS.BCST 12(R13), Z26, Z10
-	VFMADD231PS.BCST 12(R13)(BX*1), Z26, Z11
-	VFMADD231PS.BCST 12(R13)(BX*2), Z26, Z12
-	VFMADD231PS.BCST 12(R13)(R8*1), Z26, Z13
-	VFMADD231PS.BCST 12(R13)(BX*4), Z26, Z14
-	VFMADD231PS.BCST 12(R14), Z26, Z15
-	VFMADD231PS.BCST 12(R14)(BX*1), Z26, Z16
-	VFMADD231PS.BCST 12(R14)(BX*2), Z26, Z17
-	VFMADD231PS.BCST 12(R14)(R8*1), Z26, Z18
-	VFMADD231PS.BCST 12(R14)(BX*4), Z26, Z19
-	VFMADD231PS.BCST 12(R15), Z26, Z20
-	VFMADD231PS.BCST 12(R15)(BX*1), Z26, Z21
-	VFMADD231PS.BCST 12(R15)(BX*2), Z26, Z22
-	VFMADD231PS.BCST 12(R15)(R8*1), Z26, Z23
-	VFMADD231PS.BCST 12(R15)(BX*4), Z26, Z24
-	VFMADD231PS.BCST 12(R9), Z26, Z25
-	ADDQ             $0x10, R11
-	ADDQ             $0x10, R12
-	ADDQ             $0x10, R13
-	ADDQ             $0x10, R14
-	ADDQ             $0x10, R15
-	ADDQ             $0x10, R9
-	ADDQ             $+256, AX
-	SUBQ             $0x04, DX
+	VFMADD231PS.BCST 4(R9), Z26, Z20
+	VFMADD231PS.BCST 4(R9)(BX*1), Z26, Z21
+	VFMADD231PS.BCST 4(R9)(BX*2), Z26, Z22
+	VFMADD231PS.BCST 4(R9)(R8*1), Z26, Z23
+	VFMADD231PS.BCST 4(R9)(BX*4), Z26, Z24
+	VFMADD231PS.BCST 4(R10), Z26, Z25
+	ADDQ             $0x08, R11
+	ADDQ             $0x08, R12
+	ADDQ             $0x08, R13
+	ADDQ             $0x08, R14
+	ADDQ             $0x08, R9
+	ADDQ             $0x08, R10
+	ADDQ             $+128, AX
+	ADDQ             $+128, R15
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z26
 	VFMADD231PS.BCST (R11), Z26, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z26, Z1
@@ -6253,60 +6440,27 @@ single:
 	VFMADD231PS.BCST (R14)(BX*2), Z26, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z26, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z26, Z19
-	VFMADD231PS.BCST (R15), Z26, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z26, Z21
-	VFMADD231PS.BCST (R15)(BX*2), Z26, Z22
-	VFMADD231PS.BCST (R15)(R8*1), Z26, Z23
-	VFMADD231PS.BCST (R15)(BX*4), Z26, Z24
-	VFMADD231PS.BCST (R9), Z26, Z25
+	VFMADD231PS.BCST (R9), Z26, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z26, Z21
+	VFMADD231PS.BCST (R9)(BX*2), Z26, Z22
+	VFMADD231PS.BCST (R9)(R8*1), Z26, Z23
+	VFMADD231PS.BCST (R9)(BX*4), Z26, Z24
+	VFMADD231PS.BCST (R10), Z26, Z25
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
-	ADDQ             $0x04, R15
 	ADDQ             $0x04, R9
+	ADDQ             $0x04, R10
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z26
-	VADDPS    Z26, Z0, Z0
-	VADDPS    Z26, Z1, Z1
-	VADDPS    Z26, Z2, Z2
-	VADDPS    Z26, Z3, Z3
-	VADDPS    Z26, Z4, Z4
-	VADDPS    Z26, Z5, Z5
-	VADDPS    Z26, Z6, Z6
-	VADDPS    Z26, Z7, Z7
-	VADDPS    Z26, Z8, Z8
-	VADDPS    Z26, Z9, Z9
-	VADDPS    Z26, Z10, Z10
-	VADDPS    Z26, Z11, Z11
-	VADDPS    Z26, Z12, Z12
-	VADDPS    Z26, Z13, Z13
-	VADDPS    Z26, Z14, Z14
-	VADDPS    Z26, Z15, Z15
-	VADDPS    Z26, Z16, Z16
-	VADDPS    Z26, Z17, Z17
-	VADDPS    Z26, Z18, Z18
-	VADDPS    Z26, Z19, Z19
-	VADDPS    Z26, Z20, Z20
-	VADDPS    Z26, Z21, Z21
-	VADDPS    Z26, Z22, Z22
-	VADDPS    Z26, Z23, Z23
-	VADDPS    Z26, Z24, Z24
-	VADDPS    Z26, Z25, Z25
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -6393,6 +6547,8 @@ nores:
 	VMAXPS       Z23, Z26, Z23
 	VMAXPS       Z24, Z26, Z24
 	VMAXPS       Z25, Z26, Z25
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z26
 	VMINPS       Z0, Z26, Z0
 	VMINPS       Z1, Z26, Z1
@@ -6474,18 +6630,70 @@ noclamp:
 	VMOVUPS Z24, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z25, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN27x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN27x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z23
+	VMOVAPS   Z0, Z24
+	VMOVAPS   Z0, Z25
+	VMOVAPS   Z0, Z26
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6524,15 +6732,16 @@ batch:
 	ADDQ BX, R13
 	LEAQ (R13)(BX*4), R14
 	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R15
-	ADDQ BX, R15
-	LEAQ (R15)(BX*4), R9
+	LEAQ (R14)(BX*4), R9
 	ADDQ BX, R9
+	LEAQ (R9)(BX*4), R10
+	ADDQ BX, R10
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z27
 	VFMADD231PS.BCST (R11), Z27, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z27, Z1
@@ -6554,13 +6763,14 @@ loop:
 	VFMADD231PS.BCST (R14)(BX*2), Z27, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z27, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z27, Z19
-	VFMADD231PS.BCST (R15), Z27, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z27, Z21
-	VFMADD231PS.BCST (R15)(BX*2), Z27, Z22
-	VFMADD231PS.BCST (R15)(R8*1), Z27, Z23
-	VFMADD231PS.BCST (R15)(BX*4), Z27, Z24
-	VFMADD231PS.BCST (R9), Z27, Z25
-	VFMADD231PS.BCST (R9)(BX*1), Z27, Z26
+	VFMADD231PS.BCST (R9), Z27, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z27, Z21
+	VFMADD231PS.BCST (R9)(BX*2), Z27, Z22
+	VFMADD231PS.BCST (R9)(R8*1), Z27, Z23
+	VFMADD231PS.BCST (R9)(BX*4), Z27, Z24
+	VFMADD231PS.BCST (R10), Z27, Z25
+	VFMADD231PS.BCST (R10)(BX*1), Z27, Z26
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z27
 	VFMADD231PS.BCST 4(R11), Z27, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z27, Z1
@@ -6582,84 +6792,30 @@ loop:
 	VFMADD231PS.BCST 4(R14)(BX*2), Z27, Z17
 	VFMADD231PS.BCST 4(R14)(R8*1), Z27, Z18
 	VFMADD231PS.BCST 4(R14)(BX*4), Z27, Z19
-	VFMADD231PS.BCST 4(R15), Z27, Z20
-	VFMADD231PS.BCST 4(R15)(BX*1), Z27, Z21
-	VFMADD231PS.BCST 4(R15)(BX*2), Z27, Z22
-	VFMADD231PS.BCST 4(R15)(R8*1), Z27, Z23
-	VFMADD231PS.BCST 4(R15)(BX*4), Z27, Z24
-	VFMADD231PS.BCST 4(R9), Z27, Z25
-	VFMADD231PS.BCST 4(R9)(BX*1), Z27, Z26
-	VMOVUPS          128(AX), Z27
-	VFMADD231PS.BCST 8(R11), Z27, Z0
-	VFMADD231PS.BCST 8(R11)(BX*1), Z27, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z27, Z2
-	VFMADD231PS.BCST 8(R11)(R8*1), Z27, Z3
-	VFMADD231PS.BCST 8(R11)(BX*4), Z27, Z4
-	VFMADD231PS.BCST 8(R12), Z27, Z5
-	VFMADD231PS.BCST 8(R12)(BX*1), Z27, Z6
-	VFMADD231PS.BCST 8(R12)(BX*2), Z27, Z7
-	VFMADD231PS.BCST 8(R12)(R8*1), Z27, Z8
-	VFMADD231PS.BCST 8(R12)(BX*4), Z27, Z9
-	VFMADD231PS.BCST 8(R13), Z27, Z10
-	VFMADD231PS.BCST 8(R13)(BX*1), Z27, Z11
-	VFMADD231PS.BCST 8(R13)(BX*2), Z27, Z12
-	VFMADD231PS.BCST 8(R13)(R8*1), Z27, Z13
-	VFMADD231PS.BCST 8(R13)(BX*4), Z27, Z14
-	VFMADD231PS.BCST 8(R14), Z27, Z15
-	VFMADD231PS.BCST 8(R14)(BX*1), Z27, Z16
-	VFMADD231PS.BCST 8(R14)(BX*2), Z27, Z17
-	VFMADD231PS.BCST 8(R14)(R8*1), Z27, Z18
-	VFMADD231PS.BCST 8(R14)(BX*4), Z27, Z19
-	VFMADD231PS.BCST 8(R15), Z27, Z20
-	VFMADD231PS.BCST 8(R15)(BX*1), Z27, Z21
-	VFMADD231PS.BCST 8(R15)(BX*2), Z27, Z22
-	VFMADD231PS.BCST 8(R15)(R8*1), Z27, Z23
-	VFMADD231PS.BCST 8(R15)(BX*4), Z27, Z24
-	VFMADD231PS.BCST 8(R9), Z27, Z25
-	VFMADD231PS.BCST 8(R9)(BX*1), Z27, Z26
-	VMOVUPS          192(AX), Z27
-	VFMADD231PS.BCST 12(R11), Z27, Z0
-	VFMADD231PS.BCST 12(R11)(BX*1), Z27, Z1
-	VFMADD231PS.BCST 12(R11)(BX*2), Z27, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z27, Z3
-	VFMADD231PS.BCST 12(R11)(BX*4), Z27, Z4
-	VFMADD231PS.BCST 12(R12), Z27, Z5
-	VFMADD231PS.BCST 12(R12)(BX*1), Z27, Z6
-	VFMADD231PS.BCST 12(R12)(BX*2), Z27, Z7
-	VFMADD231PS.BCST 12(R12)(R8*1), Z27, Z8
-	VFMADD231PS.BCST 12(R12)(BX*4), Z27, Z9
-	VFMADD231PS.BCST 12(R13), Z27, Z10
-	VFMADD231PS.BCST 12(R13)(BX*1), Z27, Z11
-	VFMADD231PS.BCST 12(R13)(BX*2), Z27, Z12
-	VFMADD231PS.BCST 12(R13)(R8*1), Z27, Z13
-	VFMADD231PS.BCST 12(R13)(BX*4), Z27, Z14
-	VFMADD231PS.BCST 12(R14), Z27, Z15
-	VFMADD231PS.BCST 12(R14)(BX*1), Z27, Z16
-	VFMADD231PS.BCST 12(R14)(BX*2), Z27, Z17
-	VFMADD231PS.BCST 12(R14)(R8*1), Z27, Z18
-	VFMADD231PS.BCST 12(R14)(BX*4), Z27, Z19
-	VFMADD231PS.BCST 12(R15), Z27, Z20
-	VFMADD231PS.BCST 12(R15)(BX*1), Z27, Z21
-	VFMADD231PS.BCST 12(R15)(BX*2), Z27, Z22
-	VFMADD231PS.BCST 12(R15)(R8*1), Z27, Z23
-	VFMADD231PS.BCST 12(R15)(BX*4), Z27, Z24
-	VFMADD231PS.BCST 12(R9), Z27, Z25
-	VFMADD231PS.BCST 12(R9)(BX*1), Z27, Z26
-	ADDQ             $0x10, R11
-	ADDQ             $0x10, R12
-	ADDQ             $0x10, R13
-	ADDQ             $0x10, R14
-	ADDQ             $0x10, R15
-	ADDQ             $0x10, R9
-	ADDQ             $+256, AX
-	SUBQ             $0x04, DX
+	VFMADD231PS.BCST 4(R9), Z27, Z20
+	VFMADD231PS.BCST 4(R9)(BX*1), Z27, Z21
+	VFMADD231PS.BCST 4(R9)(BX*2), Z27, Z22
+	VFMADD231PS.BCST 4(R9)(R8*1), Z27, Z23
+	VFMADD231PS.BCST 4(R9)(BX*4), Z27, Z24
+	VFMADD231PS.BCST 4(R10), Z27, Z25
+	VFMADD231PS.BCST 4(R10)(BX*1), Z27, Z26
+	ADDQ             $0x08, R11
+	ADDQ             $0x08, R12
+	ADDQ             $0x08, R13
+	ADDQ             $0x08, R14
+	ADDQ             $0x08, R9
+	ADDQ             $0x08, R10
+	ADDQ             $+128, AX
+	ADDQ             $+128, R15
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z27
 	VFMADD231PS.BCST (R11), Z27, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z27, Z1
@@ -6681,62 +6837,28 @@ single:
 	VFMADD231PS.BCST (R14)(BX*2), Z27, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z27, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z27, Z19
-	VFMADD231PS.BCST (R15), Z27, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z27, Z21
-	VFMADD231PS.BCST (R15)(BX*2), Z27, Z22
-	VFMADD231PS.BCST (R15)(R8*1), Z27, Z23
-	VFMADD231PS.BCST (R15)(BX*4), Z27, Z24
-	VFMADD231PS.BCST (R9), Z27, Z25
-	VFMADD231PS.BCST (R9)(BX*1), Z27, Z26
+	VFMADD231PS.BCST (R9), Z27, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z27, Z21
+	VFMADD231PS.BCST (R9)(BX*2), Z27, Z22
+	VFMADD231PS.BCST (R9)(R8*1), Z27, Z23
+	VFMADD231PS.BCST (R9)(BX*4), Z27, Z24
+	VFMADD231PS.BCST (R10), Z27, Z25
+	VFMADD231PS.BCST (R10)(BX*1), Z27, Z26
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
-	ADDQ             $0x04, R15
 	ADDQ             $0x04, R9
+	ADDQ             $0x04, R10
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z27
-	VADDPS    Z27, Z0, Z0
-	VADDPS    Z27, Z1, Z1
-	VADDPS    Z27, Z2, Z2
-	VADDPS    Z27, Z3, Z3
-	VADDPS    Z27, Z4, Z4
-	VADDPS    Z27, Z5, Z5
-	VADDPS    Z27, Z6, Z6
-	VADDPS    Z27, Z7, Z7
-	VADDPS    Z27, Z8, Z8
-	VADDPS    Z27, Z9, Z9
-	VADDPS    Z27, Z10, Z10
-	VADDPS    Z27, Z11, Z11
-	VADDPS    Z27, Z12, Z12
-	VADDPS    Z27, Z13, Z13
-	VADDPS    Z27, Z14, Z14
-	VADDPS    Z27, Z15, Z15
-	VADDPS    Z27, Z16, Z16
-	VADDPS    Z27, Z17, Z17
-	VADDPS    Z27, Z18, Z18
-	VADDPS    Z27, Z19, Z19
-	VADDPS    Z27, Z20, Z20
-	VADDPS    Z27, Z21, Z21
-	VADDPS    Z27, Z22, Z22
-	VADDPS    Z27, Z23, Z23
-	VADDPS    Z27, Z24, Z24
-	VADDPS    Z27, Z25, Z25
-	VADDPS    Z27, Z26, Z26
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -6826,6 +6948,8 @@ nores:
 	VMAXPS       Z24, Z27, Z24
 	VMAXPS       Z25, Z27, Z25
 	VMAXPS       Z26, Z27, Z26
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z27
 	VMINPS       Z0, Z27, Z0
 	VMINPS       Z1, Z27, Z1
@@ -6910,18 +7034,71 @@ noclamp:
 	VMOVUPS Z25, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z26, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN28x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN28x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z23
+	VMOVAPS   Z0, Z24
+	VMOVAPS   Z0, Z25
+	VMOVAPS   Z0, Z26
+	VMOVAPS   Z0, Z27
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6961,15 +7138,16 @@ batch:
 	ADDQ BX, R13
 	LEAQ (R13)(BX*4), R14
 	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R15
-	ADDQ BX, R15
-	LEAQ (R15)(BX*4), R9
+	LEAQ (R14)(BX*4), R9
 	ADDQ BX, R9
+	LEAQ (R9)(BX*4), R10
+	ADDQ BX, R10
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z28
 	VFMADD231PS.BCST (R11), Z28, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z28, Z1
@@ -6991,14 +7169,15 @@ loop:
 	VFMADD231PS.BCST (R14)(BX*2), Z28, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z28, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z28, Z19
-	VFMADD231PS.BCST (R15), Z28, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z28, Z21
-	VFMADD231PS.BCST (R15)(BX*2), Z28, Z22
-	VFMADD231PS.BCST (R15)(R8*1), Z28, Z23
-	VFMADD231PS.BCST (R15)(BX*4), Z28, Z24
-	VFMADD231PS.BCST (R9), Z28, Z25
-	VFMADD231PS.BCST (R9)(BX*1), Z28, Z26
-	VFMADD231PS.BCST (R9)(BX*2), Z28, Z27
+	VFMADD231PS.BCST (R9), Z28, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z28, Z21
+	VFMADD231PS.BCST (R9)(BX*2), Z28, Z22
+	VFMADD231PS.BCST (R9)(R8*1), Z28, Z23
+	VFMADD231PS.BCST (R9)(BX*4), Z28, Z24
+	VFMADD231PS.BCST (R10), Z28, Z25
+	VFMADD231PS.BCST (R10)(BX*1), Z28, Z26
+	VFMADD231PS.BCST (R10)(BX*2), Z28, Z27
+	PREFETCHT1       64(R15)
 	VMOVUPS          64(AX), Z28
 	VFMADD231PS.BCST 4(R11), Z28, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z28, Z1
@@ -7020,87 +7199,31 @@ loop:
 	VFMADD231PS.BCST 4(R14)(BX*2), Z28, Z17
 	VFMADD231PS.BCST 4(R14)(R8*1), Z28, Z18
 	VFMADD231PS.BCST 4(R14)(BX*4), Z28, Z19
-	VFMADD231PS.BCST 4(R15), Z28, Z20
-	VFMADD231PS.BCST 4(R15)(BX*1), Z28, Z21
-	VFMADD231PS.BCST 4(R15)(BX*2), Z28, Z22
-	VFMADD231PS.BCST 4(R15)(R8*1), Z28, Z23
-	VFMADD231PS.BCST 4(R15)(BX*4), Z28, Z24
-	VFMADD231PS.BCST 4(R9), Z28, Z25
-	VFMADD231PS.BCST 4(R9)(BX*1), Z28, Z26
-	VFMADD231PS.BCST 4(R9)(BX*2), Z28, Z27
-	VMOVUPS          128(AX), Z28
-	VFMADD231PS.BCST 8(R11), Z28, Z0
-	VFMADD231PS.BCST 8(R11)(BX*1), Z28, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z28, Z2
-	VFMADD231PS.BCST 8(R11)(R8*1), Z28, Z3
-	VFMADD231PS.BCST 8(R11)(BX*4), Z28, Z4
-	VFMADD231PS.BCST 8(R12), Z28, Z5
-	VFMADD231PS.BCST 8(R12)(BX*1), Z28, Z6
-	VFMADD231PS.BCST 8(R12)(BX*2), Z28, Z7
-	VFMADD231PS.BCST 8(R12)(R8*1), Z28, Z8
-	VFMADD231PS.BCST 8(R12)(BX*4), Z28, Z9
-	VFMADD231PS.BCST 8(R13), Z28, Z10
-	VFMADD231PS.BCST 8(R13)(BX*1), Z28, Z11
-	VFMADD231PS.BCST 8(R13)(BX*2), Z28, Z12
-	VFMADD231PS.BCST 8(R13)(R8*1), Z28, Z13
-	VFMADD231PS.BCST 8(R13)(BX*4), Z28, Z14
-	VFMADD231PS.BCST 8(R14), Z28, Z15
-	VFMADD231PS.BCST 8(R14)(BX*1), Z28, Z16
-	VFMADD231PS.BCST 8(R14)(BX*2), Z28, Z17
-	VFMADD231PS.BCST 8(R14)(R8*1), Z28, Z18
-	VFMADD231PS.BCST 8(R14)(BX*4), Z28, Z19
-	VFMADD231PS.BCST 8(R15), Z28, Z20
-	VFMADD231PS.BCST 8(R15)(BX*1), Z28, Z21
-	VFMADD231PS.BCST 8(R15)(BX*2), Z28, Z22
-	VFMADD231PS.BCST 8(R15)(R8*1), Z28, Z23
-	VFMADD231PS.BCST 8(R15)(BX*4), Z28, Z24
-	VFMADD231PS.BCST 8(R9), Z28, Z25
-	VFMADD231PS.BCST 8(R9)(BX*1), Z28, Z26
-	VFMADD231PS.BCST 8(R9)(BX*2), Z28, Z27
-	VMOVUPS          192(AX), Z28
-	VFMADD231PS.BCST 12(R11), Z28, Z0
-	VFMADD231PS.BCST 12(R11)(BX*1), Z28, Z1
-	VFMADD231PS.BCST 12(R11)(BX*2), Z28, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z28, Z3
-	VFMADD231PS.BCST 12(R11)(BX*4), Z28, Z4
-	VFMADD231PS.BCST 12(R12), Z28, Z5
-	VFMADD231PS.BCST 12(R12)(BX*1), Z28, Z6
-	VFMADD231PS.BCST 12(R12)(BX*2), Z28, Z7
-	VFMADD231PS.BCST 12(R12)(R8*1), Z28, Z8
-	VFMADD231PS.BCST 12(R12)(BX*4), Z28, Z9
-	VFMADD231PS.BCST 12(R13), Z28, Z10
-	VFMADD231PS.BCST 12(R13)(BX*1), Z28, Z11
-	VFMADD231PS.BCST 12(R13)(BX*2), Z28, Z12
-	VFMADD231PS.BCST 12(R13)(R8*1), Z28, Z13
-	VFMADD231PS.BCST 12(R13)(BX*4), Z28, Z14
-	VFMADD231PS.BCST 12(R14), Z28, Z15
-	VFMADD231PS.BCST 12(R14)(BX*1), Z28, Z16
-	VFMADD231PS.BCST 12(R14)(BX*2), Z28, Z17
-	VFMADD231PS.BCST 12(R14)(R8*1), Z28, Z18
-	VFMADD231PS.BCST 12(R14)(BX*4), Z28, Z19
-	VFMADD231PS.BCST 12(R15), Z28, Z20
-	VFMADD231PS.BCST 12(R15)(BX*1), Z28, Z21
-	VFMADD231PS.BCST 12(R15)(BX*2), Z28, Z22
-	VFMADD231PS.BCST 12(R15)(R8*1), Z28, Z23
-	VFMADD231PS.BCST 12(R15)(BX*4), Z28, Z24
-	VFMADD231PS.BCST 12(R9), Z28, Z25
-	VFMADD231PS.BCST 12(R9)(BX*1), Z28, Z26
-	VFMADD231PS.BCST 12(R9)(BX*2), Z28, Z27
-	ADDQ             $0x10, R11
-	ADDQ             $0x10, R12
-	ADDQ             $0x10, R13
-	ADDQ             $0x10, R14
-	ADDQ             $0x10, R15
-	ADDQ             $0x10, R9
-	ADDQ             $+256, AX
-	SUBQ             $0x04, DX
+	VFMADD231PS.BCST 4(R9), Z28, Z20
+	VFMADD231PS.BCST 4(R9)(BX*1), Z28, Z21
+	VFMADD231PS.BCST 4(R9)(BX*2), Z28, Z22
+	VFMADD231PS.BCST 4(R9)(R8*1), Z28, Z23
+	VFMADD231PS.BCST 4(R9)(BX*4), Z28, Z24
+	VFMADD231PS.BCST 4(R10), Z28, Z25
+	VFMADD231PS.BCST 4(R10)(BX*1), Z28, Z26
+	VFMADD231PS.BCST 4(R10)(BX*2), Z28, Z27
+	ADDQ             $0x08, R11
+	ADDQ             $0x08, R12
+	ADDQ             $0x08, R13
+	ADDQ             $0x08, R14
+	ADDQ             $0x08, R9
+	ADDQ             $0x08, R10
+	ADDQ             $+128, AX
+	ADDQ             $+128, R15
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
 	VMOVUPS          (AX), Z28
 	VFMADD231PS.BCST (R11), Z28, Z0
 	VFMADD231PS.BCST (R11)(BX*1), Z28, Z1
@@ -7122,64 +7245,29 @@ single:
 	VFMADD231PS.BCST (R14)(BX*2), Z28, Z17
 	VFMADD231PS.BCST (R14)(R8*1), Z28, Z18
 	VFMADD231PS.BCST (R14)(BX*4), Z28, Z19
-	VFMADD231PS.BCST (R15), Z28, Z20
-	VFMADD231PS.BCST (R15)(BX*1), Z28, Z21
-	VFMADD231PS.BCST (R15)(BX*2), Z28, Z22
-	VFMADD231PS.BCST (R15)(R8*1), Z28, Z23
-	VFMADD231PS.BCST (R15)(BX*4), Z28, Z24
-	VFMADD231PS.BCST (R9), Z28, Z25
-	VFMADD231PS.BCST (R9)(BX*1), Z28, Z26
-	VFMADD231PS.BCST (R9)(BX*2), Z28, Z27
+	VFMADD231PS.BCST (R9), Z28, Z20
+	VFMADD231PS.BCST (R9)(BX*1), Z28, Z21
+	VFMADD231PS.BCST (R9)(BX*2), Z28, Z22
+	VFMADD231PS.BCST (R9)(R8*1), Z28, Z23
+	VFMADD231PS.BCST (R9)(BX*4), Z28, Z24
+	VFMADD231PS.BCST (R10), Z28, Z25
+	VFMADD231PS.BCST (R10)(BX*1), Z28, Z26
+	VFMADD231PS.BCST (R10)(BX*2), Z28, Z27
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	ADDQ             $0x04, R13
 	ADDQ             $0x04, R14
-	ADDQ             $0x04, R15
 	ADDQ             $0x04, R9
+	ADDQ             $0x04, R10
 	ADDQ             $+64, AX
+	ADDQ             $+64, R15
 	DECQ             DX
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z28
-	VADDPS    Z28, Z0, Z0
-	VADDPS    Z28, Z1, Z1
-	VADDPS    Z28, Z2, Z2
-	VADDPS    Z28, Z3, Z3
-	VADDPS    Z28, Z4, Z4
-	VADDPS    Z28, Z5, Z5
-	VADDPS    Z28, Z6, Z6
-	VADDPS    Z28, Z7, Z7
-	VADDPS    Z28, Z8, Z8
-	VADDPS    Z28, Z9, Z9
-	VADDPS    Z28, Z10, Z10
-	VADDPS    Z28, Z11, Z11
-	VADDPS    Z28, Z12, Z12
-	VADDPS    Z28, Z13, Z13
-	VADDPS    Z28, Z14, Z14
-	VADDPS    Z28, Z15, Z15
-	VADDPS    Z28, Z16, Z16
-	VADDPS    Z28, Z17, Z17
-	VADDPS    Z28, Z18, Z18
-	VADDPS    Z28, Z19, Z19
-	VADDPS    Z28, Z20, Z20
-	VADDPS    Z28, Z21, Z21
-	VADDPS    Z28, Z22, Z22
-	VADDPS    Z28, Z23, Z23
-	VADDPS    Z28, Z24, Z24
-	VADDPS    Z28, Z25, Z25
-	VADDPS    Z28, Z26, Z26
-	VADDPS    Z28, Z27, Z27
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -7272,6 +7360,8 @@ nores:
 	VMAXPS       Z25, Z28, Z25
 	VMAXPS       Z26, Z28, Z26
 	VMAXPS       Z27, Z28, Z27
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z28
 	VMINPS       Z0, Z28, Z0
 	VMINPS       Z1, Z28, Z1
@@ -7359,20 +7449,47 @@ noclamp:
 	VMOVUPS Z26, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z27, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN1x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN1x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVUPS.Z 64(DX), K1, Z1
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
@@ -7385,21 +7502,25 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z2
 	VMOVUPS      (AX)(R9*1), Z3
 	VBROADCASTSS (R11), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z2
 	VMOVUPS      64(AX)(R9*1), Z3
 	VBROADCASTSS 4(R11), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z2
 	VMOVUPS      128(AX)(R9*1), Z3
 	VBROADCASTSS 8(R11), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z2
 	VMOVUPS      192(AX)(R9*1), Z3
 	VBROADCASTSS 12(R11), Z4
@@ -7407,6 +7528,7 @@ loop:
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -7415,6 +7537,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z2
 	VMOVUPS      (AX)(R9*1), Z3
 	VBROADCASTSS (R11), Z4
@@ -7422,24 +7545,14 @@ single:
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z2
-	VADDPS    Z2, Z0, Z0
-	VMOVUPS.Z 64(DI), K1, Z2
-	VADDPS    Z2, Z1, Z1
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -7453,6 +7566,8 @@ nores:
 	VBROADCASTSS 128(SI), Z2
 	VMAXPS       Z0, Z2, Z0
 	VMAXPS       Z1, Z2, Z1
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z2
 	VMINPS       Z0, Z2, Z0
 	VMINPS       Z1, Z2, Z1
@@ -7461,20 +7576,49 @@ noclamp:
 	MOVQ    64(SI), AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN2x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN2x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7489,6 +7633,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z4
 	VMOVUPS      (AX)(R9*1), Z5
 	VBROADCASTSS (R11), Z6
@@ -7497,6 +7642,7 @@ loop:
 	VBROADCASTSS (R11)(BX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z4
 	VMOVUPS      64(AX)(R9*1), Z5
 	VBROADCASTSS 4(R11), Z6
@@ -7505,6 +7651,7 @@ loop:
 	VBROADCASTSS 4(R11)(BX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z4
 	VMOVUPS      128(AX)(R9*1), Z5
 	VBROADCASTSS 8(R11), Z6
@@ -7513,6 +7660,7 @@ loop:
 	VBROADCASTSS 8(R11)(BX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z4
 	VMOVUPS      192(AX)(R9*1), Z5
 	VBROADCASTSS 12(R11), Z6
@@ -7523,6 +7671,7 @@ loop:
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -7531,6 +7680,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z4
 	VMOVUPS      (AX)(R9*1), Z5
 	VBROADCASTSS (R11), Z6
@@ -7541,26 +7691,14 @@ single:
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z4
-	VADDPS    Z4, Z0, Z0
-	VADDPS    Z4, Z2, Z2
-	VMOVUPS.Z 64(DI), K1, Z4
-	VADDPS    Z4, Z1, Z1
-	VADDPS    Z4, Z3, Z3
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -7579,6 +7717,8 @@ nores:
 	VMAXPS       Z1, Z4, Z1
 	VMAXPS       Z2, Z4, Z2
 	VMAXPS       Z3, Z4, Z3
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z4
 	VMINPS       Z0, Z4, Z0
 	VMINPS       Z1, Z4, Z1
@@ -7592,20 +7732,51 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z2, (AX)
 	VMOVUPS Z3, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN3x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN3x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7622,6 +7793,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z6
 	VMOVUPS      (AX)(R9*1), Z7
 	VBROADCASTSS (R11), Z8
@@ -7633,6 +7805,7 @@ loop:
 	VBROADCASTSS (R11)(BX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z6
 	VMOVUPS      64(AX)(R9*1), Z7
 	VBROADCASTSS 4(R11), Z8
@@ -7644,6 +7817,7 @@ loop:
 	VBROADCASTSS 4(R11)(BX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z6
 	VMOVUPS      128(AX)(R9*1), Z7
 	VBROADCASTSS 8(R11), Z8
@@ -7655,6 +7829,7 @@ loop:
 	VBROADCASTSS 8(R11)(BX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z6
 	VMOVUPS      192(AX)(R9*1), Z7
 	VBROADCASTSS 12(R11), Z8
@@ -7668,6 +7843,7 @@ loop:
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -7676,6 +7852,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z6
 	VMOVUPS      (AX)(R9*1), Z7
 	VBROADCASTSS (R11), Z8
@@ -7689,28 +7866,14 @@ single:
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z6
-	VADDPS    Z6, Z0, Z0
-	VADDPS    Z6, Z2, Z2
-	VADDPS    Z6, Z4, Z4
-	VMOVUPS.Z 64(DI), K1, Z6
-	VADDPS    Z6, Z1, Z1
-	VADDPS    Z6, Z3, Z3
-	VADDPS    Z6, Z5, Z5
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -7734,6 +7897,8 @@ nores:
 	VMAXPS       Z3, Z6, Z3
 	VMAXPS       Z4, Z6, Z4
 	VMAXPS       Z5, Z6, Z5
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z6
 	VMINPS       Z0, Z6, Z0
 	VMINPS       Z1, Z6, Z1
@@ -7752,20 +7917,53 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z4, (AX)
 	VMOVUPS Z5, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN4x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN4x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7784,6 +7982,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z8
 	VMOVUPS      (AX)(R9*1), Z9
 	VBROADCASTSS (R11), Z10
@@ -7798,6 +7997,7 @@ loop:
 	VBROADCASTSS (R11)(R8*1), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z8
 	VMOVUPS      64(AX)(R9*1), Z9
 	VBROADCASTSS 4(R11), Z10
@@ -7812,6 +8012,7 @@ loop:
 	VBROADCASTSS 4(R11)(R8*1), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z8
 	VMOVUPS      128(AX)(R9*1), Z9
 	VBROADCASTSS 8(R11), Z10
@@ -7826,6 +8027,7 @@ loop:
 	VBROADCASTSS 8(R11)(R8*1), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z8
 	VMOVUPS      192(AX)(R9*1), Z9
 	VBROADCASTSS 12(R11), Z10
@@ -7842,6 +8044,7 @@ loop:
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -7850,6 +8053,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z8
 	VMOVUPS      (AX)(R9*1), Z9
 	VBROADCASTSS (R11), Z10
@@ -7866,30 +8070,14 @@ single:
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z8
-	VADDPS    Z8, Z0, Z0
-	VADDPS    Z8, Z2, Z2
-	VADDPS    Z8, Z4, Z4
-	VADDPS    Z8, Z6, Z6
-	VMOVUPS.Z 64(DI), K1, Z8
-	VADDPS    Z8, Z1, Z1
-	VADDPS    Z8, Z3, Z3
-	VADDPS    Z8, Z5, Z5
-	VADDPS    Z8, Z7, Z7
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -7918,6 +8106,8 @@ nores:
 	VMAXPS       Z5, Z8, Z5
 	VMAXPS       Z6, Z8, Z6
 	VMAXPS       Z7, Z8, Z7
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z8
 	VMINPS       Z0, Z8, Z0
 	VMINPS       Z1, Z8, Z1
@@ -7941,20 +8131,55 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z6, (AX)
 	VMOVUPS Z7, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN5x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN5x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7975,6 +8200,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z10
 	VMOVUPS      (AX)(R9*1), Z11
 	VBROADCASTSS (R11), Z12
@@ -7992,6 +8218,7 @@ loop:
 	VBROADCASTSS (R11)(BX*4), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z10
 	VMOVUPS      64(AX)(R9*1), Z11
 	VBROADCASTSS 4(R11), Z12
@@ -8009,6 +8236,7 @@ loop:
 	VBROADCASTSS 4(R11)(BX*4), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z10
 	VMOVUPS      128(AX)(R9*1), Z11
 	VBROADCASTSS 8(R11), Z12
@@ -8026,6 +8254,7 @@ loop:
 	VBROADCASTSS 8(R11)(BX*4), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z10
 	VMOVUPS      192(AX)(R9*1), Z11
 	VBROADCASTSS 12(R11), Z12
@@ -8045,6 +8274,7 @@ loop:
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -8053,6 +8283,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z10
 	VMOVUPS      (AX)(R9*1), Z11
 	VBROADCASTSS (R11), Z12
@@ -8072,32 +8303,14 @@ single:
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z10
-	VADDPS    Z10, Z0, Z0
-	VADDPS    Z10, Z2, Z2
-	VADDPS    Z10, Z4, Z4
-	VADDPS    Z10, Z6, Z6
-	VADDPS    Z10, Z8, Z8
-	VMOVUPS.Z 64(DI), K1, Z10
-	VADDPS    Z10, Z1, Z1
-	VADDPS    Z10, Z3, Z3
-	VADDPS    Z10, Z5, Z5
-	VADDPS    Z10, Z7, Z7
-	VADDPS    Z10, Z9, Z9
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -8131,6 +8344,8 @@ nores:
 	VMAXPS       Z7, Z10, Z7
 	VMAXPS       Z8, Z10, Z8
 	VMAXPS       Z9, Z10, Z9
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z10
 	VMINPS       Z0, Z10, Z0
 	VMINPS       Z1, Z10, Z1
@@ -8159,20 +8374,57 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z8, (AX)
 	VMOVUPS Z9, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN6x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN6x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8197,6 +8449,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z12
 	VMOVUPS      (AX)(R9*1), Z13
 	VBROADCASTSS (R11), Z14
@@ -8217,6 +8470,7 @@ loop:
 	VBROADCASTSS (R12), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z12
 	VMOVUPS      64(AX)(R9*1), Z13
 	VBROADCASTSS 4(R11), Z14
@@ -8237,6 +8491,7 @@ loop:
 	VBROADCASTSS 4(R12), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z12
 	VMOVUPS      128(AX)(R9*1), Z13
 	VBROADCASTSS 8(R11), Z14
@@ -8257,6 +8512,7 @@ loop:
 	VBROADCASTSS 8(R12), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z12
 	VMOVUPS      192(AX)(R9*1), Z13
 	VBROADCASTSS 12(R11), Z14
@@ -8280,6 +8536,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $0x10, R12
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -8288,6 +8545,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z12
 	VMOVUPS      (AX)(R9*1), Z13
 	VBROADCASTSS (R11), Z14
@@ -8311,34 +8569,14 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z12
-	VADDPS    Z12, Z0, Z0
-	VADDPS    Z12, Z2, Z2
-	VADDPS    Z12, Z4, Z4
-	VADDPS    Z12, Z6, Z6
-	VADDPS    Z12, Z8, Z8
-	VADDPS    Z12, Z10, Z10
-	VMOVUPS.Z 64(DI), K1, Z12
-	VADDPS    Z12, Z1, Z1
-	VADDPS    Z12, Z3, Z3
-	VADDPS    Z12, Z5, Z5
-	VADDPS    Z12, Z7, Z7
-	VADDPS    Z12, Z9, Z9
-	VADDPS    Z12, Z11, Z11
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -8377,6 +8615,8 @@ nores:
 	VMAXPS       Z9, Z12, Z9
 	VMAXPS       Z10, Z12, Z10
 	VMAXPS       Z11, Z12, Z11
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z12
 	VMINPS       Z0, Z12, Z0
 	VMINPS       Z1, Z12, Z1
@@ -8410,20 +8650,59 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z10, (AX)
 	VMOVUPS Z11, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN7x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN7x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8450,6 +8729,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z14
 	VMOVUPS      (AX)(R9*1), Z15
 	VBROADCASTSS (R11), Z16
@@ -8473,6 +8753,7 @@ loop:
 	VBROADCASTSS (R12)(BX*1), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z14
 	VMOVUPS      64(AX)(R9*1), Z15
 	VBROADCASTSS 4(R11), Z16
@@ -8496,6 +8777,7 @@ loop:
 	VBROADCASTSS 4(R12)(BX*1), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z14
 	VMOVUPS      128(AX)(R9*1), Z15
 	VBROADCASTSS 8(R11), Z16
@@ -8519,6 +8801,7 @@ loop:
 	VBROADCASTSS 8(R12)(BX*1), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z14
 	VMOVUPS      192(AX)(R9*1), Z15
 	VBROADCASTSS 12(R11), Z16
@@ -8545,6 +8828,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $0x10, R12
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -8553,6 +8837,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z14
 	VMOVUPS      (AX)(R9*1), Z15
 	VBROADCASTSS (R11), Z16
@@ -8579,36 +8864,14 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z14
-	VADDPS    Z14, Z0, Z0
-	VADDPS    Z14, Z2, Z2
-	VADDPS    Z14, Z4, Z4
-	VADDPS    Z14, Z6, Z6
-	VADDPS    Z14, Z8, Z8
-	VADDPS    Z14, Z10, Z10
-	VADDPS    Z14, Z12, Z12
-	VMOVUPS.Z 64(DI), K1, Z14
-	VADDPS    Z14, Z1, Z1
-	VADDPS    Z14, Z3, Z3
-	VADDPS    Z14, Z5, Z5
-	VADDPS    Z14, Z7, Z7
-	VADDPS    Z14, Z9, Z9
-	VADDPS    Z14, Z11, Z11
-	VADDPS    Z14, Z13, Z13
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -8652,6 +8915,8 @@ nores:
 	VMAXPS       Z11, Z14, Z11
 	VMAXPS       Z12, Z14, Z12
 	VMAXPS       Z13, Z14, Z13
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z14
 	VMINPS       Z0, Z14, Z0
 	VMINPS       Z1, Z14, Z1
@@ -8690,20 +8955,61 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z12, (AX)
 	VMOVUPS Z13, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN8x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN8x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8728,10 +9034,11 @@ batch:
 	LEAQ (R11)(BX*4), R12
 	ADDQ BX, R12
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z16
 	VMOVUPS      (AX)(R9*1), Z17
 	VBROADCASTSS (R11), Z18
@@ -8758,6 +9065,7 @@ loop:
 	VBROADCASTSS (R12)(BX*2), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z16
 	VMOVUPS      64(AX)(R9*1), Z17
 	VBROADCASTSS 4(R11), Z18
@@ -8784,69 +9092,19 @@ loop:
 	VBROADCASTSS 4(R12)(BX*2), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
-	VMOVUPS      128(AX), Z16
-	VMOVUPS      128(AX)(R9*1), Z17
-	VBROADCASTSS 8(R11), Z18
-	VFMADD231PS  Z16, Z18, Z0
-	VFMADD231PS  Z17, Z18, Z1
-	VBROADCASTSS 8(R11)(BX*1), Z18
-	VFMADD231PS  Z16, Z18, Z2
-	VFMADD231PS  Z17, Z18, Z3
-	VBROADCASTSS 8(R11)(BX*2), Z18
-	VFMADD231PS  Z16, Z18, Z4
-	VFMADD231PS  Z17, Z18, Z5
-	VBROADCASTSS 8(R11)(R8*1), Z18
-	VFMADD231PS  Z16, Z18, Z6
-	VFMADD231PS  Z17, Z18, Z7
-	VBROADCASTSS 8(R11)(BX*4), Z18
-	VFMADD231PS  Z16, Z18, Z8
-	VFMADD231PS  Z17, Z18, Z9
-	VBROADCASTSS 8(R12), Z18
-	VFMADD231PS  Z16, Z18, Z10
-	VFMADD231PS  Z17, Z18, Z11
-	VBROADCASTSS 8(R12)(BX*1), Z18
-	VFMADD231PS  Z16, Z18, Z12
-	VFMADD231PS  Z17, Z18, Z13
-	VBROADCASTSS 8(R12)(BX*2), Z18
-	VFMADD231PS  Z16, Z18, Z14
-	VFMADD231PS  Z17, Z18, Z15
-	VMOVUPS      192(AX), Z16
-	VMOVUPS      192(AX)(R9*1), Z17
-	VBROADCASTSS 12(R11), Z18
-	VFMADD231PS  Z16, Z18, Z0
-	VFMADD231PS  Z17, Z18, Z1
-	VBROADCASTSS 12(R11)(BX*1), Z18
-	VFMADD231PS  Z16, Z18, Z2
-	VFMADD231PS  Z17, Z18, Z3
-	VBROADCASTSS 12(R11)(BX*2), Z18
-	VFMADD231PS  Z16, Z18, Z4
-	VFMADD231PS  Z17, Z18, Z5
-	VBROADCASTSS 12(R11)(R8*1), Z18
-	VFMADD231PS  Z16, Z18, Z6
-	VFMADD231PS  Z17, Z18, Z7
-	VBROADCASTSS 12(R11)(BX*4), Z18
-	VFMADD231PS  Z16, Z18, Z8
-	VFMADD231PS  Z17, Z18, Z9
-	VBROADCASTSS 12(R12), Z18
-	VFMADD231PS  Z16, Z18, Z10
-	VFMADD231PS  Z17, Z18, Z11
-	VBROADCASTSS 12(R12)(BX*1), Z18
-	VFMADD231PS  Z16, Z18, Z12
-	VFMADD231PS  Z17, Z18, Z13
-	VBROADCASTSS 12(R12)(BX*2), Z18
-	VFMADD231PS  Z16, Z18, Z14
-	VFMADD231PS  Z17, Z18, Z15
-	ADDQ         $0x10, R11
-	ADDQ         $0x10, R12
-	ADDQ         $+256, AX
-	SUBQ         $0x04, DX
+	ADDQ         $0x08, R11
+	ADDQ         $0x08, R12
+	ADDQ         $+128, AX
+	ADDQ         $+128, R15
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z16
 	VMOVUPS      (AX)(R9*1), Z17
 	VBROADCASTSS (R11), Z18
@@ -8876,38 +9134,14 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z16
-	VADDPS    Z16, Z0, Z0
-	VADDPS    Z16, Z2, Z2
-	VADDPS    Z16, Z4, Z4
-	VADDPS    Z16, Z6, Z6
-	VADDPS    Z16, Z8, Z8
-	VADDPS    Z16, Z10, Z10
-	VADDPS    Z16, Z12, Z12
-	VADDPS    Z16, Z14, Z14
-	VMOVUPS.Z 64(DI), K1, Z16
-	VADDPS    Z16, Z1, Z1
-	VADDPS    Z16, Z3, Z3
-	VADDPS    Z16, Z5, Z5
-	VADDPS    Z16, Z7, Z7
-	VADDPS    Z16, Z9, Z9
-	VADDPS    Z16, Z11, Z11
-	VADDPS    Z16, Z13, Z13
-	VADDPS    Z16, Z15, Z15
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -8956,6 +9190,8 @@ nores:
 	VMAXPS       Z13, Z16, Z13
 	VMAXPS       Z14, Z16, Z14
 	VMAXPS       Z15, Z16, Z15
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z16
 	VMINPS       Z0, Z16, Z0
 	VMINPS       Z1, Z16, Z1
@@ -8999,20 +9235,63 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z14, (AX)
 	VMOVUPS Z15, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN9x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN9x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9039,10 +9318,11 @@ batch:
 	LEAQ (R11)(BX*4), R12
 	ADDQ BX, R12
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z18
 	VMOVUPS      (AX)(R9*1), Z19
 	VBROADCASTSS (R11), Z20
@@ -9072,6 +9352,7 @@ loop:
 	VBROADCASTSS (R12)(R8*1), Z20
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z18
 	VMOVUPS      64(AX)(R9*1), Z19
 	VBROADCASTSS 4(R11), Z20
@@ -9101,75 +9382,19 @@ loop:
 	VBROADCASTSS 4(R12)(R8*1), Z20
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
-	VMOVUPS      128(AX), Z18
-	VMOVUPS      128(AX)(R9*1), Z19
-	VBROADCASTSS 8(R11), Z20
-	VFMADD231PS  Z18, Z20, Z0
-	VFMADD231PS  Z19, Z20, Z1
-	VBROADCASTSS 8(R11)(BX*1), Z20
-	VFMADD231PS  Z18, Z20, Z2
-	VFMADD231PS  Z19, Z20, Z3
-	VBROADCASTSS 8(R11)(BX*2), Z20
-	VFMADD231PS  Z18, Z20, Z4
-	VFMADD231PS  Z19, Z20, Z5
-	VBROADCASTSS 8(R11)(R8*1), Z20
-	VFMADD231PS  Z18, Z20, Z6
-	VFMADD231PS  Z19, Z20, Z7
-	VBROADCASTSS 8(R11)(BX*4), Z20
-	VFMADD231PS  Z18, Z20, Z8
-	VFMADD231PS  Z19, Z20, Z9
-	VBROADCASTSS 8(R12), Z20
-	VFMADD231PS  Z18, Z20, Z10
-	VFMADD231PS  Z19, Z20, Z11
-	VBROADCASTSS 8(R12)(BX*1), Z20
-	VFMADD231PS  Z18, Z20, Z12
-	VFMADD231PS  Z19, Z20, Z13
-	VBROADCASTSS 8(R12)(BX*2), Z20
-	VFMADD231PS  Z18, Z20, Z14
-	VFMADD231PS  Z19, Z20, Z15
-	VBROADCASTSS 8(R12)(R8*1), Z20
-	VFMADD231PS  Z18, Z20, Z16
-	VFMADD231PS  Z19, Z20, Z17
-	VMOVUPS      192(AX), Z18
-	VMOVUPS      192(AX)(R9*1), Z19
-	VBROADCASTSS 12(R11), Z20
-	VFMADD231PS  Z18, Z20, Z0
-	VFMADD231PS  Z19, Z20, Z1
-	VBROADCASTSS 12(R11)(BX*1), Z20
-	VFMADD231PS  Z18, Z20, Z2
-	VFMADD231PS  Z19, Z20, Z3
-	VBROADCASTSS 12(R11)(BX*2), Z20
-	VFMADD231PS  Z18, Z20, Z4
-	VFMADD231PS  Z19, Z20, Z5
-	VBROADCASTSS 12(R11)(R8*1), Z20
-	VFMADD231PS  Z18, Z20, Z6
-	VFMADD231PS  Z19, Z20, Z7
-	VBROADCASTSS 12(R11)(BX*4), Z20
-	VFMADD231PS  Z18, Z20, Z8
-	VFMADD231PS  Z19, Z20, Z9
-	VBROADCASTSS 12(R12), Z20
-	VFMADD231PS  Z18, Z20, Z10
-	VFMADD231PS  Z19, Z20, Z11
-	VBROADCASTSS 12(R12)(BX*1), Z20
-	VFMADD231PS  Z18, Z20, Z12
-	VFMADD231PS  Z19, Z20, Z13
-	VBROADCASTSS 12(R12)(BX*2), Z20
-	VFMADD231PS  Z18, Z20, Z14
-	VFMADD231PS  Z19, Z20, Z15
-	VBROADCASTSS 12(R12)(R8*1), Z20
-	VFMADD231PS  Z18, Z20, Z16
-	VFMADD231PS  Z19, Z20, Z17
-	ADDQ         $0x10, R11
-	ADDQ         $0x10, R12
-	ADDQ         $+256, AX
-	SUBQ         $0x04, DX
+	ADDQ         $0x08, R11
+	ADDQ         $0x08, R12
+	ADDQ         $+128, AX
+	ADDQ         $+128, R15
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z18
 	VMOVUPS      (AX)(R9*1), Z19
 	VBROADCASTSS (R11), Z20
@@ -9202,40 +9427,14 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z18
-	VADDPS    Z18, Z0, Z0
-	VADDPS    Z18, Z2, Z2
-	VADDPS    Z18, Z4, Z4
-	VADDPS    Z18, Z6, Z6
-	VADDPS    Z18, Z8, Z8
-	VADDPS    Z18, Z10, Z10
-	VADDPS    Z18, Z12, Z12
-	VADDPS    Z18, Z14, Z14
-	VADDPS    Z18, Z16, Z16
-	VMOVUPS.Z 64(DI), K1, Z18
-	VADDPS    Z18, Z1, Z1
-	VADDPS    Z18, Z3, Z3
-	VADDPS    Z18, Z5, Z5
-	VADDPS    Z18, Z7, Z7
-	VADDPS    Z18, Z9, Z9
-	VADDPS    Z18, Z11, Z11
-	VADDPS    Z18, Z13, Z13
-	VADDPS    Z18, Z15, Z15
-	VADDPS    Z18, Z17, Z17
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -9289,6 +9488,8 @@ nores:
 	VMAXPS       Z15, Z18, Z15
 	VMAXPS       Z16, Z18, Z16
 	VMAXPS       Z17, Z18, Z17
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z18
 	VMINPS       Z0, Z18, Z0
 	VMINPS       Z1, Z18, Z1
@@ -9337,20 +9538,65 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z16, (AX)
 	VMOVUPS Z17, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN10x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN10x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9379,10 +9625,11 @@ batch:
 	LEAQ (R11)(BX*4), R12
 	ADDQ BX, R12
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z20
 	VMOVUPS      (AX)(R9*1), Z21
 	VBROADCASTSS (R11), Z22
@@ -9415,6 +9662,7 @@ loop:
 	VBROADCASTSS (R12)(BX*4), Z22
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Z21, Z22, Z19
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z20
 	VMOVUPS      64(AX)(R9*1), Z21
 	VBROADCASTSS 4(R11), Z22
@@ -9447,81 +9695,19 @@ loop:
 	VBROADCASTSS 4(R12)(BX*4), Z22
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Z21, Z22, Z19
-	VMOVUPS      128(AX), Z20
-	VMOVUPS      128(AX)(R9*1), Z21
-	VBROADCASTSS 8(R11), Z22
-	VFMADD231PS  Z20, Z22, Z0
-	VFMADD231PS  Z21, Z22, Z1
-	VBROADCASTSS 8(R11)(BX*1), Z22
-	VFMADD231PS  Z20, Z22, Z2
-	VFMADD231PS  Z21, Z22, Z3
-	VBROADCASTSS 8(R11)(BX*2), Z22
-	VFMADD231PS  Z20, Z22, Z4
-	VFMADD231PS  Z21, Z22, Z5
-	VBROADCASTSS 8(R11)(R8*1), Z22
-	VFMADD231PS  Z20, Z22, Z6
-	VFMADD231PS  Z21, Z22, Z7
-	VBROADCASTSS 8(R11)(BX*4), Z22
-	VFMADD231PS  Z20, Z22, Z8
-	VFMADD231PS  Z21, Z22, Z9
-	VBROADCASTSS 8(R12), Z22
-	VFMADD231PS  Z20, Z22, Z10
-	VFMADD231PS  Z21, Z22, Z11
-	VBROADCASTSS 8(R12)(BX*1), Z22
-	VFMADD231PS  Z20, Z22, Z12
-	VFMADD231PS  Z21, Z22, Z13
-	VBROADCASTSS 8(R12)(BX*2), Z22
-	VFMADD231PS  Z20, Z22, Z14
-	VFMADD231PS  Z21, Z22, Z15
-	VBROADCASTSS 8(R12)(R8*1), Z22
-	VFMADD231PS  Z20, Z22, Z16
-	VFMADD231PS  Z21, Z22, Z17
-	VBROADCASTSS 8(R12)(BX*4), Z22
-	VFMADD231PS  Z20, Z22, Z18
-	VFMADD231PS  Z21, Z22, Z19
-	VMOVUPS      192(AX), Z20
-	VMOVUPS      192(AX)(R9*1), Z21
-	VBROADCASTSS 12(R11), Z22
-	VFMADD231PS  Z20, Z22, Z0
-	VFMADD231PS  Z21, Z22, Z1
-	VBROADCASTSS 12(R11)(BX*1), Z22
-	VFMADD231PS  Z20, Z22, Z2
-	VFMADD231PS  Z21, Z22, Z3
-	VBROADCASTSS 12(R11)(BX*2), Z22
-	VFMADD231PS  Z20, Z22, Z4
-	VFMADD231PS  Z21, Z22, Z5
-	VBROADCASTSS 12(R11)(R8*1), Z22
-	VFMADD231PS  Z20, Z22, Z6
-	VFMADD231PS  Z21, Z22, Z7
-	VBROADCASTSS 12(R11)(BX*4), Z22
-	VFMADD231PS  Z20, Z22, Z8
-	VFMADD231PS  Z21, Z22, Z9
-	VBROADCASTSS 12(R12), Z22
-	VFMADD231PS  Z20, Z22, Z10
-	VFMADD231PS  Z21, Z22, Z11
-	VBROADCASTSS 12(R12)(BX*1), Z22
-	VFMADD231PS  Z20, Z22, Z12
-	VFMADD231PS  Z21, Z22, Z13
-	VBROADCASTSS 12(R12)(BX*2), Z22
-	VFMADD231PS  Z20, Z22, Z14
-	VFMADD231PS  Z21, Z22, Z15
-	VBROADCASTSS 12(R12)(R8*1), Z22
-	VFMADD231PS  Z20, Z22, Z16
-	VFMADD231PS  Z21, Z22, Z17
-	VBROADCASTSS 12(R12)(BX*4), Z22
-	VFMADD231PS  Z20, Z22, Z18
-	VFMADD231PS  Z21, Z22, Z19
-	ADDQ         $0x10, R11
-	ADDQ         $0x10, R12
-	ADDQ         $+256, AX
-	SUBQ         $0x04, DX
+	ADDQ         $0x08, R11
+	ADDQ         $0x08, R12
+	ADDQ         $+128, AX
+	ADDQ         $+128, R15
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z20
 	VMOVUPS      (AX)(R9*1), Z21
 	VBROADCASTSS (R11), Z22
@@ -9557,42 +9743,14 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z20
-	VADDPS    Z20, Z0, Z0
-	VADDPS    Z20, Z2, Z2
-	VADDPS    Z20, Z4, Z4
-	VADDPS    Z20, Z6, Z6
-	VADDPS    Z20, Z8, Z8
-	VADDPS    Z20, Z10, Z10
-	VADDPS    Z20, Z12, Z12
-	VADDPS    Z20, Z14, Z14
-	VADDPS    Z20, Z16, Z16
-	VADDPS    Z20, Z18, Z18
-	VMOVUPS.Z 64(DI), K1, Z20
-	VADDPS    Z20, Z1, Z1
-	VADDPS    Z20, Z3, Z3
-	VADDPS    Z20, Z5, Z5
-	VADDPS    Z20, Z7, Z7
-	VADDPS    Z20, Z9, Z9
-	VADDPS    Z20, Z11, Z11
-	VADDPS    Z20, Z13, Z13
-	VADDPS    Z20, Z15, Z15
-	VADDPS    Z20, Z17, Z17
-	VADDPS    Z20, Z19, Z19
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -9651,6 +9809,8 @@ nores:
 	VMAXPS       Z17, Z20, Z17
 	VMAXPS       Z18, Z20, Z18
 	VMAXPS       Z19, Z20, Z19
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z20
 	VMINPS       Z0, Z20, Z0
 	VMINPS       Z1, Z20, Z1
@@ -9704,20 +9864,67 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z18, (AX)
 	VMOVUPS Z19, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN11x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN11x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z20
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z21
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9750,10 +9957,11 @@ batch:
 	LEAQ (R12)(BX*4), R13
 	ADDQ BX, R13
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z22
 	VMOVUPS      (AX)(R9*1), Z23
 	VBROADCASTSS (R11), Z24
@@ -9789,6 +9997,7 @@ loop:
 	VBROADCASTSS (R13), Z24
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z22
 	VMOVUPS      64(AX)(R9*1), Z23
 	VBROADCASTSS 4(R11), Z24
@@ -9824,88 +10033,20 @@ loop:
 	VBROADCASTSS 4(R13), Z24
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
-	VMOVUPS      128(AX), Z22
-	VMOVUPS      128(AX)(R9*1), Z23
-	VBROADCASTSS 8(R11), Z24
-	VFMADD231PS  Z22, Z24, Z0
-	VFMADD231PS  Z23, Z24, Z1
-	VBROADCASTSS 8(R11)(BX*1), Z24
-	VFMADD231PS  Z22, Z24, Z2
-	VFMADD231PS  Z23, Z24, Z3
-	VBROADCASTSS 8(R11)(BX*2), Z24
-	VFMADD231PS  Z22, Z24, Z4
-	VFMADD231PS  Z23, Z24, Z5
-	VBROADCASTSS 8(R11)(R8*1), Z24
-	VFMADD231PS  Z22, Z24, Z6
-	VFMADD231PS  Z23, Z24, Z7
-	VBROADCASTSS 8(R11)(BX*4), Z24
-	VFMADD231PS  Z22, Z24, Z8
-	VFMADD231PS  Z23, Z24, Z9
-	VBROADCASTSS 8(R12), Z24
-	VFMADD231PS  Z22, Z24, Z10
-	VFMADD231PS  Z23, Z24, Z11
-	VBROADCASTSS 8(R12)(BX*1), Z24
-	VFMADD231PS  Z22, Z24, Z12
-	VFMADD231PS  Z23, Z24, Z13
-	VBROADCASTSS 8(R12)(BX*2), Z24
-	VFMADD231PS  Z22, Z24, Z14
-	VFMADD231PS  Z23, Z24, Z15
-	VBROADCASTSS 8(R12)(R8*1), Z24
-	VFMADD231PS  Z22, Z24, Z16
-	VFMADD231PS  Z23, Z24, Z17
-	VBROADCASTSS 8(R12)(BX*4), Z24
-	VFMADD231PS  Z22, Z24, Z18
-	VFMADD231PS  Z23, Z24, Z19
-	VBROADCASTSS 8(R13), Z24
-	VFMADD231PS  Z22, Z24, Z20
-	VFMADD231PS  Z23, Z24, Z21
-	VMOVUPS      192(AX), Z22
-	VMOVUPS      192(AX)(R9*1), Z23
-	VBROADCASTSS 12(R11), Z24
-	VFMADD231PS  Z22, Z24, Z0
-	VFMADD231PS  Z23, Z24, Z1
-	VBROADCASTSS 12(R11)(BX*1), Z24
-	VFMADD231PS  Z22, Z24, Z2
-	VFMADD231PS  Z23, Z24, Z3
-	VBROADCASTSS 12(R11)(BX*2), Z24
-	VFMADD231PS  Z22, Z24, Z4
-	VFMADD231PS  Z23, Z24, Z5
-	VBROADCASTSS 12(R11)(R8*1), Z24
-	VFMADD231PS  Z22, Z24, Z6
-	VFMADD231PS  Z23, Z24, Z7
-	VBROADCASTSS 12(R11)(BX*4), Z24
-	VFMADD231PS  Z22, Z24, Z8
-	VFMADD231PS  Z23, Z24, Z9
-	VBROADCASTSS 12(R12), Z24
-	VFMADD231PS  Z22, Z24, Z10
-	VFMADD231PS  Z23, Z24, Z11
-	VBROADCASTSS 12(R12)(BX*1), Z24
-	VFMADD231PS  Z22, Z24, Z12
-	VFMADD231PS  Z23, Z24, Z13
-	VBROADCASTSS 12(R12)(BX*2), Z24
-	VFMADD231PS  Z22, Z24, Z14
-	VFMADD231PS  Z23, Z24, Z15
-	VBROADCASTSS 12(R12)(R8*1), Z24
-	VFMADD231PS  Z22, Z24, Z16
-	VFMADD231PS  Z23, Z24, Z17
-	VBROADCASTSS 12(R12)(BX*4), Z24
-	VFMADD231PS  Z22, Z24, Z18
-	VFMADD231PS  Z23, Z24, Z19
-	VBROADCASTSS 12(R13), Z24
-	VFMADD231PS  Z22, Z24, Z20
-	VFMADD231PS  Z23, Z24, Z21
-	ADDQ         $0x10, R11
-	ADDQ         $0x10, R12
-	ADDQ         $0x10, R13
-	ADDQ         $+256, AX
-	SUBQ         $0x04, DX
+	ADDQ         $0x08, R11
+	ADDQ         $0x08, R12
+	ADDQ         $0x08, R13
+	ADDQ         $+128, AX
+	ADDQ         $+128, R15
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z22
 	VMOVUPS      (AX)(R9*1), Z23
 	VBROADCASTSS (R11), Z24
@@ -9945,44 +10086,14 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $0x04, R13
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z22
-	VADDPS    Z22, Z0, Z0
-	VADDPS    Z22, Z2, Z2
-	VADDPS    Z22, Z4, Z4
-	VADDPS    Z22, Z6, Z6
-	VADDPS    Z22, Z8, Z8
-	VADDPS    Z22, Z10, Z10
-	VADDPS    Z22, Z12, Z12
-	VADDPS    Z22, Z14, Z14
-	VADDPS    Z22, Z16, Z16
-	VADDPS    Z22, Z18, Z18
-	VADDPS    Z22, Z20, Z20
-	VMOVUPS.Z 64(DI), K1, Z22
-	VADDPS    Z22, Z1, Z1
-	VADDPS    Z22, Z3, Z3
-	VADDPS    Z22, Z5, Z5
-	VADDPS    Z22, Z7, Z7
-	VADDPS    Z22, Z9, Z9
-	VADDPS    Z22, Z11, Z11
-	VADDPS    Z22, Z13, Z13
-	VADDPS    Z22, Z15, Z15
-	VADDPS    Z22, Z17, Z17
-	VADDPS    Z22, Z19, Z19
-	VADDPS    Z22, Z21, Z21
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -10046,6 +10157,8 @@ nores:
 	VMAXPS       Z19, Z22, Z19
 	VMAXPS       Z20, Z22, Z20
 	VMAXPS       Z21, Z22, Z21
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z22
 	VMINPS       Z0, Z22, Z0
 	VMINPS       Z1, Z22, Z1
@@ -10104,20 +10217,69 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z20, (AX)
 	VMOVUPS Z21, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN12x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN12x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z22
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z21
+	VMOVAPS   Z1, Z23
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10152,10 +10314,11 @@ batch:
 	LEAQ (R12)(BX*4), R13
 	ADDQ BX, R13
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z24
 	VMOVUPS      (AX)(R9*1), Z25
 	VBROADCASTSS (R11), Z26
@@ -10194,6 +10357,7 @@ loop:
 	VBROADCASTSS (R13)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z24
 	VMOVUPS      64(AX)(R9*1), Z25
 	VBROADCASTSS 4(R11), Z26
@@ -10232,94 +10396,20 @@ loop:
 	VBROADCASTSS 4(R13)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
-	VMOVUPS      128(AX), Z24
-	VMOVUPS      128(AX)(R9*1), Z25
-	VBROADCASTSS 8(R11), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 8(R11)(BX*1), Z26
-	VFMADD231PS  Z24, Z26, Z2
-	VFMADD231PS  Z25, Z26, Z3
-	VBROADCASTSS 8(R11)(BX*2), Z26
-	VFMADD231PS  Z24, Z26, Z4
-	VFMADD231PS  Z25, Z26, Z5
-	VBROADCASTSS 8(R11)(R8*1), Z26
-	VFMADD231PS  Z24, Z26, Z6
-	VFMADD231PS  Z25, Z26, Z7
-	VBROADCASTSS 8(R11)(BX*4), Z26
-	VFMADD231PS  Z24, Z26, Z8
-	VFMADD231PS  Z25, Z26, Z9
-	VBROADCASTSS 8(R12), Z26
-	VFMADD231PS  Z24, Z26, Z10
-	VFMADD231PS  Z25, Z26, Z11
-	VBROADCASTSS 8(R12)(BX*1), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 8(R12)(BX*2), Z26
-	VFMADD231PS  Z24, Z26, Z14
-	VFMADD231PS  Z25, Z26, Z15
-	VBROADCASTSS 8(R12)(R8*1), Z26
-	VFMADD231PS  Z24, Z26, Z16
-	VFMADD231PS  Z25, Z26, Z17
-	VBROADCASTSS 8(R12)(BX*4), Z26
-	VFMADD231PS  Z24, Z26, Z18
-	VFMADD231PS  Z25, Z26, Z19
-	VBROADCASTSS 8(R13), Z26
-	VFMADD231PS  Z24, Z26, Z20
-	VFMADD231PS  Z25, Z26, Z21
-	VBROADCASTSS 8(R13)(BX*1), Z26
-	VFMADD231PS  Z24, Z26, Z22
-	VFMADD231PS  Z25, Z26, Z23
-	VMOVUPS      192(AX), Z24
-	VMOVUPS      192(AX)(R9*1), Z25
-	VBROADCASTSS 12(R11), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 12(R11)(BX*1), Z26
-	VFMADD231PS  Z24, Z26, Z2
-	VFMADD231PS  Z25, Z26, Z3
-	VBROADCASTSS 12(R11)(BX*2), Z26
-	VFMADD231PS  Z24, Z26, Z4
-	VFMADD231PS  Z25, Z26, Z5
-	VBROADCASTSS 12(R11)(R8*1), Z26
-	VFMADD231PS  Z24, Z26, Z6
-	VFMADD231PS  Z25, Z26, Z7
-	VBROADCASTSS 12(R11)(BX*4), Z26
-	VFMADD231PS  Z24, Z26, Z8
-	VFMADD231PS  Z25, Z26, Z9
-	VBROADCASTSS 12(R12), Z26
-	VFMADD231PS  Z24, Z26, Z10
-	VFMADD231PS  Z25, Z26, Z11
-	VBROADCASTSS 12(R12)(BX*1), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 12(R12)(BX*2), Z26
-	VFMADD231PS  Z24, Z26, Z14
-	VFMADD231PS  Z25, Z26, Z15
-	VBROADCASTSS 12(R12)(R8*1), Z26
-	VFMADD231PS  Z24, Z26, Z16
-	VFMADD231PS  Z25, Z26, Z17
-	VBROADCASTSS 12(R12)(BX*4), Z26
-	VFMADD231PS  Z24, Z26, Z18
-	VFMADD231PS  Z25, Z26, Z19
-	VBROADCASTSS 12(R13), Z26
-	VFMADD231PS  Z24, Z26, Z20
-	VFMADD231PS  Z25, Z26, Z21
-	VBROADCASTSS 12(R13)(BX*1), Z26
-	VFMADD231PS  Z24, Z26, Z22
-	VFMADD231PS  Z25, Z26, Z23
-	ADDQ         $0x10, R11
-	ADDQ         $0x10, R12
-	ADDQ         $0x10, R13
-	ADDQ         $+256, AX
-	SUBQ         $0x04, DX
+	ADDQ         $0x08, R11
+	ADDQ         $0x08, R12
+	ADDQ         $0x08, R13
+	ADDQ         $+128, AX
+	ADDQ         $+128, R15
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z24
 	VMOVUPS      (AX)(R9*1), Z25
 	VBROADCASTSS (R11), Z26
@@ -10362,46 +10452,14 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $0x04, R13
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z24
-	VADDPS    Z24, Z0, Z0
-	VADDPS    Z24, Z2, Z2
-	VADDPS    Z24, Z4, Z4
-	VADDPS    Z24, Z6, Z6
-	VADDPS    Z24, Z8, Z8
-	VADDPS    Z24, Z10, Z10
-	VADDPS    Z24, Z12, Z12
-	VADDPS    Z24, Z14, Z14
-	VADDPS    Z24, Z16, Z16
-	VADDPS    Z24, Z18, Z18
-	VADDPS    Z24, Z20, Z20
-	VADDPS    Z24, Z22, Z22
-	VMOVUPS.Z 64(DI), K1, Z24
-	VADDPS    Z24, Z1, Z1
-	VADDPS    Z24, Z3, Z3
-	VADDPS    Z24, Z5, Z5
-	VADDPS    Z24, Z7, Z7
-	VADDPS    Z24, Z9, Z9
-	VADDPS    Z24, Z11, Z11
-	VADDPS    Z24, Z13, Z13
-	VADDPS    Z24, Z15, Z15
-	VADDPS    Z24, Z17, Z17
-	VADDPS    Z24, Z19, Z19
-	VADDPS    Z24, Z21, Z21
-	VADDPS    Z24, Z23, Z23
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -10470,6 +10528,8 @@ nores:
 	VMAXPS       Z21, Z24, Z21
 	VMAXPS       Z22, Z24, Z22
 	VMAXPS       Z23, Z24, Z23
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z24
 	VMINPS       Z0, Z24, Z0
 	VMINPS       Z1, Z24, Z1
@@ -10533,20 +10593,71 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z22, (AX)
 	VMOVUPS Z23, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN13x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN13x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z24
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z21
+	VMOVAPS   Z1, Z23
+	VMOVAPS   Z1, Z25
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10583,10 +10694,11 @@ batch:
 	LEAQ (R12)(BX*4), R13
 	ADDQ BX, R13
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z26
 	VMOVUPS      (AX)(R9*1), Z27
 	VBROADCASTSS (R11), Z28
@@ -10628,6 +10740,7 @@ loop:
 	VBROADCASTSS (R13)(BX*2), Z28
 	VFMADD231PS  Z26, Z28, Z24
 	VFMADD231PS  Z27, Z28, Z25
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z26
 	VMOVUPS      64(AX)(R9*1), Z27
 	VBROADCASTSS 4(R11), Z28
@@ -10669,100 +10782,20 @@ loop:
 	VBROADCASTSS 4(R13)(BX*2), Z28
 	VFMADD231PS  Z26, Z28, Z24
 	VFMADD231PS  Z27, Z28, Z25
-	VMOVUPS      128(AX), Z26
-	VMOVUPS      128(AX)(R9*1), Z27
-	VBROADCASTSS 8(R11), Z28
-	VFMADD231PS  Z26, Z28, Z0
-	VFMADD231PS  Z27, Z28, Z1
-	VBROADCASTSS 8(R11)(BX*1), Z28
-	VFMADD231PS  Z26, Z28, Z2
-	VFMADD231PS  Z27, Z28, Z3
-	VBROADCASTSS 8(R11)(BX*2), Z28
-	VFMADD231PS  Z26, Z28, Z4
-	VFMADD231PS  Z27, Z28, Z5
-	VBROADCASTSS 8(R11)(R8*1), Z28
-	VFMADD231PS  Z26, Z28, Z6
-	VFMADD231PS  Z27, Z28, Z7
-	VBROADCASTSS 8(R11)(BX*4), Z28
-	VFMADD231PS  Z26, Z28, Z8
-	VFMADD231PS  Z27, Z28, Z9
-	VBROADCASTSS 8(R12), Z28
-	VFMADD231PS  Z26, Z28, Z10
-	VFMADD231PS  Z27, Z28, Z11
-	VBROADCASTSS 8(R12)(BX*1), Z28
-	VFMADD231PS  Z26, Z28, Z12
-	VFMADD231PS  Z27, Z28, Z13
-	VBROADCASTSS 8(R12)(BX*2), Z28
-	VFMADD231PS  Z26, Z28, Z14
-	VFMADD231PS  Z27, Z28, Z15
-	VBROADCASTSS 8(R12)(R8*1), Z28
-	VFMADD231PS  Z26, Z28, Z16
-	VFMADD231PS  Z27, Z28, Z17
-	VBROADCASTSS 8(R12)(BX*4), Z28
-	VFMADD231PS  Z26, Z28, Z18
-	VFMADD231PS  Z27, Z28, Z19
-	VBROADCASTSS 8(R13), Z28
-	VFMADD231PS  Z26, Z28, Z20
-	VFMADD231PS  Z27, Z28, Z21
-	VBROADCASTSS 8(R13)(BX*1), Z28
-	VFMADD231PS  Z26, Z28, Z22
-	VFMADD231PS  Z27, Z28, Z23
-	VBROADCASTSS 8(R13)(BX*2), Z28
-	VFMADD231PS  Z26, Z28, Z24
-	VFMADD231PS  Z27, Z28, Z25
-	VMOVUPS      192(AX), Z26
-	VMOVUPS      192(AX)(R9*1), Z27
-	VBROADCASTSS 12(R11), Z28
-	VFMADD231PS  Z26, Z28, Z0
-	VFMADD231PS  Z27, Z28, Z1
-	VBROADCASTSS 12(R11)(BX*1), Z28
-	VFMADD231PS  Z26, Z28, Z2
-	VFMADD231PS  Z27, Z28, Z3
-	VBROADCASTSS 12(R11)(BX*2), Z28
-	VFMADD231PS  Z26, Z28, Z4
-	VFMADD231PS  Z27, Z28, Z5
-	VBROADCASTSS 12(R11)(R8*1), Z28
-	VFMADD231PS  Z26, Z28, Z6
-	VFMADD231PS  Z27, Z28, Z7
-	VBROADCASTSS 12(R11)(BX*4), Z28
-	VFMADD231PS  Z26, Z28, Z8
-	VFMADD231PS  Z27, Z28, Z9
-	VBROADCASTSS 12(R12), Z28
-	VFMADD231PS  Z26, Z28, Z10
-	VFMADD231PS  Z27, Z28, Z11
-	VBROADCASTSS 12(R12)(BX*1), Z28
-	VFMADD231PS  Z26, Z28, Z12
-	VFMADD231PS  Z27, Z28, Z13
-	VBROADCASTSS 12(R12)(BX*2), Z28
-	VFMADD231PS  Z26, Z28, Z14
-	VFMADD231PS  Z27, Z28, Z15
-	VBROADCASTSS 12(R12)(R8*1), Z28
-	VFMADD231PS  Z26, Z28, Z16
-	VFMADD231PS  Z27, Z28, Z17
-	VBROADCASTSS 12(R12)(BX*4), Z28
-	VFMADD231PS  Z26, Z28, Z18
-	VFMADD231PS  Z27, Z28, Z19
-	VBROADCASTSS 12(R13), Z28
-	VFMADD231PS  Z26, Z28, Z20
-	VFMADD231PS  Z27, Z28, Z21
-	VBROADCASTSS 12(R13)(BX*1), Z28
-	VFMADD231PS  Z26, Z28, Z22
-	VFMADD231PS  Z27, Z28, Z23
-	VBROADCASTSS 12(R13)(BX*2), Z28
-	VFMADD231PS  Z26, Z28, Z24
-	VFMADD231PS  Z27, Z28, Z25
-	ADDQ         $0x10, R11
-	ADDQ         $0x10, R12
-	ADDQ         $0x10, R13
-	ADDQ         $+256, AX
-	SUBQ         $0x04, DX
+	ADDQ         $0x08, R11
+	ADDQ         $0x08, R12
+	ADDQ         $0x08, R13
+	ADDQ         $+128, AX
+	ADDQ         $+128, R15
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z26
 	VMOVUPS      (AX)(R9*1), Z27
 	VBROADCASTSS (R11), Z28
@@ -10808,48 +10841,14 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $0x04, R13
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z26
-	VADDPS    Z26, Z0, Z0
-	VADDPS    Z26, Z2, Z2
-	VADDPS    Z26, Z4, Z4
-	VADDPS    Z26, Z6, Z6
-	VADDPS    Z26, Z8, Z8
-	VADDPS    Z26, Z10, Z10
-	VADDPS    Z26, Z12, Z12
-	VADDPS    Z26, Z14, Z14
-	VADDPS    Z26, Z16, Z16
-	VADDPS    Z26, Z18, Z18
-	VADDPS    Z26, Z20, Z20
-	VADDPS    Z26, Z22, Z22
-	VADDPS    Z26, Z24, Z24
-	VMOVUPS.Z 64(DI), K1, Z26
-	VADDPS    Z26, Z1, Z1
-	VADDPS    Z26, Z3, Z3
-	VADDPS    Z26, Z5, Z5
-	VADDPS    Z26, Z7, Z7
-	VADDPS    Z26, Z9, Z9
-	VADDPS    Z26, Z11, Z11
-	VADDPS    Z26, Z13, Z13
-	VADDPS    Z26, Z15, Z15
-	VADDPS    Z26, Z17, Z17
-	VADDPS    Z26, Z19, Z19
-	VADDPS    Z26, Z21, Z21
-	VADDPS    Z26, Z23, Z23
-	VADDPS    Z26, Z25, Z25
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -10923,6 +10922,8 @@ nores:
 	VMAXPS       Z23, Z26, Z23
 	VMAXPS       Z24, Z26, Z24
 	VMAXPS       Z25, Z26, Z25
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z26
 	VMINPS       Z0, Z26, Z0
 	VMINPS       Z1, Z26, Z1
@@ -10991,20 +10992,73 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z24, (AX)
 	VMOVUPS Z25, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN14x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN14x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z24
+	VMOVAPS   Z0, Z26
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z21
+	VMOVAPS   Z1, Z23
+	VMOVAPS   Z1, Z25
+	VMOVAPS   Z1, Z27
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11043,10 +11097,11 @@ batch:
 	LEAQ (R12)(BX*4), R13
 	ADDQ BX, R13
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z28
 	VMOVUPS      (AX)(R9*1), Z29
 	VBROADCASTSS (R11), Z30
@@ -11091,6 +11146,7 @@ loop:
 	VBROADCASTSS (R13)(R8*1), Z30
 	VFMADD231PS  Z28, Z30, Z26
 	VFMADD231PS  Z29, Z30, Z27
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z28
 	VMOVUPS      64(AX)(R9*1), Z29
 	VBROADCASTSS 4(R11), Z30
@@ -11135,106 +11191,20 @@ loop:
 	VBROADCASTSS 4(R13)(R8*1), Z30
 	VFMADD231PS  Z28, Z30, Z26
 	VFMADD231PS  Z29, Z30, Z27
-	VMOVUPS      128(AX), Z28
-	VMOVUPS      128(AX)(R9*1), Z29
-	VBROADCASTSS 8(R11), Z30
-	VFMADD231PS  Z28, Z30, Z0
-	VFMADD231PS  Z29, Z30, Z1
-	VBROADCASTSS 8(R11)(BX*1), Z30
-	VFMADD231PS  Z28, Z30, Z2
-	VFMADD231PS  Z29, Z30, Z3
-	VBROADCASTSS 8(R11)(BX*2), Z30
-	VFMADD231PS  Z28, Z30, Z4
-	VFMADD231PS  Z29, Z30, Z5
-	VBROADCASTSS 8(R11)(R8*1), Z30
-	VFMADD231PS  Z28, Z30, Z6
-	VFMADD231PS  Z29, Z30, Z7
-	VBROADCASTSS 8(R11)(BX*4), Z30
-	VFMADD231PS  Z28, Z30, Z8
-	VFMADD231PS  Z29, Z30, Z9
-	VBROADCASTSS 8(R12), Z30
-	VFMADD231PS  Z28, Z30, Z10
-	VFMADD231PS  Z29, Z30, Z11
-	VBROADCASTSS 8(R12)(BX*1), Z30
-	VFMADD231PS  Z28, Z30, Z12
-	VFMADD231PS  Z29, Z30, Z13
-	VBROADCASTSS 8(R12)(BX*2), Z30
-	VFMADD231PS  Z28, Z30, Z14
-	VFMADD231PS  Z29, Z30, Z15
-	VBROADCASTSS 8(R12)(R8*1), Z30
-	VFMADD231PS  Z28, Z30, Z16
-	VFMADD231PS  Z29, Z30, Z17
-	VBROADCASTSS 8(R12)(BX*4), Z30
-	VFMADD231PS  Z28, Z30, Z18
-	VFMADD231PS  Z29, Z30, Z19
-	VBROADCASTSS 8(R13), Z30
-	VFMADD231PS  Z28, Z30, Z20
-	VFMADD231PS  Z29, Z30, Z21
-	VBROADCASTSS 8(R13)(BX*1), Z30
-	VFMADD231PS  Z28, Z30, Z22
-	VFMADD231PS  Z29, Z30, Z23
-	VBROADCASTSS 8(R13)(BX*2), Z30
-	VFMADD231PS  Z28, Z30, Z24
-	VFMADD231PS  Z29, Z30, Z25
-	VBROADCASTSS 8(R13)(R8*1), Z30
-	VFMADD231PS  Z28, Z30, Z26
-	VFMADD231PS  Z29, Z30, Z27
-	VMOVUPS      192(AX), Z28
-	VMOVUPS      192(AX)(R9*1), Z29
-	VBROADCASTSS 12(R11), Z30
-	VFMADD231PS  Z28, Z30, Z0
-	VFMADD231PS  Z29, Z30, Z1
-	VBROADCASTSS 12(R11)(BX*1), Z30
-	VFMADD231PS  Z28, Z30, Z2
-	VFMADD231PS  Z29, Z30, Z3
-	VBROADCASTSS 12(R11)(BX*2), Z30
-	VFMADD231PS  Z28, Z30, Z4
-	VFMADD231PS  Z29, Z30, Z5
-	VBROADCASTSS 12(R11)(R8*1), Z30
-	VFMADD231PS  Z28, Z30, Z6
-	VFMADD231PS  Z29, Z30, Z7
-	VBROADCASTSS 12(R11)(BX*4), Z30
-	VFMADD231PS  Z28, Z30, Z8
-	VFMADD231PS  Z29, Z30, Z9
-	VBROADCASTSS 12(R12), Z30
-	VFMADD231PS  Z28, Z30, Z10
-	VFMADD231PS  Z29, Z30, Z11
-	VBROADCASTSS 12(R12)(BX*1), Z30
-	VFMADD231PS  Z28, Z30, Z12
-	VFMADD231PS  Z29, Z30, Z13
-	VBROADCASTSS 12(R12)(BX*2), Z30
-	VFMADD231PS  Z28, Z30, Z14
-	VFMADD231PS  Z29, Z30, Z15
-	VBROADCASTSS 12(R12)(R8*1), Z30
-	VFMADD231PS  Z28, Z30, Z16
-	VFMADD231PS  Z29, Z30, Z17
-	VBROADCASTSS 12(R12)(BX*4), Z30
-	VFMADD231PS  Z28, Z30, Z18
-	VFMADD231PS  Z29, Z30, Z19
-	VBROADCASTSS 12(R13), Z30
-	VFMADD231PS  Z28, Z30, Z20
-	VFMADD231PS  Z29, Z30, Z21
-	VBROADCASTSS 12(R13)(BX*1), Z30
-	VFMADD231PS  Z28, Z30, Z22
-	VFMADD231PS  Z29, Z30, Z23
-	VBROADCASTSS 12(R13)(BX*2), Z30
-	VFMADD231PS  Z28, Z30, Z24
-	VFMADD231PS  Z29, Z30, Z25
-	VBROADCASTSS 12(R13)(R8*1), Z30
-	VFMADD231PS  Z28, Z30, Z26
-	VFMADD231PS  Z29, Z30, Z27
-	ADDQ         $0x10, R11
-	ADDQ         $0x10, R12
-	ADDQ         $0x10, R13
-	ADDQ         $+256, AX
-	SUBQ         $0x04, DX
+	ADDQ         $0x08, R11
+	ADDQ         $0x08, R12
+	ADDQ         $0x08, R13
+	ADDQ         $+128, AX
+	ADDQ         $+128, R15
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z28
 	VMOVUPS      (AX)(R9*1), Z29
 	VBROADCASTSS (R11), Z30
@@ -11283,50 +11253,14 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $0x04, R13
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z28
-	VADDPS    Z28, Z0, Z0
-	VADDPS    Z28, Z2, Z2
-	VADDPS    Z28, Z4, Z4
-	VADDPS    Z28, Z6, Z6
-	VADDPS    Z28, Z8, Z8
-	VADDPS    Z28, Z10, Z10
-	VADDPS    Z28, Z12, Z12
-	VADDPS    Z28, Z14, Z14
-	VADDPS    Z28, Z16, Z16
-	VADDPS    Z28, Z18, Z18
-	VADDPS    Z28, Z20, Z20
-	VADDPS    Z28, Z22, Z22
-	VADDPS    Z28, Z24, Z24
-	VADDPS    Z28, Z26, Z26
-	VMOVUPS.Z 64(DI), K1, Z28
-	VADDPS    Z28, Z1, Z1
-	VADDPS    Z28, Z3, Z3
-	VADDPS    Z28, Z5, Z5
-	VADDPS    Z28, Z7, Z7
-	VADDPS    Z28, Z9, Z9
-	VADDPS    Z28, Z11, Z11
-	VADDPS    Z28, Z13, Z13
-	VADDPS    Z28, Z15, Z15
-	VADDPS    Z28, Z17, Z17
-	VADDPS    Z28, Z19, Z19
-	VADDPS    Z28, Z21, Z21
-	VADDPS    Z28, Z23, Z23
-	VADDPS    Z28, Z25, Z25
-	VADDPS    Z28, Z27, Z27
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -11405,6 +11339,8 @@ nores:
 	VMAXPS       Z25, Z28, Z25
 	VMAXPS       Z26, Z28, Z26
 	VMAXPS       Z27, Z28, Z27
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z28
 	VMINPS       Z0, Z28, Z0
 	VMINPS       Z1, Z28, Z1
@@ -11478,20 +11414,48 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z26, (AX)
 	VMOVUPS Z27, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN1x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN1x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVUPS   64(DX), Z1
+	VMOVUPS.Z 128(DX), K1, Z2
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11505,6 +11469,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z3
 	VMOVUPS      (AX)(R9*1), Z4
 	VMOVUPS      (AX)(R9*2), Z5
@@ -11512,6 +11477,7 @@ loop:
 	VFMADD231PS  Z3, Z6, Z0
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z3
 	VMOVUPS      64(AX)(R9*1), Z4
 	VMOVUPS      64(AX)(R9*2), Z5
@@ -11519,6 +11485,7 @@ loop:
 	VFMADD231PS  Z3, Z6, Z0
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z3
 	VMOVUPS      128(AX)(R9*1), Z4
 	VMOVUPS      128(AX)(R9*2), Z5
@@ -11526,6 +11493,7 @@ loop:
 	VFMADD231PS  Z3, Z6, Z0
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z3
 	VMOVUPS      192(AX)(R9*1), Z4
 	VMOVUPS      192(AX)(R9*2), Z5
@@ -11535,6 +11503,7 @@ loop:
 	VFMADD231PS  Z5, Z6, Z2
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -11543,6 +11512,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z3
 	VMOVUPS      (AX)(R9*1), Z4
 	VMOVUPS      (AX)(R9*2), Z5
@@ -11552,26 +11522,14 @@ single:
 	VFMADD231PS  Z5, Z6, Z2
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z3
-	VADDPS    Z3, Z0, Z0
-	VMOVUPS   64(DI), Z3
-	VADDPS    Z3, Z1, Z1
-	VMOVUPS.Z 128(DI), K1, Z3
-	VADDPS    Z3, Z2, Z2
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -11587,6 +11545,8 @@ nores:
 	VMAXPS       Z0, Z3, Z0
 	VMAXPS       Z1, Z3, Z1
 	VMAXPS       Z2, Z3, Z2
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z3
 	VMINPS       Z0, Z3, Z0
 	VMINPS       Z1, Z3, Z1
@@ -11597,20 +11557,51 @@ noclamp:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN2x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN2x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11627,6 +11618,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z6
 	VMOVUPS      (AX)(R9*1), Z7
 	VMOVUPS      (AX)(R9*2), Z8
@@ -11638,6 +11630,7 @@ loop:
 	VFMADD231PS  Z6, Z9, Z3
 	VFMADD231PS  Z7, Z9, Z4
 	VFMADD231PS  Z8, Z9, Z5
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z6
 	VMOVUPS      64(AX)(R9*1), Z7
 	VMOVUPS      64(AX)(R9*2), Z8
@@ -11649,6 +11642,7 @@ loop:
 	VFMADD231PS  Z6, Z9, Z3
 	VFMADD231PS  Z7, Z9, Z4
 	VFMADD231PS  Z8, Z9, Z5
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z6
 	VMOVUPS      128(AX)(R9*1), Z7
 	VMOVUPS      128(AX)(R9*2), Z8
@@ -11660,6 +11654,7 @@ loop:
 	VFMADD231PS  Z6, Z9, Z3
 	VFMADD231PS  Z7, Z9, Z4
 	VFMADD231PS  Z8, Z9, Z5
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z6
 	VMOVUPS      192(AX)(R9*1), Z7
 	VMOVUPS      192(AX)(R9*2), Z8
@@ -11673,6 +11668,7 @@ loop:
 	VFMADD231PS  Z8, Z9, Z5
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -11681,6 +11677,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z6
 	VMOVUPS      (AX)(R9*1), Z7
 	VMOVUPS      (AX)(R9*2), Z8
@@ -11694,29 +11691,14 @@ single:
 	VFMADD231PS  Z8, Z9, Z5
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z6
-	VADDPS    Z6, Z0, Z0
-	VADDPS    Z6, Z3, Z3
-	VMOVUPS   64(DI), Z6
-	VADDPS    Z6, Z1, Z1
-	VADDPS    Z6, Z4, Z4
-	VMOVUPS.Z 128(DI), K1, Z6
-	VADDPS    Z6, Z2, Z2
-	VADDPS    Z6, Z5, Z5
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -11739,6 +11721,8 @@ nores:
 	VMAXPS       Z3, Z6, Z3
 	VMAXPS       Z4, Z6, Z4
 	VMAXPS       Z5, Z6, Z5
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z6
 	VMINPS       Z0, Z6, Z0
 	VMINPS       Z1, Z6, Z1
@@ -11756,20 +11740,54 @@ noclamp:
 	VMOVUPS Z3, (AX)
 	VMOVUPS Z4, 64(AX)
 	VMOVUPS Z5, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN3x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN3x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11789,6 +11807,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z9
 	VMOVUPS      (AX)(R9*1), Z10
 	VMOVUPS      (AX)(R9*2), Z11
@@ -11804,6 +11823,7 @@ loop:
 	VFMADD231PS  Z9, Z12, Z6
 	VFMADD231PS  Z10, Z12, Z7
 	VFMADD231PS  Z11, Z12, Z8
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z9
 	VMOVUPS      64(AX)(R9*1), Z10
 	VMOVUPS      64(AX)(R9*2), Z11
@@ -11819,6 +11839,7 @@ loop:
 	VFMADD231PS  Z9, Z12, Z6
 	VFMADD231PS  Z10, Z12, Z7
 	VFMADD231PS  Z11, Z12, Z8
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z9
 	VMOVUPS      128(AX)(R9*1), Z10
 	VMOVUPS      128(AX)(R9*2), Z11
@@ -11834,6 +11855,7 @@ loop:
 	VFMADD231PS  Z9, Z12, Z6
 	VFMADD231PS  Z10, Z12, Z7
 	VFMADD231PS  Z11, Z12, Z8
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z9
 	VMOVUPS      192(AX)(R9*1), Z10
 	VMOVUPS      192(AX)(R9*2), Z11
@@ -11851,6 +11873,7 @@ loop:
 	VFMADD231PS  Z11, Z12, Z8
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -11859,6 +11882,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z9
 	VMOVUPS      (AX)(R9*1), Z10
 	VMOVUPS      (AX)(R9*2), Z11
@@ -11876,32 +11900,14 @@ single:
 	VFMADD231PS  Z11, Z12, Z8
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z9
-	VADDPS    Z9, Z0, Z0
-	VADDPS    Z9, Z3, Z3
-	VADDPS    Z9, Z6, Z6
-	VMOVUPS   64(DI), Z9
-	VADDPS    Z9, Z1, Z1
-	VADDPS    Z9, Z4, Z4
-	VADDPS    Z9, Z7, Z7
-	VMOVUPS.Z 128(DI), K1, Z9
-	VADDPS    Z9, Z2, Z2
-	VADDPS    Z9, Z5, Z5
-	VADDPS    Z9, Z8, Z8
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -11931,6 +11937,8 @@ nores:
 	VMAXPS       Z6, Z9, Z6
 	VMAXPS       Z7, Z9, Z7
 	VMAXPS       Z8, Z9, Z8
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z9
 	VMINPS       Z0, Z9, Z0
 	VMINPS       Z1, Z9, Z1
@@ -11955,20 +11963,57 @@ noclamp:
 	VMOVUPS Z6, (AX)
 	VMOVUPS Z7, 64(AX)
 	VMOVUPS Z8, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN4x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN4x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11991,6 +12036,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z12
 	VMOVUPS      (AX)(R9*1), Z13
 	VMOVUPS      (AX)(R9*2), Z14
@@ -12010,6 +12056,7 @@ loop:
 	VFMADD231PS  Z12, Z15, Z9
 	VFMADD231PS  Z13, Z15, Z10
 	VFMADD231PS  Z14, Z15, Z11
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z12
 	VMOVUPS      64(AX)(R9*1), Z13
 	VMOVUPS      64(AX)(R9*2), Z14
@@ -12029,6 +12076,7 @@ loop:
 	VFMADD231PS  Z12, Z15, Z9
 	VFMADD231PS  Z13, Z15, Z10
 	VFMADD231PS  Z14, Z15, Z11
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z12
 	VMOVUPS      128(AX)(R9*1), Z13
 	VMOVUPS      128(AX)(R9*2), Z14
@@ -12048,6 +12096,7 @@ loop:
 	VFMADD231PS  Z12, Z15, Z9
 	VFMADD231PS  Z13, Z15, Z10
 	VFMADD231PS  Z14, Z15, Z11
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z12
 	VMOVUPS      192(AX)(R9*1), Z13
 	VMOVUPS      192(AX)(R9*2), Z14
@@ -12069,6 +12118,7 @@ loop:
 	VFMADD231PS  Z14, Z15, Z11
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -12077,6 +12127,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z12
 	VMOVUPS      (AX)(R9*1), Z13
 	VMOVUPS      (AX)(R9*2), Z14
@@ -12098,35 +12149,14 @@ single:
 	VFMADD231PS  Z14, Z15, Z11
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z12
-	VADDPS    Z12, Z0, Z0
-	VADDPS    Z12, Z3, Z3
-	VADDPS    Z12, Z6, Z6
-	VADDPS    Z12, Z9, Z9
-	VMOVUPS   64(DI), Z12
-	VADDPS    Z12, Z1, Z1
-	VADDPS    Z12, Z4, Z4
-	VADDPS    Z12, Z7, Z7
-	VADDPS    Z12, Z10, Z10
-	VMOVUPS.Z 128(DI), K1, Z12
-	VADDPS    Z12, Z2, Z2
-	VADDPS    Z12, Z5, Z5
-	VADDPS    Z12, Z8, Z8
-	VADDPS    Z12, Z11, Z11
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -12163,6 +12193,8 @@ nores:
 	VMAXPS       Z9, Z12, Z9
 	VMAXPS       Z10, Z12, Z10
 	VMAXPS       Z11, Z12, Z11
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z12
 	VMINPS       Z0, Z12, Z0
 	VMINPS       Z1, Z12, Z1
@@ -12194,20 +12226,60 @@ noclamp:
 	VMOVUPS Z9, (AX)
 	VMOVUPS Z10, 64(AX)
 	VMOVUPS Z11, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN5x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN5x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z12
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVAPS   Z1, Z13
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	VMOVAPS   Z2, Z14
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12233,6 +12305,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z15
 	VMOVUPS      (AX)(R9*1), Z16
 	VMOVUPS      (AX)(R9*2), Z17
@@ -12256,6 +12329,7 @@ loop:
 	VFMADD231PS  Z15, Z18, Z12
 	VFMADD231PS  Z16, Z18, Z13
 	VFMADD231PS  Z17, Z18, Z14
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z15
 	VMOVUPS      64(AX)(R9*1), Z16
 	VMOVUPS      64(AX)(R9*2), Z17
@@ -12279,6 +12353,7 @@ loop:
 	VFMADD231PS  Z15, Z18, Z12
 	VFMADD231PS  Z16, Z18, Z13
 	VFMADD231PS  Z17, Z18, Z14
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z15
 	VMOVUPS      128(AX)(R9*1), Z16
 	VMOVUPS      128(AX)(R9*2), Z17
@@ -12302,6 +12377,7 @@ loop:
 	VFMADD231PS  Z15, Z18, Z12
 	VFMADD231PS  Z16, Z18, Z13
 	VFMADD231PS  Z17, Z18, Z14
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z15
 	VMOVUPS      192(AX)(R9*1), Z16
 	VMOVUPS      192(AX)(R9*2), Z17
@@ -12327,6 +12403,7 @@ loop:
 	VFMADD231PS  Z17, Z18, Z14
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -12335,6 +12412,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z15
 	VMOVUPS      (AX)(R9*1), Z16
 	VMOVUPS      (AX)(R9*2), Z17
@@ -12360,38 +12438,14 @@ single:
 	VFMADD231PS  Z17, Z18, Z14
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z15
-	VADDPS    Z15, Z0, Z0
-	VADDPS    Z15, Z3, Z3
-	VADDPS    Z15, Z6, Z6
-	VADDPS    Z15, Z9, Z9
-	VADDPS    Z15, Z12, Z12
-	VMOVUPS   64(DI), Z15
-	VADDPS    Z15, Z1, Z1
-	VADDPS    Z15, Z4, Z4
-	VADDPS    Z15, Z7, Z7
-	VADDPS    Z15, Z10, Z10
-	VADDPS    Z15, Z13, Z13
-	VMOVUPS.Z 128(DI), K1, Z15
-	VADDPS    Z15, Z2, Z2
-	VADDPS    Z15, Z5, Z5
-	VADDPS    Z15, Z8, Z8
-	VADDPS    Z15, Z11, Z11
-	VADDPS    Z15, Z14, Z14
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -12435,6 +12489,8 @@ nores:
 	VMAXPS       Z12, Z15, Z12
 	VMAXPS       Z13, Z15, Z13
 	VMAXPS       Z14, Z15, Z14
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z15
 	VMINPS       Z0, Z15, Z0
 	VMINPS       Z1, Z15, Z1
@@ -12473,20 +12529,63 @@ noclamp:
 	VMOVUPS Z12, (AX)
 	VMOVUPS Z13, 64(AX)
 	VMOVUPS Z14, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN6x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN6x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z15
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z16
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z17
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12513,10 +12612,11 @@ batch:
 	LEAQ (R11)(BX*4), R12
 	ADDQ BX, R12
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z18
 	VMOVUPS      (AX)(R9*1), Z19
 	VMOVUPS      (AX)(R9*2), Z20
@@ -12544,6 +12644,7 @@ loop:
 	VFMADD231PS  Z18, Z21, Z15
 	VFMADD231PS  Z19, Z21, Z16
 	VFMADD231PS  Z20, Z21, Z17
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z18
 	VMOVUPS      64(AX)(R9*1), Z19
 	VMOVUPS      64(AX)(R9*2), Z20
@@ -12571,71 +12672,19 @@ loop:
 	VFMADD231PS  Z18, Z21, Z15
 	VFMADD231PS  Z19, Z21, Z16
 	VFMADD231PS  Z20, Z21, Z17
-	VMOVUPS      128(AX), Z18
-	VMOVUPS      128(AX)(R9*1), Z19
-	VMOVUPS      128(AX)(R9*2), Z20
-	VBROADCASTSS 8(R11), Z21
-	VFMADD231PS  Z18, Z21, Z0
-	VFMADD231PS  Z19, Z21, Z1
-	VFMADD231PS  Z20, Z21, Z2
-	VBROADCASTSS 8(R11)(BX*1), Z21
-	VFMADD231PS  Z18, Z21, Z3
-	VFMADD231PS  Z19, Z21, Z4
-	VFMADD231PS  Z20, Z21, Z5
-	VBROADCASTSS 8(R11)(BX*2), Z21
-	VFMADD231PS  Z18, Z21, Z6
-	VFMADD231PS  Z19, Z21, Z7
-	VFMADD231PS  Z20, Z21, Z8
-	VBROADCASTSS 8(R11)(R8*1), Z21
-	VFMADD231PS  Z18, Z21, Z9
-	VFMADD231PS  Z19, Z21, Z10
-	VFMADD231PS  Z20, Z21, Z11
-	VBROADCASTSS 8(R11)(BX*4), Z21
-	VFMADD231PS  Z18, Z21, Z12
-	VFMADD231PS  Z19, Z21, Z13
-	VFMADD231PS  Z20, Z21, Z14
-	VBROADCASTSS 8(R12), Z21
-	VFMADD231PS  Z18, Z21, Z15
-	VFMADD231PS  Z19, Z21, Z16
-	VFMADD231PS  Z20, Z21, Z17
-	VMOVUPS      192(AX), Z18
-	VMOVUPS      192(AX)(R9*1), Z19
-	VMOVUPS      192(AX)(R9*2), Z20
-	VBROADCASTSS 12(R11), Z21
-	VFMADD231PS  Z18, Z21, Z0
-	VFMADD231PS  Z19, Z21, Z1
-	VFMADD231PS  Z20, Z21, Z2
-	VBROADCASTSS 12(R11)(BX*1), Z21
-	VFMADD231PS  Z18, Z21, Z3
-	VFMADD231PS  Z19, Z21, Z4
-	VFMADD231PS  Z20, Z21, Z5
-	VBROADCASTSS 12(R11)(BX*2), Z21
-	VFMADD231PS  Z18, Z21, Z6
-	VFMADD231PS  Z19, Z21, Z7
-	VFMADD231PS  Z20, Z21, Z8
-	VBROADCASTSS 12(R11)(R8*1), Z21
-	VFMADD231PS  Z18, Z21, Z9
-	VFMADD231PS  Z19, Z21, Z10
-	VFMADD231PS  Z20, Z21, Z11
-	VBROADCASTSS 12(R11)(BX*4), Z21
-	VFMADD231PS  Z18, Z21, Z12
-	VFMADD231PS  Z19, Z21, Z13
-	VFMADD231PS  Z20, Z21, Z14
-	VBROADCASTSS 12(R12), Z21
-	VFMADD231PS  Z18, Z21, Z15
-	VFMADD231PS  Z19, Z21, Z16
-	VFMADD231PS  Z20, Z21, Z17
-	ADDQ         $0x10, R11
-	ADDQ         $0x10, R12
-	ADDQ         $+256, AX
-	SUBQ         $0x04, DX
+	ADDQ         $0x08, R11
+	ADDQ         $0x08, R12
+	ADDQ         $+128, AX
+	ADDQ         $+128, R15
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z18
 	VMOVUPS      (AX)(R9*1), Z19
 	VMOVUPS      (AX)(R9*2), Z20
@@ -12666,41 +12715,14 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z18
-	VADDPS    Z18, Z0, Z0
-	VADDPS    Z18, Z3, Z3
-	VADDPS    Z18, Z6, Z6
-	VADDPS    Z18, Z9, Z9
-	VADDPS    Z18, Z12, Z12
-	VADDPS    Z18, Z15, Z15
-	VMOVUPS   64(DI), Z18
-	VADDPS    Z18, Z1, Z1
-	VADDPS    Z18, Z4, Z4
-	VADDPS    Z18, Z7, Z7
-	VADDPS    Z18, Z10, Z10
-	VADDPS    Z18, Z13, Z13
-	VADDPS    Z18, Z16, Z16
-	VMOVUPS.Z 128(DI), K1, Z18
-	VADDPS    Z18, Z2, Z2
-	VADDPS    Z18, Z5, Z5
-	VADDPS    Z18, Z8, Z8
-	VADDPS    Z18, Z11, Z11
-	VADDPS    Z18, Z14, Z14
-	VADDPS    Z18, Z17, Z17
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -12751,6 +12773,8 @@ nores:
 	VMAXPS       Z15, Z18, Z15
 	VMAXPS       Z16, Z18, Z16
 	VMAXPS       Z17, Z18, Z17
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z18
 	VMINPS       Z0, Z18, Z0
 	VMINPS       Z1, Z18, Z1
@@ -12796,20 +12820,66 @@ noclamp:
 	VMOVUPS Z15, (AX)
 	VMOVUPS Z16, 64(AX)
 	VMOVUPS Z17, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN7x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN7x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z18
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z16
+	VMOVAPS   Z1, Z19
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z17
+	VMOVAPS   Z2, Z20
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12839,10 +12909,11 @@ batch:
 	LEAQ (R11)(BX*4), R12
 	ADDQ BX, R12
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z21
 	VMOVUPS      (AX)(R9*1), Z22
 	VMOVUPS      (AX)(R9*2), Z23
@@ -12874,6 +12945,7 @@ loop:
 	VFMADD231PS  Z21, Z24, Z18
 	VFMADD231PS  Z22, Z24, Z19
 	VFMADD231PS  Z23, Z24, Z20
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z21
 	VMOVUPS      64(AX)(R9*1), Z22
 	VMOVUPS      64(AX)(R9*2), Z23
@@ -12905,79 +12977,19 @@ loop:
 	VFMADD231PS  Z21, Z24, Z18
 	VFMADD231PS  Z22, Z24, Z19
 	VFMADD231PS  Z23, Z24, Z20
-	VMOVUPS      128(AX), Z21
-	VMOVUPS      128(AX)(R9*1), Z22
-	VMOVUPS      128(AX)(R9*2), Z23
-	VBROADCASTSS 8(R11), Z24
-	VFMADD231PS  Z21, Z24, Z0
-	VFMADD231PS  Z22, Z24, Z1
-	VFMADD231PS  Z23, Z24, Z2
-	VBROADCASTSS 8(R11)(BX*1), Z24
-	VFMADD231PS  Z21, Z24, Z3
-	VFMADD231PS  Z22, Z24, Z4
-	VFMADD231PS  Z23, Z24, Z5
-	VBROADCASTSS 8(R11)(BX*2), Z24
-	VFMADD231PS  Z21, Z24, Z6
-	VFMADD231PS  Z22, Z24, Z7
-	VFMADD231PS  Z23, Z24, Z8
-	VBROADCASTSS 8(R11)(R8*1), Z24
-	VFMADD231PS  Z21, Z24, Z9
-	VFMADD231PS  Z22, Z24, Z10
-	VFMADD231PS  Z23, Z24, Z11
-	VBROADCASTSS 8(R11)(BX*4), Z24
-	VFMADD231PS  Z21, Z24, Z12
-	VFMADD231PS  Z22, Z24, Z13
-	VFMADD231PS  Z23, Z24, Z14
-	VBROADCASTSS 8(R12), Z24
-	VFMADD231PS  Z21, Z24, Z15
-	VFMADD231PS  Z22, Z24, Z16
-	VFMADD231PS  Z23, Z24, Z17
-	VBROADCASTSS 8(R12)(BX*1), Z24
-	VFMADD231PS  Z21, Z24, Z18
-	VFMADD231PS  Z22, Z24, Z19
-	VFMADD231PS  Z23, Z24, Z20
-	VMOVUPS      192(AX), Z21
-	VMOVUPS      192(AX)(R9*1), Z22
-	VMOVUPS      192(AX)(R9*2), Z23
-	VBROADCASTSS 12(R11), Z24
-	VFMADD231PS  Z21, Z24, Z0
-	VFMADD231PS  Z22, Z24, Z1
-	VFMADD231PS  Z23, Z24, Z2
-	VBROADCASTSS 12(R11)(BX*1), Z24
-	VFMADD231PS  Z21, Z24, Z3
-	VFMADD231PS  Z22, Z24, Z4
-	VFMADD231PS  Z23, Z24, Z5
-	VBROADCASTSS 12(R11)(BX*2), Z24
-	VFMADD231PS  Z21, Z24, Z6
-	VFMADD231PS  Z22, Z24, Z7
-	VFMADD231PS  Z23, Z24, Z8
-	VBROADCASTSS 12(R11)(R8*1), Z24
-	VFMADD231PS  Z21, Z24, Z9
-	VFMADD231PS  Z22, Z24, Z10
-	VFMADD231PS  Z23, Z24, Z11
-	VBROADCASTSS 12(R11)(BX*4), Z24
-	VFMADD231PS  Z21, Z24, Z12
-	VFMADD231PS  Z22, Z24, Z13
-	VFMADD231PS  Z23, Z24, Z14
-	VBROADCASTSS 12(R12), Z24
-	VFMADD231PS  Z21, Z24, Z15
-	VFMADD231PS  Z22, Z24, Z16
-	VFMADD231PS  Z23, Z24, Z17
-	VBROADCASTSS 12(R12)(BX*1), Z24
-	VFMADD231PS  Z21, Z24, Z18
-	VFMADD231PS  Z22, Z24, Z19
-	VFMADD231PS  Z23, Z24, Z20
-	ADDQ         $0x10, R11
-	ADDQ         $0x10, R12
-	ADDQ         $+256, AX
-	SUBQ         $0x04, DX
+	ADDQ         $0x08, R11
+	ADDQ         $0x08, R12
+	ADDQ         $+128, AX
+	ADDQ         $+128, R15
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z21
 	VMOVUPS      (AX)(R9*1), Z22
 	VMOVUPS      (AX)(R9*2), Z23
@@ -13012,44 +13024,14 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z21
-	VADDPS    Z21, Z0, Z0
-	VADDPS    Z21, Z3, Z3
-	VADDPS    Z21, Z6, Z6
-	VADDPS    Z21, Z9, Z9
-	VADDPS    Z21, Z12, Z12
-	VADDPS    Z21, Z15, Z15
-	VADDPS    Z21, Z18, Z18
-	VMOVUPS   64(DI), Z21
-	VADDPS    Z21, Z1, Z1
-	VADDPS    Z21, Z4, Z4
-	VADDPS    Z21, Z7, Z7
-	VADDPS    Z21, Z10, Z10
-	VADDPS    Z21, Z13, Z13
-	VADDPS    Z21, Z16, Z16
-	VADDPS    Z21, Z19, Z19
-	VMOVUPS.Z 128(DI), K1, Z21
-	VADDPS    Z21, Z2, Z2
-	VADDPS    Z21, Z5, Z5
-	VADDPS    Z21, Z8, Z8
-	VADDPS    Z21, Z11, Z11
-	VADDPS    Z21, Z14, Z14
-	VADDPS    Z21, Z17, Z17
-	VADDPS    Z21, Z20, Z20
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -13107,6 +13089,8 @@ nores:
 	VMAXPS       Z18, Z21, Z18
 	VMAXPS       Z19, Z21, Z19
 	VMAXPS       Z20, Z21, Z20
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z21
 	VMINPS       Z0, Z21, Z0
 	VMINPS       Z1, Z21, Z1
@@ -13159,20 +13143,69 @@ noclamp:
 	VMOVUPS Z18, (AX)
 	VMOVUPS Z19, 64(AX)
 	VMOVUPS Z20, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN8x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN8x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z21
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z16
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z22
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z17
+	VMOVAPS   Z2, Z20
+	VMOVAPS   Z2, Z23
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -13205,10 +13238,11 @@ batch:
 	LEAQ (R11)(BX*4), R12
 	ADDQ BX, R12
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z24
 	VMOVUPS      (AX)(R9*1), Z25
 	VMOVUPS      (AX)(R9*2), Z26
@@ -13244,6 +13278,7 @@ loop:
 	VFMADD231PS  Z24, Z27, Z21
 	VFMADD231PS  Z25, Z27, Z22
 	VFMADD231PS  Z26, Z27, Z23
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z24
 	VMOVUPS      64(AX)(R9*1), Z25
 	VMOVUPS      64(AX)(R9*2), Z26
@@ -13279,87 +13314,19 @@ loop:
 	VFMADD231PS  Z24, Z27, Z21
 	VFMADD231PS  Z25, Z27, Z22
 	VFMADD231PS  Z26, Z27, Z23
-	VMOVUPS      128(AX), Z24
-	VMOVUPS      128(AX)(R9*1), Z25
-	VMOVUPS      128(AX)(R9*2), Z26
-	VBROADCASTSS 8(R11), Z27
-	VFMADD231PS  Z24, Z27, Z0
-	VFMADD231PS  Z25, Z27, Z1
-	VFMADD231PS  Z26, Z27, Z2
-	VBROADCASTSS 8(R11)(BX*1), Z27
-	VFMADD231PS  Z24, Z27, Z3
-	VFMADD231PS  Z25, Z27, Z4
-	VFMADD231PS  Z26, Z27, Z5
-	VBROADCASTSS 8(R11)(BX*2), Z27
-	VFMADD231PS  Z24, Z27, Z6
-	VFMADD231PS  Z25, Z27, Z7
-	VFMADD231PS  Z26, Z27, Z8
-	VBROADCASTSS 8(R11)(R8*1), Z27
-	VFMADD231PS  Z24, Z27, Z9
-	VFMADD231PS  Z25, Z27, Z10
-	VFMADD231PS  Z26, Z27, Z11
-	VBROADCASTSS 8(R11)(BX*4), Z27
-	VFMADD231PS  Z24, Z27, Z12
-	VFMADD231PS  Z25, Z27, Z13
-	VFMADD231PS  Z26, Z27, Z14
-	VBROADCASTSS 8(R12), Z27
-	VFMADD231PS  Z24, Z27, Z15
-	VFMADD231PS  Z25, Z27, Z16
-	VFMADD231PS  Z26, Z27, Z17
-	VBROADCASTSS 8(R12)(BX*1), Z27
-	VFMADD231PS  Z24, Z27, Z18
-	VFMADD231PS  Z25, Z27, Z19
-	VFMADD231PS  Z26, Z27, Z20
-	VBROADCASTSS 8(R12)(BX*2), Z27
-	VFMADD231PS  Z24, Z27, Z21
-	VFMADD231PS  Z25, Z27, Z22
-	VFMADD231PS  Z26, Z27, Z23
-	VMOVUPS      192(AX), Z24
-	VMOVUPS      192(AX)(R9*1), Z25
-	VMOVUPS      192(AX)(R9*2), Z26
-	VBROADCASTSS 12(R11), Z27
-	VFMADD231PS  Z24, Z27, Z0
-	VFMADD231PS  Z25, Z27, Z1
-	VFMADD231PS  Z26, Z27, Z2
-	VBROADCASTSS 12(R11)(BX*1), Z27
-	VFMADD231PS  Z24, Z27, Z3
-	VFMADD231PS  Z25, Z27, Z4
-	VFMADD231PS  Z26, Z27, Z5
-	VBROADCASTSS 12(R11)(BX*2), Z27
-	VFMADD231PS  Z24, Z27, Z6
-	VFMADD231PS  Z25, Z27, Z7
-	VFMADD231PS  Z26, Z27, Z8
-	VBROADCASTSS 12(R11)(R8*1), Z27
-	VFMADD231PS  Z24, Z27, Z9
-	VFMADD231PS  Z25, Z27, Z10
-	VFMADD231PS  Z26, Z27, Z11
-	VBROADCASTSS 12(R11)(BX*4), Z27
-	VFMADD231PS  Z24, Z27, Z12
-	VFMADD231PS  Z25, Z27, Z13
-	VFMADD231PS  Z26, Z27, Z14
-	VBROADCASTSS 12(R12), Z27
-	VFMADD231PS  Z24, Z27, Z15
-	VFMADD231PS  Z25, Z27, Z16
-	VFMADD231PS  Z26, Z27, Z17
-	VBROADCASTSS 12(R12)(BX*1), Z27
-	VFMADD231PS  Z24, Z27, Z18
-	VFMADD231PS  Z25, Z27, Z19
-	VFMADD231PS  Z26, Z27, Z20
-	VBROADCASTSS 12(R12)(BX*2), Z27
-	VFMADD231PS  Z24, Z27, Z21
-	VFMADD231PS  Z25, Z27, Z22
-	VFMADD231PS  Z26, Z27, Z23
-	ADDQ         $0x10, R11
-	ADDQ         $0x10, R12
-	ADDQ         $+256, AX
-	SUBQ         $0x04, DX
+	ADDQ         $0x08, R11
+	ADDQ         $0x08, R12
+	ADDQ         $+128, AX
+	ADDQ         $+128, R15
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z24
 	VMOVUPS      (AX)(R9*1), Z25
 	VMOVUPS      (AX)(R9*2), Z26
@@ -13398,47 +13365,14 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z24
-	VADDPS    Z24, Z0, Z0
-	VADDPS    Z24, Z3, Z3
-	VADDPS    Z24, Z6, Z6
-	VADDPS    Z24, Z9, Z9
-	VADDPS    Z24, Z12, Z12
-	VADDPS    Z24, Z15, Z15
-	VADDPS    Z24, Z18, Z18
-	VADDPS    Z24, Z21, Z21
-	VMOVUPS   64(DI), Z24
-	VADDPS    Z24, Z1, Z1
-	VADDPS    Z24, Z4, Z4
-	VADDPS    Z24, Z7, Z7
-	VADDPS    Z24, Z10, Z10
-	VADDPS    Z24, Z13, Z13
-	VADDPS    Z24, Z16, Z16
-	VADDPS    Z24, Z19, Z19
-	VADDPS    Z24, Z22, Z22
-	VMOVUPS.Z 128(DI), K1, Z24
-	VADDPS    Z24, Z2, Z2
-	VADDPS    Z24, Z5, Z5
-	VADDPS    Z24, Z8, Z8
-	VADDPS    Z24, Z11, Z11
-	VADDPS    Z24, Z14, Z14
-	VADDPS    Z24, Z17, Z17
-	VADDPS    Z24, Z20, Z20
-	VADDPS    Z24, Z23, Z23
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -13503,6 +13437,8 @@ nores:
 	VMAXPS       Z21, Z24, Z21
 	VMAXPS       Z22, Z24, Z22
 	VMAXPS       Z23, Z24, Z23
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z24
 	VMINPS       Z0, Z24, Z0
 	VMINPS       Z1, Z24, Z1
@@ -13562,20 +13498,72 @@ noclamp:
 	VMOVUPS Z21, (AX)
 	VMOVUPS Z22, 64(AX)
 	VMOVUPS Z23, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN9x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN9x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z24
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z16
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z22
+	VMOVAPS   Z1, Z25
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z17
+	VMOVAPS   Z2, Z20
+	VMOVAPS   Z2, Z23
+	VMOVAPS   Z2, Z26
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -13611,10 +13599,11 @@ batch:
 	LEAQ (R11)(BX*4), R12
 	ADDQ BX, R12
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z27
 	VMOVUPS      (AX)(R9*1), Z28
 	VMOVUPS      (AX)(R9*2), Z29
@@ -13654,6 +13643,7 @@ loop:
 	VFMADD231PS  Z27, Z30, Z24
 	VFMADD231PS  Z28, Z30, Z25
 	VFMADD231PS  Z29, Z30, Z26
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z27
 	VMOVUPS      64(AX)(R9*1), Z28
 	VMOVUPS      64(AX)(R9*2), Z29
@@ -13693,95 +13683,19 @@ loop:
 	VFMADD231PS  Z27, Z30, Z24
 	VFMADD231PS  Z28, Z30, Z25
 	VFMADD231PS  Z29, Z30, Z26
-	VMOVUPS      128(AX), Z27
-	VMOVUPS      128(AX)(R9*1), Z28
-	VMOVUPS      128(AX)(R9*2), Z29
-	VBROADCASTSS 8(R11), Z30
-	VFMADD231PS  Z27, Z30, Z0
-	VFMADD231PS  Z28, Z30, Z1
-	VFMADD231PS  Z29, Z30, Z2
-	VBROADCASTSS 8(R11)(BX*1), Z30
-	VFMADD231PS  Z27, Z30, Z3
-	VFMADD231PS  Z28, Z30, Z4
-	VFMADD231PS  Z29, Z30, Z5
-	VBROADCASTSS 8(R11)(BX*2), Z30
-	VFMADD231PS  Z27, Z30, Z6
-	VFMADD231PS  Z28, Z30, Z7
-	VFMADD231PS  Z29, Z30, Z8
-	VBROADCASTSS 8(R11)(R8*1), Z30
-	VFMADD231PS  Z27, Z30, Z9
-	VFMADD231PS  Z28, Z30, Z10
-	VFMADD231PS  Z29, Z30, Z11
-	VBROADCASTSS 8(R11)(BX*4), Z30
-	VFMADD231PS  Z27, Z30, Z12
-	VFMADD231PS  Z28, Z30, Z13
-	VFMADD231PS  Z29, Z30, Z14
-	VBROADCASTSS 8(R12), Z30
-	VFMADD231PS  Z27, Z30, Z15
-	VFMADD231PS  Z28, Z30, Z16
-	VFMADD231PS  Z29, Z30, Z17
-	VBROADCASTSS 8(R12)(BX*1), Z30
-	VFMADD231PS  Z27, Z30, Z18
-	VFMADD231PS  Z28, Z30, Z19
-	VFMADD231PS  Z29, Z30, Z20
-	VBROADCASTSS 8(R12)(BX*2), Z30
-	VFMADD231PS  Z27, Z30, Z21
-	VFMADD231PS  Z28, Z30, Z22
-	VFMADD231PS  Z29, Z30, Z23
-	VBROADCASTSS 8(R12)(R8*1), Z30
-	VFMADD231PS  Z27, Z30, Z24
-	VFMADD231PS  Z28, Z30, Z25
-	VFMADD231PS  Z29, Z30, Z26
-	VMOVUPS      192(AX), Z27
-	VMOVUPS      192(AX)(R9*1), Z28
-	VMOVUPS      192(AX)(R9*2), Z29
-	VBROADCASTSS 12(R11), Z30
-	VFMADD231PS  Z27, Z30, Z0
-	VFMADD231PS  Z28, Z30, Z1
-	VFMADD231PS  Z29, Z30, Z2
-	VBROADCASTSS 12(R11)(BX*1), Z30
-	VFMADD231PS  Z27, Z30, Z3
-	VFMADD231PS  Z28, Z30, Z4
-	VFMADD231PS  Z29, Z30, Z5
-	VBROADCASTSS 12(R11)(BX*2), Z30
-	VFMADD231PS  Z27, Z30, Z6
-	VFMADD231PS  Z28, Z30, Z7
-	VFMADD231PS  Z29, Z30, Z8
-	VBROADCASTSS 12(R11)(R8*1), Z30
-	VFMADD231PS  Z27, Z30, Z9
-	VFMADD231PS  Z28, Z30, Z10
-	VFMADD231PS  Z29, Z30, Z11
-	VBROADCASTSS 12(R11)(BX*4), Z30
-	VFMADD231PS  Z27, Z30, Z12
-	VFMADD231PS  Z28, Z30, Z13
-	VFMADD231PS  Z29, Z30, Z14
-	VBROADCASTSS 12(R12), Z30
-	VFMADD231PS  Z27, Z30, Z15
-	VFMADD231PS  Z28, Z30, Z16
-	VFMADD231PS  Z29, Z30, Z17
-	VBROADCASTSS 12(R12)(BX*1), Z30
-	VFMADD231PS  Z27, Z30, Z18
-	VFMADD231PS  Z28, Z30, Z19
-	VFMADD231PS  Z29, Z30, Z20
-	VBROADCASTSS 12(R12)(BX*2), Z30
-	VFMADD231PS  Z27, Z30, Z21
-	VFMADD231PS  Z28, Z30, Z22
-	VFMADD231PS  Z29, Z30, Z23
-	VBROADCASTSS 12(R12)(R8*1), Z30
-	VFMADD231PS  Z27, Z30, Z24
-	VFMADD231PS  Z28, Z30, Z25
-	VFMADD231PS  Z29, Z30, Z26
-	ADDQ         $0x10, R11
-	ADDQ         $0x10, R12
-	ADDQ         $+256, AX
-	SUBQ         $0x04, DX
+	ADDQ         $0x08, R11
+	ADDQ         $0x08, R12
+	ADDQ         $+128, AX
+	ADDQ         $+128, R15
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z27
 	VMOVUPS      (AX)(R9*1), Z28
 	VMOVUPS      (AX)(R9*2), Z29
@@ -13824,50 +13738,14 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z27
-	VADDPS    Z27, Z0, Z0
-	VADDPS    Z27, Z3, Z3
-	VADDPS    Z27, Z6, Z6
-	VADDPS    Z27, Z9, Z9
-	VADDPS    Z27, Z12, Z12
-	VADDPS    Z27, Z15, Z15
-	VADDPS    Z27, Z18, Z18
-	VADDPS    Z27, Z21, Z21
-	VADDPS    Z27, Z24, Z24
-	VMOVUPS   64(DI), Z27
-	VADDPS    Z27, Z1, Z1
-	VADDPS    Z27, Z4, Z4
-	VADDPS    Z27, Z7, Z7
-	VADDPS    Z27, Z10, Z10
-	VADDPS    Z27, Z13, Z13
-	VADDPS    Z27, Z16, Z16
-	VADDPS    Z27, Z19, Z19
-	VADDPS    Z27, Z22, Z22
-	VADDPS    Z27, Z25, Z25
-	VMOVUPS.Z 128(DI), K1, Z27
-	VADDPS    Z27, Z2, Z2
-	VADDPS    Z27, Z5, Z5
-	VADDPS    Z27, Z8, Z8
-	VADDPS    Z27, Z11, Z11
-	VADDPS    Z27, Z14, Z14
-	VADDPS    Z27, Z17, Z17
-	VADDPS    Z27, Z20, Z20
-	VADDPS    Z27, Z23, Z23
-	VADDPS    Z27, Z26, Z26
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -13939,6 +13817,8 @@ nores:
 	VMAXPS       Z24, Z27, Z24
 	VMAXPS       Z25, Z27, Z25
 	VMAXPS       Z26, Z27, Z26
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z27
 	VMINPS       Z0, Z27, Z0
 	VMINPS       Z1, Z27, Z1
@@ -14005,20 +13885,49 @@ noclamp:
 	VMOVUPS Z24, (AX)
 	VMOVUPS Z25, 64(AX)
 	VMOVUPS Z26, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN1x4AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN1x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVUPS   64(DX), Z1
+	VMOVUPS   128(DX), Z2
+	VMOVUPS.Z 192(DX), K1, Z3
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -14033,6 +13942,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z4
 	VMOVUPS      (AX)(R9*1), Z5
 	VMOVUPS      (AX)(R9*2), Z6
@@ -14042,6 +13952,7 @@ loop:
 	VFMADD231PS  Z5, Z8, Z1
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z4
 	VMOVUPS      64(AX)(R9*1), Z5
 	VMOVUPS      64(AX)(R9*2), Z6
@@ -14051,6 +13962,7 @@ loop:
 	VFMADD231PS  Z5, Z8, Z1
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z4
 	VMOVUPS      128(AX)(R9*1), Z5
 	VMOVUPS      128(AX)(R9*2), Z6
@@ -14060,6 +13972,7 @@ loop:
 	VFMADD231PS  Z5, Z8, Z1
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z4
 	VMOVUPS      192(AX)(R9*1), Z5
 	VMOVUPS      192(AX)(R9*2), Z6
@@ -14071,6 +13984,7 @@ loop:
 	VFMADD231PS  Z7, Z8, Z3
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -14079,6 +13993,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z4
 	VMOVUPS      (AX)(R9*1), Z5
 	VMOVUPS      (AX)(R9*2), Z6
@@ -14090,28 +14005,14 @@ single:
 	VFMADD231PS  Z7, Z8, Z3
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z4
-	VADDPS    Z4, Z0, Z0
-	VMOVUPS   64(DI), Z4
-	VADDPS    Z4, Z1, Z1
-	VMOVUPS   128(DI), Z4
-	VADDPS    Z4, Z2, Z2
-	VMOVUPS.Z 192(DI), K1, Z4
-	VADDPS    Z4, Z3, Z3
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -14129,6 +14030,8 @@ nores:
 	VMAXPS       Z1, Z4, Z1
 	VMAXPS       Z2, Z4, Z2
 	VMAXPS       Z3, Z4, Z3
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z4
 	VMINPS       Z0, Z4, Z0
 	VMINPS       Z1, Z4, Z1
@@ -14141,20 +14044,53 @@ noclamp:
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, 128(AX)
 	VMOVUPS Z3, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN2x4AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN2x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z4
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z5
+	VMOVUPS   128(DX), Z2
+	VMOVAPS   Z2, Z6
+	VMOVUPS.Z 192(DX), K1, Z3
+	VMOVAPS   Z3, Z7
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -14173,6 +14109,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z8
 	VMOVUPS      (AX)(R9*1), Z9
 	VMOVUPS      (AX)(R9*2), Z10
@@ -14187,6 +14124,7 @@ loop:
 	VFMADD231PS  Z9, Z12, Z5
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z8
 	VMOVUPS      64(AX)(R9*1), Z9
 	VMOVUPS      64(AX)(R9*2), Z10
@@ -14201,6 +14139,7 @@ loop:
 	VFMADD231PS  Z9, Z12, Z5
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z8
 	VMOVUPS      128(AX)(R9*1), Z9
 	VMOVUPS      128(AX)(R9*2), Z10
@@ -14215,6 +14154,7 @@ loop:
 	VFMADD231PS  Z9, Z12, Z5
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z8
 	VMOVUPS      192(AX)(R9*1), Z9
 	VMOVUPS      192(AX)(R9*2), Z10
@@ -14231,6 +14171,7 @@ loop:
 	VFMADD231PS  Z11, Z12, Z7
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -14239,6 +14180,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z8
 	VMOVUPS      (AX)(R9*1), Z9
 	VMOVUPS      (AX)(R9*2), Z10
@@ -14255,32 +14197,14 @@ single:
 	VFMADD231PS  Z11, Z12, Z7
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z8
-	VADDPS    Z8, Z0, Z0
-	VADDPS    Z8, Z4, Z4
-	VMOVUPS   64(DI), Z8
-	VADDPS    Z8, Z1, Z1
-	VADDPS    Z8, Z5, Z5
-	VMOVUPS   128(DI), Z8
-	VADDPS    Z8, Z2, Z2
-	VADDPS    Z8, Z6, Z6
-	VMOVUPS.Z 192(DI), K1, Z8
-	VADDPS    Z8, Z3, Z3
-	VADDPS    Z8, Z7, Z7
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -14307,6 +14231,8 @@ nores:
 	VMAXPS       Z5, Z8, Z5
 	VMAXPS       Z6, Z8, Z6
 	VMAXPS       Z7, Z8, Z7
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z8
 	VMINPS       Z0, Z8, Z0
 	VMINPS       Z1, Z8, Z1
@@ -14328,20 +14254,57 @@ noclamp:
 	VMOVUPS Z5, 64(AX)
 	VMOVUPS Z6, 128(AX)
 	VMOVUPS Z7, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN3x4AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN3x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z8
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z9
+	VMOVUPS   128(DX), Z2
+	VMOVAPS   Z2, Z6
+	VMOVAPS   Z2, Z10
+	VMOVUPS.Z 192(DX), K1, Z3
+	VMOVAPS   Z3, Z7
+	VMOVAPS   Z3, Z11
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -14364,6 +14327,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z12
 	VMOVUPS      (AX)(R9*1), Z13
 	VMOVUPS      (AX)(R9*2), Z14
@@ -14383,6 +14347,7 @@ loop:
 	VFMADD231PS  Z13, Z16, Z9
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z12
 	VMOVUPS      64(AX)(R9*1), Z13
 	VMOVUPS      64(AX)(R9*2), Z14
@@ -14402,6 +14367,7 @@ loop:
 	VFMADD231PS  Z13, Z16, Z9
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
+	PREFETCHT1   128(R15)
 	VMOVUPS      128(AX), Z12
 	VMOVUPS      128(AX)(R9*1), Z13
 	VMOVUPS      128(AX)(R9*2), Z14
@@ -14421,6 +14387,7 @@ loop:
 	VFMADD231PS  Z13, Z16, Z9
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
+	PREFETCHT1   192(R15)
 	VMOVUPS      192(AX), Z12
 	VMOVUPS      192(AX)(R9*1), Z13
 	VMOVUPS      192(AX)(R9*2), Z14
@@ -14442,6 +14409,7 @@ loop:
 	VFMADD231PS  Z15, Z16, Z11
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
+	ADDQ         $+256, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -14450,6 +14418,7 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z12
 	VMOVUPS      (AX)(R9*1), Z13
 	VMOVUPS      (AX)(R9*2), Z14
@@ -14471,36 +14440,14 @@ single:
 	VFMADD231PS  Z15, Z16, Z11
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z12
-	VADDPS    Z12, Z0, Z0
-	VADDPS    Z12, Z4, Z4
-	VADDPS    Z12, Z8, Z8
-	VMOVUPS   64(DI), Z12
-	VADDPS    Z12, Z1, Z1
-	VADDPS    Z12, Z5, Z5
-	VADDPS    Z12, Z9, Z9
-	VMOVUPS   128(DI), Z12
-	VADDPS    Z12, Z2, Z2
-	VADDPS    Z12, Z6, Z6
-	VADDPS    Z12, Z10, Z10
-	VMOVUPS.Z 192(DI), K1, Z12
-	VADDPS    Z12, Z3, Z3
-	VADDPS    Z12, Z7, Z7
-	VADDPS    Z12, Z11, Z11
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -14536,6 +14483,8 @@ nores:
 	VMAXPS       Z9, Z12, Z9
 	VMAXPS       Z10, Z12, Z10
 	VMAXPS       Z11, Z12, Z11
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z12
 	VMINPS       Z0, Z12, Z0
 	VMINPS       Z1, Z12, Z1
@@ -14566,20 +14515,61 @@ noclamp:
 	VMOVUPS Z9, 64(AX)
 	VMOVUPS Z10, 128(AX)
 	VMOVUPS Z11, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN4x4AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN4x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z12
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z13
+	VMOVUPS   128(DX), Z2
+	VMOVAPS   Z2, Z6
+	VMOVAPS   Z2, Z10
+	VMOVAPS   Z2, Z14
+	VMOVUPS.Z 192(DX), K1, Z3
+	VMOVAPS   Z3, Z7
+	VMOVAPS   Z3, Z11
+	VMOVAPS   Z3, Z15
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -14602,10 +14592,11 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z16
 	VMOVUPS      (AX)(R9*1), Z17
 	VMOVUPS      (AX)(R9*2), Z18
@@ -14630,6 +14621,7 @@ loop:
 	VFMADD231PS  Z17, Z20, Z13
 	VFMADD231PS  Z18, Z20, Z14
 	VFMADD231PS  Z19, Z20, Z15
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z16
 	VMOVUPS      64(AX)(R9*1), Z17
 	VMOVUPS      64(AX)(R9*2), Z18
@@ -14654,64 +14646,18 @@ loop:
 	VFMADD231PS  Z17, Z20, Z13
 	VFMADD231PS  Z18, Z20, Z14
 	VFMADD231PS  Z19, Z20, Z15
-	VMOVUPS      128(AX), Z16
-	VMOVUPS      128(AX)(R9*1), Z17
-	VMOVUPS      128(AX)(R9*2), Z18
-	VMOVUPS      128(AX)(R10*1), Z19
-	VBROADCASTSS 8(R11), Z20
-	VFMADD231PS  Z16, Z20, Z0
-	VFMADD231PS  Z17, Z20, Z1
-	VFMADD231PS  Z18, Z20, Z2
-	VFMADD231PS  Z19, Z20, Z3
-	VBROADCASTSS 8(R11)(BX*1), Z20
-	VFMADD231PS  Z16, Z20, Z4
-	VFMADD231PS  Z17, Z20, Z5
-	VFMADD231PS  Z18, Z20, Z6
-	VFMADD231PS  Z19, Z20, Z7
-	VBROADCASTSS 8(R11)(BX*2), Z20
-	VFMADD231PS  Z16, Z20, Z8
-	VFMADD231PS  Z17, Z20, Z9
-	VFMADD231PS  Z18, Z20, Z10
-	VFMADD231PS  Z19, Z20, Z11
-	VBROADCASTSS 8(R11)(R8*1), Z20
-	VFMADD231PS  Z16, Z20, Z12
-	VFMADD231PS  Z17, Z20, Z13
-	VFMADD231PS  Z18, Z20, Z14
-	VFMADD231PS  Z19, Z20, Z15
-	VMOVUPS      192(AX), Z16
-	VMOVUPS      192(AX)(R9*1), Z17
-	VMOVUPS      192(AX)(R9*2), Z18
-	VMOVUPS      192(AX)(R10*1), Z19
-	VBROADCASTSS 12(R11), Z20
-	VFMADD231PS  Z16, Z20, Z0
-	VFMADD231PS  Z17, Z20, Z1
-	VFMADD231PS  Z18, Z20, Z2
-	VFMADD231PS  Z19, Z20, Z3
-	VBROADCASTSS 12(R11)(BX*1), Z20
-	VFMADD231PS  Z16, Z20, Z4
-	VFMADD231PS  Z17, Z20, Z5
-	VFMADD231PS  Z18, Z20, Z6
-	VFMADD231PS  Z19, Z20, Z7
-	VBROADCASTSS 12(R11)(BX*2), Z20
-	VFMADD231PS  Z16, Z20, Z8
-	VFMADD231PS  Z17, Z20, Z9
-	VFMADD231PS  Z18, Z20, Z10
-	VFMADD231PS  Z19, Z20, Z11
-	VBROADCASTSS 12(R11)(R8*1), Z20
-	VFMADD231PS  Z16, Z20, Z12
-	VFMADD231PS  Z17, Z20, Z13
-	VFMADD231PS  Z18, Z20, Z14
-	VFMADD231PS  Z19, Z20, Z15
-	ADDQ         $0x10, R11
-	ADDQ         $+256, AX
-	SUBQ         $0x04, DX
+	ADDQ         $0x08, R11
+	ADDQ         $+128, AX
+	ADDQ         $+128, R15
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z16
 	VMOVUPS      (AX)(R9*1), Z17
 	VMOVUPS      (AX)(R9*2), Z18
@@ -14738,40 +14684,14 @@ single:
 	VFMADD231PS  Z19, Z20, Z15
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z16
-	VADDPS    Z16, Z0, Z0
-	VADDPS    Z16, Z4, Z4
-	VADDPS    Z16, Z8, Z8
-	VADDPS    Z16, Z12, Z12
-	VMOVUPS   64(DI), Z16
-	VADDPS    Z16, Z1, Z1
-	VADDPS    Z16, Z5, Z5
-	VADDPS    Z16, Z9, Z9
-	VADDPS    Z16, Z13, Z13
-	VMOVUPS   128(DI), Z16
-	VADDPS    Z16, Z2, Z2
-	VADDPS    Z16, Z6, Z6
-	VADDPS    Z16, Z10, Z10
-	VADDPS    Z16, Z14, Z14
-	VMOVUPS.Z 192(DI), K1, Z16
-	VADDPS    Z16, Z3, Z3
-	VADDPS    Z16, Z7, Z7
-	VADDPS    Z16, Z11, Z11
-	VADDPS    Z16, Z15, Z15
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -14816,6 +14736,8 @@ nores:
 	VMAXPS       Z13, Z16, Z13
 	VMAXPS       Z14, Z16, Z14
 	VMAXPS       Z15, Z16, Z15
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z16
 	VMINPS       Z0, Z16, Z0
 	VMINPS       Z1, Z16, Z1
@@ -14855,20 +14777,65 @@ noclamp:
 	VMOVUPS Z13, 64(AX)
 	VMOVUPS Z14, 128(AX)
 	VMOVUPS Z15, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN5x4AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN5x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z16
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z17
+	VMOVUPS   128(DX), Z2
+	VMOVAPS   Z2, Z6
+	VMOVAPS   Z2, Z10
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z18
+	VMOVUPS.Z 192(DX), K1, Z3
+	VMOVAPS   Z3, Z7
+	VMOVAPS   Z3, Z11
+	VMOVAPS   Z3, Z15
+	VMOVAPS   Z3, Z19
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -14895,10 +14862,11 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z20
 	VMOVUPS      (AX)(R9*1), Z21
 	VMOVUPS      (AX)(R9*2), Z22
@@ -14928,6 +14896,7 @@ loop:
 	VFMADD231PS  Z21, Z24, Z17
 	VFMADD231PS  Z22, Z24, Z18
 	VFMADD231PS  Z23, Z24, Z19
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z20
 	VMOVUPS      64(AX)(R9*1), Z21
 	VMOVUPS      64(AX)(R9*2), Z22
@@ -14957,74 +14926,18 @@ loop:
 	VFMADD231PS  Z21, Z24, Z17
 	VFMADD231PS  Z22, Z24, Z18
 	VFMADD231PS  Z23, Z24, Z19
-	VMOVUPS      128(AX), Z20
-	VMOVUPS      128(AX)(R9*1), Z21
-	VMOVUPS      128(AX)(R9*2), Z22
-	VMOVUPS      128(AX)(R10*1), Z23
-	VBROADCASTSS 8(R11), Z24
-	VFMADD231PS  Z20, Z24, Z0
-	VFMADD231PS  Z21, Z24, Z1
-	VFMADD231PS  Z22, Z24, Z2
-	VFMADD231PS  Z23, Z24, Z3
-	VBROADCASTSS 8(R11)(BX*1), Z24
-	VFMADD231PS  Z20, Z24, Z4
-	VFMADD231PS  Z21, Z24, Z5
-	VFMADD231PS  Z22, Z24, Z6
-	VFMADD231PS  Z23, Z24, Z7
-	VBROADCASTSS 8(R11)(BX*2), Z24
-	VFMADD231PS  Z20, Z24, Z8
-	VFMADD231PS  Z21, Z24, Z9
-	VFMADD231PS  Z22, Z24, Z10
-	VFMADD231PS  Z23, Z24, Z11
-	VBROADCASTSS 8(R11)(R8*1), Z24
-	VFMADD231PS  Z20, Z24, Z12
-	VFMADD231PS  Z21, Z24, Z13
-	VFMADD231PS  Z22, Z24, Z14
-	VFMADD231PS  Z23, Z24, Z15
-	VBROADCASTSS 8(R11)(BX*4), Z24
-	VFMADD231PS  Z20, Z24, Z16
-	VFMADD231PS  Z21, Z24, Z17
-	VFMADD231PS  Z22, Z24, Z18
-	VFMADD231PS  Z23, Z24, Z19
-	VMOVUPS      192(AX), Z20
-	VMOVUPS      192(AX)(R9*1), Z21
-	VMOVUPS      192(AX)(R9*2), Z22
-	VMOVUPS      192(AX)(R10*1), Z23
-	VBROADCASTSS 12(R11), Z24
-	VFMADD231PS  Z20, Z24, Z0
-	VFMADD231PS  Z21, Z24, Z1
-	VFMADD231PS  Z22, Z24, Z2
-	VFMADD231PS  Z23, Z24, Z3
-	VBROADCASTSS 12(R11)(BX*1), Z24
-	VFMADD231PS  Z20, Z24, Z4
-	VFMADD231PS  Z21, Z24, Z5
-	VFMADD231PS  Z22, Z24, Z6
-	VFMADD231PS  Z23, Z24, Z7
-	VBROADCASTSS 12(R11)(BX*2), Z24
-	VFMADD231PS  Z20, Z24, Z8
-	VFMADD231PS  Z21, Z24, Z9
-	VFMADD231PS  Z22, Z24, Z10
-	VFMADD231PS  Z23, Z24, Z11
-	VBROADCASTSS 12(R11)(R8*1), Z24
-	VFMADD231PS  Z20, Z24, Z12
-	VFMADD231PS  Z21, Z24, Z13
-	VFMADD231PS  Z22, Z24, Z14
-	VFMADD231PS  Z23, Z24, Z15
-	VBROADCASTSS 12(R11)(BX*4), Z24
-	VFMADD231PS  Z20, Z24, Z16
-	VFMADD231PS  Z21, Z24, Z17
-	VFMADD231PS  Z22, Z24, Z18
-	VFMADD231PS  Z23, Z24, Z19
-	ADDQ         $0x10, R11
-	ADDQ         $+256, AX
-	SUBQ         $0x04, DX
+	ADDQ         $0x08, R11
+	ADDQ         $+128, AX
+	ADDQ         $+128, R15
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z20
 	VMOVUPS      (AX)(R9*1), Z21
 	VMOVUPS      (AX)(R9*2), Z22
@@ -15056,44 +14969,14 @@ single:
 	VFMADD231PS  Z23, Z24, Z19
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z20
-	VADDPS    Z20, Z0, Z0
-	VADDPS    Z20, Z4, Z4
-	VADDPS    Z20, Z8, Z8
-	VADDPS    Z20, Z12, Z12
-	VADDPS    Z20, Z16, Z16
-	VMOVUPS   64(DI), Z20
-	VADDPS    Z20, Z1, Z1
-	VADDPS    Z20, Z5, Z5
-	VADDPS    Z20, Z9, Z9
-	VADDPS    Z20, Z13, Z13
-	VADDPS    Z20, Z17, Z17
-	VMOVUPS   128(DI), Z20
-	VADDPS    Z20, Z2, Z2
-	VADDPS    Z20, Z6, Z6
-	VADDPS    Z20, Z10, Z10
-	VADDPS    Z20, Z14, Z14
-	VADDPS    Z20, Z18, Z18
-	VMOVUPS.Z 192(DI), K1, Z20
-	VADDPS    Z20, Z3, Z3
-	VADDPS    Z20, Z7, Z7
-	VADDPS    Z20, Z11, Z11
-	VADDPS    Z20, Z15, Z15
-	VADDPS    Z20, Z19, Z19
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -15147,6 +15030,8 @@ nores:
 	VMAXPS       Z17, Z20, Z17
 	VMAXPS       Z18, Z20, Z18
 	VMAXPS       Z19, Z20, Z19
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z20
 	VMINPS       Z0, Z20, Z0
 	VMINPS       Z1, Z20, Z1
@@ -15195,20 +15080,69 @@ noclamp:
 	VMOVUPS Z17, 64(AX)
 	VMOVUPS Z18, 128(AX)
 	VMOVUPS Z19, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN6x4AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN6x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z20
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z21
+	VMOVUPS   128(DX), Z2
+	VMOVAPS   Z2, Z6
+	VMOVAPS   Z2, Z10
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z18
+	VMOVAPS   Z2, Z22
+	VMOVUPS.Z 192(DX), K1, Z3
+	VMOVAPS   Z3, Z7
+	VMOVAPS   Z3, Z11
+	VMOVAPS   Z3, Z15
+	VMOVAPS   Z3, Z19
+	VMOVAPS   Z3, Z23
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -15241,10 +15175,11 @@ batch:
 	LEAQ (R11)(BX*4), R12
 	ADDQ BX, R12
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z24
 	VMOVUPS      (AX)(R9*1), Z25
 	VMOVUPS      (AX)(R9*2), Z26
@@ -15279,6 +15214,7 @@ loop:
 	VFMADD231PS  Z25, Z28, Z21
 	VFMADD231PS  Z26, Z28, Z22
 	VFMADD231PS  Z27, Z28, Z23
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z24
 	VMOVUPS      64(AX)(R9*1), Z25
 	VMOVUPS      64(AX)(R9*2), Z26
@@ -15313,85 +15249,19 @@ loop:
 	VFMADD231PS  Z25, Z28, Z21
 	VFMADD231PS  Z26, Z28, Z22
 	VFMADD231PS  Z27, Z28, Z23
-	VMOVUPS      128(AX), Z24
-	VMOVUPS      128(AX)(R9*1), Z25
-	VMOVUPS      128(AX)(R9*2), Z26
-	VMOVUPS      128(AX)(R10*1), Z27
-	VBROADCASTSS 8(R11), Z28
-	VFMADD231PS  Z24, Z28, Z0
-	VFMADD231PS  Z25, Z28, Z1
-	VFMADD231PS  Z26, Z28, Z2
-	VFMADD231PS  Z27, Z28, Z3
-	VBROADCASTSS 8(R11)(BX*1), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VFMADD231PS  Z26, Z28, Z6
-	VFMADD231PS  Z27, Z28, Z7
-	VBROADCASTSS 8(R11)(BX*2), Z28
-	VFMADD231PS  Z24, Z28, Z8
-	VFMADD231PS  Z25, Z28, Z9
-	VFMADD231PS  Z26, Z28, Z10
-	VFMADD231PS  Z27, Z28, Z11
-	VBROADCASTSS 8(R11)(R8*1), Z28
-	VFMADD231PS  Z24, Z28, Z12
-	VFMADD231PS  Z25, Z28, Z13
-	VFMADD231PS  Z26, Z28, Z14
-	VFMADD231PS  Z27, Z28, Z15
-	VBROADCASTSS 8(R11)(BX*4), Z28
-	VFMADD231PS  Z24, Z28, Z16
-	VFMADD231PS  Z25, Z28, Z17
-	VFMADD231PS  Z26, Z28, Z18
-	VFMADD231PS  Z27, Z28, Z19
-	VBROADCASTSS 8(R12), Z28
-	VFMADD231PS  Z24, Z28, Z20
-	VFMADD231PS  Z25, Z28, Z21
-	VFMADD231PS  Z26, Z28, Z22
-	VFMADD231PS  Z27, Z28, Z23
-	VMOVUPS      192(AX), Z24
-	VMOVUPS      192(AX)(R9*1), Z25
-	VMOVUPS      192(AX)(R9*2), Z26
-	VMOVUPS      192(AX)(R10*1), Z27
-	VBROADCASTSS 12(R11), Z28
-	VFMADD231PS  Z24, Z28, Z0
-	VFMADD231PS  Z25, Z28, Z1
-	VFMADD231PS  Z26, Z28, Z2
-	VFMADD231PS  Z27, Z28, Z3
-	VBROADCASTSS 12(R11)(BX*1), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VFMADD231PS  Z26, Z28, Z6
-	VFMADD231PS  Z27, Z28, Z7
-	VBROADCASTSS 12(R11)(BX*2), Z28
-	VFMADD231PS  Z24, Z28, Z8
-	VFMADD231PS  Z25, Z28, Z9
-	VFMADD231PS  Z26, Z28, Z10
-	VFMADD231PS  Z27, Z28, Z11
-	VBROADCASTSS 12(R11)(R8*1), Z28
-	VFMADD231PS  Z24, Z28, Z12
-	VFMADD231PS  Z25, Z28, Z13
-	VFMADD231PS  Z26, Z28, Z14
-	VFMADD231PS  Z27, Z28, Z15
-	VBROADCASTSS 12(R11)(BX*4), Z28
-	VFMADD231PS  Z24, Z28, Z16
-	VFMADD231PS  Z25, Z28, Z17
-	VFMADD231PS  Z26, Z28, Z18
-	VFMADD231PS  Z27, Z28, Z19
-	VBROADCASTSS 12(R12), Z28
-	VFMADD231PS  Z24, Z28, Z20
-	VFMADD231PS  Z25, Z28, Z21
-	VFMADD231PS  Z26, Z28, Z22
-	VFMADD231PS  Z27, Z28, Z23
-	ADDQ         $0x10, R11
-	ADDQ         $0x10, R12
-	ADDQ         $+256, AX
-	SUBQ         $0x04, DX
+	ADDQ         $0x08, R11
+	ADDQ         $0x08, R12
+	ADDQ         $+128, AX
+	ADDQ         $+128, R15
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z24
 	VMOVUPS      (AX)(R9*1), Z25
 	VMOVUPS      (AX)(R9*2), Z26
@@ -15429,48 +15299,14 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z24
-	VADDPS    Z24, Z0, Z0
-	VADDPS    Z24, Z4, Z4
-	VADDPS    Z24, Z8, Z8
-	VADDPS    Z24, Z12, Z12
-	VADDPS    Z24, Z16, Z16
-	VADDPS    Z24, Z20, Z20
-	VMOVUPS   64(DI), Z24
-	VADDPS    Z24, Z1, Z1
-	VADDPS    Z24, Z5, Z5
-	VADDPS    Z24, Z9, Z9
-	VADDPS    Z24, Z13, Z13
-	VADDPS    Z24, Z17, Z17
-	VADDPS    Z24, Z21, Z21
-	VMOVUPS   128(DI), Z24
-	VADDPS    Z24, Z2, Z2
-	VADDPS    Z24, Z6, Z6
-	VADDPS    Z24, Z10, Z10
-	VADDPS    Z24, Z14, Z14
-	VADDPS    Z24, Z18, Z18
-	VADDPS    Z24, Z22, Z22
-	VMOVUPS.Z 192(DI), K1, Z24
-	VADDPS    Z24, Z3, Z3
-	VADDPS    Z24, Z7, Z7
-	VADDPS    Z24, Z11, Z11
-	VADDPS    Z24, Z15, Z15
-	VADDPS    Z24, Z19, Z19
-	VADDPS    Z24, Z23, Z23
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -15533,6 +15369,8 @@ nores:
 	VMAXPS       Z21, Z24, Z21
 	VMAXPS       Z22, Z24, Z22
 	VMAXPS       Z23, Z24, Z23
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z24
 	VMINPS       Z0, Z24, Z0
 	VMINPS       Z1, Z24, Z1
@@ -15590,20 +15428,73 @@ noclamp:
 	VMOVUPS Z21, 64(AX)
 	VMOVUPS Z22, 128(AX)
 	VMOVUPS Z23, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmNN7x4AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmNN7x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z24
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z21
+	VMOVAPS   Z1, Z25
+	VMOVUPS   128(DX), Z2
+	VMOVAPS   Z2, Z6
+	VMOVAPS   Z2, Z10
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z18
+	VMOVAPS   Z2, Z22
+	VMOVAPS   Z2, Z26
+	VMOVUPS.Z 192(DX), K1, Z3
+	VMOVAPS   Z3, Z7
+	VMOVAPS   Z3, Z11
+	VMOVAPS   Z3, Z15
+	VMOVAPS   Z3, Z19
+	VMOVAPS   Z3, Z23
+	VMOVAPS   Z3, Z27
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -15640,10 +15531,11 @@ batch:
 	LEAQ (R11)(BX*4), R12
 	ADDQ BX, R12
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z28
 	VMOVUPS      (AX)(R9*1), Z29
 	VMOVUPS      (AX)(R9*2), Z30
@@ -15682,6 +15574,7 @@ loop:
 	VFMADD231PS  Z29, Z31, Z25
 	VFMADD231PS  Z30, Z31, Z26
 	VFMADD231PS  (AX)(R10*1), Z31, Z27
+	PREFETCHT1   64(R15)
 	VMOVUPS      64(AX), Z28
 	VMOVUPS      64(AX)(R9*1), Z29
 	VMOVUPS      64(AX)(R9*2), Z30
@@ -15720,93 +15613,19 @@ loop:
 	VFMADD231PS  Z29, Z31, Z25
 	VFMADD231PS  Z30, Z31, Z26
 	VFMADD231PS  64(AX)(R10*1), Z31, Z27
-	VMOVUPS      128(AX), Z28
-	VMOVUPS      128(AX)(R9*1), Z29
-	VMOVUPS      128(AX)(R9*2), Z30
-	VBROADCASTSS 8(R11), Z31
-	VFMADD231PS  Z28, Z31, Z0
-	VFMADD231PS  Z29, Z31, Z1
-	VFMADD231PS  Z30, Z31, Z2
-	VFMADD231PS  128(AX)(R10*1), Z31, Z3
-	VBROADCASTSS 8(R11)(BX*1), Z31
-	VFMADD231PS  Z28, Z31, Z4
-	VFMADD231PS  Z29, Z31, Z5
-	VFMADD231PS  Z30, Z31, Z6
-	VFMADD231PS  128(AX)(R10*1), Z31, Z7
-	VBROADCASTSS 8(R11)(BX*2), Z31
-	VFMADD231PS  Z28, Z31, Z8
-	VFMADD231PS  Z29, Z31, Z9
-	VFMADD231PS  Z30, Z31, Z10
-	VFMADD231PS  128(AX)(R10*1), Z31, Z11
-	VBROADCASTSS 8(R11)(R8*1), Z31
-	VFMADD231PS  Z28, Z31, Z12
-	VFMADD231PS  Z29, Z31, Z13
-	VFMADD231PS  Z30, Z31, Z14
-	VFMADD231PS  128(AX)(R10*1), Z31, Z15
-	VBROADCASTSS 8(R11)(BX*4), Z31
-	VFMADD231PS  Z28, Z31, Z16
-	VFMADD231PS  Z29, Z31, Z17
-	VFMADD231PS  Z30, Z31, Z18
-	VFMADD231PS  128(AX)(R10*1), Z31, Z19
-	VBROADCASTSS 8(R12), Z31
-	VFMADD231PS  Z28, Z31, Z20
-	VFMADD231PS  Z29, Z31, Z21
-	VFMADD231PS  Z30, Z31, Z22
-	VFMADD231PS  128(AX)(R10*1), Z31, Z23
-	VBROADCASTSS 8(R12)(BX*1), Z31
-	VFMADD231PS  Z28, Z31, Z24
-	VFMADD231PS  Z29, Z31, Z25
-	VFMADD231PS  Z30, Z31, Z26
-	VFMADD231PS  128(AX)(R10*1), Z31, Z27
-	VMOVUPS      192(AX), Z28
-	VMOVUPS      192(AX)(R9*1), Z29
-	VMOVUPS      192(AX)(R9*2), Z30
-	VBROADCASTSS 12(R11), Z31
-	VFMADD231PS  Z28, Z31, Z0
-	VFMADD231PS  Z29, Z31, Z1
-	VFMADD231PS  Z30, Z31, Z2
-	VFMADD231PS  192(AX)(R10*1), Z31, Z3
-	VBROADCASTSS 12(R11)(BX*1), Z31
-	VFMADD231PS  Z28, Z31, Z4
-	VFMADD231PS  Z29, Z31, Z5
-	VFMADD231PS  Z30, Z31, Z6
-	VFMADD231PS  192(AX)(R10*1), Z31, Z7
-	VBROADCASTSS 12(R11)(BX*2), Z31
-	VFMADD231PS  Z28, Z31, Z8
-	VFMADD231PS  Z29, Z31, Z9
-	VFMADD231PS  Z30, Z31, Z10
-	VFMADD231PS  192(AX)(R10*1), Z31, Z11
-	VBROADCASTSS 12(R11)(R8*1), Z31
-	VFMADD231PS  Z28, Z31, Z12
-	VFMADD231PS  Z29, Z31, Z13
-	VFMADD231PS  Z30, Z31, Z14
-	VFMADD231PS  192(AX)(R10*1), Z31, Z15
-	VBROADCASTSS 12(R11)(BX*4), Z31
-	VFMADD231PS  Z28, Z31, Z16
-	VFMADD231PS  Z29, Z31, Z17
-	VFMADD231PS  Z30, Z31, Z18
-	VFMADD231PS  192(AX)(R10*1), Z31, Z19
-	VBROADCASTSS 12(R12), Z31
-	VFMADD231PS  Z28, Z31, Z20
-	VFMADD231PS  Z29, Z31, Z21
-	VFMADD231PS  Z30, Z31, Z22
-	VFMADD231PS  192(AX)(R10*1), Z31, Z23
-	VBROADCASTSS 12(R12)(BX*1), Z31
-	VFMADD231PS  Z28, Z31, Z24
-	VFMADD231PS  Z29, Z31, Z25
-	VFMADD231PS  Z30, Z31, Z26
-	VFMADD231PS  192(AX)(R10*1), Z31, Z27
-	ADDQ         $0x10, R11
-	ADDQ         $0x10, R12
-	ADDQ         $+256, AX
-	SUBQ         $0x04, DX
+	ADDQ         $0x08, R11
+	ADDQ         $0x08, R12
+	ADDQ         $+128, AX
+	ADDQ         $+128, R15
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
 	VMOVUPS      (AX), Z28
 	VMOVUPS      (AX)(R9*1), Z29
 	VMOVUPS      (AX)(R9*2), Z30
@@ -15848,52 +15667,14 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 	DECQ         DX
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z28
-	VADDPS    Z28, Z0, Z0
-	VADDPS    Z28, Z4, Z4
-	VADDPS    Z28, Z8, Z8
-	VADDPS    Z28, Z12, Z12
-	VADDPS    Z28, Z16, Z16
-	VADDPS    Z28, Z20, Z20
-	VADDPS    Z28, Z24, Z24
-	VMOVUPS   64(DI), Z28
-	VADDPS    Z28, Z1, Z1
-	VADDPS    Z28, Z5, Z5
-	VADDPS    Z28, Z9, Z9
-	VADDPS    Z28, Z13, Z13
-	VADDPS    Z28, Z17, Z17
-	VADDPS    Z28, Z21, Z21
-	VADDPS    Z28, Z25, Z25
-	VMOVUPS   128(DI), Z28
-	VADDPS    Z28, Z2, Z2
-	VADDPS    Z28, Z6, Z6
-	VADDPS    Z28, Z10, Z10
-	VADDPS    Z28, Z14, Z14
-	VADDPS    Z28, Z18, Z18
-	VADDPS    Z28, Z22, Z22
-	VADDPS    Z28, Z26, Z26
-	VMOVUPS.Z 192(DI), K1, Z28
-	VADDPS    Z28, Z3, Z3
-	VADDPS    Z28, Z7, Z7
-	VADDPS    Z28, Z11, Z11
-	VADDPS    Z28, Z15, Z15
-	VADDPS    Z28, Z19, Z19
-	VADDPS    Z28, Z23, Z23
-	VADDPS    Z28, Z27, Z27
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -15965,6 +15746,8 @@ nores:
 	VMAXPS       Z25, Z28, Z25
 	VMAXPS       Z26, Z28, Z26
 	VMAXPS       Z27, Z28, Z27
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z28
 	VMINPS       Z0, Z28, Z0
 	VMINPS       Z1, Z28, Z1
@@ -16031,5 +15814,7038 @@ noclamp:
 	VMOVUPS Z25, 64(AX)
 	VMOVUPS Z26, 128(AX)
 	VMOVUPS Z27, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN2x1AVX512Split(args *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmNN2x1AVX512Split(SB), NOSPLIT, $0-8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	JMP       batch
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	MOVQ 8(SI), R12
+	ADDQ DX, R12
+	MOVQ 32(SI), DX
+	SUBQ $0x04, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z2
+	VFMADD231PS.BCST (R11), Z2, Z0
+	VFMADD231PS.BCST (R12), Z2, Z1
+	PREFETCHT1       64(R15)
+	VMOVUPS          64(AX), Z2
+	VFMADD231PS.BCST 4(R11), Z2, Z0
+	VFMADD231PS.BCST 4(R12), Z2, Z1
+	PREFETCHT1       128(R15)
+	VMOVUPS          128(AX), Z2
+	VFMADD231PS.BCST 8(R11), Z2, Z0
+	VFMADD231PS.BCST 8(R12), Z2, Z1
+	PREFETCHT1       192(R15)
+	VMOVUPS          192(AX), Z2
+	VFMADD231PS.BCST 12(R11), Z2, Z0
+	VFMADD231PS.BCST 12(R12), Z2, Z1
+	ADDQ             $0x10, R11
+	ADDQ             $0x10, R12
+	ADDQ             $+256, AX
+	ADDQ             $+256, R15
+	SUBQ             $0x04, DX
+	JGE              loop
+
+tail:
+	ADDQ $0x04, DX
+	JEQ  next
+
+single:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z2
+	VFMADD231PS.BCST (R11), Z2, Z0
+	VFMADD231PS.BCST (R12), Z2, Z1
+	ADDQ             $0x04, R11
+	ADDQ             $0x04, R12
+	ADDQ             $+64, AX
+	ADDQ             $+64, R15
+	DECQ             DX
+	JNE              single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Z0, K1, Z0
+	ADDQ   176(SI), R8
+	VADDPS (R8), Z1, K1, Z1
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Z2
+	VMAXPS       Z0, Z2, Z0
+	VMAXPS       Z1, Z2, Z1
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Z2
+	VMINPS       Z0, Z2, Z0
+	VMINPS       Z1, Z2, Z1
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Z1, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	ADDQ    DX, 8(SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN4x1AVX512Split(args *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmNN4x1AVX512Split(SB), NOSPLIT, $0-8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	JMP       batch
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	MOVQ 8(SI), R12
+	ADDQ DX, R12
+	MOVQ 32(SI), DX
+	SUBQ $0x04, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z4
+	VFMADD231PS.BCST (R11), Z4, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z4, Z1
+	VFMADD231PS.BCST (R12), Z4, Z2
+	VFMADD231PS.BCST (R12)(BX*1), Z4, Z3
+	PREFETCHT1       64(R15)
+	VMOVUPS          64(AX), Z4
+	VFMADD231PS.BCST 4(R11), Z4, Z0
+	VFMADD231PS.BCST 4(R11)(BX*1), Z4, Z1
+	VFMADD231PS.BCST 4(R12), Z4, Z2
+	VFMADD231PS.BCST 4(R12)(BX*1), Z4, Z3
+	PREFETCHT1       128(R15)
+	VMOVUPS          128(AX), Z4
+	VFMADD231PS.BCST 8(R11), Z4, Z0
+	VFMADD231PS.BCST 8(R11)(BX*1), Z4, Z1
+	VFMADD231PS.BCST 8(R12), Z4, Z2
+	VFMADD231PS.BCST 8(R12)(BX*1), Z4, Z3
+	PREFETCHT1       192(R15)
+	VMOVUPS          192(AX), Z4
+	VFMADD231PS.BCST 12(R11), Z4, Z0
+	VFMADD231PS.BCST 12(R11)(BX*1), Z4, Z1
+	VFMADD231PS.BCST 12(R12), Z4, Z2
+	VFMADD231PS.BCST 12(R12)(BX*1), Z4, Z3
+	ADDQ             $0x10, R11
+	ADDQ             $0x10, R12
+	ADDQ             $+256, AX
+	ADDQ             $+256, R15
+	SUBQ             $0x04, DX
+	JGE              loop
+
+tail:
+	ADDQ $0x04, DX
+	JEQ  next
+
+single:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z4
+	VFMADD231PS.BCST (R11), Z4, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z4, Z1
+	VFMADD231PS.BCST (R12), Z4, Z2
+	VFMADD231PS.BCST (R12)(BX*1), Z4, Z3
+	ADDQ             $0x04, R11
+	ADDQ             $0x04, R12
+	ADDQ             $+64, AX
+	ADDQ             $+64, R15
+	DECQ             DX
+	JNE              single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Z0, K1, Z0
+	ADDQ   BX, R8
+	VADDPS (R8), Z1, K1, Z1
+	ADDQ   176(SI), R8
+	VADDPS (R8), Z2, K1, Z2
+	ADDQ   BX, R8
+	VADDPS (R8), Z3, K1, Z3
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Z4
+	VMINPS       Z0, Z4, Z0
+	VMINPS       Z1, Z4, Z1
+	VMINPS       Z2, Z4, Z2
+	VMINPS       Z3, Z4, Z3
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z1, K1, (AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Z2, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z3, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	ADDQ    DX, 8(SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN6x1AVX512Split(args *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmNN6x1AVX512Split(SB), NOSPLIT, $0-8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	JMP       batch
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	MOVQ 8(SI), R12
+	ADDQ DX, R12
+	MOVQ 32(SI), DX
+	SUBQ $0x04, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z6
+	VFMADD231PS.BCST (R11), Z6, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z6, Z1
+	VFMADD231PS.BCST (R11)(BX*2), Z6, Z2
+	VFMADD231PS.BCST (R12), Z6, Z3
+	VFMADD231PS.BCST (R12)(BX*1), Z6, Z4
+	VFMADD231PS.BCST (R12)(BX*2), Z6, Z5
+	PREFETCHT1       64(R15)
+	VMOVUPS          64(AX), Z6
+	VFMADD231PS.BCST 4(R11), Z6, Z0
+	VFMADD231PS.BCST 4(R11)(BX*1), Z6, Z1
+	VFMADD231PS.BCST 4(R11)(BX*2), Z6, Z2
+	VFMADD231PS.BCST 4(R12), Z6, Z3
+	VFMADD231PS.BCST 4(R12)(BX*1), Z6, Z4
+	VFMADD231PS.BCST 4(R12)(BX*2), Z6, Z5
+	PREFETCHT1       128(R15)
+	VMOVUPS          128(AX), Z6
+	VFMADD231PS.BCST 8(R11), Z6, Z0
+	VFMADD231PS.BCST 8(R11)(BX*1), Z6, Z1
+	VFMADD231PS.BCST 8(R11)(BX*2), Z6, Z2
+	VFMADD231PS.BCST 8(R12), Z6, Z3
+	VFMADD231PS.BCST 8(R12)(BX*1), Z6, Z4
+	VFMADD231PS.BCST 8(R12)(BX*2), Z6, Z5
+	PREFETCHT1       192(R15)
+	VMOVUPS          192(AX), Z6
+	VFMADD231PS.BCST 12(R11), Z6, Z0
+	VFMADD231PS.BCST 12(R11)(BX*1), Z6, Z1
+	VFMADD231PS.BCST 12(R11)(BX*2), Z6, Z2
+	VFMADD231PS.BCST 12(R12), Z6, Z3
+	VFMADD231PS.BCST 12(R12)(BX*1), Z6, Z4
+	VFMADD231PS.BCST 12(R12)(BX*2), Z6, Z5
+	ADDQ             $0x10, R11
+	ADDQ             $0x10, R12
+	ADDQ             $+256, AX
+	ADDQ             $+256, R15
+	SUBQ             $0x04, DX
+	JGE              loop
+
+tail:
+	ADDQ $0x04, DX
+	JEQ  next
+
+single:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z6
+	VFMADD231PS.BCST (R11), Z6, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z6, Z1
+	VFMADD231PS.BCST (R11)(BX*2), Z6, Z2
+	VFMADD231PS.BCST (R12), Z6, Z3
+	VFMADD231PS.BCST (R12)(BX*1), Z6, Z4
+	VFMADD231PS.BCST (R12)(BX*2), Z6, Z5
+	ADDQ             $0x04, R11
+	ADDQ             $0x04, R12
+	ADDQ             $+64, AX
+	ADDQ             $+64, R15
+	DECQ             DX
+	JNE              single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Z0, K1, Z0
+	ADDQ   BX, R8
+	VADDPS (R8), Z1, K1, Z1
+	ADDQ   BX, R8
+	VADDPS (R8), Z2, K1, Z2
+	ADDQ   176(SI), R8
+	VADDPS (R8), Z3, K1, Z3
+	ADDQ   BX, R8
+	VADDPS (R8), Z4, K1, Z4
+	ADDQ   BX, R8
+	VADDPS (R8), Z5, K1, Z5
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Z6
+	VMAXPS       Z0, Z6, Z0
+	VMAXPS       Z1, Z6, Z1
+	VMAXPS       Z2, Z6, Z2
+	VMAXPS       Z3, Z6, Z3
+	VMAXPS       Z4, Z6, Z4
+	VMAXPS       Z5, Z6, Z5
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Z6
+	VMINPS       Z0, Z6, Z0
+	VMINPS       Z1, Z6, Z1
+	VMINPS       Z2, Z6, Z2
+	VMINPS       Z3, Z6, Z3
+	VMINPS       Z4, Z6, Z4
+	VMINPS       Z5, Z6, Z5
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z1, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z2, K1, (AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Z3, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z4, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z5, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	ADDQ    DX, 8(SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN8x1AVX512Split(args *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmNN8x1AVX512Split(SB), NOSPLIT, $0-8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	JMP       batch
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	MOVQ 8(SI), R12
+	ADDQ DX, R12
+	MOVQ 32(SI), DX
+	SUBQ $0x04, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z8
+	VFMADD231PS.BCST (R11), Z8, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z8, Z1
+	VFMADD231PS.BCST (R11)(BX*2), Z8, Z2
+	VFMADD231PS.BCST (R11)(R8*1), Z8, Z3
+	VFMADD231PS.BCST (R12), Z8, Z4
+	VFMADD231PS.BCST (R12)(BX*1), Z8, Z5
+	VFMADD231PS.BCST (R12)(BX*2), Z8, Z6
+	VFMADD231PS.BCST (R12)(R8*1), Z8, Z7
+	PREFETCHT1       64(R15)
+	VMOVUPS          64(AX), Z8
+	VFMADD231PS.BCST 4(R11), Z8, Z0
+	VFMADD231PS.BCST 4(R11)(BX*1), Z8, Z1
+	VFMADD231PS.BCST 4(R11)(BX*2), Z8, Z2
+	VFMADD231PS.BCST 4(R11)(R8*1), Z8, Z3
+	VFMADD231PS.BCST 4(R12), Z8, Z4
+	VFMADD231PS.BCST 4(R12)(BX*1), Z8, Z5
+	VFMADD231PS.BCST 4(R12)(BX*2), Z8, Z6
+	VFMADD231PS.BCST 4(R12)(R8*1), Z8, Z7
+	PREFETCHT1       128(R15)
+	VMOVUPS          128(AX), Z8
+	VFMADD231PS.BCST 8(R11), Z8, Z0
+	VFMADD231PS.BCST 8(R11)(BX*1), Z8, Z1
+	VFMADD231PS.BCST 8(R11)(BX*2), Z8, Z2
+	VFMADD231PS.BCST 8(R11)(R8*1), Z8, Z3
+	VFMADD231PS.BCST 8(R12), Z8, Z4
+	VFMADD231PS.BCST 8(R12)(BX*1), Z8, Z5
+	VFMADD231PS.BCST 8(R12)(BX*2), Z8, Z6
+	VFMADD231PS.BCST 8(R12)(R8*1), Z8, Z7
+	PREFETCHT1       192(R15)
+	VMOVUPS          192(AX), Z8
+	VFMADD231PS.BCST 12(R11), Z8, Z0
+	VFMADD231PS.BCST 12(R11)(BX*1), Z8, Z1
+	VFMADD231PS.BCST 12(R11)(BX*2), Z8, Z2
+	VFMADD231PS.BCST 12(R11)(R8*1), Z8, Z3
+	VFMADD231PS.BCST 12(R12), Z8, Z4
+	VFMADD231PS.BCST 12(R12)(BX*1), Z8, Z5
+	VFMADD231PS.BCST 12(R12)(BX*2), Z8, Z6
+	VFMADD231PS.BCST 12(R12)(R8*1), Z8, Z7
+	ADDQ             $0x10, R11
+	ADDQ             $0x10, R12
+	ADDQ             $+256, AX
+	ADDQ             $+256, R15
+	SUBQ             $0x04, DX
+	JGE              loop
+
+tail:
+	ADDQ $0x04, DX
+	JEQ  next
+
+single:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z8
+	VFMADD231PS.BCST (R11), Z8, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z8, Z1
+	VFMADD231PS.BCST (R11)(BX*2), Z8, Z2
+	VFMADD231PS.BCST (R11)(R8*1), Z8, Z3
+	VFMADD231PS.BCST (R12), Z8, Z4
+	VFMADD231PS.BCST (R12)(BX*1), Z8, Z5
+	VFMADD231PS.BCST (R12)(BX*2), Z8, Z6
+	VFMADD231PS.BCST (R12)(R8*1), Z8, Z7
+	ADDQ             $0x04, R11
+	ADDQ             $0x04, R12
+	ADDQ             $+64, AX
+	ADDQ             $+64, R15
+	DECQ             DX
+	JNE              single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Z0, K1, Z0
+	ADDQ   BX, R8
+	VADDPS (R8), Z1, K1, Z1
+	ADDQ   BX, R8
+	VADDPS (R8), Z2, K1, Z2
+	ADDQ   BX, R8
+	VADDPS (R8), Z3, K1, Z3
+	ADDQ   176(SI), R8
+	VADDPS (R8), Z4, K1, Z4
+	ADDQ   BX, R8
+	VADDPS (R8), Z5, K1, Z5
+	ADDQ   BX, R8
+	VADDPS (R8), Z6, K1, Z6
+	ADDQ   BX, R8
+	VADDPS (R8), Z7, K1, Z7
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Z8
+	VMAXPS       Z0, Z8, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMAXPS       Z7, Z8, Z7
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Z8
+	VMINPS       Z0, Z8, Z0
+	VMINPS       Z1, Z8, Z1
+	VMINPS       Z2, Z8, Z2
+	VMINPS       Z3, Z8, Z3
+	VMINPS       Z4, Z8, Z4
+	VMINPS       Z5, Z8, Z5
+	VMINPS       Z6, Z8, Z6
+	VMINPS       Z7, Z8, Z7
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z1, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z2, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z3, K1, (AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Z4, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z5, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z6, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z7, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	ADDQ    DX, 8(SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN10x1AVX512Split(args *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmNN10x1AVX512Split(SB), NOSPLIT, $0-8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	JMP       batch
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	MOVQ 8(SI), R12
+	ADDQ DX, R12
+	MOVQ 32(SI), DX
+	SUBQ $0x04, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z10
+	VFMADD231PS.BCST (R11), Z10, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z10, Z1
+	VFMADD231PS.BCST (R11)(BX*2), Z10, Z2
+	VFMADD231PS.BCST (R11)(R8*1), Z10, Z3
+	VFMADD231PS.BCST (R11)(BX*4), Z10, Z4
+	VFMADD231PS.BCST (R12), Z10, Z5
+	VFMADD231PS.BCST (R12)(BX*1), Z10, Z6
+	VFMADD231PS.BCST (R12)(BX*2), Z10, Z7
+	VFMADD231PS.BCST (R12)(R8*1), Z10, Z8
+	VFMADD231PS.BCST (R12)(BX*4), Z10, Z9
+	PREFETCHT1       64(R15)
+	VMOVUPS          64(AX), Z10
+	VFMADD231PS.BCST 4(R11), Z10, Z0
+	VFMADD231PS.BCST 4(R11)(BX*1), Z10, Z1
+	VFMADD231PS.BCST 4(R11)(BX*2), Z10, Z2
+	VFMADD231PS.BCST 4(R11)(R8*1), Z10, Z3
+	VFMADD231PS.BCST 4(R11)(BX*4), Z10, Z4
+	VFMADD231PS.BCST 4(R12), Z10, Z5
+	VFMADD231PS.BCST 4(R12)(BX*1), Z10, Z6
+	VFMADD231PS.BCST 4(R12)(BX*2), Z10, Z7
+	VFMADD231PS.BCST 4(R12)(R8*1), Z10, Z8
+	VFMADD231PS.BCST 4(R12)(BX*4), Z10, Z9
+	PREFETCHT1       128(R15)
+	VMOVUPS          128(AX), Z10
+	VFMADD231PS.BCST 8(R11), Z10, Z0
+	VFMADD231PS.BCST 8(R11)(BX*1), Z10, Z1
+	VFMADD231PS.BCST 8(R11)(BX*2), Z10, Z2
+	VFMADD231PS.BCST 8(R11)(R8*1), Z10, Z3
+	VFMADD231PS.BCST 8(R11)(BX*4), Z10, Z4
+	VFMADD231PS.BCST 8(R12), Z10, Z5
+	VFMADD231PS.BCST 8(R12)(BX*1), Z10, Z6
+	VFMADD231PS.BCST 8(R12)(BX*2), Z10, Z7
+	VFMADD231PS.BCST 8(R12)(R8*1), Z10, Z8
+	VFMADD231PS.BCST 8(R12)(BX*4), Z10, Z9
+	PREFETCHT1       192(R15)
+	VMOVUPS          192(AX), Z10
+	VFMADD231PS.BCST 12(R11), Z10, Z0
+	VFMADD231PS.BCST 12(R11)(BX*1), Z10, Z1
+	VFMADD231PS.BCST 12(R11)(BX*2), Z10, Z2
+	VFMADD231PS.BCST 12(R11)(R8*1), Z10, Z3
+	VFMADD231PS.BCST 12(R11)(BX*4), Z10, Z4
+	VFMADD231PS.BCST 12(R12), Z10, Z5
+	VFMADD231PS.BCST 12(R12)(BX*1), Z10, Z6
+	VFMADD231PS.BCST 12(R12)(BX*2), Z10, Z7
+	VFMADD231PS.BCST 12(R12)(R8*1), Z10, Z8
+	VFMADD231PS.BCST 12(R12)(BX*4), Z10, Z9
+	ADDQ             $0x10, R11
+	ADDQ             $0x10, R12
+	ADDQ             $+256, AX
+	ADDQ             $+256, R15
+	SUBQ             $0x04, DX
+	JGE              loop
+
+tail:
+	ADDQ $0x04, DX
+	JEQ  next
+
+single:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z10
+	VFMADD231PS.BCST (R11), Z10, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z10, Z1
+	VFMADD231PS.BCST (R11)(BX*2), Z10, Z2
+	VFMADD231PS.BCST (R11)(R8*1), Z10, Z3
+	VFMADD231PS.BCST (R11)(BX*4), Z10, Z4
+	VFMADD231PS.BCST (R12), Z10, Z5
+	VFMADD231PS.BCST (R12)(BX*1), Z10, Z6
+	VFMADD231PS.BCST (R12)(BX*2), Z10, Z7
+	VFMADD231PS.BCST (R12)(R8*1), Z10, Z8
+	VFMADD231PS.BCST (R12)(BX*4), Z10, Z9
+	ADDQ             $0x04, R11
+	ADDQ             $0x04, R12
+	ADDQ             $+64, AX
+	ADDQ             $+64, R15
+	DECQ             DX
+	JNE              single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Z0, K1, Z0
+	ADDQ   BX, R8
+	VADDPS (R8), Z1, K1, Z1
+	ADDQ   BX, R8
+	VADDPS (R8), Z2, K1, Z2
+	ADDQ   BX, R8
+	VADDPS (R8), Z3, K1, Z3
+	ADDQ   BX, R8
+	VADDPS (R8), Z4, K1, Z4
+	ADDQ   176(SI), R8
+	VADDPS (R8), Z5, K1, Z5
+	ADDQ   BX, R8
+	VADDPS (R8), Z6, K1, Z6
+	ADDQ   BX, R8
+	VADDPS (R8), Z7, K1, Z7
+	ADDQ   BX, R8
+	VADDPS (R8), Z8, K1, Z8
+	ADDQ   BX, R8
+	VADDPS (R8), Z9, K1, Z9
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Z10
+	VMAXPS       Z0, Z10, Z0
+	VMAXPS       Z1, Z10, Z1
+	VMAXPS       Z2, Z10, Z2
+	VMAXPS       Z3, Z10, Z3
+	VMAXPS       Z4, Z10, Z4
+	VMAXPS       Z5, Z10, Z5
+	VMAXPS       Z6, Z10, Z6
+	VMAXPS       Z7, Z10, Z7
+	VMAXPS       Z8, Z10, Z8
+	VMAXPS       Z9, Z10, Z9
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Z10
+	VMINPS       Z0, Z10, Z0
+	VMINPS       Z1, Z10, Z1
+	VMINPS       Z2, Z10, Z2
+	VMINPS       Z3, Z10, Z3
+	VMINPS       Z4, Z10, Z4
+	VMINPS       Z5, Z10, Z5
+	VMINPS       Z6, Z10, Z6
+	VMINPS       Z7, Z10, Z7
+	VMINPS       Z8, Z10, Z8
+	VMINPS       Z9, Z10, Z9
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z1, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z2, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z3, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z4, K1, (AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Z5, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z6, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z7, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z8, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	ADDQ    DX, 8(SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN12x1AVX512Split(args *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmNN12x1AVX512Split(SB), NOSPLIT, $0-8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	JMP       batch
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	LEAQ (R11)(BX*4), R12
+	ADDQ BX, R12
+	MOVQ 8(SI), R13
+	ADDQ DX, R13
+	LEAQ (R13)(BX*4), R14
+	ADDQ BX, R14
+	MOVQ 32(SI), DX
+	SUBQ $0x04, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z12
+	VFMADD231PS.BCST (R11), Z12, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z12, Z1
+	VFMADD231PS.BCST (R11)(BX*2), Z12, Z2
+	VFMADD231PS.BCST (R11)(R8*1), Z12, Z3
+	VFMADD231PS.BCST (R11)(BX*4), Z12, Z4
+	VFMADD231PS.BCST (R12), Z12, Z5
+	VFMADD231PS.BCST (R13), Z12, Z6
+	VFMADD231PS.BCST (R13)(BX*1), Z12, Z7
+	VFMADD231PS.BCST (R13)(BX*2), Z12, Z8
+	VFMADD231PS.BCST (R13)(R8*1), Z12, Z9
+	VFMADD231PS.BCST (R13)(BX*4), Z12, Z10
+	VFMADD231PS.BCST (R14), Z12, Z11
+	PREFETCHT1       64(R15)
+	VMOVUPS          64(AX), Z12
+	VFMADD231PS.BCST 4(R11), Z12, Z0
+	VFMADD231PS.BCST 4(R11)(BX*1), Z12, Z1
+	VFMADD231PS.BCST 4(R11)(BX*2), Z12, Z2
+	VFMADD231PS.BCST 4(R11)(R8*1), Z12, Z3
+	VFMADD231PS.BCST 4(R11)(BX*4), Z12, Z4
+	VFMADD231PS.BCST 4(R12), Z12, Z5
+	VFMADD231PS.BCST 4(R13), Z12, Z6
+	VFMADD231PS.BCST 4(R13)(BX*1), Z12, Z7
+	VFMADD231PS.BCST 4(R13)(BX*2), Z12, Z8
+	VFMADD231PS.BCST 4(R13)(R8*1), Z12, Z9
+	VFMADD231PS.BCST 4(R13)(BX*4), Z12, Z10
+	VFMADD231PS.BCST 4(R14), Z12, Z11
+	PREFETCHT1       128(R15)
+	VMOVUPS          128(AX), Z12
+	VFMADD231PS.BCST 8(R11), Z12, Z0
+	VFMADD231PS.BCST 8(R11)(BX*1), Z12, Z1
+	VFMADD231PS.BCST 8(R11)(BX*2), Z12, Z2
+	VFMADD231PS.BCST 8(R11)(R8*1), Z12, Z3
+	VFMADD231PS.BCST 8(R11)(BX*4), Z12, Z4
+	VFMADD231PS.BCST 8(R12), Z12, Z5
+	VFMADD231PS.BCST 8(R13), Z12, Z6
+	VFMADD231PS.BCST 8(R13)(BX*1), Z12, Z7
+	VFMADD231PS.BCST 8(R13)(BX*2), Z12, Z8
+	VFMADD231PS.BCST 8(R13)(R8*1), Z12, Z9
+	VFMADD231PS.BCST 8(R13)(BX*4), Z12, Z10
+	VFMADD231PS.BCST 8(R14), Z12, Z11
+	PREFETCHT1       192(R15)
+	VMOVUPS          192(AX), Z12
+	VFMADD231PS.BCST 12(R11), Z12, Z0
+	VFMADD231PS.BCST 12(R11)(BX*1), Z12, Z1
+	VFMADD231PS.BCST 12(R11)(BX*2), Z12, Z2
+	VFMADD231PS.BCST 12(R11)(R8*1), Z12, Z3
+	VFMADD231PS.BCST 12(R11)(BX*4), Z12, Z4
+	VFMADD231PS.BCST 12(R12), Z12, Z5
+	VFMADD231PS.BCST 12(R13), Z12, Z6
+	VFMADD231PS.BCST 12(R13)(BX*1), Z12, Z7
+	VFMADD231PS.BCST 12(R13)(BX*2), Z12, Z8
+	VFMADD231PS.BCST 12(R13)(R8*1), Z12, Z9
+	VFMADD231PS.BCST 12(R13)(BX*4), Z12, Z10
+	VFMADD231PS.BCST 12(R14), Z12, Z11
+	ADDQ             $0x10, R11
+	ADDQ             $0x10, R12
+	ADDQ             $0x10, R13
+	ADDQ             $0x10, R14
+	ADDQ             $+256, AX
+	ADDQ             $+256, R15
+	SUBQ             $0x04, DX
+	JGE              loop
+
+tail:
+	ADDQ $0x04, DX
+	JEQ  next
+
+single:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z12
+	VFMADD231PS.BCST (R11), Z12, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z12, Z1
+	VFMADD231PS.BCST (R11)(BX*2), Z12, Z2
+	VFMADD231PS.BCST (R11)(R8*1), Z12, Z3
+	VFMADD231PS.BCST (R11)(BX*4), Z12, Z4
+	VFMADD231PS.BCST (R12), Z12, Z5
+	VFMADD231PS.BCST (R13), Z12, Z6
+	VFMADD231PS.BCST (R13)(BX*1), Z12, Z7
+	VFMADD231PS.BCST (R13)(BX*2), Z12, Z8
+	VFMADD231PS.BCST (R13)(R8*1), Z12, Z9
+	VFMADD231PS.BCST (R13)(BX*4), Z12, Z10
+	VFMADD231PS.BCST (R14), Z12, Z11
+	ADDQ             $0x04, R11
+	ADDQ             $0x04, R12
+	ADDQ             $0x04, R13
+	ADDQ             $0x04, R14
+	ADDQ             $+64, AX
+	ADDQ             $+64, R15
+	DECQ             DX
+	JNE              single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Z0, K1, Z0
+	ADDQ   BX, R8
+	VADDPS (R8), Z1, K1, Z1
+	ADDQ   BX, R8
+	VADDPS (R8), Z2, K1, Z2
+	ADDQ   BX, R8
+	VADDPS (R8), Z3, K1, Z3
+	ADDQ   BX, R8
+	VADDPS (R8), Z4, K1, Z4
+	ADDQ   BX, R8
+	VADDPS (R8), Z5, K1, Z5
+	ADDQ   176(SI), R8
+	VADDPS (R8), Z6, K1, Z6
+	ADDQ   BX, R8
+	VADDPS (R8), Z7, K1, Z7
+	ADDQ   BX, R8
+	VADDPS (R8), Z8, K1, Z8
+	ADDQ   BX, R8
+	VADDPS (R8), Z9, K1, Z9
+	ADDQ   BX, R8
+	VADDPS (R8), Z10, K1, Z10
+	ADDQ   BX, R8
+	VADDPS (R8), Z11, K1, Z11
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Z12
+	VMAXPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z12, Z8
+	VMAXPS       Z9, Z12, Z9
+	VMAXPS       Z10, Z12, Z10
+	VMAXPS       Z11, Z12, Z11
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Z12
+	VMINPS       Z0, Z12, Z0
+	VMINPS       Z1, Z12, Z1
+	VMINPS       Z2, Z12, Z2
+	VMINPS       Z3, Z12, Z3
+	VMINPS       Z4, Z12, Z4
+	VMINPS       Z5, Z12, Z5
+	VMINPS       Z6, Z12, Z6
+	VMINPS       Z7, Z12, Z7
+	VMINPS       Z8, Z12, Z8
+	VMINPS       Z9, Z12, Z9
+	VMINPS       Z10, Z12, Z10
+	VMINPS       Z11, Z12, Z11
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z1, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z2, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z3, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z4, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z5, K1, (AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Z6, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z7, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z8, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z10, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	ADDQ    DX, 8(SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN14x1AVX512Split(args *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmNN14x1AVX512Split(SB), NOSPLIT, $0-8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	JMP       batch
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	LEAQ (R11)(BX*4), R12
+	ADDQ BX, R12
+	MOVQ 8(SI), R13
+	ADDQ DX, R13
+	LEAQ (R13)(BX*4), R14
+	ADDQ BX, R14
+	MOVQ 32(SI), DX
+	SUBQ $0x04, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z14
+	VFMADD231PS.BCST (R11), Z14, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z14, Z1
+	VFMADD231PS.BCST (R11)(BX*2), Z14, Z2
+	VFMADD231PS.BCST (R11)(R8*1), Z14, Z3
+	VFMADD231PS.BCST (R11)(BX*4), Z14, Z4
+	VFMADD231PS.BCST (R12), Z14, Z5
+	VFMADD231PS.BCST (R12)(BX*1), Z14, Z6
+	VFMADD231PS.BCST (R13), Z14, Z7
+	VFMADD231PS.BCST (R13)(BX*1), Z14, Z8
+	VFMADD231PS.BCST (R13)(BX*2), Z14, Z9
+	VFMADD231PS.BCST (R13)(R8*1), Z14, Z10
+	VFMADD231PS.BCST (R13)(BX*4), Z14, Z11
+	VFMADD231PS.BCST (R14), Z14, Z12
+	VFMADD231PS.BCST (R14)(BX*1), Z14, Z13
+	PREFETCHT1       64(R15)
+	VMOVUPS          64(AX), Z14
+	VFMADD231PS.BCST 4(R11), Z14, Z0
+	VFMADD231PS.BCST 4(R11)(BX*1), Z14, Z1
+	VFMADD231PS.BCST 4(R11)(BX*2), Z14, Z2
+	VFMADD231PS.BCST 4(R11)(R8*1), Z14, Z3
+	VFMADD231PS.BCST 4(R11)(BX*4), Z14, Z4
+	VFMADD231PS.BCST 4(R12), Z14, Z5
+	VFMADD231PS.BCST 4(R12)(BX*1), Z14, Z6
+	VFMADD231PS.BCST 4(R13), Z14, Z7
+	VFMADD231PS.BCST 4(R13)(BX*1), Z14, Z8
+	VFMADD231PS.BCST 4(R13)(BX*2), Z14, Z9
+	VFMADD231PS.BCST 4(R13)(R8*1), Z14, Z10
+	VFMADD231PS.BCST 4(R13)(BX*4), Z14, Z11
+	VFMADD231PS.BCST 4(R14), Z14, Z12
+	VFMADD231PS.BCST 4(R14)(BX*1), Z14, Z13
+	PREFETCHT1       128(R15)
+	VMOVUPS          128(AX), Z14
+	VFMADD231PS.BCST 8(R11), Z14, Z0
+	VFMADD231PS.BCST 8(R11)(BX*1), Z14, Z1
+	VFMADD231PS.BCST 8(R11)(BX*2), Z14, Z2
+	VFMADD231PS.BCST 8(R11)(R8*1), Z14, Z3
+	VFMADD231PS.BCST 8(R11)(BX*4), Z14, Z4
+	VFMADD231PS.BCST 8(R12), Z14, Z5
+	VFMADD231PS.BCST 8(R12)(BX*1), Z14, Z6
+	VFMADD231PS.BCST 8(R13), Z14, Z7
+	VFMADD231PS.BCST 8(R13)(BX*1), Z14, Z8
+	VFMADD231PS.BCST 8(R13)(BX*2), Z14, Z9
+	VFMADD231PS.BCST 8(R13)(R8*1), Z14, Z10
+	VFMADD231PS.BCST 8(R13)(BX*4), Z14, Z11
+	VFMADD231PS.BCST 8(R14), Z14, Z12
+	VFMADD231PS.BCST 8(R14)(BX*1), Z14, Z13
+	PREFETCHT1       192(R15)
+	VMOVUPS          192(AX), Z14
+	VFMADD231PS.BCST 12(R11), Z14, Z0
+	VFMADD231PS.BCST 12(R11)(BX*1), Z14, Z1
+	VFMADD231PS.BCST 12(R11)(BX*2), Z14, Z2
+	VFMADD231PS.BCST 12(R11)(R8*1), Z14, Z3
+	VFMADD231PS.BCST 12(R11)(BX*4), Z14, Z4
+	VFMADD231PS.BCST 12(R12), Z14, Z5
+	VFMADD231PS.BCST 12(R12)(BX*1), Z14, Z6
+	VFMADD231PS.BCST 12(R13), Z14, Z7
+	VFMADD231PS.BCST 12(R13)(BX*1), Z14, Z8
+	VFMADD231PS.BCST 12(R13)(BX*2), Z14, Z9
+	VFMADD231PS.BCST 12(R13)(R8*1), Z14, Z10
+	VFMADD231PS.BCST 12(R13)(BX*4), Z14, Z11
+	VFMADD231PS.BCST 12(R14), Z14, Z12
+	VFMADD231PS.BCST 12(R14)(BX*1), Z14, Z13
+	ADDQ             $0x10, R11
+	ADDQ             $0x10, R12
+	ADDQ             $0x10, R13
+	ADDQ             $0x10, R14
+	ADDQ             $+256, AX
+	ADDQ             $+256, R15
+	SUBQ             $0x04, DX
+	JGE              loop
+
+tail:
+	ADDQ $0x04, DX
+	JEQ  next
+
+single:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z14
+	VFMADD231PS.BCST (R11), Z14, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z14, Z1
+	VFMADD231PS.BCST (R11)(BX*2), Z14, Z2
+	VFMADD231PS.BCST (R11)(R8*1), Z14, Z3
+	VFMADD231PS.BCST (R11)(BX*4), Z14, Z4
+	VFMADD231PS.BCST (R12), Z14, Z5
+	VFMADD231PS.BCST (R12)(BX*1), Z14, Z6
+	VFMADD231PS.BCST (R13), Z14, Z7
+	VFMADD231PS.BCST (R13)(BX*1), Z14, Z8
+	VFMADD231PS.BCST (R13)(BX*2), Z14, Z9
+	VFMADD231PS.BCST (R13)(R8*1), Z14, Z10
+	VFMADD231PS.BCST (R13)(BX*4), Z14, Z11
+	VFMADD231PS.BCST (R14), Z14, Z12
+	VFMADD231PS.BCST (R14)(BX*1), Z14, Z13
+	ADDQ             $0x04, R11
+	ADDQ             $0x04, R12
+	ADDQ             $0x04, R13
+	ADDQ             $0x04, R14
+	ADDQ             $+64, AX
+	ADDQ             $+64, R15
+	DECQ             DX
+	JNE              single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Z0, K1, Z0
+	ADDQ   BX, R8
+	VADDPS (R8), Z1, K1, Z1
+	ADDQ   BX, R8
+	VADDPS (R8), Z2, K1, Z2
+	ADDQ   BX, R8
+	VADDPS (R8), Z3, K1, Z3
+	ADDQ   BX, R8
+	VADDPS (R8), Z4, K1, Z4
+	ADDQ   BX, R8
+	VADDPS (R8), Z5, K1, Z5
+	ADDQ   BX, R8
+	VADDPS (R8), Z6, K1, Z6
+	ADDQ   176(SI), R8
+	VADDPS (R8), Z7, K1, Z7
+	ADDQ   BX, R8
+	VADDPS (R8), Z8, K1, Z8
+	ADDQ   BX, R8
+	VADDPS (R8), Z9, K1, Z9
+	ADDQ   BX, R8
+	VADDPS (R8), Z10, K1, Z10
+	ADDQ   BX, R8
+	VADDPS (R8), Z11, K1, Z11
+	ADDQ   BX, R8
+	VADDPS (R8), Z12, K1, Z12
+	ADDQ   BX, R8
+	VADDPS (R8), Z13, K1, Z13
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Z14
+	VMAXPS       Z0, Z14, Z0
+	VMAXPS       Z1, Z14, Z1
+	VMAXPS       Z2, Z14, Z2
+	VMAXPS       Z3, Z14, Z3
+	VMAXPS       Z4, Z14, Z4
+	VMAXPS       Z5, Z14, Z5
+	VMAXPS       Z6, Z14, Z6
+	VMAXPS       Z7, Z14, Z7
+	VMAXPS       Z8, Z14, Z8
+	VMAXPS       Z9, Z14, Z9
+	VMAXPS       Z10, Z14, Z10
+	VMAXPS       Z11, Z14, Z11
+	VMAXPS       Z12, Z14, Z12
+	VMAXPS       Z13, Z14, Z13
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Z14
+	VMINPS       Z0, Z14, Z0
+	VMINPS       Z1, Z14, Z1
+	VMINPS       Z2, Z14, Z2
+	VMINPS       Z3, Z14, Z3
+	VMINPS       Z4, Z14, Z4
+	VMINPS       Z5, Z14, Z5
+	VMINPS       Z6, Z14, Z6
+	VMINPS       Z7, Z14, Z7
+	VMINPS       Z8, Z14, Z8
+	VMINPS       Z9, Z14, Z9
+	VMINPS       Z10, Z14, Z10
+	VMINPS       Z11, Z14, Z11
+	VMINPS       Z12, Z14, Z12
+	VMINPS       Z13, Z14, Z13
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z1, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z2, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z3, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z4, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z5, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z6, K1, (AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Z7, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z8, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z10, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z12, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	ADDQ    DX, 8(SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN16x1AVX512Split(args *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmNN16x1AVX512Split(SB), NOSPLIT, $0-8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	JMP       batch
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	LEAQ (R11)(BX*4), R12
+	ADDQ BX, R12
+	MOVQ 8(SI), R13
+	ADDQ DX, R13
+	LEAQ (R13)(BX*4), R14
+	ADDQ BX, R14
+	MOVQ 32(SI), DX
+	SUBQ $0x02, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z16
+	VFMADD231PS.BCST (R11), Z16, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z16, Z1
+	VFMADD231PS.BCST (R11)(BX*2), Z16, Z2
+	VFMADD231PS.BCST (R11)(R8*1), Z16, Z3
+	VFMADD231PS.BCST (R11)(BX*4), Z16, Z4
+	VFMADD231PS.BCST (R12), Z16, Z5
+	VFMADD231PS.BCST (R12)(BX*1), Z16, Z6
+	VFMADD231PS.BCST (R12)(BX*2), Z16, Z7
+	VFMADD231PS.BCST (R13), Z16, Z8
+	VFMADD231PS.BCST (R13)(BX*1), Z16, Z9
+	VFMADD231PS.BCST (R13)(BX*2), Z16, Z10
+	VFMADD231PS.BCST (R13)(R8*1), Z16, Z11
+	VFMADD231PS.BCST (R13)(BX*4), Z16, Z12
+	VFMADD231PS.BCST (R14), Z16, Z13
+	VFMADD231PS.BCST (R14)(BX*1), Z16, Z14
+	VFMADD231PS.BCST (R14)(BX*2), Z16, Z15
+	PREFETCHT1       64(R15)
+	VMOVUPS          64(AX), Z16
+	VFMADD231PS.BCST 4(R11), Z16, Z0
+	VFMADD231PS.BCST 4(R11)(BX*1), Z16, Z1
+	VFMADD231PS.BCST 4(R11)(BX*2), Z16, Z2
+	VFMADD231PS.BCST 4(R11)(R8*1), Z16, Z3
+	VFMADD231PS.BCST 4(R11)(BX*4), Z16, Z4
+	VFMADD231PS.BCST 4(R12), Z16, Z5
+	VFMADD231PS.BCST 4(R12)(BX*1), Z16, Z6
+	VFMADD231PS.BCST 4(R12)(BX*2), Z16, Z7
+	VFMADD231PS.BCST 4(R13), Z16, Z8
+	VFMADD231PS.BCST 4(R13)(BX*1), Z16, Z9
+	VFMADD231PS.BCST 4(R13)(BX*2), Z16, Z10
+	VFMADD231PS.BCST 4(R13)(R8*1), Z16, Z11
+	VFMADD231PS.BCST 4(R13)(BX*4), Z16, Z12
+	VFMADD231PS.BCST 4(R14), Z16, Z13
+	VFMADD231PS.BCST 4(R14)(BX*1), Z16, Z14
+	VFMADD231PS.BCST 4(R14)(BX*2), Z16, Z15
+	ADDQ             $0x08, R11
+	ADDQ             $0x08, R12
+	ADDQ             $0x08, R13
+	ADDQ             $0x08, R14
+	ADDQ             $+128, AX
+	ADDQ             $+128, R15
+	SUBQ             $0x02, DX
+	JGE              loop
+
+tail:
+	ADDQ $0x02, DX
+	JEQ  next
+
+single:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z16
+	VFMADD231PS.BCST (R11), Z16, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z16, Z1
+	VFMADD231PS.BCST (R11)(BX*2), Z16, Z2
+	VFMADD231PS.BCST (R11)(R8*1), Z16, Z3
+	VFMADD231PS.BCST (R11)(BX*4), Z16, Z4
+	VFMADD231PS.BCST (R12), Z16, Z5
+	VFMADD231PS.BCST (R12)(BX*1), Z16, Z6
+	VFMADD231PS.BCST (R12)(BX*2), Z16, Z7
+	VFMADD231PS.BCST (R13), Z16, Z8
+	VFMADD231PS.BCST (R13)(BX*1), Z16, Z9
+	VFMADD231PS.BCST (R13)(BX*2), Z16, Z10
+	VFMADD231PS.BCST (R13)(R8*1), Z16, Z11
+	VFMADD231PS.BCST (R13)(BX*4), Z16, Z12
+	VFMADD231PS.BCST (R14), Z16, Z13
+	VFMADD231PS.BCST (R14)(BX*1), Z16, Z14
+	VFMADD231PS.BCST (R14)(BX*2), Z16, Z15
+	ADDQ             $0x04, R11
+	ADDQ             $0x04, R12
+	ADDQ             $0x04, R13
+	ADDQ             $0x04, R14
+	ADDQ             $+64, AX
+	ADDQ             $+64, R15
+	DECQ             DX
+	JNE              single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Z0, K1, Z0
+	ADDQ   BX, R8
+	VADDPS (R8), Z1, K1, Z1
+	ADDQ   BX, R8
+	VADDPS (R8), Z2, K1, Z2
+	ADDQ   BX, R8
+	VADDPS (R8), Z3, K1, Z3
+	ADDQ   BX, R8
+	VADDPS (R8), Z4, K1, Z4
+	ADDQ   BX, R8
+	VADDPS (R8), Z5, K1, Z5
+	ADDQ   BX, R8
+	VADDPS (R8), Z6, K1, Z6
+	ADDQ   BX, R8
+	VADDPS (R8), Z7, K1, Z7
+	ADDQ   176(SI), R8
+	VADDPS (R8), Z8, K1, Z8
+	ADDQ   BX, R8
+	VADDPS (R8), Z9, K1, Z9
+	ADDQ   BX, R8
+	VADDPS (R8), Z10, K1, Z10
+	ADDQ   BX, R8
+	VADDPS (R8), Z11, K1, Z11
+	ADDQ   BX, R8
+	VADDPS (R8), Z12, K1, Z12
+	ADDQ   BX, R8
+	VADDPS (R8), Z13, K1, Z13
+	ADDQ   BX, R8
+	VADDPS (R8), Z14, K1, Z14
+	ADDQ   BX, R8
+	VADDPS (R8), Z15, K1, Z15
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Z16
+	VMAXPS       Z0, Z16, Z0
+	VMAXPS       Z1, Z16, Z1
+	VMAXPS       Z2, Z16, Z2
+	VMAXPS       Z3, Z16, Z3
+	VMAXPS       Z4, Z16, Z4
+	VMAXPS       Z5, Z16, Z5
+	VMAXPS       Z6, Z16, Z6
+	VMAXPS       Z7, Z16, Z7
+	VMAXPS       Z8, Z16, Z8
+	VMAXPS       Z9, Z16, Z9
+	VMAXPS       Z10, Z16, Z10
+	VMAXPS       Z11, Z16, Z11
+	VMAXPS       Z12, Z16, Z12
+	VMAXPS       Z13, Z16, Z13
+	VMAXPS       Z14, Z16, Z14
+	VMAXPS       Z15, Z16, Z15
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Z16
+	VMINPS       Z0, Z16, Z0
+	VMINPS       Z1, Z16, Z1
+	VMINPS       Z2, Z16, Z2
+	VMINPS       Z3, Z16, Z3
+	VMINPS       Z4, Z16, Z4
+	VMINPS       Z5, Z16, Z5
+	VMINPS       Z6, Z16, Z6
+	VMINPS       Z7, Z16, Z7
+	VMINPS       Z8, Z16, Z8
+	VMINPS       Z9, Z16, Z9
+	VMINPS       Z10, Z16, Z10
+	VMINPS       Z11, Z16, Z11
+	VMINPS       Z12, Z16, Z12
+	VMINPS       Z13, Z16, Z13
+	VMINPS       Z14, Z16, Z14
+	VMINPS       Z15, Z16, Z15
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z1, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z2, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z3, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z4, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z5, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z6, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z7, K1, (AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Z8, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z10, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z12, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z14, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	ADDQ    DX, 8(SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN18x1AVX512Split(args *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmNN18x1AVX512Split(SB), NOSPLIT, $0-8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	JMP       batch
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	LEAQ (R11)(BX*4), R12
+	ADDQ BX, R12
+	MOVQ 8(SI), R13
+	ADDQ DX, R13
+	LEAQ (R13)(BX*4), R14
+	ADDQ BX, R14
+	MOVQ 32(SI), DX
+	SUBQ $0x02, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z18
+	VFMADD231PS.BCST (R11), Z18, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z18, Z1
+	VFMADD231PS.BCST (R11)(BX*2), Z18, Z2
+	VFMADD231PS.BCST (R11)(R8*1), Z18, Z3
+	VFMADD231PS.BCST (R11)(BX*4), Z18, Z4
+	VFMADD231PS.BCST (R12), Z18, Z5
+	VFMADD231PS.BCST (R12)(BX*1), Z18, Z6
+	VFMADD231PS.BCST (R12)(BX*2), Z18, Z7
+	VFMADD231PS.BCST (R12)(R8*1), Z18, Z8
+	VFMADD231PS.BCST (R13), Z18, Z9
+	VFMADD231PS.BCST (R13)(BX*1), Z18, Z10
+	VFMADD231PS.BCST (R13)(BX*2), Z18, Z11
+	VFMADD231PS.BCST (R13)(R8*1), Z18, Z12
+	VFMADD231PS.BCST (R13)(BX*4), Z18, Z13
+	VFMADD231PS.BCST (R14), Z18, Z14
+	VFMADD231PS.BCST (R14)(BX*1), Z18, Z15
+	VFMADD231PS.BCST (R14)(BX*2), Z18, Z16
+	VFMADD231PS.BCST (R14)(R8*1), Z18, Z17
+	PREFETCHT1       64(R15)
+	VMOVUPS          64(AX), Z18
+	VFMADD231PS.BCST 4(R11), Z18, Z0
+	VFMADD231PS.BCST 4(R11)(BX*1), Z18, Z1
+	VFMADD231PS.BCST 4(R11)(BX*2), Z18, Z2
+	VFMADD231PS.BCST 4(R11)(R8*1), Z18, Z3
+	VFMADD231PS.BCST 4(R11)(BX*4), Z18, Z4
+	VFMADD231PS.BCST 4(R12), Z18, Z5
+	VFMADD231PS.BCST 4(R12)(BX*1), Z18, Z6
+	VFMADD231PS.BCST 4(R12)(BX*2), Z18, Z7
+	VFMADD231PS.BCST 4(R12)(R8*1), Z18, Z8
+	VFMADD231PS.BCST 4(R13), Z18, Z9
+	VFMADD231PS.BCST 4(R13)(BX*1), Z18, Z10
+	VFMADD231PS.BCST 4(R13)(BX*2), Z18, Z11
+	VFMADD231PS.BCST 4(R13)(R8*1), Z18, Z12
+	VFMADD231PS.BCST 4(R13)(BX*4), Z18, Z13
+	VFMADD231PS.BCST 4(R14), Z18, Z14
+	VFMADD231PS.BCST 4(R14)(BX*1), Z18, Z15
+	VFMADD231PS.BCST 4(R14)(BX*2), Z18, Z16
+	VFMADD231PS.BCST 4(R14)(R8*1), Z18, Z17
+	ADDQ             $0x08, R11
+	ADDQ             $0x08, R12
+	ADDQ             $0x08, R13
+	ADDQ             $0x08, R14
+	ADDQ             $+128, AX
+	ADDQ             $+128, R15
+	SUBQ             $0x02, DX
+	JGE              loop
+
+tail:
+	ADDQ $0x02, DX
+	JEQ  next
+
+single:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z18
+	VFMADD231PS.BCST (R11), Z18, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z18, Z1
+	VFMADD231PS.BCST (R11)(BX*2), Z18, Z2
+	VFMADD231PS.BCST (R11)(R8*1), Z18, Z3
+	VFMADD231PS.BCST (R11)(BX*4), Z18, Z4
+	VFMADD231PS.BCST (R12), Z18, Z5
+	VFMADD231PS.BCST (R12)(BX*1), Z18, Z6
+	VFMADD231PS.BCST (R12)(BX*2), Z18, Z7
+	VFMADD231PS.BCST (R12)(R8*1), Z18, Z8
+	VFMADD231PS.BCST (R13), Z18, Z9
+	VFMADD231PS.BCST (R13)(BX*1), Z18, Z10
+	VFMADD231PS.BCST (R13)(BX*2), Z18, Z11
+	VFMADD231PS.BCST (R13)(R8*1), Z18, Z12
+	VFMADD231PS.BCST (R13)(BX*4), Z18, Z13
+	VFMADD231PS.BCST (R14), Z18, Z14
+	VFMADD231PS.BCST (R14)(BX*1), Z18, Z15
+	VFMADD231PS.BCST (R14)(BX*2), Z18, Z16
+	VFMADD231PS.BCST (R14)(R8*1), Z18, Z17
+	ADDQ             $0x04, R11
+	ADDQ             $0x04, R12
+	ADDQ             $0x04, R13
+	ADDQ             $0x04, R14
+	ADDQ             $+64, AX
+	ADDQ             $+64, R15
+	DECQ             DX
+	JNE              single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Z0, K1, Z0
+	ADDQ   BX, R8
+	VADDPS (R8), Z1, K1, Z1
+	ADDQ   BX, R8
+	VADDPS (R8), Z2, K1, Z2
+	ADDQ   BX, R8
+	VADDPS (R8), Z3, K1, Z3
+	ADDQ   BX, R8
+	VADDPS (R8), Z4, K1, Z4
+	ADDQ   BX, R8
+	VADDPS (R8), Z5, K1, Z5
+	ADDQ   BX, R8
+	VADDPS (R8), Z6, K1, Z6
+	ADDQ   BX, R8
+	VADDPS (R8), Z7, K1, Z7
+	ADDQ   BX, R8
+	VADDPS (R8), Z8, K1, Z8
+	ADDQ   176(SI), R8
+	VADDPS (R8), Z9, K1, Z9
+	ADDQ   BX, R8
+	VADDPS (R8), Z10, K1, Z10
+	ADDQ   BX, R8
+	VADDPS (R8), Z11, K1, Z11
+	ADDQ   BX, R8
+	VADDPS (R8), Z12, K1, Z12
+	ADDQ   BX, R8
+	VADDPS (R8), Z13, K1, Z13
+	ADDQ   BX, R8
+	VADDPS (R8), Z14, K1, Z14
+	ADDQ   BX, R8
+	VADDPS (R8), Z15, K1, Z15
+	ADDQ   BX, R8
+	VADDPS (R8), Z16, K1, Z16
+	ADDQ   BX, R8
+	VADDPS (R8), Z17, K1, Z17
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Z18
+	VMAXPS       Z0, Z18, Z0
+	VMAXPS       Z1, Z18, Z1
+	VMAXPS       Z2, Z18, Z2
+	VMAXPS       Z3, Z18, Z3
+	VMAXPS       Z4, Z18, Z4
+	VMAXPS       Z5, Z18, Z5
+	VMAXPS       Z6, Z18, Z6
+	VMAXPS       Z7, Z18, Z7
+	VMAXPS       Z8, Z18, Z8
+	VMAXPS       Z9, Z18, Z9
+	VMAXPS       Z10, Z18, Z10
+	VMAXPS       Z11, Z18, Z11
+	VMAXPS       Z12, Z18, Z12
+	VMAXPS       Z13, Z18, Z13
+	VMAXPS       Z14, Z18, Z14
+	VMAXPS       Z15, Z18, Z15
+	VMAXPS       Z16, Z18, Z16
+	VMAXPS       Z17, Z18, Z17
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Z18
+	VMINPS       Z0, Z18, Z0
+	VMINPS       Z1, Z18, Z1
+	VMINPS       Z2, Z18, Z2
+	VMINPS       Z3, Z18, Z3
+	VMINPS       Z4, Z18, Z4
+	VMINPS       Z5, Z18, Z5
+	VMINPS       Z6, Z18, Z6
+	VMINPS       Z7, Z18, Z7
+	VMINPS       Z8, Z18, Z8
+	VMINPS       Z9, Z18, Z9
+	VMINPS       Z10, Z18, Z10
+	VMINPS       Z11, Z18, Z11
+	VMINPS       Z12, Z18, Z12
+	VMINPS       Z13, Z18, Z13
+	VMINPS       Z14, Z18, Z14
+	VMINPS       Z15, Z18, Z15
+	VMINPS       Z16, Z18, Z16
+	VMINPS       Z17, Z18, Z17
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z1, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z2, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z3, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z4, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z5, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z6, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z7, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z8, K1, (AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Z9, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z10, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z12, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z14, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z16, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	ADDQ    DX, 8(SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN20x1AVX512Split(args *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmNN20x1AVX512Split(SB), NOSPLIT, $0-8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	JMP       batch
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	LEAQ (R11)(BX*4), R12
+	ADDQ BX, R12
+	MOVQ 8(SI), R13
+	ADDQ DX, R13
+	LEAQ (R13)(BX*4), R14
+	ADDQ BX, R14
+	MOVQ 32(SI), DX
+	SUBQ $0x02, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z20
+	VFMADD231PS.BCST (R11), Z20, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z20, Z1
+	VFMADD231PS.BCST (R11)(BX*2), Z20, Z2
+	VFMADD231PS.BCST (R11)(R8*1), Z20, Z3
+	VFMADD231PS.BCST (R11)(BX*4), Z20, Z4
+	VFMADD231PS.BCST (R12), Z20, Z5
+	VFMADD231PS.BCST (R12)(BX*1), Z20, Z6
+	VFMADD231PS.BCST (R12)(BX*2), Z20, Z7
+	VFMADD231PS.BCST (R12)(R8*1), Z20, Z8
+	VFMADD231PS.BCST (R12)(BX*4), Z20, Z9
+	VFMADD231PS.BCST (R13), Z20, Z10
+	VFMADD231PS.BCST (R13)(BX*1), Z20, Z11
+	VFMADD231PS.BCST (R13)(BX*2), Z20, Z12
+	VFMADD231PS.BCST (R13)(R8*1), Z20, Z13
+	VFMADD231PS.BCST (R13)(BX*4), Z20, Z14
+	VFMADD231PS.BCST (R14), Z20, Z15
+	VFMADD231PS.BCST (R14)(BX*1), Z20, Z16
+	VFMADD231PS.BCST (R14)(BX*2), Z20, Z17
+	VFMADD231PS.BCST (R14)(R8*1), Z20, Z18
+	VFMADD231PS.BCST (R14)(BX*4), Z20, Z19
+	PREFETCHT1       64(R15)
+	VMOVUPS          64(AX), Z20
+	VFMADD231PS.BCST 4(R11), Z20, Z0
+	VFMADD231PS.BCST 4(R11)(BX*1), Z20, Z1
+	VFMADD231PS.BCST 4(R11)(BX*2), Z20, Z2
+	VFMADD231PS.BCST 4(R11)(R8*1), Z20, Z3
+	VFMADD231PS.BCST 4(R11)(BX*4), Z20, Z4
+	VFMADD231PS.BCST 4(R12), Z20, Z5
+	VFMADD231PS.BCST 4(R12)(BX*1), Z20, Z6
+	VFMADD231PS.BCST 4(R12)(BX*2), Z20, Z7
+	VFMADD231PS.BCST 4(R12)(R8*1), Z20, Z8
+	VFMADD231PS.BCST 4(R12)(BX*4), Z20, Z9
+	VFMADD231PS.BCST 4(R13), Z20, Z10
+	VFMADD231PS.BCST 4(R13)(BX*1), Z20, Z11
+	VFMADD231PS.BCST 4(R13)(BX*2), Z20, Z12
+	VFMADD231PS.BCST 4(R13)(R8*1), Z20, Z13
+	VFMADD231PS.BCST 4(R13)(BX*4), Z20, Z14
+	VFMADD231PS.BCST 4(R14), Z20, Z15
+	VFMADD231PS.BCST 4(R14)(BX*1), Z20, Z16
+	VFMADD231PS.BCST 4(R14)(BX*2), Z20, Z17
+	VFMADD231PS.BCST 4(R14)(R8*1), Z20, Z18
+	VFMADD231PS.BCST 4(R14)(BX*4), Z20, Z19
+	ADDQ             $0x08, R11
+	ADDQ             $0x08, R12
+	ADDQ             $0x08, R13
+	ADDQ             $0x08, R14
+	ADDQ             $+128, AX
+	ADDQ             $+128, R15
+	SUBQ             $0x02, DX
+	JGE              loop
+
+tail:
+	ADDQ $0x02, DX
+	JEQ  next
+
+single:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z20
+	VFMADD231PS.BCST (R11), Z20, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z20, Z1
+	VFMADD231PS.BCST (R11)(BX*2), Z20, Z2
+	VFMADD231PS.BCST (R11)(R8*1), Z20, Z3
+	VFMADD231PS.BCST (R11)(BX*4), Z20, Z4
+	VFMADD231PS.BCST (R12), Z20, Z5
+	VFMADD231PS.BCST (R12)(BX*1), Z20, Z6
+	VFMADD231PS.BCST (R12)(BX*2), Z20, Z7
+	VFMADD231PS.BCST (R12)(R8*1), Z20, Z8
+	VFMADD231PS.BCST (R12)(BX*4), Z20, Z9
+	VFMADD231PS.BCST (R13), Z20, Z10
+	VFMADD231PS.BCST (R13)(BX*1), Z20, Z11
+	VFMADD231PS.BCST (R13)(BX*2), Z20, Z12
+	VFMADD231PS.BCST (R13)(R8*1), Z20, Z13
+	VFMADD231PS.BCST (R13)(BX*4), Z20, Z14
+	VFMADD231PS.BCST (R14), Z20, Z15
+	VFMADD231PS.BCST (R14)(BX*1), Z20, Z16
+	VFMADD231PS.BCST (R14)(BX*2), Z20, Z17
+	VFMADD231PS.BCST (R14)(R8*1), Z20, Z18
+	VFMADD231PS.BCST (R14)(BX*4), Z20, Z19
+	ADDQ             $0x04, R11
+	ADDQ             $0x04, R12
+	ADDQ             $0x04, R13
+	ADDQ             $0x04, R14
+	ADDQ             $+64, AX
+	ADDQ             $+64, R15
+	DECQ             DX
+	JNE              single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Z0, K1, Z0
+	ADDQ   BX, R8
+	VADDPS (R8), Z1, K1, Z1
+	ADDQ   BX, R8
+	VADDPS (R8), Z2, K1, Z2
+	ADDQ   BX, R8
+	VADDPS (R8), Z3, K1, Z3
+	ADDQ   BX, R8
+	VADDPS (R8), Z4, K1, Z4
+	ADDQ   BX, R8
+	VADDPS (R8), Z5, K1, Z5
+	ADDQ   BX, R8
+	VADDPS (R8), Z6, K1, Z6
+	ADDQ   BX, R8
+	VADDPS (R8), Z7, K1, Z7
+	ADDQ   BX, R8
+	VADDPS (R8), Z8, K1, Z8
+	ADDQ   BX, R8
+	VADDPS (R8), Z9, K1, Z9
+	ADDQ   176(SI), R8
+	VADDPS (R8), Z10, K1, Z10
+	ADDQ   BX, R8
+	VADDPS (R8), Z11, K1, Z11
+	ADDQ   BX, R8
+	VADDPS (R8), Z12, K1, Z12
+	ADDQ   BX, R8
+	VADDPS (R8), Z13, K1, Z13
+	ADDQ   BX, R8
+	VADDPS (R8), Z14, K1, Z14
+	ADDQ   BX, R8
+	VADDPS (R8), Z15, K1, Z15
+	ADDQ   BX, R8
+	VADDPS (R8), Z16, K1, Z16
+	ADDQ   BX, R8
+	VADDPS (R8), Z17, K1, Z17
+	ADDQ   BX, R8
+	VADDPS (R8), Z18, K1, Z18
+	ADDQ   BX, R8
+	VADDPS (R8), Z19, K1, Z19
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Z20
+	VMAXPS       Z0, Z20, Z0
+	VMAXPS       Z1, Z20, Z1
+	VMAXPS       Z2, Z20, Z2
+	VMAXPS       Z3, Z20, Z3
+	VMAXPS       Z4, Z20, Z4
+	VMAXPS       Z5, Z20, Z5
+	VMAXPS       Z6, Z20, Z6
+	VMAXPS       Z7, Z20, Z7
+	VMAXPS       Z8, Z20, Z8
+	VMAXPS       Z9, Z20, Z9
+	VMAXPS       Z10, Z20, Z10
+	VMAXPS       Z11, Z20, Z11
+	VMAXPS       Z12, Z20, Z12
+	VMAXPS       Z13, Z20, Z13
+	VMAXPS       Z14, Z20, Z14
+	VMAXPS       Z15, Z20, Z15
+	VMAXPS       Z16, Z20, Z16
+	VMAXPS       Z17, Z20, Z17
+	VMAXPS       Z18, Z20, Z18
+	VMAXPS       Z19, Z20, Z19
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Z20
+	VMINPS       Z0, Z20, Z0
+	VMINPS       Z1, Z20, Z1
+	VMINPS       Z2, Z20, Z2
+	VMINPS       Z3, Z20, Z3
+	VMINPS       Z4, Z20, Z4
+	VMINPS       Z5, Z20, Z5
+	VMINPS       Z6, Z20, Z6
+	VMINPS       Z7, Z20, Z7
+	VMINPS       Z8, Z20, Z8
+	VMINPS       Z9, Z20, Z9
+	VMINPS       Z10, Z20, Z10
+	VMINPS       Z11, Z20, Z11
+	VMINPS       Z12, Z20, Z12
+	VMINPS       Z13, Z20, Z13
+	VMINPS       Z14, Z20, Z14
+	VMINPS       Z15, Z20, Z15
+	VMINPS       Z16, Z20, Z16
+	VMINPS       Z17, Z20, Z17
+	VMINPS       Z18, Z20, Z18
+	VMINPS       Z19, Z20, Z19
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z1, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z2, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z3, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z4, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z5, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z6, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z7, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z8, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, K1, (AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Z10, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z12, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z14, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z16, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z18, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	ADDQ    DX, 8(SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN22x1AVX512Split(args *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmNN22x1AVX512Split(SB), NOSPLIT, $0-8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	JMP       batch
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	LEAQ (R11)(BX*4), R12
+	ADDQ BX, R12
+	LEAQ (R12)(BX*4), R13
+	ADDQ BX, R13
+	MOVQ 8(SI), R14
+	ADDQ DX, R14
+	LEAQ (R14)(BX*4), R9
+	ADDQ BX, R9
+	LEAQ (R9)(BX*4), R10
+	ADDQ BX, R10
+	MOVQ 32(SI), DX
+	SUBQ $0x02, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z22
+	VFMADD231PS.BCST (R11), Z22, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z22, Z1
+	VFMADD231PS.BCST (R11)(BX*2), Z22, Z2
+	VFMADD231PS.BCST (R11)(R8*1), Z22, Z3
+	VFMADD231PS.BCST (R11)(BX*4), Z22, Z4
+	VFMADD231PS.BCST (R12), Z22, Z5
+	VFMADD231PS.BCST (R12)(BX*1), Z22, Z6
+	VFMADD231PS.BCST (R12)(BX*2), Z22, Z7
+	VFMADD231PS.BCST (R12)(R8*1), Z22, Z8
+	VFMADD231PS.BCST (R12)(BX*4), Z22, Z9
+	VFMADD231PS.BCST (R13), Z22, Z10
+	VFMADD231PS.BCST (R14), Z22, Z11
+	VFMADD231PS.BCST (R14)(BX*1), Z22, Z12
+	VFMADD231PS.BCST (R14)(BX*2), Z22, Z13
+	VFMADD231PS.BCST (R14)(R8*1), Z22, Z14
+	VFMADD231PS.BCST (R14)(BX*4), Z22, Z15
+	VFMADD231PS.BCST (R9), Z22, Z16
+	VFMADD231PS.BCST (R9)(BX*1), Z22, Z17
+	VFMADD231PS.BCST (R9)(BX*2), Z22, Z18
+	VFMADD231PS.BCST (R9)(R8*1), Z22, Z19
+	VFMADD231PS.BCST (R9)(BX*4), Z22, Z20
+	VFMADD231PS.BCST (R10), Z22, Z21
+	PREFETCHT1       64(R15)
+	VMOVUPS          64(AX), Z22
+	VFMADD231PS.BCST 4(R11), Z22, Z0
+	VFMADD231PS.BCST 4(R11)(BX*1), Z22, Z1
+	VFMADD231PS.BCST 4(R11)(BX*2), Z22, Z2
+	VFMADD231PS.BCST 4(R11)(R8*1), Z22, Z3
+	VFMADD231PS.BCST 4(R11)(BX*4), Z22, Z4
+	VFMADD231PS.BCST 4(R12), Z22, Z5
+	VFMADD231PS.BCST 4(R12)(BX*1), Z22, Z6
+	VFMADD231PS.BCST 4(R12)(BX*2), Z22, Z7
+	VFMADD231PS.BCST 4(R12)(R8*1), Z22, Z8
+	VFMADD231PS.BCST 4(R12)(BX*4), Z22, Z9
+	VFMADD231PS.BCST 4(R13), Z22, Z10
+	VFMADD231PS.BCST 4(R14), Z22, Z11
+	VFMADD231PS.BCST 4(R14)(BX*1), Z22, Z12
+	VFMADD231PS.BCST 4(R14)(BX*2), Z22, Z13
+	VFMADD231PS.BCST 4(R14)(R8*1), Z22, Z14
+	VFMADD231PS.BCST 4(R14)(BX*4), Z22, Z15
+	VFMADD231PS.BCST 4(R9), Z22, Z16
+	VFMADD231PS.BCST 4(R9)(BX*1), Z22, Z17
+	VFMADD231PS.BCST 4(R9)(BX*2), Z22, Z18
+	VFMADD231PS.BCST 4(R9)(R8*1), Z22, Z19
+	VFMADD231PS.BCST 4(R9)(BX*4), Z22, Z20
+	VFMADD231PS.BCST 4(R10), Z22, Z21
+	ADDQ             $0x08, R11
+	ADDQ             $0x08, R12
+	ADDQ             $0x08, R13
+	ADDQ             $0x08, R14
+	ADDQ             $0x08, R9
+	ADDQ             $0x08, R10
+	ADDQ             $+128, AX
+	ADDQ             $+128, R15
+	SUBQ             $0x02, DX
+	JGE              loop
+
+tail:
+	ADDQ $0x02, DX
+	JEQ  next
+
+single:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z22
+	VFMADD231PS.BCST (R11), Z22, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z22, Z1
+	VFMADD231PS.BCST (R11)(BX*2), Z22, Z2
+	VFMADD231PS.BCST (R11)(R8*1), Z22, Z3
+	VFMADD231PS.BCST (R11)(BX*4), Z22, Z4
+	VFMADD231PS.BCST (R12), Z22, Z5
+	VFMADD231PS.BCST (R12)(BX*1), Z22, Z6
+	VFMADD231PS.BCST (R12)(BX*2), Z22, Z7
+	VFMADD231PS.BCST (R12)(R8*1), Z22, Z8
+	VFMADD231PS.BCST (R12)(BX*4), Z22, Z9
+	VFMADD231PS.BCST (R13), Z22, Z10
+	VFMADD231PS.BCST (R14), Z22, Z11
+	VFMADD231PS.BCST (R14)(BX*1), Z22, Z12
+	VFMADD231PS.BCST (R14)(BX*2), Z22, Z13
+	VFMADD231PS.BCST (R14)(R8*1), Z22, Z14
+	VFMADD231PS.BCST (R14)(BX*4), Z22, Z15
+	VFMADD231PS.BCST (R9), Z22, Z16
+	VFMADD231PS.BCST (R9)(BX*1), Z22, Z17
+	VFMADD231PS.BCST (R9)(BX*2), Z22, Z18
+	VFMADD231PS.BCST (R9)(R8*1), Z22, Z19
+	VFMADD231PS.BCST (R9)(BX*4), Z22, Z20
+	VFMADD231PS.BCST (R10), Z22, Z21
+	ADDQ             $0x04, R11
+	ADDQ             $0x04, R12
+	ADDQ             $0x04, R13
+	ADDQ             $0x04, R14
+	ADDQ             $0x04, R9
+	ADDQ             $0x04, R10
+	ADDQ             $+64, AX
+	ADDQ             $+64, R15
+	DECQ             DX
+	JNE              single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Z0, K1, Z0
+	ADDQ   BX, R8
+	VADDPS (R8), Z1, K1, Z1
+	ADDQ   BX, R8
+	VADDPS (R8), Z2, K1, Z2
+	ADDQ   BX, R8
+	VADDPS (R8), Z3, K1, Z3
+	ADDQ   BX, R8
+	VADDPS (R8), Z4, K1, Z4
+	ADDQ   BX, R8
+	VADDPS (R8), Z5, K1, Z5
+	ADDQ   BX, R8
+	VADDPS (R8), Z6, K1, Z6
+	ADDQ   BX, R8
+	VADDPS (R8), Z7, K1, Z7
+	ADDQ   BX, R8
+	VADDPS (R8), Z8, K1, Z8
+	ADDQ   BX, R8
+	VADDPS (R8), Z9, K1, Z9
+	ADDQ   BX, R8
+	VADDPS (R8), Z10, K1, Z10
+	ADDQ   176(SI), R8
+	VADDPS (R8), Z11, K1, Z11
+	ADDQ   BX, R8
+	VADDPS (R8), Z12, K1, Z12
+	ADDQ   BX, R8
+	VADDPS (R8), Z13, K1, Z13
+	ADDQ   BX, R8
+	VADDPS (R8), Z14, K1, Z14
+	ADDQ   BX, R8
+	VADDPS (R8), Z15, K1, Z15
+	ADDQ   BX, R8
+	VADDPS (R8), Z16, K1, Z16
+	ADDQ   BX, R8
+	VADDPS (R8), Z17, K1, Z17
+	ADDQ   BX, R8
+	VADDPS (R8), Z18, K1, Z18
+	ADDQ   BX, R8
+	VADDPS (R8), Z19, K1, Z19
+	ADDQ   BX, R8
+	VADDPS (R8), Z20, K1, Z20
+	ADDQ   BX, R8
+	VADDPS (R8), Z21, K1, Z21
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Z22
+	VMAXPS       Z0, Z22, Z0
+	VMAXPS       Z1, Z22, Z1
+	VMAXPS       Z2, Z22, Z2
+	VMAXPS       Z3, Z22, Z3
+	VMAXPS       Z4, Z22, Z4
+	VMAXPS       Z5, Z22, Z5
+	VMAXPS       Z6, Z22, Z6
+	VMAXPS       Z7, Z22, Z7
+	VMAXPS       Z8, Z22, Z8
+	VMAXPS       Z9, Z22, Z9
+	VMAXPS       Z10, Z22, Z10
+	VMAXPS       Z11, Z22, Z11
+	VMAXPS       Z12, Z22, Z12
+	VMAXPS       Z13, Z22, Z13
+	VMAXPS       Z14, Z22, Z14
+	VMAXPS       Z15, Z22, Z15
+	VMAXPS       Z16, Z22, Z16
+	VMAXPS       Z17, Z22, Z17
+	VMAXPS       Z18, Z22, Z18
+	VMAXPS       Z19, Z22, Z19
+	VMAXPS       Z20, Z22, Z20
+	VMAXPS       Z21, Z22, Z21
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Z22
+	VMINPS       Z0, Z22, Z0
+	VMINPS       Z1, Z22, Z1
+	VMINPS       Z2, Z22, Z2
+	VMINPS       Z3, Z22, Z3
+	VMINPS       Z4, Z22, Z4
+	VMINPS       Z5, Z22, Z5
+	VMINPS       Z6, Z22, Z6
+	VMINPS       Z7, Z22, Z7
+	VMINPS       Z8, Z22, Z8
+	VMINPS       Z9, Z22, Z9
+	VMINPS       Z10, Z22, Z10
+	VMINPS       Z11, Z22, Z11
+	VMINPS       Z12, Z22, Z12
+	VMINPS       Z13, Z22, Z13
+	VMINPS       Z14, Z22, Z14
+	VMINPS       Z15, Z22, Z15
+	VMINPS       Z16, Z22, Z16
+	VMINPS       Z17, Z22, Z17
+	VMINPS       Z18, Z22, Z18
+	VMINPS       Z19, Z22, Z19
+	VMINPS       Z20, Z22, Z20
+	VMINPS       Z21, Z22, Z21
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z1, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z2, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z3, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z4, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z5, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z6, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z7, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z8, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z10, K1, (AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Z11, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z12, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z14, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z16, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z18, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z20, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	ADDQ    DX, 8(SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN24x1AVX512Split(args *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmNN24x1AVX512Split(SB), NOSPLIT, $0-8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z23
+	JMP       batch
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	LEAQ (R11)(BX*4), R12
+	ADDQ BX, R12
+	LEAQ (R12)(BX*4), R13
+	ADDQ BX, R13
+	MOVQ 8(SI), R14
+	ADDQ DX, R14
+	LEAQ (R14)(BX*4), R9
+	ADDQ BX, R9
+	LEAQ (R9)(BX*4), R10
+	ADDQ BX, R10
+	MOVQ 32(SI), DX
+	SUBQ $0x02, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z24
+	VFMADD231PS.BCST (R11), Z24, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z24, Z1
+	VFMADD231PS.BCST (R11)(BX*2), Z24, Z2
+	VFMADD231PS.BCST (R11)(R8*1), Z24, Z3
+	VFMADD231PS.BCST (R11)(BX*4), Z24, Z4
+	VFMADD231PS.BCST (R12), Z24, Z5
+	VFMADD231PS.BCST (R12)(BX*1), Z24, Z6
+	VFMADD231PS.BCST (R12)(BX*2), Z24, Z7
+	VFMADD231PS.BCST (R12)(R8*1), Z24, Z8
+	VFMADD231PS.BCST (R12)(BX*4), Z24, Z9
+	VFMADD231PS.BCST (R13), Z24, Z10
+	VFMADD231PS.BCST (R13)(BX*1), Z24, Z11
+	VFMADD231PS.BCST (R14), Z24, Z12
+	VFMADD231PS.BCST (R14)(BX*1), Z24, Z13
+	VFMADD231PS.BCST (R14)(BX*2), Z24, Z14
+	VFMADD231PS.BCST (R14)(R8*1), Z24, Z15
+	VFMADD231PS.BCST (R14)(BX*4), Z24, Z16
+	VFMADD231PS.BCST (R9), Z24, Z17
+	VFMADD231PS.BCST (R9)(BX*1), Z24, Z18
+	VFMADD231PS.BCST (R9)(BX*2), Z24, Z19
+	VFMADD231PS.BCST (R9)(R8*1), Z24, Z20
+	VFMADD231PS.BCST (R9)(BX*4), Z24, Z21
+	VFMADD231PS.BCST (R10), Z24, Z22
+	VFMADD231PS.BCST (R10)(BX*1), Z24, Z23
+	PREFETCHT1       64(R15)
+	VMOVUPS          64(AX), Z24
+	VFMADD231PS.BCST 4(R11), Z24, Z0
+	VFMADD231PS.BCST 4(R11)(BX*1), Z24, Z1
+	VFMADD231PS.BCST 4(R11)(BX*2), Z24, Z2
+	VFMADD231PS.BCST 4(R11)(R8*1), Z24, Z3
+	VFMADD231PS.BCST 4(R11)(BX*4), Z24, Z4
+	VFMADD231PS.BCST 4(R12), Z24, Z5
+	VFMADD231PS.BCST 4(R12)(BX*1), Z24, Z6
+	VFMADD231PS.BCST 4(R12)(BX*2), Z24, Z7
+	VFMADD231PS.BCST 4(R12)(R8*1), Z24, Z8
+	VFMADD231PS.BCST 4(R12)(BX*4), Z24, Z9
+	VFMADD231PS.BCST 4(R13), Z24, Z10
+	VFMADD231PS.BCST 4(R13)(BX*1), Z24, Z11
+	VFMADD231PS.BCST 4(R14), Z24, Z12
+	VFMADD231PS.BCST 4(R14)(BX*1), Z24, Z13
+	VFMADD231PS.BCST 4(R14)(BX*2), Z24, Z14
+	VFMADD231PS.BCST 4(R14)(R8*1), Z24, Z15
+	VFMADD231PS.BCST 4(R14)(BX*4), Z24, Z16
+	VFMADD231PS.BCST 4(R9), Z24, Z17
+	VFMADD231PS.BCST 4(R9)(BX*1), Z24, Z18
+	VFMADD231PS.BCST 4(R9)(BX*2), Z24, Z19
+	VFMADD231PS.BCST 4(R9)(R8*1), Z24, Z20
+	VFMADD231PS.BCST 4(R9)(BX*4), Z24, Z21
+	VFMADD231PS.BCST 4(R10), Z24, Z22
+	VFMADD231PS.BCST 4(R10)(BX*1), Z24, Z23
+	ADDQ             $0x08, R11
+	ADDQ             $0x08, R12
+	ADDQ             $0x08, R13
+	ADDQ             $0x08, R14
+	ADDQ             $0x08, R9
+	ADDQ             $0x08, R10
+	ADDQ             $+128, AX
+	ADDQ             $+128, R15
+	SUBQ             $0x02, DX
+	JGE              loop
+
+tail:
+	ADDQ $0x02, DX
+	JEQ  next
+
+single:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z24
+	VFMADD231PS.BCST (R11), Z24, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z24, Z1
+	VFMADD231PS.BCST (R11)(BX*2), Z24, Z2
+	VFMADD231PS.BCST (R11)(R8*1), Z24, Z3
+	VFMADD231PS.BCST (R11)(BX*4), Z24, Z4
+	VFMADD231PS.BCST (R12), Z24, Z5
+	VFMADD231PS.BCST (R12)(BX*1), Z24, Z6
+	VFMADD231PS.BCST (R12)(BX*2), Z24, Z7
+	VFMADD231PS.BCST (R12)(R8*1), Z24, Z8
+	VFMADD231PS.BCST (R12)(BX*4), Z24, Z9
+	VFMADD231PS.BCST (R13), Z24, Z10
+	VFMADD231PS.BCST (R13)(BX*1), Z24, Z11
+	VFMADD231PS.BCST (R14), Z24, Z12
+	VFMADD231PS.BCST (R14)(BX*1), Z24, Z13
+	VFMADD231PS.BCST (R14)(BX*2), Z24, Z14
+	VFMADD231PS.BCST (R14)(R8*1), Z24, Z15
+	VFMADD231PS.BCST (R14)(BX*4), Z24, Z16
+	VFMADD231PS.BCST (R9), Z24, Z17
+	VFMADD231PS.BCST (R9)(BX*1), Z24, Z18
+	VFMADD231PS.BCST (R9)(BX*2), Z24, Z19
+	VFMADD231PS.BCST (R9)(R8*1), Z24, Z20
+	VFMADD231PS.BCST (R9)(BX*4), Z24, Z21
+	VFMADD231PS.BCST (R10), Z24, Z22
+	VFMADD231PS.BCST (R10)(BX*1), Z24, Z23
+	ADDQ             $0x04, R11
+	ADDQ             $0x04, R12
+	ADDQ             $0x04, R13
+	ADDQ             $0x04, R14
+	ADDQ             $0x04, R9
+	ADDQ             $0x04, R10
+	ADDQ             $+64, AX
+	ADDQ             $+64, R15
+	DECQ             DX
+	JNE              single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Z0, K1, Z0
+	ADDQ   BX, R8
+	VADDPS (R8), Z1, K1, Z1
+	ADDQ   BX, R8
+	VADDPS (R8), Z2, K1, Z2
+	ADDQ   BX, R8
+	VADDPS (R8), Z3, K1, Z3
+	ADDQ   BX, R8
+	VADDPS (R8), Z4, K1, Z4
+	ADDQ   BX, R8
+	VADDPS (R8), Z5, K1, Z5
+	ADDQ   BX, R8
+	VADDPS (R8), Z6, K1, Z6
+	ADDQ   BX, R8
+	VADDPS (R8), Z7, K1, Z7
+	ADDQ   BX, R8
+	VADDPS (R8), Z8, K1, Z8
+	ADDQ   BX, R8
+	VADDPS (R8), Z9, K1, Z9
+	ADDQ   BX, R8
+	VADDPS (R8), Z10, K1, Z10
+	ADDQ   BX, R8
+	VADDPS (R8), Z11, K1, Z11
+	ADDQ   176(SI), R8
+	VADDPS (R8), Z12, K1, Z12
+	ADDQ   BX, R8
+	VADDPS (R8), Z13, K1, Z13
+	ADDQ   BX, R8
+	VADDPS (R8), Z14, K1, Z14
+	ADDQ   BX, R8
+	VADDPS (R8), Z15, K1, Z15
+	ADDQ   BX, R8
+	VADDPS (R8), Z16, K1, Z16
+	ADDQ   BX, R8
+	VADDPS (R8), Z17, K1, Z17
+	ADDQ   BX, R8
+	VADDPS (R8), Z18, K1, Z18
+	ADDQ   BX, R8
+	VADDPS (R8), Z19, K1, Z19
+	ADDQ   BX, R8
+	VADDPS (R8), Z20, K1, Z20
+	ADDQ   BX, R8
+	VADDPS (R8), Z21, K1, Z21
+	ADDQ   BX, R8
+	VADDPS (R8), Z22, K1, Z22
+	ADDQ   BX, R8
+	VADDPS (R8), Z23, K1, Z23
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Z24
+	VMAXPS       Z0, Z24, Z0
+	VMAXPS       Z1, Z24, Z1
+	VMAXPS       Z2, Z24, Z2
+	VMAXPS       Z3, Z24, Z3
+	VMAXPS       Z4, Z24, Z4
+	VMAXPS       Z5, Z24, Z5
+	VMAXPS       Z6, Z24, Z6
+	VMAXPS       Z7, Z24, Z7
+	VMAXPS       Z8, Z24, Z8
+	VMAXPS       Z9, Z24, Z9
+	VMAXPS       Z10, Z24, Z10
+	VMAXPS       Z11, Z24, Z11
+	VMAXPS       Z12, Z24, Z12
+	VMAXPS       Z13, Z24, Z13
+	VMAXPS       Z14, Z24, Z14
+	VMAXPS       Z15, Z24, Z15
+	VMAXPS       Z16, Z24, Z16
+	VMAXPS       Z17, Z24, Z17
+	VMAXPS       Z18, Z24, Z18
+	VMAXPS       Z19, Z24, Z19
+	VMAXPS       Z20, Z24, Z20
+	VMAXPS       Z21, Z24, Z21
+	VMAXPS       Z22, Z24, Z22
+	VMAXPS       Z23, Z24, Z23
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Z24
+	VMINPS       Z0, Z24, Z0
+	VMINPS       Z1, Z24, Z1
+	VMINPS       Z2, Z24, Z2
+	VMINPS       Z3, Z24, Z3
+	VMINPS       Z4, Z24, Z4
+	VMINPS       Z5, Z24, Z5
+	VMINPS       Z6, Z24, Z6
+	VMINPS       Z7, Z24, Z7
+	VMINPS       Z8, Z24, Z8
+	VMINPS       Z9, Z24, Z9
+	VMINPS       Z10, Z24, Z10
+	VMINPS       Z11, Z24, Z11
+	VMINPS       Z12, Z24, Z12
+	VMINPS       Z13, Z24, Z13
+	VMINPS       Z14, Z24, Z14
+	VMINPS       Z15, Z24, Z15
+	VMINPS       Z16, Z24, Z16
+	VMINPS       Z17, Z24, Z17
+	VMINPS       Z18, Z24, Z18
+	VMINPS       Z19, Z24, Z19
+	VMINPS       Z20, Z24, Z20
+	VMINPS       Z21, Z24, Z21
+	VMINPS       Z22, Z24, Z22
+	VMINPS       Z23, Z24, Z23
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z1, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z2, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z3, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z4, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z5, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z6, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z7, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z8, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z10, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, K1, (AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Z12, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z14, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z16, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z18, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z20, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z22, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	ADDQ    DX, 8(SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN26x1AVX512Split(args *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmNN26x1AVX512Split(SB), NOSPLIT, $0-8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z23
+	VMOVAPS   Z0, Z24
+	VMOVAPS   Z0, Z25
+	JMP       batch
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	LEAQ (R11)(BX*4), R12
+	ADDQ BX, R12
+	LEAQ (R12)(BX*4), R13
+	ADDQ BX, R13
+	MOVQ 8(SI), R14
+	ADDQ DX, R14
+	LEAQ (R14)(BX*4), R9
+	ADDQ BX, R9
+	LEAQ (R9)(BX*4), R10
+	ADDQ BX, R10
+	MOVQ 32(SI), DX
+	SUBQ $0x02, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z26
+	VFMADD231PS.BCST (R11), Z26, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z26, Z1
+	VFMADD231PS.BCST (R11)(BX*2), Z26, Z2
+	VFMADD231PS.BCST (R11)(R8*1), Z26, Z3
+	VFMADD231PS.BCST (R11)(BX*4), Z26, Z4
+	VFMADD231PS.BCST (R12), Z26, Z5
+	VFMADD231PS.BCST (R12)(BX*1), Z26, Z6
+	VFMADD231PS.BCST (R12)(BX*2), Z26, Z7
+	VFMADD231PS.BCST (R12)(R8*1), Z26, Z8
+	VFMADD231PS.BCST (R12)(BX*4), Z26, Z9
+	VFMADD231PS.BCST (R13), Z26, Z10
+	VFMADD231PS.BCST (R13)(BX*1), Z26, Z11
+	VFMADD231PS.BCST (R13)(BX*2), Z26, Z12
+	VFMADD231PS.BCST (R14), Z26, Z13
+	VFMADD231PS.BCST (R14)(BX*1), Z26, Z14
+	VFMADD231PS.BCST (R14)(BX*2), Z26, Z15
+	VFMADD231PS.BCST (R14)(R8*1), Z26, Z16
+	VFMADD231PS.BCST (R14)(BX*4), Z26, Z17
+	VFMADD231PS.BCST (R9), Z26, Z18
+	VFMADD231PS.BCST (R9)(BX*1), Z26, Z19
+	VFMADD231PS.BCST (R9)(BX*2), Z26, Z20
+	VFMADD231PS.BCST (R9)(R8*1), Z26, Z21
+	VFMADD231PS.BCST (R9)(BX*4), Z26, Z22
+	VFMADD231PS.BCST (R10), Z26, Z23
+	VFMADD231PS.BCST (R10)(BX*1), Z26, Z24
+	VFMADD231PS.BCST (R10)(BX*2), Z26, Z25
+	PREFETCHT1       64(R15)
+	VMOVUPS          64(AX), Z26
+	VFMADD231PS.BCST 4(R11), Z26, Z0
+	VFMADD231PS.BCST 4(R11)(BX*1), Z26, Z1
+	VFMADD231PS.BCST 4(R11)(BX*2), Z26, Z2
+	VFMADD231PS.BCST 4(R11)(R8*1), Z26, Z3
+	VFMADD231PS.BCST 4(R11)(BX*4), Z26, Z4
+	VFMADD231PS.BCST 4(R12), Z26, Z5
+	VFMADD231PS.BCST 4(R12)(BX*1), Z26, Z6
+	VFMADD231PS.BCST 4(R12)(BX*2), Z26, Z7
+	VFMADD231PS.BCST 4(R12)(R8*1), Z26, Z8
+	VFMADD231PS.BCST 4(R12)(BX*4), Z26, Z9
+	VFMADD231PS.BCST 4(R13), Z26, Z10
+	VFMADD231PS.BCST 4(R13)(BX*1), Z26, Z11
+	VFMADD231PS.BCST 4(R13)(BX*2), Z26, Z12
+	VFMADD231PS.BCST 4(R14), Z26, Z13
+	VFMADD231PS.BCST 4(R14)(BX*1), Z26, Z14
+	VFMADD231PS.BCST 4(R14)(BX*2), Z26, Z15
+	VFMADD231PS.BCST 4(R14)(R8*1), Z26, Z16
+	VFMADD231PS.BCST 4(R14)(BX*4), Z26, Z17
+	VFMADD231PS.BCST 4(R9), Z26, Z18
+	VFMADD231PS.BCST 4(R9)(BX*1), Z26, Z19
+	VFMADD231PS.BCST 4(R9)(BX*2), Z26, Z20
+	VFMADD231PS.BCST 4(R9)(R8*1), Z26, Z21
+	VFMADD231PS.BCST 4(R9)(BX*4), Z26, Z22
+	VFMADD231PS.BCST 4(R10), Z26, Z23
+	VFMADD231PS.BCST 4(R10)(BX*1), Z26, Z24
+	VFMADD231PS.BCST 4(R10)(BX*2), Z26, Z25
+	ADDQ             $0x08, R11
+	ADDQ             $0x08, R12
+	ADDQ             $0x08, R13
+	ADDQ             $0x08, R14
+	ADDQ             $0x08, R9
+	ADDQ             $0x08, R10
+	ADDQ             $+128, AX
+	ADDQ             $+128, R15
+	SUBQ             $0x02, DX
+	JGE              loop
+
+tail:
+	ADDQ $0x02, DX
+	JEQ  next
+
+single:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z26
+	VFMADD231PS.BCST (R11), Z26, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z26, Z1
+	VFMADD231PS.BCST (R11)(BX*2), Z26, Z2
+	VFMADD231PS.BCST (R11)(R8*1), Z26, Z3
+	VFMADD231PS.BCST (R11)(BX*4), Z26, Z4
+	VFMADD231PS.BCST (R12), Z26, Z5
+	VFMADD231PS.BCST (R12)(BX*1), Z26, Z6
+	VFMADD231PS.BCST (R12)(BX*2), Z26, Z7
+	VFMADD231PS.BCST (R12)(R8*1), Z26, Z8
+	VFMADD231PS.BCST (R12)(BX*4), Z26, Z9
+	VFMADD231PS.BCST (R13), Z26, Z10
+	VFMADD231PS.BCST (R13)(BX*1), Z26, Z11
+	VFMADD231PS.BCST (R13)(BX*2), Z26, Z12
+	VFMADD231PS.BCST (R14), Z26, Z13
+	VFMADD231PS.BCST (R14)(BX*1), Z26, Z14
+	VFMADD231PS.BCST (R14)(BX*2), Z26, Z15
+	VFMADD231PS.BCST (R14)(R8*1), Z26, Z16
+	VFMADD231PS.BCST (R14)(BX*4), Z26, Z17
+	VFMADD231PS.BCST (R9), Z26, Z18
+	VFMADD231PS.BCST (R9)(BX*1), Z26, Z19
+	VFMADD231PS.BCST (R9)(BX*2), Z26, Z20
+	VFMADD231PS.BCST (R9)(R8*1), Z26, Z21
+	VFMADD231PS.BCST (R9)(BX*4), Z26, Z22
+	VFMADD231PS.BCST (R10), Z26, Z23
+	VFMADD231PS.BCST (R10)(BX*1), Z26, Z24
+	VFMADD231PS.BCST (R10)(BX*2), Z26, Z25
+	ADDQ             $0x04, R11
+	ADDQ             $0x04, R12
+	ADDQ             $0x04, R13
+	ADDQ             $0x04, R14
+	ADDQ             $0x04, R9
+	ADDQ             $0x04, R10
+	ADDQ             $+64, AX
+	ADDQ             $+64, R15
+	DECQ             DX
+	JNE              single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Z0, K1, Z0
+	ADDQ   BX, R8
+	VADDPS (R8), Z1, K1, Z1
+	ADDQ   BX, R8
+	VADDPS (R8), Z2, K1, Z2
+	ADDQ   BX, R8
+	VADDPS (R8), Z3, K1, Z3
+	ADDQ   BX, R8
+	VADDPS (R8), Z4, K1, Z4
+	ADDQ   BX, R8
+	VADDPS (R8), Z5, K1, Z5
+	ADDQ   BX, R8
+	VADDPS (R8), Z6, K1, Z6
+	ADDQ   BX, R8
+	VADDPS (R8), Z7, K1, Z7
+	ADDQ   BX, R8
+	VADDPS (R8), Z8, K1, Z8
+	ADDQ   BX, R8
+	VADDPS (R8), Z9, K1, Z9
+	ADDQ   BX, R8
+	VADDPS (R8), Z10, K1, Z10
+	ADDQ   BX, R8
+	VADDPS (R8), Z11, K1, Z11
+	ADDQ   BX, R8
+	VADDPS (R8), Z12, K1, Z12
+	ADDQ   176(SI), R8
+	VADDPS (R8), Z13, K1, Z13
+	ADDQ   BX, R8
+	VADDPS (R8), Z14, K1, Z14
+	ADDQ   BX, R8
+	VADDPS (R8), Z15, K1, Z15
+	ADDQ   BX, R8
+	VADDPS (R8), Z16, K1, Z16
+	ADDQ   BX, R8
+	VADDPS (R8), Z17, K1, Z17
+	ADDQ   BX, R8
+	VADDPS (R8), Z18, K1, Z18
+	ADDQ   BX, R8
+	VADDPS (R8), Z19, K1, Z19
+	ADDQ   BX, R8
+	VADDPS (R8), Z20, K1, Z20
+	ADDQ   BX, R8
+	VADDPS (R8), Z21, K1, Z21
+	ADDQ   BX, R8
+	VADDPS (R8), Z22, K1, Z22
+	ADDQ   BX, R8
+	VADDPS (R8), Z23, K1, Z23
+	ADDQ   BX, R8
+	VADDPS (R8), Z24, K1, Z24
+	ADDQ   BX, R8
+	VADDPS (R8), Z25, K1, Z25
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Z26
+	VMAXPS       Z0, Z26, Z0
+	VMAXPS       Z1, Z26, Z1
+	VMAXPS       Z2, Z26, Z2
+	VMAXPS       Z3, Z26, Z3
+	VMAXPS       Z4, Z26, Z4
+	VMAXPS       Z5, Z26, Z5
+	VMAXPS       Z6, Z26, Z6
+	VMAXPS       Z7, Z26, Z7
+	VMAXPS       Z8, Z26, Z8
+	VMAXPS       Z9, Z26, Z9
+	VMAXPS       Z10, Z26, Z10
+	VMAXPS       Z11, Z26, Z11
+	VMAXPS       Z12, Z26, Z12
+	VMAXPS       Z13, Z26, Z13
+	VMAXPS       Z14, Z26, Z14
+	VMAXPS       Z15, Z26, Z15
+	VMAXPS       Z16, Z26, Z16
+	VMAXPS       Z17, Z26, Z17
+	VMAXPS       Z18, Z26, Z18
+	VMAXPS       Z19, Z26, Z19
+	VMAXPS       Z20, Z26, Z20
+	VMAXPS       Z21, Z26, Z21
+	VMAXPS       Z22, Z26, Z22
+	VMAXPS       Z23, Z26, Z23
+	VMAXPS       Z24, Z26, Z24
+	VMAXPS       Z25, Z26, Z25
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Z26
+	VMINPS       Z0, Z26, Z0
+	VMINPS       Z1, Z26, Z1
+	VMINPS       Z2, Z26, Z2
+	VMINPS       Z3, Z26, Z3
+	VMINPS       Z4, Z26, Z4
+	VMINPS       Z5, Z26, Z5
+	VMINPS       Z6, Z26, Z6
+	VMINPS       Z7, Z26, Z7
+	VMINPS       Z8, Z26, Z8
+	VMINPS       Z9, Z26, Z9
+	VMINPS       Z10, Z26, Z10
+	VMINPS       Z11, Z26, Z11
+	VMINPS       Z12, Z26, Z12
+	VMINPS       Z13, Z26, Z13
+	VMINPS       Z14, Z26, Z14
+	VMINPS       Z15, Z26, Z15
+	VMINPS       Z16, Z26, Z16
+	VMINPS       Z17, Z26, Z17
+	VMINPS       Z18, Z26, Z18
+	VMINPS       Z19, Z26, Z19
+	VMINPS       Z20, Z26, Z20
+	VMINPS       Z21, Z26, Z21
+	VMINPS       Z22, Z26, Z22
+	VMINPS       Z23, Z26, Z23
+	VMINPS       Z24, Z26, Z24
+	VMINPS       Z25, Z26, Z25
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z1, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z2, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z3, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z4, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z5, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z6, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z7, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z8, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z10, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z12, K1, (AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Z13, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z14, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z16, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z18, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z20, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z22, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z24, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	ADDQ    DX, 8(SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN28x1AVX512Split(args *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmNN28x1AVX512Split(SB), NOSPLIT, $0-8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z23
+	VMOVAPS   Z0, Z24
+	VMOVAPS   Z0, Z25
+	VMOVAPS   Z0, Z26
+	VMOVAPS   Z0, Z27
+	JMP       batch
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	VPXORD Z26, Z26, Z26
+	VPXORD Z27, Z27, Z27
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	LEAQ (R11)(BX*4), R12
+	ADDQ BX, R12
+	LEAQ (R12)(BX*4), R13
+	ADDQ BX, R13
+	MOVQ 8(SI), R14
+	ADDQ DX, R14
+	LEAQ (R14)(BX*4), R9
+	ADDQ BX, R9
+	LEAQ (R9)(BX*4), R10
+	ADDQ BX, R10
+	MOVQ 32(SI), DX
+	SUBQ $0x02, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z28
+	VFMADD231PS.BCST (R11), Z28, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z28, Z1
+	VFMADD231PS.BCST (R11)(BX*2), Z28, Z2
+	VFMADD231PS.BCST (R11)(R8*1), Z28, Z3
+	VFMADD231PS.BCST (R11)(BX*4), Z28, Z4
+	VFMADD231PS.BCST (R12), Z28, Z5
+	VFMADD231PS.BCST (R12)(BX*1), Z28, Z6
+	VFMADD231PS.BCST (R12)(BX*2), Z28, Z7
+	VFMADD231PS.BCST (R12)(R8*1), Z28, Z8
+	VFMADD231PS.BCST (R12)(BX*4), Z28, Z9
+	VFMADD231PS.BCST (R13), Z28, Z10
+	VFMADD231PS.BCST (R13)(BX*1), Z28, Z11
+	VFMADD231PS.BCST (R13)(BX*2), Z28, Z12
+	VFMADD231PS.BCST (R13)(R8*1), Z28, Z13
+	VFMADD231PS.BCST (R14), Z28, Z14
+	VFMADD231PS.BCST (R14)(BX*1), Z28, Z15
+	VFMADD231PS.BCST (R14)(BX*2), Z28, Z16
+	VFMADD231PS.BCST (R14)(R8*1), Z28, Z17
+	VFMADD231PS.BCST (R14)(BX*4), Z28, Z18
+	VFMADD231PS.BCST (R9), Z28, Z19
+	VFMADD231PS.BCST (R9)(BX*1), Z28, Z20
+	VFMADD231PS.BCST (R9)(BX*2), Z28, Z21
+	VFMADD231PS.BCST (R9)(R8*1), Z28, Z22
+	VFMADD231PS.BCST (R9)(BX*4), Z28, Z23
+	VFMADD231PS.BCST (R10), Z28, Z24
+	VFMADD231PS.BCST (R10)(BX*1), Z28, Z25
+	VFMADD231PS.BCST (R10)(BX*2), Z28, Z26
+	VFMADD231PS.BCST (R10)(R8*1), Z28, Z27
+	PREFETCHT1       64(R15)
+	VMOVUPS          64(AX), Z28
+	VFMADD231PS.BCST 4(R11), Z28, Z0
+	VFMADD231PS.BCST 4(R11)(BX*1), Z28, Z1
+	VFMADD231PS.BCST 4(R11)(BX*2), Z28, Z2
+	VFMADD231PS.BCST 4(R11)(R8*1), Z28, Z3
+	VFMADD231PS.BCST 4(R11)(BX*4), Z28, Z4
+	VFMADD231PS.BCST 4(R12), Z28, Z5
+	VFMADD231PS.BCST 4(R12)(BX*1), Z28, Z6
+	VFMADD231PS.BCST 4(R12)(BX*2), Z28, Z7
+	VFMADD231PS.BCST 4(R12)(R8*1), Z28, Z8
+	VFMADD231PS.BCST 4(R12)(BX*4), Z28, Z9
+	VFMADD231PS.BCST 4(R13), Z28, Z10
+	VFMADD231PS.BCST 4(R13)(BX*1), Z28, Z11
+	VFMADD231PS.BCST 4(R13)(BX*2), Z28, Z12
+	VFMADD231PS.BCST 4(R13)(R8*1), Z28, Z13
+	VFMADD231PS.BCST 4(R14), Z28, Z14
+	VFMADD231PS.BCST 4(R14)(BX*1), Z28, Z15
+	VFMADD231PS.BCST 4(R14)(BX*2), Z28, Z16
+	VFMADD231PS.BCST 4(R14)(R8*1), Z28, Z17
+	VFMADD231PS.BCST 4(R14)(BX*4), Z28, Z18
+	VFMADD231PS.BCST 4(R9), Z28, Z19
+	VFMADD231PS.BCST 4(R9)(BX*1), Z28, Z20
+	VFMADD231PS.BCST 4(R9)(BX*2), Z28, Z21
+	VFMADD231PS.BCST 4(R9)(R8*1), Z28, Z22
+	VFMADD231PS.BCST 4(R9)(BX*4), Z28, Z23
+	VFMADD231PS.BCST 4(R10), Z28, Z24
+	VFMADD231PS.BCST 4(R10)(BX*1), Z28, Z25
+	VFMADD231PS.BCST 4(R10)(BX*2), Z28, Z26
+	VFMADD231PS.BCST 4(R10)(R8*1), Z28, Z27
+	ADDQ             $0x08, R11
+	ADDQ             $0x08, R12
+	ADDQ             $0x08, R13
+	ADDQ             $0x08, R14
+	ADDQ             $0x08, R9
+	ADDQ             $0x08, R10
+	ADDQ             $+128, AX
+	ADDQ             $+128, R15
+	SUBQ             $0x02, DX
+	JGE              loop
+
+tail:
+	ADDQ $0x02, DX
+	JEQ  next
+
+single:
+	PREFETCHT1       (R15)
+	VMOVUPS          (AX), Z28
+	VFMADD231PS.BCST (R11), Z28, Z0
+	VFMADD231PS.BCST (R11)(BX*1), Z28, Z1
+	VFMADD231PS.BCST (R11)(BX*2), Z28, Z2
+	VFMADD231PS.BCST (R11)(R8*1), Z28, Z3
+	VFMADD231PS.BCST (R11)(BX*4), Z28, Z4
+	VFMADD231PS.BCST (R12), Z28, Z5
+	VFMADD231PS.BCST (R12)(BX*1), Z28, Z6
+	VFMADD231PS.BCST (R12)(BX*2), Z28, Z7
+	VFMADD231PS.BCST (R12)(R8*1), Z28, Z8
+	VFMADD231PS.BCST (R12)(BX*4), Z28, Z9
+	VFMADD231PS.BCST (R13), Z28, Z10
+	VFMADD231PS.BCST (R13)(BX*1), Z28, Z11
+	VFMADD231PS.BCST (R13)(BX*2), Z28, Z12
+	VFMADD231PS.BCST (R13)(R8*1), Z28, Z13
+	VFMADD231PS.BCST (R14), Z28, Z14
+	VFMADD231PS.BCST (R14)(BX*1), Z28, Z15
+	VFMADD231PS.BCST (R14)(BX*2), Z28, Z16
+	VFMADD231PS.BCST (R14)(R8*1), Z28, Z17
+	VFMADD231PS.BCST (R14)(BX*4), Z28, Z18
+	VFMADD231PS.BCST (R9), Z28, Z19
+	VFMADD231PS.BCST (R9)(BX*1), Z28, Z20
+	VFMADD231PS.BCST (R9)(BX*2), Z28, Z21
+	VFMADD231PS.BCST (R9)(R8*1), Z28, Z22
+	VFMADD231PS.BCST (R9)(BX*4), Z28, Z23
+	VFMADD231PS.BCST (R10), Z28, Z24
+	VFMADD231PS.BCST (R10)(BX*1), Z28, Z25
+	VFMADD231PS.BCST (R10)(BX*2), Z28, Z26
+	VFMADD231PS.BCST (R10)(R8*1), Z28, Z27
+	ADDQ             $0x04, R11
+	ADDQ             $0x04, R12
+	ADDQ             $0x04, R13
+	ADDQ             $0x04, R14
+	ADDQ             $0x04, R9
+	ADDQ             $0x04, R10
+	ADDQ             $+64, AX
+	ADDQ             $+64, R15
+	DECQ             DX
+	JNE              single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Z0, K1, Z0
+	ADDQ   BX, R8
+	VADDPS (R8), Z1, K1, Z1
+	ADDQ   BX, R8
+	VADDPS (R8), Z2, K1, Z2
+	ADDQ   BX, R8
+	VADDPS (R8), Z3, K1, Z3
+	ADDQ   BX, R8
+	VADDPS (R8), Z4, K1, Z4
+	ADDQ   BX, R8
+	VADDPS (R8), Z5, K1, Z5
+	ADDQ   BX, R8
+	VADDPS (R8), Z6, K1, Z6
+	ADDQ   BX, R8
+	VADDPS (R8), Z7, K1, Z7
+	ADDQ   BX, R8
+	VADDPS (R8), Z8, K1, Z8
+	ADDQ   BX, R8
+	VADDPS (R8), Z9, K1, Z9
+	ADDQ   BX, R8
+	VADDPS (R8), Z10, K1, Z10
+	ADDQ   BX, R8
+	VADDPS (R8), Z11, K1, Z11
+	ADDQ   BX, R8
+	VADDPS (R8), Z12, K1, Z12
+	ADDQ   BX, R8
+	VADDPS (R8), Z13, K1, Z13
+	ADDQ   176(SI), R8
+	VADDPS (R8), Z14, K1, Z14
+	ADDQ   BX, R8
+	VADDPS (R8), Z15, K1, Z15
+	ADDQ   BX, R8
+	VADDPS (R8), Z16, K1, Z16
+	ADDQ   BX, R8
+	VADDPS (R8), Z17, K1, Z17
+	ADDQ   BX, R8
+	VADDPS (R8), Z18, K1, Z18
+	ADDQ   BX, R8
+	VADDPS (R8), Z19, K1, Z19
+	ADDQ   BX, R8
+	VADDPS (R8), Z20, K1, Z20
+	ADDQ   BX, R8
+	VADDPS (R8), Z21, K1, Z21
+	ADDQ   BX, R8
+	VADDPS (R8), Z22, K1, Z22
+	ADDQ   BX, R8
+	VADDPS (R8), Z23, K1, Z23
+	ADDQ   BX, R8
+	VADDPS (R8), Z24, K1, Z24
+	ADDQ   BX, R8
+	VADDPS (R8), Z25, K1, Z25
+	ADDQ   BX, R8
+	VADDPS (R8), Z26, K1, Z26
+	ADDQ   BX, R8
+	VADDPS (R8), Z27, K1, Z27
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Z28
+	VMAXPS       Z0, Z28, Z0
+	VMAXPS       Z1, Z28, Z1
+	VMAXPS       Z2, Z28, Z2
+	VMAXPS       Z3, Z28, Z3
+	VMAXPS       Z4, Z28, Z4
+	VMAXPS       Z5, Z28, Z5
+	VMAXPS       Z6, Z28, Z6
+	VMAXPS       Z7, Z28, Z7
+	VMAXPS       Z8, Z28, Z8
+	VMAXPS       Z9, Z28, Z9
+	VMAXPS       Z10, Z28, Z10
+	VMAXPS       Z11, Z28, Z11
+	VMAXPS       Z12, Z28, Z12
+	VMAXPS       Z13, Z28, Z13
+	VMAXPS       Z14, Z28, Z14
+	VMAXPS       Z15, Z28, Z15
+	VMAXPS       Z16, Z28, Z16
+	VMAXPS       Z17, Z28, Z17
+	VMAXPS       Z18, Z28, Z18
+	VMAXPS       Z19, Z28, Z19
+	VMAXPS       Z20, Z28, Z20
+	VMAXPS       Z21, Z28, Z21
+	VMAXPS       Z22, Z28, Z22
+	VMAXPS       Z23, Z28, Z23
+	VMAXPS       Z24, Z28, Z24
+	VMAXPS       Z25, Z28, Z25
+	VMAXPS       Z26, Z28, Z26
+	VMAXPS       Z27, Z28, Z27
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Z28
+	VMINPS       Z0, Z28, Z0
+	VMINPS       Z1, Z28, Z1
+	VMINPS       Z2, Z28, Z2
+	VMINPS       Z3, Z28, Z3
+	VMINPS       Z4, Z28, Z4
+	VMINPS       Z5, Z28, Z5
+	VMINPS       Z6, Z28, Z6
+	VMINPS       Z7, Z28, Z7
+	VMINPS       Z8, Z28, Z8
+	VMINPS       Z9, Z28, Z9
+	VMINPS       Z10, Z28, Z10
+	VMINPS       Z11, Z28, Z11
+	VMINPS       Z12, Z28, Z12
+	VMINPS       Z13, Z28, Z13
+	VMINPS       Z14, Z28, Z14
+	VMINPS       Z15, Z28, Z15
+	VMINPS       Z16, Z28, Z16
+	VMINPS       Z17, Z28, Z17
+	VMINPS       Z18, Z28, Z18
+	VMINPS       Z19, Z28, Z19
+	VMINPS       Z20, Z28, Z20
+	VMINPS       Z21, Z28, Z21
+	VMINPS       Z22, Z28, Z22
+	VMINPS       Z23, Z28, Z23
+	VMINPS       Z24, Z28, Z24
+	VMINPS       Z25, Z28, Z25
+	VMINPS       Z26, Z28, Z26
+	VMINPS       Z27, Z28, Z27
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z1, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z2, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z3, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z4, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z5, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z6, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z7, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z8, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z10, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z12, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, K1, (AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Z14, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z16, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z18, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z20, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z22, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z24, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z26, K1, (AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	ADDQ    DX, 8(SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN2x2AVX512Split(args *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmNN2x2AVX512Split(SB), NOSPLIT, $0-8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	JMP       batch
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	MOVQ 8(SI), R12
+	ADDQ DX, R12
+	MOVQ 32(SI), DX
+	SUBQ $0x04, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Z4
+	VMOVUPS      (AX)(R9*1), Z5
+	VBROADCASTSS (R11), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS (R12), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	PREFETCHT1   64(R15)
+	VMOVUPS      64(AX), Z4
+	VMOVUPS      64(AX)(R9*1), Z5
+	VBROADCASTSS 4(R11), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS 4(R12), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	PREFETCHT1   128(R15)
+	VMOVUPS      128(AX), Z4
+	VMOVUPS      128(AX)(R9*1), Z5
+	VBROADCASTSS 8(R11), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS 8(R12), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	PREFETCHT1   192(R15)
+	VMOVUPS      192(AX), Z4
+	VMOVUPS      192(AX)(R9*1), Z5
+	VBROADCASTSS 12(R11), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS 12(R12), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	ADDQ         $0x10, R11
+	ADDQ         $0x10, R12
+	ADDQ         $+256, AX
+	ADDQ         $+256, R15
+	SUBQ         $0x04, DX
+	JGE          loop
+
+tail:
+	ADDQ $0x04, DX
+	JEQ  next
+
+single:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Z4
+	VMOVUPS      (AX)(R9*1), Z5
+	VBROADCASTSS (R11), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS (R12), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	ADDQ         $0x04, R11
+	ADDQ         $0x04, R12
+	ADDQ         $+64, AX
+	ADDQ         $+64, R15
+	DECQ         DX
+	JNE          single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Z0, Z0
+	VADDPS 64(R8), Z1, K1, Z1
+	ADDQ   176(SI), R8
+	VADDPS (R8), Z2, Z2
+	VADDPS 64(R8), Z3, K1, Z3
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Z4
+	VMINPS       Z0, Z4, Z0
+	VMINPS       Z1, Z4, Z1
+	VMINPS       Z2, Z4, Z2
+	VMINPS       Z3, Z4, Z3
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, K1, 64(AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	ADDQ    DX, 8(SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN4x2AVX512Split(args *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmNN4x2AVX512Split(SB), NOSPLIT, $0-8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	JMP       batch
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	MOVQ 8(SI), R12
+	ADDQ DX, R12
+	MOVQ 32(SI), DX
+	SUBQ $0x04, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Z8
+	VMOVUPS      (AX)(R9*1), Z9
+	VBROADCASTSS (R11), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS (R11)(BX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS (R12), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS (R12)(BX*1), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	PREFETCHT1   64(R15)
+	VMOVUPS      64(AX), Z8
+	VMOVUPS      64(AX)(R9*1), Z9
+	VBROADCASTSS 4(R11), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS 4(R11)(BX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS 4(R12), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS 4(R12)(BX*1), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	PREFETCHT1   128(R15)
+	VMOVUPS      128(AX), Z8
+	VMOVUPS      128(AX)(R9*1), Z9
+	VBROADCASTSS 8(R11), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS 8(R11)(BX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS 8(R12), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS 8(R12)(BX*1), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	PREFETCHT1   192(R15)
+	VMOVUPS      192(AX), Z8
+	VMOVUPS      192(AX)(R9*1), Z9
+	VBROADCASTSS 12(R11), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS 12(R11)(BX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS 12(R12), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS 12(R12)(BX*1), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	ADDQ         $0x10, R11
+	ADDQ         $0x10, R12
+	ADDQ         $+256, AX
+	ADDQ         $+256, R15
+	SUBQ         $0x04, DX
+	JGE          loop
+
+tail:
+	ADDQ $0x04, DX
+	JEQ  next
+
+single:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Z8
+	VMOVUPS      (AX)(R9*1), Z9
+	VBROADCASTSS (R11), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS (R11)(BX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS (R12), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS (R12)(BX*1), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	ADDQ         $0x04, R11
+	ADDQ         $0x04, R12
+	ADDQ         $+64, AX
+	ADDQ         $+64, R15
+	DECQ         DX
+	JNE          single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Z0, Z0
+	VADDPS 64(R8), Z1, K1, Z1
+	ADDQ   BX, R8
+	VADDPS (R8), Z2, Z2
+	VADDPS 64(R8), Z3, K1, Z3
+	ADDQ   176(SI), R8
+	VADDPS (R8), Z4, Z4
+	VADDPS 64(R8), Z5, K1, Z5
+	ADDQ   BX, R8
+	VADDPS (R8), Z6, Z6
+	VADDPS 64(R8), Z7, K1, Z7
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Z8
+	VMAXPS       Z0, Z8, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMAXPS       Z7, Z8, Z7
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Z8
+	VMINPS       Z0, Z8, Z0
+	VMINPS       Z1, Z8, Z1
+	VMINPS       Z2, Z8, Z2
+	VMINPS       Z3, Z8, Z3
+	VMINPS       Z4, Z8, Z4
+	VMINPS       Z5, Z8, Z5
+	VMINPS       Z6, Z8, Z6
+	VMINPS       Z7, Z8, Z7
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, K1, 64(AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	ADDQ    DX, 8(SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN6x2AVX512Split(args *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmNN6x2AVX512Split(SB), NOSPLIT, $0-8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	JMP       batch
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	MOVQ 8(SI), R12
+	ADDQ DX, R12
+	MOVQ 32(SI), DX
+	SUBQ $0x04, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Z12
+	VMOVUPS      (AX)(R9*1), Z13
+	VBROADCASTSS (R11), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS (R11)(BX*1), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS (R11)(BX*2), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS (R12), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS (R12)(BX*1), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS (R12)(BX*2), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	PREFETCHT1   64(R15)
+	VMOVUPS      64(AX), Z12
+	VMOVUPS      64(AX)(R9*1), Z13
+	VBROADCASTSS 4(R11), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS 4(R11)(BX*1), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS 4(R11)(BX*2), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS 4(R12), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS 4(R12)(BX*1), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS 4(R12)(BX*2), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	PREFETCHT1   128(R15)
+	VMOVUPS      128(AX), Z12
+	VMOVUPS      128(AX)(R9*1), Z13
+	VBROADCASTSS 8(R11), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS 8(R11)(BX*1), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS 8(R11)(BX*2), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS 8(R12), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS 8(R12)(BX*1), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS 8(R12)(BX*2), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	PREFETCHT1   192(R15)
+	VMOVUPS      192(AX), Z12
+	VMOVUPS      192(AX)(R9*1), Z13
+	VBROADCASTSS 12(R11), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS 12(R11)(BX*1), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS 12(R11)(BX*2), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS 12(R12), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS 12(R12)(BX*1), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS 12(R12)(BX*2), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	ADDQ         $0x10, R11
+	ADDQ         $0x10, R12
+	ADDQ         $+256, AX
+	ADDQ         $+256, R15
+	SUBQ         $0x04, DX
+	JGE          loop
+
+tail:
+	ADDQ $0x04, DX
+	JEQ  next
+
+single:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Z12
+	VMOVUPS      (AX)(R9*1), Z13
+	VBROADCASTSS (R11), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS (R11)(BX*1), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS (R11)(BX*2), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS (R12), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS (R12)(BX*1), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS (R12)(BX*2), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	ADDQ         $0x04, R11
+	ADDQ         $0x04, R12
+	ADDQ         $+64, AX
+	ADDQ         $+64, R15
+	DECQ         DX
+	JNE          single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Z0, Z0
+	VADDPS 64(R8), Z1, K1, Z1
+	ADDQ   BX, R8
+	VADDPS (R8), Z2, Z2
+	VADDPS 64(R8), Z3, K1, Z3
+	ADDQ   BX, R8
+	VADDPS (R8), Z4, Z4
+	VADDPS 64(R8), Z5, K1, Z5
+	ADDQ   176(SI), R8
+	VADDPS (R8), Z6, Z6
+	VADDPS 64(R8), Z7, K1, Z7
+	ADDQ   BX, R8
+	VADDPS (R8), Z8, Z8
+	VADDPS 64(R8), Z9, K1, Z9
+	ADDQ   BX, R8
+	VADDPS (R8), Z10, Z10
+	VADDPS 64(R8), Z11, K1, Z11
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Z12
+	VMAXPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z12, Z8
+	VMAXPS       Z9, Z12, Z9
+	VMAXPS       Z10, Z12, Z10
+	VMAXPS       Z11, Z12, Z11
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Z12
+	VMINPS       Z0, Z12, Z0
+	VMINPS       Z1, Z12, Z1
+	VMINPS       Z2, Z12, Z2
+	VMINPS       Z3, Z12, Z3
+	VMINPS       Z4, Z12, Z4
+	VMINPS       Z5, Z12, Z5
+	VMINPS       Z6, Z12, Z6
+	VMINPS       Z7, Z12, Z7
+	VMINPS       Z8, Z12, Z8
+	VMINPS       Z9, Z12, Z9
+	VMINPS       Z10, Z12, Z10
+	VMINPS       Z11, Z12, Z11
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, K1, 64(AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	ADDQ    DX, 8(SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN8x2AVX512Split(args *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmNN8x2AVX512Split(SB), NOSPLIT, $0-8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	JMP       batch
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	MOVQ 8(SI), R12
+	ADDQ DX, R12
+	MOVQ 32(SI), DX
+	SUBQ $0x02, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Z16
+	VMOVUPS      (AX)(R9*1), Z17
+	VBROADCASTSS (R11), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (R11)(BX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (R11)(BX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (R11)(R8*1), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (R12), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS (R12)(BX*1), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS (R12)(BX*2), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	VBROADCASTSS (R12)(R8*1), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Z17, Z18, Z15
+	PREFETCHT1   64(R15)
+	VMOVUPS      64(AX), Z16
+	VMOVUPS      64(AX)(R9*1), Z17
+	VBROADCASTSS 4(R11), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS 4(R11)(BX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS 4(R11)(BX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS 4(R11)(R8*1), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS 4(R12), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS 4(R12)(BX*1), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS 4(R12)(BX*2), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	VBROADCASTSS 4(R12)(R8*1), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Z17, Z18, Z15
+	ADDQ         $0x08, R11
+	ADDQ         $0x08, R12
+	ADDQ         $+128, AX
+	ADDQ         $+128, R15
+	SUBQ         $0x02, DX
+	JGE          loop
+
+tail:
+	ADDQ $0x02, DX
+	JEQ  next
+
+single:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Z16
+	VMOVUPS      (AX)(R9*1), Z17
+	VBROADCASTSS (R11), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (R11)(BX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (R11)(BX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (R11)(R8*1), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (R12), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS (R12)(BX*1), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS (R12)(BX*2), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	VBROADCASTSS (R12)(R8*1), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Z17, Z18, Z15
+	ADDQ         $0x04, R11
+	ADDQ         $0x04, R12
+	ADDQ         $+64, AX
+	ADDQ         $+64, R15
+	DECQ         DX
+	JNE          single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Z0, Z0
+	VADDPS 64(R8), Z1, K1, Z1
+	ADDQ   BX, R8
+	VADDPS (R8), Z2, Z2
+	VADDPS 64(R8), Z3, K1, Z3
+	ADDQ   BX, R8
+	VADDPS (R8), Z4, Z4
+	VADDPS 64(R8), Z5, K1, Z5
+	ADDQ   BX, R8
+	VADDPS (R8), Z6, Z6
+	VADDPS 64(R8), Z7, K1, Z7
+	ADDQ   176(SI), R8
+	VADDPS (R8), Z8, Z8
+	VADDPS 64(R8), Z9, K1, Z9
+	ADDQ   BX, R8
+	VADDPS (R8), Z10, Z10
+	VADDPS 64(R8), Z11, K1, Z11
+	ADDQ   BX, R8
+	VADDPS (R8), Z12, Z12
+	VADDPS 64(R8), Z13, K1, Z13
+	ADDQ   BX, R8
+	VADDPS (R8), Z14, Z14
+	VADDPS 64(R8), Z15, K1, Z15
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Z16
+	VMAXPS       Z0, Z16, Z0
+	VMAXPS       Z1, Z16, Z1
+	VMAXPS       Z2, Z16, Z2
+	VMAXPS       Z3, Z16, Z3
+	VMAXPS       Z4, Z16, Z4
+	VMAXPS       Z5, Z16, Z5
+	VMAXPS       Z6, Z16, Z6
+	VMAXPS       Z7, Z16, Z7
+	VMAXPS       Z8, Z16, Z8
+	VMAXPS       Z9, Z16, Z9
+	VMAXPS       Z10, Z16, Z10
+	VMAXPS       Z11, Z16, Z11
+	VMAXPS       Z12, Z16, Z12
+	VMAXPS       Z13, Z16, Z13
+	VMAXPS       Z14, Z16, Z14
+	VMAXPS       Z15, Z16, Z15
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Z16
+	VMINPS       Z0, Z16, Z0
+	VMINPS       Z1, Z16, Z1
+	VMINPS       Z2, Z16, Z2
+	VMINPS       Z3, Z16, Z3
+	VMINPS       Z4, Z16, Z4
+	VMINPS       Z5, Z16, Z5
+	VMINPS       Z6, Z16, Z6
+	VMINPS       Z7, Z16, Z7
+	VMINPS       Z8, Z16, Z8
+	VMINPS       Z9, Z16, Z9
+	VMINPS       Z10, Z16, Z10
+	VMINPS       Z11, Z16, Z11
+	VMINPS       Z12, Z16, Z12
+	VMINPS       Z13, Z16, Z13
+	VMINPS       Z14, Z16, Z14
+	VMINPS       Z15, Z16, Z15
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, K1, 64(AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	ADDQ    DX, 8(SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN10x2AVX512Split(args *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmNN10x2AVX512Split(SB), NOSPLIT, $0-8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	JMP       batch
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	MOVQ 8(SI), R12
+	ADDQ DX, R12
+	MOVQ 32(SI), DX
+	SUBQ $0x02, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Z20
+	VMOVUPS      (AX)(R9*1), Z21
+	VBROADCASTSS (R11), Z22
+	VFMADD231PS  Z20, Z22, Z0
+	VFMADD231PS  Z21, Z22, Z1
+	VBROADCASTSS (R11)(BX*1), Z22
+	VFMADD231PS  Z20, Z22, Z2
+	VFMADD231PS  Z21, Z22, Z3
+	VBROADCASTSS (R11)(BX*2), Z22
+	VFMADD231PS  Z20, Z22, Z4
+	VFMADD231PS  Z21, Z22, Z5
+	VBROADCASTSS (R11)(R8*1), Z22
+	VFMADD231PS  Z20, Z22, Z6
+	VFMADD231PS  Z21, Z22, Z7
+	VBROADCASTSS (R11)(BX*4), Z22
+	VFMADD231PS  Z20, Z22, Z8
+	VFMADD231PS  Z21, Z22, Z9
+	VBROADCASTSS (R12), Z22
+	VFMADD231PS  Z20, Z22, Z10
+	VFMADD231PS  Z21, Z22, Z11
+	VBROADCASTSS (R12)(BX*1), Z22
+	VFMADD231PS  Z20, Z22, Z12
+	VFMADD231PS  Z21, Z22, Z13
+	VBROADCASTSS (R12)(BX*2), Z22
+	VFMADD231PS  Z20, Z22, Z14
+	VFMADD231PS  Z21, Z22, Z15
+	VBROADCASTSS (R12)(R8*1), Z22
+	VFMADD231PS  Z20, Z22, Z16
+	VFMADD231PS  Z21, Z22, Z17
+	VBROADCASTSS (R12)(BX*4), Z22
+	VFMADD231PS  Z20, Z22, Z18
+	VFMADD231PS  Z21, Z22, Z19
+	PREFETCHT1   64(R15)
+	VMOVUPS      64(AX), Z20
+	VMOVUPS      64(AX)(R9*1), Z21
+	VBROADCASTSS 4(R11), Z22
+	VFMADD231PS  Z20, Z22, Z0
+	VFMADD231PS  Z21, Z22, Z1
+	VBROADCASTSS 4(R11)(BX*1), Z22
+	VFMADD231PS  Z20, Z22, Z2
+	VFMADD231PS  Z21, Z22, Z3
+	VBROADCASTSS 4(R11)(BX*2), Z22
+	VFMADD231PS  Z20, Z22, Z4
+	VFMADD231PS  Z21, Z22, Z5
+	VBROADCASTSS 4(R11)(R8*1), Z22
+	VFMADD231PS  Z20, Z22, Z6
+	VFMADD231PS  Z21, Z22, Z7
+	VBROADCASTSS 4(R11)(BX*4), Z22
+	VFMADD231PS  Z20, Z22, Z8
+	VFMADD231PS  Z21, Z22, Z9
+	VBROADCASTSS 4(R12), Z22
+	VFMADD231PS  Z20, Z22, Z10
+	VFMADD231PS  Z21, Z22, Z11
+	VBROADCASTSS 4(R12)(BX*1), Z22
+	VFMADD231PS  Z20, Z22, Z12
+	VFMADD231PS  Z21, Z22, Z13
+	VBROADCASTSS 4(R12)(BX*2), Z22
+	VFMADD231PS  Z20, Z22, Z14
+	VFMADD231PS  Z21, Z22, Z15
+	VBROADCASTSS 4(R12)(R8*1), Z22
+	VFMADD231PS  Z20, Z22, Z16
+	VFMADD231PS  Z21, Z22, Z17
+	VBROADCASTSS 4(R12)(BX*4), Z22
+	VFMADD231PS  Z20, Z22, Z18
+	VFMADD231PS  Z21, Z22, Z19
+	ADDQ         $0x08, R11
+	ADDQ         $0x08, R12
+	ADDQ         $+128, AX
+	ADDQ         $+128, R15
+	SUBQ         $0x02, DX
+	JGE          loop
+
+tail:
+	ADDQ $0x02, DX
+	JEQ  next
+
+single:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Z20
+	VMOVUPS      (AX)(R9*1), Z21
+	VBROADCASTSS (R11), Z22
+	VFMADD231PS  Z20, Z22, Z0
+	VFMADD231PS  Z21, Z22, Z1
+	VBROADCASTSS (R11)(BX*1), Z22
+	VFMADD231PS  Z20, Z22, Z2
+	VFMADD231PS  Z21, Z22, Z3
+	VBROADCASTSS (R11)(BX*2), Z22
+	VFMADD231PS  Z20, Z22, Z4
+	VFMADD231PS  Z21, Z22, Z5
+	VBROADCASTSS (R11)(R8*1), Z22
+	VFMADD231PS  Z20, Z22, Z6
+	VFMADD231PS  Z21, Z22, Z7
+	VBROADCASTSS (R11)(BX*4), Z22
+	VFMADD231PS  Z20, Z22, Z8
+	VFMADD231PS  Z21, Z22, Z9
+	VBROADCASTSS (R12), Z22
+	VFMADD231PS  Z20, Z22, Z10
+	VFMADD231PS  Z21, Z22, Z11
+	VBROADCASTSS (R12)(BX*1), Z22
+	VFMADD231PS  Z20, Z22, Z12
+	VFMADD231PS  Z21, Z22, Z13
+	VBROADCASTSS (R12)(BX*2), Z22
+	VFMADD231PS  Z20, Z22, Z14
+	VFMADD231PS  Z21, Z22, Z15
+	VBROADCASTSS (R12)(R8*1), Z22
+	VFMADD231PS  Z20, Z22, Z16
+	VFMADD231PS  Z21, Z22, Z17
+	VBROADCASTSS (R12)(BX*4), Z22
+	VFMADD231PS  Z20, Z22, Z18
+	VFMADD231PS  Z21, Z22, Z19
+	ADDQ         $0x04, R11
+	ADDQ         $0x04, R12
+	ADDQ         $+64, AX
+	ADDQ         $+64, R15
+	DECQ         DX
+	JNE          single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Z0, Z0
+	VADDPS 64(R8), Z1, K1, Z1
+	ADDQ   BX, R8
+	VADDPS (R8), Z2, Z2
+	VADDPS 64(R8), Z3, K1, Z3
+	ADDQ   BX, R8
+	VADDPS (R8), Z4, Z4
+	VADDPS 64(R8), Z5, K1, Z5
+	ADDQ   BX, R8
+	VADDPS (R8), Z6, Z6
+	VADDPS 64(R8), Z7, K1, Z7
+	ADDQ   BX, R8
+	VADDPS (R8), Z8, Z8
+	VADDPS 64(R8), Z9, K1, Z9
+	ADDQ   176(SI), R8
+	VADDPS (R8), Z10, Z10
+	VADDPS 64(R8), Z11, K1, Z11
+	ADDQ   BX, R8
+	VADDPS (R8), Z12, Z12
+	VADDPS 64(R8), Z13, K1, Z13
+	ADDQ   BX, R8
+	VADDPS (R8), Z14, Z14
+	VADDPS 64(R8), Z15, K1, Z15
+	ADDQ   BX, R8
+	VADDPS (R8), Z16, Z16
+	VADDPS 64(R8), Z17, K1, Z17
+	ADDQ   BX, R8
+	VADDPS (R8), Z18, Z18
+	VADDPS 64(R8), Z19, K1, Z19
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Z20
+	VMAXPS       Z0, Z20, Z0
+	VMAXPS       Z1, Z20, Z1
+	VMAXPS       Z2, Z20, Z2
+	VMAXPS       Z3, Z20, Z3
+	VMAXPS       Z4, Z20, Z4
+	VMAXPS       Z5, Z20, Z5
+	VMAXPS       Z6, Z20, Z6
+	VMAXPS       Z7, Z20, Z7
+	VMAXPS       Z8, Z20, Z8
+	VMAXPS       Z9, Z20, Z9
+	VMAXPS       Z10, Z20, Z10
+	VMAXPS       Z11, Z20, Z11
+	VMAXPS       Z12, Z20, Z12
+	VMAXPS       Z13, Z20, Z13
+	VMAXPS       Z14, Z20, Z14
+	VMAXPS       Z15, Z20, Z15
+	VMAXPS       Z16, Z20, Z16
+	VMAXPS       Z17, Z20, Z17
+	VMAXPS       Z18, Z20, Z18
+	VMAXPS       Z19, Z20, Z19
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Z20
+	VMINPS       Z0, Z20, Z0
+	VMINPS       Z1, Z20, Z1
+	VMINPS       Z2, Z20, Z2
+	VMINPS       Z3, Z20, Z3
+	VMINPS       Z4, Z20, Z4
+	VMINPS       Z5, Z20, Z5
+	VMINPS       Z6, Z20, Z6
+	VMINPS       Z7, Z20, Z7
+	VMINPS       Z8, Z20, Z8
+	VMINPS       Z9, Z20, Z9
+	VMINPS       Z10, Z20, Z10
+	VMINPS       Z11, Z20, Z11
+	VMINPS       Z12, Z20, Z12
+	VMINPS       Z13, Z20, Z13
+	VMINPS       Z14, Z20, Z14
+	VMINPS       Z15, Z20, Z15
+	VMINPS       Z16, Z20, Z16
+	VMINPS       Z17, Z20, Z17
+	VMINPS       Z18, Z20, Z18
+	VMINPS       Z19, Z20, Z19
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, K1, 64(AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z16, (AX)
+	VMOVUPS Z17, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z18, (AX)
+	VMOVUPS Z19, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	ADDQ    DX, 8(SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN12x2AVX512Split(args *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmNN12x2AVX512Split(SB), NOSPLIT, $0-8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z22
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z21
+	VMOVAPS   Z1, Z23
+	JMP       batch
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	LEAQ (R11)(BX*4), R12
+	ADDQ BX, R12
+	MOVQ 8(SI), R13
+	ADDQ DX, R13
+	LEAQ (R13)(BX*4), R14
+	ADDQ BX, R14
+	MOVQ 32(SI), DX
+	SUBQ $0x02, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Z24
+	VMOVUPS      (AX)(R9*1), Z25
+	VBROADCASTSS (R11), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Z25, Z26, Z1
+	VBROADCASTSS (R11)(BX*1), Z26
+	VFMADD231PS  Z24, Z26, Z2
+	VFMADD231PS  Z25, Z26, Z3
+	VBROADCASTSS (R11)(BX*2), Z26
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Z25, Z26, Z5
+	VBROADCASTSS (R11)(R8*1), Z26
+	VFMADD231PS  Z24, Z26, Z6
+	VFMADD231PS  Z25, Z26, Z7
+	VBROADCASTSS (R11)(BX*4), Z26
+	VFMADD231PS  Z24, Z26, Z8
+	VFMADD231PS  Z25, Z26, Z9
+	VBROADCASTSS (R12), Z26
+	VFMADD231PS  Z24, Z26, Z10
+	VFMADD231PS  Z25, Z26, Z11
+	VBROADCASTSS (R13), Z26
+	VFMADD231PS  Z24, Z26, Z12
+	VFMADD231PS  Z25, Z26, Z13
+	VBROADCASTSS (R13)(BX*1), Z26
+	VFMADD231PS  Z24, Z26, Z14
+	VFMADD231PS  Z25, Z26, Z15
+	VBROADCASTSS (R13)(BX*2), Z26
+	VFMADD231PS  Z24, Z26, Z16
+	VFMADD231PS  Z25, Z26, Z17
+	VBROADCASTSS (R13)(R8*1), Z26
+	VFMADD231PS  Z24, Z26, Z18
+	VFMADD231PS  Z25, Z26, Z19
+	VBROADCASTSS (R13)(BX*4), Z26
+	VFMADD231PS  Z24, Z26, Z20
+	VFMADD231PS  Z25, Z26, Z21
+	VBROADCASTSS (R14), Z26
+	VFMADD231PS  Z24, Z26, Z22
+	VFMADD231PS  Z25, Z26, Z23
+	PREFETCHT1   64(R15)
+	VMOVUPS      64(AX), Z24
+	VMOVUPS      64(AX)(R9*1), Z25
+	VBROADCASTSS 4(R11), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Z25, Z26, Z1
+	VBROADCASTSS 4(R11)(BX*1), Z26
+	VFMADD231PS  Z24, Z26, Z2
+	VFMADD231PS  Z25, Z26, Z3
+	VBROADCASTSS 4(R11)(BX*2), Z26
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Z25, Z26, Z5
+	VBROADCASTSS 4(R11)(R8*1), Z26
+	VFMADD231PS  Z24, Z26, Z6
+	VFMADD231PS  Z25, Z26, Z7
+	VBROADCASTSS 4(R11)(BX*4), Z26
+	VFMADD231PS  Z24, Z26, Z8
+	VFMADD231PS  Z25, Z26, Z9
+	VBROADCASTSS 4(R12), Z26
+	VFMADD231PS  Z24, Z26, Z10
+	VFMADD231PS  Z25, Z26, Z11
+	VBROADCASTSS 4(R13), Z26
+	VFMADD231PS  Z24, Z26, Z12
+	VFMADD231PS  Z25, Z26, Z13
+	VBROADCASTSS 4(R13)(BX*1), Z26
+	VFMADD231PS  Z24, Z26, Z14
+	VFMADD231PS  Z25, Z26, Z15
+	VBROADCASTSS 4(R13)(BX*2), Z26
+	VFMADD231PS  Z24, Z26, Z16
+	VFMADD231PS  Z25, Z26, Z17
+	VBROADCASTSS 4(R13)(R8*1), Z26
+	VFMADD231PS  Z24, Z26, Z18
+	VFMADD231PS  Z25, Z26, Z19
+	VBROADCASTSS 4(R13)(BX*4), Z26
+	VFMADD231PS  Z24, Z26, Z20
+	VFMADD231PS  Z25, Z26, Z21
+	VBROADCASTSS 4(R14), Z26
+	VFMADD231PS  Z24, Z26, Z22
+	VFMADD231PS  Z25, Z26, Z23
+	ADDQ         $0x08, R11
+	ADDQ         $0x08, R12
+	ADDQ         $0x08, R13
+	ADDQ         $0x08, R14
+	ADDQ         $+128, AX
+	ADDQ         $+128, R15
+	SUBQ         $0x02, DX
+	JGE          loop
+
+tail:
+	ADDQ $0x02, DX
+	JEQ  next
+
+single:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Z24
+	VMOVUPS      (AX)(R9*1), Z25
+	VBROADCASTSS (R11), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Z25, Z26, Z1
+	VBROADCASTSS (R11)(BX*1), Z26
+	VFMADD231PS  Z24, Z26, Z2
+	VFMADD231PS  Z25, Z26, Z3
+	VBROADCASTSS (R11)(BX*2), Z26
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Z25, Z26, Z5
+	VBROADCASTSS (R11)(R8*1), Z26
+	VFMADD231PS  Z24, Z26, Z6
+	VFMADD231PS  Z25, Z26, Z7
+	VBROADCASTSS (R11)(BX*4), Z26
+	VFMADD231PS  Z24, Z26, Z8
+	VFMADD231PS  Z25, Z26, Z9
+	VBROADCASTSS (R12), Z26
+	VFMADD231PS  Z24, Z26, Z10
+	VFMADD231PS  Z25, Z26, Z11
+	VBROADCASTSS (R13), Z26
+	VFMADD231PS  Z24, Z26, Z12
+	VFMADD231PS  Z25, Z26, Z13
+	VBROADCASTSS (R13)(BX*1), Z26
+	VFMADD231PS  Z24, Z26, Z14
+	VFMADD231PS  Z25, Z26, Z15
+	VBROADCASTSS (R13)(BX*2), Z26
+	VFMADD231PS  Z24, Z26, Z16
+	VFMADD231PS  Z25, Z26, Z17
+	VBROADCASTSS (R13)(R8*1), Z26
+	VFMADD231PS  Z24, Z26, Z18
+	VFMADD231PS  Z25, Z26, Z19
+	VBROADCASTSS (R13)(BX*4), Z26
+	VFMADD231PS  Z24, Z26, Z20
+	VFMADD231PS  Z25, Z26, Z21
+	VBROADCASTSS (R14), Z26
+	VFMADD231PS  Z24, Z26, Z22
+	VFMADD231PS  Z25, Z26, Z23
+	ADDQ         $0x04, R11
+	ADDQ         $0x04, R12
+	ADDQ         $0x04, R13
+	ADDQ         $0x04, R14
+	ADDQ         $+64, AX
+	ADDQ         $+64, R15
+	DECQ         DX
+	JNE          single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Z0, Z0
+	VADDPS 64(R8), Z1, K1, Z1
+	ADDQ   BX, R8
+	VADDPS (R8), Z2, Z2
+	VADDPS 64(R8), Z3, K1, Z3
+	ADDQ   BX, R8
+	VADDPS (R8), Z4, Z4
+	VADDPS 64(R8), Z5, K1, Z5
+	ADDQ   BX, R8
+	VADDPS (R8), Z6, Z6
+	VADDPS 64(R8), Z7, K1, Z7
+	ADDQ   BX, R8
+	VADDPS (R8), Z8, Z8
+	VADDPS 64(R8), Z9, K1, Z9
+	ADDQ   BX, R8
+	VADDPS (R8), Z10, Z10
+	VADDPS 64(R8), Z11, K1, Z11
+	ADDQ   176(SI), R8
+	VADDPS (R8), Z12, Z12
+	VADDPS 64(R8), Z13, K1, Z13
+	ADDQ   BX, R8
+	VADDPS (R8), Z14, Z14
+	VADDPS 64(R8), Z15, K1, Z15
+	ADDQ   BX, R8
+	VADDPS (R8), Z16, Z16
+	VADDPS 64(R8), Z17, K1, Z17
+	ADDQ   BX, R8
+	VADDPS (R8), Z18, Z18
+	VADDPS 64(R8), Z19, K1, Z19
+	ADDQ   BX, R8
+	VADDPS (R8), Z20, Z20
+	VADDPS 64(R8), Z21, K1, Z21
+	ADDQ   BX, R8
+	VADDPS (R8), Z22, Z22
+	VADDPS 64(R8), Z23, K1, Z23
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Z24
+	VMAXPS       Z0, Z24, Z0
+	VMAXPS       Z1, Z24, Z1
+	VMAXPS       Z2, Z24, Z2
+	VMAXPS       Z3, Z24, Z3
+	VMAXPS       Z4, Z24, Z4
+	VMAXPS       Z5, Z24, Z5
+	VMAXPS       Z6, Z24, Z6
+	VMAXPS       Z7, Z24, Z7
+	VMAXPS       Z8, Z24, Z8
+	VMAXPS       Z9, Z24, Z9
+	VMAXPS       Z10, Z24, Z10
+	VMAXPS       Z11, Z24, Z11
+	VMAXPS       Z12, Z24, Z12
+	VMAXPS       Z13, Z24, Z13
+	VMAXPS       Z14, Z24, Z14
+	VMAXPS       Z15, Z24, Z15
+	VMAXPS       Z16, Z24, Z16
+	VMAXPS       Z17, Z24, Z17
+	VMAXPS       Z18, Z24, Z18
+	VMAXPS       Z19, Z24, Z19
+	VMAXPS       Z20, Z24, Z20
+	VMAXPS       Z21, Z24, Z21
+	VMAXPS       Z22, Z24, Z22
+	VMAXPS       Z23, Z24, Z23
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Z24
+	VMINPS       Z0, Z24, Z0
+	VMINPS       Z1, Z24, Z1
+	VMINPS       Z2, Z24, Z2
+	VMINPS       Z3, Z24, Z3
+	VMINPS       Z4, Z24, Z4
+	VMINPS       Z5, Z24, Z5
+	VMINPS       Z6, Z24, Z6
+	VMINPS       Z7, Z24, Z7
+	VMINPS       Z8, Z24, Z8
+	VMINPS       Z9, Z24, Z9
+	VMINPS       Z10, Z24, Z10
+	VMINPS       Z11, Z24, Z11
+	VMINPS       Z12, Z24, Z12
+	VMINPS       Z13, Z24, Z13
+	VMINPS       Z14, Z24, Z14
+	VMINPS       Z15, Z24, Z15
+	VMINPS       Z16, Z24, Z16
+	VMINPS       Z17, Z24, Z17
+	VMINPS       Z18, Z24, Z18
+	VMINPS       Z19, Z24, Z19
+	VMINPS       Z20, Z24, Z20
+	VMINPS       Z21, Z24, Z21
+	VMINPS       Z22, Z24, Z22
+	VMINPS       Z23, Z24, Z23
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, K1, 64(AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z16, (AX)
+	VMOVUPS Z17, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z18, (AX)
+	VMOVUPS Z19, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z20, (AX)
+	VMOVUPS Z21, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z22, (AX)
+	VMOVUPS Z23, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	ADDQ    DX, 8(SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN14x2AVX512Split(args *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmNN14x2AVX512Split(SB), NOSPLIT, $0-8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z24
+	VMOVAPS   Z0, Z26
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z21
+	VMOVAPS   Z1, Z23
+	VMOVAPS   Z1, Z25
+	VMOVAPS   Z1, Z27
+	JMP       batch
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	VPXORD Z26, Z26, Z26
+	VPXORD Z27, Z27, Z27
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	LEAQ (R11)(BX*4), R12
+	ADDQ BX, R12
+	MOVQ 8(SI), R13
+	ADDQ DX, R13
+	LEAQ (R13)(BX*4), R14
+	ADDQ BX, R14
+	MOVQ 32(SI), DX
+	SUBQ $0x02, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Z28
+	VMOVUPS      (AX)(R9*1), Z29
+	VBROADCASTSS (R11), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R11)(BX*1), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS (R11)(BX*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R11)(R8*1), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS (R11)(BX*4), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (R12), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS (R12)(BX*1), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS (R13), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS (R13)(BX*1), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS (R13)(BX*2), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS (R13)(R8*1), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS (R13)(BX*4), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS (R14), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS (R14)(BX*1), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	PREFETCHT1   64(R15)
+	VMOVUPS      64(AX), Z28
+	VMOVUPS      64(AX)(R9*1), Z29
+	VBROADCASTSS 4(R11), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS 4(R11)(BX*1), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS 4(R11)(BX*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS 4(R11)(R8*1), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS 4(R11)(BX*4), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS 4(R12), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS 4(R12)(BX*1), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS 4(R13), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS 4(R13)(BX*1), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS 4(R13)(BX*2), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS 4(R13)(R8*1), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS 4(R13)(BX*4), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS 4(R14), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS 4(R14)(BX*1), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         $0x08, R11
+	ADDQ         $0x08, R12
+	ADDQ         $0x08, R13
+	ADDQ         $0x08, R14
+	ADDQ         $+128, AX
+	ADDQ         $+128, R15
+	SUBQ         $0x02, DX
+	JGE          loop
+
+tail:
+	ADDQ $0x02, DX
+	JEQ  next
+
+single:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Z28
+	VMOVUPS      (AX)(R9*1), Z29
+	VBROADCASTSS (R11), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R11)(BX*1), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS (R11)(BX*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R11)(R8*1), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS (R11)(BX*4), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (R12), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS (R12)(BX*1), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS (R13), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS (R13)(BX*1), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS (R13)(BX*2), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS (R13)(R8*1), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS (R13)(BX*4), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS (R14), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS (R14)(BX*1), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         $0x04, R11
+	ADDQ         $0x04, R12
+	ADDQ         $0x04, R13
+	ADDQ         $0x04, R14
+	ADDQ         $+64, AX
+	ADDQ         $+64, R15
+	DECQ         DX
+	JNE          single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Z0, Z0
+	VADDPS 64(R8), Z1, K1, Z1
+	ADDQ   BX, R8
+	VADDPS (R8), Z2, Z2
+	VADDPS 64(R8), Z3, K1, Z3
+	ADDQ   BX, R8
+	VADDPS (R8), Z4, Z4
+	VADDPS 64(R8), Z5, K1, Z5
+	ADDQ   BX, R8
+	VADDPS (R8), Z6, Z6
+	VADDPS 64(R8), Z7, K1, Z7
+	ADDQ   BX, R8
+	VADDPS (R8), Z8, Z8
+	VADDPS 64(R8), Z9, K1, Z9
+	ADDQ   BX, R8
+	VADDPS (R8), Z10, Z10
+	VADDPS 64(R8), Z11, K1, Z11
+	ADDQ   BX, R8
+	VADDPS (R8), Z12, Z12
+	VADDPS 64(R8), Z13, K1, Z13
+	ADDQ   176(SI), R8
+	VADDPS (R8), Z14, Z14
+	VADDPS 64(R8), Z15, K1, Z15
+	ADDQ   BX, R8
+	VADDPS (R8), Z16, Z16
+	VADDPS 64(R8), Z17, K1, Z17
+	ADDQ   BX, R8
+	VADDPS (R8), Z18, Z18
+	VADDPS 64(R8), Z19, K1, Z19
+	ADDQ   BX, R8
+	VADDPS (R8), Z20, Z20
+	VADDPS 64(R8), Z21, K1, Z21
+	ADDQ   BX, R8
+	VADDPS (R8), Z22, Z22
+	VADDPS 64(R8), Z23, K1, Z23
+	ADDQ   BX, R8
+	VADDPS (R8), Z24, Z24
+	VADDPS 64(R8), Z25, K1, Z25
+	ADDQ   BX, R8
+	VADDPS (R8), Z26, Z26
+	VADDPS 64(R8), Z27, K1, Z27
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Z28
+	VMAXPS       Z0, Z28, Z0
+	VMAXPS       Z1, Z28, Z1
+	VMAXPS       Z2, Z28, Z2
+	VMAXPS       Z3, Z28, Z3
+	VMAXPS       Z4, Z28, Z4
+	VMAXPS       Z5, Z28, Z5
+	VMAXPS       Z6, Z28, Z6
+	VMAXPS       Z7, Z28, Z7
+	VMAXPS       Z8, Z28, Z8
+	VMAXPS       Z9, Z28, Z9
+	VMAXPS       Z10, Z28, Z10
+	VMAXPS       Z11, Z28, Z11
+	VMAXPS       Z12, Z28, Z12
+	VMAXPS       Z13, Z28, Z13
+	VMAXPS       Z14, Z28, Z14
+	VMAXPS       Z15, Z28, Z15
+	VMAXPS       Z16, Z28, Z16
+	VMAXPS       Z17, Z28, Z17
+	VMAXPS       Z18, Z28, Z18
+	VMAXPS       Z19, Z28, Z19
+	VMAXPS       Z20, Z28, Z20
+	VMAXPS       Z21, Z28, Z21
+	VMAXPS       Z22, Z28, Z22
+	VMAXPS       Z23, Z28, Z23
+	VMAXPS       Z24, Z28, Z24
+	VMAXPS       Z25, Z28, Z25
+	VMAXPS       Z26, Z28, Z26
+	VMAXPS       Z27, Z28, Z27
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Z28
+	VMINPS       Z0, Z28, Z0
+	VMINPS       Z1, Z28, Z1
+	VMINPS       Z2, Z28, Z2
+	VMINPS       Z3, Z28, Z3
+	VMINPS       Z4, Z28, Z4
+	VMINPS       Z5, Z28, Z5
+	VMINPS       Z6, Z28, Z6
+	VMINPS       Z7, Z28, Z7
+	VMINPS       Z8, Z28, Z8
+	VMINPS       Z9, Z28, Z9
+	VMINPS       Z10, Z28, Z10
+	VMINPS       Z11, Z28, Z11
+	VMINPS       Z12, Z28, Z12
+	VMINPS       Z13, Z28, Z13
+	VMINPS       Z14, Z28, Z14
+	VMINPS       Z15, Z28, Z15
+	VMINPS       Z16, Z28, Z16
+	VMINPS       Z17, Z28, Z17
+	VMINPS       Z18, Z28, Z18
+	VMINPS       Z19, Z28, Z19
+	VMINPS       Z20, Z28, Z20
+	VMINPS       Z21, Z28, Z21
+	VMINPS       Z22, Z28, Z22
+	VMINPS       Z23, Z28, Z23
+	VMINPS       Z24, Z28, Z24
+	VMINPS       Z25, Z28, Z25
+	VMINPS       Z26, Z28, Z26
+	VMINPS       Z27, Z28, Z27
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, K1, 64(AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z16, (AX)
+	VMOVUPS Z17, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z18, (AX)
+	VMOVUPS Z19, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z20, (AX)
+	VMOVUPS Z21, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z22, (AX)
+	VMOVUPS Z23, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z24, (AX)
+	VMOVUPS Z25, K1, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z26, (AX)
+	VMOVUPS Z27, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	ADDQ    DX, 8(SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN2x3AVX512Split(args *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmNN2x3AVX512Split(SB), NOSPLIT, $0-8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	JMP       batch
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	MOVQ 8(SI), R12
+	ADDQ DX, R12
+	MOVQ 32(SI), DX
+	SUBQ $0x04, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Z6
+	VMOVUPS      (AX)(R9*1), Z7
+	VMOVUPS      (AX)(R9*2), Z8
+	VBROADCASTSS (R11), Z9
+	VFMADD231PS  Z6, Z9, Z0
+	VFMADD231PS  Z7, Z9, Z1
+	VFMADD231PS  Z8, Z9, Z2
+	VBROADCASTSS (R12), Z9
+	VFMADD231PS  Z6, Z9, Z3
+	VFMADD231PS  Z7, Z9, Z4
+	VFMADD231PS  Z8, Z9, Z5
+	PREFETCHT1   64(R15)
+	VMOVUPS      64(AX), Z6
+	VMOVUPS      64(AX)(R9*1), Z7
+	VMOVUPS      64(AX)(R9*2), Z8
+	VBROADCASTSS 4(R11), Z9
+	VFMADD231PS  Z6, Z9, Z0
+	VFMADD231PS  Z7, Z9, Z1
+	VFMADD231PS  Z8, Z9, Z2
+	VBROADCASTSS 4(R12), Z9
+	VFMADD231PS  Z6, Z9, Z3
+	VFMADD231PS  Z7, Z9, Z4
+	VFMADD231PS  Z8, Z9, Z5
+	PREFETCHT1   128(R15)
+	VMOVUPS      128(AX), Z6
+	VMOVUPS      128(AX)(R9*1), Z7
+	VMOVUPS      128(AX)(R9*2), Z8
+	VBROADCASTSS 8(R11), Z9
+	VFMADD231PS  Z6, Z9, Z0
+	VFMADD231PS  Z7, Z9, Z1
+	VFMADD231PS  Z8, Z9, Z2
+	VBROADCASTSS 8(R12), Z9
+	VFMADD231PS  Z6, Z9, Z3
+	VFMADD231PS  Z7, Z9, Z4
+	VFMADD231PS  Z8, Z9, Z5
+	PREFETCHT1   192(R15)
+	VMOVUPS      192(AX), Z6
+	VMOVUPS      192(AX)(R9*1), Z7
+	VMOVUPS      192(AX)(R9*2), Z8
+	VBROADCASTSS 12(R11), Z9
+	VFMADD231PS  Z6, Z9, Z0
+	VFMADD231PS  Z7, Z9, Z1
+	VFMADD231PS  Z8, Z9, Z2
+	VBROADCASTSS 12(R12), Z9
+	VFMADD231PS  Z6, Z9, Z3
+	VFMADD231PS  Z7, Z9, Z4
+	VFMADD231PS  Z8, Z9, Z5
+	ADDQ         $0x10, R11
+	ADDQ         $0x10, R12
+	ADDQ         $+256, AX
+	ADDQ         $+256, R15
+	SUBQ         $0x04, DX
+	JGE          loop
+
+tail:
+	ADDQ $0x04, DX
+	JEQ  next
+
+single:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Z6
+	VMOVUPS      (AX)(R9*1), Z7
+	VMOVUPS      (AX)(R9*2), Z8
+	VBROADCASTSS (R11), Z9
+	VFMADD231PS  Z6, Z9, Z0
+	VFMADD231PS  Z7, Z9, Z1
+	VFMADD231PS  Z8, Z9, Z2
+	VBROADCASTSS (R12), Z9
+	VFMADD231PS  Z6, Z9, Z3
+	VFMADD231PS  Z7, Z9, Z4
+	VFMADD231PS  Z8, Z9, Z5
+	ADDQ         $0x04, R11
+	ADDQ         $0x04, R12
+	ADDQ         $+64, AX
+	ADDQ         $+64, R15
+	DECQ         DX
+	JNE          single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Z0, Z0
+	VADDPS 64(R8), Z1, Z1
+	VADDPS 128(R8), Z2, K1, Z2
+	ADDQ   176(SI), R8
+	VADDPS (R8), Z3, Z3
+	VADDPS 64(R8), Z4, Z4
+	VADDPS 128(R8), Z5, K1, Z5
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Z6
+	VMAXPS       Z0, Z6, Z0
+	VMAXPS       Z1, Z6, Z1
+	VMAXPS       Z2, Z6, Z2
+	VMAXPS       Z3, Z6, Z3
+	VMAXPS       Z4, Z6, Z4
+	VMAXPS       Z5, Z6, Z5
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Z6
+	VMINPS       Z0, Z6, Z0
+	VMINPS       Z1, Z6, Z1
+	VMINPS       Z2, Z6, Z2
+	VMINPS       Z3, Z6, Z3
+	VMINPS       Z4, Z6, Z4
+	VMINPS       Z5, Z6, Z5
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, K1, 128(AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Z3, (AX)
+	VMOVUPS Z4, 64(AX)
+	VMOVUPS Z5, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	ADDQ    DX, 8(SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN4x3AVX512Split(args *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmNN4x3AVX512Split(SB), NOSPLIT, $0-8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	JMP       batch
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	MOVQ 8(SI), R12
+	ADDQ DX, R12
+	MOVQ 32(SI), DX
+	SUBQ $0x04, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Z12
+	VMOVUPS      (AX)(R9*1), Z13
+	VMOVUPS      (AX)(R9*2), Z14
+	VBROADCASTSS (R11), Z15
+	VFMADD231PS  Z12, Z15, Z0
+	VFMADD231PS  Z13, Z15, Z1
+	VFMADD231PS  Z14, Z15, Z2
+	VBROADCASTSS (R11)(BX*1), Z15
+	VFMADD231PS  Z12, Z15, Z3
+	VFMADD231PS  Z13, Z15, Z4
+	VFMADD231PS  Z14, Z15, Z5
+	VBROADCASTSS (R12), Z15
+	VFMADD231PS  Z12, Z15, Z6
+	VFMADD231PS  Z13, Z15, Z7
+	VFMADD231PS  Z14, Z15, Z8
+	VBROADCASTSS (R12)(BX*1), Z15
+	VFMADD231PS  Z12, Z15, Z9
+	VFMADD231PS  Z13, Z15, Z10
+	VFMADD231PS  Z14, Z15, Z11
+	PREFETCHT1   64(R15)
+	VMOVUPS      64(AX), Z12
+	VMOVUPS      64(AX)(R9*1), Z13
+	VMOVUPS      64(AX)(R9*2), Z14
+	VBROADCASTSS 4(R11), Z15
+	VFMADD231PS  Z12, Z15, Z0
+	VFMADD231PS  Z13, Z15, Z1
+	VFMADD231PS  Z14, Z15, Z2
+	VBROADCASTSS 4(R11)(BX*1), Z15
+	VFMADD231PS  Z12, Z15, Z3
+	VFMADD231PS  Z13, Z15, Z4
+	VFMADD231PS  Z14, Z15, Z5
+	VBROADCASTSS 4(R12), Z15
+	VFMADD231PS  Z12, Z15, Z6
+	VFMADD231PS  Z13, Z15, Z7
+	VFMADD231PS  Z14, Z15, Z8
+	VBROADCASTSS 4(R12)(BX*1), Z15
+	VFMADD231PS  Z12, Z15, Z9
+	VFMADD231PS  Z13, Z15, Z10
+	VFMADD231PS  Z14, Z15, Z11
+	PREFETCHT1   128(R15)
+	VMOVUPS      128(AX), Z12
+	VMOVUPS      128(AX)(R9*1), Z13
+	VMOVUPS      128(AX)(R9*2), Z14
+	VBROADCASTSS 8(R11), Z15
+	VFMADD231PS  Z12, Z15, Z0
+	VFMADD231PS  Z13, Z15, Z1
+	VFMADD231PS  Z14, Z15, Z2
+	VBROADCASTSS 8(R11)(BX*1), Z15
+	VFMADD231PS  Z12, Z15, Z3
+	VFMADD231PS  Z13, Z15, Z4
+	VFMADD231PS  Z14, Z15, Z5
+	VBROADCASTSS 8(R12), Z15
+	VFMADD231PS  Z12, Z15, Z6
+	VFMADD231PS  Z13, Z15, Z7
+	VFMADD231PS  Z14, Z15, Z8
+	VBROADCASTSS 8(R12)(BX*1), Z15
+	VFMADD231PS  Z12, Z15, Z9
+	VFMADD231PS  Z13, Z15, Z10
+	VFMADD231PS  Z14, Z15, Z11
+	PREFETCHT1   192(R15)
+	VMOVUPS      192(AX), Z12
+	VMOVUPS      192(AX)(R9*1), Z13
+	VMOVUPS      192(AX)(R9*2), Z14
+	VBROADCASTSS 12(R11), Z15
+	VFMADD231PS  Z12, Z15, Z0
+	VFMADD231PS  Z13, Z15, Z1
+	VFMADD231PS  Z14, Z15, Z2
+	VBROADCASTSS 12(R11)(BX*1), Z15
+	VFMADD231PS  Z12, Z15, Z3
+	VFMADD231PS  Z13, Z15, Z4
+	VFMADD231PS  Z14, Z15, Z5
+	VBROADCASTSS 12(R12), Z15
+	VFMADD231PS  Z12, Z15, Z6
+	VFMADD231PS  Z13, Z15, Z7
+	VFMADD231PS  Z14, Z15, Z8
+	VBROADCASTSS 12(R12)(BX*1), Z15
+	VFMADD231PS  Z12, Z15, Z9
+	VFMADD231PS  Z13, Z15, Z10
+	VFMADD231PS  Z14, Z15, Z11
+	ADDQ         $0x10, R11
+	ADDQ         $0x10, R12
+	ADDQ         $+256, AX
+	ADDQ         $+256, R15
+	SUBQ         $0x04, DX
+	JGE          loop
+
+tail:
+	ADDQ $0x04, DX
+	JEQ  next
+
+single:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Z12
+	VMOVUPS      (AX)(R9*1), Z13
+	VMOVUPS      (AX)(R9*2), Z14
+	VBROADCASTSS (R11), Z15
+	VFMADD231PS  Z12, Z15, Z0
+	VFMADD231PS  Z13, Z15, Z1
+	VFMADD231PS  Z14, Z15, Z2
+	VBROADCASTSS (R11)(BX*1), Z15
+	VFMADD231PS  Z12, Z15, Z3
+	VFMADD231PS  Z13, Z15, Z4
+	VFMADD231PS  Z14, Z15, Z5
+	VBROADCASTSS (R12), Z15
+	VFMADD231PS  Z12, Z15, Z6
+	VFMADD231PS  Z13, Z15, Z7
+	VFMADD231PS  Z14, Z15, Z8
+	VBROADCASTSS (R12)(BX*1), Z15
+	VFMADD231PS  Z12, Z15, Z9
+	VFMADD231PS  Z13, Z15, Z10
+	VFMADD231PS  Z14, Z15, Z11
+	ADDQ         $0x04, R11
+	ADDQ         $0x04, R12
+	ADDQ         $+64, AX
+	ADDQ         $+64, R15
+	DECQ         DX
+	JNE          single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Z0, Z0
+	VADDPS 64(R8), Z1, Z1
+	VADDPS 128(R8), Z2, K1, Z2
+	ADDQ   BX, R8
+	VADDPS (R8), Z3, Z3
+	VADDPS 64(R8), Z4, Z4
+	VADDPS 128(R8), Z5, K1, Z5
+	ADDQ   176(SI), R8
+	VADDPS (R8), Z6, Z6
+	VADDPS 64(R8), Z7, Z7
+	VADDPS 128(R8), Z8, K1, Z8
+	ADDQ   BX, R8
+	VADDPS (R8), Z9, Z9
+	VADDPS 64(R8), Z10, Z10
+	VADDPS 128(R8), Z11, K1, Z11
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Z12
+	VMAXPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z12, Z8
+	VMAXPS       Z9, Z12, Z9
+	VMAXPS       Z10, Z12, Z10
+	VMAXPS       Z11, Z12, Z11
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Z12
+	VMINPS       Z0, Z12, Z0
+	VMINPS       Z1, Z12, Z1
+	VMINPS       Z2, Z12, Z2
+	VMINPS       Z3, Z12, Z3
+	VMINPS       Z4, Z12, Z4
+	VMINPS       Z5, Z12, Z5
+	VMINPS       Z6, Z12, Z6
+	VMINPS       Z7, Z12, Z7
+	VMINPS       Z8, Z12, Z8
+	VMINPS       Z9, Z12, Z9
+	VMINPS       Z10, Z12, Z10
+	VMINPS       Z11, Z12, Z11
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, K1, 128(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z3, (AX)
+	VMOVUPS Z4, 64(AX)
+	VMOVUPS Z5, K1, 128(AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	VMOVUPS Z8, K1, 128(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, (AX)
+	VMOVUPS Z10, 64(AX)
+	VMOVUPS Z11, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	ADDQ    DX, 8(SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN6x3AVX512Split(args *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmNN6x3AVX512Split(SB), NOSPLIT, $0-8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z15
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z16
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z17
+	JMP       batch
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	MOVQ 8(SI), R12
+	ADDQ DX, R12
+	MOVQ 32(SI), DX
+	SUBQ $0x02, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Z18
+	VMOVUPS      (AX)(R9*1), Z19
+	VMOVUPS      (AX)(R9*2), Z20
+	VBROADCASTSS (R11), Z21
+	VFMADD231PS  Z18, Z21, Z0
+	VFMADD231PS  Z19, Z21, Z1
+	VFMADD231PS  Z20, Z21, Z2
+	VBROADCASTSS (R11)(BX*1), Z21
+	VFMADD231PS  Z18, Z21, Z3
+	VFMADD231PS  Z19, Z21, Z4
+	VFMADD231PS  Z20, Z21, Z5
+	VBROADCASTSS (R11)(BX*2), Z21
+	VFMADD231PS  Z18, Z21, Z6
+	VFMADD231PS  Z19, Z21, Z7
+	VFMADD231PS  Z20, Z21, Z8
+	VBROADCASTSS (R12), Z21
+	VFMADD231PS  Z18, Z21, Z9
+	VFMADD231PS  Z19, Z21, Z10
+	VFMADD231PS  Z20, Z21, Z11
+	VBROADCASTSS (R12)(BX*1), Z21
+	VFMADD231PS  Z18, Z21, Z12
+	VFMADD231PS  Z19, Z21, Z13
+	VFMADD231PS  Z20, Z21, Z14
+	VBROADCASTSS (R12)(BX*2), Z21
+	VFMADD231PS  Z18, Z21, Z15
+	VFMADD231PS  Z19, Z21, Z16
+	VFMADD231PS  Z20, Z21, Z17
+	PREFETCHT1   64(R15)
+	VMOVUPS      64(AX), Z18
+	VMOVUPS      64(AX)(R9*1), Z19
+	VMOVUPS      64(AX)(R9*2), Z20
+	VBROADCASTSS 4(R11), Z21
+	VFMADD231PS  Z18, Z21, Z0
+	VFMADD231PS  Z19, Z21, Z1
+	VFMADD231PS  Z20, Z21, Z2
+	VBROADCASTSS 4(R11)(BX*1), Z21
+	VFMADD231PS  Z18, Z21, Z3
+	VFMADD231PS  Z19, Z21, Z4
+	VFMADD231PS  Z20, Z21, Z5
+	VBROADCASTSS 4(R11)(BX*2), Z21
+	VFMADD231PS  Z18, Z21, Z6
+	VFMADD231PS  Z19, Z21, Z7
+	VFMADD231PS  Z20, Z21, Z8
+	VBROADCASTSS 4(R12), Z21
+	VFMADD231PS  Z18, Z21, Z9
+	VFMADD231PS  Z19, Z21, Z10
+	VFMADD231PS  Z20, Z21, Z11
+	VBROADCASTSS 4(R12)(BX*1), Z21
+	VFMADD231PS  Z18, Z21, Z12
+	VFMADD231PS  Z19, Z21, Z13
+	VFMADD231PS  Z20, Z21, Z14
+	VBROADCASTSS 4(R12)(BX*2), Z21
+	VFMADD231PS  Z18, Z21, Z15
+	VFMADD231PS  Z19, Z21, Z16
+	VFMADD231PS  Z20, Z21, Z17
+	ADDQ         $0x08, R11
+	ADDQ         $0x08, R12
+	ADDQ         $+128, AX
+	ADDQ         $+128, R15
+	SUBQ         $0x02, DX
+	JGE          loop
+
+tail:
+	ADDQ $0x02, DX
+	JEQ  next
+
+single:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Z18
+	VMOVUPS      (AX)(R9*1), Z19
+	VMOVUPS      (AX)(R9*2), Z20
+	VBROADCASTSS (R11), Z21
+	VFMADD231PS  Z18, Z21, Z0
+	VFMADD231PS  Z19, Z21, Z1
+	VFMADD231PS  Z20, Z21, Z2
+	VBROADCASTSS (R11)(BX*1), Z21
+	VFMADD231PS  Z18, Z21, Z3
+	VFMADD231PS  Z19, Z21, Z4
+	VFMADD231PS  Z20, Z21, Z5
+	VBROADCASTSS (R11)(BX*2), Z21
+	VFMADD231PS  Z18, Z21, Z6
+	VFMADD231PS  Z19, Z21, Z7
+	VFMADD231PS  Z20, Z21, Z8
+	VBROADCASTSS (R12), Z21
+	VFMADD231PS  Z18, Z21, Z9
+	VFMADD231PS  Z19, Z21, Z10
+	VFMADD231PS  Z20, Z21, Z11
+	VBROADCASTSS (R12)(BX*1), Z21
+	VFMADD231PS  Z18, Z21, Z12
+	VFMADD231PS  Z19, Z21, Z13
+	VFMADD231PS  Z20, Z21, Z14
+	VBROADCASTSS (R12)(BX*2), Z21
+	VFMADD231PS  Z18, Z21, Z15
+	VFMADD231PS  Z19, Z21, Z16
+	VFMADD231PS  Z20, Z21, Z17
+	ADDQ         $0x04, R11
+	ADDQ         $0x04, R12
+	ADDQ         $+64, AX
+	ADDQ         $+64, R15
+	DECQ         DX
+	JNE          single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Z0, Z0
+	VADDPS 64(R8), Z1, Z1
+	VADDPS 128(R8), Z2, K1, Z2
+	ADDQ   BX, R8
+	VADDPS (R8), Z3, Z3
+	VADDPS 64(R8), Z4, Z4
+	VADDPS 128(R8), Z5, K1, Z5
+	ADDQ   BX, R8
+	VADDPS (R8), Z6, Z6
+	VADDPS 64(R8), Z7, Z7
+	VADDPS 128(R8), Z8, K1, Z8
+	ADDQ   176(SI), R8
+	VADDPS (R8), Z9, Z9
+	VADDPS 64(R8), Z10, Z10
+	VADDPS 128(R8), Z11, K1, Z11
+	ADDQ   BX, R8
+	VADDPS (R8), Z12, Z12
+	VADDPS 64(R8), Z13, Z13
+	VADDPS 128(R8), Z14, K1, Z14
+	ADDQ   BX, R8
+	VADDPS (R8), Z15, Z15
+	VADDPS 64(R8), Z16, Z16
+	VADDPS 128(R8), Z17, K1, Z17
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Z18
+	VMAXPS       Z0, Z18, Z0
+	VMAXPS       Z1, Z18, Z1
+	VMAXPS       Z2, Z18, Z2
+	VMAXPS       Z3, Z18, Z3
+	VMAXPS       Z4, Z18, Z4
+	VMAXPS       Z5, Z18, Z5
+	VMAXPS       Z6, Z18, Z6
+	VMAXPS       Z7, Z18, Z7
+	VMAXPS       Z8, Z18, Z8
+	VMAXPS       Z9, Z18, Z9
+	VMAXPS       Z10, Z18, Z10
+	VMAXPS       Z11, Z18, Z11
+	VMAXPS       Z12, Z18, Z12
+	VMAXPS       Z13, Z18, Z13
+	VMAXPS       Z14, Z18, Z14
+	VMAXPS       Z15, Z18, Z15
+	VMAXPS       Z16, Z18, Z16
+	VMAXPS       Z17, Z18, Z17
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Z18
+	VMINPS       Z0, Z18, Z0
+	VMINPS       Z1, Z18, Z1
+	VMINPS       Z2, Z18, Z2
+	VMINPS       Z3, Z18, Z3
+	VMINPS       Z4, Z18, Z4
+	VMINPS       Z5, Z18, Z5
+	VMINPS       Z6, Z18, Z6
+	VMINPS       Z7, Z18, Z7
+	VMINPS       Z8, Z18, Z8
+	VMINPS       Z9, Z18, Z9
+	VMINPS       Z10, Z18, Z10
+	VMINPS       Z11, Z18, Z11
+	VMINPS       Z12, Z18, Z12
+	VMINPS       Z13, Z18, Z13
+	VMINPS       Z14, Z18, Z14
+	VMINPS       Z15, Z18, Z15
+	VMINPS       Z16, Z18, Z16
+	VMINPS       Z17, Z18, Z17
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, K1, 128(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z3, (AX)
+	VMOVUPS Z4, 64(AX)
+	VMOVUPS Z5, K1, 128(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	VMOVUPS Z8, K1, 128(AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Z9, (AX)
+	VMOVUPS Z10, 64(AX)
+	VMOVUPS Z11, K1, 128(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, 64(AX)
+	VMOVUPS Z14, K1, 128(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z16, 64(AX)
+	VMOVUPS Z17, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	ADDQ    DX, 8(SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
+	VZEROUPPER
+	RET
+
+// func gemmNN8x3AVX512Split(args *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmNN8x3AVX512Split(SB), NOSPLIT, $0-8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z21
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z16
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z22
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z17
+	VMOVAPS   Z2, Z20
+	VMOVAPS   Z2, Z23
+	JMP       batch
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+
+batch:
+	MOVQ (DI), DX
+	MOVQ (SI), R11
+	ADDQ DX, R11
+	MOVQ 8(SI), R12
+	ADDQ DX, R12
+	MOVQ 32(SI), DX
+	SUBQ $0x02, DX
+	JLT  tail
+
+loop:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Z24
+	VMOVUPS      (AX)(R9*1), Z25
+	VMOVUPS      (AX)(R9*2), Z26
+	VBROADCASTSS (R11), Z27
+	VFMADD231PS  Z24, Z27, Z0
+	VFMADD231PS  Z25, Z27, Z1
+	VFMADD231PS  Z26, Z27, Z2
+	VBROADCASTSS (R11)(BX*1), Z27
+	VFMADD231PS  Z24, Z27, Z3
+	VFMADD231PS  Z25, Z27, Z4
+	VFMADD231PS  Z26, Z27, Z5
+	VBROADCASTSS (R11)(BX*2), Z27
+	VFMADD231PS  Z24, Z27, Z6
+	VFMADD231PS  Z25, Z27, Z7
+	VFMADD231PS  Z26, Z27, Z8
+	VBROADCASTSS (R11)(R8*1), Z27
+	VFMADD231PS  Z24, Z27, Z9
+	VFMADD231PS  Z25, Z27, Z10
+	VFMADD231PS  Z26, Z27, Z11
+	VBROADCASTSS (R12), Z27
+	VFMADD231PS  Z24, Z27, Z12
+	VFMADD231PS  Z25, Z27, Z13
+	VFMADD231PS  Z26, Z27, Z14
+	VBROADCASTSS (R12)(BX*1), Z27
+	VFMADD231PS  Z24, Z27, Z15
+	VFMADD231PS  Z25, Z27, Z16
+	VFMADD231PS  Z26, Z27, Z17
+	VBROADCASTSS (R12)(BX*2), Z27
+	VFMADD231PS  Z24, Z27, Z18
+	VFMADD231PS  Z25, Z27, Z19
+	VFMADD231PS  Z26, Z27, Z20
+	VBROADCASTSS (R12)(R8*1), Z27
+	VFMADD231PS  Z24, Z27, Z21
+	VFMADD231PS  Z25, Z27, Z22
+	VFMADD231PS  Z26, Z27, Z23
+	PREFETCHT1   64(R15)
+	VMOVUPS      64(AX), Z24
+	VMOVUPS      64(AX)(R9*1), Z25
+	VMOVUPS      64(AX)(R9*2), Z26
+	VBROADCASTSS 4(R11), Z27
+	VFMADD231PS  Z24, Z27, Z0
+	VFMADD231PS  Z25, Z27, Z1
+	VFMADD231PS  Z26, Z27, Z2
+	VBROADCASTSS 4(R11)(BX*1), Z27
+	VFMADD231PS  Z24, Z27, Z3
+	VFMADD231PS  Z25, Z27, Z4
+	VFMADD231PS  Z26, Z27, Z5
+	VBROADCASTSS 4(R11)(BX*2), Z27
+	VFMADD231PS  Z24, Z27, Z6
+	VFMADD231PS  Z25, Z27, Z7
+	VFMADD231PS  Z26, Z27, Z8
+	VBROADCASTSS 4(R11)(R8*1), Z27
+	VFMADD231PS  Z24, Z27, Z9
+	VFMADD231PS  Z25, Z27, Z10
+	VFMADD231PS  Z26, Z27, Z11
+	VBROADCASTSS 4(R12), Z27
+	VFMADD231PS  Z24, Z27, Z12
+	VFMADD231PS  Z25, Z27, Z13
+	VFMADD231PS  Z26, Z27, Z14
+	VBROADCASTSS 4(R12)(BX*1), Z27
+	VFMADD231PS  Z24, Z27, Z15
+	VFMADD231PS  Z25, Z27, Z16
+	VFMADD231PS  Z26, Z27, Z17
+	VBROADCASTSS 4(R12)(BX*2), Z27
+	VFMADD231PS  Z24, Z27, Z18
+	VFMADD231PS  Z25, Z27, Z19
+	VFMADD231PS  Z26, Z27, Z20
+	VBROADCASTSS 4(R12)(R8*1), Z27
+	VFMADD231PS  Z24, Z27, Z21
+	VFMADD231PS  Z25, Z27, Z22
+	VFMADD231PS  Z26, Z27, Z23
+	ADDQ         $0x08, R11
+	ADDQ         $0x08, R12
+	ADDQ         $+128, AX
+	ADDQ         $+128, R15
+	SUBQ         $0x02, DX
+	JGE          loop
+
+tail:
+	ADDQ $0x02, DX
+	JEQ  next
+
+single:
+	PREFETCHT1   (R15)
+	VMOVUPS      (AX), Z24
+	VMOVUPS      (AX)(R9*1), Z25
+	VMOVUPS      (AX)(R9*2), Z26
+	VBROADCASTSS (R11), Z27
+	VFMADD231PS  Z24, Z27, Z0
+	VFMADD231PS  Z25, Z27, Z1
+	VFMADD231PS  Z26, Z27, Z2
+	VBROADCASTSS (R11)(BX*1), Z27
+	VFMADD231PS  Z24, Z27, Z3
+	VFMADD231PS  Z25, Z27, Z4
+	VFMADD231PS  Z26, Z27, Z5
+	VBROADCASTSS (R11)(BX*2), Z27
+	VFMADD231PS  Z24, Z27, Z6
+	VFMADD231PS  Z25, Z27, Z7
+	VFMADD231PS  Z26, Z27, Z8
+	VBROADCASTSS (R11)(R8*1), Z27
+	VFMADD231PS  Z24, Z27, Z9
+	VFMADD231PS  Z25, Z27, Z10
+	VFMADD231PS  Z26, Z27, Z11
+	VBROADCASTSS (R12), Z27
+	VFMADD231PS  Z24, Z27, Z12
+	VFMADD231PS  Z25, Z27, Z13
+	VFMADD231PS  Z26, Z27, Z14
+	VBROADCASTSS (R12)(BX*1), Z27
+	VFMADD231PS  Z24, Z27, Z15
+	VFMADD231PS  Z25, Z27, Z16
+	VFMADD231PS  Z26, Z27, Z17
+	VBROADCASTSS (R12)(BX*2), Z27
+	VFMADD231PS  Z24, Z27, Z18
+	VFMADD231PS  Z25, Z27, Z19
+	VFMADD231PS  Z26, Z27, Z20
+	VBROADCASTSS (R12)(R8*1), Z27
+	VFMADD231PS  Z24, Z27, Z21
+	VFMADD231PS  Z25, Z27, Z22
+	VFMADD231PS  Z26, Z27, Z23
+	ADDQ         $0x04, R11
+	ADDQ         $0x04, R12
+	ADDQ         $+64, AX
+	ADDQ         $+64, R15
+	DECQ         DX
+	JNE          single
+
+next:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	MOVQ   72(SI), BX
+	MOVQ   80(SI), R8
+	TESTQ  R8, R8
+	JEQ    nores
+	VADDPS (R8), Z0, Z0
+	VADDPS 64(R8), Z1, Z1
+	VADDPS 128(R8), Z2, K1, Z2
+	ADDQ   BX, R8
+	VADDPS (R8), Z3, Z3
+	VADDPS 64(R8), Z4, Z4
+	VADDPS 128(R8), Z5, K1, Z5
+	ADDQ   BX, R8
+	VADDPS (R8), Z6, Z6
+	VADDPS 64(R8), Z7, Z7
+	VADDPS 128(R8), Z8, K1, Z8
+	ADDQ   BX, R8
+	VADDPS (R8), Z9, Z9
+	VADDPS 64(R8), Z10, Z10
+	VADDPS 128(R8), Z11, K1, Z11
+	ADDQ   176(SI), R8
+	VADDPS (R8), Z12, Z12
+	VADDPS 64(R8), Z13, Z13
+	VADDPS 128(R8), Z14, K1, Z14
+	ADDQ   BX, R8
+	VADDPS (R8), Z15, Z15
+	VADDPS 64(R8), Z16, Z16
+	VADDPS 128(R8), Z17, K1, Z17
+	ADDQ   BX, R8
+	VADDPS (R8), Z18, Z18
+	VADDPS 64(R8), Z19, Z19
+	VADDPS 128(R8), Z20, K1, Z20
+	ADDQ   BX, R8
+	VADDPS (R8), Z21, Z21
+	VADDPS 64(R8), Z22, Z22
+	VADDPS 128(R8), Z23, K1, Z23
+
+nores:
+	CMPQ         120(SI), $0x00
+	JEQ          noclamp
+	VBROADCASTSS 128(SI), Z24
+	VMAXPS       Z0, Z24, Z0
+	VMAXPS       Z1, Z24, Z1
+	VMAXPS       Z2, Z24, Z2
+	VMAXPS       Z3, Z24, Z3
+	VMAXPS       Z4, Z24, Z4
+	VMAXPS       Z5, Z24, Z5
+	VMAXPS       Z6, Z24, Z6
+	VMAXPS       Z7, Z24, Z7
+	VMAXPS       Z8, Z24, Z8
+	VMAXPS       Z9, Z24, Z9
+	VMAXPS       Z10, Z24, Z10
+	VMAXPS       Z11, Z24, Z11
+	VMAXPS       Z12, Z24, Z12
+	VMAXPS       Z13, Z24, Z13
+	VMAXPS       Z14, Z24, Z14
+	VMAXPS       Z15, Z24, Z15
+	VMAXPS       Z16, Z24, Z16
+	VMAXPS       Z17, Z24, Z17
+	VMAXPS       Z18, Z24, Z18
+	VMAXPS       Z19, Z24, Z19
+	VMAXPS       Z20, Z24, Z20
+	VMAXPS       Z21, Z24, Z21
+	VMAXPS       Z22, Z24, Z22
+	VMAXPS       Z23, Z24, Z23
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
+	VBROADCASTSS 132(SI), Z24
+	VMINPS       Z0, Z24, Z0
+	VMINPS       Z1, Z24, Z1
+	VMINPS       Z2, Z24, Z2
+	VMINPS       Z3, Z24, Z3
+	VMINPS       Z4, Z24, Z4
+	VMINPS       Z5, Z24, Z5
+	VMINPS       Z6, Z24, Z6
+	VMINPS       Z7, Z24, Z7
+	VMINPS       Z8, Z24, Z8
+	VMINPS       Z9, Z24, Z9
+	VMINPS       Z10, Z24, Z10
+	VMINPS       Z11, Z24, Z11
+	VMINPS       Z12, Z24, Z12
+	VMINPS       Z13, Z24, Z13
+	VMINPS       Z14, Z24, Z14
+	VMINPS       Z15, Z24, Z15
+	VMINPS       Z16, Z24, Z16
+	VMINPS       Z17, Z24, Z17
+	VMINPS       Z18, Z24, Z18
+	VMINPS       Z19, Z24, Z19
+	VMINPS       Z20, Z24, Z20
+	VMINPS       Z21, Z24, Z21
+	VMINPS       Z22, Z24, Z22
+	VMINPS       Z23, Z24, Z23
+
+noclamp:
+	MOVQ    64(SI), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, K1, 128(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z3, (AX)
+	VMOVUPS Z4, 64(AX)
+	VMOVUPS Z5, K1, 128(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	VMOVUPS Z8, K1, 128(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, (AX)
+	VMOVUPS Z10, 64(AX)
+	VMOVUPS Z11, K1, 128(AX)
+	ADDQ    176(SI), AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, 64(AX)
+	VMOVUPS Z14, K1, 128(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z16, 64(AX)
+	VMOVUPS Z17, K1, 128(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z18, (AX)
+	VMOVUPS Z19, 64(AX)
+	VMOVUPS Z20, K1, 128(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z22, 64(AX)
+	VMOVUPS Z23, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	ADDQ    DX, 8(SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET

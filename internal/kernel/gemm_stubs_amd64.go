@@ -27,6 +27,12 @@ var (
 	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.clamp)-120]
 	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.lo)-128]
 	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.hi)-132]
+	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.tiles)-136]
+	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.astep)-144]
+	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.cstep)-152]
+	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.ahead)-160]
+	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.aheadStep)-168]
+	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.cjump)-176]
 )
 
 func gemmNNAVX512(m, nz int, g *gemmArgs) {
@@ -147,6 +153,63 @@ func gemmNNAVX512(m, nz int, g *gemmArgs) {
 		gemmNN6x4AVX512(g)
 	case 4<<5 | 7:
 		gemmNN7x4AVX512(g)
+	default:
+		panic("kernel: no micro-kernel of this shape")
+	}
+}
+
+func gemmNNAVX512Split(m, nz int, g *gemmArgs) {
+	switch nz<<5 | m {
+	case 1<<5 | 2:
+		gemmNN2x1AVX512Split(g)
+	case 1<<5 | 4:
+		gemmNN4x1AVX512Split(g)
+	case 1<<5 | 6:
+		gemmNN6x1AVX512Split(g)
+	case 1<<5 | 8:
+		gemmNN8x1AVX512Split(g)
+	case 1<<5 | 10:
+		gemmNN10x1AVX512Split(g)
+	case 1<<5 | 12:
+		gemmNN12x1AVX512Split(g)
+	case 1<<5 | 14:
+		gemmNN14x1AVX512Split(g)
+	case 1<<5 | 16:
+		gemmNN16x1AVX512Split(g)
+	case 1<<5 | 18:
+		gemmNN18x1AVX512Split(g)
+	case 1<<5 | 20:
+		gemmNN20x1AVX512Split(g)
+	case 1<<5 | 22:
+		gemmNN22x1AVX512Split(g)
+	case 1<<5 | 24:
+		gemmNN24x1AVX512Split(g)
+	case 1<<5 | 26:
+		gemmNN26x1AVX512Split(g)
+	case 1<<5 | 28:
+		gemmNN28x1AVX512Split(g)
+	case 2<<5 | 2:
+		gemmNN2x2AVX512Split(g)
+	case 2<<5 | 4:
+		gemmNN4x2AVX512Split(g)
+	case 2<<5 | 6:
+		gemmNN6x2AVX512Split(g)
+	case 2<<5 | 8:
+		gemmNN8x2AVX512Split(g)
+	case 2<<5 | 10:
+		gemmNN10x2AVX512Split(g)
+	case 2<<5 | 12:
+		gemmNN12x2AVX512Split(g)
+	case 2<<5 | 14:
+		gemmNN14x2AVX512Split(g)
+	case 3<<5 | 2:
+		gemmNN2x3AVX512Split(g)
+	case 3<<5 | 4:
+		gemmNN4x3AVX512Split(g)
+	case 3<<5 | 6:
+		gemmNN6x3AVX512Split(g)
+	case 3<<5 | 8:
+		gemmNN8x3AVX512Split(g)
 	default:
 		panic("kernel: no micro-kernel of this shape")
 	}
@@ -289,6 +352,19 @@ func gemmNNAVX2(m, nz int, g *gemmArgs) {
 		gemmNN5x1AVX2(g)
 	case 1<<5 | 6:
 		gemmNN6x1AVX2(g)
+	default:
+		panic("kernel: no micro-kernel of this shape")
+	}
+}
+
+func gemmNNAVX2Split(m, nz int, g *gemmArgs) {
+	switch nz<<5 | m {
+	case 1<<5 | 2:
+		gemmNN2x1AVX2Split(g)
+	case 1<<5 | 4:
+		gemmNN4x1AVX2Split(g)
+	case 1<<5 | 6:
+		gemmNN6x1AVX2Split(g)
 	default:
 		panic("kernel: no micro-kernel of this shape")
 	}
@@ -488,6 +564,81 @@ func gemmNN6x4AVX512(args *gemmArgs)
 func gemmNN7x4AVX512(args *gemmArgs)
 
 //go:noescape
+func gemmNN2x1AVX512Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN4x1AVX512Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN6x1AVX512Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN8x1AVX512Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN10x1AVX512Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN12x1AVX512Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN14x1AVX512Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN16x1AVX512Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN18x1AVX512Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN20x1AVX512Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN22x1AVX512Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN24x1AVX512Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN26x1AVX512Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN28x1AVX512Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN2x2AVX512Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN4x2AVX512Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN6x2AVX512Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN8x2AVX512Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN10x2AVX512Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN12x2AVX512Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN14x2AVX512Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN2x3AVX512Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN4x3AVX512Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN6x3AVX512Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN8x3AVX512Split(args *gemmArgs)
+
+//go:noescape
 func gemmTN1x1AVX512(args *gemmArgs)
 
 //go:noescape
@@ -678,6 +829,15 @@ func gemmNN5x1AVX2(args *gemmArgs)
 
 //go:noescape
 func gemmNN6x1AVX2(args *gemmArgs)
+
+//go:noescape
+func gemmNN2x1AVX2Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN4x1AVX2Split(args *gemmArgs)
+
+//go:noescape
+func gemmNN6x1AVX2Split(args *gemmArgs)
 
 //go:noescape
 func gemmTN1x1AVX2(args *gemmArgs)

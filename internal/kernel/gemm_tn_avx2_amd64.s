@@ -7,14 +7,35 @@
 // func gemmTN1x1AVX2(args *byte)
 // Requires: AVX, FMA3
 TEXT ·gemmTN1x1AVX2(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ args+0(FP), SI
+
+tile:
+	MOVQ       16(SI), DI
+	MOVQ       24(SI), CX
+	MOVQ       40(SI), BX
+	MOVQ       48(SI), AX
+	MOVQ       56(SI), R9
+	LEAQ       (R9)(R9*2), R10
+	LEAQ       (BX)(BX*2), R8
+	MOVQ       88(SI), DX
+	TESTQ      DX, DX
+	JEQ        zero
+	CMPQ       96(SI), $0x10
+	JEQ        bias
+	MOVQ       112(SI), AX
+	VMOVUPS    (AX), Y2
+	VMOVUPS    32(AX), Y3
+	VMASKMOVPS (DX), Y2, Y0
+	VMASKMOVPS 32(DX), Y3, Y1
+	MOVQ       48(SI), AX
+	JMP        batch
+
+bias:
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	JMP     batch
+
+zero:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
@@ -68,20 +89,11 @@ single:
 	JNE          single
 
 next:
-	ADDQ    $0x08, DI
-	DECQ    CX
-	JNE     batch
-	CMPQ    96(SI), $0x10
-	JNE     masked
-	MOVQ    88(SI), DI
-	TESTQ   DI, DI
-	JEQ     nobias
-	VMOVUPS (DI), Y2
-	VADDPS  Y2, Y0, Y0
-	VMOVUPS 32(DI), Y2
-	VADDPS  Y2, Y1, Y1
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	CMPQ   96(SI), $0x10
+	JNE    masked
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -95,6 +107,8 @@ nores:
 	VBROADCASTSS 128(SI), Y2
 	VMAXPS       Y0, Y2, Y0
 	VMAXPS       Y1, Y2, Y1
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Y2
 	VMINPS       Y0, Y2, Y0
 	VMINPS       Y1, Y2, Y1
@@ -103,22 +117,12 @@ noclamp:
 	MOVQ    64(SI), AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
-	VZEROUPPER
-	RET
+	JMP     done
 
 masked:
 	MOVQ       112(SI), DI
 	VMOVUPS    (DI), Y2
 	VMOVUPS    32(DI), Y3
-	MOVQ       88(SI), DI
-	TESTQ      DI, DI
-	JEQ        masked_nobias
-	VMASKMOVPS (DI), Y2, Y4
-	VADDPS     Y4, Y0, Y0
-	VMASKMOVPS 32(DI), Y3, Y4
-	VADDPS     Y4, Y1, Y1
-
-masked_nobias:
 	MOVQ       72(SI), BX
 	MOVQ       80(SI), R8
 	TESTQ      R8, R8
@@ -134,6 +138,8 @@ masked_nores:
 	VBROADCASTSS 128(SI), Y4
 	VMAXPS       Y0, Y4, Y0
 	VMAXPS       Y1, Y4, Y1
+	CMPQ         120(SI), $0x01
+	JEQ          masked_noclamp
 	VBROADCASTSS 132(SI), Y4
 	VMINPS       Y0, Y4, Y0
 	VMINPS       Y1, Y4, Y1
@@ -142,20 +148,59 @@ masked_noclamp:
 	MOVQ       64(SI), AX
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
+
+done:
+	DECQ 136(SI)
+	JEQ  return
+	MOVQ 144(SI), DX
+	ADDQ DX, (SI)
+	MOVQ 152(SI), DX
+	ADDQ DX, 64(SI)
+	CMPQ 80(SI), $0x00
+	JEQ  tile
+	ADDQ DX, 80(SI)
+	JMP  tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN2x1AVX2(args *byte)
 // Requires: AVX, FMA3
 TEXT ·gemmTN2x1AVX2(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ args+0(FP), SI
+
+tile:
+	MOVQ       16(SI), DI
+	MOVQ       24(SI), CX
+	MOVQ       40(SI), BX
+	MOVQ       48(SI), AX
+	MOVQ       56(SI), R9
+	LEAQ       (R9)(R9*2), R10
+	LEAQ       (BX)(BX*2), R8
+	MOVQ       88(SI), DX
+	TESTQ      DX, DX
+	JEQ        zero
+	CMPQ       96(SI), $0x10
+	JEQ        bias
+	MOVQ       112(SI), AX
+	VMOVUPS    (AX), Y4
+	VMOVUPS    32(AX), Y5
+	VMASKMOVPS (DX), Y4, Y0
+	VMOVAPS    Y0, Y2
+	VMASKMOVPS 32(DX), Y5, Y1
+	VMOVAPS    Y1, Y3
+	MOVQ       48(SI), AX
+	JMP        batch
+
+bias:
+	VMOVUPS (DX), Y0
+	VMOVAPS Y0, Y2
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y1, Y3
+	JMP     batch
+
+zero:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -226,22 +271,11 @@ single:
 	JNE          single
 
 next:
-	ADDQ    $0x08, DI
-	DECQ    CX
-	JNE     batch
-	CMPQ    96(SI), $0x10
-	JNE     masked
-	MOVQ    88(SI), DI
-	TESTQ   DI, DI
-	JEQ     nobias
-	VMOVUPS (DI), Y4
-	VADDPS  Y4, Y0, Y0
-	VADDPS  Y4, Y2, Y2
-	VMOVUPS 32(DI), Y4
-	VADDPS  Y4, Y1, Y1
-	VADDPS  Y4, Y3, Y3
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	CMPQ   96(SI), $0x10
+	JNE    masked
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -260,6 +294,8 @@ nores:
 	VMAXPS       Y1, Y4, Y1
 	VMAXPS       Y2, Y4, Y2
 	VMAXPS       Y3, Y4, Y3
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Y4
 	VMINPS       Y0, Y4, Y0
 	VMINPS       Y1, Y4, Y1
@@ -273,24 +309,12 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Y2, (AX)
 	VMOVUPS Y3, 32(AX)
-	VZEROUPPER
-	RET
+	JMP     done
 
 masked:
 	MOVQ       112(SI), DI
 	VMOVUPS    (DI), Y4
 	VMOVUPS    32(DI), Y5
-	MOVQ       88(SI), DI
-	TESTQ      DI, DI
-	JEQ        masked_nobias
-	VMASKMOVPS (DI), Y4, Y6
-	VADDPS     Y6, Y0, Y0
-	VADDPS     Y6, Y2, Y2
-	VMASKMOVPS 32(DI), Y5, Y6
-	VADDPS     Y6, Y1, Y1
-	VADDPS     Y6, Y3, Y3
-
-masked_nobias:
 	MOVQ       72(SI), BX
 	MOVQ       80(SI), R8
 	TESTQ      R8, R8
@@ -313,6 +337,8 @@ masked_nores:
 	VMAXPS       Y1, Y6, Y1
 	VMAXPS       Y2, Y6, Y2
 	VMAXPS       Y3, Y6, Y3
+	CMPQ         120(SI), $0x01
+	JEQ          masked_noclamp
 	VBROADCASTSS 132(SI), Y6
 	VMINPS       Y0, Y6, Y0
 	VMINPS       Y1, Y6, Y1
@@ -326,20 +352,63 @@ masked_noclamp:
 	ADDQ       BX, AX
 	VMASKMOVPS Y2, Y4, (AX)
 	VMASKMOVPS Y3, Y5, 32(AX)
+
+done:
+	DECQ 136(SI)
+	JEQ  return
+	MOVQ 144(SI), DX
+	ADDQ DX, (SI)
+	MOVQ 152(SI), DX
+	ADDQ DX, 64(SI)
+	CMPQ 80(SI), $0x00
+	JEQ  tile
+	ADDQ DX, 80(SI)
+	JMP  tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN3x1AVX2(args *byte)
 // Requires: AVX, FMA3
 TEXT ·gemmTN3x1AVX2(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ args+0(FP), SI
+
+tile:
+	MOVQ       16(SI), DI
+	MOVQ       24(SI), CX
+	MOVQ       40(SI), BX
+	MOVQ       48(SI), AX
+	MOVQ       56(SI), R9
+	LEAQ       (R9)(R9*2), R10
+	LEAQ       (BX)(BX*2), R8
+	MOVQ       88(SI), DX
+	TESTQ      DX, DX
+	JEQ        zero
+	CMPQ       96(SI), $0x10
+	JEQ        bias
+	MOVQ       112(SI), AX
+	VMOVUPS    (AX), Y6
+	VMOVUPS    32(AX), Y7
+	VMASKMOVPS (DX), Y6, Y0
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y0, Y4
+	VMASKMOVPS 32(DX), Y7, Y1
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y1, Y5
+	MOVQ       48(SI), AX
+	JMP        batch
+
+bias:
+	VMOVUPS (DX), Y0
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y4
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y1, Y3
+	VMOVAPS Y1, Y5
+	JMP     batch
+
+zero:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -427,24 +496,11 @@ single:
 	JNE          single
 
 next:
-	ADDQ    $0x08, DI
-	DECQ    CX
-	JNE     batch
-	CMPQ    96(SI), $0x10
-	JNE     masked
-	MOVQ    88(SI), DI
-	TESTQ   DI, DI
-	JEQ     nobias
-	VMOVUPS (DI), Y6
-	VADDPS  Y6, Y0, Y0
-	VADDPS  Y6, Y2, Y2
-	VADDPS  Y6, Y4, Y4
-	VMOVUPS 32(DI), Y6
-	VADDPS  Y6, Y1, Y1
-	VADDPS  Y6, Y3, Y3
-	VADDPS  Y6, Y5, Y5
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	CMPQ   96(SI), $0x10
+	JNE    masked
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -468,6 +524,8 @@ nores:
 	VMAXPS       Y3, Y6, Y3
 	VMAXPS       Y4, Y6, Y4
 	VMAXPS       Y5, Y6, Y5
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Y6
 	VMINPS       Y0, Y6, Y0
 	VMINPS       Y1, Y6, Y1
@@ -486,26 +544,12 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Y4, (AX)
 	VMOVUPS Y5, 32(AX)
-	VZEROUPPER
-	RET
+	JMP     done
 
 masked:
 	MOVQ       112(SI), DI
 	VMOVUPS    (DI), Y6
 	VMOVUPS    32(DI), Y7
-	MOVQ       88(SI), DI
-	TESTQ      DI, DI
-	JEQ        masked_nobias
-	VMASKMOVPS (DI), Y6, Y8
-	VADDPS     Y8, Y0, Y0
-	VADDPS     Y8, Y2, Y2
-	VADDPS     Y8, Y4, Y4
-	VMASKMOVPS 32(DI), Y7, Y8
-	VADDPS     Y8, Y1, Y1
-	VADDPS     Y8, Y3, Y3
-	VADDPS     Y8, Y5, Y5
-
-masked_nobias:
 	MOVQ       72(SI), BX
 	MOVQ       80(SI), R8
 	TESTQ      R8, R8
@@ -535,6 +579,8 @@ masked_nores:
 	VMAXPS       Y3, Y8, Y3
 	VMAXPS       Y4, Y8, Y4
 	VMAXPS       Y5, Y8, Y5
+	CMPQ         120(SI), $0x01
+	JEQ          masked_noclamp
 	VBROADCASTSS 132(SI), Y8
 	VMINPS       Y0, Y8, Y0
 	VMINPS       Y1, Y8, Y1
@@ -553,20 +599,67 @@ masked_noclamp:
 	ADDQ       BX, AX
 	VMASKMOVPS Y4, Y6, (AX)
 	VMASKMOVPS Y5, Y7, 32(AX)
+
+done:
+	DECQ 136(SI)
+	JEQ  return
+	MOVQ 144(SI), DX
+	ADDQ DX, (SI)
+	MOVQ 152(SI), DX
+	ADDQ DX, 64(SI)
+	CMPQ 80(SI), $0x00
+	JEQ  tile
+	ADDQ DX, 80(SI)
+	JMP  tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN4x1AVX2(args *byte)
 // Requires: AVX, FMA3
 TEXT ·gemmTN4x1AVX2(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ args+0(FP), SI
+
+tile:
+	MOVQ       16(SI), DI
+	MOVQ       24(SI), CX
+	MOVQ       40(SI), BX
+	MOVQ       48(SI), AX
+	MOVQ       56(SI), R9
+	LEAQ       (R9)(R9*2), R10
+	LEAQ       (BX)(BX*2), R8
+	MOVQ       88(SI), DX
+	TESTQ      DX, DX
+	JEQ        zero
+	CMPQ       96(SI), $0x10
+	JEQ        bias
+	MOVQ       112(SI), AX
+	VMOVUPS    (AX), Y8
+	VMOVUPS    32(AX), Y9
+	VMASKMOVPS (DX), Y8, Y0
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y0, Y4
+	VMOVAPS    Y0, Y6
+	VMASKMOVPS 32(DX), Y9, Y1
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y1, Y5
+	VMOVAPS    Y1, Y7
+	MOVQ       48(SI), AX
+	JMP        batch
+
+bias:
+	VMOVUPS (DX), Y0
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y6
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y1, Y3
+	VMOVAPS Y1, Y5
+	VMOVAPS Y1, Y7
+	JMP     batch
+
+zero:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -671,26 +764,11 @@ single:
 	JNE          single
 
 next:
-	ADDQ    $0x08, DI
-	DECQ    CX
-	JNE     batch
-	CMPQ    96(SI), $0x10
-	JNE     masked
-	MOVQ    88(SI), DI
-	TESTQ   DI, DI
-	JEQ     nobias
-	VMOVUPS (DI), Y8
-	VADDPS  Y8, Y0, Y0
-	VADDPS  Y8, Y2, Y2
-	VADDPS  Y8, Y4, Y4
-	VADDPS  Y8, Y6, Y6
-	VMOVUPS 32(DI), Y8
-	VADDPS  Y8, Y1, Y1
-	VADDPS  Y8, Y3, Y3
-	VADDPS  Y8, Y5, Y5
-	VADDPS  Y8, Y7, Y7
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	CMPQ   96(SI), $0x10
+	JNE    masked
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -719,6 +797,8 @@ nores:
 	VMAXPS       Y5, Y8, Y5
 	VMAXPS       Y6, Y8, Y6
 	VMAXPS       Y7, Y8, Y7
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Y8
 	VMINPS       Y0, Y8, Y0
 	VMINPS       Y1, Y8, Y1
@@ -742,28 +822,12 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Y6, (AX)
 	VMOVUPS Y7, 32(AX)
-	VZEROUPPER
-	RET
+	JMP     done
 
 masked:
 	MOVQ       112(SI), DI
 	VMOVUPS    (DI), Y8
 	VMOVUPS    32(DI), Y9
-	MOVQ       88(SI), DI
-	TESTQ      DI, DI
-	JEQ        masked_nobias
-	VMASKMOVPS (DI), Y8, Y10
-	VADDPS     Y10, Y0, Y0
-	VADDPS     Y10, Y2, Y2
-	VADDPS     Y10, Y4, Y4
-	VADDPS     Y10, Y6, Y6
-	VMASKMOVPS 32(DI), Y9, Y10
-	VADDPS     Y10, Y1, Y1
-	VADDPS     Y10, Y3, Y3
-	VADDPS     Y10, Y5, Y5
-	VADDPS     Y10, Y7, Y7
-
-masked_nobias:
 	MOVQ       72(SI), BX
 	MOVQ       80(SI), R8
 	TESTQ      R8, R8
@@ -800,6 +864,8 @@ masked_nores:
 	VMAXPS       Y5, Y10, Y5
 	VMAXPS       Y6, Y10, Y6
 	VMAXPS       Y7, Y10, Y7
+	CMPQ         120(SI), $0x01
+	JEQ          masked_noclamp
 	VBROADCASTSS 132(SI), Y10
 	VMINPS       Y0, Y10, Y0
 	VMINPS       Y1, Y10, Y1
@@ -823,20 +889,71 @@ masked_noclamp:
 	ADDQ       BX, AX
 	VMASKMOVPS Y6, Y8, (AX)
 	VMASKMOVPS Y7, Y9, 32(AX)
+
+done:
+	DECQ 136(SI)
+	JEQ  return
+	MOVQ 144(SI), DX
+	ADDQ DX, (SI)
+	MOVQ 152(SI), DX
+	ADDQ DX, 64(SI)
+	CMPQ 80(SI), $0x00
+	JEQ  tile
+	ADDQ DX, 80(SI)
+	JMP  tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN5x1AVX2(args *byte)
 // Requires: AVX, FMA3
 TEXT ·gemmTN5x1AVX2(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ args+0(FP), SI
+
+tile:
+	MOVQ       16(SI), DI
+	MOVQ       24(SI), CX
+	MOVQ       40(SI), BX
+	MOVQ       48(SI), AX
+	MOVQ       56(SI), R9
+	LEAQ       (R9)(R9*2), R10
+	LEAQ       (BX)(BX*2), R8
+	MOVQ       88(SI), DX
+	TESTQ      DX, DX
+	JEQ        zero
+	CMPQ       96(SI), $0x10
+	JEQ        bias
+	MOVQ       112(SI), AX
+	VMOVUPS    (AX), Y10
+	VMOVUPS    32(AX), Y11
+	VMASKMOVPS (DX), Y10, Y0
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y0, Y4
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y0, Y8
+	VMASKMOVPS 32(DX), Y11, Y1
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y1, Y5
+	VMOVAPS    Y1, Y7
+	VMOVAPS    Y1, Y9
+	MOVQ       48(SI), AX
+	JMP        batch
+
+bias:
+	VMOVUPS (DX), Y0
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y8
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y1, Y3
+	VMOVAPS Y1, Y5
+	VMOVAPS Y1, Y7
+	VMOVAPS Y1, Y9
+	JMP     batch
+
+zero:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -958,28 +1075,11 @@ single:
 	JNE          single
 
 next:
-	ADDQ    $0x08, DI
-	DECQ    CX
-	JNE     batch
-	CMPQ    96(SI), $0x10
-	JNE     masked
-	MOVQ    88(SI), DI
-	TESTQ   DI, DI
-	JEQ     nobias
-	VMOVUPS (DI), Y10
-	VADDPS  Y10, Y0, Y0
-	VADDPS  Y10, Y2, Y2
-	VADDPS  Y10, Y4, Y4
-	VADDPS  Y10, Y6, Y6
-	VADDPS  Y10, Y8, Y8
-	VMOVUPS 32(DI), Y10
-	VADDPS  Y10, Y1, Y1
-	VADDPS  Y10, Y3, Y3
-	VADDPS  Y10, Y5, Y5
-	VADDPS  Y10, Y7, Y7
-	VADDPS  Y10, Y9, Y9
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	CMPQ   96(SI), $0x10
+	JNE    masked
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -1013,6 +1113,8 @@ nores:
 	VMAXPS       Y7, Y10, Y7
 	VMAXPS       Y8, Y10, Y8
 	VMAXPS       Y9, Y10, Y9
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Y10
 	VMINPS       Y0, Y10, Y0
 	VMINPS       Y1, Y10, Y1
@@ -1041,30 +1143,12 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Y8, (AX)
 	VMOVUPS Y9, 32(AX)
-	VZEROUPPER
-	RET
+	JMP     done
 
 masked:
 	MOVQ       112(SI), DI
 	VMOVUPS    (DI), Y10
 	VMOVUPS    32(DI), Y11
-	MOVQ       88(SI), DI
-	TESTQ      DI, DI
-	JEQ        masked_nobias
-	VMASKMOVPS (DI), Y10, Y12
-	VADDPS     Y12, Y0, Y0
-	VADDPS     Y12, Y2, Y2
-	VADDPS     Y12, Y4, Y4
-	VADDPS     Y12, Y6, Y6
-	VADDPS     Y12, Y8, Y8
-	VMASKMOVPS 32(DI), Y11, Y12
-	VADDPS     Y12, Y1, Y1
-	VADDPS     Y12, Y3, Y3
-	VADDPS     Y12, Y5, Y5
-	VADDPS     Y12, Y7, Y7
-	VADDPS     Y12, Y9, Y9
-
-masked_nobias:
 	MOVQ       72(SI), BX
 	MOVQ       80(SI), R8
 	TESTQ      R8, R8
@@ -1108,6 +1192,8 @@ masked_nores:
 	VMAXPS       Y7, Y12, Y7
 	VMAXPS       Y8, Y12, Y8
 	VMAXPS       Y9, Y12, Y9
+	CMPQ         120(SI), $0x01
+	JEQ          masked_noclamp
 	VBROADCASTSS 132(SI), Y12
 	VMINPS       Y0, Y12, Y0
 	VMINPS       Y1, Y12, Y1
@@ -1136,20 +1222,75 @@ masked_noclamp:
 	ADDQ       BX, AX
 	VMASKMOVPS Y8, Y10, (AX)
 	VMASKMOVPS Y9, Y11, 32(AX)
+
+done:
+	DECQ 136(SI)
+	JEQ  return
+	MOVQ 144(SI), DX
+	ADDQ DX, (SI)
+	MOVQ 152(SI), DX
+	ADDQ DX, 64(SI)
+	CMPQ 80(SI), $0x00
+	JEQ  tile
+	ADDQ DX, 80(SI)
+	JMP  tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN6x1AVX2(args *byte)
 // Requires: AVX, FMA3
 TEXT ·gemmTN6x1AVX2(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ args+0(FP), SI
+
+tile:
+	MOVQ       16(SI), DI
+	MOVQ       24(SI), CX
+	MOVQ       40(SI), BX
+	MOVQ       48(SI), AX
+	MOVQ       56(SI), R9
+	LEAQ       (R9)(R9*2), R10
+	LEAQ       (BX)(BX*2), R8
+	MOVQ       88(SI), DX
+	TESTQ      DX, DX
+	JEQ        zero
+	CMPQ       96(SI), $0x10
+	JEQ        bias
+	MOVQ       112(SI), AX
+	VMOVUPS    (AX), Y12
+	VMOVUPS    32(AX), Y13
+	VMASKMOVPS (DX), Y12, Y0
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y0, Y4
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y0, Y8
+	VMOVAPS    Y0, Y10
+	VMASKMOVPS 32(DX), Y13, Y1
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y1, Y5
+	VMOVAPS    Y1, Y7
+	VMOVAPS    Y1, Y9
+	VMOVAPS    Y1, Y11
+	MOVQ       48(SI), AX
+	JMP        batch
+
+bias:
+	VMOVUPS (DX), Y0
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y8
+	VMOVAPS Y0, Y10
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y1, Y3
+	VMOVAPS Y1, Y5
+	VMOVAPS Y1, Y7
+	VMOVAPS Y1, Y9
+	VMOVAPS Y1, Y11
+	JMP     batch
+
+zero:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1288,30 +1429,11 @@ single:
 	JNE          single
 
 next:
-	ADDQ    $0x08, DI
-	DECQ    CX
-	JNE     batch
-	CMPQ    96(SI), $0x10
-	JNE     masked
-	MOVQ    88(SI), DI
-	TESTQ   DI, DI
-	JEQ     nobias
-	VMOVUPS (DI), Y12
-	VADDPS  Y12, Y0, Y0
-	VADDPS  Y12, Y2, Y2
-	VADDPS  Y12, Y4, Y4
-	VADDPS  Y12, Y6, Y6
-	VADDPS  Y12, Y8, Y8
-	VADDPS  Y12, Y10, Y10
-	VMOVUPS 32(DI), Y12
-	VADDPS  Y12, Y1, Y1
-	VADDPS  Y12, Y3, Y3
-	VADDPS  Y12, Y5, Y5
-	VADDPS  Y12, Y7, Y7
-	VADDPS  Y12, Y9, Y9
-	VADDPS  Y12, Y11, Y11
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
+	CMPQ   96(SI), $0x10
+	JNE    masked
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -1350,6 +1472,8 @@ nores:
 	VMAXPS       Y9, Y12, Y9
 	VMAXPS       Y10, Y12, Y10
 	VMAXPS       Y11, Y12, Y11
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Y12
 	VMINPS       Y0, Y12, Y0
 	VMINPS       Y1, Y12, Y1
@@ -1383,32 +1507,12 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Y10, (AX)
 	VMOVUPS Y11, 32(AX)
-	VZEROUPPER
-	RET
+	JMP     done
 
 masked:
 	MOVQ       112(SI), DI
 	VMOVUPS    (DI), Y12
 	VMOVUPS    32(DI), Y13
-	MOVQ       88(SI), DI
-	TESTQ      DI, DI
-	JEQ        masked_nobias
-	VMASKMOVPS (DI), Y12, Y14
-	VADDPS     Y14, Y0, Y0
-	VADDPS     Y14, Y2, Y2
-	VADDPS     Y14, Y4, Y4
-	VADDPS     Y14, Y6, Y6
-	VADDPS     Y14, Y8, Y8
-	VADDPS     Y14, Y10, Y10
-	VMASKMOVPS 32(DI), Y13, Y14
-	VADDPS     Y14, Y1, Y1
-	VADDPS     Y14, Y3, Y3
-	VADDPS     Y14, Y5, Y5
-	VADDPS     Y14, Y7, Y7
-	VADDPS     Y14, Y9, Y9
-	VADDPS     Y14, Y11, Y11
-
-masked_nobias:
 	MOVQ       72(SI), BX
 	MOVQ       80(SI), R8
 	TESTQ      R8, R8
@@ -1459,6 +1563,8 @@ masked_nores:
 	VMAXPS       Y9, Y14, Y9
 	VMAXPS       Y10, Y14, Y10
 	VMAXPS       Y11, Y14, Y11
+	CMPQ         120(SI), $0x01
+	JEQ          masked_noclamp
 	VBROADCASTSS 132(SI), Y14
 	VMINPS       Y0, Y14, Y0
 	VMINPS       Y1, Y14, Y1
@@ -1492,5 +1598,19 @@ masked_noclamp:
 	ADDQ       BX, AX
 	VMASKMOVPS Y10, Y12, (AX)
 	VMASKMOVPS Y11, Y13, 32(AX)
+
+done:
+	DECQ 136(SI)
+	JEQ  return
+	MOVQ 144(SI), DX
+	ADDQ DX, (SI)
+	MOVQ 152(SI), DX
+	ADDQ DX, 64(SI)
+	CMPQ 80(SI), $0x00
+	JEQ  tile
+	ADDQ DX, 80(SI)
+	JMP  tile
+
+return:
 	VZEROUPPER
 	RET

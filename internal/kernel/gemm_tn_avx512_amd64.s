@@ -7,14 +7,25 @@
 // func gemmTN1x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN1x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 
 batch:
@@ -52,18 +63,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z1
-	VADDPS    Z1, Z0, Z0
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -75,26 +77,52 @@ nores:
 	JEQ          noclamp
 	VBROADCASTSS 128(SI), Z1
 	VMAXPS       Z0, Z1, Z0
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z1
 	VMINPS       Z0, Z1, Z0
 
 noclamp:
 	MOVQ    64(SI), AX
 	VMOVUPS Z0, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN2x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN2x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
@@ -138,19 +166,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z2
-	VADDPS    Z2, Z0, Z0
-	VADDPS    Z2, Z1, Z1
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -165,6 +183,8 @@ nores:
 	VBROADCASTSS 128(SI), Z2
 	VMAXPS       Z0, Z2, Z0
 	VMAXPS       Z1, Z2, Z1
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z2
 	VMINPS       Z0, Z2, Z0
 	VMINPS       Z1, Z2, Z1
@@ -174,20 +194,45 @@ noclamp:
 	VMOVUPS Z0, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z1, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN3x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN3x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -237,20 +282,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z3
-	VADDPS    Z3, Z0, Z0
-	VADDPS    Z3, Z1, Z1
-	VADDPS    Z3, Z2, Z2
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -268,6 +302,8 @@ nores:
 	VMAXPS       Z0, Z3, Z0
 	VMAXPS       Z1, Z3, Z1
 	VMAXPS       Z2, Z3, Z2
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z3
 	VMINPS       Z0, Z3, Z0
 	VMINPS       Z1, Z3, Z1
@@ -280,20 +316,46 @@ noclamp:
 	VMOVUPS Z1, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z2, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN4x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN4x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -349,21 +411,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z4
-	VADDPS    Z4, Z0, Z0
-	VADDPS    Z4, Z1, Z1
-	VADDPS    Z4, Z2, Z2
-	VADDPS    Z4, Z3, Z3
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -384,6 +434,8 @@ nores:
 	VMAXPS       Z1, Z4, Z1
 	VMAXPS       Z2, Z4, Z2
 	VMAXPS       Z3, Z4, Z3
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z4
 	VMINPS       Z0, Z4, Z0
 	VMINPS       Z1, Z4, Z1
@@ -399,20 +451,47 @@ noclamp:
 	VMOVUPS Z2, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z3, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN5x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN5x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -474,22 +553,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z5
-	VADDPS    Z5, Z0, Z0
-	VADDPS    Z5, Z1, Z1
-	VADDPS    Z5, Z2, Z2
-	VADDPS    Z5, Z3, Z3
-	VADDPS    Z5, Z4, Z4
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -513,6 +579,8 @@ nores:
 	VMAXPS       Z2, Z5, Z2
 	VMAXPS       Z3, Z5, Z3
 	VMAXPS       Z4, Z5, Z4
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z5
 	VMINPS       Z0, Z5, Z0
 	VMINPS       Z1, Z5, Z1
@@ -531,20 +599,48 @@ noclamp:
 	VMOVUPS Z3, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z4, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN6x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN6x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -612,23 +708,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z6
-	VADDPS    Z6, Z0, Z0
-	VADDPS    Z6, Z1, Z1
-	VADDPS    Z6, Z2, Z2
-	VADDPS    Z6, Z3, Z3
-	VADDPS    Z6, Z4, Z4
-	VADDPS    Z6, Z5, Z5
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -655,6 +737,8 @@ nores:
 	VMAXPS       Z3, Z6, Z3
 	VMAXPS       Z4, Z6, Z4
 	VMAXPS       Z5, Z6, Z5
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z6
 	VMINPS       Z0, Z6, Z0
 	VMINPS       Z1, Z6, Z1
@@ -676,20 +760,49 @@ noclamp:
 	VMOVUPS Z4, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z5, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN7x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN7x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -763,24 +876,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z7
-	VADDPS    Z7, Z0, Z0
-	VADDPS    Z7, Z1, Z1
-	VADDPS    Z7, Z2, Z2
-	VADDPS    Z7, Z3, Z3
-	VADDPS    Z7, Z4, Z4
-	VADDPS    Z7, Z5, Z5
-	VADDPS    Z7, Z6, Z6
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -810,6 +908,8 @@ nores:
 	VMAXPS       Z4, Z7, Z4
 	VMAXPS       Z5, Z7, Z5
 	VMAXPS       Z6, Z7, Z6
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z7
 	VMINPS       Z0, Z7, Z0
 	VMINPS       Z1, Z7, Z1
@@ -834,20 +934,50 @@ noclamp:
 	VMOVUPS Z5, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z6, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN8x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN8x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -927,25 +1057,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z8
-	VADDPS    Z8, Z0, Z0
-	VADDPS    Z8, Z1, Z1
-	VADDPS    Z8, Z2, Z2
-	VADDPS    Z8, Z3, Z3
-	VADDPS    Z8, Z4, Z4
-	VADDPS    Z8, Z5, Z5
-	VADDPS    Z8, Z6, Z6
-	VADDPS    Z8, Z7, Z7
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -978,6 +1092,8 @@ nores:
 	VMAXPS       Z5, Z8, Z5
 	VMAXPS       Z6, Z8, Z6
 	VMAXPS       Z7, Z8, Z7
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z8
 	VMINPS       Z0, Z8, Z0
 	VMINPS       Z1, Z8, Z1
@@ -1005,20 +1121,51 @@ noclamp:
 	VMOVUPS Z6, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z7, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN9x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN9x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1104,26 +1251,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z9
-	VADDPS    Z9, Z0, Z0
-	VADDPS    Z9, Z1, Z1
-	VADDPS    Z9, Z2, Z2
-	VADDPS    Z9, Z3, Z3
-	VADDPS    Z9, Z4, Z4
-	VADDPS    Z9, Z5, Z5
-	VADDPS    Z9, Z6, Z6
-	VADDPS    Z9, Z7, Z7
-	VADDPS    Z9, Z8, Z8
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -1159,6 +1289,8 @@ nores:
 	VMAXPS       Z6, Z9, Z6
 	VMAXPS       Z7, Z9, Z7
 	VMAXPS       Z8, Z9, Z8
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z9
 	VMINPS       Z0, Z9, Z0
 	VMINPS       Z1, Z9, Z1
@@ -1189,20 +1321,52 @@ noclamp:
 	VMOVUPS Z7, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z8, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN10x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN10x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1294,27 +1458,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z10
-	VADDPS    Z10, Z0, Z0
-	VADDPS    Z10, Z1, Z1
-	VADDPS    Z10, Z2, Z2
-	VADDPS    Z10, Z3, Z3
-	VADDPS    Z10, Z4, Z4
-	VADDPS    Z10, Z5, Z5
-	VADDPS    Z10, Z6, Z6
-	VADDPS    Z10, Z7, Z7
-	VADDPS    Z10, Z8, Z8
-	VADDPS    Z10, Z9, Z9
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -1353,6 +1499,8 @@ nores:
 	VMAXPS       Z7, Z10, Z7
 	VMAXPS       Z8, Z10, Z8
 	VMAXPS       Z9, Z10, Z9
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z10
 	VMINPS       Z0, Z10, Z0
 	VMINPS       Z1, Z10, Z1
@@ -1386,20 +1534,53 @@ noclamp:
 	VMOVUPS Z8, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z9, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN11x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN11x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1497,28 +1678,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z11
-	VADDPS    Z11, Z0, Z0
-	VADDPS    Z11, Z1, Z1
-	VADDPS    Z11, Z2, Z2
-	VADDPS    Z11, Z3, Z3
-	VADDPS    Z11, Z4, Z4
-	VADDPS    Z11, Z5, Z5
-	VADDPS    Z11, Z6, Z6
-	VADDPS    Z11, Z7, Z7
-	VADDPS    Z11, Z8, Z8
-	VADDPS    Z11, Z9, Z9
-	VADDPS    Z11, Z10, Z10
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -1560,6 +1722,8 @@ nores:
 	VMAXPS       Z8, Z11, Z8
 	VMAXPS       Z9, Z11, Z9
 	VMAXPS       Z10, Z11, Z10
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z11
 	VMINPS       Z0, Z11, Z0
 	VMINPS       Z1, Z11, Z1
@@ -1596,20 +1760,54 @@ noclamp:
 	VMOVUPS Z9, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z10, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN12x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN12x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1713,29 +1911,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z12
-	VADDPS    Z12, Z0, Z0
-	VADDPS    Z12, Z1, Z1
-	VADDPS    Z12, Z2, Z2
-	VADDPS    Z12, Z3, Z3
-	VADDPS    Z12, Z4, Z4
-	VADDPS    Z12, Z5, Z5
-	VADDPS    Z12, Z6, Z6
-	VADDPS    Z12, Z7, Z7
-	VADDPS    Z12, Z8, Z8
-	VADDPS    Z12, Z9, Z9
-	VADDPS    Z12, Z10, Z10
-	VADDPS    Z12, Z11, Z11
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -1780,6 +1958,8 @@ nores:
 	VMAXPS       Z9, Z12, Z9
 	VMAXPS       Z10, Z12, Z10
 	VMAXPS       Z11, Z12, Z11
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z12
 	VMINPS       Z0, Z12, Z0
 	VMINPS       Z1, Z12, Z1
@@ -1819,20 +1999,55 @@ noclamp:
 	VMOVUPS Z10, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z11, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN13x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN13x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1942,30 +2157,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z13
-	VADDPS    Z13, Z0, Z0
-	VADDPS    Z13, Z1, Z1
-	VADDPS    Z13, Z2, Z2
-	VADDPS    Z13, Z3, Z3
-	VADDPS    Z13, Z4, Z4
-	VADDPS    Z13, Z5, Z5
-	VADDPS    Z13, Z6, Z6
-	VADDPS    Z13, Z7, Z7
-	VADDPS    Z13, Z8, Z8
-	VADDPS    Z13, Z9, Z9
-	VADDPS    Z13, Z10, Z10
-	VADDPS    Z13, Z11, Z11
-	VADDPS    Z13, Z12, Z12
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -2013,6 +2207,8 @@ nores:
 	VMAXPS       Z10, Z13, Z10
 	VMAXPS       Z11, Z13, Z11
 	VMAXPS       Z12, Z13, Z12
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z13
 	VMINPS       Z0, Z13, Z0
 	VMINPS       Z1, Z13, Z1
@@ -2055,20 +2251,56 @@ noclamp:
 	VMOVUPS Z11, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z12, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN14x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN14x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2184,31 +2416,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z14
-	VADDPS    Z14, Z0, Z0
-	VADDPS    Z14, Z1, Z1
-	VADDPS    Z14, Z2, Z2
-	VADDPS    Z14, Z3, Z3
-	VADDPS    Z14, Z4, Z4
-	VADDPS    Z14, Z5, Z5
-	VADDPS    Z14, Z6, Z6
-	VADDPS    Z14, Z7, Z7
-	VADDPS    Z14, Z8, Z8
-	VADDPS    Z14, Z9, Z9
-	VADDPS    Z14, Z10, Z10
-	VADDPS    Z14, Z11, Z11
-	VADDPS    Z14, Z12, Z12
-	VADDPS    Z14, Z13, Z13
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -2259,6 +2469,8 @@ nores:
 	VMAXPS       Z11, Z14, Z11
 	VMAXPS       Z12, Z14, Z12
 	VMAXPS       Z13, Z14, Z13
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z14
 	VMINPS       Z0, Z14, Z0
 	VMINPS       Z1, Z14, Z1
@@ -2304,20 +2516,57 @@ noclamp:
 	VMOVUPS Z12, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z13, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN15x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN15x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2439,32 +2688,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z15
-	VADDPS    Z15, Z0, Z0
-	VADDPS    Z15, Z1, Z1
-	VADDPS    Z15, Z2, Z2
-	VADDPS    Z15, Z3, Z3
-	VADDPS    Z15, Z4, Z4
-	VADDPS    Z15, Z5, Z5
-	VADDPS    Z15, Z6, Z6
-	VADDPS    Z15, Z7, Z7
-	VADDPS    Z15, Z8, Z8
-	VADDPS    Z15, Z9, Z9
-	VADDPS    Z15, Z10, Z10
-	VADDPS    Z15, Z11, Z11
-	VADDPS    Z15, Z12, Z12
-	VADDPS    Z15, Z13, Z13
-	VADDPS    Z15, Z14, Z14
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -2518,6 +2744,8 @@ nores:
 	VMAXPS       Z12, Z15, Z12
 	VMAXPS       Z13, Z15, Z13
 	VMAXPS       Z14, Z15, Z14
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z15
 	VMINPS       Z0, Z15, Z0
 	VMINPS       Z1, Z15, Z1
@@ -2566,20 +2794,58 @@ noclamp:
 	VMOVUPS Z13, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z14, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN16x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN16x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2602,7 +2868,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -2640,47 +2906,13 @@ loop:
 	VFMADD231PS.BCST 52(R11)(BX*1), Z16, Z13
 	VFMADD231PS.BCST 56(R11)(BX*1), Z16, Z14
 	VFMADD231PS.BCST 60(R11)(BX*1), Z16, Z15
-	VMOVUPS          (AX)(R9*2), Z16
-	VFMADD231PS.BCST (R11)(BX*2), Z16, Z0
-	VFMADD231PS.BCST 4(R11)(BX*2), Z16, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z16, Z2
-	VFMADD231PS.BCST 12(R11)(BX*2), Z16, Z3
-	VFMADD231PS.BCST 16(R11)(BX*2), Z16, Z4
-	VFMADD231PS.BCST 20(R11)(BX*2), Z16, Z5
-	VFMADD231PS.BCST 24(R11)(BX*2), Z16, Z6
-	VFMADD231PS.BCST 28(R11)(BX*2), Z16, Z7
-	VFMADD231PS.BCST 32(R11)(BX*2), Z16, Z8
-	VFMADD231PS.BCST 36(R11)(BX*2), Z16, Z9
-	VFMADD231PS.BCST 40(R11)(BX*2), Z16, Z10
-	VFMADD231PS.BCST 44(R11)(BX*2), Z16, Z11
-	VFMADD231PS.BCST 48(R11)(BX*2), Z16, Z12
-	VFMADD231PS.BCST 52(R11)(BX*2), Z16, Z13
-	VFMADD231PS.BCST 56(R11)(BX*2), Z16, Z14
-	VFMADD231PS.BCST 60(R11)(BX*2), Z16, Z15
-	VMOVUPS          (AX)(R10*1), Z16
-	VFMADD231PS.BCST (R11)(R8*1), Z16, Z0
-	VFMADD231PS.BCST 4(R11)(R8*1), Z16, Z1
-	VFMADD231PS.BCST 8(R11)(R8*1), Z16, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z16, Z3
-	VFMADD231PS.BCST 16(R11)(R8*1), Z16, Z4
-	VFMADD231PS.BCST 20(R11)(R8*1), Z16, Z5
-	VFMADD231PS.BCST 24(R11)(R8*1), Z16, Z6
-	VFMADD231PS.BCST 28(R11)(R8*1), Z16, Z7
-	VFMADD231PS.BCST 32(R11)(R8*1), Z16, Z8
-	VFMADD231PS.BCST 36(R11)(R8*1), Z16, Z9
-	VFMADD231PS.BCST 40(R11)(R8*1), Z16, Z10
-	VFMADD231PS.BCST 44(R11)(R8*1), Z16, Z11
-	VFMADD231PS.BCST 48(R11)(R8*1), Z16, Z12
-	VFMADD231PS.BCST 52(R11)(R8*1), Z16, Z13
-	VFMADD231PS.BCST 56(R11)(R8*1), Z16, Z14
-	VFMADD231PS.BCST 60(R11)(R8*1), Z16, Z15
-	LEAQ             (R11)(BX*4), R11
-	LEAQ             (AX)(R9*4), AX
-	SUBQ             $0x04, DX
+	LEAQ             (R11)(BX*2), R11
+	LEAQ             (AX)(R9*2), AX
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -2707,33 +2939,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z16
-	VADDPS    Z16, Z0, Z0
-	VADDPS    Z16, Z1, Z1
-	VADDPS    Z16, Z2, Z2
-	VADDPS    Z16, Z3, Z3
-	VADDPS    Z16, Z4, Z4
-	VADDPS    Z16, Z5, Z5
-	VADDPS    Z16, Z6, Z6
-	VADDPS    Z16, Z7, Z7
-	VADDPS    Z16, Z8, Z8
-	VADDPS    Z16, Z9, Z9
-	VADDPS    Z16, Z10, Z10
-	VADDPS    Z16, Z11, Z11
-	VADDPS    Z16, Z12, Z12
-	VADDPS    Z16, Z13, Z13
-	VADDPS    Z16, Z14, Z14
-	VADDPS    Z16, Z15, Z15
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -2790,6 +2998,8 @@ nores:
 	VMAXPS       Z13, Z16, Z13
 	VMAXPS       Z14, Z16, Z14
 	VMAXPS       Z15, Z16, Z15
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z16
 	VMINPS       Z0, Z16, Z0
 	VMINPS       Z1, Z16, Z1
@@ -2841,20 +3051,59 @@ noclamp:
 	VMOVUPS Z14, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z15, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN17x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN17x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2878,7 +3127,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -2918,49 +3167,13 @@ loop:
 	VFMADD231PS.BCST 56(R11)(BX*1), Z17, Z14
 	VFMADD231PS.BCST 60(R11)(BX*1), Z17, Z15
 	VFMADD231PS.BCST 64(R11)(BX*1), Z17, Z16
-	VMOVUPS          (AX)(R9*2), Z17
-	VFMADD231PS.BCST (R11)(BX*2), Z17, Z0
-	VFMADD231PS.BCST 4(R11)(BX*2), Z17, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z17, Z2
-	VFMADD231PS.BCST 12(R11)(BX*2), Z17, Z3
-	VFMADD231PS.BCST 16(R11)(BX*2), Z17, Z4
-	VFMADD231PS.BCST 20(R11)(BX*2), Z17, Z5
-	VFMADD231PS.BCST 24(R11)(BX*2), Z17, Z6
-	VFMADD231PS.BCST 28(R11)(BX*2), Z17, Z7
-	VFMADD231PS.BCST 32(R11)(BX*2), Z17, Z8
-	VFMADD231PS.BCST 36(R11)(BX*2), Z17, Z9
-	VFMADD231PS.BCST 40(R11)(BX*2), Z17, Z10
-	VFMADD231PS.BCST 44(R11)(BX*2), Z17, Z11
-	VFMADD231PS.BCST 48(R11)(BX*2), Z17, Z12
-	VFMADD231PS.BCST 52(R11)(BX*2), Z17, Z13
-	VFMADD231PS.BCST 56(R11)(BX*2), Z17, Z14
-	VFMADD231PS.BCST 60(R11)(BX*2), Z17, Z15
-	VFMADD231PS.BCST 64(R11)(BX*2), Z17, Z16
-	VMOVUPS          (AX)(R10*1), Z17
-	VFMADD231PS.BCST (R11)(R8*1), Z17, Z0
-	VFMADD231PS.BCST 4(R11)(R8*1), Z17, Z1
-	VFMADD231PS.BCST 8(R11)(R8*1), Z17, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z17, Z3
-	VFMADD231PS.BCST 16(R11)(R8*1), Z17, Z4
-	VFMADD231PS.BCST 20(R11)(R8*1), Z17, Z5
-	VFMADD231PS.BCST 24(R11)(R8*1), Z17, Z6
-	VFMADD231PS.BCST 28(R11)(R8*1), Z17, Z7
-	VFMADD231PS.BCST 32(R11)(R8*1), Z17, Z8
-	VFMADD231PS.BCST 36(R11)(R8*1), Z17, Z9
-	VFMADD231PS.BCST 40(R11)(R8*1), Z17, Z10
-	VFMADD231PS.BCST 44(R11)(R8*1), Z17, Z11
-	VFMADD231PS.BCST 48(R11)(R8*1), Z17, Z12
-	VFMADD231PS.BCST 52(R11)(R8*1), Z17, Z13
-	VFMADD231PS.BCST 56(R11)(R8*1), Z17, Z14
-	VFMADD231PS.BCST 60(R11)(R8*1), Z17, Z15
-	VFMADD231PS.BCST 64(R11)(R8*1), Z17, Z16
-	LEAQ             (R11)(BX*4), R11
-	LEAQ             (AX)(R9*4), AX
-	SUBQ             $0x04, DX
+	LEAQ             (R11)(BX*2), R11
+	LEAQ             (AX)(R9*2), AX
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -2988,34 +3201,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z17
-	VADDPS    Z17, Z0, Z0
-	VADDPS    Z17, Z1, Z1
-	VADDPS    Z17, Z2, Z2
-	VADDPS    Z17, Z3, Z3
-	VADDPS    Z17, Z4, Z4
-	VADDPS    Z17, Z5, Z5
-	VADDPS    Z17, Z6, Z6
-	VADDPS    Z17, Z7, Z7
-	VADDPS    Z17, Z8, Z8
-	VADDPS    Z17, Z9, Z9
-	VADDPS    Z17, Z10, Z10
-	VADDPS    Z17, Z11, Z11
-	VADDPS    Z17, Z12, Z12
-	VADDPS    Z17, Z13, Z13
-	VADDPS    Z17, Z14, Z14
-	VADDPS    Z17, Z15, Z15
-	VADDPS    Z17, Z16, Z16
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -3075,6 +3263,8 @@ nores:
 	VMAXPS       Z14, Z17, Z14
 	VMAXPS       Z15, Z17, Z15
 	VMAXPS       Z16, Z17, Z16
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z17
 	VMINPS       Z0, Z17, Z0
 	VMINPS       Z1, Z17, Z1
@@ -3129,20 +3319,60 @@ noclamp:
 	VMOVUPS Z15, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z16, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN18x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN18x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3167,7 +3397,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -3209,51 +3439,13 @@ loop:
 	VFMADD231PS.BCST 60(R11)(BX*1), Z18, Z15
 	VFMADD231PS.BCST 64(R11)(BX*1), Z18, Z16
 	VFMADD231PS.BCST 68(R11)(BX*1), Z18, Z17
-	VMOVUPS          (AX)(R9*2), Z18
-	VFMADD231PS.BCST (R11)(BX*2), Z18, Z0
-	VFMADD231PS.BCST 4(R11)(BX*2), Z18, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z18, Z2
-	VFMADD231PS.BCST 12(R11)(BX*2), Z18, Z3
-	VFMADD231PS.BCST 16(R11)(BX*2), Z18, Z4
-	VFMADD231PS.BCST 20(R11)(BX*2), Z18, Z5
-	VFMADD231PS.BCST 24(R11)(BX*2), Z18, Z6
-	VFMADD231PS.BCST 28(R11)(BX*2), Z18, Z7
-	VFMADD231PS.BCST 32(R11)(BX*2), Z18, Z8
-	VFMADD231PS.BCST 36(R11)(BX*2), Z18, Z9
-	VFMADD231PS.BCST 40(R11)(BX*2), Z18, Z10
-	VFMADD231PS.BCST 44(R11)(BX*2), Z18, Z11
-	VFMADD231PS.BCST 48(R11)(BX*2), Z18, Z12
-	VFMADD231PS.BCST 52(R11)(BX*2), Z18, Z13
-	VFMADD231PS.BCST 56(R11)(BX*2), Z18, Z14
-	VFMADD231PS.BCST 60(R11)(BX*2), Z18, Z15
-	VFMADD231PS.BCST 64(R11)(BX*2), Z18, Z16
-	VFMADD231PS.BCST 68(R11)(BX*2), Z18, Z17
-	VMOVUPS          (AX)(R10*1), Z18
-	VFMADD231PS.BCST (R11)(R8*1), Z18, Z0
-	VFMADD231PS.BCST 4(R11)(R8*1), Z18, Z1
-	VFMADD231PS.BCST 8(R11)(R8*1), Z18, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z18, Z3
-	VFMADD231PS.BCST 16(R11)(R8*1), Z18, Z4
-	VFMADD231PS.BCST 20(R11)(R8*1), Z18, Z5
-	VFMADD231PS.BCST 24(R11)(R8*1), Z18, Z6
-	VFMADD231PS.BCST 28(R11)(R8*1), Z18, Z7
-	VFMADD231PS.BCST 32(R11)(R8*1), Z18, Z8
-	VFMADD231PS.BCST 36(R11)(R8*1), Z18, Z9
-	VFMADD231PS.BCST 40(R11)(R8*1), Z18, Z10
-	VFMADD231PS.BCST 44(R11)(R8*1), Z18, Z11
-	VFMADD231PS.BCST 48(R11)(R8*1), Z18, Z12
-	VFMADD231PS.BCST 52(R11)(R8*1), Z18, Z13
-	VFMADD231PS.BCST 56(R11)(R8*1), Z18, Z14
-	VFMADD231PS.BCST 60(R11)(R8*1), Z18, Z15
-	VFMADD231PS.BCST 64(R11)(R8*1), Z18, Z16
-	VFMADD231PS.BCST 68(R11)(R8*1), Z18, Z17
-	LEAQ             (R11)(BX*4), R11
-	LEAQ             (AX)(R9*4), AX
-	SUBQ             $0x04, DX
+	LEAQ             (R11)(BX*2), R11
+	LEAQ             (AX)(R9*2), AX
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -3282,35 +3474,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z18
-	VADDPS    Z18, Z0, Z0
-	VADDPS    Z18, Z1, Z1
-	VADDPS    Z18, Z2, Z2
-	VADDPS    Z18, Z3, Z3
-	VADDPS    Z18, Z4, Z4
-	VADDPS    Z18, Z5, Z5
-	VADDPS    Z18, Z6, Z6
-	VADDPS    Z18, Z7, Z7
-	VADDPS    Z18, Z8, Z8
-	VADDPS    Z18, Z9, Z9
-	VADDPS    Z18, Z10, Z10
-	VADDPS    Z18, Z11, Z11
-	VADDPS    Z18, Z12, Z12
-	VADDPS    Z18, Z13, Z13
-	VADDPS    Z18, Z14, Z14
-	VADDPS    Z18, Z15, Z15
-	VADDPS    Z18, Z16, Z16
-	VADDPS    Z18, Z17, Z17
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -3373,6 +3539,8 @@ nores:
 	VMAXPS       Z15, Z18, Z15
 	VMAXPS       Z16, Z18, Z16
 	VMAXPS       Z17, Z18, Z17
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z18
 	VMINPS       Z0, Z18, Z0
 	VMINPS       Z1, Z18, Z1
@@ -3430,20 +3598,61 @@ noclamp:
 	VMOVUPS Z16, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z17, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN19x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN19x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3469,7 +3678,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -3513,53 +3722,13 @@ loop:
 	VFMADD231PS.BCST 64(R11)(BX*1), Z19, Z16
 	VFMADD231PS.BCST 68(R11)(BX*1), Z19, Z17
 	VFMADD231PS.BCST 72(R11)(BX*1), Z19, Z18
-	VMOVUPS          (AX)(R9*2), Z19
-	VFMADD231PS.BCST (R11)(BX*2), Z19, Z0
-	VFMADD231PS.BCST 4(R11)(BX*2), Z19, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z19, Z2
-	VFMADD231PS.BCST 12(R11)(BX*2), Z19, Z3
-	VFMADD231PS.BCST 16(R11)(BX*2), Z19, Z4
-	VFMADD231PS.BCST 20(R11)(BX*2), Z19, Z5
-	VFMADD231PS.BCST 24(R11)(BX*2), Z19, Z6
-	VFMADD231PS.BCST 28(R11)(BX*2), Z19, Z7
-	VFMADD231PS.BCST 32(R11)(BX*2), Z19, Z8
-	VFMADD231PS.BCST 36(R11)(BX*2), Z19, Z9
-	VFMADD231PS.BCST 40(R11)(BX*2), Z19, Z10
-	VFMADD231PS.BCST 44(R11)(BX*2), Z19, Z11
-	VFMADD231PS.BCST 48(R11)(BX*2), Z19, Z12
-	VFMADD231PS.BCST 52(R11)(BX*2), Z19, Z13
-	VFMADD231PS.BCST 56(R11)(BX*2), Z19, Z14
-	VFMADD231PS.BCST 60(R11)(BX*2), Z19, Z15
-	VFMADD231PS.BCST 64(R11)(BX*2), Z19, Z16
-	VFMADD231PS.BCST 68(R11)(BX*2), Z19, Z17
-	VFMADD231PS.BCST 72(R11)(BX*2), Z19, Z18
-	VMOVUPS          (AX)(R10*1), Z19
-	VFMADD231PS.BCST (R11)(R8*1), Z19, Z0
-	VFMADD231PS.BCST 4(R11)(R8*1), Z19, Z1
-	VFMADD231PS.BCST 8(R11)(R8*1), Z19, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z19, Z3
-	VFMADD231PS.BCST 16(R11)(R8*1), Z19, Z4
-	VFMADD231PS.BCST 20(R11)(R8*1), Z19, Z5
-	VFMADD231PS.BCST 24(R11)(R8*1), Z19, Z6
-	VFMADD231PS.BCST 28(R11)(R8*1), Z19, Z7
-	VFMADD231PS.BCST 32(R11)(R8*1), Z19, Z8
-	VFMADD231PS.BCST 36(R11)(R8*1), Z19, Z9
-	VFMADD231PS.BCST 40(R11)(R8*1), Z19, Z10
-	VFMADD231PS.BCST 44(R11)(R8*1), Z19, Z11
-	VFMADD231PS.BCST 48(R11)(R8*1), Z19, Z12
-	VFMADD231PS.BCST 52(R11)(R8*1), Z19, Z13
-	VFMADD231PS.BCST 56(R11)(R8*1), Z19, Z14
-	VFMADD231PS.BCST 60(R11)(R8*1), Z19, Z15
-	VFMADD231PS.BCST 64(R11)(R8*1), Z19, Z16
-	VFMADD231PS.BCST 68(R11)(R8*1), Z19, Z17
-	VFMADD231PS.BCST 72(R11)(R8*1), Z19, Z18
-	LEAQ             (R11)(BX*4), R11
-	LEAQ             (AX)(R9*4), AX
-	SUBQ             $0x04, DX
+	LEAQ             (R11)(BX*2), R11
+	LEAQ             (AX)(R9*2), AX
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -3589,36 +3758,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z19
-	VADDPS    Z19, Z0, Z0
-	VADDPS    Z19, Z1, Z1
-	VADDPS    Z19, Z2, Z2
-	VADDPS    Z19, Z3, Z3
-	VADDPS    Z19, Z4, Z4
-	VADDPS    Z19, Z5, Z5
-	VADDPS    Z19, Z6, Z6
-	VADDPS    Z19, Z7, Z7
-	VADDPS    Z19, Z8, Z8
-	VADDPS    Z19, Z9, Z9
-	VADDPS    Z19, Z10, Z10
-	VADDPS    Z19, Z11, Z11
-	VADDPS    Z19, Z12, Z12
-	VADDPS    Z19, Z13, Z13
-	VADDPS    Z19, Z14, Z14
-	VADDPS    Z19, Z15, Z15
-	VADDPS    Z19, Z16, Z16
-	VADDPS    Z19, Z17, Z17
-	VADDPS    Z19, Z18, Z18
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -3684,6 +3826,8 @@ nores:
 	VMAXPS       Z16, Z19, Z16
 	VMAXPS       Z17, Z19, Z17
 	VMAXPS       Z18, Z19, Z18
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z19
 	VMINPS       Z0, Z19, Z0
 	VMINPS       Z1, Z19, Z1
@@ -3744,20 +3888,62 @@ noclamp:
 	VMOVUPS Z17, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z18, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN20x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN20x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3784,7 +3970,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -3830,55 +4016,13 @@ loop:
 	VFMADD231PS.BCST 68(R11)(BX*1), Z20, Z17
 	VFMADD231PS.BCST 72(R11)(BX*1), Z20, Z18
 	VFMADD231PS.BCST 76(R11)(BX*1), Z20, Z19
-	VMOVUPS          (AX)(R9*2), Z20
-	VFMADD231PS.BCST (R11)(BX*2), Z20, Z0
-	VFMADD231PS.BCST 4(R11)(BX*2), Z20, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z20, Z2
-	VFMADD231PS.BCST 12(R11)(BX*2), Z20, Z3
-	VFMADD231PS.BCST 16(R11)(BX*2), Z20, Z4
-	VFMADD231PS.BCST 20(R11)(BX*2), Z20, Z5
-	VFMADD231PS.BCST 24(R11)(BX*2), Z20, Z6
-	VFMADD231PS.BCST 28(R11)(BX*2), Z20, Z7
-	VFMADD231PS.BCST 32(R11)(BX*2), Z20, Z8
-	VFMADD231PS.BCST 36(R11)(BX*2), Z20, Z9
-	VFMADD231PS.BCST 40(R11)(BX*2), Z20, Z10
-	VFMADD231PS.BCST 44(R11)(BX*2), Z20, Z11
-	VFMADD231PS.BCST 48(R11)(BX*2), Z20, Z12
-	VFMADD231PS.BCST 52(R11)(BX*2), Z20, Z13
-	VFMADD231PS.BCST 56(R11)(BX*2), Z20, Z14
-	VFMADD231PS.BCST 60(R11)(BX*2), Z20, Z15
-	VFMADD231PS.BCST 64(R11)(BX*2), Z20, Z16
-	VFMADD231PS.BCST 68(R11)(BX*2), Z20, Z17
-	VFMADD231PS.BCST 72(R11)(BX*2), Z20, Z18
-	VFMADD231PS.BCST 76(R11)(BX*2), Z20, Z19
-	VMOVUPS          (AX)(R10*1), Z20
-	VFMADD231PS.BCST (R11)(R8*1), Z20, Z0
-	VFMADD231PS.BCST 4(R11)(R8*1), Z20, Z1
-	VFMADD231PS.BCST 8(R11)(R8*1), Z20, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z20, Z3
-	VFMADD231PS.BCST 16(R11)(R8*1), Z20, Z4
-	VFMADD231PS.BCST 20(R11)(R8*1), Z20, Z5
-	VFMADD231PS.BCST 24(R11)(R8*1), Z20, Z6
-	VFMADD231PS.BCST 28(R11)(R8*1), Z20, Z7
-	VFMADD231PS.BCST 32(R11)(R8*1), Z20, Z8
-	VFMADD231PS.BCST 36(R11)(R8*1), Z20, Z9
-	VFMADD231PS.BCST 40(R11)(R8*1), Z20, Z10
-	VFMADD231PS.BCST 44(R11)(R8*1), Z20, Z11
-	VFMADD231PS.BCST 48(R11)(R8*1), Z20, Z12
-	VFMADD231PS.BCST 52(R11)(R8*1), Z20, Z13
-	VFMADD231PS.BCST 56(R11)(R8*1), Z20, Z14
-	VFMADD231PS.BCST 60(R11)(R8*1), Z20, Z15
-	VFMADD231PS.BCST 64(R11)(R8*1), Z20, Z16
-	VFMADD231PS.BCST 68(R11)(R8*1), Z20, Z17
-	VFMADD231PS.BCST 72(R11)(R8*1), Z20, Z18
-	VFMADD231PS.BCST 76(R11)(R8*1), Z20, Z19
-	LEAQ             (R11)(BX*4), R11
-	LEAQ             (AX)(R9*4), AX
-	SUBQ             $0x04, DX
+	LEAQ             (R11)(BX*2), R11
+	LEAQ             (AX)(R9*2), AX
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -3909,37 +4053,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z20
-	VADDPS    Z20, Z0, Z0
-	VADDPS    Z20, Z1, Z1
-	VADDPS    Z20, Z2, Z2
-	VADDPS    Z20, Z3, Z3
-	VADDPS    Z20, Z4, Z4
-	VADDPS    Z20, Z5, Z5
-	VADDPS    Z20, Z6, Z6
-	VADDPS    Z20, Z7, Z7
-	VADDPS    Z20, Z8, Z8
-	VADDPS    Z20, Z9, Z9
-	VADDPS    Z20, Z10, Z10
-	VADDPS    Z20, Z11, Z11
-	VADDPS    Z20, Z12, Z12
-	VADDPS    Z20, Z13, Z13
-	VADDPS    Z20, Z14, Z14
-	VADDPS    Z20, Z15, Z15
-	VADDPS    Z20, Z16, Z16
-	VADDPS    Z20, Z17, Z17
-	VADDPS    Z20, Z18, Z18
-	VADDPS    Z20, Z19, Z19
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -4008,6 +4124,8 @@ nores:
 	VMAXPS       Z17, Z20, Z17
 	VMAXPS       Z18, Z20, Z18
 	VMAXPS       Z19, Z20, Z19
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z20
 	VMINPS       Z0, Z20, Z0
 	VMINPS       Z1, Z20, Z1
@@ -4071,20 +4189,63 @@ noclamp:
 	VMOVUPS Z18, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z19, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN21x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN21x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4112,7 +4273,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -4160,57 +4321,13 @@ loop:
 	VFMADD231PS.BCST 72(R11)(BX*1), Z21, Z18
 	VFMADD231PS.BCST 76(R11)(BX*1), Z21, Z19
 	VFMADD231PS.BCST 80(R11)(BX*1), Z21, Z20
-	VMOVUPS          (AX)(R9*2), Z21
-	VFMADD231PS.BCST (R11)(BX*2), Z21, Z0
-	VFMADD231PS.BCST 4(R11)(BX*2), Z21, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z21, Z2
-	VFMADD231PS.BCST 12(R11)(BX*2), Z21, Z3
-	VFMADD231PS.BCST 16(R11)(BX*2), Z21, Z4
-	VFMADD231PS.BCST 20(R11)(BX*2), Z21, Z5
-	VFMADD231PS.BCST 24(R11)(BX*2), Z21, Z6
-	VFMADD231PS.BCST 28(R11)(BX*2), Z21, Z7
-	VFMADD231PS.BCST 32(R11)(BX*2), Z21, Z8
-	VFMADD231PS.BCST 36(R11)(BX*2), Z21, Z9
-	VFMADD231PS.BCST 40(R11)(BX*2), Z21, Z10
-	VFMADD231PS.BCST 44(R11)(BX*2), Z21, Z11
-	VFMADD231PS.BCST 48(R11)(BX*2), Z21, Z12
-	VFMADD231PS.BCST 52(R11)(BX*2), Z21, Z13
-	VFMADD231PS.BCST 56(R11)(BX*2), Z21, Z14
-	VFMADD231PS.BCST 60(R11)(BX*2), Z21, Z15
-	VFMADD231PS.BCST 64(R11)(BX*2), Z21, Z16
-	VFMADD231PS.BCST 68(R11)(BX*2), Z21, Z17
-	VFMADD231PS.BCST 72(R11)(BX*2), Z21, Z18
-	VFMADD231PS.BCST 76(R11)(BX*2), Z21, Z19
-	VFMADD231PS.BCST 80(R11)(BX*2), Z21, Z20
-	VMOVUPS          (AX)(R10*1), Z21
-	VFMADD231PS.BCST (R11)(R8*1), Z21, Z0
-	VFMADD231PS.BCST 4(R11)(R8*1), Z21, Z1
-	VFMADD231PS.BCST 8(R11)(R8*1), Z21, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z21, Z3
-	VFMADD231PS.BCST 16(R11)(R8*1), Z21, Z4
-	VFMADD231PS.BCST 20(R11)(R8*1), Z21, Z5
-	VFMADD231PS.BCST 24(R11)(R8*1), Z21, Z6
-	VFMADD231PS.BCST 28(R11)(R8*1), Z21, Z7
-	VFMADD231PS.BCST 32(R11)(R8*1), Z21, Z8
-	VFMADD231PS.BCST 36(R11)(R8*1), Z21, Z9
-	VFMADD231PS.BCST 40(R11)(R8*1), Z21, Z10
-	VFMADD231PS.BCST 44(R11)(R8*1), Z21, Z11
-	VFMADD231PS.BCST 48(R11)(R8*1), Z21, Z12
-	VFMADD231PS.BCST 52(R11)(R8*1), Z21, Z13
-	VFMADD231PS.BCST 56(R11)(R8*1), Z21, Z14
-	VFMADD231PS.BCST 60(R11)(R8*1), Z21, Z15
-	VFMADD231PS.BCST 64(R11)(R8*1), Z21, Z16
-	VFMADD231PS.BCST 68(R11)(R8*1), Z21, Z17
-	VFMADD231PS.BCST 72(R11)(R8*1), Z21, Z18
-	VFMADD231PS.BCST 76(R11)(R8*1), Z21, Z19
-	VFMADD231PS.BCST 80(R11)(R8*1), Z21, Z20
-	LEAQ             (R11)(BX*4), R11
-	LEAQ             (AX)(R9*4), AX
-	SUBQ             $0x04, DX
+	LEAQ             (R11)(BX*2), R11
+	LEAQ             (AX)(R9*2), AX
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -4242,38 +4359,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z21
-	VADDPS    Z21, Z0, Z0
-	VADDPS    Z21, Z1, Z1
-	VADDPS    Z21, Z2, Z2
-	VADDPS    Z21, Z3, Z3
-	VADDPS    Z21, Z4, Z4
-	VADDPS    Z21, Z5, Z5
-	VADDPS    Z21, Z6, Z6
-	VADDPS    Z21, Z7, Z7
-	VADDPS    Z21, Z8, Z8
-	VADDPS    Z21, Z9, Z9
-	VADDPS    Z21, Z10, Z10
-	VADDPS    Z21, Z11, Z11
-	VADDPS    Z21, Z12, Z12
-	VADDPS    Z21, Z13, Z13
-	VADDPS    Z21, Z14, Z14
-	VADDPS    Z21, Z15, Z15
-	VADDPS    Z21, Z16, Z16
-	VADDPS    Z21, Z17, Z17
-	VADDPS    Z21, Z18, Z18
-	VADDPS    Z21, Z19, Z19
-	VADDPS    Z21, Z20, Z20
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -4345,6 +4433,8 @@ nores:
 	VMAXPS       Z18, Z21, Z18
 	VMAXPS       Z19, Z21, Z19
 	VMAXPS       Z20, Z21, Z20
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z21
 	VMINPS       Z0, Z21, Z0
 	VMINPS       Z1, Z21, Z1
@@ -4411,20 +4501,64 @@ noclamp:
 	VMOVUPS Z19, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z20, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN22x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN22x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4453,7 +4587,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -4503,59 +4637,13 @@ loop:
 	VFMADD231PS.BCST 76(R11)(BX*1), Z22, Z19
 	VFMADD231PS.BCST 80(R11)(BX*1), Z22, Z20
 	VFMADD231PS.BCST 84(R11)(BX*1), Z22, Z21
-	VMOVUPS          (AX)(R9*2), Z22
-	VFMADD231PS.BCST (R11)(BX*2), Z22, Z0
-	VFMADD231PS.BCST 4(R11)(BX*2), Z22, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z22, Z2
-	VFMADD231PS.BCST 12(R11)(BX*2), Z22, Z3
-	VFMADD231PS.BCST 16(R11)(BX*2), Z22, Z4
-	VFMADD231PS.BCST 20(R11)(BX*2), Z22, Z5
-	VFMADD231PS.BCST 24(R11)(BX*2), Z22, Z6
-	VFMADD231PS.BCST 28(R11)(BX*2), Z22, Z7
-	VFMADD231PS.BCST 32(R11)(BX*2), Z22, Z8
-	VFMADD231PS.BCST 36(R11)(BX*2), Z22, Z9
-	VFMADD231PS.BCST 40(R11)(BX*2), Z22, Z10
-	VFMADD231PS.BCST 44(R11)(BX*2), Z22, Z11
-	VFMADD231PS.BCST 48(R11)(BX*2), Z22, Z12
-	VFMADD231PS.BCST 52(R11)(BX*2), Z22, Z13
-	VFMADD231PS.BCST 56(R11)(BX*2), Z22, Z14
-	VFMADD231PS.BCST 60(R11)(BX*2), Z22, Z15
-	VFMADD231PS.BCST 64(R11)(BX*2), Z22, Z16
-	VFMADD231PS.BCST 68(R11)(BX*2), Z22, Z17
-	VFMADD231PS.BCST 72(R11)(BX*2), Z22, Z18
-	VFMADD231PS.BCST 76(R11)(BX*2), Z22, Z19
-	VFMADD231PS.BCST 80(R11)(BX*2), Z22, Z20
-	VFMADD231PS.BCST 84(R11)(BX*2), Z22, Z21
-	VMOVUPS          (AX)(R10*1), Z22
-	VFMADD231PS.BCST (R11)(R8*1), Z22, Z0
-	VFMADD231PS.BCST 4(R11)(R8*1), Z22, Z1
-	VFMADD231PS.BCST 8(R11)(R8*1), Z22, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z22, Z3
-	VFMADD231PS.BCST 16(R11)(R8*1), Z22, Z4
-	VFMADD231PS.BCST 20(R11)(R8*1), Z22, Z5
-	VFMADD231PS.BCST 24(R11)(R8*1), Z22, Z6
-	VFMADD231PS.BCST 28(R11)(R8*1), Z22, Z7
-	VFMADD231PS.BCST 32(R11)(R8*1), Z22, Z8
-	VFMADD231PS.BCST 36(R11)(R8*1), Z22, Z9
-	VFMADD231PS.BCST 40(R11)(R8*1), Z22, Z10
-	VFMADD231PS.BCST 44(R11)(R8*1), Z22, Z11
-	VFMADD231PS.BCST 48(R11)(R8*1), Z22, Z12
-	VFMADD231PS.BCST 52(R11)(R8*1), Z22, Z13
-	VFMADD231PS.BCST 56(R11)(R8*1), Z22, Z14
-	VFMADD231PS.BCST 60(R11)(R8*1), Z22, Z15
-	VFMADD231PS.BCST 64(R11)(R8*1), Z22, Z16
-	VFMADD231PS.BCST 68(R11)(R8*1), Z22, Z17
-	VFMADD231PS.BCST 72(R11)(R8*1), Z22, Z18
-	VFMADD231PS.BCST 76(R11)(R8*1), Z22, Z19
-	VFMADD231PS.BCST 80(R11)(R8*1), Z22, Z20
-	VFMADD231PS.BCST 84(R11)(R8*1), Z22, Z21
-	LEAQ             (R11)(BX*4), R11
-	LEAQ             (AX)(R9*4), AX
-	SUBQ             $0x04, DX
+	LEAQ             (R11)(BX*2), R11
+	LEAQ             (AX)(R9*2), AX
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -4588,39 +4676,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z22
-	VADDPS    Z22, Z0, Z0
-	VADDPS    Z22, Z1, Z1
-	VADDPS    Z22, Z2, Z2
-	VADDPS    Z22, Z3, Z3
-	VADDPS    Z22, Z4, Z4
-	VADDPS    Z22, Z5, Z5
-	VADDPS    Z22, Z6, Z6
-	VADDPS    Z22, Z7, Z7
-	VADDPS    Z22, Z8, Z8
-	VADDPS    Z22, Z9, Z9
-	VADDPS    Z22, Z10, Z10
-	VADDPS    Z22, Z11, Z11
-	VADDPS    Z22, Z12, Z12
-	VADDPS    Z22, Z13, Z13
-	VADDPS    Z22, Z14, Z14
-	VADDPS    Z22, Z15, Z15
-	VADDPS    Z22, Z16, Z16
-	VADDPS    Z22, Z17, Z17
-	VADDPS    Z22, Z18, Z18
-	VADDPS    Z22, Z19, Z19
-	VADDPS    Z22, Z20, Z20
-	VADDPS    Z22, Z21, Z21
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -4695,6 +4753,8 @@ nores:
 	VMAXPS       Z19, Z22, Z19
 	VMAXPS       Z20, Z22, Z20
 	VMAXPS       Z21, Z22, Z21
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z22
 	VMINPS       Z0, Z22, Z0
 	VMINPS       Z1, Z22, Z1
@@ -4764,20 +4824,65 @@ noclamp:
 	VMOVUPS Z20, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z21, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN23x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN23x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4807,7 +4912,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -4859,61 +4964,13 @@ loop:
 	VFMADD231PS.BCST 80(R11)(BX*1), Z23, Z20
 	VFMADD231PS.BCST 84(R11)(BX*1), Z23, Z21
 	VFMADD231PS.BCST 88(R11)(BX*1), Z23, Z22
-	VMOVUPS          (AX)(R9*2), Z23
-	VFMADD231PS.BCST (R11)(BX*2), Z23, Z0
-	VFMADD231PS.BCST 4(R11)(BX*2), Z23, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z23, Z2
-	VFMADD231PS.BCST 12(R11)(BX*2), Z23, Z3
-	VFMADD231PS.BCST 16(R11)(BX*2), Z23, Z4
-	VFMADD231PS.BCST 20(R11)(BX*2), Z23, Z5
-	VFMADD231PS.BCST 24(R11)(BX*2), Z23, Z6
-	VFMADD231PS.BCST 28(R11)(BX*2), Z23, Z7
-	VFMADD231PS.BCST 32(R11)(BX*2), Z23, Z8
-	VFMADD231PS.BCST 36(R11)(BX*2), Z23, Z9
-	VFMADD231PS.BCST 40(R11)(BX*2), Z23, Z10
-	VFMADD231PS.BCST 44(R11)(BX*2), Z23, Z11
-	VFMADD231PS.BCST 48(R11)(BX*2), Z23, Z12
-	VFMADD231PS.BCST 52(R11)(BX*2), Z23, Z13
-	VFMADD231PS.BCST 56(R11)(BX*2), Z23, Z14
-	VFMADD231PS.BCST 60(R11)(BX*2), Z23, Z15
-	VFMADD231PS.BCST 64(R11)(BX*2), Z23, Z16
-	VFMADD231PS.BCST 68(R11)(BX*2), Z23, Z17
-	VFMADD231PS.BCST 72(R11)(BX*2), Z23, Z18
-	VFMADD231PS.BCST 76(R11)(BX*2), Z23, Z19
-	VFMADD231PS.BCST 80(R11)(BX*2), Z23, Z20
-	VFMADD231PS.BCST 84(R11)(BX*2), Z23, Z21
-	VFMADD231PS.BCST 88(R11)(BX*2), Z23, Z22
-	VMOVUPS          (AX)(R10*1), Z23
-	VFMADD231PS.BCST (R11)(R8*1), Z23, Z0
-	VFMADD231PS.BCST 4(R11)(R8*1), Z23, Z1
-	VFMADD231PS.BCST 8(R11)(R8*1), Z23, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z23, Z3
-	VFMADD231PS.BCST 16(R11)(R8*1), Z23, Z4
-	VFMADD231PS.BCST 20(R11)(R8*1), Z23, Z5
-	VFMADD231PS.BCST 24(R11)(R8*1), Z23, Z6
-	VFMADD231PS.BCST 28(R11)(R8*1), Z23, Z7
-	VFMADD231PS.BCST 32(R11)(R8*1), Z23, Z8
-	VFMADD231PS.BCST 36(R11)(R8*1), Z23, Z9
-	VFMADD231PS.BCST 40(R11)(R8*1), Z23, Z10
-	VFMADD231PS.BCST 44(R11)(R8*1), Z23, Z11
-	VFMADD231PS.BCST 48(R11)(R8*1), Z23, Z12
-	VFMADD231PS.BCST 52(R11)(R8*1), Z23, Z13
-	VFMADD231PS.BCST 56(R11)(R8*1), Z23, Z14
-	VFMADD231PS.BCST 60(R11)(R8*1), Z23, Z15
-	VFMADD231PS.BCST 64(R11)(R8*1), Z23, Z16
-	VFMADD231PS.BCST 68(R11)(R8*1), Z23, Z17
-	VFMADD231PS.BCST 72(R11)(R8*1), Z23, Z18
-	VFMADD231PS.BCST 76(R11)(R8*1), Z23, Z19
-	VFMADD231PS.BCST 80(R11)(R8*1), Z23, Z20
-	VFMADD231PS.BCST 84(R11)(R8*1), Z23, Z21
-	VFMADD231PS.BCST 88(R11)(R8*1), Z23, Z22
-	LEAQ             (R11)(BX*4), R11
-	LEAQ             (AX)(R9*4), AX
-	SUBQ             $0x04, DX
+	LEAQ             (R11)(BX*2), R11
+	LEAQ             (AX)(R9*2), AX
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -4947,40 +5004,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z23
-	VADDPS    Z23, Z0, Z0
-	VADDPS    Z23, Z1, Z1
-	VADDPS    Z23, Z2, Z2
-	VADDPS    Z23, Z3, Z3
-	VADDPS    Z23, Z4, Z4
-	VADDPS    Z23, Z5, Z5
-	VADDPS    Z23, Z6, Z6
-	VADDPS    Z23, Z7, Z7
-	VADDPS    Z23, Z8, Z8
-	VADDPS    Z23, Z9, Z9
-	VADDPS    Z23, Z10, Z10
-	VADDPS    Z23, Z11, Z11
-	VADDPS    Z23, Z12, Z12
-	VADDPS    Z23, Z13, Z13
-	VADDPS    Z23, Z14, Z14
-	VADDPS    Z23, Z15, Z15
-	VADDPS    Z23, Z16, Z16
-	VADDPS    Z23, Z17, Z17
-	VADDPS    Z23, Z18, Z18
-	VADDPS    Z23, Z19, Z19
-	VADDPS    Z23, Z20, Z20
-	VADDPS    Z23, Z21, Z21
-	VADDPS    Z23, Z22, Z22
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -5058,6 +5084,8 @@ nores:
 	VMAXPS       Z20, Z23, Z20
 	VMAXPS       Z21, Z23, Z21
 	VMAXPS       Z22, Z23, Z22
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z23
 	VMINPS       Z0, Z23, Z0
 	VMINPS       Z1, Z23, Z1
@@ -5130,20 +5158,66 @@ noclamp:
 	VMOVUPS Z21, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z22, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN24x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN24x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z23
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5174,7 +5248,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -5228,63 +5302,13 @@ loop:
 	VFMADD231PS.BCST 84(R11)(BX*1), Z24, Z21
 	VFMADD231PS.BCST 88(R11)(BX*1), Z24, Z22
 	VFMADD231PS.BCST 92(R11)(BX*1), Z24, Z23
-	VMOVUPS          (AX)(R9*2), Z24
-	VFMADD231PS.BCST (R11)(BX*2), Z24, Z0
-	VFMADD231PS.BCST 4(R11)(BX*2), Z24, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z24, Z2
-	VFMADD231PS.BCST 12(R11)(BX*2), Z24, Z3
-	VFMADD231PS.BCST 16(R11)(BX*2), Z24, Z4
-	VFMADD231PS.BCST 20(R11)(BX*2), Z24, Z5
-	VFMADD231PS.BCST 24(R11)(BX*2), Z24, Z6
-	VFMADD231PS.BCST 28(R11)(BX*2), Z24, Z7
-	VFMADD231PS.BCST 32(R11)(BX*2), Z24, Z8
-	VFMADD231PS.BCST 36(R11)(BX*2), Z24, Z9
-	VFMADD231PS.BCST 40(R11)(BX*2), Z24, Z10
-	VFMADD231PS.BCST 44(R11)(BX*2), Z24, Z11
-	VFMADD231PS.BCST 48(R11)(BX*2), Z24, Z12
-	VFMADD231PS.BCST 52(R11)(BX*2), Z24, Z13
-	VFMADD231PS.BCST 56(R11)(BX*2), Z24, Z14
-	VFMADD231PS.BCST 60(R11)(BX*2), Z24, Z15
-	VFMADD231PS.BCST 64(R11)(BX*2), Z24, Z16
-	VFMADD231PS.BCST 68(R11)(BX*2), Z24, Z17
-	VFMADD231PS.BCST 72(R11)(BX*2), Z24, Z18
-	VFMADD231PS.BCST 76(R11)(BX*2), Z24, Z19
-	VFMADD231PS.BCST 80(R11)(BX*2), Z24, Z20
-	VFMADD231PS.BCST 84(R11)(BX*2), Z24, Z21
-	VFMADD231PS.BCST 88(R11)(BX*2), Z24, Z22
-	VFMADD231PS.BCST 92(R11)(BX*2), Z24, Z23
-	VMOVUPS          (AX)(R10*1), Z24
-	VFMADD231PS.BCST (R11)(R8*1), Z24, Z0
-	VFMADD231PS.BCST 4(R11)(R8*1), Z24, Z1
-	VFMADD231PS.BCST 8(R11)(R8*1), Z24, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z24, Z3
-	VFMADD231PS.BCST 16(R11)(R8*1), Z24, Z4
-	VFMADD231PS.BCST 20(R11)(R8*1), Z24, Z5
-	VFMADD231PS.BCST 24(R11)(R8*1), Z24, Z6
-	VFMADD231PS.BCST 28(R11)(R8*1), Z24, Z7
-	VFMADD231PS.BCST 32(R11)(R8*1), Z24, Z8
-	VFMADD231PS.BCST 36(R11)(R8*1), Z24, Z9
-	VFMADD231PS.BCST 40(R11)(R8*1), Z24, Z10
-	VFMADD231PS.BCST 44(R11)(R8*1), Z24, Z11
-	VFMADD231PS.BCST 48(R11)(R8*1), Z24, Z12
-	VFMADD231PS.BCST 52(R11)(R8*1), Z24, Z13
-	VFMADD231PS.BCST 56(R11)(R8*1), Z24, Z14
-	VFMADD231PS.BCST 60(R11)(R8*1), Z24, Z15
-	VFMADD231PS.BCST 64(R11)(R8*1), Z24, Z16
-	VFMADD231PS.BCST 68(R11)(R8*1), Z24, Z17
-	VFMADD231PS.BCST 72(R11)(R8*1), Z24, Z18
-	VFMADD231PS.BCST 76(R11)(R8*1), Z24, Z19
-	VFMADD231PS.BCST 80(R11)(R8*1), Z24, Z20
-	VFMADD231PS.BCST 84(R11)(R8*1), Z24, Z21
-	VFMADD231PS.BCST 88(R11)(R8*1), Z24, Z22
-	VFMADD231PS.BCST 92(R11)(R8*1), Z24, Z23
-	LEAQ             (R11)(BX*4), R11
-	LEAQ             (AX)(R9*4), AX
-	SUBQ             $0x04, DX
+	LEAQ             (R11)(BX*2), R11
+	LEAQ             (AX)(R9*2), AX
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -5319,41 +5343,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z24
-	VADDPS    Z24, Z0, Z0
-	VADDPS    Z24, Z1, Z1
-	VADDPS    Z24, Z2, Z2
-	VADDPS    Z24, Z3, Z3
-	VADDPS    Z24, Z4, Z4
-	VADDPS    Z24, Z5, Z5
-	VADDPS    Z24, Z6, Z6
-	VADDPS    Z24, Z7, Z7
-	VADDPS    Z24, Z8, Z8
-	VADDPS    Z24, Z9, Z9
-	VADDPS    Z24, Z10, Z10
-	VADDPS    Z24, Z11, Z11
-	VADDPS    Z24, Z12, Z12
-	VADDPS    Z24, Z13, Z13
-	VADDPS    Z24, Z14, Z14
-	VADDPS    Z24, Z15, Z15
-	VADDPS    Z24, Z16, Z16
-	VADDPS    Z24, Z17, Z17
-	VADDPS    Z24, Z18, Z18
-	VADDPS    Z24, Z19, Z19
-	VADDPS    Z24, Z20, Z20
-	VADDPS    Z24, Z21, Z21
-	VADDPS    Z24, Z22, Z22
-	VADDPS    Z24, Z23, Z23
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -5434,6 +5426,8 @@ nores:
 	VMAXPS       Z21, Z24, Z21
 	VMAXPS       Z22, Z24, Z22
 	VMAXPS       Z23, Z24, Z23
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z24
 	VMINPS       Z0, Z24, Z0
 	VMINPS       Z1, Z24, Z1
@@ -5509,20 +5503,67 @@ noclamp:
 	VMOVUPS Z22, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z23, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN25x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN25x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z23
+	VMOVAPS   Z0, Z24
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5554,7 +5595,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -5610,65 +5651,13 @@ loop:
 	VFMADD231PS.BCST 88(R11)(BX*1), Z25, Z22
 	VFMADD231PS.BCST 92(R11)(BX*1), Z25, Z23
 	VFMADD231PS.BCST 96(R11)(BX*1), Z25, Z24
-	VMOVUPS          (AX)(R9*2), Z25
-	VFMADD231PS.BCST (R11)(BX*2), Z25, Z0
-	VFMADD231PS.BCST 4(R11)(BX*2), Z25, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z25, Z2
-	VFMADD231PS.BCST 12(R11)(BX*2), Z25, Z3
-	VFMADD231PS.BCST 16(R11)(BX*2), Z25, Z4
-	VFMADD231PS.BCST 20(R11)(BX*2), Z25, Z5
-	VFMADD231PS.BCST 24(R11)(BX*2), Z25, Z6
-	VFMADD231PS.BCST 28(R11)(BX*2), Z25, Z7
-	VFMADD231PS.BCST 32(R11)(BX*2), Z25, Z8
-	VFMADD231PS.BCST 36(R11)(BX*2), Z25, Z9
-	VFMADD231PS.BCST 40(R11)(BX*2), Z25, Z10
-	VFMADD231PS.BCST 44(R11)(BX*2), Z25, Z11
-	VFMADD231PS.BCST 48(R11)(BX*2), Z25, Z12
-	VFMADD231PS.BCST 52(R11)(BX*2), Z25, Z13
-	VFMADD231PS.BCST 56(R11)(BX*2), Z25, Z14
-	VFMADD231PS.BCST 60(R11)(BX*2), Z25, Z15
-	VFMADD231PS.BCST 64(R11)(BX*2), Z25, Z16
-	VFMADD231PS.BCST 68(R11)(BX*2), Z25, Z17
-	VFMADD231PS.BCST 72(R11)(BX*2), Z25, Z18
-	VFMADD231PS.BCST 76(R11)(BX*2), Z25, Z19
-	VFMADD231PS.BCST 80(R11)(BX*2), Z25, Z20
-	VFMADD231PS.BCST 84(R11)(BX*2), Z25, Z21
-	VFMADD231PS.BCST 88(R11)(BX*2), Z25, Z22
-	VFMADD231PS.BCST 92(R11)(BX*2), Z25, Z23
-	VFMADD231PS.BCST 96(R11)(BX*2), Z25, Z24
-	VMOVUPS          (AX)(R10*1), Z25
-	VFMADD231PS.BCST (R11)(R8*1), Z25, Z0
-	VFMADD231PS.BCST 4(R11)(R8*1), Z25, Z1
-	VFMADD231PS.BCST 8(R11)(R8*1), Z25, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z25, Z3
-	VFMADD231PS.BCST 16(R11)(R8*1), Z25, Z4
-	VFMADD231PS.BCST 20(R11)(R8*1), Z25, Z5
-	VFMADD231PS.BCST 24(R11)(R8*1), Z25, Z6
-	VFMADD231PS.BCST 28(R11)(R8*1), Z25, Z7
-	VFMADD231PS.BCST 32(R11)(R8*1), Z25, Z8
-	VFMADD231PS.BCST 36(R11)(R8*1), Z25, Z9
-	VFMADD231PS.BCST 40(R11)(R8*1), Z25, Z10
-	VFMADD231PS.BCST 44(R11)(R8*1), Z25, Z11
-	VFMADD231PS.BCST 48(R11)(R8*1), Z25, Z12
-	VFMADD231PS.BCST 52(R11)(R8*1), Z25, Z13
-	VFMADD231PS.BCST 56(R11)(R8*1), Z25, Z14
-	VFMADD231PS.BCST 60(R11)(R8*1), Z25, Z15
-	VFMADD231PS.BCST 64(R11)(R8*1), Z25, Z16
-	VFMADD231PS.BCST 68(R11)(R8*1), Z25, Z17
-	VFMADD231PS.BCST 72(R11)(R8*1), Z25, Z18
-	VFMADD231PS.BCST 76(R11)(R8*1), Z25, Z19
-	VFMADD231PS.BCST 80(R11)(R8*1), Z25, Z20
-	VFMADD231PS.BCST 84(R11)(R8*1), Z25, Z21
-	VFMADD231PS.BCST 88(R11)(R8*1), Z25, Z22
-	VFMADD231PS.BCST 92(R11)(R8*1), Z25, Z23
-	VFMADD231PS.BCST 96(R11)(R8*1), Z25, Z24
-	LEAQ             (R11)(BX*4), R11
-	LEAQ             (AX)(R9*4), AX
-	SUBQ             $0x04, DX
+	LEAQ             (R11)(BX*2), R11
+	LEAQ             (AX)(R9*2), AX
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -5704,42 +5693,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z25
-	VADDPS    Z25, Z0, Z0
-	VADDPS    Z25, Z1, Z1
-	VADDPS    Z25, Z2, Z2
-	VADDPS    Z25, Z3, Z3
-	VADDPS    Z25, Z4, Z4
-	VADDPS    Z25, Z5, Z5
-	VADDPS    Z25, Z6, Z6
-	VADDPS    Z25, Z7, Z7
-	VADDPS    Z25, Z8, Z8
-	VADDPS    Z25, Z9, Z9
-	VADDPS    Z25, Z10, Z10
-	VADDPS    Z25, Z11, Z11
-	VADDPS    Z25, Z12, Z12
-	VADDPS    Z25, Z13, Z13
-	VADDPS    Z25, Z14, Z14
-	VADDPS    Z25, Z15, Z15
-	VADDPS    Z25, Z16, Z16
-	VADDPS    Z25, Z17, Z17
-	VADDPS    Z25, Z18, Z18
-	VADDPS    Z25, Z19, Z19
-	VADDPS    Z25, Z20, Z20
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z25, Z22, Z22
-	VADDPS    Z25, Z23, Z23
-	VADDPS    Z25, Z24, Z24
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -5823,6 +5779,8 @@ nores:
 	VMAXPS       Z22, Z25, Z22
 	VMAXPS       Z23, Z25, Z23
 	VMAXPS       Z24, Z25, Z24
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z25
 	VMINPS       Z0, Z25, Z0
 	VMINPS       Z1, Z25, Z1
@@ -5901,20 +5859,68 @@ noclamp:
 	VMOVUPS Z23, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z24, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN26x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN26x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z23
+	VMOVAPS   Z0, Z24
+	VMOVAPS   Z0, Z25
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5947,7 +5953,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -6005,67 +6011,13 @@ loop:
 	VFMADD231PS.BCST 92(R11)(BX*1), Z26, Z23
 	VFMADD231PS.BCST 96(R11)(BX*1), Z26, Z24
 	VFMADD231PS.BCST 100(R11)(BX*1), Z26, Z25
-	VMOVUPS          (AX)(R9*2), Z26
-	VFMADD231PS.BCST (R11)(BX*2), Z26, Z0
-	VFMADD231PS.BCST 4(R11)(BX*2), Z26, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z26, Z2
-	VFMADD231PS.BCST 12(R11)(BX*2), Z26, Z3
-	VFMADD231PS.BCST 16(R11)(BX*2), Z26, Z4
-	VFMADD231PS.BCST 20(R11)(BX*2), Z26, Z5
-	VFMADD231PS.BCST 24(R11)(BX*2), Z26, Z6
-	VFMADD231PS.BCST 28(R11)(BX*2), Z26, Z7
-	VFMADD231PS.BCST 32(R11)(BX*2), Z26, Z8
-	VFMADD231PS.BCST 36(R11)(BX*2), Z26, Z9
-	VFMADD231PS.BCST 40(R11)(BX*2), Z26, Z10
-	VFMADD231PS.BCST 44(R11)(BX*2), Z26, Z11
-	VFMADD231PS.BCST 48(R11)(BX*2), Z26, Z12
-	VFMADD231PS.BCST 52(R11)(BX*2), Z26, Z13
-	VFMADD231PS.BCST 56(R11)(BX*2), Z26, Z14
-	VFMADD231PS.BCST 60(R11)(BX*2), Z26, Z15
-	VFMADD231PS.BCST 64(R11)(BX*2), Z26, Z16
-	VFMADD231PS.BCST 68(R11)(BX*2), Z26, Z17
-	VFMADD231PS.BCST 72(R11)(BX*2), Z26, Z18
-	VFMADD231PS.BCST 76(R11)(BX*2), Z26, Z19
-	VFMADD231PS.BCST 80(R11)(BX*2), Z26, Z20
-	VFMADD231PS.BCST 84(R11)(BX*2), Z26, Z21
-	VFMADD231PS.BCST 88(R11)(BX*2), Z26, Z22
-	VFMADD231PS.BCST 92(R11)(BX*2), Z26, Z23
-	VFMADD231PS.BCST 96(R11)(BX*2), Z26, Z24
-	VFMADD231PS.BCST 100(R11)(BX*2), Z26, Z25
-	VMOVUPS          (AX)(R10*1), Z26
-	VFMADD231PS.BCST (R11)(R8*1), Z26, Z0
-	VFMADD231PS.BCST 4(R11)(R8*1), Z26, Z1
-	VFMADD231PS.BCST 8(R11)(R8*1), Z26, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z26, Z3
-	VFMADD231PS.BCST 16(R11)(R8*1), Z26, Z4
-	VFMADD231PS.BCST 20(R11)(R8*1), Z26, Z5
-	VFMADD231PS.BCST 24(R11)(R8*1), Z26, Z6
-	VFMADD231PS.BCST 28(R11)(R8*1), Z26, Z7
-	VFMADD231PS.BCST 32(R11)(R8*1), Z26, Z8
-	VFMADD231PS.BCST 36(R11)(R8*1), Z26, Z9
-	VFMADD231PS.BCST 40(R11)(R8*1), Z26, Z10
-	VFMADD231PS.BCST 44(R11)(R8*1), Z26, Z11
-	VFMADD231PS.BCST 48(R11)(R8*1), Z26, Z12
-	VFMADD231PS.BCST 52(R11)(R8*1), Z26, Z13
-	VFMADD231PS.BCST 56(R11)(R8*1), Z26, Z14
-	VFMADD231PS.BCST 60(R11)(R8*1), Z26, Z15
-	VFMADD231PS.BCST 64(R11)(R8*1), Z26, Z16
-	VFMADD231PS.BCST 68(R11)(R8*1), Z26, Z17
-	VFMADD231PS.BCST 72(R11)(R8*1), Z26, Z18
-	VFMADD231PS.BCST 76(R11)(R8*1), Z26, Z19
-	VFMADD231PS.BCST 80(R11)(R8*1), Z26, Z20
-	VFMADD231PS.BCST 84(R11)(R8*1), Z26, Z21
-	VFMADD231PS.BCST 88(R11)(R8*1), Z26, Z22
-	VFMADD231PS.BCST 92(R11)(R8*1), Z26, Z23
-	VFMADD231PS.BCST 96(R11)(R8*1), Z26, Z24
-	VFMADD231PS.BCST 100(R11)(R8*1), Z26, Z25
-	LEAQ             (R11)(BX*4), R11
-	LEAQ             (AX)(R9*4), AX
-	SUBQ             $0x04, DX
+	LEAQ             (R11)(BX*2), R11
+	LEAQ             (AX)(R9*2), AX
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -6102,43 +6054,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z26
-	VADDPS    Z26, Z0, Z0
-	VADDPS    Z26, Z1, Z1
-	VADDPS    Z26, Z2, Z2
-	VADDPS    Z26, Z3, Z3
-	VADDPS    Z26, Z4, Z4
-	VADDPS    Z26, Z5, Z5
-	VADDPS    Z26, Z6, Z6
-	VADDPS    Z26, Z7, Z7
-	VADDPS    Z26, Z8, Z8
-	VADDPS    Z26, Z9, Z9
-	VADDPS    Z26, Z10, Z10
-	VADDPS    Z26, Z11, Z11
-	VADDPS    Z26, Z12, Z12
-	VADDPS    Z26, Z13, Z13
-	VADDPS    Z26, Z14, Z14
-	VADDPS    Z26, Z15, Z15
-	VADDPS    Z26, Z16, Z16
-	VADDPS    Z26, Z17, Z17
-	VADDPS    Z26, Z18, Z18
-	VADDPS    Z26, Z19, Z19
-	VADDPS    Z26, Z20, Z20
-	VADDPS    Z26, Z21, Z21
-	VADDPS    Z26, Z22, Z22
-	VADDPS    Z26, Z23, Z23
-	VADDPS    Z26, Z24, Z24
-	VADDPS    Z26, Z25, Z25
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -6225,6 +6143,8 @@ nores:
 	VMAXPS       Z23, Z26, Z23
 	VMAXPS       Z24, Z26, Z24
 	VMAXPS       Z25, Z26, Z25
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z26
 	VMINPS       Z0, Z26, Z0
 	VMINPS       Z1, Z26, Z1
@@ -6306,20 +6226,69 @@ noclamp:
 	VMOVUPS Z24, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z25, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN27x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN27x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z23
+	VMOVAPS   Z0, Z24
+	VMOVAPS   Z0, Z25
+	VMOVAPS   Z0, Z26
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6353,7 +6322,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -6413,69 +6382,13 @@ loop:
 	VFMADD231PS.BCST 96(R11)(BX*1), Z27, Z24
 	VFMADD231PS.BCST 100(R11)(BX*1), Z27, Z25
 	VFMADD231PS.BCST 104(R11)(BX*1), Z27, Z26
-	VMOVUPS          (AX)(R9*2), Z27
-	VFMADD231PS.BCST (R11)(BX*2), Z27, Z0
-	VFMADD231PS.BCST 4(R11)(BX*2), Z27, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z27, Z2
-	VFMADD231PS.BCST 12(R11)(BX*2), Z27, Z3
-	VFMADD231PS.BCST 16(R11)(BX*2), Z27, Z4
-	VFMADD231PS.BCST 20(R11)(BX*2), Z27, Z5
-	VFMADD231PS.BCST 24(R11)(BX*2), Z27, Z6
-	VFMADD231PS.BCST 28(R11)(BX*2), Z27, Z7
-	VFMADD231PS.BCST 32(R11)(BX*2), Z27, Z8
-	VFMADD231PS.BCST 36(R11)(BX*2), Z27, Z9
-	VFMADD231PS.BCST 40(R11)(BX*2), Z27, Z10
-	VFMADD231PS.BCST 44(R11)(BX*2), Z27, Z11
-	VFMADD231PS.BCST 48(R11)(BX*2), Z27, Z12
-	VFMADD231PS.BCST 52(R11)(BX*2), Z27, Z13
-	VFMADD231PS.BCST 56(R11)(BX*2), Z27, Z14
-	VFMADD231PS.BCST 60(R11)(BX*2), Z27, Z15
-	VFMADD231PS.BCST 64(R11)(BX*2), Z27, Z16
-	VFMADD231PS.BCST 68(R11)(BX*2), Z27, Z17
-	VFMADD231PS.BCST 72(R11)(BX*2), Z27, Z18
-	VFMADD231PS.BCST 76(R11)(BX*2), Z27, Z19
-	VFMADD231PS.BCST 80(R11)(BX*2), Z27, Z20
-	VFMADD231PS.BCST 84(R11)(BX*2), Z27, Z21
-	VFMADD231PS.BCST 88(R11)(BX*2), Z27, Z22
-	VFMADD231PS.BCST 92(R11)(BX*2), Z27, Z23
-	VFMADD231PS.BCST 96(R11)(BX*2), Z27, Z24
-	VFMADD231PS.BCST 100(R11)(BX*2), Z27, Z25
-	VFMADD231PS.BCST 104(R11)(BX*2), Z27, Z26
-	VMOVUPS          (AX)(R10*1), Z27
-	VFMADD231PS.BCST (R11)(R8*1), Z27, Z0
-	VFMADD231PS.BCST 4(R11)(R8*1), Z27, Z1
-	VFMADD231PS.BCST 8(R11)(R8*1), Z27, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z27, Z3
-	VFMADD231PS.BCST 16(R11)(R8*1), Z27, Z4
-	VFMADD231PS.BCST 20(R11)(R8*1), Z27, Z5
-	VFMADD231PS.BCST 24(R11)(R8*1), Z27, Z6
-	VFMADD231PS.BCST 28(R11)(R8*1), Z27, Z7
-	VFMADD231PS.BCST 32(R11)(R8*1), Z27, Z8
-	VFMADD231PS.BCST 36(R11)(R8*1), Z27, Z9
-	VFMADD231PS.BCST 40(R11)(R8*1), Z27, Z10
-	VFMADD231PS.BCST 44(R11)(R8*1), Z27, Z11
-	VFMADD231PS.BCST 48(R11)(R8*1), Z27, Z12
-	VFMADD231PS.BCST 52(R11)(R8*1), Z27, Z13
-	VFMADD231PS.BCST 56(R11)(R8*1), Z27, Z14
-	VFMADD231PS.BCST 60(R11)(R8*1), Z27, Z15
-	VFMADD231PS.BCST 64(R11)(R8*1), Z27, Z16
-	VFMADD231PS.BCST 68(R11)(R8*1), Z27, Z17
-	VFMADD231PS.BCST 72(R11)(R8*1), Z27, Z18
-	VFMADD231PS.BCST 76(R11)(R8*1), Z27, Z19
-	VFMADD231PS.BCST 80(R11)(R8*1), Z27, Z20
-	VFMADD231PS.BCST 84(R11)(R8*1), Z27, Z21
-	VFMADD231PS.BCST 88(R11)(R8*1), Z27, Z22
-	VFMADD231PS.BCST 92(R11)(R8*1), Z27, Z23
-	VFMADD231PS.BCST 96(R11)(R8*1), Z27, Z24
-	VFMADD231PS.BCST 100(R11)(R8*1), Z27, Z25
-	VFMADD231PS.BCST 104(R11)(R8*1), Z27, Z26
-	LEAQ             (R11)(BX*4), R11
-	LEAQ             (AX)(R9*4), AX
-	SUBQ             $0x04, DX
+	LEAQ             (R11)(BX*2), R11
+	LEAQ             (AX)(R9*2), AX
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -6513,44 +6426,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z27
-	VADDPS    Z27, Z0, Z0
-	VADDPS    Z27, Z1, Z1
-	VADDPS    Z27, Z2, Z2
-	VADDPS    Z27, Z3, Z3
-	VADDPS    Z27, Z4, Z4
-	VADDPS    Z27, Z5, Z5
-	VADDPS    Z27, Z6, Z6
-	VADDPS    Z27, Z7, Z7
-	VADDPS    Z27, Z8, Z8
-	VADDPS    Z27, Z9, Z9
-	VADDPS    Z27, Z10, Z10
-	VADDPS    Z27, Z11, Z11
-	VADDPS    Z27, Z12, Z12
-	VADDPS    Z27, Z13, Z13
-	VADDPS    Z27, Z14, Z14
-	VADDPS    Z27, Z15, Z15
-	VADDPS    Z27, Z16, Z16
-	VADDPS    Z27, Z17, Z17
-	VADDPS    Z27, Z18, Z18
-	VADDPS    Z27, Z19, Z19
-	VADDPS    Z27, Z20, Z20
-	VADDPS    Z27, Z21, Z21
-	VADDPS    Z27, Z22, Z22
-	VADDPS    Z27, Z23, Z23
-	VADDPS    Z27, Z24, Z24
-	VADDPS    Z27, Z25, Z25
-	VADDPS    Z27, Z26, Z26
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -6640,6 +6518,8 @@ nores:
 	VMAXPS       Z24, Z27, Z24
 	VMAXPS       Z25, Z27, Z25
 	VMAXPS       Z26, Z27, Z26
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z27
 	VMINPS       Z0, Z27, Z0
 	VMINPS       Z1, Z27, Z1
@@ -6724,20 +6604,70 @@ noclamp:
 	VMOVUPS Z25, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z26, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN28x1AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN28x1AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z17
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z19
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z23
+	VMOVAPS   Z0, Z24
+	VMOVAPS   Z0, Z25
+	VMOVAPS   Z0, Z26
+	VMOVAPS   Z0, Z27
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6772,7 +6702,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -6834,71 +6764,13 @@ loop:
 	VFMADD231PS.BCST 100(R11)(BX*1), Z28, Z25
 	VFMADD231PS.BCST 104(R11)(BX*1), Z28, Z26
 	VFMADD231PS.BCST 108(R11)(BX*1), Z28, Z27
-	VMOVUPS          (AX)(R9*2), Z28
-	VFMADD231PS.BCST (R11)(BX*2), Z28, Z0
-	VFMADD231PS.BCST 4(R11)(BX*2), Z28, Z1
-	VFMADD231PS.BCST 8(R11)(BX*2), Z28, Z2
-	VFMADD231PS.BCST 12(R11)(BX*2), Z28, Z3
-	VFMADD231PS.BCST 16(R11)(BX*2), Z28, Z4
-	VFMADD231PS.BCST 20(R11)(BX*2), Z28, Z5
-	VFMADD231PS.BCST 24(R11)(BX*2), Z28, Z6
-	VFMADD231PS.BCST 28(R11)(BX*2), Z28, Z7
-	VFMADD231PS.BCST 32(R11)(BX*2), Z28, Z8
-	VFMADD231PS.BCST 36(R11)(BX*2), Z28, Z9
-	VFMADD231PS.BCST 40(R11)(BX*2), Z28, Z10
-	VFMADD231PS.BCST 44(R11)(BX*2), Z28, Z11
-	VFMADD231PS.BCST 48(R11)(BX*2), Z28, Z12
-	VFMADD231PS.BCST 52(R11)(BX*2), Z28, Z13
-	VFMADD231PS.BCST 56(R11)(BX*2), Z28, Z14
-	VFMADD231PS.BCST 60(R11)(BX*2), Z28, Z15
-	VFMADD231PS.BCST 64(R11)(BX*2), Z28, Z16
-	VFMADD231PS.BCST 68(R11)(BX*2), Z28, Z17
-	VFMADD231PS.BCST 72(R11)(BX*2), Z28, Z18
-	VFMADD231PS.BCST 76(R11)(BX*2), Z28, Z19
-	VFMADD231PS.BCST 80(R11)(BX*2), Z28, Z20
-	VFMADD231PS.BCST 84(R11)(BX*2), Z28, Z21
-	VFMADD231PS.BCST 88(R11)(BX*2), Z28, Z22
-	VFMADD231PS.BCST 92(R11)(BX*2), Z28, Z23
-	VFMADD231PS.BCST 96(R11)(BX*2), Z28, Z24
-	VFMADD231PS.BCST 100(R11)(BX*2), Z28, Z25
-	VFMADD231PS.BCST 104(R11)(BX*2), Z28, Z26
-	VFMADD231PS.BCST 108(R11)(BX*2), Z28, Z27
-	VMOVUPS          (AX)(R10*1), Z28
-	VFMADD231PS.BCST (R11)(R8*1), Z28, Z0
-	VFMADD231PS.BCST 4(R11)(R8*1), Z28, Z1
-	VFMADD231PS.BCST 8(R11)(R8*1), Z28, Z2
-	VFMADD231PS.BCST 12(R11)(R8*1), Z28, Z3
-	VFMADD231PS.BCST 16(R11)(R8*1), Z28, Z4
-	VFMADD231PS.BCST 20(R11)(R8*1), Z28, Z5
-	VFMADD231PS.BCST 24(R11)(R8*1), Z28, Z6
-	VFMADD231PS.BCST 28(R11)(R8*1), Z28, Z7
-	VFMADD231PS.BCST 32(R11)(R8*1), Z28, Z8
-	VFMADD231PS.BCST 36(R11)(R8*1), Z28, Z9
-	VFMADD231PS.BCST 40(R11)(R8*1), Z28, Z10
-	VFMADD231PS.BCST 44(R11)(R8*1), Z28, Z11
-	VFMADD231PS.BCST 48(R11)(R8*1), Z28, Z12
-	VFMADD231PS.BCST 52(R11)(R8*1), Z28, Z13
-	VFMADD231PS.BCST 56(R11)(R8*1), Z28, Z14
-	VFMADD231PS.BCST 60(R11)(R8*1), Z28, Z15
-	VFMADD231PS.BCST 64(R11)(R8*1), Z28, Z16
-	VFMADD231PS.BCST 68(R11)(R8*1), Z28, Z17
-	VFMADD231PS.BCST 72(R11)(R8*1), Z28, Z18
-	VFMADD231PS.BCST 76(R11)(R8*1), Z28, Z19
-	VFMADD231PS.BCST 80(R11)(R8*1), Z28, Z20
-	VFMADD231PS.BCST 84(R11)(R8*1), Z28, Z21
-	VFMADD231PS.BCST 88(R11)(R8*1), Z28, Z22
-	VFMADD231PS.BCST 92(R11)(R8*1), Z28, Z23
-	VFMADD231PS.BCST 96(R11)(R8*1), Z28, Z24
-	VFMADD231PS.BCST 100(R11)(R8*1), Z28, Z25
-	VFMADD231PS.BCST 104(R11)(R8*1), Z28, Z26
-	VFMADD231PS.BCST 108(R11)(R8*1), Z28, Z27
-	LEAQ             (R11)(BX*4), R11
-	LEAQ             (AX)(R9*4), AX
-	SUBQ             $0x04, DX
+	LEAQ             (R11)(BX*2), R11
+	LEAQ             (AX)(R9*2), AX
+	SUBQ             $0x02, DX
 	JGE              loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -6937,45 +6809,9 @@ single:
 	JNE              single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS.Z (DI), K1, Z28
-	VADDPS    Z28, Z0, Z0
-	VADDPS    Z28, Z1, Z1
-	VADDPS    Z28, Z2, Z2
-	VADDPS    Z28, Z3, Z3
-	VADDPS    Z28, Z4, Z4
-	VADDPS    Z28, Z5, Z5
-	VADDPS    Z28, Z6, Z6
-	VADDPS    Z28, Z7, Z7
-	VADDPS    Z28, Z8, Z8
-	VADDPS    Z28, Z9, Z9
-	VADDPS    Z28, Z10, Z10
-	VADDPS    Z28, Z11, Z11
-	VADDPS    Z28, Z12, Z12
-	VADDPS    Z28, Z13, Z13
-	VADDPS    Z28, Z14, Z14
-	VADDPS    Z28, Z15, Z15
-	VADDPS    Z28, Z16, Z16
-	VADDPS    Z28, Z17, Z17
-	VADDPS    Z28, Z18, Z18
-	VADDPS    Z28, Z19, Z19
-	VADDPS    Z28, Z20, Z20
-	VADDPS    Z28, Z21, Z21
-	VADDPS    Z28, Z22, Z22
-	VADDPS    Z28, Z23, Z23
-	VADDPS    Z28, Z24, Z24
-	VADDPS    Z28, Z25, Z25
-	VADDPS    Z28, Z26, Z26
-	VADDPS    Z28, Z27, Z27
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -7068,6 +6904,8 @@ nores:
 	VMAXPS       Z25, Z28, Z25
 	VMAXPS       Z26, Z28, Z26
 	VMAXPS       Z27, Z28, Z27
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z28
 	VMINPS       Z0, Z28, Z0
 	VMINPS       Z1, Z28, Z1
@@ -7155,20 +6993,44 @@ noclamp:
 	VMOVUPS Z26, K1, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z27, K1, (AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN1x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN1x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVUPS.Z 64(DX), K1, Z1
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
@@ -7222,20 +7084,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z2
-	VADDPS    Z2, Z0, Z0
-	VMOVUPS.Z 64(DI), K1, Z2
-	VADDPS    Z2, Z1, Z1
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -7249,6 +7100,8 @@ nores:
 	VBROADCASTSS 128(SI), Z2
 	VMAXPS       Z0, Z2, Z0
 	VMAXPS       Z1, Z2, Z1
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z2
 	VMINPS       Z0, Z2, Z0
 	VMINPS       Z1, Z2, Z1
@@ -7257,20 +7110,46 @@ noclamp:
 	MOVQ    64(SI), AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN2x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN2x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7341,22 +7220,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z4
-	VADDPS    Z4, Z0, Z0
-	VADDPS    Z4, Z2, Z2
-	VMOVUPS.Z 64(DI), K1, Z4
-	VADDPS    Z4, Z1, Z1
-	VADDPS    Z4, Z3, Z3
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -7375,6 +7241,8 @@ nores:
 	VMAXPS       Z1, Z4, Z1
 	VMAXPS       Z2, Z4, Z2
 	VMAXPS       Z3, Z4, Z3
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z4
 	VMINPS       Z0, Z4, Z0
 	VMINPS       Z1, Z4, Z1
@@ -7388,20 +7256,48 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z2, (AX)
 	VMOVUPS Z3, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN3x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN3x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7489,24 +7385,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z6
-	VADDPS    Z6, Z0, Z0
-	VADDPS    Z6, Z2, Z2
-	VADDPS    Z6, Z4, Z4
-	VMOVUPS.Z 64(DI), K1, Z6
-	VADDPS    Z6, Z1, Z1
-	VADDPS    Z6, Z3, Z3
-	VADDPS    Z6, Z5, Z5
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -7530,6 +7411,8 @@ nores:
 	VMAXPS       Z3, Z6, Z3
 	VMAXPS       Z4, Z6, Z4
 	VMAXPS       Z5, Z6, Z5
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z6
 	VMINPS       Z0, Z6, Z0
 	VMINPS       Z1, Z6, Z1
@@ -7548,20 +7431,50 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z4, (AX)
 	VMOVUPS Z5, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN4x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN4x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7666,26 +7579,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z8
-	VADDPS    Z8, Z0, Z0
-	VADDPS    Z8, Z2, Z2
-	VADDPS    Z8, Z4, Z4
-	VADDPS    Z8, Z6, Z6
-	VMOVUPS.Z 64(DI), K1, Z8
-	VADDPS    Z8, Z1, Z1
-	VADDPS    Z8, Z3, Z3
-	VADDPS    Z8, Z5, Z5
-	VADDPS    Z8, Z7, Z7
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -7714,6 +7610,8 @@ nores:
 	VMAXPS       Z5, Z8, Z5
 	VMAXPS       Z6, Z8, Z6
 	VMAXPS       Z7, Z8, Z7
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z8
 	VMINPS       Z0, Z8, Z0
 	VMINPS       Z1, Z8, Z1
@@ -7737,20 +7635,52 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z6, (AX)
 	VMOVUPS Z7, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN5x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN5x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7872,28 +7802,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z10
-	VADDPS    Z10, Z0, Z0
-	VADDPS    Z10, Z2, Z2
-	VADDPS    Z10, Z4, Z4
-	VADDPS    Z10, Z6, Z6
-	VADDPS    Z10, Z8, Z8
-	VMOVUPS.Z 64(DI), K1, Z10
-	VADDPS    Z10, Z1, Z1
-	VADDPS    Z10, Z3, Z3
-	VADDPS    Z10, Z5, Z5
-	VADDPS    Z10, Z7, Z7
-	VADDPS    Z10, Z9, Z9
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -7927,6 +7838,8 @@ nores:
 	VMAXPS       Z7, Z10, Z7
 	VMAXPS       Z8, Z10, Z8
 	VMAXPS       Z9, Z10, Z9
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z10
 	VMINPS       Z0, Z10, Z0
 	VMINPS       Z1, Z10, Z1
@@ -7955,20 +7868,54 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z8, (AX)
 	VMOVUPS Z9, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN6x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN6x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8107,30 +8054,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z12
-	VADDPS    Z12, Z0, Z0
-	VADDPS    Z12, Z2, Z2
-	VADDPS    Z12, Z4, Z4
-	VADDPS    Z12, Z6, Z6
-	VADDPS    Z12, Z8, Z8
-	VADDPS    Z12, Z10, Z10
-	VMOVUPS.Z 64(DI), K1, Z12
-	VADDPS    Z12, Z1, Z1
-	VADDPS    Z12, Z3, Z3
-	VADDPS    Z12, Z5, Z5
-	VADDPS    Z12, Z7, Z7
-	VADDPS    Z12, Z9, Z9
-	VADDPS    Z12, Z11, Z11
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -8169,6 +8095,8 @@ nores:
 	VMAXPS       Z9, Z12, Z9
 	VMAXPS       Z10, Z12, Z10
 	VMAXPS       Z11, Z12, Z11
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z12
 	VMINPS       Z0, Z12, Z0
 	VMINPS       Z1, Z12, Z1
@@ -8202,20 +8130,56 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z10, (AX)
 	VMOVUPS Z11, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN7x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN7x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8371,32 +8335,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z14
-	VADDPS    Z14, Z0, Z0
-	VADDPS    Z14, Z2, Z2
-	VADDPS    Z14, Z4, Z4
-	VADDPS    Z14, Z6, Z6
-	VADDPS    Z14, Z8, Z8
-	VADDPS    Z14, Z10, Z10
-	VADDPS    Z14, Z12, Z12
-	VMOVUPS.Z 64(DI), K1, Z14
-	VADDPS    Z14, Z1, Z1
-	VADDPS    Z14, Z3, Z3
-	VADDPS    Z14, Z5, Z5
-	VADDPS    Z14, Z7, Z7
-	VADDPS    Z14, Z9, Z9
-	VADDPS    Z14, Z11, Z11
-	VADDPS    Z14, Z13, Z13
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -8440,6 +8381,8 @@ nores:
 	VMAXPS       Z11, Z14, Z11
 	VMAXPS       Z12, Z14, Z12
 	VMAXPS       Z13, Z14, Z13
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z14
 	VMINPS       Z0, Z14, Z0
 	VMINPS       Z1, Z14, Z1
@@ -8478,20 +8421,58 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z12, (AX)
 	VMOVUPS Z13, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN8x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN8x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8514,7 +8495,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -8570,65 +8551,13 @@ loop:
 	VBROADCASTSS 28(R11)(BX*1), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
-	VMOVUPS      (AX)(R9*2), Z16
-	VMOVUPS      64(AX)(R9*2), Z17
-	VBROADCASTSS (R11)(BX*2), Z18
-	VFMADD231PS  Z16, Z18, Z0
-	VFMADD231PS  Z17, Z18, Z1
-	VBROADCASTSS 4(R11)(BX*2), Z18
-	VFMADD231PS  Z16, Z18, Z2
-	VFMADD231PS  Z17, Z18, Z3
-	VBROADCASTSS 8(R11)(BX*2), Z18
-	VFMADD231PS  Z16, Z18, Z4
-	VFMADD231PS  Z17, Z18, Z5
-	VBROADCASTSS 12(R11)(BX*2), Z18
-	VFMADD231PS  Z16, Z18, Z6
-	VFMADD231PS  Z17, Z18, Z7
-	VBROADCASTSS 16(R11)(BX*2), Z18
-	VFMADD231PS  Z16, Z18, Z8
-	VFMADD231PS  Z17, Z18, Z9
-	VBROADCASTSS 20(R11)(BX*2), Z18
-	VFMADD231PS  Z16, Z18, Z10
-	VFMADD231PS  Z17, Z18, Z11
-	VBROADCASTSS 24(R11)(BX*2), Z18
-	VFMADD231PS  Z16, Z18, Z12
-	VFMADD231PS  Z17, Z18, Z13
-	VBROADCASTSS 28(R11)(BX*2), Z18
-	VFMADD231PS  Z16, Z18, Z14
-	VFMADD231PS  Z17, Z18, Z15
-	VMOVUPS      (AX)(R10*1), Z16
-	VMOVUPS      64(AX)(R10*1), Z17
-	VBROADCASTSS (R11)(R8*1), Z18
-	VFMADD231PS  Z16, Z18, Z0
-	VFMADD231PS  Z17, Z18, Z1
-	VBROADCASTSS 4(R11)(R8*1), Z18
-	VFMADD231PS  Z16, Z18, Z2
-	VFMADD231PS  Z17, Z18, Z3
-	VBROADCASTSS 8(R11)(R8*1), Z18
-	VFMADD231PS  Z16, Z18, Z4
-	VFMADD231PS  Z17, Z18, Z5
-	VBROADCASTSS 12(R11)(R8*1), Z18
-	VFMADD231PS  Z16, Z18, Z6
-	VFMADD231PS  Z17, Z18, Z7
-	VBROADCASTSS 16(R11)(R8*1), Z18
-	VFMADD231PS  Z16, Z18, Z8
-	VFMADD231PS  Z17, Z18, Z9
-	VBROADCASTSS 20(R11)(R8*1), Z18
-	VFMADD231PS  Z16, Z18, Z10
-	VFMADD231PS  Z17, Z18, Z11
-	VBROADCASTSS 24(R11)(R8*1), Z18
-	VFMADD231PS  Z16, Z18, Z12
-	VFMADD231PS  Z17, Z18, Z13
-	VBROADCASTSS 28(R11)(R8*1), Z18
-	VFMADD231PS  Z16, Z18, Z14
-	VFMADD231PS  Z17, Z18, Z15
-	LEAQ         (R11)(BX*4), R11
-	LEAQ         (AX)(R9*4), AX
-	SUBQ         $0x04, DX
+	LEAQ         (R11)(BX*2), R11
+	LEAQ         (AX)(R9*2), AX
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -8664,34 +8593,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z16
-	VADDPS    Z16, Z0, Z0
-	VADDPS    Z16, Z2, Z2
-	VADDPS    Z16, Z4, Z4
-	VADDPS    Z16, Z6, Z6
-	VADDPS    Z16, Z8, Z8
-	VADDPS    Z16, Z10, Z10
-	VADDPS    Z16, Z12, Z12
-	VADDPS    Z16, Z14, Z14
-	VMOVUPS.Z 64(DI), K1, Z16
-	VADDPS    Z16, Z1, Z1
-	VADDPS    Z16, Z3, Z3
-	VADDPS    Z16, Z5, Z5
-	VADDPS    Z16, Z7, Z7
-	VADDPS    Z16, Z9, Z9
-	VADDPS    Z16, Z11, Z11
-	VADDPS    Z16, Z13, Z13
-	VADDPS    Z16, Z15, Z15
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -8740,6 +8644,8 @@ nores:
 	VMAXPS       Z13, Z16, Z13
 	VMAXPS       Z14, Z16, Z14
 	VMAXPS       Z15, Z16, Z15
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z16
 	VMINPS       Z0, Z16, Z0
 	VMINPS       Z1, Z16, Z1
@@ -8783,20 +8689,60 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z14, (AX)
 	VMOVUPS Z15, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN9x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN9x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8821,7 +8767,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -8883,71 +8829,13 @@ loop:
 	VBROADCASTSS 32(R11)(BX*1), Z20
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
-	VMOVUPS      (AX)(R9*2), Z18
-	VMOVUPS      64(AX)(R9*2), Z19
-	VBROADCASTSS (R11)(BX*2), Z20
-	VFMADD231PS  Z18, Z20, Z0
-	VFMADD231PS  Z19, Z20, Z1
-	VBROADCASTSS 4(R11)(BX*2), Z20
-	VFMADD231PS  Z18, Z20, Z2
-	VFMADD231PS  Z19, Z20, Z3
-	VBROADCASTSS 8(R11)(BX*2), Z20
-	VFMADD231PS  Z18, Z20, Z4
-	VFMADD231PS  Z19, Z20, Z5
-	VBROADCASTSS 12(R11)(BX*2), Z20
-	VFMADD231PS  Z18, Z20, Z6
-	VFMADD231PS  Z19, Z20, Z7
-	VBROADCASTSS 16(R11)(BX*2), Z20
-	VFMADD231PS  Z18, Z20, Z8
-	VFMADD231PS  Z19, Z20, Z9
-	VBROADCASTSS 20(R11)(BX*2), Z20
-	VFMADD231PS  Z18, Z20, Z10
-	VFMADD231PS  Z19, Z20, Z11
-	VBROADCASTSS 24(R11)(BX*2), Z20
-	VFMADD231PS  Z18, Z20, Z12
-	VFMADD231PS  Z19, Z20, Z13
-	VBROADCASTSS 28(R11)(BX*2), Z20
-	VFMADD231PS  Z18, Z20, Z14
-	VFMADD231PS  Z19, Z20, Z15
-	VBROADCASTSS 32(R11)(BX*2), Z20
-	VFMADD231PS  Z18, Z20, Z16
-	VFMADD231PS  Z19, Z20, Z17
-	VMOVUPS      (AX)(R10*1), Z18
-	VMOVUPS      64(AX)(R10*1), Z19
-	VBROADCASTSS (R11)(R8*1), Z20
-	VFMADD231PS  Z18, Z20, Z0
-	VFMADD231PS  Z19, Z20, Z1
-	VBROADCASTSS 4(R11)(R8*1), Z20
-	VFMADD231PS  Z18, Z20, Z2
-	VFMADD231PS  Z19, Z20, Z3
-	VBROADCASTSS 8(R11)(R8*1), Z20
-	VFMADD231PS  Z18, Z20, Z4
-	VFMADD231PS  Z19, Z20, Z5
-	VBROADCASTSS 12(R11)(R8*1), Z20
-	VFMADD231PS  Z18, Z20, Z6
-	VFMADD231PS  Z19, Z20, Z7
-	VBROADCASTSS 16(R11)(R8*1), Z20
-	VFMADD231PS  Z18, Z20, Z8
-	VFMADD231PS  Z19, Z20, Z9
-	VBROADCASTSS 20(R11)(R8*1), Z20
-	VFMADD231PS  Z18, Z20, Z10
-	VFMADD231PS  Z19, Z20, Z11
-	VBROADCASTSS 24(R11)(R8*1), Z20
-	VFMADD231PS  Z18, Z20, Z12
-	VFMADD231PS  Z19, Z20, Z13
-	VBROADCASTSS 28(R11)(R8*1), Z20
-	VFMADD231PS  Z18, Z20, Z14
-	VFMADD231PS  Z19, Z20, Z15
-	VBROADCASTSS 32(R11)(R8*1), Z20
-	VFMADD231PS  Z18, Z20, Z16
-	VFMADD231PS  Z19, Z20, Z17
-	LEAQ         (R11)(BX*4), R11
-	LEAQ         (AX)(R9*4), AX
-	SUBQ         $0x04, DX
+	LEAQ         (R11)(BX*2), R11
+	LEAQ         (AX)(R9*2), AX
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -8986,36 +8874,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z18
-	VADDPS    Z18, Z0, Z0
-	VADDPS    Z18, Z2, Z2
-	VADDPS    Z18, Z4, Z4
-	VADDPS    Z18, Z6, Z6
-	VADDPS    Z18, Z8, Z8
-	VADDPS    Z18, Z10, Z10
-	VADDPS    Z18, Z12, Z12
-	VADDPS    Z18, Z14, Z14
-	VADDPS    Z18, Z16, Z16
-	VMOVUPS.Z 64(DI), K1, Z18
-	VADDPS    Z18, Z1, Z1
-	VADDPS    Z18, Z3, Z3
-	VADDPS    Z18, Z5, Z5
-	VADDPS    Z18, Z7, Z7
-	VADDPS    Z18, Z9, Z9
-	VADDPS    Z18, Z11, Z11
-	VADDPS    Z18, Z13, Z13
-	VADDPS    Z18, Z15, Z15
-	VADDPS    Z18, Z17, Z17
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -9069,6 +8930,8 @@ nores:
 	VMAXPS       Z15, Z18, Z15
 	VMAXPS       Z16, Z18, Z16
 	VMAXPS       Z17, Z18, Z17
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z18
 	VMINPS       Z0, Z18, Z0
 	VMINPS       Z1, Z18, Z1
@@ -9117,20 +8980,62 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z16, (AX)
 	VMOVUPS Z17, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN10x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN10x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9157,7 +9062,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -9225,77 +9130,13 @@ loop:
 	VBROADCASTSS 36(R11)(BX*1), Z22
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Z21, Z22, Z19
-	VMOVUPS      (AX)(R9*2), Z20
-	VMOVUPS      64(AX)(R9*2), Z21
-	VBROADCASTSS (R11)(BX*2), Z22
-	VFMADD231PS  Z20, Z22, Z0
-	VFMADD231PS  Z21, Z22, Z1
-	VBROADCASTSS 4(R11)(BX*2), Z22
-	VFMADD231PS  Z20, Z22, Z2
-	VFMADD231PS  Z21, Z22, Z3
-	VBROADCASTSS 8(R11)(BX*2), Z22
-	VFMADD231PS  Z20, Z22, Z4
-	VFMADD231PS  Z21, Z22, Z5
-	VBROADCASTSS 12(R11)(BX*2), Z22
-	VFMADD231PS  Z20, Z22, Z6
-	VFMADD231PS  Z21, Z22, Z7
-	VBROADCASTSS 16(R11)(BX*2), Z22
-	VFMADD231PS  Z20, Z22, Z8
-	VFMADD231PS  Z21, Z22, Z9
-	VBROADCASTSS 20(R11)(BX*2), Z22
-	VFMADD231PS  Z20, Z22, Z10
-	VFMADD231PS  Z21, Z22, Z11
-	VBROADCASTSS 24(R11)(BX*2), Z22
-	VFMADD231PS  Z20, Z22, Z12
-	VFMADD231PS  Z21, Z22, Z13
-	VBROADCASTSS 28(R11)(BX*2), Z22
-	VFMADD231PS  Z20, Z22, Z14
-	VFMADD231PS  Z21, Z22, Z15
-	VBROADCASTSS 32(R11)(BX*2), Z22
-	VFMADD231PS  Z20, Z22, Z16
-	VFMADD231PS  Z21, Z22, Z17
-	VBROADCASTSS 36(R11)(BX*2), Z22
-	VFMADD231PS  Z20, Z22, Z18
-	VFMADD231PS  Z21, Z22, Z19
-	VMOVUPS      (AX)(R10*1), Z20
-	VMOVUPS      64(AX)(R10*1), Z21
-	VBROADCASTSS (R11)(R8*1), Z22
-	VFMADD231PS  Z20, Z22, Z0
-	VFMADD231PS  Z21, Z22, Z1
-	VBROADCASTSS 4(R11)(R8*1), Z22
-	VFMADD231PS  Z20, Z22, Z2
-	VFMADD231PS  Z21, Z22, Z3
-	VBROADCASTSS 8(R11)(R8*1), Z22
-	VFMADD231PS  Z20, Z22, Z4
-	VFMADD231PS  Z21, Z22, Z5
-	VBROADCASTSS 12(R11)(R8*1), Z22
-	VFMADD231PS  Z20, Z22, Z6
-	VFMADD231PS  Z21, Z22, Z7
-	VBROADCASTSS 16(R11)(R8*1), Z22
-	VFMADD231PS  Z20, Z22, Z8
-	VFMADD231PS  Z21, Z22, Z9
-	VBROADCASTSS 20(R11)(R8*1), Z22
-	VFMADD231PS  Z20, Z22, Z10
-	VFMADD231PS  Z21, Z22, Z11
-	VBROADCASTSS 24(R11)(R8*1), Z22
-	VFMADD231PS  Z20, Z22, Z12
-	VFMADD231PS  Z21, Z22, Z13
-	VBROADCASTSS 28(R11)(R8*1), Z22
-	VFMADD231PS  Z20, Z22, Z14
-	VFMADD231PS  Z21, Z22, Z15
-	VBROADCASTSS 32(R11)(R8*1), Z22
-	VFMADD231PS  Z20, Z22, Z16
-	VFMADD231PS  Z21, Z22, Z17
-	VBROADCASTSS 36(R11)(R8*1), Z22
-	VFMADD231PS  Z20, Z22, Z18
-	VFMADD231PS  Z21, Z22, Z19
-	LEAQ         (R11)(BX*4), R11
-	LEAQ         (AX)(R9*4), AX
-	SUBQ         $0x04, DX
+	LEAQ         (R11)(BX*2), R11
+	LEAQ         (AX)(R9*2), AX
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -9337,38 +9178,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z20
-	VADDPS    Z20, Z0, Z0
-	VADDPS    Z20, Z2, Z2
-	VADDPS    Z20, Z4, Z4
-	VADDPS    Z20, Z6, Z6
-	VADDPS    Z20, Z8, Z8
-	VADDPS    Z20, Z10, Z10
-	VADDPS    Z20, Z12, Z12
-	VADDPS    Z20, Z14, Z14
-	VADDPS    Z20, Z16, Z16
-	VADDPS    Z20, Z18, Z18
-	VMOVUPS.Z 64(DI), K1, Z20
-	VADDPS    Z20, Z1, Z1
-	VADDPS    Z20, Z3, Z3
-	VADDPS    Z20, Z5, Z5
-	VADDPS    Z20, Z7, Z7
-	VADDPS    Z20, Z9, Z9
-	VADDPS    Z20, Z11, Z11
-	VADDPS    Z20, Z13, Z13
-	VADDPS    Z20, Z15, Z15
-	VADDPS    Z20, Z17, Z17
-	VADDPS    Z20, Z19, Z19
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -9427,6 +9239,8 @@ nores:
 	VMAXPS       Z17, Z20, Z17
 	VMAXPS       Z18, Z20, Z18
 	VMAXPS       Z19, Z20, Z19
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z20
 	VMINPS       Z0, Z20, Z0
 	VMINPS       Z1, Z20, Z1
@@ -9480,20 +9294,64 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z18, (AX)
 	VMOVUPS Z19, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN11x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN11x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z20
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z21
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9522,7 +9380,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -9596,83 +9454,13 @@ loop:
 	VBROADCASTSS 40(R11)(BX*1), Z24
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
-	VMOVUPS      (AX)(R9*2), Z22
-	VMOVUPS      64(AX)(R9*2), Z23
-	VBROADCASTSS (R11)(BX*2), Z24
-	VFMADD231PS  Z22, Z24, Z0
-	VFMADD231PS  Z23, Z24, Z1
-	VBROADCASTSS 4(R11)(BX*2), Z24
-	VFMADD231PS  Z22, Z24, Z2
-	VFMADD231PS  Z23, Z24, Z3
-	VBROADCASTSS 8(R11)(BX*2), Z24
-	VFMADD231PS  Z22, Z24, Z4
-	VFMADD231PS  Z23, Z24, Z5
-	VBROADCASTSS 12(R11)(BX*2), Z24
-	VFMADD231PS  Z22, Z24, Z6
-	VFMADD231PS  Z23, Z24, Z7
-	VBROADCASTSS 16(R11)(BX*2), Z24
-	VFMADD231PS  Z22, Z24, Z8
-	VFMADD231PS  Z23, Z24, Z9
-	VBROADCASTSS 20(R11)(BX*2), Z24
-	VFMADD231PS  Z22, Z24, Z10
-	VFMADD231PS  Z23, Z24, Z11
-	VBROADCASTSS 24(R11)(BX*2), Z24
-	VFMADD231PS  Z22, Z24, Z12
-	VFMADD231PS  Z23, Z24, Z13
-	VBROADCASTSS 28(R11)(BX*2), Z24
-	VFMADD231PS  Z22, Z24, Z14
-	VFMADD231PS  Z23, Z24, Z15
-	VBROADCASTSS 32(R11)(BX*2), Z24
-	VFMADD231PS  Z22, Z24, Z16
-	VFMADD231PS  Z23, Z24, Z17
-	VBROADCASTSS 36(R11)(BX*2), Z24
-	VFMADD231PS  Z22, Z24, Z18
-	VFMADD231PS  Z23, Z24, Z19
-	VBROADCASTSS 40(R11)(BX*2), Z24
-	VFMADD231PS  Z22, Z24, Z20
-	VFMADD231PS  Z23, Z24, Z21
-	VMOVUPS      (AX)(R10*1), Z22
-	VMOVUPS      64(AX)(R10*1), Z23
-	VBROADCASTSS (R11)(R8*1), Z24
-	VFMADD231PS  Z22, Z24, Z0
-	VFMADD231PS  Z23, Z24, Z1
-	VBROADCASTSS 4(R11)(R8*1), Z24
-	VFMADD231PS  Z22, Z24, Z2
-	VFMADD231PS  Z23, Z24, Z3
-	VBROADCASTSS 8(R11)(R8*1), Z24
-	VFMADD231PS  Z22, Z24, Z4
-	VFMADD231PS  Z23, Z24, Z5
-	VBROADCASTSS 12(R11)(R8*1), Z24
-	VFMADD231PS  Z22, Z24, Z6
-	VFMADD231PS  Z23, Z24, Z7
-	VBROADCASTSS 16(R11)(R8*1), Z24
-	VFMADD231PS  Z22, Z24, Z8
-	VFMADD231PS  Z23, Z24, Z9
-	VBROADCASTSS 20(R11)(R8*1), Z24
-	VFMADD231PS  Z22, Z24, Z10
-	VFMADD231PS  Z23, Z24, Z11
-	VBROADCASTSS 24(R11)(R8*1), Z24
-	VFMADD231PS  Z22, Z24, Z12
-	VFMADD231PS  Z23, Z24, Z13
-	VBROADCASTSS 28(R11)(R8*1), Z24
-	VFMADD231PS  Z22, Z24, Z14
-	VFMADD231PS  Z23, Z24, Z15
-	VBROADCASTSS 32(R11)(R8*1), Z24
-	VFMADD231PS  Z22, Z24, Z16
-	VFMADD231PS  Z23, Z24, Z17
-	VBROADCASTSS 36(R11)(R8*1), Z24
-	VFMADD231PS  Z22, Z24, Z18
-	VFMADD231PS  Z23, Z24, Z19
-	VBROADCASTSS 40(R11)(R8*1), Z24
-	VFMADD231PS  Z22, Z24, Z20
-	VFMADD231PS  Z23, Z24, Z21
-	LEAQ         (R11)(BX*4), R11
-	LEAQ         (AX)(R9*4), AX
-	SUBQ         $0x04, DX
+	LEAQ         (R11)(BX*2), R11
+	LEAQ         (AX)(R9*2), AX
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -9717,40 +9505,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z22
-	VADDPS    Z22, Z0, Z0
-	VADDPS    Z22, Z2, Z2
-	VADDPS    Z22, Z4, Z4
-	VADDPS    Z22, Z6, Z6
-	VADDPS    Z22, Z8, Z8
-	VADDPS    Z22, Z10, Z10
-	VADDPS    Z22, Z12, Z12
-	VADDPS    Z22, Z14, Z14
-	VADDPS    Z22, Z16, Z16
-	VADDPS    Z22, Z18, Z18
-	VADDPS    Z22, Z20, Z20
-	VMOVUPS.Z 64(DI), K1, Z22
-	VADDPS    Z22, Z1, Z1
-	VADDPS    Z22, Z3, Z3
-	VADDPS    Z22, Z5, Z5
-	VADDPS    Z22, Z7, Z7
-	VADDPS    Z22, Z9, Z9
-	VADDPS    Z22, Z11, Z11
-	VADDPS    Z22, Z13, Z13
-	VADDPS    Z22, Z15, Z15
-	VADDPS    Z22, Z17, Z17
-	VADDPS    Z22, Z19, Z19
-	VADDPS    Z22, Z21, Z21
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -9814,6 +9571,8 @@ nores:
 	VMAXPS       Z19, Z22, Z19
 	VMAXPS       Z20, Z22, Z20
 	VMAXPS       Z21, Z22, Z21
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z22
 	VMINPS       Z0, Z22, Z0
 	VMINPS       Z1, Z22, Z1
@@ -9872,20 +9631,66 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z20, (AX)
 	VMOVUPS Z21, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN12x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN12x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z22
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z21
+	VMOVAPS   Z1, Z23
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9916,7 +9721,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -9996,89 +9801,13 @@ loop:
 	VBROADCASTSS 44(R11)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
-	VMOVUPS      (AX)(R9*2), Z24
-	VMOVUPS      64(AX)(R9*2), Z25
-	VBROADCASTSS (R11)(BX*2), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 4(R11)(BX*2), Z26
-	VFMADD231PS  Z24, Z26, Z2
-	VFMADD231PS  Z25, Z26, Z3
-	VBROADCASTSS 8(R11)(BX*2), Z26
-	VFMADD231PS  Z24, Z26, Z4
-	VFMADD231PS  Z25, Z26, Z5
-	VBROADCASTSS 12(R11)(BX*2), Z26
-	VFMADD231PS  Z24, Z26, Z6
-	VFMADD231PS  Z25, Z26, Z7
-	VBROADCASTSS 16(R11)(BX*2), Z26
-	VFMADD231PS  Z24, Z26, Z8
-	VFMADD231PS  Z25, Z26, Z9
-	VBROADCASTSS 20(R11)(BX*2), Z26
-	VFMADD231PS  Z24, Z26, Z10
-	VFMADD231PS  Z25, Z26, Z11
-	VBROADCASTSS 24(R11)(BX*2), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 28(R11)(BX*2), Z26
-	VFMADD231PS  Z24, Z26, Z14
-	VFMADD231PS  Z25, Z26, Z15
-	VBROADCASTSS 32(R11)(BX*2), Z26
-	VFMADD231PS  Z24, Z26, Z16
-	VFMADD231PS  Z25, Z26, Z17
-	VBROADCASTSS 36(R11)(BX*2), Z26
-	VFMADD231PS  Z24, Z26, Z18
-	VFMADD231PS  Z25, Z26, Z19
-	VBROADCASTSS 40(R11)(BX*2), Z26
-	VFMADD231PS  Z24, Z26, Z20
-	VFMADD231PS  Z25, Z26, Z21
-	VBROADCASTSS 44(R11)(BX*2), Z26
-	VFMADD231PS  Z24, Z26, Z22
-	VFMADD231PS  Z25, Z26, Z23
-	VMOVUPS      (AX)(R10*1), Z24
-	VMOVUPS      64(AX)(R10*1), Z25
-	VBROADCASTSS (R11)(R8*1), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 4(R11)(R8*1), Z26
-	VFMADD231PS  Z24, Z26, Z2
-	VFMADD231PS  Z25, Z26, Z3
-	VBROADCASTSS 8(R11)(R8*1), Z26
-	VFMADD231PS  Z24, Z26, Z4
-	VFMADD231PS  Z25, Z26, Z5
-	VBROADCASTSS 12(R11)(R8*1), Z26
-	VFMADD231PS  Z24, Z26, Z6
-	VFMADD231PS  Z25, Z26, Z7
-	VBROADCASTSS 16(R11)(R8*1), Z26
-	VFMADD231PS  Z24, Z26, Z8
-	VFMADD231PS  Z25, Z26, Z9
-	VBROADCASTSS 20(R11)(R8*1), Z26
-	VFMADD231PS  Z24, Z26, Z10
-	VFMADD231PS  Z25, Z26, Z11
-	VBROADCASTSS 24(R11)(R8*1), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 28(R11)(R8*1), Z26
-	VFMADD231PS  Z24, Z26, Z14
-	VFMADD231PS  Z25, Z26, Z15
-	VBROADCASTSS 32(R11)(R8*1), Z26
-	VFMADD231PS  Z24, Z26, Z16
-	VFMADD231PS  Z25, Z26, Z17
-	VBROADCASTSS 36(R11)(R8*1), Z26
-	VFMADD231PS  Z24, Z26, Z18
-	VFMADD231PS  Z25, Z26, Z19
-	VBROADCASTSS 40(R11)(R8*1), Z26
-	VFMADD231PS  Z24, Z26, Z20
-	VFMADD231PS  Z25, Z26, Z21
-	VBROADCASTSS 44(R11)(R8*1), Z26
-	VFMADD231PS  Z24, Z26, Z22
-	VFMADD231PS  Z25, Z26, Z23
-	LEAQ         (R11)(BX*4), R11
-	LEAQ         (AX)(R9*4), AX
-	SUBQ         $0x04, DX
+	LEAQ         (R11)(BX*2), R11
+	LEAQ         (AX)(R9*2), AX
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -10126,42 +9855,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z24
-	VADDPS    Z24, Z0, Z0
-	VADDPS    Z24, Z2, Z2
-	VADDPS    Z24, Z4, Z4
-	VADDPS    Z24, Z6, Z6
-	VADDPS    Z24, Z8, Z8
-	VADDPS    Z24, Z10, Z10
-	VADDPS    Z24, Z12, Z12
-	VADDPS    Z24, Z14, Z14
-	VADDPS    Z24, Z16, Z16
-	VADDPS    Z24, Z18, Z18
-	VADDPS    Z24, Z20, Z20
-	VADDPS    Z24, Z22, Z22
-	VMOVUPS.Z 64(DI), K1, Z24
-	VADDPS    Z24, Z1, Z1
-	VADDPS    Z24, Z3, Z3
-	VADDPS    Z24, Z5, Z5
-	VADDPS    Z24, Z7, Z7
-	VADDPS    Z24, Z9, Z9
-	VADDPS    Z24, Z11, Z11
-	VADDPS    Z24, Z13, Z13
-	VADDPS    Z24, Z15, Z15
-	VADDPS    Z24, Z17, Z17
-	VADDPS    Z24, Z19, Z19
-	VADDPS    Z24, Z21, Z21
-	VADDPS    Z24, Z23, Z23
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -10230,6 +9926,8 @@ nores:
 	VMAXPS       Z21, Z24, Z21
 	VMAXPS       Z22, Z24, Z22
 	VMAXPS       Z23, Z24, Z23
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z24
 	VMINPS       Z0, Z24, Z0
 	VMINPS       Z1, Z24, Z1
@@ -10293,20 +9991,68 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z22, (AX)
 	VMOVUPS Z23, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN13x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN13x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z24
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z21
+	VMOVAPS   Z1, Z23
+	VMOVAPS   Z1, Z25
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10339,7 +10085,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -10425,95 +10171,13 @@ loop:
 	VBROADCASTSS 48(R11)(BX*1), Z28
 	VFMADD231PS  Z26, Z28, Z24
 	VFMADD231PS  Z27, Z28, Z25
-	VMOVUPS      (AX)(R9*2), Z26
-	VMOVUPS      64(AX)(R9*2), Z27
-	VBROADCASTSS (R11)(BX*2), Z28
-	VFMADD231PS  Z26, Z28, Z0
-	VFMADD231PS  Z27, Z28, Z1
-	VBROADCASTSS 4(R11)(BX*2), Z28
-	VFMADD231PS  Z26, Z28, Z2
-	VFMADD231PS  Z27, Z28, Z3
-	VBROADCASTSS 8(R11)(BX*2), Z28
-	VFMADD231PS  Z26, Z28, Z4
-	VFMADD231PS  Z27, Z28, Z5
-	VBROADCASTSS 12(R11)(BX*2), Z28
-	VFMADD231PS  Z26, Z28, Z6
-	VFMADD231PS  Z27, Z28, Z7
-	VBROADCASTSS 16(R11)(BX*2), Z28
-	VFMADD231PS  Z26, Z28, Z8
-	VFMADD231PS  Z27, Z28, Z9
-	VBROADCASTSS 20(R11)(BX*2), Z28
-	VFMADD231PS  Z26, Z28, Z10
-	VFMADD231PS  Z27, Z28, Z11
-	VBROADCASTSS 24(R11)(BX*2), Z28
-	VFMADD231PS  Z26, Z28, Z12
-	VFMADD231PS  Z27, Z28, Z13
-	VBROADCASTSS 28(R11)(BX*2), Z28
-	VFMADD231PS  Z26, Z28, Z14
-	VFMADD231PS  Z27, Z28, Z15
-	VBROADCASTSS 32(R11)(BX*2), Z28
-	VFMADD231PS  Z26, Z28, Z16
-	VFMADD231PS  Z27, Z28, Z17
-	VBROADCASTSS 36(R11)(BX*2), Z28
-	VFMADD231PS  Z26, Z28, Z18
-	VFMADD231PS  Z27, Z28, Z19
-	VBROADCASTSS 40(R11)(BX*2), Z28
-	VFMADD231PS  Z26, Z28, Z20
-	VFMADD231PS  Z27, Z28, Z21
-	VBROADCASTSS 44(R11)(BX*2), Z28
-	VFMADD231PS  Z26, Z28, Z22
-	VFMADD231PS  Z27, Z28, Z23
-	VBROADCASTSS 48(R11)(BX*2), Z28
-	VFMADD231PS  Z26, Z28, Z24
-	VFMADD231PS  Z27, Z28, Z25
-	VMOVUPS      (AX)(R10*1), Z26
-	VMOVUPS      64(AX)(R10*1), Z27
-	VBROADCASTSS (R11)(R8*1), Z28
-	VFMADD231PS  Z26, Z28, Z0
-	VFMADD231PS  Z27, Z28, Z1
-	VBROADCASTSS 4(R11)(R8*1), Z28
-	VFMADD231PS  Z26, Z28, Z2
-	VFMADD231PS  Z27, Z28, Z3
-	VBROADCASTSS 8(R11)(R8*1), Z28
-	VFMADD231PS  Z26, Z28, Z4
-	VFMADD231PS  Z27, Z28, Z5
-	VBROADCASTSS 12(R11)(R8*1), Z28
-	VFMADD231PS  Z26, Z28, Z6
-	VFMADD231PS  Z27, Z28, Z7
-	VBROADCASTSS 16(R11)(R8*1), Z28
-	VFMADD231PS  Z26, Z28, Z8
-	VFMADD231PS  Z27, Z28, Z9
-	VBROADCASTSS 20(R11)(R8*1), Z28
-	VFMADD231PS  Z26, Z28, Z10
-	VFMADD231PS  Z27, Z28, Z11
-	VBROADCASTSS 24(R11)(R8*1), Z28
-	VFMADD231PS  Z26, Z28, Z12
-	VFMADD231PS  Z27, Z28, Z13
-	VBROADCASTSS 28(R11)(R8*1), Z28
-	VFMADD231PS  Z26, Z28, Z14
-	VFMADD231PS  Z27, Z28, Z15
-	VBROADCASTSS 32(R11)(R8*1), Z28
-	VFMADD231PS  Z26, Z28, Z16
-	VFMADD231PS  Z27, Z28, Z17
-	VBROADCASTSS 36(R11)(R8*1), Z28
-	VFMADD231PS  Z26, Z28, Z18
-	VFMADD231PS  Z27, Z28, Z19
-	VBROADCASTSS 40(R11)(R8*1), Z28
-	VFMADD231PS  Z26, Z28, Z20
-	VFMADD231PS  Z27, Z28, Z21
-	VBROADCASTSS 44(R11)(R8*1), Z28
-	VFMADD231PS  Z26, Z28, Z22
-	VFMADD231PS  Z27, Z28, Z23
-	VBROADCASTSS 48(R11)(R8*1), Z28
-	VFMADD231PS  Z26, Z28, Z24
-	VFMADD231PS  Z27, Z28, Z25
-	LEAQ         (R11)(BX*4), R11
-	LEAQ         (AX)(R9*4), AX
-	SUBQ         $0x04, DX
+	LEAQ         (R11)(BX*2), R11
+	LEAQ         (AX)(R9*2), AX
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -10564,44 +10228,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z26
-	VADDPS    Z26, Z0, Z0
-	VADDPS    Z26, Z2, Z2
-	VADDPS    Z26, Z4, Z4
-	VADDPS    Z26, Z6, Z6
-	VADDPS    Z26, Z8, Z8
-	VADDPS    Z26, Z10, Z10
-	VADDPS    Z26, Z12, Z12
-	VADDPS    Z26, Z14, Z14
-	VADDPS    Z26, Z16, Z16
-	VADDPS    Z26, Z18, Z18
-	VADDPS    Z26, Z20, Z20
-	VADDPS    Z26, Z22, Z22
-	VADDPS    Z26, Z24, Z24
-	VMOVUPS.Z 64(DI), K1, Z26
-	VADDPS    Z26, Z1, Z1
-	VADDPS    Z26, Z3, Z3
-	VADDPS    Z26, Z5, Z5
-	VADDPS    Z26, Z7, Z7
-	VADDPS    Z26, Z9, Z9
-	VADDPS    Z26, Z11, Z11
-	VADDPS    Z26, Z13, Z13
-	VADDPS    Z26, Z15, Z15
-	VADDPS    Z26, Z17, Z17
-	VADDPS    Z26, Z19, Z19
-	VADDPS    Z26, Z21, Z21
-	VADDPS    Z26, Z23, Z23
-	VADDPS    Z26, Z25, Z25
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -10675,6 +10304,8 @@ nores:
 	VMAXPS       Z23, Z26, Z23
 	VMAXPS       Z24, Z26, Z24
 	VMAXPS       Z25, Z26, Z25
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z26
 	VMINPS       Z0, Z26, Z0
 	VMINPS       Z1, Z26, Z1
@@ -10743,20 +10374,70 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z24, (AX)
 	VMOVUPS Z25, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN14x2AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN14x2AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z14
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z22
+	VMOVAPS   Z0, Z24
+	VMOVAPS   Z0, Z26
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVAPS   Z1, Z3
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z11
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z15
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z21
+	VMOVAPS   Z1, Z23
+	VMOVAPS   Z1, Z25
+	VMOVAPS   Z1, Z27
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10791,7 +10472,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -10883,101 +10564,13 @@ loop:
 	VBROADCASTSS 52(R11)(BX*1), Z30
 	VFMADD231PS  Z28, Z30, Z26
 	VFMADD231PS  Z29, Z30, Z27
-	VMOVUPS      (AX)(R9*2), Z28
-	VMOVUPS      64(AX)(R9*2), Z29
-	VBROADCASTSS (R11)(BX*2), Z30
-	VFMADD231PS  Z28, Z30, Z0
-	VFMADD231PS  Z29, Z30, Z1
-	VBROADCASTSS 4(R11)(BX*2), Z30
-	VFMADD231PS  Z28, Z30, Z2
-	VFMADD231PS  Z29, Z30, Z3
-	VBROADCASTSS 8(R11)(BX*2), Z30
-	VFMADD231PS  Z28, Z30, Z4
-	VFMADD231PS  Z29, Z30, Z5
-	VBROADCASTSS 12(R11)(BX*2), Z30
-	VFMADD231PS  Z28, Z30, Z6
-	VFMADD231PS  Z29, Z30, Z7
-	VBROADCASTSS 16(R11)(BX*2), Z30
-	VFMADD231PS  Z28, Z30, Z8
-	VFMADD231PS  Z29, Z30, Z9
-	VBROADCASTSS 20(R11)(BX*2), Z30
-	VFMADD231PS  Z28, Z30, Z10
-	VFMADD231PS  Z29, Z30, Z11
-	VBROADCASTSS 24(R11)(BX*2), Z30
-	VFMADD231PS  Z28, Z30, Z12
-	VFMADD231PS  Z29, Z30, Z13
-	VBROADCASTSS 28(R11)(BX*2), Z30
-	VFMADD231PS  Z28, Z30, Z14
-	VFMADD231PS  Z29, Z30, Z15
-	VBROADCASTSS 32(R11)(BX*2), Z30
-	VFMADD231PS  Z28, Z30, Z16
-	VFMADD231PS  Z29, Z30, Z17
-	VBROADCASTSS 36(R11)(BX*2), Z30
-	VFMADD231PS  Z28, Z30, Z18
-	VFMADD231PS  Z29, Z30, Z19
-	VBROADCASTSS 40(R11)(BX*2), Z30
-	VFMADD231PS  Z28, Z30, Z20
-	VFMADD231PS  Z29, Z30, Z21
-	VBROADCASTSS 44(R11)(BX*2), Z30
-	VFMADD231PS  Z28, Z30, Z22
-	VFMADD231PS  Z29, Z30, Z23
-	VBROADCASTSS 48(R11)(BX*2), Z30
-	VFMADD231PS  Z28, Z30, Z24
-	VFMADD231PS  Z29, Z30, Z25
-	VBROADCASTSS 52(R11)(BX*2), Z30
-	VFMADD231PS  Z28, Z30, Z26
-	VFMADD231PS  Z29, Z30, Z27
-	VMOVUPS      (AX)(R10*1), Z28
-	VMOVUPS      64(AX)(R10*1), Z29
-	VBROADCASTSS (R11)(R8*1), Z30
-	VFMADD231PS  Z28, Z30, Z0
-	VFMADD231PS  Z29, Z30, Z1
-	VBROADCASTSS 4(R11)(R8*1), Z30
-	VFMADD231PS  Z28, Z30, Z2
-	VFMADD231PS  Z29, Z30, Z3
-	VBROADCASTSS 8(R11)(R8*1), Z30
-	VFMADD231PS  Z28, Z30, Z4
-	VFMADD231PS  Z29, Z30, Z5
-	VBROADCASTSS 12(R11)(R8*1), Z30
-	VFMADD231PS  Z28, Z30, Z6
-	VFMADD231PS  Z29, Z30, Z7
-	VBROADCASTSS 16(R11)(R8*1), Z30
-	VFMADD231PS  Z28, Z30, Z8
-	VFMADD231PS  Z29, Z30, Z9
-	VBROADCASTSS 20(R11)(R8*1), Z30
-	VFMADD231PS  Z28, Z30, Z10
-	VFMADD231PS  Z29, Z30, Z11
-	VBROADCASTSS 24(R11)(R8*1), Z30
-	VFMADD231PS  Z28, Z30, Z12
-	VFMADD231PS  Z29, Z30, Z13
-	VBROADCASTSS 28(R11)(R8*1), Z30
-	VFMADD231PS  Z28, Z30, Z14
-	VFMADD231PS  Z29, Z30, Z15
-	VBROADCASTSS 32(R11)(R8*1), Z30
-	VFMADD231PS  Z28, Z30, Z16
-	VFMADD231PS  Z29, Z30, Z17
-	VBROADCASTSS 36(R11)(R8*1), Z30
-	VFMADD231PS  Z28, Z30, Z18
-	VFMADD231PS  Z29, Z30, Z19
-	VBROADCASTSS 40(R11)(R8*1), Z30
-	VFMADD231PS  Z28, Z30, Z20
-	VFMADD231PS  Z29, Z30, Z21
-	VBROADCASTSS 44(R11)(R8*1), Z30
-	VFMADD231PS  Z28, Z30, Z22
-	VFMADD231PS  Z29, Z30, Z23
-	VBROADCASTSS 48(R11)(R8*1), Z30
-	VFMADD231PS  Z28, Z30, Z24
-	VFMADD231PS  Z29, Z30, Z25
-	VBROADCASTSS 52(R11)(R8*1), Z30
-	VFMADD231PS  Z28, Z30, Z26
-	VFMADD231PS  Z29, Z30, Z27
-	LEAQ         (R11)(BX*4), R11
-	LEAQ         (AX)(R9*4), AX
-	SUBQ         $0x04, DX
+	LEAQ         (R11)(BX*2), R11
+	LEAQ         (AX)(R9*2), AX
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -11031,46 +10624,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z28
-	VADDPS    Z28, Z0, Z0
-	VADDPS    Z28, Z2, Z2
-	VADDPS    Z28, Z4, Z4
-	VADDPS    Z28, Z6, Z6
-	VADDPS    Z28, Z8, Z8
-	VADDPS    Z28, Z10, Z10
-	VADDPS    Z28, Z12, Z12
-	VADDPS    Z28, Z14, Z14
-	VADDPS    Z28, Z16, Z16
-	VADDPS    Z28, Z18, Z18
-	VADDPS    Z28, Z20, Z20
-	VADDPS    Z28, Z22, Z22
-	VADDPS    Z28, Z24, Z24
-	VADDPS    Z28, Z26, Z26
-	VMOVUPS.Z 64(DI), K1, Z28
-	VADDPS    Z28, Z1, Z1
-	VADDPS    Z28, Z3, Z3
-	VADDPS    Z28, Z5, Z5
-	VADDPS    Z28, Z7, Z7
-	VADDPS    Z28, Z9, Z9
-	VADDPS    Z28, Z11, Z11
-	VADDPS    Z28, Z13, Z13
-	VADDPS    Z28, Z15, Z15
-	VADDPS    Z28, Z17, Z17
-	VADDPS    Z28, Z19, Z19
-	VADDPS    Z28, Z21, Z21
-	VADDPS    Z28, Z23, Z23
-	VADDPS    Z28, Z25, Z25
-	VADDPS    Z28, Z27, Z27
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -11149,6 +10705,8 @@ nores:
 	VMAXPS       Z25, Z28, Z25
 	VMAXPS       Z26, Z28, Z26
 	VMAXPS       Z27, Z28, Z27
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z28
 	VMINPS       Z0, Z28, Z0
 	VMINPS       Z1, Z28, Z1
@@ -11222,20 +10780,45 @@ noclamp:
 	ADDQ    BX, AX
 	VMOVUPS Z26, (AX)
 	VMOVUPS Z27, K1, 64(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN1x3AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN1x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVUPS   64(DX), Z1
+	VMOVUPS.Z 128(DX), K1, Z2
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11300,22 +10883,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z3
-	VADDPS    Z3, Z0, Z0
-	VMOVUPS   64(DI), Z3
-	VADDPS    Z3, Z1, Z1
-	VMOVUPS.Z 128(DI), K1, Z3
-	VADDPS    Z3, Z2, Z2
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -11331,6 +10901,8 @@ nores:
 	VMAXPS       Z0, Z3, Z0
 	VMAXPS       Z1, Z3, Z1
 	VMAXPS       Z2, Z3, Z2
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z3
 	VMINPS       Z0, Z3, Z0
 	VMINPS       Z1, Z3, Z1
@@ -11341,20 +10913,48 @@ noclamp:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN2x3AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN2x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11442,25 +11042,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z6
-	VADDPS    Z6, Z0, Z0
-	VADDPS    Z6, Z3, Z3
-	VMOVUPS   64(DI), Z6
-	VADDPS    Z6, Z1, Z1
-	VADDPS    Z6, Z4, Z4
-	VMOVUPS.Z 128(DI), K1, Z6
-	VADDPS    Z6, Z2, Z2
-	VADDPS    Z6, Z5, Z5
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -11483,6 +11067,8 @@ nores:
 	VMAXPS       Z3, Z6, Z3
 	VMAXPS       Z4, Z6, Z4
 	VMAXPS       Z5, Z6, Z5
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z6
 	VMINPS       Z0, Z6, Z0
 	VMINPS       Z1, Z6, Z1
@@ -11500,20 +11086,51 @@ noclamp:
 	VMOVUPS Z3, (AX)
 	VMOVUPS Z4, 64(AX)
 	VMOVUPS Z5, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN3x3AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN3x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11624,28 +11241,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z9
-	VADDPS    Z9, Z0, Z0
-	VADDPS    Z9, Z3, Z3
-	VADDPS    Z9, Z6, Z6
-	VMOVUPS   64(DI), Z9
-	VADDPS    Z9, Z1, Z1
-	VADDPS    Z9, Z4, Z4
-	VADDPS    Z9, Z7, Z7
-	VMOVUPS.Z 128(DI), K1, Z9
-	VADDPS    Z9, Z2, Z2
-	VADDPS    Z9, Z5, Z5
-	VADDPS    Z9, Z8, Z8
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -11675,6 +11273,8 @@ nores:
 	VMAXPS       Z6, Z9, Z6
 	VMAXPS       Z7, Z9, Z7
 	VMAXPS       Z8, Z9, Z8
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z9
 	VMINPS       Z0, Z9, Z0
 	VMINPS       Z1, Z9, Z1
@@ -11699,20 +11299,54 @@ noclamp:
 	VMOVUPS Z6, (AX)
 	VMOVUPS Z7, 64(AX)
 	VMOVUPS Z8, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN4x3AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN4x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11846,31 +11480,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z12
-	VADDPS    Z12, Z0, Z0
-	VADDPS    Z12, Z3, Z3
-	VADDPS    Z12, Z6, Z6
-	VADDPS    Z12, Z9, Z9
-	VMOVUPS   64(DI), Z12
-	VADDPS    Z12, Z1, Z1
-	VADDPS    Z12, Z4, Z4
-	VADDPS    Z12, Z7, Z7
-	VADDPS    Z12, Z10, Z10
-	VMOVUPS.Z 128(DI), K1, Z12
-	VADDPS    Z12, Z2, Z2
-	VADDPS    Z12, Z5, Z5
-	VADDPS    Z12, Z8, Z8
-	VADDPS    Z12, Z11, Z11
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -11907,6 +11519,8 @@ nores:
 	VMAXPS       Z9, Z12, Z9
 	VMAXPS       Z10, Z12, Z10
 	VMAXPS       Z11, Z12, Z11
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z12
 	VMINPS       Z0, Z12, Z0
 	VMINPS       Z1, Z12, Z1
@@ -11938,20 +11552,57 @@ noclamp:
 	VMOVUPS Z9, (AX)
 	VMOVUPS Z10, 64(AX)
 	VMOVUPS Z11, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN5x3AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN5x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z12
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVAPS   Z1, Z13
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	VMOVAPS   Z2, Z14
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12108,34 +11759,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z15
-	VADDPS    Z15, Z0, Z0
-	VADDPS    Z15, Z3, Z3
-	VADDPS    Z15, Z6, Z6
-	VADDPS    Z15, Z9, Z9
-	VADDPS    Z15, Z12, Z12
-	VMOVUPS   64(DI), Z15
-	VADDPS    Z15, Z1, Z1
-	VADDPS    Z15, Z4, Z4
-	VADDPS    Z15, Z7, Z7
-	VADDPS    Z15, Z10, Z10
-	VADDPS    Z15, Z13, Z13
-	VMOVUPS.Z 128(DI), K1, Z15
-	VADDPS    Z15, Z2, Z2
-	VADDPS    Z15, Z5, Z5
-	VADDPS    Z15, Z8, Z8
-	VADDPS    Z15, Z11, Z11
-	VADDPS    Z15, Z14, Z14
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -12179,6 +11805,8 @@ nores:
 	VMAXPS       Z12, Z15, Z12
 	VMAXPS       Z13, Z15, Z13
 	VMAXPS       Z14, Z15, Z14
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z15
 	VMINPS       Z0, Z15, Z0
 	VMINPS       Z1, Z15, Z1
@@ -12217,20 +11845,60 @@ noclamp:
 	VMOVUPS Z12, (AX)
 	VMOVUPS Z13, 64(AX)
 	VMOVUPS Z14, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN6x3AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN6x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z15
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z16
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z17
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12255,7 +11923,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -12313,67 +11981,13 @@ loop:
 	VFMADD231PS  Z18, Z21, Z15
 	VFMADD231PS  Z19, Z21, Z16
 	VFMADD231PS  Z20, Z21, Z17
-	VMOVUPS      (AX)(R9*2), Z18
-	VMOVUPS      64(AX)(R9*2), Z19
-	VMOVUPS      128(AX)(R9*2), Z20
-	VBROADCASTSS (R11)(BX*2), Z21
-	VFMADD231PS  Z18, Z21, Z0
-	VFMADD231PS  Z19, Z21, Z1
-	VFMADD231PS  Z20, Z21, Z2
-	VBROADCASTSS 4(R11)(BX*2), Z21
-	VFMADD231PS  Z18, Z21, Z3
-	VFMADD231PS  Z19, Z21, Z4
-	VFMADD231PS  Z20, Z21, Z5
-	VBROADCASTSS 8(R11)(BX*2), Z21
-	VFMADD231PS  Z18, Z21, Z6
-	VFMADD231PS  Z19, Z21, Z7
-	VFMADD231PS  Z20, Z21, Z8
-	VBROADCASTSS 12(R11)(BX*2), Z21
-	VFMADD231PS  Z18, Z21, Z9
-	VFMADD231PS  Z19, Z21, Z10
-	VFMADD231PS  Z20, Z21, Z11
-	VBROADCASTSS 16(R11)(BX*2), Z21
-	VFMADD231PS  Z18, Z21, Z12
-	VFMADD231PS  Z19, Z21, Z13
-	VFMADD231PS  Z20, Z21, Z14
-	VBROADCASTSS 20(R11)(BX*2), Z21
-	VFMADD231PS  Z18, Z21, Z15
-	VFMADD231PS  Z19, Z21, Z16
-	VFMADD231PS  Z20, Z21, Z17
-	VMOVUPS      (AX)(R10*1), Z18
-	VMOVUPS      64(AX)(R10*1), Z19
-	VMOVUPS      128(AX)(R10*1), Z20
-	VBROADCASTSS (R11)(R8*1), Z21
-	VFMADD231PS  Z18, Z21, Z0
-	VFMADD231PS  Z19, Z21, Z1
-	VFMADD231PS  Z20, Z21, Z2
-	VBROADCASTSS 4(R11)(R8*1), Z21
-	VFMADD231PS  Z18, Z21, Z3
-	VFMADD231PS  Z19, Z21, Z4
-	VFMADD231PS  Z20, Z21, Z5
-	VBROADCASTSS 8(R11)(R8*1), Z21
-	VFMADD231PS  Z18, Z21, Z6
-	VFMADD231PS  Z19, Z21, Z7
-	VFMADD231PS  Z20, Z21, Z8
-	VBROADCASTSS 12(R11)(R8*1), Z21
-	VFMADD231PS  Z18, Z21, Z9
-	VFMADD231PS  Z19, Z21, Z10
-	VFMADD231PS  Z20, Z21, Z11
-	VBROADCASTSS 16(R11)(R8*1), Z21
-	VFMADD231PS  Z18, Z21, Z12
-	VFMADD231PS  Z19, Z21, Z13
-	VFMADD231PS  Z20, Z21, Z14
-	VBROADCASTSS 20(R11)(R8*1), Z21
-	VFMADD231PS  Z18, Z21, Z15
-	VFMADD231PS  Z19, Z21, Z16
-	VFMADD231PS  Z20, Z21, Z17
-	LEAQ         (R11)(BX*4), R11
-	LEAQ         (AX)(R9*4), AX
-	SUBQ         $0x04, DX
+	LEAQ         (R11)(BX*2), R11
+	LEAQ         (AX)(R9*2), AX
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -12410,37 +12024,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z18
-	VADDPS    Z18, Z0, Z0
-	VADDPS    Z18, Z3, Z3
-	VADDPS    Z18, Z6, Z6
-	VADDPS    Z18, Z9, Z9
-	VADDPS    Z18, Z12, Z12
-	VADDPS    Z18, Z15, Z15
-	VMOVUPS   64(DI), Z18
-	VADDPS    Z18, Z1, Z1
-	VADDPS    Z18, Z4, Z4
-	VADDPS    Z18, Z7, Z7
-	VADDPS    Z18, Z10, Z10
-	VADDPS    Z18, Z13, Z13
-	VADDPS    Z18, Z16, Z16
-	VMOVUPS.Z 128(DI), K1, Z18
-	VADDPS    Z18, Z2, Z2
-	VADDPS    Z18, Z5, Z5
-	VADDPS    Z18, Z8, Z8
-	VADDPS    Z18, Z11, Z11
-	VADDPS    Z18, Z14, Z14
-	VADDPS    Z18, Z17, Z17
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -12491,6 +12077,8 @@ nores:
 	VMAXPS       Z15, Z18, Z15
 	VMAXPS       Z16, Z18, Z16
 	VMAXPS       Z17, Z18, Z17
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z18
 	VMINPS       Z0, Z18, Z0
 	VMINPS       Z1, Z18, Z1
@@ -12536,20 +12124,63 @@ noclamp:
 	VMOVUPS Z15, (AX)
 	VMOVUPS Z16, 64(AX)
 	VMOVUPS Z17, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN7x3AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN7x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z18
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z16
+	VMOVAPS   Z1, Z19
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z17
+	VMOVAPS   Z2, Z20
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12577,7 +12208,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -12643,75 +12274,13 @@ loop:
 	VFMADD231PS  Z21, Z24, Z18
 	VFMADD231PS  Z22, Z24, Z19
 	VFMADD231PS  Z23, Z24, Z20
-	VMOVUPS      (AX)(R9*2), Z21
-	VMOVUPS      64(AX)(R9*2), Z22
-	VMOVUPS      128(AX)(R9*2), Z23
-	VBROADCASTSS (R11)(BX*2), Z24
-	VFMADD231PS  Z21, Z24, Z0
-	VFMADD231PS  Z22, Z24, Z1
-	VFMADD231PS  Z23, Z24, Z2
-	VBROADCASTSS 4(R11)(BX*2), Z24
-	VFMADD231PS  Z21, Z24, Z3
-	VFMADD231PS  Z22, Z24, Z4
-	VFMADD231PS  Z23, Z24, Z5
-	VBROADCASTSS 8(R11)(BX*2), Z24
-	VFMADD231PS  Z21, Z24, Z6
-	VFMADD231PS  Z22, Z24, Z7
-	VFMADD231PS  Z23, Z24, Z8
-	VBROADCASTSS 12(R11)(BX*2), Z24
-	VFMADD231PS  Z21, Z24, Z9
-	VFMADD231PS  Z22, Z24, Z10
-	VFMADD231PS  Z23, Z24, Z11
-	VBROADCASTSS 16(R11)(BX*2), Z24
-	VFMADD231PS  Z21, Z24, Z12
-	VFMADD231PS  Z22, Z24, Z13
-	VFMADD231PS  Z23, Z24, Z14
-	VBROADCASTSS 20(R11)(BX*2), Z24
-	VFMADD231PS  Z21, Z24, Z15
-	VFMADD231PS  Z22, Z24, Z16
-	VFMADD231PS  Z23, Z24, Z17
-	VBROADCASTSS 24(R11)(BX*2), Z24
-	VFMADD231PS  Z21, Z24, Z18
-	VFMADD231PS  Z22, Z24, Z19
-	VFMADD231PS  Z23, Z24, Z20
-	VMOVUPS      (AX)(R10*1), Z21
-	VMOVUPS      64(AX)(R10*1), Z22
-	VMOVUPS      128(AX)(R10*1), Z23
-	VBROADCASTSS (R11)(R8*1), Z24
-	VFMADD231PS  Z21, Z24, Z0
-	VFMADD231PS  Z22, Z24, Z1
-	VFMADD231PS  Z23, Z24, Z2
-	VBROADCASTSS 4(R11)(R8*1), Z24
-	VFMADD231PS  Z21, Z24, Z3
-	VFMADD231PS  Z22, Z24, Z4
-	VFMADD231PS  Z23, Z24, Z5
-	VBROADCASTSS 8(R11)(R8*1), Z24
-	VFMADD231PS  Z21, Z24, Z6
-	VFMADD231PS  Z22, Z24, Z7
-	VFMADD231PS  Z23, Z24, Z8
-	VBROADCASTSS 12(R11)(R8*1), Z24
-	VFMADD231PS  Z21, Z24, Z9
-	VFMADD231PS  Z22, Z24, Z10
-	VFMADD231PS  Z23, Z24, Z11
-	VBROADCASTSS 16(R11)(R8*1), Z24
-	VFMADD231PS  Z21, Z24, Z12
-	VFMADD231PS  Z22, Z24, Z13
-	VFMADD231PS  Z23, Z24, Z14
-	VBROADCASTSS 20(R11)(R8*1), Z24
-	VFMADD231PS  Z21, Z24, Z15
-	VFMADD231PS  Z22, Z24, Z16
-	VFMADD231PS  Z23, Z24, Z17
-	VBROADCASTSS 24(R11)(R8*1), Z24
-	VFMADD231PS  Z21, Z24, Z18
-	VFMADD231PS  Z22, Z24, Z19
-	VFMADD231PS  Z23, Z24, Z20
-	LEAQ         (R11)(BX*4), R11
-	LEAQ         (AX)(R9*4), AX
-	SUBQ         $0x04, DX
+	LEAQ         (R11)(BX*2), R11
+	LEAQ         (AX)(R9*2), AX
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -12752,40 +12321,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z21
-	VADDPS    Z21, Z0, Z0
-	VADDPS    Z21, Z3, Z3
-	VADDPS    Z21, Z6, Z6
-	VADDPS    Z21, Z9, Z9
-	VADDPS    Z21, Z12, Z12
-	VADDPS    Z21, Z15, Z15
-	VADDPS    Z21, Z18, Z18
-	VMOVUPS   64(DI), Z21
-	VADDPS    Z21, Z1, Z1
-	VADDPS    Z21, Z4, Z4
-	VADDPS    Z21, Z7, Z7
-	VADDPS    Z21, Z10, Z10
-	VADDPS    Z21, Z13, Z13
-	VADDPS    Z21, Z16, Z16
-	VADDPS    Z21, Z19, Z19
-	VMOVUPS.Z 128(DI), K1, Z21
-	VADDPS    Z21, Z2, Z2
-	VADDPS    Z21, Z5, Z5
-	VADDPS    Z21, Z8, Z8
-	VADDPS    Z21, Z11, Z11
-	VADDPS    Z21, Z14, Z14
-	VADDPS    Z21, Z17, Z17
-	VADDPS    Z21, Z20, Z20
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -12843,6 +12381,8 @@ nores:
 	VMAXPS       Z18, Z21, Z18
 	VMAXPS       Z19, Z21, Z19
 	VMAXPS       Z20, Z21, Z20
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z21
 	VMINPS       Z0, Z21, Z0
 	VMINPS       Z1, Z21, Z1
@@ -12895,20 +12435,66 @@ noclamp:
 	VMOVUPS Z18, (AX)
 	VMOVUPS Z19, 64(AX)
 	VMOVUPS Z20, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN8x3AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN8x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z21
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z16
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z22
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z17
+	VMOVAPS   Z2, Z20
+	VMOVAPS   Z2, Z23
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12939,7 +12525,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -13013,83 +12599,13 @@ loop:
 	VFMADD231PS  Z24, Z27, Z21
 	VFMADD231PS  Z25, Z27, Z22
 	VFMADD231PS  Z26, Z27, Z23
-	VMOVUPS      (AX)(R9*2), Z24
-	VMOVUPS      64(AX)(R9*2), Z25
-	VMOVUPS      128(AX)(R9*2), Z26
-	VBROADCASTSS (R11)(BX*2), Z27
-	VFMADD231PS  Z24, Z27, Z0
-	VFMADD231PS  Z25, Z27, Z1
-	VFMADD231PS  Z26, Z27, Z2
-	VBROADCASTSS 4(R11)(BX*2), Z27
-	VFMADD231PS  Z24, Z27, Z3
-	VFMADD231PS  Z25, Z27, Z4
-	VFMADD231PS  Z26, Z27, Z5
-	VBROADCASTSS 8(R11)(BX*2), Z27
-	VFMADD231PS  Z24, Z27, Z6
-	VFMADD231PS  Z25, Z27, Z7
-	VFMADD231PS  Z26, Z27, Z8
-	VBROADCASTSS 12(R11)(BX*2), Z27
-	VFMADD231PS  Z24, Z27, Z9
-	VFMADD231PS  Z25, Z27, Z10
-	VFMADD231PS  Z26, Z27, Z11
-	VBROADCASTSS 16(R11)(BX*2), Z27
-	VFMADD231PS  Z24, Z27, Z12
-	VFMADD231PS  Z25, Z27, Z13
-	VFMADD231PS  Z26, Z27, Z14
-	VBROADCASTSS 20(R11)(BX*2), Z27
-	VFMADD231PS  Z24, Z27, Z15
-	VFMADD231PS  Z25, Z27, Z16
-	VFMADD231PS  Z26, Z27, Z17
-	VBROADCASTSS 24(R11)(BX*2), Z27
-	VFMADD231PS  Z24, Z27, Z18
-	VFMADD231PS  Z25, Z27, Z19
-	VFMADD231PS  Z26, Z27, Z20
-	VBROADCASTSS 28(R11)(BX*2), Z27
-	VFMADD231PS  Z24, Z27, Z21
-	VFMADD231PS  Z25, Z27, Z22
-	VFMADD231PS  Z26, Z27, Z23
-	VMOVUPS      (AX)(R10*1), Z24
-	VMOVUPS      64(AX)(R10*1), Z25
-	VMOVUPS      128(AX)(R10*1), Z26
-	VBROADCASTSS (R11)(R8*1), Z27
-	VFMADD231PS  Z24, Z27, Z0
-	VFMADD231PS  Z25, Z27, Z1
-	VFMADD231PS  Z26, Z27, Z2
-	VBROADCASTSS 4(R11)(R8*1), Z27
-	VFMADD231PS  Z24, Z27, Z3
-	VFMADD231PS  Z25, Z27, Z4
-	VFMADD231PS  Z26, Z27, Z5
-	VBROADCASTSS 8(R11)(R8*1), Z27
-	VFMADD231PS  Z24, Z27, Z6
-	VFMADD231PS  Z25, Z27, Z7
-	VFMADD231PS  Z26, Z27, Z8
-	VBROADCASTSS 12(R11)(R8*1), Z27
-	VFMADD231PS  Z24, Z27, Z9
-	VFMADD231PS  Z25, Z27, Z10
-	VFMADD231PS  Z26, Z27, Z11
-	VBROADCASTSS 16(R11)(R8*1), Z27
-	VFMADD231PS  Z24, Z27, Z12
-	VFMADD231PS  Z25, Z27, Z13
-	VFMADD231PS  Z26, Z27, Z14
-	VBROADCASTSS 20(R11)(R8*1), Z27
-	VFMADD231PS  Z24, Z27, Z15
-	VFMADD231PS  Z25, Z27, Z16
-	VFMADD231PS  Z26, Z27, Z17
-	VBROADCASTSS 24(R11)(R8*1), Z27
-	VFMADD231PS  Z24, Z27, Z18
-	VFMADD231PS  Z25, Z27, Z19
-	VFMADD231PS  Z26, Z27, Z20
-	VBROADCASTSS 28(R11)(R8*1), Z27
-	VFMADD231PS  Z24, Z27, Z21
-	VFMADD231PS  Z25, Z27, Z22
-	VFMADD231PS  Z26, Z27, Z23
-	LEAQ         (R11)(BX*4), R11
-	LEAQ         (AX)(R9*4), AX
-	SUBQ         $0x04, DX
+	LEAQ         (R11)(BX*2), R11
+	LEAQ         (AX)(R9*2), AX
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -13134,43 +12650,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z24
-	VADDPS    Z24, Z0, Z0
-	VADDPS    Z24, Z3, Z3
-	VADDPS    Z24, Z6, Z6
-	VADDPS    Z24, Z9, Z9
-	VADDPS    Z24, Z12, Z12
-	VADDPS    Z24, Z15, Z15
-	VADDPS    Z24, Z18, Z18
-	VADDPS    Z24, Z21, Z21
-	VMOVUPS   64(DI), Z24
-	VADDPS    Z24, Z1, Z1
-	VADDPS    Z24, Z4, Z4
-	VADDPS    Z24, Z7, Z7
-	VADDPS    Z24, Z10, Z10
-	VADDPS    Z24, Z13, Z13
-	VADDPS    Z24, Z16, Z16
-	VADDPS    Z24, Z19, Z19
-	VADDPS    Z24, Z22, Z22
-	VMOVUPS.Z 128(DI), K1, Z24
-	VADDPS    Z24, Z2, Z2
-	VADDPS    Z24, Z5, Z5
-	VADDPS    Z24, Z8, Z8
-	VADDPS    Z24, Z11, Z11
-	VADDPS    Z24, Z14, Z14
-	VADDPS    Z24, Z17, Z17
-	VADDPS    Z24, Z20, Z20
-	VADDPS    Z24, Z23, Z23
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -13235,6 +12717,8 @@ nores:
 	VMAXPS       Z21, Z24, Z21
 	VMAXPS       Z22, Z24, Z22
 	VMAXPS       Z23, Z24, Z23
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z24
 	VMINPS       Z0, Z24, Z0
 	VMINPS       Z1, Z24, Z1
@@ -13294,20 +12778,69 @@ noclamp:
 	VMOVUPS Z21, (AX)
 	VMOVUPS Z22, 64(AX)
 	VMOVUPS Z23, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN9x3AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN9x3AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z15
+	VMOVAPS   Z0, Z18
+	VMOVAPS   Z0, Z21
+	VMOVAPS   Z0, Z24
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z4
+	VMOVAPS   Z1, Z7
+	VMOVAPS   Z1, Z10
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z16
+	VMOVAPS   Z1, Z19
+	VMOVAPS   Z1, Z22
+	VMOVAPS   Z1, Z25
+	VMOVUPS.Z 128(DX), K1, Z2
+	VMOVAPS   Z2, Z5
+	VMOVAPS   Z2, Z8
+	VMOVAPS   Z2, Z11
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z17
+	VMOVAPS   Z2, Z20
+	VMOVAPS   Z2, Z23
+	VMOVAPS   Z2, Z26
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -13341,7 +12874,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -13423,91 +12956,13 @@ loop:
 	VFMADD231PS  Z27, Z30, Z24
 	VFMADD231PS  Z28, Z30, Z25
 	VFMADD231PS  Z29, Z30, Z26
-	VMOVUPS      (AX)(R9*2), Z27
-	VMOVUPS      64(AX)(R9*2), Z28
-	VMOVUPS      128(AX)(R9*2), Z29
-	VBROADCASTSS (R11)(BX*2), Z30
-	VFMADD231PS  Z27, Z30, Z0
-	VFMADD231PS  Z28, Z30, Z1
-	VFMADD231PS  Z29, Z30, Z2
-	VBROADCASTSS 4(R11)(BX*2), Z30
-	VFMADD231PS  Z27, Z30, Z3
-	VFMADD231PS  Z28, Z30, Z4
-	VFMADD231PS  Z29, Z30, Z5
-	VBROADCASTSS 8(R11)(BX*2), Z30
-	VFMADD231PS  Z27, Z30, Z6
-	VFMADD231PS  Z28, Z30, Z7
-	VFMADD231PS  Z29, Z30, Z8
-	VBROADCASTSS 12(R11)(BX*2), Z30
-	VFMADD231PS  Z27, Z30, Z9
-	VFMADD231PS  Z28, Z30, Z10
-	VFMADD231PS  Z29, Z30, Z11
-	VBROADCASTSS 16(R11)(BX*2), Z30
-	VFMADD231PS  Z27, Z30, Z12
-	VFMADD231PS  Z28, Z30, Z13
-	VFMADD231PS  Z29, Z30, Z14
-	VBROADCASTSS 20(R11)(BX*2), Z30
-	VFMADD231PS  Z27, Z30, Z15
-	VFMADD231PS  Z28, Z30, Z16
-	VFMADD231PS  Z29, Z30, Z17
-	VBROADCASTSS 24(R11)(BX*2), Z30
-	VFMADD231PS  Z27, Z30, Z18
-	VFMADD231PS  Z28, Z30, Z19
-	VFMADD231PS  Z29, Z30, Z20
-	VBROADCASTSS 28(R11)(BX*2), Z30
-	VFMADD231PS  Z27, Z30, Z21
-	VFMADD231PS  Z28, Z30, Z22
-	VFMADD231PS  Z29, Z30, Z23
-	VBROADCASTSS 32(R11)(BX*2), Z30
-	VFMADD231PS  Z27, Z30, Z24
-	VFMADD231PS  Z28, Z30, Z25
-	VFMADD231PS  Z29, Z30, Z26
-	VMOVUPS      (AX)(R10*1), Z27
-	VMOVUPS      64(AX)(R10*1), Z28
-	VMOVUPS      128(AX)(R10*1), Z29
-	VBROADCASTSS (R11)(R8*1), Z30
-	VFMADD231PS  Z27, Z30, Z0
-	VFMADD231PS  Z28, Z30, Z1
-	VFMADD231PS  Z29, Z30, Z2
-	VBROADCASTSS 4(R11)(R8*1), Z30
-	VFMADD231PS  Z27, Z30, Z3
-	VFMADD231PS  Z28, Z30, Z4
-	VFMADD231PS  Z29, Z30, Z5
-	VBROADCASTSS 8(R11)(R8*1), Z30
-	VFMADD231PS  Z27, Z30, Z6
-	VFMADD231PS  Z28, Z30, Z7
-	VFMADD231PS  Z29, Z30, Z8
-	VBROADCASTSS 12(R11)(R8*1), Z30
-	VFMADD231PS  Z27, Z30, Z9
-	VFMADD231PS  Z28, Z30, Z10
-	VFMADD231PS  Z29, Z30, Z11
-	VBROADCASTSS 16(R11)(R8*1), Z30
-	VFMADD231PS  Z27, Z30, Z12
-	VFMADD231PS  Z28, Z30, Z13
-	VFMADD231PS  Z29, Z30, Z14
-	VBROADCASTSS 20(R11)(R8*1), Z30
-	VFMADD231PS  Z27, Z30, Z15
-	VFMADD231PS  Z28, Z30, Z16
-	VFMADD231PS  Z29, Z30, Z17
-	VBROADCASTSS 24(R11)(R8*1), Z30
-	VFMADD231PS  Z27, Z30, Z18
-	VFMADD231PS  Z28, Z30, Z19
-	VFMADD231PS  Z29, Z30, Z20
-	VBROADCASTSS 28(R11)(R8*1), Z30
-	VFMADD231PS  Z27, Z30, Z21
-	VFMADD231PS  Z28, Z30, Z22
-	VFMADD231PS  Z29, Z30, Z23
-	VBROADCASTSS 32(R11)(R8*1), Z30
-	VFMADD231PS  Z27, Z30, Z24
-	VFMADD231PS  Z28, Z30, Z25
-	VFMADD231PS  Z29, Z30, Z26
-	LEAQ         (R11)(BX*4), R11
-	LEAQ         (AX)(R9*4), AX
-	SUBQ         $0x04, DX
+	LEAQ         (R11)(BX*2), R11
+	LEAQ         (AX)(R9*2), AX
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -13556,46 +13011,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z27
-	VADDPS    Z27, Z0, Z0
-	VADDPS    Z27, Z3, Z3
-	VADDPS    Z27, Z6, Z6
-	VADDPS    Z27, Z9, Z9
-	VADDPS    Z27, Z12, Z12
-	VADDPS    Z27, Z15, Z15
-	VADDPS    Z27, Z18, Z18
-	VADDPS    Z27, Z21, Z21
-	VADDPS    Z27, Z24, Z24
-	VMOVUPS   64(DI), Z27
-	VADDPS    Z27, Z1, Z1
-	VADDPS    Z27, Z4, Z4
-	VADDPS    Z27, Z7, Z7
-	VADDPS    Z27, Z10, Z10
-	VADDPS    Z27, Z13, Z13
-	VADDPS    Z27, Z16, Z16
-	VADDPS    Z27, Z19, Z19
-	VADDPS    Z27, Z22, Z22
-	VADDPS    Z27, Z25, Z25
-	VMOVUPS.Z 128(DI), K1, Z27
-	VADDPS    Z27, Z2, Z2
-	VADDPS    Z27, Z5, Z5
-	VADDPS    Z27, Z8, Z8
-	VADDPS    Z27, Z11, Z11
-	VADDPS    Z27, Z14, Z14
-	VADDPS    Z27, Z17, Z17
-	VADDPS    Z27, Z20, Z20
-	VADDPS    Z27, Z23, Z23
-	VADDPS    Z27, Z26, Z26
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -13667,6 +13085,8 @@ nores:
 	VMAXPS       Z24, Z27, Z24
 	VMAXPS       Z25, Z27, Z25
 	VMAXPS       Z26, Z27, Z26
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z27
 	VMINPS       Z0, Z27, Z0
 	VMINPS       Z1, Z27, Z1
@@ -13733,20 +13153,46 @@ noclamp:
 	VMOVUPS Z24, (AX)
 	VMOVUPS Z25, 64(AX)
 	VMOVUPS Z26, K1, 128(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN1x4AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN1x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVUPS   64(DX), Z1
+	VMOVUPS   128(DX), Z2
+	VMOVUPS.Z 192(DX), K1, Z3
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -13822,24 +13268,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z4
-	VADDPS    Z4, Z0, Z0
-	VMOVUPS   64(DI), Z4
-	VADDPS    Z4, Z1, Z1
-	VMOVUPS   128(DI), Z4
-	VADDPS    Z4, Z2, Z2
-	VMOVUPS.Z 192(DI), K1, Z4
-	VADDPS    Z4, Z3, Z3
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -13857,6 +13288,8 @@ nores:
 	VMAXPS       Z1, Z4, Z1
 	VMAXPS       Z2, Z4, Z2
 	VMAXPS       Z3, Z4, Z3
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z4
 	VMINPS       Z0, Z4, Z0
 	VMINPS       Z1, Z4, Z1
@@ -13869,20 +13302,50 @@ noclamp:
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, 128(AX)
 	VMOVUPS Z3, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN2x4AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN2x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z4
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z5
+	VMOVUPS   128(DX), Z2
+	VMOVAPS   Z2, Z6
+	VMOVUPS.Z 192(DX), K1, Z3
+	VMOVAPS   Z3, Z7
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -13987,28 +13450,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z8
-	VADDPS    Z8, Z0, Z0
-	VADDPS    Z8, Z4, Z4
-	VMOVUPS   64(DI), Z8
-	VADDPS    Z8, Z1, Z1
-	VADDPS    Z8, Z5, Z5
-	VMOVUPS   128(DI), Z8
-	VADDPS    Z8, Z2, Z2
-	VADDPS    Z8, Z6, Z6
-	VMOVUPS.Z 192(DI), K1, Z8
-	VADDPS    Z8, Z3, Z3
-	VADDPS    Z8, Z7, Z7
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -14035,6 +13479,8 @@ nores:
 	VMAXPS       Z5, Z8, Z5
 	VMAXPS       Z6, Z8, Z6
 	VMAXPS       Z7, Z8, Z7
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z8
 	VMINPS       Z0, Z8, Z0
 	VMINPS       Z1, Z8, Z1
@@ -14056,20 +13502,54 @@ noclamp:
 	VMOVUPS Z5, 64(AX)
 	VMOVUPS Z6, 128(AX)
 	VMOVUPS Z7, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN3x4AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN3x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z8
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z9
+	VMOVUPS   128(DX), Z2
+	VMOVAPS   Z2, Z6
+	VMOVAPS   Z2, Z10
+	VMOVUPS.Z 192(DX), K1, Z3
+	VMOVAPS   Z3, Z7
+	VMOVAPS   Z3, Z11
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -14203,32 +13683,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z12
-	VADDPS    Z12, Z0, Z0
-	VADDPS    Z12, Z4, Z4
-	VADDPS    Z12, Z8, Z8
-	VMOVUPS   64(DI), Z12
-	VADDPS    Z12, Z1, Z1
-	VADDPS    Z12, Z5, Z5
-	VADDPS    Z12, Z9, Z9
-	VMOVUPS   128(DI), Z12
-	VADDPS    Z12, Z2, Z2
-	VADDPS    Z12, Z6, Z6
-	VADDPS    Z12, Z10, Z10
-	VMOVUPS.Z 192(DI), K1, Z12
-	VADDPS    Z12, Z3, Z3
-	VADDPS    Z12, Z7, Z7
-	VADDPS    Z12, Z11, Z11
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -14264,6 +13721,8 @@ nores:
 	VMAXPS       Z9, Z12, Z9
 	VMAXPS       Z10, Z12, Z10
 	VMAXPS       Z11, Z12, Z11
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z12
 	VMINPS       Z0, Z12, Z0
 	VMINPS       Z1, Z12, Z1
@@ -14294,20 +13753,58 @@ noclamp:
 	VMOVUPS Z9, 64(AX)
 	VMOVUPS Z10, 128(AX)
 	VMOVUPS Z11, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN4x4AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN4x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z12
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z13
+	VMOVUPS   128(DX), Z2
+	VMOVAPS   Z2, Z6
+	VMOVAPS   Z2, Z10
+	VMOVAPS   Z2, Z14
+	VMOVUPS.Z 192(DX), K1, Z3
+	VMOVAPS   Z3, Z7
+	VMOVAPS   Z3, Z11
+	VMOVAPS   Z3, Z15
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -14330,7 +13827,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -14382,61 +13879,13 @@ loop:
 	VFMADD231PS  Z17, Z20, Z13
 	VFMADD231PS  Z18, Z20, Z14
 	VFMADD231PS  Z19, Z20, Z15
-	VMOVUPS      (AX)(R9*2), Z16
-	VMOVUPS      64(AX)(R9*2), Z17
-	VMOVUPS      128(AX)(R9*2), Z18
-	VMOVUPS      192(AX)(R9*2), Z19
-	VBROADCASTSS (R11)(BX*2), Z20
-	VFMADD231PS  Z16, Z20, Z0
-	VFMADD231PS  Z17, Z20, Z1
-	VFMADD231PS  Z18, Z20, Z2
-	VFMADD231PS  Z19, Z20, Z3
-	VBROADCASTSS 4(R11)(BX*2), Z20
-	VFMADD231PS  Z16, Z20, Z4
-	VFMADD231PS  Z17, Z20, Z5
-	VFMADD231PS  Z18, Z20, Z6
-	VFMADD231PS  Z19, Z20, Z7
-	VBROADCASTSS 8(R11)(BX*2), Z20
-	VFMADD231PS  Z16, Z20, Z8
-	VFMADD231PS  Z17, Z20, Z9
-	VFMADD231PS  Z18, Z20, Z10
-	VFMADD231PS  Z19, Z20, Z11
-	VBROADCASTSS 12(R11)(BX*2), Z20
-	VFMADD231PS  Z16, Z20, Z12
-	VFMADD231PS  Z17, Z20, Z13
-	VFMADD231PS  Z18, Z20, Z14
-	VFMADD231PS  Z19, Z20, Z15
-	VMOVUPS      (AX)(R10*1), Z16
-	VMOVUPS      64(AX)(R10*1), Z17
-	VMOVUPS      128(AX)(R10*1), Z18
-	VMOVUPS      192(AX)(R10*1), Z19
-	VBROADCASTSS (R11)(R8*1), Z20
-	VFMADD231PS  Z16, Z20, Z0
-	VFMADD231PS  Z17, Z20, Z1
-	VFMADD231PS  Z18, Z20, Z2
-	VFMADD231PS  Z19, Z20, Z3
-	VBROADCASTSS 4(R11)(R8*1), Z20
-	VFMADD231PS  Z16, Z20, Z4
-	VFMADD231PS  Z17, Z20, Z5
-	VFMADD231PS  Z18, Z20, Z6
-	VFMADD231PS  Z19, Z20, Z7
-	VBROADCASTSS 8(R11)(R8*1), Z20
-	VFMADD231PS  Z16, Z20, Z8
-	VFMADD231PS  Z17, Z20, Z9
-	VFMADD231PS  Z18, Z20, Z10
-	VFMADD231PS  Z19, Z20, Z11
-	VBROADCASTSS 12(R11)(R8*1), Z20
-	VFMADD231PS  Z16, Z20, Z12
-	VFMADD231PS  Z17, Z20, Z13
-	VFMADD231PS  Z18, Z20, Z14
-	VFMADD231PS  Z19, Z20, Z15
-	LEAQ         (R11)(BX*4), R11
-	LEAQ         (AX)(R9*4), AX
-	SUBQ         $0x04, DX
+	LEAQ         (R11)(BX*2), R11
+	LEAQ         (AX)(R9*2), AX
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -14470,36 +13919,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z16
-	VADDPS    Z16, Z0, Z0
-	VADDPS    Z16, Z4, Z4
-	VADDPS    Z16, Z8, Z8
-	VADDPS    Z16, Z12, Z12
-	VMOVUPS   64(DI), Z16
-	VADDPS    Z16, Z1, Z1
-	VADDPS    Z16, Z5, Z5
-	VADDPS    Z16, Z9, Z9
-	VADDPS    Z16, Z13, Z13
-	VMOVUPS   128(DI), Z16
-	VADDPS    Z16, Z2, Z2
-	VADDPS    Z16, Z6, Z6
-	VADDPS    Z16, Z10, Z10
-	VADDPS    Z16, Z14, Z14
-	VMOVUPS.Z 192(DI), K1, Z16
-	VADDPS    Z16, Z3, Z3
-	VADDPS    Z16, Z7, Z7
-	VADDPS    Z16, Z11, Z11
-	VADDPS    Z16, Z15, Z15
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -14544,6 +13966,8 @@ nores:
 	VMAXPS       Z13, Z16, Z13
 	VMAXPS       Z14, Z16, Z14
 	VMAXPS       Z15, Z16, Z15
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z16
 	VMINPS       Z0, Z16, Z0
 	VMINPS       Z1, Z16, Z1
@@ -14583,20 +14007,62 @@ noclamp:
 	VMOVUPS Z13, 64(AX)
 	VMOVUPS Z14, 128(AX)
 	VMOVUPS Z15, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN5x4AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN5x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z16
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z17
+	VMOVUPS   128(DX), Z2
+	VMOVAPS   Z2, Z6
+	VMOVAPS   Z2, Z10
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z18
+	VMOVUPS.Z 192(DX), K1, Z3
+	VMOVAPS   Z3, Z7
+	VMOVAPS   Z3, Z11
+	VMOVAPS   Z3, Z15
+	VMOVAPS   Z3, Z19
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -14623,7 +14089,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -14685,71 +14151,13 @@ loop:
 	VFMADD231PS  Z21, Z24, Z17
 	VFMADD231PS  Z22, Z24, Z18
 	VFMADD231PS  Z23, Z24, Z19
-	VMOVUPS      (AX)(R9*2), Z20
-	VMOVUPS      64(AX)(R9*2), Z21
-	VMOVUPS      128(AX)(R9*2), Z22
-	VMOVUPS      192(AX)(R9*2), Z23
-	VBROADCASTSS (R11)(BX*2), Z24
-	VFMADD231PS  Z20, Z24, Z0
-	VFMADD231PS  Z21, Z24, Z1
-	VFMADD231PS  Z22, Z24, Z2
-	VFMADD231PS  Z23, Z24, Z3
-	VBROADCASTSS 4(R11)(BX*2), Z24
-	VFMADD231PS  Z20, Z24, Z4
-	VFMADD231PS  Z21, Z24, Z5
-	VFMADD231PS  Z22, Z24, Z6
-	VFMADD231PS  Z23, Z24, Z7
-	VBROADCASTSS 8(R11)(BX*2), Z24
-	VFMADD231PS  Z20, Z24, Z8
-	VFMADD231PS  Z21, Z24, Z9
-	VFMADD231PS  Z22, Z24, Z10
-	VFMADD231PS  Z23, Z24, Z11
-	VBROADCASTSS 12(R11)(BX*2), Z24
-	VFMADD231PS  Z20, Z24, Z12
-	VFMADD231PS  Z21, Z24, Z13
-	VFMADD231PS  Z22, Z24, Z14
-	VFMADD231PS  Z23, Z24, Z15
-	VBROADCASTSS 16(R11)(BX*2), Z24
-	VFMADD231PS  Z20, Z24, Z16
-	VFMADD231PS  Z21, Z24, Z17
-	VFMADD231PS  Z22, Z24, Z18
-	VFMADD231PS  Z23, Z24, Z19
-	VMOVUPS      (AX)(R10*1), Z20
-	VMOVUPS      64(AX)(R10*1), Z21
-	VMOVUPS      128(AX)(R10*1), Z22
-	VMOVUPS      192(AX)(R10*1), Z23
-	VBROADCASTSS (R11)(R8*1), Z24
-	VFMADD231PS  Z20, Z24, Z0
-	VFMADD231PS  Z21, Z24, Z1
-	VFMADD231PS  Z22, Z24, Z2
-	VFMADD231PS  Z23, Z24, Z3
-	VBROADCASTSS 4(R11)(R8*1), Z24
-	VFMADD231PS  Z20, Z24, Z4
-	VFMADD231PS  Z21, Z24, Z5
-	VFMADD231PS  Z22, Z24, Z6
-	VFMADD231PS  Z23, Z24, Z7
-	VBROADCASTSS 8(R11)(R8*1), Z24
-	VFMADD231PS  Z20, Z24, Z8
-	VFMADD231PS  Z21, Z24, Z9
-	VFMADD231PS  Z22, Z24, Z10
-	VFMADD231PS  Z23, Z24, Z11
-	VBROADCASTSS 12(R11)(R8*1), Z24
-	VFMADD231PS  Z20, Z24, Z12
-	VFMADD231PS  Z21, Z24, Z13
-	VFMADD231PS  Z22, Z24, Z14
-	VFMADD231PS  Z23, Z24, Z15
-	VBROADCASTSS 16(R11)(R8*1), Z24
-	VFMADD231PS  Z20, Z24, Z16
-	VFMADD231PS  Z21, Z24, Z17
-	VFMADD231PS  Z22, Z24, Z18
-	VFMADD231PS  Z23, Z24, Z19
-	LEAQ         (R11)(BX*4), R11
-	LEAQ         (AX)(R9*4), AX
-	SUBQ         $0x04, DX
+	LEAQ         (R11)(BX*2), R11
+	LEAQ         (AX)(R9*2), AX
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -14788,40 +14196,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z20
-	VADDPS    Z20, Z0, Z0
-	VADDPS    Z20, Z4, Z4
-	VADDPS    Z20, Z8, Z8
-	VADDPS    Z20, Z12, Z12
-	VADDPS    Z20, Z16, Z16
-	VMOVUPS   64(DI), Z20
-	VADDPS    Z20, Z1, Z1
-	VADDPS    Z20, Z5, Z5
-	VADDPS    Z20, Z9, Z9
-	VADDPS    Z20, Z13, Z13
-	VADDPS    Z20, Z17, Z17
-	VMOVUPS   128(DI), Z20
-	VADDPS    Z20, Z2, Z2
-	VADDPS    Z20, Z6, Z6
-	VADDPS    Z20, Z10, Z10
-	VADDPS    Z20, Z14, Z14
-	VADDPS    Z20, Z18, Z18
-	VMOVUPS.Z 192(DI), K1, Z20
-	VADDPS    Z20, Z3, Z3
-	VADDPS    Z20, Z7, Z7
-	VADDPS    Z20, Z11, Z11
-	VADDPS    Z20, Z15, Z15
-	VADDPS    Z20, Z19, Z19
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -14875,6 +14252,8 @@ nores:
 	VMAXPS       Z17, Z20, Z17
 	VMAXPS       Z18, Z20, Z18
 	VMAXPS       Z19, Z20, Z19
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z20
 	VMINPS       Z0, Z20, Z0
 	VMINPS       Z1, Z20, Z1
@@ -14923,20 +14302,66 @@ noclamp:
 	VMOVUPS Z17, 64(AX)
 	VMOVUPS Z18, 128(AX)
 	VMOVUPS Z19, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN6x4AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN6x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z20
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z21
+	VMOVUPS   128(DX), Z2
+	VMOVAPS   Z2, Z6
+	VMOVAPS   Z2, Z10
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z18
+	VMOVAPS   Z2, Z22
+	VMOVUPS.Z 192(DX), K1, Z3
+	VMOVAPS   Z3, Z7
+	VMOVAPS   Z3, Z11
+	VMOVAPS   Z3, Z15
+	VMOVAPS   Z3, Z19
+	VMOVAPS   Z3, Z23
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -14967,7 +14392,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -15039,81 +14464,13 @@ loop:
 	VFMADD231PS  Z25, Z28, Z21
 	VFMADD231PS  Z26, Z28, Z22
 	VFMADD231PS  Z27, Z28, Z23
-	VMOVUPS      (AX)(R9*2), Z24
-	VMOVUPS      64(AX)(R9*2), Z25
-	VMOVUPS      128(AX)(R9*2), Z26
-	VMOVUPS      192(AX)(R9*2), Z27
-	VBROADCASTSS (R11)(BX*2), Z28
-	VFMADD231PS  Z24, Z28, Z0
-	VFMADD231PS  Z25, Z28, Z1
-	VFMADD231PS  Z26, Z28, Z2
-	VFMADD231PS  Z27, Z28, Z3
-	VBROADCASTSS 4(R11)(BX*2), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VFMADD231PS  Z26, Z28, Z6
-	VFMADD231PS  Z27, Z28, Z7
-	VBROADCASTSS 8(R11)(BX*2), Z28
-	VFMADD231PS  Z24, Z28, Z8
-	VFMADD231PS  Z25, Z28, Z9
-	VFMADD231PS  Z26, Z28, Z10
-	VFMADD231PS  Z27, Z28, Z11
-	VBROADCASTSS 12(R11)(BX*2), Z28
-	VFMADD231PS  Z24, Z28, Z12
-	VFMADD231PS  Z25, Z28, Z13
-	VFMADD231PS  Z26, Z28, Z14
-	VFMADD231PS  Z27, Z28, Z15
-	VBROADCASTSS 16(R11)(BX*2), Z28
-	VFMADD231PS  Z24, Z28, Z16
-	VFMADD231PS  Z25, Z28, Z17
-	VFMADD231PS  Z26, Z28, Z18
-	VFMADD231PS  Z27, Z28, Z19
-	VBROADCASTSS 20(R11)(BX*2), Z28
-	VFMADD231PS  Z24, Z28, Z20
-	VFMADD231PS  Z25, Z28, Z21
-	VFMADD231PS  Z26, Z28, Z22
-	VFMADD231PS  Z27, Z28, Z23
-	VMOVUPS      (AX)(R10*1), Z24
-	VMOVUPS      64(AX)(R10*1), Z25
-	VMOVUPS      128(AX)(R10*1), Z26
-	VMOVUPS      192(AX)(R10*1), Z27
-	VBROADCASTSS (R11)(R8*1), Z28
-	VFMADD231PS  Z24, Z28, Z0
-	VFMADD231PS  Z25, Z28, Z1
-	VFMADD231PS  Z26, Z28, Z2
-	VFMADD231PS  Z27, Z28, Z3
-	VBROADCASTSS 4(R11)(R8*1), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VFMADD231PS  Z26, Z28, Z6
-	VFMADD231PS  Z27, Z28, Z7
-	VBROADCASTSS 8(R11)(R8*1), Z28
-	VFMADD231PS  Z24, Z28, Z8
-	VFMADD231PS  Z25, Z28, Z9
-	VFMADD231PS  Z26, Z28, Z10
-	VFMADD231PS  Z27, Z28, Z11
-	VBROADCASTSS 12(R11)(R8*1), Z28
-	VFMADD231PS  Z24, Z28, Z12
-	VFMADD231PS  Z25, Z28, Z13
-	VFMADD231PS  Z26, Z28, Z14
-	VFMADD231PS  Z27, Z28, Z15
-	VBROADCASTSS 16(R11)(R8*1), Z28
-	VFMADD231PS  Z24, Z28, Z16
-	VFMADD231PS  Z25, Z28, Z17
-	VFMADD231PS  Z26, Z28, Z18
-	VFMADD231PS  Z27, Z28, Z19
-	VBROADCASTSS 20(R11)(R8*1), Z28
-	VFMADD231PS  Z24, Z28, Z20
-	VFMADD231PS  Z25, Z28, Z21
-	VFMADD231PS  Z26, Z28, Z22
-	VFMADD231PS  Z27, Z28, Z23
-	LEAQ         (R11)(BX*4), R11
-	LEAQ         (AX)(R9*4), AX
-	SUBQ         $0x04, DX
+	LEAQ         (R11)(BX*2), R11
+	LEAQ         (AX)(R9*2), AX
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -15157,44 +14514,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z24
-	VADDPS    Z24, Z0, Z0
-	VADDPS    Z24, Z4, Z4
-	VADDPS    Z24, Z8, Z8
-	VADDPS    Z24, Z12, Z12
-	VADDPS    Z24, Z16, Z16
-	VADDPS    Z24, Z20, Z20
-	VMOVUPS   64(DI), Z24
-	VADDPS    Z24, Z1, Z1
-	VADDPS    Z24, Z5, Z5
-	VADDPS    Z24, Z9, Z9
-	VADDPS    Z24, Z13, Z13
-	VADDPS    Z24, Z17, Z17
-	VADDPS    Z24, Z21, Z21
-	VMOVUPS   128(DI), Z24
-	VADDPS    Z24, Z2, Z2
-	VADDPS    Z24, Z6, Z6
-	VADDPS    Z24, Z10, Z10
-	VADDPS    Z24, Z14, Z14
-	VADDPS    Z24, Z18, Z18
-	VADDPS    Z24, Z22, Z22
-	VMOVUPS.Z 192(DI), K1, Z24
-	VADDPS    Z24, Z3, Z3
-	VADDPS    Z24, Z7, Z7
-	VADDPS    Z24, Z11, Z11
-	VADDPS    Z24, Z15, Z15
-	VADDPS    Z24, Z19, Z19
-	VADDPS    Z24, Z23, Z23
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -15257,6 +14579,8 @@ nores:
 	VMAXPS       Z21, Z24, Z21
 	VMAXPS       Z22, Z24, Z22
 	VMAXPS       Z23, Z24, Z23
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z24
 	VMINPS       Z0, Z24, Z0
 	VMINPS       Z1, Z24, Z1
@@ -15314,20 +14638,70 @@ noclamp:
 	VMOVUPS Z21, 64(AX)
 	VMOVUPS Z22, 128(AX)
 	VMOVUPS Z23, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET
 
 // func gemmTN7x4AVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·gemmTN7x4AVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   16(SI), DI
-	MOVQ   24(SI), CX
-	MOVQ   40(SI), BX
-	MOVQ   48(SI), AX
-	MOVQ   56(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	LEAQ   (BX)(BX*2), R8
+	MOVQ  args+0(FP), SI
+	MOVQ  104(SI), DX
+	KMOVW DX, K1
+
+tile:
+	MOVQ      16(SI), DI
+	MOVQ      24(SI), CX
+	MOVQ      40(SI), BX
+	MOVQ      48(SI), AX
+	MOVQ      56(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      88(SI), DX
+	TESTQ     DX, DX
+	JEQ       zero
+	VMOVUPS   (DX), Z0
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z16
+	VMOVAPS   Z0, Z20
+	VMOVAPS   Z0, Z24
+	VMOVUPS   64(DX), Z1
+	VMOVAPS   Z1, Z5
+	VMOVAPS   Z1, Z9
+	VMOVAPS   Z1, Z13
+	VMOVAPS   Z1, Z17
+	VMOVAPS   Z1, Z21
+	VMOVAPS   Z1, Z25
+	VMOVUPS   128(DX), Z2
+	VMOVAPS   Z2, Z6
+	VMOVAPS   Z2, Z10
+	VMOVAPS   Z2, Z14
+	VMOVAPS   Z2, Z18
+	VMOVAPS   Z2, Z22
+	VMOVAPS   Z2, Z26
+	VMOVUPS.Z 192(DX), K1, Z3
+	VMOVAPS   Z3, Z7
+	VMOVAPS   Z3, Z11
+	VMOVAPS   Z3, Z15
+	VMOVAPS   Z3, Z19
+	VMOVAPS   Z3, Z23
+	VMOVAPS   Z3, Z27
+	JMP       batch
+
+zero:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -15362,7 +14736,7 @@ batch:
 	MOVQ (SI), R11
 	ADDQ DX, R11
 	MOVQ 32(SI), DX
-	SUBQ $0x04, DX
+	SUBQ $0x02, DX
 	JLT  tail
 
 loop:
@@ -15442,89 +14816,13 @@ loop:
 	VFMADD231PS  Z29, Z31, Z25
 	VFMADD231PS  Z30, Z31, Z26
 	VFMADD231PS  192(AX)(R9*1), Z31, Z27
-	VMOVUPS      (AX)(R9*2), Z28
-	VMOVUPS      64(AX)(R9*2), Z29
-	VMOVUPS      128(AX)(R9*2), Z30
-	VBROADCASTSS (R11)(BX*2), Z31
-	VFMADD231PS  Z28, Z31, Z0
-	VFMADD231PS  Z29, Z31, Z1
-	VFMADD231PS  Z30, Z31, Z2
-	VFMADD231PS  192(AX)(R9*2), Z31, Z3
-	VBROADCASTSS 4(R11)(BX*2), Z31
-	VFMADD231PS  Z28, Z31, Z4
-	VFMADD231PS  Z29, Z31, Z5
-	VFMADD231PS  Z30, Z31, Z6
-	VFMADD231PS  192(AX)(R9*2), Z31, Z7
-	VBROADCASTSS 8(R11)(BX*2), Z31
-	VFMADD231PS  Z28, Z31, Z8
-	VFMADD231PS  Z29, Z31, Z9
-	VFMADD231PS  Z30, Z31, Z10
-	VFMADD231PS  192(AX)(R9*2), Z31, Z11
-	VBROADCASTSS 12(R11)(BX*2), Z31
-	VFMADD231PS  Z28, Z31, Z12
-	VFMADD231PS  Z29, Z31, Z13
-	VFMADD231PS  Z30, Z31, Z14
-	VFMADD231PS  192(AX)(R9*2), Z31, Z15
-	VBROADCASTSS 16(R11)(BX*2), Z31
-	VFMADD231PS  Z28, Z31, Z16
-	VFMADD231PS  Z29, Z31, Z17
-	VFMADD231PS  Z30, Z31, Z18
-	VFMADD231PS  192(AX)(R9*2), Z31, Z19
-	VBROADCASTSS 20(R11)(BX*2), Z31
-	VFMADD231PS  Z28, Z31, Z20
-	VFMADD231PS  Z29, Z31, Z21
-	VFMADD231PS  Z30, Z31, Z22
-	VFMADD231PS  192(AX)(R9*2), Z31, Z23
-	VBROADCASTSS 24(R11)(BX*2), Z31
-	VFMADD231PS  Z28, Z31, Z24
-	VFMADD231PS  Z29, Z31, Z25
-	VFMADD231PS  Z30, Z31, Z26
-	VFMADD231PS  192(AX)(R9*2), Z31, Z27
-	VMOVUPS      (AX)(R10*1), Z28
-	VMOVUPS      64(AX)(R10*1), Z29
-	VMOVUPS      128(AX)(R10*1), Z30
-	VBROADCASTSS (R11)(R8*1), Z31
-	VFMADD231PS  Z28, Z31, Z0
-	VFMADD231PS  Z29, Z31, Z1
-	VFMADD231PS  Z30, Z31, Z2
-	VFMADD231PS  192(AX)(R10*1), Z31, Z3
-	VBROADCASTSS 4(R11)(R8*1), Z31
-	VFMADD231PS  Z28, Z31, Z4
-	VFMADD231PS  Z29, Z31, Z5
-	VFMADD231PS  Z30, Z31, Z6
-	VFMADD231PS  192(AX)(R10*1), Z31, Z7
-	VBROADCASTSS 8(R11)(R8*1), Z31
-	VFMADD231PS  Z28, Z31, Z8
-	VFMADD231PS  Z29, Z31, Z9
-	VFMADD231PS  Z30, Z31, Z10
-	VFMADD231PS  192(AX)(R10*1), Z31, Z11
-	VBROADCASTSS 12(R11)(R8*1), Z31
-	VFMADD231PS  Z28, Z31, Z12
-	VFMADD231PS  Z29, Z31, Z13
-	VFMADD231PS  Z30, Z31, Z14
-	VFMADD231PS  192(AX)(R10*1), Z31, Z15
-	VBROADCASTSS 16(R11)(R8*1), Z31
-	VFMADD231PS  Z28, Z31, Z16
-	VFMADD231PS  Z29, Z31, Z17
-	VFMADD231PS  Z30, Z31, Z18
-	VFMADD231PS  192(AX)(R10*1), Z31, Z19
-	VBROADCASTSS 20(R11)(R8*1), Z31
-	VFMADD231PS  Z28, Z31, Z20
-	VFMADD231PS  Z29, Z31, Z21
-	VFMADD231PS  Z30, Z31, Z22
-	VFMADD231PS  192(AX)(R10*1), Z31, Z23
-	VBROADCASTSS 24(R11)(R8*1), Z31
-	VFMADD231PS  Z28, Z31, Z24
-	VFMADD231PS  Z29, Z31, Z25
-	VFMADD231PS  Z30, Z31, Z26
-	VFMADD231PS  192(AX)(R10*1), Z31, Z27
-	LEAQ         (R11)(BX*4), R11
-	LEAQ         (AX)(R9*4), AX
-	SUBQ         $0x04, DX
+	LEAQ         (R11)(BX*2), R11
+	LEAQ         (AX)(R9*2), AX
+	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
-	ADDQ $0x04, DX
+	ADDQ $0x02, DX
 	JEQ  next
 
 single:
@@ -15572,48 +14870,9 @@ single:
 	JNE          single
 
 next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      104(SI), DX
-	KMOVW     DX, K1
-	MOVQ      88(SI), DI
-	TESTQ     DI, DI
-	JEQ       nobias
-	VMOVUPS   (DI), Z28
-	VADDPS    Z28, Z0, Z0
-	VADDPS    Z28, Z4, Z4
-	VADDPS    Z28, Z8, Z8
-	VADDPS    Z28, Z12, Z12
-	VADDPS    Z28, Z16, Z16
-	VADDPS    Z28, Z20, Z20
-	VADDPS    Z28, Z24, Z24
-	VMOVUPS   64(DI), Z28
-	VADDPS    Z28, Z1, Z1
-	VADDPS    Z28, Z5, Z5
-	VADDPS    Z28, Z9, Z9
-	VADDPS    Z28, Z13, Z13
-	VADDPS    Z28, Z17, Z17
-	VADDPS    Z28, Z21, Z21
-	VADDPS    Z28, Z25, Z25
-	VMOVUPS   128(DI), Z28
-	VADDPS    Z28, Z2, Z2
-	VADDPS    Z28, Z6, Z6
-	VADDPS    Z28, Z10, Z10
-	VADDPS    Z28, Z14, Z14
-	VADDPS    Z28, Z18, Z18
-	VADDPS    Z28, Z22, Z22
-	VADDPS    Z28, Z26, Z26
-	VMOVUPS.Z 192(DI), K1, Z28
-	VADDPS    Z28, Z3, Z3
-	VADDPS    Z28, Z7, Z7
-	VADDPS    Z28, Z11, Z11
-	VADDPS    Z28, Z15, Z15
-	VADDPS    Z28, Z19, Z19
-	VADDPS    Z28, Z23, Z23
-	VADDPS    Z28, Z27, Z27
-
-nobias:
+	ADDQ   $0x08, DI
+	DECQ   CX
+	JNE    batch
 	MOVQ   72(SI), BX
 	MOVQ   80(SI), R8
 	TESTQ  R8, R8
@@ -15685,6 +14944,8 @@ nores:
 	VMAXPS       Z25, Z28, Z25
 	VMAXPS       Z26, Z28, Z26
 	VMAXPS       Z27, Z28, Z27
+	CMPQ         120(SI), $0x01
+	JEQ          noclamp
 	VBROADCASTSS 132(SI), Z28
 	VMINPS       Z0, Z28, Z0
 	VMINPS       Z1, Z28, Z1
@@ -15751,5 +15012,17 @@ noclamp:
 	VMOVUPS Z25, 64(AX)
 	VMOVUPS Z26, 128(AX)
 	VMOVUPS Z27, K1, 192(AX)
+	DECQ    136(SI)
+	JEQ     return
+	MOVQ    144(SI), DX
+	ADDQ    DX, (SI)
+	MOVQ    152(SI), DX
+	ADDQ    DX, 64(SI)
+	CMPQ    80(SI), $0x00
+	JEQ     tile
+	ADDQ    DX, 80(SI)
+	JMP     tile
+
+return:
 	VZEROUPPER
 	RET

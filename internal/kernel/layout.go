@@ -75,7 +75,8 @@ func NormalizeU8(dst []float32, src []byte, scale, shift []float32) {
 		normalizeU8(dst, src, scale, shift)
 		return
 	}
-	var buf [2 * maxWide]float32
+	var room [2*maxWide + 16]float32
+	buf := aligned(room[:])
 	w := k * c
 	repeat(buf[:w], scale)
 	repeat(buf[maxWide:maxWide+w], shift)

@@ -234,11 +234,12 @@ func AvgPoolGrad(dx, dy []float32, p *PoolShape, countIncludePad bool, lo, hi in
 	}
 }
 
-func maxPoolGeneric(y []float32, arg []uint16, x []float32, w *window) {
+// maxPoolChannels does the channels from the given one on.
+func maxPoolChannels(y []float32, arg []uint16, x []float32, w *window, from int) {
 	for i := 0; i < w.pixels; i++ {
 		out := y[i*w.c:][:w.c]
 		base := x[i*w.pixelStep:]
-		for ch := range out {
+		for ch := from; ch < w.c; ch++ {
 			best, at := base[ch], w.tap
 			for kh := 0; kh < w.rows; kh++ {
 				for kw := 0; kw < w.cols; kw++ {
@@ -256,12 +257,16 @@ func maxPoolGeneric(y []float32, arg []uint16, x []float32, w *window) {
 	}
 }
 
-func maxPoolGradGeneric(dx, dy []float32, arg []uint16, tap uint16, c, step int) {
+// maxPoolGradChannels does the channels from the given one on.
+func maxPoolGradChannels(dx, dy []float32, arg []uint16, tap uint16, c, step, from int) {
+	if from == c {
+		return
+	}
 	for i := 0; i*c < len(dy); i++ {
 		d, g, a := dx[i*step:][:c], dy[i*c:][:c], arg[i*c:][:c]
-		for ch, v := range g {
+		for ch := from; ch < c; ch++ {
 			if a[ch] == tap {
-				d[ch] += v
+				d[ch] += g[ch]
 			}
 		}
 	}

@@ -31,7 +31,8 @@ func sumRowsWide(out, a, b []float32, scale float32) {
 	rows := len(a) / c
 	checkLen(len(a), rows*c, "SumRows x")
 	if k := widen(c, rows); k > 1 {
-		var buf [maxWide]float32
+		var room [maxWide + 16]float32
+		buf := aligned(room[:])
 		w := k * c
 		s := buf[:w]
 		full := rows / k * w
@@ -69,21 +70,21 @@ func MinRows(out, x []float32, c int) {
 }
 
 // SumCols computes out[r] = scale * sum over the channels of x[r][ch], for rows
-// x c.
+// x c, over 16 or more float32 partial sums if c is large.
 func SumCols(out, x []float32, c int, scale float32) {
 	checkLen(len(x), len(out)*c, "SumCols x")
 	for r := range out {
-		out[r] = float32(sum64(x[r*c:r*c+c]) * float64(scale))
+		out[r] = float32(rowSum(x[r*c:r*c+c]) * float64(scale))
 	}
 }
 
 // SumMulCols computes out[r] = scale * sum over the channels of
-// a[r][ch]*b[r][ch]: the gradient of a gate per pixel.
+// a[r][ch]*b[r][ch]: the gradient of a gate per pixel. See [SumCols].
 func SumMulCols(out, a, b []float32, c int, scale float32) {
 	checkLen(len(a), len(out)*c, "SumMulCols a")
 	checkLen(len(b), len(a), "SumMulCols b")
 	for r := range out {
-		out[r] = float32(dot64(a[r*c:r*c+c], b[r*c:r*c+c]) * float64(scale))
+		out[r] = float32(rowDot(a[r*c:r*c+c], b[r*c:r*c+c]) * float64(scale))
 	}
 }
 
@@ -92,9 +93,13 @@ func SumMulCols(out, a, b []float32, c int, scale float32) {
 func MaxCols(out, x []float32, c int) {
 	checkLen(len(x), len(out)*c, "MaxCols x")
 	for r := range out {
-		m := float32(math.Inf(-1))
-		for _, v := range x[r*c : r*c+c] {
-			m = binary1(OpMax, m, v)
+		row := x[r*c : r*c+c]
+		m := rowMax(row)
+		for _, v := range row {
+			if v != v {
+				m = v
+				break
+			}
 		}
 		out[r] = m
 	}

@@ -32,7 +32,7 @@ func SoftmaxGrad(dx, dy, y []float32, c int, accumulate bool) {
 	checkLen(len(dy), len(dx), "SoftmaxGrad dy")
 	checkLen(len(y), len(dx), "SoftmaxGrad y")
 	for r := 0; r < len(dx); r += c {
-		dot := float32(dot64(dy[r:r+c], y[r:r+c]))
+		dot := float32(rowDot(dy[r:r+c], y[r:r+c]))
 		for i := r; i < r+c; i++ {
 			d := y[i] * (dy[i] - dot)
 			if accumulate {
@@ -49,7 +49,7 @@ func LogSoftmaxGrad(dx, dy, y []float32, c int, accumulate bool) {
 	checkLen(len(dy), len(dx), "LogSoftmaxGrad dy")
 	checkLen(len(y), len(dx), "LogSoftmaxGrad y")
 	for r := 0; r < len(dx); r += c {
-		sum := sum64(dy[r : r+c])
+		sum := rowSum(dy[r : r+c])
 		for i := r; i < r+c; i++ {
 			d := float32(float64(dy[i]) - math.Exp(float64(y[i]))*sum)
 			if accumulate {
@@ -60,15 +60,11 @@ func LogSoftmaxGrad(dx, dy, y []float32, c int, accumulate bool) {
 	}
 }
 
-// rowMax returns the largest value; NaN if there is one.
-func rowMax(x []float32) float32 {
+func rowMaxGeneric(x []float32) float32 {
 	m := float32(math.Inf(-1))
 	for _, v := range x {
-		if v > m || v != v {
+		if v > m {
 			m = v
-		}
-		if m != m {
-			break
 		}
 	}
 	return m
@@ -83,8 +79,11 @@ func expRow(y, x []float32) (m float32, sum float64) {
 // sumExp returns m, the largest x, and the sum of exp(x-m).
 func sumExp(x []float32) (m float32, sum float64) {
 	m = rowMax(x)
-	for _, v := range x {
-		sum += math.Exp(float64(v - m))
+	var y [256]float32
+	for len(x) > 0 {
+		n := min(len(x), len(y))
+		sum += expShift(y[:n], x[:n], m)
+		x = x[n:]
 	}
 	return m, sum
 }

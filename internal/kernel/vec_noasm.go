@@ -10,6 +10,14 @@ func scaleShift(y, x, scale, shift, res, rs, rb []float32, relu bool) {
 
 func gradReduce(s, t, dz, dy, y, x, mean []float32) { gradReduceGeneric(s, t, dz, dy, y, x, mean) }
 
+func gradReduceAgain(s, t, dy, x, mean, scale, shift []float32) {
+	gradReduceAgainGeneric(s, t, dy, x, mean, scale, shift)
+}
+
+func gradApplyAgain(dx, dy, x, mean, a, b, c, scale, shift []float32, accumulate bool) {
+	gradApplyAgainGeneric(dx, dy, x, mean, a, b, c, scale, shift, accumulate)
+}
+
 func gradApply(dx, dy, y, x, mean, a, b, c []float32, accumulate bool) {
 	gradApplyGeneric(dx, dy, y, x, mean, a, b, c, accumulate)
 }
@@ -28,12 +36,18 @@ func axpy(y, x []float32, a float32) { axpyGeneric(y, x, a) }
 
 func sumRows(out, a, b []float32) { sumRowsGeneric(out, a, b) }
 
+func rowSum(x []float32) float64 { return sum64(x) }
+
+func rowDot(a, b []float32) float64 { return dot64(a, b) }
+
+func rowMax(x []float32) float32 { return rowMaxGeneric(x) }
+
 func expShift(y, x []float32, m float32) float64 { return expShiftGeneric(y, x, m) }
 
-func maxPool(y []float32, arg []uint16, x []float32, w *window) { maxPoolGeneric(y, arg, x, w) }
+func maxPool(y []float32, arg []uint16, x []float32, w *window) { maxPoolChannels(y, arg, x, w, 0) }
 
 func maxPoolGrad(dx, dy []float32, arg []uint16, tap uint16, c, step int) {
-	maxPoolGradGeneric(dx, dy, arg, tap, c, step)
+	maxPoolGradChannels(dx, dy, arg, tap, c, step, 0)
 }
 
 func transpose(dst []float32, dstStride int, src []float32, srcStride, rows, cols int) {

@@ -18,6 +18,7 @@ var argFields = []struct {
 }{
 	{"a", 0}, {"a2", 8}, {"aoff", 16}, {"batch", 24}, {"k", 32}, {"as", 40}, {"b", 48}, {"bs", 56}, {"c", 64},
 	{"ldc", 72}, {"res", 80}, {"bias", 88}, {"cols", 96}, {"bits", 104}, {"mask", 112}, {"clamp", 120}, {"lo", 128}, {"hi", 132},
+	{"tiles", 136}, {"astep", 144}, {"cstep", 152}, {"ahead", 160}, {"aheadStep", 168}, {"cjump", 176},
 }
 
 // arg is the memory operand of a field of the gemmArgs that g points to.
@@ -67,7 +68,8 @@ var avx2 = &isa{
 }
 
 // shape is one micro-kernel: m rows by nz panels. A split NN kernel reads the
-// second half of its rows from gemmArgs.a2 on.
+// second half of its rows from gemmArgs.a2 on and stores it cjump bytes after
+// the last row of the first half.
 type shape struct {
 	op    op
 	m, nz int
@@ -86,6 +88,11 @@ func (i *isa) shapes(o op) (list []shape) {
 	for nz := 1; nz <= 4; nz++ {
 		for m := 1; m <= i.maxRows[nz]; m++ {
 			list = append(list, shape{o, m, nz, false})
+		}
+	}
+	for nz := 1; nz <= 3 && o == nn; nz++ {
+		for m := 2; m <= i.maxRows[nz]; m += 2 {
+			list = append(list, shape{o, m, nz, true})
 		}
 	}
 	return list
@@ -109,6 +116,7 @@ type kernel struct {
 	as, as3 reg.GPPhysical
 	b       reg.GPPhysical
 	bs, bs3 reg.GPPhysical
+	ahead   reg.GPPhysical // NN: what to prefetch
 	bases   []reg.GPPhysical
 	rows    []rowAddr
 }
@@ -120,7 +128,7 @@ type rowAddr struct{ base, mult int }
 //
 // Registers: SI gemmArgs, DI batch offsets, CX batch count, DX k count, BX and
 // R8 the stride of A and three times it, AX B, R9 and R10 the stride of B and
-// three times it, R11-R15 and more the bases of A.
+// three times it, R11-R14 and more the bases of A, R15 what to prefetch.
 func gemmKernel(c *build.Context, i *isa, s shape) {
 	k := &kernel{Context: c, isa: i, shape: s}
 	k.nv = s.nz * i.perPanel
@@ -148,7 +156,8 @@ func gemmKernel(c *build.Context, i *isa, s shape) {
 	}
 	k.g, k.aoff, k.batch, k.k = reg.RSI, reg.RDI, reg.RCX, reg.RDX
 	k.as, k.as3, k.b, k.bs, k.bs3 = reg.RBX, reg.R8, reg.RAX, reg.R9, reg.R10
-	k.bases = []reg.GPPhysical{reg.R11, reg.R12, reg.R13, reg.R14, reg.R15}
+	k.ahead = reg.R15
+	k.bases = []reg.GPPhysical{reg.R11, reg.R12, reg.R13, reg.R14}
 	if s.op == nn && s.nz == 1 {
 		// One panel needs no stride of B.
 		k.bases = append(k.bases, reg.R9, reg.R10)
@@ -163,37 +172,43 @@ func gemmKernel(c *build.Context, i *isa, s shape) {
 
 func (k *kernel) emit() {
 	k.Load(k.Param("args"), k.g)
+	if k.bytes == 64 {
+		k.MOVQ(arg(k.g, "bits"), k.k)
+		k.KMOVW(k.k.As32(), reg.K1)
+	}
+	k.Label("tile")
 	k.MOVQ(arg(k.g, "aoff"), k.aoff)
 	k.MOVQ(arg(k.g, "batch"), k.batch)
 	k.MOVQ(arg(k.g, "as"), k.as)
 	k.MOVQ(arg(k.g, "b"), k.b)
+	if k.op == nn {
+		k.MOVQ(arg(k.g, "ahead"), k.ahead)
+	}
 	if k.op == tn || k.nz > 1 {
 		k.MOVQ(arg(k.g, "bs"), k.bs)
 		k.LEAQ(operand.Mem{Base: k.bs, Index: k.bs, Scale: 2}, k.bs3)
 	}
 	k.LEAQ(operand.Mem{Base: k.as, Index: k.as, Scale: 2}, k.as3)
 	k.planRows()
-	for _, row := range k.acc {
-		for _, v := range row {
-			k.zero(v)
-		}
-	}
+	k.start()
 	k.Label("batch")
 	k.setBases()
 	k.MOVQ(arg(k.g, "k"), k.k)
-	const unroll = 4
-	k.SUBQ(operand.U8(unroll), k.k)
+	unroll := 4
+	if k.m*k.nv >= 16 {
+		unroll = 2
+	}
+	k.SUBQ(operand.U8(uint8(unroll)), k.k)
 	k.JLT(operand.LabelRef("tail"))
-	k.align()
 	k.Label("loop")
 	for u := range unroll {
 		k.step(u)
 	}
 	k.advance(unroll)
-	k.SUBQ(operand.U8(unroll), k.k)
+	k.SUBQ(operand.U8(uint8(unroll)), k.k)
 	k.JGE(operand.LabelRef("loop"))
 	k.Label("tail")
-	k.ADDQ(operand.U8(unroll), k.k)
+	k.ADDQ(operand.U8(uint8(unroll)), k.k)
 	k.JEQ(operand.LabelRef("next"))
 	k.Label("single")
 	k.step(0)
@@ -205,7 +220,88 @@ func (k *kernel) emit() {
 	k.DECQ(k.batch)
 	k.JNE(operand.LabelRef("batch"))
 	k.epilogue()
+
+	// On to the next tile of the row. After the last one the pointers stay: Go
+	// must not see one that points past its array.
+	t := k.k
+	k.Label("done")
+	k.DECQ(arg(k.g, "tiles"))
+	k.JEQ(operand.LabelRef("return"))
+	k.MOVQ(arg(k.g, "astep"), t)
+	k.ADDQ(t, arg(k.g, "a"))
+	if k.split {
+		k.ADDQ(t, arg(k.g, "a2"))
+	}
+	if k.op == nn {
+		k.MOVQ(arg(k.g, "aheadStep"), t)
+		k.ADDQ(t, arg(k.g, "ahead"))
+	}
+	k.MOVQ(arg(k.g, "cstep"), t)
+	k.ADDQ(t, arg(k.g, "c"))
+	k.CMPQ(arg(k.g, "res"), operand.U8(0))
+	k.JEQ(operand.LabelRef("tile"))
+	k.ADDQ(t, arg(k.g, "res"))
+	k.JMP(operand.LabelRef("tile"))
+	k.Label("return")
+	k.VZEROUPPER()
 	k.RET()
+}
+
+// start sets the accumulators to the bias, or to zero.
+func (k *kernel) start() {
+	t := k.k
+	k.MOVQ(arg(k.g, "bias"), t)
+	k.TESTQ(t, t)
+	k.JEQ(operand.LabelRef("zero"))
+	if k.bytes == 32 {
+		k.CMPQ(arg(k.g, "cols"), operand.U8(16))
+		k.JEQ(operand.LabelRef("bias"))
+		k.loadBias(t, true)
+		k.JMP(operand.LabelRef("batch"))
+		k.Label("bias")
+		k.loadBias(t, false)
+	} else {
+		k.loadBias(t, true)
+	}
+	k.JMP(operand.LabelRef("batch"))
+	k.Label("zero")
+	for _, row := range k.acc {
+		for _, v := range row {
+			k.zero(v)
+		}
+	}
+}
+
+// loadBias sets each row of the accumulators to the bias that t points to.
+func (k *kernel) loadBias(t reg.GPPhysical, masked bool) {
+	if masked && k.bytes == 32 {
+		k.loadMasks(k.b) // B is loaded again below
+	}
+	for v := range k.nv {
+		at := operand.Mem{Base: t, Disp: v * k.bytes}
+		switch {
+		case !masked || v < k.nv-k.perPanel:
+			k.VMOVUPS(at, k.acc[0][v])
+		case k.bytes == 64:
+			k.VMOVUPS_Z(at, reg.K1, k.acc[0][v])
+		default:
+			k.VMASKMOVPS(at, k.bv[v%k.perPanel], k.acc[0][v])
+		}
+		for i := 1; i < k.m; i++ {
+			k.VMOVAPS(k.acc[0][v], k.acc[i][v])
+		}
+	}
+	if masked && k.bytes == 32 {
+		k.MOVQ(arg(k.g, "b"), k.b)
+	}
+}
+
+// loadMasks loads the masks of the last panel where B is held, which is free
+// before and after the sums; t is overwritten. AVX2 only.
+func (k *kernel) loadMasks(t reg.GPPhysical) {
+	k.MOVQ(arg(k.g, "mask"), t)
+	k.VMOVUPS(operand.Mem{Base: t}, k.bv[0])
+	k.VMOVUPS(operand.Mem{Base: t, Disp: 32}, k.bv[1])
 }
 
 func (k *kernel) zero(v reg.VecPhysical) {
@@ -215,10 +311,6 @@ func (k *kernel) zero(v reg.VecPhysical) {
 		k.VXORPS(v, v, v)
 	}
 }
-
-// align is where an alignment directive would go; the loops are long enough
-// that it has shown no gain.
-func (k *kernel) align() {}
 
 // planRows decides how rows of A are addressed. From a base b, an index of the
 // stride or three times it, scaled, reaches rows 0, 1, 2, 3 and 4.
@@ -303,6 +395,9 @@ func (k *kernel) colMem(v, u int) operand.Mem {
 
 // step is one step of k.
 func (k *kernel) step(u int) {
+	if k.op == nn {
+		k.PREFETCHT1(operand.Mem{Base: k.ahead, Disp: 64 * u})
+	}
 	for v, b := range k.bv {
 		k.VMOVUPS(k.colMem(v, u), b)
 	}
@@ -325,9 +420,9 @@ func (k *kernel) step(u int) {
 // advance moves the pointers on by n steps of k.
 func (k *kernel) advance(n int) {
 	if k.op == tn {
-		if n == 4 {
-			k.LEAQ(operand.Mem{Base: k.bases[0], Index: k.as, Scale: 4}, k.bases[0])
-			k.LEAQ(operand.Mem{Base: k.b, Index: k.bs, Scale: 4}, k.b)
+		if n > 1 {
+			k.LEAQ(operand.Mem{Base: k.bases[0], Index: k.as, Scale: uint8(n)}, k.bases[0])
+			k.LEAQ(operand.Mem{Base: k.b, Index: k.bs, Scale: uint8(n)}, k.b)
 		} else {
 			k.ADDQ(k.as, k.bases[0])
 			k.ADDQ(k.bs, k.b)
@@ -338,57 +433,33 @@ func (k *kernel) advance(n int) {
 		k.ADDQ(operand.U8(4*n), b)
 	}
 	k.ADDQ(operand.I32(64*n), k.b)
+	k.ADDQ(operand.I32(64*n), k.ahead)
 }
 
-// epilogue adds bias and res, clamps and stores.
+// epilogue adds res, clamps and stores.
 func (k *kernel) epilogue() {
 	if k.bytes == 64 {
-		k.MOVQ(arg(k.g, "bits"), k.k)
-		k.KMOVW(k.k.As32(), reg.K1)
 		k.finish("", true)
 		return
 	}
 	k.CMPQ(arg(k.g, "cols"), operand.U8(16))
 	k.JNE(operand.LabelRef("masked"))
 	k.finish("", false)
-	k.RET()
+	k.JMP(operand.LabelRef("done"))
 	k.Label("masked")
 	k.finish("masked_", true)
 }
 
 // finish writes one epilogue; masked says that the last panel may be partial.
 func (k *kernel) finish(prefix string, masked bool) {
-	c, ldc, res, t := k.b, k.as, k.as3, k.aoff
+	c, ldc, res := k.b, k.as, k.as3
 	last := func(v int) bool { return masked && v >= k.nv-k.perPanel }
-	var m [2]reg.VecPhysical // AVX2: masks of the last panel; B is free now
 	tmp := k.bv[0]
 	if k.bytes == 32 && masked {
-		m[0], m[1] = k.bv[0], k.bv[1]
 		tmp = k.av
-		k.MOVQ(arg(k.g, "mask"), t)
-		k.VMOVUPS(operand.Mem{Base: t}, m[0])
-		k.VMOVUPS(operand.Mem{Base: t, Disp: 32}, m[1])
+		k.loadMasks(k.aoff)
 	}
-	mask := func(v int) reg.VecPhysical { return m[v%k.perPanel] }
-
-	k.MOVQ(arg(k.g, "bias"), t)
-	k.TESTQ(t, t)
-	k.JEQ(operand.LabelRef(prefix + "nobias"))
-	for v := range k.nv {
-		at := operand.Mem{Base: t, Disp: v * k.bytes}
-		switch {
-		case !last(v):
-			k.VMOVUPS(at, tmp)
-		case k.bytes == 64:
-			k.VMOVUPS_Z(at, reg.K1, tmp)
-		default:
-			k.VMASKMOVPS(at, mask(v), tmp)
-		}
-		for i := range k.m {
-			k.VADDPS(tmp, k.acc[i][v], k.acc[i][v])
-		}
-	}
-	k.Label(prefix + "nobias")
+	mask := func(v int) reg.VecPhysical { return k.bv[v%k.perPanel] }
 
 	k.MOVQ(arg(k.g, "ldc"), ldc)
 	k.MOVQ(arg(k.g, "res"), res)
@@ -408,9 +479,7 @@ func (k *kernel) finish(prefix string, masked bool) {
 				k.VADDPS(tmp, acc, acc)
 			}
 		}
-		if i < k.m-1 {
-			k.ADDQ(ldc, res)
-		}
+		k.nextRow(i, ldc, res)
 	}
 	k.Label(prefix + "nores")
 
@@ -418,6 +487,10 @@ func (k *kernel) finish(prefix string, masked bool) {
 	k.JEQ(operand.LabelRef(prefix + "noclamp"))
 	// MAXPS and MINPS return their second source if one is NaN: the value.
 	for _, bound := range []string{"lo", "hi"} {
+		if bound == "hi" {
+			k.CMPQ(arg(k.g, "clamp"), operand.U8(1))
+			k.JEQ(operand.LabelRef(prefix + "noclamp"))
+		}
 		k.VBROADCASTSS(arg(k.g, bound), tmp)
 		for i := range k.m {
 			for v := range k.nv {
@@ -444,9 +517,17 @@ func (k *kernel) finish(prefix string, masked bool) {
 				k.VMASKMOVPS(k.acc[i][v], mask(v), at)
 			}
 		}
-		if i < k.m-1 {
-			k.ADDQ(ldc, c)
-		}
+		k.nextRow(i, ldc, c)
 	}
-	k.VZEROUPPER()
+}
+
+// nextRow moves p from row i of the tile to the next, if there is one.
+func (k *kernel) nextRow(i int, ldc, p reg.GPPhysical) {
+	switch {
+	case i == k.m-1:
+	case k.split && i == k.m/2-1:
+		k.ADDQ(arg(k.g, "cjump"), p)
+	default:
+		k.ADDQ(ldc, p)
+	}
 }

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package weights
+package atomicfile
 
 // syncDir does nothing where folders cannot be flushed.
 func syncDir(string) error { return nil }

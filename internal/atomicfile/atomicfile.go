@@ -1,4 +1,5 @@
-package weights
+// Package atomicfile replaces files as a whole.
+package atomicfile
 
 import (
 	"fmt"
@@ -7,19 +8,19 @@ import (
 	"path/filepath"
 )
 
-// WriteAtomic replaces the file at path by what write writes, so that whenever
+// Write replaces the file at path by what write writes, so that whenever
 // the machine stops, path is either the old file or the whole new one: a
 // temporary file in the same folder is written, flushed to the disk, renamed,
 // and the folder flushed. On an error (no space, no permission) the old file
 // stays as it was, the temporary one is removed, and the error names path.
-func WriteAtomic(path string, write func(w io.Writer) error) error {
-	if err := writeAtomic(path, write); err != nil {
+func Write(path string, write func(w io.Writer) error) error {
+	if err := replace(path, write); err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	return nil
 }
 
-func writeAtomic(path string, write func(w io.Writer) error) (err error) {
+func replace(path string, write func(w io.Writer) error) (err error) {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".tmp-*")
 	if err != nil {

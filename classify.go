@@ -1,0 +1,127 @@
+package resnet
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"math"
+	"slices"
+
+	"github.com/resnet-go/resnet/metrics"
+)
+
+// Prediction is one class that a picture may be of.
+type Prediction struct {
+	Class       string  `json:"class"`
+	Index       int     `json:"index"`       // of the class
+	Probability float64 `json:"probability"` // 0 to 1
+}
+
+// Result is what a model says of one picture.
+type Result struct {
+	Name        string       // of the picture
+	Predictions []Prediction // the most probable first
+	Embedding   []float32    // from EmbedAll: the features before the last layer
+	Err         error        // why the picture could not be decoded; the rest is then empty
+}
+
+// Classify says what is in a picture: the Options.TopK most probable classes,
+// the most probable first. An error names the picture.
+func (m *Model) Classify(ctx context.Context, p Picture) ([]Prediction, error) {
+	r, err := m.ClassifyBatch(ctx, []Picture{p})
+	if err != nil {
+		return nil, err
+	}
+	return r[0].Predictions, r[0].Err
+}
+
+// ClassifyBatch says what is in each of several pictures, in their order. A
+// picture that cannot be decoded has its error in its result; the error that is
+// returned ends the whole: that of ctx, or of the engine.
+func (m *Model) ClassifyBatch(ctx context.Context, ps []Picture) ([]Result, error) {
+	return collect(m.ClassifyAll(ctx, slices.Values(ps)), len(ps))
+}
+
+// ClassifyAll is ClassifyBatch for any number of pictures, of which only a few
+// are held in memory at a time. Decoding runs ahead of computing. An error ends
+// the sequence.
+func (m *Model) ClassifyAll(ctx context.Context, ps iter.Seq[Picture]) iter.Seq2[Result, error] {
+	return m.all(ctx, ps, func(r *Result, logits, _ []float32) { r.Predictions = m.predictions(logits) })
+}
+
+// Embed returns the features of a picture: what the last layer, which decides
+// between the classes, gets as input (512 numbers for ResNet-18, 2048 for
+// ResNet-50). Pictures alike have features alike.
+func (m *Model) Embed(ctx context.Context, p Picture) ([]float32, error) {
+	r, err := collect(m.EmbedAll(ctx, slices.Values([]Picture{p})), 1)
+	if err != nil {
+		return nil, err
+	}
+	return r[0].Embedding, r[0].Err
+}
+
+// EmbedAll is Embed for any number of pictures, as ClassifyAll is Classify.
+func (m *Model) EmbedAll(ctx context.Context, ps iter.Seq[Picture]) iter.Seq2[Result, error] {
+	return m.all(ctx, ps, func(r *Result, _, features []float32) { r.Embedding = slices.Clone(features) })
+}
+
+func collect(results iter.Seq2[Result, error], n int) ([]Result, error) {
+	out := make([]Result, 0, n)
+	for r, err := range results {
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// all computes every picture and lets fill complete its result.
+func (m *Model) all(ctx context.Context, ps iter.Seq[Picture], fill func(r *Result, logits, features []float32)) iter.Seq2[Result, error] {
+	return func(yield func(Result, error) bool) {
+		for g := range m.decodeAhead(ctx, ps) {
+			logits, features, err := m.forward(ctx, g.x, g.good)
+			if err != nil {
+				yield(Result{}, err)
+				return
+			}
+			row := 0
+			for _, r := range g.results {
+				if r.Err == nil {
+					c, f := len(m.classes), len(features)/g.good
+					fill(&r, logits[row*c:(row+1)*c], features[row*f:(row+1)*f])
+					row++
+				}
+				if !yield(r, nil) {
+					return
+				}
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			yield(Result{}, err)
+		}
+	}
+}
+
+// predictions turns logits into the most probable classes.
+func (m *Model) predictions(logits []float32) []Prediction {
+	p := metrics.Softmax(logits, 1)
+	keep := m.opt.TopK
+	if keep == 0 {
+		keep = 5
+	}
+	if m.MultiLabel() {
+		for i, z := range logits {
+			p[i] = 1 / (1 + math.Exp(-float64(z)))
+		}
+		if m.opt.TopK == 0 {
+			keep = len(p)
+		}
+	}
+	out := make([]Prediction, len(p))
+	for i, v := range p {
+		out[i] = Prediction{m.classes[i], i, v}
+	}
+	slices.SortStableFunc(out, func(a, b Prediction) int { return cmp.Compare(b.Probability, a.Probability) })
+	return out[:min(keep, len(out))]
+}

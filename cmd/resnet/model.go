@@ -1,0 +1,91 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/resnet-go/resnet"
+	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/models"
+)
+
+// modelFlags choose a trained model.
+type modelFlags struct {
+	model      string
+	preprocess string
+	classes    string
+	batch      int
+}
+
+func (f *modelFlags) add(cmd *cobra.Command, batch int) {
+	fs := cmd.Flags()
+	fs.StringVarP(&f.model, "model", "m", "", "model file or NAME@FILE (default: the model inside the program)")
+	fs.StringVar(&f.preprocess, "preprocess", "", "how pictures become inputs, for a file that does not say so: "+strings.Join(data.PresetNames(), ", "))
+	fs.StringVar(&f.classes, "classes", "", "file with a class name a line, for a model file that has none")
+	fs.IntVar(&f.batch, "batch", batch, "pictures computed at once")
+	completeWith(cmd, "preprocess", data.PresetNames())
+}
+
+// completeWith lets the shell complete a flag's value.
+func completeWith(cmd *cobra.Command, flag string, values []string) {
+	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	if err != nil {
+		panic(err) // only if the command has no such flag
+	}
+}
+
+// open opens the model; topK as in resnet.Options.
+func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
+	if f.batch < 1 {
+		return nil, usagef("--batch %d is below 1", f.batch)
+	}
+	opt := resnet.Options{Threads: a.threads, Batch: f.batch, TopK: topK}
+	if f.preprocess != "" {
+		p, err := data.Preset(f.preprocess)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		opt.Preprocess = &p
+	}
+	if f.classes != "" {
+		names, err := readLines(f.classes)
+		if err != nil {
+			return nil, fmt.Errorf("--classes: %w", err)
+		}
+		opt.Classes = names
+	}
+	m, err := resnet.Open(f.model, opt)
+	if errors.Is(err, resnet.ErrUnknown) || errors.Is(err, resnet.ErrNoWeights) {
+		return nil, usageError{err}
+	}
+	return m, err
+}
+
+// checkName returns a usage error if name is no network's.
+func checkName(name string) error {
+	if _, err := models.Lookup(name); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+func readLines(path string) ([]string, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	for line := range strings.Lines(string(b)) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) == 0 {
+		return nil, fmt.Errorf("%s is empty", path)
+	}
+	return lines, nil
+}

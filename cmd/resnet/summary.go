@@ -1,0 +1,260 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/term"
+	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/weights"
+)
+
+type summaryCommand struct {
+	*app
+	input string
+	depth int
+	batch int
+}
+
+func (a *app) summaryCommand() *cobra.Command {
+	c := &summaryCommand{app: a}
+	cmd := &cobra.Command{
+		Use:   "summary MODEL|FILE",
+		Short: "Show a network's layers, and how a model file was made",
+		Long: `summary prints each layer with its output shape, parameters, multiply-accumulates
+(MACs) and the memory of its output. Rows of blocks count what is inside them.
+
+Of a model file it also prints where its weights come from: the command, seed,
+recipe and data of the training, what was measured, the classes, and how pictures
+become inputs.`,
+		Example: `  resnet summary resnet50
+  resnet summary resnet18 --input 3x320x320 --depth 1
+  resnet summary runs/photos/best.safetensors`,
+		Args: exactly(1, "MODEL"),
+		RunE: func(_ *cobra.Command, args []string) error { return c.run(args[0]) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.input, "input", "", "input as CxHxW, such as 3x224x224 (default: the network's own)")
+	f.IntVar(&c.depth, "depth", 99, "how deep to go into blocks")
+	f.IntVar(&c.batch, "batch", 1, "pictures a batch")
+	return cmd
+}
+
+type summary struct {
+	Model           string       `json:"model"`
+	Input           []int        `json:"input"` // N, C, H, W
+	Parameters      int          `json:"parameters"`
+	MACs            int64        `json:"macs"`
+	WeightBytes     int64        `json:"weight_bytes"`     // parameters as float32
+	ActivationBytes int64        `json:"activation_bytes"` // outputs of all layers together
+	Layers          []layerLine  `json:"layers"`
+	File            *fileSummary `json:"file,omitempty"`
+}
+
+type layerLine struct {
+	Path            string `json:"path"`
+	Kind            string `json:"kind"`
+	Depth           int    `json:"depth"`
+	Output          []int  `json:"output"`
+	Parameters      int    `json:"parameters"`
+	MACs            int64  `json:"macs"`
+	ActivationBytes int64  `json:"activation_bytes"`
+}
+
+// fileSummary is what a model file says of itself.
+type fileSummary struct {
+	Path       string             `json:"path"`
+	Bytes      int64              `json:"bytes"`
+	Command    []string           `json:"command"`
+	Seed       uint64             `json:"seed"`
+	Data       weights.DataInfo   `json:"data"`
+	Metrics    map[string]float64 `json:"metrics"`
+	MultiLabel bool               `json:"multi_label"`
+	Classes    []string           `json:"classes"`
+	Preprocess json.RawMessage    `json:"preprocess"`
+	Recipe     string             `json:"recipe"`
+	Resumable  bool               `json:"resumable"` // holds the state of the training
+}
+
+func (c *summaryCommand) run(name string) error {
+	if c.depth < 0 {
+		return usagef("--depth %d is below 0", c.depth)
+	}
+	if c.batch < 1 {
+		return usagef("--batch %d is below 1", c.batch)
+	}
+	net, input, file, err := summarised(name)
+	if err != nil {
+		return err
+	}
+	if c.input != "" {
+		if input, err = parseInput(c.input); err != nil {
+			return err
+		}
+	}
+	rows, err := nn.Summarize(net, graph.F32(append([]int{c.batch}, input...)...))
+	if err != nil {
+		return fmt.Errorf("%s with input %s: %w", name, shapeString(input), err)
+	}
+	s := summary{
+		Model: name, Input: append([]int{c.batch}, input...), File: file,
+		Parameters: rows[0].Params, MACs: rows[0].MACs, WeightBytes: 4 * int64(rows[0].Params), ActivationBytes: rows[0].ActivationBytes,
+	}
+	for _, r := range rows[1:] {
+		if r.Depth <= c.depth {
+			s.Layers = append(s.Layers, layerLine{r.Path, r.Kind, r.Depth, r.Out, r.Params, r.MACs, r.ActivationBytes})
+		}
+	}
+	if c.json {
+		return c.printJSON(s)
+	}
+	return c.print(s)
+}
+
+// summarised returns the network of a name or file, its input as C, H, W, and
+// what the file says, nil for a name.
+func summarised(name string) (*models.Model, []int, *fileSummary, error) {
+	info, err := os.Stat(name)
+	if err != nil || info.IsDir() {
+		if strings.ContainsAny(name, `/\`) || strings.HasSuffix(name, ".safetensors") {
+			return nil, nil, nil, fmt.Errorf("no model file %s", name)
+		}
+		if err := checkName(name); err != nil {
+			return nil, nil, nil, err
+		}
+		net, err := models.New(name)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		return net, net.Input(), nil, nil
+	}
+	meta, tensors, err := weights.LoadMeta(name)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if len(meta.Architecture) == 0 {
+		return nil, nil, nil, fmt.Errorf("%s holds weights only and does not say of which network", name)
+	}
+	cfg, err := models.ParseConfig(meta.Architecture)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("%s: %w", name, err)
+	}
+	net, err := cfg.Build()
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("%s: %w", name, err)
+	}
+	input := []int(net.Input())
+	var p data.Preprocess
+	if len(meta.Preprocess) > 0 {
+		if err := json.Unmarshal(meta.Preprocess, &p); err != nil {
+			return nil, nil, nil, fmt.Errorf("%s: preprocessing: %w", name, err)
+		}
+		input = []int{p.Channels, p.Height, p.Width}
+	}
+	file := &fileSummary{
+		Path: name, Bytes: info.Size(), Command: meta.Command, Seed: meta.Seed, Data: meta.Data, Metrics: meta.Metrics,
+		MultiLabel: meta.MultiLabel, Classes: meta.Classes, Preprocess: meta.Preprocess, Recipe: meta.Recipe,
+	}
+	for _, t := range tensors {
+		file.Resumable = file.Resumable || weights.IsState(t.Name)
+	}
+	return net, input, file, nil
+}
+
+func parseInput(s string) ([]int, error) {
+	parts := strings.FieldsFunc(s, func(r rune) bool { return r == 'x' || r == '×' || r == ',' })
+	var shape []int
+	for _, p := range parts {
+		n, err := strconv.Atoi(p)
+		if err != nil || n < 1 || n > 1<<16 {
+			return nil, usagef("--input %q is not of the form CxHxW, such as 3x224x224", s)
+		}
+		shape = append(shape, n)
+	}
+	if len(shape) != 3 {
+		return nil, usagef("--input %q is not of the form CxHxW, such as 3x224x224", s)
+	}
+	return shape, nil
+}
+
+func (c *summaryCommand) print(s summary) error {
+	t := term.NewTable("layer", "kind", ">output", ">parameters", ">MACs", ">memory")
+	for _, l := range s.Layers {
+		t.Row(strings.Repeat("  ", max(l.Depth-1, 0))+l.Path, l.Kind, shapeString(l.Output),
+			term.Count(l.Parameters), term.Ops(l.MACs), term.Bytes(l.ActivationBytes))
+	}
+	t.Rule()
+	t.Row(s.Model, "", "", term.Count(s.Parameters), term.Ops(s.MACs), term.Bytes(s.ActivationBytes))
+	if _, err := t.WriteTo(c.out); err != nil {
+		return err
+	}
+	c.printf("\ninput %s, weights %s\n", shapeString(s.Input), term.Bytes(s.WeightBytes))
+	if s.File != nil {
+		c.printFile(s.File)
+	}
+	return nil
+}
+
+func (c *summaryCommand) printFile(f *fileSummary) {
+	line := func(name, value string) {
+		if value != "" {
+			c.printf("%-12s%s\n", name, value)
+		}
+	}
+	c.printf("\n")
+	line("file", fmt.Sprintf("%s, %s", f.Path, term.Bytes(f.Bytes)))
+	if f.Resumable {
+		line("", "with the state of the training, to go on by train --resume")
+	}
+	line("command", strings.Join(quoted(f.Command), " "))
+	line("seed", strconv.FormatUint(f.Seed, 10))
+	line("data", f.Data.Spec)
+	line("data hash", f.Data.Hash)
+	for _, k := range slices.Sorted(maps.Keys(f.Metrics)) {
+		line(k, strconv.FormatFloat(f.Metrics[k], 'g', 5, 64))
+	}
+	kind := "classes"
+	if f.MultiLabel {
+		kind = "labels"
+	}
+	line(kind, fmt.Sprintf("%d: %s", len(f.Classes), abbreviated(f.Classes, 20)))
+	line("pictures", string(f.Preprocess))
+	if f.Recipe != "" {
+		c.printf("recipe\n")
+		for l := range strings.Lines(f.Recipe) {
+			c.printf("    %s", l)
+		}
+		if !strings.HasSuffix(f.Recipe, "\n") {
+			c.printf("\n")
+		}
+	}
+}
+
+// quoted returns arguments as a shell would take them.
+func quoted(args []string) []string {
+	out := make([]string, len(args))
+	for i, a := range args {
+		out[i] = a
+		if a == "" || strings.ContainsAny(a, " \t\n'\"\\$&|;<>()*?[]#~`!{}") {
+			out[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+	}
+	return out
+}
+
+func abbreviated(names []string, most int) string {
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return strings.Join(names[:most], ", ") + ", …"
+}

@@ -1,0 +1,88 @@
+package engine_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/resnet-go/resnet/engine"
+	"github.com/resnet-go/resnet/engine/enginetest"
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// machine is a plan with its variables.
+type machine struct {
+	plan *engine.Plan
+	vars *engine.Vars
+	last map[string]bool // inputs that are fed channels last
+}
+
+func (m machine) Run(in map[string]*tensor.Tensor) ([]*tensor.Tensor, error) {
+	var feeds, out []*tensor.Tensor
+	for _, p := range m.plan.Inputs() {
+		t, ok := in[p.Name]
+		if !ok {
+			return nil, fmt.Errorf("the plan has an input %q that the graph has not", p.Name)
+		}
+		if m.last[p.Name] {
+			t = channelsLast(t)
+		}
+		feeds = append(feeds, t)
+	}
+	for _, p := range m.plan.Outputs() {
+		out = append(out, tensor.New(p.Shape...))
+	}
+	return out, m.plan.Run(feeds, out)
+}
+
+func (m machine) Variable(name string) (*tensor.Tensor, error) { return m.vars.Get(name) }
+
+// channelsLast puts the elements in N, H, W, C order without changing the shape.
+func channelsLast(t *tensor.Tensor) *tensor.Tensor {
+	y := tensor.New(t.Shape()...)
+	n, c, hw := t.Shape()[0], t.Shape()[1], t.Shape()[2]*t.Shape()[3]
+	for i := range n {
+		for j := range c {
+			for k := range hw {
+				y.Float32s()[(i*hw+k)*c+j] = t.Float32s()[(i*c+j)*hw+k]
+			}
+		}
+	}
+	return y
+}
+
+func compiler(workers int, last bool) enginetest.Compile {
+	pool := parallel.NewPool(workers)
+	return func(g *graph.Graph, vars map[string]*tensor.Tensor) (enginetest.Machine, error) {
+		m := machine{vars: engine.NewVars(), last: map[string]bool{}}
+		for name, t := range vars {
+			if err := m.vars.Set(name, t); err != nil {
+				return nil, err
+			}
+		}
+		opt := engine.Options{Pool: pool}
+		for _, n := range g.Nodes {
+			if in, ok := n.Op.(graph.Input); ok && last && len(in.Type.Shape) == 4 {
+				m.last[in.Label] = true
+				opt.ChannelsLast = append(opt.ChannelsLast, in.Label)
+			}
+		}
+		var err error
+		m.plan, err = engine.Compile(g, m.vars, opt)
+		return m, err
+	}
+}
+
+func TestEngineEqualsReference(t *testing.T) { enginetest.Compare(t, compiler(2, false)) }
+
+func TestChannelsLastInputs(t *testing.T) {
+	enginetest.SameBits(t, compiler(2, false), compiler(2, true))
+}
+
+func TestSameBitsAtAnyWorkers(t *testing.T) {
+	one := compiler(1, false)
+	for _, workers := range []int{2, 8} {
+		t.Run(fmt.Sprint(workers), func(t *testing.T) { enginetest.SameBits(t, one, compiler(workers, false)) })
+	}
+}

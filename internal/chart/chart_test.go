@@ -1,0 +1,160 @@
+package chart
+
+import (
+	"bytes"
+	"encoding/xml"
+	"image/color"
+	"image/png"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func curves(t *testing.T) *Chart {
+	t.Helper()
+	c, err := Lines(
+		Panel{Title: "Loss", XLabel: "epoch", YLabel: "loss", Series: []Series{
+			{Name: "train", X: []float64{1, 2, 3, 4}, Y: []float64{2.1, 1.2, 0.8, 0.6}},
+			{Name: "val", X: []float64{1, 2, 3, 4}, Y: []float64{2.0, math.NaN(), 1.1, 0.9}, Dashed: true},
+		}},
+		Panel{Title: "Top-1", XLabel: "epoch", YLabel: "%", Series: []Series{{Name: "val", X: []float64{1}, Y: []float64{50}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func confusion(t *testing.T) *Chart {
+	t.Helper()
+	c, err := Confusion("Confusion", []string{"cat", "dog", "a class with a name that does not end"}, [][]int{{9, 1, 0}, {0, 10, 0}, {5, 0, 5}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestPNGHasTheColours(t *testing.T) {
+	var b bytes.Buffer
+	if err := curves(t).PNG(&b); err != nil {
+		t.Fatal(err)
+	}
+	m, err := png.Decode(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range palette[:2] {
+		n := 0
+		for y := range m.Bounds().Dy() {
+			for x := range m.Bounds().Dx() {
+				if color.RGBAModel.Convert(m.At(x, y)) == want {
+					n++
+				}
+			}
+		}
+		if n < 100 {
+			t.Errorf("%d pixels have the colour %v of a curve", n, want)
+		}
+	}
+}
+
+func TestSVGIsXMLWithTheTexts(t *testing.T) {
+	for name, c := range map[string]*Chart{"curves": curves(t), "confusion": confusion(t)} {
+		var b bytes.Buffer
+		if err := c.SVG(&b); err != nil {
+			t.Fatal(err)
+		}
+		text := b.String()
+		dec := xml.NewDecoder(&b)
+		for {
+			if _, err := dec.Token(); err == io.EOF {
+				break
+			} else if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		want := []string{"epoch", "train", "Loss", "Top-1"}
+		if name == "confusion" {
+			want = []string{"cat", "dog", ">9<", ">10<", "predicted", "…"}
+		}
+		for _, w := range want {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s: no %q in the SVG", name, w)
+			}
+		}
+	}
+}
+
+func TestConfusionCellsAreShadedByRow(t *testing.T) {
+	var b bytes.Buffer
+	if err := confusion(t).PNG(&b); err != nil {
+		t.Fatal(err)
+	}
+	m, err := png.Decode(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for share, want := range map[float64]int{1: 500, 0.9: 500, 0.5: 2 * 500} {
+		n := 0
+		for y := range m.Bounds().Dy() {
+			for x := range m.Bounds().Dx() {
+				if color.RGBAModel.Convert(m.At(x, y)) == shade(share) {
+					n++
+				}
+			}
+		}
+		if n < want {
+			t.Errorf("%d pixels have the shade of %v, want %d or more", n, share, want)
+		}
+	}
+}
+
+func TestManyClasses(t *testing.T) {
+	n := 120
+	classes, counts := make([]string, n), make([][]int, n)
+	for i := range counts {
+		classes[i], counts[i] = "class", make([]int, n)
+		counts[i][i] = 1
+	}
+	c, err := Confusion("", classes, counts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.PNG(io.Discard); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestMistakesAreErrors(t *testing.T) {
+	if _, err := Lines(); err == nil {
+		t.Error("no panels were accepted")
+	}
+	if _, err := Lines(Panel{Series: []Series{{X: []float64{1}, Y: nil}}}); err == nil {
+		t.Error("X and Y of different lengths were accepted")
+	}
+	if _, err := Confusion("", []string{"a", "b"}, [][]int{{1, 2}, {3}}); err == nil {
+		t.Error("a ragged matrix was accepted")
+	}
+	if err := curves(t).Save("x.gif"); err == nil || !strings.Contains(err.Error(), ".gif") {
+		t.Errorf("saving as .gif: %v", err)
+	}
+}
+
+func TestSaveByExtension(t *testing.T) {
+	dir := t.TempDir()
+	for ext, magic := range map[string]string{".png": "\x89PNG", ".svg": "<?xml"} {
+		path := filepath.Join(dir, "c"+ext)
+		if err := curves(t).Save(path); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(string(b), magic) {
+			t.Errorf("%s begins with %q", ext, b[:8])
+		}
+	}
+}

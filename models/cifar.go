@@ -1,0 +1,87 @@
+package models
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// The networks for CIFAR (He et al. 2015, section 4.2): a 3x3 convolution,
+// three stages of n basic blocks with 16, 32 and 64 channels on images of 32,
+// 16 and 8 pixels, global average pooling: 6n+2 weight layers. Shortcuts are
+// of option A. Keys are as for ImageNet: layer1.0.conv1.weight … fc.bias.
+
+const cifarSuffix = "-cifar"
+
+// cifarOf returns the options of depth 6n+2.
+func cifarOf(depth int) ([]Option, error) {
+	n := (depth - 2) / 6
+	if n < 1 || depth != 6*n+2 {
+		return nil, fmt.Errorf("models: a CIFAR network of depth %d does not exist: depths are 6n+2, such as %d or %d",
+			depth, 6*max(n, 1)+2, 6*max(n, 1)+8)
+	}
+	return []Option{
+		Stem(StemCIFAR), Blocks(BlockBasic, n, n, n), Width(16), InputSize(32), Classes(10), Shortcuts(ShortcutA),
+	}, nil
+}
+
+func cifarTable() []named {
+	var rows []named
+	for _, kind := range []struct {
+		prefix, about string
+		opts          []Option
+	}{
+		{"resnet", "ResNet for CIFAR, %d layers, shortcuts A", nil},
+		{"plain", "plain network for CIFAR, %d layers, no shortcuts", []Option{Shortcuts(ShortcutNone)}},
+	} {
+		for _, depth := range []int{20, 32, 44, 56, 110, 1202} {
+			if kind.prefix == "plain" && depth > 110 {
+				continue // does not train, and nobody has wanted it
+			}
+			opts, _ := cifarOf(depth)
+			rows = append(rows, named{
+				kind.prefix + strconv.Itoa(depth) + cifarSuffix, fmt.Sprintf(kind.about, depth), append(opts, kind.opts...),
+			})
+		}
+	}
+	return rows
+}
+
+// cifarOptions reads names such as resnet14-cifar; ok is false if name is not
+// of that form.
+func cifarOptions(name string) (opts []Option, ok bool, err error) {
+	base, ok := strings.CutSuffix(name, cifarSuffix)
+	if !ok {
+		return nil, false, nil
+	}
+	digits, plain := strings.CutPrefix(base, "plain")
+	if !plain {
+		if digits, ok = strings.CutPrefix(base, "resnet"); !ok {
+			return nil, false, nil
+		}
+	}
+	depth, err := strconv.Atoi(digits)
+	if err != nil {
+		return nil, false, nil
+	}
+	opts, err = cifarOf(depth)
+	if plain {
+		opts = append(opts, Shortcuts(ShortcutNone))
+	}
+	return opts, true, err
+}
+
+// ResNet20 returns the network of 20 weight layers for CIFAR.
+func ResNet20(opts ...Option) (*ResNet, error) { return build("resnet20-cifar", opts) }
+
+// ResNet32 returns the network of 32 weight layers for CIFAR.
+func ResNet32(opts ...Option) (*ResNet, error) { return build("resnet32-cifar", opts) }
+
+// ResNet44 returns the network of 44 weight layers for CIFAR.
+func ResNet44(opts ...Option) (*ResNet, error) { return build("resnet44-cifar", opts) }
+
+// ResNet56 returns the network of 56 weight layers for CIFAR.
+func ResNet56(opts ...Option) (*ResNet, error) { return build("resnet56-cifar", opts) }
+
+// ResNet110 returns the network of 110 weight layers for CIFAR.
+func ResNet110(opts ...Option) (*ResNet, error) { return build("resnet110-cifar", opts) }

@@ -1,0 +1,133 @@
+// Package models has the residual networks: the family for ImageNet in
+// torchvision's layout (resnet.go) and the one for CIFAR (cifar.go), their
+// blocks, and a table of names. State-dict keys are torchvision's.
+package models
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/resnet-go/resnet/internal/nearest"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// named is a row of the table of names: what differs from ResNet-18's Config.
+type named struct {
+	name, about string
+	opts        []Option
+}
+
+var (
+	layers18  = Blocks(BlockBasic, 2, 2, 2, 2)
+	layers34  = Blocks(BlockBasic, 3, 4, 6, 3)
+	layers50  = Blocks(BlockBottleneck, 3, 4, 6, 3)
+	layers101 = Blocks(BlockBottleneck, 3, 4, 23, 3)
+	layers152 = Blocks(BlockBottleneck, 3, 8, 36, 3)
+)
+
+// table lists the names; He et al. 2015, table 1.
+var table = slices.Concat([]named{
+	{"resnet18", "ResNet, 18 layers, basic blocks", []Option{layers18}},
+	{"resnet34", "ResNet, 34 layers, basic blocks", []Option{layers34}},
+	{"resnet50", "ResNet, 50 layers, bottlenecks (v1.5)", []Option{layers50}},
+	{"resnet101", "ResNet, 101 layers, bottlenecks (v1.5)", []Option{layers101}},
+	{"resnet152", "ResNet, 152 layers, bottlenecks (v1.5)", []Option{layers152}},
+	{"resnext50_32x4d", "ResNeXt, 50 layers, 32 groups of 4", []Option{layers50, Groups(32, 4)}},
+	{"resnext101_32x8d", "ResNeXt, 101 layers, 32 groups of 8", []Option{layers101, Groups(32, 8)}},
+	{"resnext101_64x4d", "ResNeXt, 101 layers, 64 groups of 4", []Option{layers101, Groups(64, 4)}},
+	{"wide_resnet50_2", "Wide ResNet, 50 layers, bottlenecks twice as wide", []Option{layers50, Groups(1, 128)}},
+	{"wide_resnet101_2", "Wide ResNet, 101 layers, bottlenecks twice as wide", []Option{layers101, Groups(1, 128)}},
+	{"plain18", "ResNet-18 without shortcuts", []Option{layers18, Shortcuts(ShortcutNone)}},
+	{"plain34", "ResNet-34 without shortcuts", []Option{layers34, Shortcuts(ShortcutNone)}},
+}, cifarTable())
+
+// Names lists the names that [New] knows. CIFAR networks of other depths 6n+2
+// are known too: resnet14-cifar.
+func Names() []string {
+	names := make([]string, len(table))
+	for i, n := range table {
+		names[i] = n.name
+	}
+	return names
+}
+
+// Info describes a name for a list.
+type Info struct {
+	Name   string       `json:"name"`
+	About  string       `json:"about"`
+	Input  tensor.Shape `json:"input"` // [C H W]
+	Params int          `json:"params"`
+	MACs   int64        `json:"macs"` // for one image of that size
+}
+
+// List describes every name of [Names].
+func List() ([]Info, error) {
+	list := make([]Info, len(table))
+	for i, n := range table {
+		m, err := New(n.name)
+		if err != nil {
+			return nil, err
+		}
+		rows, err := nn.Summarize(m, m.Config.Input(1))
+		if err != nil {
+			return nil, fmt.Errorf("models: %s: %w", n.name, err)
+		}
+		list[i] = Info{n.name, n.about, m.Input(), rows[0].Params, rows[0].MACs}
+	}
+	return list, nil
+}
+
+// Lookup returns the Config behind a name.
+func Lookup(name string) (Config, error) {
+	cfg := Config{
+		Name: name, Classes: 1000, InChannels: 3, InputSize: 224, Stem: StemImageNet,
+		Width: 64, Groups: 1, WidthPerGroup: 64, Activation: "relu",
+	}
+	opts, err := options(name)
+	if err != nil {
+		return Config{}, err
+	}
+	for _, o := range opts {
+		o(&cfg)
+	}
+	cfg.Layers = slices.Clone(cfg.Layers)
+	return cfg, nil
+}
+
+func options(name string) ([]Option, error) {
+	for _, n := range table {
+		if n.name == name {
+			return n.opts, nil
+		}
+	}
+	if opts, ok, err := cifarOptions(name); ok {
+		return opts, err
+	}
+	if near := nearest.Name(name, Names()); near != "" {
+		return nil, fmt.Errorf("models: unknown model %q; did you mean %q?", name, near)
+	}
+	return nil, fmt.Errorf("models: unknown model %q; known are %v", name, Names())
+}
+
+func configure(name string, opts []Option) (Config, error) {
+	cfg, err := Lookup(name)
+	if err != nil {
+		return Config{}, err
+	}
+	for _, o := range opts {
+		o(&cfg)
+	}
+	return cfg, cfg.Check()
+}
+
+// New makes the network of that name, changed by the options. It has no
+// weights yet: see [nn.Init] and [nn.Load]. An unknown name is an error that
+// suggests the nearest.
+func New(name string, opts ...Option) (*Model, error) {
+	cfg, err := configure(name, opts)
+	if err != nil {
+		return nil, err
+	}
+	return cfg.Build()
+}

@@ -1,0 +1,80 @@
+package nn
+
+import (
+	"strconv"
+
+	"github.com/resnet-go/resnet/graph"
+)
+
+// Sequential runs modules one after the other. Their keys are 0, 1, 2, …
+type Sequential []Module
+
+// Forward implements [Module].
+func (s Sequential) Forward(c *Context, x *graph.Value) (y *graph.Value) {
+	defer c.Enter(s, x, &y)()
+	y = x
+	for i, m := range s {
+		y = c.child(strconv.Itoa(i), m, y)
+	}
+	return y
+}
+
+// Residual adds a shortcut to a branch (He et al. 2015, equations 1 and 2):
+// Activation(Main(x) + Shortcut(x)). A nil Shortcut is the identity, a nil
+// Activation leaves the sum as it is.
+type Residual struct {
+	Main       Module
+	Shortcut   Module
+	Activation Module
+}
+
+// Forward implements [Module].
+func (m *Residual) Forward(c *Context, x *graph.Value) (y *graph.Value) {
+	defer c.Enter(m, x, &y)()
+	y = c.Call(m.Main, x)
+	shortcut := x
+	if m.Shortcut != nil {
+		shortcut = c.Call(m.Shortcut, x)
+	}
+	y = c.Add(y, shortcut)
+	if m.Activation != nil {
+		y = c.Call(m.Activation, y)
+	}
+	return y
+}
+
+// Identity returns its input.
+type Identity struct{ _ byte } // see GlobalAvgPool
+
+// NewIdentity returns an identity.
+func NewIdentity() *Identity { return &Identity{} }
+
+// Forward implements [Module].
+func (m *Identity) Forward(c *Context, x *graph.Value) (y *graph.Value) {
+	defer c.Enter(m, x, &y)()
+	return x
+}
+
+// Flatten joins all axes after the first: [N C H W] to [N C*H*W].
+type Flatten struct{ _ byte } // see GlobalAvgPool
+
+// NewFlatten returns a flatten.
+func NewFlatten() *Flatten { return &Flatten{} }
+
+// Forward implements [Module].
+func (m *Flatten) Forward(c *Context, x *graph.Value) (y *graph.Value) {
+	defer c.Enter(m, x, &y)()
+	return c.Flatten(x)
+}
+
+// Softmax turns logits into probabilities along the last axis.
+type Softmax struct{ _ byte } // see GlobalAvgPool
+
+// NewSoftmax returns a softmax.
+func NewSoftmax() *Softmax { return &Softmax{} }
+
+// Forward implements [Module].
+func (m *Softmax) Forward(c *Context, x *graph.Value) (y *graph.Value) {
+	defer c.Enter(m, x, &y)()
+	return c.Softmax(x)
+}

@@ -1,0 +1,201 @@
+package nn
+
+import (
+	"fmt"
+	"hash/fnv"
+	"strconv"
+
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// Context is what Forward writes to: the graph under construction and the
+// place in the model. Its methods add operators; a mistake in shapes stops the
+// trace, and [Trace] returns it as an error that names the module.
+type Context struct {
+	// Training says whether to build the training form: batch statistics,
+	// dropout.
+	Training bool
+
+	tree    *tree
+	traced  *Traced
+	path    string
+	vars    map[*Param]*graph.Value
+	running map[*Param]*graph.Value // running statistics changed so far
+	updates []*Param                // the keys of running, in order of first use
+	counted map[*Param]bool
+	draws   map[string]int // random operators so far, by path
+}
+
+// Call runs m on x as a part of the model: operators and errors within carry
+// m's path, and its output can be read by [Traced.At].
+//
+// Calling m.Forward(c, x) instead is as good for this package's modules and
+// for those that begin with [Context.Enter]. For other modules their own
+// operators then carry the path of the module around them.
+func (c *Context) Call(m Module, x *graph.Value) (y *graph.Value) {
+	if isNil(m) {
+		c.Failf("a nil module is called")
+	}
+	defer c.Enter(m, x, &y)()
+	return m.Forward(c, x)
+}
+
+// Enter makes m the current module until the function it returns is called. A
+// Forward with a named result y begins with it so that paths are right however
+// it is called:
+//
+//	defer c.Enter(m, x, &y)()
+func (c *Context) Enter(m Module, x *graph.Value, y **graph.Value) (leave func()) {
+	path := c.path
+	if id, ok := identify(m); ok {
+		if p, ok := c.tree.paths[id]; ok {
+			path = p
+		}
+	}
+	return c.enter(path, m, x, y)
+}
+
+// child is Call for containers that know the key of a module which may have no
+// identity of its own.
+func (c *Context) child(key string, m Module, x *graph.Value) (y *graph.Value) {
+	if isNil(m) {
+		c.Failf("module %s is nil", key)
+	}
+	if _, ok := identify(m); ok {
+		return c.Call(m, x)
+	}
+	defer c.enter(join(c.path, key), m, x, &y)()
+	return m.Forward(c, x)
+}
+
+func (c *Context) enter(path string, m Module, x *graph.Value, y **graph.Value) (leave func()) {
+	before := c.path
+	c.setPath(path)
+	return func() {
+		c.setPath(before)
+		if *y == nil { // Forward panicked
+			return
+		}
+		call := Call{Path: path, Module: m, In: x, Out: *y}
+		calls := c.traced.Calls
+		if n := len(calls); n > 0 && calls[n-1].Path == path && calls[n-1].In == x && calls[n-1].Out == *y {
+			return // Call and Enter both tell of it
+		}
+		c.traced.Calls = append(calls, call)
+	}
+}
+
+func (c *Context) setPath(path string) {
+	c.path = path
+	c.traced.Graph.SetPath(path)
+}
+
+// Path returns the path of the current module, such as "layer3.2.conv1".
+func (c *Context) Path() string { return c.path }
+
+// Graph returns the graph under construction.
+func (c *Context) Graph() *graph.Graph { return c.traced.Graph }
+
+// Failf stops the trace with an error at the current module.
+func (c *Context) Failf(format string, args ...any) {
+	panic(&graph.Error{Path: c.path, Op: c.kind(), Err: fmt.Errorf(format, args...)})
+}
+
+// kind names the current module in messages that no operator causes.
+func (c *Context) kind() string {
+	for _, n := range c.tree.modules {
+		if n.path == c.path {
+			return kindOf(n.module)
+		}
+	}
+	return "model"
+}
+
+// Param returns the value of p, a variable named by p's key. p must be
+// reachable by exported fields from the traced model.
+func (c *Context) Param(p *Param) *graph.Value {
+	if v, ok := c.vars[p]; ok {
+		return v
+	}
+	if p == nil {
+		c.Failf("a nil parameter is used")
+	}
+	name, ok := c.tree.names[p]
+	if !ok {
+		c.Failf("a parameter %v is used that no exported field of the model holds", p.typ())
+	}
+	v, err := c.Graph().Variable(name, p.typ())
+	if err != nil {
+		panic(err)
+	}
+	c.vars[p] = v
+	return v
+}
+
+// Running returns the value of a running statistic as it is at this point of
+// the forward pass: after the updates by [Context.SetRunning] so far.
+func (c *Context) Running(p *Param) *graph.Value {
+	if v, ok := c.running[p]; ok {
+		return v
+	}
+	return c.Param(p)
+}
+
+// SetRunning makes the buffer p hold v after each run of the graph.
+func (c *Context) SetRunning(p *Param, v *graph.Value) {
+	c.Param(p)
+	if _, ok := c.running[p]; !ok {
+		c.updates = append(c.updates, p)
+	}
+	c.running[p] = v
+}
+
+// count notes that p counts training steps.
+func (c *Context) count(p *Param) {
+	if p == nil || c.counted[p] {
+		return
+	}
+	c.counted[p] = true
+	c.traced.Counters = append(c.traced.Counters, c.tree.names[p])
+}
+
+// Op adds any operator of package graph.
+func (c *Context) Op(op graph.Op, in ...*graph.Value) []*graph.Value {
+	return c.Graph().Must(op, in...)
+}
+
+// Op1 is [Context.Op] for operators of one output.
+func (c *Context) Op1(op graph.Op, in ...*graph.Value) *graph.Value {
+	return c.Graph().Must1(op, in...)
+}
+
+// Dropout sets elements of x to 0 with probability p during training and
+// scales the others by 1/(1-p); see [graph.Dropout].
+func (c *Context) Dropout(x *graph.Value, p float32) *graph.Value { return c.drop(x, p, false) }
+
+// DropPath drops whole samples of x with probability p during training, as
+// stochastic depth does to a residual branch (Huang et al. 2016).
+func (c *Context) DropPath(x *graph.Value, p float32) *graph.Value { return c.drop(x, p, true) }
+
+func (c *Context) drop(x *graph.Value, p float32, perSample bool) *graph.Value {
+	if !(p >= 0 && p < 1) {
+		c.Failf("the probability %g is not in [0, 1)", p)
+	}
+	if !c.Training || p == 0 {
+		return x
+	}
+	if c.traced.RNG == nil {
+		rng, err := c.Graph().Input(RNGInput, graph.Type{DType: tensor.Int64, Shape: tensor.Shape{2}})
+		if err != nil {
+			panic(err)
+		}
+		c.traced.RNG = rng
+	}
+	// The key is a hash of the place in the model, so that a change elsewhere
+	// in the model leaves this mask as it was.
+	h := fnv.New32a()
+	h.Write([]byte(c.path + "#" + strconv.Itoa(c.draws[c.path]))) // never fails
+	c.draws[c.path]++
+	return c.Op1(graph.Dropout{P: p, Key: h.Sum32(), PerSample: perSample}, x, c.traced.RNG)
+}

@@ -1,0 +1,140 @@
+package nn
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math"
+
+	"github.com/resnet-go/resnet/internal/philox"
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// Source gives random numbers to an [Initializer].
+type Source interface {
+	Float64() float64 // in [0, 1)
+	Norm() float64    // standard normal
+}
+
+// Initializer fills a parameter with its first values.
+type Initializer func(t *tensor.Tensor, r Source)
+
+// Init gives every parameter and buffer of m a fresh value by its Init. The
+// numbers depend on the seed and the parameter's key alone: not on the order
+// of construction, and not on the rest of the model.
+func Init(m Module, seed uint64) error {
+	tree, err := checkedWalk(m)
+	if err != nil {
+		return err
+	}
+	for _, e := range tree.params {
+		p := e.Param
+		if tree.names[p] != e.Name {
+			continue // shared, done under its first key
+		}
+		if p.DType == tensor.Int64 {
+			if p.Init != nil {
+				return fmt.Errorf("nn: %s: an int64 parameter cannot have an Init", e.Name)
+			}
+			p.Value = tensor.NewInt64(p.Shape...)
+			continue
+		}
+		p.Value = tensor.New(p.Shape...)
+		if p.Init == nil {
+			continue
+		}
+		h := fnv.New64a()
+		h.Write([]byte(e.Name)) // never fails
+		r := philox.New(seed, h.Sum64())
+		p.Init(p.Value, &r)
+	}
+	return nil
+}
+
+// Fan says by which count of connections an initialiser scales.
+type Fan uint8
+
+// For a weight [K C/groups R S] or [O I]:
+const (
+	FanIn  Fan = iota // inputs of an output element, C/groups*R*S: keeps the forward signal's variance
+	FanOut            // K*R*S: keeps the backward signal's variance
+)
+
+func (f Fan) of(s tensor.Shape) float64 {
+	if len(s) < 2 {
+		return float64(s.Numel())
+	}
+	if f == FanOut {
+		return float64(s[0] * s[2:].Numel())
+	}
+	return float64(s[1:].Numel())
+}
+
+// HeNormal draws from a normal distribution of variance 2/fan (He et al. 2015,
+// "Delving Deep into Rectifiers", section 2.2). PyTorch's kaiming_normal_.
+func HeNormal(fan Fan) Initializer {
+	return func(t *tensor.Tensor, r Source) { normal(t, r, 0, math.Sqrt(2/fan.of(t.Shape()))) }
+}
+
+// HeUniform draws from a uniform distribution of variance 2/fan.
+func HeUniform(fan Fan) Initializer {
+	return func(t *tensor.Tensor, r Source) { uniform(t, r, math.Sqrt(6/fan.of(t.Shape()))) }
+}
+
+// XavierNormal draws from a normal distribution of variance
+// 2/(fan in + fan out) (Glorot and Bengio 2010, section 4.2.1).
+func XavierNormal() Initializer {
+	return func(t *tensor.Tensor, r Source) {
+		normal(t, r, 0, math.Sqrt(2/(FanIn.of(t.Shape())+FanOut.of(t.Shape()))))
+	}
+}
+
+// XavierUniform draws from a uniform distribution of variance
+// 2/(fan in + fan out).
+func XavierUniform() Initializer {
+	return func(t *tensor.Tensor, r Source) {
+		uniform(t, r, math.Sqrt(6/(FanIn.of(t.Shape())+FanOut.of(t.Shape()))))
+	}
+}
+
+// Normal draws from a normal distribution.
+func Normal(mean, std float64) Initializer {
+	return func(t *tensor.Tensor, r Source) { normal(t, r, mean, std) }
+}
+
+// Uniform draws from the uniform distribution on [-bound, bound).
+func Uniform(bound float64) Initializer {
+	return func(t *tensor.Tensor, r Source) { uniform(t, r, bound) }
+}
+
+// Constant sets every element to v.
+func Constant(v float32) Initializer {
+	return func(t *tensor.Tensor, _ Source) {
+		for i := range t.Float32s() {
+			t.Float32s()[i] = v
+		}
+	}
+}
+
+// TorchWeight is PyTorch's default for the weights of Conv2d and Linear:
+// uniform on ±1/√(fan in), there written kaiming_uniform_(a=√5).
+func TorchWeight() Initializer {
+	return func(t *tensor.Tensor, r Source) { uniform(t, r, 1/math.Sqrt(FanIn.of(t.Shape()))) }
+}
+
+// TorchBias is PyTorch's default for their biases: uniform on ±1/√fanIn of the
+// weight beside it.
+func TorchBias(fanIn int) Initializer { return Uniform(1 / math.Sqrt(float64(fanIn))) }
+
+func normal(t *tensor.Tensor, r Source, mean, std float64) {
+	v := t.Float32s()
+	for i := range v {
+		v[i] = float32(mean + float64(std*r.Norm()))
+	}
+}
+
+func uniform(t *tensor.Tensor, r Source, bound float64) {
+	v := t.Float32s()
+	for i := range v {
+		v[i] = float32(float64(bound * (2*r.Float64() - 1)))
+	}
+}

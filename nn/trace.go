@@ -1,0 +1,162 @@
+package nn
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/nearest"
+)
+
+// Names of the graph inputs that [Trace] makes.
+const (
+	ImageInput = "input" // the model's input
+	RNGInput   = "rng"   // int64[2]: seed and step, where the graph has random operators
+)
+
+// TraceOptions says how to trace.
+type TraceOptions struct {
+	// Input is the type of the model's input, such as F32(32, 3, 224, 224);
+	// it becomes the graph input [ImageInput].
+	Input graph.Type
+	// Training traces the training form: batch statistics, which also move
+	// the running ones, and dropout.
+	Training bool
+	// Graph is the graph to add to; nil means a new one.
+	Graph *graph.Graph
+	// X, a value of Graph, is taken as the model's input in place of Input.
+	X *graph.Value
+}
+
+// Traced is a model written as a graph.
+type Traced struct {
+	Graph  *graph.Graph
+	Input  *graph.Value
+	Output *graph.Value // not yet a graph output; name it by [graph.Graph.Output]
+	RNG    *graph.Value // the graph input [RNGInput], nil if nothing is random
+
+	// Params are the parameters and buffers that the forward pass reads, in
+	// state-dict order.
+	Params []Var
+	// Unused are the keys of parameters and buffers that it does not read,
+	// apart from counters.
+	Unused []string
+	// Counters are the keys of the num_batches_tracked to which the caller
+	// adds 1 at each training step.
+	Counters []string
+	// Calls are the calls of modules in the order in which they ended.
+	Calls []Call
+}
+
+// Var is a parameter as a variable of the graph.
+type Var struct {
+	Entry
+	Value *graph.Value
+}
+
+// Call is one call of a module.
+type Call struct {
+	Path    string
+	Module  Module
+	In, Out *graph.Value
+}
+
+// Trace runs m's Forward on a symbolic input and returns the graph. In training
+// the graph already assigns the new running statistics. A mistake in shapes is
+// an error that begins with the module's path ("layer3.2.conv1: Conv2d of …")
+// and wraps a [*graph.Error]; other panics in Forward pass through.
+func Trace(m Module, opt TraceOptions) (*Traced, error) {
+	tree, err := checkedWalk(m)
+	if err != nil {
+		return nil, err
+	}
+	g, x := opt.Graph, opt.X
+	switch {
+	case g == nil && x != nil:
+		return nil, errors.New("nn: TraceOptions.X is given without its Graph")
+	case g == nil:
+		g = &graph.Graph{}
+	}
+	if x == nil {
+		if x, err = g.Input(ImageInput, opt.Input); err != nil {
+			return nil, fmt.Errorf("nn: the model's input: %w", err)
+		}
+	}
+	c := &Context{
+		Training: opt.Training,
+		tree:     tree, traced: &Traced{Graph: g, Input: x},
+		vars: map[*Param]*graph.Value{}, running: map[*Param]*graph.Value{},
+		counted: map[*Param]bool{}, draws: map[string]int{},
+	}
+	t := c.traced
+	defer g.SetPath(g.SetPath(""))
+	if err := graph.Try(func() { t.Output = c.Call(m, x) }); err != nil {
+		return nil, fmt.Errorf("nn: %w", err)
+	}
+	if t.Output == nil {
+		return nil, fmt.Errorf("nn: Forward of %T returned nil", m)
+	}
+	for _, p := range c.updates {
+		if err := g.Assign(c.vars[p], c.running[p]); err != nil {
+			return nil, fmt.Errorf("nn: %s: %w", tree.names[p], err)
+		}
+	}
+	for _, e := range tree.params {
+		if v, ok := c.vars[e.Param]; !ok {
+			if !isCounter(e.Name) {
+				t.Unused = append(t.Unused, e.Name)
+			}
+		} else if tree.names[e.Param] == e.Name {
+			t.Params = append(t.Params, Var{e, v})
+		}
+	}
+	return t, nil
+}
+
+// Trainable returns the parameters that gradients and the optimiser apply to.
+func (t *Traced) Trainable() []Var {
+	var vs []Var
+	for _, v := range t.Params {
+		if v.Param.Trainable() {
+			vs = append(vs, v)
+		}
+	}
+	return vs
+}
+
+// At returns the output of the module at path, such as "layer4" or
+// "layer1.0.conv2"; of its last call if there are more.
+func (t *Traced) At(path string) (*graph.Value, error) {
+	var known []string
+	for i := len(t.Calls) - 1; i >= 0; i-- {
+		if t.Calls[i].Path == path {
+			return t.Calls[i].Out, nil
+		}
+		known = append(known, t.Calls[i].Path)
+	}
+	if near := nearest.Name(path, known); near != "" {
+		return nil, fmt.Errorf("nn: no module %q was called; did you mean %q?", path, near)
+	}
+	return nil, fmt.Errorf("nn: no module %q was called", path)
+}
+
+// isCounter tells num_batches_tracked, which the host counts.
+func isCounter(name string) bool {
+	return name == counterKey || strings.HasSuffix(name, "."+counterKey)
+}
+
+const counterKey = "num_batches_tracked"
+
+// kindOf names a module's type in messages and summaries.
+func kindOf(m Module) string {
+	if k, ok := m.(interface{ Kind() string }); ok {
+		return k.Kind()
+	}
+	t := reflect.TypeOf(m)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.Name()
+}

@@ -1,0 +1,83 @@
+package resnet
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/color"
+	"io"
+	"os"
+
+	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/data/imaging"
+)
+
+// Picture is something to recognise: see [File], [Reader], [Encoded] and [Image].
+type Picture struct {
+	// Name is what results and errors call the picture.
+	Name string
+
+	load func(opt imaging.DecodeOptions) (*imaging.Image, error)
+}
+
+// File is a picture in a JPEG, PNG, GIF, WebP or BMP file. It is read when it
+// is its turn.
+func File(path string) Picture {
+	return Picture{path, func(opt imaging.DecodeOptions) (*imaging.Image, error) {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		return decode(f, opt)
+	}}
+}
+
+// Reader is an encoded picture that is read from r when it is its turn.
+func Reader(name string, r io.Reader) Picture {
+	return Picture{name, func(opt imaging.DecodeOptions) (*imaging.Image, error) { return decode(r, opt) }}
+}
+
+// Encoded is the bytes of a picture's file.
+func Encoded(name string, file []byte) Picture {
+	return Reader(name, bytes.NewReader(file))
+}
+
+// Image is a decoded picture. Alpha is dropped, not blended, and 16 bits become
+// 8 by their upper byte, as when a file is decoded. An image says nothing of
+// EXIF orientation: turn it first.
+func Image(m image.Image) Picture {
+	return Picture{"image", func(imaging.DecodeOptions) (*imaging.Image, error) { return fromImage(m), nil }}
+}
+
+func decode(r io.Reader, opt imaging.DecodeOptions) (*imaging.Image, error) {
+	b, err := io.ReadAll(io.LimitReader(r, data.DefaultMaxFileBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > data.DefaultMaxFileBytes {
+		return nil, fmt.Errorf("a file of more than %d MiB", data.DefaultMaxFileBytes>>20)
+	}
+	return imaging.Decode(b, opt)
+}
+
+// fromImage converts any image to 8-bit grey or RGB.
+func fromImage(m image.Image) *imaging.Image {
+	b := m.Bounds()
+	if g, ok := m.(*image.Gray); ok {
+		out := imaging.New(b.Dx(), b.Dy(), 1)
+		for y := range out.H {
+			copy(out.Row(y), g.Pix[g.PixOffset(b.Min.X, b.Min.Y+y):])
+		}
+		return out
+	}
+	out := imaging.New(b.Dx(), b.Dy(), 3)
+	for y := range out.H {
+		row := out.Row(y)
+		for x := range out.W {
+			c := color.NRGBA64Model.Convert(m.At(b.Min.X+x, b.Min.Y+y)).(color.NRGBA64)
+			row[3*x], row[3*x+1], row[3*x+2] = uint8(c.R>>8), uint8(c.G>>8), uint8(c.B>>8)
+		}
+	}
+	return out
+}

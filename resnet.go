@@ -1,0 +1,301 @@
+// Package resnet recognises what is in pictures with residual networks, in pure
+// Go. It is what a program imports that uses a trained model:
+//
+//	m, err := resnet.Open("", resnet.Options{}) // the model inside
+//	…
+//	labels, err := m.Classify(ctx, resnet.File("photo.jpg"))
+//	fmt.Println(labels[0].Class, labels[0].Probability)
+//
+// Models are trained with the command resnet or package train, and built from
+// blocks with packages models and nn.
+package resnet
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/embedded"
+	"github.com/resnet-go/resnet/engine"
+	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/internal/suggest"
+	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/tensor"
+	"github.com/resnet-go/resnet/weights"
+	"github.com/resnet-go/resnet/weights/safetensors"
+)
+
+// Options are the choices of [Open]. The zero value is the usual one.
+type Options struct {
+	// Threads is the number of threads to compute with; 0 means one a CPU. It
+	// does not change results.
+	Threads int
+	// Batch is how many pictures are computed at once at most; 0 means 16. More
+	// need more memory.
+	Batch int
+	// TopK is how many predictions a picture gets, the most probable first;
+	// 0 means 5. Models of several labels a picture give all classes they have.
+	TopK int
+	// Preprocess says how pictures become inputs, for a file that does not say
+	// so itself (NAME@FILE); else it must be nil.
+	Preprocess *data.Preprocess
+	// Classes are the names of the classes, for a file that does not have them.
+	// Without them, the names are the numbers.
+	Classes []string
+	// MaxPixels is the largest picture, width times height, that is decoded;
+	// 0 means imaging.DefaultMaxPixels.
+	MaxPixels int
+}
+
+// Model is a network with its weights, classes and preprocessing, ready for
+// use. It is safe for concurrent use.
+type Model struct {
+	name    string
+	net     *models.Model
+	meta    weights.Meta
+	prep    data.Preprocess
+	classes []string
+	opt     Options
+	pool    *parallel.Pool // nil is the engine's shared one
+	vars    *engine.Vars
+
+	mu    sync.Mutex
+	plans map[int]*plan // by batch size
+}
+
+// ErrNoWeights is wrapped by the error of [Open] for the name of a network
+// without a file of weights.
+var ErrNoWeights = errors.New("a network without weights")
+
+// ErrUnknown is wrapped by the error for a name that no network has.
+var ErrUnknown = errors.New("unknown model")
+
+// Open opens a model: a file that this project has written, NAME@FILE for a
+// safetensors file that holds weights only (torchvision's names) and the
+// network of that name in package models, or "" for the model inside the
+// program.
+func Open(model string, opt Options) (*Model, error) {
+	if err := opt.check(); err != nil {
+		return nil, err
+	}
+	if model == "" {
+		file, err := openEmbedded()
+		if err != nil {
+			return nil, err
+		}
+		return fromFile("embedded:"+embedded.ModelName, file, opt)
+	}
+	if info, err := os.Stat(model); err == nil && !info.IsDir() {
+		file, err := weights.Load(model)
+		if err != nil {
+			return nil, err
+		}
+		return fromFile(model, file, opt)
+	}
+	name, path, ok := strings.Cut(model, "@")
+	if !ok {
+		return nil, notAFile(model)
+	}
+	cfg, err := models.Lookup(name)
+	if err != nil {
+		return nil, unknown(name)
+	}
+	file, err := weights.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	return build(model, fitted(cfg, file), file, opt)
+}
+
+// New returns the network of that name in package models with fresh random
+// weights, drawn by seed. It knows nothing; it serves benchmarks and tests.
+// Without opt.Preprocess, pictures become inputs by ImageNet's preprocessing
+// scaled to the network's size.
+func New(name string, seed uint64, opt Options) (*Model, error) {
+	if err := opt.check(); err != nil {
+		return nil, err
+	}
+	net, err := models.New(name)
+	if err != nil {
+		return nil, unknown(name)
+	}
+	if err := nn.Init(net, seed); err != nil {
+		return nil, fmt.Errorf("resnet: %s: %w", name, err)
+	}
+	if opt.Preprocess == nil {
+		p, err := data.Preset("imagenet")
+		if err != nil {
+			return nil, err
+		}
+		chw := net.Input()
+		p.Width, p.Height, p.Resize = chw[2], chw[1], min(chw[1], chw[2])
+		if p.Channels = chw[0]; p.Channels == 1 {
+			p.Mean, p.Std = p.Mean[:1], p.Std[:1]
+		}
+		opt.Preprocess = &p
+	}
+	return assemble(name, net, weights.Meta{}, opt)
+}
+
+func (o Options) check() error {
+	switch {
+	case o.Threads < 0:
+		return fmt.Errorf("resnet: %d threads", o.Threads)
+	case o.Batch < 0:
+		return fmt.Errorf("resnet: a batch of %d", o.Batch)
+	case o.TopK < 0:
+		return fmt.Errorf("resnet: the %d most probable classes", o.TopK)
+	}
+	return nil
+}
+
+func openEmbedded() (*weights.File, error) {
+	b, err := embedded.Model()
+	if err != nil {
+		return nil, err
+	}
+	r, err := safetensors.NewReader(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", embedded.ModelName, err)
+	}
+	return weights.Read(r)
+}
+
+// notAFile says what is wrong with a model that is neither a file nor NAME@FILE.
+func notAFile(model string) error {
+	if info, err := os.Stat(model); err == nil && info.IsDir() {
+		return fmt.Errorf("resnet: %s is a folder; a model is a file, such as %s", model, filepath.Join(model, "best.safetensors"))
+	}
+	if strings.ContainsAny(model, `/\`) || filepath.Ext(model) != "" {
+		return fmt.Errorf("resnet: no model file %s: %w", model, fs.ErrNotExist)
+	}
+	if _, err := models.Lookup(model); err == nil {
+		return fmt.Errorf("resnet: %s is %w; give %s@FILE or the file of a trained model", model, ErrNoWeights, model)
+	}
+	return unknown(model)
+}
+
+func unknown(name string) error {
+	return fmt.Errorf("%w %q%s", ErrUnknown, name, suggest.Phrase(name, models.Names()))
+}
+
+// fromFile builds the model that one of our own files describes.
+func fromFile(name string, file *weights.File, opt Options) (*Model, error) {
+	if len(file.Architecture) == 0 {
+		return nil, fmt.Errorf("resnet: %s does not say what network its weights are for; give NAME@%s (see resnet models)", name, name)
+	}
+	cfg, err := models.ParseConfig(file.Architecture)
+	if err != nil {
+		return nil, fmt.Errorf("resnet: %s: %w", name, err)
+	}
+	return build(name, cfg, file.ModelOnly(), opt)
+}
+
+// fitted returns cfg with as many classes and input channels as the file's
+// first and last layers have.
+func fitted(cfg models.Config, file *weights.File) models.Config {
+	if t := file.Tensors["fc.weight"]; t != nil && len(t.Shape()) == 2 {
+		cfg.Classes = t.Shape()[0]
+	}
+	if t := file.Tensors["conv1.weight"]; t != nil && len(t.Shape()) == 4 {
+		cfg.InChannels = t.Shape()[1]
+	}
+	return cfg
+}
+
+func build(name string, cfg models.Config, file *weights.File, opt Options) (*Model, error) {
+	net, err := cfg.Build()
+	if err != nil {
+		return nil, fmt.Errorf("resnet: %s: %w", name, err)
+	}
+	if _, err := nn.Load(net, file.Tensors, true); err != nil {
+		return nil, fmt.Errorf("resnet: %s: %w", name, err)
+	}
+	return assemble(name, net, file.Meta, opt)
+}
+
+// assemble puts a model together whose network has its values.
+func assemble(name string, net *models.Model, meta weights.Meta, opt Options) (*Model, error) {
+	m := &Model{name: name, net: net, meta: meta, opt: opt, vars: engine.NewVars(), plans: make(map[int]*plan)}
+	switch {
+	case len(meta.Preprocess) > 0 && opt.Preprocess != nil:
+		return nil, fmt.Errorf("resnet: %s has its own preprocessing: leave out another", name)
+	case len(meta.Preprocess) > 0:
+		if err := json.Unmarshal(meta.Preprocess, &m.prep); err != nil {
+			return nil, fmt.Errorf("resnet: %s: preprocessing: %w", name, err)
+		}
+	case opt.Preprocess != nil:
+		m.prep = *opt.Preprocess
+	default:
+		return nil, fmt.Errorf("resnet: %s does not say how pictures become inputs; name a preprocessing (%s)",
+			name, strings.Join(data.PresetNames(), ", "))
+	}
+	if err := m.prep.Valid(); err != nil {
+		return nil, fmt.Errorf("resnet: %s: %w", name, err)
+	}
+	if chw := net.Input(); m.prep.Channels != chw[0] {
+		return nil, fmt.Errorf("resnet: %s takes %d channels, but its preprocessing gives %d", name, chw[0], m.prep.Channels)
+	}
+
+	m.classes = meta.Classes
+	if len(m.classes) == 0 {
+		m.classes = opt.Classes
+	}
+	if n := net.Config.Classes; len(m.classes) == 0 {
+		for i := range n {
+			m.classes = append(m.classes, strconv.Itoa(i))
+		}
+	} else if len(m.classes) != n {
+		return nil, fmt.Errorf("resnet: %s tells %d classes apart, but there are names of %d", name, n, len(m.classes))
+	}
+
+	for _, e := range nn.StateDict(net) {
+		if err := m.vars.Set(e.Name, e.Param.Value); err != nil {
+			return nil, fmt.Errorf("resnet: %s: %w", name, err)
+		}
+		e.Param.Value = nil // the engine has its own copy
+	}
+	if opt.Threads > 0 {
+		m.pool = parallel.NewPool(opt.Threads)
+	}
+	return m, nil
+}
+
+// Name returns what the model was opened as.
+func (m *Model) Name() string { return m.name }
+
+// Classes returns the names of the classes by their index. The caller must not
+// change them.
+func (m *Model) Classes() []string { return m.classes }
+
+// MultiLabel reports whether a picture may have any number of the classes: each
+// then has a probability of its own and they do not add up to 1.
+func (m *Model) MultiLabel() bool { return m.meta.MultiLabel }
+
+// Preprocess returns how pictures become inputs.
+func (m *Model) Preprocess() data.Preprocess { return m.prep }
+
+// Meta returns what the model's file says about itself: recipe, command, seed,
+// data and figures. It is empty where the file is not one of ours.
+func (m *Model) Meta() weights.Meta { return m.meta }
+
+// Network returns the modules. Their parameters have no values; see Vars.
+func (m *Model) Network() *models.Model { return m.net }
+
+// Vars returns the values of the network's parameters by name. They must not be
+// changed while the model is in use.
+func (m *Model) Vars() *engine.Vars { return m.vars }
+
+// Input returns the shape of one input, [C H W].
+func (m *Model) Input() tensor.Shape {
+	return tensor.Shape{m.prep.Channels, m.prep.Height, m.prep.Width}
+}

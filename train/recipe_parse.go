@@ -1,0 +1,346 @@
+package train
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+//go:embed recipes/*.yaml
+var builtin embed.FS
+
+// maxRecipe is the largest recipe file that is read.
+const maxRecipe = 1 << 20
+
+// RecipeError is a mistake in a recipe or in a key=value that changes one.
+type RecipeError struct {
+	File    string // or "--set"
+	Line    int    // 0 where it has none
+	Key     string // such as "lr.peak", may be empty
+	Problem string
+	Suggest string // the nearest right name, may be empty
+}
+
+// Error is "cifar.yaml:12: lr.peek: unknown key; did you mean "peak"?".
+func (e *RecipeError) Error() string {
+	var b strings.Builder
+	b.WriteString("recipe " + e.File)
+	if e.Line > 0 {
+		b.WriteString(":" + strconv.Itoa(e.Line))
+	}
+	b.WriteString(": ")
+	if e.Key != "" {
+		b.WriteString(e.Key + ": ")
+	}
+	b.WriteString(e.Problem)
+	if e.Suggest != "" {
+		fmt.Fprintf(&b, "; did you mean %q?", e.Suggest)
+	}
+	return b.String()
+}
+
+// keyError is a RecipeError whose file and line are not known yet.
+type keyError struct{ key, problem, suggest string }
+
+func (e *keyError) Error() string { return e.key + ": " + e.problem }
+
+func badKey(key, format string, args ...any) error {
+	return &keyError{key: key, problem: fmt.Sprintf(format, args...)}
+}
+
+// RecipeNames returns the names of the built-in recipes, sorted.
+func RecipeNames() []string {
+	files, err := builtin.ReadDir("recipes")
+	if err != nil {
+		panic(err) // the folder is part of the program
+	}
+	var names []string
+	for _, f := range files {
+		names = append(names, strings.TrimSuffix(f.Name(), ".yaml"))
+	}
+	return names
+}
+
+// LoadRecipe returns the built-in recipe of that name, or reads a file (a name
+// with a separator or an extension). Each set is KEY=VALUE and changes one
+// key, such as "lr.peak=0.1"; VALUE is YAML. Mistakes are a *RecipeError.
+func LoadRecipe(name string, set ...string) (*Recipe, error) {
+	text, err := recipeText(name)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRecipe(name, text, set...)
+}
+
+func recipeText(name string) ([]byte, error) {
+	if !strings.ContainsAny(name, `/\.`) {
+		text, err := builtin.ReadFile(path.Join("recipes", name+".yaml"))
+		if err != nil {
+			return nil, &RecipeError{File: strconv.Quote(name), Problem: "is not a built-in recipe (" +
+				strings.Join(RecipeNames(), ", ") + ") nor a .yaml file", Suggest: nearest(name, RecipeNames())}
+		}
+		return text, nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("recipe: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxRecipe+1))
+	if err != nil {
+		return nil, fmt.Errorf("recipe %s: %w", name, err)
+	}
+	if len(text) > maxRecipe {
+		return nil, &RecipeError{File: name, Problem: fmt.Sprintf("is larger than %d bytes", maxRecipe)}
+	}
+	return text, nil
+}
+
+// ParseRecipe reads a recipe's text. A recipe may begin with "base: NAME" to
+// change a built-in one. file stands in messages.
+func ParseRecipe(file string, text []byte, set ...string) (*Recipe, error) {
+	root, err := parseTree(file, text)
+	if err != nil {
+		return nil, err
+	}
+	if root, err = resolveBase(file, root); err != nil {
+		return nil, err
+	}
+	for _, s := range set {
+		if err := applySet(root, s); err != nil {
+			return nil, err
+		}
+	}
+	r := &Recipe{}
+	if err := root.Decode(r); err != nil {
+		return nil, decodeError(file, err)
+	}
+	if err := r.Valid(); err != nil {
+		return nil, locate(file, root, set, err)
+	}
+	return r, nil
+}
+
+// parseTree reads YAML and checks the keys.
+func parseTree(file string, text []byte) (*yaml.Node, error) {
+	if len(text) > maxRecipe {
+		return nil, &RecipeError{File: file, Problem: fmt.Sprintf("is larger than %d bytes", maxRecipe)}
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		return nil, decodeError(file, err)
+	}
+	if len(doc.Content) == 0 {
+		return nil, &RecipeError{File: file, Problem: "is empty"}
+	}
+	root := doc.Content[0]
+	if root.Kind != yaml.MappingNode {
+		return nil, &RecipeError{File: file, Line: root.Line, Problem: "want KEY: VALUE lines"}
+	}
+	return root, checkKeys(file, "", root, reflect.TypeFor[Recipe]())
+}
+
+// resolveBase lays a recipe over the built-in one that it names.
+func resolveBase(file string, root *yaml.Node) (*yaml.Node, error) {
+	base := lookup(root, "base")
+	if base == nil {
+		return root, nil
+	}
+	if base.Kind != yaml.ScalarNode || !slices.Contains(RecipeNames(), base.Value) {
+		return nil, &RecipeError{File: file, Line: base.Line, Key: "base",
+			Problem: fmt.Sprintf("%q is not a built-in recipe", base.Value), Suggest: nearest(base.Value, RecipeNames())}
+	}
+	text, err := recipeText(base.Value)
+	if err != nil {
+		return nil, err
+	}
+	under, err := parseTree(base.Value, text)
+	if err != nil {
+		return nil, err
+	}
+	if under, err = resolveBase(base.Value, under); err != nil {
+		return nil, err
+	}
+	overlay(under, root)
+	remove(under, "base")
+	return under, nil
+}
+
+// overlay puts the keys of over into under, going into mappings.
+func overlay(under, over *yaml.Node) {
+	for i := 0; i+1 < len(over.Content); i += 2 {
+		key, val := over.Content[i], over.Content[i+1]
+		switch old := lookup(under, key.Value); {
+		case old == nil:
+			under.Content = append(under.Content, key, val)
+		case old.Kind == yaml.MappingNode && val.Kind == yaml.MappingNode:
+			overlay(old, val)
+		default:
+			*old = *val
+		}
+		// The two ways to say how long exclude each other.
+		switch key.Value {
+		case "epochs":
+			remove(under, "iterations")
+		case "iterations":
+			remove(under, "epochs")
+		}
+	}
+}
+
+func lookup(m *yaml.Node, key string) *yaml.Node {
+	for i := 0; i+1 < len(m.Content); i += 2 {
+		if m.Content[i].Value == key {
+			return m.Content[i+1]
+		}
+	}
+	return nil
+}
+
+func remove(m *yaml.Node, key string) {
+	for i := 0; i+1 < len(m.Content); i += 2 {
+		if m.Content[i].Value == key {
+			m.Content = slices.Delete(m.Content, i, i+2)
+			return
+		}
+	}
+}
+
+// applySet carries out one KEY=VALUE.
+func applySet(root *yaml.Node, set string) error {
+	key, value, ok := strings.Cut(set, "=")
+	key = strings.TrimSpace(key)
+	if !ok || key == "" {
+		return &RecipeError{File: "--set", Problem: fmt.Sprintf("%q is not of the form KEY=VALUE, such as lr.peak=0.1", set)}
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal([]byte(value), &doc); err != nil {
+		return &RecipeError{File: "--set", Key: key, Problem: err.Error()}
+	}
+	node := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"}
+	if len(doc.Content) > 0 {
+		node = doc.Content[0]
+	}
+	names := strings.Split(key, ".")
+	for i := len(names) - 1; i >= 0; i-- {
+		node = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: []*yaml.Node{
+			{Kind: yaml.ScalarNode, Tag: "!!str", Value: names[i]}, node}}
+	}
+	noLines(node)
+	if err := checkKeys("--set", "", node, reflect.TypeFor[Recipe]()); err != nil {
+		return err
+	}
+	if lookup(node, "base") != nil {
+		return &RecipeError{File: "--set", Key: "base", Problem: "name the recipe with --recipe"}
+	}
+	overlay(root, node)
+	return nil
+}
+
+func noLines(n *yaml.Node) {
+	n.Line = 0
+	for _, c := range n.Content {
+		noLines(c)
+	}
+}
+
+// checkKeys compares the keys of a mapping with the fields of the type that it
+// will be decoded into.
+func checkKeys(file, at string, n *yaml.Node, t reflect.Type) error {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t {
+	case reflect.TypeFor[Preprocess]():
+		t = reflect.TypeFor[Preprocess]().Field(1).Type.Elem()
+	case reflect.TypeFor[ClassWeights]():
+		return nil
+	}
+	if n.Kind == yaml.AliasNode {
+		return &RecipeError{File: file, Line: n.Line, Key: at, Problem: "aliases (*name) are not used in recipes"}
+	}
+	if n.Kind != yaml.MappingNode || t.Kind() != reflect.Struct {
+		return nil
+	}
+	fields := map[string]reflect.Type{}
+	var names []string
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+		if name == "" || name == "-" {
+			continue
+		}
+		fields[name] = t.Field(i).Type
+		names = append(names, name)
+	}
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, val := n.Content[i], n.Content[i+1]
+		full := strings.TrimPrefix(at+"."+key.Value, ".")
+		if at == "" && key.Value == "base" {
+			continue
+		}
+		ft, ok := fields[key.Value]
+		if !ok {
+			return &RecipeError{File: file, Line: key.Line, Key: full, Problem: "unknown key", Suggest: nearest(key.Value, names)}
+		}
+		if seen[key.Value] {
+			return &RecipeError{File: file, Line: key.Line, Key: full, Problem: "is given twice"}
+		}
+		seen[key.Value] = true
+		if err := checkKeys(file, full, val, ft); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var yamlLine = regexp.MustCompile(`line (\d+): `)
+
+// decodeError makes the YAML package's messages ours.
+func decodeError(file string, err error) error {
+	text := err.Error()
+	var te *yaml.TypeError
+	if errors.As(err, &te) && len(te.Errors) > 0 {
+		text = te.Errors[0]
+	}
+	text = strings.TrimPrefix(text, "yaml: ")
+	e := &RecipeError{File: file, Problem: text}
+	if m := yamlLine.FindStringSubmatchIndex(text); m != nil {
+		e.Line, _ = strconv.Atoi(text[m[2]:m[3]])
+		e.Problem = text[:m[0]] + text[m[1]:]
+	}
+	return e
+}
+
+// locate adds the place to a mistake that Valid found.
+func locate(file string, root *yaml.Node, set []string, err error) error {
+	var ke *keyError
+	if !errors.As(err, &ke) {
+		return err
+	}
+	e := &RecipeError{File: file, Key: ke.key, Problem: ke.problem, Suggest: ke.suggest}
+	for _, s := range set {
+		if strings.HasPrefix(s, ke.key+"=") {
+			e.File = "--set"
+			return e
+		}
+	}
+	n := root
+	for _, name := range strings.Split(ke.key, ".") {
+		if n = lookup(n, name); n == nil {
+			break
+		}
+		e.Line = n.Line
+	}
+	return e
+}
