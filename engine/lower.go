@@ -64,6 +64,13 @@ func (c *compiler) lower() error {
 		if !ok {
 			return fmt.Errorf("engine: output %q: %v has no float32 value to read", o.Name, o.Value)
 		}
+		if at.buf.kind == stored {
+			// The caller reads what the variable was before this run's updates.
+			old := at.buf
+			at.buf = c.newBuf(old.size)
+			c.node = o.Value.Node
+			c.copyBuf(at.buf, old)
+		}
 		c.plan.outputs = append(c.plan.outputs, Port{o.Name, o.Value.Type})
 		c.plan.results = append(c.plan.results, result(at))
 	}

@@ -12,10 +12,10 @@ import (
 //
 // The mask depends only on the seed, the step, Key and the element's index, not
 // on threads, and the gradient draws the same mask again. Element i is kept if
-// u >= P, where u = (word i%4 of a Philox4x32-10 block, shifted right by 8) *
-// 2^-24. The block's counter words are, from word 0: i/4 (low 32 bits), i/4
-// (high 32 bits), step (low 32 bits), Key; its key words are seed (low 32 bits),
-// seed (high 32 bits). The index i counts in memory order: N, H, W, C for x of
+// word i%4 of a Philox4x32-10 block is at least P * 2^32, rounded. The block's
+// counter words are i/4, Key with its highest bit set, and the low and the high
+// half of step; its key words are the low and the high half of seed. The index i
+// counts in memory order: N, H, W, C for x of
 // rank 4, row-major for other ranks; with PerSample it is n.
 //
 // Inputs: x [N ...]; rng int64[2]: seed and step. Output like x.
@@ -35,6 +35,9 @@ func (o Dropout) Infer(in []Type) ([]Type, error) {
 	}
 	if in[1].DType != tensor.Int64 || !in[1].Shape.Equal(tensor.Shape{2}) {
 		return nil, fmt.Errorf("want seed and step as int64[2], got %s", in[1])
+	}
+	if o.PerSample && len(in[0].Shape) == 0 {
+		return nil, fmt.Errorf("a scalar has no samples")
 	}
 	if !(o.P >= 0 && o.P < 1) {
 		return nil, fmt.Errorf("probability %g is not in [0, 1)", o.P)

@@ -232,6 +232,7 @@ func applySet(root *yaml.Node, set string) error {
 		node = doc.Content[0]
 	}
 	names := strings.Split(key, ".")
+	old := lookupPath(root, names)
 	for i := len(names) - 1; i >= 0; i-- {
 		node = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: []*yaml.Node{
 			{Kind: yaml.ScalarNode, Tag: "!!str", Value: names[i]}, node}}
@@ -243,8 +244,21 @@ func applySet(root *yaml.Node, set string) error {
 	if lookup(node, "base") != nil {
 		return &RecipeError{File: "--set", Key: "base", Problem: "name the recipe with --recipe"}
 	}
+	if old != nil { // the value takes the old one's place and is not merged with it
+		*old = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null"}
+	}
 	overlay(root, node)
 	return nil
+}
+
+// lookupPath follows keys into mappings; nil if one is missing.
+func lookupPath(n *yaml.Node, names []string) *yaml.Node {
+	for _, name := range names {
+		if n = lookup(n, name); n == nil {
+			return nil
+		}
+	}
+	return n
 }
 
 func noLines(n *yaml.Node) {
@@ -335,12 +349,11 @@ func locate(file string, root *yaml.Node, set []string, err error) error {
 			return e
 		}
 	}
-	n := root
-	for _, name := range strings.Split(ke.key, ".") {
-		if n = lookup(n, name); n == nil {
-			break
+	names := strings.Split(ke.key, ".")
+	for i := range names {
+		if n := lookupPath(root, names[:i+1]); n != nil {
+			e.Line = n.Line
 		}
-		e.Line = n.Line
 	}
 	return e
 }

@@ -1,6 +1,8 @@
 package ref
 
 import (
+	"math"
+
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/philox"
 )
@@ -9,11 +11,9 @@ func dropout(o graph.Dropout, x, rng array) array {
 	seed, step := uint64(rng.i[0]), uint64(rng.i[1])
 	y := zeros(x.shape...)
 	keep := func(i int) bool {
-		block := uint64(i) / 4
-		r := philox.Block([4]uint32{uint32(block), uint32(block >> 32), uint32(step), o.Key},
+		r := philox.Block([4]uint32{uint32(i / 4), 1<<31 | o.Key, uint32(step), uint32(step >> 32)},
 			[2]uint32{uint32(seed), uint32(seed >> 32)})
-		u := float64(r[i%4]>>8) / (1 << 24)
-		return u >= float64(o.P)
+		return float64(r[i%4]) >= math.Min(math.RoundToEven(float64(o.P)*(1<<32)), math.MaxUint32)
 	}
 	_, sample := around(x.shape, 0)
 	for at, v := range x.f {

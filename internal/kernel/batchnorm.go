@@ -89,29 +89,46 @@ func (b *BatchNorm) Finalize(parts []float32, rows, pieceRows int) {
 	c := len(b.Mean)
 	n := Pieces(rows, pieceRows)
 	checkLen(len(parts), n*2*c, "BatchNorm.Finalize parts")
-	for ch := 0; ch < c; ch++ {
-		mean := 0.0
+	total := float64(rows)
+	for first := 0; first < c; first += foldChannels {
+		var mean, m2 [foldChannels]float64
+		w := min(foldChannels, c-first)
 		for i := 0; i < n; i++ {
 			lo, hi := PieceBounds(i, pieceRows, rows)
-			mean += float64(hi-lo) * float64(parts[2*c*i+ch])
+			k := float64(hi - lo)
+			for j, v := range parts[2*c*i+first:][:w] {
+				mean[j] += k * float64(v)
+			}
 		}
-		mean /= float64(rows)
-		m2 := 0.0
+		for j := range mean {
+			mean[j] /= total
+		}
 		for i := 0; i < n; i++ {
 			lo, hi := PieceBounds(i, pieceRows, rows)
-			d := float64(parts[2*c*i+ch]) - mean
-			m2 += float64(parts[2*c*i+c+ch]) + float64(hi-lo)*d*d
+			k := float64(hi - lo)
+			q := parts[2*c*i+c+first:][:w]
+			for j, v := range parts[2*c*i+first:][:w] {
+				d := float64(v) - mean[j]
+				m2[j] += float64(q[j]) + k*d*d
+			}
 		}
-		variance := m2 / float64(rows)
-		b.set(ch, mean, variance)
-		if b.RunningMean != nil {
+		for j := 0; j < w; j++ {
+			ch := first + j
+			b.set(ch, mean[j], m2[j]/total)
+			if b.RunningMean == nil {
+				continue
+			}
 			m := float64(b.Momentum)
-			b.RunningMean[ch] = float32((1-m)*float64(b.RunningMean[ch]) + m*mean)
-			unbiased := m2 / float64(max(rows-1, 1))
+			b.RunningMean[ch] = float32((1-m)*float64(b.RunningMean[ch]) + m*mean[j])
+			unbiased := m2[j] / float64(max(rows-1, 1))
 			b.RunningVar[ch] = float32((1-m)*float64(b.RunningVar[ch]) + m*unbiased)
 		}
 	}
 }
+
+// foldChannels is how many channels the final steps join at a time: the parts
+// of a channel are far apart, those of neighbours share cache lines.
+const foldChannels = 64
 
 // Fixed sets Mean, InvStd, Scale and Shift from the running statistics, as for
 // evaluation and for frozen layers.

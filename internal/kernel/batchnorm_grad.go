@@ -125,40 +125,47 @@ func (b *BatchNormGrad) Finalize(parts []float32, rows, pieceRows int) {
 	c := len(b.Mean)
 	n := Pieces(rows, pieceRows)
 	checkLen(len(parts), n*2*c, "BatchNormGrad.Finalize parts")
-	for ch := 0; ch < c; ch++ {
-		dbeta, dgamma := 0.0, 0.0
+	for first := 0; first < c; first += foldChannels {
+		var dbeta, dgamma [foldChannels]float64
+		w := min(foldChannels, c-first)
 		for i := 0; i < n; i++ {
-			dbeta += float64(parts[2*c*i+ch])
-			dgamma += float64(parts[2*c*i+c+ch])
+			q := parts[2*c*i+c+first:][:w]
+			for j, v := range parts[2*c*i+first:][:w] {
+				dbeta[j] += float64(v)
+				dgamma[j] += float64(q[j])
+			}
 		}
-		inv := float64(b.InvStd[ch])
-		dgamma *= inv
-		a := inv
-		if b.Gamma != nil {
-			a *= float64(b.Gamma[ch])
+		for j := 0; j < w; j++ {
+			b.set(first+j, dbeta[j], dgamma[j]*float64(b.InvStd[first+j]), rows)
 		}
-		b.A[ch] = float32(a)
-		switch {
-		case !b.Fixed:
-			b.B[ch] = float32(-a * inv * dgamma / float64(rows))
-			b.C[ch] = float32(-a * dbeta / float64(rows))
-		case b.B != nil:
-			b.B[ch], b.C[ch] = 0, 0
-		}
+	}
+}
+
+func (b *BatchNormGrad) set(ch int, dbeta, dgamma float64, rows int) {
+	inv := float64(b.InvStd[ch])
+	a := inv
+	if b.Gamma != nil {
+		a *= float64(b.Gamma[ch])
+	}
+	b.A[ch] = float32(a)
+	switch {
+	case !b.Fixed:
+		b.B[ch] = float32(-a * inv * dgamma / float64(rows))
+		b.C[ch] = float32(-a * dbeta / float64(rows))
+	case b.B != nil:
+		b.B[ch], b.C[ch] = 0, 0
+	}
+	if b.DGamma != nil {
 		if b.Accumulate {
-			if b.DGamma != nil {
-				dgamma += float64(b.DGamma[ch])
-			}
-			if b.DBeta != nil {
-				dbeta += float64(b.DBeta[ch])
-			}
+			dgamma += float64(b.DGamma[ch])
 		}
-		if b.DGamma != nil {
-			b.DGamma[ch] = float32(dgamma)
+		b.DGamma[ch] = float32(dgamma)
+	}
+	if b.DBeta != nil {
+		if b.Accumulate {
+			dbeta += float64(b.DBeta[ch])
 		}
-		if b.DBeta != nil {
-			b.DBeta[ch] = float32(dbeta)
-		}
+		b.DBeta[ch] = float32(dbeta)
 	}
 }
 

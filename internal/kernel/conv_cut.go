@@ -10,6 +10,9 @@ const (
 	inputFloats   = 128 << 10 // input of a task, at most, unless one row has more
 	weightsFloats = 192 << 10 // weights above this do not stay in the second-level cache
 
+	chunkK      = 512     // inner products of a chunk of the sum with heavy weights
+	sweepFloats = 4 << 10 // input that all panels of light weights are computed for at a time
+
 	cyclesPerTask  = 2000
 	cyclesPerCopy  = 0.7 // a float of input copied to scratch
 	cyclesPerInput = 0.1 // a float of input read once more, for another group of panels
@@ -81,7 +84,7 @@ func (q *nnConv) cost(ib, rb, gb, pb int) (cycles float64, ok bool) {
 	if q.copied {
 		per += cyclesPerCopy * float64(input*gb)
 	}
-	if q.panels*q.panelLen > weightsFloats {
+	if q.heavy {
 		per += cyclesPerLoad * float64(gb*pb*q.panelLen)
 	}
 	fma := float64(q.n*q.oh*q.ow*q.groups) * float64(q.panels*q.panelLen) / 32

@@ -30,8 +30,11 @@ type nnConv struct {
 	pixPitch         int  // floats between pixels, as the kernel sees them
 	aoff             []int
 	kk               int // inner products per batch element
+	chunks           []kChunk
 	nz, maxM         int
 	paired           bool // a tile is two whole rows
+	heavy            bool // the weights do not stay in the second-level cache
+	sweepRows        int  // output rows of an image that all panels are computed for before the next; light weights
 
 	// A task is a block of images, rows, groups and panels.
 	imgBlock, rowBlock, groupBlock, panelBlock int
@@ -88,8 +91,43 @@ func (q *nnConv) plan() {
 		}
 	}
 	q.chooseTile()
+	q.heavy = q.panels*q.panelLen > weightsFloats
+	q.chunks = []kChunk{{batch: len(q.aoff), k: q.kk}}
+	if q.heavy {
+		q.chunks = q.chunkSum()
+	}
 	q.cut()
+	q.sweepRows = max(1, sweepFloats/(q.ow*q.stepW*q.stepH*q.pixPitch))
+	switch {
+	case q.merged:
+		q.sweepRows = max(1, ceilDiv(q.sweepRows*q.ow, q.maxM)*q.maxM/q.ow)
+	case q.paired:
+		q.sweepRows = ceilDiv(q.sweepRows, 2) * 2
+	}
 	q.inRows = (q.rowBlock-1)*q.stepH + (q.r-1)*q.dh + 1
+}
+
+// kChunk is a part of the sum of each output: the inner products from k0 on, k
+// of them, of some batch elements.
+type kChunk struct{ b0, batch, k0, k int }
+
+// chunkSum cuts the sum of a convolution with heavy weights, so that while the
+// tiles of a task work on one chunk the next can come from afar.
+func (q *nnConv) chunkSum() (list []kChunk) {
+	if q.kk <= chunkK {
+		step := max(1, chunkK/q.kk)
+		for b := 0; b < len(q.aoff); b += step {
+			list = append(list, kChunk{b0: b, batch: min(step, len(q.aoff)-b), k: q.kk})
+		}
+		return list
+	}
+	size := ceilDiv(q.kk, ceilDiv(q.kk, chunkK))
+	for b := range q.aoff {
+		for k := 0; k < q.kk; k += size {
+			list = append(list, kChunk{b0: b, batch: 1, k0: k, k: min(size, q.kk-k)})
+		}
+	}
+	return list
 }
 
 // dense says that the output pixels of all images follow each other.
@@ -167,122 +205,6 @@ func (q *nnConv) block(task int) (b block) {
 
 // span returns the bounds of block i of a range of n cut into blocks of size.
 func span(i, size, n int) (lo, hi int) { return i * size, min(n, i*size+size) }
-
-// run computes one task. res has the layout of y, or is nil.
-func (q *nnConv) run(task int, scratch, x, w, bias, res, y []float32, act Act) {
-	b := q.block(task)
-	if q.r == 0 || q.s == 0 {
-		if res == nil {
-			q.zero(&b, y)
-		}
-		return
-	}
-	var g gemmArgs
-	g.setAct(act)
-	heavy := q.panels*q.panelLen > weightsFloats
-	g.aoff, g.batch, g.k = &q.aoff[0], len(q.aoff), q.kk
-	g.as = q.stepW * q.pixPitch * 4
-	g.bs = q.panelLen * 4
-	g.ldc = q.yPix * 4
-	for grp := b.g0; grp < b.g1; grp++ {
-		src, imgPitch, rowPitch := x, q.ih*q.iw*q.ic, q.iw*q.ic
-		first := (b.oy0*q.sh-q.padT)*rowPitch - q.padL*q.ic + b.n0*imgPitch + grp*q.c
-		if q.copied {
-			q.copyInput(scratch, x, &b, grp)
-			src, imgPitch, rowPitch, first = scratch, q.inRows*q.inCols*q.c, q.inCols*q.c, 0
-		}
-		wg := w[q.wOff+grp*q.panels*q.panelLen:]
-		for p := b.p0; p < b.p1; p += q.nz {
-			nz := min(q.nz, b.p1-p)
-			g.setCols(min(panelWidth, q.k-(p+nz-1)*panelWidth))
-			g.b = &wg[p*q.panelLen]
-			if bias != nil {
-				g.bias = &bias[grp*q.k+p*panelWidth]
-			}
-			// Fetch ahead what comes next and is not in a near cache yet: the next
-			// panels of heavy weights, spread over the tiles of these, or the
-			// next rows of an input that nothing has touched before.
-			g.noAhead()
-			aheadA := false
-			if left := b.p1 - p - nz; heavy && left > 0 {
-				g.ahead = address(&wg[(p+nz)*q.panelLen])
-				size := min(left, q.nz) * q.panelLen * 4
-				tiles := (b.n1 - b.n0) * (b.oy1 - b.oy0) * ceilDiv(q.ow, q.maxM)
-				if q.merged {
-					tiles = (b.n1 - b.n0) * ceilDiv((b.oy1-b.oy0)*q.ow, q.maxM)
-				}
-				g.aheadStep = min(q.panelLen*4, size/tiles) &^ 63
-			} else {
-				aheadA = !q.copied && p == b.p0
-			}
-			if q.paired {
-				q.pairs(&g, nz, &b, src[first:], imgPitch, q.stepH*rowPitch, y, res, q.yOff+grp*q.k+p*panelWidth)
-				continue
-			}
-			for n := b.n0; n < b.n1; n++ {
-				from := src[first+(n-b.n0)*imgPitch:]
-				to := q.yOff + n*q.yImg + grp*q.k + p*panelWidth
-				if q.merged {
-					q.row(&g, nz, aheadA, from, 0, (b.oy1-b.oy0)*q.ow, y, res, to+b.oy0*q.yRow)
-					continue
-				}
-				for oy := b.oy0; oy < b.oy1; oy++ {
-					q.row(&g, nz, aheadA, from, (oy-b.oy0)*q.stepH*rowPitch, q.ow, y, res, to+oy*q.yRow)
-				}
-			}
-		}
-	}
-}
-
-// row computes width neighbouring pixels, those of y from index at on.
-func (q *nnConv) row(g *gemmArgs, nz int, aheadA bool, src []float32, from, width int, y, res []float32, at int) {
-	tiles := ceilDiv(width, q.maxM)
-	m, larger := width/tiles, width%tiles
-	if larger > 0 {
-		q.tiles(g, larger, m+1, nz, aheadA, src, from, y, res, at)
-		from += larger * (m + 1) * q.stepW * q.pixPitch
-		at += larger * (m + 1) * q.yPix
-	}
-	q.tiles(g, tiles-larger, m, nz, aheadA, src, from, y, res, at)
-}
-
-// pairs computes all rows of a block two by two, a tile each pair.
-func (q *nnConv) pairs(g *gemmArgs, nz int, b *block, src []float32, imgPitch, rowPitch int, y, res []float32, at int) {
-	height := b.oy1 - b.oy0
-	rows := (b.n1 - b.n0) * height
-	from := func(i int) int { return i/height*imgPitch + i%height*rowPitch }
-	to := func(i int) int { return at + (b.n0+i/height)*q.yImg + (b.oy0+i%height)*q.yRow }
-	i := 0
-	for ; i+1 < rows; i += 2 {
-		t0, t1 := to(i), to(i+1)
-		g.a, g.a2, g.c = &src[from(i)], &src[from(i+1)], &y[t0]
-		g.cjump = (t1 - t0 - (q.ow-1)*q.yPix) * 4
-		if res != nil {
-			g.res = &res[t0]
-		}
-		g.tiles = 1
-		gemmNNSplit(2*q.ow, nz, g)
-		g.ahead += uintptr(g.aheadStep)
-	}
-	if i < rows {
-		g.a2 = nil
-		q.row(g, nz, false, src, from(i), q.ow, y, res, to(i))
-	}
-}
-
-// tiles computes n neighbouring tiles of m pixels.
-func (q *nnConv) tiles(g *gemmArgs, n, m, nz int, aheadA bool, src []float32, from int, y, res []float32, at int) {
-	g.a, g.astep = &src[from], m*q.stepW*q.pixPitch*4
-	g.c, g.cstep = &y[at], m*q.yPix*4
-	if res != nil {
-		g.res = &res[at]
-	}
-	g.tiles = n
-	if aheadA {
-		g.ahead, g.aheadStep = address(g.a)+uintptr(g.astep), g.astep
-	}
-	gemmNN(m, nz, g)
-}
 
 // copyInput fills scratch with the input of a block: the rows and pixels that
 // the taps reach, of one group's channels, with zeros for those outside.

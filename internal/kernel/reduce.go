@@ -109,16 +109,21 @@ func MaxCols(out, x []float32, c int) {
 // their order and in float64: out[ch] (+)= scale * sum over i of parts[i][ch].
 func CombineSums(out, parts []float32, c int, scale float32, accumulate bool) {
 	checkLen(len(out), c, "CombineSums out")
-	for ch := range out {
-		s := 0.0
-		for i := ch; i < len(parts); i += c {
-			s += float64(parts[i])
+	for first := 0; first < c; first += foldChannels {
+		var sum [foldChannels]float64
+		w := min(foldChannels, c-first)
+		for i := first; i < len(parts); i += c {
+			for j, v := range parts[i:][:w] {
+				sum[j] += float64(v)
+			}
 		}
-		s *= float64(scale)
-		if accumulate {
-			s += float64(out[ch])
+		for j, s := range sum[:w] {
+			s *= float64(scale)
+			if accumulate {
+				s += float64(out[first+j])
+			}
+			out[first+j] = float32(s)
 		}
-		out[ch] = float32(s)
 	}
 }
 

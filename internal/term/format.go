@@ -41,10 +41,14 @@ func unit(v float64, step float64, names ...string) string {
 		v /= step
 		i++
 	}
-	if i == 0 {
-		return fmt.Sprintf("%.0f %s", v, names[0])
+	decimals := 2
+	switch {
+	case i == 0 || v >= 100:
+		decimals = 0
+	case v >= 10:
+		decimals = 1
 	}
-	return fmt.Sprintf("%.3g %s", v, names[i])
+	return fmt.Sprintf("%.*f %s", decimals, v, names[i])
 }
 
 // Duration returns d in the two largest units that matter: 850ms, 3.2s, 2m05s,

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/resnet-go/resnet"
+	"github.com/resnet-go/resnet/embedded"
+	"github.com/resnet-go/resnet/internal/doctor"
+	"github.com/resnet-go/resnet/internal/term"
+)
+
+func (a *app) doctorCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Check that the program computes rightly here, and how fast",
+		Long: `doctor tells which instruction set is used and how fast matrix products are,
+computes two networks and compares their outputs with PyTorch's, which are stored
+in the program, and measures the model inside the program.
+
+The exit code is 1 if an output is wrong.`,
+		Example: `  resnet doctor
+  resnet doctor --threads 1 --json`,
+		Args: atMost(0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context()) },
+	}
+}
+
+func (a *app) doctor(ctx context.Context) error {
+	m, err := resnet.Open("", resnet.Options{Threads: a.threads})
+	if err != nil && !errors.Is(err, embedded.ErrNoModel) {
+		return err
+	}
+	r, err := doctor.Run(ctx, a.threads, m)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		err = a.printJSON(struct {
+			versionInfo
+			*doctor.Report
+		}{version(), r})
+	} else {
+		err = a.printDoctor(r)
+	}
+	if err != nil {
+		return err
+	}
+	if !r.OK() {
+		return errors.New("outputs differ from PyTorch's: do not trust results on this machine")
+	}
+	return nil
+}
+
+func (a *app) printDoctor(r *doctor.Report) error {
+	v := version()
+	a.printf("resnet       %s %s\n", v.Version, v.Go)
+	a.printf("system       %s, %d CPUs, %d threads used\n", r.Platform, r.CPUs, r.Threads)
+	a.printf("kernels      %s\n", r.ISA)
+	if r.PeakGFLOPS > 0 {
+		a.printf("FMA peak     %.1f GFLOP/s a core\n", r.PeakGFLOPS)
+	}
+	share := ""
+	if r.PeakGFLOPS > 0 {
+		share = fmt.Sprintf(" (%s of the peak)", term.Percent(r.GEMMGFLOPS/r.PeakGFLOPS))
+	}
+	a.printf("GEMM         %.1f GFLOP/s on one thread%s, %.1f on %d\n", r.GEMMGFLOPS, share, r.GEMMAllGFLOPS, r.Threads)
+	for _, c := range r.Checks {
+		verdict := "ok"
+		if !c.OK {
+			verdict = "WRONG"
+		}
+		a.printf("%-13s%s: differs from PyTorch by %.1e of the largest output (allowed %.0e)\n", verdict, c.Model, c.Difference, c.Tolerance)
+	}
+	if r.ImagesPerSecond > 0 {
+		a.printf("model inside %.0f images/s, batch 16\n", r.ImagesPerSecond)
+	} else {
+		a.printf("model inside none in this build\n")
+	}
+	return nil
+}

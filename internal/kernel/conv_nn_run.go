@@ -1,0 +1,200 @@
+package kernel
+
+// nnCall is the state of one task of an nnConv.
+type nnCall struct {
+	*nnConv
+	g                  gemmArgs
+	b                  block
+	grp                int
+	w                  []float32 // the group's panels
+	bias               []float32 // the group's, or nil
+	src                []float32 // input as the kernel sees it, from the task's first pixel on
+	imgPitch, rowPitch int
+	y, res             []float32
+	act                Act
+
+	// The current chunk of the sum.
+	k0    int       // floats into the k of each batch element
+	sum   []float32 // what the chunk adds to, like y, or nil
+	next  uintptr   // the panel to fetch ahead next
+	fetch int       // how many panels are left to fetch ahead
+	fresh bool      // nothing has read this part of src yet
+}
+
+// run computes one task. res has the layout of y, or is nil.
+func (q *nnConv) run(task int, scratch, x, w, bias, res, y []float32, act Act) {
+	c := nnCall{nnConv: q, b: q.block(task), y: y, res: res, act: act}
+	b := &c.b
+	if q.r == 0 || q.s == 0 {
+		if res == nil {
+			q.zero(b, y)
+		}
+		return
+	}
+	c.g.as = q.stepW * q.pixPitch * 4
+	c.g.bs = q.panelLen * 4
+	c.g.ldc = q.yPix * 4
+	for c.grp = b.g0; c.grp < b.g1; c.grp++ {
+		c.w = w[q.wOff+c.grp*q.panels*q.panelLen:]
+		if bias != nil {
+			c.bias = bias[c.grp*q.k:]
+		}
+		if q.copied {
+			q.copyInput(scratch, x, b, c.grp)
+			c.src, c.imgPitch, c.rowPitch = scratch, q.inRows*q.inCols*q.c, q.inCols*q.c*q.stepH
+		} else {
+			c.imgPitch, c.rowPitch = q.ih*q.iw*q.ic, q.iw*q.ic*q.sh
+			c.src = x[b.n0*c.imgPitch+(b.oy0*q.sh-q.padT)*q.iw*q.ic-q.padL*q.ic+c.grp*q.c:]
+		}
+		if q.heavy {
+			c.panels(b.n0, b.n1, b.oy0, b.oy1)
+			continue
+		}
+		for n := b.n0; n < b.n1; n++ {
+			for oy := b.oy0; oy < b.oy1; oy += q.sweepRows {
+				c.panels(n, n+1, oy, min(b.oy1, oy+q.sweepRows))
+			}
+		}
+	}
+}
+
+// panels computes all panels of the task for some images and rows.
+func (c *nnCall) panels(n0, n1, oy0, oy1 int) {
+	q := c.nnConv
+	for p := c.b.p0; p < c.b.p1; p += q.nz {
+		nz := min(q.nz, c.b.p1-p)
+		c.g.setCols(min(panelWidth, q.k-(p+nz-1)*panelWidth))
+		at := q.yOff + c.grp*q.k + p*panelWidth
+		for i := range q.chunks {
+			c.chunk(i, p, nz)
+			if q.paired {
+				c.pairs(nz, n0, n1, oy0, oy1, at)
+				continue
+			}
+			for n := n0; n < n1; n++ {
+				from := (n - c.b.n0) * c.imgPitch
+				if q.merged {
+					c.row(nz, from+(oy0-c.b.oy0)*c.rowPitch, (oy1-oy0)*q.ow, at+n*q.yImg+oy0*q.yRow)
+					continue
+				}
+				for oy := oy0; oy < oy1; oy++ {
+					c.row(nz, from+(oy-c.b.oy0)*c.rowPitch, q.ow, at+n*q.yImg+oy*q.yRow)
+				}
+			}
+		}
+	}
+}
+
+// chunk sets what differs between the chunks of the sum for nz panels from p
+// on: the first adds to bias and residual, the others to y, and the last
+// applies the activation.
+func (c *nnCall) chunk(i, p, nz int) {
+	q, g := c.nnConv, &c.g
+	k := &q.chunks[i]
+	g.aoff, g.batch, g.k, c.k0 = &q.aoff[k.b0], k.batch, k.k, k.k0
+	g.b = &c.w[p*q.panelLen+(k.b0*q.kk+k.k0)*panelWidth]
+	g.bias, c.sum = nil, c.y
+	if i == 0 {
+		c.sum = c.res
+		if c.bias != nil {
+			g.bias = &c.bias[p*panelWidth]
+		}
+	}
+	g.setAct(ActNone)
+	if i == len(q.chunks)-1 {
+		g.setAct(c.act)
+	}
+	// Fetch ahead what comes next and is not in a near cache yet: a chunk of
+	// heavy weights, a panel with each tile, or the next rows of an input that
+	// is not copied.
+	c.fetch, c.fresh = 0, false
+	switch {
+	case !q.heavy:
+		c.fresh = !q.copied && p == c.b.p0
+	case i+1 < len(q.chunks):
+		k := &q.chunks[i+1]
+		c.next, c.fetch = address(&c.w[p*q.panelLen+(k.b0*q.kk+k.k0)*panelWidth]), nz
+	case p+nz < c.b.p1:
+		c.next, c.fetch = address(&c.w[(p+nz)*q.panelLen]), min(q.nz, c.b.p1-p-nz)
+	}
+}
+
+// row computes width neighbouring pixels of nz panels, from src[from] to y[at].
+func (c *nnCall) row(nz, from, width, at int) {
+	tiles := ceilDiv(width, c.maxM)
+	m, larger := width/tiles, width%tiles
+	if larger > 0 {
+		c.tiles(larger, m+1, nz, from, at)
+		from += larger * (m + 1) * c.stepW * c.pixPitch
+		at += larger * (m + 1) * c.yPix
+	}
+	c.tiles(tiles-larger, m, nz, from, at)
+}
+
+// tiles computes n neighbouring tiles of m pixels.
+func (c *nnCall) tiles(n, m, nz, from, at int) {
+	g := &c.g
+	g.a2 = nil
+	g.astep, g.cstep = m*c.stepW*c.pixPitch*4, m*c.yPix*4
+	for n > 0 {
+		g.a, g.c, g.res = &c.src[from+c.k0], &c.y[at], nil
+		if c.sum != nil {
+			g.res = &c.sum[at]
+		}
+		g.tiles = n
+		switch {
+		case c.fresh:
+			g.ahead, g.aheadStep = address(g.a)+uintptr(n*g.astep), g.astep
+		case c.fetch > 0:
+			g.tiles = min(n, c.fetch)
+			c.fetchPanels(g.tiles)
+		default:
+			g.noAhead()
+		}
+		n -= g.tiles
+		from += g.tiles * g.astep / 4
+		at += g.tiles * g.cstep / 4
+		gemmNN(m, nz, g)
+	}
+}
+
+// fetchPanels has the next call fetch a panel with each of n tiles.
+func (c *nnCall) fetchPanels(n int) {
+	c.g.ahead, c.g.aheadStep = c.next, c.panelLen*4
+	c.next += uintptr(n * c.g.aheadStep)
+	c.fetch -= n
+}
+
+// pairs computes rows two by two, a tile each pair. y[at] is pixel 0 of image 0.
+func (c *nnCall) pairs(nz, n0, n1, oy0, oy1, at int) {
+	g := &c.g
+	height := oy1 - oy0
+	rows := (n1 - n0) * height
+	for i := 0; i < rows; i += 2 {
+		from, to := c.rowAt(i, height, n0, oy0, at)
+		if i+1 == rows {
+			c.row(nz, from, c.ow, to)
+			return
+		}
+		from2, to2 := c.rowAt(i+1, height, n0, oy0, at)
+		g.a, g.a2, g.c, g.res = &c.src[from+c.k0], &c.src[from2+c.k0], &c.y[to], nil
+		g.cjump = (to2 - to - (c.ow-1)*c.yPix) * 4
+		if c.sum != nil {
+			g.res = &c.sum[to]
+		}
+		g.tiles = 1
+		if c.fetch > 0 {
+			c.fetchPanels(1)
+		} else {
+			g.noAhead()
+		}
+		gemmNNSplit(2*c.ow, nz, g)
+	}
+}
+
+// rowAt returns where row i of a block of images n0 and on, rows oy0 and on,
+// begins in src and in y.
+func (c *nnCall) rowAt(i, height, n0, oy0, at int) (from, to int) {
+	n, oy := n0+i/height, oy0+i%height
+	return (n-c.b.n0)*c.imgPitch + (oy-c.b.oy0)*c.rowPitch, at + n*c.yImg + oy*c.yRow
+}

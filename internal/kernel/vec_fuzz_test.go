@@ -1,0 +1,59 @@
+package kernel
+
+import "testing"
+
+// FuzzVec compares the kernels of this machine's instruction sets with the
+// portable ones on random shapes and values.
+func FuzzVec(f *testing.F) {
+	f.Add(uint64(1), uint8(3), uint16(16))
+	f.Add(uint64(2), uint8(255), uint16(1))
+	f.Add(uint64(3), uint8(7), uint16(777))
+	f.Fuzz(func(t *testing.T, seed uint64, r uint8, ch uint16) {
+		rows, c := int(r), 1+int(ch)%1024
+		n := rows * c
+		b := newBuffers(t, seed)
+		x, dy, z := b.in(b.normal(n, 0, 2)), b.in(b.normal(n, 0, 1)), b.in(b.normal(n, 0, 1))
+		scale, shift, mean := b.in(b.positive(c)), b.in(b.normal(c, 0, 1)), b.in(b.normal(c, 0, 1))
+		var results [][][]float32
+		had2, had512 := useAVX2, useAVX512
+		defer func() { useAVX2, useAVX512 = had2, had512 }()
+		for _, isa := range [][2]bool{{false, false}, {had2, false}, {had2, had512}} {
+			useAVX2, useAVX512 = isa[0], isa[1]
+			stats, reduce, sums := b.out(2*c), b.out(2*c), b.out(c)
+			y, masked, dx, act, drop, p, v := b.out(n), b.out(n), b.out(n), b.out(n), b.out(n), b.inout(x), b.inout(z)
+			BatchNormStats(stats, x, c)
+			ScaleShiftAdd(y, x, scale, shift, z, true)
+			BatchNormGradReduce(reduce, masked, dy, x, z, mean)
+			BatchNormGradApplyAgain(dx, dy, x, mean, scale, shift, mean, scale, shift, false)
+			SumMulRows(sums, x, dy, c, 0.5)
+			Unary(UnaryOp(seed%uint64(OpExp)), act, x, -1, 1)
+			Dropout(drop, x, 0.25, DropoutKey{Seed: seed}, int(ch))
+			(&SGD{LR: 0.1, Momentum: 0.9, WeightDecay: 0.01}).Step(p, v, dy)
+			results = append(results, [][]float32{stats, reduce, sums, y, masked, dx, act, drop, p, v})
+		}
+		b.check()
+		for i, r := range results[1:] {
+			for k := range r {
+				want := results[0][k]
+				// Sums of n terms differ by their order, dx where rounding
+				// puts the output of the ReLU on the other side of 0.
+				switch k {
+				case 0, 1, 2:
+					near(t, "sums", r[k], func(j int) float64 { return float64(want[j]) }, 1e-5*float64(rows+1), 1e-5)
+				case 5:
+					wrong := 0
+					for j := range want {
+						if d := r[k][j] - want[j]; d > 1e-4 || d < -1e-4 {
+							wrong++
+						}
+					}
+					if wrong > 2 {
+						t.Fatalf("variant %d: %d of %d gradients differ", i, wrong, n)
+					}
+				default:
+					near(t, "elements", r[k], func(j int) float64 { return float64(want[j]) }, 4e-6, 4e-6)
+				}
+			}
+		}
+	})
+}
