@@ -108,18 +108,21 @@ func (o UnaryGrad) Infer(in []Type) ([]Type, error) {
 	return o.Of.Infer(in[:1])
 }
 
-// Grad implements [Differentiable] with respect to dy alone, which makes
-// gradients of gradients exact for piecewise linear networks (ReLU), and is
-// refused for other functions.
+// Grad implements [Differentiable]. The piecewise linear functions have a
+// second derivative of 0 and Square one of 2, which makes gradients of gradients
+// exact for ReLU networks; for other functions it is refused.
 func (o UnaryGrad) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	var dx *Value
 	switch o.Of.Fn {
 	case Relu, Clip, LeakyRelu, HardSigmoid, Abs:
+	case Square:
+		dx = g.Must1(Affine{Scale: 2}, g.Must1(Binary{Fn: Mul}, n.In[1], dout[0]))
 	default:
 		if need[0] {
 			panic(&Error{Path: n.Path, Op: o.Name(), Err: fmt.Errorf("the operator has no second derivative")})
 		}
 	}
-	return []*Value{nil, g.Must1(o, n.In[0], dout[0])}
+	return []*Value{dx, g.Must1(o, n.In[0], dout[0])}
 }
 
 // BinaryFn is a function of two numbers.

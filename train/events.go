@@ -35,31 +35,50 @@ func openEvents(dir string, step int) (*eventWriter, error) {
 		return nil, fmt.Errorf("TensorBoard events: %w", err)
 	}
 	e := &eventWriter{w: bufio.NewWriter(f), c: f, now: time.Now}
-	err = e.event(0, protoBytes(nil, 3, []byte("brain.Event:2"))) // file_version
+	err = e.event(0, versionField)
 	if err == nil && step > 0 {
-		err = e.event(step, protoBytes(nil, 7, protoVarint(nil, 1, 1))) // session_log { status: START }
+		err = e.event(step, restartField)
 	}
-	return e, err
+	if err != nil {
+		e.close()
+		return nil, fmt.Errorf("TensorBoard events: %w", err)
+	}
+	return e, nil
 }
+
+var (
+	versionField = protoBytes(nil, 3, []byte("brain.Event:2")) // file_version
+	restartField = protoBytes(nil, 7, protoVarint(nil, 1, 1))  // session_log { status: START }
+)
 
 // scalars writes values at a step. tags and values correspond.
 func (e *eventWriter) scalars(step int, tags []string, values []float64) error {
+	return e.event(step, summaryField(tags, values))
+}
+
+// summaryField is Event.summary (5), with a Value (1) for each tag (1), with
+// its simple_value (2).
+func summaryField(tags []string, values []float64) []byte {
 	var summary []byte
 	for i, tag := range tags {
 		v := protoBytes(nil, 1, []byte(tag))
 		v = protoFloat(v, 2, float32(values[i]))
 		summary = protoBytes(summary, 1, v)
 	}
-	return e.event(step, protoBytes(nil, 5, summary))
+	return protoBytes(nil, 5, summary)
 }
 
-// event writes one Event: wall_time (1), step (2) and the field what.
 func (e *eventWriter) event(step int, what []byte) error {
-	b := protoDouble(nil, 1, float64(e.now().UnixNano())/1e9)
+	return writeRecord(e.w, eventBytes(float64(e.now().UnixNano())/1e9, step, what))
+}
+
+// eventBytes is an Event: wall_time (1), step (2) and the field what.
+func eventBytes(wall float64, step int, what []byte) []byte {
+	b := protoDouble(nil, 1, wall)
 	if step != 0 {
 		b = protoVarint(b, 2, uint64(step))
 	}
-	return writeRecord(e.w, append(b, what...))
+	return append(b, what...)
 }
 
 func (e *eventWriter) flush() error { return e.w.Flush() }
