@@ -235,7 +235,7 @@ func TestNaNStopsAndKeepsTheLastGoodState(t *testing.T) {
 }
 
 func TestEarlyStop(t *testing.T) {
-	cfg := toyConfig(t, t.TempDir(), "epochs=50", "early_stop.patience=3")
+	cfg := toyConfig(t, "", "epochs=50", "early_stop.patience=3")
 	r := mustRun(t, cfg)
 	if !strings.Contains(r.Stopped, "early stop") || r.Epochs >= 50 || r.Epochs != r.Best.Epoch+3 {
 		t.Errorf("stopped %q after %d epochs, best %d", r.Stopped, r.Epochs, r.Best.Epoch)
