@@ -92,6 +92,7 @@ func TestConfigErrors(t *testing.T) {
 		{func(c *Config) { Blocks(BlockBasic, 2, 2, 2, 2)(c); V1()(c) }, "for bottleneck blocks"},
 		{Shortcuts(9), "no shortcut 9"},
 		{Activation("rlu"), `did you mean "relu"`},
+		{Groups(1<<16, 1<<16), "channels"},
 		{Dilate(true, true, true, true), "dilate has 4"},
 		{DropPath(1), "drop_path is 1"},
 		{Dropout(float32(math.NaN())), "dropout is NaN"},
@@ -107,6 +108,39 @@ func TestConfigErrors(t *testing.T) {
 			t.Errorf("ParseConfig(%s) gives no error", js)
 		}
 	}
+}
+
+// FuzzParseConfig: what a model file says of its network is refused or can be
+// built.
+func FuzzParseConfig(f *testing.F) {
+	for _, name := range []string{"resnet18", "resnext50_32x4d", "resnet20-cifar"} {
+		cfg, err := Lookup(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		b, err := json.Marshal(cfg)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Add([]byte(`{"name":"x","layers":[1,1,1],"shortcut":"none"}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		cfg, err := ParseConfig(b)
+		if err != nil {
+			return
+		}
+		m, err := cfg.Build()
+		if err != nil {
+			t.Fatalf("%s is parsed but not built: %v", b, err)
+		}
+		if err := nn.Check(m); err != nil {
+			t.Errorf("%s: %v", b, err)
+		}
+		if nn.NumParams(m) <= 0 {
+			t.Errorf("%s has %d parameters", b, nn.NumParams(m))
+		}
+	})
 }
 
 // TestBuildCopiesItsConfig: changing a Config later does not change the model's.

@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/resnet-go/resnet/internal/suggest"
 )
 
 //go:embed recipes/*.yaml
@@ -88,7 +90,7 @@ func recipeText(name string) ([]byte, error) {
 		text, err := builtin.ReadFile(path.Join("recipes", name+".yaml"))
 		if err != nil {
 			return nil, &RecipeError{File: strconv.Quote(name), Problem: "is not a built-in recipe (" +
-				strings.Join(RecipeNames(), ", ") + ") nor a .yaml file", Suggest: nearest(name, RecipeNames())}
+				strings.Join(RecipeNames(), ", ") + ") nor a .yaml file", Suggest: suggest.Name(name, RecipeNames())}
 		}
 		return text, nil
 	}
@@ -159,7 +161,7 @@ func resolveBase(file string, root *yaml.Node) (*yaml.Node, error) {
 	}
 	if base.Kind != yaml.ScalarNode || !slices.Contains(RecipeNames(), base.Value) {
 		return nil, &RecipeError{File: file, Line: base.Line, Key: "base",
-			Problem: fmt.Sprintf("%q is not a built-in recipe", base.Value), Suggest: nearest(base.Value, RecipeNames())}
+			Problem: fmt.Sprintf("%q is not a built-in recipe", base.Value), Suggest: suggest.Name(base.Value, RecipeNames())}
 	}
 	text, err := recipeText(base.Value)
 	if err != nil {
@@ -311,7 +313,7 @@ func checkKeys(file, at string, n *yaml.Node, t reflect.Type) error {
 		}
 		ft, ok := fields[key.Value]
 		if !ok {
-			return &RecipeError{File: file, Line: key.Line, Key: full, Problem: "unknown key", Suggest: nearest(key.Value, names)}
+			return &RecipeError{File: file, Line: key.Line, Key: full, Problem: "unknown key", Suggest: suggest.Name(key.Value, names)}
 		}
 		if seen[key.Value] {
 			return &RecipeError{File: file, Line: key.Line, Key: full, Problem: "is given twice"}

@@ -111,6 +111,7 @@ done, 1 when something failed, 2 for a mistake in the command line.`,
 	f.IntVar(&a.threads, "threads", 0, "threads to use; 0 means one a CPU; results do not depend on it")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
+		a.trainCommand(),
 		a.evalCommand(),
 		a.predictCommand(),
 		a.embedCommand(),
