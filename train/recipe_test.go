@@ -139,3 +139,33 @@ func FuzzParseRecipe(f *testing.F) {
 		}
 	})
 }
+
+// Every key of a recipe is in the README, under its own name.
+func TestReadmeHasEveryKey(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("recipes", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var check func(at string, ty reflect.Type)
+	check = func(at string, ty reflect.Type) {
+		for ty.Kind() == reflect.Pointer {
+			ty = ty.Elem()
+		}
+		if ty.Kind() != reflect.Struct {
+			return
+		}
+		for i := range ty.NumField() {
+			name, _, _ := strings.Cut(ty.Field(i).Tag.Get("yaml"), ",")
+			if name == "" {
+				continue
+			}
+			if !strings.Contains(string(b), "`"+name) && !strings.Contains(string(b), "`"+at+name) {
+				t.Errorf("recipes/README.md does not tell of %s%s", at, name)
+			}
+			if at == "" { // two levels are enough
+				check(name+".", ty.Field(i).Type)
+			}
+		}
+	}
+	check("", reflect.TypeFor[Recipe]())
+}
