@@ -173,6 +173,9 @@ func TestTrainMistakes(t *testing.T) {
 			t.Errorf("resnet train %s: exit code %d, want %d, stderr %q, want %q", c.args, code, c.code, errs, c.want)
 		}
 	}
+	if left, err := filepath.Glob(filepath.Join(dir, "runs", "*")); err != nil || len(left) > 0 {
+		t.Errorf("runs that failed left %v, %v", left, err)
+	}
 	if text := done(t, "train", "--print-recipe", "--epochs", "3", "--lr", "0.2"); !strings.Contains(text, "epochs: 3") || !strings.Contains(text, "peak: 0.2") {
 		t.Errorf("recipe\n%s", text)
 	}
