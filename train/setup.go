@@ -24,7 +24,7 @@ func cut(spec string) (kind, path string, ok bool) { return strings.Cut(spec, ":
 
 // isFile reports whether a Config.Model names a file.
 func isFile(model string) bool {
-	return strings.ContainsAny(model, `@/\`) || filepath.Ext(model) == ".safetensors"
+	return strings.ContainsAny(model, `@/\`) || filepath.Ext(model) != ""
 }
 
 // prepare makes a session of a Config.
