@@ -4,7 +4,6 @@ import (
 	"math"
 
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/nn"
 )
 
 var unaryFns = map[string]graph.UnaryFn{
@@ -120,7 +119,7 @@ var binaryFns = map[string]graph.BinaryFn{
 	"Add": graph.Add, "Sub": graph.Sub, "Mul": graph.Mul, "Div": graph.Div, "Max": graph.Max, "Min": graph.Min,
 }
 
-func binary(n *node) {
+func arithmetic(n *node) {
 	if n.allStatic() && n.foldBinary() {
 		return
 	}
@@ -374,4 +373,9 @@ func dropout(n *node) {
 	n.set(n.c.Dropout(n.x(0), ratio))
 }
 
-var _ nn.Module = (*Model)(nil)
+const erfLimit = 4
+
+// erfCoefficients are P's, lowest power first.
+var erfCoefficients = [...]float32{1.128379225730896, 0.10277251899242401, -0.00020874018082395196, -0.0005909132887609303,
+	6.496603600680828e-05, 3.63580988960166e-06, -1.986712277357583e-06, 2.787800212900038e-07, -2.0752331408857572e-08,
+	8.233990156369941e-10, -1.3648228380791494e-11}

@@ -42,9 +42,9 @@ func init() { // the branches of If lead back to the table
 		"Floor": {unary, 1, 1}, "Ceil": {unary, 1, 1}, "Round": {unary, 1, 1}, "Not": {unary, 1, 1}, "Sign": {unary, 1, 1},
 		"Clip": {clip, 1, 3}, "PRelu": {pRelu, 2, 2}, "Pow": {pow, 2, 2},
 
-		"Add": {binary, 2, 2}, "Sub": {binary, 2, 2}, "Mul": {binary, 2, 2}, "Div": {binary, 2, 2}, "Mod": {binary, 2, 2},
-		"And": {binary, 2, 2}, "Or": {binary, 2, 2}, "Xor": {binary, 2, 2}, "Equal": {binary, 2, 2},
-		"Greater": {binary, 2, 2}, "Less": {binary, 2, 2}, "GreaterOrEqual": {binary, 2, 2}, "LessOrEqual": {binary, 2, 2},
+		"Add": {arithmetic, 2, 2}, "Sub": {arithmetic, 2, 2}, "Mul": {arithmetic, 2, 2}, "Div": {arithmetic, 2, 2}, "Mod": {arithmetic, 2, 2},
+		"And": {arithmetic, 2, 2}, "Or": {arithmetic, 2, 2}, "Xor": {arithmetic, 2, 2}, "Equal": {arithmetic, 2, 2},
+		"Greater": {arithmetic, 2, 2}, "Less": {arithmetic, 2, 2}, "GreaterOrEqual": {arithmetic, 2, 2}, "LessOrEqual": {arithmetic, 2, 2},
 		"Max": {variadic, 1, many}, "Min": {variadic, 1, many}, "Sum": {variadic, 1, many}, "Mean": {variadic, 1, many},
 		"Where": {where, 3, 3},
 
