@@ -165,7 +165,7 @@ func (n *node) foldBinary() bool {
 		case test != nil:
 			out.i[i] = truth(test(cmp.Compare(a.i[at[i]], b.i[o])))
 		case float:
-			out.f[i] = float32(ff(float64(a.f[at[i]]), float64(b.f[o])))
+			out.f[i] = round(elem, float32(ff(float64(a.f[at[i]]), float64(b.f[o]))))
 		default:
 			out.i[i] = wrap(elem, fi(a.i[at[i]], b.i[o]))
 		}
@@ -221,6 +221,8 @@ func (n *node) foldUnary() bool {
 			f = math.Ceil
 		case "Round":
 			f = math.RoundToEven
+		case "Sign":
+			f = func(x float64) float64 { return float64(cmp.Compare(x, 0)) }
 		case "Sqrt":
 			f = math.Sqrt
 		case "Exp":

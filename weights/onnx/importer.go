@@ -266,6 +266,16 @@ func (n *node) ints(i int, what string) []int64 {
 	return s.i
 }
 
+// constantsOnly fails because an operator has no form in the graph.
+func (n *node) constantsOnly() {
+	for i, v := range n.ins {
+		if v.dyn != nil {
+			n.failf("%w", &NotStaticError{n.in[i], "the operator is computed beforehand only, and its input"})
+		}
+	}
+	n.failf("it has no form for the type %v", n.must(0).elem)
+}
+
 // number returns input i, which must be known and one number.
 func (n *node) number(i int, what string) float32 {
 	f := n.static(i, what).floats()

@@ -188,8 +188,12 @@ func (m *Model) pathOf(n *nodeProto, i int) string {
 		return n.name
 	}
 	parts := strings.Split(n.name[1:], "/")
-	if last := parts[len(parts)-1]; len(parts) > 1 && (last == n.op || strings.HasPrefix(last, n.op+"_")) && !strings.HasPrefix(parts[len(parts)-2], "layer") {
-		parts = parts[:len(parts)-1]
+	if last := parts[len(parts)-1]; len(parts) > 1 && (last == n.op || strings.HasPrefix(last, n.op+"_")) {
+		// A module with a name is the operator; a numbered one is a block that has it.
+		module := parts[len(parts)-2]
+		if _, err := strconv.Atoi(module[strings.LastIndexByte(module, '.')+1:]); err != nil {
+			parts = parts[:len(parts)-1]
+		}
 	}
 	path := ""
 	for j, p := range parts {

@@ -179,8 +179,11 @@ func convTranspose(n *node) {
 		default:
 			continue
 		}
-		if whole < full[a] {
-			n.failf("the output cannot be %d long, at most %d", full[a], whole)
+		if whole < full[a] { // more at the end, as by output_padding
+			if full[a]-whole >= g.stride[a] {
+				n.failf("the output cannot be %d long, less than %d", full[a], whole+g.stride[a])
+			}
+			whole = full[a]
 		}
 		g.share(a, whole-full[a])
 		if g.auto == "NOTSET" { // the rule differs when the shape is given

@@ -79,7 +79,7 @@ func unary(n *node) {
 			n.set(n.binary(graph.Mul, x, n.unary(graph.Sigmoid, n.affine(x, a, 0))))
 		}
 	default:
-		n.failf("it is computed from constants only")
+		n.constantsOnly()
 	}
 }
 
@@ -125,7 +125,7 @@ func arithmetic(n *node) {
 	}
 	fn, ok := binaryFns[n.op]
 	if !ok {
-		n.failf("it is computed from constants only")
+		n.constantsOnly()
 	}
 	if y := n.recognise(); y != nil {
 		n.set(y)
@@ -279,6 +279,9 @@ func pow(n *node) {
 	if n.allStatic() && n.foldBinary() {
 		return
 	}
+	if !n.ins[0].elem.isFloat() {
+		n.constantsOnly()
+	}
 	x := n.x(0)
 	e := n.static(1, "the exponent").floats()
 	for _, v := range e {
@@ -353,20 +356,27 @@ func where(n *node) {
 
 // dropout does nothing at inference; in training it drops as the file says.
 func dropout(n *node) {
-	n.only("the mask is not computed")
+	ratio := n.attrFloat("ratio", 0.5)
+	if n.m.opset >= 12 && n.has(1) {
+		ratio = n.number(1, "the ratio")
+	}
 	if n.m.opset >= 12 && n.has(2) {
-		if t := n.ints(2, "training_mode"); len(t) == 1 && t[0] != 0 && !n.training {
+		if t := n.ints(2, "training_mode"); len(t) == 1 && t[0] != 0 && ratio != 0 && !n.training {
 			n.failf("the file asks for dropout at inference (training_mode is true): export it in evaluation mode")
 		}
 	}
 	if !n.training || n.c == nil {
 		n.put(0, n.ins[0])
+		if len(n.out) > 1 && n.out[1] != "" { // the mask of what is kept
+			mask := n.empty(elemBool, n.shape(0))
+			for i := range mask.i {
+				mask.i[i] = 1
+			}
+			n.put(1, value{st: mask, elem: elemBool})
+		}
 		return
 	}
-	ratio := n.attrFloat("ratio", 0.5)
-	if n.m.opset >= 12 && n.has(1) {
-		ratio = n.number(1, "the ratio")
-	}
+	n.only("the mask of a dropout is not given in training")
 	if !(ratio >= 0 && ratio < 1) {
 		n.failf("the ratio %g is not in [0, 1)", ratio)
 	}

@@ -131,11 +131,13 @@ func batchNormalization(n *node) {
 }
 
 // normalise is (x - mean) / sqrt(var + eps), the statistics over axes.
-func (n *node) normalise(x *graph.Value, axes []int, eps float32) *graph.Value {
-	mean := graph.Reduce{Fn: graph.Mean, Axes: axes, Keep: true}
-	centred := n.binary(graph.Sub, x, n.do(mean, x))
-	variance := n.do(mean, n.unary(graph.Square, centred))
-	return n.binary(graph.Mul, centred, n.unary(graph.Rsqrt, n.affine(variance, 1, eps)))
+func (n *node) normalise(x *graph.Value, axes []int, eps float32) (y, mean, invstd *graph.Value) {
+	average := graph.Reduce{Fn: graph.Mean, Axes: axes, Keep: true}
+	mean = n.do(average, x)
+	centred := n.binary(graph.Sub, x, mean)
+	variance := n.do(average, n.unary(graph.Square, centred))
+	invstd = n.unary(graph.Rsqrt, n.affine(variance, 1, eps))
+	return n.binary(graph.Mul, centred, invstd), mean, invstd
 }
 
 func instanceNormalization(n *node) {
@@ -148,19 +150,21 @@ func instanceNormalization(n *node) {
 	for a := 2; a < len(x.Shape); a++ {
 		axes, wide = append(axes, a), append(wide, 1)
 	}
-	y := n.normalise(x, axes, n.attrFloat("epsilon", 1e-5))
+	y, _, _ := n.normalise(x, axes, n.attrFloat("epsilon", 1e-5))
 	y = n.binary(graph.Mul, y, n.reshape(scale, wide...))
 	n.set(n.binary(graph.Add, y, n.reshape(shift, wide...)))
 }
 
 func layerNormalization(n *node) {
-	n.only("the statistics are not given")
 	x := n.x(0)
 	var axes []int
 	for a := n.axis(n.attrInt("axis", -1), len(x.Shape)); a < len(x.Shape); a++ {
 		axes = append(axes, a)
 	}
-	y := n.binary(graph.Mul, n.normalise(x, axes, n.attrFloat("epsilon", 1e-5)), n.x(1))
+	y, mean, invstd := n.normalise(x, axes, n.attrFloat("epsilon", 1e-5))
+	n.put(1, value{dyn: mean, elem: elemFloat})
+	n.put(2, value{dyn: invstd, elem: elemFloat})
+	y = n.binary(graph.Mul, y, n.x(1))
 	if n.has(2) {
 		y = n.binary(graph.Add, y, n.x(2))
 	}
@@ -231,7 +235,7 @@ func reduce(n *node) {
 		y := n.unary(graph.Log, do(graph.Sum, n.unary(graph.Exp, n.binary(graph.Sub, x, most))))
 		n.set(n.binary(graph.Add, y, n.reshape(most, y.Shape...)))
 	default:
-		n.failf("it is computed from constants only")
+		n.constantsOnly()
 	}
 }
 

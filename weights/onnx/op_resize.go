@@ -186,9 +186,9 @@ func (r resizing) at(n *node, i, in, out, scale float64) float64 {
 			return (i+0.5)/scale - 0.5
 		}
 		return 0
-	case "align_corners":
+	case "align_corners": // by the scale, though the output has a whole length
 		if out > 1 {
-			return i * (in - 1) / (out - 1)
+			return i * (in - 1) / (in*scale - 1)
 		}
 		return 0
 	case "asymmetric":

@@ -377,30 +377,39 @@ func pad(n *node) {
 	}
 	p := n.small("the padding", pads, -maxElements, maxElements)
 	mode := n.attrString("mode", "constant")
-	if n.allStatic() && !n.ins[0].elem.isFloat() {
-		n.failf("integers are not padded")
+	v := n.must(0)
+	if v.elem.isFloat() {
+		v = value{dyn: n.x(0), elem: v.elem}
 	}
-	x := n.x(0)
 	for i, a := range axes {
 		before, after := p[i], p[len(axes)+i]
 		if before < 0 || after < 0 { // crop
 			start := max(0, -before)
-			x = n.cut(value{dyn: x, elem: elemFloat}, a, start, x.Shape[a]-start-max(0, -after), 1).dyn
+			v = n.cut(v, a, start, max(0, s[a]-start-max(0, -after)), 1)
 			before, after = max(0, before), max(0, after)
 		}
 		if before+after > 0 {
-			x = n.padAxis(x, a, before, after, mode, fill)
+			v = n.padAxis(v, a, before, after, mode, fill)
 		}
 	}
-	n.set(x)
+	n.put(0, v)
 }
 
-func (n *node) padAxis(x *graph.Value, a, before, after int, mode string, fill float32) *graph.Value {
-	d := x.Shape[a]
-	if mode == "constant" {
-		return n.do(graph.Pad{Axis: a, Before: before, After: after, Value: fill}, x)
+func (n *node) padAxis(v value, a, before, after int, mode string, fill float32) value {
+	var d int
+	if v.st != nil {
+		d = v.st.shape[a]
+	} else {
+		d = v.dyn.Shape[a]
 	}
-	if before+after > maxPieces {
+	if mode == "constant" {
+		if v.st != nil {
+			n.failf("integers are not padded by a constant")
+		}
+		v.dyn = n.do(graph.Pad{Axis: a, Before: before, After: after, Value: fill}, v.dyn)
+		return v
+	}
+	if d == 0 || before+after > maxPieces {
 		n.failf("%d elements of padding", before+after)
 	}
 	index := make([]int, before+d+after)
@@ -426,7 +435,12 @@ func (n *node) padAxis(x *graph.Value, a, before, after int, mode string, fill f
 		}
 		index[i] = j
 	}
-	return n.pick(x, a, index)
+	if v.st != nil {
+		v.st = n.take(v.st, a, index)
+	} else {
+		v.dyn = n.pick(v.dyn, a, index)
+	}
+	return v
 }
 
 func expand(n *node) {

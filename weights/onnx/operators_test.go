@@ -83,7 +83,13 @@ func runNodeTest(t *testing.T, dir string) (op string, o outcome) {
 		t.Fatal(err)
 	}
 	op = testedOp(o.name, proto)
-	m, err := Decode(data)
+	for i, s := range proto.opsets {
+		// Some tests were never renewed, since opset 7 did not change their operators.
+		if s.domain == "" && s.version < MinOpset {
+			proto.opsets[i].version = MinOpset
+		}
+	}
+	m, err := fromProto(proto, &external{})
 	if err != nil {
 		o.why = reason(err)
 		return op, o
@@ -123,9 +129,8 @@ func reason(err error) string {
 		err = ge.Err
 	}
 	s := err.Error()
-	s = s[strings.Index(s, "opset ")+1:]
-	if i := strings.Index(s, ": "); i >= 0 && strings.HasPrefix(s, "pset ") {
-		s = s[i+2:]
+	if strings.HasPrefix(s, "opset ") {
+		_, s, _ = strings.Cut(s, ": ")
 	}
 	return strings.TrimPrefix(s, "onnx: ")
 }
@@ -141,6 +146,12 @@ func runSet(m *Model, set string) (how string, err error) {
 		if err != nil {
 			return "", err
 		}
+		if m.inputs[i].elem == elemBFloat16 && s.elem == elemUint16 { // so in ONNX 1.12
+			for _, x := range s.i {
+				s.f = append(s.f, half(elemBFloat16, uint16(x)))
+			}
+			s.elem = elemBFloat16
+		}
 		values = append(values, s)
 	}
 	// Floating-point inputs are fed; what must be known beforehand is given so.
@@ -150,7 +161,7 @@ func runSet(m *Model, set string) (how string, err error) {
 		feeds := map[string]*tensor.Tensor{}
 		for i, v := range m.inputs {
 			if m.fixed[v.name] == nil {
-				if slices.Contains([]int(values[i].shape), 0) && values[i].elem.isFloat() {
+				if slices.Contains([]int(values[i].shape), 0) {
 					m.fixed[v.name] = values[i]
 					continue
 				}
@@ -208,6 +219,12 @@ func checkOutputs(m *Model, g *graph.Graph, outs []value, feeds map[string]*tens
 		want, err := readPB(filepath.Join(set, fmt.Sprintf("output_%d.pb", i)))
 		if err != nil {
 			return "", err
+		}
+		if v.elem == elemBFloat16 && want.elem == elemUint16 {
+			for _, x := range want.i {
+				want.f = append(want.f, half(elemBFloat16, uint16(x)))
+			}
+			want.elem, want.i = elemBFloat16, nil
 		}
 		if v.dyn == nil {
 			if err := same(v.st, want); err != nil {
