@@ -115,6 +115,9 @@ func options(name string) ([]Option, error) {
 			return opts, err
 		}
 	}
+	if _, ok, err := cifarOptions(name + cifarSuffix); ok && err == nil {
+		return nil, fmt.Errorf("models: unknown model %q; did you mean %q?", name, name+cifarSuffix)
+	}
 	if near := nearest.Name(name, Names()); near != "" {
 		return nil, fmt.Errorf("models: unknown model %q; did you mean %q?", name, near)
 	}

@@ -5,20 +5,22 @@ Made with torch 1.13.0, timm 0.6.13, numpy 1.24.2; no random numbers: filled fro
 names as models.py says, whose helpers are used here. The networks with
 attention, ResNet-D's parts and blurring are timm's own; the others are written
 below after the papers, and the pre-activation network is checked against timm's
-resnetv2. Run: python3 models/testdata/gen/families.py, with timm installed.
+resnetv2. Run: python3 models/testdata/gen/families.py [NAME ...|check|lists], with
+timm installed.
 
 NAME.safetensors holds, as in models.py: labels, eval.logits, eval.acts,
 train.logits, train.acts, losses (one), grad.digest, running.digest.
 
 timm_NAME.txt.gz: timm's state-dict keys of NAME in order, "KEY d0xd1x..." a line.
 families.json: parameters and multiply-adds (of convolutions and linear layers, by
-hooks, at 224x224) of timm's models by name.
+shapes, at 224x224) of timm's models by name.
 """
 
 import copy
 import gzip
 import json
 import os
+import sys
 
 import numpy as np
 import timm
@@ -215,11 +217,11 @@ def attn(kind):
 
 
 def cases():
-    small, large = (8, 3, 16, 16), (8, 3, 72, 72)  # 72 gives 18, 9, 5 and 3 pixels: odd sizes
+    small, large = (8, 3, 16, 16), (4, 3, 72, 72)  # 72 gives 18, 9, 5 and 3 pixels: odd sizes
     three = ["layer1", "layer2", "layer3"]
     four = three + ["layer4"]
     yield "preact_basic", cifar(pre_basic("A"), 2, pre=True), small, three
-    yield "preact_bottleneck", net(pre_bottleneck(0), 16, (16, 32, 64), (2, 1, 1), pre=True), small, three
+    yield "preact_bottleneck", net(pre_bottleneck(0), 16, (16, 32, 64), (2, 1, 1), pre=True), (8, 3, 24, 24), three
     yield "wide", net(pre_basic("B"), 16, (32, 64, 128), (1, 1, 1), pre=True), small, three
     for name, norm in (("highway", True), ("highway_no_norm", False)):
         make = lambda i, p, s, _: (Highway(i, p, s, norm), p)  # noqa: E731
@@ -269,7 +271,7 @@ def multiply_adds(model, x):
 
     hooks = [m.register_forward_hook(hook) for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
     with torch.no_grad():
-        model.eval()(x)
+        model.to("meta").eval()(x)
     for h in hooks:
         h.remove()
     return total
@@ -277,7 +279,9 @@ def multiply_adds(model, x):
 
 def timm_lists():
     """Keys of one model of a kind, counts of all. Models that timm has no name for are built from its parts."""
-    x = torch.zeros(1, 3, 224, 224)
+    x = torch.zeros(1, 3, 224, 224, device="meta")
+    for f in ("kaiming_normal_", "kaiming_uniform_", "uniform_", "zeros_", "normal_"):
+        setattr(nn.init, f, lambda *args, **kw: None)  # values are not looked at
     four = {"18": (tr.BasicBlock, (2, 2, 2, 2)), "50": (tr.Bottleneck, (3, 4, 6, 3))}
     made = {n: timm.create_model(n) for n in (
         "resnet18d", "resnet34d", "resnet50d", "resnet101d", "resnet152d", "seresnet18", "seresnet34", "seresnet50",
@@ -298,13 +302,16 @@ def timm_lists():
             f.write(gzip.compress(text.encode(), 9, mtime=0))
 
 
-def main():
+def main(only):
     os.makedirs(OUT, exist_ok=True)
-    check_preact()
+    if not only or "check" in only:
+        check_preact()
     for name, model, shape, stages in cases():
-        write(name, model, shape, stages)
-    timm_lists()
+        if not only or name in only:
+            write(name, model, shape, stages)
+    if not only or "lists" in only:
+        timm_lists()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
