@@ -34,8 +34,12 @@ func TestUnknownNamesSuggest(t *testing.T) {
 // TestConfigRoundTrip builds every name again from its JSON: the same keys and
 // shapes, and the same Config.
 func TestConfigRoundTrip(t *testing.T) {
-	for _, name := range append(Names(), "resnet14-cifar") {
-		m, err := New(name, Classes(7), InChannels(1), Activation("silu"), DropPath(0.1))
+	for _, name := range append(Names(), "resnet14-cifar", "wrn-10-3", "resnet20-cifar+cbam+exclusive-gate+block-dropout") {
+		opts := []Option{Classes(7), InChannels(1), Activation("silu")}
+		if !strings.HasPrefix(name, highwayPrefix) {
+			opts = append(opts, DropPath(0.1))
+		}
+		m, err := New(name, opts...)
 		if err != nil {
 			t.Error(err)
 			continue
