@@ -36,6 +36,9 @@ func (o Dropout) Infer(in []Type) ([]Type, error) {
 	if in[1].DType != tensor.Int64 || !in[1].Shape.Equal(tensor.Shape{2}) {
 		return nil, fmt.Errorf("want seed and step as int64[2], got %s", in[1])
 	}
+	if o.PerSample && len(in[0].Shape) == 0 {
+		return nil, fmt.Errorf("a scalar has no samples")
+	}
 	if !(o.P >= 0 && o.P < 1) {
 		return nil, fmt.Errorf("probability %g is not in [0, 1)", o.P)
 	}

@@ -89,9 +89,12 @@ func (cfg Config) Check() error {
 		return fail("%d stages, want 3 or 4", n)
 	}
 	for i, n := range cfg.Layers {
-		if n < 1 || n > 10000 {
-			return fail("%d blocks in stage %d, want 1 to 10000", n, i+1)
+		if n < 1 || n > 2000 {
+			return fail("%d blocks in stage %d, want 1 to 2000", n, i+1)
 		}
+	}
+	if widest := cfg.Width << (len(cfg.Layers) - 1); widest*cfg.WidthPerGroup/64*cfg.Groups > 1<<18 {
+		return fail("width %d with %d groups of %d makes more than %d channels", cfg.Width, cfg.Groups, cfg.WidthPerGroup, 1<<18)
 	}
 	if len(cfg.Dilate) > len(cfg.Layers)-1 {
 		return fail("dilate has %d entries, one for each of the %d stages after the first is enough", len(cfg.Dilate), len(cfg.Layers)-1)

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/resnet-go/resnet/internal/nearest"
+	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -104,7 +104,7 @@ func options(name string) ([]Option, error) {
 	if opts, ok, err := cifarOptions(name); ok {
 		return opts, err
 	}
-	if near := nearest.Name(name, Names()); near != "" {
+	if near := suggest.Name(name, Names()); near != "" {
 		return nil, fmt.Errorf("models: unknown model %q; did you mean %q?", name, near)
 	}
 	return nil, fmt.Errorf("models: unknown model %q; known are %v", name, Names())
