@@ -140,6 +140,7 @@ func fromProto(p *modelProto, ext *external) (*Model, error) {
 	if err := m.initializers(ext); err != nil {
 		return nil, err
 	}
+	m.simplify()
 	m.layers()
 	m.head = m.findHead()
 	return m, nil
