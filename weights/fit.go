@@ -226,25 +226,26 @@ func Recognise(want []Want, tensors map[string]*tensor.Tensor) (renamed map[stri
 		wanted[w.Name] = true
 	}
 	best, bestTo := count(wanted, names), names
+	try := func(to []string, f Family, rules ...string) {
+		if n := count(wanted, to); n > best && !hasTwice(to) {
+			best, bestTo, family, how = n, to, f.Name, strings.Join(slices.DeleteFunc(rules, func(r string) bool { return r == "" }), " ")
+		}
+	}
 	for _, f := range append([]Family{{}}, Families...) {
 		k, err := ParseKeyMap(f.Rules...)
 		if err != nil {
 			panic(err) // Families is ours, and tested
 		}
-		to, unused, err := k.rename(names)
-		if err != nil {
-			continue
-		}
-		for _, begin := range commonBeginnings(want, to) {
-			stripped := make([]string, len(to))
-			for i, n := range to {
-				stripped[i] = strings.TrimPrefix(n, begin)
-			}
-			n := count(wanted, stripped)
-			if n <= best || hasTwice(stripped) {
+		// What stands before every name may hide what a rule looks for, or, where
+		// the family's first name is another, show only after the rules.
+		for _, before := range beginningsOf(want, names) {
+			to, unused, err := k.rename(without(before, names))
+			if err != nil {
 				continue
 			}
-			best, bestTo, family, how = n, stripped, f.Name, describe(k, unused, begin)
+			for _, after := range beginningsOf(want, to) {
+				try(without(after, to), f, removal(before), used(k, unused), removal(after))
+			}
 		}
 	}
 	out := make(map[string]*tensor.Tensor, len(tensors))
@@ -254,18 +255,32 @@ func Recognise(want []Want, tensors map[string]*tensor.Tensor) (renamed map[stri
 	return out, family, how
 }
 
-// describe lists the rules that did something.
-func describe(k *KeyMap, unused []rule, begin string) string {
+// used lists the rules that did something.
+func used(k *KeyMap, unused []rule) string {
 	var parts []string
 	for _, r := range k.rules {
 		if !slices.ContainsFunc(unused, func(u rule) bool { return u.text == r.text }) {
 			parts = append(parts, r.text)
 		}
 	}
-	if begin != "" {
-		parts = append(parts, begin+"=")
-	}
 	return strings.Join(parts, " ")
+}
+
+// without returns names without a beginning.
+func without(begin string, names []string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = strings.TrimPrefix(n, begin)
+	}
+	return out
+}
+
+// removal is the rule that [without] follows.
+func removal(begin string) string {
+	if begin == "" {
+		return ""
+	}
+	return begin + "="
 }
 
 func count(wanted map[string]bool, names []string) int {
@@ -278,15 +293,15 @@ func count(wanted map[string]bool, names []string) int {
 	return n
 }
 
-// commonBeginnings returns what stands before the model's first tensor in the
+// beginningsOf returns what stands before the model's first tensor in the
 // names, "" always among them.
-func commonBeginnings(want []Want, names []string) []string {
+func beginningsOf(want []Want, names []string) []string {
 	out := []string{""}
 	if len(want) == 0 {
 		return out
 	}
 	for _, n := range names {
-		if b, ok := strings.CutSuffix(n, "."+want[0].Name); ok && len(out) < 16 {
+		if b, ok := strings.CutSuffix(n, "."+want[0].Name); ok && len(out) < 8 {
 			out = append(out, b+".")
 		}
 	}
