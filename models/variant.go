@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/resnet-go/resnet/internal/nearest"
+	"github.com/resnet-go/resnet/internal/suggest"
 )
 
 // A name can be followed by variants, each after a plus sign:
@@ -68,7 +68,7 @@ func withVariants(name string) (base string, opts []Option, err error) {
 	for v := range strings.SplitSeq(rest, variantMark) {
 		i := slices.Index(names, v)
 		if i < 0 {
-			if near := nearest.Name(v, names); near != "" {
+			if near := suggest.Name(v, names); near != "" {
 				return "", nil, fmt.Errorf("models: %s: unknown variant %q; did you mean %q?", name, v, near)
 			}
 			return "", nil, fmt.Errorf("models: %s: unknown variant %q; known are %v", name, v, names)
