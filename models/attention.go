@@ -62,8 +62,8 @@ type SE struct{ FC1, FC2 *nn.Conv2d }
 
 // NewSE returns the attention with the given reduction, 16 in the paper.
 func NewSE(channels, reduction int) *SE {
-	inner := reduced(channels, reduction, 8)
-	return &SE{FC1: conv1x1Bias(channels, inner), FC2: conv1x1Bias(inner, channels)}
+	mid := reduced(channels, reduction, 8)
+	return &SE{FC1: conv1x1Bias(channels, mid), FC2: conv1x1Bias(mid, channels)}
 }
 
 // conv1x1Bias is a 1x1 convolution with a bias.
@@ -126,9 +126,9 @@ func NewCBAM(channels, reduction int) *CBAM {
 }
 
 func newCBAM(channels int, o BlockOptions) *CBAM {
-	inner := reduced(channels, o.Reduction, 1)
+	mid := reduced(channels, o.Reduction, 1)
 	m := &CBAM{
-		Channel: &ChannelAttention{FC1: conv1x1(channels, inner, 1), FC2: conv1x1(inner, channels, 1)},
+		Channel: &ChannelAttention{FC1: conv1x1(channels, mid, 1), FC2: conv1x1(mid, channels, 1)},
 		Spatial: &SpatialAttention{},
 	}
 	m.Spatial.Conv.Conv, m.Spatial.Conv.BN = o.norm(conv(2, 1, 7, nn.Padding(3)))
