@@ -313,6 +313,10 @@ func (d damaged) Decode(i int, dst *imaging.Image) error {
 func TestBadPictures(t *testing.T) {
 	cfg := toyConfig(t, "", "epochs=1")
 	cfg.Splits.Train, cfg.SkipHash = damaged{cfg.Splits.Train, 5}, true
+	if _, err := Run(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), "1 of 96, such as image 5: cut off") || !strings.Contains(err.Error(), "--skip-bad") {
+		t.Errorf("the check before training: %v", err)
+	}
+	cfg.SkipCheck = true
 	_, err := Run(context.Background(), cfg)
 	var bad *data.SampleError
 	if !errors.As(err, &bad) || bad.Index != 5 || !strings.Contains(err.Error(), "image 5: cut off") {
