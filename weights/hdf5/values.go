@@ -44,12 +44,14 @@ func (t Type) float(b []byte) float64 {
 func (t Type) float32s(dst []float32, b []byte) error {
 	switch {
 	case t.Class == Float && t.Size == 4 && t.expBits == 8:
-		order := binary.ByteOrder(binary.LittleEndian)
 		if t.BigEndian {
-			order = binary.BigEndian
+			for i := range dst {
+				dst[i] = math.Float32frombits(binary.BigEndian.Uint32(b[4*i:]))
+			}
+			break
 		}
 		for i := range dst {
-			dst[i] = math.Float32frombits(order.Uint32(b[4*i:]))
+			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
 		}
 	case t.Class == Float:
 		for i := range dst {
