@@ -24,14 +24,19 @@ type group struct {
 }
 
 // decodeAhead decodes the pictures in groups of a batch, one or two groups
-// before they are asked for. It stops early when ctx ends.
-func (m *Model) decodeAhead(ctx context.Context, ps iter.Seq[Picture]) iter.Seq[*group] {
+// before they are asked for. It stops early when outer ends, even if a reader is
+// stuck in the middle of a picture.
+func (m *Model) decodeAhead(outer context.Context, ps iter.Seq[Picture]) iter.Seq[*group] {
 	return func(yield func(*group) bool) {
-		ctx, cancel := context.WithCancel(ctx)
+		ctx, cancel := context.WithCancel(outer)
 		groups := make(chan *group, 1)
 		var producer sync.WaitGroup
-		defer producer.Wait()
-		defer cancel()
+		defer func() {
+			cancel()
+			if outer.Err() == nil {
+				producer.Wait()
+			}
+		}()
 		producer.Go(func() {
 			defer close(groups)
 			var waiting []Picture
@@ -57,8 +62,13 @@ func (m *Model) decodeAhead(ctx context.Context, ps iter.Seq[Picture]) iter.Seq[
 				send()
 			}
 		})
-		for g := range groups {
-			if ctx.Err() != nil || !yield(g) {
+		for {
+			select {
+			case g, more := <-groups:
+				if !more || !yield(g) {
+					return
+				}
+			case <-ctx.Done():
 				return
 			}
 		}

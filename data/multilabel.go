@@ -11,6 +11,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/resnet-go/resnet/internal/suggest"
 )
 
 // OpenMultiLabel opens pictures that have any number of labels each, given by
@@ -135,7 +137,7 @@ func labelSplits(src source, files []string, root string, rows []labelRow, class
 		for _, l := range r.Labels {
 			k, ok := index[l]
 			if !ok {
-				return nil, fmt.Errorf("%s: label %q is not a class; did you mean %q?", r.where, l, nearest(l, classes))
+				return nil, fmt.Errorf("%s: label %q is not a class%s", r.where, l, suggest.Phrase(l, classes))
 			}
 			labels = append(labels, k)
 		}

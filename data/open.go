@@ -7,10 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/internal/suggest"
 )
 
 // Options are the choices of [Open]. The zero value is the usual one.
@@ -71,8 +71,7 @@ func Open(spec string, opt Options) (*Splits, error) {
 	case "folder", "multilabel":
 		s, err = openFiles(kind, path, opt)
 	default:
-		return nil, fmt.Errorf("data: unknown kind of dataset %q in %q; did you mean %q? (kinds: %s)",
-			kind, spec, nearest(kind, Kinds()), strings.Join(Kinds(), ", "))
+		return nil, fmt.Errorf("data: unknown kind of dataset %q in %q%s", kind, spec, suggest.Phrase(kind, Kinds()))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("data: %s: %w", spec, err)
@@ -186,33 +185,4 @@ func HoldOut(ds Dataset, share float64, seed uint64) (train, val Dataset) {
 		}
 	}
 	return Subset(ds, in), Subset(ds, out)
-}
-
-// nearest returns the candidate with the smallest edit distance to s.
-func nearest(s string, candidates []string) string {
-	sorted := slices.Clone(candidates)
-	sort.SliceStable(sorted, func(i, j int) bool {
-		return editDistance(s, sorted[i]) < editDistance(s, sorted[j])
-	})
-	return sorted[0]
-}
-
-func editDistance(a, b string) int {
-	prev := make([]int, len(b)+1)
-	for j := range prev {
-		prev[j] = j
-	}
-	for i := range len(a) {
-		last := prev[0]
-		prev[0] = i + 1
-		for j := range len(b) {
-			cost := last
-			if a[i] != b[j] {
-				cost++
-			}
-			last = prev[j+1]
-			prev[j+1] = min(cost, last+1, prev[j]+1)
-		}
-	}
-	return prev[len(b)]
 }

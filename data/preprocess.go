@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -60,8 +60,7 @@ func PresetNames() []string { return slices.Sorted(maps.Keys(presets)) }
 func Preset(name string) (Preprocess, error) {
 	p, ok := presets[name]
 	if !ok {
-		return p, fmt.Errorf("data: unknown preprocessing %q; did you mean %q? (known: %s)",
-			name, nearest(name, PresetNames()), strings.Join(PresetNames(), ", "))
+		return p, fmt.Errorf("data: unknown preprocessing %q%s", name, suggest.Phrase(name, PresetNames()))
 	}
 	p.Mean, p.Std = slices.Clone(p.Mean), slices.Clone(p.Std)
 	return p, nil

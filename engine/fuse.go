@@ -44,11 +44,13 @@ func (o fusedBatchNormTrain) Infer(in []graph.Type) ([]graph.Type, error) {
 }
 
 // fusedBatchNormGrad is BatchNormGrad of dy masked by the ReLU that followed.
-// Inputs: those of BatchNormGrad, then the ReLU's output. With masked its
-// fourth output is the masked dy, the gradient of the residual branch.
+// Inputs: those of BatchNormGrad, then the ReLU's output; or with again, where
+// nothing was added between the two, beta, from which the mask is computed
+// again. With masked its fourth output is the masked dy, the gradient of the
+// residual branch.
 type fusedBatchNormGrad struct {
 	graph.BatchNormGrad
-	masked bool
+	masked, again bool
 }
 
 func (fusedBatchNormGrad) Name() string { return "BatchNormGrad+" }
@@ -301,7 +303,12 @@ func fuseBatchNormGrad(g *graph.Graph) edit {
 		}
 		f := fusedBatchNormGrad{BatchNormGrad: op, masked: len(use[dz]) > 1}
 		in := append(operands(mask.In[1]), operands(n.In[1:]...)...)
-		in = append(in, operand{value: mask.In[0]})
+		y := mask.In[0]
+		if norm, ok := y.Node.Op.(fusedBatchNormTrain); ok && y.Index == 0 && !norm.residual && !f.masked && y.Node.In[0] == n.In[1] {
+			f.again = true
+			y = y.Node.In[2]
+		}
+		in = append(in, operand{value: y})
 		out := n.Out
 		if f.masked {
 			out = append(append([]*graph.Value(nil), out...), dz)

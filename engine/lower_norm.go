@@ -98,17 +98,20 @@ func (c *compiler) batchNormTrain(n *graph.Node, op fusedBatchNormTrain) error {
 }
 
 // batchNormGrad is the gradient of batch norm, with the mask of the ReLU that
-// followed where y, that ReLU's output, is given.
-func (c *compiler) batchNormGrad(n *graph.Node, op fusedBatchNormGrad, y *graph.Value) error {
+// followed where last is given: see fusedBatchNormGrad.
+func (c *compiler) batchNormGrad(n *graph.Node, op fusedBatchNormGrad, last *graph.Value) error {
 	rows, ch, err := pixels(n.In[1].Shape)
 	if err != nil {
 		return err
 	}
 	dy, x := c.in(n.In[0], activation), c.in(n.In[1], activation)
 	gamma, mean, invstd := c.in(n.In[2], rowMajor), c.in(n.In[3], rowMajor), c.in(n.In[4], rowMajor)
-	var mask, masked *buf
-	if y != nil {
-		mask = c.in(y, activation)
+	var y, again, masked *buf
+	switch {
+	case op.again:
+		again = c.scaleAndShift(gamma, c.in(last, rowMajor), mean, invstd, ch)
+	case last != nil:
+		y = c.in(last, activation)
 	}
 	if op.masked {
 		masked = c.out(n.Out[3], activation)
@@ -119,9 +122,14 @@ func (c *compiler) batchNormGrad(n *graph.Node, op fusedBatchNormGrad, y *graph.
 	s := c.step("sums", pieces, func(r *run, task, _ int) {
 		lo, hi := kernel.PieceBounds(task, pieceRows, rows)
 		lo, hi = lo*ch, hi*ch
-		kernel.BatchNormGradReduce(r.b[parts.id][2*ch*task:2*ch*(task+1)], r.part(masked, lo, hi),
-			r.b[dy.id][lo:hi], r.part(mask, lo, hi), r.b[x.id][lo:hi], r.b[mean.id])
-	}, reads(dy, x, mean, mask), writes(parts, masked))
+		part, dyp, xp := r.b[parts.id][2*ch*task:2*ch*(task+1)], r.b[dy.id][lo:hi], r.b[x.id][lo:hi]
+		if again != nil {
+			t := r.b[again.id]
+			kernel.BatchNormGradReduceAgain(part, dyp, xp, r.b[mean.id], t[:ch], t[ch:])
+		} else {
+			kernel.BatchNormGradReduce(part, r.part(masked, lo, hi), dyp, r.part(y, lo, hi), xp, r.b[mean.id])
+		}
+	}, reads(dy, x, mean, y, again), writes(parts, masked))
 	if masked != nil {
 		s.inPlace.out, s.inPlace.in = masked, dy
 	}
@@ -135,18 +143,35 @@ func (c *compiler) batchNormGrad(n *graph.Node, op fusedBatchNormGrad, y *graph.
 		}
 		g.Finalize(r.b[parts.id], rows, pieceRows)
 	}, reads(gamma, mean, invstd, parts), writes(dgamma, dbeta, coef))
-	from, left := dy, mask // mask itself stays: the step above reads it at run time
+	from, mask := dy, y
 	if masked != nil {
-		from, left = masked, nil
+		from, mask = masked, nil
 	}
 	s = c.rows("", rows, ch, func(r *run, lo, hi int) {
 		lo, hi = lo*ch, hi*ch
 		t := r.b[coef.id]
-		kernel.BatchNormGradApply(r.b[dx.id][lo:hi], r.b[from.id][lo:hi], r.part(left, lo, hi), r.b[x.id][lo:hi],
-			r.b[mean.id], t[:ch], t[ch:2*ch], t[2*ch:], false)
-	}, reads(from, left, x, mean, coef), writes(dx))
+		dxp, dyp, xp := r.b[dx.id][lo:hi], r.b[from.id][lo:hi], r.b[x.id][lo:hi]
+		if again != nil {
+			u := r.b[again.id]
+			kernel.BatchNormGradApplyAgain(dxp, dyp, xp, r.b[mean.id], t[:ch], t[ch:2*ch], t[2*ch:], u[:ch], u[ch:], false)
+		} else {
+			kernel.BatchNormGradApply(dxp, dyp, r.part(mask, lo, hi), xp, r.b[mean.id], t[:ch], t[ch:2*ch], t[2*ch:], false)
+		}
+	}, reads(from, mask, again, x, mean, coef), writes(dx))
 	s.inPlace.out, s.inPlace.in = dx, from
 	return nil
+}
+
+// scaleAndShift restores the coefficients of the forward pass, y = x*scale +
+// shift, from the statistics that it left.
+func (c *compiler) scaleAndShift(gamma, beta, mean, invstd *buf, ch int) *buf {
+	coef := c.newBuf(2 * ch)
+	c.step("forward coefficients", 1, func(r *run, _, _ int) {
+		t := r.b[coef.id]
+		bn := kernel.BatchNorm{Gamma: r.b[gamma.id], Beta: r.b[beta.id], Mean: r.b[mean.id], InvStd: r.b[invstd.id], Scale: t[:ch], Shift: t[ch:]}
+		bn.Coefs()
+	}, reads(gamma, beta, mean, invstd), writes(coef))
+	return coef
 }
 
 // part returns a part of the buffer's memory, or nil for no buffer.

@@ -40,7 +40,10 @@ func (o Conv2d) Infer(in []Type) ([]Type, error) {
 		return nil, fmt.Errorf("stride, dilation and groups must be at least 1, got %dx%d, %dx%d, %d", o.StrideH, o.StrideW, o.DilationH, o.DilationW, o.Groups)
 	}
 	if o.PadTop < 0 || o.PadLeft < 0 || o.PadBottom < 0 || o.PadRight < 0 {
-		return nil, fmt.Errorf("negative padding")
+		return nil, fmt.Errorf("negative padding: %d above, %d left, %d below, %d right", o.PadTop, o.PadLeft, o.PadBottom, o.PadRight)
+	}
+	if max(o.StrideH, o.StrideW, o.DilationH, o.DilationW, o.PadTop, o.PadLeft, o.PadBottom, o.PadRight) > maxExtent {
+		return nil, fmt.Errorf("a stride, dilation or padding above %d", maxExtent)
 	}
 	if x[1]%o.Groups != 0 || w[0]%o.Groups != 0 {
 		return nil, fmt.Errorf("%d input and %d output channels do not divide into %d groups", x[1], w[0], o.Groups)
@@ -57,7 +60,7 @@ func (o Conv2d) Infer(in []Type) ([]Type, error) {
 		return nil, fmt.Errorf("a %dx%d kernel (dilation %dx%d) does not fit into the padded %dx%d input",
 			w[2], w[3], o.DilationH, o.DilationW, x[2]+o.PadTop+o.PadBottom, x[3]+o.PadLeft+o.PadRight)
 	}
-	return []Type{F32(x[0], w[0], oh, ow)}, nil
+	return result(x[0], w[0], oh, ow)
 }
 
 // Grad implements [Differentiable].
@@ -97,7 +100,7 @@ func (o Conv2dInputGrad) Infer(in []Type) ([]Type, error) {
 		return nil, err
 	}
 	if !y[0].Shape.Equal(in[0].Shape) {
-		return nil, fmt.Errorf("want a gradient %v", y[0].Shape)
+		return nil, fmt.Errorf("want a gradient %v of the output, got %v", y[0].Shape, in[0].Shape)
 	}
 	return []Type{F32(o.X...)}, nil
 }
@@ -134,7 +137,7 @@ func (o Conv2dWeightGrad) Infer(in []Type) ([]Type, error) {
 		return nil, err
 	}
 	if !y[0].Shape.Equal(in[1].Shape) {
-		return nil, fmt.Errorf("want a gradient %v", y[0].Shape)
+		return nil, fmt.Errorf("want a gradient %v of the output, got %v", y[0].Shape, in[1].Shape)
 	}
 	return []Type{F32(o.W...)}, nil
 }
@@ -163,23 +166,4 @@ func windowCount(size, pad, kernel, stride, dilation int, ceil bool) int {
 		return (span+stride-1)/stride + 1
 	}
 	return span/stride + 1
-}
-
-func arity(in []Type, lo, hi int) error {
-	if len(in) < lo || len(in) > hi {
-		if lo == hi {
-			return fmt.Errorf("want %d inputs, got %d", lo, len(in))
-		}
-		return fmt.Errorf("want %d to %d inputs, got %d", lo, hi, len(in))
-	}
-	return nil
-}
-
-func floats(in []Type) error {
-	for i, t := range in {
-		if t.DType != tensor.Float32 {
-			return fmt.Errorf("input %d must be float32, is %s", i, t.DType)
-		}
-	}
-	return nil
 }

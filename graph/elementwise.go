@@ -65,11 +65,14 @@ func (o Unary) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 1, 1); err != nil {
 		return nil, err
 	}
+	if int(o.Fn) >= len(unaryNames) {
+		return nil, fmt.Errorf("unknown function")
+	}
 	if o.Fn == Clip && !(o.A < o.B) {
 		return nil, fmt.Errorf("the lower bound %g is not below the upper %g", o.A, o.B)
 	}
-	if o.Fn == LeakyRelu && o.A < 0 {
-		return nil, fmt.Errorf("the slope %g is negative", o.A)
+	if o.Fn == LeakyRelu && !(o.A >= 0) {
+		return nil, fmt.Errorf("the slope %g must be 0 or above", o.A)
 	}
 	return []Type{in[0]}, floats(in)
 }
@@ -97,23 +100,29 @@ func (o UnaryGrad) Infer(in []Type) ([]Type, error) {
 		return nil, err
 	}
 	if !in[0].Shape.Equal(in[1].Shape) {
-		return nil, fmt.Errorf("shapes differ")
+		return nil, fmt.Errorf("the shapes %v and %v differ", in[0].Shape, in[1].Shape)
 	}
-	return []Type{in[0]}, floats(in)
+	if err := floats(in); err != nil {
+		return nil, err
+	}
+	return o.Of.Infer(in[:1])
 }
 
-// Grad implements [Differentiable] with respect to dy alone, which makes
-// gradients of gradients exact for piecewise linear networks (ReLU), and is
-// refused for other functions.
+// Grad implements [Differentiable]. The piecewise linear functions have a
+// second derivative of 0 and Square one of 2, which makes gradients of gradients
+// exact for ReLU networks; for other functions it is refused.
 func (o UnaryGrad) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	var dx *Value
 	switch o.Of.Fn {
 	case Relu, Clip, LeakyRelu, HardSigmoid, Abs:
+	case Square:
+		dx = g.Must1(Affine{Scale: 2}, g.Must1(Binary{Fn: Mul}, n.In[1], dout[0]))
 	default:
 		if need[0] {
 			panic(&Error{Path: n.Path, Op: o.Name(), Err: fmt.Errorf("the operator has no second derivative")})
 		}
 	}
-	return []*Value{nil, g.Must1(o, n.In[0], dout[0])}
+	return []*Value{dx, g.Must1(o, n.In[0], dout[0])}
 }
 
 // BinaryFn is a function of two numbers.
@@ -154,11 +163,14 @@ func (o Binary) Infer(in []Type) ([]Type, error) {
 	if err := floats(in); err != nil {
 		return nil, err
 	}
+	if int(o.Fn) >= len(binaryNames) {
+		return nil, fmt.Errorf("unknown function")
+	}
 	s, err := Broadcast(in[0].Shape, in[1].Shape)
 	if err != nil {
 		return nil, err
 	}
-	return []Type{F32(s...)}, nil
+	return result(s...)
 }
 
 // Grad implements [Differentiable].
@@ -214,6 +226,16 @@ func (o SelectGrad) Name() string { return o.Fn.String() + "Grad" }
 func (o SelectGrad) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 3, 3); err != nil {
 		return nil, err
+	}
+	if o.Fn != Max && o.Fn != Min {
+		return nil, fmt.Errorf("want Max or Min")
+	}
+	s, err := Broadcast(in[0].Shape, in[1].Shape)
+	if err != nil {
+		return nil, err
+	}
+	if !s.Equal(in[2].Shape) {
+		return nil, fmt.Errorf("want a gradient %v, got %v", s, in[2].Shape)
 	}
 	return []Type{in[2]}, floats(in)
 }

@@ -1,13 +1,31 @@
 package graph
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/resnet-go/resnet/tensor"
+)
 
 // Gradients adds to the graph the gradient of the scalar loss with respect to
 // each value of wrt, by reverse accumulation: one walk over the nodes from the
 // loss back, each node's rule written in operators. A value that does not
 // influence the loss gets a gradient of zeros.
 func (g *Graph) Gradients(loss *Value, wrt []*Value) (grads []*Value, err error) {
-	if loss.Shape.Numel() != 1 {
+	if loss == nil {
+		return nil, &Error{Op: "Gradients", Err: fmt.Errorf("the loss is nil")}
+	}
+	if !g.owns(loss) {
+		return nil, &Error{Op: "Gradients", Err: fmt.Errorf("the loss belongs to another graph")}
+	}
+	for i, v := range wrt {
+		if v == nil || v.DType != tensor.Float32 {
+			return nil, &Error{Op: "Gradients", Err: fmt.Errorf("value %d is nil or not float32: it has no gradient", i)}
+		}
+		if !g.owns(v) {
+			return nil, &Error{Op: "Gradients", Err: fmt.Errorf("value %d, %v, belongs to another graph", i, v)}
+		}
+	}
+	if loss.DType != tensor.Float32 || loss.Shape.Numel() != 1 {
 		return nil, &Error{Op: "Gradients", In: []Type{loss.Type}, Err: fmt.Errorf("the loss must be a scalar")}
 	}
 	err = Try(func() { grads = g.gradients(loss, wrt) })

@@ -10,6 +10,7 @@ package graph
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/resnet-go/resnet/tensor"
@@ -139,6 +140,9 @@ func (g *Graph) Apply(op Op, in ...*Value) ([]*Value, error) {
 		if v == nil {
 			return nil, &Error{Path: g.path, Op: op.Name(), Err: fmt.Errorf("input %d is nil", i)}
 		}
+		if !g.owns(v) {
+			return nil, &Error{Path: g.path, Op: op.Name(), Err: fmt.Errorf("input %d, %v, belongs to another graph", i, v)}
+		}
 		types[i] = v.Type
 	}
 	outTypes, err := op.Infer(types)
@@ -152,6 +156,11 @@ func (g *Graph) Apply(op Op, in ...*Value) ([]*Value, error) {
 	}
 	g.Nodes = append(g.Nodes, n)
 	return n.Out, nil
+}
+
+// owns reports whether the value was made by this graph.
+func (g *Graph) owns(v *Value) bool {
+	return v.Node != nil && v.Node.ID < len(g.Nodes) && g.Nodes[v.Node.ID] == v.Node
 }
 
 // Must is Apply for code that builds graphs inside [Try]: it panics with the
@@ -227,7 +236,8 @@ func (g *Graph) source(m *map[string]*Value, name string, op Op) (*Value, error)
 	return out[0], nil
 }
 
-// Const adds a constant; t must not be changed afterwards.
+// Const adds a constant; t must not be changed afterwards. Like [Graph.Must] it
+// panics with an *Error, which [Try] returns, if t has no elements.
 func (g *Graph) Const(t *tensor.Tensor) *Value { return g.Must1(Const{t}) }
 
 // Scalar adds a float32 constant of rank 0.
@@ -243,13 +253,24 @@ func (g *Graph) Output(name string, v *Value) {
 }
 
 // Assign makes the variable hold v's value after each run. All updates take
-// effect together, after every read.
+// effect together, after every read; a variable can have one update only.
 func (g *Graph) Assign(variable, v *Value) error {
+	if variable == nil || v == nil {
+		return &Error{Path: g.path, Op: "Assign", Err: errors.New("the variable or the value is nil")}
+	}
+	if !g.owns(variable) || !g.owns(v) {
+		return &Error{Path: g.path, Op: "Assign", Err: errors.New("the variable or the value belongs to another graph")}
+	}
 	if _, ok := variable.Node.Op.(Variable); !ok {
 		return &Error{Path: g.path, Op: "Assign", Err: fmt.Errorf("%v is not a variable", variable)}
 	}
 	if variable.DType != v.DType || !variable.Shape.Equal(v.Shape) {
 		return &Error{Path: g.path, Op: "Assign", In: []Type{variable.Type, v.Type}, Err: errors.New("types differ")}
+	}
+	for _, u := range g.Updates {
+		if u.Variable == variable {
+			return &Error{Path: g.path, Op: "Assign", Err: fmt.Errorf("%q has a new value already", variable.Node.Op.(Variable).Label)}
+		}
 	}
 	g.Updates = append(g.Updates, Update{variable, v})
 	return nil
@@ -265,7 +286,7 @@ type Input struct {
 func (Input) Name() string { return "Input" }
 
 // Infer implements [Op].
-func (o Input) Infer([]Type) ([]Type, error) { return []Type{o.Type}, validShape(o.Type.Shape) }
+func (o Input) Infer([]Type) ([]Type, error) { return []Type{o.Type}, validType(o.Type) }
 
 // Variable is kept between runs: a parameter, a running statistic or a slot of
 // an optimiser. Made by [Graph.Variable].
@@ -278,7 +299,7 @@ type Variable struct {
 func (Variable) Name() string { return "Variable" }
 
 // Infer implements [Op].
-func (o Variable) Infer([]Type) ([]Type, error) { return []Type{o.Type}, validShape(o.Type.Shape) }
+func (o Variable) Infer([]Type) ([]Type, error) { return []Type{o.Type}, validType(o.Type) }
 
 // Const is a constant. Made by [Graph.Const].
 type Const struct{ Tensor *tensor.Tensor }
@@ -288,13 +309,73 @@ func (Const) Name() string { return "Const" }
 
 // Infer implements [Op].
 func (o Const) Infer([]Type) ([]Type, error) {
-	return []Type{{o.Tensor.DType(), o.Tensor.Shape()}}, nil
+	if o.Tensor == nil {
+		return nil, errors.New("no tensor")
+	}
+	t := Type{o.Tensor.DType(), o.Tensor.Shape()}
+	return []Type{t}, validType(t)
 }
 
+// Limits that keep the arithmetic of shape rules from overflowing; they are
+// far above what fits into memory.
+const (
+	maxExtent         = math.MaxInt32 // of a shape, a kernel, a stride, a padding
+	maxElements int64 = 1 << 40       // of a value
+)
+
 func validShape(s tensor.Shape) error {
+	n := int64(1)
 	for _, d := range s {
-		if d <= 0 {
+		if d < 1 {
 			return fmt.Errorf("shape %v has an extent below 1", s)
+		}
+		if d > maxExtent {
+			return fmt.Errorf("shape %v has an extent above %d", s, maxExtent)
+		}
+		if int64(d) > maxElements/n {
+			return fmt.Errorf("shape %v has more than 2^40 elements", s)
+		}
+		n *= int64(d)
+	}
+	return nil
+}
+
+func validType(t Type) error {
+	if t.DType != tensor.Float32 && t.DType != tensor.Int64 {
+		return fmt.Errorf("unknown type %s", t.DType)
+	}
+	return validShape(t.Shape)
+}
+
+// result returns the type of an operator's only output, or an error if there
+// can be no such value.
+func result(shape ...int) ([]Type, error) {
+	if err := validShape(shape); err != nil {
+		return nil, fmt.Errorf("the result is impossible: %w", err)
+	}
+	return []Type{F32(shape...)}, nil
+}
+
+// arity checks the number of inputs, and that each is a possible value.
+func arity(in []Type, lo, hi int) error {
+	if len(in) < lo || len(in) > hi {
+		if lo == hi {
+			return fmt.Errorf("want %d inputs, got %d", lo, len(in))
+		}
+		return fmt.Errorf("want %d to %d inputs, got %d", lo, hi, len(in))
+	}
+	for i, t := range in {
+		if err := validType(t); err != nil {
+			return fmt.Errorf("input %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func floats(in []Type) error {
+	for i, t := range in {
+		if t.DType != tensor.Float32 {
+			return fmt.Errorf("input %d must be float32, is %s", i, t.DType)
 		}
 	}
 	return nil

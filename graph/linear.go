@@ -31,7 +31,7 @@ func (Linear) Infer(in []Type) ([]Type, error) {
 	if len(in) == 3 && !in[2].Shape.Equal(tensor.Shape{w[0]}) {
 		return nil, fmt.Errorf("the bias must be [%d], got %v", w[0], in[2].Shape)
 	}
-	return []Type{F32(x[0], w[0])}, nil
+	return result(x[0], w[0])
 }
 
 // Grad implements [Differentiable].
@@ -56,7 +56,12 @@ type LinearInputGrad struct{}
 func (LinearInputGrad) Name() string { return "LinearInputGrad" }
 
 // Infer implements [Op].
-func (LinearInputGrad) Infer(in []Type) ([]Type, error) { return matmulType(in, false, false) }
+func (LinearInputGrad) Infer(in []Type) ([]Type, error) {
+	if err := matrices(in); err != nil {
+		return nil, err
+	}
+	return matmulType(in, false, false)
+}
 
 // Grad implements [Differentiable].
 func (LinearInputGrad) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
@@ -74,7 +79,7 @@ func (LinearWeightGrad) Name() string { return "LinearWeightGrad" }
 
 // Infer implements [Op].
 func (LinearWeightGrad) Infer(in []Type) ([]Type, error) {
-	if err := arity(in, 2, 2); err != nil {
+	if err := matrices(in); err != nil {
 		return nil, err
 	}
 	return matmulType([]Type{in[1], in[0]}, true, false)
@@ -121,6 +126,17 @@ func (o MatMul) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	return d
 }
 
+// matrices checks that both inputs are matrices.
+func matrices(in []Type) error {
+	if err := arity(in, 2, 2); err != nil {
+		return err
+	}
+	if len(in[0].Shape) != 2 || len(in[1].Shape) != 2 {
+		return fmt.Errorf("want two matrices, got %v and %v", in[0].Shape, in[1].Shape)
+	}
+	return nil
+}
+
 func matmulType(in []Type, transA, transB bool) ([]Type, error) {
 	if err := arity(in, 2, 2); err != nil {
 		return nil, err
@@ -147,5 +163,5 @@ func matmulType(in []Type, transA, transB bool) ([]Type, error) {
 	if k != k2 {
 		return nil, fmt.Errorf("inner extents %d and %d differ", k, k2)
 	}
-	return []Type{F32(append(a[:r-2].Clone(), m, n)...)}, nil
+	return result(append(a[:r-2].Clone(), m, n)...)
 }

@@ -44,14 +44,16 @@ func (o CrossEntropy) Infer(in []Type) ([]Type, error) {
 	if len(in) == 3 && (in[2].DType != tensor.Float32 || !in[2].Shape.Equal(tensor.Shape{c})) {
 		return nil, fmt.Errorf("want class weights float32[%d], got %s", c, in[2])
 	}
-	if o.LabelSmoothing < 0 || o.LabelSmoothing >= 1 {
+	if !(o.LabelSmoothing >= 0 && o.LabelSmoothing < 1) {
 		return nil, fmt.Errorf("label smoothing %g is not in [0, 1)", o.LabelSmoothing)
 	}
 	return []Type{F32()}, nil
 }
 
-// Grad implements [Differentiable] with respect to the logits.
+// Grad implements [Differentiable] with respect to the logits; it is refused
+// for the targets and weights.
 func (o CrossEntropy) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	onlyLogits(n, need)
 	d := make([]*Value, len(n.In))
 	in := append([]*Value{dout[0]}, n.In...)
 	d[0] = g.Must1(CrossEntropyGrad{o}, in...)
@@ -97,8 +99,10 @@ func (BCEWithLogits) Infer(in []Type) ([]Type, error) {
 	return []Type{F32()}, nil
 }
 
-// Grad implements [Differentiable] with respect to the logits.
+// Grad implements [Differentiable] with respect to the logits; it is refused
+// for the targets and weights.
 func (o BCEWithLogits) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	onlyLogits(n, need)
 	d := make([]*Value, len(n.In))
 	in := append([]*Value{dout[0]}, n.In...)
 	d[0] = g.Must1(BCEWithLogitsGrad{}, in...)
@@ -115,8 +119,17 @@ func (BCEWithLogitsGrad) Name() string { return "BCEWithLogitsGrad" }
 // Infer implements [Op].
 func (BCEWithLogitsGrad) Infer(in []Type) ([]Type, error) { return lossGradType(BCEWithLogits{}, in) }
 
+// onlyLogits refuses a gradient with respect to other inputs than the first.
+func onlyLogits(n *Node, need []bool) {
+	for _, needed := range need[1:] {
+		if needed {
+			panic(&Error{Path: n.Path, Op: n.Op.Name(), Err: fmt.Errorf("there is a gradient to the logits only, not to targets and weights")})
+		}
+	}
+}
+
 func lossGradType(of Op, in []Type) ([]Type, error) {
-	if len(in) == 0 || in[0].DType != tensor.Float32 || in[0].Shape.Numel() != 1 {
+	if len(in) == 0 || in[0].DType != tensor.Float32 || len(in[0].Shape) != 0 {
 		return nil, fmt.Errorf("want the gradient of the loss, a scalar, first")
 	}
 	if _, err := of.Infer(in[1:]); err != nil {

@@ -19,15 +19,22 @@ type BatchNorm struct{ Eps float32 }
 func (BatchNorm) Name() string { return "BatchNorm" }
 
 // Infer implements [Op].
-func (BatchNorm) Infer(in []Type) ([]Type, error) {
+func (o BatchNorm) Infer(in []Type) ([]Type, error) {
 	if err := perChannel(in, 5); err != nil {
 		return nil, err
+	}
+	if !(o.Eps >= 0) {
+		return nil, fmt.Errorf("eps %g is negative", o.Eps)
 	}
 	return []Type{in[0]}, nil
 }
 
-// Grad implements [Differentiable]. The statistics are constants to it.
+// Grad implements [Differentiable] with respect to x, gamma and beta; it is
+// refused for the statistics.
 func (o BatchNorm) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	if need[3] || need[4] {
+		panic(&Error{Path: n.Path, Op: o.Name(), Err: fmt.Errorf("there is no gradient to fixed statistics")})
+	}
 	x, gamma, mean, variance, dy := n.In[0], n.In[1], n.In[3], n.In[4], dout[0]
 	wide := append(tensor.Shape{1}, gamma.Shape...)
 	var axes []int
@@ -70,9 +77,12 @@ type BatchNormTrain struct{ Eps, Momentum float32 }
 func (BatchNormTrain) Name() string { return "BatchNormTrain" }
 
 // Infer implements [Op].
-func (BatchNormTrain) Infer(in []Type) ([]Type, error) {
+func (o BatchNormTrain) Infer(in []Type) ([]Type, error) {
 	if err := perChannel(in, 5); err != nil {
 		return nil, err
+	}
+	if !(o.Eps >= 0) || !(o.Momentum >= 0 && o.Momentum <= 1) {
+		return nil, fmt.Errorf("eps %g must not be negative, momentum %g must be in [0, 1]", o.Eps, o.Momentum)
 	}
 	if in[0].Shape.Numel() == in[0].Shape[1] {
 		return nil, fmt.Errorf("one value per channel has no variance: train with a larger batch or image")
@@ -81,8 +91,14 @@ func (BatchNormTrain) Infer(in []Type) ([]Type, error) {
 	return []Type{in[0], c, c, c, c}, nil
 }
 
-// Grad implements [Differentiable].
+// Grad implements [Differentiable] for the normalised output; a loss that
+// depends on the other outputs is refused.
 func (o BatchNormTrain) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
+	for _, dv := range dout[1:] {
+		if dv != nil {
+			panic(&Error{Path: n.Path, Op: o.Name(), Err: fmt.Errorf("there is no gradient through the statistics, only through the normalised output")})
+		}
+	}
 	d := make([]*Value, 5)
 	if dout[0] != nil {
 		copy(d, g.Must(BatchNormGrad{}, dout[0], n.In[0], n.In[1], n.Out[1], n.Out[2]))

@@ -83,6 +83,9 @@ func (GlobalNorm) Infer(in []Type) ([]Type, error) {
 	if len(in) == 0 {
 		return nil, fmt.Errorf("no inputs")
 	}
+	if err := arity(in, 1, len(in)); err != nil {
+		return nil, err
+	}
 	return []Type{F32()}, floats(in)
 }
 

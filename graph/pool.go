@@ -20,8 +20,14 @@ func (w Window) infer(x tensor.Shape) (tensor.Shape, error) {
 	if len(x) != 4 {
 		return nil, fmt.Errorf("want an input [N C H W], got %v", x)
 	}
+	if err := validShape(x); err != nil {
+		return nil, err
+	}
 	if w.KernelH < 1 || w.KernelW < 1 || w.StrideH < 1 || w.StrideW < 1 {
 		return nil, fmt.Errorf("kernel and stride must be at least 1, got %dx%d and %dx%d", w.KernelH, w.KernelW, w.StrideH, w.StrideW)
+	}
+	if max(w.KernelH, w.KernelW, w.StrideH, w.StrideW) > maxExtent {
+		return nil, fmt.Errorf("a kernel or stride above %d", maxExtent)
 	}
 	for _, p := range []struct{ pad, kernel int }{{w.PadTop, w.KernelH}, {w.PadBottom, w.KernelH}, {w.PadLeft, w.KernelW}, {w.PadRight, w.KernelW}} {
 		if p.pad < 0 || p.pad >= p.kernel {
@@ -31,9 +37,11 @@ func (w Window) infer(x tensor.Shape) (tensor.Shape, error) {
 	oh := w.count(x[2], w.PadTop, w.PadBottom, w.KernelH, w.StrideH)
 	ow := w.count(x[3], w.PadLeft, w.PadRight, w.KernelW, w.StrideW)
 	if oh < 1 || ow < 1 {
-		return nil, fmt.Errorf("a %dx%d window does not fit into the padded input %v", w.KernelH, w.KernelW, x)
+		return nil, fmt.Errorf("a %dx%d window does not fit into the padded %dx%d input",
+			w.KernelH, w.KernelW, x[2]+w.PadTop+w.PadBottom, x[3]+w.PadLeft+w.PadRight)
 	}
-	return tensor.Shape{x[0], x[1], oh, ow}, nil
+	y := tensor.Shape{x[0], x[1], oh, ow}
+	return y, validShape(y)
 }
 
 func (w Window) count(size, before, after, kernel, stride int) int {
@@ -93,7 +101,7 @@ func (o MaxPool2dGrad) Infer(in []Type) ([]Type, error) {
 		return nil, err
 	}
 	if !s.Equal(in[0].Shape) || !s.Equal(in[1].Shape) {
-		return nil, fmt.Errorf("want gradients and winners %v", s)
+		return nil, fmt.Errorf("want gradients and winners %v, got %v and %v", s, in[0].Shape, in[1].Shape)
 	}
 	return []Type{F32(o.X...)}, floats(in)
 }
@@ -146,7 +154,7 @@ func (o AvgPool2dGrad) Infer(in []Type) ([]Type, error) {
 		return nil, err
 	}
 	if !s.Equal(in[0].Shape) {
-		return nil, fmt.Errorf("want a gradient %v", s)
+		return nil, fmt.Errorf("want a gradient %v, got %v", s, in[0].Shape)
 	}
 	return []Type{F32(o.X...)}, floats(in)
 }
@@ -180,7 +188,10 @@ func (o Resize) Infer(in []Type) ([]Type, error) {
 	if o.OH < 1 || o.OW < 1 {
 		return nil, fmt.Errorf("the size must be positive, got %dx%d", o.OH, o.OW)
 	}
-	return []Type{F32(x[0], x[1], o.OH, o.OW)}, floats(in)
+	if err := floats(in); err != nil {
+		return nil, err
+	}
+	return result(x[0], x[1], o.OH, o.OW)
 }
 
 // Grad implements [Differentiable].
@@ -207,7 +218,7 @@ func (o ResizeGrad) Infer(in []Type) ([]Type, error) {
 		return nil, err
 	}
 	if !y[0].Shape.Equal(in[0].Shape) {
-		return nil, fmt.Errorf("want a gradient %v", y[0].Shape)
+		return nil, fmt.Errorf("want a gradient %v, got %v", y[0].Shape, in[0].Shape)
 	}
 	return []Type{F32(o.X...)}, floats(in)
 }

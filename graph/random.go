@@ -15,8 +15,8 @@ import (
 // word i%4 of a Philox4x32-10 block is at least P * 2^32, rounded. The block's
 // counter words are i/4, Key with its highest bit set, and the low and the high
 // half of step; its key words are the low and the high half of seed. The index i
-// counts in memory order: N, H, W, C for x of
-// rank 4, row-major for other ranks; with PerSample it is n.
+// counts in memory order: N, H, W, C for x of rank 4, row-major for other ranks;
+// with PerSample it is n.
 //
 // Inputs: x [N ...]; rng int64[2]: seed and step. Output like x.
 type Dropout struct {
@@ -35,6 +35,9 @@ func (o Dropout) Infer(in []Type) ([]Type, error) {
 	}
 	if in[1].DType != tensor.Int64 || !in[1].Shape.Equal(tensor.Shape{2}) {
 		return nil, fmt.Errorf("want seed and step as int64[2], got %s", in[1])
+	}
+	if o.PerSample && len(in[0].Shape) == 0 {
+		return nil, fmt.Errorf("a scalar has no samples")
 	}
 	if !(o.P >= 0 && o.P < 1) {
 		return nil, fmt.Errorf("probability %g is not in [0, 1)", o.P)

@@ -47,6 +47,9 @@ func (o Reduce) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 1, 1); err != nil {
 		return nil, err
 	}
+	if o.Fn > MaxOf {
+		return nil, fmt.Errorf("unknown function")
+	}
 	x := in[0].Shape
 	for i, a := range o.Axes {
 		if a < 0 || a >= len(x) || (i > 0 && a <= o.Axes[i-1]) {
@@ -104,6 +107,16 @@ func (o ReduceMaxGrad) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 3, 3); err != nil {
 		return nil, err
 	}
+	y, err := o.Of.Infer(in[:1])
+	if err != nil {
+		return nil, err
+	}
+	if o.Of.Fn != MaxOf {
+		return nil, fmt.Errorf("want the gradient of ReduceMax, not of %v", o.Of.Fn)
+	}
+	if !y[0].Shape.Equal(in[1].Shape) || !y[0].Shape.Equal(in[2].Shape) {
+		return nil, fmt.Errorf("want maxima and a gradient %v, got %v and %v", y[0].Shape, in[1].Shape, in[2].Shape)
+	}
 	return []Type{in[0]}, floats(in)
 }
 
@@ -117,6 +130,9 @@ func (BroadcastTo) Name() string { return "BroadcastTo" }
 // Infer implements [Op].
 func (o BroadcastTo) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 1, 1); err != nil {
+		return nil, err
+	}
+	if err := validShape(o.Shape); err != nil {
 		return nil, err
 	}
 	s, err := Broadcast(in[0].Shape, o.Shape)

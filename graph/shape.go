@@ -79,6 +79,9 @@ func (o Concat) Infer(in []Type) ([]Type, error) {
 	if len(in) == 0 {
 		return nil, fmt.Errorf("nothing to join")
 	}
+	if err := arity(in, 1, len(in)); err != nil {
+		return nil, err
+	}
 	out := in[0].Shape.Clone()
 	if o.Axis < 0 || o.Axis >= len(out) {
 		return nil, fmt.Errorf("%v has no axis %d", out, o.Axis)
@@ -94,7 +97,10 @@ func (o Concat) Infer(in []Type) ([]Type, error) {
 		}
 		out[o.Axis] += t.Shape[o.Axis]
 	}
-	return []Type{F32(out...)}, floats(in)
+	if err := floats(in); err != nil {
+		return nil, err
+	}
+	return result(out...)
 }
 
 // Grad implements [Differentiable].
@@ -126,7 +132,7 @@ func (o Slice) Infer(in []Type) ([]Type, error) {
 	if o.Axis < 0 || o.Axis >= len(x) {
 		return nil, fmt.Errorf("%v has no axis %d", x, o.Axis)
 	}
-	if o.Start < 0 || o.Count < 1 || o.Step < 1 || o.Start+(o.Count-1)*o.Step >= x[o.Axis] {
+	if o.Start < 0 || o.Count < 1 || o.Step < 1 || o.Start >= x[o.Axis] || o.Count-1 > (x[o.Axis]-1-o.Start)/o.Step {
 		return nil, fmt.Errorf("%d elements from %d by %d do not lie in axis %d of %v", o.Count, o.Start, o.Step, o.Axis, x)
 	}
 	out := x.Clone()
@@ -166,9 +172,15 @@ func (o Pad) Infer(in []Type) ([]Type, error) {
 	if o.Before < 0 || o.After < 0 || o.Between < 0 {
 		return nil, fmt.Errorf("negative padding %d, %d, %d", o.Before, o.After, o.Between)
 	}
+	if max(o.Before, o.After, o.Between) > maxExtent {
+		return nil, fmt.Errorf("padding above %d", maxExtent)
+	}
+	if err := floats(in); err != nil {
+		return nil, err
+	}
 	out := x.Clone()
 	out[o.Axis] = o.Before + x[o.Axis] + (x[o.Axis]-1)*o.Between + o.After
-	return []Type{F32(out...)}, floats(in)
+	return result(out...)
 }
 
 // Grad implements [Differentiable].

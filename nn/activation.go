@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/nearest"
+	"github.com/resnet-go/resnet/internal/suggest"
 )
 
 // Activation applies a function to each element. Its zero value is ReLU.
@@ -34,7 +34,7 @@ func NewActivation(name string) (*Activation, error) {
 	u, ok := activations[name]
 	if !ok {
 		hint := ""
-		if near := nearest.Name(name, ActivationNames()); near != "" {
+		if near := suggest.Name(name, ActivationNames()); near != "" {
 			hint = fmt.Sprintf("; did you mean %q?", near)
 		}
 		return nil, fmt.Errorf("nn: unknown activation %q%s", name, hint)

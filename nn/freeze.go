@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/resnet-go/resnet/internal/nearest"
+	"github.com/resnet-go/resnet/internal/suggest"
 )
 
 // Freeze marks the parameters and buffers below each prefix as not to be
@@ -54,7 +54,7 @@ func (t *tree) unknownPrefix(prefix string) error {
 	for _, e := range t.params {
 		known = append(known, e.Name)
 	}
-	if near := nearest.Name(prefix, known); near != "" {
+	if near := suggest.Name(prefix, known); near != "" {
 		return fmt.Errorf("nn: no parameter is named %q or lies below it; did you mean %q?", prefix, near)
 	}
 	return fmt.Errorf("nn: no parameter is named %q or lies below it", prefix)

@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"math"
 
+	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/internal/philox"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -26,28 +27,36 @@ func Init(m Module, seed uint64) error {
 	if err != nil {
 		return err
 	}
+	var fresh []Entry
 	for _, e := range tree.params {
-		p := e.Param
-		if tree.names[p] != e.Name {
+		if tree.names[e.Param] != e.Name {
 			continue // shared, done under its first key
 		}
-		if p.DType == tensor.Int64 {
-			if p.Init != nil {
-				return fmt.Errorf("nn: %s: an int64 parameter cannot have an Init", e.Name)
-			}
-			p.Value = tensor.NewInt64(p.Shape...)
-			continue
+		if e.Param.DType != tensor.Float32 && e.Param.Init != nil {
+			return fmt.Errorf("nn: %s: only float32 parameters can have an Init, this is %s", e.Name, e.Param.DType)
 		}
-		p.Value = tensor.New(p.Shape...)
-		if p.Init == nil {
-			continue
-		}
+		fresh = append(fresh, e)
+	}
+	pool := parallel.NewPool(0)
+	defer pool.Close()
+	pool.Run(len(fresh), func(i, _ int) { fresh[i].init(seed) })
+	return nil
+}
+
+// init fills the parameter from a stream of random numbers of its own.
+func (e Entry) init(seed uint64) {
+	p := e.Param
+	if p.DType == tensor.Int64 {
+		p.Value = tensor.NewInt64(p.Shape...)
+		return
+	}
+	p.Value = tensor.New(p.Shape...)
+	if p.Init != nil {
 		h := fnv.New64a()
 		h.Write([]byte(e.Name)) // never fails
 		r := philox.New(seed, h.Sum64())
 		p.Init(p.Value, &r)
 	}
-	return nil
 }
 
 // Fan says by which count of connections an initialiser scales.

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/resnet-go/resnet/internal/nearest"
+	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -112,5 +112,5 @@ func alike(key string, others []string) string {
 			return o
 		}
 	}
-	return nearest.Name(key, others)
+	return suggest.Name(key, others)
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/nearest"
+	"github.com/resnet-go/resnet/internal/suggest"
 )
 
 // Names of the graph inputs that [Trace] makes.
@@ -136,7 +136,7 @@ func (t *Traced) At(path string) (*graph.Value, error) {
 		}
 		known = append(known, t.Calls[i].Path)
 	}
-	if near := nearest.Name(path, known); near != "" {
+	if near := suggest.Name(path, known); near != "" {
 		return nil, fmt.Errorf("nn: no module %q was called; did you mean %q?", path, near)
 	}
 	return nil, fmt.Errorf("nn: no module %q was called", path)

@@ -7,6 +7,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/internal/suggest"
 )
 
 // Recipe says how to train: everything but the data, the seed and the machine.
@@ -196,11 +197,11 @@ func (r *Recipe) Valid() error {
 	case r.Validation >= 1:
 		return badKey("validation", "%v is not a share below 1", r.Validation)
 	case o.Kind != "sgd" && o.Kind != "adamw" && o.Kind != "lars":
-		return &keyError{"optimizer.name", fmt.Sprintf("unknown optimiser %q", o.Kind), nearest(o.Kind, []string{"sgd", "adamw", "lars"})}
+		return &keyError{"optimizer.name", fmt.Sprintf("unknown optimiser %q", o.Kind), suggest.Name(o.Kind, []string{"sgd", "adamw", "lars"})}
 	case o.Nesterov && (o.Kind != "sgd" || o.Momentum == 0):
 		return badKey("optimizer.nesterov", "belongs to sgd with a momentum")
 	case r.Loss.Kind != "" && r.Loss.Kind != "cross-entropy" && r.Loss.Kind != "bce":
-		return &keyError{"loss.name", fmt.Sprintf("unknown loss %q", r.Loss.Kind), nearest(r.Loss.Kind, []string{"cross-entropy", "bce"})}
+		return &keyError{"loss.name", fmt.Sprintf("unknown loss %q", r.Loss.Kind), suggest.Name(r.Loss.Kind, []string{"cross-entropy", "bce"})}
 	case !(r.Loss.LabelSmoothing >= 0 && r.Loss.LabelSmoothing < 1):
 		return badKey("loss.label_smoothing", "%v is not a share below 1", r.Loss.LabelSmoothing)
 	case r.EMA != nil && !(r.EMA.Decay >= 0 && r.EMA.Decay < 1):

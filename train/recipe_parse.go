@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/resnet-go/resnet/internal/suggest"
 )
 
 //go:embed recipes/*.yaml
@@ -68,6 +70,7 @@ func RecipeNames() []string {
 	for _, f := range files {
 		names = append(names, strings.TrimSuffix(f.Name(), ".yaml"))
 	}
+	slices.Sort(names)
 	return names
 }
 
@@ -87,7 +90,7 @@ func recipeText(name string) ([]byte, error) {
 		text, err := builtin.ReadFile(path.Join("recipes", name+".yaml"))
 		if err != nil {
 			return nil, &RecipeError{File: strconv.Quote(name), Problem: "is not a built-in recipe (" +
-				strings.Join(RecipeNames(), ", ") + ") nor a .yaml file", Suggest: nearest(name, RecipeNames())}
+				strings.Join(RecipeNames(), ", ") + ") nor a .yaml file", Suggest: suggest.Name(name, RecipeNames())}
 		}
 		return text, nil
 	}
@@ -158,7 +161,7 @@ func resolveBase(file string, root *yaml.Node) (*yaml.Node, error) {
 	}
 	if base.Kind != yaml.ScalarNode || !slices.Contains(RecipeNames(), base.Value) {
 		return nil, &RecipeError{File: file, Line: base.Line, Key: "base",
-			Problem: fmt.Sprintf("%q is not a built-in recipe", base.Value), Suggest: nearest(base.Value, RecipeNames())}
+			Problem: fmt.Sprintf("%q is not a built-in recipe", base.Value), Suggest: suggest.Name(base.Value, RecipeNames())}
 	}
 	text, err := recipeText(base.Value)
 	if err != nil {
@@ -232,6 +235,7 @@ func applySet(root *yaml.Node, set string) error {
 		node = doc.Content[0]
 	}
 	names := strings.Split(key, ".")
+	old := lookupPath(root, names)
 	for i := len(names) - 1; i >= 0; i-- {
 		node = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: []*yaml.Node{
 			{Kind: yaml.ScalarNode, Tag: "!!str", Value: names[i]}, node}}
@@ -240,11 +244,29 @@ func applySet(root *yaml.Node, set string) error {
 	if err := checkKeys("--set", "", node, reflect.TypeFor[Recipe]()); err != nil {
 		return err
 	}
+	if err := node.Decode(&Recipe{}); err != nil {
+		e := decodeError("--set", err)
+		e.Key = key
+		return e
+	}
 	if lookup(node, "base") != nil {
 		return &RecipeError{File: "--set", Key: "base", Problem: "name the recipe with --recipe"}
 	}
+	if old != nil { // the value takes the old one's place and is not merged with it
+		*old = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null"}
+	}
 	overlay(root, node)
 	return nil
+}
+
+// lookupPath follows keys into mappings; nil if one is missing.
+func lookupPath(n *yaml.Node, names []string) *yaml.Node {
+	for _, name := range names {
+		if n = lookup(n, name); n == nil {
+			return nil
+		}
+	}
+	return n
 }
 
 func noLines(n *yaml.Node) {
@@ -291,7 +313,7 @@ func checkKeys(file, at string, n *yaml.Node, t reflect.Type) error {
 		}
 		ft, ok := fields[key.Value]
 		if !ok {
-			return &RecipeError{File: file, Line: key.Line, Key: full, Problem: "unknown key", Suggest: nearest(key.Value, names)}
+			return &RecipeError{File: file, Line: key.Line, Key: full, Problem: "unknown key", Suggest: suggest.Name(key.Value, names)}
 		}
 		if seen[key.Value] {
 			return &RecipeError{File: file, Line: key.Line, Key: full, Problem: "is given twice"}
@@ -307,7 +329,7 @@ func checkKeys(file, at string, n *yaml.Node, t reflect.Type) error {
 var yamlLine = regexp.MustCompile(`line (\d+): `)
 
 // decodeError makes the YAML package's messages ours.
-func decodeError(file string, err error) error {
+func decodeError(file string, err error) *RecipeError {
 	text := err.Error()
 	var te *yaml.TypeError
 	if errors.As(err, &te) && len(te.Errors) > 0 {
@@ -335,12 +357,11 @@ func locate(file string, root *yaml.Node, set []string, err error) error {
 			return e
 		}
 	}
-	n := root
-	for _, name := range strings.Split(ke.key, ".") {
-		if n = lookup(n, name); n == nil {
-			break
+	names := strings.Split(ke.key, ".")
+	for i := range names {
+		if n := lookupPath(root, names[:i+1]); n != nil {
+			e.Line = n.Line
 		}
-		e.Line = n.Line
 	}
 	return e
 }

@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
+
+	"github.com/resnet-go/resnet/internal/suggest"
 )
 
 // The kinds of [Schedule].
@@ -71,7 +72,7 @@ const gateWindow = 100
 func (s *Schedule) valid() error {
 	switch {
 	case !slices.Contains(scheduleKinds, s.Kind):
-		return &keyError{"lr.schedule", fmt.Sprintf("unknown schedule %q", s.Kind), nearest(s.Kind, scheduleKinds)}
+		return &keyError{"lr.schedule", fmt.Sprintf("unknown schedule %q", s.Kind), suggest.Name(s.Kind, scheduleKinds)}
 	case !(s.Peak > 0) || math.IsInf(s.Peak, 0):
 		return badKey("lr.peak", "%v is not a rate above 0", s.Peak)
 	case s.PeakBatch < 0:
@@ -175,36 +176,4 @@ func orDefault(x, d float64) float64 {
 		return d
 	}
 	return x
-}
-
-// nearest returns the candidate that is fewest edits away from s.
-func nearest(s string, candidates []string) string {
-	best, at := "", math.MaxInt
-	for _, c := range candidates {
-		if d := edits(strings.ToLower(s), c); d < at {
-			best, at = c, d
-		}
-	}
-	return best
-}
-
-// edits is the Levenshtein distance, in bytes.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diag := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diag
-			if a[i] != b[j] {
-				cost++
-			}
-			diag = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diag+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +17,9 @@ import (
 // inside the program.
 func openData(spec string, opt data.Options) (*data.Splits, error) {
 	if spec != "" && spec != embedded.SampleName {
+		if kind, _, ok := strings.Cut(spec, ":"); !ok || !slices.Contains(data.Kinds(), kind) {
+			return nil, usageError{badSpec(spec, kind, ok)}
+		}
 		return data.Open(spec, opt)
 	}
 	s, err := data.OpenIDX(embedded.Fashion(), opt)
@@ -23,6 +28,14 @@ func openData(spec string, opt data.Options) (*data.Splits, error) {
 	}
 	s.Spec = embedded.SampleName
 	return s, nil
+}
+
+// badSpec says what is wrong with a SPEC whose kind is missing or unknown.
+func badSpec(spec, kind string, hasKind bool) error {
+	if !hasKind {
+		return fmt.Errorf("data %q is not of the form KIND:PATH, such as folder:%s (kinds: %s)", spec, spec, strings.Join(data.Kinds(), ", "))
+	}
+	return fmt.Errorf("unknown kind of data %q in %q%s", kind, spec, suggest.Phrase(kind, data.Kinds()))
 }
 
 // split returns a part of s by its name; an empty name is the part to evaluate on.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -62,7 +63,13 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 	if errors.Is(err, resnet.ErrUnknown) || errors.Is(err, resnet.ErrNoWeights) {
 		return nil, usageError{err}
 	}
-	return m, err
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range m.Notes() {
+		a.note("%s: %s", f.model, n)
+	}
+	return m, nil
 }
 
 // checkName returns a usage error if name is no network's.
@@ -71,6 +78,19 @@ func checkName(name string) error {
 		return usageError{err}
 	}
 	return nil
+}
+
+// checkModel returns a usage error if model is neither empty, a file, a path,
+// nor the name of a network, alone or as NAME@FILE.
+func checkModel(model string) error {
+	if _, err := os.Stat(model); err == nil || model == "" {
+		return nil
+	}
+	name, _, ok := strings.Cut(model, "@")
+	if !ok && (strings.ContainsAny(model, `/\`) || filepath.Ext(model) != "") {
+		return nil // a file that is missing, of which opening it tells
+	}
+	return checkName(name)
 }
 
 func readLines(path string) ([]string, error) {

@@ -53,6 +53,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	if err == nil {
 		return exitDone
 	}
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = errors.New("interrupted")
+	}
 	fmt.Fprintf(errOut, "%s: %s\n", cmd.CommandPath(), oneLine(err))
 	if usage := (usageError{}); !a.running || errors.As(err, &usage) {
 		return exitUsage
@@ -108,10 +111,12 @@ done, 1 when something failed, 2 for a mistake in the command line.`,
 	f.IntVar(&a.threads, "threads", 0, "threads to use; 0 means one a CPU; results do not depend on it")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
+		a.trainCommand(),
 		a.evalCommand(),
 		a.predictCommand(),
 		a.embedCommand(),
 		a.summaryCommand(),
+		a.convertCommand(),
 		a.modelsCommand(),
 		a.dataCommand(),
 		a.doctorCommand(),
@@ -154,22 +159,13 @@ func flagError(cmd *cobra.Command, err error) error {
 	return usagef("unknown flag --%s; see %s --help", name, cmd.CommandPath())
 }
 
-// atLeast and exactly check the number of arguments; what names them.
+// atLeast and atMost check the number of arguments; what names them.
 func atLeast(n int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) < n {
 			return usagef("%s is missing; see %s --help", what, cmd.CommandPath())
 		}
 		return nil
-	}
-}
-
-func exactly(n int, what string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := atLeast(n, what)(cmd, args); err != nil {
-			return err
-		}
-		return noMore(n, args)
 	}
 }
 

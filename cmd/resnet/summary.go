@@ -11,7 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/embedded"
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/models"
@@ -29,19 +31,19 @@ type summaryCommand struct {
 func (a *app) summaryCommand() *cobra.Command {
 	c := &summaryCommand{app: a}
 	cmd := &cobra.Command{
-		Use:   "summary MODEL|FILE",
+		Use:   "summary [MODEL|FILE]",
 		Short: "Show a network's layers, and how a model file was made",
 		Long: `summary prints each layer with its output shape, parameters, multiply-accumulates
 (MACs) and the memory of its output. Rows of blocks count what is inside them.
 
 Of a model file it also prints where its weights come from: the command, seed,
 recipe and data of the training, what was measured, the classes, and how pictures
-become inputs.`,
+become inputs. Without an argument, it shows the model inside the program.`,
 		Example: `  resnet summary resnet50
   resnet summary resnet18 --input 3x320x320 --depth 1
   resnet summary runs/photos/best.safetensors`,
-		Args: exactly(1, "MODEL"),
-		RunE: func(_ *cobra.Command, args []string) error { return c.run(args[0]) },
+		Args: atMost(1),
+		RunE: func(_ *cobra.Command, args []string) error { return c.run(strings.Join(args, "")) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.input, "input", "", "input as CxHxW, such as 3x224x224 (default: the network's own)")
@@ -97,6 +99,9 @@ func (c *summaryCommand) run(name string) error {
 	if err != nil {
 		return err
 	}
+	if name == "" {
+		name = file.Path
+	}
 	if c.input != "" {
 		if input, err = parseInput(c.input); err != nil {
 			return err
@@ -121,9 +126,20 @@ func (c *summaryCommand) run(name string) error {
 	return c.print(s)
 }
 
-// summarised returns the network of a name or file, its input as C, H, W, and
-// what the file says, nil for a name.
+// summarised returns the network of a name or file, or of the embedded model
+// for "", its input as C, H, W, and what the file says, nil for a name.
 func summarised(name string) (*models.Model, []int, *fileSummary, error) {
+	if name == "" {
+		b, err := embedded.Model()
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		m, err := resnet.Open("", resnet.Options{})
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		return m.Network(), m.Input(), newFileSummary(m.Name(), int64(len(b)), m.Meta()), nil
+	}
 	info, err := os.Stat(name)
 	if err != nil || info.IsDir() {
 		if strings.ContainsAny(name, `/\`) || strings.HasSuffix(name, ".safetensors") {
@@ -154,21 +170,25 @@ func summarised(name string) (*models.Model, []int, *fileSummary, error) {
 		return nil, nil, nil, fmt.Errorf("%s: %w", name, err)
 	}
 	input := []int(net.Input())
-	var p data.Preprocess
 	if len(meta.Preprocess) > 0 {
+		var p data.Preprocess
 		if err := json.Unmarshal(meta.Preprocess, &p); err != nil {
 			return nil, nil, nil, fmt.Errorf("%s: preprocessing: %w", name, err)
 		}
 		input = []int{p.Channels, p.Height, p.Width}
 	}
-	file := &fileSummary{
-		Path: name, Bytes: info.Size(), Command: meta.Command, Seed: meta.Seed, Data: meta.Data, Metrics: meta.Metrics,
-		MultiLabel: meta.MultiLabel, Classes: meta.Classes, Preprocess: meta.Preprocess, Recipe: meta.Recipe,
-	}
+	file := newFileSummary(name, info.Size(), *meta)
 	for _, t := range tensors {
 		file.Resumable = file.Resumable || weights.IsState(t.Name)
 	}
 	return net, input, file, nil
+}
+
+func newFileSummary(path string, size int64, meta weights.Meta) *fileSummary {
+	return &fileSummary{
+		Path: path, Bytes: size, Command: meta.Command, Seed: meta.Seed, Data: meta.Data, Metrics: meta.Metrics,
+		MultiLabel: meta.MultiLabel, Classes: meta.Classes, Preprocess: meta.Preprocess, Recipe: meta.Recipe,
+	}
 }
 
 func parseInput(s string) ([]int, error) {
@@ -193,7 +213,9 @@ func (c *summaryCommand) print(s summary) error {
 		t.Row(strings.Repeat("  ", max(l.Depth-1, 0))+l.Path, l.Kind, shapeString(l.Output),
 			term.Count(l.Parameters), term.Ops(l.MACs), term.Bytes(l.ActivationBytes))
 	}
-	t.Rule()
+	if t.Len() > 0 {
+		t.Rule()
+	}
 	t.Row(s.Model, "", "", term.Count(s.Parameters), term.Ops(s.MACs), term.Bytes(s.ActivationBytes))
 	if _, err := t.WriteTo(c.out); err != nil {
 		return err

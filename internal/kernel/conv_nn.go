@@ -30,6 +30,7 @@ type nnConv struct {
 	pixPitch         int  // floats between pixels, as the kernel sees them
 	aoff             []int
 	kk               int // inner products per batch element
+	chunks           []kChunk
 	nz, maxM         int
 	paired           bool // a tile is two whole rows
 	heavy            bool // the weights do not stay in the second-level cache
@@ -91,6 +92,10 @@ func (q *nnConv) plan() {
 	}
 	q.chooseTile()
 	q.heavy = q.panels*q.panelLen > weightsFloats
+	q.chunks = []kChunk{{batch: len(q.aoff), k: q.kk}}
+	if q.heavy {
+		q.chunks = q.chunkSum()
+	}
 	q.cut()
 	q.sweepRows = max(1, sweepFloats/(q.ow*q.stepW*q.stepH*q.pixPitch))
 	switch {
@@ -100,6 +105,29 @@ func (q *nnConv) plan() {
 		q.sweepRows = ceilDiv(q.sweepRows, 2) * 2
 	}
 	q.inRows = (q.rowBlock-1)*q.stepH + (q.r-1)*q.dh + 1
+}
+
+// kChunk is a part of the sum of each output: the inner products from k0 on, k
+// of them, of some batch elements.
+type kChunk struct{ b0, batch, k0, k int }
+
+// chunkSum cuts the sum of a convolution with heavy weights, so that while the
+// tiles of a task work on one chunk the next can come from afar.
+func (q *nnConv) chunkSum() (list []kChunk) {
+	if q.kk <= chunkK {
+		step := max(1, chunkK/q.kk)
+		for b := 0; b < len(q.aoff); b += step {
+			list = append(list, kChunk{b0: b, batch: min(step, len(q.aoff)-b), k: q.kk})
+		}
+		return list
+	}
+	size := ceilDiv(q.kk, ceilDiv(q.kk, chunkK))
+	for b := range q.aoff {
+		for k := 0; k < q.kk; k += size {
+			list = append(list, kChunk{b0: b, batch: 1, k0: k, k: min(size, q.kk-k)})
+		}
+	}
+	return list
 }
 
 // dense says that the output pixels of all images follow each other.

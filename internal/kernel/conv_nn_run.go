@@ -11,12 +11,19 @@ type nnCall struct {
 	src                []float32 // input as the kernel sees it, from the task's first pixel on
 	imgPitch, rowPitch int
 	y, res             []float32
-	fresh              bool // nothing has read this part of src yet
+	act                Act
+
+	// The current chunk of the sum.
+	k0    int       // floats into the k of each batch element
+	sum   []float32 // what the chunk adds to, like y, or nil
+	next  uintptr   // the panel to fetch ahead next
+	fetch int       // how many panels are left to fetch ahead
+	fresh bool      // nothing has read this part of src yet
 }
 
 // run computes one task. res has the layout of y, or is nil.
 func (q *nnConv) run(task int, scratch, x, w, bias, res, y []float32, act Act) {
-	c := nnCall{nnConv: q, b: q.block(task), y: y, res: res}
+	c := nnCall{nnConv: q, b: q.block(task), y: y, res: res, act: act}
 	b := &c.b
 	if q.r == 0 || q.s == 0 {
 		if res == nil {
@@ -24,8 +31,6 @@ func (q *nnConv) run(task int, scratch, x, w, bias, res, y []float32, act Act) {
 		}
 		return
 	}
-	c.g.setAct(act)
-	c.g.aoff, c.g.batch, c.g.k = &q.aoff[0], len(q.aoff), q.kk
 	c.g.as = q.stepW * q.pixPitch * 4
 	c.g.bs = q.panelLen * 4
 	c.g.ldc = q.yPix * 4
@@ -58,45 +63,59 @@ func (c *nnCall) panels(n0, n1, oy0, oy1 int) {
 	q := c.nnConv
 	for p := c.b.p0; p < c.b.p1; p += q.nz {
 		nz := min(q.nz, c.b.p1-p)
-		g := &c.g
-		g.setCols(min(panelWidth, q.k-(p+nz-1)*panelWidth))
-		g.b = &c.w[p*q.panelLen]
+		c.g.setCols(min(panelWidth, q.k-(p+nz-1)*panelWidth))
+		at := q.yOff + c.grp*q.k + p*panelWidth
+		for i := range q.chunks {
+			c.chunk(i, p, nz)
+			if q.paired {
+				c.pairs(nz, n0, n1, oy0, oy1, at)
+				continue
+			}
+			for n := n0; n < n1; n++ {
+				from := (n - c.b.n0) * c.imgPitch
+				if q.merged {
+					c.row(nz, from+(oy0-c.b.oy0)*c.rowPitch, (oy1-oy0)*q.ow, at+n*q.yImg+oy0*q.yRow)
+					continue
+				}
+				for oy := oy0; oy < oy1; oy++ {
+					c.row(nz, from+(oy-c.b.oy0)*c.rowPitch, q.ow, at+n*q.yImg+oy*q.yRow)
+				}
+			}
+		}
+	}
+}
+
+// chunk sets what differs between the chunks of the sum for nz panels from p
+// on: the first adds to bias and residual, the others to y, and the last
+// applies the activation.
+func (c *nnCall) chunk(i, p, nz int) {
+	q, g := c.nnConv, &c.g
+	k := &q.chunks[i]
+	g.aoff, g.batch, g.k, c.k0 = &q.aoff[k.b0], k.batch, k.k, k.k0
+	g.b = &c.w[p*q.panelLen+(k.b0*q.kk+k.k0)*panelWidth]
+	g.bias, c.sum = nil, c.y
+	if i == 0 {
+		c.sum = c.res
 		if c.bias != nil {
 			g.bias = &c.bias[p*panelWidth]
 		}
-		// Fetch ahead what comes next and is not in a near cache yet: the next
-		// panels of heavy weights, spread over the tiles of these, or the next
-		// rows of an input that is not copied.
-		g.noAhead()
-		c.fresh = false
-		if left := c.b.p1 - p - nz; q.heavy && left > 0 {
-			tiles := (n1 - n0) * (oy1 - oy0) * ceilDiv(q.ow, q.maxM)
-			switch {
-			case q.merged:
-				tiles = (n1 - n0) * ceilDiv((oy1-oy0)*q.ow, q.maxM)
-			case q.paired:
-				tiles = ceilDiv(tiles, 2)
-			}
-			g.ahead = address(&c.w[(p+nz)*q.panelLen])
-			g.aheadStep = min(q.panelLen*4, min(left, q.nz)*q.panelLen*4/tiles) &^ 63
-		} else if p == c.b.p0 {
-			c.fresh = !q.copied
-		}
-		at := q.yOff + c.grp*q.k + p*panelWidth
-		if q.paired {
-			c.pairs(nz, n0, n1, oy0, oy1, at)
-			continue
-		}
-		for n := n0; n < n1; n++ {
-			from := (n - c.b.n0) * c.imgPitch
-			if q.merged {
-				c.row(nz, from+(oy0-c.b.oy0)*c.rowPitch, (oy1-oy0)*q.ow, at+n*q.yImg+oy0*q.yRow)
-				continue
-			}
-			for oy := oy0; oy < oy1; oy++ {
-				c.row(nz, from+(oy-c.b.oy0)*c.rowPitch, q.ow, at+n*q.yImg+oy*q.yRow)
-			}
-		}
+	}
+	g.setAct(ActNone)
+	if i == len(q.chunks)-1 {
+		g.setAct(c.act)
+	}
+	// Fetch ahead what comes next and is not in a near cache yet: a chunk of
+	// heavy weights, a panel with each tile, or the next rows of an input that
+	// is not copied.
+	c.fetch, c.fresh = 0, false
+	switch {
+	case !q.heavy:
+		c.fresh = !q.copied && p == c.b.p0
+	case i+1 < len(q.chunks):
+		k := &q.chunks[i+1]
+		c.next, c.fetch = address(&c.w[p*q.panelLen+(k.b0*q.kk+k.k0)*panelWidth]), nz
+	case p+nz < c.b.p1:
+		c.next, c.fetch = address(&c.w[(p+nz)*q.panelLen]), min(q.nz, c.b.p1-p-nz)
 	}
 }
 
@@ -115,16 +134,35 @@ func (c *nnCall) row(nz, from, width, at int) {
 // tiles computes n neighbouring tiles of m pixels.
 func (c *nnCall) tiles(n, m, nz, from, at int) {
 	g := &c.g
-	g.a, g.astep = &c.src[from], m*c.stepW*c.pixPitch*4
-	g.c, g.cstep = &c.y[at], m*c.yPix*4
-	if c.res != nil {
-		g.res = &c.res[at]
+	g.a2 = nil
+	g.astep, g.cstep = m*c.stepW*c.pixPitch*4, m*c.yPix*4
+	for n > 0 {
+		g.a, g.c, g.res = &c.src[from+c.k0], &c.y[at], nil
+		if c.sum != nil {
+			g.res = &c.sum[at]
+		}
+		g.tiles = n
+		switch {
+		case c.fresh:
+			g.ahead, g.aheadStep = address(g.a)+uintptr(n*g.astep), g.astep
+		case c.fetch > 0:
+			g.tiles = min(n, c.fetch)
+			c.fetchPanels(g.tiles)
+		default:
+			g.noAhead()
+		}
+		n -= g.tiles
+		from += g.tiles * g.astep / 4
+		at += g.tiles * g.cstep / 4
+		gemmNN(m, nz, g)
 	}
-	g.tiles = n
-	if c.fresh {
-		g.ahead, g.aheadStep = address(g.a)+uintptr(n*g.astep), g.astep
-	}
-	gemmNN(m, nz, g)
+}
+
+// fetchPanels has the next call fetch a panel with each of n tiles.
+func (c *nnCall) fetchPanels(n int) {
+	c.g.ahead, c.g.aheadStep = c.next, c.panelLen*4
+	c.next += uintptr(n * c.g.aheadStep)
+	c.fetch -= n
 }
 
 // pairs computes rows two by two, a tile each pair. y[at] is pixel 0 of image 0.
@@ -135,19 +173,22 @@ func (c *nnCall) pairs(nz, n0, n1, oy0, oy1, at int) {
 	for i := 0; i < rows; i += 2 {
 		from, to := c.rowAt(i, height, n0, oy0, at)
 		if i+1 == rows {
-			g.a2 = nil
 			c.row(nz, from, c.ow, to)
 			return
 		}
 		from2, to2 := c.rowAt(i+1, height, n0, oy0, at)
-		g.a, g.a2, g.c = &c.src[from], &c.src[from2], &c.y[to]
+		g.a, g.a2, g.c, g.res = &c.src[from+c.k0], &c.src[from2+c.k0], &c.y[to], nil
 		g.cjump = (to2 - to - (c.ow-1)*c.yPix) * 4
-		if c.res != nil {
-			g.res = &c.res[to]
+		if c.sum != nil {
+			g.res = &c.sum[to]
 		}
 		g.tiles = 1
+		if c.fetch > 0 {
+			c.fetchPanels(1)
+		} else {
+			g.noAhead()
+		}
 		gemmNNSplit(2*c.ow, nz, g)
-		g.ahead += uintptr(g.aheadStep)
 	}
 }
 

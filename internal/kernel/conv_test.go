@@ -24,8 +24,8 @@ var convShapes = []Conv{
 	conv(2, 11, 10, 5, 7, 3, 3, 1),
 	conv(1, 12, 12, 4, 130, 5, 3, 2),
 	conv(1, 6, 6, 130, 9, 3, 1, 1),
-	conv(1, 7, 7, 130, 140, 3, 2, 1),
-	conv(5, 7, 7, 64, 64, 1, 1, 0),
+	conv(1, 5, 5, 130, 140, 3, 2, 1),
+	conv(3, 7, 7, 64, 64, 1, 1, 0),
 	conv(3, 5, 6, 7, 33, 2, 1, 0),
 	conv(1, 6, 6, 8, 8, 2, 3, 0), // windows with gaps between them
 	conv(2, 6, 6, 8, 8, 1, 3, 1), // a padded 1x1
@@ -171,44 +171,79 @@ func convWeightGrad(t *testing.T, p *parallel.Pool, c Conv, x, dy, dw []float32,
 	p.Run(g.ReduceTasks(), func(task, _ int) { g.Reduce(task, partial, dw, accumulate) })
 }
 
+// convCase is a geometry with its arrays and, in float64, what comes out.
+type convCase struct {
+	Conv
+	x, w, dy, bias, res []float32
+	y64, dx64, dw64     []float64
+}
+
+func newConvCase(c Conv) *convCase {
+	k := &convCase{
+		Conv: c, x: randomFloats(1, c.XLen()), w: randomFloats(2, c.WLen()), dy: randomFloats(3, c.YLen()),
+		bias: randomFloats(4, c.K), res: randomFloats(5, c.YLen()),
+		y64: make([]float64, c.YLen()), dx64: make([]float64, c.XLen()), dw64: make([]float64, c.WLen()),
+	}
+	naive(c, func(xi, wi, yi int) {
+		k.y64[yi] += float64(k.x[xi]) * float64(k.w[wi])
+		k.dx64[xi] += float64(k.dy[yi]) * float64(k.w[wi])
+		k.dw64[wi] += float64(k.dy[yi]) * float64(k.x[xi])
+	})
+	return k
+}
+
 func TestConvAgainstNaive(t *testing.T) {
+	one, two, eight := parallel.NewPool(1), parallel.NewPool(2), parallel.NewPool(8)
+	defer one.Close()
+	defer two.Close()
+	defer eight.Close()
+	var cases []*convCase
+	for _, c := range convShapes {
+		cases = append(cases, newConvCase(c))
+	}
 	eachISA(t, func(t *testing.T) {
-		one := parallel.NewPool(1)
-		defer one.Close()
-		for _, workers := range []int{2, 8} {
-			many := parallel.NewPool(workers)
-			defer many.Close()
-			for _, c := range convShapes {
-				t.Run(fmt.Sprintf("%v/%d", c, workers), func(t *testing.T) { testConv(t, c, one, many) })
-			}
+		for _, c := range cases {
+			t.Run(c.String(), func(t *testing.T) { c.test(t, one, two, eight) })
 		}
 	})
 }
 
-func testConv(t *testing.T, c Conv, one, many *parallel.Pool) {
-	x, w, dy := randomFloats(1, c.XLen()), randomFloats(2, c.WLen()), randomFloats(3, c.YLen())
-	bias, res := randomFloats(4, c.K), randomFloats(5, c.YLen())
-	y64, dx64, dw64 := make([]float64, c.YLen()), make([]float64, c.XLen()), make([]float64, c.WLen())
-	naive(c, func(xi, wi, yi int) {
-		y64[yi] += float64(x[xi]) * float64(w[wi])
-		dx64[xi] += float64(dy[yi]) * float64(w[wi])
-		dw64[wi] += float64(dy[yi]) * float64(x[xi])
-	})
+// test compares all directions with float64, run by one, and the bits that the
+// other pools get with those.
+func (k *convCase) test(t *testing.T, one *parallel.Pool, others ...*parallel.Pool) {
+	c := k.Conv
 	termsY, termsX, termsW := c.R*c.S*c.C/c.Groups, c.R*c.S*c.K/c.Groups, c.N*c.OutH()*c.OutW()
 
-	y, mean, variance := convForward(t, one, c, x, w, nil, nil, ActNone)
-	closeTo(t, "y", y, y64, termsY)
-	y8, mean8, variance8 := convForward(t, many, c, x, w, nil, nil, ActNone)
-	sameBits(t, "y", y, y8)
-	sameBits(t, "mean", mean, mean8)
-	sameBits(t, "variance", variance, variance8)
+	y, mean, variance := convForward(t, one, c, k.x, k.w, nil, nil, ActNone)
+	closeTo(t, "y", y, k.y64, termsY)
 	checkStats(t, y, c.K, mean, variance)
+	dx, dw := nans(c.XLen()), nans(c.WLen())
+	convInputGrad(t, one, c, k.dy, k.w, dx, false)
+	closeTo(t, "dx", dx, k.dx64, termsX)
+	convWeightGrad(t, one, c, k.x, k.dy, dw, false)
+	closeTo(t, "dw", dw, k.dw64, termsW)
 
+	for _, many := range others {
+		y2, mean2, variance2 := convForward(t, many, c, k.x, k.w, nil, nil, ActNone)
+		sameBits(t, "y", y2, y)
+		sameBits(t, "mean", mean2, mean)
+		sameBits(t, "variance", variance2, variance)
+		dx2, dw2 := nans(c.XLen()), nans(c.WLen())
+		convInputGrad(t, many, c, k.dy, k.w, dx2, false)
+		sameBits(t, "dx", dx2, dx)
+		convWeightGrad(t, many, c, k.x, k.dy, dw2, false)
+		sameBits(t, "dw", dw2, dw)
+	}
+
+	convInputGrad(t, one, c, k.dy, k.w, dx, true)
+	closeTo(t, "dx+dx", dx, twice(k.dx64), termsX)
+	convWeightGrad(t, one, c, k.x, k.dy, dw, true)
+	closeTo(t, "dw+dw", dw, twice(k.dw64), termsW)
 	for _, act := range []Act{ActReLU, ActReLU6} {
-		y, _, _ := convForward(t, one, c, x, w, bias, res, act)
-		want := make([]float64, len(y64))
-		for i, v := range y64 {
-			v = max(0, v+float64(bias[i%c.K])+float64(res[i]))
+		y, _, _ := convForward(t, one, c, k.x, k.w, k.bias, k.res, act)
+		want := make([]float64, len(k.y64))
+		for i, v := range k.y64 {
+			v = max(0, v+float64(k.bias[i%c.K])+float64(k.res[i]))
 			if act == ActReLU6 {
 				v = min(v, 6)
 			}
@@ -216,22 +251,6 @@ func testConv(t *testing.T, c Conv, one, many *parallel.Pool) {
 		}
 		closeTo(t, "act(y+bias+residual)", y, want, termsY)
 	}
-
-	dx, dx8 := nans(c.XLen()), nans(c.XLen())
-	convInputGrad(t, one, c, dy, w, dx, false)
-	closeTo(t, "dx", dx, dx64, termsX)
-	convInputGrad(t, many, c, dy, w, dx8, false)
-	sameBits(t, "dx", dx, dx8)
-	convInputGrad(t, one, c, dy, w, dx, true)
-	closeTo(t, "dx+dx", dx, twice(dx64), termsX)
-
-	dw, dw8 := nans(c.WLen()), nans(c.WLen())
-	convWeightGrad(t, one, c, x, dy, dw, false)
-	closeTo(t, "dw", dw, dw64, termsW)
-	convWeightGrad(t, many, c, x, dy, dw8, false)
-	sameBits(t, "dw", dw, dw8)
-	convWeightGrad(t, one, c, x, dy, dw, true)
-	closeTo(t, "dw+dw", dw, twice(dw64), termsW)
 }
 
 func twice(s []float64) []float64 {
@@ -316,7 +335,7 @@ func FuzzConv(f *testing.F) {
 		if c.Check() != nil {
 			t.Skip("the kernel is larger than the input")
 		}
-		testConv(t, c, pool, pool)
+		newConvCase(c).test(t, pool)
 	})
 }
 

@@ -38,7 +38,8 @@ type ConvWeightGrad struct {
 
 const (
 	unitPixels      = 208      // output pixels of a unit
-	partialMax      = 64 << 10 // floats of dw up to which chunks have copies of it
+	partialMax      = 4 << 20  // floats of all copies of dw that chunks have
+	chunkPixels     = 800      // output pixels of a chunk, at least
 	reduceFloats    = 16 << 10 // floats of dw that a Reduce task adds up
 	channelBlockMax = 128
 )
@@ -63,6 +64,15 @@ func PlanConvWeightGrad(c Conv) (*ConvWeightGrad, error) {
 	}
 	if g.kg > channelBlockMax {
 		g.kBlock = ceilDiv(ceilDiv(g.kg, ceilDiv(g.kg, channelBlockMax)), panelWidth) * panelWidth
+	}
+	// Chunks are worth their partial sums where there are many pixels to an
+	// element of dw; elsewhere tasks get smaller blocks.
+	pixels := c.N * c.OutH() * c.OutW()
+	blocks := func() int { return c.Groups * ceilDiv(g.cg, g.cBlock) * ceilDiv(g.kg, g.kBlock) }
+	tasks := min(targetTasks, float64(c.FLOPs())/minTaskFLOPs)
+	chunks := min(ceilDiv(targetTasks, blocks()), int(tasks), pixels/chunkPixels, partialMax/c.WLen())
+	for float64(max(1, chunks)*blocks()) < tasks/2 && g.kBlock > 2*panelWidth {
+		g.kBlock = ceilDiv(g.kBlock/2, panelWidth) * panelWidth
 	}
 	g.cBlocks, g.kBlocks = ceilDiv(g.cg, g.cBlock), ceilDiv(g.kg, g.kBlock)
 
@@ -111,11 +121,7 @@ func PlanConvWeightGrad(c Conv) (*ConvWeightGrad, error) {
 	g.rowUnits = ceilDiv(g.oh, g.rowBlock)
 	g.units = g.rowUnits * ceilDiv(g.n, g.imgBlock)
 	g.inRows = (g.rowBlock-1)*g.stepH + (c.R-1)*c.DilH + 1
-	g.chunks = 1
-	if out := c.Groups * g.cBlocks * g.kBlocks; out < targetTasks && c.WLen() <= partialMax {
-		want := min(float64(ceilDiv(targetTasks, out)), float64(c.FLOPs())/minTaskFLOPs)
-		g.chunks = max(1, min(g.units, int(want)))
-	}
+	g.chunks = max(1, min(chunks, g.units))
 
 	rowPitch := g.inCols * g.xPitch
 	imgPitch := g.h * rowPitch
@@ -336,9 +342,4 @@ func (g *ConvWeightGrad) Reduce(task int, partial, dw []float32, accumulate bool
 }
 
 // addTo adds src to dst, of the same length.
-func addTo(dst, src []float32) {
-	src = src[:len(dst)]
-	for i, v := range src {
-		dst[i] += v
-	}
-}
+func addTo(dst, src []float32) { axpy(dst, src[:len(dst)], 1) }

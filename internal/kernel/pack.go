@@ -120,11 +120,5 @@ func packTransposed(dst, src []float32, rows, cols, stride int) {
 	if cols < panelWidth {
 		clear(dst)
 	}
-	for j := range cols {
-		s := src[j*stride:][:rows]
-		d := dst[j:]
-		for i, v := range s {
-			d[i*panelWidth] = v
-		}
-	}
+	transpose(dst, panelWidth, src, stride, cols, rows)
 }

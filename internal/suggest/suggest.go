@@ -24,6 +24,15 @@ func Nearest(name string, candidates []string) (string, bool) {
 	return best, best != "" && distance <= max(2, len(name)/3)
 }
 
+// Name returns the candidate that was probably meant, or "" if none is near.
+func Name(name string, candidates []string) string {
+	best, ok := Nearest(name, candidates)
+	if !ok {
+		return ""
+	}
+	return best
+}
+
 // Phrase returns `; did you mean "X"?` for the nearest candidate, or, if none is
 // near, the whole list in order: " (there are a, b, c)".
 func Phrase(name string, candidates []string) string {

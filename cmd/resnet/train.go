@@ -1,0 +1,223 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/resnet-go/resnet/embedded"
+	"github.com/resnet-go/resnet/internal/term"
+	"github.com/resnet-go/resnet/train"
+	"github.com/resnet-go/resnet/weights"
+)
+
+type trainCommand struct {
+	*app
+	model, data, recipe, out string
+	set                      []string
+	epochs, batch            int
+	rate                     float64
+	resume, skipBad, show    bool
+	noCheck                  bool
+	seed                     uint64
+}
+
+func (a *app) trainCommand() *cobra.Command {
+	c := &trainCommand{app: a}
+	cmd := &cobra.Command{
+		Use:   "train",
+		Short: "Train a network",
+		Long: `train trains a network on labelled pictures and leaves the model in a folder:
+best.safetensors to use, last.safetensors to go on from, the recipe, results.csv,
+curves, and TensorBoard events.
+
+How to train is a recipe: a built-in one (` + strings.Join(train.RecipeNames(), ", ") + `)
+or a YAML file; --set changes single keys. Without --recipe, the data and the
+model decide. --model FILE starts from a trained model: fine-tuning.
+
+Ctrl-C finishes the step, saves, and tells how to go on; --resume goes on to the
+same bits as if nothing had been.
+
+Without arguments, it trains a small network on the sample inside the program.
+With --json, each epoch is a line on stdout and the last line the result.`,
+		Example: `  resnet train
+  resnet train --model resnet18 --data folder:photos --epochs 30 --out runs/photos
+  resnet train --data cifar10:cifar-10-batches-bin --recipe cifar --set lr.peak=0.05
+  resnet train --model resnet50@weights.safetensors --data folder:photos --recipe finetune
+  resnet train --resume --out runs/photos`,
+		Args: atMost(0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
+	}
+	f := cmd.Flags()
+	f.StringVarP(&c.model, "model", "m", "", "network to train, or model file to start from (default: the recipe's)")
+	f.StringVarP(&c.data, "data", "d", "", "SPEC of the data (default: the sample inside the program)")
+	f.StringVarP(&c.recipe, "recipe", "r", "", "name or file of the recipe (default: by data and model)")
+	f.StringArrayVarP(&c.set, "set", "s", nil, "change a key of the recipe: KEY=VALUE; may be repeated")
+	f.IntVar(&c.epochs, "epochs", 0, "passes over the training data (default: the recipe's)")
+	f.IntVar(&c.batch, "batch", 0, "pictures a step (default: the recipe's)")
+	f.Float64Var(&c.rate, "lr", 0, "highest learning rate (default: the recipe's)")
+	f.StringVarP(&c.out, "out", "o", "", "folder for the model and all else (default: runs/train, or a number behind it)")
+	f.BoolVar(&c.resume, "resume", false, "go on with the run in --out")
+	f.BoolVar(&c.skipBad, "skip-bad", false, "go on where a picture cannot be decoded, and count it")
+	f.BoolVar(&c.noCheck, "no-check", false, "do not look at every picture before training")
+	f.BoolVar(&c.show, "print-recipe", false, "print the complete recipe and stop")
+	f.Uint64Var(&c.seed, "seed", 0, "of initial weights, order, augmentation and dropout")
+	completeWith(cmd, "recipe", train.RecipeNames())
+	return cmd
+}
+
+func (c *trainCommand) run(cmd *cobra.Command) error {
+	cfg, err := c.config(cmd)
+	if err != nil {
+		return err
+	}
+	if c.show {
+		text, err := cfg.Recipe.YAML()
+		if err != nil {
+			return err
+		}
+		c.printf("%s", text)
+		return nil
+	}
+	r, err := train.Run(cmd.Context(), cfg)
+	if err != nil {
+		if c.out == "" {
+			_ = os.Remove(cfg.Out) // which fails, as it should, where anything was saved
+		}
+		return c.explain(err)
+	}
+	if c.json {
+		return c.printJSONLine(trainLine{Kind: "result", Result: r})
+	}
+	return c.print(r)
+}
+
+// trainLine is a line of --json: an event of the run, or how it ended.
+type trainLine struct {
+	Kind   string             `json:"kind"`
+	Note   string             `json:"note,omitempty"`
+	Epoch  *train.EpochRecord `json:"epoch,omitempty"`
+	Result *train.Result      `json:"result,omitempty"`
+}
+
+func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
+	cfg := train.Config{
+		Model: c.model, Data: c.data, Open: openData, Out: c.out, Resume: c.resume,
+		Seed: c.seed, Threads: c.threads, SkipBad: c.skipBad, SkipCheck: c.noCheck, Command: os.Args,
+	}
+	if !c.quiet {
+		cfg.Log.W = c.err
+	}
+	if c.json {
+		cfg.Log.Event = func(e train.Event) {
+			if e.Step == nil {
+				_ = c.printJSONLine(trainLine{Kind: e.Kind, Note: e.Note, Epoch: e.Epoch}) // the result's line tells of a broken pipe
+			}
+		}
+	}
+	if c.resume {
+		for _, flag := range []string{"model", "recipe", "set", "epochs", "batch", "lr", "seed", "print-recipe"} {
+			if cmd.Flags().Changed(flag) {
+				return cfg, usagef("--%s does not go with --resume: the run in --out has its own", flag)
+			}
+		}
+		if c.out == "" {
+			return cfg, usagef("--resume needs --out, the folder of the run to go on with")
+		}
+		return cfg, nil
+	}
+	if cfg.Data == "" {
+		cfg.Data = embedded.SampleName
+	}
+	if err := checkModel(c.model); err != nil {
+		return cfg, err
+	}
+	recipe := c.recipe
+	if recipe == "" {
+		recipe = train.DefaultRecipe(c.model, cfg.Data)
+	}
+	set := c.set
+	for _, s := range []struct{ flag, key string }{{"epochs", "epochs"}, {"batch", "batch_size"}, {"lr", "lr.peak"}} {
+		if f := cmd.Flags().Lookup(s.flag); f.Changed {
+			set = append(set, s.key+"="+f.Value.String())
+		}
+	}
+	r, err := train.LoadRecipe(recipe, set...)
+	if err != nil {
+		return cfg, c.explain(err)
+	}
+	cfg.Recipe = r
+	if cfg.Out == "" {
+		cfg.Out = newRunFolder()
+	}
+	return cfg, nil
+}
+
+// newRunFolder returns the first of runs/train, runs/train-2, … that is not there.
+func newRunFolder() string {
+	out := filepath.Join("runs", "train")
+	for n := 2; ; n++ {
+		if _, err := os.Lstat(out); err != nil {
+			return out
+		}
+		out = filepath.Join("runs", fmt.Sprintf("train-%d", n))
+	}
+}
+
+// explain tells mistakes of the user from failures.
+func (c *trainCommand) explain(err error) error {
+	if recipe := (*train.RecipeError)(nil); errors.As(err, &recipe) {
+		return usageError{err}
+	}
+	if stopped := (*train.Interrupted)(nil); errors.As(err, &stopped) {
+		return stoppedError{stopped}
+	}
+	return err
+}
+
+// stoppedError is an interruption that says itself how to go on.
+type stoppedError struct{ stopped *train.Interrupted }
+
+func (e stoppedError) Error() string { return e.stopped.Error() }
+
+func (c *trainCommand) print(r *train.Result) error {
+	if r.Stopped != "" {
+		c.printf("%s\n", r.Stopped)
+	}
+	c.printf("trained %d epochs, %s steps; this session %s, %s images/s\n",
+		r.Epochs, term.Count(r.Steps), term.Duration(time.Duration(r.Seconds*float64(time.Second))), term.Count(int(r.PerSecond+0.5)))
+	if r.Skipped > 0 {
+		c.printf("%d pictures that cannot be decoded left out\n", r.Skipped)
+	}
+	best := r.Last
+	which := "last epoch"
+	if r.Best != nil {
+		best, which = *r.Best, fmt.Sprintf("best epoch, %d", r.Best.Epoch)
+	}
+	if m := best.Val; m != nil {
+		figures := fmt.Sprintf("top-1 %s, top-5 %s", term.Percent(m.Top1), term.Percent(m.Top5))
+		if m.MAP > 0 {
+			figures = "mAP " + term.Percent(m.MAP)
+		}
+		c.printf("evaluation: %s, loss %.4f (%s, %s pictures)\n", figures, m.Loss, which, term.Count(m.Samples))
+	}
+	model := r.BestFile
+	if model == "" {
+		model = r.LastFile
+	}
+	meta, _, err := weights.LoadMeta(model)
+	if err != nil {
+		return err
+	}
+	spec := ""
+	if meta.Data.Spec != embedded.SampleName {
+		spec = " --data " + strings.Join(quoted([]string{meta.Data.Spec}), "")
+	}
+	c.printf("model: %s\n\nnext:\n  resnet eval --model %s%s\n  resnet predict --model %s PHOTO\n  resnet summary %s\n", model, model, spec, model, model)
+	return nil
+}

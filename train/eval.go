@@ -1,0 +1,190 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/engine"
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/metrics"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/tensor"
+	"github.com/resnet-go/resnet/weights"
+)
+
+// Metrics are the figures of one pass over data.
+type Metrics struct {
+	// Loss is the mean of the batches' losses in training, as the recipe
+	// defines it, and the plain mean cross entropy (multi-label data: binary
+	// cross entropy) in nats in evaluation.
+	Loss float64 `json:"loss"`
+	Top1 float64 `json:"top1"` // share of samples, 0 to 1
+	Top5 float64 `json:"top5"` // 1 with up to five classes
+	// MAP is the mean average precision, of multi-label data in evaluation.
+	MAP     float64 `json:"map,omitempty"`
+	Samples int     `json:"samples"`
+}
+
+// tally adds up metrics over batches. It is part of a checkpoint.
+type tally struct {
+	Loss    float64 `json:"loss"` // sum of the batches' losses
+	Batches int     `json:"batches"`
+	Top1    int     `json:"top1"`
+	Top5    int     `json:"top5"`
+	Samples int     `json:"samples"`
+}
+
+// count adds the hits of a batch's real rows and returns those of top-1.
+func (t *tally) count(logits []float32, labels []int64, real, classes int) (hits int) {
+	for n := range real {
+		row, label := logits[n*classes:(n+1)*classes], int(labels[n])
+		if metrics.TopK(row, label, 1) {
+			hits++
+		}
+		if metrics.TopK(row, label, 5) {
+			t.Top5++
+		}
+	}
+	t.Top1 += hits
+	t.Samples += real
+	return hits
+}
+
+func (t *tally) metrics() Metrics {
+	m := Metrics{Samples: t.Samples, Loss: t.Loss / float64(max(t.Batches, 1))}
+	if t.Samples > 0 {
+		m.Top1, m.Top5 = float64(t.Top1)/float64(t.Samples), float64(t.Top5)/float64(t.Samples)
+	}
+	return m
+}
+
+// evaluator runs a network's inference form on a dataset.
+type evaluator struct {
+	module  nn.Module
+	pool    *parallel.Pool
+	loader  *data.Loader
+	prep    data.Preprocess
+	batch   int
+	classes int
+	multi   bool
+	labels  func(i int) []int // of the dataset
+}
+
+func newEvaluator(m nn.Module, ds data.Dataset, cfg data.LoaderConfig, pool *parallel.Pool) (*evaluator, error) {
+	cfg.Last, cfg.Shuffle, cfg.Balanced, cfg.Augment = data.Pad, false, false, nil
+	cfg.BatchSize = min(cfg.BatchSize, max(1, ds.Len()))
+	l, err := data.NewLoader(ds, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &evaluator{module: m, pool: pool, loader: l, prep: cfg.Preprocess, batch: cfg.BatchSize,
+		classes: len(ds.Classes()), multi: ds.MultiLabel(), labels: ds.Labels}, nil
+}
+
+// run evaluates the network with the values of vars: the moving averages where
+// there are any. each, if not nil, is called after every batch.
+func (e *evaluator) run(ctx context.Context, vars *engine.Vars, each func(samples int)) (Metrics, error) {
+	plan, err := inferencePlan(e.module, vars, tensor.Shape{e.batch, e.prep.Channels, e.prep.Height, e.prep.Width}, e.pool)
+	if err != nil {
+		return Metrics{}, err
+	}
+	out := tensor.New(plan.Outputs()[0].Shape...)
+	if s := out.Shape(); len(s) != 2 || s[1] != e.classes {
+		return Metrics{}, fmt.Errorf("the network's output is %v, but the data have %d classes", s, e.classes)
+	}
+	var t tally
+	var all []float32
+	var truth [][]int
+	loss := 0.0
+	for b, err := range e.loader.Epoch(ctx, 0, 0) {
+		if err != nil {
+			return Metrics{}, err
+		}
+		x, err := tensor.FromFloat32(b.X, b.N, b.C, b.H, b.W)
+		if err != nil {
+			return Metrics{}, err
+		}
+		if err := plan.Run([]*tensor.Tensor{x}, []*tensor.Tensor{out}); err != nil {
+			return Metrics{}, err
+		}
+		logits := out.Float32s()[:b.Real*e.classes]
+		if e.multi {
+			for _, z := range logits {
+				if notFinite("", float64(z)) != "" {
+					return Metrics{Loss: math.NaN()}, nil // the caller tells where
+				}
+			}
+			all = append(all, logits...)
+			for _, i := range b.Index[:b.Real] {
+				truth = append(truth, e.labels(i))
+			}
+		} else {
+			t.count(logits, b.Labels, b.Real, e.classes)
+			for n := range b.Real {
+				loss += crossEntropy(logits[n*e.classes:(n+1)*e.classes], int(b.Labels[n]))
+			}
+		}
+		if each != nil {
+			each(b.Real)
+		}
+	}
+	if e.multi {
+		r, err := metrics.EvaluateMultiLabel(all, truth, classNumbers(e.classes), 0.5)
+		if err != nil {
+			return Metrics{}, err
+		}
+		return Metrics{Loss: r.Loss, MAP: r.MAP, Samples: len(truth)}, nil
+	}
+	if t.Samples == 0 {
+		return Metrics{}, fmt.Errorf("no sample could be evaluated")
+	}
+	m := t.metrics()
+	m.Loss = loss / float64(t.Samples)
+	return m, nil
+}
+
+// crossEntropy is -log softmax(z)[label].
+func crossEntropy(z []float32, label int) float64 {
+	top := float64(z[metrics.ArgMax(z)])
+	sum := 0.0
+	for _, v := range z {
+		sum += math.Exp(float64(v) - top)
+	}
+	return top + math.Log(sum) - float64(z[label])
+}
+
+func classNumbers(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprint(i)
+	}
+	return names
+}
+
+// inferencePlan compiles the network's inference form over a copy of its
+// variables, taking the moving averages where there are any. The input is fed
+// channels last.
+func inferencePlan(m nn.Module, vars *engine.Vars, input tensor.Shape, pool *parallel.Pool) (*engine.Plan, error) {
+	t, err := nn.Trace(m, nn.TraceOptions{Input: graph.F32(input...)})
+	if err != nil {
+		return nil, err
+	}
+	t.Graph.Output(outLogits, t.Output)
+	own := engine.NewVars()
+	for _, v := range t.Params {
+		value, err := vars.Get(weights.EMAPrefix + v.Name)
+		if err != nil {
+			value, err = vars.Get(v.Name)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := own.Set(v.Name, value); err != nil {
+			return nil, err
+		}
+	}
+	return engine.Compile(t.Graph, own, engine.Options{Pool: pool, ChannelsLast: []string{nn.ImageInput}})
+}

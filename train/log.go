@@ -1,0 +1,172 @@
+package train
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/resnet-go/resnet/internal/term"
+)
+
+// logger tells a Log how a run goes: on a terminal a bar that is drawn again in
+// place and a line an epoch, elsewhere lines only, one at least every
+// plainEvery in a long epoch.
+type logger struct {
+	Log
+	terminal bool
+	width    int
+
+	head        string // "epoch 3/40" or "evaluating"
+	done, total int    // samples
+	start       time.Time
+	from        int // samples that were done before start
+	drawn       time.Time
+}
+
+const (
+	drawEvery  = 100 * time.Millisecond
+	plainEvery = 30 * time.Second
+)
+
+func newLogger(l Log) *logger {
+	lg := &logger{Log: l}
+	if l.W != nil {
+		lg.terminal, lg.width = term.IsTerminal(l.W), term.Width(l.W)
+	}
+	return lg
+}
+
+func (l *logger) send(e Event) {
+	if l.Event != nil {
+		l.Event(e)
+	}
+}
+
+func (l *logger) line(text string) {
+	if l.W == nil {
+		return
+	}
+	l.clear()
+	fmt.Fprintln(l.W, text)
+}
+
+func (l *logger) clear() {
+	if l.terminal && !l.drawn.IsZero() {
+		fmt.Fprint(l.W, "\r\x1b[K")
+		l.drawn = time.Time{}
+	}
+}
+
+func (l *logger) tell(kind, text string) {
+	l.line(text)
+	l.send(Event{Kind: kind, Note: text})
+}
+
+func (l *logger) begin(format string, args ...any) { l.tell("start", fmt.Sprintf(format, args...)) }
+func (l *logger) note(format string, args ...any)  { l.tell("note", fmt.Sprintf(format, args...)) }
+
+func (l *logger) count(head string, done, total int) {
+	l.head, l.done, l.from, l.total = head, done, done, total
+	l.start = time.Now()
+	l.drawn = time.Time{}
+	if !l.terminal {
+		l.drawn = l.start
+	}
+}
+
+func (l *logger) startEpoch(epoch, epochs, done, total int) {
+	l.count(fmt.Sprintf("epoch %d/%d", epoch, epochs), done, total)
+}
+
+func (l *logger) startEval(total int) { l.count("evaluating", 0, total) }
+
+func (l *logger) endEpoch() {
+	if l.W != nil {
+		l.clear()
+	}
+}
+
+// step tells of an update; sums are the epoch's figures so far.
+func (l *logger) step(r StepRecord, sums Metrics, samples int) {
+	l.send(Event{Kind: "step", Step: &r})
+	l.advance(samples, fmt.Sprintf("loss %.4f · top-1 %s · lr %.3g", sums.Loss, term.Percent(sums.Top1), r.LR))
+}
+
+func (l *logger) evaluated(samples int) { l.advance(samples, "") }
+
+func (l *logger) advance(samples int, figures string) {
+	l.done += samples
+	if l.W == nil {
+		return
+	}
+	now := time.Now()
+	if l.terminal && now.Sub(l.drawn) >= drawEvery {
+		l.drawn = now
+		fmt.Fprint(l.W, "\r\x1b[K"+fit(l.bar(now, figures), l.width-1))
+	} else if !l.terminal && now.Sub(l.drawn) >= plainEvery {
+		l.drawn = now
+		fmt.Fprintln(l.W, strings.Join(l.parts(now, figures), " · "))
+	}
+}
+
+func (l *logger) bar(now time.Time, figures string) string {
+	width, full := 20, 0
+	if l.width < 110 {
+		width = 10
+	}
+	if l.total > 0 {
+		full = min(l.done, l.total) * width / l.total
+	}
+	parts := l.parts(now, figures)
+	return parts[0] + " " + strings.Repeat("█", full) + strings.Repeat("░", width-full) + " " + strings.Join(parts[1:], " · ")
+}
+
+func (l *logger) parts(now time.Time, figures string) []string {
+	parts := []string{l.head, term.Count(l.done) + "/" + term.Count(l.total)}
+	elapsed := now.Sub(l.start)
+	if n := l.done - l.from; n > 0 && elapsed > 0 {
+		left := time.Duration(float64(elapsed) / float64(n) * float64(l.total-l.done))
+		parts = append(parts, term.Duration(left)+" left", fmt.Sprintf("%s img/s", term.Count(int(float64(n)/elapsed.Seconds()+0.5))))
+	}
+	if figures != "" { // last, as a narrow terminal cuts the end off
+		parts = append(parts, figures)
+	}
+	return parts
+}
+
+// fit cuts a text to so many columns.
+func fit(s string, columns int) string {
+	if r := []rune(s); columns > 0 && len(r) > columns {
+		return string(r[:columns])
+	}
+	return s
+}
+
+// epoch tells of an epoch's end.
+func (l *logger) epoch(r EpochRecord, epochs int, best bool, rate float64, left time.Duration) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "epoch %d/%d: train loss %.4f", r.Epoch, epochs, r.Train.Loss)
+	if r.Train.Top5 > 0 {
+		fmt.Fprintf(&b, ", top-1 %s", term.Percent(r.Train.Top1))
+	}
+	if v := r.Val; v != nil {
+		fmt.Fprintf(&b, " · val loss %.4f", v.Loss)
+		if v.MAP > 0 {
+			fmt.Fprintf(&b, ", mAP %s", term.Percent(v.MAP))
+		} else {
+			fmt.Fprintf(&b, ", top-1 %s", term.Percent(v.Top1))
+			if v.Top5 < 1 {
+				fmt.Fprintf(&b, ", top-5 %s", term.Percent(v.Top5))
+			}
+		}
+		if best {
+			b.WriteString(" (best)")
+		}
+	}
+	fmt.Fprintf(&b, " · lr %.3g · %s img/s", r.LR, term.Count(int(rate+0.5)))
+	if r.Epoch < epochs {
+		fmt.Fprintf(&b, " · %s left", term.Duration(left))
+	}
+	l.line(b.String())
+	l.send(Event{Kind: "epoch", Epoch: &r})
+}

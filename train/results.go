@@ -1,0 +1,179 @@
+package train
+
+import (
+	"bytes"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/resnet-go/resnet/internal/atomicfile"
+	"github.com/resnet-go/resnet/internal/chart"
+	"github.com/resnet-go/resnet/weights"
+)
+
+// results writes what people read about a run: results.csv, TensorBoard's
+// events and the curves. A nil results writes nothing.
+type results struct {
+	dir    string
+	rows   [][]string // of results.csv
+	events *eventWriter
+}
+
+var csvHead = []string{"epoch", "step", "lr", "train_loss", "train_top1", "train_top5",
+	"val_loss", "val_top1", "val_top5", "val_map", "images_per_second", "seconds"}
+
+// eventsEvery is the number of steps between two points of TensorBoard's curves.
+const eventsEvery = 10
+
+// openResults begins the files of a run, or takes them up at the state's
+// epoch: rows of later epochs, which are about to be trained again, go.
+func openResults(dir string, st *state, meta weights.Meta) (*results, error) {
+	r := &results{dir: dir}
+	err := atomicfile.Write(filepath.Join(dir, RecipeFile), func(w io.Writer) error {
+		_, err := io.WriteString(w, meta.Recipe)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	old := map[string][]string{}
+	if f, err := os.Open(filepath.Join(dir, ResultsFile)); err == nil && len(st.History) > 0 {
+		rows, _ := csv.NewReader(f).ReadAll() // what is damaged is written anew
+		f.Close()
+		for _, row := range rows {
+			if len(row) == len(csvHead) {
+				old[row[0]] = row
+			}
+		}
+	}
+	for _, rec := range st.History {
+		row := csvRow(rec)
+		if o := old[row[0]]; o != nil {
+			copy(row[len(row)-2:], o[len(o)-2:]) // times are in no checkpoint
+		}
+		r.rows = append(r.rows, row)
+	}
+	if r.events, err = openEvents(dir, st.Update); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func csvRow(r EpochRecord) []string {
+	f := func(x float64) string { return strconv.FormatFloat(x, 'g', 8, 64) }
+	row := []string{strconv.Itoa(r.Epoch), strconv.Itoa(r.Step), f(r.LR), f(r.Train.Loss), f(r.Train.Top1), f(r.Train.Top5), "", "", "", "", "", ""}
+	if v := r.Val; v != nil {
+		row[6] = f(v.Loss)
+		if v.MAP > 0 {
+			row[9] = f(v.MAP)
+		} else {
+			row[7], row[8] = f(v.Top1), f(v.Top5)
+		}
+	}
+	return row
+}
+
+// step writes a point of the curves in between.
+func (r *results) step(s StepRecord) error {
+	if r == nil || s.Step%eventsEvery != 0 {
+		return nil
+	}
+	return r.wrap(r.events.scalars(s.Step, []string{"step/loss", "step/lr"}, []float64{s.Loss, s.LR}))
+}
+
+func (r *results) wrap(err error) error {
+	if err != nil {
+		return fmt.Errorf("TensorBoard events in %s: %w", r.dir, err)
+	}
+	return nil
+}
+
+// epoch writes an epoch everywhere.
+func (r *results) epoch(rec EpochRecord, st *state, rate float64, elapsed time.Duration) error {
+	row := csvRow(rec)
+	row[len(row)-2] = strconv.FormatFloat(rate, 'f', 1, 64)
+	row[len(row)-1] = strconv.FormatFloat(elapsed.Seconds(), 'f', 1, 64)
+	r.rows = append(r.rows, row)
+	err := atomicfile.Write(filepath.Join(r.dir, ResultsFile), func(w io.Writer) error {
+		var b bytes.Buffer
+		cw := csv.NewWriter(&b)
+		if err := cw.WriteAll(append([][]string{csvHead}, r.rows...)); err != nil {
+			return err
+		}
+		_, err := w.Write(b.Bytes())
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	tags := []string{"loss/train", "top1/train", "top5/train", "lr", "images_per_second"}
+	vals := []float64{rec.Train.Loss, rec.Train.Top1, rec.Train.Top5, rec.LR, rate}
+	if v := rec.Val; v != nil {
+		tags = append(tags, "loss/val", "top1/val", "top5/val")
+		vals = append(vals, v.Loss, v.Top1, v.Top5)
+		if v.MAP > 0 {
+			tags, vals = append(tags, "map/val"), append(vals, v.MAP)
+		}
+	}
+	if err := r.wrap(r.events.scalars(rec.Step, tags, vals)); err != nil {
+		return err
+	}
+	if err := r.wrap(r.events.flush()); err != nil {
+		return err
+	}
+	return r.curves(st)
+}
+
+// curves draws loss, accuracy and learning rate by epoch.
+func (r *results) curves(st *state) error {
+	var x, loss, top1, lr, vx, vloss, vtop1 []float64
+	score := "top-1 accuracy, %"
+	for _, rec := range st.History {
+		x = append(x, float64(rec.Epoch))
+		loss, top1, lr = append(loss, rec.Train.Loss), append(top1, 100*rec.Train.Top1), append(lr, rec.LR)
+		if v := rec.Val; v != nil {
+			vx = append(vx, float64(rec.Epoch))
+			vloss, vtop1 = append(vloss, v.Loss), append(vtop1, 100*(v.Top1+v.MAP))
+			if v.MAP > 0 {
+				score = "mean average precision, %"
+			}
+		}
+	}
+	series := func(train, val []float64) []chart.Series {
+		s := []chart.Series{{Name: "train", X: x, Y: train}}
+		if len(vx) > 0 {
+			s = append(s, chart.Series{Name: "validation", X: vx, Y: val})
+		}
+		return s
+	}
+	accuracy := series(top1, vtop1)
+	if score[0] == 'm' {
+		accuracy = accuracy[1:] // there is none of training
+	}
+	c, err := chart.Lines(
+		chart.Panel{Title: "Loss", XLabel: "epoch", YLabel: "loss", Series: series(loss, vloss)},
+		chart.Panel{Title: "Accuracy", XLabel: "epoch", YLabel: score, Series: accuracy},
+		chart.Panel{Title: "Learning rate", XLabel: "epoch", YLabel: "learning rate", Series: []chart.Series{{X: x, Y: lr}}},
+	)
+	if err != nil {
+		return err
+	}
+	if err := c.Save(filepath.Join(r.dir, CurvesPNG)); err != nil {
+		return err
+	}
+	return c.Save(filepath.Join(r.dir, CurvesSVG))
+}
+
+// close ends the event file.
+func (r *results) close() error {
+	if r == nil || r.events == nil {
+		return nil
+	}
+	err := r.events.close()
+	r.events = nil
+	return r.wrap(err)
+}

@@ -1,0 +1,505 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/engine"
+	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/models/pretrained"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/tensor"
+	"github.com/resnet-go/resnet/weights"
+)
+
+func cut(spec string) (kind, path string, ok bool) { return strings.Cut(spec, ":") }
+
+// isFile reports whether a Config.Model names a file.
+func isFile(model string) bool {
+	return strings.ContainsAny(model, `@/\`) || filepath.Ext(model) != ""
+}
+
+// prepare makes a session of a Config.
+func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
+	s := &session{out: cfg.Out, seed: cfg.Seed, skipBad: cfg.SkipBad, log: newLogger(cfg.Log)}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	var from *weights.File
+	spec := cfg.Data
+	switch {
+	case cfg.Resume:
+		if from, err = s.loadRun(cfg); err != nil {
+			return nil, err
+		}
+		if spec == "" {
+			spec = from.Data.Spec
+		}
+	default:
+		if err := freshFolder(cfg.Out); err != nil {
+			return nil, err
+		}
+		if s.rec = cfg.Recipe; s.rec == nil {
+			if s.rec, err = LoadRecipe(DefaultRecipe(cfg.Model, spec)); err != nil {
+				return nil, err
+			}
+		}
+		if err := s.rec.Valid(); err != nil {
+			return nil, fmt.Errorf("recipe %s: %w", s.rec.Name, err)
+		}
+	}
+	if s.splits = cfg.Splits; s.splits == nil {
+		open := cfg.Open
+		if open == nil {
+			open = data.Open
+		}
+		if spec == "" {
+			return nil, errors.New("no data given: name them as KIND:PATH, such as folder:photos")
+		}
+		if s.splits, err = open(spec, data.Options{ValFraction: s.rec.Validation, Seed: s.seed}); err != nil {
+			return nil, err
+		}
+		s.ownSplits = true
+	}
+	if err := s.checkData(); err != nil {
+		return nil, err
+	}
+	if !cfg.Resume && !cfg.SkipCheck {
+		if err := s.inspect(ctx, cfg); err != nil {
+			return nil, err
+		}
+	}
+	net, err := s.network(cfg, from)
+	if err != nil {
+		return nil, err
+	}
+	s.module, s.depth = net, depthOf(net.Config)
+	if !cfg.Resume {
+		if err := s.describe(ctx, cfg, net); err != nil {
+			return nil, err
+		}
+	} else if err := s.checkHash(ctx, cfg); err != nil {
+		return nil, err
+	}
+	s.pool = parallel.NewPool(cfg.Threads)
+	if err := s.build(from); err != nil {
+		return nil, err
+	}
+	s.announce()
+	return s, nil
+}
+
+// freshFolder makes the folder, which must not hold a run.
+func freshFolder(out string) error {
+	if out == "" {
+		return nil
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return fmt.Errorf("output folder: %w", err)
+	}
+	if _, err := os.Stat(filepath.Join(out, LastFile)); err == nil {
+		return fmt.Errorf("%s already holds a run: go on with it by --resume, or name another folder by --out", out)
+	}
+	return nil
+}
+
+// loadRun reads the state of the run in cfg.Out.
+func (s *session) loadRun(cfg Config) (*weights.File, error) {
+	switch {
+	case cfg.Out == "":
+		return nil, errors.New("to resume, name the folder of the run by --out")
+	case cfg.Model != "" || cfg.Recipe != nil:
+		return nil, errors.New("a run is resumed with its own model and recipe: leave out others")
+	}
+	path := filepath.Join(cfg.Out, LastFile)
+	f, err := weights.Load(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no run to resume: %w", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(f.Training) == 0 {
+		return nil, fmt.Errorf("%s holds a model without training state: it cannot be resumed, only be started from by --model", path)
+	}
+	if err := json.Unmarshal(f.Training, &s.state); err != nil {
+		return nil, fmt.Errorf("%s: its training state is damaged: %w", path, err)
+	}
+	if s.rec, err = ParseRecipe(path+"#recipe", []byte(f.Recipe)); err != nil {
+		return nil, err
+	}
+	s.meta, s.seed, s.skipBad = f.Meta, f.Seed, s.state.SkipBad
+	return f, nil
+}
+
+// checkData refuses data that cannot be learnt from.
+func (s *session) checkData() error {
+	sp := s.splits
+	if sp.Train == nil || sp.Train.Len() == 0 {
+		return fmt.Errorf("%s has no training part", sp.Spec)
+	}
+	n := len(sp.Classes())
+	if n < 2 && !sp.MultiLabel() || n < 1 {
+		return fmt.Errorf("%s has one class (%s): training needs two or more", sp.Spec, strings.Join(sp.Classes(), ", "))
+	}
+	if ev := sp.Eval(); ev != nil && len(ev.Classes()) != n {
+		return fmt.Errorf("%s has %d classes to train on and %d to evaluate on", sp.Spec, n, len(ev.Classes()))
+	}
+	if w := s.rec.Loss.ClassWeights.Weights; len(w) > 0 && len(w) != n {
+		return fmt.Errorf("loss.class_weights has %d weights, %s has %d classes", len(w), sp.Spec, n)
+	}
+	s.notes = append(s.notes, sp.Notes...)
+	if counts := data.ClassCounts(sp.Train); slices.Contains(counts, 0) {
+		var empty []string
+		for i, c := range counts {
+			if c == 0 {
+				empty = append(empty, sp.Classes()[i])
+			}
+		}
+		s.notes = append(s.notes, fmt.Sprintf("no training pictures of class %s", strings.Join(empty, ", ")))
+	}
+	return nil
+}
+
+// network builds the model with its initial values; on resuming, from the
+// file's. It also settles the preprocessing.
+func (s *session) network(cfg Config, run *weights.File) (*models.Model, error) {
+	if run != nil {
+		if err := json.Unmarshal(run.Preprocess, &s.prep); err != nil {
+			return nil, fmt.Errorf("%s: preprocess: %w", filepath.Join(cfg.Out, LastFile), err)
+		}
+		if err := s.prep.Valid(); err != nil {
+			return nil, err
+		}
+		conf, err := models.ParseConfig(run.Architecture)
+		if err != nil {
+			return nil, err
+		}
+		net, err := conf.Build()
+		if err != nil {
+			return nil, err
+		}
+		if conf.Classes != len(s.splits.Classes()) {
+			return nil, fmt.Errorf("the run has %d classes, %s has %d", conf.Classes, s.splits.Spec, len(s.splits.Classes()))
+		}
+		if _, err := nn.Load(net, run.Tensors, true); err != nil {
+			return nil, err
+		}
+		return net, s.freeze(net)
+	}
+	var err error
+	if s.prep, err = s.rec.Preprocess.Resolve(); err != nil {
+		return nil, err
+	}
+	model := cfg.Model
+	if model == "" && s.rec.Finetune != nil {
+		model = s.rec.Finetune.From
+	}
+	if model == "" {
+		model = s.rec.Model
+	}
+	if model == "" {
+		return nil, fmt.Errorf("recipe %s names no model: name one by --model", s.rec.Name)
+	}
+	if isFile(model) {
+		return s.pretrained(model)
+	}
+	if s.rec.Finetune != nil {
+		return nil, fmt.Errorf("recipe %s fine-tunes a trained model, but %s is only a name: give its file, as --model FILE or --model %s@FILE", s.rec.Name, model, model)
+	}
+	net, err := models.New(model, s.shape()...)
+	if err != nil {
+		return nil, err
+	}
+	return net, nn.Init(net, s.seed)
+}
+
+func (s *session) shape() []models.Option {
+	return []models.Option{models.Classes(len(s.splits.Classes())), models.InChannels(s.prep.Channels), models.InputSize(s.prep.Width)}
+}
+
+// pretrained builds a network from a model file, with a new last layer if its
+// classes are others.
+func (s *session) pretrained(model string) (*models.Model, error) {
+	name, path, named := strings.Cut(model, "@")
+	if !named {
+		path = model
+	}
+	var f *weights.File
+	var conf models.Config
+	var err error
+	if named {
+		var r *pretrained.Result
+		if r, err = pretrained.Load(name, path, pretrained.Options{}); err != nil {
+			return nil, fmt.Errorf("model: %w", err)
+		}
+		f, conf = r.File, r.Model.Config
+		s.notes = append(s.notes, r.Notes...)
+	} else {
+		if f, err = weights.Load(path); err != nil {
+			return nil, fmt.Errorf("model: %w", err)
+		}
+		if !f.Ours() {
+			return nil, fmt.Errorf("model %s: the file does not say which network it is for: give NAME@%s", model, path)
+		}
+		if conf, err = models.ParseConfig(f.Architecture); err != nil {
+			return nil, fmt.Errorf("model %s: %w", model, err)
+		}
+	}
+	f = f.ModelOnly()
+	if len(f.Preprocess) > 0 {
+		if err := json.Unmarshal(f.Preprocess, &s.prep); err != nil {
+			return nil, fmt.Errorf("model %s: preprocess: %w", model, err)
+		}
+		if err := s.prep.Valid(); err != nil {
+			return nil, fmt.Errorf("model %s: %w", model, err)
+		}
+		s.notes = append(s.notes, "pictures are prepared as the model file says: "+s.prep.String())
+	}
+	for _, o := range s.shape() {
+		o(&conf)
+	}
+	net, err := conf.Build()
+	if err != nil {
+		return nil, err
+	}
+	if err := nn.Init(net, s.seed); err != nil {
+		return nil, err
+	}
+	if err := s.keepHead(net, f, model); err != nil {
+		return nil, err
+	}
+	return net, s.freeze(net)
+}
+
+// keepHead loads the weights, leaving out the last layer if it belongs to
+// other classes.
+func (s *session) keepHead(net *models.Model, f *weights.File, model string) error {
+	head := lastLinear(net)
+	want := map[string]*nn.Param{}
+	for _, e := range nn.StateDict(net) {
+		want[e.Name] = e.Param
+	}
+	other := len(f.Classes) > 0 && !slices.Equal(f.Classes, s.splits.Classes())
+	for key, t := range f.Tensors {
+		if p := want[key]; p != nil && inModule(key, head) && !t.Shape().Equal(p.Shape) {
+			other = true
+		}
+	}
+	if other && s.rec.Finetune == nil {
+		return fmt.Errorf("model %s tells other classes apart than the %d of %s: to give it a new last layer, use --recipe finetune", model, len(s.splits.Classes()), s.splits.Spec)
+	}
+	state := map[string]*tensor.Tensor{}
+	for key, t := range f.Tensors {
+		if !other || !inModule(key, head) {
+			state[key] = t
+		}
+	}
+	report, err := nn.Load(net, state, false)
+	if err != nil {
+		return fmt.Errorf("model %s: %w", model, err)
+	}
+	var missing []string
+	for _, key := range report.Missing {
+		if !other || !inModule(key, head) {
+			missing = append(missing, key)
+		}
+	}
+	if len(missing)+len(report.Unexpected) > 0 {
+		return fmt.Errorf("model %s: %w", model, &nn.LoadError{LoadReport: nn.LoadReport{Missing: missing, Unexpected: report.Unexpected}})
+	}
+	if other {
+		s.notes = append(s.notes, fmt.Sprintf("new last layer (%s) for %d classes", head, len(s.splits.Classes())))
+	}
+	return nil
+}
+
+// freeze freezes what the recipe says and notes it.
+func (s *session) freeze(net nn.Module) error {
+	ft := s.rec.Finetune
+	if ft == nil || len(ft.Freeze) == 0 {
+		return nil
+	}
+	head := lastLinear(net)
+	prefixes := map[string]bool{}
+	for _, f := range ft.Freeze {
+		if f != "backbone" {
+			prefixes[f] = true
+			continue
+		}
+		if head == "" {
+			return errors.New("finetune.freeze: backbone: the model has no last fully connected layer that could stay free")
+		}
+		for _, e := range nn.StateDict(net) {
+			if !inModule(e.Name, head) {
+				prefixes[e.Name] = true
+			}
+		}
+	}
+	list := make([]string, 0, len(prefixes))
+	for p := range prefixes {
+		list = append(list, p)
+	}
+	n, err := nn.Freeze(net, list...)
+	if err != nil {
+		return fmt.Errorf("finetune.freeze: %w", err)
+	}
+	s.notes = append(s.notes, fmt.Sprintf("frozen: %s (%d tensors); %d batch norms use their running statistics",
+		strings.Join(ft.Freeze, ", "), n, len(nn.FrozenNorms(net))))
+	return nil
+}
+
+// describe fills in what the model file will say about itself.
+func (s *session) describe(ctx context.Context, cfg Config, net *models.Model) error {
+	arch, err := json.Marshal(net.Config)
+	if err != nil {
+		return err
+	}
+	prep, err := json.Marshal(s.prep)
+	if err != nil {
+		return err
+	}
+	rec := *s.rec
+	rec.Model = net.Config.Name
+	text, err := rec.YAML()
+	if err != nil {
+		return err
+	}
+	s.meta = weights.Meta{
+		Architecture: arch, Classes: s.splits.Classes(), MultiLabel: s.splits.MultiLabel(), Preprocess: prep,
+		Recipe: string(text), Seed: s.seed, Command: cfg.Command, Data: weights.DataInfo{Spec: s.splits.Spec},
+	}
+	s.state.SkipBad = s.skipBad
+	if !cfg.SkipHash {
+		s.meta.Data.Hash, err = s.hash(ctx, cfg)
+	}
+	return err
+}
+
+// inspect looks at every picture before hours are spent on them: one that
+// cannot be decoded ends the run now rather than in mid-epoch, and what would
+// mislead the evaluation is told.
+func (s *session) inspect(ctx context.Context, cfg Config) error {
+	r, err := data.Check(ctx, s.splits, cfg.Threads)
+	if err != nil {
+		return err
+	}
+	if !s.skipBad {
+		for _, p := range r.Parts {
+			if len(p.Bad) > 0 {
+				return fmt.Errorf("%s: pictures of the %s part that cannot be decoded: %d of %d, such as %s: %s; mend them, or go on without them by --skip-bad",
+					s.splits.Spec, p.Name, len(p.Bad), p.Images, p.Bad[0].Name, p.Bad[0].Error)
+			}
+		}
+	}
+	for _, w := range r.Warnings() {
+		s.notes = append(s.notes, "the data: "+w)
+	}
+	return nil
+}
+
+// hash returns the hash of the training part; "" if bad pictures are to be
+// skipped and one cannot even be read.
+func (s *session) hash(ctx context.Context, cfg Config) (string, error) {
+	h, err := data.Hash(ctx, s.splits.Train, cfg.Threads)
+	var bad *data.SampleError
+	if s.skipBad && errors.As(err, &bad) {
+		s.notes = append(s.notes, "the data have no hash: "+err.Error())
+		return "", nil
+	}
+	return h, err
+}
+
+func (s *session) checkHash(ctx context.Context, cfg Config) error {
+	want := s.meta.Data.Hash
+	if want == "" || cfg.SkipHash {
+		return nil
+	}
+	got, err := s.hash(ctx, cfg)
+	if err != nil || got == want {
+		return err
+	}
+	return fmt.Errorf("the training part of %s is not the one that the run began with (hash %.12s, then %.12s): resuming would not continue it", s.splits.Spec, got, want)
+}
+
+// depthOf counts the layers with weights on the main path, as He et al. 2015
+// count them: ResNet-110 has 110.
+func depthOf(c models.Config) int {
+	per := 2
+	if c.Block == models.BlockBottleneck {
+		per = 3
+	}
+	n := 2
+	for _, l := range c.Layers {
+		n += per * l
+	}
+	return n
+}
+
+// build makes loaders, variables and plans, and takes the state of a resumed
+// run.
+func (s *session) build(from *weights.File) error {
+	rec, sp := s.rec, s.splits
+	train := s.prep
+	if rec.TrainSize > 0 {
+		train.Width, train.Height = rec.TrainSize, rec.TrainSize
+	}
+	common := data.LoaderConfig{Seed: s.seed, SkipBad: s.skipBad, Workers: s.pool.Workers()}
+	lc := common
+	lc.BatchSize, lc.Preprocess, lc.Augment = rec.BatchSize, train, &rec.Augment
+	lc.Shuffle, lc.Balanced, lc.Last = true, rec.Balanced, data.Drop
+	var err error
+	if s.train, err = data.NewLoader(sp.Train, lc); err != nil {
+		return fmt.Errorf("training part of %s: %w", sp.Spec, err)
+	}
+	if ev := sp.Eval(); ev != nil && ev.Len() > 0 {
+		ec := common
+		ec.BatchSize, ec.Preprocess = rec.EvalBatch, s.prep
+		if ec.BatchSize == 0 {
+			ec.BatchSize = rec.BatchSize
+		}
+		if s.eval, err = newEvaluator(s.module, ev, ec, s.pool); err != nil {
+			return fmt.Errorf("validation part of %s: %w", sp.Spec, err)
+		}
+	}
+	multi := sp.MultiLabel()
+	mixes := rec.Augment.MixUp > 0 || rec.Augment.CutMix > 0
+	loss := lossSpec{bce: rec.Loss.Kind == "bce" || rec.Loss.Kind == "" && multi, smoothing: rec.Loss.LabelSmoothing}
+	switch {
+	case multi && !loss.bce:
+		return fmt.Errorf("loss.name: the pictures of %s have any number of labels, which needs bce", sp.Spec)
+	case loss.bce && loss.smoothing > 0:
+		return errors.New("loss.label_smoothing belongs to cross-entropy, not to bce")
+	}
+	switch w := rec.Loss.ClassWeights; {
+	case w.Balanced:
+		loss.weights = data.ClassWeights(sp.Train)
+	case len(w.Weights) > 0:
+		for _, x := range w.Weights {
+			loss.weights = append(loss.weights, float32(x))
+		}
+	}
+	s.vars = engine.NewVars()
+	s.prog = &program{
+		module: s.module, vars: s.vars, pool: s.pool,
+		input:   tensor.Shape{rec.BatchSize, train.Channels, train.Height, train.Width},
+		classes: len(sp.Classes()), soft: loss.bce || mixes,
+		opt: rec.Optimizer, loss: loss, ema: rec.EMA != nil, accumulate: max(1, rec.Accumulate),
+		headPath: lastLinear(s.module),
+	}
+	if rec.Finetune != nil {
+		s.prog.bodyLR = rec.Finetune.BackboneLR
+	}
+	return s.start(from)
+}

@@ -1,0 +1,175 @@
+// Package train trains networks: recipes and learning-rate schedules, one
+// compiled graph a step (forward, loss, gradients, optimiser, moving averages),
+// evaluation, checkpoints from which a run goes on to the same bits, logs and
+// curves. [Run] is what the command calls; [Compile] and Fit are for programs
+// that build their own network.
+package train
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/resnet-go/resnet/data"
+)
+
+// The files of a run in Config.Out.
+const (
+	LastFile    = "last.safetensors" // the newest state, complete: what Resume goes on from
+	BestFile    = "best.safetensors" // the best model so far, without training state
+	RecipeFile  = "recipe.yaml"      // the complete recipe
+	ResultsFile = "results.csv"      // a line an epoch
+	CurvesPNG   = "curves.png"
+	CurvesSVG   = "curves.svg"
+)
+
+// Config is what [Run] trains, on what and how.
+type Config struct {
+	// Model is a name of package models, a model file (to start from its
+	// weights), or NAME@FILE for a file that holds weights only. Empty is the
+	// recipe's.
+	Model string
+	// Data is opened by Open (nil stands for data.Open), unless Splits is given.
+	Data   string
+	Open   func(spec string, opt data.Options) (*data.Splits, error)
+	Splits *data.Splits
+	Recipe *Recipe // nil is DefaultRecipe's
+	// Out is the folder for the files of the run, made if absent. It must not
+	// hold another run, unless Resume is set. Empty writes nothing.
+	Out string
+	// Resume goes on with the run in Out. Model, recipe, seed and data come
+	// from there: Model and Recipe must be zero; the data must have the same
+	// content.
+	Resume bool
+	Seed   uint64 // of initial weights, order, augmentation and dropout
+	// Threads is how many to compute and decode with; 0 is one a CPU. It does
+	// not change the results.
+	Threads int
+	// SkipBad goes on at pictures that cannot be decoded, and counts them.
+	SkipBad bool
+	// SkipCheck leaves out the look at every picture before a new run, which
+	// decodes all of them once.
+	SkipCheck bool
+	// SkipHash leaves out the hash of the data, which needs reading all of it.
+	SkipHash bool
+	Command  []string // the command line, recorded in the model file
+	Log      Log
+}
+
+// Log is where a run tells how it goes. The zero Log tells nothing.
+type Log struct {
+	// W gets lines for people. If it is a terminal, a progress bar is drawn.
+	W io.Writer
+	// Event is called with what happens, for programs; may be nil.
+	Event func(Event)
+}
+
+// Event is one thing that happened in a run.
+type Event struct {
+	Kind  string       `json:"kind"`            // "start", "step", "epoch", "note"
+	Note  string       `json:"note,omitempty"`  // of start and note
+	Epoch *EpochRecord `json:"epoch,omitempty"` // of epoch
+	Step  *StepRecord  `json:"step,omitempty"`  // of step
+}
+
+// StepRecord tells of one update. Epoch counts from 1, Step from 1 through the
+// whole run.
+type StepRecord struct {
+	Epoch int     `json:"epoch"`
+	Step  int     `json:"step"`
+	LR    float64 `json:"lr"`
+	Loss  float64 `json:"loss"`
+	Top1  float64 `json:"top1"` // of the batch
+}
+
+// EpochRecord tells of one epoch, counted from 1.
+type EpochRecord struct {
+	Epoch int      `json:"epoch"`
+	Step  int      `json:"step"` // updates so far
+	LR    float64  `json:"lr"`   // of the last update
+	Train Metrics  `json:"train"`
+	Val   *Metrics `json:"val,omitempty"` // nil if it was not evaluated
+}
+
+// Result is how a run ended.
+type Result struct {
+	Epochs    int          `json:"epochs"` // done
+	Steps     int          `json:"steps"`  // updates done
+	Last      EpochRecord  `json:"last"`
+	Best      *EpochRecord `json:"best,omitempty"`    // nil without validation
+	Stopped   string       `json:"stopped,omitempty"` // why it ended before the recipe does
+	Skipped   int          `json:"skipped,omitempty"` // bad pictures, in this session
+	LastFile  string       `json:"last_file,omitempty"`
+	BestFile  string       `json:"best_file,omitempty"`
+	Seconds   float64      `json:"seconds"` // of this session
+	PerSecond float64      `json:"images_per_second"`
+	// History has all epochs, those before a resume too.
+	History []EpochRecord `json:"history"`
+}
+
+// Interrupted is the error of a run that its context ended. The step was
+// finished and everything saved.
+type Interrupted struct {
+	Epoch, Step int    // where: epoch from 1, updates of it that are done
+	Checkpoint  string // empty if Config.Out is
+	Cause       error
+}
+
+// Error says where the run stopped and how to go on.
+func (e *Interrupted) Error() string {
+	s := fmt.Sprintf("stopped in epoch %d after step %d", e.Epoch, e.Step)
+	if e.Checkpoint == "" {
+		return s + "; nothing was saved, as no output folder was given"
+	}
+	return fmt.Sprintf("%s; saved as %s: go on with --resume --out %s", s, e.Checkpoint, filepath.Dir(e.Checkpoint))
+}
+
+// Unwrap returns the context's error.
+func (e *Interrupted) Unwrap() error { return e.Cause }
+
+// Diverged is the error of a run whose numbers are no longer finite.
+type Diverged struct {
+	Epoch, Step int // epoch from 1; step of the whole run from 1
+	LR          float64
+	What        string // "the loss is NaN"
+	Checkpoint  string // the last good one, empty if there is none
+}
+
+// Error says where it happened and what helps.
+func (e *Diverged) Error() string {
+	s := fmt.Sprintf("%s in epoch %d, step %d, at learning rate %.4g", e.What, e.Epoch, e.Step, e.LR)
+	if e.Checkpoint != "" {
+		s += "; the last good state is kept in " + e.Checkpoint
+	}
+	return s + "; try a lower lr.peak, a longer lr.warmup or optimizer.clip_norm=1"
+}
+
+// DefaultRecipe returns the name of the recipe for a model and data that come
+// without one: fine-tuning for a model file, else by the kind of data.
+func DefaultRecipe(model, spec string) string {
+	kind, _, _ := cut(spec)
+	switch {
+	case isFile(model):
+		return "finetune"
+	case kind == "cifar10" || kind == "cifar100":
+		return "cifar-fast"
+	case kind == "idx" || kind == "embedded" || kind == "":
+		return "fashion-quick"
+	}
+	return "imagenet-v1"
+}
+
+// Run trains as cfg says until the recipe ends. If ctx ends, the step is
+// finished, everything saved, and the error an *[Interrupted]. Numbers that are
+// not finite stop it with a *[Diverged] error and leave the last good
+// checkpoint. Other errors name the file, key or flag at fault. The Result is
+// not nil if training began.
+func Run(ctx context.Context, cfg Config) (*Result, error) {
+	s, err := prepare(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	return s.run(ctx)
+}

@@ -1,0 +1,251 @@
+// Package pytorch reads and writes the files of torch.save: the zip format of
+// PyTorch 1.6 and later and the older stream of pickles.
+//
+// Such a file is a Python pickle, which is a program. The reader runs only the
+// part of it that builds dictionaries, numbers, texts and tensors, with its own
+// interpreter that cannot call anything: a pickle that names any other Python
+// object is refused with a [GlobalError].
+//
+// The reader trusts nothing. Opening a file needs at most 128 times the size of
+// its pickle (limited to 8 MiB; in honest files it is some 100 bytes a tensor),
+// and the tensors of the chosen state dict together at most 16 times the size
+// of the file: views that would need more are refused when the file is opened.
+package pytorch
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/resnet-go/resnet/tensor"
+)
+
+const (
+	maxPickle  = 8 << 20 // bytes
+	maxGrowth  = 16      // bytes of all tensors, per byte of the file
+	maxRank    = 16
+	maxNumel   = 1 << 40
+	maxNesting = 16 // of dictionaries in a state dict
+)
+
+// FormatError is a file that breaks the rules of the format.
+type FormatError struct {
+	Problem string
+}
+
+// Error says what is wrong.
+func (e *FormatError) Error() string { return "pytorch: " + e.Problem }
+
+func badf(format string, args ...any) error {
+	return &FormatError{Problem: fmt.Sprintf(format, args...)}
+}
+
+// GlobalError is a pickle that needs a Python object which is not needed for
+// tensors, so that loading it in Python would run code of that module.
+type GlobalError struct {
+	Module, Name string
+}
+
+// Error names the object.
+func (e *GlobalError) Error() string {
+	return fmt.Sprintf("pytorch: the file names the Python object %s, which no tensor needs; it is refused and nothing was run. Save model.state_dict() instead of whole objects",
+		clip(e.Module+"."+e.Name))
+}
+
+// DType is an element type by its name in PyTorch, such as "float32".
+type DType string
+
+// The element types that convert to and from tensors.
+const (
+	Float64  DType = "float64"
+	Float32  DType = "float32"
+	Float16  DType = "float16"
+	BFloat16 DType = "bfloat16"
+	Int64    DType = "int64"
+	Int32    DType = "int32"
+	Int16    DType = "int16"
+	Int8     DType = "int8"
+	UInt8    DType = "uint8"
+	Bool     DType = "bool"
+)
+
+var sizes = map[DType]int64{
+	Float64: 8, Float32: 4, Float16: 2, BFloat16: 2,
+	Int64: 8, Int32: 4, Int16: 2, Int8: 1, UInt8: 1, Bool: 1,
+}
+
+// Size returns the bytes of one element.
+func (d DType) Size() int { return int(sizes[d]) }
+
+func (d DType) float() bool {
+	return d == Float64 || d == Float32 || d == Float16 || d == BFloat16
+}
+
+// Entry describes one tensor of the state dict.
+type Entry struct {
+	Name  string
+	DType DType
+	Shape tensor.Shape
+}
+
+// Options are the choices of [Open].
+type Options struct {
+	// Dict names the dictionary to take where a file has several, such as
+	// "model_ema" or, nested, "checkpoint.model". Empty means the first of
+	// [Reader.Dicts].
+	Dict string
+}
+
+// Reader reads the tensors of one file's state dict. Tensors are read from the
+// file when asked for. It is safe for concurrent use if its io.ReaderAt is.
+type Reader struct {
+	closer  io.Closer
+	box     container
+	entries []Entry
+	views   map[string]*view
+	dicts   []string
+	dict    string
+	ignored []string
+	extra   []byte
+}
+
+// container is a file format: it finds storages.
+type container interface {
+	// bytes returns where a storage's bytes are.
+	bytes(s *storage) (section, error)
+}
+
+// section is a part of the file.
+type section struct {
+	io.ReaderAt
+	size   int64
+	sum    uint32 // CRC-32 of the bytes
+	hasSum bool   // the format has one
+}
+
+// Open opens a file. Close the reader when done. An error names the file.
+func Open(path string, opt Options) (*Reader, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("not a regular file")
+	}
+	var r *Reader
+	if err == nil {
+		r, err = NewReader(f, info.Size(), opt)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	r.closer = f
+	return r, nil
+}
+
+// Close closes the file that Open opened.
+func (r *Reader) Close() error {
+	if r.closer == nil {
+		return nil
+	}
+	return r.closer.Close()
+}
+
+// NewReader reads the pickle of a file of the given size and finds its state
+// dict: the dictionary of tensors at the top, or one below it by the names that
+// training programs use, or the only one. Prefixes that wrappers add to every
+// name ("module.", "_orig_mod.") are removed. A file that breaks the format's
+// rules is a *FormatError, one that needs Python code a *GlobalError.
+func NewReader(ra io.ReaderAt, size int64, opt Options) (*Reader, error) {
+	var head [4]byte
+	if size < int64(len(head)) {
+		return nil, badf("%d bytes are too few for a file of torch.save", size)
+	}
+	if _, err := ra.ReadAt(head[:], 0); err != nil {
+		return nil, fmt.Errorf("pytorch: read the first bytes: %w", err)
+	}
+	r := &Reader{}
+	var root any
+	var err error
+	if string(head[:]) == "PK\x03\x04" {
+		root, err = r.openZip(ra, size)
+	} else {
+		root, err = r.openStream(ra, size)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := r.choose(root, opt.Dict); err != nil {
+		return nil, err
+	}
+	return r, r.checkStorages(size)
+}
+
+// checkStorages finds a file that is cut off before its tensors are read, and
+// refuses views that make far more of the file than it has.
+func (r *Reader) checkStorages(size int64) error {
+	total, seen := int64(0), map[string]bool{}
+	for _, e := range r.entries {
+		s := r.views[e.Name].storage
+		if !seen[s.key] {
+			seen[s.key] = true
+			if s.root != nil {
+				s = s.root
+			}
+			if _, err := r.box.bytes(s); err != nil {
+				return err
+			}
+		}
+		n, _ := numel(e.Shape) // checked when the view was made
+		per := int64(4)
+		if !e.DType.float() {
+			per = 8
+		}
+		total += n * per // at most 2^43 each
+		if total > size*maxGrowth {
+			return badf("its tensors need more than %d times the file's %d bytes: they are overlapping views", maxGrowth, size)
+		}
+	}
+	return nil
+}
+
+// Entries lists the tensors in the order of the state dict; the caller must not
+// change it.
+func (r *Reader) Entries() []Entry { return r.entries }
+
+// Dicts lists the dictionaries that [Options].Dict can choose, the preferred
+// one first; "" is the top of the file. The caller must not change it.
+func (r *Reader) Dicts() []string { return r.dicts }
+
+// Dict returns the dictionary that was taken, one of [Reader.Dicts].
+func (r *Reader) Dict() string { return r.dict }
+
+// Ignored lists the entries of the state dict that are no tensors; the caller
+// must not change it.
+func (r *Reader) Ignored() []string { return r.ignored }
+
+// Extra returns what [Write] stored beside the tensors, nil if there is nothing.
+func (r *Reader) Extra() []byte { return r.extra }
+
+// Tensor reads a tensor: floating point as float32 (float64 rounded), whole
+// numbers and booleans as int64.
+func (r *Reader) Tensor(name string) (*tensor.Tensor, error) {
+	v, ok := r.views[name]
+	if !ok {
+		return nil, fmt.Errorf("pytorch: no tensor %q", name)
+	}
+	s := v.storage
+	if s.root != nil {
+		s = s.root
+	}
+	b, err := r.box.bytes(s)
+	if err == nil {
+		var t *tensor.Tensor
+		if t, err = v.read(b); err == nil {
+			return t, nil
+		}
+	}
+	return nil, fmt.Errorf("pytorch: tensor %q: %w", name, err)
+}

@@ -1,0 +1,121 @@
+package pytorch
+
+import (
+	"archive/zip"
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// zipFile is the format of PyTorch 1.6 and later: a zip archive, nothing
+// compressed, of NAME/data.pkl and NAME/data/KEY for each storage.
+type zipFile struct {
+	ra     io.ReaderAt
+	size   int64
+	prefix string // NAME/
+	files  map[string]*zip.File
+}
+
+// extraRecord is where [Write] puts what is not PyTorch's; torch.load does not
+// look at it.
+const extraRecord = "extra/resnet.json"
+
+// maxExtra bounds the extra record, as safetensors bounds its header.
+const maxExtra = 100_000_000
+
+func (r *Reader) openZip(ra io.ReaderAt, size int64) (any, error) {
+	zr, err := zip.NewReader(ra, size)
+	if err != nil {
+		return nil, badf("it begins like a zip archive, but is none: %v (is it cut off?)", err)
+	}
+	z := &zipFile{ra: ra, size: size, files: make(map[string]*zip.File, len(zr.File))}
+	found := false
+	for _, f := range zr.File {
+		if z.files[f.Name] != nil {
+			return nil, badf("the archive has %s twice", clip(f.Name))
+		}
+		z.files[f.Name] = f
+		dir, name, _ := strings.Cut(f.Name, "/")
+		if name == "data.pkl" {
+			if found {
+				return nil, badf("the archive has more than one data.pkl")
+			}
+			found, z.prefix = true, dir+"/"
+		}
+	}
+	if !found {
+		return nil, badf("the archive has no data.pkl, so it was not written by torch.save")
+	}
+	if order, err := z.small("byteorder", 16); err != nil {
+		return nil, err
+	} else if s := strings.TrimSpace(string(order)); s != "little" && s != "" {
+		return nil, badf("its byte order is %s; only little-endian files can be read", clip(s))
+	}
+	if r.extra, err = z.small(extraRecord, maxExtra); err != nil {
+		return nil, err
+	}
+	pickle, err := z.small("data.pkl", maxPickle)
+	if err != nil {
+		return nil, err
+	}
+	r.box = z
+	storages := map[string]*storage{}
+	p := &unpickler{b: pickle, persID: func(id any) (any, error) { return persistent(storages, id, false) }}
+	root, err := p.next()
+	if _, global := err.(*GlobalError); global && z.files[z.prefix+"constants.pkl"] != nil {
+		return nil, fmt.Errorf("%w (it is a TorchScript archive: save the state dict of the model it was made from)", err)
+	}
+	return root, err
+}
+
+// find returns a record's place in the file, and false if there is none.
+func (z *zipFile) find(name string) (section, bool, error) {
+	f := z.files[z.prefix+name]
+	if f == nil {
+		return section{}, false, nil
+	}
+	if f.Method != zip.Store || f.CompressedSize64 != f.UncompressedSize64 || f.Flags&1 != 0 {
+		return section{}, true, badf("record %s is compressed or encrypted, which torch.save never does", clip(f.Name))
+	}
+	at, err := f.DataOffset()
+	if err != nil {
+		return section{}, true, badf("record %s: %v", clip(f.Name), err)
+	}
+	n := f.UncompressedSize64
+	if at < 0 || at > z.size || n > uint64(z.size-at) {
+		return section{}, true, badf("record %s is beyond the end of the file", clip(f.Name))
+	}
+	return section{ReaderAt: io.NewSectionReader(z.ra, at, int64(n)), size: int64(n), sum: f.CRC32, hasSum: true}, true, nil
+}
+
+// small reads a record whole, nil if there is none.
+func (z *zipFile) small(name string, limit int64) ([]byte, error) {
+	s, ok, err := z.find(name)
+	if err != nil || !ok {
+		return nil, err
+	}
+	if s.size > limit {
+		return nil, badf("record %s has %d bytes, the limit is %d", clip(z.prefix+name), s.size, limit)
+	}
+	var b bytes.Buffer
+	b.Grow(int(s.size))
+	if err := s.copyTo(&b); err != nil {
+		return nil, fmt.Errorf("pytorch: record %s: %w", clip(z.prefix+name), err)
+	}
+	return b.Bytes(), nil
+}
+
+func (z *zipFile) bytes(s *storage) (section, error) {
+	b, ok, err := z.find("data/" + s.key)
+	if err != nil {
+		return b, err
+	}
+	if !ok {
+		return b, badf("there is no record for storage %s", clip(s.key))
+	}
+	if want := s.bytes(); b.size != want {
+		return b, badf("storage %s has %d bytes, the pickle says %d", clip(s.key), b.size, want)
+	}
+	return b, nil
+}
