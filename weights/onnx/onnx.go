@@ -29,7 +29,7 @@ import (
 // after the newest; what a later one adds is refused by name.
 const (
 	MinOpset = 7
-	MaxOpset = 27
+	MaxOpset = 28
 )
 
 // MaxFileSize is the largest file that is read: the format's own limit.
