@@ -233,8 +233,8 @@ def cases():
     yield "se", timm_net(tr.Bottleneck, **attn("se")), large, four
     yield "eca", timm_net(tr.BasicBlock, **attn("eca")), large, four
     yield "cbam", timm_net(tr.BasicBlock, **attn("cbam")), large, four
-    yield "blur_basic", timm_net(tr.BasicBlock, aa_layer=BlurPool2d), large, ["maxpool"] + four
-    yield "blur_bottleneck", timm_net(tr.Bottleneck, aa_layer=BlurPool2d), large, ["maxpool"] + four
+    yield "blur_basic", timm_net(tr.BasicBlock, aa_layer=BlurPool2d), (2, 3, 40, 40), ["maxpool"] + four
+    yield "blur_bottleneck", timm_net(tr.Bottleneck, aa_layer=BlurPool2d), (2, 3, 40, 40), ["maxpool"] + four
 
 
 KEPT = ("labels", "eval.logits", "eval.acts", "train.logits", "train.acts", "losses", "grad.digest", "running.digest")
