@@ -217,11 +217,11 @@ def attn(kind):
 
 
 def cases():
-    small, large = (8, 3, 16, 16), (4, 3, 72, 72)  # 72 gives 18, 9, 5 and 3 pixels: odd sizes
+    small, large = (8, 3, 16, 16), (2, 3, 40, 40)  # 40 gives 10, 5, 3 and 2 pixels: odd sizes
     three = ["layer1", "layer2", "layer3"]
     four = three + ["layer4"]
     yield "preact_basic", cifar(pre_basic("A"), 2, pre=True), small, three
-    yield "preact_bottleneck", net(pre_bottleneck(0), 16, (16, 32, 64), (2, 1, 1), pre=True), (8, 3, 24, 24), three
+    yield "preact_bottleneck", net(pre_bottleneck(0), 16, (16, 32, 64), (2, 1, 1), pre=True), (4, 3, 16, 16), three
     yield "wide", net(pre_basic("B"), 16, (32, 64, 128), (1, 1, 1), pre=True), small, three
     for name, norm in (("highway", True), ("highway_no_norm", False)):
         make = lambda i, p, s, _: (Highway(i, p, s, norm), p)  # noqa: E731
@@ -231,7 +231,7 @@ def cases():
     yield "shortcut_c", joined("add", True), small, three
     yield "resnet_d", timm_net(tr.BasicBlock, (2, 1, 1, 1), stem_type="deep", stem_width=32, avg_down=True), large, ["maxpool"] + four
     yield "se", timm_net(tr.Bottleneck, **attn("se")), large, four
-    yield "eca", timm_net(tr.BasicBlock, **attn("eca")), large, four
+    yield "eca", timm_net(tr.BasicBlock, **attn("eca")), (2, 3, 48, 48), four
     yield "cbam", timm_net(tr.BasicBlock, **attn("cbam")), large, four
     yield "blur_basic", timm_net(tr.BasicBlock, aa_layer=BlurPool2d), large, ["maxpool"] + four
     yield "blur_bottleneck", timm_net(tr.Bottleneck, aa_layer=BlurPool2d), large, ["maxpool"] + four
