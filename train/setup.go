@@ -25,7 +25,7 @@ func cut(spec string) (kind, path string, ok bool) { return strings.Cut(spec, ":
 
 // isFile reports whether a Config.Model names a file.
 func isFile(model string) bool {
-	return strings.ContainsAny(model, `@/\`) || filepath.Ext(model) == ".safetensors"
+	return strings.ContainsAny(model, `@/\`) || filepath.Ext(model) != ""
 }
 
 // prepare makes a session of a Config.
@@ -74,6 +74,11 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 	}
 	if err := s.checkData(); err != nil {
 		return nil, err
+	}
+	if !cfg.Resume && !cfg.SkipCheck {
+		if err := s.inspect(ctx, cfg); err != nil {
+			return nil, err
+		}
 	}
 	net, err := s.network(cfg, from)
 	if err != nil {
@@ -380,6 +385,28 @@ func (s *session) describe(ctx context.Context, cfg Config, net *models.Model) e
 		s.meta.Data.Hash, err = s.hash(ctx, cfg)
 	}
 	return err
+}
+
+// inspect looks at every picture before hours are spent on them: one that
+// cannot be decoded ends the run now rather than in mid-epoch, and what would
+// mislead the evaluation is told.
+func (s *session) inspect(ctx context.Context, cfg Config) error {
+	r, err := data.Check(ctx, s.splits, cfg.Threads)
+	if err != nil {
+		return err
+	}
+	if !s.skipBad {
+		for _, p := range r.Parts {
+			if len(p.Bad) > 0 {
+				return fmt.Errorf("%s: pictures of the %s part that cannot be decoded: %d of %d, such as %s: %s; mend them, or go on without them by --skip-bad",
+					s.splits.Spec, p.Name, len(p.Bad), p.Images, p.Bad[0].Name, p.Bad[0].Error)
+			}
+		}
+	}
+	for _, w := range r.Warnings() {
+		s.notes = append(s.notes, "the data: "+w)
+	}
+	return nil
 }
 
 // hash returns the hash of the training part; "" if bad pictures are to be

@@ -192,7 +192,7 @@ func parseEntry(dec *json.Decoder, name string) (Entry, error) {
 		Offsets []json.Number `json:"data_offsets"`
 	}
 	if err := dec.Decode(&raw); err != nil {
-		return e, &FormatError{Tensor: name, Problem: err.Error()}
+		return e, &FormatError{Tensor: name, Problem: "its description is not the JSON it should be: " + err.Error()}
 	}
 	bad := func(format string, args ...any) (Entry, error) {
 		return e, &FormatError{Tensor: name, Problem: fmt.Sprintf(format, args...)}
