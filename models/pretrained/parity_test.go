@@ -22,7 +22,7 @@ var peers = []struct {
 }{
 	{"torchvision", []string{"resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
 		"resnext50_32x4d", "resnext101_32x8d", "wide_resnet50_2", "wide_resnet101_2"}},
-	{"timm", []string{"resnet18", "resnet50", "resnext50_32x4d", "wide_resnet50_2"}},
+	{"timm", []string{"resnet18", "resnet50", "resnext50_32x4d", "wide_resnet50_2", "resnet50d", "seresnet50", "resnetv2_50"}},
 	{"transformers", []string{"resnet18", "resnet50"}},
 }
 
@@ -60,7 +60,11 @@ func parity(t *testing.T, python, source, name string) {
 		t.Fatal(err)
 	}
 	started := time.Now()
-	m, err := resnet.Open(name+"@"+file, resnet.Options{})
+	ours := name
+	if name == "resnetv2_50" {
+		ours = "preresnet50"
+	}
+	m, err := resnet.Open(ours+"@"+file, resnet.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
