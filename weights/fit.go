@@ -201,6 +201,11 @@ type Family struct {
 var Families = []Family{
 	{"pytorch_resnet_cifar10", []string{"linear.=fc."}},
 	{"pytorch-cifar", []string{"linear.=fc.", "**.shortcut.0.=**.downsample.0.", "**.shortcut.1.=**.downsample.1."}},
+	{"timm-resnetv2", []string{
+		"stem.conv.=conv1.", "head.fc.=fc.",
+		"stages.0.blocks.=layer1.", "stages.1.blocks.=layer2.", "stages.2.blocks.=layer3.", "stages.3.blocks.=layer4.",
+		"*.*.norm1.=*.*.bn1.", "*.*.norm2.=*.*.bn2.", "*.*.norm3.=*.*.bn3.", "*.*.downsample.conv.=*.*.downsample.0.",
+	}},
 	{"transformers", []string{
 		"resnet.embedder.embedder.convolution.=conv1.", "resnet.embedder.embedder.normalization.=bn1.",
 		"resnet.encoder.=encoder.", "embedder.embedder.convolution.=conv1.", "embedder.embedder.normalization.=bn1.",

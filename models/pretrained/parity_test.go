@@ -22,20 +22,20 @@ var peers = []struct {
 }{
 	{"torchvision", []string{"resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
 		"resnext50_32x4d", "resnext101_32x8d", "wide_resnet50_2", "wide_resnet101_2"}},
-	{"timm", []string{"resnet18", "resnet50", "resnext50_32x4d", "wide_resnet50_2"}},
+	{"timm", []string{"resnet18", "resnet50", "resnext50_32x4d", "wide_resnet50_2", "resnet50d", "seresnet50", "resnetv2_50"}},
 	{"transformers", []string{"resnet18", "resnet50"}},
 }
 
-// TestParity needs a Python (python3, or the one that RESNET_PYTHON names) with
-// PyTorch and the libraries of the peers.
+// TestParity needs a Python, named by RESNET_PYTHON, with PyTorch and the
+// libraries of the peers.
 func TestParity(t *testing.T) {
 	python := os.Getenv("RESNET_PYTHON")
 	if python == "" {
-		python = "python3"
+		t.Skip("set RESNET_PYTHON to a Python that has PyTorch and torchvision, timm or transformers")
 	}
 	for _, p := range peers {
 		if err := exec.Command(python, "-c", "import torch, "+p.source).Run(); err != nil {
-			t.Logf("skipped %s: %s has no PyTorch with it (set RESNET_PYTHON)", p.source, python)
+			t.Logf("skipped %s: %s does not have it", p.source, python)
 			continue
 		}
 		names := p.names
@@ -60,7 +60,11 @@ func parity(t *testing.T, python, source, name string) {
 		t.Fatal(err)
 	}
 	started := time.Now()
-	m, err := resnet.Open(name+"@"+file, resnet.Options{})
+	ours := name
+	if name == "resnetv2_50" {
+		ours = "preresnet50"
+	}
+	m, err := resnet.Open(ours+"@"+file, resnet.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
