@@ -142,7 +142,7 @@ func preprocess(cfg models.Config, family string) (p data.Preprocess, why string
 		// Its trainer takes ImageNet's mean and deviation for CIFAR-10.
 		p.Width, p.Height, p.Resize = cfg.InputSize, cfg.InputSize, cfg.InputSize
 		return p, "in pytorch_resnet_cifar10", true
-	case cfg.Stem == models.StemImageNet && cfg.Classes == 1000:
+	case cfg.Stem != models.StemCIFAR && cfg.Classes == 1000:
 		return p, "usual for ImageNet", true
 	}
 	return p, "", false

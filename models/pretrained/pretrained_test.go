@@ -129,3 +129,17 @@ func TestKeysAndErrors(t *testing.T) {
 		}
 	}
 }
+
+// Of a thousand classes, the preprocessing is ImageNet's, whatever the stem.
+func TestPreprocessingOfImageNetNetworks(t *testing.T) {
+	for name, want := range map[string]bool{"resnet18": true, "resnet18d": true, "resnet8-cifar": false} {
+		path, _ := torchFile(t, name, itself, models.Classes(1000))
+		r, err := pretrained.Load(name, path, pretrained.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Preprocess != nil && r.Preprocess.Resize == 256; got != want {
+			t.Errorf("%s: preprocessing %v", name, r.Preprocess)
+		}
+	}
+}
