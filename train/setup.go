@@ -15,6 +15,7 @@ import (
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/models/pretrained"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
@@ -235,21 +236,26 @@ func (s *session) pretrained(model string) (*models.Model, error) {
 	if !named {
 		path = model
 	}
-	f, err := weights.Load(path)
-	if err != nil {
-		return nil, fmt.Errorf("model: %w", err)
-	}
+	var f *weights.File
 	var conf models.Config
-	switch {
-	case named:
-		conf, err = models.Lookup(name)
-	case f.Ours():
-		conf, err = models.ParseConfig(f.Architecture)
-	default:
-		err = fmt.Errorf("the file does not say which network it is for: give NAME@%s", path)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", model, err)
+	var err error
+	if named {
+		var r *pretrained.Result
+		if r, err = pretrained.Load(name, path, pretrained.Options{}); err != nil {
+			return nil, fmt.Errorf("model: %w", err)
+		}
+		f, conf = r.File, r.Model.Config
+		s.notes = append(s.notes, r.Notes...)
+	} else {
+		if f, err = weights.Load(path); err != nil {
+			return nil, fmt.Errorf("model: %w", err)
+		}
+		if !f.Ours() {
+			return nil, fmt.Errorf("model %s: the file does not say which network it is for: give NAME@%s", model, path)
+		}
+		if conf, err = models.ParseConfig(f.Architecture); err != nil {
+			return nil, fmt.Errorf("model %s: %w", model, err)
+		}
 	}
 	f = f.ModelOnly()
 	if len(f.Preprocess) > 0 {

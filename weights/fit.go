@@ -36,6 +36,7 @@ type Report struct {
 	Missing    []string    `json:"missing,omitempty"`    // in the model only
 	Unexpected []string    `json:"unexpected,omitempty"` // in the file only
 	Misshapen  []Misshapen `json:"misshapen,omitempty"`
+	near       map[string]string
 }
 
 // Complete reports whether file and model have the same tensors.
@@ -43,7 +44,7 @@ func (r *Report) Complete() bool {
 	return len(r.Missing)+len(r.Unexpected)+len(r.Misshapen) == 0
 }
 
-// String lists the differences, a line a kind, with at most eight names each.
+// String lists the differences, a line a kind, with at most six names each.
 func (r *Report) String() string {
 	var lines []string
 	add := func(n int, what string, items []string) {
@@ -53,21 +54,21 @@ func (r *Report) String() string {
 	}
 	var missing, shapes []string
 	for _, m := range r.Missing[:min(len(r.Missing), most)] {
-		if near := r.near(m); near != "" {
+		if near := r.near[m]; near != "" {
 			m += " (there is " + near + ")"
 		}
 		missing = append(missing, m)
 	}
 	add(len(r.Missing), "missing", more(missing, len(r.Missing)))
 	add(len(r.Unexpected), "unexpected", more(r.Unexpected, len(r.Unexpected)))
-	for _, m := range r.Misshapen {
+	for _, m := range r.Misshapen[:min(len(r.Misshapen), most)] {
 		shapes = append(shapes, fmt.Sprintf("%s is %s, the model has %s", m.Name, m.File, m.Want))
 	}
-	add(len(r.Misshapen), "of another shape", more(shapes, len(shapes)))
+	add(len(r.Misshapen), "of another shape", more(shapes, len(r.Misshapen)))
 	return strings.Join(lines, "\n")
 }
 
-const most = 8 // names in a list
+const most = 6 // names in a list
 
 func more(items []string, n int) []string {
 	items = slices.Clone(items[:min(len(items), most)])
@@ -77,20 +78,31 @@ func more(items []string, n int) []string {
 	return items
 }
 
-// near returns the unexpected name that a missing one was probably meant by:
-// one with something before it, or one that is spelt nearly the same.
-func (r *Report) near(missing string) string {
-	for _, u := range r.Unexpected {
-		if strings.HasSuffix(u, "."+missing) || strings.HasSuffix(missing, "."+u) {
+// alike returns the unexpected tensor that a missing one was probably meant by:
+// of the same shape and with the same last part of the name (weight, bias), and
+// one with something before it, the only one, or one that is spelt nearly the
+// same.
+func alike(missing Want, unexpected []string, tensors map[string]*tensor.Tensor) string {
+	var near []string
+	for _, u := range unexpected {
+		if _, fits := missing.take(tensors[u]); !fits || lastPart(u) != lastPart(missing.Name) {
+			continue
+		}
+		if strings.HasSuffix(u, "."+missing.Name) || strings.HasSuffix(missing.Name, "."+u) {
 			return u
 		}
+		near = append(near, u)
 	}
-	if len(r.Unexpected) > 2000 {
+	if len(near) == 1 {
+		return near[0]
+	}
+	if len(near) > 1000 {
 		return ""
 	}
-	near, _ := suggest.Nearest(missing, r.Unexpected)
-	return near
+	return suggest.Name(missing.Name, near)
 }
+
+func lastPart(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
 
 // FitError says why tensors do not fit a model.
 type FitError struct {
@@ -117,12 +129,14 @@ func Fit(want []Want, tensors map[string]*tensor.Tensor, opt FitOptions) (map[st
 	out := make(map[string]*tensor.Tensor, len(want))
 	var r Report
 	known := make(map[string]bool, len(want))
+	var missing []Want
 	for _, w := range want {
 		known[w.Name] = true
 		t, ok := tensors[w.Name]
 		if !ok {
 			if !w.optional() {
 				r.Missing = append(r.Missing, w.Name)
+				missing = append(missing, w)
 			}
 			continue
 		}
@@ -138,6 +152,10 @@ func Fit(want []Want, tensors map[string]*tensor.Tensor, opt FitOptions) (map[st
 		if !known[name] {
 			r.Unexpected = append(r.Unexpected, name)
 		}
+	}
+	r.near = make(map[string]string)
+	for _, m := range missing[:min(len(missing), most)] { // those that String shows
+		r.near[m.Name] = alike(m, r.Unexpected, tensors)
 	}
 	if !r.Complete() && !opt.Partial {
 		return nil, r, &FitError{r}
@@ -183,6 +201,11 @@ type Family struct {
 var Families = []Family{
 	{"pytorch_resnet_cifar10", []string{"linear.=fc."}},
 	{"pytorch-cifar", []string{"linear.=fc.", "**.shortcut.0.=**.downsample.0.", "**.shortcut.1.=**.downsample.1."}},
+	{"timm-resnetv2", []string{
+		"stem.conv.=conv1.", "head.fc.=fc.",
+		"stages.0.blocks.=layer1.", "stages.1.blocks.=layer2.", "stages.2.blocks.=layer3.", "stages.3.blocks.=layer4.",
+		"*.*.norm1.=*.*.bn1.", "*.*.norm2.=*.*.bn2.", "*.*.norm3.=*.*.bn3.", "*.*.downsample.conv.=*.*.downsample.0.",
+	}},
 	{"transformers", []string{
 		"resnet.embedder.embedder.convolution.=conv1.", "resnet.embedder.embedder.normalization.=bn1.",
 		"resnet.encoder.=encoder.", "embedder.embedder.convolution.=conv1.", "embedder.embedder.normalization.=bn1.",
@@ -208,25 +231,26 @@ func Recognise(want []Want, tensors map[string]*tensor.Tensor) (renamed map[stri
 		wanted[w.Name] = true
 	}
 	best, bestTo := count(wanted, names), names
+	try := func(to []string, f Family, rules ...string) {
+		if n := count(wanted, to); n > best && !hasTwice(to) {
+			best, bestTo, family, how = n, to, f.Name, strings.Join(slices.DeleteFunc(rules, func(r string) bool { return r == "" }), " ")
+		}
+	}
 	for _, f := range append([]Family{{}}, Families...) {
 		k, err := ParseKeyMap(f.Rules...)
 		if err != nil {
 			panic(err) // Families is ours, and tested
 		}
-		to, unused, err := k.rename(names)
-		if err != nil {
-			continue
-		}
-		for _, begin := range commonBeginnings(want, to) {
-			stripped := make([]string, len(to))
-			for i, n := range to {
-				stripped[i] = strings.TrimPrefix(n, begin)
-			}
-			n := count(wanted, stripped)
-			if n <= best || hasTwice(stripped) {
+		// What stands before every name may hide what a rule looks for, or, where
+		// the family's first name is another, show only after the rules.
+		for _, before := range beginningsOf(want, names) {
+			to, unused, err := k.rename(without(before, names))
+			if err != nil {
 				continue
 			}
-			best, bestTo, family, how = n, stripped, f.Name, describe(k, unused, begin)
+			for _, after := range beginningsOf(want, to) {
+				try(without(after, to), f, removal(before), used(k, unused), removal(after))
+			}
 		}
 	}
 	out := make(map[string]*tensor.Tensor, len(tensors))
@@ -236,18 +260,32 @@ func Recognise(want []Want, tensors map[string]*tensor.Tensor) (renamed map[stri
 	return out, family, how
 }
 
-// describe lists the rules that did something.
-func describe(k *KeyMap, unused []rule, begin string) string {
+// used lists the rules that did something.
+func used(k *KeyMap, unused []rule) string {
 	var parts []string
 	for _, r := range k.rules {
 		if !slices.ContainsFunc(unused, func(u rule) bool { return u.text == r.text }) {
 			parts = append(parts, r.text)
 		}
 	}
-	if begin != "" {
-		parts = append(parts, begin+"=")
-	}
 	return strings.Join(parts, " ")
+}
+
+// without returns names without a beginning.
+func without(begin string, names []string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = strings.TrimPrefix(n, begin)
+	}
+	return out
+}
+
+// removal is the rule that [without] follows.
+func removal(begin string) string {
+	if begin == "" {
+		return ""
+	}
+	return begin + "="
 }
 
 func count(wanted map[string]bool, names []string) int {
@@ -260,15 +298,15 @@ func count(wanted map[string]bool, names []string) int {
 	return n
 }
 
-// commonBeginnings returns what stands before the model's first tensor in the
+// beginningsOf returns what stands before the model's first tensor in the
 // names, "" always among them.
-func commonBeginnings(want []Want, names []string) []string {
+func beginningsOf(want []Want, names []string) []string {
 	out := []string{""}
 	if len(want) == 0 {
 		return out
 	}
 	for _, n := range names {
-		if b, ok := strings.CutSuffix(n, "."+want[0].Name); ok && len(out) < 16 {
+		if b, ok := strings.CutSuffix(n, "."+want[0].Name); ok && len(out) < 8 {
 			out = append(out, b+".")
 		}
 	}

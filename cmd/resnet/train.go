@@ -86,6 +86,9 @@ func (c *trainCommand) run(cmd *cobra.Command) error {
 	}
 	r, err := train.Run(cmd.Context(), cfg)
 	if err != nil {
+		if c.out == "" {
+			_ = os.Remove(cfg.Out) // which fails, as it should, where anything was saved
+		}
 		return c.explain(err)
 	}
 	if c.json {

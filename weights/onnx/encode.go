@@ -132,6 +132,8 @@ func (a *attrProto) encode() *chunks {
 		c.int(3, a.i)
 	case attrString:
 		c.data(4, a.s)
+	case attrGraph:
+		c.message(6, a.g.encode())
 	case attrInts:
 		c.ints(8, a.ints)
 	}

@@ -123,7 +123,13 @@ func (n *node) foldBinary() bool {
 			}
 			return r
 		}
-		ff = math.Mod
+		ff = func(x, y float64) float64 {
+			r := math.Mod(x, y)
+			if r != 0 && (r < 0) != (y < 0) && n.attrInt("fmod", 0) == 0 {
+				r += y
+			}
+			return r
+		}
 	case "Max":
 		fi, ff = func(x, y int64) int64 { return max(x, y) }, math.Max
 	case "Min":

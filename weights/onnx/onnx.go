@@ -29,7 +29,7 @@ import (
 // after the newest; what a later one adds is refused by name.
 const (
 	MinOpset = 7
-	MaxOpset = 27
+	MaxOpset = 28
 )
 
 // MaxFileSize is the largest file that is read: the format's own limit.
@@ -140,6 +140,7 @@ func fromProto(p *modelProto, ext *external) (*Model, error) {
 	if err := m.initializers(ext); err != nil {
 		return nil, err
 	}
+	m.simplify()
 	m.layers()
 	m.head = m.findHead()
 	return m, nil

@@ -179,12 +179,7 @@ func reduce(n *node) {
 		since = 13
 	}
 	v := n.must(0)
-	shape := tensor.Shape{}
-	if v.st != nil {
-		shape = v.st.shape
-	} else {
-		shape = v.dyn.Shape
-	}
+	shape := n.shape(0)
 	axes := n.axesOf(since, 1, len(shape))
 	keep := n.attrInt("keepdims", 1) != 0
 	if len(axes) == 0 {

@@ -69,17 +69,19 @@ func resize(n *node) {
 	if sizes != nil && len(sizes) != len(axes) || sizes == nil && len(scales) != len(axes) {
 		n.failf("%d sizes and %d scales for %d axes", len(sizes), len(scales), len(axes))
 	}
-	if p := n.attrString("keep_aspect_ratio_policy", "stretch"); p != "stretch" {
-		n.failf("the policy %q is not supported", p)
-	}
 	out, scale := x.Shape.Clone(), make([]float64, rank)
 	for i := range scale {
 		scale[i] = 1
 	}
+	fixed := n.aspect(x.Shape, axes, sizes)
 	for i, a := range axes {
 		if sizes != nil {
 			out[a] = n.small("the sizes", sizes, 1, 1<<16)[i]
 			scale[a] = float64(out[a]) / float64(x.Shape[a])
+			if fixed > 0 {
+				scale[a] = fixed
+				out[a] = n.small("the size", []int64{int64(math.Floor(fixed*float64(x.Shape[a]) + 0.5))}, 1, 1<<16)[0]
+			}
 			continue
 		}
 		if !(scales[i] > 0 && scales[i] < 1<<16) {
@@ -100,6 +102,29 @@ func resize(n *node) {
 		}
 	}
 	n.set(x)
+}
+
+// aspect returns the scale that all axes have by keep_aspect_ratio_policy, or 0
+// if each follows its own size.
+func (n *node) aspect(shape tensor.Shape, axes []int, sizes []int64) (scale float64) {
+	policy := n.attrString("keep_aspect_ratio_policy", "stretch")
+	if policy == "stretch" || sizes == nil {
+		return 0
+	}
+	for i, a := range axes {
+		s := float64(sizes[i]) / float64(shape[a])
+		switch {
+		case i == 0:
+			scale = s
+		case policy == "not_larger":
+			scale = min(scale, s)
+		case policy == "not_smaller":
+			scale = max(scale, s)
+		default:
+			n.failf("the policy %q is not known", policy)
+		}
+	}
+	return scale
 }
 
 // native returns the engine's operator if it does just this.

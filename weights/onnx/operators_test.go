@@ -41,12 +41,7 @@ func TestOperators(t *testing.T) {
 	if len(dirs) == 0 {
 		t.Skip("no official operator tests: install Debian's package libonnx-testdata")
 	}
-	outcomes := map[string][]outcome{} // by operator
-	for _, dir := range dirs {
-		op, o := runNodeTest(t, dir)
-		outcomes[op] = append(outcomes[op], o)
-	}
-	got := report(outcomes)
+	got := report(runNodeTests(t, dirs))
 	if *update {
 		if err := os.MkdirAll(filepath.Dir(operatorsDoc), 0o755); err != nil {
 			t.Fatal(err)
@@ -69,6 +64,46 @@ func TestOperators(t *testing.T) {
 		}
 		t.Errorf("docs/onnx-operators.md is not what the tests give; if that is meant, run go test ./weights/onnx -run TestOperators -update")
 	}
+}
+
+// TestNewOperators runs the tests of the newest ONNX, which are not packaged:
+// testdata/gen/node_tests.py writes them. A wrong result is an error, an
+// operator or form that is not read is listed with -v.
+func TestNewOperators(t *testing.T) {
+	dir := os.Getenv("RESNET_ONNX_NODE_TESTS")
+	if dir == "" {
+		t.Skip("no new operator tests: set RESNET_ONNX_NODE_TESTS to a folder that testdata/gen/node_tests.py has filled")
+	}
+	dirs, err := filepath.Glob(filepath.Join(dir, "test_*"))
+	if err != nil || len(dirs) == 0 {
+		t.Fatal("no tests in", dir, err)
+	}
+	read, passed, unread := 0, 0, 0
+	for op, os := range runNodeTests(t, dirs) {
+		if _, ok := operators[op]; !ok {
+			unread += len(os)
+			continue
+		}
+		for _, o := range os {
+			read++
+			if o.how != "" {
+				passed++
+			} else {
+				t.Logf("%s: %s", o.name, o.why)
+			}
+		}
+	}
+	t.Logf("%d of %d tests of operators that are read pass; %d tests are of others or write an operator out", passed, read, unread)
+}
+
+// runNodeTests returns what came of each test, by operator.
+func runNodeTests(t *testing.T, dirs []string) map[string][]outcome {
+	outcomes := map[string][]outcome{}
+	for _, dir := range dirs {
+		op, o := runNodeTest(t, dir)
+		outcomes[op] = append(outcomes[op], o)
+	}
+	return outcomes
 }
 
 // runNodeTest runs one test: a model of usually one node, inputs and outputs.
@@ -113,7 +148,7 @@ func runNodeTest(t *testing.T, dir string) (op string, o outcome) {
 // testedOp is the operator under test: of a test "expanded" into the
 // operator's definition by others, the one whose name the test begins with.
 func testedOp(name string, p *modelProto) string {
-	if !strings.HasSuffix(name, "_expanded") && len(p.graph.nodes) == 1 {
+	if !strings.Contains(name, "_expanded") && len(p.graph.nodes) == 1 {
 		return p.graph.nodes[0].op
 	}
 	return "definitions by other operators"

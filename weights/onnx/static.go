@@ -50,8 +50,6 @@ func (t elemType) isFloat() bool {
 	return t == elemFloat || t == elemFloat16 || t == elemDouble || t == elemBFloat16
 }
 
-func (t elemType) isInt() bool { return t.bytes() > 0 && !t.isFloat() }
-
 // bytes is the size of an element in raw data, 0 for types that are not read.
 func (t elemType) bytes() int {
 	switch t {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -212,4 +214,41 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("%d tensors, then %d", len(ts), len(again.Entries()))
 		}
 	})
+}
+
+// A file that is cut short while it is read gives an error, not a crash.
+func TestFileCutWhileReading(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("an open file cannot be cut there")
+	}
+	path := filepath.Join(t.TempDir(), "cut.safetensors")
+	var b bytes.Buffer
+	if err := Write(&b, []Tensor{{Name: "w", Tensor: tensor.New(1 << 16)}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Tensor("w"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 100); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Tensor("w"); err == nil {
+		t.Error("a cut file was read")
+	}
+	if _, err := r.Bytes("w"); err == nil {
+		t.Error("a cut file was read")
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := r.Tensor("w"); err == nil {
+		t.Error("a closed file was read")
+	}
 }

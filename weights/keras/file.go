@@ -1,0 +1,111 @@
+package keras
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/tensor"
+	"github.com/resnet-go/resnet/weights"
+)
+
+// architecture is the description of a Keras model in our model files, in
+// place of package models' own.
+type architecture struct {
+	Keras json.RawMessage `json:"keras"` // its config
+	BGR   bool            `json:"bgr,omitempty"`
+}
+
+// IsArchitecture reports whether the description in a model file is that of a
+// Keras model, which [FromArchitecture] makes.
+func IsArchitecture(b json.RawMessage) bool {
+	var a architecture
+	return json.Unmarshal(b, &a) == nil && len(a.Keras) > 0
+}
+
+// FromArchitecture makes the network that a model file describes, without
+// values: [nn.Load] gives it the file's.
+func FromArchitecture(b json.RawMessage) (*Model, error) {
+	var a architecture
+	if err := json.Unmarshal(b, &a); err != nil {
+		return nil, fmt.Errorf("keras: the description of the network: %w", err)
+	}
+	m, err := Parse(a.Keras)
+	if err != nil {
+		return nil, err
+	}
+	m.BGR = a.BGR
+	return m, nil
+}
+
+// File returns the model as the content of our own model file. A network of
+// ours that was written for Keras becomes one of package models again;
+// others are described by their config.
+func (m *Model) File() (*weights.File, error) {
+	f := &weights.File{Tensors: map[string]*tensor.Tensor{}}
+	f.Classes = m.Info.Classes
+	f.MultiLabel = m.Info.MultiLabel || m.Final == "sigmoid"
+	if m.Preprocess != nil {
+		p, err := json.Marshal(m.Preprocess)
+		if err != nil {
+			return nil, err
+		}
+		f.Preprocess = p
+	}
+	for _, e := range nn.StateDict(m) {
+		if e.Param.Value == nil {
+			return nil, fmt.Errorf("keras: %s has no value", e.Name)
+		}
+		f.Tensors[e.Name] = e.Param.Value
+	}
+	if f.Architecture = m.Info.Architecture; len(f.Architecture) > 0 {
+		return f, nil
+	}
+	config, err := m.Config()
+	if err != nil {
+		return nil, err
+	}
+	f.Architecture, err = json.Marshal(architecture{config, m.BGR})
+	return f, err
+}
+
+// FromFile makes the Keras model of a model file of ours: one that [Model.File]
+// gave, or one of a network of package models.
+func FromFile(f *weights.File) (*Model, error) {
+	f = f.ModelOnly()
+	info := Info{Classes: f.Classes, MultiLabel: f.MultiLabel, Preprocess: f.Preprocess}
+	if IsArchitecture(f.Architecture) {
+		m, err := FromArchitecture(f.Architecture)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := nn.Load(m, f.Tensors, true); err != nil {
+			return nil, err
+		}
+		info.BGR = m.BGR
+		m.Info = info
+		return m, m.finish()
+	}
+	if len(f.Architecture) == 0 {
+		return nil, fmt.Errorf("keras: the file does not say of which network its weights are")
+	}
+	cfg, err := models.ParseConfig(f.Architecture)
+	if err != nil {
+		return nil, err
+	}
+	net, err := cfg.Build()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := nn.Load(net, f.Tensors, true); err != nil {
+		return nil, err
+	}
+	m, err := FromModule(net, cfg.Name, net.Input())
+	if err != nil {
+		return nil, err
+	}
+	info.Architecture = f.Architecture
+	m.Info = info
+	return m, m.finish()
+}
