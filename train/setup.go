@@ -84,7 +84,7 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.module, s.depth = net, depthOf(net.Config)
+	s.module, s.depth = net, net.Config.Depth()
 	if !cfg.Resume {
 		if err := s.describe(ctx, cfg, net); err != nil {
 			return nil, err
@@ -431,20 +431,6 @@ func (s *session) checkHash(ctx context.Context, cfg Config) error {
 		return err
 	}
 	return fmt.Errorf("the training part of %s is not the one that the run began with (hash %.12s, then %.12s): resuming would not continue it", s.splits.Spec, got, want)
-}
-
-// depthOf counts the layers with weights on the main path, as He et al. 2015
-// count them: ResNet-110 has 110.
-func depthOf(c models.Config) int {
-	per := 2
-	if c.Block == models.BlockBottleneck {
-		per = 3
-	}
-	n := 2
-	for _, l := range c.Layers {
-		n += per * l
-	}
-	return n
 }
 
 // build makes loaders, variables and plans, and takes the state of a resumed

@@ -11,9 +11,17 @@ import (
 // This file computes with tensors that are known: what exporters write to get
 // the shape of a reshape or the sizes of a resize from the shape of the input.
 
-// maxFolded bounds what all nodes together compute here. Shapes are a few
-// numbers; the bound leaves room for weights that are transposed or converted.
-const maxFolded = 1 << 29
+// maxFolded bounds what all nodes together compute here, besides four times the
+// elements that the file has, which leaves room for weights that are transposed
+// or converted. Shapes are a few numbers.
+const maxFolded = 1 << 22
+
+// spend counts elements that a node computes from constants.
+func (n *node) spend(elements int) {
+	if n.folded += elements; n.folded > maxFolded+4*n.m.elements {
+		n.failf("the file computes more than %d numbers from its %d constants", maxFolded+4*n.m.elements, n.m.elements)
+	}
+}
 
 // empty returns a static of the shape that dims give, within limits.
 func (n *node) empty(elem elemType, shape tensor.Shape) *static {
@@ -28,9 +36,7 @@ func (n *node) empty(elem elemType, shape tensor.Shape) *static {
 	if elem.bytes() == 0 {
 		n.failf("elements of type %v are not supported", elem)
 	}
-	if n.folded += s.Numel(); n.folded > maxFolded {
-		n.failf("the file computes more than %d numbers from its constants", maxFolded)
-	}
+	n.spend(s.Numel())
 	return newStatic(elem, s)
 }
 

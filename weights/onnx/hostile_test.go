@@ -76,6 +76,9 @@ func TestErrors(t *testing.T) {
 		{"fills memory", file(13, []*nodeProto{
 			{op: "ConstantOfShape", in: []string{"s"}, out: []string{"c"}}, op("Add", []string{"x", "c"}),
 		}, intsOf("s", 1<<27, 1<<27)), []string{"larger than"}},
+		{"grows", file(13, []*nodeProto{
+			{op: "ConstantOfShape", in: []string{"s"}, out: []string{"c"}}, op("Add", []string{"x", "c"}),
+		}, intsOf("s", 245, 262148)), []string{"computes more than"}},
 		{"division by zero", file(13, []*nodeProto{
 			{op: "Div", in: []string{"a", "b"}, out: []string{"c"}}, op("Reshape", []string{"x", "c"}),
 		}, intsOf("a", 1), intsOf("b", 0)), []string{"division by zero"}},

@@ -53,6 +53,8 @@ type Model struct {
 	opset  int64
 	inputs []*valueProto // that are not initialisers
 	head   *head
+	// elements counts those of all initialisers.
+	elements int
 }
 
 // Port is an input or output of a model as its file declares it.
@@ -160,6 +162,7 @@ func (m *Model) initializers(ext *external) error {
 		if err != nil {
 			return err
 		}
+		m.elements += s.shape.Numel()
 		role := roles[t.name]
 		if role == roleConst || role == roleNone || !s.elem.isFloat() || len(s.f) < 1 {
 			m.consts[t.name] = s

@@ -172,9 +172,7 @@ func (r resizing) matrix(n *node, in, out int, scale float64) []float32 {
 	if int64(in)*int64(out) > 1<<24 {
 		n.failf("resizing %d elements to %d in this mode takes too much memory", in, out)
 	}
-	if n.folded += in * out; n.folded > maxFolded {
-		n.failf("the file computes more than %d numbers from its constants", maxFolded)
-	}
+	n.spend(in * out)
 	w := make([]float32, in*out)
 	for i := range out {
 		row := w[i*in : (i+1)*in]

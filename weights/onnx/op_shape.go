@@ -473,13 +473,11 @@ func tile(n *node) {
 			continue
 		}
 		if v.st != nil {
+			n.spend(k * s[a])
 			var index []int
 			for range k {
 				for j := range s[a] {
 					index = append(index, j)
-				}
-				if len(index) > maxElements {
-					n.failf("repeats %v for %v", r, s)
 				}
 			}
 			v.st = n.take(v.st, a, index)
