@@ -239,6 +239,7 @@ func (s *session) pretrained(model string) (*models.Model, error) {
 	var f *weights.File
 	var conf models.Config
 	var err error
+	says := "as the model file says"
 	if named {
 		var r *pretrained.Result
 		if r, err = pretrained.Load(name, path, pretrained.Options{}); err != nil {
@@ -246,6 +247,12 @@ func (s *session) pretrained(model string) (*models.Model, error) {
 		}
 		f, conf = r.File, r.Model.Config
 		s.notes = append(s.notes, r.Notes...)
+		if r.Preprocess != nil {
+			if f.Preprocess, err = json.Marshal(r.Preprocess); err != nil {
+				return nil, err
+			}
+			says = "as " + r.Why
+		}
 	} else {
 		if f, err = weights.Load(path); err != nil {
 			return nil, fmt.Errorf("model: %w", err)
@@ -265,7 +272,7 @@ func (s *session) pretrained(model string) (*models.Model, error) {
 		if err := s.prep.Valid(); err != nil {
 			return nil, fmt.Errorf("model %s: %w", model, err)
 		}
-		s.notes = append(s.notes, "pictures are prepared as the model file says: "+s.prep.String())
+		s.notes = append(s.notes, "pictures are prepared "+says+": "+s.prep.String())
 	}
 	for _, o := range s.shape() {
 		o(&conf)
