@@ -22,7 +22,6 @@ type Builder struct {
 type dataset struct {
 	shape []int
 	data  any
-	attrs []attr
 }
 
 type attr struct {

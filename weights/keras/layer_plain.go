@@ -344,7 +344,6 @@ func (l *dropout) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
 // affine is Rescaling and Normalization: x*scale + shift, each one number or
 // one a channel.
 type affine struct {
-	plain
 	name         string
 	scale, shift []float32
 	// of a Normalization whose statistics are variables
