@@ -28,6 +28,7 @@ import (
 	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/models/pretrained"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
@@ -65,6 +66,7 @@ type Model struct {
 	prep    data.Preprocess
 	classes []string
 	opt     Options
+	notes   []string
 	pool    *parallel.Pool // nil is the engine's shared one
 	vars    *engine.Vars
 
@@ -80,9 +82,9 @@ var ErrNoWeights = errors.New("a network without weights")
 var ErrUnknown = errors.New("unknown model")
 
 // Open opens a model: a file that this project has written, NAME@FILE for a
-// safetensors file that holds weights only (torchvision's names) and the
-// network of that name in package models, or "" for the model inside the
-// program.
+// safetensors or PyTorch file that holds weights only and the network of that
+// name in package models (see [pretrained.Load]), or "" for the model inside
+// the program.
 func Open(model string, opt Options) (*Model, error) {
 	if err := opt.check(); err != nil {
 		return nil, err
@@ -105,15 +107,23 @@ func Open(model string, opt Options) (*Model, error) {
 	if !ok {
 		return nil, notAFile(model)
 	}
-	cfg, err := models.Lookup(name)
-	if err != nil {
+	if _, err := models.Lookup(name); err != nil {
 		return nil, unknown(name)
 	}
-	file, err := weights.Load(path)
+	r, err := pretrained.Load(name, path, pretrained.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("resnet: %w", err)
+	}
+	if opt.Preprocess == nil && r.Preprocess != nil {
+		opt.Preprocess = r.Preprocess
+		r.Notes = append(r.Notes, fmt.Sprintf("pictures are prepared as %s: %s", r.Why, r.Preprocess))
+	}
+	m, err := assemble(model, r.Model, r.File.Meta, opt)
 	if err != nil {
 		return nil, err
 	}
-	return build(model, fitted(cfg, file), file, opt)
+	m.notes = r.Notes
+	return m, nil
 }
 
 // New returns the network of that name in package models with fresh random
@@ -200,18 +210,6 @@ func fromFile(name string, file *weights.File, opt Options) (*Model, error) {
 	return build(name, cfg, file.ModelOnly(), opt)
 }
 
-// fitted returns cfg with as many classes and input channels as the file's
-// first and last layers have.
-func fitted(cfg models.Config, file *weights.File) models.Config {
-	if t := file.Tensors["fc.weight"]; t != nil && len(t.Shape()) == 2 {
-		cfg.Classes = t.Shape()[0]
-	}
-	if t := file.Tensors["conv1.weight"]; t != nil && len(t.Shape()) == 4 {
-		cfg.InChannels = t.Shape()[1]
-	}
-	return cfg
-}
-
 func build(name string, cfg models.Config, file *weights.File, opt Options) (*Model, error) {
 	net, err := cfg.Build()
 	if err != nil {
@@ -287,6 +285,11 @@ func (m *Model) Preprocess() data.Preprocess { return m.prep }
 // Meta returns what the model's file says about itself: recipe, command, seed,
 // data and figures. It is empty where the file is not one of ours.
 func (m *Model) Meta() weights.Meta { return m.meta }
+
+// Notes says, for people, what [Open] found out about a file of other origin:
+// how its tensors were named, how pictures are prepared. The caller must not
+// change it.
+func (m *Model) Notes() []string { return m.notes }
 
 // Network returns the modules. Their parameters have no values; see Vars.
 func (m *Model) Network() *models.Model { return m.net }

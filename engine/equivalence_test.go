@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/resnet-go/resnet/engine"
@@ -75,6 +76,24 @@ func compiler(workers int, last bool) enginetest.Compile {
 }
 
 func TestEngineEqualsReference(t *testing.T) { enginetest.Compare(t, compiler(2, false)) }
+
+func TestEngineEqualsReferenceOnRandomGraphs(t *testing.T) {
+	enginetest.CompareRandom(t, compiler(2, false), 1, 500)
+}
+
+func TestWinnersAreForTheGradientOnly(t *testing.T) {
+	g := &graph.Graph{}
+	x, err := g.Input("x", graph.F32(1, 1, 2, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := g.Must(graph.MaxPool2d{Window: graph.Window{KernelH: 2, KernelW: 2, StrideH: 1, StrideW: 1}}, x)
+	g.Output("y", g.Must1(graph.Affine{Scale: 2}, out[1]))
+	_, err = engine.Compile(g, engine.NewVars(), engine.Options{})
+	if err == nil || !strings.Contains(err.Error(), "winners of a MaxPool2d") {
+		t.Errorf("got %v", err)
+	}
+}
 
 func TestChannelsLastInputs(t *testing.T) {
 	enginetest.SameBits(t, compiler(2, false), compiler(2, true))

@@ -55,7 +55,11 @@ func (c *compiler) lower() error {
 	c.planUpdates()
 	for _, n := range c.g.Nodes {
 		c.node = n
-		if err := c.lowerNode(n); err != nil {
+		err := c.checkWinners(n)
+		if err == nil {
+			err = c.lowerNode(n)
+		}
+		if err != nil {
 			return &graph.Error{Path: n.Path, Op: n.Op.Name(), In: typesOf(n.In), Err: err}
 		}
 	}
@@ -81,6 +85,20 @@ func (c *compiler) lower() error {
 		end.reads = append(end.reads, r.buf)
 	}
 	c.plan.steps = append(c.plan.steps, end)
+	return nil
+}
+
+// checkWinners refuses to compute with MaxPool2d's second output, which is not
+// kept as float32.
+func (c *compiler) checkWinners(n *graph.Node) error {
+	if _, ok := n.Op.(graph.MaxPool2dGrad); ok {
+		return nil
+	}
+	for i, v := range n.In {
+		if _, ok := c.winners[v]; ok {
+			return fmt.Errorf("input %d is the winners of a MaxPool2d, which only its gradient can read", i)
+		}
+	}
 	return nil
 }
 

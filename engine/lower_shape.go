@@ -25,6 +25,9 @@ func (c *compiler) reshape(n *graph.Node) error {
 func (c *compiler) permute(n *graph.Node, o graph.Permute) error {
 	in, out := n.In[0].Shape, n.Out[0].Shape
 	rank := len(in)
+	if rank == 0 {
+		return c.reshape(n)
+	}
 	x := c.in(n.In[0], activation)
 	y := c.out(n.Out[0], activation)
 	inAt := permutation(rank, activation, rowMajor) // logical axis -> place in memory

@@ -14,9 +14,15 @@ func (g *Graph) Gradients(loss *Value, wrt []*Value) (grads []*Value, err error)
 	if loss == nil {
 		return nil, &Error{Op: "Gradients", Err: fmt.Errorf("the loss is nil")}
 	}
+	if !g.owns(loss) {
+		return nil, &Error{Op: "Gradients", Err: fmt.Errorf("the loss belongs to another graph")}
+	}
 	for i, v := range wrt {
 		if v == nil || v.DType != tensor.Float32 {
 			return nil, &Error{Op: "Gradients", Err: fmt.Errorf("value %d is nil or not float32: it has no gradient", i)}
+		}
+		if !g.owns(v) {
+			return nil, &Error{Op: "Gradients", Err: fmt.Errorf("value %d, %v, belongs to another graph", i, v)}
 		}
 	}
 	if loss.DType != tensor.Float32 || loss.Shape.Numel() != 1 {

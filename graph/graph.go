@@ -140,6 +140,9 @@ func (g *Graph) Apply(op Op, in ...*Value) ([]*Value, error) {
 		if v == nil {
 			return nil, &Error{Path: g.path, Op: op.Name(), Err: fmt.Errorf("input %d is nil", i)}
 		}
+		if !g.owns(v) {
+			return nil, &Error{Path: g.path, Op: op.Name(), Err: fmt.Errorf("input %d, %v, belongs to another graph", i, v)}
+		}
 		types[i] = v.Type
 	}
 	outTypes, err := op.Infer(types)
@@ -153,6 +156,11 @@ func (g *Graph) Apply(op Op, in ...*Value) ([]*Value, error) {
 	}
 	g.Nodes = append(g.Nodes, n)
 	return n.Out, nil
+}
+
+// owns reports whether the value was made by this graph.
+func (g *Graph) owns(v *Value) bool {
+	return v.Node != nil && v.Node.ID < len(g.Nodes) && g.Nodes[v.Node.ID] == v.Node
 }
 
 // Must is Apply for code that builds graphs inside [Try]: it panics with the
@@ -249,6 +257,9 @@ func (g *Graph) Output(name string, v *Value) {
 func (g *Graph) Assign(variable, v *Value) error {
 	if variable == nil || v == nil {
 		return &Error{Path: g.path, Op: "Assign", Err: errors.New("the variable or the value is nil")}
+	}
+	if !g.owns(variable) || !g.owns(v) {
+		return &Error{Path: g.path, Op: "Assign", Err: errors.New("the variable or the value belongs to another graph")}
 	}
 	if _, ok := variable.Node.Op.(Variable); !ok {
 		return &Error{Path: g.path, Op: "Assign", Err: fmt.Errorf("%v is not a variable", variable)}

@@ -15,8 +15,8 @@ import (
 // word i%4 of a Philox4x32-10 block is at least P * 2^32, rounded. The block's
 // counter words are i/4, Key with its highest bit set, and the low and the high
 // half of step; its key words are the low and the high half of seed. The index i
-// counts in memory order: N, H, W, C for x of
-// rank 4, row-major for other ranks; with PerSample it is n.
+// counts in memory order: N, H, W, C for x of rank 4, row-major for other ranks;
+// with PerSample it is n.
 //
 // Inputs: x [N ...]; rng int64[2]: seed and step. Output like x.
 type Dropout struct {

@@ -47,28 +47,35 @@ func cifarTable() []named {
 	return rows
 }
 
-// cifarOptions reads names such as resnet14-cifar; ok is false if name is not
-// of that form.
+// cifarOptions reads names such as resnet14-cifar, and likewise plain,
+// preresnet and highway; ok is false if name is not of that form.
 func cifarOptions(name string) (opts []Option, ok bool, err error) {
 	base, ok := strings.CutSuffix(name, cifarSuffix)
 	if !ok {
 		return nil, false, nil
 	}
-	digits, plain := strings.CutPrefix(base, "plain")
-	if !plain {
-		if digits, ok = strings.CutPrefix(base, "resnet"); !ok {
+	for _, kind := range []struct {
+		prefix string
+		of     func(depth int) ([]Option, error)
+		opts   []Option
+	}{
+		{"resnet", cifarOf, nil},
+		{"plain", cifarOf, []Option{Shortcuts(ShortcutNone)}},
+		{"preresnet", cifarOf, []Option{PreAct()}},
+		{highwayPrefix, highwayOf, nil},
+	} {
+		digits, ok := strings.CutPrefix(base, kind.prefix)
+		if !ok {
+			continue
+		}
+		depth, err := strconv.Atoi(digits)
+		if err != nil {
 			return nil, false, nil
 		}
+		opts, err := kind.of(depth)
+		return append(opts, kind.opts...), true, err
 	}
-	depth, err := strconv.Atoi(digits)
-	if err != nil {
-		return nil, false, nil
-	}
-	opts, err = cifarOf(depth)
-	if plain {
-		opts = append(opts, Shortcuts(ShortcutNone))
-	}
-	return opts, true, err
+	return nil, false, nil
 }
 
 // ResNet20 returns the network of 20 weight layers for CIFAR.

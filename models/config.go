@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -20,8 +21,8 @@ type Config struct {
 	InChannels int    `json:"in_channels"`
 	InputSize  int    `json:"input_size"` // height and width it is meant for; others work too
 
-	Stem          string   `json:"stem"`   // [StemImageNet] or [StemCIFAR]
-	Block         string   `json:"block"`  // [BlockBasic] or [BlockBottleneck]
+	Stem          string   `json:"stem"`   // [StemImageNet], [StemDeep] or [StemCIFAR]
+	Block         string   `json:"block"`  // [BlockBasic], [BlockBottleneck] or [BlockHighway]
 	Layers        []int    `json:"layers"` // blocks in each stage, 3 or 4 stages
 	Width         int      `json:"width"`  // planes of the first stage, doubled in each next one
 	Groups        int      `json:"groups"`
@@ -34,11 +35,22 @@ type Config struct {
 	Dilate        []bool   `json:"dilate,omitempty"`    // for the 2nd, 3rd, 4th stage: dilate instead of striding
 	DropPath      float32  `json:"drop_path,omitempty"` // stochastic depth of the last block, less before it
 	Dropout       float32  `json:"dropout,omitempty"`   // before the last layer
+
+	PreAct       bool    `json:"pre_act,omitempty"`       // norm and activation before each convolution
+	StemWidth    int     `json:"stem_width,omitempty"`    // channels of the stem; 0 stands for width
+	BlockDropout float32 `json:"block_dropout,omitempty"` // before each block's last convolution
+	Attention    string  `json:"attention,omitempty"`     // [AttentionSE], [AttentionECA], [AttentionCBAM] or none
+	Reduction    int     `json:"reduction,omitempty"`     // of the attention's bottleneck; 0 stands for 16
+	Join         string  `json:"join,omitempty"`          // how branch and shortcut meet, see [JoinAdd]
+	GateBias     float32 `json:"gate_bias,omitempty"`     // first bias of the gates of joins and highways
+	AvgDown      bool    `json:"avg_down,omitempty"`      // projections average before they subsample (ResNet-D)
+	Blur         bool    `json:"blur,omitempty"`          // blur before subsampling
 }
 
 // The stems: what comes before the first block.
 const (
 	StemImageNet = "imagenet" // 7x7 convolution of stride 2, 3x3 max pooling of stride 2
+	StemDeep     = "deep"     // three 3x3 convolutions in place of the 7x7 (ResNet-D)
 	StemCIFAR    = "cifar"    // 3x3 convolution of stride 1
 )
 
@@ -46,6 +58,7 @@ const (
 const (
 	BlockBasic      = "basic"
 	BlockBottleneck = "bottleneck"
+	BlockHighway    = "highway" // see [HighwayBlock]
 )
 
 // Input returns the type of a batch of n images of the size that the network
@@ -70,20 +83,26 @@ func (cfg Config) Check() error {
 			return fail("%s is %d, want 1 to %d", p.what, p.n, p.limit)
 		}
 	}
-	if cfg.Stem != StemImageNet && cfg.Stem != StemCIFAR {
-		return fail("unknown stem %q, want %q or %q", cfg.Stem, StemImageNet, StemCIFAR)
+	if cfg.Stem != StemImageNet && cfg.Stem != StemDeep && cfg.Stem != StemCIFAR {
+		return fail("unknown stem %q, want %q, %q or %q", cfg.Stem, StemImageNet, StemDeep, StemCIFAR)
+	}
+	if cfg.StemWidth < 0 || cfg.StemWidth > 1<<16 {
+		return fail("stem_width is %d, want 1 to %d, or 0 for the width", cfg.StemWidth, 1<<16)
+	}
+	if w := cfg.stemWidth(); cfg.Stem == StemDeep && w < 2 {
+		return fail("a deep stem needs at least 2 channels, not %d", w)
 	}
 	switch cfg.Block {
 	case BlockBottleneck:
 		if cfg.Width*cfg.WidthPerGroup < 64 {
 			return fail("width %d with %d channels per group of 64 leaves no channels", cfg.Width, cfg.WidthPerGroup)
 		}
-	case BlockBasic:
+	case BlockBasic, BlockHighway:
 		if cfg.Groups != 1 || cfg.WidthPerGroup != 64 || cfg.V1 {
 			return fail("groups, width_per_group and v1 are for bottleneck blocks")
 		}
 	default:
-		return fail("unknown block %q, want %q or %q", cfg.Block, BlockBasic, BlockBottleneck)
+		return fail("unknown block %q, want %q, %q or %q", cfg.Block, BlockBasic, BlockBottleneck, BlockHighway)
 	}
 	if n := len(cfg.Layers); n < 3 || n > 4 {
 		return fail("%d stages, want 3 or 4", n)
@@ -108,12 +127,88 @@ func (cfg Config) Check() error {
 	for _, p := range []struct {
 		what string
 		p    float32
-	}{{"drop_path", cfg.DropPath}, {"dropout", cfg.Dropout}} {
+	}{{"drop_path", cfg.DropPath}, {"dropout", cfg.Dropout}, {"block_dropout", cfg.BlockDropout}} {
 		if !(p.p >= 0 && p.p < 1) {
 			return fail("%s is %g, want at least 0 and below 1", p.what, p.p)
 		}
 	}
+	if err := cfg.checkParts(); err != nil {
+		return fail("%w", err)
+	}
 	return nil
+}
+
+// checkParts returns an error for parts that are unknown or do not go together.
+func (cfg Config) checkParts() error {
+	if err := known("attention", cfg.Attention, attentions); err != nil {
+		return err
+	}
+	if err := known("join", cfg.Join, joins); err != nil {
+		return err
+	}
+	gated := cfg.Block == BlockHighway || cfg.Join == JoinExclusive || cfg.Join == JoinGate
+	switch {
+	case cfg.Reduction < 0 || cfg.Reduction > 1<<16:
+		return fmt.Errorf("reduction is %d, want 1 to %d, or 0 for %d", cfg.Reduction, 1<<16, defaultReduction)
+	case cfg.Reduction != 0 && cfg.Attention != AttentionSE && cfg.Attention != AttentionCBAM:
+		return fmt.Errorf("reduction is for the attentions %q and %q", AttentionSE, AttentionCBAM)
+	case cfg.Join != JoinAdd && cfg.Shortcut == ShortcutNone:
+		return fmt.Errorf("join %q needs a shortcut", cfg.Join)
+	case !(cfg.GateBias >= -100 && cfg.GateBias <= 100):
+		return fmt.Errorf("gate_bias is %g, want -100 to 100", cfg.GateBias)
+	case cfg.GateBias != 0 && !gated:
+		return fmt.Errorf("gate_bias is for highway blocks and the joins %q and %q", JoinExclusive, JoinGate)
+	case cfg.AvgDown && cfg.Shortcut != ShortcutB && cfg.Shortcut != ShortcutC:
+		return fmt.Errorf("avg_down is for the projections of shortcuts B and C, not for shortcut %v", cfg.Shortcut)
+	case cfg.Blur && cfg.V1:
+		return fmt.Errorf("blur follows the 3x3 convolution, where v1 has no stride")
+	}
+	if cfg.Block == BlockHighway {
+		for _, p := range []struct {
+			what string
+			bad  bool
+		}{
+			{"pre_act", cfg.PreAct}, {"join", cfg.Join != JoinAdd}, {"shortcut none", cfg.Shortcut == ShortcutNone},
+			{"drop_path", cfg.DropPath > 0}, {"block_dropout", cfg.BlockDropout > 0}, {"zero_init", cfg.ZeroInit}, {"blur", cfg.Blur},
+		} {
+			if p.bad {
+				return fmt.Errorf("%s is for residual blocks, not for highway blocks", p.what)
+			}
+		}
+	}
+	return nil
+}
+
+// known returns an error unless name is one of names, the first of which is
+// empty and stands for the default.
+func known(what, name string, names []string) error {
+	if slices.Contains(names, name) {
+		return nil
+	}
+	if near := suggest.Name(name, names); near != "" {
+		return fmt.Errorf("unknown %s %q; did you mean %q?", what, name, near)
+	}
+	return fmt.Errorf("unknown %s %q, want one of %q or none", what, name, names[1:])
+}
+
+// stemWidth returns the channels that the stem gives.
+func (cfg Config) stemWidth() int {
+	if cfg.StemWidth > 0 {
+		return cfg.StemWidth
+	}
+	return cfg.Width
+}
+
+// Depth counts the layers with weights on the main path as He et al. 2015 do:
+// 110 for resnet110-cifar. Projections and gates do not count, a deep stem
+// counts as one layer.
+func (cfg Config) Depth() int {
+	per := map[string]int{BlockBasic: 2, BlockBottleneck: 3, BlockHighway: 1}[cfg.Block]
+	depth := 2 // the stem and the last layer
+	for _, n := range cfg.Layers {
+		depth += per * n
+	}
+	return depth
 }
 
 // Model is a network with its description. Its modules and keys are those of
@@ -150,58 +245,3 @@ func ParseConfig(b []byte) (Config, error) {
 	}
 	return cfg, cfg.Check()
 }
-
-// Option changes a [Config].
-type Option func(*Config)
-
-// Classes sets the number of logits.
-func Classes(n int) Option { return func(c *Config) { c.Classes = n } }
-
-// InChannels sets the channels of the images: 1 for grey, 3 for RGB.
-func InChannels(n int) Option { return func(c *Config) { c.InChannels = n } }
-
-// InputSize sets the height and width of the images the network is meant for.
-func InputSize(n int) Option { return func(c *Config) { c.InputSize = n } }
-
-// Stem sets what comes before the first block.
-func Stem(stem string) Option { return func(c *Config) { c.Stem = stem } }
-
-// Blocks sets the kind of block and how many of them each stage has.
-func Blocks(block string, layers ...int) Option {
-	return func(c *Config) { c.Block, c.Layers = block, layers }
-}
-
-// Width sets the planes of the first stage, 64 for ImageNet and 16 for CIFAR.
-func Width(n int) Option { return func(c *Config) { c.Width = n } }
-
-// Groups sets the groups of the bottleneck's 3x3 convolution and their width
-// for 64 planes: 32 and 4 for ResNeXt-50 32x4d.
-func Groups(groups, widthPerGroup int) Option {
-	return func(c *Config) { c.Groups, c.WidthPerGroup = groups, widthPerGroup }
-}
-
-// Shortcuts sets the kind of shortcut.
-func Shortcuts(s Shortcut) Option { return func(c *Config) { c.Shortcut = s } }
-
-// Activation sets the activation function by its name.
-func Activation(name string) Option { return func(c *Config) { c.Activation = name } }
-
-// NoNorm takes out batch norm and gives the convolutions biases.
-func NoNorm() Option { return func(c *Config) { c.NoNorm = true } }
-
-// V1 puts the bottleneck's stride on its first 1x1 convolution, as the paper has it.
-func V1() Option { return func(c *Config) { c.V1 = true } }
-
-// ZeroInit lets each residual branch start at zero (Goyal et al. 2017, section 5.1).
-func ZeroInit() Option { return func(c *Config) { c.ZeroInit = true } }
-
-// Dilate says for the second and later stages whether they dilate instead of
-// striding, which keeps the resolution for segmentation and detection.
-func Dilate(stages ...bool) Option { return func(c *Config) { c.Dilate = stages } }
-
-// DropPath sets the drop probability of the last block's branch, which falls
-// linearly towards the first (Huang et al. 2016).
-func DropPath(p float32) Option { return func(c *Config) { c.DropPath = p } }
-
-// Dropout sets the dropout before the last layer.
-func Dropout(p float32) Option { return func(c *Config) { c.Dropout = p } }

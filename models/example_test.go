@@ -135,3 +135,25 @@ func ExampleResNet18() {
 	fmt.Println(maps.Shape, embedding.Shape, t.Output.Shape)
 	// Output: [1 512 7 7] [1 512] [1 1000]
 }
+
+// Variants of a network by name, and the same by options.
+func ExampleVariants() {
+	byName, err := models.New("resnet20-cifar+preact+se")
+	if err != nil {
+		log.Fatal(err)
+	}
+	byOptions, err := models.ResNet20(models.PreAct(), models.Attention(models.AttentionSE))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(nn.NumParams(byName), nn.NumParams(byOptions))
+
+	_, err = models.New("resnet20-cifar+cbm")
+	fmt.Println(err)
+	_, err = models.New("highway20-cifar+stochastic-depth")
+	fmt.Println(err)
+	// Output:
+	// 275506 275506
+	// models: resnet20-cifar+cbm: unknown variant "cbm"; did you mean "cbam"?
+	// models: highway20-cifar+stochastic-depth: drop_path is for residual blocks, not for highway blocks
+}

@@ -32,7 +32,7 @@ type whole struct {
 	}
 }
 
-func openWhole(t *testing.T, file, name string) *whole {
+func openWhole(t *testing.T, file, name string, opts ...Option) *whole {
 	t.Helper()
 	w := &whole{t: t}
 	var meta golden.Meta
@@ -41,7 +41,7 @@ func openWhole(t *testing.T, file, name string) *whole {
 	meta.Decode(t, "stages", &w.stages)
 	meta.Decode(t, "params", &w.params)
 	meta.Decode(t, "buffers", &w.buffers)
-	m, err := New(name, Classes(w.attrs.Classes))
+	m, err := New(name, append(opts, Classes(w.attrs.Classes))...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,34 +21,46 @@ var torchvision = []string{
 // lists that torchvision printed.
 func TestKeysAreTorchvisions(t *testing.T) {
 	for _, name := range torchvision {
-		f, err := os.Open("testdata/torchvision_" + name + ".txt.gz")
-		if err != nil {
-			t.Fatal(err)
+		compareKeys(t, name, "torchvision_"+name)
+	}
+}
+
+// TestKeysAreTimms does it with timm's lists.
+func TestKeysAreTimms(t *testing.T) {
+	for _, name := range []string{"resnet18d", "resnet50d", "seresnet18", "seresnet50", "ecaresnet50d", "cbamresnet50"} {
+		compareKeys(t, name, "families/timm_"+name)
+	}
+}
+
+func compareKeys(t *testing.T, name, list string) {
+	t.Helper()
+	f, err := os.Open("testdata/" + list + ".txt.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := New(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := nn.StateDict(m)
+	i := 0
+	for s := bufio.NewScanner(z); s.Scan(); i++ {
+		if i >= len(entries) {
+			t.Fatalf("%s: only %d keys, the list has %q next", name, i, s.Text())
 		}
-		defer f.Close()
-		z, err := gzip.NewReader(f)
-		if err != nil {
-			t.Fatal(err)
+		e := entries[i]
+		dims := strings.Trim(strings.ReplaceAll(e.Param.Shape.String(), " ", "x"), "[]")
+		if got := strings.TrimRight(e.Name+" "+dims, " "); got != s.Text() {
+			t.Fatalf("%s: entry %d is %q, the list has %q", name, i, got, s.Text())
 		}
-		m, err := New(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		entries := nn.StateDict(m)
-		i := 0
-		for s := bufio.NewScanner(z); s.Scan(); i++ {
-			if i >= len(entries) {
-				t.Fatalf("%s: only %d keys, torchvision has %q next", name, i, s.Text())
-			}
-			e := entries[i]
-			dims := strings.Trim(strings.ReplaceAll(e.Param.Shape.String(), " ", "x"), "[]")
-			if got := strings.TrimRight(e.Name+" "+dims, " "); got != s.Text() {
-				t.Fatalf("%s: entry %d is %q, torchvision has %q", name, i, got, s.Text())
-			}
-		}
-		if i != len(entries) {
-			t.Errorf("%s: %d keys, torchvision has %d", name, len(entries), i)
-		}
+	}
+	if i != len(entries) {
+		t.Errorf("%s: %d keys, the list has %d", name, len(entries), i)
 	}
 }
 

@@ -1,6 +1,9 @@
 // Package models has the residual networks: the family for ImageNet in
-// torchvision's layout (resnet.go) and the one for CIFAR (cifar.go), their
-// blocks, and a table of names. State-dict keys are torchvision's.
+// torchvision's layout (resnet.go) and the one for CIFAR (cifar.go), with plain,
+// pre-activation (preact.go), wide (wide.go), highway (highway.go), ResNet-D
+// (resnetd.go) and attention (attention.go) variants that compose by options,
+// their blocks, and a table of names. State-dict keys are torchvision's, and
+// timm's where only timm has the model.
 package models
 
 import (
@@ -40,10 +43,12 @@ var table = slices.Concat([]named{
 	{"wide_resnet101_2", "Wide ResNet, 101 layers, bottlenecks twice as wide", []Option{layers101, Groups(1, 128)}},
 	{"plain18", "ResNet-18 without shortcuts", []Option{layers18, Shortcuts(ShortcutNone)}},
 	{"plain34", "ResNet-34 without shortcuts", []Option{layers34, Shortcuts(ShortcutNone)}},
-}, cifarTable())
+}, cifarTable(), preActTable(), wideTable(), highwayTable(), resnetDTable(), attentionTable())
 
-// Names lists the names that [New] knows. CIFAR networks of other depths 6n+2
-// are known too: resnet14-cifar.
+// Names lists the names that [New] knows. CIFAR networks of other depths are
+// known too: resnet14-cifar, plain26-cifar, preresnet14-cifar and
+// highway14-cifar for any 6n+2, wrn-22-2 for any 6n+4 and width. Every name can
+// be followed by [Variants]: resnet20-cifar+se.
 func Names() []string {
 	names := make([]string, len(table))
 	for i, n := range table {
@@ -84,11 +89,15 @@ func Lookup(name string) (Config, error) {
 		Name: name, Classes: 1000, InChannels: 3, InputSize: 224, Stem: StemImageNet,
 		Width: 64, Groups: 1, WidthPerGroup: 64, Activation: "relu",
 	}
-	opts, err := options(name)
+	base, variant, err := withVariants(name)
 	if err != nil {
 		return Config{}, err
 	}
-	for _, o := range opts {
+	opts, err := options(base)
+	if err != nil {
+		return Config{}, err
+	}
+	for _, o := range slices.Concat(opts, variant) {
 		o(&cfg)
 	}
 	cfg.Layers = slices.Clone(cfg.Layers)
@@ -101,8 +110,13 @@ func options(name string) ([]Option, error) {
 			return n.opts, nil
 		}
 	}
-	if opts, ok, err := cifarOptions(name); ok {
-		return opts, err
+	for _, read := range []func(string) ([]Option, bool, error){cifarOptions, wideOptions} {
+		if opts, ok, err := read(name); ok {
+			return opts, err
+		}
+	}
+	if _, ok, err := cifarOptions(name + cifarSuffix); ok && err == nil {
+		return nil, fmt.Errorf("models: unknown model %q; did you mean %q?", name, name+cifarSuffix)
 	}
 	if near := suggest.Name(name, Names()); near != "" {
 		return nil, fmt.Errorf("models: unknown model %q; did you mean %q?", name, near)

@@ -34,8 +34,12 @@ func TestUnknownNamesSuggest(t *testing.T) {
 // TestConfigRoundTrip builds every name again from its JSON: the same keys and
 // shapes, and the same Config.
 func TestConfigRoundTrip(t *testing.T) {
-	for _, name := range append(Names(), "resnet14-cifar") {
-		m, err := New(name, Classes(7), InChannels(1), Activation("silu"), DropPath(0.1))
+	for _, name := range append(Names(), "resnet14-cifar", "wrn-10-3", "resnet20-cifar+cbam+exclusive-gate+block-dropout") {
+		opts := []Option{Classes(7), InChannels(1), Activation("silu")}
+		if !strings.HasPrefix(name, highwayPrefix) {
+			opts = append(opts, DropPath(0.1))
+		}
+		m, err := New(name, opts...)
 		if err != nil {
 			t.Error(err)
 			continue
@@ -113,7 +117,7 @@ func TestConfigErrors(t *testing.T) {
 // FuzzParseConfig: what a model file says of its network is refused or can be
 // built.
 func FuzzParseConfig(f *testing.F) {
-	for _, name := range []string{"resnet18", "resnext50_32x4d", "resnet20-cifar"} {
+	for _, name := range []string{"resnet18", "resnext50_32x4d", "resnet20-cifar", "wrn-16-4+se+shortcut-gate", "highway8-cifar", "resnet50d+cbam+blur"} {
 		cfg, err := Lookup(name)
 		if err != nil {
 			f.Fatal(err)
@@ -314,9 +318,20 @@ func TestZeroInitIsIdentity(t *testing.T) {
 // TestDropPathGrows: each block drops its branch more often than the one
 // before, the last with the given probability.
 func TestDropPathGrows(t *testing.T) {
-	m, err := New("resnet18", DropPath(0.4))
+	for _, name := range []string{"resnet18", "wrn-28-1", "resnet20-cifar+shortcut-gate"} {
+		testDropPathGrows(t, name)
+	}
+}
+
+func testDropPathGrows(t *testing.T, name string) {
+	t.Helper()
+	m, err := New(name, DropPath(0.4))
 	if err != nil {
 		t.Fatal(err)
+	}
+	blocks := 0
+	for _, n := range m.Config.Layers {
+		blocks += n
 	}
 	tr, err := nn.Trace(m, nn.TraceOptions{Input: m.Config.Input(2), Training: true})
 	if err != nil {
@@ -328,12 +343,12 @@ func TestDropPathGrows(t *testing.T) {
 			ps = append(ps, d.P)
 		}
 	}
-	if len(ps) != 8 || ps[7] != 0.4 {
-		t.Fatalf("probabilities are %v", ps)
+	if len(ps) != blocks || ps[blocks-1] != 0.4 {
+		t.Fatalf("%s: probabilities are %v", name, ps)
 	}
-	for i, p := range ps {
-		if math.Abs(float64(p)-0.05*float64(i+1)) > 1e-6 {
-			t.Errorf("probability %d is %g", i, p)
+	for i, p := range ps { // Huang et al. 2016, equation 4
+		if math.Abs(float64(p)-0.4*float64(i+1)/float64(blocks)) > 1e-6 {
+			t.Errorf("%s: probability %d is %g", name, i, p)
 		}
 	}
 }

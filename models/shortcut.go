@@ -53,42 +53,21 @@ func (o BlockOptions) shortcut(in, out int) nn.Module {
 	changes := o.Stride != 1 || in != out
 	switch {
 	case o.Shortcut == ShortcutC, o.Shortcut == ShortcutB && changes:
-		conv, norm := o.norm(conv1x1(in, out, o.Stride))
-		return nn.Sequential{conv, norm}
+		stride := o.Stride
+		var s nn.Sequential
+		if o.AvgDown {
+			s, stride = nn.Sequential{avgDown(stride)}, 1
+		}
+		conv := conv1x1(in, out, stride)
+		if o.PreAct { // the next block normalises the sum
+			return append(s, conv)
+		}
+		conv, norm := o.norm(conv)
+		return append(s, conv, norm)
 	case o.Shortcut == ShortcutA && changes:
 		return &PadShortcut{In: in, Out: out, Stride: o.Stride}
 	}
 	return nil
-}
-
-// end finishes a branch, given its last convolution and norm: what it starts
-// as, and how it is dropped (nil for never).
-func (o BlockOptions) end(conv *nn.Conv2d, norm nn.Module) *nn.StochasticDepth {
-	if o.ZeroInit { // Goyal et al. 2017, section 5.1
-		last := conv.Weight
-		if bn, ok := norm.(*nn.BatchNorm); ok {
-			last = bn.Weight
-		}
-		last.Init = nn.Constant(0)
-	}
-	if o.DropPath > 0 {
-		return nn.NewStochasticDepth(o.DropPath)
-	}
-	return nil
-}
-
-// join adds the shortcut of x to the branch's output.
-func join(c *nn.Context, branch, x *graph.Value, downsample nn.Module, drop *nn.StochasticDepth, opt BlockOptions) *graph.Value {
-	if opt.Shortcut == ShortcutNone {
-		return branch
-	}
-	if downsample != nil {
-		x = c.Call(downsample, x)
-	}
-	if drop != nil {
-		branch = c.Call(drop, branch)
-	}
-	return c.Add(branch, x)
 }
 
 // PadShortcut takes every Stride-th pixel and adds channels of zeros, half

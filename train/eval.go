@@ -112,6 +112,11 @@ func (e *evaluator) run(ctx context.Context, vars *engine.Vars, each func(sample
 		}
 		logits := out.Float32s()[:b.Real*e.classes]
 		if e.multi {
+			for _, z := range logits {
+				if notFinite("", float64(z)) != "" {
+					return Metrics{Loss: math.NaN()}, nil // the caller tells where
+				}
+			}
 			all = append(all, logits...)
 			for _, i := range b.Index[:b.Real] {
 				truth = append(truth, e.labels(i))

@@ -110,8 +110,10 @@ func (l *logger) advance(samples int, figures string) {
 }
 
 func (l *logger) bar(now time.Time, figures string) string {
-	const width = 20
-	full := 0
+	width, full := 20, 0
+	if l.width < 110 {
+		width = 10
+	}
 	if l.total > 0 {
 		full = min(l.done, l.total) * width / l.total
 	}
@@ -121,13 +123,13 @@ func (l *logger) bar(now time.Time, figures string) string {
 
 func (l *logger) parts(now time.Time, figures string) []string {
 	parts := []string{l.head, term.Count(l.done) + "/" + term.Count(l.total)}
-	if figures != "" {
-		parts = append(parts, figures)
-	}
 	elapsed := now.Sub(l.start)
 	if n := l.done - l.from; n > 0 && elapsed > 0 {
 		left := time.Duration(float64(elapsed) / float64(n) * float64(l.total-l.done))
-		parts = append(parts, fmt.Sprintf("%s img/s", term.Count(int(float64(n)/elapsed.Seconds()+0.5))), term.Duration(left)+" left")
+		parts = append(parts, term.Duration(left)+" left", fmt.Sprintf("%s img/s", term.Count(int(float64(n)/elapsed.Seconds()+0.5))))
+	}
+	if figures != "" { // last, as a narrow terminal cuts the end off
+		parts = append(parts, figures)
 	}
 	return parts
 }

@@ -70,6 +70,7 @@ func RecipeNames() []string {
 	for _, f := range files {
 		names = append(names, strings.TrimSuffix(f.Name(), ".yaml"))
 	}
+	slices.Sort(names)
 	return names
 }
 
@@ -243,6 +244,11 @@ func applySet(root *yaml.Node, set string) error {
 	if err := checkKeys("--set", "", node, reflect.TypeFor[Recipe]()); err != nil {
 		return err
 	}
+	if err := node.Decode(&Recipe{}); err != nil {
+		e := decodeError("--set", err)
+		e.Key = key
+		return e
+	}
 	if lookup(node, "base") != nil {
 		return &RecipeError{File: "--set", Key: "base", Problem: "name the recipe with --recipe"}
 	}
@@ -323,7 +329,7 @@ func checkKeys(file, at string, n *yaml.Node, t reflect.Type) error {
 var yamlLine = regexp.MustCompile(`line (\d+): `)
 
 // decodeError makes the YAML package's messages ours.
-func decodeError(file string, err error) error {
+func decodeError(file string, err error) *RecipeError {
 	text := err.Error()
 	var te *yaml.TypeError
 	if errors.As(err, &te) && len(te.Errors) > 0 {

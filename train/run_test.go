@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/weights"
 )
@@ -235,7 +236,7 @@ func TestNaNStopsAndKeepsTheLastGoodState(t *testing.T) {
 }
 
 func TestEarlyStop(t *testing.T) {
-	cfg := toyConfig(t, t.TempDir(), "epochs=50", "early_stop.patience=3")
+	cfg := toyConfig(t, "", "epochs=50", "early_stop.patience=3")
 	r := mustRun(t, cfg)
 	if !strings.Contains(r.Stopped, "early stop") || r.Epochs >= 50 || r.Epochs != r.Best.Epoch+3 {
 		t.Errorf("stopped %q after %d epochs, best %d", r.Stopped, r.Epochs, r.Best.Epoch)
@@ -293,5 +294,89 @@ func TestMistakesInConfig(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: the error has several lines: %v", name, err)
 		}
+	}
+}
+
+// damaged is a dataset in which a picture cannot be decoded.
+type damaged struct {
+	data.Dataset
+	bad int
+}
+
+func (d damaged) Decode(i int, dst *imaging.Image) error {
+	if i == d.bad {
+		return errors.New("cut off after 12 bytes")
+	}
+	return d.Dataset.Decode(i, dst)
+}
+
+func TestBadPictures(t *testing.T) {
+	cfg := toyConfig(t, "", "epochs=1")
+	cfg.Splits.Train, cfg.SkipHash = damaged{cfg.Splits.Train, 5}, true
+	if _, err := Run(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), "1 of 96, such as image 5: cut off") || !strings.Contains(err.Error(), "--skip-bad") {
+		t.Errorf("the check before training: %v", err)
+	}
+	cfg.SkipCheck = true
+	_, err := Run(context.Background(), cfg)
+	var bad *data.SampleError
+	if !errors.As(err, &bad) || bad.Index != 5 || !strings.Contains(err.Error(), "image 5: cut off") {
+		t.Errorf("error %v", err)
+	}
+	whole, broken := t.TempDir(), t.TempDir()
+	cfg.SkipBad, cfg.Out = true, whole
+	if r := mustRun(t, cfg); r.Skipped != 1 || r.Last.Train.Samples != 96 {
+		t.Errorf("%+v", r)
+	}
+	// A resumed run still skips it, without being told.
+	ctx, cancel := context.WithCancel(context.Background())
+	cfg.Out = broken
+	cfg.Log.Event = func(e Event) {
+		if e.Kind == "step" {
+			cancel()
+		}
+	}
+	if _, err := Run(ctx, cfg); !errors.Is(err, context.Canceled) {
+		t.Fatalf("error %v", err)
+	}
+	cfg.Log.Event, cfg.SkipBad, cfg.Resume, cfg.Recipe = nil, false, true, nil
+	mustRun(t, cfg)
+	sameFiles(t, whole, broken, LastFile, BestFile)
+	var log strings.Builder
+	cfg.Log.W = &log
+	if r := mustRun(t, cfg); r.Steps != 6 || !strings.Contains(log.String(), "nothing left to do") {
+		t.Errorf("resuming what is complete: %+v\n%s", r, log.String())
+	}
+}
+
+// Weights that are no longer finite must not reach a file, even when no loss
+// has shown it yet.
+func TestRuinedWeightsAreNotSaved(t *testing.T) {
+	out := t.TempDir()
+	s, err := prepare(context.Background(), toyConfig(t, out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	if err := s.save(); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(filepath.Join(out, LastFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := s.vars.Get("fc.weight")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Float32s()[3] = float32(math.Inf(1))
+	if err := s.vars.Set("fc.weight", w); err != nil {
+		t.Fatal(err)
+	}
+	var d *Diverged
+	if err := s.save(); !errors.As(err, &d) || !strings.Contains(err.Error(), "fc.weight is infinite") {
+		t.Errorf("error %v", err)
+	}
+	if after, _ := os.ReadFile(filepath.Join(out, LastFile)); string(before) != string(after) {
+		t.Error("the good file was replaced")
 	}
 }

@@ -470,7 +470,15 @@ func (s *session) announce() {
 	s.log.begin("%s: %d parameters (%d trained), %d classes; %s: %d pictures to train on, %s; recipe %s: %d epochs of %d steps of %d, seed %d",
 		s.name(), all, trainable, s.prog.classes, s.splits.Spec, s.splits.Train.Len(), evalN,
 		s.rec.Name, s.epochs, s.perEpoch, s.clock.batch, s.seed)
-	if st := &s.state; st.Update > 0 {
+	st := &s.state
+	if g := st.Gate; g != nil && !g.Open {
+		s.log.note("%d layers: the learning rate is %g until the training error is below %.0f%%",
+			s.depth, s.rec.LR.Gate.LR, 100*s.rec.LR.Gate.UntilError)
+	}
+	switch {
+	case st.Epoch >= s.epochs || st.Stopped != "":
+		s.log.note("the run is complete: there is nothing left to do")
+	case st.Update > 0:
 		s.log.note("resuming in epoch %d after step %d", st.Epoch+1, st.Step)
 	}
 }

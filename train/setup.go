@@ -15,6 +15,7 @@ import (
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/models/pretrained"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
@@ -24,7 +25,7 @@ func cut(spec string) (kind, path string, ok bool) { return strings.Cut(spec, ":
 
 // isFile reports whether a Config.Model names a file.
 func isFile(model string) bool {
-	return strings.ContainsAny(model, `@/\`) || filepath.Ext(model) == ".safetensors"
+	return strings.ContainsAny(model, `@/\`) || filepath.Ext(model) != ""
 }
 
 // prepare makes a session of a Config.
@@ -74,11 +75,16 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 	if err := s.checkData(); err != nil {
 		return nil, err
 	}
+	if !cfg.Resume && !cfg.SkipCheck {
+		if err := s.inspect(ctx, cfg); err != nil {
+			return nil, err
+		}
+	}
 	net, err := s.network(cfg, from)
 	if err != nil {
 		return nil, err
 	}
-	s.module, s.depth = net, depthOf(net.Config)
+	s.module, s.depth = net, net.Config.Depth()
 	if !cfg.Resume {
 		if err := s.describe(ctx, cfg, net); err != nil {
 			return nil, err
@@ -230,21 +236,26 @@ func (s *session) pretrained(model string) (*models.Model, error) {
 	if !named {
 		path = model
 	}
-	f, err := weights.Load(path)
-	if err != nil {
-		return nil, fmt.Errorf("model: %w", err)
-	}
+	var f *weights.File
 	var conf models.Config
-	switch {
-	case named:
-		conf, err = models.Lookup(name)
-	case f.Ours():
-		conf, err = models.ParseConfig(f.Architecture)
-	default:
-		err = fmt.Errorf("the file does not say which network it is for: give NAME@%s", path)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", model, err)
+	var err error
+	if named {
+		var r *pretrained.Result
+		if r, err = pretrained.Load(name, path, pretrained.Options{}); err != nil {
+			return nil, fmt.Errorf("model: %w", err)
+		}
+		f, conf = r.File, r.Model.Config
+		s.notes = append(s.notes, r.Notes...)
+	} else {
+		if f, err = weights.Load(path); err != nil {
+			return nil, fmt.Errorf("model: %w", err)
+		}
+		if !f.Ours() {
+			return nil, fmt.Errorf("model %s: the file does not say which network it is for: give NAME@%s", model, path)
+		}
+		if conf, err = models.ParseConfig(f.Architecture); err != nil {
+			return nil, fmt.Errorf("model %s: %w", model, err)
+		}
 	}
 	f = f.ModelOnly()
 	if len(f.Preprocess) > 0 {
@@ -376,6 +387,28 @@ func (s *session) describe(ctx context.Context, cfg Config, net *models.Model) e
 	return err
 }
 
+// inspect looks at every picture before hours are spent on them: one that
+// cannot be decoded ends the run now rather than in mid-epoch, and what would
+// mislead the evaluation is told.
+func (s *session) inspect(ctx context.Context, cfg Config) error {
+	r, err := data.Check(ctx, s.splits, cfg.Threads)
+	if err != nil {
+		return err
+	}
+	if !s.skipBad {
+		for _, p := range r.Parts {
+			if len(p.Bad) > 0 {
+				return fmt.Errorf("%s: pictures of the %s part that cannot be decoded: %d of %d, such as %s: %s; mend them, or go on without them by --skip-bad",
+					s.splits.Spec, p.Name, len(p.Bad), p.Images, p.Bad[0].Name, p.Bad[0].Error)
+			}
+		}
+	}
+	for _, w := range r.Warnings() {
+		s.notes = append(s.notes, "the data: "+w)
+	}
+	return nil
+}
+
 // hash returns the hash of the training part; "" if bad pictures are to be
 // skipped and one cannot even be read.
 func (s *session) hash(ctx context.Context, cfg Config) (string, error) {
@@ -398,20 +431,6 @@ func (s *session) checkHash(ctx context.Context, cfg Config) error {
 		return err
 	}
 	return fmt.Errorf("the training part of %s is not the one that the run began with (hash %.12s, then %.12s): resuming would not continue it", s.splits.Spec, got, want)
-}
-
-// depthOf counts the layers with weights on the main path, as He et al. 2015
-// count them: ResNet-110 has 110.
-func depthOf(c models.Config) int {
-	per := 2
-	if c.Block == models.BlockBottleneck {
-		per = 3
-	}
-	n := 2
-	for _, l := range c.Layers {
-		n += per * l
-	}
-	return n
 }
 
 // build makes loaders, variables and plans, and takes the state of a resumed

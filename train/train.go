@@ -48,6 +48,9 @@ type Config struct {
 	Threads int
 	// SkipBad goes on at pictures that cannot be decoded, and counts them.
 	SkipBad bool
+	// SkipCheck leaves out the look at every picture before a new run, which
+	// decodes all of them once.
+	SkipCheck bool
 	// SkipHash leaves out the hash of the data, which needs reading all of it.
 	SkipHash bool
 	Command  []string // the command line, recorded in the model file

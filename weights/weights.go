@@ -83,7 +83,7 @@ type SaveOptions struct {
 	Half bool
 }
 
-// Save writes a file atomically , see package atomicfile. The same File always
+// Save writes a file atomically, see package atomicfile. The same File always
 // gives the same bytes.
 func Save(path string, f *File, opt SaveOptions) error {
 	tensors, err := f.list(opt)
@@ -232,22 +232,6 @@ func parseMeta(texts map[string]string) (Meta, error) {
 	return m, nil
 }
 
-// Load reads a file whole. Any safetensors file will do; Meta is empty if it
-// is not one of ours. Half-precision and float64 tensors become float32. An
-// error names the file.
-func Load(path string) (*File, error) {
-	r, err := safetensors.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	f, err := Read(r)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return f, nil
-}
-
 // Read is [Load] for an open reader, such as one of an embedded file.
 func Read(r *safetensors.Reader) (*File, error) {
 	meta, err := parseMeta(r.Metadata())
@@ -260,31 +244,9 @@ func Read(r *safetensors.Reader) (*File, error) {
 		if err != nil {
 			return nil, err
 		}
-		if meta.Ours() && IsState(e.Name) {
-			if f.State == nil {
-				f.State = map[string]*tensor.Tensor{}
-			}
-			f.State[e.Name] = t
-		} else {
-			f.Tensors[e.Name] = t
-		}
+		f.put(e.Name, t)
 	}
 	return f, nil
-}
-
-// LoadMeta reads what a file says about itself and the list of its tensors,
-// without reading these.
-func LoadMeta(path string) (*Meta, []safetensors.Entry, error) {
-	r, err := safetensors.Open(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer r.Close()
-	m, err := parseMeta(r.Metadata())
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return &m, r.Entries(), nil
 }
 
 // ModelOnly returns the model without its training state, to be used and not

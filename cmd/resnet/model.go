@@ -63,7 +63,13 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 	if errors.Is(err, resnet.ErrUnknown) || errors.Is(err, resnet.ErrNoWeights) {
 		return nil, usageError{err}
 	}
-	return m, err
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range m.Notes() {
+		a.note("%s: %s", f.model, n)
+	}
+	return m, nil
 }
 
 // checkName returns a usage error if name is no network's.

@@ -23,6 +23,7 @@ type trainCommand struct {
 	epochs, batch            int
 	rate                     float64
 	resume, skipBad, show    bool
+	noCheck                  bool
 	seed                     uint64
 }
 
@@ -63,6 +64,7 @@ With --json, each epoch is a line on stdout and the last line the result.`,
 	f.StringVarP(&c.out, "out", "o", "", "folder for the model and all else (default: runs/train, or a number behind it)")
 	f.BoolVar(&c.resume, "resume", false, "go on with the run in --out")
 	f.BoolVar(&c.skipBad, "skip-bad", false, "go on where a picture cannot be decoded, and count it")
+	f.BoolVar(&c.noCheck, "no-check", false, "do not look at every picture before training")
 	f.BoolVar(&c.show, "print-recipe", false, "print the complete recipe and stop")
 	f.Uint64Var(&c.seed, "seed", 0, "of initial weights, order, augmentation and dropout")
 	completeWith(cmd, "recipe", train.RecipeNames())
@@ -84,6 +86,9 @@ func (c *trainCommand) run(cmd *cobra.Command) error {
 	}
 	r, err := train.Run(cmd.Context(), cfg)
 	if err != nil {
+		if c.out == "" {
+			_ = os.Remove(cfg.Out) // which fails, as it should, where anything was saved
+		}
 		return c.explain(err)
 	}
 	if c.json {
@@ -103,7 +108,7 @@ type trainLine struct {
 func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 	cfg := train.Config{
 		Model: c.model, Data: c.data, Open: openData, Out: c.out, Resume: c.resume,
-		Seed: c.seed, Threads: c.threads, SkipBad: c.skipBad, Command: os.Args,
+		Seed: c.seed, Threads: c.threads, SkipBad: c.skipBad, SkipCheck: c.noCheck, Command: os.Args,
 	}
 	if !c.quiet {
 		cfg.Log.W = c.err

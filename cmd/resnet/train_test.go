@@ -96,7 +96,7 @@ func TestInterruptedTrainingGoesOn(t *testing.T) {
 	spec := smallData(t)
 	args := func(out string) []string {
 		return []string{"train", "--model", "resnet8-cifar", "--recipe", "fashion-quick", "--data", spec,
-			"--batch", "8", "--epochs", "40", "--set", "eval_every=40", "--out", out}
+			"--batch", "8", "--epochs", "24", "--set", "eval_every=24", "--out", out}
 	}
 	broken := filepath.Join(dir, "broken")
 	cmd := program(t, args(broken)...)
@@ -140,6 +140,7 @@ func TestInterruptedTrainingGoesOn(t *testing.T) {
 
 func TestTrainMistakes(t *testing.T) {
 	dir := t.TempDir()
+	t.Chdir(dir) // without --out, runs go to the working folder
 	run := filepath.Join(dir, "run")
 	done(t, smallRun(t, run, "--quiet")...)
 	one := filepath.Join(dir, "one")
@@ -171,6 +172,9 @@ func TestTrainMistakes(t *testing.T) {
 		if code != c.code || !strings.Contains(errs, c.want) {
 			t.Errorf("resnet train %s: exit code %d, want %d, stderr %q, want %q", c.args, code, c.code, errs, c.want)
 		}
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "runs", "*")); err != nil || len(left) > 0 {
+		t.Errorf("runs that failed left %v, %v", left, err)
 	}
 	if text := done(t, "train", "--print-recipe", "--epochs", "3", "--lr", "0.2"); !strings.Contains(text, "epochs: 3") || !strings.Contains(text, "peak: 0.2") {
 		t.Errorf("recipe\n%s", text)

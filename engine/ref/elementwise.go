@@ -73,7 +73,7 @@ func unaryGrad(o graph.Unary, of, dy array) ([]array, error) {
 	var slope func(v float64) float64
 	switch o.Fn {
 	case graph.Relu:
-		slope = func(y float64) float64 { return inside(y > 0) }
+		slope = func(y float64) float64 { return 1 - inside(y <= 0) } // 1 at NaN
 	case graph.Clip:
 		slope = func(x float64) float64 { return inside(a < x && x < b) }
 	case graph.LeakyRelu:
@@ -122,9 +122,14 @@ func unaryGrad(o graph.Unary, of, dy array) ([]array, error) {
 	default:
 		return nil, fmt.Errorf("the interpreter has no derivative of %v", o.Fn)
 	}
+	flat := o.Fn == graph.Relu || o.Fn == graph.Clip || o.Fn == graph.HardSigmoid || o.Fn == graph.HardSwish
 	dx := zeros(dy.shape...)
 	for i, d := range dy.f {
-		dx.f[i] = d * slope(of.f[i])
+		s := slope(of.f[i])
+		if s == 0 && flat {
+			continue // where the function is flat not even an infinite gradient passes
+		}
+		dx.f[i] = d * s
 	}
 	return one(dx)
 }

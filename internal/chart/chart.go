@@ -153,8 +153,8 @@ func Confusion(title string, classes []string, counts [][]int) (*Chart, error) {
 	}
 	cell := vg.Points(26)
 	switch {
-	case n > 100:
-		cell = vg.Points(4)
+	case n > 100: // a picture of a fixed size, down to little more than a pixel a cell
+		cell = vg.Points(max(400/float64(n), 0.6))
 	case n > 30:
 		cell = vg.Points(10)
 	}
@@ -198,13 +198,13 @@ func drawConfusion(c draw.Canvas, title string, classes []string, counts [][]int
 		}
 		y := top - cell*vg.Length(i)
 		for j, k := range row {
-			share := 0.0
-			if total > 0 {
-				share = float64(k) / float64(total)
+			if k == 0 { // white as the paper; of 1,000 classes nearly all are
+				continue
 			}
+			share := float64(k) / float64(total)
 			x := left + cell*vg.Length(j)
 			c.FillPolygon(shade(share), []vg.Point{{X: x, Y: y - cell}, {X: x + cell, Y: y - cell}, {X: x + cell, Y: y}, {X: x, Y: y}})
-			if n <= 30 && k > 0 {
+			if n <= 30 {
 				ink := mid
 				if share > 0.5 {
 					ink.Color = color.White

@@ -173,6 +173,9 @@ func (r *Reader) take(f *finder, d *dict) error {
 		r.views[name] = v
 		r.entries = append(r.entries, Entry{name, v.dtype, v.shape})
 	}
+	if len(r.entries) == 0 {
+		return badf("the dictionary %q holds no tensors that have names", r.dict)
+	}
 	return nil
 }
 
@@ -194,6 +197,7 @@ func (w *walker) walk(d *dict, prefix string, depth int) error {
 			name, ok = strconv.FormatInt(n, 10), true
 		}
 		if !ok {
+			w.reader.ignored = append(w.reader.ignored, prefix+clip(fmt.Sprint(k)))
 			continue
 		}
 		if prefix != "" {

@@ -308,7 +308,7 @@ func TestHostileStreams(t *testing.T) {
 
 // Opening a file needs at most 128 times the pickle, whatever it does.
 func TestMemoryIsBounded(t *testing.T) {
-	const n = 1 << 20
+	const n = 1 << 18
 	rep := func(s string) string { return strings.Repeat(s, n/len(s)) }
 	memo := func(s string) string { // the pickle builds s once as value 0
 		return "\x80\x04" + s + "\x94"

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -34,25 +35,43 @@ type Reader struct {
 	metadata map[string]string
 }
 
-// Open opens a file. Close the reader when done. An error names the file.
+// Open opens a file by a memory map where the system has them. Close the reader
+// when done, and not while a tensor is read. An error names the file.
 func Open(path string) (*Reader, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("not a regular file")
-	}
-	var r *Reader
-	if err == nil {
-		r, err = NewReader(f, info.Size())
-	}
+	r, err := openFile(f)
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	r.closer = f
+	return r, nil
+}
+
+// openFile takes f over unless there is an error.
+func openFile(f *os.File) (*Reader, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	if info.Size() == 0 {
+		return NewReader(f, 0)
+	}
+	m, err := mapFile(f, info.Size())
+	if err != nil {
+		return nil, err
+	}
+	r, err := NewReader(m, info.Size())
+	if err != nil {
+		m.Close()
+		return nil, err
+	}
+	r.closer = m
 	return r, nil
 }
 
@@ -192,7 +211,7 @@ func parseEntry(dec *json.Decoder, name string) (Entry, error) {
 		Offsets []json.Number `json:"data_offsets"`
 	}
 	if err := dec.Decode(&raw); err != nil {
-		return e, &FormatError{Tensor: name, Problem: err.Error()}
+		return e, &FormatError{Tensor: name, Problem: "its description is not the JSON it should be: " + err.Error()}
 	}
 	bad := func(format string, args ...any) (Entry, error) {
 		return e, &FormatError{Tensor: name, Problem: fmt.Sprintf(format, args...)}
@@ -292,12 +311,24 @@ func (r *Reader) Bytes(name string) ([]byte, error) {
 // Tensor reads a tensor: F32, F16, BF16 and F64 as float32 (F64 rounded), I64,
 // I32, I16, I8, U8 and BOOL as int64. Other types are an error.
 func (r *Reader) Tensor(name string) (*tensor.Tensor, error) {
-	b, err := r.Bytes(name)
-	if err != nil {
-		return nil, err
+	i, ok := r.index[name]
+	if !ok {
+		return nil, fmt.Errorf("safetensors: no tensor %q", name)
 	}
-	e := r.entries[r.index[name]]
-	t, err := decode(b, e)
+	e := r.entries[i]
+	var t *tensor.Tensor
+	var err error
+	if m, ok := r.r.(*mapped); ok {
+		if e2 := m.view(r.data+e.Begin, e.End-e.Begin, func(b []byte) { t, err = decode(b, e) }); e2 != nil {
+			return nil, fmt.Errorf("safetensors: read tensor %q: %w", name, e2)
+		}
+	} else {
+		b, e2 := r.Bytes(name)
+		if e2 != nil {
+			return nil, e2
+		}
+		t, err = decode(b, e)
+	}
 	if err != nil {
 		return nil, &FormatError{Tensor: name, Problem: err.Error()}
 	}

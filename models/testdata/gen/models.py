@@ -70,7 +70,8 @@ def digest(x):
 
 
 def digests(xs):
-    return torch.stack([digest(x) for x in xs])
+    xs = list(xs)
+    return torch.stack([digest(x) for x in xs]) if xs else torch.zeros(0, 10)
 
 
 def filled(model):
@@ -94,7 +95,7 @@ def forward(model, x, stages):
 
 def run(model, x, y, lr, stages):
     params = [k for k, _ in model.named_parameters()]
-    buffers = [k for k, b in model.named_buffers() if b.ndim]
+    buffers = [k for k, b in model.named_buffers() if b.ndim and k in model.state_dict()]  # persistent ones
     out = {"labels": y}
     with torch.no_grad():
         out["eval.logits"], out["eval.acts"] = forward(model.eval(), x, stages)
@@ -115,7 +116,7 @@ def run(model, x, y, lr, stages):
                 with torch.no_grad():
                     logits, acts = forward(model.train(), x, stages)
             out["train.logits"], out["train.acts"] = logits.detach(), acts
-            stats = {k: b.clone() for k, b in model.named_buffers() if b.ndim}
+            stats = {k: b.clone() for k, b in model.named_buffers() if k in buffers}
             out["running.digest"] = digests(stats.values())
             if lr:
                 out.update({"running." + k: b for k, b in stats.items()})

@@ -1,0 +1,343 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/internal/term"
+	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/models/pretrained"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/weights"
+)
+
+// convertFlags are those of resnet convert.
+type convertFlags struct {
+	app *app
+
+	model      string
+	preprocess string
+	classes    string
+	keys       []string
+	dict       string
+	partial    bool
+	numClasses int
+	seed       uint64
+	half       bool
+	force      bool
+}
+
+func (a *app) convertCommand() *cobra.Command {
+	f := &convertFlags{app: a}
+	cmd := &cobra.Command{
+		Use:   "convert IN OUT",
+		Short: "Convert weights between file formats",
+		Long: `convert reads weights in one format and writes them in another. What IN is, is
+seen from its content; what OUT becomes, from its ending:
+
+  .safetensors          our own model file, which other programs read too
+  .pth .pt .th .bin     PyTorch; torch.load(OUT, weights_only=True) reads it
+
+IN may also be a safetensors or PyTorch file in several parts (its .index.json)
+and NAME@FILE, which is the same as --model NAME. With --model, the weights are
+checked against that network and its description goes into OUT, so that OUT alone
+is enough for predict, eval and train; without it, tensors are only copied.
+
+The names that torchvision, timm, transformers, pytorch_resnet_cifar10 and
+pytorch-cifar use are known. Others are told by --keys OLD=NEW or --keys FILE
+with a rule a line: a whole name, or a beginning that ends with a dot; * stands
+for one part between dots, ** for any number, - as NEW drops the tensor.`,
+		Example: `  resnet convert resnet50.pth resnet50.safetensors --model resnet50 --classes imagenet.txt
+  resnet convert model.safetensors model.pth
+  resnet convert resnet20-cifar@cifar10-resnet20.th r20.safetensors
+  resnet convert lightning.ckpt.pth m.safetensors --model resnet18 --keys model.backbone.= --keys model.head.=fc.`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := atLeast(2, "IN or OUT")(cmd, args); err != nil {
+				return err
+			}
+			return atMost(2)(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(args[0], args[1]) },
+	}
+	fs := cmd.Flags()
+	fs.StringVarP(&f.model, "model", "m", "", "name of the network that the weights are for (see resnet models)")
+	fs.StringVar(&f.preprocess, "preprocess", "", "how pictures become inputs: "+strings.Join(data.PresetNames(), ", ")+", or a JSON file")
+	fs.StringVar(&f.classes, "classes", "", "file with a class name a line")
+	fs.StringArrayVar(&f.keys, "keys", nil, "rename tensors: OLD=NEW, or a file with a rule a line; may be repeated")
+	fs.StringVar(&f.dict, "state-dict", "", "which state dict of a PyTorch file that has several, such as model_ema")
+	fs.BoolVar(&f.partial, "partial", false, "take the tensors that fit, and fresh values for the rest of the network")
+	fs.IntVar(&f.numClasses, "num-classes", 0, "classes of the network (default: as the weights have)")
+	fs.Uint64Var(&f.seed, "seed", 0, "draws the fresh values of --partial")
+	fs.BoolVar(&f.half, "half", false, "write floating point as float16")
+	fs.BoolVar(&f.force, "force", false, "replace OUT if it exists")
+	completeWith(cmd, "model", models.Names())
+	completeWith(cmd, "preprocess", data.PresetNames())
+	return cmd
+}
+
+// converted is what resnet convert --json prints.
+type converted struct {
+	In         string          `json:"in"`
+	InFormat   weights.Format  `json:"in_format"`
+	Out        string          `json:"out"`
+	OutFormat  weights.Format  `json:"out_format"`
+	Model      string          `json:"model,omitempty"`
+	Tensors    int             `json:"tensors"`
+	Elements   int64           `json:"elements"`
+	Classes    int             `json:"classes,omitempty"` // names known
+	Preprocess json.RawMessage `json:"preprocess,omitempty"`
+	Report     *weights.Report `json:"report,omitempty"`
+}
+
+func (f *convertFlags) run(in, out string) error {
+	format, err := weights.FormatOf(out)
+	if err != nil {
+		return usageError{err}
+	}
+	if format != weights.Safetensors && format != weights.PyTorch {
+		return usagef("%s: files of format %s cannot be written; .safetensors, .pth, .pt, .th and .bin can", out, format)
+	}
+	if name, path, ok := strings.Cut(in, "@"); ok && !exists(in) {
+		if f.model != "" && f.model != name {
+			return usagef("IN names the network %s, --model %s", name, f.model)
+		}
+		f.model, in = name, path
+	}
+	if !f.force && exists(out) {
+		return fmt.Errorf("%s exists already: --force replaces it: %w", out, fs.ErrExist)
+	}
+	c := &conversion{convertFlags: f, in: in}
+	if f.model != "" {
+		err = c.forModel()
+	} else {
+		err = c.asItIs()
+	}
+	if err != nil {
+		return err
+	}
+	if err := c.describe(); err != nil {
+		return err
+	}
+	opt := weights.SaveOptions{Half: f.half}
+	if format == weights.PyTorch {
+		err = weights.SavePyTorch(out, c.file, c.order, opt)
+	} else {
+		err = weights.Save(out, c.file, opt)
+	}
+	if err != nil {
+		return err
+	}
+	return c.print(out, format)
+}
+
+// conversion is the work on one file.
+type conversion struct {
+	*convertFlags
+	in     string
+	file   *weights.File
+	source *weights.Source
+	order  []string // of the tensors in OUT
+	net    models.Config
+	report *weights.Report
+}
+
+// forModel reads weights for the network that --model names.
+func (c *conversion) forModel() error {
+	if err := checkName(c.model); err != nil {
+		return err
+	}
+	keys, err := keyRules(c.keys)
+	if err != nil {
+		return err
+	}
+	if c.numClasses < 0 {
+		return usagef("--num-classes %d is below 0", c.numClasses)
+	}
+	r, err := pretrained.Load(c.model, c.in, pretrained.Options{
+		Keys: keys, Dict: c.dict, Partial: c.partial, Seed: c.seed, Classes: c.numClasses,
+	})
+	if err != nil {
+		return err
+	}
+	c.file, c.source, c.report, c.net = r.File, r.Source, &r.Report, r.Model.Config
+	for _, e := range nn.StateDict(r.Model) {
+		c.order = append(c.order, e.Name)
+	}
+	for _, n := range r.Notes {
+		c.app.note("%s: %s", c.in, n)
+	}
+	if !r.Report.Complete() {
+		for line := range strings.Lines(r.Report.String()) {
+			c.app.note("skipped: %s", strings.TrimSpace(line))
+		}
+	}
+	if r.Preprocess != nil && c.preprocess == "" {
+		if c.file.Preprocess, err = json.Marshal(r.Preprocess); err != nil {
+			return err
+		}
+		c.app.note("%s: pictures are prepared as %s: %s", c.in, r.Why, r.Preprocess)
+	}
+	return nil
+}
+
+// asItIs reads one of our own files, or tensors of any names.
+func (c *conversion) asItIs() error {
+	if c.partial || c.numClasses != 0 {
+		return usagef("--partial and --num-classes need --model")
+	}
+	keys, err := keyRules(c.keys)
+	if err != nil {
+		return err
+	}
+	file, source, err := weights.LoadFrom(c.in, weights.LoadOptions{Dict: c.dict})
+	if err != nil {
+		return err
+	}
+	if file.Ours() && keys.Len() > 0 {
+		return usagef("%s says itself which network it is for: its tensors cannot be renamed", c.in)
+	}
+	if len(file.State) > 0 {
+		c.app.note("%s: the state of the training is left out", c.in)
+	}
+	c.file, c.source, c.order = file.ModelOnly(), source, source.Names
+	if len(source.Dicts) > 1 {
+		c.app.note("%s: taken %q of the state dicts %q", c.in, source.Dict, source.Dicts)
+	}
+	if c.file.Tensors, err = keys.Apply(c.file.Tensors); err != nil {
+		return fmt.Errorf("%s: %w", c.in, err)
+	}
+	if c.file.Ours() {
+		return c.checkOurs()
+	}
+	if c.preprocess != "" || c.classes != "" {
+		return usagef("%s does not say which network it is for: --preprocess and --classes need --model", c.in)
+	}
+	c.app.note("%s does not say which network it is for, and OUT will not either: --model NAME tells it", c.in)
+	return nil
+}
+
+// checkOurs loads one of our own files into its network: what is written must
+// be whole.
+func (c *conversion) checkOurs() error {
+	cfg, err := models.ParseConfig(c.file.Architecture)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.in, err)
+	}
+	net, err := cfg.Build()
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.in, err)
+	}
+	if _, err := nn.Load(net, c.file.Tensors, true); err != nil {
+		return fmt.Errorf("%s: %w", c.in, err)
+	}
+	c.net, c.order = cfg, nil
+	for _, e := range nn.StateDict(net) {
+		c.order = append(c.order, e.Name)
+	}
+	return nil
+}
+
+// describe puts preprocessing and classes into the file.
+func (c *conversion) describe() error {
+	if c.preprocess != "" {
+		p, err := readPreprocess(c.preprocess)
+		if err != nil {
+			return err
+		}
+		if p.Channels != c.net.InChannels {
+			return fmt.Errorf("--preprocess %s gives %d channels, the network takes %d", c.preprocess, p.Channels, c.net.InChannels)
+		}
+		if c.file.Preprocess, err = json.Marshal(p); err != nil {
+			return err
+		}
+	}
+	if c.classes != "" {
+		names, err := readLines(c.classes)
+		if err != nil {
+			return fmt.Errorf("--classes: %w", err)
+		}
+		if len(names) != c.net.Classes {
+			return fmt.Errorf("--classes %s has %d names, the network has %d classes", c.classes, len(names), c.net.Classes)
+		}
+		c.file.Classes = names
+	}
+	if c.file.Ours() && len(c.file.Preprocess) == 0 {
+		c.app.note("how pictures become inputs is not known: --preprocess NAME tells it")
+	}
+	return nil
+}
+
+func (c *conversion) print(out string, format weights.Format) error {
+	v := converted{
+		In: c.in, InFormat: c.source.Format, Out: out, OutFormat: format, Model: c.net.Name,
+		Tensors: len(c.file.Tensors), Classes: len(c.file.Classes), Preprocess: c.file.Preprocess, Report: c.report,
+	}
+	for _, t := range c.file.Tensors {
+		v.Elements += int64(t.Numel())
+	}
+	if c.app.json {
+		return c.app.printJSON(v)
+	}
+	info, err := os.Stat(out)
+	if err != nil {
+		return err
+	}
+	c.app.printf("%s: %d tensors, %s numbers, %s, %s\n", out, v.Tensors, term.Count(v.Elements), term.Bytes(info.Size()), format)
+	return nil
+}
+
+// keyRules reads the values of --keys.
+func keyRules(values []string) (*weights.KeyMap, error) {
+	keys := &weights.KeyMap{}
+	for _, v := range values {
+		var k *weights.KeyMap
+		var err error
+		if strings.Contains(v, "=") {
+			k, err = weights.ParseKeyMap(v)
+		} else {
+			k, err = weights.ReadKeyMap(v)
+		}
+		if err == nil {
+			err = keys.Append(k)
+		}
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--keys: %w", err)}
+		}
+	}
+	return keys, nil
+}
+
+// readPreprocess returns a preset, or what a JSON file says.
+func readPreprocess(v string) (data.Preprocess, error) {
+	if !strings.HasSuffix(v, ".json") {
+		p, err := data.Preset(v)
+		if err != nil {
+			return p, usageError{err}
+		}
+		return p, nil
+	}
+	var p data.Preprocess
+	b, err := os.ReadFile(v)
+	if err != nil {
+		return p, fmt.Errorf("--preprocess: %w", err)
+	}
+	if err := json.Unmarshal(b, &p); err != nil {
+		return p, fmt.Errorf("--preprocess %s: %w", v, err)
+	}
+	if err := p.Valid(); err != nil {
+		return p, fmt.Errorf("--preprocess %s: %w", v, err)
+	}
+	return p, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}

@@ -1,0 +1,186 @@
+package models
+
+import (
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/nn"
+)
+
+// The attentions that can end a branch of any block, with timm's keys: se.fc1,
+// se.fc2 and so on.
+const (
+	AttentionSE   = "se"   // see [SE]
+	AttentionECA  = "eca"  // see [ECA]
+	AttentionCBAM = "cbam" // see [CBAM]
+)
+
+var attentions = []string{"", AttentionSE, AttentionECA, AttentionCBAM}
+
+// defaultReduction is the papers'.
+const defaultReduction = 16
+
+// attention returns the attention over so many channels, nil for none.
+func (o BlockOptions) attention(channels int) nn.Module {
+	switch o.Attention {
+	case "":
+		return nil
+	case AttentionSE:
+		return NewSE(channels, o.Reduction)
+	case AttentionECA:
+		return NewECA(channels)
+	case AttentionCBAM:
+		return newCBAM(channels, o)
+	}
+	return unknownAttention(o.Attention)
+}
+
+// unknownAttention reports a name that no attention has when it is traced, as
+// all mistakes in a block's options are.
+type unknownAttention string
+
+// Forward implements [nn.Module].
+func (u unknownAttention) Forward(c *nn.Context, _ *graph.Value) *graph.Value {
+	c.Failf("unknown attention %q, want one of %q or none", string(u), attentions[1:])
+	return nil
+}
+
+// reduced returns the channels of an attention's bottleneck: channels/reduction
+// rounded to a multiple of unit, at least unit, as timm does.
+func reduced(channels, reduction, unit int) int {
+	r := float64(channels) / float64(max(reduction, 1))
+	return max(unit, int(r+float64(unit)/2)/unit*unit)
+}
+
+// SE is squeeze and excitation (Hu, Shen and Sun 2018, section 3): each channel
+// is scaled by
+//
+//	s = sigmoid(FC2(relu(FC1(mean of each channel))))
+//
+// FC1 and FC2 are 1x1 convolutions, between them are channels/reduction
+// channels, rounded to a multiple of 8 as in timm. Output like the input
+// [N C H W].
+type SE struct{ FC1, FC2 *nn.Conv2d }
+
+// NewSE returns the attention with the given reduction, 16 in the paper.
+func NewSE(channels, reduction int) *SE {
+	mid := reduced(channels, reduction, 8)
+	return &SE{FC1: conv1x1Bias(channels, mid), FC2: conv1x1Bias(mid, channels)}
+}
+
+// conv1x1Bias is a 1x1 convolution with a bias.
+func conv1x1Bias(in, out int) *nn.Conv2d {
+	m := nn.NewConv2d(in, out, 1)
+	m.Weight.Init = nn.HeNormal(nn.FanOut)
+	return m
+}
+
+// Forward implements [nn.Module].
+func (s *SE) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
+	defer c.Enter(s, x, &y)()
+	w := c.Mean(x, 2, 3)
+	w = c.ReLU(c.Call(s.FC1, w))
+	w = c.Call(s.FC2, w)
+	return c.Mul(x, c.Sigmoid(w))
+}
+
+// ECA is efficient channel attention (Wang et al. 2020, section 3.2): each
+// channel is scaled by the sigmoid of a one-dimensional convolution along the
+// channels' means. Output like the input [N C H W].
+type ECA struct {
+	Weight *nn.Param `key:"conv.weight"` // [1 1 k]
+}
+
+// NewECA returns the attention, whose kernel size grows with the channels: the
+// odd number at or above |log2(C)+1|/2 rounded down (equation 12), at least 3.
+func NewECA(channels int) *ECA {
+	k := 0
+	for c := channels; c > 1; c /= 2 {
+		k++
+	}
+	k = max((k+1)/2|1, 3)
+	return &ECA{Weight: nn.NewParam(nn.TorchWeight(), 1, 1, k)}
+}
+
+// Forward implements [nn.Module].
+func (e *ECA) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
+	defer c.Enter(e, x, &y)()
+	k := e.Weight.Shape[2]
+	conv := graph.Conv2d{
+		StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, Groups: 1, PadTop: k / 2, PadBottom: k / 2,
+	}
+	means := c.GlobalAvgPool(x)
+	n, channels := means.Shape[0], means.Shape[1]
+	w := c.Conv2d(conv, c.Reshape(means, n, 1, channels, 1), c.Reshape(c.Param(e.Weight), 1, 1, k, 1), nil)
+	return c.Mul(x, c.Reshape(c.Sigmoid(w), n, channels, 1, 1))
+}
+
+// CBAM is the convolutional block attention module (Woo et al. 2018, section
+// 3): first channels, then pixels are scaled. Output like the input [N C H W].
+type CBAM struct {
+	Channel *ChannelAttention
+	Spatial *SpatialAttention
+}
+
+// NewCBAM returns the attention with the given reduction, 16 in the paper.
+func NewCBAM(channels, reduction int) *CBAM {
+	return newCBAM(channels, BlockOptions{Reduction: reduction})
+}
+
+func newCBAM(channels int, o BlockOptions) *CBAM {
+	mid := reduced(channels, o.Reduction, 1)
+	m := &CBAM{
+		Channel: &ChannelAttention{FC1: conv1x1(channels, mid, 1), FC2: conv1x1(mid, channels, 1)},
+		Spatial: &SpatialAttention{},
+	}
+	m.Spatial.Conv.Conv, m.Spatial.Conv.BN = o.norm(conv(2, 1, 7, nn.Padding(3)))
+	return m
+}
+
+// Forward implements [nn.Module].
+func (m *CBAM) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
+	defer c.Enter(m, x, &y)()
+	return c.Call(m.Spatial, c.Call(m.Channel, x))
+}
+
+// ChannelAttention scales each channel by the sigmoid of FC2(relu(FC1(·))) of
+// its mean plus that of its maximum.
+type ChannelAttention struct{ FC1, FC2 *nn.Conv2d }
+
+// Forward implements [nn.Module].
+func (m *ChannelAttention) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
+	defer c.Enter(m, x, &y)()
+	mlp := func(v *graph.Value) *graph.Value { return c.Call(m.FC2, c.ReLU(c.Call(m.FC1, v))) }
+	w := c.Add(mlp(c.Mean(x, 2, 3)), mlp(c.MaxOf(x, 2, 3)))
+	return c.Mul(x, c.Sigmoid(w))
+}
+
+// SpatialAttention scales each pixel by the sigmoid of a 7x7 convolution, with
+// a norm, of the mean and the maximum over its channels.
+type SpatialAttention struct {
+	Conv struct {
+		Conv *nn.Conv2d
+		BN   nn.Module
+	}
+}
+
+// Forward implements [nn.Module].
+func (m *SpatialAttention) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
+	defer c.Enter(m, x, &y)()
+	w := c.Concat(1, c.Mean(x, 1), c.MaxOf(x, 1))
+	w = c.Call(m.Conv.BN, c.Call(m.Conv.Conv, w))
+	return c.Mul(x, c.Sigmoid(w))
+}
+
+// attentionTable has the names that timm gives, and the like.
+func attentionTable() []named {
+	return []named{
+		{"seresnet18", "ResNet-18 with squeeze and excitation", []Option{layers18, Attention(AttentionSE)}},
+		{"seresnet34", "ResNet-34 with squeeze and excitation", []Option{layers34, Attention(AttentionSE)}},
+		{"seresnet50", "ResNet-50 with squeeze and excitation", []Option{layers50, Attention(AttentionSE)}},
+		{"seresnet101", "ResNet-101 with squeeze and excitation", []Option{layers101, Attention(AttentionSE)}},
+		{"seresnet152", "ResNet-152 with squeeze and excitation", []Option{layers152, Attention(AttentionSE)}},
+		{"seresnext50_32x4d", "ResNeXt-50 32x4d with squeeze and excitation", []Option{layers50, Groups(32, 4), Attention(AttentionSE)}},
+		{"ecaresnet50", "ResNet-50 with efficient channel attention", []Option{layers50, Attention(AttentionECA)}},
+		{"ecaresnet50d", "ResNet-50-D with efficient channel attention", append(variantD(layers50), Attention(AttentionECA))},
+		{"cbamresnet50", "ResNet-50 with channel and spatial attention (CBAM)", []Option{layers50, Attention(AttentionCBAM)}},
+	}
+}

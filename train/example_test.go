@@ -1,0 +1,83 @@
+package train_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/train"
+)
+
+// stripes makes pictures of horizontal and vertical stripes, shifted by their
+// number.
+func stripes(n int) data.Dataset {
+	var pictures []*imaging.Image
+	var labels []int
+	for i := range n {
+		m := imaging.New(16, 16, 1)
+		for y := range 16 {
+			for x := range 16 {
+				at := x
+				if i%2 == 0 {
+					at = y
+				}
+				if (at+i/2)%4 < 2 {
+					m.Pix[y*16+x] = 255
+				}
+			}
+		}
+		pictures, labels = append(pictures, m), append(labels, i%2)
+	}
+	ds, err := data.NewImages([]string{"horizontal", "vertical"}, pictures, labels)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return ds
+}
+
+// A network is built from blocks, compiled with a loss and an optimiser, and
+// fitted.
+func ExampleCompile() {
+	block := func() nn.Module {
+		return &nn.Residual{Main: nn.Sequential{
+			nn.NewConv2d(8, 8, 3, nn.Padding(1), nn.NoBias()), nn.NewBatchNorm2d(8), nn.NewReLU(),
+			nn.NewConv2d(8, 8, 3, nn.Padding(1), nn.NoBias()), nn.NewBatchNorm2d(8),
+		}, Activation: nn.NewReLU()}
+	}
+	net := nn.Sequential{
+		nn.NewConv2d(1, 8, 3, nn.Padding(1)), block(), block(), nn.NewGlobalAvgPool(), nn.NewLinear(8, 2),
+	}
+	model, err := train.Compile(net, train.CrossEntropy{}, train.SGD{LR: 0.05, Momentum: 0.9, Nesterov: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	if _, err := model.Fit(ctx, stripes(64), train.FitOptions{Epochs: 4, BatchSize: 16, Val: stripes(16)}); err != nil {
+		log.Fatal(err)
+	}
+	m, err := model.Evaluate(ctx, stripes(40))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%.0f%% of %d pictures right\n", 100*m.Top1, m.Samples)
+
+	one := imaging.New(16, 16, 1)
+	for i := range one.Pix {
+		one.Pix[i] = byte(i % 4 / 2 * 255)
+	}
+	x, err := model.Preprocess().Apply(one)
+	if err != nil {
+		log.Fatal(err)
+	}
+	p, err := model.Predict(x)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("vertical:", p.Float32s()[1] > 0.9)
+	// Output:
+	// 100% of 40 pictures right
+	// vertical: true
+}

@@ -1,0 +1,325 @@
+package weights
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/resnet-go/resnet/internal/suggest"
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// Want is a tensor that a model has.
+type Want struct {
+	Name  string
+	DType tensor.DType
+	Shape tensor.Shape
+}
+
+// optional reports whether the model does without the tensor: BatchNorm's
+// counter, which files from before PyTorch 0.4.1 and from other programs lack.
+func (w Want) optional() bool { return strings.HasSuffix(w.Name, "num_batches_tracked") }
+
+// Misshapen is a tensor whose shape or type is not the model's.
+type Misshapen struct {
+	Name string `json:"name"`
+	File string `json:"file"` // such as float32[1000 512]
+	Want string `json:"model"`
+}
+
+// Report says how the tensors of a file went together with a model.
+type Report struct {
+	// Renamed says how the file's names became the model's, "" if they were so.
+	Renamed    string      `json:"renamed,omitempty"`
+	Loaded     int         `json:"loaded"`               // tensors
+	Missing    []string    `json:"missing,omitempty"`    // in the model only
+	Unexpected []string    `json:"unexpected,omitempty"` // in the file only
+	Misshapen  []Misshapen `json:"misshapen,omitempty"`
+	near       map[string]string
+}
+
+// Complete reports whether file and model have the same tensors.
+func (r *Report) Complete() bool {
+	return len(r.Missing)+len(r.Unexpected)+len(r.Misshapen) == 0
+}
+
+// String lists the differences, a line a kind, with at most six names each.
+func (r *Report) String() string {
+	var lines []string
+	add := func(n int, what string, items []string) {
+		if n > 0 {
+			lines = append(lines, fmt.Sprintf("%d %s: %s", n, what, strings.Join(items, ", ")))
+		}
+	}
+	var missing, shapes []string
+	for _, m := range r.Missing[:min(len(r.Missing), most)] {
+		if near := r.near[m]; near != "" {
+			m += " (there is " + near + ")"
+		}
+		missing = append(missing, m)
+	}
+	add(len(r.Missing), "missing", more(missing, len(r.Missing)))
+	add(len(r.Unexpected), "unexpected", more(r.Unexpected, len(r.Unexpected)))
+	for _, m := range r.Misshapen[:min(len(r.Misshapen), most)] {
+		shapes = append(shapes, fmt.Sprintf("%s is %s, the model has %s", m.Name, m.File, m.Want))
+	}
+	add(len(r.Misshapen), "of another shape", more(shapes, len(r.Misshapen)))
+	return strings.Join(lines, "\n")
+}
+
+const most = 6 // names in a list
+
+func more(items []string, n int) []string {
+	items = slices.Clone(items[:min(len(items), most)])
+	if n > len(items) {
+		items = append(items, fmt.Sprintf("and %d more", n-len(items)))
+	}
+	return items
+}
+
+// alike returns the unexpected tensor that a missing one was probably meant by:
+// of the same shape and with the same last part of the name (weight, bias), and
+// one with something before it, the only one, or one that is spelt nearly the
+// same.
+func alike(missing Want, unexpected []string, tensors map[string]*tensor.Tensor) string {
+	var near []string
+	for _, u := range unexpected {
+		if _, fits := missing.take(tensors[u]); !fits || lastPart(u) != lastPart(missing.Name) {
+			continue
+		}
+		if strings.HasSuffix(u, "."+missing.Name) || strings.HasSuffix(missing.Name, "."+u) {
+			return u
+		}
+		near = append(near, u)
+	}
+	if len(near) == 1 {
+		return near[0]
+	}
+	if len(near) > 1000 {
+		return ""
+	}
+	return suggest.Name(missing.Name, near)
+}
+
+func lastPart(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
+
+// FitError says why tensors do not fit a model.
+type FitError struct {
+	Report
+}
+
+// Error lists the tensors and says what can be done.
+func (e *FitError) Error() string {
+	return "the weights do not fit the model\n" + e.Report.String() + "\n--keys OLD=NEW renames tensors, --partial takes those that fit"
+}
+
+// FitOptions are the choices of [Fit].
+type FitOptions struct {
+	// Partial takes what fits and reports the rest; without it, any difference
+	// is a *FitError.
+	Partial bool
+}
+
+// Fit returns those of a file's tensors that a model wants, by the model's
+// names, and what differs. Extents of 1 at the end of a shape do not count: a
+// last layer may be a 1x1 convolution in the file. Shapes, not values, are
+// looked at; tensors are shared.
+func Fit(want []Want, tensors map[string]*tensor.Tensor, opt FitOptions) (map[string]*tensor.Tensor, Report, error) {
+	out := make(map[string]*tensor.Tensor, len(want))
+	var r Report
+	known := make(map[string]bool, len(want))
+	var missing []Want
+	for _, w := range want {
+		known[w.Name] = true
+		t, ok := tensors[w.Name]
+		if !ok {
+			if !w.optional() {
+				r.Missing = append(r.Missing, w.Name)
+				missing = append(missing, w)
+			}
+			continue
+		}
+		fitted, ok := w.take(t)
+		if !ok {
+			r.Misshapen = append(r.Misshapen, Misshapen{w.Name, t.String(), w.DType.String() + w.Shape.String()})
+			continue
+		}
+		out[w.Name] = fitted
+	}
+	r.Loaded = len(out)
+	for _, name := range slices.Sorted(maps.Keys(tensors)) {
+		if !known[name] {
+			r.Unexpected = append(r.Unexpected, name)
+		}
+	}
+	r.near = make(map[string]string)
+	for _, m := range missing[:min(len(missing), most)] { // those that String shows
+		r.near[m.Name] = alike(m, r.Unexpected, tensors)
+	}
+	if !r.Complete() && !opt.Partial {
+		return nil, r, &FitError{r}
+	}
+	if r.Loaded == 0 {
+		return nil, r, fmt.Errorf("no tensor of the file fits the model\n%s", r.String())
+	}
+	return out, r, nil
+}
+
+// take returns t in the wanted shape.
+func (w Want) take(t *tensor.Tensor) (*tensor.Tensor, bool) {
+	if t.DType() != w.DType {
+		return nil, false
+	}
+	if t.Shape().Equal(w.Shape) {
+		return t, true
+	}
+	if !trimmed(t.Shape()).Equal(trimmed(w.Shape)) {
+		return nil, false
+	}
+	r, err := t.Reshape(w.Shape...)
+	return r, err == nil
+}
+
+// trimmed returns s without the extents of 1 at its end.
+func trimmed(s tensor.Shape) tensor.Shape {
+	for len(s) > 0 && s[len(s)-1] == 1 {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// Family is a naming of the tensors of a residual network that differs from
+// torchvision's.
+type Family struct {
+	Name  string
+	Rules []string // of a [KeyMap]; those that fit nothing are left out
+}
+
+// Families are the namings that [Recognise] knows beside torchvision's, which
+// timm and most others share.
+var Families = []Family{
+	{"pytorch_resnet_cifar10", []string{"linear.=fc."}},
+	{"pytorch-cifar", []string{"linear.=fc.", "**.shortcut.0.=**.downsample.0.", "**.shortcut.1.=**.downsample.1."}},
+	{"timm-resnetv2", []string{
+		"stem.conv.=conv1.", "head.fc.=fc.",
+		"stages.0.blocks.=layer1.", "stages.1.blocks.=layer2.", "stages.2.blocks.=layer3.", "stages.3.blocks.=layer4.",
+		"*.*.norm1.=*.*.bn1.", "*.*.norm2.=*.*.bn2.", "*.*.norm3.=*.*.bn3.", "*.*.downsample.conv.=*.*.downsample.0.",
+	}},
+	{"transformers", []string{
+		"resnet.embedder.embedder.convolution.=conv1.", "resnet.embedder.embedder.normalization.=bn1.",
+		"resnet.encoder.=encoder.", "embedder.embedder.convolution.=conv1.", "embedder.embedder.normalization.=bn1.",
+		"encoder.stages.0.layers.=layer1.", "encoder.stages.1.layers.=layer2.",
+		"encoder.stages.2.layers.=layer3.", "encoder.stages.3.layers.=layer4.",
+		"*.*.layer.0.convolution.=*.*.conv1.", "*.*.layer.0.normalization.=*.*.bn1.",
+		"*.*.layer.1.convolution.=*.*.conv2.", "*.*.layer.1.normalization.=*.*.bn2.",
+		"*.*.layer.2.convolution.=*.*.conv3.", "*.*.layer.2.normalization.=*.*.bn3.",
+		"*.*.shortcut.convolution.=*.*.downsample.0.", "*.*.shortcut.normalization.=*.*.downsample.1.",
+		"classifier.1.=fc.",
+	}},
+}
+
+// Recognise returns the names of a file changed to those that a model wants, as
+// by the [Family], or the beginning that the file has before every name
+// ("backbone."), by which most of the wanted names are found; unchanged if
+// nothing does better than that. It also returns the family's name ("" for
+// torchvision's) and, for people, how the names were changed.
+func Recognise(want []Want, tensors map[string]*tensor.Tensor) (renamed map[string]*tensor.Tensor, family, how string) {
+	names := slices.Sorted(maps.Keys(tensors))
+	wanted := make(map[string]bool, len(want))
+	for _, w := range want {
+		wanted[w.Name] = true
+	}
+	best, bestTo := count(wanted, names), names
+	try := func(to []string, f Family, rules ...string) {
+		if n := count(wanted, to); n > best && !hasTwice(to) {
+			best, bestTo, family, how = n, to, f.Name, strings.Join(slices.DeleteFunc(rules, func(r string) bool { return r == "" }), " ")
+		}
+	}
+	for _, f := range append([]Family{{}}, Families...) {
+		k, err := ParseKeyMap(f.Rules...)
+		if err != nil {
+			panic(err) // Families is ours, and tested
+		}
+		// What stands before every name may hide what a rule looks for, or, where
+		// the family's first name is another, show only after the rules.
+		for _, before := range beginningsOf(want, names) {
+			to, unused, err := k.rename(without(before, names))
+			if err != nil {
+				continue
+			}
+			for _, after := range beginningsOf(want, to) {
+				try(without(after, to), f, removal(before), used(k, unused), removal(after))
+			}
+		}
+	}
+	out := make(map[string]*tensor.Tensor, len(tensors))
+	for i, n := range names {
+		out[bestTo[i]] = tensors[n]
+	}
+	return out, family, how
+}
+
+// used lists the rules that did something.
+func used(k *KeyMap, unused []rule) string {
+	var parts []string
+	for _, r := range k.rules {
+		if !slices.ContainsFunc(unused, func(u rule) bool { return u.text == r.text }) {
+			parts = append(parts, r.text)
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
+// without returns names without a beginning.
+func without(begin string, names []string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = strings.TrimPrefix(n, begin)
+	}
+	return out
+}
+
+// removal is the rule that [without] follows.
+func removal(begin string) string {
+	if begin == "" {
+		return ""
+	}
+	return begin + "="
+}
+
+func count(wanted map[string]bool, names []string) int {
+	n := 0
+	for _, name := range names {
+		if wanted[name] {
+			n++
+		}
+	}
+	return n
+}
+
+// beginningsOf returns what stands before the model's first tensor in the
+// names, "" always among them.
+func beginningsOf(want []Want, names []string) []string {
+	out := []string{""}
+	if len(want) == 0 {
+		return out
+	}
+	for _, n := range names {
+		if b, ok := strings.CutSuffix(n, "."+want[0].Name); ok && len(out) < 8 {
+			out = append(out, b+".")
+		}
+	}
+	return out
+}
+
+func hasTwice(names []string) bool {
+	seen := make(map[string]bool, len(names))
+	for _, n := range names {
+		if seen[n] {
+			return true
+		}
+		seen[n] = true
+	}
+	return false
+}

@@ -1,0 +1,327 @@
+package onnx
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"path/filepath"
+	"reflect"
+	"slices"
+
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/atomicfile"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// exportOpset is the version of the operators that are written, irVersion the
+// version of the file format that came with it.
+const (
+	exportOpset = 17
+	irVersion   = 8
+)
+
+// SaveOptions says how a model is written.
+type SaveOptions struct {
+	// Input is the shape of one image, [C H W].
+	Input tensor.Shape
+	// Batch is the batch size of the file; 0 leaves it open, as the dynamic
+	// axis "batch".
+	Batch int
+	// KeepBatchNorm writes batch norms as they are, so that the file can be
+	// trained on and its tensors are the state dict. Without, they are folded
+	// into the convolutions and linear layers before them where possible.
+	KeepBatchNorm bool
+	// InputName and OutputName name the file's input and output; "input" and
+	// "output" if empty.
+	InputName, OutputName string
+	// Metadata are texts kept in the file: classes, preprocessing.
+	Metadata map[string]string
+	// External puts the tensors into a file of their own beside the model, with
+	// ".data" added to its name, as models above 2 GB must.
+	External bool
+}
+
+// Save writes m, whose parameters must have values, as an ONNX model: the same
+// bytes for the same model. Initialisers have the parameters' state-dict keys.
+// Operators that ONNX lacks are an error that names the module.
+func Save(path string, m nn.Module, opt SaveOptions) error {
+	p, err := export(m, opt)
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	if opt.External {
+		side := filepath.Base(path) + ".data"
+		data := p.detach(side)
+		err := atomicfile.Write(filepath.Join(filepath.Dir(path), side), func(w io.Writer) error { return data.write(w) })
+		if err != nil {
+			return err
+		}
+	}
+	b := p.encode()
+	if b.size > MaxFileSize {
+		return fmt.Errorf("cannot write %s: the model has %d bytes, and an ONNX file at most %d: keep the tensors outside (SaveOptions.External)", path, b.size, MaxFileSize)
+	}
+	return atomicfile.Write(path, b.write)
+}
+
+// Write writes m to w as [Save] does to a file; opt.External is an error.
+func Write(w io.Writer, m nn.Module, opt SaveOptions) error {
+	if opt.External {
+		return errors.New("onnx: tensors outside the model need a file: use Save")
+	}
+	p, err := export(m, opt)
+	if err != nil {
+		return err
+	}
+	return p.encode().write(w)
+}
+
+// exporter writes the nodes of a graph as those of a file.
+type exporter struct {
+	opt   SaveOptions
+	out   *graphProto
+	names map[*graph.Value]string
+	taken map[string]bool
+	// Two traces with different batches tell which extents are the batch's. In
+	// other is each value's counterpart; nil if the batch is fixed.
+	other  map[*graph.Value]*graph.Value
+	values map[string]*tensor.Tensor // of the parameters
+	used   map[*graph.Value]int
+	folded map[*graph.Node]*fold // batch norms, and the layers they are folded into
+}
+
+func export(m nn.Module, opt SaveOptions) (*modelProto, error) {
+	if len(opt.Input) != 3 {
+		return nil, fmt.Errorf("onnx: SaveOptions.Input is %v, want [C H W]", opt.Input)
+	}
+	if opt.Batch < 0 {
+		return nil, fmt.Errorf("onnx: a batch of %d", opt.Batch)
+	}
+	if opt.InputName == "" {
+		opt.InputName = "input"
+	}
+	if opt.OutputName == "" {
+		opt.OutputName = "output"
+	}
+	x := &exporter{
+		opt: opt, out: &graphProto{name: "resnet"}, names: map[*graph.Value]string{}, values: map[string]*tensor.Tensor{},
+		taken: map[string]bool{opt.InputName: true, opt.OutputName: true}, used: map[*graph.Value]int{}, folded: map[*graph.Node]*fold{},
+	}
+	for _, e := range nn.StateDict(m) {
+		if e.Param.Value != nil {
+			x.values[e.Name] = e.Param.Value
+		}
+		x.taken[e.Name] = true
+	}
+	batch := opt.Batch
+	if batch == 0 {
+		batch = 2
+	}
+	t, err := x.trace(m, batch)
+	if err != nil {
+		return nil, err
+	}
+	if opt.Batch == 0 {
+		o, err := x.trace(m, batch+1)
+		if err != nil {
+			return nil, err
+		}
+		if err := x.match(t.Graph, o.Graph); err != nil {
+			return nil, err
+		}
+	}
+	if err := x.graph(t); err != nil {
+		return nil, err
+	}
+	p := &modelProto{irVersion: irVersion, producer: "resnet", graph: x.out, opsets: []opsetProto{{"", exportOpset}}}
+	for _, k := range slices.Sorted(maps.Keys(opt.Metadata)) {
+		p.metadata = append(p.metadata, entryProto{k, opt.Metadata[k]})
+	}
+	return p, nil
+}
+
+func (x *exporter) trace(m nn.Module, n int) (*nn.Traced, error) {
+	in := graph.F32(append([]int{n}, x.opt.Input...)...)
+	t, err := nn.Trace(m, nn.TraceOptions{Input: in})
+	if err != nil {
+		return nil, fmt.Errorf("onnx: %w", err)
+	}
+	return t, nil
+}
+
+// match pairs the values of two traces that differ in the batch alone.
+func (x *exporter) match(a, b *graph.Graph) error {
+	x.other = map[*graph.Value]*graph.Value{}
+	differ := func(n *graph.Node) error {
+		return fmt.Errorf("onnx: %v depends on the batch size: choose one (SaveOptions.Batch)", n)
+	}
+	if len(a.Nodes) != len(b.Nodes) {
+		return errors.New("onnx: the model has other operators for another batch size: choose one (SaveOptions.Batch)")
+	}
+	for i, n := range a.Nodes {
+		o := b.Nodes[i]
+		if len(n.Out) != len(o.Out) || reflect.TypeOf(n.Op) != reflect.TypeOf(o.Op) {
+			return differ(n)
+		}
+		switch op := n.Op.(type) {
+		case graph.Input, graph.Reshape, graph.BroadcastTo, graph.Conv2dInputGrad:
+		case graph.Const:
+			if !reflect.DeepEqual(op.Tensor, o.Op.(graph.Const).Tensor) {
+				return differ(n)
+			}
+		default:
+			if !reflect.DeepEqual(n.Op, o.Op) {
+				return differ(n)
+			}
+		}
+		for j := range n.Out {
+			x.other[n.Out[j]] = o.Out[j]
+		}
+	}
+	return nil
+}
+
+// dims returns v's shape with -1 for the extents that follow the batch.
+func (x *exporter) dims(v *graph.Value) []int64 {
+	out := make([]int64, len(v.Shape))
+	for i, d := range v.Shape {
+		out[i] = int64(d)
+		if o := x.other[v]; o != nil && o.Shape[i] != d {
+			out[i] = -1
+		}
+	}
+	return out
+}
+
+func (x *exporter) graph(t *nn.Traced) error {
+	live := map[*graph.Node]bool{}
+	x.used[t.Output]++
+	var mark func(v *graph.Value)
+	mark = func(v *graph.Value) {
+		if live[v.Node] {
+			return
+		}
+		live[v.Node] = true
+		for _, in := range v.Node.In {
+			x.used[in]++
+			mark(in)
+		}
+	}
+	mark(t.Output)
+	if !live[t.Input.Node] {
+		return errors.New("onnx: the model's output does not depend on its input")
+	}
+	x.out.inputs = []*valueProto{x.valueInfo(x.opt.InputName, t.Input)}
+	x.names[t.Input] = x.opt.InputName
+	var nodes []*graph.Node
+	for _, n := range t.Graph.Nodes {
+		if live[n] {
+			nodes = append(nodes, n)
+		}
+	}
+	if !x.opt.KeepBatchNorm {
+		for _, n := range nodes {
+			x.findFold(n)
+		}
+	}
+	for _, n := range nodes {
+		if err := x.node(n); err != nil {
+			return fmt.Errorf("onnx: %v: %w", n, err)
+		}
+	}
+	// The output's own name replaces the one it has as a value.
+	last := x.names[t.Output]
+	if t.Output == t.Input || x.isInitializer(last) {
+		x.emit(&nodeProto{name: x.opt.OutputName, op: "Identity", in: []string{last}, out: []string{x.opt.OutputName}})
+	} else {
+		for _, n := range x.out.nodes {
+			for _, names := range [][]string{n.in, n.out} {
+				for i, s := range names {
+					if s == last {
+						names[i] = x.opt.OutputName
+					}
+				}
+			}
+		}
+	}
+	x.out.outputs = []*valueProto{x.valueInfo(x.opt.OutputName, t.Output)}
+	return nil
+}
+
+func (x *exporter) isInitializer(name string) bool {
+	return slices.ContainsFunc(x.out.initializers, func(t *tensorProto) bool { return t.name == name })
+}
+
+func (x *exporter) valueInfo(name string, v *graph.Value) *valueProto {
+	out := &valueProto{name: name, elem: elemFloat, known: true, dims: x.dims(v)}
+	for _, d := range out.dims {
+		s := ""
+		if d < 0 {
+			s = "batch"
+		}
+		out.names = append(out.names, s)
+	}
+	return out
+}
+
+// unique returns name, or name with a number, and takes it.
+func (x *exporter) unique(name string) string {
+	s := name
+	for k := 1; x.taken[s]; k++ {
+		s = fmt.Sprintf("%s_%d", name, k)
+	}
+	x.taken[s] = true
+	return s
+}
+
+func (x *exporter) emit(n *nodeProto) { x.out.nodes = append(x.out.nodes, n) }
+
+// add appends a node of one output, named after the module, and returns the
+// output's name.
+func (x *exporter) add(n *graph.Node, op string, in []string, attrs ...*attrProto) string {
+	name := "/" + op
+	if n.Path != "" {
+		name = "/" + n.Path + "/" + op
+	}
+	name = x.unique(name)
+	x.emit(&nodeProto{name: name, op: op, in: in, out: []string{name}, attrs: attrs})
+	return name
+}
+
+// init adds an initialiser.
+func (x *exporter) init(name string, dims []int64, floats []float32, ints []int64) string {
+	t := &tensorProto{name: name, dims: dims, elem: elemFloat, hasRaw: true}
+	if ints != nil {
+		t.elem = elemInt64
+		t.raw = rawInts(ints)
+	} else {
+		t.raw = rawFloats(floats)
+	}
+	x.out.initializers = append(x.out.initializers, t)
+	return name
+}
+
+func (x *exporter) number(n *graph.Node, v float32) string {
+	return x.init(x.unique(constName(n, "value")), nil, []float32{v}, nil)
+}
+
+func (x *exporter) integers(n *graph.Node, what string, v []int64) string {
+	return x.init(x.unique(constName(n, what)), []int64{int64(len(v))}, nil, v)
+}
+
+func constName(n *graph.Node, what string) string {
+	if n.Path == "" {
+		return "/" + n.Op.Name() + "/" + what
+	}
+	return "/" + n.Path + "/" + n.Op.Name() + "/" + what
+}
+
+func shape64(s tensor.Shape) []int64 {
+	out := make([]int64, len(s))
+	for i, d := range s {
+		out[i] = int64(d)
+	}
+	return out
+}

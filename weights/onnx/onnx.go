@@ -1,0 +1,358 @@
+// Package onnx reads and writes networks in the ONNX format.
+//
+// [Load] reads a model of opset 7 or newer. The [Model] is a module of package
+// nn: it can be traced, summarised, run and fine-tuned like the networks of
+// package models, with its initialisers as parameters under their own names.
+// The file's nodes are read anew at each trace, on the shapes of that trace, so
+// that a dynamic batch costs nothing: what the file computes from shapes is
+// computed here and is constant to the graph (fold*.go), the rest becomes
+// operators of package graph (op_*.go).
+//
+// [Save] writes any module as an ONNX model of opset 17.
+package onnx
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// The opsets of the domain ai.onnx that are read. Operators changed little
+// after the newest; what a later one adds is refused by name.
+const (
+	MinOpset = 7
+	MaxOpset = 28
+)
+
+// MaxFileSize is the largest file that is read: the format's own limit.
+// Larger models keep their tensors in files beside.
+const MaxFileSize = 1<<31 - 1
+
+// Model is a network read from an ONNX file. It is an nn.Module: Forward adds
+// the file's nodes to a trace.
+type Model struct {
+	// Params holds the initialisers that the network's layers use, by name.
+	// Those of batch norms' statistics, and tensors that are no weights of a
+	// layer, are buffers.
+	Params map[string]*nn.Param `key:""`
+	// Layers holds what the nodes are in summaries, by path.
+	Layers map[string]*Layer `key:""`
+
+	proto  *modelProto
+	consts map[string]*static // initialisers that are not parameters
+	fixed  map[string]*static // inputs whose values are known
+	paths  map[*nodeProto]string
+	opset  int64
+	inputs []*valueProto // that are not initialisers
+	head   *head
+	// elements counts those of all initialisers.
+	elements int
+}
+
+// Port is an input or output of a model as its file declares it.
+type Port struct {
+	Name  string
+	DType string // ONNX's name, such as "float"
+	// Shape has -1 where the extent is dynamic; it is nil if the file does not
+	// say.
+	Shape []int
+}
+
+// Load reads the model file at path. Tensors kept outside it must lie in its
+// folder or below. An error names the file, and the node that cannot be used.
+func Load(path string) (*Model, error) {
+	data, err := readFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", path, err)
+	}
+	m, err := newModel(data, filepath.Dir(path))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return m, nil
+}
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > MaxFileSize {
+		return nil, fmt.Errorf("it is larger than %d bytes, which no ONNX file can be", MaxFileSize)
+	}
+	data := make([]byte, info.Size())
+	_, err = io.ReadFull(f, data)
+	return data, err
+}
+
+// Decode reads a model from memory, where all tensors must be inside.
+func Decode(data []byte) (*Model, error) { return newModel(data, "") }
+
+func newModel(data []byte, dir string) (*Model, error) {
+	proto, err := (&decoder{}).model(data)
+	if err != nil {
+		return nil, fmt.Errorf("onnx: %w", err)
+	}
+	m, err := fromProto(proto, &external{dir: dir, files: map[string][]byte{}})
+	if err != nil {
+		return nil, fmt.Errorf("onnx: %w", err)
+	}
+	return m, nil
+}
+
+func fromProto(p *modelProto, ext *external) (*Model, error) {
+	switch {
+	case p.graph == nil:
+		return nil, fmt.Errorf("%w: it has no graph", errDamaged)
+	case len(p.graph.nodes) == 0 || len(p.graph.outputs) == 0:
+		return nil, fmt.Errorf("%w: its graph has %d nodes and %d outputs", errDamaged, len(p.graph.nodes), len(p.graph.outputs))
+	case p.graph.sparse > 0:
+		return nil, fmt.Errorf("sparse initialisers are not supported: %d in the file", p.graph.sparse)
+	case p.functions > 0:
+		return nil, fmt.Errorf("the file defines %d functions of its own: export it with functions inlined (onnx.inliner.inline_local_functions)", p.functions)
+	}
+	m := &Model{
+		Params: map[string]*nn.Param{}, Layers: map[string]*Layer{},
+		proto: p, consts: map[string]*static{}, fixed: map[string]*static{}, paths: map[*nodeProto]string{},
+	}
+	for _, o := range p.opsets {
+		if o.domain == "" || o.domain == "ai.onnx" {
+			m.opset = o.version
+		}
+	}
+	if m.opset < MinOpset || m.opset > MaxOpset {
+		return nil, fmt.Errorf("the file uses opset %d; opsets %d to %d are read (onnx.version_converter converts)", m.opset, MinOpset, MaxOpset)
+	}
+	if err := m.refuse(p.graph.nodes); err != nil {
+		return nil, err
+	}
+	if err := m.initializers(ext); err != nil {
+		return nil, err
+	}
+	m.simplify()
+	m.layers()
+	m.head = m.findHead()
+	return m, nil
+}
+
+// initializers decodes the tensors and decides which are parameters.
+func (m *Model) initializers(ext *external) error {
+	g := m.proto.graph
+	roles := m.roles()
+	given := map[string]bool{}
+	for _, t := range g.initializers {
+		if t.name == "" || given[t.name] {
+			return fmt.Errorf("%w: initialiser %q has no name of its own", errDamaged, t.name)
+		}
+		given[t.name] = true
+		s, err := ext.decode(t)
+		if err != nil {
+			return err
+		}
+		m.elements += s.shape.Numel()
+		role := roles[t.name]
+		if role == roleConst || role == roleNone || !s.elem.isFloat() || len(s.f) < 1 {
+			m.consts[t.name] = s
+			continue
+		}
+		value, err := s.tensor()
+		if err != nil {
+			return err
+		}
+		m.Params[t.name] = newParam(role, value)
+	}
+	g.initializers = nil // the bytes may go
+	for _, v := range g.inputs {
+		if !given[v.name] {
+			m.inputs = append(m.inputs, v)
+		}
+	}
+	return nil
+}
+
+// Inputs lists what the model takes.
+func (m *Model) Inputs() []Port { return ports(m.inputs) }
+
+// Outputs lists what the model gives.
+func (m *Model) Outputs() []Port { return ports(m.proto.graph.outputs) }
+
+func ports(vs []*valueProto) []Port {
+	out := make([]Port, len(vs))
+	for i, v := range vs {
+		out[i] = Port{Name: v.name, DType: v.elem.String()}
+		if v.other != "" {
+			out[i].DType = v.other
+		}
+		if v.known {
+			out[i].Shape = make([]int, len(v.dims))
+			for a, d := range v.dims {
+				out[i].Shape[a] = int(d)
+			}
+		}
+	}
+	return out
+}
+
+// Opset returns the version of the operators in the file.
+func (m *Model) Opset() int { return int(m.opset) }
+
+// Producer names the program that wrote the file.
+func (m *Model) Producer() string { return strings.TrimSpace(m.proto.producer + " " + m.proto.version) }
+
+// Metadata returns the texts that the file carries besides the graph.
+func (m *Model) Metadata() map[string]string {
+	out := map[string]string{}
+	for _, e := range m.proto.metadata {
+		out[e.key] = e.value
+	}
+	return out
+}
+
+// Tensors returns the values of the parameters by name, not copied. Those are
+// state-dict keys if the file was exported with batch norms kept.
+func (m *Model) Tensors() map[string]*tensor.Tensor {
+	out := map[string]*tensor.Tensor{}
+	for name, p := range m.Params {
+		out[name] = p.Value
+	}
+	return out
+}
+
+// Input returns the type of a batch of n for the model's only input. Height
+// and width, where the file leaves them open, become size; if size is 0, that
+// is an error.
+func (m *Model) Input(n, size int) (graph.Type, error) {
+	v, err := m.onlyInput()
+	if err != nil {
+		return graph.Type{}, err
+	}
+	if !v.known || len(v.dims) == 0 {
+		return graph.Type{}, fmt.Errorf("onnx: the file does not declare the shape of its input %q", v.name)
+	}
+	shape := tensor.Shape{n}
+	for a, d := range v.dims[1:] {
+		if d < 0 {
+			if size < 1 || a == 0 {
+				return graph.Type{}, fmt.Errorf("onnx: extent %d of the input %q is left open by the file: say which size to use", a+1, v.name)
+			}
+			d = int64(size)
+		}
+		if d > maxElements {
+			return graph.Type{}, fmt.Errorf("onnx: the input %q has an extent of %d", v.name, d)
+		}
+		shape = append(shape, int(d))
+	}
+	return graph.F32(shape...), nil
+}
+
+// onlyInput returns the input that an image goes into.
+func (m *Model) onlyInput() (*valueProto, error) {
+	var open []*valueProto
+	var names []string
+	for _, v := range m.inputs {
+		if m.fixed[v.name] == nil {
+			open = append(open, v)
+			names = append(names, v.name)
+		}
+	}
+	if len(open) != 1 {
+		return nil, fmt.Errorf("onnx: the model has %d inputs (%s), not one", len(open), strings.Join(names, ", "))
+	}
+	return open[0], nil
+}
+
+// Fix gives an input a constant value, for good: an integer input from which
+// shapes are computed, or an option such as "training".
+func (m *Model) Fix(input string, t *tensor.Tensor) error {
+	for _, v := range m.inputs {
+		if v.name != input {
+			continue
+		}
+		elem := v.elem
+		if elem.isFloat() != (t.DType() == tensor.Float32) || elem.bytes() == 0 {
+			return fmt.Errorf("onnx: the input %q is %v, not %v", input, elem, t.DType())
+		}
+		s := &static{elem: elem, shape: t.Shape().Clone()}
+		if elem.isFloat() {
+			s.f = t.Float32s()
+		} else {
+			s.i = t.Int64s()
+		}
+		m.fixed[input] = s
+		return nil
+	}
+	return fmt.Errorf("onnx: no input %q", input)
+}
+
+// Forward implements [nn.Module]: it computes the model's first output from
+// its only input.
+func (m *Model) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
+	defer c.Enter(m, x, &y)()
+	in, err := m.onlyInput()
+	if err != nil {
+		c.Failf("%v", err)
+	}
+	im := &importer{m: m, g: c.Graph(), c: c, training: c.Training, param: c.Param, running: c.Running}
+	out := im.run(map[string]*graph.Value{in.name: x})
+	return im.dynamic(out[0])
+}
+
+// Graph writes the model's inference as a graph of its own, with inputs of the
+// given types and all outputs under their names. Its variables are Params.
+func (m *Model) Graph(inputs map[string]graph.Type) (*graph.Graph, error) {
+	g, outs, err := m.graph(inputs)
+	if err != nil {
+		return nil, err
+	}
+	for i, v := range outs {
+		if v.dyn == nil {
+			return nil, fmt.Errorf("onnx: the output %q is constant", m.proto.graph.outputs[i].name)
+		}
+		g.Output(m.proto.graph.outputs[i].name, v.dyn)
+	}
+	return g, nil
+}
+
+func (m *Model) graph(inputs map[string]graph.Type) (g *graph.Graph, outs []value, err error) {
+	g = &graph.Graph{}
+	names := map[*nn.Param]string{}
+	for name, p := range m.Params {
+		names[p] = name
+	}
+	param := func(p *nn.Param) *graph.Value {
+		v, err := g.Variable(names[p], graph.Type{DType: p.DType, Shape: p.Shape})
+		if err != nil {
+			panic(err)
+		}
+		return v
+	}
+	err = graph.Try(func() {
+		in := map[string]*graph.Value{}
+		for _, name := range slices.Sorted(maps.Keys(inputs)) {
+			v, err := g.Input(name, inputs[name])
+			if err != nil {
+				panic(err)
+			}
+			in[name] = v
+		}
+		im := &importer{m: m, g: g, param: param, running: param}
+		outs = im.run(in)
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("onnx: %w", err)
+	}
+	return g, outs, nil
+}

@@ -1,0 +1,114 @@
+package onnx
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// opDef is how an operator is read: with min to max inputs, the first min of
+// which must be given.
+type opDef struct {
+	fn       func(n *node)
+	min, max int
+}
+
+const many = 1 << 16 // inputs of a variadic operator
+
+// operators are those of ai.onnx that are read.
+var operators map[string]opDef
+
+func init() { // the branches of If lead back to the table
+	operators = map[string]opDef{
+		"Conv":                  {conv, 2, 3},
+		"ConvTranspose":         {convTranspose, 2, 3},
+		"Gemm":                  {gemm, 2, 3},
+		"MatMul":                {matMul, 2, 2},
+		"BatchNormalization":    {batchNormalization, 5, 5},
+		"InstanceNormalization": {instanceNormalization, 3, 3},
+		"LayerNormalization":    {layerNormalization, 2, 3},
+		"Dropout":               {dropout, 1, 3},
+
+		"MaxPool":           {maxPool, 1, 1},
+		"AveragePool":       {averagePool, 1, 1},
+		"GlobalAveragePool": {globalPool, 1, 1},
+		"GlobalMaxPool":     {globalPool, 1, 1},
+
+		"Relu": {unary, 1, 1}, "LeakyRelu": {unary, 1, 1}, "Sigmoid": {unary, 1, 1}, "HardSigmoid": {unary, 1, 1},
+		"HardSwish": {unary, 1, 1}, "Tanh": {unary, 1, 1}, "Softplus": {unary, 1, 1}, "Softsign": {unary, 1, 1},
+		"Erf": {unary, 1, 1}, "Gelu": {unary, 1, 1}, "Exp": {unary, 1, 1}, "Log": {unary, 1, 1}, "Sqrt": {unary, 1, 1},
+		"Abs": {unary, 1, 1}, "Neg": {unary, 1, 1}, "Reciprocal": {unary, 1, 1}, "Elu": {unary, 1, 1},
+		"Selu": {unary, 1, 1}, "Celu": {unary, 1, 1}, "Mish": {unary, 1, 1}, "Swish": {unary, 1, 1},
+		"Floor": {unary, 1, 1}, "Ceil": {unary, 1, 1}, "Round": {unary, 1, 1}, "Not": {unary, 1, 1}, "Sign": {unary, 1, 1},
+		"Clip": {clip, 1, 3}, "PRelu": {pRelu, 2, 2}, "Pow": {pow, 2, 2},
+
+		"Add": {arithmetic, 2, 2}, "Sub": {arithmetic, 2, 2}, "Mul": {arithmetic, 2, 2}, "Div": {arithmetic, 2, 2}, "Mod": {arithmetic, 2, 2},
+		"And": {arithmetic, 2, 2}, "Or": {arithmetic, 2, 2}, "Xor": {arithmetic, 2, 2}, "Equal": {arithmetic, 2, 2},
+		"Greater": {arithmetic, 2, 2}, "Less": {arithmetic, 2, 2}, "GreaterOrEqual": {arithmetic, 2, 2}, "LessOrEqual": {arithmetic, 2, 2},
+		"Max": {variadic, 1, many}, "Min": {variadic, 1, many}, "Sum": {variadic, 1, many}, "Mean": {variadic, 1, many},
+		"Where": {where, 3, 3},
+
+		"ReduceMean": {reduce, 1, 2}, "ReduceSum": {reduce, 1, 2}, "ReduceMax": {reduce, 1, 2}, "ReduceMin": {reduce, 1, 2},
+		"ReduceProd": {reduce, 1, 2}, "ReduceL1": {reduce, 1, 2}, "ReduceL2": {reduce, 1, 2},
+		"ReduceSumSquare": {reduce, 1, 2}, "ReduceLogSum": {reduce, 1, 2}, "ReduceLogSumExp": {reduce, 1, 2},
+		"Softmax": {softmax, 1, 1}, "LogSoftmax": {softmax, 1, 1},
+
+		"Flatten": {flatten, 1, 1}, "Reshape": {reshape, 1, 2}, "Transpose": {transpose, 1, 1},
+		"Squeeze": {squeeze, 1, 2}, "Unsqueeze": {unsqueeze, 1, 2}, "Concat": {concat, 1, many},
+		"Slice": {slice, 1, 5}, "Split": {split, 1, 2}, "Pad": {pad, 1, 4}, "Expand": {expand, 2, 2}, "Tile": {tile, 2, 2},
+		"Gather": {gather, 2, 2}, "DepthToSpace": {depthToSpace, 1, 1}, "SpaceToDepth": {depthToSpace, 1, 1},
+		"Resize": {resize, 1, 4}, "Upsample": {resize, 1, 2},
+
+		"Identity": {identity, 1, 1}, "Cast": {cast, 1, 1}, "CastLike": {cast, 2, 2}, "Constant": {constant, 0, 0},
+		"ConstantOfShape": {constantOfShape, 1, 1}, "Shape": {shapeOf, 1, 1}, "Size": {shapeOf, 1, 1},
+		"Range": {rangeOf, 3, 3}, "If": {branch, 1, 1},
+	}
+}
+
+// Operators lists the operators of ai.onnx that are read.
+func Operators() []string {
+	var names []string
+	for name := range operators {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// quantised operators make a model one of integer arithmetic.
+var quantised = []string{"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul",
+	"ConvInteger", "MatMulInteger", "QGemm", "QLinearAdd", "QLinearGlobalAveragePool", "QLinearAveragePool", "QLinearConcat"}
+
+// refuse returns an error for what can be seen from the operators' names alone,
+// so that it comes before any shape is known.
+func (m *Model) refuse(nodes []*nodeProto) error {
+	count := map[string]int{}
+	var first *nodeProto
+	for _, n := range nodes {
+		if slices.Contains(quantised, n.op) {
+			count[n.op]++
+			if first == nil {
+				first = n
+			}
+		}
+	}
+	if first != nil {
+		kind := "integer operators"
+		if count["QuantizeLinear"]+count["DequantizeLinear"] > 0 {
+			kind = "QDQ form"
+		}
+		var list []string
+		for _, op := range quantised {
+			if count[op] > 0 {
+				list = append(list, fmt.Sprintf("%d %s", count[op], op))
+			}
+		}
+		return fmt.Errorf("the model is quantised (%s: %s; the first is node %q): only models in floating point are read; export it before quantisation", kind, strings.Join(list, ", "), first.name)
+	}
+	for _, n := range nodes {
+		if _, ok := operators[n.op]; !ok || !isONNX(n.domain) {
+			return fmt.Errorf("node %q: operator %s%s is not supported (opset %d)", n.name, domainPrefix(n.domain), n.op, m.opset)
+		}
+	}
+	return nil
+}
