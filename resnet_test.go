@@ -20,6 +20,7 @@ import (
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/internal/golden"
+	"github.com/resnet-go/resnet/internal/namefill"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -54,11 +55,11 @@ func filledFile(t testing.TB, change func(*weights.File)) string {
 			continue
 		}
 		x := tensor.New(e.Param.Shape...)
-		kind, err := golden.KindOf(e.Name, len(e.Param.Shape))
+		kind, err := namefill.KindOf(e.Name, len(e.Param.Shape))
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden.Fill(e.Name, x, kind)
+		namefill.Fill(e.Name, x, kind)
 		f.Tensors[e.Name] = x
 	}
 	if change != nil {
@@ -98,7 +99,7 @@ func picture(seed, w, h int) *image.NRGBA {
 func TestForwardAgainstPyTorch(t *testing.T) {
 	tensors, _ := golden.Load(t, "models/testdata/resnet20_cifar.safetensors")
 	x := tensor.New(8, 3, 32, 32)
-	golden.Fill("input", x, golden.Input)
+	namefill.Fill("input", x, namefill.Input)
 	nhwc := make([]float32, x.Numel())
 	for n := range 8 {
 		for c := range 3 {
@@ -133,8 +134,8 @@ func TestEmbeddingIsTheLastLayersInput(t *testing.T) {
 		t.Fatal(err)
 	}
 	w, b := tensor.New(10, 64), tensor.New(10)
-	golden.Fill("fc.weight", w, golden.Weight)
-	golden.Fill("fc.bias", b, golden.Bias)
+	namefill.Fill("fc.weight", w, namefill.Weight)
+	namefill.Fill("fc.bias", b, namefill.Bias)
 	logits := make([]float64, 10)
 	sum := 0.0
 	for k := range logits {

@@ -8,6 +8,7 @@ import (
 	"github.com/resnet-go/resnet/engine/ref"
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/golden"
+	"github.com/resnet-go/resnet/internal/namefill"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -75,8 +76,8 @@ func TestVariantsByEngineAndReference(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, e := range nn.StateDict(m) { // away from 0 and 1, so that nothing cancels out
-				if kind, err := golden.KindOf(e.Name, len(e.Param.Shape)); err == nil && kind != golden.Weight {
-					golden.Fill(e.Name, e.Param.Value, kind)
+				if kind, err := namefill.KindOf(e.Name, len(e.Param.Shape)); err == nil && kind != namefill.Weight {
+					namefill.Fill(e.Name, e.Param.Value, kind)
 				}
 			}
 			compareWithRef(t, m, false)
@@ -94,7 +95,7 @@ func compareWithRef(t *testing.T, m *Model, training bool) {
 	g := tr.Graph
 	g.Output("logits", tr.Output)
 	feeds := map[string]*tensor.Tensor{nn.ImageInput: tensor.New(tr.Input.Shape...)}
-	golden.Fill("input", feeds[nn.ImageInput], golden.Input)
+	namefill.Fill("input", feeds[nn.ImageInput], namefill.Input)
 	if tr.RNG != nil {
 		if feeds[nn.RNGInput], err = tensor.FromInt64([]int64{3, 11}, 2); err != nil {
 			t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/golden"
+	"github.com/resnet-go/resnet/internal/namefill"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -47,7 +48,7 @@ func openWhole(t *testing.T, file, name string, opts ...Option) *whole {
 	}
 	w.model = m
 	w.input = tensor.New(w.attrs.Input...)
-	golden.Fill("input", w.input, golden.Input)
+	namefill.Fill("input", w.input, namefill.Input)
 	return w
 }
 
@@ -59,11 +60,11 @@ func (w *whole) vars() *engine.Vars {
 		x := tensor.NewInt64()
 		if e.Param.DType == tensor.Float32 {
 			x = tensor.New(e.Param.Shape...)
-			kind, err := golden.KindOf(e.Name, len(e.Param.Shape))
+			kind, err := namefill.KindOf(e.Name, len(e.Param.Shape))
 			if err != nil {
 				w.t.Fatal(err)
 			}
-			golden.Fill(e.Name, x, kind)
+			namefill.Fill(e.Name, x, kind)
 		}
 		if err := vars.Set(e.Name, x); err != nil {
 			w.t.Fatal(err)

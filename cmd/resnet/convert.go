@@ -44,6 +44,8 @@ seen from its content; what OUT becomes, from its ending:
 
   .safetensors          our own model file, which other programs read too
   .pth .pt .th .bin     PyTorch; torch.load(OUT, weights_only=True) reads it
+  .onnx                 ONNX, the network with its batch norms, for any batch size
+  .keras .h5            Keras 3, the network too
 
 IN may also be a safetensors or PyTorch file in several parts (its .index.json)
 and NAME@FILE, which is the same as --model NAME. With --model, the weights are
@@ -56,6 +58,7 @@ with a rule a line: a whole name, or a beginning that ends with a dot; * stands
 for one part between dots, ** for any number, - as NEW drops the tensor.`,
 		Example: `  resnet convert resnet50.pth resnet50.safetensors --model resnet50 --classes imagenet.txt
   resnet convert model.safetensors model.pth
+  resnet convert model.safetensors model.onnx
   resnet convert resnet20-cifar@cifar10-resnet20.th r20.safetensors
   resnet convert lightning.ckpt.pth m.safetensors --model resnet18 --keys model.backbone.= --keys model.head.=fc.`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -101,9 +104,6 @@ func (f *convertFlags) run(in, out string) error {
 	if err != nil {
 		return usageError{err}
 	}
-	if format != weights.Safetensors && format != weights.PyTorch {
-		return usagef("%s: files of format %s cannot be written; .safetensors, .pth, .pt, .th and .bin can", out, format)
-	}
 	if name, path, ok := strings.Cut(in, "@"); ok && !exists(in) {
 		if f.model != "" && f.model != name {
 			return usagef("IN names the network %s, --model %s", name, f.model)
@@ -126,9 +126,12 @@ func (f *convertFlags) run(in, out string) error {
 		return err
 	}
 	opt := weights.SaveOptions{Half: f.half}
-	if format == weights.PyTorch {
+	switch {
+	case holdsNetwork(format):
+		err = c.export(out, format)
+	case format == weights.PyTorch:
 		err = weights.SavePyTorch(out, c.file, c.order, opt)
-	} else {
+	default:
 		err = weights.Save(out, c.file, opt)
 	}
 	if err != nil {

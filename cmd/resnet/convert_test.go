@@ -9,10 +9,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resnet-go/resnet/embedded"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
+	"github.com/resnet-go/resnet/weights/keras"
+	"github.com/resnet-go/resnet/weights/onnx"
 )
 
 // foreign writes a file of weights without description, by PyTorch's format
@@ -161,5 +164,52 @@ func TestPublishedWeights(t *testing.T) {
 	}
 	if r.Report.Samples != 1000 || math.Round((1-r.Report.Top1)*1000) != 85 {
 		t.Errorf("top-1 %v of %d pictures, PyTorch has 85 of 1000 wrong", r.Report.Top1, r.Report.Samples)
+	}
+}
+
+// TestConvertToNetworkFormats writes the embedded model as ONNX and Keras and
+// reads the files again: the weights must be the same bits.
+func TestConvertToNetworkFormats(t *testing.T) {
+	dir := t.TempDir()
+	model, err := embedded.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := filepath.Join(dir, "in.safetensors")
+	if err := os.WriteFile(in, model, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f, err := weights.Load(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"out.onnx", "out.keras", "out.h5"} {
+		out := filepath.Join(dir, name)
+		if code, _, _ := cli(t, "convert", in, out); code != 0 {
+			t.Fatalf("%s: exit code %d", name, code)
+		}
+		var net nn.Module
+		if strings.HasSuffix(name, ".onnx") {
+			net, err = onnx.Load(out)
+		} else {
+			net, err = keras.Load(out)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range nn.StateDict(net) {
+			want, ok := f.Tensors[e.Name]
+			if !ok || want.DType() != tensor.Float32 {
+				continue
+			}
+			for i, v := range want.Float32s() {
+				if got := e.Param.Value.Float32s()[i]; got != v {
+					t.Fatalf("%s: %s[%d] is %g, want %g", name, e.Name, i, got, v)
+				}
+			}
+		}
+	}
+	if code, _, _ := cli(t, "convert", in, filepath.Join(dir, "half.onnx"), "--half"); code != 2 {
+		t.Errorf("--half of ONNX: exit code %d, want 2", code)
 	}
 }

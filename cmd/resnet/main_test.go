@@ -16,7 +16,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/embedded"
-	"github.com/resnet-go/resnet/internal/golden"
+	"github.com/resnet-go/resnet/internal/namefill"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -118,11 +118,11 @@ func fashionModel(t *testing.T, change func(*weights.File)) string {
 			continue
 		}
 		x := tensor.New(e.Param.Shape...)
-		kind, err := golden.KindOf(e.Name, len(e.Param.Shape))
+		kind, err := namefill.KindOf(e.Name, len(e.Param.Shape))
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden.Fill(e.Name, x, kind)
+		namefill.Fill(e.Name, x, kind)
 		f.Tensors[e.Name] = x
 	}
 	if change != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/golden"
 	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/namefill"
 	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
@@ -111,11 +111,11 @@ func (ref *reference) run(pool *parallel.Pool) (*tensor.Tensor, error) {
 	vars := engine.NewVars()
 	for _, v := range t.Params {
 		x := tensor.New(v.Param.Shape...)
-		kind, err := golden.KindOf(v.Name, len(v.Param.Shape))
+		kind, err := namefill.KindOf(v.Name, len(v.Param.Shape))
 		if err != nil {
 			return nil, err
 		}
-		golden.Fill(v.Name, x, kind)
+		namefill.Fill(v.Name, x, kind)
 		if err := vars.Set(v.Name, x); err != nil {
 			return nil, err
 		}
@@ -125,7 +125,7 @@ func (ref *reference) run(pool *parallel.Pool) (*tensor.Tensor, error) {
 		return nil, err
 	}
 	x, out := tensor.New(n, c, h, w), tensor.New(plan.Outputs()[0].Shape...)
-	golden.Fill("input", x, golden.Input)
+	namefill.Fill("input", x, namefill.Input)
 	if err := plan.Run([]*tensor.Tensor{x}, []*tensor.Tensor{out}); err != nil {
 		return nil, err
 	}

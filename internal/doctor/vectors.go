@@ -1,7 +1,7 @@
 package doctor
 
 // reference is what PyTorch 1.13 computes in float64 for networks filled by
-// golden.Fill: the first logits of each picture. They are taken from the golden
+// namefill.Fill: the first logits of each picture. They are taken from the golden
 // files of package models, which a test compares them with.
 type reference struct {
 	model  string

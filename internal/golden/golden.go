@@ -1,7 +1,7 @@
-// Package golden reads the golden files that tests compare with, and fills
-// tensors from their names so that whole models need no stored weights. It is
-// for tests only. The files are safetensors, written by golden.py beside this
-// file from scripts in the testdata/gen folders.
+// Package golden reads the golden files that tests compare with, and builds the
+// operators that they are of. It is for tests only. The files are safetensors,
+// written by golden.py beside this file from scripts in the testdata/gen
+// folders.
 package golden
 
 import (

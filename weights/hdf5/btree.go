@@ -29,7 +29,7 @@ func (f *File) btreeV1(root uint64, kind uint8, keySize int, leaf func(key []byt
 		seen[addr] = true
 		b, err := f.bytes(addr, 24)
 		if err != nil {
-			return fmt.Errorf("b-tree: %w", err)
+			return fmt.Errorf("the B-tree: %w", err)
 		}
 		c := cursor{b: b}
 		c.is("TREE")
@@ -56,7 +56,7 @@ func (f *File) btreeV1(root uint64, kind uint8, keySize int, leaf func(key []byt
 			}
 		}
 		if c.err != nil {
-			return fmt.Errorf("b-tree at %d: %w", addr, c.err)
+			return fmt.Errorf("the B-tree at %d: %w", addr, c.err)
 		}
 		return nil
 	}
@@ -106,13 +106,13 @@ func (f *File) btreeV2(addr uint64, kind uint8, each func(record []byte) error) 
 	c.skip(2)
 	root, count := c.u64(), uint64(c.u16())
 	if c.err != nil {
-		return fmt.Errorf("b-tree at %d: %w", addr, c.err)
+		return fmt.Errorf("the B-tree at %d: %w", addr, c.err)
 	}
 	if count == 0 {
 		return nil
 	}
 	if recordSize == 0 || nodeSize < 10+recordSize || nodeSize > f.size || depth > 16 {
-		return fmt.Errorf("b-tree at %d: nodes of %d bytes, records of %d, depth %d", addr, nodeSize, recordSize, depth)
+		return fmt.Errorf("the B-tree at %d: nodes of %d bytes, records of %d, depth %d", addr, nodeSize, recordSize, depth)
 	}
 	// The number of records in a node and below takes as many bytes as the
 	// largest possible number needs.
@@ -129,12 +129,12 @@ func (f *File) btreeV2(addr uint64, kind uint8, each func(record []byte) error) 
 			pointer += uint64(size[d-1])
 		}
 		if nodeSize < 10+pointer {
-			return fmt.Errorf("b-tree at %d: its nodes are too small", addr)
+			return fmt.Errorf("the B-tree at %d: its nodes are too small", addr)
 		}
 		largest[d] = (nodeSize - 10 - pointer) / (recordSize + pointer)
 		hi, lo := bits.Mul64(largest[d]+1, below[d-1])
 		if hi > 0 || lo > 1<<56 {
-			return fmt.Errorf("b-tree at %d: too large", addr)
+			return fmt.Errorf("the B-tree at %d: too large", addr)
 		}
 		below[d] = lo + largest[d]
 		size[d] = bytesFor(below[d])
@@ -147,7 +147,7 @@ func (f *File) btreeV2(addr uint64, kind uint8, each func(record []byte) error) 
 		}
 		seen[addr] = true
 		if count > largest[depth] {
-			return fmt.Errorf("b-tree: %d records in a node for %d", count, largest[depth])
+			return fmt.Errorf("the B-tree: %d records in a node for %d", count, largest[depth])
 		}
 		used := 6 + count*recordSize
 		if depth > 0 {
@@ -172,7 +172,7 @@ func (f *File) btreeV2(addr uint64, kind uint8, each func(record []byte) error) 
 		records := c.take(int(count * recordSize))
 		for i := range count + 1 {
 			if c.err != nil {
-				return fmt.Errorf("b-tree's node at %d: %w", addr, c.err)
+				return fmt.Errorf("the B-tree's node at %d: %w", addr, c.err)
 			}
 			if depth > 0 {
 				child, n := c.u64(), c.uint(inNode)

@@ -325,6 +325,9 @@ func (s *spec) connect(m rawModel, names map[string]*layerSpec) error {
 	last := map[string]int{}
 	for _, l := range s.layers {
 		for _, call := range l.calls {
+			if len(call) == 0 && l.name != s.input {
+				return fmt.Errorf("layer %s is called without inputs", l.name)
+			}
 			for i := range call {
 				refs = append(refs, &call[i])
 			}

@@ -66,9 +66,6 @@ const defaultSize = 224
 func build(s *spec) (*Model, error) { return buildFrom(s, s.shape, false) }
 
 func buildFrom(s *spec, shape []int, inner bool) (*Model, error) {
-	fail := func(l *layerSpec, err error) error {
-		return fmt.Errorf("keras: layer %s of class %s: %w", l.name, l.class, err)
-	}
 	if shape == nil {
 		return nil, fmt.Errorf("keras: model %s does not say the shape of its input", s.name)
 	}
@@ -94,7 +91,7 @@ func buildFrom(s *spec, shape []int, inner bool) (*Model, error) {
 		if l.sub == nil {
 			made, err := newLayer(l.class, l.config)
 			if err != nil {
-				return nil, fail(l, err)
+				return nil, fmt.Errorf("keras: layer %s of class %s: %w", l.name, l.class, err)
 			}
 			m.Modules[l.name] = made
 		}
@@ -109,44 +106,13 @@ func buildFrom(s *spec, shape []int, inner bool) (*Model, error) {
 		if len(in) == 0 {
 			in = [][]int{m.inputs}
 		}
-		var out []int
-		if l.sub != nil {
-			x, err := single(in)
-			if err != nil {
-				return nil, fail(l, err)
-			}
-			if prev, ok := m.Modules[l.name]; ok {
-				if !slices.Equal(built[l.name], x) {
-					return nil, fail(l, fmt.Errorf("calls with inputs of the shapes %v and %v are not supported", built[l.name], x))
-				}
-				sub := prev.(*Model)
-				out = sub.shapes[sub.spec.output]
-			} else {
-				sub, err := buildFrom(l.sub, x, true)
-				if err != nil {
-					return nil, fmt.Errorf("%w (in %s)", err, l.name)
-				}
-				m.Modules[l.name] = sub
-				out = sub.shapes[sub.spec.output]
-			}
-			built[l.name] = x
-		} else {
-			made := m.Modules[l.name].(layer)
-			vars := made.variables
-			if _, again := built[l.name]; again && (len(vars()) > 0 || isReshaping(made)) {
-				// The parameters exist: a second call must want the same.
-				if !slices.Equal(built[l.name], in[0]) {
-					return nil, fail(l, fmt.Errorf("calls with inputs of the shapes %v and %v are not supported", built[l.name], in[0]))
-				}
-				out = m.shapes[ref{l.name, 0}]
-			} else if out, err = made.build(in); err != nil {
-				return nil, fail(l, err)
-			}
-			built[l.name] = in[0]
+		out, err := m.buildCall(l, in, built)
+		if err != nil {
+			return nil, fmt.Errorf("keras: layer %s of class %s: %w", l.name, l.class, err)
 		}
 		for _, d := range out {
 			if d < 1 || d > 1<<40 {
-				return nil, fail(l, fmt.Errorf("its output would be %v", out))
+				return nil, fmt.Errorf("keras: layer %s of class %s: its output would be %v", l.name, l.class, out)
 			}
 		}
 		m.shapes[c.out] = out
@@ -171,6 +137,43 @@ func buildFrom(s *spec, shape []int, inner bool) (*Model, error) {
 		m.Final = m.takeFinal()
 	}
 	return m, nil
+}
+
+// buildCall makes a layer's parameters at its first call, and returns the
+// shape of the call's output. built has the shape of the first input of the
+// first call: where that decided about parameters, other calls must have it
+// too.
+func (m *Model) buildCall(l *layerSpec, in [][]int, built map[string][]int) ([]int, error) {
+	first, again := built[l.name]
+	if !again {
+		built[l.name] = in[0]
+	}
+	differs := func() error {
+		if !slices.Equal(first, in[0]) {
+			return fmt.Errorf("calls with inputs of the shapes %v and %v are not supported", first, in[0])
+		}
+		return nil
+	}
+	if l.sub == nil {
+		made := m.Modules[l.name].(layer)
+		if !again || len(made.variables()) == 0 && !isReshaping(made) {
+			return made.build(in)
+		}
+		return m.shapes[ref{l.name, 0}], differs()
+	}
+	x, err := single(in)
+	if err != nil {
+		return nil, err
+	}
+	if again {
+		return m.shapes[ref{l.name, 0}], differs()
+	}
+	sub, err := buildFrom(l.sub, x, true)
+	if err != nil {
+		return nil, err
+	}
+	m.Modules[l.name] = sub
+	return sub.shapes[sub.spec.output], nil
 }
 
 func isReshaping(l layer) bool {

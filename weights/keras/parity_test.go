@@ -167,6 +167,9 @@ var ours = []struct {
 	{"resnet18", []models.Option{models.Classes(7), models.Width(8), models.InputSize(64), models.Dropout(0.2), models.DropPath(0.1)}},
 	{"resnext50_32x4d", []models.Option{models.Classes(7), models.InputSize(64), models.Groups(4, 8), models.Width(8), models.Dilate(false, true, true)}},
 	{"resnet20-cifar", nil},
+	{"resnet20-cifar+se", nil},
+	{"preresnet20-cifar", nil},
+	{"highway20-cifar", nil},
 	{"plain20-cifar", []models.Option{models.NoNorm(), models.Activation("leaky_relu")}},
 }
 
@@ -213,10 +216,23 @@ func TestExport(t *testing.T) {
 	}
 }
 
+// TestNotExported wants an error that names the module for what Keras has no
+// layer for.
+func TestNotExported(t *testing.T) {
+	net, err := models.New("resnet20-cifar+eca")
+	if err != nil {
+		t.Fatal(err)
+	}
+	random(t, net)
+	if _, err := FromModule(net, "eca", net.Input()); err == nil || !strings.Contains(err.Error(), "layer1.0.se") {
+		t.Errorf("error %v, want one that names layer1.0.se", err)
+	}
+}
+
 // TestExportInKeras lets Keras run our networks.
 func TestExportInKeras(t *testing.T) {
 	python(t)
-	for _, c := range ours[:4] {
+	for _, c := range ours[:len(ours)-1] {
 		t.Run(c.name, func(t *testing.T) {
 			file, net := ourFile(t, c.name, c.opts)
 			m, err := FromFile(file)

@@ -3,7 +3,7 @@
 
 Made with torch 1.13.0, torchvision 0.14.1 (Debian 12), numpy 1.24.2; no random
 numbers: each parameter and buffer is filled from its state-dict key, the images
-from the name "input", by internal/golden/golden.py (Fill in package golden
+from the name "input", by internal/golden/golden.py (Fill in package namefill
 gives the same bits), so the files hold results only. num_batches_tracked is 0.
 Run: python3 models/testdata/gen/models.py
 

@@ -81,7 +81,15 @@ def main(dir):
             g.attrs[f"attr{i}"] = "v" * i
         for i in range(300):
             g.create_group(f"link{i:03}")
-    for name in ["earliest.h5", "latest.h5", "ordered.h5"]:
+    # Small ones, from which fuzzing starts.
+    for libver in ["earliest", "latest"]:
+        with h5py.File(os.path.join(dir, f"seed_{libver}.h5"), "w", libver=libver, track_order=libver == "latest") as f:
+            for i in range(9):
+                f.attrs[f"a{i}"] = i
+                f.create_group(f"g{i}")
+            f.create_dataset("x", data=ramp((4, 3), "<f4"), chunks=(2, 2), compression="gzip", shuffle=True, fletcher32=True)
+            f.create_dataset("s", data=["x", "yz"], dtype=h5py.string_dtype())
+    for name in ["seed_earliest.h5", "seed_latest.h5", "earliest.h5", "latest.h5", "ordered.h5"]:
         path = os.path.join(dir, name)
         with open(path, "rb") as f, open(path + ".gz", "wb") as out:
             out.write(gzip.compress(f.read(), mtime=0))

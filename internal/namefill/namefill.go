@@ -1,4 +1,7 @@
-package golden
+// Package namefill fills tensors with numbers that depend only on their names,
+// so that whole models need no stored weights: PyTorch, filled the same way by
+// internal/golden/golden.py, must compute the same.
+package namefill
 
 import (
 	"fmt"
@@ -38,7 +41,7 @@ func KindOf(key string, rank int) (Kind, error) {
 	case last == "weight":
 		return BNWeight, nil
 	}
-	return 0, fmt.Errorf("golden: no kind of fill for %q", key)
+	return 0, fmt.Errorf("namefill: no kind of fill for %q", key)
 }
 
 // Fill sets the elements of the float32 tensor t to numbers that depend only on
