@@ -229,22 +229,31 @@ func (c *conversion) asItIs() error {
 // checkOurs loads one of our own files into its network: what is written must
 // be whole.
 func (c *conversion) checkOurs() error {
-	cfg, err := models.ParseConfig(c.file.Architecture)
+	net, err := c.network()
 	if err != nil {
-		return fmt.Errorf("%s: %w", c.in, err)
+		return err
 	}
-	net, err := cfg.Build()
-	if err != nil {
-		return fmt.Errorf("%s: %w", c.in, err)
-	}
-	if _, err := nn.Load(net, c.file.Tensors, true); err != nil {
-		return fmt.Errorf("%s: %w", c.in, err)
-	}
-	c.net, c.order = cfg, nil
+	c.net, c.order = net.Config, nil
 	for _, e := range nn.StateDict(net) {
 		c.order = append(c.order, e.Name)
 	}
 	return nil
+}
+
+// network builds the network that the file describes, with its weights.
+func (c *conversion) network() (*models.Model, error) {
+	cfg, err := models.ParseConfig(c.file.Architecture)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.in, err)
+	}
+	net, err := cfg.Build()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.in, err)
+	}
+	if _, err := nn.Load(net, c.file.Tensors, true); err != nil {
+		return nil, fmt.Errorf("%s: %w", c.in, err)
+	}
+	return net, nil
 }
 
 // describe puts preprocessing and classes into the file.

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -196,6 +197,15 @@ func TestConvertToNetworkFormats(t *testing.T) {
 		}
 		if err != nil {
 			t.Fatal(err)
+		}
+		if m, ok := net.(*keras.Model); ok {
+			back, err := m.File()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(back.Classes, f.Classes) || len(back.Preprocess) == 0 {
+				t.Errorf("%s: classes %q, preprocessing %s", name, back.Classes, back.Preprocess)
+			}
 		}
 		for _, e := range nn.StateDict(net) {
 			want, ok := f.Tensors[e.Name]

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/resnet-go/resnet/models"
-	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/weights"
 	"github.com/resnet-go/resnet/weights/keras"
 	"github.com/resnet-go/resnet/weights/onnx"
@@ -25,23 +23,16 @@ func (c *conversion) export(out string, format weights.Format) error {
 	if !c.file.Ours() {
 		return usagef("%s does not say which network it is for, and %s files hold the network too: --model NAME tells it", c.in, format)
 	}
-	cfg, err := models.ParseConfig(c.file.Architecture)
-	if err != nil {
-		return fmt.Errorf("%s: %w", c.in, err)
-	}
-	net, err := cfg.Build()
-	if err != nil {
-		return fmt.Errorf("%s: %w", c.in, err)
-	}
-	if _, err := nn.Load(net, c.file.Tensors, true); err != nil {
-		return fmt.Errorf("%s: %w", c.in, err)
-	}
 	if format != weights.ONNX {
-		m, err := keras.FromModule(net, cfg.Name, net.Input())
+		m, err := keras.FromFile(c.file)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.in, err)
 		}
 		return keras.Save(out, m)
+	}
+	net, err := c.network()
+	if err != nil {
+		return err
 	}
 	meta := map[string]string{}
 	if len(c.file.Classes) > 0 {
