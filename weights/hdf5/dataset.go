@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/bits"
 	"slices"
 )
 
@@ -313,9 +314,11 @@ func read[T any](d *Dataset, decode func([]T, []byte) error) ([]T, error) {
 func (d *Dataset) open() (io.Reader, error) {
 	f := d.o.f
 	want := uint64(d.Len()) * uint64(d.Type.Size)
-	if limit := dataBase + dataTimes*f.size; want > limit {
-		return nil, fmt.Errorf("%d bytes are not credible in a file of %d", want, f.size)
+	hi, cost := bits.Mul64(uint64(d.Len()), max(uint64(d.Type.Size), minElement))
+	if hi > 0 || cost > f.values {
+		return nil, fmt.Errorf("%d elements of %d bytes, after what was read before, are not credible in a file of %d bytes", d.Len(), d.Type.Size, f.size)
 	}
+	f.values -= cost
 	if want == 0 {
 		return bytes.NewReader(nil), nil
 	}

@@ -40,13 +40,16 @@ var signature = []byte("\x89HDF\r\n\x1a\n")
 // undefined is the address of nothing.
 const undefined = math.MaxUint64
 
-// Bounds on what a file of size n makes the reader hold: metadata (headers,
-// names, attributes, indexes) of metaBase + metaTimes*n bytes over the life of
-// the File, and for each dataset dataBase + dataTimes*n bytes. Only compressed
-// data and metadata that overlap can come near them.
+// Bounds on what a file of size n makes the reader hold over the life of the
+// File: metadata (headers, names, attributes, indexes) of metaBase +
+// metaTimes*n bytes, and values of dataBase + dataTimes*n bytes, where each
+// element read counts minElement bytes at least, the most that it becomes.
+// Only compressed data, chunks that are left out and pieces that overlap can
+// come near them.
 const (
 	metaBase, metaTimes = 1 << 20, 8
 	dataBase, dataTimes = 64 << 20, 64
+	minElement          = 16 // a string's header
 )
 
 // File is an open HDF5 file. What it has read of the structure it keeps, so
@@ -57,6 +60,7 @@ type File struct {
 	base   uint64 // of addresses
 	root   *Group
 	budget uint64 // metadata that may still be read
+	values uint64 // bytes of datasets that may still be read
 	close  func() error
 
 	objects map[uint64]*object
@@ -96,7 +100,7 @@ func newReader(r io.ReaderAt, size int64, trust bool) (*File, error) {
 		return nil, fmt.Errorf("a file of %d bytes is beyond what is read", size)
 	}
 	f := &File{
-		r: r, size: uint64(size), budget: metaBase + metaTimes*uint64(size), trust: trust,
+		r: r, size: uint64(size), budget: metaBase + metaTimes*uint64(size), values: dataBase + dataTimes*uint64(size), trust: trust,
 		objects: map[uint64]*object{}, heaps: map[uint64]globalHeap{},
 	}
 	root, err := f.superblock()

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/resnet-go/resnet/internal/membound"
 )
 
 // h5py returns a file that testdata/gen/hdf5.py made.
@@ -315,6 +317,30 @@ func TestImplausible(t *testing.T) {
 	}
 }
 
+// TestValuesBudget: what a file's datasets become in all is bounded, not only
+// each of them, or many that are left out of a small file would fill memory.
+func TestValuesBudget(t *testing.T) {
+	var b Builder
+	b.Dataset("x", []int{1 << 18}, make([]float32, 1<<18))
+	var w bytes.Buffer
+	if err := Write(&w, &b); err != nil {
+		t.Fatal(err)
+	}
+	d, err := parse(t, w.Bytes()).Root().Dataset("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit := (dataBase + dataTimes*w.Len()) / (1 << 18 * minElement)
+	for i := range limit {
+		if _, err := d.Float32s(); err != nil {
+			t.Fatalf("time %d of %d: %v", i, limit, err)
+		}
+	}
+	if _, err := d.Float32s(); err == nil || !strings.Contains(err.Error(), "not credible") {
+		t.Errorf("beyond the budget: %v", err)
+	}
+}
+
 // visit reads everything in a group, to a depth that ends cycles.
 func visit(g *Group, depth int) {
 	attrs, _ := g.Attrs()
@@ -344,8 +370,13 @@ func FuzzRead(f *testing.F) {
 	f.Add(small(f))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		// Checksums would stop almost every mutation at the door.
-		if f, err := newReader(bytes.NewReader(b), int64(len(b)), true); err == nil {
-			visit(f.Root(), 2)
+		used, over := membound.Over(membound.Slack+2*dataBase, 2*dataTimes, len(b), func() {
+			if f, err := newReader(bytes.NewReader(b), int64(len(b)), true); err == nil {
+				visit(f.Root(), 2)
+			}
+		})
+		if over {
+			t.Errorf("a file of %d bytes took %d", len(b), used)
 		}
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resnet-go/resnet/internal/membound"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/weights/hdf5"
 )
@@ -303,8 +304,12 @@ func FuzzConfig(f *testing.F) {
 	}
 	f.Add([]byte(sequential(picture, `Reshape "target_shape": [-1]`, `Dense "units": 3`)))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := Parse(b)
-		if err != nil {
+		var m *Model
+		used, over := membound.Over(membound.Slack, 512, len(b), func() { m, _ = Parse(b) })
+		if over {
+			t.Errorf("a config of %d bytes took %d", len(b), used)
+		}
+		if m == nil {
 			return
 		}
 		config, err := m.Config()
@@ -329,6 +334,9 @@ func FuzzRead(f *testing.F) {
 		f.Add(unpacked(f, name))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		_, _ = Read(bytes.NewReader(b), int64(len(b)))
+		used, over := membound.Over(membound.Slack+4*unpackBase, 4*unpackTimes, len(b), func() { _, _ = Read(bytes.NewReader(b), int64(len(b))) })
+		if over {
+			t.Errorf("a file of %d bytes took %d", len(b), used)
+		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/membound"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -285,8 +286,12 @@ func FuzzDecode(f *testing.F) {
 		f.Add(bytesOf(p))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		m, err := Decode(data)
-		if err != nil {
+		var m *Model
+		used, over := membound.Over(membound.Slack, 512, len(data), func() { m, _ = Decode(data) })
+		if over {
+			t.Errorf("a file of %d bytes took %d", len(data), used)
+		}
+		if m == nil {
 			return
 		}
 		in, err := m.Input(2, 8)

@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/resnet-go/resnet/internal/membound"
 )
 
 // The pieces that the pickles below are put together from, as Python's
@@ -366,7 +368,10 @@ func FuzzReader(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		checkAnswer(t, readAll(b, Options{}))
+		used, over := membound.Over(membound.Slack, 128+maxGrowth, len(b), func() { checkAnswer(t, readAll(b, Options{})) })
+		if over {
+			t.Errorf("a file of %d bytes took %d", len(b), used)
+		}
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resnet-go/resnet/internal/membound"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -192,15 +193,24 @@ func FuzzRead(f *testing.F) {
 	f.Add(file(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}`, 8))
 	f.Add(file(`{"__metadata__":{"a":"b"},"a":{"dtype":"BF16","shape":[],"data_offsets":[0,2]}}`, 2))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := NewReader(bytes.NewReader(b), int64(len(b)))
-		if err != nil {
-			return
-		}
+		var r *Reader
 		var ts []Tensor
-		for _, e := range r.Entries() {
-			if x, err := r.Tensor(e.Name); err == nil && e.Name != "__metadata__" {
-				ts = append(ts, Tensor{Name: e.Name, Tensor: x})
+		used, over := membound.Over(membound.Slack, 64, len(b), func() {
+			var err error
+			if r, err = NewReader(bytes.NewReader(b), int64(len(b))); err != nil {
+				return
 			}
+			for _, e := range r.Entries() {
+				if x, err := r.Tensor(e.Name); err == nil && e.Name != "__metadata__" {
+					ts = append(ts, Tensor{Name: e.Name, Tensor: x})
+				}
+			}
+		})
+		if over {
+			t.Errorf("a file of %d bytes took %d", len(b), used)
+		}
+		if r == nil {
+			return
 		}
 		var out bytes.Buffer
 		if err := Write(&out, ts, r.Metadata()); err != nil {
