@@ -12,6 +12,7 @@ import (
 	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/models/pretrained"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -184,11 +185,12 @@ func (m *Model) plan(n int) (*plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("resnet: %s: %w", m.name, err)
 	}
-	features, err := lastInput(t)
-	if err != nil {
-		return nil, fmt.Errorf("resnet: %s: %w", m.name, err)
+	z, _ := pretrained.Logits(t.Output)
+	features := lastInput(z)
+	if len(features.Shape) != 2 {
+		features = t.Graph.Must(graph.Reshape{Shape: tensor.Shape{n, features.Shape.Numel() / n}}, features)[0]
 	}
-	t.Graph.Output("logits", t.Output)
+	t.Graph.Output("logits", z)
 	t.Graph.Output("features", features)
 	e, err := engine.Compile(t.Graph, m.vars, engine.Options{Pool: m.pool, ChannelsLast: []string{"input"}})
 	if err != nil {
@@ -199,12 +201,23 @@ func (m *Model) plan(n int) (*plan, error) {
 	return p, nil
 }
 
-// lastInput returns what the last linear layer takes.
-func lastInput(t *nn.Traced) (*graph.Value, error) {
-	for i := len(t.Calls) - 1; i >= 0; i-- {
-		if _, ok := t.Calls[i].Module.(*nn.Linear); ok {
-			return t.Calls[i].In, nil
+// lastInput returns what the last linear layer takes: of a 1x1 convolution and
+// the like that end a network in place of one, too. A network that ends in no
+// such layer has its logits for features.
+func lastInput(z *graph.Value) *graph.Value {
+	for v := z; ; {
+		switch op := v.Node.Op.(type) {
+		case graph.Linear, graph.MatMul, graph.Conv2d:
+			return v.Node.In[0]
+		case graph.Binary, graph.Unary, graph.Affine, graph.Reshape, graph.Dropout:
+			v = v.Node.In[0]
+		case graph.Reduce: // global average pooling behind a 1x1 convolution
+			if op.Fn != graph.Mean {
+				return z
+			}
+			v = v.Node.In[0]
+		default:
+			return z
 		}
 	}
-	return nil, fmt.Errorf("a network without a linear layer has no features")
 }

@@ -52,6 +52,12 @@ type Options struct {
 	// Classes are the names of the classes, for a file that does not have them.
 	// Without them, the names are the numbers.
 	Classes []string
+	// Keys renames the tensors of FILE in NAME@FILE; nil renames none.
+	Keys *weights.KeyMap
+	// Partial takes of FILE in NAME@FILE what fits, and fresh values drawn by
+	// Seed for the rest, of which Notes tells.
+	Partial bool
+	Seed    uint64
 	// MaxPixels is the largest picture, width times height, that is decoded;
 	// 0 means imaging.DefaultMaxPixels.
 	MaxPixels int
@@ -61,7 +67,8 @@ type Options struct {
 // use. It is safe for concurrent use.
 type Model struct {
 	name    string
-	net     *models.Model
+	net     nn.Module
+	input   tensor.Shape // of the network, [C H W]
 	meta    weights.Meta
 	prep    data.Preprocess
 	classes []string
@@ -81,10 +88,10 @@ var ErrNoWeights = errors.New("a network without weights")
 // ErrUnknown is wrapped by the error for a name that no network has.
 var ErrUnknown = errors.New("unknown model")
 
-// Open opens a model: a file that this project has written, NAME@FILE for a
-// safetensors or PyTorch file that holds weights only and the network of that
-// name in package models (see [pretrained.Load]), or "" for the model inside
-// the program.
+// Open opens a model: a file that this project has written, an ONNX or Keras
+// file (.onnx, .keras, .h5), NAME@FILE for a file that holds weights only and
+// the network of that name in package models (see [pretrained.Open]), or "" for
+// the model inside the program.
 func Open(model string, opt Options) (*Model, error) {
 	if err := opt.check(); err != nil {
 		return nil, err
@@ -94,23 +101,22 @@ func Open(model string, opt Options) (*Model, error) {
 		if err != nil {
 			return nil, err
 		}
-		return fromFile("embedded:"+embedded.ModelName, file, opt)
-	}
-	if info, err := os.Stat(model); err == nil && !info.IsDir() {
-		file, err := weights.Load(model)
+		r, err := pretrained.FromFile("embedded:"+embedded.ModelName, file)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("resnet: %w", err)
 		}
-		return fromFile(model, file, opt)
+		return assemble("embedded:"+embedded.ModelName, r, opt)
 	}
-	name, path, ok := strings.Cut(model, "@")
-	if !ok {
-		return nil, notAFile(model)
+	if info, err := os.Stat(model); err != nil || info.IsDir() {
+		name, _, ok := strings.Cut(model, "@")
+		if !ok {
+			return nil, notAFile(model)
+		}
+		if _, err := models.Lookup(name); err != nil {
+			return nil, unknown(name)
+		}
 	}
-	if _, err := models.Lookup(name); err != nil {
-		return nil, unknown(name)
-	}
-	r, err := pretrained.Load(name, path, pretrained.Options{})
+	r, err := pretrained.Open(model, pretrained.Options{Keys: opt.Keys, Partial: opt.Partial, Seed: opt.Seed})
 	if err != nil {
 		return nil, fmt.Errorf("resnet: %w", err)
 	}
@@ -118,12 +124,10 @@ func Open(model string, opt Options) (*Model, error) {
 		opt.Preprocess = r.Preprocess
 		r.Notes = append(r.Notes, fmt.Sprintf("pictures are prepared as %s: %s", r.Why, r.Preprocess))
 	}
-	m, err := assemble(model, r.Model, r.File.Meta, opt)
-	if err != nil {
-		return nil, err
+	if !r.Report.Complete() {
+		r.Notes = append(r.Notes, "not all tensors fit: "+r.Report.String())
 	}
-	m.notes = r.Notes
-	return m, nil
+	return assemble(model, r, opt)
 }
 
 // New returns the network of that name in package models with fresh random
@@ -153,7 +157,8 @@ func New(name string, seed uint64, opt Options) (*Model, error) {
 		}
 		opt.Preprocess = &p
 	}
-	return assemble(name, net, weights.Meta{}, opt)
+	r := &pretrained.Result{Module: net, Input: net.Input(), Classes: net.Config.Classes, File: &weights.File{}}
+	return assemble(name, r, opt)
 }
 
 func (o Options) check() error {
@@ -198,32 +203,10 @@ func unknown(name string) error {
 	return fmt.Errorf("%w %q%s", ErrUnknown, name, suggest.Phrase(name, models.Names()))
 }
 
-// fromFile builds the model that one of our own files describes.
-func fromFile(name string, file *weights.File, opt Options) (*Model, error) {
-	if len(file.Architecture) == 0 {
-		return nil, fmt.Errorf("resnet: %s does not say what network its weights are for; give NAME@%s (see resnet models)", name, name)
-	}
-	cfg, err := models.ParseConfig(file.Architecture)
-	if err != nil {
-		return nil, fmt.Errorf("resnet: %s: %w", name, err)
-	}
-	return build(name, cfg, file.ModelOnly(), opt)
-}
-
-func build(name string, cfg models.Config, file *weights.File, opt Options) (*Model, error) {
-	net, err := cfg.Build()
-	if err != nil {
-		return nil, fmt.Errorf("resnet: %s: %w", name, err)
-	}
-	if _, err := nn.Load(net, file.Tensors, true); err != nil {
-		return nil, fmt.Errorf("resnet: %s: %w", name, err)
-	}
-	return assemble(name, net, file.Meta, opt)
-}
-
 // assemble puts a model together whose network has its values.
-func assemble(name string, net *models.Model, meta weights.Meta, opt Options) (*Model, error) {
-	m := &Model{name: name, net: net, meta: meta, opt: opt, vars: engine.NewVars(), plans: make(map[int]*plan)}
+func assemble(name string, r *pretrained.Result, opt Options) (*Model, error) {
+	meta := r.File.Meta
+	m := &Model{name: name, net: r.Module, input: r.Input, meta: meta, notes: r.Notes, opt: opt, vars: engine.NewVars(), plans: make(map[int]*plan)}
 	switch {
 	case len(meta.Preprocess) > 0 && opt.Preprocess != nil:
 		return nil, fmt.Errorf("resnet: %s has its own preprocessing: leave out another", name)
@@ -240,15 +223,15 @@ func assemble(name string, net *models.Model, meta weights.Meta, opt Options) (*
 	if err := m.prep.Valid(); err != nil {
 		return nil, fmt.Errorf("resnet: %s: %w", name, err)
 	}
-	if chw := net.Input(); m.prep.Channels != chw[0] {
-		return nil, fmt.Errorf("resnet: %s takes %d channels, but its preprocessing gives %d", name, chw[0], m.prep.Channels)
+	if m.prep.Channels != r.Input[0] {
+		return nil, fmt.Errorf("resnet: %s takes %d channels, but its preprocessing gives %d", name, r.Input[0], m.prep.Channels)
 	}
 
 	m.classes = meta.Classes
 	if len(m.classes) == 0 {
 		m.classes = opt.Classes
 	}
-	if n := net.Config.Classes; len(m.classes) == 0 {
+	if n := r.Classes; len(m.classes) == 0 {
 		for i := range n {
 			m.classes = append(m.classes, strconv.Itoa(i))
 		}
@@ -256,7 +239,7 @@ func assemble(name string, net *models.Model, meta weights.Meta, opt Options) (*
 		return nil, fmt.Errorf("resnet: %s tells %d classes apart, but there are names of %d", name, n, len(m.classes))
 	}
 
-	for _, e := range nn.StateDict(net) {
+	for _, e := range nn.StateDict(r.Module) {
 		if err := m.vars.Set(e.Name, e.Param.Value); err != nil {
 			return nil, fmt.Errorf("resnet: %s: %w", name, err)
 		}
@@ -292,7 +275,7 @@ func (m *Model) Meta() weights.Meta { return m.meta }
 func (m *Model) Notes() []string { return m.notes }
 
 // Network returns the modules. Their parameters have no values; see Vars.
-func (m *Model) Network() *models.Model { return m.net }
+func (m *Model) Network() nn.Module { return m.net }
 
 // Vars returns the values of the network's parameters by name. They must not be
 // changed while the model is in use.

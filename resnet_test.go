@@ -358,7 +358,7 @@ func TestOpenErrors(t *testing.T) {
 		{"resnet81@" + bare, Options{}, `unknown model "resnet81"`},
 		{"resnet18", Options{}, "a network without weights"},
 		{"resnet20-cifar@" + dir + "/none", Options{}, "none"},
-		{bare, Options{}, "does not say what network"},
+		{bare, Options{}, "does not say which network"},
 		{"resnet20-cifar@" + bare, Options{}, "does not say how pictures become inputs"},
 		{"resnet20-cifar@" + bare, Options{Preprocess: &prep, Classes: letters[:3]}, "10 classes apart, but there are names of 3"},
 		{"resnet32-cifar@" + bare, Options{Preprocess: &prep}, "layer1.3"},

@@ -49,6 +49,15 @@ var presets = map[string]Preprocess{
 		Mean: []float32{0.1307}, Std: []float32{0.3081}},
 	"fashion-mnist": {Channels: 1, Width: 28, Height: 28, Resize: 28, Interpolation: imaging.Bilinear,
 		Mean: []float32{0.2860}, Std: []float32{0.3530}},
+	// Those of keras.applications: of ResNet50 to 152 (whose networks turn RGB
+	// into the BGR that they were trained on), of the V2 networks, and of
+	// networks that scale pictures themselves.
+	"keras-caffe": {Channels: 3, Width: 224, Height: 224, Resize: 256, Interpolation: imaging.Bilinear,
+		Mean: []float32{123.68 / 255, 116.779 / 255, 103.939 / 255}, Std: []float32{1. / 255, 1. / 255, 1. / 255}},
+	"keras-tf": {Channels: 3, Width: 224, Height: 224, Resize: 256, Interpolation: imaging.Bilinear,
+		Mean: []float32{.5, .5, .5}, Std: []float32{.5, .5, .5}},
+	"keras-raw": {Channels: 3, Width: 224, Height: 224, Resize: 256, Interpolation: imaging.Bilinear,
+		Mean: []float32{0, 0, 0}, Std: []float32{1. / 255, 1. / 255, 1. / 255}},
 }
 
 // PresetNames returns the names that [Preset] knows, sorted.

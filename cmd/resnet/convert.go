@@ -47,10 +47,13 @@ seen from its content; what OUT becomes, from its ending:
   .onnx                 ONNX, the network with its batch norms, for any batch size
   .keras .h5            Keras 3, the network too
 
-IN may also be a safetensors or PyTorch file in several parts (its .index.json)
-and NAME@FILE, which is the same as --model NAME. With --model, the weights are
-checked against that network and its description goes into OUT, so that OUT alone
-is enough for predict, eval and train; without it, tensors are only copied.
+IN is a file of any of these, a safetensors or PyTorch file in several parts (its
+.index.json), or NAME@FILE, which is the same as --model NAME. With --model, the
+weights are checked against that network and its description goes into OUT, so
+that OUT alone is enough for predict, eval and train. Our own files, Keras models
+and ONNX files that resnet has written say themselves which network they hold; of
+other safetensors and PyTorch files tensors are only copied, and the graph of
+another ONNX file becomes ONNX or Keras again.
 
 The names that torchvision, timm, transformers, pytorch_resnet_cifar10 and
 pytorch-cifar use are known. Others are told by --keys OLD=NEW or --keys FILE
@@ -59,6 +62,7 @@ for one part between dots, ** for any number, - as NEW drops the tensor.`,
 		Example: `  resnet convert resnet50.pth resnet50.safetensors --model resnet50 --classes imagenet.txt
   resnet convert model.safetensors model.pth
   resnet convert model.safetensors model.onnx
+  resnet convert keras-resnet50.h5 resnet50.onnx
   resnet convert resnet20-cifar@cifar10-resnet20.th r20.safetensors
   resnet convert lightning.ckpt.pth m.safetensors --model resnet18 --keys model.backbone.= --keys model.head.=fc.`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -125,6 +129,9 @@ func (f *convertFlags) run(in, out string) error {
 	if err := c.describe(); err != nil {
 		return err
 	}
+	if c.net != nil && !c.file.Ours() && !holdsNetwork(format) {
+		return usagef("%s holds a graph of its own, which %s files cannot describe: write .onnx or .keras, or name by --model the network that its tensors are for", c.in, format)
+	}
 	opt := weights.SaveOptions{Half: f.half}
 	switch {
 	case holdsNetwork(format):
@@ -146,8 +153,8 @@ type conversion struct {
 	in     string
 	file   *weights.File
 	source *weights.Source
-	order  []string // of the tensors in OUT
-	net    models.Config
+	order  []string           // of the tensors in OUT
+	net    *pretrained.Result // nil if the file does not say which network it holds
 	report *weights.Report
 }
 
@@ -169,19 +176,29 @@ func (c *conversion) forModel() error {
 	if err != nil {
 		return err
 	}
-	c.file, c.source, c.report, c.net = r.File, r.Source, &r.Report, r.Model.Config
-	for _, e := range nn.StateDict(r.Model) {
-		c.order = append(c.order, e.Name)
-	}
-	for _, n := range r.Notes {
-		c.app.note("%s: %s", c.in, n)
+	c.report = &r.Report
+	if err := c.take(r); err != nil {
+		return err
 	}
 	if !r.Report.Complete() {
 		for line := range strings.Lines(r.Report.String()) {
 			c.app.note("skipped: %s", strings.TrimSpace(line))
 		}
 	}
+	return nil
+}
+
+// take makes a network with its values what is written.
+func (c *conversion) take(r *pretrained.Result) error {
+	c.net, c.file, c.source, c.order = r, r.File, r.Source, nil
+	for _, e := range nn.StateDict(r.Module) {
+		c.order = append(c.order, e.Name)
+	}
+	for _, n := range r.Notes {
+		c.app.note("%s: %s", c.in, n)
+	}
 	if r.Preprocess != nil && c.preprocess == "" {
+		var err error
 		if c.file.Preprocess, err = json.Marshal(r.Preprocess); err != nil {
 			return err
 		}
@@ -190,7 +207,7 @@ func (c *conversion) forModel() error {
 	return nil
 }
 
-// asItIs reads one of our own files, or tensors of any names.
+// asItIs reads a file that describes its network, or tensors of any names.
 func (c *conversion) asItIs() error {
 	if c.partial || c.numClasses != 0 {
 		return usagef("--partial and --num-classes need --model")
@@ -198,6 +215,20 @@ func (c *conversion) asItIs() error {
 	keys, err := keyRules(c.keys)
 	if err != nil {
 		return err
+	}
+	format, err := weights.Detect(c.in)
+	if err != nil {
+		return err
+	}
+	if holdsNetwork(format) && c.dict == "" {
+		if keys.Len() > 0 {
+			return usagef("%s holds a network: --keys needs --model", c.in)
+		}
+		r, err := pretrained.Open(c.in, pretrained.Options{})
+		if err != nil {
+			return err
+		}
+		return c.take(r)
 	}
 	file, source, err := weights.LoadFrom(c.in, weights.LoadOptions{Dict: c.dict})
 	if err != nil {
@@ -217,7 +248,12 @@ func (c *conversion) asItIs() error {
 		return fmt.Errorf("%s: %w", c.in, err)
 	}
 	if c.file.Ours() {
-		return c.checkOurs()
+		r, err := pretrained.FromFile(c.in, c.file)
+		if err != nil {
+			return err
+		}
+		r.Source = source
+		return c.take(r)
 	}
 	if c.preprocess != "" || c.classes != "" {
 		return usagef("%s does not say which network it is for: --preprocess and --classes need --model", c.in)
@@ -226,34 +262,12 @@ func (c *conversion) asItIs() error {
 	return nil
 }
 
-// checkOurs loads one of our own files into its network: what is written must
-// be whole.
-func (c *conversion) checkOurs() error {
-	net, err := c.network()
-	if err != nil {
-		return err
+// name returns the name of the network in package models, or "".
+func (c *conversion) name() string {
+	if c.net == nil || c.net.Model == nil {
+		return ""
 	}
-	c.net, c.order = net.Config, nil
-	for _, e := range nn.StateDict(net) {
-		c.order = append(c.order, e.Name)
-	}
-	return nil
-}
-
-// network builds the network that the file describes, with its weights.
-func (c *conversion) network() (*models.Model, error) {
-	cfg, err := models.ParseConfig(c.file.Architecture)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.in, err)
-	}
-	net, err := cfg.Build()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.in, err)
-	}
-	if _, err := nn.Load(net, c.file.Tensors, true); err != nil {
-		return nil, fmt.Errorf("%s: %w", c.in, err)
-	}
-	return net, nil
+	return c.net.Model.Config.Name
 }
 
 // describe puts preprocessing and classes into the file.
@@ -263,8 +277,8 @@ func (c *conversion) describe() error {
 		if err != nil {
 			return err
 		}
-		if p.Channels != c.net.InChannels {
-			return fmt.Errorf("--preprocess %s gives %d channels, the network takes %d", c.preprocess, p.Channels, c.net.InChannels)
+		if p.Channels != c.net.Input[0] {
+			return fmt.Errorf("--preprocess %s gives %d channels, the network takes %d", c.preprocess, p.Channels, c.net.Input[0])
 		}
 		if c.file.Preprocess, err = json.Marshal(p); err != nil {
 			return err
@@ -280,7 +294,7 @@ func (c *conversion) describe() error {
 		}
 		c.file.Classes = names
 	}
-	if c.file.Ours() && len(c.file.Preprocess) == 0 {
+	if c.net != nil && len(c.file.Preprocess) == 0 {
 		c.app.note("how pictures become inputs is not known: --preprocess NAME tells it")
 	}
 	return nil
@@ -288,7 +302,7 @@ func (c *conversion) describe() error {
 
 func (c *conversion) print(out string, format weights.Format) error {
 	v := converted{
-		In: c.in, InFormat: c.source.Format, Out: out, OutFormat: format, Model: c.net.Name,
+		In: c.in, InFormat: c.source.Format, Out: out, OutFormat: format, Model: c.name(),
 		Tensors: len(c.file.Tensors), Classes: len(c.file.Classes), Preprocess: c.file.Preprocess, Report: c.report,
 	}
 	for _, t := range c.file.Tensors {

@@ -78,7 +78,7 @@ func TestBadInput(t *testing.T) {
 		{"embed -m " + model + " " + text, exitFailed, "text.jpg"},
 		{"summary resnt18", exitUsage, `did you mean "resnet18"?`},
 		{"summary " + dir + "/none.safetensors", exitFailed, "none.safetensors"},
-		{"summary " + bare, exitFailed, "does not say of which network"},
+		{"summary " + bare, exitFailed, "does not say which network"},
 		{"summary resnet18 --input 3x2", exitUsage, "not of the form CxHxW"},
 		{"summary resnet18 --input 1x64x64", exitFailed, "3 channels"},
 		{"models vgg", exitUsage, `has "vgg" in it`},

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 
+	"github.com/resnet-go/resnet/models/pretrained"
 	"github.com/resnet-go/resnet/weights"
 	"github.com/resnet-go/resnet/weights/keras"
 	"github.com/resnet-go/resnet/weights/onnx"
@@ -20,30 +20,32 @@ func (c *conversion) export(out string, format weights.Format) error {
 	if c.half {
 		return usagef("--half does not go with %s, which is written in float32", out)
 	}
-	if !c.file.Ours() {
+	if c.net == nil {
 		return usagef("%s does not say which network it is for, and %s files hold the network too: --model NAME tells it", c.in, format)
 	}
-	if format != weights.ONNX {
-		m, err := keras.FromFile(c.file)
-		if err != nil {
-			return fmt.Errorf("%s: %w", c.in, err)
-		}
-		return keras.Save(out, m)
-	}
-	net, err := c.network()
-	if err != nil {
-		return err
-	}
-	meta := map[string]string{}
-	if len(c.file.Classes) > 0 {
-		names, err := json.Marshal(c.file.Classes)
+	if format == weights.ONNX {
+		texts, err := pretrained.Metadata(c.file)
 		if err != nil {
 			return err
 		}
-		meta["classes"] = string(names)
+		return onnx.Save(out, c.net.Module, onnx.SaveOptions{Input: c.net.Input, KeepBatchNorm: true, Metadata: texts})
 	}
-	if len(c.file.Preprocess) > 0 {
-		meta["preprocess"] = string(c.file.Preprocess)
+	m, err := c.keras()
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.in, err)
 	}
-	return onnx.Save(out, net, onnx.SaveOptions{Input: net.Input(), KeepBatchNorm: true, Metadata: meta})
+	return keras.Save(out, m)
+}
+
+// keras returns the network as a Keras model.
+func (c *conversion) keras() (*keras.Model, error) {
+	if c.file.Ours() {
+		return keras.FromFile(c.file)
+	}
+	m, err := keras.FromModule(c.net.Module, "model", c.net.Input)
+	if err != nil {
+		return nil, err
+	}
+	m.Info.Classes, m.Info.MultiLabel, m.Info.Preprocess = c.file.Classes, c.file.MultiLabel, c.file.Preprocess
+	return m, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/models/pretrained"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/weights"
 )
@@ -31,7 +33,7 @@ type summaryCommand struct {
 func (a *app) summaryCommand() *cobra.Command {
 	c := &summaryCommand{app: a}
 	cmd := &cobra.Command{
-		Use:   "summary [MODEL|FILE]",
+		Use:   "summary [MODEL|FILE|NAME@FILE]",
 		Short: "Show a network's layers, and how a model file was made",
 		Long: `summary prints each layer with its output shape, parameters, multiply-accumulates
 (MACs) and the memory of its output. Rows of blocks count what is inside them.
@@ -41,7 +43,8 @@ recipe and data of the training, what was measured, the classes, and how picture
 become inputs. Without an argument, it shows the model inside the program.`,
 		Example: `  resnet summary resnet50
   resnet summary resnet18 --input 3x320x320 --depth 1
-  resnet summary runs/photos/best.safetensors`,
+  resnet summary runs/photos/best.safetensors
+  resnet summary model.onnx --depth 1`,
 		Args: atMost(1),
 		RunE: func(_ *cobra.Command, args []string) error { return c.run(strings.Join(args, "")) },
 	}
@@ -76,6 +79,8 @@ type layerLine struct {
 // fileSummary is what a model file says of itself.
 type fileSummary struct {
 	Path       string             `json:"path"`
+	Format     weights.Format     `json:"format,omitempty"` // empty for the model inside the program
+	Notes      []string           `json:"notes,omitempty"`
 	Bytes      int64              `json:"bytes"`
 	Command    []string           `json:"command"`
 	Seed       uint64             `json:"seed"`
@@ -128,7 +133,7 @@ func (c *summaryCommand) run(name string) error {
 
 // summarised returns the network of a name or file, or of the embedded model
 // for "", its input as C, H, W, and what the file says, nil for a name.
-func summarised(name string) (*models.Model, []int, *fileSummary, error) {
+func summarised(name string) (nn.Module, []int, *fileSummary, error) {
 	if name == "" {
 		b, err := embedded.Model()
 		if err != nil {
@@ -142,46 +147,41 @@ func summarised(name string) (*models.Model, []int, *fileSummary, error) {
 	}
 	info, err := os.Stat(name)
 	if err != nil || info.IsDir() {
-		if strings.ContainsAny(name, `/\`) || strings.HasSuffix(name, ".safetensors") {
+		if _, path, ok := strings.Cut(name, "@"); ok {
+			if info, err = os.Stat(path); err != nil {
+				return nil, nil, nil, err
+			}
+		} else if strings.ContainsAny(name, `/\`) || filepath.Ext(name) != "" {
 			return nil, nil, nil, fmt.Errorf("no model file %s", name)
+		} else {
+			if err := checkName(name); err != nil {
+				return nil, nil, nil, err
+			}
+			net, err := models.New(name)
+			if err != nil {
+				return nil, nil, nil, err
+			}
+			return net, net.Input(), nil, nil
 		}
-		if err := checkName(name); err != nil {
-			return nil, nil, nil, err
-		}
-		net, err := models.New(name)
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		return net, net.Input(), nil, nil
 	}
-	meta, tensors, err := weights.LoadMeta(name)
+	r, err := pretrained.Open(name, pretrained.Options{})
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if len(meta.Architecture) == 0 {
-		return nil, nil, nil, fmt.Errorf("%s holds weights only and does not say of which network", name)
-	}
-	cfg, err := models.ParseConfig(meta.Architecture)
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("%s: %w", name, err)
-	}
-	net, err := cfg.Build()
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("%s: %w", name, err)
-	}
-	input := []int(net.Input())
-	if len(meta.Preprocess) > 0 {
+	input := []int(r.Input)
+	if len(r.File.Preprocess) > 0 {
 		var p data.Preprocess
-		if err := json.Unmarshal(meta.Preprocess, &p); err != nil {
+		if err := json.Unmarshal(r.File.Preprocess, &p); err != nil {
 			return nil, nil, nil, fmt.Errorf("%s: preprocessing: %w", name, err)
 		}
 		input = []int{p.Channels, p.Height, p.Width}
 	}
-	file := newFileSummary(name, info.Size(), *meta)
-	for _, t := range tensors {
-		file.Resumable = file.Resumable || weights.IsState(t.Name)
+	file := newFileSummary(name, info.Size(), r.File.Meta)
+	file.Format, file.Notes = r.Source.Format, r.Notes
+	for _, t := range r.Source.Names {
+		file.Resumable = file.Resumable || r.File.Ours() && weights.IsState(t)
 	}
-	return net, input, file, nil
+	return r.Module, input, file, nil
 }
 
 func newFileSummary(path string, size int64, meta weights.Meta) *fileSummary {
@@ -234,12 +234,21 @@ func (c *summaryCommand) printFile(f *fileSummary) {
 		}
 	}
 	c.printf("\n")
-	line("file", fmt.Sprintf("%s, %s", f.Path, term.Bytes(f.Bytes)))
+	format := ""
+	if f.Format != "" && f.Format != weights.Safetensors {
+		format = ", " + string(f.Format)
+	}
+	line("file", fmt.Sprintf("%s, %s%s", f.Path, term.Bytes(f.Bytes), format))
+	for _, n := range f.Notes {
+		line("", n)
+	}
 	if f.Resumable {
 		line("", "with the state of the training, to go on by train --resume")
 	}
 	line("command", strings.Join(quoted(f.Command), " "))
-	line("seed", strconv.FormatUint(f.Seed, 10))
+	if len(f.Command) > 0 || f.Seed != 0 {
+		line("seed", strconv.FormatUint(f.Seed, 10))
+	}
 	line("data", f.Data.Spec)
 	line("data hash", f.Data.Hash)
 	for _, k := range slices.Sorted(maps.Keys(f.Metrics)) {
@@ -249,7 +258,9 @@ func (c *summaryCommand) printFile(f *fileSummary) {
 	if f.MultiLabel {
 		kind = "labels"
 	}
-	line(kind, fmt.Sprintf("%d: %s", len(f.Classes), abbreviated(f.Classes, 20)))
+	if len(f.Classes) > 0 {
+		line(kind, fmt.Sprintf("%d: %s", len(f.Classes), abbreviated(f.Classes, 20)))
+	}
 	line("pictures", string(f.Preprocess))
 	if f.Recipe != "" {
 		c.printf("recipe\n")

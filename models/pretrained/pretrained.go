@@ -31,9 +31,15 @@ type Options struct {
 
 // Result is a network with its weights.
 type Result struct {
-	Model *models.Model
-	// File is the network as one of our own files: its architecture, all its
-	// tensors by our names, and what else the file says.
+	// Module is the network: Model, or that of a graph of ONNX or a Keras model,
+	// whose Model is nil.
+	Module nn.Module
+	Model  *models.Model
+	// Input is the shape of one picture, [C H W]; the output is [N Classes].
+	Input   tensor.Shape
+	Classes int
+	// File is the network as one of our own files: its architecture (empty for
+	// an ONNX graph of others), all its tensors, and what else the file says.
 	File *weights.File
 	// Preprocess is how pictures were prepared for the weights, if the file does
 	// not say so but its origin leaves no doubt; Why names the origin.
@@ -45,7 +51,7 @@ type Result struct {
 	Notes []string
 }
 
-// Load reads a file of weights (see [weights.LoadFrom]) for the network of that
+// Load reads a file of weights (see [Read]) for the network of that
 // name in package models. Unless Partial is set, it must have exactly the
 // network's tensors; else the error is a *weights.FitError.
 func Load(name, path string, opt Options) (*Result, error) {
@@ -53,7 +59,7 @@ func Load(name, path string, opt Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, source, err := weights.LoadFrom(path, weights.LoadOptions{Dict: opt.Dict})
+	file, source, err := Read(path, weights.LoadOptions{Dict: opt.Dict})
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +113,7 @@ func (r *Result) fit(cfg models.Config, opt Options) error {
 
 // describe fills in the file.
 func (r *Result) describe(net *models.Model, cfg models.Config, family string) error {
-	r.Model = net
+	r.Module, r.Model, r.Input, r.Classes = net, net, net.Input(), cfg.Classes
 	tensors := make(map[string]*tensor.Tensor)
 	for _, e := range nn.StateDict(net) {
 		tensors[e.Name] = e.Param.Value

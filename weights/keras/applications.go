@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/resnet-go/resnet/data"
-	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/weights/hdf5"
 )
 
@@ -282,23 +281,14 @@ func PresetNames() []string { return []string{"keras-caffe", "keras-raw", "keras
 //   - "keras-raw", of networks that begin with Rescaling or Normalization: 0 to
 //     255.
 func Preset(name string, size int) (p data.Preprocess, bgr bool, err error) {
-	p = data.Preprocess{
-		Channels: 3, Width: size, Height: size, Resize: size * 256 / 224, Interpolation: imaging.Bilinear,
-	}
-	third := float32(1) / 255
-	switch name {
-	case "keras-caffe":
-		p.Mean = []float32{123.68 / 255, 116.779 / 255, 103.939 / 255} // R, G, B
-		p.Std = []float32{third, third, third}
-		bgr = true
-	case "keras-tf":
-		p.Mean, p.Std = []float32{.5, .5, .5}, []float32{.5, .5, .5}
-	case "keras-raw":
-		p.Mean, p.Std = []float32{0, 0, 0}, []float32{third, third, third}
-	default:
+	if !slices.Contains(PresetNames(), name) {
 		return p, false, fmt.Errorf("keras: unknown preprocessing %q, known are %s", name, strings.Join(PresetNames(), ", "))
 	}
-	return p, bgr, p.Valid()
+	if p, err = data.Preset(name); err != nil {
+		return p, false, err
+	}
+	p.Width, p.Height, p.Resize = size, size, size*p.Resize/p.Width
+	return p, name == "keras-caffe", p.Valid()
 }
 
 // knownPreprocess sets the preprocessing of models that tell theirs: by a
