@@ -42,6 +42,7 @@ type session struct {
 	rec     *Recipe
 	seed    uint64
 	skipBad bool
+	keys    *weights.KeyMap // of Config
 	out     string
 	depth   int // 0 if not known
 	meta    weights.Meta

@@ -30,7 +30,7 @@ func isFile(model string) bool {
 
 // prepare makes a session of a Config.
 func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
-	s := &session{out: cfg.Out, seed: cfg.Seed, skipBad: cfg.SkipBad, log: newLogger(cfg.Log)}
+	s := &session{out: cfg.Out, seed: cfg.Seed, keys: cfg.Keys, skipBad: cfg.SkipBad, log: newLogger(cfg.Log)}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -229,42 +229,25 @@ func (s *session) shape() []models.Option {
 	return []models.Option{models.Classes(len(s.splits.Classes())), models.InChannels(s.prep.Channels), models.InputSize(s.prep.Width)}
 }
 
-// pretrained builds a network from a model file, with a new last layer if its
+// pretrained builds a network from a model file of any format, with a new last layer if its
 // classes are others.
 func (s *session) pretrained(model string) (*models.Model, error) {
-	name, path, named := strings.Cut(model, "@")
-	if !named {
-		path = model
+	r, err := pretrained.Open(model, pretrained.Options{Keys: s.keys})
+	if err != nil {
+		return nil, fmt.Errorf("model: %w", err)
 	}
-	var f *weights.File
-	var conf models.Config
-	var err error
+	if r.Model == nil {
+		return nil, fmt.Errorf("model %s holds a network of another library: those of resnet models are trained; if its tensors fit one of them, give NAME@%s", model, model)
+	}
+	f, conf := r.File, r.Model.Config
+	s.notes = append(s.notes, r.Notes...)
 	says := "as the model file says"
-	if named {
-		var r *pretrained.Result
-		if r, err = pretrained.Load(name, path, pretrained.Options{}); err != nil {
-			return nil, fmt.Errorf("model: %w", err)
+	if r.Preprocess != nil {
+		if f.Preprocess, err = json.Marshal(r.Preprocess); err != nil {
+			return nil, err
 		}
-		f, conf = r.File, r.Model.Config
-		s.notes = append(s.notes, r.Notes...)
-		if r.Preprocess != nil {
-			if f.Preprocess, err = json.Marshal(r.Preprocess); err != nil {
-				return nil, err
-			}
-			says = "as " + r.Why
-		}
-	} else {
-		if f, err = weights.Load(path); err != nil {
-			return nil, fmt.Errorf("model: %w", err)
-		}
-		if !f.Ours() {
-			return nil, fmt.Errorf("model %s: the file does not say which network it is for: give NAME@%s", model, path)
-		}
-		if conf, err = models.ParseConfig(f.Architecture); err != nil {
-			return nil, fmt.Errorf("model %s: %w", model, err)
-		}
+		says = "as " + r.Why
 	}
-	f = f.ModelOnly()
 	if len(f.Preprocess) > 0 {
 		if err := json.Unmarshal(f.Preprocess, &s.prep); err != nil {
 			return nil, fmt.Errorf("model %s: preprocess: %w", model, err)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/weights"
 )
 
 // The files of a run in Config.Out.
@@ -27,9 +28,11 @@ const (
 // Config is what [Run] trains, on what and how.
 type Config struct {
 	// Model is a name of package models, a model file (to start from its
-	// weights), or NAME@FILE for a file that holds weights only. Empty is the
-	// recipe's.
+	// weights), or NAME@FILE for a file that holds weights only (see
+	// pretrained.Open). Empty is the recipe's.
 	Model string
+	// Keys renames the tensors of FILE in NAME@FILE; nil renames none.
+	Keys *weights.KeyMap
 	// Data is opened by Open (nil stands for data.Open), unless Splits is given.
 	Data   string
 	Open   func(spec string, opt data.Options) (*data.Splits, error)

@@ -53,7 +53,7 @@ weights are checked against that network and its description goes into OUT, so
 that OUT alone is enough for predict, eval and train. Our own files, Keras models
 and ONNX files that resnet has written say themselves which network they hold; of
 other safetensors and PyTorch files tensors are only copied, and the graph of
-another ONNX file becomes ONNX or Keras again.
+another ONNX file becomes ONNX again.
 
 The names that torchvision, timm, transformers, pytorch_resnet_cifar10 and
 pytorch-cifar use are known. Others are told by --keys OLD=NEW or --keys FILE

@@ -50,7 +50,7 @@ instead.`,
 	}
 	c.add(cmd, 128)
 	f := cmd.Flags()
-	f.StringVarP(&c.data, "data", "d", "", "SPEC of the data (default: the sample inside the program)")
+	f.StringVarP(&c.data, "data", "d", "", "SPEC of the data (default: the sample inside the program, for models trained on it)")
 	f.StringVar(&c.split, "split", "", "part of the data: train, val or test (default: test, else val)")
 	f.Uint64Var(&c.seed, "seed", 0, "chooses the validation part where the data has none, as in train")
 	f.BoolVar(&c.flip, "tta", false, "test-time augmentation: mean of the picture and its mirror image")
@@ -79,6 +79,9 @@ type evaluation struct {
 func (c *evalCommand) run(ctx context.Context) error {
 	if c.worst < 0 {
 		return usagef("--worst %d is below 0", c.worst)
+	}
+	if c.model == "" && c.data == "" {
+		return usagef("the model inside the program is for pictures like CIFAR-10's, of which the program holds none: name data, as --data folder:cifar10.zip; or evaluate on the sample inside what resnet train has made of it, as --model runs/train/best.safetensors")
 	}
 	m, err := c.open(c.app, 0)
 	if err != nil {

@@ -20,14 +20,16 @@ type modelFlags struct {
 	preprocess string
 	classes    string
 	batch      int
+	keys       []string
 }
 
 func (f *modelFlags) add(cmd *cobra.Command, batch int) {
 	fs := cmd.Flags()
-	fs.StringVarP(&f.model, "model", "m", "", "model file or NAME@FILE (default: the model inside the program)")
+	fs.StringVarP(&f.model, "model", "m", "", "model file (.safetensors, .onnx, .keras, .h5) or NAME@FILE (default: the model inside the program)")
 	fs.StringVar(&f.preprocess, "preprocess", "", "how pictures become inputs, for a file that does not say so: "+strings.Join(data.PresetNames(), ", "))
 	fs.StringVar(&f.classes, "classes", "", "file with a class name a line, for a model file that has none")
 	fs.IntVar(&f.batch, "batch", batch, "pictures computed at once")
+	fs.StringArrayVar(&f.keys, "keys", nil, "rename the tensors of NAME@FILE: OLD=NEW, or a file with a rule a line; may be repeated")
 	completeWith(cmd, "preprocess", data.PresetNames())
 }
 
@@ -44,7 +46,11 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 	if f.batch < 1 {
 		return nil, usagef("--batch %d is below 1", f.batch)
 	}
-	opt := resnet.Options{Threads: a.threads, Batch: f.batch, TopK: topK}
+	keys, err := keyRules(f.keys)
+	if err != nil {
+		return nil, err
+	}
+	opt := resnet.Options{Threads: a.threads, Batch: f.batch, TopK: topK, Keys: keys}
 	if f.preprocess != "" {
 		p, err := data.Preset(f.preprocess)
 		if err != nil {

@@ -22,6 +22,7 @@ type trainCommand struct {
 	set                      []string
 	epochs, batch            int
 	rate                     float64
+	keys                     []string
 	resume, skipBad, show    bool
 	noCheck                  bool
 	seed                     uint64
@@ -58,6 +59,7 @@ With --json, each epoch is a line on stdout and the last line the result.`,
 	f.StringVarP(&c.data, "data", "d", "", "SPEC of the data (default: the sample inside the program)")
 	f.StringVarP(&c.recipe, "recipe", "r", "", "name or file of the recipe (default: by data and model)")
 	f.StringArrayVarP(&c.set, "set", "s", nil, "change a key of the recipe: KEY=VALUE; may be repeated")
+	f.StringArrayVar(&c.keys, "keys", nil, "rename the tensors of NAME@FILE: OLD=NEW, or a file with a rule a line; may be repeated")
 	f.IntVar(&c.epochs, "epochs", 0, "passes over the training data (default: the recipe's)")
 	f.IntVar(&c.batch, "batch", 0, "pictures a step (default: the recipe's)")
 	f.Float64Var(&c.rate, "lr", 0, "highest learning rate (default: the recipe's)")
@@ -106,8 +108,12 @@ type trainLine struct {
 }
 
 func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
+	keys, err := keyRules(c.keys)
+	if err != nil {
+		return train.Config{}, err
+	}
 	cfg := train.Config{
-		Model: c.model, Data: c.data, Open: openData, Out: c.out, Resume: c.resume,
+		Model: c.model, Keys: keys, Data: c.data, Open: openData, Out: c.out, Resume: c.resume,
 		Seed: c.seed, Threads: c.threads, SkipBad: c.skipBad, SkipCheck: c.noCheck, Command: os.Args,
 	}
 	if !c.quiet {
