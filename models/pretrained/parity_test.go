@@ -10,7 +10,10 @@ import (
 	"time"
 
 	"github.com/resnet-go/resnet"
+	"github.com/resnet-go/resnet/models/pretrained"
+	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
+	"github.com/resnet-go/resnet/weights/onnx"
 )
 
 // peers are networks of other libraries, by whose files' names and numbers the
@@ -73,19 +76,57 @@ func parity(t *testing.T, python, source, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := a.Tensors["logits"].Float32s()
+	worst := difference(t, got, a.Tensors["logits"].Float32s())
+	t.Logf("%s/%s: differs from PyTorch by %.1e of the logits' range; opened in %v", source, name, worst, loaded.Round(time.Millisecond))
+	if !(worst <= 1e-4) {
+		t.Errorf("the logits differ by %.2e of their range", worst)
+	}
+	if ort := os.Getenv("RESNET_ORT_PYTHON"); ort != "" {
+		t.Logf("%s/%s: differs from onnxruntime by %.1e", source, name, onnxruntime(t, ort, ours, file, a.Tensors["input"], got))
+	}
+}
+
+// onnxruntime runs what is exported of the network and returns the largest
+// difference from got, as a share of the range.
+func onnxruntime(t *testing.T, python, name, file string, x *tensor.Tensor, got []float32) float64 {
+	dir := t.TempDir()
+	r, err := pretrained.Load(name, file, pretrained.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, in, out := filepath.Join(dir, "m.onnx"), filepath.Join(dir, "in.safetensors"), filepath.Join(dir, "out.safetensors")
+	if err := onnx.Save(model, r.Module, onnx.SaveOptions{Input: r.Input, KeepBatchNorm: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := weights.Save(in, &weights.File{Tensors: map[string]*tensor.Tensor{"x": x}}, weights.SaveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), python, "../../weights/onnx/testdata/gen/ort.py", model, in, out)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	f, err := weights.Load(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	worst := difference(t, got, f.Tensors["y"].Float32s())
+	if !(worst <= 1e-4) {
+		t.Errorf("onnxruntime's logits differ by %.2e of their range", worst)
+	}
+	return worst
+}
+
+// difference returns the largest difference as a share of want's range.
+func difference(t *testing.T, got, want []float32) float64 {
+	t.Helper()
 	if len(got) != len(want) {
 		t.Fatalf("%d logits, want %d", len(got), len(want))
 	}
-	span := float64(slices.Max(want) - slices.Min(want))
 	worst := 0.0
 	for i, w := range want {
 		worst = max(worst, math.Abs(float64(got[i])-float64(w)))
 	}
-	t.Logf("largest difference %.3g of the logits' range %.3g: %.2e; opened in %v", worst, span, worst/span, loaded.Round(time.Millisecond))
-	if !(worst <= 1e-4*span) {
-		t.Errorf("the logits differ by %.2e of their range", worst/span)
-	}
+	return worst / float64(slices.Max(want)-slices.Min(want))
 }
 
 // channelsLast turns N, C, HW into N, HW, C.
