@@ -7,6 +7,7 @@ package train
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -175,4 +176,38 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	}
 	defer s.close()
 	return s.run(ctx)
+}
+
+// Standing is how far a run is, as its folder tells.
+type Standing struct {
+	Recipe   *Recipe
+	Model    string // the network's name
+	Seed     uint64
+	History  []EpochRecord
+	Finished bool // the recipe has ended, or the run was stopped early by it
+}
+
+// Status reads how far the run in a folder is. Its error wraps fs.ErrNotExist
+// if there is none.
+func Status(out string) (*Standing, error) {
+	path := filepath.Join(out, LastFile)
+	meta, _, err := weights.LoadMeta(path)
+	if err != nil {
+		return nil, err
+	}
+	if len(meta.Training) == 0 {
+		return nil, fmt.Errorf("%s holds a model without training state", path)
+	}
+	var st state
+	if err := json.Unmarshal(meta.Training, &st); err != nil {
+		return nil, fmt.Errorf("%s: its training state is damaged: %w", path, err)
+	}
+	s := &Standing{Seed: meta.Seed, History: st.History}
+	if s.Recipe, err = ParseRecipe(path+"#recipe", []byte(meta.Recipe)); err != nil {
+		return nil, err
+	}
+	s.Model = s.Recipe.Model
+	s.Finished = st.Stopped != "" || s.Recipe.Epochs > 0 && st.Epoch >= s.Recipe.Epochs ||
+		s.Recipe.Iterations > 0 && st.Update >= s.Recipe.Iterations
+	return s, nil
 }

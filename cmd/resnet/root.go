@@ -121,6 +121,7 @@ done, 1 when something failed, 2 for a mistake in the command line.`,
 		a.dataCommand(),
 		a.doctorCommand(),
 		a.benchCommand(),
+		a.compareCommand(),
 		a.benchWorkerCommand(),
 		a.versionCommand(),
 	)

@@ -28,12 +28,16 @@ type Series struct {
 	Name   string
 	X, Y   []float64
 	Dashed bool
+	Colour int // of the palette, from 1; 0 takes the next
 }
 
 // Panel is one diagram of a chart.
 type Panel struct {
 	Title, XLabel, YLabel string
 	Series                []Series
+	LogY                  bool     // logarithmic; values must be above 0
+	XNames                []string // names of X = 0, 1, …
+	Points                bool     // dots without lines
 }
 
 // Chart is a drawing of a fixed size that can be written in several formats.
@@ -48,6 +52,7 @@ var palette = []color.Color{
 	color.RGBA{0x00, 0x72, 0xb2, 0xff}, color.RGBA{0xd5, 0x5e, 0x00, 0xff},
 	color.RGBA{0x00, 0x9e, 0x73, 0xff}, color.RGBA{0xcc, 0x79, 0xa7, 0xff},
 	color.RGBA{0xe6, 0x9f, 0x00, 0xff}, color.RGBA{0x56, 0xb4, 0xe9, 0xff},
+	color.RGBA{0x6b, 0x4f, 0xa3, 0xff}, color.RGBA{0x7a, 0x7a, 0x7a, 0xff},
 }
 
 // Lines returns panels of curves side by side. It returns an error if there is
@@ -85,17 +90,30 @@ func (p Panel) plot() (*plot.Plot, error) {
 	grid.Horizontal.Color = color.Gray{0xe0}
 	grid.Vertical.Color = color.Gray{0xe0}
 	pl.Add(grid)
+	if p.LogY {
+		pl.Y.Scale, pl.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: 2}
+	}
+	if len(p.XNames) > 0 {
+		pl.NominalX(p.XNames...)
+		if len(p.XNames) > 4 {
+			pl.X.Tick.Label.Rotation, pl.X.Tick.Label.XAlign, pl.X.Tick.Label.YAlign = math.Pi/6, draw.XRight, draw.YTop
+		}
+	}
 	rises := 0.0
 	for i, s := range p.Series {
 		if len(s.X) != len(s.Y) {
 			return nil, fmt.Errorf("series %q has %d X and %d Y", s.Name, len(s.X), len(s.Y))
 		}
-		style := draw.LineStyle{Color: palette[i%len(palette)], Width: vg.Points(1.5)}
+		colour := i
+		if s.Colour > 0 {
+			colour = s.Colour - 1
+		}
+		style := draw.LineStyle{Color: palette[colour%len(palette)], Width: vg.Points(1.5)}
 		if s.Dashed {
 			style.Dashes = []vg.Length{vg.Points(4), vg.Points(3)}
 		}
-		for _, run := range finiteRuns(s) {
-			if len(run) == 1 { // a line of one point would not be seen
+		for _, run := range finiteRuns(s, p.LogY) {
+			if len(run) == 1 || p.Points { // a line of one point would not be seen
 				dots, err := plotter.NewScatter(run)
 				if err != nil {
 					return nil, err
@@ -121,11 +139,11 @@ func (p Panel) plot() (*plot.Plot, error) {
 	return pl, nil
 }
 
-func finiteRuns(s Series) []plotter.XYs {
+func finiteRuns(s Series, positive bool) []plotter.XYs {
 	var runs []plotter.XYs
 	open := false
 	for i := range s.X {
-		if math.IsNaN(s.Y[i]) || math.IsInf(s.Y[i], 0) || math.IsNaN(s.X[i]) || math.IsInf(s.X[i], 0) {
+		if positive && s.Y[i] <= 0 || math.IsNaN(s.Y[i]) || math.IsInf(s.Y[i], 0) || math.IsNaN(s.X[i]) || math.IsInf(s.X[i], 0) {
 			open = false
 			continue
 		}

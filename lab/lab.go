@@ -1,0 +1,169 @@
+// Package lab compares networks: it trains the variants of an experiment with
+// the same seeds and budget, measures them, and writes one report
+// (package lab/report). Each run is a folder of package train, so that a study
+// that is stopped goes on where it was.
+package lab
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/internal/suggest"
+	"github.com/resnet-go/resnet/lab/report"
+	"github.com/resnet-go/resnet/train"
+)
+
+// Options are the choices of a study. Zero fields are the experiment's.
+type Options struct {
+	Dir string // of the study: its runs, its report
+	// Data is opened by Open; Images and TestImages take so many pictures of
+	// the parts, the same number of each class, the first ones; 0 takes all.
+	Data       string
+	Open       func(spec string, opt data.Options) (*data.Splits, error)
+	Images     int
+	TestImages int
+	// Recipe is what all variants are trained by, but for what the experiment
+	// changes.
+	Recipe *train.Recipe
+	Depths []int // of the networks, layers
+	Family string
+	Seeds  int // runs a variant, with the seeds 1, 2, …
+	Grid   int // points a side of a loss landscape
+	// Jobs runs are trained at a time, with the threads shared between them.
+	Jobs, Threads int
+	Command       []string // the command line, for the report
+	Log           Log
+}
+
+// Log is told how a study goes; nil functions are left out.
+type Log struct {
+	Line func(format string, args ...any) // for people
+	// Work is called with the work done so far and that of the whole, in
+	// multiply-adds of training.
+	Work func(done, total float64)
+}
+
+func (l Log) line(format string, args ...any) {
+	if l.Line != nil {
+		l.Line(format, args...)
+	}
+}
+
+// Variant is one network, or one way of training it.
+type Variant struct {
+	Name   string  // in files and legends: "plain-20"
+	Family string  // what belongs together: "plain"
+	X      float64 // where it stands on an axis: its depth
+	Recipe *train.Recipe
+}
+
+// Experiment is a question with the variants that answer it.
+type Experiment struct {
+	Name     string
+	Title    string
+	Question string
+	Source   string // the paper
+	// defaults fills in what Options leave open.
+	defaults func(*Options)
+	variants func(*Options) ([]Variant, error)
+	// page turns the finished runs into sections and findings.
+	page func(ctx context.Context, s *Study) ([]report.Section, []string, error)
+}
+
+// Names lists the experiments.
+func Names() []string {
+	var names []string
+	for _, e := range experiments {
+		names = append(names, e.Name)
+	}
+	return names
+}
+
+// Lookup returns the experiment of that name.
+func Lookup(name string) (*Experiment, error) {
+	for i := range experiments {
+		if experiments[i].Name == name {
+			return &experiments[i], nil
+		}
+	}
+	return nil, fmt.Errorf("unknown experiment %q%s", name, suggest.Phrase(name, Names()))
+}
+
+// Recipes is the experiment that compares any recipes, each named by its file.
+func Recipes(names []string, recipes []*train.Recipe) *Experiment {
+	return &Experiment{
+		Name: "recipes", Title: "Recipes compared", Question: "Which of these recipes does best on these data?",
+		variants: func(o *Options) ([]Variant, error) {
+			var vs []Variant
+			for i, r := range recipes {
+				if r.Model == "" {
+					return nil, fmt.Errorf("recipe %s names no model", names[i])
+				}
+				name := strings.TrimSuffix(filepath.Base(names[i]), filepath.Ext(names[i]))
+				for slices.ContainsFunc(vs, func(v Variant) bool { return v.Name == name }) {
+					name += "'"
+				}
+				vs = append(vs, Variant{Name: name, Family: name, X: float64(i), Recipe: r})
+			}
+			return vs, nil
+		},
+		page: func(_ context.Context, s *Study) ([]report.Section, []string, error) {
+			return comparison(s, "recipe")
+		},
+	}
+}
+
+// mean and standard deviation (of a sample) of the finite values; std is NaN
+// for fewer than two.
+func meanStd(v []float64) (mean, std float64) {
+	n := 0
+	for _, x := range v {
+		if !math.IsNaN(x) && !math.IsInf(x, 0) {
+			mean += x
+			n++
+		}
+	}
+	if n == 0 {
+		return math.NaN(), math.NaN()
+	}
+	mean /= float64(n)
+	if n < 2 {
+		return mean, math.NaN()
+	}
+	for _, x := range v {
+		if !math.IsNaN(x) && !math.IsInf(x, 0) {
+			std += (x - mean) * (x - mean)
+		}
+	}
+	return mean, math.Sqrt(std / float64(n-1))
+}
+
+// difference judges b - a by the spread of the seeds: beyond is set if it is
+// more than twice its standard error, or, with a single seed, more than 2
+// points.
+func difference(a, b []float64) (d float64, beyond bool) {
+	ma, sa := meanStd(a)
+	mb, sb := meanStd(b)
+	d = mb - ma
+	if math.IsNaN(sa) || math.IsNaN(sb) {
+		return d, math.Abs(d) > 0.02
+	}
+	return d, math.Abs(d) > 2*math.Sqrt(sa*sa/float64(len(a))+sb*sb/float64(len(b)))
+}
+
+// percent prints values as mean ± std in percent.
+func percent(v []float64) string {
+	m, s := meanStd(v)
+	switch {
+	case math.IsNaN(m):
+		return "diverged"
+	case math.IsNaN(s):
+		return fmt.Sprintf("%.2f %%", 100*m)
+	}
+	return fmt.Sprintf("%.2f ± %.2f %%", 100*m, 100*s)
+}

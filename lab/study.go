@@ -1,0 +1,385 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/atomicfile"
+	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/train"
+)
+
+// Study is an experiment in a folder.
+type Study struct {
+	*Experiment
+	Options
+	Variants []Variant
+	Runs     []*Run // by variant, then seed
+	Classes  []string
+	Spec     string // of the data, with what was taken of them
+	counts   [2]int // pictures to train and to test on
+}
+
+// Run is one training.
+type Run struct {
+	Variant  *Variant
+	Seed     uint64
+	Dir      string
+	History  []train.EpochRecord
+	Finished bool
+	Diverged string  // why it ended early, "" for not
+	work     float64 // multiply-adds of the whole training
+	done     float64
+}
+
+// studyFile keeps what a folder is the study of.
+const studyFile = "study.json"
+
+// plan is the content of studyFile: what must be equal to go on.
+type plan struct {
+	Experiment string            `json:"experiment"`
+	Data       string            `json:"data"`
+	Images     int               `json:"images,omitempty"`
+	TestImages int               `json:"test_images,omitempty"`
+	Recipes    map[string]string `json:"recipes"` // by variant
+}
+
+// New makes or goes on with the study of an experiment in opt.Dir.
+func New(e *Experiment, opt Options) (*Study, error) {
+	s := &Study{Experiment: e, Options: opt}
+	if e.defaults != nil {
+		e.defaults(&s.Options)
+	}
+	if s.Seeds < 1 {
+		s.Seeds = 1
+	}
+	if s.Threads < 1 {
+		s.Threads = runtime.GOMAXPROCS(0)
+	}
+	if s.Jobs < 1 {
+		s.Jobs = s.Threads // a thread a run wastes nothing on waiting
+	}
+	var err error
+	if s.Variants, err = e.variants(&s.Options); err != nil {
+		return nil, err
+	}
+	for _, v := range s.Variants {
+		if err := v.Recipe.Valid(); err != nil {
+			return nil, fmt.Errorf("variant %s: %w", v.Name, err)
+		}
+	}
+	sp, err := s.open(s.Data, data.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer sp.Close()
+	s.Classes, s.Spec, s.counts[0] = sp.Classes(), sp.Spec, sp.Train.Len()
+	ev := sp.Eval()
+	if ev == nil {
+		return nil, fmt.Errorf("%s has no part to test on", sp.Spec)
+	}
+	s.counts[1] = ev.Len()
+	if err := s.settle(); err != nil {
+		return nil, err
+	}
+	for i := range s.Variants {
+		v := &s.Variants[i]
+		work, err := s.work(v)
+		if err != nil {
+			return nil, fmt.Errorf("variant %s: %w", v.Name, err)
+		}
+		for seed := uint64(1); seed <= uint64(s.Seeds); seed++ {
+			r := &Run{Variant: v, Seed: seed, Dir: filepath.Join(s.Dir, "runs", fmt.Sprintf("%s-s%d", v.Name, seed)), work: work}
+			if err := r.look(); err != nil {
+				return nil, err
+			}
+			s.Runs = append(s.Runs, r)
+		}
+	}
+	return s, nil
+}
+
+// settle checks that the folder is that of the same study, or makes it so.
+func (s *Study) settle() error {
+	p := plan{Experiment: s.Name, Data: s.Data, Images: s.Images, TestImages: s.TestImages, Recipes: map[string]string{}}
+	for _, v := range s.Variants {
+		text, err := v.Recipe.YAML()
+		if err != nil {
+			return err
+		}
+		p.Recipes[v.Name] = string(text)
+	}
+	if err := os.MkdirAll(filepath.Join(s.Dir, "runs"), 0o755); err != nil {
+		return fmt.Errorf("folder of the study: %w", err)
+	}
+	path := filepath.Join(s.Dir, studyFile)
+	b, err := os.ReadFile(path)
+	if err == nil {
+		var old plan
+		if err := json.Unmarshal(b, &old); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		if d := p.differs(old); d != "" {
+			return fmt.Errorf("%s holds another study (%s): name another folder by --out, or the same choices as then", s.Dir, d)
+		}
+		for name, text := range old.Recipes { // of depths that are not asked for this time
+			if p.Recipes[name] == "" {
+				p.Recipes[name] = text
+			}
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if b, err = json.MarshalIndent(p, "", "  "); err != nil {
+		return err
+	}
+	return atomicfile.Write(path, func(w io.Writer) error { _, err := w.Write(append(b, '\n')); return err })
+}
+
+// differs says in what way old is another study.
+func (p plan) differs(old plan) string {
+	switch {
+	case p.Experiment != old.Experiment:
+		return fmt.Sprintf("%s, not %s", old.Experiment, p.Experiment)
+	case p.Data != old.Data:
+		return fmt.Sprintf("on %q, not %q", old.Data, p.Data)
+	case p.Images != old.Images || p.TestImages != old.TestImages:
+		return fmt.Sprintf("of %d and %d pictures, not %d and %d", old.Images, old.TestImages, p.Images, p.TestImages)
+	}
+	for name, text := range p.Recipes {
+		if before, ok := old.Recipes[name]; ok && before != text {
+			return fmt.Sprintf("%s by another recipe", name)
+		}
+	}
+	return ""
+}
+
+// open opens the data and takes the part that is asked for.
+func (s *Study) open(spec string, opt data.Options) (*data.Splits, error) {
+	open := s.Open
+	if open == nil {
+		open = data.Open
+	}
+	sp, err := open(spec, opt)
+	if err != nil {
+		return nil, err
+	}
+	if sp.Train == nil {
+		sp.Close()
+		return nil, fmt.Errorf("%s has no training part", sp.Spec)
+	}
+	if s.Images > 0 {
+		sp.Train = firstOfEach(sp.Train, s.Images)
+		sp.Spec += fmt.Sprintf(", the first %d of each class", s.Images/len(sp.Classes()))
+	}
+	if s.TestImages > 0 {
+		for _, part := range []*data.Dataset{&sp.Val, &sp.Test} {
+			if *part != nil {
+				*part = firstOfEach(*part, s.TestImages)
+			}
+		}
+	}
+	return sp, nil
+}
+
+// firstOfEach takes n samples, the first of each class.
+func firstOfEach(ds data.Dataset, n int) data.Dataset {
+	each := max(1, n/len(ds.Classes()))
+	taken := make([]int, len(ds.Classes()))
+	var index []int
+	for i := range ds.Len() {
+		if l := ds.Labels(i); len(l) > 0 && taken[l[0]] < each {
+			taken[l[0]]++
+			index = append(index, i)
+		}
+	}
+	return data.Subset(ds, index)
+}
+
+// network builds a variant's network for the study's data, without values.
+func (s *Study) network(v *Variant) (*models.Model, data.Preprocess, error) {
+	prep, err := v.Recipe.Preprocess.Resolve()
+	if err != nil {
+		return nil, prep, err
+	}
+	net, err := models.New(v.Recipe.Model, models.Classes(len(s.Classes)), models.InChannels(prep.Channels), models.InputSize(prep.Width))
+	return net, prep, err
+}
+
+// work estimates a run's multiply-adds: three times those of the forward pass
+// for each picture.
+func (s *Study) work(v *Variant) (float64, error) {
+	net, prep, err := s.network(v)
+	if err != nil {
+		return 0, err
+	}
+	rows, err := nn.Summarize(net, graph.F32(1, prep.Channels, prep.Height, prep.Width))
+	if err != nil {
+		return 0, err
+	}
+	images := float64(v.Recipe.Epochs) * float64(s.counts[0])
+	if v.Recipe.Iterations > 0 {
+		images = float64(v.Recipe.Iterations * v.Recipe.BatchSize)
+	}
+	return 3 * float64(rows[0].MACs) * images, nil
+}
+
+// divergedFile keeps why a run ended early.
+const divergedFile = "diverged.txt"
+
+// look finds out how far the run is.
+func (r *Run) look() error {
+	if b, err := os.ReadFile(filepath.Join(r.Dir, divergedFile)); err == nil {
+		r.Diverged, r.Finished = strings.TrimSpace(string(b)), true
+	}
+	st, err := train.Status(r.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	want, err := bare(r.Variant.Recipe)
+	if err != nil {
+		return err
+	}
+	is, err := bare(st.Recipe)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(want, is) || st.Seed != r.Seed || st.Recipe.Model != r.Variant.Recipe.Model {
+		return fmt.Errorf("%s holds a run of another recipe, model or seed: remove it, or name another folder by --out", r.Dir)
+	}
+	r.History = st.History
+	r.Finished = r.Finished || st.Finished
+	return nil
+}
+
+// bare is a recipe without what does not change the training.
+func bare(r *train.Recipe) ([]byte, error) {
+	c := *r
+	c.Name, c.About, c.Model, c.Checkpoint = "", "", "", train.Checkpoint{}
+	return c.YAML()
+}
+
+// Train trains what is not finished. A run whose numbers are no longer finite
+// is a result, too; other errors end the study, which can be gone on with.
+func (s *Study) Train(ctx context.Context) error {
+	var todo []*Run
+	var total, done float64
+	for _, r := range s.Runs {
+		total += r.work
+		if r.Finished {
+			done += r.work
+		} else {
+			todo = append(todo, r)
+		}
+	}
+	if len(todo) < len(s.Runs) {
+		s.Log.line("%d of %d runs are there already", len(s.Runs)-len(todo), len(s.Runs))
+	}
+	// Seeds first, so that a study that is stopped has all variants; within
+	// one the longest first, so that the threads end together.
+	slices.SortStableFunc(todo, func(a, b *Run) int {
+		if a.Seed != b.Seed {
+			return int(a.Seed) - int(b.Seed)
+		}
+		if a.work > b.work {
+			return -1
+		}
+		return 1
+	})
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var mu sync.Mutex
+	tell := func(r *Run, share float64) {
+		mu.Lock()
+		defer mu.Unlock()
+		done += (share - r.done) * r.work
+		r.done = share
+		if s.Log.Work != nil {
+			s.Log.Work(done, total)
+		}
+	}
+	jobs := min(s.Jobs, len(todo))
+	queue := make(chan *Run)
+	var wg sync.WaitGroup
+	for range jobs {
+		wg.Go(func() {
+			for r := range queue {
+				if err := s.train(ctx, r, max(1, s.Threads/jobs), tell); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	for _, r := range todo {
+		select {
+		case queue <- r:
+		case <-ctx.Done():
+		}
+	}
+	close(queue)
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+func (s *Study) train(ctx context.Context, r *Run, threads int, tell func(*Run, float64)) error {
+	_, err := os.Stat(filepath.Join(r.Dir, train.LastFile))
+	cfg := train.Config{
+		Data: s.Data, Open: s.open, Out: r.Dir, Threads: threads, Resume: err == nil,
+		SkipCheck: true, Command: s.Command,
+	}
+	if !cfg.Resume {
+		cfg.Model, cfg.Recipe, cfg.Seed = r.Variant.Recipe.Model, r.Variant.Recipe, r.Seed
+	}
+	epochs := max(1, r.Variant.Recipe.Epochs)
+	steps := 0
+	cfg.Log.Event = func(e train.Event) {
+		switch {
+		case e.Epoch != nil:
+			steps = e.Epoch.Step / e.Epoch.Epoch
+			tell(r, float64(e.Epoch.Epoch)/float64(epochs))
+			val := ""
+			if m := e.Epoch.Val; m != nil {
+				val = fmt.Sprintf(", test error %.2f %%", 100*(1-m.Top1))
+			}
+			s.Log.line("%s, seed %d: epoch %d of %d, training error %.2f %%%s", r.Variant.Name, r.Seed, e.Epoch.Epoch, epochs, 100*(1-e.Epoch.Train.Top1), val)
+		case e.Step != nil && steps > 0:
+			tell(r, min(1, float64(e.Step.Step)/float64(steps*epochs)))
+		}
+	}
+	res, err := train.Run(ctx, cfg)
+	var diverged *train.Diverged
+	switch {
+	case errors.As(err, &diverged):
+		r.Diverged = diverged.Error()
+		s.Log.line("%s, seed %d diverged: %v", r.Variant.Name, r.Seed, err)
+		err = atomicfile.Write(filepath.Join(r.Dir, divergedFile), func(w io.Writer) error {
+			_, err := io.WriteString(w, r.Diverged+"\n")
+			return err
+		})
+	case err != nil:
+		return fmt.Errorf("%s, seed %d: %w", r.Variant.Name, r.Seed, err)
+	}
+	if res != nil {
+		r.History = res.History
+	}
+	r.Finished = err == nil
+	tell(r, 1)
+	return err
+}
