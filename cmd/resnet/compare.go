@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/resnet-go/resnet/embedded"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/lab"
 	"github.com/resnet-go/resnet/train"
@@ -125,6 +126,9 @@ func (c *compareCommand) run(ctx context.Context, args []string) error {
 
 // experiment finds the experiment and completes the recipe.
 func (c *compareCommand) experiment(args []string) (*lab.Experiment, error) {
+	if c.opt.Data == "" {
+		c.opt.Data = embedded.SampleName
+	}
 	if len(args) > 0 && strings.HasSuffix(args[0], ".yaml") {
 		if c.recipe != "" {
 			return nil, usagef("recipes are compared: leave out --recipe")
@@ -153,6 +157,7 @@ func (c *compareCommand) experiment(args []string) (*lab.Experiment, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
+	sample := c.opt.Data == embedded.SampleName
 	if c.recipe == "" {
 		c.recipe = train.DefaultRecipe("", c.opt.Data)
 	}
@@ -163,7 +168,7 @@ func (c *compareCommand) experiment(args []string) (*lab.Experiment, error) {
 	switch {
 	case c.epochs > 0:
 		r.Epochs, r.Iterations = c.epochs, 0
-	case c.opt.Data == "":
+	case sample:
 		r.Epochs, r.Iterations = 4, 0
 	}
 	c.opt.Recipe = r
