@@ -32,6 +32,7 @@ type Config struct {
 	NoNorm        bool     `json:"no_norm,omitempty"`
 	V1            bool     `json:"v1,omitempty"`        // stride on the bottleneck's first 1x1
 	ZeroInit      bool     `json:"zero_init,omitempty"` // residual branches start at zero
+	ConvInit      string   `json:"conv_init,omitempty"` // [InitHe], [InitXavier] or [InitSmall]
 	Dilate        []bool   `json:"dilate,omitempty"`    // for the 2nd, 3rd, 4th stage: dilate instead of striding
 	DropPath      float32  `json:"drop_path,omitempty"` // stochastic depth of the last block, less before it
 	Dropout       float32  `json:"dropout,omitempty"`   // before the last layer
@@ -146,6 +147,9 @@ func (cfg Config) checkParts() error {
 	if err := known("join", cfg.Join, joins); err != nil {
 		return err
 	}
+	if err := known("conv_init", cfg.ConvInit, []string{InitHe, InitXavier, InitSmall}); err != nil {
+		return err
+	}
 	gated := cfg.Block == BlockHighway || cfg.Join == JoinExclusive || cfg.Join == JoinGate
 	switch {
 	case cfg.Reduction < 0 || cfg.Reduction > 1<<16:
@@ -231,7 +235,15 @@ func (cfg Config) Build() (*Model, error) {
 		return nil, err
 	}
 	cfg.Layers, cfg.Dilate = slices.Clone(cfg.Layers), slices.Clone(cfg.Dilate)
-	return &Model{Module: newResNet(cfg), Config: cfg}, nil
+	m := &Model{Module: newResNet(cfg), Config: cfg}
+	if init := convInits[cfg.ConvInit]; init != nil {
+		for _, mod := range nn.Modules(m) {
+			if c, ok := mod.(*nn.Conv2d); ok {
+				c.Weight.Init = init
+			}
+		}
+	}
+	return m, nil
 }
 
 // ParseConfig reads a Config from JSON and checks it. A field it does not know

@@ -1,5 +1,7 @@
 package models
 
+import "github.com/resnet-go/resnet/nn"
+
 // Option changes a [Config].
 type Option func(*Config)
 
@@ -40,6 +42,18 @@ func NoNorm() Option { return func(c *Config) { c.NoNorm = true } }
 
 // V1 puts the bottleneck's stride on its first 1x1 convolution, as the paper has it.
 func V1() Option { return func(c *Config) { c.V1 = true } }
+
+// The first weights of convolutions.
+const (
+	InitHe     = ""       // He et al. 2015b, by fan out
+	InitXavier = "xavier" // Glorot and Bengio 2010, normal
+	InitSmall  = "small"  // normal with a deviation of 0.01, as in AlexNet (Krizhevsky et al. 2012)
+)
+
+var convInits = map[string]nn.Initializer{InitHe: nil, InitXavier: nn.XavierNormal(), InitSmall: nn.Normal(0, 0.01)}
+
+// ConvInit chooses the first weights of all convolutions.
+func ConvInit(kind string) Option { return func(c *Config) { c.ConvInit = kind } }
 
 // ZeroInit lets each residual branch start at zero (Goyal et al. 2017, section 5.1).
 func ZeroInit() Option { return func(c *Config) { c.ZeroInit = true } }

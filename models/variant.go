@@ -36,6 +36,8 @@ var variants = []named{
 	{"block-dropout", "dropout of 0.3 in each block", []Option{BlockDropout(0.3)}},
 	{"stochastic-depth", "stochastic depth, 0.5 at the last block", []Option{DropPath(0.5)}},
 	{"zero-init", "branches start at zero", []Option{ZeroInit()}},
+	{"xavier-init", "convolutions start as Glorot and Bengio say", []Option{ConvInit(InitXavier)}},
+	{"small-init", "convolutions start with a deviation of 0.01", []Option{ConvInit(InitSmall)}},
 	{"no-norm", "biases in place of batch norms", []Option{NoNorm()}},
 }
 
