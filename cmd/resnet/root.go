@@ -122,6 +122,7 @@ done, 1 when something failed, 2 for a mistake in the command line.`,
 		a.doctorCommand(),
 		a.benchCommand(),
 		a.compareCommand(),
+		a.explainCommand(),
 		a.benchWorkerCommand(),
 		a.versionCommand(),
 	)
