@@ -278,3 +278,12 @@ func (f *Winograd) cut() {
 	f.tileBlocks, f.panelBlocks = ceilDiv(f.tiles, f.tileBlock), ceilDiv(f.panels, f.panelBlock)
 	f.vPos, f.mPos = padded(f.tileBlock*f.conv.C), padded(f.tileBlock*f.nz*panelWidth)
 }
+
+// FastestTile returns the size of tiles with which [Winograd] is expected to
+// compute the convolution in the least time, or 0 where the direct way is.
+func (c Conv) FastestTile() int {
+	if c.CheckWinograd() != nil {
+		return 0
+	}
+	return 4
+}
