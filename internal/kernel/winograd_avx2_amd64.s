@@ -204,16 +204,14 @@ tail2:
 	RET
 
 // func winogradOutput2AVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX
 TEXT ·winogradOutput2AVX2(SB), NOSPLIT, $0-96
 	MOVQ         y+0(FP), AX
 	MOVQ         m+16(FP), CX
 	MOVQ         pos+24(FP), DX
 	MOVQ         bias+32(FP), BX
-	MOVSS        lo+80(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        hi+84(FP), X1
-	VBROADCASTSS X1, Y1
+	VBROADCASTSS lo+80(FP), Y0
+	VBROADCASTSS hi+84(FP), Y1
 	MOVQ         row+40(FP), SI
 	MOVQ         pixel+48(FP), DI
 	MOVQ         tmp+88(FP), R8
@@ -352,17 +350,15 @@ tail13:
 	RET
 
 // func winogradOutput2AddAVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX
 TEXT ·winogradOutput2AddAVX2(SB), NOSPLIT, $0-96
 	MOVQ         y+0(FP), AX
 	MOVQ         m+16(FP), CX
 	MOVQ         pos+24(FP), DX
 	MOVQ         bias+32(FP), BX
 	MOVQ         res+8(FP), SI
-	MOVSS        lo+80(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        hi+84(FP), X1
-	VBROADCASTSS X1, Y1
+	VBROADCASTSS lo+80(FP), Y0
+	VBROADCASTSS hi+84(FP), Y1
 	MOVQ         row+40(FP), DI
 	MOVQ         pixel+48(FP), R8
 	MOVQ         tmp+88(FP), R9
@@ -1082,16 +1078,14 @@ DATA vec3f610000<>+28(SB)/4, $0x3f610000
 GLOBL vec3f610000<>(SB), RODATA|NOPTR, $32
 
 // func winogradOutput4AVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, FMA3
 TEXT ·winogradOutput4AVX2(SB), NOSPLIT, $0-96
 	MOVQ         y+0(FP), AX
 	MOVQ         m+16(FP), CX
 	MOVQ         pos+24(FP), DX
 	MOVQ         bias+32(FP), BX
-	MOVSS        lo+80(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        hi+84(FP), X1
-	VBROADCASTSS X1, Y1
+	VBROADCASTSS lo+80(FP), Y0
+	VBROADCASTSS hi+84(FP), Y1
 	MOVQ         row+40(FP), SI
 	MOVQ         pixel+48(FP), DI
 	MOVQ         tmp+88(FP), R8
@@ -1500,17 +1494,15 @@ DATA vec40580000<>+28(SB)/4, $0x40580000
 GLOBL vec40580000<>(SB), RODATA|NOPTR, $32
 
 // func winogradOutput4AddAVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, FMA3
 TEXT ·winogradOutput4AddAVX2(SB), NOSPLIT, $0-96
 	MOVQ         y+0(FP), AX
 	MOVQ         m+16(FP), CX
 	MOVQ         pos+24(FP), DX
 	MOVQ         bias+32(FP), BX
 	MOVQ         res+8(FP), SI
-	MOVSS        lo+80(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        hi+84(FP), X1
-	VBROADCASTSS X1, Y1
+	VBROADCASTSS lo+80(FP), Y0
+	VBROADCASTSS hi+84(FP), Y1
 	MOVQ         row+40(FP), DI
 	MOVQ         pixel+48(FP), R8
 	MOVQ         tmp+88(FP), R9

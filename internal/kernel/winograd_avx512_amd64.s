@@ -402,16 +402,14 @@ DATA vectail<>+30(SB)/2, $0x7fff
 GLOBL vectail<>(SB), RODATA|NOPTR, $32
 
 // func winogradOutput2AVX512(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·winogradOutput2AVX512(SB), NOSPLIT, $0-96
 	MOVQ         y+0(FP), AX
 	MOVQ         m+16(FP), CX
 	MOVQ         pos+24(FP), DX
 	MOVQ         bias+32(FP), BX
-	MOVSS        lo+80(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        hi+84(FP), X1
-	VBROADCASTSS X1, Z1
+	VBROADCASTSS lo+80(FP), Z0
+	VBROADCASTSS hi+84(FP), Z1
 	MOVQ         row+40(FP), SI
 	MOVQ         pixel+48(FP), DI
 	MOVQ         tmp+88(FP), R8
@@ -675,17 +673,15 @@ done22:
 	RET
 
 // func winogradOutput2AddAVX512(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·winogradOutput2AddAVX512(SB), NOSPLIT, $0-96
 	MOVQ         y+0(FP), AX
 	MOVQ         m+16(FP), CX
 	MOVQ         pos+24(FP), DX
 	MOVQ         bias+32(FP), BX
 	MOVQ         res+8(FP), SI
-	MOVSS        lo+80(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        hi+84(FP), X1
-	VBROADCASTSS X1, Z1
+	VBROADCASTSS lo+80(FP), Z0
+	VBROADCASTSS hi+84(FP), Z1
 	MOVQ         row+40(FP), DI
 	MOVQ         pixel+48(FP), R8
 	MOVQ         tmp+88(FP), R9
@@ -2084,7 +2080,7 @@ DATA vec3f610000<>+60(SB)/4, $0x3f610000
 GLOBL vec3f610000<>(SB), RODATA|NOPTR, $64
 
 // func winogradOutput4AVX512(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·winogradOutput4AVX512(SB), NOSPLIT, $0-96
 	VMOVUPS      vec3f200000<>+0(SB), Z0
 	VMOVUPS      vec3fc00000<>+0(SB), Z1
@@ -2096,10 +2092,8 @@ TEXT ·winogradOutput4AVX512(SB), NOSPLIT, $0-96
 	MOVQ         m+16(FP), CX
 	MOVQ         pos+24(FP), DX
 	MOVQ         bias+32(FP), BX
-	MOVSS        lo+80(FP), X6
-	VBROADCASTSS X6, Z6
-	MOVSS        hi+84(FP), X7
-	VBROADCASTSS X7, Z7
+	VBROADCASTSS lo+80(FP), Z6
+	VBROADCASTSS hi+84(FP), Z7
 	MOVQ         row+40(FP), SI
 	MOVQ         pixel+48(FP), DI
 	MOVQ         tmp+88(FP), R8
@@ -2899,7 +2893,7 @@ DATA vec40580000<>+60(SB)/4, $0x40580000
 GLOBL vec40580000<>(SB), RODATA|NOPTR, $64
 
 // func winogradOutput4AddAVX512(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·winogradOutput4AddAVX512(SB), NOSPLIT, $0-96
 	VMOVUPS      vec3f200000<>+0(SB), Z0
 	VMOVUPS      vec3fc00000<>+0(SB), Z1
@@ -2912,10 +2906,8 @@ TEXT ·winogradOutput4AddAVX512(SB), NOSPLIT, $0-96
 	MOVQ         pos+24(FP), DX
 	MOVQ         bias+32(FP), BX
 	MOVQ         res+8(FP), SI
-	MOVSS        lo+80(FP), X6
-	VBROADCASTSS X6, Z6
-	MOVSS        hi+84(FP), X7
-	VBROADCASTSS X7, Z7
+	VBROADCASTSS lo+80(FP), Z6
+	VBROADCASTSS hi+84(FP), Z7
 	MOVQ         row+40(FP), DI
 	MOVQ         pixel+48(FP), R8
 	MOVQ         tmp+88(FP), R9

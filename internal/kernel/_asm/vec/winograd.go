@@ -150,13 +150,6 @@ func winogradInput(e *emit, m int) {
 	tmp := e.loadInt("tmp")
 	n, j := e.loadInt("n"), e.GP64()
 	e.XORQ(j, j)
-	param := func(name string) op.Mem {
-		b, err := e.Param(name).Resolve()
-		if err != nil {
-			panic(err)
-		}
-		return b.Addr
-	}
 	e.channels(n, j, func() {
 		sq := &square{e: e, tmp: tmp, cols: t, regs: map[int]vec{}}
 		at := e.GP64()
@@ -164,9 +157,9 @@ func winogradInput(e *emit, m int) {
 		e.SHLQ(op.Imm(2), at)
 		for col := range t {
 			outside, next := e.label("outside"), e.label("col")
-			e.CMPQ(param("left"), op.Imm(uint64(col)))
+			e.CMPQ(e.argument("left"), op.Imm(uint64(col)))
 			e.JGT(op.LabelRef(outside))
-			e.CMPQ(param("right"), op.Imm(uint64(col)))
+			e.CMPQ(e.argument("right"), op.Imm(uint64(col)))
 			e.JLE(op.LabelRef(outside))
 			var d []vec
 			for row := range t {
@@ -175,7 +168,7 @@ func winogradInput(e *emit, m int) {
 			for row, r := range e.inputLine(k, d) {
 				sq.set(row, col, r)
 			}
-			e.ADDQ(param("pixel"), at)
+			e.ADDQ(e.argument("pixel"), at)
 			e.JMP(op.LabelRef(next))
 			e.Label(outside)
 			z := e.zero()
@@ -217,13 +210,6 @@ func winogradOutput(e *emit, m int, residual bool) {
 	tmp := e.loadInt("tmp")
 	n, j := e.loadInt("n"), e.GP64()
 	e.XORQ(j, j)
-	param := func(name string) op.Mem {
-		b, err := e.Param(name).Resolve()
-		if err != nil {
-			panic(err)
-		}
-		return b.Addr
-	}
 	e.channels(n, j, func() {
 		sq := &square{e: e, tmp: tmp, cols: t, regs: map[int]vec{}}
 		// Down the columns, which are t positions apart.
@@ -254,13 +240,13 @@ func winogradOutput(e *emit, m int, residual bool) {
 		e.MOVQ(j, off)
 		e.SHLQ(op.Imm(2), off)
 		for row := range m {
-			e.CMPQ(param("height"), op.Imm(uint64(row)))
+			e.CMPQ(e.argument("height"), op.Imm(uint64(row)))
 			e.JLE(op.LabelRef(done))
 			next := e.label("next")
 			e.MOVQ(off, at)
 			for col, r := range e.outputLine(k, sq.row(row)) {
 				if col > 0 {
-					e.CMPQ(param("width"), op.Imm(uint64(col)))
+					e.CMPQ(e.argument("width"), op.Imm(uint64(col)))
 					e.JLE(op.LabelRef(next))
 				}
 				r = e.add(r, b)
