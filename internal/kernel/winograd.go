@@ -26,7 +26,8 @@ type Winograd struct {
 	tileBlock, panelBlock   int // of a task
 	tileBlocks, panelBlocks int
 	nz, maxM                int
-	vPos, mPos              int // floats between positions of the transformed inputs and of the products
+	vPos, mPos              int  // floats between positions of the transformed inputs and of the products
+	heavy                   bool // the weights do not stay in the second-level cache
 	zero                    [1]int
 	zeros                   []float32
 }
@@ -216,17 +217,40 @@ func (f *Winograd) multiply(block, packed, products []float32, tiles, p, nz int)
 	count := ceilDiv(tiles, f.maxM)
 	m, larger := tiles/count, tiles%count
 	for pos := range f.positions() {
-		g.b = &packed[(p*f.positions()+pos)*c*panelWidth]
-		g.noAhead()
+		from := (p*f.positions() + pos) * c * panelWidth
+		g.b = &packed[from]
+		// Weights that do not stay in cache are fetched one position ahead, a
+		// panel with each tile.
+		fetch, ahead := 0, from+c*panelWidth
+		if pos == f.positions()-1 {
+			ahead += (nz - 1) * f.positions() * c * panelWidth
+		}
+		if f.heavy && ahead < len(packed) {
+			fetch = nz
+			g.ahead, g.aheadStep = address(&packed[ahead]), g.bs
+		} else {
+			g.noAhead()
+		}
 		at := 0
 		for mt, n := m+1, larger; mt >= m; mt, n = mt-1, count-larger {
 			if n == 0 {
 				continue
 			}
-			g.a, g.c, g.res = &block[pos*f.vPos+at*c], &products[pos*f.mPos+at*f.nz*panelWidth], nil
-			g.tiles, g.astep, g.cstep = n, mt*g.as, mt*g.ldc
-			gemmNN(mt, nz, &g)
-			at += n * mt
+			g.astep, g.cstep = mt*g.as, mt*g.ldc
+			for n > 0 {
+				g.tiles = n
+				switch {
+				case fetch > 0:
+					g.tiles = min(n, fetch)
+					fetch -= g.tiles
+				case f.heavy:
+					g.noAhead()
+				}
+				n -= g.tiles
+				g.a, g.c, g.res = &block[pos*f.vPos+at*c], &products[pos*f.mPos+at*f.nz*panelWidth], nil
+				at += g.tiles * mt
+				gemmNN(mt, nz, &g)
+			}
 		}
 	}
 }
@@ -276,6 +300,7 @@ func (f *Winograd) cut() {
 		f.panelBlock = f.nz
 	}
 	f.tileBlocks, f.panelBlocks = ceilDiv(f.tiles, f.tileBlock), ceilDiv(f.panels, f.panelBlock)
+	f.heavy = f.PackedLen() > weightsFloats
 	f.vPos, f.mPos = padded(f.tileBlock*f.conv.C), padded(f.tileBlock*f.nz*panelWidth)
 }
 
