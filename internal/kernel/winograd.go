@@ -32,6 +32,13 @@ type Winograd struct {
 	zeros                   []float32
 }
 
+// Bounds of the blocks.
+const (
+	winogradBlock = 256 << 10 // floats of a block's transform
+	minTasks      = 16        // tasks to aim at
+	maxShared     = 64        // tiles up to which tasks share their transform
+)
+
 // WinogradTiles are the sizes of tiles of outputs that [PlanWinograd] takes.
 var WinogradTiles = []int{4, 2}
 
@@ -286,29 +293,29 @@ func (a Act) bounds() (lo, hi float32) {
 	panic("kernel: unknown activation")
 }
 
-// cut chooses the blocks of a task.
+// cut chooses the blocks of a task, from the geometry and the instruction set
+// alone. A block of tiles is so large that each weight read does the work of
+// many tiles, and so small that its transform stays in the second-level cache;
+// where there are few tiles in all, the tasks share their transform and each
+// has some panels.
 func (f *Winograd) cut() {
 	f.nz = min(2, f.panels)
-	for f.nz > 1 && maxRows(f.nz) == 0 {
+	for maxRows(f.nz) == 0 {
 		f.nz--
 	}
 	f.maxM = maxRows(f.nz)
-	f.tileBlock = min(f.tiles, 28)
-	f.panelBlock = f.panels
-	if f.tiles <= 64 {
-		f.tileBlock = f.tiles
-		f.panelBlock = f.nz
-	}
-	f.tileBlocks, f.panelBlocks = ceilDiv(f.tiles, f.tileBlock), ceilDiv(f.panels, f.panelBlock)
 	f.heavy = f.PackedLen() > weightsFloats
-	f.vPos, f.mPos = padded(f.tileBlock*f.conv.C), padded(f.tileBlock*f.nz*panelWidth)
-}
-
-// FastestTile returns the size of tiles with which [Winograd] is expected to
-// compute the convolution in the least time, or 0 where the direct way is.
-func (c Conv) FastestTile() int {
-	if c.CheckWinograd() != nil {
-		return 0
+	f.panelBlock = f.panels
+	f.tileBlock = max(1, winogradBlock/(f.positions()*f.conv.C))
+	if f.heavy {
+		f.tileBlock = max(f.tileBlock, 2*f.maxM)
 	}
-	return 4
+	f.tileBlock = min(f.tileBlock, max(f.maxM, f.tiles/minTasks))
+	if f.tiles <= maxShared {
+		f.tileBlock = f.tiles
+		f.panelBlock = ceilDiv(ceilDiv(f.panels, minTasks), f.nz) * f.nz
+	}
+	f.tileBlock = ceilDiv(f.tiles, ceilDiv(f.tiles, f.tileBlock))
+	f.tileBlocks, f.panelBlocks = ceilDiv(f.tiles, f.tileBlock), ceilDiv(f.panels, f.panelBlock)
+	f.vPos, f.mPos = padded(f.tileBlock*f.conv.C), padded(f.tileBlock*f.nz*panelWidth)
 }
