@@ -61,6 +61,11 @@ type Options struct {
 	// MaxPixels is the largest picture, width times height, that is decoded;
 	// 0 means imaging.DefaultMaxPixels.
 	MaxPixels int
+	// Exact has every convolution add up its products one by one. Otherwise those
+	// that are faster by Winograd's algorithm are computed by it; its rounding
+	// moves logits by some 1e-5 of their range, which changes an answer only
+	// where two classes are level.
+	Exact bool
 }
 
 // Model is a network with its weights, classes and preprocessing, ready for

@@ -24,6 +24,10 @@ type Options struct {
 	// elements in N, H, W, C order, as the data loader delivers them. The
 	// tensor's shape is still given as N, C, H, W.
 	ChannelsLast []string
+	// Fast lets convolutions whose weights are constant be computed in ways that
+	// need fewer operations but round differently: Winograd's. Without it, each
+	// output is the sum of its products.
+	Fast bool
 }
 
 // Port is an input or output of a plan.

@@ -24,6 +24,7 @@ type compiler struct {
 	packs    map[packed]*buf       // packed constant weights
 	node     *graph.Node           // being lowered
 	nhwcName []string
+	fast     bool // Options.Fast
 }
 
 // place says where a value lies.
@@ -39,7 +40,7 @@ type converted struct {
 
 func newCompiler(g *graph.Graph, vars *Vars, opt Options) *compiler {
 	return &compiler{
-		plan: &Plan{pool: opt.Pool}, g: g, vars: vars, nhwcName: opt.ChannelsLast,
+		plan: &Plan{pool: opt.Pool}, g: g, vars: vars, nhwcName: opt.ChannelsLast, fast: opt.Fast,
 		at: map[*graph.Value]place{}, ints: map[*graph.Value]int{}, winners: map[*graph.Value]int{},
 		stored: map[*graph.Value]*variable{}, updated: map[*graph.Value]bool{},
 		moved: map[converted]place{}, packs: map[packed]*buf{},

@@ -24,12 +24,13 @@ type packed struct {
 	weight    *buf
 	shape     kernel.Conv
 	inputGrad bool
+	winograd  int // size of the tiles; 0: not transformed
 }
 
 // pack returns w in panels: at once where the weight is constant, by a step of
 // each run where it is being trained.
 func (c *compiler) pack(w *buf, shape kernel.Conv, inputGrad bool) *buf {
-	key := packed{w, shape, inputGrad}
+	key := packed{weight: w, shape: shape, inputGrad: inputGrad}
 	if w.kind == constant && !inputGrad {
 		key.shape.N, key.shape.H, key.shape.W = 1, 1, 1 // the panels do not depend on the image
 	}
@@ -80,9 +81,12 @@ func (c *compiler) forward(n *graph.Node, shape kernel.Conv, bias, residual *buf
 	if err != nil {
 		return nil, err
 	}
-	x := c.in(n.In[0], activation)
-	w := c.pack(c.in(n.In[1], weight), shape, false)
+	x, w := c.in(n.In[0], activation), c.in(n.In[1], weight)
 	y = c.out(n.Out[0], activation)
+	if tile := c.algorithm(shape, w, op); tile > 0 {
+		return y, c.winograd(shape, tile, x, w, bias, residual, y, op.act)
+	}
+	w = c.pack(w, shape, false)
 	c.needScratch(f.ScratchFloats())
 	if op.stats {
 		stats := c.newBuf(f.StatsFloats())
@@ -95,9 +99,10 @@ func (c *compiler) forward(n *graph.Node, shape kernel.Conv, bias, residual *buf
 		}, reads(stats), writes(mean, variance))
 		return y, nil
 	}
-	c.step("", f.Tasks(), func(r *run, task, worker int) {
+	s := c.step("", f.Tasks(), func(r *run, task, worker int) {
 		f.Run(task, r.scratch[worker], r.b[x.id], r.b[w.id], r.opt(bias), r.opt(residual), r.b[y.id], op.act)
-	}, reads(x, w, bias, residual), writes(y)).flops = shape.FLOPs()
+	}, reads(x, w, bias, residual), writes(y))
+	s.flops, s.algorithm = shape.FLOPs(), "direct"
 	return y, nil
 }
 

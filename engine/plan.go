@@ -19,6 +19,8 @@ type step struct {
 	writes  []*buf
 	inPlace struct{ out, in *buf } // out may take over in's memory
 	flops   int64
+
+	algorithm string // see Step
 }
 
 // Plan is a compiled graph: steps over one arena of memory. A plan that
@@ -148,11 +150,28 @@ func (p *Plan) ArenaBytes() int { return 4 * (p.arena + p.scratch*p.pool.Workers
 // skips all. In the steady state it allocates nothing.
 func (p *Plan) Run(in, out []*tensor.Tensor) error { return p.run(in, out, nil) }
 
+// Step describes one step of a plan.
+type Step struct {
+	Name      string // module path and operator
+	Algorithm string // of a convolution: "direct", "winograd 4x4" or "winograd 2x2"; "" for other steps
+	FLOPs     int64  // of the direct algorithm; 0 where the step is bound by memory
+}
+
+// Steps lists the steps of the plan in their order.
+func (p *Plan) Steps() []Step {
+	list := make([]Step, len(p.steps))
+	for i, s := range p.steps {
+		list[i] = s.describe()
+	}
+	return list
+}
+
+func (s *step) describe() Step { return Step{s.name, s.algorithm, s.flops} }
+
 // StepTime is the time that one step of a plan took.
 type StepTime struct {
-	Name  string // module path and operator
-	Time  time.Duration
-	FLOPs int64 // 0 where the step is bound by memory
+	Step
+	Time time.Duration
 }
 
 // Profile is [Plan.Run] with the time of each step.
@@ -186,7 +205,7 @@ func (p *Plan) run(in, out []*tensor.Tensor, times []StepTime) error {
 		}
 		p.pool.Run(s.tasks, r.tasks[i])
 		if times != nil {
-			times[i] = StepTime{s.name, time.Since(start), s.flops}
+			times[i] = StepTime{s.describe(), time.Since(start)}
 		}
 		if r.err != nil {
 			return r.err

@@ -27,6 +27,7 @@ type benchCommand struct {
 	seconds  float64
 	peers    []string
 	peersDir string
+	exact    bool
 }
 
 func (a *app) benchCommand() *cobra.Command {
@@ -56,6 +57,7 @@ names the Python to use. Run it on a machine that does nothing else.`,
 	f.IntVar(&c.rounds, "rounds", 5, "how often the programs take turns")
 	f.Float64Var(&c.seconds, "seconds", 1, "time of a turn")
 	f.StringSliceVar(&c.peers, "peer", nil, "program to compare with: torch or ort, or NAME=PYTHON")
+	f.BoolVar(&c.exact, "exact", false, "ours: compute every convolution as the sum of its products")
 	f.StringVar(&c.peersDir, "peers-dir", "peers", "folder of the peers' programs")
 	completeWith(cmd, "mode", []string{bench.Infer, bench.Train})
 	completeWith(cmd, "peer", []string{"torch", "ort"})
@@ -101,6 +103,9 @@ func (c *benchCommand) run(ctx context.Context, names []string) error {
 		return err
 	}
 	ours := bench.Program{Name: "resnet", Command: []string{self, "bench-worker"}}
+	if c.exact {
+		ours.Command = append(ours.Command, "--exact")
+	}
 	var peers []bench.Program
 	for _, p := range c.peers {
 		peer, err := c.peer(p)
@@ -115,7 +120,7 @@ func (c *benchCommand) run(ctx context.Context, names []string) error {
 		for _, name := range names {
 			for _, batch := range c.batches {
 				for _, threads := range c.threads {
-					cfg := bench.Config{Model: name, Mode: mode, Batch: batch, Threads: threads, Size: c.size}
+					cfg := bench.Config{Model: name, Mode: mode, Batch: batch, Threads: threads, Size: c.size, Exact: c.exact}
 					c.note("%s …", cfg)
 					with := slices.DeleteFunc(slices.Clone(peers), func(p bench.Program) bool { return p.Name == "ort" && mode == bench.Train })
 					r, err := bench.Run(ctx, cfg, ours, with, c.rounds, c.seconds)
@@ -196,5 +201,6 @@ func (a *app) benchWorkerCommand() *cobra.Command {
 	f.IntVar(&cfg.Batch, "batch", 1, "")
 	f.IntVar(&cfg.Threads, "threads", 1, "")
 	f.IntVar(&cfg.Size, "size", 0, "")
+	f.BoolVar(&cfg.Exact, "exact", false, "")
 	return cmd
 }

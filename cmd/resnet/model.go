@@ -21,6 +21,7 @@ type modelFlags struct {
 	classes    string
 	batch      int
 	keys       []string
+	exact      bool
 }
 
 func (f *modelFlags) add(cmd *cobra.Command, batch int) {
@@ -30,6 +31,7 @@ func (f *modelFlags) add(cmd *cobra.Command, batch int) {
 	fs.StringVar(&f.classes, "classes", "", "file with a class name a line, for a model file that has none")
 	fs.IntVar(&f.batch, "batch", batch, "pictures computed at once")
 	fs.StringArrayVar(&f.keys, "keys", nil, "rename the tensors of NAME@FILE: OLD=NEW, or a file with a rule a line; may be repeated")
+	fs.BoolVar(&f.exact, "exact", false, "compute every convolution as the sum of its products; slower")
 	completeWith(cmd, "preprocess", data.PresetNames())
 }
 
@@ -50,7 +52,7 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	opt := resnet.Options{Threads: a.threads, Batch: f.batch, TopK: topK, Keys: keys}
+	opt := resnet.Options{Threads: a.threads, Batch: f.batch, TopK: topK, Keys: keys, Exact: f.exact}
 	if f.preprocess != "" {
 		p, err := data.Preset(f.preprocess)
 		if err != nil {

@@ -31,7 +31,8 @@ type Config struct {
 	Mode    string `json:"mode"`
 	Batch   int    `json:"batch"`
 	Threads int    `json:"threads"`
-	Size    int    `json:"size"` // height and width of the input; 0 means the network's own
+	Size    int    `json:"size"`            // height and width of the input; 0 means the network's own
+	Exact   bool   `json:"exact,omitempty"` // ours: direct convolutions only
 }
 
 // String names the configuration.
@@ -78,7 +79,7 @@ func newStep(cfg Config, pool *parallel.Pool) (*step, error) {
 		return nil, err
 	}
 	s := new(step)
-	if s.plan, err = engine.Compile(t.Graph, vars, engine.Options{Pool: pool, ChannelsLast: []string{"input"}}); err != nil {
+	if s.plan, err = engine.Compile(t.Graph, vars, engine.Options{Pool: pool, ChannelsLast: []string{"input"}, Fast: !cfg.Exact}); err != nil {
 		return nil, err
 	}
 	for _, port := range s.plan.Inputs() {

@@ -193,14 +193,13 @@ DATA vectail<>+60(SB)/4, $0x00000000
 GLOBL vectail<>(SB), RODATA|NOPTR, $64
 
 // func scaleShiftAVX2(y *float32, x *float32, scale *float32, shift *float32, rows int, c int, floor float32)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, FMA3
 TEXT ·scaleShiftAVX2(SB), NOSPLIT, $0-52
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         scale+16(FP), DX
 	MOVQ         shift+24(FP), BX
-	MOVSS        floor+48(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS floor+48(FP), Y0
 	MOVQ         rows+32(FP), SI
 
 row11:
@@ -278,15 +277,14 @@ end12:
 	RET
 
 // func scaleShiftAddAVX2(y *float32, x *float32, res *float32, scale *float32, shift *float32, rows int, c int, floor float32)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, FMA3
 TEXT ·scaleShiftAddAVX2(SB), NOSPLIT, $0-60
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         res+16(FP), DX
 	MOVQ         scale+24(FP), BX
 	MOVQ         shift+32(FP), SI
-	MOVSS        floor+56(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS floor+56(FP), Y0
 	MOVQ         rows+40(FP), DI
 
 row17:
@@ -377,7 +375,7 @@ end18:
 	RET
 
 // func scaleShiftAddScaledAVX2(y *float32, x *float32, res *float32, scale *float32, shift *float32, rs *float32, rb *float32, rows int, c int, floor float32)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, FMA3
 TEXT ·scaleShiftAddScaledAVX2(SB), NOSPLIT, $0-76
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
@@ -386,8 +384,7 @@ TEXT ·scaleShiftAddScaledAVX2(SB), NOSPLIT, $0-76
 	MOVQ         shift+32(FP), SI
 	MOVQ         rs+40(FP), DI
 	MOVQ         rb+48(FP), R8
-	MOVSS        floor+72(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS floor+72(FP), Y0
 	MOVQ         rows+56(FP), R9
 
 row23:

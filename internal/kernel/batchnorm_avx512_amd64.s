@@ -189,14 +189,13 @@ DATA vectail<>+30(SB)/2, $0x7fff
 GLOBL vectail<>(SB), RODATA|NOPTR, $32
 
 // func scaleShiftAVX512(y *float32, x *float32, scale *float32, shift *float32, rows int, c int, floor float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·scaleShiftAVX512(SB), NOSPLIT, $0-52
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         scale+16(FP), DX
 	MOVQ         shift+24(FP), BX
-	MOVSS        floor+48(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS floor+48(FP), Z0
 	MOVQ         rows+32(FP), SI
 
 row11:
@@ -272,15 +271,14 @@ end12:
 	RET
 
 // func scaleShiftAddAVX512(y *float32, x *float32, res *float32, scale *float32, shift *float32, rows int, c int, floor float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·scaleShiftAddAVX512(SB), NOSPLIT, $0-60
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         res+16(FP), DX
 	MOVQ         scale+24(FP), BX
 	MOVQ         shift+32(FP), SI
-	MOVSS        floor+56(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS floor+56(FP), Z0
 	MOVQ         rows+40(FP), DI
 
 row17:
@@ -369,7 +367,7 @@ end18:
 	RET
 
 // func scaleShiftAddScaledAVX512(y *float32, x *float32, res *float32, scale *float32, shift *float32, rs *float32, rb *float32, rows int, c int, floor float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·scaleShiftAddScaledAVX512(SB), NOSPLIT, $0-76
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
@@ -378,8 +376,7 @@ TEXT ·scaleShiftAddScaledAVX512(SB), NOSPLIT, $0-76
 	MOVQ         shift+32(FP), SI
 	MOVQ         rs+40(FP), DI
 	MOVQ         rb+48(FP), R8
-	MOVSS        floor+72(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS floor+72(FP), Z0
 	MOVQ         rows+56(FP), R9
 
 row23:

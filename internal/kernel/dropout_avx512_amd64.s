@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func dropoutAVX512(y *float32, x *float32, n int, limit uint32, scale float32, ctr *uint32, keys *uint32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·dropoutAVX512(SB), NOSPLIT, $0-48
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
@@ -13,8 +13,7 @@ TEXT ·dropoutAVX512(SB), NOSPLIT, $0-48
 	MOVL         limit+24(FP), BX
 	VMOVD        BX, X0
 	VPBROADCASTD X0, Z0
-	MOVSS        scale+28(FP), X1
-	VBROADCASTSS X1, Z1
+	VBROADCASTSS scale+28(FP), Z1
 	MOVQ         ctr+32(FP), BX
 	MOVQ         keys+40(FP), SI
 	VPBROADCASTD (BX), Z2

@@ -84,12 +84,11 @@ DATA vectail<>+60(SB)/4, $0x00000000
 GLOBL vectail<>(SB), RODATA|NOPTR, $64
 
 // func scalarAddAVX2(y *float32, a *float32, n int, b float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX
 TEXT ·scalarAddAVX2(SB), NOSPLIT, $0-28
 	MOVQ         y+0(FP), AX
 	MOVQ         a+8(FP), CX
-	MOVSS        b+24(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS b+24(FP), Y0
 	VXORPS       Y1, Y1, Y1
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
@@ -201,12 +200,11 @@ done11:
 	RET
 
 // func scalarSubAVX2(y *float32, a *float32, n int, b float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX
 TEXT ·scalarSubAVX2(SB), NOSPLIT, $0-28
 	MOVQ         y+0(FP), AX
 	MOVQ         a+8(FP), CX
-	MOVSS        b+24(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS b+24(FP), Y0
 	VXORPS       Y1, Y1, Y1
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
@@ -318,12 +316,11 @@ done19:
 	RET
 
 // func scalarMulAVX2(y *float32, a *float32, n int, b float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX
 TEXT ·scalarMulAVX2(SB), NOSPLIT, $0-28
 	MOVQ         y+0(FP), AX
 	MOVQ         a+8(FP), CX
-	MOVSS        b+24(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS b+24(FP), Y0
 	VXORPS       Y1, Y1, Y1
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
@@ -435,12 +432,11 @@ done27:
 	RET
 
 // func scalarDivAVX2(y *float32, a *float32, n int, b float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX
 TEXT ·scalarDivAVX2(SB), NOSPLIT, $0-28
 	MOVQ         y+0(FP), AX
 	MOVQ         a+8(FP), CX
-	MOVSS        b+24(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS b+24(FP), Y0
 	VXORPS       Y1, Y1, Y1
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
@@ -564,12 +560,11 @@ done35:
 	RET
 
 // func scalarMaxAVX2(y *float32, a *float32, n int, b float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX
 TEXT ·scalarMaxAVX2(SB), NOSPLIT, $0-28
 	MOVQ         y+0(FP), AX
 	MOVQ         a+8(FP), CX
-	MOVSS        b+24(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS b+24(FP), Y0
 	VXORPS       Y1, Y1, Y1
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
@@ -705,12 +700,11 @@ done43:
 	RET
 
 // func scalarMinAVX2(y *float32, a *float32, n int, b float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX
 TEXT ·scalarMinAVX2(SB), NOSPLIT, $0-28
 	MOVQ         y+0(FP), AX
 	MOVQ         a+8(FP), CX
-	MOVSS        b+24(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS b+24(FP), Y0
 	VXORPS       Y1, Y1, Y1
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
@@ -840,12 +834,11 @@ done51:
 	RET
 
 // func scalarAddReLUAVX2(y *float32, a *float32, n int, b float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX
 TEXT ·scalarAddReLUAVX2(SB), NOSPLIT, $0-28
 	MOVQ         y+0(FP), AX
 	MOVQ         a+8(FP), CX
-	MOVSS        b+24(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS b+24(FP), Y0
 	VXORPS       Y1, Y1, Y1
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
@@ -902,12 +895,11 @@ done55:
 	RET
 
 // func axpyAVX2(y *float32, x *float32, n int, a float32)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, FMA3
 TEXT ·axpyAVX2(SB), NOSPLIT, $0-28
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
-	MOVSS        a+24(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS a+24(FP), Y0
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
 
@@ -963,14 +955,12 @@ done59:
 	RET
 
 // func clampAVX2(y *float32, x *float32, n int, a float32, b float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX
 TEXT ·clampAVX2(SB), NOSPLIT, $0-32
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
-	MOVSS        a+24(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        b+28(FP), X1
-	VBROADCASTSS X1, Y1
+	VBROADCASTSS a+24(FP), Y0
+	VBROADCASTSS b+28(FP), Y1
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
 
@@ -1026,12 +1016,11 @@ done63:
 	RET
 
 // func leakyReLUAVX2(y *float32, x *float32, n int, a float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX
 TEXT ·leakyReLUAVX2(SB), NOSPLIT, $0-28
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
-	MOVSS        a+24(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS a+24(FP), Y0
 	VXORPS       Y1, Y1, Y1
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
@@ -1357,13 +1346,12 @@ done83:
 	RET
 
 // func leakyReLUGradAVX2(dx *float32, dy *float32, x *float32, n int, a float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX
 TEXT ·leakyReLUGradAVX2(SB), NOSPLIT, $0-36
 	MOVQ         dx+0(FP), AX
 	MOVQ         dy+8(FP), CX
 	MOVQ         x+16(FP), DX
-	MOVSS        a+32(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS a+32(FP), Y0
 	VXORPS       Y1, Y1, Y1
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
@@ -1432,13 +1420,12 @@ done87:
 	RET
 
 // func leakyReLUGradAddAVX2(dx *float32, dy *float32, x *float32, n int, a float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX
 TEXT ·leakyReLUGradAddAVX2(SB), NOSPLIT, $0-36
 	MOVQ         dx+0(FP), AX
 	MOVQ         dy+8(FP), CX
 	MOVQ         x+16(FP), DX
-	MOVSS        a+32(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS a+32(FP), Y0
 	VXORPS       Y1, Y1, Y1
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI

@@ -82,12 +82,11 @@ DATA vectail<>+30(SB)/2, $0x7fff
 GLOBL vectail<>(SB), RODATA|NOPTR, $32
 
 // func scalarAddAVX512(y *float32, a *float32, n int, b float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·scalarAddAVX512(SB), NOSPLIT, $0-28
 	MOVQ         y+0(FP), AX
 	MOVQ         a+8(FP), CX
-	MOVSS        b+24(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS b+24(FP), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
@@ -195,12 +194,11 @@ done11:
 	RET
 
 // func scalarSubAVX512(y *float32, a *float32, n int, b float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·scalarSubAVX512(SB), NOSPLIT, $0-28
 	MOVQ         y+0(FP), AX
 	MOVQ         a+8(FP), CX
-	MOVSS        b+24(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS b+24(FP), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
@@ -308,12 +306,11 @@ done19:
 	RET
 
 // func scalarMulAVX512(y *float32, a *float32, n int, b float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·scalarMulAVX512(SB), NOSPLIT, $0-28
 	MOVQ         y+0(FP), AX
 	MOVQ         a+8(FP), CX
-	MOVSS        b+24(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS b+24(FP), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
@@ -421,12 +418,11 @@ done27:
 	RET
 
 // func scalarDivAVX512(y *float32, a *float32, n int, b float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·scalarDivAVX512(SB), NOSPLIT, $0-28
 	MOVQ         y+0(FP), AX
 	MOVQ         a+8(FP), CX
-	MOVSS        b+24(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS b+24(FP), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
@@ -546,12 +542,11 @@ done35:
 	RET
 
 // func scalarMaxAVX512(y *float32, a *float32, n int, b float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·scalarMaxAVX512(SB), NOSPLIT, $0-28
 	MOVQ         y+0(FP), AX
 	MOVQ         a+8(FP), CX
-	MOVSS        b+24(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS b+24(FP), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
@@ -683,12 +678,11 @@ done43:
 	RET
 
 // func scalarMinAVX512(y *float32, a *float32, n int, b float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·scalarMinAVX512(SB), NOSPLIT, $0-28
 	MOVQ         y+0(FP), AX
 	MOVQ         a+8(FP), CX
-	MOVSS        b+24(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS b+24(FP), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
@@ -814,12 +808,11 @@ done51:
 	RET
 
 // func scalarAddReLUAVX512(y *float32, a *float32, n int, b float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·scalarAddReLUAVX512(SB), NOSPLIT, $0-28
 	MOVQ         y+0(FP), AX
 	MOVQ         a+8(FP), CX
-	MOVSS        b+24(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS b+24(FP), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
@@ -874,12 +867,11 @@ done55:
 	RET
 
 // func axpyAVX512(y *float32, x *float32, n int, a float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·axpyAVX512(SB), NOSPLIT, $0-28
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
-	MOVSS        a+24(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS a+24(FP), Z0
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
 
@@ -933,14 +925,12 @@ done59:
 	RET
 
 // func clampAVX512(y *float32, x *float32, n int, a float32, b float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·clampAVX512(SB), NOSPLIT, $0-32
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
-	MOVSS        a+24(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        b+28(FP), X1
-	VBROADCASTSS X1, Z1
+	VBROADCASTSS a+24(FP), Z0
+	VBROADCASTSS b+28(FP), Z1
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
 
@@ -994,12 +984,11 @@ done63:
 	RET
 
 // func leakyReLUAVX512(y *float32, x *float32, n int, a float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·leakyReLUAVX512(SB), NOSPLIT, $0-28
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
-	MOVSS        a+24(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS a+24(FP), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
@@ -1007,26 +996,26 @@ TEXT ·leakyReLUAVX512(SB), NOSPLIT, $0-28
 loop68:
 	CMPQ      DX, $+64
 	JLT       single65
-	VMOVUPS   (CX)(BX*1), Z8
-	VMULPS    Z0, Z8, Z9
-	VCMPPS    $0x11, Z1, Z8, K1
-	VBLENDMPS Z9, Z8, K1, Z2
-	VMOVUPS   Z2, (AX)(BX*1)
-	VMOVUPS   64(CX)(BX*1), Z8
-	VMULPS    Z0, Z8, Z9
-	VCMPPS    $0x11, Z1, Z8, K1
-	VBLENDMPS Z9, Z8, K1, Z3
-	VMOVUPS   Z3, 64(AX)(BX*1)
-	VMOVUPS   128(CX)(BX*1), Z8
-	VMULPS    Z0, Z8, Z9
-	VCMPPS    $0x11, Z1, Z8, K1
-	VBLENDMPS Z9, Z8, K1, Z4
-	VMOVUPS   Z4, 128(AX)(BX*1)
-	VMOVUPS   192(CX)(BX*1), Z8
-	VMULPS    Z0, Z8, Z9
-	VCMPPS    $0x11, Z1, Z8, K1
-	VBLENDMPS Z9, Z8, K1, Z5
-	VMOVUPS   Z5, 192(AX)(BX*1)
+	VMOVUPS   (CX)(BX*1), Z2
+	VMULPS    Z0, Z2, Z3
+	VCMPPS    $0x11, Z1, Z2, K1
+	VBLENDMPS Z3, Z2, K1, Z4
+	VMOVUPS   Z4, (AX)(BX*1)
+	VMOVUPS   64(CX)(BX*1), Z2
+	VMULPS    Z0, Z2, Z3
+	VCMPPS    $0x11, Z1, Z2, K1
+	VBLENDMPS Z3, Z2, K1, Z5
+	VMOVUPS   Z5, 64(AX)(BX*1)
+	VMOVUPS   128(CX)(BX*1), Z2
+	VMULPS    Z0, Z2, Z3
+	VCMPPS    $0x11, Z1, Z2, K1
+	VBLENDMPS Z3, Z2, K1, Z6
+	VMOVUPS   Z6, 128(AX)(BX*1)
+	VMOVUPS   192(CX)(BX*1), Z2
+	VMULPS    Z0, Z2, Z3
+	VCMPPS    $0x11, Z1, Z2, K1
+	VBLENDMPS Z3, Z2, K1, Z7
+	VMOVUPS   Z7, 192(AX)(BX*1)
 	ADDQ      $+256, BX
 	SUBQ      $+64, DX
 	JMP       loop68
@@ -1037,8 +1026,8 @@ single65:
 	VMOVUPS   (CX)(BX*1), Z2
 	VMULPS    Z0, Z2, Z3
 	VCMPPS    $0x11, Z1, Z2, K1
-	VBLENDMPS Z3, Z2, K1, Z6
-	VMOVUPS   Z6, (AX)(BX*1)
+	VBLENDMPS Z3, Z2, K1, Z8
+	VMOVUPS   Z8, (AX)(BX*1)
 	ADDQ      $+64, BX
 	SUBQ      $+16, DX
 	JMP       single65
@@ -1051,8 +1040,8 @@ tail66:
 	VMOVUPS.Z (CX)(BX*1), K1, Z2
 	VMULPS    Z0, Z2, Z0
 	VCMPPS    $0x11, Z1, Z2, K2
-	VBLENDMPS Z0, Z2, K2, Z7
-	VMOVUPS   Z7, K1, (AX)(BX*1)
+	VBLENDMPS Z0, Z2, K2, Z9
+	VMOVUPS   Z9, K1, (AX)(BX*1)
 	LEAQ      (BX)(DX*4), BX
 
 done67:
@@ -1315,13 +1304,12 @@ done83:
 	RET
 
 // func leakyReLUGradAVX512(dx *float32, dy *float32, x *float32, n int, a float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·leakyReLUGradAVX512(SB), NOSPLIT, $0-36
 	MOVQ         dx+0(FP), AX
 	MOVQ         dy+8(FP), CX
 	MOVQ         x+16(FP), DX
-	MOVSS        a+32(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS a+32(FP), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
@@ -1329,30 +1317,30 @@ TEXT ·leakyReLUGradAVX512(SB), NOSPLIT, $0-36
 loop88:
 	CMPQ      BX, $+64
 	JLT       single85
-	VMOVUPS   (CX)(SI*1), Z8
-	VMOVUPS   (DX)(SI*1), Z9
-	VMULPS    Z0, Z8, Z10
-	VCMPPS    $0x1e, Z1, Z9, K1
-	VBLENDMPS Z8, Z10, K1, Z2
-	VMOVUPS   Z2, (AX)(SI*1)
-	VMOVUPS   64(CX)(SI*1), Z8
-	VMOVUPS   64(DX)(SI*1), Z9
-	VMULPS    Z0, Z8, Z10
-	VCMPPS    $0x1e, Z1, Z9, K1
-	VBLENDMPS Z8, Z10, K1, Z3
-	VMOVUPS   Z3, 64(AX)(SI*1)
-	VMOVUPS   128(CX)(SI*1), Z8
-	VMOVUPS   128(DX)(SI*1), Z9
-	VMULPS    Z0, Z8, Z10
-	VCMPPS    $0x1e, Z1, Z9, K1
-	VBLENDMPS Z8, Z10, K1, Z4
-	VMOVUPS   Z4, 128(AX)(SI*1)
-	VMOVUPS   192(CX)(SI*1), Z8
-	VMOVUPS   192(DX)(SI*1), Z9
-	VMULPS    Z0, Z8, Z10
-	VCMPPS    $0x1e, Z1, Z9, K1
-	VBLENDMPS Z8, Z10, K1, Z5
-	VMOVUPS   Z5, 192(AX)(SI*1)
+	VMOVUPS   (CX)(SI*1), Z2
+	VMOVUPS   (DX)(SI*1), Z3
+	VMULPS    Z0, Z2, Z4
+	VCMPPS    $0x1e, Z1, Z3, K1
+	VBLENDMPS Z2, Z4, K1, Z5
+	VMOVUPS   Z5, (AX)(SI*1)
+	VMOVUPS   64(CX)(SI*1), Z2
+	VMOVUPS   64(DX)(SI*1), Z3
+	VMULPS    Z0, Z2, Z4
+	VCMPPS    $0x1e, Z1, Z3, K1
+	VBLENDMPS Z2, Z4, K1, Z6
+	VMOVUPS   Z6, 64(AX)(SI*1)
+	VMOVUPS   128(CX)(SI*1), Z2
+	VMOVUPS   128(DX)(SI*1), Z3
+	VMULPS    Z0, Z2, Z4
+	VCMPPS    $0x1e, Z1, Z3, K1
+	VBLENDMPS Z2, Z4, K1, Z7
+	VMOVUPS   Z7, 128(AX)(SI*1)
+	VMOVUPS   192(CX)(SI*1), Z2
+	VMOVUPS   192(DX)(SI*1), Z3
+	VMULPS    Z0, Z2, Z4
+	VCMPPS    $0x1e, Z1, Z3, K1
+	VBLENDMPS Z2, Z4, K1, Z8
+	VMOVUPS   Z8, 192(AX)(SI*1)
 	ADDQ      $+256, SI
 	SUBQ      $+64, BX
 	JMP       loop88
@@ -1364,8 +1352,8 @@ single85:
 	VMOVUPS   (DX)(SI*1), Z3
 	VMULPS    Z0, Z2, Z4
 	VCMPPS    $0x1e, Z1, Z3, K1
-	VBLENDMPS Z2, Z4, K1, Z6
-	VMOVUPS   Z6, (AX)(SI*1)
+	VBLENDMPS Z2, Z4, K1, Z9
+	VMOVUPS   Z9, (AX)(SI*1)
 	ADDQ      $+64, SI
 	SUBQ      $+16, BX
 	JMP       single85
@@ -1379,8 +1367,8 @@ tail86:
 	VMOVUPS.Z (DX)(SI*1), K1, Z3
 	VMULPS    Z0, Z2, Z0
 	VCMPPS    $0x1e, Z1, Z3, K2
-	VBLENDMPS Z2, Z0, K2, Z7
-	VMOVUPS   Z7, K1, (AX)(SI*1)
+	VBLENDMPS Z2, Z0, K2, Z10
+	VMOVUPS   Z10, K1, (AX)(SI*1)
 	LEAQ      (SI)(BX*4), SI
 
 done87:
@@ -1388,13 +1376,12 @@ done87:
 	RET
 
 // func leakyReLUGradAddAVX512(dx *float32, dy *float32, x *float32, n int, a float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·leakyReLUGradAddAVX512(SB), NOSPLIT, $0-36
 	MOVQ         dx+0(FP), AX
 	MOVQ         dy+8(FP), CX
 	MOVQ         x+16(FP), DX
-	MOVSS        a+32(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS a+32(FP), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
@@ -1402,38 +1389,38 @@ TEXT ·leakyReLUGradAddAVX512(SB), NOSPLIT, $0-36
 loop92:
 	CMPQ      BX, $+64
 	JLT       single89
-	VMOVUPS   (CX)(SI*1), Z8
-	VMOVUPS   (DX)(SI*1), Z9
-	VMULPS    Z0, Z8, Z10
-	VCMPPS    $0x1e, Z1, Z9, K1
-	VBLENDMPS Z8, Z10, K1, Z2
-	VMOVUPS   (AX)(SI*1), Z8
-	VADDPS    Z8, Z2, Z8
-	VMOVUPS   Z8, (AX)(SI*1)
-	VMOVUPS   64(CX)(SI*1), Z8
-	VMOVUPS   64(DX)(SI*1), Z9
-	VMULPS    Z0, Z8, Z10
-	VCMPPS    $0x1e, Z1, Z9, K1
-	VBLENDMPS Z8, Z10, K1, Z3
-	VMOVUPS   64(AX)(SI*1), Z8
-	VADDPS    Z8, Z3, Z8
-	VMOVUPS   Z8, 64(AX)(SI*1)
-	VMOVUPS   128(CX)(SI*1), Z8
-	VMOVUPS   128(DX)(SI*1), Z9
-	VMULPS    Z0, Z8, Z10
-	VCMPPS    $0x1e, Z1, Z9, K1
-	VBLENDMPS Z8, Z10, K1, Z4
-	VMOVUPS   128(AX)(SI*1), Z8
-	VADDPS    Z8, Z4, Z8
-	VMOVUPS   Z8, 128(AX)(SI*1)
-	VMOVUPS   192(CX)(SI*1), Z8
-	VMOVUPS   192(DX)(SI*1), Z9
-	VMULPS    Z0, Z8, Z10
-	VCMPPS    $0x1e, Z1, Z9, K1
-	VBLENDMPS Z8, Z10, K1, Z5
-	VMOVUPS   192(AX)(SI*1), Z8
-	VADDPS    Z8, Z5, Z8
-	VMOVUPS   Z8, 192(AX)(SI*1)
+	VMOVUPS   (CX)(SI*1), Z2
+	VMOVUPS   (DX)(SI*1), Z3
+	VMULPS    Z0, Z2, Z4
+	VCMPPS    $0x1e, Z1, Z3, K1
+	VBLENDMPS Z2, Z4, K1, Z5
+	VMOVUPS   (AX)(SI*1), Z2
+	VADDPS    Z2, Z5, Z2
+	VMOVUPS   Z2, (AX)(SI*1)
+	VMOVUPS   64(CX)(SI*1), Z2
+	VMOVUPS   64(DX)(SI*1), Z3
+	VMULPS    Z0, Z2, Z4
+	VCMPPS    $0x1e, Z1, Z3, K1
+	VBLENDMPS Z2, Z4, K1, Z6
+	VMOVUPS   64(AX)(SI*1), Z2
+	VADDPS    Z2, Z6, Z2
+	VMOVUPS   Z2, 64(AX)(SI*1)
+	VMOVUPS   128(CX)(SI*1), Z2
+	VMOVUPS   128(DX)(SI*1), Z3
+	VMULPS    Z0, Z2, Z4
+	VCMPPS    $0x1e, Z1, Z3, K1
+	VBLENDMPS Z2, Z4, K1, Z7
+	VMOVUPS   128(AX)(SI*1), Z2
+	VADDPS    Z2, Z7, Z2
+	VMOVUPS   Z2, 128(AX)(SI*1)
+	VMOVUPS   192(CX)(SI*1), Z2
+	VMOVUPS   192(DX)(SI*1), Z3
+	VMULPS    Z0, Z2, Z4
+	VCMPPS    $0x1e, Z1, Z3, K1
+	VBLENDMPS Z2, Z4, K1, Z8
+	VMOVUPS   192(AX)(SI*1), Z2
+	VADDPS    Z2, Z8, Z2
+	VMOVUPS   Z2, 192(AX)(SI*1)
 	ADDQ      $+256, SI
 	SUBQ      $+64, BX
 	JMP       loop92
@@ -1445,9 +1432,9 @@ single89:
 	VMOVUPS   (DX)(SI*1), Z3
 	VMULPS    Z0, Z2, Z4
 	VCMPPS    $0x1e, Z1, Z3, K1
-	VBLENDMPS Z2, Z4, K1, Z6
+	VBLENDMPS Z2, Z4, K1, Z9
 	VMOVUPS   (AX)(SI*1), Z2
-	VADDPS    Z2, Z6, Z2
+	VADDPS    Z2, Z9, Z2
 	VMOVUPS   Z2, (AX)(SI*1)
 	ADDQ      $+64, SI
 	SUBQ      $+16, BX
@@ -1462,9 +1449,9 @@ tail90:
 	VMOVUPS.Z (DX)(SI*1), K1, Z3
 	VMULPS    Z0, Z2, Z0
 	VCMPPS    $0x1e, Z1, Z3, K2
-	VBLENDMPS Z2, Z0, K2, Z7
+	VBLENDMPS Z2, Z0, K2, Z10
 	VMOVUPS.Z (AX)(SI*1), K1, Z0
-	VADDPS    Z0, Z7, Z0
+	VADDPS    Z0, Z10, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 	LEAQ      (SI)(BX*4), SI
 

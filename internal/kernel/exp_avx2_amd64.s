@@ -1615,12 +1615,11 @@ DATA vecff800000<>+28(SB)/4, $0xff800000
 GLOBL vecff800000<>(SB), RODATA|NOPTR, $32
 
 // func expShiftAVX2(y *float32, x *float32, n int, m float32, sum *float32)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, AVX2, FMA3
 TEXT ·expShiftAVX2(SB), NOSPLIT, $0-40
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
-	MOVSS        m+24(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS m+24(FP), Y0
 	VXORPS       Y1, Y1, Y1
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX

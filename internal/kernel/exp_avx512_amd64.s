@@ -1667,12 +1667,11 @@ DATA vecff800000<>+60(SB)/4, $0xff800000
 GLOBL vecff800000<>(SB), RODATA|NOPTR, $64
 
 // func expShiftAVX512(y *float32, x *float32, n int, m float32, sum *float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·expShiftAVX512(SB), NOSPLIT, $0-40
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
-	MOVSS        m+24(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS m+24(FP), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX

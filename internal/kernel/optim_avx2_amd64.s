@@ -263,14 +263,12 @@ done11:
 	RET
 
 // func emaAVX2(avg *float32, p *float32, n int, decay float32, fresh float32)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, FMA3
 TEXT ·emaAVX2(SB), NOSPLIT, $0-32
 	MOVQ         avg+0(FP), AX
 	MOVQ         p+8(FP), CX
-	MOVSS        decay+24(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        fresh+28(FP), X1
-	VBROADCASTSS X1, Y1
+	VBROADCASTSS decay+24(FP), Y0
+	VBROADCASTSS fresh+28(FP), Y1
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
 

@@ -257,14 +257,12 @@ done11:
 	RET
 
 // func emaAVX512(avg *float32, p *float32, n int, decay float32, fresh float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·emaAVX512(SB), NOSPLIT, $0-32
 	MOVQ         avg+0(FP), AX
 	MOVQ         p+8(FP), CX
-	MOVSS        decay+24(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        fresh+28(FP), X1
-	VBROADCASTSS X1, Z1
+	VBROADCASTSS decay+24(FP), Z0
+	VBROADCASTSS fresh+28(FP), Z1
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
 

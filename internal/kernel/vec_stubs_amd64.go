@@ -339,6 +339,36 @@ func normalizeU8AVX512(dst *float32, src *byte, scale *float32, shift *float32, 
 //go:noescape
 func dropoutAVX512(y *float32, x *float32, n int, limit uint32, scale float32, ctr *uint32, keys *uint32)
 
+// winogradInput2AVX512 is kernel.winogradInput for tiles of 2x2 outputs.
+//
+//go:noescape
+func winogradInput2AVX512(v *float32, pos int, rows **float32, pixel int, left int, right int, n int, tmp *float32)
+
+// winogradOutput2AVX512 is kernel.winogradOutput for tiles of 2x2 outputs.
+//
+//go:noescape
+func winogradOutput2AVX512(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+
+// winogradOutput2AddAVX512 is kernel.winogradOutput for tiles of 2x2 outputs that adds res.
+//
+//go:noescape
+func winogradOutput2AddAVX512(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+
+// winogradInput4AVX512 is kernel.winogradInput for tiles of 4x4 outputs.
+//
+//go:noescape
+func winogradInput4AVX512(v *float32, pos int, rows **float32, pixel int, left int, right int, n int, tmp *float32)
+
+// winogradOutput4AVX512 is kernel.winogradOutput for tiles of 4x4 outputs.
+//
+//go:noescape
+func winogradOutput4AVX512(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+
+// winogradOutput4AddAVX512 is kernel.winogradOutput for tiles of 4x4 outputs that adds res.
+//
+//go:noescape
+func winogradOutput4AddAVX512(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+
 // shiftedSumsAVX2 adds the sums over the rows of x-origin and of its square to sum and sq.
 //
 //go:noescape
@@ -678,3 +708,33 @@ func transpose8AVX2(dst *float32, dstStride int, src *float32, srcStride int, co
 //
 //go:noescape
 func dropoutAVX2(y *float32, x *float32, n int, limit uint32, scale float32, ctr *uint32, keys *uint32)
+
+// winogradInput2AVX2 is kernel.winogradInput for tiles of 2x2 outputs.
+//
+//go:noescape
+func winogradInput2AVX2(v *float32, pos int, rows **float32, pixel int, left int, right int, n int, tmp *float32)
+
+// winogradOutput2AVX2 is kernel.winogradOutput for tiles of 2x2 outputs.
+//
+//go:noescape
+func winogradOutput2AVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+
+// winogradOutput2AddAVX2 is kernel.winogradOutput for tiles of 2x2 outputs that adds res.
+//
+//go:noescape
+func winogradOutput2AddAVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+
+// winogradInput4AVX2 is kernel.winogradInput for tiles of 4x4 outputs.
+//
+//go:noescape
+func winogradInput4AVX2(v *float32, pos int, rows **float32, pixel int, left int, right int, n int, tmp *float32)
+
+// winogradOutput4AVX2 is kernel.winogradOutput for tiles of 4x4 outputs.
+//
+//go:noescape
+func winogradOutput4AVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+
+// winogradOutput4AddAVX2 is kernel.winogradOutput for tiles of 4x4 outputs that adds res.
+//
+//go:noescape
+func winogradOutput4AddAVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)

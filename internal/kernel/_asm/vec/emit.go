@@ -83,12 +83,20 @@ func (e *emit) loadInt(name string) reg.GPVirtual {
 	return r
 }
 
-// loadScalar reads a float32 argument into all lanes.
+// argument is the memory operand of an argument.
+func (e *emit) argument(name string) op.Mem {
+	c, err := e.Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	return c.Addr
+}
+
+// loadScalar reads a float32 argument into all lanes. The instruction must not
+// be one of SSE: after one that wrote a whole vector, that costs a hundred cycles.
 func (e *emit) loadScalar(name string) reg.VecVirtual {
-	x := e.XMM()
-	e.Load(e.Param(name), x)
 	v := e.v()
-	e.VBROADCASTSS(x, v)
+	e.VBROADCASTSS(e.argument(name), v)
 	e.scalar[name] = v
 	return v
 }

@@ -35,7 +35,7 @@ func main() {
 			make func(e *emit)
 		}{
 			{"batchnorm", batchNorm}, {"elementwise", elementwise}, {"optim", optim},
-			{"exp", expFunctions}, {"pool", pool}, {"move", move}, {"dropout", dropout},
+			{"exp", expFunctions}, {"pool", pool}, {"move", move}, {"dropout", dropout}, {"winograd", winograd},
 		} {
 			e := newEmit(i)
 			f.make(e)

@@ -1,0 +1,88 @@
+package engine
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// runCifar compiles the inference form of a CIFAR network and runs it.
+func runCifar(t *testing.T, workers int, fast bool) (logits []float32, p *Plan) {
+	t.Helper()
+	pool := parallel.NewPool(workers)
+	t.Cleanup(pool.Close)
+	g, vars := cifarNet(t, 1, 6, false)
+	p, err := Compile(g, vars, Options{Pool: pool, Fast: fast})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []*tensor.Tensor
+	for _, port := range p.Outputs() {
+		out = append(out, tensor.New(port.Shape...))
+	}
+	in := cifarInputs(p)
+	if err := p.Run(in, out); err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(3, func() {
+		if err := p.Run(in, nil); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations per run", n)
+	}
+	return out[0].Float32s(), p
+}
+
+func algorithms(p *Plan) (list []string) {
+	for _, s := range p.Steps() {
+		if s.Algorithm != "" {
+			list = append(list, s.Algorithm)
+		}
+	}
+	return list
+}
+
+// Fast plans compute some convolutions by Winograd's algorithm, with little
+// effect on the result and the same bits at any number of workers; other plans
+// compute all the direct way.
+func TestFast(t *testing.T) {
+	exact, p := runCifar(t, 1, false)
+	if a := algorithms(p); len(a) == 0 || slices.ContainsFunc(a, func(s string) bool { return s != "direct" }) {
+		t.Errorf("an exact plan has algorithms %q", a)
+	}
+	fast, p := runCifar(t, 1, true)
+	if a := algorithms(p); !slices.Contains(a, "winograd 4x4") {
+		t.Errorf("a fast plan has algorithms %q", a)
+	}
+	size, worst := 0.0, 0.0
+	for i, v := range exact {
+		size = max(size, math.Abs(float64(v)))
+		worst = max(worst, math.Abs(float64(v)-float64(fast[i])))
+	}
+	if !(worst <= 1e-5*size) || worst == 0 {
+		t.Errorf("fast logits differ by %g from exact ones of up to %g", worst, size)
+	}
+	for _, workers := range []int{2, 8} {
+		if got, _ := runCifar(t, workers, true); !slices.Equal(got, fast) {
+			t.Errorf("%d workers give other bits than one", workers)
+		}
+	}
+}
+
+// Weights that are trained are not transformed.
+func TestFastTrainingIsExact(t *testing.T) {
+	g, vars := cifarNet(t, 1, 4, true)
+	p, err := Compile(g, vars, Options{Fast: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range algorithms(p) {
+		if a != "direct" {
+			t.Errorf("a training plan has a convolution by %q", a)
+		}
+	}
+}

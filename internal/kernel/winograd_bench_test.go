@@ -1,0 +1,62 @@
+package kernel
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/resnet-go/resnet/internal/parallel"
+)
+
+// winogradLayers are the 3x3 layers of stride 1 of ResNet-18, and those of
+// ResNet-50, which are the same.
+func winogradLayers(n int) []Conv {
+	return []Conv{conv(n, 56, 56, 64, 64, 3, 1, 1), conv(n, 28, 28, 128, 128, 3, 1, 1), conv(n, 14, 14, 256, 256, 3, 1, 1), conv(n, 7, 7, 512, 512, 3, 1, 1)}
+}
+
+// The rate counts the operations of the direct convolution, so it may be above
+// the peak.
+func BenchmarkWinograd(b *testing.B) {
+	for _, threads := range []int{1, 2} {
+		p := parallel.NewPool(threads)
+		defer p.Close()
+		for _, n := range []int{1, 8} {
+			for _, c := range winogradLayers(n) {
+				for _, tile := range []int{0, 2, 4} {
+					b.Run(fmt.Sprintf("t%d/%v/F%d", threads, c, tile), func(b *testing.B) {
+						x, y, bias := randomFloats(1, c.XLen()), make([]float32, c.YLen()), randomFloats(3, c.K)
+						if tile == 0 {
+							f, err := PlanConvForward(c)
+							if err != nil {
+								b.Fatal(err)
+							}
+							packed := randomFloats(2, c.ForwardPacking().Len())
+							s := scratches(p, f.ScratchFloats())
+							task := func(task, worker int) { f.Run(task, s[worker], x, packed, bias, nil, y, ActReLU) }
+							measureWall(b, c.FLOPs(), func() { p.Run(f.Tasks(), task) })
+							return
+						}
+						f, err := PlanWinograd(c, tile)
+						if err != nil {
+							b.Fatal(err)
+						}
+						packed, v := randomFloats(2, f.PackedLen()), make([]float32, f.TransformFloats())
+						s := scratches(p, f.ScratchFloats())
+						first := func(task, worker int) { f.Transform(task, s[worker], x, v) }
+						task := func(task, worker int) { f.Run(task, s[worker], x, v, packed, bias, nil, y, ActReLU) }
+						measureWall(b, c.FLOPs(), func() {
+							p.Run(f.TransformTasks(), first)
+							p.Run(f.Tasks(), task)
+						})
+					})
+				}
+			}
+		}
+	}
+}
+
+// measureWall is measure by the wall clock, for several workers.
+func measureWall(b *testing.B, flops int64, op func()) {
+	start := time.Now()
+	measureBy(b, func() time.Duration { return time.Since(start) }, flops, op)
+}

@@ -1,0 +1,167 @@
+package kernel
+
+// The points at which F(4x4,3x3) evaluates its polynomials are 0, ±winogradA,
+// ±winogradB and infinity. These two lose half of what the usual 1 and 2 lose to
+// rounding, and their powers are exact. F(2x2,3x3) has the points 0, ±1 and
+// infinity. The generator in _asm has the same numbers.
+const (
+	winogradA = 0.625
+	winogradB = 1.5
+)
+
+// The powers of the points, in float32 so that products of two variables and a
+// constant are not rounded differently by a wider constant.
+const (
+	wA, wB         float32 = winogradA, winogradB
+	wA2, wB2       float32 = winogradA * winogradA, winogradB * winogradB
+	wA3, wB3       float32 = winogradA * winogradA * winogradA, winogradB * winogradB * winogradB
+	wSum2, wProd2  float32 = winogradA*winogradA + winogradB*winogradB, winogradA * winogradA * winogradB * winogradB
+	maxEdge                = 6 // of a tile of inputs
+	winogradFloats         = maxEdge * maxEdge * panelWidth
+)
+
+// inputLine transforms a row or a column of a tile of inputs in place: Bᵀd, with
+//
+//	F(4,3): Π (x-p) over the other points p, as coefficients of x⁰…x⁵
+//	F(2,3): d0-d2, d1+d2, d2-d1, d3-d1
+func inputLine(t int, d *[maxEdge]float32) {
+	if t == 4 {
+		d[0], d[1], d[2], d[3] = d[0]-d[2], d[1]+d[2], d[2]-d[1], d[3]-d[1]
+		return
+	}
+	pa, qa := d[4]-wB2*d[2], d[3]-wB2*d[1]
+	pb, qb := d[4]-wA2*d[2], d[3]-wA2*d[1]
+	d[0] = d[4] + wProd2*d[0] - wSum2*d[2]
+	d[5] = d[5] + wProd2*d[1] - wSum2*d[3]
+	d[1], d[2] = pa+wA*qa, pa-wA*qa
+	d[3], d[4] = pb+wB*qb, pb-wB*qb
+}
+
+// outputLine transforms a row or a column of products in place, into the first
+// t-2 elements: Aᵀm, output i being Σ pⁱ m over the points p.
+func outputLine(t int, m *[maxEdge]float32) {
+	if t == 4 {
+		m[0], m[1] = m[0]+(m[1]+m[2]), m[3]+(m[1]-m[2])
+		return
+	}
+	s1, d1, s2, d2 := m[1]+m[2], m[1]-m[2], m[3]+m[4], m[3]-m[4]
+	m[0], m[1], m[2], m[3] = m[0]+(s1+s2), wA*d1+wB*d2, wA2*s1+wB2*s2, m[5]+wA3*d1+wB3*d2
+}
+
+// weightLine transforms a row or a column of a 3x3 filter: Gg, the filter's
+// values at the points over the products of the point's distances to the others.
+func weightLine(t int, g0, g1, g2 float64, u *[maxEdge]float64) {
+	if t == 4 {
+		u[0], u[1], u[2], u[3] = g0, (g0+g1+g2)/2, (g0-g1+g2)/2, g2
+		return
+	}
+	const a2, b2 = winogradA * winogradA, winogradB * winogradB
+	const f0, fa, fb = 1 / (a2 * b2), 1 / (2 * a2 * (a2 - b2)), 1 / (2 * b2 * (b2 - a2))
+	u[0], u[5] = g0*f0, g2
+	u[1], u[2] = (g0+a2*g2+winogradA*g1)*fa, (g0+a2*g2-winogradA*g1)*fa
+	u[3], u[4] = (g0+b2*g2+winogradB*g1)*fb, (g0+b2*g2-winogradB*g1)*fb
+}
+
+// inputTile is a tile of t x t input pixels.
+type inputTile struct {
+	rows        [maxEdge]*float32 // the first pixel inside of each row; for a row outside, zeros
+	pixel       int               // bytes between pixels
+	left, right int               // columns left..right-1 are inside, the others zero
+}
+
+// winogradInputGeneric writes the transform BᵀdB of channels c0..c1-1 of a tile
+// to v: position i of t*t at i*pos bytes.
+func winogradInputGeneric(t int, v *float32, pos int, in *inputTile, c0, c1 int) {
+	for c := c0; c < c1; c++ {
+		var sq [maxEdge][maxEdge]float32 // by column
+		for j := in.left; j < in.right; j++ {
+			for i := range t {
+				sq[j][i] = *floatAt(in.rows[i], (j-in.left)*in.pixel+4*c)
+			}
+			inputLine(t, &sq[j])
+		}
+		for i := range t {
+			var line [maxEdge]float32
+			for j := range t {
+				line[j] = sq[j][i]
+			}
+			inputLine(t, &line)
+			for j := range t {
+				*floatAt(v, (i*t+j)*pos+4*c) = line[j]
+			}
+		}
+	}
+}
+
+// outputTile is a tile of up to (t-2) x (t-2) output pixels.
+type outputTile struct {
+	y             *float32 // the first pixel
+	res           *float32 // what is added to it, or nil
+	row, pixel    int      // bytes between rows and pixels of both
+	height, width int      // pixels inside
+	bias          *float32
+	lo, hi        float32 // bounds of what is stored
+}
+
+// winogradOutputGeneric stores the transform AᵀmA of channels c0..c1-1 of a
+// tile, position i of t*t being at i*pos bytes of m.
+func winogradOutputGeneric(t int, m *float32, pos int, out *outputTile, c0, c1 int) {
+	for c := c0; c < c1; c++ {
+		var sq [maxEdge][maxEdge]float32 // by column
+		for j := range t {
+			for i := range t {
+				sq[j][i] = *floatAt(m, (i*t+j)*pos+4*c)
+			}
+			outputLine(t, &sq[j])
+		}
+		bias := *floatAt(out.bias, 4*c)
+		for i := range out.height {
+			var line [maxEdge]float32
+			for j := range t {
+				line[j] = sq[j][i]
+			}
+			outputLine(t, &line)
+			for j := range out.width {
+				at := i*out.row + j*out.pixel + 4*c
+				v := line[j] + bias
+				if out.res != nil {
+					v += *floatAt(out.res, at)
+				}
+				// The comparisons are false for NaN, which passes through.
+				if v < out.lo {
+					v = out.lo
+				}
+				if v > out.hi {
+					v = out.hi
+				}
+				*floatAt(out.y, at) = v
+			}
+		}
+	}
+}
+
+// packWinograd writes the transforms GgGᵀ of a panel of columns to dst,
+// [t*t][c][16], from w, [3][3][c][stride], of which cols columns count. It works
+// in float64 and rounds once.
+func packWinograd(t int, dst, w []float32, c, cols, stride int) {
+	clear(dst)
+	for i := range c {
+		for k := range cols {
+			var g [9]float64
+			for tap := range g {
+				g[tap] = float64(w[(tap*c+i)*stride+k])
+			}
+			var sq [3][maxEdge]float64 // by column
+			for s := range sq {
+				weightLine(t, g[s], g[3+s], g[6+s], &sq[s])
+			}
+			for r := range t {
+				var line [maxEdge]float64
+				weightLine(t, sq[0][r], sq[1][r], sq[2][r], &line)
+				for s := range t {
+					dst[((r*t+s)*c+i)*panelWidth+k] = float32(line[s])
+				}
+			}
+		}
+	}
+}
