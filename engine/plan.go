@@ -155,6 +155,7 @@ type Step struct {
 	Name      string // module path and operator
 	Algorithm string // of a convolution: "direct", "winograd 4x4" or "winograd 2x2"; "" for other steps
 	FLOPs     int64  // of the direct algorithm; 0 where the step is bound by memory
+	Bytes     int64  // of the values that it reads and writes, each once
 }
 
 // Steps lists the steps of the plan in their order.
@@ -166,7 +167,15 @@ func (p *Plan) Steps() []Step {
 	return list
 }
 
-func (s *step) describe() Step { return Step{s.name, s.algorithm, s.flops} }
+func (s *step) describe() Step {
+	d := Step{Name: s.name, Algorithm: s.algorithm, FLOPs: s.flops}
+	for _, list := range [][]*buf{s.reads, s.writes} {
+		for _, b := range list {
+			d.Bytes += 4 * int64(b.size)
+		}
+	}
+	return d
+}
 
 // StepTime is the time that one step of a plan took.
 type StepTime struct {

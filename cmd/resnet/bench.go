@@ -28,6 +28,7 @@ type benchCommand struct {
 	peers    []string
 	peersDir string
 	exact    bool
+	profile  bool
 }
 
 func (a *app) benchCommand() *cobra.Command {
@@ -46,6 +47,7 @@ faster. It needs the folder peers of the source tree and Python; NAME=PYTHON
 names the Python to use. Run it on a machine that does nothing else.`,
 		Example: `  resnet bench                                      # resnet18, batch 1 and 8
   resnet bench resnet18 resnet50 --batch 1,8 --threads 1,2
+  resnet bench resnet50 --batch 1 --threads 1 --profile
   resnet bench resnet20-cifar --mode train --batch 128 --peer torch=/usr/bin/python3`,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args) },
 	}
@@ -57,6 +59,7 @@ names the Python to use. Run it on a machine that does nothing else.`,
 	f.IntVar(&c.rounds, "rounds", 5, "how often the programs take turns")
 	f.Float64Var(&c.seconds, "seconds", 1, "time of a turn")
 	f.StringSliceVar(&c.peers, "peer", nil, "program to compare with: torch or ort, or NAME=PYTHON")
+	f.BoolVar(&c.profile, "profile", false, "ours: the time of every step of the network, in place of a comparison")
 	f.BoolVar(&c.exact, "exact", false, "ours: compute every convolution as the sum of its products")
 	f.StringVar(&c.peersDir, "peers-dir", "peers", "folder of the peers' programs")
 	completeWith(cmd, "mode", []string{bench.Infer, bench.Train})
@@ -97,6 +100,9 @@ func (c *benchCommand) run(ctx context.Context, names []string) error {
 	}
 	if err := c.check(names); err != nil {
 		return err
+	}
+	if c.profile {
+		return c.runProfile(names)
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -203,4 +209,53 @@ func (a *app) benchWorkerCommand() *cobra.Command {
 	f.IntVar(&cfg.Size, "size", 0, "")
 	f.BoolVar(&cfg.Exact, "exact", false, "")
 	return cmd
+}
+
+// profiled is the profile of one configuration.
+type profiled struct {
+	bench.Config
+	Layers []bench.Layer `json:"layers"`
+}
+
+func (c *benchCommand) runProfile(names []string) error {
+	if len(c.peers) > 0 {
+		return usagef("--profile shows ours only: leave out --peer")
+	}
+	var all []profiled
+	for _, mode := range c.modes {
+		for _, name := range names {
+			for _, batch := range c.batches {
+				for _, threads := range c.threads {
+					p := profiled{Config: bench.Config{Model: name, Mode: mode, Batch: batch, Threads: threads, Size: c.size, Exact: c.exact}}
+					c.note("%s …", p.Config)
+					var err error
+					if p.Layers, err = bench.Profile(p.Config, c.seconds); err != nil {
+						return err
+					}
+					all = append(all, p)
+				}
+			}
+		}
+	}
+	if c.json {
+		return c.printJSON(all)
+	}
+	for _, p := range all {
+		t := term.NewTable("step", "algorithm", ">ms", ">share", ">GFLOP/s", ">GB/s", ">bytes")
+		total := 0.0
+		for _, l := range p.Layers {
+			flops := ""
+			if l.GFLOPs > 0 {
+				flops = fmt.Sprintf("%.1f", l.GFLOPs)
+			}
+			t.Row(l.Name, l.Algorithm, fmt.Sprintf("%.3f", l.Ms), term.Percent(l.Share), flops, fmt.Sprintf("%.1f", l.GBs), term.Bytes(l.Bytes))
+			total += l.Ms
+		}
+		t.Rule()
+		t.Row(p.Config.String(), "", fmt.Sprintf("%.3f", total), "", "", "", "")
+		if _, err := t.WriteTo(c.out); err != nil {
+			return err
+		}
+	}
+	return nil
 }
