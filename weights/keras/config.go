@@ -68,6 +68,11 @@ type rawModel struct {
 
 // parseSpec reads a config: Keras 3's, or the legacy one of .h5 files.
 func parseSpec(b []byte) (*spec, error) {
+	// What is kept as it is and written again must have numbers that can be read.
+	var whole any
+	if err := json.Unmarshal(b, &whole); err != nil {
+		return nil, fmt.Errorf("keras: the model's config: %w", err)
+	}
 	var o rawObject
 	if err := json.Unmarshal(b, &o); err != nil {
 		return nil, fmt.Errorf("keras: the model's config: %w", err)
