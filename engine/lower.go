@@ -76,6 +76,9 @@ func (c *compiler) lower() error {
 			c.node = o.Value.Node
 			c.copyBuf(at.buf, old)
 		}
+		if sameOrder(o.Value.Shape, at.layout, rowMajor) {
+			at.layout = rowMajor // found out once, not at each run
+		}
 		c.plan.outputs = append(c.plan.outputs, Port{o.Name, o.Value.Type})
 		c.plan.results = append(c.plan.results, result(at))
 	}
