@@ -6,6 +6,7 @@ import (
 
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/memory"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -24,7 +25,8 @@ type compiler struct {
 	packs    map[packed]*buf       // packed constant weights
 	node     *graph.Node           // being lowered
 	nhwcName []string
-	fast     bool // Options.Fast
+	fast     bool         // Options.Fast
+	slabs    memory.Slabs // of packed weights
 }
 
 // place says where a value lies.
