@@ -81,12 +81,12 @@ func (c *compiler) forward(n *graph.Node, shape kernel.Conv, bias, residual *buf
 	if err != nil {
 		return nil, err
 	}
-	x, w := c.in(n.In[0], activation), c.in(n.In[1], weight)
+	x := c.in(n.In[0], activation)
 	y = c.out(n.Out[0], activation)
-	if tile := c.algorithm(shape, w, op); tile > 0 {
-		return y, c.winograd(shape, tile, x, w, bias, residual, y, op.act)
+	if tile := c.algorithm(shape, n.In[1], op); tile > 0 {
+		return y, c.winograd(shape, tile, x, n.In[1], bias, residual, y, op.act)
 	}
-	w = c.pack(w, shape, false)
+	w := c.packForward(n.In[1], shape)
 	c.needScratch(f.ScratchFloats())
 	if op.stats {
 		stats := c.newBuf(f.StatsFloats())
