@@ -63,7 +63,7 @@ type Options struct {
 	MaxPixels int
 	// Exact has every convolution add up its products one by one. Otherwise those
 	// that are faster by Winograd's algorithm are computed by it; its rounding
-	// moves logits by some 1e-5 of their range, which changes an answer only
+	// moves logits by less than 1e-6 of their range, which changes an answer only
 	// where two classes are level.
 	Exact bool
 }

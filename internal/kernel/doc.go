@@ -32,6 +32,12 @@
 // neighbouring floats (s, c) of the pixels under a kernel row, its columns the
 // channels of dy, and it sums over output pixels.
 //
+// 3x3 convolutions of stride 1 have a second way, Winograd's (winograd.go). Each
+// position of a transformed tile is a matrix product by the NN kernel; the
+// weights of a position are packed like those of a 1x1 convolution:
+//
+//	panel 0: [position][c][16]    panel 1: [position][c][16]    …
+//
 // A plan (PlanConvForward, …) chooses the tile, what is copied to scratch with
 // its borders, and the tasks, from the geometry and the instruction set alone.
 // The number of threads has no part in it, so it does not change a bit of the
