@@ -245,10 +245,10 @@ func assemble(name string, r *pretrained.Result, opt Options) (*Model, error) {
 	}
 
 	for _, e := range nn.StateDict(r.Module) {
-		if err := m.vars.Set(e.Name, e.Param.Value); err != nil {
+		if err := m.vars.Adopt(e.Name, e.Param.Value); err != nil {
 			return nil, fmt.Errorf("resnet: %s: %w", name, err)
 		}
-		e.Param.Value = nil // the engine has its own copy
+		e.Param.Value = nil // the engine has it
 	}
 	if opt.Threads > 0 {
 		m.pool = parallel.NewPool(opt.Threads)

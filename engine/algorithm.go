@@ -3,13 +3,13 @@ package engine
 import (
 	"fmt"
 
+	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/kernel"
 )
 
 // winograd emits a convolution by Winograd's algorithm with tiles of tile x tile
-// outputs, in place of [compiler.forward]. The weights are constant and rest in
-// w, [R S C K].
-func (c *compiler) winograd(shape kernel.Conv, tile int, x, w, bias, residual, y *buf, act kernel.Act) error {
+// outputs, in place of [compiler.forward]. The weights w are constant.
+func (c *compiler) winograd(shape kernel.Conv, tile int, x *buf, w *graph.Value, bias, residual, y *buf, act kernel.Act) error {
 	f, err := kernel.PlanWinograd(shape, tile)
 	if err != nil {
 		return err
@@ -32,23 +32,20 @@ func (c *compiler) winograd(shape kernel.Conv, tile int, x, w, bias, residual, y
 }
 
 // packWinograd returns the transformed weights.
-func (c *compiler) packWinograd(f *kernel.Winograd, w *buf, shape kernel.Conv, tile int) *buf {
-	key := packed{weight: w, shape: shape, winograd: tile}
-	key.shape.N, key.shape.H, key.shape.W = 1, 1, 1
-	if b, ok := c.packs[key]; ok {
-		return b
-	}
-	dst := c.newBuf(f.PackedLen())
-	dst.kind, dst.data = constant, make([]float32, f.PackedLen())
-	c.plan.pool.Run(f.PackTasks(), func(task, _ int) { f.Pack(task, dst.data, w.data) })
-	c.packs[key] = dst
-	return dst
+func (c *compiler) packWinograd(f *kernel.Winograd, w *graph.Value, shape kernel.Conv, tile int) *buf {
+	return c.packConstant(w, packed{shape: shape, winograd: tile}, f.PackedLen(), func(dst []float32, from *buf, layout layout) {
+		if layout != rowMajor {
+			c.plan.pool.Run(f.PackTasks(), func(task, _ int) { f.Pack(task, dst, from.data) })
+			return
+		}
+		c.plan.pool.Run(f.PackTasks(), func(task, _ int) { f.PackOIHW(task, dst, from.data, from.source.scale) })
+	})
 }
 
 // algorithm returns the size of Winograd's tiles that a convolution is computed
 // with, 0 for the direct way.
-func (c *compiler) algorithm(shape kernel.Conv, w *buf, op fusedConv) int {
-	if !c.fast || op.stats || w.kind != constant || shape.CheckWinograd() != nil {
+func (c *compiler) algorithm(shape kernel.Conv, w *graph.Value, op fusedConv) int {
+	if !c.fast || op.stats || c.at[w].buf.kind != constant || shape.CheckWinograd() != nil {
 		return 0
 	}
 	return shape.FastestTile()

@@ -55,6 +55,7 @@ func Compile(g *graph.Graph, vars *Vars, opt Options) (*Plan, error) {
 	if err := c.lower(); err != nil {
 		return nil, err
 	}
+	c.plan.dropUnread()
 	c.plan.arena = planMemory(c.plan.bufs, c.plan.steps)
 	return c.plan, nil
 }

@@ -1,28 +1,153 @@
 package engine
 
 import (
+	"fmt"
 	"math"
 
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/kernel"
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// foldWeights returns the weight [K C R S] and bias [K] of the convolution
-// that does a convolution (bias may be nil) and a batch norm at once. It works
-// in float64 and rounds once.
-func foldWeights(w, gamma, beta, mean, variance, bias *tensor.Tensor, eps float32) (fw, fb *tensor.Tensor) {
-	fw = w.Clone()
-	fb = tensor.New(w.Shape()[0])
-	filter := w.Numel() / w.Shape()[0]
-	for k := range fb.Float32s() {
-		scale := float64(gamma.Float32s()[k]) / math.Sqrt(float64(variance.Float32s()[k])+float64(eps))
+// foldScale returns what each filter of a convolution (bias may be nil) is to
+// be multiplied by, and the bias [K], so that it does a batch norm too.
+func foldScale(gamma, beta, mean, variance, bias *tensor.Tensor, eps float32) (scale []float64, fb *tensor.Tensor) {
+	scale = make([]float64, gamma.Numel())
+	fb = tensor.New(gamma.Numel())
+	for k := range scale {
+		scale[k] = float64(gamma.Float32s()[k]) / math.Sqrt(float64(variance.Float32s()[k])+float64(eps))
 		b := -float64(mean.Float32s()[k])
 		if bias != nil {
 			b += float64(bias.Float32s()[k])
 		}
-		fb.Float32s()[k] = float32(b*scale + float64(beta.Float32s()[k]))
-		for i := k * filter; i < (k+1)*filter; i++ {
-			fw.Float32s()[i] = float32(float64(fw.Float32s()[i]) * scale)
+		fb.Float32s()[k] = float32(b*scale[k] + float64(beta.Float32s()[k]))
+	}
+	return scale, fb
+}
+
+// scaledWeight is the constant w with each filter multiplied by its scale, in
+// float64 and rounded once. It is not computed by itself but while it is packed:
+// a network's weights are too large to be copied once more.
+type scaledWeight struct {
+	w     *tensor.Tensor // [K C R S]
+	scale []float64      // [K]
+	by    [2]*tensor.Tensor
+	eps   float32 // scale is made of by, gamma and variance, and eps
+}
+
+func (scaledWeight) Name() string { return "ScaledWeight" }
+
+func (o scaledWeight) Infer(in []graph.Type) ([]graph.Type, error) {
+	if len(in) != 0 || len(o.scale) != o.w.Shape()[0] {
+		return nil, fmt.Errorf("%d inputs and %d scales for %v", len(in), len(o.scale), o.w)
+	}
+	return []graph.Type{{DType: tensor.Float32, Shape: o.w.Shape()}}, nil
+}
+
+// source says what a constant in the public order is made of.
+type source struct {
+	w     *tensor.Tensor    // what data is of, or nil
+	scale []float64         // what data is still to be multiplied by, or nil
+	by    [2]*tensor.Tensor // see scaledWeight
+	eps   float32
+}
+
+// scaledWeight notes where the weight lies; packing scales it.
+func (c *compiler) scaledWeight(v *graph.Value, op scaledWeight) {
+	b := c.newBuf(v.Shape.Numel())
+	b.kind, b.data = constant, op.w.Float32s()
+	b.source = source(op)
+	c.at[v] = place{b, rowMajor}
+}
+
+// scaled computes a scaledWeight for a reader that cannot scale.
+func (c *compiler) scaled(v *graph.Value) place {
+	from := c.at[v].buf
+	b := c.newBuf(from.size)
+	b.kind, b.data = constant, make([]float32, from.size)
+	filter := from.size / len(from.source.scale)
+	for i, x := range from.data {
+		b.data[i] = float32(float64(x) * from.source.scale[i/filter])
+	}
+	c.at[v] = place{b, rowMajor}
+	return c.at[v]
+}
+
+// sharedPack identifies packed weights among the plans over one Vars.
+type sharedPack struct {
+	w, gamma, variance *tensor.Tensor
+	eps                float32
+	packed             // without the weight
+}
+
+// packForward returns the weights v of a forward convolution in panels.
+func (c *compiler) packForward(v *graph.Value, shape kernel.Conv) *buf {
+	at, ok := c.at[v]
+	if !ok || at.buf.kind != constant || at.layout != rowMajor {
+		return c.pack(c.in(v, weight), shape, false)
+	}
+	p := shape.ForwardPacking()
+	return c.packConstant(v, packed{shape: shape}, p.Len(), func(dst []float32, from *buf, _ layout) {
+		c.plan.pool.Run(p.Tasks(), func(task, _ int) { p.RunOIHW(task, dst, from.data, from.source.scale) })
+	})
+}
+
+// packConstant returns the constant weights v as pack makes them, n floats,
+// where as names the packing. pack gets v in the public order, to be scaled, or
+// in the layout weight.
+func (c *compiler) packConstant(v *graph.Value, as packed, n int, pack func(dst []float32, from *buf, layout layout)) *buf {
+	at := c.at[v]
+	if at.layout != rowMajor {
+		at = place{c.in(v, weight), weight}
+	}
+	as.shape.N, as.shape.H, as.shape.W = 1, 1, 1 // packed weights do not depend on the image
+	key := as
+	key.weight = at.buf
+	if b, ok := c.packs[key]; ok {
+		return b
+	}
+	b := c.newBuf(n)
+	b.kind = constant
+	b.data = c.vars.shared(at.buf.source, as, func() []float32 {
+		dst := c.slabs.Floats(n)
+		pack(dst, at.buf, at.layout)
+		return dst
+	})
+	c.packs[key] = b
+	return b
+}
+
+// shared returns what pack makes of s, once for all plans if all of s is
+// adopted.
+func (v *Vars) shared(s source, as packed, pack func() []float32) []float32 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.owned[s.w] || s.scale != nil && !(v.owned[s.by[0]] && v.owned[s.by[1]]) {
+		return pack()
+	}
+	key := sharedPack{s.w, s.by[0], s.by[1], s.eps, as}
+	if v.packs[key] == nil {
+		v.packs[key] = pack()
+	}
+	return v.packs[key]
+}
+
+// dropUnread forgets constants that no step reads, such as weights that were
+// packed.
+func (p *Plan) dropUnread() {
+	used := map[*buf]bool{}
+	for _, s := range p.steps {
+		for _, b := range s.reads {
+			used[b] = true
+		}
+		for _, b := range s.writes {
+			used[b] = true
 		}
 	}
-	return fw, fb
+	for _, b := range p.bufs {
+		if !used[b] && b.kind == constant {
+			b.data = nil
+		}
+		b.source = source{}
+	}
 }

@@ -126,11 +126,12 @@ func foldBatchNorm(g *graph.Graph, known constants) edit {
 		if !all {
 			continue
 		}
-		w, b := foldWeights(p[0], p[1], p[2], p[3], p[4], p[5], bn.Eps)
+		scale, b := foldScale(p[1], p[2], p[3], p[4], p[5], bn.Eps)
+		w := scaledWeight{w: p[0], scale: scale, by: [2]*tensor.Tensor{p[1], p[4]}, eps: bn.Eps}
 		e.skip[conv] = true
 		e.put[n] = replacement{
 			op:  op,
-			in:  []operand{{value: conv.In[0]}, {fixed: w}, {fixed: b}},
+			in:  []operand{{value: conv.In[0]}, {made: w}, {fixed: b}},
 			out: n.Out,
 		}
 	}

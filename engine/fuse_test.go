@@ -61,7 +61,7 @@ func names(g *graph.Graph) string {
 	var out []string
 	for _, n := range g.Nodes {
 		switch n.Op.(type) {
-		case graph.Input, graph.Variable, graph.Const:
+		case graph.Input, graph.Variable, graph.Const, scaledWeight:
 		default:
 			out = append(out, n.Op.Name())
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/memory"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -24,7 +25,8 @@ type compiler struct {
 	packs    map[packed]*buf       // packed constant weights
 	node     *graph.Node           // being lowered
 	nhwcName []string
-	fast     bool // Options.Fast
+	fast     bool         // Options.Fast
+	slabs    memory.Slabs // of packed weights
 }
 
 // place says where a value lies.
@@ -114,6 +116,8 @@ func (c *compiler) lowerNode(n *graph.Node) error {
 		c.variable(n.Out[0], op)
 	case graph.Const:
 		c.constant(n.Out[0], op)
+	case scaledWeight:
+		c.scaledWeight(n.Out[0], op)
 	case graph.Conv2d:
 		return c.conv(n, fusedConv{conv: op, bias: len(n.In) == 3})
 	case fusedConv:
@@ -249,9 +253,16 @@ func (c *compiler) variable(v *graph.Value, op graph.Variable) {
 		return // counters for other programs; no operator reads them
 	}
 	b := c.newBuf(v.Shape.Numel())
-	b.kind, b.data = stored, x.f32
-	if !c.updated[v] {
-		b.kind = constant
+	switch {
+	case c.updated[v]:
+		b.kind, b.data = stored, c.vars.updatable(x)
+	case x.own != nil:
+		b.kind, b.data = constant, x.own.Float32s()
+		b.source.w = x.own
+		c.at[v] = place{b, rowMajor}
+		return
+	default:
+		b.kind, b.data = constant, x.f32
 	}
 	c.at[v] = place{b, variableLayout(x.Type)}
 }
@@ -262,6 +273,7 @@ func (c *compiler) constant(v *graph.Value, op graph.Const) {
 	}
 	b := c.newBuf(v.Shape.Numel())
 	b.kind, b.data = constant, op.Tensor.Float32s()
+	b.source.w = op.Tensor
 	c.at[v] = place{b, rowMajor}
 }
 
@@ -277,7 +289,7 @@ func (c *compiler) newBuf(size int) *buf {
 func (c *compiler) out(v *graph.Value, l layout) *buf {
 	b := c.newBuf(v.Shape.Numel())
 	if x, ok := c.stored[v]; ok {
-		b.kind, b.data = stored, x.f32
+		b.kind, b.data = stored, c.vars.updatable(x)
 		l = variableLayout(x.Type)
 	}
 	c.at[v] = place{b, l}
@@ -290,6 +302,9 @@ func (c *compiler) in(v *graph.Value, l layout) *buf {
 	at, ok := c.at[v]
 	if !ok {
 		panic(fmt.Sprintf("engine: %v was not computed", v))
+	}
+	if at.buf.source.scale != nil {
+		at = c.scaled(v)
 	}
 	if sameOrder(v.Shape, at.layout, l) {
 		return at.buf

@@ -43,7 +43,7 @@ func (c *compiler) pack(w *buf, shape kernel.Conv, inputGrad bool) *buf {
 	}
 	dst := c.newBuf(p.Len())
 	if w.kind == constant {
-		dst.kind, dst.data = constant, make([]float32, p.Len())
+		dst.kind, dst.data = constant, c.slabs.Floats(p.Len())
 		c.plan.pool.Run(p.Tasks(), func(task, _ int) { p.Run(task, dst.data, w.data) })
 		c.packs[key] = dst
 		return dst
@@ -81,12 +81,12 @@ func (c *compiler) forward(n *graph.Node, shape kernel.Conv, bias, residual *buf
 	if err != nil {
 		return nil, err
 	}
-	x, w := c.in(n.In[0], activation), c.in(n.In[1], weight)
+	x := c.in(n.In[0], activation)
 	y = c.out(n.Out[0], activation)
-	if tile := c.algorithm(shape, w, op); tile > 0 {
-		return y, c.winograd(shape, tile, x, w, bias, residual, y, op.act)
+	if tile := c.algorithm(shape, n.In[1], op); tile > 0 {
+		return y, c.winograd(shape, tile, x, n.In[1], bias, residual, y, op.act)
 	}
-	w = c.pack(w, shape, false)
+	w := c.packForward(n.In[1], shape)
 	c.needScratch(f.ScratchFloats())
 	if op.stats {
 		stats := c.newBuf(f.StatsFloats())

@@ -20,6 +20,8 @@ type buf struct {
 	data []float32 // for constant and stored
 	port int       // for fed: which input
 
+	source source // of a constant in the public order
+
 	// Set by planMemory for temporaries.
 	first, last int  // the steps that write it first and use it last
 	host        *buf // the buffer whose memory this one continues to use, or nil

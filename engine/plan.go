@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/resnet-go/resnet/internal/memory"
 	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -82,7 +83,7 @@ func (r *run) fail(err error) {
 }
 
 func (p *Plan) newRun() *run {
-	r := &run{plan: p, arena: make([]float32, p.arena), f64: make([]float64, p.doubles)}
+	r := &run{plan: p, arena: memory.Floats(p.arena), f64: make([]float64, p.doubles)}
 	r.b = make([][]float32, len(p.bufs))
 	for _, b := range p.bufs {
 		switch b.kind {
@@ -96,7 +97,7 @@ func (p *Plan) newRun() *run {
 	r.i64 = make([][]int64, len(p.inputs))
 	r.scratch = make([][]float32, p.pool.Workers())
 	for i := range r.scratch {
-		r.scratch[i] = make([]float32, p.scratch)
+		r.scratch[i] = memory.Floats(p.scratch)
 	}
 	for _, n := range p.winners {
 		r.winners = append(r.winners, make([]uint16, n))

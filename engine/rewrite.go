@@ -26,10 +26,12 @@ type replacement struct {
 	out []*graph.Value
 }
 
-// operand is an old value or a new constant.
+// operand is an old value, a new constant, or what an operator without inputs
+// makes.
 type operand struct {
 	value *graph.Value
 	fixed *tensor.Tensor
+	made  graph.Op
 }
 
 func operands(vs ...*graph.Value) []operand {
@@ -107,9 +109,16 @@ func apply(g *graph.Graph, e edit) (*graph.Graph, error) {
 		if r, ok := e.put[n]; ok {
 			op, olds = r.op, r.out
 			for _, o := range r.in {
-				if o.fixed != nil {
+				switch {
+				case o.fixed != nil:
 					in = append(in, out.Const(o.fixed))
-				} else {
+				case o.made != nil:
+					v, err := out.Apply(o.made)
+					if err != nil {
+						return nil, fmt.Errorf("engine: rewriting the graph: %w", err)
+					}
+					in = append(in, v[0])
+				default:
 					in = append(in, now[o.value])
 				}
 			}

@@ -80,7 +80,7 @@ func (c *compiler) writeUpdates() {
 	}
 	for _, m := range moves {
 		dst := c.newBuf(m.from.size)
-		dst.kind, dst.data = stored, m.to.f32
+		dst.kind, dst.data = stored, c.vars.updatable(m.to)
 		c.copyBuf(dst, m.from)
 	}
 }

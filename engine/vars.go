@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"sort"
+	"sync"
 
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/tensor"
@@ -15,40 +16,100 @@ import (
 // A plan reads the variables that it does not update when it is compiled, and
 // must be compiled again to see later changes of them. Vars must not be used
 // during a run that updates it.
-type Vars struct{ m map[string]*variable }
+type Vars struct {
+	m map[string]*variable
+
+	mu    sync.Mutex // guards what compiling for different batch sizes shares
+	owned map[*tensor.Tensor]bool
+	packs map[sharedPack][]float32
+}
 
 type variable struct {
 	graph.Type
-	f32 []float32 // in variableLayout order
+	own *tensor.Tensor // the value of an adopted variable, in the public order
+	f32 []float32      // else, in variableLayout order
 	i64 []int64
 }
 
 // NewVars returns an empty store.
-func NewVars() *Vars { return &Vars{m: map[string]*variable{}} }
+func NewVars() *Vars {
+	return &Vars{m: map[string]*variable{}, owned: map[*tensor.Tensor]bool{}, packs: map[sharedPack][]float32{}}
+}
 
 // Set copies t into the store under name. A variable keeps its type: another
 // shape or element type is an error.
 func (v *Vars) Set(name string, t *tensor.Tensor) error {
+	x, err := v.named(name, t)
+	if err != nil {
+		return err
+	}
+	if x.DType == tensor.Float32 {
+		v.release(x)
+		if x.f32 == nil {
+			x.f32 = make([]float32, t.Numel())
+		}
+		relayout(x.f32, t.Float32s(), x.Shape, rowMajor, variableLayout(x.Type))
+	} else {
+		if x.i64 == nil {
+			x.i64 = make([]int64, t.Numel())
+		}
+		copy(x.i64, t.Int64s())
+	}
+	return nil
+}
+
+// Adopt is [Vars.Set] without a copy: t must not be changed any more. It suits
+// networks that are only run: plans for several batch sizes then share what
+// they make of t, too.
+func (v *Vars) Adopt(name string, t *tensor.Tensor) error {
+	if t.DType() != tensor.Float32 {
+		return v.Set(name, t)
+	}
+	x, err := v.named(name, t)
+	if err != nil {
+		return err
+	}
+	v.release(x)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	x.own, x.f32 = t, nil
+	v.owned[t] = true
+	return nil
+}
+
+// named returns the variable to hold t, a new one if there is none.
+func (v *Vars) named(name string, t *tensor.Tensor) (*variable, error) {
 	typ := graph.Type{DType: t.DType(), Shape: t.Shape().Clone()}
 	x, ok := v.m[name]
 	if !ok {
 		x = &variable{Type: typ}
-		if typ.DType == tensor.Float32 {
-			x.f32 = make([]float32, t.Numel())
-		} else {
-			x.i64 = make([]int64, t.Numel())
-		}
 		v.m[name] = x
 	}
 	if x.DType != typ.DType || !x.Shape.Equal(typ.Shape) {
-		return fmt.Errorf("engine: variable %q is %s, cannot become %s", name, x.Type, typ)
+		return nil, fmt.Errorf("engine: variable %q is %s, cannot become %s", name, x.Type, typ)
 	}
-	if typ.DType == tensor.Float32 {
-		relayout(x.f32, t.Float32s(), x.Shape, rowMajor, variableLayout(x.Type))
-	} else {
-		copy(x.i64, t.Int64s())
+	return x, nil
+}
+
+// release forgets the adopted value of x and what was made of any.
+func (v *Vars) release(x *variable) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if x.own != nil {
+		delete(v.owned, x.own)
+		clear(v.packs)
+		x.own = nil
 	}
-	return nil
+}
+
+// updatable returns the memory of a variable that a plan updates.
+func (v *Vars) updatable(x *variable) []float32 {
+	if own := x.own; own != nil {
+		v.release(x)
+		x.f32 = make([]float32, own.Numel())
+		relayout(x.f32, own.Float32s(), x.Shape, rowMajor, variableLayout(x.Type))
+	}
+	return x.f32
 }
 
 // Get returns a copy of the variable.
@@ -56,6 +117,9 @@ func (v *Vars) Get(name string) (*tensor.Tensor, error) {
 	x, ok := v.m[name]
 	if !ok {
 		return nil, fmt.Errorf("engine: no variable %q", name)
+	}
+	if x.own != nil {
+		return x.own.Clone(), nil
 	}
 	return x.tensor(), nil
 }
@@ -70,12 +134,15 @@ func (v *Vars) Names() []string {
 	return names
 }
 
-// tensor returns the value in the public order.
+// tensor returns the value in the public order, to be read only.
 func (x *variable) tensor() *tensor.Tensor {
 	if x.DType == tensor.Int64 {
 		t := tensor.NewInt64(x.Shape...)
 		copy(t.Int64s(), x.i64)
 		return t
+	}
+	if x.own != nil {
+		return x.own
 	}
 	t := tensor.New(x.Shape...)
 	relayout(t.Float32s(), x.f32, x.Shape, variableLayout(x.Type), rowMajor)

@@ -59,6 +59,15 @@ func few(keys []string) string {
 // missing num_batches_tracked is none: files from before PyTorch 0.4.1 and
 // from other programs lack it; it is set to 0. m is unchanged after an error.
 func Load(m Module, state map[string]*tensor.Tensor, strict bool) (LoadReport, error) {
+	return load(m, state, strict, (*tensor.Tensor).Clone)
+}
+
+// Adopt is [Load] without a copy: the parameters share the tensors of state.
+func Adopt(m Module, state map[string]*tensor.Tensor, strict bool) (LoadReport, error) {
+	return load(m, state, strict, func(t *tensor.Tensor) *tensor.Tensor { return t })
+}
+
+func load(m Module, state map[string]*tensor.Tensor, strict bool, take func(*tensor.Tensor) *tensor.Tensor) (LoadReport, error) {
 	tree, err := checkedWalk(m)
 	if err != nil {
 		return LoadReport{}, err
@@ -96,7 +105,7 @@ func Load(m Module, state map[string]*tensor.Tensor, strict bool) (LoadReport, e
 	}
 	for _, p := range tree.params {
 		if t, ok := state[p.Name]; ok {
-			p.Param.Value = t.Clone()
+			p.Param.Value = take(t)
 		} else if p.Param.Value == nil || isCounter(p.Name) {
 			p.Param.Value = tensor.NewInt64(p.Param.Shape...)
 		}

@@ -60,7 +60,7 @@ func newStep(cfg Config, pool *parallel.Pool) (*step, error) {
 	}
 	vars := engine.NewVars()
 	for _, e := range nn.StateDict(net) {
-		if err := vars.Set(e.Name, e.Param.Value); err != nil {
+		if err := vars.Adopt(e.Name, e.Param.Value); err != nil {
 			return nil, err
 		}
 		e.Param.Value = nil

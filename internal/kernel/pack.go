@@ -72,6 +72,58 @@ func (p *Packing) Run(task int, dst, w []float32) {
 	packRows(dst, w[g*kg+k0:], rows, min(panelWidth, kg-k0), c.K)
 }
 
+// RunOIHW is Run for weights in PyTorch's order, [K][C/Groups][R][S], each filter
+// multiplied by its scale, in float64 and rounded once, unless scale is nil. The
+// packing must be a forward one.
+func (p *Packing) RunOIHW(task int, dst, w []float32, scale []float64) {
+	checkFloats("packed weights", dst, p.size)
+	checkFloats("weights", w, p.conv.WLen())
+	if p.grad || scale != nil && len(scale) != p.conv.K {
+		panic("kernel: not a forward packing, or scales of the wrong length")
+	}
+	c := &p.conv
+	rows := c.R * c.S * (c.C / c.Groups)
+	c.packPanel(task, dst[task*rows*panelWidth:][:rows*panelWidth], w, scale)
+}
+
+// packPanel packs one panel of weights in PyTorch's order into dst.
+func (c *Conv) packPanel(task int, dst, w []float32, scale []float64) {
+	cg, kg, taps := c.C/c.Groups, c.K/c.Groups, c.R*c.S
+	panels := ceilDiv(kg, panelWidth)
+	rows := taps * cg
+	g, panel := task/panels, task%panels
+	k0 := g*kg + panel*panelWidth
+	cols := min(panelWidth, kg-panel*panelWidth)
+	w = w[k0*rows:]
+	var block [64 * panelWidth]float32
+	for i := 0; i < rows; i += 64 {
+		n := min(64, rows-i)
+		b := block[:n*panelWidth]
+		packTransposed(b, w[i:], n, cols, rows)
+		if scale != nil {
+			scaleColumns(b, scale[k0:k0+cols])
+		}
+		if taps == 1 {
+			copy(dst[i*panelWidth:], b)
+			continue
+		}
+		for j := range n {
+			ch, tap := (i+j)/taps, (i+j)%taps
+			*(*[panelWidth]float32)(dst[(tap*cg+ch)*panelWidth:]) = *(*[panelWidth]float32)(b[j*panelWidth:])
+		}
+	}
+}
+
+// scaleColumns multiplies columns of rows of 16.
+func scaleColumns(b []float32, scale []float64) {
+	for ; len(b) > 0; b = b[panelWidth:] {
+		row := b[:len(scale)]
+		for j, s := range scale {
+			row[j] = float32(float64(row[j]) * s)
+		}
+	}
+}
+
 // packRows copies rows of cols floats that lie stride apart in src into rows
 // of 16 floats in dst, the rest of them zero.
 func packRows(dst, src []float32, rows, cols, stride int) {

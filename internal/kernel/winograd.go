@@ -99,6 +99,17 @@ func (f *Winograd) Pack(task int, dst, w []float32) {
 	packWinograd(f.t, dst[task*size:][:size], w[k:], f.conv.C, min(panelWidth, f.conv.K-k), f.conv.K)
 }
 
+// PackOIHW is Pack for weights in PyTorch's order, [K][C][3][3], each filter
+// multiplied by its scale unless scale is nil; see [Packing.RunOIHW].
+func (f *Winograd) PackOIHW(task int, dst, w []float32, scale []float64) {
+	checkFloats("packed weights", dst, f.PackedLen())
+	checkFloats("weights", w, f.conv.WLen())
+	size := f.positions() * f.conv.C * panelWidth
+	panel := make([]float32, 9*f.conv.C*panelWidth)
+	f.conv.packPanel(task, panel, w, scale)
+	packWinograd(f.t, dst[task*size:][:size], panel, f.conv.C, panelWidth, panelWidth)
+}
+
 // TransformTasks returns the number of independent tasks of Transform; 0 means
 // that Run does what it would do.
 func (f *Winograd) TransformTasks() int {

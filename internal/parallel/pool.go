@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Pool is a set of worker goroutines started once. The goroutine that calls
@@ -18,29 +19,45 @@ type Pool struct {
 	workers int
 	busy    sync.Mutex // held by the run that has the helpers
 	helpers []*helper
-
-	// The current run; n and task are written by its owner before run changes.
-	n      int
-	task   func(task, worker int)
-	next   atomic.Int64  // the first task nobody has taken
-	run    atomic.Uint64 // counts the runs; closed ends the helpers
-	active atomic.Int32  // helpers that have not finished the current run
-
-	waiting atomic.Bool // the owner sleeps on done
 	done    chan struct{}
+	waiting atomic.Bool // the owner sleeps on done
+
+	// The current run; n and task are written by its owner before it opens.
+	n    int
+	task func(task, worker int)
+
+	// What workers write or look at all the time lies in cache lines of its own.
+	_    [64]byte
+	run  atomic.Uint64 // the number of the run, whether it is open, who is in it
+	_    [64]byte
+	next atomic.Int64 // the first task nobody has taken
+	_    [64]byte
 }
 
 type helper struct {
 	asleep atomic.Bool // waits on wake
 	wake   chan struct{}
+	_      [64]byte
 }
 
-const closed = ^uint64(0)
+// The parts of Pool.run. A helper joins a run while that is open. The owner
+// closes it when no task is left to take and then waits for those only who
+// have joined: a helper that the system has given no processor holds nobody up.
+const (
+	joined = 1<<16 - 1 // how many helpers are in the run
+	open   = 1 << 16
+	ended  = 1 << 17 // the pool is closed
+	number = 1 << 18 // from this bit on
+)
 
-// spins is how often a worker looks for the next run, or for the end of this
-// one, before it sleeps: some 20 microseconds. A plan is a chain of short runs,
-// and waking a sleeping goroutine costs more than the gap between two of them.
-const spins = 20_000
+// How long a worker looks for the next run, or for the end of this one, before
+// it sleeps. A plan is a chain of short runs, and the last task of one may take
+// a helper that long, while to wake it takes some 50 microseconds, on a virtual
+// machine more. Meanwhile helpers let other goroutines have the processor.
+const (
+	spinTime = 200 * time.Microsecond
+	spins    = 1000 // looks between two looks at the clock
+)
 
 // NewPool starts a pool of the given number of workers; 0 or less means
 // runtime.GOMAXPROCS(0). Call [Pool.Close] to end its goroutines.
@@ -48,6 +65,7 @@ func NewPool(workers int) *Pool {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
+	workers = min(workers, joined)
 	p := &Pool{workers: workers, done: make(chan struct{}, 1)}
 	for i := 1; i < workers; i++ {
 		h := &helper{wake: make(chan struct{}, 1)}
@@ -76,12 +94,9 @@ func (p *Pool) Run(n int, task func(task, worker int)) {
 	defer p.busy.Unlock()
 	p.n, p.task = n, task
 	p.next.Store(0)
-	p.active.Store(int32(len(p.helpers)))
-	p.run.Add(1)
-	for _, h := range p.helpers {
-		if h.asleep.CompareAndSwap(true, false) {
-			h.wake <- struct{}{}
-		}
+	p.run.Store(p.run.Load()&^joined + number | open)
+	for _, h := range p.helpers[:min(len(p.helpers), n-1)] {
+		h.rouse()
 	}
 	p.drain(0)
 	p.wait()
@@ -90,23 +105,33 @@ func (p *Pool) Run(n int, task func(task, worker int)) {
 
 // Close ends the worker goroutines. No Run may be in progress or follow.
 func (p *Pool) Close() {
-	p.run.Store(closed)
+	p.run.Or(ended)
 	for _, h := range p.helpers {
-		if h.asleep.CompareAndSwap(true, false) {
-			h.wake <- struct{}{}
-		}
+		h.rouse()
 	}
 }
 
-// wait returns when every helper has finished the current run.
+// rouse wakes the helper if it sleeps.
+func (h *helper) rouse() {
+	if h.asleep.Load() && h.asleep.CompareAndSwap(true, false) {
+		h.wake <- struct{}{}
+	}
+}
+
+// wait closes the run and returns when every helper in it has finished.
 func (p *Pool) wait() {
-	for i := 0; i < spins; i++ {
-		if p.active.Load() == 0 {
-			return
+	if p.run.And(^uint64(open))&joined == 0 {
+		return
+	}
+	for start := time.Now(); time.Since(start) < spinTime; {
+		for range spins {
+			if p.run.Load()&joined == 0 {
+				return
+			}
 		}
 	}
 	p.waiting.Store(true)
-	if p.active.Load() == 0 && p.waiting.CompareAndSwap(true, false) {
+	if p.run.Load()&joined == 0 && p.waiting.CompareAndSwap(true, false) {
 		return
 	}
 	<-p.done
@@ -116,27 +141,38 @@ func (p *Pool) help(h *helper, worker int) {
 	seen := uint64(0)
 	for {
 		run := p.await(h, seen)
-		if run == closed {
+		if run&ended != 0 {
 			return
 		}
-		seen = run
-		p.drain(worker)
-		if p.active.Add(-1) == 0 && p.waiting.CompareAndSwap(true, false) {
-			p.done <- struct{}{}
+		seen = run / number
+		for run/number == seen && run&open != 0 {
+			if !p.run.CompareAndSwap(run, run+1) {
+				run = p.run.Load()
+				continue
+			}
+			p.drain(worker)
+			if p.run.Add(^uint64(0))&(joined|open) == 0 && p.waiting.CompareAndSwap(true, false) {
+				p.done <- struct{}{}
+			}
+			break
 		}
 	}
 }
 
-// await returns the number of a run other than seen, sleeping if none comes soon.
+// await returns the state of a run other than number seen, sleeping if none
+// comes soon.
 func (p *Pool) await(h *helper, seen uint64) uint64 {
+	fresh := func(run uint64) bool { return run/number != seen || run&ended != 0 }
 	for {
-		for i := 0; i < spins; i++ {
-			if run := p.run.Load(); run != seen {
-				return run
+		for start := time.Now(); time.Since(start) < spinTime; runtime.Gosched() {
+			for range spins {
+				if run := p.run.Load(); fresh(run) {
+					return run
+				}
 			}
 		}
 		h.asleep.Store(true)
-		if p.run.Load() != seen && h.asleep.CompareAndSwap(true, false) {
+		if fresh(p.run.Load()) && h.asleep.CompareAndSwap(true, false) {
 			continue
 		}
 		<-h.wake

@@ -1,9 +1,11 @@
 package parallel
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestRunCallsEachTaskOnce(t *testing.T) {
@@ -53,5 +55,69 @@ func TestRunAllocatesNothing(t *testing.T) {
 	f := func(task, worker int) {}
 	if a := testing.AllocsPerRun(100, func() { p.Run(8, f) }); a != 0 {
 		t.Errorf("%v allocations per Run", a)
+	}
+}
+
+// A helper that comes late, or never gets a processor, does not hold up a run.
+func TestRunDoesNotWaitForLateHelpers(t *testing.T) {
+	p := NewPool(3)
+	defer p.Close()
+	for r := range 300 {
+		if r%100 == 99 {
+			time.Sleep(2 * spinTime) // all helpers go to sleep
+		}
+		var sum atomic.Int64
+		p.Run(2+r%7, func(task, _ int) {
+			if r%50 == 0 && task == 0 {
+				time.Sleep(2 * spinTime) // the owner sleeps, or a helper does
+			}
+			sum.Add(int64(task) + 1)
+		})
+		n := int64(2 + r%7)
+		if s := sum.Load(); s != n*(n+1)/2 {
+			t.Fatalf("run %d: sum of tasks is %d, want %d", r, s, n*(n+1)/2)
+		}
+	}
+}
+
+func TestRunOnOneProcessor(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	p := NewPool(4)
+	defer p.Close()
+	for range 200 {
+		var sum atomic.Int64
+		p.Run(9, func(task, _ int) { sum.Add(int64(task)) })
+		if s := sum.Load(); s != 36 {
+			t.Fatalf("sum of tasks is %d", s)
+		}
+	}
+}
+
+func TestCloseEndsHelpers(t *testing.T) {
+	before := runtime.NumGoroutine()
+	for i := range 20 {
+		p := NewPool(3)
+		if i%2 == 1 {
+			p.Run(5, func(int, int) {})
+		}
+		if i%5 == 4 {
+			time.Sleep(2 * spinTime)
+		}
+		p.Close()
+	}
+	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d goroutines, %d before the pools", runtime.NumGoroutine(), before)
+		}
+	}
+}
+
+// BenchmarkRun is a chain of short runs, as the steps of a plan are.
+func BenchmarkRun(b *testing.B) {
+	p := NewPool(2)
+	defer p.Close()
+	f := func(task, worker int) {}
+	for b.Loop() {
+		p.Run(8, f)
 	}
 }

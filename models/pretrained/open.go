@@ -86,7 +86,7 @@ func FromFile(name string, file *weights.File) (*Result, error) {
 		}
 	}
 	if err == nil {
-		_, err = nn.Load(r.Module, r.File.Tensors, true)
+		_, err = nn.Adopt(r.Module, r.File.Tensors, true)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)

@@ -105,7 +105,7 @@ func (r *Result) fit(cfg models.Config, opt Options) error {
 			return err
 		}
 	}
-	if _, err := nn.Load(net, state, !opt.Partial); err != nil {
+	if _, err := nn.Adopt(net, state, !opt.Partial); err != nil {
 		return err
 	}
 	return r.describe(net, cfg, family)

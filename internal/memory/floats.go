@@ -1,0 +1,59 @@
+// Package memory allocates the large arrays of a plan: packed weights and the
+// arena.
+//
+// A network's weights are read from end to end in each run, some 25,000 pages
+// of 4 KB for ResNet-50. Each page costs a walk through the page tables, two of
+// them on a virtual machine, and the processor's own prefetching stops at its
+// end. So large arrays ask the system for pages of 2 MB.
+package memory
+
+import "unsafe"
+
+const (
+	hugePage   = 2 << 20 // bytes
+	slabFloats = 4 << 20 // of a new slab of Slabs: 16 MB
+	lineFloats = 16      // a cache line, to which arrays are aligned
+)
+
+// Floats returns n zeros that begin at a cache line, on huge pages where the
+// system gives them and n fills one.
+func Floats(n int) []float32 {
+	if n*4 < hugePage {
+		// Go aligns what is larger than a page; the others are moved.
+		f := make([]float32, n+lineFloats-1)
+		at := offset(f, lineFloats*4)
+		return f[at : at+n : at+n]
+	}
+	f := make([]float32, n+hugePage/4-1)
+	at := offset(f, hugePage)
+	f = f[at : at+n : at+n]
+	adviseHuge(unsafe.Slice((*byte)(unsafe.Pointer(&f[0])), n*4/hugePage*hugePage))
+	return f
+}
+
+// offset returns how many floats of f come before the first address that is a
+// multiple of align bytes.
+func offset(f []float32, align uintptr) int {
+	if len(f) == 0 {
+		return 0
+	}
+	return int(-uintptr(unsafe.Pointer(&f[0])) % align / 4)
+}
+
+// Slabs hands out arrays that stay together as long as one of them: small ones
+// next to each other, so that many share a huge page. The zero value is ready.
+// It is not safe for concurrent use.
+type Slabs struct{ rest []float32 }
+
+// Floats is [Floats] out of a slab.
+func (s *Slabs) Floats(n int) []float32 {
+	if n > len(s.rest) {
+		if n >= slabFloats/2 {
+			return Floats(n)
+		}
+		s.rest = Floats(slabFloats)
+	}
+	f := s.rest[:n:n]
+	s.rest = s.rest[min(len(s.rest), (n+lineFloats-1)/lineFloats*lineFloats):]
+	return f
+}
