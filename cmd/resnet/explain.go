@@ -1,0 +1,377 @@
+package main
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/csv"
+	"fmt"
+	"image"
+	"image/png"
+	"io"
+	"math"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/resnet-go/resnet"
+	"github.com/resnet-go/resnet/explain"
+	"github.com/resnet-go/resnet/internal/atomicfile"
+	"github.com/resnet-go/resnet/internal/sheet"
+	"github.com/resnet-go/resnet/internal/term"
+)
+
+type explainCommand struct {
+	*app
+	modelFlags
+	method, layer string
+	class         []string
+	top           int
+	patch, stride int
+	out, raw      string
+	listLayers    bool
+}
+
+func methodNames() []string {
+	var names []string
+	for _, m := range explain.Methods() {
+		names = append(names, string(m))
+	}
+	return names
+}
+
+func (a *app) explainCommand() *cobra.Command {
+	c := &explainCommand{app: a}
+	cmd := &cobra.Command{
+		Use:   "explain IMAGE|DIR|-...",
+		Short: "Show which parts of a picture speak for a class",
+		Long: `explain draws a sheet with a row for each picture: what the network saw, and the
+same under a heat map for each class asked for. Black is 0, white is the largest
+value of that map (the upper 1 % together).
+
+Methods:
+  gradcam    activations of a layer, each channel weighed by the mean gradient of
+             the class's logit (Selvaraju et al. 2017)
+  gradcam++  the same with weights for several objects (Chattopadhay et al. 2018)
+  occlusion  how much probability the class loses when a grey patch covers a place
+             (Zeiler & Fergus 2014); slow, as it computes the network many times
+  guided     guided backpropagation to the pixels (Springenberg et al. 2015)
+  saliency   the plain gradient (Simonyan et al. 2014)
+
+A heat map says what the class's number depends on, not that the class is right.`,
+		Example: `  resnet explain photo.jpg -o sheet.png
+  resnet explain cat.jpg dog.jpg --top 3 --method gradcam++ -o sheet.png
+  resnet explain photo.jpg --class dog --layer layer2 -o sheet.png
+  resnet explain photo.jpg --method occlusion --raw map.npy -o sheet.png
+  resnet explain --list-layers --model runs/photos/best.safetensors`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if c.listLayers {
+				return noMore(0, args)
+			}
+			return atLeast(1, "a picture")(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
+	}
+	c.add(cmd, 16)
+	f := cmd.Flags()
+	f.StringVar(&c.method, "method", string(explain.GradCAM), strings.Join(methodNames(), ", "))
+	f.StringVar(&c.layer, "layer", "", "module whose output is read (default: the last with height and width; for guided and saliency the image)")
+	f.StringArrayVar(&c.class, "class", nil, "class by name or number; may be repeated (default: the most probable)")
+	f.IntVar(&c.top, "top", 1, "without --class: how many of the most probable classes")
+	f.IntVar(&c.patch, "patch", 0, "occlusion: side of the patch in the network's pixels (default: a seventh of the input)")
+	f.IntVar(&c.stride, "stride", 0, "occlusion: step of the patch (default: a quarter of the patch)")
+	f.StringVarP(&c.out, "out", "o", "", "PNG file to write the sheet to")
+	f.StringVar(&c.raw, "raw", "", "file to write the maps' numbers to: .npy (float32, pictures x classes x height x width) or .csv")
+	f.BoolVar(&c.listLayers, "list-layers", false, "list the modules that --layer can name, and end")
+	completeWith(cmd, "method", methodNames())
+	return cmd
+}
+
+func (c *explainCommand) run(cmd *cobra.Command, args []string) error {
+	method, err := explain.ParseMethod(c.method)
+	switch {
+	case err != nil:
+		return usageError{err}
+	case c.top < 1:
+		return usagef("--top %d is below 1", c.top)
+	case len(c.class) > 0 && cmd.Flags().Changed("top"):
+		return usagef("--top is for the most probable classes: leave it out with --class")
+	case method != explain.Occlusion && (c.patch != 0 || c.stride != 0):
+		return usagef("--patch and --stride are for --method occlusion")
+	case method == explain.Occlusion && c.layer != "":
+		return usagef("--method occlusion covers the image: leave out --layer")
+	}
+	if !c.listLayers {
+		if c.out == "" && c.raw == "" {
+			return usagef("-o FILE.png (or --raw FILE) is missing: where the maps go")
+		}
+		if err := checkEnd("-o", c.out, ".png"); err != nil {
+			return err
+		}
+		if err := checkEnd("--raw", c.raw, ".npy", ".csv"); err != nil {
+			return err
+		}
+	}
+	var names []string
+	if names, err = pictureNames(args); err != nil {
+		return err
+	}
+	m, err := c.open(c.app, c.top)
+	if err != nil {
+		return err
+	}
+	if c.listLayers {
+		return listLayers(c.app, m)
+	}
+	if err := checkLayer(m, c.layer); err != nil {
+		return err
+	}
+	opt := resnet.ExplainOptions{Top: c.top}
+	opt.Method, opt.Layer, opt.Patch, opt.Stride = method, c.layer, c.patch, c.stride
+	for _, name := range c.class {
+		i, err := m.ClassIndex(name)
+		if err != nil {
+			return usageError{err}
+		}
+		opt.Classes = append(opt.Classes, i)
+	}
+	parts := len(names)
+	progress := term.NewProgress(c.err, c.quiet, "pictures", parts)
+	if method == explain.Occlusion {
+		progress.Close()
+		progress = nil
+		opt.Progress = c.occlusionProgress(&progress, len(names))
+	}
+	defer func() { progress.Close() }()
+
+	var all []*resnet.Explanation
+	var bad unreadable
+	for p := range c.pictures(names) {
+		x, err := m.Explain(cmd.Context(), p, opt)
+		if err != nil && cmd.Context().Err() != nil {
+			return err
+		}
+		if bad.skip(c.app, resnet.Result{Name: p.Name, Err: err}) {
+			continue
+		}
+		all = append(all, x)
+		if method != explain.Occlusion {
+			progress.Add(1)
+		}
+		if err := c.print(x); err != nil {
+			return err
+		}
+	}
+	if len(all) == 0 {
+		return bad.err()
+	}
+	if c.out != "" {
+		if err := c.draw(all); err != nil {
+			return err
+		}
+	}
+	if c.raw != "" {
+		if err := writeMaps(c.raw, all); err != nil {
+			return err
+		}
+	}
+	return bad.err()
+}
+
+// occlusionProgress counts patches over all pictures.
+func (c *explainCommand) occlusionProgress(p **term.Progress, pictures int) func(done, total int) {
+	last := 0
+	return func(done, total int) {
+		if *p == nil {
+			*p = term.NewProgress(c.err, c.quiet, "patches", total*pictures)
+		}
+		(*p).Add(done - last)
+		if last = done; done == total {
+			last = 0
+		}
+	}
+}
+
+type explainLine struct {
+	Image  string       `json:"image"`
+	Method string       `json:"method"`
+	Maps   []explainMap `json:"maps"`
+}
+
+type explainMap struct {
+	resnet.Prediction
+	Logit  float32 `json:"logit"`
+	Layer  string  `json:"layer"` // "" for the image
+	Width  int     `json:"width"`
+	Height int     `json:"height"`
+	Top    float64 `json:"top"` // the value of the brightest colour
+}
+
+func (c *explainCommand) print(x *resnet.Explanation) error {
+	line := explainLine{Image: x.Name, Method: c.method}
+	for i, m := range x.Maps {
+		line.Maps = append(line.Maps, explainMap{x.Classes[i], m.Logit, m.Layer, m.W, m.H, sheet.Top(m.Values)})
+	}
+	if c.json {
+		return c.printJSONLine(line)
+	}
+	for _, m := range line.Maps {
+		at := "the image"
+		if m.Layer != "" {
+			at = m.Layer
+		}
+		c.printf("%s  %s %s, %s of %s, %d×%d, up to %.3g\n", x.Name, m.Class, term.Percent(m.Probability), c.method, at, m.Width, m.Height, m.Top)
+	}
+	return nil
+}
+
+// draw writes the sheet: a row a picture.
+func (c *explainCommand) draw(all []*resnet.Explanation) error {
+	s := sheet.Sheet{Columns: 1 + len(all[0].Maps), Low: "0", High: "top 1 %"}
+	for _, x := range all {
+		s.Tiles = append(s.Tiles, sheet.Tile{Image: x.Picture, Caption: []string{filepath.Base(x.Name)}})
+		for i, m := range x.Maps {
+			at := c.method
+			if m.Layer != "" {
+				at += ", " + m.Layer
+			}
+			s.Tiles = append(s.Tiles, sheet.Tile{Image: x.Overlay(i), Caption: []string{
+				fmt.Sprintf("%s %s", x.Classes[i].Class, term.Percent(x.Classes[i].Probability)), at}})
+		}
+	}
+	m, err := s.Draw()
+	if err != nil {
+		return err
+	}
+	return c.writePNG(c.out, m)
+}
+
+func (a *app) writePNG(path string, m image.Image) error {
+	err := atomicfile.Write(path, func(w io.Writer) error { return png.Encode(w, m) })
+	if err != nil {
+		return fmt.Errorf("writing the sheet: %w", err)
+	}
+	a.note("%s: %d×%d pixels", path, m.Bounds().Dx(), m.Bounds().Dy())
+	return nil
+}
+
+// writeMaps writes the numbers of the maps, which all have one size.
+func writeMaps(path string, all []*resnet.Explanation) error {
+	write := writeMapsCSV
+	if strings.EqualFold(filepath.Ext(path), ".npy") {
+		write = writeMapsNPY
+	}
+	if err := atomicfile.Write(path, func(w io.Writer) error { return write(w, all) }); err != nil {
+		return fmt.Errorf("writing the numbers: %w", err)
+	}
+	return nil
+}
+
+// writeMapsNPY writes NumPy's format 1.0: magic, version, length of the header,
+// header padded to 64 bytes, the elements.
+func writeMapsNPY(w io.Writer, all []*resnet.Explanation) error {
+	first := all[0].Maps[0]
+	head := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d, %d, %d), }", len(all), len(all[0].Maps), first.H, first.W)
+	const before = 10 // bytes before the header
+	head += strings.Repeat(" ", 63-(before+len(head))%64) + "\n"
+	b := append([]byte("\x93NUMPY\x01\x00"), byte(len(head)), byte(len(head)>>8))
+	b = append(b, head...)
+	for _, x := range all {
+		for _, m := range x.Maps {
+			for _, v := range m.Values {
+				b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
+			}
+		}
+	}
+	_, err := w.Write(b)
+	return err
+}
+
+func writeMapsCSV(w io.Writer, all []*resnet.Explanation) error {
+	buffered := bufio.NewWriter(w)
+	out := csv.NewWriter(buffered)
+	if err := out.Write([]string{"image", "class", "y", "x", "value"}); err != nil {
+		return err
+	}
+	for _, e := range all {
+		for i, m := range e.Maps {
+			for j, v := range m.Values {
+				err := out.Write([]string{e.Name, e.Classes[i].Class, strconv.Itoa(j / m.W), strconv.Itoa(j % m.W), strconv.FormatFloat(float64(v), 'g', -1, 32)})
+				if err != nil {
+					return err
+				}
+			}
+		}
+	}
+	out.Flush()
+	if err := out.Error(); err != nil {
+		return err
+	}
+	return buffered.Flush()
+}
+
+// checkEnd returns a usage error unless path is empty or has one of the endings.
+func checkEnd(flag, path string, ends ...string) error {
+	if path == "" {
+		return nil
+	}
+	for _, end := range ends {
+		if strings.EqualFold(filepath.Ext(path), end) {
+			return nil
+		}
+	}
+	return usagef("%s %s does not end in %s", flag, path, strings.Join(ends, " or "))
+}
+
+// checkLayer returns a usage error if the network has no such module.
+func checkLayer(m *resnet.Model, layer string) error {
+	if layer == "" {
+		return nil
+	}
+	e, err := m.Explainer()
+	if err != nil {
+		return err
+	}
+	list, err := e.Layers()
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, l := range list {
+		if l.Path == layer {
+			return nil
+		}
+		names = append(names, l.Path)
+	}
+	return usagef("no layer %q%s; --list-layers lists them", layer, nearest(layer, names))
+}
+
+func listLayers(a *app, m *resnet.Model) error {
+	e, err := m.Explainer()
+	if err != nil {
+		return err
+	}
+	list, err := e.Layers()
+	if err != nil {
+		return err
+	}
+	if a.json {
+		type line struct {
+			Layer  string `json:"layer"`
+			Kind   string `json:"kind"`
+			Output []int  `json:"output"`
+		}
+		var lines []line
+		for _, l := range list {
+			lines = append(lines, line{l.Path, l.Kind, l.Shape})
+		}
+		return a.printJSON(lines)
+	}
+	t := term.NewTable("layer", "kind", ">output")
+	for _, l := range list {
+		t.Row(l.Path, l.Kind, shapeString(l.Shape))
+	}
+	_, err = t.WriteTo(a.out)
+	return err
+}

@@ -1,0 +1,178 @@
+package resnet
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"image"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/engine"
+	"github.com/resnet-go/resnet/explain"
+	"github.com/resnet-go/resnet/internal/sheet"
+	"github.com/resnet-go/resnet/internal/suggest"
+)
+
+// ExplainOptions are the choices of [Model.Explain]. The zero value is Grad-CAM
+// of the last layer with height and width for the most probable class.
+type ExplainOptions struct {
+	explain.Options // Batch and MultiLabel are the model's
+
+	Classes []int // by index, see [Model.ClassIndex]; none stands for the most probable ones
+	Top     int   // how many of those; 0 means 1
+}
+
+// Explanation says which parts of a picture speak for classes.
+type Explanation struct {
+	Name    string       // of the picture
+	Classes []Prediction // one a map
+	Maps    []explain.Map
+	// Picture is what the network saw: the picture cut out as its preprocessing
+	// does, in finer pixels where the network's are few.
+	Picture *image.RGBA
+}
+
+// Overlay returns the picture under the heat map number i, half and half: from
+// black (0) to white (the largest values).
+func (x *Explanation) Overlay(i int) *image.RGBA {
+	m := x.Maps[i]
+	return sheet.Overlay(x.Picture, m.Values, m.W, m.H)
+}
+
+// Explain says which parts of a picture speak for its most probable class, or
+// for those of the options. An error names the picture.
+func (m *Model) Explain(ctx context.Context, p Picture, opt ExplainOptions) (*Explanation, error) {
+	e, err := m.Explainer()
+	if err != nil {
+		return nil, err
+	}
+	fail := func(err error) (*Explanation, error) { return nil, fmt.Errorf("%s: %w", p.Name, err) }
+	img, err := p.load(imaging.DecodeOptions{MaxPixels: m.opt.MaxPixels})
+	if err != nil {
+		return fail(err)
+	}
+	x, err := m.prep.Apply(img)
+	if err != nil {
+		return fail(err)
+	}
+	row := make([]float32, m.Input().Numel())
+	if err := m.prep.ApplyNHWC(row, img); err != nil {
+		return fail(err)
+	}
+	logits, _, err := m.forward(ctx, row, 1)
+	if err != nil {
+		return nil, err
+	}
+	probabilities := m.probabilities(logits)
+	classes := opt.Classes
+	if len(classes) == 0 {
+		order := make([]int, len(probabilities))
+		for i := range order {
+			order[i] = i
+		}
+		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(probabilities[b], probabilities[a]) })
+		classes = order[:min(max(opt.Top, 1), len(order))]
+	}
+	opt.MultiLabel, opt.Batch = m.MultiLabel(), m.batch()
+	maps, err := e.Maps(ctx, x, classes, opt.Options)
+	if err != nil {
+		return nil, err
+	}
+	out := &Explanation{Name: p.Name, Maps: maps}
+	for _, c := range classes {
+		out.Classes = append(out.Classes, Prediction{m.classes[c], c, probabilities[c]})
+	}
+	if out.Picture, err = m.seen(img); err != nil {
+		return fail(err)
+	}
+	return out, nil
+}
+
+// Explainer returns what looks inside the model's network: maps, features and
+// filters as numbers.
+func (m *Model) Explainer() (*explain.Explainer, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.explainer == nil {
+		e, err := explain.New(m.net, m.vars, m.Input(), engine.Options{Pool: m.pool})
+		if err != nil {
+			return nil, fmt.Errorf("resnet: %s: %w", m.name, err)
+		}
+		m.explainer = e
+	}
+	return m.explainer, nil
+}
+
+// Features returns what a module of the network gives for a picture, [C H W] or
+// [features], see [explain.Explainer.Layers] for the paths of modules.
+func (m *Model) Features(p Picture, layer string) (values []float32, shape []int, err error) {
+	e, err := m.Explainer()
+	if err != nil {
+		return nil, nil, err
+	}
+	img, err := p.load(imaging.DecodeOptions{MaxPixels: m.opt.MaxPixels})
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	x, err := m.prep.Apply(img)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	f, err := e.Features(x, layer)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f.Float32s(), f.Shape(), nil
+}
+
+// ClassIndex returns the index of a class by its name, whatever its case, or by
+// its number. An unknown one is an error that suggests the nearest.
+func (m *Model) ClassIndex(class string) (int, error) {
+	for i, name := range m.classes {
+		if strings.EqualFold(name, class) {
+			return i, nil
+		}
+	}
+	if i, err := strconv.Atoi(class); err == nil {
+		if i < 0 || i >= len(m.classes) {
+			return 0, fmt.Errorf("resnet: no class %d; they go from 0 to %d", i, len(m.classes)-1)
+		}
+		return i, nil
+	}
+	if near, ok := suggest.Nearest(class, m.classes); ok || len(m.classes) > 50 {
+		if !ok {
+			return 0, fmt.Errorf("resnet: no class %q among the %d", class, len(m.classes))
+		}
+		return 0, fmt.Errorf("resnet: no class %q; did you mean %q?", class, near)
+	}
+	return 0, fmt.Errorf("resnet: no class %q; there are %s", class, strings.Join(m.classes, ", "))
+}
+
+// shown is the least side of pictures made for people, in pixels.
+const shown = 224
+
+// seen returns the part of the picture that the network gets, in pixels as many
+// times finer as it takes to be seen well.
+func (m *Model) seen(img *imaging.Image) (*image.RGBA, error) {
+	p := m.prep
+	k := (shown + min(p.Width, p.Height) - 1) / min(p.Width, p.Height)
+	if k > 1 && (p.Resize > 0 || p.Squash) {
+		p.Width, p.Height, p.Resize = k*p.Width, k*p.Height, k*p.Resize
+		k = 1
+	}
+	p.Mean, p.Std = make([]float32, p.Channels), []float32{1, 1, 1}[:p.Channels]
+	row := make([]float32, p.Width*p.Height*p.Channels)
+	if err := p.ApplyNHWC(row, img); err != nil {
+		return nil, err
+	}
+	planes := make([]float32, 3*p.Width*p.Height)
+	for i := range p.Width * p.Height {
+		for c := range 3 {
+			planes[c*p.Width*p.Height+i] = row[i*p.Channels+min(c, p.Channels-1)]
+		}
+	}
+	return sheet.RGB(planes, p.Width, p.Height, k, 0, 1), nil
+}
