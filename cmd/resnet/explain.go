@@ -221,7 +221,7 @@ func (c *explainCommand) print(x *resnet.Explanation) error {
 		if m.Layer != "" {
 			at = m.Layer
 		}
-		c.printf("%s  %s %s, %s of %s, %d×%d, up to %.3g\n", x.Name, m.Class, term.Percent(m.Probability), c.method, at, m.Width, m.Height, m.Top)
+		c.printf("%s  %s %s, %s of %s, %d×%d, up to %.2g\n", x.Name, m.Class, term.Percent(m.Probability), c.method, at, m.Width, m.Height, m.Top)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -176,7 +177,7 @@ func (c *inspectCommand) features(m *resnet.Model, args []string) (sheet.Sheet, 
 		if err != nil {
 			return sheet.Sheet{}, err
 		}
-		s := sheet.Sheet{Title: fmt.Sprintf("%s: %s, %s", layer, shapeString(shape), p.Name)}
+		s := sheet.Sheet{Title: fmt.Sprintf("%s: %s, %s", layer, shapeString(shape), filepath.Base(p.Name))}
 		n := min(shape[0], c.channels)
 		if len(shape) != 3 { // a vector
 			f, err := tensor.FromFloat32(v, 1, len(v))
