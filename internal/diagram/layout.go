@@ -183,14 +183,14 @@ func block(items []*item) *figure {
 			switch slot, skip := skips[[2]int{s, i}]; {
 			case skip: // around the boxes of the main path, at the left
 				ax := left - 8 - 10*float64(slot)
-				fmt.Fprintf(&f.body, `<path class="skip" d="M%.1f %.1fH%.1fV%.1fH%.1f" marker-end="url(#arrow)"/>`+"\n",
+				fmt.Fprintf(&f.body, `<path class="skip" d="M%.1f %.1fH%.1fV%.1fH%.1f" marker-end="url(#skip)"/>`+"\n",
 					fromX(s, from.x, sx), from.y+from.h-min(from.h/2, 6), ax, p.y+p.h/2, p.x-1)
 			case lanesFrom == it.lane:
 				fmt.Fprintf(&f.body, `<path class="line" d="M%.1f %.1fV%.1f" marker-end="url(#arrow)"/>`+"\n", cx, from.y+from.h, p.y-1)
 			case lanesFrom < it.lane: // out to the side way
-				fmt.Fprintf(&f.body, `<path class="skip" d="M%.1f %.1fH%.1fV%.1f" marker-end="url(#arrow)"/>`+"\n", sx, from.y+from.h+rowGap/2, cx, p.y-1)
+				fmt.Fprintf(&f.body, `<path class="skip" d="M%.1f %.1fv%dH%.1fV%.1f" marker-end="url(#skip)"/>`+"\n", sx, from.y+from.h, rowGap/2, cx, p.y-1)
 			default: // back from it
-				fmt.Fprintf(&f.body, `<path class="skip" d="M%.1f %.1fV%.1fH%.1f" marker-end="url(#arrow)"/>`+"\n", sx, from.y+from.h, p.y+p.h/2, p.x+p.w+1)
+				fmt.Fprintf(&f.body, `<path class="skip" d="M%.1f %.1fV%.1fH%.1f" marker-end="url(#skip)"/>`+"\n", sx, from.y+from.h, p.y+p.h/2, p.x+p.w+1)
 			}
 		}
 	}

@@ -50,10 +50,12 @@ svg .box{stroke:var(--frame)}
 svg .conv{fill:var(--conv)}svg .linear{fill:var(--linear)}svg .norm{fill:var(--norm)}svg .other{fill:var(--other)}svg .part{fill:var(--part)}svg .join{fill:var(--join)}
 svg .frame{fill:var(--bg);stroke:var(--frame)}svg .stage{fill:var(--stage);stroke:var(--frame)}
 svg .line{fill:none;stroke:var(--line)}svg .skip{fill:none;stroke:var(--skip);stroke-width:1.6}
-svg .dot,svg .tip{fill:var(--line)}svg .page{fill:var(--bg)}
+svg .dot,svg .tip{fill:var(--line)}svg .skiptip{fill:var(--skip)}svg .page{fill:var(--bg)}
 `
 
-const arrow = `<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse"><path class="tip" d="M0 0L8 4L0 8z"/></marker></defs>`
+const arrow = `<defs>` +
+	`<marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerUnits="userSpaceOnUse" markerWidth="8" markerHeight="8" orient="auto"><path class="tip" d="M0 0L8 4L0 8z"/></marker>` +
+	`<marker id="skip" viewBox="0 0 8 8" refX="7" refY="4" markerUnits="userSpaceOnUse" markerWidth="9" markerHeight="9" orient="auto"><path class="skiptip" d="M0 0L8 4L0 8z"/></marker></defs>`
 
 // framed draws a titled frame around the block of a run of items.
 func framed(r run) *figure {

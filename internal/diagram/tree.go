@@ -119,7 +119,7 @@ func (b *builder) call(path, kind string, out *graph.Value) {
 		it.items = slices.DeleteFunc(it.items, func(c *item) bool { return len(c.nodes) == 0 })
 		slices.SortStableFunc(it.items, func(a, b *item) int { return a.value.Node.ID - b.value.Node.ID })
 	}
-	if len(it.items) == 0 {
+	if len(it.items) == 0 || layersWithWeights(it.nodes) == 1 {
 		it.label = describe(it.nodes)
 	}
 	b.open = append(b.open, it)
@@ -232,6 +232,15 @@ func describe(nodes []*graph.Node) string {
 		}
 	}
 	return ""
+}
+
+func layersWithWeights(nodes []*graph.Node) (n int) {
+	for _, node := range nodes {
+		if nn.MACs(node) > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 func stride(h, w int) string {
