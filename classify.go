@@ -105,16 +105,11 @@ func (m *Model) all(ctx context.Context, ps iter.Seq[Picture], fill func(r *Resu
 
 // predictions turns logits into the most probable classes.
 func (m *Model) predictions(logits []float32) []Prediction {
-	p := metrics.Softmax(logits, 1)
+	p := m.probabilities(logits)
 	keep := m.opt.TopK
 	if keep == 0 {
 		keep = 5
-	}
-	if m.MultiLabel() {
-		for i, z := range logits {
-			p[i] = 1 / (1 + math.Exp(-float64(z)))
-		}
-		if m.opt.TopK == 0 {
+		if m.MultiLabel() {
 			keep = len(p)
 		}
 	}
@@ -124,4 +119,15 @@ func (m *Model) predictions(logits []float32) []Prediction {
 	}
 	slices.SortStableFunc(out, func(a, b Prediction) int { return cmp.Compare(b.Probability, a.Probability) })
 	return out[:min(keep, len(out))]
+}
+
+// probabilities turns logits into the probability of each class.
+func (m *Model) probabilities(logits []float32) []float64 {
+	p := metrics.Softmax(logits, 1)
+	if m.MultiLabel() {
+		for i, z := range logits {
+			p[i] = 1 / (1 + math.Exp(-float64(z)))
+		}
+	}
+	return p
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/embedded"
 	"github.com/resnet-go/resnet/engine"
+	"github.com/resnet-go/resnet/explain"
 	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/models"
@@ -82,8 +83,9 @@ type Model struct {
 	pool    *parallel.Pool // nil is the engine's shared one
 	vars    *engine.Vars
 
-	mu    sync.Mutex
-	plans map[int]*plan // by batch size
+	mu        sync.Mutex
+	plans     map[int]*plan // by batch size
+	explainer *explain.Explainer
 }
 
 // ErrNoWeights is wrapped by the error of [Open] for the name of a network

@@ -11,17 +11,6 @@ import (
 // loss back, each node's rule written in operators. A value that does not
 // influence the loss gets a gradient of zeros.
 func (g *Graph) Gradients(loss *Value, wrt []*Value) (grads []*Value, err error) {
-	return g.checkedGradients(loss, wrt, false)
-}
-
-// GuidedGradients is Gradients, but that a ReLU lets only positive gradients
-// pass: guided backpropagation (Springenberg et al. 2015, section 3.4). It
-// shows what speaks for the loss, and is no gradient of anything.
-func (g *Graph) GuidedGradients(loss *Value, wrt []*Value) (grads []*Value, err error) {
-	return g.checkedGradients(loss, wrt, true)
-}
-
-func (g *Graph) checkedGradients(loss *Value, wrt []*Value, guided bool) (grads []*Value, err error) {
 	if loss == nil {
 		return nil, &Error{Op: "Gradients", Err: fmt.Errorf("the loss is nil")}
 	}
@@ -39,11 +28,11 @@ func (g *Graph) checkedGradients(loss *Value, wrt []*Value, guided bool) (grads 
 	if loss.DType != tensor.Float32 || loss.Shape.Numel() != 1 {
 		return nil, &Error{Op: "Gradients", In: []Type{loss.Type}, Err: fmt.Errorf("the loss must be a scalar")}
 	}
-	err = Try(func() { grads = g.gradients(loss, wrt, guided) })
+	err = Try(func() { grads = g.gradients(loss, wrt) })
 	return grads, err
 }
 
-func (g *Graph) gradients(loss *Value, wrt []*Value, guided bool) []*Value {
+func (g *Graph) gradients(loss *Value, wrt []*Value) []*Value {
 	forward := g.Nodes[:loss.Node.ID+1]
 	needs := make([]bool, g.values) // does the value depend on one of wrt?
 	for _, v := range wrt {
@@ -82,9 +71,6 @@ func (g *Graph) gradients(loss *Value, wrt []*Value, guided bool) []*Value {
 			continue
 		}
 		g.SetPath(n.Path)
-		if u, ok := n.Op.(Unary); guided && ok && u.Fn == Relu {
-			dout[0] = g.Must1(Unary{Fn: Relu}, dout[0])
-		}
 		op, ok := n.Op.(Differentiable)
 		if !ok {
 			panic(&Error{Path: n.Path, Op: n.Op.Name(), Err: fmt.Errorf("the operator has no gradient")})

@@ -106,7 +106,7 @@ func (c *Context) Failf(format string, args ...any) {
 func (c *Context) kind() string {
 	for _, n := range c.tree.modules {
 		if n.path == c.path {
-			return kindOf(n.module)
+			return Kind(n.module)
 		}
 	}
 	return "model"

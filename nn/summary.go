@@ -32,7 +32,7 @@ func Summarize(m Module, input graph.Type) ([]Row, error) {
 		if _, ok := at[n.path]; ok {
 			continue // a wrapper and what it embeds have one path
 		}
-		row := Row{Path: n.path, Kind: kindOf(n.module)}
+		row := Row{Path: n.path, Kind: Kind(n.module)}
 		if n.path != "" {
 			row.Depth = strings.Count(n.path, ".") + 1
 		}

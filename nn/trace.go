@@ -149,8 +149,8 @@ func isCounter(name string) bool {
 
 const counterKey = "num_batches_tracked"
 
-// kindOf names a module's type in messages and summaries.
-func kindOf(m Module) string {
+// Kind names a module's type in messages and summaries.
+func Kind(m Module) string {
 	if k, ok := m.(interface{ Kind() string }); ok {
 		return k.Kind()
 	}

@@ -1,12 +1,14 @@
 package main
 
 import (
-	"context"
+	"bufio"
+	"encoding/binary"
 	"encoding/csv"
 	"fmt"
 	"image"
 	"image/png"
 	"io"
+	"math"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,282 +16,362 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/resnet-go/resnet"
+	"github.com/resnet-go/resnet/explain"
 	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/internal/sheet"
 	"github.com/resnet-go/resnet/internal/term"
-	"github.com/resnet-go/resnet/tensor"
 )
 
 type explainCommand struct {
 	*app
 	modelFlags
-	methods   []string
-	layer     string
-	class     string
-	file, raw string
-	patch     int
-	stride    int
-	list      bool
-	features  bool
-	filters   bool
+	method, layer string
+	class         []string
+	top           int
+	patch, stride int
+	out, raw      string
+	listLayers    bool
+}
+
+func methodNames() []string {
+	var names []string
+	for _, m := range explain.Methods() {
+		names = append(names, string(m))
+	}
+	return names
 }
 
 func (a *app) explainCommand() *cobra.Command {
 	c := &explainCommand{app: a}
 	cmd := &cobra.Command{
-		Use:   "explain IMAGE|DIR...",
-		Short: "Show where in a picture a class is seen, and what layers see",
-		Long: `explain draws, for each picture, what the network saw and maps of where it sees a
-class, by one or several methods:
+		Use:   "explain IMAGE|DIR|-...",
+		Short: "Show which parts of a picture speak for a class",
+		Long: `explain draws a sheet with a row for each picture: what the network saw, and the
+same under a heat map for each class asked for. Black is 0, white is the largest
+value of that map (the upper 1 % together).
 
-  gradcam    the last block's channels by their gradients (Selvaraju et al. 2017)
-  gradcam++  weighted by place, too (Chattopadhay et al. 2018)
-  occlusion  how much less probable the class is with a square covered
+Methods:
+  gradcam    activations of a layer, each channel weighed by the mean gradient of
+             the class's logit (Selvaraju et al. 2017)
+  gradcam++  the same with weights for several objects (Chattopadhay et al. 2018)
+  occlusion  how much probability the class loses when a grey patch covers a place
+             (Zeiler & Fergus 2014); slow, as it computes the network many times
   guided     guided backpropagation to the pixels (Springenberg et al. 2015)
-  saliency   the gradient at the pixels (Simonyan et al. 2014)
+  saliency   the plain gradient (Simonyan et al. 2014)
 
---layer takes another layer than the last; --list-layers lists them. With
---features, it draws the channels of the layer's output instead; with --filters,
-the weights of a convolution (no picture needed).`,
-		Example: `  resnet explain photo.jpg
-  resnet explain photo.jpg --method gradcam,gradcam++,occlusion,guided --class cat -o why.png
-  resnet explain holiday/ --model runs/photos/best.safetensors --raw heat.csv
-  resnet explain photo.jpg --features --layer layer1.0
-  resnet explain --filters -o filters.png`,
-		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args) },
+A heat map says what the class's number depends on, not that the class is right.`,
+		Example: `  resnet explain photo.jpg -o sheet.png
+  resnet explain cat.jpg dog.jpg --top 3 --method gradcam++ -o sheet.png
+  resnet explain photo.jpg --class dog --layer layer2 -o sheet.png
+  resnet explain photo.jpg --method occlusion --raw map.npy -o sheet.png
+  resnet explain --list-layers --model runs/photos/best.safetensors`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if c.listLayers {
+				return noMore(0, args)
+			}
+			return atLeast(1, "a picture")(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
 	}
 	c.add(cmd, 16)
 	f := cmd.Flags()
-	f.StringSliceVar(&c.methods, "method", []string{resnet.GradCAM}, "how to explain: "+strings.Join(resnet.ExplainMethods(), ", "))
-	f.StringVar(&c.layer, "layer", "", "module to look at (default: the last with height and width; with --filters, the first convolution)")
-	f.StringVar(&c.class, "class", "", "name or index of the class to explain (default: the most probable)")
-	f.StringVarP(&c.file, "out", "o", "explain.png", "PNG to write")
-	f.StringVar(&c.raw, "raw", "", "write the maps' numbers to this CSV file")
-	f.IntVar(&c.patch, "patch", 0, "side of the square of occlusion, pixels of the input (default: a quarter of it)")
-	f.IntVar(&c.stride, "stride", 0, "step of the square (default: half of it)")
-	f.BoolVar(&c.list, "list-layers", false, "list the layers and stop")
-	f.BoolVar(&c.features, "features", false, "draw the channels of the layer's output")
-	f.BoolVar(&c.filters, "filters", false, "draw the weights of the convolution")
-	completeWith(cmd, "method", resnet.ExplainMethods())
+	f.StringVar(&c.method, "method", string(explain.GradCAM), strings.Join(methodNames(), ", "))
+	f.StringVar(&c.layer, "layer", "", "module whose output is read (default: the last with height and width; for guided and saliency the image)")
+	f.StringArrayVar(&c.class, "class", nil, "class by name or number; may be repeated (default: the most probable)")
+	f.IntVar(&c.top, "top", 1, "without --class: how many of the most probable classes")
+	f.IntVar(&c.patch, "patch", 0, "occlusion: side of the patch in the network's pixels (default: a seventh of the input)")
+	f.IntVar(&c.stride, "stride", 0, "occlusion: step of the patch (default: a quarter of the patch)")
+	f.StringVarP(&c.out, "out", "o", "", "PNG file to write the sheet to")
+	f.StringVar(&c.raw, "raw", "", "file to write the maps' numbers to: .npy (float32, pictures x classes x height x width) or .csv")
+	f.BoolVar(&c.listLayers, "list-layers", false, "list the modules that --layer can name, and end")
+	completeWith(cmd, "method", methodNames())
 	return cmd
 }
 
-func (c *explainCommand) run(ctx context.Context, args []string) error {
+func (c *explainCommand) run(cmd *cobra.Command, args []string) error {
+	method, err := explain.ParseMethod(c.method)
 	switch {
-	case c.features && c.filters:
-		return usagef("--features and --filters do not go together")
-	case len(args) == 0 && !c.list && !c.filters:
-		return usagef("a picture is missing")
-	case strings.ToLower(filepath.Ext(c.file)) != ".png":
-		return usagef("--out %s: the sheet is a PNG, so its name ends in .png", c.file)
+	case err != nil:
+		return usageError{err}
+	case c.top < 1:
+		return usagef("--top %d is below 1", c.top)
+	case len(c.class) > 0 && cmd.Flags().Changed("top"):
+		return usagef("--top is for the most probable classes: leave it out with --class")
+	case method != explain.Occlusion && (c.patch != 0 || c.stride != 0):
+		return usagef("--patch and --stride are for --method occlusion")
+	case method == explain.Occlusion && c.layer != "":
+		return usagef("--method occlusion covers the image: leave out --layer")
 	}
-	m, err := c.open(c.app, 0)
-	if err != nil {
-		return err
-	}
-	if c.list {
-		return c.printLayers(m)
-	}
-	var names []string
-	if !c.filters {
-		if names, err = pictureNames(args); err != nil {
+	if !c.listLayers {
+		if c.out == "" && c.raw == "" {
+			return usagef("-o FILE.png (or --raw FILE) is missing: where the maps go")
+		}
+		if err := checkEnd("-o", c.out, ".png"); err != nil {
+			return err
+		}
+		if err := checkEnd("--raw", c.raw, ".npy", ".csv"); err != nil {
 			return err
 		}
 	}
-	var page *image.RGBA
-	switch {
-	case c.filters:
-		page, err = c.filterSheet(m)
-	case c.features:
-		page, err = c.featureSheet(m, names)
-	default:
-		page, err = c.explain(ctx, m, names)
+	var names []string
+	if names, err = pictureNames(args); err != nil {
+		return err
 	}
+	m, err := c.open(c.app, c.top)
 	if err != nil {
 		return err
 	}
-	if err := atomicfile.Write(c.file, func(w io.Writer) error { return png.Encode(w, page) }); err != nil {
+	if c.listLayers {
+		return listLayers(c.app, m)
+	}
+	if err := checkLayer(m, c.layer); err != nil {
 		return err
 	}
-	if !c.json {
-		c.printf("%s: %d x %d pixels\n", c.file, page.Bounds().Dx(), page.Bounds().Dy())
+	opt := resnet.ExplainOptions{Top: c.top}
+	opt.Method, opt.Layer, opt.Patch, opt.Stride = method, c.layer, c.patch, c.stride
+	for _, name := range c.class {
+		i, err := m.ClassIndex(name)
+		if err != nil {
+			return usageError{err}
+		}
+		opt.Classes = append(opt.Classes, i)
+	}
+	parts := len(names)
+	progress := term.NewProgress(c.err, c.quiet, "pictures", parts)
+	if method == explain.Occlusion {
+		progress.Close()
+		progress = nil
+		opt.Progress = c.occlusionProgress(&progress, len(names))
+	}
+	defer func() { progress.Close() }()
+
+	var all []*resnet.Explanation
+	var bad unreadable
+	for p := range c.pictures(names) {
+		x, err := m.Explain(cmd.Context(), p, opt)
+		if err != nil && cmd.Context().Err() != nil {
+			return err
+		}
+		if bad.skip(c.app, resnet.Result{Name: p.Name, Err: err}) {
+			continue
+		}
+		all = append(all, x)
+		if method != explain.Occlusion {
+			progress.Add(1)
+		}
+		if err := c.print(x); err != nil {
+			return err
+		}
+	}
+	if len(all) == 0 {
+		return bad.err()
+	}
+	if c.out != "" {
+		if err := c.draw(all); err != nil {
+			return err
+		}
+	}
+	if c.raw != "" {
+		if err := writeMaps(c.raw, all); err != nil {
+			return err
+		}
+	}
+	return bad.err()
+}
+
+// occlusionProgress counts patches over all pictures.
+func (c *explainCommand) occlusionProgress(p **term.Progress, pictures int) func(done, total int) {
+	last := 0
+	return func(done, total int) {
+		if *p == nil {
+			*p = term.NewProgress(c.err, c.quiet, "patches", total*pictures)
+		}
+		(*p).Add(done - last)
+		if last = done; done == total {
+			last = 0
+		}
+	}
+}
+
+type explainLine struct {
+	Image  string       `json:"image"`
+	Method string       `json:"method"`
+	Maps   []explainMap `json:"maps"`
+}
+
+type explainMap struct {
+	resnet.Prediction
+	Logit  float32 `json:"logit"`
+	Layer  string  `json:"layer"` // "" for the image
+	Width  int     `json:"width"`
+	Height int     `json:"height"`
+	Top    float64 `json:"top"` // the value of the brightest colour
+}
+
+func (c *explainCommand) print(x *resnet.Explanation) error {
+	line := explainLine{Image: x.Name, Method: c.method}
+	for i, m := range x.Maps {
+		line.Maps = append(line.Maps, explainMap{x.Classes[i], m.Logit, m.Layer, m.W, m.H, sheet.Top(m.Values)})
+	}
+	if c.json {
+		return c.printJSONLine(line)
+	}
+	for _, m := range line.Maps {
+		at := "the image"
+		if m.Layer != "" {
+			at = m.Layer
+		}
+		c.printf("%s  %s %s, %s of %s, %d×%d, up to %.2g\n", x.Name, m.Class, term.Percent(m.Probability), c.method, at, m.Width, m.Height, m.Top)
 	}
 	return nil
 }
 
-func (c *explainCommand) printLayers(m *resnet.Model) error {
-	layers, err := m.Layers()
+// draw writes the sheet: a row a picture.
+func (c *explainCommand) draw(all []*resnet.Explanation) error {
+	s := sheet.Sheet{Columns: 1 + len(all[0].Maps), Low: "0", High: "top 1 %"}
+	for _, x := range all {
+		s.Tiles = append(s.Tiles, sheet.Tile{Image: x.Picture, Caption: []string{filepath.Base(x.Name)}})
+		for i, m := range x.Maps {
+			at := c.method
+			if m.Layer != "" {
+				at += ", " + m.Layer
+			}
+			s.Tiles = append(s.Tiles, sheet.Tile{Image: x.Overlay(i), Caption: []string{
+				fmt.Sprintf("%s %s", x.Classes[i].Class, term.Percent(x.Classes[i].Probability)), at}})
+		}
+	}
+	m, err := s.Draw()
 	if err != nil {
 		return err
 	}
-	if c.json {
-		return c.printJSON(layers)
+	return c.writePNG(c.out, m)
+}
+
+func (a *app) writePNG(path string, m image.Image) error {
+	err := atomicfile.Write(path, func(w io.Writer) error { return png.Encode(w, m) })
+	if err != nil {
+		return fmt.Errorf("writing the sheet: %w", err)
 	}
-	t := term.NewTable("layer", "kind", ">output")
-	for _, l := range layers {
-		t.Row(l.Path, l.Kind, shapeString(l.Shape))
+	a.note("%s: %d×%d pixels", path, m.Bounds().Dx(), m.Bounds().Dy())
+	return nil
+}
+
+// writeMaps writes the numbers of the maps, which all have one size.
+func writeMaps(path string, all []*resnet.Explanation) error {
+	write := writeMapsCSV
+	if strings.EqualFold(filepath.Ext(path), ".npy") {
+		write = writeMapsNPY
 	}
-	_, err = t.WriteTo(c.app.out)
+	if err := atomicfile.Write(path, func(w io.Writer) error { return write(w, all) }); err != nil {
+		return fmt.Errorf("writing the numbers: %w", err)
+	}
+	return nil
+}
+
+// writeMapsNPY writes NumPy's format 1.0: magic, version, length of the header,
+// header padded to 64 bytes, the elements.
+func writeMapsNPY(w io.Writer, all []*resnet.Explanation) error {
+	first := all[0].Maps[0]
+	head := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d, %d, %d), }", len(all), len(all[0].Maps), first.H, first.W)
+	const before = 10 // bytes before the header
+	head += strings.Repeat(" ", 63-(before+len(head))%64) + "\n"
+	b := append([]byte("\x93NUMPY\x01\x00"), byte(len(head)), byte(len(head)>>8))
+	b = append(b, head...)
+	for _, x := range all {
+		for _, m := range x.Maps {
+			for _, v := range m.Values {
+				b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
+			}
+		}
+	}
+	_, err := w.Write(b)
 	return err
 }
 
-const cellSide = 224
-
-// explained is a line of --json.
-type explained struct {
-	Image  string            `json:"image"`
-	Method string            `json:"method"`
-	Layer  string            `json:"layer,omitempty"`
-	Class  resnet.Prediction `json:"class"`
-	Scale  float64           `json:"scale"`
-	Width  int               `json:"width"`
-	Height int               `json:"height"`
-	Heat   []float32         `json:"heat"`
-}
-
-func (c *explainCommand) explain(ctx context.Context, m *resnet.Model, names []string) (*image.RGBA, error) {
-	class := 0
-	if c.class != "" {
-		var err error
-		if class, err = m.ClassIndex(c.class); err != nil {
-			return nil, usageError{err}
-		}
-	}
-	progress := term.NewProgress(c.err, c.quiet, "maps", len(names)*len(c.methods))
-	defer progress.Close()
-	var rows [][]sheet.Cell
-	var all []*resnet.Explanation
-	for _, name := range names {
-		var row []sheet.Cell
-		for _, method := range c.methods {
-			opt := resnet.ExplainOptions{Method: method, Class: class, Patch: c.patch, Stride: c.stride}
-			if method == resnet.GradCAM || method == resnet.GradCAMPlusPlus {
-				opt.Layer = c.layer
-			}
-			e, err := m.Explain(ctx, resnet.File(name), opt)
-			if err != nil {
-				return nil, err
-			}
-			progress.Add(1)
-			all = append(all, e)
-			under := sheet.Picture(e.Picture, cellSide)
-			if row == nil {
-				row = append(row, sheet.Cell{Picture: under, Caption: []string{filepath.Base(name)}})
-			}
-			row = append(row, sheet.Cell{
-				Picture: sheet.Overlay(under, e.Heat, e.Width, e.Height),
-				Caption: []string{fmt.Sprintf("%s %s", e.Class, term.Percent(e.Probability)), strings.TrimSpace(e.Method + " " + e.Layer)},
-			})
-			if c.json {
-				err = c.printJSONLine(explained{name, e.Method, e.Layer, e.Prediction, e.Scale, e.Width, e.Height, e.Heat})
-			} else {
-				c.printf("%s: %s %s (%s)\n", name, e.Class, term.Percent(e.Probability), strings.TrimSpace(e.Method+" "+e.Layer))
-			}
-			if err != nil {
-				return nil, err
-			}
-		}
-		row = append(row, sheet.Cell{Picture: sheet.Bar(row[0].Picture.Bounds().Dy(), "0", "max")})
-		rows = append(rows, row)
-	}
-	if c.raw != "" {
-		if err := atomicfile.Write(c.raw, func(w io.Writer) error { return writeHeat(w, all) }); err != nil {
-			return nil, err
-		}
-	}
-	return sheet.Grid(m.Name(), rows), nil
-}
-
-// writeHeat writes the maps' numbers, a line a place.
-func writeHeat(w io.Writer, all []*resnet.Explanation) error {
-	c := csv.NewWriter(w)
-	if err := c.Write([]string{"image", "method", "layer", "class", "x", "y", "heat", "scale"}); err != nil {
+func writeMapsCSV(w io.Writer, all []*resnet.Explanation) error {
+	buffered := bufio.NewWriter(w)
+	out := csv.NewWriter(buffered)
+	if err := out.Write([]string{"image", "class", "y", "x", "value"}); err != nil {
 		return err
 	}
 	for _, e := range all {
-		for i, v := range e.Heat {
-			line := []string{e.Name, e.Method, e.Layer, e.Class, strconv.Itoa(i % e.Width), strconv.Itoa(i / e.Width),
-				strconv.FormatFloat(float64(v), 'g', 6, 32), strconv.FormatFloat(e.Scale, 'g', 6, 64)}
-			if err := c.Write(line); err != nil {
-				return err
+		for i, m := range e.Maps {
+			for j, v := range m.Values {
+				err := out.Write([]string{e.Name, e.Classes[i].Class, strconv.Itoa(j / m.W), strconv.Itoa(j % m.W), strconv.FormatFloat(float64(v), 'g', -1, 32)})
+				if err != nil {
+					return err
+				}
 			}
 		}
 	}
-	c.Flush()
-	return c.Error()
-}
-
-// featureSheet draws the channels of a layer's output for each picture.
-func (c *explainCommand) featureSheet(m *resnet.Model, names []string) (*image.RGBA, error) {
-	var rows [][]sheet.Cell
-	title := ""
-	for _, name := range names {
-		a, path, err := m.Activation(resnet.File(name), c.layer)
-		if err != nil {
-			return nil, err
-		}
-		s := a.Shape()
-		title = fmt.Sprintf("%s, %s: %s, each channel from its least (dark) to its greatest value", m.Name(), path, shapeString(s))
-		_, seen, err := m.Prepare(resnet.File(name))
-		if err != nil {
-			return nil, err
-		}
-		row := []sheet.Cell{{Picture: sheet.Picture(seen, 2*planeSide), Caption: []string{filepath.Base(name)}}}
-		rows = append(rows, append(row, planes(a, s[0], s[1], s[2])...))
+	out.Flush()
+	if err := out.Error(); err != nil {
+		return err
 	}
-	return sheet.Grid(title, wrap(rows)), nil
+	return buffered.Flush()
 }
 
-const (
-	planeSide = 64
-	perRow    = 16
-)
-
-// planes draws n planes of h by w numbers, numbered.
-func planes(t *tensor.Tensor, n, h, w int) []sheet.Cell {
-	var cells []sheet.Cell
-	for k := range n {
-		cells = append(cells, sheet.Cell{Picture: sheet.Plane(t.Float32s()[k*h*w:(k+1)*h*w], w, h, planeSide), Caption: []string{strconv.Itoa(k)}})
+// checkEnd returns a usage error unless path is empty or has one of the endings.
+func checkEnd(flag, path string, ends ...string) error {
+	if path == "" {
+		return nil
 	}
-	return cells
-}
-
-// wrap breaks rows of cells, the first of each a picture, after perRow.
-func wrap(rows [][]sheet.Cell) [][]sheet.Cell {
-	var out [][]sheet.Cell
-	for _, r := range rows {
-		first := r[:1]
-		for r = r[1:]; len(r) > 0; r = r[min(perRow, len(r)):] {
-			out = append(out, append(append([]sheet.Cell{}, first...), r[:min(perRow, len(r))]...))
-			first = []sheet.Cell{{Picture: image.NewRGBA(image.Rect(0, 0, 1, 1))}}
+	for _, end := range ends {
+		if strings.EqualFold(filepath.Ext(path), end) {
+			return nil
 		}
 	}
-	return out
+	return usagef("%s %s does not end in %s", flag, path, strings.Join(ends, " or "))
 }
 
-// filterSheet draws a convolution's weights: in colours where it reads colours.
-func (c *explainCommand) filterSheet(m *resnet.Model) (*image.RGBA, error) {
-	w, path, err := m.Filters(c.layer)
+// checkLayer returns a usage error if the network has no such module.
+func checkLayer(m *resnet.Model, layer string) error {
+	if layer == "" {
+		return nil
+	}
+	e, err := m.Explainer()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s := w.Shape()
-	var cells []sheet.Cell
-	title := fmt.Sprintf("%s, %s: %s", m.Name(), path, shapeString(s))
-	if size := s[2] * s[3]; s[1] == 3 && size > 1 {
-		for k := range s[0] {
-			cells = append(cells, sheet.Cell{Picture: sheet.RGB(w.Float32s()[3*k*size:3*(k+1)*size], s[3], s[2], planeSide), Caption: []string{strconv.Itoa(k)}})
+	list, err := e.Layers()
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, l := range list {
+		if l.Path == layer {
+			return nil
 		}
-	} else {
-		// A row of the sheet is an output channel, a plane an input channel.
-		if most := 1024; s[0]*s[1] > most {
-			title += fmt.Sprintf(", the first %d", most)
+		names = append(names, l.Path)
+	}
+	return usagef("no layer %q%s; --list-layers lists them", layer, nearest(layer, names))
+}
+
+func listLayers(a *app, m *resnet.Model) error {
+	e, err := m.Explainer()
+	if err != nil {
+		return err
+	}
+	list, err := e.Layers()
+	if err != nil {
+		return err
+	}
+	if a.json {
+		type line struct {
+			Layer  string `json:"layer"`
+			Kind   string `json:"kind"`
+			Output []int  `json:"output"`
 		}
-		cells = planes(w, min(s[0]*s[1], 1024), s[2], s[3])
+		var lines []line
+		for _, l := range list {
+			lines = append(lines, line{l.Path, l.Kind, l.Shape})
+		}
+		return a.printJSON(lines)
 	}
-	var rows [][]sheet.Cell
-	for ; len(cells) > 0; cells = cells[min(perRow, len(cells)):] {
-		rows = append(rows, cells[:min(perRow, len(cells))])
+	t := term.NewTable("layer", "kind", ">output")
+	for _, l := range list {
+		t.Row(l.Path, l.Kind, shapeString(l.Shape))
 	}
-	return sheet.Grid(title, rows), nil
+	_, err = t.WriteTo(a.out)
+	return err
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/embedded"
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/atomicfile"
+	"github.com/resnet-go/resnet/internal/diagram"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/models/pretrained"
@@ -28,6 +30,7 @@ type summaryCommand struct {
 	input string
 	depth int
 	batch int
+	graph string
 }
 
 func (a *app) summaryCommand() *cobra.Command {
@@ -38,13 +41,17 @@ func (a *app) summaryCommand() *cobra.Command {
 		Long: `summary prints each layer with its output shape, parameters, multiply-accumulates
 (MACs) and the memory of its output. Rows of blocks count what is inside them.
 
+With --graph it also draws the network with its shortcuts: as an SVG picture, or as
+an HTML page whose stages and blocks fold.
+
 Of a model file it also prints where its weights come from: the command, seed,
 recipe and data of the training, what was measured, the classes, and how pictures
 become inputs. Without an argument, it shows the model inside the program.`,
 		Example: `  resnet summary resnet50
   resnet summary resnet18 --input 3x320x320 --depth 1
   resnet summary runs/photos/best.safetensors
-  resnet summary model.onnx --depth 1`,
+  resnet summary model.onnx --depth 1
+  resnet summary resnet50 --graph resnet50.html   # or .svg`,
 		Args: atMost(1),
 		RunE: func(_ *cobra.Command, args []string) error { return c.run(strings.Join(args, "")) },
 	}
@@ -52,6 +59,7 @@ become inputs. Without an argument, it shows the model inside the program.`,
 	f.StringVar(&c.input, "input", "", "input as CxHxW, such as 3x224x224 (default: the network's own)")
 	f.IntVar(&c.depth, "depth", 99, "how deep to go into blocks")
 	f.IntVar(&c.batch, "batch", 1, "pictures a batch")
+	f.StringVar(&c.graph, "graph", "", "file to draw the network to: .svg or .html")
 	return cmd
 }
 
@@ -100,6 +108,9 @@ func (c *summaryCommand) run(name string) error {
 	if c.batch < 1 {
 		return usagef("--batch %d is below 1", c.batch)
 	}
+	if err := checkEnd("--graph", c.graph, ".svg", ".html"); err != nil {
+		return err
+	}
 	net, input, file, err := summarised(name)
 	if err != nil {
 		return err
@@ -125,10 +136,31 @@ func (c *summaryCommand) run(name string) error {
 			s.Layers = append(s.Layers, layerLine{r.Path, r.Kind, r.Depth, r.Out, r.Params, r.MACs, r.ActivationBytes})
 		}
 	}
+	if c.graph != "" {
+		if err := drawNetwork(c.graph, name, net, input); err != nil {
+			return err
+		}
+	}
 	if c.json {
 		return c.printJSON(s)
 	}
 	return c.print(s)
+}
+
+// drawNetwork writes the picture of a network by the ending of path.
+func drawNetwork(path, name string, net nn.Module, input []int) error {
+	d, err := diagram.New(filepath.Base(name), net, graph.F32(append([]int{1}, input...)...))
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	write := d.SVG
+	if strings.EqualFold(filepath.Ext(path), ".html") {
+		write = d.HTML
+	}
+	if err := atomicfile.Write(path, write); err != nil {
+		return fmt.Errorf("drawing the network: %w", err)
+	}
+	return nil
 }
 
 // summarised returns the network of a name or file, or of the embedded model

@@ -1,213 +1,236 @@
-// Package sheet puts pictures, heat maps and planes of numbers with captions
-// onto one sheet.
+// Package sheet draws pictures with captions in a grid, heat maps over pictures,
+// and numbers as pictures.
 package sheet
 
 import (
+	"fmt"
 	"image"
 	"image/color"
 	"image/draw"
-	"math"
+	"slices"
+	"sync"
 
-	xdraw "golang.org/x/image/draw"
 	"golang.org/x/image/font"
-	"golang.org/x/image/font/basicfont"
+	"golang.org/x/image/font/gofont/goregular"
+	"golang.org/x/image/font/opentype"
 	"golang.org/x/image/math/fixed"
-
-	"github.com/resnet-go/resnet/data/imaging"
+	"gonum.org/v1/plot/palette/moreland"
 )
 
-// Cell is a picture with lines of text under it.
-type Cell struct {
-	Picture image.Image
-	Caption []string
+// Tile is a picture of a sheet.
+type Tile struct {
+	Image   image.Image
+	Caption []string // lines below the picture; what does not fit is cut off
+}
+
+// Sheet is a grid of pictures on white.
+type Sheet struct {
+	Title   string // above; "" for none
+	Columns int
+	Tiles   []Tile // row by row; one without an image leaves its place empty
+	// Low and High, if not empty, are the ends of a colour bar at the right.
+	Low, High string
 }
 
 const (
-	gap        = 10
-	lineHeight = 15
-	glyph      = 7 // pixels a character
+	gap   = 8  // pixels between tiles
+	line  = 17 // pixels a line of text
+	size  = 13 // of the font, pixels
+	bar   = 14 // width of the colour bar
+	ink   = 0x22
+	widen = 64 // the narrowest column: room for a short caption
 )
 
-// Grid puts the cells in rows under each other, white as paper, with a title
-// above, if any.
-func Grid(title string, rows [][]Cell) *image.RGBA {
-	columns := 0
-	for _, r := range rows {
-		columns = max(columns, len(r))
+// Draw draws the sheet.
+func (s Sheet) Draw() (*image.RGBA, error) {
+	if s.Columns < 1 || len(s.Tiles) == 0 {
+		return nil, fmt.Errorf("sheet: %d pictures in %d columns", len(s.Tiles), s.Columns)
 	}
-	widths, heights := make([]int, columns), make([]int, len(rows))
-	for i, r := range rows {
-		for j, c := range r {
-			b := c.Picture.Bounds()
-			widths[j] = max(widths[j], b.Dx())
-			heights[i] = max(heights[i], b.Dy()+lineHeight*len(c.Caption))
+	face, err := newFace()
+	if err != nil {
+		return nil, err
+	}
+	defer face.Close()
+	columns := min(s.Columns, len(s.Tiles))
+	rows := (len(s.Tiles) + columns - 1) / columns
+	w, h, lines := widen, 1, 0
+	for _, t := range s.Tiles {
+		if t.Image != nil {
+			w, h = max(w, t.Image.Bounds().Dx()), max(h, t.Image.Bounds().Dy())
 		}
+		lines = max(lines, len(t.Caption))
 	}
-	w, h := gap, gap
-	if title != "" {
-		h += lineHeight + gap
+	cell := h + lines*line + gap
+	top := gap
+	if s.Title != "" {
+		top += line + 4
 	}
-	for _, v := range widths {
-		w += v + gap
+	width := gap + columns*(w+gap)
+	barWidth := 0
+	if s.Low+s.High != "" {
+		for _, text := range []string{s.Low, s.High} {
+			barWidth = max(barWidth, font.MeasureString(face, text).Ceil())
+		}
+		barWidth += bar + 6 + gap
 	}
-	for _, v := range heights {
-		h += v + gap
+	const most = 1 << 27
+	if width+barWidth > most/(top+rows*cell) {
+		return nil, fmt.Errorf("sheet: %d pictures of %d x %d make too large a sheet", len(s.Tiles), w, h)
 	}
-	w = max(w, 2*gap+glyph*len([]rune(title)))
-	out := image.NewRGBA(image.Rect(0, 0, w, h))
+	// The title may be wider than the grid.
+	total := max(width+barWidth, font.MeasureString(face, s.Title).Ceil()+2*gap)
+	out := image.NewRGBA(image.Rect(0, 0, total, top+rows*cell))
 	draw.Draw(out, out.Bounds(), image.White, image.Point{}, draw.Src)
-	y := gap
-	if title != "" {
-		Text(out, gap, y, title)
-		y += lineHeight + gap
+	text := func(x, y, room int, s string) {
+		d := font.Drawer{Dst: out, Src: image.NewUniform(color.Gray{ink}), Face: face, Dot: fixed.P(x, y+size-1)}
+		d.DrawString(fit(face, s, room))
 	}
-	for i, r := range rows {
-		x := gap
-		for j, c := range r {
-			b := c.Picture.Bounds()
-			draw.Draw(out, image.Rect(x, y, x+b.Dx(), y+b.Dy()), c.Picture, b.Min, draw.Src)
-			for k, line := range c.Caption {
-				Text(out, x, y+b.Dy()+2+k*lineHeight, fit(line, widths[j]))
-			}
-			x += widths[j] + gap
+	if s.Title != "" {
+		text(gap, gap, total-2*gap, s.Title)
+	}
+	for i, t := range s.Tiles {
+		x, y := gap+i%columns*(w+gap), top+i/columns*cell
+		if t.Image == nil {
+			continue
 		}
-		y += heights[i] + gap
-	}
-	return out
-}
-
-// fit shortens a line to a width in pixels.
-func fit(line string, width int) string {
-	r := []rune(line)
-	if n := width / glyph; len(r) > n && n > 1 {
-		return string(r[:n-1]) + "~"
-	}
-	return line
-}
-
-// Text writes a line with its upper left corner at x, y.
-func Text(dst draw.Image, x, y int, line string) {
-	d := font.Drawer{Dst: dst, Src: image.NewUniform(color.Gray{0x20}), Face: basicfont.Face7x13, Dot: fixed.P(x, y+11)}
-	d.DrawString(line)
-}
-
-// Picture returns a picture as large as side by its longer edge: pixels stay
-// visible where it was smaller.
-func Picture(m *imaging.Image, side int) *image.RGBA {
-	src := image.NewRGBA(image.Rect(0, 0, m.W, m.H))
-	for i := range m.W * m.H {
-		p := m.Pix[i*m.C:]
-		c := color.RGBA{p[0], p[0], p[0], 255}
-		if m.C == 3 {
-			c.G, c.B = p[1], p[2]
+		b := t.Image.Bounds()
+		draw.Draw(out, image.Rect(x, y, x+b.Dx(), y+b.Dy()), t.Image, b.Min, draw.Over)
+		for j, l := range t.Caption {
+			text(x, y+b.Dy()+2+j*line, w, l)
 		}
-		src.SetRGBA(i%m.W, i/m.W, c)
 	}
-	return scale(src, side)
+	if barWidth > 0 {
+		x, length := width, max(h, 4*line)
+		length = min(length, rows*cell-gap)
+		for y := range length {
+			c := heat(1 - float64(y)/float64(length-1))
+			draw.Draw(out, image.Rect(x, top+y, x+bar, top+y+1), image.NewUniform(c), image.Point{}, draw.Src)
+		}
+		text(x+bar+6, top, barWidth, s.High)
+		text(x+bar+6, top+length-line, barWidth, s.Low)
+	}
+	return out, nil
 }
 
-func scale(src *image.RGBA, side int) *image.RGBA {
-	b := src.Bounds()
-	f := float64(side) / float64(max(b.Dx(), b.Dy()))
-	dst := image.NewRGBA(image.Rect(0, 0, max(1, int(float64(b.Dx())*f+0.5)), max(1, int(float64(b.Dy())*f+0.5))))
-	var s xdraw.Scaler = xdraw.NearestNeighbor
-	if f < 1 {
-		s = xdraw.CatmullRom
+var parsed = sync.OnceValues(func() (*opentype.Font, error) { return opentype.Parse(goregular.TTF) })
+
+func newFace() (font.Face, error) {
+	f, err := parsed()
+	if err != nil {
+		return nil, fmt.Errorf("sheet: %w", err)
 	}
-	s.Scale(dst, dst.Bounds(), src, b, xdraw.Src, nil)
-	return dst
+	face, err := opentype.NewFace(f, &opentype.FaceOptions{Size: size, DPI: 72, Hinting: font.HintingFull})
+	if err != nil {
+		return nil, fmt.Errorf("sheet: %w", err)
+	}
+	return face, nil
 }
 
-// inferno, at nine points, from dark to bright.
-var inferno = [][3]float64{{0, 0, 4}, {31, 12, 72}, {85, 15, 109}, {136, 34, 106}, {186, 54, 85}, {227, 89, 51}, {249, 140, 10}, {249, 201, 50}, {252, 255, 164}}
-
-// Colour returns the colour of a number from 0 to 1.
-func Colour(t float32) color.RGBA {
-	p := min(max(float64(t), 0), 1) * float64(len(inferno)-1)
-	i := min(int(p), len(inferno)-2)
-	u := p - float64(i)
-	var c [3]uint8
-	for k := range c {
-		c[k] = uint8(inferno[i][k] + (inferno[i+1][k]-inferno[i][k])*u + 0.5)
+// fit cuts s to a width.
+func fit(face font.Face, s string, room int) string {
+	if font.MeasureString(face, s).Ceil() <= room {
+		return s
 	}
-	return color.RGBA{c[0], c[1], c[2], 255}
+	runes := []rune(s)
+	for len(runes) > 0 && font.MeasureString(face, string(runes)+"…").Ceil() > room {
+		runes = runes[:len(runes)-1]
+	}
+	return string(runes) + "…"
 }
 
-// Overlay lays a heat map of w by h numbers from 0 to 1 over a picture: the
-// hotter, the less the picture shows through.
-func Overlay(under *image.RGBA, heat []float32, w, h int) *image.RGBA {
-	b := under.Bounds()
-	out := image.NewRGBA(b)
+var colours = sync.OnceValue(func() [256]color.RGBA {
+	m := moreland.ExtendedBlackBody()
+	m.SetMin(0)
+	m.SetMax(1)
+	var lut [256]color.RGBA
+	for i := range lut {
+		c, err := m.At(float64(i) / 255)
+		if err != nil {
+			panic(err) // only outside 0 to 1
+		}
+		lut[i] = color.RGBAModel.Convert(c).(color.RGBA)
+	}
+	return lut
+})
+
+// heat returns the colour of v, 0 (black) to 1 (white), by brightness also for
+// those who see colours otherwise.
+func heat(v float64) color.RGBA {
+	lut := colours()
+	return lut[int(min(max(v, 0), 1)*255+0.5)]
+}
+
+// Overlay mixes the picture and, half and half, the heat map of values [h w]
+// enlarged to it (bilinear, pixel centres). The colours go from 0 to [Top].
+func Overlay(m *image.RGBA, values []float32, w, h int) *image.RGBA {
+	b := m.Bounds()
+	out := image.NewRGBA(image.Rect(0, 0, b.Dx(), b.Dy()))
+	top := Top(values)
 	for y := range b.Dy() {
 		for x := range b.Dx() {
-			t := sample(heat, w, h, (float64(x)+0.5)/float64(b.Dx()), (float64(y)+0.5)/float64(b.Dy()))
-			c, p := Colour(t), under.RGBAAt(b.Min.X+x, b.Min.Y+y)
-			a := 0.25 + 0.5*float64(t)
-			mix := func(u, v uint8) uint8 { return uint8(float64(u)*(1-a) + float64(v)*a + 0.5) }
-			out.SetRGBA(b.Min.X+x, b.Min.Y+y, color.RGBA{mix(p.R, c.R), mix(p.G, c.G), mix(p.B, c.B), 255})
+			v := 0.0
+			if top > 0 {
+				v = bilinear(values, w, h, (float64(x)+.5)*float64(w)/float64(b.Dx())-.5, (float64(y)+.5)*float64(h)/float64(b.Dy())-.5) / top
+			}
+			c, p := heat(v), m.RGBAAt(b.Min.X+x, b.Min.Y+y)
+			mix := func(a, b uint8) uint8 { return uint8((int(a) + int(b) + 1) / 2) }
+			out.SetRGBA(x, y, color.RGBA{mix(c.R, p.R), mix(c.G, p.G), mix(c.B, p.B), 255})
 		}
 	}
 	return out
 }
 
-// sample reads a map at u, v from 0 to 1, bilinear between the middles of its
-// cells.
-func sample(m []float32, w, h int, u, v float64) float32 {
-	x, y := min(max(u*float64(w)-0.5, 0), float64(w-1)), min(max(v*float64(h)-0.5, 0), float64(h-1))
-	i, j := int(x), int(y)
-	i1, j1 := min(i+1, w-1), min(j+1, h-1)
-	a, b := float32(x-float64(i)), float32(y-float64(j))
-	return (m[j*w+i]*(1-a)+m[j*w+i1]*a)*(1-b) + (m[j1*w+i]*(1-a)+m[j1*w+i1]*a)*b
+// Top is the value of the brightest colour: that below which 99 % of the values
+// lie, so that a few extremes do not darken the rest, or the largest if that is 0.
+func Top(values []float32) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	if v := sorted[min(len(sorted)*99/100, len(sorted)-1)]; v > 0 {
+		return float64(v)
+	}
+	return float64(max(sorted[len(sorted)-1], 0))
 }
 
-// Plane draws w by h numbers from the least, dark, to the greatest, bright; a
-// plane of one value is dark.
-func Plane(v []float32, w, h, side int) *image.RGBA {
-	lo, hi := float32(math.Inf(1)), float32(math.Inf(-1))
-	for _, x := range v {
-		lo, hi = min(lo, x), max(hi, x)
-	}
-	src := image.NewRGBA(image.Rect(0, 0, w, h))
-	for i, x := range v {
-		t := float32(0)
-		if hi > lo {
-			t = (x - lo) / (hi - lo)
-		}
-		src.SetRGBA(i%w, i/w, Colour(t))
-	}
-	return scale(src, side)
+// bilinear reads values [h w] between their centres; outside, the edge goes on.
+func bilinear(values []float32, w, h int, x, y float64) float64 {
+	x, y = min(max(x, 0), float64(w-1)), min(max(y, 0), float64(h-1))
+	x0, y0 := int(x), int(y)
+	x1, y1 := min(x0+1, w-1), min(y0+1, h-1)
+	fx, fy := x-float64(x0), y-float64(y0)
+	at := func(x, y int) float64 { return float64(values[y*w+x]) }
+	return (1-fy)*((1-fx)*at(x0, y0)+fx*at(x1, y0)) + fy*((1-fx)*at(x0, y1)+fx*at(x1, y1))
 }
 
-// RGB draws three planes of w by h numbers, red, green and blue, scaled
-// together so that 0 is middle grey.
-func RGB(v []float32, w, h, side int) *image.RGBA {
-	top := float32(0)
-	for _, x := range v {
-		top = max(top, max(x, -x))
+// Grey draws values [h w] from low (black) to high (white), each scale by scale
+// pixels.
+func Grey(values []float32, w, h, scale int, low, high float32) *image.RGBA {
+	out := image.NewRGBA(image.Rect(0, 0, w*scale, h*scale))
+	for i, v := range values {
+		g := level(v, low, high)
+		square(out, i%w, i/w, scale, color.RGBA{g, g, g, 255})
 	}
-	if top == 0 {
-		top = 1
-	}
-	src := image.NewRGBA(image.Rect(0, 0, w, h))
-	at := func(k, i int) uint8 { return uint8(127.5 + 127*v[k*w*h+i]/top) }
+	return out
+}
+
+// RGB draws values [3 h w] from low to high in each channel.
+func RGB(values []float32, w, h, scale int, low, high float32) *image.RGBA {
+	out := image.NewRGBA(image.Rect(0, 0, w*scale, h*scale))
 	for i := range w * h {
-		src.SetRGBA(i%w, i/w, color.RGBA{at(0, i), at(1, i), at(2, i), 255})
+		c := func(k int) uint8 { return level(values[k*w*h+i], low, high) }
+		square(out, i%w, i/w, scale, color.RGBA{c(0), c(1), c(2), 255})
 	}
-	return scale(src, side)
+	return out
 }
 
-// Bar is a scale of the colours with its ends named.
-func Bar(height int, low, high string) *image.RGBA {
-	width := 14 + 4 + glyph*max(len(low), len(high))
-	out := image.NewRGBA(image.Rect(0, 0, width, height))
-	draw.Draw(out, out.Bounds(), image.White, image.Point{}, draw.Src)
-	for y := range height {
-		c := Colour(1 - float32(y)/float32(height-1))
-		for x := range 14 {
-			out.SetRGBA(x, y, c)
-		}
+func level(v, low, high float32) uint8 {
+	if !(high > low) {
+		return 128
 	}
-	Text(out, 18, 0, high)
-	Text(out, 18, height-lineHeight, low)
-	return out
+	return uint8(min(max((v-low)/(high-low), 0), 1)*255 + 0.5)
+}
+
+func square(out *image.RGBA, x, y, scale int, c color.RGBA) {
+	draw.Draw(out, image.Rect(x*scale, y*scale, (x+1)*scale, (y+1)*scale), image.NewUniform(c), image.Point{}, draw.Src)
 }

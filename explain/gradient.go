@@ -1,0 +1,168 @@
+package explain
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/tensor"
+)
+
+const classInput = "class" // [1 classes], 1 for the class and 0 elsewhere
+
+// gradient computes a map by the gradient of a class's logit with respect to the
+// activations of a layer or to the image.
+func (e *Explainer) gradient(x *tensor.Tensor, class, classes int, opt Options) (Map, error) {
+	guided := opt.Method == Guided
+	path := opt.Layer
+	if path == "" && opt.Method.AtLayer() {
+		t, err := e.trace(1)
+		if err != nil {
+			return Map{}, err
+		}
+		s, err := t.at("")
+		if err != nil {
+			return Map{}, err
+		}
+		path = s.Path
+	}
+	p, err := e.plan(fmt.Sprintf("gradient/%v/%s", guided, path), 1, func(t *traced) error {
+		of := t.Input
+		if path != "" {
+			s, err := t.at(path)
+			if err != nil {
+				return err
+			}
+			of = s.out
+		}
+		if len(of.Shape) != 4 {
+			return fmt.Errorf("explain: layer %q gives %v, which has no height and width", path, of.Shape)
+		}
+		return t.addGradient(of, guided)
+	})
+	if err != nil {
+		return Map{}, err
+	}
+	one := tensor.New(1, classes)
+	one.Float32s()[class] = 1
+	out, err := run(p, map[string]*tensor.Tensor{nn.ImageInput: x, classInput: one})
+	if err != nil {
+		return Map{}, err
+	}
+	a, g := out[0].Float32s(), out[1].Float32s()
+	c, h, w := out[0].Shape()[1], out[0].Shape()[2], out[0].Shape()[3]
+	m := Map{Class: class, Layer: path, W: w, H: h}
+	switch opt.Method {
+	case GradCAM:
+		m.Values = weighted(a, camWeights(g, c), c)
+	case GradCAMPlusPlus:
+		m.Values = weighted(a, camPlusPlusWeights(a, g, c), c)
+	default:
+		m.Values = largest(g, c)
+	}
+	return m, nil
+}
+
+// addGradient adds two outputs: of, and the gradient with respect to it.
+func (t *traced) addGradient(of *graph.Value, guided bool) error {
+	g := t.Graph
+	class, err := g.Input(classInput, t.logits.Type)
+	if err != nil {
+		return err
+	}
+	return graph.Try(func() {
+		score := g.Must1(graph.Reduce{Fn: graph.Sum, Axes: []int{0, 1}}, g.Must1(graph.Binary{Fn: graph.Mul}, t.logits, class))
+		if guided {
+			defer guide(g)()
+		}
+		grads, err := g.Gradients(score, []*graph.Value{of})
+		if err != nil {
+			panic(err)
+		}
+		g.Output("activations", of)
+		g.Output("gradient", grads[0])
+	})
+}
+
+// guidedReLU is ReLU with the gradient of guided backpropagation: only what is
+// positive goes back.
+type guidedReLU struct{ graph.Unary }
+
+func (o guidedReLU) Grad(g *graph.Graph, n *graph.Node, dout []*graph.Value, need []bool) []*graph.Value {
+	positive := g.Must1(graph.Unary{Fn: graph.Relu}, dout[0])
+	return o.Unary.Grad(g, n, []*graph.Value{positive}, need)
+}
+
+// guide gives the ReLUs of g the gradient of guided backpropagation until the
+// function it returns is called. What is computed forward stays the same.
+func guide(g *graph.Graph) (undo func()) {
+	var nodes []*graph.Node
+	for _, n := range g.Nodes {
+		if op, ok := n.Op.(graph.Unary); ok && op.Fn == graph.Relu {
+			n.Op = guidedReLU{op}
+			nodes = append(nodes, n)
+		}
+	}
+	return func() {
+		for _, n := range nodes {
+			n.Op = n.Op.(guidedReLU).Unary
+		}
+	}
+}
+
+// camWeights are the means of the channels' gradients.
+func camWeights(g []float32, channels int) []float64 {
+	w, hw := make([]float64, channels), len(g)/channels
+	for k := range w {
+		for _, v := range g[k*hw : (k+1)*hw] {
+			w[k] += float64(v)
+		}
+		w[k] /= float64(hw)
+	}
+	return w
+}
+
+// camPlusPlusWeights are Σ a relu(g) over a channel's pixels.
+func camPlusPlusWeights(a, g []float32, channels int) []float64 {
+	w, hw := make([]float64, channels), len(g)/channels
+	for k := range w {
+		sum := 0.0
+		for _, v := range a[k*hw : (k+1)*hw] {
+			sum += float64(v)
+		}
+		for _, v := range g[k*hw : (k+1)*hw] {
+			if d := float64(v); d > 0 {
+				w[k] += d * d * d / (2*d*d + sum*d*d*d + 1e-6)
+			}
+		}
+	}
+	return w
+}
+
+// weighted is relu(Σ_k w_k a_k).
+func weighted(a []float32, w []float64, channels int) []float32 {
+	out := make([]float32, len(a)/channels)
+	for i := range out {
+		s := 0.0
+		for k, wk := range w {
+			s += wk * float64(a[k*len(out)+i])
+		}
+		out[i] = float32(max(s, 0))
+	}
+	return out
+}
+
+// largest is max_k |g_k|.
+func largest(g []float32, channels int) []float32 {
+	out := make([]float32, len(g)/channels)
+	for k := range channels {
+		for i := range out {
+			v := g[k*len(out)+i]
+			out[i] = max(out[i], v, -v)
+		}
+	}
+	return out
+}
+
+var errLayer = errors.New("explain: occlusion covers the image; it takes no layer")
