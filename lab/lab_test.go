@@ -231,7 +231,7 @@ func TestStopAndGoOn(t *testing.T) {
 
 	other := opt
 	other.Recipe = options(t, data, "lr.peak=0.01").Recipe
-	if _, err := New(e, other); err == nil || !strings.Contains(err.Error(), "another study (plain-8 by another recipe)") {
+	if _, err := New(e, other); err == nil || !strings.Contains(err.Error(), "another study (plain-14 by another recipe)") {
 		t.Errorf("another recipe in the same folder: %v", err)
 	}
 	if e, _ = Lookup("attention"); e != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -160,7 +161,8 @@ func (p plan) differs(old plan) string {
 	case p.Images != old.Images || p.TestImages != old.TestImages:
 		return fmt.Sprintf("of %d and %d pictures, not %d and %d", old.Images, old.TestImages, p.Images, p.TestImages)
 	}
-	for name, text := range p.Recipes {
+	for _, name := range slices.Sorted(maps.Keys(p.Recipes)) {
+		text := p.Recipes[name]
 		if before, ok := old.Recipes[name]; ok && before != text {
 			return fmt.Sprintf("%s by another recipe", name)
 		}
