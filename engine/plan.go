@@ -13,6 +13,7 @@ import (
 // All tasks of a step end before the next step starts.
 type step struct {
 	name    string // module path and operator, for profiles
+	op      string
 	tasks   int
 	run     func(r *run, task, worker int)
 	reads   []*buf
@@ -152,9 +153,12 @@ func (p *Plan) Run(in, out []*tensor.Tensor) error { return p.run(in, out, nil) 
 
 // Step describes one step of a plan.
 type Step struct {
-	Name      string // module path and operator
+	Name      string // module path, operator and phase
+	Op        string // the operator's name
 	Algorithm string // of a convolution: "direct", "winograd 4x4" or "winograd 2x2"; "" for other steps
 	FLOPs     int64  // of the direct algorithm; 0 where the step is bound by memory
+	Bytes     int64  // sizes of the arrays that the step reads and writes, weights too
+	Tasks     int    // pieces that may run side by side
 }
 
 // Steps lists the steps of the plan in their order.
@@ -166,7 +170,16 @@ func (p *Plan) Steps() []Step {
 	return list
 }
 
-func (s *step) describe() Step { return Step{s.name, s.algorithm, s.flops} }
+func (s *step) describe() Step {
+	d := Step{Name: s.name, Op: s.op, Algorithm: s.algorithm, FLOPs: s.flops, Tasks: s.tasks}
+	for _, b := range s.reads {
+		d.Bytes += 4 * int64(b.size)
+	}
+	for _, b := range s.writes {
+		d.Bytes += 4 * int64(b.size)
+	}
+	return d
+}
 
 // StepTime is the time that one step of a plan took.
 type StepTime struct {
