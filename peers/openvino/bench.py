@@ -8,11 +8,10 @@ the latency hint: one request at a time on all threads.
 import os
 import sys
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.dirname(HERE))
-import protocol  # noqa: E402
+import openvino as ov  # before the path has the folder of this file, which has the same name
 
-import openvino as ov  # noqa: E402
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import protocol  # noqa: E402
 
 
 def main():
