@@ -4,7 +4,12 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
 	"testing"
+
+	"github.com/resnet-go/resnet/internal/cpu"
 )
 
 // eachISA runs f once for every instruction set of this machine and once for
@@ -19,6 +24,9 @@ func eachISA(t *testing.T, f func(t *testing.T)) {
 	}{{"generic", false, false}, {"avx2", true, false}, {"avx512", true, true}} {
 		t.Run(v.name, func(t *testing.T) {
 			if v.avx2 && !had2 || v.avx512 && !had512 {
+				if required(v.name) {
+					t.Fatalf("RESNET_REQUIRE_ISA names %s, which this machine or build has not", v.name)
+				}
 				t.Skipf("this machine or build has no %s", v.name)
 			}
 			useAVX2, useAVX512 = v.avx2, v.avx512
@@ -26,6 +34,29 @@ func eachISA(t *testing.T, f func(t *testing.T)) {
 		})
 	}
 	useAVX2, useAVX512 = had2, had512
+}
+
+// required reports whether the environment demands that an instruction set is
+// tested: CI names those of its processor as the system tells them, so that a
+// mistake in detecting them cannot leave kernels untested.
+func required(isa string) bool {
+	return slices.Contains(strings.Fields(os.Getenv("RESNET_REQUIRE_ISA")), isa)
+}
+
+func TestRequiredInstructionSets(t *testing.T) {
+	all := strings.Fields(os.Getenv("RESNET_REQUIRE_ISA"))
+	if len(all) == 0 {
+		t.Skip("RESNET_REQUIRE_ISA is not set")
+	}
+	have := map[string]bool{"avx2": useAVX2, "avx512": useAVX512, "avx512vnni": cpu.AVX512VNNI, "neon": cpu.NEON}
+	for _, isa := range all {
+		on, known := have[isa]
+		if !known {
+			t.Errorf("RESNET_REQUIRE_ISA: unknown instruction set %q", isa)
+		} else if !on {
+			t.Errorf("%s is not in use, %s is", isa, ISA())
+		}
+	}
 }
 
 const guardWord = 0x7fa5a5a5 // a NaN that no kernel makes
