@@ -1,9 +1,7 @@
 package models
 
 import (
-	"encoding/json"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -109,68 +107,9 @@ func trainable(m nn.Module) []string {
 	return keys
 }
 
-// TestCountsAgainstTimm compares parameters and multiply-adds with timm's.
-func TestCountsAgainstTimm(t *testing.T) {
-	b, err := os.ReadFile("testdata/families/families.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want map[string]struct {
-		Params int
-		MACs   int64
-	}
-	if err := json.Unmarshal(b, &want); err != nil {
-		t.Fatal(err)
-	}
-	if len(want) < 19 {
-		t.Fatalf("families.json lists only %d models", len(want))
-	}
-	for name, w := range want {
-		m, err := New(name)
-		if err != nil {
-			t.Error(err)
-			continue
-		}
-		rows, err := nn.Summarize(m, m.Config.Input(1))
-		if err != nil {
-			t.Error(err)
-			continue
-		}
-		macs := rows[0].MACs
-		if m.Config.Attention == AttentionECA { // timm's one-dimensional convolutions are not among its counts
-			for _, r := range rows {
-				if r.Kind == "ECA" {
-					macs -= r.MACs
-				}
-			}
-		}
-		if rows[0].Params != w.Params || macs != w.MACs {
-			t.Errorf("%s has %d parameters and %d multiply-adds, timm %d and %d", name, rows[0].Params, macs, w.Params, w.MACs)
-		}
-	}
-}
-
-// TestCountsOfPapers compares parameter counts, in millions, with those that
-// the papers print.
-func TestCountsOfPapers(t *testing.T) {
-	for name, want := range map[string]struct{ params, half float64 }{
-		// Zagoruyko and Komodakis 2016, tables 4 and 5.
-		"wrn-40-1": {0.6, 0.05}, "wrn-40-2": {2.2, 0.05}, "wrn-40-4": {8.9, 0.051}, "wrn-16-8": {11.0, 0.05},
-		"wrn-22-8": {17.2, 0.05}, "wrn-28-10": {36.5, 0.05}, "wrn-16-4": {2.7, 0.051},
-		// He et al. 2016, table 4 and the text around it.
-		"preresnet110-cifar": {1.7, 0.05}, "preresnet164-cifar": {1.7, 0.05}, "preresnet1001-cifar": {10.2, 0.15},
-		"resnet164-cifar": {1.7, 0.05}, "resnet1001-cifar": {10.2, 0.15},
-	} {
-		m, err := New(name)
-		if err != nil {
-			t.Error(err)
-			continue
-		}
-		if got := float64(nn.NumParams(m)) / 1e6; math.Abs(got-want.params) > want.half {
-			t.Errorf("%s has %.3f million parameters, the paper %g", name, got, want.params)
-		}
-	}
-	// A highway layer is a plain layer and a gate of the same size with a bias.
+// TestHighwayGates: a highway layer is a plain layer and a gate of the same size
+// with a bias.
+func TestHighwayGates(t *testing.T) {
 	plain, gated := rowsOf(t, "plain20-cifar"), rowsOf(t, "highway20-cifar")
 	extra := gated[""].Params - plain[""].Params
 	conv := func(in, out int) int { return 9*in*out + out }

@@ -12,13 +12,10 @@ NAME.safetensors holds, as in models.py: labels, eval.logits, eval.acts,
 train.logits, train.acts, losses (one), grad.digest, running.digest.
 
 timm_NAME.txt.gz: timm's state-dict keys of NAME in order, "KEY d0xd1x..." a line.
-families.json: parameters and multiply-adds (of convolutions and linear layers, by
-shapes, at 224x224) of timm's models by name.
 """
 
 import copy
 import gzip
-import json
 import os
 import sys
 
@@ -262,40 +259,12 @@ def write(name, model, shape, stages):
           f"largest logit {want['eval.logits'].abs().max():.3g}, float32 errors {errors}")
 
 
-def multiply_adds(model, x):
-    total = 0
-
-    def hook(m, _, y):
-        nonlocal total
-        total += y.numel() * m.weight[0].numel()
-
-    hooks = [m.register_forward_hook(hook) for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
-    with torch.no_grad():
-        model.to("meta").eval()(x)
-    for h in hooks:
-        h.remove()
-    return total
-
-
 def timm_lists():
-    """Keys of one model of a kind, counts of all. Models that timm has no name for are built from its parts."""
-    x = torch.zeros(1, 3, 224, 224, device="meta")
+    """Keys of one model of a kind. Models that timm has no name for are built from its parts."""
     for f in ("kaiming_normal_", "kaiming_uniform_", "uniform_", "zeros_", "normal_"):
         setattr(nn.init, f, lambda *args, **kw: None)  # values are not looked at
-    four = {"18": (tr.BasicBlock, (2, 2, 2, 2)), "50": (tr.Bottleneck, (3, 4, 6, 3))}
-    made = {n: timm.create_model(n) for n in (
-        "resnet18d", "resnet34d", "resnet50d", "resnet101d", "resnet152d", "seresnet18", "seresnet34", "seresnet50",
-        "seresnet101", "seresnet152", "seresnext50_32x4d", "ecaresnet50d", "resnetblur18", "resnetblur50")}
-    made["ecaresnet50"] = tr.ResNet(*four["50"], **attn("eca"))
-    made["cbamresnet50"] = tr.ResNet(*four["50"], **attn("cbam"))
-    made["resnet18+cbam"] = tr.ResNet(*four["18"], **attn("cbam"))
-    counts = {n: {"params": sum(p.numel() for p in m.parameters()), "macs": multiply_adds(m, x)} for n, m in made.items()}
-    for ours, theirs in (("preresnet50", "resnetv2_50"), ("preresnet101", "resnetv2_101")):
-        m = timm.create_model(theirs)  # other keys, so numbers alone
-        counts[ours] = {"params": sum(p.numel() for p in m.parameters()), "macs": multiply_adds(m, x)}
-    with open(os.path.join(OUT, "families.json"), "w") as f:
-        json.dump(counts, f, indent=1)
-        f.write("\n")
+    made = {n: timm.create_model(n) for n in ("resnet18d", "resnet50d", "seresnet18", "seresnet50", "ecaresnet50d")}
+    made["cbamresnet50"] = tr.ResNet(tr.Bottleneck, (3, 4, 6, 3), **attn("cbam"))
     for name in ("resnet18d", "resnet50d", "seresnet18", "seresnet50", "ecaresnet50d", "cbamresnet50"):
         text = "".join(f"{k} {'x'.join(map(str, v.shape))}".rstrip() + "\n" for k, v in made[name].state_dict().items())
         with open(os.path.join(OUT, f"timm_{name}.txt.gz"), "wb") as f:

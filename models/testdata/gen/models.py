@@ -37,13 +37,11 @@ float32 run is from these numbers: the largest |difference| over the largest
 |value| of each tensor (of each row's norm, for digests), as a guide to tolerances.
 
 torchvision_NAME.txt.gz: the state-dict keys of NAME in order, "KEY d0xd1x..." a
-line. parameters.json: the parameter counts of torchvision's residual networks
-and of the CIFAR ones.
+line.
 """
 
 import copy
 import gzip
-import json
 import os
 import sys
 
@@ -161,19 +159,12 @@ def model_golden(name, model, shape, classes, lr, stages):
 
 
 def key_lists():
-    counts = {"torchvision": {}, "cifar": {}}
     for name in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "resnext101_32x8d",
                  "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2"):
         model = getattr(torchvision.models, name)(weights=None)
-        counts["torchvision"][name] = sum(p.numel() for p in model.parameters())
         text = "".join(f"{k} {'x'.join(map(str, v.shape))}".rstrip() + "\n" for k, v in model.state_dict().items())
         with open(os.path.join(OUT, f"torchvision_{name}.txt.gz"), "wb") as f:
             f.write(gzip.compress(text.encode(), 9, mtime=0))
-    for depth in (20, 32, 44, 56, 110):
-        counts["cifar"][f"resnet{depth}"] = sum(p.numel() for p in CifarResNet(depth).parameters())
-    with open(os.path.join(OUT, "parameters.json"), "w") as f:
-        json.dump(counts, f, indent=1)
-        f.write("\n")
 
 
 def main():
