@@ -46,8 +46,8 @@ func (a *app) explainCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain IMAGE|DIR|-...",
 		Short: "Show which parts of a picture speak for a class",
-		Long: `explain draws a sheet with a row for each picture: what the network saw, and the
-same under a heat map for each class asked for. Black is 0, white is the largest
+		Long: `explain draws a sheet: for each picture what the network saw, and the same under a
+heat map for each class asked for. Black is 0, white is the largest
 value of that map (the upper 1 % together).
 
 Methods:
@@ -226,9 +226,11 @@ func (c *explainCommand) print(x *resnet.Explanation) error {
 	return nil
 }
 
-// draw writes the sheet: a row a picture.
+// draw writes the sheet: a picture and its maps side by side, and as many
+// pictures a row as six tiles have room for.
 func (c *explainCommand) draw(all []*resnet.Explanation) error {
-	s := sheet.Sheet{Columns: 1 + len(all[0].Maps), Low: "0", High: "top 1 %"}
+	tiles := 1 + len(all[0].Maps)
+	s := sheet.Sheet{Columns: tiles * max(6/tiles, 1), Low: "0", High: "top 1 %"}
 	for _, x := range all {
 		s.Tiles = append(s.Tiles, sheet.Tile{Image: x.Picture, Caption: []string{filepath.Base(x.Name)}})
 		for i, m := range x.Maps {

@@ -13,6 +13,9 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/explain"
+	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/weights/onnx"
 )
 
 // pngSize reads a PNG picture as a whole and returns its size.
@@ -159,5 +162,53 @@ func TestExplainMistakes(t *testing.T) {
 		if code != c.code || !strings.Contains(errs, c.want) {
 			t.Errorf("%v: code %d, %s; want %d, %q", c.args, code, errs, c.code, c.want)
 		}
+	}
+}
+
+// TestLookInsideAForeignGraph: a graph from another tool, with its softmax and
+// folded norms, is explained and drawn as our own network is.
+func TestLookInsideAForeignGraph(t *testing.T) {
+	dir, photo := t.TempDir(), samplePhoto(t)
+	net, err := models.New("resnet8-cifar", models.Classes(10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nn.Init(net, 3); err != nil {
+		t.Fatal(err)
+	}
+	path, out := filepath.Join(dir, "folded.onnx"), filepath.Join(dir, "s.png")
+	if err := onnx.Save(path, nn.Sequential{net, nn.NewSoftmax()}, onnx.SaveOptions{Input: net.Input()}); err != nil {
+		t.Fatal(err)
+	}
+	ours := filepath.Join(dir, "ours.safetensors")
+	done(t, "convert", foreign(t), ours, "--model", "resnet8-cifar", "--preprocess", "cifar10")
+	maps := func(args ...string) explainMap {
+		var line explainLine
+		args = append([]string{"explain", photo, "--json", "--class", "3", "-o", out, "-m"}, args...)
+		if err := json.Unmarshal([]byte(done(t, args...)), &line); err != nil {
+			t.Fatal(err)
+		}
+		return line.Maps[0]
+	}
+	for _, method := range explain.Methods() {
+		got := maps(path, "--preprocess", "cifar10", "--method", string(method))
+		want := maps(ours, "--method", string(method))
+		if got.Width != want.Width || math.Abs(got.Probability-want.Probability) > 1e-5 || math.Abs(got.Top-want.Top) > 1e-3*want.Top {
+			t.Errorf("%s: %+v, want %+v", method, got, want)
+		}
+	}
+	if text := done(t, "inspect", "-m", path, "--preprocess", "cifar10", "-o", out); !strings.Contains(text, "filters 16×3×3×3") {
+		t.Error(text)
+	}
+	for _, end := range []string{"svg", "html"} {
+		drawn := filepath.Join(dir, "net."+end)
+		done(t, "summary", path, "--graph", drawn)
+		b, err := os.ReadFile(drawn)
+		if err != nil || !strings.Contains(string(b), "marker-end=\"url(#skip)\"") {
+			t.Errorf("%s: no shortcut is drawn, %v", end, err)
+		}
+	}
+	if code, _, errs := cli(t, "summary", "resnet18", "--graph", "x.pdf"); code != exitUsage || !strings.Contains(errs, "does not end in .svg or .html") {
+		t.Errorf("code %d: %s", code, errs)
 	}
 }
