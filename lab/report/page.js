@@ -72,7 +72,7 @@ function drawFigure(f) {
       el("line", { class: "grid", x1: L, x2: W - R, y1: Y(t), y2: Y(t) }, svg);
       el("text", { x: L - 7, y: Y(t) + 4, "text-anchor": "end" }, svg, f.percent ? +(100 * t).toFixed(2) + " %" : short(t));
     }
-    const xt = f.xnames ? f.xnames.map((_, i) => i) : ticks(x0, x1, 6);
+    const xt = f.xnames ? f.xnames.map((_, i) => i).filter(i => i % Math.ceil(f.xnames.length / 12) === 0) : ticks(x0, x1, 6);
     for (const t of xt) {
       el("line", { class: "grid", x1: X(t), x2: X(t), y1: T, y2: H - B }, svg);
       let name = xname(f, t);
