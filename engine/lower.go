@@ -336,7 +336,7 @@ func (c *compiler) step(phase string, tasks int, do func(r *run, task, worker in
 	if phase != "" {
 		name += " " + phase
 	}
-	s := &step{name: name, tasks: tasks, run: do, reads: reads, writes: writes}
+	s := &step{name: name, op: c.node.Op.Name(), tasks: tasks, run: do, reads: reads, writes: writes}
 	c.plan.steps = append(c.plan.steps, s)
 	return s
 }

@@ -14,6 +14,7 @@ import (
 // All tasks of a step end before the next step starts.
 type step struct {
 	name    string // module path and operator, for profiles
+	op      string
 	tasks   int
 	run     func(r *run, task, worker int)
 	reads   []*buf
@@ -153,7 +154,8 @@ func (p *Plan) Run(in, out []*tensor.Tensor) error { return p.run(in, out, nil) 
 
 // Step describes one step of a plan.
 type Step struct {
-	Name      string // module path and operator
+	Name      string // module path, operator and phase
+	Op        string // the operator's name
 	Algorithm string // of a convolution: "direct", "winograd 4x4" or "winograd 2x2"; "" for other steps
 	FLOPs     int64  // of the direct algorithm; 0 where the step is bound by memory
 	Bytes     int64  // of the values that it reads and writes, each once
@@ -169,7 +171,7 @@ func (p *Plan) Steps() []Step {
 }
 
 func (s *step) describe() Step {
-	d := Step{Name: s.name, Algorithm: s.algorithm, FLOPs: s.flops}
+	d := Step{Name: s.name, Op: s.op, Algorithm: s.algorithm, FLOPs: s.flops}
 	for _, list := range [][]*buf{s.reads, s.writes} {
 		for _, b := range list {
 			d.Bytes += 4 * int64(b.size)

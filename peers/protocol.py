@@ -5,6 +5,11 @@ warm it prints a line {"ready": true, ...}. Then, for each line {"steps": k} or
 {"seconds": s} on stdin, it runs that many timed steps (at least one) now and
 answers with one line; an empty stdin ends it. So a driver can alternate the
 runs of several programs. With --seconds it runs once, without stdin.
+
+So that all programs compute the same, a driver may give files: --weights (the
+state dict as safetensors), --onnx (the network), --input (float32, N H W C).
+With --output the process writes what its first step gave there, as float32:
+logits, in training the loss.
 """
 
 import argparse
@@ -24,7 +29,41 @@ def flags(modes):
     p.add_argument("--mode", choices=modes, default="infer")
     p.add_argument("--size", type=int, default=0, help="image height and width; by default the model's own")
     p.add_argument("--seconds", type=float, default=0, help="run once for so long, without stdin")
+    p.add_argument("--weights", help="state dict (safetensors) to use instead of random weights")
+    p.add_argument("--onnx", help="ONNX file to run, for peers that run such files")
+    p.add_argument("--input", help="file of the input: float32, N H W C")
+    p.add_argument("--output", help="where to write the outputs of the first step")
     return p
+
+
+def batch(args, shape):
+    """The input as a numpy array N C H W: from --input, or random."""
+    import numpy as np
+    if not args.input:
+        return np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+    n, c, h, w = shape
+    x = np.fromfile(args.input, np.float32)
+    if x.size != n * c * h * w:
+        raise SystemExit(f"{args.input}: {x.size} numbers, the network takes {list(shape)}")
+    return np.ascontiguousarray(x.reshape(n, h, w, c).transpose(0, 3, 1, 2))
+
+
+def safetensors(path):
+    """The tensors of a file by name, as numpy arrays (float32 and int64)."""
+    import numpy as np
+    with open(path, "rb") as f:
+        header = json.loads(f.read(int.from_bytes(f.read(8), "little")))
+        data = f.read()
+    kinds = {"F32": np.float32, "I64": np.int64}
+    header.pop("__metadata__", None)
+    return {name: np.frombuffer(data[slice(*e["data_offsets"])], kinds[e["dtype"]]).reshape(e["shape"]).copy()
+            for name, e in header.items()}
+
+
+def write_output(args, y):
+    if args.output:
+        import numpy as np
+        np.asarray(y, np.float32).tofile(args.output)
 
 
 def say(obj):

@@ -40,6 +40,9 @@ func (c Config) String() string {
 	return fmt.Sprintf("%s %s batch %d threads %d", c.Model, c.Mode, c.Batch, c.Threads)
 }
 
+// seed makes the random weights; every program gets the same.
+const seed = 1
+
 // step is one pass of a network over a fixed batch.
 type step struct {
 	plan *engine.Plan
@@ -55,7 +58,7 @@ func newStep(cfg Config, pool *parallel.Pool) (*step, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := nn.Init(net, 1); err != nil {
+	if err := nn.Init(net, seed); err != nil {
 		return nil, err
 	}
 	vars := engine.NewVars()

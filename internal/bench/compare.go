@@ -39,22 +39,37 @@ type Measurement struct {
 	PeakShare float64 `json:"peak_share,omitempty"` // of the FMA peak of the threads, measured in the same run
 	PeakMB    float64 `json:"peak_memory_mb"`       // of the process
 	Ratio     float64 `json:"time_ratio,omitempty"` // our time over this program's; for peers
+	// Difference is the largest between this peer's outputs and ours, over the
+	// largest output: of logits, in training of the first loss.
+	Difference float64 `json:"difference,omitempty"`
 }
 
 // Comparison is one configuration measured by ours and the peers in turns.
 type Comparison struct {
 	Config
-	Ours  Measurement   `json:"ours"`
-	Peers []Measurement `json:"peers,omitempty"`
+	PeakGFLOPS float64       `json:"peak_gflops"` // FMA peak of a core, median of the turns; 0 if unknown
+	Ours       Measurement   `json:"ours"`
+	Peers      []Measurement `json:"peers,omitempty"`
 }
 
 // Run measures a configuration by every program, ours first, in turns: rounds
 // times each runs for so many seconds, so that a machine whose speed drifts is
 // alike for all. Processes run one at a time.
-func Run(ctx context.Context, cfg Config, ours Program, peers []Program, rounds int, seconds float64) (*Comparison, error) {
+//
+// Peers get our weights and our input, and before anything is timed their
+// outputs must agree with ours. onnx, if not empty, is an ONNX file that peers
+// run in place of our network: its difference is told, but may be of any size.
+func Run(ctx context.Context, cfg Config, ours Program, peers []Program, onnx string, rounds int, seconds float64) (*Comparison, error) {
 	flops, err := FLOPs(cfg)
 	if err != nil {
 		return nil, err
+	}
+	var given *handover
+	if len(peers) > 0 {
+		if given, err = handOver(cfg, onnx); err != nil {
+			return nil, err
+		}
+		defer given.remove()
 	}
 	var running []*process
 	defer func() {
@@ -62,12 +77,22 @@ func Run(ctx context.Context, cfg Config, ours Program, peers []Program, rounds 
 			p.stop()
 		}
 	}()
-	for _, program := range append([]Program{ours}, peers...) {
-		p, err := start(ctx, program, cfg)
+	differences := make([]float64, len(peers))
+	for i, program := range append([]Program{ours}, peers...) {
+		var files []string
+		if given != nil {
+			files = given.flags(i)
+		}
+		p, err := start(ctx, program, cfg, files)
 		if err != nil {
 			return nil, err
 		}
 		running = append(running, p)
+		if i > 0 {
+			if differences[i-1], err = given.compare(i, program.Name); err != nil {
+				return nil, err
+			}
+		}
 	}
 	for range rounds {
 		for _, p := range running {
@@ -77,11 +102,17 @@ func Run(ctx context.Context, cfg Config, ours Program, peers []Program, rounds 
 		}
 	}
 	c := &Comparison{Config: cfg, Ours: running[0].measurement(cfg, flops)}
-	if peak := Median(running[0].peaks); peak > 0 {
-		c.Ours.PeakShare = c.Ours.GFLOPS / (peak * float64(cfg.Threads))
+	c.PeakGFLOPS = Median(running[0].peaks)
+	share := func(m *Measurement) {
+		if c.PeakGFLOPS > 0 {
+			m.PeakShare = m.GFLOPS / (c.PeakGFLOPS * float64(cfg.Threads))
+		}
 	}
-	for _, p := range running[1:] {
+	share(&c.Ours)
+	for i, p := range running[1:] {
 		m := p.measurement(cfg, flops)
+		share(&m)
+		m.Difference = differences[i]
 		m.Ratio = c.Ours.MedianMS / m.MedianMS
 		c.Peers = append(c.Peers, m)
 	}
@@ -101,12 +132,13 @@ type process struct {
 	peakMB float64
 }
 
-func start(ctx context.Context, program Program, cfg Config) (*process, error) {
+func start(ctx context.Context, program Program, cfg Config, files []string) (*process, error) {
 	args := append(program.Command[1:len(program.Command):len(program.Command)],
 		"--model", cfg.Model, "--mode", cfg.Mode, "--batch", fmt.Sprint(cfg.Batch), "--threads", fmt.Sprint(cfg.Threads))
 	if cfg.Size > 0 {
 		args = append(args, "--size", fmt.Sprint(cfg.Size))
 	}
+	args = append(args, files...)
 	p := &process{Program: program, cmd: exec.CommandContext(ctx, program.Command[0], args...), errs: new(bytes.Buffer)}
 	p.cmd.Env = append(os.Environ(), program.Env...)
 	p.cmd.Stderr = p.errs

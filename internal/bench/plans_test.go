@@ -10,20 +10,20 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/resnet-go/resnet/internal/cpu"
+	"github.com/resnet-go/resnet/internal/kernel"
 	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/internal/term"
 )
 
-var update = flag.Bool("update", false, "write testdata/plans.txt anew")
+var update = flag.Bool("update", false, "write the tables of plans in testdata anew")
 
 // TestPlans guards speed without a clock: what the plans of the usual networks
 // consist of, by which algorithm each convolution is computed, what they move
-// and hold in memory. Whoever changes that on purpose runs it with -update and
-// shows the difference in the commit.
+// and hold in memory. Whoever changes that on purpose runs it with -update, also
+// with GODEBUG=cpu.avx512f=off, and shows the difference in the commit.
 func TestPlans(t *testing.T) {
-	if !cpu.AVX512 {
-		t.Skip("the table is that of AVX-512: algorithms are chosen by instruction set")
+	if kernel.ISA() == "generic" {
+		t.Skip("the tables are those of AVX-512 and AVX2: algorithms are chosen by instruction set")
 	}
 	var b strings.Builder
 	pool := parallel.NewPool(2)
@@ -67,7 +67,7 @@ func TestPlans(t *testing.T) {
 			}
 		}
 	}
-	path := filepath.Join("testdata", "plans.txt")
+	path := filepath.Join("testdata", "plans."+kernel.ISA()+".txt")
 	if *update {
 		if err := os.MkdirAll("testdata", 0o755); err != nil {
 			t.Fatal(err)

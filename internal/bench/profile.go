@@ -1,72 +1,106 @@
 package bench
 
 import (
-	"fmt"
-	"slices"
+	"runtime"
+	"strings"
 	"time"
 
+	"github.com/resnet-go/resnet/engine"
+	"github.com/resnet-go/resnet/internal/kernel"
 	"github.com/resnet-go/resnet/internal/parallel"
 )
 
-// Layer is the time of one step of a plan.
-type Layer struct {
-	Name      string  `json:"name"`                // module path and operator
-	Algorithm string  `json:"algorithm,omitempty"` // of a convolution
-	Ms        float64 `json:"ms"`                  // median
-	Share     float64 `json:"share"`               // of the sum of all steps
-	GFLOPs    float64 `json:"gflops"`              // a second, counted as the direct algorithm's; 0 without products
-	GBs       float64 `json:"gbs"`                 // of values read and written, a second
-	Bytes     int64   `json:"bytes"`               // values read and written
+// The phases of a training step.
+const (
+	Forward  = "forward"
+	Backward = "backward"
+	Update   = "update"
+)
+
+// StepProfile is one step of a plan and its time.
+type StepProfile struct {
+	Name      string  `json:"name"`
+	Phase     string  `json:"phase"`
+	Algorithm string  `json:"algorithm,omitempty"`
+	MS        float64 `json:"ms"`     // median
+	Share     float64 `json:"share"`  // of the time of all steps
+	GFLOPS    float64 `json:"gflops"` // a second, of the direct algorithm
+	Bytes     int64   `json:"bytes"`  // read and written
+	GBPS      float64 `json:"gb_per_s"`
 }
 
-// Profile measures every step of a configuration for about the given time and
-// returns them in the order in which they run.
-func Profile(cfg Config, seconds float64) ([]Layer, error) {
+// NetworkProfile is where the time of a configuration goes.
+type NetworkProfile struct {
+	Config
+	ISA        string        `json:"isa"`
+	Runs       int           `json:"runs"`
+	MS         float64       `json:"ms"` // sum of the steps' medians
+	GFLOPS     float64       `json:"gflops"`
+	PeakGFLOPS float64       `json:"peak_gflops"` // FMA peak of a core; 0 if unknown
+	ArenaBytes int           `json:"arena_bytes"`
+	Steps      []StepProfile `json:"steps"`
+}
+
+// Profile runs a configuration in this process for about so long after a
+// warm-up, at least five times, and returns the time of each step of its plan,
+// in the plan's order.
+func Profile(cfg Config, seconds float64) (*NetworkProfile, error) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cfg.Threads))
 	pool := parallel.NewPool(cfg.Threads)
 	defer pool.Close()
 	s, err := newStep(cfg, pool)
 	if err != nil {
 		return nil, err
 	}
-	for range 2 { // warm up
-		if err := s.run(); err != nil {
-			return nil, err
-		}
+	if _, err := timed(s.run, Request{Steps: 2}); err != nil {
+		return nil, err
 	}
-	var layers []Layer
-	var flops []int64
-	times := [][]float64{}
-	for start, n := time.Now(), 0; n < 5 || time.Since(start).Seconds() < seconds; n++ {
-		steps, err := s.plan.Profile(s.in, s.out)
+	p := &NetworkProfile{Config: cfg, ISA: kernel.ISA(), ArenaBytes: s.plan.ArenaBytes(), PeakGFLOPS: kernel.PeakGFLOPS()}
+	steps := s.plan.Steps()
+	ms := make([][]float64, len(steps))
+	for start := time.Now(); p.Runs < 5 || time.Since(start).Seconds() < seconds; p.Runs++ {
+		times, err := s.plan.Profile(s.in, s.out)
 		if err != nil {
 			return nil, err
 		}
-		if layers == nil {
-			layers, times, flops = make([]Layer, len(steps)), make([][]float64, len(steps)), make([]int64, len(steps))
-			for i, st := range steps {
-				layers[i] = Layer{Name: st.Name, Algorithm: st.Algorithm, Bytes: st.Bytes}
-				flops[i] = st.FLOPs
-			}
-		}
-		if len(steps) != len(layers) {
-			return nil, fmt.Errorf("bench: a plan of %d steps became one of %d", len(layers), len(steps))
-		}
-		for i, st := range steps {
-			times[i] = append(times[i], 1e3*st.Time.Seconds())
+		for i, t := range times {
+			ms[i] = append(ms[i], t.Time.Seconds()*1e3)
 		}
 	}
-	total := 0.0
-	for i := range layers {
-		slices.Sort(times[i])
-		l := &layers[i]
-		l.Ms = times[i][len(times[i])/2]
-		total += l.Ms
-		if l.Ms > 0 {
-			l.GFLOPs, l.GBs = float64(flops[i])/l.Ms/1e6, float64(l.Bytes)/l.Ms/1e6
-		}
+	var flops int64
+	for i, st := range steps {
+		t := Median(ms[i])
+		flops += st.FLOPs
+		p.MS += t
+		p.Steps = append(p.Steps, StepProfile{
+			Name: st.Name, Phase: phase(st), Algorithm: st.Algorithm, MS: t, Bytes: st.Bytes,
+			GFLOPS: perMS(st.FLOPs, t), GBPS: perMS(st.Bytes, t),
+		})
 	}
-	for i := range layers {
-		layers[i].Share = layers[i].Ms / total
+	for i := range p.Steps {
+		p.Steps[i].Share = p.Steps[i].MS / p.MS
 	}
-	return layers, nil
+	p.GFLOPS = perMS(flops, p.MS)
+	return p, nil
+}
+
+// perMS returns billions a second.
+func perMS(n int64, ms float64) float64 {
+	if ms <= 0 {
+		return 0
+	}
+	return float64(n) / ms / 1e6
+}
+
+// phase tells the part of a training step by the operator, whose names end in
+// Grad in the backward pass.
+func phase(s engine.Step) string {
+	switch s.Op {
+	case "SGD", "AdamW", "LARS", "EMA", "GlobalNorm":
+		return Update
+	}
+	if strings.Contains(s.Op, "Grad") {
+		return Backward
+	}
+	return Forward
 }

@@ -36,15 +36,24 @@ type Answer struct {
 	PeakGFLOPS float64 `json:"peak_gflops,omitempty"`
 }
 
-// Serve is our side of the protocol: it builds the network, warms up, and
+// Serve is our side of the protocol: it builds the network, writes the outputs
+// of its first step to the file output unless that is empty, warms up, and
 // answers requests until in ends.
-func Serve(cfg Config, in io.Reader, out io.Writer) error {
+func Serve(cfg Config, output string, in io.Reader, out io.Writer) error {
 	runtime.GOMAXPROCS(cfg.Threads)
 	pool := parallel.NewPool(cfg.Threads)
 	defer pool.Close()
 	s, err := newStep(cfg, pool)
 	if err != nil {
 		return err
+	}
+	if output != "" {
+		if err := s.run(); err != nil {
+			return err
+		}
+		if err := writeFloats(output, s.out[0].Float32s()); err != nil {
+			return err
+		}
 	}
 	if _, err := timed(s.run, Request{Steps: 2}); err != nil {
 		return err

@@ -14,7 +14,6 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 import protocol  # noqa: E402
 
-import numpy as np  # noqa: E402
 import onnxruntime as ort  # noqa: E402
 
 
@@ -34,7 +33,6 @@ def export(args):
 
 def main():
     p = protocol.flags(("infer",))
-    p.add_argument("--onnx", help="an ONNX file to run instead")
     p.add_argument("--cache", default=os.path.join(tempfile.gettempdir(), "resnet-peers"))
     p.add_argument("--exporter-python", default="/usr/bin/python3", help="a Python with torch and torchvision")
     args = p.parse_args()
@@ -51,8 +49,9 @@ def main():
         raise SystemExit(f"{path}: input {inp.name} has the open shape {inp.shape}; fix it when exporting")
     if isinstance(inp.shape[0], int) and inp.shape[0] != args.batch:
         raise SystemExit(f"{path}: made for batch {inp.shape[0]}, not {args.batch}")
-    feed = {inp.name: np.random.default_rng(1).standard_normal(shape).astype(np.float32)}
+    feed = {inp.name: protocol.batch(args, shape)}
     names = [session.get_outputs()[0].name]
+    protocol.write_output(args, session.run(names, feed)[0])
     protocol.serve(args, {"peer": "ort", "version": ort.__version__, "variant": "CPUExecutionProvider"},
                    lambda: session.run(names, feed))
 
