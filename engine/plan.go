@@ -158,8 +158,7 @@ type Step struct {
 	Op        string // the operator's name
 	Algorithm string // of a convolution: "direct", "winograd 4x4" or "winograd 2x2"; "" for other steps
 	FLOPs     int64  // of the direct algorithm; 0 where the step is bound by memory
-	Bytes     int64  // sizes of the arrays that the step reads and writes, weights too
-	Tasks     int    // pieces that may run side by side
+	Bytes     int64  // of the values that it reads and writes, each once
 }
 
 // Steps lists the steps of the plan in their order.
@@ -172,12 +171,11 @@ func (p *Plan) Steps() []Step {
 }
 
 func (s *step) describe() Step {
-	d := Step{Name: s.name, Op: s.op, Algorithm: s.algorithm, FLOPs: s.flops, Tasks: s.tasks}
-	for _, b := range s.reads {
-		d.Bytes += 4 * int64(b.size)
-	}
-	for _, b := range s.writes {
-		d.Bytes += 4 * int64(b.size)
+	d := Step{Name: s.name, Op: s.op, Algorithm: s.algorithm, FLOPs: s.flops}
+	for _, list := range [][]*buf{s.reads, s.writes} {
+		for _, b := range list {
+			d.Bytes += 4 * int64(b.size)
+		}
 	}
 	return d
 }

@@ -87,7 +87,7 @@ func (c *benchCommand) runProfile(ctx context.Context, names []string) error {
 			return err
 		}
 		c.note("%s …", cfg)
-		p, err := bench.Profile(cfg, c.rounds)
+		p, err := bench.Profile(cfg, c.seconds)
 		if err != nil {
 			return err
 		}

@@ -62,12 +62,8 @@ func newStep(cfg Config, pool *parallel.Pool) (*step, error) {
 		return nil, err
 	}
 	vars := engine.NewVars()
-	set := vars.Adopt
-	if cfg.Mode == Train {
-		set = vars.Set
-	}
 	for _, e := range nn.StateDict(net) {
-		if err := set(e.Name, e.Param.Value); err != nil {
+		if err := vars.Adopt(e.Name, e.Param.Value); err != nil {
 			return nil, err
 		}
 		e.Param.Value = nil

@@ -59,7 +59,7 @@ func TestHandOver(t *testing.T) {
 }
 
 func TestProfile(t *testing.T) {
-	p, err := Profile(Config{Model: "resnet8-cifar", Mode: Train, Batch: 2, Threads: 1}, 2)
+	p, err := Profile(Config{Model: "resnet8-cifar", Mode: Train, Batch: 2, Threads: 1}, 0.01)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,8 +79,5 @@ func TestProfile(t *testing.T) {
 	// The first convolution has no input gradient; FLOPs counts it.
 	if flops > float64(want) || flops < 0.9*float64(want) {
 		t.Errorf("%g operations in the steps, %d in the network", flops, want)
-	}
-	if _, err := Profile(p.Config, 0); err == nil {
-		t.Error("no error for 0 runs")
 	}
 }

@@ -1,9 +1,9 @@
 package bench
 
 import (
-	"fmt"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/internal/kernel"
@@ -41,12 +41,10 @@ type NetworkProfile struct {
 	Steps      []StepProfile `json:"steps"`
 }
 
-// Profile runs a configuration so many times in this process, after a warm-up,
-// and returns the time of each step of its plan, in the plan's order.
-func Profile(cfg Config, runs int) (*NetworkProfile, error) {
-	if runs < 1 {
-		return nil, fmt.Errorf("bench: %d runs to profile", runs)
-	}
+// Profile runs a configuration in this process for about so long after a
+// warm-up, at least five times, and returns the time of each step of its plan,
+// in the plan's order.
+func Profile(cfg Config, seconds float64) (*NetworkProfile, error) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cfg.Threads))
 	pool := parallel.NewPool(cfg.Threads)
 	defer pool.Close()
@@ -57,10 +55,10 @@ func Profile(cfg Config, runs int) (*NetworkProfile, error) {
 	if _, err := timed(s.run, Request{Steps: 2}); err != nil {
 		return nil, err
 	}
-	p := &NetworkProfile{Config: cfg, ISA: kernel.ISA(), Runs: runs, ArenaBytes: s.plan.ArenaBytes(), PeakGFLOPS: kernel.PeakGFLOPS()}
+	p := &NetworkProfile{Config: cfg, ISA: kernel.ISA(), ArenaBytes: s.plan.ArenaBytes(), PeakGFLOPS: kernel.PeakGFLOPS()}
 	steps := s.plan.Steps()
 	ms := make([][]float64, len(steps))
-	for range runs {
+	for start := time.Now(); p.Runs < 5 || time.Since(start).Seconds() < seconds; p.Runs++ {
 		times, err := s.plan.Profile(s.in, s.out)
 		if err != nil {
 			return nil, err

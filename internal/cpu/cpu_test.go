@@ -3,6 +3,7 @@ package cpu
 import (
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -51,6 +52,20 @@ func TestGodebugSwitches(t *testing.T) {
 		cmd.Env = append(os.Environ(), "GODEBUG="+c.godebug, "RESNET_TEST_LEVEL="+c.level)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("GODEBUG=%s: %v\n%s", c.godebug, err, strings.TrimSpace(string(out)))
+		}
+	}
+}
+
+// TestRequired lets CI say which instruction sets must be found, so that paths
+// are not left out unnoticed: RESNET_REQUIRE_ISA=avx512,avx2.
+func TestRequired(t *testing.T) {
+	want := os.Getenv("RESNET_REQUIRE_ISA")
+	if want == "" {
+		t.Skip("RESNET_REQUIRE_ISA names no instruction sets")
+	}
+	for name := range strings.SplitSeq(want, ",") {
+		if !slices.Contains(Names(), name) {
+			t.Errorf("%s is required, found are: %s", name, String())
 		}
 	}
 }
