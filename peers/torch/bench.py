@@ -44,7 +44,8 @@ def choose(args):
 
 def main():
     p = protocol.flags(("infer", "train"))
-    p.add_argument("--variant", choices=sorted(TITLES), help="default: the fastest")
+    p.add_argument("--variant", choices=sorted(TITLES), default=os.environ.get("PEER_TORCH_VARIANT") or None,
+                   help="default: the fastest, or PEER_TORCH_VARIANT")
     args = p.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(args.threads)  # before torch reads it
     variant, tried = (args.variant, {}) if args.variant else choose(args)
