@@ -2,7 +2,8 @@
 """Images per second of PyTorch on this machine's CPU; ../protocol.py tells how to drive it.
 
 Training: a step of forward, cross entropy, backward and SGD with momentum on a
-fixed batch, channels last. Inference: eager in channels last, and TorchScript
+fixed batch; --variant chooses eager in PyTorch's own layout, eager in channels
+last (the default) or torch.compile in channels last. Inference: eager in channels last, and TorchScript
 by optimize_for_inference (oneDNN's own layout, fused); the faster of the two is
 chosen by trying both at the start and named in "variant".
 """
@@ -17,7 +18,10 @@ import protocol  # noqa: E402
 
 
 def main():
-    args = protocol.flags(("infer", "train")).parse_args()
+    flags = protocol.flags(("infer", "train"))
+    flags.add_argument("--variant", choices=("eager", "channels_last", "compile"), default="channels_last",
+                       help="how to train; inference tries what there is and takes the fastest")
+    args = flags.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(args.threads)  # before torch reads it
     import torch
     import torch.nn.functional as F
@@ -26,19 +30,23 @@ def main():
     torch.set_num_threads(args.threads)
     model, size = build(args.model)
     size = args.size or size
-    model = model.to(memory_format=torch.channels_last)
-    x = torch.randn(args.batch, 3, size, size).to(memory_format=torch.channels_last)
+    train = args.mode == "train"
+    layout = torch.contiguous_format if train and args.variant == "eager" else torch.channels_last
+    model = model.to(memory_format=layout)
+    x = torch.randn(args.batch, 3, size, size).to(memory_format=layout)
     info = {"peer": "torch", "version": torch.__version__, "variant": "eager channels_last"}
-    if args.mode == "train":
+    if train:
+        info["variant"] = {"eager": "eager", "channels_last": "eager channels_last", "compile": "compile channels_last"}[args.variant]
         with torch.no_grad():
             classes = model.eval()(x[:1]).shape[1]
         model.train()
         y = torch.randint(0, classes, (args.batch,))
+        forward = torch.compile(model) if args.variant == "compile" else model
         opt = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
 
         def step():
             opt.zero_grad(set_to_none=True)
-            F.cross_entropy(model(x), y).backward()
+            F.cross_entropy(forward(x), y).backward()
             opt.step()
         protocol.serve(args, info, step)
         return
