@@ -31,16 +31,33 @@ func (o fusedConv) Infer(in []graph.Type) ([]graph.Type, error) {
 
 // fusedBatchNormTrain is act(BatchNormTrain(x) + residual), with the
 // statistics taken from the convolution that made x where given is set.
-// Inputs: those of BatchNormTrain, then residual, then mean and variance.
+// Inputs: those of BatchNormTrain, then residual, then mean and variance. With
+// known it stands for BatchNormAgain: inputs 3 and 4 are the mean and the
+// inverse deviation, and there is one output.
 type fusedBatchNormTrain struct {
 	graph.BatchNormTrain
-	relu, residual, given bool
+	relu, residual, given, known bool
 }
 
 func (fusedBatchNormTrain) Name() string { return "BatchNormTrain+" }
 
 func (o fusedBatchNormTrain) Infer(in []graph.Type) ([]graph.Type, error) {
+	if o.known {
+		return graph.BatchNormAgain{}.Infer(in[:5])
+	}
 	return o.BatchNormTrain.Infer(in[:5])
+}
+
+// normalisation returns the operator, not fused with anything yet, that puts
+// n's first output in the place of a fused one.
+func normalisation(n *graph.Node) (op fusedBatchNormTrain, ok bool) {
+	switch o := n.Op.(type) {
+	case graph.BatchNormTrain:
+		return fusedBatchNormTrain{BatchNormTrain: o}, true
+	case graph.BatchNormAgain:
+		return fusedBatchNormTrain{known: true}, true
+	}
+	return op, false
 }
 
 // fusedBatchNormGrad is BatchNormGrad of dy masked by the ReLU that followed.
@@ -220,7 +237,7 @@ func fuseBatchNormTrain(g *graph.Graph) edit {
 	use := users(g)
 	only := func(v *graph.Value, n *graph.Node) bool { return len(use[v]) == 1 && use[v][0] == n }
 	isNorm := func(v *graph.Value) bool {
-		_, ok := v.Node.Op.(graph.BatchNormTrain)
+		_, ok := normalisation(v.Node)
 		return ok && v.Index == 0 && !e.touched(v.Node)
 	}
 	for _, n := range g.Nodes {
@@ -249,12 +266,13 @@ func fuseBatchNormTrain(g *graph.Graph) edit {
 		}
 		e.skip[norm] = true
 		out := append([]*graph.Value{n.Out[0]}, norm.Out[1:]...)
-		op := fusedBatchNormTrain{BatchNormTrain: norm.Op.(graph.BatchNormTrain), relu: true, residual: residual != nil}
+		op, _ := normalisation(norm)
+		op.relu, op.residual = true, residual != nil
 		e.put[n] = replacement{op: op, in: in, out: out}
 	}
 	for _, n := range g.Nodes {
-		if op, ok := n.Op.(graph.BatchNormTrain); ok && !e.touched(n) {
-			e.put[n] = replacement{op: fusedBatchNormTrain{BatchNormTrain: op}, in: operands(n.In...), out: n.Out}
+		if op, ok := normalisation(n); ok && !e.touched(n) {
+			e.put[n] = replacement{op: op, in: operands(n.In...), out: n.Out}
 		}
 	}
 	return e
@@ -266,7 +284,7 @@ func fuseStats(g *graph.Graph) edit {
 	e := newEdit()
 	for _, n := range g.Nodes {
 		bn, ok := n.Op.(fusedBatchNormTrain)
-		if !ok || bn.given {
+		if !ok || bn.given || bn.known {
 			continue
 		}
 		conv := n.In[0].Node

@@ -46,6 +46,33 @@ func (c *compiler) batchNormTrain(n *graph.Node, op fusedBatchNormTrain) error {
 		residual, rest = c.in(rest[0], activation), rest[1:]
 	}
 	y := c.out(n.Out[0], activation)
+	var coef *buf
+	if op.known {
+		coef = c.scaleAndShift(gamma, beta, c.in(n.In[3], rowMajor), c.in(n.In[4], rowMajor), ch)
+	} else {
+		coef = c.statistics(n, op, x, gamma, beta, rest, rows, ch)
+	}
+	s := c.rows("", rows, ch, func(r *run, lo, hi int) {
+		t := r.b[coef.id]
+		yp, xp := r.b[y.id][lo*ch:hi*ch], r.b[x.id][lo*ch:hi*ch]
+		if residual != nil {
+			kernel.ScaleShiftAdd(yp, xp, t[:ch], t[ch:], r.b[residual.id][lo*ch:hi*ch], op.relu)
+		} else {
+			kernel.ScaleShift(yp, xp, t[:ch], t[ch:], op.relu)
+		}
+	}, reads(x, residual, coef), writes(y))
+	if residual != nil {
+		s.inPlace.out, s.inPlace.in = y, residual
+	} else {
+		s.inPlace.out, s.inPlace.in = y, x
+	}
+	return nil
+}
+
+// statistics emits what a batch norm in training does besides normalising: its
+// statistics, given by rest or taken from x, and the running ones. It returns
+// the coefficients of y = x*scale + shift.
+func (c *compiler) statistics(n *graph.Node, op fusedBatchNormTrain, x, gamma, beta *buf, rest []*graph.Value, rows, ch int) (coef *buf) {
 	mean, invstd := c.out(n.Out[1], rowMajor), c.out(n.Out[2], rowMajor)
 	runMean, runVar := c.inPlace(n.Out[3], n.In[3], rowMajor), c.inPlace(n.Out[4], n.In[4], rowMajor)
 
@@ -70,7 +97,7 @@ func (c *compiler) batchNormTrain(n *graph.Node, op fusedBatchNormTrain) error {
 			kernel.BatchNormStats(r.b[parts.id][2*ch*task:2*ch*(task+1)], r.b[x.id][lo*ch:hi*ch], ch)
 		}, reads(x), writes(parts))
 	}
-	coef := c.newBuf(2 * ch)
+	coef = c.newBuf(2 * ch)
 	c.step("coefficients", 1, func(r *run, _, _ int) {
 		t := r.b[coef.id]
 		bn := kernel.BatchNorm{
@@ -80,21 +107,7 @@ func (c *compiler) batchNormTrain(n *graph.Node, op fusedBatchNormTrain) error {
 		}
 		bn.Finalize(r.b[parts.id], rows, pieceRows)
 	}, reads(gamma, beta, parts, runMean, runVar), writes(mean, invstd, coef, runMean, runVar))
-	s := c.rows("", rows, ch, func(r *run, lo, hi int) {
-		t := r.b[coef.id]
-		yp, xp := r.b[y.id][lo*ch:hi*ch], r.b[x.id][lo*ch:hi*ch]
-		if residual != nil {
-			kernel.ScaleShiftAdd(yp, xp, t[:ch], t[ch:], r.b[residual.id][lo*ch:hi*ch], op.relu)
-		} else {
-			kernel.ScaleShift(yp, xp, t[:ch], t[ch:], op.relu)
-		}
-	}, reads(x, residual, coef), writes(y))
-	if residual != nil {
-		s.inPlace.out, s.inPlace.in = y, residual
-	} else {
-		s.inPlace.out, s.inPlace.in = y, x
-	}
-	return nil
+	return coef
 }
 
 // batchNormGrad is the gradient of batch norm, with the mask of the ReLU that

@@ -11,6 +11,22 @@ import (
 // loss back, each node's rule written in operators. A value that does not
 // influence the loss gets a gradient of zeros.
 func (g *Graph) Gradients(loss *Value, wrt []*Value) (grads []*Value, err error) {
+	return g.checkedGradients(loss, wrt, nil)
+}
+
+// RecomputedGradients is Gradients, the same numbers to the last bit, for less
+// memory and more time: what lies inside a segment of the network is not kept
+// until its gradients are computed, but computed once more right before (Chen
+// et al. 2016, arXiv 1604.06174, section 4.1). segment names the segment of a
+// node by its Path, "" where it is in none. What other segments read is kept,
+// and so are vectors, such as a batch norm's statistics, and all of the last
+// segment, which would be needed again at once. Updates are not repeated.
+func (g *Graph) RecomputedGradients(loss *Value, wrt []*Value, segment func(path string) string) (grads []*Value, err error) {
+	return g.checkedGradients(loss, wrt, segment)
+}
+
+// checkedGradients is RecomputedGradients; a nil segment computes nothing again.
+func (g *Graph) checkedGradients(loss *Value, wrt []*Value, segment func(path string) string) (grads []*Value, err error) {
 	if loss == nil {
 		return nil, &Error{Op: "Gradients", Err: fmt.Errorf("the loss is nil")}
 	}
@@ -28,11 +44,11 @@ func (g *Graph) Gradients(loss *Value, wrt []*Value) (grads []*Value, err error)
 	if loss.DType != tensor.Float32 || loss.Shape.Numel() != 1 {
 		return nil, &Error{Op: "Gradients", In: []Type{loss.Type}, Err: fmt.Errorf("the loss must be a scalar")}
 	}
-	err = Try(func() { grads = g.gradients(loss, wrt) })
+	err = Try(func() { grads = g.gradients(loss, wrt, segment) })
 	return grads, err
 }
 
-func (g *Graph) gradients(loss *Value, wrt []*Value) []*Value {
+func (g *Graph) gradients(loss *Value, wrt []*Value, segment func(path string) string) []*Value {
 	forward := g.Nodes[:loss.Node.ID+1]
 	needs := make([]bool, g.values) // does the value depend on one of wrt?
 	for _, v := range wrt {
@@ -49,6 +65,7 @@ func (g *Graph) gradients(loss *Value, wrt []*Value) []*Value {
 		}
 	}
 
+	again := newRecomputation(g, forward, segment)
 	d := make([]*Value, g.values)
 	one := g.Scalar(1)
 	d[loss.ID] = g.Must1(BroadcastTo{loss.Shape}, one)
@@ -75,7 +92,7 @@ func (g *Graph) gradients(loss *Value, wrt []*Value) []*Value {
 		if !ok {
 			panic(&Error{Path: n.Path, Op: n.Op.Name(), Err: fmt.Errorf("the operator has no gradient")})
 		}
-		for j, dv := range op.Grad(g, n, dout, need) {
+		for j, dv := range op.Grad(g, again.node(n), dout, need) {
 			in := n.In[j]
 			switch {
 			case dv == nil || !needs[in.ID]:

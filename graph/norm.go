@@ -106,6 +106,24 @@ func (o BatchNormTrain) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*V
 	return d
 }
 
+// BatchNormAgain computes the output of a [BatchNormTrain] once more, to the
+// same bits, from the statistics that it left.
+//
+// Inputs: x [N C] or [N C H W], gamma, beta, batch mean, 1/sqrt(batch variance +
+// Eps) [C]. Output like x.
+type BatchNormAgain struct{}
+
+// Name implements [Op].
+func (BatchNormAgain) Name() string { return "BatchNormAgain" }
+
+// Infer implements [Op].
+func (BatchNormAgain) Infer(in []Type) ([]Type, error) {
+	if err := perChannel(in, 5); err != nil {
+		return nil, err
+	}
+	return in[:1], nil
+}
+
 // BatchNormGrad is the gradient of [BatchNormTrain]. With xhat = (x-mean)*invstd
 // and means taken over all axes but C:
 //

@@ -45,6 +45,7 @@ type program struct {
 	loss       lossSpec
 	ema        bool
 	accumulate int
+	recompute  bool
 	headPath   string  // module path of the last layer, for headLR
 	bodyLR     float64 // factor on the learning rate outside the head
 
@@ -142,7 +143,7 @@ func (p *program) extend(g *graph.Graph, t *nn.Traced, update bool) error {
 	for i, v := range p.trainable {
 		params[i] = v.Value
 	}
-	grads, err := g.Gradients(loss, params)
+	grads, err := p.gradients(g, t, loss, params)
 	if err != nil {
 		return err
 	}
@@ -159,6 +160,18 @@ func (p *program) extend(g *graph.Graph, t *nn.Traced, update bool) error {
 		return p.average(g, t)
 	}
 	return nil
+}
+
+// gradients adds the gradients of the loss to the graph.
+func (p *program) gradients(g *graph.Graph, t *nn.Traced, loss *graph.Value, params []*graph.Value) ([]*graph.Value, error) {
+	if !p.recompute {
+		return g.Gradients(loss, params)
+	}
+	blocks, err := t.Blocks()
+	if err != nil {
+		return nil, fmt.Errorf("recompute: %w", err)
+	}
+	return g.RecomputedGradients(loss, params, blocks)
 }
 
 // accumulateInto adds the gradients to those of the batches before. The step

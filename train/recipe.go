@@ -24,6 +24,10 @@ type Recipe struct {
 	// for batches that do not fit into memory; the learning rate's steps are
 	// updates. Batch norm sees the single batches.
 	Accumulate int `yaml:"accumulate,omitempty"`
+	// Recompute keeps only what enters and leaves each block of the network until
+	// the backward pass, and computes the rest again there: less memory, more
+	// time, the same bits.
+	Recompute bool `yaml:"recompute,omitempty"`
 
 	Optimizer Optimizer  `yaml:"optimizer"`
 	LR        Schedule   `yaml:"lr"`

@@ -471,7 +471,7 @@ func (s *session) build(from *weights.File) error {
 		module: s.module, vars: s.vars, pool: s.pool,
 		input:   tensor.Shape{rec.BatchSize, train.Channels, train.Height, train.Width},
 		classes: len(sp.Classes()), soft: loss.bce || mixes,
-		opt: rec.Optimizer, loss: loss, ema: rec.EMA != nil, accumulate: max(1, rec.Accumulate),
+		opt: rec.Optimizer, loss: loss, ema: rec.EMA != nil, accumulate: max(1, rec.Accumulate), recompute: rec.Recompute,
 		headPath: lastLinear(s.module),
 	}
 	if rec.Finetune != nil {

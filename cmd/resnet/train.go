@@ -24,7 +24,7 @@ type trainCommand struct {
 	rate                     float64
 	keys                     []string
 	resume, skipBad, show    bool
-	noCheck                  bool
+	noCheck, recompute       bool
 	seed                     uint64
 }
 
@@ -50,6 +50,7 @@ With --json, each epoch is a line on stdout and the last line the result.`,
   resnet train --model resnet18 --data folder:photos --epochs 30 --out runs/photos
   resnet train --data cifar10:cifar-10-batches-bin --recipe cifar --set lr.peak=0.05
   resnet train --model resnet50@weights.safetensors --data folder:photos --recipe finetune
+  resnet train --model resnet50 --data folder:photos --recompute
   resnet train --resume --out runs/photos`,
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
@@ -67,6 +68,7 @@ With --json, each epoch is a line on stdout and the last line the result.`,
 	f.BoolVar(&c.resume, "resume", false, "go on with the run in --out")
 	f.BoolVar(&c.skipBad, "skip-bad", false, "go on where a picture cannot be decoded, and count it")
 	f.BoolVar(&c.noCheck, "no-check", false, "do not look at every picture before training")
+	f.BoolVar(&c.recompute, "recompute", false, "keep less for the backward pass and compute it again: less memory, more time, the same result")
 	f.BoolVar(&c.show, "print-recipe", false, "print the complete recipe and stop")
 	f.Uint64Var(&c.seed, "seed", 0, "of initial weights, order, augmentation and dropout")
 	completeWith(cmd, "recipe", train.RecipeNames())
@@ -127,7 +129,7 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 		}
 	}
 	if c.resume {
-		for _, flag := range []string{"model", "recipe", "set", "epochs", "batch", "lr", "seed", "print-recipe"} {
+		for _, flag := range []string{"model", "recipe", "set", "epochs", "batch", "lr", "recompute", "seed", "print-recipe"} {
 			if cmd.Flags().Changed(flag) {
 				return cfg, usagef("--%s does not go with --resume: the run in --out has its own", flag)
 			}
@@ -148,7 +150,7 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 		recipe = train.DefaultRecipe(c.model, cfg.Data)
 	}
 	set := c.set
-	for _, s := range []struct{ flag, key string }{{"epochs", "epochs"}, {"batch", "batch_size"}, {"lr", "lr.peak"}} {
+	for _, s := range []struct{ flag, key string }{{"epochs", "epochs"}, {"batch", "batch_size"}, {"lr", "lr.peak"}, {"recompute", "recompute"}} {
 		if f := cmd.Flags().Lookup(s.flag); f.Changed {
 			set = append(set, s.key+"="+f.Value.String())
 		}

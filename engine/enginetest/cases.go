@@ -149,6 +149,19 @@ func (t *table) norms() {
 			b.grads(out[0], x, p[0], p[1])
 		})
 	}
+	// The output once more, alone and fused with what follows.
+	for _, s := range [][]int{{5, 17}, {2, 3, 5, 4}, {3, 64, 6, 5}} {
+		t.add(fmt.Sprintf("batchnorm/again_%v", s), func(b *builder) {
+			b.tol(1e-4)
+			x, p := b.in("x", s...), b.normParams("", s[1])
+			out := b.g.Must(graph.BatchNormTrain{Eps: 1e-5, Momentum: 0.1}, x, p[0], p[1], p[2], p[3])
+			again := func() *graph.Value { return b.op(graph.BatchNormAgain{}, x, p[0], p[1], out[1], out[2]) }
+			b.out("first", out[0])
+			b.out("alone", again())
+			b.out("relu", b.op(graph.Unary{Fn: graph.Relu}, again()))
+			b.out("sum", b.op(graph.Unary{Fn: graph.Relu}, b.op(graph.Binary{Fn: graph.Add}, again(), b.in("r", s...))))
+		})
+	}
 	// Far from 0, a variance computed as E[x²]-E[x]² has no digits left.
 	t.add("batchnorm/far_mean", func(b *builder) {
 		b.tol(1e-3)

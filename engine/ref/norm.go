@@ -37,7 +37,7 @@ func batchNormTrain(o graph.BatchNormTrain, in []array) []array {
 		d := v - mean.f[ch(i)]
 		variance.f[ch(i)] += d * d / count
 	}
-	y, invstd := zeros(x.shape...), zeros(channels)
+	invstd := zeros(channels)
 	newMean, newVar := zeros(channels), zeros(channels)
 	m := float64(o.Momentum)
 	for c := range channels {
@@ -45,11 +45,16 @@ func batchNormTrain(o graph.BatchNormTrain, in []array) []array {
 		newMean.f[c] = (1-m)*runMean.f[c] + m*mean.f[c]
 		newVar.f[c] = (1-m)*runVar.f[c] + m*variance.f[c]*count/(count-1)
 	}
+	return []array{batchNormAgain(x, gamma, beta, mean, invstd), mean, invstd, newMean, newVar}
+}
+
+func batchNormAgain(x, gamma, beta, mean, invstd array) array {
+	y, ch := zeros(x.shape...), channel(x)
 	for i, v := range x.f {
 		c := ch(i)
 		y.f[i] = (v-mean.f[c])*invstd.f[c]*gamma.f[c] + beta.f[c]
 	}
-	return []array{y, mean, invstd, newMean, newVar}
+	return y
 }
 
 func batchNormGrad(in []array) []array {

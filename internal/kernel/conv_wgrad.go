@@ -202,7 +202,12 @@ func (g *ConvWeightGrad) Run(task int, scratch, partial, x, dy, dw []float32, ac
 	a.as = g.stepW * g.xPitch * 4
 	a.bs = g.yPitch * 4
 	a.ldc = c.K * 4
-	for u := chunk * g.units / g.chunks; u < (chunk+1)*g.units/g.chunks; u++ {
+	end := (chunk + 1) * g.units / g.chunks
+	for u := chunk * g.units / g.chunks; u < end; u++ {
+		var next unitFetch
+		if u+1 < end {
+			next = g.fetch(u+1, x, dy, grp*g.cg+c0, c1-c0, grp*g.kg+k0, k1-k0)
+		}
 		oy0, oy1 := span(u%g.rowUnits, g.rowBlock, g.oh)
 		n0, n1 := span(u/g.rowUnits, g.imgBlock, g.n)
 		xs, ys := scratch[:g.scratchX()], dy[(n0*g.oh+oy0)*g.ow*c.K+grp*g.kg+k0:]
@@ -220,13 +225,56 @@ func (g *ConvWeightGrad) Run(task int, scratch, partial, x, dy, dw []float32, ac
 		if g.merged {
 			a.batch, a.k = 1, a.batch*g.ow
 		}
-		g.unit(&a, xs, ys, dw, grp*g.kg, c0, c1, k0, k1, accumulate)
+		g.unit(&a, &next, xs, ys, dw, grp*g.kg, c0, c1, k0, k1, accumulate)
 		accumulate = true
 	}
 }
 
-// unit adds the product of one unit to dw.
-func (g *ConvWeightGrad) unit(a *gemmArgs, xs, ys, dw []float32, kOff, c0, c1, k0, k1 int, accumulate bool) {
+// unitFetch says what is left to bring into the second-level cache of the unit
+// after the one being computed: columns of cache lines, first of x, then of dy.
+// A tile fetches one column, a line for each of its pixels, so that the reads
+// of memory are spread over the products instead of stopping them.
+type unitFetch struct {
+	x, dy           uintptr // first line of the next column
+	xLines, dyLines int     // columns left
+	xPitch, dyPitch int     // bytes between lines of a column
+}
+
+// fetch returns what unit u reads. Input rows with a stride are left to demand.
+func (g *ConvWeightGrad) fetch(u int, x, dy []float32, c0, cn, k0, kn int) (f unitFetch) {
+	c := &g.conv
+	oy, n := u%g.rowUnits*g.rowBlock, u/g.rowUnits*g.imgBlock
+	if g.sh == 1 && g.sw == 1 {
+		// With much padding the rows of a unit may lie outside the input.
+		iy := min(max(oy-g.padT, 0), g.h-1)
+		f.x, f.xLines, f.xPitch = address(&x[(n*g.h+iy)*g.w*c.C+c0]), ceilDiv(cn, panelWidth), 4*c.C
+	}
+	f.dy, f.dyLines, f.dyPitch = address(&dy[(n*g.oh+oy)*g.ow*c.K+k0]), ceilDiv(kn, panelWidth), 4*c.K
+	return f
+}
+
+// take has the next call fetch a column with each of its tiles, and returns how
+// many of n tiles the call may have.
+func (f *unitFetch) take(a *gemmArgs, n int) int {
+	switch {
+	case f.xLines > 0:
+		n = min(n, f.xLines)
+		a.ahead, a.aheadStep, a.aheadK = f.x, 64, f.xPitch
+		f.x += uintptr(64 * n)
+		f.xLines -= n
+	case f.dyLines > 0:
+		n = min(n, f.dyLines)
+		a.ahead, a.aheadStep, a.aheadK = f.dy, 64, f.dyPitch
+		f.dy += uintptr(64 * n)
+		f.dyLines -= n
+	default:
+		a.noAhead()
+	}
+	return n
+}
+
+// unit adds the product of one unit to dw, and fetches from next meanwhile.
+func (g *ConvWeightGrad) unit(a *gemmArgs, next *unitFetch, xs, ys, dw []float32, kOff, c0, c1, k0, k1 int, accumulate bool) {
 	c := &g.conv
 	// With all channels of a pixel in one block the taps of a row are one span.
 	length, taps := c1-c0, c.S
@@ -244,18 +292,19 @@ func (g *ConvWeightGrad) unit(a *gemmArgs, xs, ys, dw []float32, kOff, c0, c1, k
 			for s := range taps {
 				from := (r*c.DilH*g.inCols + s*c.DilW) * g.xPitch
 				at := ((r*c.S+s)*g.cg+c0)*c.K + kOff + k0 + p*panelWidth
-				for mt, n := m+1, larger; mt >= m; mt, n = mt-1, tiles-larger {
-					if n == 0 {
-						continue
+				for mt, left := m+1, larger; mt >= m; mt, left = mt-1, tiles-larger {
+					for left > 0 {
+						n := next.take(a, left)
+						left -= n
+						a.a, a.c, a.res = &xs[from], &dw[at], nil
+						if accumulate {
+							a.res = a.c
+						}
+						a.tiles, a.astep, a.cstep = n, mt*4, mt*c.K*4
+						gemmTN(mt, nz, a)
+						from += n * mt
+						at += n * mt * c.K
 					}
-					a.a, a.c, a.res = &xs[from], &dw[at], nil
-					if accumulate {
-						a.res = a.c
-					}
-					a.tiles, a.astep, a.cstep = n, mt*4, mt*c.K*4
-					gemmTN(mt, nz, a)
-					from += n * mt
-					at += n * mt * c.K
 				}
 			}
 		}

@@ -126,6 +126,7 @@ func (p *MatMulPlan) Run(task int, scratch, a, b, c []float32, accumulate bool) 
 				g.b = &scratch[0]
 				if mm.TransA {
 					g.a, g.as, g.bs, g.astep = &a[k0*mm.M+row], mm.M*4, group*4, mt*4
+					g.noAhead()
 					gemmTN(mt, nz, &g)
 				} else {
 					g.a, g.as, g.bs, g.astep = &a[row*mm.K+k0], mm.K*4, g.k*panelWidth*4, mt*mm.K*4

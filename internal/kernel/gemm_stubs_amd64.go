@@ -33,6 +33,7 @@ var (
 	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.ahead)-160]
 	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.aheadStep)-168]
 	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.cjump)-176]
+	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.aheadK)-184]
 )
 
 func gemmNNAVX512(m, nz int, g *gemmArgs) {

@@ -91,6 +91,7 @@ func (c tile) check(t *testing.T, r *rand.Rand, alloc func(n int) []float32) {
 		g.setAct(ActReLU6)
 	}
 	if c.tn {
+		g.noAhead()
 		gemmTN(c.m, c.nz, &g)
 	} else if c.split {
 		gemmNNSplit(c.m, c.nz, &g)

@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func gemmTN1x1AVX2(args *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmTN1x1AVX2(SB), NOSPLIT, $0-8
 	MOVQ args+0(FP), SI
 
@@ -14,6 +14,8 @@ tile:
 	MOVQ       24(SI), CX
 	MOVQ       40(SI), BX
 	MOVQ       48(SI), AX
+	MOVQ       160(SI), R15
+	MOVQ       184(SI), R12
 	MOVQ       56(SI), R9
 	LEAQ       (R9)(R9*2), R10
 	LEAQ       (BX)(BX*2), R8
@@ -48,21 +50,29 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Y2
 	VMOVUPS      32(AX), Y3
 	VBROADCASTSS (R11), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Y2
 	VMOVUPS      32(AX)(R9*1), Y3
 	VBROADCASTSS (R11)(BX*1), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*2), Y2
 	VMOVUPS      32(AX)(R9*2), Y3
 	VBROADCASTSS (R11)(BX*2), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R10*1), Y2
 	VMOVUPS      32(AX)(R10*1), Y3
 	VBROADCASTSS (R11)(R8*1), Y4
@@ -78,6 +88,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Y2
 	VMOVUPS      32(AX), Y3
 	VBROADCASTSS (R11), Y4
@@ -154,6 +166,8 @@ done:
 	JEQ  return
 	MOVQ 144(SI), DX
 	ADDQ DX, (SI)
+	MOVQ 168(SI), DX
+	ADDQ DX, 160(SI)
 	MOVQ 152(SI), DX
 	ADDQ DX, 64(SI)
 	CMPQ 80(SI), $0x00
@@ -166,7 +180,7 @@ return:
 	RET
 
 // func gemmTN2x1AVX2(args *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmTN2x1AVX2(SB), NOSPLIT, $0-8
 	MOVQ args+0(FP), SI
 
@@ -175,6 +189,8 @@ tile:
 	MOVQ       24(SI), CX
 	MOVQ       40(SI), BX
 	MOVQ       48(SI), AX
+	MOVQ       160(SI), R15
+	MOVQ       184(SI), R12
 	MOVQ       56(SI), R9
 	LEAQ       (R9)(R9*2), R10
 	LEAQ       (BX)(BX*2), R8
@@ -215,6 +231,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Y4
 	VMOVUPS      32(AX), Y5
 	VBROADCASTSS (R11), Y6
@@ -223,6 +241,8 @@ loop:
 	VBROADCASTSS 4(R11), Y6
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Y4
 	VMOVUPS      32(AX)(R9*1), Y5
 	VBROADCASTSS (R11)(BX*1), Y6
@@ -231,6 +251,8 @@ loop:
 	VBROADCASTSS 4(R11)(BX*1), Y6
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*2), Y4
 	VMOVUPS      32(AX)(R9*2), Y5
 	VBROADCASTSS (R11)(BX*2), Y6
@@ -239,6 +261,8 @@ loop:
 	VBROADCASTSS 4(R11)(BX*2), Y6
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R10*1), Y4
 	VMOVUPS      32(AX)(R10*1), Y5
 	VBROADCASTSS (R11)(R8*1), Y6
@@ -257,6 +281,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Y4
 	VMOVUPS      32(AX), Y5
 	VBROADCASTSS (R11), Y6
@@ -358,6 +384,8 @@ done:
 	JEQ  return
 	MOVQ 144(SI), DX
 	ADDQ DX, (SI)
+	MOVQ 168(SI), DX
+	ADDQ DX, 160(SI)
 	MOVQ 152(SI), DX
 	ADDQ DX, 64(SI)
 	CMPQ 80(SI), $0x00
@@ -370,7 +398,7 @@ return:
 	RET
 
 // func gemmTN3x1AVX2(args *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmTN3x1AVX2(SB), NOSPLIT, $0-8
 	MOVQ args+0(FP), SI
 
@@ -379,6 +407,8 @@ tile:
 	MOVQ       24(SI), CX
 	MOVQ       40(SI), BX
 	MOVQ       48(SI), AX
+	MOVQ       160(SI), R15
+	MOVQ       184(SI), R12
 	MOVQ       56(SI), R9
 	LEAQ       (R9)(R9*2), R10
 	LEAQ       (BX)(BX*2), R8
@@ -425,6 +455,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Y6
 	VMOVUPS      32(AX), Y7
 	VBROADCASTSS (R11), Y8
@@ -436,6 +468,8 @@ loop:
 	VBROADCASTSS 8(R11), Y8
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Y6
 	VMOVUPS      32(AX)(R9*1), Y7
 	VBROADCASTSS (R11)(BX*1), Y8
@@ -447,6 +481,8 @@ loop:
 	VBROADCASTSS 8(R11)(BX*1), Y8
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*2), Y6
 	VMOVUPS      32(AX)(R9*2), Y7
 	VBROADCASTSS (R11)(BX*2), Y8
@@ -458,6 +494,8 @@ loop:
 	VBROADCASTSS 8(R11)(BX*2), Y8
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R10*1), Y6
 	VMOVUPS      32(AX)(R10*1), Y7
 	VBROADCASTSS (R11)(R8*1), Y8
@@ -479,6 +517,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Y6
 	VMOVUPS      32(AX), Y7
 	VBROADCASTSS (R11), Y8
@@ -605,6 +645,8 @@ done:
 	JEQ  return
 	MOVQ 144(SI), DX
 	ADDQ DX, (SI)
+	MOVQ 168(SI), DX
+	ADDQ DX, 160(SI)
 	MOVQ 152(SI), DX
 	ADDQ DX, 64(SI)
 	CMPQ 80(SI), $0x00
@@ -617,7 +659,7 @@ return:
 	RET
 
 // func gemmTN4x1AVX2(args *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmTN4x1AVX2(SB), NOSPLIT, $0-8
 	MOVQ args+0(FP), SI
 
@@ -626,6 +668,8 @@ tile:
 	MOVQ       24(SI), CX
 	MOVQ       40(SI), BX
 	MOVQ       48(SI), AX
+	MOVQ       160(SI), R15
+	MOVQ       184(SI), R12
 	MOVQ       56(SI), R9
 	LEAQ       (R9)(R9*2), R10
 	LEAQ       (BX)(BX*2), R8
@@ -678,6 +722,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Y8
 	VMOVUPS      32(AX), Y9
 	VBROADCASTSS (R11), Y10
@@ -692,6 +738,8 @@ loop:
 	VBROADCASTSS 12(R11), Y10
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Y8
 	VMOVUPS      32(AX)(R9*1), Y9
 	VBROADCASTSS (R11)(BX*1), Y10
@@ -706,6 +754,8 @@ loop:
 	VBROADCASTSS 12(R11)(BX*1), Y10
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*2), Y8
 	VMOVUPS      32(AX)(R9*2), Y9
 	VBROADCASTSS (R11)(BX*2), Y10
@@ -720,6 +770,8 @@ loop:
 	VBROADCASTSS 12(R11)(BX*2), Y10
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R10*1), Y8
 	VMOVUPS      32(AX)(R10*1), Y9
 	VBROADCASTSS (R11)(R8*1), Y10
@@ -744,6 +796,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Y8
 	VMOVUPS      32(AX), Y9
 	VBROADCASTSS (R11), Y10
@@ -895,6 +949,8 @@ done:
 	JEQ  return
 	MOVQ 144(SI), DX
 	ADDQ DX, (SI)
+	MOVQ 168(SI), DX
+	ADDQ DX, 160(SI)
 	MOVQ 152(SI), DX
 	ADDQ DX, 64(SI)
 	CMPQ 80(SI), $0x00
@@ -907,7 +963,7 @@ return:
 	RET
 
 // func gemmTN5x1AVX2(args *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmTN5x1AVX2(SB), NOSPLIT, $0-8
 	MOVQ args+0(FP), SI
 
@@ -916,6 +972,8 @@ tile:
 	MOVQ       24(SI), CX
 	MOVQ       40(SI), BX
 	MOVQ       48(SI), AX
+	MOVQ       160(SI), R15
+	MOVQ       184(SI), R12
 	MOVQ       56(SI), R9
 	LEAQ       (R9)(R9*2), R10
 	LEAQ       (BX)(BX*2), R8
@@ -974,6 +1032,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Y10
 	VMOVUPS      32(AX), Y11
 	VBROADCASTSS (R11), Y12
@@ -991,6 +1051,8 @@ loop:
 	VBROADCASTSS 16(R11), Y12
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Y10
 	VMOVUPS      32(AX)(R9*1), Y11
 	VBROADCASTSS (R11)(BX*1), Y12
@@ -1008,6 +1070,8 @@ loop:
 	VBROADCASTSS 16(R11)(BX*1), Y12
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*2), Y10
 	VMOVUPS      32(AX)(R9*2), Y11
 	VBROADCASTSS (R11)(BX*2), Y12
@@ -1025,6 +1089,8 @@ loop:
 	VBROADCASTSS 16(R11)(BX*2), Y12
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R10*1), Y10
 	VMOVUPS      32(AX)(R10*1), Y11
 	VBROADCASTSS (R11)(R8*1), Y12
@@ -1052,6 +1118,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Y10
 	VMOVUPS      32(AX), Y11
 	VBROADCASTSS (R11), Y12
@@ -1228,6 +1296,8 @@ done:
 	JEQ  return
 	MOVQ 144(SI), DX
 	ADDQ DX, (SI)
+	MOVQ 168(SI), DX
+	ADDQ DX, 160(SI)
 	MOVQ 152(SI), DX
 	ADDQ DX, 64(SI)
 	CMPQ 80(SI), $0x00
@@ -1240,7 +1310,7 @@ return:
 	RET
 
 // func gemmTN6x1AVX2(args *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmTN6x1AVX2(SB), NOSPLIT, $0-8
 	MOVQ args+0(FP), SI
 
@@ -1249,6 +1319,8 @@ tile:
 	MOVQ       24(SI), CX
 	MOVQ       40(SI), BX
 	MOVQ       48(SI), AX
+	MOVQ       160(SI), R15
+	MOVQ       184(SI), R12
 	MOVQ       56(SI), R9
 	LEAQ       (R9)(R9*2), R10
 	LEAQ       (BX)(BX*2), R8
@@ -1313,6 +1385,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Y12
 	VMOVUPS      32(AX), Y13
 	VBROADCASTSS (R11), Y14
@@ -1333,6 +1407,8 @@ loop:
 	VBROADCASTSS 20(R11), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Y12
 	VMOVUPS      32(AX)(R9*1), Y13
 	VBROADCASTSS (R11)(BX*1), Y14
@@ -1353,6 +1429,8 @@ loop:
 	VBROADCASTSS 20(R11)(BX*1), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*2), Y12
 	VMOVUPS      32(AX)(R9*2), Y13
 	VBROADCASTSS (R11)(BX*2), Y14
@@ -1373,6 +1451,8 @@ loop:
 	VBROADCASTSS 20(R11)(BX*2), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R10*1), Y12
 	VMOVUPS      32(AX)(R10*1), Y13
 	VBROADCASTSS (R11)(R8*1), Y14
@@ -1403,6 +1483,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Y12
 	VMOVUPS      32(AX), Y13
 	VBROADCASTSS (R11), Y14
@@ -1604,6 +1686,8 @@ done:
 	JEQ  return
 	MOVQ 144(SI), DX
 	ADDQ DX, (SI)
+	MOVQ 168(SI), DX
+	ADDQ DX, 160(SI)
 	MOVQ 152(SI), DX
 	ADDQ DX, 64(SI)
 	CMPQ 80(SI), $0x00

@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func gemmTN1x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN1x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -16,6 +16,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -37,12 +39,20 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z1
 	VFMADD231PS.BCST (R11), Z1, Z0
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z1
 	VFMADD231PS.BCST (R11)(BX*1), Z1, Z0
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*2), Z1
 	VFMADD231PS.BCST (R11)(BX*2), Z1, Z0
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R10*1), Z1
 	VFMADD231PS.BCST (R11)(R8*1), Z1, Z0
 	LEAQ             (R11)(BX*4), R11
@@ -55,6 +65,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z1
 	VFMADD231PS.BCST (R11), Z1, Z0
 	ADDQ             BX, R11
@@ -89,6 +101,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -101,7 +115,7 @@ return:
 	RET
 
 // func gemmTN2x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN2x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -112,6 +126,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -135,15 +151,23 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z2
 	VFMADD231PS.BCST (R11), Z2, Z0
 	VFMADD231PS.BCST 4(R11), Z2, Z1
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z2
 	VFMADD231PS.BCST (R11)(BX*1), Z2, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z2, Z1
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*2), Z2
 	VFMADD231PS.BCST (R11)(BX*2), Z2, Z0
 	VFMADD231PS.BCST 4(R11)(BX*2), Z2, Z1
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R10*1), Z2
 	VFMADD231PS.BCST (R11)(R8*1), Z2, Z0
 	VFMADD231PS.BCST 4(R11)(R8*1), Z2, Z1
@@ -157,6 +181,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z2
 	VFMADD231PS.BCST (R11), Z2, Z0
 	VFMADD231PS.BCST 4(R11), Z2, Z1
@@ -198,6 +224,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -210,7 +238,7 @@ return:
 	RET
 
 // func gemmTN3x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN3x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -221,6 +249,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -246,18 +276,26 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z3
 	VFMADD231PS.BCST (R11), Z3, Z0
 	VFMADD231PS.BCST 4(R11), Z3, Z1
 	VFMADD231PS.BCST 8(R11), Z3, Z2
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z3
 	VFMADD231PS.BCST (R11)(BX*1), Z3, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z3, Z1
 	VFMADD231PS.BCST 8(R11)(BX*1), Z3, Z2
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*2), Z3
 	VFMADD231PS.BCST (R11)(BX*2), Z3, Z0
 	VFMADD231PS.BCST 4(R11)(BX*2), Z3, Z1
 	VFMADD231PS.BCST 8(R11)(BX*2), Z3, Z2
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R10*1), Z3
 	VFMADD231PS.BCST (R11)(R8*1), Z3, Z0
 	VFMADD231PS.BCST 4(R11)(R8*1), Z3, Z1
@@ -272,6 +310,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z3
 	VFMADD231PS.BCST (R11), Z3, Z0
 	VFMADD231PS.BCST 4(R11), Z3, Z1
@@ -320,6 +360,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -332,7 +374,7 @@ return:
 	RET
 
 // func gemmTN4x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN4x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -343,6 +385,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -370,21 +414,29 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z4
 	VFMADD231PS.BCST (R11), Z4, Z0
 	VFMADD231PS.BCST 4(R11), Z4, Z1
 	VFMADD231PS.BCST 8(R11), Z4, Z2
 	VFMADD231PS.BCST 12(R11), Z4, Z3
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z4
 	VFMADD231PS.BCST (R11)(BX*1), Z4, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z4, Z1
 	VFMADD231PS.BCST 8(R11)(BX*1), Z4, Z2
 	VFMADD231PS.BCST 12(R11)(BX*1), Z4, Z3
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*2), Z4
 	VFMADD231PS.BCST (R11)(BX*2), Z4, Z0
 	VFMADD231PS.BCST 4(R11)(BX*2), Z4, Z1
 	VFMADD231PS.BCST 8(R11)(BX*2), Z4, Z2
 	VFMADD231PS.BCST 12(R11)(BX*2), Z4, Z3
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R10*1), Z4
 	VFMADD231PS.BCST (R11)(R8*1), Z4, Z0
 	VFMADD231PS.BCST 4(R11)(R8*1), Z4, Z1
@@ -400,6 +452,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z4
 	VFMADD231PS.BCST (R11), Z4, Z0
 	VFMADD231PS.BCST 4(R11), Z4, Z1
@@ -455,6 +509,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -467,7 +523,7 @@ return:
 	RET
 
 // func gemmTN5x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN5x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -478,6 +534,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -507,24 +565,32 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z5
 	VFMADD231PS.BCST (R11), Z5, Z0
 	VFMADD231PS.BCST 4(R11), Z5, Z1
 	VFMADD231PS.BCST 8(R11), Z5, Z2
 	VFMADD231PS.BCST 12(R11), Z5, Z3
 	VFMADD231PS.BCST 16(R11), Z5, Z4
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z5
 	VFMADD231PS.BCST (R11)(BX*1), Z5, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z5, Z1
 	VFMADD231PS.BCST 8(R11)(BX*1), Z5, Z2
 	VFMADD231PS.BCST 12(R11)(BX*1), Z5, Z3
 	VFMADD231PS.BCST 16(R11)(BX*1), Z5, Z4
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*2), Z5
 	VFMADD231PS.BCST (R11)(BX*2), Z5, Z0
 	VFMADD231PS.BCST 4(R11)(BX*2), Z5, Z1
 	VFMADD231PS.BCST 8(R11)(BX*2), Z5, Z2
 	VFMADD231PS.BCST 12(R11)(BX*2), Z5, Z3
 	VFMADD231PS.BCST 16(R11)(BX*2), Z5, Z4
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R10*1), Z5
 	VFMADD231PS.BCST (R11)(R8*1), Z5, Z0
 	VFMADD231PS.BCST 4(R11)(R8*1), Z5, Z1
@@ -541,6 +607,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z5
 	VFMADD231PS.BCST (R11), Z5, Z0
 	VFMADD231PS.BCST 4(R11), Z5, Z1
@@ -603,6 +671,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -615,7 +685,7 @@ return:
 	RET
 
 // func gemmTN6x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN6x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -626,6 +696,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -657,6 +729,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z6
 	VFMADD231PS.BCST (R11), Z6, Z0
 	VFMADD231PS.BCST 4(R11), Z6, Z1
@@ -664,6 +738,8 @@ loop:
 	VFMADD231PS.BCST 12(R11), Z6, Z3
 	VFMADD231PS.BCST 16(R11), Z6, Z4
 	VFMADD231PS.BCST 20(R11), Z6, Z5
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z6
 	VFMADD231PS.BCST (R11)(BX*1), Z6, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z6, Z1
@@ -671,6 +747,8 @@ loop:
 	VFMADD231PS.BCST 12(R11)(BX*1), Z6, Z3
 	VFMADD231PS.BCST 16(R11)(BX*1), Z6, Z4
 	VFMADD231PS.BCST 20(R11)(BX*1), Z6, Z5
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*2), Z6
 	VFMADD231PS.BCST (R11)(BX*2), Z6, Z0
 	VFMADD231PS.BCST 4(R11)(BX*2), Z6, Z1
@@ -678,6 +756,8 @@ loop:
 	VFMADD231PS.BCST 12(R11)(BX*2), Z6, Z3
 	VFMADD231PS.BCST 16(R11)(BX*2), Z6, Z4
 	VFMADD231PS.BCST 20(R11)(BX*2), Z6, Z5
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R10*1), Z6
 	VFMADD231PS.BCST (R11)(R8*1), Z6, Z0
 	VFMADD231PS.BCST 4(R11)(R8*1), Z6, Z1
@@ -695,6 +775,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z6
 	VFMADD231PS.BCST (R11), Z6, Z0
 	VFMADD231PS.BCST 4(R11), Z6, Z1
@@ -764,6 +846,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -776,7 +860,7 @@ return:
 	RET
 
 // func gemmTN7x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN7x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -787,6 +871,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -820,6 +906,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z7
 	VFMADD231PS.BCST (R11), Z7, Z0
 	VFMADD231PS.BCST 4(R11), Z7, Z1
@@ -828,6 +916,8 @@ loop:
 	VFMADD231PS.BCST 16(R11), Z7, Z4
 	VFMADD231PS.BCST 20(R11), Z7, Z5
 	VFMADD231PS.BCST 24(R11), Z7, Z6
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z7
 	VFMADD231PS.BCST (R11)(BX*1), Z7, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z7, Z1
@@ -836,6 +926,8 @@ loop:
 	VFMADD231PS.BCST 16(R11)(BX*1), Z7, Z4
 	VFMADD231PS.BCST 20(R11)(BX*1), Z7, Z5
 	VFMADD231PS.BCST 24(R11)(BX*1), Z7, Z6
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*2), Z7
 	VFMADD231PS.BCST (R11)(BX*2), Z7, Z0
 	VFMADD231PS.BCST 4(R11)(BX*2), Z7, Z1
@@ -844,6 +936,8 @@ loop:
 	VFMADD231PS.BCST 16(R11)(BX*2), Z7, Z4
 	VFMADD231PS.BCST 20(R11)(BX*2), Z7, Z5
 	VFMADD231PS.BCST 24(R11)(BX*2), Z7, Z6
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R10*1), Z7
 	VFMADD231PS.BCST (R11)(R8*1), Z7, Z0
 	VFMADD231PS.BCST 4(R11)(R8*1), Z7, Z1
@@ -862,6 +956,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z7
 	VFMADD231PS.BCST (R11), Z7, Z0
 	VFMADD231PS.BCST 4(R11), Z7, Z1
@@ -938,6 +1034,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -950,7 +1048,7 @@ return:
 	RET
 
 // func gemmTN8x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN8x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -961,6 +1059,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -996,6 +1096,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z8
 	VFMADD231PS.BCST (R11), Z8, Z0
 	VFMADD231PS.BCST 4(R11), Z8, Z1
@@ -1005,6 +1107,8 @@ loop:
 	VFMADD231PS.BCST 20(R11), Z8, Z5
 	VFMADD231PS.BCST 24(R11), Z8, Z6
 	VFMADD231PS.BCST 28(R11), Z8, Z7
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z8
 	VFMADD231PS.BCST (R11)(BX*1), Z8, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z8, Z1
@@ -1014,6 +1118,8 @@ loop:
 	VFMADD231PS.BCST 20(R11)(BX*1), Z8, Z5
 	VFMADD231PS.BCST 24(R11)(BX*1), Z8, Z6
 	VFMADD231PS.BCST 28(R11)(BX*1), Z8, Z7
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*2), Z8
 	VFMADD231PS.BCST (R11)(BX*2), Z8, Z0
 	VFMADD231PS.BCST 4(R11)(BX*2), Z8, Z1
@@ -1023,6 +1129,8 @@ loop:
 	VFMADD231PS.BCST 20(R11)(BX*2), Z8, Z5
 	VFMADD231PS.BCST 24(R11)(BX*2), Z8, Z6
 	VFMADD231PS.BCST 28(R11)(BX*2), Z8, Z7
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R10*1), Z8
 	VFMADD231PS.BCST (R11)(R8*1), Z8, Z0
 	VFMADD231PS.BCST 4(R11)(R8*1), Z8, Z1
@@ -1042,6 +1150,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z8
 	VFMADD231PS.BCST (R11), Z8, Z0
 	VFMADD231PS.BCST 4(R11), Z8, Z1
@@ -1125,6 +1235,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -1137,7 +1249,7 @@ return:
 	RET
 
 // func gemmTN9x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN9x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -1148,6 +1260,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -1185,6 +1299,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z9
 	VFMADD231PS.BCST (R11), Z9, Z0
 	VFMADD231PS.BCST 4(R11), Z9, Z1
@@ -1195,6 +1311,8 @@ loop:
 	VFMADD231PS.BCST 24(R11), Z9, Z6
 	VFMADD231PS.BCST 28(R11), Z9, Z7
 	VFMADD231PS.BCST 32(R11), Z9, Z8
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z9
 	VFMADD231PS.BCST (R11)(BX*1), Z9, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z9, Z1
@@ -1205,6 +1323,8 @@ loop:
 	VFMADD231PS.BCST 24(R11)(BX*1), Z9, Z6
 	VFMADD231PS.BCST 28(R11)(BX*1), Z9, Z7
 	VFMADD231PS.BCST 32(R11)(BX*1), Z9, Z8
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*2), Z9
 	VFMADD231PS.BCST (R11)(BX*2), Z9, Z0
 	VFMADD231PS.BCST 4(R11)(BX*2), Z9, Z1
@@ -1215,6 +1335,8 @@ loop:
 	VFMADD231PS.BCST 24(R11)(BX*2), Z9, Z6
 	VFMADD231PS.BCST 28(R11)(BX*2), Z9, Z7
 	VFMADD231PS.BCST 32(R11)(BX*2), Z9, Z8
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R10*1), Z9
 	VFMADD231PS.BCST (R11)(R8*1), Z9, Z0
 	VFMADD231PS.BCST 4(R11)(R8*1), Z9, Z1
@@ -1235,6 +1357,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z9
 	VFMADD231PS.BCST (R11), Z9, Z0
 	VFMADD231PS.BCST 4(R11), Z9, Z1
@@ -1325,6 +1449,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -1337,7 +1463,7 @@ return:
 	RET
 
 // func gemmTN10x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN10x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -1348,6 +1474,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -1387,6 +1515,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z10
 	VFMADD231PS.BCST (R11), Z10, Z0
 	VFMADD231PS.BCST 4(R11), Z10, Z1
@@ -1398,6 +1528,8 @@ loop:
 	VFMADD231PS.BCST 28(R11), Z10, Z7
 	VFMADD231PS.BCST 32(R11), Z10, Z8
 	VFMADD231PS.BCST 36(R11), Z10, Z9
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z10
 	VFMADD231PS.BCST (R11)(BX*1), Z10, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z10, Z1
@@ -1409,6 +1541,8 @@ loop:
 	VFMADD231PS.BCST 28(R11)(BX*1), Z10, Z7
 	VFMADD231PS.BCST 32(R11)(BX*1), Z10, Z8
 	VFMADD231PS.BCST 36(R11)(BX*1), Z10, Z9
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*2), Z10
 	VFMADD231PS.BCST (R11)(BX*2), Z10, Z0
 	VFMADD231PS.BCST 4(R11)(BX*2), Z10, Z1
@@ -1420,6 +1554,8 @@ loop:
 	VFMADD231PS.BCST 28(R11)(BX*2), Z10, Z7
 	VFMADD231PS.BCST 32(R11)(BX*2), Z10, Z8
 	VFMADD231PS.BCST 36(R11)(BX*2), Z10, Z9
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R10*1), Z10
 	VFMADD231PS.BCST (R11)(R8*1), Z10, Z0
 	VFMADD231PS.BCST 4(R11)(R8*1), Z10, Z1
@@ -1441,6 +1577,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z10
 	VFMADD231PS.BCST (R11), Z10, Z0
 	VFMADD231PS.BCST 4(R11), Z10, Z1
@@ -1538,6 +1676,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -1550,7 +1690,7 @@ return:
 	RET
 
 // func gemmTN11x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN11x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -1561,6 +1701,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -1602,6 +1744,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z11
 	VFMADD231PS.BCST (R11), Z11, Z0
 	VFMADD231PS.BCST 4(R11), Z11, Z1
@@ -1614,6 +1758,8 @@ loop:
 	VFMADD231PS.BCST 32(R11), Z11, Z8
 	VFMADD231PS.BCST 36(R11), Z11, Z9
 	VFMADD231PS.BCST 40(R11), Z11, Z10
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z11
 	VFMADD231PS.BCST (R11)(BX*1), Z11, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z11, Z1
@@ -1626,6 +1772,8 @@ loop:
 	VFMADD231PS.BCST 32(R11)(BX*1), Z11, Z8
 	VFMADD231PS.BCST 36(R11)(BX*1), Z11, Z9
 	VFMADD231PS.BCST 40(R11)(BX*1), Z11, Z10
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*2), Z11
 	VFMADD231PS.BCST (R11)(BX*2), Z11, Z0
 	VFMADD231PS.BCST 4(R11)(BX*2), Z11, Z1
@@ -1638,6 +1786,8 @@ loop:
 	VFMADD231PS.BCST 32(R11)(BX*2), Z11, Z8
 	VFMADD231PS.BCST 36(R11)(BX*2), Z11, Z9
 	VFMADD231PS.BCST 40(R11)(BX*2), Z11, Z10
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R10*1), Z11
 	VFMADD231PS.BCST (R11)(R8*1), Z11, Z0
 	VFMADD231PS.BCST 4(R11)(R8*1), Z11, Z1
@@ -1660,6 +1810,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z11
 	VFMADD231PS.BCST (R11), Z11, Z0
 	VFMADD231PS.BCST 4(R11), Z11, Z1
@@ -1764,6 +1916,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -1776,7 +1930,7 @@ return:
 	RET
 
 // func gemmTN12x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN12x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -1787,6 +1941,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -1830,6 +1986,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z12
 	VFMADD231PS.BCST (R11), Z12, Z0
 	VFMADD231PS.BCST 4(R11), Z12, Z1
@@ -1843,6 +2001,8 @@ loop:
 	VFMADD231PS.BCST 36(R11), Z12, Z9
 	VFMADD231PS.BCST 40(R11), Z12, Z10
 	VFMADD231PS.BCST 44(R11), Z12, Z11
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z12
 	VFMADD231PS.BCST (R11)(BX*1), Z12, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z12, Z1
@@ -1856,6 +2016,8 @@ loop:
 	VFMADD231PS.BCST 36(R11)(BX*1), Z12, Z9
 	VFMADD231PS.BCST 40(R11)(BX*1), Z12, Z10
 	VFMADD231PS.BCST 44(R11)(BX*1), Z12, Z11
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*2), Z12
 	VFMADD231PS.BCST (R11)(BX*2), Z12, Z0
 	VFMADD231PS.BCST 4(R11)(BX*2), Z12, Z1
@@ -1869,6 +2031,8 @@ loop:
 	VFMADD231PS.BCST 36(R11)(BX*2), Z12, Z9
 	VFMADD231PS.BCST 40(R11)(BX*2), Z12, Z10
 	VFMADD231PS.BCST 44(R11)(BX*2), Z12, Z11
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R10*1), Z12
 	VFMADD231PS.BCST (R11)(R8*1), Z12, Z0
 	VFMADD231PS.BCST 4(R11)(R8*1), Z12, Z1
@@ -1892,6 +2056,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z12
 	VFMADD231PS.BCST (R11), Z12, Z0
 	VFMADD231PS.BCST 4(R11), Z12, Z1
@@ -2003,6 +2169,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -2015,7 +2183,7 @@ return:
 	RET
 
 // func gemmTN13x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN13x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -2026,6 +2194,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -2071,6 +2241,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z13
 	VFMADD231PS.BCST (R11), Z13, Z0
 	VFMADD231PS.BCST 4(R11), Z13, Z1
@@ -2085,6 +2257,8 @@ loop:
 	VFMADD231PS.BCST 40(R11), Z13, Z10
 	VFMADD231PS.BCST 44(R11), Z13, Z11
 	VFMADD231PS.BCST 48(R11), Z13, Z12
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z13
 	VFMADD231PS.BCST (R11)(BX*1), Z13, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z13, Z1
@@ -2099,6 +2273,8 @@ loop:
 	VFMADD231PS.BCST 40(R11)(BX*1), Z13, Z10
 	VFMADD231PS.BCST 44(R11)(BX*1), Z13, Z11
 	VFMADD231PS.BCST 48(R11)(BX*1), Z13, Z12
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*2), Z13
 	VFMADD231PS.BCST (R11)(BX*2), Z13, Z0
 	VFMADD231PS.BCST 4(R11)(BX*2), Z13, Z1
@@ -2113,6 +2289,8 @@ loop:
 	VFMADD231PS.BCST 40(R11)(BX*2), Z13, Z10
 	VFMADD231PS.BCST 44(R11)(BX*2), Z13, Z11
 	VFMADD231PS.BCST 48(R11)(BX*2), Z13, Z12
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R10*1), Z13
 	VFMADD231PS.BCST (R11)(R8*1), Z13, Z0
 	VFMADD231PS.BCST 4(R11)(R8*1), Z13, Z1
@@ -2137,6 +2315,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z13
 	VFMADD231PS.BCST (R11), Z13, Z0
 	VFMADD231PS.BCST 4(R11), Z13, Z1
@@ -2255,6 +2435,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -2267,7 +2449,7 @@ return:
 	RET
 
 // func gemmTN14x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN14x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -2278,6 +2460,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -2325,6 +2509,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z14
 	VFMADD231PS.BCST (R11), Z14, Z0
 	VFMADD231PS.BCST 4(R11), Z14, Z1
@@ -2340,6 +2526,8 @@ loop:
 	VFMADD231PS.BCST 44(R11), Z14, Z11
 	VFMADD231PS.BCST 48(R11), Z14, Z12
 	VFMADD231PS.BCST 52(R11), Z14, Z13
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z14
 	VFMADD231PS.BCST (R11)(BX*1), Z14, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z14, Z1
@@ -2355,6 +2543,8 @@ loop:
 	VFMADD231PS.BCST 44(R11)(BX*1), Z14, Z11
 	VFMADD231PS.BCST 48(R11)(BX*1), Z14, Z12
 	VFMADD231PS.BCST 52(R11)(BX*1), Z14, Z13
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*2), Z14
 	VFMADD231PS.BCST (R11)(BX*2), Z14, Z0
 	VFMADD231PS.BCST 4(R11)(BX*2), Z14, Z1
@@ -2370,6 +2560,8 @@ loop:
 	VFMADD231PS.BCST 44(R11)(BX*2), Z14, Z11
 	VFMADD231PS.BCST 48(R11)(BX*2), Z14, Z12
 	VFMADD231PS.BCST 52(R11)(BX*2), Z14, Z13
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R10*1), Z14
 	VFMADD231PS.BCST (R11)(R8*1), Z14, Z0
 	VFMADD231PS.BCST 4(R11)(R8*1), Z14, Z1
@@ -2395,6 +2587,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z14
 	VFMADD231PS.BCST (R11), Z14, Z0
 	VFMADD231PS.BCST 4(R11), Z14, Z1
@@ -2520,6 +2714,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -2532,7 +2728,7 @@ return:
 	RET
 
 // func gemmTN15x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN15x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -2543,6 +2739,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -2592,6 +2790,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z15
 	VFMADD231PS.BCST (R11), Z15, Z0
 	VFMADD231PS.BCST 4(R11), Z15, Z1
@@ -2608,6 +2808,8 @@ loop:
 	VFMADD231PS.BCST 48(R11), Z15, Z12
 	VFMADD231PS.BCST 52(R11), Z15, Z13
 	VFMADD231PS.BCST 56(R11), Z15, Z14
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z15
 	VFMADD231PS.BCST (R11)(BX*1), Z15, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z15, Z1
@@ -2624,6 +2826,8 @@ loop:
 	VFMADD231PS.BCST 48(R11)(BX*1), Z15, Z12
 	VFMADD231PS.BCST 52(R11)(BX*1), Z15, Z13
 	VFMADD231PS.BCST 56(R11)(BX*1), Z15, Z14
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*2), Z15
 	VFMADD231PS.BCST (R11)(BX*2), Z15, Z0
 	VFMADD231PS.BCST 4(R11)(BX*2), Z15, Z1
@@ -2640,6 +2844,8 @@ loop:
 	VFMADD231PS.BCST 48(R11)(BX*2), Z15, Z12
 	VFMADD231PS.BCST 52(R11)(BX*2), Z15, Z13
 	VFMADD231PS.BCST 56(R11)(BX*2), Z15, Z14
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R10*1), Z15
 	VFMADD231PS.BCST (R11)(R8*1), Z15, Z0
 	VFMADD231PS.BCST 4(R11)(R8*1), Z15, Z1
@@ -2666,6 +2872,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z15
 	VFMADD231PS.BCST (R11), Z15, Z0
 	VFMADD231PS.BCST 4(R11), Z15, Z1
@@ -2798,6 +3006,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -2810,7 +3020,7 @@ return:
 	RET
 
 // func gemmTN16x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN16x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -2821,6 +3031,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -2872,6 +3084,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z16
 	VFMADD231PS.BCST (R11), Z16, Z0
 	VFMADD231PS.BCST 4(R11), Z16, Z1
@@ -2889,6 +3103,8 @@ loop:
 	VFMADD231PS.BCST 52(R11), Z16, Z13
 	VFMADD231PS.BCST 56(R11), Z16, Z14
 	VFMADD231PS.BCST 60(R11), Z16, Z15
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z16
 	VFMADD231PS.BCST (R11)(BX*1), Z16, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z16, Z1
@@ -2916,6 +3132,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z16
 	VFMADD231PS.BCST (R11), Z16, Z0
 	VFMADD231PS.BCST 4(R11), Z16, Z1
@@ -3055,6 +3273,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -3067,7 +3287,7 @@ return:
 	RET
 
 // func gemmTN17x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN17x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -3078,6 +3298,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -3131,6 +3353,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z17
 	VFMADD231PS.BCST (R11), Z17, Z0
 	VFMADD231PS.BCST 4(R11), Z17, Z1
@@ -3149,6 +3373,8 @@ loop:
 	VFMADD231PS.BCST 56(R11), Z17, Z14
 	VFMADD231PS.BCST 60(R11), Z17, Z15
 	VFMADD231PS.BCST 64(R11), Z17, Z16
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z17
 	VFMADD231PS.BCST (R11)(BX*1), Z17, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z17, Z1
@@ -3177,6 +3403,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z17
 	VFMADD231PS.BCST (R11), Z17, Z0
 	VFMADD231PS.BCST 4(R11), Z17, Z1
@@ -3323,6 +3551,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -3335,7 +3565,7 @@ return:
 	RET
 
 // func gemmTN18x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN18x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -3346,6 +3576,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -3401,6 +3633,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z18
 	VFMADD231PS.BCST (R11), Z18, Z0
 	VFMADD231PS.BCST 4(R11), Z18, Z1
@@ -3420,6 +3654,8 @@ loop:
 	VFMADD231PS.BCST 60(R11), Z18, Z15
 	VFMADD231PS.BCST 64(R11), Z18, Z16
 	VFMADD231PS.BCST 68(R11), Z18, Z17
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z18
 	VFMADD231PS.BCST (R11)(BX*1), Z18, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z18, Z1
@@ -3449,6 +3685,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z18
 	VFMADD231PS.BCST (R11), Z18, Z0
 	VFMADD231PS.BCST 4(R11), Z18, Z1
@@ -3602,6 +3840,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -3614,7 +3854,7 @@ return:
 	RET
 
 // func gemmTN19x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN19x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -3625,6 +3865,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -3682,6 +3924,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z19
 	VFMADD231PS.BCST (R11), Z19, Z0
 	VFMADD231PS.BCST 4(R11), Z19, Z1
@@ -3702,6 +3946,8 @@ loop:
 	VFMADD231PS.BCST 64(R11), Z19, Z16
 	VFMADD231PS.BCST 68(R11), Z19, Z17
 	VFMADD231PS.BCST 72(R11), Z19, Z18
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z19
 	VFMADD231PS.BCST (R11)(BX*1), Z19, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z19, Z1
@@ -3732,6 +3978,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z19
 	VFMADD231PS.BCST (R11), Z19, Z0
 	VFMADD231PS.BCST 4(R11), Z19, Z1
@@ -3892,6 +4140,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -3904,7 +4154,7 @@ return:
 	RET
 
 // func gemmTN20x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN20x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -3915,6 +4165,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -3974,6 +4226,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z20
 	VFMADD231PS.BCST (R11), Z20, Z0
 	VFMADD231PS.BCST 4(R11), Z20, Z1
@@ -3995,6 +4249,8 @@ loop:
 	VFMADD231PS.BCST 68(R11), Z20, Z17
 	VFMADD231PS.BCST 72(R11), Z20, Z18
 	VFMADD231PS.BCST 76(R11), Z20, Z19
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z20
 	VFMADD231PS.BCST (R11)(BX*1), Z20, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z20, Z1
@@ -4026,6 +4282,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z20
 	VFMADD231PS.BCST (R11), Z20, Z0
 	VFMADD231PS.BCST 4(R11), Z20, Z1
@@ -4193,6 +4451,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -4205,7 +4465,7 @@ return:
 	RET
 
 // func gemmTN21x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN21x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -4216,6 +4476,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -4277,6 +4539,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z21
 	VFMADD231PS.BCST (R11), Z21, Z0
 	VFMADD231PS.BCST 4(R11), Z21, Z1
@@ -4299,6 +4563,8 @@ loop:
 	VFMADD231PS.BCST 72(R11), Z21, Z18
 	VFMADD231PS.BCST 76(R11), Z21, Z19
 	VFMADD231PS.BCST 80(R11), Z21, Z20
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z21
 	VFMADD231PS.BCST (R11)(BX*1), Z21, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z21, Z1
@@ -4331,6 +4597,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z21
 	VFMADD231PS.BCST (R11), Z21, Z0
 	VFMADD231PS.BCST 4(R11), Z21, Z1
@@ -4505,6 +4773,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -4517,7 +4787,7 @@ return:
 	RET
 
 // func gemmTN22x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN22x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -4528,6 +4798,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -4591,6 +4863,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z22
 	VFMADD231PS.BCST (R11), Z22, Z0
 	VFMADD231PS.BCST 4(R11), Z22, Z1
@@ -4614,6 +4888,8 @@ loop:
 	VFMADD231PS.BCST 76(R11), Z22, Z19
 	VFMADD231PS.BCST 80(R11), Z22, Z20
 	VFMADD231PS.BCST 84(R11), Z22, Z21
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z22
 	VFMADD231PS.BCST (R11)(BX*1), Z22, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z22, Z1
@@ -4647,6 +4923,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z22
 	VFMADD231PS.BCST (R11), Z22, Z0
 	VFMADD231PS.BCST 4(R11), Z22, Z1
@@ -4828,6 +5106,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -4840,7 +5120,7 @@ return:
 	RET
 
 // func gemmTN23x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN23x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -4851,6 +5131,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -4916,6 +5198,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z23
 	VFMADD231PS.BCST (R11), Z23, Z0
 	VFMADD231PS.BCST 4(R11), Z23, Z1
@@ -4940,6 +5224,8 @@ loop:
 	VFMADD231PS.BCST 80(R11), Z23, Z20
 	VFMADD231PS.BCST 84(R11), Z23, Z21
 	VFMADD231PS.BCST 88(R11), Z23, Z22
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z23
 	VFMADD231PS.BCST (R11)(BX*1), Z23, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z23, Z1
@@ -4974,6 +5260,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z23
 	VFMADD231PS.BCST (R11), Z23, Z0
 	VFMADD231PS.BCST 4(R11), Z23, Z1
@@ -5162,6 +5450,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -5174,7 +5464,7 @@ return:
 	RET
 
 // func gemmTN24x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN24x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -5185,6 +5475,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -5252,6 +5544,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z24
 	VFMADD231PS.BCST (R11), Z24, Z0
 	VFMADD231PS.BCST 4(R11), Z24, Z1
@@ -5277,6 +5571,8 @@ loop:
 	VFMADD231PS.BCST 84(R11), Z24, Z21
 	VFMADD231PS.BCST 88(R11), Z24, Z22
 	VFMADD231PS.BCST 92(R11), Z24, Z23
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z24
 	VFMADD231PS.BCST (R11)(BX*1), Z24, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z24, Z1
@@ -5312,6 +5608,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z24
 	VFMADD231PS.BCST (R11), Z24, Z0
 	VFMADD231PS.BCST 4(R11), Z24, Z1
@@ -5507,6 +5805,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -5519,7 +5819,7 @@ return:
 	RET
 
 // func gemmTN25x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN25x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -5530,6 +5830,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -5599,6 +5901,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z25
 	VFMADD231PS.BCST (R11), Z25, Z0
 	VFMADD231PS.BCST 4(R11), Z25, Z1
@@ -5625,6 +5929,8 @@ loop:
 	VFMADD231PS.BCST 88(R11), Z25, Z22
 	VFMADD231PS.BCST 92(R11), Z25, Z23
 	VFMADD231PS.BCST 96(R11), Z25, Z24
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z25
 	VFMADD231PS.BCST (R11)(BX*1), Z25, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z25, Z1
@@ -5661,6 +5967,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z25
 	VFMADD231PS.BCST (R11), Z25, Z0
 	VFMADD231PS.BCST 4(R11), Z25, Z1
@@ -5863,6 +6171,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -5875,7 +6185,7 @@ return:
 	RET
 
 // func gemmTN26x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN26x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -5886,6 +6196,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -5957,6 +6269,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z26
 	VFMADD231PS.BCST (R11), Z26, Z0
 	VFMADD231PS.BCST 4(R11), Z26, Z1
@@ -5984,6 +6298,8 @@ loop:
 	VFMADD231PS.BCST 92(R11), Z26, Z23
 	VFMADD231PS.BCST 96(R11), Z26, Z24
 	VFMADD231PS.BCST 100(R11), Z26, Z25
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z26
 	VFMADD231PS.BCST (R11)(BX*1), Z26, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z26, Z1
@@ -6021,6 +6337,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z26
 	VFMADD231PS.BCST (R11), Z26, Z0
 	VFMADD231PS.BCST 4(R11), Z26, Z1
@@ -6230,6 +6548,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -6242,7 +6562,7 @@ return:
 	RET
 
 // func gemmTN27x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN27x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -6253,6 +6573,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -6326,6 +6648,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z27
 	VFMADD231PS.BCST (R11), Z27, Z0
 	VFMADD231PS.BCST 4(R11), Z27, Z1
@@ -6354,6 +6678,8 @@ loop:
 	VFMADD231PS.BCST 96(R11), Z27, Z24
 	VFMADD231PS.BCST 100(R11), Z27, Z25
 	VFMADD231PS.BCST 104(R11), Z27, Z26
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z27
 	VFMADD231PS.BCST (R11)(BX*1), Z27, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z27, Z1
@@ -6392,6 +6718,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z27
 	VFMADD231PS.BCST (R11), Z27, Z0
 	VFMADD231PS.BCST 4(R11), Z27, Z1
@@ -6608,6 +6936,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -6620,7 +6950,7 @@ return:
 	RET
 
 // func gemmTN28x1AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN28x1AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -6631,6 +6961,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -6706,6 +7038,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z28
 	VFMADD231PS.BCST (R11), Z28, Z0
 	VFMADD231PS.BCST 4(R11), Z28, Z1
@@ -6735,6 +7069,8 @@ loop:
 	VFMADD231PS.BCST 100(R11), Z28, Z25
 	VFMADD231PS.BCST 104(R11), Z28, Z26
 	VFMADD231PS.BCST 108(R11), Z28, Z27
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX)(R9*1), Z28
 	VFMADD231PS.BCST (R11)(BX*1), Z28, Z0
 	VFMADD231PS.BCST 4(R11)(BX*1), Z28, Z1
@@ -6774,6 +7110,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1       (R15)
+	ADDQ             R12, R15
 	VMOVUPS          (AX), Z28
 	VFMADD231PS.BCST (R11), Z28, Z0
 	VFMADD231PS.BCST 4(R11), Z28, Z1
@@ -6997,6 +7335,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -7009,7 +7349,7 @@ return:
 	RET
 
 // func gemmTN1x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN1x2AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -7020,6 +7360,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -7043,21 +7385,29 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z2
 	VMOVUPS      64(AX), Z3
 	VBROADCASTSS (R11), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z2
 	VMOVUPS      64(AX)(R9*1), Z3
 	VBROADCASTSS (R11)(BX*1), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*2), Z2
 	VMOVUPS      64(AX)(R9*2), Z3
 	VBROADCASTSS (R11)(BX*2), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R10*1), Z2
 	VMOVUPS      64(AX)(R10*1), Z3
 	VBROADCASTSS (R11)(R8*1), Z4
@@ -7073,6 +7423,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z2
 	VMOVUPS      64(AX), Z3
 	VBROADCASTSS (R11), Z4
@@ -7114,6 +7466,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -7126,7 +7480,7 @@ return:
 	RET
 
 // func gemmTN2x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN2x2AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -7137,6 +7491,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -7164,6 +7520,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z4
 	VMOVUPS      64(AX), Z5
 	VBROADCASTSS (R11), Z6
@@ -7172,6 +7530,8 @@ loop:
 	VBROADCASTSS 4(R11), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z4
 	VMOVUPS      64(AX)(R9*1), Z5
 	VBROADCASTSS (R11)(BX*1), Z6
@@ -7180,6 +7540,8 @@ loop:
 	VBROADCASTSS 4(R11)(BX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*2), Z4
 	VMOVUPS      64(AX)(R9*2), Z5
 	VBROADCASTSS (R11)(BX*2), Z6
@@ -7188,6 +7550,8 @@ loop:
 	VBROADCASTSS 4(R11)(BX*2), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R10*1), Z4
 	VMOVUPS      64(AX)(R10*1), Z5
 	VBROADCASTSS (R11)(R8*1), Z6
@@ -7206,6 +7570,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z4
 	VMOVUPS      64(AX), Z5
 	VBROADCASTSS (R11), Z6
@@ -7260,6 +7626,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -7272,7 +7640,7 @@ return:
 	RET
 
 // func gemmTN3x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN3x2AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -7283,6 +7651,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -7314,6 +7684,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z6
 	VMOVUPS      64(AX), Z7
 	VBROADCASTSS (R11), Z8
@@ -7325,6 +7697,8 @@ loop:
 	VBROADCASTSS 8(R11), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z6
 	VMOVUPS      64(AX)(R9*1), Z7
 	VBROADCASTSS (R11)(BX*1), Z8
@@ -7336,6 +7710,8 @@ loop:
 	VBROADCASTSS 8(R11)(BX*1), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*2), Z6
 	VMOVUPS      64(AX)(R9*2), Z7
 	VBROADCASTSS (R11)(BX*2), Z8
@@ -7347,6 +7723,8 @@ loop:
 	VBROADCASTSS 8(R11)(BX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R10*1), Z6
 	VMOVUPS      64(AX)(R10*1), Z7
 	VBROADCASTSS (R11)(R8*1), Z8
@@ -7368,6 +7746,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z6
 	VMOVUPS      64(AX), Z7
 	VBROADCASTSS (R11), Z8
@@ -7435,6 +7815,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -7447,7 +7829,7 @@ return:
 	RET
 
 // func gemmTN4x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN4x2AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -7458,6 +7840,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -7493,6 +7877,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z8
 	VMOVUPS      64(AX), Z9
 	VBROADCASTSS (R11), Z10
@@ -7507,6 +7893,8 @@ loop:
 	VBROADCASTSS 12(R11), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z8
 	VMOVUPS      64(AX)(R9*1), Z9
 	VBROADCASTSS (R11)(BX*1), Z10
@@ -7521,6 +7909,8 @@ loop:
 	VBROADCASTSS 12(R11)(BX*1), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*2), Z8
 	VMOVUPS      64(AX)(R9*2), Z9
 	VBROADCASTSS (R11)(BX*2), Z10
@@ -7535,6 +7925,8 @@ loop:
 	VBROADCASTSS 12(R11)(BX*2), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R10*1), Z8
 	VMOVUPS      64(AX)(R10*1), Z9
 	VBROADCASTSS (R11)(R8*1), Z10
@@ -7559,6 +7951,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z8
 	VMOVUPS      64(AX), Z9
 	VBROADCASTSS (R11), Z10
@@ -7639,6 +8033,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -7651,7 +8047,7 @@ return:
 	RET
 
 // func gemmTN5x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN5x2AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -7662,6 +8058,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -7701,6 +8099,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z10
 	VMOVUPS      64(AX), Z11
 	VBROADCASTSS (R11), Z12
@@ -7718,6 +8118,8 @@ loop:
 	VBROADCASTSS 16(R11), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z10
 	VMOVUPS      64(AX)(R9*1), Z11
 	VBROADCASTSS (R11)(BX*1), Z12
@@ -7735,6 +8137,8 @@ loop:
 	VBROADCASTSS 16(R11)(BX*1), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*2), Z10
 	VMOVUPS      64(AX)(R9*2), Z11
 	VBROADCASTSS (R11)(BX*2), Z12
@@ -7752,6 +8156,8 @@ loop:
 	VBROADCASTSS 16(R11)(BX*2), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R10*1), Z10
 	VMOVUPS      64(AX)(R10*1), Z11
 	VBROADCASTSS (R11)(R8*1), Z12
@@ -7779,6 +8185,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z10
 	VMOVUPS      64(AX), Z11
 	VBROADCASTSS (R11), Z12
@@ -7872,6 +8280,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -7884,7 +8294,7 @@ return:
 	RET
 
 // func gemmTN6x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN6x2AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -7895,6 +8305,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -7938,6 +8350,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z12
 	VMOVUPS      64(AX), Z13
 	VBROADCASTSS (R11), Z14
@@ -7958,6 +8372,8 @@ loop:
 	VBROADCASTSS 20(R11), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z12
 	VMOVUPS      64(AX)(R9*1), Z13
 	VBROADCASTSS (R11)(BX*1), Z14
@@ -7978,6 +8394,8 @@ loop:
 	VBROADCASTSS 20(R11)(BX*1), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*2), Z12
 	VMOVUPS      64(AX)(R9*2), Z13
 	VBROADCASTSS (R11)(BX*2), Z14
@@ -7998,6 +8416,8 @@ loop:
 	VBROADCASTSS 20(R11)(BX*2), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R10*1), Z12
 	VMOVUPS      64(AX)(R10*1), Z13
 	VBROADCASTSS (R11)(R8*1), Z14
@@ -8028,6 +8448,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z12
 	VMOVUPS      64(AX), Z13
 	VBROADCASTSS (R11), Z14
@@ -8134,6 +8556,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -8146,7 +8570,7 @@ return:
 	RET
 
 // func gemmTN7x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN7x2AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -8157,6 +8581,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -8204,6 +8630,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z14
 	VMOVUPS      64(AX), Z15
 	VBROADCASTSS (R11), Z16
@@ -8227,6 +8655,8 @@ loop:
 	VBROADCASTSS 24(R11), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z14
 	VMOVUPS      64(AX)(R9*1), Z15
 	VBROADCASTSS (R11)(BX*1), Z16
@@ -8250,6 +8680,8 @@ loop:
 	VBROADCASTSS 24(R11)(BX*1), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*2), Z14
 	VMOVUPS      64(AX)(R9*2), Z15
 	VBROADCASTSS (R11)(BX*2), Z16
@@ -8273,6 +8705,8 @@ loop:
 	VBROADCASTSS 24(R11)(BX*2), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R10*1), Z14
 	VMOVUPS      64(AX)(R10*1), Z15
 	VBROADCASTSS (R11)(R8*1), Z16
@@ -8306,6 +8740,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z14
 	VMOVUPS      64(AX), Z15
 	VBROADCASTSS (R11), Z16
@@ -8425,6 +8861,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -8437,7 +8875,7 @@ return:
 	RET
 
 // func gemmTN8x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN8x2AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -8448,6 +8886,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -8499,6 +8939,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z16
 	VMOVUPS      64(AX), Z17
 	VBROADCASTSS (R11), Z18
@@ -8525,6 +8967,8 @@ loop:
 	VBROADCASTSS 28(R11), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z16
 	VMOVUPS      64(AX)(R9*1), Z17
 	VBROADCASTSS (R11)(BX*1), Z18
@@ -8561,6 +9005,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z16
 	VMOVUPS      64(AX), Z17
 	VBROADCASTSS (R11), Z18
@@ -8693,6 +9139,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -8705,7 +9153,7 @@ return:
 	RET
 
 // func gemmTN9x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN9x2AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -8716,6 +9164,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -8771,6 +9221,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z18
 	VMOVUPS      64(AX), Z19
 	VBROADCASTSS (R11), Z20
@@ -8800,6 +9252,8 @@ loop:
 	VBROADCASTSS 32(R11), Z20
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z18
 	VMOVUPS      64(AX)(R9*1), Z19
 	VBROADCASTSS (R11)(BX*1), Z20
@@ -8839,6 +9293,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z18
 	VMOVUPS      64(AX), Z19
 	VBROADCASTSS (R11), Z20
@@ -8984,6 +9440,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -8996,7 +9454,7 @@ return:
 	RET
 
 // func gemmTN10x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN10x2AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -9007,6 +9465,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -9066,6 +9526,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z20
 	VMOVUPS      64(AX), Z21
 	VBROADCASTSS (R11), Z22
@@ -9098,6 +9560,8 @@ loop:
 	VBROADCASTSS 36(R11), Z22
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Z21, Z22, Z19
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z20
 	VMOVUPS      64(AX)(R9*1), Z21
 	VBROADCASTSS (R11)(BX*1), Z22
@@ -9140,6 +9604,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z20
 	VMOVUPS      64(AX), Z21
 	VBROADCASTSS (R11), Z22
@@ -9298,6 +9764,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -9310,7 +9778,7 @@ return:
 	RET
 
 // func gemmTN11x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN11x2AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -9321,6 +9789,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -9384,6 +9854,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z22
 	VMOVUPS      64(AX), Z23
 	VBROADCASTSS (R11), Z24
@@ -9419,6 +9891,8 @@ loop:
 	VBROADCASTSS 40(R11), Z24
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z22
 	VMOVUPS      64(AX)(R9*1), Z23
 	VBROADCASTSS (R11)(BX*1), Z24
@@ -9464,6 +9938,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z22
 	VMOVUPS      64(AX), Z23
 	VBROADCASTSS (R11), Z24
@@ -9635,6 +10111,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -9647,7 +10125,7 @@ return:
 	RET
 
 // func gemmTN12x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN12x2AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -9658,6 +10136,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -9725,6 +10205,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z24
 	VMOVUPS      64(AX), Z25
 	VBROADCASTSS (R11), Z26
@@ -9763,6 +10245,8 @@ loop:
 	VBROADCASTSS 44(R11), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z24
 	VMOVUPS      64(AX)(R9*1), Z25
 	VBROADCASTSS (R11)(BX*1), Z26
@@ -9811,6 +10295,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z24
 	VMOVUPS      64(AX), Z25
 	VBROADCASTSS (R11), Z26
@@ -9995,6 +10481,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -10007,7 +10495,7 @@ return:
 	RET
 
 // func gemmTN13x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN13x2AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -10018,6 +10506,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -10089,6 +10579,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z26
 	VMOVUPS      64(AX), Z27
 	VBROADCASTSS (R11), Z28
@@ -10130,6 +10622,8 @@ loop:
 	VBROADCASTSS 48(R11), Z28
 	VFMADD231PS  Z26, Z28, Z24
 	VFMADD231PS  Z27, Z28, Z25
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z26
 	VMOVUPS      64(AX)(R9*1), Z27
 	VBROADCASTSS (R11)(BX*1), Z28
@@ -10181,6 +10675,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z26
 	VMOVUPS      64(AX), Z27
 	VBROADCASTSS (R11), Z28
@@ -10378,6 +10874,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -10390,7 +10888,7 @@ return:
 	RET
 
 // func gemmTN14x2AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN14x2AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -10401,6 +10899,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -10476,6 +10976,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z28
 	VMOVUPS      64(AX), Z29
 	VBROADCASTSS (R11), Z30
@@ -10520,6 +11022,8 @@ loop:
 	VBROADCASTSS 52(R11), Z30
 	VFMADD231PS  Z28, Z30, Z26
 	VFMADD231PS  Z29, Z30, Z27
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z28
 	VMOVUPS      64(AX)(R9*1), Z29
 	VBROADCASTSS (R11)(BX*1), Z30
@@ -10574,6 +11078,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z28
 	VMOVUPS      64(AX), Z29
 	VBROADCASTSS (R11), Z30
@@ -10784,6 +11290,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -10796,7 +11304,7 @@ return:
 	RET
 
 // func gemmTN1x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN1x3AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -10807,6 +11315,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -10832,6 +11342,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z3
 	VMOVUPS      64(AX), Z4
 	VMOVUPS      128(AX), Z5
@@ -10839,6 +11351,8 @@ loop:
 	VFMADD231PS  Z3, Z6, Z0
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z3
 	VMOVUPS      64(AX)(R9*1), Z4
 	VMOVUPS      128(AX)(R9*1), Z5
@@ -10846,6 +11360,8 @@ loop:
 	VFMADD231PS  Z3, Z6, Z0
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*2), Z3
 	VMOVUPS      64(AX)(R9*2), Z4
 	VMOVUPS      128(AX)(R9*2), Z5
@@ -10853,6 +11369,8 @@ loop:
 	VFMADD231PS  Z3, Z6, Z0
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R10*1), Z3
 	VMOVUPS      64(AX)(R10*1), Z4
 	VMOVUPS      128(AX)(R10*1), Z5
@@ -10870,6 +11388,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z3
 	VMOVUPS      64(AX), Z4
 	VMOVUPS      128(AX), Z5
@@ -10917,6 +11437,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -10929,7 +11451,7 @@ return:
 	RET
 
 // func gemmTN2x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN2x3AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -10940,6 +11462,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -10971,6 +11495,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z6
 	VMOVUPS      64(AX), Z7
 	VMOVUPS      128(AX), Z8
@@ -10982,6 +11508,8 @@ loop:
 	VFMADD231PS  Z6, Z9, Z3
 	VFMADD231PS  Z7, Z9, Z4
 	VFMADD231PS  Z8, Z9, Z5
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z6
 	VMOVUPS      64(AX)(R9*1), Z7
 	VMOVUPS      128(AX)(R9*1), Z8
@@ -10993,6 +11521,8 @@ loop:
 	VFMADD231PS  Z6, Z9, Z3
 	VFMADD231PS  Z7, Z9, Z4
 	VFMADD231PS  Z8, Z9, Z5
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*2), Z6
 	VMOVUPS      64(AX)(R9*2), Z7
 	VMOVUPS      128(AX)(R9*2), Z8
@@ -11004,6 +11534,8 @@ loop:
 	VFMADD231PS  Z6, Z9, Z3
 	VFMADD231PS  Z7, Z9, Z4
 	VFMADD231PS  Z8, Z9, Z5
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R10*1), Z6
 	VMOVUPS      64(AX)(R10*1), Z7
 	VMOVUPS      128(AX)(R10*1), Z8
@@ -11025,6 +11557,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z6
 	VMOVUPS      64(AX), Z7
 	VMOVUPS      128(AX), Z8
@@ -11090,6 +11624,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -11102,7 +11638,7 @@ return:
 	RET
 
 // func gemmTN3x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN3x3AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -11113,6 +11649,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -11150,6 +11688,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z9
 	VMOVUPS      64(AX), Z10
 	VMOVUPS      128(AX), Z11
@@ -11165,6 +11705,8 @@ loop:
 	VFMADD231PS  Z9, Z12, Z6
 	VFMADD231PS  Z10, Z12, Z7
 	VFMADD231PS  Z11, Z12, Z8
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z9
 	VMOVUPS      64(AX)(R9*1), Z10
 	VMOVUPS      128(AX)(R9*1), Z11
@@ -11180,6 +11722,8 @@ loop:
 	VFMADD231PS  Z9, Z12, Z6
 	VFMADD231PS  Z10, Z12, Z7
 	VFMADD231PS  Z11, Z12, Z8
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*2), Z9
 	VMOVUPS      64(AX)(R9*2), Z10
 	VMOVUPS      128(AX)(R9*2), Z11
@@ -11195,6 +11739,8 @@ loop:
 	VFMADD231PS  Z9, Z12, Z6
 	VFMADD231PS  Z10, Z12, Z7
 	VFMADD231PS  Z11, Z12, Z8
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R10*1), Z9
 	VMOVUPS      64(AX)(R10*1), Z10
 	VMOVUPS      128(AX)(R10*1), Z11
@@ -11220,6 +11766,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z9
 	VMOVUPS      64(AX), Z10
 	VMOVUPS      128(AX), Z11
@@ -11303,6 +11851,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -11315,7 +11865,7 @@ return:
 	RET
 
 // func gemmTN4x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN4x3AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -11326,6 +11876,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -11369,6 +11921,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z12
 	VMOVUPS      64(AX), Z13
 	VMOVUPS      128(AX), Z14
@@ -11388,6 +11942,8 @@ loop:
 	VFMADD231PS  Z12, Z15, Z9
 	VFMADD231PS  Z13, Z15, Z10
 	VFMADD231PS  Z14, Z15, Z11
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z12
 	VMOVUPS      64(AX)(R9*1), Z13
 	VMOVUPS      128(AX)(R9*1), Z14
@@ -11407,6 +11963,8 @@ loop:
 	VFMADD231PS  Z12, Z15, Z9
 	VFMADD231PS  Z13, Z15, Z10
 	VFMADD231PS  Z14, Z15, Z11
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*2), Z12
 	VMOVUPS      64(AX)(R9*2), Z13
 	VMOVUPS      128(AX)(R9*2), Z14
@@ -11426,6 +11984,8 @@ loop:
 	VFMADD231PS  Z12, Z15, Z9
 	VFMADD231PS  Z13, Z15, Z10
 	VFMADD231PS  Z14, Z15, Z11
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R10*1), Z12
 	VMOVUPS      64(AX)(R10*1), Z13
 	VMOVUPS      128(AX)(R10*1), Z14
@@ -11455,6 +12015,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z12
 	VMOVUPS      64(AX), Z13
 	VMOVUPS      128(AX), Z14
@@ -11556,6 +12118,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -11568,7 +12132,7 @@ return:
 	RET
 
 // func gemmTN5x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN5x3AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -11579,6 +12143,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -11628,6 +12194,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z15
 	VMOVUPS      64(AX), Z16
 	VMOVUPS      128(AX), Z17
@@ -11651,6 +12219,8 @@ loop:
 	VFMADD231PS  Z15, Z18, Z12
 	VFMADD231PS  Z16, Z18, Z13
 	VFMADD231PS  Z17, Z18, Z14
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z15
 	VMOVUPS      64(AX)(R9*1), Z16
 	VMOVUPS      128(AX)(R9*1), Z17
@@ -11674,6 +12244,8 @@ loop:
 	VFMADD231PS  Z15, Z18, Z12
 	VFMADD231PS  Z16, Z18, Z13
 	VFMADD231PS  Z17, Z18, Z14
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*2), Z15
 	VMOVUPS      64(AX)(R9*2), Z16
 	VMOVUPS      128(AX)(R9*2), Z17
@@ -11697,6 +12269,8 @@ loop:
 	VFMADD231PS  Z15, Z18, Z12
 	VFMADD231PS  Z16, Z18, Z13
 	VFMADD231PS  Z17, Z18, Z14
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R10*1), Z15
 	VMOVUPS      64(AX)(R10*1), Z16
 	VMOVUPS      128(AX)(R10*1), Z17
@@ -11730,6 +12304,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z15
 	VMOVUPS      64(AX), Z16
 	VMOVUPS      128(AX), Z17
@@ -11849,6 +12425,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -11861,7 +12439,7 @@ return:
 	RET
 
 // func gemmTN6x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN6x3AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -11872,6 +12450,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -11927,6 +12507,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z18
 	VMOVUPS      64(AX), Z19
 	VMOVUPS      128(AX), Z20
@@ -11954,6 +12536,8 @@ loop:
 	VFMADD231PS  Z18, Z21, Z15
 	VFMADD231PS  Z19, Z21, Z16
 	VFMADD231PS  Z20, Z21, Z17
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z18
 	VMOVUPS      64(AX)(R9*1), Z19
 	VMOVUPS      128(AX)(R9*1), Z20
@@ -11991,6 +12575,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z18
 	VMOVUPS      64(AX), Z19
 	VMOVUPS      128(AX), Z20
@@ -12128,6 +12714,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -12140,7 +12728,7 @@ return:
 	RET
 
 // func gemmTN7x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN7x3AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -12151,6 +12739,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -12212,6 +12802,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z21
 	VMOVUPS      64(AX), Z22
 	VMOVUPS      128(AX), Z23
@@ -12243,6 +12835,8 @@ loop:
 	VFMADD231PS  Z21, Z24, Z18
 	VFMADD231PS  Z22, Z24, Z19
 	VFMADD231PS  Z23, Z24, Z20
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z21
 	VMOVUPS      64(AX)(R9*1), Z22
 	VMOVUPS      128(AX)(R9*1), Z23
@@ -12284,6 +12878,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z21
 	VMOVUPS      64(AX), Z22
 	VMOVUPS      128(AX), Z23
@@ -12439,6 +13035,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -12451,7 +13049,7 @@ return:
 	RET
 
 // func gemmTN8x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN8x3AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -12462,6 +13060,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -12529,6 +13129,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z24
 	VMOVUPS      64(AX), Z25
 	VMOVUPS      128(AX), Z26
@@ -12564,6 +13166,8 @@ loop:
 	VFMADD231PS  Z24, Z27, Z21
 	VFMADD231PS  Z25, Z27, Z22
 	VFMADD231PS  Z26, Z27, Z23
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z24
 	VMOVUPS      64(AX)(R9*1), Z25
 	VMOVUPS      128(AX)(R9*1), Z26
@@ -12609,6 +13213,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z24
 	VMOVUPS      64(AX), Z25
 	VMOVUPS      128(AX), Z26
@@ -12782,6 +13388,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -12794,7 +13402,7 @@ return:
 	RET
 
 // func gemmTN9x3AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN9x3AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -12805,6 +13413,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -12878,6 +13488,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z27
 	VMOVUPS      64(AX), Z28
 	VMOVUPS      128(AX), Z29
@@ -12917,6 +13529,8 @@ loop:
 	VFMADD231PS  Z27, Z30, Z24
 	VFMADD231PS  Z28, Z30, Z25
 	VFMADD231PS  Z29, Z30, Z26
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z27
 	VMOVUPS      64(AX)(R9*1), Z28
 	VMOVUPS      128(AX)(R9*1), Z29
@@ -12966,6 +13580,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z27
 	VMOVUPS      64(AX), Z28
 	VMOVUPS      128(AX), Z29
@@ -13157,6 +13773,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -13169,7 +13787,7 @@ return:
 	RET
 
 // func gemmTN1x4AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN1x4AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -13180,6 +13798,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -13207,6 +13827,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z4
 	VMOVUPS      64(AX), Z5
 	VMOVUPS      128(AX), Z6
@@ -13216,6 +13838,8 @@ loop:
 	VFMADD231PS  Z5, Z8, Z1
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z4
 	VMOVUPS      64(AX)(R9*1), Z5
 	VMOVUPS      128(AX)(R9*1), Z6
@@ -13225,6 +13849,8 @@ loop:
 	VFMADD231PS  Z5, Z8, Z1
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*2), Z4
 	VMOVUPS      64(AX)(R9*2), Z5
 	VMOVUPS      128(AX)(R9*2), Z6
@@ -13234,6 +13860,8 @@ loop:
 	VFMADD231PS  Z5, Z8, Z1
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R10*1), Z4
 	VMOVUPS      64(AX)(R10*1), Z5
 	VMOVUPS      128(AX)(R10*1), Z6
@@ -13253,6 +13881,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z4
 	VMOVUPS      64(AX), Z5
 	VMOVUPS      128(AX), Z6
@@ -13306,6 +13936,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -13318,7 +13950,7 @@ return:
 	RET
 
 // func gemmTN2x4AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN2x4AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -13329,6 +13961,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -13364,6 +13998,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z8
 	VMOVUPS      64(AX), Z9
 	VMOVUPS      128(AX), Z10
@@ -13378,6 +14014,8 @@ loop:
 	VFMADD231PS  Z9, Z12, Z5
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z8
 	VMOVUPS      64(AX)(R9*1), Z9
 	VMOVUPS      128(AX)(R9*1), Z10
@@ -13392,6 +14030,8 @@ loop:
 	VFMADD231PS  Z9, Z12, Z5
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*2), Z8
 	VMOVUPS      64(AX)(R9*2), Z9
 	VMOVUPS      128(AX)(R9*2), Z10
@@ -13406,6 +14046,8 @@ loop:
 	VFMADD231PS  Z9, Z12, Z5
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R10*1), Z8
 	VMOVUPS      64(AX)(R10*1), Z9
 	VMOVUPS      128(AX)(R10*1), Z10
@@ -13430,6 +14072,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z8
 	VMOVUPS      64(AX), Z9
 	VMOVUPS      128(AX), Z10
@@ -13506,6 +14150,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -13518,7 +14164,7 @@ return:
 	RET
 
 // func gemmTN3x4AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN3x4AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -13529,6 +14175,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -13572,6 +14220,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z12
 	VMOVUPS      64(AX), Z13
 	VMOVUPS      128(AX), Z14
@@ -13591,6 +14241,8 @@ loop:
 	VFMADD231PS  Z13, Z16, Z9
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z12
 	VMOVUPS      64(AX)(R9*1), Z13
 	VMOVUPS      128(AX)(R9*1), Z14
@@ -13610,6 +14262,8 @@ loop:
 	VFMADD231PS  Z13, Z16, Z9
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*2), Z12
 	VMOVUPS      64(AX)(R9*2), Z13
 	VMOVUPS      128(AX)(R9*2), Z14
@@ -13629,6 +14283,8 @@ loop:
 	VFMADD231PS  Z13, Z16, Z9
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R10*1), Z12
 	VMOVUPS      64(AX)(R10*1), Z13
 	VMOVUPS      128(AX)(R10*1), Z14
@@ -13658,6 +14314,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z12
 	VMOVUPS      64(AX), Z13
 	VMOVUPS      128(AX), Z14
@@ -13757,6 +14415,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -13769,7 +14429,7 @@ return:
 	RET
 
 // func gemmTN4x4AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN4x4AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -13780,6 +14440,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -13831,6 +14493,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z16
 	VMOVUPS      64(AX), Z17
 	VMOVUPS      128(AX), Z18
@@ -13855,6 +14519,8 @@ loop:
 	VFMADD231PS  Z17, Z20, Z13
 	VFMADD231PS  Z18, Z20, Z14
 	VFMADD231PS  Z19, Z20, Z15
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z16
 	VMOVUPS      64(AX)(R9*1), Z17
 	VMOVUPS      128(AX)(R9*1), Z18
@@ -13889,6 +14555,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z16
 	VMOVUPS      64(AX), Z17
 	VMOVUPS      128(AX), Z18
@@ -14011,6 +14679,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -14023,7 +14693,7 @@ return:
 	RET
 
 // func gemmTN5x4AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN5x4AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -14034,6 +14704,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -14093,6 +14765,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z20
 	VMOVUPS      64(AX), Z21
 	VMOVUPS      128(AX), Z22
@@ -14122,6 +14796,8 @@ loop:
 	VFMADD231PS  Z21, Z24, Z17
 	VFMADD231PS  Z22, Z24, Z18
 	VFMADD231PS  Z23, Z24, Z19
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z20
 	VMOVUPS      64(AX)(R9*1), Z21
 	VMOVUPS      128(AX)(R9*1), Z22
@@ -14161,6 +14837,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z20
 	VMOVUPS      64(AX), Z21
 	VMOVUPS      128(AX), Z22
@@ -14306,6 +14984,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -14318,7 +14998,7 @@ return:
 	RET
 
 // func gemmTN6x4AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN6x4AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -14329,6 +15009,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -14396,6 +15078,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z24
 	VMOVUPS      64(AX), Z25
 	VMOVUPS      128(AX), Z26
@@ -14430,6 +15114,8 @@ loop:
 	VFMADD231PS  Z25, Z28, Z21
 	VFMADD231PS  Z26, Z28, Z22
 	VFMADD231PS  Z27, Z28, Z23
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z24
 	VMOVUPS      64(AX)(R9*1), Z25
 	VMOVUPS      128(AX)(R9*1), Z26
@@ -14474,6 +15160,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z24
 	VMOVUPS      64(AX), Z25
 	VMOVUPS      128(AX), Z26
@@ -14642,6 +15330,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00
@@ -14654,7 +15344,7 @@ return:
 	RET
 
 // func gemmTN7x4AVX512(args *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmTN7x4AVX512(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  104(SI), DX
@@ -14665,6 +15355,8 @@ tile:
 	MOVQ      24(SI), CX
 	MOVQ      40(SI), BX
 	MOVQ      48(SI), AX
+	MOVQ      160(SI), R15
+	MOVQ      184(SI), R12
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
@@ -14740,6 +15432,8 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z28
 	VMOVUPS      64(AX), Z29
 	VMOVUPS      128(AX), Z30
@@ -14778,6 +15472,8 @@ loop:
 	VFMADD231PS  Z29, Z31, Z25
 	VFMADD231PS  Z30, Z31, Z26
 	VFMADD231PS  192(AX), Z31, Z27
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX)(R9*1), Z28
 	VMOVUPS      64(AX)(R9*1), Z29
 	VMOVUPS      128(AX)(R9*1), Z30
@@ -14826,6 +15522,8 @@ tail:
 	JEQ  next
 
 single:
+	PREFETCHT1   (R15)
+	ADDQ         R12, R15
 	VMOVUPS      (AX), Z28
 	VMOVUPS      64(AX), Z29
 	VMOVUPS      128(AX), Z30
@@ -15016,6 +15714,8 @@ noclamp:
 	JEQ     return
 	MOVQ    144(SI), DX
 	ADDQ    DX, (SI)
+	MOVQ    168(SI), DX
+	ADDQ    DX, 160(SI)
 	MOVQ    152(SI), DX
 	ADDQ    DX, 64(SI)
 	CMPQ    80(SI), $0x00

@@ -18,7 +18,7 @@ var argFields = []struct {
 }{
 	{"a", 0}, {"a2", 8}, {"aoff", 16}, {"batch", 24}, {"k", 32}, {"as", 40}, {"b", 48}, {"bs", 56}, {"c", 64},
 	{"ldc", 72}, {"res", 80}, {"bias", 88}, {"cols", 96}, {"bits", 104}, {"mask", 112}, {"clamp", 120}, {"lo", 128}, {"hi", 132},
-	{"tiles", 136}, {"astep", 144}, {"cstep", 152}, {"ahead", 160}, {"aheadStep", 168}, {"cjump", 176},
+	{"tiles", 136}, {"astep", 144}, {"cstep", 152}, {"ahead", 160}, {"aheadStep", 168}, {"cjump", 176}, {"aheadK", 184},
 }
 
 // arg is the memory operand of a field of the gemmArgs that g points to.
@@ -116,7 +116,8 @@ type kernel struct {
 	as, as3 reg.GPPhysical
 	b       reg.GPPhysical
 	bs, bs3 reg.GPPhysical
-	ahead   reg.GPPhysical // NN: what to prefetch
+	ahead   reg.GPPhysical // what to prefetch
+	aheadK  reg.GPPhysical // TN: bytes between what to prefetch at two steps
 	bases   []reg.GPPhysical
 	rows    []rowAddr
 }
@@ -128,7 +129,8 @@ type rowAddr struct{ base, mult int }
 //
 // Registers: SI gemmArgs, DI batch offsets, CX batch count, DX k count, BX and
 // R8 the stride of A and three times it, AX B, R9 and R10 the stride of B and
-// three times it, R11-R14 and more the bases of A, R15 what to prefetch.
+// three times it, R11-R14 and more the bases of A, R15 what to prefetch. TN
+// needs one base only and has the stride of R15 in R12.
 func gemmKernel(c *build.Context, i *isa, s shape) {
 	k := &kernel{Context: c, isa: i, shape: s}
 	k.nv = s.nz * i.perPanel
@@ -157,6 +159,7 @@ func gemmKernel(c *build.Context, i *isa, s shape) {
 	k.g, k.aoff, k.batch, k.k = reg.RSI, reg.RDI, reg.RCX, reg.RDX
 	k.as, k.as3, k.b, k.bs, k.bs3 = reg.RBX, reg.R8, reg.RAX, reg.R9, reg.R10
 	k.ahead = reg.R15
+	k.aheadK = reg.R12
 	k.bases = []reg.GPPhysical{reg.R11, reg.R12, reg.R13, reg.R14}
 	if s.op == nn && s.nz == 1 {
 		// One panel needs no stride of B.
@@ -181,8 +184,9 @@ func (k *kernel) emit() {
 	k.MOVQ(arg(k.g, "batch"), k.batch)
 	k.MOVQ(arg(k.g, "as"), k.as)
 	k.MOVQ(arg(k.g, "b"), k.b)
-	if k.op == nn {
-		k.MOVQ(arg(k.g, "ahead"), k.ahead)
+	k.MOVQ(arg(k.g, "ahead"), k.ahead)
+	if k.op == tn {
+		k.MOVQ(arg(k.g, "aheadK"), k.aheadK)
 	}
 	if k.op == tn || k.nz > 1 {
 		k.MOVQ(arg(k.g, "bs"), k.bs)
@@ -232,10 +236,8 @@ func (k *kernel) emit() {
 	if k.split {
 		k.ADDQ(t, arg(k.g, "a2"))
 	}
-	if k.op == nn {
-		k.MOVQ(arg(k.g, "aheadStep"), t)
-		k.ADDQ(t, arg(k.g, "ahead"))
-	}
+	k.MOVQ(arg(k.g, "aheadStep"), t)
+	k.ADDQ(t, arg(k.g, "ahead"))
 	k.MOVQ(arg(k.g, "cstep"), t)
 	k.ADDQ(t, arg(k.g, "c"))
 	k.CMPQ(arg(k.g, "res"), operand.U8(0))
@@ -397,6 +399,9 @@ func (k *kernel) colMem(v, u int) operand.Mem {
 func (k *kernel) step(u int) {
 	if k.op == nn {
 		k.PREFETCHT1(operand.Mem{Base: k.ahead, Disp: 64 * u})
+	} else {
+		k.PREFETCHT1(operand.Mem{Base: k.ahead})
+		k.ADDQ(k.aheadK, k.ahead)
 	}
 	for v, b := range k.bv {
 		k.VMOVUPS(k.colMem(v, u), b)
