@@ -1,0 +1,103 @@
+package kernel
+
+import (
+	"math"
+
+	"github.com/resnet-go/resnet/internal/cpu"
+)
+
+// useVNNI says that the CPU has the 8-bit dot products of AVX-512 (VPDPBUSD);
+// they are used where useAVX512 is set too.
+var useVNNI = haveAsm && cpu.AVX512VNNI
+
+// int8Args are the arguments of one call of an integer micro-kernel, which
+// sums a tile of m rows and nz panels of 16 columns:
+//
+//	c[i][z][j] = Σ_b Σ_k Σ_q a[aoff[b] + i*as + 4*k + q] * b[z*bs + ((b*kn + k)*16 + j)*4 + q]
+//
+// with unsigned a, signed b, q in 0..3 and wrapping int32 sums, which makes the
+// result independent of the order. Strides are in bytes; c is dense.
+type int8Args struct {
+	a     *uint8
+	aoff  *int // byte offset into a of each batch element
+	batch int  // at least 1
+	k     int  // words of four inner products per batch element, at least 1
+	as    int  // bytes between rows
+	b     *int8
+	bs    int // bytes between panels
+	c     *int32
+}
+
+// int8Store are the arguments of the epilogue of one panel, which computes
+// from the sums t, in float32 with every operation rounded,
+//
+//	v = clamp(float(t[i][j] + corr[j])*scale[j] + (float(res[i][j]) - resZero)*resScale, lo, hi)
+//
+// and stores v, or as uint8 v rounded to the nearest integer, ties to even,
+// plus zero. Strides are in bytes.
+type int8Store struct {
+	t                 *int32
+	rows              int // at least 1
+	ts                int // bytes between rows of t
+	corr              *int32
+	scale             *float32
+	res               *uint8 // or nil
+	ldr               int    // bytes between rows of res
+	out               *uint8 // a *float32 where float is set
+	ldo               int    // bytes between rows of out
+	bits              uint64 // the lowest cols bits set
+	resZero, resScale float32
+	lo, hi            float32
+	zero              int32
+	float             int32
+	cols              int // columns in use, 1..16
+}
+
+// int8TileInts is the largest number of sums of a tile.
+const int8TileInts = 28 * panelWidth
+
+// int8MaxRows returns the largest number of rows of a tile of nz panels, 0 if
+// the micro-kernels do not take nz.
+func int8MaxRows(nz int) int {
+	switch {
+	case useAVX512 && useVNNI:
+		return [maxPanels + 1]int{0, 28, 14, 9, 6}[nz]
+	case useAVX2:
+		return [maxPanels + 1]int{0, 2}[nz]
+	}
+	return [maxPanels + 1]int{0, 4}[nz]
+}
+
+// Int8Quant says how the integers of a tensor stand for real numbers:
+// real = (q - Zero) * Scale, with unsigned 8-bit q.
+type Int8Quant struct {
+	Scale float32 // above 0
+	Zero  uint8
+}
+
+// Quantize stores the nearest integers of x, ties to even, clamped to 0..255;
+// NaN becomes 0. It divides, as ONNX QuantizeLinear does.
+func (q Int8Quant) Quantize(dst []uint8, x []float32) {
+	checkLen(len(x), len(dst), "values to quantise")
+	zero := float64(q.Zero)
+	for i, v := range x {
+		// The quotient is rounded to float32 first, as ONNX has it.
+		r := math.RoundToEven(float64(v/q.Scale)) + zero
+		switch {
+		case !(r > 0):
+			dst[i] = 0
+		case r > 255:
+			dst[i] = 255
+		default:
+			dst[i] = uint8(r)
+		}
+	}
+}
+
+// Dequantize stores the real numbers of x.
+func (q Int8Quant) Dequantize(dst []float32, x []uint8) {
+	checkLen(len(x), len(dst), "values to dequantise")
+	for i, v := range x {
+		dst[i] = float32(int32(v)-int32(q.Zero)) * q.Scale
+	}
+}
