@@ -48,6 +48,13 @@ func dequantizeLinear(n *node) {
 		n.failf("integers of type %v: only int8, uint8 and int32 are supported", v.elem)
 	}
 	scale, zero, axis, _ := n.scales(v.elem)
+	if v.st != nil && len(v.st.i) == 1 && len(scale) == 1 {
+		// One number, such as the value of a padding, is known now.
+		s := newStatic(elemFloat, v.st.shape)
+		s.f[0] = float32(v.st.i[0]-int64(zero[0])) * scale[0]
+		n.fold(s)
+		return
+	}
 	y := n.do(graph.DequantizeLinear{Scale: scale, Zero: zero, Axis: axis}, n.dynamic(v))
 	n.put(0, value{dyn: y, elem: elemFloat})
 }
