@@ -26,7 +26,9 @@ type Options struct {
 	ChannelsLast []string
 	// Fast lets convolutions whose weights are constant be computed in ways that
 	// need fewer operations but round differently: Winograd's. Without it, each
-	// output is the sum of its products.
+	// output is the sum of its products. In quantised graphs it lets a residual
+	// add take the convolution's sums as they are where the graph would quantise
+	// them first.
 	Fast bool
 }
 
@@ -47,7 +49,7 @@ func Compile(g *graph.Graph, vars *Vars, opt Options) (*Plan, error) {
 	if err := checkVariables(g, vars); err != nil {
 		return nil, err
 	}
-	g, err := optimise(g, vars)
+	g, err := optimise(g, vars, opt.Fast)
 	if err != nil {
 		return nil, err
 	}
@@ -61,9 +63,10 @@ func Compile(g *graph.Graph, vars *Vars, opt Options) (*Plan, error) {
 }
 
 // optimise runs the passes in the order in which they build on each other.
-func optimise(g *graph.Graph, vars *Vars) (*graph.Graph, error) {
+func optimise(g *graph.Graph, vars *Vars, fast bool) (*graph.Graph, error) {
 	passes := []func(*graph.Graph) edit{
 		func(g *graph.Graph) edit { return foldBatchNorm(g, knownConstants(g, vars)) },
+		func(g *graph.Graph) edit { return fuseQuantised(g, fast) },
 		fuseBatchNormTrain,
 		fuseStats,
 		fuseBatchNormGrad,

@@ -23,6 +23,7 @@ type compiler struct {
 	updated  map[*graph.Value]bool // variables that the graph updates
 	moved    map[converted]place   // values already brought into another layout
 	packs    map[packed]*buf       // packed constant weights
+	bytes    map[*graph.Value]*buf // quantised values kept as bytes, see quant_lower.go
 	node     *graph.Node           // being lowered
 	nhwcName []string
 	fast     bool         // Options.Fast
@@ -45,7 +46,7 @@ func newCompiler(g *graph.Graph, vars *Vars, opt Options) *compiler {
 		plan: &Plan{pool: opt.Pool}, g: g, vars: vars, nhwcName: opt.ChannelsLast, fast: opt.Fast,
 		at: map[*graph.Value]place{}, ints: map[*graph.Value]int{}, winners: map[*graph.Value]int{},
 		stored: map[*graph.Value]*variable{}, updated: map[*graph.Value]bool{},
-		moved: map[converted]place{}, packs: map[packed]*buf{},
+		moved: map[converted]place{}, packs: map[packed]*buf{}, bytes: map[*graph.Value]*buf{},
 	}
 }
 
@@ -144,6 +145,12 @@ func (c *compiler) lowerNode(n *graph.Node) error {
 		return c.batchNormGrad(n, fusedBatchNormGrad{BatchNormGrad: op}, nil)
 	case fusedBatchNormGrad:
 		return c.batchNormGrad(n, op, n.In[5])
+	case graph.QuantizeLinear:
+		c.quantize(n, op)
+	case graph.DequantizeLinear:
+		c.dequantize(n, op)
+	case fusedQuantConv:
+		return c.quantConv(n, op)
 	case graph.Unary:
 		return c.unary(n, op)
 	case graph.UnaryGrad:

@@ -24,6 +24,7 @@ func Cases() []Case {
 	t.inference()
 	t.training()
 	t.plumbing()
+	t.quantised()
 	return t
 }
 

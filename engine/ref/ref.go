@@ -143,6 +143,11 @@ func eval(op graph.Op, in []array) ([]array, error) {
 	case graph.Affine:
 		return one(in[0].apply(func(x float64) float64 { return float64(op.Scale)*x + float64(op.Shift) }))
 
+	case graph.QuantizeLinear:
+		return one(quantizeLinear(op, in[0]))
+	case graph.DequantizeLinear:
+		return one(dequantizeLinear(op, in[0]))
+
 	case graph.MaxPool2d:
 		return maxPool2d(op, in[0]), nil
 	case graph.MaxPool2dGrad:

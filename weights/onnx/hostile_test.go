@@ -64,7 +64,7 @@ func TestErrors(t *testing.T) {
 	}{
 		{"unknown operator", file(13, []*nodeProto{op("NonMaxSuppression", []string{"x"})}), []string{"the node", "NonMaxSuppression", "13"}},
 		{"another domain", file(13, []*nodeProto{{name: "f", op: "FusedConv", domain: "com.microsoft", in: []string{"x"}, out: []string{"y"}}}), []string{"com.microsoft.FusedConv"}},
-		{"quantised", file(13, []*nodeProto{op("QuantizeLinear", []string{"x", "s"})}), []string{"quantised", "QDQ", "1 QuantizeLinear"}},
+		{"scale of the graph", file(13, []*nodeProto{op("QuantizeLinear", []string{"x", "x"})}), []string{"the node", "the scale", "known"}},
 		{"integers", file(13, []*nodeProto{op("QLinearConv", []string{"x", "s"})}), []string{"quantised", "integer"}},
 		{"old", file(6, []*nodeProto{op("Relu", []string{"x"})}), []string{"opset 6", "7 to"}},
 		{"missing value", file(13, []*nodeProto{op("Add", []string{"x", "gone"})}), []string{"the node", "Add", "opset 13", "gone"}},

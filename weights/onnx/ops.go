@@ -28,6 +28,8 @@ func init() { // the branches of If lead back to the table
 		"InstanceNormalization": {instanceNormalization, 3, 3},
 		"LayerNormalization":    {layerNormalization, 2, 3},
 		"Dropout":               {dropout, 1, 3},
+		"QuantizeLinear":        {quantizeLinear, 2, 3},
+		"DequantizeLinear":      {dequantizeLinear, 2, 3},
 
 		"MaxPool":           {maxPool, 1, 1},
 		"AveragePool":       {averagePool, 1, 1},
@@ -75,8 +77,9 @@ func Operators() []string {
 	return names
 }
 
-// quantised operators make a model one of integer arithmetic.
-var quantised = []string{"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul",
+// quantised operators make a model one of integer arithmetic, other than the
+// QDQ form, which is read.
+var quantised = []string{"DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul",
 	"ConvInteger", "MatMulInteger", "QGemm", "QLinearAdd", "QLinearGlobalAveragePool", "QLinearAveragePool", "QLinearConcat"}
 
 // refuse returns an error for what can be seen from the operators' names alone,
@@ -93,17 +96,13 @@ func (m *Model) refuse(nodes []*nodeProto) error {
 		}
 	}
 	if first != nil {
-		kind := "integer operators"
-		if count["QuantizeLinear"]+count["DequantizeLinear"] > 0 {
-			kind = "QDQ form"
-		}
 		var list []string
 		for _, op := range quantised {
 			if count[op] > 0 {
 				list = append(list, fmt.Sprintf("%d %s", count[op], op))
 			}
 		}
-		return fmt.Errorf("the model is quantised (%s: %s; the first is node %q): only models in floating point are read; export it before quantisation", kind, strings.Join(list, ", "), first.name)
+		return fmt.Errorf("the model is quantised by integer operators (%s; the first is node %q): of quantised models only the QDQ form, of QuantizeLinear and DequantizeLinear, is read; quantise to that", strings.Join(list, ", "), first.name)
 	}
 	for _, n := range nodes {
 		if _, ok := operators[n.op]; !ok || !isONNX(n.domain) {

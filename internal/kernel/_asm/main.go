@@ -40,6 +40,13 @@ func main() {
 			})
 		}
 	}
+	for _, isa := range []*isa{avx512, avx2} {
+		writeAsm(*out, fmt.Sprintf("int8_%s_amd64.s", isa.suffix), func(c *build.Context) {
+			int8Shapes(isa, func(m, nz int) { int8Kernel(c, isa, m, nz) })
+			int8StoreKernel(c, isa)
+		})
+	}
+	writeGo(*out, "int8_stubs_amd64.go", int8Stubs())
 	writeAsm(*out, "conv_stats_amd64.s", statsKernels)
 	writeAsm(*out, "peak_amd64.s", peakKernels)
 	writeGo(*out, "gemm_stubs_amd64.go", stubs.file())

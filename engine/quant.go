@@ -1,0 +1,269 @@
+package engine
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// maxInt8Products is the number of products of a sum up to which an int32 holds
+// it whatever the values, with room for the bias.
+const maxInt8Products = 1 << 15
+
+// fusedQuantConv is a convolution or linear layer of quantised values by
+// quantised constant weights, with what follows it:
+//
+//	quantize(act(conv(dequantize(x), dequantize(w)) + bias + dequantize(residual)))
+//
+// The sums are integers; they are scaled, and the residual added, in float32.
+// Inputs: x, then the residual where there is one, both outputs of
+// QuantizeLinear. Without out the result stays a real number.
+type fusedQuantConv struct {
+	conv      *graph.Conv2d // nil for a linear layer
+	x         graph.DequantizeLinear
+	xSigned   bool
+	w         []int8 // as the graph has it: [K C/g R S] or [O I]
+	wShape    tensor.Shape
+	wScale    []float32 // by output channel
+	bias      []int32   // in units of the sums
+	relu      bool
+	residual  *graph.DequantizeLinear
+	resSigned bool
+	out       *graph.QuantizeLinear
+}
+
+func (o fusedQuantConv) Name() string {
+	if o.conv == nil {
+		return "QuantLinear+"
+	}
+	return "QuantConv2d+"
+}
+
+func (o fusedQuantConv) Infer(in []graph.Type) ([]graph.Type, error) {
+	types := []graph.Type{in[0], graph.F32(o.wShape...)}
+	if o.conv == nil {
+		return graph.Linear{}.Infer(types)
+	}
+	return o.conv.Infer(types)
+}
+
+// quantFuser matches what integer kernels can compute.
+type quantFuser struct {
+	edit
+	use     map[*graph.Value][]*graph.Node
+	fast    bool
+	claimed map[*graph.Node]bool // additions that a convolution has taken
+}
+
+// fuseQuantised puts integer kernels in place of
+// dequantize → convolution or linear (→ add) (→ ReLU) → quantize.
+func fuseQuantised(g *graph.Graph, fast bool) edit {
+	f := quantFuser{edit: newEdit(), use: users(g), fast: fast, claimed: map[*graph.Node]bool{}}
+	for _, n := range g.Nodes {
+		f.match(n)
+	}
+	return f.edit
+}
+
+// quantised returns how v was quantised if v is the dequantised form of a value
+// that is kept as bytes.
+func (f *quantFuser) quantised(v *graph.Value) (dq graph.DequantizeLinear, q *graph.Node, ok bool) {
+	if dq, ok = v.Node.Op.(graph.DequantizeLinear); !ok || len(dq.Scale) != 1 {
+		return dq, nil, false
+	}
+	q = v.Node.In[0].Node
+	return dq, q, keptAsBytes(q, f.use)
+}
+
+// keptAsBytes says that the node quantises to one byte a value, and that all
+// that read it can read bytes.
+func keptAsBytes(n *graph.Node, use map[*graph.Value][]*graph.Node) bool {
+	switch op := n.Op.(type) {
+	case graph.QuantizeLinear:
+		if len(op.Scale) != 1 {
+			return false
+		}
+	case fusedQuantConv:
+		return op.out != nil
+	default:
+		return false
+	}
+	for _, u := range use[n.Out[0]] {
+		if u == nil {
+			return false
+		}
+		switch op := u.Op.(type) {
+		case graph.DequantizeLinear:
+			lo, hi := n.Op.(graph.QuantizeLinear).Bounds()
+			if len(op.Scale) != 1 || op.Zero[0] < lo || op.Zero[0] > hi {
+				return false
+			}
+		case fusedQuantConv:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// single returns the only node that reads v, or nil.
+func (f *quantFuser) single(v *graph.Value) *graph.Node {
+	if u := f.use[v]; len(u) == 1 {
+		return u[0]
+	}
+	return nil
+}
+
+func (f *quantFuser) match(n *graph.Node) {
+	var o fusedQuantConv
+	switch op := n.Op.(type) {
+	case graph.Conv2d:
+		o.conv = &op
+	case graph.Linear:
+	default:
+		return
+	}
+	x, xq, ok := f.quantised(n.In[0])
+	if !ok || !o.weights(n, x.Scale[0]) {
+		return
+	}
+	o.x, o.xSigned = x, xq.Op.(graph.QuantizeLinear).Signed
+	in := operands(xq.Out[0])
+	last := n
+	if add, res := f.addition(n); add != nil {
+		dq, q, _ := f.quantised(res)
+		f.claimed[add] = true
+		o.residual, o.resSigned = &dq, q.Op.(graph.QuantizeLinear).Signed
+		in = append(in, operands(q.Out[0])...)
+		last = add
+	}
+	if u := f.single(last.Out[0]); u != nil {
+		if fn, ok := u.Op.(graph.Unary); ok && fn.Fn == graph.Relu {
+			o.relu, last = true, u
+		}
+	}
+	if u := f.single(last.Out[0]); u != nil && keptAsBytes(u, f.use) {
+		q := u.Op.(graph.QuantizeLinear)
+		o.out, last = &q, u
+	}
+	f.put[last] = replacement{op: o, in: in, out: last.Out}
+}
+
+// addition returns the addition that the convolution n can do itself and what
+// it adds, which is quantised. Between the two may be one more quantisation of
+// the convolution's output if rounding may differ.
+func (f *quantFuser) addition(n *graph.Node) (add *graph.Node, res *graph.Value) {
+	y := n.Out[0]
+	u := f.single(y)
+	if u == nil || n.Op.Name() == "Linear" {
+		return nil, nil
+	}
+	if _, ok := u.Op.(graph.QuantizeLinear); ok && f.fast {
+		if u = f.single(u.Out[0]); u == nil {
+			return nil, nil
+		}
+		if _, ok := u.Op.(graph.DequantizeLinear); !ok {
+			return nil, nil
+		}
+		y = u.Out[0]
+		if u = f.single(y); u == nil {
+			return nil, nil
+		}
+	}
+	b, ok := u.Op.(graph.Binary)
+	if !ok || b.Fn != graph.Add || f.claimed[u] || u.In[0] == u.In[1] || !u.In[0].Shape.Equal(u.In[1].Shape) {
+		return nil, nil
+	}
+	res = u.In[0]
+	if res == y {
+		res = u.In[1]
+	}
+	if _, _, ok := f.quantised(res); !ok {
+		return nil, nil
+	}
+	return u, res
+}
+
+// weights takes the integers of the weights and of the bias; false if they are
+// not constants that the kernels can take.
+func (o *fusedQuantConv) weights(n *graph.Node, xScale float32) bool {
+	dq, ok := n.In[1].Node.Op.(graph.DequantizeLinear)
+	if !ok {
+		return false
+	}
+	c, ok := n.In[1].Node.In[0].Node.Op.(graph.Const)
+	if !ok {
+		return false
+	}
+	o.wShape = n.In[1].Shape
+	k := o.wShape[0]
+	if o.wShape.Numel()/k > maxInt8Products || len(dq.Scale) > 1 && dq.Axis != 0 {
+		return false
+	}
+	for _, z := range dq.Zero {
+		if z != 0 {
+			return false
+		}
+	}
+	o.w = make([]int8, o.wShape.Numel())
+	for i, v := range c.Tensor.Float32s() {
+		if o.w[i] = int8(max(-128, min(127, v))); float32(o.w[i]) != v {
+			return false
+		}
+	}
+	o.wScale = make([]float32, k)
+	for i := range o.wScale {
+		o.wScale[i] = dq.Scale[i%len(dq.Scale)]
+	}
+	o.bias = make([]int32, k)
+	if len(n.In) < 3 {
+		return true
+	}
+	bias, ok := constantReals(n.In[2])
+	if !ok {
+		return false
+	}
+	for i, b := range bias {
+		v := math.RoundToEven(b / (float64(xScale) * float64(o.wScale[i])))
+		if !(math.Abs(v) < 1<<29) {
+			return false
+		}
+		o.bias[i] = int32(v)
+	}
+	return true
+}
+
+// constantReals returns the numbers of a constant or of a dequantised one.
+func constantReals(v *graph.Value) ([]float64, bool) {
+	dq, quantised := v.Node.Op.(graph.DequantizeLinear)
+	if quantised {
+		v = v.Node.In[0]
+	}
+	c, ok := v.Node.Op.(graph.Const)
+	if !ok || len(v.Shape) != 1 {
+		return nil, false
+	}
+	out := make([]float64, v.Shape[0])
+	for i, x := range c.Tensor.Float32s() {
+		out[i] = float64(x)
+		if quantised {
+			j := i % len(dq.Scale)
+			out[i] = (out[i] - float64(dq.Zero[j])) * float64(dq.Scale[j])
+		}
+	}
+	return out, true
+}
+
+// kernelQuant is the kernel's view of a quantisation: signed integers are kept
+// as bytes 128 above them.
+func kernelQuant(scale float32, zero int32, signed bool) kernel.Int8Quant {
+	if signed {
+		zero += 128
+	}
+	return kernel.Int8Quant{Scale: scale, Zero: uint8(zero)}
+}
+
+var errNotBytes = fmt.Errorf("its input is not kept as bytes")

@@ -1,0 +1,167 @@
+package engine
+
+import (
+	"unsafe"
+
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// bytesOf views the memory of a buffer as n bytes.
+func bytesOf(f []float32, n int) []uint8 {
+	return unsafe.Slice((*uint8)(unsafe.Pointer(&f[0])), 4*len(f))[:n]
+}
+
+// outBytes makes room for a quantised value in the order of activations.
+func (c *compiler) outBytes(v *graph.Value) *buf {
+	b := c.newBuf((v.Shape.Numel() + 3) / 4)
+	c.bytes[v] = b
+	return b
+}
+
+// signed says whether the bytes of v are 128 above its integers.
+func signed(v *graph.Value) bool {
+	switch op := v.Node.Op.(type) {
+	case graph.QuantizeLinear:
+		return op.Signed
+	case fusedQuantConv:
+		return op.out != nil && op.out.Signed
+	}
+	return false
+}
+
+func (c *compiler) quantize(n *graph.Node, op graph.QuantizeLinear) {
+	size := n.Out[0].Shape.Numel()
+	if keptAsBytes(n, users(c.g)) {
+		q := kernelQuant(op.Scale[0], op.Zero[0], op.Signed)
+		x, y := c.in(n.In[0], activation), c.outBytes(n.Out[0])
+		c.pieces("", size, func(r *run, lo, hi int) {
+			q.Quantize(bytesOf(r.b[y.id], size)[lo:hi], r.b[x.id][lo:hi])
+		}, reads(x), writes(y))
+		return
+	}
+	x, y := c.in(n.In[0], rowMajor), c.out(n.Out[0], rowMajor)
+	least, most := op.Bounds()
+	step := axisStep(n.In[0].Shape, op.Axis, len(op.Scale))
+	c.pieces("", size, func(r *run, lo, hi int) {
+		src, dst := r.b[x.id], r.b[y.id]
+		for i := lo; i < hi; i++ {
+			j := i / step % len(op.Scale)
+			dst[i] = kernel.QuantizeTo(src[i], op.Scale[j], op.Zero[j], least, most)
+		}
+	}, reads(x), writes(y))
+}
+
+// axisStep returns how many elements apart neighbours along the axis lie.
+func axisStep(s tensor.Shape, axis, scales int) int {
+	if scales == 1 {
+		return 1
+	}
+	return s[axis+1:].Numel()
+}
+
+func (c *compiler) dequantize(n *graph.Node, op graph.DequantizeLinear) {
+	v := n.In[0]
+	size := v.Shape.Numel()
+	if x, ok := c.bytes[v]; ok {
+		q := kernelQuant(op.Scale[0], op.Zero[0], signed(v))
+		y := c.out(n.Out[0], activation)
+		c.pieces("", size, func(r *run, lo, hi int) {
+			q.Dequantize(r.b[y.id][lo:hi], bytesOf(r.b[x.id], size)[lo:hi])
+		}, reads(x), writes(y))
+		return
+	}
+	x := c.in(v, rowMajor)
+	step := axisStep(v.Shape, op.Axis, len(op.Scale))
+	do := func(dst, src []float32, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			j := i / step % len(op.Scale)
+			dst[i] = (src[i] - float32(op.Zero[j])) * op.Scale[j]
+		}
+	}
+	y := c.out(n.Out[0], rowMajor)
+	if x.kind == constant && y.kind == temporary {
+		y.kind, y.data = constant, make([]float32, size)
+		do(y.data, x.data, 0, size)
+		return
+	}
+	c.pieces("", size, func(r *run, lo, hi int) { do(r.b[y.id], r.b[x.id], lo, hi) }, reads(x), writes(y))
+}
+
+func (c *compiler) quantConv(n *graph.Node, op fusedQuantConv) error {
+	shape := linearShape(n.In[0].Shape, op.wShape)
+	if op.conv != nil {
+		shape = convShape(*op.conv, n.In[0].Shape, op.wShape)
+	}
+	q, err := kernel.PlanInt8Conv(shape)
+	if err != nil {
+		return err
+	}
+	x, ok := c.bytes[n.In[0]]
+	if !ok {
+		return errNotBytes
+	}
+	xq := kernelQuant(op.x.Scale[0], op.x.Zero[0], op.xSigned)
+	e := kernel.Int8Epilogue{Corr: make([]int32, q.ChannelsLen()), Scale: make([]float32, q.ChannelsLen())}
+	if op.relu {
+		e.Act = kernel.ActReLU
+	}
+	outScale := 1.0
+	if op.out != nil {
+		e.OutQuant = kernelQuant(op.out.Scale[0], op.out.Zero[0], op.out.Signed)
+		outScale = float64(op.out.Scale[0])
+	}
+	var res *buf
+	if op.residual != nil {
+		if res, ok = c.bytes[n.In[1]]; !ok {
+			return errNotBytes
+		}
+		e.ResQuant = kernelQuant(op.residual.Scale[0], op.residual.Zero[0], op.resSigned)
+	}
+	// [K C R S] to [R S C K].
+	filter, taps := len(op.w)/shape.K, shape.R*shape.S
+	w := make([]int8, len(op.w))
+	corr, scale := make([]int32, shape.K), make([]float32, shape.K)
+	for k := range shape.K {
+		sum := int32(0)
+		for i, v := range op.w[k*filter : (k+1)*filter] {
+			w[((i%taps)*(filter/taps)+i/taps)*shape.K+k] = v
+			sum += int32(v)
+		}
+		corr[k] = op.bias[k] - int32(xq.Zero)*sum
+		scale[k] = float32(float64(xq.Scale) * float64(op.wScale[k]) / outScale)
+	}
+	kernel.PackChannels(q, e.Corr, corr)
+	kernel.PackChannels(q, e.Scale, scale)
+	packed := make([]int8, q.PackedLen())
+	q.Pack(packed, w)
+
+	xLen, yLen := shape.XLen(), shape.YLen()
+	var y *buf
+	if op.out != nil {
+		y = c.outBytes(n.Out[0])
+	} else {
+		y = c.out(n.Out[0], activation)
+	}
+	scratch := q.ScratchBytes()
+	c.needScratch((scratch + 3) / 4)
+	s := c.step("", q.Tasks(), func(r *run, task, worker int) {
+		e := e
+		var tmp []uint8
+		if scratch > 0 {
+			tmp = bytesOf(r.scratch[worker], scratch)
+		}
+		if res != nil {
+			e.Res = bytesOf(r.b[res.id], yLen)
+		}
+		if op.out != nil {
+			e.Out = bytesOf(r.b[y.id], yLen)
+		} else {
+			e.Float = r.b[y.id]
+		}
+		q.Run(task, tmp, bytesOf(r.b[x.id], xLen), xq.Zero, packed, &e)
+	}, reads(x, res), writes(y))
+	s.flops, s.algorithm = shape.FLOPs(), "int8"
+	return nil
+}

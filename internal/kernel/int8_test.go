@@ -1,0 +1,228 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// int8ISAs runs f with each set of instructions that integer kernels have.
+func int8ISAs(t *testing.T, f func(t *testing.T)) {
+	avx512, avx2, vnni := useAVX512, useAVX2, useVNNI
+	defer func() { useAVX512, useAVX2, useVNNI = avx512, avx2, vnni }()
+	for _, c := range []struct {
+		name               string
+		avx512, avx2, vnni bool
+	}{
+		{"vnni", true, true, true}, {"avx512", true, true, false}, {"avx2", false, true, false}, {"generic", false, false, false},
+	} {
+		if c.avx512 && !avx512 || c.avx2 && !avx2 || c.vnni && !vnni {
+			t.Logf("%s: not on this machine", c.name)
+			continue
+		}
+		useAVX512, useAVX2, useVNNI = c.avx512, c.avx2, c.vnni
+		t.Run(c.name, f)
+	}
+}
+
+// naiveInt8 is the definition: sums in int64, the epilogue of [int8Store].
+func naiveInt8(c Conv, x []uint8, zero uint8, w []int8, bias []int32, scale []float32, e *Int8Epilogue) (q []uint8, f []float32) {
+	cg, kg := c.C/c.Groups, c.K/c.Groups
+	for n := range c.N {
+		for oy := range c.OutH() {
+			for ox := range c.OutW() {
+				for k := range c.K {
+					sum := int64(bias[k])
+					for r := range c.R {
+						for s := range c.S {
+							iy, ix := oy*c.StrideH+r*c.DilH-c.PadTop, ox*c.StrideW+s*c.DilW-c.PadLeft
+							if iy < 0 || iy >= c.H || ix < 0 || ix >= c.W {
+								continue
+							}
+							for i := range cg {
+								v := int64(x[((n*c.H+iy)*c.W+ix)*c.C+k/kg*cg+i]) - int64(zero)
+								sum += v * int64(w[((r*c.S+s)*cg+i)*c.K+k])
+							}
+						}
+					}
+					v := float32(float32(sum) * scale[k])
+					if e.Res != nil {
+						rs := e.ResQuant.Scale
+						if e.Float == nil {
+							rs /= e.OutQuant.Scale
+						}
+						v += float32((float32(e.Res[len(q)]) - float32(e.ResQuant.Zero)) * rs)
+					}
+					if e.Act == ActReLU && v < 0 {
+						v = 0
+					}
+					f = append(f, v)
+					q = append(q, uint8(min(max(math.RoundToEven(float64(v))+float64(e.OutQuant.Zero), 0), 255)))
+				}
+			}
+		}
+	}
+	return q, f
+}
+
+func TestInt8ConvAgainstNaive(t *testing.T) {
+	base := Conv{N: 1, H: 9, W: 11, C: 8, K: 16, R: 3, S: 3, StrideH: 1, StrideW: 1, PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1, DilH: 1, DilW: 1, Groups: 1}
+	with := func(f func(c *Conv)) Conv { c := base; f(&c); return c }
+	shapes := []Conv{
+		base,
+		Linear(1, 5, 3), Linear(3, 64, 10), Linear(33, 130, 65), Linear(1, 512, 1000),
+		with(func(c *Conv) { c.C, c.K = 3, 33; c.StrideH, c.StrideW = 2, 2 }),
+		with(func(c *Conv) {
+			c.R, c.S, c.C, c.K, c.H, c.W = 7, 7, 3, 64, 23, 30
+			c.StrideH, c.StrideW, c.PadTop, c.PadLeft = 2, 2, 3, 3
+		}),
+		with(func(c *Conv) {
+			c.N, c.R, c.S, c.C, c.K = 2, 1, 1, 64, 80
+			c.PadTop, c.PadLeft, c.PadBottom, c.PadRight = 0, 0, 0, 0
+		}),
+		with(func(c *Conv) {
+			c.N, c.R, c.S, c.C, c.K = 3, 1, 1, 12, 48
+			c.PadTop, c.PadLeft, c.PadBottom, c.PadRight = 0, 0, 0, 0
+			c.StrideH, c.StrideW = 2, 2
+		}),
+		with(func(c *Conv) { c.N, c.C, c.K = 2, 16, 17; c.PadTop, c.PadLeft, c.PadBottom, c.PadRight = 0, 0, 0, 0 }),
+		with(func(c *Conv) { c.C, c.K, c.Groups = 12, 36, 3 }),
+		with(func(c *Conv) { c.C, c.K, c.Groups = 8, 8, 8 }),
+		with(func(c *Conv) { c.C, c.K, c.DilH, c.DilW, c.PadTop, c.PadLeft = 5, 20, 2, 3, 2, 3 }),
+		with(func(c *Conv) { c.N, c.H, c.W, c.C, c.K = 2, 7, 7, 128, 128 }),
+	}
+	r := rand.New(rand.NewPCG(8, 8))
+	for range 40 {
+		c := Conv{N: 1 + r.IntN(3), H: 1 + r.IntN(14), W: 1 + r.IntN(34), C: 1 + r.IntN(20), K: 1 + r.IntN(70), R: 1 + r.IntN(4), S: 1 + r.IntN(4),
+			StrideH: 1 + r.IntN(3), StrideW: 1 + r.IntN(3), PadTop: r.IntN(3), PadLeft: r.IntN(3), PadBottom: r.IntN(3), PadRight: r.IntN(3), DilH: 1 + r.IntN(2), DilW: 1 + r.IntN(2), Groups: 1}
+		if r.IntN(4) == 0 {
+			c.Groups = 2
+			c.C, c.K = 2*c.C, 2*c.K
+		}
+		if c.Check() == nil {
+			shapes = append(shapes, c)
+		}
+	}
+	int8ISAs(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(1, 2))
+		for i, c := range shapes {
+			t.Run(fmt.Sprintf("%d", i), func(t *testing.T) { checkInt8(t, r, c, i) })
+		}
+	})
+}
+
+// checkInt8 runs one shape; i varies the epilogue and makes extreme values.
+func checkInt8(t *testing.T, r *rand.Rand, c Conv, i int) {
+	q, err := PlanInt8Conv(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, w := make([]uint8, c.XLen()), make([]int8, c.WLen())
+	for j := range x {
+		x[j] = uint8(r.IntN(256))
+		if i%3 == 0 {
+			x[j] = 255 // with ±127 and -128: where pairs of 16 bits would saturate
+		}
+	}
+	for j := range w {
+		w[j] = int8(r.IntN(256) - 128)
+		if i%3 == 0 {
+			w[j] = [3]int8{-128, 127, 127}[r.IntN(3)]
+		}
+	}
+	zero := uint8([]int{0, 128, 255, 7}[i%4])
+	bias, scale := make([]int32, c.K), make([]float32, c.K)
+	for k := range bias {
+		bias[k] = int32(r.IntN(20001) - 10000)
+		scale[k] = float32((0.5 + r.Float64()) / 40 / math.Sqrt(float64(c.R*c.S*c.C/c.Groups)))
+	}
+	corr := make([]int32, c.K)
+	for k := range corr {
+		corr[k] = bias[k]
+		for j := k; j < len(w); j += c.K {
+			corr[k] -= int32(zero) * int32(w[j])
+		}
+	}
+	e := Int8Epilogue{Corr: make([]int32, q.ChannelsLen()), Scale: make([]float32, q.ChannelsLen()), OutQuant: Int8Quant{0.7, uint8([]int{0, 100, 255}[i%3])}}
+	PackChannels(q, e.Corr, corr)
+	PackChannels(q, e.Scale, scale)
+	packed := make([]int8, q.PackedLen())
+	q.Pack(packed, w)
+	if i&1 != 0 {
+		e.Act = ActReLU
+	}
+	if i&2 != 0 {
+		e.Res, e.ResQuant = make([]uint8, c.YLen()), Int8Quant{0.3, uint8(i)}
+		for j := range e.Res {
+			e.Res[j] = uint8(r.IntN(256))
+		}
+	}
+	for _, float := range []bool{false, true} {
+		e.Out, e.Float = nil, nil
+		if float {
+			e.Float = make([]float32, c.YLen())
+		} else {
+			e.Out = make([]uint8, c.YLen())
+		}
+		wantQ, wantF := naiveInt8(c, x, zero, w, bias, scale, &e)
+		scratch := make([]uint8, q.ScratchBytes())
+		for task := range q.Tasks() {
+			q.Run(task, scratch, x, zero, packed, &e)
+		}
+		for j := range wantQ {
+			if float && e.Float[j] != wantF[j] {
+				t.Fatalf("%+v: float output %d of %d is %v, want %v", c, j, len(wantF), e.Float[j], wantF[j])
+			} else if !float && e.Out[j] != wantQ[j] {
+				t.Fatalf("%+v: output %d of %d is %d, want %d", c, j, len(wantQ), e.Out[j], wantQ[j])
+			}
+		}
+	}
+}
+
+func TestInt8QuantizeRoundsToEvenAndClamps(t *testing.T) {
+	q := Int8Quant{Scale: 0.5, Zero: 10}
+	x := []float32{0, 0.25, 0.75, 1.25, -0.25, -0.75, -5, -5.5, 1000, float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN())}
+	want := []uint8{10, 10, 12, 12, 10, 8, 0, 0, 255, 255, 0, 0}
+	got := make([]uint8, len(x))
+	q.Quantize(got, x)
+	for i := range want {
+		if got[i] != want[i] {
+			t.Errorf("Quantize(%v) = %d, want %d", x[i], got[i], want[i])
+		}
+	}
+	back := make([]float32, 2)
+	q.Dequantize(back, []uint8{8, 255})
+	if back[0] != -1 || back[1] != 122.5 {
+		t.Errorf("Dequantize(8, 255) = %v, want -1 and 122.5", back)
+	}
+}
+
+func BenchmarkInt8Conv(b *testing.B) {
+	for _, s := range []struct {
+		name          string
+		hw, c, k, r   int
+		stride, batch int
+	}{
+		{"3x3x64at56", 56, 64, 64, 3, 1, 1}, {"3x3x512at7", 7, 512, 512, 3, 1, 1}, {"1x1x256to64at56", 56, 256, 64, 1, 1, 1},
+		{"1x1x64to256at56", 56, 64, 256, 1, 1, 1}, {"1x1x2048to512at7", 7, 2048, 512, 1, 1, 1}, {"7x7stem", 224, 3, 64, 7, 2, 1},
+	} {
+		b.Run(s.name, func(b *testing.B) {
+			c := Conv{N: s.batch, H: s.hw, W: s.hw, C: s.c, K: s.k, R: s.r, S: s.r, StrideH: s.stride, StrideW: s.stride, DilH: 1, DilW: 1, Groups: 1}
+			c.PadTop = s.r / 2
+			c.PadLeft, c.PadBottom, c.PadRight = c.PadTop, c.PadTop, c.PadTop
+			q, err := PlanInt8Conv(c)
+			if err != nil {
+				b.Fatal(err)
+			}
+			e := Int8Epilogue{Corr: make([]int32, q.ChannelsLen()), Scale: make([]float32, q.ChannelsLen()), Act: ActReLU, Out: make([]uint8, c.YLen()), OutQuant: Int8Quant{1, 0}}
+			x, w, scratch := make([]uint8, c.XLen()), make([]int8, q.PackedLen()), make([]uint8, q.ScratchBytes())
+			for b.Loop() {
+				for task := range q.Tasks() {
+					q.Run(task, scratch, x, 0, w, &e)
+				}
+			}
+			b.ReportMetric(float64(c.FLOPs())*float64(b.N)/b.Elapsed().Seconds()/1e9, "GOP/s")
+		})
+	}
+}
