@@ -7,6 +7,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/train"
 )
@@ -80,4 +81,52 @@ func ExampleCompile() {
 	// Output:
 	// 100% of 40 pictures right
 	// vertical: true
+}
+
+// Scaled is a residual block of one's own in ten lines: y = x + s·F(x), with a
+// scale of each channel that is learned from 0 on (as in SkipInit, De and Smith 2020).
+type Scaled struct {
+	Conv  *nn.Conv2d
+	Norm  *nn.BatchNorm
+	Scale *nn.Param
+}
+
+func (b *Scaled) Forward(c *nn.Context, x *graph.Value) *graph.Value {
+	y := c.ReLU(c.Call(b.Norm, c.Call(b.Conv, x)))
+	return c.Add(x, c.Mul(y, c.Param(b.Scale)))
+}
+
+func scaled(in, out int) *Scaled {
+	return &Scaled{nn.NewConv2d(in, out, 3, nn.Padding(1), nn.NoBias()), nn.NewBatchNorm2d(out), nn.NewParam(nil, 1, out, 1, 1)}
+}
+
+// A residual block of one's own: it is a struct with a Forward, found and named
+// by its fields, and trains as any other. A mistake in its shapes is an error that
+// names the place.
+func ExampleCompile_ownBlock() {
+	fit := func(blocks ...nn.Module) (train.Metrics, error) {
+		net := nn.Sequential{nn.NewConv2d(1, 8, 3, nn.Padding(1)), nn.Sequential(blocks), nn.NewGlobalAvgPool(), nn.NewLinear(8, 2)}
+		model, err := train.Compile(net, train.CrossEntropy{}, train.SGD{LR: 0.05, Momentum: 0.9, Nesterov: true})
+		if err != nil {
+			return train.Metrics{}, err
+		}
+		if _, err := model.Fit(context.Background(), stripes(64), train.FitOptions{Epochs: 20, BatchSize: 16}); err != nil {
+			return train.Metrics{}, err
+		}
+		return model.Evaluate(context.Background(), stripes(40))
+	}
+	m, err := fit(scaled(8, 8), scaled(8, 8))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%.0f%% of %d pictures right\n", 100*m.Top1, m.Samples)
+
+	_, err = fit(scaled(8, 8), scaled(8, 16))
+	fmt.Println(err)
+	_, err = fit(scaled(8, 8), scaled(16, 16))
+	fmt.Println(err)
+	// Output:
+	// 100% of 40 pictures right
+	// nn: 1.1: Add of float32[16 8 16 16], float32[16 16 16 16]: shapes [16 8 16 16] and [16 16 16 16] do not broadcast: 8 against 16 at axis 3 from the end
+	// nn: 1.1.conv: Conv2d of float32[16 8 16 16], float32[16 16 3 3]: the weight takes 16 channels per group, the input has 8 in 1 group(s)
 }
