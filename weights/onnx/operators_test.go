@@ -269,6 +269,12 @@ func checkOutputs(m *Model, g *graph.Graph, outs []value, feeds map[string]*tens
 		}
 		for who, x := range map[string]*tensor.Tensor{"engine": got[0], "reference": r.Value(v.dyn)} {
 			s := &static{elem: v.elem, shape: x.Shape(), f: x.Float32s()}
+			if !v.elem.isFloat() { // integers that the graph has as float32
+				s.f, s.i = nil, make([]int64, x.Numel())
+				for j, f := range x.Float32s() {
+					s.i[j] = int64(f)
+				}
+			}
 			if err := same(s, want); err != nil {
 				return "", wrong("output %d by the %s: %w", i, who, err)
 			}
