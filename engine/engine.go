@@ -26,9 +26,7 @@ type Options struct {
 	ChannelsLast []string
 	// Fast lets convolutions whose weights are constant be computed in ways that
 	// need fewer operations but round differently: Winograd's. Without it, each
-	// output is the sum of its products. In quantised graphs it lets a residual
-	// add take the convolution's sums as they are where the graph would quantise
-	// them first.
+	// output is the sum of its products.
 	Fast bool
 }
 
@@ -66,7 +64,7 @@ func Compile(g *graph.Graph, vars *Vars, opt Options) (*Plan, error) {
 func optimise(g *graph.Graph, vars *Vars, fast bool) (*graph.Graph, error) {
 	passes := []func(*graph.Graph) edit{
 		func(g *graph.Graph) edit { return foldBatchNorm(g, knownConstants(g, vars)) },
-		func(g *graph.Graph) edit { return fuseQuantised(g, fast) },
+		func(g *graph.Graph) edit { return fuseQuantised(g) },
 		fuseBatchNormTrain,
 		fuseStats,
 		fuseBatchNormGrad,

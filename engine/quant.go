@@ -54,14 +54,13 @@ func (o fusedQuantConv) Infer(in []graph.Type) ([]graph.Type, error) {
 type quantFuser struct {
 	edit
 	use     map[*graph.Value][]*graph.Node
-	fast    bool
 	claimed map[*graph.Node]bool // additions that a convolution has taken
 }
 
 // fuseQuantised puts integer kernels in place of
 // dequantize → convolution or linear (→ add) (→ ReLU) → quantize.
-func fuseQuantised(g *graph.Graph, fast bool) edit {
-	f := quantFuser{edit: newEdit(), use: users(g), fast: fast, claimed: map[*graph.Node]bool{}}
+func fuseQuantised(g *graph.Graph) edit {
+	f := quantFuser{edit: newEdit(), use: users(g), claimed: map[*graph.Node]bool{}}
 	for _, n := range g.Nodes {
 		f.match(n)
 	}
@@ -153,25 +152,12 @@ func (f *quantFuser) match(n *graph.Node) {
 }
 
 // addition returns the addition that the convolution n can do itself and what
-// it adds, which is quantised. Between the two may be one more quantisation of
-// the convolution's output if rounding may differ.
+// it adds, which is quantised.
 func (f *quantFuser) addition(n *graph.Node) (add *graph.Node, res *graph.Value) {
 	y := n.Out[0]
 	u := f.single(y)
 	if u == nil || n.Op.Name() == "Linear" {
 		return nil, nil
-	}
-	if _, ok := u.Op.(graph.QuantizeLinear); ok && f.fast {
-		if u = f.single(u.Out[0]); u == nil {
-			return nil, nil
-		}
-		if _, ok := u.Op.(graph.DequantizeLinear); !ok {
-			return nil, nil
-		}
-		y = u.Out[0]
-		if u = f.single(y); u == nil {
-			return nil, nil
-		}
 	}
 	b, ok := u.Op.(graph.Binary)
 	if !ok || b.Fn != graph.Add || f.claimed[u] || u.In[0] == u.In[1] || !u.In[0].Shape.Equal(u.In[1].Shape) {
