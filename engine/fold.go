@@ -44,6 +44,16 @@ func (o scaledWeight) Infer(in []graph.Type) ([]graph.Type, error) {
 	return []graph.Type{{DType: tensor.Float32, Shape: o.w.Shape()}}, nil
 }
 
+// tensor computes the constant.
+func (o scaledWeight) tensor() *tensor.Tensor {
+	t := tensor.New(o.w.Shape()...)
+	filter := t.Numel() / len(o.scale)
+	for i, x := range o.w.Float32s() {
+		t.Float32s()[i] = float32(float64(x) * o.scale[i/filter])
+	}
+	return t
+}
+
 // source says what a constant in the public order is made of.
 type source struct {
 	w     *tensor.Tensor    // what data is of, or nil

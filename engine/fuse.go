@@ -155,6 +155,24 @@ func foldBatchNorm(g *graph.Graph, known constants) edit {
 	return e
 }
 
+// FoldBatchNorm returns g with each batch norm of fixed statistics multiplied
+// into the convolution before it, as inference computes it, over the values in
+// vars. Nodes and their order depend on g alone.
+func FoldBatchNorm(g *graph.Graph, vars *Vars) (*graph.Graph, error) {
+	if err := checkVariables(g, vars); err != nil {
+		return nil, err
+	}
+	e := foldBatchNorm(g, knownConstants(g, vars))
+	for _, r := range e.put {
+		for i, o := range r.in {
+			if w, ok := o.made.(scaledWeight); ok {
+				r.in[i] = operand{fixed: w.tensor()}
+			}
+		}
+	}
+	return apply(g, e)
+}
+
 // fuseEpilogue lets a convolution add the residual and apply the activation
 // while its output is still in registers.
 func fuseEpilogue(g *graph.Graph) edit {

@@ -68,6 +68,14 @@ func (x *exporter) node(n *graph.Node) error {
 		if op.Shift != 0 || op.Scale == 1 {
 			y = x.add(n, "Add", []string{y, x.number(n, op.Shift)})
 		}
+	case graph.QuantizeLinear:
+		elem := elemUint8
+		if op.Signed {
+			elem = elemInt8
+		}
+		y = x.quantizer(n, "QuantizeLinear", in[0], op.Scale, op.Zero, op.Axis, elem)
+	case graph.DequantizeLinear:
+		y, err = x.dequantize(n, op, in[0])
 	case graph.MaxPool2d:
 		if x.used[n.Out[1]] > 0 {
 			return errors.New("the positions of the maxima have no form in ONNX")
