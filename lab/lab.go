@@ -31,9 +31,8 @@ type Options struct {
 	// changes.
 	Recipe *train.Recipe
 	Depths []int // of the networks, layers
-	Family string
-	Seeds  int // runs a variant, with the seeds 1, 2, …
-	Grid   int // points a side of a loss landscape
+	Seeds  int   // runs a variant, with the seeds 1, 2, …
+	Grid   int   // points a side of a loss landscape
 	// Jobs runs are trained at a time, with the threads shared between them.
 	Jobs, Threads int
 	Command       []string // the command line, for the report

@@ -59,13 +59,15 @@ func (s *Study) Report(ctx context.Context, took time.Duration) (*report.Page, e
 	add("program", fmt.Sprintf("resnet, commit %s, %s, %s/%s", commit, runtime.Version(), runtime.GOOS, runtime.GOARCH))
 	add("this session", term.Duration(took))
 	add("command", strings.Join(s.Command, " "))
+	shared, err := s.sharedRecipe()
+	if err != nil {
+		return nil, err
+	}
 	seen := map[string]bool{}
 	for _, v := range s.Variants {
 		r := *v.Recipe
 		name := "recipe of " + v.Name
-		if same, err := s.sharedRecipe(); err != nil {
-			return nil, err
-		} else if same {
+		if shared {
 			r.Model, name = "", "recipe of all networks"
 		}
 		text, err := r.YAML()

@@ -17,6 +17,7 @@ import (
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/internal/term"
+	"github.com/resnet-go/resnet/metrics"
 	"github.com/resnet-go/resnet/models/pretrained"
 	"github.com/resnet-go/resnet/quantize"
 	"github.com/resnet-go/resnet/weights"
@@ -274,7 +275,7 @@ func (c *quantizeCommand) compare(ctx context.Context, m, q *resnet.Model, ds da
 	k := len(m.Classes())
 	var before, after, same int
 	for i, sample := range a.index {
-		x, y, truth := best(a.logits[i*k:(i+1)*k]), best(b.logits[i*k:(i+1)*k]), labels(sample)[0]
+		x, y, truth := metrics.ArgMax(a.logits[i*k:(i+1)*k]), metrics.ArgMax(b.logits[i*k:(i+1)*k]), labels(sample)[0]
 		if x == truth {
 			before++
 		}
@@ -291,15 +292,4 @@ func (c *quantizeCommand) compare(ctx context.Context, m, q *resnet.Model, ds da
 	n := float64(r.Evaluated)
 	r.Before, r.After, r.Agreement = float64(before)/n, float64(after)/n, float64(same)/n
 	return nil
-}
-
-// best returns the index of the largest number.
-func best(x []float32) int {
-	at := 0
-	for i, v := range x {
-		if v > x[at] {
-			at = i
-		}
-	}
-	return at
 }
