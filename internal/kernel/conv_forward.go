@@ -82,26 +82,15 @@ func (f *ConvForward) RunStats(task int, scratch, x, packed, bias, residual, y [
 }
 
 // ReduceStats combines the partial statistics of all tasks of RunStats, in the
-// order of the tasks and in float64, into the mean [K] and the biased variance
-// [K] of each channel of y (Chan, Golub and LeVeque, "Updating Formulae and a
-// Pairwise Algorithm for Computing Sample Variances", 1979).
+// order of the tasks, into the mean [K] and the biased variance [K] of each
+// channel of y.
 func (f *ConvForward) ReduceStats(stats, mean, variance []float32) {
 	checkFloats("stats", stats, f.StatsFloats())
 	checkFloats("mean", mean, f.conv.K)
 	checkFloats("variance", variance, f.conv.K)
 	q := &f.nn
-	kk := f.conv.K
-	for k := range kk {
-		var n, mu, m2 float64
-		for t := range q.imgs * q.rows {
-			b := q.block(t * q.grps * q.pans)
-			cnt := float64((b.n1 - b.n0) * (b.oy1 - b.oy0) * q.ow)
-			d := float64(stats[t*2*kk+k]) - mu
-			n += cnt
-			mu += d * cnt / n
-			m2 += float64(stats[(t*2+1)*kk+k]) + d*d*cnt*(n-cnt)/n
-		}
-		mean[k] = float32(mu)
-		variance[k] = float32(m2 / n)
-	}
+	combineStats(stats, q.imgs*q.rows, func(t int) int {
+		b := q.block(t * q.grps * q.pans)
+		return (b.n1 - b.n0) * (b.oy1 - b.oy0) * q.ow
+	}, mean, variance)
 }

@@ -11,32 +11,64 @@ type statsSums struct {
 
 // columnStats computes the mean and the sum of squared differences from it of
 // len(mean) ≤ statsColumns neighbouring columns of imgs matrices of rows rows,
-// which lie pitch apart. The sums are taken of the differences from the first
-// row, which keeps them small where the mean is large against the spread.
+// which lie pitch apart.
 func columnStats(mean, m2, x []float32, imgs, imgPitch, rows, pitch int) {
 	var s statsSums
-	cols := len(mean)
-	copy(s.shift[:cols], x)
+	s.start(x, len(mean))
 	for n := range imgs {
-		at := x[n*imgPitch:]
-		_ = at[(rows-1)*pitch+cols-1] // the assembly does not check
-		done := 0
-		for cols-done >= panelWidth {
-			n := columnSums(&s, done, &at[done], (cols-done)/panelWidth, rows, pitch)
-			if n == 0 {
-				break
-			}
-			done += n
-		}
-		if done < cols {
-			columnSumsGeneric(&s, at, done, cols, rows, pitch)
-		}
+		s.add(x[n*imgPitch:], len(mean), rows, pitch)
 	}
-	inv := 1 / float32(imgs*rows)
-	for j := range cols {
+	s.finish(mean, m2, imgs*rows)
+}
+
+// start begins the sums of cols columns. They are taken of the differences from
+// the first row, x, which keeps them small where the mean is large against the
+// spread.
+func (s *statsSums) start(x []float32, cols int) { copy(s.shift[:cols], x) }
+
+// add adds rows that lie pitch apart.
+func (s *statsSums) add(x []float32, cols, rows, pitch int) {
+	_ = x[(rows-1)*pitch+cols-1] // the assembly does not check
+	done := 0
+	for cols-done >= panelWidth {
+		n := columnSums(s, done, &x[done], (cols-done)/panelWidth, rows, pitch)
+		if n == 0 {
+			break
+		}
+		done += n
+	}
+	if done < cols {
+		columnSumsGeneric(s, x, done, cols, rows, pitch)
+	}
+}
+
+// finish returns the mean of all rows rows and the sum of squared differences.
+func (s *statsSums) finish(mean, m2 []float32, rows int) {
+	inv := 1 / float32(rows)
+	for j := range mean {
 		d := s.sum[j] * inv
 		mean[j] = s.shift[j] + d
 		m2[j] = max(0, s.sq[j]-s.sum[j]*d)
+	}
+}
+
+// combineStats combines the statistics of parts, [part][2][K], of count rows
+// each, in their order and in float64, into the mean [K] and the biased variance
+// [K] (Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for
+// Computing Sample Variances", 1979).
+func combineStats(stats []float32, parts int, count func(part int) int, mean, variance []float32) {
+	kk := len(mean)
+	for k := range kk {
+		var n, mu, m2 float64
+		for t := range parts {
+			cnt := float64(count(t))
+			d := float64(stats[t*2*kk+k]) - mu
+			n += cnt
+			mu += d * cnt / n
+			m2 += float64(stats[(t*2+1)*kk+k]) + d*d*cnt*(n-cnt)/n
+		}
+		mean[k] = float32(mu)
+		variance[k] = float32(m2 / n)
 	}
 }
 

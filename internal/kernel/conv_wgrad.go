@@ -375,9 +375,15 @@ func (g *ConvWeightGrad) ReduceTasks() int {
 // Reduce adds up the partial sums that all tasks of Run left, for one piece of
 // dw, in the order of the chunks. It allocates nothing.
 func (g *ConvWeightGrad) Reduce(task int, partial, dw []float32, accumulate bool) {
-	n := g.conv.WLen()
 	checkMin("partial sums", partial, g.PartialFloats())
-	checkFloats("dw", dw, n)
+	checkFloats("dw", dw, g.conv.WLen())
+	reducePartials(task, g.chunks, partial, dw, accumulate)
+}
+
+// reducePartials adds up the copies of dw in partial, one for each chunk, for
+// piece task of reduceFloats.
+func reducePartials(task, chunks int, partial, dw []float32, accumulate bool) {
+	n := len(dw)
 	lo, hi := span(task, reduceFloats, n)
 	d := dw[lo:hi]
 	if !accumulate {
@@ -385,7 +391,7 @@ func (g *ConvWeightGrad) Reduce(task int, partial, dw []float32, accumulate bool
 	} else {
 		addTo(d, partial[lo:hi])
 	}
-	for p := 1; p < g.chunks; p++ {
+	for p := 1; p < chunks; p++ {
 		addTo(d, partial[p*n+lo:p*n+hi])
 	}
 }

@@ -369,6 +369,16 @@ func winogradOutput4AVX512(y *float32, res *float32, m *float32, pos int, bias *
 //go:noescape
 func winogradOutput4AddAVX512(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
 
+// winogradOutputGradAVX512 is kernel.winogradOutputGrad.
+//
+//go:noescape
+func winogradOutputGradAVX512(v *float32, pos int, rows **float32, pixel int, width int, n int, tmp *float32)
+
+// winogradWeightGradAVX512 is kernel.winogradWeightGrad.
+//
+//go:noescape
+func winogradWeightGradAVX512(dw *float32, tap int, u *float32, pos int, n int, tmp *float32)
+
 // shiftedSumsAVX2 adds the sums over the rows of x-origin and of its square to sum and sq.
 //
 //go:noescape
@@ -738,3 +748,13 @@ func winogradOutput4AVX2(y *float32, res *float32, m *float32, pos int, bias *fl
 //
 //go:noescape
 func winogradOutput4AddAVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+
+// winogradOutputGradAVX2 is kernel.winogradOutputGrad.
+//
+//go:noescape
+func winogradOutputGradAVX2(v *float32, pos int, rows **float32, pixel int, width int, n int, tmp *float32)
+
+// winogradWeightGradAVX2 is kernel.winogradWeightGrad.
+//
+//go:noescape
+func winogradWeightGradAVX2(dw *float32, tap int, u *float32, pos int, n int, tmp *float32)

@@ -67,7 +67,7 @@ func PlanWinograd(c Conv, tile int) (*Winograd, error) {
 	f := &Winograd{conv: c, m: tile, t: tile + 2, oh: c.OutH(), ow: c.OutW(), panels: ceilDiv(c.K, panelWidth)}
 	f.th, f.tw = ceilDiv(f.oh, tile), ceilDiv(f.ow, tile)
 	f.tiles = c.N * f.th * f.tw
-	f.zeros = make([]float32, max(f.t*c.C, f.panels*panelWidth))
+	f.zeros = make([]float32, max(f.t*c.C, f.t*f.panels*panelWidth))
 	f.cut()
 	return f, nil
 }
@@ -142,6 +142,12 @@ func (f *Winograd) Transform(task int, scratch, x, v []float32) {
 
 // transform transforms tiles lo..hi-1 to places at.. of a block.
 func (f *Winograd) transform(tmp, x, block []float32, lo, hi, at int) {
+	f.transformChannels(tmp, x, block[at*f.conv.C:], lo, hi, f.conv.C, f.vPos, 0, f.conv.C)
+}
+
+// transformChannels transforms channels c0..c1-1 of tiles lo..hi-1, pitch floats
+// from tile to tile and pos from position to position.
+func (f *Winograd) transformChannels(tmp, x, v []float32, lo, hi, pitch, pos, c0, c1 int) {
 	c := &f.conv
 	var in inputTile
 	in.pixel = c.C * 4
@@ -152,11 +158,10 @@ func (f *Winograd) transform(tmp, x, block []float32, lo, hi, at int) {
 		for i := range f.t {
 			in.rows[i] = &f.zeros[0]
 			if y := iy + i; y >= 0 && y < c.H && in.left < in.right {
-				in.rows[i] = &x[((n*c.H+y)*c.W+ix+in.left)*c.C]
+				in.rows[i] = &x[((n*c.H+y)*c.W+ix+in.left)*c.C+c0]
 			}
 		}
-		winogradInput(f.t, &block[at*c.C], f.vPos*4, &in, c.C, &tmp[0])
-		at++
+		winogradInput(f.t, &v[(tile-lo)*pitch], pos*4, &in, c1-c0, &tmp[0])
 	}
 }
 
@@ -191,6 +196,11 @@ func (f *Winograd) ScratchFloats() int {
 // the sums is fixed, so the result does not depend on who runs which task. It
 // allocates nothing.
 func (f *Winograd) Run(task int, scratch, x, v, packed, bias, residual, y []float32, act Act) {
+	f.run(task, scratch, x, v, packed, bias, residual, y, act, nil)
+}
+
+// run is Run, and RunStats if stats is not nil.
+func (f *Winograd) run(task int, scratch, x, v, packed, bias, residual, y []float32, act Act, stats []float32) {
 	c := &f.conv
 	checkMin("scratch", scratch, f.ScratchFloats())
 	checkFloats("x", x, c.XLen())
@@ -220,7 +230,11 @@ func (f *Winograd) Run(task int, scratch, x, v, packed, bias, residual, y []floa
 		nz := min(f.nz, p1-p)
 		f.multiply(block, packed, products, t1-t0, p, nz)
 		k := p * panelWidth
-		f.store(tmp, products, bias[k:], residual, y, t0, t1, k, min(c.K-k, nz*panelWidth), act)
+		cols := min(c.K-k, nz*panelWidth)
+		f.store(tmp, products, bias[k:], residual, y, t0, t1, k, cols, act)
+		if stats != nil {
+			f.stats(stats[task/f.panelBlocks*2*c.K:], y, t0, t1, k, cols)
+		}
 	}
 }
 

@@ -1,0 +1,85 @@
+package kernel
+
+// The transforms of gradients are the adjoints of those in winograd_transform.go
+// for tiles of 4x4 outputs: of Aᵀ for the gradient of the outputs, of G for that
+// of the weights.
+
+// outputGradLine transforms a row or a column of 4 gradients of outputs, in
+// place: Ad, element p being Σ pⁱ d over the points p.
+func outputGradLine(d *[maxEdge]float32) {
+	ea, oa := d[0]+wA2*d[2], wA*d[1]+wA3*d[3]
+	eb, ob := d[0]+wB2*d[2], wB*d[1]+wB3*d[3]
+	d[5] = d[3]
+	d[1], d[2], d[3], d[4] = ea+oa, ea-oa, eb+ob, eb-ob
+}
+
+// The factors of weightLine.
+const (
+	wF0 float32 = 1 / (winogradA * winogradA * winogradB * winogradB)
+	wFA float32 = 1 / (2 * winogradA * winogradA * (winogradA*winogradA - winogradB*winogradB))
+	wFB float32 = 1 / (2 * winogradB * winogradB * (winogradB*winogradB - winogradA*winogradA))
+
+	wFA1, wFA2 float32 = winogradA / (2 * winogradA * winogradA * (winogradA*winogradA - winogradB*winogradB)), 1 / (2 * (winogradA*winogradA - winogradB*winogradB))
+	wFB1, wFB2 float32 = winogradB / (2 * winogradB * winogradB * (winogradB*winogradB - winogradA*winogradA)), 1 / (2 * (winogradB*winogradB - winogradA*winogradA))
+)
+
+// weightGradLine transforms a row or a column of the gradients of 6 transformed
+// weights to those of 3 weights, in place: Gᵀu.
+func weightGradLine(u *[maxEdge]float32) {
+	sa, da, sb, db := u[1]+u[2], u[1]-u[2], u[3]+u[4], u[3]-u[4]
+	u[0], u[1], u[2] = wF0*u[0]+wFA*sa+wFB*sb, wFA1*da+wFB1*db, u[5]+wFA2*sa+wFB2*sb
+}
+
+// gradTile is a tile of 4x4 gradients of outputs.
+type gradTile struct {
+	rows         [4]*float32 // the first pixel of each row; for a row outside, zeros
+	pixel, width int         // bytes between pixels; pixels inside
+}
+
+// winogradOutputGradGeneric writes the transform AdAᵀ of channels c0..c1-1 of a
+// tile to v: position i of 36 at i*pos bytes.
+func winogradOutputGradGeneric(v *float32, pos int, in *gradTile, c0, c1 int) {
+	for c := c0; c < c1; c++ {
+		var sq [4][maxEdge]float32 // by column
+		for j := range in.width {
+			for i := range in.rows {
+				sq[j][i] = *floatAt(in.rows[i], j*in.pixel+4*c)
+			}
+			outputGradLine(&sq[j])
+		}
+		for i := range maxEdge {
+			var line [maxEdge]float32
+			for j := range sq {
+				line[j] = sq[j][i]
+			}
+			outputGradLine(&line)
+			for j, d := range line {
+				*floatAt(v, (i*maxEdge+j)*pos+4*c) = d
+			}
+		}
+	}
+}
+
+// winogradWeightGradGeneric writes the transform GᵀuG of columns k0..k1-1 to dw,
+// tap i of 9 at i*tap bytes; position i of 36 of u is at i*pos bytes.
+func winogradWeightGradGeneric(dw *float32, tap int, u *float32, pos, k0, k1 int) {
+	for k := k0; k < k1; k++ {
+		var sq [maxEdge][maxEdge]float32 // by column
+		for j := range sq {
+			for i := range sq[j] {
+				sq[j][i] = *floatAt(u, (i*maxEdge+j)*pos+4*k)
+			}
+			weightGradLine(&sq[j])
+		}
+		for i := range 3 {
+			var line [maxEdge]float32
+			for j := range sq {
+				line[j] = sq[j][i]
+			}
+			weightGradLine(&line)
+			for j := range 3 {
+				*floatAt(dw, (i*3+j)*tap+4*k) = line[j]
+			}
+		}
+	}
+}

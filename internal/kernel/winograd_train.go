@@ -1,0 +1,99 @@
+package kernel
+
+import "fmt"
+
+// PackPanels transforms piece task of weights that [Conv.ForwardPacking] has
+// brought into panels, or [Conv.InputGradPacking] where f is of
+// [PlanWinogradInputGrad], into dst, which has PackedLen floats. It allocates
+// nothing.
+func (f *Winograd) PackPanels(task int, dst, panels []float32) {
+	checkFloats("transformed weights", dst, f.PackedLen())
+	checkFloats("packed weights", panels, f.panels*9*f.conv.C*panelWidth)
+	from, to := 9*f.conv.C*panelWidth, f.positions()*f.conv.C*panelWidth
+	packWinograd(f.t, dst[task*to:][:to], panels[task*from:][:from], f.conv.C, panelWidth, panelWidth)
+}
+
+// StatsFloats returns the length of the stats that RunStats fills.
+func (f *Winograd) StatsFloats() int { return f.tileBlocks * 2 * f.conv.K }
+
+// RunStats is Run, and leaves the statistics of the task's part of y in stats,
+// as [ConvForward.RunStats] does.
+func (f *Winograd) RunStats(task int, scratch, x, v, packed, bias, residual, y []float32, act Act, stats []float32) {
+	checkFloats("stats", stats, f.StatsFloats())
+	f.run(task, scratch, x, v, packed, bias, residual, y, act, stats)
+}
+
+// stats puts the statistics of cols channels from channel k on, of tiles
+// t0..t1-1, into the stats of their block.
+func (f *Winograd) stats(stats, y []float32, t0, t1, k, cols int) {
+	kk := f.conv.K
+	for end := k + cols; k < end; k += statsColumns {
+		cols := min(statsColumns, end-k)
+		var s statsSums
+		rows := 0
+		f.spans(t0, t1, func(pixel, pixels int) {
+			part := y[pixel*kk+k:]
+			if rows == 0 {
+				s.start(part, cols)
+			}
+			s.add(part, cols, pixels, kk)
+			rows += pixels
+		})
+		s.finish(stats[k:k+cols], stats[kk+k:][:cols], rows)
+	}
+}
+
+// spans calls do with the rows of neighbouring output pixels that make up tiles
+// t0..t1-1.
+func (f *Winograd) spans(t0, t1 int, do func(pixel, pixels int)) {
+	for t0 < t1 {
+		n, ty, tx := f.place(t0)
+		tiles := min(t1-t0, f.tw-tx)
+		for oy := ty * f.m; oy < min(ty*f.m+f.m, f.oh); oy++ {
+			do((n*f.oh+oy)*f.ow+tx*f.m, min(tiles*f.m, f.ow-tx*f.m))
+		}
+		t0 += tiles
+	}
+}
+
+// ReduceStats combines the partial statistics of all tasks of RunStats, in the
+// order of the tasks, into the mean [K] and the biased variance [K] of each
+// channel of y.
+func (f *Winograd) ReduceStats(stats, mean, variance []float32) {
+	checkFloats("stats", stats, f.StatsFloats())
+	checkFloats("mean", mean, f.conv.K)
+	checkFloats("variance", variance, f.conv.K)
+	combineStats(stats, f.tileBlocks, func(block int) (rows int) {
+		t0, t1 := span(block, f.tileBlock, f.tiles)
+		f.spans(t0, t1, func(_, pixels int) { rows += pixels })
+		return rows
+	}, mean, variance)
+}
+
+// PlanWinogradInputGrad compiles the input gradient of c by tiles of tile x tile
+// pixels of it: the convolution of dy, [N][OutH][OutW][K], with the flipped and
+// transposed weights is dx, [N][H][W][C]. The weights are packed by
+// [Conv.InputGradPacking], then by [Winograd.PackPanels]; dx is added to where
+// it is its own residual. The error is that of [Conv.CheckWinograd], or says
+// that the padding is above 2.
+func PlanWinogradInputGrad(c Conv, tile int) (*Winograd, error) {
+	g, err := c.inputGrad()
+	if err != nil {
+		return nil, err
+	}
+	return PlanWinograd(g, tile)
+}
+
+// inputGrad returns the convolution that is the input gradient of c.
+func (c Conv) inputGrad() (Conv, error) {
+	if err := c.CheckWinograd(); err != nil {
+		return c, err
+	}
+	if p := max(c.PadTop, c.PadLeft, c.PadBottom, c.PadRight); p > 2 {
+		return c, fmt.Errorf("convolution: Winograd's input gradient wants a padding of at most 2, got %d", p)
+	}
+	g := c
+	g.H, g.W, g.C, g.K = c.OutH(), c.OutW(), c.K, c.C
+	g.PadTop, g.PadLeft, g.PadBottom, g.PadRight = 2-c.PadTop, 2-c.PadLeft, 2-c.PadBottom, 2-c.PadRight
+	return g, nil
+}
