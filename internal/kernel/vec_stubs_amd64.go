@@ -369,6 +369,16 @@ func winogradOutput4AVX512(y *float32, res *float32, m *float32, pos int, bias *
 //go:noescape
 func winogradOutput4AddAVX512(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
 
+// winogradWeights2AVX512 is kernel.winogradWeights for tiles of 2x2 outputs and a vector of columns.
+//
+//go:noescape
+func winogradWeights2AVX512(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
+
+// winogradWeights4AVX512 is kernel.winogradWeights for tiles of 4x4 outputs and a vector of columns.
+//
+//go:noescape
+func winogradWeights4AVX512(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
+
 // winogradOutputGradAVX512 is kernel.winogradOutputGrad.
 //
 //go:noescape
@@ -748,6 +758,16 @@ func winogradOutput4AVX2(y *float32, res *float32, m *float32, pos int, bias *fl
 //
 //go:noescape
 func winogradOutput4AddAVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+
+// winogradWeights2AVX2 is kernel.winogradWeights for tiles of 2x2 outputs and a vector of columns.
+//
+//go:noescape
+func winogradWeights2AVX2(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
+
+// winogradWeights4AVX2 is kernel.winogradWeights for tiles of 4x4 outputs and a vector of columns.
+//
+//go:noescape
+func winogradWeights4AVX2(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
 
 // winogradOutputGradAVX2 is kernel.winogradOutputGrad.
 //

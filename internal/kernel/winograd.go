@@ -96,7 +96,7 @@ func (f *Winograd) Pack(task int, dst, w []float32) {
 	checkFloats("weights", w, f.conv.WLen())
 	size := f.positions() * f.conv.C * panelWidth
 	k := task * panelWidth
-	packWinograd(f.t, dst[task*size:][:size], w[k:], f.conv.C, min(panelWidth, f.conv.K-k), f.conv.K)
+	f.packPanel(dst[task*size:][:size], w[k:], min(panelWidth, f.conv.K-k), f.conv.K)
 }
 
 // PackOIHW is Pack for weights in PyTorch's order, [K][C][3][3], each filter
@@ -107,7 +107,12 @@ func (f *Winograd) PackOIHW(task int, dst, w []float32, scale []float64) {
 	size := f.positions() * f.conv.C * panelWidth
 	panel := make([]float32, 9*f.conv.C*panelWidth)
 	f.conv.packPanel(task, panel, w, scale)
-	packWinograd(f.t, dst[task*size:][:size], panel, f.conv.C, panelWidth, panelWidth)
+	f.packPanel(dst[task*size:][:size], panel, panelWidth, panelWidth)
+}
+
+// packPanel transforms the panel of the first cols columns of w, [3][3][C][stride].
+func (f *Winograd) packPanel(dst, w []float32, cols, stride int) {
+	winogradWeights(f.t, &dst[0], f.conv.C*panelWidth*4, &w[0], f.conv.C*stride*4, stride*4, f.conv.C, cols)
 }
 
 // TransformTasks returns the number of independent tasks of Transform; 0 means

@@ -48,20 +48,6 @@ func outputLine(t int, m *[maxEdge]float32) {
 	m[0], m[1], m[2], m[3] = m[0]+(s1+s2), wA*d1+wB*d2, wA2*s1+wB2*s2, m[5]+wA3*d1+wB3*d2
 }
 
-// weightLine transforms a row or a column of a 3x3 filter: Gg, the filter's
-// values at the points over the products of the point's distances to the others.
-func weightLine(t int, g0, g1, g2 float64, u *[maxEdge]float64) {
-	if t == 4 {
-		u[0], u[1], u[2], u[3] = g0, (g0+g1+g2)/2, (g0-g1+g2)/2, g2
-		return
-	}
-	const a2, b2 = winogradA * winogradA, winogradB * winogradB
-	const f0, fa, fb = 1 / (a2 * b2), 1 / (2 * a2 * (a2 - b2)), 1 / (2 * b2 * (b2 - a2))
-	u[0], u[5] = g0*f0, g2
-	u[1], u[2] = (g0+a2*g2+winogradA*g1)*fa, (g0+a2*g2-winogradA*g1)*fa
-	u[3], u[4] = (g0+b2*g2+winogradB*g1)*fb, (g0+b2*g2-winogradB*g1)*fb
-}
-
 // inputTile is a tile of t x t input pixels.
 type inputTile struct {
 	rows        [maxEdge]*float32 // the first pixel inside of each row; for a row outside, zeros
@@ -135,32 +121,6 @@ func winogradOutputGeneric(t int, m *float32, pos int, out *outputTile, c0, c1 i
 					v = out.hi
 				}
 				*floatAt(out.y, at) = v
-			}
-		}
-	}
-}
-
-// packWinograd writes the transforms GgGᵀ of a panel of columns to dst,
-// [t*t][c][16], from w, [3][3][c][stride], of which cols columns count. It works
-// in float64 and rounds once.
-func packWinograd(t int, dst, w []float32, c, cols, stride int) {
-	clear(dst)
-	for i := range c {
-		for k := range cols {
-			var g [9]float64
-			for tap := range g {
-				g[tap] = float64(w[(tap*c+i)*stride+k])
-			}
-			var sq [3][maxEdge]float64 // by column
-			for s := range sq {
-				weightLine(t, g[s], g[3+s], g[6+s], &sq[s])
-			}
-			for r := range t {
-				var line [maxEdge]float64
-				weightLine(t, sq[0][r], sq[1][r], sq[2][r], &line)
-				for s := range t {
-					dst[((r*t+s)*c+i)*panelWidth+k] = float32(line[s])
-				}
 			}
 		}
 	}

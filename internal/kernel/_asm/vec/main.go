@@ -35,7 +35,8 @@ func main() {
 			make func(e *emit)
 		}{
 			{"batchnorm", batchNorm}, {"elementwise", elementwise}, {"optim", optim},
-			{"exp", expFunctions}, {"pool", pool}, {"move", move}, {"dropout", dropout}, {"winograd", winograd}, {"winograd_grad", winogradGrad},
+			{"exp", expFunctions}, {"pool", pool}, {"move", move}, {"dropout", dropout},
+			{"winograd", winograd}, {"winograd_weights", winogradWeights}, {"winograd_grad", winogradGrad},
 		} {
 			e := newEmit(i)
 			f.make(e)

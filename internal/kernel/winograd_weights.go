@@ -1,0 +1,80 @@
+package kernel
+
+import "math"
+
+// What weightLine multiplies the taps of a filter with: the powers of a point
+// over the product of its distances to the other points, for the points 0,
+// ±winogradA and ±winogradB. The generator in _asm has the same numbers.
+const (
+	weightA2, weightB2 = winogradA * winogradA, winogradB * winogradB
+
+	weightZero  float32 = 1 / (weightA2 * weightB2)
+	weightTapA0 float32 = 1 / (2 * weightA2 * (weightA2 - weightB2))
+	weightTapA1 float32 = 1 / (2 * winogradA * (weightA2 - weightB2))
+	weightTapA2 float32 = 1 / (2 * (weightA2 - weightB2))
+	weightTapB0 float32 = 1 / (2 * weightB2 * (weightB2 - weightA2))
+	weightTapB1 float32 = 1 / (2 * winogradB * (weightB2 - weightA2))
+	weightTapB2 float32 = 1 / (2 * (weightB2 - weightA2))
+)
+
+// weightLine transforms a row or a column of a 3x3 filter: Gg, the filter's
+// values at the points over the products of the point's distances to the others.
+// Every instruction set does these operations in this order, so all have the
+// same bits.
+func weightLine(t int, g0, g1, g2 float32, u *[maxEdge]float32) {
+	if t == 4 {
+		h := float32(g0+g2) * 0.5
+		u[0], u[1], u[2], u[3] = g0, fma(g1, 0.5, h), fma(-g1, 0.5, h), g2
+		return
+	}
+	pa, pb := fma(g2, weightTapA2, float32(g0*weightTapA0)), fma(g2, weightTapB2, float32(g0*weightTapB0))
+	u[0], u[5] = float32(g0*weightZero), g2
+	u[1], u[2] = fma(g1, weightTapA1, pa), fma(-g1, weightTapA1, pa)
+	u[3], u[4] = fma(g1, weightTapB1, pb), fma(-g1, weightTapB1, pb)
+}
+
+// fma returns x*y + z rounded once to float32. The product is exact in float64;
+// the sum is rounded to odd there, which a second rounding does not disturb.
+func fma(x, y, z float32) float32 {
+	p, c := float64(x)*float64(y), float64(z)
+	sum := p + c
+	if math.IsNaN(sum) || math.IsInf(sum, 0) {
+		return float32(sum)
+	}
+	t := sum - p
+	rest := (p - (sum - t)) + (c - t)
+	if bits := math.Float64bits(sum); rest != 0 && bits&1 == 0 {
+		if (rest > 0) == (sum > 0) {
+			bits++
+		} else {
+			bits--
+		}
+		sum = math.Float64frombits(bits)
+	}
+	return float32(sum)
+}
+
+// winogradWeightsGeneric is winogradWeights in plain Go.
+func winogradWeightsGeneric(t int, dst *float32, pos int, w *float32, tap, row, c, cols int) {
+	for i := range c {
+		for k := range panelWidth {
+			var g [9]float32
+			for j := range g {
+				if k < cols {
+					g[j] = *floatAt(w, j*tap+i*row+4*k)
+				}
+			}
+			var sq [3][maxEdge]float32 // by column
+			for s := range sq {
+				weightLine(t, g[s], g[3+s], g[6+s], &sq[s])
+			}
+			for r := range t {
+				var line [maxEdge]float32
+				weightLine(t, sq[0][r], sq[1][r], sq[2][r], &line)
+				for s := range t {
+					*floatAt(dst, (r*t+s)*pos+i*panelWidth*4+4*k) = line[s]
+				}
+			}
+		}
+	}
+}
