@@ -8,30 +8,94 @@ import (
 )
 
 // winograd emits a convolution by Winograd's algorithm with tiles of tile x tile
-// outputs, in place of [compiler.forward]. The weights w are constant.
-func (c *compiler) winograd(shape kernel.Conv, tile int, x *buf, w *graph.Value, bias, residual, y *buf, act kernel.Act) error {
+// outputs, in place of [compiler.direct]. With stats, further outputs of the node
+// are the mean and the variance of each channel of y.
+func (c *compiler) winograd(n *graph.Node, shape kernel.Conv, tile int, x, bias, residual, y *buf, op fusedConv) error {
 	f, err := kernel.PlanWinograd(shape, tile)
 	if err != nil {
 		return err
 	}
-	packed := c.packWinograd(f, w, shape, tile)
-	c.needScratch(f.ScratchFloats())
-	var v *buf
-	if n := f.TransformTasks(); n > 0 {
-		v = c.newBuf(f.TransformFloats())
-		c.step("input transform", n, func(r *run, task, worker int) {
-			f.Transform(task, r.scratch[worker], r.b[x.id], r.b[v.id])
-		}, reads(x), writes(v))
+	var packed *buf
+	if w := c.at[n.In[1]].buf; w.kind == constant {
+		packed = c.packWinograd(f, n.In[1], shape, tile)
+	} else {
+		packed = c.packPanels(f, c.packForward(n.In[1], shape))
 	}
-	s := c.step("", f.Tasks(), func(r *run, task, worker int) {
-		f.Run(task, r.scratch[worker], r.b[x.id], r.opt(v), r.b[packed.id], r.opt(bias), r.opt(residual), r.b[y.id], act)
-	}, reads(x, v, packed, bias, residual), writes(y))
-	s.flops = shape.FLOPs()
-	s.algorithm = fmt.Sprintf("winograd %dx%d", tile, tile)
+	c.needScratch(f.ScratchFloats())
+	v := c.inputTransform(f, x)
+	var s *step
+	if op.stats {
+		stats := c.newBuf(f.StatsFloats())
+		mean, variance := c.out(n.Out[1], rowMajor), c.out(n.Out[2], rowMajor)
+		s = c.step("", f.Tasks(), func(r *run, task, worker int) {
+			f.RunStats(task, r.scratch[worker], r.b[x.id], r.opt(v), r.b[packed.id], r.opt(bias), r.opt(residual), r.b[y.id], op.act, r.b[stats.id])
+		}, reads(x, v, packed, bias, residual), writes(y, stats))
+		c.step("statistics", 1, func(r *run, _, _ int) {
+			f.ReduceStats(r.b[stats.id], r.b[mean.id], r.b[variance.id])
+		}, reads(stats), writes(mean, variance))
+	} else {
+		s = c.step("", f.Tasks(), func(r *run, task, worker int) {
+			f.Run(task, r.scratch[worker], r.b[x.id], r.opt(v), r.b[packed.id], r.opt(bias), r.opt(residual), r.b[y.id], op.act)
+		}, reads(x, v, packed, bias, residual), writes(y))
+	}
+	s.flops, s.algorithm = shape.FLOPs(), winogradName(tile)
 	return nil
 }
 
-// packWinograd returns the transformed weights.
+func winogradName(tile int) string { return fmt.Sprintf("winograd %dx%d", tile, tile) }
+
+// winogradInputGrad emits an input gradient in place of [compiler.inputGrad]'s
+// direct one; dx is added to where sum is dx.
+func (c *compiler) winogradInputGrad(shape kernel.Conv, tile int, dy, w, sum, dx *buf) error {
+	f, err := kernel.PlanWinogradInputGrad(shape, tile)
+	if err != nil {
+		return err
+	}
+	packed := c.packPanels(f, w)
+	c.needScratch(f.ScratchFloats())
+	v := c.inputTransform(f, dy)
+	s := c.step("", f.Tasks(), func(r *run, task, worker int) {
+		f.Run(task, r.scratch[worker], r.b[dy.id], r.opt(v), r.b[packed.id], nil, r.opt(sum), r.b[dx.id], kernel.ActNone)
+	}, reads(dy, v, packed, sum), writes(dx))
+	s.flops, s.algorithm = shape.FLOPs(), winogradName(tile)
+	return nil
+}
+
+// winogradWeightGrad emits a weight gradient in place of [compiler.weightGrad]'s
+// direct one.
+func (c *compiler) winogradWeightGrad(shape kernel.Conv, x, dy, dw *buf) error {
+	f, err := kernel.PlanWinogradWeightGrad(shape)
+	if err != nil {
+		return err
+	}
+	partial := c.newBuf(f.PartialFloats())
+	c.needScratch(f.ScratchFloats())
+	s := c.step("", f.Tasks(), func(r *run, task, worker int) {
+		f.Run(task, r.scratch[worker], r.b[partial.id], r.b[x.id], r.b[dy.id], r.b[dw.id])
+	}, reads(x, dy), writes(dw, partial))
+	s.flops, s.algorithm = shape.FLOPs(), winogradName(4)
+	if f.ReduceTasks() > 0 {
+		c.step("sum", f.ReduceTasks(), func(r *run, task, _ int) {
+			f.Reduce(task, r.b[partial.id], r.b[dw.id])
+		}, reads(partial), writes(dw))
+	}
+	return nil
+}
+
+// inputTransform emits the step that transforms x for all tasks of f, if there
+// is one, and returns what it writes.
+func (c *compiler) inputTransform(f *kernel.Winograd, x *buf) *buf {
+	if f.TransformTasks() == 0 {
+		return nil
+	}
+	v := c.newBuf(f.TransformFloats())
+	c.step("input transform", f.TransformTasks(), func(r *run, task, worker int) {
+		f.Transform(task, r.scratch[worker], r.b[x.id], r.b[v.id])
+	}, reads(x), writes(v))
+	return v
+}
+
+// packWinograd returns constant weights, transformed.
 func (c *compiler) packWinograd(f *kernel.Winograd, w *graph.Value, shape kernel.Conv, tile int) *buf {
 	return c.packConstant(w, packed{shape: shape, winograd: tile}, f.PackedLen(), func(dst []float32, from *buf, layout layout) {
 		if layout != rowMajor {
@@ -42,11 +106,23 @@ func (c *compiler) packWinograd(f *kernel.Winograd, w *graph.Value, shape kernel
 	})
 }
 
+// packPanels emits the step that transforms weights that lie in panels.
+func (c *compiler) packPanels(f *kernel.Winograd, panels *buf) *buf {
+	dst := c.newBuf(f.PackedLen())
+	c.step("weight transform", f.PackTasks(), func(r *run, task, _ int) {
+		f.PackPanels(task, r.b[dst.id], r.b[panels.id])
+	}, reads(panels), writes(dst))
+	return dst
+}
+
 // algorithm returns the size of Winograd's tiles that a convolution is computed
 // with, 0 for the direct way.
-func (c *compiler) algorithm(shape kernel.Conv, w *graph.Value, op fusedConv) int {
-	if !c.fast || op.stats || c.at[w].buf.kind != constant || shape.CheckWinograd() != nil {
+func (c *compiler) algorithm(shape kernel.Conv, w *graph.Value) int {
+	switch {
+	case !c.fast:
 		return 0
+	case c.at[w].buf.kind == constant:
+		return shape.FastestTile()
 	}
-	return shape.FastestTile()
+	return shape.FastestTrainingTile()
 }

@@ -24,8 +24,8 @@ type Options struct {
 	// elements in N, H, W, C order, as the data loader delivers them. The
 	// tensor's shape is still given as N, C, H, W.
 	ChannelsLast []string
-	// Fast lets convolutions whose weights are constant be computed in ways that
-	// need fewer operations but round differently: Winograd's. Without it, each
+	// Fast lets convolutions and their gradients be computed in ways that need
+	// fewer operations but round differently: Winograd's. Without it, each
 	// output is the sum of its products.
 	Fast bool
 }

@@ -83,8 +83,8 @@ func (c *compiler) forward(n *graph.Node, shape kernel.Conv, bias, residual *buf
 	}
 	x := c.in(n.In[0], activation)
 	y = c.out(n.Out[0], activation)
-	if tile := c.algorithm(shape, n.In[1], op); tile > 0 {
-		return y, c.winograd(shape, tile, x, n.In[1], bias, residual, y, op.act)
+	if tile := c.algorithm(shape, n.In[1]); tile > 0 {
+		return y, c.winograd(n, shape, tile, x, bias, residual, y, op)
 	}
 	w := c.packForward(n.In[1], shape)
 	c.needScratch(f.ScratchFloats())
@@ -120,15 +120,26 @@ func (c *compiler) convInputGrad(n *graph.Node, op graph.Conv2dInputGrad, sum *g
 }
 
 func (c *compiler) inputGrad(n *graph.Node, shape kernel.Conv, sum *graph.Value) error {
+	dy := c.in(n.In[0], activation)
+	w := c.pack(c.in(n.In[1], weight), shape, true)
+	dx := c.out(n.Out[0], activation)
+	var from *buf
+	if sum != nil {
+		from = c.in(sum, activation)
+	}
+	if tile := shape.FastestInputGradTile(); c.fast && tile > 0 {
+		if err := c.winogradInputGrad(shape, tile, dy, w, from, dx); err != nil || sum == nil {
+			return err
+		}
+		s := c.plan.steps[len(c.plan.steps)-1]
+		s.inPlace.out, s.inPlace.in = dx, from
+		return nil
+	}
 	f, err := kernel.PlanConvInputGrad(shape)
 	if err != nil {
 		return err
 	}
-	dy := c.in(n.In[0], activation)
-	w := c.pack(c.in(n.In[1], weight), shape, true)
-	dx := c.out(n.Out[0], activation)
 	if sum != nil {
-		from := c.in(sum, activation)
 		s := c.pieces("sum", from.size, func(r *run, lo, hi int) {
 			if d, s := r.b[dx.id][lo:hi], r.b[from.id][lo:hi]; &d[0] != &s[0] {
 				copy(d, s)
@@ -137,9 +148,10 @@ func (c *compiler) inputGrad(n *graph.Node, shape kernel.Conv, sum *graph.Value)
 		s.inPlace.out, s.inPlace.in = dx, from
 	}
 	c.needScratch(f.ScratchFloats())
-	c.step("", f.Tasks(), func(r *run, task, worker int) {
+	s := c.step("", f.Tasks(), func(r *run, task, worker int) {
 		f.Run(task, r.scratch[worker], r.b[dy.id], r.b[w.id], r.b[dx.id], sum != nil)
-	}, reads(dy, w), writes(dx)).flops = shape.FLOPs()
+	}, reads(dy, w), writes(dx))
+	s.flops, s.algorithm = shape.FLOPs(), "direct"
 	return nil
 }
 
@@ -148,17 +160,21 @@ func (c *compiler) convWeightGrad(n *graph.Node, op graph.Conv2dWeightGrad) erro
 }
 
 func (c *compiler) weightGrad(n *graph.Node, shape kernel.Conv) error {
+	x, dy := c.in(n.In[0], activation), c.in(n.In[1], activation)
+	dw := c.out(n.Out[0], weight)
+	if c.fast && shape.FastestWeightGrad() {
+		return c.winogradWeightGrad(shape, x, dy, dw)
+	}
 	f, err := kernel.PlanConvWeightGrad(shape)
 	if err != nil {
 		return err
 	}
-	x, dy := c.in(n.In[0], activation), c.in(n.In[1], activation)
-	dw := c.out(n.Out[0], weight)
 	partial := c.newBuf(f.PartialFloats())
 	c.needScratch(f.ScratchFloats())
-	c.step("", f.Tasks(), func(r *run, task, worker int) {
+	s := c.step("", f.Tasks(), func(r *run, task, worker int) {
 		f.Run(task, r.scratch[worker], r.b[partial.id], r.b[x.id], r.b[dy.id], r.b[dw.id], false)
-	}, reads(x, dy), writes(dw, partial)).flops = shape.FLOPs()
+	}, reads(x, dy), writes(dw, partial))
+	s.flops, s.algorithm = shape.FLOPs(), "direct"
 	if f.ReduceTasks() > 0 {
 		c.step("sum", f.ReduceTasks(), func(r *run, task, _ int) {
 			f.Reduce(task, r.b[partial.id], r.b[dw.id], false)

@@ -13,21 +13,11 @@ func outputGradLine(d *[maxEdge]float32) {
 	d[1], d[2], d[3], d[4] = ea+oa, ea-oa, eb+ob, eb-ob
 }
 
-// The factors of weightLine.
-const (
-	wF0 float32 = 1 / (winogradA * winogradA * winogradB * winogradB)
-	wFA float32 = 1 / (2 * winogradA * winogradA * (winogradA*winogradA - winogradB*winogradB))
-	wFB float32 = 1 / (2 * winogradB * winogradB * (winogradB*winogradB - winogradA*winogradA))
-
-	wFA1, wFA2 float32 = winogradA / (2 * winogradA * winogradA * (winogradA*winogradA - winogradB*winogradB)), 1 / (2 * (winogradA*winogradA - winogradB*winogradB))
-	wFB1, wFB2 float32 = winogradB / (2 * winogradB * winogradB * (winogradB*winogradB - winogradA*winogradA)), 1 / (2 * (winogradB*winogradB - winogradA*winogradA))
-)
-
 // weightGradLine transforms a row or a column of the gradients of 6 transformed
 // weights to those of 3 weights, in place: Gᵀu.
 func weightGradLine(u *[maxEdge]float32) {
 	sa, da, sb, db := u[1]+u[2], u[1]-u[2], u[3]+u[4], u[3]-u[4]
-	u[0], u[1], u[2] = wF0*u[0]+wFA*sa+wFB*sb, wFA1*da+wFB1*db, u[5]+wFA2*sa+wFB2*sb
+	u[0], u[1], u[2] = weightZero*u[0]+weightTapA0*sa+weightTapB0*sb, weightTapA1*da+weightTapB1*db, u[5]+weightTapA2*sa+weightTapB2*sb
 }
 
 // gradTile is a tile of 4x4 gradients of outputs.

@@ -2,6 +2,52 @@ package kernel
 
 import "fmt"
 
+// cyclesPerWeights is what it costs to transform 16 filters of an input channel
+// to tiles of 4x4, cyclesPerGrad to transform 16 channels of a tile of gradients.
+const cyclesPerWeights, cyclesPerGrad = 100, 140
+
+// FastestTrainingTile is [Conv.FastestTile] for weights that change from run to
+// run and are transformed in each.
+func (c Conv) FastestTrainingTile() int {
+	if c.CheckWinograd() != nil {
+		return 0
+	}
+	weights := float64(ceilDiv(c.K, panelWidth)*c.C) * cyclesPerWeights
+	best, tile := c.directCycles(), 0
+	for _, m := range WinogradTiles {
+		if cycles := c.winogradCycles(m) + weights; cycles < best {
+			best, tile = cycles, m
+		}
+	}
+	return tile
+}
+
+// FastestInputGradTile returns the size of tiles for [PlanWinogradInputGrad], or
+// 0 where [ConvInputGrad] is expected to be faster.
+func (c Conv) FastestInputGradTile() int {
+	g, err := c.inputGrad()
+	if err != nil {
+		return 0
+	}
+	return g.FastestTrainingTile()
+}
+
+// FastestWeightGrad says whether [WinogradWeightGrad] is expected to be faster
+// than [ConvWeightGrad].
+func (c Conv) FastestWeightGrad() bool {
+	if c.CheckWinograd() != nil {
+		return false
+	}
+	tiles := float64(c.N * ceilDiv(c.OutH(), 4) * ceilDiv(c.OutW(), 4))
+	cp, kp := float64(ceilDiv(c.C, panelWidth)), float64(ceilDiv(c.K, panelWidth))
+	_, cBlocks := evenBlocks(c.C, gradChannels, 1)
+	_, kBlocks := evenBlocks(c.K, gradChannels, panelWidth)
+	sums := tiles * 36 * float64(c.C) * kp / 2 / winogradShare
+	transforms := tiles * (cp*float64(kBlocks)*cyclesPerInput4 + kp*float64(cBlocks)*cyclesPerGrad)
+	direct := float64(c.N*c.OutH()*c.OutW()) * 9 * float64(c.C) * kp / 2 / directShare
+	return sums+transforms+float64(c.C)*kp*cyclesPerWeights < direct
+}
+
 // PackPanels transforms piece task of weights that [Conv.ForwardPacking] has
 // brought into panels, or [Conv.InputGradPacking] where f is of
 // [PlanWinogradInputGrad], into dst, which has PackedLen floats. It allocates
@@ -9,8 +55,8 @@ import "fmt"
 func (f *Winograd) PackPanels(task int, dst, panels []float32) {
 	checkFloats("transformed weights", dst, f.PackedLen())
 	checkFloats("packed weights", panels, f.panels*9*f.conv.C*panelWidth)
-	from, to := 9*f.conv.C*panelWidth, f.positions()*f.conv.C*panelWidth
-	packWinograd(f.t, dst[task*to:][:to], panels[task*from:][:from], f.conv.C, panelWidth, panelWidth)
+	size := f.conv.C * panelWidth
+	winogradWeights(f.t, &dst[task*f.positions()*size], size*4, &panels[task*9*size], size*4, panelWidth*4, f.conv.C, panelWidth)
 }
 
 // StatsFloats returns the length of the stats that RunStats fills.
