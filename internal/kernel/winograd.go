@@ -34,7 +34,7 @@ type Winograd struct {
 
 // Bounds of the blocks.
 const (
-	winogradBlock = 256 << 10 // floats of a block's transform
+	winogradBlock = 96 << 10 // floats of a block's transform and of its products at a time
 	minTasks      = 16        // tasks to aim at
 	maxShared     = 64        // tiles up to which tasks share their transform
 )
@@ -336,7 +336,7 @@ func (f *Winograd) cut() {
 	f.maxM = maxRows(f.nz)
 	f.heavy = f.PackedLen() > weightsFloats
 	f.panelBlock = f.panels
-	f.tileBlock = max(1, winogradBlock/(f.positions()*f.conv.C))
+	f.tileBlock = max(1, winogradBlock/(f.positions()*(f.conv.C+f.nz*panelWidth)))
 	if f.heavy {
 		f.tileBlock = max(f.tileBlock, 2*f.maxM)
 	}
