@@ -30,8 +30,8 @@ func (c *compiler) winograd(n *graph.Node, shape kernel.Conv, tile int, x, bias,
 		s = c.step("", f.Tasks(), func(r *run, task, worker int) {
 			f.RunStats(task, r.scratch[worker], r.b[x.id], r.opt(v), r.b[packed.id], r.opt(bias), r.opt(residual), r.b[y.id], op.act, r.b[stats.id])
 		}, reads(x, v, packed, bias, residual), writes(y, stats))
-		c.step("statistics", 1, func(r *run, _, _ int) {
-			f.ReduceStats(r.b[stats.id], r.b[mean.id], r.b[variance.id])
+		c.step("statistics", f.ReduceStatsTasks(), func(r *run, task, _ int) {
+			f.ReduceStats(task, r.b[stats.id], r.b[mean.id], r.b[variance.id])
 		}, reads(stats), writes(mean, variance))
 	} else {
 		s = c.step("", f.Tasks(), func(r *run, task, worker int) {

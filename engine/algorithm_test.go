@@ -73,16 +73,69 @@ func TestFast(t *testing.T) {
 	}
 }
 
-// Weights that are trained are not transformed.
-func TestFastTrainingIsExact(t *testing.T) {
-	g, vars := cifarNet(t, 1, 4, true)
-	p, err := Compile(g, vars, Options{Fast: true})
+// trainCifar runs a training step of a CIFAR network and returns the variables
+// after it and the plan.
+func trainCifar(t *testing.T, workers int, fast bool) (*Vars, *Plan) {
+	t.Helper()
+	pool := parallel.NewPool(workers)
+	t.Cleanup(pool.Close)
+	g, vars := cifarNet(t, 1, 6, true)
+	p, err := Compile(g, vars, Options{Pool: pool, Fast: fast})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, a := range algorithms(p) {
-		if a != "direct" {
-			t.Errorf("a training plan has a convolution by %q", a)
+	if err := p.Run(cifarInputs(p), nil); err != nil {
+		t.Fatal(err)
+	}
+	return vars, p
+}
+
+// Fast plans compute gradients by Winograd's algorithm, too, with little effect
+// on what a step does to the variables, and with the same bits at any number of
+// workers.
+func TestFastTraining(t *testing.T) {
+	exact, p := trainCifar(t, 1, false)
+	if a := algorithms(p); len(a) == 0 || slices.ContainsFunc(a, func(s string) bool { return s != "direct" }) {
+		t.Errorf("an exact plan has algorithms %q", a)
+	}
+	fast, p := trainCifar(t, 1, true)
+	count := map[string]int{}
+	for _, s := range p.Steps() {
+		if s.Algorithm == "winograd 4x4" {
+			count[s.Op]++
 		}
 	}
+	for _, op := range []string{"Conv2d+", "Conv2dInputGrad", "Conv2dInputGrad+", "Conv2dWeightGrad"} {
+		if count[op] == 0 {
+			t.Errorf("no %s by Winograd's algorithm, but %v", op, count)
+		}
+	}
+	for _, name := range exact.Names() {
+		want, got := value(t, exact, name), value(t, fast, name)
+		size, worst := 0.0, 0.0
+		for i, v := range want {
+			size = max(size, math.Abs(float64(v)))
+			worst = max(worst, math.Abs(float64(v)-float64(got[i])))
+		}
+		if !(worst <= 2e-5*size+1e-7) {
+			t.Errorf("%s: differs by %g, of values up to %g", name, worst, size)
+		}
+	}
+	for _, workers := range []int{2, 8} {
+		many, _ := trainCifar(t, workers, true)
+		for _, name := range fast.Names() {
+			if !slices.Equal(value(t, many, name), value(t, fast, name)) {
+				t.Errorf("%s: %d workers give other bits than one", name, workers)
+			}
+		}
+	}
+}
+
+func value(t *testing.T, vars *Vars, name string) []float32 {
+	t.Helper()
+	x, err := vars.Get(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x.Float32s()
 }

@@ -53,7 +53,9 @@ func channelsLast(t *tensor.Tensor) *tensor.Tensor {
 	return y
 }
 
-func compiler(workers int, last bool) enginetest.Compile {
+func compiler(workers int, last bool) enginetest.Compile { return compilerOf(workers, last, false) }
+
+func compilerOf(workers int, last, fast bool) enginetest.Compile {
 	pool := parallel.NewPool(workers)
 	return func(g *graph.Graph, vars map[string]*tensor.Tensor) (enginetest.Machine, error) {
 		m := machine{vars: engine.NewVars(), last: map[string]bool{}}
@@ -62,7 +64,7 @@ func compiler(workers int, last bool) enginetest.Compile {
 				return nil, err
 			}
 		}
-		opt := engine.Options{Pool: pool}
+		opt := engine.Options{Pool: pool, Fast: fast}
 		for _, n := range g.Nodes {
 			if in, ok := n.Op.(graph.Input); ok && last && len(in.Type.Shape) == 4 {
 				m.last[in.Label] = true
@@ -76,6 +78,11 @@ func compiler(workers int, last bool) enginetest.Compile {
 }
 
 func TestEngineEqualsReference(t *testing.T) { enginetest.Compare(t, compiler(2, false)) }
+
+func TestFastEngineEqualsReference(t *testing.T) {
+	enginetest.Compare(t, compilerOf(2, false, true))
+	enginetest.CompareRandom(t, compilerOf(2, false, true), 2, 100)
+}
 
 func TestEngineEqualsReferenceOnRandomGraphs(t *testing.T) {
 	enginetest.CompareRandom(t, compiler(2, false), 1, 500)

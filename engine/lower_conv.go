@@ -91,11 +91,12 @@ func (c *compiler) forward(n *graph.Node, shape kernel.Conv, bias, residual *buf
 	if op.stats {
 		stats := c.newBuf(f.StatsFloats())
 		mean, variance := c.out(n.Out[1], rowMajor), c.out(n.Out[2], rowMajor)
-		c.step("", f.Tasks(), func(r *run, task, worker int) {
+		s := c.step("", f.Tasks(), func(r *run, task, worker int) {
 			f.RunStats(task, r.scratch[worker], r.b[x.id], r.b[w.id], r.opt(bias), r.opt(residual), r.b[y.id], op.act, r.b[stats.id])
-		}, reads(x, w, bias, residual), writes(y, stats)).flops = shape.FLOPs()
-		c.step("statistics", 1, func(r *run, _, _ int) {
-			f.ReduceStats(r.b[stats.id], r.b[mean.id], r.b[variance.id])
+		}, reads(x, w, bias, residual), writes(y, stats))
+		s.flops, s.algorithm = shape.FLOPs(), "direct"
+		c.step("statistics", f.ReduceStatsTasks(), func(r *run, task, _ int) {
+			f.ReduceStats(task, r.b[stats.id], r.b[mean.id], r.b[variance.id])
 		}, reads(stats), writes(mean, variance))
 		return y, nil
 	}

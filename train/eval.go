@@ -70,6 +70,7 @@ type evaluator struct {
 	batch   int
 	classes int
 	multi   bool
+	exact   bool              // Recipe.Exact
 	labels  func(i int) []int // of the dataset
 }
 
@@ -87,7 +88,7 @@ func newEvaluator(m nn.Module, ds data.Dataset, cfg data.LoaderConfig, pool *par
 // run evaluates the network with the values of vars: the moving averages where
 // there are any. each, if not nil, is called after every batch.
 func (e *evaluator) run(ctx context.Context, vars *engine.Vars, each func(samples int)) (Metrics, error) {
-	plan, err := inferencePlan(e.module, vars, tensor.Shape{e.batch, e.prep.Channels, e.prep.Height, e.prep.Width}, e.pool)
+	plan, err := inferencePlan(e.module, vars, tensor.Shape{e.batch, e.prep.Channels, e.prep.Height, e.prep.Width}, e.pool, !e.exact)
 	if err != nil {
 		return Metrics{}, err
 	}
@@ -167,7 +168,7 @@ func classNumbers(n int) []string {
 // inferencePlan compiles the network's inference form over a copy of its
 // variables, taking the moving averages where there are any. The input is fed
 // channels last.
-func inferencePlan(m nn.Module, vars *engine.Vars, input tensor.Shape, pool *parallel.Pool) (*engine.Plan, error) {
+func inferencePlan(m nn.Module, vars *engine.Vars, input tensor.Shape, pool *parallel.Pool, fast bool) (*engine.Plan, error) {
 	t, err := nn.Trace(m, nn.TraceOptions{Input: graph.F32(input...)})
 	if err != nil {
 		return nil, err
@@ -186,5 +187,5 @@ func inferencePlan(m nn.Module, vars *engine.Vars, input tensor.Shape, pool *par
 			return nil, err
 		}
 	}
-	return engine.Compile(t.Graph, own, engine.Options{Pool: pool, ChannelsLast: []string{nn.ImageInput}})
+	return engine.Compile(t.Graph, own, engine.Options{Pool: pool, ChannelsLast: []string{nn.ImageInput}, Fast: fast})
 }

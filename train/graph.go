@@ -46,6 +46,7 @@ type program struct {
 	ema        bool
 	accumulate int
 	recompute  bool
+	exact      bool    // Recipe.Exact
 	headPath   string  // module path of the last layer, for headLR
 	bodyLR     float64 // factor on the learning rate outside the head
 
@@ -106,7 +107,7 @@ func (p *program) build(update bool) (*stepPlan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("training graph: %w", err)
 	}
-	plan, err := engine.Compile(g, p.vars, engine.Options{Pool: p.pool, ChannelsLast: []string{nn.ImageInput}})
+	plan, err := engine.Compile(g, p.vars, engine.Options{Pool: p.pool, ChannelsLast: []string{nn.ImageInput}, Fast: !p.exact})
 	if err != nil {
 		return nil, err
 	}

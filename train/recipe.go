@@ -28,6 +28,10 @@ type Recipe struct {
 	// the backward pass, and computes the rest again there: less memory, more
 	// time, the same bits.
 	Recompute bool `yaml:"recompute,omitempty"`
+	// Exact has every convolution and every gradient of one add up its products
+	// one by one. Otherwise those of 3x3 kernels may take Winograd's algorithm,
+	// which is faster and rounds differently.
+	Exact bool `yaml:"exact,omitempty"`
 
 	Optimizer Optimizer  `yaml:"optimizer"`
 	LR        Schedule   `yaml:"lr"`

@@ -448,6 +448,7 @@ func (s *session) build(from *weights.File) error {
 		if s.eval, err = newEvaluator(s.module, ev, ec, s.pool); err != nil {
 			return fmt.Errorf("validation part of %s: %w", sp.Spec, err)
 		}
+		s.eval.exact = rec.Exact
 	}
 	multi := sp.MultiLabel()
 	mixes := rec.Augment.MixUp > 0 || rec.Augment.CutMix > 0
@@ -471,7 +472,7 @@ func (s *session) build(from *weights.File) error {
 		module: s.module, vars: s.vars, pool: s.pool,
 		input:   tensor.Shape{rec.BatchSize, train.Channels, train.Height, train.Width},
 		classes: len(sp.Classes()), soft: loss.bce || mixes,
-		opt: rec.Optimizer, loss: loss, ema: rec.EMA != nil, accumulate: max(1, rec.Accumulate), recompute: rec.Recompute,
+		opt: rec.Optimizer, loss: loss, ema: rec.EMA != nil, accumulate: max(1, rec.Accumulate), recompute: rec.Recompute, exact: rec.Exact,
 		headPath: lastLinear(s.module),
 	}
 	if rec.Finetune != nil {

@@ -18,14 +18,14 @@ import (
 
 type trainCommand struct {
 	*app
-	model, data, recipe, out string
-	set                      []string
-	epochs, batch            int
-	rate                     float64
-	keys                     []string
-	resume, skipBad, show    bool
-	noCheck, recompute       bool
-	seed                     uint64
+	model, data, recipe, out  string
+	set                       []string
+	epochs, batch             int
+	rate                      float64
+	keys                      []string
+	resume, skipBad, show     bool
+	noCheck, recompute, exact bool
+	seed                      uint64
 }
 
 func (a *app) trainCommand() *cobra.Command {
@@ -69,6 +69,7 @@ With --json, each epoch is a line on stdout and the last line the result.`,
 	f.BoolVar(&c.skipBad, "skip-bad", false, "go on where a picture cannot be decoded, and count it")
 	f.BoolVar(&c.noCheck, "no-check", false, "do not look at every picture before training")
 	f.BoolVar(&c.recompute, "recompute", false, "keep less for the backward pass and compute it again: less memory, more time, the same result")
+	f.BoolVar(&c.exact, "exact", false, "compute every convolution as the sum of its products; slower")
 	f.BoolVar(&c.show, "print-recipe", false, "print the complete recipe and stop")
 	f.Uint64Var(&c.seed, "seed", 0, "of initial weights, order, augmentation and dropout")
 	completeWith(cmd, "recipe", train.RecipeNames())
@@ -129,7 +130,7 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 		}
 	}
 	if c.resume {
-		for _, flag := range []string{"model", "recipe", "set", "epochs", "batch", "lr", "recompute", "seed", "print-recipe"} {
+		for _, flag := range []string{"model", "recipe", "set", "epochs", "batch", "lr", "recompute", "exact", "seed", "print-recipe"} {
 			if cmd.Flags().Changed(flag) {
 				return cfg, usagef("--%s does not go with --resume: the run in --out has its own", flag)
 			}
@@ -150,7 +151,7 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 		recipe = train.DefaultRecipe(c.model, cfg.Data)
 	}
 	set := c.set
-	for _, s := range []struct{ flag, key string }{{"epochs", "epochs"}, {"batch", "batch_size"}, {"lr", "lr.peak"}, {"recompute", "recompute"}} {
+	for _, s := range []struct{ flag, key string }{{"epochs", "epochs"}, {"batch", "batch_size"}, {"lr", "lr.peak"}, {"recompute", "recompute"}, {"exact", "exact"}} {
 		if f := cmd.Flags().Lookup(s.flag); f.Changed {
 			set = append(set, s.key+"="+f.Value.String())
 		}

@@ -81,16 +81,20 @@ func (f *ConvForward) RunStats(task int, scratch, x, packed, bias, residual, y [
 	}
 }
 
-// ReduceStats combines the partial statistics of all tasks of RunStats, in the
-// order of the tasks, into the mean [K] and the biased variance [K] of each
-// channel of y.
-func (f *ConvForward) ReduceStats(stats, mean, variance []float32) {
+// ReduceStatsTasks returns the number of independent tasks of ReduceStats.
+func (f *ConvForward) ReduceStatsTasks() int { return reduceStatsTasks(f.conv.K) }
+
+// ReduceStats combines, for some channels of y, the partial statistics of all
+// tasks of RunStats, in the order of the tasks, into the mean [K] and the biased
+// variance [K] of each channel.
+func (f *ConvForward) ReduceStats(task int, stats, mean, variance []float32) {
 	checkFloats("stats", stats, f.StatsFloats())
 	checkFloats("mean", mean, f.conv.K)
 	checkFloats("variance", variance, f.conv.K)
 	q := &f.nn
+	k0, k1 := reduceStatsRange(task, f.conv.K)
 	combineStats(stats, q.imgs*q.rows, func(t int) int {
 		b := q.block(t * q.grps * q.pans)
 		return (b.n1 - b.n0) * (b.oy1 - b.oy0) * q.ow
-	}, mean, variance)
+	}, mean, variance, k0, k1)
 }

@@ -54,23 +54,35 @@ func (s *statsSums) finish(mean, m2 []float32, rows int) {
 
 // combineStats combines the statistics of parts, [part][2][K], of count rows
 // each, in their order and in float64, into the mean [K] and the biased variance
-// [K] (Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for
-// Computing Sample Variances", 1979).
-func combineStats(stats []float32, parts int, count func(part int) int, mean, variance []float32) {
+// [K] of channels k0..k1-1 (Chan, Golub and LeVeque, "Updating Formulae and a
+// Pairwise Algorithm for Computing Sample Variances", 1979).
+func combineStats(stats []float32, parts int, count func(part int) int, mean, variance []float32, k0, k1 int) {
+	var mu, m2 [statsColumns]float64
+	n := 0.0
 	kk := len(mean)
-	for k := range kk {
-		var n, mu, m2 float64
-		for t := range parts {
-			cnt := float64(count(t))
-			d := float64(stats[t*2*kk+k]) - mu
-			n += cnt
-			mu += d * cnt / n
-			m2 += float64(stats[(t*2+1)*kk+k]) + d*d*cnt*(n-cnt)/n
+	for t := range parts {
+		cnt := float64(count(t))
+		n += cnt
+		step, spread := cnt/n, cnt*(n-cnt)/n
+		part := stats[2*t*kk:]
+		means, squares := part[k0:k1], part[kk+k0:kk+k1]
+		for j, m := range means {
+			d := float64(m) - mu[j]
+			mu[j] += d * step
+			m2[j] += float64(squares[j]) + d*d*spread
 		}
-		mean[k] = float32(mu)
-		variance[k] = float32(m2 / n)
+	}
+	for j := range k1 - k0 {
+		mean[k0+j] = float32(mu[j])
+		variance[k0+j] = float32(m2[j] / n)
 	}
 }
+
+// reduceStatsTasks returns the number of tasks that combine the statistics of k
+// channels, reduceStatsRange the channels of one.
+func reduceStatsTasks(k int) int { return ceilDiv(k, statsColumns) }
+
+func reduceStatsRange(task, k int) (k0, k1 int) { return span(task, statsColumns, k) }
 
 // columnSumsGeneric adds columns from to cols of rows of x to s.
 func columnSumsGeneric(s *statsSums, x []float32, from, cols, rows, pitch int) {

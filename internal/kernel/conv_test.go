@@ -144,7 +144,7 @@ func convForward(t *testing.T, p *parallel.Pool, c Conv, x, w, bias, res []float
 	stats := nans(f.StatsFloats())
 	p.Run(f.Tasks(), func(task, worker int) { f.RunStats(task, s[worker], x, packed, bias, res, y, act, stats) })
 	mean, variance = make([]float32, c.K), make([]float32, c.K)
-	f.ReduceStats(stats, mean, variance)
+	p.Run(f.ReduceStatsTasks(), func(task, _ int) { f.ReduceStats(task, stats, mean, variance) })
 	return y, mean, variance
 }
 
@@ -372,7 +372,7 @@ func TestRunAllocatesNothing(t *testing.T) {
 			{"pack forward", func() { kf.Run(0, pf, w) }},
 			{"pack input gradient", func() { kg.Run(0, pg, w) }},
 			{"forward", func() { f.RunStats(0, scratch, x, pf, nil, y, y, ActReLU, stats) }},
-			{"statistics", func() { f.ReduceStats(stats, a[:c.K], b[:c.K]) }},
+			{"statistics", func() { f.ReduceStats(0, stats, a[:c.K], b[:c.K]) }},
 			{"input gradient", func() { g.Run(0, scratch, y, pg, x, true) }},
 			{"weight gradient", func() { h.Run(0, scratch, partial, x, y, w, true) }},
 			{"matrix product", func() { m.Run(0, scratch, a, b, d, true) }},

@@ -102,18 +102,22 @@ func (f *Winograd) spans(t0, t1 int, do func(pixel, pixels int)) {
 	}
 }
 
-// ReduceStats combines the partial statistics of all tasks of RunStats, in the
-// order of the tasks, into the mean [K] and the biased variance [K] of each
-// channel of y.
-func (f *Winograd) ReduceStats(stats, mean, variance []float32) {
+// ReduceStatsTasks returns the number of independent tasks of ReduceStats.
+func (f *Winograd) ReduceStatsTasks() int { return reduceStatsTasks(f.conv.K) }
+
+// ReduceStats combines, for some channels of y, the partial statistics of all
+// tasks of RunStats, in the order of the tasks, into the mean [K] and the biased
+// variance [K] of each channel.
+func (f *Winograd) ReduceStats(task int, stats, mean, variance []float32) {
 	checkFloats("stats", stats, f.StatsFloats())
 	checkFloats("mean", mean, f.conv.K)
 	checkFloats("variance", variance, f.conv.K)
+	k0, k1 := reduceStatsRange(task, f.conv.K)
 	combineStats(stats, f.tileBlocks, func(block int) (rows int) {
 		t0, t1 := span(block, f.tileBlock, f.tiles)
 		f.spans(t0, t1, func(_, pixels int) { rows += pixels })
 		return rows
-	}, mean, variance)
+	}, mean, variance, k0, k1)
 }
 
 // PlanWinogradInputGrad compiles the input gradient of c by tiles of tile x tile

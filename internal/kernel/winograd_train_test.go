@@ -27,7 +27,7 @@ func winogradStats(t *testing.T, p *parallel.Pool, c Conv, tile int, x, w []floa
 	p.Run(f.TransformTasks(), func(task, worker int) { f.Transform(task, s[worker], x, v) })
 	p.Run(f.Tasks(), func(task, worker int) { f.RunStats(task, s[worker], x, v, packed, nil, nil, y, ActNone, stats) })
 	mean, variance = nans(c.K), nans(c.K)
-	f.ReduceStats(stats, mean, variance)
+	p.Run(f.ReduceStatsTasks(), func(task, _ int) { f.ReduceStats(task, stats, mean, variance) })
 	return y, mean, variance
 }
 
