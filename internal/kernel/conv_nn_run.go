@@ -12,13 +12,28 @@ type nnCall struct {
 	imgPitch, rowPitch int
 	y, res             []float32
 	act                Act
+	all                []float32 // the panels of all groups
+	follow             block     // of the next task; p1 is 0 after the last one
+	tileCount          int       // of the rows being computed, for each panel
 
 	// The current chunk of the sum.
 	k0    int       // floats into the k of each batch element
 	sum   []float32 // what the chunk adds to, like y, or nil
-	next  uintptr   // the panel to fetch ahead next
-	fetch int       // how many panels are left to fetch ahead
 	fresh bool      // nothing has read this part of src yet
+	fetch fetch
+}
+
+// fetch is what the tiles of a chunk bring into the second-level cache
+// meanwhile: the same part of some panels, at an even rate.
+type fetch struct {
+	panels int     // how many are left, with the current one
+	panel  uintptr // the current one
+	next   uintptr // the rest of it
+	size   int     // bytes of each
+	tiles  int     // how many tiles are left, with those of the current panel
+	share  int     // how many are left to fetch the current panel; 0: not begun
+	step   int     // bytes a tile fetches
+	slow   int     // how much less than 64 bytes a step of k fetches
 }
 
 // run computes one task. res has the layout of y, or is nil.
@@ -31,11 +46,15 @@ func (q *nnConv) run(task int, scratch, x, w, bias, res, y []float32, act Act) {
 		}
 		return
 	}
+	c.all = w[q.wOff:]
+	if task+1 < q.tasks() {
+		c.follow = q.block(task + 1)
+	}
 	c.g.as = q.stepW * q.pixPitch * 4
 	c.g.bs = q.panelLen * 4
 	c.g.ldc = q.yPix * 4
 	for c.grp = b.g0; c.grp < b.g1; c.grp++ {
-		c.w = w[q.wOff+c.grp*q.panels*q.panelLen:]
+		c.w = c.all[c.grp*q.panels*q.panelLen:]
 		if bias != nil {
 			c.bias = bias[c.grp*q.k:]
 		}
@@ -61,6 +80,7 @@ func (q *nnConv) run(task int, scratch, x, w, bias, res, y []float32, act Act) {
 // panels computes all panels of the task for some images and rows.
 func (c *nnCall) panels(n0, n1, oy0, oy1 int) {
 	q := c.nnConv
+	c.tileCount = (n1 - n0) * q.tilesOf(oy1-oy0)
 	for p := c.b.p0; p < c.b.p1; p += q.nz {
 		nz := min(q.nz, c.b.p1-p)
 		c.g.setCols(min(panelWidth, q.k-(p+nz-1)*panelWidth))
@@ -85,6 +105,17 @@ func (c *nnCall) panels(n0, n1, oy0, oy1 int) {
 	}
 }
 
+// tilesOf returns how many tiles some rows of an image are, or are at most.
+func (q *nnConv) tilesOf(rows int) int {
+	switch {
+	case q.merged:
+		return ceilDiv(rows*q.ow, q.maxM)
+	case q.paired:
+		return ceilDiv(rows, 2)
+	}
+	return rows * ceilDiv(q.ow, q.maxM)
+}
+
 // chunk sets what differs between the chunks of the sum for nz panels from p
 // on: the first adds to bias and residual, the others to y, and the last
 // applies the activation.
@@ -105,18 +136,53 @@ func (c *nnCall) chunk(i, p, nz int) {
 		g.setAct(c.act)
 	}
 	// Fetch ahead what comes next and is not in a near cache yet: a chunk of
-	// heavy weights, a panel with each tile, or the next rows of an input that
-	// is not copied.
-	c.fetch, c.fresh = 0, false
+	// heavy weights, here or in the task that most likely follows, or the next
+	// rows of an input that is not copied.
+	c.fresh, c.fetch.panels = false, 0
 	switch {
 	case !q.heavy:
 		c.fresh = !q.copied && p == c.b.p0
 	case i+1 < len(q.chunks):
-		k := &q.chunks[i+1]
-		c.next, c.fetch = address(&c.w[p*q.panelLen+(k.b0*q.kk+k.k0)*panelWidth]), nz
+		c.fetchPanels(&q.chunks[i+1], c.w[p*q.panelLen:], nz)
 	case p+nz < c.b.p1:
-		c.next, c.fetch = address(&c.w[(p+nz)*q.panelLen]), min(q.nz, c.b.p1-p-nz)
+		c.fetchPanels(&q.chunks[0], c.w[(p+nz)*q.panelLen:], min(q.nz, c.b.p1-p-nz))
+	case c.follow.p1 > 0:
+		c.fetchPanels(&q.chunks[0], c.all[(c.follow.g0*q.panels+c.follow.p0)*q.panelLen:], min(q.nz, c.follow.p1-c.follow.p0))
 	}
+}
+
+// fetchPanels has the tiles of the chunk fetch another chunk of n panels of w.
+func (c *nnCall) fetchPanels(k *kChunk, w []float32, n int) {
+	c.fetch.panels, c.fetch.share = n, 0
+	c.fetch.panel = address(&w[(k.b0*c.kk+k.k0)*panelWidth])
+	c.fetch.next = c.fetch.panel
+	c.fetch.tiles = c.tileCount
+	c.fetch.size = k.batch * k.k * panelWidth * 4
+}
+
+// ahead sets what the next of at most n tiles fetch and returns how many these are.
+func (c *nnCall) ahead(n int) int {
+	f, g := &c.fetch, &c.g
+	if f.panels == 0 {
+		g.noAhead()
+		return n
+	}
+	steps := g.batch * g.k
+	if f.share == 0 {
+		f.share = max(1, f.tiles/f.panels)
+		f.slow = max(0, 64-ceilDiv(f.size, f.share*steps))
+		f.step = (64 - f.slow) * steps
+	}
+	n = min(n, f.share)
+	g.ahead, g.aheadStep, g.aheadSlow = f.next, f.step, f.slow
+	f.tiles -= n
+	f.next += uintptr(n * f.step)
+	if f.share -= n; f.share == 0 {
+		f.panels--
+		f.panel += uintptr(g.bs)
+		f.next = f.panel
+	}
+	return n
 }
 
 // row computes width neighbouring pixels of nz panels, from src[from] to y[at].
@@ -141,28 +207,17 @@ func (c *nnCall) tiles(n, m, nz, from, at int) {
 		if c.sum != nil {
 			g.res = &c.sum[at]
 		}
-		g.tiles = n
-		switch {
-		case c.fresh:
-			g.ahead, g.aheadStep = address(g.a)+uintptr(n*g.astep), g.astep
-		case c.fetch > 0:
-			g.tiles = min(n, c.fetch)
-			c.fetchPanels(g.tiles)
-		default:
-			g.noAhead()
+		if c.fresh {
+			g.tiles = n
+			g.ahead, g.aheadStep, g.aheadSlow = address(g.a)+uintptr(n*g.astep), g.astep, 0
+		} else {
+			g.tiles = c.ahead(n)
 		}
 		n -= g.tiles
 		from += g.tiles * g.astep / 4
 		at += g.tiles * g.cstep / 4
 		gemmNN(m, nz, g)
 	}
-}
-
-// fetchPanels has the next call fetch a panel with each of n tiles.
-func (c *nnCall) fetchPanels(n int) {
-	c.g.ahead, c.g.aheadStep = c.next, c.panelLen*4
-	c.next += uintptr(n * c.g.aheadStep)
-	c.fetch -= n
 }
 
 // pairs computes rows two by two, a tile each pair. y[at] is pixel 0 of image 0.
@@ -182,12 +237,7 @@ func (c *nnCall) pairs(nz, n0, n1, oy0, oy1, at int) {
 		if c.sum != nil {
 			g.res = &c.sum[to]
 		}
-		g.tiles = 1
-		if c.fetch > 0 {
-			c.fetchPanels(1)
-		} else {
-			g.noAhead()
-		}
+		g.tiles = c.ahead(1)
 		gemmNNSplit(2*c.ow, nz, g)
 	}
 }
