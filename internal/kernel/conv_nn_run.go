@@ -17,23 +17,10 @@ type nnCall struct {
 	tileCount          int       // of the rows being computed, for each panel
 
 	// The current chunk of the sum.
-	k0    int       // floats into the k of each batch element
-	sum   []float32 // what the chunk adds to, like y, or nil
-	fresh bool      // nothing has read this part of src yet
-	fetch fetch
-}
+	k0  int       // floats into the k of each batch element
+	sum []float32 // what the chunk adds to, like y, or nil
 
-// fetch is what the tiles of a chunk bring into the second-level cache
-// meanwhile: the same part of some panels, at an even rate.
-type fetch struct {
-	panels int     // how many are left, with the current one
-	panel  uintptr // the current one
-	next   uintptr // the rest of it
-	size   int     // bytes of each
-	tiles  int     // how many tiles are left, with those of the current panel
-	share  int     // how many are left to fetch the current panel; 0: not begun
-	step   int     // bytes a tile fetches
-	slow   int     // how much less than 64 bytes a step of k fetches
+	fetch fetch
 }
 
 // run computes one task. res has the layout of y, or is nil.
@@ -81,6 +68,9 @@ func (q *nnConv) run(task int, scratch, x, w, bias, res, y []float32, act Act) {
 func (c *nnCall) panels(n0, n1, oy0, oy1 int) {
 	q := c.nnConv
 	c.tileCount = (n1 - n0) * q.tilesOf(oy1-oy0)
+	if !q.heavy {
+		c.fetchRows(n0, oy0, oy1)
+	}
 	for p := c.b.p0; p < c.b.p1; p += q.nz {
 		nz := min(q.nz, c.b.p1-p)
 		c.g.setCols(min(panelWidth, q.k-(p+nz-1)*panelWidth))
@@ -135,54 +125,9 @@ func (c *nnCall) chunk(i, p, nz int) {
 	if i == len(q.chunks)-1 {
 		g.setAct(c.act)
 	}
-	// Fetch ahead what comes next and is not in a near cache yet: a chunk of
-	// heavy weights, here or in the task that most likely follows, or the next
-	// rows of an input that is not copied.
-	c.fresh, c.fetch.panels = false, 0
-	switch {
-	case !q.heavy:
-		c.fresh = !q.copied && p == c.b.p0
-	case i+1 < len(q.chunks):
-		c.fetchPanels(&q.chunks[i+1], c.w[p*q.panelLen:], nz)
-	case p+nz < c.b.p1:
-		c.fetchPanels(&q.chunks[0], c.w[(p+nz)*q.panelLen:], min(q.nz, c.b.p1-p-nz))
-	case c.follow.p1 > 0:
-		c.fetchPanels(&q.chunks[0], c.all[(c.follow.g0*q.panels+c.follow.p0)*q.panelLen:], min(q.nz, c.follow.p1-c.follow.p0))
+	if q.heavy {
+		c.fetchWeights(i, p, nz)
 	}
-}
-
-// fetchPanels has the tiles of the chunk fetch another chunk of n panels of w.
-func (c *nnCall) fetchPanels(k *kChunk, w []float32, n int) {
-	c.fetch.panels, c.fetch.share = n, 0
-	c.fetch.panel = address(&w[(k.b0*c.kk+k.k0)*panelWidth])
-	c.fetch.next = c.fetch.panel
-	c.fetch.tiles = c.tileCount
-	c.fetch.size = k.batch * k.k * panelWidth * 4
-}
-
-// ahead sets what the next of at most n tiles fetch and returns how many these are.
-func (c *nnCall) ahead(n int) int {
-	f, g := &c.fetch, &c.g
-	if f.panels == 0 {
-		g.noAhead()
-		return n
-	}
-	steps := g.batch * g.k
-	if f.share == 0 {
-		f.share = max(1, f.tiles/f.panels)
-		f.slow = max(0, 64-ceilDiv(f.size, f.share*steps))
-		f.step = (64 - f.slow) * steps
-	}
-	n = min(n, f.share)
-	g.ahead, g.aheadStep, g.aheadSlow = f.next, f.step, f.slow
-	f.tiles -= n
-	f.next += uintptr(n * f.step)
-	if f.share -= n; f.share == 0 {
-		f.panels--
-		f.panel += uintptr(g.bs)
-		f.next = f.panel
-	}
-	return n
 }
 
 // row computes width neighbouring pixels of nz panels, from src[from] to y[at].
@@ -207,12 +152,7 @@ func (c *nnCall) tiles(n, m, nz, from, at int) {
 		if c.sum != nil {
 			g.res = &c.sum[at]
 		}
-		if c.fresh {
-			g.tiles = n
-			g.ahead, g.aheadStep, g.aheadSlow = address(g.a)+uintptr(n*g.astep), g.astep, 0
-		} else {
-			g.tiles = c.ahead(n)
-		}
+		g.tiles = c.fetch.set(g, n)
 		n -= g.tiles
 		from += g.tiles * g.astep / 4
 		at += g.tiles * g.cstep / 4
@@ -237,7 +177,7 @@ func (c *nnCall) pairs(nz, n0, n1, oy0, oy1, at int) {
 		if c.sum != nil {
 			g.res = &c.sum[to]
 		}
-		g.tiles = c.ahead(1)
+		g.tiles = c.fetch.set(g, 1)
 		gemmNNSplit(2*c.ow, nz, g)
 	}
 }
