@@ -23,8 +23,9 @@ type nnCall struct {
 	fetch fetch
 }
 
-// run computes one task. res has the layout of y, or is nil.
-func (q *nnConv) run(task int, scratch, x, w, bias, res, y []float32, act Act) {
+// run computes one task. res has the layout of y, or is nil. prev is the task
+// that scratch was last used for, with the same x, or -1.
+func (q *nnConv) run(prev, task int, scratch, x, w, bias, res, y []float32, act Act) {
 	c := nnCall{nnConv: q, b: q.block(task), y: y, res: res, act: act}
 	b := &c.b
 	if q.r == 0 || q.s == 0 {
@@ -46,7 +47,9 @@ func (q *nnConv) run(task int, scratch, x, w, bias, res, y []float32, act Act) {
 			c.bias = bias[c.grp*q.k:]
 		}
 		if q.copied {
-			q.copyInput(scratch, x, b, c.grp)
+			if prev < 0 || !q.sameInput(prev, b) {
+				q.copyInput(scratch, x, b, c.grp)
+			}
 			c.src, c.imgPitch, c.rowPitch = scratch, q.inRows*q.inCols*q.c, q.inCols*q.c*q.stepH
 		} else {
 			c.imgPitch, c.rowPitch = q.ih*q.iw*q.ic, q.iw*q.ic*q.sh
@@ -62,6 +65,13 @@ func (q *nnConv) run(task int, scratch, x, w, bias, res, y []float32, act Act) {
 			}
 		}
 	}
+}
+
+// sameInput says that a task has left in scratch what block b needs.
+func (q *nnConv) sameInput(task int, b *block) bool {
+	a := q.block(task)
+	a.p0, a.p1 = b.p0, b.p1
+	return a == *b && b.g1 == b.g0+1
 }
 
 // panels computes all panels of the task for some images and rows.
