@@ -29,6 +29,7 @@ type stretch struct {
 // so many tiles.
 func (f *fetch) begin(tiles int) { f.n, f.cur, f.bytes, f.share, f.tiles = 0, 0, 0, 0, tiles }
 
+// add adds a stretch that is not empty.
 func (f *fetch) add(at uintptr, size int) {
 	f.list[f.n] = stretch{at, size}
 	f.n++
@@ -44,7 +45,7 @@ func (f *fetch) set(g *gemmArgs, n int) int {
 	if f.share == 0 {
 		s := &f.list[f.cur]
 		steps := g.batch * g.k
-		f.share = max(1, f.tiles*s.size/f.bytes)
+		f.share = max(1, min(ceilDiv(f.tiles*s.size, f.bytes), f.tiles-(f.n-1-f.cur)))
 		f.bytes -= s.size
 		f.next = s.at
 		f.slow = max(0, 64-ceilDiv(s.size, f.share*steps))
