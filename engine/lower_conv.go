@@ -101,7 +101,7 @@ func (c *compiler) forward(n *graph.Node, shape kernel.Conv, bias, residual *buf
 		return y, nil
 	}
 	s := c.step("", f.Tasks(), func(r *run, task, worker int) {
-		f.Run(task, r.scratch[worker], r.b[x.id], r.b[w.id], r.opt(bias), r.opt(residual), r.b[y.id], op.act)
+		f.RunAfter(r.after(task, worker), task, r.scratch[worker], r.b[x.id], r.b[w.id], r.opt(bias), r.opt(residual), r.b[y.id], op.act)
 	}, reads(x, w, bias, residual), writes(y))
 	s.flops, s.algorithm = shape.FLOPs(), "direct"
 	return y, nil

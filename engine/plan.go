@@ -66,12 +66,28 @@ type run struct {
 	b       [][]float32 // by buf.id
 	i64     [][]int64   // by input
 	scratch [][]float32 // by worker
+	last    []lastTask  // by worker
 	winners [][]uint16
 	f64     []float64
 	tasks   []func(task, worker int) // by step
 
 	mu  sync.Mutex
 	err error
+}
+
+// lastTask is the task that a worker has run last in the current step, -1 at
+// its begin, in a cache line of its own.
+type lastTask struct {
+	task int
+	_    [56]byte
+}
+
+// after returns the worker's last task and makes it this one.
+func (r *run) after(task, worker int) int {
+	l := &r.last[worker]
+	prev := l.task
+	l.task = task
+	return prev
 }
 
 // fail makes Run return err after the current step.
@@ -100,6 +116,7 @@ func (p *Plan) newRun() *run {
 	for i := range r.scratch {
 		r.scratch[i] = memory.Floats(p.scratch)
 	}
+	r.last = make([]lastTask, p.pool.Workers())
 	for _, n := range p.winners {
 		r.winners = append(r.winners, make([]uint16, n))
 	}
@@ -214,6 +231,9 @@ func (p *Plan) run(in, out []*tensor.Tensor, times []StepTime) error {
 		var start time.Time
 		if times != nil {
 			start = time.Now()
+		}
+		for w := range r.last {
+			r.last[w].task = -1
 		}
 		p.pool.Run(s.tasks, r.tasks[i])
 		if times != nil {

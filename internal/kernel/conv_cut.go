@@ -81,14 +81,21 @@ func (q *nnConv) cost(ib, rb, gb, pb int) (cycles float64, ok bool) {
 	}
 	tasks := ceilDiv(q.n, ib) * ceilDiv(q.oh, rb) * ceilDiv(q.groups, gb) * ceilDiv(q.panels, pb)
 	per := cyclesPerTask + cyclesPerInput*float64(input*gb*ceilDiv(pb, q.nz))
-	if q.copied {
-		per += cyclesPerCopy * float64(input*gb)
-	}
 	if q.heavy {
 		per += cyclesPerLoad * float64(gb*pb*q.panelLen)
 	}
 	fma := float64(q.n*q.oh*q.ow*q.groups) * float64(q.panels*q.panelLen) / 32
 	total := fma + per*float64(tasks)
+	if q.copied {
+		// Tasks that differ in panels alone share a copy, if the same worker has
+		// both; most often only one is cut off from the others. Light weights
+		// are better left whole, see fetchRows.
+		copies := tasks
+		if gb == 1 && q.heavy {
+			copies = min(tasks, ceilDiv(q.n, ib)*ceilDiv(q.oh, rb)*q.groups+1)
+		}
+		total += cyclesPerCopy * float64(input*gb*copies)
+	}
 	uneven := func(threads int) float64 {
 		return float64(ceilDiv(tasks, threads)*threads) / float64(tasks)
 	}

@@ -117,7 +117,7 @@ func (g *ConvInputGrad) Run(task int, scratch, dy, packed, dx []float32, accumul
 			task -= n
 			continue
 		}
-		q.run(task, scratch, dy, packed, nil, res, dx, ActNone)
+		q.run(-1, task, scratch, dy, packed, nil, res, dx, ActNone)
 		return
 	}
 	panic("kernel: no such task")

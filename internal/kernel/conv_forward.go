@@ -42,8 +42,15 @@ func (f *ConvForward) ScratchFloats() int { return f.nn.scratchFloats() }
 // other argument may overlap y. The order of the sums is fixed, so the result
 // does not depend on who runs which task. It allocates nothing.
 func (f *ConvForward) Run(task int, scratch, x, packed, bias, residual, y []float32, act Act) {
+	f.RunAfter(-1, task, scratch, x, packed, bias, residual, y, act)
+}
+
+// RunAfter is Run for a worker whose scratch task prev has left: what both
+// read of x is not copied again. -1 is no task. Nothing else may have changed
+// scratch or x since.
+func (f *ConvForward) RunAfter(prev, task int, scratch, x, packed, bias, residual, y []float32, act Act) {
 	f.check(scratch, x, packed, bias, residual, y)
-	f.nn.run(task, scratch, x, packed, bias, residual, y, act)
+	f.nn.run(prev, task, scratch, x, packed, bias, residual, y, act)
 }
 
 func (f *ConvForward) check(scratch, x, packed, bias, residual, y []float32) {

@@ -12,17 +12,20 @@ type nnCall struct {
 	imgPitch, rowPitch int
 	y, res             []float32
 	act                Act
+	all                []float32 // the panels of all groups
+	follow             block     // of the next task; p1 is 0 after the last one
+	tileCount          int       // of the rows being computed, for each panel
 
 	// The current chunk of the sum.
-	k0    int       // floats into the k of each batch element
-	sum   []float32 // what the chunk adds to, like y, or nil
-	next  uintptr   // the panel to fetch ahead next
-	fetch int       // how many panels are left to fetch ahead
-	fresh bool      // nothing has read this part of src yet
+	k0  int       // floats into the k of each batch element
+	sum []float32 // what the chunk adds to, like y, or nil
+
+	fetch fetch
 }
 
-// run computes one task. res has the layout of y, or is nil.
-func (q *nnConv) run(task int, scratch, x, w, bias, res, y []float32, act Act) {
+// run computes one task. res has the layout of y, or is nil. prev is the task
+// that scratch was last used for, with the same x, or -1.
+func (q *nnConv) run(prev, task int, scratch, x, w, bias, res, y []float32, act Act) {
 	c := nnCall{nnConv: q, b: q.block(task), y: y, res: res, act: act}
 	b := &c.b
 	if q.r == 0 || q.s == 0 {
@@ -31,16 +34,22 @@ func (q *nnConv) run(task int, scratch, x, w, bias, res, y []float32, act Act) {
 		}
 		return
 	}
+	c.all = w[q.wOff:]
+	if task+1 < q.tasks() {
+		c.follow = q.block(task + 1)
+	}
 	c.g.as = q.stepW * q.pixPitch * 4
 	c.g.bs = q.panelLen * 4
 	c.g.ldc = q.yPix * 4
 	for c.grp = b.g0; c.grp < b.g1; c.grp++ {
-		c.w = w[q.wOff+c.grp*q.panels*q.panelLen:]
+		c.w = c.all[c.grp*q.panels*q.panelLen:]
 		if bias != nil {
 			c.bias = bias[c.grp*q.k:]
 		}
 		if q.copied {
-			q.copyInput(scratch, x, b, c.grp)
+			if prev < 0 || !q.sameInput(prev, b) {
+				q.copyInput(scratch, x, b, c.grp)
+			}
 			c.src, c.imgPitch, c.rowPitch = scratch, q.inRows*q.inCols*q.c, q.inCols*q.c*q.stepH
 		} else {
 			c.imgPitch, c.rowPitch = q.ih*q.iw*q.ic, q.iw*q.ic*q.sh
@@ -58,9 +67,20 @@ func (q *nnConv) run(task int, scratch, x, w, bias, res, y []float32, act Act) {
 	}
 }
 
+// sameInput says that a task has left in scratch what block b needs.
+func (q *nnConv) sameInput(task int, b *block) bool {
+	a := q.block(task)
+	a.p0, a.p1 = b.p0, b.p1
+	return a == *b && b.g1 == b.g0+1
+}
+
 // panels computes all panels of the task for some images and rows.
 func (c *nnCall) panels(n0, n1, oy0, oy1 int) {
 	q := c.nnConv
+	c.tileCount = (n1 - n0) * q.tilesOf(oy1-oy0)
+	if !q.heavy {
+		c.fetchRows(n0, oy0, oy1)
+	}
 	for p := c.b.p0; p < c.b.p1; p += q.nz {
 		nz := min(q.nz, c.b.p1-p)
 		c.g.setCols(min(panelWidth, q.k-(p+nz-1)*panelWidth))
@@ -85,6 +105,17 @@ func (c *nnCall) panels(n0, n1, oy0, oy1 int) {
 	}
 }
 
+// tilesOf returns how many tiles some rows of an image are, or are at most.
+func (q *nnConv) tilesOf(rows int) int {
+	switch {
+	case q.merged:
+		return ceilDiv(rows*q.ow, q.maxM)
+	case q.paired:
+		return ceilDiv(rows, 2)
+	}
+	return rows * ceilDiv(q.ow, q.maxM)
+}
+
 // chunk sets what differs between the chunks of the sum for nz panels from p
 // on: the first adds to bias and residual, the others to y, and the last
 // applies the activation.
@@ -104,18 +135,8 @@ func (c *nnCall) chunk(i, p, nz int) {
 	if i == len(q.chunks)-1 {
 		g.setAct(c.act)
 	}
-	// Fetch ahead what comes next and is not in a near cache yet: a chunk of
-	// heavy weights, a panel with each tile, or the next rows of an input that
-	// is not copied.
-	c.fetch, c.fresh = 0, false
-	switch {
-	case !q.heavy:
-		c.fresh = !q.copied && p == c.b.p0
-	case i+1 < len(q.chunks):
-		k := &q.chunks[i+1]
-		c.next, c.fetch = address(&c.w[p*q.panelLen+(k.b0*q.kk+k.k0)*panelWidth]), nz
-	case p+nz < c.b.p1:
-		c.next, c.fetch = address(&c.w[(p+nz)*q.panelLen]), min(q.nz, c.b.p1-p-nz)
+	if q.heavy {
+		c.fetchWeights(i, p, nz)
 	}
 }
 
@@ -141,28 +162,12 @@ func (c *nnCall) tiles(n, m, nz, from, at int) {
 		if c.sum != nil {
 			g.res = &c.sum[at]
 		}
-		g.tiles = n
-		switch {
-		case c.fresh:
-			g.ahead, g.aheadStep = address(g.a)+uintptr(n*g.astep), g.astep
-		case c.fetch > 0:
-			g.tiles = min(n, c.fetch)
-			c.fetchPanels(g.tiles)
-		default:
-			g.noAhead()
-		}
+		g.tiles = c.fetch.set(g, n)
 		n -= g.tiles
 		from += g.tiles * g.astep / 4
 		at += g.tiles * g.cstep / 4
 		gemmNN(m, nz, g)
 	}
-}
-
-// fetchPanels has the next call fetch a panel with each of n tiles.
-func (c *nnCall) fetchPanels(n int) {
-	c.g.ahead, c.g.aheadStep = c.next, c.panelLen*4
-	c.next += uintptr(n * c.g.aheadStep)
-	c.fetch -= n
 }
 
 // pairs computes rows two by two, a tile each pair. y[at] is pixel 0 of image 0.
@@ -182,12 +187,7 @@ func (c *nnCall) pairs(nz, n0, n1, oy0, oy1, at int) {
 		if c.sum != nil {
 			g.res = &c.sum[to]
 		}
-		g.tiles = 1
-		if c.fetch > 0 {
-			c.fetchPanels(1)
-		} else {
-			g.noAhead()
-		}
+		g.tiles = c.fetch.set(g, 1)
 		gemmNNSplit(2*c.ow, nz, g)
 	}
 }

@@ -231,45 +231,53 @@ func (g *ConvWeightGrad) Run(task int, scratch, partial, x, dy, dw []float32, ac
 }
 
 // unitFetch says what is left to bring into the second-level cache of the unit
-// after the one being computed: columns of cache lines, first of x, then of dy.
-// A tile fetches one column, a line for each of its pixels, so that the reads
-// of memory are spread over the products instead of stopping them.
+// after the one being computed: columns of cache lines, of x and of dy, in halves.
+// A tile fetches a half column, a line for every other of its pixels, so that
+// the reads of memory are spread over the products instead of stopping them.
 type unitFetch struct {
-	x, dy           uintptr // first line of the next column
-	xLines, dyLines int     // columns left
-	xPitch, dyPitch int     // bytes between lines of a column
+	parts [4]struct {
+		at    uintptr // first line of the next half column
+		lines int     // half columns left
+		pitch int     // bytes between lines of a column
+	}
+	part int
 }
 
 // fetch returns what unit u reads. Input rows with a stride are left to demand.
 func (g *ConvWeightGrad) fetch(u int, x, dy []float32, c0, cn, k0, kn int) (f unitFetch) {
 	c := &g.conv
 	oy, n := u%g.rowUnits*g.rowBlock, u/g.rowUnits*g.imgBlock
+	half := g.imgBlock * g.rowBlock * g.ow / 2
+	columns := func(part int, first uintptr, channels, pitch int) {
+		for i := range 2 {
+			p := &f.parts[part+i]
+			p.at, p.lines, p.pitch = first+uintptr(i*half*pitch), ceilDiv(channels, panelWidth), pitch
+		}
+	}
 	if g.sh == 1 && g.sw == 1 {
 		// With much padding the rows of a unit may lie outside the input.
 		iy := min(max(oy-g.padT, 0), g.h-1)
-		f.x, f.xLines, f.xPitch = address(&x[(n*g.h+iy)*g.w*c.C+c0]), ceilDiv(cn, panelWidth), 4*c.C
+		columns(0, address(&x[(n*g.h+iy)*g.w*c.C+c0]), cn, 4*c.C)
 	}
-	f.dy, f.dyLines, f.dyPitch = address(&dy[(n*g.oh+oy)*g.ow*c.K+k0]), ceilDiv(kn, panelWidth), 4*c.K
+	columns(2, address(&dy[(n*g.oh+oy)*g.ow*c.K+k0]), kn, 4*c.K)
 	return f
 }
 
-// take has the next call fetch a column with each of its tiles, and returns how
-// many of n tiles the call may have.
+// take has the next call fetch half a column with each of its tiles, and returns
+// how many of n tiles the call may have.
 func (f *unitFetch) take(a *gemmArgs, n int) int {
-	switch {
-	case f.xLines > 0:
-		n = min(n, f.xLines)
-		a.ahead, a.aheadStep, a.aheadK = f.x, 64, f.xPitch
-		f.x += uintptr(64 * n)
-		f.xLines -= n
-	case f.dyLines > 0:
-		n = min(n, f.dyLines)
-		a.ahead, a.aheadStep, a.aheadK = f.dy, 64, f.dyPitch
-		f.dy += uintptr(64 * n)
-		f.dyLines -= n
-	default:
-		a.noAhead()
+	for f.part < len(f.parts) && f.parts[f.part].lines == 0 {
+		f.part++
 	}
+	if f.part == len(f.parts) {
+		a.noAhead()
+		return n
+	}
+	p := &f.parts[f.part]
+	n = min(n, p.lines)
+	a.ahead, a.aheadStep, a.aheadK = p.at, 64, p.pitch
+	p.at += uintptr(64 * n)
+	p.lines -= n
 	return n
 }
 

@@ -39,14 +39,15 @@ type gemmArgs struct {
 	tiles     int     // at least 1; 0 after the call
 	astep     int     // bytes from the a of a tile to the next one's
 	cstep     int     // bytes from the c, and res, of a tile to the next one's
-	ahead     uintptr // address to bring into the second-level cache meanwhile, 64 bytes for each k of a tile; a hint, it may be invalid
+	ahead     uintptr // address to bring into the second-level cache meanwhile, 64 bytes for each k of a tile unless slower; a hint, it may be invalid
 	aheadStep int     // bytes from the ahead of a tile to the next one's
 	cjump     int     // NN split: bytes from row m/2-1 of c, and res, to row m/2
-	aheadK    int     // TN: bytes from the ahead of a k to the next one's; NN: 64 always
+	aheadK    int     // TN: bytes from the ahead of every other k to the next one's
+	aheadSlow int     // NN: how much less than 64 bytes these are
 }
 
 // noAhead sets the address to prefetch to one that is in cache already.
-func (g *gemmArgs) noAhead() { g.ahead, g.aheadStep, g.aheadK = address(g.b), 0, 0 }
+func (g *gemmArgs) noAhead() { g.ahead, g.aheadStep, g.aheadK, g.aheadSlow = address(g.b), 0, 0, 0 }
 
 // maxSplitPanels is the largest number of panels of the split NN kernels.
 const maxSplitPanels = 3

@@ -16,6 +16,8 @@ tile:
 	MOVQ       48(SI), AX
 	MOVQ       160(SI), R15
 	LEAQ       (BX)(BX*2), R8
+	MOVQ       192(SI), R10
+	SHLQ       $0x02, R10
 	MOVQ       88(SI), DX
 	TESTQ      DX, DX
 	JEQ        zero
@@ -74,6 +76,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -91,6 +94,7 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -185,6 +189,8 @@ tile:
 	MOVQ       48(SI), AX
 	MOVQ       160(SI), R15
 	LEAQ       (BX)(BX*2), R8
+	MOVQ       192(SI), R10
+	SHLQ       $0x02, R10
 	MOVQ       88(SI), DX
 	TESTQ      DX, DX
 	JEQ        zero
@@ -261,6 +267,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -281,6 +288,7 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -397,6 +405,8 @@ tile:
 	MOVQ       48(SI), AX
 	MOVQ       160(SI), R15
 	LEAQ       (BX)(BX*2), R8
+	MOVQ       192(SI), R10
+	SHLQ       $0x02, R10
 	MOVQ       88(SI), DX
 	TESTQ      DX, DX
 	JEQ        zero
@@ -491,6 +501,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -514,6 +525,7 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -652,6 +664,8 @@ tile:
 	MOVQ       48(SI), AX
 	MOVQ       160(SI), R15
 	LEAQ       (BX)(BX*2), R8
+	MOVQ       192(SI), R10
+	SHLQ       $0x02, R10
 	MOVQ       88(SI), DX
 	TESTQ      DX, DX
 	JEQ        zero
@@ -764,6 +778,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -790,6 +805,7 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -950,6 +966,8 @@ tile:
 	MOVQ       48(SI), AX
 	MOVQ       160(SI), R15
 	LEAQ       (BX)(BX*2), R8
+	MOVQ       192(SI), R10
+	SHLQ       $0x02, R10
 	MOVQ       88(SI), DX
 	TESTQ      DX, DX
 	JEQ        zero
@@ -1080,6 +1098,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -1109,6 +1128,7 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -1291,6 +1311,8 @@ tile:
 	MOVQ       48(SI), AX
 	MOVQ       160(SI), R15
 	LEAQ       (BX)(BX*2), R8
+	MOVQ       192(SI), R10
+	SHLQ       $0x02, R10
 	MOVQ       88(SI), DX
 	TESTQ      DX, DX
 	JEQ        zero
@@ -1442,6 +1464,7 @@ loop:
 	ADDQ         $0x10, R12
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -1475,6 +1498,7 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -1679,6 +1703,8 @@ tile:
 	MOVQ       48(SI), AX
 	MOVQ       160(SI), R15
 	LEAQ       (BX)(BX*2), R8
+	MOVQ       192(SI), R10
+	SHLQ       $0x02, R10
 	MOVQ       88(SI), DX
 	TESTQ      DX, DX
 	JEQ        zero
@@ -1758,6 +1784,7 @@ loop:
 	ADDQ         $0x10, R12
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -1779,6 +1806,7 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -1896,6 +1924,8 @@ tile:
 	MOVQ       48(SI), AX
 	MOVQ       160(SI), R15
 	LEAQ       (BX)(BX*2), R8
+	MOVQ       192(SI), R10
+	SHLQ       $0x02, R10
 	MOVQ       88(SI), DX
 	TESTQ      DX, DX
 	JEQ        zero
@@ -2011,6 +2041,7 @@ loop:
 	ADDQ         $0x10, R12
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -2038,6 +2069,7 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -2199,6 +2231,8 @@ tile:
 	MOVQ       48(SI), AX
 	MOVQ       160(SI), R15
 	LEAQ       (BX)(BX*2), R8
+	MOVQ       192(SI), R10
+	SHLQ       $0x02, R10
 	MOVQ       88(SI), DX
 	TESTQ      DX, DX
 	JEQ        zero
@@ -2350,6 +2384,7 @@ loop:
 	ADDQ         $0x10, R12
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -2383,6 +2418,7 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 

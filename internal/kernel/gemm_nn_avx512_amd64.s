@@ -18,6 +18,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -51,6 +53,7 @@ loop:
 	ADDQ             $0x10, R11
 	ADDQ             $+256, AX
 	ADDQ             $+256, R15
+	SUBQ             R10, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -65,6 +68,7 @@ single:
 	ADDQ             $0x04, R11
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -122,6 +126,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -161,6 +167,7 @@ loop:
 	ADDQ             $0x10, R11
 	ADDQ             $+256, AX
 	ADDQ             $+256, R15
+	SUBQ             R10, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -176,6 +183,7 @@ single:
 	ADDQ             $0x04, R11
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -239,6 +247,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -284,6 +294,7 @@ loop:
 	ADDQ             $0x10, R11
 	ADDQ             $+256, AX
 	ADDQ             $+256, R15
+	SUBQ             R10, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -300,6 +311,7 @@ single:
 	ADDQ             $0x04, R11
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -369,6 +381,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -420,6 +434,7 @@ loop:
 	ADDQ             $0x10, R11
 	ADDQ             $+256, AX
 	ADDQ             $+256, R15
+	SUBQ             R10, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -437,6 +452,7 @@ single:
 	ADDQ             $0x04, R11
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -512,6 +528,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -569,6 +587,7 @@ loop:
 	ADDQ             $0x10, R11
 	ADDQ             $+256, AX
 	ADDQ             $+256, R15
+	SUBQ             R10, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -587,6 +606,7 @@ single:
 	ADDQ             $0x04, R11
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -668,6 +688,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -734,6 +756,7 @@ loop:
 	ADDQ             $0x10, R12
 	ADDQ             $+256, AX
 	ADDQ             $+256, R15
+	SUBQ             R10, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -754,6 +777,7 @@ single:
 	ADDQ             $0x04, R12
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -841,6 +865,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -913,6 +939,7 @@ loop:
 	ADDQ             $0x10, R12
 	ADDQ             $+256, AX
 	ADDQ             $+256, R15
+	SUBQ             R10, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -934,6 +961,7 @@ single:
 	ADDQ             $0x04, R12
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -1027,6 +1055,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -1105,6 +1135,7 @@ loop:
 	ADDQ             $0x10, R12
 	ADDQ             $+256, AX
 	ADDQ             $+256, R15
+	SUBQ             R10, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -1127,6 +1158,7 @@ single:
 	ADDQ             $0x04, R12
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -1226,6 +1258,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -1310,6 +1344,7 @@ loop:
 	ADDQ             $0x10, R12
 	ADDQ             $+256, AX
 	ADDQ             $+256, R15
+	SUBQ             R10, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -1333,6 +1368,7 @@ single:
 	ADDQ             $0x04, R12
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -1438,6 +1474,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -1528,6 +1566,7 @@ loop:
 	ADDQ             $0x10, R12
 	ADDQ             $+256, AX
 	ADDQ             $+256, R15
+	SUBQ             R10, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -1552,6 +1591,7 @@ single:
 	ADDQ             $0x04, R12
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -1663,6 +1703,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -1762,6 +1804,7 @@ loop:
 	ADDQ             $0x10, R13
 	ADDQ             $+256, AX
 	ADDQ             $+256, R15
+	SUBQ             R10, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -1788,6 +1831,7 @@ single:
 	ADDQ             $0x04, R13
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -1905,6 +1949,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -2010,6 +2056,7 @@ loop:
 	ADDQ             $0x10, R13
 	ADDQ             $+256, AX
 	ADDQ             $+256, R15
+	SUBQ             R10, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -2037,6 +2084,7 @@ single:
 	ADDQ             $0x04, R13
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -2160,6 +2208,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -2271,6 +2321,7 @@ loop:
 	ADDQ             $0x10, R13
 	ADDQ             $+256, AX
 	ADDQ             $+256, R15
+	SUBQ             R10, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -2299,6 +2350,7 @@ single:
 	ADDQ             $0x04, R13
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -2428,6 +2480,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -2545,6 +2599,7 @@ loop:
 	ADDQ             $0x10, R13
 	ADDQ             $+256, AX
 	ADDQ             $+256, R15
+	SUBQ             R10, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -2574,6 +2629,7 @@ single:
 	ADDQ             $0x04, R13
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -2709,6 +2765,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -2832,6 +2890,7 @@ loop:
 	ADDQ             $0x10, R13
 	ADDQ             $+256, AX
 	ADDQ             $+256, R15
+	SUBQ             R10, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -2862,6 +2921,7 @@ single:
 	ADDQ             $0x04, R13
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -3003,6 +3063,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -3099,6 +3161,7 @@ loop:
 	ADDQ             $0x08, R14
 	ADDQ             $+128, AX
 	ADDQ             $+128, R15
+	SUBQ             R10, R15
 	SUBQ             $0x02, DX
 	JGE              loop
 
@@ -3131,6 +3194,7 @@ single:
 	ADDQ             $0x04, R14
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -3278,6 +3342,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -3378,6 +3444,7 @@ loop:
 	ADDQ             $0x08, R14
 	ADDQ             $+128, AX
 	ADDQ             $+128, R15
+	SUBQ             R10, R15
 	SUBQ             $0x02, DX
 	JGE              loop
 
@@ -3411,6 +3478,7 @@ single:
 	ADDQ             $0x04, R14
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -3564,6 +3632,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -3668,6 +3738,7 @@ loop:
 	ADDQ             $0x08, R14
 	ADDQ             $+128, AX
 	ADDQ             $+128, R15
+	SUBQ             R10, R15
 	SUBQ             $0x02, DX
 	JGE              loop
 
@@ -3702,6 +3773,7 @@ single:
 	ADDQ             $0x04, R14
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -3861,6 +3933,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -3969,6 +4043,7 @@ loop:
 	ADDQ             $0x08, R14
 	ADDQ             $+128, AX
 	ADDQ             $+128, R15
+	SUBQ             R10, R15
 	SUBQ             $0x02, DX
 	JGE              loop
 
@@ -4004,6 +4079,7 @@ single:
 	ADDQ             $0x04, R14
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -4169,6 +4245,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -4281,6 +4359,7 @@ loop:
 	ADDQ             $0x08, R14
 	ADDQ             $+128, AX
 	ADDQ             $+128, R15
+	SUBQ             R10, R15
 	SUBQ             $0x02, DX
 	JGE              loop
 
@@ -4317,6 +4396,7 @@ single:
 	ADDQ             $0x04, R14
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -4488,6 +4568,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -4607,6 +4689,7 @@ loop:
 	ADDQ             $0x08, R9
 	ADDQ             $+128, AX
 	ADDQ             $+128, R15
+	SUBQ             R10, R15
 	SUBQ             $0x02, DX
 	JGE              loop
 
@@ -4645,6 +4728,7 @@ single:
 	ADDQ             $0x04, R9
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -4822,6 +4906,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -4945,6 +5031,7 @@ loop:
 	ADDQ             $0x08, R9
 	ADDQ             $+128, AX
 	ADDQ             $+128, R15
+	SUBQ             R10, R15
 	SUBQ             $0x02, DX
 	JGE              loop
 
@@ -4984,6 +5071,7 @@ single:
 	ADDQ             $0x04, R9
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -5167,6 +5255,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -5294,6 +5384,7 @@ loop:
 	ADDQ             $0x08, R9
 	ADDQ             $+128, AX
 	ADDQ             $+128, R15
+	SUBQ             R10, R15
 	SUBQ             $0x02, DX
 	JGE              loop
 
@@ -5334,6 +5425,7 @@ single:
 	ADDQ             $0x04, R9
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -5523,6 +5615,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -5654,6 +5748,7 @@ loop:
 	ADDQ             $0x08, R9
 	ADDQ             $+128, AX
 	ADDQ             $+128, R15
+	SUBQ             R10, R15
 	SUBQ             $0x02, DX
 	JGE              loop
 
@@ -5695,6 +5790,7 @@ single:
 	ADDQ             $0x04, R9
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -5890,6 +5986,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -6025,6 +6123,7 @@ loop:
 	ADDQ             $0x08, R9
 	ADDQ             $+128, AX
 	ADDQ             $+128, R15
+	SUBQ             R10, R15
 	SUBQ             $0x02, DX
 	JGE              loop
 
@@ -6067,6 +6166,7 @@ single:
 	ADDQ             $0x04, R9
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -6410,6 +6510,8 @@ loop:
 	ADDQ             $0x08, R10
 	ADDQ             $+128, AX
 	ADDQ             $+128, R15
+	SUBQ             192(SI), R15
+	SUBQ             192(SI), R15
 	SUBQ             $0x02, DX
 	JGE              loop
 
@@ -6454,6 +6556,7 @@ single:
 	ADDQ             $0x04, R10
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -6807,6 +6910,8 @@ loop:
 	ADDQ             $0x08, R10
 	ADDQ             $+128, AX
 	ADDQ             $+128, R15
+	SUBQ             192(SI), R15
+	SUBQ             192(SI), R15
 	SUBQ             $0x02, DX
 	JGE              loop
 
@@ -6852,6 +6957,7 @@ single:
 	ADDQ             $0x04, R10
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -7215,6 +7321,8 @@ loop:
 	ADDQ             $0x08, R10
 	ADDQ             $+128, AX
 	ADDQ             $+128, R15
+	SUBQ             192(SI), R15
+	SUBQ             192(SI), R15
 	SUBQ             $0x02, DX
 	JGE              loop
 
@@ -7261,6 +7369,7 @@ single:
 	ADDQ             $0x04, R10
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -7480,8 +7589,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -7529,6 +7639,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -7546,6 +7657,7 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -7607,8 +7719,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -7672,6 +7785,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -7692,6 +7806,7 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -7763,8 +7878,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -7844,6 +7960,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -7867,6 +7984,7 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -7948,8 +8066,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -8045,6 +8164,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -8071,6 +8191,7 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -8162,8 +8283,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -8275,6 +8397,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -8304,6 +8427,7 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -8405,8 +8529,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -8537,6 +8662,7 @@ loop:
 	ADDQ         $0x10, R12
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -8570,6 +8696,7 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -8681,8 +8808,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -8829,6 +8957,7 @@ loop:
 	ADDQ         $0x10, R12
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -8865,6 +8994,7 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -8986,8 +9116,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -9096,6 +9227,7 @@ loop:
 	ADDQ         $0x08, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R15
+	SUBQ         R10, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -9135,6 +9267,7 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -9266,8 +9399,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -9386,6 +9520,7 @@ loop:
 	ADDQ         $0x08, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R15
+	SUBQ         R10, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -9428,6 +9563,7 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -9569,8 +9705,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -9699,6 +9836,7 @@ loop:
 	ADDQ         $0x08, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R15
+	SUBQ         R10, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -9744,6 +9882,7 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -9895,8 +10034,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -10038,6 +10178,7 @@ loop:
 	ADDQ         $0x08, R13
 	ADDQ         $+128, AX
 	ADDQ         $+128, R15
+	SUBQ         R10, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -10087,6 +10228,7 @@ single:
 	ADDQ         $0x04, R13
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -10248,8 +10390,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -10401,6 +10544,7 @@ loop:
 	ADDQ         $0x08, R13
 	ADDQ         $+128, AX
 	ADDQ         $+128, R15
+	SUBQ         R10, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -10453,6 +10597,7 @@ single:
 	ADDQ         $0x04, R13
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -10624,8 +10769,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -10787,6 +10933,7 @@ loop:
 	ADDQ         $0x08, R13
 	ADDQ         $+128, AX
 	ADDQ         $+128, R15
+	SUBQ         R10, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -10842,6 +10989,7 @@ single:
 	ADDQ         $0x04, R13
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -11023,8 +11171,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -11196,6 +11345,7 @@ loop:
 	ADDQ         $0x08, R13
 	ADDQ         $+128, AX
 	ADDQ         $+128, R15
+	SUBQ         R10, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -11254,6 +11404,7 @@ single:
 	ADDQ         $0x04, R13
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -11445,8 +11596,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -11504,6 +11656,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -11523,6 +11676,7 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -11588,8 +11742,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -11669,6 +11824,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -11692,6 +11848,7 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -11771,8 +11928,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -11874,6 +12032,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -11901,6 +12060,7 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -11994,8 +12154,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -12119,6 +12280,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -12150,6 +12312,7 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -12257,8 +12420,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -12404,6 +12568,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -12439,6 +12604,7 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -12560,8 +12726,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -12676,6 +12843,7 @@ loop:
 	ADDQ         $0x08, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R15
+	SUBQ         R10, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -12716,6 +12884,7 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -12851,8 +13020,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -12981,6 +13151,7 @@ loop:
 	ADDQ         $0x08, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R15
+	SUBQ         R10, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -13025,6 +13196,7 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -13174,8 +13346,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -13318,6 +13491,7 @@ loop:
 	ADDQ         $0x08, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R15
+	SUBQ         R10, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -13366,6 +13540,7 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -13529,8 +13704,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -13687,6 +13863,7 @@ loop:
 	ADDQ         $0x08, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R15
+	SUBQ         R10, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -13739,6 +13916,7 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -13918,6 +14096,8 @@ tile:
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R12
+	SHLQ      $0x02, R12
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -13985,6 +14165,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R12, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -14006,6 +14187,7 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -14077,6 +14259,8 @@ tile:
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R12
+	SHLQ      $0x02, R12
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -14172,6 +14356,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R12, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -14198,6 +14383,7 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -14287,6 +14473,8 @@ tile:
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R12
+	SHLQ      $0x02, R12
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -14410,6 +14598,7 @@ loop:
 	ADDQ         $0x10, R11
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R12, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -14441,6 +14630,7 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -14548,6 +14738,8 @@ tile:
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R12
+	SHLQ      $0x01, R12
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -14649,6 +14841,7 @@ loop:
 	ADDQ         $0x08, R11
 	ADDQ         $+128, AX
 	ADDQ         $+128, R15
+	SUBQ         R12, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -14685,6 +14878,7 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -14810,6 +15004,8 @@ tile:
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R12
+	SHLQ      $0x01, R12
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -14929,6 +15125,7 @@ loop:
 	ADDQ         $0x08, R11
 	ADDQ         $+128, AX
 	ADDQ         $+128, R15
+	SUBQ         R12, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -14970,6 +15167,7 @@ single:
 	ADDQ         $0x04, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -15113,6 +15311,8 @@ tile:
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R13
+	SHLQ      $0x01, R13
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -15253,6 +15453,7 @@ loop:
 	ADDQ         $0x08, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R15
+	SUBQ         R13, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -15300,6 +15501,7 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -15461,6 +15663,8 @@ tile:
 	MOVQ      56(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R13
+	SHLQ      $0x01, R13
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -15617,6 +15821,7 @@ loop:
 	ADDQ         $0x08, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R15
+	SUBQ         R13, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -15668,6 +15873,7 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -15845,6 +16051,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -15887,6 +16095,7 @@ loop:
 	ADDQ             $0x10, R12
 	ADDQ             $+256, AX
 	ADDQ             $+256, R15
+	SUBQ             R10, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -15903,6 +16112,7 @@ single:
 	ADDQ             $0x04, R12
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -15967,6 +16177,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -16021,6 +16233,7 @@ loop:
 	ADDQ             $0x10, R12
 	ADDQ             $+256, AX
 	ADDQ             $+256, R15
+	SUBQ             R10, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -16039,6 +16252,7 @@ single:
 	ADDQ             $0x04, R12
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -16115,6 +16329,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -16181,6 +16397,7 @@ loop:
 	ADDQ             $0x10, R12
 	ADDQ             $+256, AX
 	ADDQ             $+256, R15
+	SUBQ             R10, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -16201,6 +16418,7 @@ single:
 	ADDQ             $0x04, R12
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -16289,6 +16507,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -16367,6 +16587,7 @@ loop:
 	ADDQ             $0x10, R12
 	ADDQ             $+256, AX
 	ADDQ             $+256, R15
+	SUBQ             R10, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -16389,6 +16610,7 @@ single:
 	ADDQ             $0x04, R12
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -16489,6 +16711,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -16579,6 +16803,7 @@ loop:
 	ADDQ             $0x10, R12
 	ADDQ             $+256, AX
 	ADDQ             $+256, R15
+	SUBQ             R10, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -16603,6 +16828,7 @@ single:
 	ADDQ             $0x04, R12
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -16715,6 +16941,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -16823,6 +17051,7 @@ loop:
 	ADDQ             $0x10, R14
 	ADDQ             $+256, AX
 	ADDQ             $+256, R15
+	SUBQ             R10, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -16851,6 +17080,7 @@ single:
 	ADDQ             $0x04, R14
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -16975,6 +17205,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -17095,6 +17327,7 @@ loop:
 	ADDQ             $0x10, R14
 	ADDQ             $+256, AX
 	ADDQ             $+256, R15
+	SUBQ             R10, R15
 	SUBQ             $0x04, DX
 	JGE              loop
 
@@ -17125,6 +17358,7 @@ single:
 	ADDQ             $0x04, R14
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -17261,6 +17495,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -17357,6 +17593,7 @@ loop:
 	ADDQ             $0x08, R14
 	ADDQ             $+128, AX
 	ADDQ             $+128, R15
+	SUBQ             R10, R15
 	SUBQ             $0x02, DX
 	JGE              loop
 
@@ -17389,6 +17626,7 @@ single:
 	ADDQ             $0x04, R14
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -17537,6 +17775,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -17641,6 +17881,7 @@ loop:
 	ADDQ             $0x08, R14
 	ADDQ             $+128, AX
 	ADDQ             $+128, R15
+	SUBQ             R10, R15
 	SUBQ             $0x02, DX
 	JGE              loop
 
@@ -17675,6 +17916,7 @@ single:
 	ADDQ             $0x04, R14
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -17835,6 +18077,8 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -17947,6 +18191,7 @@ loop:
 	ADDQ             $0x08, R14
 	ADDQ             $+128, AX
 	ADDQ             $+128, R15
+	SUBQ             R10, R15
 	SUBQ             $0x02, DX
 	JGE              loop
 
@@ -17983,6 +18228,7 @@ single:
 	ADDQ             $0x04, R14
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -18281,6 +18527,8 @@ loop:
 	ADDQ             $0x08, R10
 	ADDQ             $+128, AX
 	ADDQ             $+128, R15
+	SUBQ             192(SI), R15
+	SUBQ             192(SI), R15
 	SUBQ             $0x02, DX
 	JGE              loop
 
@@ -18321,6 +18569,7 @@ single:
 	ADDQ             $0x04, R10
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -18639,6 +18888,8 @@ loop:
 	ADDQ             $0x08, R10
 	ADDQ             $+128, AX
 	ADDQ             $+128, R15
+	SUBQ             192(SI), R15
+	SUBQ             192(SI), R15
 	SUBQ             $0x02, DX
 	JGE              loop
 
@@ -18681,6 +18932,7 @@ single:
 	ADDQ             $0x04, R10
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -19019,6 +19271,8 @@ loop:
 	ADDQ             $0x08, R10
 	ADDQ             $+128, AX
 	ADDQ             $+128, R15
+	SUBQ             192(SI), R15
+	SUBQ             192(SI), R15
 	SUBQ             $0x02, DX
 	JGE              loop
 
@@ -19063,6 +19317,7 @@ single:
 	ADDQ             $0x04, R10
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -19421,6 +19676,8 @@ loop:
 	ADDQ             $0x08, R10
 	ADDQ             $+128, AX
 	ADDQ             $+128, R15
+	SUBQ             192(SI), R15
+	SUBQ             192(SI), R15
 	SUBQ             $0x02, DX
 	JGE              loop
 
@@ -19467,6 +19724,7 @@ single:
 	ADDQ             $0x04, R10
 	ADDQ             $+64, AX
 	ADDQ             $+64, R15
+	SUBQ             192(SI), R15
 	DECQ             DX
 	JNE              single
 
@@ -19687,8 +19945,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -19755,6 +20014,7 @@ loop:
 	ADDQ         $0x10, R12
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -19776,6 +20036,7 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -19848,8 +20109,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -19948,6 +20210,7 @@ loop:
 	ADDQ         $0x10, R12
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -19975,6 +20238,7 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -20067,8 +20331,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -20199,6 +20464,7 @@ loop:
 	ADDQ         $0x10, R12
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -20232,6 +20498,7 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -20344,8 +20611,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -20454,6 +20722,7 @@ loop:
 	ADDQ         $0x08, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R15
+	SUBQ         R10, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -20493,6 +20762,7 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -20625,8 +20895,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -20755,6 +21026,7 @@ loop:
 	ADDQ         $0x08, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R15
+	SUBQ         R10, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -20800,6 +21072,7 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -20952,8 +21225,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -21108,6 +21382,7 @@ loop:
 	ADDQ         $0x08, R14
 	ADDQ         $+128, AX
 	ADDQ         $+128, R15
+	SUBQ         R10, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -21161,6 +21436,7 @@ single:
 	ADDQ         $0x04, R14
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -21333,8 +21609,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -21509,6 +21786,7 @@ loop:
 	ADDQ         $0x08, R14
 	ADDQ         $+128, AX
 	ADDQ         $+128, R15
+	SUBQ         R10, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -21568,6 +21846,7 @@ single:
 	ADDQ         $0x04, R14
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -21760,8 +22039,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -21844,6 +22124,7 @@ loop:
 	ADDQ         $0x10, R12
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -21868,6 +22149,7 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -21948,8 +22230,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x02, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -22076,6 +22359,7 @@ loop:
 	ADDQ         $0x10, R12
 	ADDQ         $+256, AX
 	ADDQ         $+256, R15
+	SUBQ         R10, R15
 	SUBQ         $0x04, DX
 	JGE          loop
 
@@ -22108,6 +22392,7 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -22216,8 +22501,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -22332,6 +22618,7 @@ loop:
 	ADDQ         $0x08, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R15
+	SUBQ         R10, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -22372,6 +22659,7 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 
@@ -22508,8 +22796,9 @@ tile:
 	MOVQ      48(SI), AX
 	MOVQ      160(SI), R15
 	MOVQ      56(SI), R9
-	LEAQ      (R9)(R9*2), R10
 	LEAQ      (BX)(BX*2), R8
+	MOVQ      192(SI), R10
+	SHLQ      $0x01, R10
 	MOVQ      88(SI), DX
 	TESTQ     DX, DX
 	JEQ       zero
@@ -22652,6 +22941,7 @@ loop:
 	ADDQ         $0x08, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R15
+	SUBQ         R10, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -22700,6 +22990,7 @@ single:
 	ADDQ         $0x04, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R15
+	SUBQ         192(SI), R15
 	DECQ         DX
 	JNE          single
 

@@ -34,6 +34,7 @@ var (
 	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.aheadStep)-168]
 	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.cjump)-176]
 	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.aheadK)-184]
+	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.aheadSlow)-192]
 )
 
 func gemmNNAVX512(m, nz int, g *gemmArgs) {

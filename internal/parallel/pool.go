@@ -22,16 +22,27 @@ type Pool struct {
 	done    chan struct{}
 	waiting atomic.Bool // the owner sleeps on done
 
-	// The current run; n and task are written by its owner before it opens.
-	n    int
+	// The current run; task and the ends of the shares are written by its owner
+	// before it opens.
 	task func(task, worker int)
 
 	// What workers write or look at all the time lies in cache lines of its own.
-	_    [64]byte
-	run  atomic.Uint64 // the number of the run, whether it is open, who is in it
-	_    [64]byte
+	_   [64]byte
+	run atomic.Uint64 // the number of the run, whether it is open, who is in it
+	_   [64]byte
+
+	shares []share // by worker
+}
+
+// share is the part of a run's tasks that one worker takes first: neighbours,
+// in order. Neighbouring tasks read and write memory that lies together, and so
+// do the tasks of the same worker in the next run, so that a worker finds in
+// its processor's cache much of what it needs. Who has done his share helps with
+// those of the others.
+type share struct {
 	next atomic.Int64 // the first task nobody has taken
-	_    [64]byte
+	end  int
+	_    [64 - 16]byte
 }
 
 type helper struct {
@@ -66,7 +77,7 @@ func NewPool(workers int) *Pool {
 		workers = runtime.GOMAXPROCS(0)
 	}
 	workers = min(workers, joined)
-	p := &Pool{workers: workers, done: make(chan struct{}, 1)}
+	p := &Pool{workers: workers, done: make(chan struct{}, 1), shares: make([]share, workers)}
 	for i := 1; i < workers; i++ {
 		h := &helper{wake: make(chan struct{}, 1)}
 		p.helpers = append(p.helpers, h)
@@ -92,8 +103,12 @@ func (p *Pool) Run(n int, task func(task, worker int)) {
 		return
 	}
 	defer p.busy.Unlock()
-	p.n, p.task = n, task
-	p.next.Store(0)
+	p.task = task
+	for w := range p.shares {
+		s := &p.shares[w]
+		s.next.Store(int64(n * w / p.workers))
+		s.end = n * (w + 1) / p.workers
+	}
 	p.run.Store(p.run.Load()&^joined + number | open)
 	for _, h := range p.helpers[:min(len(p.helpers), n-1)] {
 		h.rouse()
@@ -179,12 +194,17 @@ func (p *Pool) await(h *helper, seen uint64) uint64 {
 	}
 }
 
+// drain runs tasks until all are taken: the worker's own, then those that the
+// others have not begun.
 func (p *Pool) drain(worker int) {
-	for {
-		i := int(p.next.Add(1)) - 1
-		if i >= p.n {
-			return
+	for i := range p.shares {
+		s := &p.shares[(worker+i)%p.workers]
+		for {
+			task := int(s.next.Add(1)) - 1
+			if task >= s.end {
+				break
+			}
+			p.task(task, worker)
 		}
-		p.task(i, worker)
 	}
 }

@@ -121,3 +121,30 @@ func BenchmarkRun(b *testing.B) {
 		p.Run(8, f)
 	}
 }
+
+// Each worker begins with a share of neighbouring tasks and helps with those of
+// the others after it.
+func TestRunSharesNeighbours(t *testing.T) {
+	p := NewPool(2)
+	defer p.Close()
+	for _, n := range []int{2, 3, 8, 13} {
+		var both sync.WaitGroup // both workers are in the run
+		both.Add(2)
+		var first [2]sync.Once
+		var order [2][]int
+		p.Run(n, func(task, worker int) {
+			order[worker] = append(order[worker], task)
+			first[worker].Do(func() { both.Done(); both.Wait() })
+		})
+		if order[0][0] != 0 || order[1][0] != n/2 {
+			t.Errorf("%d tasks: the workers begin with %d and %d", n, order[0][0], order[1][0])
+		}
+		for w, list := range order {
+			for i := 1; i < len(list); i++ {
+				if list[i] != list[i-1]+1 && (list[i-1]+1 < n/2 && w == 0 || list[i-1]+1 < n && w == 1) {
+					t.Errorf("%d tasks: worker %d ran %v", n, w, list)
+				}
+			}
+		}
+	}
+}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"math/bits"
+	"slices"
 	"strings"
 
 	"github.com/mmcloughlin/avo/attr"
@@ -18,7 +20,7 @@ var argFields = []struct {
 }{
 	{"a", 0}, {"a2", 8}, {"aoff", 16}, {"batch", 24}, {"k", 32}, {"as", 40}, {"b", 48}, {"bs", 56}, {"c", 64},
 	{"ldc", 72}, {"res", 80}, {"bias", 88}, {"cols", 96}, {"bits", 104}, {"mask", 112}, {"clamp", 120}, {"lo", 128}, {"hi", 132},
-	{"tiles", 136}, {"astep", 144}, {"cstep", 152}, {"ahead", 160}, {"aheadStep", 168}, {"cjump", 176}, {"aheadK", 184},
+	{"tiles", 136}, {"astep", 144}, {"cstep", 152}, {"ahead", 160}, {"aheadStep", 168}, {"cjump", 176}, {"aheadK", 184}, {"aheadSlow", 192},
 }
 
 // arg is the memory operand of a field of the gemmArgs that g points to.
@@ -118,6 +120,8 @@ type kernel struct {
 	bs, bs3 reg.GPPhysical
 	ahead   reg.GPPhysical // what to prefetch
 	aheadK  reg.GPPhysical // TN: bytes between what to prefetch at two steps
+	slow    reg.GPPhysical // NN: bytes less than 64 a step between these in the unrolled loop, or nil
+	unroll  int
 	bases   []reg.GPPhysical
 	rows    []rowAddr
 }
@@ -130,7 +134,8 @@ type rowAddr struct{ base, mult int }
 // Registers: SI gemmArgs, DI batch offsets, CX batch count, DX k count, BX and
 // R8 the stride of A and three times it, AX B, R9 and R10 the stride of B and
 // three times it, R11-R14 and more the bases of A, R15 what to prefetch. TN
-// needs one base only and has the stride of R15 in R12.
+// needs one base only and has the stride of R15 in R12. NN has what R15 moves
+// less in R10, or in a base with four panels.
 func gemmKernel(c *build.Context, i *isa, s shape) {
 	k := &kernel{Context: c, isa: i, shape: s}
 	k.nv = s.nz * i.perPanel
@@ -170,6 +175,10 @@ func gemmKernel(c *build.Context, i *isa, s shape) {
 	c.Attributes(attr.NOSPLIT)
 	c.Doc(fmt.Sprintf("%s is the %s micro-kernel for %d rows and %d panels.", s.name(i), strings.ToUpper(string(s.op)), s.m, s.nz))
 	c.SignatureExpr("func(args *byte)")
+	k.unroll = 4
+	if k.m*k.nv >= 16 {
+		k.unroll = 2
+	}
 	k.emit()
 }
 
@@ -190,23 +199,26 @@ func (k *kernel) emit() {
 	}
 	if k.op == tn || k.nz > 1 {
 		k.MOVQ(arg(k.g, "bs"), k.bs)
+	}
+	if k.op == tn || k.nz > 3 {
 		k.LEAQ(operand.Mem{Base: k.bs, Index: k.bs, Scale: 2}, k.bs3)
 	}
 	k.LEAQ(operand.Mem{Base: k.as, Index: k.as, Scale: 2}, k.as3)
 	k.planRows()
+	if k.slow != nil {
+		k.MOVQ(arg(k.g, "aheadSlow"), k.slow)
+		k.SHLQ(operand.U8(uint8(bits.TrailingZeros(uint(k.unroll)))), k.slow)
+	}
 	k.start()
 	k.Label("batch")
 	k.setBases()
 	k.MOVQ(arg(k.g, "k"), k.k)
-	unroll := 4
-	if k.m*k.nv >= 16 {
-		unroll = 2
-	}
+	unroll := k.unroll
 	k.SUBQ(operand.U8(uint8(unroll)), k.k)
 	k.JLT(operand.LabelRef("tail"))
 	k.Label("loop")
 	for u := range unroll {
-		k.step(u)
+		k.step(u, u%2 == 0)
 	}
 	k.advance(unroll)
 	k.SUBQ(operand.U8(uint8(unroll)), k.k)
@@ -215,7 +227,7 @@ func (k *kernel) emit() {
 	k.ADDQ(operand.U8(uint8(unroll)), k.k)
 	k.JEQ(operand.LabelRef("next"))
 	k.Label("single")
-	k.step(0)
+	k.step(0, false)
 	k.advance(1)
 	k.DECQ(k.k)
 	k.JNE(operand.LabelRef("single"))
@@ -332,7 +344,14 @@ func (k *kernel) planRows() {
 		}
 		k.rows = append(k.rows, rowAddr{used - 1, j % 5})
 	}
+	free := append(slices.Clone(k.bases[used:]), k.bs3)
 	k.bases = k.bases[:used]
+	switch {
+	case k.nz == 4: // needs three times the stride of B
+		k.slow = free[0]
+	case !slices.Contains(k.bases, k.bs3):
+		k.slow = k.bs3
+	}
 }
 
 // setBases points the bases at the next batch element.
@@ -395,11 +414,11 @@ func (k *kernel) colMem(v, u int) operand.Mem {
 	return scaled(m, v/k.perPanel, k.bs, k.bs3)
 }
 
-// step is one step of k.
-func (k *kernel) step(u int) {
+// step is one step of k. TN prefetches in every other one.
+func (k *kernel) step(u int, even bool) {
 	if k.op == nn {
 		k.PREFETCHT1(operand.Mem{Base: k.ahead, Disp: 64 * u})
-	} else {
+	} else if even {
 		k.PREFETCHT1(operand.Mem{Base: k.ahead})
 		k.ADDQ(k.aheadK, k.ahead)
 	}
@@ -439,6 +458,13 @@ func (k *kernel) advance(n int) {
 	}
 	k.ADDQ(operand.I32(64*n), k.b)
 	k.ADDQ(operand.I32(64*n), k.ahead)
+	if n == k.unroll && k.slow != nil {
+		k.SUBQ(k.slow, k.ahead)
+		return
+	}
+	for range n {
+		k.SUBQ(arg(k.g, "aheadSlow"), k.ahead)
+	}
 }
 
 // epilogue adds res, clamps and stores.
