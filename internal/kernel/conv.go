@@ -29,6 +29,7 @@ type Conv struct {
 	PadTop, PadLeft, PadBottom, PadRight int
 	DilH, DilW                           int // 1 is an undilated kernel
 	Groups                               int
+	Products                             Products // what is multiplied; the zero value is float32
 }
 
 // Linear returns the convolution that is a fully connected layer of n rows:
@@ -60,6 +61,9 @@ func (c Conv) Check() error {
 		if f.v > 1<<30 {
 			return fmt.Errorf("convolution: %s is %d, want at most 2^30", f.name, f.v)
 		}
+	}
+	if err := c.Products.Check(); err != nil {
+		return fmt.Errorf("convolution: %w", err)
 	}
 	if c.C%c.Groups != 0 {
 		return fmt.Errorf("convolution: C=%d is not divisible by Groups=%d", c.C, c.Groups)

@@ -73,7 +73,7 @@ func PlanConvInputGrad(c Conv) (*ConvInputGrad, error) {
 			sh: 1, sw: 1, r: len(s.rows), s: len(s.cols), dh: s.dh, dw: s.dw, padT: -s.oy, padL: -s.ox,
 			oh: s.h, ow: s.w, k: cg,
 			yOff: (s.ph*c.W + s.pw) * c.C, yImg: c.H * c.W * c.C, yRow: c.StrideH * c.W * c.C, yPix: c.StrideW * c.C,
-			wOff: g.packed,
+			wOff: g.packed, products: c.Products,
 		}
 		if q.r == 0 || q.s == 0 {
 			q.r, q.s = 0, 0

@@ -19,7 +19,7 @@ func PlanConvForward(c Conv) (*ConvForward, error) {
 		groups: c.Groups, n: c.N, ih: c.H, iw: c.W, ic: c.C, c: c.C / c.Groups,
 		sh: c.StrideH, sw: c.StrideW, r: c.R, s: c.S, dh: c.DilH, dw: c.DilW, padT: c.PadTop, padL: c.PadLeft,
 		oh: oh, ow: ow, k: c.K / c.Groups,
-		yImg: oh * ow * c.K, yRow: ow * c.K, yPix: c.K,
+		yImg: oh * ow * c.K, yRow: ow * c.K, yPix: c.K, products: c.Products,
 	}
 	f.nn.plan()
 	return f, nil

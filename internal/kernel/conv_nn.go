@@ -15,14 +15,17 @@ package kernel
 type nnConv struct {
 	groups, n                        int
 	ih, iw, ic                       int // input height, width, channels of a pixel in memory
-	c                                int // input channels of a group
+	c                                int // words of the input channels of a group, after plan; floats before
 	sh, sw, r, s, dh, dw, padT, padL int
 	oh, ow, k                        int // output height, width, channels of a group
 	yOff, yImg, yRow, yPix           int // floats: y pixel (n, oy, ox) of group g is at yOff + n*yImg + oy*yRow + ox*yPix + g*k
 	wOff                             int // floats before the packed weights of group 0
+	products                         Products
 
 	// Derived by plan.
 	panels, panelLen int
+	floats           int  // input channels of a group in memory
+	flat             bool // all pixels of all images are one each row
 	copied           bool // the input goes through scratch
 	merged           bool // the pixels of a task's rows are one long row
 	stepH, stepW     int  // input rows and pixels between outputs, as the kernel sees them
@@ -43,6 +46,7 @@ type nnConv struct {
 
 // plan fills the derived fields.
 func (q *nnConv) plan() {
+	q.floats, q.c = q.c, q.products.words(q.c)
 	q.panels = ceilDiv(q.k, panelWidth)
 	q.panelLen = q.r * q.s * q.c * panelWidth
 	if q.r == 0 || q.s == 0 {
@@ -54,11 +58,12 @@ func (q *nnConv) plan() {
 	inside := q.padT <= 0 && q.padL <= 0 &&
 		(q.oh-1)*q.sh+(q.r-1)*q.dh-q.padT < q.ih && (q.ow-1)*q.sw+(q.s-1)*q.dw-q.padL < q.iw
 	oneTap := q.r == 1 && q.s == 1
-	contiguous := q.ic == q.c || q.s == 1 || q.dw > 1
+	contiguous := q.ic == q.floats || q.s == 1 || q.dw > 1
 	gathered := oneTap && (q.sh > 1 || q.sw > 1)
-	q.copied = !inside || !contiguous || gathered
-	if !q.copied && oneTap && q.ih == q.oh && q.iw == q.ow && q.dense() {
-		// All pixels of all images are one row each, merged below.
+	inPlace := inside && contiguous && !gathered
+	q.copied = !inPlace || q.products != FP32
+	if inPlace && oneTap && q.ih == q.oh && q.iw == q.ow && q.dense() {
+		q.flat = true // merged below
 		q.oh, q.ih = q.n*q.oh*q.ow, q.n*q.ih*q.iw
 		q.n, q.ow, q.iw = 1, 1, 1
 		q.yRow = q.yPix
@@ -222,6 +227,10 @@ func (q *nnConv) copyInput(scratch, x []float32, b *block, grp int) {
 	if first := ix0 + left*jumpW; first < q.iw {
 		right = min(q.inCols, left+ceilDiv(q.iw-first, jumpW))
 	}
+	if q.flat && q.copied {
+		q.products.narrow(scratch, x[(b.oy0*q.ic)+grp*q.floats:], rows, q.floats, q.ic, q.c)
+		return
+	}
 	for n := b.n0; n < b.n1; n++ {
 		dst := scratch[(n-b.n0)*q.inRows*rowLen:][:rows*rowLen]
 		for i := range rows {
@@ -233,8 +242,12 @@ func (q *nnConv) copyInput(scratch, x []float32, b *block, grp int) {
 			}
 			clear(d[:left*q.c])
 			clear(d[right*q.c:])
-			s := x[((n*q.ih+iy)*q.iw+ix0+left*jumpW)*q.ic+grp*q.c:]
+			s := x[((n*q.ih+iy)*q.iw+ix0+left*jumpW)*q.ic+grp*q.floats:]
 			d = d[left*q.c : right*q.c]
+			if q.products != FP32 {
+				q.narrowPixels(d, s, right-left, jumpW)
+				continue
+			}
 			if jumpW == 1 && q.ic == q.c {
 				copy(d, s)
 				continue

@@ -53,7 +53,7 @@ func (q *nnConv) run(prev, task int, scratch, x, w, bias, res, y []float32, act 
 			c.src, c.imgPitch, c.rowPitch = scratch, q.inRows*q.inCols*q.c, q.inCols*q.c*q.stepH
 		} else {
 			c.imgPitch, c.rowPitch = q.ih*q.iw*q.ic, q.iw*q.ic*q.sh
-			c.src = x[b.n0*c.imgPitch+(b.oy0*q.sh-q.padT)*q.iw*q.ic-q.padL*q.ic+c.grp*q.c:]
+			c.src = x[b.n0*c.imgPitch+(b.oy0*q.sh-q.padT)*q.iw*q.ic-q.padL*q.ic+c.grp*q.floats:]
 		}
 		if q.heavy {
 			c.panels(b.n0, b.n1, b.oy0, b.oy1)
@@ -166,7 +166,7 @@ func (c *nnCall) tiles(n, m, nz, from, at int) {
 		n -= g.tiles
 		from += g.tiles * g.astep / 4
 		at += g.tiles * g.cstep / 4
-		gemmNN(m, nz, g)
+		c.products.gemmNN(m, nz, g)
 	}
 }
 
@@ -188,7 +188,7 @@ func (c *nnCall) pairs(nz, n0, n1, oy0, oy1, at int) {
 			g.res = &c.sum[to]
 		}
 		g.tiles = c.fetch.set(g, 1)
-		gemmNNSplit(2*c.ow, nz, g)
+		c.products.gemmNNSplit(2*c.ow, nz, g)
 	}
 }
 

@@ -53,8 +53,9 @@ func conv(n, h, w, c, k, rs, stride, pad int) Conv {
 }
 
 func (c Conv) String() string {
+	products := map[Products]string{BF16: "_bf16", BF16Emulated: "_bf16emulated"}[c.Products]
 	return fmt.Sprintf("%dx%dx%dx%d-%d_%dx%d_s%dx%d_p%d.%d.%d.%d_d%dx%d_g%d", c.N, c.H, c.W, c.C, c.K, c.R, c.S,
-		c.StrideH, c.StrideW, c.PadTop, c.PadLeft, c.PadBottom, c.PadRight, c.DilH, c.DilW, c.Groups)
+		c.StrideH, c.StrideW, c.PadTop, c.PadLeft, c.PadBottom, c.PadRight, c.DilH, c.DilW, c.Groups) + products
 }
 
 // naive calls f with the indices of x, w and y of every multiplication.
@@ -184,10 +185,11 @@ func newConvCase(c Conv) *convCase {
 		bias: randomFloats(4, c.K), res: randomFloats(5, c.YLen()),
 		y64: make([]float64, c.YLen()), dx64: make([]float64, c.XLen()), dw64: make([]float64, c.WLen()),
 	}
+	x, w, dy := c.Products.rounded(k.x), c.Products.rounded(k.w), c.Products.rounded(k.dy)
 	naive(c, func(xi, wi, yi int) {
-		k.y64[yi] += float64(k.x[xi]) * float64(k.w[wi])
-		k.dx64[xi] += float64(k.dy[yi]) * float64(k.w[wi])
-		k.dw64[wi] += float64(k.dy[yi]) * float64(k.x[xi])
+		k.y64[yi] += float64(x[xi]) * float64(w[wi])
+		k.dx64[xi] += float64(dy[yi]) * float64(w[wi])
+		k.dw64[wi] += float64(dy[yi]) * float64(x[xi])
 	})
 	return k
 }

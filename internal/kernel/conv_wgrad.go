@@ -27,6 +27,7 @@ type ConvWeightGrad struct {
 	xPitch       int  // floats between pixels of x, as the kernel sees them
 	yPitch       int  // floats between pixels of dy, as the kernel sees them
 	groupPitch   int  // floats between groups of nz panels of dy
+	kStep        int  // floats between steps of the sum in x, as the kernel sees them
 	aoff         []int
 	nz, maxM     int
 
@@ -90,7 +91,9 @@ func PlanConvWeightGrad(c Conv) (*ConvWeightGrad, error) {
 	// element is used by several taps. Panels that the kernel would read past
 	// the end of dy are copied in any case.
 	g.copyX = g.copyX || c.C%1024 == 0
-	g.copyDY = g.kg%panelWidth != 0 || c.K%1024 == 0 || (c.R*c.S > 1 && c.K%512 == 0)
+	half := c.Products != FP32
+	g.copyX = g.copyX || half
+	g.copyDY = half || g.kg%panelWidth != 0 || c.K%1024 == 0 || (c.R*c.S > 1 && c.K%512 == 0)
 	g.stepH, g.stepW, g.inCols = g.sh, g.sw, g.w
 	g.xPitch, g.yPitch = c.C, c.K
 	if g.copyX {
@@ -114,9 +117,15 @@ func PlanConvWeightGrad(c Conv) (*ConvWeightGrad, error) {
 	g.groupPitch = g.nz * panelWidth
 	if g.copyDY {
 		g.yPitch = g.nz * panelWidth
-		g.groupPitch = g.imgBlock * g.rowBlock * g.ow * g.yPitch
 	}
-	g.merged = c.R == 1 && c.S == 1 && g.stepH == 1 && g.stepW == 1 && g.inCols == g.ow
+	g.merged = c.R == 1 && c.S == 1 && g.stepH == 1 && g.stepW == 1 && g.inCols == g.ow && (!half || c.unpadded1x1())
+	g.kStep = g.stepW * g.xPitch
+	if half {
+		g.pairing()
+	}
+	if g.copyDY {
+		g.groupPitch = g.yWords(g.imgBlock*g.rowBlock) * g.yPitch
+	}
 
 	g.rowUnits = ceilDiv(g.oh, g.rowBlock)
 	g.units = g.rowUnits * ceilDiv(g.n, g.imgBlock)
@@ -151,6 +160,9 @@ func (g *ConvWeightGrad) ScratchFloats() int { return g.scratchX() + g.scratchDY
 func (g *ConvWeightGrad) scratchX() int {
 	if !g.copyX {
 		return 0
+	}
+	if g.merged && g.conv.Products != FP32 {
+		return g.yWords(g.imgBlock*g.rowBlock) * g.xPitch
 	}
 	return g.imgBlock * g.inRows * g.inCols * g.xPitch
 }
@@ -199,13 +211,13 @@ func (g *ConvWeightGrad) Run(task int, scratch, partial, x, dy, dw []float32, ac
 	var a gemmArgs
 	a.setAct(ActNone)
 	a.aoff = &g.aoff[0]
-	a.as = g.stepW * g.xPitch * 4
+	a.as = g.kStep * 4
 	a.bs = g.yPitch * 4
 	a.ldc = c.K * 4
 	end := (chunk + 1) * g.units / g.chunks
 	for u := chunk * g.units / g.chunks; u < end; u++ {
 		var next unitFetch
-		if u+1 < end {
+		if u+1 < end && c.Products == FP32 {
 			next = g.fetch(u+1, x, dy, grp*g.cg+c0, c1-c0, grp*g.kg+k0, k1-k0)
 		}
 		oy0, oy1 := span(u%g.rowUnits, g.rowBlock, g.oh)
@@ -221,9 +233,9 @@ func (g *ConvWeightGrad) Run(task int, scratch, partial, x, dy, dw []float32, ac
 			g.packDY(d, ys, (n1-n0)*(oy1-oy0)*g.ow, k1-k0)
 			ys = d
 		}
-		a.batch, a.k = (n1-n0)*(oy1-oy0), g.ow
-		if g.merged {
-			a.batch, a.k = 1, a.batch*g.ow
+		a.batch = (n1 - n0) * (oy1 - oy0)
+		if a.k = g.yWords(a.batch) / a.batch; g.merged {
+			a.batch, a.k = 1, g.yWords(a.batch)
 		}
 		g.unit(&a, &next, xs, ys, dw, grp*g.kg, c0, c1, k0, k1, accumulate)
 		accumulate = true
@@ -309,7 +321,7 @@ func (g *ConvWeightGrad) unit(a *gemmArgs, next *unitFetch, xs, ys, dw []float32
 							a.res = a.c
 						}
 						a.tiles, a.astep, a.cstep = n, mt*4, mt*c.K*4
-						gemmTN(mt, nz, a)
+						c.Products.gemmTN(mt, nz, a)
 						from += n * mt
 						at += n * mt * c.K
 					}
@@ -326,6 +338,10 @@ func (g *ConvWeightGrad) copyInput(xs, x []float32, n0, n1, oy0, oy1, c0, cn int
 	rows := (oy1-oy0-1)*g.stepH + (c.R-1)*c.DilH + 1
 	rowLen := g.inCols * g.xPitch
 	jumpH, jumpW := g.sh/g.stepH, g.sw/g.stepW
+	if c.Products != FP32 && g.merged {
+		g.pairRow(xs, x[oy0*c.C+c0:], oy1-oy0, cn)
+		return
+	}
 	left := min(ceilDiv(g.padL, jumpW), g.inCols)
 	right := left
 	if first := left*jumpW - g.padL; first < g.w {
@@ -343,6 +359,10 @@ func (g *ConvWeightGrad) copyInput(xs, x []float32, n0, n1, oy0, oy1, c0, cn int
 			}
 			clear(d[:left*g.xPitch])
 			clear(d[right*g.xPitch:])
+			if c.Products != FP32 {
+				g.pairPixels(d, x[(n*g.h+iy)*g.w*c.C+c0:], cn, left, right)
+				continue
+			}
 			s := x[((n*g.h+iy)*g.w+left*jumpW-g.padL)*c.C+c0:]
 			d = d[left*g.xPitch : right*g.xPitch]
 			if jumpW == 1 && cn == c.C && cn == g.xPitch {
@@ -357,6 +377,10 @@ func (g *ConvWeightGrad) copyInput(xs, x []float32, n0, n1, oy0, oy1, c0, cn int
 // packDY lays kn channels of px pixels of dy out as groups of nz panels,
 // [group][pixel][nz*16], zero at the end of the last.
 func (g *ConvWeightGrad) packDY(dst, src []float32, px, kn int) {
+	if g.conv.Products != FP32 {
+		g.pairDY(dst, src, px, kn)
+		return
+	}
 	for k := 0; k < kn; k += g.yPitch {
 		copyPixels(dst[k/g.yPitch*g.groupPitch:], src[k:], px, min(g.yPitch, kn-k), g.yPitch, g.conv.K)
 	}

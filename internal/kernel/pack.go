@@ -23,7 +23,7 @@ type Packing struct {
 // the group.
 func (c Conv) ForwardPacking() *Packing {
 	p := &Packing{conv: c}
-	p.size = c.Groups * ceilDiv(c.K/c.Groups, panelWidth) * panelWidth * c.R * c.S * (c.C / c.Groups)
+	p.size = c.Groups * ceilDiv(c.K/c.Groups, panelWidth) * panelWidth * c.R * c.S * c.Products.words(c.C/c.Groups)
 	return p
 }
 
@@ -33,7 +33,7 @@ func (c Conv) ForwardPacking() *Packing {
 // input pixel that they reach.
 func (c Conv) InputGradPacking() *Packing {
 	p := &Packing{conv: c, grad: true, subs: gradSubConvs(c)}
-	per := ceilDiv(c.C/c.Groups, panelWidth) * panelWidth * (c.K / c.Groups)
+	per := ceilDiv(c.C/c.Groups, panelWidth) * panelWidth * c.Products.words(c.K/c.Groups)
 	taps := 0
 	for _, s := range p.subs {
 		taps += len(s.rows) * len(s.cols)
@@ -68,6 +68,10 @@ func (p *Packing) Run(task int, dst, w []float32) {
 	rows := c.R * c.S * cg
 	g, panel := task/panels, task%panels
 	k0 := panel * panelWidth
+	if c.Products != FP32 {
+		c.narrowPanel(task, dst, w[g*kg+k0:], min(panelWidth, kg-k0))
+		return
+	}
 	dst = dst[task*rows*panelWidth:][:rows*panelWidth]
 	packRows(dst, w[g*kg+k0:], rows, min(panelWidth, kg-k0), c.K)
 }
@@ -83,6 +87,10 @@ func (p *Packing) RunOIHW(task int, dst, w []float32, scale []float64) {
 	}
 	c := &p.conv
 	rows := c.R * c.S * (c.C / c.Groups)
+	if c.Products != FP32 {
+		c.narrowPanelOIHW(task, dst, w, scale)
+		return
+	}
 	c.packPanel(task, dst[task*rows*panelWidth:][:rows*panelWidth], w, scale)
 }
 
@@ -149,10 +157,10 @@ func (p *Packing) runGrad(task int, dst, w []float32) {
 	sub := task / panels / c.Groups
 	off := 0
 	for _, s := range p.subs[:sub] {
-		off += c.Groups * panels * panelWidth * kg * len(s.rows) * len(s.cols)
+		off += c.Groups * panels * panelWidth * c.Products.words(kg) * len(s.rows) * len(s.cols)
 	}
 	s := &p.subs[sub]
-	length := len(s.rows) * len(s.cols) * kg * panelWidth
+	length := len(s.rows) * len(s.cols) * c.Products.words(kg) * panelWidth
 	dst = dst[off+(g*panels+panel)*length:][:length]
 	c0 := panel * panelWidth
 	cols := min(panelWidth, cg-c0)
@@ -160,6 +168,11 @@ func (p *Packing) runGrad(task int, dst, w []float32) {
 		for _, q := range s.cols {
 			// 16 rows of kg weights become kg rows of 16.
 			src := w[((r*c.S+q)*cg+c0)*c.K+g*kg:]
+			if c.Products != FP32 {
+				c.narrowTransposed(dst, src, kg, cols)
+				dst = dst[c.Products.words(kg)*panelWidth:]
+				continue
+			}
 			packTransposed(dst[:kg*panelWidth], src, kg, cols, c.K)
 			dst = dst[kg*panelWidth:]
 		}

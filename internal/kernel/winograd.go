@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 	"math"
 )
@@ -47,6 +48,9 @@ var WinogradTiles = []int{4, 2}
 func (c Conv) CheckWinograd() error {
 	if err := c.Check(); err != nil {
 		return err
+	}
+	if c.Products != FP32 {
+		return errors.New("convolution: Winograd multiplies float32 only")
 	}
 	if c.R != 3 || c.S != 3 || c.StrideH != 1 || c.StrideW != 1 || c.DilH != 1 || c.DilW != 1 || c.Groups != 1 {
 		return fmt.Errorf("convolution: Winograd wants a 3x3 kernel, stride 1, dilation 1, 1 group, got %dx%d, %dx%d, %dx%d, %d",

@@ -47,6 +47,7 @@ type isa struct {
 	perPanel     int // vectors that make a panel of 16 columns
 	regs         []reg.VecPhysical
 	maxRows      map[int]int // by number of panels
+	dot          dot
 }
 
 var avx512 = &isa{
@@ -109,8 +110,8 @@ type kernel struct {
 	acc     [][]reg.VecPhysical
 	bv      []reg.VecPhysical // one for each vector of B that is held
 	av      reg.VecPhysical   // a broadcast element of A
-	memB    bool              // the last vector of B is an operand in memory
 	memA    bool              // A is broadcast from memory by the FMA itself
+	tmp     []reg.VecPhysical // what an emulated dot product overwrites
 	g       reg.GPPhysical
 	aoff    reg.GPPhysical
 	batch   reg.GPPhysical
@@ -148,12 +149,14 @@ func gemmKernel(c *build.Context, i *isa, s shape) {
 		}
 		k.acc = append(k.acc, row)
 	}
+	for range i.dot.temporaries() {
+		k.tmp = append(k.tmp, take())
+	}
+	// Vectors of B that no register is left for are operands in memory.
 	k.memA = k.nv == 1
-	free := len(i.regs) - n
 	held := k.nv
-	if !k.memA && free < k.nv+1 {
-		k.memB = true
-		held--
+	if !k.memA {
+		held = min(held, len(i.regs)-n-1)
 	}
 	for range held {
 		k.bv = append(k.bv, take())
@@ -179,6 +182,9 @@ func gemmKernel(c *build.Context, i *isa, s shape) {
 	if k.m*k.nv >= 16 {
 		k.unroll = 2
 	}
+	if i.dot != none {
+		k.unroll = 1
+	}
 	k.emit()
 }
 
@@ -188,7 +194,9 @@ func (k *kernel) emit() {
 		k.MOVQ(arg(k.g, "bits"), k.k)
 		k.KMOVW(k.k.As32(), reg.K1)
 	}
+	leave := k.dot.enter(k.Context, k.k)
 	k.Label("tile")
+	leave.dotMode()
 	k.MOVQ(arg(k.g, "aoff"), k.aoff)
 	k.MOVQ(arg(k.g, "batch"), k.batch)
 	k.MOVQ(arg(k.g, "as"), k.as)
@@ -213,6 +221,12 @@ func (k *kernel) emit() {
 	k.Label("batch")
 	k.setBases()
 	k.MOVQ(arg(k.g, "k"), k.k)
+	if k.dot != none {
+		k.dotLoop()
+		leave.floatMode()
+		k.finishTile()
+		return
+	}
 	unroll := k.unroll
 	k.SUBQ(operand.U8(uint8(unroll)), k.k)
 	k.JLT(operand.LabelRef("tail"))
@@ -235,6 +249,11 @@ func (k *kernel) emit() {
 	k.ADDQ(operand.U8(8), k.aoff)
 	k.DECQ(k.batch)
 	k.JNE(operand.LabelRef("batch"))
+	k.finishTile()
+}
+
+// finishTile writes what follows the sums of a tile.
+func (k *kernel) finishTile() {
 	k.epilogue()
 
 	// On to the next tile of the row. After the last one the pointers stay: Go
@@ -427,17 +446,29 @@ func (k *kernel) step(u int, even bool) {
 	}
 	for i := range k.m {
 		if k.memA {
-			k.VFMADD231PS_BCST(k.rowMem(i, u), k.bv[0], k.acc[i][0])
+			k.fma(k.rowMem(i, u), k.bv[0], k.acc[i][0])
 			continue
 		}
 		k.VBROADCASTSS(k.rowMem(i, u), k.av)
 		for v := range k.nv {
 			if v < len(k.bv) {
-				k.VFMADD231PS(k.bv[v], k.av, k.acc[i][v])
+				k.fma(k.bv[v], k.av, k.acc[i][v])
 			} else {
-				k.VFMADD231PS(k.colMem(v, u), k.av, k.acc[i][v])
+				k.fma(k.colMem(v, u), k.av, k.acc[i][v])
 			}
 		}
+	}
+}
+
+// fma adds a times b to acc; with memA, a is an element to broadcast.
+func (k *kernel) fma(a operand.Op, b, acc reg.VecPhysical) {
+	switch {
+	case k.dot != none:
+		k.dot.emit(k.Context, a, k.memA, b, acc, k.tmp)
+	case k.memA:
+		k.VFMADD231PS_BCST(a, b, acc)
+	default:
+		k.VFMADD231PS(a, b, acc)
 	}
 }
 

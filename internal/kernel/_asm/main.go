@@ -47,6 +47,7 @@ func main() {
 		})
 	}
 	writeGo(*out, "int8_stubs_amd64.go", int8Stubs())
+	writeBF16(*out)
 	writeAsm(*out, "conv_stats_amd64.s", statsKernels)
 	writeAsm(*out, "peak_amd64.s", peakKernels)
 	writeGo(*out, "gemm_stubs_amd64.go", stubs.file())
