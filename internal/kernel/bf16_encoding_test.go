@@ -2,7 +2,7 @@ package kernel
 
 import (
 	"bytes"
-	"encoding/binary"
+	le "encoding/binary"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -98,9 +98,9 @@ func readRaw(t *testing.T, text string, code map[string][]byte) {
 			}
 			switch f[0] {
 			case "LONG":
-				b = binary.LittleEndian.AppendUint32(b, uint32(v))
+				b = le.LittleEndian.AppendUint32(b, uint32(v))
 			case "WORD":
-				b = binary.LittleEndian.AppendUint16(b, uint16(v))
+				b = le.LittleEndian.AppendUint16(b, uint16(v))
 			default:
 				b = append(b, byte(v))
 			}
