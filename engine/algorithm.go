@@ -126,3 +126,11 @@ func (c *compiler) algorithm(shape kernel.Conv, w *graph.Value) int {
 	}
 	return shape.FastestTrainingTile()
 }
+
+// directName is the algorithm that profiles show for a direct convolution.
+func directName(shape kernel.Conv) string {
+	if shape.Products != kernel.FP32 {
+		return "direct bf16"
+	}
+	return "direct"
+}

@@ -28,6 +28,9 @@ type Options struct {
 	// fewer operations but round differently: Winograd's. Without it, each
 	// output is the sum of its products.
 	Fast bool
+	// BF16 has convolutions and linear layers multiply bfloat16 numbers. Those
+	// take no part in Fast.
+	BF16 BF16
 }
 
 // Port is an input or output of a plan.
@@ -43,6 +46,9 @@ var sharedPool = sync.OnceValue(func() *parallel.Pool { return parallel.NewPool(
 func Compile(g *graph.Graph, vars *Vars, opt Options) (*Plan, error) {
 	if opt.Pool == nil {
 		opt.Pool = sharedPool()
+	}
+	if err := opt.BF16.Check(); err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
 	}
 	if err := checkVariables(g, vars); err != nil {
 		return nil, err

@@ -77,6 +77,7 @@ func (c *compiler) conv(n *graph.Node, op fusedConv) error {
 
 // forward emits a convolution or linear layer.
 func (c *compiler) forward(n *graph.Node, shape kernel.Conv, bias, residual *buf, op fusedConv) (y *buf, err error) {
+	shape.Products = c.products
 	f, err := kernel.PlanConvForward(shape)
 	if err != nil {
 		return nil, err
@@ -94,7 +95,7 @@ func (c *compiler) forward(n *graph.Node, shape kernel.Conv, bias, residual *buf
 		s := c.step("", f.Tasks(), func(r *run, task, worker int) {
 			f.RunStats(task, r.scratch[worker], r.b[x.id], r.b[w.id], r.opt(bias), r.opt(residual), r.b[y.id], op.act, r.b[stats.id])
 		}, reads(x, w, bias, residual), writes(y, stats))
-		s.flops, s.algorithm = shape.FLOPs(), "direct"
+		s.flops, s.algorithm = shape.FLOPs(), directName(shape)
 		c.step("statistics", f.ReduceStatsTasks(), func(r *run, task, _ int) {
 			f.ReduceStats(task, r.b[stats.id], r.b[mean.id], r.b[variance.id])
 		}, reads(stats), writes(mean, variance))
@@ -103,7 +104,7 @@ func (c *compiler) forward(n *graph.Node, shape kernel.Conv, bias, residual *buf
 	s := c.step("", f.Tasks(), func(r *run, task, worker int) {
 		f.RunAfter(r.after(task, worker), task, r.scratch[worker], r.b[x.id], r.b[w.id], r.opt(bias), r.opt(residual), r.b[y.id], op.act)
 	}, reads(x, w, bias, residual), writes(y))
-	s.flops, s.algorithm = shape.FLOPs(), "direct"
+	s.flops, s.algorithm = shape.FLOPs(), directName(shape)
 	return y, nil
 }
 
@@ -121,6 +122,7 @@ func (c *compiler) convInputGrad(n *graph.Node, op graph.Conv2dInputGrad, sum *g
 }
 
 func (c *compiler) inputGrad(n *graph.Node, shape kernel.Conv, sum *graph.Value) error {
+	shape.Products = c.products
 	dy := c.in(n.In[0], activation)
 	w := c.pack(c.in(n.In[1], weight), shape, true)
 	dx := c.out(n.Out[0], activation)
@@ -152,7 +154,7 @@ func (c *compiler) inputGrad(n *graph.Node, shape kernel.Conv, sum *graph.Value)
 	s := c.step("", f.Tasks(), func(r *run, task, worker int) {
 		f.Run(task, r.scratch[worker], r.b[dy.id], r.b[w.id], r.b[dx.id], sum != nil)
 	}, reads(dy, w), writes(dx))
-	s.flops, s.algorithm = shape.FLOPs(), "direct"
+	s.flops, s.algorithm = shape.FLOPs(), directName(shape)
 	return nil
 }
 
@@ -161,6 +163,7 @@ func (c *compiler) convWeightGrad(n *graph.Node, op graph.Conv2dWeightGrad) erro
 }
 
 func (c *compiler) weightGrad(n *graph.Node, shape kernel.Conv) error {
+	shape.Products = c.products
 	x, dy := c.in(n.In[0], activation), c.in(n.In[1], activation)
 	dw := c.out(n.Out[0], weight)
 	if c.fast && shape.FastestWeightGrad() {
@@ -175,7 +178,7 @@ func (c *compiler) weightGrad(n *graph.Node, shape kernel.Conv) error {
 	s := c.step("", f.Tasks(), func(r *run, task, worker int) {
 		f.Run(task, r.scratch[worker], r.b[partial.id], r.b[x.id], r.b[dy.id], r.b[dw.id], false)
 	}, reads(x, dy), writes(dw, partial))
-	s.flops, s.algorithm = shape.FLOPs(), "direct"
+	s.flops, s.algorithm = shape.FLOPs(), directName(shape)
 	if f.ReduceTasks() > 0 {
 		c.step("sum", f.ReduceTasks(), func(r *run, task, _ int) {
 			f.Reduce(task, r.b[partial.id], r.b[dw.id], false)

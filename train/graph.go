@@ -46,7 +46,8 @@ type program struct {
 	ema        bool
 	accumulate int
 	recompute  bool
-	exact      bool    // Recipe.Exact
+	exact      bool // Recipe.Exact
+	bf16       engine.BF16
 	headPath   string  // module path of the last layer, for headLR
 	bodyLR     float64 // factor on the learning rate outside the head
 
@@ -107,7 +108,7 @@ func (p *program) build(update bool) (*stepPlan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("training graph: %w", err)
 	}
-	plan, err := engine.Compile(g, p.vars, engine.Options{Pool: p.pool, ChannelsLast: []string{nn.ImageInput}, Fast: !p.exact})
+	plan, err := engine.Compile(g, p.vars, engine.Options{Pool: p.pool, ChannelsLast: []string{nn.ImageInput}, Fast: !p.exact, BF16: p.bf16})
 	if err != nil {
 		return nil, err
 	}

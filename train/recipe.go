@@ -7,6 +7,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/internal/suggest"
 )
 
@@ -32,6 +33,10 @@ type Recipe struct {
 	// one by one. Otherwise those of 3x3 kernels may take Winograd's algorithm,
 	// which is faster and rounds differently.
 	Exact bool `yaml:"exact,omitempty"`
+	// BF16 is native or emulate to train with products of bfloat16 numbers, see
+	// engine.BF16; weights, gradients and their updates are float32, and so is
+	// evaluation. Empty or off is float32.
+	BF16 string `yaml:"bf16,omitempty"`
 
 	Optimizer Optimizer  `yaml:"optimizer"`
 	LR        Schedule   `yaml:"lr"`
@@ -224,6 +229,9 @@ func (r *Recipe) Valid() error {
 		return badKey("checkpoint.every_seconds", "%v is below 0", r.Checkpoint.EverySeconds)
 	case r.Finetune != nil && !(r.Finetune.BackboneLR >= 0):
 		return badKey("finetune.backbone_lr", "%v is below 0", r.Finetune.BackboneLR)
+	}
+	if _, err := engine.ParseBF16(r.BF16); err != nil {
+		return badKey("bf16", "%q is neither native, emulate nor off", r.BF16)
 	}
 	for _, f := range []struct {
 		key   string

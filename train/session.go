@@ -54,6 +54,7 @@ type session struct {
 	module    nn.Module
 	pool      *parallel.Pool
 	vars      *engine.Vars
+	bf16      engine.BF16
 	prog      *program
 	train     *data.Loader
 	eval      *evaluator // nil without validation

@@ -59,6 +59,9 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 			return nil, fmt.Errorf("recipe %s: %w", s.rec.Name, err)
 		}
 	}
+	if err := s.chooseProducts(); err != nil {
+		return nil, err
+	}
 	if s.splits = cfg.Splits; s.splits == nil {
 		open := cfg.Open
 		if open == nil {
@@ -98,6 +101,24 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 	}
 	s.announce()
 	return s, nil
+}
+
+// chooseProducts takes the products' precision from the recipe, also of a run
+// that goes on: it is never changed on the way.
+func (s *session) chooseProducts() (err error) {
+	if s.bf16, err = engine.ParseBF16(s.rec.BF16); err != nil {
+		return fmt.Errorf("recipe %s: %w", s.rec.Name, err)
+	}
+	if err := s.bf16.Check(); err != nil {
+		return fmt.Errorf("recipe %s: %w", s.rec.Name, err)
+	}
+	switch s.bf16 {
+	case engine.BF16Native:
+		s.notes = append(s.notes, "training multiplies bfloat16 numbers; evaluation is float32")
+	case engine.BF16Emulated:
+		s.notes = append(s.notes, "training multiplies bfloat16 numbers, emulated, which is slow; evaluation is float32")
+	}
+	return nil
 }
 
 // freshFolder makes the folder, which must not hold a run.
@@ -472,7 +493,7 @@ func (s *session) build(from *weights.File) error {
 		module: s.module, vars: s.vars, pool: s.pool,
 		input:   tensor.Shape{rec.BatchSize, train.Channels, train.Height, train.Width},
 		classes: len(sp.Classes()), soft: loss.bce || mixes,
-		opt: rec.Optimizer, loss: loss, ema: rec.EMA != nil, accumulate: max(1, rec.Accumulate), recompute: rec.Recompute, exact: rec.Exact,
+		opt: rec.Optimizer, loss: loss, ema: rec.EMA != nil, accumulate: max(1, rec.Accumulate), recompute: rec.Recompute, exact: rec.Exact, bf16: s.bf16,
 		headPath: lastLinear(s.module),
 	}
 	if rec.Finetune != nil {

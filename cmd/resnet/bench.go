@@ -32,6 +32,7 @@ type benchCommand struct {
 	profile  bool
 	sort     bool
 	exact    bool
+	bf16     bf16Flag
 }
 
 func (a *app) benchCommand() *cobra.Command {
@@ -74,6 +75,7 @@ a convolution, GFLOP/s, bytes read and written, share of the time.`,
 	f.BoolVar(&c.profile, "profile", false, "print the time of each step of the plan")
 	f.BoolVar(&c.sort, "sort", false, "with --profile: the longest steps first")
 	f.BoolVar(&c.exact, "exact", false, "ours: compute every convolution as the sum of its products")
+	c.bf16.add(cmd)
 	f.StringVar(&c.peersDir, "peers-dir", "peers", "folder of the peers' programs")
 	completeWith(cmd, "mode", []string{bench.Infer, bench.Train})
 	completeWith(cmd, "peer", peerNames)
@@ -113,7 +115,7 @@ func (c *benchCommand) check(names []string) error {
 	if c.size < 0 || c.rounds < 1 || !(c.seconds > 0) {
 		return usagef("--size must not be below 0, --rounds not below 1, --seconds above 0")
 	}
-	return nil
+	return c.bf16.check()
 }
 
 func (c *benchCommand) run(ctx context.Context, names []string) error {
@@ -130,6 +132,9 @@ func (c *benchCommand) run(ctx context.Context, names []string) error {
 	ours := bench.Program{Name: "resnet", Command: []string{self, "bench-worker"}}
 	if c.exact {
 		ours.Command = append(ours.Command, "--exact")
+	}
+	if c.bf16 != 0 {
+		ours.Command = append(ours.Command, "--bf16="+c.bf16.String())
 	}
 	var peers []bench.Program
 	for _, p := range c.peers {
@@ -180,7 +185,7 @@ func (c *benchCommand) each(names []string, f func(bench.Config) error) error {
 		for _, name := range names {
 			for _, batch := range c.batches {
 				for _, threads := range c.threads {
-					if err := f(bench.Config{Model: name, Mode: mode, Batch: batch, Threads: threads, Size: c.size, Exact: c.exact}); err != nil {
+					if err := f(bench.Config{Model: name, Mode: mode, Batch: batch, Threads: threads, Size: c.size, Exact: c.exact, BF16: c.bf16.name()}); err != nil {
 						return err
 					}
 				}
@@ -234,6 +239,7 @@ func (a *app) benchWorkerCommand() *cobra.Command {
 	f.IntVar(&cfg.Threads, "threads", 1, "")
 	f.IntVar(&cfg.Size, "size", 0, "")
 	f.BoolVar(&cfg.Exact, "exact", false, "")
+	f.StringVar(&cfg.BF16, "bf16", "", "")
 	f.StringVar(&output, "output", "", "")
 	return cmd
 }

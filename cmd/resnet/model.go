@@ -11,6 +11,7 @@ import (
 
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/models"
 )
 
@@ -22,6 +23,7 @@ type modelFlags struct {
 	batch      int
 	keys       []string
 	exact      bool
+	bf16       bf16Flag
 }
 
 func (f *modelFlags) add(cmd *cobra.Command, batch int) {
@@ -32,6 +34,7 @@ func (f *modelFlags) add(cmd *cobra.Command, batch int) {
 	fs.IntVar(&f.batch, "batch", batch, "pictures computed at once")
 	fs.StringArrayVar(&f.keys, "keys", nil, "rename the tensors of NAME@FILE: OLD=NEW, or a file with a rule a line; may be repeated")
 	fs.BoolVar(&f.exact, "exact", false, "compute every convolution as the sum of its products; slower")
+	f.bf16.add(cmd)
 	completeWith(cmd, "preprocess", data.PresetNames())
 }
 
@@ -52,7 +55,7 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	opt := resnet.Options{Threads: a.threads, Batch: f.batch, TopK: topK, Keys: keys, Exact: f.exact}
+	opt := resnet.Options{Threads: a.threads, Batch: f.batch, TopK: topK, Keys: keys, Exact: f.exact, BF16: engine.BF16(f.bf16)}
 	if f.preprocess != "" {
 		p, err := data.Preset(f.preprocess)
 		if err != nil {
@@ -66,6 +69,9 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 			return nil, fmt.Errorf("--classes: %w", err)
 		}
 		opt.Classes = names
+	}
+	if err := f.bf16.check(); err != nil {
+		return nil, err
 	}
 	m, err := resnet.Open(f.model, opt)
 	if errors.Is(err, resnet.ErrUnknown) || errors.Is(err, resnet.ErrNoWeights) {

@@ -25,6 +25,7 @@ type trainCommand struct {
 	keys                      []string
 	resume, skipBad, show     bool
 	noCheck, recompute, exact bool
+	bf16                      bf16Flag
 	seed                      uint64
 }
 
@@ -70,6 +71,7 @@ With --json, each epoch is a line on stdout and the last line the result.`,
 	f.BoolVar(&c.noCheck, "no-check", false, "do not look at every picture before training")
 	f.BoolVar(&c.recompute, "recompute", false, "keep less for the backward pass and compute it again: less memory, more time, the same result")
 	f.BoolVar(&c.exact, "exact", false, "compute every convolution as the sum of its products; slower")
+	c.bf16.add(cmd)
 	f.BoolVar(&c.show, "print-recipe", false, "print the complete recipe and stop")
 	f.Uint64Var(&c.seed, "seed", 0, "of initial weights, order, augmentation and dropout")
 	completeWith(cmd, "recipe", train.RecipeNames())
@@ -130,7 +132,7 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 		}
 	}
 	if c.resume {
-		for _, flag := range []string{"model", "recipe", "set", "epochs", "batch", "lr", "recompute", "exact", "seed", "print-recipe"} {
+		for _, flag := range []string{"model", "recipe", "set", "epochs", "batch", "lr", "recompute", "exact", "bf16", "seed", "print-recipe"} {
 			if cmd.Flags().Changed(flag) {
 				return cfg, usagef("--%s does not go with --resume: the run in --out has its own", flag)
 			}
@@ -146,12 +148,15 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 	if err := checkModel(c.model); err != nil {
 		return cfg, err
 	}
+	if err := c.bf16.check(); err != nil {
+		return cfg, err
+	}
 	recipe := c.recipe
 	if recipe == "" {
 		recipe = train.DefaultRecipe(c.model, cfg.Data)
 	}
 	set := c.set
-	for _, s := range []struct{ flag, key string }{{"epochs", "epochs"}, {"batch", "batch_size"}, {"lr", "lr.peak"}, {"recompute", "recompute"}, {"exact", "exact"}} {
+	for _, s := range []struct{ flag, key string }{{"epochs", "epochs"}, {"batch", "batch_size"}, {"lr", "lr.peak"}, {"recompute", "recompute"}, {"exact", "exact"}, {"bf16", "bf16"}} {
 		if f := cmd.Flags().Lookup(s.flag); f.Changed {
 			set = append(set, s.key+"="+f.Value.String())
 		}

@@ -33,11 +33,19 @@ type Config struct {
 	Threads int    `json:"threads"`
 	Size    int    `json:"size"`            // height and width of the input; 0 means the network's own
 	Exact   bool   `json:"exact,omitempty"` // ours: direct convolutions only
+	BF16    string `json:"bf16,omitempty"`  // ours: native or emulate, see engine.BF16
 }
 
 // String names the configuration.
 func (c Config) String() string {
-	return fmt.Sprintf("%s %s batch %d threads %d", c.Model, c.Mode, c.Batch, c.Threads)
+	name := fmt.Sprintf("%s %s batch %d threads %d", c.Model, c.Mode, c.Batch, c.Threads)
+	if c.BF16 != "" {
+		name += " bf16"
+	}
+	if c.BF16 == engine.BF16Emulated.String() {
+		name += " (emulated)"
+	}
+	return name
 }
 
 // seed makes the random weights; every program gets the same.
@@ -81,8 +89,12 @@ func newStep(cfg Config, pool *parallel.Pool) (*step, error) {
 	if err != nil {
 		return nil, err
 	}
+	bf16, err := engine.ParseBF16(cfg.BF16)
+	if err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
 	s := new(step)
-	if s.plan, err = engine.Compile(t.Graph, vars, engine.Options{Pool: pool, ChannelsLast: []string{"input"}, Fast: !cfg.Exact}); err != nil {
+	if s.plan, err = engine.Compile(t.Graph, vars, engine.Options{Pool: pool, ChannelsLast: []string{"input"}, Fast: !cfg.Exact, BF16: bf16}); err != nil {
 		return nil, err
 	}
 	for _, port := range s.plan.Inputs() {

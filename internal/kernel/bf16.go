@@ -25,7 +25,7 @@ const (
 var haveBF16 = haveAsm && cpu.AVX512BF16
 
 // errNoBF16 names the missing instructions.
-var errNoBF16 = errors.New("this processor has no bfloat16 dot products (AVX512-BF16, avx512_bf16 in /proc/cpuinfo)")
+var errNoBF16 = errors.New("this processor has no bfloat16 dot products (AVX512-BF16)")
 
 // Check returns an error if this machine cannot compute such products.
 func (p Products) Check() error {
