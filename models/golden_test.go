@@ -24,6 +24,7 @@ type whole struct {
 	stages  []string
 	params  []string
 	buffers []string
+	opt     engine.Options
 	attrs   struct {
 		Input       []int
 		Classes     int
@@ -96,7 +97,7 @@ func (w *whole) trace(training bool) *nn.Traced {
 // run compiles g and runs it once, returning its outputs by name.
 func (w *whole) run(g *graph.Graph, vars *engine.Vars, times int, extra map[string]*tensor.Tensor) []map[string]*tensor.Tensor {
 	w.t.Helper()
-	plan, err := engine.Compile(g, vars, engine.Options{})
+	plan, err := engine.Compile(g, vars, w.opt)
 	if err != nil {
 		w.t.Fatal(err)
 	}
