@@ -53,9 +53,11 @@ func channelsLast(t *tensor.Tensor) *tensor.Tensor {
 	return y
 }
 
-func compiler(workers int, last bool) enginetest.Compile { return compilerOf(workers, last, false) }
+func compiler(workers int, last bool) enginetest.Compile {
+	return compilerWith(engine.Options{}, workers, last)
+}
 
-func compilerOf(workers int, last, fast bool) enginetest.Compile {
+func compilerWith(opt engine.Options, workers int, last bool) enginetest.Compile {
 	pool := parallel.NewPool(workers)
 	return func(g *graph.Graph, vars map[string]*tensor.Tensor) (enginetest.Machine, error) {
 		m := machine{vars: engine.NewVars(), last: map[string]bool{}}
@@ -64,7 +66,8 @@ func compilerOf(workers int, last, fast bool) enginetest.Compile {
 				return nil, err
 			}
 		}
-		opt := engine.Options{Pool: pool, Fast: fast}
+		opt := opt
+		opt.Pool = pool
 		for _, n := range g.Nodes {
 			if in, ok := n.Op.(graph.Input); ok && last && len(in.Type.Shape) == 4 {
 				m.last[in.Label] = true
@@ -80,8 +83,8 @@ func compilerOf(workers int, last, fast bool) enginetest.Compile {
 func TestEngineEqualsReference(t *testing.T) { enginetest.Compare(t, compiler(2, false)) }
 
 func TestFastEngineEqualsReference(t *testing.T) {
-	enginetest.Compare(t, compilerOf(2, false, true))
-	enginetest.CompareRandom(t, compilerOf(2, false, true), 2, 100)
+	enginetest.Compare(t, compilerWith(engine.Options{Fast: true}, 2, false))
+	enginetest.CompareRandom(t, compilerWith(engine.Options{Fast: true}, 2, false), 2, 100)
 }
 
 func TestEngineEqualsReferenceOnRandomGraphs(t *testing.T) {
