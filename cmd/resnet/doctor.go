@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -60,6 +61,14 @@ func (a *app) printDoctor(r *doctor.Report) error {
 	a.printf("resnet       %s %s\n", v.Version, v.Go)
 	a.printf("system       %s, %d CPUs, %d threads used\n", r.Platform, r.CPUs, r.Threads)
 	a.printf("kernels      %s\n", r.ISA)
+	if len(r.Features) > 0 {
+		a.printf("features     %s\n", strings.Join(r.Features, " "))
+	}
+	if r.BF16 {
+		a.printf("bfloat16     yes: --bf16 multiplies bfloat16 numbers\n")
+	} else {
+		a.printf("bfloat16     no AVX512-BF16: --bf16 needs it, --bf16=emulate is slow\n")
+	}
 	if r.PeakGFLOPS > 0 {
 		a.printf("FMA peak     %.1f GFLOP/s a core\n", r.PeakGFLOPS)
 	}

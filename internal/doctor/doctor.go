@@ -13,6 +13,7 @@ import (
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/cpu"
 	"github.com/resnet-go/resnet/internal/kernel"
 	"github.com/resnet-go/resnet/internal/namefill"
 	"github.com/resnet-go/resnet/internal/parallel"
@@ -27,6 +28,10 @@ type Report struct {
 	CPUs     int    `json:"cpus"`    // that the system has
 	Threads  int    `json:"threads"` // that are used
 	ISA      string `json:"isa"`     // instruction set of the kernels
+	// Features are the vector instructions of the processor that kernels know,
+	// as package internal/cpu names them.
+	Features []string `json:"features"`
+	BF16     bool     `json:"bf16"` // --bf16 works here
 	// PeakGFLOPS is the FMA peak of one core; 0 where no kernels in assembly exist.
 	PeakGFLOPS float64 `json:"peak_gflops"`
 	// GEMMGFLOPS is the speed of a 768 x 768 x 768 matrix product on one thread,
@@ -66,7 +71,7 @@ func Run(ctx context.Context, threads int, m *resnet.Model) (*Report, error) {
 	defer pool.Close()
 	r := &Report{
 		Platform: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU(), Threads: threads,
-		ISA: kernel.ISA(), PeakGFLOPS: kernel.PeakGFLOPS(),
+		ISA: kernel.ISA(), Features: cpu.Names(), BF16: engine.BF16Native.Check() == nil, PeakGFLOPS: kernel.PeakGFLOPS(),
 	}
 	one := parallel.NewPool(1)
 	defer one.Close()
