@@ -69,7 +69,7 @@ type Options struct {
 	Exact bool
 	// BF16 has convolutions and linear layers multiply numbers rounded to
 	// bfloat16, which is faster where the processor has them (AVX512-BF16) and
-	// moves logits by about 1/100 of their range. [Open] returns an error where it
+	// moves logits by about 0.5 % of their range. [Open] returns an error where it
 	// has not, unless they are emulated.
 	BF16 engine.BF16
 }
