@@ -220,3 +220,8 @@ func (p Products) pairPanel(dst, src []float32, rows, cols, stride int) {
 		p.pairs(dst[rows/2*panelWidth:], src[(rows-1)*stride:], 1, cols, panelWidth, 0, panelWidth, 0, true, false)
 	}
 }
+
+// String returns the name of the products.
+func (p Products) String() string {
+	return [...]string{"float32", "native", "emulated"}[min(p, BF16Emulated)]
+}

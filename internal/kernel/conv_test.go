@@ -53,7 +53,10 @@ func conv(n, h, w, c, k, rs, stride, pad int) Conv {
 }
 
 func (c Conv) String() string {
-	products := map[Products]string{BF16: "_bf16", BF16Emulated: "_bf16emulated"}[c.Products]
+	products := ""
+	if c.Products != FP32 {
+		products = "_bf16" + c.Products.String()
+	}
 	return fmt.Sprintf("%dx%dx%dx%d-%d_%dx%d_s%dx%d_p%d.%d.%d.%d_d%dx%d_g%d", c.N, c.H, c.W, c.C, c.K, c.R, c.S,
 		c.StrideH, c.StrideW, c.PadTop, c.PadLeft, c.PadBottom, c.PadRight, c.DilH, c.DilW, c.Groups) + products
 }

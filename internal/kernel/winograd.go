@@ -36,8 +36,8 @@ type Winograd struct {
 // Bounds of the blocks.
 const (
 	winogradBlock = 96 << 10 // floats of a block's transform and of its products at a time
-	minTasks      = 16        // tasks to aim at
-	maxShared     = 64        // tiles up to which tasks share their transform
+	minTasks      = 16       // tasks to aim at
+	maxShared     = 64       // tiles up to which tasks share their transform
 )
 
 // WinogradTiles are the sizes of tiles of outputs that [PlanWinograd] takes.
