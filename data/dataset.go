@@ -158,20 +158,6 @@ func (s *subset) Content(i int, buf []byte) ([]byte, error) {
 }
 func (s *subset) inMemory() bool { return inMemory(s.of) }
 
-// content returns the bytes of a sample, or its pixels (with their size in
-// front) where the dataset has no bytes to give.
-func content(ds Dataset, i int, buf []byte) ([]byte, error) {
-	if c, ok := ds.(Contenter); ok {
-		return c.Content(i, buf)
-	}
-	var m imaging.Image
-	if err := ds.Decode(i, &m); err != nil {
-		return nil, err
-	}
-	buf = fmt.Appendf(buf[:0], "%d %d %d ", m.W, m.H, m.C)
-	return append(buf, m.Pix...), nil
-}
-
 // inMemory reports whether decoding a sample is as cheap as copying it, so that
 // a cache would be a second copy for nothing.
 func inMemory(ds Dataset) bool {

@@ -242,3 +242,7 @@ func (f *fileSet) Decode(i int, dst *imaging.Image) error {
 }
 
 func (f *fileSet) Content(i int, buf []byte) ([]byte, error) { return f.src.read(f.names[i], buf) }
+
+func (f *fileSet) decodeContent(content []byte, dst *imaging.Image) error {
+	return imaging.DecodeInto(dst, content, f.opt)
+}

@@ -29,6 +29,9 @@ type state struct {
 	Stopped string        `json:"stopped,omitempty"`
 	History []EpochRecord `json:"history,omitempty"`
 	SkipBad bool          `json:"skip_bad,omitempty"`
+	// Checked is the hash of all parts of the data when every picture was
+	// looked at; empty if that was left out.
+	Checked string `json:"checked,omitempty"`
 }
 
 // gateState is the progress of a [Gate]: the hits of the newest steps.
@@ -46,6 +49,7 @@ type session struct {
 	out     string
 	depth   int // 0 if not known
 	meta    weights.Meta
+	hash    string // of the training part, as it is now; may be empty
 	notes   []string
 
 	splits    *data.Splits
@@ -67,8 +71,10 @@ type session struct {
 	results *results // nil without Out
 	saved   time.Time
 	began   time.Time
-	trained time.Duration // in training steps, of this session
+	trained time.Duration // in training steps and in waiting for their data, of this session
+	waited  time.Duration // for data, of trained
 	images  int           // trained on in this session
+	unsaved *weights.File // the best model, where it could not be written yet
 }
 
 func (s *session) close() {
@@ -205,7 +211,7 @@ func (s *session) epoch(ctx context.Context) error {
 	// The loader does not see ctx: the step in progress is to be finished.
 	loading, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	micro, began := 0, time.Now()
+	micro, began, asked := 0, time.Now(), time.Now()
 	for b, err := range s.train.Epoch(loading, s.state.Epoch, s.state.Step*acc) {
 		if err != nil {
 			return err
@@ -213,6 +219,8 @@ func (s *session) epoch(ctx context.Context) error {
 		if micro == 0 && ctx.Err() != nil {
 			return s.interrupted(ctx)
 		}
+		s.waited += time.Since(asked)
+		s.log.waited(time.Since(asked))
 		micro++
 		plan := s.prog.update
 		if micro < acc {
@@ -223,6 +231,7 @@ func (s *session) epoch(ctx context.Context) error {
 		}
 		s.images += b.N
 		if micro < acc {
+			asked = time.Now()
 			continue
 		}
 		micro = 0
@@ -230,10 +239,11 @@ func (s *session) epoch(ctx context.Context) error {
 		if err := s.saveIfDue(); err != nil {
 			return err
 		}
-		began = time.Now()
 		if s.state.Step == updates {
 			break
 		}
+		began = time.Now()
+		asked = began
 	}
 	if ctx.Err() != nil {
 		return s.interrupted(ctx)
@@ -273,7 +283,7 @@ func (s *session) step(b *data.Batch, plan *stepPlan, micro int) error {
 	if plan == s.prog.update {
 		step := StepRecord{Epoch: st.Epoch + 1, Step: st.Update, LR: lr, Loss: loss, Top1: float64(hits) / float64(b.N)}
 		s.log.step(step, st.Sums.metrics(), s.clock.batch)
-		return s.results.step(step)
+		return s.tolerate(s.results.step(step))
 	}
 	return nil
 }
@@ -365,19 +375,39 @@ func (s *session) endEpoch(rec EpochRecord) error {
 	st.History = append(st.History, rec)
 	isBest := s.judge(rec)
 	st.Epoch, st.Step, st.Sums = st.Epoch+1, 0, tally{}
-	s.log.epoch(rec, s.epochs, isBest, s.rate(), s.remaining())
+	pace := pace{s.rate(), s.dataWait(), time.Since(s.began)}
+	s.log.epoch(rec, s.epochs, isBest, pace, s.remaining())
 	if s.out == "" {
 		return nil
 	}
 	if isBest {
-		if err := s.saveBest(rec); err != nil {
+		f, err := s.bestFile(rec)
+		if err != nil {
 			return err
 		}
+		s.unsaved = f
 	}
-	if err := s.save(); err != nil {
+	if err := s.tolerate(s.save()); err != nil {
 		return err
 	}
-	return s.results.epoch(rec, st, s.rate(), time.Since(s.began))
+	return s.tolerate(s.results.epoch(rec, st, pace))
+}
+
+// pace is how fast a session goes: of no effect on results, so in no
+// checkpoint.
+type pace struct {
+	rate    float64 // images a second
+	wait    float64 // share of the training time spent waiting for data
+	elapsed time.Duration
+}
+
+// dataWait returns the share of the time of training steps in this session
+// that was spent waiting for data.
+func (s *session) dataWait() float64 {
+	if s.trained <= 0 {
+		return 0
+	}
+	return float64(s.waited) / float64(s.trained)
 }
 
 // judge updates the best epoch and early stopping; true if rec is the best or
@@ -444,7 +474,7 @@ func (s *session) result() *Result {
 	st := &s.state
 	r := &Result{Epochs: st.Epoch, Steps: st.Update, Best: st.Best, Stopped: st.Stopped, Skipped: len(s.train.Bad()),
 		LastFile: s.existing(LastFile), BestFile: s.existing(BestFile),
-		Seconds: time.Since(s.began).Seconds(), PerSecond: s.rate(), History: st.History}
+		Seconds: time.Since(s.began).Seconds(), PerSecond: s.rate(), DataWait: s.dataWait(), History: st.History}
 	if n := len(st.History); n > 0 {
 		r.Last = st.History[n-1]
 	}
