@@ -75,18 +75,36 @@ func Resize(dst, src *Image, w, h int, f Filter) {
 // another picture: Pillow's crop followed by resize. It panics if a size is
 // below 1, r is not inside src, or the filter is not valid.
 func ResizeRect(dst, src *Image, r Rect, w, h int, f Filter) {
+	resize(dst, src, r, Region{0, 0, float64(r.W), float64(r.H)}, w, h, f)
+}
+
+// ResizeRegion writes the part b of src resampled to w by h pixels to dst, another
+// picture: Pillow's Image.resize((w, h), filter, box). The filter sees pixels
+// around the box, too. It panics if a size is below 1, b is empty or not inside
+// src, or the filter is not valid.
+func ResizeRegion(dst, src *Image, b Region, w, h int, f Filter) {
+	resize(dst, src, Rect{0, 0, src.W, src.H}, b, w, h, f)
+}
+
+// resize resamples the box b of the part r, as if there was nothing outside r.
+func resize(dst, src *Image, r Rect, b Region, w, h int, f Filter) {
 	if w < 1 || h < 1 || r.W < 1 || r.H < 1 {
 		panic(fmt.Sprintf("imaging: cannot resize %d x %d to %d x %d", r.W, r.H, w, h))
+	}
+	if !(b.X >= 0 && b.Y >= 0 && b.W > 0 && b.H > 0 && b.X+b.W <= float64(r.W) && b.Y+b.H <= float64(r.H)) {
+		panic(fmt.Sprintf("imaging: part %+v is not inside a picture of %d x %d", b, r.W, r.H))
 	}
 	checkInside(src, r)
 	if err := f.Valid(); err != nil {
 		panic(err.Error())
 	}
 	if f == Nearest {
-		resizeNearest(dst, src, r, w, h)
+		resizeNearest(dst, src, r, b, w, h)
 		return
 	}
-	if r.W == w && r.H == h {
+	sameW := b.X == 0 && b.W == float64(r.W) && w == r.W
+	sameH := b.Y == 0 && b.H == float64(r.H) && h == r.H
+	if sameW && sameH {
 		Crop(dst, src, r)
 		return
 	}
@@ -96,17 +114,15 @@ func ResizeRect(dst, src *Image, r Rect, w, h int, f Filter) {
 	// Two passes, rows first, each rounded to 8 bits; a pass that changes
 	// nothing is left out, and the first makes only the rows the second reads.
 	in, rect := src, r
-	if r.H != h {
-		s.y.compute(r.H, h, f)
+	if !sameH {
+		s.y.compute(r.H, b.Y, b.H, h, f)
 	}
-	if r.W != w {
-		s.x.compute(r.W, w, f)
+	if !sameW {
+		s.x.compute(r.W, b.X, b.W, w, f)
 		first, last := 0, r.H
-		if r.H != h {
-			first, last = s.y.span(h)
-		}
 		out := dst
-		if r.H != h {
+		if !sameH {
+			first, last = s.y.span(h)
 			out = &s.tmp
 		}
 		out.Reset(w, last-first, src.C)
@@ -118,7 +134,7 @@ func ResizeRect(dst, src *Image, r Rect, w, h int, f Filter) {
 				s.x.row1(out.Row(y-first), row)
 			}
 		}
-		if r.H == h {
+		if sameH {
 			return
 		}
 		in, rect = out, Rect{0, -first, w, h}
@@ -169,8 +185,10 @@ func (t *taps) span(n int) (first, last int) {
 	return t.start[0], t.start[n-1] + t.count[n-1]
 }
 
-func (t *taps) compute(in, out int, f Filter) {
-	scale := float64(in) / float64(out)
+// compute finds the taps for out outputs from size inputs, of in, that begin at
+// start.
+func (t *taps) compute(in int, start, size float64, out int, f Filter) {
+	scale := size / float64(out)
 	filterScale := max(scale, 1)
 	support := f.support() * filterScale
 	t.stride = int(math.Ceil(support))*2 + 1
@@ -178,7 +196,7 @@ func (t *taps) compute(in, out int, f Filter) {
 	t.weight, t.float = grow(t.weight, out*t.stride), grow(t.float, t.stride)
 	inv := 1 / filterScale
 	for i := range out {
-		center := (float64(i) + 0.5) * scale
+		center := start + (float64(i)+0.5)*scale
 		lo := max(int(center-support+0.5), 0)
 		hi := min(int(center+support+0.5), in)
 		sum := 0.0
@@ -232,19 +250,19 @@ func (t *taps) row1(dst, src []uint8) {
 
 // resizeNearest is Pillow's scaling by nearest neighbour: positions are summed
 // up in floating point, not multiplied, and that decides ties.
-func resizeNearest(dst, src *Image, r Rect, w, h int) {
+func resizeNearest(dst, src *Image, r Rect, b Region, w, h int) {
 	dst.Reset(w, h, src.C)
-	sx, sy := float64(r.W)/float64(w), float64(r.H)/float64(h)
+	sx, sy := b.W/float64(w), b.H/float64(h)
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
 	s.x.start = grow(s.x.start, w)
-	at := sx * 0.5
+	at := b.X + sx*0.5
 	for x := range w {
 		s.x.start[x] = min(int(at), r.W-1)
 		at += sx
 	}
 	c := src.C
-	at = sy * 0.5
+	at = b.Y + sy*0.5
 	for y := range h {
 		row := src.Pix[((r.Y+min(int(at), r.H-1))*src.W+r.X)*c:]
 		out := dst.Row(y)
