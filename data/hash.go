@@ -92,13 +92,7 @@ type contentDecoder interface {
 // [content] does. unread is the error if there are none, bad the one of
 // [Dataset.Decode].
 func readSample(ds Dataset, i int, buf []byte, dst *imaging.Image) (b []byte, unread, bad error) {
-	for {
-		s, ok := ds.(*subset)
-		if !ok {
-			break
-		}
-		ds, i = s.of, s.indexes[i]
-	}
+	ds, i = origin(ds, i)
 	if c, ok := ds.(contentDecoder); ok {
 		if b, unread = c.Content(i, buf); unread != nil {
 			return nil, unread, unread

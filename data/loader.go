@@ -77,7 +77,8 @@ type LoaderConfig struct {
 	// Prefetch is the number of batches made ahead; 0 means 2.
 	Prefetch int
 	// CacheBytes is the memory for decoded pictures, used if the whole dataset
-	// fits by estimate: 0 means 512 MiB, below 0 none.
+	// fits by estimate: 0 means 512 MiB, below 0 none. What is kept was decoded at
+	// full size (see [RandomResizedCrop]).
 	CacheBytes int64
 }
 
@@ -99,7 +100,8 @@ type Loader struct {
 // workerState is the memory of one worker.
 type workerState struct {
 	stages
-	spare []float32
+	source picture
+	spare  []float32
 }
 
 // NewLoader returns a loader of ds. It returns an error if the configuration
@@ -442,22 +444,18 @@ func (l *Loader) sample(b *slot, row int, e entry, ws *workerState) error {
 
 // input decodes, augments and normalises a sample.
 func (l *Loader) input(dst []float32, epoch int, e entry, ws *workerState) error {
-	m := &ws.decoded
-	var err error
-	if l.cache != nil {
-		m, err = l.cache.get(int(e.index), m)
-	} else {
-		err = l.ds.Decode(int(e.index), m)
-	}
-	if err != nil {
+	p, a := l.cfg.Preprocess, l.cfg.Augment
+	if err := l.fetch(&ws.source, int(e.index), a != nil && a.RandomResizedCrop != nil); err != nil {
 		return err
 	}
 	var v view
-	p, a := l.cfg.Preprocess, l.cfg.Augment
+	var err error
 	if a == nil {
-		v, err = ws.fit(p, m)
+		if err = ws.source.decode(); err == nil {
+			v, err = ws.fit(p, ws.source.m)
+		}
 	} else {
-		v, err = a.view(&ws.stages, p, m, l.key(epoch, e))
+		v, err = a.view(&ws.stages, p, &ws.source, l.key(epoch, e))
 	}
 	if err != nil {
 		return err
@@ -467,6 +465,26 @@ func (l *Loader) input(dst []float32, epoch int, e entry, ws *workerState) error
 		a.RandomErasing.erase(dst, p.Height, p.Width, p.Channels, l.key(epoch, e))
 	}
 	return nil
+}
+
+// fetch gets sample i: from the cache or the dataset, or, if only a part of it
+// will be needed, so that it is opened and yet to be decoded.
+func (l *Loader) fetch(s *picture, i int, part bool) error {
+	s.reader, s.m = nil, &s.own
+	if l.cache != nil {
+		m, err := l.cache.get(i, &s.own)
+		s.m = m
+		return err
+	}
+	if part {
+		ds, i := origin(l.ds, i)
+		if o, ok := ds.(Opener); ok {
+			buf, err := o.Open(i, &s.files, s.buf)
+			s.buf, s.reader = buf, &s.files
+			return err
+		}
+	}
+	return l.ds.Decode(i, &s.own)
 }
 
 func (l *Loader) key(epoch int, e entry) sampleKey {

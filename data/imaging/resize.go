@@ -141,24 +141,55 @@ func resize(dst, src *Image, r Rect, b Region, w, h int, f Filter) {
 	}
 	dst.Reset(w, h, src.C)
 	n := w * src.C
-	if cap(s.sum) < n {
-		s.sum = make([]int32, n)
-	}
-	sum := s.sum[:n]
+	s.sum = grow(s.sum, n)
 	for y := range h {
-		for i := range sum {
-			sum[i] = 1 << (precision - 1)
+		at := ((rect.Y+s.y.start[y])*in.W + rect.X) * in.C
+		mixRows(dst.Row(y), in.Pix[at:], in.W*in.C, s.y.of(y), s.sum)
+	}
+}
+
+// half rounds what is shifted away.
+const half = 1 << (precision - 1)
+
+// mixRows writes the weighted sum of rows, which begin stride apart, to out.
+// Two to four weights are by far the most frequent numbers of them.
+func mixRows(out, in []uint8, stride int, k []int32, sum []int32) {
+	n := len(out)
+	switch len(k) {
+	case 1:
+		a, ka := in[:n], k[0]
+		for i := range out {
+			out[i] = clip8((half + int32(a[i])*ka) >> precision)
 		}
-		start := s.y.start[y]
-		for t, k := range s.y.of(y) {
-			at := ((rect.Y+start+t)*in.W + rect.X) * in.C
-			line := in.Pix[at : at+n]
-			for i, v := range line[:len(sum)] {
-				sum[i] += int32(v) * k
+	case 2:
+		a, b := in[:n], in[stride:][:n]
+		ka, kb := k[0], k[1]
+		for i := range out {
+			out[i] = clip8((half + int32(a[i])*ka + int32(b[i])*kb) >> precision)
+		}
+	case 3:
+		a, b, c := in[:n], in[stride:][:n], in[2*stride:][:n]
+		ka, kb, kc := k[0], k[1], k[2]
+		for i := range out {
+			out[i] = clip8((half + int32(a[i])*ka + int32(b[i])*kb + int32(c[i])*kc) >> precision)
+		}
+	case 4:
+		a, b, c, d := in[:n], in[stride:][:n], in[2*stride:][:n], in[3*stride:][:n]
+		ka, kb, kc, kd := k[0], k[1], k[2], k[3]
+		for i := range out {
+			out[i] = clip8((half + int32(a[i])*ka + int32(b[i])*kb + int32(c[i])*kc + int32(d[i])*kd) >> precision)
+		}
+	default:
+		sum = sum[:n]
+		for i := range sum {
+			sum[i] = half
+		}
+		for t, w := range k {
+			for i, v := range in[t*stride:][:n] {
+				sum[i] += int32(v) * w
 			}
 		}
-		out := dst.Row(y)
-		for i, v := range sum[:len(out)] {
+		for i, v := range sum {
 			out[i] = clip8(v >> precision)
 		}
 	}
@@ -221,18 +252,28 @@ func (t *taps) compute(in int, start, size float64, out int, f Filter) {
 }
 
 func (t *taps) row3(dst, src []uint8) {
-	for i := range len(dst) / 3 {
-		r, g, b := int32(1<<(precision-1)), int32(1<<(precision-1)), int32(1<<(precision-1))
-		p := src[3*t.start[i]:]
-		for _, k := range t.of(i) {
-			q := p[:3:3]
+	for i, start := range t.start[:len(dst)/3] {
+		p, w := src[3*start:], t.of(i)
+		r, g, b := int32(half), int32(half), int32(half)
+		for len(w) >= 2 && len(p) >= 6 {
+			q, k0, k1 := p[:6:6], w[0], w[1]
+			r += int32(q[0])*k0 + int32(q[3])*k1
+			g += int32(q[1])*k0 + int32(q[4])*k1
+			b += int32(q[2])*k0 + int32(q[5])*k1
+			p, w = p[6:], w[2:]
+		}
+		if len(w) > 0 {
+			q, k := p[:3:3], w[0]
 			r += int32(q[0]) * k
 			g += int32(q[1]) * k
 			b += int32(q[2]) * k
-			p = p[3:]
+		}
+		r, g, b = r>>precision, g>>precision, b>>precision
+		if uint32(r|g|b) > 255 {
+			r, g, b = int32(clip8(r)), int32(clip8(g)), int32(clip8(b))
 		}
 		o := dst[3*i : 3*i+3 : 3*i+3]
-		o[0], o[1], o[2] = clip8(r>>precision), clip8(g>>precision), clip8(b>>precision)
+		o[0], o[1], o[2] = uint8(r), uint8(g), uint8(b)
 	}
 }
 
