@@ -61,6 +61,10 @@ type session struct {
 	prog      *program
 	train     *data.Loader
 	eval      *evaluator // nil without validation
+	// loading is the context of the training part's loader, which does not see
+	// that of the run: the step in progress is to be finished.
+	loading     context.Context
+	stopLoading context.CancelFunc
 
 	perEpoch, total, epochs int // updates an epoch, updates in all, epochs
 	clock                   clock
@@ -78,6 +82,13 @@ type session struct {
 }
 
 func (s *session) close() {
+	if s.loading != nil {
+		s.stopLoading()
+		s.train.Close()
+		if s.eval != nil {
+			s.eval.loader.Close()
+		}
+	}
 	s.results.close() // after an error that matters more
 	if s.pool != nil {
 		s.pool.Close()
@@ -157,6 +168,7 @@ func (s *session) lr() float64 {
 }
 
 func (s *session) run(ctx context.Context) (*Result, error) {
+	s.loading, s.stopLoading = context.WithCancel(context.WithoutCancel(ctx))
 	s.began, s.saved = time.Now(), time.Now()
 	err := s.epochsFrom(ctx)
 	r := s.result()
@@ -208,13 +220,14 @@ func (s *session) epoch(ctx context.Context) error {
 	if s.state.Step >= updates {
 		return nil
 	}
-	// The loader does not see ctx: the step in progress is to be finished.
-	loading, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
+	first, last := s.state.Step*acc, updates*acc-1 // batches
 	micro, began, asked := 0, time.Now(), time.Now()
-	for b, err := range s.train.Epoch(loading, s.state.Epoch, s.state.Step*acc) {
+	for b, err := range s.train.Epoch(s.loading, s.state.Epoch, first) {
 		if err != nil {
 			return err
+		}
+		if b.Step == max(first, last-s.train.Prefetch()) {
+			s.prepareNext()
 		}
 		if micro == 0 && ctx.Err() != nil {
 			return s.interrupted(ctx)
@@ -249,6 +262,23 @@ func (s *session) epoch(ctx context.Context) error {
 		return s.interrupted(ctx)
 	}
 	return nil
+}
+
+// prepareNext has the first batches made of what follows the training of this
+// epoch, while its last steps run.
+func (s *session) prepareNext() {
+	if s.eval != nil && s.due() {
+		s.eval.loader.Prepare(s.loading, 0, 0)
+	} else {
+		s.prepareEpoch()
+	}
+}
+
+// prepareEpoch has the first batches of the next epoch made.
+func (s *session) prepareEpoch() {
+	if s.state.Epoch+1 < s.epochs {
+		s.train.Prepare(s.loading, s.state.Epoch+1, 0)
+	}
 }
 
 // step runs a plan on a batch and counts.
@@ -356,7 +386,14 @@ func (s *session) interrupted(ctx context.Context) error {
 func (s *session) evaluate(ctx context.Context) (Metrics, error) {
 	s.log.startEval(s.splits.Eval().Len())
 	defer s.log.endEpoch()
-	m, err := s.eval.run(ctx, s.vars, s.log.evaluated)
+	left := s.eval.loader.Steps()
+	ahead := min(s.eval.loader.Prefetch(), left-1)
+	m, err := s.eval.run(ctx, s.vars, func(samples int) {
+		if left--; left == ahead {
+			s.prepareEpoch()
+		}
+		s.log.evaluated(samples)
+	})
 	if err != nil && ctx.Err() != nil {
 		return m, s.interrupted(ctx)
 	}
