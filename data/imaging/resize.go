@@ -184,6 +184,13 @@ func mixRows(out, in []uint8, stride int, k []int32, sum []int32) {
 		for i := range sum {
 			sum[i] = half
 		}
+		for ; len(k) >= 4; k, in = k[4:], in[min(4*stride, len(in)):] {
+			a, b, c, d := in[:n], in[stride:][:n], in[2*stride:][:n], in[3*stride:][:n]
+			ka, kb, kc, kd := k[0], k[1], k[2], k[3]
+			for i := range sum {
+				sum[i] += int32(a[i])*ka + int32(b[i])*kb + int32(c[i])*kc + int32(d[i])*kd
+			}
+		}
 		for t, w := range k {
 			for i, v := range in[t*stride:][:n] {
 				sum[i] += int32(v) * w
