@@ -278,7 +278,7 @@ func MeanStd(ctx context.Context, ds Dataset, p Preprocess, skipBad bool, worker
 			err := ds.Decode(i, &s.decoded)
 			var v view
 			if err == nil {
-				v, err = s.fit(p, &s.decoded)
+				v, err = s.fit(p, &picture{m: &s.decoded})
 			}
 			if err != nil && skipBad {
 				return nil

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/internal/philox"
 )
 
@@ -101,6 +102,8 @@ type Loader struct {
 type workerState struct {
 	stages
 	source picture
+	files  imaging.Reader
+	file   []byte
 	spare  []float32
 }
 
@@ -307,15 +310,13 @@ func (l *Loader) sample(b *slot, row int, e entry, ws *workerState) error {
 // input decodes, augments and normalises a sample.
 func (l *Loader) input(dst []float32, epoch int, e entry, ws *workerState) error {
 	p, a := l.cfg.Preprocess, l.cfg.Augment
-	if err := l.fetch(&ws.source, int(e.index), a != nil && a.RandomResizedCrop != nil); err != nil {
+	if err := l.fetch(ws, int(e.index)); err != nil {
 		return err
 	}
 	var v view
 	var err error
 	if a == nil {
-		if err = ws.source.decode(); err == nil {
-			v, err = ws.fit(p, ws.source.m)
-		}
+		v, err = ws.fit(p, &ws.source)
 	} else {
 		v, err = a.view(&ws.stages, p, &ws.source, l.key(epoch, e))
 	}
@@ -329,24 +330,24 @@ func (l *Loader) input(dst []float32, epoch int, e entry, ws *workerState) error
 	return nil
 }
 
-// fetch gets sample i: from the cache or the dataset, or, if only a part of it
-// will be needed, so that it is opened and yet to be decoded.
-func (l *Loader) fetch(s *picture, i int, part bool) error {
-	s.reader, s.m = nil, &s.own
+// fetch gets sample i: from the cache or the dataset, or from a file that is
+// opened and yet to be decoded.
+func (l *Loader) fetch(ws *workerState, i int) error {
+	m := &ws.decoded
+	ws.source = picture{m: m, own: m}
 	if l.cache != nil {
-		m, err := l.cache.get(i, &s.own)
-		s.m = m
+		var err error
+		ws.source.m, err = l.cache.get(i, m)
 		return err
 	}
-	if part {
-		ds, i := origin(l.ds, i)
-		if o, ok := ds.(Opener); ok {
-			buf, err := o.Open(i, &s.files, s.buf)
-			s.buf, s.reader = buf, &s.files
-			return err
-		}
+	ds, k := origin(l.ds, i)
+	if o, ok := ds.(Opener); ok {
+		var err error
+		ws.file, err = o.Open(k, &ws.files, ws.file)
+		ws.source.reader = &ws.files
+		return err
 	}
-	return l.ds.Decode(i, &s.own)
+	return l.ds.Decode(i, m)
 }
 
 func (l *Loader) key(epoch int, e entry) sampleKey {

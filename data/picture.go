@@ -9,10 +9,7 @@ import (
 type picture struct {
 	m      *imaging.Image // which must not be changed: it may be the cache's
 	reader *imaging.Reader
-
-	files imaging.Reader
-	own   imaging.Image
-	buf   []byte
+	own    *imaging.Image // memory for m
 }
 
 // size returns the width and height, upright.
@@ -29,8 +26,8 @@ func (s *picture) decode() error {
 		return nil
 	}
 	r := s.reader
-	s.reader, s.m = nil, &s.own
-	return r.Decode(&s.own)
+	s.reader, s.m = nil, s.own
+	return r.Decode(s.own)
 }
 
 // crop writes the part r of the picture, of c channels, resized to w by h pixels
@@ -46,11 +43,23 @@ func (s *picture) crop(st *stages, r imaging.Rect, c, w, h int, f imaging.Filter
 		n *= 2
 	}
 	reader := s.reader
-	s.reader, s.m = nil, &s.own
-	at, err := reader.DecodePart(&s.own, r, n)
+	s.reader, s.m = nil, s.own
+	at, err := reader.DecodePart(s.own, r, n)
 	if err != nil {
 		return err
 	}
-	imaging.ResizeRegion(&st.sized, st.convert(&s.own, c), at, w, h, f)
+	imaging.ResizeRegion(&st.sized, st.convert(s.own, c), at, w, h, f)
 	return nil
+}
+
+// fit writes the picture, of the channels of p, resized to w by h and cropped to r,
+// to the stages.
+func (s *picture) fit(st *stages, p Preprocess, w, h int, r imaging.Rect) error {
+	if s.reader == nil {
+		imaging.ResizeCrop(&st.sized, st.convert(s.m, p.Channels), w, h, r, p.Interpolation)
+		return nil
+	}
+	reader := s.reader
+	s.reader, s.m = nil, s.own
+	return reader.DecodeResized(&st.sized, p.Channels, w, h, r, p.Interpolation)
 }

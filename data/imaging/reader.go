@@ -223,6 +223,31 @@ func (r *Reader) DecodePart(dst *Image, part Rect, reduce int) (Region, error) {
 	return box, nil
 }
 
+// DecodeResized writes the picture that was opened to dst in c channels, resized
+// to w by h pixels, and of that the part crop: [Reader.Decode], [Convert],
+// [Resize] and [Crop], to the same pixels, without the work for the rest. It
+// panics if a size is below 1, crop is empty or not inside w by h, c is neither
+// 1 nor 3, or the filter is not valid.
+func (r *Reader) DecodeResized(dst *Image, c, w, h int, crop Rect, f Filter) error {
+	j := sampling{in: Rect{0, 0, r.W, r.H}, w: w, h: h, out: crop, f: f}.whole()
+	j.check()
+	part := j.source()
+	m := images.Get().(*Image)
+	defer images.Put(m)
+	if _, err := r.DecodePart(m, part, 1); err != nil {
+		return err
+	}
+	if m.C != c {
+		t := images.Get().(*Image)
+		defer images.Put(t)
+		Convert(t, m, c)
+		m = t
+	}
+	j.in.X, j.in.Y = -part.X, -part.Y
+	resample(dst, m, j)
+	return nil
+}
+
 // turns says what [Orient] does: a transposition, then flips.
 func turns(orientation int) (flipH, flipV, transposed bool) {
 	switch orientation {

@@ -210,3 +210,47 @@ func TestReaderMakesNoGarbage(t *testing.T) {
 		}
 	}
 }
+
+// What is left out of a resized picture must not change the rest.
+func TestResizeCrop(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	files := partFiles(t)
+	var r Reader
+	whole, rgb, sized, want, got := new(Image), new(Image), new(Image), new(Image), new(Image)
+	for name, data := range files {
+		if err := DecodeInto(whole, data, DecodeOptions{}); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for i := range 16 {
+			f := []Filter{Nearest, Box, Bilinear, Bicubic}[i%4]
+			c := 1 + 2*(i/4%2)
+			w, h := 1+rng.IntN(2*whole.W), 1+rng.IntN(2*whole.H)
+			switch i {
+			case 4, 5, 6:
+				w = whole.W
+			case 8, 9, 10:
+				h = whole.H
+			case 13:
+				w, h = whole.W, whole.H
+			}
+			p := Rect{X: rng.IntN(w), Y: rng.IntN(h)}
+			p.W, p.H = 1+rng.IntN(w-p.X), 1+rng.IntN(h-p.Y)
+			Convert(rgb, whole, c)
+			Resize(sized, rgb, w, h, f)
+			Crop(want, sized, p)
+			ResizeCrop(got, rgb, w, h, p, f)
+			if largest, count := difference(got, want); largest > 0 {
+				t.Fatalf("%s, %s to %d x %d, part %+v: %d values differ", name, f, w, h, p, count)
+			}
+			if err := r.Open(data, DecodeOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			if err := r.DecodeResized(got, c, w, h, p, f); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if largest, count := difference(got, want); largest > 0 {
+				t.Fatalf("%s from the file, %s to %d x %d, part %+v: %d values differ", name, f, w, h, p, count)
+			}
+		}
+	}
+}

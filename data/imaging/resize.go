@@ -86,26 +86,95 @@ func ResizeRegion(dst, src *Image, b Region, w, h int, f Filter) {
 	resize(dst, src, Rect{0, 0, src.W, src.H}, b, w, h, f)
 }
 
-// resize resamples the box b of the part r, as if there was nothing outside r.
+// ResizeCrop writes the part r of src resampled to w by h pixels to dst, another
+// picture: [Resize] followed by [Crop], without the work for the rest. It panics
+// where those do.
+func ResizeCrop(dst, src *Image, w, h int, r Rect, f Filter) {
+	resample(dst, src, sampling{in: Rect{0, 0, src.W, src.H}, w: w, h: h, out: r, f: f}.whole())
+}
+
+// resize resamples the region b of the part r, as if there was nothing outside r.
 func resize(dst, src *Image, r Rect, b Region, w, h int, f Filter) {
-	if w < 1 || h < 1 || r.W < 1 || r.H < 1 {
+	if r.W < 1 || r.H < 1 {
 		panic(fmt.Sprintf("imaging: cannot resize %d x %d to %d x %d", r.W, r.H, w, h))
 	}
-	if !(b.X >= 0 && b.Y >= 0 && b.W > 0 && b.H > 0 && b.X+b.W <= float64(r.W) && b.Y+b.H <= float64(r.H)) {
-		panic(fmt.Sprintf("imaging: part %+v is not inside a picture of %d x %d", b, r.W, r.H))
-	}
 	checkInside(src, r)
-	if err := f.Valid(); err != nil {
+	resample(dst, src, sampling{in: r, region: b, w: w, h: h, out: Rect{0, 0, w, h}, f: f})
+}
+
+// sampling is one resampling.
+type sampling struct {
+	// in is the picture that there is, in the pixels of the one that is given,
+	// which may have no more than what is needed of it.
+	in     Rect
+	region Region // of in, that is resampled
+	w, h   int    // to so many pixels,
+	out    Rect   // of which this part is wanted
+	f      Filter
+}
+
+// whole makes all of in the region.
+func (s sampling) whole() sampling {
+	s.region = Region{0, 0, float64(s.in.W), float64(s.in.H)}
+	return s
+}
+
+// sameW and sameH tell which axis stays as it is.
+func (s *sampling) sameW() bool {
+	return s.region.X == 0 && s.region.W == float64(s.in.W) && s.w == s.in.W
+}
+
+func (s *sampling) sameH() bool {
+	return s.region.Y == 0 && s.region.H == float64(s.in.H) && s.h == s.in.H
+}
+
+// source returns the part of in that is needed.
+func (s *sampling) source() Rect {
+	r := s.out
+	if s.f == Nearest {
+		return Rect{0, 0, s.in.W, s.in.H}
+	}
+	if !s.sameW() {
+		t := newAxis(s.in.W, s.region.X, s.region.W, s.w, s.f)
+		_, lo, _ := t.at(s.out.X)
+		_, _, hi := t.at(s.out.X + s.out.W - 1)
+		r.X, r.W = lo, hi-lo
+	}
+	if !s.sameH() {
+		t := newAxis(s.in.H, s.region.Y, s.region.H, s.h, s.f)
+		_, lo, _ := t.at(s.out.Y)
+		_, _, hi := t.at(s.out.Y + s.out.H - 1)
+		r.Y, r.H = lo, hi-lo
+	}
+	return r
+}
+
+func (s *sampling) check() {
+	if s.w < 1 || s.h < 1 || s.in.W < 1 || s.in.H < 1 {
+		panic(fmt.Sprintf("imaging: cannot resize %d x %d to %d x %d", s.in.W, s.in.H, s.w, s.h))
+	}
+	if b := s.region; !(b.X >= 0 && b.Y >= 0 && b.W > 0 && b.H > 0 && b.X+b.W <= float64(s.in.W) && b.Y+b.H <= float64(s.in.H)) {
+		panic(fmt.Sprintf("imaging: part %+v is not inside a picture of %d x %d", b, s.in.W, s.in.H))
+	}
+	if r := s.out; r.X < 0 || r.Y < 0 || r.W < 1 || r.H < 1 || r.X+r.W > s.w || r.Y+r.H > s.h {
+		panic(fmt.Sprintf("imaging: part %+v is not inside a picture of %d x %d", r, s.w, s.h))
+	}
+	if err := s.f.Valid(); err != nil {
 		panic(err.Error())
 	}
-	if f == Nearest {
-		resizeNearest(dst, src, r, b, w, h)
+}
+
+func resample(dst, src *Image, j sampling) {
+	j.check()
+	if j.f == Nearest {
+		resizeNearest(dst, src, j)
 		return
 	}
-	sameW := b.X == 0 && b.W == float64(r.W) && w == r.W
-	sameH := b.Y == 0 && b.H == float64(r.H) && h == r.H
+	sameW, sameH := j.sameW(), j.sameH()
+	// What of src is needed where an axis stays as it is.
+	same := Rect{j.in.X + j.out.X, j.in.Y + j.out.Y, j.out.W, j.out.H}
 	if sameW && sameH {
-		Crop(dst, src, r)
+		Crop(dst, src, same)
 		return
 	}
 	s := scratches.Get().(*scratch)
@@ -113,38 +182,35 @@ func resize(dst, src *Image, r Rect, b Region, w, h int, f Filter) {
 
 	// Two passes, rows first, each rounded to 8 bits; a pass that changes
 	// nothing is left out, and the first makes only the rows the second reads.
-	in, rect := src, r
+	in, x, y := src, same.X, 0
 	if !sameH {
-		s.y.compute(r.H, b.Y, b.H, h, f)
+		s.y.compute(newAxis(j.in.H, j.region.Y, j.region.H, j.h, j.f), j.out.Y, j.out.H, j.in.Y)
 	}
 	if !sameW {
-		s.x.compute(r.W, b.X, b.W, w, f)
-		first, last := 0, r.H
-		out := dst
+		s.x.compute(newAxis(j.in.W, j.region.X, j.region.W, j.w, j.f), j.out.X, j.out.W, j.in.X)
+		first, last, out := same.Y, same.Y+same.H, dst
 		if !sameH {
-			first, last = s.y.span(h)
+			first, last = s.y.span()
 			out = &s.tmp
 		}
-		out.Reset(w, last-first, src.C)
-		for y := first; y < last; y++ {
-			row := src.Pix[((r.Y+y)*src.W+r.X)*src.C : ((r.Y+y)*src.W+r.X+r.W)*src.C]
+		out.Reset(j.out.W, last-first, src.C)
+		for row := first; row < last; row++ {
 			if src.C == 3 {
-				s.x.row3(out.Row(y-first), row)
+				s.x.row3(out.Row(row-first), src.Row(row))
 			} else {
-				s.x.row1(out.Row(y-first), row)
+				s.x.row1(out.Row(row-first), src.Row(row))
 			}
 		}
 		if sameH {
 			return
 		}
-		in, rect = out, Rect{0, -first, w, h}
+		in, x, y = out, 0, first
 	}
-	dst.Reset(w, h, src.C)
-	n := w * src.C
-	s.sum = grow(s.sum, n)
-	for y := range h {
-		at := ((rect.Y+s.y.start[y])*in.W + rect.X) * in.C
-		mixRows(dst.Row(y), in.Pix[at:], in.W*in.C, s.y.of(y), s.sum)
+	dst.Reset(j.out.W, j.out.H, src.C)
+	s.sum = grow(s.sum, j.out.W*src.C)
+	for row := range j.out.H {
+		at := ((s.y.start[row]-y)*in.W + x) * in.C
+		mixRows(dst.Row(row), in.Pix[at:], in.W*in.C, s.y.of(row), s.sum)
 	}
 }
 
@@ -218,29 +284,45 @@ type taps struct {
 
 func (t *taps) of(i int) []int32 { return t.weight[i*t.stride : i*t.stride+t.count[i]] }
 
-// span returns the range of inputs that n outputs read.
-func (t *taps) span(n int) (first, last int) {
-	return t.start[0], t.start[n-1] + t.count[n-1]
+// span returns the range of inputs that the outputs read.
+func (t *taps) span() (first, last int) {
+	n := len(t.start) - 1
+	return t.start[0], t.start[n] + t.count[n]
 }
 
-// compute finds the taps for out outputs from size inputs, of in, that begin at
-// start.
-func (t *taps) compute(in int, start, size float64, out int, f Filter) {
+// axis is the resampling of one axis: from size inputs that begin at start, of
+// in, to a number of outputs.
+type axis struct {
+	in                    int
+	start, scale, support float64
+	f                     Filter
+}
+
+func newAxis(in int, start, size float64, out int, f Filter) axis {
 	scale := size / float64(out)
-	filterScale := max(scale, 1)
-	support := f.support() * filterScale
-	t.stride = int(math.Ceil(support))*2 + 1
-	t.start, t.count = grow(t.start, out), grow(t.count, out)
-	t.weight, t.float = grow(t.weight, out*t.stride), grow(t.float, t.stride)
-	inv := 1 / filterScale
-	for i := range out {
-		center := start + (float64(i)+0.5)*scale
-		lo := max(int(center-support+0.5), 0)
-		hi := min(int(center+support+0.5), in)
+	return axis{in, start, scale, f.support() * max(scale, 1), f}
+}
+
+// at returns the centre of output i in the inputs, and the first of them that
+// it reads and the one after the last.
+func (a *axis) at(i int) (center float64, lo, hi int) {
+	center = a.start + (float64(i)+0.5)*a.scale
+	return center, max(int(center-a.support+0.5), 0), min(int(center+a.support+0.5), a.in)
+}
+
+// compute finds the taps of n outputs from the one of number first on. Input 0
+// of the axis is that of number shift for the taps.
+func (t *taps) compute(a axis, first, n, shift int) {
+	t.stride = int(math.Ceil(a.support))*2 + 1
+	t.start, t.count = grow(t.start, n), grow(t.count, n)
+	t.weight, t.float = grow(t.weight, n*t.stride), grow(t.float, t.stride)
+	inv := 1 / max(a.scale, 1)
+	for i := range n {
+		center, lo, hi := a.at(first + i)
 		sum := 0.0
 		w := t.float[:hi-lo]
 		for j := range w {
-			w[j] = f.weight((float64(j+lo) - center + 0.5) * inv)
+			w[j] = a.f.weight((float64(j+lo) - center + 0.5) * inv)
 			sum += w[j]
 		}
 		k := t.weight[i*t.stride:]
@@ -254,7 +336,7 @@ func (t *taps) compute(in int, start, size float64, out int, f Filter) {
 				k[j] = int32(0.5 + v*(1<<precision))
 			}
 		}
-		t.start[i], t.count[i] = lo, hi-lo
+		t.start[i], t.count[i] = lo+shift, hi-lo
 	}
 }
 
@@ -298,26 +380,30 @@ func (t *taps) row1(dst, src []uint8) {
 
 // resizeNearest is Pillow's scaling by nearest neighbour: positions are summed
 // up in floating point, not multiplied, and that decides ties.
-func resizeNearest(dst, src *Image, r Rect, b Region, w, h int) {
-	dst.Reset(w, h, src.C)
-	sx, sy := b.W/float64(w), b.H/float64(h)
+func resizeNearest(dst, src *Image, j sampling) {
+	dst.Reset(j.out.W, j.out.H, src.C)
+	sx, sy := j.region.W/float64(j.w), j.region.H/float64(j.h)
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	s.x.start = grow(s.x.start, w)
-	at := b.X + sx*0.5
-	for x := range w {
-		s.x.start[x] = min(int(at), r.W-1)
+	s.x.start = grow(s.x.start, j.w)
+	at := j.region.X + sx*0.5
+	for x := range j.w {
+		s.x.start[x] = min(int(at), j.in.W-1)
 		at += sx
 	}
 	c := src.C
-	at = b.Y + sy*0.5
-	for y := range h {
-		row := src.Pix[((r.Y+min(int(at), r.H-1))*src.W+r.X)*c:]
-		out := dst.Row(y)
-		for x, from := range s.x.start {
+	at = j.region.Y + sy*0.5
+	for y := range j.out.Y + j.out.H {
+		from := min(int(at), j.in.H-1)
+		at += sy
+		if y < j.out.Y {
+			continue
+		}
+		row := src.Pix[((j.in.Y+from)*src.W+j.in.X)*c:]
+		out := dst.Row(y - j.out.Y)
+		for x, from := range s.x.start[j.out.X : j.out.X+j.out.W] {
 			copy(out[x*c:x*c+c], row[from*c:from*c+c])
 		}
-		at += sy
 	}
 }
 
