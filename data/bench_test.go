@@ -2,6 +2,7 @@ package data
 
 import (
 	"context"
+	"os"
 	"testing"
 
 	"github.com/resnet-go/resnet/data/imaging"
@@ -48,8 +49,14 @@ func BenchmarkCIFAR(b *testing.B) {
 	}
 }
 
+// BenchmarkPhotos prepares the shared photographs, or those of the folder
+// RESNET_PHOTOS.
 func BenchmarkPhotos(b *testing.B) {
-	s, err := Open("folder:"+photoFolder(b), Options{ValFraction: -1})
+	folder := os.Getenv("RESNET_PHOTOS")
+	if folder == "" {
+		folder = photoFolder(b)
+	}
+	s, err := Open("folder:"+folder, Options{ValFraction: -1})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -63,6 +70,7 @@ func BenchmarkPhotos(b *testing.B) {
 	}{
 		{"eval", nil},
 		{"train", &Augment{HFlip: 0.5, RandomResizedCrop: &RandomResizedCrop{Scale: [2]float64{0.08, 1}, Ratio: [2]float64{3.0 / 4, 4.0 / 3}}}},
+		{"train-full-decode", &Augment{HFlip: 0.5, RandomResizedCrop: &RandomResizedCrop{Scale: [2]float64{0.08, 1}, Ratio: [2]float64{3.0 / 4, 4.0 / 3}, FullDecode: true}}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			benchEpochs(b, s.Train, LoaderConfig{BatchSize: 10, Preprocess: p, Augment: c.a, CacheBytes: -1})

@@ -1,13 +1,11 @@
 package data
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
-	"io"
 	"math"
 	"runtime"
 	"slices"
@@ -34,6 +32,7 @@ type Report struct {
 type PartReport struct {
 	Name     string      `json:"name"`
 	Images   int         `json:"images"`
+	Hash     string      `json:"hash"`      // as [Hash] of the part; empty if a sample cannot be read
 	PerClass []int       `json:"per_class"` // samples that have each class
 	NoLabel  int         `json:"no_label"`  // samples without any, of multi-label data
 	Bad      []BadSample `json:"bad"`       // cannot be decoded
@@ -66,16 +65,19 @@ type PartSample struct {
 	Name string `json:"name"`
 }
 
-// Check decodes every sample of all parts and reports counts a class, samples
-// that cannot be decoded, and samples that are there more than once. workers is
-// the number of goroutines; 0 means one a CPU. The error is that of ctx, if it
-// ends.
+// Check reads every sample of all parts, once, decodes it and reports counts a
+// class, samples that cannot be decoded, samples that are there more than once,
+// and the hashes. workers is the number of goroutines; 0 means one a CPU. The
+// error is that of ctx, if it ends.
 func Check(ctx context.Context, s *Splits, workers int) (*Report, error) {
 	r := &Report{Spec: s.Spec, Classes: s.Classes(), MultiLabel: s.MultiLabel(), Notes: s.Notes, Duplicates: []Duplicate{}}
 	groups := make(map[[32]byte][]place)
+	var unread error
 	for i, p := range s.parts() {
 		report, sums, err := checkPart(ctx, p, workers)
-		if err != nil {
+		if bad := (*SampleError)(nil); errors.As(err, &bad) {
+			unread = cmp.Or(unread, err)
+		} else if err != nil {
 			return nil, err
 		}
 		r.Parts = append(r.Parts, report)
@@ -86,15 +88,11 @@ func Check(ctx context.Context, s *Splits, workers int) (*Report, error) {
 		}
 	}
 	r.Duplicates = append(r.Duplicates, duplicates(s.parts(), groups)...)
-	h, err := s.Hash(ctx, workers)
-	switch {
-	case err == nil:
-		r.Hash = h
-	case ctx.Err() != nil:
-		return nil, err
-	default: // the sample is among the bad ones already
-		r.Notes = append(slices.Clone(r.Notes), "no hash: "+err.Error())
+	if unread != nil { // the sample is among the bad ones already
+		r.Notes = append(slices.Clone(r.Notes), "no hash: "+unread.Error())
+		return r, nil
 	}
+	r.Hash = hashParts(r.Parts)
 	return r, nil
 }
 
@@ -107,6 +105,8 @@ type pixelSum struct {
 	ok     bool
 }
 
+// checkPart returns a *SampleError beside the report if there is no hash, as
+// that sample cannot be read.
 func checkPart(ctx context.Context, p part, workers int) (PartReport, []pixelSum, error) {
 	ds := p.ds
 	r := PartReport{Name: p.name, Images: ds.Len(), PerClass: ClassCounts(ds), Bad: []BadSample{}}
@@ -116,13 +116,19 @@ func checkPart(ctx context.Context, p part, workers int) (PartReport, []pixelSum
 		}
 	}
 	sums := make([]pixelSum, ds.Len())
-	bad := make([]error, ds.Len())
+	bad, unread := make([]error, ds.Len()), make([]error, ds.Len())
+	lines := make([]string, ds.Len())
 	var mu sync.Mutex
 	r.MinW, r.MinH = math.MaxInt, math.MaxInt
 	err := forEach(ctx, ds.Len(), workers, func() func(int) error {
 		var m imaging.Image
+		var buf []byte
 		return func(i int) error {
-			if bad[i] = ds.Decode(i, &m); bad[i] != nil {
+			var b []byte
+			if b, unread[i], bad[i] = readSample(ds, i, buf, &m); unread[i] == nil {
+				buf, lines[i] = b, hashLine(ds, i, b)
+			}
+			if bad[i] != nil {
 				return nil
 			}
 			sums[i] = pixelSum{pixelHash(&m), true}
@@ -147,6 +153,12 @@ func checkPart(ctx context.Context, p part, workers int) (PartReport, []pixelSum
 			r.Bad = append(r.Bad, BadSample{ds.Name(i), err.Error()})
 		}
 	}
+	for i, err := range unread {
+		if err != nil {
+			return r, sums, &SampleError{Index: i, Name: ds.Name(i), Err: err}
+		}
+	}
+	r.Hash = hashLines(ds, lines)
 	return r, sums, nil
 }
 
@@ -245,55 +257,6 @@ func (r *Report) Warnings() []string {
 	return w
 }
 
-// Hash returns the SHA-256, in hex, of what the dataset is: over the parts,
-// and in each over the samples' names, labels and bytes. It does not depend on
-// the order of the samples, the place of the folder or on decoders. workers is
-// the number of goroutines; 0 means one a CPU.
-func (s *Splits) Hash(ctx context.Context, workers int) (string, error) {
-	h := sha256.New()
-	for _, p := range s.parts() {
-		sum, err := Hash(ctx, p.ds, workers)
-		if err != nil {
-			return "", err
-		}
-		fmt.Fprintf(h, "%s %s\n", p.name, sum)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// Hash returns the SHA-256, in hex, of a dataset: of its classes and a sorted
-// list of the samples' names, labels and the SHA-256 of their bytes (see
-// [Contenter]). The error names a sample that cannot be read.
-func Hash(ctx context.Context, ds Dataset, workers int) (string, error) {
-	lines := make([]string, ds.Len())
-	err := forEach(ctx, ds.Len(), workers, func() func(int) error {
-		var buf []byte
-		return func(i int) error {
-			b, err := content(ds, i, buf)
-			if err != nil {
-				return &SampleError{Index: i, Name: ds.Name(i), Err: err}
-			}
-			buf = b
-			lines[i] = fmt.Sprintf("%q %v %x\n", ds.Name(i), ds.Labels(i), sha256.Sum256(b))
-			return nil
-		}
-	})
-	if err != nil {
-		return "", err
-	}
-	slices.Sort(lines)
-	h := sha256.New()
-	fmt.Fprintf(h, "%q\n", ds.Classes())
-	writeAll(h, lines)
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-func writeAll(h hash.Hash, lines []string) {
-	for _, l := range lines {
-		_, _ = io.WriteString(h, l) // a hash never returns an error
-	}
-}
-
 // MeanStd returns the mean and standard deviation of each channel over the
 // pixels of all samples as preprocessing leaves them before normalising, on a
 // scale from 0 to 1: what to put into [Preprocess].Mean and Std for data that
@@ -315,7 +278,7 @@ func MeanStd(ctx context.Context, ds Dataset, p Preprocess, skipBad bool, worker
 			err := ds.Decode(i, &s.decoded)
 			var v view
 			if err == nil {
-				v, err = s.fit(p, &s.decoded)
+				v, err = s.fit(p, &picture{m: &s.decoded})
 			}
 			if err != nil && skipBad {
 				return nil

@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 )
@@ -224,5 +226,50 @@ func TestClassWeights(t *testing.T) {
 	want := []float32{12.0 / 18, 1, 2, 0}
 	if got := ClassWeights(ds); !slices.Equal(got, want) {
 		t.Errorf("weights %v, want %v", got, want)
+	}
+}
+
+// countingFS counts how often each file is opened.
+type countingFS struct {
+	fstest.MapFS
+	mu    sync.Mutex
+	opens map[string]int
+}
+
+func (c *countingFS) Open(name string) (fs.File, error) {
+	c.mu.Lock()
+	c.opens[name]++
+	c.mu.Unlock()
+	return c.MapFS.Open(name)
+}
+
+func TestCheckReadsOnceAndHashesAsHash(t *testing.T) {
+	ctx := context.Background()
+	for name, opt := range map[string]Options{"parts": {}, "split off": {ValFraction: 0.5}} {
+		fsys := &countingFS{MapFS: folderFS("train/a/1.png", "train/a/2.png", "train/b/1.png", "train/b/2.png")}
+		fsys.opens = map[string]int{}
+		s, err := OpenFolder(fsys, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		clear(fsys.opens)
+		r, err := Check(ctx, s, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for file, n := range fsys.opens {
+			if n != 1 && strings.HasSuffix(file, ".png") {
+				t.Errorf("%s: %s was read %d times", name, file, n)
+			}
+		}
+		whole, parts, err := s.Hashes(ctx, 2)
+		if err != nil || whole != r.Hash || len(whole) != 64 {
+			t.Errorf("%s: hash %q, of the check %q, %v", name, whole, r.Hash, err)
+		}
+		for _, p := range r.Parts {
+			if parts[p.Name] != p.Hash || len(p.Hash) != 64 {
+				t.Errorf("%s: hash of %s is %q, of the check %q", name, p.Name, parts[p.Name], p.Hash)
+			}
+		}
 	}
 }

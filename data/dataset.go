@@ -46,6 +46,15 @@ type Contenter interface {
 	Content(i int, buf []byte) ([]byte, error)
 }
 
+// Opener is implemented by datasets of picture files. Of a file that is only
+// needed in part, or small, the loader then decodes no more.
+type Opener interface {
+	// Open opens sample i in r (see [imaging.Reader.Open]), whose pixels are then
+	// those of Decode. buf may be used as memory for the file; what is returned
+	// is the memory for the next call.
+	Open(i int, r *imaging.Reader, buf []byte) ([]byte, error)
+}
+
 // SampleError is the error for a sample that cannot be read or decoded.
 type SampleError struct {
 	Index int    // in the dataset
@@ -158,18 +167,16 @@ func (s *subset) Content(i int, buf []byte) ([]byte, error) {
 }
 func (s *subset) inMemory() bool { return inMemory(s.of) }
 
-// content returns the bytes of a sample, or its pixels (with their size in
-// front) where the dataset has no bytes to give.
-func content(ds Dataset, i int, buf []byte) ([]byte, error) {
-	if c, ok := ds.(Contenter); ok {
-		return c.Content(i, buf)
+// origin returns the dataset that sample i of a subset comes from, and its
+// number there.
+func origin(ds Dataset, i int) (Dataset, int) {
+	for {
+		s, ok := ds.(*subset)
+		if !ok {
+			return ds, i
+		}
+		ds, i = s.of, s.indexes[i]
 	}
-	var m imaging.Image
-	if err := ds.Decode(i, &m); err != nil {
-		return nil, err
-	}
-	buf = fmt.Appendf(buf[:0], "%d %d %d ", m.W, m.H, m.C)
-	return append(buf, m.Pix...), nil
 }
 
 // inMemory reports whether decoding a sample is as cheap as copying it, so that

@@ -1,16 +1,15 @@
 package data
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"math"
 	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 
+	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/internal/philox"
 )
 
@@ -77,7 +76,8 @@ type LoaderConfig struct {
 	// Prefetch is the number of batches made ahead; 0 means 2.
 	Prefetch int
 	// CacheBytes is the memory for decoded pictures, used if the whole dataset
-	// fits by estimate: 0 means 512 MiB, below 0 none.
+	// fits by estimate: 0 means 512 MiB, below 0 none. What is kept was decoded at
+	// full size (see [RandomResizedCrop]).
 	CacheBytes int64
 }
 
@@ -89,17 +89,22 @@ type Loader struct {
 	cache   *cache
 	byClass [][]uint32 // for Balanced
 
-	mu   sync.Mutex
-	bad  map[int]*SampleError
-	free []*slot
-	ords [][]entry
-	sets []*workerState
+	mu    sync.Mutex
+	bad   map[int]*SampleError
+	free  []*slot
+	ords  [][]entry
+	sets  []*workerState
+	open  *run // the newest that Epoch began and has not ended
+	ahead *run // of Prepare
 }
 
 // workerState is the memory of one worker.
 type workerState struct {
 	stages
-	spare []float32
+	source picture
+	files  imaging.Reader
+	file   []byte
+	spare  []float32
 }
 
 // NewLoader returns a loader of ds. It returns an error if the configuration
@@ -172,45 +177,6 @@ func (l *Loader) Bad() []*SampleError {
 	return all
 }
 
-// Epoch returns the batches of an epoch from a step on; the rest of an epoch is
-// the same whether its beginning was made or not. A batch holds until the next
-// turn of the loop. On an error (a bad sample without SkipBad: a *SampleError;
-// or ctx's end), the batch is nil and it is the last turn. Leaving the loop
-// early ends the loader's goroutines. Several epochs may be open at once.
-func (l *Loader) Epoch(ctx context.Context, epoch, step int) iter.Seq2[*Batch, error] {
-	return func(yield func(*Batch, error) bool) {
-		if epoch < 0 || int64(epoch) > math.MaxUint32 || step < 0 || step > l.Steps() {
-			yield(nil, fmt.Errorf("data: no step %d of epoch %d: an epoch has %d", step, epoch, l.Steps()))
-			return
-		}
-		r := l.start(ctx, epoch, step)
-		defer r.stop()
-		for b := range r.ordered {
-			select {
-			case <-b.ready:
-			case <-r.ctx.Done():
-			}
-			if err := ctx.Err(); err != nil {
-				yield(nil, err)
-				return
-			}
-			if err := b.firstError(); err != nil {
-				yield(nil, err)
-				return
-			}
-			// A batch of which nothing is left, all its samples being bad, is
-			// no batch.
-			if b.Real > 0 && !yield(&b.Batch, nil) {
-				return
-			}
-			r.free <- b
-		}
-		if err := ctx.Err(); err != nil {
-			yield(nil, err)
-		}
-	}
-}
-
 func (b *slot) firstError() error {
 	for _, err := range b.errs {
 		if err != nil {
@@ -218,105 +184,6 @@ func (b *slot) firstError() error {
 		}
 	}
 	return nil
-}
-
-// run is one pass over an epoch.
-type run struct {
-	l       *Loader
-	ctx     context.Context
-	cancel  context.CancelFunc
-	epoch   int
-	order   []entry
-	free    chan *slot
-	ordered chan *slot
-	tasks   chan task
-	batches []*slot
-	wg      sync.WaitGroup
-}
-
-// task is some rows of a batch.
-type task struct {
-	b      *slot
-	lo, hi int
-}
-
-// taskRows is how many rows a worker takes at a time: few enough to share a
-// batch of large pictures out evenly.
-const taskRows = 8
-
-func (l *Loader) start(ctx context.Context, epoch, step int) *run {
-	r := &run{
-		l: l, epoch: epoch,
-		free:    make(chan *slot, l.cfg.Prefetch+1),
-		ordered: make(chan *slot, l.cfg.Prefetch+1),
-		tasks:   make(chan task, l.cfg.Workers),
-	}
-	r.ctx, r.cancel = context.WithCancel(ctx)
-	r.order = l.order(take(l, &l.ords), epoch)
-	for range l.cfg.Prefetch + 1 {
-		b := take(l, &l.free)
-		if b == nil {
-			b = &slot{ready: make(chan struct{}, 1)}
-		}
-		r.batches = append(r.batches, b)
-		r.free <- b
-	}
-	r.wg.Add(1 + l.cfg.Workers)
-	go r.dispatch(step)
-	for range l.cfg.Workers {
-		go r.work()
-	}
-	return r
-}
-
-// stop ends the goroutines and keeps the memory for the next run.
-func (r *run) stop() {
-	r.cancel()
-	r.wg.Wait()
-	for _, b := range r.batches {
-		select { // of a batch that was made and not used
-		case <-b.ready:
-		default:
-		}
-	}
-	l := r.l
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.free = append(l.free, r.batches...)
-	l.ords = append(l.ords, r.order)
-}
-
-func take[T any](l *Loader, from *[]T) (v T) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if n := len(*from); n > 0 {
-		v = (*from)[n-1]
-		*from = (*from)[:n-1]
-	}
-	return v
-}
-
-func (r *run) dispatch(step int) {
-	defer r.wg.Done()
-	defer close(r.tasks)
-	defer close(r.ordered)
-	for ; step < r.l.Steps(); step++ {
-		var b *slot
-		select {
-		case b = <-r.free:
-		case <-r.ctx.Done():
-			return
-		}
-		r.prepare(b, step)
-		r.ordered <- b // never blocks: there are not more batches than places
-		for lo := 0; lo < len(b.entries); lo += taskRows {
-			select {
-			case r.tasks <- task{b, lo, min(lo+taskRows, len(b.entries))}:
-			case <-r.ctx.Done():
-				return
-			}
-		}
-	}
 }
 
 // prepare sets a batch up for a step.
@@ -442,22 +309,16 @@ func (l *Loader) sample(b *slot, row int, e entry, ws *workerState) error {
 
 // input decodes, augments and normalises a sample.
 func (l *Loader) input(dst []float32, epoch int, e entry, ws *workerState) error {
-	m := &ws.decoded
-	var err error
-	if l.cache != nil {
-		m, err = l.cache.get(int(e.index), m)
-	} else {
-		err = l.ds.Decode(int(e.index), m)
-	}
-	if err != nil {
+	p, a := l.cfg.Preprocess, l.cfg.Augment
+	if err := l.fetch(ws, int(e.index)); err != nil {
 		return err
 	}
 	var v view
-	p, a := l.cfg.Preprocess, l.cfg.Augment
+	var err error
 	if a == nil {
-		v, err = ws.fit(p, m)
+		v, err = ws.fit(p, &ws.source)
 	} else {
-		v, err = a.view(&ws.stages, p, m, l.key(epoch, e))
+		v, err = a.view(&ws.stages, p, &ws.source, l.key(epoch, e))
 	}
 	if err != nil {
 		return err
@@ -467,6 +328,26 @@ func (l *Loader) input(dst []float32, epoch int, e entry, ws *workerState) error
 		a.RandomErasing.erase(dst, p.Height, p.Width, p.Channels, l.key(epoch, e))
 	}
 	return nil
+}
+
+// fetch gets sample i: from the cache or the dataset, or from a file that is
+// opened and yet to be decoded.
+func (l *Loader) fetch(ws *workerState, i int) error {
+	m := &ws.decoded
+	ws.source = picture{m: m, own: m}
+	if l.cache != nil {
+		var err error
+		ws.source.m, err = l.cache.get(i, m)
+		return err
+	}
+	ds, k := origin(l.ds, i)
+	if o, ok := ds.(Opener); ok {
+		var err error
+		ws.file, err = o.Open(k, &ws.files, ws.file)
+		ws.source.reader = &ws.files
+		return err
+	}
+	return l.ds.Decode(i, m)
 }
 
 func (l *Loader) key(epoch int, e entry) sampleKey {

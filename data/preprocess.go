@@ -152,7 +152,7 @@ func (p Preprocess) ApplyNHWC(dst []float32, m *imaging.Image) error {
 	defer stagePool.Put(s)
 	var n normalizer
 	n.init(p)
-	v, err := s.fit(p, m)
+	v, err := s.fit(p, &picture{m: m})
 	if err != nil {
 		return err
 	}
@@ -179,12 +179,41 @@ type view struct {
 }
 
 // fit does the steps before normalising.
-func (s *stages) fit(p Preprocess, m *imaging.Image) (view, error) {
-	m, err := s.resize(p, m)
+func (s *stages) fit(p Preprocess, src *picture) (view, error) {
+	w0, h0 := src.size()
+	if w0 < 1 || h0 < 1 {
+		return view{}, errEmpty
+	}
+	w, h, err := p.resized(w0, h0)
 	if err != nil {
 		return view{}, err
 	}
-	return view{m: m, r: imaging.CenterCropRect(m.W, m.H, p.Width, p.Height)}, nil
+	r := imaging.CenterCropRect(w, h, p.Width, p.Height)
+	if r.X < 0 || r.Y < 0 || w == w0 && h == h0 {
+		if err := src.decode(); err != nil {
+			return view{}, err
+		}
+		m, err := s.resize(p, src.m)
+		return view{m: m, r: r}, err
+	}
+	if err := src.fit(s, p, w, h, r); err != nil {
+		return view{}, err
+	}
+	return view{m: &s.sized, r: imaging.Rect{W: p.Width, H: p.Height}}, nil
+}
+
+// resized returns the size that a w by h picture is resized to.
+func (p Preprocess) resized(w, h int) (int, int, error) {
+	w0, h0 := w, h
+	if p.Squash {
+		w, h = p.Width, p.Height
+	} else if p.Resize > 0 {
+		w, h = imaging.ShorterSide(w, h, p.Resize)
+	}
+	if (w != w0 || h != h0) && w > maxPixelsResized/h {
+		return 0, 0, fmt.Errorf("a picture of %d x %d would become %d x %d", w0, h0, w, h)
+	}
+	return w, h, nil
 }
 
 // resize converts the channels and resizes; it returns m itself if there is
@@ -194,16 +223,11 @@ func (s *stages) resize(p Preprocess, m *imaging.Image) (*imaging.Image, error) 
 		return nil, errEmpty
 	}
 	m = s.convert(m, p.Channels)
-	w, h := m.W, m.H
-	if p.Squash {
-		w, h = p.Width, p.Height
-	} else if p.Resize > 0 {
-		w, h = imaging.ShorterSide(w, h, p.Resize)
+	w, h, err := p.resized(m.W, m.H)
+	if err != nil {
+		return nil, err
 	}
 	if w != m.W || h != m.H {
-		if w > maxPixelsResized/h {
-			return nil, fmt.Errorf("a picture of %d x %d would become %d x %d", m.W, m.H, w, h)
-		}
 		imaging.Resize(&s.sized, m, w, h, p.Interpolation)
 		m = &s.sized
 	}

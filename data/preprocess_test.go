@@ -1,6 +1,7 @@
 package data
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"math"
@@ -161,5 +162,60 @@ func TestPreprocessValid(t *testing.T) {
 		checkError(t, p.Valid(), want)
 		_, err = p.Apply(imaging.New(2, 2, 3))
 		checkError(t, err, want)
+	}
+}
+
+// A file that is decoded for its input alone gives the input of the whole
+// picture.
+func TestInputsOfFilesEqualThoseOfPictures(t *testing.T) {
+	s := jpegFolder(t, 6, 190, 150)
+	for name, p := range map[string]Preprocess{
+		"crop":    {Channels: 3, Width: 64, Height: 48, Resize: 80},
+		"grey":    {Channels: 1, Width: 40, Height: 48, Resize: 50},
+		"squash":  {Channels: 3, Width: 33, Height: 44, Squash: true},
+		"larger":  {Channels: 3, Width: 90, Height: 90, Resize: 60},
+		"as is":   {Channels: 3, Width: 120, Height: 100},
+		"enlarge": {Channels: 3, Width: 200, Height: 200, Resize: 210},
+	} {
+		p.Interpolation = "bilinear"
+		for range p.Channels {
+			p.Mean, p.Std = append(p.Mean, 0.4), append(p.Std, 0.3)
+		}
+		l, err := NewLoader(s.Train, LoaderConfig{BatchSize: 6, Preprocess: p, CacheBytes: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := p.Width * p.Height * p.Channels
+		want, sized, rgb := make([]float32, size), new(imaging.Image), new(imaging.Image)
+		for b, err := range l.Epoch(context.Background(), 0, 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			for row, i := range b.Index {
+				m := new(imaging.Image)
+				if err := s.Train.Decode(i, m); err != nil {
+					t.Fatal(err)
+				}
+				// Step by step.
+				imaging.Convert(rgb, m, p.Channels)
+				w, h := rgb.W, rgb.H
+				if p.Squash {
+					w, h = p.Width, p.Height
+				} else if p.Resize > 0 {
+					w, h = imaging.ShorterSide(w, h, p.Resize)
+				}
+				imaging.Resize(sized, rgb, w, h, p.Interpolation)
+				var n normalizer
+				n.init(p)
+				n.write(want, view{m: sized, r: imaging.CenterCropRect(w, h, p.Width, p.Height)})
+				if !slices.Equal(b.X[row*size:(row+1)*size], want) {
+					t.Errorf("%s: sample %d is another", name, i)
+				}
+				one := make([]float32, size)
+				if err := p.ApplyNHWC(one, m); err != nil || !slices.Equal(one, want) {
+					t.Errorf("%s: picture %d is another (%v)", name, i, err)
+				}
+			}
+		}
 	}
 }

@@ -242,3 +242,16 @@ func (f *fileSet) Decode(i int, dst *imaging.Image) error {
 }
 
 func (f *fileSet) Content(i int, buf []byte) ([]byte, error) { return f.src.read(f.names[i], buf) }
+
+func (f *fileSet) decodeContent(content []byte, dst *imaging.Image) error {
+	return imaging.DecodeInto(dst, content, f.opt)
+}
+
+// Open opens the file of sample i.
+func (f *fileSet) Open(i int, r *imaging.Reader, buf []byte) ([]byte, error) {
+	b, err := f.src.read(f.names[i], buf)
+	if err != nil {
+		return buf, err
+	}
+	return b, r.Open(b, f.opt)
+}

@@ -2,6 +2,7 @@ package train
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"time"
@@ -17,12 +18,12 @@ func (s *session) saveIfDue() error {
 	if s.out == "" || !due {
 		return nil
 	}
-	return s.save()
+	return s.tolerate(s.save())
 }
 
-// save writes the whole state. What it writes depends on nothing but the state:
-// no clock, no host. A value that is not finite is a *Diverged error and the
-// file stays as it was.
+// save writes the best model, if there is a new one, and the whole state. What
+// it writes depends on nothing but the state: no clock, no host. A value that
+// is not finite is a *Diverged error and the files stay as they were.
 func (s *session) save() error {
 	f, err := s.fileOf()
 	if err != nil {
@@ -35,18 +36,48 @@ func (s *session) save() error {
 		f.Metrics = s.state.History[n-1].figures()
 	}
 	s.saved = time.Now()
-	return weights.Save(filepath.Join(s.out, LastFile), f, weights.SaveOptions{})
+	// The best model first: the state must not speak of one that is nowhere.
+	if s.unsaved != nil {
+		if err := weights.Save(filepath.Join(s.out, BestFile), s.unsaved, weights.SaveOptions{}); err != nil {
+			return &unwritten{err}
+		}
+		s.unsaved = nil
+	}
+	if err := weights.Save(filepath.Join(s.out, LastFile), f, weights.SaveOptions{}); err != nil {
+		return &unwritten{err}
+	}
+	return nil
 }
 
-// saveBest writes the model of the epoch just ended, without training state.
-func (s *session) saveBest(rec EpochRecord) error {
+// unwritten is the error of a file that could not be written.
+type unwritten struct{ error }
+
+func (e *unwritten) Unwrap() error { return e.error }
+
+// tolerate turns the error of a file that could not be written (a full disk, a
+// lost mount) into a warning while the run still goes on: the files before stay
+// and the next save tries again. At the end of the run it stays an error.
+func (s *session) tolerate(err error) error {
+	if w := (*unwritten)(nil); !errors.As(err, &w) || s.state.Epoch >= s.epochs || s.state.Stopped != "" {
+		return err
+	}
+	kept := "there is no checkpoint yet"
+	if s.existing(LastFile) != "" {
+		kept = "the checkpoint before it is kept"
+	}
+	s.log.note("warning: %v; %s, and the run goes on and will try again", err, kept)
+	return nil
+}
+
+// bestFile returns the model of the epoch just ended, without training state.
+func (s *session) bestFile(rec EpochRecord) (*weights.File, error) {
 	f, err := s.fileOf()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	f = f.ModelOnly()
 	f.Metrics = rec.figures()
-	return weights.Save(filepath.Join(s.out, BestFile), f, weights.SaveOptions{})
+	return f, nil
 }
 
 // figures returns the record as a model file keeps it.

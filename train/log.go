@@ -19,7 +19,8 @@ type logger struct {
 	head        string // "epoch 3/40" or "evaluating"
 	done, total int    // samples
 	start       time.Time
-	from        int // samples that were done before start
+	from        int           // samples that were done before start
+	wait        time.Duration // for data, since start
 	drawn       time.Time
 }
 
@@ -67,7 +68,7 @@ func (l *logger) note(format string, args ...any)  { l.tell("note", fmt.Sprintf(
 
 func (l *logger) count(head string, done, total int) {
 	l.head, l.done, l.from, l.total = head, done, done, total
-	l.start = time.Now()
+	l.start, l.wait = time.Now(), 0
 	l.drawn = time.Time{}
 	if !l.terminal {
 		l.drawn = l.start
@@ -91,6 +92,9 @@ func (l *logger) step(r StepRecord, sums Metrics, samples int) {
 	l.send(Event{Kind: "step", Step: &r})
 	l.advance(samples, fmt.Sprintf("loss %.4f · top-1 %s · lr %.3g", sums.Loss, term.Percent(sums.Top1), r.LR))
 }
+
+// waited tells that so long was waited for data.
+func (l *logger) waited(d time.Duration) { l.wait += d }
 
 func (l *logger) evaluated(samples int) { l.advance(samples, "") }
 
@@ -128,8 +132,8 @@ func (l *logger) parts(now time.Time, figures string) []string {
 		left := time.Duration(float64(elapsed) / float64(n) * float64(l.total-l.done))
 		parts = append(parts, term.Duration(left)+" left", fmt.Sprintf("%s img/s", term.Count(int(float64(n)/elapsed.Seconds()+0.5))))
 	}
-	if figures != "" { // last, as a narrow terminal cuts the end off
-		parts = append(parts, figures)
+	if figures != "" { // late, as a narrow terminal cuts the end off
+		parts = append(parts, figures, "data_wait "+share(float64(l.wait)/float64(max(elapsed, 1))))
 	}
 	return parts
 }
@@ -143,7 +147,7 @@ func fit(s string, columns int) string {
 }
 
 // epoch tells of an epoch's end.
-func (l *logger) epoch(r EpochRecord, epochs int, best bool, rate float64, left time.Duration) {
+func (l *logger) epoch(r EpochRecord, epochs int, best bool, p pace, left time.Duration) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "epoch %d/%d: train loss %.4f", r.Epoch, epochs, r.Train.Loss)
 	if r.Train.Top5 > 0 {
@@ -163,10 +167,13 @@ func (l *logger) epoch(r EpochRecord, epochs int, best bool, rate float64, left 
 			b.WriteString(" (best)")
 		}
 	}
-	fmt.Fprintf(&b, " · lr %.3g · %s img/s", r.LR, term.Count(int(rate+0.5)))
+	fmt.Fprintf(&b, " · lr %.3g · %s img/s · data_wait %s", r.LR, term.Count(int(p.rate+0.5)), share(p.wait))
 	if r.Epoch < epochs {
 		fmt.Fprintf(&b, " · %s left", term.Duration(left))
 	}
 	l.line(b.String())
-	l.send(Event{Kind: "epoch", Epoch: &r})
+	l.send(Event{Kind: "epoch", Epoch: &r, DataWait: &p.wait})
 }
+
+// share writes a share of time in percent.
+func share(x float64) string { return fmt.Sprintf("%.1f%%", 100*x) }

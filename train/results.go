@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"time"
 
 	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/internal/chart"
@@ -24,7 +23,10 @@ type results struct {
 }
 
 var csvHead = []string{"epoch", "step", "lr", "train_loss", "train_top1", "train_top5",
-	"val_loss", "val_top1", "val_top5", "val_map", "images_per_second", "seconds"}
+	"val_loss", "val_top1", "val_top5", "val_map", "images_per_second", "seconds", "data_wait"}
+
+// csvTimes is how many columns at the end are about this run's time.
+const csvTimes = 3
 
 // eventsEvery is the number of steps between two points of TensorBoard's curves.
 const eventsEvery = 10
@@ -53,7 +55,7 @@ func openResults(dir string, st *state, meta weights.Meta) (*results, error) {
 	for _, rec := range st.History {
 		row := csvRow(rec)
 		if o := old[row[0]]; o != nil {
-			copy(row[len(row)-2:], o[len(o)-2:]) // times are in no checkpoint
+			copy(row[len(row)-csvTimes:], o[len(o)-csvTimes:]) // times are in no checkpoint
 		}
 		r.rows = append(r.rows, row)
 	}
@@ -65,7 +67,7 @@ func openResults(dir string, st *state, meta weights.Meta) (*results, error) {
 
 func csvRow(r EpochRecord) []string {
 	f := func(x float64) string { return strconv.FormatFloat(x, 'g', 8, 64) }
-	row := []string{strconv.Itoa(r.Epoch), strconv.Itoa(r.Step), f(r.LR), f(r.Train.Loss), f(r.Train.Top1), f(r.Train.Top5), "", "", "", "", "", ""}
+	row := []string{strconv.Itoa(r.Epoch), strconv.Itoa(r.Step), f(r.LR), f(r.Train.Loss), f(r.Train.Top1), f(r.Train.Top5), "", "", "", "", "", "", ""}
 	if v := r.Val; v != nil {
 		row[6] = f(v.Loss)
 		if v.MAP > 0 {
@@ -79,24 +81,33 @@ func csvRow(r EpochRecord) []string {
 
 // step writes a point of the curves in between.
 func (r *results) step(s StepRecord) error {
-	if r == nil || s.Step%eventsEvery != 0 {
+	if r == nil || r.events == nil || s.Step%eventsEvery != 0 {
 		return nil
 	}
 	return r.wrap(r.events.scalars(s.Step, []string{"step/loss", "step/lr"}, []float64{s.Loss, s.LR}))
 }
 
+// wrap ends an event file that could not be written: what follows a gap in it
+// could not be read. The next epoch begins another.
 func (r *results) wrap(err error) error {
-	if err != nil {
-		return fmt.Errorf("TensorBoard events in %s: %w", r.dir, err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if r.events != nil {
+		r.events.close() // after an error that matters more
+		r.events = nil
+	}
+	return &unwritten{fmt.Errorf("TensorBoard events in %s: %w", r.dir, err)}
 }
 
 // epoch writes an epoch everywhere.
-func (r *results) epoch(rec EpochRecord, st *state, rate float64, elapsed time.Duration) error {
+func (r *results) epoch(rec EpochRecord, st *state, p pace) error {
 	row := csvRow(rec)
-	row[len(row)-2] = strconv.FormatFloat(rate, 'f', 1, 64)
-	row[len(row)-1] = strconv.FormatFloat(elapsed.Seconds(), 'f', 1, 64)
+	for i, t := range [csvTimes]string{
+		strconv.FormatFloat(p.rate, 'f', 1, 64), strconv.FormatFloat(p.elapsed.Seconds(), 'f', 1, 64), strconv.FormatFloat(p.wait, 'f', 4, 64),
+	} {
+		row[len(row)-csvTimes+i] = t
+	}
 	r.rows = append(r.rows, row)
 	err := atomicfile.Write(filepath.Join(r.dir, ResultsFile), func(w io.Writer) error {
 		var b bytes.Buffer
@@ -108,10 +119,15 @@ func (r *results) epoch(rec EpochRecord, st *state, rate float64, elapsed time.D
 		return err
 	})
 	if err != nil {
-		return err
+		return &unwritten{err}
 	}
-	tags := []string{"loss/train", "top1/train", "top5/train", "lr", "images_per_second"}
-	vals := []float64{rec.Train.Loss, rec.Train.Top1, rec.Train.Top5, rec.LR, rate}
+	if r.events == nil {
+		if r.events, err = openEvents(r.dir, 0); err != nil {
+			return &unwritten{err}
+		}
+	}
+	tags := []string{"loss/train", "top1/train", "top5/train", "lr", "images_per_second", "data_wait"}
+	vals := []float64{rec.Train.Loss, rec.Train.Top1, rec.Train.Top5, rec.LR, p.rate, p.wait}
 	if v := rec.Val; v != nil {
 		tags = append(tags, "loss/val", "top1/val", "top5/val")
 		vals = append(vals, v.Loss, v.Top1, v.Top5)
@@ -162,10 +178,12 @@ func (r *results) curves(st *state) error {
 	if err != nil {
 		return err
 	}
-	if err := c.Save(filepath.Join(r.dir, CurvesPNG)); err != nil {
-		return err
+	for _, name := range []string{CurvesPNG, CurvesSVG} {
+		if err := c.Save(filepath.Join(r.dir, name)); err != nil {
+			return &unwritten{err}
+		}
 	}
-	return c.Save(filepath.Join(r.dir, CurvesSVG))
+	return nil
 }
 
 // close ends the event file.

@@ -166,7 +166,7 @@ func TestInterruptAndResume(t *testing.T) {
 				t.Fatalf("results.csv has %d rows, want %d", len(b), len(a))
 			}
 			for i := range a {
-				if n := len(csvHead) - 2; !slices.Equal(a[i][:n], b[i][:n]) {
+				if n := len(csvHead) - csvTimes; !slices.Equal(a[i][:n], b[i][:n]) {
 					t.Errorf("row %d is %v, want %v", i, b[i], a[i])
 				}
 			}

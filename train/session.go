@@ -29,6 +29,9 @@ type state struct {
 	Stopped string        `json:"stopped,omitempty"`
 	History []EpochRecord `json:"history,omitempty"`
 	SkipBad bool          `json:"skip_bad,omitempty"`
+	// Checked is the hash of all parts of the data when every picture was
+	// looked at; empty if that was left out.
+	Checked string `json:"checked,omitempty"`
 }
 
 // gateState is the progress of a [Gate]: the hits of the newest steps.
@@ -46,6 +49,7 @@ type session struct {
 	out     string
 	depth   int // 0 if not known
 	meta    weights.Meta
+	hash    string // of the training part, as it is now; may be empty
 	notes   []string
 
 	splits    *data.Splits
@@ -58,6 +62,10 @@ type session struct {
 	prog      *program
 	train     *data.Loader
 	eval      *evaluator // nil without validation
+	// loading is the context of the training part's loader, which does not see
+	// that of the run: the step in progress is to be finished.
+	loading     context.Context
+	stopLoading context.CancelFunc
 
 	perEpoch, total, epochs int // updates an epoch, updates in all, epochs
 	clock                   clock
@@ -68,11 +76,20 @@ type session struct {
 	results *results // nil without Out
 	saved   time.Time
 	began   time.Time
-	trained time.Duration // in training steps, of this session
+	trained time.Duration // in training steps and in waiting for their data, of this session
+	waited  time.Duration // for data, of trained
 	images  int           // trained on in this session
+	unsaved *weights.File // the best model, where it could not be written yet
 }
 
 func (s *session) close() {
+	if s.loading != nil {
+		s.stopLoading()
+		s.train.Close()
+		if s.eval != nil {
+			s.eval.loader.Close()
+		}
+	}
 	s.results.close() // after an error that matters more
 	if s.pool != nil {
 		s.pool.Close()
@@ -152,6 +169,7 @@ func (s *session) lr() float64 {
 }
 
 func (s *session) run(ctx context.Context) (*Result, error) {
+	s.loading, s.stopLoading = context.WithCancel(context.WithoutCancel(ctx))
 	s.began, s.saved = time.Now(), time.Now()
 	err := s.epochsFrom(ctx)
 	r := s.result()
@@ -203,17 +221,20 @@ func (s *session) epoch(ctx context.Context) error {
 	if s.state.Step >= updates {
 		return nil
 	}
-	// The loader does not see ctx: the step in progress is to be finished.
-	loading, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	micro, began := 0, time.Now()
-	for b, err := range s.train.Epoch(loading, s.state.Epoch, s.state.Step*acc) {
+	first, last := s.state.Step*acc, updates*acc-1 // batches
+	micro, began, asked := 0, time.Now(), time.Now()
+	for b, err := range s.train.Epoch(s.loading, s.state.Epoch, first) {
 		if err != nil {
 			return err
+		}
+		if b.Step == max(first, last-s.train.Prefetch()) {
+			s.prepareNext()
 		}
 		if micro == 0 && ctx.Err() != nil {
 			return s.interrupted(ctx)
 		}
+		s.waited += time.Since(asked)
+		s.log.waited(time.Since(asked))
 		micro++
 		plan := s.prog.update
 		if micro < acc {
@@ -224,6 +245,7 @@ func (s *session) epoch(ctx context.Context) error {
 		}
 		s.images += b.N
 		if micro < acc {
+			asked = time.Now()
 			continue
 		}
 		micro = 0
@@ -231,15 +253,33 @@ func (s *session) epoch(ctx context.Context) error {
 		if err := s.saveIfDue(); err != nil {
 			return err
 		}
-		began = time.Now()
 		if s.state.Step == updates {
 			break
 		}
+		began = time.Now()
+		asked = began
 	}
 	if ctx.Err() != nil {
 		return s.interrupted(ctx)
 	}
 	return nil
+}
+
+// prepareNext has the first batches made of what follows the training of this
+// epoch, while its last steps run.
+func (s *session) prepareNext() {
+	if s.eval != nil && s.due() {
+		s.eval.loader.Prepare(s.loading, 0, 0)
+	} else {
+		s.prepareEpoch()
+	}
+}
+
+// prepareEpoch has the first batches of the next epoch made.
+func (s *session) prepareEpoch() {
+	if s.state.Epoch+1 < s.epochs {
+		s.train.Prepare(s.loading, s.state.Epoch+1, 0)
+	}
 }
 
 // step runs a plan on a batch and counts.
@@ -274,7 +314,7 @@ func (s *session) step(b *data.Batch, plan *stepPlan, micro int) error {
 	if plan == s.prog.update {
 		step := StepRecord{Epoch: st.Epoch + 1, Step: st.Update, LR: lr, Loss: loss, Top1: float64(hits) / float64(b.N)}
 		s.log.step(step, st.Sums.metrics(), s.clock.batch)
-		return s.results.step(step)
+		return s.tolerate(s.results.step(step))
 	}
 	return nil
 }
@@ -347,7 +387,14 @@ func (s *session) interrupted(ctx context.Context) error {
 func (s *session) evaluate(ctx context.Context) (Metrics, error) {
 	s.log.startEval(s.splits.Eval().Len())
 	defer s.log.endEpoch()
-	m, err := s.eval.run(ctx, s.vars, s.log.evaluated)
+	left := s.eval.loader.Steps()
+	ahead := min(s.eval.loader.Prefetch(), left-1)
+	m, err := s.eval.run(ctx, s.vars, func(samples int) {
+		if left--; left == ahead {
+			s.prepareEpoch()
+		}
+		s.log.evaluated(samples)
+	})
 	if err != nil && ctx.Err() != nil {
 		return m, s.interrupted(ctx)
 	}
@@ -366,19 +413,39 @@ func (s *session) endEpoch(rec EpochRecord) error {
 	st.History = append(st.History, rec)
 	isBest := s.judge(rec)
 	st.Epoch, st.Step, st.Sums = st.Epoch+1, 0, tally{}
-	s.log.epoch(rec, s.epochs, isBest, s.rate(), s.remaining())
+	pace := pace{s.rate(), s.dataWait(), time.Since(s.began)}
+	s.log.epoch(rec, s.epochs, isBest, pace, s.remaining())
 	if s.out == "" {
 		return nil
 	}
 	if isBest {
-		if err := s.saveBest(rec); err != nil {
+		f, err := s.bestFile(rec)
+		if err != nil {
 			return err
 		}
+		s.unsaved = f
 	}
-	if err := s.save(); err != nil {
+	if err := s.tolerate(s.save()); err != nil {
 		return err
 	}
-	return s.results.epoch(rec, st, s.rate(), time.Since(s.began))
+	return s.tolerate(s.results.epoch(rec, st, pace))
+}
+
+// pace is how fast a session goes: of no effect on results, so in no
+// checkpoint.
+type pace struct {
+	rate    float64 // images a second
+	wait    float64 // share of the training time spent waiting for data
+	elapsed time.Duration
+}
+
+// dataWait returns the share of the time of training steps in this session
+// that was spent waiting for data.
+func (s *session) dataWait() float64 {
+	if s.trained <= 0 {
+		return 0
+	}
+	return float64(s.waited) / float64(s.trained)
 }
 
 // judge updates the best epoch and early stopping; true if rec is the best or
@@ -445,7 +512,7 @@ func (s *session) result() *Result {
 	st := &s.state
 	r := &Result{Epochs: st.Epoch, Steps: st.Update, Best: st.Best, Stopped: st.Stopped, Skipped: len(s.train.Bad()),
 		LastFile: s.existing(LastFile), BestFile: s.existing(BestFile),
-		Seconds: time.Since(s.began).Seconds(), PerSecond: s.rate(), History: st.History}
+		Seconds: time.Since(s.began).Seconds(), PerSecond: s.rate(), DataWait: s.dataWait(), History: st.History}
 	if n := len(st.History); n > 0 {
 		r.Last = st.History[n-1]
 	}

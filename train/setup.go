@@ -78,10 +78,8 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 	if err := s.checkData(); err != nil {
 		return nil, err
 	}
-	if !cfg.Resume && !cfg.SkipCheck {
-		if err := s.inspect(ctx, cfg); err != nil {
-			return nil, err
-		}
+	if err := s.look(ctx, cfg); err != nil {
+		return nil, err
 	}
 	net, err := s.network(cfg, from)
 	if err != nil {
@@ -89,11 +87,9 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 	}
 	s.module, s.depth = net, net.Config.Depth()
 	if !cfg.Resume {
-		if err := s.describe(ctx, cfg, net); err != nil {
+		if err := s.describe(cfg, net); err != nil {
 			return nil, err
 		}
-	} else if err := s.checkHash(ctx, cfg); err != nil {
-		return nil, err
 	}
 	s.pool = parallel.NewPool(cfg.Threads)
 	if err := s.build(from); err != nil {
@@ -372,7 +368,7 @@ func (s *session) freeze(net nn.Module) error {
 }
 
 // describe fills in what the model file will say about itself.
-func (s *session) describe(ctx context.Context, cfg Config, net *models.Model) error {
+func (s *session) describe(cfg Config, net *models.Model) error {
 	arch, err := json.Marshal(net.Config)
 	if err != nil {
 		return err
@@ -389,59 +385,10 @@ func (s *session) describe(ctx context.Context, cfg Config, net *models.Model) e
 	}
 	s.meta = weights.Meta{
 		Architecture: arch, Classes: s.splits.Classes(), MultiLabel: s.splits.MultiLabel(), Preprocess: prep,
-		Recipe: string(text), Seed: s.seed, Command: cfg.Command, Data: weights.DataInfo{Spec: s.splits.Spec},
+		Recipe: string(text), Seed: s.seed, Command: cfg.Command, Data: weights.DataInfo{Spec: s.splits.Spec, Hash: s.hash},
 	}
 	s.state.SkipBad = s.skipBad
-	if !cfg.SkipHash {
-		s.meta.Data.Hash, err = s.hash(ctx, cfg)
-	}
-	return err
-}
-
-// inspect looks at every picture before hours are spent on them: one that
-// cannot be decoded ends the run now rather than in mid-epoch, and what would
-// mislead the evaluation is told.
-func (s *session) inspect(ctx context.Context, cfg Config) error {
-	r, err := data.Check(ctx, s.splits, cfg.Threads)
-	if err != nil {
-		return err
-	}
-	if !s.skipBad {
-		for _, p := range r.Parts {
-			if len(p.Bad) > 0 {
-				return fmt.Errorf("%s: pictures of the %s part that cannot be decoded: %d of %d, such as %s: %s; mend them, or go on without them by --skip-bad",
-					s.splits.Spec, p.Name, len(p.Bad), p.Images, p.Bad[0].Name, p.Bad[0].Error)
-			}
-		}
-	}
-	for _, w := range r.Warnings() {
-		s.notes = append(s.notes, "the data: "+w)
-	}
 	return nil
-}
-
-// hash returns the hash of the training part; "" if bad pictures are to be
-// skipped and one cannot even be read.
-func (s *session) hash(ctx context.Context, cfg Config) (string, error) {
-	h, err := data.Hash(ctx, s.splits.Train, cfg.Threads)
-	var bad *data.SampleError
-	if s.skipBad && errors.As(err, &bad) {
-		s.notes = append(s.notes, "the data have no hash: "+err.Error())
-		return "", nil
-	}
-	return h, err
-}
-
-func (s *session) checkHash(ctx context.Context, cfg Config) error {
-	want := s.meta.Data.Hash
-	if want == "" || cfg.SkipHash {
-		return nil
-	}
-	got, err := s.hash(ctx, cfg)
-	if err != nil || got == want {
-		return err
-	}
-	return fmt.Errorf("the training part of %s is not the one that the run began with (hash %.12s, then %.12s): resuming would not continue it", s.splits.Spec, got, want)
 }
 
 // build makes loaders, variables and plans, and takes the state of a resumed

@@ -52,8 +52,9 @@ type Config struct {
 	Threads int
 	// SkipBad goes on at pictures that cannot be decoded, and counts them.
 	SkipBad bool
-	// SkipCheck leaves out the look at every picture before a new run, which
-	// decodes all of them once.
+	// SkipCheck leaves out the look at every picture at the start, which decodes
+	// all of them once; on resuming, only if the data are not those that were
+	// looked at before.
 	SkipCheck bool
 	// SkipHash leaves out the hash of the data, which needs reading all of it.
 	SkipHash bool
@@ -75,6 +76,10 @@ type Event struct {
 	Note  string       `json:"note,omitempty"`  // of start and note
 	Epoch *EpochRecord `json:"epoch,omitempty"` // of epoch
 	Step  *StepRecord  `json:"step,omitempty"`  // of step
+	// DataWait, of epoch, is the share of the session's training time so far that
+	// was spent waiting for data. No record has it, as it differs between runs
+	// that are the same otherwise.
+	DataWait *float64 `json:"data_wait,omitempty"`
 }
 
 // StepRecord tells of one update. Epoch counts from 1, Step from 1 through the
@@ -108,6 +113,8 @@ type Result struct {
 	BestFile  string       `json:"best_file,omitempty"`
 	Seconds   float64      `json:"seconds"` // of this session
 	PerSecond float64      `json:"images_per_second"`
+	// DataWait is the share of PerSecond's time that was spent waiting for data.
+	DataWait float64 `json:"data_wait"`
 	// History has all epochs, those before a resume too.
 	History []EpochRecord `json:"history"`
 }

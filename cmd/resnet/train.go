@@ -106,10 +106,12 @@ func (c *trainCommand) run(cmd *cobra.Command) error {
 
 // trainLine is a line of --json: an event of the run, or how it ended.
 type trainLine struct {
-	Kind   string             `json:"kind"`
-	Note   string             `json:"note,omitempty"`
-	Epoch  *train.EpochRecord `json:"epoch,omitempty"`
-	Result *train.Result      `json:"result,omitempty"`
+	Kind  string             `json:"kind"`
+	Note  string             `json:"note,omitempty"`
+	Epoch *train.EpochRecord `json:"epoch,omitempty"`
+	// DataWait is the share of the time spent waiting for data, of epoch.
+	DataWait *float64      `json:"data_wait,omitempty"`
+	Result   *train.Result `json:"result,omitempty"`
 }
 
 func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
@@ -127,7 +129,7 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 	if c.json {
 		cfg.Log.Event = func(e train.Event) {
 			if e.Step == nil {
-				_ = c.printJSONLine(trainLine{Kind: e.Kind, Note: e.Note, Epoch: e.Epoch}) // the result's line tells of a broken pipe
+				_ = c.printJSONLine(trainLine{Kind: e.Kind, Note: e.Note, Epoch: e.Epoch, DataWait: e.DataWait}) // the result's line tells of a broken pipe
 			}
 		}
 	}
@@ -203,8 +205,8 @@ func (c *trainCommand) print(r *train.Result) error {
 	if r.Stopped != "" {
 		c.printf("%s\n", r.Stopped)
 	}
-	c.printf("trained %d epochs, %s steps; this session %s, %s images/s\n",
-		r.Epochs, term.Count(r.Steps), term.Duration(time.Duration(r.Seconds*float64(time.Second))), term.Count(int(r.PerSecond+0.5)))
+	c.printf("trained %d epochs, %s steps; this session %s, %s images/s, %.1f%% of the time waiting for data\n",
+		r.Epochs, term.Count(r.Steps), term.Duration(time.Duration(r.Seconds*float64(time.Second))), term.Count(int(r.PerSecond+0.5)), 100*r.DataWait)
 	if r.Skipped > 0 {
 		c.printf("%d pictures that cannot be decoded left out\n", r.Skipped)
 	}

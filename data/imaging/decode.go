@@ -8,7 +8,6 @@ import (
 	"image"
 	"image/color"
 	"image/gif"
-	"image/jpeg"
 	"image/png"
 
 	"golang.org/x/image/bmp"
@@ -62,63 +61,6 @@ func sniff(data []byte) format {
 	return formatUnknown
 }
 
-// Decode reads a JPEG, PNG, GIF (first frame), WebP (still) or BMP file and
-// turns it the right way up by its EXIF orientation. The kind is told from the
-// bytes, not from a name. A grey file gives one channel, all others three.
-//
-// Colours become RGB as with Pillow's convert("RGB"): alpha is dropped, not
-// blended; 16 bits become 8 by their upper byte (also 16-bit grey, which some
-// versions of Pillow clip instead); CMYK by (255-C)(255-K)/255. Chroma of JPEG
-// and WebP is interpolated as libjpeg-turbo and libwebp do by default.
-func Decode(data []byte, opt DecodeOptions) (*Image, error) {
-	m := new(Image)
-	if err := DecodeInto(m, data, opt); err != nil {
-		return nil, err
-	}
-	return m, nil
-}
-
-// DecodeInto is [Decode] into dst, whose memory it reuses. After an error the
-// contents of dst are undefined.
-func DecodeInto(dst *Image, data []byte, opt DecodeOptions) error {
-	if len(data) == 0 {
-		return fmt.Errorf("imaging: empty file: %w", ErrFormat)
-	}
-	kind := sniff(data)
-	cfg, err := decodeConfig(kind, data)
-	if err != nil {
-		return err
-	}
-	limit := opt.MaxPixels
-	if limit <= 0 {
-		limit = DefaultMaxPixels
-	}
-	if cfg.Width < 1 || cfg.Height < 1 {
-		return fmt.Errorf("imaging: a picture of %d x %d pixels", cfg.Width, cfg.Height)
-	}
-	if err := checkSize(cfg.Width, cfg.Height, limit); err != nil {
-		return err
-	}
-	if kind == formatWebP {
-		if err := checkWebPFrames(data, limit); err != nil {
-			return err
-		}
-	}
-	img, err := decodeStd(kind, data)
-	if err != nil {
-		return fmt.Errorf("imaging: %w", err)
-	}
-	if kind == formatGIF {
-		placeFrame(dst, img, cfg.Width, cfg.Height)
-	} else {
-		fromStd(dst, img, kind)
-	}
-	if !opt.IgnoreOrientation {
-		Orient(dst, Orientation(data))
-	}
-	return nil
-}
-
 func checkSize(w, h, limit int) error {
 	if w > 0 && h > limit/w {
 		return fmt.Errorf("imaging: %w: %d x %d is above the limit of %d", ErrTooLarge, w, h, limit)
@@ -152,8 +94,6 @@ func decodeConfig(kind format, data []byte) (image.Config, error) {
 	var err error
 	r := bytes.NewReader(data)
 	switch kind {
-	case formatJPEG:
-		cfg, err = jpeg.DecodeConfig(r)
 	case formatPNG:
 		cfg, err = png.DecodeConfig(r)
 	case formatGIF:
@@ -171,18 +111,10 @@ func decodeConfig(kind format, data []byte) (image.Config, error) {
 	return cfg, nil
 }
 
-// decodeStd runs the decoder. A decoder that panics does so on damaged or
-// hostile bytes: that is the file's fault, and no reason to end a server.
-func decodeStd(kind format, data []byte) (img image.Image, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("decoder failed: %v", p)
-		}
-	}()
+// decodeStd runs the decoder of a format that is not JPEG.
+func decodeStd(kind format, data []byte) (image.Image, error) {
 	r := bytes.NewReader(data)
 	switch kind {
-	case formatJPEG:
-		return jpeg.Decode(r)
 	case formatPNG:
 		return png.Decode(r)
 	case formatGIF:
@@ -238,7 +170,7 @@ func fromStd(dst *Image, img image.Image, kind format) {
 			webpToRGB(dst, m)
 			return
 		case wholeChroma(m):
-			jpegToRGB(dst, m)
+			jpegToRGB(dst, m, Rect{0, 0, w, h}, true)
 			return
 		}
 	case *image.NYCbCrA:

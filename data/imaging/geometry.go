@@ -1,6 +1,9 @@
 package imaging
 
-import "fmt"
+import (
+	"fmt"
+	"sync"
+)
 
 func checkInside(m *Image, r Rect) {
 	if r.X < 0 || r.Y < 0 || r.W < 0 || r.H < 0 || r.X+r.W > m.W || r.Y+r.H > m.H {
@@ -117,13 +120,18 @@ func Orient(m *Image, orientation int) {
 }
 
 func transpose(m *Image) {
+	t := images.Get().(*Image)
+	defer images.Put(t)
 	c := m.C
-	t := New(m.H, m.W, c)
+	t.Reset(m.H, m.W, c)
 	for y := range m.H {
 		row := m.Row(y)
 		for x := range m.W {
 			copy(t.Pix[(x*t.W+y)*c:][:c], row[x*c:])
 		}
 	}
-	*m = *t
+	*m, *t = *t, *m
 }
+
+// images is memory for pictures in between.
+var images = sync.Pool{New: func() any { return new(Image) }}

@@ -1,36 +1,56 @@
 package imaging
 
-import "image"
+import (
+	"image"
+	"sync"
+)
 
-// jpegToRGB converts JFIF YCbCr as libjpeg-turbo does by default: chroma that
-// is halved in one or both directions is interpolated by a triangle filter
-// ("fancy upsampling", jdsample.c), other ratios are repeated; then the
-// conversion of jdcolor.c in 16-bit fixed point.
-func jpegToRGB(dst *Image, m *image.YCbCr) {
-	up := newUpsampler(m, fancyJPEG)
-	dst.Reset(up.w, up.h, 3)
-	for y := range up.h {
-		luma := m.Y[y*m.YStride : y*m.YStride+up.w]
-		cb, cr := up.rows(y)
-		out := dst.Row(y)
-		for x, l := range luma {
-			y1 := int32(l) << 16
-			b, r := int32(cb[x])-128, int32(cr[x])-128
-			o := out[3*x : 3*x+3 : 3*x+3]
-			o[0] = clip8((y1 + 91881*r + 1<<15) >> 16)
-			o[1] = clip8((y1 - 22554*b - 46802*r + 1<<15) >> 16)
-			o[2] = clip8((y1 + 116130*b + 1<<15) >> 16)
+// jpegToRGB converts the part r of a picture in JFIF YCbCr as libjpeg-turbo does
+// by default: chroma that is halved in one or both directions is interpolated by
+// a triangle filter if fancy is set ("fancy upsampling", jdsample.c), other
+// ratios are repeated; then the conversion of jdcolor.c in 16-bit fixed point.
+func jpegToRGB(dst *Image, m *image.YCbCr, r Rect, smooth bool) {
+	kind := plain
+	if smooth {
+		kind = fancyJPEG
+	}
+	up := upsamplers.Get().(*upsampler)
+	defer upsamplers.Put(up)
+	up.init(m, kind, r.X, r.X+r.W)
+	dst.Reset(r.W, r.H, 3)
+	for y := range r.H {
+		at := (r.Y+y)*m.YStride + r.X
+		luma := m.Y[at : at+r.W]
+		cb, cr := up.rows(r.Y + y)
+		ycbcrRow(dst.Row(y), luma, cb[:len(luma)], cr[:len(luma)])
+	}
+	up.m = nil
+}
+
+// ycbcrRow converts a row.
+func ycbcrRow(out, luma, cb, cr []uint8) {
+	cb, cr = cb[:len(luma)], cr[:len(luma)]
+	for x, l := range luma {
+		y1 := int32(l)<<16 + 1<<15
+		b, r := int32(cb[x])-128, int32(cr[x])-128
+		r1, g1, b1 := (y1+91881*r)>>16, (y1-22554*b-46802*r)>>16, (y1+116130*b)>>16
+		if uint32(r1|g1|b1) > 255 { // clip8 of each, which is rare
+			r1, g1, b1 = int32(clip8(r1)), int32(clip8(g1)), int32(clip8(b1))
 		}
+		o := out[3*x : 3*x+3 : 3*x+3]
+		o[0], o[1], o[2] = uint8(r1), uint8(g1), uint8(b1)
 	}
 }
 
 // webpToRGB converts the studio-range YCbCr of VP8 as libwebp does
 // (src/dsp/yuv.h), after its "fancy" upsampling (src/dsp/upsampling.c).
 func webpToRGB(dst *Image, m *image.YCbCr) {
-	up := newUpsampler(m, fancyWebP)
-	dst.Reset(up.w, up.h, 3)
-	for y := range up.h {
-		luma := m.Y[y*m.YStride : y*m.YStride+up.w]
+	w, h := m.Rect.Dx(), m.Rect.Dy()
+	var up upsampler
+	up.init(m, fancyWebP, 0, w)
+	dst.Reset(w, h, 3)
+	for y := range h {
+		luma := m.Y[y*m.YStride : y*m.YStride+w]
 		cb, cr := up.rows(y)
 		out := dst.Row(y)
 		for x, l := range luma {
@@ -47,7 +67,8 @@ func webpToRGB(dst *Image, m *image.YCbCr) {
 type fancy int
 
 const (
-	fancyJPEG fancy = iota
+	plain fancy = iota
+	fancyJPEG
 	fancyWebP
 )
 
@@ -55,11 +76,15 @@ const (
 type upsampler struct {
 	m      *image.YCbCr
 	kind   fancy
-	w, h   int // of the picture
 	cw, ch int // of the chroma planes
 	sx, sy int // chroma steps in luma pixels
-	cb, cr []uint8
+	// The columns that are wanted: those of the chroma samples c0 to below c1,
+	// of which the first skip ones are not.
+	c0, c1, skip int
+	cb, cr       []uint8
 }
+
+var upsamplers = sync.Pool{New: func() any { return new(upsampler) }}
 
 // steps returns how many luma pixels a chroma sample is wide and high.
 func steps(r image.YCbCrSubsampleRatio) (sx, sy int) {
@@ -85,18 +110,21 @@ func wholeChroma(m *image.YCbCr) bool {
 	return m.Rect.Min.X%sx == 0 && m.Rect.Min.Y%sy == 0
 }
 
-func newUpsampler(m *image.YCbCr, kind fancy) *upsampler {
-	u := &upsampler{m: m, kind: kind, w: m.Rect.Dx(), h: m.Rect.Dy()}
+// init makes u give the columns x0 to below x1 of m.
+func (u *upsampler) init(m *image.YCbCr, kind fancy, x0, x1 int) {
+	u.m, u.kind = m, kind
 	u.sx, u.sy = steps(m.SubsampleRatio)
-	u.cw, u.ch = (u.w+u.sx-1)/u.sx, (u.h+u.sy-1)/u.sy
+	u.cw, u.ch = (m.Rect.Dx()+u.sx-1)/u.sx, (m.Rect.Dy()+u.sy-1)/u.sy
+	u.c0, u.c1 = x0/u.sx, (x1+u.sx-1)/u.sx
+	u.skip = x0 - u.c0*u.sx
 	// Room for an interpolated row of whole steps.
-	u.cb, u.cr = make([]uint8, u.cw*u.sx+1), make([]uint8, u.cw*u.sx+1)
-	return u
+	n := (u.c1-u.c0)*u.sx + 1
+	u.cb, u.cr = grow(u.cb, n), grow(u.cr, n)
 }
 
 // rows returns the chroma of row y; they hold until the next call.
 func (u *upsampler) rows(y int) (cb, cr []uint8) {
-	return u.row(u.cb, u.m.Cb, y), u.row(u.cr, u.m.Cr, y)
+	return u.row(u.cb, u.m.Cb, y)[u.skip:], u.row(u.cr, u.m.Cr, y)[u.skip:]
 }
 
 func (u *upsampler) line(plane []uint8, cy int) []uint8 {
@@ -111,22 +139,23 @@ func (u *upsampler) row(out, plane []uint8, y int) []uint8 {
 	if u.sy == 2 { // the second nearest row: above for the upper one of a pair
 		far = u.line(plane, cy-1+2*(y%2))
 	}
-	switch {
+	switch smooth := u.kind != plain; {
 	case u.sx == 1 && u.sy == 1:
-		return near
+		return near[u.c0:u.c1]
 	case u.kind == fancyWebP && u.sx == 2 && u.sy == 2:
 		webpRow(out, near, far)
-	case u.sx == 2 && u.sy == 2 && u.cw > 2:
-		triangle2x2(out, near, far)
-	case u.sx == 2 && u.sy == 1 && u.cw > 2:
-		triangle2x1(out, near)
-	case u.sx == 1 && u.sy == 2:
+	case smooth && u.sx == 2 && u.sy == 2 && u.cw > 2:
+		triangle2x2(out, near, far, u.c0, u.c1)
+	case smooth && u.sx == 2 && u.sy == 1 && u.cw > 2:
+		triangle2x1(out, near, u.c0, u.c1)
+	case smooth && u.sx == 1 && u.sy == 2:
 		bias := uint32(1 + y%2)
+		near, far = near[u.c0:u.c1], far[u.c0:u.c1]
 		for i := range near {
 			out[i] = uint8((3*uint32(near[i]) + uint32(far[i]) + bias) >> 2)
 		}
 	default:
-		for i, v := range near {
+		for i, v := range near[u.c0:u.c1] {
 			for k := range u.sx {
 				out[i*u.sx+k] = v
 			}
@@ -135,23 +164,27 @@ func (u *upsampler) row(out, plane []uint8, y int) []uint8 {
 	return out
 }
 
-func triangle2x1(out, in []uint8) {
+// triangle2x1 writes the columns of the samples c0 to below c1.
+func triangle2x1(out, in []uint8, c0, c1 int) {
 	n := len(in)
-	for i, v := range in {
-		l, r := in[max(i-1, 0)], in[min(i+1, n-1)]
-		out[2*i] = uint8((3*uint32(v) + uint32(l) + 1) >> 2)
-		out[2*i+1] = uint8((3*uint32(v) + uint32(r) + 2) >> 2)
+	for i := c0; i < c1; i++ {
+		v, l, r := in[i], in[max(i-1, 0)], in[min(i+1, n-1)]
+		o := out[2*(i-c0) : 2*(i-c0)+2]
+		o[0] = uint8((3*uint32(v) + uint32(l) + 1) >> 2)
+		o[1] = uint8((3*uint32(v) + uint32(r) + 2) >> 2)
 	}
 }
 
-func triangle2x2(out, near, far []uint8) {
+// triangle2x2 writes the columns of the samples c0 to below c1.
+func triangle2x2(out, near, far []uint8, c0, c1 int) {
 	n := len(near)
-	far = far[:n]
-	last := 3*uint32(near[0]) + uint32(far[0])
-	this := last
-	for i := range near {
+	at := func(i int) uint32 { return 3*uint32(near[i]) + uint32(far[i]) }
+	last, this := at(max(c0-1, 0)), at(c0)
+	near, far = near[c0:min(c1+1, n)], far[c0:min(c1+1, n)]
+	out = out[:2*(c1-c0)]
+	for i := range c1 - c0 {
 		next := this
-		if i+1 < n {
+		if i+1 < len(near) {
 			next = 3*uint32(near[i+1]) + uint32(far[i+1])
 		}
 		out[2*i] = uint8((3*this + last + 8) >> 4)

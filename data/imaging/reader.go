@@ -1,0 +1,262 @@
+package imaging
+
+import (
+	"errors"
+	"fmt"
+	"image"
+	"math/bits"
+	"sync"
+
+	"github.com/resnet-go/resnet/internal/jpeg"
+)
+
+// Decode reads a JPEG, PNG, GIF (first frame), WebP (still) or BMP file and
+// turns it the right way up by its EXIF orientation. The kind is told from the
+// bytes, not from a name. A grey file gives one channel, all others three.
+//
+// Colours become RGB as with Pillow's convert("RGB"): alpha is dropped, not
+// blended; 16 bits become 8 by their upper byte (also 16-bit grey, which some
+// versions of Pillow clip instead); CMYK by (255-C)(255-K)/255. Chroma of JPEG
+// and WebP is interpolated as libjpeg-turbo and libwebp do by default.
+func Decode(data []byte, opt DecodeOptions) (*Image, error) {
+	m := new(Image)
+	if err := DecodeInto(m, data, opt); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+var readers = sync.Pool{New: func() any { return new(Reader) }}
+
+// DecodeInto is [Decode] into dst, whose memory it reuses. After an error the
+// contents of dst are undefined.
+func DecodeInto(dst *Image, data []byte, opt DecodeOptions) error {
+	r := readers.Get().(*Reader)
+	defer readers.Put(r)
+	if err := r.Open(data, opt); err != nil {
+		return err
+	}
+	return r.Decode(dst)
+}
+
+// Reader decodes files one after the other, wholly or in part, and keeps its
+// memory. The zero value is ready. It must not be used by two goroutines at
+// once.
+type Reader struct {
+	W, H int // of the picture, the right way up
+
+	data        []byte
+	kind        format
+	w, h        int // as stored
+	orientation int
+	jpeg        jpeg.Decoder
+	whole       Image
+}
+
+// Open reads the headers of a file, whose bytes must stay as they are until the
+// picture is decoded. Its errors are those of [Decode].
+func (r *Reader) Open(data []byte, opt DecodeOptions) error {
+	if len(data) == 0 {
+		return fmt.Errorf("imaging: empty file: %w", ErrFormat)
+	}
+	r.data, r.kind, r.orientation = data, sniff(data), 1
+	var err error
+	if r.w, r.h, err = r.size(); err != nil {
+		return err
+	}
+	limit := opt.MaxPixels
+	if limit <= 0 {
+		limit = DefaultMaxPixels
+	}
+	if r.w < 1 || r.h < 1 {
+		return fmt.Errorf("imaging: a picture of %d x %d pixels", r.w, r.h)
+	}
+	if err := checkSize(r.w, r.h, limit); err != nil {
+		return err
+	}
+	if r.kind == formatWebP {
+		if err := checkWebPFrames(data, limit); err != nil {
+			return err
+		}
+	}
+	if !opt.IgnoreOrientation {
+		r.orientation = Orientation(data)
+	}
+	if r.W, r.H = r.w, r.h; r.orientation >= 5 {
+		r.W, r.H = r.h, r.w
+	}
+	return nil
+}
+
+func (r *Reader) size() (w, h int, err error) {
+	if r.kind == formatJPEG {
+		if w, h, err = r.jpeg.Size(r.data); err != nil {
+			return 0, 0, fmt.Errorf("imaging: %w", err)
+		}
+		return w, h, nil
+	}
+	cfg, err := decodeConfig(r.kind, r.data)
+	return cfg.Width, cfg.Height, err
+}
+
+// Decode writes the picture that was opened to dst. After an error the contents
+// of dst are undefined.
+func (r *Reader) Decode(dst *Image) error {
+	_, err := r.decode(dst, Rect{0, 0, r.w, r.h}, 1)
+	return err
+}
+
+// decode writes a part of the picture as stored, turned upright, to dst. It
+// returns by how much it reduced it, which it cannot for all files.
+func (r *Reader) decode(dst *Image, part Rect, reduce int) (int, error) {
+	data := r.data
+	r.data = nil // which are the caller's
+	if data == nil {
+		return 0, errors.New("imaging: no picture is open")
+	}
+	img, err := r.pixels(data, part, reduce)
+	if err != nil {
+		return 0, fmt.Errorf("imaging: %w", err)
+	}
+	whole := part == Rect{0, 0, r.w, r.h}
+	ycc, isYCC := img.(*image.YCbCr)
+	grey, isGrey := img.(*image.Gray)
+	switch {
+	case r.kind == formatJPEG && isYCC:
+		jpegToRGB(dst, ycc, reduced(part, reduce), reduce < 8)
+	case r.kind == formatJPEG && isGrey:
+		p := reduced(part, reduce)
+		dst.Reset(p.W, p.H, 1)
+		for y := range p.H {
+			copy(dst.Row(y), grey.Pix[(p.Y+y)*grey.Stride+p.X:])
+		}
+	default:
+		to := dst
+		if reduce = 1; !whole {
+			to = &r.whole
+		}
+		if r.kind == formatGIF {
+			placeFrame(to, img, r.w, r.h)
+		} else {
+			fromStd(to, img, r.kind)
+		}
+		if !whole {
+			Crop(dst, to, part)
+		}
+	}
+	Orient(dst, r.orientation)
+	return reduce, nil
+}
+
+// pixels runs the decoder. One that panics does so on damaged or hostile bytes:
+// that is the file's fault, and no reason to end a server.
+func (r *Reader) pixels(data []byte, part Rect, reduce int) (img image.Image, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("decoder failed: %v", p)
+		}
+	}()
+	if r.kind != formatJPEG {
+		return decodeStd(r.kind, data)
+	}
+	p := reduced(part, reduce)
+	return r.jpeg.Decode(data, jpeg.Options{Shift: bits.TrailingZeros(uint(reduce)), Part: image.Rect(p.X, p.Y, p.X+p.W, p.Y+p.H)})
+}
+
+// reduced returns the pixels that a part covers at 1/n of the size.
+func reduced(r Rect, n int) Rect {
+	x, y := r.X/n, r.Y/n
+	return Rect{x, y, (r.X+r.W+n-1)/n - x, (r.Y+r.H+n-1)/n - y}
+}
+
+// Region is a part of a picture whose edges may lie between pixels: its top left
+// corner and its size, in pixels.
+type Region struct{ X, Y, W, H float64 }
+
+// DecodePart writes the part of the picture that was opened to dst, together
+// with the region of dst that the part is: resized by [ResizeRegion], it is
+// the part of the whole picture resized by [ResizeRect]. It costs less than to
+// decode all.
+//
+// With reduce 1 the pixels are the same as those of Decode. With 2, 4 or 8, a
+// JPEG in grey or YCbCr is decoded at a half, a quarter or an eighth of its
+// size (as by Pillow's Image.draft), which is much less work again and gives
+// about the same picture when it is then resized to no more than that size.
+// DecodePart panics if the part is empty or not inside the picture, or reduce is
+// another number.
+func (r *Reader) DecodePart(dst *Image, part Rect, reduce int) (Region, error) {
+	if part.W < 1 || part.H < 1 || part.X < 0 || part.Y < 0 || part.X+part.W > r.W || part.Y+part.H > r.H {
+		panic(fmt.Sprintf("imaging: no part %+v in a picture of %d x %d", part, r.W, r.H))
+	}
+	if reduce != 1 && reduce != 2 && reduce != 4 && reduce != 8 {
+		panic(fmt.Sprintf("imaging: reduce is %d, not 1, 2, 4 or 8", reduce))
+	}
+	if r.kind != formatJPEG {
+		reduce = 1
+	}
+	// The part as it is stored.
+	flipH, flipV, turned := turns(r.orientation)
+	if flipH {
+		part.X = r.W - part.X - part.W
+	}
+	if flipV {
+		part.Y = r.H - part.Y - part.H
+	}
+	if turned {
+		part = Rect{part.Y, part.X, part.H, part.W}
+	}
+	reduce, err := r.decode(dst, part, reduce)
+	if err != nil {
+		return Region{}, err
+	}
+	n := float64(reduce)
+	box := Region{float64(part.X%reduce) / n, float64(part.Y%reduce) / n, float64(part.W) / n, float64(part.H) / n}
+	if turned {
+		box = Region{box.Y, box.X, box.H, box.W}
+	}
+	if flipH {
+		box.X = float64(dst.W) - box.X - box.W
+	}
+	if flipV {
+		box.Y = float64(dst.H) - box.Y - box.H
+	}
+	return box, nil
+}
+
+// DecodeResized writes the picture that was opened to dst in c channels, resized
+// to w by h pixels, and of that the part crop: [Reader.Decode], [Convert],
+// [Resize] and [Crop], to the same pixels, without the work for the rest. It
+// panics if a size is below 1, crop is empty or not inside w by h, c is neither
+// 1 nor 3, or the filter is not valid.
+func (r *Reader) DecodeResized(dst *Image, c, w, h int, crop Rect, f Filter) error {
+	j := sampling{in: Rect{0, 0, r.W, r.H}, w: w, h: h, out: crop, f: f}.whole()
+	j.check()
+	part := j.source()
+	m := images.Get().(*Image)
+	defer images.Put(m)
+	if _, err := r.DecodePart(m, part, 1); err != nil {
+		return err
+	}
+	if m.C != c {
+		t := images.Get().(*Image)
+		defer images.Put(t)
+		Convert(t, m, c)
+		m = t
+	}
+	j.in.X, j.in.Y = -part.X, -part.Y
+	resample(dst, m, j)
+	return nil
+}
+
+// turns says what [Orient] does: a transposition, then flips.
+func turns(orientation int) (flipH, flipV, transposed bool) {
+	switch orientation {
+	case 2, 3, 6, 7:
+		flipH = true
+	}
+	switch orientation {
+	case 3, 4, 7, 8:
+		flipV = true
+	}
+	return flipH, flipV, orientation >= 5
+}

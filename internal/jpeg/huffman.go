@@ -1,0 +1,151 @@
+package jpeg
+
+import "bytes"
+
+const (
+	maxCodeLength = 16
+	maxValues     = 256
+	// lookBits is how many bits are looked up at once.
+	lookBits = 10
+)
+
+const errNoTable = FormatError("uninitialized Huffman table")
+
+// huffman is a Huffman decoder (annex C).
+type huffman struct {
+	defined bool
+	// look has, for the next bits, the value << 8 | the code's length, or 0 if
+	// the code is longer.
+	look [1 << lookBits]uint16
+	// quick is look for AC coefficients of sequential files, with the
+	// coefficient that follows the code where that is short: coefficient << 16 |
+	// zeros before it << 8 | bits of both; 0 where look must help. The end of the
+	// block is very many zeros.
+	quick [1 << lookBits]uint32
+	ready bool // quick is made
+
+	vals     [maxValues]uint8 // sorted by code
+	minCodes [maxCodeLength]int32
+	maxCodes [maxCodeLength]int32 // -1 if there is none of the length
+	first    [maxCodeLength]int32 // index into vals of minCodes
+
+	spec []byte // what all this was made from
+}
+
+// huffmanTables reads Huffman tables (section B.2.4.2).
+func (d *Decoder) huffmanTables(b []byte) error {
+	for len(b) > 0 {
+		if len(b) < 17 {
+			return FormatError("DHT has wrong length")
+		}
+		class, th := b[0]>>4, b[0]&0x0f
+		if class > maxTc {
+			return FormatError("bad Tc value")
+		}
+		if th > maxTh || d.frame.baseline && th > 1 {
+			return FormatError("bad Th value")
+		}
+		n := 0
+		for _, k := range b[1:17] {
+			n += int(k)
+		}
+		if n == 0 {
+			return FormatError("Huffman table has zero length")
+		}
+		if n > maxValues {
+			return FormatError("Huffman table has excessive length")
+		}
+		if len(b) < 17+n {
+			return FormatError("DHT has wrong length")
+		}
+		d.huff[class][th].build(b[1 : 17+n])
+		b = b[17+n:]
+	}
+	return nil
+}
+
+// build makes the tables from the numbers of codes of each length and the
+// values. Most files have the same ones.
+func (h *huffman) build(spec []byte) {
+	h.defined = true
+	if bytes.Equal(spec, h.spec) {
+		return
+	}
+	h.spec = append(h.spec[:0], spec...)
+	h.ready = false
+	counts := spec[:maxCodeLength]
+	copy(h.vals[:], spec[maxCodeLength:])
+
+	var code, index int32
+	for i, k := range counts {
+		h.minCodes[i], h.maxCodes[i], h.first[i] = code, -1, index
+		if k > 0 {
+			h.maxCodes[i] = code + int32(k) - 1
+		}
+		code = (code + int32(k)) << 1
+		index += int32(k)
+	}
+	for bits := range h.look {
+		h.look[bits] = 0
+		for i := range lookBits {
+			if code := int32(bits >> (lookBits - 1 - i)); code <= h.maxCodes[i] {
+				h.look[bits] = uint16(h.value(i, code))<<8 | uint16(i+1)
+				break
+			}
+		}
+	}
+}
+
+// value returns the value of a code of i+1 bits. In a table with more codes
+// than there is room for, which is no valid one, a code may be below the first
+// of its length.
+func (h *huffman) value(i int, code int32) uint8 {
+	return h.vals[uint8(h.first[i]+code-h.minCodes[i])]
+}
+
+// prepare makes quick.
+func (h *huffman) prepare() {
+	if h.ready {
+		return
+	}
+	h.ready = true
+	for bits, e := range h.look {
+		h.quick[bits] = 0
+		length, value := uint(e&0xff), uint(e>>8)
+		run, size := value>>4, value&0x0f
+		switch {
+		case length == 0:
+		case value == 0: // the end of the block
+			h.quick[bits] = uint32(blockSize<<8 | length)
+		case size > 0 && length+size <= lookBits:
+			v := extend(uint32(bits)>>(lookBits-length-size)&(1<<size-1), size)
+			h.quick[bits] = uint32(v)<<16 | uint32(run<<8|length+size)
+		}
+	}
+}
+
+// symbol returns the next Huffman-coded value.
+func (r *reader) symbol(h *huffman) (uint8, error) {
+	if !h.defined {
+		return 0, errNoTable
+	}
+	if r.n < maxCodeLength {
+		r.fill()
+	}
+	if e := h.look[r.acc>>(64-lookBits)]; e != 0 && uint(e&0xff) <= r.n {
+		r.acc <<= e & 0xff
+		r.n -= uint(e & 0xff)
+		return uint8(e >> 8), nil
+	}
+	for i := range maxCodeLength {
+		if uint(i) >= r.n {
+			return 0, r.short()
+		}
+		if code := int32(r.acc >> (63 - i)); code <= h.maxCodes[i] {
+			r.acc <<= i + 1
+			r.n -= uint(i + 1)
+			return h.value(i, code), nil
+		}
+	}
+	return 0, FormatError("bad Huffman code")
+}

@@ -1,0 +1,92 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/resnet-go/resnet/data"
+)
+
+// look reads the data once before hours are spent on them: for the hash by
+// which a resumed run knows its data again, and to decode every picture. A
+// resumed run decodes them only if they are not those that were looked at when
+// it began.
+func (s *session) look(ctx context.Context, cfg Config) error {
+	check, bad := !cfg.SkipCheck, (*data.SampleError)(nil)
+	switch {
+	case check && s.state.Checked != "" && !cfg.SkipHash:
+		whole, parts, err := s.splits.Hashes(ctx, cfg.Threads)
+		if err != nil && !errors.As(err, &bad) { // what cannot be read, inspect tells
+			return err
+		}
+		s.hash = parts["train"]
+		check = whole != s.state.Checked
+	case !check && !cfg.SkipHash && (!cfg.Resume || s.meta.Data.Hash != ""):
+		var err error
+		if s.hash, err = s.hashTrain(ctx, cfg); err != nil {
+			return err
+		}
+	}
+	if err := s.sameData(); err != nil || !check {
+		return err
+	}
+	if err := s.inspect(ctx, cfg); err != nil {
+		return err
+	}
+	return s.sameData()
+}
+
+// sameData refuses to resume with other training pictures than the run began
+// with.
+func (s *session) sameData() error {
+	want := s.meta.Data.Hash
+	if want == "" || s.hash == "" || s.hash == want {
+		return nil
+	}
+	return fmt.Errorf("the training part of %s is not the one that the run began with (hash %.12s, then %.12s): resuming would not continue it", s.splits.Spec, s.hash, want)
+}
+
+// inspect decodes every picture: one that cannot be decoded ends the run now
+// rather than in mid-epoch, and what would mislead the evaluation is told. The
+// same reading gives the hashes.
+func (s *session) inspect(ctx context.Context, cfg Config) error {
+	r, err := data.Check(ctx, s.splits, cfg.Threads)
+	if err != nil {
+		return err
+	}
+	unread := ""
+	for _, p := range r.Parts {
+		if len(p.Bad) > 0 && !s.skipBad {
+			return fmt.Errorf("%s: pictures of the %s part that cannot be decoded: %d of %d, such as %s: %s; mend them, or go on without them by --skip-bad",
+				s.splits.Spec, p.Name, len(p.Bad), p.Images, p.Bad[0].Name, p.Bad[0].Error)
+		}
+		if p.Name == "train" && !cfg.SkipHash {
+			if s.hash = p.Hash; s.hash == "" {
+				unread = r.Notes[len(r.Notes)-1]
+			}
+		}
+	}
+	for _, w := range r.Warnings() {
+		s.notes = append(s.notes, "the data: "+w)
+	}
+	if unread != "" {
+		s.notes = append(s.notes, "the data: "+unread)
+	}
+	if !cfg.SkipHash {
+		s.state.Checked = r.Hash
+	}
+	return nil
+}
+
+// hashTrain returns the hash of the training part; "" if bad pictures are to be
+// skipped and one cannot even be read.
+func (s *session) hashTrain(ctx context.Context, cfg Config) (string, error) {
+	h, err := data.Hash(ctx, s.splits.Train, cfg.Threads)
+	var bad *data.SampleError
+	if s.skipBad && errors.As(err, &bad) {
+		s.notes = append(s.notes, "the data have no hash: "+err.Error())
+		return "", nil
+	}
+	return h, err
+}
