@@ -19,6 +19,10 @@ const maxInt8Products = 1 << 15
 //	quantize(act(conv(dequantize(x), dequantize(w)) + bias + dequantize(residual)))
 //
 // The sums are integers; they are scaled, and the residual added, in float32.
+// With add, the residual is added to the rounded result instead:
+//
+//	quantize(act(dequantize(quantize(conv(…) + bias)) + dequantize(residual)))
+//
 // Inputs: x, then the residual where there is one, both outputs of
 // QuantizeLinear. Without out the result stays a real number.
 type fusedQuantConv struct {
@@ -32,7 +36,8 @@ type fusedQuantConv struct {
 	relu      bool
 	residual  *graph.DequantizeLinear
 	resSigned bool
-	out       *graph.QuantizeLinear
+	out       *graph.QuantizeLinear // of the result
+	add       *kernel.Int8Add
 }
 
 func (o fusedQuantConv) Name() string {
@@ -148,7 +153,52 @@ func (f *quantFuser) match(n *graph.Node) {
 		q := u.Op.(graph.QuantizeLinear)
 		o.out, last = &q, u
 	}
+	if o.out != nil && o.residual == nil {
+		if end, res := f.roundedAddition(&o, last); end != nil {
+			in, last = append(in, res), end
+		}
+	}
 	f.put[last] = replacement{op: o, in: in, out: last.Out}
+}
+
+// roundedAddition lets the convolution o, whose result the node y rounds, do an
+// addition after that; it returns the node that rounds the sum, and what is added.
+func (f *quantFuser) roundedAddition(o *fusedQuantConv, y *graph.Node) (end *graph.Node, residual operand) {
+	back := f.single(y.Out[0])
+	if back == nil || o.relu {
+		return nil, residual
+	}
+	dq, ok := back.Op.(graph.DequantizeLinear)
+	if !ok {
+		return nil, residual
+	}
+	add, res := f.addition(back)
+	if add == nil {
+		return nil, residual
+	}
+	end = f.single(add.Out[0])
+	act := kernel.ActNone
+	if end != nil {
+		if fn, ok := end.Op.(graph.Unary); ok && fn.Fn == graph.Relu {
+			act, end = kernel.ActReLU, f.single(end.Out[0])
+		}
+	}
+	if end == nil || !keptAsBytes(end, f.use) {
+		return nil, residual
+	}
+	resDQ, q, _ := f.quantised(res)
+	resSigned := q.Op.(graph.QuantizeLinear).Signed
+	out := end.Op.(graph.QuantizeLinear)
+	plan, ok := kernel.PlanInt8Add(
+		kernelQuant(dq.Scale[0], dq.Zero[0], o.out.Signed),
+		kernelQuant(resDQ.Scale[0], resDQ.Zero[0], resSigned),
+		kernelQuant(out.Scale[0], out.Zero[0], out.Signed), act)
+	if !ok || dq.Scale[0] != o.out.Scale[0] || dq.Zero[0] != o.out.Zero[0] {
+		return nil, residual
+	}
+	f.claimed[add] = true
+	o.add, o.residual, o.resSigned, o.out = plan, &resDQ, resSigned, &out
+	return end, operand{value: q.Out[0]}
 }
 
 // addition returns the addition that the convolution n can do itself and what
@@ -156,7 +206,7 @@ func (f *quantFuser) match(n *graph.Node) {
 func (f *quantFuser) addition(n *graph.Node) (add *graph.Node, res *graph.Value) {
 	y := n.Out[0]
 	u := f.single(y)
-	if u == nil || n.Op.Name() == "Linear" {
+	if _, linear := n.Op.(graph.Linear); u == nil || linear {
 		return nil, nil
 	}
 	b, ok := u.Op.(graph.Binary)

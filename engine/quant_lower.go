@@ -103,12 +103,14 @@ func (c *compiler) quantConv(n *graph.Node, op fusedQuantConv) error {
 		return errNotBytes
 	}
 	xq := kernelQuant(op.x.Scale[0], op.x.Zero[0], op.xSigned)
-	e := kernel.Int8Epilogue{Corr: make([]int32, q.ChannelsLen()), Scale: make([]float32, q.ChannelsLen())}
+	e := kernel.Int8Epilogue{Add: op.add}
 	if op.relu {
 		e.Act = kernel.ActReLU
 	}
 	outScale := 1.0
-	if op.out != nil {
+	if op.add != nil {
+		outScale = float64(op.add.Y.Scale)
+	} else if op.out != nil {
 		e.OutQuant = kernelQuant(op.out.Scale[0], op.out.Zero[0], op.out.Signed)
 		outScale = float64(op.out.Scale[0])
 	}
@@ -132,8 +134,7 @@ func (c *compiler) quantConv(n *graph.Node, op fusedQuantConv) error {
 		corr[k] = op.bias[k] - int32(xq.Zero)*sum
 		scale[k] = float32(float64(xq.Scale) * float64(op.wScale[k]) / outScale)
 	}
-	kernel.PackChannels(q, e.Corr, corr)
-	kernel.PackChannels(q, e.Scale, scale)
+	e.SetChannels(q, corr, scale)
 	packed := make([]int8, q.PackedLen())
 	q.Pack(packed, w)
 
@@ -143,6 +144,15 @@ func (c *compiler) quantConv(n *graph.Node, op fusedQuantConv) error {
 		y = c.outBytes(n.Out[0])
 	} else {
 		y = c.out(n.Out[0], activation)
+	}
+	read, xBytes := x, xLen
+	if tasks := q.CopyTasks(); tasks > 0 {
+		size := q.CopyLen()
+		read = c.newBuf((size + 3) / 4)
+		c.step("copy", tasks, func(r *run, task, _ int) {
+			q.Copy(task, bytesOf(r.b[read.id], size), bytesOf(r.b[x.id], xLen), xq.Zero)
+		}, reads(x), writes(read))
+		xBytes = size
 	}
 	scratch := q.ScratchBytes()
 	c.needScratch((scratch + 3) / 4)
@@ -160,8 +170,8 @@ func (c *compiler) quantConv(n *graph.Node, op fusedQuantConv) error {
 		} else {
 			e.Float = r.b[y.id]
 		}
-		q.Run(task, tmp, bytesOf(r.b[x.id], xLen), xq.Zero, packed, &e)
-	}, reads(x, res), writes(y))
+		q.Run(task, tmp, bytesOf(r.b[read.id], xBytes), xq.Zero, packed, &e)
+	}, reads(read, res), writes(y))
 	s.flops, s.algorithm = shape.FLOPs(), "int8"
 	return nil
 }

@@ -5,15 +5,17 @@
 #include "textflag.h"
 
 // func int8Tile1x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile1x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
 
 batch:
 	MOVQ (SI), R11
@@ -23,46 +25,100 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z1
 	VPBROADCASTD (R11), Z2
 	VPDPBUSD     Z1, Z2, Z0
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z1
 	VPBROADCASTD 4(R11), Z2
 	VPDPBUSD     Z1, Z2, Z0
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z1
 	VPBROADCASTD (R11), Z2
 	VPDPBUSD     Z1, Z2, Z0
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ      88(SI), AX
+	MOVQ      96(SI), R11
+	MOVQ      104(SI), BX
+	VMOVDQU32 276(SI), Z1
+	VCVTDQ2PS Z0, Z0
+	VMULPS    (AX), Z0, Z0
+	VCVTPS2DQ Z0, Z0
+	VPACKSSDW Z0, Z0, Z0
+	VPADDSW   148(SI), Z0, Z0
+	VPMAXSW   212(SI), Z0, Z0
+	VPACKUSWB Z0, Z0, Z0
+	VPERMD    Z0, Z1, Z0
+	VMOVDQU32 X0, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z1
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z2
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z3
+	VCVTDQ2PS        Z3, Z3
+	VFMADD132PS.BCST 140(SI), Z2, Z3
+	VFMADD132PS.BCST 136(SI), Z3, Z0
+	VCVTPS2DQ        Z0, Z0
+	VPACKSSDW        Z0, Z0, Z0
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPACKUSWB        Z0, Z0, Z0
+	VPERMD           Z0, Z1, Z0
+	VMOVDQU32        X0, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile2x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile2x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
 
 batch:
 	MOVQ (SI), R11
@@ -72,11 +128,13 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z2
 	VPBROADCASTD (R11), Z3
 	VPDPBUSD     Z2, Z3, Z0
 	VPBROADCASTD (R11)(BX*1), Z4
 	VPDPBUSD     Z2, Z4, Z1
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z2
 	VPBROADCASTD 4(R11), Z3
 	VPDPBUSD     Z2, Z3, Z0
@@ -84,12 +142,14 @@ loop:
 	VPDPBUSD     Z2, Z4, Z1
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z2
 	VPBROADCASTD (R11), Z3
 	VPDPBUSD     Z2, Z3, Z0
@@ -97,29 +157,97 @@ tail:
 	VPDPBUSD     Z2, Z4, Z1
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z2
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPACKUSWB     Z0, Z0, Z0
+	VPERMD        Z0, Z2, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z2
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z3
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z4
+	VCVTDQ2PS        Z4, Z4
+	VFMADD132PS.BCST 140(SI), Z3, Z4
+	VFMADD132PS.BCST 136(SI), Z4, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        (R12), Z4
+	VCVTDQ2PS        Z4, Z4
+	VFMADD132PS.BCST 140(SI), Z3, Z4
+	VFMADD132PS.BCST 136(SI), Z4, Z1
+	VCVTPS2DQ        Z1, Z1
+	VPACKSSDW        Z1, Z0, Z0
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPACKUSWB        Z0, Z0, Z0
+	VPERMD           Z0, Z2, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile3x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile3x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
+	VMOVDQA64 Z0, Z2
 
 batch:
 	MOVQ (SI), R11
@@ -129,6 +257,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z3
 	VPBROADCASTD (R11), Z4
 	VPDPBUSD     Z3, Z4, Z0
@@ -136,6 +265,7 @@ loop:
 	VPDPBUSD     Z3, Z5, Z1
 	VPBROADCASTD (R11)(BX*2), Z4
 	VPDPBUSD     Z3, Z4, Z2
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z3
 	VPBROADCASTD 4(R11), Z4
 	VPDPBUSD     Z3, Z4, Z0
@@ -145,12 +275,14 @@ loop:
 	VPDPBUSD     Z3, Z4, Z2
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z3
 	VPBROADCASTD (R11), Z4
 	VPDPBUSD     Z3, Z4, Z0
@@ -160,31 +292,123 @@ tail:
 	VPDPBUSD     Z3, Z4, Z2
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z3
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z2, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z3, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z0, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z3
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z4
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z5
+	VCVTDQ2PS        Z5, Z5
+	VFMADD132PS.BCST 140(SI), Z4, Z5
+	VFMADD132PS.BCST 136(SI), Z5, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        (R12), Z5
+	VCVTDQ2PS        Z5, Z5
+	VFMADD132PS.BCST 140(SI), Z4, Z5
+	VFMADD132PS.BCST 136(SI), Z5, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        (R12), Z5
+	VCVTDQ2PS        Z5, Z5
+	VFMADD132PS.BCST 140(SI), Z4, Z5
+	VFMADD132PS.BCST 136(SI), Z5, Z2
+	VCVTPS2DQ        Z2, Z2
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z2, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z3, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z0, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile4x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile4x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z3
 
 batch:
 	MOVQ (SI), R11
@@ -194,6 +418,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z4
 	VPBROADCASTD (R11), Z5
 	VPDPBUSD     Z4, Z5, Z0
@@ -203,6 +428,7 @@ loop:
 	VPDPBUSD     Z4, Z5, Z2
 	VPBROADCASTD (R11)(R8*1), Z6
 	VPDPBUSD     Z4, Z6, Z3
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z4
 	VPBROADCASTD 4(R11), Z5
 	VPDPBUSD     Z4, Z5, Z0
@@ -214,12 +440,14 @@ loop:
 	VPDPBUSD     Z4, Z6, Z3
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z4
 	VPBROADCASTD (R11), Z5
 	VPDPBUSD     Z4, Z5, Z0
@@ -231,12 +459,16 @@ tail:
 	VPDPBUSD     Z4, Z6, Z3
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -244,20 +476,126 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z4
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z4, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z0, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z4
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z5
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z6
+	VCVTDQ2PS        Z6, Z6
+	VFMADD132PS.BCST 140(SI), Z5, Z6
+	VFMADD132PS.BCST 136(SI), Z6, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        (R12), Z6
+	VCVTDQ2PS        Z6, Z6
+	VFMADD132PS.BCST 140(SI), Z5, Z6
+	VFMADD132PS.BCST 136(SI), Z6, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        (R12), Z6
+	VCVTDQ2PS        Z6, Z6
+	VFMADD132PS.BCST 140(SI), Z5, Z6
+	VFMADD132PS.BCST 136(SI), Z6, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        (R12), Z6
+	VCVTDQ2PS        Z6, Z6
+	VFMADD132PS.BCST 140(SI), Z5, Z6
+	VFMADD132PS.BCST 136(SI), Z6, Z3
+	VCVTPS2DQ        Z3, Z3
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z4, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z0, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile5x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile5x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z4
 
 batch:
 	MOVQ (SI), R11
@@ -267,6 +605,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z5
 	VPBROADCASTD (R11), Z6
 	VPDPBUSD     Z5, Z6, Z0
@@ -278,6 +617,7 @@ loop:
 	VPDPBUSD     Z5, Z7, Z3
 	VPBROADCASTD (R11)(BX*4), Z6
 	VPDPBUSD     Z5, Z6, Z4
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z5
 	VPBROADCASTD 4(R11), Z6
 	VPDPBUSD     Z5, Z6, Z0
@@ -291,12 +631,14 @@ loop:
 	VPDPBUSD     Z5, Z6, Z4
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z5
 	VPBROADCASTD (R11), Z6
 	VPDPBUSD     Z5, Z6, Z0
@@ -310,12 +652,16 @@ tail:
 	VPDPBUSD     Z5, Z6, Z4
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -324,21 +670,155 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z5
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z5, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VPACKSSDW     Z4, Z4, Z4
+	VPADDSW       148(SI), Z4, Z4
+	VPMAXSW       212(SI), Z4, Z4
+	VPACKUSWB     Z4, Z4, Z4
+	VPERMD        Z4, Z5, Z4
+	VMOVDQU32     X4, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z5
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z6
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z7
+	VCVTDQ2PS        Z7, Z7
+	VFMADD132PS.BCST 140(SI), Z6, Z7
+	VFMADD132PS.BCST 136(SI), Z7, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        (R12), Z7
+	VCVTDQ2PS        Z7, Z7
+	VFMADD132PS.BCST 140(SI), Z6, Z7
+	VFMADD132PS.BCST 136(SI), Z7, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        (R12), Z7
+	VCVTDQ2PS        Z7, Z7
+	VFMADD132PS.BCST 140(SI), Z6, Z7
+	VFMADD132PS.BCST 136(SI), Z7, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        (R12), Z7
+	VCVTDQ2PS        Z7, Z7
+	VFMADD132PS.BCST 140(SI), Z6, Z7
+	VFMADD132PS.BCST 136(SI), Z7, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z5, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z7
+	VCVTDQ2PS        Z7, Z7
+	VFMADD132PS.BCST 140(SI), Z6, Z7
+	VFMADD132PS.BCST 136(SI), Z7, Z4
+	VCVTPS2DQ        Z4, Z4
+	VPACKSSDW        Z4, Z4, Z4
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPACKUSWB        Z4, Z4, Z4
+	VPERMD           Z4, Z5, Z4
+	VMOVDQU32        X4, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile6x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile6x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z5
 
 batch:
 	MOVQ (SI), R11
@@ -350,6 +830,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z6
 	VPBROADCASTD (R11), Z7
 	VPDPBUSD     Z6, Z7, Z0
@@ -363,6 +844,7 @@ loop:
 	VPDPBUSD     Z6, Z7, Z4
 	VPBROADCASTD (R12), Z8
 	VPDPBUSD     Z6, Z8, Z5
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z6
 	VPBROADCASTD 4(R11), Z7
 	VPDPBUSD     Z6, Z7, Z0
@@ -379,12 +861,14 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z6
 	VPBROADCASTD (R11), Z7
 	VPDPBUSD     Z6, Z7, Z0
@@ -401,12 +885,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -416,22 +904,174 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z6
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z6, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        (AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       148(SI), Z4, Z4
+	VPMAXSW       212(SI), Z4, Z4
+	VPACKUSWB     Z4, Z4, Z4
+	VPERMD        Z4, Z6, Z4
+	VMOVDQU32     X4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z4, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z6
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z7
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z8
+	VCVTDQ2PS        Z8, Z8
+	VFMADD132PS.BCST 140(SI), Z7, Z8
+	VFMADD132PS.BCST 136(SI), Z8, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        (R12), Z8
+	VCVTDQ2PS        Z8, Z8
+	VFMADD132PS.BCST 140(SI), Z7, Z8
+	VFMADD132PS.BCST 136(SI), Z8, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        (R12), Z8
+	VCVTDQ2PS        Z8, Z8
+	VFMADD132PS.BCST 140(SI), Z7, Z8
+	VFMADD132PS.BCST 136(SI), Z8, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        (R12), Z8
+	VCVTDQ2PS        Z8, Z8
+	VFMADD132PS.BCST 140(SI), Z7, Z8
+	VFMADD132PS.BCST 136(SI), Z8, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z6, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z8
+	VCVTDQ2PS        Z8, Z8
+	VFMADD132PS.BCST 140(SI), Z7, Z8
+	VFMADD132PS.BCST 136(SI), Z8, Z4
+	VCVTPS2DQ        Z4, Z4
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           (AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        (R12), Z8
+	VCVTDQ2PS        Z8, Z8
+	VFMADD132PS.BCST 140(SI), Z7, Z8
+	VFMADD132PS.BCST 136(SI), Z8, Z5
+	VCVTPS2DQ        Z5, Z5
+	VPACKSSDW        Z5, Z4, Z4
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPACKUSWB        Z4, Z4, Z4
+	VPERMD           Z4, Z6, Z4
+	VMOVDQU32        X4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z4, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile7x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile7x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z5
+	VMOVDQA64 Z0, Z6
 
 batch:
 	MOVQ (SI), R11
@@ -443,6 +1083,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z7
 	VPBROADCASTD (R11), Z8
 	VPDPBUSD     Z7, Z8, Z0
@@ -458,6 +1099,7 @@ loop:
 	VPDPBUSD     Z7, Z9, Z5
 	VPBROADCASTD (R12)(BX*1), Z8
 	VPDPBUSD     Z7, Z8, Z6
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z7
 	VPBROADCASTD 4(R11), Z8
 	VPDPBUSD     Z7, Z8, Z0
@@ -476,12 +1118,14 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z7
 	VPBROADCASTD (R11), Z8
 	VPDPBUSD     Z7, Z8, Z0
@@ -500,12 +1144,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -516,23 +1164,199 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z7
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z7, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        (AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z6, Z6, Z6
+	VPADDSW       148(SI), Z4, Z4
+	VPMAXSW       212(SI), Z4, Z4
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z7, Z4
+	VMOVDQU32     X4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z4, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z7
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z8
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD132PS.BCST 140(SI), Z8, Z9
+	VFMADD132PS.BCST 136(SI), Z9, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        (R12), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD132PS.BCST 140(SI), Z8, Z9
+	VFMADD132PS.BCST 136(SI), Z9, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        (R12), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD132PS.BCST 140(SI), Z8, Z9
+	VFMADD132PS.BCST 136(SI), Z9, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        (R12), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD132PS.BCST 140(SI), Z8, Z9
+	VFMADD132PS.BCST 136(SI), Z9, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z7, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD132PS.BCST 140(SI), Z8, Z9
+	VFMADD132PS.BCST 136(SI), Z9, Z4
+	VCVTPS2DQ        Z4, Z4
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           (AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        (R12), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD132PS.BCST 140(SI), Z8, Z9
+	VFMADD132PS.BCST 136(SI), Z9, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD132PS.BCST 140(SI), Z8, Z9
+	VFMADD132PS.BCST 136(SI), Z9, Z6
+	VCVTPS2DQ        Z6, Z6
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z6, Z6, Z6
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPERMD           Z4, Z7, Z4
+	VMOVDQU32        X4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z4, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile8x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile8x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z5
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z7
 
 batch:
 	MOVQ (SI), R11
@@ -544,6 +1368,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z8
 	VPBROADCASTD (R11), Z9
 	VPDPBUSD     Z8, Z9, Z0
@@ -561,6 +1386,7 @@ loop:
 	VPDPBUSD     Z8, Z9, Z6
 	VPBROADCASTD (R12)(BX*2), Z10
 	VPDPBUSD     Z8, Z10, Z7
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z8
 	VPBROADCASTD 4(R11), Z9
 	VPDPBUSD     Z8, Z9, Z0
@@ -581,12 +1407,14 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z8
 	VPBROADCASTD (R11), Z9
 	VPDPBUSD     Z8, Z9, Z0
@@ -607,12 +1435,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -624,24 +1456,218 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z8, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        (AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        (AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       148(SI), Z4, Z4
+	VPMAXSW       212(SI), Z4, Z4
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z8, Z4
+	VMOVDQU32     X4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z4, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z8
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z9
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 140(SI), Z9, Z10
+	VFMADD132PS.BCST 136(SI), Z10, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        (R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 140(SI), Z9, Z10
+	VFMADD132PS.BCST 136(SI), Z10, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        (R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 140(SI), Z9, Z10
+	VFMADD132PS.BCST 136(SI), Z10, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        (R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 140(SI), Z9, Z10
+	VFMADD132PS.BCST 136(SI), Z10, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z8, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 140(SI), Z9, Z10
+	VFMADD132PS.BCST 136(SI), Z10, Z4
+	VCVTPS2DQ        Z4, Z4
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           (AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        (R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 140(SI), Z9, Z10
+	VFMADD132PS.BCST 136(SI), Z10, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 140(SI), Z9, Z10
+	VFMADD132PS.BCST 136(SI), Z10, Z6
+	VCVTPS2DQ        Z6, Z6
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           (AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        (R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 140(SI), Z9, Z10
+	VFMADD132PS.BCST 136(SI), Z10, Z7
+	VCVTPS2DQ        Z7, Z7
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPERMD           Z4, Z8, Z4
+	VMOVDQU32        X4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z4, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile9x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile9x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z5
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z7
+	VMOVDQA64 Z0, Z8
 
 batch:
 	MOVQ (SI), R11
@@ -653,6 +1679,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z9
 	VPBROADCASTD (R11), Z10
 	VPDPBUSD     Z9, Z10, Z0
@@ -672,6 +1699,7 @@ loop:
 	VPDPBUSD     Z9, Z11, Z7
 	VPBROADCASTD (R12)(R8*1), Z10
 	VPDPBUSD     Z9, Z10, Z8
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z9
 	VPBROADCASTD 4(R11), Z10
 	VPDPBUSD     Z9, Z10, Z0
@@ -694,12 +1722,14 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z9
 	VPBROADCASTD (R11), Z10
 	VPDPBUSD     Z9, Z10, Z0
@@ -722,12 +1752,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -740,25 +1774,247 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z9
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z9, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        (AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        (AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       148(SI), Z4, Z4
+	VPMAXSW       212(SI), Z4, Z4
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z9, Z4
+	VMOVDQU32     X4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VPACKSSDW     Z8, Z8, Z8
+	VPADDSW       148(SI), Z8, Z8
+	VPMAXSW       212(SI), Z8, Z8
+	VPACKUSWB     Z8, Z8, Z8
+	VPERMD        Z8, Z9, Z8
+	VMOVDQU32     X8, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z9
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z10
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 140(SI), Z10, Z11
+	VFMADD132PS.BCST 136(SI), Z11, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 140(SI), Z10, Z11
+	VFMADD132PS.BCST 136(SI), Z11, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 140(SI), Z10, Z11
+	VFMADD132PS.BCST 136(SI), Z11, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 140(SI), Z10, Z11
+	VFMADD132PS.BCST 136(SI), Z11, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z9, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 140(SI), Z10, Z11
+	VFMADD132PS.BCST 136(SI), Z11, Z4
+	VCVTPS2DQ        Z4, Z4
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           (AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 140(SI), Z10, Z11
+	VFMADD132PS.BCST 136(SI), Z11, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 140(SI), Z10, Z11
+	VFMADD132PS.BCST 136(SI), Z11, Z6
+	VCVTPS2DQ        Z6, Z6
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           (AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 140(SI), Z10, Z11
+	VFMADD132PS.BCST 136(SI), Z11, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPERMD           Z4, Z9, Z4
+	VMOVDQU32        X4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 140(SI), Z10, Z11
+	VFMADD132PS.BCST 136(SI), Z11, Z8
+	VCVTPS2DQ        Z8, Z8
+	VPACKSSDW        Z8, Z8, Z8
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPACKUSWB        Z8, Z8, Z8
+	VPERMD           Z8, Z9, Z8
+	VMOVDQU32        X8, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile10x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile10x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z5
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z7
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z9
 
 batch:
 	MOVQ (SI), R11
@@ -770,6 +2026,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z10
 	VPBROADCASTD (R11), Z11
 	VPDPBUSD     Z10, Z11, Z0
@@ -791,6 +2048,7 @@ loop:
 	VPDPBUSD     Z10, Z11, Z8
 	VPBROADCASTD (R12)(BX*4), Z12
 	VPDPBUSD     Z10, Z12, Z9
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z10
 	VPBROADCASTD 4(R11), Z11
 	VPDPBUSD     Z10, Z11, Z0
@@ -815,12 +2073,14 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z10
 	VPBROADCASTD (R11), Z11
 	VPDPBUSD     Z10, Z11, Z0
@@ -845,12 +2105,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -864,26 +2128,266 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z10
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z10, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        (AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        (AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       148(SI), Z4, Z4
+	VPMAXSW       212(SI), Z4, Z4
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z10, Z4
+	VMOVDQU32     X4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        (AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       148(SI), Z8, Z8
+	VPMAXSW       212(SI), Z8, Z8
+	VPACKUSWB     Z8, Z8, Z8
+	VPERMD        Z8, Z10, Z8
+	VMOVDQU32     X8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z8, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z10
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z11
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 140(SI), Z11, Z12
+	VFMADD132PS.BCST 136(SI), Z12, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 140(SI), Z11, Z12
+	VFMADD132PS.BCST 136(SI), Z12, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 140(SI), Z11, Z12
+	VFMADD132PS.BCST 136(SI), Z12, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 140(SI), Z11, Z12
+	VFMADD132PS.BCST 136(SI), Z12, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z10, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 140(SI), Z11, Z12
+	VFMADD132PS.BCST 136(SI), Z12, Z4
+	VCVTPS2DQ        Z4, Z4
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           (AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 140(SI), Z11, Z12
+	VFMADD132PS.BCST 136(SI), Z12, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 140(SI), Z11, Z12
+	VFMADD132PS.BCST 136(SI), Z12, Z6
+	VCVTPS2DQ        Z6, Z6
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           (AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 140(SI), Z11, Z12
+	VFMADD132PS.BCST 136(SI), Z12, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPERMD           Z4, Z10, Z4
+	VMOVDQU32        X4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 140(SI), Z11, Z12
+	VFMADD132PS.BCST 136(SI), Z12, Z8
+	VCVTPS2DQ        Z8, Z8
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           (AX), Z9, Z9
+	VMAXPS.BCST      128(SI), Z9, Z9
+	VMINPS.BCST      132(SI), Z9, Z9
+	VRNDSCALEPS      $0x00, Z9, Z9
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 140(SI), Z11, Z12
+	VFMADD132PS.BCST 136(SI), Z12, Z9
+	VCVTPS2DQ        Z9, Z9
+	VPACKSSDW        Z9, Z8, Z8
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPACKUSWB        Z8, Z8, Z8
+	VPERMD           Z8, Z10, Z8
+	VMOVDQU32        X8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z8, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile11x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile11x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z5
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z7
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z9
+	VMOVDQA64 Z0, Z10
 
 batch:
 	MOVQ (SI), R11
@@ -897,6 +2401,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z11
 	VPBROADCASTD (R11), Z12
 	VPDPBUSD     Z11, Z12, Z0
@@ -920,6 +2425,7 @@ loop:
 	VPDPBUSD     Z11, Z13, Z9
 	VPBROADCASTD (R13), Z12
 	VPDPBUSD     Z11, Z12, Z10
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z11
 	VPBROADCASTD 4(R11), Z12
 	VPDPBUSD     Z11, Z12, Z0
@@ -947,12 +2453,14 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z11
 	VPBROADCASTD (R11), Z12
 	VPDPBUSD     Z11, Z12, Z0
@@ -980,12 +2488,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -1000,27 +2512,291 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z11
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z11, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        (AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        (AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       148(SI), Z4, Z4
+	VPMAXSW       212(SI), Z4, Z4
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z11, Z4
+	VMOVDQU32     X4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        (AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z10, Z10, Z10
+	VPADDSW       148(SI), Z8, Z8
+	VPMAXSW       212(SI), Z8, Z8
+	VPADDSW       148(SI), Z10, Z10
+	VPMAXSW       212(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z11, Z8
+	VMOVDQU32     X8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z8, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z11
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z12
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 140(SI), Z12, Z13
+	VFMADD132PS.BCST 136(SI), Z13, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 140(SI), Z12, Z13
+	VFMADD132PS.BCST 136(SI), Z13, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 140(SI), Z12, Z13
+	VFMADD132PS.BCST 136(SI), Z13, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 140(SI), Z12, Z13
+	VFMADD132PS.BCST 136(SI), Z13, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z11, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 140(SI), Z12, Z13
+	VFMADD132PS.BCST 136(SI), Z13, Z4
+	VCVTPS2DQ        Z4, Z4
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           (AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 140(SI), Z12, Z13
+	VFMADD132PS.BCST 136(SI), Z13, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 140(SI), Z12, Z13
+	VFMADD132PS.BCST 136(SI), Z13, Z6
+	VCVTPS2DQ        Z6, Z6
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           (AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 140(SI), Z12, Z13
+	VFMADD132PS.BCST 136(SI), Z13, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPERMD           Z4, Z11, Z4
+	VMOVDQU32        X4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 140(SI), Z12, Z13
+	VFMADD132PS.BCST 136(SI), Z13, Z8
+	VCVTPS2DQ        Z8, Z8
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           (AX), Z9, Z9
+	VMAXPS.BCST      128(SI), Z9, Z9
+	VMINPS.BCST      132(SI), Z9, Z9
+	VRNDSCALEPS      $0x00, Z9, Z9
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 140(SI), Z12, Z13
+	VFMADD132PS.BCST 136(SI), Z13, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VMAXPS.BCST      128(SI), Z10, Z10
+	VMINPS.BCST      132(SI), Z10, Z10
+	VRNDSCALEPS      $0x00, Z10, Z10
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 140(SI), Z12, Z13
+	VFMADD132PS.BCST 136(SI), Z13, Z10
+	VCVTPS2DQ        Z10, Z10
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z10, Z10, Z10
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPADDSW          148(SI), Z10, Z10
+	VPMAXSW          212(SI), Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPERMD           Z8, Z11, Z8
+	VMOVDQU32        X8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z8, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile12x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile12x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z5
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z7
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z9
+	VMOVDQA64 Z0, Z10
+	VMOVDQA64 Z0, Z11
 
 batch:
 	MOVQ (SI), R11
@@ -1034,6 +2810,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z12
 	VPBROADCASTD (R11), Z13
 	VPDPBUSD     Z12, Z13, Z0
@@ -1059,6 +2836,7 @@ loop:
 	VPDPBUSD     Z12, Z13, Z10
 	VPBROADCASTD (R13)(BX*1), Z14
 	VPDPBUSD     Z12, Z14, Z11
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z12
 	VPBROADCASTD 4(R11), Z13
 	VPDPBUSD     Z12, Z13, Z0
@@ -1088,12 +2866,14 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z12
 	VPBROADCASTD (R11), Z13
 	VPDPBUSD     Z12, Z13, Z0
@@ -1123,12 +2903,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -1144,28 +2928,310 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z12
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z12, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        (AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        (AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       148(SI), Z4, Z4
+	VPMAXSW       212(SI), Z4, Z4
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z12, Z4
+	VMOVDQU32     X4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        (AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        (AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       148(SI), Z8, Z8
+	VPMAXSW       212(SI), Z8, Z8
+	VPADDSW       148(SI), Z10, Z10
+	VPMAXSW       212(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z12, Z8
+	VMOVDQU32     X8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z8, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z12
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z13
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z12, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z4
+	VCVTPS2DQ        Z4, Z4
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           (AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z6
+	VCVTPS2DQ        Z6, Z6
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           (AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPERMD           Z4, Z12, Z4
+	VMOVDQU32        X4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z8
+	VCVTPS2DQ        Z8, Z8
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           (AX), Z9, Z9
+	VMAXPS.BCST      128(SI), Z9, Z9
+	VMINPS.BCST      132(SI), Z9, Z9
+	VRNDSCALEPS      $0x00, Z9, Z9
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VMAXPS.BCST      128(SI), Z10, Z10
+	VMINPS.BCST      132(SI), Z10, Z10
+	VRNDSCALEPS      $0x00, Z10, Z10
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z10
+	VCVTPS2DQ        Z10, Z10
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           (AX), Z11, Z11
+	VMAXPS.BCST      128(SI), Z11, Z11
+	VMINPS.BCST      132(SI), Z11, Z11
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z11
+	VCVTPS2DQ        Z11, Z11
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPADDSW          148(SI), Z10, Z10
+	VPMAXSW          212(SI), Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPERMD           Z8, Z12, Z8
+	VMOVDQU32        X8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z8, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile13x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile13x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z5
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z7
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z9
+	VMOVDQA64 Z0, Z10
+	VMOVDQA64 Z0, Z11
+	VMOVDQA64 Z0, Z12
 
 batch:
 	MOVQ (SI), R11
@@ -1179,6 +3245,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z13
 	VPBROADCASTD (R11), Z14
 	VPDPBUSD     Z13, Z14, Z0
@@ -1206,6 +3273,7 @@ loop:
 	VPDPBUSD     Z13, Z15, Z11
 	VPBROADCASTD (R13)(BX*2), Z14
 	VPDPBUSD     Z13, Z14, Z12
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z13
 	VPBROADCASTD 4(R11), Z14
 	VPDPBUSD     Z13, Z14, Z0
@@ -1237,12 +3305,14 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z13
 	VPBROADCASTD (R11), Z14
 	VPDPBUSD     Z13, Z14, Z0
@@ -1274,12 +3344,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -1296,29 +3370,339 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z13
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z13, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        (AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        (AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       148(SI), Z4, Z4
+	VPMAXSW       212(SI), Z4, Z4
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z13, Z4
+	VMOVDQU32     X4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        (AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        (AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       148(SI), Z8, Z8
+	VPMAXSW       212(SI), Z8, Z8
+	VPADDSW       148(SI), Z10, Z10
+	VPMAXSW       212(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z13, Z8
+	VMOVDQU32     X8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z8, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VPACKSSDW     Z12, Z12, Z12
+	VPADDSW       148(SI), Z12, Z12
+	VPMAXSW       212(SI), Z12, Z12
+	VPACKUSWB     Z12, Z12, Z12
+	VPERMD        Z12, Z13, Z12
+	VMOVDQU32     X12, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z13
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z14
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 140(SI), Z14, Z15
+	VFMADD132PS.BCST 136(SI), Z15, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 140(SI), Z14, Z15
+	VFMADD132PS.BCST 136(SI), Z15, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 140(SI), Z14, Z15
+	VFMADD132PS.BCST 136(SI), Z15, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 140(SI), Z14, Z15
+	VFMADD132PS.BCST 136(SI), Z15, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z13, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 140(SI), Z14, Z15
+	VFMADD132PS.BCST 136(SI), Z15, Z4
+	VCVTPS2DQ        Z4, Z4
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           (AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 140(SI), Z14, Z15
+	VFMADD132PS.BCST 136(SI), Z15, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 140(SI), Z14, Z15
+	VFMADD132PS.BCST 136(SI), Z15, Z6
+	VCVTPS2DQ        Z6, Z6
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           (AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 140(SI), Z14, Z15
+	VFMADD132PS.BCST 136(SI), Z15, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPERMD           Z4, Z13, Z4
+	VMOVDQU32        X4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 140(SI), Z14, Z15
+	VFMADD132PS.BCST 136(SI), Z15, Z8
+	VCVTPS2DQ        Z8, Z8
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           (AX), Z9, Z9
+	VMAXPS.BCST      128(SI), Z9, Z9
+	VMINPS.BCST      132(SI), Z9, Z9
+	VRNDSCALEPS      $0x00, Z9, Z9
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 140(SI), Z14, Z15
+	VFMADD132PS.BCST 136(SI), Z15, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VMAXPS.BCST      128(SI), Z10, Z10
+	VMINPS.BCST      132(SI), Z10, Z10
+	VRNDSCALEPS      $0x00, Z10, Z10
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 140(SI), Z14, Z15
+	VFMADD132PS.BCST 136(SI), Z15, Z10
+	VCVTPS2DQ        Z10, Z10
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           (AX), Z11, Z11
+	VMAXPS.BCST      128(SI), Z11, Z11
+	VMINPS.BCST      132(SI), Z11, Z11
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 140(SI), Z14, Z15
+	VFMADD132PS.BCST 136(SI), Z15, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPADDSW          148(SI), Z10, Z10
+	VPMAXSW          212(SI), Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPERMD           Z8, Z13, Z8
+	VMOVDQU32        X8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VMAXPS.BCST      128(SI), Z12, Z12
+	VMINPS.BCST      132(SI), Z12, Z12
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 140(SI), Z14, Z15
+	VFMADD132PS.BCST 136(SI), Z15, Z12
+	VCVTPS2DQ        Z12, Z12
+	VPACKSSDW        Z12, Z12, Z12
+	VPADDSW          148(SI), Z12, Z12
+	VPMAXSW          212(SI), Z12, Z12
+	VPACKUSWB        Z12, Z12, Z12
+	VPERMD           Z12, Z13, Z12
+	VMOVDQU32        X12, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile14x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile14x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z5
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z7
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z9
+	VMOVDQA64 Z0, Z10
+	VMOVDQA64 Z0, Z11
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z13
 
 batch:
 	MOVQ (SI), R11
@@ -1332,6 +3716,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z14
 	VPBROADCASTD (R11), Z15
 	VPDPBUSD     Z14, Z15, Z0
@@ -1361,6 +3746,7 @@ loop:
 	VPDPBUSD     Z14, Z15, Z12
 	VPBROADCASTD (R13)(R8*1), Z16
 	VPDPBUSD     Z14, Z16, Z13
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z14
 	VPBROADCASTD 4(R11), Z15
 	VPDPBUSD     Z14, Z15, Z0
@@ -1394,12 +3780,14 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z14
 	VPBROADCASTD (R11), Z15
 	VPDPBUSD     Z14, Z15, Z0
@@ -1433,12 +3821,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -1456,3195 +3848,347 @@ next:
 	VZEROUPPER
 	RET
 
-// func int8Tile15x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile15x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z15
-	VPBROADCASTD (R11), Z16
-	VPDPBUSD     Z15, Z16, Z0
-	VPBROADCASTD (R11)(BX*1), Z17
-	VPDPBUSD     Z15, Z17, Z1
-	VPBROADCASTD (R11)(BX*2), Z16
-	VPDPBUSD     Z15, Z16, Z2
-	VPBROADCASTD (R11)(R8*1), Z17
-	VPDPBUSD     Z15, Z17, Z3
-	VPBROADCASTD (R11)(BX*4), Z16
-	VPDPBUSD     Z15, Z16, Z4
-	VPBROADCASTD (R12), Z17
-	VPDPBUSD     Z15, Z17, Z5
-	VPBROADCASTD (R12)(BX*1), Z16
-	VPDPBUSD     Z15, Z16, Z6
-	VPBROADCASTD (R12)(BX*2), Z17
-	VPDPBUSD     Z15, Z17, Z7
-	VPBROADCASTD (R12)(R8*1), Z16
-	VPDPBUSD     Z15, Z16, Z8
-	VPBROADCASTD (R12)(BX*4), Z17
-	VPDPBUSD     Z15, Z17, Z9
-	VPBROADCASTD (R13), Z16
-	VPDPBUSD     Z15, Z16, Z10
-	VPBROADCASTD (R13)(BX*1), Z17
-	VPDPBUSD     Z15, Z17, Z11
-	VPBROADCASTD (R13)(BX*2), Z16
-	VPDPBUSD     Z15, Z16, Z12
-	VPBROADCASTD (R13)(R8*1), Z17
-	VPDPBUSD     Z15, Z17, Z13
-	VPBROADCASTD (R13)(BX*4), Z16
-	VPDPBUSD     Z15, Z16, Z14
-	VMOVDQU32    64(AX), Z15
-	VPBROADCASTD 4(R11), Z16
-	VPDPBUSD     Z15, Z16, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z17
-	VPDPBUSD     Z15, Z17, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z16
-	VPDPBUSD     Z15, Z16, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z17
-	VPDPBUSD     Z15, Z17, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z16
-	VPDPBUSD     Z15, Z16, Z4
-	VPBROADCASTD 4(R12), Z17
-	VPDPBUSD     Z15, Z17, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z16
-	VPDPBUSD     Z15, Z16, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z17
-	VPDPBUSD     Z15, Z17, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z16
-	VPDPBUSD     Z15, Z16, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z17
-	VPDPBUSD     Z15, Z17, Z9
-	VPBROADCASTD 4(R13), Z16
-	VPDPBUSD     Z15, Z16, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z17
-	VPDPBUSD     Z15, Z17, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z16
-	VPDPBUSD     Z15, Z16, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z17
-	VPDPBUSD     Z15, Z17, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z16
-	VPDPBUSD     Z15, Z16, Z14
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z15
-	VPBROADCASTD (R11), Z16
-	VPDPBUSD     Z15, Z16, Z0
-	VPBROADCASTD (R11)(BX*1), Z17
-	VPDPBUSD     Z15, Z17, Z1
-	VPBROADCASTD (R11)(BX*2), Z16
-	VPDPBUSD     Z15, Z16, Z2
-	VPBROADCASTD (R11)(R8*1), Z17
-	VPDPBUSD     Z15, Z17, Z3
-	VPBROADCASTD (R11)(BX*4), Z16
-	VPDPBUSD     Z15, Z16, Z4
-	VPBROADCASTD (R12), Z17
-	VPDPBUSD     Z15, Z17, Z5
-	VPBROADCASTD (R12)(BX*1), Z16
-	VPDPBUSD     Z15, Z16, Z6
-	VPBROADCASTD (R12)(BX*2), Z17
-	VPDPBUSD     Z15, Z17, Z7
-	VPBROADCASTD (R12)(R8*1), Z16
-	VPDPBUSD     Z15, Z16, Z8
-	VPBROADCASTD (R12)(BX*4), Z17
-	VPDPBUSD     Z15, Z17, Z9
-	VPBROADCASTD (R13), Z16
-	VPDPBUSD     Z15, Z16, Z10
-	VPBROADCASTD (R13)(BX*1), Z17
-	VPDPBUSD     Z15, Z17, Z11
-	VPBROADCASTD (R13)(BX*2), Z16
-	VPDPBUSD     Z15, Z16, Z12
-	VPBROADCASTD (R13)(R8*1), Z17
-	VPDPBUSD     Z15, Z17, Z13
-	VPBROADCASTD (R13)(BX*4), Z16
-	VPDPBUSD     Z15, Z16, Z14
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z14
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z14, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        (AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        (AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       148(SI), Z4, Z4
+	VPMAXSW       212(SI), Z4, Z4
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z14, Z4
+	VMOVDQU32     X4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        (AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        (AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       148(SI), Z8, Z8
+	VPMAXSW       212(SI), Z8, Z8
+	VPADDSW       148(SI), Z10, Z10
+	VPMAXSW       212(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z14, Z8
+	VMOVDQU32     X8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z8, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        (AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       148(SI), Z12, Z12
+	VPMAXSW       212(SI), Z12, Z12
+	VPACKUSWB     Z12, Z12, Z12
+	VPERMD        Z12, Z14, Z12
+	VMOVDQU32     X12, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z12, (R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile16x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile16x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z16
-	VPBROADCASTD (R11), Z17
-	VPDPBUSD     Z16, Z17, Z0
-	VPBROADCASTD (R11)(BX*1), Z18
-	VPDPBUSD     Z16, Z18, Z1
-	VPBROADCASTD (R11)(BX*2), Z17
-	VPDPBUSD     Z16, Z17, Z2
-	VPBROADCASTD (R11)(R8*1), Z18
-	VPDPBUSD     Z16, Z18, Z3
-	VPBROADCASTD (R11)(BX*4), Z17
-	VPDPBUSD     Z16, Z17, Z4
-	VPBROADCASTD (R12), Z18
-	VPDPBUSD     Z16, Z18, Z5
-	VPBROADCASTD (R12)(BX*1), Z17
-	VPDPBUSD     Z16, Z17, Z6
-	VPBROADCASTD (R12)(BX*2), Z18
-	VPDPBUSD     Z16, Z18, Z7
-	VPBROADCASTD (R12)(R8*1), Z17
-	VPDPBUSD     Z16, Z17, Z8
-	VPBROADCASTD (R12)(BX*4), Z18
-	VPDPBUSD     Z16, Z18, Z9
-	VPBROADCASTD (R13), Z17
-	VPDPBUSD     Z16, Z17, Z10
-	VPBROADCASTD (R13)(BX*1), Z18
-	VPDPBUSD     Z16, Z18, Z11
-	VPBROADCASTD (R13)(BX*2), Z17
-	VPDPBUSD     Z16, Z17, Z12
-	VPBROADCASTD (R13)(R8*1), Z18
-	VPDPBUSD     Z16, Z18, Z13
-	VPBROADCASTD (R13)(BX*4), Z17
-	VPDPBUSD     Z16, Z17, Z14
-	VPBROADCASTD (R14), Z18
-	VPDPBUSD     Z16, Z18, Z15
-	VMOVDQU32    64(AX), Z16
-	VPBROADCASTD 4(R11), Z17
-	VPDPBUSD     Z16, Z17, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z18
-	VPDPBUSD     Z16, Z18, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z17
-	VPDPBUSD     Z16, Z17, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z18
-	VPDPBUSD     Z16, Z18, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z17
-	VPDPBUSD     Z16, Z17, Z4
-	VPBROADCASTD 4(R12), Z18
-	VPDPBUSD     Z16, Z18, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z17
-	VPDPBUSD     Z16, Z17, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z18
-	VPDPBUSD     Z16, Z18, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z17
-	VPDPBUSD     Z16, Z17, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z18
-	VPDPBUSD     Z16, Z18, Z9
-	VPBROADCASTD 4(R13), Z17
-	VPDPBUSD     Z16, Z17, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z18
-	VPDPBUSD     Z16, Z18, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z17
-	VPDPBUSD     Z16, Z17, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z18
-	VPDPBUSD     Z16, Z18, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z17
-	VPDPBUSD     Z16, Z17, Z14
-	VPBROADCASTD 4(R14), Z18
-	VPDPBUSD     Z16, Z18, Z15
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z16
-	VPBROADCASTD (R11), Z17
-	VPDPBUSD     Z16, Z17, Z0
-	VPBROADCASTD (R11)(BX*1), Z18
-	VPDPBUSD     Z16, Z18, Z1
-	VPBROADCASTD (R11)(BX*2), Z17
-	VPDPBUSD     Z16, Z17, Z2
-	VPBROADCASTD (R11)(R8*1), Z18
-	VPDPBUSD     Z16, Z18, Z3
-	VPBROADCASTD (R11)(BX*4), Z17
-	VPDPBUSD     Z16, Z17, Z4
-	VPBROADCASTD (R12), Z18
-	VPDPBUSD     Z16, Z18, Z5
-	VPBROADCASTD (R12)(BX*1), Z17
-	VPDPBUSD     Z16, Z17, Z6
-	VPBROADCASTD (R12)(BX*2), Z18
-	VPDPBUSD     Z16, Z18, Z7
-	VPBROADCASTD (R12)(R8*1), Z17
-	VPDPBUSD     Z16, Z17, Z8
-	VPBROADCASTD (R12)(BX*4), Z18
-	VPDPBUSD     Z16, Z18, Z9
-	VPBROADCASTD (R13), Z17
-	VPDPBUSD     Z16, Z17, Z10
-	VPBROADCASTD (R13)(BX*1), Z18
-	VPDPBUSD     Z16, Z18, Z11
-	VPBROADCASTD (R13)(BX*2), Z17
-	VPDPBUSD     Z16, Z17, Z12
-	VPBROADCASTD (R13)(R8*1), Z18
-	VPDPBUSD     Z16, Z18, Z13
-	VPBROADCASTD (R13)(BX*4), Z17
-	VPDPBUSD     Z16, Z17, Z14
-	VPBROADCASTD (R14), Z18
-	VPDPBUSD     Z16, Z18, Z15
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VZEROUPPER
-	RET
-
-// func int8Tile17x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile17x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z17
-	VPBROADCASTD (R11), Z18
-	VPDPBUSD     Z17, Z18, Z0
-	VPBROADCASTD (R11)(BX*1), Z19
-	VPDPBUSD     Z17, Z19, Z1
-	VPBROADCASTD (R11)(BX*2), Z18
-	VPDPBUSD     Z17, Z18, Z2
-	VPBROADCASTD (R11)(R8*1), Z19
-	VPDPBUSD     Z17, Z19, Z3
-	VPBROADCASTD (R11)(BX*4), Z18
-	VPDPBUSD     Z17, Z18, Z4
-	VPBROADCASTD (R12), Z19
-	VPDPBUSD     Z17, Z19, Z5
-	VPBROADCASTD (R12)(BX*1), Z18
-	VPDPBUSD     Z17, Z18, Z6
-	VPBROADCASTD (R12)(BX*2), Z19
-	VPDPBUSD     Z17, Z19, Z7
-	VPBROADCASTD (R12)(R8*1), Z18
-	VPDPBUSD     Z17, Z18, Z8
-	VPBROADCASTD (R12)(BX*4), Z19
-	VPDPBUSD     Z17, Z19, Z9
-	VPBROADCASTD (R13), Z18
-	VPDPBUSD     Z17, Z18, Z10
-	VPBROADCASTD (R13)(BX*1), Z19
-	VPDPBUSD     Z17, Z19, Z11
-	VPBROADCASTD (R13)(BX*2), Z18
-	VPDPBUSD     Z17, Z18, Z12
-	VPBROADCASTD (R13)(R8*1), Z19
-	VPDPBUSD     Z17, Z19, Z13
-	VPBROADCASTD (R13)(BX*4), Z18
-	VPDPBUSD     Z17, Z18, Z14
-	VPBROADCASTD (R14), Z19
-	VPDPBUSD     Z17, Z19, Z15
-	VPBROADCASTD (R14)(BX*1), Z18
-	VPDPBUSD     Z17, Z18, Z16
-	VMOVDQU32    64(AX), Z17
-	VPBROADCASTD 4(R11), Z18
-	VPDPBUSD     Z17, Z18, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z19
-	VPDPBUSD     Z17, Z19, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z18
-	VPDPBUSD     Z17, Z18, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z19
-	VPDPBUSD     Z17, Z19, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z18
-	VPDPBUSD     Z17, Z18, Z4
-	VPBROADCASTD 4(R12), Z19
-	VPDPBUSD     Z17, Z19, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z18
-	VPDPBUSD     Z17, Z18, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z19
-	VPDPBUSD     Z17, Z19, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z18
-	VPDPBUSD     Z17, Z18, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z19
-	VPDPBUSD     Z17, Z19, Z9
-	VPBROADCASTD 4(R13), Z18
-	VPDPBUSD     Z17, Z18, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z19
-	VPDPBUSD     Z17, Z19, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z18
-	VPDPBUSD     Z17, Z18, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z19
-	VPDPBUSD     Z17, Z19, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z18
-	VPDPBUSD     Z17, Z18, Z14
-	VPBROADCASTD 4(R14), Z19
-	VPDPBUSD     Z17, Z19, Z15
-	VPBROADCASTD 4(R14)(BX*1), Z18
-	VPDPBUSD     Z17, Z18, Z16
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z17
-	VPBROADCASTD (R11), Z18
-	VPDPBUSD     Z17, Z18, Z0
-	VPBROADCASTD (R11)(BX*1), Z19
-	VPDPBUSD     Z17, Z19, Z1
-	VPBROADCASTD (R11)(BX*2), Z18
-	VPDPBUSD     Z17, Z18, Z2
-	VPBROADCASTD (R11)(R8*1), Z19
-	VPDPBUSD     Z17, Z19, Z3
-	VPBROADCASTD (R11)(BX*4), Z18
-	VPDPBUSD     Z17, Z18, Z4
-	VPBROADCASTD (R12), Z19
-	VPDPBUSD     Z17, Z19, Z5
-	VPBROADCASTD (R12)(BX*1), Z18
-	VPDPBUSD     Z17, Z18, Z6
-	VPBROADCASTD (R12)(BX*2), Z19
-	VPDPBUSD     Z17, Z19, Z7
-	VPBROADCASTD (R12)(R8*1), Z18
-	VPDPBUSD     Z17, Z18, Z8
-	VPBROADCASTD (R12)(BX*4), Z19
-	VPDPBUSD     Z17, Z19, Z9
-	VPBROADCASTD (R13), Z18
-	VPDPBUSD     Z17, Z18, Z10
-	VPBROADCASTD (R13)(BX*1), Z19
-	VPDPBUSD     Z17, Z19, Z11
-	VPBROADCASTD (R13)(BX*2), Z18
-	VPDPBUSD     Z17, Z18, Z12
-	VPBROADCASTD (R13)(R8*1), Z19
-	VPDPBUSD     Z17, Z19, Z13
-	VPBROADCASTD (R13)(BX*4), Z18
-	VPDPBUSD     Z17, Z18, Z14
-	VPBROADCASTD (R14), Z19
-	VPDPBUSD     Z17, Z19, Z15
-	VPBROADCASTD (R14)(BX*1), Z18
-	VPDPBUSD     Z17, Z18, Z16
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VMOVDQU32 Z16, 1024(DX)
-	VZEROUPPER
-	RET
-
-// func int8Tile18x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile18x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z18
-	VPBROADCASTD (R11), Z19
-	VPDPBUSD     Z18, Z19, Z0
-	VPBROADCASTD (R11)(BX*1), Z20
-	VPDPBUSD     Z18, Z20, Z1
-	VPBROADCASTD (R11)(BX*2), Z19
-	VPDPBUSD     Z18, Z19, Z2
-	VPBROADCASTD (R11)(R8*1), Z20
-	VPDPBUSD     Z18, Z20, Z3
-	VPBROADCASTD (R11)(BX*4), Z19
-	VPDPBUSD     Z18, Z19, Z4
-	VPBROADCASTD (R12), Z20
-	VPDPBUSD     Z18, Z20, Z5
-	VPBROADCASTD (R12)(BX*1), Z19
-	VPDPBUSD     Z18, Z19, Z6
-	VPBROADCASTD (R12)(BX*2), Z20
-	VPDPBUSD     Z18, Z20, Z7
-	VPBROADCASTD (R12)(R8*1), Z19
-	VPDPBUSD     Z18, Z19, Z8
-	VPBROADCASTD (R12)(BX*4), Z20
-	VPDPBUSD     Z18, Z20, Z9
-	VPBROADCASTD (R13), Z19
-	VPDPBUSD     Z18, Z19, Z10
-	VPBROADCASTD (R13)(BX*1), Z20
-	VPDPBUSD     Z18, Z20, Z11
-	VPBROADCASTD (R13)(BX*2), Z19
-	VPDPBUSD     Z18, Z19, Z12
-	VPBROADCASTD (R13)(R8*1), Z20
-	VPDPBUSD     Z18, Z20, Z13
-	VPBROADCASTD (R13)(BX*4), Z19
-	VPDPBUSD     Z18, Z19, Z14
-	VPBROADCASTD (R14), Z20
-	VPDPBUSD     Z18, Z20, Z15
-	VPBROADCASTD (R14)(BX*1), Z19
-	VPDPBUSD     Z18, Z19, Z16
-	VPBROADCASTD (R14)(BX*2), Z20
-	VPDPBUSD     Z18, Z20, Z17
-	VMOVDQU32    64(AX), Z18
-	VPBROADCASTD 4(R11), Z19
-	VPDPBUSD     Z18, Z19, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z20
-	VPDPBUSD     Z18, Z20, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z19
-	VPDPBUSD     Z18, Z19, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z20
-	VPDPBUSD     Z18, Z20, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z19
-	VPDPBUSD     Z18, Z19, Z4
-	VPBROADCASTD 4(R12), Z20
-	VPDPBUSD     Z18, Z20, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z19
-	VPDPBUSD     Z18, Z19, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z20
-	VPDPBUSD     Z18, Z20, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z19
-	VPDPBUSD     Z18, Z19, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z20
-	VPDPBUSD     Z18, Z20, Z9
-	VPBROADCASTD 4(R13), Z19
-	VPDPBUSD     Z18, Z19, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z20
-	VPDPBUSD     Z18, Z20, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z19
-	VPDPBUSD     Z18, Z19, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z20
-	VPDPBUSD     Z18, Z20, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z19
-	VPDPBUSD     Z18, Z19, Z14
-	VPBROADCASTD 4(R14), Z20
-	VPDPBUSD     Z18, Z20, Z15
-	VPBROADCASTD 4(R14)(BX*1), Z19
-	VPDPBUSD     Z18, Z19, Z16
-	VPBROADCASTD 4(R14)(BX*2), Z20
-	VPDPBUSD     Z18, Z20, Z17
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z18
-	VPBROADCASTD (R11), Z19
-	VPDPBUSD     Z18, Z19, Z0
-	VPBROADCASTD (R11)(BX*1), Z20
-	VPDPBUSD     Z18, Z20, Z1
-	VPBROADCASTD (R11)(BX*2), Z19
-	VPDPBUSD     Z18, Z19, Z2
-	VPBROADCASTD (R11)(R8*1), Z20
-	VPDPBUSD     Z18, Z20, Z3
-	VPBROADCASTD (R11)(BX*4), Z19
-	VPDPBUSD     Z18, Z19, Z4
-	VPBROADCASTD (R12), Z20
-	VPDPBUSD     Z18, Z20, Z5
-	VPBROADCASTD (R12)(BX*1), Z19
-	VPDPBUSD     Z18, Z19, Z6
-	VPBROADCASTD (R12)(BX*2), Z20
-	VPDPBUSD     Z18, Z20, Z7
-	VPBROADCASTD (R12)(R8*1), Z19
-	VPDPBUSD     Z18, Z19, Z8
-	VPBROADCASTD (R12)(BX*4), Z20
-	VPDPBUSD     Z18, Z20, Z9
-	VPBROADCASTD (R13), Z19
-	VPDPBUSD     Z18, Z19, Z10
-	VPBROADCASTD (R13)(BX*1), Z20
-	VPDPBUSD     Z18, Z20, Z11
-	VPBROADCASTD (R13)(BX*2), Z19
-	VPDPBUSD     Z18, Z19, Z12
-	VPBROADCASTD (R13)(R8*1), Z20
-	VPDPBUSD     Z18, Z20, Z13
-	VPBROADCASTD (R13)(BX*4), Z19
-	VPDPBUSD     Z18, Z19, Z14
-	VPBROADCASTD (R14), Z20
-	VPDPBUSD     Z18, Z20, Z15
-	VPBROADCASTD (R14)(BX*1), Z19
-	VPDPBUSD     Z18, Z19, Z16
-	VPBROADCASTD (R14)(BX*2), Z20
-	VPDPBUSD     Z18, Z20, Z17
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VMOVDQU32 Z16, 1024(DX)
-	VMOVDQU32 Z17, 1088(DX)
-	VZEROUPPER
-	RET
-
-// func int8Tile19x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile19x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z19
-	VPBROADCASTD (R11), Z20
-	VPDPBUSD     Z19, Z20, Z0
-	VPBROADCASTD (R11)(BX*1), Z21
-	VPDPBUSD     Z19, Z21, Z1
-	VPBROADCASTD (R11)(BX*2), Z20
-	VPDPBUSD     Z19, Z20, Z2
-	VPBROADCASTD (R11)(R8*1), Z21
-	VPDPBUSD     Z19, Z21, Z3
-	VPBROADCASTD (R11)(BX*4), Z20
-	VPDPBUSD     Z19, Z20, Z4
-	VPBROADCASTD (R12), Z21
-	VPDPBUSD     Z19, Z21, Z5
-	VPBROADCASTD (R12)(BX*1), Z20
-	VPDPBUSD     Z19, Z20, Z6
-	VPBROADCASTD (R12)(BX*2), Z21
-	VPDPBUSD     Z19, Z21, Z7
-	VPBROADCASTD (R12)(R8*1), Z20
-	VPDPBUSD     Z19, Z20, Z8
-	VPBROADCASTD (R12)(BX*4), Z21
-	VPDPBUSD     Z19, Z21, Z9
-	VPBROADCASTD (R13), Z20
-	VPDPBUSD     Z19, Z20, Z10
-	VPBROADCASTD (R13)(BX*1), Z21
-	VPDPBUSD     Z19, Z21, Z11
-	VPBROADCASTD (R13)(BX*2), Z20
-	VPDPBUSD     Z19, Z20, Z12
-	VPBROADCASTD (R13)(R8*1), Z21
-	VPDPBUSD     Z19, Z21, Z13
-	VPBROADCASTD (R13)(BX*4), Z20
-	VPDPBUSD     Z19, Z20, Z14
-	VPBROADCASTD (R14), Z21
-	VPDPBUSD     Z19, Z21, Z15
-	VPBROADCASTD (R14)(BX*1), Z20
-	VPDPBUSD     Z19, Z20, Z16
-	VPBROADCASTD (R14)(BX*2), Z21
-	VPDPBUSD     Z19, Z21, Z17
-	VPBROADCASTD (R14)(R8*1), Z20
-	VPDPBUSD     Z19, Z20, Z18
-	VMOVDQU32    64(AX), Z19
-	VPBROADCASTD 4(R11), Z20
-	VPDPBUSD     Z19, Z20, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z21
-	VPDPBUSD     Z19, Z21, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z20
-	VPDPBUSD     Z19, Z20, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z21
-	VPDPBUSD     Z19, Z21, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z20
-	VPDPBUSD     Z19, Z20, Z4
-	VPBROADCASTD 4(R12), Z21
-	VPDPBUSD     Z19, Z21, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z20
-	VPDPBUSD     Z19, Z20, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z21
-	VPDPBUSD     Z19, Z21, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z20
-	VPDPBUSD     Z19, Z20, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z21
-	VPDPBUSD     Z19, Z21, Z9
-	VPBROADCASTD 4(R13), Z20
-	VPDPBUSD     Z19, Z20, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z21
-	VPDPBUSD     Z19, Z21, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z20
-	VPDPBUSD     Z19, Z20, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z21
-	VPDPBUSD     Z19, Z21, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z20
-	VPDPBUSD     Z19, Z20, Z14
-	VPBROADCASTD 4(R14), Z21
-	VPDPBUSD     Z19, Z21, Z15
-	VPBROADCASTD 4(R14)(BX*1), Z20
-	VPDPBUSD     Z19, Z20, Z16
-	VPBROADCASTD 4(R14)(BX*2), Z21
-	VPDPBUSD     Z19, Z21, Z17
-	VPBROADCASTD 4(R14)(R8*1), Z20
-	VPDPBUSD     Z19, Z20, Z18
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z19
-	VPBROADCASTD (R11), Z20
-	VPDPBUSD     Z19, Z20, Z0
-	VPBROADCASTD (R11)(BX*1), Z21
-	VPDPBUSD     Z19, Z21, Z1
-	VPBROADCASTD (R11)(BX*2), Z20
-	VPDPBUSD     Z19, Z20, Z2
-	VPBROADCASTD (R11)(R8*1), Z21
-	VPDPBUSD     Z19, Z21, Z3
-	VPBROADCASTD (R11)(BX*4), Z20
-	VPDPBUSD     Z19, Z20, Z4
-	VPBROADCASTD (R12), Z21
-	VPDPBUSD     Z19, Z21, Z5
-	VPBROADCASTD (R12)(BX*1), Z20
-	VPDPBUSD     Z19, Z20, Z6
-	VPBROADCASTD (R12)(BX*2), Z21
-	VPDPBUSD     Z19, Z21, Z7
-	VPBROADCASTD (R12)(R8*1), Z20
-	VPDPBUSD     Z19, Z20, Z8
-	VPBROADCASTD (R12)(BX*4), Z21
-	VPDPBUSD     Z19, Z21, Z9
-	VPBROADCASTD (R13), Z20
-	VPDPBUSD     Z19, Z20, Z10
-	VPBROADCASTD (R13)(BX*1), Z21
-	VPDPBUSD     Z19, Z21, Z11
-	VPBROADCASTD (R13)(BX*2), Z20
-	VPDPBUSD     Z19, Z20, Z12
-	VPBROADCASTD (R13)(R8*1), Z21
-	VPDPBUSD     Z19, Z21, Z13
-	VPBROADCASTD (R13)(BX*4), Z20
-	VPDPBUSD     Z19, Z20, Z14
-	VPBROADCASTD (R14), Z21
-	VPDPBUSD     Z19, Z21, Z15
-	VPBROADCASTD (R14)(BX*1), Z20
-	VPDPBUSD     Z19, Z20, Z16
-	VPBROADCASTD (R14)(BX*2), Z21
-	VPDPBUSD     Z19, Z21, Z17
-	VPBROADCASTD (R14)(R8*1), Z20
-	VPDPBUSD     Z19, Z20, Z18
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VMOVDQU32 Z16, 1024(DX)
-	VMOVDQU32 Z17, 1088(DX)
-	VMOVDQU32 Z18, 1152(DX)
-	VZEROUPPER
-	RET
-
-// func int8Tile20x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile20x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z20
-	VPBROADCASTD (R11), Z21
-	VPDPBUSD     Z20, Z21, Z0
-	VPBROADCASTD (R11)(BX*1), Z22
-	VPDPBUSD     Z20, Z22, Z1
-	VPBROADCASTD (R11)(BX*2), Z21
-	VPDPBUSD     Z20, Z21, Z2
-	VPBROADCASTD (R11)(R8*1), Z22
-	VPDPBUSD     Z20, Z22, Z3
-	VPBROADCASTD (R11)(BX*4), Z21
-	VPDPBUSD     Z20, Z21, Z4
-	VPBROADCASTD (R12), Z22
-	VPDPBUSD     Z20, Z22, Z5
-	VPBROADCASTD (R12)(BX*1), Z21
-	VPDPBUSD     Z20, Z21, Z6
-	VPBROADCASTD (R12)(BX*2), Z22
-	VPDPBUSD     Z20, Z22, Z7
-	VPBROADCASTD (R12)(R8*1), Z21
-	VPDPBUSD     Z20, Z21, Z8
-	VPBROADCASTD (R12)(BX*4), Z22
-	VPDPBUSD     Z20, Z22, Z9
-	VPBROADCASTD (R13), Z21
-	VPDPBUSD     Z20, Z21, Z10
-	VPBROADCASTD (R13)(BX*1), Z22
-	VPDPBUSD     Z20, Z22, Z11
-	VPBROADCASTD (R13)(BX*2), Z21
-	VPDPBUSD     Z20, Z21, Z12
-	VPBROADCASTD (R13)(R8*1), Z22
-	VPDPBUSD     Z20, Z22, Z13
-	VPBROADCASTD (R13)(BX*4), Z21
-	VPDPBUSD     Z20, Z21, Z14
-	VPBROADCASTD (R14), Z22
-	VPDPBUSD     Z20, Z22, Z15
-	VPBROADCASTD (R14)(BX*1), Z21
-	VPDPBUSD     Z20, Z21, Z16
-	VPBROADCASTD (R14)(BX*2), Z22
-	VPDPBUSD     Z20, Z22, Z17
-	VPBROADCASTD (R14)(R8*1), Z21
-	VPDPBUSD     Z20, Z21, Z18
-	VPBROADCASTD (R14)(BX*4), Z22
-	VPDPBUSD     Z20, Z22, Z19
-	VMOVDQU32    64(AX), Z20
-	VPBROADCASTD 4(R11), Z21
-	VPDPBUSD     Z20, Z21, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z22
-	VPDPBUSD     Z20, Z22, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z21
-	VPDPBUSD     Z20, Z21, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z22
-	VPDPBUSD     Z20, Z22, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z21
-	VPDPBUSD     Z20, Z21, Z4
-	VPBROADCASTD 4(R12), Z22
-	VPDPBUSD     Z20, Z22, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z21
-	VPDPBUSD     Z20, Z21, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z22
-	VPDPBUSD     Z20, Z22, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z21
-	VPDPBUSD     Z20, Z21, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z22
-	VPDPBUSD     Z20, Z22, Z9
-	VPBROADCASTD 4(R13), Z21
-	VPDPBUSD     Z20, Z21, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z22
-	VPDPBUSD     Z20, Z22, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z21
-	VPDPBUSD     Z20, Z21, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z22
-	VPDPBUSD     Z20, Z22, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z21
-	VPDPBUSD     Z20, Z21, Z14
-	VPBROADCASTD 4(R14), Z22
-	VPDPBUSD     Z20, Z22, Z15
-	VPBROADCASTD 4(R14)(BX*1), Z21
-	VPDPBUSD     Z20, Z21, Z16
-	VPBROADCASTD 4(R14)(BX*2), Z22
-	VPDPBUSD     Z20, Z22, Z17
-	VPBROADCASTD 4(R14)(R8*1), Z21
-	VPDPBUSD     Z20, Z21, Z18
-	VPBROADCASTD 4(R14)(BX*4), Z22
-	VPDPBUSD     Z20, Z22, Z19
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z20
-	VPBROADCASTD (R11), Z21
-	VPDPBUSD     Z20, Z21, Z0
-	VPBROADCASTD (R11)(BX*1), Z22
-	VPDPBUSD     Z20, Z22, Z1
-	VPBROADCASTD (R11)(BX*2), Z21
-	VPDPBUSD     Z20, Z21, Z2
-	VPBROADCASTD (R11)(R8*1), Z22
-	VPDPBUSD     Z20, Z22, Z3
-	VPBROADCASTD (R11)(BX*4), Z21
-	VPDPBUSD     Z20, Z21, Z4
-	VPBROADCASTD (R12), Z22
-	VPDPBUSD     Z20, Z22, Z5
-	VPBROADCASTD (R12)(BX*1), Z21
-	VPDPBUSD     Z20, Z21, Z6
-	VPBROADCASTD (R12)(BX*2), Z22
-	VPDPBUSD     Z20, Z22, Z7
-	VPBROADCASTD (R12)(R8*1), Z21
-	VPDPBUSD     Z20, Z21, Z8
-	VPBROADCASTD (R12)(BX*4), Z22
-	VPDPBUSD     Z20, Z22, Z9
-	VPBROADCASTD (R13), Z21
-	VPDPBUSD     Z20, Z21, Z10
-	VPBROADCASTD (R13)(BX*1), Z22
-	VPDPBUSD     Z20, Z22, Z11
-	VPBROADCASTD (R13)(BX*2), Z21
-	VPDPBUSD     Z20, Z21, Z12
-	VPBROADCASTD (R13)(R8*1), Z22
-	VPDPBUSD     Z20, Z22, Z13
-	VPBROADCASTD (R13)(BX*4), Z21
-	VPDPBUSD     Z20, Z21, Z14
-	VPBROADCASTD (R14), Z22
-	VPDPBUSD     Z20, Z22, Z15
-	VPBROADCASTD (R14)(BX*1), Z21
-	VPDPBUSD     Z20, Z21, Z16
-	VPBROADCASTD (R14)(BX*2), Z22
-	VPDPBUSD     Z20, Z22, Z17
-	VPBROADCASTD (R14)(R8*1), Z21
-	VPDPBUSD     Z20, Z21, Z18
-	VPBROADCASTD (R14)(BX*4), Z22
-	VPDPBUSD     Z20, Z22, Z19
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VMOVDQU32 Z16, 1024(DX)
-	VMOVDQU32 Z17, 1088(DX)
-	VMOVDQU32 Z18, 1152(DX)
-	VMOVDQU32 Z19, 1216(DX)
-	VZEROUPPER
-	RET
-
-// func int8Tile21x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile21x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R9
-	ADDQ BX, R9
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z21
-	VPBROADCASTD (R11), Z22
-	VPDPBUSD     Z21, Z22, Z0
-	VPBROADCASTD (R11)(BX*1), Z23
-	VPDPBUSD     Z21, Z23, Z1
-	VPBROADCASTD (R11)(BX*2), Z22
-	VPDPBUSD     Z21, Z22, Z2
-	VPBROADCASTD (R11)(R8*1), Z23
-	VPDPBUSD     Z21, Z23, Z3
-	VPBROADCASTD (R11)(BX*4), Z22
-	VPDPBUSD     Z21, Z22, Z4
-	VPBROADCASTD (R12), Z23
-	VPDPBUSD     Z21, Z23, Z5
-	VPBROADCASTD (R12)(BX*1), Z22
-	VPDPBUSD     Z21, Z22, Z6
-	VPBROADCASTD (R12)(BX*2), Z23
-	VPDPBUSD     Z21, Z23, Z7
-	VPBROADCASTD (R12)(R8*1), Z22
-	VPDPBUSD     Z21, Z22, Z8
-	VPBROADCASTD (R12)(BX*4), Z23
-	VPDPBUSD     Z21, Z23, Z9
-	VPBROADCASTD (R13), Z22
-	VPDPBUSD     Z21, Z22, Z10
-	VPBROADCASTD (R13)(BX*1), Z23
-	VPDPBUSD     Z21, Z23, Z11
-	VPBROADCASTD (R13)(BX*2), Z22
-	VPDPBUSD     Z21, Z22, Z12
-	VPBROADCASTD (R13)(R8*1), Z23
-	VPDPBUSD     Z21, Z23, Z13
-	VPBROADCASTD (R13)(BX*4), Z22
-	VPDPBUSD     Z21, Z22, Z14
-	VPBROADCASTD (R14), Z23
-	VPDPBUSD     Z21, Z23, Z15
-	VPBROADCASTD (R14)(BX*1), Z22
-	VPDPBUSD     Z21, Z22, Z16
-	VPBROADCASTD (R14)(BX*2), Z23
-	VPDPBUSD     Z21, Z23, Z17
-	VPBROADCASTD (R14)(R8*1), Z22
-	VPDPBUSD     Z21, Z22, Z18
-	VPBROADCASTD (R14)(BX*4), Z23
-	VPDPBUSD     Z21, Z23, Z19
-	VPBROADCASTD (R9), Z22
-	VPDPBUSD     Z21, Z22, Z20
-	VMOVDQU32    64(AX), Z21
-	VPBROADCASTD 4(R11), Z22
-	VPDPBUSD     Z21, Z22, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z23
-	VPDPBUSD     Z21, Z23, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z22
-	VPDPBUSD     Z21, Z22, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z23
-	VPDPBUSD     Z21, Z23, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z22
-	VPDPBUSD     Z21, Z22, Z4
-	VPBROADCASTD 4(R12), Z23
-	VPDPBUSD     Z21, Z23, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z22
-	VPDPBUSD     Z21, Z22, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z23
-	VPDPBUSD     Z21, Z23, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z22
-	VPDPBUSD     Z21, Z22, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z23
-	VPDPBUSD     Z21, Z23, Z9
-	VPBROADCASTD 4(R13), Z22
-	VPDPBUSD     Z21, Z22, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z23
-	VPDPBUSD     Z21, Z23, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z22
-	VPDPBUSD     Z21, Z22, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z23
-	VPDPBUSD     Z21, Z23, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z22
-	VPDPBUSD     Z21, Z22, Z14
-	VPBROADCASTD 4(R14), Z23
-	VPDPBUSD     Z21, Z23, Z15
-	VPBROADCASTD 4(R14)(BX*1), Z22
-	VPDPBUSD     Z21, Z22, Z16
-	VPBROADCASTD 4(R14)(BX*2), Z23
-	VPDPBUSD     Z21, Z23, Z17
-	VPBROADCASTD 4(R14)(R8*1), Z22
-	VPDPBUSD     Z21, Z22, Z18
-	VPBROADCASTD 4(R14)(BX*4), Z23
-	VPDPBUSD     Z21, Z23, Z19
-	VPBROADCASTD 4(R9), Z22
-	VPDPBUSD     Z21, Z22, Z20
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+8, R9
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z21
-	VPBROADCASTD (R11), Z22
-	VPDPBUSD     Z21, Z22, Z0
-	VPBROADCASTD (R11)(BX*1), Z23
-	VPDPBUSD     Z21, Z23, Z1
-	VPBROADCASTD (R11)(BX*2), Z22
-	VPDPBUSD     Z21, Z22, Z2
-	VPBROADCASTD (R11)(R8*1), Z23
-	VPDPBUSD     Z21, Z23, Z3
-	VPBROADCASTD (R11)(BX*4), Z22
-	VPDPBUSD     Z21, Z22, Z4
-	VPBROADCASTD (R12), Z23
-	VPDPBUSD     Z21, Z23, Z5
-	VPBROADCASTD (R12)(BX*1), Z22
-	VPDPBUSD     Z21, Z22, Z6
-	VPBROADCASTD (R12)(BX*2), Z23
-	VPDPBUSD     Z21, Z23, Z7
-	VPBROADCASTD (R12)(R8*1), Z22
-	VPDPBUSD     Z21, Z22, Z8
-	VPBROADCASTD (R12)(BX*4), Z23
-	VPDPBUSD     Z21, Z23, Z9
-	VPBROADCASTD (R13), Z22
-	VPDPBUSD     Z21, Z22, Z10
-	VPBROADCASTD (R13)(BX*1), Z23
-	VPDPBUSD     Z21, Z23, Z11
-	VPBROADCASTD (R13)(BX*2), Z22
-	VPDPBUSD     Z21, Z22, Z12
-	VPBROADCASTD (R13)(R8*1), Z23
-	VPDPBUSD     Z21, Z23, Z13
-	VPBROADCASTD (R13)(BX*4), Z22
-	VPDPBUSD     Z21, Z22, Z14
-	VPBROADCASTD (R14), Z23
-	VPDPBUSD     Z21, Z23, Z15
-	VPBROADCASTD (R14)(BX*1), Z22
-	VPDPBUSD     Z21, Z22, Z16
-	VPBROADCASTD (R14)(BX*2), Z23
-	VPDPBUSD     Z21, Z23, Z17
-	VPBROADCASTD (R14)(R8*1), Z22
-	VPDPBUSD     Z21, Z22, Z18
-	VPBROADCASTD (R14)(BX*4), Z23
-	VPDPBUSD     Z21, Z23, Z19
-	VPBROADCASTD (R9), Z22
-	VPDPBUSD     Z21, Z22, Z20
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+4, R9
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VMOVDQU32 Z16, 1024(DX)
-	VMOVDQU32 Z17, 1088(DX)
-	VMOVDQU32 Z18, 1152(DX)
-	VMOVDQU32 Z19, 1216(DX)
-	VMOVDQU32 Z20, 1280(DX)
-	VZEROUPPER
-	RET
-
-// func int8Tile22x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile22x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R9
-	ADDQ BX, R9
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z22
-	VPBROADCASTD (R11), Z23
-	VPDPBUSD     Z22, Z23, Z0
-	VPBROADCASTD (R11)(BX*1), Z24
-	VPDPBUSD     Z22, Z24, Z1
-	VPBROADCASTD (R11)(BX*2), Z23
-	VPDPBUSD     Z22, Z23, Z2
-	VPBROADCASTD (R11)(R8*1), Z24
-	VPDPBUSD     Z22, Z24, Z3
-	VPBROADCASTD (R11)(BX*4), Z23
-	VPDPBUSD     Z22, Z23, Z4
-	VPBROADCASTD (R12), Z24
-	VPDPBUSD     Z22, Z24, Z5
-	VPBROADCASTD (R12)(BX*1), Z23
-	VPDPBUSD     Z22, Z23, Z6
-	VPBROADCASTD (R12)(BX*2), Z24
-	VPDPBUSD     Z22, Z24, Z7
-	VPBROADCASTD (R12)(R8*1), Z23
-	VPDPBUSD     Z22, Z23, Z8
-	VPBROADCASTD (R12)(BX*4), Z24
-	VPDPBUSD     Z22, Z24, Z9
-	VPBROADCASTD (R13), Z23
-	VPDPBUSD     Z22, Z23, Z10
-	VPBROADCASTD (R13)(BX*1), Z24
-	VPDPBUSD     Z22, Z24, Z11
-	VPBROADCASTD (R13)(BX*2), Z23
-	VPDPBUSD     Z22, Z23, Z12
-	VPBROADCASTD (R13)(R8*1), Z24
-	VPDPBUSD     Z22, Z24, Z13
-	VPBROADCASTD (R13)(BX*4), Z23
-	VPDPBUSD     Z22, Z23, Z14
-	VPBROADCASTD (R14), Z24
-	VPDPBUSD     Z22, Z24, Z15
-	VPBROADCASTD (R14)(BX*1), Z23
-	VPDPBUSD     Z22, Z23, Z16
-	VPBROADCASTD (R14)(BX*2), Z24
-	VPDPBUSD     Z22, Z24, Z17
-	VPBROADCASTD (R14)(R8*1), Z23
-	VPDPBUSD     Z22, Z23, Z18
-	VPBROADCASTD (R14)(BX*4), Z24
-	VPDPBUSD     Z22, Z24, Z19
-	VPBROADCASTD (R9), Z23
-	VPDPBUSD     Z22, Z23, Z20
-	VPBROADCASTD (R9)(BX*1), Z24
-	VPDPBUSD     Z22, Z24, Z21
-	VMOVDQU32    64(AX), Z22
-	VPBROADCASTD 4(R11), Z23
-	VPDPBUSD     Z22, Z23, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z24
-	VPDPBUSD     Z22, Z24, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z23
-	VPDPBUSD     Z22, Z23, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z24
-	VPDPBUSD     Z22, Z24, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z23
-	VPDPBUSD     Z22, Z23, Z4
-	VPBROADCASTD 4(R12), Z24
-	VPDPBUSD     Z22, Z24, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z23
-	VPDPBUSD     Z22, Z23, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z24
-	VPDPBUSD     Z22, Z24, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z23
-	VPDPBUSD     Z22, Z23, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z24
-	VPDPBUSD     Z22, Z24, Z9
-	VPBROADCASTD 4(R13), Z23
-	VPDPBUSD     Z22, Z23, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z24
-	VPDPBUSD     Z22, Z24, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z23
-	VPDPBUSD     Z22, Z23, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z24
-	VPDPBUSD     Z22, Z24, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z23
-	VPDPBUSD     Z22, Z23, Z14
-	VPBROADCASTD 4(R14), Z24
-	VPDPBUSD     Z22, Z24, Z15
-	VPBROADCASTD 4(R14)(BX*1), Z23
-	VPDPBUSD     Z22, Z23, Z16
-	VPBROADCASTD 4(R14)(BX*2), Z24
-	VPDPBUSD     Z22, Z24, Z17
-	VPBROADCASTD 4(R14)(R8*1), Z23
-	VPDPBUSD     Z22, Z23, Z18
-	VPBROADCASTD 4(R14)(BX*4), Z24
-	VPDPBUSD     Z22, Z24, Z19
-	VPBROADCASTD 4(R9), Z23
-	VPDPBUSD     Z22, Z23, Z20
-	VPBROADCASTD 4(R9)(BX*1), Z24
-	VPDPBUSD     Z22, Z24, Z21
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+8, R9
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z22
-	VPBROADCASTD (R11), Z23
-	VPDPBUSD     Z22, Z23, Z0
-	VPBROADCASTD (R11)(BX*1), Z24
-	VPDPBUSD     Z22, Z24, Z1
-	VPBROADCASTD (R11)(BX*2), Z23
-	VPDPBUSD     Z22, Z23, Z2
-	VPBROADCASTD (R11)(R8*1), Z24
-	VPDPBUSD     Z22, Z24, Z3
-	VPBROADCASTD (R11)(BX*4), Z23
-	VPDPBUSD     Z22, Z23, Z4
-	VPBROADCASTD (R12), Z24
-	VPDPBUSD     Z22, Z24, Z5
-	VPBROADCASTD (R12)(BX*1), Z23
-	VPDPBUSD     Z22, Z23, Z6
-	VPBROADCASTD (R12)(BX*2), Z24
-	VPDPBUSD     Z22, Z24, Z7
-	VPBROADCASTD (R12)(R8*1), Z23
-	VPDPBUSD     Z22, Z23, Z8
-	VPBROADCASTD (R12)(BX*4), Z24
-	VPDPBUSD     Z22, Z24, Z9
-	VPBROADCASTD (R13), Z23
-	VPDPBUSD     Z22, Z23, Z10
-	VPBROADCASTD (R13)(BX*1), Z24
-	VPDPBUSD     Z22, Z24, Z11
-	VPBROADCASTD (R13)(BX*2), Z23
-	VPDPBUSD     Z22, Z23, Z12
-	VPBROADCASTD (R13)(R8*1), Z24
-	VPDPBUSD     Z22, Z24, Z13
-	VPBROADCASTD (R13)(BX*4), Z23
-	VPDPBUSD     Z22, Z23, Z14
-	VPBROADCASTD (R14), Z24
-	VPDPBUSD     Z22, Z24, Z15
-	VPBROADCASTD (R14)(BX*1), Z23
-	VPDPBUSD     Z22, Z23, Z16
-	VPBROADCASTD (R14)(BX*2), Z24
-	VPDPBUSD     Z22, Z24, Z17
-	VPBROADCASTD (R14)(R8*1), Z23
-	VPDPBUSD     Z22, Z23, Z18
-	VPBROADCASTD (R14)(BX*4), Z24
-	VPDPBUSD     Z22, Z24, Z19
-	VPBROADCASTD (R9), Z23
-	VPDPBUSD     Z22, Z23, Z20
-	VPBROADCASTD (R9)(BX*1), Z24
-	VPDPBUSD     Z22, Z24, Z21
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+4, R9
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VMOVDQU32 Z16, 1024(DX)
-	VMOVDQU32 Z17, 1088(DX)
-	VMOVDQU32 Z18, 1152(DX)
-	VMOVDQU32 Z19, 1216(DX)
-	VMOVDQU32 Z20, 1280(DX)
-	VMOVDQU32 Z21, 1344(DX)
-	VZEROUPPER
-	RET
-
-// func int8Tile23x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile23x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R9
-	ADDQ BX, R9
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z23
-	VPBROADCASTD (R11), Z24
-	VPDPBUSD     Z23, Z24, Z0
-	VPBROADCASTD (R11)(BX*1), Z25
-	VPDPBUSD     Z23, Z25, Z1
-	VPBROADCASTD (R11)(BX*2), Z24
-	VPDPBUSD     Z23, Z24, Z2
-	VPBROADCASTD (R11)(R8*1), Z25
-	VPDPBUSD     Z23, Z25, Z3
-	VPBROADCASTD (R11)(BX*4), Z24
-	VPDPBUSD     Z23, Z24, Z4
-	VPBROADCASTD (R12), Z25
-	VPDPBUSD     Z23, Z25, Z5
-	VPBROADCASTD (R12)(BX*1), Z24
-	VPDPBUSD     Z23, Z24, Z6
-	VPBROADCASTD (R12)(BX*2), Z25
-	VPDPBUSD     Z23, Z25, Z7
-	VPBROADCASTD (R12)(R8*1), Z24
-	VPDPBUSD     Z23, Z24, Z8
-	VPBROADCASTD (R12)(BX*4), Z25
-	VPDPBUSD     Z23, Z25, Z9
-	VPBROADCASTD (R13), Z24
-	VPDPBUSD     Z23, Z24, Z10
-	VPBROADCASTD (R13)(BX*1), Z25
-	VPDPBUSD     Z23, Z25, Z11
-	VPBROADCASTD (R13)(BX*2), Z24
-	VPDPBUSD     Z23, Z24, Z12
-	VPBROADCASTD (R13)(R8*1), Z25
-	VPDPBUSD     Z23, Z25, Z13
-	VPBROADCASTD (R13)(BX*4), Z24
-	VPDPBUSD     Z23, Z24, Z14
-	VPBROADCASTD (R14), Z25
-	VPDPBUSD     Z23, Z25, Z15
-	VPBROADCASTD (R14)(BX*1), Z24
-	VPDPBUSD     Z23, Z24, Z16
-	VPBROADCASTD (R14)(BX*2), Z25
-	VPDPBUSD     Z23, Z25, Z17
-	VPBROADCASTD (R14)(R8*1), Z24
-	VPDPBUSD     Z23, Z24, Z18
-	VPBROADCASTD (R14)(BX*4), Z25
-	VPDPBUSD     Z23, Z25, Z19
-	VPBROADCASTD (R9), Z24
-	VPDPBUSD     Z23, Z24, Z20
-	VPBROADCASTD (R9)(BX*1), Z25
-	VPDPBUSD     Z23, Z25, Z21
-	VPBROADCASTD (R9)(BX*2), Z24
-	VPDPBUSD     Z23, Z24, Z22
-	VMOVDQU32    64(AX), Z23
-	VPBROADCASTD 4(R11), Z24
-	VPDPBUSD     Z23, Z24, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z25
-	VPDPBUSD     Z23, Z25, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z24
-	VPDPBUSD     Z23, Z24, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z25
-	VPDPBUSD     Z23, Z25, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z24
-	VPDPBUSD     Z23, Z24, Z4
-	VPBROADCASTD 4(R12), Z25
-	VPDPBUSD     Z23, Z25, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z24
-	VPDPBUSD     Z23, Z24, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z25
-	VPDPBUSD     Z23, Z25, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z24
-	VPDPBUSD     Z23, Z24, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z25
-	VPDPBUSD     Z23, Z25, Z9
-	VPBROADCASTD 4(R13), Z24
-	VPDPBUSD     Z23, Z24, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z25
-	VPDPBUSD     Z23, Z25, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z24
-	VPDPBUSD     Z23, Z24, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z25
-	VPDPBUSD     Z23, Z25, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z24
-	VPDPBUSD     Z23, Z24, Z14
-	VPBROADCASTD 4(R14), Z25
-	VPDPBUSD     Z23, Z25, Z15
-	VPBROADCASTD 4(R14)(BX*1), Z24
-	VPDPBUSD     Z23, Z24, Z16
-	VPBROADCASTD 4(R14)(BX*2), Z25
-	VPDPBUSD     Z23, Z25, Z17
-	VPBROADCASTD 4(R14)(R8*1), Z24
-	VPDPBUSD     Z23, Z24, Z18
-	VPBROADCASTD 4(R14)(BX*4), Z25
-	VPDPBUSD     Z23, Z25, Z19
-	VPBROADCASTD 4(R9), Z24
-	VPDPBUSD     Z23, Z24, Z20
-	VPBROADCASTD 4(R9)(BX*1), Z25
-	VPDPBUSD     Z23, Z25, Z21
-	VPBROADCASTD 4(R9)(BX*2), Z24
-	VPDPBUSD     Z23, Z24, Z22
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+8, R9
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z23
-	VPBROADCASTD (R11), Z24
-	VPDPBUSD     Z23, Z24, Z0
-	VPBROADCASTD (R11)(BX*1), Z25
-	VPDPBUSD     Z23, Z25, Z1
-	VPBROADCASTD (R11)(BX*2), Z24
-	VPDPBUSD     Z23, Z24, Z2
-	VPBROADCASTD (R11)(R8*1), Z25
-	VPDPBUSD     Z23, Z25, Z3
-	VPBROADCASTD (R11)(BX*4), Z24
-	VPDPBUSD     Z23, Z24, Z4
-	VPBROADCASTD (R12), Z25
-	VPDPBUSD     Z23, Z25, Z5
-	VPBROADCASTD (R12)(BX*1), Z24
-	VPDPBUSD     Z23, Z24, Z6
-	VPBROADCASTD (R12)(BX*2), Z25
-	VPDPBUSD     Z23, Z25, Z7
-	VPBROADCASTD (R12)(R8*1), Z24
-	VPDPBUSD     Z23, Z24, Z8
-	VPBROADCASTD (R12)(BX*4), Z25
-	VPDPBUSD     Z23, Z25, Z9
-	VPBROADCASTD (R13), Z24
-	VPDPBUSD     Z23, Z24, Z10
-	VPBROADCASTD (R13)(BX*1), Z25
-	VPDPBUSD     Z23, Z25, Z11
-	VPBROADCASTD (R13)(BX*2), Z24
-	VPDPBUSD     Z23, Z24, Z12
-	VPBROADCASTD (R13)(R8*1), Z25
-	VPDPBUSD     Z23, Z25, Z13
-	VPBROADCASTD (R13)(BX*4), Z24
-	VPDPBUSD     Z23, Z24, Z14
-	VPBROADCASTD (R14), Z25
-	VPDPBUSD     Z23, Z25, Z15
-	VPBROADCASTD (R14)(BX*1), Z24
-	VPDPBUSD     Z23, Z24, Z16
-	VPBROADCASTD (R14)(BX*2), Z25
-	VPDPBUSD     Z23, Z25, Z17
-	VPBROADCASTD (R14)(R8*1), Z24
-	VPDPBUSD     Z23, Z24, Z18
-	VPBROADCASTD (R14)(BX*4), Z25
-	VPDPBUSD     Z23, Z25, Z19
-	VPBROADCASTD (R9), Z24
-	VPDPBUSD     Z23, Z24, Z20
-	VPBROADCASTD (R9)(BX*1), Z25
-	VPDPBUSD     Z23, Z25, Z21
-	VPBROADCASTD (R9)(BX*2), Z24
-	VPDPBUSD     Z23, Z24, Z22
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+4, R9
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VMOVDQU32 Z16, 1024(DX)
-	VMOVDQU32 Z17, 1088(DX)
-	VMOVDQU32 Z18, 1152(DX)
-	VMOVDQU32 Z19, 1216(DX)
-	VMOVDQU32 Z20, 1280(DX)
-	VMOVDQU32 Z21, 1344(DX)
-	VMOVDQU32 Z22, 1408(DX)
-	VZEROUPPER
-	RET
-
-// func int8Tile24x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile24x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R9
-	ADDQ BX, R9
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z24
-	VPBROADCASTD (R11), Z25
-	VPDPBUSD     Z24, Z25, Z0
-	VPBROADCASTD (R11)(BX*1), Z26
-	VPDPBUSD     Z24, Z26, Z1
-	VPBROADCASTD (R11)(BX*2), Z25
-	VPDPBUSD     Z24, Z25, Z2
-	VPBROADCASTD (R11)(R8*1), Z26
-	VPDPBUSD     Z24, Z26, Z3
-	VPBROADCASTD (R11)(BX*4), Z25
-	VPDPBUSD     Z24, Z25, Z4
-	VPBROADCASTD (R12), Z26
-	VPDPBUSD     Z24, Z26, Z5
-	VPBROADCASTD (R12)(BX*1), Z25
-	VPDPBUSD     Z24, Z25, Z6
-	VPBROADCASTD (R12)(BX*2), Z26
-	VPDPBUSD     Z24, Z26, Z7
-	VPBROADCASTD (R12)(R8*1), Z25
-	VPDPBUSD     Z24, Z25, Z8
-	VPBROADCASTD (R12)(BX*4), Z26
-	VPDPBUSD     Z24, Z26, Z9
-	VPBROADCASTD (R13), Z25
-	VPDPBUSD     Z24, Z25, Z10
-	VPBROADCASTD (R13)(BX*1), Z26
-	VPDPBUSD     Z24, Z26, Z11
-	VPBROADCASTD (R13)(BX*2), Z25
-	VPDPBUSD     Z24, Z25, Z12
-	VPBROADCASTD (R13)(R8*1), Z26
-	VPDPBUSD     Z24, Z26, Z13
-	VPBROADCASTD (R13)(BX*4), Z25
-	VPDPBUSD     Z24, Z25, Z14
-	VPBROADCASTD (R14), Z26
-	VPDPBUSD     Z24, Z26, Z15
-	VPBROADCASTD (R14)(BX*1), Z25
-	VPDPBUSD     Z24, Z25, Z16
-	VPBROADCASTD (R14)(BX*2), Z26
-	VPDPBUSD     Z24, Z26, Z17
-	VPBROADCASTD (R14)(R8*1), Z25
-	VPDPBUSD     Z24, Z25, Z18
-	VPBROADCASTD (R14)(BX*4), Z26
-	VPDPBUSD     Z24, Z26, Z19
-	VPBROADCASTD (R9), Z25
-	VPDPBUSD     Z24, Z25, Z20
-	VPBROADCASTD (R9)(BX*1), Z26
-	VPDPBUSD     Z24, Z26, Z21
-	VPBROADCASTD (R9)(BX*2), Z25
-	VPDPBUSD     Z24, Z25, Z22
-	VPBROADCASTD (R9)(R8*1), Z26
-	VPDPBUSD     Z24, Z26, Z23
-	VMOVDQU32    64(AX), Z24
-	VPBROADCASTD 4(R11), Z25
-	VPDPBUSD     Z24, Z25, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z26
-	VPDPBUSD     Z24, Z26, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z25
-	VPDPBUSD     Z24, Z25, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z26
-	VPDPBUSD     Z24, Z26, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z25
-	VPDPBUSD     Z24, Z25, Z4
-	VPBROADCASTD 4(R12), Z26
-	VPDPBUSD     Z24, Z26, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z25
-	VPDPBUSD     Z24, Z25, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z26
-	VPDPBUSD     Z24, Z26, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z25
-	VPDPBUSD     Z24, Z25, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z26
-	VPDPBUSD     Z24, Z26, Z9
-	VPBROADCASTD 4(R13), Z25
-	VPDPBUSD     Z24, Z25, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z26
-	VPDPBUSD     Z24, Z26, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z25
-	VPDPBUSD     Z24, Z25, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z26
-	VPDPBUSD     Z24, Z26, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z25
-	VPDPBUSD     Z24, Z25, Z14
-	VPBROADCASTD 4(R14), Z26
-	VPDPBUSD     Z24, Z26, Z15
-	VPBROADCASTD 4(R14)(BX*1), Z25
-	VPDPBUSD     Z24, Z25, Z16
-	VPBROADCASTD 4(R14)(BX*2), Z26
-	VPDPBUSD     Z24, Z26, Z17
-	VPBROADCASTD 4(R14)(R8*1), Z25
-	VPDPBUSD     Z24, Z25, Z18
-	VPBROADCASTD 4(R14)(BX*4), Z26
-	VPDPBUSD     Z24, Z26, Z19
-	VPBROADCASTD 4(R9), Z25
-	VPDPBUSD     Z24, Z25, Z20
-	VPBROADCASTD 4(R9)(BX*1), Z26
-	VPDPBUSD     Z24, Z26, Z21
-	VPBROADCASTD 4(R9)(BX*2), Z25
-	VPDPBUSD     Z24, Z25, Z22
-	VPBROADCASTD 4(R9)(R8*1), Z26
-	VPDPBUSD     Z24, Z26, Z23
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+8, R9
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z24
-	VPBROADCASTD (R11), Z25
-	VPDPBUSD     Z24, Z25, Z0
-	VPBROADCASTD (R11)(BX*1), Z26
-	VPDPBUSD     Z24, Z26, Z1
-	VPBROADCASTD (R11)(BX*2), Z25
-	VPDPBUSD     Z24, Z25, Z2
-	VPBROADCASTD (R11)(R8*1), Z26
-	VPDPBUSD     Z24, Z26, Z3
-	VPBROADCASTD (R11)(BX*4), Z25
-	VPDPBUSD     Z24, Z25, Z4
-	VPBROADCASTD (R12), Z26
-	VPDPBUSD     Z24, Z26, Z5
-	VPBROADCASTD (R12)(BX*1), Z25
-	VPDPBUSD     Z24, Z25, Z6
-	VPBROADCASTD (R12)(BX*2), Z26
-	VPDPBUSD     Z24, Z26, Z7
-	VPBROADCASTD (R12)(R8*1), Z25
-	VPDPBUSD     Z24, Z25, Z8
-	VPBROADCASTD (R12)(BX*4), Z26
-	VPDPBUSD     Z24, Z26, Z9
-	VPBROADCASTD (R13), Z25
-	VPDPBUSD     Z24, Z25, Z10
-	VPBROADCASTD (R13)(BX*1), Z26
-	VPDPBUSD     Z24, Z26, Z11
-	VPBROADCASTD (R13)(BX*2), Z25
-	VPDPBUSD     Z24, Z25, Z12
-	VPBROADCASTD (R13)(R8*1), Z26
-	VPDPBUSD     Z24, Z26, Z13
-	VPBROADCASTD (R13)(BX*4), Z25
-	VPDPBUSD     Z24, Z25, Z14
-	VPBROADCASTD (R14), Z26
-	VPDPBUSD     Z24, Z26, Z15
-	VPBROADCASTD (R14)(BX*1), Z25
-	VPDPBUSD     Z24, Z25, Z16
-	VPBROADCASTD (R14)(BX*2), Z26
-	VPDPBUSD     Z24, Z26, Z17
-	VPBROADCASTD (R14)(R8*1), Z25
-	VPDPBUSD     Z24, Z25, Z18
-	VPBROADCASTD (R14)(BX*4), Z26
-	VPDPBUSD     Z24, Z26, Z19
-	VPBROADCASTD (R9), Z25
-	VPDPBUSD     Z24, Z25, Z20
-	VPBROADCASTD (R9)(BX*1), Z26
-	VPDPBUSD     Z24, Z26, Z21
-	VPBROADCASTD (R9)(BX*2), Z25
-	VPDPBUSD     Z24, Z25, Z22
-	VPBROADCASTD (R9)(R8*1), Z26
-	VPDPBUSD     Z24, Z26, Z23
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+4, R9
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VMOVDQU32 Z16, 1024(DX)
-	VMOVDQU32 Z17, 1088(DX)
-	VMOVDQU32 Z18, 1152(DX)
-	VMOVDQU32 Z19, 1216(DX)
-	VMOVDQU32 Z20, 1280(DX)
-	VMOVDQU32 Z21, 1344(DX)
-	VMOVDQU32 Z22, 1408(DX)
-	VMOVDQU32 Z23, 1472(DX)
-	VZEROUPPER
-	RET
-
-// func int8Tile25x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile25x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R9
-	ADDQ BX, R9
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z25
-	VPBROADCASTD (R11), Z26
-	VPDPBUSD     Z25, Z26, Z0
-	VPBROADCASTD (R11)(BX*1), Z27
-	VPDPBUSD     Z25, Z27, Z1
-	VPBROADCASTD (R11)(BX*2), Z26
-	VPDPBUSD     Z25, Z26, Z2
-	VPBROADCASTD (R11)(R8*1), Z27
-	VPDPBUSD     Z25, Z27, Z3
-	VPBROADCASTD (R11)(BX*4), Z26
-	VPDPBUSD     Z25, Z26, Z4
-	VPBROADCASTD (R12), Z27
-	VPDPBUSD     Z25, Z27, Z5
-	VPBROADCASTD (R12)(BX*1), Z26
-	VPDPBUSD     Z25, Z26, Z6
-	VPBROADCASTD (R12)(BX*2), Z27
-	VPDPBUSD     Z25, Z27, Z7
-	VPBROADCASTD (R12)(R8*1), Z26
-	VPDPBUSD     Z25, Z26, Z8
-	VPBROADCASTD (R12)(BX*4), Z27
-	VPDPBUSD     Z25, Z27, Z9
-	VPBROADCASTD (R13), Z26
-	VPDPBUSD     Z25, Z26, Z10
-	VPBROADCASTD (R13)(BX*1), Z27
-	VPDPBUSD     Z25, Z27, Z11
-	VPBROADCASTD (R13)(BX*2), Z26
-	VPDPBUSD     Z25, Z26, Z12
-	VPBROADCASTD (R13)(R8*1), Z27
-	VPDPBUSD     Z25, Z27, Z13
-	VPBROADCASTD (R13)(BX*4), Z26
-	VPDPBUSD     Z25, Z26, Z14
-	VPBROADCASTD (R14), Z27
-	VPDPBUSD     Z25, Z27, Z15
-	VPBROADCASTD (R14)(BX*1), Z26
-	VPDPBUSD     Z25, Z26, Z16
-	VPBROADCASTD (R14)(BX*2), Z27
-	VPDPBUSD     Z25, Z27, Z17
-	VPBROADCASTD (R14)(R8*1), Z26
-	VPDPBUSD     Z25, Z26, Z18
-	VPBROADCASTD (R14)(BX*4), Z27
-	VPDPBUSD     Z25, Z27, Z19
-	VPBROADCASTD (R9), Z26
-	VPDPBUSD     Z25, Z26, Z20
-	VPBROADCASTD (R9)(BX*1), Z27
-	VPDPBUSD     Z25, Z27, Z21
-	VPBROADCASTD (R9)(BX*2), Z26
-	VPDPBUSD     Z25, Z26, Z22
-	VPBROADCASTD (R9)(R8*1), Z27
-	VPDPBUSD     Z25, Z27, Z23
-	VPBROADCASTD (R9)(BX*4), Z26
-	VPDPBUSD     Z25, Z26, Z24
-	VMOVDQU32    64(AX), Z25
-	VPBROADCASTD 4(R11), Z26
-	VPDPBUSD     Z25, Z26, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z27
-	VPDPBUSD     Z25, Z27, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z26
-	VPDPBUSD     Z25, Z26, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z27
-	VPDPBUSD     Z25, Z27, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z26
-	VPDPBUSD     Z25, Z26, Z4
-	VPBROADCASTD 4(R12), Z27
-	VPDPBUSD     Z25, Z27, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z26
-	VPDPBUSD     Z25, Z26, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z27
-	VPDPBUSD     Z25, Z27, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z26
-	VPDPBUSD     Z25, Z26, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z27
-	VPDPBUSD     Z25, Z27, Z9
-	VPBROADCASTD 4(R13), Z26
-	VPDPBUSD     Z25, Z26, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z27
-	VPDPBUSD     Z25, Z27, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z26
-	VPDPBUSD     Z25, Z26, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z27
-	VPDPBUSD     Z25, Z27, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z26
-	VPDPBUSD     Z25, Z26, Z14
-	VPBROADCASTD 4(R14), Z27
-	VPDPBUSD     Z25, Z27, Z15
-	VPBROADCASTD 4(R14)(BX*1), Z26
-	VPDPBUSD     Z25, Z26, Z16
-	VPBROADCASTD 4(R14)(BX*2), Z27
-	VPDPBUSD     Z25, Z27, Z17
-	VPBROADCASTD 4(R14)(R8*1), Z26
-	VPDPBUSD     Z25, Z26, Z18
-	VPBROADCASTD 4(R14)(BX*4), Z27
-	VPDPBUSD     Z25, Z27, Z19
-	VPBROADCASTD 4(R9), Z26
-	VPDPBUSD     Z25, Z26, Z20
-	VPBROADCASTD 4(R9)(BX*1), Z27
-	VPDPBUSD     Z25, Z27, Z21
-	VPBROADCASTD 4(R9)(BX*2), Z26
-	VPDPBUSD     Z25, Z26, Z22
-	VPBROADCASTD 4(R9)(R8*1), Z27
-	VPDPBUSD     Z25, Z27, Z23
-	VPBROADCASTD 4(R9)(BX*4), Z26
-	VPDPBUSD     Z25, Z26, Z24
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+8, R9
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z25
-	VPBROADCASTD (R11), Z26
-	VPDPBUSD     Z25, Z26, Z0
-	VPBROADCASTD (R11)(BX*1), Z27
-	VPDPBUSD     Z25, Z27, Z1
-	VPBROADCASTD (R11)(BX*2), Z26
-	VPDPBUSD     Z25, Z26, Z2
-	VPBROADCASTD (R11)(R8*1), Z27
-	VPDPBUSD     Z25, Z27, Z3
-	VPBROADCASTD (R11)(BX*4), Z26
-	VPDPBUSD     Z25, Z26, Z4
-	VPBROADCASTD (R12), Z27
-	VPDPBUSD     Z25, Z27, Z5
-	VPBROADCASTD (R12)(BX*1), Z26
-	VPDPBUSD     Z25, Z26, Z6
-	VPBROADCASTD (R12)(BX*2), Z27
-	VPDPBUSD     Z25, Z27, Z7
-	VPBROADCASTD (R12)(R8*1), Z26
-	VPDPBUSD     Z25, Z26, Z8
-	VPBROADCASTD (R12)(BX*4), Z27
-	VPDPBUSD     Z25, Z27, Z9
-	VPBROADCASTD (R13), Z26
-	VPDPBUSD     Z25, Z26, Z10
-	VPBROADCASTD (R13)(BX*1), Z27
-	VPDPBUSD     Z25, Z27, Z11
-	VPBROADCASTD (R13)(BX*2), Z26
-	VPDPBUSD     Z25, Z26, Z12
-	VPBROADCASTD (R13)(R8*1), Z27
-	VPDPBUSD     Z25, Z27, Z13
-	VPBROADCASTD (R13)(BX*4), Z26
-	VPDPBUSD     Z25, Z26, Z14
-	VPBROADCASTD (R14), Z27
-	VPDPBUSD     Z25, Z27, Z15
-	VPBROADCASTD (R14)(BX*1), Z26
-	VPDPBUSD     Z25, Z26, Z16
-	VPBROADCASTD (R14)(BX*2), Z27
-	VPDPBUSD     Z25, Z27, Z17
-	VPBROADCASTD (R14)(R8*1), Z26
-	VPDPBUSD     Z25, Z26, Z18
-	VPBROADCASTD (R14)(BX*4), Z27
-	VPDPBUSD     Z25, Z27, Z19
-	VPBROADCASTD (R9), Z26
-	VPDPBUSD     Z25, Z26, Z20
-	VPBROADCASTD (R9)(BX*1), Z27
-	VPDPBUSD     Z25, Z27, Z21
-	VPBROADCASTD (R9)(BX*2), Z26
-	VPDPBUSD     Z25, Z26, Z22
-	VPBROADCASTD (R9)(R8*1), Z27
-	VPDPBUSD     Z25, Z27, Z23
-	VPBROADCASTD (R9)(BX*4), Z26
-	VPDPBUSD     Z25, Z26, Z24
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+4, R9
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VMOVDQU32 Z16, 1024(DX)
-	VMOVDQU32 Z17, 1088(DX)
-	VMOVDQU32 Z18, 1152(DX)
-	VMOVDQU32 Z19, 1216(DX)
-	VMOVDQU32 Z20, 1280(DX)
-	VMOVDQU32 Z21, 1344(DX)
-	VMOVDQU32 Z22, 1408(DX)
-	VMOVDQU32 Z23, 1472(DX)
-	VMOVDQU32 Z24, 1536(DX)
-	VZEROUPPER
-	RET
-
-// func int8Tile26x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile26x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R9
-	ADDQ BX, R9
-	LEAQ (R9)(BX*4), R10
-	ADDQ BX, R10
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z26
-	VPBROADCASTD (R11), Z27
-	VPDPBUSD     Z26, Z27, Z0
-	VPBROADCASTD (R11)(BX*1), Z28
-	VPDPBUSD     Z26, Z28, Z1
-	VPBROADCASTD (R11)(BX*2), Z27
-	VPDPBUSD     Z26, Z27, Z2
-	VPBROADCASTD (R11)(R8*1), Z28
-	VPDPBUSD     Z26, Z28, Z3
-	VPBROADCASTD (R11)(BX*4), Z27
-	VPDPBUSD     Z26, Z27, Z4
-	VPBROADCASTD (R12), Z28
-	VPDPBUSD     Z26, Z28, Z5
-	VPBROADCASTD (R12)(BX*1), Z27
-	VPDPBUSD     Z26, Z27, Z6
-	VPBROADCASTD (R12)(BX*2), Z28
-	VPDPBUSD     Z26, Z28, Z7
-	VPBROADCASTD (R12)(R8*1), Z27
-	VPDPBUSD     Z26, Z27, Z8
-	VPBROADCASTD (R12)(BX*4), Z28
-	VPDPBUSD     Z26, Z28, Z9
-	VPBROADCASTD (R13), Z27
-	VPDPBUSD     Z26, Z27, Z10
-	VPBROADCASTD (R13)(BX*1), Z28
-	VPDPBUSD     Z26, Z28, Z11
-	VPBROADCASTD (R13)(BX*2), Z27
-	VPDPBUSD     Z26, Z27, Z12
-	VPBROADCASTD (R13)(R8*1), Z28
-	VPDPBUSD     Z26, Z28, Z13
-	VPBROADCASTD (R13)(BX*4), Z27
-	VPDPBUSD     Z26, Z27, Z14
-	VPBROADCASTD (R14), Z28
-	VPDPBUSD     Z26, Z28, Z15
-	VPBROADCASTD (R14)(BX*1), Z27
-	VPDPBUSD     Z26, Z27, Z16
-	VPBROADCASTD (R14)(BX*2), Z28
-	VPDPBUSD     Z26, Z28, Z17
-	VPBROADCASTD (R14)(R8*1), Z27
-	VPDPBUSD     Z26, Z27, Z18
-	VPBROADCASTD (R14)(BX*4), Z28
-	VPDPBUSD     Z26, Z28, Z19
-	VPBROADCASTD (R9), Z27
-	VPDPBUSD     Z26, Z27, Z20
-	VPBROADCASTD (R9)(BX*1), Z28
-	VPDPBUSD     Z26, Z28, Z21
-	VPBROADCASTD (R9)(BX*2), Z27
-	VPDPBUSD     Z26, Z27, Z22
-	VPBROADCASTD (R9)(R8*1), Z28
-	VPDPBUSD     Z26, Z28, Z23
-	VPBROADCASTD (R9)(BX*4), Z27
-	VPDPBUSD     Z26, Z27, Z24
-	VPBROADCASTD (R10), Z28
-	VPDPBUSD     Z26, Z28, Z25
-	VMOVDQU32    64(AX), Z26
-	VPBROADCASTD 4(R11), Z27
-	VPDPBUSD     Z26, Z27, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z28
-	VPDPBUSD     Z26, Z28, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z27
-	VPDPBUSD     Z26, Z27, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z28
-	VPDPBUSD     Z26, Z28, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z27
-	VPDPBUSD     Z26, Z27, Z4
-	VPBROADCASTD 4(R12), Z28
-	VPDPBUSD     Z26, Z28, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z27
-	VPDPBUSD     Z26, Z27, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z28
-	VPDPBUSD     Z26, Z28, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z27
-	VPDPBUSD     Z26, Z27, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z28
-	VPDPBUSD     Z26, Z28, Z9
-	VPBROADCASTD 4(R13), Z27
-	VPDPBUSD     Z26, Z27, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z28
-	VPDPBUSD     Z26, Z28, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z27
-	VPDPBUSD     Z26, Z27, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z28
-	VPDPBUSD     Z26, Z28, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z27
-	VPDPBUSD     Z26, Z27, Z14
-	VPBROADCASTD 4(R14), Z28
-	VPDPBUSD     Z26, Z28, Z15
-	VPBROADCASTD 4(R14)(BX*1), Z27
-	VPDPBUSD     Z26, Z27, Z16
-	VPBROADCASTD 4(R14)(BX*2), Z28
-	VPDPBUSD     Z26, Z28, Z17
-	VPBROADCASTD 4(R14)(R8*1), Z27
-	VPDPBUSD     Z26, Z27, Z18
-	VPBROADCASTD 4(R14)(BX*4), Z28
-	VPDPBUSD     Z26, Z28, Z19
-	VPBROADCASTD 4(R9), Z27
-	VPDPBUSD     Z26, Z27, Z20
-	VPBROADCASTD 4(R9)(BX*1), Z28
-	VPDPBUSD     Z26, Z28, Z21
-	VPBROADCASTD 4(R9)(BX*2), Z27
-	VPDPBUSD     Z26, Z27, Z22
-	VPBROADCASTD 4(R9)(R8*1), Z28
-	VPDPBUSD     Z26, Z28, Z23
-	VPBROADCASTD 4(R9)(BX*4), Z27
-	VPDPBUSD     Z26, Z27, Z24
-	VPBROADCASTD 4(R10), Z28
-	VPDPBUSD     Z26, Z28, Z25
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+8, R9
-	ADDQ         $+8, R10
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z26
-	VPBROADCASTD (R11), Z27
-	VPDPBUSD     Z26, Z27, Z0
-	VPBROADCASTD (R11)(BX*1), Z28
-	VPDPBUSD     Z26, Z28, Z1
-	VPBROADCASTD (R11)(BX*2), Z27
-	VPDPBUSD     Z26, Z27, Z2
-	VPBROADCASTD (R11)(R8*1), Z28
-	VPDPBUSD     Z26, Z28, Z3
-	VPBROADCASTD (R11)(BX*4), Z27
-	VPDPBUSD     Z26, Z27, Z4
-	VPBROADCASTD (R12), Z28
-	VPDPBUSD     Z26, Z28, Z5
-	VPBROADCASTD (R12)(BX*1), Z27
-	VPDPBUSD     Z26, Z27, Z6
-	VPBROADCASTD (R12)(BX*2), Z28
-	VPDPBUSD     Z26, Z28, Z7
-	VPBROADCASTD (R12)(R8*1), Z27
-	VPDPBUSD     Z26, Z27, Z8
-	VPBROADCASTD (R12)(BX*4), Z28
-	VPDPBUSD     Z26, Z28, Z9
-	VPBROADCASTD (R13), Z27
-	VPDPBUSD     Z26, Z27, Z10
-	VPBROADCASTD (R13)(BX*1), Z28
-	VPDPBUSD     Z26, Z28, Z11
-	VPBROADCASTD (R13)(BX*2), Z27
-	VPDPBUSD     Z26, Z27, Z12
-	VPBROADCASTD (R13)(R8*1), Z28
-	VPDPBUSD     Z26, Z28, Z13
-	VPBROADCASTD (R13)(BX*4), Z27
-	VPDPBUSD     Z26, Z27, Z14
-	VPBROADCASTD (R14), Z28
-	VPDPBUSD     Z26, Z28, Z15
-	VPBROADCASTD (R14)(BX*1), Z27
-	VPDPBUSD     Z26, Z27, Z16
-	VPBROADCASTD (R14)(BX*2), Z28
-	VPDPBUSD     Z26, Z28, Z17
-	VPBROADCASTD (R14)(R8*1), Z27
-	VPDPBUSD     Z26, Z27, Z18
-	VPBROADCASTD (R14)(BX*4), Z28
-	VPDPBUSD     Z26, Z28, Z19
-	VPBROADCASTD (R9), Z27
-	VPDPBUSD     Z26, Z27, Z20
-	VPBROADCASTD (R9)(BX*1), Z28
-	VPDPBUSD     Z26, Z28, Z21
-	VPBROADCASTD (R9)(BX*2), Z27
-	VPDPBUSD     Z26, Z27, Z22
-	VPBROADCASTD (R9)(R8*1), Z28
-	VPDPBUSD     Z26, Z28, Z23
-	VPBROADCASTD (R9)(BX*4), Z27
-	VPDPBUSD     Z26, Z27, Z24
-	VPBROADCASTD (R10), Z28
-	VPDPBUSD     Z26, Z28, Z25
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+4, R9
-	ADDQ         $+4, R10
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VMOVDQU32 Z16, 1024(DX)
-	VMOVDQU32 Z17, 1088(DX)
-	VMOVDQU32 Z18, 1152(DX)
-	VMOVDQU32 Z19, 1216(DX)
-	VMOVDQU32 Z20, 1280(DX)
-	VMOVDQU32 Z21, 1344(DX)
-	VMOVDQU32 Z22, 1408(DX)
-	VMOVDQU32 Z23, 1472(DX)
-	VMOVDQU32 Z24, 1536(DX)
-	VMOVDQU32 Z25, 1600(DX)
-	VZEROUPPER
-	RET
-
-// func int8Tile27x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile27x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	VPXORD Z26, Z26, Z26
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R9
-	ADDQ BX, R9
-	LEAQ (R9)(BX*4), R10
-	ADDQ BX, R10
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z27
-	VPBROADCASTD (R11), Z28
-	VPDPBUSD     Z27, Z28, Z0
-	VPBROADCASTD (R11)(BX*1), Z29
-	VPDPBUSD     Z27, Z29, Z1
-	VPBROADCASTD (R11)(BX*2), Z28
-	VPDPBUSD     Z27, Z28, Z2
-	VPBROADCASTD (R11)(R8*1), Z29
-	VPDPBUSD     Z27, Z29, Z3
-	VPBROADCASTD (R11)(BX*4), Z28
-	VPDPBUSD     Z27, Z28, Z4
-	VPBROADCASTD (R12), Z29
-	VPDPBUSD     Z27, Z29, Z5
-	VPBROADCASTD (R12)(BX*1), Z28
-	VPDPBUSD     Z27, Z28, Z6
-	VPBROADCASTD (R12)(BX*2), Z29
-	VPDPBUSD     Z27, Z29, Z7
-	VPBROADCASTD (R12)(R8*1), Z28
-	VPDPBUSD     Z27, Z28, Z8
-	VPBROADCASTD (R12)(BX*4), Z29
-	VPDPBUSD     Z27, Z29, Z9
-	VPBROADCASTD (R13), Z28
-	VPDPBUSD     Z27, Z28, Z10
-	VPBROADCASTD (R13)(BX*1), Z29
-	VPDPBUSD     Z27, Z29, Z11
-	VPBROADCASTD (R13)(BX*2), Z28
-	VPDPBUSD     Z27, Z28, Z12
-	VPBROADCASTD (R13)(R8*1), Z29
-	VPDPBUSD     Z27, Z29, Z13
-	VPBROADCASTD (R13)(BX*4), Z28
-	VPDPBUSD     Z27, Z28, Z14
-	VPBROADCASTD (R14), Z29
-	VPDPBUSD     Z27, Z29, Z15
-	VPBROADCASTD (R14)(BX*1), Z28
-	VPDPBUSD     Z27, Z28, Z16
-	VPBROADCASTD (R14)(BX*2), Z29
-	VPDPBUSD     Z27, Z29, Z17
-	VPBROADCASTD (R14)(R8*1), Z28
-	VPDPBUSD     Z27, Z28, Z18
-	VPBROADCASTD (R14)(BX*4), Z29
-	VPDPBUSD     Z27, Z29, Z19
-	VPBROADCASTD (R9), Z28
-	VPDPBUSD     Z27, Z28, Z20
-	VPBROADCASTD (R9)(BX*1), Z29
-	VPDPBUSD     Z27, Z29, Z21
-	VPBROADCASTD (R9)(BX*2), Z28
-	VPDPBUSD     Z27, Z28, Z22
-	VPBROADCASTD (R9)(R8*1), Z29
-	VPDPBUSD     Z27, Z29, Z23
-	VPBROADCASTD (R9)(BX*4), Z28
-	VPDPBUSD     Z27, Z28, Z24
-	VPBROADCASTD (R10), Z29
-	VPDPBUSD     Z27, Z29, Z25
-	VPBROADCASTD (R10)(BX*1), Z28
-	VPDPBUSD     Z27, Z28, Z26
-	VMOVDQU32    64(AX), Z27
-	VPBROADCASTD 4(R11), Z28
-	VPDPBUSD     Z27, Z28, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z29
-	VPDPBUSD     Z27, Z29, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z28
-	VPDPBUSD     Z27, Z28, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z29
-	VPDPBUSD     Z27, Z29, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z28
-	VPDPBUSD     Z27, Z28, Z4
-	VPBROADCASTD 4(R12), Z29
-	VPDPBUSD     Z27, Z29, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z28
-	VPDPBUSD     Z27, Z28, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z29
-	VPDPBUSD     Z27, Z29, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z28
-	VPDPBUSD     Z27, Z28, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z29
-	VPDPBUSD     Z27, Z29, Z9
-	VPBROADCASTD 4(R13), Z28
-	VPDPBUSD     Z27, Z28, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z29
-	VPDPBUSD     Z27, Z29, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z28
-	VPDPBUSD     Z27, Z28, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z29
-	VPDPBUSD     Z27, Z29, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z28
-	VPDPBUSD     Z27, Z28, Z14
-	VPBROADCASTD 4(R14), Z29
-	VPDPBUSD     Z27, Z29, Z15
-	VPBROADCASTD 4(R14)(BX*1), Z28
-	VPDPBUSD     Z27, Z28, Z16
-	VPBROADCASTD 4(R14)(BX*2), Z29
-	VPDPBUSD     Z27, Z29, Z17
-	VPBROADCASTD 4(R14)(R8*1), Z28
-	VPDPBUSD     Z27, Z28, Z18
-	VPBROADCASTD 4(R14)(BX*4), Z29
-	VPDPBUSD     Z27, Z29, Z19
-	VPBROADCASTD 4(R9), Z28
-	VPDPBUSD     Z27, Z28, Z20
-	VPBROADCASTD 4(R9)(BX*1), Z29
-	VPDPBUSD     Z27, Z29, Z21
-	VPBROADCASTD 4(R9)(BX*2), Z28
-	VPDPBUSD     Z27, Z28, Z22
-	VPBROADCASTD 4(R9)(R8*1), Z29
-	VPDPBUSD     Z27, Z29, Z23
-	VPBROADCASTD 4(R9)(BX*4), Z28
-	VPDPBUSD     Z27, Z28, Z24
-	VPBROADCASTD 4(R10), Z29
-	VPDPBUSD     Z27, Z29, Z25
-	VPBROADCASTD 4(R10)(BX*1), Z28
-	VPDPBUSD     Z27, Z28, Z26
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+8, R9
-	ADDQ         $+8, R10
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z27
-	VPBROADCASTD (R11), Z28
-	VPDPBUSD     Z27, Z28, Z0
-	VPBROADCASTD (R11)(BX*1), Z29
-	VPDPBUSD     Z27, Z29, Z1
-	VPBROADCASTD (R11)(BX*2), Z28
-	VPDPBUSD     Z27, Z28, Z2
-	VPBROADCASTD (R11)(R8*1), Z29
-	VPDPBUSD     Z27, Z29, Z3
-	VPBROADCASTD (R11)(BX*4), Z28
-	VPDPBUSD     Z27, Z28, Z4
-	VPBROADCASTD (R12), Z29
-	VPDPBUSD     Z27, Z29, Z5
-	VPBROADCASTD (R12)(BX*1), Z28
-	VPDPBUSD     Z27, Z28, Z6
-	VPBROADCASTD (R12)(BX*2), Z29
-	VPDPBUSD     Z27, Z29, Z7
-	VPBROADCASTD (R12)(R8*1), Z28
-	VPDPBUSD     Z27, Z28, Z8
-	VPBROADCASTD (R12)(BX*4), Z29
-	VPDPBUSD     Z27, Z29, Z9
-	VPBROADCASTD (R13), Z28
-	VPDPBUSD     Z27, Z28, Z10
-	VPBROADCASTD (R13)(BX*1), Z29
-	VPDPBUSD     Z27, Z29, Z11
-	VPBROADCASTD (R13)(BX*2), Z28
-	VPDPBUSD     Z27, Z28, Z12
-	VPBROADCASTD (R13)(R8*1), Z29
-	VPDPBUSD     Z27, Z29, Z13
-	VPBROADCASTD (R13)(BX*4), Z28
-	VPDPBUSD     Z27, Z28, Z14
-	VPBROADCASTD (R14), Z29
-	VPDPBUSD     Z27, Z29, Z15
-	VPBROADCASTD (R14)(BX*1), Z28
-	VPDPBUSD     Z27, Z28, Z16
-	VPBROADCASTD (R14)(BX*2), Z29
-	VPDPBUSD     Z27, Z29, Z17
-	VPBROADCASTD (R14)(R8*1), Z28
-	VPDPBUSD     Z27, Z28, Z18
-	VPBROADCASTD (R14)(BX*4), Z29
-	VPDPBUSD     Z27, Z29, Z19
-	VPBROADCASTD (R9), Z28
-	VPDPBUSD     Z27, Z28, Z20
-	VPBROADCASTD (R9)(BX*1), Z29
-	VPDPBUSD     Z27, Z29, Z21
-	VPBROADCASTD (R9)(BX*2), Z28
-	VPDPBUSD     Z27, Z28, Z22
-	VPBROADCASTD (R9)(R8*1), Z29
-	VPDPBUSD     Z27, Z29, Z23
-	VPBROADCASTD (R9)(BX*4), Z28
-	VPDPBUSD     Z27, Z28, Z24
-	VPBROADCASTD (R10), Z29
-	VPDPBUSD     Z27, Z29, Z25
-	VPBROADCASTD (R10)(BX*1), Z28
-	VPDPBUSD     Z27, Z28, Z26
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+4, R9
-	ADDQ         $+4, R10
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VMOVDQU32 Z16, 1024(DX)
-	VMOVDQU32 Z17, 1088(DX)
-	VMOVDQU32 Z18, 1152(DX)
-	VMOVDQU32 Z19, 1216(DX)
-	VMOVDQU32 Z20, 1280(DX)
-	VMOVDQU32 Z21, 1344(DX)
-	VMOVDQU32 Z22, 1408(DX)
-	VMOVDQU32 Z23, 1472(DX)
-	VMOVDQU32 Z24, 1536(DX)
-	VMOVDQU32 Z25, 1600(DX)
-	VMOVDQU32 Z26, 1664(DX)
-	VZEROUPPER
-	RET
-
-// func int8Tile28x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile28x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	VPXORD Z26, Z26, Z26
-	VPXORD Z27, Z27, Z27
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R9
-	ADDQ BX, R9
-	LEAQ (R9)(BX*4), R10
-	ADDQ BX, R10
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z28
-	VPBROADCASTD (R11), Z29
-	VPDPBUSD     Z28, Z29, Z0
-	VPBROADCASTD (R11)(BX*1), Z30
-	VPDPBUSD     Z28, Z30, Z1
-	VPBROADCASTD (R11)(BX*2), Z29
-	VPDPBUSD     Z28, Z29, Z2
-	VPBROADCASTD (R11)(R8*1), Z30
-	VPDPBUSD     Z28, Z30, Z3
-	VPBROADCASTD (R11)(BX*4), Z29
-	VPDPBUSD     Z28, Z29, Z4
-	VPBROADCASTD (R12), Z30
-	VPDPBUSD     Z28, Z30, Z5
-	VPBROADCASTD (R12)(BX*1), Z29
-	VPDPBUSD     Z28, Z29, Z6
-	VPBROADCASTD (R12)(BX*2), Z30
-	VPDPBUSD     Z28, Z30, Z7
-	VPBROADCASTD (R12)(R8*1), Z29
-	VPDPBUSD     Z28, Z29, Z8
-	VPBROADCASTD (R12)(BX*4), Z30
-	VPDPBUSD     Z28, Z30, Z9
-	VPBROADCASTD (R13), Z29
-	VPDPBUSD     Z28, Z29, Z10
-	VPBROADCASTD (R13)(BX*1), Z30
-	VPDPBUSD     Z28, Z30, Z11
-	VPBROADCASTD (R13)(BX*2), Z29
-	VPDPBUSD     Z28, Z29, Z12
-	VPBROADCASTD (R13)(R8*1), Z30
-	VPDPBUSD     Z28, Z30, Z13
-	VPBROADCASTD (R13)(BX*4), Z29
-	VPDPBUSD     Z28, Z29, Z14
-	VPBROADCASTD (R14), Z30
-	VPDPBUSD     Z28, Z30, Z15
-	VPBROADCASTD (R14)(BX*1), Z29
-	VPDPBUSD     Z28, Z29, Z16
-	VPBROADCASTD (R14)(BX*2), Z30
-	VPDPBUSD     Z28, Z30, Z17
-	VPBROADCASTD (R14)(R8*1), Z29
-	VPDPBUSD     Z28, Z29, Z18
-	VPBROADCASTD (R14)(BX*4), Z30
-	VPDPBUSD     Z28, Z30, Z19
-	VPBROADCASTD (R9), Z29
-	VPDPBUSD     Z28, Z29, Z20
-	VPBROADCASTD (R9)(BX*1), Z30
-	VPDPBUSD     Z28, Z30, Z21
-	VPBROADCASTD (R9)(BX*2), Z29
-	VPDPBUSD     Z28, Z29, Z22
-	VPBROADCASTD (R9)(R8*1), Z30
-	VPDPBUSD     Z28, Z30, Z23
-	VPBROADCASTD (R9)(BX*4), Z29
-	VPDPBUSD     Z28, Z29, Z24
-	VPBROADCASTD (R10), Z30
-	VPDPBUSD     Z28, Z30, Z25
-	VPBROADCASTD (R10)(BX*1), Z29
-	VPDPBUSD     Z28, Z29, Z26
-	VPBROADCASTD (R10)(BX*2), Z30
-	VPDPBUSD     Z28, Z30, Z27
-	VMOVDQU32    64(AX), Z28
-	VPBROADCASTD 4(R11), Z29
-	VPDPBUSD     Z28, Z29, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z30
-	VPDPBUSD     Z28, Z30, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z29
-	VPDPBUSD     Z28, Z29, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z30
-	VPDPBUSD     Z28, Z30, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z29
-	VPDPBUSD     Z28, Z29, Z4
-	VPBROADCASTD 4(R12), Z30
-	VPDPBUSD     Z28, Z30, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z29
-	VPDPBUSD     Z28, Z29, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z30
-	VPDPBUSD     Z28, Z30, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z29
-	VPDPBUSD     Z28, Z29, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z30
-	VPDPBUSD     Z28, Z30, Z9
-	VPBROADCASTD 4(R13), Z29
-	VPDPBUSD     Z28, Z29, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z30
-	VPDPBUSD     Z28, Z30, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z29
-	VPDPBUSD     Z28, Z29, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z30
-	VPDPBUSD     Z28, Z30, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z29
-	VPDPBUSD     Z28, Z29, Z14
-	VPBROADCASTD 4(R14), Z30
-	VPDPBUSD     Z28, Z30, Z15
-	VPBROADCASTD 4(R14)(BX*1), Z29
-	VPDPBUSD     Z28, Z29, Z16
-	VPBROADCASTD 4(R14)(BX*2), Z30
-	VPDPBUSD     Z28, Z30, Z17
-	VPBROADCASTD 4(R14)(R8*1), Z29
-	VPDPBUSD     Z28, Z29, Z18
-	VPBROADCASTD 4(R14)(BX*4), Z30
-	VPDPBUSD     Z28, Z30, Z19
-	VPBROADCASTD 4(R9), Z29
-	VPDPBUSD     Z28, Z29, Z20
-	VPBROADCASTD 4(R9)(BX*1), Z30
-	VPDPBUSD     Z28, Z30, Z21
-	VPBROADCASTD 4(R9)(BX*2), Z29
-	VPDPBUSD     Z28, Z29, Z22
-	VPBROADCASTD 4(R9)(R8*1), Z30
-	VPDPBUSD     Z28, Z30, Z23
-	VPBROADCASTD 4(R9)(BX*4), Z29
-	VPDPBUSD     Z28, Z29, Z24
-	VPBROADCASTD 4(R10), Z30
-	VPDPBUSD     Z28, Z30, Z25
-	VPBROADCASTD 4(R10)(BX*1), Z29
-	VPDPBUSD     Z28, Z29, Z26
-	VPBROADCASTD 4(R10)(BX*2), Z30
-	VPDPBUSD     Z28, Z30, Z27
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+8, R9
-	ADDQ         $+8, R10
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z28
-	VPBROADCASTD (R11), Z29
-	VPDPBUSD     Z28, Z29, Z0
-	VPBROADCASTD (R11)(BX*1), Z30
-	VPDPBUSD     Z28, Z30, Z1
-	VPBROADCASTD (R11)(BX*2), Z29
-	VPDPBUSD     Z28, Z29, Z2
-	VPBROADCASTD (R11)(R8*1), Z30
-	VPDPBUSD     Z28, Z30, Z3
-	VPBROADCASTD (R11)(BX*4), Z29
-	VPDPBUSD     Z28, Z29, Z4
-	VPBROADCASTD (R12), Z30
-	VPDPBUSD     Z28, Z30, Z5
-	VPBROADCASTD (R12)(BX*1), Z29
-	VPDPBUSD     Z28, Z29, Z6
-	VPBROADCASTD (R12)(BX*2), Z30
-	VPDPBUSD     Z28, Z30, Z7
-	VPBROADCASTD (R12)(R8*1), Z29
-	VPDPBUSD     Z28, Z29, Z8
-	VPBROADCASTD (R12)(BX*4), Z30
-	VPDPBUSD     Z28, Z30, Z9
-	VPBROADCASTD (R13), Z29
-	VPDPBUSD     Z28, Z29, Z10
-	VPBROADCASTD (R13)(BX*1), Z30
-	VPDPBUSD     Z28, Z30, Z11
-	VPBROADCASTD (R13)(BX*2), Z29
-	VPDPBUSD     Z28, Z29, Z12
-	VPBROADCASTD (R13)(R8*1), Z30
-	VPDPBUSD     Z28, Z30, Z13
-	VPBROADCASTD (R13)(BX*4), Z29
-	VPDPBUSD     Z28, Z29, Z14
-	VPBROADCASTD (R14), Z30
-	VPDPBUSD     Z28, Z30, Z15
-	VPBROADCASTD (R14)(BX*1), Z29
-	VPDPBUSD     Z28, Z29, Z16
-	VPBROADCASTD (R14)(BX*2), Z30
-	VPDPBUSD     Z28, Z30, Z17
-	VPBROADCASTD (R14)(R8*1), Z29
-	VPDPBUSD     Z28, Z29, Z18
-	VPBROADCASTD (R14)(BX*4), Z30
-	VPDPBUSD     Z28, Z30, Z19
-	VPBROADCASTD (R9), Z29
-	VPDPBUSD     Z28, Z29, Z20
-	VPBROADCASTD (R9)(BX*1), Z30
-	VPDPBUSD     Z28, Z30, Z21
-	VPBROADCASTD (R9)(BX*2), Z29
-	VPDPBUSD     Z28, Z29, Z22
-	VPBROADCASTD (R9)(R8*1), Z30
-	VPDPBUSD     Z28, Z30, Z23
-	VPBROADCASTD (R9)(BX*4), Z29
-	VPDPBUSD     Z28, Z29, Z24
-	VPBROADCASTD (R10), Z30
-	VPDPBUSD     Z28, Z30, Z25
-	VPBROADCASTD (R10)(BX*1), Z29
-	VPDPBUSD     Z28, Z29, Z26
-	VPBROADCASTD (R10)(BX*2), Z30
-	VPDPBUSD     Z28, Z30, Z27
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+4, R9
-	ADDQ         $+4, R10
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VMOVDQU32 Z16, 1024(DX)
-	VMOVDQU32 Z17, 1088(DX)
-	VMOVDQU32 Z18, 1152(DX)
-	VMOVDQU32 Z19, 1216(DX)
-	VMOVDQU32 Z20, 1280(DX)
-	VMOVDQU32 Z21, 1344(DX)
-	VMOVDQU32 Z22, 1408(DX)
-	VMOVDQU32 Z23, 1472(DX)
-	VMOVDQU32 Z24, 1536(DX)
-	VMOVDQU32 Z25, 1600(DX)
-	VMOVDQU32 Z26, 1664(DX)
-	VMOVDQU32 Z27, 1728(DX)
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z14
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z15
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z14, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z4
+	VCVTPS2DQ        Z4, Z4
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           (AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z6
+	VCVTPS2DQ        Z6, Z6
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           (AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPERMD           Z4, Z14, Z4
+	VMOVDQU32        X4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z8
+	VCVTPS2DQ        Z8, Z8
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           (AX), Z9, Z9
+	VMAXPS.BCST      128(SI), Z9, Z9
+	VMINPS.BCST      132(SI), Z9, Z9
+	VRNDSCALEPS      $0x00, Z9, Z9
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VMAXPS.BCST      128(SI), Z10, Z10
+	VMINPS.BCST      132(SI), Z10, Z10
+	VRNDSCALEPS      $0x00, Z10, Z10
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z10
+	VCVTPS2DQ        Z10, Z10
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           (AX), Z11, Z11
+	VMAXPS.BCST      128(SI), Z11, Z11
+	VMINPS.BCST      132(SI), Z11, Z11
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPADDSW          148(SI), Z10, Z10
+	VPMAXSW          212(SI), Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPERMD           Z8, Z14, Z8
+	VMOVDQU32        X8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VMAXPS.BCST      128(SI), Z12, Z12
+	VMINPS.BCST      132(SI), Z12, Z12
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z12
+	VCVTPS2DQ        Z12, Z12
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           (AX), Z13, Z13
+	VMAXPS.BCST      128(SI), Z13, Z13
+	VMINPS.BCST      132(SI), Z13, Z13
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z13
+	VCVTPS2DQ        Z13, Z13
+	VPACKSSDW        Z13, Z12, Z12
+	VPADDSW          148(SI), Z12, Z12
+	VPMAXSW          212(SI), Z12, Z12
+	VPACKUSWB        Z12, Z12, Z12
+	VPERMD           Z12, Z14, Z12
+	VMOVDQU32        X12, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z12, (R11)
 	VZEROUPPER
 	RET
 
 // func int8Tile1x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile1x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQU32 64(DX), Z1
 
 batch:
 	MOVQ (SI), R11
@@ -4654,11 +4198,13 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z2
 	VMOVDQU32    (AX)(R9*1), Z3
 	VPBROADCASTD (R11), Z4
 	VPDPBUSD     Z2, Z4, Z0
 	VPDPBUSD     Z3, Z4, Z1
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z2
 	VMOVDQU32    64(AX)(R9*1), Z3
 	VPBROADCASTD 4(R11), Z4
@@ -4666,12 +4212,14 @@ loop:
 	VPDPBUSD     Z3, Z4, Z1
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z2
 	VMOVDQU32    (AX)(R9*1), Z3
 	VPBROADCASTD (R11), Z4
@@ -4679,32 +4227,95 @@ tail:
 	VPDPBUSD     Z3, Z4, Z1
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ      88(SI), AX
+	MOVQ      96(SI), R11
+	MOVQ      104(SI), BX
+	VMOVDQU32 276(SI), Z2
+	VCVTDQ2PS Z0, Z0
+	VMULPS    (AX), Z0, Z0
+	VCVTPS2DQ Z0, Z0
+	VCVTDQ2PS Z1, Z1
+	VMULPS    64(AX), Z1, Z1
+	VCVTPS2DQ Z1, Z1
+	VPACKSSDW Z1, Z0, Z0
+	VPADDSW   148(SI), Z0, Z0
+	VPMAXSW   212(SI), Z0, Z0
+	VPACKUSWB Z0, Z0, Z0
+	VPERMD    Z0, Z2, Z0
+	VMOVDQU32 Y0, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z2
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z3
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z4
+	VCVTDQ2PS        Z4, Z4
+	VFMADD132PS.BCST 140(SI), Z3, Z4
+	VFMADD132PS.BCST 136(SI), Z4, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z4
+	VCVTDQ2PS        Z4, Z4
+	VFMADD132PS.BCST 140(SI), Z3, Z4
+	VFMADD132PS.BCST 136(SI), Z4, Z1
+	VCVTPS2DQ        Z1, Z1
+	VPACKSSDW        Z1, Z0, Z0
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPACKUSWB        Z0, Z0, Z0
+	VPERMD           Z0, Z2, Z0
+	VMOVDQU32        Y0, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile2x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile2x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
 
 batch:
 	MOVQ (SI), R11
@@ -4714,6 +4325,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z4
 	VMOVDQU32    (AX)(R9*1), Z5
 	VPBROADCASTD (R11), Z6
@@ -4722,6 +4334,7 @@ loop:
 	VPBROADCASTD (R11)(BX*1), Z7
 	VPDPBUSD     Z4, Z7, Z2
 	VPDPBUSD     Z5, Z7, Z3
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z4
 	VMOVDQU32    64(AX)(R9*1), Z5
 	VPBROADCASTD 4(R11), Z6
@@ -4732,12 +4345,14 @@ loop:
 	VPDPBUSD     Z5, Z7, Z3
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z4
 	VMOVDQU32    (AX)(R9*1), Z5
 	VPBROADCASTD (R11), Z6
@@ -4748,12 +4363,16 @@ tail:
 	VPDPBUSD     Z5, Z7, Z3
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -4761,23 +4380,119 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z4
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z4, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z4
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z5
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z6
+	VCVTDQ2PS        Z6, Z6
+	VFMADD132PS.BCST 140(SI), Z5, Z6
+	VFMADD132PS.BCST 136(SI), Z6, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z6
+	VCVTDQ2PS        Z6, Z6
+	VFMADD132PS.BCST 140(SI), Z5, Z6
+	VFMADD132PS.BCST 136(SI), Z6, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        (R12), Z6
+	VCVTDQ2PS        Z6, Z6
+	VFMADD132PS.BCST 140(SI), Z5, Z6
+	VFMADD132PS.BCST 136(SI), Z6, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        16(R12), Z6
+	VCVTDQ2PS        Z6, Z6
+	VFMADD132PS.BCST 140(SI), Z5, Z6
+	VFMADD132PS.BCST 136(SI), Z6, Z3
+	VCVTPS2DQ        Z3, Z3
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z4, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile3x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile3x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z4
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
+	VMOVDQA64 Z1, Z5
 
 batch:
 	MOVQ (SI), R11
@@ -4787,6 +4502,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z6
 	VMOVDQU32    (AX)(R9*1), Z7
 	VPBROADCASTD (R11), Z8
@@ -4798,6 +4514,7 @@ loop:
 	VPBROADCASTD (R11)(BX*2), Z8
 	VPDPBUSD     Z6, Z8, Z4
 	VPDPBUSD     Z7, Z8, Z5
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z6
 	VMOVDQU32    64(AX)(R9*1), Z7
 	VPBROADCASTD 4(R11), Z8
@@ -4811,12 +4528,14 @@ loop:
 	VPDPBUSD     Z7, Z8, Z5
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z6
 	VMOVDQU32    (AX)(R9*1), Z7
 	VPBROADCASTD (R11), Z8
@@ -4830,12 +4549,16 @@ tail:
 	VPDPBUSD     Z7, Z8, Z5
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -4845,25 +4568,162 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z6
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z6, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        64(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       148(SI), Z4, Z4
+	VPMAXSW       212(SI), Z4, Z4
+	VPACKUSWB     Z4, Z4, Z4
+	VPERMD        Z4, Z6, Z4
+	VMOVDQU32     Y4, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z6
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z7
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z8
+	VCVTDQ2PS        Z8, Z8
+	VFMADD132PS.BCST 140(SI), Z7, Z8
+	VFMADD132PS.BCST 136(SI), Z8, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z8
+	VCVTDQ2PS        Z8, Z8
+	VFMADD132PS.BCST 140(SI), Z7, Z8
+	VFMADD132PS.BCST 136(SI), Z8, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        (R12), Z8
+	VCVTDQ2PS        Z8, Z8
+	VFMADD132PS.BCST 140(SI), Z7, Z8
+	VFMADD132PS.BCST 136(SI), Z8, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        16(R12), Z8
+	VCVTDQ2PS        Z8, Z8
+	VFMADD132PS.BCST 140(SI), Z7, Z8
+	VFMADD132PS.BCST 136(SI), Z8, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z6, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z8
+	VCVTDQ2PS        Z8, Z8
+	VFMADD132PS.BCST 140(SI), Z7, Z8
+	VFMADD132PS.BCST 136(SI), Z8, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        16(R12), Z8
+	VCVTDQ2PS        Z8, Z8
+	VFMADD132PS.BCST 140(SI), Z7, Z8
+	VFMADD132PS.BCST 136(SI), Z8, Z5
+	VCVTPS2DQ        Z5, Z5
+	VPACKSSDW        Z5, Z4, Z4
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPACKUSWB        Z4, Z4, Z4
+	VPERMD           Z4, Z6, Z4
+	VMOVDQU32        Y4, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile4x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile4x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z6
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z7
 
 batch:
 	MOVQ (SI), R11
@@ -4873,6 +4733,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z8
 	VMOVDQU32    (AX)(R9*1), Z9
 	VPBROADCASTD (R11), Z10
@@ -4887,6 +4748,7 @@ loop:
 	VPBROADCASTD (R11)(R8*1), Z11
 	VPDPBUSD     Z8, Z11, Z6
 	VPDPBUSD     Z9, Z11, Z7
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z8
 	VMOVDQU32    64(AX)(R9*1), Z9
 	VPBROADCASTD 4(R11), Z10
@@ -4903,12 +4765,14 @@ loop:
 	VPDPBUSD     Z9, Z11, Z7
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z8
 	VMOVDQU32    (AX)(R9*1), Z9
 	VPBROADCASTD (R11), Z10
@@ -4925,12 +4789,16 @@ tail:
 	VPDPBUSD     Z9, Z11, Z7
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -4942,27 +4810,201 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z8, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        64(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       148(SI), Z4, Z4
+	VPMAXSW       212(SI), Z4, Z4
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z8, Z4
+	VMOVDQU32     Y4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z4, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z8
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z9
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 140(SI), Z9, Z10
+	VFMADD132PS.BCST 136(SI), Z10, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 140(SI), Z9, Z10
+	VFMADD132PS.BCST 136(SI), Z10, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        (R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 140(SI), Z9, Z10
+	VFMADD132PS.BCST 136(SI), Z10, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        16(R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 140(SI), Z9, Z10
+	VFMADD132PS.BCST 136(SI), Z10, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z8, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 140(SI), Z9, Z10
+	VFMADD132PS.BCST 136(SI), Z10, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        16(R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 140(SI), Z9, Z10
+	VFMADD132PS.BCST 136(SI), Z10, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 140(SI), Z9, Z10
+	VFMADD132PS.BCST 136(SI), Z10, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        16(R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 140(SI), Z9, Z10
+	VFMADD132PS.BCST 136(SI), Z10, Z7
+	VCVTPS2DQ        Z7, Z7
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPERMD           Z4, Z8, Z4
+	VMOVDQU32        Y4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z4, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile5x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile5x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z8
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z9
 
 batch:
 	MOVQ (SI), R11
@@ -4972,6 +5014,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z10
 	VMOVDQU32    (AX)(R9*1), Z11
 	VPBROADCASTD (R11), Z12
@@ -4989,6 +5032,7 @@ loop:
 	VPBROADCASTD (R11)(BX*4), Z12
 	VPDPBUSD     Z10, Z12, Z8
 	VPDPBUSD     Z11, Z12, Z9
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z10
 	VMOVDQU32    64(AX)(R9*1), Z11
 	VPBROADCASTD 4(R11), Z12
@@ -5008,12 +5052,14 @@ loop:
 	VPDPBUSD     Z11, Z12, Z9
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z10
 	VMOVDQU32    (AX)(R9*1), Z11
 	VPBROADCASTD (R11), Z12
@@ -5033,12 +5079,16 @@ tail:
 	VPDPBUSD     Z11, Z12, Z9
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -5052,29 +5102,244 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z10
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z10, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        64(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       148(SI), Z4, Z4
+	VPMAXSW       212(SI), Z4, Z4
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z10, Z4
+	VMOVDQU32     Y4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        64(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       148(SI), Z8, Z8
+	VPMAXSW       212(SI), Z8, Z8
+	VPACKUSWB     Z8, Z8, Z8
+	VPERMD        Z8, Z10, Z8
+	VMOVDQU32     Y8, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z10
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z11
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 140(SI), Z11, Z12
+	VFMADD132PS.BCST 136(SI), Z12, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 140(SI), Z11, Z12
+	VFMADD132PS.BCST 136(SI), Z12, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 140(SI), Z11, Z12
+	VFMADD132PS.BCST 136(SI), Z12, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        16(R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 140(SI), Z11, Z12
+	VFMADD132PS.BCST 136(SI), Z12, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z10, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 140(SI), Z11, Z12
+	VFMADD132PS.BCST 136(SI), Z12, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        16(R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 140(SI), Z11, Z12
+	VFMADD132PS.BCST 136(SI), Z12, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 140(SI), Z11, Z12
+	VFMADD132PS.BCST 136(SI), Z12, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        16(R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 140(SI), Z11, Z12
+	VFMADD132PS.BCST 136(SI), Z12, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPERMD           Z4, Z10, Z4
+	VMOVDQU32        Y4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 140(SI), Z11, Z12
+	VFMADD132PS.BCST 136(SI), Z12, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VMAXPS.BCST      128(SI), Z9, Z9
+	VMINPS.BCST      132(SI), Z9, Z9
+	VRNDSCALEPS      $0x00, Z9, Z9
+	VPMOVZXBD        16(R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 140(SI), Z11, Z12
+	VFMADD132PS.BCST 136(SI), Z12, Z9
+	VCVTPS2DQ        Z9, Z9
+	VPACKSSDW        Z9, Z8, Z8
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPACKUSWB        Z8, Z8, Z8
+	VPERMD           Z8, Z10, Z8
+	VMOVDQU32        Y8, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile6x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile6x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z10
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z9
+	VMOVDQA64 Z1, Z11
 
 batch:
 	MOVQ (SI), R11
@@ -5086,6 +5351,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z12
 	VMOVDQU32    (AX)(R9*1), Z13
 	VPBROADCASTD (R11), Z14
@@ -5106,6 +5372,7 @@ loop:
 	VPBROADCASTD (R12), Z15
 	VPDPBUSD     Z12, Z15, Z10
 	VPDPBUSD     Z13, Z15, Z11
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z12
 	VMOVDQU32    64(AX)(R9*1), Z13
 	VPBROADCASTD 4(R11), Z14
@@ -5129,12 +5396,14 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z12
 	VMOVDQU32    (AX)(R9*1), Z13
 	VPBROADCASTD (R11), Z14
@@ -5158,12 +5427,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -5179,31 +5452,283 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z12
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z12, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        64(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       148(SI), Z4, Z4
+	VPMAXSW       212(SI), Z4, Z4
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z12, Z4
+	VMOVDQU32     Y4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        64(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        64(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       148(SI), Z8, Z8
+	VPMAXSW       212(SI), Z8, Z8
+	VPADDSW       148(SI), Z10, Z10
+	VPMAXSW       212(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z12, Z8
+	VMOVDQU32     Y8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z8, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z12
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z13
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        16(R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z12, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        16(R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        16(R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPERMD           Z4, Z12, Z4
+	VMOVDQU32        Y4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VMAXPS.BCST      128(SI), Z9, Z9
+	VMINPS.BCST      132(SI), Z9, Z9
+	VRNDSCALEPS      $0x00, Z9, Z9
+	VPMOVZXBD        16(R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VMAXPS.BCST      128(SI), Z10, Z10
+	VMINPS.BCST      132(SI), Z10, Z10
+	VRNDSCALEPS      $0x00, Z10, Z10
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           64(AX), Z11, Z11
+	VMAXPS.BCST      128(SI), Z11, Z11
+	VMINPS.BCST      132(SI), Z11, Z11
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VPMOVZXBD        16(R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z11
+	VCVTPS2DQ        Z11, Z11
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPADDSW          148(SI), Z10, Z10
+	VPMAXSW          212(SI), Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPERMD           Z8, Z12, Z8
+	VMOVDQU32        Y8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z8, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile7x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile7x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z10
+	VMOVDQA64 Z0, Z12
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z9
+	VMOVDQA64 Z1, Z11
+	VMOVDQA64 Z1, Z13
 
 batch:
 	MOVQ (SI), R11
@@ -5215,6 +5740,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z14
 	VMOVDQU32    (AX)(R9*1), Z15
 	VPBROADCASTD (R11), Z16
@@ -5238,6 +5764,7 @@ loop:
 	VPBROADCASTD (R12)(BX*1), Z16
 	VPDPBUSD     Z14, Z16, Z12
 	VPDPBUSD     Z15, Z16, Z13
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z14
 	VMOVDQU32    64(AX)(R9*1), Z15
 	VPBROADCASTD 4(R11), Z16
@@ -5264,12 +5791,14 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z14
 	VMOVDQU32    (AX)(R9*1), Z15
 	VPBROADCASTD (R11), Z16
@@ -5296,12 +5825,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -5319,33 +5852,326 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z14
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z14, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        64(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       148(SI), Z4, Z4
+	VPMAXSW       212(SI), Z4, Z4
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z14, Z4
+	VMOVDQU32     Y4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        64(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        64(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       148(SI), Z8, Z8
+	VPMAXSW       212(SI), Z8, Z8
+	VPADDSW       148(SI), Z10, Z10
+	VPMAXSW       212(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z14, Z8
+	VMOVDQU32     Y8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z8, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       148(SI), Z12, Z12
+	VPMAXSW       212(SI), Z12, Z12
+	VPACKUSWB     Z12, Z12, Z12
+	VPERMD        Z12, Z14, Z12
+	VMOVDQU32     Y12, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z14
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z15
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        16(R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z14, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        16(R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        16(R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPERMD           Z4, Z14, Z4
+	VMOVDQU32        Y4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VMAXPS.BCST      128(SI), Z9, Z9
+	VMINPS.BCST      132(SI), Z9, Z9
+	VRNDSCALEPS      $0x00, Z9, Z9
+	VPMOVZXBD        16(R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VMAXPS.BCST      128(SI), Z10, Z10
+	VMINPS.BCST      132(SI), Z10, Z10
+	VRNDSCALEPS      $0x00, Z10, Z10
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           64(AX), Z11, Z11
+	VMAXPS.BCST      128(SI), Z11, Z11
+	VMINPS.BCST      132(SI), Z11, Z11
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VPMOVZXBD        16(R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPADDSW          148(SI), Z10, Z10
+	VPMAXSW          212(SI), Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPERMD           Z8, Z14, Z8
+	VMOVDQU32        Y8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VMAXPS.BCST      128(SI), Z12, Z12
+	VMINPS.BCST      132(SI), Z12, Z12
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VMAXPS.BCST      128(SI), Z13, Z13
+	VMINPS.BCST      132(SI), Z13, Z13
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VPMOVZXBD        16(R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 140(SI), Z15, Z16
+	VFMADD132PS.BCST 136(SI), Z16, Z13
+	VCVTPS2DQ        Z13, Z13
+	VPACKSSDW        Z13, Z12, Z12
+	VPADDSW          148(SI), Z12, Z12
+	VPMAXSW          212(SI), Z12, Z12
+	VPACKUSWB        Z12, Z12, Z12
+	VPERMD           Z12, Z14, Z12
+	VMOVDQU32        Y12, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile8x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile8x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z10
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z14
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z9
+	VMOVDQA64 Z1, Z11
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z15
 
 batch:
 	MOVQ (SI), R11
@@ -5357,6 +6183,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z16
 	VMOVDQU32    (AX)(R9*1), Z17
 	VPBROADCASTD (R11), Z18
@@ -5383,6 +6210,7 @@ loop:
 	VPBROADCASTD (R12)(BX*2), Z19
 	VPDPBUSD     Z16, Z19, Z14
 	VPDPBUSD     Z17, Z19, Z15
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z16
 	VMOVDQU32    64(AX)(R9*1), Z17
 	VPBROADCASTD 4(R11), Z18
@@ -5412,12 +6240,14 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z16
 	VMOVDQU32    (AX)(R9*1), Z17
 	VPBROADCASTD (R11), Z18
@@ -5447,12 +6277,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -5472,35 +6306,365 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z16
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z16, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        64(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       148(SI), Z4, Z4
+	VPMAXSW       212(SI), Z4, Z4
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z16, Z4
+	VMOVDQU32     Y4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        64(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        64(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       148(SI), Z8, Z8
+	VPMAXSW       212(SI), Z8, Z8
+	VPADDSW       148(SI), Z10, Z10
+	VPMAXSW       212(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z16, Z8
+	VMOVDQU32     Y8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z8, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        (AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        64(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       148(SI), Z12, Z12
+	VPMAXSW       212(SI), Z12, Z12
+	VPADDSW       148(SI), Z14, Z14
+	VPMAXSW       212(SI), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z16, Z12
+	VMOVDQU32     Y12, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z12, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z16
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z17
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        (R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        16(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z16, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        16(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        16(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPERMD           Z4, Z16, Z4
+	VMOVDQU32        Y4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        (R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VMAXPS.BCST      128(SI), Z9, Z9
+	VMINPS.BCST      132(SI), Z9, Z9
+	VRNDSCALEPS      $0x00, Z9, Z9
+	VPMOVZXBD        16(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VMAXPS.BCST      128(SI), Z10, Z10
+	VMINPS.BCST      132(SI), Z10, Z10
+	VRNDSCALEPS      $0x00, Z10, Z10
+	VPMOVZXBD        (R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           64(AX), Z11, Z11
+	VMAXPS.BCST      128(SI), Z11, Z11
+	VMINPS.BCST      132(SI), Z11, Z11
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VPMOVZXBD        16(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPADDSW          148(SI), Z10, Z10
+	VPMAXSW          212(SI), Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPERMD           Z8, Z16, Z8
+	VMOVDQU32        Y8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VMAXPS.BCST      128(SI), Z12, Z12
+	VMINPS.BCST      132(SI), Z12, Z12
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VPMOVZXBD        (R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VMAXPS.BCST      128(SI), Z13, Z13
+	VMINPS.BCST      132(SI), Z13, Z13
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VPMOVZXBD        16(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z13
+	VCVTPS2DQ        Z13, Z13
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           (AX), Z14, Z14
+	VMAXPS.BCST      128(SI), Z14, Z14
+	VMINPS.BCST      132(SI), Z14, Z14
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VPMOVZXBD        (R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z14
+	VCVTPS2DQ        Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           64(AX), Z15, Z15
+	VMAXPS.BCST      128(SI), Z15, Z15
+	VMINPS.BCST      132(SI), Z15, Z15
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VPMOVZXBD        16(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z15
+	VCVTPS2DQ        Z15, Z15
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z15, Z14, Z14
+	VPADDSW          148(SI), Z12, Z12
+	VPMAXSW          212(SI), Z12, Z12
+	VPADDSW          148(SI), Z14, Z14
+	VPMAXSW          212(SI), Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPERMD           Z12, Z16, Z12
+	VMOVDQU32        Y12, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z12, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile9x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile9x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z10
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z14
+	VMOVDQA64 Z0, Z16
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z9
+	VMOVDQA64 Z1, Z11
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z15
+	VMOVDQA64 Z1, Z17
 
 batch:
 	MOVQ (SI), R11
@@ -5512,6 +6676,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z18
 	VMOVDQU32    (AX)(R9*1), Z19
 	VPBROADCASTD (R11), Z20
@@ -5541,6 +6706,7 @@ loop:
 	VPBROADCASTD (R12)(R8*1), Z20
 	VPDPBUSD     Z18, Z20, Z16
 	VPDPBUSD     Z19, Z20, Z17
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z18
 	VMOVDQU32    64(AX)(R9*1), Z19
 	VPBROADCASTD 4(R11), Z20
@@ -5573,12 +6739,14 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z18
 	VMOVDQU32    (AX)(R9*1), Z19
 	VPBROADCASTD (R11), Z20
@@ -5611,12 +6779,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -5638,37 +6810,408 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z18
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z18, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        64(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       148(SI), Z4, Z4
+	VPMAXSW       212(SI), Z4, Z4
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z18, Z4
+	VMOVDQU32     Y4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        64(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        64(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       148(SI), Z8, Z8
+	VPMAXSW       212(SI), Z8, Z8
+	VPADDSW       148(SI), Z10, Z10
+	VPMAXSW       212(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z18, Z8
+	VMOVDQU32     Y8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z8, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        (AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        64(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       148(SI), Z12, Z12
+	VPMAXSW       212(SI), Z12, Z12
+	VPADDSW       148(SI), Z14, Z14
+	VPMAXSW       212(SI), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z18, Z12
+	VMOVDQU32     Y12, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z12, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        (AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        64(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       148(SI), Z16, Z16
+	VPMAXSW       212(SI), Z16, Z16
+	VPACKUSWB     Z16, Z16, Z16
+	VPERMD        Z16, Z18, Z16
+	VMOVDQU32     Y16, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z18
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z19
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        (R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        16(R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z18, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        16(R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        16(R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPERMD           Z4, Z18, Z4
+	VMOVDQU32        Y4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        (R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VMAXPS.BCST      128(SI), Z9, Z9
+	VMINPS.BCST      132(SI), Z9, Z9
+	VRNDSCALEPS      $0x00, Z9, Z9
+	VPMOVZXBD        16(R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VMAXPS.BCST      128(SI), Z10, Z10
+	VMINPS.BCST      132(SI), Z10, Z10
+	VRNDSCALEPS      $0x00, Z10, Z10
+	VPMOVZXBD        (R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           64(AX), Z11, Z11
+	VMAXPS.BCST      128(SI), Z11, Z11
+	VMINPS.BCST      132(SI), Z11, Z11
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VPMOVZXBD        16(R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPADDSW          148(SI), Z10, Z10
+	VPMAXSW          212(SI), Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPERMD           Z8, Z18, Z8
+	VMOVDQU32        Y8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VMAXPS.BCST      128(SI), Z12, Z12
+	VMINPS.BCST      132(SI), Z12, Z12
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VPMOVZXBD        (R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VMAXPS.BCST      128(SI), Z13, Z13
+	VMINPS.BCST      132(SI), Z13, Z13
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VPMOVZXBD        16(R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z13
+	VCVTPS2DQ        Z13, Z13
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           (AX), Z14, Z14
+	VMAXPS.BCST      128(SI), Z14, Z14
+	VMINPS.BCST      132(SI), Z14, Z14
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VPMOVZXBD        (R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z14
+	VCVTPS2DQ        Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           64(AX), Z15, Z15
+	VMAXPS.BCST      128(SI), Z15, Z15
+	VMINPS.BCST      132(SI), Z15, Z15
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VPMOVZXBD        16(R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z15
+	VCVTPS2DQ        Z15, Z15
+	ADDQ             R8, R12
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z15, Z14, Z14
+	VPADDSW          148(SI), Z12, Z12
+	VPMAXSW          212(SI), Z12, Z12
+	VPADDSW          148(SI), Z14, Z14
+	VPMAXSW          212(SI), Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPERMD           Z12, Z18, Z12
+	VMOVDQU32        Y12, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z12, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z16, Z16
+	VMULPS           (AX), Z16, Z16
+	VMAXPS.BCST      128(SI), Z16, Z16
+	VMINPS.BCST      132(SI), Z16, Z16
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VPMOVZXBD        (R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z16
+	VCVTPS2DQ        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VMULPS           64(AX), Z17, Z17
+	VMAXPS.BCST      128(SI), Z17, Z17
+	VMINPS.BCST      132(SI), Z17, Z17
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VPMOVZXBD        16(R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z17
+	VCVTPS2DQ        Z17, Z17
+	VPACKSSDW        Z17, Z16, Z16
+	VPADDSW          148(SI), Z16, Z16
+	VPMAXSW          212(SI), Z16, Z16
+	VPACKUSWB        Z16, Z16, Z16
+	VPERMD           Z16, Z18, Z16
+	VMOVDQU32        Y16, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile10x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile10x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z10
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z14
+	VMOVDQA64 Z0, Z16
+	VMOVDQA64 Z0, Z18
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z9
+	VMOVDQA64 Z1, Z11
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z15
+	VMOVDQA64 Z1, Z17
+	VMOVDQA64 Z1, Z19
 
 batch:
 	MOVQ (SI), R11
@@ -5680,6 +7223,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z20
 	VMOVDQU32    (AX)(R9*1), Z21
 	VPBROADCASTD (R11), Z22
@@ -5712,6 +7256,7 @@ loop:
 	VPBROADCASTD (R12)(BX*4), Z23
 	VPDPBUSD     Z20, Z23, Z18
 	VPDPBUSD     Z21, Z23, Z19
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z20
 	VMOVDQU32    64(AX)(R9*1), Z21
 	VPBROADCASTD 4(R11), Z22
@@ -5747,12 +7292,14 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z20
 	VMOVDQU32    (AX)(R9*1), Z21
 	VPBROADCASTD (R11), Z22
@@ -5788,12 +7335,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -5817,39 +7368,447 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z20
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z20, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        64(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       148(SI), Z4, Z4
+	VPMAXSW       212(SI), Z4, Z4
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z20, Z4
+	VMOVDQU32     Y4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        64(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        64(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       148(SI), Z8, Z8
+	VPMAXSW       212(SI), Z8, Z8
+	VPADDSW       148(SI), Z10, Z10
+	VPMAXSW       212(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z20, Z8
+	VMOVDQU32     Y8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z8, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        (AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        64(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       148(SI), Z12, Z12
+	VPMAXSW       212(SI), Z12, Z12
+	VPADDSW       148(SI), Z14, Z14
+	VPMAXSW       212(SI), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z20, Z12
+	VMOVDQU32     Y12, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z12, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        (AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        64(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        (AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        64(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       148(SI), Z16, Z16
+	VPMAXSW       212(SI), Z16, Z16
+	VPADDSW       148(SI), Z18, Z18
+	VPMAXSW       212(SI), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPERMD        Z16, Z20, Z16
+	VMOVDQU32     Y16, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z16, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z20
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z21
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        (R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        16(R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z20, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        16(R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        16(R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPERMD           Z4, Z20, Z4
+	VMOVDQU32        Y4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        (R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VMAXPS.BCST      128(SI), Z9, Z9
+	VMINPS.BCST      132(SI), Z9, Z9
+	VRNDSCALEPS      $0x00, Z9, Z9
+	VPMOVZXBD        16(R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VMAXPS.BCST      128(SI), Z10, Z10
+	VMINPS.BCST      132(SI), Z10, Z10
+	VRNDSCALEPS      $0x00, Z10, Z10
+	VPMOVZXBD        (R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           64(AX), Z11, Z11
+	VMAXPS.BCST      128(SI), Z11, Z11
+	VMINPS.BCST      132(SI), Z11, Z11
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VPMOVZXBD        16(R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPADDSW          148(SI), Z10, Z10
+	VPMAXSW          212(SI), Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPERMD           Z8, Z20, Z8
+	VMOVDQU32        Y8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VMAXPS.BCST      128(SI), Z12, Z12
+	VMINPS.BCST      132(SI), Z12, Z12
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VPMOVZXBD        (R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VMAXPS.BCST      128(SI), Z13, Z13
+	VMINPS.BCST      132(SI), Z13, Z13
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VPMOVZXBD        16(R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z13
+	VCVTPS2DQ        Z13, Z13
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           (AX), Z14, Z14
+	VMAXPS.BCST      128(SI), Z14, Z14
+	VMINPS.BCST      132(SI), Z14, Z14
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VPMOVZXBD        (R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z14
+	VCVTPS2DQ        Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           64(AX), Z15, Z15
+	VMAXPS.BCST      128(SI), Z15, Z15
+	VMINPS.BCST      132(SI), Z15, Z15
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VPMOVZXBD        16(R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z15
+	VCVTPS2DQ        Z15, Z15
+	ADDQ             R8, R12
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z15, Z14, Z14
+	VPADDSW          148(SI), Z12, Z12
+	VPMAXSW          212(SI), Z12, Z12
+	VPADDSW          148(SI), Z14, Z14
+	VPMAXSW          212(SI), Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPERMD           Z12, Z20, Z12
+	VMOVDQU32        Y12, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z12, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z16, Z16
+	VMULPS           (AX), Z16, Z16
+	VMAXPS.BCST      128(SI), Z16, Z16
+	VMINPS.BCST      132(SI), Z16, Z16
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VPMOVZXBD        (R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z16
+	VCVTPS2DQ        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VMULPS           64(AX), Z17, Z17
+	VMAXPS.BCST      128(SI), Z17, Z17
+	VMINPS.BCST      132(SI), Z17, Z17
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VPMOVZXBD        16(R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z17
+	VCVTPS2DQ        Z17, Z17
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z18, Z18
+	VMULPS           (AX), Z18, Z18
+	VMAXPS.BCST      128(SI), Z18, Z18
+	VMINPS.BCST      132(SI), Z18, Z18
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VPMOVZXBD        (R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z18
+	VCVTPS2DQ        Z18, Z18
+	VCVTDQ2PS        Z19, Z19
+	VMULPS           64(AX), Z19, Z19
+	VMAXPS.BCST      128(SI), Z19, Z19
+	VMINPS.BCST      132(SI), Z19, Z19
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VPMOVZXBD        16(R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z19
+	VCVTPS2DQ        Z19, Z19
+	VPACKSSDW        Z17, Z16, Z16
+	VPACKSSDW        Z19, Z18, Z18
+	VPADDSW          148(SI), Z16, Z16
+	VPMAXSW          212(SI), Z16, Z16
+	VPADDSW          148(SI), Z18, Z18
+	VPMAXSW          212(SI), Z18, Z18
+	VPACKUSWB        Z18, Z16, Z16
+	VPERMD           Z16, Z20, Z16
+	VMOVDQU32        Y16, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z16, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile11x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile11x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z10
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z14
+	VMOVDQA64 Z0, Z16
+	VMOVDQA64 Z0, Z18
+	VMOVDQA64 Z0, Z20
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z9
+	VMOVDQA64 Z1, Z11
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z15
+	VMOVDQA64 Z1, Z17
+	VMOVDQA64 Z1, Z19
+	VMOVDQA64 Z1, Z21
 
 batch:
 	MOVQ (SI), R11
@@ -5863,6 +7822,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z22
 	VMOVDQU32    (AX)(R9*1), Z23
 	VPBROADCASTD (R11), Z24
@@ -5898,6 +7858,7 @@ loop:
 	VPBROADCASTD (R13), Z24
 	VPDPBUSD     Z22, Z24, Z20
 	VPDPBUSD     Z23, Z24, Z21
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z22
 	VMOVDQU32    64(AX)(R9*1), Z23
 	VPBROADCASTD 4(R11), Z24
@@ -5937,12 +7898,14 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z22
 	VMOVDQU32    (AX)(R9*1), Z23
 	VPBROADCASTD (R11), Z24
@@ -5982,12 +7945,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -6013,41 +7980,490 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z22
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z22, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        64(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       148(SI), Z4, Z4
+	VPMAXSW       212(SI), Z4, Z4
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z22, Z4
+	VMOVDQU32     Y4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        64(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        64(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       148(SI), Z8, Z8
+	VPMAXSW       212(SI), Z8, Z8
+	VPADDSW       148(SI), Z10, Z10
+	VPMAXSW       212(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z22, Z8
+	VMOVDQU32     Y8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z8, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        (AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        64(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       148(SI), Z12, Z12
+	VPMAXSW       212(SI), Z12, Z12
+	VPADDSW       148(SI), Z14, Z14
+	VPMAXSW       212(SI), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z22, Z12
+	VMOVDQU32     Y12, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z12, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        (AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        64(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        (AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        64(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       148(SI), Z16, Z16
+	VPMAXSW       212(SI), Z16, Z16
+	VPADDSW       148(SI), Z18, Z18
+	VPMAXSW       212(SI), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPERMD        Z16, Z22, Z16
+	VMOVDQU32     Y16, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z16, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        (AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        64(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VPACKSSDW     Z21, Z20, Z20
+	VPADDSW       148(SI), Z20, Z20
+	VPMAXSW       212(SI), Z20, Z20
+	VPACKUSWB     Z20, Z20, Z20
+	VPERMD        Z20, Z22, Z20
+	VMOVDQU32     Y20, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z22
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z23
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 140(SI), Z23, Z24
+	VFMADD132PS.BCST 136(SI), Z24, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 140(SI), Z23, Z24
+	VFMADD132PS.BCST 136(SI), Z24, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        (R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 140(SI), Z23, Z24
+	VFMADD132PS.BCST 136(SI), Z24, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        16(R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 140(SI), Z23, Z24
+	VFMADD132PS.BCST 136(SI), Z24, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z22, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 140(SI), Z23, Z24
+	VFMADD132PS.BCST 136(SI), Z24, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        16(R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 140(SI), Z23, Z24
+	VFMADD132PS.BCST 136(SI), Z24, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 140(SI), Z23, Z24
+	VFMADD132PS.BCST 136(SI), Z24, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        16(R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 140(SI), Z23, Z24
+	VFMADD132PS.BCST 136(SI), Z24, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPERMD           Z4, Z22, Z4
+	VMOVDQU32        Y4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        (R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 140(SI), Z23, Z24
+	VFMADD132PS.BCST 136(SI), Z24, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VMAXPS.BCST      128(SI), Z9, Z9
+	VMINPS.BCST      132(SI), Z9, Z9
+	VRNDSCALEPS      $0x00, Z9, Z9
+	VPMOVZXBD        16(R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 140(SI), Z23, Z24
+	VFMADD132PS.BCST 136(SI), Z24, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VMAXPS.BCST      128(SI), Z10, Z10
+	VMINPS.BCST      132(SI), Z10, Z10
+	VRNDSCALEPS      $0x00, Z10, Z10
+	VPMOVZXBD        (R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 140(SI), Z23, Z24
+	VFMADD132PS.BCST 136(SI), Z24, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           64(AX), Z11, Z11
+	VMAXPS.BCST      128(SI), Z11, Z11
+	VMINPS.BCST      132(SI), Z11, Z11
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VPMOVZXBD        16(R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 140(SI), Z23, Z24
+	VFMADD132PS.BCST 136(SI), Z24, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPADDSW          148(SI), Z10, Z10
+	VPMAXSW          212(SI), Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPERMD           Z8, Z22, Z8
+	VMOVDQU32        Y8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VMAXPS.BCST      128(SI), Z12, Z12
+	VMINPS.BCST      132(SI), Z12, Z12
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VPMOVZXBD        (R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 140(SI), Z23, Z24
+	VFMADD132PS.BCST 136(SI), Z24, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VMAXPS.BCST      128(SI), Z13, Z13
+	VMINPS.BCST      132(SI), Z13, Z13
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VPMOVZXBD        16(R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 140(SI), Z23, Z24
+	VFMADD132PS.BCST 136(SI), Z24, Z13
+	VCVTPS2DQ        Z13, Z13
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           (AX), Z14, Z14
+	VMAXPS.BCST      128(SI), Z14, Z14
+	VMINPS.BCST      132(SI), Z14, Z14
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VPMOVZXBD        (R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 140(SI), Z23, Z24
+	VFMADD132PS.BCST 136(SI), Z24, Z14
+	VCVTPS2DQ        Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           64(AX), Z15, Z15
+	VMAXPS.BCST      128(SI), Z15, Z15
+	VMINPS.BCST      132(SI), Z15, Z15
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VPMOVZXBD        16(R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 140(SI), Z23, Z24
+	VFMADD132PS.BCST 136(SI), Z24, Z15
+	VCVTPS2DQ        Z15, Z15
+	ADDQ             R8, R12
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z15, Z14, Z14
+	VPADDSW          148(SI), Z12, Z12
+	VPMAXSW          212(SI), Z12, Z12
+	VPADDSW          148(SI), Z14, Z14
+	VPMAXSW          212(SI), Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPERMD           Z12, Z22, Z12
+	VMOVDQU32        Y12, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z12, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z16, Z16
+	VMULPS           (AX), Z16, Z16
+	VMAXPS.BCST      128(SI), Z16, Z16
+	VMINPS.BCST      132(SI), Z16, Z16
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VPMOVZXBD        (R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 140(SI), Z23, Z24
+	VFMADD132PS.BCST 136(SI), Z24, Z16
+	VCVTPS2DQ        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VMULPS           64(AX), Z17, Z17
+	VMAXPS.BCST      128(SI), Z17, Z17
+	VMINPS.BCST      132(SI), Z17, Z17
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VPMOVZXBD        16(R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 140(SI), Z23, Z24
+	VFMADD132PS.BCST 136(SI), Z24, Z17
+	VCVTPS2DQ        Z17, Z17
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z18, Z18
+	VMULPS           (AX), Z18, Z18
+	VMAXPS.BCST      128(SI), Z18, Z18
+	VMINPS.BCST      132(SI), Z18, Z18
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VPMOVZXBD        (R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 140(SI), Z23, Z24
+	VFMADD132PS.BCST 136(SI), Z24, Z18
+	VCVTPS2DQ        Z18, Z18
+	VCVTDQ2PS        Z19, Z19
+	VMULPS           64(AX), Z19, Z19
+	VMAXPS.BCST      128(SI), Z19, Z19
+	VMINPS.BCST      132(SI), Z19, Z19
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VPMOVZXBD        16(R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 140(SI), Z23, Z24
+	VFMADD132PS.BCST 136(SI), Z24, Z19
+	VCVTPS2DQ        Z19, Z19
+	ADDQ             R8, R12
+	VPACKSSDW        Z17, Z16, Z16
+	VPACKSSDW        Z19, Z18, Z18
+	VPADDSW          148(SI), Z16, Z16
+	VPMAXSW          212(SI), Z16, Z16
+	VPADDSW          148(SI), Z18, Z18
+	VPMAXSW          212(SI), Z18, Z18
+	VPACKUSWB        Z18, Z16, Z16
+	VPERMD           Z16, Z22, Z16
+	VMOVDQU32        Y16, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z16, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z20, Z20
+	VMULPS           (AX), Z20, Z20
+	VMAXPS.BCST      128(SI), Z20, Z20
+	VMINPS.BCST      132(SI), Z20, Z20
+	VRNDSCALEPS      $0x00, Z20, Z20
+	VPMOVZXBD        (R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 140(SI), Z23, Z24
+	VFMADD132PS.BCST 136(SI), Z24, Z20
+	VCVTPS2DQ        Z20, Z20
+	VCVTDQ2PS        Z21, Z21
+	VMULPS           64(AX), Z21, Z21
+	VMAXPS.BCST      128(SI), Z21, Z21
+	VMINPS.BCST      132(SI), Z21, Z21
+	VRNDSCALEPS      $0x00, Z21, Z21
+	VPMOVZXBD        16(R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 140(SI), Z23, Z24
+	VFMADD132PS.BCST 136(SI), Z24, Z21
+	VCVTPS2DQ        Z21, Z21
+	VPACKSSDW        Z21, Z20, Z20
+	VPADDSW          148(SI), Z20, Z20
+	VPMAXSW          212(SI), Z20, Z20
+	VPACKUSWB        Z20, Z20, Z20
+	VPERMD           Z20, Z22, Z20
+	VMOVDQU32        Y20, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile12x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile12x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z10
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z14
+	VMOVDQA64 Z0, Z16
+	VMOVDQA64 Z0, Z18
+	VMOVDQA64 Z0, Z20
+	VMOVDQA64 Z0, Z22
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z9
+	VMOVDQA64 Z1, Z11
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z15
+	VMOVDQA64 Z1, Z17
+	VMOVDQA64 Z1, Z19
+	VMOVDQA64 Z1, Z21
+	VMOVDQA64 Z1, Z23
 
 batch:
 	MOVQ (SI), R11
@@ -6061,6 +8477,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z24
 	VMOVDQU32    (AX)(R9*1), Z25
 	VPBROADCASTD (R11), Z26
@@ -6099,6 +8516,7 @@ loop:
 	VPBROADCASTD (R13)(BX*1), Z27
 	VPDPBUSD     Z24, Z27, Z22
 	VPDPBUSD     Z25, Z27, Z23
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z24
 	VMOVDQU32    64(AX)(R9*1), Z25
 	VPBROADCASTD 4(R11), Z26
@@ -6141,12 +8559,14 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z24
 	VMOVDQU32    (AX)(R9*1), Z25
 	VPBROADCASTD (R11), Z26
@@ -6189,12 +8609,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -6222,43 +8646,529 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z24
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z24, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        64(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       148(SI), Z4, Z4
+	VPMAXSW       212(SI), Z4, Z4
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z24, Z4
+	VMOVDQU32     Y4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        64(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        64(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       148(SI), Z8, Z8
+	VPMAXSW       212(SI), Z8, Z8
+	VPADDSW       148(SI), Z10, Z10
+	VPMAXSW       212(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z24, Z8
+	VMOVDQU32     Y8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z8, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        (AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        64(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       148(SI), Z12, Z12
+	VPMAXSW       212(SI), Z12, Z12
+	VPADDSW       148(SI), Z14, Z14
+	VPMAXSW       212(SI), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z24, Z12
+	VMOVDQU32     Y12, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z12, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        (AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        64(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        (AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        64(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       148(SI), Z16, Z16
+	VPMAXSW       212(SI), Z16, Z16
+	VPADDSW       148(SI), Z18, Z18
+	VPMAXSW       212(SI), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPERMD        Z16, Z24, Z16
+	VMOVDQU32     Y16, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z16, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        (AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        64(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        (AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        64(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPADDSW       148(SI), Z20, Z20
+	VPMAXSW       212(SI), Z20, Z20
+	VPADDSW       148(SI), Z22, Z22
+	VPMAXSW       212(SI), Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPERMD        Z20, Z24, Z20
+	VMOVDQU32     Y20, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z20, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z24
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z25
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z24, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPERMD           Z4, Z24, Z4
+	VMOVDQU32        Y4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VMAXPS.BCST      128(SI), Z9, Z9
+	VMINPS.BCST      132(SI), Z9, Z9
+	VRNDSCALEPS      $0x00, Z9, Z9
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VMAXPS.BCST      128(SI), Z10, Z10
+	VMINPS.BCST      132(SI), Z10, Z10
+	VRNDSCALEPS      $0x00, Z10, Z10
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           64(AX), Z11, Z11
+	VMAXPS.BCST      128(SI), Z11, Z11
+	VMINPS.BCST      132(SI), Z11, Z11
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPADDSW          148(SI), Z10, Z10
+	VPMAXSW          212(SI), Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPERMD           Z8, Z24, Z8
+	VMOVDQU32        Y8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VMAXPS.BCST      128(SI), Z12, Z12
+	VMINPS.BCST      132(SI), Z12, Z12
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VMAXPS.BCST      128(SI), Z13, Z13
+	VMINPS.BCST      132(SI), Z13, Z13
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z13
+	VCVTPS2DQ        Z13, Z13
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           (AX), Z14, Z14
+	VMAXPS.BCST      128(SI), Z14, Z14
+	VMINPS.BCST      132(SI), Z14, Z14
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z14
+	VCVTPS2DQ        Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           64(AX), Z15, Z15
+	VMAXPS.BCST      128(SI), Z15, Z15
+	VMINPS.BCST      132(SI), Z15, Z15
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z15
+	VCVTPS2DQ        Z15, Z15
+	ADDQ             R8, R12
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z15, Z14, Z14
+	VPADDSW          148(SI), Z12, Z12
+	VPMAXSW          212(SI), Z12, Z12
+	VPADDSW          148(SI), Z14, Z14
+	VPMAXSW          212(SI), Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPERMD           Z12, Z24, Z12
+	VMOVDQU32        Y12, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z12, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z16, Z16
+	VMULPS           (AX), Z16, Z16
+	VMAXPS.BCST      128(SI), Z16, Z16
+	VMINPS.BCST      132(SI), Z16, Z16
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z16
+	VCVTPS2DQ        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VMULPS           64(AX), Z17, Z17
+	VMAXPS.BCST      128(SI), Z17, Z17
+	VMINPS.BCST      132(SI), Z17, Z17
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z17
+	VCVTPS2DQ        Z17, Z17
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z18, Z18
+	VMULPS           (AX), Z18, Z18
+	VMAXPS.BCST      128(SI), Z18, Z18
+	VMINPS.BCST      132(SI), Z18, Z18
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z18
+	VCVTPS2DQ        Z18, Z18
+	VCVTDQ2PS        Z19, Z19
+	VMULPS           64(AX), Z19, Z19
+	VMAXPS.BCST      128(SI), Z19, Z19
+	VMINPS.BCST      132(SI), Z19, Z19
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z19
+	VCVTPS2DQ        Z19, Z19
+	ADDQ             R8, R12
+	VPACKSSDW        Z17, Z16, Z16
+	VPACKSSDW        Z19, Z18, Z18
+	VPADDSW          148(SI), Z16, Z16
+	VPMAXSW          212(SI), Z16, Z16
+	VPADDSW          148(SI), Z18, Z18
+	VPMAXSW          212(SI), Z18, Z18
+	VPACKUSWB        Z18, Z16, Z16
+	VPERMD           Z16, Z24, Z16
+	VMOVDQU32        Y16, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z16, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z20, Z20
+	VMULPS           (AX), Z20, Z20
+	VMAXPS.BCST      128(SI), Z20, Z20
+	VMINPS.BCST      132(SI), Z20, Z20
+	VRNDSCALEPS      $0x00, Z20, Z20
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z20
+	VCVTPS2DQ        Z20, Z20
+	VCVTDQ2PS        Z21, Z21
+	VMULPS           64(AX), Z21, Z21
+	VMAXPS.BCST      128(SI), Z21, Z21
+	VMINPS.BCST      132(SI), Z21, Z21
+	VRNDSCALEPS      $0x00, Z21, Z21
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z21
+	VCVTPS2DQ        Z21, Z21
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z22, Z22
+	VMULPS           (AX), Z22, Z22
+	VMAXPS.BCST      128(SI), Z22, Z22
+	VMINPS.BCST      132(SI), Z22, Z22
+	VRNDSCALEPS      $0x00, Z22, Z22
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z22
+	VCVTPS2DQ        Z22, Z22
+	VCVTDQ2PS        Z23, Z23
+	VMULPS           64(AX), Z23, Z23
+	VMAXPS.BCST      128(SI), Z23, Z23
+	VMINPS.BCST      132(SI), Z23, Z23
+	VRNDSCALEPS      $0x00, Z23, Z23
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z23
+	VCVTPS2DQ        Z23, Z23
+	VPACKSSDW        Z21, Z20, Z20
+	VPACKSSDW        Z23, Z22, Z22
+	VPADDSW          148(SI), Z20, Z20
+	VPMAXSW          212(SI), Z20, Z20
+	VPADDSW          148(SI), Z22, Z22
+	VPMAXSW          212(SI), Z22, Z22
+	VPACKUSWB        Z22, Z20, Z20
+	VPERMD           Z20, Z24, Z20
+	VMOVDQU32        Y20, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z20, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile13x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile13x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z10
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z14
+	VMOVDQA64 Z0, Z16
+	VMOVDQA64 Z0, Z18
+	VMOVDQA64 Z0, Z20
+	VMOVDQA64 Z0, Z22
+	VMOVDQA64 Z0, Z24
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z9
+	VMOVDQA64 Z1, Z11
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z15
+	VMOVDQA64 Z1, Z17
+	VMOVDQA64 Z1, Z19
+	VMOVDQA64 Z1, Z21
+	VMOVDQA64 Z1, Z23
+	VMOVDQA64 Z1, Z25
 
 batch:
 	MOVQ (SI), R11
@@ -6272,6 +9182,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z26
 	VMOVDQU32    (AX)(R9*1), Z27
 	VPBROADCASTD (R11), Z28
@@ -6313,6 +9224,7 @@ loop:
 	VPBROADCASTD (R13)(BX*2), Z28
 	VPDPBUSD     Z26, Z28, Z24
 	VPDPBUSD     Z27, Z28, Z25
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z26
 	VMOVDQU32    64(AX)(R9*1), Z27
 	VPBROADCASTD 4(R11), Z28
@@ -6358,12 +9270,14 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z26
 	VMOVDQU32    (AX)(R9*1), Z27
 	VPBROADCASTD (R11), Z28
@@ -6409,12 +9323,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -6444,45 +9362,572 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z26
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z26, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        64(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       148(SI), Z4, Z4
+	VPMAXSW       212(SI), Z4, Z4
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z26, Z4
+	VMOVDQU32     Y4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        64(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        64(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       148(SI), Z8, Z8
+	VPMAXSW       212(SI), Z8, Z8
+	VPADDSW       148(SI), Z10, Z10
+	VPMAXSW       212(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z26, Z8
+	VMOVDQU32     Y8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z8, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        (AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        64(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       148(SI), Z12, Z12
+	VPMAXSW       212(SI), Z12, Z12
+	VPADDSW       148(SI), Z14, Z14
+	VPMAXSW       212(SI), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z26, Z12
+	VMOVDQU32     Y12, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z12, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        (AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        64(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        (AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        64(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       148(SI), Z16, Z16
+	VPMAXSW       212(SI), Z16, Z16
+	VPADDSW       148(SI), Z18, Z18
+	VPMAXSW       212(SI), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPERMD        Z16, Z26, Z16
+	VMOVDQU32     Y16, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z16, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        (AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        64(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        (AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        64(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPADDSW       148(SI), Z20, Z20
+	VPMAXSW       212(SI), Z20, Z20
+	VPADDSW       148(SI), Z22, Z22
+	VPMAXSW       212(SI), Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPERMD        Z20, Z26, Z20
+	VMOVDQU32     Y20, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z20, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z24, Z24
+	VMULPS        (AX), Z24, Z24
+	VCVTPS2DQ     Z24, Z24
+	VCVTDQ2PS     Z25, Z25
+	VMULPS        64(AX), Z25, Z25
+	VCVTPS2DQ     Z25, Z25
+	VPACKSSDW     Z25, Z24, Z24
+	VPADDSW       148(SI), Z24, Z24
+	VPMAXSW       212(SI), Z24, Z24
+	VPACKUSWB     Z24, Z24, Z24
+	VPERMD        Z24, Z26, Z24
+	VMOVDQU32     Y24, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z26
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z27
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        (R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        16(R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z26, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        16(R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        16(R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPERMD           Z4, Z26, Z4
+	VMOVDQU32        Y4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        (R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VMAXPS.BCST      128(SI), Z9, Z9
+	VMINPS.BCST      132(SI), Z9, Z9
+	VRNDSCALEPS      $0x00, Z9, Z9
+	VPMOVZXBD        16(R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VMAXPS.BCST      128(SI), Z10, Z10
+	VMINPS.BCST      132(SI), Z10, Z10
+	VRNDSCALEPS      $0x00, Z10, Z10
+	VPMOVZXBD        (R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           64(AX), Z11, Z11
+	VMAXPS.BCST      128(SI), Z11, Z11
+	VMINPS.BCST      132(SI), Z11, Z11
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VPMOVZXBD        16(R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPADDSW          148(SI), Z10, Z10
+	VPMAXSW          212(SI), Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPERMD           Z8, Z26, Z8
+	VMOVDQU32        Y8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VMAXPS.BCST      128(SI), Z12, Z12
+	VMINPS.BCST      132(SI), Z12, Z12
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VPMOVZXBD        (R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VMAXPS.BCST      128(SI), Z13, Z13
+	VMINPS.BCST      132(SI), Z13, Z13
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VPMOVZXBD        16(R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z13
+	VCVTPS2DQ        Z13, Z13
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           (AX), Z14, Z14
+	VMAXPS.BCST      128(SI), Z14, Z14
+	VMINPS.BCST      132(SI), Z14, Z14
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VPMOVZXBD        (R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z14
+	VCVTPS2DQ        Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           64(AX), Z15, Z15
+	VMAXPS.BCST      128(SI), Z15, Z15
+	VMINPS.BCST      132(SI), Z15, Z15
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VPMOVZXBD        16(R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z15
+	VCVTPS2DQ        Z15, Z15
+	ADDQ             R8, R12
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z15, Z14, Z14
+	VPADDSW          148(SI), Z12, Z12
+	VPMAXSW          212(SI), Z12, Z12
+	VPADDSW          148(SI), Z14, Z14
+	VPMAXSW          212(SI), Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPERMD           Z12, Z26, Z12
+	VMOVDQU32        Y12, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z12, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z16, Z16
+	VMULPS           (AX), Z16, Z16
+	VMAXPS.BCST      128(SI), Z16, Z16
+	VMINPS.BCST      132(SI), Z16, Z16
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VPMOVZXBD        (R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z16
+	VCVTPS2DQ        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VMULPS           64(AX), Z17, Z17
+	VMAXPS.BCST      128(SI), Z17, Z17
+	VMINPS.BCST      132(SI), Z17, Z17
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VPMOVZXBD        16(R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z17
+	VCVTPS2DQ        Z17, Z17
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z18, Z18
+	VMULPS           (AX), Z18, Z18
+	VMAXPS.BCST      128(SI), Z18, Z18
+	VMINPS.BCST      132(SI), Z18, Z18
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VPMOVZXBD        (R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z18
+	VCVTPS2DQ        Z18, Z18
+	VCVTDQ2PS        Z19, Z19
+	VMULPS           64(AX), Z19, Z19
+	VMAXPS.BCST      128(SI), Z19, Z19
+	VMINPS.BCST      132(SI), Z19, Z19
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VPMOVZXBD        16(R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z19
+	VCVTPS2DQ        Z19, Z19
+	ADDQ             R8, R12
+	VPACKSSDW        Z17, Z16, Z16
+	VPACKSSDW        Z19, Z18, Z18
+	VPADDSW          148(SI), Z16, Z16
+	VPMAXSW          212(SI), Z16, Z16
+	VPADDSW          148(SI), Z18, Z18
+	VPMAXSW          212(SI), Z18, Z18
+	VPACKUSWB        Z18, Z16, Z16
+	VPERMD           Z16, Z26, Z16
+	VMOVDQU32        Y16, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z16, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z20, Z20
+	VMULPS           (AX), Z20, Z20
+	VMAXPS.BCST      128(SI), Z20, Z20
+	VMINPS.BCST      132(SI), Z20, Z20
+	VRNDSCALEPS      $0x00, Z20, Z20
+	VPMOVZXBD        (R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z20
+	VCVTPS2DQ        Z20, Z20
+	VCVTDQ2PS        Z21, Z21
+	VMULPS           64(AX), Z21, Z21
+	VMAXPS.BCST      128(SI), Z21, Z21
+	VMINPS.BCST      132(SI), Z21, Z21
+	VRNDSCALEPS      $0x00, Z21, Z21
+	VPMOVZXBD        16(R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z21
+	VCVTPS2DQ        Z21, Z21
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z22, Z22
+	VMULPS           (AX), Z22, Z22
+	VMAXPS.BCST      128(SI), Z22, Z22
+	VMINPS.BCST      132(SI), Z22, Z22
+	VRNDSCALEPS      $0x00, Z22, Z22
+	VPMOVZXBD        (R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z22
+	VCVTPS2DQ        Z22, Z22
+	VCVTDQ2PS        Z23, Z23
+	VMULPS           64(AX), Z23, Z23
+	VMAXPS.BCST      128(SI), Z23, Z23
+	VMINPS.BCST      132(SI), Z23, Z23
+	VRNDSCALEPS      $0x00, Z23, Z23
+	VPMOVZXBD        16(R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z23
+	VCVTPS2DQ        Z23, Z23
+	ADDQ             R8, R12
+	VPACKSSDW        Z21, Z20, Z20
+	VPACKSSDW        Z23, Z22, Z22
+	VPADDSW          148(SI), Z20, Z20
+	VPMAXSW          212(SI), Z20, Z20
+	VPADDSW          148(SI), Z22, Z22
+	VPMAXSW          212(SI), Z22, Z22
+	VPACKUSWB        Z22, Z20, Z20
+	VPERMD           Z20, Z26, Z20
+	VMOVDQU32        Y20, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z20, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z24, Z24
+	VMULPS           (AX), Z24, Z24
+	VMAXPS.BCST      128(SI), Z24, Z24
+	VMINPS.BCST      132(SI), Z24, Z24
+	VRNDSCALEPS      $0x00, Z24, Z24
+	VPMOVZXBD        (R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z24
+	VCVTPS2DQ        Z24, Z24
+	VCVTDQ2PS        Z25, Z25
+	VMULPS           64(AX), Z25, Z25
+	VMAXPS.BCST      128(SI), Z25, Z25
+	VMINPS.BCST      132(SI), Z25, Z25
+	VRNDSCALEPS      $0x00, Z25, Z25
+	VPMOVZXBD        16(R12), Z28
+	VCVTDQ2PS        Z28, Z28
+	VFMADD132PS.BCST 140(SI), Z27, Z28
+	VFMADD132PS.BCST 136(SI), Z28, Z25
+	VCVTPS2DQ        Z25, Z25
+	VPACKSSDW        Z25, Z24, Z24
+	VPADDSW          148(SI), Z24, Z24
+	VPMAXSW          212(SI), Z24, Z24
+	VPACKUSWB        Z24, Z24, Z24
+	VPERMD           Z24, Z26, Z24
+	VMOVDQU32        Y24, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile14x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile14x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	VPXORD Z26, Z26, Z26
-	VPXORD Z27, Z27, Z27
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z10
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z14
+	VMOVDQA64 Z0, Z16
+	VMOVDQA64 Z0, Z18
+	VMOVDQA64 Z0, Z20
+	VMOVDQA64 Z0, Z22
+	VMOVDQA64 Z0, Z24
+	VMOVDQA64 Z0, Z26
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z9
+	VMOVDQA64 Z1, Z11
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z15
+	VMOVDQA64 Z1, Z17
+	VMOVDQA64 Z1, Z19
+	VMOVDQA64 Z1, Z21
+	VMOVDQA64 Z1, Z23
+	VMOVDQA64 Z1, Z25
+	VMOVDQA64 Z1, Z27
 
 batch:
 	MOVQ (SI), R11
@@ -6496,6 +9941,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z28
 	VMOVDQU32    (AX)(R9*1), Z29
 	VPBROADCASTD (R11), Z30
@@ -6540,6 +9986,7 @@ loop:
 	VPBROADCASTD (R13)(R8*1), Z31
 	VPDPBUSD     Z28, Z31, Z26
 	VPDPBUSD     Z29, Z31, Z27
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z28
 	VMOVDQU32    64(AX)(R9*1), Z29
 	VPBROADCASTD 4(R11), Z30
@@ -6588,12 +10035,14 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z28
 	VMOVDQU32    (AX)(R9*1), Z29
 	VPBROADCASTD (R11), Z30
@@ -6642,12 +10091,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -6679,20 +10132,584 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z28
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z28, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        64(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       148(SI), Z4, Z4
+	VPMAXSW       212(SI), Z4, Z4
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z28, Z4
+	VMOVDQU32     Y4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        64(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        64(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       148(SI), Z8, Z8
+	VPMAXSW       212(SI), Z8, Z8
+	VPADDSW       148(SI), Z10, Z10
+	VPMAXSW       212(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z28, Z8
+	VMOVDQU32     Y8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z8, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        (AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        64(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       148(SI), Z12, Z12
+	VPMAXSW       212(SI), Z12, Z12
+	VPADDSW       148(SI), Z14, Z14
+	VPMAXSW       212(SI), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z28, Z12
+	VMOVDQU32     Y12, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z12, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        (AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        64(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        (AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        64(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       148(SI), Z16, Z16
+	VPMAXSW       212(SI), Z16, Z16
+	VPADDSW       148(SI), Z18, Z18
+	VPMAXSW       212(SI), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPERMD        Z16, Z28, Z16
+	VMOVDQU32     Y16, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z16, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        (AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        64(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        (AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        64(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPADDSW       148(SI), Z20, Z20
+	VPMAXSW       212(SI), Z20, Z20
+	VPADDSW       148(SI), Z22, Z22
+	VPMAXSW       212(SI), Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPERMD        Z20, Z28, Z20
+	VMOVDQU32     Y20, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z20, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z24, Z24
+	VMULPS        (AX), Z24, Z24
+	VCVTPS2DQ     Z24, Z24
+	VCVTDQ2PS     Z25, Z25
+	VMULPS        64(AX), Z25, Z25
+	VCVTPS2DQ     Z25, Z25
+	VCVTDQ2PS     Z26, Z26
+	VMULPS        (AX), Z26, Z26
+	VCVTPS2DQ     Z26, Z26
+	VCVTDQ2PS     Z27, Z27
+	VMULPS        64(AX), Z27, Z27
+	VCVTPS2DQ     Z27, Z27
+	VPACKSSDW     Z25, Z24, Z24
+	VPACKSSDW     Z27, Z26, Z26
+	VPADDSW       148(SI), Z24, Z24
+	VPMAXSW       212(SI), Z24, Z24
+	VPADDSW       148(SI), Z26, Z26
+	VPMAXSW       212(SI), Z26, Z26
+	VPACKUSWB     Z26, Z24, Z24
+	VPERMD        Z24, Z28, Z24
+	VMOVDQU32     Y24, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z24, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z28
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z29
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        (R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        16(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z28, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        16(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        16(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPERMD           Z4, Z28, Z4
+	VMOVDQU32        Y4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        (R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VMAXPS.BCST      128(SI), Z9, Z9
+	VMINPS.BCST      132(SI), Z9, Z9
+	VRNDSCALEPS      $0x00, Z9, Z9
+	VPMOVZXBD        16(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VMAXPS.BCST      128(SI), Z10, Z10
+	VMINPS.BCST      132(SI), Z10, Z10
+	VRNDSCALEPS      $0x00, Z10, Z10
+	VPMOVZXBD        (R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           64(AX), Z11, Z11
+	VMAXPS.BCST      128(SI), Z11, Z11
+	VMINPS.BCST      132(SI), Z11, Z11
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VPMOVZXBD        16(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPADDSW          148(SI), Z10, Z10
+	VPMAXSW          212(SI), Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPERMD           Z8, Z28, Z8
+	VMOVDQU32        Y8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VMAXPS.BCST      128(SI), Z12, Z12
+	VMINPS.BCST      132(SI), Z12, Z12
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VPMOVZXBD        (R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VMAXPS.BCST      128(SI), Z13, Z13
+	VMINPS.BCST      132(SI), Z13, Z13
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VPMOVZXBD        16(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z13
+	VCVTPS2DQ        Z13, Z13
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           (AX), Z14, Z14
+	VMAXPS.BCST      128(SI), Z14, Z14
+	VMINPS.BCST      132(SI), Z14, Z14
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VPMOVZXBD        (R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z14
+	VCVTPS2DQ        Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           64(AX), Z15, Z15
+	VMAXPS.BCST      128(SI), Z15, Z15
+	VMINPS.BCST      132(SI), Z15, Z15
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VPMOVZXBD        16(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z15
+	VCVTPS2DQ        Z15, Z15
+	ADDQ             R8, R12
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z15, Z14, Z14
+	VPADDSW          148(SI), Z12, Z12
+	VPMAXSW          212(SI), Z12, Z12
+	VPADDSW          148(SI), Z14, Z14
+	VPMAXSW          212(SI), Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPERMD           Z12, Z28, Z12
+	VMOVDQU32        Y12, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z12, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z16, Z16
+	VMULPS           (AX), Z16, Z16
+	VMAXPS.BCST      128(SI), Z16, Z16
+	VMINPS.BCST      132(SI), Z16, Z16
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VPMOVZXBD        (R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z16
+	VCVTPS2DQ        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VMULPS           64(AX), Z17, Z17
+	VMAXPS.BCST      128(SI), Z17, Z17
+	VMINPS.BCST      132(SI), Z17, Z17
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VPMOVZXBD        16(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z17
+	VCVTPS2DQ        Z17, Z17
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z18, Z18
+	VMULPS           (AX), Z18, Z18
+	VMAXPS.BCST      128(SI), Z18, Z18
+	VMINPS.BCST      132(SI), Z18, Z18
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VPMOVZXBD        (R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z18
+	VCVTPS2DQ        Z18, Z18
+	VCVTDQ2PS        Z19, Z19
+	VMULPS           64(AX), Z19, Z19
+	VMAXPS.BCST      128(SI), Z19, Z19
+	VMINPS.BCST      132(SI), Z19, Z19
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VPMOVZXBD        16(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z19
+	VCVTPS2DQ        Z19, Z19
+	ADDQ             R8, R12
+	VPACKSSDW        Z17, Z16, Z16
+	VPACKSSDW        Z19, Z18, Z18
+	VPADDSW          148(SI), Z16, Z16
+	VPMAXSW          212(SI), Z16, Z16
+	VPADDSW          148(SI), Z18, Z18
+	VPMAXSW          212(SI), Z18, Z18
+	VPACKUSWB        Z18, Z16, Z16
+	VPERMD           Z16, Z28, Z16
+	VMOVDQU32        Y16, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z16, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z20, Z20
+	VMULPS           (AX), Z20, Z20
+	VMAXPS.BCST      128(SI), Z20, Z20
+	VMINPS.BCST      132(SI), Z20, Z20
+	VRNDSCALEPS      $0x00, Z20, Z20
+	VPMOVZXBD        (R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z20
+	VCVTPS2DQ        Z20, Z20
+	VCVTDQ2PS        Z21, Z21
+	VMULPS           64(AX), Z21, Z21
+	VMAXPS.BCST      128(SI), Z21, Z21
+	VMINPS.BCST      132(SI), Z21, Z21
+	VRNDSCALEPS      $0x00, Z21, Z21
+	VPMOVZXBD        16(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z21
+	VCVTPS2DQ        Z21, Z21
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z22, Z22
+	VMULPS           (AX), Z22, Z22
+	VMAXPS.BCST      128(SI), Z22, Z22
+	VMINPS.BCST      132(SI), Z22, Z22
+	VRNDSCALEPS      $0x00, Z22, Z22
+	VPMOVZXBD        (R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z22
+	VCVTPS2DQ        Z22, Z22
+	VCVTDQ2PS        Z23, Z23
+	VMULPS           64(AX), Z23, Z23
+	VMAXPS.BCST      128(SI), Z23, Z23
+	VMINPS.BCST      132(SI), Z23, Z23
+	VRNDSCALEPS      $0x00, Z23, Z23
+	VPMOVZXBD        16(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z23
+	VCVTPS2DQ        Z23, Z23
+	ADDQ             R8, R12
+	VPACKSSDW        Z21, Z20, Z20
+	VPACKSSDW        Z23, Z22, Z22
+	VPADDSW          148(SI), Z20, Z20
+	VPMAXSW          212(SI), Z20, Z20
+	VPADDSW          148(SI), Z22, Z22
+	VPMAXSW          212(SI), Z22, Z22
+	VPACKUSWB        Z22, Z20, Z20
+	VPERMD           Z20, Z28, Z20
+	VMOVDQU32        Y20, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z20, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z24, Z24
+	VMULPS           (AX), Z24, Z24
+	VMAXPS.BCST      128(SI), Z24, Z24
+	VMINPS.BCST      132(SI), Z24, Z24
+	VRNDSCALEPS      $0x00, Z24, Z24
+	VPMOVZXBD        (R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z24
+	VCVTPS2DQ        Z24, Z24
+	VCVTDQ2PS        Z25, Z25
+	VMULPS           64(AX), Z25, Z25
+	VMAXPS.BCST      128(SI), Z25, Z25
+	VMINPS.BCST      132(SI), Z25, Z25
+	VRNDSCALEPS      $0x00, Z25, Z25
+	VPMOVZXBD        16(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z25
+	VCVTPS2DQ        Z25, Z25
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z26, Z26
+	VMULPS           (AX), Z26, Z26
+	VMAXPS.BCST      128(SI), Z26, Z26
+	VMINPS.BCST      132(SI), Z26, Z26
+	VRNDSCALEPS      $0x00, Z26, Z26
+	VPMOVZXBD        (R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z26
+	VCVTPS2DQ        Z26, Z26
+	VCVTDQ2PS        Z27, Z27
+	VMULPS           64(AX), Z27, Z27
+	VMAXPS.BCST      128(SI), Z27, Z27
+	VMINPS.BCST      132(SI), Z27, Z27
+	VRNDSCALEPS      $0x00, Z27, Z27
+	VPMOVZXBD        16(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 140(SI), Z29, Z30
+	VFMADD132PS.BCST 136(SI), Z30, Z27
+	VCVTPS2DQ        Z27, Z27
+	VPACKSSDW        Z25, Z24, Z24
+	VPACKSSDW        Z27, Z26, Z26
+	VPADDSW          148(SI), Z24, Z24
+	VPMAXSW          212(SI), Z24, Z24
+	VPADDSW          148(SI), Z26, Z26
+	VPMAXSW          212(SI), Z26, Z26
+	VPACKUSWB        Z26, Z24, Z24
+	VPERMD           Z24, Z28, Z24
+	VMOVDQU32        Y24, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z24, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile1x3VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile1x3VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQU32 64(DX), Z1
+	VMOVDQU32 128(DX), Z2
 
 batch:
 	MOVQ (SI), R11
@@ -6702,6 +10719,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z3
 	VMOVDQU32    (AX)(R9*1), Z4
 	VMOVDQU32    (AX)(R9*2), Z5
@@ -6709,6 +10727,7 @@ loop:
 	VPDPBUSD     Z3, Z6, Z0
 	VPDPBUSD     Z4, Z6, Z1
 	VPDPBUSD     Z5, Z6, Z2
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z3
 	VMOVDQU32    64(AX)(R9*1), Z4
 	VMOVDQU32    64(AX)(R9*2), Z5
@@ -6718,12 +10737,14 @@ loop:
 	VPDPBUSD     Z5, Z6, Z2
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z3
 	VMOVDQU32    (AX)(R9*1), Z4
 	VMOVDQU32    (AX)(R9*2), Z5
@@ -6733,35 +10754,119 @@ tail:
 	VPDPBUSD     Z5, Z6, Z2
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z3
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        128(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z2, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z3, Z0
+	VMOVDQU32     Y0, (R11)
+	VEXTRACTI32X4 $0x02, Z0, 32(R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z3
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z4
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z5
+	VCVTDQ2PS        Z5, Z5
+	VFMADD132PS.BCST 140(SI), Z4, Z5
+	VFMADD132PS.BCST 136(SI), Z5, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z5
+	VCVTDQ2PS        Z5, Z5
+	VFMADD132PS.BCST 140(SI), Z4, Z5
+	VFMADD132PS.BCST 136(SI), Z5, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        32(R12), Z5
+	VCVTDQ2PS        Z5, Z5
+	VFMADD132PS.BCST 140(SI), Z4, Z5
+	VFMADD132PS.BCST 136(SI), Z5, Z2
+	VCVTPS2DQ        Z2, Z2
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z2, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z3, Z0
+	VMOVDQU32        Y0, (R11)
+	VEXTRACTI32X4    $0x02, Z0, 32(R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile2x3VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile2x3VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z3
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z4
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z5
 
 batch:
 	MOVQ (SI), R11
@@ -6771,6 +10876,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z6
 	VMOVDQU32    (AX)(R9*1), Z7
 	VMOVDQU32    (AX)(R9*2), Z8
@@ -6782,6 +10888,7 @@ loop:
 	VPDPBUSD     Z6, Z10, Z3
 	VPDPBUSD     Z7, Z10, Z4
 	VPDPBUSD     Z8, Z10, Z5
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z6
 	VMOVDQU32    64(AX)(R9*1), Z7
 	VMOVDQU32    64(AX)(R9*2), Z8
@@ -6795,12 +10902,14 @@ loop:
 	VPDPBUSD     Z8, Z10, Z5
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z6
 	VMOVDQU32    (AX)(R9*1), Z7
 	VMOVDQU32    (AX)(R9*2), Z8
@@ -6814,12 +10923,16 @@ tail:
 	VPDPBUSD     Z8, Z10, Z5
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -6829,26 +10942,168 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z6
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        128(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z2, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z6, Z0
+	VMOVDQU32     Y0, (R11)
+	VEXTRACTI32X4 $0x02, Z0, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        64(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        128(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VPACKSSDW     Z4, Z3, Z3
+	VPACKSSDW     Z5, Z5, Z5
+	VPADDSW       148(SI), Z3, Z3
+	VPMAXSW       212(SI), Z3, Z3
+	VPADDSW       148(SI), Z5, Z5
+	VPMAXSW       212(SI), Z5, Z5
+	VPACKUSWB     Z5, Z3, Z3
+	VPERMD        Z3, Z6, Z3
+	VMOVDQU32     Y3, (R11)
+	VEXTRACTI32X4 $0x02, Z3, 32(R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z6
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z7
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z8
+	VCVTDQ2PS        Z8, Z8
+	VFMADD132PS.BCST 140(SI), Z7, Z8
+	VFMADD132PS.BCST 136(SI), Z8, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z8
+	VCVTDQ2PS        Z8, Z8
+	VFMADD132PS.BCST 140(SI), Z7, Z8
+	VFMADD132PS.BCST 136(SI), Z8, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        32(R12), Z8
+	VCVTDQ2PS        Z8, Z8
+	VFMADD132PS.BCST 140(SI), Z7, Z8
+	VFMADD132PS.BCST 136(SI), Z8, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z2, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z6, Z0
+	VMOVDQU32        Y0, (R11)
+	VEXTRACTI32X4    $0x02, Z0, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        (R12), Z8
+	VCVTDQ2PS        Z8, Z8
+	VFMADD132PS.BCST 140(SI), Z7, Z8
+	VFMADD132PS.BCST 136(SI), Z8, Z3
+	VCVTPS2DQ        Z3, Z3
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           64(AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        16(R12), Z8
+	VCVTDQ2PS        Z8, Z8
+	VFMADD132PS.BCST 140(SI), Z7, Z8
+	VFMADD132PS.BCST 136(SI), Z8, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           128(AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        32(R12), Z8
+	VCVTDQ2PS        Z8, Z8
+	VFMADD132PS.BCST 140(SI), Z7, Z8
+	VFMADD132PS.BCST 136(SI), Z8, Z5
+	VCVTPS2DQ        Z5, Z5
+	VPACKSSDW        Z4, Z3, Z3
+	VPACKSSDW        Z5, Z5, Z5
+	VPADDSW          148(SI), Z3, Z3
+	VPMAXSW          212(SI), Z3, Z3
+	VPADDSW          148(SI), Z5, Z5
+	VPMAXSW          212(SI), Z5, Z5
+	VPACKUSWB        Z5, Z3, Z3
+	VPERMD           Z3, Z6, Z3
+	VMOVDQU32        Y3, (R11)
+	VEXTRACTI32X4    $0x02, Z3, 32(R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile3x3VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile3x3VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z6
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z4
+	VMOVDQA64 Z1, Z7
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z5
+	VMOVDQA64 Z2, Z8
 
 batch:
 	MOVQ (SI), R11
@@ -6858,6 +11113,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z9
 	VMOVDQU32    (AX)(R9*1), Z10
 	VMOVDQU32    (AX)(R9*2), Z11
@@ -6873,6 +11129,7 @@ loop:
 	VPDPBUSD     Z9, Z12, Z6
 	VPDPBUSD     Z10, Z12, Z7
 	VPDPBUSD     Z11, Z12, Z8
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z9
 	VMOVDQU32    64(AX)(R9*1), Z10
 	VMOVDQU32    64(AX)(R9*2), Z11
@@ -6890,12 +11147,14 @@ loop:
 	VPDPBUSD     Z11, Z12, Z8
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z9
 	VMOVDQU32    (AX)(R9*1), Z10
 	VMOVDQU32    (AX)(R9*2), Z11
@@ -6913,12 +11172,16 @@ tail:
 	VPDPBUSD     Z11, Z12, Z8
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -6931,29 +11194,233 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z9
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        128(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z2, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z9, Z0
+	VMOVDQU32     Y0, (R11)
+	VEXTRACTI32X4 $0x02, Z0, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        64(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        128(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VPACKSSDW     Z4, Z3, Z3
+	VPACKSSDW     Z5, Z5, Z5
+	VPADDSW       148(SI), Z3, Z3
+	VPMAXSW       212(SI), Z3, Z3
+	VPADDSW       148(SI), Z5, Z5
+	VPMAXSW       212(SI), Z5, Z5
+	VPACKUSWB     Z5, Z3, Z3
+	VPERMD        Z3, Z9, Z3
+	VMOVDQU32     Y3, (R11)
+	VEXTRACTI32X4 $0x02, Z3, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        128(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKSSDW     Z8, Z8, Z8
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPADDSW       148(SI), Z8, Z8
+	VPMAXSW       212(SI), Z8, Z8
+	VPACKUSWB     Z8, Z6, Z6
+	VPERMD        Z6, Z9, Z6
+	VMOVDQU32     Y6, (R11)
+	VEXTRACTI32X4 $0x02, Z6, 32(R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z9
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z10
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 140(SI), Z10, Z11
+	VFMADD132PS.BCST 136(SI), Z11, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 140(SI), Z10, Z11
+	VFMADD132PS.BCST 136(SI), Z11, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        32(R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 140(SI), Z10, Z11
+	VFMADD132PS.BCST 136(SI), Z11, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z2, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z9, Z0
+	VMOVDQU32        Y0, (R11)
+	VEXTRACTI32X4    $0x02, Z0, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 140(SI), Z10, Z11
+	VFMADD132PS.BCST 136(SI), Z11, Z3
+	VCVTPS2DQ        Z3, Z3
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           64(AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        16(R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 140(SI), Z10, Z11
+	VFMADD132PS.BCST 136(SI), Z11, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           128(AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        32(R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 140(SI), Z10, Z11
+	VFMADD132PS.BCST 136(SI), Z11, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VPACKSSDW        Z4, Z3, Z3
+	VPACKSSDW        Z5, Z5, Z5
+	VPADDSW          148(SI), Z3, Z3
+	VPMAXSW          212(SI), Z3, Z3
+	VPADDSW          148(SI), Z5, Z5
+	VPMAXSW          212(SI), Z5, Z5
+	VPACKUSWB        Z5, Z3, Z3
+	VPERMD           Z3, Z9, Z3
+	VMOVDQU32        Y3, (R11)
+	VEXTRACTI32X4    $0x02, Z3, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 140(SI), Z10, Z11
+	VFMADD132PS.BCST 136(SI), Z11, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        16(R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 140(SI), Z10, Z11
+	VFMADD132PS.BCST 136(SI), Z11, Z7
+	VCVTPS2DQ        Z7, Z7
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           128(AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        32(R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 140(SI), Z10, Z11
+	VFMADD132PS.BCST 136(SI), Z11, Z8
+	VCVTPS2DQ        Z8, Z8
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKSSDW        Z8, Z8, Z8
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPACKUSWB        Z8, Z6, Z6
+	VPERMD           Z6, Z9, Z6
+	VMOVDQU32        Y6, (R11)
+	VEXTRACTI32X4    $0x02, Z6, 32(R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile4x3VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile4x3VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z9
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z4
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z10
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z5
+	VMOVDQA64 Z2, Z8
+	VMOVDQA64 Z2, Z11
 
 batch:
 	MOVQ (SI), R11
@@ -6963,6 +11430,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z12
 	VMOVDQU32    (AX)(R9*1), Z13
 	VMOVDQU32    (AX)(R9*2), Z14
@@ -6982,6 +11450,7 @@ loop:
 	VPDPBUSD     Z12, Z16, Z9
 	VPDPBUSD     Z13, Z16, Z10
 	VPDPBUSD     Z14, Z16, Z11
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z12
 	VMOVDQU32    64(AX)(R9*1), Z13
 	VMOVDQU32    64(AX)(R9*2), Z14
@@ -7003,12 +11472,14 @@ loop:
 	VPDPBUSD     Z14, Z16, Z11
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z12
 	VMOVDQU32    (AX)(R9*1), Z13
 	VMOVDQU32    (AX)(R9*2), Z14
@@ -7030,12 +11501,16 @@ tail:
 	VPDPBUSD     Z14, Z16, Z11
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -7051,32 +11526,298 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z12
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        128(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z2, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z12, Z0
+	VMOVDQU32     Y0, (R11)
+	VEXTRACTI32X4 $0x02, Z0, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        64(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        128(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VPACKSSDW     Z4, Z3, Z3
+	VPACKSSDW     Z5, Z5, Z5
+	VPADDSW       148(SI), Z3, Z3
+	VPMAXSW       212(SI), Z3, Z3
+	VPADDSW       148(SI), Z5, Z5
+	VPMAXSW       212(SI), Z5, Z5
+	VPACKUSWB     Z5, Z3, Z3
+	VPERMD        Z3, Z12, Z3
+	VMOVDQU32     Y3, (R11)
+	VEXTRACTI32X4 $0x02, Z3, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        128(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKSSDW     Z8, Z8, Z8
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPADDSW       148(SI), Z8, Z8
+	VPMAXSW       212(SI), Z8, Z8
+	VPACKUSWB     Z8, Z6, Z6
+	VPERMD        Z6, Z12, Z6
+	VMOVDQU32     Y6, (R11)
+	VEXTRACTI32X4 $0x02, Z6, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        (AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        64(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        128(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z10, Z9, Z9
+	VPACKSSDW     Z11, Z11, Z11
+	VPADDSW       148(SI), Z9, Z9
+	VPMAXSW       212(SI), Z9, Z9
+	VPADDSW       148(SI), Z11, Z11
+	VPMAXSW       212(SI), Z11, Z11
+	VPACKUSWB     Z11, Z9, Z9
+	VPERMD        Z9, Z12, Z9
+	VMOVDQU32     Y9, (R11)
+	VEXTRACTI32X4 $0x02, Z9, 32(R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z12
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z13
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        32(R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z2, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z12, Z0
+	VMOVDQU32        Y0, (R11)
+	VEXTRACTI32X4    $0x02, Z0, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z3
+	VCVTPS2DQ        Z3, Z3
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           64(AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        16(R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           128(AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        32(R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VPACKSSDW        Z4, Z3, Z3
+	VPACKSSDW        Z5, Z5, Z5
+	VPADDSW          148(SI), Z3, Z3
+	VPMAXSW          212(SI), Z3, Z3
+	VPADDSW          148(SI), Z5, Z5
+	VPMAXSW          212(SI), Z5, Z5
+	VPACKUSWB        Z5, Z3, Z3
+	VPERMD           Z3, Z12, Z3
+	VMOVDQU32        Y3, (R11)
+	VEXTRACTI32X4    $0x02, Z3, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        16(R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z7
+	VCVTPS2DQ        Z7, Z7
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           128(AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        32(R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z8
+	VCVTPS2DQ        Z8, Z8
+	ADDQ             R8, R12
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKSSDW        Z8, Z8, Z8
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPACKUSWB        Z8, Z6, Z6
+	VPERMD           Z6, Z12, Z6
+	VMOVDQU32        Y6, (R11)
+	VEXTRACTI32X4    $0x02, Z6, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           (AX), Z9, Z9
+	VMAXPS.BCST      128(SI), Z9, Z9
+	VMINPS.BCST      132(SI), Z9, Z9
+	VRNDSCALEPS      $0x00, Z9, Z9
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z9
+	VCVTPS2DQ        Z9, Z9
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           64(AX), Z10, Z10
+	VMAXPS.BCST      128(SI), Z10, Z10
+	VMINPS.BCST      132(SI), Z10, Z10
+	VRNDSCALEPS      $0x00, Z10, Z10
+	VPMOVZXBD        16(R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           128(AX), Z11, Z11
+	VMAXPS.BCST      128(SI), Z11, Z11
+	VMINPS.BCST      132(SI), Z11, Z11
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VPMOVZXBD        32(R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z11
+	VCVTPS2DQ        Z11, Z11
+	VPACKSSDW        Z10, Z9, Z9
+	VPACKSSDW        Z11, Z11, Z11
+	VPADDSW          148(SI), Z9, Z9
+	VPMAXSW          212(SI), Z9, Z9
+	VPADDSW          148(SI), Z11, Z11
+	VPMAXSW          212(SI), Z11, Z11
+	VPACKUSWB        Z11, Z9, Z9
+	VPERMD           Z9, Z12, Z9
+	VMOVDQU32        Y9, (R11)
+	VEXTRACTI32X4    $0x02, Z9, 32(R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile5x3VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile5x3VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z9
+	VMOVDQA64 Z0, Z12
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z4
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z10
+	VMOVDQA64 Z1, Z13
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z5
+	VMOVDQA64 Z2, Z8
+	VMOVDQA64 Z2, Z11
+	VMOVDQA64 Z2, Z14
 
 batch:
 	MOVQ (SI), R11
@@ -7086,6 +11827,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z15
 	VMOVDQU32    (AX)(R9*1), Z16
 	VMOVDQU32    (AX)(R9*2), Z17
@@ -7109,6 +11851,7 @@ loop:
 	VPDPBUSD     Z15, Z18, Z12
 	VPDPBUSD     Z16, Z18, Z13
 	VPDPBUSD     Z17, Z18, Z14
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z15
 	VMOVDQU32    64(AX)(R9*1), Z16
 	VMOVDQU32    64(AX)(R9*2), Z17
@@ -7134,12 +11877,14 @@ loop:
 	VPDPBUSD     Z17, Z18, Z14
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z15
 	VMOVDQU32    (AX)(R9*1), Z16
 	VMOVDQU32    (AX)(R9*2), Z17
@@ -7165,12 +11910,16 @@ tail:
 	VPDPBUSD     Z17, Z18, Z14
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -7189,35 +11938,363 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z15
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        128(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z2, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z15, Z0
+	VMOVDQU32     Y0, (R11)
+	VEXTRACTI32X4 $0x02, Z0, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        64(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        128(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VPACKSSDW     Z4, Z3, Z3
+	VPACKSSDW     Z5, Z5, Z5
+	VPADDSW       148(SI), Z3, Z3
+	VPMAXSW       212(SI), Z3, Z3
+	VPADDSW       148(SI), Z5, Z5
+	VPMAXSW       212(SI), Z5, Z5
+	VPACKUSWB     Z5, Z3, Z3
+	VPERMD        Z3, Z15, Z3
+	VMOVDQU32     Y3, (R11)
+	VEXTRACTI32X4 $0x02, Z3, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        128(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKSSDW     Z8, Z8, Z8
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPADDSW       148(SI), Z8, Z8
+	VPMAXSW       212(SI), Z8, Z8
+	VPACKUSWB     Z8, Z6, Z6
+	VPERMD        Z6, Z15, Z6
+	VMOVDQU32     Y6, (R11)
+	VEXTRACTI32X4 $0x02, Z6, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        (AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        64(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        128(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z10, Z9, Z9
+	VPACKSSDW     Z11, Z11, Z11
+	VPADDSW       148(SI), Z9, Z9
+	VPMAXSW       212(SI), Z9, Z9
+	VPADDSW       148(SI), Z11, Z11
+	VPMAXSW       212(SI), Z11, Z11
+	VPACKUSWB     Z11, Z9, Z9
+	VPERMD        Z9, Z15, Z9
+	VMOVDQU32     Y9, (R11)
+	VEXTRACTI32X4 $0x02, Z9, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        128(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z14, Z14, Z14
+	VPADDSW       148(SI), Z12, Z12
+	VPMAXSW       212(SI), Z12, Z12
+	VPADDSW       148(SI), Z14, Z14
+	VPMAXSW       212(SI), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z15, Z12
+	VMOVDQU32     Y12, (R11)
+	VEXTRACTI32X4 $0x02, Z12, 32(R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z15
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z16
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 140(SI), Z16, Z17
+	VFMADD132PS.BCST 136(SI), Z17, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 140(SI), Z16, Z17
+	VFMADD132PS.BCST 136(SI), Z17, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        32(R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 140(SI), Z16, Z17
+	VFMADD132PS.BCST 136(SI), Z17, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z2, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z15, Z0
+	VMOVDQU32        Y0, (R11)
+	VEXTRACTI32X4    $0x02, Z0, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 140(SI), Z16, Z17
+	VFMADD132PS.BCST 136(SI), Z17, Z3
+	VCVTPS2DQ        Z3, Z3
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           64(AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        16(R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 140(SI), Z16, Z17
+	VFMADD132PS.BCST 136(SI), Z17, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           128(AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        32(R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 140(SI), Z16, Z17
+	VFMADD132PS.BCST 136(SI), Z17, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VPACKSSDW        Z4, Z3, Z3
+	VPACKSSDW        Z5, Z5, Z5
+	VPADDSW          148(SI), Z3, Z3
+	VPMAXSW          212(SI), Z3, Z3
+	VPADDSW          148(SI), Z5, Z5
+	VPMAXSW          212(SI), Z5, Z5
+	VPACKUSWB        Z5, Z3, Z3
+	VPERMD           Z3, Z15, Z3
+	VMOVDQU32        Y3, (R11)
+	VEXTRACTI32X4    $0x02, Z3, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 140(SI), Z16, Z17
+	VFMADD132PS.BCST 136(SI), Z17, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        16(R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 140(SI), Z16, Z17
+	VFMADD132PS.BCST 136(SI), Z17, Z7
+	VCVTPS2DQ        Z7, Z7
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           128(AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        32(R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 140(SI), Z16, Z17
+	VFMADD132PS.BCST 136(SI), Z17, Z8
+	VCVTPS2DQ        Z8, Z8
+	ADDQ             R8, R12
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKSSDW        Z8, Z8, Z8
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPACKUSWB        Z8, Z6, Z6
+	VPERMD           Z6, Z15, Z6
+	VMOVDQU32        Y6, (R11)
+	VEXTRACTI32X4    $0x02, Z6, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           (AX), Z9, Z9
+	VMAXPS.BCST      128(SI), Z9, Z9
+	VMINPS.BCST      132(SI), Z9, Z9
+	VRNDSCALEPS      $0x00, Z9, Z9
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 140(SI), Z16, Z17
+	VFMADD132PS.BCST 136(SI), Z17, Z9
+	VCVTPS2DQ        Z9, Z9
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           64(AX), Z10, Z10
+	VMAXPS.BCST      128(SI), Z10, Z10
+	VMINPS.BCST      132(SI), Z10, Z10
+	VRNDSCALEPS      $0x00, Z10, Z10
+	VPMOVZXBD        16(R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 140(SI), Z16, Z17
+	VFMADD132PS.BCST 136(SI), Z17, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           128(AX), Z11, Z11
+	VMAXPS.BCST      128(SI), Z11, Z11
+	VMINPS.BCST      132(SI), Z11, Z11
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VPMOVZXBD        32(R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 140(SI), Z16, Z17
+	VFMADD132PS.BCST 136(SI), Z17, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z10, Z9, Z9
+	VPACKSSDW        Z11, Z11, Z11
+	VPADDSW          148(SI), Z9, Z9
+	VPMAXSW          212(SI), Z9, Z9
+	VPADDSW          148(SI), Z11, Z11
+	VPMAXSW          212(SI), Z11, Z11
+	VPACKUSWB        Z11, Z9, Z9
+	VPERMD           Z9, Z15, Z9
+	VMOVDQU32        Y9, (R11)
+	VEXTRACTI32X4    $0x02, Z9, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VMAXPS.BCST      128(SI), Z12, Z12
+	VMINPS.BCST      132(SI), Z12, Z12
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 140(SI), Z16, Z17
+	VFMADD132PS.BCST 136(SI), Z17, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VMAXPS.BCST      128(SI), Z13, Z13
+	VMINPS.BCST      132(SI), Z13, Z13
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VPMOVZXBD        16(R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 140(SI), Z16, Z17
+	VFMADD132PS.BCST 136(SI), Z17, Z13
+	VCVTPS2DQ        Z13, Z13
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           128(AX), Z14, Z14
+	VMAXPS.BCST      128(SI), Z14, Z14
+	VMINPS.BCST      132(SI), Z14, Z14
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VPMOVZXBD        32(R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 140(SI), Z16, Z17
+	VFMADD132PS.BCST 136(SI), Z17, Z14
+	VCVTPS2DQ        Z14, Z14
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z14, Z14, Z14
+	VPADDSW          148(SI), Z12, Z12
+	VPMAXSW          212(SI), Z12, Z12
+	VPADDSW          148(SI), Z14, Z14
+	VPMAXSW          212(SI), Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPERMD           Z12, Z15, Z12
+	VMOVDQU32        Y12, (R11)
+	VEXTRACTI32X4    $0x02, Z12, 32(R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile6x3VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile6x3VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z9
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z15
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z4
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z10
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z16
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z5
+	VMOVDQA64 Z2, Z8
+	VMOVDQA64 Z2, Z11
+	VMOVDQA64 Z2, Z14
+	VMOVDQA64 Z2, Z17
 
 batch:
 	MOVQ (SI), R11
@@ -7229,6 +12306,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z18
 	VMOVDQU32    (AX)(R9*1), Z19
 	VMOVDQU32    (AX)(R9*2), Z20
@@ -7256,6 +12334,7 @@ loop:
 	VPDPBUSD     Z18, Z22, Z15
 	VPDPBUSD     Z19, Z22, Z16
 	VPDPBUSD     Z20, Z22, Z17
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z18
 	VMOVDQU32    64(AX)(R9*1), Z19
 	VMOVDQU32    64(AX)(R9*2), Z20
@@ -7286,12 +12365,14 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z18
 	VMOVDQU32    (AX)(R9*1), Z19
 	VMOVDQU32    (AX)(R9*2), Z20
@@ -7322,12 +12403,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -7349,38 +12434,428 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z18
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        128(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z2, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z18, Z0
+	VMOVDQU32     Y0, (R11)
+	VEXTRACTI32X4 $0x02, Z0, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        64(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        128(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VPACKSSDW     Z4, Z3, Z3
+	VPACKSSDW     Z5, Z5, Z5
+	VPADDSW       148(SI), Z3, Z3
+	VPMAXSW       212(SI), Z3, Z3
+	VPADDSW       148(SI), Z5, Z5
+	VPMAXSW       212(SI), Z5, Z5
+	VPACKUSWB     Z5, Z3, Z3
+	VPERMD        Z3, Z18, Z3
+	VMOVDQU32     Y3, (R11)
+	VEXTRACTI32X4 $0x02, Z3, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        128(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKSSDW     Z8, Z8, Z8
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPADDSW       148(SI), Z8, Z8
+	VPMAXSW       212(SI), Z8, Z8
+	VPACKUSWB     Z8, Z6, Z6
+	VPERMD        Z6, Z18, Z6
+	VMOVDQU32     Y6, (R11)
+	VEXTRACTI32X4 $0x02, Z6, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        (AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        64(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        128(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z10, Z9, Z9
+	VPACKSSDW     Z11, Z11, Z11
+	VPADDSW       148(SI), Z9, Z9
+	VPMAXSW       212(SI), Z9, Z9
+	VPADDSW       148(SI), Z11, Z11
+	VPMAXSW       212(SI), Z11, Z11
+	VPACKUSWB     Z11, Z9, Z9
+	VPERMD        Z9, Z18, Z9
+	VMOVDQU32     Y9, (R11)
+	VEXTRACTI32X4 $0x02, Z9, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        128(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z14, Z14, Z14
+	VPADDSW       148(SI), Z12, Z12
+	VPMAXSW       212(SI), Z12, Z12
+	VPADDSW       148(SI), Z14, Z14
+	VPMAXSW       212(SI), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z18, Z12
+	VMOVDQU32     Y12, (R11)
+	VEXTRACTI32X4 $0x02, Z12, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        (AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        64(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        128(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VPACKSSDW     Z16, Z15, Z15
+	VPACKSSDW     Z17, Z17, Z17
+	VPADDSW       148(SI), Z15, Z15
+	VPMAXSW       212(SI), Z15, Z15
+	VPADDSW       148(SI), Z17, Z17
+	VPMAXSW       212(SI), Z17, Z17
+	VPACKUSWB     Z17, Z15, Z15
+	VPERMD        Z15, Z18, Z15
+	VMOVDQU32     Y15, (R11)
+	VEXTRACTI32X4 $0x02, Z15, 32(R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z18
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z19
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        32(R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z2, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z18, Z0
+	VMOVDQU32        Y0, (R11)
+	VEXTRACTI32X4    $0x02, Z0, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        (R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z3
+	VCVTPS2DQ        Z3, Z3
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           64(AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        16(R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           128(AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        32(R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VPACKSSDW        Z4, Z3, Z3
+	VPACKSSDW        Z5, Z5, Z5
+	VPADDSW          148(SI), Z3, Z3
+	VPMAXSW          212(SI), Z3, Z3
+	VPADDSW          148(SI), Z5, Z5
+	VPMAXSW          212(SI), Z5, Z5
+	VPACKUSWB        Z5, Z3, Z3
+	VPERMD           Z3, Z18, Z3
+	VMOVDQU32        Y3, (R11)
+	VEXTRACTI32X4    $0x02, Z3, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        16(R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z7
+	VCVTPS2DQ        Z7, Z7
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           128(AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        32(R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z8
+	VCVTPS2DQ        Z8, Z8
+	ADDQ             R8, R12
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKSSDW        Z8, Z8, Z8
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPACKUSWB        Z8, Z6, Z6
+	VPERMD           Z6, Z18, Z6
+	VMOVDQU32        Y6, (R11)
+	VEXTRACTI32X4    $0x02, Z6, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           (AX), Z9, Z9
+	VMAXPS.BCST      128(SI), Z9, Z9
+	VMINPS.BCST      132(SI), Z9, Z9
+	VRNDSCALEPS      $0x00, Z9, Z9
+	VPMOVZXBD        (R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z9
+	VCVTPS2DQ        Z9, Z9
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           64(AX), Z10, Z10
+	VMAXPS.BCST      128(SI), Z10, Z10
+	VMINPS.BCST      132(SI), Z10, Z10
+	VRNDSCALEPS      $0x00, Z10, Z10
+	VPMOVZXBD        16(R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           128(AX), Z11, Z11
+	VMAXPS.BCST      128(SI), Z11, Z11
+	VMINPS.BCST      132(SI), Z11, Z11
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VPMOVZXBD        32(R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z10, Z9, Z9
+	VPACKSSDW        Z11, Z11, Z11
+	VPADDSW          148(SI), Z9, Z9
+	VPMAXSW          212(SI), Z9, Z9
+	VPADDSW          148(SI), Z11, Z11
+	VPMAXSW          212(SI), Z11, Z11
+	VPACKUSWB        Z11, Z9, Z9
+	VPERMD           Z9, Z18, Z9
+	VMOVDQU32        Y9, (R11)
+	VEXTRACTI32X4    $0x02, Z9, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VMAXPS.BCST      128(SI), Z12, Z12
+	VMINPS.BCST      132(SI), Z12, Z12
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VPMOVZXBD        (R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VMAXPS.BCST      128(SI), Z13, Z13
+	VMINPS.BCST      132(SI), Z13, Z13
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VPMOVZXBD        16(R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z13
+	VCVTPS2DQ        Z13, Z13
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           128(AX), Z14, Z14
+	VMAXPS.BCST      128(SI), Z14, Z14
+	VMINPS.BCST      132(SI), Z14, Z14
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VPMOVZXBD        32(R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z14
+	VCVTPS2DQ        Z14, Z14
+	ADDQ             R8, R12
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z14, Z14, Z14
+	VPADDSW          148(SI), Z12, Z12
+	VPMAXSW          212(SI), Z12, Z12
+	VPADDSW          148(SI), Z14, Z14
+	VPMAXSW          212(SI), Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPERMD           Z12, Z18, Z12
+	VMOVDQU32        Y12, (R11)
+	VEXTRACTI32X4    $0x02, Z12, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           (AX), Z15, Z15
+	VMAXPS.BCST      128(SI), Z15, Z15
+	VMINPS.BCST      132(SI), Z15, Z15
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VPMOVZXBD        (R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z15
+	VCVTPS2DQ        Z15, Z15
+	VCVTDQ2PS        Z16, Z16
+	VMULPS           64(AX), Z16, Z16
+	VMAXPS.BCST      128(SI), Z16, Z16
+	VMINPS.BCST      132(SI), Z16, Z16
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VPMOVZXBD        16(R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z16
+	VCVTPS2DQ        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VMULPS           128(AX), Z17, Z17
+	VMAXPS.BCST      128(SI), Z17, Z17
+	VMINPS.BCST      132(SI), Z17, Z17
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VPMOVZXBD        32(R12), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD132PS.BCST 140(SI), Z19, Z20
+	VFMADD132PS.BCST 136(SI), Z20, Z17
+	VCVTPS2DQ        Z17, Z17
+	VPACKSSDW        Z16, Z15, Z15
+	VPACKSSDW        Z17, Z17, Z17
+	VPADDSW          148(SI), Z15, Z15
+	VPMAXSW          212(SI), Z15, Z15
+	VPADDSW          148(SI), Z17, Z17
+	VPMAXSW          212(SI), Z17, Z17
+	VPACKUSWB        Z17, Z15, Z15
+	VPERMD           Z15, Z18, Z15
+	VMOVDQU32        Y15, (R11)
+	VEXTRACTI32X4    $0x02, Z15, 32(R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile7x3VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile7x3VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z9
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z15
+	VMOVDQA64 Z0, Z18
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z4
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z10
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z16
+	VMOVDQA64 Z1, Z19
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z5
+	VMOVDQA64 Z2, Z8
+	VMOVDQA64 Z2, Z11
+	VMOVDQA64 Z2, Z14
+	VMOVDQA64 Z2, Z17
+	VMOVDQA64 Z2, Z20
 
 batch:
 	MOVQ (SI), R11
@@ -7392,6 +12867,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z21
 	VMOVDQU32    (AX)(R9*1), Z22
 	VMOVDQU32    (AX)(R9*2), Z23
@@ -7423,6 +12899,7 @@ loop:
 	VPDPBUSD     Z21, Z24, Z18
 	VPDPBUSD     Z22, Z24, Z19
 	VPDPBUSD     Z23, Z24, Z20
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z21
 	VMOVDQU32    64(AX)(R9*1), Z22
 	VMOVDQU32    64(AX)(R9*2), Z23
@@ -7457,12 +12934,14 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z21
 	VMOVDQU32    (AX)(R9*1), Z22
 	VMOVDQU32    (AX)(R9*2), Z23
@@ -7497,12 +12976,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -7527,41 +13010,493 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z21
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        128(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z2, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z21, Z0
+	VMOVDQU32     Y0, (R11)
+	VEXTRACTI32X4 $0x02, Z0, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        64(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        128(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VPACKSSDW     Z4, Z3, Z3
+	VPACKSSDW     Z5, Z5, Z5
+	VPADDSW       148(SI), Z3, Z3
+	VPMAXSW       212(SI), Z3, Z3
+	VPADDSW       148(SI), Z5, Z5
+	VPMAXSW       212(SI), Z5, Z5
+	VPACKUSWB     Z5, Z3, Z3
+	VPERMD        Z3, Z21, Z3
+	VMOVDQU32     Y3, (R11)
+	VEXTRACTI32X4 $0x02, Z3, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        128(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKSSDW     Z8, Z8, Z8
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPADDSW       148(SI), Z8, Z8
+	VPMAXSW       212(SI), Z8, Z8
+	VPACKUSWB     Z8, Z6, Z6
+	VPERMD        Z6, Z21, Z6
+	VMOVDQU32     Y6, (R11)
+	VEXTRACTI32X4 $0x02, Z6, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        (AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        64(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        128(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z10, Z9, Z9
+	VPACKSSDW     Z11, Z11, Z11
+	VPADDSW       148(SI), Z9, Z9
+	VPMAXSW       212(SI), Z9, Z9
+	VPADDSW       148(SI), Z11, Z11
+	VPMAXSW       212(SI), Z11, Z11
+	VPACKUSWB     Z11, Z9, Z9
+	VPERMD        Z9, Z21, Z9
+	VMOVDQU32     Y9, (R11)
+	VEXTRACTI32X4 $0x02, Z9, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        128(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z14, Z14, Z14
+	VPADDSW       148(SI), Z12, Z12
+	VPMAXSW       212(SI), Z12, Z12
+	VPADDSW       148(SI), Z14, Z14
+	VPMAXSW       212(SI), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z21, Z12
+	VMOVDQU32     Y12, (R11)
+	VEXTRACTI32X4 $0x02, Z12, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        (AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        64(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        128(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VPACKSSDW     Z16, Z15, Z15
+	VPACKSSDW     Z17, Z17, Z17
+	VPADDSW       148(SI), Z15, Z15
+	VPMAXSW       212(SI), Z15, Z15
+	VPADDSW       148(SI), Z17, Z17
+	VPMAXSW       212(SI), Z17, Z17
+	VPACKUSWB     Z17, Z15, Z15
+	VPERMD        Z15, Z21, Z15
+	VMOVDQU32     Y15, (R11)
+	VEXTRACTI32X4 $0x02, Z15, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        (AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        64(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        128(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VPACKSSDW     Z19, Z18, Z18
+	VPACKSSDW     Z20, Z20, Z20
+	VPADDSW       148(SI), Z18, Z18
+	VPMAXSW       212(SI), Z18, Z18
+	VPADDSW       148(SI), Z20, Z20
+	VPMAXSW       212(SI), Z20, Z20
+	VPACKUSWB     Z20, Z18, Z18
+	VPERMD        Z18, Z21, Z18
+	VMOVDQU32     Y18, (R11)
+	VEXTRACTI32X4 $0x02, Z18, 32(R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z21
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z22
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 140(SI), Z22, Z23
+	VFMADD132PS.BCST 136(SI), Z23, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 140(SI), Z22, Z23
+	VFMADD132PS.BCST 136(SI), Z23, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        32(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 140(SI), Z22, Z23
+	VFMADD132PS.BCST 136(SI), Z23, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z2, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z21, Z0
+	VMOVDQU32        Y0, (R11)
+	VEXTRACTI32X4    $0x02, Z0, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        (R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 140(SI), Z22, Z23
+	VFMADD132PS.BCST 136(SI), Z23, Z3
+	VCVTPS2DQ        Z3, Z3
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           64(AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        16(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 140(SI), Z22, Z23
+	VFMADD132PS.BCST 136(SI), Z23, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           128(AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        32(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 140(SI), Z22, Z23
+	VFMADD132PS.BCST 136(SI), Z23, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VPACKSSDW        Z4, Z3, Z3
+	VPACKSSDW        Z5, Z5, Z5
+	VPADDSW          148(SI), Z3, Z3
+	VPMAXSW          212(SI), Z3, Z3
+	VPADDSW          148(SI), Z5, Z5
+	VPMAXSW          212(SI), Z5, Z5
+	VPACKUSWB        Z5, Z3, Z3
+	VPERMD           Z3, Z21, Z3
+	VMOVDQU32        Y3, (R11)
+	VEXTRACTI32X4    $0x02, Z3, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 140(SI), Z22, Z23
+	VFMADD132PS.BCST 136(SI), Z23, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        16(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 140(SI), Z22, Z23
+	VFMADD132PS.BCST 136(SI), Z23, Z7
+	VCVTPS2DQ        Z7, Z7
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           128(AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        32(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 140(SI), Z22, Z23
+	VFMADD132PS.BCST 136(SI), Z23, Z8
+	VCVTPS2DQ        Z8, Z8
+	ADDQ             R8, R12
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKSSDW        Z8, Z8, Z8
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPACKUSWB        Z8, Z6, Z6
+	VPERMD           Z6, Z21, Z6
+	VMOVDQU32        Y6, (R11)
+	VEXTRACTI32X4    $0x02, Z6, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           (AX), Z9, Z9
+	VMAXPS.BCST      128(SI), Z9, Z9
+	VMINPS.BCST      132(SI), Z9, Z9
+	VRNDSCALEPS      $0x00, Z9, Z9
+	VPMOVZXBD        (R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 140(SI), Z22, Z23
+	VFMADD132PS.BCST 136(SI), Z23, Z9
+	VCVTPS2DQ        Z9, Z9
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           64(AX), Z10, Z10
+	VMAXPS.BCST      128(SI), Z10, Z10
+	VMINPS.BCST      132(SI), Z10, Z10
+	VRNDSCALEPS      $0x00, Z10, Z10
+	VPMOVZXBD        16(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 140(SI), Z22, Z23
+	VFMADD132PS.BCST 136(SI), Z23, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           128(AX), Z11, Z11
+	VMAXPS.BCST      128(SI), Z11, Z11
+	VMINPS.BCST      132(SI), Z11, Z11
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VPMOVZXBD        32(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 140(SI), Z22, Z23
+	VFMADD132PS.BCST 136(SI), Z23, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z10, Z9, Z9
+	VPACKSSDW        Z11, Z11, Z11
+	VPADDSW          148(SI), Z9, Z9
+	VPMAXSW          212(SI), Z9, Z9
+	VPADDSW          148(SI), Z11, Z11
+	VPMAXSW          212(SI), Z11, Z11
+	VPACKUSWB        Z11, Z9, Z9
+	VPERMD           Z9, Z21, Z9
+	VMOVDQU32        Y9, (R11)
+	VEXTRACTI32X4    $0x02, Z9, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VMAXPS.BCST      128(SI), Z12, Z12
+	VMINPS.BCST      132(SI), Z12, Z12
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VPMOVZXBD        (R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 140(SI), Z22, Z23
+	VFMADD132PS.BCST 136(SI), Z23, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VMAXPS.BCST      128(SI), Z13, Z13
+	VMINPS.BCST      132(SI), Z13, Z13
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VPMOVZXBD        16(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 140(SI), Z22, Z23
+	VFMADD132PS.BCST 136(SI), Z23, Z13
+	VCVTPS2DQ        Z13, Z13
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           128(AX), Z14, Z14
+	VMAXPS.BCST      128(SI), Z14, Z14
+	VMINPS.BCST      132(SI), Z14, Z14
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VPMOVZXBD        32(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 140(SI), Z22, Z23
+	VFMADD132PS.BCST 136(SI), Z23, Z14
+	VCVTPS2DQ        Z14, Z14
+	ADDQ             R8, R12
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z14, Z14, Z14
+	VPADDSW          148(SI), Z12, Z12
+	VPMAXSW          212(SI), Z12, Z12
+	VPADDSW          148(SI), Z14, Z14
+	VPMAXSW          212(SI), Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPERMD           Z12, Z21, Z12
+	VMOVDQU32        Y12, (R11)
+	VEXTRACTI32X4    $0x02, Z12, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           (AX), Z15, Z15
+	VMAXPS.BCST      128(SI), Z15, Z15
+	VMINPS.BCST      132(SI), Z15, Z15
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VPMOVZXBD        (R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 140(SI), Z22, Z23
+	VFMADD132PS.BCST 136(SI), Z23, Z15
+	VCVTPS2DQ        Z15, Z15
+	VCVTDQ2PS        Z16, Z16
+	VMULPS           64(AX), Z16, Z16
+	VMAXPS.BCST      128(SI), Z16, Z16
+	VMINPS.BCST      132(SI), Z16, Z16
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VPMOVZXBD        16(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 140(SI), Z22, Z23
+	VFMADD132PS.BCST 136(SI), Z23, Z16
+	VCVTPS2DQ        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VMULPS           128(AX), Z17, Z17
+	VMAXPS.BCST      128(SI), Z17, Z17
+	VMINPS.BCST      132(SI), Z17, Z17
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VPMOVZXBD        32(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 140(SI), Z22, Z23
+	VFMADD132PS.BCST 136(SI), Z23, Z17
+	VCVTPS2DQ        Z17, Z17
+	ADDQ             R8, R12
+	VPACKSSDW        Z16, Z15, Z15
+	VPACKSSDW        Z17, Z17, Z17
+	VPADDSW          148(SI), Z15, Z15
+	VPMAXSW          212(SI), Z15, Z15
+	VPADDSW          148(SI), Z17, Z17
+	VPMAXSW          212(SI), Z17, Z17
+	VPACKUSWB        Z17, Z15, Z15
+	VPERMD           Z15, Z21, Z15
+	VMOVDQU32        Y15, (R11)
+	VEXTRACTI32X4    $0x02, Z15, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z18, Z18
+	VMULPS           (AX), Z18, Z18
+	VMAXPS.BCST      128(SI), Z18, Z18
+	VMINPS.BCST      132(SI), Z18, Z18
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VPMOVZXBD        (R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 140(SI), Z22, Z23
+	VFMADD132PS.BCST 136(SI), Z23, Z18
+	VCVTPS2DQ        Z18, Z18
+	VCVTDQ2PS        Z19, Z19
+	VMULPS           64(AX), Z19, Z19
+	VMAXPS.BCST      128(SI), Z19, Z19
+	VMINPS.BCST      132(SI), Z19, Z19
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VPMOVZXBD        16(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 140(SI), Z22, Z23
+	VFMADD132PS.BCST 136(SI), Z23, Z19
+	VCVTPS2DQ        Z19, Z19
+	VCVTDQ2PS        Z20, Z20
+	VMULPS           128(AX), Z20, Z20
+	VMAXPS.BCST      128(SI), Z20, Z20
+	VMINPS.BCST      132(SI), Z20, Z20
+	VRNDSCALEPS      $0x00, Z20, Z20
+	VPMOVZXBD        32(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 140(SI), Z22, Z23
+	VFMADD132PS.BCST 136(SI), Z23, Z20
+	VCVTPS2DQ        Z20, Z20
+	VPACKSSDW        Z19, Z18, Z18
+	VPACKSSDW        Z20, Z20, Z20
+	VPADDSW          148(SI), Z18, Z18
+	VPMAXSW          212(SI), Z18, Z18
+	VPADDSW          148(SI), Z20, Z20
+	VPMAXSW          212(SI), Z20, Z20
+	VPACKUSWB        Z20, Z18, Z18
+	VPERMD           Z18, Z21, Z18
+	VMOVDQU32        Y18, (R11)
+	VEXTRACTI32X4    $0x02, Z18, 32(R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile8x3VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile8x3VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z9
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z15
+	VMOVDQA64 Z0, Z18
+	VMOVDQA64 Z0, Z21
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z4
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z10
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z16
+	VMOVDQA64 Z1, Z19
+	VMOVDQA64 Z1, Z22
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z5
+	VMOVDQA64 Z2, Z8
+	VMOVDQA64 Z2, Z11
+	VMOVDQA64 Z2, Z14
+	VMOVDQA64 Z2, Z17
+	VMOVDQA64 Z2, Z20
+	VMOVDQA64 Z2, Z23
 
 batch:
 	MOVQ (SI), R11
@@ -7573,6 +13508,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z24
 	VMOVDQU32    (AX)(R9*1), Z25
 	VMOVDQU32    (AX)(R9*2), Z26
@@ -7608,6 +13544,7 @@ loop:
 	VPDPBUSD     Z24, Z28, Z21
 	VPDPBUSD     Z25, Z28, Z22
 	VPDPBUSD     Z26, Z28, Z23
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z24
 	VMOVDQU32    64(AX)(R9*1), Z25
 	VMOVDQU32    64(AX)(R9*2), Z26
@@ -7646,12 +13583,14 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z24
 	VMOVDQU32    (AX)(R9*1), Z25
 	VMOVDQU32    (AX)(R9*2), Z26
@@ -7690,12 +13629,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -7723,44 +13666,558 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z24
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        128(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z2, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z24, Z0
+	VMOVDQU32     Y0, (R11)
+	VEXTRACTI32X4 $0x02, Z0, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        64(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        128(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VPACKSSDW     Z4, Z3, Z3
+	VPACKSSDW     Z5, Z5, Z5
+	VPADDSW       148(SI), Z3, Z3
+	VPMAXSW       212(SI), Z3, Z3
+	VPADDSW       148(SI), Z5, Z5
+	VPMAXSW       212(SI), Z5, Z5
+	VPACKUSWB     Z5, Z3, Z3
+	VPERMD        Z3, Z24, Z3
+	VMOVDQU32     Y3, (R11)
+	VEXTRACTI32X4 $0x02, Z3, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        128(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKSSDW     Z8, Z8, Z8
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPADDSW       148(SI), Z8, Z8
+	VPMAXSW       212(SI), Z8, Z8
+	VPACKUSWB     Z8, Z6, Z6
+	VPERMD        Z6, Z24, Z6
+	VMOVDQU32     Y6, (R11)
+	VEXTRACTI32X4 $0x02, Z6, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        (AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        64(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        128(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z10, Z9, Z9
+	VPACKSSDW     Z11, Z11, Z11
+	VPADDSW       148(SI), Z9, Z9
+	VPMAXSW       212(SI), Z9, Z9
+	VPADDSW       148(SI), Z11, Z11
+	VPMAXSW       212(SI), Z11, Z11
+	VPACKUSWB     Z11, Z9, Z9
+	VPERMD        Z9, Z24, Z9
+	VMOVDQU32     Y9, (R11)
+	VEXTRACTI32X4 $0x02, Z9, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        128(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z14, Z14, Z14
+	VPADDSW       148(SI), Z12, Z12
+	VPMAXSW       212(SI), Z12, Z12
+	VPADDSW       148(SI), Z14, Z14
+	VPMAXSW       212(SI), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z24, Z12
+	VMOVDQU32     Y12, (R11)
+	VEXTRACTI32X4 $0x02, Z12, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        (AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        64(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        128(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VPACKSSDW     Z16, Z15, Z15
+	VPACKSSDW     Z17, Z17, Z17
+	VPADDSW       148(SI), Z15, Z15
+	VPMAXSW       212(SI), Z15, Z15
+	VPADDSW       148(SI), Z17, Z17
+	VPMAXSW       212(SI), Z17, Z17
+	VPACKUSWB     Z17, Z15, Z15
+	VPERMD        Z15, Z24, Z15
+	VMOVDQU32     Y15, (R11)
+	VEXTRACTI32X4 $0x02, Z15, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        (AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        64(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        128(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VPACKSSDW     Z19, Z18, Z18
+	VPACKSSDW     Z20, Z20, Z20
+	VPADDSW       148(SI), Z18, Z18
+	VPMAXSW       212(SI), Z18, Z18
+	VPADDSW       148(SI), Z20, Z20
+	VPMAXSW       212(SI), Z20, Z20
+	VPACKUSWB     Z20, Z18, Z18
+	VPERMD        Z18, Z24, Z18
+	VMOVDQU32     Y18, (R11)
+	VEXTRACTI32X4 $0x02, Z18, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        (AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        64(AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        128(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z22, Z21, Z21
+	VPACKSSDW     Z23, Z23, Z23
+	VPADDSW       148(SI), Z21, Z21
+	VPMAXSW       212(SI), Z21, Z21
+	VPADDSW       148(SI), Z23, Z23
+	VPMAXSW       212(SI), Z23, Z23
+	VPACKUSWB     Z23, Z21, Z21
+	VPERMD        Z21, Z24, Z21
+	VMOVDQU32     Y21, (R11)
+	VEXTRACTI32X4 $0x02, Z21, 32(R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z24
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z25
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        32(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z2, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z24, Z0
+	VMOVDQU32        Y0, (R11)
+	VEXTRACTI32X4    $0x02, Z0, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z3
+	VCVTPS2DQ        Z3, Z3
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           64(AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           128(AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        32(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VPACKSSDW        Z4, Z3, Z3
+	VPACKSSDW        Z5, Z5, Z5
+	VPADDSW          148(SI), Z3, Z3
+	VPMAXSW          212(SI), Z3, Z3
+	VPADDSW          148(SI), Z5, Z5
+	VPMAXSW          212(SI), Z5, Z5
+	VPACKUSWB        Z5, Z3, Z3
+	VPERMD           Z3, Z24, Z3
+	VMOVDQU32        Y3, (R11)
+	VEXTRACTI32X4    $0x02, Z3, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z7
+	VCVTPS2DQ        Z7, Z7
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           128(AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        32(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z8
+	VCVTPS2DQ        Z8, Z8
+	ADDQ             R8, R12
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKSSDW        Z8, Z8, Z8
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPACKUSWB        Z8, Z6, Z6
+	VPERMD           Z6, Z24, Z6
+	VMOVDQU32        Y6, (R11)
+	VEXTRACTI32X4    $0x02, Z6, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           (AX), Z9, Z9
+	VMAXPS.BCST      128(SI), Z9, Z9
+	VMINPS.BCST      132(SI), Z9, Z9
+	VRNDSCALEPS      $0x00, Z9, Z9
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z9
+	VCVTPS2DQ        Z9, Z9
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           64(AX), Z10, Z10
+	VMAXPS.BCST      128(SI), Z10, Z10
+	VMINPS.BCST      132(SI), Z10, Z10
+	VRNDSCALEPS      $0x00, Z10, Z10
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           128(AX), Z11, Z11
+	VMAXPS.BCST      128(SI), Z11, Z11
+	VMINPS.BCST      132(SI), Z11, Z11
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VPMOVZXBD        32(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z10, Z9, Z9
+	VPACKSSDW        Z11, Z11, Z11
+	VPADDSW          148(SI), Z9, Z9
+	VPMAXSW          212(SI), Z9, Z9
+	VPADDSW          148(SI), Z11, Z11
+	VPMAXSW          212(SI), Z11, Z11
+	VPACKUSWB        Z11, Z9, Z9
+	VPERMD           Z9, Z24, Z9
+	VMOVDQU32        Y9, (R11)
+	VEXTRACTI32X4    $0x02, Z9, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VMAXPS.BCST      128(SI), Z12, Z12
+	VMINPS.BCST      132(SI), Z12, Z12
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VMAXPS.BCST      128(SI), Z13, Z13
+	VMINPS.BCST      132(SI), Z13, Z13
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z13
+	VCVTPS2DQ        Z13, Z13
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           128(AX), Z14, Z14
+	VMAXPS.BCST      128(SI), Z14, Z14
+	VMINPS.BCST      132(SI), Z14, Z14
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VPMOVZXBD        32(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z14
+	VCVTPS2DQ        Z14, Z14
+	ADDQ             R8, R12
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z14, Z14, Z14
+	VPADDSW          148(SI), Z12, Z12
+	VPMAXSW          212(SI), Z12, Z12
+	VPADDSW          148(SI), Z14, Z14
+	VPMAXSW          212(SI), Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPERMD           Z12, Z24, Z12
+	VMOVDQU32        Y12, (R11)
+	VEXTRACTI32X4    $0x02, Z12, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           (AX), Z15, Z15
+	VMAXPS.BCST      128(SI), Z15, Z15
+	VMINPS.BCST      132(SI), Z15, Z15
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z15
+	VCVTPS2DQ        Z15, Z15
+	VCVTDQ2PS        Z16, Z16
+	VMULPS           64(AX), Z16, Z16
+	VMAXPS.BCST      128(SI), Z16, Z16
+	VMINPS.BCST      132(SI), Z16, Z16
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z16
+	VCVTPS2DQ        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VMULPS           128(AX), Z17, Z17
+	VMAXPS.BCST      128(SI), Z17, Z17
+	VMINPS.BCST      132(SI), Z17, Z17
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VPMOVZXBD        32(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z17
+	VCVTPS2DQ        Z17, Z17
+	ADDQ             R8, R12
+	VPACKSSDW        Z16, Z15, Z15
+	VPACKSSDW        Z17, Z17, Z17
+	VPADDSW          148(SI), Z15, Z15
+	VPMAXSW          212(SI), Z15, Z15
+	VPADDSW          148(SI), Z17, Z17
+	VPMAXSW          212(SI), Z17, Z17
+	VPACKUSWB        Z17, Z15, Z15
+	VPERMD           Z15, Z24, Z15
+	VMOVDQU32        Y15, (R11)
+	VEXTRACTI32X4    $0x02, Z15, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z18, Z18
+	VMULPS           (AX), Z18, Z18
+	VMAXPS.BCST      128(SI), Z18, Z18
+	VMINPS.BCST      132(SI), Z18, Z18
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z18
+	VCVTPS2DQ        Z18, Z18
+	VCVTDQ2PS        Z19, Z19
+	VMULPS           64(AX), Z19, Z19
+	VMAXPS.BCST      128(SI), Z19, Z19
+	VMINPS.BCST      132(SI), Z19, Z19
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z19
+	VCVTPS2DQ        Z19, Z19
+	VCVTDQ2PS        Z20, Z20
+	VMULPS           128(AX), Z20, Z20
+	VMAXPS.BCST      128(SI), Z20, Z20
+	VMINPS.BCST      132(SI), Z20, Z20
+	VRNDSCALEPS      $0x00, Z20, Z20
+	VPMOVZXBD        32(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z20
+	VCVTPS2DQ        Z20, Z20
+	ADDQ             R8, R12
+	VPACKSSDW        Z19, Z18, Z18
+	VPACKSSDW        Z20, Z20, Z20
+	VPADDSW          148(SI), Z18, Z18
+	VPMAXSW          212(SI), Z18, Z18
+	VPADDSW          148(SI), Z20, Z20
+	VPMAXSW          212(SI), Z20, Z20
+	VPACKUSWB        Z20, Z18, Z18
+	VPERMD           Z18, Z24, Z18
+	VMOVDQU32        Y18, (R11)
+	VEXTRACTI32X4    $0x02, Z18, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z21, Z21
+	VMULPS           (AX), Z21, Z21
+	VMAXPS.BCST      128(SI), Z21, Z21
+	VMINPS.BCST      132(SI), Z21, Z21
+	VRNDSCALEPS      $0x00, Z21, Z21
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z21
+	VCVTPS2DQ        Z21, Z21
+	VCVTDQ2PS        Z22, Z22
+	VMULPS           64(AX), Z22, Z22
+	VMAXPS.BCST      128(SI), Z22, Z22
+	VMINPS.BCST      132(SI), Z22, Z22
+	VRNDSCALEPS      $0x00, Z22, Z22
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z22
+	VCVTPS2DQ        Z22, Z22
+	VCVTDQ2PS        Z23, Z23
+	VMULPS           128(AX), Z23, Z23
+	VMAXPS.BCST      128(SI), Z23, Z23
+	VMINPS.BCST      132(SI), Z23, Z23
+	VRNDSCALEPS      $0x00, Z23, Z23
+	VPMOVZXBD        32(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z23
+	VCVTPS2DQ        Z23, Z23
+	VPACKSSDW        Z22, Z21, Z21
+	VPACKSSDW        Z23, Z23, Z23
+	VPADDSW          148(SI), Z21, Z21
+	VPMAXSW          212(SI), Z21, Z21
+	VPADDSW          148(SI), Z23, Z23
+	VPMAXSW          212(SI), Z23, Z23
+	VPACKUSWB        Z23, Z21, Z21
+	VPERMD           Z21, Z24, Z21
+	VMOVDQU32        Y21, (R11)
+	VEXTRACTI32X4    $0x02, Z21, 32(R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile9x3VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile9x3VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	VPXORD Z26, Z26, Z26
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z9
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z15
+	VMOVDQA64 Z0, Z18
+	VMOVDQA64 Z0, Z21
+	VMOVDQA64 Z0, Z24
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z4
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z10
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z16
+	VMOVDQA64 Z1, Z19
+	VMOVDQA64 Z1, Z22
+	VMOVDQA64 Z1, Z25
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z5
+	VMOVDQA64 Z2, Z8
+	VMOVDQA64 Z2, Z11
+	VMOVDQA64 Z2, Z14
+	VMOVDQA64 Z2, Z17
+	VMOVDQA64 Z2, Z20
+	VMOVDQA64 Z2, Z23
+	VMOVDQA64 Z2, Z26
 
 batch:
 	MOVQ (SI), R11
@@ -7772,6 +14229,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z27
 	VMOVDQU32    (AX)(R9*1), Z28
 	VMOVDQU32    (AX)(R9*2), Z29
@@ -7811,6 +14269,7 @@ loop:
 	VPDPBUSD     Z27, Z30, Z24
 	VPDPBUSD     Z28, Z30, Z25
 	VPDPBUSD     Z29, Z30, Z26
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z27
 	VMOVDQU32    64(AX)(R9*1), Z28
 	VMOVDQU32    64(AX)(R9*2), Z29
@@ -7853,12 +14312,14 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z27
 	VMOVDQU32    (AX)(R9*1), Z28
 	VMOVDQU32    (AX)(R9*2), Z29
@@ -7901,12 +14362,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -7937,21 +14402,597 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          88(SI), AX
+	MOVQ          96(SI), R11
+	MOVQ          104(SI), BX
+	VMOVDQU32     276(SI), Z27
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        128(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z2, Z2, Z2
+	VPADDSW       148(SI), Z0, Z0
+	VPMAXSW       212(SI), Z0, Z0
+	VPADDSW       148(SI), Z2, Z2
+	VPMAXSW       212(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z27, Z0
+	VMOVDQU32     Y0, (R11)
+	VEXTRACTI32X4 $0x02, Z0, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        64(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        128(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VPACKSSDW     Z4, Z3, Z3
+	VPACKSSDW     Z5, Z5, Z5
+	VPADDSW       148(SI), Z3, Z3
+	VPMAXSW       212(SI), Z3, Z3
+	VPADDSW       148(SI), Z5, Z5
+	VPMAXSW       212(SI), Z5, Z5
+	VPACKUSWB     Z5, Z3, Z3
+	VPERMD        Z3, Z27, Z3
+	VMOVDQU32     Y3, (R11)
+	VEXTRACTI32X4 $0x02, Z3, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        128(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKSSDW     Z8, Z8, Z8
+	VPADDSW       148(SI), Z6, Z6
+	VPMAXSW       212(SI), Z6, Z6
+	VPADDSW       148(SI), Z8, Z8
+	VPMAXSW       212(SI), Z8, Z8
+	VPACKUSWB     Z8, Z6, Z6
+	VPERMD        Z6, Z27, Z6
+	VMOVDQU32     Y6, (R11)
+	VEXTRACTI32X4 $0x02, Z6, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        (AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        64(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        128(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z10, Z9, Z9
+	VPACKSSDW     Z11, Z11, Z11
+	VPADDSW       148(SI), Z9, Z9
+	VPMAXSW       212(SI), Z9, Z9
+	VPADDSW       148(SI), Z11, Z11
+	VPMAXSW       212(SI), Z11, Z11
+	VPACKUSWB     Z11, Z9, Z9
+	VPERMD        Z9, Z27, Z9
+	VMOVDQU32     Y9, (R11)
+	VEXTRACTI32X4 $0x02, Z9, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        128(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z14, Z14, Z14
+	VPADDSW       148(SI), Z12, Z12
+	VPMAXSW       212(SI), Z12, Z12
+	VPADDSW       148(SI), Z14, Z14
+	VPMAXSW       212(SI), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z27, Z12
+	VMOVDQU32     Y12, (R11)
+	VEXTRACTI32X4 $0x02, Z12, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        (AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        64(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        128(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VPACKSSDW     Z16, Z15, Z15
+	VPACKSSDW     Z17, Z17, Z17
+	VPADDSW       148(SI), Z15, Z15
+	VPMAXSW       212(SI), Z15, Z15
+	VPADDSW       148(SI), Z17, Z17
+	VPMAXSW       212(SI), Z17, Z17
+	VPACKUSWB     Z17, Z15, Z15
+	VPERMD        Z15, Z27, Z15
+	VMOVDQU32     Y15, (R11)
+	VEXTRACTI32X4 $0x02, Z15, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        (AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        64(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        128(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VPACKSSDW     Z19, Z18, Z18
+	VPACKSSDW     Z20, Z20, Z20
+	VPADDSW       148(SI), Z18, Z18
+	VPMAXSW       212(SI), Z18, Z18
+	VPADDSW       148(SI), Z20, Z20
+	VPMAXSW       212(SI), Z20, Z20
+	VPACKUSWB     Z20, Z18, Z18
+	VPERMD        Z18, Z27, Z18
+	VMOVDQU32     Y18, (R11)
+	VEXTRACTI32X4 $0x02, Z18, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        (AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        64(AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        128(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z22, Z21, Z21
+	VPACKSSDW     Z23, Z23, Z23
+	VPADDSW       148(SI), Z21, Z21
+	VPMAXSW       212(SI), Z21, Z21
+	VPADDSW       148(SI), Z23, Z23
+	VPMAXSW       212(SI), Z23, Z23
+	VPACKUSWB     Z23, Z21, Z21
+	VPERMD        Z21, Z27, Z21
+	VMOVDQU32     Y21, (R11)
+	VEXTRACTI32X4 $0x02, Z21, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z24, Z24
+	VMULPS        (AX), Z24, Z24
+	VCVTPS2DQ     Z24, Z24
+	VCVTDQ2PS     Z25, Z25
+	VMULPS        64(AX), Z25, Z25
+	VCVTPS2DQ     Z25, Z25
+	VCVTDQ2PS     Z26, Z26
+	VMULPS        128(AX), Z26, Z26
+	VCVTPS2DQ     Z26, Z26
+	VPACKSSDW     Z25, Z24, Z24
+	VPACKSSDW     Z26, Z26, Z26
+	VPADDSW       148(SI), Z24, Z24
+	VPMAXSW       212(SI), Z24, Z24
+	VPADDSW       148(SI), Z26, Z26
+	VPMAXSW       212(SI), Z26, Z26
+	VPACKUSWB     Z26, Z24, Z24
+	VPERMD        Z24, Z27, Z24
+	VMOVDQU32     Y24, (R11)
+	VEXTRACTI32X4 $0x02, Z24, 32(R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z27
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z28
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        32(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z2, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z27, Z0
+	VMOVDQU32        Y0, (R11)
+	VEXTRACTI32X4    $0x02, Z0, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        (R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z3
+	VCVTPS2DQ        Z3, Z3
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           64(AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        16(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           128(AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        32(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VPACKSSDW        Z4, Z3, Z3
+	VPACKSSDW        Z5, Z5, Z5
+	VPADDSW          148(SI), Z3, Z3
+	VPMAXSW          212(SI), Z3, Z3
+	VPADDSW          148(SI), Z5, Z5
+	VPMAXSW          212(SI), Z5, Z5
+	VPACKUSWB        Z5, Z3, Z3
+	VPERMD           Z3, Z27, Z3
+	VMOVDQU32        Y3, (R11)
+	VEXTRACTI32X4    $0x02, Z3, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        (R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        16(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z7
+	VCVTPS2DQ        Z7, Z7
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           128(AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        32(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z8
+	VCVTPS2DQ        Z8, Z8
+	ADDQ             R8, R12
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKSSDW        Z8, Z8, Z8
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPACKUSWB        Z8, Z6, Z6
+	VPERMD           Z6, Z27, Z6
+	VMOVDQU32        Y6, (R11)
+	VEXTRACTI32X4    $0x02, Z6, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           (AX), Z9, Z9
+	VMAXPS.BCST      128(SI), Z9, Z9
+	VMINPS.BCST      132(SI), Z9, Z9
+	VRNDSCALEPS      $0x00, Z9, Z9
+	VPMOVZXBD        (R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z9
+	VCVTPS2DQ        Z9, Z9
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           64(AX), Z10, Z10
+	VMAXPS.BCST      128(SI), Z10, Z10
+	VMINPS.BCST      132(SI), Z10, Z10
+	VRNDSCALEPS      $0x00, Z10, Z10
+	VPMOVZXBD        16(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           128(AX), Z11, Z11
+	VMAXPS.BCST      128(SI), Z11, Z11
+	VMINPS.BCST      132(SI), Z11, Z11
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VPMOVZXBD        32(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z10, Z9, Z9
+	VPACKSSDW        Z11, Z11, Z11
+	VPADDSW          148(SI), Z9, Z9
+	VPMAXSW          212(SI), Z9, Z9
+	VPADDSW          148(SI), Z11, Z11
+	VPMAXSW          212(SI), Z11, Z11
+	VPACKUSWB        Z11, Z9, Z9
+	VPERMD           Z9, Z27, Z9
+	VMOVDQU32        Y9, (R11)
+	VEXTRACTI32X4    $0x02, Z9, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VMAXPS.BCST      128(SI), Z12, Z12
+	VMINPS.BCST      132(SI), Z12, Z12
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VPMOVZXBD        (R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VMAXPS.BCST      128(SI), Z13, Z13
+	VMINPS.BCST      132(SI), Z13, Z13
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VPMOVZXBD        16(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z13
+	VCVTPS2DQ        Z13, Z13
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           128(AX), Z14, Z14
+	VMAXPS.BCST      128(SI), Z14, Z14
+	VMINPS.BCST      132(SI), Z14, Z14
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VPMOVZXBD        32(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z14
+	VCVTPS2DQ        Z14, Z14
+	ADDQ             R8, R12
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z14, Z14, Z14
+	VPADDSW          148(SI), Z12, Z12
+	VPMAXSW          212(SI), Z12, Z12
+	VPADDSW          148(SI), Z14, Z14
+	VPMAXSW          212(SI), Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPERMD           Z12, Z27, Z12
+	VMOVDQU32        Y12, (R11)
+	VEXTRACTI32X4    $0x02, Z12, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           (AX), Z15, Z15
+	VMAXPS.BCST      128(SI), Z15, Z15
+	VMINPS.BCST      132(SI), Z15, Z15
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VPMOVZXBD        (R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z15
+	VCVTPS2DQ        Z15, Z15
+	VCVTDQ2PS        Z16, Z16
+	VMULPS           64(AX), Z16, Z16
+	VMAXPS.BCST      128(SI), Z16, Z16
+	VMINPS.BCST      132(SI), Z16, Z16
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VPMOVZXBD        16(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z16
+	VCVTPS2DQ        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VMULPS           128(AX), Z17, Z17
+	VMAXPS.BCST      128(SI), Z17, Z17
+	VMINPS.BCST      132(SI), Z17, Z17
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VPMOVZXBD        32(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z17
+	VCVTPS2DQ        Z17, Z17
+	ADDQ             R8, R12
+	VPACKSSDW        Z16, Z15, Z15
+	VPACKSSDW        Z17, Z17, Z17
+	VPADDSW          148(SI), Z15, Z15
+	VPMAXSW          212(SI), Z15, Z15
+	VPADDSW          148(SI), Z17, Z17
+	VPMAXSW          212(SI), Z17, Z17
+	VPACKUSWB        Z17, Z15, Z15
+	VPERMD           Z15, Z27, Z15
+	VMOVDQU32        Y15, (R11)
+	VEXTRACTI32X4    $0x02, Z15, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z18, Z18
+	VMULPS           (AX), Z18, Z18
+	VMAXPS.BCST      128(SI), Z18, Z18
+	VMINPS.BCST      132(SI), Z18, Z18
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VPMOVZXBD        (R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z18
+	VCVTPS2DQ        Z18, Z18
+	VCVTDQ2PS        Z19, Z19
+	VMULPS           64(AX), Z19, Z19
+	VMAXPS.BCST      128(SI), Z19, Z19
+	VMINPS.BCST      132(SI), Z19, Z19
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VPMOVZXBD        16(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z19
+	VCVTPS2DQ        Z19, Z19
+	VCVTDQ2PS        Z20, Z20
+	VMULPS           128(AX), Z20, Z20
+	VMAXPS.BCST      128(SI), Z20, Z20
+	VMINPS.BCST      132(SI), Z20, Z20
+	VRNDSCALEPS      $0x00, Z20, Z20
+	VPMOVZXBD        32(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z20
+	VCVTPS2DQ        Z20, Z20
+	ADDQ             R8, R12
+	VPACKSSDW        Z19, Z18, Z18
+	VPACKSSDW        Z20, Z20, Z20
+	VPADDSW          148(SI), Z18, Z18
+	VPMAXSW          212(SI), Z18, Z18
+	VPADDSW          148(SI), Z20, Z20
+	VPMAXSW          212(SI), Z20, Z20
+	VPACKUSWB        Z20, Z18, Z18
+	VPERMD           Z18, Z27, Z18
+	VMOVDQU32        Y18, (R11)
+	VEXTRACTI32X4    $0x02, Z18, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z21, Z21
+	VMULPS           (AX), Z21, Z21
+	VMAXPS.BCST      128(SI), Z21, Z21
+	VMINPS.BCST      132(SI), Z21, Z21
+	VRNDSCALEPS      $0x00, Z21, Z21
+	VPMOVZXBD        (R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z21
+	VCVTPS2DQ        Z21, Z21
+	VCVTDQ2PS        Z22, Z22
+	VMULPS           64(AX), Z22, Z22
+	VMAXPS.BCST      128(SI), Z22, Z22
+	VMINPS.BCST      132(SI), Z22, Z22
+	VRNDSCALEPS      $0x00, Z22, Z22
+	VPMOVZXBD        16(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z22
+	VCVTPS2DQ        Z22, Z22
+	VCVTDQ2PS        Z23, Z23
+	VMULPS           128(AX), Z23, Z23
+	VMAXPS.BCST      128(SI), Z23, Z23
+	VMINPS.BCST      132(SI), Z23, Z23
+	VRNDSCALEPS      $0x00, Z23, Z23
+	VPMOVZXBD        32(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z23
+	VCVTPS2DQ        Z23, Z23
+	ADDQ             R8, R12
+	VPACKSSDW        Z22, Z21, Z21
+	VPACKSSDW        Z23, Z23, Z23
+	VPADDSW          148(SI), Z21, Z21
+	VPMAXSW          212(SI), Z21, Z21
+	VPADDSW          148(SI), Z23, Z23
+	VPMAXSW          212(SI), Z23, Z23
+	VPACKUSWB        Z23, Z21, Z21
+	VPERMD           Z21, Z27, Z21
+	VMOVDQU32        Y21, (R11)
+	VEXTRACTI32X4    $0x02, Z21, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z24, Z24
+	VMULPS           (AX), Z24, Z24
+	VMAXPS.BCST      128(SI), Z24, Z24
+	VMINPS.BCST      132(SI), Z24, Z24
+	VRNDSCALEPS      $0x00, Z24, Z24
+	VPMOVZXBD        (R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z24
+	VCVTPS2DQ        Z24, Z24
+	VCVTDQ2PS        Z25, Z25
+	VMULPS           64(AX), Z25, Z25
+	VMAXPS.BCST      128(SI), Z25, Z25
+	VMINPS.BCST      132(SI), Z25, Z25
+	VRNDSCALEPS      $0x00, Z25, Z25
+	VPMOVZXBD        16(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z25
+	VCVTPS2DQ        Z25, Z25
+	VCVTDQ2PS        Z26, Z26
+	VMULPS           128(AX), Z26, Z26
+	VMAXPS.BCST      128(SI), Z26, Z26
+	VMINPS.BCST      132(SI), Z26, Z26
+	VRNDSCALEPS      $0x00, Z26, Z26
+	VPMOVZXBD        32(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 140(SI), Z28, Z29
+	VFMADD132PS.BCST 136(SI), Z29, Z26
+	VCVTPS2DQ        Z26, Z26
+	VPACKSSDW        Z25, Z24, Z24
+	VPACKSSDW        Z26, Z26, Z26
+	VPADDSW          148(SI), Z24, Z24
+	VPMAXSW          212(SI), Z24, Z24
+	VPADDSW          148(SI), Z26, Z26
+	VPMAXSW          212(SI), Z26, Z26
+	VPACKUSWB        Z26, Z24, Z24
+	VPERMD           Z24, Z27, Z24
+	VMOVDQU32        Y24, (R11)
+	VEXTRACTI32X4    $0x02, Z24, 32(R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile1x4VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int8Tile1x4VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQU32 64(DX), Z1
+	VMOVDQU32 128(DX), Z2
+	VMOVDQU32 192(DX), Z3
 
 batch:
 	MOVQ (SI), R11
@@ -7961,6 +15002,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z4
 	VMOVDQU32    (AX)(R9*1), Z5
 	VMOVDQU32    (AX)(R9*2), Z6
@@ -7970,6 +15012,7 @@ loop:
 	VPDPBUSD     Z5, Z8, Z1
 	VPDPBUSD     Z6, Z8, Z2
 	VPDPBUSD     Z7, Z8, Z3
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z4
 	VMOVDQU32    64(AX)(R9*1), Z5
 	VMOVDQU32    64(AX)(R9*2), Z6
@@ -7981,12 +15024,14 @@ loop:
 	VPDPBUSD     Z7, Z8, Z3
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z4
 	VMOVDQU32    (AX)(R9*1), Z5
 	VMOVDQU32    (AX)(R9*2), Z6
@@ -7998,12 +15043,16 @@ tail:
 	VPDPBUSD     Z7, Z8, Z3
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -8011,25 +15060,116 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ      88(SI), AX
+	MOVQ      96(SI), R11
+	MOVQ      104(SI), BX
+	VMOVDQU32 276(SI), Z4
+	VCVTDQ2PS Z0, Z0
+	VMULPS    (AX), Z0, Z0
+	VCVTPS2DQ Z0, Z0
+	VCVTDQ2PS Z1, Z1
+	VMULPS    64(AX), Z1, Z1
+	VCVTPS2DQ Z1, Z1
+	VCVTDQ2PS Z2, Z2
+	VMULPS    128(AX), Z2, Z2
+	VCVTPS2DQ Z2, Z2
+	VCVTDQ2PS Z3, Z3
+	VMULPS    192(AX), Z3, Z3
+	VCVTPS2DQ Z3, Z3
+	VPACKSSDW Z1, Z0, Z0
+	VPACKSSDW Z3, Z2, Z2
+	VPADDSW   148(SI), Z0, Z0
+	VPMAXSW   212(SI), Z0, Z0
+	VPADDSW   148(SI), Z2, Z2
+	VPMAXSW   212(SI), Z2, Z2
+	VPACKUSWB Z2, Z0, Z0
+	VPERMD    Z0, Z4, Z0
+	VMOVDQU32 Z0, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z4
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z5
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z6
+	VCVTDQ2PS        Z6, Z6
+	VFMADD132PS.BCST 140(SI), Z5, Z6
+	VFMADD132PS.BCST 136(SI), Z6, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z6
+	VCVTDQ2PS        Z6, Z6
+	VFMADD132PS.BCST 140(SI), Z5, Z6
+	VFMADD132PS.BCST 136(SI), Z6, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        32(R12), Z6
+	VCVTDQ2PS        Z6, Z6
+	VFMADD132PS.BCST 140(SI), Z5, Z6
+	VFMADD132PS.BCST 136(SI), Z6, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           192(AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        48(R12), Z6
+	VCVTDQ2PS        Z6, Z6
+	VFMADD132PS.BCST 140(SI), Z5, Z6
+	VFMADD132PS.BCST 136(SI), Z6, Z3
+	VCVTPS2DQ        Z3, Z3
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z4, Z0
+	VMOVDQU32        Z0, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile2x4VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int8Tile2x4VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z4
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z5
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z6
+	VMOVDQU32 192(DX), Z3
+	VMOVDQA64 Z3, Z7
 
 batch:
 	MOVQ (SI), R11
@@ -8039,6 +15179,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z8
 	VMOVDQU32    (AX)(R9*1), Z9
 	VMOVDQU32    (AX)(R9*2), Z10
@@ -8053,6 +15194,7 @@ loop:
 	VPDPBUSD     Z9, Z13, Z5
 	VPDPBUSD     Z10, Z13, Z6
 	VPDPBUSD     Z11, Z13, Z7
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z8
 	VMOVDQU32    64(AX)(R9*1), Z9
 	VMOVDQU32    64(AX)(R9*2), Z10
@@ -8069,12 +15211,14 @@ loop:
 	VPDPBUSD     Z11, Z13, Z7
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z8
 	VMOVDQU32    (AX)(R9*1), Z9
 	VMOVDQU32    (AX)(R9*2), Z10
@@ -8091,12 +15235,16 @@ tail:
 	VPDPBUSD     Z11, Z13, Z7
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -8108,29 +15256,193 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ      88(SI), AX
+	MOVQ      96(SI), R11
+	MOVQ      104(SI), BX
+	VMOVDQU32 276(SI), Z8
+	VCVTDQ2PS Z0, Z0
+	VMULPS    (AX), Z0, Z0
+	VCVTPS2DQ Z0, Z0
+	VCVTDQ2PS Z1, Z1
+	VMULPS    64(AX), Z1, Z1
+	VCVTPS2DQ Z1, Z1
+	VCVTDQ2PS Z2, Z2
+	VMULPS    128(AX), Z2, Z2
+	VCVTPS2DQ Z2, Z2
+	VCVTDQ2PS Z3, Z3
+	VMULPS    192(AX), Z3, Z3
+	VCVTPS2DQ Z3, Z3
+	VPACKSSDW Z1, Z0, Z0
+	VPACKSSDW Z3, Z2, Z2
+	VPADDSW   148(SI), Z0, Z0
+	VPMAXSW   212(SI), Z0, Z0
+	VPADDSW   148(SI), Z2, Z2
+	VPMAXSW   212(SI), Z2, Z2
+	VPACKUSWB Z2, Z0, Z0
+	VPERMD    Z0, Z8, Z0
+	VMOVDQU32 Z0, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z4, Z4
+	VMULPS    (AX), Z4, Z4
+	VCVTPS2DQ Z4, Z4
+	VCVTDQ2PS Z5, Z5
+	VMULPS    64(AX), Z5, Z5
+	VCVTPS2DQ Z5, Z5
+	VCVTDQ2PS Z6, Z6
+	VMULPS    128(AX), Z6, Z6
+	VCVTPS2DQ Z6, Z6
+	VCVTDQ2PS Z7, Z7
+	VMULPS    192(AX), Z7, Z7
+	VCVTPS2DQ Z7, Z7
+	VPACKSSDW Z5, Z4, Z4
+	VPACKSSDW Z7, Z6, Z6
+	VPADDSW   148(SI), Z4, Z4
+	VPMAXSW   212(SI), Z4, Z4
+	VPADDSW   148(SI), Z6, Z6
+	VPMAXSW   212(SI), Z6, Z6
+	VPACKUSWB Z6, Z4, Z4
+	VPERMD    Z4, Z8, Z4
+	VMOVDQU32 Z4, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z8
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z9
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 140(SI), Z9, Z10
+	VFMADD132PS.BCST 136(SI), Z10, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 140(SI), Z9, Z10
+	VFMADD132PS.BCST 136(SI), Z10, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        32(R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 140(SI), Z9, Z10
+	VFMADD132PS.BCST 136(SI), Z10, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           192(AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        48(R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 140(SI), Z9, Z10
+	VFMADD132PS.BCST 136(SI), Z10, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z8, Z0
+	VMOVDQU32        Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 140(SI), Z9, Z10
+	VFMADD132PS.BCST 136(SI), Z10, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        16(R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 140(SI), Z9, Z10
+	VFMADD132PS.BCST 136(SI), Z10, Z5
+	VCVTPS2DQ        Z5, Z5
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           128(AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        32(R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 140(SI), Z9, Z10
+	VFMADD132PS.BCST 136(SI), Z10, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           192(AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        48(R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 140(SI), Z9, Z10
+	VFMADD132PS.BCST 136(SI), Z10, Z7
+	VCVTPS2DQ        Z7, Z7
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPERMD           Z4, Z8, Z4
+	VMOVDQU32        Z4, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile3x4VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int8Tile3x4VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z8
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z9
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z6
+	VMOVDQA64 Z2, Z10
+	VMOVDQU32 192(DX), Z3
+	VMOVDQA64 Z3, Z7
+	VMOVDQA64 Z3, Z11
 
 batch:
 	MOVQ (SI), R11
@@ -8140,6 +15452,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z12
 	VMOVDQU32    (AX)(R9*1), Z13
 	VMOVDQU32    (AX)(R9*2), Z14
@@ -8159,6 +15472,7 @@ loop:
 	VPDPBUSD     Z13, Z16, Z9
 	VPDPBUSD     Z14, Z16, Z10
 	VPDPBUSD     Z15, Z16, Z11
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z12
 	VMOVDQU32    64(AX)(R9*1), Z13
 	VMOVDQU32    64(AX)(R9*2), Z14
@@ -8180,12 +15494,14 @@ loop:
 	VPDPBUSD     Z15, Z16, Z11
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z12
 	VMOVDQU32    (AX)(R9*1), Z13
 	VMOVDQU32    (AX)(R9*2), Z14
@@ -8207,12 +15523,16 @@ tail:
 	VPDPBUSD     Z15, Z16, Z11
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -8228,33 +15548,270 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ      88(SI), AX
+	MOVQ      96(SI), R11
+	MOVQ      104(SI), BX
+	VMOVDQU32 276(SI), Z12
+	VCVTDQ2PS Z0, Z0
+	VMULPS    (AX), Z0, Z0
+	VCVTPS2DQ Z0, Z0
+	VCVTDQ2PS Z1, Z1
+	VMULPS    64(AX), Z1, Z1
+	VCVTPS2DQ Z1, Z1
+	VCVTDQ2PS Z2, Z2
+	VMULPS    128(AX), Z2, Z2
+	VCVTPS2DQ Z2, Z2
+	VCVTDQ2PS Z3, Z3
+	VMULPS    192(AX), Z3, Z3
+	VCVTPS2DQ Z3, Z3
+	VPACKSSDW Z1, Z0, Z0
+	VPACKSSDW Z3, Z2, Z2
+	VPADDSW   148(SI), Z0, Z0
+	VPMAXSW   212(SI), Z0, Z0
+	VPADDSW   148(SI), Z2, Z2
+	VPMAXSW   212(SI), Z2, Z2
+	VPACKUSWB Z2, Z0, Z0
+	VPERMD    Z0, Z12, Z0
+	VMOVDQU32 Z0, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z4, Z4
+	VMULPS    (AX), Z4, Z4
+	VCVTPS2DQ Z4, Z4
+	VCVTDQ2PS Z5, Z5
+	VMULPS    64(AX), Z5, Z5
+	VCVTPS2DQ Z5, Z5
+	VCVTDQ2PS Z6, Z6
+	VMULPS    128(AX), Z6, Z6
+	VCVTPS2DQ Z6, Z6
+	VCVTDQ2PS Z7, Z7
+	VMULPS    192(AX), Z7, Z7
+	VCVTPS2DQ Z7, Z7
+	VPACKSSDW Z5, Z4, Z4
+	VPACKSSDW Z7, Z6, Z6
+	VPADDSW   148(SI), Z4, Z4
+	VPMAXSW   212(SI), Z4, Z4
+	VPADDSW   148(SI), Z6, Z6
+	VPMAXSW   212(SI), Z6, Z6
+	VPACKUSWB Z6, Z4, Z4
+	VPERMD    Z4, Z12, Z4
+	VMOVDQU32 Z4, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z8, Z8
+	VMULPS    (AX), Z8, Z8
+	VCVTPS2DQ Z8, Z8
+	VCVTDQ2PS Z9, Z9
+	VMULPS    64(AX), Z9, Z9
+	VCVTPS2DQ Z9, Z9
+	VCVTDQ2PS Z10, Z10
+	VMULPS    128(AX), Z10, Z10
+	VCVTPS2DQ Z10, Z10
+	VCVTDQ2PS Z11, Z11
+	VMULPS    192(AX), Z11, Z11
+	VCVTPS2DQ Z11, Z11
+	VPACKSSDW Z9, Z8, Z8
+	VPACKSSDW Z11, Z10, Z10
+	VPADDSW   148(SI), Z8, Z8
+	VPMAXSW   212(SI), Z8, Z8
+	VPADDSW   148(SI), Z10, Z10
+	VPMAXSW   212(SI), Z10, Z10
+	VPACKUSWB Z10, Z8, Z8
+	VPERMD    Z8, Z12, Z8
+	VMOVDQU32 Z8, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z12
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z13
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        32(R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           192(AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        48(R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z12, Z0
+	VMOVDQU32        Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        16(R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z5
+	VCVTPS2DQ        Z5, Z5
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           128(AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        32(R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           192(AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        48(R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPERMD           Z4, Z12, Z4
+	VMOVDQU32        Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VMAXPS.BCST      128(SI), Z9, Z9
+	VMINPS.BCST      132(SI), Z9, Z9
+	VRNDSCALEPS      $0x00, Z9, Z9
+	VPMOVZXBD        16(R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z9
+	VCVTPS2DQ        Z9, Z9
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           128(AX), Z10, Z10
+	VMAXPS.BCST      128(SI), Z10, Z10
+	VMINPS.BCST      132(SI), Z10, Z10
+	VRNDSCALEPS      $0x00, Z10, Z10
+	VPMOVZXBD        32(R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           192(AX), Z11, Z11
+	VMAXPS.BCST      128(SI), Z11, Z11
+	VMINPS.BCST      132(SI), Z11, Z11
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VPMOVZXBD        48(R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 140(SI), Z13, Z14
+	VFMADD132PS.BCST 136(SI), Z14, Z11
+	VCVTPS2DQ        Z11, Z11
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPADDSW          148(SI), Z10, Z10
+	VPMAXSW          212(SI), Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPERMD           Z8, Z12, Z8
+	VMOVDQU32        Z8, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile4x4VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int8Tile4x4VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z12
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z9
+	VMOVDQA64 Z1, Z13
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z6
+	VMOVDQA64 Z2, Z10
+	VMOVDQA64 Z2, Z14
+	VMOVDQU32 192(DX), Z3
+	VMOVDQA64 Z3, Z7
+	VMOVDQA64 Z3, Z11
+	VMOVDQA64 Z3, Z15
 
 batch:
 	MOVQ (SI), R11
@@ -8264,6 +15821,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z16
 	VMOVDQU32    (AX)(R9*1), Z17
 	VMOVDQU32    (AX)(R9*2), Z18
@@ -8288,6 +15846,7 @@ loop:
 	VPDPBUSD     Z17, Z21, Z13
 	VPDPBUSD     Z18, Z21, Z14
 	VPDPBUSD     Z19, Z21, Z15
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z16
 	VMOVDQU32    64(AX)(R9*1), Z17
 	VMOVDQU32    64(AX)(R9*2), Z18
@@ -8314,12 +15873,14 @@ loop:
 	VPDPBUSD     Z19, Z21, Z15
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z16
 	VMOVDQU32    (AX)(R9*1), Z17
 	VMOVDQU32    (AX)(R9*2), Z18
@@ -8346,12 +15907,16 @@ tail:
 	VPDPBUSD     Z19, Z21, Z15
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -8371,37 +15936,347 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ      88(SI), AX
+	MOVQ      96(SI), R11
+	MOVQ      104(SI), BX
+	VMOVDQU32 276(SI), Z16
+	VCVTDQ2PS Z0, Z0
+	VMULPS    (AX), Z0, Z0
+	VCVTPS2DQ Z0, Z0
+	VCVTDQ2PS Z1, Z1
+	VMULPS    64(AX), Z1, Z1
+	VCVTPS2DQ Z1, Z1
+	VCVTDQ2PS Z2, Z2
+	VMULPS    128(AX), Z2, Z2
+	VCVTPS2DQ Z2, Z2
+	VCVTDQ2PS Z3, Z3
+	VMULPS    192(AX), Z3, Z3
+	VCVTPS2DQ Z3, Z3
+	VPACKSSDW Z1, Z0, Z0
+	VPACKSSDW Z3, Z2, Z2
+	VPADDSW   148(SI), Z0, Z0
+	VPMAXSW   212(SI), Z0, Z0
+	VPADDSW   148(SI), Z2, Z2
+	VPMAXSW   212(SI), Z2, Z2
+	VPACKUSWB Z2, Z0, Z0
+	VPERMD    Z0, Z16, Z0
+	VMOVDQU32 Z0, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z4, Z4
+	VMULPS    (AX), Z4, Z4
+	VCVTPS2DQ Z4, Z4
+	VCVTDQ2PS Z5, Z5
+	VMULPS    64(AX), Z5, Z5
+	VCVTPS2DQ Z5, Z5
+	VCVTDQ2PS Z6, Z6
+	VMULPS    128(AX), Z6, Z6
+	VCVTPS2DQ Z6, Z6
+	VCVTDQ2PS Z7, Z7
+	VMULPS    192(AX), Z7, Z7
+	VCVTPS2DQ Z7, Z7
+	VPACKSSDW Z5, Z4, Z4
+	VPACKSSDW Z7, Z6, Z6
+	VPADDSW   148(SI), Z4, Z4
+	VPMAXSW   212(SI), Z4, Z4
+	VPADDSW   148(SI), Z6, Z6
+	VPMAXSW   212(SI), Z6, Z6
+	VPACKUSWB Z6, Z4, Z4
+	VPERMD    Z4, Z16, Z4
+	VMOVDQU32 Z4, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z8, Z8
+	VMULPS    (AX), Z8, Z8
+	VCVTPS2DQ Z8, Z8
+	VCVTDQ2PS Z9, Z9
+	VMULPS    64(AX), Z9, Z9
+	VCVTPS2DQ Z9, Z9
+	VCVTDQ2PS Z10, Z10
+	VMULPS    128(AX), Z10, Z10
+	VCVTPS2DQ Z10, Z10
+	VCVTDQ2PS Z11, Z11
+	VMULPS    192(AX), Z11, Z11
+	VCVTPS2DQ Z11, Z11
+	VPACKSSDW Z9, Z8, Z8
+	VPACKSSDW Z11, Z10, Z10
+	VPADDSW   148(SI), Z8, Z8
+	VPMAXSW   212(SI), Z8, Z8
+	VPADDSW   148(SI), Z10, Z10
+	VPMAXSW   212(SI), Z10, Z10
+	VPACKUSWB Z10, Z8, Z8
+	VPERMD    Z8, Z16, Z8
+	VMOVDQU32 Z8, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z12, Z12
+	VMULPS    (AX), Z12, Z12
+	VCVTPS2DQ Z12, Z12
+	VCVTDQ2PS Z13, Z13
+	VMULPS    64(AX), Z13, Z13
+	VCVTPS2DQ Z13, Z13
+	VCVTDQ2PS Z14, Z14
+	VMULPS    128(AX), Z14, Z14
+	VCVTPS2DQ Z14, Z14
+	VCVTDQ2PS Z15, Z15
+	VMULPS    192(AX), Z15, Z15
+	VCVTPS2DQ Z15, Z15
+	VPACKSSDW Z13, Z12, Z12
+	VPACKSSDW Z15, Z14, Z14
+	VPADDSW   148(SI), Z12, Z12
+	VPMAXSW   212(SI), Z12, Z12
+	VPADDSW   148(SI), Z14, Z14
+	VPMAXSW   212(SI), Z14, Z14
+	VPACKUSWB Z14, Z12, Z12
+	VPERMD    Z12, Z16, Z12
+	VMOVDQU32 Z12, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z16
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z17
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        32(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           192(AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        48(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z16, Z0
+	VMOVDQU32        Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        16(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z5
+	VCVTPS2DQ        Z5, Z5
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           128(AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        32(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           192(AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        48(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPERMD           Z4, Z16, Z4
+	VMOVDQU32        Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        (R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VMAXPS.BCST      128(SI), Z9, Z9
+	VMINPS.BCST      132(SI), Z9, Z9
+	VRNDSCALEPS      $0x00, Z9, Z9
+	VPMOVZXBD        16(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z9
+	VCVTPS2DQ        Z9, Z9
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           128(AX), Z10, Z10
+	VMAXPS.BCST      128(SI), Z10, Z10
+	VMINPS.BCST      132(SI), Z10, Z10
+	VRNDSCALEPS      $0x00, Z10, Z10
+	VPMOVZXBD        32(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           192(AX), Z11, Z11
+	VMAXPS.BCST      128(SI), Z11, Z11
+	VMINPS.BCST      132(SI), Z11, Z11
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VPMOVZXBD        48(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPADDSW          148(SI), Z10, Z10
+	VPMAXSW          212(SI), Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPERMD           Z8, Z16, Z8
+	VMOVDQU32        Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VMAXPS.BCST      128(SI), Z12, Z12
+	VMINPS.BCST      132(SI), Z12, Z12
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VPMOVZXBD        (R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VMAXPS.BCST      128(SI), Z13, Z13
+	VMINPS.BCST      132(SI), Z13, Z13
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VPMOVZXBD        16(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z13
+	VCVTPS2DQ        Z13, Z13
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           128(AX), Z14, Z14
+	VMAXPS.BCST      128(SI), Z14, Z14
+	VMINPS.BCST      132(SI), Z14, Z14
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VPMOVZXBD        32(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z14
+	VCVTPS2DQ        Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           192(AX), Z15, Z15
+	VMAXPS.BCST      128(SI), Z15, Z15
+	VMINPS.BCST      132(SI), Z15, Z15
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VPMOVZXBD        48(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 140(SI), Z17, Z18
+	VFMADD132PS.BCST 136(SI), Z18, Z15
+	VCVTPS2DQ        Z15, Z15
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z15, Z14, Z14
+	VPADDSW          148(SI), Z12, Z12
+	VPMAXSW          212(SI), Z12, Z12
+	VPADDSW          148(SI), Z14, Z14
+	VPMAXSW          212(SI), Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPERMD           Z12, Z16, Z12
+	VMOVDQU32        Z12, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile5x4VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int8Tile5x4VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z16
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z9
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z17
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z6
+	VMOVDQA64 Z2, Z10
+	VMOVDQA64 Z2, Z14
+	VMOVDQA64 Z2, Z18
+	VMOVDQU32 192(DX), Z3
+	VMOVDQA64 Z3, Z7
+	VMOVDQA64 Z3, Z11
+	VMOVDQA64 Z3, Z15
+	VMOVDQA64 Z3, Z19
 
 batch:
 	MOVQ (SI), R11
@@ -8411,6 +16286,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z20
 	VMOVDQU32    (AX)(R9*1), Z21
 	VMOVDQU32    (AX)(R9*2), Z22
@@ -8440,6 +16316,7 @@ loop:
 	VPDPBUSD     Z21, Z24, Z17
 	VPDPBUSD     Z22, Z24, Z18
 	VPDPBUSD     Z23, Z24, Z19
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z20
 	VMOVDQU32    64(AX)(R9*1), Z21
 	VMOVDQU32    64(AX)(R9*2), Z22
@@ -8471,12 +16348,14 @@ loop:
 	VPDPBUSD     Z23, Z24, Z19
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z20
 	VMOVDQU32    (AX)(R9*1), Z21
 	VMOVDQU32    (AX)(R9*2), Z22
@@ -8508,12 +16387,16 @@ tail:
 	VPDPBUSD     Z23, Z24, Z19
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -8537,41 +16420,424 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ      88(SI), AX
+	MOVQ      96(SI), R11
+	MOVQ      104(SI), BX
+	VMOVDQU32 276(SI), Z20
+	VCVTDQ2PS Z0, Z0
+	VMULPS    (AX), Z0, Z0
+	VCVTPS2DQ Z0, Z0
+	VCVTDQ2PS Z1, Z1
+	VMULPS    64(AX), Z1, Z1
+	VCVTPS2DQ Z1, Z1
+	VCVTDQ2PS Z2, Z2
+	VMULPS    128(AX), Z2, Z2
+	VCVTPS2DQ Z2, Z2
+	VCVTDQ2PS Z3, Z3
+	VMULPS    192(AX), Z3, Z3
+	VCVTPS2DQ Z3, Z3
+	VPACKSSDW Z1, Z0, Z0
+	VPACKSSDW Z3, Z2, Z2
+	VPADDSW   148(SI), Z0, Z0
+	VPMAXSW   212(SI), Z0, Z0
+	VPADDSW   148(SI), Z2, Z2
+	VPMAXSW   212(SI), Z2, Z2
+	VPACKUSWB Z2, Z0, Z0
+	VPERMD    Z0, Z20, Z0
+	VMOVDQU32 Z0, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z4, Z4
+	VMULPS    (AX), Z4, Z4
+	VCVTPS2DQ Z4, Z4
+	VCVTDQ2PS Z5, Z5
+	VMULPS    64(AX), Z5, Z5
+	VCVTPS2DQ Z5, Z5
+	VCVTDQ2PS Z6, Z6
+	VMULPS    128(AX), Z6, Z6
+	VCVTPS2DQ Z6, Z6
+	VCVTDQ2PS Z7, Z7
+	VMULPS    192(AX), Z7, Z7
+	VCVTPS2DQ Z7, Z7
+	VPACKSSDW Z5, Z4, Z4
+	VPACKSSDW Z7, Z6, Z6
+	VPADDSW   148(SI), Z4, Z4
+	VPMAXSW   212(SI), Z4, Z4
+	VPADDSW   148(SI), Z6, Z6
+	VPMAXSW   212(SI), Z6, Z6
+	VPACKUSWB Z6, Z4, Z4
+	VPERMD    Z4, Z20, Z4
+	VMOVDQU32 Z4, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z8, Z8
+	VMULPS    (AX), Z8, Z8
+	VCVTPS2DQ Z8, Z8
+	VCVTDQ2PS Z9, Z9
+	VMULPS    64(AX), Z9, Z9
+	VCVTPS2DQ Z9, Z9
+	VCVTDQ2PS Z10, Z10
+	VMULPS    128(AX), Z10, Z10
+	VCVTPS2DQ Z10, Z10
+	VCVTDQ2PS Z11, Z11
+	VMULPS    192(AX), Z11, Z11
+	VCVTPS2DQ Z11, Z11
+	VPACKSSDW Z9, Z8, Z8
+	VPACKSSDW Z11, Z10, Z10
+	VPADDSW   148(SI), Z8, Z8
+	VPMAXSW   212(SI), Z8, Z8
+	VPADDSW   148(SI), Z10, Z10
+	VPMAXSW   212(SI), Z10, Z10
+	VPACKUSWB Z10, Z8, Z8
+	VPERMD    Z8, Z20, Z8
+	VMOVDQU32 Z8, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z12, Z12
+	VMULPS    (AX), Z12, Z12
+	VCVTPS2DQ Z12, Z12
+	VCVTDQ2PS Z13, Z13
+	VMULPS    64(AX), Z13, Z13
+	VCVTPS2DQ Z13, Z13
+	VCVTDQ2PS Z14, Z14
+	VMULPS    128(AX), Z14, Z14
+	VCVTPS2DQ Z14, Z14
+	VCVTDQ2PS Z15, Z15
+	VMULPS    192(AX), Z15, Z15
+	VCVTPS2DQ Z15, Z15
+	VPACKSSDW Z13, Z12, Z12
+	VPACKSSDW Z15, Z14, Z14
+	VPADDSW   148(SI), Z12, Z12
+	VPMAXSW   212(SI), Z12, Z12
+	VPADDSW   148(SI), Z14, Z14
+	VPMAXSW   212(SI), Z14, Z14
+	VPACKUSWB Z14, Z12, Z12
+	VPERMD    Z12, Z20, Z12
+	VMOVDQU32 Z12, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z16, Z16
+	VMULPS    (AX), Z16, Z16
+	VCVTPS2DQ Z16, Z16
+	VCVTDQ2PS Z17, Z17
+	VMULPS    64(AX), Z17, Z17
+	VCVTPS2DQ Z17, Z17
+	VCVTDQ2PS Z18, Z18
+	VMULPS    128(AX), Z18, Z18
+	VCVTPS2DQ Z18, Z18
+	VCVTDQ2PS Z19, Z19
+	VMULPS    192(AX), Z19, Z19
+	VCVTPS2DQ Z19, Z19
+	VPACKSSDW Z17, Z16, Z16
+	VPACKSSDW Z19, Z18, Z18
+	VPADDSW   148(SI), Z16, Z16
+	VPMAXSW   212(SI), Z16, Z16
+	VPADDSW   148(SI), Z18, Z18
+	VPMAXSW   212(SI), Z18, Z18
+	VPACKUSWB Z18, Z16, Z16
+	VPERMD    Z16, Z20, Z16
+	VMOVDQU32 Z16, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z20
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z21
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        32(R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           192(AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        48(R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z20, Z0
+	VMOVDQU32        Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        16(R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z5
+	VCVTPS2DQ        Z5, Z5
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           128(AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        32(R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           192(AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        48(R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPERMD           Z4, Z20, Z4
+	VMOVDQU32        Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        (R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VMAXPS.BCST      128(SI), Z9, Z9
+	VMINPS.BCST      132(SI), Z9, Z9
+	VRNDSCALEPS      $0x00, Z9, Z9
+	VPMOVZXBD        16(R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z9
+	VCVTPS2DQ        Z9, Z9
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           128(AX), Z10, Z10
+	VMAXPS.BCST      128(SI), Z10, Z10
+	VMINPS.BCST      132(SI), Z10, Z10
+	VRNDSCALEPS      $0x00, Z10, Z10
+	VPMOVZXBD        32(R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           192(AX), Z11, Z11
+	VMAXPS.BCST      128(SI), Z11, Z11
+	VMINPS.BCST      132(SI), Z11, Z11
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VPMOVZXBD        48(R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPADDSW          148(SI), Z10, Z10
+	VPMAXSW          212(SI), Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPERMD           Z8, Z20, Z8
+	VMOVDQU32        Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VMAXPS.BCST      128(SI), Z12, Z12
+	VMINPS.BCST      132(SI), Z12, Z12
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VPMOVZXBD        (R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VMAXPS.BCST      128(SI), Z13, Z13
+	VMINPS.BCST      132(SI), Z13, Z13
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VPMOVZXBD        16(R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z13
+	VCVTPS2DQ        Z13, Z13
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           128(AX), Z14, Z14
+	VMAXPS.BCST      128(SI), Z14, Z14
+	VMINPS.BCST      132(SI), Z14, Z14
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VPMOVZXBD        32(R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z14
+	VCVTPS2DQ        Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           192(AX), Z15, Z15
+	VMAXPS.BCST      128(SI), Z15, Z15
+	VMINPS.BCST      132(SI), Z15, Z15
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VPMOVZXBD        48(R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z15
+	VCVTPS2DQ        Z15, Z15
+	ADDQ             R8, R12
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z15, Z14, Z14
+	VPADDSW          148(SI), Z12, Z12
+	VPMAXSW          212(SI), Z12, Z12
+	VPADDSW          148(SI), Z14, Z14
+	VPMAXSW          212(SI), Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPERMD           Z12, Z20, Z12
+	VMOVDQU32        Z12, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z16, Z16
+	VMULPS           (AX), Z16, Z16
+	VMAXPS.BCST      128(SI), Z16, Z16
+	VMINPS.BCST      132(SI), Z16, Z16
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VPMOVZXBD        (R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z16
+	VCVTPS2DQ        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VMULPS           64(AX), Z17, Z17
+	VMAXPS.BCST      128(SI), Z17, Z17
+	VMINPS.BCST      132(SI), Z17, Z17
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VPMOVZXBD        16(R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z17
+	VCVTPS2DQ        Z17, Z17
+	VCVTDQ2PS        Z18, Z18
+	VMULPS           128(AX), Z18, Z18
+	VMAXPS.BCST      128(SI), Z18, Z18
+	VMINPS.BCST      132(SI), Z18, Z18
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VPMOVZXBD        32(R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z18
+	VCVTPS2DQ        Z18, Z18
+	VCVTDQ2PS        Z19, Z19
+	VMULPS           192(AX), Z19, Z19
+	VMAXPS.BCST      128(SI), Z19, Z19
+	VMINPS.BCST      132(SI), Z19, Z19
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VPMOVZXBD        48(R12), Z22
+	VCVTDQ2PS        Z22, Z22
+	VFMADD132PS.BCST 140(SI), Z21, Z22
+	VFMADD132PS.BCST 136(SI), Z22, Z19
+	VCVTPS2DQ        Z19, Z19
+	VPACKSSDW        Z17, Z16, Z16
+	VPACKSSDW        Z19, Z18, Z18
+	VPADDSW          148(SI), Z16, Z16
+	VPMAXSW          212(SI), Z16, Z16
+	VPADDSW          148(SI), Z18, Z18
+	VPMAXSW          212(SI), Z18, Z18
+	VPACKUSWB        Z18, Z16, Z16
+	VPERMD           Z16, Z20, Z16
+	VMOVDQU32        Z16, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile6x4VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int8Tile6x4VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z16
+	VMOVDQA64 Z0, Z20
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z9
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z17
+	VMOVDQA64 Z1, Z21
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z6
+	VMOVDQA64 Z2, Z10
+	VMOVDQA64 Z2, Z14
+	VMOVDQA64 Z2, Z18
+	VMOVDQA64 Z2, Z22
+	VMOVDQU32 192(DX), Z3
+	VMOVDQA64 Z3, Z7
+	VMOVDQA64 Z3, Z11
+	VMOVDQA64 Z3, Z15
+	VMOVDQA64 Z3, Z19
+	VMOVDQA64 Z3, Z23
 
 batch:
 	MOVQ (SI), R11
@@ -8583,6 +16849,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z24
 	VMOVDQU32    (AX)(R9*1), Z25
 	VMOVDQU32    (AX)(R9*2), Z26
@@ -8617,6 +16884,7 @@ loop:
 	VPDPBUSD     Z25, Z29, Z21
 	VPDPBUSD     Z26, Z29, Z22
 	VPDPBUSD     Z27, Z29, Z23
+	PREFETCHT1   64(R14)
 	VMOVDQU32    64(AX), Z24
 	VMOVDQU32    64(AX)(R9*1), Z25
 	VMOVDQU32    64(AX)(R9*2), Z26
@@ -8654,12 +16922,14 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+128, R14
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT1   (R14)
 	VMOVDQU32    (AX), Z24
 	VMOVDQU32    (AX)(R9*1), Z25
 	VMOVDQU32    (AX)(R9*2), Z26
@@ -8697,12 +16967,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R14
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      80(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      72(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -8730,6 +17004,460 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ      88(SI), AX
+	MOVQ      96(SI), R11
+	MOVQ      104(SI), BX
+	VMOVDQU32 276(SI), Z24
+	VCVTDQ2PS Z0, Z0
+	VMULPS    (AX), Z0, Z0
+	VCVTPS2DQ Z0, Z0
+	VCVTDQ2PS Z1, Z1
+	VMULPS    64(AX), Z1, Z1
+	VCVTPS2DQ Z1, Z1
+	VCVTDQ2PS Z2, Z2
+	VMULPS    128(AX), Z2, Z2
+	VCVTPS2DQ Z2, Z2
+	VCVTDQ2PS Z3, Z3
+	VMULPS    192(AX), Z3, Z3
+	VCVTPS2DQ Z3, Z3
+	VPACKSSDW Z1, Z0, Z0
+	VPACKSSDW Z3, Z2, Z2
+	VPADDSW   148(SI), Z0, Z0
+	VPMAXSW   212(SI), Z0, Z0
+	VPADDSW   148(SI), Z2, Z2
+	VPMAXSW   212(SI), Z2, Z2
+	VPACKUSWB Z2, Z0, Z0
+	VPERMD    Z0, Z24, Z0
+	VMOVDQU32 Z0, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z4, Z4
+	VMULPS    (AX), Z4, Z4
+	VCVTPS2DQ Z4, Z4
+	VCVTDQ2PS Z5, Z5
+	VMULPS    64(AX), Z5, Z5
+	VCVTPS2DQ Z5, Z5
+	VCVTDQ2PS Z6, Z6
+	VMULPS    128(AX), Z6, Z6
+	VCVTPS2DQ Z6, Z6
+	VCVTDQ2PS Z7, Z7
+	VMULPS    192(AX), Z7, Z7
+	VCVTPS2DQ Z7, Z7
+	VPACKSSDW Z5, Z4, Z4
+	VPACKSSDW Z7, Z6, Z6
+	VPADDSW   148(SI), Z4, Z4
+	VPMAXSW   212(SI), Z4, Z4
+	VPADDSW   148(SI), Z6, Z6
+	VPMAXSW   212(SI), Z6, Z6
+	VPACKUSWB Z6, Z4, Z4
+	VPERMD    Z4, Z24, Z4
+	VMOVDQU32 Z4, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z8, Z8
+	VMULPS    (AX), Z8, Z8
+	VCVTPS2DQ Z8, Z8
+	VCVTDQ2PS Z9, Z9
+	VMULPS    64(AX), Z9, Z9
+	VCVTPS2DQ Z9, Z9
+	VCVTDQ2PS Z10, Z10
+	VMULPS    128(AX), Z10, Z10
+	VCVTPS2DQ Z10, Z10
+	VCVTDQ2PS Z11, Z11
+	VMULPS    192(AX), Z11, Z11
+	VCVTPS2DQ Z11, Z11
+	VPACKSSDW Z9, Z8, Z8
+	VPACKSSDW Z11, Z10, Z10
+	VPADDSW   148(SI), Z8, Z8
+	VPMAXSW   212(SI), Z8, Z8
+	VPADDSW   148(SI), Z10, Z10
+	VPMAXSW   212(SI), Z10, Z10
+	VPACKUSWB Z10, Z8, Z8
+	VPERMD    Z8, Z24, Z8
+	VMOVDQU32 Z8, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z12, Z12
+	VMULPS    (AX), Z12, Z12
+	VCVTPS2DQ Z12, Z12
+	VCVTDQ2PS Z13, Z13
+	VMULPS    64(AX), Z13, Z13
+	VCVTPS2DQ Z13, Z13
+	VCVTDQ2PS Z14, Z14
+	VMULPS    128(AX), Z14, Z14
+	VCVTPS2DQ Z14, Z14
+	VCVTDQ2PS Z15, Z15
+	VMULPS    192(AX), Z15, Z15
+	VCVTPS2DQ Z15, Z15
+	VPACKSSDW Z13, Z12, Z12
+	VPACKSSDW Z15, Z14, Z14
+	VPADDSW   148(SI), Z12, Z12
+	VPMAXSW   212(SI), Z12, Z12
+	VPADDSW   148(SI), Z14, Z14
+	VPMAXSW   212(SI), Z14, Z14
+	VPACKUSWB Z14, Z12, Z12
+	VPERMD    Z12, Z24, Z12
+	VMOVDQU32 Z12, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z16, Z16
+	VMULPS    (AX), Z16, Z16
+	VCVTPS2DQ Z16, Z16
+	VCVTDQ2PS Z17, Z17
+	VMULPS    64(AX), Z17, Z17
+	VCVTPS2DQ Z17, Z17
+	VCVTDQ2PS Z18, Z18
+	VMULPS    128(AX), Z18, Z18
+	VCVTPS2DQ Z18, Z18
+	VCVTDQ2PS Z19, Z19
+	VMULPS    192(AX), Z19, Z19
+	VCVTPS2DQ Z19, Z19
+	VPACKSSDW Z17, Z16, Z16
+	VPACKSSDW Z19, Z18, Z18
+	VPADDSW   148(SI), Z16, Z16
+	VPMAXSW   212(SI), Z16, Z16
+	VPADDSW   148(SI), Z18, Z18
+	VPMAXSW   212(SI), Z18, Z18
+	VPACKUSWB Z18, Z16, Z16
+	VPERMD    Z16, Z24, Z16
+	VMOVDQU32 Z16, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z20, Z20
+	VMULPS    (AX), Z20, Z20
+	VCVTPS2DQ Z20, Z20
+	VCVTDQ2PS Z21, Z21
+	VMULPS    64(AX), Z21, Z21
+	VCVTPS2DQ Z21, Z21
+	VCVTDQ2PS Z22, Z22
+	VMULPS    128(AX), Z22, Z22
+	VCVTPS2DQ Z22, Z22
+	VCVTDQ2PS Z23, Z23
+	VMULPS    192(AX), Z23, Z23
+	VCVTPS2DQ Z23, Z23
+	VPACKSSDW Z21, Z20, Z20
+	VPACKSSDW Z23, Z22, Z22
+	VPADDSW   148(SI), Z20, Z20
+	VPMAXSW   212(SI), Z20, Z20
+	VPADDSW   148(SI), Z22, Z22
+	VPMAXSW   212(SI), Z22, Z22
+	VPACKUSWB Z22, Z20, Z20
+	VPERMD    Z20, Z24, Z20
+	VMOVDQU32 Z20, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             88(SI), AX
+	MOVQ             96(SI), R11
+	MOVQ             104(SI), BX
+	VMOVDQU32        276(SI), Z24
+	MOVQ             112(SI), R12
+	MOVQ             120(SI), R8
+	VBROADCASTSS     144(SI), Z25
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VMAXPS.BCST      128(SI), Z0, Z0
+	VMINPS.BCST      132(SI), Z0, Z0
+	VRNDSCALEPS      $0x00, Z0, Z0
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VMAXPS.BCST      128(SI), Z1, Z1
+	VMINPS.BCST      132(SI), Z1, Z1
+	VRNDSCALEPS      $0x00, Z1, Z1
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VMAXPS.BCST      128(SI), Z2, Z2
+	VMINPS.BCST      132(SI), Z2, Z2
+	VRNDSCALEPS      $0x00, Z2, Z2
+	VPMOVZXBD        32(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           192(AX), Z3, Z3
+	VMAXPS.BCST      128(SI), Z3, Z3
+	VMINPS.BCST      132(SI), Z3, Z3
+	VRNDSCALEPS      $0x00, Z3, Z3
+	VPMOVZXBD        48(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPADDSW          148(SI), Z0, Z0
+	VPMAXSW          212(SI), Z0, Z0
+	VPADDSW          148(SI), Z2, Z2
+	VPMAXSW          212(SI), Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPERMD           Z0, Z24, Z0
+	VMOVDQU32        Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VMAXPS.BCST      128(SI), Z4, Z4
+	VMINPS.BCST      132(SI), Z4, Z4
+	VRNDSCALEPS      $0x00, Z4, Z4
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VMAXPS.BCST      128(SI), Z5, Z5
+	VMINPS.BCST      132(SI), Z5, Z5
+	VRNDSCALEPS      $0x00, Z5, Z5
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z5
+	VCVTPS2DQ        Z5, Z5
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           128(AX), Z6, Z6
+	VMAXPS.BCST      128(SI), Z6, Z6
+	VMINPS.BCST      132(SI), Z6, Z6
+	VRNDSCALEPS      $0x00, Z6, Z6
+	VPMOVZXBD        32(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           192(AX), Z7, Z7
+	VMAXPS.BCST      128(SI), Z7, Z7
+	VMINPS.BCST      132(SI), Z7, Z7
+	VRNDSCALEPS      $0x00, Z7, Z7
+	VPMOVZXBD        48(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPADDSW          148(SI), Z4, Z4
+	VPMAXSW          212(SI), Z4, Z4
+	VPADDSW          148(SI), Z6, Z6
+	VPMAXSW          212(SI), Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPERMD           Z4, Z24, Z4
+	VMOVDQU32        Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VMAXPS.BCST      128(SI), Z8, Z8
+	VMINPS.BCST      132(SI), Z8, Z8
+	VRNDSCALEPS      $0x00, Z8, Z8
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VMAXPS.BCST      128(SI), Z9, Z9
+	VMINPS.BCST      132(SI), Z9, Z9
+	VRNDSCALEPS      $0x00, Z9, Z9
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z9
+	VCVTPS2DQ        Z9, Z9
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           128(AX), Z10, Z10
+	VMAXPS.BCST      128(SI), Z10, Z10
+	VMINPS.BCST      132(SI), Z10, Z10
+	VRNDSCALEPS      $0x00, Z10, Z10
+	VPMOVZXBD        32(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           192(AX), Z11, Z11
+	VMAXPS.BCST      128(SI), Z11, Z11
+	VMINPS.BCST      132(SI), Z11, Z11
+	VRNDSCALEPS      $0x00, Z11, Z11
+	VPMOVZXBD        48(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPADDSW          148(SI), Z8, Z8
+	VPMAXSW          212(SI), Z8, Z8
+	VPADDSW          148(SI), Z10, Z10
+	VPMAXSW          212(SI), Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPERMD           Z8, Z24, Z8
+	VMOVDQU32        Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VMAXPS.BCST      128(SI), Z12, Z12
+	VMINPS.BCST      132(SI), Z12, Z12
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VMAXPS.BCST      128(SI), Z13, Z13
+	VMINPS.BCST      132(SI), Z13, Z13
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z13
+	VCVTPS2DQ        Z13, Z13
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           128(AX), Z14, Z14
+	VMAXPS.BCST      128(SI), Z14, Z14
+	VMINPS.BCST      132(SI), Z14, Z14
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VPMOVZXBD        32(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z14
+	VCVTPS2DQ        Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           192(AX), Z15, Z15
+	VMAXPS.BCST      128(SI), Z15, Z15
+	VMINPS.BCST      132(SI), Z15, Z15
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VPMOVZXBD        48(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z15
+	VCVTPS2DQ        Z15, Z15
+	ADDQ             R8, R12
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z15, Z14, Z14
+	VPADDSW          148(SI), Z12, Z12
+	VPMAXSW          212(SI), Z12, Z12
+	VPADDSW          148(SI), Z14, Z14
+	VPMAXSW          212(SI), Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPERMD           Z12, Z24, Z12
+	VMOVDQU32        Z12, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z16, Z16
+	VMULPS           (AX), Z16, Z16
+	VMAXPS.BCST      128(SI), Z16, Z16
+	VMINPS.BCST      132(SI), Z16, Z16
+	VRNDSCALEPS      $0x00, Z16, Z16
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z16
+	VCVTPS2DQ        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VMULPS           64(AX), Z17, Z17
+	VMAXPS.BCST      128(SI), Z17, Z17
+	VMINPS.BCST      132(SI), Z17, Z17
+	VRNDSCALEPS      $0x00, Z17, Z17
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z17
+	VCVTPS2DQ        Z17, Z17
+	VCVTDQ2PS        Z18, Z18
+	VMULPS           128(AX), Z18, Z18
+	VMAXPS.BCST      128(SI), Z18, Z18
+	VMINPS.BCST      132(SI), Z18, Z18
+	VRNDSCALEPS      $0x00, Z18, Z18
+	VPMOVZXBD        32(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z18
+	VCVTPS2DQ        Z18, Z18
+	VCVTDQ2PS        Z19, Z19
+	VMULPS           192(AX), Z19, Z19
+	VMAXPS.BCST      128(SI), Z19, Z19
+	VMINPS.BCST      132(SI), Z19, Z19
+	VRNDSCALEPS      $0x00, Z19, Z19
+	VPMOVZXBD        48(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z19
+	VCVTPS2DQ        Z19, Z19
+	ADDQ             R8, R12
+	VPACKSSDW        Z17, Z16, Z16
+	VPACKSSDW        Z19, Z18, Z18
+	VPADDSW          148(SI), Z16, Z16
+	VPMAXSW          212(SI), Z16, Z16
+	VPADDSW          148(SI), Z18, Z18
+	VPMAXSW          212(SI), Z18, Z18
+	VPACKUSWB        Z18, Z16, Z16
+	VPERMD           Z16, Z24, Z16
+	VMOVDQU32        Z16, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z20, Z20
+	VMULPS           (AX), Z20, Z20
+	VMAXPS.BCST      128(SI), Z20, Z20
+	VMINPS.BCST      132(SI), Z20, Z20
+	VRNDSCALEPS      $0x00, Z20, Z20
+	VPMOVZXBD        (R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z20
+	VCVTPS2DQ        Z20, Z20
+	VCVTDQ2PS        Z21, Z21
+	VMULPS           64(AX), Z21, Z21
+	VMAXPS.BCST      128(SI), Z21, Z21
+	VMINPS.BCST      132(SI), Z21, Z21
+	VRNDSCALEPS      $0x00, Z21, Z21
+	VPMOVZXBD        16(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z21
+	VCVTPS2DQ        Z21, Z21
+	VCVTDQ2PS        Z22, Z22
+	VMULPS           128(AX), Z22, Z22
+	VMAXPS.BCST      128(SI), Z22, Z22
+	VMINPS.BCST      132(SI), Z22, Z22
+	VRNDSCALEPS      $0x00, Z22, Z22
+	VPMOVZXBD        32(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z22
+	VCVTPS2DQ        Z22, Z22
+	VCVTDQ2PS        Z23, Z23
+	VMULPS           192(AX), Z23, Z23
+	VMAXPS.BCST      128(SI), Z23, Z23
+	VMINPS.BCST      132(SI), Z23, Z23
+	VRNDSCALEPS      $0x00, Z23, Z23
+	VPMOVZXBD        48(R12), Z26
+	VCVTDQ2PS        Z26, Z26
+	VFMADD132PS.BCST 140(SI), Z25, Z26
+	VFMADD132PS.BCST 136(SI), Z26, Z23
+	VCVTPS2DQ        Z23, Z23
+	VPACKSSDW        Z21, Z20, Z20
+	VPACKSSDW        Z23, Z22, Z22
+	VPADDSW          148(SI), Z20, Z20
+	VPMAXSW          212(SI), Z20, Z20
+	VPADDSW          148(SI), Z22, Z22
+	VPMAXSW          212(SI), Z22, Z22
+	VPACKUSWB        Z22, Z20, Z20
+	VPERMD           Z20, Z24, Z20
+	VMOVDQU32        Z20, (R11)
+	VZEROUPPER
+	RET
+
 // func int8StoreAVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·int8StoreAVX512(SB), NOSPLIT, $0-8
@@ -8737,42 +17465,57 @@ TEXT ·int8StoreAVX512(SB), NOSPLIT, $0-8
 	MOVQ         (SI), DI
 	MOVQ         8(SI), CX
 	MOVQ         16(SI), BX
-	MOVQ         40(SI), R8
-	MOVQ         48(SI), R9
-	MOVQ         56(SI), R10
-	MOVQ         64(SI), R11
-	MOVQ         72(SI), AX
+	MOVQ         32(SI), R8
+	MOVQ         40(SI), R9
+	MOVQ         48(SI), R10
+	MOVQ         56(SI), R11
+	MOVQ         64(SI), AX
 	KMOVW        AX, K1
 	MOVQ         24(SI), AX
 	VMOVUPS      (AX), Z2
-	MOVQ         32(SI), AX
-	VMOVUPS      (AX), Z4
-	VBROADCASTSS 80(SI), Z8
-	VBROADCASTSS 84(SI), Z9
-	VBROADCASTSS 88(SI), Z10
-	VBROADCASTSS 92(SI), Z11
-	VPBROADCASTD 96(SI), Z12
+	VBROADCASTSS 72(SI), Z10
+	VBROADCASTSS 76(SI), Z11
+	VBROADCASTSS 80(SI), Z12
+	VBROADCASTSS 84(SI), Z13
+	VBROADCASTSS 96(SI), Z5
+	VBROADCASTSS 100(SI), Z6
+	VBROADCASTSS 112(SI), Z7
+	VBROADCASTSS 108(SI), Z8
+	VBROADCASTSS 104(SI), Z9
+	VPBROADCASTD 88(SI), Z14
 
 row:
-	VPADDD      (DI), Z2, Z0
-	VCVTDQ2PS   Z0, Z0
-	VMULPS      Z4, Z0, Z0
+	VCVTDQ2PS   (DI), Z0
+	VMULPS      Z2, Z0, Z0
 	TESTQ       R8, R8
 	JEQ         bound
-	VPMOVZXBD.Z (R8), K1, Z6
-	VCVTDQ2PS   Z6, Z6
-	VSUBPS      Z8, Z6, Z6
-	VMULPS      Z9, Z6, Z6
-	VADDPS      Z6, Z0, Z0
+	CMPL        92(SI), $0x02
+	JNE         once
+	VMAXPS      Z5, Z0, Z0
+	VMINPS      Z6, Z0, Z0
+	VRNDSCALEPS $0x00, Z0, Z0
+	VPMOVZXBD.Z (R8), K1, Z4
+	VCVTDQ2PS   Z4, Z4
+	VFMADD132PS Z8, Z7, Z4
+	VFMADD132PS Z9, Z4, Z0
+	ADDQ        R9, R8
+	JMP         bound
+
+once:
+	VPMOVZXBD.Z (R8), K1, Z4
+	VCVTDQ2PS   Z4, Z4
+	VSUBPS      Z10, Z4, Z4
+	VMULPS      Z11, Z4, Z4
+	VADDPS      Z4, Z0, Z0
 	ADDQ        R9, R8
 
 bound:
-	VMAXPS    Z10, Z0, Z0
-	VMINPS    Z11, Z0, Z0
-	CMPL      100(SI), $0x00
-	JNE       float
+	VMAXPS    Z12, Z0, Z0
+	VMINPS    Z13, Z0, Z0
+	CMPL      92(SI), $0x00
+	JEQ       float
 	VCVTPS2DQ Z0, Z0
-	VPADDD    Z12, Z0, Z0
+	VPADDD    Z14, Z0, Z0
 	VPMOVUSDB Z0, K1, (R10)
 	JMP       next
 

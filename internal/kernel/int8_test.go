@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"math"
+	"math/big"
 	"math/rand/v2"
 	"testing"
 )
@@ -144,9 +145,8 @@ func checkInt8(t *testing.T, r *rand.Rand, c Conv, i int) {
 			corr[k] -= int32(zero) * int32(w[j])
 		}
 	}
-	e := Int8Epilogue{Corr: make([]int32, q.ChannelsLen()), Scale: make([]float32, q.ChannelsLen()), OutQuant: Int8Quant{0.7, uint8([]int{0, 100, 255}[i%3])}}
-	PackChannels(q, e.Corr, corr)
-	PackChannels(q, e.Scale, scale)
+	e := Int8Epilogue{OutQuant: Int8Quant{0.7, uint8([]int{0, 100, 255}[i%3])}}
+	e.SetChannels(q, corr, scale)
 	packed := make([]int8, q.PackedLen())
 	q.Pack(packed, w)
 	if i&1 != 0 {
@@ -158,6 +158,22 @@ func checkInt8(t *testing.T, r *rand.Rand, c Conv, i int) {
 			e.Res[j] = uint8(r.IntN(256))
 		}
 	}
+	if e.Res != nil {
+		if a, ok := PlanInt8Add(Int8Quant{0.7, zero}, e.ResQuant, Int8Quant{0.9, uint8([]int{0, 100}[i&1])}, e.Act); ok {
+			sum := Int8Epilogue{Res: e.Res, Add: a, Out: make([]uint8, c.YLen())}
+			sum.SetChannels(q, corr, scale)
+			alone := Int8Epilogue{OutQuant: a.Y}
+			want, _ := naiveInt8(c, x, zero, w, bias, scale, &alone)
+			runInt8(q, x, zero, packed, &sum)
+			for j := range want {
+				if want := naiveAdd(a, want[j], e.Res[j]); sum.Out[j] != want {
+					t.Fatalf("%+v: sum %d is %d, want %d", c, j, sum.Out[j], want)
+				}
+			}
+		} else {
+			t.Error("no constants for an addition")
+		}
+	}
 	for _, float := range []bool{false, true} {
 		e.Out, e.Float = nil, nil
 		if float {
@@ -166,10 +182,7 @@ func checkInt8(t *testing.T, r *rand.Rand, c Conv, i int) {
 			e.Out = make([]uint8, c.YLen())
 		}
 		wantQ, wantF := naiveInt8(c, x, zero, w, bias, scale, &e)
-		scratch := make([]uint8, q.ScratchBytes())
-		for task := range q.Tasks() {
-			q.Run(task, scratch, x, zero, packed, &e)
-		}
+		runInt8(q, x, zero, packed, &e)
 		for j := range wantQ {
 			if float && e.Float[j] != wantF[j] {
 				t.Fatalf("%+v: float output %d of %d is %v, want %v", c, j, len(wantF), e.Float[j], wantF[j])
@@ -177,6 +190,91 @@ func checkInt8(t *testing.T, r *rand.Rand, c Conv, i int) {
 				t.Fatalf("%+v: output %d of %d is %d, want %d", c, j, len(wantQ), e.Out[j], wantQ[j])
 			}
 		}
+	}
+}
+
+// naiveAdd adds two bytes as their definition has it.
+func naiveAdd(a *Int8Add, y, res uint8) uint8 {
+	dy := (float32(y) - float32(a.Y.Zero)) * a.Y.Scale
+	dr := (float32(res) - float32(a.Res.Zero)) * a.Res.Scale
+	v := float32(dy) + float32(dr)
+	if a.Act == ActReLU && v < 0 {
+		v = 0
+	}
+	return uint8(min(max(math.RoundToEven(float64(v/a.Out.Scale))+float64(a.Out.Zero), 0), 255))
+}
+
+// For scales as networks have them there are constants that give the result of
+// each of the 65,536 pairs, and for scales that make many results lie in the
+// middle of two integers as well.
+func TestInt8AddOfAllPairs(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	scale := func() float32 { return float32(math.Exp2(3*r.Float64() - 6)) }
+	found, all := 0, 80
+	for i := range all {
+		y, res, out := Int8Quant{scale(), uint8(r.IntN(256))}, Int8Quant{scale(), uint8(r.IntN(256))}, Int8Quant{scale(), uint8(r.IntN(256))}
+		act := ActNone
+		switch i % 4 {
+		case 0:
+			act, res.Zero, out.Zero = ActReLU, 0, 0
+		case 1:
+			act, res.Zero, out.Zero = ActReLU, 128, 128
+		case 2:
+			y.Scale, res.Scale, out.Scale = 0.25, 0.5, 1
+		}
+		a, ok := PlanInt8Add(y, res, out, act)
+		if !ok {
+			continue
+		}
+		found++
+		if i%10 > 2 {
+			continue // all pairs take long
+		}
+		for y := range 256 {
+			for res := range 256 {
+				if got, want := a.fused(y, res), int(naiveAdd(a, uint8(y), uint8(res))); got != want {
+					t.Fatalf("%+v: %d and %d give %d, want %d", a, y, res, got, want)
+				}
+			}
+		}
+	}
+	if found < all-3 {
+		t.Errorf("constants found for %d of %d additions", found, all)
+	}
+	if _, ok := PlanInt8Add(Int8Quant{1, 0}, Int8Quant{1, 0}, Int8Quant{1e-9, 0}, ActNone); ok {
+		t.Error("sums that float32 cannot round to integers have constants")
+	}
+}
+
+// The one rounding of fma32, against exact arithmetic.
+func TestFMA32(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 200_000 {
+		x, y := float32(r.NormFloat64()), float32(r.NormFloat64())
+		z := float32(r.NormFloat64() * math.Exp2(float64(r.IntN(80)-40)))
+		if r.IntN(3) == 0 { // nearly the middle of two float32
+			z = float32(math.Exp2(float64(r.IntN(60) - 30)))
+		}
+		exact := new(big.Float).SetPrec(300).Mul(big.NewFloat(float64(x)), big.NewFloat(float64(y)))
+		want, _ := exact.Add(exact, big.NewFloat(float64(z))).Float32()
+		if got := fma32(x, y, z); got != want {
+			t.Fatalf("fma32(%g, %g, %g) = %g, want %g", x, y, z, got, want)
+		}
+	}
+}
+
+// runInt8 runs all tasks.
+func runInt8(q *Int8Conv, x []uint8, zero uint8, packed []int8, e *Int8Epilogue) {
+	scratch := make([]uint8, q.ScratchBytes())
+	if q.CopyTasks() > 0 {
+		copied := make([]uint8, q.CopyLen())
+		for task := range q.CopyTasks() {
+			q.Copy(task, copied, x, zero)
+		}
+		x = copied
+	}
+	for task := range q.Tasks() {
+		q.Run(task, scratch, x, zero, packed, e)
 	}
 }
 
@@ -215,14 +313,28 @@ func BenchmarkInt8Conv(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			e := Int8Epilogue{Corr: make([]int32, q.ChannelsLen()), Scale: make([]float32, q.ChannelsLen()), Act: ActReLU, Out: make([]uint8, c.YLen()), OutQuant: Int8Quant{1, 0}}
-			x, w, scratch := make([]uint8, c.XLen()), make([]int8, q.PackedLen()), make([]uint8, q.ScratchBytes())
+			e := Int8Epilogue{Act: ActReLU, Out: make([]uint8, c.YLen()), OutQuant: Int8Quant{1, 0}}
+			e.SetChannels(q, make([]int32, c.K), make([]float32, c.K))
+			x, w, scratch, copied := make([]uint8, c.XLen()), make([]int8, q.PackedLen()), make([]uint8, q.ScratchBytes()), make([]uint8, q.CopyLen())
 			for b.Loop() {
+				in := x
+				for task := range q.CopyTasks() {
+					q.Copy(task, copied, x, 0)
+					in = copied
+				}
 				for task := range q.Tasks() {
-					q.Run(task, scratch, x, 0, w, &e)
+					q.Run(task, scratch, in, 0, w, &e)
 				}
 			}
 			b.ReportMetric(float64(c.FLOPs())*float64(b.N)/b.Elapsed().Seconds()/1e9, "GOP/s")
 		})
+	}
+}
+
+func BenchmarkInt8AddPlan(b *testing.B) {
+	for b.Loop() {
+		if _, ok := PlanInt8Add(Int8Quant{0.0213, 120}, Int8Quant{0.0317, 0}, Int8Quant{0.0333, 0}, ActReLU); !ok {
+			b.Fatal("no constants")
+		}
 	}
 }
