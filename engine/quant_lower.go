@@ -107,12 +107,12 @@ func (c *compiler) quantConv(n *graph.Node, op fusedQuantConv) error {
 	if op.relu {
 		e.Act = kernel.ActReLU
 	}
-	outScale := 1.0
+	outScale := float32(1)
 	if op.add != nil {
-		outScale = float64(op.add.Y.Scale)
+		outScale = op.add.Y.Scale
 	} else if op.out != nil {
 		e.OutQuant = kernelQuant(op.out.Scale[0], op.out.Zero[0], op.out.Signed)
-		outScale = float64(op.out.Scale[0])
+		outScale = op.out.Scale[0]
 	}
 	var res *buf
 	if op.residual != nil {
@@ -132,7 +132,8 @@ func (c *compiler) quantConv(n *graph.Node, op fusedQuantConv) error {
 			sum += int32(v)
 		}
 		corr[k] = op.bias[k] - int32(xq.Zero)*sum
-		scale[k] = float32(float64(xq.Scale) * float64(op.wScale[k]) / outScale)
+		// Rounded as onnxruntime's QLinearConv does, whose results these are then.
+		scale[k] = float32(xq.Scale*op.wScale[k]) / outScale
 	}
 	e.SetChannels(q, corr, scale)
 	packed := make([]int8, q.PackedLen())

@@ -34,11 +34,12 @@ type int8Args struct {
 	ldo        int
 	res        *uint8
 	ldr        int
-	lo, hi     float32 // of the sums, before the addition
+	lo, hi     float32 // int8Store's midLo and midHi
 	byY, byRes float32
 	plus       float32
+	magic      float32
 	zero       [2 * panelWidth]int16
-	least      [2 * panelWidth]int16 // of the result: zero after ReLU, else 0
+	least      [4 * panelWidth]uint8 // of the result: the zero point after ReLU, else 0
 	order      [panelWidth]int32     // how the packing must be undone, see int8Order
 }
 
@@ -52,15 +53,20 @@ const (
 // int8Order undoes what packing to bytes makes of the order of four vectors.
 var int8Order = [panelWidth]int32{0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15}
 
+// int8Magic rounds to an integer, ties to even, what is added to it, and is
+// taken off again.
+const int8Magic = 3 << 22
+
 // int8Store are the arguments of the epilogue of one panel of sums t. In
-// float32, every operation rounded,
+// float32, every operation rounded, it computes in the modes 0 and 1
 //
 //	v = float(t[i][j])*scale[j]
+//	v = v + (float(res[i][j]) - resZero)*resScale    where there is a residual
 //
-// and where there is a residual,
+// and in mode 2
 //
-//	v = v + (float(res[i][j]) - resZero)*resScale                                  mode 0, 1
-//	v = fma(round(clamp(v, midLo, midHi)), byY, fma(float(res[i][j]), byRes, plus))   mode 2
+//	v = clamp(float(t[i][j])*scale[j] + magic, midLo, midHi) - magic
+//	v = fma(v, byY, fma(float(res[i][j]), byRes, plus))
 //
 // It stores clamp(v, lo, hi), or where mode is not 0 as uint8 that rounded to the
 // nearest integer, ties to even, plus zero. Strides are in bytes.
@@ -80,7 +86,8 @@ type int8Store struct {
 	mode              int32
 	midLo, midHi      float32
 	byY, byRes, plus  float32
-	cols              int // columns in use, 1..16
+	magic             float32 // int8Magic
+	cols              int     // columns in use, 1..16
 }
 
 // int8TileInts is the largest number of sums of a tile.

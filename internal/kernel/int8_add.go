@@ -27,13 +27,13 @@ func (a *Int8Add) exact(y, res int) int {
 // PlanInt8Add finds constants by which two fused multiplications and additions
 // of the bytes, one rounding and one clamping give the very integer that a's
 // definition gives for each of the 65,536 pairs of bytes. ok is false if it
-// finds none, which is rare: a handful of pairs lie so near the middle of two
-// integers that the definition's rounding errors decide.
+// finds none, which is rare: mostly a handful of pairs lie so near the middle of
+// two integers that the definition's rounding errors decide.
 func PlanInt8Add(y, res, out Int8Quant, act Act) (a *Int8Add, ok bool) {
 	a = &Int8Add{Y: y, Res: res, Out: out, Act: act}
 	byY, byRes := float64(y.Scale)/float64(out.Scale), float64(res.Scale)/float64(out.Scale)
-	plus := -float64(res.Zero) * byRes
-	span := 255*(byY+byRes) - plus + 256
+	plus := float64(out.Zero) - float64(res.Zero)*byRes
+	span := 255*(byY+byRes) + math.Abs(plus) + 256
 	if !(span < 1<<20) {
 		return nil, false
 	}
@@ -46,12 +46,11 @@ func PlanInt8Add(y, res, out Int8Quant, act Act) (a *Int8Add, ok bool) {
 	// Farther from the middle than the errors of all constants tried, and of the
 	// definition, can reach: each constant moves by steps of 2^-23 of its size.
 	reach := span / (1 << 19)
-	least, most := -1-float64(out.Zero), 256-float64(out.Zero)
 	for i := range 256 {
 		v0 := float64(i-int(y.Zero))*byY + plus
 		for j := range 256 {
 			v := v0 + float64(j)*byRes
-			if v < least || v > most {
+			if v < -1 || v > 256 {
 				continue
 			}
 			if d := math.Abs(v - math.Floor(v) - 0.5); d < reach {
@@ -96,7 +95,7 @@ func PlanInt8Add(y, res, out Int8Quant, act Act) (a *Int8Add, ok bool) {
 // fused is what the kernels compute.
 func (a *Int8Add) fused(y, res int) int {
 	v := fma32(float32(y-int(a.Y.Zero)), a.byY, fma32(float32(res), a.byRes, a.plus))
-	q := math.RoundToEven(float64(v)) + float64(a.Out.Zero)
+	q := math.RoundToEven(float64(v))
 	least := 0.0
 	if a.Act == ActReLU {
 		least = float64(a.Out.Zero)

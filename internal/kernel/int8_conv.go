@@ -269,31 +269,37 @@ func (q *Int8Conv) storeArgs(a *int8Args, e *Int8Epilogue) (s int8Store, size in
 	case e.Add != nil:
 		s.mode = int8Add
 		act, out = e.Add.Act, e.Add.Out
-		s.midLo = -float32(e.Add.Y.Zero)
+		s.magic = int8Magic
+		s.midLo = int8Magic - float32(e.Add.Y.Zero)
 		s.midHi = 255 + s.midLo
 		s.byY, s.byRes, s.plus = e.Add.byY, e.Add.byRes, e.Add.plus
 	default:
 		s.mode = int8Bytes
 		s.resZero, s.resScale = float32(e.ResQuant.Zero), e.ResQuant.Scale/out.Scale
 	}
-	if s.mode != int8Sums {
-		size = 1
-		s.zero = int32(out.Zero)
-		s.lo, s.hi = -float32(s.zero), float32(255-s.zero)
-	}
-	least := int16(0)
+	least := uint8(0)
 	switch act {
 	case ActNone:
 	case ActReLU:
 		s.lo = 0
-		least = int16(s.zero)
+		least = out.Zero
 	default:
 		panic("kernel: no such activation of integers")
 	}
-	a.lo, a.hi, a.byY, a.byRes, a.plus, a.order = s.midLo, s.midHi, s.byY, s.byRes, s.plus, int8Order
-	for i := range a.zero {
-		a.zero[i], a.least[i] = int16(s.zero), least
+	switch s.mode {
+	case int8Bytes:
+		size = 1
+		s.zero = int32(out.Zero)
+		s.lo, s.hi = float32(least)-float32(s.zero), float32(255-s.zero)
+	case int8Add: // the zero point is in plus
+		size = 1
+		s.lo, s.hi = float32(least), 255
 	}
+	a.lo, a.hi, a.byY, a.byRes, a.plus, a.magic, a.order = s.midLo, s.midHi, s.byY, s.byRes, s.plus, s.magic, int8Order
+	for i := range a.zero {
+		a.zero[i] = int16(s.zero)
+	}
+	fillBytes(a.least[:], least)
 	s.ldr, s.ldo = q.conv.K, q.conv.K*size
 	a.ldr, a.ldo = s.ldr, s.ldo
 	return s, size

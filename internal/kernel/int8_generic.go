@@ -45,12 +45,13 @@ func int8StoreGeneric(g *int8Store) {
 		}
 		out := unsafe.Add(unsafe.Pointer(g.out), i*g.ldo)
 		for j, s := range t {
-			v := float32(float32(s) * scale[j])
-			if res != nil {
-				if g.mode == int8Add {
-					v = float32(math.RoundToEven(float64(min(max(v, g.midLo), g.midHi))))
-					v = fma32(v, g.byY, fma32(float32(res[j]), g.byRes, g.plus))
-				} else {
+			var v float32
+			if g.mode == int8Add {
+				v = min(max(float32(float32(s)*scale[j])+g.magic, g.midLo), g.midHi) - g.magic
+				v = fma32(v, g.byY, fma32(float32(res[j]), g.byRes, g.plus))
+			} else {
+				v = float32(float32(s) * scale[j])
+				if res != nil {
 					v += float32(float32(float32(res[j])-g.resZero) * g.resScale)
 				}
 			}

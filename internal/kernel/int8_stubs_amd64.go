@@ -28,9 +28,10 @@ var (
 	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.byY)-136]
 	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.byRes)-140]
 	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.plus)-144]
-	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.zero)-148]
-	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.least)-212]
-	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.order)-276]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.magic)-148]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.zero)-152]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.least)-216]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.order)-280]
 	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.t)-0]
 	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.rows)-8]
 	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.ts)-16]
@@ -51,6 +52,7 @@ var (
 	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.byY)-104]
 	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.byRes)-108]
 	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.plus)-112]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.magic)-116]
 )
 
 func int8TileVNNI(m, nz int, g *int8Args) {

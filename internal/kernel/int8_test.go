@@ -27,8 +27,9 @@ func int8ISAs(t *testing.T, f func(t *testing.T)) {
 	}
 }
 
-// naiveInt8 is the definition: sums in int64, the epilogue of [int8Store].
-func naiveInt8(c Conv, x []uint8, zero uint8, w []int8, bias []int32, scale []float32, e *Int8Epilogue) (q []uint8, f []float32) {
+// naiveInt8 is the definition: sums in int64, the epilogue of [int8Store], and
+// the scaled sums.
+func naiveInt8(c Conv, x []uint8, zero uint8, w []int8, bias []int32, scale []float32, e *Int8Epilogue) (q []uint8, f []float32, scaled []float32) {
 	cg, kg := c.C/c.Groups, c.K/c.Groups
 	for n := range c.N {
 		for oy := range c.OutH() {
@@ -48,6 +49,7 @@ func naiveInt8(c Conv, x []uint8, zero uint8, w []int8, bias []int32, scale []fl
 						}
 					}
 					v := float32(float32(sum) * scale[k])
+					scaled = append(scaled, v)
 					if e.Res != nil {
 						rs := e.ResQuant.Scale
 						if e.Float == nil {
@@ -64,7 +66,7 @@ func naiveInt8(c Conv, x []uint8, zero uint8, w []int8, bias []int32, scale []fl
 			}
 		}
 	}
-	return q, f
+	return q, f, scaled
 }
 
 func TestInt8ConvAgainstNaive(t *testing.T) {
@@ -162,11 +164,11 @@ func checkInt8(t *testing.T, r *rand.Rand, c Conv, i int) {
 		if a, ok := PlanInt8Add(Int8Quant{0.7, zero}, e.ResQuant, Int8Quant{0.9, uint8([]int{0, 100}[i&1])}, e.Act); ok {
 			sum := Int8Epilogue{Res: e.Res, Add: a, Out: make([]uint8, c.YLen())}
 			sum.SetChannels(q, corr, scale)
-			alone := Int8Epilogue{OutQuant: a.Y}
-			want, _ := naiveInt8(c, x, zero, w, bias, scale, &alone)
+			_, _, scaled := naiveInt8(c, x, zero, w, bias, scale, &Int8Epilogue{})
 			runInt8(q, x, zero, packed, &sum)
-			for j := range want {
-				if want := naiveAdd(a, want[j], e.Res[j]); sum.Out[j] != want {
+			for j, v := range scaled {
+				y := uint8(min(max(math.RoundToEven(float64(v))+float64(a.Y.Zero), 0), 255))
+				if want := naiveAdd(a, y, e.Res[j]); sum.Out[j] != want {
 					t.Fatalf("%+v: sum %d is %d, want %d", c, j, sum.Out[j], want)
 				}
 			}
@@ -181,7 +183,7 @@ func checkInt8(t *testing.T, r *rand.Rand, c Conv, i int) {
 		} else {
 			e.Out = make([]uint8, c.YLen())
 		}
-		wantQ, wantF := naiveInt8(c, x, zero, w, bias, scale, &e)
+		wantQ, wantF, _ := naiveInt8(c, x, zero, w, bias, scale, &e)
 		runInt8(q, x, zero, packed, &e)
 		for j := range wantQ {
 			if float && e.Float[j] != wantF[j] {
@@ -220,7 +222,7 @@ func TestInt8AddOfAllPairs(t *testing.T) {
 		case 1:
 			act, res.Zero, out.Zero = ActReLU, 128, 128
 		case 2:
-			y.Scale, res.Scale, out.Scale = 0.25, 0.5, 1
+			y.Scale, res.Scale, out.Scale, out.Zero = 0.25, 0.5, 1, out.Zero&^1
 		}
 		a, ok := PlanInt8Add(y, res, out, act)
 		if !ok {

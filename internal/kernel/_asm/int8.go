@@ -18,7 +18,7 @@ var int8Small = []struct {
 	name string
 	off  int
 }{
-	{"lo", 128}, {"hi", 132}, {"byY", 136}, {"byRes", 140}, {"plus", 144}, {"zero", 148}, {"least", 212}, {"order", 276},
+	{"lo", 128}, {"hi", 132}, {"byY", 136}, {"byRes", 140}, {"plus", 144}, {"magic", 148}, {"zero", 152}, {"least", 216}, {"order", 280},
 }
 
 // storeFields are the fields of kernel.int8Store and where they are.
@@ -28,7 +28,7 @@ var storeFields = []struct {
 }{
 	{"t", 0}, {"rows", 8}, {"ts", 16}, {"scale", 24}, {"res", 32}, {"ldr", 40}, {"out", 48}, {"ldo", 56}, {"bits", 64},
 	{"resZero", 72}, {"resScale", 76}, {"lo", 80}, {"hi", 84}, {"zero", 88}, {"mode", 92},
-	{"midLo", 96}, {"midHi", 100}, {"byY", 104}, {"byRes", 108}, {"plus", 112},
+	{"midLo", 96}, {"midHi", 100}, {"byY", 104}, {"byRes", 108}, {"plus", 112}, {"magic", 116},
 }
 
 func int8Arg(g reg.Register, name string) operand.Mem {
@@ -233,7 +233,7 @@ func int8Kernel(c *build.Context, i *isa, m, nz int) {
 // rounded and packed to bytes, or before the packing something is added.
 func int8Finish(c *build.Context, g reg.Register, acc, free []reg.VecPhysical, m, nz int) {
 	scale, out, ldo, res, ldr, sums := reg.RAX, reg.R11, reg.RBX, reg.R12, reg.R8, reg.RDX
-	order, plus, t := free[0], free[1], free[2]
+	order, plus, magic, t := free[0], free[1], free[2], free[3]
 	c.CMPQ(int8Arg(g, "mode"), operand.U8(1))
 	c.JEQ(operand.LabelRef("bytes"))
 	c.JGT(operand.LabelRef("add"))
@@ -254,6 +254,7 @@ func int8Finish(c *build.Context, g reg.Register, acc, free []reg.VecPhysical, m
 			c.MOVQ(int8Arg(g, "res"), res)
 			c.MOVQ(int8Arg(g, "ldr"), ldr)
 			c.VBROADCASTSS(int8Arg(g, "plus"), plus)
+			c.VBROADCASTSS(int8Arg(g, "magic"), magic)
 		}
 		for r0 := 0; r0 < m; r0 += rows {
 			r1 := min(m, r0+rows)
@@ -261,11 +262,13 @@ func int8Finish(c *build.Context, g reg.Register, acc, free []reg.VecPhysical, m
 				for z := range nz {
 					v := acc[r*nz+z]
 					c.VCVTDQ2PS(v, v)
-					c.VMULPS(operand.Mem{Base: scale, Disp: 64 * z}, v, v)
+					by := operand.Mem{Base: scale, Disp: 64 * z}
+					c.VMULPS(by, v, v)
 					if label == "add" {
+						c.VADDPS(magic, v, v)
 						c.VMAXPS_BCST(int8Arg(g, "lo"), v, v)
 						c.VMINPS_BCST(int8Arg(g, "hi"), v, v)
-						c.VRNDSCALEPS(operand.U8(0), v, v) // to nearest even
+						c.VSUBPS(magic, v, v)
 						c.VPMOVZXBD(operand.Mem{Base: res, Disp: 16 * z}, t)
 						c.VCVTDQ2PS(t, t)
 						c.VFMADD132PS_BCST(int8Arg(g, "byRes"), plus, t)
@@ -277,7 +280,7 @@ func int8Finish(c *build.Context, g reg.Register, acc, free []reg.VecPhysical, m
 					c.ADDQ(ldr, res)
 				}
 			}
-			int8Pack(c, g, acc[r0*nz:r1*nz], order)
+			int8Pack(c, g, acc[r0*nz:r1*nz], order, label == "bytes")
 			v := acc[r0*nz]
 			at := operand.Mem{Base: out}
 			for r := r0; r < r1; r++ {
@@ -307,19 +310,21 @@ func int8Finish(c *build.Context, g reg.Register, acc, free []reg.VecPhysical, m
 }
 
 // int8Pack packs one to four vectors of integers to bytes, in order, in the
-// first of them, with the zero point added.
-func int8Pack(c *build.Context, g reg.Register, v []reg.VecPhysical, order reg.VecPhysical) {
+// first of them, if told so with the zero point added.
+func int8Pack(c *build.Context, g reg.Register, v []reg.VecPhysical, order reg.VecPhysical, zero bool) {
 	words := []reg.VecPhysical{v[0]}
 	c.VPACKSSDW(v[min(1, len(v)-1)], v[0], v[0])
 	if len(v) > 2 {
 		c.VPACKSSDW(v[len(v)-1], v[2], v[2])
 		words = append(words, v[2])
 	}
-	for _, w := range words {
-		c.VPADDSW(int8Arg(g, "zero"), w, w)
-		c.VPMAXSW(int8Arg(g, "least"), w, w)
+	if zero {
+		for _, w := range words {
+			c.VPADDSW(int8Arg(g, "zero"), w, w)
+		}
 	}
 	c.VPACKUSWB(words[len(words)-1], v[0], v[0])
+	c.VPMAXUB(int8Arg(g, "least"), v[0], v[0])
 	// Each 128 bits hold four columns of each vector.
 	c.VPERMD(v[0], order, v[0])
 }
@@ -335,7 +340,7 @@ func int8StoreKernel(c *build.Context, i *isa) {
 	at := func(f string) operand.Mem { return storeArg(g, f) }
 	nv := i.perPanel
 	v, scale := i.regs[:nv], i.regs[2:2+nv]
-	tv, midLo, midHi, plus, byRes, byY := i.regs[4], i.regs[5], i.regs[6], i.regs[7], i.regs[8], i.regs[9]
+	tv, midLo, midHi, plus, byRes, byY, magic := i.regs[4], i.regs[5], i.regs[6], i.regs[7], i.regs[8], i.regs[9], i.regs[15]
 	resZero, resScale, lo, hi, zero := i.regs[10], i.regs[11], i.regs[12], i.regs[13], i.regs[14]
 	c.Load(c.Param("args"), g)
 	for _, f := range []struct {
@@ -357,19 +362,11 @@ func int8StoreKernel(c *build.Context, i *isa) {
 		v    reg.VecPhysical
 	}{
 		{"resZero", resZero}, {"resScale", resScale}, {"lo", lo}, {"hi", hi},
-		{"midLo", midLo}, {"midHi", midHi}, {"plus", plus}, {"byRes", byRes}, {"byY", byY},
+		{"midLo", midLo}, {"midHi", midHi}, {"plus", plus}, {"byRes", byRes}, {"byY", byY}, {"magic", magic},
 	} {
 		c.VBROADCASTSS(at(f.name), f.v)
 	}
 	c.VPBROADCASTD(at("zero"), zero)
-	c.Label("row")
-	for j, r := range v {
-		mem := operand.Mem{Base: t, Disp: j * i.bytes}
-		c.VCVTDQ2PS(mem, r)
-		c.VMULPS(scale[j], r, r)
-	}
-	c.TESTQ(res, res)
-	c.JEQ(operand.LabelRef("bound"))
 	residual := func(j int) {
 		mem := operand.Mem{Base: res, Disp: 8 * j}
 		if i == avx512 {
@@ -379,28 +376,35 @@ func int8StoreKernel(c *build.Context, i *isa) {
 		}
 		c.VCVTDQ2PS(tv, tv)
 	}
-	c.CMPL(at("mode"), operand.U8(2))
-	c.JNE(operand.LabelRef("once"))
+	c.Label("row")
 	for j, r := range v {
-		c.VMAXPS(midLo, r, r)
-		c.VMINPS(midHi, r, r)
-		if i == avx512 {
-			c.VRNDSCALEPS(operand.U8(0), r, r) // to nearest even
-		} else {
-			c.VROUNDPS(operand.U8(0), r, r)
-		}
-		residual(j)
-		c.VFMADD132PS(byRes, plus, tv)
-		c.VFMADD132PS(byY, tv, r)
+		c.VCVTDQ2PS(operand.Mem{Base: t, Disp: j * i.bytes}, r)
 	}
-	c.ADDQ(ldr, res)
-	c.JMP(operand.LabelRef("bound"))
-	c.Label("once")
+	c.CMPL(at("mode"), operand.U8(2))
+	c.JEQ(operand.LabelRef("add"))
+	for j, r := range v {
+		c.VMULPS(scale[j], r, r)
+	}
+	c.TESTQ(res, res)
+	c.JEQ(operand.LabelRef("bound"))
 	for j, r := range v {
 		residual(j)
 		c.VSUBPS(resZero, tv, tv)
 		c.VMULPS(resScale, tv, tv)
 		c.VADDPS(tv, r, r)
+	}
+	c.ADDQ(ldr, res)
+	c.JMP(operand.LabelRef("bound"))
+	c.Label("add")
+	for j, r := range v {
+		c.VMULPS(scale[j], r, r)
+		c.VADDPS(magic, r, r)
+		c.VMAXPS(midLo, r, r)
+		c.VMINPS(midHi, r, r)
+		c.VSUBPS(magic, r, r)
+		residual(j)
+		c.VFMADD132PS(byRes, plus, tv)
+		c.VFMADD132PS(byY, tv, r)
 	}
 	c.ADDQ(ldr, res)
 	c.Label("bound")
