@@ -55,6 +55,23 @@ func (o fusedQuantConv) Infer(in []graph.Type) ([]graph.Type, error) {
 	return o.conv.Infer(types)
 }
 
+// quantMaxPool is quantize(max pool(dequantize(x))) where both round alike, so
+// that the result are bytes of x. Its input is an output of QuantizeLinear.
+type quantMaxPool struct {
+	graph.MaxPool2d
+	out graph.QuantizeLinear
+}
+
+func (quantMaxPool) Name() string { return "QuantMaxPool2d" }
+
+func (o quantMaxPool) Infer(in []graph.Type) ([]graph.Type, error) {
+	out, err := o.MaxPool2d.Infer(in)
+	if err != nil {
+		return nil, err
+	}
+	return out[:1], nil
+}
+
 // quantFuser matches what integer kernels can compute.
 type quantFuser struct {
 	edit
@@ -85,14 +102,8 @@ func (f *quantFuser) quantised(v *graph.Value) (dq graph.DequantizeLinear, q *gr
 // keptAsBytes says that the node quantises to one byte a value, and that all
 // that read it can read bytes.
 func keptAsBytes(n *graph.Node, use map[*graph.Value][]*graph.Node) bool {
-	switch op := n.Op.(type) {
-	case graph.QuantizeLinear:
-		if len(op.Scale) != 1 {
-			return false
-		}
-	case fusedQuantConv:
-		return op.out != nil
-	default:
+	q, ok := n.Op.(graph.QuantizeLinear)
+	if !ok || len(q.Scale) != 1 {
 		return false
 	}
 	for _, u := range use[n.Out[0]] {
@@ -101,11 +112,11 @@ func keptAsBytes(n *graph.Node, use map[*graph.Value][]*graph.Node) bool {
 		}
 		switch op := u.Op.(type) {
 		case graph.DequantizeLinear:
-			lo, hi := n.Op.(graph.QuantizeLinear).Bounds()
+			lo, hi := q.Bounds()
 			if len(op.Scale) != 1 || op.Zero[0] < lo || op.Zero[0] > hi {
 				return false
 			}
-		case fusedQuantConv:
+		case fusedQuantConv, quantMaxPool:
 		default:
 			return false
 		}
@@ -127,6 +138,9 @@ func (f *quantFuser) match(n *graph.Node) {
 	case graph.Conv2d:
 		o.conv = &op
 	case graph.Linear:
+	case graph.MaxPool2d:
+		f.matchPool(n, op)
+		return
 	default:
 		return
 	}
@@ -159,6 +173,20 @@ func (f *quantFuser) match(n *graph.Node) {
 		}
 	}
 	f.put[last] = replacement{op: o, in: in, out: last.Out}
+}
+
+// matchPool pools bytes where the values before and after are rounded alike.
+func (f *quantFuser) matchPool(n *graph.Node, op graph.MaxPool2d) {
+	x, xq, ok := f.quantised(n.In[0])
+	u := f.single(n.Out[0])
+	if !ok || u == nil || len(f.use[n.Out[1]]) > 0 || !keptAsBytes(u, f.use) {
+		return
+	}
+	out, in := u.Op.(graph.QuantizeLinear), xq.Op.(graph.QuantizeLinear)
+	if out.Signed != in.Signed || out.Scale[0] != x.Scale[0] || out.Zero[0] != x.Zero[0] {
+		return
+	}
+	f.put[u] = replacement{op: quantMaxPool{op, out}, in: operands(xq.Out[0]), out: u.Out}
 }
 
 // roundedAddition lets the convolution o, whose result the node y rounds, do an

@@ -27,6 +27,8 @@ func signed(v *graph.Value) bool {
 		return op.Signed
 	case fusedQuantConv:
 		return op.out != nil && op.out.Signed
+	case quantMaxPool:
+		return op.out.Signed
 	}
 	return false
 }
@@ -87,6 +89,28 @@ func (c *compiler) dequantize(n *graph.Node, op graph.DequantizeLinear) {
 		return
 	}
 	c.pieces("", size, func(r *run, lo, hi int) { do(r.b[y.id], r.b[x.id], lo, hi) }, reads(x), writes(y))
+}
+
+func (c *compiler) quantMaxPool(n *graph.Node, op quantMaxPool) error {
+	p, err := poolShape(op.Window, n.In[0].Shape, n.Out[0].Shape)
+	if err != nil {
+		return err
+	}
+	x, ok := c.bytes[n.In[0]]
+	if !ok {
+		return errNotBytes
+	}
+	y := c.outBytes(n.Out[0])
+	xLen, yLen := n.In[0].Shape.Numel(), n.Out[0].Shape.Numel()
+	row := p.W * p.C
+	c.needScratch((row + 3) / 4)
+	rows := p.N * p.OH
+	size := kernel.PieceRows(rows, p.OW*p.C)
+	c.step("", kernel.Pieces(rows, size), func(r *run, task, worker int) {
+		lo, hi := kernel.PieceBounds(task, size, rows)
+		kernel.MaxPoolBytes(bytesOf(r.b[y.id], yLen), bytesOf(r.b[x.id], xLen), bytesOf(r.scratch[worker], row), p, lo, hi)
+	}, reads(x), writes(y))
+	return nil
 }
 
 func (c *compiler) quantConv(n *graph.Node, op fusedQuantConv) error {

@@ -328,3 +328,89 @@ next:
 	JNE  row
 	VZEROUPPER
 	RET
+
+// func quantizeBytesAVX2(dst *uint8, x *float32, n int, scale float32, lo float32, hi float32, zero int32)
+// Requires: AVX, AVX2
+TEXT ·quantizeBytesAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), DI
+	MOVQ         x+8(FP), SI
+	MOVQ         n+16(FP), BX
+	VBROADCASTSS scale+24(FP), Y4
+	VBROADCASTSS lo+28(FP), Y5
+	VBROADCASTSS hi+32(FP), Y6
+	VBROADCASTSS zero+36(FP), Y7
+
+loop:
+	VMOVUPS      (SI), Y0
+	VDIVPS       Y4, Y0, Y0
+	VMAXPS       Y5, Y0, Y0
+	VMINPS       Y6, Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VPADDD       Y7, Y0, Y0
+	VMOVUPS      32(SI), Y1
+	VDIVPS       Y4, Y1, Y1
+	VMAXPS       Y5, Y1, Y1
+	VMINPS       Y6, Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VPADDD       Y7, Y1, Y1
+	VPACKSSDW    Y1, Y0, Y0
+	VPERMQ       $0xd8, Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPACKUSWB    X1, X0, X0
+	VMOVDQU      X0, (DI)
+	ADDQ         $0x40, SI
+	ADDQ         $0x10, DI
+	SUBQ         $0x10, BX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+// func dequantizeBytesAVX2(dst *float32, x *uint8, n int, scale float32, zero float32)
+// Requires: AVX, AVX2
+TEXT ·dequantizeBytesAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), DI
+	MOVQ         x+8(FP), SI
+	MOVQ         n+16(FP), BX
+	VBROADCASTSS scale+24(FP), Y4
+	VBROADCASTSS zero+28(FP), Y7
+
+loop:
+	VPMOVZXBD (SI), Y0
+	VCVTDQ2PS Y0, Y0
+	VSUBPS    Y7, Y0, Y0
+	VMULPS    Y4, Y0, Y0
+	VMOVUPS   Y0, (DI)
+	VPMOVZXBD 8(SI), Y1
+	VCVTDQ2PS Y1, Y1
+	VSUBPS    Y7, Y1, Y1
+	VMULPS    Y4, Y1, Y1
+	VMOVUPS   Y1, 32(DI)
+	ADDQ      $0x40, DI
+	ADDQ      $0x10, SI
+	SUBQ      $0x10, BX
+	JNE       loop
+	VZEROUPPER
+	RET
+
+// func maxBytesAVX2(dst *uint8, x *uint8, y *uint8, n int)
+// Requires: AVX, AVX2
+TEXT ·maxBytesAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ y+16(FP), BX
+	MOVQ n+24(FP), CX
+
+loop:
+	VMOVDQU (SI), Y0
+	VPMAXUB (BX), Y0, Y0
+	VMOVDQU Y0, (DI)
+	VMOVDQU 32(SI), Y0
+	VPMAXUB 32(BX), Y0, Y0
+	VMOVDQU Y0, 32(DI)
+	ADDQ    $0x40, DI
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, BX
+	SUBQ    $0x40, CX
+	JNE     loop
+	VZEROUPPER
+	RET

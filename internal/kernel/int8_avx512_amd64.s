@@ -17538,3 +17538,71 @@ next:
 	JNE  row
 	VZEROUPPER
 	RET
+
+// func quantizeBytesAVX512(dst *uint8, x *float32, n int, scale float32, lo float32, hi float32, zero int32)
+// Requires: AVX, AVX512F
+TEXT ·quantizeBytesAVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), DI
+	MOVQ         x+8(FP), SI
+	MOVQ         n+16(FP), BX
+	VBROADCASTSS scale+24(FP), Z4
+	VBROADCASTSS lo+28(FP), Z5
+	VBROADCASTSS hi+32(FP), Z6
+	VBROADCASTSS zero+36(FP), Z7
+
+loop:
+	VMOVUPS   (SI), Z0
+	VDIVPS    Z4, Z0, Z0
+	VMAXPS    Z5, Z0, Z0
+	VMINPS    Z6, Z0, Z0
+	VCVTPS2DQ Z0, Z0
+	VPADDD    Z7, Z0, Z0
+	VPMOVUSDB Z0, (DI)
+	ADDQ      $0x40, SI
+	ADDQ      $0x10, DI
+	SUBQ      $0x10, BX
+	JNE       loop
+	VZEROUPPER
+	RET
+
+// func dequantizeBytesAVX512(dst *float32, x *uint8, n int, scale float32, zero float32)
+// Requires: AVX, AVX512F
+TEXT ·dequantizeBytesAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), DI
+	MOVQ         x+8(FP), SI
+	MOVQ         n+16(FP), BX
+	VBROADCASTSS scale+24(FP), Z4
+	VBROADCASTSS zero+28(FP), Z7
+
+loop:
+	VPMOVZXBD (SI), Z0
+	VCVTDQ2PS Z0, Z0
+	VSUBPS    Z7, Z0, Z0
+	VMULPS    Z4, Z0, Z0
+	VMOVUPS   Z0, (DI)
+	ADDQ      $0x40, DI
+	ADDQ      $0x10, SI
+	SUBQ      $0x10, BX
+	JNE       loop
+	VZEROUPPER
+	RET
+
+// func maxBytesAVX512(dst *uint8, x *uint8, y *uint8, n int)
+// Requires: AVX, AVX512BW
+TEXT ·maxBytesAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ y+16(FP), BX
+	MOVQ n+24(FP), CX
+
+loop:
+	VMOVDQU8 (SI), Z0
+	VPMAXUB  (BX), Z0, Z0
+	VMOVDQU8 Z0, (DI)
+	ADDQ     $0x40, DI
+	ADDQ     $0x40, SI
+	ADDQ     $0x40, BX
+	SUBQ     $0x40, CX
+	JNE      loop
+	VZEROUPPER
+	RET

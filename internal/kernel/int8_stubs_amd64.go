@@ -299,3 +299,21 @@ func int8Tile2x1AVX2(args *int8Args)
 
 //go:noescape
 func int8StoreAVX2(args *int8Store)
+
+//go:noescape
+func quantizeBytesAVX512(dst *uint8, x *float32, n int, scale, lo, hi float32, zero int32)
+
+//go:noescape
+func dequantizeBytesAVX512(dst *float32, x *uint8, n int, scale, zero float32)
+
+//go:noescape
+func maxBytesAVX512(dst, x, y *uint8, n int)
+
+//go:noescape
+func quantizeBytesAVX2(dst *uint8, x *float32, n int, scale, lo, hi float32, zero int32)
+
+//go:noescape
+func dequantizeBytesAVX2(dst *float32, x *uint8, n int, scale, zero float32)
+
+//go:noescape
+func maxBytesAVX2(dst, x, y *uint8, n int)

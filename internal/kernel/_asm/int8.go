@@ -477,5 +477,5 @@ func int8Stubs() []byte {
 		s += "default:\npanic(\"kernel: no micro-kernel of this shape\")\n}\n}\n\n"
 		decls += fmt.Sprintf("//go:noescape\nfunc int8Store%s(args *int8Store)\n\n", i.name)
 	}
-	return []byte(s + decls)
+	return []byte(s + decls + int8VecStubs())
 }
