@@ -22,8 +22,9 @@ type int8Args struct {
 	k     int  // words of four inner products per batch element, at least 1
 	as    int  // bytes between rows
 	b     *int8
-	bs    int   // bytes between panels
-	next  *int8 // is fetched meanwhile, 64 bytes for each k
+	bs    int    // bytes between panels
+	next  *int8  // are fetched meanwhile, 64 bytes for each k
+	nextA *uint8 // likewise
 	corr  *int32
 	c     *int32 // where mode is int8Sums
 	mode  int

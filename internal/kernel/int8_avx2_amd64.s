@@ -83,8 +83,8 @@ next:
 	ADDQ    $0x08, DI
 	DECQ    CX
 	JNE     batch
-	MOVQ    72(SI), DX
-	MOVQ    64(SI), AX
+	MOVQ    80(SI), DX
+	MOVQ    72(SI), AX
 	VPHADDD Y1, Y0, Y0
 	VPERMQ  $0xd8, Y0, Y0
 	VPADDD  (AX), Y0, Y0
@@ -209,8 +209,8 @@ next:
 	ADDQ    $0x08, DI
 	DECQ    CX
 	JNE     batch
-	MOVQ    72(SI), DX
-	MOVQ    64(SI), AX
+	MOVQ    80(SI), DX
+	MOVQ    72(SI), AX
 	VPHADDD Y1, Y0, Y0
 	VPERMQ  $0xd8, Y0, Y0
 	VPADDD  (AX), Y0, Y0

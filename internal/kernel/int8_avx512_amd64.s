@@ -14,7 +14,8 @@ TEXT ·int8Tile1x1VNNI(SB), NOSPLIT, $0-8
 	LEAQ      (BX)(BX*2), R8
 	MOVQ      40(SI), AX
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 
 batch:
@@ -26,16 +27,19 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z1
 	VPBROADCASTD (R11), Z2
 	VPDPBUSD     Z1, Z2, Z0
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z1
 	VPBROADCASTD 4(R11), Z2
 	VPDPBUSD     Z1, Z2, Z0
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -43,65 +47,67 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z1
 	VPBROADCASTD (R11), Z2
 	VPDPBUSD     Z1, Z2, Z0
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VZEROUPPER
 	RET
 
 bytes:
-	MOVQ      88(SI), AX
-	MOVQ      96(SI), R11
-	MOVQ      104(SI), BX
-	VMOVDQU32 280(SI), Z1
+	MOVQ      96(SI), AX
+	MOVQ      104(SI), R11
+	MOVQ      112(SI), BX
+	VMOVDQU32 288(SI), Z1
 	VCVTDQ2PS Z0, Z0
 	VMULPS    (AX), Z0, Z0
 	VCVTPS2DQ Z0, Z0
 	VPACKSSDW Z0, Z0, Z0
-	VPADDSW   152(SI), Z0, Z0
+	VPADDSW   160(SI), Z0, Z0
 	VPACKUSWB Z0, Z0, Z0
-	VPMAXUB   216(SI), Z0, Z0
+	VPMAXUB   224(SI), Z0, Z0
 	VPERMD    Z0, Z1, Z0
 	VMOVDQU32 X0, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z1
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z2
-	VBROADCASTSS     148(SI), Z3
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z1
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z2
+	VBROADCASTSS     156(SI), Z3
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z3, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z3, Z0, Z0
 	VPMOVZXBD        (R12), Z4
 	VCVTDQ2PS        Z4, Z4
-	VFMADD132PS.BCST 140(SI), Z2, Z4
-	VFMADD132PS.BCST 136(SI), Z4, Z0
+	VFMADD132PS.BCST 148(SI), Z2, Z4
+	VFMADD132PS.BCST 144(SI), Z4, Z0
 	VCVTPS2DQ        Z0, Z0
 	VPACKSSDW        Z0, Z0, Z0
 	VPACKUSWB        Z0, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z1, Z0
 	VMOVDQU32        X0, (R11)
 	VZEROUPPER
@@ -117,7 +123,8 @@ TEXT ·int8Tile2x1VNNI(SB), NOSPLIT, $0-8
 	LEAQ      (BX)(BX*2), R8
 	MOVQ      40(SI), AX
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z1
 
@@ -130,12 +137,14 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z2
 	VPBROADCASTD (R11), Z3
 	VPDPBUSD     Z2, Z3, Z0
 	VPBROADCASTD (R11)(BX*1), Z4
 	VPDPBUSD     Z2, Z4, Z1
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z2
 	VPBROADCASTD 4(R11), Z3
 	VPDPBUSD     Z2, Z3, Z0
@@ -144,6 +153,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -151,6 +161,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z2
 	VPBROADCASTD (R11), Z3
 	VPDPBUSD     Z2, Z3, Z0
@@ -159,25 +170,26 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VZEROUPPER
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z2
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z2
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -185,9 +197,9 @@ bytes:
 	VMULPS        (AX), Z1, Z1
 	VCVTPS2DQ     Z1, Z1
 	VPACKSSDW     Z1, Z0, Z0
-	VPADDSW       152(SI), Z0, Z0
+	VPADDSW       160(SI), Z0, Z0
 	VPACKUSWB     Z0, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z2, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -196,40 +208,40 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z2
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z3
-	VBROADCASTSS     148(SI), Z4
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z2
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z3
+	VBROADCASTSS     156(SI), Z4
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z4, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z4, Z0, Z0
 	VPMOVZXBD        (R12), Z5
 	VCVTDQ2PS        Z5, Z5
-	VFMADD132PS.BCST 140(SI), Z3, Z5
-	VFMADD132PS.BCST 136(SI), Z5, Z0
+	VFMADD132PS.BCST 148(SI), Z3, Z5
+	VFMADD132PS.BCST 144(SI), Z5, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z4, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z4, Z1, Z1
 	VPMOVZXBD        (R12), Z5
 	VCVTDQ2PS        Z5, Z5
-	VFMADD132PS.BCST 140(SI), Z3, Z5
-	VFMADD132PS.BCST 136(SI), Z5, Z1
+	VFMADD132PS.BCST 148(SI), Z3, Z5
+	VFMADD132PS.BCST 144(SI), Z5, Z1
 	VCVTPS2DQ        Z1, Z1
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKUSWB        Z0, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z2, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -247,7 +259,8 @@ TEXT ·int8Tile3x1VNNI(SB), NOSPLIT, $0-8
 	LEAQ      (BX)(BX*2), R8
 	MOVQ      40(SI), AX
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z1
 	VMOVDQA64 Z0, Z2
@@ -261,6 +274,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z3
 	VPBROADCASTD (R11), Z4
 	VPDPBUSD     Z3, Z4, Z0
@@ -269,6 +283,7 @@ loop:
 	VPBROADCASTD (R11)(BX*2), Z4
 	VPDPBUSD     Z3, Z4, Z2
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z3
 	VPBROADCASTD 4(R11), Z4
 	VPDPBUSD     Z3, Z4, Z0
@@ -279,6 +294,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -286,6 +302,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z3
 	VPBROADCASTD (R11), Z4
 	VPDPBUSD     Z3, Z4, Z0
@@ -296,15 +313,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -312,10 +330,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z3
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z3
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -327,10 +345,10 @@ bytes:
 	VCVTPS2DQ     Z2, Z2
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z2, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z3, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -341,53 +359,53 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z3
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z4
-	VBROADCASTSS     148(SI), Z5
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z3
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z4
+	VBROADCASTSS     156(SI), Z5
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z5, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z5, Z0, Z0
 	VPMOVZXBD        (R12), Z6
 	VCVTDQ2PS        Z6, Z6
-	VFMADD132PS.BCST 140(SI), Z4, Z6
-	VFMADD132PS.BCST 136(SI), Z6, Z0
+	VFMADD132PS.BCST 148(SI), Z4, Z6
+	VFMADD132PS.BCST 144(SI), Z6, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z5, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z5, Z1, Z1
 	VPMOVZXBD        (R12), Z6
 	VCVTDQ2PS        Z6, Z6
-	VFMADD132PS.BCST 140(SI), Z4, Z6
-	VFMADD132PS.BCST 136(SI), Z6, Z1
+	VFMADD132PS.BCST 148(SI), Z4, Z6
+	VFMADD132PS.BCST 144(SI), Z6, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z5, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z5, Z2, Z2
 	VPMOVZXBD        (R12), Z6
 	VCVTDQ2PS        Z6, Z6
-	VFMADD132PS.BCST 140(SI), Z4, Z6
-	VFMADD132PS.BCST 136(SI), Z6, Z2
+	VFMADD132PS.BCST 148(SI), Z4, Z6
+	VFMADD132PS.BCST 144(SI), Z6, Z2
 	VCVTPS2DQ        Z2, Z2
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z2, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z3, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -407,7 +425,8 @@ TEXT ·int8Tile4x1VNNI(SB), NOSPLIT, $0-8
 	LEAQ      (BX)(BX*2), R8
 	MOVQ      40(SI), AX
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z1
 	VMOVDQA64 Z0, Z2
@@ -422,6 +441,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z4
 	VPBROADCASTD (R11), Z5
 	VPDPBUSD     Z4, Z5, Z0
@@ -432,6 +452,7 @@ loop:
 	VPBROADCASTD (R11)(R8*1), Z6
 	VPDPBUSD     Z4, Z6, Z3
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z4
 	VPBROADCASTD 4(R11), Z5
 	VPDPBUSD     Z4, Z5, Z0
@@ -444,6 +465,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -451,6 +473,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z4
 	VPBROADCASTD (R11), Z5
 	VPDPBUSD     Z4, Z5, Z0
@@ -463,15 +486,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -480,10 +504,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z4
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z4
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -498,10 +522,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z4, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -514,65 +538,65 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z4
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z5
-	VBROADCASTSS     148(SI), Z6
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z4
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z5
+	VBROADCASTSS     156(SI), Z6
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z6, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z6, Z0, Z0
 	VPMOVZXBD        (R12), Z7
 	VCVTDQ2PS        Z7, Z7
-	VFMADD132PS.BCST 140(SI), Z5, Z7
-	VFMADD132PS.BCST 136(SI), Z7, Z0
+	VFMADD132PS.BCST 148(SI), Z5, Z7
+	VFMADD132PS.BCST 144(SI), Z7, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z6, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z6, Z1, Z1
 	VPMOVZXBD        (R12), Z7
 	VCVTDQ2PS        Z7, Z7
-	VFMADD132PS.BCST 140(SI), Z5, Z7
-	VFMADD132PS.BCST 136(SI), Z7, Z1
+	VFMADD132PS.BCST 148(SI), Z5, Z7
+	VFMADD132PS.BCST 144(SI), Z7, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z6, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z6, Z2, Z2
 	VPMOVZXBD        (R12), Z7
 	VCVTDQ2PS        Z7, Z7
-	VFMADD132PS.BCST 140(SI), Z5, Z7
-	VFMADD132PS.BCST 136(SI), Z7, Z2
+	VFMADD132PS.BCST 148(SI), Z5, Z7
+	VFMADD132PS.BCST 144(SI), Z7, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z6, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z6, Z3, Z3
 	VPMOVZXBD        (R12), Z7
 	VCVTDQ2PS        Z7, Z7
-	VFMADD132PS.BCST 140(SI), Z5, Z7
-	VFMADD132PS.BCST 136(SI), Z7, Z3
+	VFMADD132PS.BCST 148(SI), Z5, Z7
+	VFMADD132PS.BCST 144(SI), Z7, Z3
 	VCVTPS2DQ        Z3, Z3
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z4, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -594,7 +618,8 @@ TEXT ·int8Tile5x1VNNI(SB), NOSPLIT, $0-8
 	LEAQ      (BX)(BX*2), R8
 	MOVQ      40(SI), AX
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z1
 	VMOVDQA64 Z0, Z2
@@ -610,6 +635,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z5
 	VPBROADCASTD (R11), Z6
 	VPDPBUSD     Z5, Z6, Z0
@@ -622,6 +648,7 @@ loop:
 	VPBROADCASTD (R11)(BX*4), Z6
 	VPDPBUSD     Z5, Z6, Z4
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z5
 	VPBROADCASTD 4(R11), Z6
 	VPDPBUSD     Z5, Z6, Z0
@@ -636,6 +663,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -643,6 +671,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z5
 	VPBROADCASTD (R11), Z6
 	VPDPBUSD     Z5, Z6, Z0
@@ -657,15 +686,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -675,10 +705,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z5
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z5
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -693,10 +723,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z5, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -710,75 +740,75 @@ bytes:
 	VMULPS        (AX), Z4, Z4
 	VCVTPS2DQ     Z4, Z4
 	VPACKSSDW     Z4, Z4, Z4
-	VPADDSW       152(SI), Z4, Z4
+	VPADDSW       160(SI), Z4, Z4
 	VPACKUSWB     Z4, Z4, Z4
-	VPMAXUB       216(SI), Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
 	VPERMD        Z4, Z5, Z4
 	VMOVDQU32     X4, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z5
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z6
-	VBROADCASTSS     148(SI), Z7
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z5
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z6
+	VBROADCASTSS     156(SI), Z7
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z7, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z7, Z0, Z0
 	VPMOVZXBD        (R12), Z8
 	VCVTDQ2PS        Z8, Z8
-	VFMADD132PS.BCST 140(SI), Z6, Z8
-	VFMADD132PS.BCST 136(SI), Z8, Z0
+	VFMADD132PS.BCST 148(SI), Z6, Z8
+	VFMADD132PS.BCST 144(SI), Z8, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z7, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z7, Z1, Z1
 	VPMOVZXBD        (R12), Z8
 	VCVTDQ2PS        Z8, Z8
-	VFMADD132PS.BCST 140(SI), Z6, Z8
-	VFMADD132PS.BCST 136(SI), Z8, Z1
+	VFMADD132PS.BCST 148(SI), Z6, Z8
+	VFMADD132PS.BCST 144(SI), Z8, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z7, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z7, Z2, Z2
 	VPMOVZXBD        (R12), Z8
 	VCVTDQ2PS        Z8, Z8
-	VFMADD132PS.BCST 140(SI), Z6, Z8
-	VFMADD132PS.BCST 136(SI), Z8, Z2
+	VFMADD132PS.BCST 148(SI), Z6, Z8
+	VFMADD132PS.BCST 144(SI), Z8, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z7, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z7, Z3, Z3
 	VPMOVZXBD        (R12), Z8
 	VCVTDQ2PS        Z8, Z8
-	VFMADD132PS.BCST 140(SI), Z6, Z8
-	VFMADD132PS.BCST 136(SI), Z8, Z3
+	VFMADD132PS.BCST 148(SI), Z6, Z8
+	VFMADD132PS.BCST 144(SI), Z8, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z5, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -791,17 +821,17 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z7, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z7, Z4, Z4
 	VPMOVZXBD        (R12), Z8
 	VCVTDQ2PS        Z8, Z8
-	VFMADD132PS.BCST 140(SI), Z6, Z8
-	VFMADD132PS.BCST 136(SI), Z8, Z4
+	VFMADD132PS.BCST 148(SI), Z6, Z8
+	VFMADD132PS.BCST 144(SI), Z8, Z4
 	VCVTPS2DQ        Z4, Z4
 	VPACKSSDW        Z4, Z4, Z4
 	VPACKUSWB        Z4, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z5, Z4
 	VMOVDQU32        X4, (R11)
 	VZEROUPPER
@@ -817,7 +847,8 @@ TEXT ·int8Tile6x1VNNI(SB), NOSPLIT, $0-8
 	LEAQ      (BX)(BX*2), R8
 	MOVQ      40(SI), AX
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z1
 	VMOVDQA64 Z0, Z2
@@ -836,6 +867,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z6
 	VPBROADCASTD (R11), Z7
 	VPDPBUSD     Z6, Z7, Z0
@@ -850,6 +882,7 @@ loop:
 	VPBROADCASTD (R12), Z8
 	VPDPBUSD     Z6, Z8, Z5
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z6
 	VPBROADCASTD 4(R11), Z7
 	VPDPBUSD     Z6, Z7, Z0
@@ -867,6 +900,7 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -874,6 +908,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z6
 	VPBROADCASTD (R11), Z7
 	VPDPBUSD     Z6, Z7, Z0
@@ -891,15 +926,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -910,10 +946,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z6
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z6
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -928,10 +964,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z6, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -948,9 +984,9 @@ bytes:
 	VMULPS        (AX), Z5, Z5
 	VCVTPS2DQ     Z5, Z5
 	VPACKSSDW     Z5, Z4, Z4
-	VPADDSW       152(SI), Z4, Z4
+	VPADDSW       160(SI), Z4, Z4
 	VPACKUSWB     Z4, Z4, Z4
-	VPMAXUB       216(SI), Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
 	VPERMD        Z4, Z6, Z4
 	VMOVDQU32     X4, (R11)
 	ADDQ          BX, R11
@@ -959,66 +995,66 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z6
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z7
-	VBROADCASTSS     148(SI), Z8
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z6
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z7
+	VBROADCASTSS     156(SI), Z8
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z8, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z8, Z0, Z0
 	VPMOVZXBD        (R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 140(SI), Z7, Z9
-	VFMADD132PS.BCST 136(SI), Z9, Z0
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z8, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z8, Z1, Z1
 	VPMOVZXBD        (R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 140(SI), Z7, Z9
-	VFMADD132PS.BCST 136(SI), Z9, Z1
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z8, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z8, Z2, Z2
 	VPMOVZXBD        (R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 140(SI), Z7, Z9
-	VFMADD132PS.BCST 136(SI), Z9, Z2
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z8, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z8, Z3, Z3
 	VPMOVZXBD        (R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 140(SI), Z7, Z9
-	VFMADD132PS.BCST 136(SI), Z9, Z3
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z6, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -1031,29 +1067,29 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z8, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z8, Z4, Z4
 	VPMOVZXBD        (R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 140(SI), Z7, Z9
-	VFMADD132PS.BCST 136(SI), Z9, Z4
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z4
 	VCVTPS2DQ        Z4, Z4
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           (AX), Z5, Z5
 	VADDPS           Z8, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z8, Z5, Z5
 	VPMOVZXBD        (R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 140(SI), Z7, Z9
-	VFMADD132PS.BCST 136(SI), Z9, Z5
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z5
 	VCVTPS2DQ        Z5, Z5
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKUSWB        Z4, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z6, Z4
 	VMOVDQU32        X4, (R11)
 	ADDQ             BX, R11
@@ -1071,7 +1107,8 @@ TEXT ·int8Tile7x1VNNI(SB), NOSPLIT, $0-8
 	LEAQ      (BX)(BX*2), R8
 	MOVQ      40(SI), AX
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z1
 	VMOVDQA64 Z0, Z2
@@ -1091,6 +1128,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z7
 	VPBROADCASTD (R11), Z8
 	VPDPBUSD     Z7, Z8, Z0
@@ -1107,6 +1145,7 @@ loop:
 	VPBROADCASTD (R12)(BX*1), Z8
 	VPDPBUSD     Z7, Z8, Z6
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z7
 	VPBROADCASTD 4(R11), Z8
 	VPDPBUSD     Z7, Z8, Z0
@@ -1126,6 +1165,7 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -1133,6 +1173,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z7
 	VPBROADCASTD (R11), Z8
 	VPDPBUSD     Z7, Z8, Z0
@@ -1152,15 +1193,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -1172,10 +1214,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z7
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z7
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -1190,10 +1232,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z7, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -1214,10 +1256,10 @@ bytes:
 	VCVTPS2DQ     Z6, Z6
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z6, Z6, Z6
-	VPADDSW       152(SI), Z4, Z4
-	VPADDSW       152(SI), Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       216(SI), Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
 	VPERMD        Z4, Z7, Z4
 	VMOVDQU32     X4, (R11)
 	ADDQ          BX, R11
@@ -1228,66 +1270,66 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z7
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z8
-	VBROADCASTSS     148(SI), Z9
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z7
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z8
+	VBROADCASTSS     156(SI), Z9
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z9, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z9, Z0, Z0
 	VPMOVZXBD        (R12), Z10
 	VCVTDQ2PS        Z10, Z10
-	VFMADD132PS.BCST 140(SI), Z8, Z10
-	VFMADD132PS.BCST 136(SI), Z10, Z0
+	VFMADD132PS.BCST 148(SI), Z8, Z10
+	VFMADD132PS.BCST 144(SI), Z10, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z9, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z9, Z1, Z1
 	VPMOVZXBD        (R12), Z10
 	VCVTDQ2PS        Z10, Z10
-	VFMADD132PS.BCST 140(SI), Z8, Z10
-	VFMADD132PS.BCST 136(SI), Z10, Z1
+	VFMADD132PS.BCST 148(SI), Z8, Z10
+	VFMADD132PS.BCST 144(SI), Z10, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z9, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z9, Z2, Z2
 	VPMOVZXBD        (R12), Z10
 	VCVTDQ2PS        Z10, Z10
-	VFMADD132PS.BCST 140(SI), Z8, Z10
-	VFMADD132PS.BCST 136(SI), Z10, Z2
+	VFMADD132PS.BCST 148(SI), Z8, Z10
+	VFMADD132PS.BCST 144(SI), Z10, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z9, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z9, Z3, Z3
 	VPMOVZXBD        (R12), Z10
 	VCVTDQ2PS        Z10, Z10
-	VFMADD132PS.BCST 140(SI), Z8, Z10
-	VFMADD132PS.BCST 136(SI), Z10, Z3
+	VFMADD132PS.BCST 148(SI), Z8, Z10
+	VFMADD132PS.BCST 144(SI), Z10, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z7, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -1300,42 +1342,42 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z9, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z9, Z4, Z4
 	VPMOVZXBD        (R12), Z10
 	VCVTDQ2PS        Z10, Z10
-	VFMADD132PS.BCST 140(SI), Z8, Z10
-	VFMADD132PS.BCST 136(SI), Z10, Z4
+	VFMADD132PS.BCST 148(SI), Z8, Z10
+	VFMADD132PS.BCST 144(SI), Z10, Z4
 	VCVTPS2DQ        Z4, Z4
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           (AX), Z5, Z5
 	VADDPS           Z9, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z9, Z5, Z5
 	VPMOVZXBD        (R12), Z10
 	VCVTDQ2PS        Z10, Z10
-	VFMADD132PS.BCST 140(SI), Z8, Z10
-	VFMADD132PS.BCST 136(SI), Z10, Z5
+	VFMADD132PS.BCST 148(SI), Z8, Z10
+	VFMADD132PS.BCST 144(SI), Z10, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z9, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z9, Z6, Z6
 	VPMOVZXBD        (R12), Z10
 	VCVTDQ2PS        Z10, Z10
-	VFMADD132PS.BCST 140(SI), Z8, Z10
-	VFMADD132PS.BCST 136(SI), Z10, Z6
+	VFMADD132PS.BCST 148(SI), Z8, Z10
+	VFMADD132PS.BCST 144(SI), Z10, Z6
 	VCVTPS2DQ        Z6, Z6
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z6, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z7, Z4
 	VMOVDQU32        X4, (R11)
 	ADDQ             BX, R11
@@ -1355,7 +1397,8 @@ TEXT ·int8Tile8x1VNNI(SB), NOSPLIT, $0-8
 	LEAQ      (BX)(BX*2), R8
 	MOVQ      40(SI), AX
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z1
 	VMOVDQA64 Z0, Z2
@@ -1376,6 +1419,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z8
 	VPBROADCASTD (R11), Z9
 	VPDPBUSD     Z8, Z9, Z0
@@ -1394,6 +1438,7 @@ loop:
 	VPBROADCASTD (R12)(BX*2), Z10
 	VPDPBUSD     Z8, Z10, Z7
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z8
 	VPBROADCASTD 4(R11), Z9
 	VPDPBUSD     Z8, Z9, Z0
@@ -1415,6 +1460,7 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -1422,6 +1468,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z8
 	VPBROADCASTD (R11), Z9
 	VPDPBUSD     Z8, Z9, Z0
@@ -1443,15 +1490,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -1464,10 +1512,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z8
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z8
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -1482,10 +1530,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z8, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -1509,10 +1557,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       152(SI), Z4, Z4
-	VPADDSW       152(SI), Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       216(SI), Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
 	VPERMD        Z4, Z8, Z4
 	VMOVDQU32     X4, (R11)
 	ADDQ          BX, R11
@@ -1525,66 +1573,66 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z8
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z9
-	VBROADCASTSS     148(SI), Z10
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z8
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z9
+	VBROADCASTSS     156(SI), Z10
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z10, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z10, Z0, Z0
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 140(SI), Z9, Z11
-	VFMADD132PS.BCST 136(SI), Z11, Z0
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z10, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z10, Z1, Z1
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 140(SI), Z9, Z11
-	VFMADD132PS.BCST 136(SI), Z11, Z1
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z10, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z10, Z2, Z2
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 140(SI), Z9, Z11
-	VFMADD132PS.BCST 136(SI), Z11, Z2
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z10, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z10, Z3, Z3
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 140(SI), Z9, Z11
-	VFMADD132PS.BCST 136(SI), Z11, Z3
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z8, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -1597,54 +1645,54 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z10, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z10, Z4, Z4
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 140(SI), Z9, Z11
-	VFMADD132PS.BCST 136(SI), Z11, Z4
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z4
 	VCVTPS2DQ        Z4, Z4
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           (AX), Z5, Z5
 	VADDPS           Z10, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z10, Z5, Z5
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 140(SI), Z9, Z11
-	VFMADD132PS.BCST 136(SI), Z11, Z5
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z10, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z10, Z6, Z6
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 140(SI), Z9, Z11
-	VFMADD132PS.BCST 136(SI), Z11, Z6
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z6
 	VCVTPS2DQ        Z6, Z6
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           (AX), Z7, Z7
 	VADDPS           Z10, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z10, Z7, Z7
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 140(SI), Z9, Z11
-	VFMADD132PS.BCST 136(SI), Z11, Z7
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z7
 	VCVTPS2DQ        Z7, Z7
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z8, Z4
 	VMOVDQU32        X4, (R11)
 	ADDQ             BX, R11
@@ -1666,7 +1714,8 @@ TEXT ·int8Tile9x1VNNI(SB), NOSPLIT, $0-8
 	LEAQ      (BX)(BX*2), R8
 	MOVQ      40(SI), AX
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z1
 	VMOVDQA64 Z0, Z2
@@ -1688,6 +1737,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z9
 	VPBROADCASTD (R11), Z10
 	VPDPBUSD     Z9, Z10, Z0
@@ -1708,6 +1758,7 @@ loop:
 	VPBROADCASTD (R12)(R8*1), Z10
 	VPDPBUSD     Z9, Z10, Z8
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z9
 	VPBROADCASTD 4(R11), Z10
 	VPDPBUSD     Z9, Z10, Z0
@@ -1731,6 +1782,7 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -1738,6 +1790,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z9
 	VPBROADCASTD (R11), Z10
 	VPDPBUSD     Z9, Z10, Z0
@@ -1761,15 +1814,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -1783,10 +1837,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z9
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z9
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -1801,10 +1855,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z9, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -1828,10 +1882,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       152(SI), Z4, Z4
-	VPADDSW       152(SI), Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       216(SI), Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
 	VPERMD        Z4, Z9, Z4
 	VMOVDQU32     X4, (R11)
 	ADDQ          BX, R11
@@ -1845,75 +1899,75 @@ bytes:
 	VMULPS        (AX), Z8, Z8
 	VCVTPS2DQ     Z8, Z8
 	VPACKSSDW     Z8, Z8, Z8
-	VPADDSW       152(SI), Z8, Z8
+	VPADDSW       160(SI), Z8, Z8
 	VPACKUSWB     Z8, Z8, Z8
-	VPMAXUB       216(SI), Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
 	VPERMD        Z8, Z9, Z8
 	VMOVDQU32     X8, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z9
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z10
-	VBROADCASTSS     148(SI), Z11
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z9
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z10
+	VBROADCASTSS     156(SI), Z11
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z11, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z11, Z0, Z0
 	VPMOVZXBD        (R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 140(SI), Z10, Z12
-	VFMADD132PS.BCST 136(SI), Z12, Z0
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z11, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z11, Z1, Z1
 	VPMOVZXBD        (R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 140(SI), Z10, Z12
-	VFMADD132PS.BCST 136(SI), Z12, Z1
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z11, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z11, Z2, Z2
 	VPMOVZXBD        (R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 140(SI), Z10, Z12
-	VFMADD132PS.BCST 136(SI), Z12, Z2
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z11, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z11, Z3, Z3
 	VPMOVZXBD        (R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 140(SI), Z10, Z12
-	VFMADD132PS.BCST 136(SI), Z12, Z3
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z9, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -1926,55 +1980,55 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z11, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z11, Z4, Z4
 	VPMOVZXBD        (R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 140(SI), Z10, Z12
-	VFMADD132PS.BCST 136(SI), Z12, Z4
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z4
 	VCVTPS2DQ        Z4, Z4
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           (AX), Z5, Z5
 	VADDPS           Z11, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z11, Z5, Z5
 	VPMOVZXBD        (R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 140(SI), Z10, Z12
-	VFMADD132PS.BCST 136(SI), Z12, Z5
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z11, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z11, Z6, Z6
 	VPMOVZXBD        (R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 140(SI), Z10, Z12
-	VFMADD132PS.BCST 136(SI), Z12, Z6
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z6
 	VCVTPS2DQ        Z6, Z6
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           (AX), Z7, Z7
 	VADDPS           Z11, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z11, Z7, Z7
 	VPMOVZXBD        (R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 140(SI), Z10, Z12
-	VFMADD132PS.BCST 136(SI), Z12, Z7
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z9, Z4
 	VMOVDQU32        X4, (R11)
 	ADDQ             BX, R11
@@ -1987,17 +2041,17 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z11, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z11, Z8, Z8
 	VPMOVZXBD        (R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 140(SI), Z10, Z12
-	VFMADD132PS.BCST 136(SI), Z12, Z8
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z8
 	VCVTPS2DQ        Z8, Z8
 	VPACKSSDW        Z8, Z8, Z8
 	VPACKUSWB        Z8, Z8, Z8
-	VPMAXUB          216(SI), Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
 	VPERMD           Z8, Z9, Z8
 	VMOVDQU32        X8, (R11)
 	VZEROUPPER
@@ -2013,7 +2067,8 @@ TEXT ·int8Tile10x1VNNI(SB), NOSPLIT, $0-8
 	LEAQ      (BX)(BX*2), R8
 	MOVQ      40(SI), AX
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z1
 	VMOVDQA64 Z0, Z2
@@ -2036,6 +2091,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z10
 	VPBROADCASTD (R11), Z11
 	VPDPBUSD     Z10, Z11, Z0
@@ -2058,6 +2114,7 @@ loop:
 	VPBROADCASTD (R12)(BX*4), Z12
 	VPDPBUSD     Z10, Z12, Z9
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z10
 	VPBROADCASTD 4(R11), Z11
 	VPDPBUSD     Z10, Z11, Z0
@@ -2083,6 +2140,7 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -2090,6 +2148,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z10
 	VPBROADCASTD (R11), Z11
 	VPDPBUSD     Z10, Z11, Z0
@@ -2115,15 +2174,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -2138,10 +2198,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z10
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z10
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -2156,10 +2216,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z10, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -2183,10 +2243,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       152(SI), Z4, Z4
-	VPADDSW       152(SI), Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       216(SI), Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
 	VPERMD        Z4, Z10, Z4
 	VMOVDQU32     X4, (R11)
 	ADDQ          BX, R11
@@ -2203,9 +2263,9 @@ bytes:
 	VMULPS        (AX), Z9, Z9
 	VCVTPS2DQ     Z9, Z9
 	VPACKSSDW     Z9, Z8, Z8
-	VPADDSW       152(SI), Z8, Z8
+	VPADDSW       160(SI), Z8, Z8
 	VPACKUSWB     Z8, Z8, Z8
-	VPMAXUB       216(SI), Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
 	VPERMD        Z8, Z10, Z8
 	VMOVDQU32     X8, (R11)
 	ADDQ          BX, R11
@@ -2214,66 +2274,66 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z10
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z11
-	VBROADCASTSS     148(SI), Z12
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z10
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z11
+	VBROADCASTSS     156(SI), Z12
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z12, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z12, Z0, Z0
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 140(SI), Z11, Z13
-	VFMADD132PS.BCST 136(SI), Z13, Z0
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z12, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z12, Z1, Z1
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 140(SI), Z11, Z13
-	VFMADD132PS.BCST 136(SI), Z13, Z1
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z12, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z12, Z2, Z2
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 140(SI), Z11, Z13
-	VFMADD132PS.BCST 136(SI), Z13, Z2
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z12, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z12, Z3, Z3
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 140(SI), Z11, Z13
-	VFMADD132PS.BCST 136(SI), Z13, Z3
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z10, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -2286,55 +2346,55 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z12, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z12, Z4, Z4
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 140(SI), Z11, Z13
-	VFMADD132PS.BCST 136(SI), Z13, Z4
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z4
 	VCVTPS2DQ        Z4, Z4
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           (AX), Z5, Z5
 	VADDPS           Z12, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z12, Z5, Z5
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 140(SI), Z11, Z13
-	VFMADD132PS.BCST 136(SI), Z13, Z5
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z12, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z12, Z6, Z6
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 140(SI), Z11, Z13
-	VFMADD132PS.BCST 136(SI), Z13, Z6
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z6
 	VCVTPS2DQ        Z6, Z6
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           (AX), Z7, Z7
 	VADDPS           Z12, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z12, Z7, Z7
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 140(SI), Z11, Z13
-	VFMADD132PS.BCST 136(SI), Z13, Z7
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z10, Z4
 	VMOVDQU32        X4, (R11)
 	ADDQ             BX, R11
@@ -2347,29 +2407,29 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z12, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z12, Z8, Z8
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 140(SI), Z11, Z13
-	VFMADD132PS.BCST 136(SI), Z13, Z8
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z8
 	VCVTPS2DQ        Z8, Z8
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           (AX), Z9, Z9
 	VADDPS           Z12, Z9, Z9
-	VMAXPS.BCST      128(SI), Z9, Z9
-	VMINPS.BCST      132(SI), Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
 	VSUBPS           Z12, Z9, Z9
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 140(SI), Z11, Z13
-	VFMADD132PS.BCST 136(SI), Z13, Z9
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z9
 	VCVTPS2DQ        Z9, Z9
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKUSWB        Z8, Z8, Z8
-	VPMAXUB          216(SI), Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
 	VPERMD           Z8, Z10, Z8
 	VMOVDQU32        X8, (R11)
 	ADDQ             BX, R11
@@ -2387,7 +2447,8 @@ TEXT ·int8Tile11x1VNNI(SB), NOSPLIT, $0-8
 	LEAQ      (BX)(BX*2), R8
 	MOVQ      40(SI), AX
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z1
 	VMOVDQA64 Z0, Z2
@@ -2413,6 +2474,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z11
 	VPBROADCASTD (R11), Z12
 	VPDPBUSD     Z11, Z12, Z0
@@ -2437,6 +2499,7 @@ loop:
 	VPBROADCASTD (R13), Z12
 	VPDPBUSD     Z11, Z12, Z10
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z11
 	VPBROADCASTD 4(R11), Z12
 	VPDPBUSD     Z11, Z12, Z0
@@ -2465,6 +2528,7 @@ loop:
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -2472,6 +2536,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z11
 	VPBROADCASTD (R11), Z12
 	VPDPBUSD     Z11, Z12, Z0
@@ -2500,15 +2565,16 @@ tail:
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -2524,10 +2590,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z11
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z11
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -2542,10 +2608,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z11, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -2569,10 +2635,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       152(SI), Z4, Z4
-	VPADDSW       152(SI), Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       216(SI), Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
 	VPERMD        Z4, Z11, Z4
 	VMOVDQU32     X4, (R11)
 	ADDQ          BX, R11
@@ -2593,10 +2659,10 @@ bytes:
 	VCVTPS2DQ     Z10, Z10
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z10, Z10, Z10
-	VPADDSW       152(SI), Z8, Z8
-	VPADDSW       152(SI), Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       216(SI), Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
 	VPERMD        Z8, Z11, Z8
 	VMOVDQU32     X8, (R11)
 	ADDQ          BX, R11
@@ -2607,66 +2673,66 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z11
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z12
-	VBROADCASTSS     148(SI), Z13
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z11
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z12
+	VBROADCASTSS     156(SI), Z13
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z13, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z13, Z0, Z0
 	VPMOVZXBD        (R12), Z14
 	VCVTDQ2PS        Z14, Z14
-	VFMADD132PS.BCST 140(SI), Z12, Z14
-	VFMADD132PS.BCST 136(SI), Z14, Z0
+	VFMADD132PS.BCST 148(SI), Z12, Z14
+	VFMADD132PS.BCST 144(SI), Z14, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z13, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z13, Z1, Z1
 	VPMOVZXBD        (R12), Z14
 	VCVTDQ2PS        Z14, Z14
-	VFMADD132PS.BCST 140(SI), Z12, Z14
-	VFMADD132PS.BCST 136(SI), Z14, Z1
+	VFMADD132PS.BCST 148(SI), Z12, Z14
+	VFMADD132PS.BCST 144(SI), Z14, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z13, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z13, Z2, Z2
 	VPMOVZXBD        (R12), Z14
 	VCVTDQ2PS        Z14, Z14
-	VFMADD132PS.BCST 140(SI), Z12, Z14
-	VFMADD132PS.BCST 136(SI), Z14, Z2
+	VFMADD132PS.BCST 148(SI), Z12, Z14
+	VFMADD132PS.BCST 144(SI), Z14, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z13, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z13, Z3, Z3
 	VPMOVZXBD        (R12), Z14
 	VCVTDQ2PS        Z14, Z14
-	VFMADD132PS.BCST 140(SI), Z12, Z14
-	VFMADD132PS.BCST 136(SI), Z14, Z3
+	VFMADD132PS.BCST 148(SI), Z12, Z14
+	VFMADD132PS.BCST 144(SI), Z14, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z11, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -2679,55 +2745,55 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z13, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z13, Z4, Z4
 	VPMOVZXBD        (R12), Z14
 	VCVTDQ2PS        Z14, Z14
-	VFMADD132PS.BCST 140(SI), Z12, Z14
-	VFMADD132PS.BCST 136(SI), Z14, Z4
+	VFMADD132PS.BCST 148(SI), Z12, Z14
+	VFMADD132PS.BCST 144(SI), Z14, Z4
 	VCVTPS2DQ        Z4, Z4
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           (AX), Z5, Z5
 	VADDPS           Z13, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z13, Z5, Z5
 	VPMOVZXBD        (R12), Z14
 	VCVTDQ2PS        Z14, Z14
-	VFMADD132PS.BCST 140(SI), Z12, Z14
-	VFMADD132PS.BCST 136(SI), Z14, Z5
+	VFMADD132PS.BCST 148(SI), Z12, Z14
+	VFMADD132PS.BCST 144(SI), Z14, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z13, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z13, Z6, Z6
 	VPMOVZXBD        (R12), Z14
 	VCVTDQ2PS        Z14, Z14
-	VFMADD132PS.BCST 140(SI), Z12, Z14
-	VFMADD132PS.BCST 136(SI), Z14, Z6
+	VFMADD132PS.BCST 148(SI), Z12, Z14
+	VFMADD132PS.BCST 144(SI), Z14, Z6
 	VCVTPS2DQ        Z6, Z6
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           (AX), Z7, Z7
 	VADDPS           Z13, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z13, Z7, Z7
 	VPMOVZXBD        (R12), Z14
 	VCVTDQ2PS        Z14, Z14
-	VFMADD132PS.BCST 140(SI), Z12, Z14
-	VFMADD132PS.BCST 136(SI), Z14, Z7
+	VFMADD132PS.BCST 148(SI), Z12, Z14
+	VFMADD132PS.BCST 144(SI), Z14, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z11, Z4
 	VMOVDQU32        X4, (R11)
 	ADDQ             BX, R11
@@ -2740,42 +2806,42 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z13, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z13, Z8, Z8
 	VPMOVZXBD        (R12), Z14
 	VCVTDQ2PS        Z14, Z14
-	VFMADD132PS.BCST 140(SI), Z12, Z14
-	VFMADD132PS.BCST 136(SI), Z14, Z8
+	VFMADD132PS.BCST 148(SI), Z12, Z14
+	VFMADD132PS.BCST 144(SI), Z14, Z8
 	VCVTPS2DQ        Z8, Z8
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           (AX), Z9, Z9
 	VADDPS           Z13, Z9, Z9
-	VMAXPS.BCST      128(SI), Z9, Z9
-	VMINPS.BCST      132(SI), Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
 	VSUBPS           Z13, Z9, Z9
 	VPMOVZXBD        (R12), Z14
 	VCVTDQ2PS        Z14, Z14
-	VFMADD132PS.BCST 140(SI), Z12, Z14
-	VFMADD132PS.BCST 136(SI), Z14, Z9
+	VFMADD132PS.BCST 148(SI), Z12, Z14
+	VFMADD132PS.BCST 144(SI), Z14, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z13, Z10, Z10
-	VMAXPS.BCST      128(SI), Z10, Z10
-	VMINPS.BCST      132(SI), Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
 	VSUBPS           Z13, Z10, Z10
 	VPMOVZXBD        (R12), Z14
 	VCVTDQ2PS        Z14, Z14
-	VFMADD132PS.BCST 140(SI), Z12, Z14
-	VFMADD132PS.BCST 136(SI), Z14, Z10
+	VFMADD132PS.BCST 148(SI), Z12, Z14
+	VFMADD132PS.BCST 144(SI), Z14, Z10
 	VCVTPS2DQ        Z10, Z10
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z10, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          216(SI), Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
 	VPERMD           Z8, Z11, Z8
 	VMOVDQU32        X8, (R11)
 	ADDQ             BX, R11
@@ -2795,7 +2861,8 @@ TEXT ·int8Tile12x1VNNI(SB), NOSPLIT, $0-8
 	LEAQ      (BX)(BX*2), R8
 	MOVQ      40(SI), AX
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z1
 	VMOVDQA64 Z0, Z2
@@ -2822,6 +2889,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z12
 	VPBROADCASTD (R11), Z13
 	VPDPBUSD     Z12, Z13, Z0
@@ -2848,6 +2916,7 @@ loop:
 	VPBROADCASTD (R13)(BX*1), Z14
 	VPDPBUSD     Z12, Z14, Z11
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z12
 	VPBROADCASTD 4(R11), Z13
 	VPDPBUSD     Z12, Z13, Z0
@@ -2878,6 +2947,7 @@ loop:
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -2885,6 +2955,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z12
 	VPBROADCASTD (R11), Z13
 	VPDPBUSD     Z12, Z13, Z0
@@ -2915,15 +2986,16 @@ tail:
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -2940,10 +3012,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z12
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z12
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -2958,10 +3030,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z12, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -2985,10 +3057,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       152(SI), Z4, Z4
-	VPADDSW       152(SI), Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       216(SI), Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
 	VPERMD        Z4, Z12, Z4
 	VMOVDQU32     X4, (R11)
 	ADDQ          BX, R11
@@ -3012,10 +3084,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z11, Z10, Z10
-	VPADDSW       152(SI), Z8, Z8
-	VPADDSW       152(SI), Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       216(SI), Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
 	VPERMD        Z8, Z12, Z8
 	VMOVDQU32     X8, (R11)
 	ADDQ          BX, R11
@@ -3028,66 +3100,66 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z12
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z13
-	VBROADCASTSS     148(SI), Z14
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z12
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z13
+	VBROADCASTSS     156(SI), Z14
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z14, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z14, Z0, Z0
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z0
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z14, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z14, Z1, Z1
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z1
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z14, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z14, Z2, Z2
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z2
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z14, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z14, Z3, Z3
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z3
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z12, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -3100,55 +3172,55 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z14, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z14, Z4, Z4
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z4
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z4
 	VCVTPS2DQ        Z4, Z4
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           (AX), Z5, Z5
 	VADDPS           Z14, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z14, Z5, Z5
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z5
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z14, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z14, Z6, Z6
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z6
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z6
 	VCVTPS2DQ        Z6, Z6
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           (AX), Z7, Z7
 	VADDPS           Z14, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z14, Z7, Z7
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z7
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z12, Z4
 	VMOVDQU32        X4, (R11)
 	ADDQ             BX, R11
@@ -3161,54 +3233,54 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z14, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z14, Z8, Z8
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z8
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z8
 	VCVTPS2DQ        Z8, Z8
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           (AX), Z9, Z9
 	VADDPS           Z14, Z9, Z9
-	VMAXPS.BCST      128(SI), Z9, Z9
-	VMINPS.BCST      132(SI), Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
 	VSUBPS           Z14, Z9, Z9
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z9
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z14, Z10, Z10
-	VMAXPS.BCST      128(SI), Z10, Z10
-	VMINPS.BCST      132(SI), Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
 	VSUBPS           Z14, Z10, Z10
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z10
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z10
 	VCVTPS2DQ        Z10, Z10
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           (AX), Z11, Z11
 	VADDPS           Z14, Z11, Z11
-	VMAXPS.BCST      128(SI), Z11, Z11
-	VMINPS.BCST      132(SI), Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
 	VSUBPS           Z14, Z11, Z11
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z11
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z11
 	VCVTPS2DQ        Z11, Z11
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          216(SI), Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
 	VPERMD           Z8, Z12, Z8
 	VMOVDQU32        X8, (R11)
 	ADDQ             BX, R11
@@ -3230,7 +3302,8 @@ TEXT ·int8Tile13x1VNNI(SB), NOSPLIT, $0-8
 	LEAQ      (BX)(BX*2), R8
 	MOVQ      40(SI), AX
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z1
 	VMOVDQA64 Z0, Z2
@@ -3258,6 +3331,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z13
 	VPBROADCASTD (R11), Z14
 	VPDPBUSD     Z13, Z14, Z0
@@ -3286,6 +3360,7 @@ loop:
 	VPBROADCASTD (R13)(BX*2), Z14
 	VPDPBUSD     Z13, Z14, Z12
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z13
 	VPBROADCASTD 4(R11), Z14
 	VPDPBUSD     Z13, Z14, Z0
@@ -3318,6 +3393,7 @@ loop:
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -3325,6 +3401,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z13
 	VPBROADCASTD (R11), Z14
 	VPDPBUSD     Z13, Z14, Z0
@@ -3357,15 +3434,16 @@ tail:
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -3383,10 +3461,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z13
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z13
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -3401,10 +3479,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z13, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -3428,10 +3506,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       152(SI), Z4, Z4
-	VPADDSW       152(SI), Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       216(SI), Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
 	VPERMD        Z4, Z13, Z4
 	VMOVDQU32     X4, (R11)
 	ADDQ          BX, R11
@@ -3455,10 +3533,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z11, Z10, Z10
-	VPADDSW       152(SI), Z8, Z8
-	VPADDSW       152(SI), Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       216(SI), Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
 	VPERMD        Z8, Z13, Z8
 	VMOVDQU32     X8, (R11)
 	ADDQ          BX, R11
@@ -3472,75 +3550,75 @@ bytes:
 	VMULPS        (AX), Z12, Z12
 	VCVTPS2DQ     Z12, Z12
 	VPACKSSDW     Z12, Z12, Z12
-	VPADDSW       152(SI), Z12, Z12
+	VPADDSW       160(SI), Z12, Z12
 	VPACKUSWB     Z12, Z12, Z12
-	VPMAXUB       216(SI), Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
 	VPERMD        Z12, Z13, Z12
 	VMOVDQU32     X12, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z13
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z14
-	VBROADCASTSS     148(SI), Z15
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z13
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z14
+	VBROADCASTSS     156(SI), Z15
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z15, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z15, Z0, Z0
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 140(SI), Z14, Z16
-	VFMADD132PS.BCST 136(SI), Z16, Z0
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z15, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z15, Z1, Z1
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 140(SI), Z14, Z16
-	VFMADD132PS.BCST 136(SI), Z16, Z1
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z15, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z15, Z2, Z2
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 140(SI), Z14, Z16
-	VFMADD132PS.BCST 136(SI), Z16, Z2
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z15, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z15, Z3, Z3
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 140(SI), Z14, Z16
-	VFMADD132PS.BCST 136(SI), Z16, Z3
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z13, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -3553,55 +3631,55 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z15, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z15, Z4, Z4
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 140(SI), Z14, Z16
-	VFMADD132PS.BCST 136(SI), Z16, Z4
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z4
 	VCVTPS2DQ        Z4, Z4
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           (AX), Z5, Z5
 	VADDPS           Z15, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z15, Z5, Z5
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 140(SI), Z14, Z16
-	VFMADD132PS.BCST 136(SI), Z16, Z5
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z15, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z15, Z6, Z6
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 140(SI), Z14, Z16
-	VFMADD132PS.BCST 136(SI), Z16, Z6
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z6
 	VCVTPS2DQ        Z6, Z6
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           (AX), Z7, Z7
 	VADDPS           Z15, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z15, Z7, Z7
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 140(SI), Z14, Z16
-	VFMADD132PS.BCST 136(SI), Z16, Z7
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z13, Z4
 	VMOVDQU32        X4, (R11)
 	ADDQ             BX, R11
@@ -3614,55 +3692,55 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z15, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z15, Z8, Z8
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 140(SI), Z14, Z16
-	VFMADD132PS.BCST 136(SI), Z16, Z8
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z8
 	VCVTPS2DQ        Z8, Z8
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           (AX), Z9, Z9
 	VADDPS           Z15, Z9, Z9
-	VMAXPS.BCST      128(SI), Z9, Z9
-	VMINPS.BCST      132(SI), Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
 	VSUBPS           Z15, Z9, Z9
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 140(SI), Z14, Z16
-	VFMADD132PS.BCST 136(SI), Z16, Z9
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z15, Z10, Z10
-	VMAXPS.BCST      128(SI), Z10, Z10
-	VMINPS.BCST      132(SI), Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
 	VSUBPS           Z15, Z10, Z10
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 140(SI), Z14, Z16
-	VFMADD132PS.BCST 136(SI), Z16, Z10
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z10
 	VCVTPS2DQ        Z10, Z10
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           (AX), Z11, Z11
 	VADDPS           Z15, Z11, Z11
-	VMAXPS.BCST      128(SI), Z11, Z11
-	VMINPS.BCST      132(SI), Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
 	VSUBPS           Z15, Z11, Z11
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 140(SI), Z14, Z16
-	VFMADD132PS.BCST 136(SI), Z16, Z11
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          216(SI), Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
 	VPERMD           Z8, Z13, Z8
 	VMOVDQU32        X8, (R11)
 	ADDQ             BX, R11
@@ -3675,17 +3753,17 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z15, Z12, Z12
-	VMAXPS.BCST      128(SI), Z12, Z12
-	VMINPS.BCST      132(SI), Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
 	VSUBPS           Z15, Z12, Z12
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 140(SI), Z14, Z16
-	VFMADD132PS.BCST 136(SI), Z16, Z12
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z12
 	VCVTPS2DQ        Z12, Z12
 	VPACKSSDW        Z12, Z12, Z12
 	VPACKUSWB        Z12, Z12, Z12
-	VPMAXUB          216(SI), Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
 	VPERMD           Z12, Z13, Z12
 	VMOVDQU32        X12, (R11)
 	VZEROUPPER
@@ -3701,7 +3779,8 @@ TEXT ·int8Tile14x1VNNI(SB), NOSPLIT, $0-8
 	LEAQ      (BX)(BX*2), R8
 	MOVQ      40(SI), AX
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z1
 	VMOVDQA64 Z0, Z2
@@ -3730,6 +3809,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z14
 	VPBROADCASTD (R11), Z15
 	VPDPBUSD     Z14, Z15, Z0
@@ -3760,6 +3840,7 @@ loop:
 	VPBROADCASTD (R13)(R8*1), Z16
 	VPDPBUSD     Z14, Z16, Z13
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z14
 	VPBROADCASTD 4(R11), Z15
 	VPDPBUSD     Z14, Z15, Z0
@@ -3794,6 +3875,7 @@ loop:
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -3801,6 +3883,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z14
 	VPBROADCASTD (R11), Z15
 	VPDPBUSD     Z14, Z15, Z0
@@ -3835,15 +3918,16 @@ tail:
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -3862,10 +3946,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z14
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z14
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -3880,10 +3964,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z14, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -3907,10 +3991,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       152(SI), Z4, Z4
-	VPADDSW       152(SI), Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       216(SI), Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
 	VPERMD        Z4, Z14, Z4
 	VMOVDQU32     X4, (R11)
 	ADDQ          BX, R11
@@ -3934,10 +4018,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z11, Z10, Z10
-	VPADDSW       152(SI), Z8, Z8
-	VPADDSW       152(SI), Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       216(SI), Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
 	VPERMD        Z8, Z14, Z8
 	VMOVDQU32     X8, (R11)
 	ADDQ          BX, R11
@@ -3954,9 +4038,9 @@ bytes:
 	VMULPS        (AX), Z13, Z13
 	VCVTPS2DQ     Z13, Z13
 	VPACKSSDW     Z13, Z12, Z12
-	VPADDSW       152(SI), Z12, Z12
+	VPADDSW       160(SI), Z12, Z12
 	VPACKUSWB     Z12, Z12, Z12
-	VPMAXUB       216(SI), Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
 	VPERMD        Z12, Z14, Z12
 	VMOVDQU32     X12, (R11)
 	ADDQ          BX, R11
@@ -3965,66 +4049,66 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z14
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z15
-	VBROADCASTSS     148(SI), Z16
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z14
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z15
+	VBROADCASTSS     156(SI), Z16
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z16, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z16, Z0, Z0
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z0
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z16, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z16, Z1, Z1
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z1
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z16, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z16, Z2, Z2
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z2
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z16, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z16, Z3, Z3
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z3
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z14, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -4037,55 +4121,55 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z16, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z16, Z4, Z4
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z4
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z4
 	VCVTPS2DQ        Z4, Z4
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           (AX), Z5, Z5
 	VADDPS           Z16, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z16, Z5, Z5
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z5
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z16, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z16, Z6, Z6
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z6
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z6
 	VCVTPS2DQ        Z6, Z6
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           (AX), Z7, Z7
 	VADDPS           Z16, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z16, Z7, Z7
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z7
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z14, Z4
 	VMOVDQU32        X4, (R11)
 	ADDQ             BX, R11
@@ -4098,55 +4182,55 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z16, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z16, Z8, Z8
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z8
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z8
 	VCVTPS2DQ        Z8, Z8
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           (AX), Z9, Z9
 	VADDPS           Z16, Z9, Z9
-	VMAXPS.BCST      128(SI), Z9, Z9
-	VMINPS.BCST      132(SI), Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
 	VSUBPS           Z16, Z9, Z9
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z9
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z16, Z10, Z10
-	VMAXPS.BCST      128(SI), Z10, Z10
-	VMINPS.BCST      132(SI), Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
 	VSUBPS           Z16, Z10, Z10
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z10
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z10
 	VCVTPS2DQ        Z10, Z10
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           (AX), Z11, Z11
 	VADDPS           Z16, Z11, Z11
-	VMAXPS.BCST      128(SI), Z11, Z11
-	VMINPS.BCST      132(SI), Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
 	VSUBPS           Z16, Z11, Z11
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z11
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          216(SI), Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
 	VPERMD           Z8, Z14, Z8
 	VMOVDQU32        X8, (R11)
 	ADDQ             BX, R11
@@ -4159,29 +4243,29 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z16, Z12, Z12
-	VMAXPS.BCST      128(SI), Z12, Z12
-	VMINPS.BCST      132(SI), Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
 	VSUBPS           Z16, Z12, Z12
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z12
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z12
 	VCVTPS2DQ        Z12, Z12
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           (AX), Z13, Z13
 	VADDPS           Z16, Z13, Z13
-	VMAXPS.BCST      128(SI), Z13, Z13
-	VMINPS.BCST      132(SI), Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
 	VSUBPS           Z16, Z13, Z13
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z13
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z13
 	VCVTPS2DQ        Z13, Z13
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKUSWB        Z12, Z12, Z12
-	VPMAXUB          216(SI), Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
 	VPERMD           Z12, Z14, Z12
 	VMOVDQU32        X12, (R11)
 	ADDQ             BX, R11
@@ -4201,7 +4285,8 @@ TEXT ·int8Tile1x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQU32 64(DX), Z1
 
@@ -4214,12 +4299,14 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z2
 	VMOVDQU32    (AX)(R9*1), Z3
 	VPBROADCASTD (R11), Z4
 	VPDPBUSD     Z2, Z4, Z0
 	VPDPBUSD     Z3, Z4, Z1
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z2
 	VMOVDQU32    64(AX)(R9*1), Z3
 	VPBROADCASTD 4(R11), Z4
@@ -4228,6 +4315,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -4235,6 +4323,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z2
 	VMOVDQU32    (AX)(R9*1), Z3
 	VPBROADCASTD (R11), Z4
@@ -4243,25 +4332,26 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VZEROUPPER
 	RET
 
 bytes:
-	MOVQ      88(SI), AX
-	MOVQ      96(SI), R11
-	MOVQ      104(SI), BX
-	VMOVDQU32 280(SI), Z2
+	MOVQ      96(SI), AX
+	MOVQ      104(SI), R11
+	MOVQ      112(SI), BX
+	VMOVDQU32 288(SI), Z2
 	VCVTDQ2PS Z0, Z0
 	VMULPS    (AX), Z0, Z0
 	VCVTPS2DQ Z0, Z0
@@ -4269,48 +4359,48 @@ bytes:
 	VMULPS    64(AX), Z1, Z1
 	VCVTPS2DQ Z1, Z1
 	VPACKSSDW Z1, Z0, Z0
-	VPADDSW   152(SI), Z0, Z0
+	VPADDSW   160(SI), Z0, Z0
 	VPACKUSWB Z0, Z0, Z0
-	VPMAXUB   216(SI), Z0, Z0
+	VPMAXUB   224(SI), Z0, Z0
 	VPERMD    Z0, Z2, Z0
 	VMOVDQU32 Y0, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z2
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z3
-	VBROADCASTSS     148(SI), Z4
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z2
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z3
+	VBROADCASTSS     156(SI), Z4
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z4, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z4, Z0, Z0
 	VPMOVZXBD        (R12), Z5
 	VCVTDQ2PS        Z5, Z5
-	VFMADD132PS.BCST 140(SI), Z3, Z5
-	VFMADD132PS.BCST 136(SI), Z5, Z0
+	VFMADD132PS.BCST 148(SI), Z3, Z5
+	VFMADD132PS.BCST 144(SI), Z5, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z4, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z4, Z1, Z1
 	VPMOVZXBD        16(R12), Z5
 	VCVTDQ2PS        Z5, Z5
-	VFMADD132PS.BCST 140(SI), Z3, Z5
-	VFMADD132PS.BCST 136(SI), Z5, Z1
+	VFMADD132PS.BCST 148(SI), Z3, Z5
+	VFMADD132PS.BCST 144(SI), Z5, Z1
 	VCVTPS2DQ        Z1, Z1
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKUSWB        Z0, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z2, Z0
 	VMOVDQU32        Y0, (R11)
 	VZEROUPPER
@@ -4328,7 +4418,8 @@ TEXT ·int8Tile2x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z2
 	VMOVDQU32 64(DX), Z1
@@ -4343,6 +4434,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z4
 	VMOVDQU32    (AX)(R9*1), Z5
 	VPBROADCASTD (R11), Z6
@@ -4352,6 +4444,7 @@ loop:
 	VPDPBUSD     Z4, Z7, Z2
 	VPDPBUSD     Z5, Z7, Z3
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z4
 	VMOVDQU32    64(AX)(R9*1), Z5
 	VPBROADCASTD 4(R11), Z6
@@ -4363,6 +4456,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -4370,6 +4464,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z4
 	VMOVDQU32    (AX)(R9*1), Z5
 	VPBROADCASTD (R11), Z6
@@ -4381,15 +4476,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -4398,10 +4494,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z4
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z4
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -4416,10 +4512,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z4, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -4428,63 +4524,63 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z4
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z5
-	VBROADCASTSS     148(SI), Z6
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z4
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z5
+	VBROADCASTSS     156(SI), Z6
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z6, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z6, Z0, Z0
 	VPMOVZXBD        (R12), Z7
 	VCVTDQ2PS        Z7, Z7
-	VFMADD132PS.BCST 140(SI), Z5, Z7
-	VFMADD132PS.BCST 136(SI), Z7, Z0
+	VFMADD132PS.BCST 148(SI), Z5, Z7
+	VFMADD132PS.BCST 144(SI), Z7, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z6, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z6, Z1, Z1
 	VPMOVZXBD        16(R12), Z7
 	VCVTDQ2PS        Z7, Z7
-	VFMADD132PS.BCST 140(SI), Z5, Z7
-	VFMADD132PS.BCST 136(SI), Z7, Z1
+	VFMADD132PS.BCST 148(SI), Z5, Z7
+	VFMADD132PS.BCST 144(SI), Z7, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z6, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z6, Z2, Z2
 	VPMOVZXBD        (R12), Z7
 	VCVTDQ2PS        Z7, Z7
-	VFMADD132PS.BCST 140(SI), Z5, Z7
-	VFMADD132PS.BCST 136(SI), Z7, Z2
+	VFMADD132PS.BCST 148(SI), Z5, Z7
+	VFMADD132PS.BCST 144(SI), Z7, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z6, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z6, Z3, Z3
 	VPMOVZXBD        16(R12), Z7
 	VCVTDQ2PS        Z7, Z7
-	VFMADD132PS.BCST 140(SI), Z5, Z7
-	VFMADD132PS.BCST 136(SI), Z7, Z3
+	VFMADD132PS.BCST 148(SI), Z5, Z7
+	VFMADD132PS.BCST 144(SI), Z7, Z3
 	VCVTPS2DQ        Z3, Z3
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z4, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -4504,7 +4600,8 @@ TEXT ·int8Tile3x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z2
 	VMOVDQA64 Z0, Z4
@@ -4521,6 +4618,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z6
 	VMOVDQU32    (AX)(R9*1), Z7
 	VPBROADCASTD (R11), Z8
@@ -4533,6 +4631,7 @@ loop:
 	VPDPBUSD     Z6, Z8, Z4
 	VPDPBUSD     Z7, Z8, Z5
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z6
 	VMOVDQU32    64(AX)(R9*1), Z7
 	VPBROADCASTD 4(R11), Z8
@@ -4547,6 +4646,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -4554,6 +4654,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z6
 	VMOVDQU32    (AX)(R9*1), Z7
 	VPBROADCASTD (R11), Z8
@@ -4568,15 +4669,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -4587,10 +4689,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z6
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z6
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -4605,10 +4707,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z6, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -4621,73 +4723,73 @@ bytes:
 	VMULPS        64(AX), Z5, Z5
 	VCVTPS2DQ     Z5, Z5
 	VPACKSSDW     Z5, Z4, Z4
-	VPADDSW       152(SI), Z4, Z4
+	VPADDSW       160(SI), Z4, Z4
 	VPACKUSWB     Z4, Z4, Z4
-	VPMAXUB       216(SI), Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
 	VPERMD        Z4, Z6, Z4
 	VMOVDQU32     Y4, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z6
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z7
-	VBROADCASTSS     148(SI), Z8
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z6
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z7
+	VBROADCASTSS     156(SI), Z8
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z8, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z8, Z0, Z0
 	VPMOVZXBD        (R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 140(SI), Z7, Z9
-	VFMADD132PS.BCST 136(SI), Z9, Z0
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z8, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z8, Z1, Z1
 	VPMOVZXBD        16(R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 140(SI), Z7, Z9
-	VFMADD132PS.BCST 136(SI), Z9, Z1
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z8, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z8, Z2, Z2
 	VPMOVZXBD        (R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 140(SI), Z7, Z9
-	VFMADD132PS.BCST 136(SI), Z9, Z2
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z8, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z8, Z3, Z3
 	VPMOVZXBD        16(R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 140(SI), Z7, Z9
-	VFMADD132PS.BCST 136(SI), Z9, Z3
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z6, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -4696,28 +4798,28 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z8, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z8, Z4, Z4
 	VPMOVZXBD        (R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 140(SI), Z7, Z9
-	VFMADD132PS.BCST 136(SI), Z9, Z4
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z8, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z8, Z5, Z5
 	VPMOVZXBD        16(R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 140(SI), Z7, Z9
-	VFMADD132PS.BCST 136(SI), Z9, Z5
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z5
 	VCVTPS2DQ        Z5, Z5
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKUSWB        Z4, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z6, Z4
 	VMOVDQU32        Y4, (R11)
 	VZEROUPPER
@@ -4735,7 +4837,8 @@ TEXT ·int8Tile4x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z2
 	VMOVDQA64 Z0, Z4
@@ -4754,6 +4857,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z8
 	VMOVDQU32    (AX)(R9*1), Z9
 	VPBROADCASTD (R11), Z10
@@ -4769,6 +4873,7 @@ loop:
 	VPDPBUSD     Z8, Z11, Z6
 	VPDPBUSD     Z9, Z11, Z7
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z8
 	VMOVDQU32    64(AX)(R9*1), Z9
 	VPBROADCASTD 4(R11), Z10
@@ -4786,6 +4891,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -4793,6 +4899,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z8
 	VMOVDQU32    (AX)(R9*1), Z9
 	VPBROADCASTD (R11), Z10
@@ -4810,15 +4917,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -4831,10 +4939,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z8
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z8
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -4849,10 +4957,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z8, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -4872,10 +4980,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       152(SI), Z4, Z4
-	VPADDSW       152(SI), Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       216(SI), Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
 	VPERMD        Z4, Z8, Z4
 	VMOVDQU32     Y4, (R11)
 	ADDQ          BX, R11
@@ -4884,64 +4992,64 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z8
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z9
-	VBROADCASTSS     148(SI), Z10
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z8
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z9
+	VBROADCASTSS     156(SI), Z10
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z10, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z10, Z0, Z0
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 140(SI), Z9, Z11
-	VFMADD132PS.BCST 136(SI), Z11, Z0
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z10, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z10, Z1, Z1
 	VPMOVZXBD        16(R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 140(SI), Z9, Z11
-	VFMADD132PS.BCST 136(SI), Z11, Z1
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z10, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z10, Z2, Z2
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 140(SI), Z9, Z11
-	VFMADD132PS.BCST 136(SI), Z11, Z2
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z10, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z10, Z3, Z3
 	VPMOVZXBD        16(R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 140(SI), Z9, Z11
-	VFMADD132PS.BCST 136(SI), Z11, Z3
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z8, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -4950,52 +5058,52 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z10, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z10, Z4, Z4
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 140(SI), Z9, Z11
-	VFMADD132PS.BCST 136(SI), Z11, Z4
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z10, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z10, Z5, Z5
 	VPMOVZXBD        16(R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 140(SI), Z9, Z11
-	VFMADD132PS.BCST 136(SI), Z11, Z5
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z10, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z10, Z6, Z6
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 140(SI), Z9, Z11
-	VFMADD132PS.BCST 136(SI), Z11, Z6
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z10, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z10, Z7, Z7
 	VPMOVZXBD        16(R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 140(SI), Z9, Z11
-	VFMADD132PS.BCST 136(SI), Z11, Z7
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z7
 	VCVTPS2DQ        Z7, Z7
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z8, Z4
 	VMOVDQU32        Y4, (R11)
 	ADDQ             BX, R11
@@ -5015,7 +5123,8 @@ TEXT ·int8Tile5x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z2
 	VMOVDQA64 Z0, Z4
@@ -5036,6 +5145,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z10
 	VMOVDQU32    (AX)(R9*1), Z11
 	VPBROADCASTD (R11), Z12
@@ -5054,6 +5164,7 @@ loop:
 	VPDPBUSD     Z10, Z12, Z8
 	VPDPBUSD     Z11, Z12, Z9
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z10
 	VMOVDQU32    64(AX)(R9*1), Z11
 	VPBROADCASTD 4(R11), Z12
@@ -5074,6 +5185,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -5081,6 +5193,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z10
 	VMOVDQU32    (AX)(R9*1), Z11
 	VPBROADCASTD (R11), Z12
@@ -5101,15 +5214,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -5124,10 +5238,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z10
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z10
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -5142,10 +5256,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z10, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -5165,10 +5279,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       152(SI), Z4, Z4
-	VPADDSW       152(SI), Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       216(SI), Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
 	VPERMD        Z4, Z10, Z4
 	VMOVDQU32     Y4, (R11)
 	ADDQ          BX, R11
@@ -5181,73 +5295,73 @@ bytes:
 	VMULPS        64(AX), Z9, Z9
 	VCVTPS2DQ     Z9, Z9
 	VPACKSSDW     Z9, Z8, Z8
-	VPADDSW       152(SI), Z8, Z8
+	VPADDSW       160(SI), Z8, Z8
 	VPACKUSWB     Z8, Z8, Z8
-	VPMAXUB       216(SI), Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
 	VPERMD        Z8, Z10, Z8
 	VMOVDQU32     Y8, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z10
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z11
-	VBROADCASTSS     148(SI), Z12
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z10
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z11
+	VBROADCASTSS     156(SI), Z12
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z12, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z12, Z0, Z0
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 140(SI), Z11, Z13
-	VFMADD132PS.BCST 136(SI), Z13, Z0
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z12, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z12, Z1, Z1
 	VPMOVZXBD        16(R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 140(SI), Z11, Z13
-	VFMADD132PS.BCST 136(SI), Z13, Z1
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z12, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z12, Z2, Z2
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 140(SI), Z11, Z13
-	VFMADD132PS.BCST 136(SI), Z13, Z2
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z12, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z12, Z3, Z3
 	VPMOVZXBD        16(R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 140(SI), Z11, Z13
-	VFMADD132PS.BCST 136(SI), Z13, Z3
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z10, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -5256,53 +5370,53 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z12, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z12, Z4, Z4
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 140(SI), Z11, Z13
-	VFMADD132PS.BCST 136(SI), Z13, Z4
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z12, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z12, Z5, Z5
 	VPMOVZXBD        16(R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 140(SI), Z11, Z13
-	VFMADD132PS.BCST 136(SI), Z13, Z5
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z12, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z12, Z6, Z6
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 140(SI), Z11, Z13
-	VFMADD132PS.BCST 136(SI), Z13, Z6
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z12, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z12, Z7, Z7
 	VPMOVZXBD        16(R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 140(SI), Z11, Z13
-	VFMADD132PS.BCST 136(SI), Z13, Z7
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z10, Z4
 	VMOVDQU32        Y4, (R11)
 	ADDQ             BX, R11
@@ -5311,28 +5425,28 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z12, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z12, Z8, Z8
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 140(SI), Z11, Z13
-	VFMADD132PS.BCST 136(SI), Z13, Z8
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z12, Z9, Z9
-	VMAXPS.BCST      128(SI), Z9, Z9
-	VMINPS.BCST      132(SI), Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
 	VSUBPS           Z12, Z9, Z9
 	VPMOVZXBD        16(R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 140(SI), Z11, Z13
-	VFMADD132PS.BCST 136(SI), Z13, Z9
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z9
 	VCVTPS2DQ        Z9, Z9
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKUSWB        Z8, Z8, Z8
-	VPMAXUB          216(SI), Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
 	VPERMD           Z8, Z10, Z8
 	VMOVDQU32        Y8, (R11)
 	VZEROUPPER
@@ -5350,7 +5464,8 @@ TEXT ·int8Tile6x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z2
 	VMOVDQA64 Z0, Z4
@@ -5375,6 +5490,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z12
 	VMOVDQU32    (AX)(R9*1), Z13
 	VPBROADCASTD (R11), Z14
@@ -5396,6 +5512,7 @@ loop:
 	VPDPBUSD     Z12, Z15, Z10
 	VPDPBUSD     Z13, Z15, Z11
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z12
 	VMOVDQU32    64(AX)(R9*1), Z13
 	VPBROADCASTD 4(R11), Z14
@@ -5420,6 +5537,7 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -5427,6 +5545,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z12
 	VMOVDQU32    (AX)(R9*1), Z13
 	VPBROADCASTD (R11), Z14
@@ -5451,15 +5570,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -5476,10 +5596,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z12
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z12
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -5494,10 +5614,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z12, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -5517,10 +5637,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       152(SI), Z4, Z4
-	VPADDSW       152(SI), Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       216(SI), Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
 	VPERMD        Z4, Z12, Z4
 	VMOVDQU32     Y4, (R11)
 	ADDQ          BX, R11
@@ -5540,10 +5660,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z11, Z10, Z10
-	VPADDSW       152(SI), Z8, Z8
-	VPADDSW       152(SI), Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       216(SI), Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
 	VPERMD        Z8, Z12, Z8
 	VMOVDQU32     Y8, (R11)
 	ADDQ          BX, R11
@@ -5552,64 +5672,64 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z12
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z13
-	VBROADCASTSS     148(SI), Z14
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z12
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z13
+	VBROADCASTSS     156(SI), Z14
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z14, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z14, Z0, Z0
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z0
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z14, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z14, Z1, Z1
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z1
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z14, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z14, Z2, Z2
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z2
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z14, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z14, Z3, Z3
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z3
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z12, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -5618,53 +5738,53 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z14, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z14, Z4, Z4
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z4
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z14, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z14, Z5, Z5
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z5
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z14, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z14, Z6, Z6
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z6
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z14, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z14, Z7, Z7
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z7
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z12, Z4
 	VMOVDQU32        Y4, (R11)
 	ADDQ             BX, R11
@@ -5673,52 +5793,52 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z14, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z14, Z8, Z8
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z8
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z14, Z9, Z9
-	VMAXPS.BCST      128(SI), Z9, Z9
-	VMINPS.BCST      132(SI), Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
 	VSUBPS           Z14, Z9, Z9
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z9
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z14, Z10, Z10
-	VMAXPS.BCST      128(SI), Z10, Z10
-	VMINPS.BCST      132(SI), Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
 	VSUBPS           Z14, Z10, Z10
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z10
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           64(AX), Z11, Z11
 	VADDPS           Z14, Z11, Z11
-	VMAXPS.BCST      128(SI), Z11, Z11
-	VMINPS.BCST      132(SI), Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
 	VSUBPS           Z14, Z11, Z11
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z11
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z11
 	VCVTPS2DQ        Z11, Z11
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          216(SI), Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
 	VPERMD           Z8, Z12, Z8
 	VMOVDQU32        Y8, (R11)
 	ADDQ             BX, R11
@@ -5738,7 +5858,8 @@ TEXT ·int8Tile7x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z2
 	VMOVDQA64 Z0, Z4
@@ -5765,6 +5886,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z14
 	VMOVDQU32    (AX)(R9*1), Z15
 	VPBROADCASTD (R11), Z16
@@ -5789,6 +5911,7 @@ loop:
 	VPDPBUSD     Z14, Z16, Z12
 	VPDPBUSD     Z15, Z16, Z13
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z14
 	VMOVDQU32    64(AX)(R9*1), Z15
 	VPBROADCASTD 4(R11), Z16
@@ -5816,6 +5939,7 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -5823,6 +5947,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z14
 	VMOVDQU32    (AX)(R9*1), Z15
 	VPBROADCASTD (R11), Z16
@@ -5850,15 +5975,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -5877,10 +6003,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z14
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z14
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -5895,10 +6021,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z14, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -5918,10 +6044,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       152(SI), Z4, Z4
-	VPADDSW       152(SI), Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       216(SI), Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
 	VPERMD        Z4, Z14, Z4
 	VMOVDQU32     Y4, (R11)
 	ADDQ          BX, R11
@@ -5941,10 +6067,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z11, Z10, Z10
-	VPADDSW       152(SI), Z8, Z8
-	VPADDSW       152(SI), Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       216(SI), Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
 	VPERMD        Z8, Z14, Z8
 	VMOVDQU32     Y8, (R11)
 	ADDQ          BX, R11
@@ -5957,73 +6083,73 @@ bytes:
 	VMULPS        64(AX), Z13, Z13
 	VCVTPS2DQ     Z13, Z13
 	VPACKSSDW     Z13, Z12, Z12
-	VPADDSW       152(SI), Z12, Z12
+	VPADDSW       160(SI), Z12, Z12
 	VPACKUSWB     Z12, Z12, Z12
-	VPMAXUB       216(SI), Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
 	VPERMD        Z12, Z14, Z12
 	VMOVDQU32     Y12, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z14
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z15
-	VBROADCASTSS     148(SI), Z16
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z14
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z15
+	VBROADCASTSS     156(SI), Z16
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z16, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z16, Z0, Z0
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z0
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z16, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z16, Z1, Z1
 	VPMOVZXBD        16(R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z1
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z16, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z16, Z2, Z2
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z2
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z16, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z16, Z3, Z3
 	VPMOVZXBD        16(R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z3
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z14, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -6032,53 +6158,53 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z16, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z16, Z4, Z4
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z4
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z16, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z16, Z5, Z5
 	VPMOVZXBD        16(R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z5
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z16, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z16, Z6, Z6
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z6
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z16, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z16, Z7, Z7
 	VPMOVZXBD        16(R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z7
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z14, Z4
 	VMOVDQU32        Y4, (R11)
 	ADDQ             BX, R11
@@ -6087,53 +6213,53 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z16, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z16, Z8, Z8
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z8
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z16, Z9, Z9
-	VMAXPS.BCST      128(SI), Z9, Z9
-	VMINPS.BCST      132(SI), Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
 	VSUBPS           Z16, Z9, Z9
 	VPMOVZXBD        16(R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z9
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z16, Z10, Z10
-	VMAXPS.BCST      128(SI), Z10, Z10
-	VMINPS.BCST      132(SI), Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
 	VSUBPS           Z16, Z10, Z10
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z10
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           64(AX), Z11, Z11
 	VADDPS           Z16, Z11, Z11
-	VMAXPS.BCST      128(SI), Z11, Z11
-	VMINPS.BCST      132(SI), Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
 	VSUBPS           Z16, Z11, Z11
 	VPMOVZXBD        16(R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z11
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          216(SI), Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
 	VPERMD           Z8, Z14, Z8
 	VMOVDQU32        Y8, (R11)
 	ADDQ             BX, R11
@@ -6142,28 +6268,28 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z16, Z12, Z12
-	VMAXPS.BCST      128(SI), Z12, Z12
-	VMINPS.BCST      132(SI), Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
 	VSUBPS           Z16, Z12, Z12
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z12
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z16, Z13, Z13
-	VMAXPS.BCST      128(SI), Z13, Z13
-	VMINPS.BCST      132(SI), Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
 	VSUBPS           Z16, Z13, Z13
 	VPMOVZXBD        16(R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 140(SI), Z15, Z17
-	VFMADD132PS.BCST 136(SI), Z17, Z13
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z13
 	VCVTPS2DQ        Z13, Z13
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKUSWB        Z12, Z12, Z12
-	VPMAXUB          216(SI), Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
 	VPERMD           Z12, Z14, Z12
 	VMOVDQU32        Y12, (R11)
 	VZEROUPPER
@@ -6181,7 +6307,8 @@ TEXT ·int8Tile8x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z2
 	VMOVDQA64 Z0, Z4
@@ -6210,6 +6337,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z16
 	VMOVDQU32    (AX)(R9*1), Z17
 	VPBROADCASTD (R11), Z18
@@ -6237,6 +6365,7 @@ loop:
 	VPDPBUSD     Z16, Z19, Z14
 	VPDPBUSD     Z17, Z19, Z15
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z16
 	VMOVDQU32    64(AX)(R9*1), Z17
 	VPBROADCASTD 4(R11), Z18
@@ -6267,6 +6396,7 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -6274,6 +6404,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z16
 	VMOVDQU32    (AX)(R9*1), Z17
 	VPBROADCASTD (R11), Z18
@@ -6304,15 +6435,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -6333,10 +6465,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z16
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z16
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -6351,10 +6483,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z16, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -6374,10 +6506,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       152(SI), Z4, Z4
-	VPADDSW       152(SI), Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       216(SI), Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
 	VPERMD        Z4, Z16, Z4
 	VMOVDQU32     Y4, (R11)
 	ADDQ          BX, R11
@@ -6397,10 +6529,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z11, Z10, Z10
-	VPADDSW       152(SI), Z8, Z8
-	VPADDSW       152(SI), Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       216(SI), Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
 	VPERMD        Z8, Z16, Z8
 	VMOVDQU32     Y8, (R11)
 	ADDQ          BX, R11
@@ -6420,10 +6552,10 @@ bytes:
 	VCVTPS2DQ     Z15, Z15
 	VPACKSSDW     Z13, Z12, Z12
 	VPACKSSDW     Z15, Z14, Z14
-	VPADDSW       152(SI), Z12, Z12
-	VPADDSW       152(SI), Z14, Z14
+	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       160(SI), Z14, Z14
 	VPACKUSWB     Z14, Z12, Z12
-	VPMAXUB       216(SI), Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
 	VPERMD        Z12, Z16, Z12
 	VMOVDQU32     Y12, (R11)
 	ADDQ          BX, R11
@@ -6432,64 +6564,64 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z16
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z17
-	VBROADCASTSS     148(SI), Z18
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z16
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z17
+	VBROADCASTSS     156(SI), Z18
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z18, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z18, Z0, Z0
 	VPMOVZXBD        (R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z0
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z18, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z18, Z1, Z1
 	VPMOVZXBD        16(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z1
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z18, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z18, Z2, Z2
 	VPMOVZXBD        (R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z2
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z18, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z18, Z3, Z3
 	VPMOVZXBD        16(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z3
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z16, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -6498,53 +6630,53 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z18, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z18, Z4, Z4
 	VPMOVZXBD        (R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z4
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z18, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z18, Z5, Z5
 	VPMOVZXBD        16(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z5
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z18, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z18, Z6, Z6
 	VPMOVZXBD        (R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z6
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z18, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z18, Z7, Z7
 	VPMOVZXBD        16(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z7
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z16, Z4
 	VMOVDQU32        Y4, (R11)
 	ADDQ             BX, R11
@@ -6553,53 +6685,53 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z18, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z18, Z8, Z8
 	VPMOVZXBD        (R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z8
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z18, Z9, Z9
-	VMAXPS.BCST      128(SI), Z9, Z9
-	VMINPS.BCST      132(SI), Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
 	VSUBPS           Z18, Z9, Z9
 	VPMOVZXBD        16(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z9
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z18, Z10, Z10
-	VMAXPS.BCST      128(SI), Z10, Z10
-	VMINPS.BCST      132(SI), Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
 	VSUBPS           Z18, Z10, Z10
 	VPMOVZXBD        (R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z10
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           64(AX), Z11, Z11
 	VADDPS           Z18, Z11, Z11
-	VMAXPS.BCST      128(SI), Z11, Z11
-	VMINPS.BCST      132(SI), Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
 	VSUBPS           Z18, Z11, Z11
 	VPMOVZXBD        16(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z11
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          216(SI), Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
 	VPERMD           Z8, Z16, Z8
 	VMOVDQU32        Y8, (R11)
 	ADDQ             BX, R11
@@ -6608,52 +6740,52 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z18, Z12, Z12
-	VMAXPS.BCST      128(SI), Z12, Z12
-	VMINPS.BCST      132(SI), Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
 	VSUBPS           Z18, Z12, Z12
 	VPMOVZXBD        (R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z12
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z18, Z13, Z13
-	VMAXPS.BCST      128(SI), Z13, Z13
-	VMINPS.BCST      132(SI), Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
 	VSUBPS           Z18, Z13, Z13
 	VPMOVZXBD        16(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z13
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z13
 	VCVTPS2DQ        Z13, Z13
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           (AX), Z14, Z14
 	VADDPS           Z18, Z14, Z14
-	VMAXPS.BCST      128(SI), Z14, Z14
-	VMINPS.BCST      132(SI), Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
 	VSUBPS           Z18, Z14, Z14
 	VPMOVZXBD        (R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z14
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z14
 	VCVTPS2DQ        Z14, Z14
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           64(AX), Z15, Z15
 	VADDPS           Z18, Z15, Z15
-	VMAXPS.BCST      128(SI), Z15, Z15
-	VMINPS.BCST      132(SI), Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
 	VSUBPS           Z18, Z15, Z15
 	VPMOVZXBD        16(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z15
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z15
 	VCVTPS2DQ        Z15, Z15
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z15, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          216(SI), Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
 	VPERMD           Z12, Z16, Z12
 	VMOVDQU32        Y12, (R11)
 	ADDQ             BX, R11
@@ -6673,7 +6805,8 @@ TEXT ·int8Tile9x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z2
 	VMOVDQA64 Z0, Z4
@@ -6704,6 +6837,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z18
 	VMOVDQU32    (AX)(R9*1), Z19
 	VPBROADCASTD (R11), Z20
@@ -6734,6 +6868,7 @@ loop:
 	VPDPBUSD     Z18, Z20, Z16
 	VPDPBUSD     Z19, Z20, Z17
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z18
 	VMOVDQU32    64(AX)(R9*1), Z19
 	VPBROADCASTD 4(R11), Z20
@@ -6767,6 +6902,7 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -6774,6 +6910,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z18
 	VMOVDQU32    (AX)(R9*1), Z19
 	VPBROADCASTD (R11), Z20
@@ -6807,15 +6944,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -6838,10 +6976,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z18
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z18
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -6856,10 +6994,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z18, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -6879,10 +7017,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       152(SI), Z4, Z4
-	VPADDSW       152(SI), Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       216(SI), Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
 	VPERMD        Z4, Z18, Z4
 	VMOVDQU32     Y4, (R11)
 	ADDQ          BX, R11
@@ -6902,10 +7040,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z11, Z10, Z10
-	VPADDSW       152(SI), Z8, Z8
-	VPADDSW       152(SI), Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       216(SI), Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
 	VPERMD        Z8, Z18, Z8
 	VMOVDQU32     Y8, (R11)
 	ADDQ          BX, R11
@@ -6925,10 +7063,10 @@ bytes:
 	VCVTPS2DQ     Z15, Z15
 	VPACKSSDW     Z13, Z12, Z12
 	VPACKSSDW     Z15, Z14, Z14
-	VPADDSW       152(SI), Z12, Z12
-	VPADDSW       152(SI), Z14, Z14
+	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       160(SI), Z14, Z14
 	VPACKUSWB     Z14, Z12, Z12
-	VPMAXUB       216(SI), Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
 	VPERMD        Z12, Z18, Z12
 	VMOVDQU32     Y12, (R11)
 	ADDQ          BX, R11
@@ -6941,73 +7079,73 @@ bytes:
 	VMULPS        64(AX), Z17, Z17
 	VCVTPS2DQ     Z17, Z17
 	VPACKSSDW     Z17, Z16, Z16
-	VPADDSW       152(SI), Z16, Z16
+	VPADDSW       160(SI), Z16, Z16
 	VPACKUSWB     Z16, Z16, Z16
-	VPMAXUB       216(SI), Z16, Z16
+	VPMAXUB       224(SI), Z16, Z16
 	VPERMD        Z16, Z18, Z16
 	VMOVDQU32     Y16, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z18
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z19
-	VBROADCASTSS     148(SI), Z20
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z18
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z19
+	VBROADCASTSS     156(SI), Z20
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z20, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z20, Z0, Z0
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z0
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z20, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z20, Z1, Z1
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z1
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z20, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z20, Z2, Z2
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z2
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z20, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z20, Z3, Z3
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z3
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z18, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -7016,53 +7154,53 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z20, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z20, Z4, Z4
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z4
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z20, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z20, Z5, Z5
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z5
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z20, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z20, Z6, Z6
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z6
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z20, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z20, Z7, Z7
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z7
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z18, Z4
 	VMOVDQU32        Y4, (R11)
 	ADDQ             BX, R11
@@ -7071,53 +7209,53 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z20, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z20, Z8, Z8
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z8
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z20, Z9, Z9
-	VMAXPS.BCST      128(SI), Z9, Z9
-	VMINPS.BCST      132(SI), Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
 	VSUBPS           Z20, Z9, Z9
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z9
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z20, Z10, Z10
-	VMAXPS.BCST      128(SI), Z10, Z10
-	VMINPS.BCST      132(SI), Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
 	VSUBPS           Z20, Z10, Z10
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z10
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           64(AX), Z11, Z11
 	VADDPS           Z20, Z11, Z11
-	VMAXPS.BCST      128(SI), Z11, Z11
-	VMINPS.BCST      132(SI), Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
 	VSUBPS           Z20, Z11, Z11
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z11
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          216(SI), Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
 	VPERMD           Z8, Z18, Z8
 	VMOVDQU32        Y8, (R11)
 	ADDQ             BX, R11
@@ -7126,53 +7264,53 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z20, Z12, Z12
-	VMAXPS.BCST      128(SI), Z12, Z12
-	VMINPS.BCST      132(SI), Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
 	VSUBPS           Z20, Z12, Z12
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z12
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z20, Z13, Z13
-	VMAXPS.BCST      128(SI), Z13, Z13
-	VMINPS.BCST      132(SI), Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
 	VSUBPS           Z20, Z13, Z13
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z13
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z13
 	VCVTPS2DQ        Z13, Z13
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           (AX), Z14, Z14
 	VADDPS           Z20, Z14, Z14
-	VMAXPS.BCST      128(SI), Z14, Z14
-	VMINPS.BCST      132(SI), Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
 	VSUBPS           Z20, Z14, Z14
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z14
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z14
 	VCVTPS2DQ        Z14, Z14
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           64(AX), Z15, Z15
 	VADDPS           Z20, Z15, Z15
-	VMAXPS.BCST      128(SI), Z15, Z15
-	VMINPS.BCST      132(SI), Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
 	VSUBPS           Z20, Z15, Z15
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z15
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z15
 	VCVTPS2DQ        Z15, Z15
 	ADDQ             R8, R12
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z15, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          216(SI), Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
 	VPERMD           Z12, Z18, Z12
 	VMOVDQU32        Y12, (R11)
 	ADDQ             BX, R11
@@ -7181,28 +7319,28 @@ add:
 	VCVTDQ2PS        Z16, Z16
 	VMULPS           (AX), Z16, Z16
 	VADDPS           Z20, Z16, Z16
-	VMAXPS.BCST      128(SI), Z16, Z16
-	VMINPS.BCST      132(SI), Z16, Z16
+	VMAXPS.BCST      136(SI), Z16, Z16
+	VMINPS.BCST      140(SI), Z16, Z16
 	VSUBPS           Z20, Z16, Z16
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z16
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z16
 	VCVTPS2DQ        Z16, Z16
 	VCVTDQ2PS        Z17, Z17
 	VMULPS           64(AX), Z17, Z17
 	VADDPS           Z20, Z17, Z17
-	VMAXPS.BCST      128(SI), Z17, Z17
-	VMINPS.BCST      132(SI), Z17, Z17
+	VMAXPS.BCST      136(SI), Z17, Z17
+	VMINPS.BCST      140(SI), Z17, Z17
 	VSUBPS           Z20, Z17, Z17
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z17
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z17
 	VCVTPS2DQ        Z17, Z17
 	VPACKSSDW        Z17, Z16, Z16
 	VPACKUSWB        Z16, Z16, Z16
-	VPMAXUB          216(SI), Z16, Z16
+	VPMAXUB          224(SI), Z16, Z16
 	VPERMD           Z16, Z18, Z16
 	VMOVDQU32        Y16, (R11)
 	VZEROUPPER
@@ -7220,7 +7358,8 @@ TEXT ·int8Tile10x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z2
 	VMOVDQA64 Z0, Z4
@@ -7253,6 +7392,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z20
 	VMOVDQU32    (AX)(R9*1), Z21
 	VPBROADCASTD (R11), Z22
@@ -7286,6 +7426,7 @@ loop:
 	VPDPBUSD     Z20, Z23, Z18
 	VPDPBUSD     Z21, Z23, Z19
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z20
 	VMOVDQU32    64(AX)(R9*1), Z21
 	VPBROADCASTD 4(R11), Z22
@@ -7322,6 +7463,7 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -7329,6 +7471,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z20
 	VMOVDQU32    (AX)(R9*1), Z21
 	VPBROADCASTD (R11), Z22
@@ -7365,15 +7508,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -7398,10 +7542,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z20
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z20
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -7416,10 +7560,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z20, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -7439,10 +7583,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       152(SI), Z4, Z4
-	VPADDSW       152(SI), Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       216(SI), Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
 	VPERMD        Z4, Z20, Z4
 	VMOVDQU32     Y4, (R11)
 	ADDQ          BX, R11
@@ -7462,10 +7606,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z11, Z10, Z10
-	VPADDSW       152(SI), Z8, Z8
-	VPADDSW       152(SI), Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       216(SI), Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
 	VPERMD        Z8, Z20, Z8
 	VMOVDQU32     Y8, (R11)
 	ADDQ          BX, R11
@@ -7485,10 +7629,10 @@ bytes:
 	VCVTPS2DQ     Z15, Z15
 	VPACKSSDW     Z13, Z12, Z12
 	VPACKSSDW     Z15, Z14, Z14
-	VPADDSW       152(SI), Z12, Z12
-	VPADDSW       152(SI), Z14, Z14
+	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       160(SI), Z14, Z14
 	VPACKUSWB     Z14, Z12, Z12
-	VPMAXUB       216(SI), Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
 	VPERMD        Z12, Z20, Z12
 	VMOVDQU32     Y12, (R11)
 	ADDQ          BX, R11
@@ -7508,10 +7652,10 @@ bytes:
 	VCVTPS2DQ     Z19, Z19
 	VPACKSSDW     Z17, Z16, Z16
 	VPACKSSDW     Z19, Z18, Z18
-	VPADDSW       152(SI), Z16, Z16
-	VPADDSW       152(SI), Z18, Z18
+	VPADDSW       160(SI), Z16, Z16
+	VPADDSW       160(SI), Z18, Z18
 	VPACKUSWB     Z18, Z16, Z16
-	VPMAXUB       216(SI), Z16, Z16
+	VPMAXUB       224(SI), Z16, Z16
 	VPERMD        Z16, Z20, Z16
 	VMOVDQU32     Y16, (R11)
 	ADDQ          BX, R11
@@ -7520,64 +7664,64 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z20
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z21
-	VBROADCASTSS     148(SI), Z22
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z20
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z21
+	VBROADCASTSS     156(SI), Z22
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z22, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z22, Z0, Z0
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z0
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z22, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z22, Z1, Z1
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z1
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z22, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z22, Z2, Z2
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z2
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z22, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z22, Z3, Z3
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z3
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z20, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -7586,53 +7730,53 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z22, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z22, Z4, Z4
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z4
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z22, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z22, Z5, Z5
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z5
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z22, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z22, Z6, Z6
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z6
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z22, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z22, Z7, Z7
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z7
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z20, Z4
 	VMOVDQU32        Y4, (R11)
 	ADDQ             BX, R11
@@ -7641,53 +7785,53 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z22, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z22, Z8, Z8
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z8
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z22, Z9, Z9
-	VMAXPS.BCST      128(SI), Z9, Z9
-	VMINPS.BCST      132(SI), Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
 	VSUBPS           Z22, Z9, Z9
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z9
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z22, Z10, Z10
-	VMAXPS.BCST      128(SI), Z10, Z10
-	VMINPS.BCST      132(SI), Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
 	VSUBPS           Z22, Z10, Z10
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z10
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           64(AX), Z11, Z11
 	VADDPS           Z22, Z11, Z11
-	VMAXPS.BCST      128(SI), Z11, Z11
-	VMINPS.BCST      132(SI), Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
 	VSUBPS           Z22, Z11, Z11
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z11
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          216(SI), Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
 	VPERMD           Z8, Z20, Z8
 	VMOVDQU32        Y8, (R11)
 	ADDQ             BX, R11
@@ -7696,53 +7840,53 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z22, Z12, Z12
-	VMAXPS.BCST      128(SI), Z12, Z12
-	VMINPS.BCST      132(SI), Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
 	VSUBPS           Z22, Z12, Z12
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z12
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z22, Z13, Z13
-	VMAXPS.BCST      128(SI), Z13, Z13
-	VMINPS.BCST      132(SI), Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
 	VSUBPS           Z22, Z13, Z13
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z13
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z13
 	VCVTPS2DQ        Z13, Z13
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           (AX), Z14, Z14
 	VADDPS           Z22, Z14, Z14
-	VMAXPS.BCST      128(SI), Z14, Z14
-	VMINPS.BCST      132(SI), Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
 	VSUBPS           Z22, Z14, Z14
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z14
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z14
 	VCVTPS2DQ        Z14, Z14
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           64(AX), Z15, Z15
 	VADDPS           Z22, Z15, Z15
-	VMAXPS.BCST      128(SI), Z15, Z15
-	VMINPS.BCST      132(SI), Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
 	VSUBPS           Z22, Z15, Z15
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z15
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z15
 	VCVTPS2DQ        Z15, Z15
 	ADDQ             R8, R12
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z15, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          216(SI), Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
 	VPERMD           Z12, Z20, Z12
 	VMOVDQU32        Y12, (R11)
 	ADDQ             BX, R11
@@ -7751,52 +7895,52 @@ add:
 	VCVTDQ2PS        Z16, Z16
 	VMULPS           (AX), Z16, Z16
 	VADDPS           Z22, Z16, Z16
-	VMAXPS.BCST      128(SI), Z16, Z16
-	VMINPS.BCST      132(SI), Z16, Z16
+	VMAXPS.BCST      136(SI), Z16, Z16
+	VMINPS.BCST      140(SI), Z16, Z16
 	VSUBPS           Z22, Z16, Z16
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z16
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z16
 	VCVTPS2DQ        Z16, Z16
 	VCVTDQ2PS        Z17, Z17
 	VMULPS           64(AX), Z17, Z17
 	VADDPS           Z22, Z17, Z17
-	VMAXPS.BCST      128(SI), Z17, Z17
-	VMINPS.BCST      132(SI), Z17, Z17
+	VMAXPS.BCST      136(SI), Z17, Z17
+	VMINPS.BCST      140(SI), Z17, Z17
 	VSUBPS           Z22, Z17, Z17
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z17
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z17
 	VCVTPS2DQ        Z17, Z17
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z18, Z18
 	VMULPS           (AX), Z18, Z18
 	VADDPS           Z22, Z18, Z18
-	VMAXPS.BCST      128(SI), Z18, Z18
-	VMINPS.BCST      132(SI), Z18, Z18
+	VMAXPS.BCST      136(SI), Z18, Z18
+	VMINPS.BCST      140(SI), Z18, Z18
 	VSUBPS           Z22, Z18, Z18
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z18
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z18
 	VCVTPS2DQ        Z18, Z18
 	VCVTDQ2PS        Z19, Z19
 	VMULPS           64(AX), Z19, Z19
 	VADDPS           Z22, Z19, Z19
-	VMAXPS.BCST      128(SI), Z19, Z19
-	VMINPS.BCST      132(SI), Z19, Z19
+	VMAXPS.BCST      136(SI), Z19, Z19
+	VMINPS.BCST      140(SI), Z19, Z19
 	VSUBPS           Z22, Z19, Z19
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z19
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z19
 	VCVTPS2DQ        Z19, Z19
 	VPACKSSDW        Z17, Z16, Z16
 	VPACKSSDW        Z19, Z18, Z18
 	VPACKUSWB        Z18, Z16, Z16
-	VPMAXUB          216(SI), Z16, Z16
+	VPMAXUB          224(SI), Z16, Z16
 	VPERMD           Z16, Z20, Z16
 	VMOVDQU32        Y16, (R11)
 	ADDQ             BX, R11
@@ -7816,7 +7960,8 @@ TEXT ·int8Tile11x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z2
 	VMOVDQA64 Z0, Z4
@@ -7853,6 +7998,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z22
 	VMOVDQU32    (AX)(R9*1), Z23
 	VPBROADCASTD (R11), Z24
@@ -7889,6 +8035,7 @@ loop:
 	VPDPBUSD     Z22, Z24, Z20
 	VPDPBUSD     Z23, Z24, Z21
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z22
 	VMOVDQU32    64(AX)(R9*1), Z23
 	VPBROADCASTD 4(R11), Z24
@@ -7929,6 +8076,7 @@ loop:
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -7936,6 +8084,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z22
 	VMOVDQU32    (AX)(R9*1), Z23
 	VPBROADCASTD (R11), Z24
@@ -7976,15 +8125,16 @@ tail:
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -8011,10 +8161,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z22
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z22
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -8029,10 +8179,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z22, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -8052,10 +8202,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       152(SI), Z4, Z4
-	VPADDSW       152(SI), Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       216(SI), Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
 	VPERMD        Z4, Z22, Z4
 	VMOVDQU32     Y4, (R11)
 	ADDQ          BX, R11
@@ -8075,10 +8225,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z11, Z10, Z10
-	VPADDSW       152(SI), Z8, Z8
-	VPADDSW       152(SI), Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       216(SI), Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
 	VPERMD        Z8, Z22, Z8
 	VMOVDQU32     Y8, (R11)
 	ADDQ          BX, R11
@@ -8098,10 +8248,10 @@ bytes:
 	VCVTPS2DQ     Z15, Z15
 	VPACKSSDW     Z13, Z12, Z12
 	VPACKSSDW     Z15, Z14, Z14
-	VPADDSW       152(SI), Z12, Z12
-	VPADDSW       152(SI), Z14, Z14
+	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       160(SI), Z14, Z14
 	VPACKUSWB     Z14, Z12, Z12
-	VPMAXUB       216(SI), Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
 	VPERMD        Z12, Z22, Z12
 	VMOVDQU32     Y12, (R11)
 	ADDQ          BX, R11
@@ -8121,10 +8271,10 @@ bytes:
 	VCVTPS2DQ     Z19, Z19
 	VPACKSSDW     Z17, Z16, Z16
 	VPACKSSDW     Z19, Z18, Z18
-	VPADDSW       152(SI), Z16, Z16
-	VPADDSW       152(SI), Z18, Z18
+	VPADDSW       160(SI), Z16, Z16
+	VPADDSW       160(SI), Z18, Z18
 	VPACKUSWB     Z18, Z16, Z16
-	VPMAXUB       216(SI), Z16, Z16
+	VPMAXUB       224(SI), Z16, Z16
 	VPERMD        Z16, Z22, Z16
 	VMOVDQU32     Y16, (R11)
 	ADDQ          BX, R11
@@ -8137,73 +8287,73 @@ bytes:
 	VMULPS        64(AX), Z21, Z21
 	VCVTPS2DQ     Z21, Z21
 	VPACKSSDW     Z21, Z20, Z20
-	VPADDSW       152(SI), Z20, Z20
+	VPADDSW       160(SI), Z20, Z20
 	VPACKUSWB     Z20, Z20, Z20
-	VPMAXUB       216(SI), Z20, Z20
+	VPMAXUB       224(SI), Z20, Z20
 	VPERMD        Z20, Z22, Z20
 	VMOVDQU32     Y20, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z22
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z23
-	VBROADCASTSS     148(SI), Z24
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z22
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z23
+	VBROADCASTSS     156(SI), Z24
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z24, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z24, Z0, Z0
 	VPMOVZXBD        (R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 140(SI), Z23, Z25
-	VFMADD132PS.BCST 136(SI), Z25, Z0
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z24, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z24, Z1, Z1
 	VPMOVZXBD        16(R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 140(SI), Z23, Z25
-	VFMADD132PS.BCST 136(SI), Z25, Z1
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z24, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z24, Z2, Z2
 	VPMOVZXBD        (R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 140(SI), Z23, Z25
-	VFMADD132PS.BCST 136(SI), Z25, Z2
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z24, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z24, Z3, Z3
 	VPMOVZXBD        16(R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 140(SI), Z23, Z25
-	VFMADD132PS.BCST 136(SI), Z25, Z3
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z22, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -8212,53 +8362,53 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z24, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z24, Z4, Z4
 	VPMOVZXBD        (R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 140(SI), Z23, Z25
-	VFMADD132PS.BCST 136(SI), Z25, Z4
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z24, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z24, Z5, Z5
 	VPMOVZXBD        16(R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 140(SI), Z23, Z25
-	VFMADD132PS.BCST 136(SI), Z25, Z5
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z24, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z24, Z6, Z6
 	VPMOVZXBD        (R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 140(SI), Z23, Z25
-	VFMADD132PS.BCST 136(SI), Z25, Z6
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z24, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z24, Z7, Z7
 	VPMOVZXBD        16(R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 140(SI), Z23, Z25
-	VFMADD132PS.BCST 136(SI), Z25, Z7
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z22, Z4
 	VMOVDQU32        Y4, (R11)
 	ADDQ             BX, R11
@@ -8267,53 +8417,53 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z24, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z24, Z8, Z8
 	VPMOVZXBD        (R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 140(SI), Z23, Z25
-	VFMADD132PS.BCST 136(SI), Z25, Z8
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z24, Z9, Z9
-	VMAXPS.BCST      128(SI), Z9, Z9
-	VMINPS.BCST      132(SI), Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
 	VSUBPS           Z24, Z9, Z9
 	VPMOVZXBD        16(R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 140(SI), Z23, Z25
-	VFMADD132PS.BCST 136(SI), Z25, Z9
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z24, Z10, Z10
-	VMAXPS.BCST      128(SI), Z10, Z10
-	VMINPS.BCST      132(SI), Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
 	VSUBPS           Z24, Z10, Z10
 	VPMOVZXBD        (R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 140(SI), Z23, Z25
-	VFMADD132PS.BCST 136(SI), Z25, Z10
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           64(AX), Z11, Z11
 	VADDPS           Z24, Z11, Z11
-	VMAXPS.BCST      128(SI), Z11, Z11
-	VMINPS.BCST      132(SI), Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
 	VSUBPS           Z24, Z11, Z11
 	VPMOVZXBD        16(R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 140(SI), Z23, Z25
-	VFMADD132PS.BCST 136(SI), Z25, Z11
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          216(SI), Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
 	VPERMD           Z8, Z22, Z8
 	VMOVDQU32        Y8, (R11)
 	ADDQ             BX, R11
@@ -8322,53 +8472,53 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z24, Z12, Z12
-	VMAXPS.BCST      128(SI), Z12, Z12
-	VMINPS.BCST      132(SI), Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
 	VSUBPS           Z24, Z12, Z12
 	VPMOVZXBD        (R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 140(SI), Z23, Z25
-	VFMADD132PS.BCST 136(SI), Z25, Z12
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z24, Z13, Z13
-	VMAXPS.BCST      128(SI), Z13, Z13
-	VMINPS.BCST      132(SI), Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
 	VSUBPS           Z24, Z13, Z13
 	VPMOVZXBD        16(R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 140(SI), Z23, Z25
-	VFMADD132PS.BCST 136(SI), Z25, Z13
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z13
 	VCVTPS2DQ        Z13, Z13
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           (AX), Z14, Z14
 	VADDPS           Z24, Z14, Z14
-	VMAXPS.BCST      128(SI), Z14, Z14
-	VMINPS.BCST      132(SI), Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
 	VSUBPS           Z24, Z14, Z14
 	VPMOVZXBD        (R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 140(SI), Z23, Z25
-	VFMADD132PS.BCST 136(SI), Z25, Z14
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z14
 	VCVTPS2DQ        Z14, Z14
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           64(AX), Z15, Z15
 	VADDPS           Z24, Z15, Z15
-	VMAXPS.BCST      128(SI), Z15, Z15
-	VMINPS.BCST      132(SI), Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
 	VSUBPS           Z24, Z15, Z15
 	VPMOVZXBD        16(R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 140(SI), Z23, Z25
-	VFMADD132PS.BCST 136(SI), Z25, Z15
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z15
 	VCVTPS2DQ        Z15, Z15
 	ADDQ             R8, R12
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z15, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          216(SI), Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
 	VPERMD           Z12, Z22, Z12
 	VMOVDQU32        Y12, (R11)
 	ADDQ             BX, R11
@@ -8377,53 +8527,53 @@ add:
 	VCVTDQ2PS        Z16, Z16
 	VMULPS           (AX), Z16, Z16
 	VADDPS           Z24, Z16, Z16
-	VMAXPS.BCST      128(SI), Z16, Z16
-	VMINPS.BCST      132(SI), Z16, Z16
+	VMAXPS.BCST      136(SI), Z16, Z16
+	VMINPS.BCST      140(SI), Z16, Z16
 	VSUBPS           Z24, Z16, Z16
 	VPMOVZXBD        (R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 140(SI), Z23, Z25
-	VFMADD132PS.BCST 136(SI), Z25, Z16
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z16
 	VCVTPS2DQ        Z16, Z16
 	VCVTDQ2PS        Z17, Z17
 	VMULPS           64(AX), Z17, Z17
 	VADDPS           Z24, Z17, Z17
-	VMAXPS.BCST      128(SI), Z17, Z17
-	VMINPS.BCST      132(SI), Z17, Z17
+	VMAXPS.BCST      136(SI), Z17, Z17
+	VMINPS.BCST      140(SI), Z17, Z17
 	VSUBPS           Z24, Z17, Z17
 	VPMOVZXBD        16(R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 140(SI), Z23, Z25
-	VFMADD132PS.BCST 136(SI), Z25, Z17
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z17
 	VCVTPS2DQ        Z17, Z17
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z18, Z18
 	VMULPS           (AX), Z18, Z18
 	VADDPS           Z24, Z18, Z18
-	VMAXPS.BCST      128(SI), Z18, Z18
-	VMINPS.BCST      132(SI), Z18, Z18
+	VMAXPS.BCST      136(SI), Z18, Z18
+	VMINPS.BCST      140(SI), Z18, Z18
 	VSUBPS           Z24, Z18, Z18
 	VPMOVZXBD        (R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 140(SI), Z23, Z25
-	VFMADD132PS.BCST 136(SI), Z25, Z18
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z18
 	VCVTPS2DQ        Z18, Z18
 	VCVTDQ2PS        Z19, Z19
 	VMULPS           64(AX), Z19, Z19
 	VADDPS           Z24, Z19, Z19
-	VMAXPS.BCST      128(SI), Z19, Z19
-	VMINPS.BCST      132(SI), Z19, Z19
+	VMAXPS.BCST      136(SI), Z19, Z19
+	VMINPS.BCST      140(SI), Z19, Z19
 	VSUBPS           Z24, Z19, Z19
 	VPMOVZXBD        16(R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 140(SI), Z23, Z25
-	VFMADD132PS.BCST 136(SI), Z25, Z19
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z19
 	VCVTPS2DQ        Z19, Z19
 	ADDQ             R8, R12
 	VPACKSSDW        Z17, Z16, Z16
 	VPACKSSDW        Z19, Z18, Z18
 	VPACKUSWB        Z18, Z16, Z16
-	VPMAXUB          216(SI), Z16, Z16
+	VPMAXUB          224(SI), Z16, Z16
 	VPERMD           Z16, Z22, Z16
 	VMOVDQU32        Y16, (R11)
 	ADDQ             BX, R11
@@ -8432,28 +8582,28 @@ add:
 	VCVTDQ2PS        Z20, Z20
 	VMULPS           (AX), Z20, Z20
 	VADDPS           Z24, Z20, Z20
-	VMAXPS.BCST      128(SI), Z20, Z20
-	VMINPS.BCST      132(SI), Z20, Z20
+	VMAXPS.BCST      136(SI), Z20, Z20
+	VMINPS.BCST      140(SI), Z20, Z20
 	VSUBPS           Z24, Z20, Z20
 	VPMOVZXBD        (R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 140(SI), Z23, Z25
-	VFMADD132PS.BCST 136(SI), Z25, Z20
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z20
 	VCVTPS2DQ        Z20, Z20
 	VCVTDQ2PS        Z21, Z21
 	VMULPS           64(AX), Z21, Z21
 	VADDPS           Z24, Z21, Z21
-	VMAXPS.BCST      128(SI), Z21, Z21
-	VMINPS.BCST      132(SI), Z21, Z21
+	VMAXPS.BCST      136(SI), Z21, Z21
+	VMINPS.BCST      140(SI), Z21, Z21
 	VSUBPS           Z24, Z21, Z21
 	VPMOVZXBD        16(R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 140(SI), Z23, Z25
-	VFMADD132PS.BCST 136(SI), Z25, Z21
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z21
 	VCVTPS2DQ        Z21, Z21
 	VPACKSSDW        Z21, Z20, Z20
 	VPACKUSWB        Z20, Z20, Z20
-	VPMAXUB          216(SI), Z20, Z20
+	VPMAXUB          224(SI), Z20, Z20
 	VPERMD           Z20, Z22, Z20
 	VMOVDQU32        Y20, (R11)
 	VZEROUPPER
@@ -8471,7 +8621,8 @@ TEXT ·int8Tile12x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z2
 	VMOVDQA64 Z0, Z4
@@ -8510,6 +8661,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z24
 	VMOVDQU32    (AX)(R9*1), Z25
 	VPBROADCASTD (R11), Z26
@@ -8549,6 +8701,7 @@ loop:
 	VPDPBUSD     Z24, Z27, Z22
 	VPDPBUSD     Z25, Z27, Z23
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z24
 	VMOVDQU32    64(AX)(R9*1), Z25
 	VPBROADCASTD 4(R11), Z26
@@ -8592,6 +8745,7 @@ loop:
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -8599,6 +8753,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z24
 	VMOVDQU32    (AX)(R9*1), Z25
 	VPBROADCASTD (R11), Z26
@@ -8642,15 +8797,16 @@ tail:
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -8679,10 +8835,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z24
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z24
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -8697,10 +8853,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z24, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -8720,10 +8876,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       152(SI), Z4, Z4
-	VPADDSW       152(SI), Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       216(SI), Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
 	VPERMD        Z4, Z24, Z4
 	VMOVDQU32     Y4, (R11)
 	ADDQ          BX, R11
@@ -8743,10 +8899,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z11, Z10, Z10
-	VPADDSW       152(SI), Z8, Z8
-	VPADDSW       152(SI), Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       216(SI), Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
 	VPERMD        Z8, Z24, Z8
 	VMOVDQU32     Y8, (R11)
 	ADDQ          BX, R11
@@ -8766,10 +8922,10 @@ bytes:
 	VCVTPS2DQ     Z15, Z15
 	VPACKSSDW     Z13, Z12, Z12
 	VPACKSSDW     Z15, Z14, Z14
-	VPADDSW       152(SI), Z12, Z12
-	VPADDSW       152(SI), Z14, Z14
+	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       160(SI), Z14, Z14
 	VPACKUSWB     Z14, Z12, Z12
-	VPMAXUB       216(SI), Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
 	VPERMD        Z12, Z24, Z12
 	VMOVDQU32     Y12, (R11)
 	ADDQ          BX, R11
@@ -8789,10 +8945,10 @@ bytes:
 	VCVTPS2DQ     Z19, Z19
 	VPACKSSDW     Z17, Z16, Z16
 	VPACKSSDW     Z19, Z18, Z18
-	VPADDSW       152(SI), Z16, Z16
-	VPADDSW       152(SI), Z18, Z18
+	VPADDSW       160(SI), Z16, Z16
+	VPADDSW       160(SI), Z18, Z18
 	VPACKUSWB     Z18, Z16, Z16
-	VPMAXUB       216(SI), Z16, Z16
+	VPMAXUB       224(SI), Z16, Z16
 	VPERMD        Z16, Z24, Z16
 	VMOVDQU32     Y16, (R11)
 	ADDQ          BX, R11
@@ -8812,10 +8968,10 @@ bytes:
 	VCVTPS2DQ     Z23, Z23
 	VPACKSSDW     Z21, Z20, Z20
 	VPACKSSDW     Z23, Z22, Z22
-	VPADDSW       152(SI), Z20, Z20
-	VPADDSW       152(SI), Z22, Z22
+	VPADDSW       160(SI), Z20, Z20
+	VPADDSW       160(SI), Z22, Z22
 	VPACKUSWB     Z22, Z20, Z20
-	VPMAXUB       216(SI), Z20, Z20
+	VPMAXUB       224(SI), Z20, Z20
 	VPERMD        Z20, Z24, Z20
 	VMOVDQU32     Y20, (R11)
 	ADDQ          BX, R11
@@ -8824,64 +8980,64 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z24
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z25
-	VBROADCASTSS     148(SI), Z26
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z24
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z25
+	VBROADCASTSS     156(SI), Z26
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z26, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z26, Z0, Z0
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z0
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z26, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z26, Z1, Z1
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z1
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z26, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z26, Z2, Z2
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z2
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z26, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z26, Z3, Z3
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z3
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z24, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -8890,53 +9046,53 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z26, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z26, Z4, Z4
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z4
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z26, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z26, Z5, Z5
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z5
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z26, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z26, Z6, Z6
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z6
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z26, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z26, Z7, Z7
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z7
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z24, Z4
 	VMOVDQU32        Y4, (R11)
 	ADDQ             BX, R11
@@ -8945,53 +9101,53 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z26, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z26, Z8, Z8
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z8
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z26, Z9, Z9
-	VMAXPS.BCST      128(SI), Z9, Z9
-	VMINPS.BCST      132(SI), Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
 	VSUBPS           Z26, Z9, Z9
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z9
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z26, Z10, Z10
-	VMAXPS.BCST      128(SI), Z10, Z10
-	VMINPS.BCST      132(SI), Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
 	VSUBPS           Z26, Z10, Z10
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z10
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           64(AX), Z11, Z11
 	VADDPS           Z26, Z11, Z11
-	VMAXPS.BCST      128(SI), Z11, Z11
-	VMINPS.BCST      132(SI), Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
 	VSUBPS           Z26, Z11, Z11
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z11
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          216(SI), Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
 	VPERMD           Z8, Z24, Z8
 	VMOVDQU32        Y8, (R11)
 	ADDQ             BX, R11
@@ -9000,53 +9156,53 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z26, Z12, Z12
-	VMAXPS.BCST      128(SI), Z12, Z12
-	VMINPS.BCST      132(SI), Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
 	VSUBPS           Z26, Z12, Z12
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z12
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z26, Z13, Z13
-	VMAXPS.BCST      128(SI), Z13, Z13
-	VMINPS.BCST      132(SI), Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
 	VSUBPS           Z26, Z13, Z13
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z13
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z13
 	VCVTPS2DQ        Z13, Z13
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           (AX), Z14, Z14
 	VADDPS           Z26, Z14, Z14
-	VMAXPS.BCST      128(SI), Z14, Z14
-	VMINPS.BCST      132(SI), Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
 	VSUBPS           Z26, Z14, Z14
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z14
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z14
 	VCVTPS2DQ        Z14, Z14
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           64(AX), Z15, Z15
 	VADDPS           Z26, Z15, Z15
-	VMAXPS.BCST      128(SI), Z15, Z15
-	VMINPS.BCST      132(SI), Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
 	VSUBPS           Z26, Z15, Z15
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z15
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z15
 	VCVTPS2DQ        Z15, Z15
 	ADDQ             R8, R12
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z15, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          216(SI), Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
 	VPERMD           Z12, Z24, Z12
 	VMOVDQU32        Y12, (R11)
 	ADDQ             BX, R11
@@ -9055,53 +9211,53 @@ add:
 	VCVTDQ2PS        Z16, Z16
 	VMULPS           (AX), Z16, Z16
 	VADDPS           Z26, Z16, Z16
-	VMAXPS.BCST      128(SI), Z16, Z16
-	VMINPS.BCST      132(SI), Z16, Z16
+	VMAXPS.BCST      136(SI), Z16, Z16
+	VMINPS.BCST      140(SI), Z16, Z16
 	VSUBPS           Z26, Z16, Z16
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z16
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z16
 	VCVTPS2DQ        Z16, Z16
 	VCVTDQ2PS        Z17, Z17
 	VMULPS           64(AX), Z17, Z17
 	VADDPS           Z26, Z17, Z17
-	VMAXPS.BCST      128(SI), Z17, Z17
-	VMINPS.BCST      132(SI), Z17, Z17
+	VMAXPS.BCST      136(SI), Z17, Z17
+	VMINPS.BCST      140(SI), Z17, Z17
 	VSUBPS           Z26, Z17, Z17
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z17
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z17
 	VCVTPS2DQ        Z17, Z17
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z18, Z18
 	VMULPS           (AX), Z18, Z18
 	VADDPS           Z26, Z18, Z18
-	VMAXPS.BCST      128(SI), Z18, Z18
-	VMINPS.BCST      132(SI), Z18, Z18
+	VMAXPS.BCST      136(SI), Z18, Z18
+	VMINPS.BCST      140(SI), Z18, Z18
 	VSUBPS           Z26, Z18, Z18
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z18
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z18
 	VCVTPS2DQ        Z18, Z18
 	VCVTDQ2PS        Z19, Z19
 	VMULPS           64(AX), Z19, Z19
 	VADDPS           Z26, Z19, Z19
-	VMAXPS.BCST      128(SI), Z19, Z19
-	VMINPS.BCST      132(SI), Z19, Z19
+	VMAXPS.BCST      136(SI), Z19, Z19
+	VMINPS.BCST      140(SI), Z19, Z19
 	VSUBPS           Z26, Z19, Z19
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z19
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z19
 	VCVTPS2DQ        Z19, Z19
 	ADDQ             R8, R12
 	VPACKSSDW        Z17, Z16, Z16
 	VPACKSSDW        Z19, Z18, Z18
 	VPACKUSWB        Z18, Z16, Z16
-	VPMAXUB          216(SI), Z16, Z16
+	VPMAXUB          224(SI), Z16, Z16
 	VPERMD           Z16, Z24, Z16
 	VMOVDQU32        Y16, (R11)
 	ADDQ             BX, R11
@@ -9110,52 +9266,52 @@ add:
 	VCVTDQ2PS        Z20, Z20
 	VMULPS           (AX), Z20, Z20
 	VADDPS           Z26, Z20, Z20
-	VMAXPS.BCST      128(SI), Z20, Z20
-	VMINPS.BCST      132(SI), Z20, Z20
+	VMAXPS.BCST      136(SI), Z20, Z20
+	VMINPS.BCST      140(SI), Z20, Z20
 	VSUBPS           Z26, Z20, Z20
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z20
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z20
 	VCVTPS2DQ        Z20, Z20
 	VCVTDQ2PS        Z21, Z21
 	VMULPS           64(AX), Z21, Z21
 	VADDPS           Z26, Z21, Z21
-	VMAXPS.BCST      128(SI), Z21, Z21
-	VMINPS.BCST      132(SI), Z21, Z21
+	VMAXPS.BCST      136(SI), Z21, Z21
+	VMINPS.BCST      140(SI), Z21, Z21
 	VSUBPS           Z26, Z21, Z21
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z21
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z21
 	VCVTPS2DQ        Z21, Z21
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z22, Z22
 	VMULPS           (AX), Z22, Z22
 	VADDPS           Z26, Z22, Z22
-	VMAXPS.BCST      128(SI), Z22, Z22
-	VMINPS.BCST      132(SI), Z22, Z22
+	VMAXPS.BCST      136(SI), Z22, Z22
+	VMINPS.BCST      140(SI), Z22, Z22
 	VSUBPS           Z26, Z22, Z22
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z22
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z22
 	VCVTPS2DQ        Z22, Z22
 	VCVTDQ2PS        Z23, Z23
 	VMULPS           64(AX), Z23, Z23
 	VADDPS           Z26, Z23, Z23
-	VMAXPS.BCST      128(SI), Z23, Z23
-	VMINPS.BCST      132(SI), Z23, Z23
+	VMAXPS.BCST      136(SI), Z23, Z23
+	VMINPS.BCST      140(SI), Z23, Z23
 	VSUBPS           Z26, Z23, Z23
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z23
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z23
 	VCVTPS2DQ        Z23, Z23
 	VPACKSSDW        Z21, Z20, Z20
 	VPACKSSDW        Z23, Z22, Z22
 	VPACKUSWB        Z22, Z20, Z20
-	VPMAXUB          216(SI), Z20, Z20
+	VPMAXUB          224(SI), Z20, Z20
 	VPERMD           Z20, Z24, Z20
 	VMOVDQU32        Y20, (R11)
 	ADDQ             BX, R11
@@ -9175,7 +9331,8 @@ TEXT ·int8Tile13x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z2
 	VMOVDQA64 Z0, Z4
@@ -9216,6 +9373,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z26
 	VMOVDQU32    (AX)(R9*1), Z27
 	VPBROADCASTD (R11), Z28
@@ -9258,6 +9416,7 @@ loop:
 	VPDPBUSD     Z26, Z28, Z24
 	VPDPBUSD     Z27, Z28, Z25
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z26
 	VMOVDQU32    64(AX)(R9*1), Z27
 	VPBROADCASTD 4(R11), Z28
@@ -9304,6 +9463,7 @@ loop:
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -9311,6 +9471,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z26
 	VMOVDQU32    (AX)(R9*1), Z27
 	VPBROADCASTD (R11), Z28
@@ -9357,15 +9518,16 @@ tail:
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -9396,10 +9558,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z26
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z26
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -9414,10 +9576,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z26, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -9437,10 +9599,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       152(SI), Z4, Z4
-	VPADDSW       152(SI), Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       216(SI), Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
 	VPERMD        Z4, Z26, Z4
 	VMOVDQU32     Y4, (R11)
 	ADDQ          BX, R11
@@ -9460,10 +9622,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z11, Z10, Z10
-	VPADDSW       152(SI), Z8, Z8
-	VPADDSW       152(SI), Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       216(SI), Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
 	VPERMD        Z8, Z26, Z8
 	VMOVDQU32     Y8, (R11)
 	ADDQ          BX, R11
@@ -9483,10 +9645,10 @@ bytes:
 	VCVTPS2DQ     Z15, Z15
 	VPACKSSDW     Z13, Z12, Z12
 	VPACKSSDW     Z15, Z14, Z14
-	VPADDSW       152(SI), Z12, Z12
-	VPADDSW       152(SI), Z14, Z14
+	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       160(SI), Z14, Z14
 	VPACKUSWB     Z14, Z12, Z12
-	VPMAXUB       216(SI), Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
 	VPERMD        Z12, Z26, Z12
 	VMOVDQU32     Y12, (R11)
 	ADDQ          BX, R11
@@ -9506,10 +9668,10 @@ bytes:
 	VCVTPS2DQ     Z19, Z19
 	VPACKSSDW     Z17, Z16, Z16
 	VPACKSSDW     Z19, Z18, Z18
-	VPADDSW       152(SI), Z16, Z16
-	VPADDSW       152(SI), Z18, Z18
+	VPADDSW       160(SI), Z16, Z16
+	VPADDSW       160(SI), Z18, Z18
 	VPACKUSWB     Z18, Z16, Z16
-	VPMAXUB       216(SI), Z16, Z16
+	VPMAXUB       224(SI), Z16, Z16
 	VPERMD        Z16, Z26, Z16
 	VMOVDQU32     Y16, (R11)
 	ADDQ          BX, R11
@@ -9529,10 +9691,10 @@ bytes:
 	VCVTPS2DQ     Z23, Z23
 	VPACKSSDW     Z21, Z20, Z20
 	VPACKSSDW     Z23, Z22, Z22
-	VPADDSW       152(SI), Z20, Z20
-	VPADDSW       152(SI), Z22, Z22
+	VPADDSW       160(SI), Z20, Z20
+	VPADDSW       160(SI), Z22, Z22
 	VPACKUSWB     Z22, Z20, Z20
-	VPMAXUB       216(SI), Z20, Z20
+	VPMAXUB       224(SI), Z20, Z20
 	VPERMD        Z20, Z26, Z20
 	VMOVDQU32     Y20, (R11)
 	ADDQ          BX, R11
@@ -9545,73 +9707,73 @@ bytes:
 	VMULPS        64(AX), Z25, Z25
 	VCVTPS2DQ     Z25, Z25
 	VPACKSSDW     Z25, Z24, Z24
-	VPADDSW       152(SI), Z24, Z24
+	VPADDSW       160(SI), Z24, Z24
 	VPACKUSWB     Z24, Z24, Z24
-	VPMAXUB       216(SI), Z24, Z24
+	VPMAXUB       224(SI), Z24, Z24
 	VPERMD        Z24, Z26, Z24
 	VMOVDQU32     Y24, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z26
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z27
-	VBROADCASTSS     148(SI), Z28
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z26
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z27
+	VBROADCASTSS     156(SI), Z28
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z28, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z28, Z0, Z0
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z0
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z28, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z28, Z1, Z1
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z1
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z28, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z28, Z2, Z2
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z2
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z28, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z28, Z3, Z3
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z3
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z26, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -9620,53 +9782,53 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z28, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z28, Z4, Z4
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z4
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z28, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z28, Z5, Z5
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z5
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z28, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z28, Z6, Z6
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z6
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z28, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z28, Z7, Z7
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z7
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z26, Z4
 	VMOVDQU32        Y4, (R11)
 	ADDQ             BX, R11
@@ -9675,53 +9837,53 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z28, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z28, Z8, Z8
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z8
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z28, Z9, Z9
-	VMAXPS.BCST      128(SI), Z9, Z9
-	VMINPS.BCST      132(SI), Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
 	VSUBPS           Z28, Z9, Z9
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z9
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z28, Z10, Z10
-	VMAXPS.BCST      128(SI), Z10, Z10
-	VMINPS.BCST      132(SI), Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
 	VSUBPS           Z28, Z10, Z10
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z10
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           64(AX), Z11, Z11
 	VADDPS           Z28, Z11, Z11
-	VMAXPS.BCST      128(SI), Z11, Z11
-	VMINPS.BCST      132(SI), Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
 	VSUBPS           Z28, Z11, Z11
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z11
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          216(SI), Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
 	VPERMD           Z8, Z26, Z8
 	VMOVDQU32        Y8, (R11)
 	ADDQ             BX, R11
@@ -9730,53 +9892,53 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z28, Z12, Z12
-	VMAXPS.BCST      128(SI), Z12, Z12
-	VMINPS.BCST      132(SI), Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
 	VSUBPS           Z28, Z12, Z12
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z12
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z28, Z13, Z13
-	VMAXPS.BCST      128(SI), Z13, Z13
-	VMINPS.BCST      132(SI), Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
 	VSUBPS           Z28, Z13, Z13
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z13
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z13
 	VCVTPS2DQ        Z13, Z13
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           (AX), Z14, Z14
 	VADDPS           Z28, Z14, Z14
-	VMAXPS.BCST      128(SI), Z14, Z14
-	VMINPS.BCST      132(SI), Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
 	VSUBPS           Z28, Z14, Z14
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z14
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z14
 	VCVTPS2DQ        Z14, Z14
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           64(AX), Z15, Z15
 	VADDPS           Z28, Z15, Z15
-	VMAXPS.BCST      128(SI), Z15, Z15
-	VMINPS.BCST      132(SI), Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
 	VSUBPS           Z28, Z15, Z15
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z15
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z15
 	VCVTPS2DQ        Z15, Z15
 	ADDQ             R8, R12
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z15, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          216(SI), Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
 	VPERMD           Z12, Z26, Z12
 	VMOVDQU32        Y12, (R11)
 	ADDQ             BX, R11
@@ -9785,53 +9947,53 @@ add:
 	VCVTDQ2PS        Z16, Z16
 	VMULPS           (AX), Z16, Z16
 	VADDPS           Z28, Z16, Z16
-	VMAXPS.BCST      128(SI), Z16, Z16
-	VMINPS.BCST      132(SI), Z16, Z16
+	VMAXPS.BCST      136(SI), Z16, Z16
+	VMINPS.BCST      140(SI), Z16, Z16
 	VSUBPS           Z28, Z16, Z16
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z16
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z16
 	VCVTPS2DQ        Z16, Z16
 	VCVTDQ2PS        Z17, Z17
 	VMULPS           64(AX), Z17, Z17
 	VADDPS           Z28, Z17, Z17
-	VMAXPS.BCST      128(SI), Z17, Z17
-	VMINPS.BCST      132(SI), Z17, Z17
+	VMAXPS.BCST      136(SI), Z17, Z17
+	VMINPS.BCST      140(SI), Z17, Z17
 	VSUBPS           Z28, Z17, Z17
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z17
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z17
 	VCVTPS2DQ        Z17, Z17
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z18, Z18
 	VMULPS           (AX), Z18, Z18
 	VADDPS           Z28, Z18, Z18
-	VMAXPS.BCST      128(SI), Z18, Z18
-	VMINPS.BCST      132(SI), Z18, Z18
+	VMAXPS.BCST      136(SI), Z18, Z18
+	VMINPS.BCST      140(SI), Z18, Z18
 	VSUBPS           Z28, Z18, Z18
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z18
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z18
 	VCVTPS2DQ        Z18, Z18
 	VCVTDQ2PS        Z19, Z19
 	VMULPS           64(AX), Z19, Z19
 	VADDPS           Z28, Z19, Z19
-	VMAXPS.BCST      128(SI), Z19, Z19
-	VMINPS.BCST      132(SI), Z19, Z19
+	VMAXPS.BCST      136(SI), Z19, Z19
+	VMINPS.BCST      140(SI), Z19, Z19
 	VSUBPS           Z28, Z19, Z19
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z19
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z19
 	VCVTPS2DQ        Z19, Z19
 	ADDQ             R8, R12
 	VPACKSSDW        Z17, Z16, Z16
 	VPACKSSDW        Z19, Z18, Z18
 	VPACKUSWB        Z18, Z16, Z16
-	VPMAXUB          216(SI), Z16, Z16
+	VPMAXUB          224(SI), Z16, Z16
 	VPERMD           Z16, Z26, Z16
 	VMOVDQU32        Y16, (R11)
 	ADDQ             BX, R11
@@ -9840,53 +10002,53 @@ add:
 	VCVTDQ2PS        Z20, Z20
 	VMULPS           (AX), Z20, Z20
 	VADDPS           Z28, Z20, Z20
-	VMAXPS.BCST      128(SI), Z20, Z20
-	VMINPS.BCST      132(SI), Z20, Z20
+	VMAXPS.BCST      136(SI), Z20, Z20
+	VMINPS.BCST      140(SI), Z20, Z20
 	VSUBPS           Z28, Z20, Z20
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z20
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z20
 	VCVTPS2DQ        Z20, Z20
 	VCVTDQ2PS        Z21, Z21
 	VMULPS           64(AX), Z21, Z21
 	VADDPS           Z28, Z21, Z21
-	VMAXPS.BCST      128(SI), Z21, Z21
-	VMINPS.BCST      132(SI), Z21, Z21
+	VMAXPS.BCST      136(SI), Z21, Z21
+	VMINPS.BCST      140(SI), Z21, Z21
 	VSUBPS           Z28, Z21, Z21
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z21
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z21
 	VCVTPS2DQ        Z21, Z21
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z22, Z22
 	VMULPS           (AX), Z22, Z22
 	VADDPS           Z28, Z22, Z22
-	VMAXPS.BCST      128(SI), Z22, Z22
-	VMINPS.BCST      132(SI), Z22, Z22
+	VMAXPS.BCST      136(SI), Z22, Z22
+	VMINPS.BCST      140(SI), Z22, Z22
 	VSUBPS           Z28, Z22, Z22
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z22
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z22
 	VCVTPS2DQ        Z22, Z22
 	VCVTDQ2PS        Z23, Z23
 	VMULPS           64(AX), Z23, Z23
 	VADDPS           Z28, Z23, Z23
-	VMAXPS.BCST      128(SI), Z23, Z23
-	VMINPS.BCST      132(SI), Z23, Z23
+	VMAXPS.BCST      136(SI), Z23, Z23
+	VMINPS.BCST      140(SI), Z23, Z23
 	VSUBPS           Z28, Z23, Z23
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z23
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z23
 	VCVTPS2DQ        Z23, Z23
 	ADDQ             R8, R12
 	VPACKSSDW        Z21, Z20, Z20
 	VPACKSSDW        Z23, Z22, Z22
 	VPACKUSWB        Z22, Z20, Z20
-	VPMAXUB          216(SI), Z20, Z20
+	VPMAXUB          224(SI), Z20, Z20
 	VPERMD           Z20, Z26, Z20
 	VMOVDQU32        Y20, (R11)
 	ADDQ             BX, R11
@@ -9895,28 +10057,28 @@ add:
 	VCVTDQ2PS        Z24, Z24
 	VMULPS           (AX), Z24, Z24
 	VADDPS           Z28, Z24, Z24
-	VMAXPS.BCST      128(SI), Z24, Z24
-	VMINPS.BCST      132(SI), Z24, Z24
+	VMAXPS.BCST      136(SI), Z24, Z24
+	VMINPS.BCST      140(SI), Z24, Z24
 	VSUBPS           Z28, Z24, Z24
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z24
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z24
 	VCVTPS2DQ        Z24, Z24
 	VCVTDQ2PS        Z25, Z25
 	VMULPS           64(AX), Z25, Z25
 	VADDPS           Z28, Z25, Z25
-	VMAXPS.BCST      128(SI), Z25, Z25
-	VMINPS.BCST      132(SI), Z25, Z25
+	VMAXPS.BCST      136(SI), Z25, Z25
+	VMINPS.BCST      140(SI), Z25, Z25
 	VSUBPS           Z28, Z25, Z25
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 140(SI), Z27, Z29
-	VFMADD132PS.BCST 136(SI), Z29, Z25
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z25
 	VCVTPS2DQ        Z25, Z25
 	VPACKSSDW        Z25, Z24, Z24
 	VPACKUSWB        Z24, Z24, Z24
-	VPMAXUB          216(SI), Z24, Z24
+	VPMAXUB          224(SI), Z24, Z24
 	VPERMD           Z24, Z26, Z24
 	VMOVDQU32        Y24, (R11)
 	VZEROUPPER
@@ -9934,7 +10096,8 @@ TEXT ·int8Tile14x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z2
 	VMOVDQA64 Z0, Z4
@@ -9977,6 +10140,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z28
 	VMOVDQU32    (AX)(R9*1), Z29
 	VPBROADCASTD (R11), Z30
@@ -10022,6 +10186,7 @@ loop:
 	VPDPBUSD     Z28, Z31, Z26
 	VPDPBUSD     Z29, Z31, Z27
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z28
 	VMOVDQU32    64(AX)(R9*1), Z29
 	VPBROADCASTD 4(R11), Z30
@@ -10071,6 +10236,7 @@ loop:
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -10078,6 +10244,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z28
 	VMOVDQU32    (AX)(R9*1), Z29
 	VPBROADCASTD (R11), Z30
@@ -10127,15 +10294,16 @@ tail:
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -10168,10 +10336,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z28
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z28
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -10186,10 +10354,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z28, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -10209,10 +10377,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       152(SI), Z4, Z4
-	VPADDSW       152(SI), Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       216(SI), Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
 	VPERMD        Z4, Z28, Z4
 	VMOVDQU32     Y4, (R11)
 	ADDQ          BX, R11
@@ -10232,10 +10400,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z11, Z10, Z10
-	VPADDSW       152(SI), Z8, Z8
-	VPADDSW       152(SI), Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       216(SI), Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
 	VPERMD        Z8, Z28, Z8
 	VMOVDQU32     Y8, (R11)
 	ADDQ          BX, R11
@@ -10255,10 +10423,10 @@ bytes:
 	VCVTPS2DQ     Z15, Z15
 	VPACKSSDW     Z13, Z12, Z12
 	VPACKSSDW     Z15, Z14, Z14
-	VPADDSW       152(SI), Z12, Z12
-	VPADDSW       152(SI), Z14, Z14
+	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       160(SI), Z14, Z14
 	VPACKUSWB     Z14, Z12, Z12
-	VPMAXUB       216(SI), Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
 	VPERMD        Z12, Z28, Z12
 	VMOVDQU32     Y12, (R11)
 	ADDQ          BX, R11
@@ -10278,10 +10446,10 @@ bytes:
 	VCVTPS2DQ     Z19, Z19
 	VPACKSSDW     Z17, Z16, Z16
 	VPACKSSDW     Z19, Z18, Z18
-	VPADDSW       152(SI), Z16, Z16
-	VPADDSW       152(SI), Z18, Z18
+	VPADDSW       160(SI), Z16, Z16
+	VPADDSW       160(SI), Z18, Z18
 	VPACKUSWB     Z18, Z16, Z16
-	VPMAXUB       216(SI), Z16, Z16
+	VPMAXUB       224(SI), Z16, Z16
 	VPERMD        Z16, Z28, Z16
 	VMOVDQU32     Y16, (R11)
 	ADDQ          BX, R11
@@ -10301,10 +10469,10 @@ bytes:
 	VCVTPS2DQ     Z23, Z23
 	VPACKSSDW     Z21, Z20, Z20
 	VPACKSSDW     Z23, Z22, Z22
-	VPADDSW       152(SI), Z20, Z20
-	VPADDSW       152(SI), Z22, Z22
+	VPADDSW       160(SI), Z20, Z20
+	VPADDSW       160(SI), Z22, Z22
 	VPACKUSWB     Z22, Z20, Z20
-	VPMAXUB       216(SI), Z20, Z20
+	VPMAXUB       224(SI), Z20, Z20
 	VPERMD        Z20, Z28, Z20
 	VMOVDQU32     Y20, (R11)
 	ADDQ          BX, R11
@@ -10324,10 +10492,10 @@ bytes:
 	VCVTPS2DQ     Z27, Z27
 	VPACKSSDW     Z25, Z24, Z24
 	VPACKSSDW     Z27, Z26, Z26
-	VPADDSW       152(SI), Z24, Z24
-	VPADDSW       152(SI), Z26, Z26
+	VPADDSW       160(SI), Z24, Z24
+	VPADDSW       160(SI), Z26, Z26
 	VPACKUSWB     Z26, Z24, Z24
-	VPMAXUB       216(SI), Z24, Z24
+	VPMAXUB       224(SI), Z24, Z24
 	VPERMD        Z24, Z28, Z24
 	VMOVDQU32     Y24, (R11)
 	ADDQ          BX, R11
@@ -10336,64 +10504,64 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z28
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z29
-	VBROADCASTSS     148(SI), Z30
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z28
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z29
+	VBROADCASTSS     156(SI), Z30
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z30, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z30, Z0, Z0
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z0
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z30, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z30, Z1, Z1
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z1
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z30, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z30, Z2, Z2
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z2
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z30, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z30, Z3, Z3
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z3
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z28, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -10402,53 +10570,53 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z30, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z30, Z4, Z4
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z4
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z30, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z30, Z5, Z5
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z5
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z30, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z30, Z6, Z6
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z6
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z30, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z30, Z7, Z7
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z7
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z28, Z4
 	VMOVDQU32        Y4, (R11)
 	ADDQ             BX, R11
@@ -10457,53 +10625,53 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z30, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z30, Z8, Z8
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z8
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z30, Z9, Z9
-	VMAXPS.BCST      128(SI), Z9, Z9
-	VMINPS.BCST      132(SI), Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
 	VSUBPS           Z30, Z9, Z9
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z9
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z30, Z10, Z10
-	VMAXPS.BCST      128(SI), Z10, Z10
-	VMINPS.BCST      132(SI), Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
 	VSUBPS           Z30, Z10, Z10
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z10
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           64(AX), Z11, Z11
 	VADDPS           Z30, Z11, Z11
-	VMAXPS.BCST      128(SI), Z11, Z11
-	VMINPS.BCST      132(SI), Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
 	VSUBPS           Z30, Z11, Z11
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z11
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          216(SI), Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
 	VPERMD           Z8, Z28, Z8
 	VMOVDQU32        Y8, (R11)
 	ADDQ             BX, R11
@@ -10512,53 +10680,53 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z30, Z12, Z12
-	VMAXPS.BCST      128(SI), Z12, Z12
-	VMINPS.BCST      132(SI), Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
 	VSUBPS           Z30, Z12, Z12
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z12
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z30, Z13, Z13
-	VMAXPS.BCST      128(SI), Z13, Z13
-	VMINPS.BCST      132(SI), Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
 	VSUBPS           Z30, Z13, Z13
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z13
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z13
 	VCVTPS2DQ        Z13, Z13
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           (AX), Z14, Z14
 	VADDPS           Z30, Z14, Z14
-	VMAXPS.BCST      128(SI), Z14, Z14
-	VMINPS.BCST      132(SI), Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
 	VSUBPS           Z30, Z14, Z14
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z14
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z14
 	VCVTPS2DQ        Z14, Z14
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           64(AX), Z15, Z15
 	VADDPS           Z30, Z15, Z15
-	VMAXPS.BCST      128(SI), Z15, Z15
-	VMINPS.BCST      132(SI), Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
 	VSUBPS           Z30, Z15, Z15
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z15
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z15
 	VCVTPS2DQ        Z15, Z15
 	ADDQ             R8, R12
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z15, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          216(SI), Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
 	VPERMD           Z12, Z28, Z12
 	VMOVDQU32        Y12, (R11)
 	ADDQ             BX, R11
@@ -10567,53 +10735,53 @@ add:
 	VCVTDQ2PS        Z16, Z16
 	VMULPS           (AX), Z16, Z16
 	VADDPS           Z30, Z16, Z16
-	VMAXPS.BCST      128(SI), Z16, Z16
-	VMINPS.BCST      132(SI), Z16, Z16
+	VMAXPS.BCST      136(SI), Z16, Z16
+	VMINPS.BCST      140(SI), Z16, Z16
 	VSUBPS           Z30, Z16, Z16
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z16
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z16
 	VCVTPS2DQ        Z16, Z16
 	VCVTDQ2PS        Z17, Z17
 	VMULPS           64(AX), Z17, Z17
 	VADDPS           Z30, Z17, Z17
-	VMAXPS.BCST      128(SI), Z17, Z17
-	VMINPS.BCST      132(SI), Z17, Z17
+	VMAXPS.BCST      136(SI), Z17, Z17
+	VMINPS.BCST      140(SI), Z17, Z17
 	VSUBPS           Z30, Z17, Z17
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z17
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z17
 	VCVTPS2DQ        Z17, Z17
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z18, Z18
 	VMULPS           (AX), Z18, Z18
 	VADDPS           Z30, Z18, Z18
-	VMAXPS.BCST      128(SI), Z18, Z18
-	VMINPS.BCST      132(SI), Z18, Z18
+	VMAXPS.BCST      136(SI), Z18, Z18
+	VMINPS.BCST      140(SI), Z18, Z18
 	VSUBPS           Z30, Z18, Z18
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z18
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z18
 	VCVTPS2DQ        Z18, Z18
 	VCVTDQ2PS        Z19, Z19
 	VMULPS           64(AX), Z19, Z19
 	VADDPS           Z30, Z19, Z19
-	VMAXPS.BCST      128(SI), Z19, Z19
-	VMINPS.BCST      132(SI), Z19, Z19
+	VMAXPS.BCST      136(SI), Z19, Z19
+	VMINPS.BCST      140(SI), Z19, Z19
 	VSUBPS           Z30, Z19, Z19
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z19
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z19
 	VCVTPS2DQ        Z19, Z19
 	ADDQ             R8, R12
 	VPACKSSDW        Z17, Z16, Z16
 	VPACKSSDW        Z19, Z18, Z18
 	VPACKUSWB        Z18, Z16, Z16
-	VPMAXUB          216(SI), Z16, Z16
+	VPMAXUB          224(SI), Z16, Z16
 	VPERMD           Z16, Z28, Z16
 	VMOVDQU32        Y16, (R11)
 	ADDQ             BX, R11
@@ -10622,53 +10790,53 @@ add:
 	VCVTDQ2PS        Z20, Z20
 	VMULPS           (AX), Z20, Z20
 	VADDPS           Z30, Z20, Z20
-	VMAXPS.BCST      128(SI), Z20, Z20
-	VMINPS.BCST      132(SI), Z20, Z20
+	VMAXPS.BCST      136(SI), Z20, Z20
+	VMINPS.BCST      140(SI), Z20, Z20
 	VSUBPS           Z30, Z20, Z20
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z20
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z20
 	VCVTPS2DQ        Z20, Z20
 	VCVTDQ2PS        Z21, Z21
 	VMULPS           64(AX), Z21, Z21
 	VADDPS           Z30, Z21, Z21
-	VMAXPS.BCST      128(SI), Z21, Z21
-	VMINPS.BCST      132(SI), Z21, Z21
+	VMAXPS.BCST      136(SI), Z21, Z21
+	VMINPS.BCST      140(SI), Z21, Z21
 	VSUBPS           Z30, Z21, Z21
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z21
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z21
 	VCVTPS2DQ        Z21, Z21
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z22, Z22
 	VMULPS           (AX), Z22, Z22
 	VADDPS           Z30, Z22, Z22
-	VMAXPS.BCST      128(SI), Z22, Z22
-	VMINPS.BCST      132(SI), Z22, Z22
+	VMAXPS.BCST      136(SI), Z22, Z22
+	VMINPS.BCST      140(SI), Z22, Z22
 	VSUBPS           Z30, Z22, Z22
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z22
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z22
 	VCVTPS2DQ        Z22, Z22
 	VCVTDQ2PS        Z23, Z23
 	VMULPS           64(AX), Z23, Z23
 	VADDPS           Z30, Z23, Z23
-	VMAXPS.BCST      128(SI), Z23, Z23
-	VMINPS.BCST      132(SI), Z23, Z23
+	VMAXPS.BCST      136(SI), Z23, Z23
+	VMINPS.BCST      140(SI), Z23, Z23
 	VSUBPS           Z30, Z23, Z23
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z23
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z23
 	VCVTPS2DQ        Z23, Z23
 	ADDQ             R8, R12
 	VPACKSSDW        Z21, Z20, Z20
 	VPACKSSDW        Z23, Z22, Z22
 	VPACKUSWB        Z22, Z20, Z20
-	VPMAXUB          216(SI), Z20, Z20
+	VPMAXUB          224(SI), Z20, Z20
 	VPERMD           Z20, Z28, Z20
 	VMOVDQU32        Y20, (R11)
 	ADDQ             BX, R11
@@ -10677,52 +10845,52 @@ add:
 	VCVTDQ2PS        Z24, Z24
 	VMULPS           (AX), Z24, Z24
 	VADDPS           Z30, Z24, Z24
-	VMAXPS.BCST      128(SI), Z24, Z24
-	VMINPS.BCST      132(SI), Z24, Z24
+	VMAXPS.BCST      136(SI), Z24, Z24
+	VMINPS.BCST      140(SI), Z24, Z24
 	VSUBPS           Z30, Z24, Z24
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z24
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z24
 	VCVTPS2DQ        Z24, Z24
 	VCVTDQ2PS        Z25, Z25
 	VMULPS           64(AX), Z25, Z25
 	VADDPS           Z30, Z25, Z25
-	VMAXPS.BCST      128(SI), Z25, Z25
-	VMINPS.BCST      132(SI), Z25, Z25
+	VMAXPS.BCST      136(SI), Z25, Z25
+	VMINPS.BCST      140(SI), Z25, Z25
 	VSUBPS           Z30, Z25, Z25
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z25
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z25
 	VCVTPS2DQ        Z25, Z25
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z26, Z26
 	VMULPS           (AX), Z26, Z26
 	VADDPS           Z30, Z26, Z26
-	VMAXPS.BCST      128(SI), Z26, Z26
-	VMINPS.BCST      132(SI), Z26, Z26
+	VMAXPS.BCST      136(SI), Z26, Z26
+	VMINPS.BCST      140(SI), Z26, Z26
 	VSUBPS           Z30, Z26, Z26
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z26
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z26
 	VCVTPS2DQ        Z26, Z26
 	VCVTDQ2PS        Z27, Z27
 	VMULPS           64(AX), Z27, Z27
 	VADDPS           Z30, Z27, Z27
-	VMAXPS.BCST      128(SI), Z27, Z27
-	VMINPS.BCST      132(SI), Z27, Z27
+	VMAXPS.BCST      136(SI), Z27, Z27
+	VMINPS.BCST      140(SI), Z27, Z27
 	VSUBPS           Z30, Z27, Z27
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 140(SI), Z29, Z31
-	VFMADD132PS.BCST 136(SI), Z31, Z27
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z27
 	VCVTPS2DQ        Z27, Z27
 	VPACKSSDW        Z25, Z24, Z24
 	VPACKSSDW        Z27, Z26, Z26
 	VPACKUSWB        Z26, Z24, Z24
-	VPMAXUB          216(SI), Z24, Z24
+	VPMAXUB          224(SI), Z24, Z24
 	VPERMD           Z24, Z28, Z24
 	VMOVDQU32        Y24, (R11)
 	ADDQ             BX, R11
@@ -10742,7 +10910,8 @@ TEXT ·int8Tile1x3VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQU32 64(DX), Z1
 	VMOVDQU32 128(DX), Z2
@@ -10756,6 +10925,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z3
 	VMOVDQU32    (AX)(R9*1), Z4
 	VMOVDQU32    (AX)(R9*2), Z5
@@ -10764,6 +10934,7 @@ loop:
 	VPDPBUSD     Z4, Z6, Z1
 	VPDPBUSD     Z5, Z6, Z2
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z3
 	VMOVDQU32    64(AX)(R9*1), Z4
 	VMOVDQU32    64(AX)(R9*2), Z5
@@ -10774,6 +10945,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -10781,6 +10953,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z3
 	VMOVDQU32    (AX)(R9*1), Z4
 	VMOVDQU32    (AX)(R9*2), Z5
@@ -10791,15 +10964,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -10807,10 +10981,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z3
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z3
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -10822,10 +10996,10 @@ bytes:
 	VCVTPS2DQ     Z2, Z2
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z2, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z3, Z0
 	VMOVDQU32     Y0, (R11)
 	VEXTRACTI32X4 $0x02, Z0, 32(R11)
@@ -10833,51 +11007,51 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z3
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z4
-	VBROADCASTSS     148(SI), Z5
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z3
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z4
+	VBROADCASTSS     156(SI), Z5
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z5, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z5, Z0, Z0
 	VPMOVZXBD        (R12), Z6
 	VCVTDQ2PS        Z6, Z6
-	VFMADD132PS.BCST 140(SI), Z4, Z6
-	VFMADD132PS.BCST 136(SI), Z6, Z0
+	VFMADD132PS.BCST 148(SI), Z4, Z6
+	VFMADD132PS.BCST 144(SI), Z6, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z5, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z5, Z1, Z1
 	VPMOVZXBD        16(R12), Z6
 	VCVTDQ2PS        Z6, Z6
-	VFMADD132PS.BCST 140(SI), Z4, Z6
-	VFMADD132PS.BCST 136(SI), Z6, Z1
+	VFMADD132PS.BCST 148(SI), Z4, Z6
+	VFMADD132PS.BCST 144(SI), Z6, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z5, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z5, Z2, Z2
 	VPMOVZXBD        32(R12), Z6
 	VCVTDQ2PS        Z6, Z6
-	VFMADD132PS.BCST 140(SI), Z4, Z6
-	VFMADD132PS.BCST 136(SI), Z6, Z2
+	VFMADD132PS.BCST 148(SI), Z4, Z6
+	VFMADD132PS.BCST 144(SI), Z6, Z2
 	VCVTPS2DQ        Z2, Z2
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z2, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z3, Z0
 	VMOVDQU32        Y0, (R11)
 	VEXTRACTI32X4    $0x02, Z0, 32(R11)
@@ -10896,7 +11070,8 @@ TEXT ·int8Tile2x3VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z3
 	VMOVDQU32 64(DX), Z1
@@ -10913,6 +11088,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z6
 	VMOVDQU32    (AX)(R9*1), Z7
 	VMOVDQU32    (AX)(R9*2), Z8
@@ -10925,6 +11101,7 @@ loop:
 	VPDPBUSD     Z7, Z10, Z4
 	VPDPBUSD     Z8, Z10, Z5
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z6
 	VMOVDQU32    64(AX)(R9*1), Z7
 	VMOVDQU32    64(AX)(R9*2), Z8
@@ -10939,6 +11116,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -10946,6 +11124,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z6
 	VMOVDQU32    (AX)(R9*1), Z7
 	VMOVDQU32    (AX)(R9*2), Z8
@@ -10960,15 +11139,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -10979,10 +11159,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z6
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z6
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -10994,10 +11174,10 @@ bytes:
 	VCVTPS2DQ     Z2, Z2
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z2, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z6, Z0
 	VMOVDQU32     Y0, (R11)
 	VEXTRACTI32X4 $0x02, Z0, 32(R11)
@@ -11013,10 +11193,10 @@ bytes:
 	VCVTPS2DQ     Z5, Z5
 	VPACKSSDW     Z4, Z3, Z3
 	VPACKSSDW     Z5, Z5, Z5
-	VPADDSW       152(SI), Z3, Z3
-	VPADDSW       152(SI), Z5, Z5
+	VPADDSW       160(SI), Z3, Z3
+	VPADDSW       160(SI), Z5, Z5
 	VPACKUSWB     Z5, Z3, Z3
-	VPMAXUB       216(SI), Z3, Z3
+	VPMAXUB       224(SI), Z3, Z3
 	VPERMD        Z3, Z6, Z3
 	VMOVDQU32     Y3, (R11)
 	VEXTRACTI32X4 $0x02, Z3, 32(R11)
@@ -11024,52 +11204,52 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z6
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z7
-	VBROADCASTSS     148(SI), Z8
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z6
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z7
+	VBROADCASTSS     156(SI), Z8
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z8, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z8, Z0, Z0
 	VPMOVZXBD        (R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 140(SI), Z7, Z9
-	VFMADD132PS.BCST 136(SI), Z9, Z0
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z8, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z8, Z1, Z1
 	VPMOVZXBD        16(R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 140(SI), Z7, Z9
-	VFMADD132PS.BCST 136(SI), Z9, Z1
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z8, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z8, Z2, Z2
 	VPMOVZXBD        32(R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 140(SI), Z7, Z9
-	VFMADD132PS.BCST 136(SI), Z9, Z2
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z2, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z6, Z0
 	VMOVDQU32        Y0, (R11)
 	VEXTRACTI32X4    $0x02, Z0, 32(R11)
@@ -11077,40 +11257,40 @@ add:
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z8, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z8, Z3, Z3
 	VPMOVZXBD        (R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 140(SI), Z7, Z9
-	VFMADD132PS.BCST 136(SI), Z9, Z3
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z3
 	VCVTPS2DQ        Z3, Z3
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           64(AX), Z4, Z4
 	VADDPS           Z8, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z8, Z4, Z4
 	VPMOVZXBD        16(R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 140(SI), Z7, Z9
-	VFMADD132PS.BCST 136(SI), Z9, Z4
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           128(AX), Z5, Z5
 	VADDPS           Z8, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z8, Z5, Z5
 	VPMOVZXBD        32(R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 140(SI), Z7, Z9
-	VFMADD132PS.BCST 136(SI), Z9, Z5
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z5
 	VCVTPS2DQ        Z5, Z5
 	VPACKSSDW        Z4, Z3, Z3
 	VPACKSSDW        Z5, Z5, Z5
 	VPACKUSWB        Z5, Z3, Z3
-	VPMAXUB          216(SI), Z3, Z3
+	VPMAXUB          224(SI), Z3, Z3
 	VPERMD           Z3, Z6, Z3
 	VMOVDQU32        Y3, (R11)
 	VEXTRACTI32X4    $0x02, Z3, 32(R11)
@@ -11129,7 +11309,8 @@ TEXT ·int8Tile3x3VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z3
 	VMOVDQA64 Z0, Z6
@@ -11149,6 +11330,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z9
 	VMOVDQU32    (AX)(R9*1), Z10
 	VMOVDQU32    (AX)(R9*2), Z11
@@ -11165,6 +11347,7 @@ loop:
 	VPDPBUSD     Z10, Z12, Z7
 	VPDPBUSD     Z11, Z12, Z8
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z9
 	VMOVDQU32    64(AX)(R9*1), Z10
 	VMOVDQU32    64(AX)(R9*2), Z11
@@ -11183,6 +11366,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -11190,6 +11374,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z9
 	VMOVDQU32    (AX)(R9*1), Z10
 	VMOVDQU32    (AX)(R9*2), Z11
@@ -11208,15 +11393,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -11230,10 +11416,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z9
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z9
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -11245,10 +11431,10 @@ bytes:
 	VCVTPS2DQ     Z2, Z2
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z2, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z9, Z0
 	VMOVDQU32     Y0, (R11)
 	VEXTRACTI32X4 $0x02, Z0, 32(R11)
@@ -11264,10 +11450,10 @@ bytes:
 	VCVTPS2DQ     Z5, Z5
 	VPACKSSDW     Z4, Z3, Z3
 	VPACKSSDW     Z5, Z5, Z5
-	VPADDSW       152(SI), Z3, Z3
-	VPADDSW       152(SI), Z5, Z5
+	VPADDSW       160(SI), Z3, Z3
+	VPADDSW       160(SI), Z5, Z5
 	VPACKUSWB     Z5, Z3, Z3
-	VPMAXUB       216(SI), Z3, Z3
+	VPMAXUB       224(SI), Z3, Z3
 	VPERMD        Z3, Z9, Z3
 	VMOVDQU32     Y3, (R11)
 	VEXTRACTI32X4 $0x02, Z3, 32(R11)
@@ -11283,10 +11469,10 @@ bytes:
 	VCVTPS2DQ     Z8, Z8
 	VPACKSSDW     Z7, Z6, Z6
 	VPACKSSDW     Z8, Z8, Z8
-	VPADDSW       152(SI), Z6, Z6
-	VPADDSW       152(SI), Z8, Z8
+	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       160(SI), Z8, Z8
 	VPACKUSWB     Z8, Z6, Z6
-	VPMAXUB       216(SI), Z6, Z6
+	VPMAXUB       224(SI), Z6, Z6
 	VPERMD        Z6, Z9, Z6
 	VMOVDQU32     Y6, (R11)
 	VEXTRACTI32X4 $0x02, Z6, 32(R11)
@@ -11294,52 +11480,52 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z9
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z10
-	VBROADCASTSS     148(SI), Z11
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z9
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z10
+	VBROADCASTSS     156(SI), Z11
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z11, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z11, Z0, Z0
 	VPMOVZXBD        (R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 140(SI), Z10, Z12
-	VFMADD132PS.BCST 136(SI), Z12, Z0
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z11, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z11, Z1, Z1
 	VPMOVZXBD        16(R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 140(SI), Z10, Z12
-	VFMADD132PS.BCST 136(SI), Z12, Z1
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z11, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z11, Z2, Z2
 	VPMOVZXBD        32(R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 140(SI), Z10, Z12
-	VFMADD132PS.BCST 136(SI), Z12, Z2
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z2, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z9, Z0
 	VMOVDQU32        Y0, (R11)
 	VEXTRACTI32X4    $0x02, Z0, 32(R11)
@@ -11347,41 +11533,41 @@ add:
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z11, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z11, Z3, Z3
 	VPMOVZXBD        (R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 140(SI), Z10, Z12
-	VFMADD132PS.BCST 136(SI), Z12, Z3
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z3
 	VCVTPS2DQ        Z3, Z3
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           64(AX), Z4, Z4
 	VADDPS           Z11, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z11, Z4, Z4
 	VPMOVZXBD        16(R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 140(SI), Z10, Z12
-	VFMADD132PS.BCST 136(SI), Z12, Z4
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           128(AX), Z5, Z5
 	VADDPS           Z11, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z11, Z5, Z5
 	VPMOVZXBD        32(R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 140(SI), Z10, Z12
-	VFMADD132PS.BCST 136(SI), Z12, Z5
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VPACKSSDW        Z4, Z3, Z3
 	VPACKSSDW        Z5, Z5, Z5
 	VPACKUSWB        Z5, Z3, Z3
-	VPMAXUB          216(SI), Z3, Z3
+	VPMAXUB          224(SI), Z3, Z3
 	VPERMD           Z3, Z9, Z3
 	VMOVDQU32        Y3, (R11)
 	VEXTRACTI32X4    $0x02, Z3, 32(R11)
@@ -11389,40 +11575,40 @@ add:
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z11, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z11, Z6, Z6
 	VPMOVZXBD        (R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 140(SI), Z10, Z12
-	VFMADD132PS.BCST 136(SI), Z12, Z6
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z11, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z11, Z7, Z7
 	VPMOVZXBD        16(R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 140(SI), Z10, Z12
-	VFMADD132PS.BCST 136(SI), Z12, Z7
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z7
 	VCVTPS2DQ        Z7, Z7
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           128(AX), Z8, Z8
 	VADDPS           Z11, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z11, Z8, Z8
 	VPMOVZXBD        32(R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 140(SI), Z10, Z12
-	VFMADD132PS.BCST 136(SI), Z12, Z8
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z8
 	VCVTPS2DQ        Z8, Z8
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKSSDW        Z8, Z8, Z8
 	VPACKUSWB        Z8, Z6, Z6
-	VPMAXUB          216(SI), Z6, Z6
+	VPMAXUB          224(SI), Z6, Z6
 	VPERMD           Z6, Z9, Z6
 	VMOVDQU32        Y6, (R11)
 	VEXTRACTI32X4    $0x02, Z6, 32(R11)
@@ -11441,7 +11627,8 @@ TEXT ·int8Tile4x3VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z3
 	VMOVDQA64 Z0, Z6
@@ -11464,6 +11651,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z12
 	VMOVDQU32    (AX)(R9*1), Z13
 	VMOVDQU32    (AX)(R9*2), Z14
@@ -11484,6 +11672,7 @@ loop:
 	VPDPBUSD     Z13, Z16, Z10
 	VPDPBUSD     Z14, Z16, Z11
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z12
 	VMOVDQU32    64(AX)(R9*1), Z13
 	VMOVDQU32    64(AX)(R9*2), Z14
@@ -11506,6 +11695,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -11513,6 +11703,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z12
 	VMOVDQU32    (AX)(R9*1), Z13
 	VMOVDQU32    (AX)(R9*2), Z14
@@ -11535,15 +11726,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -11560,10 +11752,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z12
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z12
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -11575,10 +11767,10 @@ bytes:
 	VCVTPS2DQ     Z2, Z2
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z2, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z12, Z0
 	VMOVDQU32     Y0, (R11)
 	VEXTRACTI32X4 $0x02, Z0, 32(R11)
@@ -11594,10 +11786,10 @@ bytes:
 	VCVTPS2DQ     Z5, Z5
 	VPACKSSDW     Z4, Z3, Z3
 	VPACKSSDW     Z5, Z5, Z5
-	VPADDSW       152(SI), Z3, Z3
-	VPADDSW       152(SI), Z5, Z5
+	VPADDSW       160(SI), Z3, Z3
+	VPADDSW       160(SI), Z5, Z5
 	VPACKUSWB     Z5, Z3, Z3
-	VPMAXUB       216(SI), Z3, Z3
+	VPMAXUB       224(SI), Z3, Z3
 	VPERMD        Z3, Z12, Z3
 	VMOVDQU32     Y3, (R11)
 	VEXTRACTI32X4 $0x02, Z3, 32(R11)
@@ -11613,10 +11805,10 @@ bytes:
 	VCVTPS2DQ     Z8, Z8
 	VPACKSSDW     Z7, Z6, Z6
 	VPACKSSDW     Z8, Z8, Z8
-	VPADDSW       152(SI), Z6, Z6
-	VPADDSW       152(SI), Z8, Z8
+	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       160(SI), Z8, Z8
 	VPACKUSWB     Z8, Z6, Z6
-	VPMAXUB       216(SI), Z6, Z6
+	VPMAXUB       224(SI), Z6, Z6
 	VPERMD        Z6, Z12, Z6
 	VMOVDQU32     Y6, (R11)
 	VEXTRACTI32X4 $0x02, Z6, 32(R11)
@@ -11632,10 +11824,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z10, Z9, Z9
 	VPACKSSDW     Z11, Z11, Z11
-	VPADDSW       152(SI), Z9, Z9
-	VPADDSW       152(SI), Z11, Z11
+	VPADDSW       160(SI), Z9, Z9
+	VPADDSW       160(SI), Z11, Z11
 	VPACKUSWB     Z11, Z9, Z9
-	VPMAXUB       216(SI), Z9, Z9
+	VPMAXUB       224(SI), Z9, Z9
 	VPERMD        Z9, Z12, Z9
 	VMOVDQU32     Y9, (R11)
 	VEXTRACTI32X4 $0x02, Z9, 32(R11)
@@ -11643,52 +11835,52 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z12
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z13
-	VBROADCASTSS     148(SI), Z14
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z12
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z13
+	VBROADCASTSS     156(SI), Z14
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z14, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z14, Z0, Z0
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z0
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z14, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z14, Z1, Z1
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z1
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z14, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z14, Z2, Z2
 	VPMOVZXBD        32(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z2
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z2, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z12, Z0
 	VMOVDQU32        Y0, (R11)
 	VEXTRACTI32X4    $0x02, Z0, 32(R11)
@@ -11696,41 +11888,41 @@ add:
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z14, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z14, Z3, Z3
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z3
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z3
 	VCVTPS2DQ        Z3, Z3
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           64(AX), Z4, Z4
 	VADDPS           Z14, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z14, Z4, Z4
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z4
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           128(AX), Z5, Z5
 	VADDPS           Z14, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z14, Z5, Z5
 	VPMOVZXBD        32(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z5
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VPACKSSDW        Z4, Z3, Z3
 	VPACKSSDW        Z5, Z5, Z5
 	VPACKUSWB        Z5, Z3, Z3
-	VPMAXUB          216(SI), Z3, Z3
+	VPMAXUB          224(SI), Z3, Z3
 	VPERMD           Z3, Z12, Z3
 	VMOVDQU32        Y3, (R11)
 	VEXTRACTI32X4    $0x02, Z3, 32(R11)
@@ -11738,41 +11930,41 @@ add:
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z14, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z14, Z6, Z6
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z6
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z14, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z14, Z7, Z7
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z7
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z7
 	VCVTPS2DQ        Z7, Z7
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           128(AX), Z8, Z8
 	VADDPS           Z14, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z14, Z8, Z8
 	VPMOVZXBD        32(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z8
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z8
 	VCVTPS2DQ        Z8, Z8
 	ADDQ             R8, R12
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKSSDW        Z8, Z8, Z8
 	VPACKUSWB        Z8, Z6, Z6
-	VPMAXUB          216(SI), Z6, Z6
+	VPMAXUB          224(SI), Z6, Z6
 	VPERMD           Z6, Z12, Z6
 	VMOVDQU32        Y6, (R11)
 	VEXTRACTI32X4    $0x02, Z6, 32(R11)
@@ -11780,40 +11972,40 @@ add:
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           (AX), Z9, Z9
 	VADDPS           Z14, Z9, Z9
-	VMAXPS.BCST      128(SI), Z9, Z9
-	VMINPS.BCST      132(SI), Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
 	VSUBPS           Z14, Z9, Z9
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z9
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z9
 	VCVTPS2DQ        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           64(AX), Z10, Z10
 	VADDPS           Z14, Z10, Z10
-	VMAXPS.BCST      128(SI), Z10, Z10
-	VMINPS.BCST      132(SI), Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
 	VSUBPS           Z14, Z10, Z10
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z10
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           128(AX), Z11, Z11
 	VADDPS           Z14, Z11, Z11
-	VMAXPS.BCST      128(SI), Z11, Z11
-	VMINPS.BCST      132(SI), Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
 	VSUBPS           Z14, Z11, Z11
 	VPMOVZXBD        32(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z11
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z11
 	VCVTPS2DQ        Z11, Z11
 	VPACKSSDW        Z10, Z9, Z9
 	VPACKSSDW        Z11, Z11, Z11
 	VPACKUSWB        Z11, Z9, Z9
-	VPMAXUB          216(SI), Z9, Z9
+	VPMAXUB          224(SI), Z9, Z9
 	VPERMD           Z9, Z12, Z9
 	VMOVDQU32        Y9, (R11)
 	VEXTRACTI32X4    $0x02, Z9, 32(R11)
@@ -11832,7 +12024,8 @@ TEXT ·int8Tile5x3VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z3
 	VMOVDQA64 Z0, Z6
@@ -11858,6 +12051,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z15
 	VMOVDQU32    (AX)(R9*1), Z16
 	VMOVDQU32    (AX)(R9*2), Z17
@@ -11882,6 +12076,7 @@ loop:
 	VPDPBUSD     Z16, Z18, Z13
 	VPDPBUSD     Z17, Z18, Z14
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z15
 	VMOVDQU32    64(AX)(R9*1), Z16
 	VMOVDQU32    64(AX)(R9*2), Z17
@@ -11908,6 +12103,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -11915,6 +12111,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z15
 	VMOVDQU32    (AX)(R9*1), Z16
 	VMOVDQU32    (AX)(R9*2), Z17
@@ -11941,15 +12138,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -11969,10 +12167,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z15
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z15
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -11984,10 +12182,10 @@ bytes:
 	VCVTPS2DQ     Z2, Z2
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z2, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z15, Z0
 	VMOVDQU32     Y0, (R11)
 	VEXTRACTI32X4 $0x02, Z0, 32(R11)
@@ -12003,10 +12201,10 @@ bytes:
 	VCVTPS2DQ     Z5, Z5
 	VPACKSSDW     Z4, Z3, Z3
 	VPACKSSDW     Z5, Z5, Z5
-	VPADDSW       152(SI), Z3, Z3
-	VPADDSW       152(SI), Z5, Z5
+	VPADDSW       160(SI), Z3, Z3
+	VPADDSW       160(SI), Z5, Z5
 	VPACKUSWB     Z5, Z3, Z3
-	VPMAXUB       216(SI), Z3, Z3
+	VPMAXUB       224(SI), Z3, Z3
 	VPERMD        Z3, Z15, Z3
 	VMOVDQU32     Y3, (R11)
 	VEXTRACTI32X4 $0x02, Z3, 32(R11)
@@ -12022,10 +12220,10 @@ bytes:
 	VCVTPS2DQ     Z8, Z8
 	VPACKSSDW     Z7, Z6, Z6
 	VPACKSSDW     Z8, Z8, Z8
-	VPADDSW       152(SI), Z6, Z6
-	VPADDSW       152(SI), Z8, Z8
+	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       160(SI), Z8, Z8
 	VPACKUSWB     Z8, Z6, Z6
-	VPMAXUB       216(SI), Z6, Z6
+	VPMAXUB       224(SI), Z6, Z6
 	VPERMD        Z6, Z15, Z6
 	VMOVDQU32     Y6, (R11)
 	VEXTRACTI32X4 $0x02, Z6, 32(R11)
@@ -12041,10 +12239,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z10, Z9, Z9
 	VPACKSSDW     Z11, Z11, Z11
-	VPADDSW       152(SI), Z9, Z9
-	VPADDSW       152(SI), Z11, Z11
+	VPADDSW       160(SI), Z9, Z9
+	VPADDSW       160(SI), Z11, Z11
 	VPACKUSWB     Z11, Z9, Z9
-	VPMAXUB       216(SI), Z9, Z9
+	VPMAXUB       224(SI), Z9, Z9
 	VPERMD        Z9, Z15, Z9
 	VMOVDQU32     Y9, (R11)
 	VEXTRACTI32X4 $0x02, Z9, 32(R11)
@@ -12060,10 +12258,10 @@ bytes:
 	VCVTPS2DQ     Z14, Z14
 	VPACKSSDW     Z13, Z12, Z12
 	VPACKSSDW     Z14, Z14, Z14
-	VPADDSW       152(SI), Z12, Z12
-	VPADDSW       152(SI), Z14, Z14
+	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       160(SI), Z14, Z14
 	VPACKUSWB     Z14, Z12, Z12
-	VPMAXUB       216(SI), Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
 	VPERMD        Z12, Z15, Z12
 	VMOVDQU32     Y12, (R11)
 	VEXTRACTI32X4 $0x02, Z12, 32(R11)
@@ -12071,52 +12269,52 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z15
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z16
-	VBROADCASTSS     148(SI), Z17
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z15
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z16
+	VBROADCASTSS     156(SI), Z17
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z17, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z17, Z0, Z0
 	VPMOVZXBD        (R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 140(SI), Z16, Z18
-	VFMADD132PS.BCST 136(SI), Z18, Z0
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z17, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z17, Z1, Z1
 	VPMOVZXBD        16(R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 140(SI), Z16, Z18
-	VFMADD132PS.BCST 136(SI), Z18, Z1
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z17, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z17, Z2, Z2
 	VPMOVZXBD        32(R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 140(SI), Z16, Z18
-	VFMADD132PS.BCST 136(SI), Z18, Z2
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z2, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z15, Z0
 	VMOVDQU32        Y0, (R11)
 	VEXTRACTI32X4    $0x02, Z0, 32(R11)
@@ -12124,41 +12322,41 @@ add:
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z17, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z17, Z3, Z3
 	VPMOVZXBD        (R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 140(SI), Z16, Z18
-	VFMADD132PS.BCST 136(SI), Z18, Z3
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z3
 	VCVTPS2DQ        Z3, Z3
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           64(AX), Z4, Z4
 	VADDPS           Z17, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z17, Z4, Z4
 	VPMOVZXBD        16(R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 140(SI), Z16, Z18
-	VFMADD132PS.BCST 136(SI), Z18, Z4
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           128(AX), Z5, Z5
 	VADDPS           Z17, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z17, Z5, Z5
 	VPMOVZXBD        32(R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 140(SI), Z16, Z18
-	VFMADD132PS.BCST 136(SI), Z18, Z5
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VPACKSSDW        Z4, Z3, Z3
 	VPACKSSDW        Z5, Z5, Z5
 	VPACKUSWB        Z5, Z3, Z3
-	VPMAXUB          216(SI), Z3, Z3
+	VPMAXUB          224(SI), Z3, Z3
 	VPERMD           Z3, Z15, Z3
 	VMOVDQU32        Y3, (R11)
 	VEXTRACTI32X4    $0x02, Z3, 32(R11)
@@ -12166,41 +12364,41 @@ add:
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z17, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z17, Z6, Z6
 	VPMOVZXBD        (R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 140(SI), Z16, Z18
-	VFMADD132PS.BCST 136(SI), Z18, Z6
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z17, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z17, Z7, Z7
 	VPMOVZXBD        16(R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 140(SI), Z16, Z18
-	VFMADD132PS.BCST 136(SI), Z18, Z7
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z7
 	VCVTPS2DQ        Z7, Z7
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           128(AX), Z8, Z8
 	VADDPS           Z17, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z17, Z8, Z8
 	VPMOVZXBD        32(R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 140(SI), Z16, Z18
-	VFMADD132PS.BCST 136(SI), Z18, Z8
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z8
 	VCVTPS2DQ        Z8, Z8
 	ADDQ             R8, R12
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKSSDW        Z8, Z8, Z8
 	VPACKUSWB        Z8, Z6, Z6
-	VPMAXUB          216(SI), Z6, Z6
+	VPMAXUB          224(SI), Z6, Z6
 	VPERMD           Z6, Z15, Z6
 	VMOVDQU32        Y6, (R11)
 	VEXTRACTI32X4    $0x02, Z6, 32(R11)
@@ -12208,41 +12406,41 @@ add:
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           (AX), Z9, Z9
 	VADDPS           Z17, Z9, Z9
-	VMAXPS.BCST      128(SI), Z9, Z9
-	VMINPS.BCST      132(SI), Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
 	VSUBPS           Z17, Z9, Z9
 	VPMOVZXBD        (R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 140(SI), Z16, Z18
-	VFMADD132PS.BCST 136(SI), Z18, Z9
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z9
 	VCVTPS2DQ        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           64(AX), Z10, Z10
 	VADDPS           Z17, Z10, Z10
-	VMAXPS.BCST      128(SI), Z10, Z10
-	VMINPS.BCST      132(SI), Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
 	VSUBPS           Z17, Z10, Z10
 	VPMOVZXBD        16(R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 140(SI), Z16, Z18
-	VFMADD132PS.BCST 136(SI), Z18, Z10
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           128(AX), Z11, Z11
 	VADDPS           Z17, Z11, Z11
-	VMAXPS.BCST      128(SI), Z11, Z11
-	VMINPS.BCST      132(SI), Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
 	VSUBPS           Z17, Z11, Z11
 	VPMOVZXBD        32(R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 140(SI), Z16, Z18
-	VFMADD132PS.BCST 136(SI), Z18, Z11
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z10, Z9, Z9
 	VPACKSSDW        Z11, Z11, Z11
 	VPACKUSWB        Z11, Z9, Z9
-	VPMAXUB          216(SI), Z9, Z9
+	VPMAXUB          224(SI), Z9, Z9
 	VPERMD           Z9, Z15, Z9
 	VMOVDQU32        Y9, (R11)
 	VEXTRACTI32X4    $0x02, Z9, 32(R11)
@@ -12250,40 +12448,40 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z17, Z12, Z12
-	VMAXPS.BCST      128(SI), Z12, Z12
-	VMINPS.BCST      132(SI), Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
 	VSUBPS           Z17, Z12, Z12
 	VPMOVZXBD        (R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 140(SI), Z16, Z18
-	VFMADD132PS.BCST 136(SI), Z18, Z12
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z17, Z13, Z13
-	VMAXPS.BCST      128(SI), Z13, Z13
-	VMINPS.BCST      132(SI), Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
 	VSUBPS           Z17, Z13, Z13
 	VPMOVZXBD        16(R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 140(SI), Z16, Z18
-	VFMADD132PS.BCST 136(SI), Z18, Z13
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z13
 	VCVTPS2DQ        Z13, Z13
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           128(AX), Z14, Z14
 	VADDPS           Z17, Z14, Z14
-	VMAXPS.BCST      128(SI), Z14, Z14
-	VMINPS.BCST      132(SI), Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
 	VSUBPS           Z17, Z14, Z14
 	VPMOVZXBD        32(R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 140(SI), Z16, Z18
-	VFMADD132PS.BCST 136(SI), Z18, Z14
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z14
 	VCVTPS2DQ        Z14, Z14
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z14, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          216(SI), Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
 	VPERMD           Z12, Z15, Z12
 	VMOVDQU32        Y12, (R11)
 	VEXTRACTI32X4    $0x02, Z12, 32(R11)
@@ -12302,7 +12500,8 @@ TEXT ·int8Tile6x3VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z3
 	VMOVDQA64 Z0, Z6
@@ -12333,6 +12532,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z18
 	VMOVDQU32    (AX)(R9*1), Z19
 	VMOVDQU32    (AX)(R9*2), Z20
@@ -12361,6 +12561,7 @@ loop:
 	VPDPBUSD     Z19, Z22, Z16
 	VPDPBUSD     Z20, Z22, Z17
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z18
 	VMOVDQU32    64(AX)(R9*1), Z19
 	VMOVDQU32    64(AX)(R9*2), Z20
@@ -12392,6 +12593,7 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -12399,6 +12601,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z18
 	VMOVDQU32    (AX)(R9*1), Z19
 	VMOVDQU32    (AX)(R9*2), Z20
@@ -12430,15 +12633,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -12461,10 +12665,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z18
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z18
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -12476,10 +12680,10 @@ bytes:
 	VCVTPS2DQ     Z2, Z2
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z2, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z18, Z0
 	VMOVDQU32     Y0, (R11)
 	VEXTRACTI32X4 $0x02, Z0, 32(R11)
@@ -12495,10 +12699,10 @@ bytes:
 	VCVTPS2DQ     Z5, Z5
 	VPACKSSDW     Z4, Z3, Z3
 	VPACKSSDW     Z5, Z5, Z5
-	VPADDSW       152(SI), Z3, Z3
-	VPADDSW       152(SI), Z5, Z5
+	VPADDSW       160(SI), Z3, Z3
+	VPADDSW       160(SI), Z5, Z5
 	VPACKUSWB     Z5, Z3, Z3
-	VPMAXUB       216(SI), Z3, Z3
+	VPMAXUB       224(SI), Z3, Z3
 	VPERMD        Z3, Z18, Z3
 	VMOVDQU32     Y3, (R11)
 	VEXTRACTI32X4 $0x02, Z3, 32(R11)
@@ -12514,10 +12718,10 @@ bytes:
 	VCVTPS2DQ     Z8, Z8
 	VPACKSSDW     Z7, Z6, Z6
 	VPACKSSDW     Z8, Z8, Z8
-	VPADDSW       152(SI), Z6, Z6
-	VPADDSW       152(SI), Z8, Z8
+	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       160(SI), Z8, Z8
 	VPACKUSWB     Z8, Z6, Z6
-	VPMAXUB       216(SI), Z6, Z6
+	VPMAXUB       224(SI), Z6, Z6
 	VPERMD        Z6, Z18, Z6
 	VMOVDQU32     Y6, (R11)
 	VEXTRACTI32X4 $0x02, Z6, 32(R11)
@@ -12533,10 +12737,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z10, Z9, Z9
 	VPACKSSDW     Z11, Z11, Z11
-	VPADDSW       152(SI), Z9, Z9
-	VPADDSW       152(SI), Z11, Z11
+	VPADDSW       160(SI), Z9, Z9
+	VPADDSW       160(SI), Z11, Z11
 	VPACKUSWB     Z11, Z9, Z9
-	VPMAXUB       216(SI), Z9, Z9
+	VPMAXUB       224(SI), Z9, Z9
 	VPERMD        Z9, Z18, Z9
 	VMOVDQU32     Y9, (R11)
 	VEXTRACTI32X4 $0x02, Z9, 32(R11)
@@ -12552,10 +12756,10 @@ bytes:
 	VCVTPS2DQ     Z14, Z14
 	VPACKSSDW     Z13, Z12, Z12
 	VPACKSSDW     Z14, Z14, Z14
-	VPADDSW       152(SI), Z12, Z12
-	VPADDSW       152(SI), Z14, Z14
+	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       160(SI), Z14, Z14
 	VPACKUSWB     Z14, Z12, Z12
-	VPMAXUB       216(SI), Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
 	VPERMD        Z12, Z18, Z12
 	VMOVDQU32     Y12, (R11)
 	VEXTRACTI32X4 $0x02, Z12, 32(R11)
@@ -12571,10 +12775,10 @@ bytes:
 	VCVTPS2DQ     Z17, Z17
 	VPACKSSDW     Z16, Z15, Z15
 	VPACKSSDW     Z17, Z17, Z17
-	VPADDSW       152(SI), Z15, Z15
-	VPADDSW       152(SI), Z17, Z17
+	VPADDSW       160(SI), Z15, Z15
+	VPADDSW       160(SI), Z17, Z17
 	VPACKUSWB     Z17, Z15, Z15
-	VPMAXUB       216(SI), Z15, Z15
+	VPMAXUB       224(SI), Z15, Z15
 	VPERMD        Z15, Z18, Z15
 	VMOVDQU32     Y15, (R11)
 	VEXTRACTI32X4 $0x02, Z15, 32(R11)
@@ -12582,52 +12786,52 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z18
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z19
-	VBROADCASTSS     148(SI), Z20
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z18
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z19
+	VBROADCASTSS     156(SI), Z20
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z20, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z20, Z0, Z0
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z0
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z20, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z20, Z1, Z1
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z1
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z20, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z20, Z2, Z2
 	VPMOVZXBD        32(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z2
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z2, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z18, Z0
 	VMOVDQU32        Y0, (R11)
 	VEXTRACTI32X4    $0x02, Z0, 32(R11)
@@ -12635,41 +12839,41 @@ add:
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z20, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z20, Z3, Z3
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z3
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z3
 	VCVTPS2DQ        Z3, Z3
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           64(AX), Z4, Z4
 	VADDPS           Z20, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z20, Z4, Z4
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z4
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           128(AX), Z5, Z5
 	VADDPS           Z20, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z20, Z5, Z5
 	VPMOVZXBD        32(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z5
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VPACKSSDW        Z4, Z3, Z3
 	VPACKSSDW        Z5, Z5, Z5
 	VPACKUSWB        Z5, Z3, Z3
-	VPMAXUB          216(SI), Z3, Z3
+	VPMAXUB          224(SI), Z3, Z3
 	VPERMD           Z3, Z18, Z3
 	VMOVDQU32        Y3, (R11)
 	VEXTRACTI32X4    $0x02, Z3, 32(R11)
@@ -12677,41 +12881,41 @@ add:
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z20, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z20, Z6, Z6
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z6
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z20, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z20, Z7, Z7
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z7
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z7
 	VCVTPS2DQ        Z7, Z7
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           128(AX), Z8, Z8
 	VADDPS           Z20, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z20, Z8, Z8
 	VPMOVZXBD        32(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z8
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z8
 	VCVTPS2DQ        Z8, Z8
 	ADDQ             R8, R12
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKSSDW        Z8, Z8, Z8
 	VPACKUSWB        Z8, Z6, Z6
-	VPMAXUB          216(SI), Z6, Z6
+	VPMAXUB          224(SI), Z6, Z6
 	VPERMD           Z6, Z18, Z6
 	VMOVDQU32        Y6, (R11)
 	VEXTRACTI32X4    $0x02, Z6, 32(R11)
@@ -12719,41 +12923,41 @@ add:
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           (AX), Z9, Z9
 	VADDPS           Z20, Z9, Z9
-	VMAXPS.BCST      128(SI), Z9, Z9
-	VMINPS.BCST      132(SI), Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
 	VSUBPS           Z20, Z9, Z9
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z9
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z9
 	VCVTPS2DQ        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           64(AX), Z10, Z10
 	VADDPS           Z20, Z10, Z10
-	VMAXPS.BCST      128(SI), Z10, Z10
-	VMINPS.BCST      132(SI), Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
 	VSUBPS           Z20, Z10, Z10
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z10
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           128(AX), Z11, Z11
 	VADDPS           Z20, Z11, Z11
-	VMAXPS.BCST      128(SI), Z11, Z11
-	VMINPS.BCST      132(SI), Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
 	VSUBPS           Z20, Z11, Z11
 	VPMOVZXBD        32(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z11
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z10, Z9, Z9
 	VPACKSSDW        Z11, Z11, Z11
 	VPACKUSWB        Z11, Z9, Z9
-	VPMAXUB          216(SI), Z9, Z9
+	VPMAXUB          224(SI), Z9, Z9
 	VPERMD           Z9, Z18, Z9
 	VMOVDQU32        Y9, (R11)
 	VEXTRACTI32X4    $0x02, Z9, 32(R11)
@@ -12761,41 +12965,41 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z20, Z12, Z12
-	VMAXPS.BCST      128(SI), Z12, Z12
-	VMINPS.BCST      132(SI), Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
 	VSUBPS           Z20, Z12, Z12
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z12
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z20, Z13, Z13
-	VMAXPS.BCST      128(SI), Z13, Z13
-	VMINPS.BCST      132(SI), Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
 	VSUBPS           Z20, Z13, Z13
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z13
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z13
 	VCVTPS2DQ        Z13, Z13
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           128(AX), Z14, Z14
 	VADDPS           Z20, Z14, Z14
-	VMAXPS.BCST      128(SI), Z14, Z14
-	VMINPS.BCST      132(SI), Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
 	VSUBPS           Z20, Z14, Z14
 	VPMOVZXBD        32(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z14
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z14
 	VCVTPS2DQ        Z14, Z14
 	ADDQ             R8, R12
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z14, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          216(SI), Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
 	VPERMD           Z12, Z18, Z12
 	VMOVDQU32        Y12, (R11)
 	VEXTRACTI32X4    $0x02, Z12, 32(R11)
@@ -12803,40 +13007,40 @@ add:
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           (AX), Z15, Z15
 	VADDPS           Z20, Z15, Z15
-	VMAXPS.BCST      128(SI), Z15, Z15
-	VMINPS.BCST      132(SI), Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
 	VSUBPS           Z20, Z15, Z15
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z15
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z15
 	VCVTPS2DQ        Z15, Z15
 	VCVTDQ2PS        Z16, Z16
 	VMULPS           64(AX), Z16, Z16
 	VADDPS           Z20, Z16, Z16
-	VMAXPS.BCST      128(SI), Z16, Z16
-	VMINPS.BCST      132(SI), Z16, Z16
+	VMAXPS.BCST      136(SI), Z16, Z16
+	VMINPS.BCST      140(SI), Z16, Z16
 	VSUBPS           Z20, Z16, Z16
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z16
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z16
 	VCVTPS2DQ        Z16, Z16
 	VCVTDQ2PS        Z17, Z17
 	VMULPS           128(AX), Z17, Z17
 	VADDPS           Z20, Z17, Z17
-	VMAXPS.BCST      128(SI), Z17, Z17
-	VMINPS.BCST      132(SI), Z17, Z17
+	VMAXPS.BCST      136(SI), Z17, Z17
+	VMINPS.BCST      140(SI), Z17, Z17
 	VSUBPS           Z20, Z17, Z17
 	VPMOVZXBD        32(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 140(SI), Z19, Z21
-	VFMADD132PS.BCST 136(SI), Z21, Z17
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z17
 	VCVTPS2DQ        Z17, Z17
 	VPACKSSDW        Z16, Z15, Z15
 	VPACKSSDW        Z17, Z17, Z17
 	VPACKUSWB        Z17, Z15, Z15
-	VPMAXUB          216(SI), Z15, Z15
+	VPMAXUB          224(SI), Z15, Z15
 	VPERMD           Z15, Z18, Z15
 	VMOVDQU32        Y15, (R11)
 	VEXTRACTI32X4    $0x02, Z15, 32(R11)
@@ -12855,7 +13059,8 @@ TEXT ·int8Tile7x3VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z3
 	VMOVDQA64 Z0, Z6
@@ -12889,6 +13094,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z21
 	VMOVDQU32    (AX)(R9*1), Z22
 	VMOVDQU32    (AX)(R9*2), Z23
@@ -12921,6 +13127,7 @@ loop:
 	VPDPBUSD     Z22, Z24, Z19
 	VPDPBUSD     Z23, Z24, Z20
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z21
 	VMOVDQU32    64(AX)(R9*1), Z22
 	VMOVDQU32    64(AX)(R9*2), Z23
@@ -12956,6 +13163,7 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -12963,6 +13171,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z21
 	VMOVDQU32    (AX)(R9*1), Z22
 	VMOVDQU32    (AX)(R9*2), Z23
@@ -12998,15 +13207,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -13032,10 +13242,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z21
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z21
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -13047,10 +13257,10 @@ bytes:
 	VCVTPS2DQ     Z2, Z2
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z2, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z21, Z0
 	VMOVDQU32     Y0, (R11)
 	VEXTRACTI32X4 $0x02, Z0, 32(R11)
@@ -13066,10 +13276,10 @@ bytes:
 	VCVTPS2DQ     Z5, Z5
 	VPACKSSDW     Z4, Z3, Z3
 	VPACKSSDW     Z5, Z5, Z5
-	VPADDSW       152(SI), Z3, Z3
-	VPADDSW       152(SI), Z5, Z5
+	VPADDSW       160(SI), Z3, Z3
+	VPADDSW       160(SI), Z5, Z5
 	VPACKUSWB     Z5, Z3, Z3
-	VPMAXUB       216(SI), Z3, Z3
+	VPMAXUB       224(SI), Z3, Z3
 	VPERMD        Z3, Z21, Z3
 	VMOVDQU32     Y3, (R11)
 	VEXTRACTI32X4 $0x02, Z3, 32(R11)
@@ -13085,10 +13295,10 @@ bytes:
 	VCVTPS2DQ     Z8, Z8
 	VPACKSSDW     Z7, Z6, Z6
 	VPACKSSDW     Z8, Z8, Z8
-	VPADDSW       152(SI), Z6, Z6
-	VPADDSW       152(SI), Z8, Z8
+	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       160(SI), Z8, Z8
 	VPACKUSWB     Z8, Z6, Z6
-	VPMAXUB       216(SI), Z6, Z6
+	VPMAXUB       224(SI), Z6, Z6
 	VPERMD        Z6, Z21, Z6
 	VMOVDQU32     Y6, (R11)
 	VEXTRACTI32X4 $0x02, Z6, 32(R11)
@@ -13104,10 +13314,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z10, Z9, Z9
 	VPACKSSDW     Z11, Z11, Z11
-	VPADDSW       152(SI), Z9, Z9
-	VPADDSW       152(SI), Z11, Z11
+	VPADDSW       160(SI), Z9, Z9
+	VPADDSW       160(SI), Z11, Z11
 	VPACKUSWB     Z11, Z9, Z9
-	VPMAXUB       216(SI), Z9, Z9
+	VPMAXUB       224(SI), Z9, Z9
 	VPERMD        Z9, Z21, Z9
 	VMOVDQU32     Y9, (R11)
 	VEXTRACTI32X4 $0x02, Z9, 32(R11)
@@ -13123,10 +13333,10 @@ bytes:
 	VCVTPS2DQ     Z14, Z14
 	VPACKSSDW     Z13, Z12, Z12
 	VPACKSSDW     Z14, Z14, Z14
-	VPADDSW       152(SI), Z12, Z12
-	VPADDSW       152(SI), Z14, Z14
+	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       160(SI), Z14, Z14
 	VPACKUSWB     Z14, Z12, Z12
-	VPMAXUB       216(SI), Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
 	VPERMD        Z12, Z21, Z12
 	VMOVDQU32     Y12, (R11)
 	VEXTRACTI32X4 $0x02, Z12, 32(R11)
@@ -13142,10 +13352,10 @@ bytes:
 	VCVTPS2DQ     Z17, Z17
 	VPACKSSDW     Z16, Z15, Z15
 	VPACKSSDW     Z17, Z17, Z17
-	VPADDSW       152(SI), Z15, Z15
-	VPADDSW       152(SI), Z17, Z17
+	VPADDSW       160(SI), Z15, Z15
+	VPADDSW       160(SI), Z17, Z17
 	VPACKUSWB     Z17, Z15, Z15
-	VPMAXUB       216(SI), Z15, Z15
+	VPMAXUB       224(SI), Z15, Z15
 	VPERMD        Z15, Z21, Z15
 	VMOVDQU32     Y15, (R11)
 	VEXTRACTI32X4 $0x02, Z15, 32(R11)
@@ -13161,10 +13371,10 @@ bytes:
 	VCVTPS2DQ     Z20, Z20
 	VPACKSSDW     Z19, Z18, Z18
 	VPACKSSDW     Z20, Z20, Z20
-	VPADDSW       152(SI), Z18, Z18
-	VPADDSW       152(SI), Z20, Z20
+	VPADDSW       160(SI), Z18, Z18
+	VPADDSW       160(SI), Z20, Z20
 	VPACKUSWB     Z20, Z18, Z18
-	VPMAXUB       216(SI), Z18, Z18
+	VPMAXUB       224(SI), Z18, Z18
 	VPERMD        Z18, Z21, Z18
 	VMOVDQU32     Y18, (R11)
 	VEXTRACTI32X4 $0x02, Z18, 32(R11)
@@ -13172,52 +13382,52 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z21
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z22
-	VBROADCASTSS     148(SI), Z23
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z21
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z22
+	VBROADCASTSS     156(SI), Z23
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z23, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z23, Z0, Z0
 	VPMOVZXBD        (R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 140(SI), Z22, Z24
-	VFMADD132PS.BCST 136(SI), Z24, Z0
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z23, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z23, Z1, Z1
 	VPMOVZXBD        16(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 140(SI), Z22, Z24
-	VFMADD132PS.BCST 136(SI), Z24, Z1
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z23, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z23, Z2, Z2
 	VPMOVZXBD        32(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 140(SI), Z22, Z24
-	VFMADD132PS.BCST 136(SI), Z24, Z2
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z2, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z21, Z0
 	VMOVDQU32        Y0, (R11)
 	VEXTRACTI32X4    $0x02, Z0, 32(R11)
@@ -13225,41 +13435,41 @@ add:
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z23, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z23, Z3, Z3
 	VPMOVZXBD        (R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 140(SI), Z22, Z24
-	VFMADD132PS.BCST 136(SI), Z24, Z3
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z3
 	VCVTPS2DQ        Z3, Z3
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           64(AX), Z4, Z4
 	VADDPS           Z23, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z23, Z4, Z4
 	VPMOVZXBD        16(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 140(SI), Z22, Z24
-	VFMADD132PS.BCST 136(SI), Z24, Z4
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           128(AX), Z5, Z5
 	VADDPS           Z23, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z23, Z5, Z5
 	VPMOVZXBD        32(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 140(SI), Z22, Z24
-	VFMADD132PS.BCST 136(SI), Z24, Z5
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VPACKSSDW        Z4, Z3, Z3
 	VPACKSSDW        Z5, Z5, Z5
 	VPACKUSWB        Z5, Z3, Z3
-	VPMAXUB          216(SI), Z3, Z3
+	VPMAXUB          224(SI), Z3, Z3
 	VPERMD           Z3, Z21, Z3
 	VMOVDQU32        Y3, (R11)
 	VEXTRACTI32X4    $0x02, Z3, 32(R11)
@@ -13267,41 +13477,41 @@ add:
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z23, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z23, Z6, Z6
 	VPMOVZXBD        (R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 140(SI), Z22, Z24
-	VFMADD132PS.BCST 136(SI), Z24, Z6
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z23, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z23, Z7, Z7
 	VPMOVZXBD        16(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 140(SI), Z22, Z24
-	VFMADD132PS.BCST 136(SI), Z24, Z7
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z7
 	VCVTPS2DQ        Z7, Z7
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           128(AX), Z8, Z8
 	VADDPS           Z23, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z23, Z8, Z8
 	VPMOVZXBD        32(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 140(SI), Z22, Z24
-	VFMADD132PS.BCST 136(SI), Z24, Z8
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z8
 	VCVTPS2DQ        Z8, Z8
 	ADDQ             R8, R12
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKSSDW        Z8, Z8, Z8
 	VPACKUSWB        Z8, Z6, Z6
-	VPMAXUB          216(SI), Z6, Z6
+	VPMAXUB          224(SI), Z6, Z6
 	VPERMD           Z6, Z21, Z6
 	VMOVDQU32        Y6, (R11)
 	VEXTRACTI32X4    $0x02, Z6, 32(R11)
@@ -13309,41 +13519,41 @@ add:
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           (AX), Z9, Z9
 	VADDPS           Z23, Z9, Z9
-	VMAXPS.BCST      128(SI), Z9, Z9
-	VMINPS.BCST      132(SI), Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
 	VSUBPS           Z23, Z9, Z9
 	VPMOVZXBD        (R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 140(SI), Z22, Z24
-	VFMADD132PS.BCST 136(SI), Z24, Z9
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z9
 	VCVTPS2DQ        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           64(AX), Z10, Z10
 	VADDPS           Z23, Z10, Z10
-	VMAXPS.BCST      128(SI), Z10, Z10
-	VMINPS.BCST      132(SI), Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
 	VSUBPS           Z23, Z10, Z10
 	VPMOVZXBD        16(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 140(SI), Z22, Z24
-	VFMADD132PS.BCST 136(SI), Z24, Z10
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           128(AX), Z11, Z11
 	VADDPS           Z23, Z11, Z11
-	VMAXPS.BCST      128(SI), Z11, Z11
-	VMINPS.BCST      132(SI), Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
 	VSUBPS           Z23, Z11, Z11
 	VPMOVZXBD        32(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 140(SI), Z22, Z24
-	VFMADD132PS.BCST 136(SI), Z24, Z11
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z10, Z9, Z9
 	VPACKSSDW        Z11, Z11, Z11
 	VPACKUSWB        Z11, Z9, Z9
-	VPMAXUB          216(SI), Z9, Z9
+	VPMAXUB          224(SI), Z9, Z9
 	VPERMD           Z9, Z21, Z9
 	VMOVDQU32        Y9, (R11)
 	VEXTRACTI32X4    $0x02, Z9, 32(R11)
@@ -13351,41 +13561,41 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z23, Z12, Z12
-	VMAXPS.BCST      128(SI), Z12, Z12
-	VMINPS.BCST      132(SI), Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
 	VSUBPS           Z23, Z12, Z12
 	VPMOVZXBD        (R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 140(SI), Z22, Z24
-	VFMADD132PS.BCST 136(SI), Z24, Z12
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z23, Z13, Z13
-	VMAXPS.BCST      128(SI), Z13, Z13
-	VMINPS.BCST      132(SI), Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
 	VSUBPS           Z23, Z13, Z13
 	VPMOVZXBD        16(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 140(SI), Z22, Z24
-	VFMADD132PS.BCST 136(SI), Z24, Z13
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z13
 	VCVTPS2DQ        Z13, Z13
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           128(AX), Z14, Z14
 	VADDPS           Z23, Z14, Z14
-	VMAXPS.BCST      128(SI), Z14, Z14
-	VMINPS.BCST      132(SI), Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
 	VSUBPS           Z23, Z14, Z14
 	VPMOVZXBD        32(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 140(SI), Z22, Z24
-	VFMADD132PS.BCST 136(SI), Z24, Z14
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z14
 	VCVTPS2DQ        Z14, Z14
 	ADDQ             R8, R12
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z14, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          216(SI), Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
 	VPERMD           Z12, Z21, Z12
 	VMOVDQU32        Y12, (R11)
 	VEXTRACTI32X4    $0x02, Z12, 32(R11)
@@ -13393,41 +13603,41 @@ add:
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           (AX), Z15, Z15
 	VADDPS           Z23, Z15, Z15
-	VMAXPS.BCST      128(SI), Z15, Z15
-	VMINPS.BCST      132(SI), Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
 	VSUBPS           Z23, Z15, Z15
 	VPMOVZXBD        (R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 140(SI), Z22, Z24
-	VFMADD132PS.BCST 136(SI), Z24, Z15
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z15
 	VCVTPS2DQ        Z15, Z15
 	VCVTDQ2PS        Z16, Z16
 	VMULPS           64(AX), Z16, Z16
 	VADDPS           Z23, Z16, Z16
-	VMAXPS.BCST      128(SI), Z16, Z16
-	VMINPS.BCST      132(SI), Z16, Z16
+	VMAXPS.BCST      136(SI), Z16, Z16
+	VMINPS.BCST      140(SI), Z16, Z16
 	VSUBPS           Z23, Z16, Z16
 	VPMOVZXBD        16(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 140(SI), Z22, Z24
-	VFMADD132PS.BCST 136(SI), Z24, Z16
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z16
 	VCVTPS2DQ        Z16, Z16
 	VCVTDQ2PS        Z17, Z17
 	VMULPS           128(AX), Z17, Z17
 	VADDPS           Z23, Z17, Z17
-	VMAXPS.BCST      128(SI), Z17, Z17
-	VMINPS.BCST      132(SI), Z17, Z17
+	VMAXPS.BCST      136(SI), Z17, Z17
+	VMINPS.BCST      140(SI), Z17, Z17
 	VSUBPS           Z23, Z17, Z17
 	VPMOVZXBD        32(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 140(SI), Z22, Z24
-	VFMADD132PS.BCST 136(SI), Z24, Z17
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z17
 	VCVTPS2DQ        Z17, Z17
 	ADDQ             R8, R12
 	VPACKSSDW        Z16, Z15, Z15
 	VPACKSSDW        Z17, Z17, Z17
 	VPACKUSWB        Z17, Z15, Z15
-	VPMAXUB          216(SI), Z15, Z15
+	VPMAXUB          224(SI), Z15, Z15
 	VPERMD           Z15, Z21, Z15
 	VMOVDQU32        Y15, (R11)
 	VEXTRACTI32X4    $0x02, Z15, 32(R11)
@@ -13435,40 +13645,40 @@ add:
 	VCVTDQ2PS        Z18, Z18
 	VMULPS           (AX), Z18, Z18
 	VADDPS           Z23, Z18, Z18
-	VMAXPS.BCST      128(SI), Z18, Z18
-	VMINPS.BCST      132(SI), Z18, Z18
+	VMAXPS.BCST      136(SI), Z18, Z18
+	VMINPS.BCST      140(SI), Z18, Z18
 	VSUBPS           Z23, Z18, Z18
 	VPMOVZXBD        (R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 140(SI), Z22, Z24
-	VFMADD132PS.BCST 136(SI), Z24, Z18
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z18
 	VCVTPS2DQ        Z18, Z18
 	VCVTDQ2PS        Z19, Z19
 	VMULPS           64(AX), Z19, Z19
 	VADDPS           Z23, Z19, Z19
-	VMAXPS.BCST      128(SI), Z19, Z19
-	VMINPS.BCST      132(SI), Z19, Z19
+	VMAXPS.BCST      136(SI), Z19, Z19
+	VMINPS.BCST      140(SI), Z19, Z19
 	VSUBPS           Z23, Z19, Z19
 	VPMOVZXBD        16(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 140(SI), Z22, Z24
-	VFMADD132PS.BCST 136(SI), Z24, Z19
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z19
 	VCVTPS2DQ        Z19, Z19
 	VCVTDQ2PS        Z20, Z20
 	VMULPS           128(AX), Z20, Z20
 	VADDPS           Z23, Z20, Z20
-	VMAXPS.BCST      128(SI), Z20, Z20
-	VMINPS.BCST      132(SI), Z20, Z20
+	VMAXPS.BCST      136(SI), Z20, Z20
+	VMINPS.BCST      140(SI), Z20, Z20
 	VSUBPS           Z23, Z20, Z20
 	VPMOVZXBD        32(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 140(SI), Z22, Z24
-	VFMADD132PS.BCST 136(SI), Z24, Z20
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z20
 	VCVTPS2DQ        Z20, Z20
 	VPACKSSDW        Z19, Z18, Z18
 	VPACKSSDW        Z20, Z20, Z20
 	VPACKUSWB        Z20, Z18, Z18
-	VPMAXUB          216(SI), Z18, Z18
+	VPMAXUB          224(SI), Z18, Z18
 	VPERMD           Z18, Z21, Z18
 	VMOVDQU32        Y18, (R11)
 	VEXTRACTI32X4    $0x02, Z18, 32(R11)
@@ -13487,7 +13697,8 @@ TEXT ·int8Tile8x3VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z3
 	VMOVDQA64 Z0, Z6
@@ -13524,6 +13735,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z24
 	VMOVDQU32    (AX)(R9*1), Z25
 	VMOVDQU32    (AX)(R9*2), Z26
@@ -13560,6 +13772,7 @@ loop:
 	VPDPBUSD     Z25, Z28, Z22
 	VPDPBUSD     Z26, Z28, Z23
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z24
 	VMOVDQU32    64(AX)(R9*1), Z25
 	VMOVDQU32    64(AX)(R9*2), Z26
@@ -13599,6 +13812,7 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -13606,6 +13820,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z24
 	VMOVDQU32    (AX)(R9*1), Z25
 	VMOVDQU32    (AX)(R9*2), Z26
@@ -13645,15 +13860,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -13682,10 +13898,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z24
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z24
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -13697,10 +13913,10 @@ bytes:
 	VCVTPS2DQ     Z2, Z2
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z2, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z24, Z0
 	VMOVDQU32     Y0, (R11)
 	VEXTRACTI32X4 $0x02, Z0, 32(R11)
@@ -13716,10 +13932,10 @@ bytes:
 	VCVTPS2DQ     Z5, Z5
 	VPACKSSDW     Z4, Z3, Z3
 	VPACKSSDW     Z5, Z5, Z5
-	VPADDSW       152(SI), Z3, Z3
-	VPADDSW       152(SI), Z5, Z5
+	VPADDSW       160(SI), Z3, Z3
+	VPADDSW       160(SI), Z5, Z5
 	VPACKUSWB     Z5, Z3, Z3
-	VPMAXUB       216(SI), Z3, Z3
+	VPMAXUB       224(SI), Z3, Z3
 	VPERMD        Z3, Z24, Z3
 	VMOVDQU32     Y3, (R11)
 	VEXTRACTI32X4 $0x02, Z3, 32(R11)
@@ -13735,10 +13951,10 @@ bytes:
 	VCVTPS2DQ     Z8, Z8
 	VPACKSSDW     Z7, Z6, Z6
 	VPACKSSDW     Z8, Z8, Z8
-	VPADDSW       152(SI), Z6, Z6
-	VPADDSW       152(SI), Z8, Z8
+	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       160(SI), Z8, Z8
 	VPACKUSWB     Z8, Z6, Z6
-	VPMAXUB       216(SI), Z6, Z6
+	VPMAXUB       224(SI), Z6, Z6
 	VPERMD        Z6, Z24, Z6
 	VMOVDQU32     Y6, (R11)
 	VEXTRACTI32X4 $0x02, Z6, 32(R11)
@@ -13754,10 +13970,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z10, Z9, Z9
 	VPACKSSDW     Z11, Z11, Z11
-	VPADDSW       152(SI), Z9, Z9
-	VPADDSW       152(SI), Z11, Z11
+	VPADDSW       160(SI), Z9, Z9
+	VPADDSW       160(SI), Z11, Z11
 	VPACKUSWB     Z11, Z9, Z9
-	VPMAXUB       216(SI), Z9, Z9
+	VPMAXUB       224(SI), Z9, Z9
 	VPERMD        Z9, Z24, Z9
 	VMOVDQU32     Y9, (R11)
 	VEXTRACTI32X4 $0x02, Z9, 32(R11)
@@ -13773,10 +13989,10 @@ bytes:
 	VCVTPS2DQ     Z14, Z14
 	VPACKSSDW     Z13, Z12, Z12
 	VPACKSSDW     Z14, Z14, Z14
-	VPADDSW       152(SI), Z12, Z12
-	VPADDSW       152(SI), Z14, Z14
+	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       160(SI), Z14, Z14
 	VPACKUSWB     Z14, Z12, Z12
-	VPMAXUB       216(SI), Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
 	VPERMD        Z12, Z24, Z12
 	VMOVDQU32     Y12, (R11)
 	VEXTRACTI32X4 $0x02, Z12, 32(R11)
@@ -13792,10 +14008,10 @@ bytes:
 	VCVTPS2DQ     Z17, Z17
 	VPACKSSDW     Z16, Z15, Z15
 	VPACKSSDW     Z17, Z17, Z17
-	VPADDSW       152(SI), Z15, Z15
-	VPADDSW       152(SI), Z17, Z17
+	VPADDSW       160(SI), Z15, Z15
+	VPADDSW       160(SI), Z17, Z17
 	VPACKUSWB     Z17, Z15, Z15
-	VPMAXUB       216(SI), Z15, Z15
+	VPMAXUB       224(SI), Z15, Z15
 	VPERMD        Z15, Z24, Z15
 	VMOVDQU32     Y15, (R11)
 	VEXTRACTI32X4 $0x02, Z15, 32(R11)
@@ -13811,10 +14027,10 @@ bytes:
 	VCVTPS2DQ     Z20, Z20
 	VPACKSSDW     Z19, Z18, Z18
 	VPACKSSDW     Z20, Z20, Z20
-	VPADDSW       152(SI), Z18, Z18
-	VPADDSW       152(SI), Z20, Z20
+	VPADDSW       160(SI), Z18, Z18
+	VPADDSW       160(SI), Z20, Z20
 	VPACKUSWB     Z20, Z18, Z18
-	VPMAXUB       216(SI), Z18, Z18
+	VPMAXUB       224(SI), Z18, Z18
 	VPERMD        Z18, Z24, Z18
 	VMOVDQU32     Y18, (R11)
 	VEXTRACTI32X4 $0x02, Z18, 32(R11)
@@ -13830,10 +14046,10 @@ bytes:
 	VCVTPS2DQ     Z23, Z23
 	VPACKSSDW     Z22, Z21, Z21
 	VPACKSSDW     Z23, Z23, Z23
-	VPADDSW       152(SI), Z21, Z21
-	VPADDSW       152(SI), Z23, Z23
+	VPADDSW       160(SI), Z21, Z21
+	VPADDSW       160(SI), Z23, Z23
 	VPACKUSWB     Z23, Z21, Z21
-	VPMAXUB       216(SI), Z21, Z21
+	VPMAXUB       224(SI), Z21, Z21
 	VPERMD        Z21, Z24, Z21
 	VMOVDQU32     Y21, (R11)
 	VEXTRACTI32X4 $0x02, Z21, 32(R11)
@@ -13841,52 +14057,52 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z24
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z25
-	VBROADCASTSS     148(SI), Z26
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z24
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z25
+	VBROADCASTSS     156(SI), Z26
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z26, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z26, Z0, Z0
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z0
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z26, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z26, Z1, Z1
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z1
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z26, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z26, Z2, Z2
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z2
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z2, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z24, Z0
 	VMOVDQU32        Y0, (R11)
 	VEXTRACTI32X4    $0x02, Z0, 32(R11)
@@ -13894,41 +14110,41 @@ add:
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z26, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z26, Z3, Z3
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z3
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z3
 	VCVTPS2DQ        Z3, Z3
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           64(AX), Z4, Z4
 	VADDPS           Z26, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z26, Z4, Z4
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z4
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           128(AX), Z5, Z5
 	VADDPS           Z26, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z26, Z5, Z5
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z5
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VPACKSSDW        Z4, Z3, Z3
 	VPACKSSDW        Z5, Z5, Z5
 	VPACKUSWB        Z5, Z3, Z3
-	VPMAXUB          216(SI), Z3, Z3
+	VPMAXUB          224(SI), Z3, Z3
 	VPERMD           Z3, Z24, Z3
 	VMOVDQU32        Y3, (R11)
 	VEXTRACTI32X4    $0x02, Z3, 32(R11)
@@ -13936,41 +14152,41 @@ add:
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z26, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z26, Z6, Z6
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z6
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z26, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z26, Z7, Z7
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z7
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z7
 	VCVTPS2DQ        Z7, Z7
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           128(AX), Z8, Z8
 	VADDPS           Z26, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z26, Z8, Z8
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z8
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z8
 	VCVTPS2DQ        Z8, Z8
 	ADDQ             R8, R12
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKSSDW        Z8, Z8, Z8
 	VPACKUSWB        Z8, Z6, Z6
-	VPMAXUB          216(SI), Z6, Z6
+	VPMAXUB          224(SI), Z6, Z6
 	VPERMD           Z6, Z24, Z6
 	VMOVDQU32        Y6, (R11)
 	VEXTRACTI32X4    $0x02, Z6, 32(R11)
@@ -13978,41 +14194,41 @@ add:
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           (AX), Z9, Z9
 	VADDPS           Z26, Z9, Z9
-	VMAXPS.BCST      128(SI), Z9, Z9
-	VMINPS.BCST      132(SI), Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
 	VSUBPS           Z26, Z9, Z9
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z9
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z9
 	VCVTPS2DQ        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           64(AX), Z10, Z10
 	VADDPS           Z26, Z10, Z10
-	VMAXPS.BCST      128(SI), Z10, Z10
-	VMINPS.BCST      132(SI), Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
 	VSUBPS           Z26, Z10, Z10
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z10
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           128(AX), Z11, Z11
 	VADDPS           Z26, Z11, Z11
-	VMAXPS.BCST      128(SI), Z11, Z11
-	VMINPS.BCST      132(SI), Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
 	VSUBPS           Z26, Z11, Z11
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z11
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z10, Z9, Z9
 	VPACKSSDW        Z11, Z11, Z11
 	VPACKUSWB        Z11, Z9, Z9
-	VPMAXUB          216(SI), Z9, Z9
+	VPMAXUB          224(SI), Z9, Z9
 	VPERMD           Z9, Z24, Z9
 	VMOVDQU32        Y9, (R11)
 	VEXTRACTI32X4    $0x02, Z9, 32(R11)
@@ -14020,41 +14236,41 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z26, Z12, Z12
-	VMAXPS.BCST      128(SI), Z12, Z12
-	VMINPS.BCST      132(SI), Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
 	VSUBPS           Z26, Z12, Z12
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z12
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z26, Z13, Z13
-	VMAXPS.BCST      128(SI), Z13, Z13
-	VMINPS.BCST      132(SI), Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
 	VSUBPS           Z26, Z13, Z13
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z13
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z13
 	VCVTPS2DQ        Z13, Z13
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           128(AX), Z14, Z14
 	VADDPS           Z26, Z14, Z14
-	VMAXPS.BCST      128(SI), Z14, Z14
-	VMINPS.BCST      132(SI), Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
 	VSUBPS           Z26, Z14, Z14
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z14
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z14
 	VCVTPS2DQ        Z14, Z14
 	ADDQ             R8, R12
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z14, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          216(SI), Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
 	VPERMD           Z12, Z24, Z12
 	VMOVDQU32        Y12, (R11)
 	VEXTRACTI32X4    $0x02, Z12, 32(R11)
@@ -14062,41 +14278,41 @@ add:
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           (AX), Z15, Z15
 	VADDPS           Z26, Z15, Z15
-	VMAXPS.BCST      128(SI), Z15, Z15
-	VMINPS.BCST      132(SI), Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
 	VSUBPS           Z26, Z15, Z15
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z15
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z15
 	VCVTPS2DQ        Z15, Z15
 	VCVTDQ2PS        Z16, Z16
 	VMULPS           64(AX), Z16, Z16
 	VADDPS           Z26, Z16, Z16
-	VMAXPS.BCST      128(SI), Z16, Z16
-	VMINPS.BCST      132(SI), Z16, Z16
+	VMAXPS.BCST      136(SI), Z16, Z16
+	VMINPS.BCST      140(SI), Z16, Z16
 	VSUBPS           Z26, Z16, Z16
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z16
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z16
 	VCVTPS2DQ        Z16, Z16
 	VCVTDQ2PS        Z17, Z17
 	VMULPS           128(AX), Z17, Z17
 	VADDPS           Z26, Z17, Z17
-	VMAXPS.BCST      128(SI), Z17, Z17
-	VMINPS.BCST      132(SI), Z17, Z17
+	VMAXPS.BCST      136(SI), Z17, Z17
+	VMINPS.BCST      140(SI), Z17, Z17
 	VSUBPS           Z26, Z17, Z17
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z17
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z17
 	VCVTPS2DQ        Z17, Z17
 	ADDQ             R8, R12
 	VPACKSSDW        Z16, Z15, Z15
 	VPACKSSDW        Z17, Z17, Z17
 	VPACKUSWB        Z17, Z15, Z15
-	VPMAXUB          216(SI), Z15, Z15
+	VPMAXUB          224(SI), Z15, Z15
 	VPERMD           Z15, Z24, Z15
 	VMOVDQU32        Y15, (R11)
 	VEXTRACTI32X4    $0x02, Z15, 32(R11)
@@ -14104,41 +14320,41 @@ add:
 	VCVTDQ2PS        Z18, Z18
 	VMULPS           (AX), Z18, Z18
 	VADDPS           Z26, Z18, Z18
-	VMAXPS.BCST      128(SI), Z18, Z18
-	VMINPS.BCST      132(SI), Z18, Z18
+	VMAXPS.BCST      136(SI), Z18, Z18
+	VMINPS.BCST      140(SI), Z18, Z18
 	VSUBPS           Z26, Z18, Z18
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z18
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z18
 	VCVTPS2DQ        Z18, Z18
 	VCVTDQ2PS        Z19, Z19
 	VMULPS           64(AX), Z19, Z19
 	VADDPS           Z26, Z19, Z19
-	VMAXPS.BCST      128(SI), Z19, Z19
-	VMINPS.BCST      132(SI), Z19, Z19
+	VMAXPS.BCST      136(SI), Z19, Z19
+	VMINPS.BCST      140(SI), Z19, Z19
 	VSUBPS           Z26, Z19, Z19
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z19
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z19
 	VCVTPS2DQ        Z19, Z19
 	VCVTDQ2PS        Z20, Z20
 	VMULPS           128(AX), Z20, Z20
 	VADDPS           Z26, Z20, Z20
-	VMAXPS.BCST      128(SI), Z20, Z20
-	VMINPS.BCST      132(SI), Z20, Z20
+	VMAXPS.BCST      136(SI), Z20, Z20
+	VMINPS.BCST      140(SI), Z20, Z20
 	VSUBPS           Z26, Z20, Z20
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z20
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z20
 	VCVTPS2DQ        Z20, Z20
 	ADDQ             R8, R12
 	VPACKSSDW        Z19, Z18, Z18
 	VPACKSSDW        Z20, Z20, Z20
 	VPACKUSWB        Z20, Z18, Z18
-	VPMAXUB          216(SI), Z18, Z18
+	VPMAXUB          224(SI), Z18, Z18
 	VPERMD           Z18, Z24, Z18
 	VMOVDQU32        Y18, (R11)
 	VEXTRACTI32X4    $0x02, Z18, 32(R11)
@@ -14146,40 +14362,40 @@ add:
 	VCVTDQ2PS        Z21, Z21
 	VMULPS           (AX), Z21, Z21
 	VADDPS           Z26, Z21, Z21
-	VMAXPS.BCST      128(SI), Z21, Z21
-	VMINPS.BCST      132(SI), Z21, Z21
+	VMAXPS.BCST      136(SI), Z21, Z21
+	VMINPS.BCST      140(SI), Z21, Z21
 	VSUBPS           Z26, Z21, Z21
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z21
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z21
 	VCVTPS2DQ        Z21, Z21
 	VCVTDQ2PS        Z22, Z22
 	VMULPS           64(AX), Z22, Z22
 	VADDPS           Z26, Z22, Z22
-	VMAXPS.BCST      128(SI), Z22, Z22
-	VMINPS.BCST      132(SI), Z22, Z22
+	VMAXPS.BCST      136(SI), Z22, Z22
+	VMINPS.BCST      140(SI), Z22, Z22
 	VSUBPS           Z26, Z22, Z22
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z22
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z22
 	VCVTPS2DQ        Z22, Z22
 	VCVTDQ2PS        Z23, Z23
 	VMULPS           128(AX), Z23, Z23
 	VADDPS           Z26, Z23, Z23
-	VMAXPS.BCST      128(SI), Z23, Z23
-	VMINPS.BCST      132(SI), Z23, Z23
+	VMAXPS.BCST      136(SI), Z23, Z23
+	VMINPS.BCST      140(SI), Z23, Z23
 	VSUBPS           Z26, Z23, Z23
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z23
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z23
 	VCVTPS2DQ        Z23, Z23
 	VPACKSSDW        Z22, Z21, Z21
 	VPACKSSDW        Z23, Z23, Z23
 	VPACKUSWB        Z23, Z21, Z21
-	VPMAXUB          216(SI), Z21, Z21
+	VPMAXUB          224(SI), Z21, Z21
 	VPERMD           Z21, Z24, Z21
 	VMOVDQU32        Y21, (R11)
 	VEXTRACTI32X4    $0x02, Z21, 32(R11)
@@ -14198,7 +14414,8 @@ TEXT ·int8Tile9x3VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z3
 	VMOVDQA64 Z0, Z6
@@ -14238,6 +14455,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z27
 	VMOVDQU32    (AX)(R9*1), Z28
 	VMOVDQU32    (AX)(R9*2), Z29
@@ -14278,6 +14496,7 @@ loop:
 	VPDPBUSD     Z28, Z30, Z25
 	VPDPBUSD     Z29, Z30, Z26
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z27
 	VMOVDQU32    64(AX)(R9*1), Z28
 	VMOVDQU32    64(AX)(R9*2), Z29
@@ -14321,6 +14540,7 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -14328,6 +14548,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z27
 	VMOVDQU32    (AX)(R9*1), Z28
 	VMOVDQU32    (AX)(R9*2), Z29
@@ -14371,15 +14592,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -14411,10 +14633,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          88(SI), AX
-	MOVQ          96(SI), R11
-	MOVQ          104(SI), BX
-	VMOVDQU32     280(SI), Z27
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z27
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -14426,10 +14648,10 @@ bytes:
 	VCVTPS2DQ     Z2, Z2
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z2, Z2, Z2
-	VPADDSW       152(SI), Z0, Z0
-	VPADDSW       152(SI), Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       216(SI), Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
 	VPERMD        Z0, Z27, Z0
 	VMOVDQU32     Y0, (R11)
 	VEXTRACTI32X4 $0x02, Z0, 32(R11)
@@ -14445,10 +14667,10 @@ bytes:
 	VCVTPS2DQ     Z5, Z5
 	VPACKSSDW     Z4, Z3, Z3
 	VPACKSSDW     Z5, Z5, Z5
-	VPADDSW       152(SI), Z3, Z3
-	VPADDSW       152(SI), Z5, Z5
+	VPADDSW       160(SI), Z3, Z3
+	VPADDSW       160(SI), Z5, Z5
 	VPACKUSWB     Z5, Z3, Z3
-	VPMAXUB       216(SI), Z3, Z3
+	VPMAXUB       224(SI), Z3, Z3
 	VPERMD        Z3, Z27, Z3
 	VMOVDQU32     Y3, (R11)
 	VEXTRACTI32X4 $0x02, Z3, 32(R11)
@@ -14464,10 +14686,10 @@ bytes:
 	VCVTPS2DQ     Z8, Z8
 	VPACKSSDW     Z7, Z6, Z6
 	VPACKSSDW     Z8, Z8, Z8
-	VPADDSW       152(SI), Z6, Z6
-	VPADDSW       152(SI), Z8, Z8
+	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       160(SI), Z8, Z8
 	VPACKUSWB     Z8, Z6, Z6
-	VPMAXUB       216(SI), Z6, Z6
+	VPMAXUB       224(SI), Z6, Z6
 	VPERMD        Z6, Z27, Z6
 	VMOVDQU32     Y6, (R11)
 	VEXTRACTI32X4 $0x02, Z6, 32(R11)
@@ -14483,10 +14705,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z10, Z9, Z9
 	VPACKSSDW     Z11, Z11, Z11
-	VPADDSW       152(SI), Z9, Z9
-	VPADDSW       152(SI), Z11, Z11
+	VPADDSW       160(SI), Z9, Z9
+	VPADDSW       160(SI), Z11, Z11
 	VPACKUSWB     Z11, Z9, Z9
-	VPMAXUB       216(SI), Z9, Z9
+	VPMAXUB       224(SI), Z9, Z9
 	VPERMD        Z9, Z27, Z9
 	VMOVDQU32     Y9, (R11)
 	VEXTRACTI32X4 $0x02, Z9, 32(R11)
@@ -14502,10 +14724,10 @@ bytes:
 	VCVTPS2DQ     Z14, Z14
 	VPACKSSDW     Z13, Z12, Z12
 	VPACKSSDW     Z14, Z14, Z14
-	VPADDSW       152(SI), Z12, Z12
-	VPADDSW       152(SI), Z14, Z14
+	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       160(SI), Z14, Z14
 	VPACKUSWB     Z14, Z12, Z12
-	VPMAXUB       216(SI), Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
 	VPERMD        Z12, Z27, Z12
 	VMOVDQU32     Y12, (R11)
 	VEXTRACTI32X4 $0x02, Z12, 32(R11)
@@ -14521,10 +14743,10 @@ bytes:
 	VCVTPS2DQ     Z17, Z17
 	VPACKSSDW     Z16, Z15, Z15
 	VPACKSSDW     Z17, Z17, Z17
-	VPADDSW       152(SI), Z15, Z15
-	VPADDSW       152(SI), Z17, Z17
+	VPADDSW       160(SI), Z15, Z15
+	VPADDSW       160(SI), Z17, Z17
 	VPACKUSWB     Z17, Z15, Z15
-	VPMAXUB       216(SI), Z15, Z15
+	VPMAXUB       224(SI), Z15, Z15
 	VPERMD        Z15, Z27, Z15
 	VMOVDQU32     Y15, (R11)
 	VEXTRACTI32X4 $0x02, Z15, 32(R11)
@@ -14540,10 +14762,10 @@ bytes:
 	VCVTPS2DQ     Z20, Z20
 	VPACKSSDW     Z19, Z18, Z18
 	VPACKSSDW     Z20, Z20, Z20
-	VPADDSW       152(SI), Z18, Z18
-	VPADDSW       152(SI), Z20, Z20
+	VPADDSW       160(SI), Z18, Z18
+	VPADDSW       160(SI), Z20, Z20
 	VPACKUSWB     Z20, Z18, Z18
-	VPMAXUB       216(SI), Z18, Z18
+	VPMAXUB       224(SI), Z18, Z18
 	VPERMD        Z18, Z27, Z18
 	VMOVDQU32     Y18, (R11)
 	VEXTRACTI32X4 $0x02, Z18, 32(R11)
@@ -14559,10 +14781,10 @@ bytes:
 	VCVTPS2DQ     Z23, Z23
 	VPACKSSDW     Z22, Z21, Z21
 	VPACKSSDW     Z23, Z23, Z23
-	VPADDSW       152(SI), Z21, Z21
-	VPADDSW       152(SI), Z23, Z23
+	VPADDSW       160(SI), Z21, Z21
+	VPADDSW       160(SI), Z23, Z23
 	VPACKUSWB     Z23, Z21, Z21
-	VPMAXUB       216(SI), Z21, Z21
+	VPMAXUB       224(SI), Z21, Z21
 	VPERMD        Z21, Z27, Z21
 	VMOVDQU32     Y21, (R11)
 	VEXTRACTI32X4 $0x02, Z21, 32(R11)
@@ -14578,10 +14800,10 @@ bytes:
 	VCVTPS2DQ     Z26, Z26
 	VPACKSSDW     Z25, Z24, Z24
 	VPACKSSDW     Z26, Z26, Z26
-	VPADDSW       152(SI), Z24, Z24
-	VPADDSW       152(SI), Z26, Z26
+	VPADDSW       160(SI), Z24, Z24
+	VPADDSW       160(SI), Z26, Z26
 	VPACKUSWB     Z26, Z24, Z24
-	VPMAXUB       216(SI), Z24, Z24
+	VPMAXUB       224(SI), Z24, Z24
 	VPERMD        Z24, Z27, Z24
 	VMOVDQU32     Y24, (R11)
 	VEXTRACTI32X4 $0x02, Z24, 32(R11)
@@ -14589,52 +14811,52 @@ bytes:
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z27
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z28
-	VBROADCASTSS     148(SI), Z29
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z27
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z28
+	VBROADCASTSS     156(SI), Z29
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z29, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z29, Z0, Z0
 	VPMOVZXBD        (R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z0
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z29, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z29, Z1, Z1
 	VPMOVZXBD        16(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z1
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z29, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z29, Z2, Z2
 	VPMOVZXBD        32(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z2
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z2, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z27, Z0
 	VMOVDQU32        Y0, (R11)
 	VEXTRACTI32X4    $0x02, Z0, 32(R11)
@@ -14642,41 +14864,41 @@ add:
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z29, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z29, Z3, Z3
 	VPMOVZXBD        (R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z3
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z3
 	VCVTPS2DQ        Z3, Z3
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           64(AX), Z4, Z4
 	VADDPS           Z29, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z29, Z4, Z4
 	VPMOVZXBD        16(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z4
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           128(AX), Z5, Z5
 	VADDPS           Z29, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z29, Z5, Z5
 	VPMOVZXBD        32(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z5
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VPACKSSDW        Z4, Z3, Z3
 	VPACKSSDW        Z5, Z5, Z5
 	VPACKUSWB        Z5, Z3, Z3
-	VPMAXUB          216(SI), Z3, Z3
+	VPMAXUB          224(SI), Z3, Z3
 	VPERMD           Z3, Z27, Z3
 	VMOVDQU32        Y3, (R11)
 	VEXTRACTI32X4    $0x02, Z3, 32(R11)
@@ -14684,41 +14906,41 @@ add:
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z29, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z29, Z6, Z6
 	VPMOVZXBD        (R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z6
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z29, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z29, Z7, Z7
 	VPMOVZXBD        16(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z7
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z7
 	VCVTPS2DQ        Z7, Z7
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           128(AX), Z8, Z8
 	VADDPS           Z29, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z29, Z8, Z8
 	VPMOVZXBD        32(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z8
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z8
 	VCVTPS2DQ        Z8, Z8
 	ADDQ             R8, R12
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKSSDW        Z8, Z8, Z8
 	VPACKUSWB        Z8, Z6, Z6
-	VPMAXUB          216(SI), Z6, Z6
+	VPMAXUB          224(SI), Z6, Z6
 	VPERMD           Z6, Z27, Z6
 	VMOVDQU32        Y6, (R11)
 	VEXTRACTI32X4    $0x02, Z6, 32(R11)
@@ -14726,41 +14948,41 @@ add:
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           (AX), Z9, Z9
 	VADDPS           Z29, Z9, Z9
-	VMAXPS.BCST      128(SI), Z9, Z9
-	VMINPS.BCST      132(SI), Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
 	VSUBPS           Z29, Z9, Z9
 	VPMOVZXBD        (R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z9
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z9
 	VCVTPS2DQ        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           64(AX), Z10, Z10
 	VADDPS           Z29, Z10, Z10
-	VMAXPS.BCST      128(SI), Z10, Z10
-	VMINPS.BCST      132(SI), Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
 	VSUBPS           Z29, Z10, Z10
 	VPMOVZXBD        16(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z10
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           128(AX), Z11, Z11
 	VADDPS           Z29, Z11, Z11
-	VMAXPS.BCST      128(SI), Z11, Z11
-	VMINPS.BCST      132(SI), Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
 	VSUBPS           Z29, Z11, Z11
 	VPMOVZXBD        32(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z11
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z10, Z9, Z9
 	VPACKSSDW        Z11, Z11, Z11
 	VPACKUSWB        Z11, Z9, Z9
-	VPMAXUB          216(SI), Z9, Z9
+	VPMAXUB          224(SI), Z9, Z9
 	VPERMD           Z9, Z27, Z9
 	VMOVDQU32        Y9, (R11)
 	VEXTRACTI32X4    $0x02, Z9, 32(R11)
@@ -14768,41 +14990,41 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z29, Z12, Z12
-	VMAXPS.BCST      128(SI), Z12, Z12
-	VMINPS.BCST      132(SI), Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
 	VSUBPS           Z29, Z12, Z12
 	VPMOVZXBD        (R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z12
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z29, Z13, Z13
-	VMAXPS.BCST      128(SI), Z13, Z13
-	VMINPS.BCST      132(SI), Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
 	VSUBPS           Z29, Z13, Z13
 	VPMOVZXBD        16(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z13
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z13
 	VCVTPS2DQ        Z13, Z13
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           128(AX), Z14, Z14
 	VADDPS           Z29, Z14, Z14
-	VMAXPS.BCST      128(SI), Z14, Z14
-	VMINPS.BCST      132(SI), Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
 	VSUBPS           Z29, Z14, Z14
 	VPMOVZXBD        32(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z14
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z14
 	VCVTPS2DQ        Z14, Z14
 	ADDQ             R8, R12
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z14, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          216(SI), Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
 	VPERMD           Z12, Z27, Z12
 	VMOVDQU32        Y12, (R11)
 	VEXTRACTI32X4    $0x02, Z12, 32(R11)
@@ -14810,41 +15032,41 @@ add:
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           (AX), Z15, Z15
 	VADDPS           Z29, Z15, Z15
-	VMAXPS.BCST      128(SI), Z15, Z15
-	VMINPS.BCST      132(SI), Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
 	VSUBPS           Z29, Z15, Z15
 	VPMOVZXBD        (R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z15
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z15
 	VCVTPS2DQ        Z15, Z15
 	VCVTDQ2PS        Z16, Z16
 	VMULPS           64(AX), Z16, Z16
 	VADDPS           Z29, Z16, Z16
-	VMAXPS.BCST      128(SI), Z16, Z16
-	VMINPS.BCST      132(SI), Z16, Z16
+	VMAXPS.BCST      136(SI), Z16, Z16
+	VMINPS.BCST      140(SI), Z16, Z16
 	VSUBPS           Z29, Z16, Z16
 	VPMOVZXBD        16(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z16
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z16
 	VCVTPS2DQ        Z16, Z16
 	VCVTDQ2PS        Z17, Z17
 	VMULPS           128(AX), Z17, Z17
 	VADDPS           Z29, Z17, Z17
-	VMAXPS.BCST      128(SI), Z17, Z17
-	VMINPS.BCST      132(SI), Z17, Z17
+	VMAXPS.BCST      136(SI), Z17, Z17
+	VMINPS.BCST      140(SI), Z17, Z17
 	VSUBPS           Z29, Z17, Z17
 	VPMOVZXBD        32(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z17
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z17
 	VCVTPS2DQ        Z17, Z17
 	ADDQ             R8, R12
 	VPACKSSDW        Z16, Z15, Z15
 	VPACKSSDW        Z17, Z17, Z17
 	VPACKUSWB        Z17, Z15, Z15
-	VPMAXUB          216(SI), Z15, Z15
+	VPMAXUB          224(SI), Z15, Z15
 	VPERMD           Z15, Z27, Z15
 	VMOVDQU32        Y15, (R11)
 	VEXTRACTI32X4    $0x02, Z15, 32(R11)
@@ -14852,41 +15074,41 @@ add:
 	VCVTDQ2PS        Z18, Z18
 	VMULPS           (AX), Z18, Z18
 	VADDPS           Z29, Z18, Z18
-	VMAXPS.BCST      128(SI), Z18, Z18
-	VMINPS.BCST      132(SI), Z18, Z18
+	VMAXPS.BCST      136(SI), Z18, Z18
+	VMINPS.BCST      140(SI), Z18, Z18
 	VSUBPS           Z29, Z18, Z18
 	VPMOVZXBD        (R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z18
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z18
 	VCVTPS2DQ        Z18, Z18
 	VCVTDQ2PS        Z19, Z19
 	VMULPS           64(AX), Z19, Z19
 	VADDPS           Z29, Z19, Z19
-	VMAXPS.BCST      128(SI), Z19, Z19
-	VMINPS.BCST      132(SI), Z19, Z19
+	VMAXPS.BCST      136(SI), Z19, Z19
+	VMINPS.BCST      140(SI), Z19, Z19
 	VSUBPS           Z29, Z19, Z19
 	VPMOVZXBD        16(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z19
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z19
 	VCVTPS2DQ        Z19, Z19
 	VCVTDQ2PS        Z20, Z20
 	VMULPS           128(AX), Z20, Z20
 	VADDPS           Z29, Z20, Z20
-	VMAXPS.BCST      128(SI), Z20, Z20
-	VMINPS.BCST      132(SI), Z20, Z20
+	VMAXPS.BCST      136(SI), Z20, Z20
+	VMINPS.BCST      140(SI), Z20, Z20
 	VSUBPS           Z29, Z20, Z20
 	VPMOVZXBD        32(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z20
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z20
 	VCVTPS2DQ        Z20, Z20
 	ADDQ             R8, R12
 	VPACKSSDW        Z19, Z18, Z18
 	VPACKSSDW        Z20, Z20, Z20
 	VPACKUSWB        Z20, Z18, Z18
-	VPMAXUB          216(SI), Z18, Z18
+	VPMAXUB          224(SI), Z18, Z18
 	VPERMD           Z18, Z27, Z18
 	VMOVDQU32        Y18, (R11)
 	VEXTRACTI32X4    $0x02, Z18, 32(R11)
@@ -14894,41 +15116,41 @@ add:
 	VCVTDQ2PS        Z21, Z21
 	VMULPS           (AX), Z21, Z21
 	VADDPS           Z29, Z21, Z21
-	VMAXPS.BCST      128(SI), Z21, Z21
-	VMINPS.BCST      132(SI), Z21, Z21
+	VMAXPS.BCST      136(SI), Z21, Z21
+	VMINPS.BCST      140(SI), Z21, Z21
 	VSUBPS           Z29, Z21, Z21
 	VPMOVZXBD        (R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z21
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z21
 	VCVTPS2DQ        Z21, Z21
 	VCVTDQ2PS        Z22, Z22
 	VMULPS           64(AX), Z22, Z22
 	VADDPS           Z29, Z22, Z22
-	VMAXPS.BCST      128(SI), Z22, Z22
-	VMINPS.BCST      132(SI), Z22, Z22
+	VMAXPS.BCST      136(SI), Z22, Z22
+	VMINPS.BCST      140(SI), Z22, Z22
 	VSUBPS           Z29, Z22, Z22
 	VPMOVZXBD        16(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z22
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z22
 	VCVTPS2DQ        Z22, Z22
 	VCVTDQ2PS        Z23, Z23
 	VMULPS           128(AX), Z23, Z23
 	VADDPS           Z29, Z23, Z23
-	VMAXPS.BCST      128(SI), Z23, Z23
-	VMINPS.BCST      132(SI), Z23, Z23
+	VMAXPS.BCST      136(SI), Z23, Z23
+	VMINPS.BCST      140(SI), Z23, Z23
 	VSUBPS           Z29, Z23, Z23
 	VPMOVZXBD        32(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z23
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z23
 	VCVTPS2DQ        Z23, Z23
 	ADDQ             R8, R12
 	VPACKSSDW        Z22, Z21, Z21
 	VPACKSSDW        Z23, Z23, Z23
 	VPACKUSWB        Z23, Z21, Z21
-	VPMAXUB          216(SI), Z21, Z21
+	VPMAXUB          224(SI), Z21, Z21
 	VPERMD           Z21, Z27, Z21
 	VMOVDQU32        Y21, (R11)
 	VEXTRACTI32X4    $0x02, Z21, 32(R11)
@@ -14936,40 +15158,40 @@ add:
 	VCVTDQ2PS        Z24, Z24
 	VMULPS           (AX), Z24, Z24
 	VADDPS           Z29, Z24, Z24
-	VMAXPS.BCST      128(SI), Z24, Z24
-	VMINPS.BCST      132(SI), Z24, Z24
+	VMAXPS.BCST      136(SI), Z24, Z24
+	VMINPS.BCST      140(SI), Z24, Z24
 	VSUBPS           Z29, Z24, Z24
 	VPMOVZXBD        (R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z24
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z24
 	VCVTPS2DQ        Z24, Z24
 	VCVTDQ2PS        Z25, Z25
 	VMULPS           64(AX), Z25, Z25
 	VADDPS           Z29, Z25, Z25
-	VMAXPS.BCST      128(SI), Z25, Z25
-	VMINPS.BCST      132(SI), Z25, Z25
+	VMAXPS.BCST      136(SI), Z25, Z25
+	VMINPS.BCST      140(SI), Z25, Z25
 	VSUBPS           Z29, Z25, Z25
 	VPMOVZXBD        16(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z25
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z25
 	VCVTPS2DQ        Z25, Z25
 	VCVTDQ2PS        Z26, Z26
 	VMULPS           128(AX), Z26, Z26
 	VADDPS           Z29, Z26, Z26
-	VMAXPS.BCST      128(SI), Z26, Z26
-	VMINPS.BCST      132(SI), Z26, Z26
+	VMAXPS.BCST      136(SI), Z26, Z26
+	VMINPS.BCST      140(SI), Z26, Z26
 	VSUBPS           Z29, Z26, Z26
 	VPMOVZXBD        32(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 140(SI), Z28, Z30
-	VFMADD132PS.BCST 136(SI), Z30, Z26
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z26
 	VCVTPS2DQ        Z26, Z26
 	VPACKSSDW        Z25, Z24, Z24
 	VPACKSSDW        Z26, Z26, Z26
 	VPACKUSWB        Z26, Z24, Z24
-	VPMAXUB          216(SI), Z24, Z24
+	VPMAXUB          224(SI), Z24, Z24
 	VPERMD           Z24, Z27, Z24
 	VMOVDQU32        Y24, (R11)
 	VEXTRACTI32X4    $0x02, Z24, 32(R11)
@@ -14988,7 +15210,8 @@ TEXT ·int8Tile1x4VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQU32 64(DX), Z1
 	VMOVDQU32 128(DX), Z2
@@ -15003,6 +15226,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z4
 	VMOVDQU32    (AX)(R9*1), Z5
 	VMOVDQU32    (AX)(R9*2), Z6
@@ -15013,6 +15237,7 @@ loop:
 	VPDPBUSD     Z6, Z8, Z2
 	VPDPBUSD     Z7, Z8, Z3
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z4
 	VMOVDQU32    64(AX)(R9*1), Z5
 	VMOVDQU32    64(AX)(R9*2), Z6
@@ -15025,6 +15250,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -15032,6 +15258,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z4
 	VMOVDQU32    (AX)(R9*1), Z5
 	VMOVDQU32    (AX)(R9*2), Z6
@@ -15044,15 +15271,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -15061,10 +15289,10 @@ next:
 	RET
 
 bytes:
-	MOVQ      88(SI), AX
-	MOVQ      96(SI), R11
-	MOVQ      104(SI), BX
-	VMOVDQU32 280(SI), Z4
+	MOVQ      96(SI), AX
+	MOVQ      104(SI), R11
+	MOVQ      112(SI), BX
+	VMOVDQU32 288(SI), Z4
 	VCVTDQ2PS Z0, Z0
 	VMULPS    (AX), Z0, Z0
 	VCVTPS2DQ Z0, Z0
@@ -15079,72 +15307,72 @@ bytes:
 	VCVTPS2DQ Z3, Z3
 	VPACKSSDW Z1, Z0, Z0
 	VPACKSSDW Z3, Z2, Z2
-	VPADDSW   152(SI), Z0, Z0
-	VPADDSW   152(SI), Z2, Z2
+	VPADDSW   160(SI), Z0, Z0
+	VPADDSW   160(SI), Z2, Z2
 	VPACKUSWB Z2, Z0, Z0
-	VPMAXUB   216(SI), Z0, Z0
+	VPMAXUB   224(SI), Z0, Z0
 	VPERMD    Z0, Z4, Z0
 	VMOVDQU32 Z0, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z4
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z5
-	VBROADCASTSS     148(SI), Z6
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z4
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z5
+	VBROADCASTSS     156(SI), Z6
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z6, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z6, Z0, Z0
 	VPMOVZXBD        (R12), Z7
 	VCVTDQ2PS        Z7, Z7
-	VFMADD132PS.BCST 140(SI), Z5, Z7
-	VFMADD132PS.BCST 136(SI), Z7, Z0
+	VFMADD132PS.BCST 148(SI), Z5, Z7
+	VFMADD132PS.BCST 144(SI), Z7, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z6, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z6, Z1, Z1
 	VPMOVZXBD        16(R12), Z7
 	VCVTDQ2PS        Z7, Z7
-	VFMADD132PS.BCST 140(SI), Z5, Z7
-	VFMADD132PS.BCST 136(SI), Z7, Z1
+	VFMADD132PS.BCST 148(SI), Z5, Z7
+	VFMADD132PS.BCST 144(SI), Z7, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z6, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z6, Z2, Z2
 	VPMOVZXBD        32(R12), Z7
 	VCVTDQ2PS        Z7, Z7
-	VFMADD132PS.BCST 140(SI), Z5, Z7
-	VFMADD132PS.BCST 136(SI), Z7, Z2
+	VFMADD132PS.BCST 148(SI), Z5, Z7
+	VFMADD132PS.BCST 144(SI), Z7, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           192(AX), Z3, Z3
 	VADDPS           Z6, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z6, Z3, Z3
 	VPMOVZXBD        48(R12), Z7
 	VCVTDQ2PS        Z7, Z7
-	VFMADD132PS.BCST 140(SI), Z5, Z7
-	VFMADD132PS.BCST 136(SI), Z7, Z3
+	VFMADD132PS.BCST 148(SI), Z5, Z7
+	VFMADD132PS.BCST 144(SI), Z7, Z3
 	VCVTPS2DQ        Z3, Z3
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z4, Z0
 	VMOVDQU32        Z0, (R11)
 	VZEROUPPER
@@ -15162,7 +15390,8 @@ TEXT ·int8Tile2x4VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z4
 	VMOVDQU32 64(DX), Z1
@@ -15181,6 +15410,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z8
 	VMOVDQU32    (AX)(R9*1), Z9
 	VMOVDQU32    (AX)(R9*2), Z10
@@ -15196,6 +15426,7 @@ loop:
 	VPDPBUSD     Z10, Z13, Z6
 	VPDPBUSD     Z11, Z13, Z7
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z8
 	VMOVDQU32    64(AX)(R9*1), Z9
 	VMOVDQU32    64(AX)(R9*2), Z10
@@ -15213,6 +15444,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -15220,6 +15452,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z8
 	VMOVDQU32    (AX)(R9*1), Z9
 	VMOVDQU32    (AX)(R9*2), Z10
@@ -15237,15 +15470,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -15258,10 +15492,10 @@ next:
 	RET
 
 bytes:
-	MOVQ      88(SI), AX
-	MOVQ      96(SI), R11
-	MOVQ      104(SI), BX
-	VMOVDQU32 280(SI), Z8
+	MOVQ      96(SI), AX
+	MOVQ      104(SI), R11
+	MOVQ      112(SI), BX
+	VMOVDQU32 288(SI), Z8
 	VCVTDQ2PS Z0, Z0
 	VMULPS    (AX), Z0, Z0
 	VCVTPS2DQ Z0, Z0
@@ -15276,10 +15510,10 @@ bytes:
 	VCVTPS2DQ Z3, Z3
 	VPACKSSDW Z1, Z0, Z0
 	VPACKSSDW Z3, Z2, Z2
-	VPADDSW   152(SI), Z0, Z0
-	VPADDSW   152(SI), Z2, Z2
+	VPADDSW   160(SI), Z0, Z0
+	VPADDSW   160(SI), Z2, Z2
 	VPACKUSWB Z2, Z0, Z0
-	VPMAXUB   216(SI), Z0, Z0
+	VPMAXUB   224(SI), Z0, Z0
 	VPERMD    Z0, Z8, Z0
 	VMOVDQU32 Z0, (R11)
 	ADDQ      BX, R11
@@ -15297,124 +15531,124 @@ bytes:
 	VCVTPS2DQ Z7, Z7
 	VPACKSSDW Z5, Z4, Z4
 	VPACKSSDW Z7, Z6, Z6
-	VPADDSW   152(SI), Z4, Z4
-	VPADDSW   152(SI), Z6, Z6
+	VPADDSW   160(SI), Z4, Z4
+	VPADDSW   160(SI), Z6, Z6
 	VPACKUSWB Z6, Z4, Z4
-	VPMAXUB   216(SI), Z4, Z4
+	VPMAXUB   224(SI), Z4, Z4
 	VPERMD    Z4, Z8, Z4
 	VMOVDQU32 Z4, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z8
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z9
-	VBROADCASTSS     148(SI), Z10
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z8
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z9
+	VBROADCASTSS     156(SI), Z10
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z10, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z10, Z0, Z0
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 140(SI), Z9, Z11
-	VFMADD132PS.BCST 136(SI), Z11, Z0
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z10, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z10, Z1, Z1
 	VPMOVZXBD        16(R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 140(SI), Z9, Z11
-	VFMADD132PS.BCST 136(SI), Z11, Z1
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z10, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z10, Z2, Z2
 	VPMOVZXBD        32(R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 140(SI), Z9, Z11
-	VFMADD132PS.BCST 136(SI), Z11, Z2
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           192(AX), Z3, Z3
 	VADDPS           Z10, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z10, Z3, Z3
 	VPMOVZXBD        48(R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 140(SI), Z9, Z11
-	VFMADD132PS.BCST 136(SI), Z11, Z3
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z8, Z0
 	VMOVDQU32        Z0, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z10, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z10, Z4, Z4
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 140(SI), Z9, Z11
-	VFMADD132PS.BCST 136(SI), Z11, Z4
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z10, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z10, Z5, Z5
 	VPMOVZXBD        16(R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 140(SI), Z9, Z11
-	VFMADD132PS.BCST 136(SI), Z11, Z5
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z5
 	VCVTPS2DQ        Z5, Z5
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           128(AX), Z6, Z6
 	VADDPS           Z10, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z10, Z6, Z6
 	VPMOVZXBD        32(R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 140(SI), Z9, Z11
-	VFMADD132PS.BCST 136(SI), Z11, Z6
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           192(AX), Z7, Z7
 	VADDPS           Z10, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z10, Z7, Z7
 	VPMOVZXBD        48(R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 140(SI), Z9, Z11
-	VFMADD132PS.BCST 136(SI), Z11, Z7
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z7
 	VCVTPS2DQ        Z7, Z7
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z8, Z4
 	VMOVDQU32        Z4, (R11)
 	VZEROUPPER
@@ -15432,7 +15666,8 @@ TEXT ·int8Tile3x4VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z4
 	VMOVDQA64 Z0, Z8
@@ -15455,6 +15690,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z12
 	VMOVDQU32    (AX)(R9*1), Z13
 	VMOVDQU32    (AX)(R9*2), Z14
@@ -15475,6 +15711,7 @@ loop:
 	VPDPBUSD     Z14, Z16, Z10
 	VPDPBUSD     Z15, Z16, Z11
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z12
 	VMOVDQU32    64(AX)(R9*1), Z13
 	VMOVDQU32    64(AX)(R9*2), Z14
@@ -15497,6 +15734,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -15504,6 +15742,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z12
 	VMOVDQU32    (AX)(R9*1), Z13
 	VMOVDQU32    (AX)(R9*2), Z14
@@ -15526,15 +15765,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -15551,10 +15791,10 @@ next:
 	RET
 
 bytes:
-	MOVQ      88(SI), AX
-	MOVQ      96(SI), R11
-	MOVQ      104(SI), BX
-	VMOVDQU32 280(SI), Z12
+	MOVQ      96(SI), AX
+	MOVQ      104(SI), R11
+	MOVQ      112(SI), BX
+	VMOVDQU32 288(SI), Z12
 	VCVTDQ2PS Z0, Z0
 	VMULPS    (AX), Z0, Z0
 	VCVTPS2DQ Z0, Z0
@@ -15569,10 +15809,10 @@ bytes:
 	VCVTPS2DQ Z3, Z3
 	VPACKSSDW Z1, Z0, Z0
 	VPACKSSDW Z3, Z2, Z2
-	VPADDSW   152(SI), Z0, Z0
-	VPADDSW   152(SI), Z2, Z2
+	VPADDSW   160(SI), Z0, Z0
+	VPADDSW   160(SI), Z2, Z2
 	VPACKUSWB Z2, Z0, Z0
-	VPMAXUB   216(SI), Z0, Z0
+	VPMAXUB   224(SI), Z0, Z0
 	VPERMD    Z0, Z12, Z0
 	VMOVDQU32 Z0, (R11)
 	ADDQ      BX, R11
@@ -15590,10 +15830,10 @@ bytes:
 	VCVTPS2DQ Z7, Z7
 	VPACKSSDW Z5, Z4, Z4
 	VPACKSSDW Z7, Z6, Z6
-	VPADDSW   152(SI), Z4, Z4
-	VPADDSW   152(SI), Z6, Z6
+	VPADDSW   160(SI), Z4, Z4
+	VPADDSW   160(SI), Z6, Z6
 	VPACKUSWB Z6, Z4, Z4
-	VPMAXUB   216(SI), Z4, Z4
+	VPMAXUB   224(SI), Z4, Z4
 	VPERMD    Z4, Z12, Z4
 	VMOVDQU32 Z4, (R11)
 	ADDQ      BX, R11
@@ -15611,176 +15851,176 @@ bytes:
 	VCVTPS2DQ Z11, Z11
 	VPACKSSDW Z9, Z8, Z8
 	VPACKSSDW Z11, Z10, Z10
-	VPADDSW   152(SI), Z8, Z8
-	VPADDSW   152(SI), Z10, Z10
+	VPADDSW   160(SI), Z8, Z8
+	VPADDSW   160(SI), Z10, Z10
 	VPACKUSWB Z10, Z8, Z8
-	VPMAXUB   216(SI), Z8, Z8
+	VPMAXUB   224(SI), Z8, Z8
 	VPERMD    Z8, Z12, Z8
 	VMOVDQU32 Z8, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z12
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z13
-	VBROADCASTSS     148(SI), Z14
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z12
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z13
+	VBROADCASTSS     156(SI), Z14
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z14, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z14, Z0, Z0
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z0
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z14, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z14, Z1, Z1
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z1
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z14, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z14, Z2, Z2
 	VPMOVZXBD        32(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z2
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           192(AX), Z3, Z3
 	VADDPS           Z14, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z14, Z3, Z3
 	VPMOVZXBD        48(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z3
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z12, Z0
 	VMOVDQU32        Z0, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z14, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z14, Z4, Z4
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z4
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z14, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z14, Z5, Z5
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z5
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z5
 	VCVTPS2DQ        Z5, Z5
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           128(AX), Z6, Z6
 	VADDPS           Z14, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z14, Z6, Z6
 	VPMOVZXBD        32(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z6
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           192(AX), Z7, Z7
 	VADDPS           Z14, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z14, Z7, Z7
 	VPMOVZXBD        48(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z7
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z12, Z4
 	VMOVDQU32        Z4, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z14, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z14, Z8, Z8
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z8
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z14, Z9, Z9
-	VMAXPS.BCST      128(SI), Z9, Z9
-	VMINPS.BCST      132(SI), Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
 	VSUBPS           Z14, Z9, Z9
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z9
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z9
 	VCVTPS2DQ        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           128(AX), Z10, Z10
 	VADDPS           Z14, Z10, Z10
-	VMAXPS.BCST      128(SI), Z10, Z10
-	VMINPS.BCST      132(SI), Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
 	VSUBPS           Z14, Z10, Z10
 	VPMOVZXBD        32(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z10
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           192(AX), Z11, Z11
 	VADDPS           Z14, Z11, Z11
-	VMAXPS.BCST      128(SI), Z11, Z11
-	VMINPS.BCST      132(SI), Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
 	VSUBPS           Z14, Z11, Z11
 	VPMOVZXBD        48(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 140(SI), Z13, Z15
-	VFMADD132PS.BCST 136(SI), Z15, Z11
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z11
 	VCVTPS2DQ        Z11, Z11
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          216(SI), Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
 	VPERMD           Z8, Z12, Z8
 	VMOVDQU32        Z8, (R11)
 	VZEROUPPER
@@ -15798,7 +16038,8 @@ TEXT ·int8Tile4x4VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z4
 	VMOVDQA64 Z0, Z8
@@ -15825,6 +16066,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z16
 	VMOVDQU32    (AX)(R9*1), Z17
 	VMOVDQU32    (AX)(R9*2), Z18
@@ -15850,6 +16092,7 @@ loop:
 	VPDPBUSD     Z18, Z21, Z14
 	VPDPBUSD     Z19, Z21, Z15
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z16
 	VMOVDQU32    64(AX)(R9*1), Z17
 	VMOVDQU32    64(AX)(R9*2), Z18
@@ -15877,6 +16120,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -15884,6 +16128,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z16
 	VMOVDQU32    (AX)(R9*1), Z17
 	VMOVDQU32    (AX)(R9*2), Z18
@@ -15911,15 +16156,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -15940,10 +16186,10 @@ next:
 	RET
 
 bytes:
-	MOVQ      88(SI), AX
-	MOVQ      96(SI), R11
-	MOVQ      104(SI), BX
-	VMOVDQU32 280(SI), Z16
+	MOVQ      96(SI), AX
+	MOVQ      104(SI), R11
+	MOVQ      112(SI), BX
+	VMOVDQU32 288(SI), Z16
 	VCVTDQ2PS Z0, Z0
 	VMULPS    (AX), Z0, Z0
 	VCVTPS2DQ Z0, Z0
@@ -15958,10 +16204,10 @@ bytes:
 	VCVTPS2DQ Z3, Z3
 	VPACKSSDW Z1, Z0, Z0
 	VPACKSSDW Z3, Z2, Z2
-	VPADDSW   152(SI), Z0, Z0
-	VPADDSW   152(SI), Z2, Z2
+	VPADDSW   160(SI), Z0, Z0
+	VPADDSW   160(SI), Z2, Z2
 	VPACKUSWB Z2, Z0, Z0
-	VPMAXUB   216(SI), Z0, Z0
+	VPMAXUB   224(SI), Z0, Z0
 	VPERMD    Z0, Z16, Z0
 	VMOVDQU32 Z0, (R11)
 	ADDQ      BX, R11
@@ -15979,10 +16225,10 @@ bytes:
 	VCVTPS2DQ Z7, Z7
 	VPACKSSDW Z5, Z4, Z4
 	VPACKSSDW Z7, Z6, Z6
-	VPADDSW   152(SI), Z4, Z4
-	VPADDSW   152(SI), Z6, Z6
+	VPADDSW   160(SI), Z4, Z4
+	VPADDSW   160(SI), Z6, Z6
 	VPACKUSWB Z6, Z4, Z4
-	VPMAXUB   216(SI), Z4, Z4
+	VPMAXUB   224(SI), Z4, Z4
 	VPERMD    Z4, Z16, Z4
 	VMOVDQU32 Z4, (R11)
 	ADDQ      BX, R11
@@ -16000,10 +16246,10 @@ bytes:
 	VCVTPS2DQ Z11, Z11
 	VPACKSSDW Z9, Z8, Z8
 	VPACKSSDW Z11, Z10, Z10
-	VPADDSW   152(SI), Z8, Z8
-	VPADDSW   152(SI), Z10, Z10
+	VPADDSW   160(SI), Z8, Z8
+	VPADDSW   160(SI), Z10, Z10
 	VPACKUSWB Z10, Z8, Z8
-	VPMAXUB   216(SI), Z8, Z8
+	VPMAXUB   224(SI), Z8, Z8
 	VPERMD    Z8, Z16, Z8
 	VMOVDQU32 Z8, (R11)
 	ADDQ      BX, R11
@@ -16021,228 +16267,228 @@ bytes:
 	VCVTPS2DQ Z15, Z15
 	VPACKSSDW Z13, Z12, Z12
 	VPACKSSDW Z15, Z14, Z14
-	VPADDSW   152(SI), Z12, Z12
-	VPADDSW   152(SI), Z14, Z14
+	VPADDSW   160(SI), Z12, Z12
+	VPADDSW   160(SI), Z14, Z14
 	VPACKUSWB Z14, Z12, Z12
-	VPMAXUB   216(SI), Z12, Z12
+	VPMAXUB   224(SI), Z12, Z12
 	VPERMD    Z12, Z16, Z12
 	VMOVDQU32 Z12, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z16
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z17
-	VBROADCASTSS     148(SI), Z18
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z16
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z17
+	VBROADCASTSS     156(SI), Z18
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z18, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z18, Z0, Z0
 	VPMOVZXBD        (R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z0
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z18, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z18, Z1, Z1
 	VPMOVZXBD        16(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z1
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z18, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z18, Z2, Z2
 	VPMOVZXBD        32(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z2
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           192(AX), Z3, Z3
 	VADDPS           Z18, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z18, Z3, Z3
 	VPMOVZXBD        48(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z3
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z16, Z0
 	VMOVDQU32        Z0, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z18, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z18, Z4, Z4
 	VPMOVZXBD        (R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z4
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z18, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z18, Z5, Z5
 	VPMOVZXBD        16(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z5
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z5
 	VCVTPS2DQ        Z5, Z5
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           128(AX), Z6, Z6
 	VADDPS           Z18, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z18, Z6, Z6
 	VPMOVZXBD        32(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z6
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           192(AX), Z7, Z7
 	VADDPS           Z18, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z18, Z7, Z7
 	VPMOVZXBD        48(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z7
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z16, Z4
 	VMOVDQU32        Z4, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z18, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z18, Z8, Z8
 	VPMOVZXBD        (R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z8
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z18, Z9, Z9
-	VMAXPS.BCST      128(SI), Z9, Z9
-	VMINPS.BCST      132(SI), Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
 	VSUBPS           Z18, Z9, Z9
 	VPMOVZXBD        16(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z9
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z9
 	VCVTPS2DQ        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           128(AX), Z10, Z10
 	VADDPS           Z18, Z10, Z10
-	VMAXPS.BCST      128(SI), Z10, Z10
-	VMINPS.BCST      132(SI), Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
 	VSUBPS           Z18, Z10, Z10
 	VPMOVZXBD        32(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z10
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           192(AX), Z11, Z11
 	VADDPS           Z18, Z11, Z11
-	VMAXPS.BCST      128(SI), Z11, Z11
-	VMINPS.BCST      132(SI), Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
 	VSUBPS           Z18, Z11, Z11
 	VPMOVZXBD        48(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z11
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          216(SI), Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
 	VPERMD           Z8, Z16, Z8
 	VMOVDQU32        Z8, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z18, Z12, Z12
-	VMAXPS.BCST      128(SI), Z12, Z12
-	VMINPS.BCST      132(SI), Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
 	VSUBPS           Z18, Z12, Z12
 	VPMOVZXBD        (R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z12
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z18, Z13, Z13
-	VMAXPS.BCST      128(SI), Z13, Z13
-	VMINPS.BCST      132(SI), Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
 	VSUBPS           Z18, Z13, Z13
 	VPMOVZXBD        16(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z13
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z13
 	VCVTPS2DQ        Z13, Z13
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           128(AX), Z14, Z14
 	VADDPS           Z18, Z14, Z14
-	VMAXPS.BCST      128(SI), Z14, Z14
-	VMINPS.BCST      132(SI), Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
 	VSUBPS           Z18, Z14, Z14
 	VPMOVZXBD        32(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z14
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z14
 	VCVTPS2DQ        Z14, Z14
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           192(AX), Z15, Z15
 	VADDPS           Z18, Z15, Z15
-	VMAXPS.BCST      128(SI), Z15, Z15
-	VMINPS.BCST      132(SI), Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
 	VSUBPS           Z18, Z15, Z15
 	VPMOVZXBD        48(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 140(SI), Z17, Z19
-	VFMADD132PS.BCST 136(SI), Z19, Z15
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z15
 	VCVTPS2DQ        Z15, Z15
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z15, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          216(SI), Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
 	VPERMD           Z12, Z16, Z12
 	VMOVDQU32        Z12, (R11)
 	VZEROUPPER
@@ -16260,7 +16506,8 @@ TEXT ·int8Tile5x4VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z4
 	VMOVDQA64 Z0, Z8
@@ -16291,6 +16538,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z20
 	VMOVDQU32    (AX)(R9*1), Z21
 	VMOVDQU32    (AX)(R9*2), Z22
@@ -16321,6 +16569,7 @@ loop:
 	VPDPBUSD     Z22, Z24, Z18
 	VPDPBUSD     Z23, Z24, Z19
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z20
 	VMOVDQU32    64(AX)(R9*1), Z21
 	VMOVDQU32    64(AX)(R9*2), Z22
@@ -16353,6 +16602,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -16360,6 +16610,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z20
 	VMOVDQU32    (AX)(R9*1), Z21
 	VMOVDQU32    (AX)(R9*2), Z22
@@ -16392,15 +16643,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -16425,10 +16677,10 @@ next:
 	RET
 
 bytes:
-	MOVQ      88(SI), AX
-	MOVQ      96(SI), R11
-	MOVQ      104(SI), BX
-	VMOVDQU32 280(SI), Z20
+	MOVQ      96(SI), AX
+	MOVQ      104(SI), R11
+	MOVQ      112(SI), BX
+	VMOVDQU32 288(SI), Z20
 	VCVTDQ2PS Z0, Z0
 	VMULPS    (AX), Z0, Z0
 	VCVTPS2DQ Z0, Z0
@@ -16443,10 +16695,10 @@ bytes:
 	VCVTPS2DQ Z3, Z3
 	VPACKSSDW Z1, Z0, Z0
 	VPACKSSDW Z3, Z2, Z2
-	VPADDSW   152(SI), Z0, Z0
-	VPADDSW   152(SI), Z2, Z2
+	VPADDSW   160(SI), Z0, Z0
+	VPADDSW   160(SI), Z2, Z2
 	VPACKUSWB Z2, Z0, Z0
-	VPMAXUB   216(SI), Z0, Z0
+	VPMAXUB   224(SI), Z0, Z0
 	VPERMD    Z0, Z20, Z0
 	VMOVDQU32 Z0, (R11)
 	ADDQ      BX, R11
@@ -16464,10 +16716,10 @@ bytes:
 	VCVTPS2DQ Z7, Z7
 	VPACKSSDW Z5, Z4, Z4
 	VPACKSSDW Z7, Z6, Z6
-	VPADDSW   152(SI), Z4, Z4
-	VPADDSW   152(SI), Z6, Z6
+	VPADDSW   160(SI), Z4, Z4
+	VPADDSW   160(SI), Z6, Z6
 	VPACKUSWB Z6, Z4, Z4
-	VPMAXUB   216(SI), Z4, Z4
+	VPMAXUB   224(SI), Z4, Z4
 	VPERMD    Z4, Z20, Z4
 	VMOVDQU32 Z4, (R11)
 	ADDQ      BX, R11
@@ -16485,10 +16737,10 @@ bytes:
 	VCVTPS2DQ Z11, Z11
 	VPACKSSDW Z9, Z8, Z8
 	VPACKSSDW Z11, Z10, Z10
-	VPADDSW   152(SI), Z8, Z8
-	VPADDSW   152(SI), Z10, Z10
+	VPADDSW   160(SI), Z8, Z8
+	VPADDSW   160(SI), Z10, Z10
 	VPACKUSWB Z10, Z8, Z8
-	VPMAXUB   216(SI), Z8, Z8
+	VPMAXUB   224(SI), Z8, Z8
 	VPERMD    Z8, Z20, Z8
 	VMOVDQU32 Z8, (R11)
 	ADDQ      BX, R11
@@ -16506,10 +16758,10 @@ bytes:
 	VCVTPS2DQ Z15, Z15
 	VPACKSSDW Z13, Z12, Z12
 	VPACKSSDW Z15, Z14, Z14
-	VPADDSW   152(SI), Z12, Z12
-	VPADDSW   152(SI), Z14, Z14
+	VPADDSW   160(SI), Z12, Z12
+	VPADDSW   160(SI), Z14, Z14
 	VPACKUSWB Z14, Z12, Z12
-	VPMAXUB   216(SI), Z12, Z12
+	VPMAXUB   224(SI), Z12, Z12
 	VPERMD    Z12, Z20, Z12
 	VMOVDQU32 Z12, (R11)
 	ADDQ      BX, R11
@@ -16527,280 +16779,280 @@ bytes:
 	VCVTPS2DQ Z19, Z19
 	VPACKSSDW Z17, Z16, Z16
 	VPACKSSDW Z19, Z18, Z18
-	VPADDSW   152(SI), Z16, Z16
-	VPADDSW   152(SI), Z18, Z18
+	VPADDSW   160(SI), Z16, Z16
+	VPADDSW   160(SI), Z18, Z18
 	VPACKUSWB Z18, Z16, Z16
-	VPMAXUB   216(SI), Z16, Z16
+	VPMAXUB   224(SI), Z16, Z16
 	VPERMD    Z16, Z20, Z16
 	VMOVDQU32 Z16, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z20
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z21
-	VBROADCASTSS     148(SI), Z22
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z20
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z21
+	VBROADCASTSS     156(SI), Z22
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z22, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z22, Z0, Z0
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z0
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z22, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z22, Z1, Z1
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z1
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z22, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z22, Z2, Z2
 	VPMOVZXBD        32(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z2
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           192(AX), Z3, Z3
 	VADDPS           Z22, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z22, Z3, Z3
 	VPMOVZXBD        48(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z3
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z20, Z0
 	VMOVDQU32        Z0, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z22, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z22, Z4, Z4
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z4
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z22, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z22, Z5, Z5
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z5
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z5
 	VCVTPS2DQ        Z5, Z5
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           128(AX), Z6, Z6
 	VADDPS           Z22, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z22, Z6, Z6
 	VPMOVZXBD        32(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z6
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           192(AX), Z7, Z7
 	VADDPS           Z22, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z22, Z7, Z7
 	VPMOVZXBD        48(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z7
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z20, Z4
 	VMOVDQU32        Z4, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z22, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z22, Z8, Z8
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z8
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z22, Z9, Z9
-	VMAXPS.BCST      128(SI), Z9, Z9
-	VMINPS.BCST      132(SI), Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
 	VSUBPS           Z22, Z9, Z9
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z9
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z9
 	VCVTPS2DQ        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           128(AX), Z10, Z10
 	VADDPS           Z22, Z10, Z10
-	VMAXPS.BCST      128(SI), Z10, Z10
-	VMINPS.BCST      132(SI), Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
 	VSUBPS           Z22, Z10, Z10
 	VPMOVZXBD        32(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z10
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           192(AX), Z11, Z11
 	VADDPS           Z22, Z11, Z11
-	VMAXPS.BCST      128(SI), Z11, Z11
-	VMINPS.BCST      132(SI), Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
 	VSUBPS           Z22, Z11, Z11
 	VPMOVZXBD        48(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z11
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          216(SI), Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
 	VPERMD           Z8, Z20, Z8
 	VMOVDQU32        Z8, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z22, Z12, Z12
-	VMAXPS.BCST      128(SI), Z12, Z12
-	VMINPS.BCST      132(SI), Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
 	VSUBPS           Z22, Z12, Z12
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z12
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z22, Z13, Z13
-	VMAXPS.BCST      128(SI), Z13, Z13
-	VMINPS.BCST      132(SI), Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
 	VSUBPS           Z22, Z13, Z13
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z13
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z13
 	VCVTPS2DQ        Z13, Z13
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           128(AX), Z14, Z14
 	VADDPS           Z22, Z14, Z14
-	VMAXPS.BCST      128(SI), Z14, Z14
-	VMINPS.BCST      132(SI), Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
 	VSUBPS           Z22, Z14, Z14
 	VPMOVZXBD        32(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z14
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z14
 	VCVTPS2DQ        Z14, Z14
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           192(AX), Z15, Z15
 	VADDPS           Z22, Z15, Z15
-	VMAXPS.BCST      128(SI), Z15, Z15
-	VMINPS.BCST      132(SI), Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
 	VSUBPS           Z22, Z15, Z15
 	VPMOVZXBD        48(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z15
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z15
 	VCVTPS2DQ        Z15, Z15
 	ADDQ             R8, R12
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z15, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          216(SI), Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
 	VPERMD           Z12, Z20, Z12
 	VMOVDQU32        Z12, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z16, Z16
 	VMULPS           (AX), Z16, Z16
 	VADDPS           Z22, Z16, Z16
-	VMAXPS.BCST      128(SI), Z16, Z16
-	VMINPS.BCST      132(SI), Z16, Z16
+	VMAXPS.BCST      136(SI), Z16, Z16
+	VMINPS.BCST      140(SI), Z16, Z16
 	VSUBPS           Z22, Z16, Z16
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z16
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z16
 	VCVTPS2DQ        Z16, Z16
 	VCVTDQ2PS        Z17, Z17
 	VMULPS           64(AX), Z17, Z17
 	VADDPS           Z22, Z17, Z17
-	VMAXPS.BCST      128(SI), Z17, Z17
-	VMINPS.BCST      132(SI), Z17, Z17
+	VMAXPS.BCST      136(SI), Z17, Z17
+	VMINPS.BCST      140(SI), Z17, Z17
 	VSUBPS           Z22, Z17, Z17
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z17
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z17
 	VCVTPS2DQ        Z17, Z17
 	VCVTDQ2PS        Z18, Z18
 	VMULPS           128(AX), Z18, Z18
 	VADDPS           Z22, Z18, Z18
-	VMAXPS.BCST      128(SI), Z18, Z18
-	VMINPS.BCST      132(SI), Z18, Z18
+	VMAXPS.BCST      136(SI), Z18, Z18
+	VMINPS.BCST      140(SI), Z18, Z18
 	VSUBPS           Z22, Z18, Z18
 	VPMOVZXBD        32(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z18
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z18
 	VCVTPS2DQ        Z18, Z18
 	VCVTDQ2PS        Z19, Z19
 	VMULPS           192(AX), Z19, Z19
 	VADDPS           Z22, Z19, Z19
-	VMAXPS.BCST      128(SI), Z19, Z19
-	VMINPS.BCST      132(SI), Z19, Z19
+	VMAXPS.BCST      136(SI), Z19, Z19
+	VMINPS.BCST      140(SI), Z19, Z19
 	VSUBPS           Z22, Z19, Z19
 	VPMOVZXBD        48(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 140(SI), Z21, Z23
-	VFMADD132PS.BCST 136(SI), Z23, Z19
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z19
 	VCVTPS2DQ        Z19, Z19
 	VPACKSSDW        Z17, Z16, Z16
 	VPACKSSDW        Z19, Z18, Z18
 	VPACKUSWB        Z18, Z16, Z16
-	VPMAXUB          216(SI), Z16, Z16
+	VPMAXUB          224(SI), Z16, Z16
 	VPERMD           Z16, Z20, Z16
 	VMOVDQU32        Z16, (R11)
 	VZEROUPPER
@@ -16818,7 +17070,8 @@ TEXT ·int8Tile6x4VNNI(SB), NOSPLIT, $0-8
 	MOVQ      48(SI), R9
 	LEAQ      (R9)(R9*2), R10
 	MOVQ      56(SI), R14
-	MOVQ      64(SI), DX
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
 	VMOVDQU32 (DX), Z0
 	VMOVDQA64 Z0, Z4
 	VMOVDQA64 Z0, Z8
@@ -16855,6 +17108,7 @@ batch:
 
 loop:
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z24
 	VMOVDQU32    (AX)(R9*1), Z25
 	VMOVDQU32    (AX)(R9*2), Z26
@@ -16890,6 +17144,7 @@ loop:
 	VPDPBUSD     Z26, Z29, Z22
 	VPDPBUSD     Z27, Z29, Z23
 	PREFETCHT1   64(R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z24
 	VMOVDQU32    64(AX)(R9*1), Z25
 	VMOVDQU32    64(AX)(R9*2), Z26
@@ -16928,6 +17183,7 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
 	ADDQ         $+128, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
@@ -16935,6 +17191,7 @@ tail:
 	ADDQ         $0x02, DX
 	JEQ          next
 	PREFETCHT1   (R14)
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z24
 	VMOVDQU32    (AX)(R9*1), Z25
 	VMOVDQU32    (AX)(R9*2), Z26
@@ -16973,15 +17230,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
 	ADDQ         $+64, R14
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	CMPQ      80(SI), $0x01
+	CMPQ      88(SI), $0x01
 	JEQ       bytes
 	JGT       add
-	MOVQ      72(SI), DX
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -17010,10 +17268,10 @@ next:
 	RET
 
 bytes:
-	MOVQ      88(SI), AX
-	MOVQ      96(SI), R11
-	MOVQ      104(SI), BX
-	VMOVDQU32 280(SI), Z24
+	MOVQ      96(SI), AX
+	MOVQ      104(SI), R11
+	MOVQ      112(SI), BX
+	VMOVDQU32 288(SI), Z24
 	VCVTDQ2PS Z0, Z0
 	VMULPS    (AX), Z0, Z0
 	VCVTPS2DQ Z0, Z0
@@ -17028,10 +17286,10 @@ bytes:
 	VCVTPS2DQ Z3, Z3
 	VPACKSSDW Z1, Z0, Z0
 	VPACKSSDW Z3, Z2, Z2
-	VPADDSW   152(SI), Z0, Z0
-	VPADDSW   152(SI), Z2, Z2
+	VPADDSW   160(SI), Z0, Z0
+	VPADDSW   160(SI), Z2, Z2
 	VPACKUSWB Z2, Z0, Z0
-	VPMAXUB   216(SI), Z0, Z0
+	VPMAXUB   224(SI), Z0, Z0
 	VPERMD    Z0, Z24, Z0
 	VMOVDQU32 Z0, (R11)
 	ADDQ      BX, R11
@@ -17049,10 +17307,10 @@ bytes:
 	VCVTPS2DQ Z7, Z7
 	VPACKSSDW Z5, Z4, Z4
 	VPACKSSDW Z7, Z6, Z6
-	VPADDSW   152(SI), Z4, Z4
-	VPADDSW   152(SI), Z6, Z6
+	VPADDSW   160(SI), Z4, Z4
+	VPADDSW   160(SI), Z6, Z6
 	VPACKUSWB Z6, Z4, Z4
-	VPMAXUB   216(SI), Z4, Z4
+	VPMAXUB   224(SI), Z4, Z4
 	VPERMD    Z4, Z24, Z4
 	VMOVDQU32 Z4, (R11)
 	ADDQ      BX, R11
@@ -17070,10 +17328,10 @@ bytes:
 	VCVTPS2DQ Z11, Z11
 	VPACKSSDW Z9, Z8, Z8
 	VPACKSSDW Z11, Z10, Z10
-	VPADDSW   152(SI), Z8, Z8
-	VPADDSW   152(SI), Z10, Z10
+	VPADDSW   160(SI), Z8, Z8
+	VPADDSW   160(SI), Z10, Z10
 	VPACKUSWB Z10, Z8, Z8
-	VPMAXUB   216(SI), Z8, Z8
+	VPMAXUB   224(SI), Z8, Z8
 	VPERMD    Z8, Z24, Z8
 	VMOVDQU32 Z8, (R11)
 	ADDQ      BX, R11
@@ -17091,10 +17349,10 @@ bytes:
 	VCVTPS2DQ Z15, Z15
 	VPACKSSDW Z13, Z12, Z12
 	VPACKSSDW Z15, Z14, Z14
-	VPADDSW   152(SI), Z12, Z12
-	VPADDSW   152(SI), Z14, Z14
+	VPADDSW   160(SI), Z12, Z12
+	VPADDSW   160(SI), Z14, Z14
 	VPACKUSWB Z14, Z12, Z12
-	VPMAXUB   216(SI), Z12, Z12
+	VPMAXUB   224(SI), Z12, Z12
 	VPERMD    Z12, Z24, Z12
 	VMOVDQU32 Z12, (R11)
 	ADDQ      BX, R11
@@ -17112,10 +17370,10 @@ bytes:
 	VCVTPS2DQ Z19, Z19
 	VPACKSSDW Z17, Z16, Z16
 	VPACKSSDW Z19, Z18, Z18
-	VPADDSW   152(SI), Z16, Z16
-	VPADDSW   152(SI), Z18, Z18
+	VPADDSW   160(SI), Z16, Z16
+	VPADDSW   160(SI), Z18, Z18
 	VPACKUSWB Z18, Z16, Z16
-	VPMAXUB   216(SI), Z16, Z16
+	VPMAXUB   224(SI), Z16, Z16
 	VPERMD    Z16, Z24, Z16
 	VMOVDQU32 Z16, (R11)
 	ADDQ      BX, R11
@@ -17133,332 +17391,332 @@ bytes:
 	VCVTPS2DQ Z23, Z23
 	VPACKSSDW Z21, Z20, Z20
 	VPACKSSDW Z23, Z22, Z22
-	VPADDSW   152(SI), Z20, Z20
-	VPADDSW   152(SI), Z22, Z22
+	VPADDSW   160(SI), Z20, Z20
+	VPADDSW   160(SI), Z22, Z22
 	VPACKUSWB Z22, Z20, Z20
-	VPMAXUB   216(SI), Z20, Z20
+	VPMAXUB   224(SI), Z20, Z20
 	VPERMD    Z20, Z24, Z20
 	VMOVDQU32 Z20, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             88(SI), AX
-	MOVQ             96(SI), R11
-	MOVQ             104(SI), BX
-	VMOVDQU32        280(SI), Z24
-	MOVQ             112(SI), R12
-	MOVQ             120(SI), R8
-	VBROADCASTSS     144(SI), Z25
-	VBROADCASTSS     148(SI), Z26
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z24
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z25
+	VBROADCASTSS     156(SI), Z26
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z26, Z0, Z0
-	VMAXPS.BCST      128(SI), Z0, Z0
-	VMINPS.BCST      132(SI), Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
 	VSUBPS           Z26, Z0, Z0
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z0
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z26, Z1, Z1
-	VMAXPS.BCST      128(SI), Z1, Z1
-	VMINPS.BCST      132(SI), Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
 	VSUBPS           Z26, Z1, Z1
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z1
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z26, Z2, Z2
-	VMAXPS.BCST      128(SI), Z2, Z2
-	VMINPS.BCST      132(SI), Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
 	VSUBPS           Z26, Z2, Z2
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z2
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           192(AX), Z3, Z3
 	VADDPS           Z26, Z3, Z3
-	VMAXPS.BCST      128(SI), Z3, Z3
-	VMINPS.BCST      132(SI), Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
 	VSUBPS           Z26, Z3, Z3
 	VPMOVZXBD        48(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z3
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          216(SI), Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
 	VPERMD           Z0, Z24, Z0
 	VMOVDQU32        Z0, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z26, Z4, Z4
-	VMAXPS.BCST      128(SI), Z4, Z4
-	VMINPS.BCST      132(SI), Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
 	VSUBPS           Z26, Z4, Z4
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z4
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z26, Z5, Z5
-	VMAXPS.BCST      128(SI), Z5, Z5
-	VMINPS.BCST      132(SI), Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
 	VSUBPS           Z26, Z5, Z5
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z5
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z5
 	VCVTPS2DQ        Z5, Z5
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           128(AX), Z6, Z6
 	VADDPS           Z26, Z6, Z6
-	VMAXPS.BCST      128(SI), Z6, Z6
-	VMINPS.BCST      132(SI), Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
 	VSUBPS           Z26, Z6, Z6
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z6
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           192(AX), Z7, Z7
 	VADDPS           Z26, Z7, Z7
-	VMAXPS.BCST      128(SI), Z7, Z7
-	VMINPS.BCST      132(SI), Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
 	VSUBPS           Z26, Z7, Z7
 	VPMOVZXBD        48(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z7
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          216(SI), Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
 	VPERMD           Z4, Z24, Z4
 	VMOVDQU32        Z4, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z26, Z8, Z8
-	VMAXPS.BCST      128(SI), Z8, Z8
-	VMINPS.BCST      132(SI), Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
 	VSUBPS           Z26, Z8, Z8
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z8
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z26, Z9, Z9
-	VMAXPS.BCST      128(SI), Z9, Z9
-	VMINPS.BCST      132(SI), Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
 	VSUBPS           Z26, Z9, Z9
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z9
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z9
 	VCVTPS2DQ        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           128(AX), Z10, Z10
 	VADDPS           Z26, Z10, Z10
-	VMAXPS.BCST      128(SI), Z10, Z10
-	VMINPS.BCST      132(SI), Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
 	VSUBPS           Z26, Z10, Z10
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z10
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           192(AX), Z11, Z11
 	VADDPS           Z26, Z11, Z11
-	VMAXPS.BCST      128(SI), Z11, Z11
-	VMINPS.BCST      132(SI), Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
 	VSUBPS           Z26, Z11, Z11
 	VPMOVZXBD        48(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z11
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          216(SI), Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
 	VPERMD           Z8, Z24, Z8
 	VMOVDQU32        Z8, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z26, Z12, Z12
-	VMAXPS.BCST      128(SI), Z12, Z12
-	VMINPS.BCST      132(SI), Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
 	VSUBPS           Z26, Z12, Z12
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z12
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z26, Z13, Z13
-	VMAXPS.BCST      128(SI), Z13, Z13
-	VMINPS.BCST      132(SI), Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
 	VSUBPS           Z26, Z13, Z13
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z13
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z13
 	VCVTPS2DQ        Z13, Z13
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           128(AX), Z14, Z14
 	VADDPS           Z26, Z14, Z14
-	VMAXPS.BCST      128(SI), Z14, Z14
-	VMINPS.BCST      132(SI), Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
 	VSUBPS           Z26, Z14, Z14
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z14
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z14
 	VCVTPS2DQ        Z14, Z14
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           192(AX), Z15, Z15
 	VADDPS           Z26, Z15, Z15
-	VMAXPS.BCST      128(SI), Z15, Z15
-	VMINPS.BCST      132(SI), Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
 	VSUBPS           Z26, Z15, Z15
 	VPMOVZXBD        48(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z15
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z15
 	VCVTPS2DQ        Z15, Z15
 	ADDQ             R8, R12
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z15, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          216(SI), Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
 	VPERMD           Z12, Z24, Z12
 	VMOVDQU32        Z12, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z16, Z16
 	VMULPS           (AX), Z16, Z16
 	VADDPS           Z26, Z16, Z16
-	VMAXPS.BCST      128(SI), Z16, Z16
-	VMINPS.BCST      132(SI), Z16, Z16
+	VMAXPS.BCST      136(SI), Z16, Z16
+	VMINPS.BCST      140(SI), Z16, Z16
 	VSUBPS           Z26, Z16, Z16
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z16
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z16
 	VCVTPS2DQ        Z16, Z16
 	VCVTDQ2PS        Z17, Z17
 	VMULPS           64(AX), Z17, Z17
 	VADDPS           Z26, Z17, Z17
-	VMAXPS.BCST      128(SI), Z17, Z17
-	VMINPS.BCST      132(SI), Z17, Z17
+	VMAXPS.BCST      136(SI), Z17, Z17
+	VMINPS.BCST      140(SI), Z17, Z17
 	VSUBPS           Z26, Z17, Z17
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z17
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z17
 	VCVTPS2DQ        Z17, Z17
 	VCVTDQ2PS        Z18, Z18
 	VMULPS           128(AX), Z18, Z18
 	VADDPS           Z26, Z18, Z18
-	VMAXPS.BCST      128(SI), Z18, Z18
-	VMINPS.BCST      132(SI), Z18, Z18
+	VMAXPS.BCST      136(SI), Z18, Z18
+	VMINPS.BCST      140(SI), Z18, Z18
 	VSUBPS           Z26, Z18, Z18
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z18
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z18
 	VCVTPS2DQ        Z18, Z18
 	VCVTDQ2PS        Z19, Z19
 	VMULPS           192(AX), Z19, Z19
 	VADDPS           Z26, Z19, Z19
-	VMAXPS.BCST      128(SI), Z19, Z19
-	VMINPS.BCST      132(SI), Z19, Z19
+	VMAXPS.BCST      136(SI), Z19, Z19
+	VMINPS.BCST      140(SI), Z19, Z19
 	VSUBPS           Z26, Z19, Z19
 	VPMOVZXBD        48(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z19
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z19
 	VCVTPS2DQ        Z19, Z19
 	ADDQ             R8, R12
 	VPACKSSDW        Z17, Z16, Z16
 	VPACKSSDW        Z19, Z18, Z18
 	VPACKUSWB        Z18, Z16, Z16
-	VPMAXUB          216(SI), Z16, Z16
+	VPMAXUB          224(SI), Z16, Z16
 	VPERMD           Z16, Z24, Z16
 	VMOVDQU32        Z16, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z20, Z20
 	VMULPS           (AX), Z20, Z20
 	VADDPS           Z26, Z20, Z20
-	VMAXPS.BCST      128(SI), Z20, Z20
-	VMINPS.BCST      132(SI), Z20, Z20
+	VMAXPS.BCST      136(SI), Z20, Z20
+	VMINPS.BCST      140(SI), Z20, Z20
 	VSUBPS           Z26, Z20, Z20
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z20
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z20
 	VCVTPS2DQ        Z20, Z20
 	VCVTDQ2PS        Z21, Z21
 	VMULPS           64(AX), Z21, Z21
 	VADDPS           Z26, Z21, Z21
-	VMAXPS.BCST      128(SI), Z21, Z21
-	VMINPS.BCST      132(SI), Z21, Z21
+	VMAXPS.BCST      136(SI), Z21, Z21
+	VMINPS.BCST      140(SI), Z21, Z21
 	VSUBPS           Z26, Z21, Z21
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z21
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z21
 	VCVTPS2DQ        Z21, Z21
 	VCVTDQ2PS        Z22, Z22
 	VMULPS           128(AX), Z22, Z22
 	VADDPS           Z26, Z22, Z22
-	VMAXPS.BCST      128(SI), Z22, Z22
-	VMINPS.BCST      132(SI), Z22, Z22
+	VMAXPS.BCST      136(SI), Z22, Z22
+	VMINPS.BCST      140(SI), Z22, Z22
 	VSUBPS           Z26, Z22, Z22
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z22
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z22
 	VCVTPS2DQ        Z22, Z22
 	VCVTDQ2PS        Z23, Z23
 	VMULPS           192(AX), Z23, Z23
 	VADDPS           Z26, Z23, Z23
-	VMAXPS.BCST      128(SI), Z23, Z23
-	VMINPS.BCST      132(SI), Z23, Z23
+	VMAXPS.BCST      136(SI), Z23, Z23
+	VMINPS.BCST      140(SI), Z23, Z23
 	VSUBPS           Z26, Z23, Z23
 	VPMOVZXBD        48(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 140(SI), Z25, Z27
-	VFMADD132PS.BCST 136(SI), Z27, Z23
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z23
 	VCVTPS2DQ        Z23, Z23
 	VPACKSSDW        Z21, Z20, Z20
 	VPACKSSDW        Z23, Z22, Z22
 	VPACKUSWB        Z22, Z20, Z20
-	VPMAXUB          216(SI), Z20, Z20
+	VPMAXUB          224(SI), Z20, Z20
 	VPERMD           Z20, Z24, Z20
 	VMOVDQU32        Z20, (R11)
 	VZEROUPPER

@@ -38,7 +38,7 @@ type Int8Conv struct {
 }
 
 const (
-	int8InputBytes  = 96 << 10  // input of a task, unless one row has more
+	int8InputBytes  = 256 << 10 // input of a task, unless one row has more
 	int8WeightBytes = 512 << 10 // weights of a task, unless one call has more
 	int8Slack       = 64        // bytes after a copy that the last load may touch
 	int8Narrow      = 9         // largest width of images that are copied in planes
@@ -103,7 +103,7 @@ func PlanInt8Conv(c Conv) (*Int8Conv, error) {
 	q.merged = narrow || oneTap && q.stepH == 1 && q.stepW == 1
 	q.choose()
 	q.cut()
-	q.shared = q.shared || q.copied && q.pans > 1
+	q.shared = q.shared || q.copied && (q.pans > 1 || q.rows > 1 && q.CopyLen() <= int8WeightBytes)
 	return q, nil
 }
 
@@ -134,37 +134,40 @@ func (q *Int8Conv) choose() {
 // cut chooses the rows and panels of a task from the geometry alone.
 func (q *Int8Conv) cut() {
 	rowBytes := q.stepH * q.inCols * q.pixPitch * q.planes
-	q.rowBlock = max(1, min(q.oh, int8InputBytes/max(1, rowBytes)))
+	unit := 1
 	if q.merged && q.ow < q.maxM {
-		// Whole tiles, where rows are shorter than one.
-		unit := ceilDiv(q.maxM, q.ow)
-		q.rowBlock = min(q.oh, max(1, q.rowBlock/unit)*unit)
+		unit = ceilDiv(q.maxM, q.ow) // whole tiles, where rows are shorter than one
 	}
-	q.panelBlock = min(q.panels, max(1, int8WeightBytes/(q.nz*q.panelLen))*q.nz)
-	tasks := func() int {
-		return q.n * ceilDiv(q.oh, q.rowBlock) * ceilDiv(q.panels, q.panelBlock) * q.conv.Groups
+	// Workers do not write to the same cache line.
+	pansUnit := q.nz
+	for pansUnit%4 != 0 {
+		pansUnit += q.nz
 	}
-	work := 2 * float64(q.n*q.oh*q.ow*q.conv.Groups) * float64(q.panels*q.panelLen)
+	groups := ceilDiv(q.panels, pansUnit)
+	weights := q.panels * q.panelLen
+	rows := max(1, ceilDiv(q.oh*rowBytes, int8InputBytes))
+	pans := min(groups, ceilDiv(weights, int8WeightBytes))
+	set := func() {
+		q.rowBlock = min(q.oh, ceilDiv(ceilDiv(q.oh, rows), unit)*unit)
+		q.panelBlock = ceilDiv(groups, pans) * pansUnit
+		q.rows, q.pans = ceilDiv(q.oh, q.rowBlock), ceilDiv(q.panels, q.panelBlock)
+	}
+	set()
+	work := 2 * float64(q.n*q.oh*q.ow*q.conv.Groups) * float64(weights)
 	want := min(targetTasks, int(work/(2*minTaskFLOPs))+1)
-	for tasks() < want {
+	// Every worker reads all of what is not cut: the larger is cut.
+	for q.Tasks() < want {
+		splitRows, splitPans := q.rowBlock*q.ow >= 2*q.maxM && q.rowBlock > unit, q.panelBlock > pansUnit
 		switch {
-		case q.rowBlock*q.ow >= 8*q.maxM || q.panelBlock <= q.nz && q.rowBlock*q.ow >= 2*q.maxM:
-			half := ceilDiv(q.rowBlock, 2)
-			if q.merged && q.ow == 1 {
-				half = ceilDiv(half, q.maxM) * q.maxM
-			}
-			if half >= q.rowBlock {
-				want = 0
-				break
-			}
-			q.rowBlock = half
-		case q.panelBlock > q.nz:
-			q.panelBlock = ceilDiv(ceilDiv(q.panelBlock, 2), q.nz) * q.nz
+		case splitPans && (weights > q.oh*rowBytes || !splitRows):
+			pans = min(2*q.pans, groups)
+		case splitRows && (weights <= q.oh*rowBytes || q.Tasks() < 4):
+			rows = 2 * q.rows
 		default:
-			want = 0
+			return
 		}
+		set()
 	}
-	q.rows, q.pans = ceilDiv(q.oh, q.rowBlock), ceilDiv(q.panels, q.panelBlock)
 }
 
 // int8Task is what one task computes.
@@ -349,8 +352,14 @@ func (q *Int8Conv) Run(task int, scratch, x []uint8, zero uint8, w []int8, e *In
 		nz := min(q.nz, t.p1-p)
 		b := w[(t.grp*q.panels+p)*q.panelLen:]
 		a.b = &b[0]
-		// The next panels come from far away while these are multiplied.
-		ahead, perTile := b[nz*q.panelLen:], len(q.aoff)*q.words*4*panelWidth
+		// Panels come from far away; the next are fetched while these are
+		// multiplied, or those of the next task but one, which another worker
+		// leaves to this one.
+		far := nz
+		if p+nz >= t.p1 && q.n*q.rows == 1 {
+			far += q.panelBlock
+		}
+		ahead, perTile := b[min(far*q.panelLen, len(b)):], len(q.aoff)*q.words*4*panelWidth
 		ahead = ahead[:min(len(ahead), q.nz*q.panelLen)]
 		ch := (t.grp*q.panels + p) * panelWidth
 		a.corr, a.scale = &e.corr[ch], &e.scale[ch]
@@ -366,7 +375,10 @@ func (q *Int8Conv) Run(task int, scratch, x []uint8, zero uint8, w []int8, e *In
 				if i < width%tiles {
 					m++
 				}
-				a.a, a.next = &src[from], a.b
+				a.a, a.next, a.nextA = &src[from], a.b, &src[from]
+				if q.merged && i+1 < tiles {
+					a.nextA = &src[from+m*a.as]
+				}
 				if len(ahead) >= perTile {
 					a.next, ahead = &ahead[0], ahead[perTile:]
 				}
@@ -491,7 +503,11 @@ func (q *Int8Conv) copyRowsOf(dst, x []uint8, zero uint8, n, grp, r0, rows, plan
 }
 
 func fillBytes(d []uint8, v uint8) {
-	for i := range d {
-		d[i] = v
+	if len(d) == 0 {
+		return
+	}
+	d[0] = v
+	for n := 1; n < len(d); n *= 2 {
+		copy(d[n:], d[:n])
 	}
 }

@@ -11,14 +11,14 @@ import (
 
 // int8Fields are the fields of kernel.int8Args, eight bytes each, in order, then
 // those of other sizes.
-var int8Fields = []string{"a", "aoff", "batch", "k", "as", "b", "bs", "next", "corr", "c", "mode", "scale", "out", "ldo", "res", "ldr"}
+var int8Fields = []string{"a", "aoff", "batch", "k", "as", "b", "bs", "next", "nextA", "corr", "c", "mode", "scale", "out", "ldo", "res", "ldr"}
 
 // int8Small are the fields of kernel.int8Args after int8Fields and where they are.
 var int8Small = []struct {
 	name string
 	off  int
 }{
-	{"lo", 128}, {"hi", 132}, {"byY", 136}, {"byRes", 140}, {"plus", 144}, {"magic", 148}, {"zero", 152}, {"least", 216}, {"order", 280},
+	{"lo", 136}, {"hi", 140}, {"byY", 144}, {"byRes", 148}, {"plus", 152}, {"magic", 156}, {"zero", 160}, {"least", 224}, {"order", 288},
 }
 
 // storeFields are the fields of kernel.int8Store and where they are.
@@ -89,6 +89,7 @@ func int8Kernel(c *build.Context, i *isa, m, nz int) {
 	g, aoff, batch, k := reg.RSI, reg.RDI, reg.RCX, reg.RDX
 	as, as3, b, bs, bs3 := reg.RBX, reg.R8, reg.RAX, reg.R9, reg.R10
 	bases, next := []reg.GPPhysical{reg.R11, reg.R12, reg.R13}, reg.R14
+	nextA := reg.R15
 	row := func(r, u int) operand.Mem {
 		mem := operand.Mem{Base: bases[r/5], Disp: 4 * u}
 		switch r % 5 {
@@ -124,6 +125,7 @@ func int8Kernel(c *build.Context, i *isa, m, nz int) {
 		if i == avx512 {
 			// To the second-level cache: the first has no room for it.
 			c.PREFETCHT1(operand.Mem{Base: next, Disp: 64 * u})
+			c.PREFETCHT0(operand.Mem{Base: nextA, Disp: 64 * u})
 			for z := range nz {
 				c.VMOVDQU32(panel(z, 64*u), free[z])
 			}
@@ -157,6 +159,7 @@ func int8Kernel(c *build.Context, i *isa, m, nz int) {
 		c.ADDQ(operand.I32(64*n), b)
 		if i == avx512 {
 			c.ADDQ(operand.I32(64*n), next)
+			c.ADDQ(operand.I32(64*n), nextA)
 		}
 	}
 
@@ -172,6 +175,7 @@ func int8Kernel(c *build.Context, i *isa, m, nz int) {
 	}
 	if i == avx512 {
 		c.MOVQ(int8Arg(g, "next"), next)
+		c.MOVQ(int8Arg(g, "nextA"), nextA)
 		c.MOVQ(int8Arg(g, "corr"), k)
 		for z := range nz {
 			c.VMOVDQU32(operand.Mem{Base: k, Disp: 64 * z}, acc[z])
