@@ -23,8 +23,8 @@ type int8Args struct {
 	as    int  // bytes between rows
 	b     *int8
 	bs    int    // bytes between panels
-	next  *int8  // are fetched meanwhile, 64 bytes for each k
-	nextA *uint8 // likewise
+	next  *int8  // is fetched meanwhile, 64 bytes for each second k
+	nextA *uint8 // is fetched meanwhile, 64 bytes for each k
 	corr  *int32
 	c     *int32 // where mode is int8Sums
 	mode  int

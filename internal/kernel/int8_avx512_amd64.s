@@ -26,19 +26,18 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z1
 	VPBROADCASTD (R11), Z2
 	VPDPBUSD     Z1, Z2, Z0
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z1
 	VPBROADCASTD 4(R11), Z2
 	VPDPBUSD     Z1, Z2, Z0
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -46,14 +45,12 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z1
 	VPBROADCASTD (R11), Z2
 	VPDPBUSD     Z1, Z2, Z0
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -136,14 +133,13 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z2
 	VPBROADCASTD (R11), Z3
 	VPDPBUSD     Z2, Z3, Z0
 	VPBROADCASTD (R11)(BX*1), Z4
 	VPDPBUSD     Z2, Z4, Z1
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z2
 	VPBROADCASTD 4(R11), Z3
@@ -152,7 +148,7 @@ loop:
 	VPDPBUSD     Z2, Z4, Z1
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -160,7 +156,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z2
 	VPBROADCASTD (R11), Z3
@@ -169,7 +164,6 @@ tail:
 	VPDPBUSD     Z2, Z4, Z1
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -273,7 +267,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z3
 	VPBROADCASTD (R11), Z4
@@ -282,7 +275,7 @@ loop:
 	VPDPBUSD     Z3, Z5, Z1
 	VPBROADCASTD (R11)(BX*2), Z4
 	VPDPBUSD     Z3, Z4, Z2
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z3
 	VPBROADCASTD 4(R11), Z4
@@ -293,7 +286,7 @@ loop:
 	VPDPBUSD     Z3, Z4, Z2
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -301,7 +294,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z3
 	VPBROADCASTD (R11), Z4
@@ -312,7 +304,6 @@ tail:
 	VPDPBUSD     Z3, Z4, Z2
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -440,7 +431,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z4
 	VPBROADCASTD (R11), Z5
@@ -451,7 +441,7 @@ loop:
 	VPDPBUSD     Z4, Z5, Z2
 	VPBROADCASTD (R11)(R8*1), Z6
 	VPDPBUSD     Z4, Z6, Z3
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z4
 	VPBROADCASTD 4(R11), Z5
@@ -464,7 +454,7 @@ loop:
 	VPDPBUSD     Z4, Z6, Z3
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -472,7 +462,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z4
 	VPBROADCASTD (R11), Z5
@@ -485,7 +474,6 @@ tail:
 	VPDPBUSD     Z4, Z6, Z3
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -634,7 +622,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z5
 	VPBROADCASTD (R11), Z6
@@ -647,7 +634,7 @@ loop:
 	VPDPBUSD     Z5, Z7, Z3
 	VPBROADCASTD (R11)(BX*4), Z6
 	VPDPBUSD     Z5, Z6, Z4
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z5
 	VPBROADCASTD 4(R11), Z6
@@ -662,7 +649,7 @@ loop:
 	VPDPBUSD     Z5, Z6, Z4
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -670,7 +657,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z5
 	VPBROADCASTD (R11), Z6
@@ -685,7 +671,6 @@ tail:
 	VPDPBUSD     Z5, Z6, Z4
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -866,7 +851,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z6
 	VPBROADCASTD (R11), Z7
@@ -881,7 +865,7 @@ loop:
 	VPDPBUSD     Z6, Z7, Z4
 	VPBROADCASTD (R12), Z8
 	VPDPBUSD     Z6, Z8, Z5
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z6
 	VPBROADCASTD 4(R11), Z7
@@ -899,7 +883,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -907,7 +891,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z6
 	VPBROADCASTD (R11), Z7
@@ -925,7 +908,6 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -1127,7 +1109,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z7
 	VPBROADCASTD (R11), Z8
@@ -1144,7 +1125,7 @@ loop:
 	VPDPBUSD     Z7, Z9, Z5
 	VPBROADCASTD (R12)(BX*1), Z8
 	VPDPBUSD     Z7, Z8, Z6
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z7
 	VPBROADCASTD 4(R11), Z8
@@ -1164,7 +1145,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -1172,7 +1153,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z7
 	VPBROADCASTD (R11), Z8
@@ -1192,7 +1172,6 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -1418,7 +1397,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z8
 	VPBROADCASTD (R11), Z9
@@ -1437,7 +1415,7 @@ loop:
 	VPDPBUSD     Z8, Z9, Z6
 	VPBROADCASTD (R12)(BX*2), Z10
 	VPDPBUSD     Z8, Z10, Z7
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z8
 	VPBROADCASTD 4(R11), Z9
@@ -1459,7 +1437,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -1467,7 +1445,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z8
 	VPBROADCASTD (R11), Z9
@@ -1489,7 +1466,6 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -1736,7 +1712,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z9
 	VPBROADCASTD (R11), Z10
@@ -1757,7 +1732,7 @@ loop:
 	VPDPBUSD     Z9, Z11, Z7
 	VPBROADCASTD (R12)(R8*1), Z10
 	VPDPBUSD     Z9, Z10, Z8
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z9
 	VPBROADCASTD 4(R11), Z10
@@ -1781,7 +1756,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -1789,7 +1764,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z9
 	VPBROADCASTD (R11), Z10
@@ -1813,7 +1787,6 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -2090,7 +2063,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z10
 	VPBROADCASTD (R11), Z11
@@ -2113,7 +2085,7 @@ loop:
 	VPDPBUSD     Z10, Z11, Z8
 	VPBROADCASTD (R12)(BX*4), Z12
 	VPDPBUSD     Z10, Z12, Z9
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z10
 	VPBROADCASTD 4(R11), Z11
@@ -2139,7 +2111,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -2147,7 +2119,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z10
 	VPBROADCASTD (R11), Z11
@@ -2173,7 +2144,6 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -2473,7 +2443,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z11
 	VPBROADCASTD (R11), Z12
@@ -2498,7 +2467,7 @@ loop:
 	VPDPBUSD     Z11, Z13, Z9
 	VPBROADCASTD (R13), Z12
 	VPDPBUSD     Z11, Z12, Z10
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z11
 	VPBROADCASTD 4(R11), Z12
@@ -2527,7 +2496,7 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -2535,7 +2504,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z11
 	VPBROADCASTD (R11), Z12
@@ -2564,7 +2532,6 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -2888,7 +2855,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z12
 	VPBROADCASTD (R11), Z13
@@ -2915,7 +2881,7 @@ loop:
 	VPDPBUSD     Z12, Z13, Z10
 	VPBROADCASTD (R13)(BX*1), Z14
 	VPDPBUSD     Z12, Z14, Z11
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z12
 	VPBROADCASTD 4(R11), Z13
@@ -2946,7 +2912,7 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -2954,7 +2920,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z12
 	VPBROADCASTD (R11), Z13
@@ -2985,7 +2950,6 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -3330,7 +3294,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z13
 	VPBROADCASTD (R11), Z14
@@ -3359,7 +3322,7 @@ loop:
 	VPDPBUSD     Z13, Z15, Z11
 	VPBROADCASTD (R13)(BX*2), Z14
 	VPDPBUSD     Z13, Z14, Z12
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z13
 	VPBROADCASTD 4(R11), Z14
@@ -3392,7 +3355,7 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -3400,7 +3363,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z13
 	VPBROADCASTD (R11), Z14
@@ -3433,7 +3395,6 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -3808,7 +3769,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z14
 	VPBROADCASTD (R11), Z15
@@ -3839,7 +3799,7 @@ loop:
 	VPDPBUSD     Z14, Z15, Z12
 	VPBROADCASTD (R13)(R8*1), Z16
 	VPDPBUSD     Z14, Z16, Z13
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z14
 	VPBROADCASTD 4(R11), Z15
@@ -3874,7 +3834,7 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -3882,7 +3842,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z14
 	VPBROADCASTD (R11), Z15
@@ -3917,7 +3876,6 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -4298,14 +4256,13 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z2
 	VMOVDQU32    (AX)(R9*1), Z3
 	VPBROADCASTD (R11), Z4
 	VPDPBUSD     Z2, Z4, Z0
 	VPDPBUSD     Z3, Z4, Z1
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z2
 	VMOVDQU32    64(AX)(R9*1), Z3
@@ -4314,7 +4271,7 @@ loop:
 	VPDPBUSD     Z3, Z4, Z1
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -4322,7 +4279,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z2
 	VMOVDQU32    (AX)(R9*1), Z3
@@ -4331,7 +4287,6 @@ tail:
 	VPDPBUSD     Z3, Z4, Z1
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -4433,7 +4388,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z4
 	VMOVDQU32    (AX)(R9*1), Z5
@@ -4443,7 +4397,7 @@ loop:
 	VPBROADCASTD (R11)(BX*1), Z7
 	VPDPBUSD     Z4, Z7, Z2
 	VPDPBUSD     Z5, Z7, Z3
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z4
 	VMOVDQU32    64(AX)(R9*1), Z5
@@ -4455,7 +4409,7 @@ loop:
 	VPDPBUSD     Z5, Z7, Z3
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -4463,7 +4417,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z4
 	VMOVDQU32    (AX)(R9*1), Z5
@@ -4475,7 +4428,6 @@ tail:
 	VPDPBUSD     Z5, Z7, Z3
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -4617,7 +4569,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z6
 	VMOVDQU32    (AX)(R9*1), Z7
@@ -4630,7 +4581,7 @@ loop:
 	VPBROADCASTD (R11)(BX*2), Z8
 	VPDPBUSD     Z6, Z8, Z4
 	VPDPBUSD     Z7, Z8, Z5
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z6
 	VMOVDQU32    64(AX)(R9*1), Z7
@@ -4645,7 +4596,7 @@ loop:
 	VPDPBUSD     Z7, Z8, Z5
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -4653,7 +4604,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z6
 	VMOVDQU32    (AX)(R9*1), Z7
@@ -4668,7 +4618,6 @@ tail:
 	VPDPBUSD     Z7, Z8, Z5
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -4856,7 +4805,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z8
 	VMOVDQU32    (AX)(R9*1), Z9
@@ -4872,7 +4820,7 @@ loop:
 	VPBROADCASTD (R11)(R8*1), Z11
 	VPDPBUSD     Z8, Z11, Z6
 	VPDPBUSD     Z9, Z11, Z7
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z8
 	VMOVDQU32    64(AX)(R9*1), Z9
@@ -4890,7 +4838,7 @@ loop:
 	VPDPBUSD     Z9, Z11, Z7
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -4898,7 +4846,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z8
 	VMOVDQU32    (AX)(R9*1), Z9
@@ -4916,7 +4863,6 @@ tail:
 	VPDPBUSD     Z9, Z11, Z7
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -5144,7 +5090,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z10
 	VMOVDQU32    (AX)(R9*1), Z11
@@ -5163,7 +5108,7 @@ loop:
 	VPBROADCASTD (R11)(BX*4), Z12
 	VPDPBUSD     Z10, Z12, Z8
 	VPDPBUSD     Z11, Z12, Z9
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z10
 	VMOVDQU32    64(AX)(R9*1), Z11
@@ -5184,7 +5129,7 @@ loop:
 	VPDPBUSD     Z11, Z12, Z9
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -5192,7 +5137,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z10
 	VMOVDQU32    (AX)(R9*1), Z11
@@ -5213,7 +5157,6 @@ tail:
 	VPDPBUSD     Z11, Z12, Z9
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -5489,7 +5432,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z12
 	VMOVDQU32    (AX)(R9*1), Z13
@@ -5511,7 +5453,7 @@ loop:
 	VPBROADCASTD (R12), Z15
 	VPDPBUSD     Z12, Z15, Z10
 	VPDPBUSD     Z13, Z15, Z11
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z12
 	VMOVDQU32    64(AX)(R9*1), Z13
@@ -5536,7 +5478,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -5544,7 +5486,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z12
 	VMOVDQU32    (AX)(R9*1), Z13
@@ -5569,7 +5510,6 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -5885,7 +5825,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z14
 	VMOVDQU32    (AX)(R9*1), Z15
@@ -5910,7 +5849,7 @@ loop:
 	VPBROADCASTD (R12)(BX*1), Z16
 	VPDPBUSD     Z14, Z16, Z12
 	VPDPBUSD     Z15, Z16, Z13
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z14
 	VMOVDQU32    64(AX)(R9*1), Z15
@@ -5938,7 +5877,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -5946,7 +5885,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z14
 	VMOVDQU32    (AX)(R9*1), Z15
@@ -5974,7 +5912,6 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -6336,7 +6273,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z16
 	VMOVDQU32    (AX)(R9*1), Z17
@@ -6364,7 +6300,7 @@ loop:
 	VPBROADCASTD (R12)(BX*2), Z19
 	VPDPBUSD     Z16, Z19, Z14
 	VPDPBUSD     Z17, Z19, Z15
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z16
 	VMOVDQU32    64(AX)(R9*1), Z17
@@ -6395,7 +6331,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -6403,7 +6339,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z16
 	VMOVDQU32    (AX)(R9*1), Z17
@@ -6434,7 +6369,6 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -6836,7 +6770,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z18
 	VMOVDQU32    (AX)(R9*1), Z19
@@ -6867,7 +6800,7 @@ loop:
 	VPBROADCASTD (R12)(R8*1), Z20
 	VPDPBUSD     Z18, Z20, Z16
 	VPDPBUSD     Z19, Z20, Z17
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z18
 	VMOVDQU32    64(AX)(R9*1), Z19
@@ -6901,7 +6834,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -6909,7 +6842,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z18
 	VMOVDQU32    (AX)(R9*1), Z19
@@ -6943,7 +6875,6 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -7391,7 +7322,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z20
 	VMOVDQU32    (AX)(R9*1), Z21
@@ -7425,7 +7355,7 @@ loop:
 	VPBROADCASTD (R12)(BX*4), Z23
 	VPDPBUSD     Z20, Z23, Z18
 	VPDPBUSD     Z21, Z23, Z19
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z20
 	VMOVDQU32    64(AX)(R9*1), Z21
@@ -7462,7 +7392,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -7470,7 +7400,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z20
 	VMOVDQU32    (AX)(R9*1), Z21
@@ -7507,7 +7436,6 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -7997,7 +7925,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z22
 	VMOVDQU32    (AX)(R9*1), Z23
@@ -8034,7 +7961,7 @@ loop:
 	VPBROADCASTD (R13), Z24
 	VPDPBUSD     Z22, Z24, Z20
 	VPDPBUSD     Z23, Z24, Z21
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z22
 	VMOVDQU32    64(AX)(R9*1), Z23
@@ -8075,7 +8002,7 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -8083,7 +8010,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z22
 	VMOVDQU32    (AX)(R9*1), Z23
@@ -8124,7 +8050,6 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -8660,7 +8585,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z24
 	VMOVDQU32    (AX)(R9*1), Z25
@@ -8700,7 +8624,7 @@ loop:
 	VPBROADCASTD (R13)(BX*1), Z27
 	VPDPBUSD     Z24, Z27, Z22
 	VPDPBUSD     Z25, Z27, Z23
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z24
 	VMOVDQU32    64(AX)(R9*1), Z25
@@ -8744,7 +8668,7 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -8752,7 +8676,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z24
 	VMOVDQU32    (AX)(R9*1), Z25
@@ -8796,7 +8719,6 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -9372,7 +9294,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z26
 	VMOVDQU32    (AX)(R9*1), Z27
@@ -9415,7 +9336,7 @@ loop:
 	VPBROADCASTD (R13)(BX*2), Z28
 	VPDPBUSD     Z26, Z28, Z24
 	VPDPBUSD     Z27, Z28, Z25
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z26
 	VMOVDQU32    64(AX)(R9*1), Z27
@@ -9462,7 +9383,7 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -9470,7 +9391,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z26
 	VMOVDQU32    (AX)(R9*1), Z27
@@ -9517,7 +9437,6 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -10139,7 +10058,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z28
 	VMOVDQU32    (AX)(R9*1), Z29
@@ -10185,7 +10103,7 @@ loop:
 	VPBROADCASTD (R13)(R8*1), Z31
 	VPDPBUSD     Z28, Z31, Z26
 	VPDPBUSD     Z29, Z31, Z27
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z28
 	VMOVDQU32    64(AX)(R9*1), Z29
@@ -10235,7 +10153,7 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -10243,7 +10161,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z28
 	VMOVDQU32    (AX)(R9*1), Z29
@@ -10293,7 +10210,6 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -10924,7 +10840,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z3
 	VMOVDQU32    (AX)(R9*1), Z4
@@ -10933,7 +10848,7 @@ loop:
 	VPDPBUSD     Z3, Z6, Z0
 	VPDPBUSD     Z4, Z6, Z1
 	VPDPBUSD     Z5, Z6, Z2
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z3
 	VMOVDQU32    64(AX)(R9*1), Z4
@@ -10944,7 +10859,7 @@ loop:
 	VPDPBUSD     Z5, Z6, Z2
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -10952,7 +10867,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z3
 	VMOVDQU32    (AX)(R9*1), Z4
@@ -10963,7 +10877,6 @@ tail:
 	VPDPBUSD     Z5, Z6, Z2
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -11087,7 +11000,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z6
 	VMOVDQU32    (AX)(R9*1), Z7
@@ -11100,7 +11012,7 @@ loop:
 	VPDPBUSD     Z6, Z10, Z3
 	VPDPBUSD     Z7, Z10, Z4
 	VPDPBUSD     Z8, Z10, Z5
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z6
 	VMOVDQU32    64(AX)(R9*1), Z7
@@ -11115,7 +11027,7 @@ loop:
 	VPDPBUSD     Z8, Z10, Z5
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -11123,7 +11035,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z6
 	VMOVDQU32    (AX)(R9*1), Z7
@@ -11138,7 +11049,6 @@ tail:
 	VPDPBUSD     Z8, Z10, Z5
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -11329,7 +11239,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z9
 	VMOVDQU32    (AX)(R9*1), Z10
@@ -11346,7 +11255,7 @@ loop:
 	VPDPBUSD     Z9, Z12, Z6
 	VPDPBUSD     Z10, Z12, Z7
 	VPDPBUSD     Z11, Z12, Z8
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z9
 	VMOVDQU32    64(AX)(R9*1), Z10
@@ -11365,7 +11274,7 @@ loop:
 	VPDPBUSD     Z11, Z12, Z8
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -11373,7 +11282,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z9
 	VMOVDQU32    (AX)(R9*1), Z10
@@ -11392,7 +11300,6 @@ tail:
 	VPDPBUSD     Z11, Z12, Z8
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -11650,7 +11557,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z12
 	VMOVDQU32    (AX)(R9*1), Z13
@@ -11671,7 +11577,7 @@ loop:
 	VPDPBUSD     Z12, Z16, Z9
 	VPDPBUSD     Z13, Z16, Z10
 	VPDPBUSD     Z14, Z16, Z11
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z12
 	VMOVDQU32    64(AX)(R9*1), Z13
@@ -11694,7 +11600,7 @@ loop:
 	VPDPBUSD     Z14, Z16, Z11
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -11702,7 +11608,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z12
 	VMOVDQU32    (AX)(R9*1), Z13
@@ -11725,7 +11630,6 @@ tail:
 	VPDPBUSD     Z14, Z16, Z11
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -12050,7 +11954,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z15
 	VMOVDQU32    (AX)(R9*1), Z16
@@ -12075,7 +11978,7 @@ loop:
 	VPDPBUSD     Z15, Z18, Z12
 	VPDPBUSD     Z16, Z18, Z13
 	VPDPBUSD     Z17, Z18, Z14
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z15
 	VMOVDQU32    64(AX)(R9*1), Z16
@@ -12102,7 +12005,7 @@ loop:
 	VPDPBUSD     Z17, Z18, Z14
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -12110,7 +12013,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z15
 	VMOVDQU32    (AX)(R9*1), Z16
@@ -12137,7 +12039,6 @@ tail:
 	VPDPBUSD     Z17, Z18, Z14
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -12531,7 +12432,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z18
 	VMOVDQU32    (AX)(R9*1), Z19
@@ -12560,7 +12460,7 @@ loop:
 	VPDPBUSD     Z18, Z22, Z15
 	VPDPBUSD     Z19, Z22, Z16
 	VPDPBUSD     Z20, Z22, Z17
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z18
 	VMOVDQU32    64(AX)(R9*1), Z19
@@ -12592,7 +12492,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -12600,7 +12500,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z18
 	VMOVDQU32    (AX)(R9*1), Z19
@@ -12632,7 +12531,6 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -13093,7 +12991,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z21
 	VMOVDQU32    (AX)(R9*1), Z22
@@ -13126,7 +13023,7 @@ loop:
 	VPDPBUSD     Z21, Z24, Z18
 	VPDPBUSD     Z22, Z24, Z19
 	VPDPBUSD     Z23, Z24, Z20
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z21
 	VMOVDQU32    64(AX)(R9*1), Z22
@@ -13162,7 +13059,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -13170,7 +13067,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z21
 	VMOVDQU32    (AX)(R9*1), Z22
@@ -13206,7 +13102,6 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -13734,7 +13629,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z24
 	VMOVDQU32    (AX)(R9*1), Z25
@@ -13771,7 +13665,7 @@ loop:
 	VPDPBUSD     Z24, Z28, Z21
 	VPDPBUSD     Z25, Z28, Z22
 	VPDPBUSD     Z26, Z28, Z23
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z24
 	VMOVDQU32    64(AX)(R9*1), Z25
@@ -13811,7 +13705,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -13819,7 +13713,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z24
 	VMOVDQU32    (AX)(R9*1), Z25
@@ -13859,7 +13752,6 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -14454,7 +14346,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z27
 	VMOVDQU32    (AX)(R9*1), Z28
@@ -14495,7 +14386,7 @@ loop:
 	VPDPBUSD     Z27, Z30, Z24
 	VPDPBUSD     Z28, Z30, Z25
 	VPDPBUSD     Z29, Z30, Z26
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z27
 	VMOVDQU32    64(AX)(R9*1), Z28
@@ -14539,7 +14430,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -14547,7 +14438,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z27
 	VMOVDQU32    (AX)(R9*1), Z28
@@ -14591,7 +14481,6 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -15225,7 +15114,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z4
 	VMOVDQU32    (AX)(R9*1), Z5
@@ -15236,7 +15124,7 @@ loop:
 	VPDPBUSD     Z5, Z8, Z1
 	VPDPBUSD     Z6, Z8, Z2
 	VPDPBUSD     Z7, Z8, Z3
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z4
 	VMOVDQU32    64(AX)(R9*1), Z5
@@ -15249,7 +15137,7 @@ loop:
 	VPDPBUSD     Z7, Z8, Z3
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -15257,7 +15145,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z4
 	VMOVDQU32    (AX)(R9*1), Z5
@@ -15270,7 +15157,6 @@ tail:
 	VPDPBUSD     Z7, Z8, Z3
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -15409,7 +15295,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z8
 	VMOVDQU32    (AX)(R9*1), Z9
@@ -15425,7 +15310,7 @@ loop:
 	VPDPBUSD     Z9, Z13, Z5
 	VPDPBUSD     Z10, Z13, Z6
 	VPDPBUSD     Z11, Z13, Z7
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z8
 	VMOVDQU32    64(AX)(R9*1), Z9
@@ -15443,7 +15328,7 @@ loop:
 	VPDPBUSD     Z11, Z13, Z7
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -15451,7 +15336,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z8
 	VMOVDQU32    (AX)(R9*1), Z9
@@ -15469,7 +15353,6 @@ tail:
 	VPDPBUSD     Z11, Z13, Z7
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -15689,7 +15572,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z12
 	VMOVDQU32    (AX)(R9*1), Z13
@@ -15710,7 +15592,7 @@ loop:
 	VPDPBUSD     Z13, Z16, Z9
 	VPDPBUSD     Z14, Z16, Z10
 	VPDPBUSD     Z15, Z16, Z11
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z12
 	VMOVDQU32    64(AX)(R9*1), Z13
@@ -15733,7 +15615,7 @@ loop:
 	VPDPBUSD     Z15, Z16, Z11
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -15741,7 +15623,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z12
 	VMOVDQU32    (AX)(R9*1), Z13
@@ -15764,7 +15645,6 @@ tail:
 	VPDPBUSD     Z15, Z16, Z11
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -16065,7 +15945,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z16
 	VMOVDQU32    (AX)(R9*1), Z17
@@ -16091,7 +15970,7 @@ loop:
 	VPDPBUSD     Z17, Z21, Z13
 	VPDPBUSD     Z18, Z21, Z14
 	VPDPBUSD     Z19, Z21, Z15
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z16
 	VMOVDQU32    64(AX)(R9*1), Z17
@@ -16119,7 +15998,7 @@ loop:
 	VPDPBUSD     Z19, Z21, Z15
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -16127,7 +16006,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z16
 	VMOVDQU32    (AX)(R9*1), Z17
@@ -16155,7 +16033,6 @@ tail:
 	VPDPBUSD     Z19, Z21, Z15
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -16537,7 +16414,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z20
 	VMOVDQU32    (AX)(R9*1), Z21
@@ -16568,7 +16444,7 @@ loop:
 	VPDPBUSD     Z21, Z24, Z17
 	VPDPBUSD     Z22, Z24, Z18
 	VPDPBUSD     Z23, Z24, Z19
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z20
 	VMOVDQU32    64(AX)(R9*1), Z21
@@ -16601,7 +16477,7 @@ loop:
 	VPDPBUSD     Z23, Z24, Z19
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -16609,7 +16485,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z20
 	VMOVDQU32    (AX)(R9*1), Z21
@@ -16642,7 +16517,6 @@ tail:
 	VPDPBUSD     Z23, Z24, Z19
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:
@@ -17107,7 +16981,6 @@ batch:
 	JLT  tail
 
 loop:
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z24
 	VMOVDQU32    (AX)(R9*1), Z25
@@ -17143,7 +17016,7 @@ loop:
 	VPDPBUSD     Z25, Z29, Z21
 	VPDPBUSD     Z26, Z29, Z22
 	VPDPBUSD     Z27, Z29, Z23
-	PREFETCHT1   64(R14)
+	PREFETCHT1   (R14)
 	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z24
 	VMOVDQU32    64(AX)(R9*1), Z25
@@ -17182,7 +17055,7 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
-	ADDQ         $+128, R14
+	ADDQ         $+64, R14
 	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
@@ -17190,7 +17063,6 @@ loop:
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
-	PREFETCHT1   (R14)
 	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z24
 	VMOVDQU32    (AX)(R9*1), Z25
@@ -17229,7 +17101,6 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
-	ADDQ         $+64, R14
 	ADDQ         $+64, R15
 
 next:

@@ -155,14 +155,19 @@ func (q *Int8Conv) cut() {
 	set()
 	work := 2 * float64(q.n*q.oh*q.ow*q.conv.Groups) * float64(weights)
 	want := min(targetTasks, int(work/(2*minTaskFLOPs))+1)
-	// Every worker reads all of what is not cut: the larger is cut.
+	// Every worker reads all of what is not cut: the larger is cut, but panels
+	// stay in the first-level cache for some tiles.
 	for q.Tasks() < want {
-		splitRows, splitPans := q.rowBlock*q.ow >= 2*q.maxM && q.rowBlock > unit, q.panelBlock > pansUnit
+		tiles := q.rowBlock * q.ow / q.maxM
+		splitRows, splitPans := tiles >= 16 && q.rowBlock > unit, q.panelBlock > pansUnit
+		if splitRows && splitPans {
+			splitRows = q.oh*rowBytes >= weights
+		}
 		switch {
-		case splitPans && (weights > q.oh*rowBytes || !splitRows):
-			pans = min(2*q.pans, groups)
-		case splitRows && (weights <= q.oh*rowBytes || q.Tasks() < 4):
+		case splitRows || !splitPans && tiles >= 2 && q.rowBlock > unit && q.Tasks() < 4:
 			rows = 2 * q.rows
+		case splitPans:
+			pans = min(2*q.pans, groups)
 		default:
 			return
 		}
@@ -359,7 +364,7 @@ func (q *Int8Conv) Run(task int, scratch, x []uint8, zero uint8, w []int8, e *In
 		if p+nz >= t.p1 && q.n*q.rows == 1 {
 			far += q.panelBlock
 		}
-		ahead, perTile := b[min(far*q.panelLen, len(b)):], len(q.aoff)*q.words*4*panelWidth
+		ahead, perTile := b[min(far*q.panelLen, len(b)):], len(q.aoff)*(q.words/2)*64
 		ahead = ahead[:min(len(ahead), q.nz*q.panelLen)]
 		ch := (t.grp*q.panels + p) * panelWidth
 		a.corr, a.scale = &e.corr[ch], &e.scale[ch]
@@ -379,7 +384,7 @@ func (q *Int8Conv) Run(task int, scratch, x []uint8, zero uint8, w []int8, e *In
 				if q.merged && i+1 < tiles {
 					a.nextA = &src[from+m*a.as]
 				}
-				if len(ahead) >= perTile {
+				if perTile > 0 && len(ahead) >= perTile {
 					a.next, ahead = &ahead[0], ahead[perTile:]
 				}
 				if a.mode != int8Sums {

@@ -124,7 +124,9 @@ func int8Kernel(c *build.Context, i *isa, m, nz int) {
 	step := func(u int) {
 		if i == avx512 {
 			// To the second-level cache: the first has no room for it.
-			c.PREFETCHT1(operand.Mem{Base: next, Disp: 64 * u})
+			if u == 1 {
+				c.PREFETCHT1(operand.Mem{Base: next})
+			}
 			c.PREFETCHT0(operand.Mem{Base: nextA, Disp: 64 * u})
 			for z := range nz {
 				c.VMOVDQU32(panel(z, 64*u), free[z])
@@ -158,7 +160,9 @@ func int8Kernel(c *build.Context, i *isa, m, nz int) {
 		}
 		c.ADDQ(operand.I32(64*n), b)
 		if i == avx512 {
-			c.ADDQ(operand.I32(64*n), next)
+			if n == 2 {
+				c.ADDQ(operand.I32(64), next)
+			}
 			c.ADDQ(operand.I32(64*n), nextA)
 		}
 	}
