@@ -152,6 +152,8 @@ func (c *compiler) lowerNode(n *graph.Node) error {
 		c.dequantize(n, op)
 	case fusedQuantConv:
 		return c.quantConv(n, op)
+	case quantMaxPool:
+		return c.quantMaxPool(n, op)
 	case graph.Unary:
 		return c.unary(n, op)
 	case graph.UnaryGrad:

@@ -19,6 +19,10 @@ const maxInt8Products = 1 << 15
 //	quantize(act(conv(dequantize(x), dequantize(w)) + bias + dequantize(residual)))
 //
 // The sums are integers; they are scaled, and the residual added, in float32.
+// With add, the residual is added to the rounded result instead:
+//
+//	quantize(act(dequantize(quantize(conv(…) + bias)) + dequantize(residual)))
+//
 // Inputs: x, then the residual where there is one, both outputs of
 // QuantizeLinear. Without out the result stays a real number.
 type fusedQuantConv struct {
@@ -32,7 +36,8 @@ type fusedQuantConv struct {
 	relu      bool
 	residual  *graph.DequantizeLinear
 	resSigned bool
-	out       *graph.QuantizeLinear
+	out       *graph.QuantizeLinear // of the result
+	add       *kernel.Int8Add
 }
 
 func (o fusedQuantConv) Name() string {
@@ -48,6 +53,23 @@ func (o fusedQuantConv) Infer(in []graph.Type) ([]graph.Type, error) {
 		return graph.Linear{}.Infer(types)
 	}
 	return o.conv.Infer(types)
+}
+
+// quantMaxPool is quantize(max pool(dequantize(x))) where both round alike, so
+// that the result are bytes of x. Its input is an output of QuantizeLinear.
+type quantMaxPool struct {
+	graph.MaxPool2d
+	out graph.QuantizeLinear
+}
+
+func (quantMaxPool) Name() string { return "QuantMaxPool2d" }
+
+func (o quantMaxPool) Infer(in []graph.Type) ([]graph.Type, error) {
+	out, err := o.MaxPool2d.Infer(in)
+	if err != nil {
+		return nil, err
+	}
+	return out[:1], nil
 }
 
 // quantFuser matches what integer kernels can compute.
@@ -80,14 +102,8 @@ func (f *quantFuser) quantised(v *graph.Value) (dq graph.DequantizeLinear, q *gr
 // keptAsBytes says that the node quantises to one byte a value, and that all
 // that read it can read bytes.
 func keptAsBytes(n *graph.Node, use map[*graph.Value][]*graph.Node) bool {
-	switch op := n.Op.(type) {
-	case graph.QuantizeLinear:
-		if len(op.Scale) != 1 {
-			return false
-		}
-	case fusedQuantConv:
-		return op.out != nil
-	default:
+	q, ok := n.Op.(graph.QuantizeLinear)
+	if !ok || len(q.Scale) != 1 {
 		return false
 	}
 	for _, u := range use[n.Out[0]] {
@@ -96,11 +112,11 @@ func keptAsBytes(n *graph.Node, use map[*graph.Value][]*graph.Node) bool {
 		}
 		switch op := u.Op.(type) {
 		case graph.DequantizeLinear:
-			lo, hi := n.Op.(graph.QuantizeLinear).Bounds()
+			lo, hi := q.Bounds()
 			if len(op.Scale) != 1 || op.Zero[0] < lo || op.Zero[0] > hi {
 				return false
 			}
-		case fusedQuantConv:
+		case fusedQuantConv, quantMaxPool:
 		default:
 			return false
 		}
@@ -122,6 +138,9 @@ func (f *quantFuser) match(n *graph.Node) {
 	case graph.Conv2d:
 		o.conv = &op
 	case graph.Linear:
+	case graph.MaxPool2d:
+		f.matchPool(n, op)
+		return
 	default:
 		return
 	}
@@ -148,7 +167,66 @@ func (f *quantFuser) match(n *graph.Node) {
 		q := u.Op.(graph.QuantizeLinear)
 		o.out, last = &q, u
 	}
+	if o.out != nil && o.residual == nil {
+		if end, res := f.roundedAddition(&o, last); end != nil {
+			in, last = append(in, res), end
+		}
+	}
 	f.put[last] = replacement{op: o, in: in, out: last.Out}
+}
+
+// matchPool pools bytes where the values before and after are rounded alike.
+func (f *quantFuser) matchPool(n *graph.Node, op graph.MaxPool2d) {
+	x, xq, ok := f.quantised(n.In[0])
+	u := f.single(n.Out[0])
+	if !ok || u == nil || len(f.use[n.Out[1]]) > 0 || !keptAsBytes(u, f.use) {
+		return
+	}
+	out, in := u.Op.(graph.QuantizeLinear), xq.Op.(graph.QuantizeLinear)
+	if out.Signed != in.Signed || out.Scale[0] != x.Scale[0] || out.Zero[0] != x.Zero[0] {
+		return
+	}
+	f.put[u] = replacement{op: quantMaxPool{op, out}, in: operands(xq.Out[0]), out: u.Out}
+}
+
+// roundedAddition lets the convolution o, whose result the node y rounds, do an
+// addition after that; it returns the node that rounds the sum, and what is added.
+func (f *quantFuser) roundedAddition(o *fusedQuantConv, y *graph.Node) (end *graph.Node, residual operand) {
+	back := f.single(y.Out[0])
+	if back == nil || o.relu {
+		return nil, residual
+	}
+	dq, ok := back.Op.(graph.DequantizeLinear)
+	if !ok {
+		return nil, residual
+	}
+	add, res := f.addition(back)
+	if add == nil {
+		return nil, residual
+	}
+	end = f.single(add.Out[0])
+	act := kernel.ActNone
+	if end != nil {
+		if fn, ok := end.Op.(graph.Unary); ok && fn.Fn == graph.Relu {
+			act, end = kernel.ActReLU, f.single(end.Out[0])
+		}
+	}
+	if end == nil || !keptAsBytes(end, f.use) {
+		return nil, residual
+	}
+	resDQ, q, _ := f.quantised(res)
+	resSigned := q.Op.(graph.QuantizeLinear).Signed
+	out := end.Op.(graph.QuantizeLinear)
+	plan, ok := kernel.PlanInt8Add(
+		kernelQuant(dq.Scale[0], dq.Zero[0], o.out.Signed),
+		kernelQuant(resDQ.Scale[0], resDQ.Zero[0], resSigned),
+		kernelQuant(out.Scale[0], out.Zero[0], out.Signed), act)
+	if !ok || dq.Scale[0] != o.out.Scale[0] || dq.Zero[0] != o.out.Zero[0] {
+		return nil, residual
+	}
+	f.claimed[add] = true
+	o.add, o.residual, o.resSigned, o.out = plan, &resDQ, resSigned, &out
+	return end, operand{value: q.Out[0]}
 }
 
 // addition returns the addition that the convolution n can do itself and what
@@ -156,7 +234,7 @@ func (f *quantFuser) match(n *graph.Node) {
 func (f *quantFuser) addition(n *graph.Node) (add *graph.Node, res *graph.Value) {
 	y := n.Out[0]
 	u := f.single(y)
-	if u == nil || n.Op.Name() == "Linear" {
+	if _, linear := n.Op.(graph.Linear); u == nil || linear {
 		return nil, nil
 	}
 	b, ok := u.Op.(graph.Binary)

@@ -27,6 +27,8 @@ func signed(v *graph.Value) bool {
 		return op.Signed
 	case fusedQuantConv:
 		return op.out != nil && op.out.Signed
+	case quantMaxPool:
+		return op.out.Signed
 	}
 	return false
 }
@@ -89,6 +91,28 @@ func (c *compiler) dequantize(n *graph.Node, op graph.DequantizeLinear) {
 	c.pieces("", size, func(r *run, lo, hi int) { do(r.b[y.id], r.b[x.id], lo, hi) }, reads(x), writes(y))
 }
 
+func (c *compiler) quantMaxPool(n *graph.Node, op quantMaxPool) error {
+	p, err := poolShape(op.Window, n.In[0].Shape, n.Out[0].Shape)
+	if err != nil {
+		return err
+	}
+	x, ok := c.bytes[n.In[0]]
+	if !ok {
+		return errNotBytes
+	}
+	y := c.outBytes(n.Out[0])
+	xLen, yLen := n.In[0].Shape.Numel(), n.Out[0].Shape.Numel()
+	row := p.W * p.C
+	c.needScratch((row + 3) / 4)
+	rows := p.N * p.OH
+	size := kernel.PieceRows(rows, p.OW*p.C)
+	c.step("", kernel.Pieces(rows, size), func(r *run, task, worker int) {
+		lo, hi := kernel.PieceBounds(task, size, rows)
+		kernel.MaxPoolBytes(bytesOf(r.b[y.id], yLen), bytesOf(r.b[x.id], xLen), bytesOf(r.scratch[worker], row), p, lo, hi)
+	}, reads(x), writes(y))
+	return nil
+}
+
 func (c *compiler) quantConv(n *graph.Node, op fusedQuantConv) error {
 	shape := linearShape(n.In[0].Shape, op.wShape)
 	if op.conv != nil {
@@ -103,14 +127,16 @@ func (c *compiler) quantConv(n *graph.Node, op fusedQuantConv) error {
 		return errNotBytes
 	}
 	xq := kernelQuant(op.x.Scale[0], op.x.Zero[0], op.xSigned)
-	e := kernel.Int8Epilogue{Corr: make([]int32, q.ChannelsLen()), Scale: make([]float32, q.ChannelsLen())}
+	e := kernel.Int8Epilogue{Add: op.add}
 	if op.relu {
 		e.Act = kernel.ActReLU
 	}
-	outScale := 1.0
-	if op.out != nil {
+	outScale := float32(1)
+	if op.add != nil {
+		outScale = op.add.Y.Scale
+	} else if op.out != nil {
 		e.OutQuant = kernelQuant(op.out.Scale[0], op.out.Zero[0], op.out.Signed)
-		outScale = float64(op.out.Scale[0])
+		outScale = op.out.Scale[0]
 	}
 	var res *buf
 	if op.residual != nil {
@@ -130,10 +156,10 @@ func (c *compiler) quantConv(n *graph.Node, op fusedQuantConv) error {
 			sum += int32(v)
 		}
 		corr[k] = op.bias[k] - int32(xq.Zero)*sum
-		scale[k] = float32(float64(xq.Scale) * float64(op.wScale[k]) / outScale)
+		// Rounded as onnxruntime's QLinearConv does, whose results these are then.
+		scale[k] = float32(xq.Scale*op.wScale[k]) / outScale
 	}
-	kernel.PackChannels(q, e.Corr, corr)
-	kernel.PackChannels(q, e.Scale, scale)
+	e.SetChannels(q, corr, scale)
 	packed := make([]int8, q.PackedLen())
 	q.Pack(packed, w)
 
@@ -143,6 +169,15 @@ func (c *compiler) quantConv(n *graph.Node, op fusedQuantConv) error {
 		y = c.outBytes(n.Out[0])
 	} else {
 		y = c.out(n.Out[0], activation)
+	}
+	read, xBytes := x, xLen
+	if tasks := q.CopyTasks(); tasks > 0 {
+		size := q.CopyLen()
+		read = c.newBuf((size + 3) / 4)
+		c.step("copy", tasks, func(r *run, task, _ int) {
+			q.Copy(task, bytesOf(r.b[read.id], size), bytesOf(r.b[x.id], xLen), xq.Zero)
+		}, reads(x), writes(read))
+		xBytes = size
 	}
 	scratch := q.ScratchBytes()
 	c.needScratch((scratch + 3) / 4)
@@ -160,8 +195,8 @@ func (c *compiler) quantConv(n *graph.Node, op fusedQuantConv) error {
 		} else {
 			e.Float = r.b[y.id]
 		}
-		q.Run(task, tmp, bytesOf(r.b[x.id], xLen), xq.Zero, packed, &e)
-	}, reads(x, res), writes(y))
+		q.Run(task, tmp, bytesOf(r.b[read.id], xBytes), xq.Zero, packed, &e)
+	}, reads(read, res), writes(y))
 	s.flops, s.algorithm = shape.FLOPs(), "int8"
 	return nil
 }

@@ -5,7 +5,7 @@
 // Batch norms are folded into the convolutions. Weights become int8, symmetric,
 // with a scale for each output channel; activations become uint8 with a scale
 // and zero point each, taken from pictures that [Calibrate] runs through the
-// network. Sums and biases keep their precision.
+// network. Sums and biases are int32.
 package quantize
 
 import (
@@ -56,7 +56,8 @@ func layers(g *graph.Graph, opt Options) []*graph.Node {
 }
 
 // points returns the values to round, by the number of their node: what the
-// layers take, and what is added to what they give.
+// layers take, and what is added and the sum, so that the integers of a shortcut
+// can be added as such.
 func points(g *graph.Graph, opt Options) map[int]*graph.Value {
 	found := map[int]*graph.Value{}
 	add := func(v *graph.Value) { found[v.Node.ID] = v }
@@ -65,21 +66,34 @@ func points(g *graph.Graph, opt Options) map[int]*graph.Value {
 		made[n] = true
 		add(n.In[0])
 	}
+	read := users(g)
 	for _, n := range g.Nodes {
 		b, ok := n.Op.(graph.Binary)
-		if !ok || b.Fn != graph.Add || !n.In[0].Shape.Equal(n.In[1].Shape) {
+		if !ok || b.Fn != graph.Add || !n.In[0].Shape.Equal(n.In[1].Shape) || !made[n.In[0].Node] && !made[n.In[1].Node] {
 			continue
 		}
-		// The engine lets the later layer add the other's output.
-		x, y := n.In[0], n.In[1]
-		if !made[x.Node] || made[y.Node] && y.Node.ID > x.Node.ID {
-			x, y = y, x
+		add(n.In[0])
+		add(n.In[1])
+		sum := n.Out[0]
+		if u := read[sum]; len(u) == 1 {
+			if fn, ok := u[0].Op.(graph.Unary); ok && fn.Fn == graph.Relu {
+				sum = u[0].Out[0]
+			}
 		}
-		if made[x.Node] {
-			add(y)
-		}
+		add(sum)
 	}
 	return found
+}
+
+// users returns the nodes that read each value.
+func users(g *graph.Graph) map[*graph.Value][]*graph.Node {
+	read := map[*graph.Value][]*graph.Node{}
+	for _, n := range g.Nodes {
+		for _, v := range n.In {
+			read[v] = append(read[v], n)
+		}
+	}
+	return read
 }
 
 // fold traces the network for n pictures and folds its batch norms.
@@ -101,10 +115,11 @@ func (q *Network) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	if err != nil {
 		c.Failf("quantize: %w", err)
 	}
-	weight := map[*graph.Value]bool{}
+	chosen := map[*graph.Node]bool{}
 	for _, n := range layers(g, q.opt) {
-		weight[n.In[1]] = true
+		chosen[n] = true
 	}
+	read := users(g)
 	to := c.Graph()
 	before := to.SetPath("")
 	defer to.SetPath(before)
@@ -131,14 +146,20 @@ func (q *Network) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 			for i, v := range n.In {
 				in[i] = now[v]
 			}
+			if chosen[n] {
+				q.roundLayer(to, in, q.points[n.In[0].Node.ID].Scale[0])
+			}
+			if _, ok := n.Op.(graph.MaxPool2d); ok && len(read[n.In[0]]) == 1 {
+				// The largest of rounded values is the rounded largest, and kernels
+				// of integers can take it.
+				if by, ok := q.points[n.ID]; ok {
+					in[0] = to.Must1(graph.DequantizeLinear{Scale: by.Scale, Zero: by.Zero}, to.Must1(by, in[0]))
+				}
+			}
 			made = to.Must(n.Op, in...)
 		}
 		for i, v := range n.Out {
 			now[v] = made[i]
-		}
-		if v := n.Out[0]; weight[v] {
-			integers, by := weights(now[v].Node.Op.(graph.Const).Tensor)
-			now[v] = to.Must1(by, to.Const(integers))
 		}
 		if by, ok := q.points[n.ID]; ok {
 			v := to.Must1(by, now[n.Out[0]])
@@ -148,9 +169,34 @@ func (q *Network) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	return now[out]
 }
 
+// mostBias bounds a bias in units of the sums, which leaves the sums of products
+// of bytes what they need of an int32.
+const mostBias = 1 << 28
+
+// roundLayer rounds the weights and the bias among the inputs of a layer whose
+// first input has the scale x.
+func (q *Network) roundLayer(to *graph.Graph, in []*graph.Value, x float32) {
+	w := in[1].Node.Op.(graph.Const).Tensor
+	least := make([]float32, w.Shape()[0])
+	var b *tensor.Tensor
+	if len(in) == 3 {
+		b = in[2].Node.Op.(graph.Const).Tensor
+		for k, v := range b.Float32s() {
+			// Weights that are nothing beside the bias are rounded more coarsely.
+			least[k] = max(v, -v) / mostBias / x
+		}
+	}
+	integers, by := weights(w, least)
+	in[1] = to.Must1(by, to.Const(integers))
+	if b != nil {
+		integers, by := biases(b, x, by.Scale)
+		in[2] = to.Must1(by, to.Const(integers))
+	}
+}
+
 // weights rounds a layer's weights: symmetric, so that the largest of each
-// output channel becomes 127.
-func weights(w *tensor.Tensor) (*tensor.Tensor, graph.DequantizeLinear) {
+// output channel becomes 127, or less where its scale must not be below least.
+func weights(w *tensor.Tensor, least []float32) (*tensor.Tensor, graph.DequantizeLinear) {
 	k := w.Shape()[0]
 	o := graph.DequantizeLinear{Scale: make([]float32, k), Zero: make([]int32, k)}
 	integers := tensor.New(w.Shape()...)
@@ -161,10 +207,22 @@ func weights(w *tensor.Tensor) (*tensor.Tensor, graph.DequantizeLinear) {
 		for _, v := range row {
 			largest = max(largest, v, -v)
 		}
-		o.Scale[i] = scale(largest / 127)
+		o.Scale[i] = scale(max(largest/127, least[i]))
 		for j, v := range row {
 			to[j] = float32(min(max(math.RoundToEven(float64(v/o.Scale[i])), -127), 127))
 		}
+	}
+	return integers, o
+}
+
+// biases rounds a layer's biases to multiples of the scale of its sums, which
+// integer kernels, onnxruntime's too, want.
+func biases(b *tensor.Tensor, x float32, w []float32) (*tensor.Tensor, graph.DequantizeLinear) {
+	o := graph.DequantizeLinear{Scale: make([]float32, len(w)), Zero: make([]int32, len(w))}
+	integers := tensor.New(b.Shape()...)
+	for i, v := range b.Float32s() {
+		o.Scale[i] = scale(x * w[i])
+		integers.Float32s()[i] = float32(math.RoundToEven(float64(v) / float64(o.Scale[i])))
 	}
 	return integers, o
 }

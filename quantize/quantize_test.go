@@ -145,3 +145,25 @@ func TestLimits(t *testing.T) {
 		t.Errorf("0 is not kept: %+v", by)
 	}
 }
+
+// A channel whose weights are nothing beside its bias keeps the bias.
+func TestBiasOfChannelWithoutWeights(t *testing.T) {
+	g := &graph.Graph{}
+	w, err := tensor.FromFloat32([]float32{0, 0, 1, -0.5, 1e-9, 0}, 3, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := tensor.FromFloat32([]float32{3, -2, 40}, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := []*graph.Value{nil, g.Const(w), g.Const(b)}
+	(&Network{}).roundLayer(g, in, 0.01)
+	by := in[2].Node.Op.(graph.DequantizeLinear)
+	for i, q := range in[2].Node.In[0].Node.Op.(graph.Const).Tensor.Float32s() {
+		want := b.Float32s()[i]
+		if got := q * by.Scale[i]; math.Abs(float64(got-want)) > 1e-6*math.Abs(float64(want))+0.01/127 || q > mostBias || -q > mostBias {
+			t.Errorf("bias %d is %g (%g units), want %g", i, got, q, want)
+		}
+	}
+}

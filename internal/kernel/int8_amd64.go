@@ -24,3 +24,46 @@ func (g *int8Store) store() {
 		int8StoreGeneric(g)
 	}
 }
+
+// quantizeVec does as many values as there are whole vectors and returns their number.
+func (q Int8Quant) quantizeVec(dst []uint8, x []float32) int {
+	n := len(x) &^ 15
+	lo := -float32(q.Zero)
+	switch {
+	case n == 0 || !useAVX2:
+		return 0
+	case useAVX512:
+		quantizeBytesAVX512(&dst[0], &x[0], n, q.Scale, lo, lo+255, int32(q.Zero))
+	default:
+		quantizeBytesAVX2(&dst[0], &x[0], n, q.Scale, lo, lo+255, int32(q.Zero))
+	}
+	return n
+}
+
+// dequantizeVec does as many values as there are whole vectors and returns their number.
+func (q Int8Quant) dequantizeVec(dst []float32, x []uint8) int {
+	n := len(x) &^ 15
+	switch {
+	case n == 0 || !useAVX2:
+		return 0
+	case useAVX512:
+		dequantizeBytesAVX512(&dst[0], &x[0], n, q.Scale, float32(q.Zero))
+	default:
+		dequantizeBytesAVX2(&dst[0], &x[0], n, q.Scale, float32(q.Zero))
+	}
+	return n
+}
+
+// maxBytesVec does as many values as there are whole vectors and returns their number.
+func maxBytesVec(dst, x, y []uint8) int {
+	n := len(dst) &^ 63
+	switch {
+	case n == 0 || !useAVX2:
+		return 0
+	case useAVX512:
+		maxBytesAVX512(&dst[0], &x[0], &y[0], n)
+	default:
+		maxBytesAVX2(&dst[0], &x[0], &y[0], n)
+	}
+	return n
+}

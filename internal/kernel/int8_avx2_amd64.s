@@ -83,12 +83,15 @@ next:
 	ADDQ    $0x08, DI
 	DECQ    CX
 	JNE     batch
-	MOVQ    56(SI), DX
+	MOVQ    80(SI), DX
+	MOVQ    72(SI), AX
 	VPHADDD Y1, Y0, Y0
 	VPERMQ  $0xd8, Y0, Y0
+	VPADDD  (AX), Y0, Y0
 	VMOVDQU Y0, (DX)
 	VPHADDD Y3, Y2, Y2
 	VPERMQ  $0xd8, Y2, Y2
+	VPADDD  32(AX), Y2, Y2
 	VMOVDQU Y2, 32(DX)
 	VZEROUPPER
 	RET
@@ -206,81 +209,111 @@ next:
 	ADDQ    $0x08, DI
 	DECQ    CX
 	JNE     batch
-	MOVQ    56(SI), DX
+	MOVQ    80(SI), DX
+	MOVQ    72(SI), AX
 	VPHADDD Y1, Y0, Y0
 	VPERMQ  $0xd8, Y0, Y0
+	VPADDD  (AX), Y0, Y0
 	VMOVDQU Y0, (DX)
 	VPHADDD Y3, Y2, Y2
 	VPERMQ  $0xd8, Y2, Y2
+	VPADDD  32(AX), Y2, Y2
 	VMOVDQU Y2, 32(DX)
 	VPHADDD Y5, Y4, Y4
 	VPERMQ  $0xd8, Y4, Y4
+	VPADDD  (AX), Y4, Y4
 	VMOVDQU Y4, 64(DX)
 	VPHADDD Y7, Y6, Y6
 	VPERMQ  $0xd8, Y6, Y6
+	VPADDD  32(AX), Y6, Y6
 	VMOVDQU Y6, 96(DX)
 	VZEROUPPER
 	RET
 
 // func int8StoreAVX2(args *byte)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, FMA3
 TEXT ·int8StoreAVX2(SB), NOSPLIT, $0-8
 	MOVQ         args+0(FP), SI
 	MOVQ         (SI), DI
 	MOVQ         8(SI), CX
 	MOVQ         16(SI), BX
-	MOVQ         40(SI), R8
-	MOVQ         48(SI), R9
-	MOVQ         56(SI), R10
-	MOVQ         64(SI), R11
+	MOVQ         32(SI), R8
+	MOVQ         40(SI), R9
+	MOVQ         48(SI), R10
+	MOVQ         56(SI), R11
 	MOVQ         24(SI), AX
 	VMOVUPS      (AX), Y2
 	VMOVUPS      32(AX), Y3
-	MOVQ         32(SI), AX
-	VMOVUPS      (AX), Y4
-	VMOVUPS      32(AX), Y5
-	VBROADCASTSS 80(SI), Y8
-	VBROADCASTSS 84(SI), Y9
-	VBROADCASTSS 88(SI), Y10
-	VBROADCASTSS 92(SI), Y11
-	VPBROADCASTD 96(SI), Y12
+	VBROADCASTSS 72(SI), Y10
+	VBROADCASTSS 76(SI), Y11
+	VBROADCASTSS 80(SI), Y12
+	VBROADCASTSS 84(SI), Y13
+	VBROADCASTSS 96(SI), Y5
+	VBROADCASTSS 100(SI), Y6
+	VBROADCASTSS 112(SI), Y7
+	VBROADCASTSS 108(SI), Y8
+	VBROADCASTSS 104(SI), Y9
+	VBROADCASTSS 116(SI), Y15
+	VPBROADCASTD 88(SI), Y14
 
 row:
-	VPADDD    (DI), Y2, Y0
-	VCVTDQ2PS Y0, Y0
-	VMULPS    Y4, Y0, Y0
-	VPADDD    32(DI), Y3, Y1
-	VCVTDQ2PS Y1, Y1
-	VMULPS    Y5, Y1, Y1
+	VCVTDQ2PS (DI), Y0
+	VCVTDQ2PS 32(DI), Y1
+	CMPL      92(SI), $0x02
+	JEQ       add
+	VMULPS    Y2, Y0, Y0
+	VMULPS    Y3, Y1, Y1
 	TESTQ     R8, R8
 	JEQ       bound
-	VPMOVZXBD (R8), Y6
-	VCVTDQ2PS Y6, Y6
-	VSUBPS    Y8, Y6, Y6
-	VMULPS    Y9, Y6, Y6
-	VADDPS    Y6, Y0, Y0
-	VPMOVZXBD 8(R8), Y6
-	VCVTDQ2PS Y6, Y6
-	VSUBPS    Y8, Y6, Y6
-	VMULPS    Y9, Y6, Y6
-	VADDPS    Y6, Y1, Y1
+	VPMOVZXBD (R8), Y4
+	VCVTDQ2PS Y4, Y4
+	VSUBPS    Y10, Y4, Y4
+	VMULPS    Y11, Y4, Y4
+	VADDPS    Y4, Y0, Y0
+	VPMOVZXBD 8(R8), Y4
+	VCVTDQ2PS Y4, Y4
+	VSUBPS    Y10, Y4, Y4
+	VMULPS    Y11, Y4, Y4
+	VADDPS    Y4, Y1, Y1
 	ADDQ      R9, R8
+	JMP       bound
+
+add:
+	VMULPS      Y2, Y0, Y0
+	VADDPS      Y15, Y0, Y0
+	VMAXPS      Y5, Y0, Y0
+	VMINPS      Y6, Y0, Y0
+	VSUBPS      Y15, Y0, Y0
+	VPMOVZXBD   (R8), Y4
+	VCVTDQ2PS   Y4, Y4
+	VFMADD132PS Y8, Y7, Y4
+	VFMADD132PS Y9, Y4, Y0
+	VMULPS      Y3, Y1, Y1
+	VADDPS      Y15, Y1, Y1
+	VMAXPS      Y5, Y1, Y1
+	VMINPS      Y6, Y1, Y1
+	VSUBPS      Y15, Y1, Y1
+	VPMOVZXBD   8(R8), Y4
+	VCVTDQ2PS   Y4, Y4
+	VFMADD132PS Y8, Y7, Y4
+	VFMADD132PS Y9, Y4, Y1
+	ADDQ        R9, R8
 
 bound:
-	VMAXPS       Y10, Y0, Y0
-	VMINPS       Y11, Y0, Y0
-	VMAXPS       Y10, Y1, Y1
-	VMINPS       Y11, Y1, Y1
-	CMPL         100(SI), $0x00
-	JNE          float
+	VMAXPS       Y12, Y0, Y0
+	VMINPS       Y13, Y0, Y0
+	VMAXPS       Y12, Y1, Y1
+	VMINPS       Y13, Y1, Y1
+	CMPL         92(SI), $0x00
+	JEQ          float
 	VCVTPS2DQ    Y0, Y0
-	VPADDD       Y12, Y0, Y0
+	VPADDD       Y14, Y0, Y0
 	VCVTPS2DQ    Y1, Y1
-	VPADDD       Y12, Y1, Y1
+	VPADDD       Y14, Y1, Y1
 	VPACKSSDW    Y1, Y0, Y0
 	VPERMQ       $0xd8, Y0, Y0
-	VEXTRACTI128 $0x01, Y0, X6
-	VPACKUSWB    X6, X0, X0
+	VEXTRACTI128 $0x01, Y0, X4
+	VPACKUSWB    X4, X0, X0
 	VMOVDQU      X0, (R10)
 	JMP          next
 
@@ -293,5 +326,91 @@ next:
 	ADDQ R11, R10
 	DECQ CX
 	JNE  row
+	VZEROUPPER
+	RET
+
+// func quantizeBytesAVX2(dst *uint8, x *float32, n int, scale float32, lo float32, hi float32, zero int32)
+// Requires: AVX, AVX2
+TEXT ·quantizeBytesAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), DI
+	MOVQ         x+8(FP), SI
+	MOVQ         n+16(FP), BX
+	VBROADCASTSS scale+24(FP), Y4
+	VBROADCASTSS lo+28(FP), Y5
+	VBROADCASTSS hi+32(FP), Y6
+	VBROADCASTSS zero+36(FP), Y7
+
+loop:
+	VMOVUPS      (SI), Y0
+	VDIVPS       Y4, Y0, Y0
+	VMAXPS       Y5, Y0, Y0
+	VMINPS       Y6, Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VPADDD       Y7, Y0, Y0
+	VMOVUPS      32(SI), Y1
+	VDIVPS       Y4, Y1, Y1
+	VMAXPS       Y5, Y1, Y1
+	VMINPS       Y6, Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VPADDD       Y7, Y1, Y1
+	VPACKSSDW    Y1, Y0, Y0
+	VPERMQ       $0xd8, Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPACKUSWB    X1, X0, X0
+	VMOVDQU      X0, (DI)
+	ADDQ         $0x40, SI
+	ADDQ         $0x10, DI
+	SUBQ         $0x10, BX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+// func dequantizeBytesAVX2(dst *float32, x *uint8, n int, scale float32, zero float32)
+// Requires: AVX, AVX2
+TEXT ·dequantizeBytesAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), DI
+	MOVQ         x+8(FP), SI
+	MOVQ         n+16(FP), BX
+	VBROADCASTSS scale+24(FP), Y4
+	VBROADCASTSS zero+28(FP), Y7
+
+loop:
+	VPMOVZXBD (SI), Y0
+	VCVTDQ2PS Y0, Y0
+	VSUBPS    Y7, Y0, Y0
+	VMULPS    Y4, Y0, Y0
+	VMOVUPS   Y0, (DI)
+	VPMOVZXBD 8(SI), Y1
+	VCVTDQ2PS Y1, Y1
+	VSUBPS    Y7, Y1, Y1
+	VMULPS    Y4, Y1, Y1
+	VMOVUPS   Y1, 32(DI)
+	ADDQ      $0x40, DI
+	ADDQ      $0x10, SI
+	SUBQ      $0x10, BX
+	JNE       loop
+	VZEROUPPER
+	RET
+
+// func maxBytesAVX2(dst *uint8, x *uint8, y *uint8, n int)
+// Requires: AVX, AVX2
+TEXT ·maxBytesAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ y+16(FP), BX
+	MOVQ n+24(FP), CX
+
+loop:
+	VMOVDQU (SI), Y0
+	VPMAXUB (BX), Y0, Y0
+	VMOVDQU Y0, (DI)
+	VMOVDQU 32(SI), Y0
+	VPMAXUB 32(BX), Y0, Y0
+	VMOVDQU Y0, 32(DI)
+	ADDQ    $0x40, DI
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, BX
+	SUBQ    $0x40, CX
+	JNE     loop
 	VZEROUPPER
 	RET

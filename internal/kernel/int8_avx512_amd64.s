@@ -5,15 +5,18 @@
 #include "textflag.h"
 
 // func int8Tile1x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile1x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
 
 batch:
 	MOVQ (SI), R11
@@ -23,46 +26,104 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z1
 	VPBROADCASTD (R11), Z2
 	VPDPBUSD     Z1, Z2, Z0
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z1
 	VPBROADCASTD 4(R11), Z2
 	VPDPBUSD     Z1, Z2, Z0
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z1
 	VPBROADCASTD (R11), Z2
 	VPDPBUSD     Z1, Z2, Z0
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ      96(SI), AX
+	MOVQ      104(SI), R11
+	MOVQ      112(SI), BX
+	VMOVDQU32 288(SI), Z1
+	VCVTDQ2PS Z0, Z0
+	VMULPS    (AX), Z0, Z0
+	VCVTPS2DQ Z0, Z0
+	VPACKSSDW Z0, Z0, Z0
+	VPADDSW   160(SI), Z0, Z0
+	VPACKUSWB Z0, Z0, Z0
+	VPMAXUB   224(SI), Z0, Z0
+	VPERMD    Z0, Z1, Z0
+	VMOVDQU32 X0, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z1
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z2
+	VBROADCASTSS     156(SI), Z3
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z3, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z3, Z0, Z0
+	VPMOVZXBD        (R12), Z4
+	VCVTDQ2PS        Z4, Z4
+	VFMADD132PS.BCST 148(SI), Z2, Z4
+	VFMADD132PS.BCST 144(SI), Z4, Z0
+	VCVTPS2DQ        Z0, Z0
+	VPACKSSDW        Z0, Z0, Z0
+	VPACKUSWB        Z0, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z1, Z0
+	VMOVDQU32        X0, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile2x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile2x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
 
 batch:
 	MOVQ (SI), R11
@@ -72,11 +133,14 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z2
 	VPBROADCASTD (R11), Z3
 	VPDPBUSD     Z2, Z3, Z0
 	VPBROADCASTD (R11)(BX*1), Z4
 	VPDPBUSD     Z2, Z4, Z1
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z2
 	VPBROADCASTD 4(R11), Z3
 	VPDPBUSD     Z2, Z3, Z0
@@ -84,12 +148,15 @@ loop:
 	VPDPBUSD     Z2, Z4, Z1
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z2
 	VPBROADCASTD (R11), Z3
 	VPDPBUSD     Z2, Z3, Z0
@@ -97,29 +164,100 @@ tail:
 	VPDPBUSD     Z2, Z4, Z1
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z2
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       160(SI), Z0, Z0
+	VPACKUSWB     Z0, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z2, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z2
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z3
+	VBROADCASTSS     156(SI), Z4
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z4, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z4, Z0, Z0
+	VPMOVZXBD        (R12), Z5
+	VCVTDQ2PS        Z5, Z5
+	VFMADD132PS.BCST 148(SI), Z3, Z5
+	VFMADD132PS.BCST 144(SI), Z5, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VADDPS           Z4, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z4, Z1, Z1
+	VPMOVZXBD        (R12), Z5
+	VCVTDQ2PS        Z5, Z5
+	VFMADD132PS.BCST 148(SI), Z3, Z5
+	VFMADD132PS.BCST 144(SI), Z5, Z1
+	VCVTPS2DQ        Z1, Z1
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKUSWB        Z0, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z2, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile3x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile3x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
+	VMOVDQA64 Z0, Z2
 
 batch:
 	MOVQ (SI), R11
@@ -129,6 +267,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z3
 	VPBROADCASTD (R11), Z4
 	VPDPBUSD     Z3, Z4, Z0
@@ -136,6 +275,8 @@ loop:
 	VPDPBUSD     Z3, Z5, Z1
 	VPBROADCASTD (R11)(BX*2), Z4
 	VPDPBUSD     Z3, Z4, Z2
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z3
 	VPBROADCASTD 4(R11), Z4
 	VPDPBUSD     Z3, Z4, Z0
@@ -145,12 +286,15 @@ loop:
 	VPDPBUSD     Z3, Z4, Z2
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z3
 	VPBROADCASTD (R11), Z4
 	VPDPBUSD     Z3, Z4, Z0
@@ -160,31 +304,124 @@ tail:
 	VPDPBUSD     Z3, Z4, Z2
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z3
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z2, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z3, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z0, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z3
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z4
+	VBROADCASTSS     156(SI), Z5
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z5, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z5, Z0, Z0
+	VPMOVZXBD        (R12), Z6
+	VCVTDQ2PS        Z6, Z6
+	VFMADD132PS.BCST 148(SI), Z4, Z6
+	VFMADD132PS.BCST 144(SI), Z6, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VADDPS           Z5, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z5, Z1, Z1
+	VPMOVZXBD        (R12), Z6
+	VCVTDQ2PS        Z6, Z6
+	VFMADD132PS.BCST 148(SI), Z4, Z6
+	VFMADD132PS.BCST 144(SI), Z6, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VADDPS           Z5, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z5, Z2, Z2
+	VPMOVZXBD        (R12), Z6
+	VCVTDQ2PS        Z6, Z6
+	VFMADD132PS.BCST 148(SI), Z4, Z6
+	VFMADD132PS.BCST 144(SI), Z6, Z2
+	VCVTPS2DQ        Z2, Z2
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z2, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z3, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z0, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile4x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile4x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z3
 
 batch:
 	MOVQ (SI), R11
@@ -194,6 +431,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z4
 	VPBROADCASTD (R11), Z5
 	VPDPBUSD     Z4, Z5, Z0
@@ -203,6 +441,8 @@ loop:
 	VPDPBUSD     Z4, Z5, Z2
 	VPBROADCASTD (R11)(R8*1), Z6
 	VPDPBUSD     Z4, Z6, Z3
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z4
 	VPBROADCASTD 4(R11), Z5
 	VPDPBUSD     Z4, Z5, Z0
@@ -214,12 +454,15 @@ loop:
 	VPDPBUSD     Z4, Z6, Z3
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z4
 	VPBROADCASTD (R11), Z5
 	VPDPBUSD     Z4, Z5, Z0
@@ -231,12 +474,16 @@ tail:
 	VPDPBUSD     Z4, Z6, Z3
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -244,20 +491,128 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z4
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z4, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z0, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z4
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z5
+	VBROADCASTSS     156(SI), Z6
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z6, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z6, Z0, Z0
+	VPMOVZXBD        (R12), Z7
+	VCVTDQ2PS        Z7, Z7
+	VFMADD132PS.BCST 148(SI), Z5, Z7
+	VFMADD132PS.BCST 144(SI), Z7, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VADDPS           Z6, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z6, Z1, Z1
+	VPMOVZXBD        (R12), Z7
+	VCVTDQ2PS        Z7, Z7
+	VFMADD132PS.BCST 148(SI), Z5, Z7
+	VFMADD132PS.BCST 144(SI), Z7, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VADDPS           Z6, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z6, Z2, Z2
+	VPMOVZXBD        (R12), Z7
+	VCVTDQ2PS        Z7, Z7
+	VFMADD132PS.BCST 148(SI), Z5, Z7
+	VFMADD132PS.BCST 144(SI), Z7, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VADDPS           Z6, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z6, Z3, Z3
+	VPMOVZXBD        (R12), Z7
+	VCVTDQ2PS        Z7, Z7
+	VFMADD132PS.BCST 148(SI), Z5, Z7
+	VFMADD132PS.BCST 144(SI), Z7, Z3
+	VCVTPS2DQ        Z3, Z3
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z4, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z0, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile5x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile5x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z4
 
 batch:
 	MOVQ (SI), R11
@@ -267,6 +622,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z5
 	VPBROADCASTD (R11), Z6
 	VPDPBUSD     Z5, Z6, Z0
@@ -278,6 +634,8 @@ loop:
 	VPDPBUSD     Z5, Z7, Z3
 	VPBROADCASTD (R11)(BX*4), Z6
 	VPDPBUSD     Z5, Z6, Z4
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z5
 	VPBROADCASTD 4(R11), Z6
 	VPDPBUSD     Z5, Z6, Z0
@@ -291,12 +649,15 @@ loop:
 	VPDPBUSD     Z5, Z6, Z4
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z5
 	VPBROADCASTD (R11), Z6
 	VPDPBUSD     Z5, Z6, Z0
@@ -310,12 +671,16 @@ tail:
 	VPDPBUSD     Z5, Z6, Z4
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -324,21 +689,157 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z5
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z5, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VPACKSSDW     Z4, Z4, Z4
+	VPADDSW       160(SI), Z4, Z4
+	VPACKUSWB     Z4, Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
+	VPERMD        Z4, Z5, Z4
+	VMOVDQU32     X4, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z5
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z6
+	VBROADCASTSS     156(SI), Z7
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z7, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z7, Z0, Z0
+	VPMOVZXBD        (R12), Z8
+	VCVTDQ2PS        Z8, Z8
+	VFMADD132PS.BCST 148(SI), Z6, Z8
+	VFMADD132PS.BCST 144(SI), Z8, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VADDPS           Z7, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z7, Z1, Z1
+	VPMOVZXBD        (R12), Z8
+	VCVTDQ2PS        Z8, Z8
+	VFMADD132PS.BCST 148(SI), Z6, Z8
+	VFMADD132PS.BCST 144(SI), Z8, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VADDPS           Z7, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z7, Z2, Z2
+	VPMOVZXBD        (R12), Z8
+	VCVTDQ2PS        Z8, Z8
+	VFMADD132PS.BCST 148(SI), Z6, Z8
+	VFMADD132PS.BCST 144(SI), Z8, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VADDPS           Z7, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z7, Z3, Z3
+	VPMOVZXBD        (R12), Z8
+	VCVTDQ2PS        Z8, Z8
+	VFMADD132PS.BCST 148(SI), Z6, Z8
+	VFMADD132PS.BCST 144(SI), Z8, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z5, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z7, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z7, Z4, Z4
+	VPMOVZXBD        (R12), Z8
+	VCVTDQ2PS        Z8, Z8
+	VFMADD132PS.BCST 148(SI), Z6, Z8
+	VFMADD132PS.BCST 144(SI), Z8, Z4
+	VCVTPS2DQ        Z4, Z4
+	VPACKSSDW        Z4, Z4, Z4
+	VPACKUSWB        Z4, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z5, Z4
+	VMOVDQU32        X4, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile6x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile6x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z5
 
 batch:
 	MOVQ (SI), R11
@@ -350,6 +851,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z6
 	VPBROADCASTD (R11), Z7
 	VPDPBUSD     Z6, Z7, Z0
@@ -363,6 +865,8 @@ loop:
 	VPDPBUSD     Z6, Z7, Z4
 	VPBROADCASTD (R12), Z8
 	VPDPBUSD     Z6, Z8, Z5
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z6
 	VPBROADCASTD 4(R11), Z7
 	VPDPBUSD     Z6, Z7, Z0
@@ -379,12 +883,15 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z6
 	VPBROADCASTD (R11), Z7
 	VPDPBUSD     Z6, Z7, Z0
@@ -401,12 +908,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -416,22 +927,177 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z6
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z6, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        (AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       160(SI), Z4, Z4
+	VPACKUSWB     Z4, Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
+	VPERMD        Z4, Z6, Z4
+	VMOVDQU32     X4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z4, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z6
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z7
+	VBROADCASTSS     156(SI), Z8
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z8, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z8, Z0, Z0
+	VPMOVZXBD        (R12), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VADDPS           Z8, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z8, Z1, Z1
+	VPMOVZXBD        (R12), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VADDPS           Z8, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z8, Z2, Z2
+	VPMOVZXBD        (R12), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VADDPS           Z8, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z8, Z3, Z3
+	VPMOVZXBD        (R12), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z6, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z8, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z8, Z4, Z4
+	VPMOVZXBD        (R12), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z4
+	VCVTPS2DQ        Z4, Z4
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           (AX), Z5, Z5
+	VADDPS           Z8, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z8, Z5, Z5
+	VPMOVZXBD        (R12), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z5
+	VCVTPS2DQ        Z5, Z5
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKUSWB        Z4, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z6, Z4
+	VMOVDQU32        X4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z4, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile7x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile7x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z5
+	VMOVDQA64 Z0, Z6
 
 batch:
 	MOVQ (SI), R11
@@ -443,6 +1109,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z7
 	VPBROADCASTD (R11), Z8
 	VPDPBUSD     Z7, Z8, Z0
@@ -458,6 +1125,8 @@ loop:
 	VPDPBUSD     Z7, Z9, Z5
 	VPBROADCASTD (R12)(BX*1), Z8
 	VPDPBUSD     Z7, Z8, Z6
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z7
 	VPBROADCASTD 4(R11), Z8
 	VPDPBUSD     Z7, Z8, Z0
@@ -476,12 +1145,15 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z7
 	VPBROADCASTD (R11), Z8
 	VPDPBUSD     Z7, Z8, Z0
@@ -500,12 +1172,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -516,23 +1192,200 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z7
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z7, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        (AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z6, Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
+	VPERMD        Z4, Z7, Z4
+	VMOVDQU32     X4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z4, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z7
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z8
+	VBROADCASTSS     156(SI), Z9
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z9, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z9, Z0, Z0
+	VPMOVZXBD        (R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 148(SI), Z8, Z10
+	VFMADD132PS.BCST 144(SI), Z10, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VADDPS           Z9, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z9, Z1, Z1
+	VPMOVZXBD        (R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 148(SI), Z8, Z10
+	VFMADD132PS.BCST 144(SI), Z10, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VADDPS           Z9, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z9, Z2, Z2
+	VPMOVZXBD        (R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 148(SI), Z8, Z10
+	VFMADD132PS.BCST 144(SI), Z10, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VADDPS           Z9, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z9, Z3, Z3
+	VPMOVZXBD        (R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 148(SI), Z8, Z10
+	VFMADD132PS.BCST 144(SI), Z10, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z7, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z9, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z9, Z4, Z4
+	VPMOVZXBD        (R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 148(SI), Z8, Z10
+	VFMADD132PS.BCST 144(SI), Z10, Z4
+	VCVTPS2DQ        Z4, Z4
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           (AX), Z5, Z5
+	VADDPS           Z9, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z9, Z5, Z5
+	VPMOVZXBD        (R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 148(SI), Z8, Z10
+	VFMADD132PS.BCST 144(SI), Z10, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z9, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z9, Z6, Z6
+	VPMOVZXBD        (R12), Z10
+	VCVTDQ2PS        Z10, Z10
+	VFMADD132PS.BCST 148(SI), Z8, Z10
+	VFMADD132PS.BCST 144(SI), Z10, Z6
+	VCVTPS2DQ        Z6, Z6
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z6, Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z7, Z4
+	VMOVDQU32        X4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z4, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile8x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile8x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z5
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z7
 
 batch:
 	MOVQ (SI), R11
@@ -544,6 +1397,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z8
 	VPBROADCASTD (R11), Z9
 	VPDPBUSD     Z8, Z9, Z0
@@ -561,6 +1415,8 @@ loop:
 	VPDPBUSD     Z8, Z9, Z6
 	VPBROADCASTD (R12)(BX*2), Z10
 	VPDPBUSD     Z8, Z10, Z7
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z8
 	VPBROADCASTD 4(R11), Z9
 	VPDPBUSD     Z8, Z9, Z0
@@ -581,12 +1437,15 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z8
 	VPBROADCASTD (R11), Z9
 	VPDPBUSD     Z8, Z9, Z0
@@ -607,12 +1466,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -624,24 +1487,220 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z8, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        (AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        (AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
+	VPERMD        Z4, Z8, Z4
+	VMOVDQU32     X4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z4, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z8
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z9
+	VBROADCASTSS     156(SI), Z10
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z10, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z10, Z0, Z0
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VADDPS           Z10, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z10, Z1, Z1
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VADDPS           Z10, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z10, Z2, Z2
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VADDPS           Z10, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z10, Z3, Z3
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z8, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z10, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z10, Z4, Z4
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z4
+	VCVTPS2DQ        Z4, Z4
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           (AX), Z5, Z5
+	VADDPS           Z10, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z10, Z5, Z5
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z10, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z10, Z6, Z6
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z6
+	VCVTPS2DQ        Z6, Z6
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           (AX), Z7, Z7
+	VADDPS           Z10, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z10, Z7, Z7
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z7
+	VCVTPS2DQ        Z7, Z7
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z8, Z4
+	VMOVDQU32        X4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z4, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile9x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile9x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z5
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z7
+	VMOVDQA64 Z0, Z8
 
 batch:
 	MOVQ (SI), R11
@@ -653,6 +1712,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z9
 	VPBROADCASTD (R11), Z10
 	VPDPBUSD     Z9, Z10, Z0
@@ -672,6 +1732,8 @@ loop:
 	VPDPBUSD     Z9, Z11, Z7
 	VPBROADCASTD (R12)(R8*1), Z10
 	VPDPBUSD     Z9, Z10, Z8
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z9
 	VPBROADCASTD 4(R11), Z10
 	VPDPBUSD     Z9, Z10, Z0
@@ -694,12 +1756,15 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z9
 	VPBROADCASTD (R11), Z10
 	VPDPBUSD     Z9, Z10, Z0
@@ -722,12 +1787,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -740,25 +1809,249 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z9
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z9, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        (AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        (AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
+	VPERMD        Z4, Z9, Z4
+	VMOVDQU32     X4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VPACKSSDW     Z8, Z8, Z8
+	VPADDSW       160(SI), Z8, Z8
+	VPACKUSWB     Z8, Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
+	VPERMD        Z8, Z9, Z8
+	VMOVDQU32     X8, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z9
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z10
+	VBROADCASTSS     156(SI), Z11
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z11, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z11, Z0, Z0
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VADDPS           Z11, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z11, Z1, Z1
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VADDPS           Z11, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z11, Z2, Z2
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VADDPS           Z11, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z11, Z3, Z3
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z9, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z11, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z11, Z4, Z4
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z4
+	VCVTPS2DQ        Z4, Z4
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           (AX), Z5, Z5
+	VADDPS           Z11, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z11, Z5, Z5
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z11, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z11, Z6, Z6
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z6
+	VCVTPS2DQ        Z6, Z6
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           (AX), Z7, Z7
+	VADDPS           Z11, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z11, Z7, Z7
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z9, Z4
+	VMOVDQU32        X4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VADDPS           Z11, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z11, Z8, Z8
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z8
+	VCVTPS2DQ        Z8, Z8
+	VPACKSSDW        Z8, Z8, Z8
+	VPACKUSWB        Z8, Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
+	VPERMD           Z8, Z9, Z8
+	VMOVDQU32        X8, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile10x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile10x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z5
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z7
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z9
 
 batch:
 	MOVQ (SI), R11
@@ -770,6 +2063,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z10
 	VPBROADCASTD (R11), Z11
 	VPDPBUSD     Z10, Z11, Z0
@@ -791,6 +2085,8 @@ loop:
 	VPDPBUSD     Z10, Z11, Z8
 	VPBROADCASTD (R12)(BX*4), Z12
 	VPDPBUSD     Z10, Z12, Z9
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z10
 	VPBROADCASTD 4(R11), Z11
 	VPDPBUSD     Z10, Z11, Z0
@@ -815,12 +2111,15 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z10
 	VPBROADCASTD (R11), Z11
 	VPDPBUSD     Z10, Z11, Z0
@@ -845,12 +2144,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -864,26 +2167,269 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z10
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z10, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        (AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        (AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
+	VPERMD        Z4, Z10, Z4
+	VMOVDQU32     X4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        (AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       160(SI), Z8, Z8
+	VPACKUSWB     Z8, Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
+	VPERMD        Z8, Z10, Z8
+	VMOVDQU32     X8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z8, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z10
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z11
+	VBROADCASTSS     156(SI), Z12
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z12, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z12, Z0, Z0
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VADDPS           Z12, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z12, Z1, Z1
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VADDPS           Z12, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z12, Z2, Z2
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VADDPS           Z12, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z12, Z3, Z3
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z10, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z12, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z12, Z4, Z4
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z4
+	VCVTPS2DQ        Z4, Z4
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           (AX), Z5, Z5
+	VADDPS           Z12, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z12, Z5, Z5
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z12, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z12, Z6, Z6
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z6
+	VCVTPS2DQ        Z6, Z6
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           (AX), Z7, Z7
+	VADDPS           Z12, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z12, Z7, Z7
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z10, Z4
+	VMOVDQU32        X4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VADDPS           Z12, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z12, Z8, Z8
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z8
+	VCVTPS2DQ        Z8, Z8
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           (AX), Z9, Z9
+	VADDPS           Z12, Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
+	VSUBPS           Z12, Z9, Z9
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z9
+	VCVTPS2DQ        Z9, Z9
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKUSWB        Z8, Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
+	VPERMD           Z8, Z10, Z8
+	VMOVDQU32        X8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z8, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile11x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile11x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z5
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z7
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z9
+	VMOVDQA64 Z0, Z10
 
 batch:
 	MOVQ (SI), R11
@@ -897,6 +2443,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z11
 	VPBROADCASTD (R11), Z12
 	VPDPBUSD     Z11, Z12, Z0
@@ -920,6 +2467,8 @@ loop:
 	VPDPBUSD     Z11, Z13, Z9
 	VPBROADCASTD (R13), Z12
 	VPDPBUSD     Z11, Z12, Z10
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z11
 	VPBROADCASTD 4(R11), Z12
 	VPDPBUSD     Z11, Z12, Z0
@@ -947,12 +2496,15 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z11
 	VPBROADCASTD (R11), Z12
 	VPDPBUSD     Z11, Z12, Z0
@@ -980,12 +2532,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -1000,27 +2556,292 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z11
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z11, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        (AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        (AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
+	VPERMD        Z4, Z11, Z4
+	VMOVDQU32     X4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        (AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z10, Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
+	VPERMD        Z8, Z11, Z8
+	VMOVDQU32     X8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z8, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z11
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z12
+	VBROADCASTSS     156(SI), Z13
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z13, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z13, Z0, Z0
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 148(SI), Z12, Z14
+	VFMADD132PS.BCST 144(SI), Z14, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VADDPS           Z13, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z13, Z1, Z1
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 148(SI), Z12, Z14
+	VFMADD132PS.BCST 144(SI), Z14, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VADDPS           Z13, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z13, Z2, Z2
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 148(SI), Z12, Z14
+	VFMADD132PS.BCST 144(SI), Z14, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VADDPS           Z13, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z13, Z3, Z3
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 148(SI), Z12, Z14
+	VFMADD132PS.BCST 144(SI), Z14, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z11, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z13, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z13, Z4, Z4
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 148(SI), Z12, Z14
+	VFMADD132PS.BCST 144(SI), Z14, Z4
+	VCVTPS2DQ        Z4, Z4
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           (AX), Z5, Z5
+	VADDPS           Z13, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z13, Z5, Z5
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 148(SI), Z12, Z14
+	VFMADD132PS.BCST 144(SI), Z14, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z13, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z13, Z6, Z6
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 148(SI), Z12, Z14
+	VFMADD132PS.BCST 144(SI), Z14, Z6
+	VCVTPS2DQ        Z6, Z6
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           (AX), Z7, Z7
+	VADDPS           Z13, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z13, Z7, Z7
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 148(SI), Z12, Z14
+	VFMADD132PS.BCST 144(SI), Z14, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z11, Z4
+	VMOVDQU32        X4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VADDPS           Z13, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z13, Z8, Z8
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 148(SI), Z12, Z14
+	VFMADD132PS.BCST 144(SI), Z14, Z8
+	VCVTPS2DQ        Z8, Z8
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           (AX), Z9, Z9
+	VADDPS           Z13, Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
+	VSUBPS           Z13, Z9, Z9
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 148(SI), Z12, Z14
+	VFMADD132PS.BCST 144(SI), Z14, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VADDPS           Z13, Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
+	VSUBPS           Z13, Z10, Z10
+	VPMOVZXBD        (R12), Z14
+	VCVTDQ2PS        Z14, Z14
+	VFMADD132PS.BCST 148(SI), Z12, Z14
+	VFMADD132PS.BCST 144(SI), Z14, Z10
+	VCVTPS2DQ        Z10, Z10
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z10, Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
+	VPERMD           Z8, Z11, Z8
+	VMOVDQU32        X8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z8, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile12x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile12x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z5
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z7
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z9
+	VMOVDQA64 Z0, Z10
+	VMOVDQA64 Z0, Z11
 
 batch:
 	MOVQ (SI), R11
@@ -1034,6 +2855,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z12
 	VPBROADCASTD (R11), Z13
 	VPDPBUSD     Z12, Z13, Z0
@@ -1059,6 +2881,8 @@ loop:
 	VPDPBUSD     Z12, Z13, Z10
 	VPBROADCASTD (R13)(BX*1), Z14
 	VPDPBUSD     Z12, Z14, Z11
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z12
 	VPBROADCASTD 4(R11), Z13
 	VPDPBUSD     Z12, Z13, Z0
@@ -1088,12 +2912,15 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z12
 	VPBROADCASTD (R11), Z13
 	VPDPBUSD     Z12, Z13, Z0
@@ -1123,12 +2950,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -1144,28 +2975,312 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z12
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z12, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        (AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        (AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
+	VPERMD        Z4, Z12, Z4
+	VMOVDQU32     X4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        (AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        (AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
+	VPERMD        Z8, Z12, Z8
+	VMOVDQU32     X8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z8, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z12
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z13
+	VBROADCASTSS     156(SI), Z14
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z14, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z14, Z0, Z0
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VADDPS           Z14, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z14, Z1, Z1
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VADDPS           Z14, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z14, Z2, Z2
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VADDPS           Z14, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z14, Z3, Z3
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z12, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z14, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z14, Z4, Z4
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z4
+	VCVTPS2DQ        Z4, Z4
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           (AX), Z5, Z5
+	VADDPS           Z14, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z14, Z5, Z5
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z14, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z14, Z6, Z6
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z6
+	VCVTPS2DQ        Z6, Z6
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           (AX), Z7, Z7
+	VADDPS           Z14, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z14, Z7, Z7
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z12, Z4
+	VMOVDQU32        X4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VADDPS           Z14, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z14, Z8, Z8
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z8
+	VCVTPS2DQ        Z8, Z8
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           (AX), Z9, Z9
+	VADDPS           Z14, Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
+	VSUBPS           Z14, Z9, Z9
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VADDPS           Z14, Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
+	VSUBPS           Z14, Z10, Z10
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z10
+	VCVTPS2DQ        Z10, Z10
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           (AX), Z11, Z11
+	VADDPS           Z14, Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
+	VSUBPS           Z14, Z11, Z11
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z11
+	VCVTPS2DQ        Z11, Z11
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
+	VPERMD           Z8, Z12, Z8
+	VMOVDQU32        X8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z8, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile13x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile13x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z5
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z7
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z9
+	VMOVDQA64 Z0, Z10
+	VMOVDQA64 Z0, Z11
+	VMOVDQA64 Z0, Z12
 
 batch:
 	MOVQ (SI), R11
@@ -1179,6 +3294,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z13
 	VPBROADCASTD (R11), Z14
 	VPDPBUSD     Z13, Z14, Z0
@@ -1206,6 +3322,8 @@ loop:
 	VPDPBUSD     Z13, Z15, Z11
 	VPBROADCASTD (R13)(BX*2), Z14
 	VPDPBUSD     Z13, Z14, Z12
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z13
 	VPBROADCASTD 4(R11), Z14
 	VPDPBUSD     Z13, Z14, Z0
@@ -1237,12 +3355,15 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z13
 	VPBROADCASTD (R11), Z14
 	VPDPBUSD     Z13, Z14, Z0
@@ -1274,12 +3395,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -1296,29 +3421,341 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z13
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z13, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        (AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        (AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
+	VPERMD        Z4, Z13, Z4
+	VMOVDQU32     X4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        (AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        (AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
+	VPERMD        Z8, Z13, Z8
+	VMOVDQU32     X8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z8, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VPACKSSDW     Z12, Z12, Z12
+	VPADDSW       160(SI), Z12, Z12
+	VPACKUSWB     Z12, Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
+	VPERMD        Z12, Z13, Z12
+	VMOVDQU32     X12, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z13
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z14
+	VBROADCASTSS     156(SI), Z15
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z15, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z15, Z0, Z0
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VADDPS           Z15, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z15, Z1, Z1
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VADDPS           Z15, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z15, Z2, Z2
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VADDPS           Z15, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z15, Z3, Z3
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z13, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z15, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z15, Z4, Z4
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z4
+	VCVTPS2DQ        Z4, Z4
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           (AX), Z5, Z5
+	VADDPS           Z15, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z15, Z5, Z5
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z15, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z15, Z6, Z6
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z6
+	VCVTPS2DQ        Z6, Z6
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           (AX), Z7, Z7
+	VADDPS           Z15, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z15, Z7, Z7
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z13, Z4
+	VMOVDQU32        X4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VADDPS           Z15, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z15, Z8, Z8
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z8
+	VCVTPS2DQ        Z8, Z8
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           (AX), Z9, Z9
+	VADDPS           Z15, Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
+	VSUBPS           Z15, Z9, Z9
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VADDPS           Z15, Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
+	VSUBPS           Z15, Z10, Z10
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z10
+	VCVTPS2DQ        Z10, Z10
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           (AX), Z11, Z11
+	VADDPS           Z15, Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
+	VSUBPS           Z15, Z11, Z11
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
+	VPERMD           Z8, Z13, Z8
+	VMOVDQU32        X8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VADDPS           Z15, Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
+	VSUBPS           Z15, Z12, Z12
+	VPMOVZXBD        (R12), Z16
+	VCVTDQ2PS        Z16, Z16
+	VFMADD132PS.BCST 148(SI), Z14, Z16
+	VFMADD132PS.BCST 144(SI), Z16, Z12
+	VCVTPS2DQ        Z12, Z12
+	VPACKSSDW        Z12, Z12, Z12
+	VPACKUSWB        Z12, Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
+	VPERMD           Z12, Z13, Z12
+	VMOVDQU32        X12, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile14x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile14x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z1
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z5
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z7
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z9
+	VMOVDQA64 Z0, Z10
+	VMOVDQA64 Z0, Z11
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z13
 
 batch:
 	MOVQ (SI), R11
@@ -1332,6 +3769,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z14
 	VPBROADCASTD (R11), Z15
 	VPDPBUSD     Z14, Z15, Z0
@@ -1361,6 +3799,8 @@ loop:
 	VPDPBUSD     Z14, Z15, Z12
 	VPBROADCASTD (R13)(R8*1), Z16
 	VPDPBUSD     Z14, Z16, Z13
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z14
 	VPBROADCASTD 4(R11), Z15
 	VPDPBUSD     Z14, Z15, Z0
@@ -1394,12 +3834,15 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z14
 	VPBROADCASTD (R11), Z15
 	VPDPBUSD     Z14, Z15, Z0
@@ -1433,12 +3876,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -1456,3195 +3903,350 @@ next:
 	VZEROUPPER
 	RET
 
-// func int8Tile15x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile15x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z15
-	VPBROADCASTD (R11), Z16
-	VPDPBUSD     Z15, Z16, Z0
-	VPBROADCASTD (R11)(BX*1), Z17
-	VPDPBUSD     Z15, Z17, Z1
-	VPBROADCASTD (R11)(BX*2), Z16
-	VPDPBUSD     Z15, Z16, Z2
-	VPBROADCASTD (R11)(R8*1), Z17
-	VPDPBUSD     Z15, Z17, Z3
-	VPBROADCASTD (R11)(BX*4), Z16
-	VPDPBUSD     Z15, Z16, Z4
-	VPBROADCASTD (R12), Z17
-	VPDPBUSD     Z15, Z17, Z5
-	VPBROADCASTD (R12)(BX*1), Z16
-	VPDPBUSD     Z15, Z16, Z6
-	VPBROADCASTD (R12)(BX*2), Z17
-	VPDPBUSD     Z15, Z17, Z7
-	VPBROADCASTD (R12)(R8*1), Z16
-	VPDPBUSD     Z15, Z16, Z8
-	VPBROADCASTD (R12)(BX*4), Z17
-	VPDPBUSD     Z15, Z17, Z9
-	VPBROADCASTD (R13), Z16
-	VPDPBUSD     Z15, Z16, Z10
-	VPBROADCASTD (R13)(BX*1), Z17
-	VPDPBUSD     Z15, Z17, Z11
-	VPBROADCASTD (R13)(BX*2), Z16
-	VPDPBUSD     Z15, Z16, Z12
-	VPBROADCASTD (R13)(R8*1), Z17
-	VPDPBUSD     Z15, Z17, Z13
-	VPBROADCASTD (R13)(BX*4), Z16
-	VPDPBUSD     Z15, Z16, Z14
-	VMOVDQU32    64(AX), Z15
-	VPBROADCASTD 4(R11), Z16
-	VPDPBUSD     Z15, Z16, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z17
-	VPDPBUSD     Z15, Z17, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z16
-	VPDPBUSD     Z15, Z16, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z17
-	VPDPBUSD     Z15, Z17, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z16
-	VPDPBUSD     Z15, Z16, Z4
-	VPBROADCASTD 4(R12), Z17
-	VPDPBUSD     Z15, Z17, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z16
-	VPDPBUSD     Z15, Z16, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z17
-	VPDPBUSD     Z15, Z17, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z16
-	VPDPBUSD     Z15, Z16, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z17
-	VPDPBUSD     Z15, Z17, Z9
-	VPBROADCASTD 4(R13), Z16
-	VPDPBUSD     Z15, Z16, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z17
-	VPDPBUSD     Z15, Z17, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z16
-	VPDPBUSD     Z15, Z16, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z17
-	VPDPBUSD     Z15, Z17, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z16
-	VPDPBUSD     Z15, Z16, Z14
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z15
-	VPBROADCASTD (R11), Z16
-	VPDPBUSD     Z15, Z16, Z0
-	VPBROADCASTD (R11)(BX*1), Z17
-	VPDPBUSD     Z15, Z17, Z1
-	VPBROADCASTD (R11)(BX*2), Z16
-	VPDPBUSD     Z15, Z16, Z2
-	VPBROADCASTD (R11)(R8*1), Z17
-	VPDPBUSD     Z15, Z17, Z3
-	VPBROADCASTD (R11)(BX*4), Z16
-	VPDPBUSD     Z15, Z16, Z4
-	VPBROADCASTD (R12), Z17
-	VPDPBUSD     Z15, Z17, Z5
-	VPBROADCASTD (R12)(BX*1), Z16
-	VPDPBUSD     Z15, Z16, Z6
-	VPBROADCASTD (R12)(BX*2), Z17
-	VPDPBUSD     Z15, Z17, Z7
-	VPBROADCASTD (R12)(R8*1), Z16
-	VPDPBUSD     Z15, Z16, Z8
-	VPBROADCASTD (R12)(BX*4), Z17
-	VPDPBUSD     Z15, Z17, Z9
-	VPBROADCASTD (R13), Z16
-	VPDPBUSD     Z15, Z16, Z10
-	VPBROADCASTD (R13)(BX*1), Z17
-	VPDPBUSD     Z15, Z17, Z11
-	VPBROADCASTD (R13)(BX*2), Z16
-	VPDPBUSD     Z15, Z16, Z12
-	VPBROADCASTD (R13)(R8*1), Z17
-	VPDPBUSD     Z15, Z17, Z13
-	VPBROADCASTD (R13)(BX*4), Z16
-	VPDPBUSD     Z15, Z16, Z14
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z14
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z14, Z0
+	VMOVDQU32     X0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        (AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        (AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
+	VPERMD        Z4, Z14, Z4
+	VMOVDQU32     X4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        (AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        (AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
+	VPERMD        Z8, Z14, Z8
+	VMOVDQU32     X8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x02, Z8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x03, Z8, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        (AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       160(SI), Z12, Z12
+	VPACKUSWB     Z12, Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
+	VPERMD        Z12, Z14, Z12
+	VMOVDQU32     X12, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI32X4 $0x01, Z12, (R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile16x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile16x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z16
-	VPBROADCASTD (R11), Z17
-	VPDPBUSD     Z16, Z17, Z0
-	VPBROADCASTD (R11)(BX*1), Z18
-	VPDPBUSD     Z16, Z18, Z1
-	VPBROADCASTD (R11)(BX*2), Z17
-	VPDPBUSD     Z16, Z17, Z2
-	VPBROADCASTD (R11)(R8*1), Z18
-	VPDPBUSD     Z16, Z18, Z3
-	VPBROADCASTD (R11)(BX*4), Z17
-	VPDPBUSD     Z16, Z17, Z4
-	VPBROADCASTD (R12), Z18
-	VPDPBUSD     Z16, Z18, Z5
-	VPBROADCASTD (R12)(BX*1), Z17
-	VPDPBUSD     Z16, Z17, Z6
-	VPBROADCASTD (R12)(BX*2), Z18
-	VPDPBUSD     Z16, Z18, Z7
-	VPBROADCASTD (R12)(R8*1), Z17
-	VPDPBUSD     Z16, Z17, Z8
-	VPBROADCASTD (R12)(BX*4), Z18
-	VPDPBUSD     Z16, Z18, Z9
-	VPBROADCASTD (R13), Z17
-	VPDPBUSD     Z16, Z17, Z10
-	VPBROADCASTD (R13)(BX*1), Z18
-	VPDPBUSD     Z16, Z18, Z11
-	VPBROADCASTD (R13)(BX*2), Z17
-	VPDPBUSD     Z16, Z17, Z12
-	VPBROADCASTD (R13)(R8*1), Z18
-	VPDPBUSD     Z16, Z18, Z13
-	VPBROADCASTD (R13)(BX*4), Z17
-	VPDPBUSD     Z16, Z17, Z14
-	VPBROADCASTD (R14), Z18
-	VPDPBUSD     Z16, Z18, Z15
-	VMOVDQU32    64(AX), Z16
-	VPBROADCASTD 4(R11), Z17
-	VPDPBUSD     Z16, Z17, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z18
-	VPDPBUSD     Z16, Z18, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z17
-	VPDPBUSD     Z16, Z17, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z18
-	VPDPBUSD     Z16, Z18, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z17
-	VPDPBUSD     Z16, Z17, Z4
-	VPBROADCASTD 4(R12), Z18
-	VPDPBUSD     Z16, Z18, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z17
-	VPDPBUSD     Z16, Z17, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z18
-	VPDPBUSD     Z16, Z18, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z17
-	VPDPBUSD     Z16, Z17, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z18
-	VPDPBUSD     Z16, Z18, Z9
-	VPBROADCASTD 4(R13), Z17
-	VPDPBUSD     Z16, Z17, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z18
-	VPDPBUSD     Z16, Z18, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z17
-	VPDPBUSD     Z16, Z17, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z18
-	VPDPBUSD     Z16, Z18, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z17
-	VPDPBUSD     Z16, Z17, Z14
-	VPBROADCASTD 4(R14), Z18
-	VPDPBUSD     Z16, Z18, Z15
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z16
-	VPBROADCASTD (R11), Z17
-	VPDPBUSD     Z16, Z17, Z0
-	VPBROADCASTD (R11)(BX*1), Z18
-	VPDPBUSD     Z16, Z18, Z1
-	VPBROADCASTD (R11)(BX*2), Z17
-	VPDPBUSD     Z16, Z17, Z2
-	VPBROADCASTD (R11)(R8*1), Z18
-	VPDPBUSD     Z16, Z18, Z3
-	VPBROADCASTD (R11)(BX*4), Z17
-	VPDPBUSD     Z16, Z17, Z4
-	VPBROADCASTD (R12), Z18
-	VPDPBUSD     Z16, Z18, Z5
-	VPBROADCASTD (R12)(BX*1), Z17
-	VPDPBUSD     Z16, Z17, Z6
-	VPBROADCASTD (R12)(BX*2), Z18
-	VPDPBUSD     Z16, Z18, Z7
-	VPBROADCASTD (R12)(R8*1), Z17
-	VPDPBUSD     Z16, Z17, Z8
-	VPBROADCASTD (R12)(BX*4), Z18
-	VPDPBUSD     Z16, Z18, Z9
-	VPBROADCASTD (R13), Z17
-	VPDPBUSD     Z16, Z17, Z10
-	VPBROADCASTD (R13)(BX*1), Z18
-	VPDPBUSD     Z16, Z18, Z11
-	VPBROADCASTD (R13)(BX*2), Z17
-	VPDPBUSD     Z16, Z17, Z12
-	VPBROADCASTD (R13)(R8*1), Z18
-	VPDPBUSD     Z16, Z18, Z13
-	VPBROADCASTD (R13)(BX*4), Z17
-	VPDPBUSD     Z16, Z17, Z14
-	VPBROADCASTD (R14), Z18
-	VPDPBUSD     Z16, Z18, Z15
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VZEROUPPER
-	RET
-
-// func int8Tile17x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile17x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z17
-	VPBROADCASTD (R11), Z18
-	VPDPBUSD     Z17, Z18, Z0
-	VPBROADCASTD (R11)(BX*1), Z19
-	VPDPBUSD     Z17, Z19, Z1
-	VPBROADCASTD (R11)(BX*2), Z18
-	VPDPBUSD     Z17, Z18, Z2
-	VPBROADCASTD (R11)(R8*1), Z19
-	VPDPBUSD     Z17, Z19, Z3
-	VPBROADCASTD (R11)(BX*4), Z18
-	VPDPBUSD     Z17, Z18, Z4
-	VPBROADCASTD (R12), Z19
-	VPDPBUSD     Z17, Z19, Z5
-	VPBROADCASTD (R12)(BX*1), Z18
-	VPDPBUSD     Z17, Z18, Z6
-	VPBROADCASTD (R12)(BX*2), Z19
-	VPDPBUSD     Z17, Z19, Z7
-	VPBROADCASTD (R12)(R8*1), Z18
-	VPDPBUSD     Z17, Z18, Z8
-	VPBROADCASTD (R12)(BX*4), Z19
-	VPDPBUSD     Z17, Z19, Z9
-	VPBROADCASTD (R13), Z18
-	VPDPBUSD     Z17, Z18, Z10
-	VPBROADCASTD (R13)(BX*1), Z19
-	VPDPBUSD     Z17, Z19, Z11
-	VPBROADCASTD (R13)(BX*2), Z18
-	VPDPBUSD     Z17, Z18, Z12
-	VPBROADCASTD (R13)(R8*1), Z19
-	VPDPBUSD     Z17, Z19, Z13
-	VPBROADCASTD (R13)(BX*4), Z18
-	VPDPBUSD     Z17, Z18, Z14
-	VPBROADCASTD (R14), Z19
-	VPDPBUSD     Z17, Z19, Z15
-	VPBROADCASTD (R14)(BX*1), Z18
-	VPDPBUSD     Z17, Z18, Z16
-	VMOVDQU32    64(AX), Z17
-	VPBROADCASTD 4(R11), Z18
-	VPDPBUSD     Z17, Z18, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z19
-	VPDPBUSD     Z17, Z19, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z18
-	VPDPBUSD     Z17, Z18, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z19
-	VPDPBUSD     Z17, Z19, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z18
-	VPDPBUSD     Z17, Z18, Z4
-	VPBROADCASTD 4(R12), Z19
-	VPDPBUSD     Z17, Z19, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z18
-	VPDPBUSD     Z17, Z18, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z19
-	VPDPBUSD     Z17, Z19, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z18
-	VPDPBUSD     Z17, Z18, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z19
-	VPDPBUSD     Z17, Z19, Z9
-	VPBROADCASTD 4(R13), Z18
-	VPDPBUSD     Z17, Z18, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z19
-	VPDPBUSD     Z17, Z19, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z18
-	VPDPBUSD     Z17, Z18, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z19
-	VPDPBUSD     Z17, Z19, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z18
-	VPDPBUSD     Z17, Z18, Z14
-	VPBROADCASTD 4(R14), Z19
-	VPDPBUSD     Z17, Z19, Z15
-	VPBROADCASTD 4(R14)(BX*1), Z18
-	VPDPBUSD     Z17, Z18, Z16
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z17
-	VPBROADCASTD (R11), Z18
-	VPDPBUSD     Z17, Z18, Z0
-	VPBROADCASTD (R11)(BX*1), Z19
-	VPDPBUSD     Z17, Z19, Z1
-	VPBROADCASTD (R11)(BX*2), Z18
-	VPDPBUSD     Z17, Z18, Z2
-	VPBROADCASTD (R11)(R8*1), Z19
-	VPDPBUSD     Z17, Z19, Z3
-	VPBROADCASTD (R11)(BX*4), Z18
-	VPDPBUSD     Z17, Z18, Z4
-	VPBROADCASTD (R12), Z19
-	VPDPBUSD     Z17, Z19, Z5
-	VPBROADCASTD (R12)(BX*1), Z18
-	VPDPBUSD     Z17, Z18, Z6
-	VPBROADCASTD (R12)(BX*2), Z19
-	VPDPBUSD     Z17, Z19, Z7
-	VPBROADCASTD (R12)(R8*1), Z18
-	VPDPBUSD     Z17, Z18, Z8
-	VPBROADCASTD (R12)(BX*4), Z19
-	VPDPBUSD     Z17, Z19, Z9
-	VPBROADCASTD (R13), Z18
-	VPDPBUSD     Z17, Z18, Z10
-	VPBROADCASTD (R13)(BX*1), Z19
-	VPDPBUSD     Z17, Z19, Z11
-	VPBROADCASTD (R13)(BX*2), Z18
-	VPDPBUSD     Z17, Z18, Z12
-	VPBROADCASTD (R13)(R8*1), Z19
-	VPDPBUSD     Z17, Z19, Z13
-	VPBROADCASTD (R13)(BX*4), Z18
-	VPDPBUSD     Z17, Z18, Z14
-	VPBROADCASTD (R14), Z19
-	VPDPBUSD     Z17, Z19, Z15
-	VPBROADCASTD (R14)(BX*1), Z18
-	VPDPBUSD     Z17, Z18, Z16
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VMOVDQU32 Z16, 1024(DX)
-	VZEROUPPER
-	RET
-
-// func int8Tile18x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile18x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z18
-	VPBROADCASTD (R11), Z19
-	VPDPBUSD     Z18, Z19, Z0
-	VPBROADCASTD (R11)(BX*1), Z20
-	VPDPBUSD     Z18, Z20, Z1
-	VPBROADCASTD (R11)(BX*2), Z19
-	VPDPBUSD     Z18, Z19, Z2
-	VPBROADCASTD (R11)(R8*1), Z20
-	VPDPBUSD     Z18, Z20, Z3
-	VPBROADCASTD (R11)(BX*4), Z19
-	VPDPBUSD     Z18, Z19, Z4
-	VPBROADCASTD (R12), Z20
-	VPDPBUSD     Z18, Z20, Z5
-	VPBROADCASTD (R12)(BX*1), Z19
-	VPDPBUSD     Z18, Z19, Z6
-	VPBROADCASTD (R12)(BX*2), Z20
-	VPDPBUSD     Z18, Z20, Z7
-	VPBROADCASTD (R12)(R8*1), Z19
-	VPDPBUSD     Z18, Z19, Z8
-	VPBROADCASTD (R12)(BX*4), Z20
-	VPDPBUSD     Z18, Z20, Z9
-	VPBROADCASTD (R13), Z19
-	VPDPBUSD     Z18, Z19, Z10
-	VPBROADCASTD (R13)(BX*1), Z20
-	VPDPBUSD     Z18, Z20, Z11
-	VPBROADCASTD (R13)(BX*2), Z19
-	VPDPBUSD     Z18, Z19, Z12
-	VPBROADCASTD (R13)(R8*1), Z20
-	VPDPBUSD     Z18, Z20, Z13
-	VPBROADCASTD (R13)(BX*4), Z19
-	VPDPBUSD     Z18, Z19, Z14
-	VPBROADCASTD (R14), Z20
-	VPDPBUSD     Z18, Z20, Z15
-	VPBROADCASTD (R14)(BX*1), Z19
-	VPDPBUSD     Z18, Z19, Z16
-	VPBROADCASTD (R14)(BX*2), Z20
-	VPDPBUSD     Z18, Z20, Z17
-	VMOVDQU32    64(AX), Z18
-	VPBROADCASTD 4(R11), Z19
-	VPDPBUSD     Z18, Z19, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z20
-	VPDPBUSD     Z18, Z20, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z19
-	VPDPBUSD     Z18, Z19, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z20
-	VPDPBUSD     Z18, Z20, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z19
-	VPDPBUSD     Z18, Z19, Z4
-	VPBROADCASTD 4(R12), Z20
-	VPDPBUSD     Z18, Z20, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z19
-	VPDPBUSD     Z18, Z19, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z20
-	VPDPBUSD     Z18, Z20, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z19
-	VPDPBUSD     Z18, Z19, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z20
-	VPDPBUSD     Z18, Z20, Z9
-	VPBROADCASTD 4(R13), Z19
-	VPDPBUSD     Z18, Z19, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z20
-	VPDPBUSD     Z18, Z20, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z19
-	VPDPBUSD     Z18, Z19, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z20
-	VPDPBUSD     Z18, Z20, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z19
-	VPDPBUSD     Z18, Z19, Z14
-	VPBROADCASTD 4(R14), Z20
-	VPDPBUSD     Z18, Z20, Z15
-	VPBROADCASTD 4(R14)(BX*1), Z19
-	VPDPBUSD     Z18, Z19, Z16
-	VPBROADCASTD 4(R14)(BX*2), Z20
-	VPDPBUSD     Z18, Z20, Z17
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z18
-	VPBROADCASTD (R11), Z19
-	VPDPBUSD     Z18, Z19, Z0
-	VPBROADCASTD (R11)(BX*1), Z20
-	VPDPBUSD     Z18, Z20, Z1
-	VPBROADCASTD (R11)(BX*2), Z19
-	VPDPBUSD     Z18, Z19, Z2
-	VPBROADCASTD (R11)(R8*1), Z20
-	VPDPBUSD     Z18, Z20, Z3
-	VPBROADCASTD (R11)(BX*4), Z19
-	VPDPBUSD     Z18, Z19, Z4
-	VPBROADCASTD (R12), Z20
-	VPDPBUSD     Z18, Z20, Z5
-	VPBROADCASTD (R12)(BX*1), Z19
-	VPDPBUSD     Z18, Z19, Z6
-	VPBROADCASTD (R12)(BX*2), Z20
-	VPDPBUSD     Z18, Z20, Z7
-	VPBROADCASTD (R12)(R8*1), Z19
-	VPDPBUSD     Z18, Z19, Z8
-	VPBROADCASTD (R12)(BX*4), Z20
-	VPDPBUSD     Z18, Z20, Z9
-	VPBROADCASTD (R13), Z19
-	VPDPBUSD     Z18, Z19, Z10
-	VPBROADCASTD (R13)(BX*1), Z20
-	VPDPBUSD     Z18, Z20, Z11
-	VPBROADCASTD (R13)(BX*2), Z19
-	VPDPBUSD     Z18, Z19, Z12
-	VPBROADCASTD (R13)(R8*1), Z20
-	VPDPBUSD     Z18, Z20, Z13
-	VPBROADCASTD (R13)(BX*4), Z19
-	VPDPBUSD     Z18, Z19, Z14
-	VPBROADCASTD (R14), Z20
-	VPDPBUSD     Z18, Z20, Z15
-	VPBROADCASTD (R14)(BX*1), Z19
-	VPDPBUSD     Z18, Z19, Z16
-	VPBROADCASTD (R14)(BX*2), Z20
-	VPDPBUSD     Z18, Z20, Z17
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VMOVDQU32 Z16, 1024(DX)
-	VMOVDQU32 Z17, 1088(DX)
-	VZEROUPPER
-	RET
-
-// func int8Tile19x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile19x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z19
-	VPBROADCASTD (R11), Z20
-	VPDPBUSD     Z19, Z20, Z0
-	VPBROADCASTD (R11)(BX*1), Z21
-	VPDPBUSD     Z19, Z21, Z1
-	VPBROADCASTD (R11)(BX*2), Z20
-	VPDPBUSD     Z19, Z20, Z2
-	VPBROADCASTD (R11)(R8*1), Z21
-	VPDPBUSD     Z19, Z21, Z3
-	VPBROADCASTD (R11)(BX*4), Z20
-	VPDPBUSD     Z19, Z20, Z4
-	VPBROADCASTD (R12), Z21
-	VPDPBUSD     Z19, Z21, Z5
-	VPBROADCASTD (R12)(BX*1), Z20
-	VPDPBUSD     Z19, Z20, Z6
-	VPBROADCASTD (R12)(BX*2), Z21
-	VPDPBUSD     Z19, Z21, Z7
-	VPBROADCASTD (R12)(R8*1), Z20
-	VPDPBUSD     Z19, Z20, Z8
-	VPBROADCASTD (R12)(BX*4), Z21
-	VPDPBUSD     Z19, Z21, Z9
-	VPBROADCASTD (R13), Z20
-	VPDPBUSD     Z19, Z20, Z10
-	VPBROADCASTD (R13)(BX*1), Z21
-	VPDPBUSD     Z19, Z21, Z11
-	VPBROADCASTD (R13)(BX*2), Z20
-	VPDPBUSD     Z19, Z20, Z12
-	VPBROADCASTD (R13)(R8*1), Z21
-	VPDPBUSD     Z19, Z21, Z13
-	VPBROADCASTD (R13)(BX*4), Z20
-	VPDPBUSD     Z19, Z20, Z14
-	VPBROADCASTD (R14), Z21
-	VPDPBUSD     Z19, Z21, Z15
-	VPBROADCASTD (R14)(BX*1), Z20
-	VPDPBUSD     Z19, Z20, Z16
-	VPBROADCASTD (R14)(BX*2), Z21
-	VPDPBUSD     Z19, Z21, Z17
-	VPBROADCASTD (R14)(R8*1), Z20
-	VPDPBUSD     Z19, Z20, Z18
-	VMOVDQU32    64(AX), Z19
-	VPBROADCASTD 4(R11), Z20
-	VPDPBUSD     Z19, Z20, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z21
-	VPDPBUSD     Z19, Z21, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z20
-	VPDPBUSD     Z19, Z20, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z21
-	VPDPBUSD     Z19, Z21, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z20
-	VPDPBUSD     Z19, Z20, Z4
-	VPBROADCASTD 4(R12), Z21
-	VPDPBUSD     Z19, Z21, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z20
-	VPDPBUSD     Z19, Z20, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z21
-	VPDPBUSD     Z19, Z21, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z20
-	VPDPBUSD     Z19, Z20, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z21
-	VPDPBUSD     Z19, Z21, Z9
-	VPBROADCASTD 4(R13), Z20
-	VPDPBUSD     Z19, Z20, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z21
-	VPDPBUSD     Z19, Z21, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z20
-	VPDPBUSD     Z19, Z20, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z21
-	VPDPBUSD     Z19, Z21, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z20
-	VPDPBUSD     Z19, Z20, Z14
-	VPBROADCASTD 4(R14), Z21
-	VPDPBUSD     Z19, Z21, Z15
-	VPBROADCASTD 4(R14)(BX*1), Z20
-	VPDPBUSD     Z19, Z20, Z16
-	VPBROADCASTD 4(R14)(BX*2), Z21
-	VPDPBUSD     Z19, Z21, Z17
-	VPBROADCASTD 4(R14)(R8*1), Z20
-	VPDPBUSD     Z19, Z20, Z18
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z19
-	VPBROADCASTD (R11), Z20
-	VPDPBUSD     Z19, Z20, Z0
-	VPBROADCASTD (R11)(BX*1), Z21
-	VPDPBUSD     Z19, Z21, Z1
-	VPBROADCASTD (R11)(BX*2), Z20
-	VPDPBUSD     Z19, Z20, Z2
-	VPBROADCASTD (R11)(R8*1), Z21
-	VPDPBUSD     Z19, Z21, Z3
-	VPBROADCASTD (R11)(BX*4), Z20
-	VPDPBUSD     Z19, Z20, Z4
-	VPBROADCASTD (R12), Z21
-	VPDPBUSD     Z19, Z21, Z5
-	VPBROADCASTD (R12)(BX*1), Z20
-	VPDPBUSD     Z19, Z20, Z6
-	VPBROADCASTD (R12)(BX*2), Z21
-	VPDPBUSD     Z19, Z21, Z7
-	VPBROADCASTD (R12)(R8*1), Z20
-	VPDPBUSD     Z19, Z20, Z8
-	VPBROADCASTD (R12)(BX*4), Z21
-	VPDPBUSD     Z19, Z21, Z9
-	VPBROADCASTD (R13), Z20
-	VPDPBUSD     Z19, Z20, Z10
-	VPBROADCASTD (R13)(BX*1), Z21
-	VPDPBUSD     Z19, Z21, Z11
-	VPBROADCASTD (R13)(BX*2), Z20
-	VPDPBUSD     Z19, Z20, Z12
-	VPBROADCASTD (R13)(R8*1), Z21
-	VPDPBUSD     Z19, Z21, Z13
-	VPBROADCASTD (R13)(BX*4), Z20
-	VPDPBUSD     Z19, Z20, Z14
-	VPBROADCASTD (R14), Z21
-	VPDPBUSD     Z19, Z21, Z15
-	VPBROADCASTD (R14)(BX*1), Z20
-	VPDPBUSD     Z19, Z20, Z16
-	VPBROADCASTD (R14)(BX*2), Z21
-	VPDPBUSD     Z19, Z21, Z17
-	VPBROADCASTD (R14)(R8*1), Z20
-	VPDPBUSD     Z19, Z20, Z18
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VMOVDQU32 Z16, 1024(DX)
-	VMOVDQU32 Z17, 1088(DX)
-	VMOVDQU32 Z18, 1152(DX)
-	VZEROUPPER
-	RET
-
-// func int8Tile20x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile20x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z20
-	VPBROADCASTD (R11), Z21
-	VPDPBUSD     Z20, Z21, Z0
-	VPBROADCASTD (R11)(BX*1), Z22
-	VPDPBUSD     Z20, Z22, Z1
-	VPBROADCASTD (R11)(BX*2), Z21
-	VPDPBUSD     Z20, Z21, Z2
-	VPBROADCASTD (R11)(R8*1), Z22
-	VPDPBUSD     Z20, Z22, Z3
-	VPBROADCASTD (R11)(BX*4), Z21
-	VPDPBUSD     Z20, Z21, Z4
-	VPBROADCASTD (R12), Z22
-	VPDPBUSD     Z20, Z22, Z5
-	VPBROADCASTD (R12)(BX*1), Z21
-	VPDPBUSD     Z20, Z21, Z6
-	VPBROADCASTD (R12)(BX*2), Z22
-	VPDPBUSD     Z20, Z22, Z7
-	VPBROADCASTD (R12)(R8*1), Z21
-	VPDPBUSD     Z20, Z21, Z8
-	VPBROADCASTD (R12)(BX*4), Z22
-	VPDPBUSD     Z20, Z22, Z9
-	VPBROADCASTD (R13), Z21
-	VPDPBUSD     Z20, Z21, Z10
-	VPBROADCASTD (R13)(BX*1), Z22
-	VPDPBUSD     Z20, Z22, Z11
-	VPBROADCASTD (R13)(BX*2), Z21
-	VPDPBUSD     Z20, Z21, Z12
-	VPBROADCASTD (R13)(R8*1), Z22
-	VPDPBUSD     Z20, Z22, Z13
-	VPBROADCASTD (R13)(BX*4), Z21
-	VPDPBUSD     Z20, Z21, Z14
-	VPBROADCASTD (R14), Z22
-	VPDPBUSD     Z20, Z22, Z15
-	VPBROADCASTD (R14)(BX*1), Z21
-	VPDPBUSD     Z20, Z21, Z16
-	VPBROADCASTD (R14)(BX*2), Z22
-	VPDPBUSD     Z20, Z22, Z17
-	VPBROADCASTD (R14)(R8*1), Z21
-	VPDPBUSD     Z20, Z21, Z18
-	VPBROADCASTD (R14)(BX*4), Z22
-	VPDPBUSD     Z20, Z22, Z19
-	VMOVDQU32    64(AX), Z20
-	VPBROADCASTD 4(R11), Z21
-	VPDPBUSD     Z20, Z21, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z22
-	VPDPBUSD     Z20, Z22, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z21
-	VPDPBUSD     Z20, Z21, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z22
-	VPDPBUSD     Z20, Z22, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z21
-	VPDPBUSD     Z20, Z21, Z4
-	VPBROADCASTD 4(R12), Z22
-	VPDPBUSD     Z20, Z22, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z21
-	VPDPBUSD     Z20, Z21, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z22
-	VPDPBUSD     Z20, Z22, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z21
-	VPDPBUSD     Z20, Z21, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z22
-	VPDPBUSD     Z20, Z22, Z9
-	VPBROADCASTD 4(R13), Z21
-	VPDPBUSD     Z20, Z21, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z22
-	VPDPBUSD     Z20, Z22, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z21
-	VPDPBUSD     Z20, Z21, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z22
-	VPDPBUSD     Z20, Z22, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z21
-	VPDPBUSD     Z20, Z21, Z14
-	VPBROADCASTD 4(R14), Z22
-	VPDPBUSD     Z20, Z22, Z15
-	VPBROADCASTD 4(R14)(BX*1), Z21
-	VPDPBUSD     Z20, Z21, Z16
-	VPBROADCASTD 4(R14)(BX*2), Z22
-	VPDPBUSD     Z20, Z22, Z17
-	VPBROADCASTD 4(R14)(R8*1), Z21
-	VPDPBUSD     Z20, Z21, Z18
-	VPBROADCASTD 4(R14)(BX*4), Z22
-	VPDPBUSD     Z20, Z22, Z19
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z20
-	VPBROADCASTD (R11), Z21
-	VPDPBUSD     Z20, Z21, Z0
-	VPBROADCASTD (R11)(BX*1), Z22
-	VPDPBUSD     Z20, Z22, Z1
-	VPBROADCASTD (R11)(BX*2), Z21
-	VPDPBUSD     Z20, Z21, Z2
-	VPBROADCASTD (R11)(R8*1), Z22
-	VPDPBUSD     Z20, Z22, Z3
-	VPBROADCASTD (R11)(BX*4), Z21
-	VPDPBUSD     Z20, Z21, Z4
-	VPBROADCASTD (R12), Z22
-	VPDPBUSD     Z20, Z22, Z5
-	VPBROADCASTD (R12)(BX*1), Z21
-	VPDPBUSD     Z20, Z21, Z6
-	VPBROADCASTD (R12)(BX*2), Z22
-	VPDPBUSD     Z20, Z22, Z7
-	VPBROADCASTD (R12)(R8*1), Z21
-	VPDPBUSD     Z20, Z21, Z8
-	VPBROADCASTD (R12)(BX*4), Z22
-	VPDPBUSD     Z20, Z22, Z9
-	VPBROADCASTD (R13), Z21
-	VPDPBUSD     Z20, Z21, Z10
-	VPBROADCASTD (R13)(BX*1), Z22
-	VPDPBUSD     Z20, Z22, Z11
-	VPBROADCASTD (R13)(BX*2), Z21
-	VPDPBUSD     Z20, Z21, Z12
-	VPBROADCASTD (R13)(R8*1), Z22
-	VPDPBUSD     Z20, Z22, Z13
-	VPBROADCASTD (R13)(BX*4), Z21
-	VPDPBUSD     Z20, Z21, Z14
-	VPBROADCASTD (R14), Z22
-	VPDPBUSD     Z20, Z22, Z15
-	VPBROADCASTD (R14)(BX*1), Z21
-	VPDPBUSD     Z20, Z21, Z16
-	VPBROADCASTD (R14)(BX*2), Z22
-	VPDPBUSD     Z20, Z22, Z17
-	VPBROADCASTD (R14)(R8*1), Z21
-	VPDPBUSD     Z20, Z21, Z18
-	VPBROADCASTD (R14)(BX*4), Z22
-	VPDPBUSD     Z20, Z22, Z19
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VMOVDQU32 Z16, 1024(DX)
-	VMOVDQU32 Z17, 1088(DX)
-	VMOVDQU32 Z18, 1152(DX)
-	VMOVDQU32 Z19, 1216(DX)
-	VZEROUPPER
-	RET
-
-// func int8Tile21x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile21x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R9
-	ADDQ BX, R9
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z21
-	VPBROADCASTD (R11), Z22
-	VPDPBUSD     Z21, Z22, Z0
-	VPBROADCASTD (R11)(BX*1), Z23
-	VPDPBUSD     Z21, Z23, Z1
-	VPBROADCASTD (R11)(BX*2), Z22
-	VPDPBUSD     Z21, Z22, Z2
-	VPBROADCASTD (R11)(R8*1), Z23
-	VPDPBUSD     Z21, Z23, Z3
-	VPBROADCASTD (R11)(BX*4), Z22
-	VPDPBUSD     Z21, Z22, Z4
-	VPBROADCASTD (R12), Z23
-	VPDPBUSD     Z21, Z23, Z5
-	VPBROADCASTD (R12)(BX*1), Z22
-	VPDPBUSD     Z21, Z22, Z6
-	VPBROADCASTD (R12)(BX*2), Z23
-	VPDPBUSD     Z21, Z23, Z7
-	VPBROADCASTD (R12)(R8*1), Z22
-	VPDPBUSD     Z21, Z22, Z8
-	VPBROADCASTD (R12)(BX*4), Z23
-	VPDPBUSD     Z21, Z23, Z9
-	VPBROADCASTD (R13), Z22
-	VPDPBUSD     Z21, Z22, Z10
-	VPBROADCASTD (R13)(BX*1), Z23
-	VPDPBUSD     Z21, Z23, Z11
-	VPBROADCASTD (R13)(BX*2), Z22
-	VPDPBUSD     Z21, Z22, Z12
-	VPBROADCASTD (R13)(R8*1), Z23
-	VPDPBUSD     Z21, Z23, Z13
-	VPBROADCASTD (R13)(BX*4), Z22
-	VPDPBUSD     Z21, Z22, Z14
-	VPBROADCASTD (R14), Z23
-	VPDPBUSD     Z21, Z23, Z15
-	VPBROADCASTD (R14)(BX*1), Z22
-	VPDPBUSD     Z21, Z22, Z16
-	VPBROADCASTD (R14)(BX*2), Z23
-	VPDPBUSD     Z21, Z23, Z17
-	VPBROADCASTD (R14)(R8*1), Z22
-	VPDPBUSD     Z21, Z22, Z18
-	VPBROADCASTD (R14)(BX*4), Z23
-	VPDPBUSD     Z21, Z23, Z19
-	VPBROADCASTD (R9), Z22
-	VPDPBUSD     Z21, Z22, Z20
-	VMOVDQU32    64(AX), Z21
-	VPBROADCASTD 4(R11), Z22
-	VPDPBUSD     Z21, Z22, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z23
-	VPDPBUSD     Z21, Z23, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z22
-	VPDPBUSD     Z21, Z22, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z23
-	VPDPBUSD     Z21, Z23, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z22
-	VPDPBUSD     Z21, Z22, Z4
-	VPBROADCASTD 4(R12), Z23
-	VPDPBUSD     Z21, Z23, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z22
-	VPDPBUSD     Z21, Z22, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z23
-	VPDPBUSD     Z21, Z23, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z22
-	VPDPBUSD     Z21, Z22, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z23
-	VPDPBUSD     Z21, Z23, Z9
-	VPBROADCASTD 4(R13), Z22
-	VPDPBUSD     Z21, Z22, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z23
-	VPDPBUSD     Z21, Z23, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z22
-	VPDPBUSD     Z21, Z22, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z23
-	VPDPBUSD     Z21, Z23, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z22
-	VPDPBUSD     Z21, Z22, Z14
-	VPBROADCASTD 4(R14), Z23
-	VPDPBUSD     Z21, Z23, Z15
-	VPBROADCASTD 4(R14)(BX*1), Z22
-	VPDPBUSD     Z21, Z22, Z16
-	VPBROADCASTD 4(R14)(BX*2), Z23
-	VPDPBUSD     Z21, Z23, Z17
-	VPBROADCASTD 4(R14)(R8*1), Z22
-	VPDPBUSD     Z21, Z22, Z18
-	VPBROADCASTD 4(R14)(BX*4), Z23
-	VPDPBUSD     Z21, Z23, Z19
-	VPBROADCASTD 4(R9), Z22
-	VPDPBUSD     Z21, Z22, Z20
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+8, R9
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z21
-	VPBROADCASTD (R11), Z22
-	VPDPBUSD     Z21, Z22, Z0
-	VPBROADCASTD (R11)(BX*1), Z23
-	VPDPBUSD     Z21, Z23, Z1
-	VPBROADCASTD (R11)(BX*2), Z22
-	VPDPBUSD     Z21, Z22, Z2
-	VPBROADCASTD (R11)(R8*1), Z23
-	VPDPBUSD     Z21, Z23, Z3
-	VPBROADCASTD (R11)(BX*4), Z22
-	VPDPBUSD     Z21, Z22, Z4
-	VPBROADCASTD (R12), Z23
-	VPDPBUSD     Z21, Z23, Z5
-	VPBROADCASTD (R12)(BX*1), Z22
-	VPDPBUSD     Z21, Z22, Z6
-	VPBROADCASTD (R12)(BX*2), Z23
-	VPDPBUSD     Z21, Z23, Z7
-	VPBROADCASTD (R12)(R8*1), Z22
-	VPDPBUSD     Z21, Z22, Z8
-	VPBROADCASTD (R12)(BX*4), Z23
-	VPDPBUSD     Z21, Z23, Z9
-	VPBROADCASTD (R13), Z22
-	VPDPBUSD     Z21, Z22, Z10
-	VPBROADCASTD (R13)(BX*1), Z23
-	VPDPBUSD     Z21, Z23, Z11
-	VPBROADCASTD (R13)(BX*2), Z22
-	VPDPBUSD     Z21, Z22, Z12
-	VPBROADCASTD (R13)(R8*1), Z23
-	VPDPBUSD     Z21, Z23, Z13
-	VPBROADCASTD (R13)(BX*4), Z22
-	VPDPBUSD     Z21, Z22, Z14
-	VPBROADCASTD (R14), Z23
-	VPDPBUSD     Z21, Z23, Z15
-	VPBROADCASTD (R14)(BX*1), Z22
-	VPDPBUSD     Z21, Z22, Z16
-	VPBROADCASTD (R14)(BX*2), Z23
-	VPDPBUSD     Z21, Z23, Z17
-	VPBROADCASTD (R14)(R8*1), Z22
-	VPDPBUSD     Z21, Z22, Z18
-	VPBROADCASTD (R14)(BX*4), Z23
-	VPDPBUSD     Z21, Z23, Z19
-	VPBROADCASTD (R9), Z22
-	VPDPBUSD     Z21, Z22, Z20
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+4, R9
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VMOVDQU32 Z16, 1024(DX)
-	VMOVDQU32 Z17, 1088(DX)
-	VMOVDQU32 Z18, 1152(DX)
-	VMOVDQU32 Z19, 1216(DX)
-	VMOVDQU32 Z20, 1280(DX)
-	VZEROUPPER
-	RET
-
-// func int8Tile22x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile22x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R9
-	ADDQ BX, R9
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z22
-	VPBROADCASTD (R11), Z23
-	VPDPBUSD     Z22, Z23, Z0
-	VPBROADCASTD (R11)(BX*1), Z24
-	VPDPBUSD     Z22, Z24, Z1
-	VPBROADCASTD (R11)(BX*2), Z23
-	VPDPBUSD     Z22, Z23, Z2
-	VPBROADCASTD (R11)(R8*1), Z24
-	VPDPBUSD     Z22, Z24, Z3
-	VPBROADCASTD (R11)(BX*4), Z23
-	VPDPBUSD     Z22, Z23, Z4
-	VPBROADCASTD (R12), Z24
-	VPDPBUSD     Z22, Z24, Z5
-	VPBROADCASTD (R12)(BX*1), Z23
-	VPDPBUSD     Z22, Z23, Z6
-	VPBROADCASTD (R12)(BX*2), Z24
-	VPDPBUSD     Z22, Z24, Z7
-	VPBROADCASTD (R12)(R8*1), Z23
-	VPDPBUSD     Z22, Z23, Z8
-	VPBROADCASTD (R12)(BX*4), Z24
-	VPDPBUSD     Z22, Z24, Z9
-	VPBROADCASTD (R13), Z23
-	VPDPBUSD     Z22, Z23, Z10
-	VPBROADCASTD (R13)(BX*1), Z24
-	VPDPBUSD     Z22, Z24, Z11
-	VPBROADCASTD (R13)(BX*2), Z23
-	VPDPBUSD     Z22, Z23, Z12
-	VPBROADCASTD (R13)(R8*1), Z24
-	VPDPBUSD     Z22, Z24, Z13
-	VPBROADCASTD (R13)(BX*4), Z23
-	VPDPBUSD     Z22, Z23, Z14
-	VPBROADCASTD (R14), Z24
-	VPDPBUSD     Z22, Z24, Z15
-	VPBROADCASTD (R14)(BX*1), Z23
-	VPDPBUSD     Z22, Z23, Z16
-	VPBROADCASTD (R14)(BX*2), Z24
-	VPDPBUSD     Z22, Z24, Z17
-	VPBROADCASTD (R14)(R8*1), Z23
-	VPDPBUSD     Z22, Z23, Z18
-	VPBROADCASTD (R14)(BX*4), Z24
-	VPDPBUSD     Z22, Z24, Z19
-	VPBROADCASTD (R9), Z23
-	VPDPBUSD     Z22, Z23, Z20
-	VPBROADCASTD (R9)(BX*1), Z24
-	VPDPBUSD     Z22, Z24, Z21
-	VMOVDQU32    64(AX), Z22
-	VPBROADCASTD 4(R11), Z23
-	VPDPBUSD     Z22, Z23, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z24
-	VPDPBUSD     Z22, Z24, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z23
-	VPDPBUSD     Z22, Z23, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z24
-	VPDPBUSD     Z22, Z24, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z23
-	VPDPBUSD     Z22, Z23, Z4
-	VPBROADCASTD 4(R12), Z24
-	VPDPBUSD     Z22, Z24, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z23
-	VPDPBUSD     Z22, Z23, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z24
-	VPDPBUSD     Z22, Z24, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z23
-	VPDPBUSD     Z22, Z23, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z24
-	VPDPBUSD     Z22, Z24, Z9
-	VPBROADCASTD 4(R13), Z23
-	VPDPBUSD     Z22, Z23, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z24
-	VPDPBUSD     Z22, Z24, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z23
-	VPDPBUSD     Z22, Z23, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z24
-	VPDPBUSD     Z22, Z24, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z23
-	VPDPBUSD     Z22, Z23, Z14
-	VPBROADCASTD 4(R14), Z24
-	VPDPBUSD     Z22, Z24, Z15
-	VPBROADCASTD 4(R14)(BX*1), Z23
-	VPDPBUSD     Z22, Z23, Z16
-	VPBROADCASTD 4(R14)(BX*2), Z24
-	VPDPBUSD     Z22, Z24, Z17
-	VPBROADCASTD 4(R14)(R8*1), Z23
-	VPDPBUSD     Z22, Z23, Z18
-	VPBROADCASTD 4(R14)(BX*4), Z24
-	VPDPBUSD     Z22, Z24, Z19
-	VPBROADCASTD 4(R9), Z23
-	VPDPBUSD     Z22, Z23, Z20
-	VPBROADCASTD 4(R9)(BX*1), Z24
-	VPDPBUSD     Z22, Z24, Z21
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+8, R9
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z22
-	VPBROADCASTD (R11), Z23
-	VPDPBUSD     Z22, Z23, Z0
-	VPBROADCASTD (R11)(BX*1), Z24
-	VPDPBUSD     Z22, Z24, Z1
-	VPBROADCASTD (R11)(BX*2), Z23
-	VPDPBUSD     Z22, Z23, Z2
-	VPBROADCASTD (R11)(R8*1), Z24
-	VPDPBUSD     Z22, Z24, Z3
-	VPBROADCASTD (R11)(BX*4), Z23
-	VPDPBUSD     Z22, Z23, Z4
-	VPBROADCASTD (R12), Z24
-	VPDPBUSD     Z22, Z24, Z5
-	VPBROADCASTD (R12)(BX*1), Z23
-	VPDPBUSD     Z22, Z23, Z6
-	VPBROADCASTD (R12)(BX*2), Z24
-	VPDPBUSD     Z22, Z24, Z7
-	VPBROADCASTD (R12)(R8*1), Z23
-	VPDPBUSD     Z22, Z23, Z8
-	VPBROADCASTD (R12)(BX*4), Z24
-	VPDPBUSD     Z22, Z24, Z9
-	VPBROADCASTD (R13), Z23
-	VPDPBUSD     Z22, Z23, Z10
-	VPBROADCASTD (R13)(BX*1), Z24
-	VPDPBUSD     Z22, Z24, Z11
-	VPBROADCASTD (R13)(BX*2), Z23
-	VPDPBUSD     Z22, Z23, Z12
-	VPBROADCASTD (R13)(R8*1), Z24
-	VPDPBUSD     Z22, Z24, Z13
-	VPBROADCASTD (R13)(BX*4), Z23
-	VPDPBUSD     Z22, Z23, Z14
-	VPBROADCASTD (R14), Z24
-	VPDPBUSD     Z22, Z24, Z15
-	VPBROADCASTD (R14)(BX*1), Z23
-	VPDPBUSD     Z22, Z23, Z16
-	VPBROADCASTD (R14)(BX*2), Z24
-	VPDPBUSD     Z22, Z24, Z17
-	VPBROADCASTD (R14)(R8*1), Z23
-	VPDPBUSD     Z22, Z23, Z18
-	VPBROADCASTD (R14)(BX*4), Z24
-	VPDPBUSD     Z22, Z24, Z19
-	VPBROADCASTD (R9), Z23
-	VPDPBUSD     Z22, Z23, Z20
-	VPBROADCASTD (R9)(BX*1), Z24
-	VPDPBUSD     Z22, Z24, Z21
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+4, R9
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VMOVDQU32 Z16, 1024(DX)
-	VMOVDQU32 Z17, 1088(DX)
-	VMOVDQU32 Z18, 1152(DX)
-	VMOVDQU32 Z19, 1216(DX)
-	VMOVDQU32 Z20, 1280(DX)
-	VMOVDQU32 Z21, 1344(DX)
-	VZEROUPPER
-	RET
-
-// func int8Tile23x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile23x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R9
-	ADDQ BX, R9
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z23
-	VPBROADCASTD (R11), Z24
-	VPDPBUSD     Z23, Z24, Z0
-	VPBROADCASTD (R11)(BX*1), Z25
-	VPDPBUSD     Z23, Z25, Z1
-	VPBROADCASTD (R11)(BX*2), Z24
-	VPDPBUSD     Z23, Z24, Z2
-	VPBROADCASTD (R11)(R8*1), Z25
-	VPDPBUSD     Z23, Z25, Z3
-	VPBROADCASTD (R11)(BX*4), Z24
-	VPDPBUSD     Z23, Z24, Z4
-	VPBROADCASTD (R12), Z25
-	VPDPBUSD     Z23, Z25, Z5
-	VPBROADCASTD (R12)(BX*1), Z24
-	VPDPBUSD     Z23, Z24, Z6
-	VPBROADCASTD (R12)(BX*2), Z25
-	VPDPBUSD     Z23, Z25, Z7
-	VPBROADCASTD (R12)(R8*1), Z24
-	VPDPBUSD     Z23, Z24, Z8
-	VPBROADCASTD (R12)(BX*4), Z25
-	VPDPBUSD     Z23, Z25, Z9
-	VPBROADCASTD (R13), Z24
-	VPDPBUSD     Z23, Z24, Z10
-	VPBROADCASTD (R13)(BX*1), Z25
-	VPDPBUSD     Z23, Z25, Z11
-	VPBROADCASTD (R13)(BX*2), Z24
-	VPDPBUSD     Z23, Z24, Z12
-	VPBROADCASTD (R13)(R8*1), Z25
-	VPDPBUSD     Z23, Z25, Z13
-	VPBROADCASTD (R13)(BX*4), Z24
-	VPDPBUSD     Z23, Z24, Z14
-	VPBROADCASTD (R14), Z25
-	VPDPBUSD     Z23, Z25, Z15
-	VPBROADCASTD (R14)(BX*1), Z24
-	VPDPBUSD     Z23, Z24, Z16
-	VPBROADCASTD (R14)(BX*2), Z25
-	VPDPBUSD     Z23, Z25, Z17
-	VPBROADCASTD (R14)(R8*1), Z24
-	VPDPBUSD     Z23, Z24, Z18
-	VPBROADCASTD (R14)(BX*4), Z25
-	VPDPBUSD     Z23, Z25, Z19
-	VPBROADCASTD (R9), Z24
-	VPDPBUSD     Z23, Z24, Z20
-	VPBROADCASTD (R9)(BX*1), Z25
-	VPDPBUSD     Z23, Z25, Z21
-	VPBROADCASTD (R9)(BX*2), Z24
-	VPDPBUSD     Z23, Z24, Z22
-	VMOVDQU32    64(AX), Z23
-	VPBROADCASTD 4(R11), Z24
-	VPDPBUSD     Z23, Z24, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z25
-	VPDPBUSD     Z23, Z25, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z24
-	VPDPBUSD     Z23, Z24, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z25
-	VPDPBUSD     Z23, Z25, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z24
-	VPDPBUSD     Z23, Z24, Z4
-	VPBROADCASTD 4(R12), Z25
-	VPDPBUSD     Z23, Z25, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z24
-	VPDPBUSD     Z23, Z24, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z25
-	VPDPBUSD     Z23, Z25, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z24
-	VPDPBUSD     Z23, Z24, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z25
-	VPDPBUSD     Z23, Z25, Z9
-	VPBROADCASTD 4(R13), Z24
-	VPDPBUSD     Z23, Z24, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z25
-	VPDPBUSD     Z23, Z25, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z24
-	VPDPBUSD     Z23, Z24, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z25
-	VPDPBUSD     Z23, Z25, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z24
-	VPDPBUSD     Z23, Z24, Z14
-	VPBROADCASTD 4(R14), Z25
-	VPDPBUSD     Z23, Z25, Z15
-	VPBROADCASTD 4(R14)(BX*1), Z24
-	VPDPBUSD     Z23, Z24, Z16
-	VPBROADCASTD 4(R14)(BX*2), Z25
-	VPDPBUSD     Z23, Z25, Z17
-	VPBROADCASTD 4(R14)(R8*1), Z24
-	VPDPBUSD     Z23, Z24, Z18
-	VPBROADCASTD 4(R14)(BX*4), Z25
-	VPDPBUSD     Z23, Z25, Z19
-	VPBROADCASTD 4(R9), Z24
-	VPDPBUSD     Z23, Z24, Z20
-	VPBROADCASTD 4(R9)(BX*1), Z25
-	VPDPBUSD     Z23, Z25, Z21
-	VPBROADCASTD 4(R9)(BX*2), Z24
-	VPDPBUSD     Z23, Z24, Z22
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+8, R9
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z23
-	VPBROADCASTD (R11), Z24
-	VPDPBUSD     Z23, Z24, Z0
-	VPBROADCASTD (R11)(BX*1), Z25
-	VPDPBUSD     Z23, Z25, Z1
-	VPBROADCASTD (R11)(BX*2), Z24
-	VPDPBUSD     Z23, Z24, Z2
-	VPBROADCASTD (R11)(R8*1), Z25
-	VPDPBUSD     Z23, Z25, Z3
-	VPBROADCASTD (R11)(BX*4), Z24
-	VPDPBUSD     Z23, Z24, Z4
-	VPBROADCASTD (R12), Z25
-	VPDPBUSD     Z23, Z25, Z5
-	VPBROADCASTD (R12)(BX*1), Z24
-	VPDPBUSD     Z23, Z24, Z6
-	VPBROADCASTD (R12)(BX*2), Z25
-	VPDPBUSD     Z23, Z25, Z7
-	VPBROADCASTD (R12)(R8*1), Z24
-	VPDPBUSD     Z23, Z24, Z8
-	VPBROADCASTD (R12)(BX*4), Z25
-	VPDPBUSD     Z23, Z25, Z9
-	VPBROADCASTD (R13), Z24
-	VPDPBUSD     Z23, Z24, Z10
-	VPBROADCASTD (R13)(BX*1), Z25
-	VPDPBUSD     Z23, Z25, Z11
-	VPBROADCASTD (R13)(BX*2), Z24
-	VPDPBUSD     Z23, Z24, Z12
-	VPBROADCASTD (R13)(R8*1), Z25
-	VPDPBUSD     Z23, Z25, Z13
-	VPBROADCASTD (R13)(BX*4), Z24
-	VPDPBUSD     Z23, Z24, Z14
-	VPBROADCASTD (R14), Z25
-	VPDPBUSD     Z23, Z25, Z15
-	VPBROADCASTD (R14)(BX*1), Z24
-	VPDPBUSD     Z23, Z24, Z16
-	VPBROADCASTD (R14)(BX*2), Z25
-	VPDPBUSD     Z23, Z25, Z17
-	VPBROADCASTD (R14)(R8*1), Z24
-	VPDPBUSD     Z23, Z24, Z18
-	VPBROADCASTD (R14)(BX*4), Z25
-	VPDPBUSD     Z23, Z25, Z19
-	VPBROADCASTD (R9), Z24
-	VPDPBUSD     Z23, Z24, Z20
-	VPBROADCASTD (R9)(BX*1), Z25
-	VPDPBUSD     Z23, Z25, Z21
-	VPBROADCASTD (R9)(BX*2), Z24
-	VPDPBUSD     Z23, Z24, Z22
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+4, R9
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VMOVDQU32 Z16, 1024(DX)
-	VMOVDQU32 Z17, 1088(DX)
-	VMOVDQU32 Z18, 1152(DX)
-	VMOVDQU32 Z19, 1216(DX)
-	VMOVDQU32 Z20, 1280(DX)
-	VMOVDQU32 Z21, 1344(DX)
-	VMOVDQU32 Z22, 1408(DX)
-	VZEROUPPER
-	RET
-
-// func int8Tile24x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile24x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R9
-	ADDQ BX, R9
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z24
-	VPBROADCASTD (R11), Z25
-	VPDPBUSD     Z24, Z25, Z0
-	VPBROADCASTD (R11)(BX*1), Z26
-	VPDPBUSD     Z24, Z26, Z1
-	VPBROADCASTD (R11)(BX*2), Z25
-	VPDPBUSD     Z24, Z25, Z2
-	VPBROADCASTD (R11)(R8*1), Z26
-	VPDPBUSD     Z24, Z26, Z3
-	VPBROADCASTD (R11)(BX*4), Z25
-	VPDPBUSD     Z24, Z25, Z4
-	VPBROADCASTD (R12), Z26
-	VPDPBUSD     Z24, Z26, Z5
-	VPBROADCASTD (R12)(BX*1), Z25
-	VPDPBUSD     Z24, Z25, Z6
-	VPBROADCASTD (R12)(BX*2), Z26
-	VPDPBUSD     Z24, Z26, Z7
-	VPBROADCASTD (R12)(R8*1), Z25
-	VPDPBUSD     Z24, Z25, Z8
-	VPBROADCASTD (R12)(BX*4), Z26
-	VPDPBUSD     Z24, Z26, Z9
-	VPBROADCASTD (R13), Z25
-	VPDPBUSD     Z24, Z25, Z10
-	VPBROADCASTD (R13)(BX*1), Z26
-	VPDPBUSD     Z24, Z26, Z11
-	VPBROADCASTD (R13)(BX*2), Z25
-	VPDPBUSD     Z24, Z25, Z12
-	VPBROADCASTD (R13)(R8*1), Z26
-	VPDPBUSD     Z24, Z26, Z13
-	VPBROADCASTD (R13)(BX*4), Z25
-	VPDPBUSD     Z24, Z25, Z14
-	VPBROADCASTD (R14), Z26
-	VPDPBUSD     Z24, Z26, Z15
-	VPBROADCASTD (R14)(BX*1), Z25
-	VPDPBUSD     Z24, Z25, Z16
-	VPBROADCASTD (R14)(BX*2), Z26
-	VPDPBUSD     Z24, Z26, Z17
-	VPBROADCASTD (R14)(R8*1), Z25
-	VPDPBUSD     Z24, Z25, Z18
-	VPBROADCASTD (R14)(BX*4), Z26
-	VPDPBUSD     Z24, Z26, Z19
-	VPBROADCASTD (R9), Z25
-	VPDPBUSD     Z24, Z25, Z20
-	VPBROADCASTD (R9)(BX*1), Z26
-	VPDPBUSD     Z24, Z26, Z21
-	VPBROADCASTD (R9)(BX*2), Z25
-	VPDPBUSD     Z24, Z25, Z22
-	VPBROADCASTD (R9)(R8*1), Z26
-	VPDPBUSD     Z24, Z26, Z23
-	VMOVDQU32    64(AX), Z24
-	VPBROADCASTD 4(R11), Z25
-	VPDPBUSD     Z24, Z25, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z26
-	VPDPBUSD     Z24, Z26, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z25
-	VPDPBUSD     Z24, Z25, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z26
-	VPDPBUSD     Z24, Z26, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z25
-	VPDPBUSD     Z24, Z25, Z4
-	VPBROADCASTD 4(R12), Z26
-	VPDPBUSD     Z24, Z26, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z25
-	VPDPBUSD     Z24, Z25, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z26
-	VPDPBUSD     Z24, Z26, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z25
-	VPDPBUSD     Z24, Z25, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z26
-	VPDPBUSD     Z24, Z26, Z9
-	VPBROADCASTD 4(R13), Z25
-	VPDPBUSD     Z24, Z25, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z26
-	VPDPBUSD     Z24, Z26, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z25
-	VPDPBUSD     Z24, Z25, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z26
-	VPDPBUSD     Z24, Z26, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z25
-	VPDPBUSD     Z24, Z25, Z14
-	VPBROADCASTD 4(R14), Z26
-	VPDPBUSD     Z24, Z26, Z15
-	VPBROADCASTD 4(R14)(BX*1), Z25
-	VPDPBUSD     Z24, Z25, Z16
-	VPBROADCASTD 4(R14)(BX*2), Z26
-	VPDPBUSD     Z24, Z26, Z17
-	VPBROADCASTD 4(R14)(R8*1), Z25
-	VPDPBUSD     Z24, Z25, Z18
-	VPBROADCASTD 4(R14)(BX*4), Z26
-	VPDPBUSD     Z24, Z26, Z19
-	VPBROADCASTD 4(R9), Z25
-	VPDPBUSD     Z24, Z25, Z20
-	VPBROADCASTD 4(R9)(BX*1), Z26
-	VPDPBUSD     Z24, Z26, Z21
-	VPBROADCASTD 4(R9)(BX*2), Z25
-	VPDPBUSD     Z24, Z25, Z22
-	VPBROADCASTD 4(R9)(R8*1), Z26
-	VPDPBUSD     Z24, Z26, Z23
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+8, R9
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z24
-	VPBROADCASTD (R11), Z25
-	VPDPBUSD     Z24, Z25, Z0
-	VPBROADCASTD (R11)(BX*1), Z26
-	VPDPBUSD     Z24, Z26, Z1
-	VPBROADCASTD (R11)(BX*2), Z25
-	VPDPBUSD     Z24, Z25, Z2
-	VPBROADCASTD (R11)(R8*1), Z26
-	VPDPBUSD     Z24, Z26, Z3
-	VPBROADCASTD (R11)(BX*4), Z25
-	VPDPBUSD     Z24, Z25, Z4
-	VPBROADCASTD (R12), Z26
-	VPDPBUSD     Z24, Z26, Z5
-	VPBROADCASTD (R12)(BX*1), Z25
-	VPDPBUSD     Z24, Z25, Z6
-	VPBROADCASTD (R12)(BX*2), Z26
-	VPDPBUSD     Z24, Z26, Z7
-	VPBROADCASTD (R12)(R8*1), Z25
-	VPDPBUSD     Z24, Z25, Z8
-	VPBROADCASTD (R12)(BX*4), Z26
-	VPDPBUSD     Z24, Z26, Z9
-	VPBROADCASTD (R13), Z25
-	VPDPBUSD     Z24, Z25, Z10
-	VPBROADCASTD (R13)(BX*1), Z26
-	VPDPBUSD     Z24, Z26, Z11
-	VPBROADCASTD (R13)(BX*2), Z25
-	VPDPBUSD     Z24, Z25, Z12
-	VPBROADCASTD (R13)(R8*1), Z26
-	VPDPBUSD     Z24, Z26, Z13
-	VPBROADCASTD (R13)(BX*4), Z25
-	VPDPBUSD     Z24, Z25, Z14
-	VPBROADCASTD (R14), Z26
-	VPDPBUSD     Z24, Z26, Z15
-	VPBROADCASTD (R14)(BX*1), Z25
-	VPDPBUSD     Z24, Z25, Z16
-	VPBROADCASTD (R14)(BX*2), Z26
-	VPDPBUSD     Z24, Z26, Z17
-	VPBROADCASTD (R14)(R8*1), Z25
-	VPDPBUSD     Z24, Z25, Z18
-	VPBROADCASTD (R14)(BX*4), Z26
-	VPDPBUSD     Z24, Z26, Z19
-	VPBROADCASTD (R9), Z25
-	VPDPBUSD     Z24, Z25, Z20
-	VPBROADCASTD (R9)(BX*1), Z26
-	VPDPBUSD     Z24, Z26, Z21
-	VPBROADCASTD (R9)(BX*2), Z25
-	VPDPBUSD     Z24, Z25, Z22
-	VPBROADCASTD (R9)(R8*1), Z26
-	VPDPBUSD     Z24, Z26, Z23
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+4, R9
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VMOVDQU32 Z16, 1024(DX)
-	VMOVDQU32 Z17, 1088(DX)
-	VMOVDQU32 Z18, 1152(DX)
-	VMOVDQU32 Z19, 1216(DX)
-	VMOVDQU32 Z20, 1280(DX)
-	VMOVDQU32 Z21, 1344(DX)
-	VMOVDQU32 Z22, 1408(DX)
-	VMOVDQU32 Z23, 1472(DX)
-	VZEROUPPER
-	RET
-
-// func int8Tile25x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile25x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R9
-	ADDQ BX, R9
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z25
-	VPBROADCASTD (R11), Z26
-	VPDPBUSD     Z25, Z26, Z0
-	VPBROADCASTD (R11)(BX*1), Z27
-	VPDPBUSD     Z25, Z27, Z1
-	VPBROADCASTD (R11)(BX*2), Z26
-	VPDPBUSD     Z25, Z26, Z2
-	VPBROADCASTD (R11)(R8*1), Z27
-	VPDPBUSD     Z25, Z27, Z3
-	VPBROADCASTD (R11)(BX*4), Z26
-	VPDPBUSD     Z25, Z26, Z4
-	VPBROADCASTD (R12), Z27
-	VPDPBUSD     Z25, Z27, Z5
-	VPBROADCASTD (R12)(BX*1), Z26
-	VPDPBUSD     Z25, Z26, Z6
-	VPBROADCASTD (R12)(BX*2), Z27
-	VPDPBUSD     Z25, Z27, Z7
-	VPBROADCASTD (R12)(R8*1), Z26
-	VPDPBUSD     Z25, Z26, Z8
-	VPBROADCASTD (R12)(BX*4), Z27
-	VPDPBUSD     Z25, Z27, Z9
-	VPBROADCASTD (R13), Z26
-	VPDPBUSD     Z25, Z26, Z10
-	VPBROADCASTD (R13)(BX*1), Z27
-	VPDPBUSD     Z25, Z27, Z11
-	VPBROADCASTD (R13)(BX*2), Z26
-	VPDPBUSD     Z25, Z26, Z12
-	VPBROADCASTD (R13)(R8*1), Z27
-	VPDPBUSD     Z25, Z27, Z13
-	VPBROADCASTD (R13)(BX*4), Z26
-	VPDPBUSD     Z25, Z26, Z14
-	VPBROADCASTD (R14), Z27
-	VPDPBUSD     Z25, Z27, Z15
-	VPBROADCASTD (R14)(BX*1), Z26
-	VPDPBUSD     Z25, Z26, Z16
-	VPBROADCASTD (R14)(BX*2), Z27
-	VPDPBUSD     Z25, Z27, Z17
-	VPBROADCASTD (R14)(R8*1), Z26
-	VPDPBUSD     Z25, Z26, Z18
-	VPBROADCASTD (R14)(BX*4), Z27
-	VPDPBUSD     Z25, Z27, Z19
-	VPBROADCASTD (R9), Z26
-	VPDPBUSD     Z25, Z26, Z20
-	VPBROADCASTD (R9)(BX*1), Z27
-	VPDPBUSD     Z25, Z27, Z21
-	VPBROADCASTD (R9)(BX*2), Z26
-	VPDPBUSD     Z25, Z26, Z22
-	VPBROADCASTD (R9)(R8*1), Z27
-	VPDPBUSD     Z25, Z27, Z23
-	VPBROADCASTD (R9)(BX*4), Z26
-	VPDPBUSD     Z25, Z26, Z24
-	VMOVDQU32    64(AX), Z25
-	VPBROADCASTD 4(R11), Z26
-	VPDPBUSD     Z25, Z26, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z27
-	VPDPBUSD     Z25, Z27, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z26
-	VPDPBUSD     Z25, Z26, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z27
-	VPDPBUSD     Z25, Z27, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z26
-	VPDPBUSD     Z25, Z26, Z4
-	VPBROADCASTD 4(R12), Z27
-	VPDPBUSD     Z25, Z27, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z26
-	VPDPBUSD     Z25, Z26, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z27
-	VPDPBUSD     Z25, Z27, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z26
-	VPDPBUSD     Z25, Z26, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z27
-	VPDPBUSD     Z25, Z27, Z9
-	VPBROADCASTD 4(R13), Z26
-	VPDPBUSD     Z25, Z26, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z27
-	VPDPBUSD     Z25, Z27, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z26
-	VPDPBUSD     Z25, Z26, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z27
-	VPDPBUSD     Z25, Z27, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z26
-	VPDPBUSD     Z25, Z26, Z14
-	VPBROADCASTD 4(R14), Z27
-	VPDPBUSD     Z25, Z27, Z15
-	VPBROADCASTD 4(R14)(BX*1), Z26
-	VPDPBUSD     Z25, Z26, Z16
-	VPBROADCASTD 4(R14)(BX*2), Z27
-	VPDPBUSD     Z25, Z27, Z17
-	VPBROADCASTD 4(R14)(R8*1), Z26
-	VPDPBUSD     Z25, Z26, Z18
-	VPBROADCASTD 4(R14)(BX*4), Z27
-	VPDPBUSD     Z25, Z27, Z19
-	VPBROADCASTD 4(R9), Z26
-	VPDPBUSD     Z25, Z26, Z20
-	VPBROADCASTD 4(R9)(BX*1), Z27
-	VPDPBUSD     Z25, Z27, Z21
-	VPBROADCASTD 4(R9)(BX*2), Z26
-	VPDPBUSD     Z25, Z26, Z22
-	VPBROADCASTD 4(R9)(R8*1), Z27
-	VPDPBUSD     Z25, Z27, Z23
-	VPBROADCASTD 4(R9)(BX*4), Z26
-	VPDPBUSD     Z25, Z26, Z24
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+8, R9
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z25
-	VPBROADCASTD (R11), Z26
-	VPDPBUSD     Z25, Z26, Z0
-	VPBROADCASTD (R11)(BX*1), Z27
-	VPDPBUSD     Z25, Z27, Z1
-	VPBROADCASTD (R11)(BX*2), Z26
-	VPDPBUSD     Z25, Z26, Z2
-	VPBROADCASTD (R11)(R8*1), Z27
-	VPDPBUSD     Z25, Z27, Z3
-	VPBROADCASTD (R11)(BX*4), Z26
-	VPDPBUSD     Z25, Z26, Z4
-	VPBROADCASTD (R12), Z27
-	VPDPBUSD     Z25, Z27, Z5
-	VPBROADCASTD (R12)(BX*1), Z26
-	VPDPBUSD     Z25, Z26, Z6
-	VPBROADCASTD (R12)(BX*2), Z27
-	VPDPBUSD     Z25, Z27, Z7
-	VPBROADCASTD (R12)(R8*1), Z26
-	VPDPBUSD     Z25, Z26, Z8
-	VPBROADCASTD (R12)(BX*4), Z27
-	VPDPBUSD     Z25, Z27, Z9
-	VPBROADCASTD (R13), Z26
-	VPDPBUSD     Z25, Z26, Z10
-	VPBROADCASTD (R13)(BX*1), Z27
-	VPDPBUSD     Z25, Z27, Z11
-	VPBROADCASTD (R13)(BX*2), Z26
-	VPDPBUSD     Z25, Z26, Z12
-	VPBROADCASTD (R13)(R8*1), Z27
-	VPDPBUSD     Z25, Z27, Z13
-	VPBROADCASTD (R13)(BX*4), Z26
-	VPDPBUSD     Z25, Z26, Z14
-	VPBROADCASTD (R14), Z27
-	VPDPBUSD     Z25, Z27, Z15
-	VPBROADCASTD (R14)(BX*1), Z26
-	VPDPBUSD     Z25, Z26, Z16
-	VPBROADCASTD (R14)(BX*2), Z27
-	VPDPBUSD     Z25, Z27, Z17
-	VPBROADCASTD (R14)(R8*1), Z26
-	VPDPBUSD     Z25, Z26, Z18
-	VPBROADCASTD (R14)(BX*4), Z27
-	VPDPBUSD     Z25, Z27, Z19
-	VPBROADCASTD (R9), Z26
-	VPDPBUSD     Z25, Z26, Z20
-	VPBROADCASTD (R9)(BX*1), Z27
-	VPDPBUSD     Z25, Z27, Z21
-	VPBROADCASTD (R9)(BX*2), Z26
-	VPDPBUSD     Z25, Z26, Z22
-	VPBROADCASTD (R9)(R8*1), Z27
-	VPDPBUSD     Z25, Z27, Z23
-	VPBROADCASTD (R9)(BX*4), Z26
-	VPDPBUSD     Z25, Z26, Z24
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+4, R9
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VMOVDQU32 Z16, 1024(DX)
-	VMOVDQU32 Z17, 1088(DX)
-	VMOVDQU32 Z18, 1152(DX)
-	VMOVDQU32 Z19, 1216(DX)
-	VMOVDQU32 Z20, 1280(DX)
-	VMOVDQU32 Z21, 1344(DX)
-	VMOVDQU32 Z22, 1408(DX)
-	VMOVDQU32 Z23, 1472(DX)
-	VMOVDQU32 Z24, 1536(DX)
-	VZEROUPPER
-	RET
-
-// func int8Tile26x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile26x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R9
-	ADDQ BX, R9
-	LEAQ (R9)(BX*4), R10
-	ADDQ BX, R10
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z26
-	VPBROADCASTD (R11), Z27
-	VPDPBUSD     Z26, Z27, Z0
-	VPBROADCASTD (R11)(BX*1), Z28
-	VPDPBUSD     Z26, Z28, Z1
-	VPBROADCASTD (R11)(BX*2), Z27
-	VPDPBUSD     Z26, Z27, Z2
-	VPBROADCASTD (R11)(R8*1), Z28
-	VPDPBUSD     Z26, Z28, Z3
-	VPBROADCASTD (R11)(BX*4), Z27
-	VPDPBUSD     Z26, Z27, Z4
-	VPBROADCASTD (R12), Z28
-	VPDPBUSD     Z26, Z28, Z5
-	VPBROADCASTD (R12)(BX*1), Z27
-	VPDPBUSD     Z26, Z27, Z6
-	VPBROADCASTD (R12)(BX*2), Z28
-	VPDPBUSD     Z26, Z28, Z7
-	VPBROADCASTD (R12)(R8*1), Z27
-	VPDPBUSD     Z26, Z27, Z8
-	VPBROADCASTD (R12)(BX*4), Z28
-	VPDPBUSD     Z26, Z28, Z9
-	VPBROADCASTD (R13), Z27
-	VPDPBUSD     Z26, Z27, Z10
-	VPBROADCASTD (R13)(BX*1), Z28
-	VPDPBUSD     Z26, Z28, Z11
-	VPBROADCASTD (R13)(BX*2), Z27
-	VPDPBUSD     Z26, Z27, Z12
-	VPBROADCASTD (R13)(R8*1), Z28
-	VPDPBUSD     Z26, Z28, Z13
-	VPBROADCASTD (R13)(BX*4), Z27
-	VPDPBUSD     Z26, Z27, Z14
-	VPBROADCASTD (R14), Z28
-	VPDPBUSD     Z26, Z28, Z15
-	VPBROADCASTD (R14)(BX*1), Z27
-	VPDPBUSD     Z26, Z27, Z16
-	VPBROADCASTD (R14)(BX*2), Z28
-	VPDPBUSD     Z26, Z28, Z17
-	VPBROADCASTD (R14)(R8*1), Z27
-	VPDPBUSD     Z26, Z27, Z18
-	VPBROADCASTD (R14)(BX*4), Z28
-	VPDPBUSD     Z26, Z28, Z19
-	VPBROADCASTD (R9), Z27
-	VPDPBUSD     Z26, Z27, Z20
-	VPBROADCASTD (R9)(BX*1), Z28
-	VPDPBUSD     Z26, Z28, Z21
-	VPBROADCASTD (R9)(BX*2), Z27
-	VPDPBUSD     Z26, Z27, Z22
-	VPBROADCASTD (R9)(R8*1), Z28
-	VPDPBUSD     Z26, Z28, Z23
-	VPBROADCASTD (R9)(BX*4), Z27
-	VPDPBUSD     Z26, Z27, Z24
-	VPBROADCASTD (R10), Z28
-	VPDPBUSD     Z26, Z28, Z25
-	VMOVDQU32    64(AX), Z26
-	VPBROADCASTD 4(R11), Z27
-	VPDPBUSD     Z26, Z27, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z28
-	VPDPBUSD     Z26, Z28, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z27
-	VPDPBUSD     Z26, Z27, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z28
-	VPDPBUSD     Z26, Z28, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z27
-	VPDPBUSD     Z26, Z27, Z4
-	VPBROADCASTD 4(R12), Z28
-	VPDPBUSD     Z26, Z28, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z27
-	VPDPBUSD     Z26, Z27, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z28
-	VPDPBUSD     Z26, Z28, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z27
-	VPDPBUSD     Z26, Z27, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z28
-	VPDPBUSD     Z26, Z28, Z9
-	VPBROADCASTD 4(R13), Z27
-	VPDPBUSD     Z26, Z27, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z28
-	VPDPBUSD     Z26, Z28, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z27
-	VPDPBUSD     Z26, Z27, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z28
-	VPDPBUSD     Z26, Z28, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z27
-	VPDPBUSD     Z26, Z27, Z14
-	VPBROADCASTD 4(R14), Z28
-	VPDPBUSD     Z26, Z28, Z15
-	VPBROADCASTD 4(R14)(BX*1), Z27
-	VPDPBUSD     Z26, Z27, Z16
-	VPBROADCASTD 4(R14)(BX*2), Z28
-	VPDPBUSD     Z26, Z28, Z17
-	VPBROADCASTD 4(R14)(R8*1), Z27
-	VPDPBUSD     Z26, Z27, Z18
-	VPBROADCASTD 4(R14)(BX*4), Z28
-	VPDPBUSD     Z26, Z28, Z19
-	VPBROADCASTD 4(R9), Z27
-	VPDPBUSD     Z26, Z27, Z20
-	VPBROADCASTD 4(R9)(BX*1), Z28
-	VPDPBUSD     Z26, Z28, Z21
-	VPBROADCASTD 4(R9)(BX*2), Z27
-	VPDPBUSD     Z26, Z27, Z22
-	VPBROADCASTD 4(R9)(R8*1), Z28
-	VPDPBUSD     Z26, Z28, Z23
-	VPBROADCASTD 4(R9)(BX*4), Z27
-	VPDPBUSD     Z26, Z27, Z24
-	VPBROADCASTD 4(R10), Z28
-	VPDPBUSD     Z26, Z28, Z25
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+8, R9
-	ADDQ         $+8, R10
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z26
-	VPBROADCASTD (R11), Z27
-	VPDPBUSD     Z26, Z27, Z0
-	VPBROADCASTD (R11)(BX*1), Z28
-	VPDPBUSD     Z26, Z28, Z1
-	VPBROADCASTD (R11)(BX*2), Z27
-	VPDPBUSD     Z26, Z27, Z2
-	VPBROADCASTD (R11)(R8*1), Z28
-	VPDPBUSD     Z26, Z28, Z3
-	VPBROADCASTD (R11)(BX*4), Z27
-	VPDPBUSD     Z26, Z27, Z4
-	VPBROADCASTD (R12), Z28
-	VPDPBUSD     Z26, Z28, Z5
-	VPBROADCASTD (R12)(BX*1), Z27
-	VPDPBUSD     Z26, Z27, Z6
-	VPBROADCASTD (R12)(BX*2), Z28
-	VPDPBUSD     Z26, Z28, Z7
-	VPBROADCASTD (R12)(R8*1), Z27
-	VPDPBUSD     Z26, Z27, Z8
-	VPBROADCASTD (R12)(BX*4), Z28
-	VPDPBUSD     Z26, Z28, Z9
-	VPBROADCASTD (R13), Z27
-	VPDPBUSD     Z26, Z27, Z10
-	VPBROADCASTD (R13)(BX*1), Z28
-	VPDPBUSD     Z26, Z28, Z11
-	VPBROADCASTD (R13)(BX*2), Z27
-	VPDPBUSD     Z26, Z27, Z12
-	VPBROADCASTD (R13)(R8*1), Z28
-	VPDPBUSD     Z26, Z28, Z13
-	VPBROADCASTD (R13)(BX*4), Z27
-	VPDPBUSD     Z26, Z27, Z14
-	VPBROADCASTD (R14), Z28
-	VPDPBUSD     Z26, Z28, Z15
-	VPBROADCASTD (R14)(BX*1), Z27
-	VPDPBUSD     Z26, Z27, Z16
-	VPBROADCASTD (R14)(BX*2), Z28
-	VPDPBUSD     Z26, Z28, Z17
-	VPBROADCASTD (R14)(R8*1), Z27
-	VPDPBUSD     Z26, Z27, Z18
-	VPBROADCASTD (R14)(BX*4), Z28
-	VPDPBUSD     Z26, Z28, Z19
-	VPBROADCASTD (R9), Z27
-	VPDPBUSD     Z26, Z27, Z20
-	VPBROADCASTD (R9)(BX*1), Z28
-	VPDPBUSD     Z26, Z28, Z21
-	VPBROADCASTD (R9)(BX*2), Z27
-	VPDPBUSD     Z26, Z27, Z22
-	VPBROADCASTD (R9)(R8*1), Z28
-	VPDPBUSD     Z26, Z28, Z23
-	VPBROADCASTD (R9)(BX*4), Z27
-	VPDPBUSD     Z26, Z27, Z24
-	VPBROADCASTD (R10), Z28
-	VPDPBUSD     Z26, Z28, Z25
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+4, R9
-	ADDQ         $+4, R10
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VMOVDQU32 Z16, 1024(DX)
-	VMOVDQU32 Z17, 1088(DX)
-	VMOVDQU32 Z18, 1152(DX)
-	VMOVDQU32 Z19, 1216(DX)
-	VMOVDQU32 Z20, 1280(DX)
-	VMOVDQU32 Z21, 1344(DX)
-	VMOVDQU32 Z22, 1408(DX)
-	VMOVDQU32 Z23, 1472(DX)
-	VMOVDQU32 Z24, 1536(DX)
-	VMOVDQU32 Z25, 1600(DX)
-	VZEROUPPER
-	RET
-
-// func int8Tile27x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile27x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	VPXORD Z26, Z26, Z26
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R9
-	ADDQ BX, R9
-	LEAQ (R9)(BX*4), R10
-	ADDQ BX, R10
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z27
-	VPBROADCASTD (R11), Z28
-	VPDPBUSD     Z27, Z28, Z0
-	VPBROADCASTD (R11)(BX*1), Z29
-	VPDPBUSD     Z27, Z29, Z1
-	VPBROADCASTD (R11)(BX*2), Z28
-	VPDPBUSD     Z27, Z28, Z2
-	VPBROADCASTD (R11)(R8*1), Z29
-	VPDPBUSD     Z27, Z29, Z3
-	VPBROADCASTD (R11)(BX*4), Z28
-	VPDPBUSD     Z27, Z28, Z4
-	VPBROADCASTD (R12), Z29
-	VPDPBUSD     Z27, Z29, Z5
-	VPBROADCASTD (R12)(BX*1), Z28
-	VPDPBUSD     Z27, Z28, Z6
-	VPBROADCASTD (R12)(BX*2), Z29
-	VPDPBUSD     Z27, Z29, Z7
-	VPBROADCASTD (R12)(R8*1), Z28
-	VPDPBUSD     Z27, Z28, Z8
-	VPBROADCASTD (R12)(BX*4), Z29
-	VPDPBUSD     Z27, Z29, Z9
-	VPBROADCASTD (R13), Z28
-	VPDPBUSD     Z27, Z28, Z10
-	VPBROADCASTD (R13)(BX*1), Z29
-	VPDPBUSD     Z27, Z29, Z11
-	VPBROADCASTD (R13)(BX*2), Z28
-	VPDPBUSD     Z27, Z28, Z12
-	VPBROADCASTD (R13)(R8*1), Z29
-	VPDPBUSD     Z27, Z29, Z13
-	VPBROADCASTD (R13)(BX*4), Z28
-	VPDPBUSD     Z27, Z28, Z14
-	VPBROADCASTD (R14), Z29
-	VPDPBUSD     Z27, Z29, Z15
-	VPBROADCASTD (R14)(BX*1), Z28
-	VPDPBUSD     Z27, Z28, Z16
-	VPBROADCASTD (R14)(BX*2), Z29
-	VPDPBUSD     Z27, Z29, Z17
-	VPBROADCASTD (R14)(R8*1), Z28
-	VPDPBUSD     Z27, Z28, Z18
-	VPBROADCASTD (R14)(BX*4), Z29
-	VPDPBUSD     Z27, Z29, Z19
-	VPBROADCASTD (R9), Z28
-	VPDPBUSD     Z27, Z28, Z20
-	VPBROADCASTD (R9)(BX*1), Z29
-	VPDPBUSD     Z27, Z29, Z21
-	VPBROADCASTD (R9)(BX*2), Z28
-	VPDPBUSD     Z27, Z28, Z22
-	VPBROADCASTD (R9)(R8*1), Z29
-	VPDPBUSD     Z27, Z29, Z23
-	VPBROADCASTD (R9)(BX*4), Z28
-	VPDPBUSD     Z27, Z28, Z24
-	VPBROADCASTD (R10), Z29
-	VPDPBUSD     Z27, Z29, Z25
-	VPBROADCASTD (R10)(BX*1), Z28
-	VPDPBUSD     Z27, Z28, Z26
-	VMOVDQU32    64(AX), Z27
-	VPBROADCASTD 4(R11), Z28
-	VPDPBUSD     Z27, Z28, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z29
-	VPDPBUSD     Z27, Z29, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z28
-	VPDPBUSD     Z27, Z28, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z29
-	VPDPBUSD     Z27, Z29, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z28
-	VPDPBUSD     Z27, Z28, Z4
-	VPBROADCASTD 4(R12), Z29
-	VPDPBUSD     Z27, Z29, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z28
-	VPDPBUSD     Z27, Z28, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z29
-	VPDPBUSD     Z27, Z29, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z28
-	VPDPBUSD     Z27, Z28, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z29
-	VPDPBUSD     Z27, Z29, Z9
-	VPBROADCASTD 4(R13), Z28
-	VPDPBUSD     Z27, Z28, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z29
-	VPDPBUSD     Z27, Z29, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z28
-	VPDPBUSD     Z27, Z28, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z29
-	VPDPBUSD     Z27, Z29, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z28
-	VPDPBUSD     Z27, Z28, Z14
-	VPBROADCASTD 4(R14), Z29
-	VPDPBUSD     Z27, Z29, Z15
-	VPBROADCASTD 4(R14)(BX*1), Z28
-	VPDPBUSD     Z27, Z28, Z16
-	VPBROADCASTD 4(R14)(BX*2), Z29
-	VPDPBUSD     Z27, Z29, Z17
-	VPBROADCASTD 4(R14)(R8*1), Z28
-	VPDPBUSD     Z27, Z28, Z18
-	VPBROADCASTD 4(R14)(BX*4), Z29
-	VPDPBUSD     Z27, Z29, Z19
-	VPBROADCASTD 4(R9), Z28
-	VPDPBUSD     Z27, Z28, Z20
-	VPBROADCASTD 4(R9)(BX*1), Z29
-	VPDPBUSD     Z27, Z29, Z21
-	VPBROADCASTD 4(R9)(BX*2), Z28
-	VPDPBUSD     Z27, Z28, Z22
-	VPBROADCASTD 4(R9)(R8*1), Z29
-	VPDPBUSD     Z27, Z29, Z23
-	VPBROADCASTD 4(R9)(BX*4), Z28
-	VPDPBUSD     Z27, Z28, Z24
-	VPBROADCASTD 4(R10), Z29
-	VPDPBUSD     Z27, Z29, Z25
-	VPBROADCASTD 4(R10)(BX*1), Z28
-	VPDPBUSD     Z27, Z28, Z26
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+8, R9
-	ADDQ         $+8, R10
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z27
-	VPBROADCASTD (R11), Z28
-	VPDPBUSD     Z27, Z28, Z0
-	VPBROADCASTD (R11)(BX*1), Z29
-	VPDPBUSD     Z27, Z29, Z1
-	VPBROADCASTD (R11)(BX*2), Z28
-	VPDPBUSD     Z27, Z28, Z2
-	VPBROADCASTD (R11)(R8*1), Z29
-	VPDPBUSD     Z27, Z29, Z3
-	VPBROADCASTD (R11)(BX*4), Z28
-	VPDPBUSD     Z27, Z28, Z4
-	VPBROADCASTD (R12), Z29
-	VPDPBUSD     Z27, Z29, Z5
-	VPBROADCASTD (R12)(BX*1), Z28
-	VPDPBUSD     Z27, Z28, Z6
-	VPBROADCASTD (R12)(BX*2), Z29
-	VPDPBUSD     Z27, Z29, Z7
-	VPBROADCASTD (R12)(R8*1), Z28
-	VPDPBUSD     Z27, Z28, Z8
-	VPBROADCASTD (R12)(BX*4), Z29
-	VPDPBUSD     Z27, Z29, Z9
-	VPBROADCASTD (R13), Z28
-	VPDPBUSD     Z27, Z28, Z10
-	VPBROADCASTD (R13)(BX*1), Z29
-	VPDPBUSD     Z27, Z29, Z11
-	VPBROADCASTD (R13)(BX*2), Z28
-	VPDPBUSD     Z27, Z28, Z12
-	VPBROADCASTD (R13)(R8*1), Z29
-	VPDPBUSD     Z27, Z29, Z13
-	VPBROADCASTD (R13)(BX*4), Z28
-	VPDPBUSD     Z27, Z28, Z14
-	VPBROADCASTD (R14), Z29
-	VPDPBUSD     Z27, Z29, Z15
-	VPBROADCASTD (R14)(BX*1), Z28
-	VPDPBUSD     Z27, Z28, Z16
-	VPBROADCASTD (R14)(BX*2), Z29
-	VPDPBUSD     Z27, Z29, Z17
-	VPBROADCASTD (R14)(R8*1), Z28
-	VPDPBUSD     Z27, Z28, Z18
-	VPBROADCASTD (R14)(BX*4), Z29
-	VPDPBUSD     Z27, Z29, Z19
-	VPBROADCASTD (R9), Z28
-	VPDPBUSD     Z27, Z28, Z20
-	VPBROADCASTD (R9)(BX*1), Z29
-	VPDPBUSD     Z27, Z29, Z21
-	VPBROADCASTD (R9)(BX*2), Z28
-	VPDPBUSD     Z27, Z28, Z22
-	VPBROADCASTD (R9)(R8*1), Z29
-	VPDPBUSD     Z27, Z29, Z23
-	VPBROADCASTD (R9)(BX*4), Z28
-	VPDPBUSD     Z27, Z28, Z24
-	VPBROADCASTD (R10), Z29
-	VPDPBUSD     Z27, Z29, Z25
-	VPBROADCASTD (R10)(BX*1), Z28
-	VPDPBUSD     Z27, Z28, Z26
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+4, R9
-	ADDQ         $+4, R10
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VMOVDQU32 Z16, 1024(DX)
-	VMOVDQU32 Z17, 1088(DX)
-	VMOVDQU32 Z18, 1152(DX)
-	VMOVDQU32 Z19, 1216(DX)
-	VMOVDQU32 Z20, 1280(DX)
-	VMOVDQU32 Z21, 1344(DX)
-	VMOVDQU32 Z22, 1408(DX)
-	VMOVDQU32 Z23, 1472(DX)
-	VMOVDQU32 Z24, 1536(DX)
-	VMOVDQU32 Z25, 1600(DX)
-	VMOVDQU32 Z26, 1664(DX)
-	VZEROUPPER
-	RET
-
-// func int8Tile28x1VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·int8Tile28x1VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	VPXORD Z26, Z26, Z26
-	VPXORD Z27, Z27, Z27
-
-batch:
-	MOVQ (SI), R11
-	ADDQ (DI), R11
-	LEAQ (R11)(BX*4), R12
-	ADDQ BX, R12
-	LEAQ (R12)(BX*4), R13
-	ADDQ BX, R13
-	LEAQ (R13)(BX*4), R14
-	ADDQ BX, R14
-	LEAQ (R14)(BX*4), R9
-	ADDQ BX, R9
-	LEAQ (R9)(BX*4), R10
-	ADDQ BX, R10
-	MOVQ 24(SI), DX
-	SUBQ $0x02, DX
-	JLT  tail
-
-loop:
-	VMOVDQU32    (AX), Z28
-	VPBROADCASTD (R11), Z29
-	VPDPBUSD     Z28, Z29, Z0
-	VPBROADCASTD (R11)(BX*1), Z30
-	VPDPBUSD     Z28, Z30, Z1
-	VPBROADCASTD (R11)(BX*2), Z29
-	VPDPBUSD     Z28, Z29, Z2
-	VPBROADCASTD (R11)(R8*1), Z30
-	VPDPBUSD     Z28, Z30, Z3
-	VPBROADCASTD (R11)(BX*4), Z29
-	VPDPBUSD     Z28, Z29, Z4
-	VPBROADCASTD (R12), Z30
-	VPDPBUSD     Z28, Z30, Z5
-	VPBROADCASTD (R12)(BX*1), Z29
-	VPDPBUSD     Z28, Z29, Z6
-	VPBROADCASTD (R12)(BX*2), Z30
-	VPDPBUSD     Z28, Z30, Z7
-	VPBROADCASTD (R12)(R8*1), Z29
-	VPDPBUSD     Z28, Z29, Z8
-	VPBROADCASTD (R12)(BX*4), Z30
-	VPDPBUSD     Z28, Z30, Z9
-	VPBROADCASTD (R13), Z29
-	VPDPBUSD     Z28, Z29, Z10
-	VPBROADCASTD (R13)(BX*1), Z30
-	VPDPBUSD     Z28, Z30, Z11
-	VPBROADCASTD (R13)(BX*2), Z29
-	VPDPBUSD     Z28, Z29, Z12
-	VPBROADCASTD (R13)(R8*1), Z30
-	VPDPBUSD     Z28, Z30, Z13
-	VPBROADCASTD (R13)(BX*4), Z29
-	VPDPBUSD     Z28, Z29, Z14
-	VPBROADCASTD (R14), Z30
-	VPDPBUSD     Z28, Z30, Z15
-	VPBROADCASTD (R14)(BX*1), Z29
-	VPDPBUSD     Z28, Z29, Z16
-	VPBROADCASTD (R14)(BX*2), Z30
-	VPDPBUSD     Z28, Z30, Z17
-	VPBROADCASTD (R14)(R8*1), Z29
-	VPDPBUSD     Z28, Z29, Z18
-	VPBROADCASTD (R14)(BX*4), Z30
-	VPDPBUSD     Z28, Z30, Z19
-	VPBROADCASTD (R9), Z29
-	VPDPBUSD     Z28, Z29, Z20
-	VPBROADCASTD (R9)(BX*1), Z30
-	VPDPBUSD     Z28, Z30, Z21
-	VPBROADCASTD (R9)(BX*2), Z29
-	VPDPBUSD     Z28, Z29, Z22
-	VPBROADCASTD (R9)(R8*1), Z30
-	VPDPBUSD     Z28, Z30, Z23
-	VPBROADCASTD (R9)(BX*4), Z29
-	VPDPBUSD     Z28, Z29, Z24
-	VPBROADCASTD (R10), Z30
-	VPDPBUSD     Z28, Z30, Z25
-	VPBROADCASTD (R10)(BX*1), Z29
-	VPDPBUSD     Z28, Z29, Z26
-	VPBROADCASTD (R10)(BX*2), Z30
-	VPDPBUSD     Z28, Z30, Z27
-	VMOVDQU32    64(AX), Z28
-	VPBROADCASTD 4(R11), Z29
-	VPDPBUSD     Z28, Z29, Z0
-	VPBROADCASTD 4(R11)(BX*1), Z30
-	VPDPBUSD     Z28, Z30, Z1
-	VPBROADCASTD 4(R11)(BX*2), Z29
-	VPDPBUSD     Z28, Z29, Z2
-	VPBROADCASTD 4(R11)(R8*1), Z30
-	VPDPBUSD     Z28, Z30, Z3
-	VPBROADCASTD 4(R11)(BX*4), Z29
-	VPDPBUSD     Z28, Z29, Z4
-	VPBROADCASTD 4(R12), Z30
-	VPDPBUSD     Z28, Z30, Z5
-	VPBROADCASTD 4(R12)(BX*1), Z29
-	VPDPBUSD     Z28, Z29, Z6
-	VPBROADCASTD 4(R12)(BX*2), Z30
-	VPDPBUSD     Z28, Z30, Z7
-	VPBROADCASTD 4(R12)(R8*1), Z29
-	VPDPBUSD     Z28, Z29, Z8
-	VPBROADCASTD 4(R12)(BX*4), Z30
-	VPDPBUSD     Z28, Z30, Z9
-	VPBROADCASTD 4(R13), Z29
-	VPDPBUSD     Z28, Z29, Z10
-	VPBROADCASTD 4(R13)(BX*1), Z30
-	VPDPBUSD     Z28, Z30, Z11
-	VPBROADCASTD 4(R13)(BX*2), Z29
-	VPDPBUSD     Z28, Z29, Z12
-	VPBROADCASTD 4(R13)(R8*1), Z30
-	VPDPBUSD     Z28, Z30, Z13
-	VPBROADCASTD 4(R13)(BX*4), Z29
-	VPDPBUSD     Z28, Z29, Z14
-	VPBROADCASTD 4(R14), Z30
-	VPDPBUSD     Z28, Z30, Z15
-	VPBROADCASTD 4(R14)(BX*1), Z29
-	VPDPBUSD     Z28, Z29, Z16
-	VPBROADCASTD 4(R14)(BX*2), Z30
-	VPDPBUSD     Z28, Z30, Z17
-	VPBROADCASTD 4(R14)(R8*1), Z29
-	VPDPBUSD     Z28, Z29, Z18
-	VPBROADCASTD 4(R14)(BX*4), Z30
-	VPDPBUSD     Z28, Z30, Z19
-	VPBROADCASTD 4(R9), Z29
-	VPDPBUSD     Z28, Z29, Z20
-	VPBROADCASTD 4(R9)(BX*1), Z30
-	VPDPBUSD     Z28, Z30, Z21
-	VPBROADCASTD 4(R9)(BX*2), Z29
-	VPDPBUSD     Z28, Z29, Z22
-	VPBROADCASTD 4(R9)(R8*1), Z30
-	VPDPBUSD     Z28, Z30, Z23
-	VPBROADCASTD 4(R9)(BX*4), Z29
-	VPDPBUSD     Z28, Z29, Z24
-	VPBROADCASTD 4(R10), Z30
-	VPDPBUSD     Z28, Z30, Z25
-	VPBROADCASTD 4(R10)(BX*1), Z29
-	VPDPBUSD     Z28, Z29, Z26
-	VPBROADCASTD 4(R10)(BX*2), Z30
-	VPDPBUSD     Z28, Z30, Z27
-	ADDQ         $+8, R11
-	ADDQ         $+8, R12
-	ADDQ         $+8, R13
-	ADDQ         $+8, R14
-	ADDQ         $+8, R9
-	ADDQ         $+8, R10
-	ADDQ         $+128, AX
-	SUBQ         $0x02, DX
-	JGE          loop
-
-tail:
-	ADDQ         $0x02, DX
-	JEQ          next
-	VMOVDQU32    (AX), Z28
-	VPBROADCASTD (R11), Z29
-	VPDPBUSD     Z28, Z29, Z0
-	VPBROADCASTD (R11)(BX*1), Z30
-	VPDPBUSD     Z28, Z30, Z1
-	VPBROADCASTD (R11)(BX*2), Z29
-	VPDPBUSD     Z28, Z29, Z2
-	VPBROADCASTD (R11)(R8*1), Z30
-	VPDPBUSD     Z28, Z30, Z3
-	VPBROADCASTD (R11)(BX*4), Z29
-	VPDPBUSD     Z28, Z29, Z4
-	VPBROADCASTD (R12), Z30
-	VPDPBUSD     Z28, Z30, Z5
-	VPBROADCASTD (R12)(BX*1), Z29
-	VPDPBUSD     Z28, Z29, Z6
-	VPBROADCASTD (R12)(BX*2), Z30
-	VPDPBUSD     Z28, Z30, Z7
-	VPBROADCASTD (R12)(R8*1), Z29
-	VPDPBUSD     Z28, Z29, Z8
-	VPBROADCASTD (R12)(BX*4), Z30
-	VPDPBUSD     Z28, Z30, Z9
-	VPBROADCASTD (R13), Z29
-	VPDPBUSD     Z28, Z29, Z10
-	VPBROADCASTD (R13)(BX*1), Z30
-	VPDPBUSD     Z28, Z30, Z11
-	VPBROADCASTD (R13)(BX*2), Z29
-	VPDPBUSD     Z28, Z29, Z12
-	VPBROADCASTD (R13)(R8*1), Z30
-	VPDPBUSD     Z28, Z30, Z13
-	VPBROADCASTD (R13)(BX*4), Z29
-	VPDPBUSD     Z28, Z29, Z14
-	VPBROADCASTD (R14), Z30
-	VPDPBUSD     Z28, Z30, Z15
-	VPBROADCASTD (R14)(BX*1), Z29
-	VPDPBUSD     Z28, Z29, Z16
-	VPBROADCASTD (R14)(BX*2), Z30
-	VPDPBUSD     Z28, Z30, Z17
-	VPBROADCASTD (R14)(R8*1), Z29
-	VPDPBUSD     Z28, Z29, Z18
-	VPBROADCASTD (R14)(BX*4), Z30
-	VPDPBUSD     Z28, Z30, Z19
-	VPBROADCASTD (R9), Z29
-	VPDPBUSD     Z28, Z29, Z20
-	VPBROADCASTD (R9)(BX*1), Z30
-	VPDPBUSD     Z28, Z30, Z21
-	VPBROADCASTD (R9)(BX*2), Z29
-	VPDPBUSD     Z28, Z29, Z22
-	VPBROADCASTD (R9)(R8*1), Z30
-	VPDPBUSD     Z28, Z30, Z23
-	VPBROADCASTD (R9)(BX*4), Z29
-	VPDPBUSD     Z28, Z29, Z24
-	VPBROADCASTD (R10), Z30
-	VPDPBUSD     Z28, Z30, Z25
-	VPBROADCASTD (R10)(BX*1), Z29
-	VPDPBUSD     Z28, Z29, Z26
-	VPBROADCASTD (R10)(BX*2), Z30
-	VPDPBUSD     Z28, Z30, Z27
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         $+4, R13
-	ADDQ         $+4, R14
-	ADDQ         $+4, R9
-	ADDQ         $+4, R10
-	ADDQ         $+64, AX
-
-next:
-	ADDQ      $0x08, DI
-	DECQ      CX
-	JNE       batch
-	MOVQ      56(SI), DX
-	VMOVDQU32 Z0, (DX)
-	VMOVDQU32 Z1, 64(DX)
-	VMOVDQU32 Z2, 128(DX)
-	VMOVDQU32 Z3, 192(DX)
-	VMOVDQU32 Z4, 256(DX)
-	VMOVDQU32 Z5, 320(DX)
-	VMOVDQU32 Z6, 384(DX)
-	VMOVDQU32 Z7, 448(DX)
-	VMOVDQU32 Z8, 512(DX)
-	VMOVDQU32 Z9, 576(DX)
-	VMOVDQU32 Z10, 640(DX)
-	VMOVDQU32 Z11, 704(DX)
-	VMOVDQU32 Z12, 768(DX)
-	VMOVDQU32 Z13, 832(DX)
-	VMOVDQU32 Z14, 896(DX)
-	VMOVDQU32 Z15, 960(DX)
-	VMOVDQU32 Z16, 1024(DX)
-	VMOVDQU32 Z17, 1088(DX)
-	VMOVDQU32 Z18, 1152(DX)
-	VMOVDQU32 Z19, 1216(DX)
-	VMOVDQU32 Z20, 1280(DX)
-	VMOVDQU32 Z21, 1344(DX)
-	VMOVDQU32 Z22, 1408(DX)
-	VMOVDQU32 Z23, 1472(DX)
-	VMOVDQU32 Z24, 1536(DX)
-	VMOVDQU32 Z25, 1600(DX)
-	VMOVDQU32 Z26, 1664(DX)
-	VMOVDQU32 Z27, 1728(DX)
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z14
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z15
+	VBROADCASTSS     156(SI), Z16
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z16, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z16, Z0, Z0
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z0
+	VCVTPS2DQ        Z0, Z0
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           (AX), Z1, Z1
+	VADDPS           Z16, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z16, Z1, Z1
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VADDPS           Z16, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z16, Z2, Z2
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VADDPS           Z16, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z16, Z3, Z3
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z14, Z0
+	VMOVDQU32        X0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z16, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z16, Z4, Z4
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z4
+	VCVTPS2DQ        Z4, Z4
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           (AX), Z5, Z5
+	VADDPS           Z16, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z16, Z5, Z5
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z16, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z16, Z6, Z6
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z6
+	VCVTPS2DQ        Z6, Z6
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           (AX), Z7, Z7
+	VADDPS           Z16, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z16, Z7, Z7
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z14, Z4
+	VMOVDQU32        X4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VADDPS           Z16, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z16, Z8, Z8
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z8
+	VCVTPS2DQ        Z8, Z8
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           (AX), Z9, Z9
+	VADDPS           Z16, Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
+	VSUBPS           Z16, Z9, Z9
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VADDPS           Z16, Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
+	VSUBPS           Z16, Z10, Z10
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z10
+	VCVTPS2DQ        Z10, Z10
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           (AX), Z11, Z11
+	VADDPS           Z16, Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
+	VSUBPS           Z16, Z11, Z11
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
+	VPERMD           Z8, Z14, Z8
+	VMOVDQU32        X8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x02, Z8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x03, Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VADDPS           Z16, Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
+	VSUBPS           Z16, Z12, Z12
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z12
+	VCVTPS2DQ        Z12, Z12
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           (AX), Z13, Z13
+	VADDPS           Z16, Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
+	VSUBPS           Z16, Z13, Z13
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z13
+	VCVTPS2DQ        Z13, Z13
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKUSWB        Z12, Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
+	VPERMD           Z12, Z14, Z12
+	VMOVDQU32        X12, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI32X4    $0x01, Z12, (R11)
 	VZEROUPPER
 	RET
 
 // func int8Tile1x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile1x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQU32 64(DX), Z1
 
 batch:
 	MOVQ (SI), R11
@@ -4654,11 +4256,14 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z2
 	VMOVDQU32    (AX)(R9*1), Z3
 	VPBROADCASTD (R11), Z4
 	VPDPBUSD     Z2, Z4, Z0
 	VPDPBUSD     Z3, Z4, Z1
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z2
 	VMOVDQU32    64(AX)(R9*1), Z3
 	VPBROADCASTD 4(R11), Z4
@@ -4666,12 +4271,15 @@ loop:
 	VPDPBUSD     Z3, Z4, Z1
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z2
 	VMOVDQU32    (AX)(R9*1), Z3
 	VPBROADCASTD (R11), Z4
@@ -4679,32 +4287,98 @@ tail:
 	VPDPBUSD     Z3, Z4, Z1
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ      96(SI), AX
+	MOVQ      104(SI), R11
+	MOVQ      112(SI), BX
+	VMOVDQU32 288(SI), Z2
+	VCVTDQ2PS Z0, Z0
+	VMULPS    (AX), Z0, Z0
+	VCVTPS2DQ Z0, Z0
+	VCVTDQ2PS Z1, Z1
+	VMULPS    64(AX), Z1, Z1
+	VCVTPS2DQ Z1, Z1
+	VPACKSSDW Z1, Z0, Z0
+	VPADDSW   160(SI), Z0, Z0
+	VPACKUSWB Z0, Z0, Z0
+	VPMAXUB   224(SI), Z0, Z0
+	VPERMD    Z0, Z2, Z0
+	VMOVDQU32 Y0, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z2
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z3
+	VBROADCASTSS     156(SI), Z4
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z4, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z4, Z0, Z0
+	VPMOVZXBD        (R12), Z5
+	VCVTDQ2PS        Z5, Z5
+	VFMADD132PS.BCST 148(SI), Z3, Z5
+	VFMADD132PS.BCST 144(SI), Z5, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z4, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z4, Z1, Z1
+	VPMOVZXBD        16(R12), Z5
+	VCVTDQ2PS        Z5, Z5
+	VFMADD132PS.BCST 148(SI), Z3, Z5
+	VFMADD132PS.BCST 144(SI), Z5, Z1
+	VCVTPS2DQ        Z1, Z1
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKUSWB        Z0, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z2, Z0
+	VMOVDQU32        Y0, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile2x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile2x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
 
 batch:
 	MOVQ (SI), R11
@@ -4714,6 +4388,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z4
 	VMOVDQU32    (AX)(R9*1), Z5
 	VPBROADCASTD (R11), Z6
@@ -4722,6 +4397,8 @@ loop:
 	VPBROADCASTD (R11)(BX*1), Z7
 	VPDPBUSD     Z4, Z7, Z2
 	VPDPBUSD     Z5, Z7, Z3
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z4
 	VMOVDQU32    64(AX)(R9*1), Z5
 	VPBROADCASTD 4(R11), Z6
@@ -4732,12 +4409,15 @@ loop:
 	VPDPBUSD     Z5, Z7, Z3
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z4
 	VMOVDQU32    (AX)(R9*1), Z5
 	VPBROADCASTD (R11), Z6
@@ -4748,12 +4428,16 @@ tail:
 	VPDPBUSD     Z5, Z7, Z3
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -4761,23 +4445,121 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z4
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z4, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z4
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z5
+	VBROADCASTSS     156(SI), Z6
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z6, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z6, Z0, Z0
+	VPMOVZXBD        (R12), Z7
+	VCVTDQ2PS        Z7, Z7
+	VFMADD132PS.BCST 148(SI), Z5, Z7
+	VFMADD132PS.BCST 144(SI), Z7, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z6, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z6, Z1, Z1
+	VPMOVZXBD        16(R12), Z7
+	VCVTDQ2PS        Z7, Z7
+	VFMADD132PS.BCST 148(SI), Z5, Z7
+	VFMADD132PS.BCST 144(SI), Z7, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VADDPS           Z6, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z6, Z2, Z2
+	VPMOVZXBD        (R12), Z7
+	VCVTDQ2PS        Z7, Z7
+	VFMADD132PS.BCST 148(SI), Z5, Z7
+	VFMADD132PS.BCST 144(SI), Z7, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VADDPS           Z6, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z6, Z3, Z3
+	VPMOVZXBD        16(R12), Z7
+	VCVTDQ2PS        Z7, Z7
+	VFMADD132PS.BCST 148(SI), Z5, Z7
+	VFMADD132PS.BCST 144(SI), Z7, Z3
+	VCVTPS2DQ        Z3, Z3
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z4, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile3x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile3x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z4
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
+	VMOVDQA64 Z1, Z5
 
 batch:
 	MOVQ (SI), R11
@@ -4787,6 +4569,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z6
 	VMOVDQU32    (AX)(R9*1), Z7
 	VPBROADCASTD (R11), Z8
@@ -4798,6 +4581,8 @@ loop:
 	VPBROADCASTD (R11)(BX*2), Z8
 	VPDPBUSD     Z6, Z8, Z4
 	VPDPBUSD     Z7, Z8, Z5
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z6
 	VMOVDQU32    64(AX)(R9*1), Z7
 	VPBROADCASTD 4(R11), Z8
@@ -4811,12 +4596,15 @@ loop:
 	VPDPBUSD     Z7, Z8, Z5
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z6
 	VMOVDQU32    (AX)(R9*1), Z7
 	VPBROADCASTD (R11), Z8
@@ -4830,12 +4618,16 @@ tail:
 	VPDPBUSD     Z7, Z8, Z5
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -4845,25 +4637,165 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z6
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z6, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        64(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       160(SI), Z4, Z4
+	VPACKUSWB     Z4, Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
+	VPERMD        Z4, Z6, Z4
+	VMOVDQU32     Y4, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z6
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z7
+	VBROADCASTSS     156(SI), Z8
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z8, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z8, Z0, Z0
+	VPMOVZXBD        (R12), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z8, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z8, Z1, Z1
+	VPMOVZXBD        16(R12), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VADDPS           Z8, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z8, Z2, Z2
+	VPMOVZXBD        (R12), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VADDPS           Z8, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z8, Z3, Z3
+	VPMOVZXBD        16(R12), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z6, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z8, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z8, Z4, Z4
+	VPMOVZXBD        (R12), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VADDPS           Z8, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z8, Z5, Z5
+	VPMOVZXBD        16(R12), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z5
+	VCVTPS2DQ        Z5, Z5
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKUSWB        Z4, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z6, Z4
+	VMOVDQU32        Y4, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile4x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile4x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z6
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z7
 
 batch:
 	MOVQ (SI), R11
@@ -4873,6 +4805,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z8
 	VMOVDQU32    (AX)(R9*1), Z9
 	VPBROADCASTD (R11), Z10
@@ -4887,6 +4820,8 @@ loop:
 	VPBROADCASTD (R11)(R8*1), Z11
 	VPDPBUSD     Z8, Z11, Z6
 	VPDPBUSD     Z9, Z11, Z7
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z8
 	VMOVDQU32    64(AX)(R9*1), Z9
 	VPBROADCASTD 4(R11), Z10
@@ -4903,12 +4838,15 @@ loop:
 	VPDPBUSD     Z9, Z11, Z7
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z8
 	VMOVDQU32    (AX)(R9*1), Z9
 	VPBROADCASTD (R11), Z10
@@ -4925,12 +4863,16 @@ tail:
 	VPDPBUSD     Z9, Z11, Z7
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -4942,27 +4884,203 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z8, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        64(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
+	VPERMD        Z4, Z8, Z4
+	VMOVDQU32     Y4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z4, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z8
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z9
+	VBROADCASTSS     156(SI), Z10
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z10, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z10, Z0, Z0
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z10, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z10, Z1, Z1
+	VPMOVZXBD        16(R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VADDPS           Z10, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z10, Z2, Z2
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VADDPS           Z10, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z10, Z3, Z3
+	VPMOVZXBD        16(R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z8, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z10, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z10, Z4, Z4
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VADDPS           Z10, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z10, Z5, Z5
+	VPMOVZXBD        16(R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z10, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z10, Z6, Z6
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VADDPS           Z10, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z10, Z7, Z7
+	VPMOVZXBD        16(R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z7
+	VCVTPS2DQ        Z7, Z7
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z8, Z4
+	VMOVDQU32        Y4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z4, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile5x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile5x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z8
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z9
 
 batch:
 	MOVQ (SI), R11
@@ -4972,6 +5090,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z10
 	VMOVDQU32    (AX)(R9*1), Z11
 	VPBROADCASTD (R11), Z12
@@ -4989,6 +5108,8 @@ loop:
 	VPBROADCASTD (R11)(BX*4), Z12
 	VPDPBUSD     Z10, Z12, Z8
 	VPDPBUSD     Z11, Z12, Z9
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z10
 	VMOVDQU32    64(AX)(R9*1), Z11
 	VPBROADCASTD 4(R11), Z12
@@ -5008,12 +5129,15 @@ loop:
 	VPDPBUSD     Z11, Z12, Z9
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z10
 	VMOVDQU32    (AX)(R9*1), Z11
 	VPBROADCASTD (R11), Z12
@@ -5033,12 +5157,16 @@ tail:
 	VPDPBUSD     Z11, Z12, Z9
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -5052,29 +5180,247 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z10
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z10, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        64(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
+	VPERMD        Z4, Z10, Z4
+	VMOVDQU32     Y4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        64(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       160(SI), Z8, Z8
+	VPACKUSWB     Z8, Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
+	VPERMD        Z8, Z10, Z8
+	VMOVDQU32     Y8, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z10
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z11
+	VBROADCASTSS     156(SI), Z12
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z12, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z12, Z0, Z0
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z12, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z12, Z1, Z1
+	VPMOVZXBD        16(R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VADDPS           Z12, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z12, Z2, Z2
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VADDPS           Z12, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z12, Z3, Z3
+	VPMOVZXBD        16(R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z10, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z12, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z12, Z4, Z4
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VADDPS           Z12, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z12, Z5, Z5
+	VPMOVZXBD        16(R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z12, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z12, Z6, Z6
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VADDPS           Z12, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z12, Z7, Z7
+	VPMOVZXBD        16(R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z10, Z4
+	VMOVDQU32        Y4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VADDPS           Z12, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z12, Z8, Z8
+	VPMOVZXBD        (R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VADDPS           Z12, Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
+	VSUBPS           Z12, Z9, Z9
+	VPMOVZXBD        16(R12), Z13
+	VCVTDQ2PS        Z13, Z13
+	VFMADD132PS.BCST 148(SI), Z11, Z13
+	VFMADD132PS.BCST 144(SI), Z13, Z9
+	VCVTPS2DQ        Z9, Z9
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKUSWB        Z8, Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
+	VPERMD           Z8, Z10, Z8
+	VMOVDQU32        Y8, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile6x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile6x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z10
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z9
+	VMOVDQA64 Z1, Z11
 
 batch:
 	MOVQ (SI), R11
@@ -5086,6 +5432,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z12
 	VMOVDQU32    (AX)(R9*1), Z13
 	VPBROADCASTD (R11), Z14
@@ -5106,6 +5453,8 @@ loop:
 	VPBROADCASTD (R12), Z15
 	VPDPBUSD     Z12, Z15, Z10
 	VPDPBUSD     Z13, Z15, Z11
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z12
 	VMOVDQU32    64(AX)(R9*1), Z13
 	VPBROADCASTD 4(R11), Z14
@@ -5129,12 +5478,15 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z12
 	VMOVDQU32    (AX)(R9*1), Z13
 	VPBROADCASTD (R11), Z14
@@ -5158,12 +5510,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -5179,31 +5535,285 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z12
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z12, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        64(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
+	VPERMD        Z4, Z12, Z4
+	VMOVDQU32     Y4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        64(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        64(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
+	VPERMD        Z8, Z12, Z8
+	VMOVDQU32     Y8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z8, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z12
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z13
+	VBROADCASTSS     156(SI), Z14
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z14, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z14, Z0, Z0
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z14, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z14, Z1, Z1
+	VPMOVZXBD        16(R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VADDPS           Z14, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z14, Z2, Z2
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VADDPS           Z14, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z14, Z3, Z3
+	VPMOVZXBD        16(R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z12, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z14, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z14, Z4, Z4
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VADDPS           Z14, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z14, Z5, Z5
+	VPMOVZXBD        16(R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z14, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z14, Z6, Z6
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VADDPS           Z14, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z14, Z7, Z7
+	VPMOVZXBD        16(R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z12, Z4
+	VMOVDQU32        Y4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VADDPS           Z14, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z14, Z8, Z8
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VADDPS           Z14, Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
+	VSUBPS           Z14, Z9, Z9
+	VPMOVZXBD        16(R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VADDPS           Z14, Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
+	VSUBPS           Z14, Z10, Z10
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           64(AX), Z11, Z11
+	VADDPS           Z14, Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
+	VSUBPS           Z14, Z11, Z11
+	VPMOVZXBD        16(R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z11
+	VCVTPS2DQ        Z11, Z11
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
+	VPERMD           Z8, Z12, Z8
+	VMOVDQU32        Y8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z8, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile7x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile7x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z10
+	VMOVDQA64 Z0, Z12
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z9
+	VMOVDQA64 Z1, Z11
+	VMOVDQA64 Z1, Z13
 
 batch:
 	MOVQ (SI), R11
@@ -5215,6 +5825,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z14
 	VMOVDQU32    (AX)(R9*1), Z15
 	VPBROADCASTD (R11), Z16
@@ -5238,6 +5849,8 @@ loop:
 	VPBROADCASTD (R12)(BX*1), Z16
 	VPDPBUSD     Z14, Z16, Z12
 	VPDPBUSD     Z15, Z16, Z13
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z14
 	VMOVDQU32    64(AX)(R9*1), Z15
 	VPBROADCASTD 4(R11), Z16
@@ -5264,12 +5877,15 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z14
 	VMOVDQU32    (AX)(R9*1), Z15
 	VPBROADCASTD (R11), Z16
@@ -5296,12 +5912,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -5319,33 +5939,329 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z14
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z14, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        64(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
+	VPERMD        Z4, Z14, Z4
+	VMOVDQU32     Y4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        64(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        64(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
+	VPERMD        Z8, Z14, Z8
+	VMOVDQU32     Y8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z8, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       160(SI), Z12, Z12
+	VPACKUSWB     Z12, Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
+	VPERMD        Z12, Z14, Z12
+	VMOVDQU32     Y12, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z14
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z15
+	VBROADCASTSS     156(SI), Z16
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z16, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z16, Z0, Z0
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z16, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z16, Z1, Z1
+	VPMOVZXBD        16(R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VADDPS           Z16, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z16, Z2, Z2
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VADDPS           Z16, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z16, Z3, Z3
+	VPMOVZXBD        16(R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z14, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z16, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z16, Z4, Z4
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VADDPS           Z16, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z16, Z5, Z5
+	VPMOVZXBD        16(R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z16, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z16, Z6, Z6
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VADDPS           Z16, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z16, Z7, Z7
+	VPMOVZXBD        16(R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z14, Z4
+	VMOVDQU32        Y4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VADDPS           Z16, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z16, Z8, Z8
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VADDPS           Z16, Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
+	VSUBPS           Z16, Z9, Z9
+	VPMOVZXBD        16(R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VADDPS           Z16, Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
+	VSUBPS           Z16, Z10, Z10
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           64(AX), Z11, Z11
+	VADDPS           Z16, Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
+	VSUBPS           Z16, Z11, Z11
+	VPMOVZXBD        16(R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
+	VPERMD           Z8, Z14, Z8
+	VMOVDQU32        Y8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VADDPS           Z16, Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
+	VSUBPS           Z16, Z12, Z12
+	VPMOVZXBD        (R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VADDPS           Z16, Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
+	VSUBPS           Z16, Z13, Z13
+	VPMOVZXBD        16(R12), Z17
+	VCVTDQ2PS        Z17, Z17
+	VFMADD132PS.BCST 148(SI), Z15, Z17
+	VFMADD132PS.BCST 144(SI), Z17, Z13
+	VCVTPS2DQ        Z13, Z13
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKUSWB        Z12, Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
+	VPERMD           Z12, Z14, Z12
+	VMOVDQU32        Y12, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile8x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile8x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z10
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z14
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z9
+	VMOVDQA64 Z1, Z11
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z15
 
 batch:
 	MOVQ (SI), R11
@@ -5357,6 +6273,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z16
 	VMOVDQU32    (AX)(R9*1), Z17
 	VPBROADCASTD (R11), Z18
@@ -5383,6 +6300,8 @@ loop:
 	VPBROADCASTD (R12)(BX*2), Z19
 	VPDPBUSD     Z16, Z19, Z14
 	VPDPBUSD     Z17, Z19, Z15
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z16
 	VMOVDQU32    64(AX)(R9*1), Z17
 	VPBROADCASTD 4(R11), Z18
@@ -5412,12 +6331,15 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z16
 	VMOVDQU32    (AX)(R9*1), Z17
 	VPBROADCASTD (R11), Z18
@@ -5447,12 +6369,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -5472,35 +6398,367 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z16
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z16, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        64(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
+	VPERMD        Z4, Z16, Z4
+	VMOVDQU32     Y4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        64(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        64(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
+	VPERMD        Z8, Z16, Z8
+	VMOVDQU32     Y8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z8, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        (AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        64(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       160(SI), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
+	VPERMD        Z12, Z16, Z12
+	VMOVDQU32     Y12, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z12, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z16
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z17
+	VBROADCASTSS     156(SI), Z18
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z18, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z18, Z0, Z0
+	VPMOVZXBD        (R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z18, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z18, Z1, Z1
+	VPMOVZXBD        16(R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VADDPS           Z18, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z18, Z2, Z2
+	VPMOVZXBD        (R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VADDPS           Z18, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z18, Z3, Z3
+	VPMOVZXBD        16(R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z16, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z18, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z18, Z4, Z4
+	VPMOVZXBD        (R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VADDPS           Z18, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z18, Z5, Z5
+	VPMOVZXBD        16(R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z18, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z18, Z6, Z6
+	VPMOVZXBD        (R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VADDPS           Z18, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z18, Z7, Z7
+	VPMOVZXBD        16(R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z16, Z4
+	VMOVDQU32        Y4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VADDPS           Z18, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z18, Z8, Z8
+	VPMOVZXBD        (R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VADDPS           Z18, Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
+	VSUBPS           Z18, Z9, Z9
+	VPMOVZXBD        16(R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VADDPS           Z18, Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
+	VSUBPS           Z18, Z10, Z10
+	VPMOVZXBD        (R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           64(AX), Z11, Z11
+	VADDPS           Z18, Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
+	VSUBPS           Z18, Z11, Z11
+	VPMOVZXBD        16(R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
+	VPERMD           Z8, Z16, Z8
+	VMOVDQU32        Y8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VADDPS           Z18, Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
+	VSUBPS           Z18, Z12, Z12
+	VPMOVZXBD        (R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VADDPS           Z18, Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
+	VSUBPS           Z18, Z13, Z13
+	VPMOVZXBD        16(R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z13
+	VCVTPS2DQ        Z13, Z13
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           (AX), Z14, Z14
+	VADDPS           Z18, Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
+	VSUBPS           Z18, Z14, Z14
+	VPMOVZXBD        (R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z14
+	VCVTPS2DQ        Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           64(AX), Z15, Z15
+	VADDPS           Z18, Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
+	VSUBPS           Z18, Z15, Z15
+	VPMOVZXBD        16(R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z15
+	VCVTPS2DQ        Z15, Z15
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z15, Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
+	VPERMD           Z12, Z16, Z12
+	VMOVDQU32        Y12, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z12, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile9x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile9x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z10
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z14
+	VMOVDQA64 Z0, Z16
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z9
+	VMOVDQA64 Z1, Z11
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z15
+	VMOVDQA64 Z1, Z17
 
 batch:
 	MOVQ (SI), R11
@@ -5512,6 +6770,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z18
 	VMOVDQU32    (AX)(R9*1), Z19
 	VPBROADCASTD (R11), Z20
@@ -5541,6 +6800,8 @@ loop:
 	VPBROADCASTD (R12)(R8*1), Z20
 	VPDPBUSD     Z18, Z20, Z16
 	VPDPBUSD     Z19, Z20, Z17
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z18
 	VMOVDQU32    64(AX)(R9*1), Z19
 	VPBROADCASTD 4(R11), Z20
@@ -5573,12 +6834,15 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z18
 	VMOVDQU32    (AX)(R9*1), Z19
 	VPBROADCASTD (R11), Z20
@@ -5611,12 +6875,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -5638,37 +6906,411 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z18
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z18, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        64(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
+	VPERMD        Z4, Z18, Z4
+	VMOVDQU32     Y4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        64(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        64(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
+	VPERMD        Z8, Z18, Z8
+	VMOVDQU32     Y8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z8, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        (AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        64(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       160(SI), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
+	VPERMD        Z12, Z18, Z12
+	VMOVDQU32     Y12, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z12, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        (AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        64(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       160(SI), Z16, Z16
+	VPACKUSWB     Z16, Z16, Z16
+	VPMAXUB       224(SI), Z16, Z16
+	VPERMD        Z16, Z18, Z16
+	VMOVDQU32     Y16, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z18
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z19
+	VBROADCASTSS     156(SI), Z20
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z20, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z20, Z0, Z0
+	VPMOVZXBD        (R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z20, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z20, Z1, Z1
+	VPMOVZXBD        16(R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VADDPS           Z20, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z20, Z2, Z2
+	VPMOVZXBD        (R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VADDPS           Z20, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z20, Z3, Z3
+	VPMOVZXBD        16(R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z18, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z20, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z20, Z4, Z4
+	VPMOVZXBD        (R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VADDPS           Z20, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z20, Z5, Z5
+	VPMOVZXBD        16(R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z20, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z20, Z6, Z6
+	VPMOVZXBD        (R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VADDPS           Z20, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z20, Z7, Z7
+	VPMOVZXBD        16(R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z18, Z4
+	VMOVDQU32        Y4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VADDPS           Z20, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z20, Z8, Z8
+	VPMOVZXBD        (R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VADDPS           Z20, Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
+	VSUBPS           Z20, Z9, Z9
+	VPMOVZXBD        16(R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VADDPS           Z20, Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
+	VSUBPS           Z20, Z10, Z10
+	VPMOVZXBD        (R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           64(AX), Z11, Z11
+	VADDPS           Z20, Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
+	VSUBPS           Z20, Z11, Z11
+	VPMOVZXBD        16(R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
+	VPERMD           Z8, Z18, Z8
+	VMOVDQU32        Y8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VADDPS           Z20, Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
+	VSUBPS           Z20, Z12, Z12
+	VPMOVZXBD        (R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VADDPS           Z20, Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
+	VSUBPS           Z20, Z13, Z13
+	VPMOVZXBD        16(R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z13
+	VCVTPS2DQ        Z13, Z13
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           (AX), Z14, Z14
+	VADDPS           Z20, Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
+	VSUBPS           Z20, Z14, Z14
+	VPMOVZXBD        (R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z14
+	VCVTPS2DQ        Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           64(AX), Z15, Z15
+	VADDPS           Z20, Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
+	VSUBPS           Z20, Z15, Z15
+	VPMOVZXBD        16(R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z15
+	VCVTPS2DQ        Z15, Z15
+	ADDQ             R8, R12
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z15, Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
+	VPERMD           Z12, Z18, Z12
+	VMOVDQU32        Y12, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z12, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z16, Z16
+	VMULPS           (AX), Z16, Z16
+	VADDPS           Z20, Z16, Z16
+	VMAXPS.BCST      136(SI), Z16, Z16
+	VMINPS.BCST      140(SI), Z16, Z16
+	VSUBPS           Z20, Z16, Z16
+	VPMOVZXBD        (R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z16
+	VCVTPS2DQ        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VMULPS           64(AX), Z17, Z17
+	VADDPS           Z20, Z17, Z17
+	VMAXPS.BCST      136(SI), Z17, Z17
+	VMINPS.BCST      140(SI), Z17, Z17
+	VSUBPS           Z20, Z17, Z17
+	VPMOVZXBD        16(R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z17
+	VCVTPS2DQ        Z17, Z17
+	VPACKSSDW        Z17, Z16, Z16
+	VPACKUSWB        Z16, Z16, Z16
+	VPMAXUB          224(SI), Z16, Z16
+	VPERMD           Z16, Z18, Z16
+	VMOVDQU32        Y16, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile10x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile10x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z10
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z14
+	VMOVDQA64 Z0, Z16
+	VMOVDQA64 Z0, Z18
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z9
+	VMOVDQA64 Z1, Z11
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z15
+	VMOVDQA64 Z1, Z17
+	VMOVDQA64 Z1, Z19
 
 batch:
 	MOVQ (SI), R11
@@ -5680,6 +7322,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z20
 	VMOVDQU32    (AX)(R9*1), Z21
 	VPBROADCASTD (R11), Z22
@@ -5712,6 +7355,8 @@ loop:
 	VPBROADCASTD (R12)(BX*4), Z23
 	VPDPBUSD     Z20, Z23, Z18
 	VPDPBUSD     Z21, Z23, Z19
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z20
 	VMOVDQU32    64(AX)(R9*1), Z21
 	VPBROADCASTD 4(R11), Z22
@@ -5747,12 +7392,15 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z20
 	VMOVDQU32    (AX)(R9*1), Z21
 	VPBROADCASTD (R11), Z22
@@ -5788,12 +7436,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -5817,39 +7469,449 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z20
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z20, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        64(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
+	VPERMD        Z4, Z20, Z4
+	VMOVDQU32     Y4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        64(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        64(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
+	VPERMD        Z8, Z20, Z8
+	VMOVDQU32     Y8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z8, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        (AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        64(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       160(SI), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
+	VPERMD        Z12, Z20, Z12
+	VMOVDQU32     Y12, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z12, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        (AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        64(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        (AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        64(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       160(SI), Z16, Z16
+	VPADDSW       160(SI), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       224(SI), Z16, Z16
+	VPERMD        Z16, Z20, Z16
+	VMOVDQU32     Y16, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z16, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z20
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z21
+	VBROADCASTSS     156(SI), Z22
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z22, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z22, Z0, Z0
+	VPMOVZXBD        (R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z22, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z22, Z1, Z1
+	VPMOVZXBD        16(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VADDPS           Z22, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z22, Z2, Z2
+	VPMOVZXBD        (R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VADDPS           Z22, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z22, Z3, Z3
+	VPMOVZXBD        16(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z20, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z22, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z22, Z4, Z4
+	VPMOVZXBD        (R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VADDPS           Z22, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z22, Z5, Z5
+	VPMOVZXBD        16(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z22, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z22, Z6, Z6
+	VPMOVZXBD        (R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VADDPS           Z22, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z22, Z7, Z7
+	VPMOVZXBD        16(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z20, Z4
+	VMOVDQU32        Y4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VADDPS           Z22, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z22, Z8, Z8
+	VPMOVZXBD        (R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VADDPS           Z22, Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
+	VSUBPS           Z22, Z9, Z9
+	VPMOVZXBD        16(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VADDPS           Z22, Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
+	VSUBPS           Z22, Z10, Z10
+	VPMOVZXBD        (R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           64(AX), Z11, Z11
+	VADDPS           Z22, Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
+	VSUBPS           Z22, Z11, Z11
+	VPMOVZXBD        16(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
+	VPERMD           Z8, Z20, Z8
+	VMOVDQU32        Y8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VADDPS           Z22, Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
+	VSUBPS           Z22, Z12, Z12
+	VPMOVZXBD        (R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VADDPS           Z22, Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
+	VSUBPS           Z22, Z13, Z13
+	VPMOVZXBD        16(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z13
+	VCVTPS2DQ        Z13, Z13
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           (AX), Z14, Z14
+	VADDPS           Z22, Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
+	VSUBPS           Z22, Z14, Z14
+	VPMOVZXBD        (R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z14
+	VCVTPS2DQ        Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           64(AX), Z15, Z15
+	VADDPS           Z22, Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
+	VSUBPS           Z22, Z15, Z15
+	VPMOVZXBD        16(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z15
+	VCVTPS2DQ        Z15, Z15
+	ADDQ             R8, R12
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z15, Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
+	VPERMD           Z12, Z20, Z12
+	VMOVDQU32        Y12, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z12, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z16, Z16
+	VMULPS           (AX), Z16, Z16
+	VADDPS           Z22, Z16, Z16
+	VMAXPS.BCST      136(SI), Z16, Z16
+	VMINPS.BCST      140(SI), Z16, Z16
+	VSUBPS           Z22, Z16, Z16
+	VPMOVZXBD        (R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z16
+	VCVTPS2DQ        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VMULPS           64(AX), Z17, Z17
+	VADDPS           Z22, Z17, Z17
+	VMAXPS.BCST      136(SI), Z17, Z17
+	VMINPS.BCST      140(SI), Z17, Z17
+	VSUBPS           Z22, Z17, Z17
+	VPMOVZXBD        16(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z17
+	VCVTPS2DQ        Z17, Z17
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z18, Z18
+	VMULPS           (AX), Z18, Z18
+	VADDPS           Z22, Z18, Z18
+	VMAXPS.BCST      136(SI), Z18, Z18
+	VMINPS.BCST      140(SI), Z18, Z18
+	VSUBPS           Z22, Z18, Z18
+	VPMOVZXBD        (R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z18
+	VCVTPS2DQ        Z18, Z18
+	VCVTDQ2PS        Z19, Z19
+	VMULPS           64(AX), Z19, Z19
+	VADDPS           Z22, Z19, Z19
+	VMAXPS.BCST      136(SI), Z19, Z19
+	VMINPS.BCST      140(SI), Z19, Z19
+	VSUBPS           Z22, Z19, Z19
+	VPMOVZXBD        16(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z19
+	VCVTPS2DQ        Z19, Z19
+	VPACKSSDW        Z17, Z16, Z16
+	VPACKSSDW        Z19, Z18, Z18
+	VPACKUSWB        Z18, Z16, Z16
+	VPMAXUB          224(SI), Z16, Z16
+	VPERMD           Z16, Z20, Z16
+	VMOVDQU32        Y16, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z16, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile11x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile11x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z10
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z14
+	VMOVDQA64 Z0, Z16
+	VMOVDQA64 Z0, Z18
+	VMOVDQA64 Z0, Z20
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z9
+	VMOVDQA64 Z1, Z11
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z15
+	VMOVDQA64 Z1, Z17
+	VMOVDQA64 Z1, Z19
+	VMOVDQA64 Z1, Z21
 
 batch:
 	MOVQ (SI), R11
@@ -5863,6 +7925,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z22
 	VMOVDQU32    (AX)(R9*1), Z23
 	VPBROADCASTD (R11), Z24
@@ -5898,6 +7961,8 @@ loop:
 	VPBROADCASTD (R13), Z24
 	VPDPBUSD     Z22, Z24, Z20
 	VPDPBUSD     Z23, Z24, Z21
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z22
 	VMOVDQU32    64(AX)(R9*1), Z23
 	VPBROADCASTD 4(R11), Z24
@@ -5937,12 +8002,15 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z22
 	VMOVDQU32    (AX)(R9*1), Z23
 	VPBROADCASTD (R11), Z24
@@ -5982,12 +8050,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -6013,41 +8085,493 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z22
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z22, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        64(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
+	VPERMD        Z4, Z22, Z4
+	VMOVDQU32     Y4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        64(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        64(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
+	VPERMD        Z8, Z22, Z8
+	VMOVDQU32     Y8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z8, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        (AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        64(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       160(SI), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
+	VPERMD        Z12, Z22, Z12
+	VMOVDQU32     Y12, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z12, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        (AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        64(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        (AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        64(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       160(SI), Z16, Z16
+	VPADDSW       160(SI), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       224(SI), Z16, Z16
+	VPERMD        Z16, Z22, Z16
+	VMOVDQU32     Y16, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z16, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        (AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        64(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VPACKSSDW     Z21, Z20, Z20
+	VPADDSW       160(SI), Z20, Z20
+	VPACKUSWB     Z20, Z20, Z20
+	VPMAXUB       224(SI), Z20, Z20
+	VPERMD        Z20, Z22, Z20
+	VMOVDQU32     Y20, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z22
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z23
+	VBROADCASTSS     156(SI), Z24
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z24, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z24, Z0, Z0
+	VPMOVZXBD        (R12), Z25
+	VCVTDQ2PS        Z25, Z25
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z24, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z24, Z1, Z1
+	VPMOVZXBD        16(R12), Z25
+	VCVTDQ2PS        Z25, Z25
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VADDPS           Z24, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z24, Z2, Z2
+	VPMOVZXBD        (R12), Z25
+	VCVTDQ2PS        Z25, Z25
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VADDPS           Z24, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z24, Z3, Z3
+	VPMOVZXBD        16(R12), Z25
+	VCVTDQ2PS        Z25, Z25
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z22, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z24, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z24, Z4, Z4
+	VPMOVZXBD        (R12), Z25
+	VCVTDQ2PS        Z25, Z25
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VADDPS           Z24, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z24, Z5, Z5
+	VPMOVZXBD        16(R12), Z25
+	VCVTDQ2PS        Z25, Z25
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z24, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z24, Z6, Z6
+	VPMOVZXBD        (R12), Z25
+	VCVTDQ2PS        Z25, Z25
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VADDPS           Z24, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z24, Z7, Z7
+	VPMOVZXBD        16(R12), Z25
+	VCVTDQ2PS        Z25, Z25
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z22, Z4
+	VMOVDQU32        Y4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VADDPS           Z24, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z24, Z8, Z8
+	VPMOVZXBD        (R12), Z25
+	VCVTDQ2PS        Z25, Z25
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VADDPS           Z24, Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
+	VSUBPS           Z24, Z9, Z9
+	VPMOVZXBD        16(R12), Z25
+	VCVTDQ2PS        Z25, Z25
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VADDPS           Z24, Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
+	VSUBPS           Z24, Z10, Z10
+	VPMOVZXBD        (R12), Z25
+	VCVTDQ2PS        Z25, Z25
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           64(AX), Z11, Z11
+	VADDPS           Z24, Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
+	VSUBPS           Z24, Z11, Z11
+	VPMOVZXBD        16(R12), Z25
+	VCVTDQ2PS        Z25, Z25
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
+	VPERMD           Z8, Z22, Z8
+	VMOVDQU32        Y8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VADDPS           Z24, Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
+	VSUBPS           Z24, Z12, Z12
+	VPMOVZXBD        (R12), Z25
+	VCVTDQ2PS        Z25, Z25
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VADDPS           Z24, Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
+	VSUBPS           Z24, Z13, Z13
+	VPMOVZXBD        16(R12), Z25
+	VCVTDQ2PS        Z25, Z25
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z13
+	VCVTPS2DQ        Z13, Z13
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           (AX), Z14, Z14
+	VADDPS           Z24, Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
+	VSUBPS           Z24, Z14, Z14
+	VPMOVZXBD        (R12), Z25
+	VCVTDQ2PS        Z25, Z25
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z14
+	VCVTPS2DQ        Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           64(AX), Z15, Z15
+	VADDPS           Z24, Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
+	VSUBPS           Z24, Z15, Z15
+	VPMOVZXBD        16(R12), Z25
+	VCVTDQ2PS        Z25, Z25
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z15
+	VCVTPS2DQ        Z15, Z15
+	ADDQ             R8, R12
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z15, Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
+	VPERMD           Z12, Z22, Z12
+	VMOVDQU32        Y12, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z12, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z16, Z16
+	VMULPS           (AX), Z16, Z16
+	VADDPS           Z24, Z16, Z16
+	VMAXPS.BCST      136(SI), Z16, Z16
+	VMINPS.BCST      140(SI), Z16, Z16
+	VSUBPS           Z24, Z16, Z16
+	VPMOVZXBD        (R12), Z25
+	VCVTDQ2PS        Z25, Z25
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z16
+	VCVTPS2DQ        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VMULPS           64(AX), Z17, Z17
+	VADDPS           Z24, Z17, Z17
+	VMAXPS.BCST      136(SI), Z17, Z17
+	VMINPS.BCST      140(SI), Z17, Z17
+	VSUBPS           Z24, Z17, Z17
+	VPMOVZXBD        16(R12), Z25
+	VCVTDQ2PS        Z25, Z25
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z17
+	VCVTPS2DQ        Z17, Z17
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z18, Z18
+	VMULPS           (AX), Z18, Z18
+	VADDPS           Z24, Z18, Z18
+	VMAXPS.BCST      136(SI), Z18, Z18
+	VMINPS.BCST      140(SI), Z18, Z18
+	VSUBPS           Z24, Z18, Z18
+	VPMOVZXBD        (R12), Z25
+	VCVTDQ2PS        Z25, Z25
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z18
+	VCVTPS2DQ        Z18, Z18
+	VCVTDQ2PS        Z19, Z19
+	VMULPS           64(AX), Z19, Z19
+	VADDPS           Z24, Z19, Z19
+	VMAXPS.BCST      136(SI), Z19, Z19
+	VMINPS.BCST      140(SI), Z19, Z19
+	VSUBPS           Z24, Z19, Z19
+	VPMOVZXBD        16(R12), Z25
+	VCVTDQ2PS        Z25, Z25
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z19
+	VCVTPS2DQ        Z19, Z19
+	ADDQ             R8, R12
+	VPACKSSDW        Z17, Z16, Z16
+	VPACKSSDW        Z19, Z18, Z18
+	VPACKUSWB        Z18, Z16, Z16
+	VPMAXUB          224(SI), Z16, Z16
+	VPERMD           Z16, Z22, Z16
+	VMOVDQU32        Y16, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z16, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z20, Z20
+	VMULPS           (AX), Z20, Z20
+	VADDPS           Z24, Z20, Z20
+	VMAXPS.BCST      136(SI), Z20, Z20
+	VMINPS.BCST      140(SI), Z20, Z20
+	VSUBPS           Z24, Z20, Z20
+	VPMOVZXBD        (R12), Z25
+	VCVTDQ2PS        Z25, Z25
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z20
+	VCVTPS2DQ        Z20, Z20
+	VCVTDQ2PS        Z21, Z21
+	VMULPS           64(AX), Z21, Z21
+	VADDPS           Z24, Z21, Z21
+	VMAXPS.BCST      136(SI), Z21, Z21
+	VMINPS.BCST      140(SI), Z21, Z21
+	VSUBPS           Z24, Z21, Z21
+	VPMOVZXBD        16(R12), Z25
+	VCVTDQ2PS        Z25, Z25
+	VFMADD132PS.BCST 148(SI), Z23, Z25
+	VFMADD132PS.BCST 144(SI), Z25, Z21
+	VCVTPS2DQ        Z21, Z21
+	VPACKSSDW        Z21, Z20, Z20
+	VPACKUSWB        Z20, Z20, Z20
+	VPMAXUB          224(SI), Z20, Z20
+	VPERMD           Z20, Z22, Z20
+	VMOVDQU32        Y20, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile12x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile12x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z10
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z14
+	VMOVDQA64 Z0, Z16
+	VMOVDQA64 Z0, Z18
+	VMOVDQA64 Z0, Z20
+	VMOVDQA64 Z0, Z22
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z9
+	VMOVDQA64 Z1, Z11
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z15
+	VMOVDQA64 Z1, Z17
+	VMOVDQA64 Z1, Z19
+	VMOVDQA64 Z1, Z21
+	VMOVDQA64 Z1, Z23
 
 batch:
 	MOVQ (SI), R11
@@ -6061,6 +8585,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z24
 	VMOVDQU32    (AX)(R9*1), Z25
 	VPBROADCASTD (R11), Z26
@@ -6099,6 +8624,8 @@ loop:
 	VPBROADCASTD (R13)(BX*1), Z27
 	VPDPBUSD     Z24, Z27, Z22
 	VPDPBUSD     Z25, Z27, Z23
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z24
 	VMOVDQU32    64(AX)(R9*1), Z25
 	VPBROADCASTD 4(R11), Z26
@@ -6141,12 +8668,15 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z24
 	VMOVDQU32    (AX)(R9*1), Z25
 	VPBROADCASTD (R11), Z26
@@ -6189,12 +8719,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -6222,43 +8756,531 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z24
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z24, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        64(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
+	VPERMD        Z4, Z24, Z4
+	VMOVDQU32     Y4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        64(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        64(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
+	VPERMD        Z8, Z24, Z8
+	VMOVDQU32     Y8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z8, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        (AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        64(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       160(SI), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
+	VPERMD        Z12, Z24, Z12
+	VMOVDQU32     Y12, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z12, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        (AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        64(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        (AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        64(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       160(SI), Z16, Z16
+	VPADDSW       160(SI), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       224(SI), Z16, Z16
+	VPERMD        Z16, Z24, Z16
+	VMOVDQU32     Y16, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z16, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        (AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        64(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        (AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        64(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPADDSW       160(SI), Z20, Z20
+	VPADDSW       160(SI), Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPMAXUB       224(SI), Z20, Z20
+	VPERMD        Z20, Z24, Z20
+	VMOVDQU32     Y20, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z20, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z24
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z25
+	VBROADCASTSS     156(SI), Z26
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z26, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z26, Z0, Z0
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z26, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z26, Z1, Z1
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VADDPS           Z26, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z26, Z2, Z2
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VADDPS           Z26, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z26, Z3, Z3
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z24, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z26, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z26, Z4, Z4
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VADDPS           Z26, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z26, Z5, Z5
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z26, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z26, Z6, Z6
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VADDPS           Z26, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z26, Z7, Z7
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z24, Z4
+	VMOVDQU32        Y4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VADDPS           Z26, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z26, Z8, Z8
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VADDPS           Z26, Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
+	VSUBPS           Z26, Z9, Z9
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VADDPS           Z26, Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
+	VSUBPS           Z26, Z10, Z10
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           64(AX), Z11, Z11
+	VADDPS           Z26, Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
+	VSUBPS           Z26, Z11, Z11
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
+	VPERMD           Z8, Z24, Z8
+	VMOVDQU32        Y8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VADDPS           Z26, Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
+	VSUBPS           Z26, Z12, Z12
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VADDPS           Z26, Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
+	VSUBPS           Z26, Z13, Z13
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z13
+	VCVTPS2DQ        Z13, Z13
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           (AX), Z14, Z14
+	VADDPS           Z26, Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
+	VSUBPS           Z26, Z14, Z14
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z14
+	VCVTPS2DQ        Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           64(AX), Z15, Z15
+	VADDPS           Z26, Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
+	VSUBPS           Z26, Z15, Z15
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z15
+	VCVTPS2DQ        Z15, Z15
+	ADDQ             R8, R12
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z15, Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
+	VPERMD           Z12, Z24, Z12
+	VMOVDQU32        Y12, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z12, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z16, Z16
+	VMULPS           (AX), Z16, Z16
+	VADDPS           Z26, Z16, Z16
+	VMAXPS.BCST      136(SI), Z16, Z16
+	VMINPS.BCST      140(SI), Z16, Z16
+	VSUBPS           Z26, Z16, Z16
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z16
+	VCVTPS2DQ        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VMULPS           64(AX), Z17, Z17
+	VADDPS           Z26, Z17, Z17
+	VMAXPS.BCST      136(SI), Z17, Z17
+	VMINPS.BCST      140(SI), Z17, Z17
+	VSUBPS           Z26, Z17, Z17
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z17
+	VCVTPS2DQ        Z17, Z17
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z18, Z18
+	VMULPS           (AX), Z18, Z18
+	VADDPS           Z26, Z18, Z18
+	VMAXPS.BCST      136(SI), Z18, Z18
+	VMINPS.BCST      140(SI), Z18, Z18
+	VSUBPS           Z26, Z18, Z18
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z18
+	VCVTPS2DQ        Z18, Z18
+	VCVTDQ2PS        Z19, Z19
+	VMULPS           64(AX), Z19, Z19
+	VADDPS           Z26, Z19, Z19
+	VMAXPS.BCST      136(SI), Z19, Z19
+	VMINPS.BCST      140(SI), Z19, Z19
+	VSUBPS           Z26, Z19, Z19
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z19
+	VCVTPS2DQ        Z19, Z19
+	ADDQ             R8, R12
+	VPACKSSDW        Z17, Z16, Z16
+	VPACKSSDW        Z19, Z18, Z18
+	VPACKUSWB        Z18, Z16, Z16
+	VPMAXUB          224(SI), Z16, Z16
+	VPERMD           Z16, Z24, Z16
+	VMOVDQU32        Y16, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z16, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z20, Z20
+	VMULPS           (AX), Z20, Z20
+	VADDPS           Z26, Z20, Z20
+	VMAXPS.BCST      136(SI), Z20, Z20
+	VMINPS.BCST      140(SI), Z20, Z20
+	VSUBPS           Z26, Z20, Z20
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z20
+	VCVTPS2DQ        Z20, Z20
+	VCVTDQ2PS        Z21, Z21
+	VMULPS           64(AX), Z21, Z21
+	VADDPS           Z26, Z21, Z21
+	VMAXPS.BCST      136(SI), Z21, Z21
+	VMINPS.BCST      140(SI), Z21, Z21
+	VSUBPS           Z26, Z21, Z21
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z21
+	VCVTPS2DQ        Z21, Z21
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z22, Z22
+	VMULPS           (AX), Z22, Z22
+	VADDPS           Z26, Z22, Z22
+	VMAXPS.BCST      136(SI), Z22, Z22
+	VMINPS.BCST      140(SI), Z22, Z22
+	VSUBPS           Z26, Z22, Z22
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z22
+	VCVTPS2DQ        Z22, Z22
+	VCVTDQ2PS        Z23, Z23
+	VMULPS           64(AX), Z23, Z23
+	VADDPS           Z26, Z23, Z23
+	VMAXPS.BCST      136(SI), Z23, Z23
+	VMINPS.BCST      140(SI), Z23, Z23
+	VSUBPS           Z26, Z23, Z23
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z23
+	VCVTPS2DQ        Z23, Z23
+	VPACKSSDW        Z21, Z20, Z20
+	VPACKSSDW        Z23, Z22, Z22
+	VPACKUSWB        Z22, Z20, Z20
+	VPMAXUB          224(SI), Z20, Z20
+	VPERMD           Z20, Z24, Z20
+	VMOVDQU32        Y20, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z20, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile13x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile13x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z10
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z14
+	VMOVDQA64 Z0, Z16
+	VMOVDQA64 Z0, Z18
+	VMOVDQA64 Z0, Z20
+	VMOVDQA64 Z0, Z22
+	VMOVDQA64 Z0, Z24
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z9
+	VMOVDQA64 Z1, Z11
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z15
+	VMOVDQA64 Z1, Z17
+	VMOVDQA64 Z1, Z19
+	VMOVDQA64 Z1, Z21
+	VMOVDQA64 Z1, Z23
+	VMOVDQA64 Z1, Z25
 
 batch:
 	MOVQ (SI), R11
@@ -6272,6 +9294,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z26
 	VMOVDQU32    (AX)(R9*1), Z27
 	VPBROADCASTD (R11), Z28
@@ -6313,6 +9336,8 @@ loop:
 	VPBROADCASTD (R13)(BX*2), Z28
 	VPDPBUSD     Z26, Z28, Z24
 	VPDPBUSD     Z27, Z28, Z25
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z26
 	VMOVDQU32    64(AX)(R9*1), Z27
 	VPBROADCASTD 4(R11), Z28
@@ -6358,12 +9383,15 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z26
 	VMOVDQU32    (AX)(R9*1), Z27
 	VPBROADCASTD (R11), Z28
@@ -6409,12 +9437,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -6444,45 +9476,575 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z26
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z26, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        64(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
+	VPERMD        Z4, Z26, Z4
+	VMOVDQU32     Y4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        64(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        64(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
+	VPERMD        Z8, Z26, Z8
+	VMOVDQU32     Y8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z8, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        (AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        64(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       160(SI), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
+	VPERMD        Z12, Z26, Z12
+	VMOVDQU32     Y12, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z12, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        (AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        64(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        (AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        64(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       160(SI), Z16, Z16
+	VPADDSW       160(SI), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       224(SI), Z16, Z16
+	VPERMD        Z16, Z26, Z16
+	VMOVDQU32     Y16, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z16, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        (AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        64(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        (AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        64(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPADDSW       160(SI), Z20, Z20
+	VPADDSW       160(SI), Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPMAXUB       224(SI), Z20, Z20
+	VPERMD        Z20, Z26, Z20
+	VMOVDQU32     Y20, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z20, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z24, Z24
+	VMULPS        (AX), Z24, Z24
+	VCVTPS2DQ     Z24, Z24
+	VCVTDQ2PS     Z25, Z25
+	VMULPS        64(AX), Z25, Z25
+	VCVTPS2DQ     Z25, Z25
+	VPACKSSDW     Z25, Z24, Z24
+	VPADDSW       160(SI), Z24, Z24
+	VPACKUSWB     Z24, Z24, Z24
+	VPMAXUB       224(SI), Z24, Z24
+	VPERMD        Z24, Z26, Z24
+	VMOVDQU32     Y24, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z26
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z27
+	VBROADCASTSS     156(SI), Z28
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z28, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z28, Z0, Z0
+	VPMOVZXBD        (R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z28, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z28, Z1, Z1
+	VPMOVZXBD        16(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VADDPS           Z28, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z28, Z2, Z2
+	VPMOVZXBD        (R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VADDPS           Z28, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z28, Z3, Z3
+	VPMOVZXBD        16(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z26, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z28, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z28, Z4, Z4
+	VPMOVZXBD        (R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VADDPS           Z28, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z28, Z5, Z5
+	VPMOVZXBD        16(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z28, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z28, Z6, Z6
+	VPMOVZXBD        (R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VADDPS           Z28, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z28, Z7, Z7
+	VPMOVZXBD        16(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z26, Z4
+	VMOVDQU32        Y4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VADDPS           Z28, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z28, Z8, Z8
+	VPMOVZXBD        (R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VADDPS           Z28, Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
+	VSUBPS           Z28, Z9, Z9
+	VPMOVZXBD        16(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VADDPS           Z28, Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
+	VSUBPS           Z28, Z10, Z10
+	VPMOVZXBD        (R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           64(AX), Z11, Z11
+	VADDPS           Z28, Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
+	VSUBPS           Z28, Z11, Z11
+	VPMOVZXBD        16(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
+	VPERMD           Z8, Z26, Z8
+	VMOVDQU32        Y8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VADDPS           Z28, Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
+	VSUBPS           Z28, Z12, Z12
+	VPMOVZXBD        (R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VADDPS           Z28, Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
+	VSUBPS           Z28, Z13, Z13
+	VPMOVZXBD        16(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z13
+	VCVTPS2DQ        Z13, Z13
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           (AX), Z14, Z14
+	VADDPS           Z28, Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
+	VSUBPS           Z28, Z14, Z14
+	VPMOVZXBD        (R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z14
+	VCVTPS2DQ        Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           64(AX), Z15, Z15
+	VADDPS           Z28, Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
+	VSUBPS           Z28, Z15, Z15
+	VPMOVZXBD        16(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z15
+	VCVTPS2DQ        Z15, Z15
+	ADDQ             R8, R12
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z15, Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
+	VPERMD           Z12, Z26, Z12
+	VMOVDQU32        Y12, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z12, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z16, Z16
+	VMULPS           (AX), Z16, Z16
+	VADDPS           Z28, Z16, Z16
+	VMAXPS.BCST      136(SI), Z16, Z16
+	VMINPS.BCST      140(SI), Z16, Z16
+	VSUBPS           Z28, Z16, Z16
+	VPMOVZXBD        (R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z16
+	VCVTPS2DQ        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VMULPS           64(AX), Z17, Z17
+	VADDPS           Z28, Z17, Z17
+	VMAXPS.BCST      136(SI), Z17, Z17
+	VMINPS.BCST      140(SI), Z17, Z17
+	VSUBPS           Z28, Z17, Z17
+	VPMOVZXBD        16(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z17
+	VCVTPS2DQ        Z17, Z17
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z18, Z18
+	VMULPS           (AX), Z18, Z18
+	VADDPS           Z28, Z18, Z18
+	VMAXPS.BCST      136(SI), Z18, Z18
+	VMINPS.BCST      140(SI), Z18, Z18
+	VSUBPS           Z28, Z18, Z18
+	VPMOVZXBD        (R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z18
+	VCVTPS2DQ        Z18, Z18
+	VCVTDQ2PS        Z19, Z19
+	VMULPS           64(AX), Z19, Z19
+	VADDPS           Z28, Z19, Z19
+	VMAXPS.BCST      136(SI), Z19, Z19
+	VMINPS.BCST      140(SI), Z19, Z19
+	VSUBPS           Z28, Z19, Z19
+	VPMOVZXBD        16(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z19
+	VCVTPS2DQ        Z19, Z19
+	ADDQ             R8, R12
+	VPACKSSDW        Z17, Z16, Z16
+	VPACKSSDW        Z19, Z18, Z18
+	VPACKUSWB        Z18, Z16, Z16
+	VPMAXUB          224(SI), Z16, Z16
+	VPERMD           Z16, Z26, Z16
+	VMOVDQU32        Y16, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z16, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z20, Z20
+	VMULPS           (AX), Z20, Z20
+	VADDPS           Z28, Z20, Z20
+	VMAXPS.BCST      136(SI), Z20, Z20
+	VMINPS.BCST      140(SI), Z20, Z20
+	VSUBPS           Z28, Z20, Z20
+	VPMOVZXBD        (R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z20
+	VCVTPS2DQ        Z20, Z20
+	VCVTDQ2PS        Z21, Z21
+	VMULPS           64(AX), Z21, Z21
+	VADDPS           Z28, Z21, Z21
+	VMAXPS.BCST      136(SI), Z21, Z21
+	VMINPS.BCST      140(SI), Z21, Z21
+	VSUBPS           Z28, Z21, Z21
+	VPMOVZXBD        16(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z21
+	VCVTPS2DQ        Z21, Z21
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z22, Z22
+	VMULPS           (AX), Z22, Z22
+	VADDPS           Z28, Z22, Z22
+	VMAXPS.BCST      136(SI), Z22, Z22
+	VMINPS.BCST      140(SI), Z22, Z22
+	VSUBPS           Z28, Z22, Z22
+	VPMOVZXBD        (R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z22
+	VCVTPS2DQ        Z22, Z22
+	VCVTDQ2PS        Z23, Z23
+	VMULPS           64(AX), Z23, Z23
+	VADDPS           Z28, Z23, Z23
+	VMAXPS.BCST      136(SI), Z23, Z23
+	VMINPS.BCST      140(SI), Z23, Z23
+	VSUBPS           Z28, Z23, Z23
+	VPMOVZXBD        16(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z23
+	VCVTPS2DQ        Z23, Z23
+	ADDQ             R8, R12
+	VPACKSSDW        Z21, Z20, Z20
+	VPACKSSDW        Z23, Z22, Z22
+	VPACKUSWB        Z22, Z20, Z20
+	VPMAXUB          224(SI), Z20, Z20
+	VPERMD           Z20, Z26, Z20
+	VMOVDQU32        Y20, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z20, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z24, Z24
+	VMULPS           (AX), Z24, Z24
+	VADDPS           Z28, Z24, Z24
+	VMAXPS.BCST      136(SI), Z24, Z24
+	VMINPS.BCST      140(SI), Z24, Z24
+	VSUBPS           Z28, Z24, Z24
+	VPMOVZXBD        (R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z24
+	VCVTPS2DQ        Z24, Z24
+	VCVTDQ2PS        Z25, Z25
+	VMULPS           64(AX), Z25, Z25
+	VADDPS           Z28, Z25, Z25
+	VMAXPS.BCST      136(SI), Z25, Z25
+	VMINPS.BCST      140(SI), Z25, Z25
+	VSUBPS           Z28, Z25, Z25
+	VPMOVZXBD        16(R12), Z29
+	VCVTDQ2PS        Z29, Z29
+	VFMADD132PS.BCST 148(SI), Z27, Z29
+	VFMADD132PS.BCST 144(SI), Z29, Z25
+	VCVTPS2DQ        Z25, Z25
+	VPACKSSDW        Z25, Z24, Z24
+	VPACKUSWB        Z24, Z24, Z24
+	VPMAXUB          224(SI), Z24, Z24
+	VPERMD           Z24, Z26, Z24
+	VMOVDQU32        Y24, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile14x2VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile14x2VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	VPXORD Z26, Z26, Z26
-	VPXORD Z27, Z27, Z27
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z10
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z14
+	VMOVDQA64 Z0, Z16
+	VMOVDQA64 Z0, Z18
+	VMOVDQA64 Z0, Z20
+	VMOVDQA64 Z0, Z22
+	VMOVDQA64 Z0, Z24
+	VMOVDQA64 Z0, Z26
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z3
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z9
+	VMOVDQA64 Z1, Z11
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z15
+	VMOVDQA64 Z1, Z17
+	VMOVDQA64 Z1, Z19
+	VMOVDQA64 Z1, Z21
+	VMOVDQA64 Z1, Z23
+	VMOVDQA64 Z1, Z25
+	VMOVDQA64 Z1, Z27
 
 batch:
 	MOVQ (SI), R11
@@ -6496,6 +10058,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z28
 	VMOVDQU32    (AX)(R9*1), Z29
 	VPBROADCASTD (R11), Z30
@@ -6540,6 +10103,8 @@ loop:
 	VPBROADCASTD (R13)(R8*1), Z31
 	VPDPBUSD     Z28, Z31, Z26
 	VPDPBUSD     Z29, Z31, Z27
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z28
 	VMOVDQU32    64(AX)(R9*1), Z29
 	VPBROADCASTD 4(R11), Z30
@@ -6588,12 +10153,15 @@ loop:
 	ADDQ         $+8, R12
 	ADDQ         $+8, R13
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z28
 	VMOVDQU32    (AX)(R9*1), Z29
 	VPBROADCASTD (R11), Z30
@@ -6642,12 +10210,16 @@ tail:
 	ADDQ         $+4, R12
 	ADDQ         $+4, R13
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -6679,20 +10251,586 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z28
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        64(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z28, Z0
+	VMOVDQU32     Y0, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z0, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        64(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       160(SI), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       224(SI), Z4, Z4
+	VPERMD        Z4, Z28, Z4
+	VMOVDQU32     Y4, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z4, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        (AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        64(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        (AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        64(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       160(SI), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       224(SI), Z8, Z8
+	VPERMD        Z8, Z28, Z8
+	VMOVDQU32     Y8, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z8, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        (AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        64(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       160(SI), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
+	VPERMD        Z12, Z28, Z12
+	VMOVDQU32     Y12, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z12, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        (AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        64(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        (AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        64(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       160(SI), Z16, Z16
+	VPADDSW       160(SI), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       224(SI), Z16, Z16
+	VPERMD        Z16, Z28, Z16
+	VMOVDQU32     Y16, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z16, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        (AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        64(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        (AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        64(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPADDSW       160(SI), Z20, Z20
+	VPADDSW       160(SI), Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPMAXUB       224(SI), Z20, Z20
+	VPERMD        Z20, Z28, Z20
+	VMOVDQU32     Y20, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z20, (R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z24, Z24
+	VMULPS        (AX), Z24, Z24
+	VCVTPS2DQ     Z24, Z24
+	VCVTDQ2PS     Z25, Z25
+	VMULPS        64(AX), Z25, Z25
+	VCVTPS2DQ     Z25, Z25
+	VCVTDQ2PS     Z26, Z26
+	VMULPS        (AX), Z26, Z26
+	VCVTPS2DQ     Z26, Z26
+	VCVTDQ2PS     Z27, Z27
+	VMULPS        64(AX), Z27, Z27
+	VCVTPS2DQ     Z27, Z27
+	VPACKSSDW     Z25, Z24, Z24
+	VPACKSSDW     Z27, Z26, Z26
+	VPADDSW       160(SI), Z24, Z24
+	VPADDSW       160(SI), Z26, Z26
+	VPACKUSWB     Z26, Z24, Z24
+	VPMAXUB       224(SI), Z24, Z24
+	VPERMD        Z24, Z28, Z24
+	VMOVDQU32     Y24, (R11)
+	ADDQ          BX, R11
+	VEXTRACTI64X4 $0x01, Z24, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z28
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z29
+	VBROADCASTSS     156(SI), Z30
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z30, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z30, Z0, Z0
+	VPMOVZXBD        (R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z30, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z30, Z1, Z1
+	VPMOVZXBD        16(R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z1
+	VCVTPS2DQ        Z1, Z1
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           (AX), Z2, Z2
+	VADDPS           Z30, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z30, Z2, Z2
+	VPMOVZXBD        (R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           64(AX), Z3, Z3
+	VADDPS           Z30, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z30, Z3, Z3
+	VPMOVZXBD        16(R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z28, Z0
+	VMOVDQU32        Y0, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z30, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z30, Z4, Z4
+	VPMOVZXBD        (R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VADDPS           Z30, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z30, Z5, Z5
+	VPMOVZXBD        16(R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z30, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z30, Z6, Z6
+	VPMOVZXBD        (R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VADDPS           Z30, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z30, Z7, Z7
+	VPMOVZXBD        16(R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z28, Z4
+	VMOVDQU32        Y4, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VADDPS           Z30, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z30, Z8, Z8
+	VPMOVZXBD        (R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VADDPS           Z30, Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
+	VSUBPS           Z30, Z9, Z9
+	VPMOVZXBD        16(R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z9
+	VCVTPS2DQ        Z9, Z9
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           (AX), Z10, Z10
+	VADDPS           Z30, Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
+	VSUBPS           Z30, Z10, Z10
+	VPMOVZXBD        (R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           64(AX), Z11, Z11
+	VADDPS           Z30, Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
+	VSUBPS           Z30, Z11, Z11
+	VPMOVZXBD        16(R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
+	VPERMD           Z8, Z28, Z8
+	VMOVDQU32        Y8, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VADDPS           Z30, Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
+	VSUBPS           Z30, Z12, Z12
+	VPMOVZXBD        (R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VADDPS           Z30, Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
+	VSUBPS           Z30, Z13, Z13
+	VPMOVZXBD        16(R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z13
+	VCVTPS2DQ        Z13, Z13
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           (AX), Z14, Z14
+	VADDPS           Z30, Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
+	VSUBPS           Z30, Z14, Z14
+	VPMOVZXBD        (R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z14
+	VCVTPS2DQ        Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           64(AX), Z15, Z15
+	VADDPS           Z30, Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
+	VSUBPS           Z30, Z15, Z15
+	VPMOVZXBD        16(R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z15
+	VCVTPS2DQ        Z15, Z15
+	ADDQ             R8, R12
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z15, Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
+	VPERMD           Z12, Z28, Z12
+	VMOVDQU32        Y12, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z12, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z16, Z16
+	VMULPS           (AX), Z16, Z16
+	VADDPS           Z30, Z16, Z16
+	VMAXPS.BCST      136(SI), Z16, Z16
+	VMINPS.BCST      140(SI), Z16, Z16
+	VSUBPS           Z30, Z16, Z16
+	VPMOVZXBD        (R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z16
+	VCVTPS2DQ        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VMULPS           64(AX), Z17, Z17
+	VADDPS           Z30, Z17, Z17
+	VMAXPS.BCST      136(SI), Z17, Z17
+	VMINPS.BCST      140(SI), Z17, Z17
+	VSUBPS           Z30, Z17, Z17
+	VPMOVZXBD        16(R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z17
+	VCVTPS2DQ        Z17, Z17
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z18, Z18
+	VMULPS           (AX), Z18, Z18
+	VADDPS           Z30, Z18, Z18
+	VMAXPS.BCST      136(SI), Z18, Z18
+	VMINPS.BCST      140(SI), Z18, Z18
+	VSUBPS           Z30, Z18, Z18
+	VPMOVZXBD        (R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z18
+	VCVTPS2DQ        Z18, Z18
+	VCVTDQ2PS        Z19, Z19
+	VMULPS           64(AX), Z19, Z19
+	VADDPS           Z30, Z19, Z19
+	VMAXPS.BCST      136(SI), Z19, Z19
+	VMINPS.BCST      140(SI), Z19, Z19
+	VSUBPS           Z30, Z19, Z19
+	VPMOVZXBD        16(R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z19
+	VCVTPS2DQ        Z19, Z19
+	ADDQ             R8, R12
+	VPACKSSDW        Z17, Z16, Z16
+	VPACKSSDW        Z19, Z18, Z18
+	VPACKUSWB        Z18, Z16, Z16
+	VPMAXUB          224(SI), Z16, Z16
+	VPERMD           Z16, Z28, Z16
+	VMOVDQU32        Y16, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z16, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z20, Z20
+	VMULPS           (AX), Z20, Z20
+	VADDPS           Z30, Z20, Z20
+	VMAXPS.BCST      136(SI), Z20, Z20
+	VMINPS.BCST      140(SI), Z20, Z20
+	VSUBPS           Z30, Z20, Z20
+	VPMOVZXBD        (R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z20
+	VCVTPS2DQ        Z20, Z20
+	VCVTDQ2PS        Z21, Z21
+	VMULPS           64(AX), Z21, Z21
+	VADDPS           Z30, Z21, Z21
+	VMAXPS.BCST      136(SI), Z21, Z21
+	VMINPS.BCST      140(SI), Z21, Z21
+	VSUBPS           Z30, Z21, Z21
+	VPMOVZXBD        16(R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z21
+	VCVTPS2DQ        Z21, Z21
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z22, Z22
+	VMULPS           (AX), Z22, Z22
+	VADDPS           Z30, Z22, Z22
+	VMAXPS.BCST      136(SI), Z22, Z22
+	VMINPS.BCST      140(SI), Z22, Z22
+	VSUBPS           Z30, Z22, Z22
+	VPMOVZXBD        (R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z22
+	VCVTPS2DQ        Z22, Z22
+	VCVTDQ2PS        Z23, Z23
+	VMULPS           64(AX), Z23, Z23
+	VADDPS           Z30, Z23, Z23
+	VMAXPS.BCST      136(SI), Z23, Z23
+	VMINPS.BCST      140(SI), Z23, Z23
+	VSUBPS           Z30, Z23, Z23
+	VPMOVZXBD        16(R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z23
+	VCVTPS2DQ        Z23, Z23
+	ADDQ             R8, R12
+	VPACKSSDW        Z21, Z20, Z20
+	VPACKSSDW        Z23, Z22, Z22
+	VPACKUSWB        Z22, Z20, Z20
+	VPMAXUB          224(SI), Z20, Z20
+	VPERMD           Z20, Z28, Z20
+	VMOVDQU32        Y20, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z20, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z24, Z24
+	VMULPS           (AX), Z24, Z24
+	VADDPS           Z30, Z24, Z24
+	VMAXPS.BCST      136(SI), Z24, Z24
+	VMINPS.BCST      140(SI), Z24, Z24
+	VSUBPS           Z30, Z24, Z24
+	VPMOVZXBD        (R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z24
+	VCVTPS2DQ        Z24, Z24
+	VCVTDQ2PS        Z25, Z25
+	VMULPS           64(AX), Z25, Z25
+	VADDPS           Z30, Z25, Z25
+	VMAXPS.BCST      136(SI), Z25, Z25
+	VMINPS.BCST      140(SI), Z25, Z25
+	VSUBPS           Z30, Z25, Z25
+	VPMOVZXBD        16(R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z25
+	VCVTPS2DQ        Z25, Z25
+	ADDQ             R8, R12
+	VCVTDQ2PS        Z26, Z26
+	VMULPS           (AX), Z26, Z26
+	VADDPS           Z30, Z26, Z26
+	VMAXPS.BCST      136(SI), Z26, Z26
+	VMINPS.BCST      140(SI), Z26, Z26
+	VSUBPS           Z30, Z26, Z26
+	VPMOVZXBD        (R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z26
+	VCVTPS2DQ        Z26, Z26
+	VCVTDQ2PS        Z27, Z27
+	VMULPS           64(AX), Z27, Z27
+	VADDPS           Z30, Z27, Z27
+	VMAXPS.BCST      136(SI), Z27, Z27
+	VMINPS.BCST      140(SI), Z27, Z27
+	VSUBPS           Z30, Z27, Z27
+	VPMOVZXBD        16(R12), Z31
+	VCVTDQ2PS        Z31, Z31
+	VFMADD132PS.BCST 148(SI), Z29, Z31
+	VFMADD132PS.BCST 144(SI), Z31, Z27
+	VCVTPS2DQ        Z27, Z27
+	VPACKSSDW        Z25, Z24, Z24
+	VPACKSSDW        Z27, Z26, Z26
+	VPACKUSWB        Z26, Z24, Z24
+	VPMAXUB          224(SI), Z24, Z24
+	VPERMD           Z24, Z28, Z24
+	VMOVDQU32        Y24, (R11)
+	ADDQ             BX, R11
+	VEXTRACTI64X4    $0x01, Z24, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile1x3VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile1x3VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQU32 64(DX), Z1
+	VMOVDQU32 128(DX), Z2
 
 batch:
 	MOVQ (SI), R11
@@ -6702,6 +10840,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z3
 	VMOVDQU32    (AX)(R9*1), Z4
 	VMOVDQU32    (AX)(R9*2), Z5
@@ -6709,6 +10848,8 @@ loop:
 	VPDPBUSD     Z3, Z6, Z0
 	VPDPBUSD     Z4, Z6, Z1
 	VPDPBUSD     Z5, Z6, Z2
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z3
 	VMOVDQU32    64(AX)(R9*1), Z4
 	VMOVDQU32    64(AX)(R9*2), Z5
@@ -6718,12 +10859,15 @@ loop:
 	VPDPBUSD     Z5, Z6, Z2
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z3
 	VMOVDQU32    (AX)(R9*1), Z4
 	VMOVDQU32    (AX)(R9*2), Z5
@@ -6733,35 +10877,120 @@ tail:
 	VPDPBUSD     Z5, Z6, Z2
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z3
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        128(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z2, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z3, Z0
+	VMOVDQU32     Y0, (R11)
+	VEXTRACTI32X4 $0x02, Z0, 32(R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z3
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z4
+	VBROADCASTSS     156(SI), Z5
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z5, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z5, Z0, Z0
+	VPMOVZXBD        (R12), Z6
+	VCVTDQ2PS        Z6, Z6
+	VFMADD132PS.BCST 148(SI), Z4, Z6
+	VFMADD132PS.BCST 144(SI), Z6, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z5, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z5, Z1, Z1
+	VPMOVZXBD        16(R12), Z6
+	VCVTDQ2PS        Z6, Z6
+	VFMADD132PS.BCST 148(SI), Z4, Z6
+	VFMADD132PS.BCST 144(SI), Z6, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VADDPS           Z5, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z5, Z2, Z2
+	VPMOVZXBD        32(R12), Z6
+	VCVTDQ2PS        Z6, Z6
+	VFMADD132PS.BCST 148(SI), Z4, Z6
+	VFMADD132PS.BCST 144(SI), Z6, Z2
+	VCVTPS2DQ        Z2, Z2
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z2, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z3, Z0
+	VMOVDQU32        Y0, (R11)
+	VEXTRACTI32X4    $0x02, Z0, 32(R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile2x3VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile2x3VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z3
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z4
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z5
 
 batch:
 	MOVQ (SI), R11
@@ -6771,6 +11000,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z6
 	VMOVDQU32    (AX)(R9*1), Z7
 	VMOVDQU32    (AX)(R9*2), Z8
@@ -6782,6 +11012,8 @@ loop:
 	VPDPBUSD     Z6, Z10, Z3
 	VPDPBUSD     Z7, Z10, Z4
 	VPDPBUSD     Z8, Z10, Z5
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z6
 	VMOVDQU32    64(AX)(R9*1), Z7
 	VMOVDQU32    64(AX)(R9*2), Z8
@@ -6795,12 +11027,15 @@ loop:
 	VPDPBUSD     Z8, Z10, Z5
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z6
 	VMOVDQU32    (AX)(R9*1), Z7
 	VMOVDQU32    (AX)(R9*2), Z8
@@ -6814,12 +11049,16 @@ tail:
 	VPDPBUSD     Z8, Z10, Z5
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -6829,26 +11068,168 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z6
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        128(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z2, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z6, Z0
+	VMOVDQU32     Y0, (R11)
+	VEXTRACTI32X4 $0x02, Z0, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        64(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        128(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VPACKSSDW     Z4, Z3, Z3
+	VPACKSSDW     Z5, Z5, Z5
+	VPADDSW       160(SI), Z3, Z3
+	VPADDSW       160(SI), Z5, Z5
+	VPACKUSWB     Z5, Z3, Z3
+	VPMAXUB       224(SI), Z3, Z3
+	VPERMD        Z3, Z6, Z3
+	VMOVDQU32     Y3, (R11)
+	VEXTRACTI32X4 $0x02, Z3, 32(R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z6
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z7
+	VBROADCASTSS     156(SI), Z8
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z8, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z8, Z0, Z0
+	VPMOVZXBD        (R12), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z8, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z8, Z1, Z1
+	VPMOVZXBD        16(R12), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VADDPS           Z8, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z8, Z2, Z2
+	VPMOVZXBD        32(R12), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z2, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z6, Z0
+	VMOVDQU32        Y0, (R11)
+	VEXTRACTI32X4    $0x02, Z0, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VADDPS           Z8, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z8, Z3, Z3
+	VPMOVZXBD        (R12), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z3
+	VCVTPS2DQ        Z3, Z3
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           64(AX), Z4, Z4
+	VADDPS           Z8, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z8, Z4, Z4
+	VPMOVZXBD        16(R12), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           128(AX), Z5, Z5
+	VADDPS           Z8, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z8, Z5, Z5
+	VPMOVZXBD        32(R12), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD132PS.BCST 148(SI), Z7, Z9
+	VFMADD132PS.BCST 144(SI), Z9, Z5
+	VCVTPS2DQ        Z5, Z5
+	VPACKSSDW        Z4, Z3, Z3
+	VPACKSSDW        Z5, Z5, Z5
+	VPACKUSWB        Z5, Z3, Z3
+	VPMAXUB          224(SI), Z3, Z3
+	VPERMD           Z3, Z6, Z3
+	VMOVDQU32        Y3, (R11)
+	VEXTRACTI32X4    $0x02, Z3, 32(R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile3x3VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile3x3VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z6
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z4
+	VMOVDQA64 Z1, Z7
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z5
+	VMOVDQA64 Z2, Z8
 
 batch:
 	MOVQ (SI), R11
@@ -6858,6 +11239,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z9
 	VMOVDQU32    (AX)(R9*1), Z10
 	VMOVDQU32    (AX)(R9*2), Z11
@@ -6873,6 +11255,8 @@ loop:
 	VPDPBUSD     Z9, Z12, Z6
 	VPDPBUSD     Z10, Z12, Z7
 	VPDPBUSD     Z11, Z12, Z8
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z9
 	VMOVDQU32    64(AX)(R9*1), Z10
 	VMOVDQU32    64(AX)(R9*2), Z11
@@ -6890,12 +11274,15 @@ loop:
 	VPDPBUSD     Z11, Z12, Z8
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z9
 	VMOVDQU32    (AX)(R9*1), Z10
 	VMOVDQU32    (AX)(R9*2), Z11
@@ -6913,12 +11300,16 @@ tail:
 	VPDPBUSD     Z11, Z12, Z8
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -6931,29 +11322,232 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z9
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        128(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z2, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z9, Z0
+	VMOVDQU32     Y0, (R11)
+	VEXTRACTI32X4 $0x02, Z0, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        64(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        128(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VPACKSSDW     Z4, Z3, Z3
+	VPACKSSDW     Z5, Z5, Z5
+	VPADDSW       160(SI), Z3, Z3
+	VPADDSW       160(SI), Z5, Z5
+	VPACKUSWB     Z5, Z3, Z3
+	VPMAXUB       224(SI), Z3, Z3
+	VPERMD        Z3, Z9, Z3
+	VMOVDQU32     Y3, (R11)
+	VEXTRACTI32X4 $0x02, Z3, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        128(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKSSDW     Z8, Z8, Z8
+	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       160(SI), Z8, Z8
+	VPACKUSWB     Z8, Z6, Z6
+	VPMAXUB       224(SI), Z6, Z6
+	VPERMD        Z6, Z9, Z6
+	VMOVDQU32     Y6, (R11)
+	VEXTRACTI32X4 $0x02, Z6, 32(R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z9
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z10
+	VBROADCASTSS     156(SI), Z11
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z11, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z11, Z0, Z0
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z11, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z11, Z1, Z1
+	VPMOVZXBD        16(R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VADDPS           Z11, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z11, Z2, Z2
+	VPMOVZXBD        32(R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z2, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z9, Z0
+	VMOVDQU32        Y0, (R11)
+	VEXTRACTI32X4    $0x02, Z0, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VADDPS           Z11, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z11, Z3, Z3
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z3
+	VCVTPS2DQ        Z3, Z3
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           64(AX), Z4, Z4
+	VADDPS           Z11, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z11, Z4, Z4
+	VPMOVZXBD        16(R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           128(AX), Z5, Z5
+	VADDPS           Z11, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z11, Z5, Z5
+	VPMOVZXBD        32(R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VPACKSSDW        Z4, Z3, Z3
+	VPACKSSDW        Z5, Z5, Z5
+	VPACKUSWB        Z5, Z3, Z3
+	VPMAXUB          224(SI), Z3, Z3
+	VPERMD           Z3, Z9, Z3
+	VMOVDQU32        Y3, (R11)
+	VEXTRACTI32X4    $0x02, Z3, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z11, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z11, Z6, Z6
+	VPMOVZXBD        (R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VADDPS           Z11, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z11, Z7, Z7
+	VPMOVZXBD        16(R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z7
+	VCVTPS2DQ        Z7, Z7
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           128(AX), Z8, Z8
+	VADDPS           Z11, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z11, Z8, Z8
+	VPMOVZXBD        32(R12), Z12
+	VCVTDQ2PS        Z12, Z12
+	VFMADD132PS.BCST 148(SI), Z10, Z12
+	VFMADD132PS.BCST 144(SI), Z12, Z8
+	VCVTPS2DQ        Z8, Z8
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKSSDW        Z8, Z8, Z8
+	VPACKUSWB        Z8, Z6, Z6
+	VPMAXUB          224(SI), Z6, Z6
+	VPERMD           Z6, Z9, Z6
+	VMOVDQU32        Y6, (R11)
+	VEXTRACTI32X4    $0x02, Z6, 32(R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile4x3VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile4x3VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z9
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z4
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z10
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z5
+	VMOVDQA64 Z2, Z8
+	VMOVDQA64 Z2, Z11
 
 batch:
 	MOVQ (SI), R11
@@ -6963,6 +11557,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z12
 	VMOVDQU32    (AX)(R9*1), Z13
 	VMOVDQU32    (AX)(R9*2), Z14
@@ -6982,6 +11577,8 @@ loop:
 	VPDPBUSD     Z12, Z16, Z9
 	VPDPBUSD     Z13, Z16, Z10
 	VPDPBUSD     Z14, Z16, Z11
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z12
 	VMOVDQU32    64(AX)(R9*1), Z13
 	VMOVDQU32    64(AX)(R9*2), Z14
@@ -7003,12 +11600,15 @@ loop:
 	VPDPBUSD     Z14, Z16, Z11
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z12
 	VMOVDQU32    (AX)(R9*1), Z13
 	VMOVDQU32    (AX)(R9*2), Z14
@@ -7030,12 +11630,16 @@ tail:
 	VPDPBUSD     Z14, Z16, Z11
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -7051,32 +11655,296 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z12
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        128(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z2, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z12, Z0
+	VMOVDQU32     Y0, (R11)
+	VEXTRACTI32X4 $0x02, Z0, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        64(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        128(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VPACKSSDW     Z4, Z3, Z3
+	VPACKSSDW     Z5, Z5, Z5
+	VPADDSW       160(SI), Z3, Z3
+	VPADDSW       160(SI), Z5, Z5
+	VPACKUSWB     Z5, Z3, Z3
+	VPMAXUB       224(SI), Z3, Z3
+	VPERMD        Z3, Z12, Z3
+	VMOVDQU32     Y3, (R11)
+	VEXTRACTI32X4 $0x02, Z3, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        128(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKSSDW     Z8, Z8, Z8
+	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       160(SI), Z8, Z8
+	VPACKUSWB     Z8, Z6, Z6
+	VPMAXUB       224(SI), Z6, Z6
+	VPERMD        Z6, Z12, Z6
+	VMOVDQU32     Y6, (R11)
+	VEXTRACTI32X4 $0x02, Z6, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        (AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        64(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        128(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z10, Z9, Z9
+	VPACKSSDW     Z11, Z11, Z11
+	VPADDSW       160(SI), Z9, Z9
+	VPADDSW       160(SI), Z11, Z11
+	VPACKUSWB     Z11, Z9, Z9
+	VPMAXUB       224(SI), Z9, Z9
+	VPERMD        Z9, Z12, Z9
+	VMOVDQU32     Y9, (R11)
+	VEXTRACTI32X4 $0x02, Z9, 32(R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z12
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z13
+	VBROADCASTSS     156(SI), Z14
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z14, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z14, Z0, Z0
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z14, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z14, Z1, Z1
+	VPMOVZXBD        16(R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VADDPS           Z14, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z14, Z2, Z2
+	VPMOVZXBD        32(R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z2, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z12, Z0
+	VMOVDQU32        Y0, (R11)
+	VEXTRACTI32X4    $0x02, Z0, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VADDPS           Z14, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z14, Z3, Z3
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z3
+	VCVTPS2DQ        Z3, Z3
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           64(AX), Z4, Z4
+	VADDPS           Z14, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z14, Z4, Z4
+	VPMOVZXBD        16(R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           128(AX), Z5, Z5
+	VADDPS           Z14, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z14, Z5, Z5
+	VPMOVZXBD        32(R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VPACKSSDW        Z4, Z3, Z3
+	VPACKSSDW        Z5, Z5, Z5
+	VPACKUSWB        Z5, Z3, Z3
+	VPMAXUB          224(SI), Z3, Z3
+	VPERMD           Z3, Z12, Z3
+	VMOVDQU32        Y3, (R11)
+	VEXTRACTI32X4    $0x02, Z3, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z14, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z14, Z6, Z6
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VADDPS           Z14, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z14, Z7, Z7
+	VPMOVZXBD        16(R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z7
+	VCVTPS2DQ        Z7, Z7
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           128(AX), Z8, Z8
+	VADDPS           Z14, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z14, Z8, Z8
+	VPMOVZXBD        32(R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z8
+	VCVTPS2DQ        Z8, Z8
+	ADDQ             R8, R12
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKSSDW        Z8, Z8, Z8
+	VPACKUSWB        Z8, Z6, Z6
+	VPMAXUB          224(SI), Z6, Z6
+	VPERMD           Z6, Z12, Z6
+	VMOVDQU32        Y6, (R11)
+	VEXTRACTI32X4    $0x02, Z6, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           (AX), Z9, Z9
+	VADDPS           Z14, Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
+	VSUBPS           Z14, Z9, Z9
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z9
+	VCVTPS2DQ        Z9, Z9
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           64(AX), Z10, Z10
+	VADDPS           Z14, Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
+	VSUBPS           Z14, Z10, Z10
+	VPMOVZXBD        16(R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           128(AX), Z11, Z11
+	VADDPS           Z14, Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
+	VSUBPS           Z14, Z11, Z11
+	VPMOVZXBD        32(R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z11
+	VCVTPS2DQ        Z11, Z11
+	VPACKSSDW        Z10, Z9, Z9
+	VPACKSSDW        Z11, Z11, Z11
+	VPACKUSWB        Z11, Z9, Z9
+	VPMAXUB          224(SI), Z9, Z9
+	VPERMD           Z9, Z12, Z9
+	VMOVDQU32        Y9, (R11)
+	VEXTRACTI32X4    $0x02, Z9, 32(R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile5x3VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile5x3VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z9
+	VMOVDQA64 Z0, Z12
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z4
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z10
+	VMOVDQA64 Z1, Z13
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z5
+	VMOVDQA64 Z2, Z8
+	VMOVDQA64 Z2, Z11
+	VMOVDQA64 Z2, Z14
 
 batch:
 	MOVQ (SI), R11
@@ -7086,6 +11954,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z15
 	VMOVDQU32    (AX)(R9*1), Z16
 	VMOVDQU32    (AX)(R9*2), Z17
@@ -7109,6 +11978,8 @@ loop:
 	VPDPBUSD     Z15, Z18, Z12
 	VPDPBUSD     Z16, Z18, Z13
 	VPDPBUSD     Z17, Z18, Z14
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z15
 	VMOVDQU32    64(AX)(R9*1), Z16
 	VMOVDQU32    64(AX)(R9*2), Z17
@@ -7134,12 +12005,15 @@ loop:
 	VPDPBUSD     Z17, Z18, Z14
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z15
 	VMOVDQU32    (AX)(R9*1), Z16
 	VMOVDQU32    (AX)(R9*2), Z17
@@ -7165,12 +12039,16 @@ tail:
 	VPDPBUSD     Z17, Z18, Z14
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -7189,35 +12067,360 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z15
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        128(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z2, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z15, Z0
+	VMOVDQU32     Y0, (R11)
+	VEXTRACTI32X4 $0x02, Z0, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        64(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        128(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VPACKSSDW     Z4, Z3, Z3
+	VPACKSSDW     Z5, Z5, Z5
+	VPADDSW       160(SI), Z3, Z3
+	VPADDSW       160(SI), Z5, Z5
+	VPACKUSWB     Z5, Z3, Z3
+	VPMAXUB       224(SI), Z3, Z3
+	VPERMD        Z3, Z15, Z3
+	VMOVDQU32     Y3, (R11)
+	VEXTRACTI32X4 $0x02, Z3, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        128(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKSSDW     Z8, Z8, Z8
+	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       160(SI), Z8, Z8
+	VPACKUSWB     Z8, Z6, Z6
+	VPMAXUB       224(SI), Z6, Z6
+	VPERMD        Z6, Z15, Z6
+	VMOVDQU32     Y6, (R11)
+	VEXTRACTI32X4 $0x02, Z6, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        (AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        64(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        128(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z10, Z9, Z9
+	VPACKSSDW     Z11, Z11, Z11
+	VPADDSW       160(SI), Z9, Z9
+	VPADDSW       160(SI), Z11, Z11
+	VPACKUSWB     Z11, Z9, Z9
+	VPMAXUB       224(SI), Z9, Z9
+	VPERMD        Z9, Z15, Z9
+	VMOVDQU32     Y9, (R11)
+	VEXTRACTI32X4 $0x02, Z9, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        128(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z14, Z14, Z14
+	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       160(SI), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
+	VPERMD        Z12, Z15, Z12
+	VMOVDQU32     Y12, (R11)
+	VEXTRACTI32X4 $0x02, Z12, 32(R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z15
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z16
+	VBROADCASTSS     156(SI), Z17
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z17, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z17, Z0, Z0
+	VPMOVZXBD        (R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z17, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z17, Z1, Z1
+	VPMOVZXBD        16(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VADDPS           Z17, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z17, Z2, Z2
+	VPMOVZXBD        32(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z2, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z15, Z0
+	VMOVDQU32        Y0, (R11)
+	VEXTRACTI32X4    $0x02, Z0, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VADDPS           Z17, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z17, Z3, Z3
+	VPMOVZXBD        (R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z3
+	VCVTPS2DQ        Z3, Z3
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           64(AX), Z4, Z4
+	VADDPS           Z17, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z17, Z4, Z4
+	VPMOVZXBD        16(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           128(AX), Z5, Z5
+	VADDPS           Z17, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z17, Z5, Z5
+	VPMOVZXBD        32(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VPACKSSDW        Z4, Z3, Z3
+	VPACKSSDW        Z5, Z5, Z5
+	VPACKUSWB        Z5, Z3, Z3
+	VPMAXUB          224(SI), Z3, Z3
+	VPERMD           Z3, Z15, Z3
+	VMOVDQU32        Y3, (R11)
+	VEXTRACTI32X4    $0x02, Z3, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z17, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z17, Z6, Z6
+	VPMOVZXBD        (R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VADDPS           Z17, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z17, Z7, Z7
+	VPMOVZXBD        16(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z7
+	VCVTPS2DQ        Z7, Z7
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           128(AX), Z8, Z8
+	VADDPS           Z17, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z17, Z8, Z8
+	VPMOVZXBD        32(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z8
+	VCVTPS2DQ        Z8, Z8
+	ADDQ             R8, R12
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKSSDW        Z8, Z8, Z8
+	VPACKUSWB        Z8, Z6, Z6
+	VPMAXUB          224(SI), Z6, Z6
+	VPERMD           Z6, Z15, Z6
+	VMOVDQU32        Y6, (R11)
+	VEXTRACTI32X4    $0x02, Z6, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           (AX), Z9, Z9
+	VADDPS           Z17, Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
+	VSUBPS           Z17, Z9, Z9
+	VPMOVZXBD        (R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z9
+	VCVTPS2DQ        Z9, Z9
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           64(AX), Z10, Z10
+	VADDPS           Z17, Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
+	VSUBPS           Z17, Z10, Z10
+	VPMOVZXBD        16(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           128(AX), Z11, Z11
+	VADDPS           Z17, Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
+	VSUBPS           Z17, Z11, Z11
+	VPMOVZXBD        32(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z10, Z9, Z9
+	VPACKSSDW        Z11, Z11, Z11
+	VPACKUSWB        Z11, Z9, Z9
+	VPMAXUB          224(SI), Z9, Z9
+	VPERMD           Z9, Z15, Z9
+	VMOVDQU32        Y9, (R11)
+	VEXTRACTI32X4    $0x02, Z9, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VADDPS           Z17, Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
+	VSUBPS           Z17, Z12, Z12
+	VPMOVZXBD        (R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VADDPS           Z17, Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
+	VSUBPS           Z17, Z13, Z13
+	VPMOVZXBD        16(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z13
+	VCVTPS2DQ        Z13, Z13
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           128(AX), Z14, Z14
+	VADDPS           Z17, Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
+	VSUBPS           Z17, Z14, Z14
+	VPMOVZXBD        32(R12), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD132PS.BCST 148(SI), Z16, Z18
+	VFMADD132PS.BCST 144(SI), Z18, Z14
+	VCVTPS2DQ        Z14, Z14
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z14, Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
+	VPERMD           Z12, Z15, Z12
+	VMOVDQU32        Y12, (R11)
+	VEXTRACTI32X4    $0x02, Z12, 32(R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile6x3VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile6x3VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z9
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z15
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z4
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z10
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z16
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z5
+	VMOVDQA64 Z2, Z8
+	VMOVDQA64 Z2, Z11
+	VMOVDQA64 Z2, Z14
+	VMOVDQA64 Z2, Z17
 
 batch:
 	MOVQ (SI), R11
@@ -7229,6 +12432,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z18
 	VMOVDQU32    (AX)(R9*1), Z19
 	VMOVDQU32    (AX)(R9*2), Z20
@@ -7256,6 +12460,8 @@ loop:
 	VPDPBUSD     Z18, Z22, Z15
 	VPDPBUSD     Z19, Z22, Z16
 	VPDPBUSD     Z20, Z22, Z17
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z18
 	VMOVDQU32    64(AX)(R9*1), Z19
 	VMOVDQU32    64(AX)(R9*2), Z20
@@ -7286,12 +12492,15 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z18
 	VMOVDQU32    (AX)(R9*1), Z19
 	VMOVDQU32    (AX)(R9*2), Z20
@@ -7322,12 +12531,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -7349,38 +12562,424 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z18
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        128(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z2, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z18, Z0
+	VMOVDQU32     Y0, (R11)
+	VEXTRACTI32X4 $0x02, Z0, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        64(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        128(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VPACKSSDW     Z4, Z3, Z3
+	VPACKSSDW     Z5, Z5, Z5
+	VPADDSW       160(SI), Z3, Z3
+	VPADDSW       160(SI), Z5, Z5
+	VPACKUSWB     Z5, Z3, Z3
+	VPMAXUB       224(SI), Z3, Z3
+	VPERMD        Z3, Z18, Z3
+	VMOVDQU32     Y3, (R11)
+	VEXTRACTI32X4 $0x02, Z3, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        128(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKSSDW     Z8, Z8, Z8
+	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       160(SI), Z8, Z8
+	VPACKUSWB     Z8, Z6, Z6
+	VPMAXUB       224(SI), Z6, Z6
+	VPERMD        Z6, Z18, Z6
+	VMOVDQU32     Y6, (R11)
+	VEXTRACTI32X4 $0x02, Z6, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        (AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        64(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        128(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z10, Z9, Z9
+	VPACKSSDW     Z11, Z11, Z11
+	VPADDSW       160(SI), Z9, Z9
+	VPADDSW       160(SI), Z11, Z11
+	VPACKUSWB     Z11, Z9, Z9
+	VPMAXUB       224(SI), Z9, Z9
+	VPERMD        Z9, Z18, Z9
+	VMOVDQU32     Y9, (R11)
+	VEXTRACTI32X4 $0x02, Z9, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        128(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z14, Z14, Z14
+	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       160(SI), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
+	VPERMD        Z12, Z18, Z12
+	VMOVDQU32     Y12, (R11)
+	VEXTRACTI32X4 $0x02, Z12, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        (AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        64(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        128(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VPACKSSDW     Z16, Z15, Z15
+	VPACKSSDW     Z17, Z17, Z17
+	VPADDSW       160(SI), Z15, Z15
+	VPADDSW       160(SI), Z17, Z17
+	VPACKUSWB     Z17, Z15, Z15
+	VPMAXUB       224(SI), Z15, Z15
+	VPERMD        Z15, Z18, Z15
+	VMOVDQU32     Y15, (R11)
+	VEXTRACTI32X4 $0x02, Z15, 32(R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z18
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z19
+	VBROADCASTSS     156(SI), Z20
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z20, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z20, Z0, Z0
+	VPMOVZXBD        (R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z20, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z20, Z1, Z1
+	VPMOVZXBD        16(R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VADDPS           Z20, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z20, Z2, Z2
+	VPMOVZXBD        32(R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z2, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z18, Z0
+	VMOVDQU32        Y0, (R11)
+	VEXTRACTI32X4    $0x02, Z0, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VADDPS           Z20, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z20, Z3, Z3
+	VPMOVZXBD        (R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z3
+	VCVTPS2DQ        Z3, Z3
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           64(AX), Z4, Z4
+	VADDPS           Z20, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z20, Z4, Z4
+	VPMOVZXBD        16(R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           128(AX), Z5, Z5
+	VADDPS           Z20, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z20, Z5, Z5
+	VPMOVZXBD        32(R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VPACKSSDW        Z4, Z3, Z3
+	VPACKSSDW        Z5, Z5, Z5
+	VPACKUSWB        Z5, Z3, Z3
+	VPMAXUB          224(SI), Z3, Z3
+	VPERMD           Z3, Z18, Z3
+	VMOVDQU32        Y3, (R11)
+	VEXTRACTI32X4    $0x02, Z3, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z20, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z20, Z6, Z6
+	VPMOVZXBD        (R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VADDPS           Z20, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z20, Z7, Z7
+	VPMOVZXBD        16(R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z7
+	VCVTPS2DQ        Z7, Z7
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           128(AX), Z8, Z8
+	VADDPS           Z20, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z20, Z8, Z8
+	VPMOVZXBD        32(R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z8
+	VCVTPS2DQ        Z8, Z8
+	ADDQ             R8, R12
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKSSDW        Z8, Z8, Z8
+	VPACKUSWB        Z8, Z6, Z6
+	VPMAXUB          224(SI), Z6, Z6
+	VPERMD           Z6, Z18, Z6
+	VMOVDQU32        Y6, (R11)
+	VEXTRACTI32X4    $0x02, Z6, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           (AX), Z9, Z9
+	VADDPS           Z20, Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
+	VSUBPS           Z20, Z9, Z9
+	VPMOVZXBD        (R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z9
+	VCVTPS2DQ        Z9, Z9
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           64(AX), Z10, Z10
+	VADDPS           Z20, Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
+	VSUBPS           Z20, Z10, Z10
+	VPMOVZXBD        16(R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           128(AX), Z11, Z11
+	VADDPS           Z20, Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
+	VSUBPS           Z20, Z11, Z11
+	VPMOVZXBD        32(R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z10, Z9, Z9
+	VPACKSSDW        Z11, Z11, Z11
+	VPACKUSWB        Z11, Z9, Z9
+	VPMAXUB          224(SI), Z9, Z9
+	VPERMD           Z9, Z18, Z9
+	VMOVDQU32        Y9, (R11)
+	VEXTRACTI32X4    $0x02, Z9, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VADDPS           Z20, Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
+	VSUBPS           Z20, Z12, Z12
+	VPMOVZXBD        (R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VADDPS           Z20, Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
+	VSUBPS           Z20, Z13, Z13
+	VPMOVZXBD        16(R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z13
+	VCVTPS2DQ        Z13, Z13
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           128(AX), Z14, Z14
+	VADDPS           Z20, Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
+	VSUBPS           Z20, Z14, Z14
+	VPMOVZXBD        32(R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z14
+	VCVTPS2DQ        Z14, Z14
+	ADDQ             R8, R12
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z14, Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
+	VPERMD           Z12, Z18, Z12
+	VMOVDQU32        Y12, (R11)
+	VEXTRACTI32X4    $0x02, Z12, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           (AX), Z15, Z15
+	VADDPS           Z20, Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
+	VSUBPS           Z20, Z15, Z15
+	VPMOVZXBD        (R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z15
+	VCVTPS2DQ        Z15, Z15
+	VCVTDQ2PS        Z16, Z16
+	VMULPS           64(AX), Z16, Z16
+	VADDPS           Z20, Z16, Z16
+	VMAXPS.BCST      136(SI), Z16, Z16
+	VMINPS.BCST      140(SI), Z16, Z16
+	VSUBPS           Z20, Z16, Z16
+	VPMOVZXBD        16(R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z16
+	VCVTPS2DQ        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VMULPS           128(AX), Z17, Z17
+	VADDPS           Z20, Z17, Z17
+	VMAXPS.BCST      136(SI), Z17, Z17
+	VMINPS.BCST      140(SI), Z17, Z17
+	VSUBPS           Z20, Z17, Z17
+	VPMOVZXBD        32(R12), Z21
+	VCVTDQ2PS        Z21, Z21
+	VFMADD132PS.BCST 148(SI), Z19, Z21
+	VFMADD132PS.BCST 144(SI), Z21, Z17
+	VCVTPS2DQ        Z17, Z17
+	VPACKSSDW        Z16, Z15, Z15
+	VPACKSSDW        Z17, Z17, Z17
+	VPACKUSWB        Z17, Z15, Z15
+	VPMAXUB          224(SI), Z15, Z15
+	VPERMD           Z15, Z18, Z15
+	VMOVDQU32        Y15, (R11)
+	VEXTRACTI32X4    $0x02, Z15, 32(R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile7x3VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile7x3VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z9
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z15
+	VMOVDQA64 Z0, Z18
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z4
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z10
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z16
+	VMOVDQA64 Z1, Z19
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z5
+	VMOVDQA64 Z2, Z8
+	VMOVDQA64 Z2, Z11
+	VMOVDQA64 Z2, Z14
+	VMOVDQA64 Z2, Z17
+	VMOVDQA64 Z2, Z20
 
 batch:
 	MOVQ (SI), R11
@@ -7392,6 +12991,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z21
 	VMOVDQU32    (AX)(R9*1), Z22
 	VMOVDQU32    (AX)(R9*2), Z23
@@ -7423,6 +13023,8 @@ loop:
 	VPDPBUSD     Z21, Z24, Z18
 	VPDPBUSD     Z22, Z24, Z19
 	VPDPBUSD     Z23, Z24, Z20
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z21
 	VMOVDQU32    64(AX)(R9*1), Z22
 	VMOVDQU32    64(AX)(R9*2), Z23
@@ -7457,12 +13059,15 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z21
 	VMOVDQU32    (AX)(R9*1), Z22
 	VMOVDQU32    (AX)(R9*2), Z23
@@ -7497,12 +13102,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -7527,41 +13136,488 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z21
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        128(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z2, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z21, Z0
+	VMOVDQU32     Y0, (R11)
+	VEXTRACTI32X4 $0x02, Z0, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        64(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        128(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VPACKSSDW     Z4, Z3, Z3
+	VPACKSSDW     Z5, Z5, Z5
+	VPADDSW       160(SI), Z3, Z3
+	VPADDSW       160(SI), Z5, Z5
+	VPACKUSWB     Z5, Z3, Z3
+	VPMAXUB       224(SI), Z3, Z3
+	VPERMD        Z3, Z21, Z3
+	VMOVDQU32     Y3, (R11)
+	VEXTRACTI32X4 $0x02, Z3, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        128(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKSSDW     Z8, Z8, Z8
+	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       160(SI), Z8, Z8
+	VPACKUSWB     Z8, Z6, Z6
+	VPMAXUB       224(SI), Z6, Z6
+	VPERMD        Z6, Z21, Z6
+	VMOVDQU32     Y6, (R11)
+	VEXTRACTI32X4 $0x02, Z6, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        (AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        64(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        128(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z10, Z9, Z9
+	VPACKSSDW     Z11, Z11, Z11
+	VPADDSW       160(SI), Z9, Z9
+	VPADDSW       160(SI), Z11, Z11
+	VPACKUSWB     Z11, Z9, Z9
+	VPMAXUB       224(SI), Z9, Z9
+	VPERMD        Z9, Z21, Z9
+	VMOVDQU32     Y9, (R11)
+	VEXTRACTI32X4 $0x02, Z9, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        128(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z14, Z14, Z14
+	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       160(SI), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
+	VPERMD        Z12, Z21, Z12
+	VMOVDQU32     Y12, (R11)
+	VEXTRACTI32X4 $0x02, Z12, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        (AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        64(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        128(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VPACKSSDW     Z16, Z15, Z15
+	VPACKSSDW     Z17, Z17, Z17
+	VPADDSW       160(SI), Z15, Z15
+	VPADDSW       160(SI), Z17, Z17
+	VPACKUSWB     Z17, Z15, Z15
+	VPMAXUB       224(SI), Z15, Z15
+	VPERMD        Z15, Z21, Z15
+	VMOVDQU32     Y15, (R11)
+	VEXTRACTI32X4 $0x02, Z15, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        (AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        64(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        128(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VPACKSSDW     Z19, Z18, Z18
+	VPACKSSDW     Z20, Z20, Z20
+	VPADDSW       160(SI), Z18, Z18
+	VPADDSW       160(SI), Z20, Z20
+	VPACKUSWB     Z20, Z18, Z18
+	VPMAXUB       224(SI), Z18, Z18
+	VPERMD        Z18, Z21, Z18
+	VMOVDQU32     Y18, (R11)
+	VEXTRACTI32X4 $0x02, Z18, 32(R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z21
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z22
+	VBROADCASTSS     156(SI), Z23
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z23, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z23, Z0, Z0
+	VPMOVZXBD        (R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z23, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z23, Z1, Z1
+	VPMOVZXBD        16(R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VADDPS           Z23, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z23, Z2, Z2
+	VPMOVZXBD        32(R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z2, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z21, Z0
+	VMOVDQU32        Y0, (R11)
+	VEXTRACTI32X4    $0x02, Z0, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VADDPS           Z23, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z23, Z3, Z3
+	VPMOVZXBD        (R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z3
+	VCVTPS2DQ        Z3, Z3
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           64(AX), Z4, Z4
+	VADDPS           Z23, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z23, Z4, Z4
+	VPMOVZXBD        16(R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           128(AX), Z5, Z5
+	VADDPS           Z23, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z23, Z5, Z5
+	VPMOVZXBD        32(R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VPACKSSDW        Z4, Z3, Z3
+	VPACKSSDW        Z5, Z5, Z5
+	VPACKUSWB        Z5, Z3, Z3
+	VPMAXUB          224(SI), Z3, Z3
+	VPERMD           Z3, Z21, Z3
+	VMOVDQU32        Y3, (R11)
+	VEXTRACTI32X4    $0x02, Z3, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z23, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z23, Z6, Z6
+	VPMOVZXBD        (R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VADDPS           Z23, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z23, Z7, Z7
+	VPMOVZXBD        16(R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z7
+	VCVTPS2DQ        Z7, Z7
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           128(AX), Z8, Z8
+	VADDPS           Z23, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z23, Z8, Z8
+	VPMOVZXBD        32(R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z8
+	VCVTPS2DQ        Z8, Z8
+	ADDQ             R8, R12
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKSSDW        Z8, Z8, Z8
+	VPACKUSWB        Z8, Z6, Z6
+	VPMAXUB          224(SI), Z6, Z6
+	VPERMD           Z6, Z21, Z6
+	VMOVDQU32        Y6, (R11)
+	VEXTRACTI32X4    $0x02, Z6, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           (AX), Z9, Z9
+	VADDPS           Z23, Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
+	VSUBPS           Z23, Z9, Z9
+	VPMOVZXBD        (R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z9
+	VCVTPS2DQ        Z9, Z9
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           64(AX), Z10, Z10
+	VADDPS           Z23, Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
+	VSUBPS           Z23, Z10, Z10
+	VPMOVZXBD        16(R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           128(AX), Z11, Z11
+	VADDPS           Z23, Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
+	VSUBPS           Z23, Z11, Z11
+	VPMOVZXBD        32(R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z10, Z9, Z9
+	VPACKSSDW        Z11, Z11, Z11
+	VPACKUSWB        Z11, Z9, Z9
+	VPMAXUB          224(SI), Z9, Z9
+	VPERMD           Z9, Z21, Z9
+	VMOVDQU32        Y9, (R11)
+	VEXTRACTI32X4    $0x02, Z9, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VADDPS           Z23, Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
+	VSUBPS           Z23, Z12, Z12
+	VPMOVZXBD        (R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VADDPS           Z23, Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
+	VSUBPS           Z23, Z13, Z13
+	VPMOVZXBD        16(R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z13
+	VCVTPS2DQ        Z13, Z13
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           128(AX), Z14, Z14
+	VADDPS           Z23, Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
+	VSUBPS           Z23, Z14, Z14
+	VPMOVZXBD        32(R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z14
+	VCVTPS2DQ        Z14, Z14
+	ADDQ             R8, R12
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z14, Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
+	VPERMD           Z12, Z21, Z12
+	VMOVDQU32        Y12, (R11)
+	VEXTRACTI32X4    $0x02, Z12, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           (AX), Z15, Z15
+	VADDPS           Z23, Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
+	VSUBPS           Z23, Z15, Z15
+	VPMOVZXBD        (R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z15
+	VCVTPS2DQ        Z15, Z15
+	VCVTDQ2PS        Z16, Z16
+	VMULPS           64(AX), Z16, Z16
+	VADDPS           Z23, Z16, Z16
+	VMAXPS.BCST      136(SI), Z16, Z16
+	VMINPS.BCST      140(SI), Z16, Z16
+	VSUBPS           Z23, Z16, Z16
+	VPMOVZXBD        16(R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z16
+	VCVTPS2DQ        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VMULPS           128(AX), Z17, Z17
+	VADDPS           Z23, Z17, Z17
+	VMAXPS.BCST      136(SI), Z17, Z17
+	VMINPS.BCST      140(SI), Z17, Z17
+	VSUBPS           Z23, Z17, Z17
+	VPMOVZXBD        32(R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z17
+	VCVTPS2DQ        Z17, Z17
+	ADDQ             R8, R12
+	VPACKSSDW        Z16, Z15, Z15
+	VPACKSSDW        Z17, Z17, Z17
+	VPACKUSWB        Z17, Z15, Z15
+	VPMAXUB          224(SI), Z15, Z15
+	VPERMD           Z15, Z21, Z15
+	VMOVDQU32        Y15, (R11)
+	VEXTRACTI32X4    $0x02, Z15, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z18, Z18
+	VMULPS           (AX), Z18, Z18
+	VADDPS           Z23, Z18, Z18
+	VMAXPS.BCST      136(SI), Z18, Z18
+	VMINPS.BCST      140(SI), Z18, Z18
+	VSUBPS           Z23, Z18, Z18
+	VPMOVZXBD        (R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z18
+	VCVTPS2DQ        Z18, Z18
+	VCVTDQ2PS        Z19, Z19
+	VMULPS           64(AX), Z19, Z19
+	VADDPS           Z23, Z19, Z19
+	VMAXPS.BCST      136(SI), Z19, Z19
+	VMINPS.BCST      140(SI), Z19, Z19
+	VSUBPS           Z23, Z19, Z19
+	VPMOVZXBD        16(R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z19
+	VCVTPS2DQ        Z19, Z19
+	VCVTDQ2PS        Z20, Z20
+	VMULPS           128(AX), Z20, Z20
+	VADDPS           Z23, Z20, Z20
+	VMAXPS.BCST      136(SI), Z20, Z20
+	VMINPS.BCST      140(SI), Z20, Z20
+	VSUBPS           Z23, Z20, Z20
+	VPMOVZXBD        32(R12), Z24
+	VCVTDQ2PS        Z24, Z24
+	VFMADD132PS.BCST 148(SI), Z22, Z24
+	VFMADD132PS.BCST 144(SI), Z24, Z20
+	VCVTPS2DQ        Z20, Z20
+	VPACKSSDW        Z19, Z18, Z18
+	VPACKSSDW        Z20, Z20, Z20
+	VPACKUSWB        Z20, Z18, Z18
+	VPMAXUB          224(SI), Z18, Z18
+	VPERMD           Z18, Z21, Z18
+	VMOVDQU32        Y18, (R11)
+	VEXTRACTI32X4    $0x02, Z18, 32(R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile8x3VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile8x3VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z9
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z15
+	VMOVDQA64 Z0, Z18
+	VMOVDQA64 Z0, Z21
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z4
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z10
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z16
+	VMOVDQA64 Z1, Z19
+	VMOVDQA64 Z1, Z22
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z5
+	VMOVDQA64 Z2, Z8
+	VMOVDQA64 Z2, Z11
+	VMOVDQA64 Z2, Z14
+	VMOVDQA64 Z2, Z17
+	VMOVDQA64 Z2, Z20
+	VMOVDQA64 Z2, Z23
 
 batch:
 	MOVQ (SI), R11
@@ -7573,6 +13629,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z24
 	VMOVDQU32    (AX)(R9*1), Z25
 	VMOVDQU32    (AX)(R9*2), Z26
@@ -7608,6 +13665,8 @@ loop:
 	VPDPBUSD     Z24, Z28, Z21
 	VPDPBUSD     Z25, Z28, Z22
 	VPDPBUSD     Z26, Z28, Z23
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z24
 	VMOVDQU32    64(AX)(R9*1), Z25
 	VMOVDQU32    64(AX)(R9*2), Z26
@@ -7646,12 +13705,15 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z24
 	VMOVDQU32    (AX)(R9*1), Z25
 	VMOVDQU32    (AX)(R9*2), Z26
@@ -7690,12 +13752,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -7723,44 +13789,552 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z24
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        128(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z2, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z24, Z0
+	VMOVDQU32     Y0, (R11)
+	VEXTRACTI32X4 $0x02, Z0, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        64(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        128(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VPACKSSDW     Z4, Z3, Z3
+	VPACKSSDW     Z5, Z5, Z5
+	VPADDSW       160(SI), Z3, Z3
+	VPADDSW       160(SI), Z5, Z5
+	VPACKUSWB     Z5, Z3, Z3
+	VPMAXUB       224(SI), Z3, Z3
+	VPERMD        Z3, Z24, Z3
+	VMOVDQU32     Y3, (R11)
+	VEXTRACTI32X4 $0x02, Z3, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        128(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKSSDW     Z8, Z8, Z8
+	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       160(SI), Z8, Z8
+	VPACKUSWB     Z8, Z6, Z6
+	VPMAXUB       224(SI), Z6, Z6
+	VPERMD        Z6, Z24, Z6
+	VMOVDQU32     Y6, (R11)
+	VEXTRACTI32X4 $0x02, Z6, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        (AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        64(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        128(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z10, Z9, Z9
+	VPACKSSDW     Z11, Z11, Z11
+	VPADDSW       160(SI), Z9, Z9
+	VPADDSW       160(SI), Z11, Z11
+	VPACKUSWB     Z11, Z9, Z9
+	VPMAXUB       224(SI), Z9, Z9
+	VPERMD        Z9, Z24, Z9
+	VMOVDQU32     Y9, (R11)
+	VEXTRACTI32X4 $0x02, Z9, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        128(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z14, Z14, Z14
+	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       160(SI), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
+	VPERMD        Z12, Z24, Z12
+	VMOVDQU32     Y12, (R11)
+	VEXTRACTI32X4 $0x02, Z12, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        (AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        64(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        128(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VPACKSSDW     Z16, Z15, Z15
+	VPACKSSDW     Z17, Z17, Z17
+	VPADDSW       160(SI), Z15, Z15
+	VPADDSW       160(SI), Z17, Z17
+	VPACKUSWB     Z17, Z15, Z15
+	VPMAXUB       224(SI), Z15, Z15
+	VPERMD        Z15, Z24, Z15
+	VMOVDQU32     Y15, (R11)
+	VEXTRACTI32X4 $0x02, Z15, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        (AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        64(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        128(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VPACKSSDW     Z19, Z18, Z18
+	VPACKSSDW     Z20, Z20, Z20
+	VPADDSW       160(SI), Z18, Z18
+	VPADDSW       160(SI), Z20, Z20
+	VPACKUSWB     Z20, Z18, Z18
+	VPMAXUB       224(SI), Z18, Z18
+	VPERMD        Z18, Z24, Z18
+	VMOVDQU32     Y18, (R11)
+	VEXTRACTI32X4 $0x02, Z18, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        (AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        64(AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        128(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z22, Z21, Z21
+	VPACKSSDW     Z23, Z23, Z23
+	VPADDSW       160(SI), Z21, Z21
+	VPADDSW       160(SI), Z23, Z23
+	VPACKUSWB     Z23, Z21, Z21
+	VPMAXUB       224(SI), Z21, Z21
+	VPERMD        Z21, Z24, Z21
+	VMOVDQU32     Y21, (R11)
+	VEXTRACTI32X4 $0x02, Z21, 32(R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z24
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z25
+	VBROADCASTSS     156(SI), Z26
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z26, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z26, Z0, Z0
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z26, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z26, Z1, Z1
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VADDPS           Z26, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z26, Z2, Z2
+	VPMOVZXBD        32(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z2, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z24, Z0
+	VMOVDQU32        Y0, (R11)
+	VEXTRACTI32X4    $0x02, Z0, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VADDPS           Z26, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z26, Z3, Z3
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z3
+	VCVTPS2DQ        Z3, Z3
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           64(AX), Z4, Z4
+	VADDPS           Z26, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z26, Z4, Z4
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           128(AX), Z5, Z5
+	VADDPS           Z26, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z26, Z5, Z5
+	VPMOVZXBD        32(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VPACKSSDW        Z4, Z3, Z3
+	VPACKSSDW        Z5, Z5, Z5
+	VPACKUSWB        Z5, Z3, Z3
+	VPMAXUB          224(SI), Z3, Z3
+	VPERMD           Z3, Z24, Z3
+	VMOVDQU32        Y3, (R11)
+	VEXTRACTI32X4    $0x02, Z3, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z26, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z26, Z6, Z6
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VADDPS           Z26, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z26, Z7, Z7
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z7
+	VCVTPS2DQ        Z7, Z7
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           128(AX), Z8, Z8
+	VADDPS           Z26, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z26, Z8, Z8
+	VPMOVZXBD        32(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z8
+	VCVTPS2DQ        Z8, Z8
+	ADDQ             R8, R12
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKSSDW        Z8, Z8, Z8
+	VPACKUSWB        Z8, Z6, Z6
+	VPMAXUB          224(SI), Z6, Z6
+	VPERMD           Z6, Z24, Z6
+	VMOVDQU32        Y6, (R11)
+	VEXTRACTI32X4    $0x02, Z6, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           (AX), Z9, Z9
+	VADDPS           Z26, Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
+	VSUBPS           Z26, Z9, Z9
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z9
+	VCVTPS2DQ        Z9, Z9
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           64(AX), Z10, Z10
+	VADDPS           Z26, Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
+	VSUBPS           Z26, Z10, Z10
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           128(AX), Z11, Z11
+	VADDPS           Z26, Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
+	VSUBPS           Z26, Z11, Z11
+	VPMOVZXBD        32(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z10, Z9, Z9
+	VPACKSSDW        Z11, Z11, Z11
+	VPACKUSWB        Z11, Z9, Z9
+	VPMAXUB          224(SI), Z9, Z9
+	VPERMD           Z9, Z24, Z9
+	VMOVDQU32        Y9, (R11)
+	VEXTRACTI32X4    $0x02, Z9, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VADDPS           Z26, Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
+	VSUBPS           Z26, Z12, Z12
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VADDPS           Z26, Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
+	VSUBPS           Z26, Z13, Z13
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z13
+	VCVTPS2DQ        Z13, Z13
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           128(AX), Z14, Z14
+	VADDPS           Z26, Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
+	VSUBPS           Z26, Z14, Z14
+	VPMOVZXBD        32(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z14
+	VCVTPS2DQ        Z14, Z14
+	ADDQ             R8, R12
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z14, Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
+	VPERMD           Z12, Z24, Z12
+	VMOVDQU32        Y12, (R11)
+	VEXTRACTI32X4    $0x02, Z12, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           (AX), Z15, Z15
+	VADDPS           Z26, Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
+	VSUBPS           Z26, Z15, Z15
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z15
+	VCVTPS2DQ        Z15, Z15
+	VCVTDQ2PS        Z16, Z16
+	VMULPS           64(AX), Z16, Z16
+	VADDPS           Z26, Z16, Z16
+	VMAXPS.BCST      136(SI), Z16, Z16
+	VMINPS.BCST      140(SI), Z16, Z16
+	VSUBPS           Z26, Z16, Z16
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z16
+	VCVTPS2DQ        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VMULPS           128(AX), Z17, Z17
+	VADDPS           Z26, Z17, Z17
+	VMAXPS.BCST      136(SI), Z17, Z17
+	VMINPS.BCST      140(SI), Z17, Z17
+	VSUBPS           Z26, Z17, Z17
+	VPMOVZXBD        32(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z17
+	VCVTPS2DQ        Z17, Z17
+	ADDQ             R8, R12
+	VPACKSSDW        Z16, Z15, Z15
+	VPACKSSDW        Z17, Z17, Z17
+	VPACKUSWB        Z17, Z15, Z15
+	VPMAXUB          224(SI), Z15, Z15
+	VPERMD           Z15, Z24, Z15
+	VMOVDQU32        Y15, (R11)
+	VEXTRACTI32X4    $0x02, Z15, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z18, Z18
+	VMULPS           (AX), Z18, Z18
+	VADDPS           Z26, Z18, Z18
+	VMAXPS.BCST      136(SI), Z18, Z18
+	VMINPS.BCST      140(SI), Z18, Z18
+	VSUBPS           Z26, Z18, Z18
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z18
+	VCVTPS2DQ        Z18, Z18
+	VCVTDQ2PS        Z19, Z19
+	VMULPS           64(AX), Z19, Z19
+	VADDPS           Z26, Z19, Z19
+	VMAXPS.BCST      136(SI), Z19, Z19
+	VMINPS.BCST      140(SI), Z19, Z19
+	VSUBPS           Z26, Z19, Z19
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z19
+	VCVTPS2DQ        Z19, Z19
+	VCVTDQ2PS        Z20, Z20
+	VMULPS           128(AX), Z20, Z20
+	VADDPS           Z26, Z20, Z20
+	VMAXPS.BCST      136(SI), Z20, Z20
+	VMINPS.BCST      140(SI), Z20, Z20
+	VSUBPS           Z26, Z20, Z20
+	VPMOVZXBD        32(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z20
+	VCVTPS2DQ        Z20, Z20
+	ADDQ             R8, R12
+	VPACKSSDW        Z19, Z18, Z18
+	VPACKSSDW        Z20, Z20, Z20
+	VPACKUSWB        Z20, Z18, Z18
+	VPMAXUB          224(SI), Z18, Z18
+	VPERMD           Z18, Z24, Z18
+	VMOVDQU32        Y18, (R11)
+	VEXTRACTI32X4    $0x02, Z18, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z21, Z21
+	VMULPS           (AX), Z21, Z21
+	VADDPS           Z26, Z21, Z21
+	VMAXPS.BCST      136(SI), Z21, Z21
+	VMINPS.BCST      140(SI), Z21, Z21
+	VSUBPS           Z26, Z21, Z21
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z21
+	VCVTPS2DQ        Z21, Z21
+	VCVTDQ2PS        Z22, Z22
+	VMULPS           64(AX), Z22, Z22
+	VADDPS           Z26, Z22, Z22
+	VMAXPS.BCST      136(SI), Z22, Z22
+	VMINPS.BCST      140(SI), Z22, Z22
+	VSUBPS           Z26, Z22, Z22
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z22
+	VCVTPS2DQ        Z22, Z22
+	VCVTDQ2PS        Z23, Z23
+	VMULPS           128(AX), Z23, Z23
+	VADDPS           Z26, Z23, Z23
+	VMAXPS.BCST      136(SI), Z23, Z23
+	VMINPS.BCST      140(SI), Z23, Z23
+	VSUBPS           Z26, Z23, Z23
+	VPMOVZXBD        32(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z23
+	VCVTPS2DQ        Z23, Z23
+	VPACKSSDW        Z22, Z21, Z21
+	VPACKSSDW        Z23, Z23, Z23
+	VPACKUSWB        Z23, Z21, Z21
+	VPMAXUB          224(SI), Z21, Z21
+	VPERMD           Z21, Z24, Z21
+	VMOVDQU32        Y21, (R11)
+	VEXTRACTI32X4    $0x02, Z21, 32(R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile9x3VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
 TEXT ·int8Tile9x3VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	VPXORD Z26, Z26, Z26
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z3
+	VMOVDQA64 Z0, Z6
+	VMOVDQA64 Z0, Z9
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z15
+	VMOVDQA64 Z0, Z18
+	VMOVDQA64 Z0, Z21
+	VMOVDQA64 Z0, Z24
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z4
+	VMOVDQA64 Z1, Z7
+	VMOVDQA64 Z1, Z10
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z16
+	VMOVDQA64 Z1, Z19
+	VMOVDQA64 Z1, Z22
+	VMOVDQA64 Z1, Z25
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z5
+	VMOVDQA64 Z2, Z8
+	VMOVDQA64 Z2, Z11
+	VMOVDQA64 Z2, Z14
+	VMOVDQA64 Z2, Z17
+	VMOVDQA64 Z2, Z20
+	VMOVDQA64 Z2, Z23
+	VMOVDQA64 Z2, Z26
 
 batch:
 	MOVQ (SI), R11
@@ -7772,6 +14346,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z27
 	VMOVDQU32    (AX)(R9*1), Z28
 	VMOVDQU32    (AX)(R9*2), Z29
@@ -7811,6 +14386,8 @@ loop:
 	VPDPBUSD     Z27, Z30, Z24
 	VPDPBUSD     Z28, Z30, Z25
 	VPDPBUSD     Z29, Z30, Z26
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z27
 	VMOVDQU32    64(AX)(R9*1), Z28
 	VMOVDQU32    64(AX)(R9*2), Z29
@@ -7853,12 +14430,15 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z27
 	VMOVDQU32    (AX)(R9*1), Z28
 	VMOVDQU32    (AX)(R9*2), Z29
@@ -7901,12 +14481,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -7937,21 +14521,590 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ          96(SI), AX
+	MOVQ          104(SI), R11
+	MOVQ          112(SI), BX
+	VMOVDQU32     288(SI), Z27
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        64(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        128(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z2, Z2, Z2
+	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       160(SI), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       224(SI), Z0, Z0
+	VPERMD        Z0, Z27, Z0
+	VMOVDQU32     Y0, (R11)
+	VEXTRACTI32X4 $0x02, Z0, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        64(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        128(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VPACKSSDW     Z4, Z3, Z3
+	VPACKSSDW     Z5, Z5, Z5
+	VPADDSW       160(SI), Z3, Z3
+	VPADDSW       160(SI), Z5, Z5
+	VPACKUSWB     Z5, Z3, Z3
+	VPMAXUB       224(SI), Z3, Z3
+	VPERMD        Z3, Z27, Z3
+	VMOVDQU32     Y3, (R11)
+	VEXTRACTI32X4 $0x02, Z3, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        64(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        128(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKSSDW     Z8, Z8, Z8
+	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       160(SI), Z8, Z8
+	VPACKUSWB     Z8, Z6, Z6
+	VPMAXUB       224(SI), Z6, Z6
+	VPERMD        Z6, Z27, Z6
+	VMOVDQU32     Y6, (R11)
+	VEXTRACTI32X4 $0x02, Z6, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        (AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        64(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        128(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z10, Z9, Z9
+	VPACKSSDW     Z11, Z11, Z11
+	VPADDSW       160(SI), Z9, Z9
+	VPADDSW       160(SI), Z11, Z11
+	VPACKUSWB     Z11, Z9, Z9
+	VPMAXUB       224(SI), Z9, Z9
+	VPERMD        Z9, Z27, Z9
+	VMOVDQU32     Y9, (R11)
+	VEXTRACTI32X4 $0x02, Z9, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        (AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        64(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        128(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z14, Z14, Z14
+	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       160(SI), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       224(SI), Z12, Z12
+	VPERMD        Z12, Z27, Z12
+	VMOVDQU32     Y12, (R11)
+	VEXTRACTI32X4 $0x02, Z12, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        (AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        64(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        128(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VPACKSSDW     Z16, Z15, Z15
+	VPACKSSDW     Z17, Z17, Z17
+	VPADDSW       160(SI), Z15, Z15
+	VPADDSW       160(SI), Z17, Z17
+	VPACKUSWB     Z17, Z15, Z15
+	VPMAXUB       224(SI), Z15, Z15
+	VPERMD        Z15, Z27, Z15
+	VMOVDQU32     Y15, (R11)
+	VEXTRACTI32X4 $0x02, Z15, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        (AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        64(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        128(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VPACKSSDW     Z19, Z18, Z18
+	VPACKSSDW     Z20, Z20, Z20
+	VPADDSW       160(SI), Z18, Z18
+	VPADDSW       160(SI), Z20, Z20
+	VPACKUSWB     Z20, Z18, Z18
+	VPMAXUB       224(SI), Z18, Z18
+	VPERMD        Z18, Z27, Z18
+	VMOVDQU32     Y18, (R11)
+	VEXTRACTI32X4 $0x02, Z18, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        (AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        64(AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        128(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z22, Z21, Z21
+	VPACKSSDW     Z23, Z23, Z23
+	VPADDSW       160(SI), Z21, Z21
+	VPADDSW       160(SI), Z23, Z23
+	VPACKUSWB     Z23, Z21, Z21
+	VPMAXUB       224(SI), Z21, Z21
+	VPERMD        Z21, Z27, Z21
+	VMOVDQU32     Y21, (R11)
+	VEXTRACTI32X4 $0x02, Z21, 32(R11)
+	ADDQ          BX, R11
+	VCVTDQ2PS     Z24, Z24
+	VMULPS        (AX), Z24, Z24
+	VCVTPS2DQ     Z24, Z24
+	VCVTDQ2PS     Z25, Z25
+	VMULPS        64(AX), Z25, Z25
+	VCVTPS2DQ     Z25, Z25
+	VCVTDQ2PS     Z26, Z26
+	VMULPS        128(AX), Z26, Z26
+	VCVTPS2DQ     Z26, Z26
+	VPACKSSDW     Z25, Z24, Z24
+	VPACKSSDW     Z26, Z26, Z26
+	VPADDSW       160(SI), Z24, Z24
+	VPADDSW       160(SI), Z26, Z26
+	VPACKUSWB     Z26, Z24, Z24
+	VPMAXUB       224(SI), Z24, Z24
+	VPERMD        Z24, Z27, Z24
+	VMOVDQU32     Y24, (R11)
+	VEXTRACTI32X4 $0x02, Z24, 32(R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z27
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z28
+	VBROADCASTSS     156(SI), Z29
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z29, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z29, Z0, Z0
+	VPMOVZXBD        (R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z29, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z29, Z1, Z1
+	VPMOVZXBD        16(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VADDPS           Z29, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z29, Z2, Z2
+	VPMOVZXBD        32(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z2
+	VCVTPS2DQ        Z2, Z2
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z2, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z27, Z0
+	VMOVDQU32        Y0, (R11)
+	VEXTRACTI32X4    $0x02, Z0, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           (AX), Z3, Z3
+	VADDPS           Z29, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z29, Z3, Z3
+	VPMOVZXBD        (R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z3
+	VCVTPS2DQ        Z3, Z3
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           64(AX), Z4, Z4
+	VADDPS           Z29, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z29, Z4, Z4
+	VPMOVZXBD        16(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           128(AX), Z5, Z5
+	VADDPS           Z29, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z29, Z5, Z5
+	VPMOVZXBD        32(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z5
+	VCVTPS2DQ        Z5, Z5
+	ADDQ             R8, R12
+	VPACKSSDW        Z4, Z3, Z3
+	VPACKSSDW        Z5, Z5, Z5
+	VPACKUSWB        Z5, Z3, Z3
+	VPMAXUB          224(SI), Z3, Z3
+	VPERMD           Z3, Z27, Z3
+	VMOVDQU32        Y3, (R11)
+	VEXTRACTI32X4    $0x02, Z3, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           (AX), Z6, Z6
+	VADDPS           Z29, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z29, Z6, Z6
+	VPMOVZXBD        (R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           64(AX), Z7, Z7
+	VADDPS           Z29, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z29, Z7, Z7
+	VPMOVZXBD        16(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z7
+	VCVTPS2DQ        Z7, Z7
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           128(AX), Z8, Z8
+	VADDPS           Z29, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z29, Z8, Z8
+	VPMOVZXBD        32(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z8
+	VCVTPS2DQ        Z8, Z8
+	ADDQ             R8, R12
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKSSDW        Z8, Z8, Z8
+	VPACKUSWB        Z8, Z6, Z6
+	VPMAXUB          224(SI), Z6, Z6
+	VPERMD           Z6, Z27, Z6
+	VMOVDQU32        Y6, (R11)
+	VEXTRACTI32X4    $0x02, Z6, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           (AX), Z9, Z9
+	VADDPS           Z29, Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
+	VSUBPS           Z29, Z9, Z9
+	VPMOVZXBD        (R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z9
+	VCVTPS2DQ        Z9, Z9
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           64(AX), Z10, Z10
+	VADDPS           Z29, Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
+	VSUBPS           Z29, Z10, Z10
+	VPMOVZXBD        16(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           128(AX), Z11, Z11
+	VADDPS           Z29, Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
+	VSUBPS           Z29, Z11, Z11
+	VPMOVZXBD        32(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z10, Z9, Z9
+	VPACKSSDW        Z11, Z11, Z11
+	VPACKUSWB        Z11, Z9, Z9
+	VPMAXUB          224(SI), Z9, Z9
+	VPERMD           Z9, Z27, Z9
+	VMOVDQU32        Y9, (R11)
+	VEXTRACTI32X4    $0x02, Z9, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VADDPS           Z29, Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
+	VSUBPS           Z29, Z12, Z12
+	VPMOVZXBD        (R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VADDPS           Z29, Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
+	VSUBPS           Z29, Z13, Z13
+	VPMOVZXBD        16(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z13
+	VCVTPS2DQ        Z13, Z13
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           128(AX), Z14, Z14
+	VADDPS           Z29, Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
+	VSUBPS           Z29, Z14, Z14
+	VPMOVZXBD        32(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z14
+	VCVTPS2DQ        Z14, Z14
+	ADDQ             R8, R12
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z14, Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
+	VPERMD           Z12, Z27, Z12
+	VMOVDQU32        Y12, (R11)
+	VEXTRACTI32X4    $0x02, Z12, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           (AX), Z15, Z15
+	VADDPS           Z29, Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
+	VSUBPS           Z29, Z15, Z15
+	VPMOVZXBD        (R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z15
+	VCVTPS2DQ        Z15, Z15
+	VCVTDQ2PS        Z16, Z16
+	VMULPS           64(AX), Z16, Z16
+	VADDPS           Z29, Z16, Z16
+	VMAXPS.BCST      136(SI), Z16, Z16
+	VMINPS.BCST      140(SI), Z16, Z16
+	VSUBPS           Z29, Z16, Z16
+	VPMOVZXBD        16(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z16
+	VCVTPS2DQ        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VMULPS           128(AX), Z17, Z17
+	VADDPS           Z29, Z17, Z17
+	VMAXPS.BCST      136(SI), Z17, Z17
+	VMINPS.BCST      140(SI), Z17, Z17
+	VSUBPS           Z29, Z17, Z17
+	VPMOVZXBD        32(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z17
+	VCVTPS2DQ        Z17, Z17
+	ADDQ             R8, R12
+	VPACKSSDW        Z16, Z15, Z15
+	VPACKSSDW        Z17, Z17, Z17
+	VPACKUSWB        Z17, Z15, Z15
+	VPMAXUB          224(SI), Z15, Z15
+	VPERMD           Z15, Z27, Z15
+	VMOVDQU32        Y15, (R11)
+	VEXTRACTI32X4    $0x02, Z15, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z18, Z18
+	VMULPS           (AX), Z18, Z18
+	VADDPS           Z29, Z18, Z18
+	VMAXPS.BCST      136(SI), Z18, Z18
+	VMINPS.BCST      140(SI), Z18, Z18
+	VSUBPS           Z29, Z18, Z18
+	VPMOVZXBD        (R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z18
+	VCVTPS2DQ        Z18, Z18
+	VCVTDQ2PS        Z19, Z19
+	VMULPS           64(AX), Z19, Z19
+	VADDPS           Z29, Z19, Z19
+	VMAXPS.BCST      136(SI), Z19, Z19
+	VMINPS.BCST      140(SI), Z19, Z19
+	VSUBPS           Z29, Z19, Z19
+	VPMOVZXBD        16(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z19
+	VCVTPS2DQ        Z19, Z19
+	VCVTDQ2PS        Z20, Z20
+	VMULPS           128(AX), Z20, Z20
+	VADDPS           Z29, Z20, Z20
+	VMAXPS.BCST      136(SI), Z20, Z20
+	VMINPS.BCST      140(SI), Z20, Z20
+	VSUBPS           Z29, Z20, Z20
+	VPMOVZXBD        32(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z20
+	VCVTPS2DQ        Z20, Z20
+	ADDQ             R8, R12
+	VPACKSSDW        Z19, Z18, Z18
+	VPACKSSDW        Z20, Z20, Z20
+	VPACKUSWB        Z20, Z18, Z18
+	VPMAXUB          224(SI), Z18, Z18
+	VPERMD           Z18, Z27, Z18
+	VMOVDQU32        Y18, (R11)
+	VEXTRACTI32X4    $0x02, Z18, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z21, Z21
+	VMULPS           (AX), Z21, Z21
+	VADDPS           Z29, Z21, Z21
+	VMAXPS.BCST      136(SI), Z21, Z21
+	VMINPS.BCST      140(SI), Z21, Z21
+	VSUBPS           Z29, Z21, Z21
+	VPMOVZXBD        (R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z21
+	VCVTPS2DQ        Z21, Z21
+	VCVTDQ2PS        Z22, Z22
+	VMULPS           64(AX), Z22, Z22
+	VADDPS           Z29, Z22, Z22
+	VMAXPS.BCST      136(SI), Z22, Z22
+	VMINPS.BCST      140(SI), Z22, Z22
+	VSUBPS           Z29, Z22, Z22
+	VPMOVZXBD        16(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z22
+	VCVTPS2DQ        Z22, Z22
+	VCVTDQ2PS        Z23, Z23
+	VMULPS           128(AX), Z23, Z23
+	VADDPS           Z29, Z23, Z23
+	VMAXPS.BCST      136(SI), Z23, Z23
+	VMINPS.BCST      140(SI), Z23, Z23
+	VSUBPS           Z29, Z23, Z23
+	VPMOVZXBD        32(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z23
+	VCVTPS2DQ        Z23, Z23
+	ADDQ             R8, R12
+	VPACKSSDW        Z22, Z21, Z21
+	VPACKSSDW        Z23, Z23, Z23
+	VPACKUSWB        Z23, Z21, Z21
+	VPMAXUB          224(SI), Z21, Z21
+	VPERMD           Z21, Z27, Z21
+	VMOVDQU32        Y21, (R11)
+	VEXTRACTI32X4    $0x02, Z21, 32(R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z24, Z24
+	VMULPS           (AX), Z24, Z24
+	VADDPS           Z29, Z24, Z24
+	VMAXPS.BCST      136(SI), Z24, Z24
+	VMINPS.BCST      140(SI), Z24, Z24
+	VSUBPS           Z29, Z24, Z24
+	VPMOVZXBD        (R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z24
+	VCVTPS2DQ        Z24, Z24
+	VCVTDQ2PS        Z25, Z25
+	VMULPS           64(AX), Z25, Z25
+	VADDPS           Z29, Z25, Z25
+	VMAXPS.BCST      136(SI), Z25, Z25
+	VMINPS.BCST      140(SI), Z25, Z25
+	VSUBPS           Z29, Z25, Z25
+	VPMOVZXBD        16(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z25
+	VCVTPS2DQ        Z25, Z25
+	VCVTDQ2PS        Z26, Z26
+	VMULPS           128(AX), Z26, Z26
+	VADDPS           Z29, Z26, Z26
+	VMAXPS.BCST      136(SI), Z26, Z26
+	VMINPS.BCST      140(SI), Z26, Z26
+	VSUBPS           Z29, Z26, Z26
+	VPMOVZXBD        32(R12), Z30
+	VCVTDQ2PS        Z30, Z30
+	VFMADD132PS.BCST 148(SI), Z28, Z30
+	VFMADD132PS.BCST 144(SI), Z30, Z26
+	VCVTPS2DQ        Z26, Z26
+	VPACKSSDW        Z25, Z24, Z24
+	VPACKSSDW        Z26, Z26, Z26
+	VPACKUSWB        Z26, Z24, Z24
+	VPMAXUB          224(SI), Z24, Z24
+	VPERMD           Z24, Z27, Z24
+	VMOVDQU32        Y24, (R11)
+	VEXTRACTI32X4    $0x02, Z24, 32(R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile1x4VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int8Tile1x4VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQU32 64(DX), Z1
+	VMOVDQU32 128(DX), Z2
+	VMOVDQU32 192(DX), Z3
 
 batch:
 	MOVQ (SI), R11
@@ -7961,6 +15114,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z4
 	VMOVDQU32    (AX)(R9*1), Z5
 	VMOVDQU32    (AX)(R9*2), Z6
@@ -7970,6 +15124,8 @@ loop:
 	VPDPBUSD     Z5, Z8, Z1
 	VPDPBUSD     Z6, Z8, Z2
 	VPDPBUSD     Z7, Z8, Z3
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z4
 	VMOVDQU32    64(AX)(R9*1), Z5
 	VMOVDQU32    64(AX)(R9*2), Z6
@@ -7981,12 +15137,15 @@ loop:
 	VPDPBUSD     Z7, Z8, Z3
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z4
 	VMOVDQU32    (AX)(R9*1), Z5
 	VMOVDQU32    (AX)(R9*2), Z6
@@ -7998,12 +15157,16 @@ tail:
 	VPDPBUSD     Z7, Z8, Z3
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -8011,25 +15174,118 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ      96(SI), AX
+	MOVQ      104(SI), R11
+	MOVQ      112(SI), BX
+	VMOVDQU32 288(SI), Z4
+	VCVTDQ2PS Z0, Z0
+	VMULPS    (AX), Z0, Z0
+	VCVTPS2DQ Z0, Z0
+	VCVTDQ2PS Z1, Z1
+	VMULPS    64(AX), Z1, Z1
+	VCVTPS2DQ Z1, Z1
+	VCVTDQ2PS Z2, Z2
+	VMULPS    128(AX), Z2, Z2
+	VCVTPS2DQ Z2, Z2
+	VCVTDQ2PS Z3, Z3
+	VMULPS    192(AX), Z3, Z3
+	VCVTPS2DQ Z3, Z3
+	VPACKSSDW Z1, Z0, Z0
+	VPACKSSDW Z3, Z2, Z2
+	VPADDSW   160(SI), Z0, Z0
+	VPADDSW   160(SI), Z2, Z2
+	VPACKUSWB Z2, Z0, Z0
+	VPMAXUB   224(SI), Z0, Z0
+	VPERMD    Z0, Z4, Z0
+	VMOVDQU32 Z0, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z4
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z5
+	VBROADCASTSS     156(SI), Z6
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z6, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z6, Z0, Z0
+	VPMOVZXBD        (R12), Z7
+	VCVTDQ2PS        Z7, Z7
+	VFMADD132PS.BCST 148(SI), Z5, Z7
+	VFMADD132PS.BCST 144(SI), Z7, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z6, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z6, Z1, Z1
+	VPMOVZXBD        16(R12), Z7
+	VCVTDQ2PS        Z7, Z7
+	VFMADD132PS.BCST 148(SI), Z5, Z7
+	VFMADD132PS.BCST 144(SI), Z7, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VADDPS           Z6, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z6, Z2, Z2
+	VPMOVZXBD        32(R12), Z7
+	VCVTDQ2PS        Z7, Z7
+	VFMADD132PS.BCST 148(SI), Z5, Z7
+	VFMADD132PS.BCST 144(SI), Z7, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           192(AX), Z3, Z3
+	VADDPS           Z6, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z6, Z3, Z3
+	VPMOVZXBD        48(R12), Z7
+	VCVTDQ2PS        Z7, Z7
+	VFMADD132PS.BCST 148(SI), Z5, Z7
+	VFMADD132PS.BCST 144(SI), Z7, Z3
+	VCVTPS2DQ        Z3, Z3
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z4, Z0
+	VMOVDQU32        Z0, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile2x4VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int8Tile2x4VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z4
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z5
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z6
+	VMOVDQU32 192(DX), Z3
+	VMOVDQA64 Z3, Z7
 
 batch:
 	MOVQ (SI), R11
@@ -8039,6 +15295,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z8
 	VMOVDQU32    (AX)(R9*1), Z9
 	VMOVDQU32    (AX)(R9*2), Z10
@@ -8053,6 +15310,8 @@ loop:
 	VPDPBUSD     Z9, Z13, Z5
 	VPDPBUSD     Z10, Z13, Z6
 	VPDPBUSD     Z11, Z13, Z7
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z8
 	VMOVDQU32    64(AX)(R9*1), Z9
 	VMOVDQU32    64(AX)(R9*2), Z10
@@ -8069,12 +15328,15 @@ loop:
 	VPDPBUSD     Z11, Z13, Z7
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z8
 	VMOVDQU32    (AX)(R9*1), Z9
 	VMOVDQU32    (AX)(R9*2), Z10
@@ -8091,12 +15353,16 @@ tail:
 	VPDPBUSD     Z11, Z13, Z7
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -8108,29 +15374,195 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ      96(SI), AX
+	MOVQ      104(SI), R11
+	MOVQ      112(SI), BX
+	VMOVDQU32 288(SI), Z8
+	VCVTDQ2PS Z0, Z0
+	VMULPS    (AX), Z0, Z0
+	VCVTPS2DQ Z0, Z0
+	VCVTDQ2PS Z1, Z1
+	VMULPS    64(AX), Z1, Z1
+	VCVTPS2DQ Z1, Z1
+	VCVTDQ2PS Z2, Z2
+	VMULPS    128(AX), Z2, Z2
+	VCVTPS2DQ Z2, Z2
+	VCVTDQ2PS Z3, Z3
+	VMULPS    192(AX), Z3, Z3
+	VCVTPS2DQ Z3, Z3
+	VPACKSSDW Z1, Z0, Z0
+	VPACKSSDW Z3, Z2, Z2
+	VPADDSW   160(SI), Z0, Z0
+	VPADDSW   160(SI), Z2, Z2
+	VPACKUSWB Z2, Z0, Z0
+	VPMAXUB   224(SI), Z0, Z0
+	VPERMD    Z0, Z8, Z0
+	VMOVDQU32 Z0, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z4, Z4
+	VMULPS    (AX), Z4, Z4
+	VCVTPS2DQ Z4, Z4
+	VCVTDQ2PS Z5, Z5
+	VMULPS    64(AX), Z5, Z5
+	VCVTPS2DQ Z5, Z5
+	VCVTDQ2PS Z6, Z6
+	VMULPS    128(AX), Z6, Z6
+	VCVTPS2DQ Z6, Z6
+	VCVTDQ2PS Z7, Z7
+	VMULPS    192(AX), Z7, Z7
+	VCVTPS2DQ Z7, Z7
+	VPACKSSDW Z5, Z4, Z4
+	VPACKSSDW Z7, Z6, Z6
+	VPADDSW   160(SI), Z4, Z4
+	VPADDSW   160(SI), Z6, Z6
+	VPACKUSWB Z6, Z4, Z4
+	VPMAXUB   224(SI), Z4, Z4
+	VPERMD    Z4, Z8, Z4
+	VMOVDQU32 Z4, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z8
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z9
+	VBROADCASTSS     156(SI), Z10
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z10, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z10, Z0, Z0
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z10, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z10, Z1, Z1
+	VPMOVZXBD        16(R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VADDPS           Z10, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z10, Z2, Z2
+	VPMOVZXBD        32(R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           192(AX), Z3, Z3
+	VADDPS           Z10, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z10, Z3, Z3
+	VPMOVZXBD        48(R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z8, Z0
+	VMOVDQU32        Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z10, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z10, Z4, Z4
+	VPMOVZXBD        (R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VADDPS           Z10, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z10, Z5, Z5
+	VPMOVZXBD        16(R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z5
+	VCVTPS2DQ        Z5, Z5
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           128(AX), Z6, Z6
+	VADDPS           Z10, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z10, Z6, Z6
+	VPMOVZXBD        32(R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           192(AX), Z7, Z7
+	VADDPS           Z10, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z10, Z7, Z7
+	VPMOVZXBD        48(R12), Z11
+	VCVTDQ2PS        Z11, Z11
+	VFMADD132PS.BCST 148(SI), Z9, Z11
+	VFMADD132PS.BCST 144(SI), Z11, Z7
+	VCVTPS2DQ        Z7, Z7
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z8, Z4
+	VMOVDQU32        Z4, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile3x4VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int8Tile3x4VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z8
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z9
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z6
+	VMOVDQA64 Z2, Z10
+	VMOVDQU32 192(DX), Z3
+	VMOVDQA64 Z3, Z7
+	VMOVDQA64 Z3, Z11
 
 batch:
 	MOVQ (SI), R11
@@ -8140,6 +15572,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z12
 	VMOVDQU32    (AX)(R9*1), Z13
 	VMOVDQU32    (AX)(R9*2), Z14
@@ -8159,6 +15592,8 @@ loop:
 	VPDPBUSD     Z13, Z16, Z9
 	VPDPBUSD     Z14, Z16, Z10
 	VPDPBUSD     Z15, Z16, Z11
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z12
 	VMOVDQU32    64(AX)(R9*1), Z13
 	VMOVDQU32    64(AX)(R9*2), Z14
@@ -8180,12 +15615,15 @@ loop:
 	VPDPBUSD     Z15, Z16, Z11
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z12
 	VMOVDQU32    (AX)(R9*1), Z13
 	VMOVDQU32    (AX)(R9*2), Z14
@@ -8207,12 +15645,16 @@ tail:
 	VPDPBUSD     Z15, Z16, Z11
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -8228,33 +15670,272 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ      96(SI), AX
+	MOVQ      104(SI), R11
+	MOVQ      112(SI), BX
+	VMOVDQU32 288(SI), Z12
+	VCVTDQ2PS Z0, Z0
+	VMULPS    (AX), Z0, Z0
+	VCVTPS2DQ Z0, Z0
+	VCVTDQ2PS Z1, Z1
+	VMULPS    64(AX), Z1, Z1
+	VCVTPS2DQ Z1, Z1
+	VCVTDQ2PS Z2, Z2
+	VMULPS    128(AX), Z2, Z2
+	VCVTPS2DQ Z2, Z2
+	VCVTDQ2PS Z3, Z3
+	VMULPS    192(AX), Z3, Z3
+	VCVTPS2DQ Z3, Z3
+	VPACKSSDW Z1, Z0, Z0
+	VPACKSSDW Z3, Z2, Z2
+	VPADDSW   160(SI), Z0, Z0
+	VPADDSW   160(SI), Z2, Z2
+	VPACKUSWB Z2, Z0, Z0
+	VPMAXUB   224(SI), Z0, Z0
+	VPERMD    Z0, Z12, Z0
+	VMOVDQU32 Z0, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z4, Z4
+	VMULPS    (AX), Z4, Z4
+	VCVTPS2DQ Z4, Z4
+	VCVTDQ2PS Z5, Z5
+	VMULPS    64(AX), Z5, Z5
+	VCVTPS2DQ Z5, Z5
+	VCVTDQ2PS Z6, Z6
+	VMULPS    128(AX), Z6, Z6
+	VCVTPS2DQ Z6, Z6
+	VCVTDQ2PS Z7, Z7
+	VMULPS    192(AX), Z7, Z7
+	VCVTPS2DQ Z7, Z7
+	VPACKSSDW Z5, Z4, Z4
+	VPACKSSDW Z7, Z6, Z6
+	VPADDSW   160(SI), Z4, Z4
+	VPADDSW   160(SI), Z6, Z6
+	VPACKUSWB Z6, Z4, Z4
+	VPMAXUB   224(SI), Z4, Z4
+	VPERMD    Z4, Z12, Z4
+	VMOVDQU32 Z4, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z8, Z8
+	VMULPS    (AX), Z8, Z8
+	VCVTPS2DQ Z8, Z8
+	VCVTDQ2PS Z9, Z9
+	VMULPS    64(AX), Z9, Z9
+	VCVTPS2DQ Z9, Z9
+	VCVTDQ2PS Z10, Z10
+	VMULPS    128(AX), Z10, Z10
+	VCVTPS2DQ Z10, Z10
+	VCVTDQ2PS Z11, Z11
+	VMULPS    192(AX), Z11, Z11
+	VCVTPS2DQ Z11, Z11
+	VPACKSSDW Z9, Z8, Z8
+	VPACKSSDW Z11, Z10, Z10
+	VPADDSW   160(SI), Z8, Z8
+	VPADDSW   160(SI), Z10, Z10
+	VPACKUSWB Z10, Z8, Z8
+	VPMAXUB   224(SI), Z8, Z8
+	VPERMD    Z8, Z12, Z8
+	VMOVDQU32 Z8, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z12
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z13
+	VBROADCASTSS     156(SI), Z14
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z14, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z14, Z0, Z0
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z14, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z14, Z1, Z1
+	VPMOVZXBD        16(R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VADDPS           Z14, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z14, Z2, Z2
+	VPMOVZXBD        32(R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           192(AX), Z3, Z3
+	VADDPS           Z14, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z14, Z3, Z3
+	VPMOVZXBD        48(R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z12, Z0
+	VMOVDQU32        Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z14, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z14, Z4, Z4
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VADDPS           Z14, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z14, Z5, Z5
+	VPMOVZXBD        16(R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z5
+	VCVTPS2DQ        Z5, Z5
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           128(AX), Z6, Z6
+	VADDPS           Z14, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z14, Z6, Z6
+	VPMOVZXBD        32(R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           192(AX), Z7, Z7
+	VADDPS           Z14, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z14, Z7, Z7
+	VPMOVZXBD        48(R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z12, Z4
+	VMOVDQU32        Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VADDPS           Z14, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z14, Z8, Z8
+	VPMOVZXBD        (R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VADDPS           Z14, Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
+	VSUBPS           Z14, Z9, Z9
+	VPMOVZXBD        16(R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z9
+	VCVTPS2DQ        Z9, Z9
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           128(AX), Z10, Z10
+	VADDPS           Z14, Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
+	VSUBPS           Z14, Z10, Z10
+	VPMOVZXBD        32(R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           192(AX), Z11, Z11
+	VADDPS           Z14, Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
+	VSUBPS           Z14, Z11, Z11
+	VPMOVZXBD        48(R12), Z15
+	VCVTDQ2PS        Z15, Z15
+	VFMADD132PS.BCST 148(SI), Z13, Z15
+	VFMADD132PS.BCST 144(SI), Z15, Z11
+	VCVTPS2DQ        Z11, Z11
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
+	VPERMD           Z8, Z12, Z8
+	VMOVDQU32        Z8, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile4x4VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int8Tile4x4VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z12
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z9
+	VMOVDQA64 Z1, Z13
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z6
+	VMOVDQA64 Z2, Z10
+	VMOVDQA64 Z2, Z14
+	VMOVDQU32 192(DX), Z3
+	VMOVDQA64 Z3, Z7
+	VMOVDQA64 Z3, Z11
+	VMOVDQA64 Z3, Z15
 
 batch:
 	MOVQ (SI), R11
@@ -8264,6 +15945,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z16
 	VMOVDQU32    (AX)(R9*1), Z17
 	VMOVDQU32    (AX)(R9*2), Z18
@@ -8288,6 +15970,8 @@ loop:
 	VPDPBUSD     Z17, Z21, Z13
 	VPDPBUSD     Z18, Z21, Z14
 	VPDPBUSD     Z19, Z21, Z15
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z16
 	VMOVDQU32    64(AX)(R9*1), Z17
 	VMOVDQU32    64(AX)(R9*2), Z18
@@ -8314,12 +15998,15 @@ loop:
 	VPDPBUSD     Z19, Z21, Z15
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z16
 	VMOVDQU32    (AX)(R9*1), Z17
 	VMOVDQU32    (AX)(R9*2), Z18
@@ -8346,12 +16033,16 @@ tail:
 	VPDPBUSD     Z19, Z21, Z15
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -8371,37 +16062,349 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ      96(SI), AX
+	MOVQ      104(SI), R11
+	MOVQ      112(SI), BX
+	VMOVDQU32 288(SI), Z16
+	VCVTDQ2PS Z0, Z0
+	VMULPS    (AX), Z0, Z0
+	VCVTPS2DQ Z0, Z0
+	VCVTDQ2PS Z1, Z1
+	VMULPS    64(AX), Z1, Z1
+	VCVTPS2DQ Z1, Z1
+	VCVTDQ2PS Z2, Z2
+	VMULPS    128(AX), Z2, Z2
+	VCVTPS2DQ Z2, Z2
+	VCVTDQ2PS Z3, Z3
+	VMULPS    192(AX), Z3, Z3
+	VCVTPS2DQ Z3, Z3
+	VPACKSSDW Z1, Z0, Z0
+	VPACKSSDW Z3, Z2, Z2
+	VPADDSW   160(SI), Z0, Z0
+	VPADDSW   160(SI), Z2, Z2
+	VPACKUSWB Z2, Z0, Z0
+	VPMAXUB   224(SI), Z0, Z0
+	VPERMD    Z0, Z16, Z0
+	VMOVDQU32 Z0, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z4, Z4
+	VMULPS    (AX), Z4, Z4
+	VCVTPS2DQ Z4, Z4
+	VCVTDQ2PS Z5, Z5
+	VMULPS    64(AX), Z5, Z5
+	VCVTPS2DQ Z5, Z5
+	VCVTDQ2PS Z6, Z6
+	VMULPS    128(AX), Z6, Z6
+	VCVTPS2DQ Z6, Z6
+	VCVTDQ2PS Z7, Z7
+	VMULPS    192(AX), Z7, Z7
+	VCVTPS2DQ Z7, Z7
+	VPACKSSDW Z5, Z4, Z4
+	VPACKSSDW Z7, Z6, Z6
+	VPADDSW   160(SI), Z4, Z4
+	VPADDSW   160(SI), Z6, Z6
+	VPACKUSWB Z6, Z4, Z4
+	VPMAXUB   224(SI), Z4, Z4
+	VPERMD    Z4, Z16, Z4
+	VMOVDQU32 Z4, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z8, Z8
+	VMULPS    (AX), Z8, Z8
+	VCVTPS2DQ Z8, Z8
+	VCVTDQ2PS Z9, Z9
+	VMULPS    64(AX), Z9, Z9
+	VCVTPS2DQ Z9, Z9
+	VCVTDQ2PS Z10, Z10
+	VMULPS    128(AX), Z10, Z10
+	VCVTPS2DQ Z10, Z10
+	VCVTDQ2PS Z11, Z11
+	VMULPS    192(AX), Z11, Z11
+	VCVTPS2DQ Z11, Z11
+	VPACKSSDW Z9, Z8, Z8
+	VPACKSSDW Z11, Z10, Z10
+	VPADDSW   160(SI), Z8, Z8
+	VPADDSW   160(SI), Z10, Z10
+	VPACKUSWB Z10, Z8, Z8
+	VPMAXUB   224(SI), Z8, Z8
+	VPERMD    Z8, Z16, Z8
+	VMOVDQU32 Z8, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z12, Z12
+	VMULPS    (AX), Z12, Z12
+	VCVTPS2DQ Z12, Z12
+	VCVTDQ2PS Z13, Z13
+	VMULPS    64(AX), Z13, Z13
+	VCVTPS2DQ Z13, Z13
+	VCVTDQ2PS Z14, Z14
+	VMULPS    128(AX), Z14, Z14
+	VCVTPS2DQ Z14, Z14
+	VCVTDQ2PS Z15, Z15
+	VMULPS    192(AX), Z15, Z15
+	VCVTPS2DQ Z15, Z15
+	VPACKSSDW Z13, Z12, Z12
+	VPACKSSDW Z15, Z14, Z14
+	VPADDSW   160(SI), Z12, Z12
+	VPADDSW   160(SI), Z14, Z14
+	VPACKUSWB Z14, Z12, Z12
+	VPMAXUB   224(SI), Z12, Z12
+	VPERMD    Z12, Z16, Z12
+	VMOVDQU32 Z12, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z16
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z17
+	VBROADCASTSS     156(SI), Z18
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z18, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z18, Z0, Z0
+	VPMOVZXBD        (R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z18, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z18, Z1, Z1
+	VPMOVZXBD        16(R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VADDPS           Z18, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z18, Z2, Z2
+	VPMOVZXBD        32(R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           192(AX), Z3, Z3
+	VADDPS           Z18, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z18, Z3, Z3
+	VPMOVZXBD        48(R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z16, Z0
+	VMOVDQU32        Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z18, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z18, Z4, Z4
+	VPMOVZXBD        (R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VADDPS           Z18, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z18, Z5, Z5
+	VPMOVZXBD        16(R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z5
+	VCVTPS2DQ        Z5, Z5
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           128(AX), Z6, Z6
+	VADDPS           Z18, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z18, Z6, Z6
+	VPMOVZXBD        32(R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           192(AX), Z7, Z7
+	VADDPS           Z18, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z18, Z7, Z7
+	VPMOVZXBD        48(R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z16, Z4
+	VMOVDQU32        Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VADDPS           Z18, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z18, Z8, Z8
+	VPMOVZXBD        (R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VADDPS           Z18, Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
+	VSUBPS           Z18, Z9, Z9
+	VPMOVZXBD        16(R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z9
+	VCVTPS2DQ        Z9, Z9
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           128(AX), Z10, Z10
+	VADDPS           Z18, Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
+	VSUBPS           Z18, Z10, Z10
+	VPMOVZXBD        32(R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           192(AX), Z11, Z11
+	VADDPS           Z18, Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
+	VSUBPS           Z18, Z11, Z11
+	VPMOVZXBD        48(R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
+	VPERMD           Z8, Z16, Z8
+	VMOVDQU32        Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VADDPS           Z18, Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
+	VSUBPS           Z18, Z12, Z12
+	VPMOVZXBD        (R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VADDPS           Z18, Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
+	VSUBPS           Z18, Z13, Z13
+	VPMOVZXBD        16(R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z13
+	VCVTPS2DQ        Z13, Z13
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           128(AX), Z14, Z14
+	VADDPS           Z18, Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
+	VSUBPS           Z18, Z14, Z14
+	VPMOVZXBD        32(R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z14
+	VCVTPS2DQ        Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           192(AX), Z15, Z15
+	VADDPS           Z18, Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
+	VSUBPS           Z18, Z15, Z15
+	VPMOVZXBD        48(R12), Z19
+	VCVTDQ2PS        Z19, Z19
+	VFMADD132PS.BCST 148(SI), Z17, Z19
+	VFMADD132PS.BCST 144(SI), Z19, Z15
+	VCVTPS2DQ        Z15, Z15
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z15, Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
+	VPERMD           Z12, Z16, Z12
+	VMOVDQU32        Z12, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile5x4VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int8Tile5x4VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z16
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z9
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z17
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z6
+	VMOVDQA64 Z2, Z10
+	VMOVDQA64 Z2, Z14
+	VMOVDQA64 Z2, Z18
+	VMOVDQU32 192(DX), Z3
+	VMOVDQA64 Z3, Z7
+	VMOVDQA64 Z3, Z11
+	VMOVDQA64 Z3, Z15
+	VMOVDQA64 Z3, Z19
 
 batch:
 	MOVQ (SI), R11
@@ -8411,6 +16414,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z20
 	VMOVDQU32    (AX)(R9*1), Z21
 	VMOVDQU32    (AX)(R9*2), Z22
@@ -8440,6 +16444,8 @@ loop:
 	VPDPBUSD     Z21, Z24, Z17
 	VPDPBUSD     Z22, Z24, Z18
 	VPDPBUSD     Z23, Z24, Z19
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z20
 	VMOVDQU32    64(AX)(R9*1), Z21
 	VMOVDQU32    64(AX)(R9*2), Z22
@@ -8471,12 +16477,15 @@ loop:
 	VPDPBUSD     Z23, Z24, Z19
 	ADDQ         $+8, R11
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z20
 	VMOVDQU32    (AX)(R9*1), Z21
 	VMOVDQU32    (AX)(R9*2), Z22
@@ -8508,12 +16517,16 @@ tail:
 	VPDPBUSD     Z23, Z24, Z19
 	ADDQ         $+4, R11
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -8537,41 +16550,426 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ      96(SI), AX
+	MOVQ      104(SI), R11
+	MOVQ      112(SI), BX
+	VMOVDQU32 288(SI), Z20
+	VCVTDQ2PS Z0, Z0
+	VMULPS    (AX), Z0, Z0
+	VCVTPS2DQ Z0, Z0
+	VCVTDQ2PS Z1, Z1
+	VMULPS    64(AX), Z1, Z1
+	VCVTPS2DQ Z1, Z1
+	VCVTDQ2PS Z2, Z2
+	VMULPS    128(AX), Z2, Z2
+	VCVTPS2DQ Z2, Z2
+	VCVTDQ2PS Z3, Z3
+	VMULPS    192(AX), Z3, Z3
+	VCVTPS2DQ Z3, Z3
+	VPACKSSDW Z1, Z0, Z0
+	VPACKSSDW Z3, Z2, Z2
+	VPADDSW   160(SI), Z0, Z0
+	VPADDSW   160(SI), Z2, Z2
+	VPACKUSWB Z2, Z0, Z0
+	VPMAXUB   224(SI), Z0, Z0
+	VPERMD    Z0, Z20, Z0
+	VMOVDQU32 Z0, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z4, Z4
+	VMULPS    (AX), Z4, Z4
+	VCVTPS2DQ Z4, Z4
+	VCVTDQ2PS Z5, Z5
+	VMULPS    64(AX), Z5, Z5
+	VCVTPS2DQ Z5, Z5
+	VCVTDQ2PS Z6, Z6
+	VMULPS    128(AX), Z6, Z6
+	VCVTPS2DQ Z6, Z6
+	VCVTDQ2PS Z7, Z7
+	VMULPS    192(AX), Z7, Z7
+	VCVTPS2DQ Z7, Z7
+	VPACKSSDW Z5, Z4, Z4
+	VPACKSSDW Z7, Z6, Z6
+	VPADDSW   160(SI), Z4, Z4
+	VPADDSW   160(SI), Z6, Z6
+	VPACKUSWB Z6, Z4, Z4
+	VPMAXUB   224(SI), Z4, Z4
+	VPERMD    Z4, Z20, Z4
+	VMOVDQU32 Z4, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z8, Z8
+	VMULPS    (AX), Z8, Z8
+	VCVTPS2DQ Z8, Z8
+	VCVTDQ2PS Z9, Z9
+	VMULPS    64(AX), Z9, Z9
+	VCVTPS2DQ Z9, Z9
+	VCVTDQ2PS Z10, Z10
+	VMULPS    128(AX), Z10, Z10
+	VCVTPS2DQ Z10, Z10
+	VCVTDQ2PS Z11, Z11
+	VMULPS    192(AX), Z11, Z11
+	VCVTPS2DQ Z11, Z11
+	VPACKSSDW Z9, Z8, Z8
+	VPACKSSDW Z11, Z10, Z10
+	VPADDSW   160(SI), Z8, Z8
+	VPADDSW   160(SI), Z10, Z10
+	VPACKUSWB Z10, Z8, Z8
+	VPMAXUB   224(SI), Z8, Z8
+	VPERMD    Z8, Z20, Z8
+	VMOVDQU32 Z8, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z12, Z12
+	VMULPS    (AX), Z12, Z12
+	VCVTPS2DQ Z12, Z12
+	VCVTDQ2PS Z13, Z13
+	VMULPS    64(AX), Z13, Z13
+	VCVTPS2DQ Z13, Z13
+	VCVTDQ2PS Z14, Z14
+	VMULPS    128(AX), Z14, Z14
+	VCVTPS2DQ Z14, Z14
+	VCVTDQ2PS Z15, Z15
+	VMULPS    192(AX), Z15, Z15
+	VCVTPS2DQ Z15, Z15
+	VPACKSSDW Z13, Z12, Z12
+	VPACKSSDW Z15, Z14, Z14
+	VPADDSW   160(SI), Z12, Z12
+	VPADDSW   160(SI), Z14, Z14
+	VPACKUSWB Z14, Z12, Z12
+	VPMAXUB   224(SI), Z12, Z12
+	VPERMD    Z12, Z20, Z12
+	VMOVDQU32 Z12, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z16, Z16
+	VMULPS    (AX), Z16, Z16
+	VCVTPS2DQ Z16, Z16
+	VCVTDQ2PS Z17, Z17
+	VMULPS    64(AX), Z17, Z17
+	VCVTPS2DQ Z17, Z17
+	VCVTDQ2PS Z18, Z18
+	VMULPS    128(AX), Z18, Z18
+	VCVTPS2DQ Z18, Z18
+	VCVTDQ2PS Z19, Z19
+	VMULPS    192(AX), Z19, Z19
+	VCVTPS2DQ Z19, Z19
+	VPACKSSDW Z17, Z16, Z16
+	VPACKSSDW Z19, Z18, Z18
+	VPADDSW   160(SI), Z16, Z16
+	VPADDSW   160(SI), Z18, Z18
+	VPACKUSWB Z18, Z16, Z16
+	VPMAXUB   224(SI), Z16, Z16
+	VPERMD    Z16, Z20, Z16
+	VMOVDQU32 Z16, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z20
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z21
+	VBROADCASTSS     156(SI), Z22
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z22, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z22, Z0, Z0
+	VPMOVZXBD        (R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z22, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z22, Z1, Z1
+	VPMOVZXBD        16(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VADDPS           Z22, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z22, Z2, Z2
+	VPMOVZXBD        32(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           192(AX), Z3, Z3
+	VADDPS           Z22, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z22, Z3, Z3
+	VPMOVZXBD        48(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z20, Z0
+	VMOVDQU32        Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z22, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z22, Z4, Z4
+	VPMOVZXBD        (R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VADDPS           Z22, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z22, Z5, Z5
+	VPMOVZXBD        16(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z5
+	VCVTPS2DQ        Z5, Z5
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           128(AX), Z6, Z6
+	VADDPS           Z22, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z22, Z6, Z6
+	VPMOVZXBD        32(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           192(AX), Z7, Z7
+	VADDPS           Z22, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z22, Z7, Z7
+	VPMOVZXBD        48(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z20, Z4
+	VMOVDQU32        Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VADDPS           Z22, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z22, Z8, Z8
+	VPMOVZXBD        (R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VADDPS           Z22, Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
+	VSUBPS           Z22, Z9, Z9
+	VPMOVZXBD        16(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z9
+	VCVTPS2DQ        Z9, Z9
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           128(AX), Z10, Z10
+	VADDPS           Z22, Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
+	VSUBPS           Z22, Z10, Z10
+	VPMOVZXBD        32(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           192(AX), Z11, Z11
+	VADDPS           Z22, Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
+	VSUBPS           Z22, Z11, Z11
+	VPMOVZXBD        48(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
+	VPERMD           Z8, Z20, Z8
+	VMOVDQU32        Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VADDPS           Z22, Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
+	VSUBPS           Z22, Z12, Z12
+	VPMOVZXBD        (R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VADDPS           Z22, Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
+	VSUBPS           Z22, Z13, Z13
+	VPMOVZXBD        16(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z13
+	VCVTPS2DQ        Z13, Z13
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           128(AX), Z14, Z14
+	VADDPS           Z22, Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
+	VSUBPS           Z22, Z14, Z14
+	VPMOVZXBD        32(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z14
+	VCVTPS2DQ        Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           192(AX), Z15, Z15
+	VADDPS           Z22, Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
+	VSUBPS           Z22, Z15, Z15
+	VPMOVZXBD        48(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z15
+	VCVTPS2DQ        Z15, Z15
+	ADDQ             R8, R12
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z15, Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
+	VPERMD           Z12, Z20, Z12
+	VMOVDQU32        Z12, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z16, Z16
+	VMULPS           (AX), Z16, Z16
+	VADDPS           Z22, Z16, Z16
+	VMAXPS.BCST      136(SI), Z16, Z16
+	VMINPS.BCST      140(SI), Z16, Z16
+	VSUBPS           Z22, Z16, Z16
+	VPMOVZXBD        (R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z16
+	VCVTPS2DQ        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VMULPS           64(AX), Z17, Z17
+	VADDPS           Z22, Z17, Z17
+	VMAXPS.BCST      136(SI), Z17, Z17
+	VMINPS.BCST      140(SI), Z17, Z17
+	VSUBPS           Z22, Z17, Z17
+	VPMOVZXBD        16(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z17
+	VCVTPS2DQ        Z17, Z17
+	VCVTDQ2PS        Z18, Z18
+	VMULPS           128(AX), Z18, Z18
+	VADDPS           Z22, Z18, Z18
+	VMAXPS.BCST      136(SI), Z18, Z18
+	VMINPS.BCST      140(SI), Z18, Z18
+	VSUBPS           Z22, Z18, Z18
+	VPMOVZXBD        32(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z18
+	VCVTPS2DQ        Z18, Z18
+	VCVTDQ2PS        Z19, Z19
+	VMULPS           192(AX), Z19, Z19
+	VADDPS           Z22, Z19, Z19
+	VMAXPS.BCST      136(SI), Z19, Z19
+	VMINPS.BCST      140(SI), Z19, Z19
+	VSUBPS           Z22, Z19, Z19
+	VPMOVZXBD        48(R12), Z23
+	VCVTDQ2PS        Z23, Z23
+	VFMADD132PS.BCST 148(SI), Z21, Z23
+	VFMADD132PS.BCST 144(SI), Z23, Z19
+	VCVTPS2DQ        Z19, Z19
+	VPACKSSDW        Z17, Z16, Z16
+	VPACKSSDW        Z19, Z18, Z18
+	VPACKUSWB        Z18, Z16, Z16
+	VPMAXUB          224(SI), Z16, Z16
+	VPERMD           Z16, Z20, Z16
+	VMOVDQU32        Z16, (R11)
+	VZEROUPPER
+	RET
+
 // func int8Tile6x4VNNI(args *byte)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·int8Tile6x4VNNI(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), SI
-	MOVQ   8(SI), DI
-	MOVQ   16(SI), CX
-	MOVQ   32(SI), BX
-	LEAQ   (BX)(BX*2), R8
-	MOVQ   40(SI), AX
-	MOVQ   48(SI), R9
-	LEAQ   (R9)(R9*2), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
+	MOVQ      args+0(FP), SI
+	MOVQ      8(SI), DI
+	MOVQ      16(SI), CX
+	MOVQ      32(SI), BX
+	LEAQ      (BX)(BX*2), R8
+	MOVQ      40(SI), AX
+	MOVQ      48(SI), R9
+	LEAQ      (R9)(R9*2), R10
+	MOVQ      56(SI), R14
+	MOVQ      64(SI), R15
+	MOVQ      72(SI), DX
+	VMOVDQU32 (DX), Z0
+	VMOVDQA64 Z0, Z4
+	VMOVDQA64 Z0, Z8
+	VMOVDQA64 Z0, Z12
+	VMOVDQA64 Z0, Z16
+	VMOVDQA64 Z0, Z20
+	VMOVDQU32 64(DX), Z1
+	VMOVDQA64 Z1, Z5
+	VMOVDQA64 Z1, Z9
+	VMOVDQA64 Z1, Z13
+	VMOVDQA64 Z1, Z17
+	VMOVDQA64 Z1, Z21
+	VMOVDQU32 128(DX), Z2
+	VMOVDQA64 Z2, Z6
+	VMOVDQA64 Z2, Z10
+	VMOVDQA64 Z2, Z14
+	VMOVDQA64 Z2, Z18
+	VMOVDQA64 Z2, Z22
+	VMOVDQU32 192(DX), Z3
+	VMOVDQA64 Z3, Z7
+	VMOVDQA64 Z3, Z11
+	VMOVDQA64 Z3, Z15
+	VMOVDQA64 Z3, Z19
+	VMOVDQA64 Z3, Z23
 
 batch:
 	MOVQ (SI), R11
@@ -8583,6 +16981,7 @@ batch:
 	JLT  tail
 
 loop:
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z24
 	VMOVDQU32    (AX)(R9*1), Z25
 	VMOVDQU32    (AX)(R9*2), Z26
@@ -8617,6 +17016,8 @@ loop:
 	VPDPBUSD     Z25, Z29, Z21
 	VPDPBUSD     Z26, Z29, Z22
 	VPDPBUSD     Z27, Z29, Z23
+	PREFETCHT1   (R14)
+	PREFETCHT0   64(R15)
 	VMOVDQU32    64(AX), Z24
 	VMOVDQU32    64(AX)(R9*1), Z25
 	VMOVDQU32    64(AX)(R9*2), Z26
@@ -8654,12 +17055,15 @@ loop:
 	ADDQ         $+8, R11
 	ADDQ         $+8, R12
 	ADDQ         $+128, AX
+	ADDQ         $+64, R14
+	ADDQ         $+128, R15
 	SUBQ         $0x02, DX
 	JGE          loop
 
 tail:
 	ADDQ         $0x02, DX
 	JEQ          next
+	PREFETCHT0   (R15)
 	VMOVDQU32    (AX), Z24
 	VMOVDQU32    (AX)(R9*1), Z25
 	VMOVDQU32    (AX)(R9*2), Z26
@@ -8697,12 +17101,16 @@ tail:
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
 	ADDQ         $+64, AX
+	ADDQ         $+64, R15
 
 next:
 	ADDQ      $0x08, DI
 	DECQ      CX
 	JNE       batch
-	MOVQ      56(SI), DX
+	CMPQ      88(SI), $0x01
+	JEQ       bytes
+	JGT       add
+	MOVQ      80(SI), DX
 	VMOVDQU32 Z0, (DX)
 	VMOVDQU32 Z1, 64(DX)
 	VMOVDQU32 Z2, 128(DX)
@@ -8730,6 +17138,461 @@ next:
 	VZEROUPPER
 	RET
 
+bytes:
+	MOVQ      96(SI), AX
+	MOVQ      104(SI), R11
+	MOVQ      112(SI), BX
+	VMOVDQU32 288(SI), Z24
+	VCVTDQ2PS Z0, Z0
+	VMULPS    (AX), Z0, Z0
+	VCVTPS2DQ Z0, Z0
+	VCVTDQ2PS Z1, Z1
+	VMULPS    64(AX), Z1, Z1
+	VCVTPS2DQ Z1, Z1
+	VCVTDQ2PS Z2, Z2
+	VMULPS    128(AX), Z2, Z2
+	VCVTPS2DQ Z2, Z2
+	VCVTDQ2PS Z3, Z3
+	VMULPS    192(AX), Z3, Z3
+	VCVTPS2DQ Z3, Z3
+	VPACKSSDW Z1, Z0, Z0
+	VPACKSSDW Z3, Z2, Z2
+	VPADDSW   160(SI), Z0, Z0
+	VPADDSW   160(SI), Z2, Z2
+	VPACKUSWB Z2, Z0, Z0
+	VPMAXUB   224(SI), Z0, Z0
+	VPERMD    Z0, Z24, Z0
+	VMOVDQU32 Z0, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z4, Z4
+	VMULPS    (AX), Z4, Z4
+	VCVTPS2DQ Z4, Z4
+	VCVTDQ2PS Z5, Z5
+	VMULPS    64(AX), Z5, Z5
+	VCVTPS2DQ Z5, Z5
+	VCVTDQ2PS Z6, Z6
+	VMULPS    128(AX), Z6, Z6
+	VCVTPS2DQ Z6, Z6
+	VCVTDQ2PS Z7, Z7
+	VMULPS    192(AX), Z7, Z7
+	VCVTPS2DQ Z7, Z7
+	VPACKSSDW Z5, Z4, Z4
+	VPACKSSDW Z7, Z6, Z6
+	VPADDSW   160(SI), Z4, Z4
+	VPADDSW   160(SI), Z6, Z6
+	VPACKUSWB Z6, Z4, Z4
+	VPMAXUB   224(SI), Z4, Z4
+	VPERMD    Z4, Z24, Z4
+	VMOVDQU32 Z4, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z8, Z8
+	VMULPS    (AX), Z8, Z8
+	VCVTPS2DQ Z8, Z8
+	VCVTDQ2PS Z9, Z9
+	VMULPS    64(AX), Z9, Z9
+	VCVTPS2DQ Z9, Z9
+	VCVTDQ2PS Z10, Z10
+	VMULPS    128(AX), Z10, Z10
+	VCVTPS2DQ Z10, Z10
+	VCVTDQ2PS Z11, Z11
+	VMULPS    192(AX), Z11, Z11
+	VCVTPS2DQ Z11, Z11
+	VPACKSSDW Z9, Z8, Z8
+	VPACKSSDW Z11, Z10, Z10
+	VPADDSW   160(SI), Z8, Z8
+	VPADDSW   160(SI), Z10, Z10
+	VPACKUSWB Z10, Z8, Z8
+	VPMAXUB   224(SI), Z8, Z8
+	VPERMD    Z8, Z24, Z8
+	VMOVDQU32 Z8, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z12, Z12
+	VMULPS    (AX), Z12, Z12
+	VCVTPS2DQ Z12, Z12
+	VCVTDQ2PS Z13, Z13
+	VMULPS    64(AX), Z13, Z13
+	VCVTPS2DQ Z13, Z13
+	VCVTDQ2PS Z14, Z14
+	VMULPS    128(AX), Z14, Z14
+	VCVTPS2DQ Z14, Z14
+	VCVTDQ2PS Z15, Z15
+	VMULPS    192(AX), Z15, Z15
+	VCVTPS2DQ Z15, Z15
+	VPACKSSDW Z13, Z12, Z12
+	VPACKSSDW Z15, Z14, Z14
+	VPADDSW   160(SI), Z12, Z12
+	VPADDSW   160(SI), Z14, Z14
+	VPACKUSWB Z14, Z12, Z12
+	VPMAXUB   224(SI), Z12, Z12
+	VPERMD    Z12, Z24, Z12
+	VMOVDQU32 Z12, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z16, Z16
+	VMULPS    (AX), Z16, Z16
+	VCVTPS2DQ Z16, Z16
+	VCVTDQ2PS Z17, Z17
+	VMULPS    64(AX), Z17, Z17
+	VCVTPS2DQ Z17, Z17
+	VCVTDQ2PS Z18, Z18
+	VMULPS    128(AX), Z18, Z18
+	VCVTPS2DQ Z18, Z18
+	VCVTDQ2PS Z19, Z19
+	VMULPS    192(AX), Z19, Z19
+	VCVTPS2DQ Z19, Z19
+	VPACKSSDW Z17, Z16, Z16
+	VPACKSSDW Z19, Z18, Z18
+	VPADDSW   160(SI), Z16, Z16
+	VPADDSW   160(SI), Z18, Z18
+	VPACKUSWB Z18, Z16, Z16
+	VPMAXUB   224(SI), Z16, Z16
+	VPERMD    Z16, Z24, Z16
+	VMOVDQU32 Z16, (R11)
+	ADDQ      BX, R11
+	VCVTDQ2PS Z20, Z20
+	VMULPS    (AX), Z20, Z20
+	VCVTPS2DQ Z20, Z20
+	VCVTDQ2PS Z21, Z21
+	VMULPS    64(AX), Z21, Z21
+	VCVTPS2DQ Z21, Z21
+	VCVTDQ2PS Z22, Z22
+	VMULPS    128(AX), Z22, Z22
+	VCVTPS2DQ Z22, Z22
+	VCVTDQ2PS Z23, Z23
+	VMULPS    192(AX), Z23, Z23
+	VCVTPS2DQ Z23, Z23
+	VPACKSSDW Z21, Z20, Z20
+	VPACKSSDW Z23, Z22, Z22
+	VPADDSW   160(SI), Z20, Z20
+	VPADDSW   160(SI), Z22, Z22
+	VPACKUSWB Z22, Z20, Z20
+	VPMAXUB   224(SI), Z20, Z20
+	VPERMD    Z20, Z24, Z20
+	VMOVDQU32 Z20, (R11)
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ             96(SI), AX
+	MOVQ             104(SI), R11
+	MOVQ             112(SI), BX
+	VMOVDQU32        288(SI), Z24
+	MOVQ             120(SI), R12
+	MOVQ             128(SI), R8
+	VBROADCASTSS     152(SI), Z25
+	VBROADCASTSS     156(SI), Z26
+	VCVTDQ2PS        Z0, Z0
+	VMULPS           (AX), Z0, Z0
+	VADDPS           Z26, Z0, Z0
+	VMAXPS.BCST      136(SI), Z0, Z0
+	VMINPS.BCST      140(SI), Z0, Z0
+	VSUBPS           Z26, Z0, Z0
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z0
+	VCVTPS2DQ        Z0, Z0
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           64(AX), Z1, Z1
+	VADDPS           Z26, Z1, Z1
+	VMAXPS.BCST      136(SI), Z1, Z1
+	VMINPS.BCST      140(SI), Z1, Z1
+	VSUBPS           Z26, Z1, Z1
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z1
+	VCVTPS2DQ        Z1, Z1
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           128(AX), Z2, Z2
+	VADDPS           Z26, Z2, Z2
+	VMAXPS.BCST      136(SI), Z2, Z2
+	VMINPS.BCST      140(SI), Z2, Z2
+	VSUBPS           Z26, Z2, Z2
+	VPMOVZXBD        32(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z2
+	VCVTPS2DQ        Z2, Z2
+	VCVTDQ2PS        Z3, Z3
+	VMULPS           192(AX), Z3, Z3
+	VADDPS           Z26, Z3, Z3
+	VMAXPS.BCST      136(SI), Z3, Z3
+	VMINPS.BCST      140(SI), Z3, Z3
+	VSUBPS           Z26, Z3, Z3
+	VPMOVZXBD        48(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z3
+	VCVTPS2DQ        Z3, Z3
+	ADDQ             R8, R12
+	VPACKSSDW        Z1, Z0, Z0
+	VPACKSSDW        Z3, Z2, Z2
+	VPACKUSWB        Z2, Z0, Z0
+	VPMAXUB          224(SI), Z0, Z0
+	VPERMD           Z0, Z24, Z0
+	VMOVDQU32        Z0, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z4, Z4
+	VMULPS           (AX), Z4, Z4
+	VADDPS           Z26, Z4, Z4
+	VMAXPS.BCST      136(SI), Z4, Z4
+	VMINPS.BCST      140(SI), Z4, Z4
+	VSUBPS           Z26, Z4, Z4
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z4
+	VCVTPS2DQ        Z4, Z4
+	VCVTDQ2PS        Z5, Z5
+	VMULPS           64(AX), Z5, Z5
+	VADDPS           Z26, Z5, Z5
+	VMAXPS.BCST      136(SI), Z5, Z5
+	VMINPS.BCST      140(SI), Z5, Z5
+	VSUBPS           Z26, Z5, Z5
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z5
+	VCVTPS2DQ        Z5, Z5
+	VCVTDQ2PS        Z6, Z6
+	VMULPS           128(AX), Z6, Z6
+	VADDPS           Z26, Z6, Z6
+	VMAXPS.BCST      136(SI), Z6, Z6
+	VMINPS.BCST      140(SI), Z6, Z6
+	VSUBPS           Z26, Z6, Z6
+	VPMOVZXBD        32(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z6
+	VCVTPS2DQ        Z6, Z6
+	VCVTDQ2PS        Z7, Z7
+	VMULPS           192(AX), Z7, Z7
+	VADDPS           Z26, Z7, Z7
+	VMAXPS.BCST      136(SI), Z7, Z7
+	VMINPS.BCST      140(SI), Z7, Z7
+	VSUBPS           Z26, Z7, Z7
+	VPMOVZXBD        48(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z7
+	VCVTPS2DQ        Z7, Z7
+	ADDQ             R8, R12
+	VPACKSSDW        Z5, Z4, Z4
+	VPACKSSDW        Z7, Z6, Z6
+	VPACKUSWB        Z6, Z4, Z4
+	VPMAXUB          224(SI), Z4, Z4
+	VPERMD           Z4, Z24, Z4
+	VMOVDQU32        Z4, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z8, Z8
+	VMULPS           (AX), Z8, Z8
+	VADDPS           Z26, Z8, Z8
+	VMAXPS.BCST      136(SI), Z8, Z8
+	VMINPS.BCST      140(SI), Z8, Z8
+	VSUBPS           Z26, Z8, Z8
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z8
+	VCVTPS2DQ        Z8, Z8
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           64(AX), Z9, Z9
+	VADDPS           Z26, Z9, Z9
+	VMAXPS.BCST      136(SI), Z9, Z9
+	VMINPS.BCST      140(SI), Z9, Z9
+	VSUBPS           Z26, Z9, Z9
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z9
+	VCVTPS2DQ        Z9, Z9
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           128(AX), Z10, Z10
+	VADDPS           Z26, Z10, Z10
+	VMAXPS.BCST      136(SI), Z10, Z10
+	VMINPS.BCST      140(SI), Z10, Z10
+	VSUBPS           Z26, Z10, Z10
+	VPMOVZXBD        32(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z10
+	VCVTPS2DQ        Z10, Z10
+	VCVTDQ2PS        Z11, Z11
+	VMULPS           192(AX), Z11, Z11
+	VADDPS           Z26, Z11, Z11
+	VMAXPS.BCST      136(SI), Z11, Z11
+	VMINPS.BCST      140(SI), Z11, Z11
+	VSUBPS           Z26, Z11, Z11
+	VPMOVZXBD        48(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z11
+	VCVTPS2DQ        Z11, Z11
+	ADDQ             R8, R12
+	VPACKSSDW        Z9, Z8, Z8
+	VPACKSSDW        Z11, Z10, Z10
+	VPACKUSWB        Z10, Z8, Z8
+	VPMAXUB          224(SI), Z8, Z8
+	VPERMD           Z8, Z24, Z8
+	VMOVDQU32        Z8, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z12, Z12
+	VMULPS           (AX), Z12, Z12
+	VADDPS           Z26, Z12, Z12
+	VMAXPS.BCST      136(SI), Z12, Z12
+	VMINPS.BCST      140(SI), Z12, Z12
+	VSUBPS           Z26, Z12, Z12
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z12
+	VCVTPS2DQ        Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VMULPS           64(AX), Z13, Z13
+	VADDPS           Z26, Z13, Z13
+	VMAXPS.BCST      136(SI), Z13, Z13
+	VMINPS.BCST      140(SI), Z13, Z13
+	VSUBPS           Z26, Z13, Z13
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z13
+	VCVTPS2DQ        Z13, Z13
+	VCVTDQ2PS        Z14, Z14
+	VMULPS           128(AX), Z14, Z14
+	VADDPS           Z26, Z14, Z14
+	VMAXPS.BCST      136(SI), Z14, Z14
+	VMINPS.BCST      140(SI), Z14, Z14
+	VSUBPS           Z26, Z14, Z14
+	VPMOVZXBD        32(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z14
+	VCVTPS2DQ        Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VMULPS           192(AX), Z15, Z15
+	VADDPS           Z26, Z15, Z15
+	VMAXPS.BCST      136(SI), Z15, Z15
+	VMINPS.BCST      140(SI), Z15, Z15
+	VSUBPS           Z26, Z15, Z15
+	VPMOVZXBD        48(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z15
+	VCVTPS2DQ        Z15, Z15
+	ADDQ             R8, R12
+	VPACKSSDW        Z13, Z12, Z12
+	VPACKSSDW        Z15, Z14, Z14
+	VPACKUSWB        Z14, Z12, Z12
+	VPMAXUB          224(SI), Z12, Z12
+	VPERMD           Z12, Z24, Z12
+	VMOVDQU32        Z12, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z16, Z16
+	VMULPS           (AX), Z16, Z16
+	VADDPS           Z26, Z16, Z16
+	VMAXPS.BCST      136(SI), Z16, Z16
+	VMINPS.BCST      140(SI), Z16, Z16
+	VSUBPS           Z26, Z16, Z16
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z16
+	VCVTPS2DQ        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VMULPS           64(AX), Z17, Z17
+	VADDPS           Z26, Z17, Z17
+	VMAXPS.BCST      136(SI), Z17, Z17
+	VMINPS.BCST      140(SI), Z17, Z17
+	VSUBPS           Z26, Z17, Z17
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z17
+	VCVTPS2DQ        Z17, Z17
+	VCVTDQ2PS        Z18, Z18
+	VMULPS           128(AX), Z18, Z18
+	VADDPS           Z26, Z18, Z18
+	VMAXPS.BCST      136(SI), Z18, Z18
+	VMINPS.BCST      140(SI), Z18, Z18
+	VSUBPS           Z26, Z18, Z18
+	VPMOVZXBD        32(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z18
+	VCVTPS2DQ        Z18, Z18
+	VCVTDQ2PS        Z19, Z19
+	VMULPS           192(AX), Z19, Z19
+	VADDPS           Z26, Z19, Z19
+	VMAXPS.BCST      136(SI), Z19, Z19
+	VMINPS.BCST      140(SI), Z19, Z19
+	VSUBPS           Z26, Z19, Z19
+	VPMOVZXBD        48(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z19
+	VCVTPS2DQ        Z19, Z19
+	ADDQ             R8, R12
+	VPACKSSDW        Z17, Z16, Z16
+	VPACKSSDW        Z19, Z18, Z18
+	VPACKUSWB        Z18, Z16, Z16
+	VPMAXUB          224(SI), Z16, Z16
+	VPERMD           Z16, Z24, Z16
+	VMOVDQU32        Z16, (R11)
+	ADDQ             BX, R11
+	VCVTDQ2PS        Z20, Z20
+	VMULPS           (AX), Z20, Z20
+	VADDPS           Z26, Z20, Z20
+	VMAXPS.BCST      136(SI), Z20, Z20
+	VMINPS.BCST      140(SI), Z20, Z20
+	VSUBPS           Z26, Z20, Z20
+	VPMOVZXBD        (R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z20
+	VCVTPS2DQ        Z20, Z20
+	VCVTDQ2PS        Z21, Z21
+	VMULPS           64(AX), Z21, Z21
+	VADDPS           Z26, Z21, Z21
+	VMAXPS.BCST      136(SI), Z21, Z21
+	VMINPS.BCST      140(SI), Z21, Z21
+	VSUBPS           Z26, Z21, Z21
+	VPMOVZXBD        16(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z21
+	VCVTPS2DQ        Z21, Z21
+	VCVTDQ2PS        Z22, Z22
+	VMULPS           128(AX), Z22, Z22
+	VADDPS           Z26, Z22, Z22
+	VMAXPS.BCST      136(SI), Z22, Z22
+	VMINPS.BCST      140(SI), Z22, Z22
+	VSUBPS           Z26, Z22, Z22
+	VPMOVZXBD        32(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z22
+	VCVTPS2DQ        Z22, Z22
+	VCVTDQ2PS        Z23, Z23
+	VMULPS           192(AX), Z23, Z23
+	VADDPS           Z26, Z23, Z23
+	VMAXPS.BCST      136(SI), Z23, Z23
+	VMINPS.BCST      140(SI), Z23, Z23
+	VSUBPS           Z26, Z23, Z23
+	VPMOVZXBD        48(R12), Z27
+	VCVTDQ2PS        Z27, Z27
+	VFMADD132PS.BCST 148(SI), Z25, Z27
+	VFMADD132PS.BCST 144(SI), Z27, Z23
+	VCVTPS2DQ        Z23, Z23
+	VPACKSSDW        Z21, Z20, Z20
+	VPACKSSDW        Z23, Z22, Z22
+	VPACKUSWB        Z22, Z20, Z20
+	VPMAXUB          224(SI), Z20, Z20
+	VPERMD           Z20, Z24, Z20
+	VMOVDQU32        Z20, (R11)
+	VZEROUPPER
+	RET
+
 // func int8StoreAVX512(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·int8StoreAVX512(SB), NOSPLIT, $0-8
@@ -8737,42 +17600,60 @@ TEXT ·int8StoreAVX512(SB), NOSPLIT, $0-8
 	MOVQ         (SI), DI
 	MOVQ         8(SI), CX
 	MOVQ         16(SI), BX
-	MOVQ         40(SI), R8
-	MOVQ         48(SI), R9
-	MOVQ         56(SI), R10
-	MOVQ         64(SI), R11
-	MOVQ         72(SI), AX
+	MOVQ         32(SI), R8
+	MOVQ         40(SI), R9
+	MOVQ         48(SI), R10
+	MOVQ         56(SI), R11
+	MOVQ         64(SI), AX
 	KMOVW        AX, K1
 	MOVQ         24(SI), AX
 	VMOVUPS      (AX), Z2
-	MOVQ         32(SI), AX
-	VMOVUPS      (AX), Z4
-	VBROADCASTSS 80(SI), Z8
-	VBROADCASTSS 84(SI), Z9
-	VBROADCASTSS 88(SI), Z10
-	VBROADCASTSS 92(SI), Z11
-	VPBROADCASTD 96(SI), Z12
+	VBROADCASTSS 72(SI), Z10
+	VBROADCASTSS 76(SI), Z11
+	VBROADCASTSS 80(SI), Z12
+	VBROADCASTSS 84(SI), Z13
+	VBROADCASTSS 96(SI), Z5
+	VBROADCASTSS 100(SI), Z6
+	VBROADCASTSS 112(SI), Z7
+	VBROADCASTSS 108(SI), Z8
+	VBROADCASTSS 104(SI), Z9
+	VBROADCASTSS 116(SI), Z15
+	VPBROADCASTD 88(SI), Z14
 
 row:
-	VPADDD      (DI), Z2, Z0
-	VCVTDQ2PS   Z0, Z0
-	VMULPS      Z4, Z0, Z0
+	VCVTDQ2PS   (DI), Z0
+	CMPL        92(SI), $0x02
+	JEQ         add
+	VMULPS      Z2, Z0, Z0
 	TESTQ       R8, R8
 	JEQ         bound
-	VPMOVZXBD.Z (R8), K1, Z6
-	VCVTDQ2PS   Z6, Z6
-	VSUBPS      Z8, Z6, Z6
-	VMULPS      Z9, Z6, Z6
-	VADDPS      Z6, Z0, Z0
+	VPMOVZXBD.Z (R8), K1, Z4
+	VCVTDQ2PS   Z4, Z4
+	VSUBPS      Z10, Z4, Z4
+	VMULPS      Z11, Z4, Z4
+	VADDPS      Z4, Z0, Z0
+	ADDQ        R9, R8
+	JMP         bound
+
+add:
+	VMULPS      Z2, Z0, Z0
+	VADDPS      Z15, Z0, Z0
+	VMAXPS      Z5, Z0, Z0
+	VMINPS      Z6, Z0, Z0
+	VSUBPS      Z15, Z0, Z0
+	VPMOVZXBD.Z (R8), K1, Z4
+	VCVTDQ2PS   Z4, Z4
+	VFMADD132PS Z8, Z7, Z4
+	VFMADD132PS Z9, Z4, Z0
 	ADDQ        R9, R8
 
 bound:
-	VMAXPS    Z10, Z0, Z0
-	VMINPS    Z11, Z0, Z0
-	CMPL      100(SI), $0x00
-	JNE       float
+	VMAXPS    Z12, Z0, Z0
+	VMINPS    Z13, Z0, Z0
+	CMPL      92(SI), $0x00
+	JEQ       float
 	VCVTPS2DQ Z0, Z0
-	VPADDD    Z12, Z0, Z0
+	VPADDD    Z14, Z0, Z0
 	VPMOVUSDB Z0, K1, (R10)
 	JMP       next
 
@@ -8784,5 +17665,73 @@ next:
 	ADDQ R11, R10
 	DECQ CX
 	JNE  row
+	VZEROUPPER
+	RET
+
+// func quantizeBytesAVX512(dst *uint8, x *float32, n int, scale float32, lo float32, hi float32, zero int32)
+// Requires: AVX, AVX512F
+TEXT ·quantizeBytesAVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), DI
+	MOVQ         x+8(FP), SI
+	MOVQ         n+16(FP), BX
+	VBROADCASTSS scale+24(FP), Z4
+	VBROADCASTSS lo+28(FP), Z5
+	VBROADCASTSS hi+32(FP), Z6
+	VBROADCASTSS zero+36(FP), Z7
+
+loop:
+	VMOVUPS   (SI), Z0
+	VDIVPS    Z4, Z0, Z0
+	VMAXPS    Z5, Z0, Z0
+	VMINPS    Z6, Z0, Z0
+	VCVTPS2DQ Z0, Z0
+	VPADDD    Z7, Z0, Z0
+	VPMOVUSDB Z0, (DI)
+	ADDQ      $0x40, SI
+	ADDQ      $0x10, DI
+	SUBQ      $0x10, BX
+	JNE       loop
+	VZEROUPPER
+	RET
+
+// func dequantizeBytesAVX512(dst *float32, x *uint8, n int, scale float32, zero float32)
+// Requires: AVX, AVX512F
+TEXT ·dequantizeBytesAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), DI
+	MOVQ         x+8(FP), SI
+	MOVQ         n+16(FP), BX
+	VBROADCASTSS scale+24(FP), Z4
+	VBROADCASTSS zero+28(FP), Z7
+
+loop:
+	VPMOVZXBD (SI), Z0
+	VCVTDQ2PS Z0, Z0
+	VSUBPS    Z7, Z0, Z0
+	VMULPS    Z4, Z0, Z0
+	VMOVUPS   Z0, (DI)
+	ADDQ      $0x40, DI
+	ADDQ      $0x10, SI
+	SUBQ      $0x10, BX
+	JNE       loop
+	VZEROUPPER
+	RET
+
+// func maxBytesAVX512(dst *uint8, x *uint8, y *uint8, n int)
+// Requires: AVX, AVX512BW
+TEXT ·maxBytesAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ y+16(FP), BX
+	MOVQ n+24(FP), CX
+
+loop:
+	VMOVDQU8 (SI), Z0
+	VPMAXUB  (BX), Z0, Z0
+	VMOVDQU8 Z0, (DI)
+	ADDQ     $0x40, DI
+	ADDQ     $0x40, SI
+	ADDQ     $0x40, BX
+	SUBQ     $0x40, CX
+	JNE      loop
 	VZEROUPPER
 	RET

@@ -8,12 +8,20 @@ import (
 // Int8Conv is a planned convolution (or linear layer) of unsigned 8-bit
 // activations by signed 8-bit weights with 32-bit sums. The input is
 // [N][H][W][C], the output [N][OutH][OutW][K]; padding stands for real zero.
+//
+// Where the kernels cannot read the input as it lies, it is copied: by each task
+// to its scratch, or where many tasks read the same, once before (shared), to
+// [Groups][N][planes][rows][inCols][C/Groups]. Planes are for narrow images: one
+// for each column of the filter, or each tap, shifted so that the pixels of one
+// output row follow those of the row above and fill whole tiles with them.
 type Int8Conv struct {
-	conv   Conv
-	c, k   int // channels of a group: in, out
-	panels int
+	conv           Conv
+	c, k           int // channels of a group: in, out
+	panels         int
+	copied, shared bool
+	planes         int
+	byTap          bool // planes are of taps, not of columns
 	// Pixels as the kernel sees them, after the copy if there is one.
-	copied       bool
 	merged       bool // the pixels of neighbouring rows are one long row
 	n, oh, ow    int  // output; all pixels are one column if nothing lies between
 	stepH, stepW int  // input rows and pixels between outputs
@@ -24,13 +32,16 @@ type Int8Conv struct {
 	panelLen     int // bytes of a panel
 	nz, maxM     int
 
+	copyRows, copyCols   int // of a plane
 	rowBlock, panelBlock int
 	rows, pans           int
 }
 
 const (
-	int8InputBytes = 96 << 10 // input of a task, unless one row has more
-	int8Slack      = 64       // bytes after a scratch that the last load may touch
+	int8InputBytes  = 256 << 10 // input of a task, unless one row has more
+	int8WeightBytes = 512 << 10 // weights of a task, unless one call has more
+	int8Slack       = 64        // bytes after a copy that the last load may touch
+	int8Narrow      = 9         // largest width of images that are copied in planes
 )
 
 // PlanInt8Conv plans c; see [Conv.Check] for the errors.
@@ -38,22 +49,20 @@ func PlanInt8Conv(c Conv) (*Int8Conv, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	q := &Int8Conv{conv: c, c: c.C / c.Groups, k: c.K / c.Groups, n: c.N, oh: c.OutH(), ow: c.OutW(), stepH: c.StrideH, stepW: c.StrideW}
+	q := &Int8Conv{conv: c, c: c.C / c.Groups, k: c.K / c.Groups, n: c.N, oh: c.OutH(), ow: c.OutW(), stepH: c.StrideH, stepW: c.StrideW, planes: 1}
 	q.panels = ceilDiv(q.k, panelWidth)
+	oneTap := c.R == 1 && c.S == 1
+	narrow := !oneTap && q.c%4 == 0 && q.ow <= int8Narrow && q.oh > 1
 	kk, taps := c.S*q.c, 1
-	if c.DilW > 1 {
+	if c.DilW > 1 || narrow {
 		kk, taps = q.c, c.S
 	}
 	q.words = ceilDiv(kk, 4)
 	q.panelLen = c.R * taps * q.words * 4 * panelWidth
-	oneTap := c.R == 1 && c.S == 1
 	padded := c.PadTop|c.PadLeft|c.PadBottom|c.PadRight != 0
-	q.copied = padded || kk%4 != 0 || c.Groups > 1 || oneTap && (c.StrideH > 1 || c.StrideW > 1)
-	if !q.copied && oneTap {
-		q.oh, q.n, q.ow = q.n*q.oh*q.ow, 1, 1
-		q.inCols = 1
-	}
-	q.pixPitch = q.c
+	strided := oneTap && (c.StrideH > 1 || c.StrideW > 1)
+	q.copied = padded || kk%4 != 0 || c.Groups > 1 || strided || narrow
+	q.inCols, q.pixPitch = c.W, q.c
 	if q.copied {
 		if c.R == 1 {
 			q.stepH = 1
@@ -61,18 +70,40 @@ func PlanInt8Conv(c Conv) (*Int8Conv, error) {
 		if c.S == 1 {
 			q.stepW = 1
 		}
-		q.inCols = (q.ow-1)*q.stepW + (c.S-1)*c.DilW + 1
-	} else if q.inCols == 0 {
-		q.inCols = c.W
+		q.copyCols = (q.ow-1)*q.stepW + (c.S-1)*c.DilW + 1
+		q.copyRows = (q.oh-1)*q.stepH + (c.R-1)*c.DilH + 1
+		if narrow {
+			q.shared, q.planes, q.copyCols = true, c.S, q.ow
+			if q.byTap = q.stepH > 1; q.byTap {
+				q.planes, q.copyRows, q.stepH = c.R*c.S, q.oh, 1
+			}
+			q.stepW = 1
+		}
+		q.inCols = q.copyCols
 	}
-	q.merged = oneTap && q.stepH == 1 && q.stepW == 1
+	plane := q.copyRows * q.copyCols
 	for i := range c.R {
 		for j := range taps {
-			q.aoff = append(q.aoff, (i*c.DilH*q.inCols+j*c.DilW)*q.pixPitch)
+			at := i*c.DilH*q.inCols + j*c.DilW
+			switch {
+			case q.byTap:
+				at = (i*c.S + j) * plane
+			case narrow:
+				at = j*plane + i*c.DilH*q.inCols
+			}
+			q.aoff = append(q.aoff, at*q.pixPitch)
 		}
 	}
+	if oneTap && (!q.copied || strided) {
+		// Every pixel is a row by itself, of all images.
+		q.shared = q.copied
+		q.oh, q.n, q.ow = q.n*q.oh*q.ow, 1, 1
+		q.inCols = 1
+	}
+	q.merged = narrow || oneTap && q.stepH == 1 && q.stepW == 1
 	q.choose()
 	q.cut()
+	q.shared = q.shared || q.copied && (q.pans > 1 || q.rows > 1 && q.CopyLen() <= int8WeightBytes)
 	return q, nil
 }
 
@@ -80,7 +111,7 @@ func PlanInt8Conv(c Conv) (*Int8Conv, error) {
 func (q *Int8Conv) choose() {
 	width := q.ow
 	if q.merged {
-		width = 1 << 16
+		width *= q.oh
 	}
 	best := 0.0
 	for nz := 1; nz <= min(maxPanels, q.panels); nz++ {
@@ -102,66 +133,80 @@ func (q *Int8Conv) choose() {
 
 // cut chooses the rows and panels of a task from the geometry alone.
 func (q *Int8Conv) cut() {
-	rowBytes := q.stepH * q.inCols * q.pixPitch
-	q.rowBlock = max(1, min(q.oh, int8InputBytes/max(1, rowBytes)))
+	rowBytes := q.stepH * q.inCols * q.pixPitch * q.planes
+	unit := 1
 	if q.merged && q.ow < q.maxM {
-		// Whole tiles, where rows are shorter than one.
-		unit := ceilDiv(q.maxM, q.ow)
-		q.rowBlock = min(q.oh, max(1, q.rowBlock/unit)*unit)
+		unit = ceilDiv(q.maxM, q.ow) // whole tiles, where rows are shorter than one
 	}
-	q.panelBlock = q.panels
-	tasks := func() int {
-		return q.n * ceilDiv(q.oh, q.rowBlock) * ceilDiv(q.panels, q.panelBlock) * q.conv.Groups
+	// Workers do not write to the same cache line.
+	pansUnit := q.nz
+	for pansUnit%4 != 0 {
+		pansUnit += q.nz
 	}
-	work := 2 * float64(q.n*q.oh*q.ow*q.conv.Groups) * float64(q.panels*q.panelLen)
+	groups := ceilDiv(q.panels, pansUnit)
+	weights := q.panels * q.panelLen
+	rows := max(1, ceilDiv(q.oh*rowBytes, int8InputBytes))
+	pans := min(groups, ceilDiv(weights, int8WeightBytes))
+	set := func() {
+		q.rowBlock = min(q.oh, ceilDiv(ceilDiv(q.oh, rows), unit)*unit)
+		q.panelBlock = ceilDiv(groups, pans) * pansUnit
+		q.rows, q.pans = ceilDiv(q.oh, q.rowBlock), ceilDiv(q.panels, q.panelBlock)
+	}
+	set()
+	work := 2 * float64(q.n*q.oh*q.ow*q.conv.Groups) * float64(weights)
 	want := min(targetTasks, int(work/(2*minTaskFLOPs))+1)
-	for tasks() < want {
-		switch {
-		case q.rowBlock*q.ow >= 8*q.maxM || q.panelBlock <= q.nz && q.rowBlock*q.ow >= 2*q.maxM:
-			half := ceilDiv(q.rowBlock, 2)
-			if q.merged && q.ow == 1 {
-				half = ceilDiv(half, q.maxM) * q.maxM
-			}
-			if half >= q.rowBlock {
-				want = 0
-				break
-			}
-			q.rowBlock = half
-		case q.panelBlock > q.nz:
-			q.panelBlock = ceilDiv(ceilDiv(q.panelBlock, 2), q.nz) * q.nz
-		default:
-			want = 0
+	// Every worker reads all of what is not cut: the larger is cut, but panels
+	// stay in the first-level cache for some tiles.
+	for q.Tasks() < want {
+		tiles := q.rowBlock * q.ow / q.maxM
+		splitRows, splitPans := tiles >= 16 && q.rowBlock > unit, q.panelBlock > pansUnit
+		if splitRows && splitPans {
+			splitRows = q.oh*rowBytes >= weights
 		}
+		switch {
+		case splitRows || !splitPans && tiles >= 2 && q.rowBlock > unit && q.Tasks() < 4:
+			rows = 2 * q.rows
+		case splitPans:
+			pans = min(2*q.pans, groups)
+		default:
+			return
+		}
+		set()
 	}
-	q.rows, q.pans = ceilDiv(q.oh, q.rowBlock), ceilDiv(q.panels, q.panelBlock)
+}
+
+// int8Task is what one task computes.
+type int8Task struct{ n, grp, oy0, oy1, p0, p1 int }
+
+// task returns the task of a number: those of the same weights follow each other.
+func (q *Int8Conv) task(i int) (t int8Task) {
+	t.oy0, t.oy1 = span(i%q.rows, q.rowBlock, q.oh)
+	i /= q.rows
+	t.n = i % q.n
+	i /= q.n
+	t.p0, t.p1 = span(i%q.pans, q.panelBlock, q.panels)
+	t.grp = i / q.pans
+	return t
 }
 
 // Tasks returns how many tasks make up the convolution; they are independent.
 func (q *Int8Conv) Tasks() int { return q.n * q.rows * q.conv.Groups * q.pans }
 
+// taskRows returns how many rows a task of so many output rows copies.
+func (q *Int8Conv) taskRows(rows int) int {
+	return (rows-1)*q.stepH + (q.conv.R-1)*q.conv.DilH + 1
+}
+
 // ScratchBytes returns the scratch that one task needs.
 func (q *Int8Conv) ScratchBytes() int {
-	if !q.copied {
+	if !q.copied || q.shared {
 		return 0
 	}
-	return ((q.rowBlock-1)*q.stepH+(q.conv.R-1)*q.conv.DilH+1)*q.inCols*q.c + int8Slack
+	return q.taskRows(q.rowBlock)*q.inCols*q.c + int8Slack
 }
 
 // PackedLen returns the length of the packed weights.
 func (q *Int8Conv) PackedLen() int { return q.conv.Groups * q.panels * q.panelLen }
-
-// ChannelsLen returns the length of the values per output channel, which are
-// padded to whole panels, group by group.
-func (q *Int8Conv) ChannelsLen() int { return q.conv.Groups * q.panels * panelWidth }
-
-// PackChannels stores v [K] with the padding that [Int8Epilogue] wants.
-func PackChannels[T any](q *Int8Conv, dst, v []T) {
-	checkLen(len(dst), q.ChannelsLen(), "padded channels")
-	checkLen(len(v), q.conv.K, "channels")
-	for g := range q.conv.Groups {
-		copy(dst[g*q.panels*panelWidth:], v[g*q.k:(g+1)*q.k])
-	}
-}
 
 // Pack stores w [R][S][C/Groups][K] in panels: four inner products of a column
 // together, sixteen columns in a row, zeros where a sum or a panel ends early.
@@ -182,18 +227,20 @@ func (q *Int8Conv) Pack(dst, w []int8) {
 	}
 }
 
-// Int8Epilogue says what becomes of the sums. The values per channel are laid
-// out by [PackChannels]: Corr is the bias in units of the sums less the input's
-// zero point times the sum of the channel's weights, Scale is the scale of the
-// input times that of the channel's weights, divided by the output's scale
-// where the output is quantised.
+// Int8Epilogue says what becomes of the sums.
 type Int8Epilogue struct {
-	Corr  []int32
-	Scale []float32
-	Act   Act // ActNone or ActReLU
+	corr  []int32
+	scale []float32
+	large bool // a scale is so large that a scaled sum may not fit in an int32
 
-	Res      []uint8 // added, with the layout of the output, or nil
+	Act Act // ActNone or ActReLU
+
+	// Added, with the layout of the output, or nil: to the scaled sums, or where
+	// Add is set to these rounded as Add.Y has it; then Add has the activation
+	// and the other quantisations.
+	Res      []uint8
 	ResQuant Int8Quant
+	Add      *Int8Add
 
 	// One of the two outputs.
 	Out      []uint8
@@ -201,100 +248,181 @@ type Int8Epilogue struct {
 	Float    []float32
 }
 
-func (q *Int8Conv) storeArgs(e *Int8Epilogue) (s int8Store, size int) {
-	s.lo, s.hi, size = float32(math.Inf(-1)), float32(math.Inf(1)), 4
-	s.resZero, s.resScale = float32(e.ResQuant.Zero), e.ResQuant.Scale
-	if e.Float == nil {
-		size = 1
-		s.zero = int32(e.OutQuant.Zero)
-		s.lo, s.hi = -float32(s.zero), float32(255-s.zero)
-		s.resScale /= e.OutQuant.Scale
-	} else {
-		s.float = 1
+// SetChannels sets the values per output channel [K]: corr is the bias in units
+// of the sums less the input's zero point times the sum of the channel's
+// weights, scale is the scale of the input times that of the channel's weights,
+// divided by the scale of what the scaled sums are rounded to, if they are.
+func (e *Int8Epilogue) SetChannels(q *Int8Conv, corr []int32, scale []float32) {
+	checkLen(len(corr), q.conv.K, "corrections")
+	checkLen(len(scale), q.conv.K, "scales")
+	// Padded to whole panels, group by group.
+	padded := q.conv.Groups * q.panels * panelWidth
+	e.corr, e.scale, e.large = make([]int32, padded), make([]float32, padded), false
+	for g := range q.conv.Groups {
+		copy(e.corr[g*q.panels*panelWidth:], corr[g*q.k:(g+1)*q.k])
+		copy(e.scale[g*q.panels*panelWidth:], scale[g*q.k:(g+1)*q.k])
 	}
-	switch e.Act {
+	for _, s := range scale {
+		e.large = e.large || !(s < 1)
+	}
+}
+
+// storeArgs sets what is the same for all tiles, and returns the size of an output.
+func (q *Int8Conv) storeArgs(a *int8Args, e *Int8Epilogue) (s int8Store, size int) {
+	s.lo, s.hi, size = float32(math.Inf(-1)), float32(math.Inf(1)), 4
+	act, out := e.Act, e.OutQuant
+	switch {
+	case e.Float != nil:
+		s.resZero, s.resScale = float32(e.ResQuant.Zero), e.ResQuant.Scale
+	case e.Add != nil:
+		s.mode = int8Add
+		act, out = e.Add.Act, e.Add.Out
+		s.magic = int8Magic
+		s.midLo = int8Magic - float32(e.Add.Y.Zero)
+		s.midHi = 255 + s.midLo
+		s.byY, s.byRes, s.plus = e.Add.byY, e.Add.byRes, e.Add.plus
+	default:
+		s.mode = int8Bytes
+		s.resZero, s.resScale = float32(e.ResQuant.Zero), e.ResQuant.Scale/out.Scale
+	}
+	least := uint8(0)
+	switch act {
 	case ActNone:
 	case ActReLU:
 		s.lo = 0
+		least = out.Zero
 	default:
 		panic("kernel: no such activation of integers")
 	}
+	switch s.mode {
+	case int8Bytes:
+		size = 1
+		s.zero = int32(out.Zero)
+		s.lo, s.hi = float32(least)-float32(s.zero), float32(255-s.zero)
+	case int8Add: // the zero point is in plus
+		size = 1
+		s.lo, s.hi = float32(least), 255
+	}
+	a.lo, a.hi, a.byY, a.byRes, a.plus, a.magic, a.order = s.midLo, s.midHi, s.byY, s.byRes, s.plus, s.magic, int8Order
+	for i := range a.zero {
+		a.zero[i] = int16(s.zero)
+	}
+	fillBytes(a.least[:], least)
+	s.ldr, s.ldo = q.conv.K, q.conv.K*size
+	a.ldr, a.ldo = s.ldr, s.ldo
 	return s, size
 }
 
-// Run computes one task. x is quantised with the zero point zero; w is packed.
+// Run computes one task. x is quantised with the zero point zero, or what [Int8Conv.Copy]
+// made of it; w is packed.
 func (q *Int8Conv) Run(task int, scratch, x []uint8, zero uint8, w []int8, e *Int8Epilogue) {
-	checkLen(len(x), q.conv.XLen(), "input")
+	if q.shared {
+		checkLen(len(x), q.CopyLen(), "copied input")
+	} else {
+		checkLen(len(x), q.conv.XLen(), "input")
+	}
 	checkLen(len(w), q.PackedLen(), "packed weights")
-	checkLen(len(e.Corr), q.ChannelsLen(), "corrections")
-	checkLen(len(e.Scale), q.ChannelsLen(), "scales")
+	checkLen(len(e.corr), q.conv.Groups*q.panels*panelWidth, "corrections")
 	checkLen(len(e.Out)+len(e.Float), q.conv.YLen(), "output")
 	if e.Res != nil {
 		checkLen(len(e.Res), q.conv.YLen(), "residual")
 	}
-	p := task % q.pans
-	task /= q.pans
-	grp := task % q.conv.Groups
-	task /= q.conv.Groups
-	p0, p1 := span(p, q.panelBlock, q.panels)
-	oy0, oy1 := span(task%q.rows, q.rowBlock, q.oh)
-	n := task / q.rows
-
-	st, size := q.storeArgs(e)
+	t := q.task(task)
 	src := x
-	if q.copied {
+	switch {
+	case q.shared:
+		image := q.planes * q.copyRows * q.copyCols * q.c
+		src = x[(t.grp*q.conv.N+t.n)*image+t.oy0*q.stepH*q.inCols*q.pixPitch:]
+	case q.copied:
 		checkMinBytes(len(scratch), q.ScratchBytes())
-		q.copyInput(scratch, x, zero, n, oy0, oy1, grp)
+		q.copyRowsOf(scratch, x, zero, t.n, t.grp, t.oy0*q.stepH, q.taskRows(t.oy1-t.oy0), 0)
 		src = scratch
-	} else {
-		src = x[(n*q.conv.H+oy0*q.stepH)*q.inCols*q.pixPitch:]
-		if q.ow == 1 && q.merged {
-			src = x[oy0*q.pixPitch:]
-		}
+	case q.ow == 1 && q.merged:
+		src = x[t.oy0*q.pixPitch:]
+	default:
+		src = x[(t.n*q.conv.H+t.oy0*q.stepH)*q.inCols*q.pixPitch:]
 	}
 	var sums [int8TileInts]int32
 	a := int8Args{aoff: &q.aoff[0], batch: len(q.aoff), k: q.words, as: q.stepW * q.pixPitch, bs: q.panelLen, c: &sums[0]}
-	st.ldr, st.ldo = q.conv.K, q.conv.K*size
-	for p := p0; p < p1; p += q.nz {
-		nz := min(q.nz, p1-p)
-		a.b = &w[(grp*q.panels+p)*q.panelLen]
-		rows, width := oy1-oy0, q.ow
-		if q.merged {
-			rows, width = 1, rows*q.ow
+	st, size := q.storeArgs(&a, e)
+	// Whole panels stay in the registers.
+	inRegisters := useAVX512 && useVNNI && e.Float == nil && !e.large && (e.Res == nil) == (e.Add == nil)
+
+	rows, width := t.oy1-t.oy0, q.ow
+	if q.merged {
+		rows, width = 1, rows*q.ow
+	}
+	tiles := ceilDiv(width, q.maxM)
+	for p := t.p0; p < t.p1; p += q.nz {
+		nz := min(q.nz, t.p1-p)
+		b := w[(t.grp*q.panels+p)*q.panelLen:]
+		a.b = &b[0]
+		// Panels come from far away; the next are fetched while these are
+		// multiplied, or those of the next task but one, which another worker
+		// leaves to this one.
+		far := nz
+		if p+nz >= t.p1 && q.n*q.rows == 1 {
+			far += q.panelBlock
 		}
-		tiles := ceilDiv(width, q.maxM)
+		ahead, perTile := b[min(far*q.panelLen, len(b)):], len(q.aoff)*(q.words/2)*64
+		ahead = ahead[:min(len(ahead), q.nz*q.panelLen)]
+		ch := (t.grp*q.panels + p) * panelWidth
+		a.corr, a.scale = &e.corr[ch], &e.scale[ch]
+		a.mode = int8Sums
+		if inRegisters && (p+nz)*panelWidth <= q.k {
+			a.mode = int(st.mode)
+		}
 		for y := range rows {
 			from := y * q.stepH * q.inCols * q.pixPitch
-			at := (n*q.oh+oy0+y)*q.ow*q.conv.K + grp*q.k
-			for t := range tiles {
+			at := (t.n*q.oh+t.oy0+y)*q.ow*q.conv.K + t.grp*q.k + p*panelWidth
+			for i := range tiles {
 				m := width / tiles
-				if t < width%tiles {
+				if i < width%tiles {
 					m++
 				}
-				a.a = &src[from]
-				int8Tile(m, nz, &a)
-				st.rows, st.ts = m, nz*panelWidth*4
-				for z := range nz {
-					st.cols = min(panelWidth, q.k-(p+z)*panelWidth)
-					st.bits = 1<<st.cols - 1
-					st.t = &sums[z*panelWidth]
-					ch := (grp*q.panels + p + z) * panelWidth
-					st.corr, st.scale = &e.Corr[ch], &e.Scale[ch]
-					o := at + (p+z)*panelWidth
+				a.a, a.next, a.nextA = &src[from], a.b, &src[from]
+				if q.merged && i+1 < tiles {
+					a.nextA = &src[from+m*a.as]
+				}
+				if perTile > 0 && len(ahead) >= perTile {
+					a.next, ahead = &ahead[0], ahead[perTile:]
+				}
+				if a.mode != int8Sums {
+					a.out = &e.Out[at]
 					if e.Res != nil {
-						st.res = &e.Res[o]
+						a.res = &e.Res[at]
 					}
-					if e.Float != nil {
-						st.out = (*uint8)(unsafe.Pointer(&e.Float[o]))
-					} else {
-						st.out = &e.Out[o]
-					}
-					st.store()
+				}
+				int8Tile(m, nz, &a)
+				if a.mode == int8Sums {
+					q.store(&st, e, sums[:], m, nz, ch, at, q.k-p*panelWidth, size)
 				}
 				from += m * a.as
 				at += m * q.conv.K
 			}
 		}
+	}
+}
+
+// store runs the epilogue of a tile whose sums are in memory, cols columns or
+// less of it.
+func (q *Int8Conv) store(st *int8Store, e *Int8Epilogue, sums []int32, m, nz, ch, at, cols, size int) {
+	st.rows, st.ts = m, nz*panelWidth*4
+	for z := range nz {
+		st.cols = min(panelWidth, cols-z*panelWidth)
+		st.bits = 1<<st.cols - 1
+		st.t = &sums[z*panelWidth]
+		st.scale = &e.scale[ch+z*panelWidth]
+		o := at + z*panelWidth
+		if e.Res != nil {
+			st.res = &e.Res[o]
+		}
+		if e.Float != nil {
+			st.out = (*uint8)(unsafe.Pointer(&e.Float[o]))
+		} else {
+			st.out = &e.Out[o]
+		}
+		st.store()
 	}
 }
 
@@ -304,25 +432,60 @@ func checkMinBytes(got, want int) {
 	}
 }
 
-// copyInput fills scratch with the rows and pixels that output rows oy0 to oy1
-// of image n read of one group, padding made of the zero point.
-func (q *Int8Conv) copyInput(scratch, x []uint8, zero uint8, n, oy0, oy1, grp int) {
+// CopyTasks returns in how many tasks the input must be copied before the first
+// task of [Int8Conv.Run]; 0 if it must not.
+func (q *Int8Conv) CopyTasks() int {
+	if !q.shared {
+		return 0
+	}
+	return q.conv.N * q.conv.Groups * q.planes * ceilDiv(q.copyRows, q.copyBlock())
+}
+
+// copyBlock returns how many rows one task copies.
+func (q *Int8Conv) copyBlock() int { return max(1, int8InputBytes/4/(q.copyCols*q.c)) }
+
+// CopyLen returns the length of the copied input.
+func (q *Int8Conv) CopyLen() int {
+	return q.conv.N*q.conv.Groups*q.planes*q.copyRows*q.copyCols*q.c + int8Slack
+}
+
+// Copy does one task of copying the input x, whose zero point is zero.
+func (q *Int8Conv) Copy(task int, dst, x []uint8, zero uint8) {
+	checkLen(len(dst), q.CopyLen(), "copied input")
+	checkLen(len(x), q.conv.XLen(), "input")
+	blocks := ceilDiv(q.copyRows, q.copyBlock())
+	r0, r1 := span(task%blocks, q.copyBlock(), q.copyRows)
+	task /= blocks // [grp][n][plane]
+	plane, n, grp := task%q.planes, task/q.planes%q.conv.N, task/q.planes/q.conv.N
+	q.copyRowsOf(dst[(task*q.copyRows+r0)*q.copyCols*q.c:], x, zero, n, grp, r0, r1-r0, plane)
+}
+
+// copyRowsOf fills dst with so many rows of a plane of image n, of one group,
+// from row r0 on, padding made of the zero point.
+func (q *Int8Conv) copyRowsOf(dst, x []uint8, zero uint8, n, grp, r0, rows, plane int) {
 	c := &q.conv
-	rows := (oy1-oy0-1)*q.stepH + (c.R-1)*c.DilH + 1
 	// Rows and pixels that are kept are jump apart in the input.
 	jumpH, jumpW := c.StrideH/q.stepH, c.StrideW/q.stepW
+	top, leftPad := -c.PadTop, -c.PadLeft
+	if q.planes > 1 {
+		leftPad += plane % c.S * c.DilW
+		top += plane / c.S * c.DilH
+	}
 	for i := range rows {
-		d := scratch[i*q.inCols*q.c:][:q.inCols*q.c]
-		iy := oy0*c.StrideH - c.PadTop + i*jumpH
+		d := dst[i*q.copyCols*q.c:][:q.copyCols*q.c]
+		iy := top + (r0+i)*jumpH
 		if iy < 0 || iy >= c.H {
 			fillBytes(d, zero)
 			continue
 		}
-		left := min(ceilDiv(c.PadLeft, jumpW), q.inCols)
-		first := left*jumpW - c.PadLeft
+		left := 0
+		if leftPad < 0 {
+			left = min(ceilDiv(-leftPad, jumpW), q.copyCols)
+		}
+		first := left*jumpW + leftPad
 		right := left
 		if first < c.W {
-			right = min(q.inCols, left+ceilDiv(c.W-first, jumpW))
+			right = min(q.copyCols, left+ceilDiv(c.W-first, jumpW))
 		}
 		fillBytes(d[:left*q.c], zero)
 		fillBytes(d[right*q.c:], zero)
@@ -345,7 +508,11 @@ func (q *Int8Conv) copyInput(scratch, x []uint8, zero uint8, n, oy0, oy1, grp in
 }
 
 func fillBytes(d []uint8, v uint8) {
-	for i := range d {
-		d[i] = v
+	if len(d) == 0 {
+		return
+	}
+	d[0] = v
+	for n := 1; n < len(d); n *= 2 {
+		copy(d[n:], d[:n])
 	}
 }

@@ -14,23 +14,46 @@ var (
 	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.as)-32]
 	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.b)-40]
 	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.bs)-48]
-	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.c)-56]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.next)-56]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.nextA)-64]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.corr)-72]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.c)-80]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.mode)-88]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.scale)-96]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.out)-104]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.ldo)-112]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.res)-120]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.ldr)-128]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.lo)-136]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.hi)-140]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.byY)-144]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.byRes)-148]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.plus)-152]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.magic)-156]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.zero)-160]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.least)-224]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Args{}.order)-288]
 	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.t)-0]
 	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.rows)-8]
 	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.ts)-16]
-	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.corr)-24]
-	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.scale)-32]
-	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.res)-40]
-	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.ldr)-48]
-	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.out)-56]
-	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.ldo)-64]
-	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.bits)-72]
-	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.resZero)-80]
-	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.resScale)-84]
-	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.lo)-88]
-	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.hi)-92]
-	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.zero)-96]
-	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.float)-100]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.scale)-24]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.res)-32]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.ldr)-40]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.out)-48]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.ldo)-56]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.bits)-64]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.resZero)-72]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.resScale)-76]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.lo)-80]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.hi)-84]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.zero)-88]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.mode)-92]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.midLo)-96]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.midHi)-100]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.byY)-104]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.byRes)-108]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.plus)-112]
+	_ = [1]struct{}{}[unsafe.Offsetof(int8Store{}.magic)-116]
 )
 
 func int8TileVNNI(m, nz int, g *int8Args) {
@@ -63,34 +86,6 @@ func int8TileVNNI(m, nz int, g *int8Args) {
 		int8Tile13x1VNNI(g)
 	case 1<<5 | 14:
 		int8Tile14x1VNNI(g)
-	case 1<<5 | 15:
-		int8Tile15x1VNNI(g)
-	case 1<<5 | 16:
-		int8Tile16x1VNNI(g)
-	case 1<<5 | 17:
-		int8Tile17x1VNNI(g)
-	case 1<<5 | 18:
-		int8Tile18x1VNNI(g)
-	case 1<<5 | 19:
-		int8Tile19x1VNNI(g)
-	case 1<<5 | 20:
-		int8Tile20x1VNNI(g)
-	case 1<<5 | 21:
-		int8Tile21x1VNNI(g)
-	case 1<<5 | 22:
-		int8Tile22x1VNNI(g)
-	case 1<<5 | 23:
-		int8Tile23x1VNNI(g)
-	case 1<<5 | 24:
-		int8Tile24x1VNNI(g)
-	case 1<<5 | 25:
-		int8Tile25x1VNNI(g)
-	case 1<<5 | 26:
-		int8Tile26x1VNNI(g)
-	case 1<<5 | 27:
-		int8Tile27x1VNNI(g)
-	case 1<<5 | 28:
-		int8Tile28x1VNNI(g)
 	case 2<<5 | 1:
 		int8Tile1x2VNNI(g)
 	case 2<<5 | 2:
@@ -208,48 +203,6 @@ func int8Tile13x1VNNI(args *int8Args)
 func int8Tile14x1VNNI(args *int8Args)
 
 //go:noescape
-func int8Tile15x1VNNI(args *int8Args)
-
-//go:noescape
-func int8Tile16x1VNNI(args *int8Args)
-
-//go:noescape
-func int8Tile17x1VNNI(args *int8Args)
-
-//go:noescape
-func int8Tile18x1VNNI(args *int8Args)
-
-//go:noescape
-func int8Tile19x1VNNI(args *int8Args)
-
-//go:noescape
-func int8Tile20x1VNNI(args *int8Args)
-
-//go:noescape
-func int8Tile21x1VNNI(args *int8Args)
-
-//go:noescape
-func int8Tile22x1VNNI(args *int8Args)
-
-//go:noescape
-func int8Tile23x1VNNI(args *int8Args)
-
-//go:noescape
-func int8Tile24x1VNNI(args *int8Args)
-
-//go:noescape
-func int8Tile25x1VNNI(args *int8Args)
-
-//go:noescape
-func int8Tile26x1VNNI(args *int8Args)
-
-//go:noescape
-func int8Tile27x1VNNI(args *int8Args)
-
-//go:noescape
-func int8Tile28x1VNNI(args *int8Args)
-
-//go:noescape
 func int8Tile1x2VNNI(args *int8Args)
 
 //go:noescape
@@ -347,3 +300,21 @@ func int8Tile2x1AVX2(args *int8Args)
 
 //go:noescape
 func int8StoreAVX2(args *int8Store)
+
+//go:noescape
+func quantizeBytesAVX512(dst *uint8, x *float32, n int, scale, lo, hi float32, zero int32)
+
+//go:noescape
+func dequantizeBytesAVX512(dst *float32, x *uint8, n int, scale, zero float32)
+
+//go:noescape
+func maxBytesAVX512(dst, x, y *uint8, n int)
+
+//go:noescape
+func quantizeBytesAVX2(dst *uint8, x *float32, n int, scale, lo, hi float32, zero int32)
+
+//go:noescape
+func dequantizeBytesAVX2(dst *float32, x *uint8, n int, scale, zero float32)
+
+//go:noescape
+func maxBytesAVX2(dst, x, y *uint8, n int)

@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"math"
+	"math/big"
 	"math/rand/v2"
 	"testing"
 )
@@ -26,8 +27,9 @@ func int8ISAs(t *testing.T, f func(t *testing.T)) {
 	}
 }
 
-// naiveInt8 is the definition: sums in int64, the epilogue of [int8Store].
-func naiveInt8(c Conv, x []uint8, zero uint8, w []int8, bias []int32, scale []float32, e *Int8Epilogue) (q []uint8, f []float32) {
+// naiveInt8 is the definition: sums in int64, the epilogue of [int8Store], and
+// the scaled sums.
+func naiveInt8(c Conv, x []uint8, zero uint8, w []int8, bias []int32, scale []float32, e *Int8Epilogue) (q []uint8, f []float32, scaled []float32) {
 	cg, kg := c.C/c.Groups, c.K/c.Groups
 	for n := range c.N {
 		for oy := range c.OutH() {
@@ -47,6 +49,7 @@ func naiveInt8(c Conv, x []uint8, zero uint8, w []int8, bias []int32, scale []fl
 						}
 					}
 					v := float32(float32(sum) * scale[k])
+					scaled = append(scaled, v)
 					if e.Res != nil {
 						rs := e.ResQuant.Scale
 						if e.Float == nil {
@@ -63,7 +66,7 @@ func naiveInt8(c Conv, x []uint8, zero uint8, w []int8, bias []int32, scale []fl
 			}
 		}
 	}
-	return q, f
+	return q, f, scaled
 }
 
 func TestInt8ConvAgainstNaive(t *testing.T) {
@@ -144,9 +147,8 @@ func checkInt8(t *testing.T, r *rand.Rand, c Conv, i int) {
 			corr[k] -= int32(zero) * int32(w[j])
 		}
 	}
-	e := Int8Epilogue{Corr: make([]int32, q.ChannelsLen()), Scale: make([]float32, q.ChannelsLen()), OutQuant: Int8Quant{0.7, uint8([]int{0, 100, 255}[i%3])}}
-	PackChannels(q, e.Corr, corr)
-	PackChannels(q, e.Scale, scale)
+	e := Int8Epilogue{OutQuant: Int8Quant{0.7, uint8([]int{0, 100, 255}[i%3])}}
+	e.SetChannels(q, corr, scale)
 	packed := make([]int8, q.PackedLen())
 	q.Pack(packed, w)
 	if i&1 != 0 {
@@ -158,6 +160,22 @@ func checkInt8(t *testing.T, r *rand.Rand, c Conv, i int) {
 			e.Res[j] = uint8(r.IntN(256))
 		}
 	}
+	if e.Res != nil {
+		if a, ok := PlanInt8Add(Int8Quant{0.7, zero}, e.ResQuant, Int8Quant{0.9, uint8([]int{0, 100}[i&1])}, e.Act); ok {
+			sum := Int8Epilogue{Res: e.Res, Add: a, Out: make([]uint8, c.YLen())}
+			sum.SetChannels(q, corr, scale)
+			_, _, scaled := naiveInt8(c, x, zero, w, bias, scale, &Int8Epilogue{})
+			runInt8(q, x, zero, packed, &sum)
+			for j, v := range scaled {
+				y := uint8(min(max(math.RoundToEven(float64(v))+float64(a.Y.Zero), 0), 255))
+				if want := naiveAdd(a, y, e.Res[j]); sum.Out[j] != want {
+					t.Fatalf("%+v: sum %d is %d, want %d", c, j, sum.Out[j], want)
+				}
+			}
+		} else {
+			t.Error("no constants for an addition")
+		}
+	}
 	for _, float := range []bool{false, true} {
 		e.Out, e.Float = nil, nil
 		if float {
@@ -165,11 +183,8 @@ func checkInt8(t *testing.T, r *rand.Rand, c Conv, i int) {
 		} else {
 			e.Out = make([]uint8, c.YLen())
 		}
-		wantQ, wantF := naiveInt8(c, x, zero, w, bias, scale, &e)
-		scratch := make([]uint8, q.ScratchBytes())
-		for task := range q.Tasks() {
-			q.Run(task, scratch, x, zero, packed, &e)
-		}
+		wantQ, wantF, _ := naiveInt8(c, x, zero, w, bias, scale, &e)
+		runInt8(q, x, zero, packed, &e)
 		for j := range wantQ {
 			if float && e.Float[j] != wantF[j] {
 				t.Fatalf("%+v: float output %d of %d is %v, want %v", c, j, len(wantF), e.Float[j], wantF[j])
@@ -180,22 +195,164 @@ func checkInt8(t *testing.T, r *rand.Rand, c Conv, i int) {
 	}
 }
 
-func TestInt8QuantizeRoundsToEvenAndClamps(t *testing.T) {
-	q := Int8Quant{Scale: 0.5, Zero: 10}
-	x := []float32{0, 0.25, 0.75, 1.25, -0.25, -0.75, -5, -5.5, 1000, float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN())}
-	want := []uint8{10, 10, 12, 12, 10, 8, 0, 0, 255, 255, 0, 0}
-	got := make([]uint8, len(x))
-	q.Quantize(got, x)
-	for i := range want {
-		if got[i] != want[i] {
-			t.Errorf("Quantize(%v) = %d, want %d", x[i], got[i], want[i])
+// naiveAdd adds two bytes as their definition has it.
+func naiveAdd(a *Int8Add, y, res uint8) uint8 {
+	dy := (float32(y) - float32(a.Y.Zero)) * a.Y.Scale
+	dr := (float32(res) - float32(a.Res.Zero)) * a.Res.Scale
+	v := float32(dy) + float32(dr)
+	if a.Act == ActReLU && v < 0 {
+		v = 0
+	}
+	return uint8(min(max(math.RoundToEven(float64(v/a.Out.Scale))+float64(a.Out.Zero), 0), 255))
+}
+
+// For scales as networks have them there are constants that give the result of
+// each of the 65,536 pairs, and for scales that make many results lie in the
+// middle of two integers as well.
+func TestInt8AddOfAllPairs(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	scale := func() float32 { return float32(math.Exp2(3*r.Float64() - 6)) }
+	found, all := 0, 80
+	for i := range all {
+		y, res, out := Int8Quant{scale(), uint8(r.IntN(256))}, Int8Quant{scale(), uint8(r.IntN(256))}, Int8Quant{scale(), uint8(r.IntN(256))}
+		act := ActNone
+		switch i % 4 {
+		case 0:
+			act, res.Zero, out.Zero = ActReLU, 0, 0
+		case 1:
+			act, res.Zero, out.Zero = ActReLU, 128, 128
+		case 2:
+			y.Scale, res.Scale, out.Scale, out.Zero = 0.25, 0.5, 1, out.Zero&^1
+		}
+		a, ok := PlanInt8Add(y, res, out, act)
+		if !ok {
+			continue
+		}
+		found++
+		if i%10 > 2 {
+			continue // all pairs take long
+		}
+		for y := range 256 {
+			for res := range 256 {
+				if got, want := a.fused(y, res), int(naiveAdd(a, uint8(y), uint8(res))); got != want {
+					t.Fatalf("%+v: %d and %d give %d, want %d", a, y, res, got, want)
+				}
+			}
 		}
 	}
-	back := make([]float32, 2)
-	q.Dequantize(back, []uint8{8, 255})
-	if back[0] != -1 || back[1] != 122.5 {
-		t.Errorf("Dequantize(8, 255) = %v, want -1 and 122.5", back)
+	if found < all-3 {
+		t.Errorf("constants found for %d of %d additions", found, all)
 	}
+	if _, ok := PlanInt8Add(Int8Quant{1, 0}, Int8Quant{1, 0}, Int8Quant{1e-9, 0}, ActNone); ok {
+		t.Error("sums that float32 cannot round to integers have constants")
+	}
+}
+
+// The one rounding of fma32, against exact arithmetic.
+func TestFMA32(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 200_000 {
+		x, y := float32(r.NormFloat64()), float32(r.NormFloat64())
+		z := float32(r.NormFloat64() * math.Exp2(float64(r.IntN(80)-40)))
+		if r.IntN(3) == 0 { // nearly the middle of two float32
+			z = float32(math.Exp2(float64(r.IntN(60) - 30)))
+		}
+		exact := new(big.Float).SetPrec(300).Mul(big.NewFloat(float64(x)), big.NewFloat(float64(y)))
+		want, _ := exact.Add(exact, big.NewFloat(float64(z))).Float32()
+		if got := fma32(x, y, z); got != want {
+			t.Fatalf("fma32(%g, %g, %g) = %g, want %g", x, y, z, got, want)
+		}
+	}
+}
+
+// runInt8 runs all tasks.
+func runInt8(q *Int8Conv, x []uint8, zero uint8, packed []int8, e *Int8Epilogue) {
+	scratch := make([]uint8, q.ScratchBytes())
+	if q.CopyTasks() > 0 {
+		copied := make([]uint8, q.CopyLen())
+		for task := range q.CopyTasks() {
+			q.Copy(task, copied, x, zero)
+		}
+		x = copied
+	}
+	for task := range q.Tasks() {
+		q.Run(task, scratch, x, zero, packed, e)
+	}
+}
+
+func TestInt8QuantizeRoundsToEvenAndClamps(t *testing.T) {
+	inf := float32(math.Inf(1))
+	x := []float32{0, 0.25, 0.75, 1.25, -0.25, -0.75, -5, -5.5, 1000, inf, -inf, float32(math.NaN()), 3e38, -3e38}
+	want := []uint8{10, 10, 12, 12, 10, 8, 0, 0, 255, 255, 0, 0, 255, 0}
+	q := Int8Quant{Scale: 0.5, Zero: 10}
+	int8ISAs(t, func(t *testing.T) {
+		// Whole vectors and ends.
+		for _, n := range []int{1, 15, 16, 17, 50, 129} {
+			long, got, back := make([]float32, n), make([]uint8, n), make([]float32, n)
+			for i := range long {
+				long[i] = x[i%len(x)]
+			}
+			q.Quantize(got, long)
+			q.Dequantize(back, got)
+			for i := range got {
+				if got[i] != want[i%len(x)] {
+					t.Fatalf("%d values: Quantize(%v) = %d, want %d", n, long[i], got[i], want[i%len(x)])
+				}
+				if v := (float32(got[i]) - 10) * 0.5; back[i] != v {
+					t.Fatalf("%d values: Dequantize(%d) = %v, want %v", n, got[i], back[i], v)
+				}
+			}
+		}
+		// Quotients near the middle of two integers are divided, not multiplied.
+		r := rand.New(rand.NewPCG(7, 7))
+		q, many, got := Int8Quant{0.0371, 3}, make([]float32, 1<<12), make([]uint8, 1<<12)
+		for i := range many {
+			many[i] = (float32(r.IntN(250)) + 0.5) * q.Scale
+			if i%3 == 0 {
+				many[i] = math.Nextafter32(many[i], 0)
+			}
+		}
+		q.Quantize(got, many)
+		for i, v := range many {
+			if want := QuantizeTo(v, q.Scale, 3, 0, 255); float32(got[i]) != want {
+				t.Fatalf("Quantize(%v) = %d, want %v", v, got[i], want)
+			}
+		}
+	})
+}
+
+// The pool of bytes gives what the pool of real numbers gives.
+func TestMaxPoolBytes(t *testing.T) {
+	shapes := []*PoolShape{
+		{N: 2, H: 9, W: 11, C: 64, KH: 3, KW: 3, SH: 2, SW: 2, PadTop: 1, PadLeft: 1, OH: 5, OW: 6},
+		{N: 1, H: 8, W: 8, C: 70, KH: 2, KW: 2, SH: 2, SW: 2, OH: 4, OW: 4},
+		{N: 1, H: 5, W: 7, C: 3, KH: 3, KW: 1, SH: 1, SW: 1, OH: 3, OW: 7},
+		{N: 1, H: 9, W: 9, C: 130, KH: 2, KW: 3, SH: 1, SW: 2, PadTop: 1, PadLeft: 2, DH: 3, DW: 2, OH: 7, OW: 4},
+	}
+	int8ISAs(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(9, 9))
+		for _, p := range shapes {
+			if err := p.Check(); err != nil {
+				t.Fatal(err)
+			}
+			x, f := make([]uint8, p.N*p.H*p.W*p.C), make([]float32, p.N*p.H*p.W*p.C)
+			for i := range x {
+				x[i] = uint8(r.IntN(256))
+				f[i] = float32(x[i])
+			}
+			rows := p.N * p.OH
+			got, want := make([]uint8, rows*p.OW*p.C), make([]float32, rows*p.OW*p.C)
+			MaxPool(want, nil, f, p, 0, rows)
+			scratch := make([]uint8, p.W*p.C)
+			MaxPoolBytes(got, x, scratch, p, 0, rows/2)
+			MaxPoolBytes(got, x, scratch, p, rows/2, rows)
+			for i := range got {
+				if float32(got[i]) != want[i] {
+					t.Fatalf("%+v: element %d is %d, want %v", p, i, got[i], want[i])
+				}
+			}
+		}
+	})
 }
 
 func BenchmarkInt8Conv(b *testing.B) {
@@ -215,14 +372,28 @@ func BenchmarkInt8Conv(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			e := Int8Epilogue{Corr: make([]int32, q.ChannelsLen()), Scale: make([]float32, q.ChannelsLen()), Act: ActReLU, Out: make([]uint8, c.YLen()), OutQuant: Int8Quant{1, 0}}
-			x, w, scratch := make([]uint8, c.XLen()), make([]int8, q.PackedLen()), make([]uint8, q.ScratchBytes())
+			e := Int8Epilogue{Act: ActReLU, Out: make([]uint8, c.YLen()), OutQuant: Int8Quant{1, 0}}
+			e.SetChannels(q, make([]int32, c.K), make([]float32, c.K))
+			x, w, scratch, copied := make([]uint8, c.XLen()), make([]int8, q.PackedLen()), make([]uint8, q.ScratchBytes()), make([]uint8, q.CopyLen())
 			for b.Loop() {
+				in := x
+				for task := range q.CopyTasks() {
+					q.Copy(task, copied, x, 0)
+					in = copied
+				}
 				for task := range q.Tasks() {
-					q.Run(task, scratch, x, 0, w, &e)
+					q.Run(task, scratch, in, 0, w, &e)
 				}
 			}
 			b.ReportMetric(float64(c.FLOPs())*float64(b.N)/b.Elapsed().Seconds()/1e9, "GOP/s")
 		})
+	}
+}
+
+func BenchmarkInt8AddPlan(b *testing.B) {
+	for b.Loop() {
+		if _, ok := PlanInt8Add(Int8Quant{0.0213, 120}, Int8Quant{0.0317, 0}, Int8Quant{0.0333, 0}, ActReLU); !ok {
+			b.Fatal("no constants")
+		}
 	}
 }

@@ -39,7 +39,9 @@ func (x *exporter) dequantize(n *graph.Node, op graph.DequantizeLinear, in strin
 			}
 		}
 		elem := elemInt32
-		if within(q, math.MinInt8, math.MaxInt8) && within(op.Zero, math.MinInt8, math.MaxInt8) {
+		if len(n.In[0].Shape) == 1 {
+			// A bias: kernels of integers take no other type.
+		} else if within(q, math.MinInt8, math.MaxInt8) && within(op.Zero, math.MinInt8, math.MaxInt8) {
 			elem = elemInt8
 		} else if within(q, 0, math.MaxUint8) && within(op.Zero, 0, math.MaxUint8) {
 			elem = elemUint8

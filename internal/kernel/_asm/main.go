@@ -44,6 +44,7 @@ func main() {
 		writeAsm(*out, fmt.Sprintf("int8_%s_amd64.s", isa.suffix), func(c *build.Context) {
 			int8Shapes(isa, func(m, nz int) { int8Kernel(c, isa, m, nz) })
 			int8StoreKernel(c, isa)
+			int8Vec(c, isa)
 		})
 	}
 	writeGo(*out, "int8_stubs_amd64.go", int8Stubs())
