@@ -123,7 +123,7 @@ func Open(model string, opt Options) (*Model, error) {
 			return nil, unknown(name)
 		}
 	}
-	r, err := pretrained.Open(model, pretrained.Options{Keys: opt.Keys, Partial: opt.Partial, Seed: opt.Seed})
+	r, err := pretrained.Open(model, pretrained.Options{Keys: opt.Keys, Partial: opt.Partial, Seed: opt.Seed, Deferred: true})
 	if err != nil {
 		return nil, fmt.Errorf("resnet: %w", err)
 	}

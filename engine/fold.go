@@ -65,8 +65,7 @@ type source struct {
 // scaledWeight notes where the weight lies; packing scales it.
 func (c *compiler) scaledWeight(v *graph.Value, op scaledWeight) {
 	b := c.newBuf(v.Shape.Numel())
-	b.kind, b.data = constant, op.w.Float32s()
-	b.source = source(op)
+	b.constant(source(op))
 	c.at[v] = place{b, rowMajor}
 }
 
@@ -76,7 +75,7 @@ func (c *compiler) scaled(v *graph.Value) place {
 	b := c.newBuf(from.size)
 	b.kind, b.data = constant, make([]float32, from.size)
 	filter := from.size / len(from.source.scale)
-	for i, x := range from.data {
+	for i, x := range c.read(from) {
 		b.data[i] = float32(float64(x) * from.source.scale[i/filter])
 	}
 	c.at[v] = place{b, rowMajor}
@@ -97,15 +96,15 @@ func (c *compiler) packForward(v *graph.Value, shape kernel.Conv) *buf {
 		return c.pack(c.in(v, weight), shape, false)
 	}
 	p := shape.ForwardPacking()
-	return c.packConstant(v, packed{shape: shape}, p.Len(), func(dst []float32, from *buf, _ layout) {
-		c.plan.pool.Run(p.Tasks(), func(task, _ int) { p.RunOIHW(task, dst, from.data, from.source.scale) })
+	return c.packConstant(v, packed{shape: shape}, p.Len(), func(dst, w []float32, scale []float64, _ layout) {
+		c.plan.pool.Run(p.Tasks(), func(task, _ int) { p.RunOIHW(task, dst, w, scale) })
 	})
 }
 
 // packConstant returns the constant weights v as pack makes them, n floats,
-// where as names the packing. pack gets v in the public order, to be scaled, or
-// in the layout weight.
-func (c *compiler) packConstant(v *graph.Value, as packed, n int, pack func(dst []float32, from *buf, layout layout)) *buf {
+// where as names the packing. pack gets v in the public order, to be multiplied
+// by scale unless that is nil, or in the layout weight.
+func (c *compiler) packConstant(v *graph.Value, as packed, n int, pack func(dst, w []float32, scale []float64, layout layout)) *buf {
 	at := c.at[v]
 	if at.layout != rowMajor {
 		at = place{c.in(v, weight), weight}
@@ -119,8 +118,12 @@ func (c *compiler) packConstant(v *graph.Value, as packed, n int, pack func(dst 
 	b := c.newBuf(n)
 	b.kind = constant
 	b.data = c.vars.shared(at.buf.source, as, func() []float32 {
+		w := c.read(at.buf)
+		if c.err != nil {
+			return nil
+		}
 		dst := c.slabs.Floats(n)
-		pack(dst, at.buf, at.layout)
+		pack(dst, w, at.buf.source.scale, at.layout)
 		return dst
 	})
 	c.packs[key] = b

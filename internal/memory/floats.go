@@ -1,5 +1,5 @@
-// Package memory allocates the large arrays of a plan: packed weights and the
-// arena.
+// Package memory allocates the large arrays of a plan: packed weights, the
+// arena, and what is read while it is compiled.
 //
 // A network's weights are read from end to end in each run, some 25,000 pages
 // of 4 KB for ResNet-50. Each page costs a walk through the page tables, two of
@@ -29,6 +29,18 @@ func Floats(n int) []float32 {
 	f = f[at : at+n : at+n]
 	adviseHuge(unsafe.Slice((*byte)(unsafe.Pointer(&f[0])), n*4/hugePage*hugePage))
 	return f
+}
+
+// Temporary returns n zeros for use until free is called, which gives their
+// memory back to the system at once: the garbage collector would keep it until
+// it next looks, beside what is allocated meanwhile.
+func Temporary(n int) (f []float32, free func()) {
+	if n*4 >= hugePage {
+		if b := mapAnonymous(n * 4); b != nil {
+			return unsafe.Slice((*float32)(unsafe.Pointer(&b[0])), n), func() { unmap(b) }
+		}
+	}
+	return make([]float32, n), func() {}
 }
 
 // offset returns how many floats of f come before the first address that is a

@@ -27,6 +27,9 @@ type Options struct {
 	// Classes is the number of classes; 0 means as many as the file's last
 	// layer has. Another number than the file's needs Partial.
 	Classes int
+	// Deferred leaves large tensors in the file until they are needed, see
+	// [weights.LoadOptions]. Files of ONNX and Keras are read whole.
+	Deferred bool
 }
 
 // Result is a network with its weights.
@@ -59,7 +62,7 @@ func Load(name, path string, opt Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, source, err := Read(path, weights.LoadOptions{Dict: opt.Dict})
+	file, source, err := Read(path, weights.LoadOptions{Dict: opt.Dict, Deferred: opt.Deferred})
 	if err != nil {
 		return nil, err
 	}
