@@ -57,8 +57,8 @@ func (c *compiler) fail(err error) {
 // reading is the memory into which deferred constants are read, one after
 // another.
 type reading struct {
-	x    []float32
-	free func()
+	x     []float32
+	block *memory.Block
 }
 
 // floats returns n floats. The first call makes room for the largest of the
@@ -72,15 +72,15 @@ func (r *reading) floats(n int, g *graph.Graph, vars *Vars) []float32 {
 				most = max(most, w.Numel())
 			}
 		}
-		r.x, r.free = memory.Temporary(most)
+		r.x, r.block = memory.Floats(most)
 	}
 	return r.x[:n]
 }
 
 // release gives the memory back.
 func (r *reading) release() {
-	if r.free != nil {
-		r.free()
+	if r.block != nil {
+		r.block.Free()
 	}
 	*r = reading{}
 }

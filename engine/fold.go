@@ -6,6 +6,7 @@ import (
 
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/memory"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -101,10 +102,10 @@ func (c *compiler) packForward(v *graph.Value, shape kernel.Conv) *buf {
 	})
 }
 
-// packConstant returns the constant weights v as pack makes them, n floats,
-// where as names the packing. pack gets v in the public order, to be multiplied
-// by scale unless that is nil, or in the layout weight.
-func (c *compiler) packConstant(v *graph.Value, as packed, n int, pack func(dst, w []float32, scale []float64, layout layout)) *buf {
+// packConstant returns the constant weights v as do makes them, n floats, where
+// as names the packing. do gets v in the public order, to be multiplied by scale
+// unless that is nil, or in the layout weight.
+func (c *compiler) packConstant(v *graph.Value, as packed, n int, do func(dst, w []float32, scale []float64, layout layout)) *buf {
 	at := c.at[v]
 	if at.layout != rowMajor {
 		at = place{c.in(v, weight), weight}
@@ -117,32 +118,50 @@ func (c *compiler) packConstant(v *graph.Value, as packed, n int, pack func(dst,
 	}
 	b := c.newBuf(n)
 	b.kind = constant
-	b.data = c.vars.shared(at.buf.source, as, func() []float32 {
+	made := c.vars.shared(at.buf.source, as, func() (p pack) {
 		w := c.read(at.buf)
 		if c.err != nil {
-			return nil
+			return p
 		}
-		dst := c.slabs.Floats(n)
-		pack(dst, w, at.buf.source.scale, at.layout)
-		return dst
+		p.floats, p.block = c.slabs.Floats(n)
+		do(p.floats, w, at.buf.source.scale, at.layout)
+		return p
 	})
+	b.data = made.floats
+	c.plan.keep = append(c.plan.keep, made.block)
 	c.packs[key] = b
 	return b
 }
 
-// shared returns what pack makes of s, once for all plans if all of s is
+// floats returns memory for n floats of a constant.
+func (c *compiler) floats(n int) []float32 {
+	f, b := c.slabs.Floats(n)
+	c.plan.keep = append(c.plan.keep, b)
+	return f
+}
+
+// pack is packed weights, and what keeps their memory.
+type pack struct {
+	floats []float32
+	block  *memory.Block
+}
+
+// shared returns what do makes of s, once for all plans if all of s is
 // adopted.
-func (v *Vars) shared(s source, as packed, pack func() []float32) []float32 {
+func (v *Vars) shared(s source, as packed, do func() pack) pack {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if !v.owned[s.w] || s.scale != nil && !(v.owned[s.by[0]] && v.owned[s.by[1]]) {
-		return pack()
+		return do()
 	}
 	key := sharedPack{s.w, s.by[0], s.by[1], s.eps, as}
-	if v.packs[key] == nil {
-		v.packs[key] = pack()
+	p, ok := v.packs[key]
+	if !ok {
+		if p = do(); p.block != nil { // else the weights could not be read
+			v.packs[key] = p
+		}
 	}
-	return v.packs[key]
+	return p
 }
 
 // dropUnread forgets constants that no step reads, such as weights that were

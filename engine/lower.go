@@ -45,7 +45,7 @@ type converted struct {
 
 func newCompiler(g *graph.Graph, vars *Vars, opt Options) *compiler {
 	return &compiler{
-		plan: &Plan{pool: opt.Pool}, g: g, vars: vars, nhwcName: opt.ChannelsLast, fast: opt.Fast,
+		plan: &Plan{pool: opt.Pool, arenas: &vars.arenas}, g: g, vars: vars, nhwcName: opt.ChannelsLast, fast: opt.Fast,
 		at: map[*graph.Value]place{}, ints: map[*graph.Value]int{}, winners: map[*graph.Value]int{},
 		stored: map[*graph.Value]*variable{}, updated: map[*graph.Value]bool{},
 		moved: map[converted]place{}, packs: map[packed]*buf{}, bytes: map[*graph.Value]*buf{},

@@ -21,7 +21,9 @@ type Vars struct {
 
 	mu    sync.Mutex // guards what compiling for different batch sizes shares
 	owned map[*tensor.Tensor]bool
-	packs map[sharedPack][]float32
+	packs map[sharedPack]pack
+
+	arenas arenas
 }
 
 type variable struct {
@@ -33,7 +35,7 @@ type variable struct {
 
 // NewVars returns an empty store.
 func NewVars() *Vars {
-	return &Vars{m: map[string]*variable{}, owned: map[*tensor.Tensor]bool{}, packs: map[sharedPack][]float32{}}
+	return &Vars{m: map[string]*variable{}, owned: map[*tensor.Tensor]bool{}, packs: map[sharedPack]pack{}}
 }
 
 // Set copies t into the store under name. A variable keeps its type: another
