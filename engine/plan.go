@@ -166,7 +166,7 @@ func (p *Plan) Outputs() []Port { return p.outputs }
 // ArenaBytes returns the memory that one run needs for its values, besides the
 // variables and the packed weights. Plans over one [Vars] share it, while they
 // do not run at the same time.
-func (p *Plan) ArenaBytes() int { return 4 * p.runFloats() }
+func (p *Plan) ArenaBytes() int { return 4 * (p.arena + p.scratch*p.pool.Workers()) }
 
 // Run computes the plan once. in follows [Plan.Inputs]; out follows
 // [Plan.Outputs] and is written into, a nil entry being skipped; a nil out
