@@ -94,7 +94,7 @@ func FromFile(name string, file *weights.File) (*Result, error) {
 	if r.Classes < 1 {
 		return nil, fmt.Errorf("%s: the network ends in no vector of classes", name)
 	}
-	r.File.Tensors = stateOf(r.Module) // with the counters that other formats lack
+	r.File.Tensors = nn.State(r.Module) // with the counters that other formats lack
 	return r, nil
 }
 
