@@ -104,6 +104,13 @@ var ErrUnknown = errors.New("unknown model")
 // file (.onnx, .keras, .h5), NAME@FILE for a file that holds weights only and
 // the network of that name in package models (see [pretrained.Open]), or "" for
 // the model inside the program.
+//
+// Large tensors of safetensors and PyTorch files stay in the file, which the
+// model keeps open, and are read when it computes a batch of a new size for the
+// first time: what it needs of them is then in memory once, in another form. Such
+// a file may be replaced by a rename meanwhile, or deleted. It must not be written
+// to in place: a computation that has to read it then ends with an error. (On
+// Windows, which would not let others replace it, the file is read at once.)
 func Open(model string, opt Options) (*Model, error) {
 	if err := opt.check(); err != nil {
 		return nil, err
@@ -128,7 +135,7 @@ func Open(model string, opt Options) (*Model, error) {
 			return nil, unknown(name)
 		}
 	}
-	r, err := pretrained.Open(model, pretrained.Options{Keys: opt.Keys, Partial: opt.Partial, Seed: opt.Seed})
+	r, err := pretrained.Open(model, pretrained.Options{Keys: opt.Keys, Partial: opt.Partial, Seed: opt.Seed, Deferred: true})
 	if err != nil {
 		return nil, fmt.Errorf("resnet: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -426,5 +427,44 @@ func TestImageEqualsFile(t *testing.T) {
 				break
 			}
 		}
+	}
+}
+
+// A model reads its weights when a plan is compiled. It takes no harm from a file
+// that is replaced by a rename, and tells of one that was written to in place.
+func TestFileThatChanges(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("files are read whole there")
+	}
+	path := filledFile(t, nil)
+	want, _, err := open(t, path, Options{}).Forward(t.Context(), make([]float32, 2*3*32*32), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replaced, overwritten := open(t, path, Options{}), open(t, path, Options{})
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := path + ".old"
+	if err := os.Rename(path, old); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("another file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := replaced.Forward(t.Context(), make([]float32, 2*3*32*32), 2)
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("after a rename: %v", err)
+	}
+	if err := os.WriteFile(old, b[:len(b)-1000], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := overwritten.Forward(t.Context(), make([]float32, 2*3*32*32), 2); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("after it was written to: error %v, want one that names %s", err, path)
+	}
+	// What is compiled goes on working.
+	if got, _, err := replaced.Forward(t.Context(), make([]float32, 2*3*32*32), 2); err != nil || !slices.Equal(got, want) {
+		t.Errorf("a compiled plan: %v", err)
 	}
 }

@@ -96,13 +96,13 @@ func (c *compiler) inputTransform(f *kernel.Winograd, x *buf) *buf {
 }
 
 // packWinograd returns constant weights, transformed.
-func (c *compiler) packWinograd(f *kernel.Winograd, w *graph.Value, shape kernel.Conv, tile int) *buf {
-	return c.packConstant(w, packed{shape: shape, winograd: tile}, f.PackedLen(), func(dst []float32, from *buf, layout layout) {
+func (c *compiler) packWinograd(f *kernel.Winograd, v *graph.Value, shape kernel.Conv, tile int) *buf {
+	return c.packConstant(v, packed{shape: shape, winograd: tile}, f.PackedLen(), func(dst, w []float32, scale []float64, layout layout) {
 		if layout != rowMajor {
-			c.plan.pool.Run(f.PackTasks(), func(task, _ int) { f.Pack(task, dst, from.data) })
+			c.plan.pool.Run(f.PackTasks(), func(task, _ int) { f.Pack(task, dst, w) })
 			return
 		}
-		c.plan.pool.Run(f.PackTasks(), func(task, _ int) { f.PackOIHW(task, dst, from.data, from.source.scale) })
+		c.plan.pool.Run(f.PackTasks(), func(task, _ int) { f.PackOIHW(task, dst, w, scale) })
 	})
 }
 

@@ -53,11 +53,15 @@ func Compile(g *graph.Graph, vars *Vars, opt Options) (*Plan, error) {
 	if err := checkVariables(g, vars); err != nil {
 		return nil, err
 	}
+	if err := loadUpdated(g, vars); err != nil {
+		return nil, err
+	}
 	g, err := optimise(g, vars, opt.Fast)
 	if err != nil {
 		return nil, err
 	}
 	c := newCompiler(g, vars, opt)
+	defer c.reading.release()
 	if err := c.lower(); err != nil {
 		return nil, err
 	}

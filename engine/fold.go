@@ -6,6 +6,7 @@ import (
 
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/memory"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -65,8 +66,7 @@ type source struct {
 // scaledWeight notes where the weight lies; packing scales it.
 func (c *compiler) scaledWeight(v *graph.Value, op scaledWeight) {
 	b := c.newBuf(v.Shape.Numel())
-	b.kind, b.data = constant, op.w.Float32s()
-	b.source = source(op)
+	b.constant(source(op))
 	c.at[v] = place{b, rowMajor}
 }
 
@@ -76,7 +76,7 @@ func (c *compiler) scaled(v *graph.Value) place {
 	b := c.newBuf(from.size)
 	b.kind, b.data = constant, make([]float32, from.size)
 	filter := from.size / len(from.source.scale)
-	for i, x := range from.data {
+	for i, x := range c.read(from) {
 		b.data[i] = float32(float64(x) * from.source.scale[i/filter])
 	}
 	c.at[v] = place{b, rowMajor}
@@ -97,15 +97,15 @@ func (c *compiler) packForward(v *graph.Value, shape kernel.Conv) *buf {
 		return c.pack(c.in(v, weight), shape, false)
 	}
 	p := shape.ForwardPacking()
-	return c.packConstant(v, packed{shape: shape}, p.Len(), func(dst []float32, from *buf, _ layout) {
-		c.plan.pool.Run(p.Tasks(), func(task, _ int) { p.RunOIHW(task, dst, from.data, from.source.scale) })
+	return c.packConstant(v, packed{shape: shape}, p.Len(), func(dst, w []float32, scale []float64, _ layout) {
+		c.plan.pool.Run(p.Tasks(), func(task, _ int) { p.RunOIHW(task, dst, w, scale) })
 	})
 }
 
-// packConstant returns the constant weights v as pack makes them, n floats,
-// where as names the packing. pack gets v in the public order, to be scaled, or
-// in the layout weight.
-func (c *compiler) packConstant(v *graph.Value, as packed, n int, pack func(dst []float32, from *buf, layout layout)) *buf {
+// packConstant returns the constant weights v as do makes them, n floats, where
+// as names the packing. do gets v in the public order, to be multiplied by scale
+// unless that is nil, or in the layout weight.
+func (c *compiler) packConstant(v *graph.Value, as packed, n int, do func(dst, w []float32, scale []float64, layout layout)) *buf {
 	at := c.at[v]
 	if at.layout != rowMajor {
 		at = place{c.in(v, weight), weight}
@@ -118,28 +118,50 @@ func (c *compiler) packConstant(v *graph.Value, as packed, n int, pack func(dst 
 	}
 	b := c.newBuf(n)
 	b.kind = constant
-	b.data = c.vars.shared(at.buf.source, as, func() []float32 {
-		dst := c.slabs.Floats(n)
-		pack(dst, at.buf, at.layout)
-		return dst
+	made := c.vars.shared(at.buf.source, as, func() (p pack) {
+		w := c.read(at.buf)
+		if c.err != nil {
+			return p
+		}
+		p.floats, p.block = c.slabs.Floats(n)
+		do(p.floats, w, at.buf.source.scale, at.layout)
+		return p
 	})
+	b.data = made.floats
+	c.plan.keep = append(c.plan.keep, made.block)
 	c.packs[key] = b
 	return b
 }
 
-// shared returns what pack makes of s, once for all plans if all of s is
+// floats returns memory for n floats of a constant.
+func (c *compiler) floats(n int) []float32 {
+	f, b := c.slabs.Floats(n)
+	c.plan.keep = append(c.plan.keep, b)
+	return f
+}
+
+// pack is packed weights, and what keeps their memory.
+type pack struct {
+	floats []float32
+	block  *memory.Block
+}
+
+// shared returns what do makes of s, once for all plans if all of s is
 // adopted.
-func (v *Vars) shared(s source, as packed, pack func() []float32) []float32 {
+func (v *Vars) shared(s source, as packed, do func() pack) pack {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if !v.owned[s.w] || s.scale != nil && !(v.owned[s.by[0]] && v.owned[s.by[1]]) {
-		return pack()
+		return do()
 	}
 	key := sharedPack{s.w, s.by[0], s.by[1], s.eps, as}
-	if v.packs[key] == nil {
-		v.packs[key] = pack()
+	p, ok := v.packs[key]
+	if !ok {
+		if p = do(); p.block != nil { // else the weights could not be read
+			v.packs[key] = p
+		}
 	}
-	return v.packs[key]
+	return p
 }
 
 // dropUnread forgets constants that no step reads, such as weights that were

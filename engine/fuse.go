@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"fmt"
+
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/kernel"
 	"github.com/resnet-go/resnet/tensor"
@@ -166,6 +168,9 @@ func FoldBatchNorm(g *graph.Graph, vars *Vars) (*graph.Graph, error) {
 	for _, r := range e.put {
 		for i, o := range r.in {
 			if w, ok := o.made.(scaledWeight); ok {
+				if err := w.w.Load(); err != nil {
+					return nil, fmt.Errorf("engine: %w", err)
+				}
 				r.in[i] = operand{fixed: w.tensor()}
 			}
 		}

@@ -29,6 +29,8 @@ type compiler struct {
 	fast     bool // Options.Fast
 	products kernel.Products
 	slabs    memory.Slabs // of packed weights
+	reading  reading
+	err      error // of reading a deferred constant
 }
 
 // place says where a value lies.
@@ -44,7 +46,7 @@ type converted struct {
 
 func newCompiler(g *graph.Graph, vars *Vars, opt Options) *compiler {
 	return &compiler{
-		plan: &Plan{pool: opt.Pool}, g: g, vars: vars, nhwcName: opt.ChannelsLast, fast: opt.Fast, products: opt.BF16.products(),
+		plan: &Plan{pool: opt.Pool, arenas: &vars.arenas}, g: g, vars: vars, nhwcName: opt.ChannelsLast, fast: opt.Fast, products: opt.BF16.products(),
 		at: map[*graph.Value]place{}, ints: map[*graph.Value]int{}, winners: map[*graph.Value]int{},
 		stored: map[*graph.Value]*variable{}, updated: map[*graph.Value]bool{},
 		moved: map[converted]place{}, packs: map[packed]*buf{}, bytes: map[*graph.Value]*buf{},
@@ -64,6 +66,9 @@ func (c *compiler) lower() error {
 		if err == nil {
 			err = c.lowerNode(n)
 		}
+		if err == nil {
+			err = c.err
+		}
 		if err != nil {
 			return &graph.Error{Path: n.Path, Op: n.Op.Name(), In: typesOf(n.In), Err: err}
 		}
@@ -80,6 +85,7 @@ func (c *compiler) lower() error {
 			c.node = o.Value.Node
 			c.copyBuf(at.buf, old)
 		}
+		c.keep(at.buf)
 		if sameOrder(o.Value.Shape, at.layout, rowMajor) {
 			at.layout = rowMajor // found out once, not at each run
 		}
@@ -93,7 +99,7 @@ func (c *compiler) lower() error {
 		end.reads = append(end.reads, r.buf)
 	}
 	c.plan.steps = append(c.plan.steps, end)
-	return nil
+	return c.err
 }
 
 // checkWinners refuses to compute with MaxPool2d's second output, which is not
@@ -267,9 +273,8 @@ func (c *compiler) variable(v *graph.Value, op graph.Variable) {
 	case c.updated[v]:
 		b.kind, b.data = stored, c.vars.updatable(x)
 	case x.own != nil:
-		b.kind, b.data = constant, x.own.Float32s()
-		b.source.w = x.own
 		c.at[v] = place{b, rowMajor}
+		b.constant(source{w: x.own})
 		return
 	default:
 		b.kind, b.data = constant, x.f32
@@ -282,8 +287,7 @@ func (c *compiler) constant(v *graph.Value, op graph.Const) {
 		return
 	}
 	b := c.newBuf(v.Shape.Numel())
-	b.kind, b.data = constant, op.Tensor.Float32s()
-	b.source.w = op.Tensor
+	b.constant(source{w: op.Tensor})
 	c.at[v] = place{b, rowMajor}
 }
 
@@ -316,6 +320,7 @@ func (c *compiler) in(v *graph.Value, l layout) *buf {
 	if at.buf.source.scale != nil {
 		at = c.scaled(v)
 	}
+	c.keep(at.buf)
 	if sameOrder(v.Shape, at.layout, l) {
 		return at.buf
 	}

@@ -43,7 +43,7 @@ func (c *compiler) pack(w *buf, shape kernel.Conv, inputGrad bool) *buf {
 	}
 	dst := c.newBuf(p.Len())
 	if w.kind == constant {
-		dst.kind, dst.data = constant, c.slabs.Floats(p.Len())
+		dst.kind, dst.data = constant, c.floats(p.Len())
 		c.plan.pool.Run(p.Tasks(), func(task, _ int) { p.Run(task, dst.data, w.data) })
 		c.packs[key] = dst
 		return dst

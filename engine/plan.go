@@ -44,6 +44,9 @@ type Plan struct {
 	writes  bool // updates variables
 	writing sync.Mutex
 
+	arenas *arenas
+	keep   []*memory.Block // of the constants
+
 	mu   sync.Mutex
 	idle []*run
 }
@@ -62,7 +65,7 @@ type result struct {
 // run is the memory of one run.
 type run struct {
 	plan    *Plan
-	arena   []float32
+	arena   arena
 	b       [][]float32 // by buf.id
 	i64     [][]int64   // by input
 	scratch [][]float32 // by worker
@@ -100,22 +103,15 @@ func (r *run) fail(err error) {
 }
 
 func (p *Plan) newRun() *run {
-	r := &run{plan: p, arena: memory.Floats(p.arena), f64: make([]float64, p.doubles)}
+	r := &run{plan: p, f64: make([]float64, p.doubles)}
 	r.b = make([][]float32, len(p.bufs))
 	for _, b := range p.bufs {
-		switch b.kind {
-		case temporary:
-			root := b.root()
-			r.b[b.id] = r.arena[root.offset : root.offset+b.size : root.offset+b.size]
-		case constant, stored:
+		if b.kind == constant || b.kind == stored {
 			r.b[b.id] = b.data
 		}
 	}
 	r.i64 = make([][]int64, len(p.inputs))
 	r.scratch = make([][]float32, p.pool.Workers())
-	for i := range r.scratch {
-		r.scratch[i] = memory.Floats(p.scratch)
-	}
 	r.last = make([]lastTask, p.pool.Workers())
 	for _, n := range p.winners {
 		r.winners = append(r.winners, make([]uint16, n))
@@ -127,6 +123,12 @@ func (p *Plan) newRun() *run {
 }
 
 func (p *Plan) take() *run {
+	r := p.idleRun()
+	r.use(p.arenas.take(p.runFloats()))
+	return r
+}
+
+func (p *Plan) idleRun() *run {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if n := len(p.idle); n > 0 {
@@ -137,9 +139,10 @@ func (p *Plan) take() *run {
 	return p.newRun()
 }
 
-// give keeps the run's memory for the next one; as many as there are workers,
-// since more would only be the memory of a past burst.
+// give keeps the run and its memory for the next one; as many as there are
+// workers, since more would only be the memory of a past burst.
 func (p *Plan) give(r *run) {
+	p.arenas.give(r.arena, p.pool.Workers())
 	r.err = nil
 	for i, f := range p.feeds {
 		if f.buf != nil {
@@ -161,7 +164,8 @@ func (p *Plan) Inputs() []Port { return p.inputs }
 func (p *Plan) Outputs() []Port { return p.outputs }
 
 // ArenaBytes returns the memory that one run needs for its values, besides the
-// variables and the packed weights.
+// variables and the packed weights. Plans over one [Vars] share it, while they
+// do not run at the same time.
 func (p *Plan) ArenaBytes() int { return 4 * (p.arena + p.scratch*p.pool.Workers()) }
 
 // Run computes the plan once. in follows [Plan.Inputs]; out follows

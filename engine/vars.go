@@ -21,7 +21,9 @@ type Vars struct {
 
 	mu    sync.Mutex // guards what compiling for different batch sizes shares
 	owned map[*tensor.Tensor]bool
-	packs map[sharedPack][]float32
+	packs map[sharedPack]pack
+
+	arenas arenas
 }
 
 type variable struct {
@@ -33,7 +35,7 @@ type variable struct {
 
 // NewVars returns an empty store.
 func NewVars() *Vars {
-	return &Vars{m: map[string]*variable{}, owned: map[*tensor.Tensor]bool{}, packs: map[sharedPack][]float32{}}
+	return &Vars{m: map[string]*variable{}, owned: map[*tensor.Tensor]bool{}, packs: map[sharedPack]pack{}}
 }
 
 // Set copies t into the store under name. A variable keeps its type: another
@@ -60,7 +62,8 @@ func (v *Vars) Set(name string, t *tensor.Tensor) error {
 
 // Adopt is [Vars.Set] without a copy: t must not be changed any more. It suits
 // networks that are only run: plans for several batch sizes then share what
-// they make of t, too.
+// they make of t, too. A deferred t is read when a plan is compiled, and not
+// kept where the plan has its elements in a form of its own.
 func (v *Vars) Adopt(name string, t *tensor.Tensor) error {
 	if t.DType() != tensor.Float32 {
 		return v.Set(name, t)
@@ -119,7 +122,8 @@ func (v *Vars) Get(name string) (*tensor.Tensor, error) {
 		return nil, fmt.Errorf("engine: no variable %q", name)
 	}
 	if x.own != nil {
-		return x.own.Clone(), nil
+		t := x.own.Clone()
+		return t, t.Load()
 	}
 	return x.tensor(), nil
 }

@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
+	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -103,5 +105,113 @@ func TestAdoptThenTrain(t *testing.T) {
 		if name == "conv1.weight" && slices.Equal(x.Float32s(), b.Float32s()) {
 			t.Error("the adopted tensor was trained in place, or not at all")
 		}
+	}
+}
+
+// deferredVars returns vars with deferred values, all of which read fails for
+// if it gives an error, and how many were read.
+func deferredVars(t *testing.T, vars *Vars, fail *error) (own *Vars, reads map[string]int) {
+	t.Helper()
+	own, reads = NewVars(), map[string]int{}
+	for _, name := range vars.Names() {
+		x, err := vars.Get(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x.DType() == tensor.Float32 && len(x.Shape()) > 1 {
+			values := x
+			x, err = tensor.Deferred(func(dst []float32) error {
+				reads[name]++
+				copy(dst, values.Float32s())
+				return *fail
+			}, values.Shape()...)
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := own.Adopt(name, x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return own, reads
+}
+
+// Plans over deferred values give the same bits as over others, read each
+// weight once for all batch sizes and keep none of them.
+func TestDeferred(t *testing.T) {
+	_, vars := cifarNet(t, 1, 2, false)
+	var fail error
+	own, reads := deferredVars(t, vars, &fail)
+	for _, batch := range []int{2, 3} {
+		if got, want := forward(t, own, batch), forward(t, vars, batch); !slices.Equal(got, want) {
+			t.Errorf("batch %d: deferred values give %v, copied ones %v", batch, got[:10], want[:10])
+		}
+	}
+	if len(reads) != 8 {
+		t.Errorf("%d weights were read, want 8", len(reads))
+	}
+	for name, n := range reads {
+		if n != 1 {
+			t.Errorf("%s was read %d times", name, n)
+		}
+		if !own.m[name].own.Deferred() {
+			t.Errorf("%s stays in memory beside its panels", name)
+		}
+	}
+	a, err := own.Get("conv1.weight")
+	if err != nil || a.Deferred() {
+		t.Fatalf("%v, deferred %v", err, a.Deferred())
+	}
+	if b, _ := vars.Get("conv1.weight"); !slices.Equal(a.Float32s(), b.Float32s()) {
+		t.Error("Get gives other values")
+	}
+
+	// Steps that read a deferred constant as it is keep it.
+	g := &graph.Graph{}
+	x, err := g.Input("x", graph.F32(16, 3, 3, 3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := g.Variable("conv1.weight", graph.F32(16, 3, 3, 3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Output("sum", g.Must(graph.Binary{Fn: graph.Add}, x, w)[0])
+	g.Output("w", w)
+	p, err := Compile(g, own, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := []*tensor.Tensor{tensor.New(16, 3, 3, 3), tensor.New(16, 3, 3, 3)}
+	if err := p.Run([]*tensor.Tensor{tensor.New(16, 3, 3, 3)}, out); err != nil {
+		t.Fatal(err)
+	}
+	for i, y := range out {
+		if !slices.Equal(y.Float32s(), a.Float32s()) {
+			t.Errorf("output %d is not the constant", i)
+		}
+	}
+}
+
+// A deferred value that cannot be read fails the compilation, and only that.
+func TestDeferredFails(t *testing.T) {
+	g, _ := cifarNet(t, 1, 2, false)
+	training, vars := cifarNet(t, 1, 2, true)
+	fail := errors.New("the disk is gone")
+	own, _ := deferredVars(t, vars, &fail)
+	for what, g := range map[string]*graph.Graph{"inference": g, "training": training} {
+		if _, err := Compile(g, own, Options{}); !errors.Is(err, fail) {
+			t.Errorf("%s: error %v, want %v", what, err, fail)
+		}
+	}
+	if _, err := own.Get("conv1.weight"); !errors.Is(err, fail) {
+		t.Errorf("Get: %v", err)
+	}
+	if _, err := FoldBatchNorm(g, own); !errors.Is(err, fail) {
+		t.Errorf("FoldBatchNorm: %v", err)
+	}
+	fail = nil
+	if got, want := forward(t, own, 2), forward(t, vars, 2); !slices.Equal(got, want) {
+		t.Error("after a failure the values are others")
 	}
 }

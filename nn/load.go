@@ -53,6 +53,18 @@ func few(keys []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(keys[:n], ", "), len(keys)-n)
 }
 
+// State returns the values of m's parameters and buffers by the keys of
+// [StateDict], not copied, of those that have one: what [Load] takes.
+func State(m Module) map[string]*tensor.Tensor {
+	state := map[string]*tensor.Tensor{}
+	for _, e := range StateDict(m) {
+		if e.Param.Value != nil {
+			state[e.Name] = e.Param.Value
+		}
+	}
+	return state
+}
+
 // Load copies a state dict into m. With strict, keys that are missing or
 // unexpected are an error, else they are only reported, and the parameters
 // that stay must have values from [Init]. A wrong shape is always an error. A

@@ -26,12 +26,26 @@ type smallNet struct {
 	nn.Identity
 }
 
-func state(m nn.Module) map[string]*tensor.Tensor {
-	s := map[string]*tensor.Tensor{}
-	for _, e := range nn.StateDict(m) {
-		s[e.Name] = e.Param.Value
+// State has the keys of StateDict that have a value, and shares the values.
+func TestState(t *testing.T) {
+	m := small()
+	if s := nn.State(m); len(s) != 0 {
+		t.Errorf("a network without values has the state %v", s)
 	}
-	return s
+	if err := nn.Init(m, 1); err != nil {
+		t.Fatal(err)
+	}
+	s, with := nn.State(m), 0
+	for _, e := range nn.StateDict(m) {
+		if v, ok := s[e.Name]; v != e.Param.Value || ok != (v != nil) {
+			t.Errorf("%s is %v, want %v", e.Name, v, e.Param.Value)
+		} else if ok {
+			with++
+		}
+	}
+	if with == 0 || with != len(s) {
+		t.Errorf("%d values, of which %d are the network's", len(s), with)
+	}
 }
 
 // TestInitDependsOnNameAlone: the same key and seed give the same numbers in
@@ -44,7 +58,7 @@ func TestInitDependsOnNameAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	sa, sc := state(a), state(c)
+	sa, sc := nn.State(a), nn.State(c)
 	for _, k := range []string{"fc.weight", "fc.bias", "layer1.0.weight"} {
 		if !slices.Equal(sa[k].Float32s(), sc[k].Float32s()) {
 			t.Errorf("%s differs between models of one seed", k)
@@ -56,7 +70,7 @@ func TestInitDependsOnNameAlone(t *testing.T) {
 	if err := nn.Init(a, 8); err != nil {
 		t.Fatal(err)
 	}
-	if slices.Equal(state(a)["fc.weight"].Float32s(), sc["fc.weight"].Float32s()) {
+	if slices.Equal(nn.State(a)["fc.weight"].Float32s(), sc["fc.weight"].Float32s()) {
 		t.Error("two seeds give the same numbers")
 	}
 	if v := sa["bn1.running_var"].Float32s(); !slices.Equal(v, []float32{1, 1, 1, 1}) {
@@ -118,12 +132,12 @@ func TestLoad(t *testing.T) {
 	if err := nn.Init(from, 1); err != nil {
 		t.Fatal(err)
 	}
-	s := state(from)
+	s := nn.State(from)
 	if _, err := nn.Load(to, s, true); err != nil {
 		t.Fatal(err)
 	}
 	s["fc.bias"].Float32s()[0] = 42
-	if state(to)["fc.bias"].Float32s()[0] == 42 {
+	if nn.State(to)["fc.bias"].Float32s()[0] == 42 {
 		t.Error("Load shares memory with the state")
 	}
 
@@ -161,17 +175,17 @@ func TestLoad(t *testing.T) {
 	if _, err := nn.Load(fresh, s, false); err == nil || !strings.Contains(err.Error(), "fc.weight") {
 		t.Errorf("error %v, want one about fc.weight", err)
 	}
-	if state(fresh)["conv1.weight"] != nil {
+	if nn.State(fresh)["conv1.weight"] != nil {
 		t.Error("the model was changed in spite of the error")
 	}
 
 	// Counters may lack.
-	old := state(from)
+	old := nn.State(from)
 	delete(old, "bn1.num_batches_tracked")
 	if _, err := nn.Load(fresh, old, true); err != nil {
 		t.Error(err)
 	}
-	if v := state(fresh)["bn1.num_batches_tracked"]; v == nil || v.Int64s()[0] != 0 {
+	if v := nn.State(fresh)["bn1.num_batches_tracked"]; v == nil || v.Int64s()[0] != 0 {
 		t.Errorf("a missing counter becomes %v", v)
 	}
 }

@@ -75,6 +75,7 @@ type Tensor struct {
 	dtype DType
 	f32   []float32
 	i64   []int64
+	later *deferred // of elements that are not in memory yet; else nil
 }
 
 // New returns a float32 tensor of zeros. It panics if an extent is negative.
@@ -119,10 +120,18 @@ func (t *Tensor) DType() DType { return t.dtype }
 func (t *Tensor) Numel() int { return t.shape.Numel() }
 
 // Float32s returns the elements themselves, not a copy. It panics if the
-// tensor holds another type.
+// tensor holds another type, or if it is deferred and its elements cannot be
+// read: [Tensor.Load] comes before, where that is possible.
 func (t *Tensor) Float32s() []float32 {
 	if t.dtype != Float32 {
 		panic("tensor: Float32s of " + t.dtype.String())
+	}
+	if t.later != nil {
+		x, err := t.later.load(t.Numel())
+		if err != nil {
+			panic(fmt.Sprintf("tensor: the elements of a deferred %v: %v", t, err))
+		}
+		return x
 	}
 	return t.f32
 }
@@ -136,8 +145,11 @@ func (t *Tensor) Int64s() []int64 {
 	return t.i64
 }
 
-// Clone returns a deep copy.
+// Clone returns a deep copy. That of a deferred tensor is deferred.
 func (t *Tensor) Clone() *Tensor {
+	if t.later != nil {
+		return &Tensor{shape: t.shape.Clone(), dtype: t.dtype, later: t.later.clone()}
+	}
 	return &Tensor{
 		shape: t.shape.Clone(), dtype: t.dtype,
 		f32: append([]float32(nil), t.f32...), i64: append([]int64(nil), t.i64...),
@@ -151,7 +163,7 @@ func (t *Tensor) Reshape(shape ...int) (*Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Tensor{shape: s, dtype: t.dtype, f32: t.f32, i64: t.i64}, nil
+	return &Tensor{shape: s, dtype: t.dtype, f32: t.f32, i64: t.i64, later: t.later}, nil
 }
 
 // String describes the tensor without its elements.

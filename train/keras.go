@@ -309,10 +309,7 @@ func (c *Compiled) Preprocess() data.Preprocess { return c.prep }
 // from it alone; for others it holds the weights by state-dict key, for
 // nn.Load.
 func (c *Compiled) Save(path string) error {
-	f := &weights.File{Tensors: map[string]*tensor.Tensor{}}
-	for _, e := range nn.StateDict(c.module) {
-		f.Tensors[e.Name] = e.Param.Value
-	}
+	f := &weights.File{Tensors: nn.State(c.module)}
 	f.Classes, f.MultiLabel, f.Seed = c.classes, c.multi, c.seed
 	if c.last != nil && len(c.last.History) > 0 {
 		f.Metrics = c.last.Last.figures()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/resnet-go/resnet/tensor"
@@ -93,7 +94,22 @@ type LoadOptions struct {
 	// Dict chooses one of several state dicts in a PyTorch file, such as
 	// "model" beside "model_ema"; "" is the preferred one.
 	Dict string
+	// Deferred leaves large tensors of floating-point numbers in the file, which
+	// stays open as long as there is one of them: each is read when it is needed
+	// (see [tensor.Deferred]). It suits networks that are only run, whose plans
+	// keep weights in a form of their own. The file may be replaced by a rename
+	// meanwhile; once it was written to in place, reading is an error. Where that
+	// would be in the way of other programs (Windows), it does nothing.
+	Deferred bool
 }
+
+// minDeferred is the number of elements from which a matrix is deferred: smaller
+// tensors would save next to nothing, and vectors, such as those of batch norms,
+// are computed with while a plan is compiled.
+const minDeferred = 16 << 10
+
+// canDefer: Windows does not let others rename or replace a file that is open.
+const canDefer = runtime.GOOS != "windows"
 
 // Source says where the tensors of a file came from.
 type Source struct {
@@ -125,16 +141,50 @@ func LoadFrom(path string, opt LoadOptions) (*File, *Source, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	defer o.close()
+	open := false // the file stays so
+	defer func() {
+		if !open {
+			o.close()
+		}
+	}()
 	f := &File{Meta: o.meta, Tensors: map[string]*tensor.Tensor{}}
-	for _, name := range o.source.Names {
-		t, err := o.tensor(name)
+	for i, name := range o.source.Names {
+		var t *tensor.Tensor
+		var err error
+		if opt.Deferred && canDefer && deferrable(o.entries[i]) {
+			t, err = o.deferredTensor(path, name)
+		} else {
+			t, err = o.tensor(name)
+		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", path, err)
 		}
+		open = open || t.Deferred()
 		f.put(name, t)
 	}
 	return f, &o.source, nil
+}
+
+func deferrable(e safetensors.Entry) bool {
+	switch e.DType {
+	case safetensors.F32, safetensors.F16, safetensors.BF16, safetensors.F64:
+		return len(e.Shape) > 1 && e.Shape.Numel() >= minDeferred
+	}
+	return false
+}
+
+// deferredTensor returns a tensor whose errors name the file.
+func (o *opened) deferredTensor(path, name string) (*tensor.Tensor, error) {
+	t, err := o.deferred(name)
+	if err != nil {
+		return nil, err
+	}
+	return tensor.Deferred(func(dst []float32) error {
+		if err := t.Read(dst); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		return nil
+	}, t.Shape()...)
 }
 
 // LoadMeta reads what a file says about itself and the list of its tensors,
@@ -154,8 +204,9 @@ type opened struct {
 	meta    Meta
 	source  Source
 	entries []safetensors.Entry
-	tensor  func(name string) (*tensor.Tensor, error)
-	close   func() error
+	tensor, // reads it now
+	deferred func(name string) (*tensor.Tensor, error)
+	close func() error
 }
 
 func openFile(path string, opt LoadOptions) (*opened, error) {
@@ -197,7 +248,7 @@ func openSafetensors(path string) (*opened, error) {
 		r.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return &opened{meta: meta, entries: r.Entries(), tensor: r.Tensor, close: r.Close}, nil
+	return &opened{meta: meta, entries: r.Entries(), tensor: r.Tensor, deferred: r.Deferred, close: r.Close}, nil
 }
 
 var torchType = map[pytorch.DType]safetensors.DType{
@@ -212,7 +263,7 @@ func openPyTorch(path string, opt LoadOptions) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &opened{tensor: r.Tensor, close: r.Close,
+	o := &opened{tensor: r.Tensor, deferred: r.Deferred, close: r.Close,
 		source: Source{Dict: r.Dict(), Dicts: r.Dicts(), Ignored: r.Ignored()}}
 	if extra := r.Extra(); extra != nil {
 		var texts map[string]string

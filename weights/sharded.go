@@ -81,6 +81,7 @@ func openSharded(path string) (*opened, error) {
 		}
 	}
 	o.tensor = func(name string) (*tensor.Tensor, error) { return shards[index.WeightMap[name]].tensor(name) }
+	o.deferred = func(name string) (*tensor.Tensor, error) { return shards[index.WeightMap[name]].deferred(name) }
 	return o, nil
 }
 

@@ -225,12 +225,12 @@ func (c *benchCommand) peer(arg string) (bench.Program, error) {
 // benchWorkerCommand is the process that bench starts for each configuration.
 func (a *app) benchWorkerCommand() *cobra.Command {
 	var cfg bench.Config
-	var output string
+	var weights, output string
 	cmd := &cobra.Command{
 		Use:    "bench-worker",
 		Hidden: true,
 		Args:   atMost(0),
-		RunE:   func(*cobra.Command, []string) error { return bench.Serve(cfg, output, a.in, a.out) },
+		RunE:   func(*cobra.Command, []string) error { return bench.Serve(cfg, weights, output, a.in, a.out) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&cfg.Model, "model", "", "")
@@ -240,6 +240,7 @@ func (a *app) benchWorkerCommand() *cobra.Command {
 	f.IntVar(&cfg.Size, "size", 0, "")
 	f.BoolVar(&cfg.Exact, "exact", false, "")
 	f.StringVar(&cfg.BF16, "bf16", "", "")
+	f.StringVar(&weights, "weights", "", "")
 	f.StringVar(&output, "output", "", "")
 	return cmd
 }

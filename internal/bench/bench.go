@@ -17,6 +17,7 @@ import (
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
+	"github.com/resnet-go/resnet/weights"
 )
 
 // The modes of a configuration.
@@ -60,13 +61,22 @@ type step struct {
 
 func (s *step) run() error { return s.plan.Run(s.in, s.out) }
 
-// newStep builds a network with random weights and a fixed random batch.
-func newStep(cfg Config, pool *parallel.Pool) (*step, error) {
+// newStep builds a network with the weights of a file, or with random ones if
+// there is none, and a fixed random batch.
+func newStep(cfg Config, file string, pool *parallel.Pool) (*step, error) {
 	net, input, err := network(cfg)
 	if err != nil {
 		return nil, err
 	}
-	if err := nn.Init(net, seed); err != nil {
+	if file == "" {
+		err = nn.Init(net, seed)
+	} else {
+		var f *weights.File
+		if f, _, err = weights.LoadFrom(file, weights.LoadOptions{Deferred: true}); err == nil {
+			_, err = nn.Adopt(net, f.Tensors, true)
+		}
+	}
+	if err != nil {
 		return nil, err
 	}
 	vars := engine.NewVars()

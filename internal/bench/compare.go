@@ -37,7 +37,7 @@ type Measurement struct {
 	ImagesPS  float64 `json:"images_per_s"`
 	GFLOPS    float64 `json:"gflops"`               // of the network's products, a second
 	PeakShare float64 `json:"peak_share,omitempty"` // of the FMA peak of the threads, measured in the same run
-	PeakMB    float64 `json:"peak_memory_mb"`       // of the process
+	PeakMB    float64 `json:"peak_memory_mb"`       // most resident memory of the process, see peakMemoryMB
 	Ratio     float64 `json:"time_ratio,omitempty"` // our time over this program's; for peers
 	// Difference is the largest between this peer's outputs and ours, over the
 	// largest output: of logits, in training of the first loss.
@@ -56,21 +56,19 @@ type Comparison struct {
 // times each runs for so many seconds, so that a machine whose speed drifts is
 // alike for all. Processes run one at a time.
 //
-// Peers get our weights and our input, and before anything is timed their
-// outputs must agree with ours. onnx, if not empty, is an ONNX file that peers
+// All read the same weights from files, and peers get our input; before anything
+// is timed their outputs must agree with ours. onnx, if not empty, is an ONNX file that peers
 // run in place of our network: its difference is told, but may be of any size.
 func Run(ctx context.Context, cfg Config, ours Program, peers []Program, onnx string, rounds int, seconds float64) (*Comparison, error) {
 	flops, err := FLOPs(cfg)
 	if err != nil {
 		return nil, err
 	}
-	var given *handover
-	if len(peers) > 0 {
-		if given, err = handOver(cfg, onnx); err != nil {
-			return nil, err
-		}
-		defer given.remove()
+	given, err := handOver(cfg, onnx, len(peers) > 0)
+	if err != nil {
+		return nil, err
 	}
+	defer given.remove()
 	var running []*process
 	defer func() {
 		for _, p := range running {
@@ -79,11 +77,7 @@ func Run(ctx context.Context, cfg Config, ours Program, peers []Program, onnx st
 	}()
 	differences := make([]float64, len(peers))
 	for i, program := range append([]Program{ours}, peers...) {
-		var files []string
-		if given != nil {
-			files = given.flags(i)
-		}
-		p, err := start(ctx, program, cfg, files)
+		p, err := start(ctx, program, cfg, given.flags(i))
 		if err != nil {
 			return nil, err
 		}

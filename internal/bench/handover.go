@@ -20,17 +20,17 @@ import (
 // make, far below what another network would.
 const tolerance = 2e-3
 
-// handover is a temporary folder with what peers get from us: the weights as a
-// state dict and as an ONNX network, and the input; and where each program
-// writes its outputs.
+// handover is a temporary folder with what the programs get: the weights as a
+// state dict, and for peers as an ONNX network, too, and the input; and where
+// each program writes its outputs.
 type handover struct {
 	dir     string
 	onnx    string
 	foreign bool // onnx is not our network
 }
 
-// handOver writes the files of a configuration.
-func handOver(cfg Config, model string) (h *handover, err error) {
+// handOver writes the files of a configuration, those of peers if there are any.
+func handOver(cfg Config, model string, peers bool) (h *handover, err error) {
 	net, input, err := network(cfg)
 	if err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func handOver(cfg Config, model string) (h *handover, err error) {
 	defer func() {
 		if err != nil {
 			h.remove()
-			err = fmt.Errorf("bench: handing %s to the peers: %w", cfg.Model, err)
+			err = fmt.Errorf("bench: writing %s for the programs: %w", cfg.Model, err)
 		}
 	}()
 	if err := writeFloats(h.path("input.f32"), random(input).Float32s()); err != nil {
@@ -61,8 +61,8 @@ func handOver(cfg Config, model string) (h *handover, err error) {
 		ts = append(ts, safetensors.Tensor{Name: e.Name, Tensor: t})
 	}
 	err = atomicfile.Write(h.path("weights.safetensors"), func(w io.Writer) error { return safetensors.Write(w, ts, nil) })
-	if err != nil {
-		return nil, err
+	if err != nil || !peers {
+		return h, err
 	}
 	if !h.foreign && cfg.Mode == Infer {
 		h.onnx = h.path("model.onnx")
@@ -76,11 +76,11 @@ func (h *handover) path(name string) string { return filepath.Join(h.dir, name) 
 func (h *handover) output(program int) string { return h.path(fmt.Sprintf("output%d.f32", program)) }
 
 // flags returns the arguments that a program gets; program 0 is ours, which
-// makes weights and input itself, from the same seed.
+// makes the input itself, from the same seed.
 func (h *handover) flags(program int) []string {
-	args := []string{"--output", h.output(program)}
+	args := []string{"--output", h.output(program), "--weights", h.path("weights.safetensors")}
 	if program > 0 {
-		args = append(args, "--weights", h.path("weights.safetensors"), "--input", h.path("input.f32"))
+		args = append(args, "--input", h.path("input.f32"))
 		if h.onnx != "" {
 			args = append(args, "--onnx", h.onnx)
 		}

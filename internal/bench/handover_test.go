@@ -11,7 +11,7 @@ import (
 
 func TestHandOver(t *testing.T) {
 	cfg := Config{Model: "resnet8-cifar", Mode: Infer, Batch: 2, Threads: 1}
-	h, err := handOver(cfg, "")
+	h, err := handOver(cfg, "", true)
 	if err != nil {
 		t.Fatal(err)
 	}

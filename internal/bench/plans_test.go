@@ -37,7 +37,7 @@ func TestPlans(t *testing.T) {
 		{Model: "resnet18", Mode: Train, Batch: 2, Threads: 2},
 		{Model: "resnet50", Mode: Train, Batch: 2, Threads: 2},
 	} {
-		s, err := newStep(cfg, pool)
+		s, err := newStep(cfg, "", pool)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +103,7 @@ func TestRunAllocatesNothing(t *testing.T) {
 		{Model: "resnet50", Mode: Infer, Batch: 2, Threads: 2, Size: 64},
 		{Model: "resnet20-cifar", Mode: Train, Batch: 8, Threads: 2},
 	} {
-		s, err := newStep(cfg, pool)
+		s, err := newStep(cfg, "", pool)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -48,7 +48,7 @@ func Profile(cfg Config, seconds float64) (*NetworkProfile, error) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cfg.Threads))
 	pool := parallel.NewPool(cfg.Threads)
 	defer pool.Close()
-	s, err := newStep(cfg, pool)
+	s, err := newStep(cfg, "", pool)
 	if err != nil {
 		return nil, err
 	}

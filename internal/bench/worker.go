@@ -36,14 +36,14 @@ type Answer struct {
 	PeakGFLOPS float64 `json:"peak_gflops,omitempty"`
 }
 
-// Serve is our side of the protocol: it builds the network, writes the outputs
-// of its first step to the file output unless that is empty, warms up, and
-// answers requests until in ends.
-func Serve(cfg Config, output string, in io.Reader, out io.Writer) error {
+// Serve is our side of the protocol: it builds the network, of the weights in a
+// file unless that is empty, writes the outputs of its first step to the file
+// output unless that is empty, warms up, and answers requests until in ends.
+func Serve(cfg Config, weights, output string, in io.Reader, out io.Writer) error {
 	runtime.GOMAXPROCS(cfg.Threads)
 	pool := parallel.NewPool(cfg.Threads)
 	defer pool.Close()
-	s, err := newStep(cfg, pool)
+	s, err := newStep(cfg, weights, pool)
 	if err != nil {
 		return err
 	}
@@ -105,8 +105,11 @@ func timed(step func() error, r Request) ([]float64, error) {
 	return ms, nil
 }
 
-// peakMemoryMB returns the highest resident memory of this process as the
-// system has counted it; where it does not tell, what Go has taken from it.
+// peakMemoryMB returns the most resident memory of this process since its
+// program was started, as the system has counted it: its own memory and the
+// pages in use of programs, libraries and files that it has mapped, be they
+// shared with other processes or not. Peers are measured alike (peers/protocol.py).
+// Where the system does not tell, it is what Go has taken from it.
 func peakMemoryMB() float64 {
 	if b, err := os.ReadFile("/proc/self/status"); err == nil {
 		for line := range strings.Lines(string(b)) {

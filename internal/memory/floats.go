@@ -1,10 +1,15 @@
-// Package memory allocates the large arrays of a plan: packed weights and the
-// arena.
+// Package memory allocates the large arrays of a plan: packed weights, the
+// arena, and what is read while it is compiled.
 //
 // A network's weights are read from end to end in each run, some 25,000 pages
 // of 4 KB for ResNet-50. Each page costs a walk through the page tables, two of
 // them on a virtual machine, and the processor's own prefetching stops at its
 // end. So large arrays ask the system for pages of 2 MB.
+//
+// Where the system has memory maps, large arrays lie outside Go's heap. The
+// garbage collector lets the heap grow to twice what is alive, which is as much
+// garbage as there are weights if they are on it; and what is freed goes back to
+// the system at once.
 package memory
 
 import "unsafe"
@@ -16,19 +21,20 @@ const (
 )
 
 // Floats returns n zeros that begin at a cache line, on huge pages where the
-// system gives them and n fills one.
-func Floats(n int) []float32 {
+// system gives them and n fills one. They may be used as long as something
+// refers to the block.
+func Floats(n int) ([]float32, *Block) {
 	if n*4 < hugePage {
 		// Go aligns what is larger than a page; the others are moved.
 		f := make([]float32, n+lineFloats-1)
 		at := offset(f, lineFloats*4)
-		return f[at : at+n : at+n]
+		return f[at : at+n : at+n], &Block{}
 	}
-	f := make([]float32, n+hugePage/4-1)
+	f, b := large(n + hugePage/4 - 1)
 	at := offset(f, hugePage)
 	f = f[at : at+n : at+n]
 	adviseHuge(unsafe.Slice((*byte)(unsafe.Pointer(&f[0])), n*4/hugePage*hugePage))
-	return f
+	return f, b
 }
 
 // offset returns how many floats of f come before the first address that is a
@@ -43,17 +49,20 @@ func offset(f []float32, align uintptr) int {
 // Slabs hands out arrays that stay together as long as one of them: small ones
 // next to each other, so that many share a huge page. The zero value is ready.
 // It is not safe for concurrent use.
-type Slabs struct{ rest []float32 }
+type Slabs struct {
+	rest  []float32
+	block *Block
+}
 
 // Floats is [Floats] out of a slab.
-func (s *Slabs) Floats(n int) []float32 {
+func (s *Slabs) Floats(n int) ([]float32, *Block) {
 	if n > len(s.rest) {
 		if n >= slabFloats/2 {
 			return Floats(n)
 		}
-		s.rest = Floats(slabFloats)
+		s.rest, s.block = Floats(slabFloats)
 	}
 	f := s.rest[:n:n]
 	s.rest = s.rest[min(len(s.rest), (n+lineFloats-1)/lineFloats*lineFloats):]
-	return f
+	return f, s.block
 }

@@ -22,13 +22,7 @@ import (
 type State map[string]*tensor.Tensor
 
 // StateOf returns the values of m's parameters, which must have some.
-func StateOf(m nn.Module) State {
-	s := State{}
-	for _, e := range nn.StateDict(m) {
-		s[e.Name] = e.Param.Value
-	}
-	return s
-}
+func StateOf(m nn.Module) State { return nn.State(m) }
 
 func (s State) vars(keys []nn.Entry) (*engine.Vars, error) {
 	v := engine.NewVars()

@@ -33,7 +33,7 @@ const (
 // Open reads the network that a file itself describes, with its values: one of
 // our own model files, an ONNX graph, a Keras model (.keras, .h5), or NAME@FILE,
 // which is [Load]. Files of weights alone are an error that wraps
-// [ErrNoNetwork]. Options but Dict need NAME@FILE.
+// [ErrNoNetwork]. Options but Dict and Deferred need NAME@FILE.
 func Open(model string, opt Options) (*Result, error) {
 	path := model
 	if info, err := os.Stat(path); err != nil || info.IsDir() {
@@ -51,7 +51,7 @@ func Open(model string, opt Options) (*Result, error) {
 	if format == weights.ONNX {
 		return openONNX(path)
 	}
-	file, source, err := Read(path, weights.LoadOptions{Dict: opt.Dict})
+	file, source, err := Read(path, weights.LoadOptions{Dict: opt.Dict, Deferred: opt.Deferred})
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func FromFile(name string, file *weights.File) (*Result, error) {
 	if r.Classes < 1 {
 		return nil, fmt.Errorf("%s: the network ends in no vector of classes", name)
 	}
-	r.File.Tensors = stateOf(r.Module) // with the counters that other formats lack
+	r.File.Tensors = nn.State(r.Module) // with the counters that other formats lack
 	return r, nil
 }
 

@@ -27,6 +27,9 @@ type Options struct {
 	// Classes is the number of classes; 0 means as many as the file's last
 	// layer has. Another number than the file's needs Partial.
 	Classes int
+	// Deferred leaves large tensors in the file until they are needed, see
+	// [weights.LoadOptions]. Files of ONNX and Keras are read whole.
+	Deferred bool
 }
 
 // Result is a network with its weights.
@@ -59,7 +62,7 @@ func Load(name, path string, opt Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, source, err := Read(path, weights.LoadOptions{Dict: opt.Dict})
+	file, source, err := Read(path, weights.LoadOptions{Dict: opt.Dict, Deferred: opt.Deferred})
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +117,7 @@ func (r *Result) fit(cfg models.Config, opt Options) error {
 // describe fills in the file.
 func (r *Result) describe(net *models.Model, cfg models.Config, family string) error {
 	r.Module, r.Model, r.Input, r.Classes = net, net, net.Input(), cfg.Classes
-	r.File.Tensors = stateOf(net)
+	r.File.Tensors = nn.State(net)
 	var err error
 	if r.File.Architecture, err = json.Marshal(cfg); err != nil {
 		return err
@@ -130,14 +133,6 @@ func (r *Result) describe(net *models.Model, cfg models.Config, family string) e
 		r.Preprocess, r.Why = &p, why
 	}
 	return nil
-}
-
-func stateOf(m nn.Module) map[string]*tensor.Tensor {
-	tensors := make(map[string]*tensor.Tensor)
-	for _, e := range nn.StateDict(m) {
-		tensors[e.Name] = e.Param.Value
-	}
-	return tensors
 }
 
 // preprocess returns how pictures were prepared for the weights, if that can be

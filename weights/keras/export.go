@@ -57,13 +57,7 @@ func FromModule(net nn.Module, name string, input tensor.Shape) (*Model, error) 
 	if err != nil {
 		return nil, err
 	}
-	state := map[string]*tensor.Tensor{}
-	for _, v := range nn.StateDict(net) {
-		if v.Param.Value != nil {
-			state[v.Name] = v.Param.Value
-		}
-	}
-	if _, err := nn.Load(m, e.renamed(m, state), true); err != nil {
+	if _, err := nn.Load(m, e.renamed(m, nn.State(net)), true); err != nil {
 		return nil, fmt.Errorf("keras: %w", err)
 	}
 	return m, nil

@@ -6,7 +6,6 @@ import (
 
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
-	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
 )
 
@@ -43,7 +42,7 @@ func FromArchitecture(b json.RawMessage) (*Model, error) {
 // ours that was written for Keras becomes one of package models again;
 // others are described by their config.
 func (m *Model) File() (*weights.File, error) {
-	f := &weights.File{Tensors: map[string]*tensor.Tensor{}}
+	f := &weights.File{Tensors: nn.State(m)}
 	f.Classes = m.Info.Classes
 	f.MultiLabel = m.Info.MultiLabel || m.Final == "sigmoid"
 	if m.Preprocess != nil {
@@ -54,10 +53,9 @@ func (m *Model) File() (*weights.File, error) {
 		f.Preprocess = p
 	}
 	for _, e := range nn.StateDict(m) {
-		if e.Param.Value == nil {
+		if f.Tensors[e.Name] == nil {
 			return nil, fmt.Errorf("keras: %s has no value", e.Name)
 		}
-		f.Tensors[e.Name] = e.Param.Value
 	}
 	if f.Architecture = m.Info.Architecture; len(f.Architecture) > 0 {
 		return f, nil

@@ -89,10 +89,8 @@ func (k *sink) tensor(shape tensor.Shape) (*tensor.Tensor, error) {
 	return tensor.FromInt64(k.i, shape...)
 }
 
-// read reads the view's elements from its storage's bytes. Beside the result
-// it needs a buffer, or, for a view that is not contiguous, as much as the view
-// spans.
-func (v *view) read(s section) (*tensor.Tensor, error) {
+// sink returns room for the view's elements.
+func (v *view) sink() *sink {
 	n, _ := numel(v.shape)
 	k := &sink{dtype: v.dtype}
 	if v.dtype.float() {
@@ -100,8 +98,15 @@ func (v *view) read(s section) (*tensor.Tensor, error) {
 	} else {
 		k.i = make([]int64, n)
 	}
-	if n == 0 {
-		return k.tensor(v.shape)
+	return k
+}
+
+// read reads the view's elements from its storage's bytes. Beside their memory
+// it needs a buffer, or, for a view that is not contiguous, as much as the view
+// spans.
+func (v *view) read(k *sink, s section) error {
+	if n, _ := numel(v.shape); n == 0 {
+		return nil
 	}
 	first, size := v.offset, sizes[v.dtype]
 	if v.storage.root != nil {
@@ -110,31 +115,31 @@ func (v *view) read(s section) (*tensor.Tensor, error) {
 	span := v.span(maxNumel)
 	begin, end := first*size, (first+span)*size
 	if end > s.size {
-		return nil, badf("it is beyond its storage")
+		return badf("it is beyond its storage")
 	}
 	if v.contiguous() {
 		return v.stream(k, s, begin, end)
 	}
 	b := make([]byte, end-begin)
 	if _, err := s.ReadAt(b, begin); err != nil {
-		return nil, fmt.Errorf("read: %w", err)
+		return fmt.Errorf("read: %w", err)
 	}
 	if err := s.check(crc32.ChecksumIEEE(b)); err != nil && int64(len(b)) == s.size {
-		return nil, err
+		return err
 	}
 	v.gather(k, b)
-	return k.tensor(v.shape)
+	return nil
 }
 
 // stream decodes a contiguous view chunk by chunk.
-func (v *view) stream(k *sink, s section, begin, end int64) (*tensor.Tensor, error) {
+func (v *view) stream(k *sink, s section, begin, end int64) error {
 	buf := make([]byte, min(chunk, end-begin))
 	sum, whole := uint32(0), end-begin == s.size
 	step := int(sizes[v.dtype])
 	for at := begin; at < end; {
 		b := buf[:min(int64(len(buf)), end-at)]
 		if _, err := s.ReadAt(b, at); err != nil {
-			return nil, fmt.Errorf("read: %w", err)
+			return fmt.Errorf("read: %w", err)
 		}
 		if whole && s.hasSum {
 			sum = crc32.Update(sum, crc32.IEEETable, b)
@@ -143,11 +148,9 @@ func (v *view) stream(k *sink, s section, begin, end int64) (*tensor.Tensor, err
 		at += int64(len(b))
 	}
 	if whole {
-		if err := s.check(sum); err != nil {
-			return nil, err
-		}
+		return s.check(sum)
 	}
-	return k.tensor(v.shape)
+	return nil
 }
 
 // gather decodes the elements of a strided view, b being its span.

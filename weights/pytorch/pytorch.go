@@ -15,8 +15,8 @@ package pytorch
 import (
 	"fmt"
 	"io"
-	"os"
 
+	"github.com/resnet-go/resnet/internal/steadyfile"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -99,7 +99,7 @@ type Options struct {
 // Reader reads the tensors of one file's state dict. Tensors are read from the
 // file when asked for. It is safe for concurrent use if its io.ReaderAt is.
 type Reader struct {
-	closer  io.Closer
+	file    *steadyfile.File // that Open opened, or nil
 	box     container
 	entries []Entry
 	views   map[string]*view
@@ -123,34 +123,29 @@ type section struct {
 	hasSum bool   // the format has one
 }
 
-// Open opens a file. Close the reader when done. An error names the file.
+// Open opens a file. Close the reader when done; where tensors of
+// [Reader.Deferred] outlive it, leave it open: a reader that nothing refers to
+// any more closes its file by itself. An error names the file.
 func Open(path string, opt Options) (*Reader, error) {
-	f, err := os.Open(path)
+	f, err := steadyfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("not a regular file")
-	}
-	var r *Reader
-	if err == nil {
-		r, err = NewReader(f, info.Size(), opt)
-	}
+	r, err := NewReader(f, f.Size(), opt)
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	r.closer = f
+	r.file = f
 	return r, nil
 }
 
 // Close closes the file that Open opened.
 func (r *Reader) Close() error {
-	if r.closer == nil {
+	if r.file == nil {
 		return nil
 	}
-	return r.closer.Close()
+	return r.file.Close()
 }
 
 // NewReader reads the pickle of a file of the given size and finds its state
@@ -236,16 +231,44 @@ func (r *Reader) Tensor(name string) (*tensor.Tensor, error) {
 	if !ok {
 		return nil, fmt.Errorf("pytorch: no tensor %q", name)
 	}
+	k := v.sink()
+	if err := r.read(name, v, k); err != nil {
+		return nil, err
+	}
+	return k.tensor(v.shape)
+}
+
+// Deferred is [Reader.Tensor] for a tensor of floating-point numbers whose
+// elements stay in the file until they are needed; see [tensor.Deferred]. If the
+// file was changed meanwhile, or its sum is wrong, reading them is an error.
+func (r *Reader) Deferred(name string) (*tensor.Tensor, error) {
+	v, ok := r.views[name]
+	if !ok {
+		return nil, fmt.Errorf("pytorch: no tensor %q", name)
+	}
+	if !v.dtype.float() {
+		return nil, fmt.Errorf("pytorch: tensor %q is of %s, not of floating-point numbers", name, v.dtype)
+	}
+	return tensor.Deferred(func(dst []float32) error {
+		err := r.read(name, v, &sink{dtype: v.dtype, f: dst})
+		if err == nil && r.file != nil {
+			err = r.file.Check()
+		}
+		return err
+	}, v.shape...)
+}
+
+func (r *Reader) read(name string, v *view, k *sink) error {
 	s := v.storage
 	if s.root != nil {
 		s = s.root
 	}
 	b, err := r.box.bytes(s)
 	if err == nil {
-		var t *tensor.Tensor
-		if t, err = v.read(b); err == nil {
-			return t, nil
-		}
+		err = v.read(k, b)
 	}
-	return nil, fmt.Errorf("pytorch: tensor %q: %w", name, err)
+	if err != nil {
+		return fmt.Errorf("pytorch: tensor %q: %w", name, err)
+	}
+	return nil
 }

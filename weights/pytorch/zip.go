@@ -3,9 +3,12 @@ package pytorch
 import (
 	"archive/zip"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/resnet-go/resnet/internal/steadyfile"
 )
 
 // zipFile is the format of PyTorch 1.6 and later: a zip archive, nothing
@@ -79,6 +82,9 @@ func (z *zipFile) find(name string) (section, bool, error) {
 		return section{}, true, badf("record %s is compressed or encrypted, which torch.save never does", clip(f.Name))
 	}
 	at, err := f.DataOffset()
+	if errors.Is(err, steadyfile.ErrChanged) {
+		return section{}, true, err
+	}
 	if err != nil {
 		return section{}, true, badf("record %s: %v", clip(f.Name), err)
 	}

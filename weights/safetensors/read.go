@@ -4,14 +4,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"slices"
 	"unicode/utf8"
 
+	"github.com/resnet-go/resnet/internal/steadyfile"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -28,59 +27,36 @@ const (
 // io.ReaderAt is.
 type Reader struct {
 	r        io.ReaderAt
-	closer   io.Closer
-	data     int64 // where the tensors' bytes begin
+	file     *steadyfile.File // that Open opened, or nil
+	data     int64            // where the tensors' bytes begin
 	entries  []Entry
 	index    map[string]int
 	metadata map[string]string
 }
 
-// Open opens a file by a memory map where the system has them. Close the reader
-// when done, and not while a tensor is read. An error names the file.
+// Open opens a file. Close the reader when done, and not while a tensor is read;
+// where tensors of [Reader.Deferred] outlive it, leave it open: a reader that
+// nothing refers to any more closes its file by itself. An error names the file.
 func Open(path string) (*Reader, error) {
-	f, err := os.Open(path)
+	f, err := steadyfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	r, err := openFile(f)
+	r, err := NewReader(f, f.Size())
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return r, nil
-}
-
-// openFile takes f over unless there is an error.
-func openFile(f *os.File) (*Reader, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("not a regular file")
-	}
-	if info.Size() == 0 {
-		return NewReader(f, 0)
-	}
-	m, err := mapFile(f, info.Size())
-	if err != nil {
-		return nil, err
-	}
-	r, err := NewReader(m, info.Size())
-	if err != nil {
-		m.Close()
-		return nil, err
-	}
-	r.closer = m
+	r.file = f
 	return r, nil
 }
 
 // Close closes the file that Open opened.
 func (r *Reader) Close() error {
-	if r.closer == nil {
+	if r.file == nil {
 		return nil
 	}
-	return r.closer.Close()
+	return r.file.Close()
 }
 
 // NewReader reads and checks the header of a file of the given size. A file
@@ -306,85 +282,4 @@ func (r *Reader) Bytes(name string) ([]byte, error) {
 		return nil, fmt.Errorf("safetensors: read tensor %q: %w", name, err)
 	}
 	return b, nil
-}
-
-// Tensor reads a tensor: F32, F16, BF16 and F64 as float32 (F64 rounded), I64,
-// I32, I16, I8, U8 and BOOL as int64. Other types are an error.
-func (r *Reader) Tensor(name string) (*tensor.Tensor, error) {
-	i, ok := r.index[name]
-	if !ok {
-		return nil, fmt.Errorf("safetensors: no tensor %q", name)
-	}
-	e := r.entries[i]
-	var t *tensor.Tensor
-	var err error
-	if m, ok := r.r.(*mapped); ok {
-		if e2 := m.view(r.data+e.Begin, e.End-e.Begin, func(b []byte) { t, err = decode(b, e) }); e2 != nil {
-			return nil, fmt.Errorf("safetensors: read tensor %q: %w", name, e2)
-		}
-	} else {
-		b, e2 := r.Bytes(name)
-		if e2 != nil {
-			return nil, e2
-		}
-		t, err = decode(b, e)
-	}
-	if err != nil {
-		return nil, &FormatError{Tensor: name, Problem: err.Error()}
-	}
-	return t, nil
-}
-
-func decode(b []byte, e Entry) (*tensor.Tensor, error) {
-	n := e.Numel()
-	le := binary.LittleEndian
-	switch e.DType {
-	case F32, F16, BF16, F64:
-		x := make([]float32, n)
-		switch e.DType {
-		case F32:
-			for i := range x {
-				x[i] = math.Float32frombits(le.Uint32(b[4*i:]))
-			}
-		case F16:
-			for i := range x {
-				x[i] = FromHalf(le.Uint16(b[2*i:]))
-			}
-		case BF16:
-			for i := range x {
-				x[i] = math.Float32frombits(uint32(le.Uint16(b[2*i:])) << 16)
-			}
-		case F64:
-			for i := range x {
-				x[i] = float32(math.Float64frombits(le.Uint64(b[8*i:])))
-			}
-		}
-		return tensor.FromFloat32(x, e.Shape...)
-	case I64, I32, I16, I8, U8, Bool:
-		x := make([]int64, n)
-		switch e.DType {
-		case I64:
-			for i := range x {
-				x[i] = int64(le.Uint64(b[8*i:]))
-			}
-		case I32:
-			for i := range x {
-				x[i] = int64(int32(le.Uint32(b[4*i:])))
-			}
-		case I16:
-			for i := range x {
-				x[i] = int64(int16(le.Uint16(b[2*i:])))
-			}
-		case I8:
-			for i := range x {
-				x[i] = int64(int8(b[i]))
-			}
-		default:
-			for i := range x {
-				x[i] = int64(b[i])
-			}
-		}
-		return tensor.FromInt64(x, e.Shape...)
-	}
-	return nil, fmt.Errorf("dtype %s cannot be used here", e.DType)
 }
