@@ -87,6 +87,9 @@ func (c *compiler) forward(n *graph.Node, shape kernel.Conv, bias, residual *buf
 	if tile := c.algorithm(shape, n.In[1]); tile > 0 {
 		return y, c.winograd(n, shape, tile, x, bias, residual, y, op)
 	}
+	if c.stride2(shape, n.In[1], op) {
+		return y, c.winogradStride2(n.In[1], shape, x, bias, residual, y, op)
+	}
 	w := c.packForward(n.In[1], shape)
 	c.needScratch(f.ScratchFloats())
 	if op.stats {

@@ -389,6 +389,21 @@ func winogradOutputGradAVX512(v *float32, pos int, rows **float32, pixel int, wi
 //go:noescape
 func winogradWeightGradAVX512(dw *float32, tap int, u *float32, pos int, n int, tmp *float32)
 
+// winogradStride2InputAVX512 is kernel.winogradStride2Input.
+//
+//go:noescape
+func winogradStride2InputAVX512(v *float32, pos int, rows **float32, pixel int, left int, right int, n int, tmp *float32)
+
+// winogradStride2OutputAVX512 is kernel.winogradStride2Output.
+//
+//go:noescape
+func winogradStride2OutputAVX512(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+
+// winogradStride2OutputAddAVX512 is kernel.winogradStride2Output that adds res.
+//
+//go:noescape
+func winogradStride2OutputAddAVX512(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+
 // shiftedSumsAVX2 adds the sums over the rows of x-origin and of its square to sum and sq.
 //
 //go:noescape
@@ -778,3 +793,18 @@ func winogradOutputGradAVX2(v *float32, pos int, rows **float32, pixel int, widt
 //
 //go:noescape
 func winogradWeightGradAVX2(dw *float32, tap int, u *float32, pos int, n int, tmp *float32)
+
+// winogradStride2InputAVX2 is kernel.winogradStride2Input.
+//
+//go:noescape
+func winogradStride2InputAVX2(v *float32, pos int, rows **float32, pixel int, left int, right int, n int, tmp *float32)
+
+// winogradStride2OutputAVX2 is kernel.winogradStride2Output.
+//
+//go:noescape
+func winogradStride2OutputAVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+
+// winogradStride2OutputAddAVX2 is kernel.winogradStride2Output that adds res.
+//
+//go:noescape
+func winogradStride2OutputAddAVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)

@@ -36,7 +36,7 @@ func main() {
 		}{
 			{"batchnorm", batchNorm}, {"elementwise", elementwise}, {"optim", optim},
 			{"exp", expFunctions}, {"pool", pool}, {"move", move}, {"dropout", dropout},
-			{"winograd", winograd}, {"winograd_weights", winogradWeights}, {"winograd_grad", winogradGrad},
+			{"winograd", winograd}, {"winograd_weights", winogradWeights}, {"winograd_grad", winogradGrad}, {"winograd_stride2", winogradStride2},
 		} {
 			e := newEmit(i)
 			f.make(e)

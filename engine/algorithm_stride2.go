@@ -1,0 +1,41 @@
+package engine
+
+import (
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/kernel"
+)
+
+// stride2 says that a convolution is computed by [kernel.WinogradStride2].
+func (c *compiler) stride2(shape kernel.Conv, w *graph.Value, op fusedConv) bool {
+	return c.fast && !op.stats && c.at[w].buf.kind == constant && shape.WinogradStride2Faster()
+}
+
+// winogradStride2 emits a convolution of stride 2 by Winograd's algorithm in
+// place of the direct one.
+func (c *compiler) winogradStride2(w *graph.Value, shape kernel.Conv, x, bias, residual, y *buf, op fusedConv) error {
+	f, err := kernel.PlanWinogradStride2(shape)
+	if err != nil {
+		return err
+	}
+	const tile = 2
+	packed := c.packConstant(w, packed{shape: shape, winograd: tile}, f.PackedLen(), func(dst []float32, from *buf, layout layout) {
+		pack := func(task, _ int) { f.PackOIHW(task, dst, from.data, from.source.scale) }
+		if layout != rowMajor {
+			pack = func(task, _ int) { f.Pack(task, dst, from.data) }
+		}
+		c.plan.pool.Run(f.PackTasks(), pack)
+	})
+	c.needScratch(f.ScratchFloats())
+	var v *buf
+	if f.TransformTasks() > 0 {
+		v = c.newBuf(f.TransformFloats())
+		c.step("input transform", f.TransformTasks(), func(r *run, task, worker int) {
+			f.Transform(task, r.scratch[worker], r.b[x.id], r.b[v.id])
+		}, reads(x), writes(v))
+	}
+	s := c.step("", f.Tasks(), func(r *run, task, worker int) {
+		f.Run(task, r.scratch[worker], r.b[x.id], r.opt(v), r.b[packed.id], r.opt(bias), r.opt(residual), r.b[y.id], op.act)
+	}, reads(x, v, packed, bias, residual), writes(y))
+	s.flops, s.algorithm = shape.FLOPs(), winogradName(tile)
+	return nil
+}
