@@ -17,7 +17,7 @@ var threeSame = map[string]struct {
 	"fadd": {0x4e20d400, "4s"}, "fsub": {0x4ea0d400, "4s"}, "fmul": {0x6e20dc00, "4s"}, "fdiv": {0x6e20fc00, "4s"},
 	"fmax": {0x4e20f400, "4s"}, "fmin": {0x4ea0f400, "4s"}, "fmla": {0x4e20cc00, "4s"}, "fmls": {0x4ea0cc00, "4s"},
 	"fcmgt": {0x6ea0e400, "4s"}, "fcmge": {0x6e20e400, "4s"}, "fcmeq": {0x4e20e400, "4s"},
-	"and": {0x4e201c00, "16b"}, "bic": {0x4e601c00, "16b"}, "orr": {0x4ea01c00, "16b"}, "eor": {0x6e201c00, "16b"},
+	"and": {0x4e201c00, "16b"}, "bic": {0x4e601c00, "16b"}, "orn": {0x4ee01c00, "16b"}, "orr": {0x4ea01c00, "16b"}, "eor": {0x6e201c00, "16b"},
 	"add": {0x4ea08400, "4s"}, "sub": {0x6ea08400, "4s"}, "cmeq": {0x6ea08c00, "4s"}, "cmhs": {0x6ea03c00, "4s"},
 	"zip1": {0x4e803800, "4s"}, "zip2": {0x4e807800, "4s"}, "uzp1": {0x4e801800, "4s"}, "uzp2": {0x4e805800, "4s"},
 	"zip1d": {0x4ec03800, "2d"}, "zip2d": {0x4ec07800, "2d"}, "fmlad": {0x4e60cc00, "2d"},
@@ -162,6 +162,11 @@ func (a *asm) shiftBy(name string, d, n v, by int) {
 // dup copies a lane of n to all lanes of d.
 func (a *asm) dup(d, n v, lane int) {
 	a.word(0x4e040400|uint32(lane)<<19|uint32(n)<<5|uint32(d), "dup %v.4s, %v.s[%d]", d, n, lane)
+}
+
+// insert copies the low half of a general register to a lane of d.
+func (a *asm) insert(d v, r x, lane int) {
+	a.word(0x4e041c00|uint32(lane)<<19|uint32(r)<<5|uint32(d), "mov %v.s[%d], w%d", d, lane, int(r))
 }
 
 // dupGeneral copies the low half of a general register to all lanes of d.

@@ -46,6 +46,24 @@ func generate() (map[string][]byte, error) {
 		return nil, fmt.Errorf("declarations of the GEMM kernels: %w", err)
 	}
 	files["gemm_stubs_arm64.go"] = stubs
+	var decls bytes.Buffer
+	header(&decls)
+	decls.WriteString("package kernel\n\n")
+	for _, f := range []struct {
+		stem string
+		make func(e *emit)
+	}{
+		{"batchnorm", batchNorm}, {"stats", columnStats}, {"elementwise", elementwise}, {"optim", optim},
+		{"exp", expFunctions}, {"pool", pool}, {"move", moves}, {"winograd", winograd},
+	} {
+		e := newEmit(f.stem)
+		f.make(e)
+		files[f.stem+"_neon_arm64.s"] = e.text()
+		decls.Write(e.decls.Bytes())
+	}
+	if files["vec_stubs_arm64.go"], err = format.Source(decls.Bytes()); err != nil {
+		return nil, fmt.Errorf("declarations of the vector kernels: %w", err)
+	}
 	return files, nil
 }
 
