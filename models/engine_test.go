@@ -69,7 +69,9 @@ func TestVariantsByEngineAndReference(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := nn.Init(m, 5); err != nil {
+			// A seed with which no input of a ReLU is within rounding of 0 (seed 5
+			// has one of 7e-8, whose sign depends on how the processor sums).
+			if err := nn.Init(m, 6); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := nn.Freeze(m, c.freeze...); err != nil {

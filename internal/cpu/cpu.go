@@ -3,7 +3,8 @@
 //
 // Detection is golang.org/x/sys/cpu's, so the switches of the GODEBUG
 // environment variable are honoured: GODEBUG=cpu.avx512f=off leaves AVX-512
-// out, GODEBUG=cpu.avx2=off leaves AVX2 (and with it all of AVX-512) out.
+// out, GODEBUG=cpu.avx2=off leaves AVX2 (and with it all of AVX-512) out,
+// GODEBUG=cpu.asimd=off leaves NEON out.
 package cpu
 
 import "strings"

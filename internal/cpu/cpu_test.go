@@ -1,10 +1,12 @@
 package cpu
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -25,7 +27,7 @@ func TestLevelsNest(t *testing.T) {
 // itself again in a child with the variable set.
 func TestGodebugSwitches(t *testing.T) {
 	if want, child := os.LookupEnv("RESNET_TEST_LEVEL"); child {
-		on := map[string]bool{"avx512": AVX512, "avx2": AVX2}
+		on := map[string]bool{"avx512": AVX512, "avx2": AVX2, "neon": NEON}
 		if on[want] {
 			t.Errorf("%s is on although GODEBUG=%q", want, os.Getenv("GODEBUG"))
 		}
@@ -43,6 +45,7 @@ func TestGodebugSwitches(t *testing.T) {
 	}{
 		{"avx512", "cpu.avx512f=off", AVX512},
 		{"avx2", "cpu.avx2=off", AVX2},
+		{"neon", "cpu.asimd=off", NEON},
 	} {
 		if !c.on {
 			t.Logf("%s: not on this machine", c.level)
@@ -50,7 +53,9 @@ func TestGodebugSwitches(t *testing.T) {
 		}
 		cmd := exec.Command(os.Args[0], "-test.run=^TestGodebugSwitches$")
 		cmd.Env = append(os.Environ(), "GODEBUG="+c.godebug, "RESNET_TEST_LEVEL="+c.level)
-		if out, err := cmd.CombinedOutput(); err != nil {
+		if out, err := cmd.CombinedOutput(); errors.Is(err, syscall.ENOEXEC) {
+			t.Skipf("%v: the processor is emulated, run this test with GODEBUG=%s RESNET_TEST_LEVEL=%s", err, c.godebug, c.level)
+		} else if err != nil {
 			t.Errorf("GODEBUG=%s: %v\n%s", c.godebug, err, strings.TrimSpace(string(out)))
 		}
 	}

@@ -16,24 +16,24 @@ import (
 // the portable kernels.
 func eachISA(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
-	had2, had512 := useAVX2, useAVX512
-	t.Cleanup(func() { useAVX2, useAVX512 = had2, had512 })
+	had2, had512, hadNEON := useAVX2, useAVX512, useNEON
+	t.Cleanup(func() { useAVX2, useAVX512, useNEON = had2, had512, hadNEON })
 	for _, v := range []struct {
-		name         string
-		avx2, avx512 bool
-	}{{"generic", false, false}, {"avx2", true, false}, {"avx512", true, true}} {
+		name               string
+		avx2, avx512, neon bool
+	}{{"generic", false, false, false}, {"avx2", true, false, false}, {"avx512", true, true, false}, {"neon", false, false, true}} {
 		t.Run(v.name, func(t *testing.T) {
-			if v.avx2 && !had2 || v.avx512 && !had512 {
+			if v.avx2 && !had2 || v.avx512 && !had512 || v.neon && !hadNEON {
 				if required(v.name) {
 					t.Fatalf("RESNET_REQUIRE_ISA names %s, which this machine or build has not", v.name)
 				}
 				t.Skipf("this machine or build has no %s", v.name)
 			}
-			useAVX2, useAVX512 = v.avx2, v.avx512
+			useAVX2, useAVX512, useNEON = v.avx2, v.avx512, v.neon
 			f(t)
 		})
 	}
-	useAVX2, useAVX512 = had2, had512
+	useAVX2, useAVX512, useNEON = had2, had512, hadNEON
 }
 
 // required reports whether the environment demands that an instruction set is
@@ -48,7 +48,7 @@ func TestRequiredInstructionSets(t *testing.T) {
 	if len(all) == 0 {
 		t.Skip("RESNET_REQUIRE_ISA is not set")
 	}
-	have := map[string]bool{"avx2": useAVX2, "avx512": useAVX512, "avx512vnni": cpu.AVX512VNNI, "neon": cpu.NEON}
+	have := map[string]bool{"avx2": useAVX2, "avx512": useAVX512, "avx512vnni": cpu.AVX512VNNI, "neon": useNEON}
 	for _, isa := range all {
 		on, known := have[isa]
 		if !known {

@@ -84,6 +84,9 @@ var tailMasks = func() (t [panelWidth + 1][panelWidth]int32) {
 // maxPanels is the largest number of panels of one call.
 const maxPanels = 4
 
+// neonRows is the largest number of rows of a tile on NEON, of one panel.
+const neonRows = 6
+
 // maxRows returns the largest m that the micro-kernels take with nz panels, 0
 // if they do not take nz.
 func maxRows(nz int) int {
@@ -92,6 +95,8 @@ func maxRows(nz int) int {
 		return [maxPanels + 1]int{0, 28, 14, 9, 7}[nz]
 	case useAVX2:
 		return [maxPanels + 1]int{0, 6}[nz]
+	case useNEON:
+		return [maxPanels + 1]int{0, neonRows}[nz]
 	}
 	return [maxPanels + 1]int{0, 8}[nz]
 }

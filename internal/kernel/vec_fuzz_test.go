@@ -15,10 +15,10 @@ func FuzzVec(f *testing.F) {
 		x, dy, z := b.in(b.normal(n, 0, 2)), b.in(b.normal(n, 0, 1)), b.in(b.normal(n, 0, 1))
 		scale, shift, mean := b.in(b.positive(c)), b.in(b.normal(c, 0, 1)), b.in(b.normal(c, 0, 1))
 		var results [][][]float32
-		had2, had512 := useAVX2, useAVX512
-		defer func() { useAVX2, useAVX512 = had2, had512 }()
-		for _, isa := range [][2]bool{{false, false}, {had2, false}, {had2, had512}} {
-			useAVX2, useAVX512 = isa[0], isa[1]
+		had2, had512, hadNEON := useAVX2, useAVX512, useNEON
+		defer func() { useAVX2, useAVX512, useNEON = had2, had512, hadNEON }()
+		for _, isa := range [][3]bool{{false, false, false}, {had2, false, false}, {had2, had512, false}, {false, false, hadNEON}} {
+			useAVX2, useAVX512, useNEON = isa[0], isa[1], isa[2]
 			stats, reduce, sums := b.out(2*c), b.out(2*c), b.out(c)
 			y, masked, dx, act, drop, p, v := b.out(n), b.out(n), b.out(n), b.out(n), b.out(n), b.inout(x), b.inout(z)
 			BatchNormStats(stats, x, c)

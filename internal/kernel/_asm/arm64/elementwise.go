@@ -1,0 +1,227 @@
+package main
+
+func elementwise(e *emit) {
+	for _, f := range []struct {
+		name, doc string
+		do        func(a, b vec) vec
+	}{
+		{"Add", "a + b", e.add},
+		{"Sub", "a - b", e.sub},
+		{"Mul", "a * b", e.mul},
+		{"Div", "a / b", e.div},
+		{"Max", "max(a, b), NaN if either is", e.max},
+		{"Min", "min(a, b), NaN if either is", e.min},
+		{"AddReLU", "max(0, a + b)", func(a, b vec) vec { return e.max(e.zeros(), e.add(a, b)) }},
+	} {
+		e.flat(kernel{
+			name: "binary" + f.name, doc: "computes y = " + f.doc + ".", streams: []string{"y", "a", "b"}, unroll: 4,
+		}, func(at memOf) { e.st(f.do(e.ld(at("a")), e.ld(at("b"))), at("y")) })
+		e.flat(kernel{
+			name: "scalar" + f.name, doc: "computes y = " + f.doc + " of one b.", streams: []string{"y", "a"},
+			scalars: []string{"b"}, unroll: 4,
+		}, func(at memOf) { e.st(f.do(e.ld(at("a")), e.scalar["b"]), at("y")) })
+	}
+	e.flat(kernel{
+		name: "axpy", doc: "computes y += a*x.", streams: []string{"y", "x"}, scalars: []string{"a"}, unroll: 4,
+	}, func(at memOf) { e.st(e.fma(e.ld(at("x")), e.scalar["a"], e.ld(at("y"))), at("y")) })
+
+	e.flat(kernel{
+		name: "clamp", doc: "computes y = min(max(x, a), b), NaN of NaN.", streams: []string{"y", "x"}, scalars: []string{"a", "b"}, unroll: 4,
+	}, func(at memOf) {
+		e.st(e.min(e.scalar["b"], e.max(e.scalar["a"], e.ld(at("x")))), at("y"))
+	})
+	e.flat(kernel{
+		name: "leakyReLU", doc: "computes y = x, but a*x where x < 0.", streams: []string{"y", "x"}, scalars: []string{"a"}, unroll: 4,
+	}, func(at memOf) {
+		x := e.ld(at("x"))
+		e.st(e.choose(e.op2("fcmlt0", x), e.mul(x, e.scalar["a"]), x), at("y"))
+	})
+
+	// Sums over a whole array, lane by lane.
+	var acc []vec
+	next := 0
+	lanes := func(name, doc string, streams []string, add func(at memOf, acc vec)) {
+		e.flat(kernel{
+			name: name, doc: doc, streams: streams, extra: "sum *float32", unroll: 4,
+			setup: func() {
+				acc, next = nil, 0
+				for range 4 {
+					acc = append(acc, e.pinZero())
+				}
+			},
+			finish: func() {
+				to := e.loadInt("sum")
+				e.block(func() { e.st(e.tree(acc), mem{base: to}) })
+			},
+		}, func(at memOf) {
+			add(at, acc[next%4])
+			next++
+		})
+	}
+	lanes("laneSum", "sets sum to the sums of x over the lanes.", []string{"x"}, func(at memOf, acc vec) {
+		x := e.ld(at("x"))
+		e.change("fadd", acc, acc, x)
+	})
+	lanes("laneDot", "sets sum to the sums of a*b over the lanes.", []string{"a", "b"}, func(at memOf, acc vec) {
+		e.fma(e.ld(at("a")), e.ld(at("b")), acc)
+	})
+
+	grad := func(name, doc string, in []string, scalars []string, do func(at memOf) vec) {
+		for _, acc := range []bool{false, true} {
+			n, d := name, doc
+			if acc {
+				n, d = n+"Add", d+", added to dx"
+			}
+			e.flat(kernel{
+				name: n, doc: "computes dx = " + d + ".", streams: append([]string{"dx", "dy"}, in...), scalars: scalars,
+				consts: true, unroll: 4,
+			}, func(at memOf) {
+				v := do(at)
+				if acc {
+					v = e.add(v, e.ld(at("dx")))
+				}
+				e.st(v, at("dx"))
+			})
+		}
+	}
+	grad("reluGrad", "dy, but 0 where y <= 0", []string{"y"}, nil, func(at memOf) vec {
+		return e.unless(e.ld(at("dy")), e.ld(at("y")))
+	})
+	grad("leakyReLUGrad", "dy, but a*dy where not x > 0", []string{"x"}, []string{"a"}, func(at memOf) vec {
+		g := e.ld(at("dy"))
+		return e.choose(e.op2("fcmgt0", e.ld(at("x"))), g, e.mul(g, e.scalar["a"]))
+	})
+	grad("sigmoidGrad", "dy*(1-y)*y", []string{"y"}, nil, func(at memOf) vec {
+		y := e.ld(at("y"))
+		return e.mul(e.mul(e.ld(at("dy")), e.sub(e.constant(1), y)), y)
+	})
+	grad("tanhGrad", "dy*(1-y*y)", []string{"y"}, nil, func(at memOf) vec {
+		y := e.ld(at("y"))
+		return e.mul(e.ld(at("dy")), e.fnma(y, y, e.constant(1)))
+	})
+}
+
+// zeros returns a vector of zeros.
+func (e *emit) zeros() vec {
+	d := e.v()
+	e.do(func() { e.zero(d.reg) }, d)
+	return d
+}
+
+func optim(e *emit) {
+	var k []vec
+	coefs := func(n int) func() {
+		return func() {
+			base := e.loadInt("coefs")
+			k = nil
+			for i := range n {
+				k = append(k, e.field(base, i))
+			}
+		}
+	}
+	// The order of kernel.sgdCoefs.
+	const gradScale, decay, momentum, fresh, lr, direct, ahead = 0, 1, 2, 3, 4, 5, 6
+	e.flat(kernel{
+		name: "sgdMomentum", doc: "is kernel.sgdGeneric with a momentum buffer.", streams: []string{"p", "v", "grad"},
+		extra: "coefs *float32", setup: coefs(7), unroll: 2,
+	}, func(at memOf) {
+		p, d := e.ld(at("p")), e.mul(e.ld(at("grad")), k[gradScale])
+		e.fma(p, k[decay], d)
+		m := e.mul(d, k[fresh])
+		e.fma(e.ld(at("v")), k[momentum], m)
+		e.st(m, at("v"))
+		u := e.mul(d, k[direct])
+		e.fma(m, k[ahead], u)
+		e.st(e.fnma(u, k[lr], p), at("p"))
+	})
+	e.flat(kernel{
+		name: "sgdPlain", doc: "is kernel.sgdGeneric without a momentum buffer.", streams: []string{"p", "grad"},
+		extra: "coefs *float32", setup: coefs(7), unroll: 2,
+	}, func(at memOf) {
+		p, d := e.ld(at("p")), e.mul(e.ld(at("grad")), k[gradScale])
+		e.fma(p, k[decay], d)
+		e.st(e.fnma(d, k[lr], p), at("p"))
+	})
+	// The order of kernel.adamCoefs.
+	const beta1, fresh1, beta2, fresh2, stay, rate, root, eps = 2, 3, 4, 5, 6, 7, 8, 9
+	e.flat(kernel{
+		name: "adam", doc: "is kernel.adamGeneric.", streams: []string{"p", "m", "v", "grad"},
+		extra: "coefs *float32", setup: coefs(10), unroll: 1,
+	}, func(at memOf) {
+		p, d := e.ld(at("p")), e.mul(e.ld(at("grad")), k[gradScale])
+		e.fma(p, k[decay], d)
+		a := e.mul(d, k[fresh1])
+		e.fma(e.ld(at("m")), k[beta1], a)
+		b := e.mul(e.mul(d, k[fresh2]), d)
+		e.fma(e.ld(at("v")), k[beta2], b)
+		e.st(a, at("m"))
+		e.st(b, at("v"))
+		q := e.fma(e.op2("fsqrt", b), k[root], e.copyOf(k[eps]))
+		step := e.op2("fneg", e.div(e.mul(a, k[rate]), q))
+		e.st(e.fma(p, k[stay], step), at("p")) // p*stay - the step
+	})
+	e.flat(kernel{
+		name: "ema", doc: "computes avg = decay*avg + fresh*p.", streams: []string{"avg", "p"}, scalars: []string{"decay", "fresh"}, unroll: 4,
+	}, func(at memOf) {
+		v := e.mul(e.ld(at("p")), e.scalar["fresh"])
+		e.st(e.fma(e.ld(at("avg")), e.scalar["decay"], v), at("avg"))
+	})
+
+	sumSquares(e)
+	allFinite(e)
+}
+
+// sumSquares adds the squares of n floats, a multiple of 32, to the 32 lanes.
+func sumSquares(e *emit) {
+	e.begin("sumSquares", "lane *float64, x *float32, n int",
+		"adds the squares of x[i], in float64, to lane[i%32]; n is a multiple of 32.")
+	lane, x, n := e.loadInt("lane"), e.loadInt("x"), e.loadInt("n")
+	var acc []vec
+	for i := range 16 {
+		a := e.pin()
+		e.load(whole, a.reg, lane, 16*i)
+		acc = append(acc, a)
+	}
+	e.at("squares")
+	e.op("SUBS $32, %v", n)
+	e.op("BLT squared")
+	e.block(func() {
+		for i := range 8 {
+			v := e.ld(mem{base: x, off: 16 * i})
+			lo, hi := e.op2("fcvtl", v), e.op2("fcvtl2", v)
+			e.change("fmlad", acc[2*i], lo, lo)
+			e.change("fmlad", acc[2*i+1], hi, hi)
+		}
+	})
+	e.op("ADD $128, %v", x)
+	e.op("B squares")
+	e.at("squared")
+	for i, a := range acc {
+		e.save(whole, a.reg, lane, 16*i)
+	}
+	e.end()
+}
+
+// allFinite multiplies by 0, which leaves 0 of finite values and NaN of others.
+func allFinite(e *emit) {
+	var zero vec
+	var acc []vec
+	next := 0
+	e.flat(kernel{
+		name: "allFinite", doc: "sets sum to a vector of zeros if all x are finite, else one with a NaN.",
+		streams: []string{"x"}, extra: "sum *float32", unroll: 4,
+		setup: func() {
+			zero, acc = e.pinZero(), nil
+			for range 4 {
+				acc = append(acc, e.pinZero())
+			}
+		},
+		finish: func() {
+			to := e.loadInt("sum")
+			e.block(func() { e.st(e.tree(acc), mem{base: to}) })
+		},
+	}, func(at memOf) {
+		e.fma(e.ld(at("x")), zero, acc[next%4])
+		next++
+	})
+}
