@@ -18,10 +18,10 @@ func (c *compiler) winogradStride2(w *graph.Value, shape kernel.Conv, x, bias, r
 		return err
 	}
 	const tile = 2
-	packed := c.packConstant(w, packed{shape: shape, winograd: tile}, f.PackedLen(), func(dst []float32, from *buf, layout layout) {
-		pack := func(task, _ int) { f.PackOIHW(task, dst, from.data, from.source.scale) }
+	packed := c.packConstant(w, packed{shape: shape, winograd: tile}, f.PackedLen(), func(dst, weights []float32, scale []float64, layout layout) {
+		pack := func(task, _ int) { f.PackOIHW(task, dst, weights, scale) }
 		if layout != rowMajor {
-			pack = func(task, _ int) { f.Pack(task, dst, from.data) }
+			pack = func(task, _ int) { f.Pack(task, dst, weights) }
 		}
 		c.plan.pool.Run(f.PackTasks(), pack)
 	})
