@@ -1,6 +1,9 @@
 package kernel
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // WinogradStride2 is a 3x3 convolution of stride 2 that multiplies less. In one
 // dimension, two outputs are sums over two filters: one of 2 taps over the 3
@@ -43,6 +46,9 @@ const stride2Block = 96 << 10
 func (c Conv) CheckWinogradStride2() error {
 	if err := c.Check(); err != nil {
 		return err
+	}
+	if c.Products != FP32 {
+		return errors.New("convolution: Winograd multiplies float32 only")
 	}
 	if c.R != 3 || c.S != 3 || c.StrideH != 2 || c.StrideW != 2 || c.DilH != 1 || c.DilW != 1 || c.Groups != 1 {
 		return fmt.Errorf("convolution: Winograd of stride 2 wants a 3x3 kernel, stride 2, dilation 1, 1 group, got %dx%d, %dx%d, %dx%d, %d",
