@@ -15,6 +15,8 @@ tile1:
 	MOVD 40(R0), R4
 	MOVD 48(R0), R5
 	MOVD 160(R0), R6
+	MOVD 192(R0), R16
+	LSL $2, R16, R17
 	CBNZ R1, zero5
 	MOVD 88(R0), R19
 	CBZ R19, zero5
@@ -77,6 +79,7 @@ loop7:
 	WORD $0x4fb81bc2 // fmla v2.4s, v30.4s, v24.s[3]
 	WORD $0x4fb81be3 // fmla v3.4s, v31.4s, v24.s[3]
 	ADD $256, R6
+	SUB R17, R6
 	SUBS $4, R3
 	BGE loop7
 
@@ -88,6 +91,7 @@ one9:
 	WORD $0xbc404518 // ldr s24, [x8], #4
 	PRFM (R6), PLDL2KEEP
 	ADD $64, R6
+	SUB R16, R6
 	WORD $0x3cc104be // ldr q30, [x5], #16
 	WORD $0x4f9813c0 // fmla v0.4s, v30.4s, v24.s[0]
 	WORD $0x3cc104bf // ldr q31, [x5], #16
@@ -176,6 +180,8 @@ tile13:
 	MOVD 40(R0), R4
 	MOVD 48(R0), R5
 	MOVD 160(R0), R6
+	MOVD 192(R0), R16
+	LSL $2, R16, R17
 	CBNZ R1, zero17
 	MOVD 88(R0), R19
 	CBZ R19, zero17
@@ -264,6 +270,7 @@ loop19:
 	WORD $0x4fb81be3 // fmla v3.4s, v31.4s, v24.s[3]
 	WORD $0x4fb91be7 // fmla v7.4s, v31.4s, v25.s[3]
 	ADD $256, R6
+	SUB R17, R6
 	SUBS $4, R3
 	BGE loop19
 
@@ -276,6 +283,7 @@ one21:
 	WORD $0xbc404539 // ldr s25, [x9], #4
 	PRFM (R6), PLDL2KEEP
 	ADD $64, R6
+	SUB R16, R6
 	WORD $0x3cc104be // ldr q30, [x5], #16
 	WORD $0x4f9813c0 // fmla v0.4s, v30.4s, v24.s[0]
 	WORD $0x4f9913c4 // fmla v4.4s, v30.4s, v25.s[0]
@@ -388,6 +396,8 @@ tile25:
 	MOVD 40(R0), R4
 	MOVD 48(R0), R5
 	MOVD 160(R0), R6
+	MOVD 192(R0), R16
+	LSL $2, R16, R17
 	CBNZ R1, zero29
 	MOVD 88(R0), R19
 	CBZ R19, zero29
@@ -502,6 +512,7 @@ loop31:
 	WORD $0x4fb91be7 // fmla v7.4s, v31.4s, v25.s[3]
 	WORD $0x4fba1beb // fmla v11.4s, v31.4s, v26.s[3]
 	ADD $256, R6
+	SUB R17, R6
 	SUBS $4, R3
 	BGE loop31
 
@@ -515,6 +526,7 @@ one33:
 	WORD $0xbc40455a // ldr s26, [x10], #4
 	PRFM (R6), PLDL2KEEP
 	ADD $64, R6
+	SUB R16, R6
 	WORD $0x3cc104be // ldr q30, [x5], #16
 	WORD $0x4f9813c0 // fmla v0.4s, v30.4s, v24.s[0]
 	WORD $0x4f9913c4 // fmla v4.4s, v30.4s, v25.s[0]
@@ -651,6 +663,8 @@ tile37:
 	MOVD 40(R0), R4
 	MOVD 48(R0), R5
 	MOVD 160(R0), R6
+	MOVD 192(R0), R16
+	LSL $2, R16, R17
 	CBNZ R1, zero41
 	MOVD 88(R0), R19
 	CBZ R19, zero41
@@ -791,6 +805,7 @@ loop43:
 	WORD $0x4fba1beb // fmla v11.4s, v31.4s, v26.s[3]
 	WORD $0x4fbb1bef // fmla v15.4s, v31.4s, v27.s[3]
 	ADD $256, R6
+	SUB R17, R6
 	SUBS $4, R3
 	BGE loop43
 
@@ -805,6 +820,7 @@ one45:
 	WORD $0xbc40457b // ldr s27, [x11], #4
 	PRFM (R6), PLDL2KEEP
 	ADD $64, R6
+	SUB R16, R6
 	WORD $0x3cc104be // ldr q30, [x5], #16
 	WORD $0x4f9813c0 // fmla v0.4s, v30.4s, v24.s[0]
 	WORD $0x4f9913c4 // fmla v4.4s, v30.4s, v25.s[0]
@@ -965,6 +981,8 @@ tile49:
 	MOVD 40(R0), R4
 	MOVD 48(R0), R5
 	MOVD 160(R0), R6
+	MOVD 192(R0), R16
+	LSL $2, R16, R17
 	CBNZ R1, zero53
 	MOVD 88(R0), R19
 	CBZ R19, zero53
@@ -1131,6 +1149,7 @@ loop55:
 	WORD $0x4fbb1bef // fmla v15.4s, v31.4s, v27.s[3]
 	WORD $0x4fbc1bf3 // fmla v19.4s, v31.4s, v28.s[3]
 	ADD $256, R6
+	SUB R17, R6
 	SUBS $4, R3
 	BGE loop55
 
@@ -1146,6 +1165,7 @@ one57:
 	WORD $0xbc40459c // ldr s28, [x12], #4
 	PRFM (R6), PLDL2KEEP
 	ADD $64, R6
+	SUB R16, R6
 	WORD $0x3cc104be // ldr q30, [x5], #16
 	WORD $0x4f9813c0 // fmla v0.4s, v30.4s, v24.s[0]
 	WORD $0x4f9913c4 // fmla v4.4s, v30.4s, v25.s[0]
@@ -1330,6 +1350,8 @@ tile61:
 	MOVD 40(R0), R4
 	MOVD 48(R0), R5
 	MOVD 160(R0), R6
+	MOVD 192(R0), R16
+	LSL $2, R16, R17
 	CBNZ R1, zero65
 	MOVD 88(R0), R19
 	CBZ R19, zero65
@@ -1522,6 +1544,7 @@ loop67:
 	WORD $0x4fbc1bf3 // fmla v19.4s, v31.4s, v28.s[3]
 	WORD $0x4fbd1bf7 // fmla v23.4s, v31.4s, v29.s[3]
 	ADD $256, R6
+	SUB R17, R6
 	SUBS $4, R3
 	BGE loop67
 
@@ -1538,6 +1561,7 @@ one69:
 	WORD $0xbc4045bd // ldr s29, [x13], #4
 	PRFM (R6), PLDL2KEEP
 	ADD $64, R6
+	SUB R16, R6
 	WORD $0x3cc104be // ldr q30, [x5], #16
 	WORD $0x4f9813c0 // fmla v0.4s, v30.4s, v24.s[0]
 	WORD $0x4f9913c4 // fmla v4.4s, v30.4s, v25.s[0]
@@ -1746,6 +1770,8 @@ tile73:
 	MOVD 40(R0), R4
 	MOVD 48(R0), R5
 	MOVD 160(R0), R6
+	MOVD 192(R0), R16
+	LSL $2, R16, R17
 	CBNZ R1, zero77
 	MOVD 88(R0), R19
 	CBZ R19, zero77
@@ -1835,6 +1861,7 @@ loop79:
 	WORD $0x4fb81be3 // fmla v3.4s, v31.4s, v24.s[3]
 	WORD $0x4fb91be7 // fmla v7.4s, v31.4s, v25.s[3]
 	ADD $256, R6
+	SUB R17, R6
 	SUBS $4, R3
 	BGE loop79
 
@@ -1847,6 +1874,7 @@ one81:
 	WORD $0xbc404539 // ldr s25, [x9], #4
 	PRFM (R6), PLDL2KEEP
 	ADD $64, R6
+	SUB R16, R6
 	WORD $0x3cc104be // ldr q30, [x5], #16
 	WORD $0x4f9813c0 // fmla v0.4s, v30.4s, v24.s[0]
 	WORD $0x4f9913c4 // fmla v4.4s, v30.4s, v25.s[0]
@@ -1964,6 +1992,8 @@ tile85:
 	MOVD 40(R0), R4
 	MOVD 48(R0), R5
 	MOVD 160(R0), R6
+	MOVD 192(R0), R16
+	LSL $2, R16, R17
 	CBNZ R1, zero89
 	MOVD 88(R0), R19
 	CBZ R19, zero89
@@ -2105,6 +2135,7 @@ loop91:
 	WORD $0x4fba1beb // fmla v11.4s, v31.4s, v26.s[3]
 	WORD $0x4fbb1bef // fmla v15.4s, v31.4s, v27.s[3]
 	ADD $256, R6
+	SUB R17, R6
 	SUBS $4, R3
 	BGE loop91
 
@@ -2119,6 +2150,7 @@ one93:
 	WORD $0xbc40457b // ldr s27, [x11], #4
 	PRFM (R6), PLDL2KEEP
 	ADD $64, R6
+	SUB R16, R6
 	WORD $0x3cc104be // ldr q30, [x5], #16
 	WORD $0x4f9813c0 // fmla v0.4s, v30.4s, v24.s[0]
 	WORD $0x4f9913c4 // fmla v4.4s, v30.4s, v25.s[0]
@@ -2284,6 +2316,8 @@ tile97:
 	MOVD 40(R0), R4
 	MOVD 48(R0), R5
 	MOVD 160(R0), R6
+	MOVD 192(R0), R16
+	LSL $2, R16, R17
 	CBNZ R1, zero101
 	MOVD 88(R0), R19
 	CBZ R19, zero101
@@ -2477,6 +2511,7 @@ loop103:
 	WORD $0x4fbc1bf3 // fmla v19.4s, v31.4s, v28.s[3]
 	WORD $0x4fbd1bf7 // fmla v23.4s, v31.4s, v29.s[3]
 	ADD $256, R6
+	SUB R17, R6
 	SUBS $4, R3
 	BGE loop103
 
@@ -2493,6 +2528,7 @@ one105:
 	WORD $0xbc4045bd // ldr s29, [x13], #4
 	PRFM (R6), PLDL2KEEP
 	ADD $64, R6
+	SUB R16, R6
 	WORD $0x3cc104be // ldr q30, [x5], #16
 	WORD $0x4f9813c0 // fmla v0.4s, v30.4s, v24.s[0]
 	WORD $0x4f9913c4 // fmla v4.4s, v30.4s, v25.s[0]
@@ -2728,6 +2764,8 @@ batch110:
 	MOVD 0(R0), R8
 	ADD R19, R8
 	MOVD 32(R0), R3
+	SUBS $2, R3
+	BLT one116
 
 loop115:
 	WORD $0xbd400118 // ldr s24, [x8]
@@ -2741,21 +2779,45 @@ loop115:
 	WORD $0x4f981361 // fmla v1.4s, v27.4s, v24.s[0]
 	WORD $0x4f981382 // fmla v2.4s, v28.4s, v24.s[0]
 	WORD $0x4f9813a3 // fmla v3.4s, v29.4s, v24.s[0]
-	SUBS $1, R3
-	BNE loop115
+	WORD $0xbd400118 // ldr s24, [x8]
+	WORD $0xad406cba // ldp q26, q27, [x5]
+	WORD $0xad4174bc // ldp q28, q29, [x5, #32]
+	ADD R4, R8
+	ADD R14, R5
+	WORD $0x4f981340 // fmla v0.4s, v26.4s, v24.s[0]
+	WORD $0x4f981361 // fmla v1.4s, v27.4s, v24.s[0]
+	WORD $0x4f981382 // fmla v2.4s, v28.4s, v24.s[0]
+	WORD $0x4f9813a3 // fmla v3.4s, v29.4s, v24.s[0]
+	SUBS $2, R3
+	BGE loop115
+
+one116:
+	ADDS $2, R3
+	BEQ summed117
+	WORD $0xbd400118 // ldr s24, [x8]
+	WORD $0xad406cba // ldp q26, q27, [x5]
+	WORD $0xad4174bc // ldp q28, q29, [x5, #32]
+	ADD R4, R8
+	ADD R14, R5
+	WORD $0x4f981340 // fmla v0.4s, v26.4s, v24.s[0]
+	WORD $0x4f981361 // fmla v1.4s, v27.4s, v24.s[0]
+	WORD $0x4f981382 // fmla v2.4s, v28.4s, v24.s[0]
+	WORD $0x4f9813a3 // fmla v3.4s, v29.4s, v24.s[0]
+
+summed117:
 
 next111:
 	SUBS $1, R2
 	BNE batch110
-	CBZ R1, whole116
+	CBZ R1, whole118
 	WORD $0xad000420 // stp q0, q1, [x1]
 	WORD $0xad010c22 // stp q2, q3, [x1, #32]
 	RET
 
-whole116:
+whole118:
 	MOVD 72(R0), R4
 	MOVD 80(R0), R5
-	CBZ R5, plain117
+	CBZ R5, plain119
 	WORD $0xad407cbe // ldp q30, q31, [x5]
 	WORD $0x4e3ed400 // fadd v0.4s, v0.4s, v30.4s
 	WORD $0x4e3fd421 // fadd v1.4s, v1.4s, v31.4s
@@ -2763,9 +2825,9 @@ whole116:
 	WORD $0x4e3ed442 // fadd v2.4s, v2.4s, v30.4s
 	WORD $0x4e3fd463 // fadd v3.4s, v3.4s, v31.4s
 
-plain117:
+plain119:
 	MOVD 120(R0), R19
-	CBZ R19, store118
+	CBZ R19, store120
 	ADD $128, R0, R20
 	WORD $0x4d40ca9e // ld1r {v30.4s}, [x20]
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
@@ -2773,7 +2835,7 @@ plain117:
 	WORD $0x4e3ef442 // fmax v2.4s, v2.4s, v30.4s
 	WORD $0x4e3ef463 // fmax v3.4s, v3.4s, v30.4s
 	CMP $1, R19
-	BEQ store118
+	BEQ store120
 	ADD $132, R0, R20
 	WORD $0x4d40ca9e // ld1r {v30.4s}, [x20]
 	WORD $0x4ebef400 // fmin v0.4s, v0.4s, v30.4s
@@ -2781,7 +2843,7 @@ plain117:
 	WORD $0x4ebef442 // fmin v2.4s, v2.4s, v30.4s
 	WORD $0x4ebef463 // fmin v3.4s, v3.4s, v30.4s
 
-store118:
+store120:
 	MOVD 64(R0), R5
 	WORD $0xad0004a0 // stp q0, q1, [x5]
 	WORD $0xad010ca2 // stp q2, q3, [x5, #32]
@@ -2815,7 +2877,7 @@ TEXT ·gemmTN2NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
 	MOVD square+8(FP), R1
 
-tile119:
+tile121:
 	MOVD 16(R0), R7
 	MOVD 24(R0), R2
 	MOVD 40(R0), R4
@@ -2823,18 +2885,18 @@ tile119:
 	MOVD 160(R0), R6
 	MOVD 56(R0), R14
 	MOVD 184(R0), R15
-	CBNZ R1, zero123
+	CBNZ R1, zero125
 	MOVD 88(R0), R19
-	CBZ R19, zero123
+	CBZ R19, zero125
 	WORD $0xad400660 // ldp q0, q1, [x19]
 	WORD $0xad410e62 // ldp q2, q3, [x19, #32]
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
 	WORD $0x4ea11c25 // mov v5.16b, v1.16b
 	WORD $0x4ea21c46 // mov v6.16b, v2.16b
 	WORD $0x4ea31c67 // mov v7.16b, v3.16b
-	B set124
+	B set126
 
-zero123:
+zero125:
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -2844,15 +2906,17 @@ zero123:
 	WORD $0x6f00e406 // movi v6.2d, #0
 	WORD $0x6f00e407 // movi v7.2d, #0
 
-set124:
+set126:
 
-batch120:
+batch122:
 	MOVD.P 8(R7), R19
 	MOVD 0(R0), R8
 	ADD R19, R8
 	MOVD 32(R0), R3
+	SUBS $2, R3
+	BLT one128
 
-loop125:
+loop127:
 	WORD $0xfd400118 // ldr d24, [x8]
 	WORD $0xad406cba // ldp q26, q27, [x5]
 	WORD $0xad4174bc // ldp q28, q29, [x5, #32]
@@ -2868,23 +2932,55 @@ loop125:
 	WORD $0x4fb81386 // fmla v6.4s, v28.4s, v24.s[1]
 	WORD $0x4f9813a3 // fmla v3.4s, v29.4s, v24.s[0]
 	WORD $0x4fb813a7 // fmla v7.4s, v29.4s, v24.s[1]
-	SUBS $1, R3
-	BNE loop125
+	WORD $0xfd400118 // ldr d24, [x8]
+	WORD $0xad406cba // ldp q26, q27, [x5]
+	WORD $0xad4174bc // ldp q28, q29, [x5, #32]
+	ADD R4, R8
+	ADD R14, R5
+	WORD $0x4f981340 // fmla v0.4s, v26.4s, v24.s[0]
+	WORD $0x4fb81344 // fmla v4.4s, v26.4s, v24.s[1]
+	WORD $0x4f981361 // fmla v1.4s, v27.4s, v24.s[0]
+	WORD $0x4fb81365 // fmla v5.4s, v27.4s, v24.s[1]
+	WORD $0x4f981382 // fmla v2.4s, v28.4s, v24.s[0]
+	WORD $0x4fb81386 // fmla v6.4s, v28.4s, v24.s[1]
+	WORD $0x4f9813a3 // fmla v3.4s, v29.4s, v24.s[0]
+	WORD $0x4fb813a7 // fmla v7.4s, v29.4s, v24.s[1]
+	SUBS $2, R3
+	BGE loop127
 
-next121:
+one128:
+	ADDS $2, R3
+	BEQ summed129
+	WORD $0xfd400118 // ldr d24, [x8]
+	WORD $0xad406cba // ldp q26, q27, [x5]
+	WORD $0xad4174bc // ldp q28, q29, [x5, #32]
+	ADD R4, R8
+	ADD R14, R5
+	WORD $0x4f981340 // fmla v0.4s, v26.4s, v24.s[0]
+	WORD $0x4fb81344 // fmla v4.4s, v26.4s, v24.s[1]
+	WORD $0x4f981361 // fmla v1.4s, v27.4s, v24.s[0]
+	WORD $0x4fb81365 // fmla v5.4s, v27.4s, v24.s[1]
+	WORD $0x4f981382 // fmla v2.4s, v28.4s, v24.s[0]
+	WORD $0x4fb81386 // fmla v6.4s, v28.4s, v24.s[1]
+	WORD $0x4f9813a3 // fmla v3.4s, v29.4s, v24.s[0]
+	WORD $0x4fb813a7 // fmla v7.4s, v29.4s, v24.s[1]
+
+summed129:
+
+next123:
 	SUBS $1, R2
-	BNE batch120
-	CBZ R1, whole126
+	BNE batch122
+	CBZ R1, whole130
 	WORD $0xad000420 // stp q0, q1, [x1]
 	WORD $0xad010c22 // stp q2, q3, [x1, #32]
 	WORD $0xad021424 // stp q4, q5, [x1, #64]
 	WORD $0xad031c26 // stp q6, q7, [x1, #96]
 	RET
 
-whole126:
+whole130:
 	MOVD 72(R0), R4
 	MOVD 80(R0), R5
-	CBZ R5, plain127
+	CBZ R5, plain131
 	WORD $0xad407cbe // ldp q30, q31, [x5]
 	WORD $0x4e3ed400 // fadd v0.4s, v0.4s, v30.4s
 	WORD $0x4e3fd421 // fadd v1.4s, v1.4s, v31.4s
@@ -2899,9 +2995,9 @@ whole126:
 	WORD $0x4e3ed4c6 // fadd v6.4s, v6.4s, v30.4s
 	WORD $0x4e3fd4e7 // fadd v7.4s, v7.4s, v31.4s
 
-plain127:
+plain131:
 	MOVD 120(R0), R19
-	CBZ R19, store128
+	CBZ R19, store132
 	ADD $128, R0, R20
 	WORD $0x4d40ca9e // ld1r {v30.4s}, [x20]
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
@@ -2913,7 +3009,7 @@ plain127:
 	WORD $0x4e3ef4c6 // fmax v6.4s, v6.4s, v30.4s
 	WORD $0x4e3ef4e7 // fmax v7.4s, v7.4s, v30.4s
 	CMP $1, R19
-	BEQ store128
+	BEQ store132
 	ADD $132, R0, R20
 	WORD $0x4d40ca9e // ld1r {v30.4s}, [x20]
 	WORD $0x4ebef400 // fmin v0.4s, v0.4s, v30.4s
@@ -2925,7 +3021,7 @@ plain127:
 	WORD $0x4ebef4c6 // fmin v6.4s, v6.4s, v30.4s
 	WORD $0x4ebef4e7 // fmin v7.4s, v7.4s, v30.4s
 
-store128:
+store132:
 	MOVD 64(R0), R5
 	WORD $0xad0004a0 // stp q0, q1, [x5]
 	WORD $0xad010ca2 // stp q2, q3, [x5, #32]
@@ -2935,7 +3031,7 @@ store128:
 	MOVD 136(R0), R19
 	SUBS $1, R19
 	MOVD R19, 136(R0)
-	BEQ done122
+	BEQ done124
 	MOVD 144(R0), R19
 	MOVD 0(R0), R20
 	ADD R19, R20
@@ -2949,12 +3045,12 @@ store128:
 	ADD R19, R20
 	MOVD R20, 64(R0)
 	MOVD 80(R0), R20
-	CBZ R20, tile119
+	CBZ R20, tile121
 	ADD R19, R20
 	MOVD R20, 80(R0)
-	B tile119
+	B tile121
 
-done122:
+done124:
 	RET
 
 // gemmTN3NEON is the TN micro-kernel for 3 rows and one panel.
@@ -2962,7 +3058,7 @@ TEXT ·gemmTN3NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
 	MOVD square+8(FP), R1
 
-tile129:
+tile133:
 	MOVD 16(R0), R7
 	MOVD 24(R0), R2
 	MOVD 40(R0), R4
@@ -2970,9 +3066,9 @@ tile129:
 	MOVD 160(R0), R6
 	MOVD 56(R0), R14
 	MOVD 184(R0), R15
-	CBNZ R1, zero133
+	CBNZ R1, zero137
 	MOVD 88(R0), R19
-	CBZ R19, zero133
+	CBZ R19, zero137
 	WORD $0xad400660 // ldp q0, q1, [x19]
 	WORD $0xad410e62 // ldp q2, q3, [x19, #32]
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
@@ -2983,9 +3079,9 @@ tile129:
 	WORD $0x4ea11c29 // mov v9.16b, v1.16b
 	WORD $0x4ea21c4a // mov v10.16b, v2.16b
 	WORD $0x4ea31c6b // mov v11.16b, v3.16b
-	B set134
+	B set138
 
-zero133:
+zero137:
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -2999,15 +3095,17 @@ zero133:
 	WORD $0x6f00e40a // movi v10.2d, #0
 	WORD $0x6f00e40b // movi v11.2d, #0
 
-set134:
+set138:
 
-batch130:
+batch134:
 	MOVD.P 8(R7), R19
 	MOVD 0(R0), R8
 	ADD R19, R8
 	MOVD 32(R0), R3
+	SUBS $2, R3
+	BLT one140
 
-loop135:
+loop139:
 	WORD $0xfd400118 // ldr d24, [x8]
 	WORD $0xbd400919 // ldr s25, [x8, #8]
 	WORD $0xad406cba // ldp q26, q27, [x5]
@@ -3028,13 +3126,55 @@ loop135:
 	WORD $0x4f9813a3 // fmla v3.4s, v29.4s, v24.s[0]
 	WORD $0x4fb813a7 // fmla v7.4s, v29.4s, v24.s[1]
 	WORD $0x4f9913ab // fmla v11.4s, v29.4s, v25.s[0]
-	SUBS $1, R3
-	BNE loop135
+	WORD $0xfd400118 // ldr d24, [x8]
+	WORD $0xbd400919 // ldr s25, [x8, #8]
+	WORD $0xad406cba // ldp q26, q27, [x5]
+	WORD $0xad4174bc // ldp q28, q29, [x5, #32]
+	ADD R4, R8
+	ADD R14, R5
+	WORD $0x4f981340 // fmla v0.4s, v26.4s, v24.s[0]
+	WORD $0x4fb81344 // fmla v4.4s, v26.4s, v24.s[1]
+	WORD $0x4f991348 // fmla v8.4s, v26.4s, v25.s[0]
+	WORD $0x4f981361 // fmla v1.4s, v27.4s, v24.s[0]
+	WORD $0x4fb81365 // fmla v5.4s, v27.4s, v24.s[1]
+	WORD $0x4f991369 // fmla v9.4s, v27.4s, v25.s[0]
+	WORD $0x4f981382 // fmla v2.4s, v28.4s, v24.s[0]
+	WORD $0x4fb81386 // fmla v6.4s, v28.4s, v24.s[1]
+	WORD $0x4f99138a // fmla v10.4s, v28.4s, v25.s[0]
+	WORD $0x4f9813a3 // fmla v3.4s, v29.4s, v24.s[0]
+	WORD $0x4fb813a7 // fmla v7.4s, v29.4s, v24.s[1]
+	WORD $0x4f9913ab // fmla v11.4s, v29.4s, v25.s[0]
+	SUBS $2, R3
+	BGE loop139
 
-next131:
+one140:
+	ADDS $2, R3
+	BEQ summed141
+	WORD $0xfd400118 // ldr d24, [x8]
+	WORD $0xbd400919 // ldr s25, [x8, #8]
+	WORD $0xad406cba // ldp q26, q27, [x5]
+	WORD $0xad4174bc // ldp q28, q29, [x5, #32]
+	ADD R4, R8
+	ADD R14, R5
+	WORD $0x4f981340 // fmla v0.4s, v26.4s, v24.s[0]
+	WORD $0x4fb81344 // fmla v4.4s, v26.4s, v24.s[1]
+	WORD $0x4f991348 // fmla v8.4s, v26.4s, v25.s[0]
+	WORD $0x4f981361 // fmla v1.4s, v27.4s, v24.s[0]
+	WORD $0x4fb81365 // fmla v5.4s, v27.4s, v24.s[1]
+	WORD $0x4f991369 // fmla v9.4s, v27.4s, v25.s[0]
+	WORD $0x4f981382 // fmla v2.4s, v28.4s, v24.s[0]
+	WORD $0x4fb81386 // fmla v6.4s, v28.4s, v24.s[1]
+	WORD $0x4f99138a // fmla v10.4s, v28.4s, v25.s[0]
+	WORD $0x4f9813a3 // fmla v3.4s, v29.4s, v24.s[0]
+	WORD $0x4fb813a7 // fmla v7.4s, v29.4s, v24.s[1]
+	WORD $0x4f9913ab // fmla v11.4s, v29.4s, v25.s[0]
+
+summed141:
+
+next135:
 	SUBS $1, R2
-	BNE batch130
-	CBZ R1, whole136
+	BNE batch134
+	CBZ R1, whole142
 	WORD $0xad000420 // stp q0, q1, [x1]
 	WORD $0xad010c22 // stp q2, q3, [x1, #32]
 	WORD $0xad021424 // stp q4, q5, [x1, #64]
@@ -3043,10 +3183,10 @@ next131:
 	WORD $0xad052c2a // stp q10, q11, [x1, #160]
 	RET
 
-whole136:
+whole142:
 	MOVD 72(R0), R4
 	MOVD 80(R0), R5
-	CBZ R5, plain137
+	CBZ R5, plain143
 	WORD $0xad407cbe // ldp q30, q31, [x5]
 	WORD $0x4e3ed400 // fadd v0.4s, v0.4s, v30.4s
 	WORD $0x4e3fd421 // fadd v1.4s, v1.4s, v31.4s
@@ -3068,9 +3208,9 @@ whole136:
 	WORD $0x4e3ed54a // fadd v10.4s, v10.4s, v30.4s
 	WORD $0x4e3fd56b // fadd v11.4s, v11.4s, v31.4s
 
-plain137:
+plain143:
 	MOVD 120(R0), R19
-	CBZ R19, store138
+	CBZ R19, store144
 	ADD $128, R0, R20
 	WORD $0x4d40ca9e // ld1r {v30.4s}, [x20]
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
@@ -3086,7 +3226,7 @@ plain137:
 	WORD $0x4e3ef54a // fmax v10.4s, v10.4s, v30.4s
 	WORD $0x4e3ef56b // fmax v11.4s, v11.4s, v30.4s
 	CMP $1, R19
-	BEQ store138
+	BEQ store144
 	ADD $132, R0, R20
 	WORD $0x4d40ca9e // ld1r {v30.4s}, [x20]
 	WORD $0x4ebef400 // fmin v0.4s, v0.4s, v30.4s
@@ -3102,7 +3242,7 @@ plain137:
 	WORD $0x4ebef54a // fmin v10.4s, v10.4s, v30.4s
 	WORD $0x4ebef56b // fmin v11.4s, v11.4s, v30.4s
 
-store138:
+store144:
 	MOVD 64(R0), R5
 	WORD $0xad0004a0 // stp q0, q1, [x5]
 	WORD $0xad010ca2 // stp q2, q3, [x5, #32]
@@ -3115,7 +3255,7 @@ store138:
 	MOVD 136(R0), R19
 	SUBS $1, R19
 	MOVD R19, 136(R0)
-	BEQ done132
+	BEQ done136
 	MOVD 144(R0), R19
 	MOVD 0(R0), R20
 	ADD R19, R20
@@ -3129,12 +3269,12 @@ store138:
 	ADD R19, R20
 	MOVD R20, 64(R0)
 	MOVD 80(R0), R20
-	CBZ R20, tile129
+	CBZ R20, tile133
 	ADD R19, R20
 	MOVD R20, 80(R0)
-	B tile129
+	B tile133
 
-done132:
+done136:
 	RET
 
 // gemmTN4NEON is the TN micro-kernel for 4 rows and one panel.
@@ -3142,7 +3282,7 @@ TEXT ·gemmTN4NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
 	MOVD square+8(FP), R1
 
-tile139:
+tile145:
 	MOVD 16(R0), R7
 	MOVD 24(R0), R2
 	MOVD 40(R0), R4
@@ -3150,9 +3290,9 @@ tile139:
 	MOVD 160(R0), R6
 	MOVD 56(R0), R14
 	MOVD 184(R0), R15
-	CBNZ R1, zero143
+	CBNZ R1, zero149
 	MOVD 88(R0), R19
-	CBZ R19, zero143
+	CBZ R19, zero149
 	WORD $0xad400660 // ldp q0, q1, [x19]
 	WORD $0xad410e62 // ldp q2, q3, [x19, #32]
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
@@ -3167,9 +3307,9 @@ tile139:
 	WORD $0x4ea11c2d // mov v13.16b, v1.16b
 	WORD $0x4ea21c4e // mov v14.16b, v2.16b
 	WORD $0x4ea31c6f // mov v15.16b, v3.16b
-	B set144
+	B set150
 
-zero143:
+zero149:
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -3187,15 +3327,17 @@ zero143:
 	WORD $0x6f00e40e // movi v14.2d, #0
 	WORD $0x6f00e40f // movi v15.2d, #0
 
-set144:
+set150:
 
-batch140:
+batch146:
 	MOVD.P 8(R7), R19
 	MOVD 0(R0), R8
 	ADD R19, R8
 	MOVD 32(R0), R3
+	SUBS $2, R3
+	BLT one152
 
-loop145:
+loop151:
 	WORD $0x3dc00118 // ldr q24, [x8]
 	WORD $0xad406cba // ldp q26, q27, [x5]
 	WORD $0xad4174bc // ldp q28, q29, [x5, #32]
@@ -3219,13 +3361,61 @@ loop145:
 	WORD $0x4fb813a7 // fmla v7.4s, v29.4s, v24.s[1]
 	WORD $0x4f981bab // fmla v11.4s, v29.4s, v24.s[2]
 	WORD $0x4fb81baf // fmla v15.4s, v29.4s, v24.s[3]
-	SUBS $1, R3
-	BNE loop145
+	WORD $0x3dc00118 // ldr q24, [x8]
+	WORD $0xad406cba // ldp q26, q27, [x5]
+	WORD $0xad4174bc // ldp q28, q29, [x5, #32]
+	ADD R4, R8
+	ADD R14, R5
+	WORD $0x4f981340 // fmla v0.4s, v26.4s, v24.s[0]
+	WORD $0x4fb81344 // fmla v4.4s, v26.4s, v24.s[1]
+	WORD $0x4f981b48 // fmla v8.4s, v26.4s, v24.s[2]
+	WORD $0x4fb81b4c // fmla v12.4s, v26.4s, v24.s[3]
+	WORD $0x4f981361 // fmla v1.4s, v27.4s, v24.s[0]
+	WORD $0x4fb81365 // fmla v5.4s, v27.4s, v24.s[1]
+	WORD $0x4f981b69 // fmla v9.4s, v27.4s, v24.s[2]
+	WORD $0x4fb81b6d // fmla v13.4s, v27.4s, v24.s[3]
+	WORD $0x4f981382 // fmla v2.4s, v28.4s, v24.s[0]
+	WORD $0x4fb81386 // fmla v6.4s, v28.4s, v24.s[1]
+	WORD $0x4f981b8a // fmla v10.4s, v28.4s, v24.s[2]
+	WORD $0x4fb81b8e // fmla v14.4s, v28.4s, v24.s[3]
+	WORD $0x4f9813a3 // fmla v3.4s, v29.4s, v24.s[0]
+	WORD $0x4fb813a7 // fmla v7.4s, v29.4s, v24.s[1]
+	WORD $0x4f981bab // fmla v11.4s, v29.4s, v24.s[2]
+	WORD $0x4fb81baf // fmla v15.4s, v29.4s, v24.s[3]
+	SUBS $2, R3
+	BGE loop151
 
-next141:
+one152:
+	ADDS $2, R3
+	BEQ summed153
+	WORD $0x3dc00118 // ldr q24, [x8]
+	WORD $0xad406cba // ldp q26, q27, [x5]
+	WORD $0xad4174bc // ldp q28, q29, [x5, #32]
+	ADD R4, R8
+	ADD R14, R5
+	WORD $0x4f981340 // fmla v0.4s, v26.4s, v24.s[0]
+	WORD $0x4fb81344 // fmla v4.4s, v26.4s, v24.s[1]
+	WORD $0x4f981b48 // fmla v8.4s, v26.4s, v24.s[2]
+	WORD $0x4fb81b4c // fmla v12.4s, v26.4s, v24.s[3]
+	WORD $0x4f981361 // fmla v1.4s, v27.4s, v24.s[0]
+	WORD $0x4fb81365 // fmla v5.4s, v27.4s, v24.s[1]
+	WORD $0x4f981b69 // fmla v9.4s, v27.4s, v24.s[2]
+	WORD $0x4fb81b6d // fmla v13.4s, v27.4s, v24.s[3]
+	WORD $0x4f981382 // fmla v2.4s, v28.4s, v24.s[0]
+	WORD $0x4fb81386 // fmla v6.4s, v28.4s, v24.s[1]
+	WORD $0x4f981b8a // fmla v10.4s, v28.4s, v24.s[2]
+	WORD $0x4fb81b8e // fmla v14.4s, v28.4s, v24.s[3]
+	WORD $0x4f9813a3 // fmla v3.4s, v29.4s, v24.s[0]
+	WORD $0x4fb813a7 // fmla v7.4s, v29.4s, v24.s[1]
+	WORD $0x4f981bab // fmla v11.4s, v29.4s, v24.s[2]
+	WORD $0x4fb81baf // fmla v15.4s, v29.4s, v24.s[3]
+
+summed153:
+
+next147:
 	SUBS $1, R2
-	BNE batch140
-	CBZ R1, whole146
+	BNE batch146
+	CBZ R1, whole154
 	WORD $0xad000420 // stp q0, q1, [x1]
 	WORD $0xad010c22 // stp q2, q3, [x1, #32]
 	WORD $0xad021424 // stp q4, q5, [x1, #64]
@@ -3236,10 +3426,10 @@ next141:
 	WORD $0xad073c2e // stp q14, q15, [x1, #224]
 	RET
 
-whole146:
+whole154:
 	MOVD 72(R0), R4
 	MOVD 80(R0), R5
-	CBZ R5, plain147
+	CBZ R5, plain155
 	WORD $0xad407cbe // ldp q30, q31, [x5]
 	WORD $0x4e3ed400 // fadd v0.4s, v0.4s, v30.4s
 	WORD $0x4e3fd421 // fadd v1.4s, v1.4s, v31.4s
@@ -3268,9 +3458,9 @@ whole146:
 	WORD $0x4e3ed5ce // fadd v14.4s, v14.4s, v30.4s
 	WORD $0x4e3fd5ef // fadd v15.4s, v15.4s, v31.4s
 
-plain147:
+plain155:
 	MOVD 120(R0), R19
-	CBZ R19, store148
+	CBZ R19, store156
 	ADD $128, R0, R20
 	WORD $0x4d40ca9e // ld1r {v30.4s}, [x20]
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
@@ -3290,7 +3480,7 @@ plain147:
 	WORD $0x4e3ef5ce // fmax v14.4s, v14.4s, v30.4s
 	WORD $0x4e3ef5ef // fmax v15.4s, v15.4s, v30.4s
 	CMP $1, R19
-	BEQ store148
+	BEQ store156
 	ADD $132, R0, R20
 	WORD $0x4d40ca9e // ld1r {v30.4s}, [x20]
 	WORD $0x4ebef400 // fmin v0.4s, v0.4s, v30.4s
@@ -3310,7 +3500,7 @@ plain147:
 	WORD $0x4ebef5ce // fmin v14.4s, v14.4s, v30.4s
 	WORD $0x4ebef5ef // fmin v15.4s, v15.4s, v30.4s
 
-store148:
+store156:
 	MOVD 64(R0), R5
 	WORD $0xad0004a0 // stp q0, q1, [x5]
 	WORD $0xad010ca2 // stp q2, q3, [x5, #32]
@@ -3326,7 +3516,7 @@ store148:
 	MOVD 136(R0), R19
 	SUBS $1, R19
 	MOVD R19, 136(R0)
-	BEQ done142
+	BEQ done148
 	MOVD 144(R0), R19
 	MOVD 0(R0), R20
 	ADD R19, R20
@@ -3340,12 +3530,12 @@ store148:
 	ADD R19, R20
 	MOVD R20, 64(R0)
 	MOVD 80(R0), R20
-	CBZ R20, tile139
+	CBZ R20, tile145
 	ADD R19, R20
 	MOVD R20, 80(R0)
-	B tile139
+	B tile145
 
-done142:
+done148:
 	RET
 
 // gemmTN5NEON is the TN micro-kernel for 5 rows and one panel.
@@ -3353,7 +3543,7 @@ TEXT ·gemmTN5NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
 	MOVD square+8(FP), R1
 
-tile149:
+tile157:
 	MOVD 16(R0), R7
 	MOVD 24(R0), R2
 	MOVD 40(R0), R4
@@ -3361,9 +3551,9 @@ tile149:
 	MOVD 160(R0), R6
 	MOVD 56(R0), R14
 	MOVD 184(R0), R15
-	CBNZ R1, zero153
+	CBNZ R1, zero161
 	MOVD 88(R0), R19
-	CBZ R19, zero153
+	CBZ R19, zero161
 	WORD $0xad400660 // ldp q0, q1, [x19]
 	WORD $0xad410e62 // ldp q2, q3, [x19, #32]
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
@@ -3382,9 +3572,9 @@ tile149:
 	WORD $0x4ea11c31 // mov v17.16b, v1.16b
 	WORD $0x4ea21c52 // mov v18.16b, v2.16b
 	WORD $0x4ea31c73 // mov v19.16b, v3.16b
-	B set154
+	B set162
 
-zero153:
+zero161:
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -3406,15 +3596,17 @@ zero153:
 	WORD $0x6f00e412 // movi v18.2d, #0
 	WORD $0x6f00e413 // movi v19.2d, #0
 
-set154:
+set162:
 
-batch150:
+batch158:
 	MOVD.P 8(R7), R19
 	MOVD 0(R0), R8
 	ADD R19, R8
 	MOVD 32(R0), R3
+	SUBS $2, R3
+	BLT one164
 
-loop155:
+loop163:
 	WORD $0x3dc00118 // ldr q24, [x8]
 	WORD $0xbd401119 // ldr s25, [x8, #16]
 	WORD $0xad406cba // ldp q26, q27, [x5]
@@ -3443,13 +3635,71 @@ loop155:
 	WORD $0x4f981bab // fmla v11.4s, v29.4s, v24.s[2]
 	WORD $0x4fb81baf // fmla v15.4s, v29.4s, v24.s[3]
 	WORD $0x4f9913b3 // fmla v19.4s, v29.4s, v25.s[0]
-	SUBS $1, R3
-	BNE loop155
+	WORD $0x3dc00118 // ldr q24, [x8]
+	WORD $0xbd401119 // ldr s25, [x8, #16]
+	WORD $0xad406cba // ldp q26, q27, [x5]
+	WORD $0xad4174bc // ldp q28, q29, [x5, #32]
+	ADD R4, R8
+	ADD R14, R5
+	WORD $0x4f981340 // fmla v0.4s, v26.4s, v24.s[0]
+	WORD $0x4fb81344 // fmla v4.4s, v26.4s, v24.s[1]
+	WORD $0x4f981b48 // fmla v8.4s, v26.4s, v24.s[2]
+	WORD $0x4fb81b4c // fmla v12.4s, v26.4s, v24.s[3]
+	WORD $0x4f991350 // fmla v16.4s, v26.4s, v25.s[0]
+	WORD $0x4f981361 // fmla v1.4s, v27.4s, v24.s[0]
+	WORD $0x4fb81365 // fmla v5.4s, v27.4s, v24.s[1]
+	WORD $0x4f981b69 // fmla v9.4s, v27.4s, v24.s[2]
+	WORD $0x4fb81b6d // fmla v13.4s, v27.4s, v24.s[3]
+	WORD $0x4f991371 // fmla v17.4s, v27.4s, v25.s[0]
+	WORD $0x4f981382 // fmla v2.4s, v28.4s, v24.s[0]
+	WORD $0x4fb81386 // fmla v6.4s, v28.4s, v24.s[1]
+	WORD $0x4f981b8a // fmla v10.4s, v28.4s, v24.s[2]
+	WORD $0x4fb81b8e // fmla v14.4s, v28.4s, v24.s[3]
+	WORD $0x4f991392 // fmla v18.4s, v28.4s, v25.s[0]
+	WORD $0x4f9813a3 // fmla v3.4s, v29.4s, v24.s[0]
+	WORD $0x4fb813a7 // fmla v7.4s, v29.4s, v24.s[1]
+	WORD $0x4f981bab // fmla v11.4s, v29.4s, v24.s[2]
+	WORD $0x4fb81baf // fmla v15.4s, v29.4s, v24.s[3]
+	WORD $0x4f9913b3 // fmla v19.4s, v29.4s, v25.s[0]
+	SUBS $2, R3
+	BGE loop163
 
-next151:
+one164:
+	ADDS $2, R3
+	BEQ summed165
+	WORD $0x3dc00118 // ldr q24, [x8]
+	WORD $0xbd401119 // ldr s25, [x8, #16]
+	WORD $0xad406cba // ldp q26, q27, [x5]
+	WORD $0xad4174bc // ldp q28, q29, [x5, #32]
+	ADD R4, R8
+	ADD R14, R5
+	WORD $0x4f981340 // fmla v0.4s, v26.4s, v24.s[0]
+	WORD $0x4fb81344 // fmla v4.4s, v26.4s, v24.s[1]
+	WORD $0x4f981b48 // fmla v8.4s, v26.4s, v24.s[2]
+	WORD $0x4fb81b4c // fmla v12.4s, v26.4s, v24.s[3]
+	WORD $0x4f991350 // fmla v16.4s, v26.4s, v25.s[0]
+	WORD $0x4f981361 // fmla v1.4s, v27.4s, v24.s[0]
+	WORD $0x4fb81365 // fmla v5.4s, v27.4s, v24.s[1]
+	WORD $0x4f981b69 // fmla v9.4s, v27.4s, v24.s[2]
+	WORD $0x4fb81b6d // fmla v13.4s, v27.4s, v24.s[3]
+	WORD $0x4f991371 // fmla v17.4s, v27.4s, v25.s[0]
+	WORD $0x4f981382 // fmla v2.4s, v28.4s, v24.s[0]
+	WORD $0x4fb81386 // fmla v6.4s, v28.4s, v24.s[1]
+	WORD $0x4f981b8a // fmla v10.4s, v28.4s, v24.s[2]
+	WORD $0x4fb81b8e // fmla v14.4s, v28.4s, v24.s[3]
+	WORD $0x4f991392 // fmla v18.4s, v28.4s, v25.s[0]
+	WORD $0x4f9813a3 // fmla v3.4s, v29.4s, v24.s[0]
+	WORD $0x4fb813a7 // fmla v7.4s, v29.4s, v24.s[1]
+	WORD $0x4f981bab // fmla v11.4s, v29.4s, v24.s[2]
+	WORD $0x4fb81baf // fmla v15.4s, v29.4s, v24.s[3]
+	WORD $0x4f9913b3 // fmla v19.4s, v29.4s, v25.s[0]
+
+summed165:
+
+next159:
 	SUBS $1, R2
-	BNE batch150
-	CBZ R1, whole156
+	BNE batch158
+	CBZ R1, whole166
 	WORD $0xad000420 // stp q0, q1, [x1]
 	WORD $0xad010c22 // stp q2, q3, [x1, #32]
 	WORD $0xad021424 // stp q4, q5, [x1, #64]
@@ -3462,10 +3712,10 @@ next151:
 	WORD $0xad094c32 // stp q18, q19, [x1, #288]
 	RET
 
-whole156:
+whole166:
 	MOVD 72(R0), R4
 	MOVD 80(R0), R5
-	CBZ R5, plain157
+	CBZ R5, plain167
 	WORD $0xad407cbe // ldp q30, q31, [x5]
 	WORD $0x4e3ed400 // fadd v0.4s, v0.4s, v30.4s
 	WORD $0x4e3fd421 // fadd v1.4s, v1.4s, v31.4s
@@ -3501,9 +3751,9 @@ whole156:
 	WORD $0x4e3ed652 // fadd v18.4s, v18.4s, v30.4s
 	WORD $0x4e3fd673 // fadd v19.4s, v19.4s, v31.4s
 
-plain157:
+plain167:
 	MOVD 120(R0), R19
-	CBZ R19, store158
+	CBZ R19, store168
 	ADD $128, R0, R20
 	WORD $0x4d40ca9e // ld1r {v30.4s}, [x20]
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
@@ -3527,7 +3777,7 @@ plain157:
 	WORD $0x4e3ef652 // fmax v18.4s, v18.4s, v30.4s
 	WORD $0x4e3ef673 // fmax v19.4s, v19.4s, v30.4s
 	CMP $1, R19
-	BEQ store158
+	BEQ store168
 	ADD $132, R0, R20
 	WORD $0x4d40ca9e // ld1r {v30.4s}, [x20]
 	WORD $0x4ebef400 // fmin v0.4s, v0.4s, v30.4s
@@ -3551,7 +3801,7 @@ plain157:
 	WORD $0x4ebef652 // fmin v18.4s, v18.4s, v30.4s
 	WORD $0x4ebef673 // fmin v19.4s, v19.4s, v30.4s
 
-store158:
+store168:
 	MOVD 64(R0), R5
 	WORD $0xad0004a0 // stp q0, q1, [x5]
 	WORD $0xad010ca2 // stp q2, q3, [x5, #32]
@@ -3570,7 +3820,7 @@ store158:
 	MOVD 136(R0), R19
 	SUBS $1, R19
 	MOVD R19, 136(R0)
-	BEQ done152
+	BEQ done160
 	MOVD 144(R0), R19
 	MOVD 0(R0), R20
 	ADD R19, R20
@@ -3584,12 +3834,12 @@ store158:
 	ADD R19, R20
 	MOVD R20, 64(R0)
 	MOVD 80(R0), R20
-	CBZ R20, tile149
+	CBZ R20, tile157
 	ADD R19, R20
 	MOVD R20, 80(R0)
-	B tile149
+	B tile157
 
-done152:
+done160:
 	RET
 
 // gemmTN6NEON is the TN micro-kernel for 6 rows and one panel.
@@ -3597,7 +3847,7 @@ TEXT ·gemmTN6NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
 	MOVD square+8(FP), R1
 
-tile159:
+tile169:
 	MOVD 16(R0), R7
 	MOVD 24(R0), R2
 	MOVD 40(R0), R4
@@ -3605,9 +3855,9 @@ tile159:
 	MOVD 160(R0), R6
 	MOVD 56(R0), R14
 	MOVD 184(R0), R15
-	CBNZ R1, zero163
+	CBNZ R1, zero173
 	MOVD 88(R0), R19
-	CBZ R19, zero163
+	CBZ R19, zero173
 	WORD $0xad400660 // ldp q0, q1, [x19]
 	WORD $0xad410e62 // ldp q2, q3, [x19, #32]
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
@@ -3630,9 +3880,9 @@ tile159:
 	WORD $0x4ea11c35 // mov v21.16b, v1.16b
 	WORD $0x4ea21c56 // mov v22.16b, v2.16b
 	WORD $0x4ea31c77 // mov v23.16b, v3.16b
-	B set164
+	B set174
 
-zero163:
+zero173:
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -3658,15 +3908,17 @@ zero163:
 	WORD $0x6f00e416 // movi v22.2d, #0
 	WORD $0x6f00e417 // movi v23.2d, #0
 
-set164:
+set174:
 
-batch160:
+batch170:
 	MOVD.P 8(R7), R19
 	MOVD 0(R0), R8
 	ADD R19, R8
 	MOVD 32(R0), R3
+	SUBS $2, R3
+	BLT one176
 
-loop165:
+loop175:
 	WORD $0x3dc00118 // ldr q24, [x8]
 	WORD $0xfd400919 // ldr d25, [x8, #16]
 	WORD $0xad406cba // ldp q26, q27, [x5]
@@ -3699,13 +3951,79 @@ loop165:
 	WORD $0x4fb81baf // fmla v15.4s, v29.4s, v24.s[3]
 	WORD $0x4f9913b3 // fmla v19.4s, v29.4s, v25.s[0]
 	WORD $0x4fb913b7 // fmla v23.4s, v29.4s, v25.s[1]
-	SUBS $1, R3
-	BNE loop165
+	WORD $0x3dc00118 // ldr q24, [x8]
+	WORD $0xfd400919 // ldr d25, [x8, #16]
+	WORD $0xad406cba // ldp q26, q27, [x5]
+	WORD $0xad4174bc // ldp q28, q29, [x5, #32]
+	ADD R4, R8
+	ADD R14, R5
+	WORD $0x4f981340 // fmla v0.4s, v26.4s, v24.s[0]
+	WORD $0x4fb81344 // fmla v4.4s, v26.4s, v24.s[1]
+	WORD $0x4f981b48 // fmla v8.4s, v26.4s, v24.s[2]
+	WORD $0x4fb81b4c // fmla v12.4s, v26.4s, v24.s[3]
+	WORD $0x4f991350 // fmla v16.4s, v26.4s, v25.s[0]
+	WORD $0x4fb91354 // fmla v20.4s, v26.4s, v25.s[1]
+	WORD $0x4f981361 // fmla v1.4s, v27.4s, v24.s[0]
+	WORD $0x4fb81365 // fmla v5.4s, v27.4s, v24.s[1]
+	WORD $0x4f981b69 // fmla v9.4s, v27.4s, v24.s[2]
+	WORD $0x4fb81b6d // fmla v13.4s, v27.4s, v24.s[3]
+	WORD $0x4f991371 // fmla v17.4s, v27.4s, v25.s[0]
+	WORD $0x4fb91375 // fmla v21.4s, v27.4s, v25.s[1]
+	WORD $0x4f981382 // fmla v2.4s, v28.4s, v24.s[0]
+	WORD $0x4fb81386 // fmla v6.4s, v28.4s, v24.s[1]
+	WORD $0x4f981b8a // fmla v10.4s, v28.4s, v24.s[2]
+	WORD $0x4fb81b8e // fmla v14.4s, v28.4s, v24.s[3]
+	WORD $0x4f991392 // fmla v18.4s, v28.4s, v25.s[0]
+	WORD $0x4fb91396 // fmla v22.4s, v28.4s, v25.s[1]
+	WORD $0x4f9813a3 // fmla v3.4s, v29.4s, v24.s[0]
+	WORD $0x4fb813a7 // fmla v7.4s, v29.4s, v24.s[1]
+	WORD $0x4f981bab // fmla v11.4s, v29.4s, v24.s[2]
+	WORD $0x4fb81baf // fmla v15.4s, v29.4s, v24.s[3]
+	WORD $0x4f9913b3 // fmla v19.4s, v29.4s, v25.s[0]
+	WORD $0x4fb913b7 // fmla v23.4s, v29.4s, v25.s[1]
+	SUBS $2, R3
+	BGE loop175
 
-next161:
+one176:
+	ADDS $2, R3
+	BEQ summed177
+	WORD $0x3dc00118 // ldr q24, [x8]
+	WORD $0xfd400919 // ldr d25, [x8, #16]
+	WORD $0xad406cba // ldp q26, q27, [x5]
+	WORD $0xad4174bc // ldp q28, q29, [x5, #32]
+	ADD R4, R8
+	ADD R14, R5
+	WORD $0x4f981340 // fmla v0.4s, v26.4s, v24.s[0]
+	WORD $0x4fb81344 // fmla v4.4s, v26.4s, v24.s[1]
+	WORD $0x4f981b48 // fmla v8.4s, v26.4s, v24.s[2]
+	WORD $0x4fb81b4c // fmla v12.4s, v26.4s, v24.s[3]
+	WORD $0x4f991350 // fmla v16.4s, v26.4s, v25.s[0]
+	WORD $0x4fb91354 // fmla v20.4s, v26.4s, v25.s[1]
+	WORD $0x4f981361 // fmla v1.4s, v27.4s, v24.s[0]
+	WORD $0x4fb81365 // fmla v5.4s, v27.4s, v24.s[1]
+	WORD $0x4f981b69 // fmla v9.4s, v27.4s, v24.s[2]
+	WORD $0x4fb81b6d // fmla v13.4s, v27.4s, v24.s[3]
+	WORD $0x4f991371 // fmla v17.4s, v27.4s, v25.s[0]
+	WORD $0x4fb91375 // fmla v21.4s, v27.4s, v25.s[1]
+	WORD $0x4f981382 // fmla v2.4s, v28.4s, v24.s[0]
+	WORD $0x4fb81386 // fmla v6.4s, v28.4s, v24.s[1]
+	WORD $0x4f981b8a // fmla v10.4s, v28.4s, v24.s[2]
+	WORD $0x4fb81b8e // fmla v14.4s, v28.4s, v24.s[3]
+	WORD $0x4f991392 // fmla v18.4s, v28.4s, v25.s[0]
+	WORD $0x4fb91396 // fmla v22.4s, v28.4s, v25.s[1]
+	WORD $0x4f9813a3 // fmla v3.4s, v29.4s, v24.s[0]
+	WORD $0x4fb813a7 // fmla v7.4s, v29.4s, v24.s[1]
+	WORD $0x4f981bab // fmla v11.4s, v29.4s, v24.s[2]
+	WORD $0x4fb81baf // fmla v15.4s, v29.4s, v24.s[3]
+	WORD $0x4f9913b3 // fmla v19.4s, v29.4s, v25.s[0]
+	WORD $0x4fb913b7 // fmla v23.4s, v29.4s, v25.s[1]
+
+summed177:
+
+next171:
 	SUBS $1, R2
-	BNE batch160
-	CBZ R1, whole166
+	BNE batch170
+	CBZ R1, whole178
 	WORD $0xad000420 // stp q0, q1, [x1]
 	WORD $0xad010c22 // stp q2, q3, [x1, #32]
 	WORD $0xad021424 // stp q4, q5, [x1, #64]
@@ -3720,10 +4038,10 @@ next161:
 	WORD $0xad0b5c36 // stp q22, q23, [x1, #352]
 	RET
 
-whole166:
+whole178:
 	MOVD 72(R0), R4
 	MOVD 80(R0), R5
-	CBZ R5, plain167
+	CBZ R5, plain179
 	WORD $0xad407cbe // ldp q30, q31, [x5]
 	WORD $0x4e3ed400 // fadd v0.4s, v0.4s, v30.4s
 	WORD $0x4e3fd421 // fadd v1.4s, v1.4s, v31.4s
@@ -3766,9 +4084,9 @@ whole166:
 	WORD $0x4e3ed6d6 // fadd v22.4s, v22.4s, v30.4s
 	WORD $0x4e3fd6f7 // fadd v23.4s, v23.4s, v31.4s
 
-plain167:
+plain179:
 	MOVD 120(R0), R19
-	CBZ R19, store168
+	CBZ R19, store180
 	ADD $128, R0, R20
 	WORD $0x4d40ca9e // ld1r {v30.4s}, [x20]
 	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
@@ -3796,7 +4114,7 @@ plain167:
 	WORD $0x4e3ef6d6 // fmax v22.4s, v22.4s, v30.4s
 	WORD $0x4e3ef6f7 // fmax v23.4s, v23.4s, v30.4s
 	CMP $1, R19
-	BEQ store168
+	BEQ store180
 	ADD $132, R0, R20
 	WORD $0x4d40ca9e // ld1r {v30.4s}, [x20]
 	WORD $0x4ebef400 // fmin v0.4s, v0.4s, v30.4s
@@ -3824,7 +4142,7 @@ plain167:
 	WORD $0x4ebef6d6 // fmin v22.4s, v22.4s, v30.4s
 	WORD $0x4ebef6f7 // fmin v23.4s, v23.4s, v30.4s
 
-store168:
+store180:
 	MOVD 64(R0), R5
 	WORD $0xad0004a0 // stp q0, q1, [x5]
 	WORD $0xad010ca2 // stp q2, q3, [x5, #32]
@@ -3846,7 +4164,7 @@ store168:
 	MOVD 136(R0), R19
 	SUBS $1, R19
 	MOVD R19, 136(R0)
-	BEQ done162
+	BEQ done172
 	MOVD 144(R0), R19
 	MOVD 0(R0), R20
 	ADD R19, R20
@@ -3860,10 +4178,10 @@ store168:
 	ADD R19, R20
 	MOVD R20, 64(R0)
 	MOVD 80(R0), R20
-	CBZ R20, tile159
+	CBZ R20, tile169
 	ADD R19, R20
 	MOVD R20, 80(R0)
-	B tile159
+	B tile169
 
-done162:
+done172:
 	RET

@@ -31,6 +31,7 @@ var (
 	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.aheadStep)-168]
 	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.cjump)-176]
 	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.aheadK)-184]
+	_ = [1]struct{}{}[unsafe.Offsetof(gemmArgs{}.aheadSlow)-192]
 	_ = [1]struct{}{}[neonRows-6]
 )
 

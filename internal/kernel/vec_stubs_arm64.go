@@ -388,3 +388,23 @@ func winogradOutput4NEON(y, res, m *float32, pos int, bias *float32, row, pixel,
 //
 //go:noescape
 func winogradOutput4AddNEON(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
+
+// winogradWeights2NEON is kernel.winogradWeights for tiles of 2x2 outputs and 4 columns.
+//
+//go:noescape
+func winogradWeights2NEON(dst *float32, pos int, w *float32, tap, row, c int)
+
+// winogradWeights4NEON is kernel.winogradWeights for tiles of 4x4 outputs and 4 columns.
+//
+//go:noescape
+func winogradWeights4NEON(dst *float32, pos int, w *float32, tap, row, c int)
+
+// winogradOutputGradNEON is kernel.winogradOutputGrad, on a positive multiple of 4 channels.
+//
+//go:noescape
+func winogradOutputGradNEON(v *float32, pos int, rows **float32, pixel, width, n int, tmp *float32)
+
+// winogradWeightGradNEON is kernel.winogradWeightGrad, on a positive multiple of 4 columns.
+//
+//go:noescape
+func winogradWeightGradNEON(dw *float32, tap int, u *float32, pos, n int, tmp *float32)

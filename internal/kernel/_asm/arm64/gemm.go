@@ -13,7 +13,7 @@ var argFields = []struct {
 }{
 	{"a", 0}, {"a2", 8}, {"aoff", 16}, {"batch", 24}, {"k", 32}, {"as", 40}, {"b", 48}, {"bs", 56}, {"c", 64},
 	{"ldc", 72}, {"res", 80}, {"bias", 88}, {"clamp", 120}, {"lo", 128}, {"hi", 132},
-	{"tiles", 136}, {"astep", 144}, {"cstep", 152}, {"ahead", 160}, {"aheadStep", 168}, {"cjump", 176}, {"aheadK", 184},
+	{"tiles", 136}, {"astep", 144}, {"cstep", 152}, {"ahead", 160}, {"aheadStep", 168}, {"cjump", 176}, {"aheadK", 184}, {"aheadSlow", 192},
 }
 
 func field(name string) int {
@@ -84,6 +84,8 @@ const (
 	rowA   x = 8 // and those after it, one a row; TN needs the first only
 	strB   x = 14
 	aheadK x = 15
+	slow   x = 16 // NN: bytes that ahead moves less than 64 a step
+	slow4  x = 17 // NN: four times that
 	t0     x = 19
 	t1     x = 20
 )
@@ -117,6 +119,9 @@ func (k *gemm) emit() {
 	if k.tn {
 		k.get("bs", strB)
 		k.get("aheadK", aheadK)
+	} else {
+		k.get("aheadSlow", slow)
+		k.op("LSL $2, %v, %v", slow, slow4)
 	}
 	k.start()
 	k.at(loop)
@@ -231,6 +236,7 @@ func (k *gemm) stepsNN(next string) {
 		}
 	}
 	k.op("ADD $%d, %v", 64*unroll, ahead)
+	k.op("SUB %v, %v", slow4, ahead)
 	k.op("SUBS $%d, %v", unroll, count)
 	k.op("BGE %s", loop)
 	k.at(tail)
@@ -242,6 +248,7 @@ func (k *gemm) stepsNN(next string) {
 	}
 	k.op("PRFM (%v), PLDL2KEEP", ahead)
 	k.op("ADD $64, %v", ahead)
+	k.op("SUB %v, %v", slow, ahead)
 	for p := range panelVectors {
 		k.loadNext(whole, k.bv(p), ptrB, 16)
 		for i := range k.m {
@@ -253,10 +260,24 @@ func (k *gemm) stepsNN(next string) {
 }
 
 // stepsTN multiplies down the columns of A, whose rows of the tile lie side by
-// side.
+// side, two steps at a time.
 func (k *gemm) stepsTN() {
-	loop := k.label("loop")
+	loop, one, done := k.label("loop"), k.label("one"), k.label("summed")
+	k.op("SUBS $2, %v", count)
+	k.op("BLT %s", one)
 	k.at(loop)
+	k.stepTN(true)
+	k.stepTN(false)
+	k.op("SUBS $2, %v", count)
+	k.op("BGE %s", loop)
+	k.at(one)
+	k.op("ADDS $2, %v", count)
+	k.op("BEQ %s", done)
+	k.stepTN(false)
+	k.at(done)
+}
+
+func (k *gemm) stepTN(fetch bool) {
 	a0, a1 := k.av(0), k.av(1)
 	switch k.m {
 	case 1:
@@ -281,8 +302,10 @@ func (k *gemm) stepsTN() {
 	}
 	k.op("ADD %v, %v", strA, rowA)
 	k.op("ADD %v, %v", strB, ptrB)
-	k.op("PRFM (%v), PLDL2KEEP", ahead)
-	k.op("ADD %v, %v", aheadK, ahead)
+	if fetch {
+		k.op("PRFM (%v), PLDL2KEEP", ahead)
+		k.op("ADD %v, %v", aheadK, ahead)
+	}
 	for p := range panelVectors {
 		for i := range k.m {
 			switch {
@@ -295,8 +318,6 @@ func (k *gemm) stepsTN() {
 			}
 		}
 	}
-	k.op("SUBS $1, %v", count)
-	k.op("BNE %s", loop)
 }
 
 // finish adds res, clamps and stores; or it leaves the sums of a tile whose

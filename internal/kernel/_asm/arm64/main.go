@@ -54,7 +54,7 @@ func generate() (map[string][]byte, error) {
 		make func(e *emit)
 	}{
 		{"batchnorm", batchNorm}, {"stats", columnStats}, {"elementwise", elementwise}, {"optim", optim},
-		{"exp", expFunctions}, {"pool", pool}, {"move", moves}, {"winograd", winograd},
+		{"exp", expFunctions}, {"pool", pool}, {"move", moves}, {"winograd", winograd}, {"winograd_train", winogradTrain},
 	} {
 		e := newEmit(f.stem)
 		f.make(e)

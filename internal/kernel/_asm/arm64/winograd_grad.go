@@ -1,0 +1,204 @@
+package main
+
+import "fmt"
+
+// The factors of kernel/winograd_weights.go.
+const (
+	winoF0 = 1 / (winoA * winoA * winoB * winoB)
+	winoFA = 1 / (2 * winoA * winoA * (winoA*winoA - winoB*winoB))
+	winoFB = 1 / (2 * winoB * winoB * (winoB*winoB - winoA*winoA))
+)
+
+// winogradTrain writes the transforms of weights and of gradients
+// (kernel/winograd_weights.go, winograd_grad_transform.go).
+func winogradTrain(e *emit) {
+	winogradWeights(e, 2)
+	winogradWeights(e, 4)
+	winogradOutputGrad(e)
+	winogradWeightGrad(e)
+}
+
+// weightLine is kernel.weightLine: the same operations in the same order, so
+// that its results are the same bits.
+func (e *emit) weightLine(t int, g []vec) []vec {
+	if t == 4 {
+		h := e.mul(e.add(g[0], g[2]), e.constant(0.5))
+		u1 := e.fma(g[1], e.constant(0.5), e.copyOf(h))
+		return []vec{g[0], u1, e.fnma(g[1], e.constant(0.5), h), g[2]}
+	}
+	point := func(f, p float64) (plus, minus vec) {
+		even := e.fma(g[2], e.constant(f*p*p), e.mul(g[0], e.constant(f)))
+		plus = e.fma(g[1], e.constant(f*p), e.copyOf(even))
+		return plus, e.fnma(g[1], e.constant(f*p), even)
+	}
+	u1, u2 := point(winoFA, winoA)
+	u3, u4 := point(winoFB, winoB)
+	return []vec{e.mul(g[0], e.constant(winoF0)), u1, u2, u3, u4, g[2]}
+}
+
+func winogradWeights(e *emit, m int) {
+	t := m + 2
+	e.begin(fmt.Sprintf("winogradWeights%d", m), "dst *float32, pos int, w *float32, tap, row, c int",
+		fmt.Sprintf("is kernel.winogradWeights for tiles of %dx%d outputs and 4 columns.", m, m))
+	e.useConstants()
+	dst, pos, w, tap, row, c := e.loadInt("dst"), e.loadInt("pos"), e.loadInt("w"), e.loadInt("tap"), e.loadInt("row"), e.loadInt("c")
+	down, p := e.gp(), e.gp() // down: three taps
+	e.op("ADD %v<<1, %v, %v", tap, tap, down)
+	loop := e.label("row")
+	e.at(loop)
+	e.block(func() {
+		columns := make([][]vec, 3)
+		for s := range columns {
+			if s == 0 {
+				e.plain("MOVD %v, %v", w, p)
+			} else {
+				e.plain("ADD %v, %v, %v", tap, w, p)
+				if s == 2 {
+					e.plain("ADD %v, %v", tap, p)
+				}
+			}
+			var g []vec
+			for r := range 3 {
+				if r > 0 {
+					e.plain("ADD %v, %v", down, p)
+				}
+				g = append(g, e.ld(mem{base: p}))
+			}
+			columns[s] = e.weightLine(t, g)
+		}
+		e.plain("MOVD %v, %v", dst, p)
+		for r := range t {
+			for _, u := range e.weightLine(t, []vec{columns[0][r], columns[1][r], columns[2][r]}) {
+				e.st(u, mem{base: p})
+				e.plain("ADD %v, %v", pos, p)
+			}
+		}
+	})
+	e.op("ADD $64, %v", dst)
+	e.op("ADD %v, %v", row, w)
+	e.op("SUBS $1, %v", c)
+	e.op("BNE %s", loop)
+	e.end()
+}
+
+// outputGradLine is kernel.outputGradLine.
+func (e *emit) outputGradLine(k map[float64]vec, d []vec) []vec {
+	const a, b = winoA, winoB
+	ea, eb := e.fma(d[2], k[a*a], e.copyOf(d[0])), e.fma(d[2], k[b*b], e.copyOf(d[0]))
+	oa, ob := e.fma(d[3], k[a*a*a], e.mul(d[1], k[a])), e.fma(d[3], k[b*b*b], e.mul(d[1], k[b]))
+	return []vec{d[0], e.add(ea, oa), e.sub(ea, oa), e.add(eb, ob), e.sub(eb, ob), d[3]}
+}
+
+func winogradOutputGrad(e *emit) {
+	e.begin("winogradOutputGrad", "v *float32, pos int, rows **float32, pixel, width, n int, tmp *float32",
+		"is kernel.winogradOutputGrad, on a positive multiple of 4 channels.")
+	e.useConstants()
+	const a, b = winoA, winoB
+	k := e.numbers(a, b, a*a, b*b, a*a*a, b*b*b)
+	dst, pos, table, tmp := e.loadInt("v"), e.loadInt("pos"), e.loadInt("rows"), e.loadInt("tmp")
+	var rows []x
+	for i := range 4 {
+		rows = append(rows, e.gp())
+		e.op("MOVD %d(%v), %v", 8*i, table, rows[i])
+	}
+	pixel, width, n := e.loadInt("pixel"), e.loadInt("width"), e.loadInt("n")
+	j, at, to := e.gp(), e.gp(), e.gp()
+	e.op("MOVD $0, %v", j)
+	square := func(row, col int) mem { return mem{base: tmp, off: 16 * (row*4 + col)} }
+	loop := e.label("loop")
+	e.at(loop)
+	e.op("MOVD %v, %v", j, at)
+	e.block(func() {
+		for col := range 4 {
+			outside, next := e.label("outside"), e.label("col")
+			e.plain("CMP $%d, %v", col, width)
+			e.plain("BLE %s", outside)
+			var d []vec
+			for row := range 4 {
+				d = append(d, e.ld(mem{base: rows[row], index: at}))
+			}
+			for row, r := range e.outputGradLine(k, d) {
+				e.st(r, square(row, col))
+			}
+			e.plain("ADD %v, %v", pixel, at)
+			e.plain("B %s", next)
+			e.place(outside)
+			z := e.zeros()
+			for row := range 6 {
+				e.st(z, square(row, col))
+			}
+			e.place(next)
+		}
+		e.plain("ADD %v, %v, %v", j, dst, to)
+		for row := range 6 {
+			var line []vec
+			for col := range 4 {
+				line = append(line, e.ld(square(row, col)))
+			}
+			for _, r := range e.outputGradLine(k, line) {
+				e.st(r, mem{base: to})
+				e.plain("ADD %v, %v", pos, to)
+			}
+		}
+	})
+	e.op("ADD $16, %v", j)
+	e.op("SUBS $4, %v", n)
+	e.op("BNE %s", loop)
+	e.end()
+}
+
+// weightGradLine is kernel.weightGradLine.
+func (e *emit) weightGradLine(k map[float64]vec, u []vec) []vec {
+	const a, b = winoA, winoB
+	sa, da, sb, db := e.add(u[1], u[2]), e.sub(u[1], u[2]), e.add(u[3], u[4]), e.sub(u[3], u[4])
+	g0 := e.fma(sb, k[winoFB], e.fma(sa, k[winoFA], e.mul(u[0], k[winoF0])))
+	g1 := e.fma(db, k[b*winoFB], e.mul(da, k[a*winoFA]))
+	g2 := e.fma(sb, k[b*b*winoFB], e.fma(sa, k[a*a*winoFA], u[5]))
+	return []vec{g0, g1, g2}
+}
+
+func winogradWeightGrad(e *emit) {
+	e.begin("winogradWeightGrad", "dw *float32, tap int, u *float32, pos, n int, tmp *float32",
+		"is kernel.winogradWeightGrad, on a positive multiple of 4 columns.")
+	e.useConstants()
+	const a, b = winoA, winoB
+	k := e.numbers(winoF0, winoFA, winoFB, a*winoFA, b*winoFB, a*a*winoFA, b*b*winoFB)
+	dw, tap, u, pos, tmp, n := e.loadInt("dw"), e.loadInt("tap"), e.loadInt("u"), e.loadInt("pos"), e.loadInt("tmp"), e.loadInt("n")
+	from, step, p := e.gp(), e.gp(), e.gp()
+	e.op("ADD %v<<1, %v, %v", pos, pos, step)
+	e.op("LSL $1, %v", step) // a row of positions
+	square := func(row, col int) mem { return mem{base: tmp, off: 16 * (row*6 + col)} }
+	loop := e.label("loop")
+	e.at(loop)
+	e.op("MOVD %v, %v", u, from)
+	e.block(func() {
+		for col := range 6 {
+			e.plain("MOVD %v, %v", from, p)
+			var d []vec
+			for range 6 {
+				d = append(d, e.ld(mem{base: p}))
+				e.plain("ADD %v, %v", step, p)
+			}
+			for row, r := range e.weightGradLine(k, d) {
+				e.st(r, square(row, col))
+			}
+			e.plain("ADD %v, %v", pos, from)
+		}
+		e.plain("MOVD %v, %v", dw, p)
+		for row := range 3 {
+			var line []vec
+			for col := range 6 {
+				line = append(line, e.ld(square(row, col)))
+			}
+			for _, r := range e.weightGradLine(k, line) {
+				e.st(r, mem{base: p})
+				e.plain("ADD %v, %v", tap, p)
+			}
+		}
+	})
+	e.op("ADD $16, %v", u)
+	e.op("ADD $16, %v", dw)
+	e.op("SUBS $4, %v", n)
+	e.op("BNE %s", loop)
+	e.end()
+}
