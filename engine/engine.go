@@ -80,6 +80,7 @@ func optimise(g *graph.Graph, vars *Vars, fast bool) (*graph.Graph, error) {
 		fuseBatchNormGrad,
 		fuseGradSum,
 		fuseEpilogue,
+		fuseConvPool,
 	}
 	var err error
 	for _, pass := range passes {

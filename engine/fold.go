@@ -170,10 +170,10 @@ func (p *Plan) dropUnread() {
 	used := map[*buf]bool{}
 	for _, s := range p.steps {
 		for _, b := range s.reads {
-			used[b] = true
+			used[b.whole()] = true
 		}
 		for _, b := range s.writes {
-			used[b] = true
+			used[b.whole()] = true
 		}
 	}
 	for _, b := range p.bufs {

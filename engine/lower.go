@@ -130,6 +130,8 @@ func (c *compiler) lowerNode(n *graph.Node) error {
 		return c.conv(n, fusedConv{conv: op, bias: len(n.In) == 3})
 	case fusedConv:
 		return c.conv(n, op)
+	case fusedConvPool:
+		return c.convPool(n, op)
 	case graph.Conv2dInputGrad:
 		return c.convInputGrad(n, op, nil)
 	case addConvInputGrad:
@@ -301,6 +303,9 @@ func (c *compiler) newBuf(size int) *buf {
 // out makes room for a value: in Vars where it is a variable's next value and
 // may be written there at once, in the arena otherwise.
 func (c *compiler) out(v *graph.Value, l layout) *buf {
+	if at, ok := c.at[v]; ok {
+		return at.buf // a part of another value, see convPool
+	}
 	b := c.newBuf(v.Shape.Numel())
 	if x, ok := c.stored[v]; ok {
 		b.kind, b.data = stored, c.vars.updatable(x)

@@ -10,6 +10,7 @@ const (
 	constant                 // the plan: weights, packed weights, constants
 	stored                   // Vars: updated in place
 	fed                      // the caller's input tensor
+	part                     // a part of another buffer
 )
 
 // buf is a flat array of float32 that steps read and write.
@@ -19,6 +20,8 @@ type buf struct {
 	kind bufKind
 	data []float32 // for constant and stored
 	port int       // for fed: which input
+	of   *buf      // for part, which begins at at
+	at   int
 
 	source source // of a constant in the public order
 
@@ -44,9 +47,11 @@ func planMemory(bufs []*buf, steps []*step) int {
 	}
 	for i, s := range steps {
 		for _, b := range s.reads {
+			b = b.whole()
 			b.last = max(b.last, i)
 		}
 		for _, b := range s.writes {
+			b = b.whole()
 			b.first = min(b.first, i)
 			b.last = max(b.last, i)
 		}
@@ -103,7 +108,7 @@ func planMemory(bufs []*buf, steps []*step) int {
 func (s *step) readsOnce(b *buf) bool {
 	n := 0
 	for _, x := range s.reads {
-		if x.root() == b {
+		if x.whole().root() == b {
 			n++
 		}
 	}

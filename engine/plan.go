@@ -35,8 +35,9 @@ type Plan struct {
 
 	steps   []*step
 	bufs    []*buf
-	arena   int // floats
-	scratch int // floats a worker
+	parts   []*buf // those of bufs that are parts of others
+	arena   int    // floats
+	scratch int    // floats a worker
 	winners []int
 	doubles int
 	feeds   []feed
@@ -150,6 +151,9 @@ func (p *Plan) give(r *run) {
 		}
 		r.i64[i] = nil
 	}
+	for _, b := range p.parts {
+		r.b[b.id] = nil // it may be a part of an input
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.idle) < p.pool.Workers() {
@@ -231,6 +235,7 @@ func (p *Plan) run(in, out []*tensor.Tensor, times []StepTime) error {
 			r.b[f.buf.id] = in[i].Float32s()
 		}
 	}
+	r.setParts()
 	for i, s := range p.steps {
 		var start time.Time
 		if times != nil {

@@ -7,9 +7,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
+	"github.com/resnet-go/resnet/internal/steadyfile"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights/pytorch"
 	"github.com/resnet-go/resnet/weights/safetensors"
@@ -108,9 +108,6 @@ type LoadOptions struct {
 // are computed with while a plan is compiled.
 const minDeferred = 16 << 10
 
-// canDefer: Windows does not let others rename or replace a file that is open.
-const canDefer = runtime.GOOS != "windows"
-
 // Source says where the tensors of a file came from.
 type Source struct {
 	Format Format
@@ -151,7 +148,7 @@ func LoadFrom(path string, opt LoadOptions) (*File, *Source, error) {
 	for i, name := range o.source.Names {
 		var t *tensor.Tensor
 		var err error
-		if opt.Deferred && canDefer && deferrable(o.entries[i]) {
+		if opt.Deferred && steadyfile.Replaceable && deferrable(o.entries[i]) {
 			t, err = o.deferredTensor(path, name)
 		} else {
 			t, err = o.tensor(name)

@@ -37,6 +37,15 @@ func Floats(n int) ([]float32, *Block) {
 	return f, b
 }
 
+// Bytes is [Floats] for bytes at any address.
+func Bytes(n int) ([]byte, *Block) {
+	f, b := Floats((n + 3) / 4)
+	if n == 0 {
+		return nil, b
+	}
+	return unsafe.Slice((*byte)(unsafe.Pointer(&f[0])), n), b
+}
+
 // offset returns how many floats of f come before the first address that is a
 // multiple of align bytes.
 func offset(f []float32, align uintptr) int {

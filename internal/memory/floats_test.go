@@ -37,6 +37,19 @@ func TestFloats(t *testing.T) {
 	}
 }
 
+func TestBytes(t *testing.T) {
+	for _, n := range []int{0, 1, 5, 4096, hugePage + 3} {
+		x, b := Bytes(n)
+		if len(x) != n || cap(x) != n {
+			t.Errorf("%d bytes of capacity %d, want %d", len(x), cap(x), n)
+		}
+		for i := range x {
+			x[i] = 1
+		}
+		b.Free()
+	}
+}
+
 // Arrays of one Slabs do not overlap: each keeps what was written to it, also
 // when the garbage collector has run.
 func TestSlabs(t *testing.T) {

@@ -7,11 +7,16 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 )
 
 // ErrChanged is wrapped by the errors of [File] for a file that is not what it
 // was when it was opened.
 var ErrChanged = errors.New("the file was changed after it was opened: write a new file and rename it to the old one's name")
+
+// Replaceable says that others can rename, replace or remove a file while it is
+// open. Where they cannot, none should be kept open for long.
+const Replaceable = runtime.GOOS != "windows"
 
 // File is an open regular file. Another file that takes its name by a rename
 // does not change what is read.
@@ -36,6 +41,9 @@ func Open(path string) (*File, error) {
 	}
 	return &File{f, info}, nil
 }
+
+// Name returns the path that the file was opened by.
+func (f *File) Name() string { return f.f.Name() }
 
 // Size returns the bytes that the file had when it was opened.
 func (f *File) Size() int64 { return f.info.Size() }

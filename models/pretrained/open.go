@@ -49,7 +49,7 @@ func Open(model string, opt Options) (*Result, error) {
 		return nil, err
 	}
 	if format == weights.ONNX {
-		return openONNX(path)
+		return openONNX(path, opt.Deferred)
 	}
 	file, source, err := Read(path, weights.LoadOptions{Dict: opt.Dict, Deferred: opt.Deferred})
 	if err != nil {
@@ -109,7 +109,7 @@ func Read(path string, opt weights.LoadOptions) (*weights.File, *weights.Source,
 	if opt.Dict == "" {
 		switch format {
 		case weights.ONNX:
-			m, err := onnx.Load(path)
+			m, err := loadONNX(path, opt.Deferred)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -177,10 +177,17 @@ func Metadata(f *weights.File) (map[string]string, error) {
 	return texts, nil
 }
 
+func loadONNX(path string, deferred bool) (*onnx.Model, error) {
+	if deferred {
+		return onnx.LoadDeferred(path)
+	}
+	return onnx.Load(path)
+}
+
 // openONNX makes our own network of a file that we wrote with batch norms kept,
 // else the file's graph.
-func openONNX(path string) (*Result, error) {
-	m, err := onnx.Load(path)
+func openONNX(path string, deferred bool) (*Result, error) {
+	m, err := loadONNX(path, deferred)
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ type Options struct {
 	// layer has. Another number than the file's needs Partial.
 	Classes int
 	// Deferred leaves large tensors in the file until they are needed, see
-	// [weights.LoadOptions]. Files of ONNX and Keras are read whole.
+	// [weights.LoadOptions]. Keras files are read whole.
 	Deferred bool
 }
 

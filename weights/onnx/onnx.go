@@ -21,6 +21,7 @@ import (
 	"strings"
 
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/steadyfile"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -101,12 +102,16 @@ func readFile(path string) ([]byte, error) {
 // Decode reads a model from memory, where all tensors must be inside.
 func Decode(data []byte) (*Model, error) { return newModel(data, "") }
 
-func newModel(data []byte, dir string) (*Model, error) {
+func newModel(data []byte, dir string) (*Model, error) { return decodeModel(data, dir, nil) }
+
+// decodeModel leaves large weights in the file that data is of, unless that is
+// nil.
+func decodeModel(data []byte, dir string, file *steadyfile.File) (*Model, error) {
 	proto, err := (&decoder{}).model(data)
 	if err != nil {
 		return nil, fmt.Errorf("onnx: %w", err)
 	}
-	m, err := fromProto(proto, &external{dir: dir, files: map[string][]byte{}})
+	m, err := fromProto(proto, &external{dir: dir, files: map[string][]byte{}, data: data, file: file})
 	if err != nil {
 		return nil, fmt.Errorf("onnx: %w", err)
 	}
@@ -158,12 +163,19 @@ func (m *Model) initializers(ext *external) error {
 			return fmt.Errorf("%w: initialiser %q has no name of its own", errDamaged, t.name)
 		}
 		given[t.name] = true
+		role := roles[t.name]
+		if value, err := ext.deferred(t, role); err != nil {
+			return err
+		} else if value != nil {
+			m.elements += value.Numel()
+			m.Params[t.name] = newParam(role, value)
+			continue
+		}
 		s, err := ext.decode(t)
 		if err != nil {
 			return err
 		}
 		m.elements += s.shape.Numel()
-		role := roles[t.name]
 		if role == roleConst || role == roleNone || !s.elem.isFloat() || len(s.f) < 1 {
 			m.consts[t.name] = s
 			continue

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -90,7 +91,7 @@ type tensorProto struct {
 	name     string
 	dims     []int64
 	elem     elemType
-	raw      []byte // aliases the file
+	raw      []byte // aliases the file, of an initialiser of the model's graph; else a copy
 	hasRaw   bool
 	floats   []float32
 	ints     []int64 // from int32_data, int64_data or uint64_data
@@ -328,6 +329,9 @@ func (d *decoder) graph(f field) (*graphProto, error) {
 			return f.str(&g.name)
 		case 5:
 			t, err := d.tensor(f)
+			if d.depth > 1 {
+				t.raw = bytes.Clone(t.raw)
+			}
 			g.initializers = append(g.initializers, t)
 			return err
 		case 11:
@@ -402,6 +406,7 @@ func (d *decoder) attr(f field) (*attrProto, error) {
 			return f.want(protowire.BytesType)
 		case 5:
 			a.t, err = d.tensor(f)
+			a.t.raw = bytes.Clone(a.t.raw)
 			return err
 		case 6:
 			a.g, err = d.graph(f)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/resnet-go/resnet/internal/steadyfile"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights/safetensors"
 )
@@ -143,6 +144,10 @@ func sized(dims []int64) (tensor.Shape, error) {
 type external struct {
 	dir   string // "" if the model did not come from a file
 	files map[string][]byte
+
+	// Of a model whose large weights stay in its file.
+	data []byte // the whole file
+	file *steadyfile.File
 }
 
 // decode converts a tensor of the file.
