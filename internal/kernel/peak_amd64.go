@@ -25,6 +25,22 @@ func fmaPeak() (flops int) {
 	return 0
 }
 
+// BF16PeakGFLOPS is [PeakGFLOPS] of the dot products of bfloat16 numbers, a
+// product and its sum counted as two; 0 where the processor has none.
+func BF16PeakGFLOPS() float64 {
+	const n = 1 << 14
+	best := 0.0
+	for range 64 {
+		if !haveBF16 {
+			break
+		}
+		start := time.Now()
+		bf16Peak(n)
+		best = max(best, n*12*32*2/float64(time.Since(start).Nanoseconds()))
+	}
+	return best
+}
+
 // PeakGFLOPS measures how many billion floating-point operations a second (an
 // FMA counts as two a lane) one core does on registers alone: the bound that
 // the GEMM kernels are compared with. It takes about ten milliseconds and takes
