@@ -1,12 +1,16 @@
 package onnx
 
 import (
+	"encoding/binary"
 	"math"
 	"testing"
 
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/engine/ref"
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/quantize"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -73,5 +77,69 @@ func TestInt8(t *testing.T) {
 		if d := math.Abs(float64(v) - exact[i]); d > 0.02*(hi-lo) {
 			t.Errorf("logit %d is %g, computed in real numbers %g", i, v, exact[i])
 		}
+	}
+}
+
+// What resnet quantize writes has the form that onnxruntime's integer kernels
+// take: biases are int32 in units of the sums.
+func TestInt8BiasesAreIntegers(t *testing.T) {
+	m, err := models.New("resnet8-cifar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	initialise(t, m, 5)
+	vars := engine.NewVars()
+	for _, e := range nn.StateDict(m) {
+		if err := vars.Set(e.Name, e.Param.Value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x := randomInput(6, 2, 32, 32, 3)
+	batches := func(yield func(quantize.Batch, error) bool) { yield(quantize.Batch{X: x.Float32s(), N: 2}, nil) }
+	q, err := quantize.Calibrate(m, vars, tensor.Shape{3, 32, 32}, batches, quantize.Options{Method: quantize.MinMax})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := export(q, SaveOptions{Input: tensor.Shape{3, 32, 32}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, stored := map[string]*nodeProto{}, map[string]*tensorProto{}
+	for _, n := range p.graph.nodes {
+		made[n.out[0]] = n
+	}
+	for _, w := range p.graph.initializers {
+		stored[w.name] = w
+	}
+	layers := 0
+	for _, n := range p.graph.nodes {
+		if n.op != "Conv" && n.op != "Gemm" {
+			continue
+		}
+		layers++
+		if len(n.in) != 3 {
+			t.Fatalf("%s has the inputs %v", n.name, n.in)
+		}
+		var scales [3][]float32
+		for i, want := range []elemType{elemUint8, elemInt8, elemInt32} {
+			dq := made[n.in[i]]
+			if dq == nil || dq.op != "DequantizeLinear" {
+				t.Fatalf("%s: input %d is not dequantised", n.name, i)
+			}
+			if got := stored[dq.in[2]].elem; got != want {
+				t.Errorf("%s: input %d is of the type %v, want %v", n.name, i, got, want)
+			}
+			for b := stored[dq.in[1]].raw; len(b) > 0; b = b[4:] {
+				scales[i] = append(scales[i], math.Float32frombits(binary.LittleEndian.Uint32(b)))
+			}
+		}
+		for k, s := range scales[2] {
+			if want := scales[0][0] * scales[1][k]; s != want {
+				t.Errorf("%s: the scale of bias %d is %g, want %g", n.name, k, s, want)
+			}
+		}
+	}
+	if layers != 8 { // the stem, two in each of three blocks, the last
+		t.Errorf("%d layers, want 8", layers)
 	}
 }
