@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"sync"
+
+	"github.com/resnet-go/resnet/internal/kernel"
 )
 
 // Filter is a resampling filter by its Pillow name, in lower case.
@@ -220,7 +222,12 @@ const half = 1 << (precision - 1)
 // mixRows writes the weighted sum of rows, which begin stride apart, to out.
 // Two to four weights are by far the most frequent numbers of them.
 func mixRows(out, in []uint8, stride int, k []int32, sum []int32) {
+	done := kernel.MixRows(out, in, stride, k)
+	out, in = out[done:], in[done:]
 	n := len(out)
+	if n == 0 {
+		return
+	}
 	switch len(k) {
 	case 1:
 		a, ka := in[:n], k[0]
@@ -268,9 +275,8 @@ func mixRows(out, in []uint8, stride int, k []int32, sum []int32) {
 	}
 }
 
-// precision is the number of fraction bits of a weight: 8 bits of result, a
-// sign and room for overshoot leave 22 of 32.
-const precision = 32 - 8 - 2
+// precision is the number of fraction bits of a weight.
+const precision = kernel.PixelFraction
 
 // taps holds, for every output position of one axis, the first input position
 // and the fixed-point weights from there on.
@@ -341,7 +347,8 @@ func (t *taps) compute(a axis, first, n, shift int) {
 }
 
 func (t *taps) row3(dst, src []uint8) {
-	for i, start := range t.start[:len(dst)/3] {
+	for i := kernel.MixPixels(dst, src, t.start, t.count, t.weight, t.stride); i < len(dst)/3; i++ {
+		start := t.start[i]
 		p, w := src[3*start:], t.of(i)
 		r, g, b := int32(half), int32(half), int32(half)
 		for len(w) >= 2 && len(p) >= 6 {

@@ -51,6 +51,7 @@ func main() {
 	writeBF16(*out)
 	writeAsm(*out, "conv_stats_amd64.s", statsKernels)
 	writeAsm(*out, "peak_amd64.s", peakKernels)
+	writeAsm(*out, "pixels_amd64.s", pixelKernels)
 	writeGo(*out, "gemm_stubs_amd64.go", stubs.file())
 }
 
