@@ -68,9 +68,9 @@ type Options struct {
 	// where two classes are level.
 	Exact bool
 	// BF16 has convolutions and linear layers multiply numbers rounded to
-	// bfloat16, which is faster where the processor has them (AVX512-BF16) and
-	// moves logits by about 0.5 % of their range. [Open] returns an error where it
-	// has not, unless they are emulated.
+	// bfloat16, which moves logits by about 0.5 % of their range. [Open] returns an
+	// error where the processor has no such products (AVX512-BF16), unless they are
+	// emulated. How fast they are differs: `resnet doctor` tells.
 	BF16 engine.BF16
 }
 

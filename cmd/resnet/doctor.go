@@ -64,13 +64,16 @@ func (a *app) printDoctor(r *doctor.Report) error {
 	if len(r.Features) > 0 {
 		a.printf("features     %s\n", strings.Join(r.Features, " "))
 	}
-	if r.BF16 {
-		a.printf("bfloat16     yes: --bf16 multiplies bfloat16 numbers\n")
-	} else {
-		a.printf("bfloat16     no AVX512-BF16: --bf16 needs it, --bf16=emulate is slow\n")
-	}
 	if r.PeakGFLOPS > 0 {
 		a.printf("FMA peak     %.1f GFLOP/s a core\n", r.PeakGFLOPS)
+	}
+	switch {
+	case !r.BF16:
+		a.printf("bfloat16     no AVX512-BF16, which --bf16 needs\n")
+	case r.BF16PeakGFLOPS < r.PeakGFLOPS:
+		a.printf("bfloat16     %.1f GFLOP/s a core: --bf16 is slower than float32 here\n", r.BF16PeakGFLOPS)
+	default:
+		a.printf("bfloat16     %.1f GFLOP/s a core\n", r.BF16PeakGFLOPS)
 	}
 	share := ""
 	if r.PeakGFLOPS > 0 {

@@ -32,6 +32,8 @@ type Report struct {
 	// as package internal/cpu names them.
 	Features []string `json:"features"`
 	BF16     bool     `json:"bf16"` // --bf16 works here
+	// BF16PeakGFLOPS is the peak of bfloat16 products of one core; 0 without.
+	BF16PeakGFLOPS float64 `json:"bf16_peak_gflops,omitempty"`
 	// PeakGFLOPS is the FMA peak of one core; 0 where no kernels in assembly exist.
 	PeakGFLOPS float64 `json:"peak_gflops"`
 	// GEMMGFLOPS is the speed of a 768 x 768 x 768 matrix product on one thread,
@@ -71,7 +73,7 @@ func Run(ctx context.Context, threads int, m *resnet.Model) (*Report, error) {
 	defer pool.Close()
 	r := &Report{
 		Platform: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU(), Threads: threads,
-		ISA: kernel.ISA(), Features: cpu.Names(), BF16: engine.BF16Native.Check() == nil, PeakGFLOPS: kernel.PeakGFLOPS(),
+		ISA: kernel.ISA(), Features: cpu.Names(), BF16: engine.BF16Native.Check() == nil, PeakGFLOPS: kernel.PeakGFLOPS(), BF16PeakGFLOPS: kernel.BF16PeakGFLOPS(),
 	}
 	one := parallel.NewPool(1)
 	defer one.Close()

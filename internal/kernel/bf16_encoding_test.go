@@ -15,7 +15,7 @@ import (
 // lacks, are what GNU as makes of the comments above them.
 func TestBF16EncodingsAgainstGNU(t *testing.T) {
 	code := map[string][]byte{} // by instruction
-	for _, pattern := range []string{"gemm_*_bf16_amd64.s", "bf16_pack_amd64.s"} {
+	for _, pattern := range []string{"gemm_*_bf16_amd64.s", "bf16_pack_amd64.s", "bf16_peak_amd64.s"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no file %s (%v)", pattern, err)

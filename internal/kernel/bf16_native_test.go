@@ -24,7 +24,7 @@ func TestBF16NativeInChild(t *testing.T) {
 	if haveBF16 || !haveAsm || !useAVX512 {
 		t.Skip("the other tests cover it, or there is no AVX-512")
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestBF16(MicroKernels|Packing|PackOIHW|Conv)$", "-test.v")
+	cmd := exec.Command(os.Args[0], "-test.run=^TestBF16(MicroKernels|Packing|Conv)$/^(native|avx512)$/bf16native", "-test.v")
 	cmd.Env = append(os.Environ(), forceEnv+"=1")
 	out, err := cmd.CombinedOutput()
 	text := string(out)

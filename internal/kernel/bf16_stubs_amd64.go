@@ -1515,3 +1515,6 @@ func bf16PairsNative(args *bf16Args)
 
 //go:noescape
 func bf16PairsEmulated(args *bf16Args)
+
+//go:noescape
+func bf16Peak(n int)

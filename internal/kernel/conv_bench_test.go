@@ -84,6 +84,11 @@ func benchConv(b *testing.B, f func(b *testing.B, p *parallel.Pool, c Conv)) {
 	defer p.Close()
 	for _, l := range benchLayers {
 		b.Run(l.name, func(b *testing.B) { f(b, p, l.conv) })
+		if haveBF16 {
+			c := l.conv
+			c.Products = BF16
+			b.Run(l.name+"/bf16", func(b *testing.B) { f(b, p, c) })
+		}
 	}
 }
 

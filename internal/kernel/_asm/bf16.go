@@ -389,6 +389,27 @@ func packKernels(c *build.Context, i *isa) {
 	}
 }
 
+// peakKernel writes the loop that measures the peak of the dot products.
+func peakKernel(c *build.Context) {
+	c.Function("bf16Peak")
+	c.Attributes(attr.NOSPLIT)
+	c.Doc("bf16Peak does n times 12 independent dot products on registers.")
+	c.SignatureExpr("func(n int)")
+	c.Load(c.Param("n"), reg.RCX)
+	r := avx512.regs
+	for _, v := range r[:peakAcc+2] {
+		c.VPXORD(v, v, v)
+	}
+	c.Label("loop")
+	for _, v := range r[:peakAcc] {
+		native.emit(c, r[peakAcc], false, r[peakAcc+1], v, nil)
+	}
+	c.DECQ(reg.RCX)
+	c.JNE(operand.LabelRef("loop"))
+	c.VZEROUPPER()
+	c.RET()
+}
+
 func (d dot) suffix() string {
 	return map[dot]string{native: "Native", emulated: "Emulated"}[d]
 }
@@ -410,6 +431,7 @@ func writeBF16(dir string) {
 		packKernels(c, bf16)
 		packKernels(c, bf16Emulated)
 	})
+	writeAsm(dir, "bf16_peak_amd64.s", peakKernel)
 	text := string(stubs.file())
 	text += "// The assembly reads bf16Args by these offsets.\nvar (\n"
 	for j, f := range packFields {
@@ -421,5 +443,6 @@ func writeBF16(dir string) {
 			text += fmt.Sprintf("//go:noescape\nfunc bf16%s%s(args *bf16Args)\n\n", f, d.suffix())
 		}
 	}
+	text += "//go:noescape\nfunc bf16Peak(n int)\n"
 	writeGo(dir, "bf16_stubs_amd64.go", []byte(text))
 }
