@@ -45,31 +45,34 @@ func TestBF16SameBitsAtAnyWorkers(t *testing.T) {
 	enginetest.SameBits(t, compilerWith(opt, 1, false), compilerWith(opt, 3, true))
 }
 
-// Convolutions whose weights are constant are not computed by Winograd then.
+// Convolutions and their gradients are not computed by Winograd then.
 func TestBF16IsDirect(t *testing.T) {
-	conv := func(opt engine.Options) string {
+	conv := func(opt engine.Options) (algorithms []string) {
 		g := &graph.Graph{}
 		x, err := g.Input("x", graph.F32(1, 64, 28, 28))
 		if err != nil {
 			t.Fatal(err)
 		}
 		op := graph.Conv2d{StrideH: 1, StrideW: 1, PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1, DilationH: 1, DilationW: 1, Groups: 1}
-		g.Output("y", g.Must1(op, x, g.Const(tensor.New(64, 64, 3, 3))))
+		w := g.Const(tensor.New(64, 64, 3, 3))
+		g.Output("y", g.Must1(op, x, w))
+		g.Output("x.grad", g.Must1(graph.Conv2dInputGrad{Conv: op, X: x.Shape}, x, w))
+		g.Output("w.grad", g.Must1(graph.Conv2dWeightGrad{Conv: op, W: w.Shape}, x, x))
 		p, err := engine.Compile(g, engine.NewVars(), opt)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, s := range p.Steps() {
 			if s.Algorithm != "" {
-				return s.Algorithm
+				algorithms = append(algorithms, s.Algorithm)
 			}
 		}
-		return ""
+		return algorithms
 	}
-	if a := conv(engine.Options{Fast: true}); !strings.HasPrefix(a, "winograd") {
+	if a := strings.Join(conv(engine.Options{Fast: true}), ", "); strings.Count(a, "winograd") != 3 {
 		t.Errorf("float32: %s", a)
 	}
-	if a := conv(engine.Options{Fast: true, BF16: engine.BF16Emulated}); a != "direct bf16" {
+	if a := strings.Join(conv(engine.Options{Fast: true, BF16: engine.BF16Emulated}), ", "); a != "direct bf16, direct bf16, direct bf16" {
 		t.Errorf("bfloat16: %s", a)
 	}
 }

@@ -44,7 +44,8 @@ Data of several labels a picture get average precision, precision, recall and F1
 instead.`,
 		Example: `  resnet eval --model runs/photos/best.safetensors --data folder:photos
   resnet eval --data folder:cifar10.zip --tta --json
-  resnet eval -m best.safetensors --data idx:mnist --split test --out report`,
+  resnet eval -m best.safetensors --data idx:mnist --split test --out report
+  resnet eval -m best.safetensors --data folder:photos --bf16=emulate`,
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
 	}

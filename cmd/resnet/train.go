@@ -52,6 +52,7 @@ With --json, each epoch is a line on stdout and the last line the result.`,
   resnet train --data cifar10:cifar-10-batches-bin --recipe cifar --set lr.peak=0.05
   resnet train --model resnet50@weights.safetensors --data folder:photos --recipe finetune
   resnet train --model resnet50 --data folder:photos --recompute
+  resnet train --model resnet50 --data folder:photos --bf16
   resnet train --resume --out runs/photos`,
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },

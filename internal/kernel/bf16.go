@@ -3,6 +3,7 @@ package kernel
 import (
 	"errors"
 	"math"
+	"time"
 
 	"github.com/resnet-go/resnet/internal/cpu"
 )
@@ -224,4 +225,20 @@ func (p Products) pairPanel(dst, src []float32, rows, cols, stride int) {
 // String returns the name of the products.
 func (p Products) String() string {
 	return [...]string{"float32", "native", "emulated"}[min(p, BF16Emulated)]
+}
+
+// BF16PeakGFLOPS is [PeakGFLOPS] of the dot products of bfloat16 numbers, a
+// product and its sum counted as two; 0 where the processor has none.
+func BF16PeakGFLOPS() float64 {
+	const n = 1 << 14
+	best := 0.0
+	for range 64 {
+		if !haveBF16 {
+			break
+		}
+		start := time.Now()
+		bf16Peak(n)
+		best = max(best, n*12*32*2/float64(time.Since(start).Nanoseconds()))
+	}
+	return best
 }

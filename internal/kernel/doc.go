@@ -38,6 +38,12 @@
 //
 //	panel 0: [position][c][16]    panel 1: [position][c][16]    …
 //
+// With products of bfloat16 numbers (Conv.Products) the same micro-kernels, with
+// VDPBF16PS in place of the FMA, work on words of two numbers: of neighbouring
+// channels in the NN kernel, of neighbouring pixels in the TN kernel. Operands
+// are rounded when they are packed, the input always through scratch; to the rest
+// of a plan such a convolution has half the channels.
+//
 // A plan (PlanConvForward, …) chooses the tile, what is copied to scratch with
 // its borders, and the tasks, from the geometry and the instruction set alone.
 // The number of threads has no part in it, so it does not change a bit of the
