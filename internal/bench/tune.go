@@ -7,12 +7,14 @@ import (
 
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/engine/tuning"
+	"github.com/resnet-go/resnet/internal/kernel"
 	"github.com/resnet-go/resnet/internal/parallel"
 )
 
 // Tuned is what tuning found of one configuration.
 type Tuned struct {
 	Config
+	ISA    string         `json:"isa"`
 	Layers []tuning.Layer `json:"layers"`
 	// Times of the network with the model's choices and with the measured ones,
 	// run in turns; 0 if these are the same.
@@ -47,7 +49,7 @@ func Tune(ctx context.Context, cfg Config, seconds float64) (*Tuned, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Tuned{Config: cfg}
+	t := &Tuned{Config: cfg, ISA: kernel.ISA()}
 	t.Layers, err = tuning.Measure(ctx, func(by engine.Tuning) (tuning.Plan, error) { return net.compile(pool, by) }, seconds)
 	if err != nil || t.Changed() == 0 {
 		return t, err
