@@ -192,7 +192,7 @@ func (m *Model) plan(n int) (*plan, error) {
 	}
 	t.Graph.Output("logits", z)
 	t.Graph.Output("features", features)
-	e, err := engine.Compile(t.Graph, m.vars, engine.Options{Pool: m.pool, ChannelsLast: []string{"input"}, Fast: !m.opt.Exact, BF16: m.opt.BF16})
+	e, err := engine.Compile(t.Graph, m.vars, engine.Options{Pool: m.pool, ChannelsLast: []string{"input"}, Fast: !m.opt.Exact, BF16: m.opt.BF16, Tuning: m.opt.Tuning})
 	if err != nil {
 		return nil, fmt.Errorf("resnet: %s: %w", m.name, err)
 	}

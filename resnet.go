@@ -39,7 +39,7 @@ import (
 // Options are the choices of [Open]. The zero value is the usual one.
 type Options struct {
 	// Threads is the number of threads to compute with; 0 means one a CPU. It
-	// does not change results.
+	// does not change results, unless Tuning does.
 	Threads int
 	// Batch is how many pictures are computed at once at most; 0 means 16. More
 	// need more memory.
@@ -72,6 +72,11 @@ type Options struct {
 	// error where the processor has no such products (AVX512-BF16), unless they are
 	// emulated. How fast they are differs: `resnet doctor` tells.
 	BF16 engine.BF16
+	// Tuning has times measured on this machine, by which algorithms are chosen
+	// unless Exact is set; Open of package engine/tuning reads what "resnet tune"
+	// has kept. nil leaves the choice to a model of the machine, so that results
+	// are the same bits on machines of one kind.
+	Tuning engine.Tuning
 }
 
 // Model is a network with its weights, classes and preprocessing, ready for

@@ -108,22 +108,10 @@ func (c *compiler) packPanels(f *kernel.Winograd, panels *buf) *buf {
 	return dst
 }
 
-// algorithm returns the size of Winograd's tiles that a convolution is computed
-// with, 0 for the direct way.
-func (c *compiler) algorithm(shape kernel.Conv, w *graph.Value) int {
-	switch {
-	case !c.fast:
-		return 0
-	case c.at[w].buf.kind == constant:
-		return shape.FastestTile()
-	}
-	return shape.FastestTrainingTile()
-}
-
 // directName is the algorithm that profiles show for a direct convolution.
 func directName(shape kernel.Conv) string {
 	if shape.Products != kernel.FP32 {
-		return "direct bf16"
+		return Direct + " bf16"
 	}
-	return "direct"
+	return Direct
 }

@@ -5,9 +5,20 @@ import (
 	"github.com/resnet-go/resnet/internal/kernel"
 )
 
+// stride2Tile is the size of the tiles of [kernel.WinogradStride2].
+const stride2Tile = 2
+
 // stride2 says that a convolution is computed by [kernel.WinogradStride2].
 func (c *compiler) stride2(shape kernel.Conv, w *graph.Value, op fusedConv) bool {
-	return c.fast && !op.stats && c.at[w].buf.kind == constant && shape.WinogradStride2Faster()
+	names := c.candidates(shape, w, op)
+	if len(names) < 2 || shape.CheckWinogradStride2() != nil {
+		return false
+	}
+	model := Direct
+	if shape.WinogradStride2Faster() {
+		model = algorithmName(stride2Tile)
+	}
+	return c.fastest(shape, names, model) != Direct
 }
 
 // winogradStride2 emits a convolution of stride 2 by Winograd's algorithm in
@@ -17,8 +28,7 @@ func (c *compiler) winogradStride2(w *graph.Value, shape kernel.Conv, x, bias, r
 	if err != nil {
 		return err
 	}
-	const tile = 2
-	packed := c.packConstant(w, packed{shape: shape, winograd: tile}, f.PackedLen(), func(dst, weights []float32, scale []float64, layout layout) {
+	packed := c.packConstant(w, packed{shape: shape, winograd: stride2Tile}, f.PackedLen(), func(dst, weights []float32, scale []float64, layout layout) {
 		pack := func(task, _ int) { f.PackOIHW(task, dst, weights, scale) }
 		if layout != rowMajor {
 			pack = func(task, _ int) { f.Pack(task, dst, weights) }
@@ -36,6 +46,6 @@ func (c *compiler) winogradStride2(w *graph.Value, shape kernel.Conv, x, bias, r
 	s := c.step("", f.Tasks(), func(r *run, task, worker int) {
 		f.Run(task, r.scratch[worker], r.b[x.id], r.opt(v), r.b[packed.id], r.opt(bias), r.opt(residual), r.b[y.id], op.act)
 	}, reads(x, v, packed, bias, residual), writes(y))
-	s.flops, s.algorithm = shape.FLOPs(), winogradName(tile)
+	s.flops, s.algorithm = shape.FLOPs(), winogradName(stride2Tile)
 	return nil
 }

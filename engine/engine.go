@@ -31,6 +31,9 @@ type Options struct {
 	// BF16 has convolutions and linear layers multiply bfloat16 numbers. Those
 	// take no part in Fast.
 	BF16 BF16
+	// Tuning has the times by which Fast chooses; nil chooses by a model of the
+	// machine.
+	Tuning Tuning
 }
 
 // Port is an input or output of a plan.

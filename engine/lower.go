@@ -26,7 +26,8 @@ type compiler struct {
 	bytes    map[*graph.Value]*buf // quantised values kept as bytes, see quant_lower.go
 	node     *graph.Node           // being lowered
 	nhwcName []string
-	fast     bool // Options.Fast
+	fast     bool   // Options.Fast
+	tuning   Tuning // Options.Tuning
 	products kernel.Products
 	slabs    memory.Slabs // of packed weights
 	reading  reading
@@ -46,7 +47,7 @@ type converted struct {
 
 func newCompiler(g *graph.Graph, vars *Vars, opt Options) *compiler {
 	return &compiler{
-		plan: &Plan{pool: opt.Pool, arenas: &vars.arenas}, g: g, vars: vars, nhwcName: opt.ChannelsLast, fast: opt.Fast, products: opt.BF16.products(),
+		plan: &Plan{pool: opt.Pool, arenas: &vars.arenas}, g: g, vars: vars, nhwcName: opt.ChannelsLast, fast: opt.Fast, tuning: opt.Tuning, products: opt.BF16.products(),
 		at: map[*graph.Value]place{}, ints: map[*graph.Value]int{}, winners: map[*graph.Value]int{},
 		stored: map[*graph.Value]*variable{}, updated: map[*graph.Value]bool{},
 		moved: map[converted]place{}, packs: map[packed]*buf{}, bytes: map[*graph.Value]*buf{},

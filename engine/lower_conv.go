@@ -84,7 +84,9 @@ func (c *compiler) forward(n *graph.Node, shape kernel.Conv, bias, residual *buf
 	}
 	x := c.in(n.In[0], activation)
 	y = c.out(n.Out[0], activation)
-	if tile := c.algorithm(shape, n.In[1]); tile > 0 {
+	from := len(c.plan.steps)
+	defer func() { c.describe(c.plan.steps[from:], shape, c.candidates(shape, n.In[1], op)) }()
+	if tile := c.algorithm(shape, n.In[1], op); tile > 0 {
 		return y, c.winograd(n, shape, tile, x, bias, residual, y, op)
 	}
 	if c.stride2(shape, n.In[1], op) {

@@ -22,7 +22,8 @@ type step struct {
 	inPlace struct{ out, in *buf } // out may take over in's memory
 	flops   int64
 
-	algorithm string // see Step
+	algorithm, geometry string // see Step
+	candidates          []string
 }
 
 // Plan is a compiled graph: steps over one arena of memory. A plan that
@@ -181,9 +182,13 @@ func (p *Plan) Run(in, out []*tensor.Tensor) error { return p.run(in, out, nil) 
 type Step struct {
 	Name      string // module path, operator and phase
 	Op        string // the operator's name
-	Algorithm string // of a convolution: "direct", "winograd 4x4" or "winograd 2x2"; "" for other steps
-	FLOPs     int64  // of the direct algorithm; 0 where the step is bound by memory
-	Bytes     int64  // of the values that it reads and writes, each once
+	Algorithm string // of a convolution: one of [Algorithms], or "direct bf16"; "" for other steps
+	Geometry  string // of a convolution's steps, such as "n1 56x56x64 3x3 k128 s2 p1"; not of its gradients'
+	// Candidates are the algorithms that could compute the convolution, its own
+	// among them; see [Tuning].
+	Candidates []string
+	FLOPs      int64 // of the direct algorithm; 0 where the step is bound by memory
+	Bytes      int64 // of the values that it reads and writes, each once
 }
 
 // Steps lists the steps of the plan in their order.
@@ -196,7 +201,7 @@ func (p *Plan) Steps() []Step {
 }
 
 func (s *step) describe() Step {
-	d := Step{Name: s.name, Op: s.op, Algorithm: s.algorithm, FLOPs: s.flops}
+	d := Step{Name: s.name, Op: s.op, Algorithm: s.algorithm, Geometry: s.geometry, Candidates: s.candidates, FLOPs: s.flops}
 	for _, list := range [][]*buf{s.reads, s.writes} {
 		for _, b := range list {
 			d.Bytes += 4 * int64(b.size)

@@ -32,8 +32,21 @@ def flags(modes):
     p.add_argument("--weights", help="state dict (safetensors) to use instead of random weights")
     p.add_argument("--onnx", help="ONNX file to run, for peers that run such files")
     p.add_argument("--input", help="file of the input: float32, N H W C")
+    p.add_argument("--shape", help="shape of the input, N,C,H,W, for what the ONNX file leaves open")
     p.add_argument("--output", help="where to write the outputs of the first step")
     return p
+
+
+def closed(args, shape):
+    """The shape of an ONNX file's input, a list with an int for each extent that
+    is fixed, with its open extents taken from --shape, the first also from --batch."""
+    want = [int(d) for d in args.shape.split(",")] if args.shape else [args.batch] + [None] * (len(shape) - 1)
+    if len(want) != len(shape):
+        raise SystemExit(f"{args.onnx}: its input has the shape {shape}, not {want}")
+    out = [d if isinstance(d, int) else w for d, w in zip(shape, want)]
+    if None in out or any(w is not None and d != w for d, w in zip(out, want)):
+        raise SystemExit(f"{args.onnx}: its input has the shape {shape}, which is not {args.shape or f'of batch {args.batch}'}")
+    return out
 
 
 def batch(args, shape):

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -27,12 +26,12 @@ type benchCommand struct {
 	peers    []string
 	peersDir string
 	python   string
-	onnx     string
 	chart    string
 	profile  bool
 	sort     bool
 	exact    bool
 	bf16     bf16Flag
+	noTuning bool
 }
 
 func (a *app) benchCommand() *cobra.Command {
@@ -40,17 +39,21 @@ func (a *app) benchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench [MODEL...]",
 		Short: "Measure speed, and compare it with other programs",
-		Long: `bench measures networks with random weights: every MODEL at every batch, number
-of threads and mode, each in a process of its own. It prints the median time of a
-step, images a second, GFLOP/s of the network's products, the share of the FMA
-peak of the same run, and the peak memory.
+		Long: `bench measures networks, by name with random weights, or of a file (.safetensors,
+.onnx, .keras, .h5, NAME@FILE): every MODEL at every batch, number of threads and
+mode, each in a process of its own. It prints the median time of a step, images a
+second, GFLOP/s of the network's products, the share of the FMA peak of the same
+run, and the peak memory.
 
 --peer NAME runs PyTorch (torch), onnxruntime (ort) or OpenVINO (openvino; the
 last two for inference) in turns with ours and prints how long ours takes for
 each unit of theirs: below 1 is faster. Peers get our weights and input, and
-their outputs must agree with ours before anything is timed. It needs the folder
-peers of the source tree and Python; NAME=PYTHON names a peer's Python. Run it on
-a machine that does nothing else.
+their outputs must agree with ours before anything is timed. Of an ONNX file, ort
+and openvino run the file itself, of other networks our export; torch runs what
+it knows by name. It needs the folder peers of the source tree and Python;
+NAME=PYTHON names a peer's Python. Run it on a machine that does nothing else.
+
+Convolutions are computed as "resnet tune" has measured, if it has.
 
 --profile prints where the time goes, step by step of the plan: the algorithm of
 a convolution, GFLOP/s, bytes read and written, share of the time.`,
@@ -58,6 +61,7 @@ a convolution, GFLOP/s, bytes read and written, share of the time.`,
   resnet bench resnet18 resnet50 --batch 1,8 --threads 1,2
   resnet bench resnet20-cifar --mode train --batch 128 --peer torch=/usr/bin/python3
   resnet bench resnet50 --peer ort,openvino --peer-python venv/bin/python --chart speed.svg
+  resnet bench resnet50-int8.onnx resnet50.onnx --peer ort=venv/bin/python
   resnet bench resnet50 --batch 1 --profile --sort`,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args) },
 	}
@@ -70,12 +74,12 @@ a convolution, GFLOP/s, bytes read and written, share of the time.`,
 	f.Float64Var(&c.seconds, "seconds", 1, "time of a turn")
 	f.StringSliceVar(&c.peers, "peer", nil, "programs to compare with: torch, ort, openvino, or NAME=PYTHON")
 	f.StringVar(&c.python, "peer-python", "python3", "Python of the peers that name none")
-	f.StringVar(&c.onnx, "peer-onnx", "", "ONNX file that ort and openvino run in place of our network, such as an int8 one")
 	f.StringVar(&c.chart, "chart", "", "also draw the times to this file, .svg or .png")
 	f.BoolVar(&c.profile, "profile", false, "print the time of each step of the plan")
 	f.BoolVar(&c.sort, "sort", false, "with --profile: the longest steps first")
 	f.BoolVar(&c.exact, "exact", false, "ours: compute every convolution as the sum of its products")
 	c.bf16.add(cmd)
+	f.BoolVar(&c.noTuning, "no-tuning", false, "ours: choose algorithms without the times that resnet tune has measured")
 	f.StringVar(&c.peersDir, "peers-dir", "peers", "folder of the peers' programs")
 	completeWith(cmd, "mode", []string{bench.Infer, bench.Train})
 	completeWith(cmd, "peer", peerNames)
@@ -84,7 +88,7 @@ a convolution, GFLOP/s, bytes read and written, share of the time.`,
 
 func (c *benchCommand) check(names []string) error {
 	for _, n := range names {
-		if err := checkName(n); err != nil {
+		if err := checkModel(n); err != nil {
 			return err
 		}
 	}
@@ -93,24 +97,14 @@ func (c *benchCommand) check(names []string) error {
 			return usagef("unknown mode %q%s", m, suggest.Phrase(m, []string{bench.Infer, bench.Train}))
 		}
 	}
-	for _, b := range c.batches {
-		if b < 1 {
-			return usagef("--batch %d is below 1", b)
-		}
-	}
-	for _, t := range c.threads {
-		if t < 1 {
-			return usagef("--threads %d is below 1", t)
-		}
+	if err := checkCounts(c.batches, c.threads); err != nil {
+		return err
 	}
 	if c.profile && (len(c.peers) > 0 || c.chart != "") {
 		return usagef("--profile is of our own network: it does not go with --peer and --chart")
 	}
 	if c.sort && !c.profile {
 		return usagef("--sort needs --profile")
-	}
-	if c.onnx != "" && len(c.peers) == 0 {
-		return usagef("--peer-onnx needs --peer")
 	}
 	if c.size < 0 || c.rounds < 1 || !(c.seconds > 0) {
 		return usagef("--size must not be below 0, --rounds not below 1, --seconds above 0")
@@ -136,6 +130,9 @@ func (c *benchCommand) run(ctx context.Context, names []string) error {
 	if c.bf16 != 0 {
 		ours.Command = append(ours.Command, "--bf16="+c.bf16.String())
 	}
+	if c.noTuning {
+		ours.Command = append(ours.Command, "--no-tuning")
+	}
 	var peers []bench.Program
 	for _, p := range c.peers {
 		peer, err := c.peer(p)
@@ -152,15 +149,15 @@ func (c *benchCommand) run(ctx context.Context, names []string) error {
 	var all []*bench.Comparison
 	err = c.each(names, func(cfg bench.Config) error {
 		c.note("%s …", cfg)
-		with := slices.DeleteFunc(slices.Clone(peers), func(p bench.Program) bool {
-			return p.Name != "torch" && cfg.Mode == bench.Train || p.Name == "torch" && c.onnx != ""
-		})
-		r, err := bench.Run(ctx, cfg, ours, with, c.onnx, c.rounds, c.seconds)
+		r, err := bench.Run(ctx, cfg, ours, peers, c.rounds, c.seconds)
 		if err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
 			return err
+		}
+		for _, why := range r.LeftOut {
+			c.note("%s", why)
 		}
 		all = append(all, r)
 		return nil
@@ -219,18 +216,22 @@ func (c *benchCommand) peer(arg string) (bench.Program, error) {
 	if _, err := exec.LookPath(python); err != nil {
 		return bench.Program{}, fmt.Errorf("%w; %s", err, install)
 	}
-	return bench.Program{Name: name, Command: []string{python, script}, Install: install}, nil
+	return bench.Program{Name: name, Command: []string{python, script}, ONNX: name != "torch", Install: install}, nil
 }
 
 // benchWorkerCommand is the process that bench starts for each configuration.
 func (a *app) benchWorkerCommand() *cobra.Command {
 	var cfg bench.Config
 	var weights, output string
+	var noTuning bool
 	cmd := &cobra.Command{
 		Use:    "bench-worker",
 		Hidden: true,
 		Args:   atMost(0),
-		RunE:   func(*cobra.Command, []string) error { return bench.Serve(cfg, weights, output, a.in, a.out) },
+		RunE: func(*cobra.Command, []string) error {
+			cfg.Tuning = a.tuning(noTuning)
+			return bench.Serve(cfg, weights, output, a.in, a.out)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&cfg.Model, "model", "", "")
@@ -241,6 +242,7 @@ func (a *app) benchWorkerCommand() *cobra.Command {
 	f.BoolVar(&cfg.Exact, "exact", false, "")
 	f.StringVar(&cfg.BF16, "bf16", "", "")
 	f.StringVar(&weights, "weights", "", "")
+	f.BoolVar(&noTuning, "no-tuning", false, "")
 	f.StringVar(&output, "output", "", "")
 	return cmd
 }

@@ -82,11 +82,13 @@ func drawBench(all []*bench.Comparison, path string) error {
 
 func (c *benchCommand) runProfile(ctx context.Context, names []string) error {
 	var all []*bench.NetworkProfile
+	tuned := c.tuning(c.noTuning)
 	err := c.each(names, func(cfg bench.Config) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		c.note("%s …", cfg)
+		cfg.Tuning = tuned
 		p, err := bench.Profile(cfg, c.seconds)
 		if err != nil {
 			return err
@@ -116,7 +118,7 @@ func (c *benchCommand) runProfile(ctx context.Context, names []string) error {
 
 func (c *benchCommand) printProfile(p *bench.NetworkProfile) error {
 	c.printf("%s, %s: %.2f ms, %.1f GFLOP/s, %.1f MB a run\n", p.Config, p.ISA, p.MS, p.GFLOPS, float64(p.ArenaBytes)/1e6)
-	t := term.NewTable("step", "phase", "algorithm", ">ms", ">share", ">GFLOP/s", ">of peak", ">MB", ">GB/s")
+	t := term.NewTable("step", "phase", "geometry", "algorithm", ">ms", ">share", ">GFLOP/s", ">of peak", ">MB", ">GB/s")
 	phases := map[string]float64{}
 	for _, s := range p.Steps {
 		phases[s.Phase] += s.MS
@@ -127,7 +129,7 @@ func (c *benchCommand) printProfile(p *bench.NetworkProfile) error {
 				share = fmt.Sprintf("%.0f%%", 100*s.GFLOPS/(p.PeakGFLOPS*float64(p.Threads)))
 			}
 		}
-		t.Row(s.Name, s.Phase, s.Algorithm, fmt.Sprintf("%.3f", s.MS), fmt.Sprintf("%.1f%%", 100*s.Share), flops, share,
+		t.Row(s.Name, s.Phase, s.Geometry, s.Algorithm, fmt.Sprintf("%.3f", s.MS), fmt.Sprintf("%.1f%%", 100*s.Share), flops, share,
 			fmt.Sprintf("%.2f", float64(s.Bytes)/1e6), fmt.Sprintf("%.1f", s.GBPS))
 	}
 	if _, err := t.WriteTo(c.out); err != nil {

@@ -2,12 +2,16 @@ package main
 
 import (
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/resnet-go/resnet/internal/bench"
+	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/weights/onnx"
 )
 
 func TestBench(t *testing.T) {
@@ -39,10 +43,65 @@ func TestBenchProfile(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{
-		{"bench", "--profile", "--peer", "ort"}, {"bench", "--sort"}, {"bench", "--peer-onnx", "x.onnx"}, {"bench", "--peer", "orr"},
+		{"bench", "--profile", "--peer", "ort"}, {"bench", "--sort"}, {"bench", "resnet5O"}, {"bench", "--peer", "orr"},
 	} {
 		if code, _, _ := cli(t, args...); code != exitUsage {
 			t.Errorf("%v: exit code %d", args, code)
+		}
+	}
+}
+
+// Files of every format are measured as what they are: with the same weights,
+// the same network by name and from files does the same operations.
+func TestBenchFiles(t *testing.T) {
+	t.Setenv("RESNET_TEST_PROGRAM", "1")
+	dir := t.TempDir()
+	pth := foreign(t)
+	ours := filepath.Join(dir, "m.safetensors")
+	done(t, "convert", pth, ours, "--model", "resnet8-cifar", "--preprocess", "cifar10")
+	files := []string{ours, "resnet8-cifar@" + pth}
+	for _, end := range []string{".onnx", ".keras", ".h5"} {
+		files = append(files, filepath.Join(dir, "m"+end))
+		done(t, "convert", ours, files[len(files)-1])
+	}
+	net, err := models.New("resnet8-cifar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nn.Init(net, 3); err != nil {
+		t.Fatal(err)
+	}
+	graph := filepath.Join(dir, "graph.onnx") // batch norms folded: no network of ours any more
+	if err := onnx.Save(graph, net, onnx.SaveOptions{Input: net.Input()}); err != nil {
+		t.Fatal(err)
+	}
+	files = append(files, graph)
+	args := append([]string{"bench", "resnet8-cifar"}, files...)
+	var all []bench.Comparison
+	text := done(t, append(args, "--batch", "2", "--threads", "1", "--rounds", "1", "--seconds", "0.01", "--json")...)
+	if err := json.Unmarshal([]byte(text), &all); err != nil {
+		t.Fatal(err)
+	}
+	ops := func(c bench.Comparison) float64 { return c.Ours.GFLOPS * c.Ours.MedianMS }
+	for i, c := range all {
+		if c.Ours.MedianMS <= 0 || math.Abs(ops(c)-ops(all[0])) > 1e-6*ops(all[0]) {
+			t.Errorf("%s: %g million operations, by name %g", args[1+i], ops(c), ops(all[0]))
+		}
+	}
+	if len(all) != len(files)+1 {
+		t.Errorf("%d results", len(all))
+	}
+	done(t, "bench", ours, "--mode", "train", "--batch", "2", "--threads", "1", "--rounds", "1", "--seconds", "0.01", "--quiet")
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"bench", filepath.Join(dir, "none.onnx")}, "none.onnx"},
+		{[]string{"bench", pth}, "NAME@"},
+		{[]string{"bench", graph, "--mode", "train"}, "resnet models"},
+	} {
+		if code, _, errs := cli(t, c.args...); code != exitFailed || !strings.Contains(errs, c.want) {
+			t.Errorf("%v: exit code %d: %s", c.args, code, errs)
 		}
 	}
 }

@@ -24,6 +24,7 @@ type modelFlags struct {
 	keys       []string
 	exact      bool
 	bf16       bf16Flag
+	noTuning   bool
 }
 
 func (f *modelFlags) add(cmd *cobra.Command, batch int) {
@@ -35,6 +36,7 @@ func (f *modelFlags) add(cmd *cobra.Command, batch int) {
 	fs.StringArrayVar(&f.keys, "keys", nil, "rename the tensors of NAME@FILE: OLD=NEW, or a file with a rule a line; may be repeated")
 	fs.BoolVar(&f.exact, "exact", false, "compute every convolution as the sum of its products; slower")
 	f.bf16.add(cmd)
+	fs.BoolVar(&f.noTuning, "no-tuning", false, "choose algorithms without the times that resnet tune has measured")
 	completeWith(cmd, "preprocess", data.PresetNames())
 }
 
@@ -55,7 +57,7 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	opt := resnet.Options{Threads: a.threads, Batch: f.batch, TopK: topK, Keys: keys, Exact: f.exact, BF16: engine.BF16(f.bf16)}
+	opt := resnet.Options{Threads: a.threads, Batch: f.batch, TopK: topK, Keys: keys, Exact: f.exact, BF16: engine.BF16(f.bf16), Tuning: a.tuning(f.noTuning || f.exact)}
 	if f.preprocess != "" {
 		p, err := data.Preset(f.preprocess)
 		if err != nil {

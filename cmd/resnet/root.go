@@ -108,7 +108,7 @@ done, 1 when something failed, 2 for a mistake in the command line.`,
 	f := root.PersistentFlags()
 	f.BoolVar(&a.json, "json", false, "print results as JSON")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no messages but errors")
-	f.IntVar(&a.threads, "threads", 0, "threads to use; 0 means one a CPU; results do not depend on it")
+	f.IntVar(&a.threads, "threads", 0, "threads to use; 0 means one a CPU; results do not depend on it, unless tuned")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		a.trainCommand(),
@@ -124,6 +124,7 @@ done, 1 when something failed, 2 for a mistake in the command line.`,
 		a.dataCommand(),
 		a.doctorCommand(),
 		a.benchCommand(),
+		a.tuneCommand(),
 		a.compareCommand(),
 		a.benchWorkerCommand(),
 		a.versionCommand(),

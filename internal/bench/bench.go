@@ -14,10 +14,8 @@ import (
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/parallel"
-	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
-	"github.com/resnet-go/resnet/weights"
 )
 
 // The modes of a configuration.
@@ -28,13 +26,16 @@ const (
 
 // Config is what to measure.
 type Config struct {
-	Model   string `json:"model"`
+	Model   string `json:"model"` // name of a network, a file, or NAME@FILE
 	Mode    string `json:"mode"`
 	Batch   int    `json:"batch"`
 	Threads int    `json:"threads"`
 	Size    int    `json:"size"`            // height and width of the input; 0 means the network's own
 	Exact   bool   `json:"exact,omitempty"` // ours: direct convolutions only
 	BF16    string `json:"bf16,omitempty"`  // ours: native or emulate, see engine.BF16
+	// Tuning chooses the algorithms of ours; nil leaves that to the model of the
+	// machine.
+	Tuning engine.Tuning `json:"-"`
 }
 
 // String names the configuration.
@@ -61,78 +62,20 @@ type step struct {
 
 func (s *step) run() error { return s.plan.Run(s.in, s.out) }
 
-// newStep builds a network with the weights of a file, or with random ones if
-// there is none, and a fixed random batch.
-func newStep(cfg Config, file string, pool *parallel.Pool) (*step, error) {
-	net, input, err := network(cfg)
-	if err != nil {
-		return nil, err
-	}
-	if file == "" {
-		err = nn.Init(net, seed)
-	} else {
-		var f *weights.File
-		if f, _, err = weights.LoadFrom(file, weights.LoadOptions{Deferred: true}); err == nil {
-			_, err = nn.Adopt(net, f.Tensors, true)
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	vars := engine.NewVars()
-	for _, e := range nn.StateDict(net) {
-		if err := vars.Adopt(e.Name, e.Param.Value); err != nil {
-			return nil, err
-		}
-		e.Param.Value = nil
-	}
-	t, err := nn.Trace(net, nn.TraceOptions{Input: input, Training: cfg.Mode == Train})
-	if err != nil {
-		return nil, err
-	}
-	inputs := map[string]*tensor.Tensor{"input": random(input)}
-	if cfg.Mode == Train {
-		err = training(t, vars, inputs)
-	} else {
-		t.Graph.Output("logits", t.Output)
-	}
-	if err != nil {
-		return nil, err
-	}
-	bf16, err := engine.ParseBF16(cfg.BF16)
-	if err != nil {
-		return nil, fmt.Errorf("bench: %w", err)
-	}
-	s := new(step)
-	if s.plan, err = engine.Compile(t.Graph, vars, engine.Options{Pool: pool, ChannelsLast: []string{"input"}, Fast: !cfg.Exact, BF16: bf16}); err != nil {
-		return nil, err
-	}
-	for _, port := range s.plan.Inputs() {
-		s.in = append(s.in, inputs[port.Name])
-	}
-	for _, port := range s.plan.Outputs() {
-		s.out = append(s.out, tensor.New(port.Shape...))
-	}
-	return s, nil
-}
+// Steps and Profile make a step a [tuning.Plan].
+func (s *step) Steps() []engine.Step { return s.plan.Steps() }
 
-// network returns the network of a configuration and its input.
-func network(cfg Config) (*models.Model, graph.Type, error) {
-	if cfg.Mode != Infer && cfg.Mode != Train {
-		return nil, graph.Type{}, fmt.Errorf("bench: unknown mode %q", cfg.Mode)
-	}
-	if cfg.Batch < 1 || cfg.Threads < 1 || cfg.Size < 0 {
-		return nil, graph.Type{}, fmt.Errorf("bench: batch %d, threads %d, size %d", cfg.Batch, cfg.Threads, cfg.Size)
-	}
-	net, err := models.New(cfg.Model)
+// Profile runs the step and returns the time of each step of its plan.
+func (s *step) Profile() ([]engine.StepTime, error) { return s.plan.Profile(s.in, s.out) }
+
+// newStep opens the network of a configuration, with the state dict in a file if
+// state names one, and compiles it.
+func newStep(cfg Config, state string, pool *parallel.Pool) (*step, error) {
+	n, err := open(cfg, state, true)
 	if err != nil {
-		return nil, graph.Type{}, err
+		return nil, err
 	}
-	chw := net.Input()
-	if cfg.Size > 0 {
-		chw = tensor.Shape{chw[0], cfg.Size, cfg.Size}
-	}
-	return net, graph.F32(cfg.Batch, chw[0], chw[1], chw[2]), nil
+	return n.compile(pool, cfg.Tuning)
 }
 
 // training adds the loss, its gradients and SGD with momentum 0.9 and weight
@@ -202,23 +145,4 @@ func random(t graph.Type) *tensor.Tensor {
 		x.Float32s()[i] = float32(r.NormFloat64())
 	}
 	return x
-}
-
-// FLOPs returns the floating-point operations of one step: two for each
-// multiply-accumulate of the forward pass, three times that in training, whose
-// backward pass has two products for each of the forward pass.
-func FLOPs(cfg Config) (int64, error) {
-	net, input, err := network(cfg)
-	if err != nil {
-		return 0, err
-	}
-	rows, err := nn.Summarize(net, input)
-	if err != nil {
-		return 0, err
-	}
-	n := 2 * rows[0].MACs
-	if cfg.Mode == Train {
-		n *= 3
-	}
-	return n, nil
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 )
@@ -21,6 +22,9 @@ type Program struct {
 	// follows as --model, --batch, --threads, --mode and --size.
 	Command []string
 	Env     []string // additions to the environment, NAME=VALUE
+	// ONNX says that the program runs ONNX files, so that it does any network but
+	// no training; others build the networks that they know by name.
+	ONNX bool
 	// Install says how to install what the program needs.
 	Install string
 }
@@ -50,6 +54,8 @@ type Comparison struct {
 	PeakGFLOPS float64       `json:"peak_gflops"` // FMA peak of a core, median of the turns; 0 if unknown
 	Ours       Measurement   `json:"ours"`
 	Peers      []Measurement `json:"peers,omitempty"`
+	// LeftOut says which peers cannot do the configuration, and why.
+	LeftOut []string `json:"left_out,omitempty"`
 }
 
 // Run measures a configuration by every program, ours first, in turns: rounds
@@ -57,18 +63,38 @@ type Comparison struct {
 // alike for all. Processes run one at a time.
 //
 // All read the same weights from files, and peers get our input; before anything
-// is timed their outputs must agree with ours. onnx, if not empty, is an ONNX file that peers
-// run in place of our network: its difference is told, but may be of any size.
-func Run(ctx context.Context, cfg Config, ours Program, peers []Program, onnx string, rounds int, seconds float64) (*Comparison, error) {
-	flops, err := FLOPs(cfg)
+// is timed their outputs must agree with ours. Of an ONNX file, peers which run
+// such files run that one. Peers that cannot do the configuration are left out.
+func Run(ctx context.Context, cfg Config, ours Program, peers []Program, rounds int, seconds float64) (*Comparison, error) {
+	n, err := open(cfg, "", false)
 	if err != nil {
 		return nil, err
 	}
-	given, err := handOver(cfg, onnx, len(peers) > 0)
+	flops, err := n.flops()
+	if err != nil {
+		return nil, err
+	}
+	c := &Comparison{Config: cfg}
+	peers = slices.DeleteFunc(slices.Clone(peers), func(p Program) bool {
+		why := ""
+		switch {
+		case p.ONNX && cfg.Mode == Train:
+			why = "it does not train"
+		case !p.ONNX && n.peerName() == "":
+			why = "it runs networks that it knows by name"
+		default:
+			return false
+		}
+		c.LeftOut = append(c.LeftOut, fmt.Sprintf("%s, left out of %s: %s", p.Name, cfg, why))
+		return true
+	})
+	given, err := handOver(n, len(peers) > 0)
 	if err != nil {
 		return nil, err
 	}
 	defer given.remove()
+	peerName := n.peerName()
+	n = nil // its values are memory that the programs may want
 	var running []*process
 	defer func() {
 		for _, p := range running {
@@ -77,7 +103,11 @@ func Run(ctx context.Context, cfg Config, ours Program, peers []Program, onnx st
 	}()
 	differences := make([]float64, len(peers))
 	for i, program := range append([]Program{ours}, peers...) {
-		p, err := start(ctx, program, cfg, given.flags(i))
+		as := cfg
+		if i > 0 && peerName != "" {
+			as.Model = peerName
+		}
+		p, err := start(ctx, program, as, given.flags(i))
 		if err != nil {
 			return nil, err
 		}
@@ -95,7 +125,7 @@ func Run(ctx context.Context, cfg Config, ours Program, peers []Program, onnx st
 			}
 		}
 	}
-	c := &Comparison{Config: cfg, Ours: running[0].measurement(cfg, flops)}
+	c.Ours = running[0].measurement(cfg, flops)
 	c.PeakGFLOPS = Median(running[0].peaks)
 	share := func(m *Measurement) {
 		if c.PeakGFLOPS > 0 {

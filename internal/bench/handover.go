@@ -3,70 +3,69 @@ package bench
 import (
 	"encoding/binary"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
-	"github.com/resnet-go/resnet/internal/atomicfile"
-	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights/onnx"
-	"github.com/resnet-go/resnet/weights/safetensors"
 )
 
-// tolerance is how far a peer's outputs may be from ours, over the largest
-// output: far above what other orders of summation and Winograd's transforms
-// make, far below what another network would.
-const tolerance = 2e-3
+// How far a peer's outputs may be from ours, over the largest output: far above
+// what other orders of summation and Winograd's transforms make, far below what
+// another network would. In a quantised network a value between two integers
+// may become either, and the layers behind it go on from there.
+const (
+	tolerance          = 2e-3
+	quantisedTolerance = 0.2
+)
 
 // handover is a temporary folder with what the programs get: the weights as a
 // state dict, and for peers as an ONNX network, too, and the input; and where
 // each program writes its outputs.
 type handover struct {
-	dir     string
-	onnx    string
-	foreign bool // onnx is not our network
+	dir string
+	// The network as files; empty where it is not needed.
+	weights, onnx string
+	shape         tensor.Shape
+	limit         float64 // of the difference between outputs
 }
 
-// handOver writes the files of a configuration, those of peers if there are any.
-func handOver(cfg Config, model string, peers bool) (h *handover, err error) {
-	net, input, err := network(cfg)
-	if err != nil {
-		return nil, err
-	}
-	if err := nn.Init(net, seed); err != nil {
-		return nil, err
-	}
+// handOver writes the files of a network, those of peers if there are any. A
+// file that ours, or a peer, can read is handed on as it is.
+func handOver(n *network, peers bool) (h *handover, err error) {
 	dir, err := os.MkdirTemp("", "resnet-bench-")
 	if err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
-	h = &handover{dir: dir, onnx: model, foreign: model != ""}
+	h = &handover{dir: dir, onnx: n.onnx, shape: n.input.Shape}
 	defer func() {
 		if err != nil {
 			h.remove()
-			err = fmt.Errorf("bench: writing %s for the programs: %w", cfg.Model, err)
+			err = fmt.Errorf("bench: writing %s for the programs: %w", n.cfg.Model, err)
 		}
 	}()
-	if err := writeFloats(h.path("input.f32"), random(input).Float32s()); err != nil {
+	quantised, err := n.quantised()
+	if err != nil {
 		return nil, err
 	}
-	var ts []safetensors.Tensor
-	for _, e := range nn.StateDict(net) {
-		t := e.Param.Value
-		if t == nil {
-			t = tensor.NewInt64(e.Param.Shape...) // counters start at 0
+	if h.limit = tolerance; quantised {
+		h.limit = quantisedTolerance
+	}
+	if err := writeFloats(h.path("input.f32"), random(n.input).Float32s()); err != nil {
+		return nil, err
+	}
+	if !isFile(n.cfg.Model) || peers && n.peerName() != "" {
+		h.weights = h.path("weights.safetensors")
+		if err := n.save(h.weights); err != nil {
+			return nil, err
 		}
-		ts = append(ts, safetensors.Tensor{Name: e.Name, Tensor: t})
 	}
-	err = atomicfile.Write(h.path("weights.safetensors"), func(w io.Writer) error { return safetensors.Write(w, ts, nil) })
-	if err != nil || !peers {
-		return h, err
-	}
-	if !h.foreign && cfg.Mode == Infer {
+	if peers && h.onnx == "" && n.cfg.Mode == Infer {
 		h.onnx = h.path("model.onnx")
-		err = onnx.Save(h.onnx, net, onnx.SaveOptions{Input: input.Shape[1:], Batch: cfg.Batch})
+		err = onnx.Save(h.onnx, n.module, onnx.SaveOptions{Input: n.input.Shape[1:], Batch: n.cfg.Batch})
 	}
 	return h, err
 }
@@ -78,9 +77,16 @@ func (h *handover) output(program int) string { return h.path(fmt.Sprintf("outpu
 // flags returns the arguments that a program gets; program 0 is ours, which
 // makes the input itself, from the same seed.
 func (h *handover) flags(program int) []string {
-	args := []string{"--output", h.output(program), "--weights", h.path("weights.safetensors")}
+	args := []string{"--output", h.output(program)}
+	if h.weights != "" {
+		args = append(args, "--weights", h.weights)
+	}
 	if program > 0 {
-		args = append(args, "--input", h.path("input.f32"))
+		shape := make([]string, len(h.shape))
+		for i, d := range h.shape {
+			shape[i] = strconv.Itoa(d)
+		}
+		args = append(args, "--input", h.path("input.f32"), "--shape", strings.Join(shape, ","))
 		if h.onnx != "" {
 			args = append(args, "--onnx", h.onnx)
 		}
@@ -103,8 +109,8 @@ func (h *handover) compare(program int, name string) (float64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("bench: %s: %w", name, err)
 	}
-	if !h.foreign && !(d <= tolerance) {
-		return d, fmt.Errorf("bench: the outputs of %s differ from ours by %.2g of the largest, more than %g: the programs do not compute the same", name, d, tolerance)
+	if !(d <= h.limit) {
+		return d, fmt.Errorf("bench: the outputs of %s differ from ours by %.2g of the largest, more than %g: the programs do not compute the same", name, d, h.limit)
 	}
 	return d, nil
 }

@@ -11,7 +11,11 @@ import (
 
 func TestHandOver(t *testing.T) {
 	cfg := Config{Model: "resnet8-cifar", Mode: Infer, Batch: 2, Threads: 1}
-	h, err := handOver(cfg, "", true)
+	n, err := open(cfg, "", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := handOver(n, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +76,11 @@ func TestProfile(t *testing.T) {
 	if math.Abs(share-1) > 1e-9 || phases[Forward] == 0 || phases[Backward] == 0 || phases[Update] == 0 {
 		t.Errorf("shares sum to %g, phases %v", share, phases)
 	}
-	want, err := FLOPs(p.Config)
+	n, err := open(p.Config, "", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := n.flops()
 	if err != nil {
 		t.Fatal(err)
 	}

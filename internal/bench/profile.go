@@ -21,6 +21,7 @@ const (
 type StepProfile struct {
 	Name      string  `json:"name"`
 	Phase     string  `json:"phase"`
+	Geometry  string  `json:"geometry,omitempty"` // of a convolution, see engine.Step
 	Algorithm string  `json:"algorithm,omitempty"`
 	MS        float64 `json:"ms"`     // median
 	Share     float64 `json:"share"`  // of the time of all steps
@@ -59,7 +60,7 @@ func Profile(cfg Config, seconds float64) (*NetworkProfile, error) {
 	steps := s.plan.Steps()
 	ms := make([][]float64, len(steps))
 	for start := time.Now(); p.Runs < 5 || time.Since(start).Seconds() < seconds; p.Runs++ {
-		times, err := s.plan.Profile(s.in, s.out)
+		times, err := s.Profile()
 		if err != nil {
 			return nil, err
 		}
@@ -73,7 +74,7 @@ func Profile(cfg Config, seconds float64) (*NetworkProfile, error) {
 		flops += st.FLOPs
 		p.MS += t
 		p.Steps = append(p.Steps, StepProfile{
-			Name: st.Name, Phase: phase(st), Algorithm: st.Algorithm, MS: t, Bytes: st.Bytes,
+			Name: st.Name, Phase: phase(st), Geometry: st.Geometry, Algorithm: st.Algorithm, MS: t, Bytes: st.Bytes,
 			GFLOPS: perMS(st.FLOPs, t), GBPS: perMS(st.Bytes, t),
 		})
 	}

@@ -20,17 +20,15 @@ def main():
         raise SystemExit("--onnx FILE is missing")
     core = ov.Core()
     model = core.read_model(args.onnx)
-    shape = model.input(0).partial_shape
-    shape[0] = args.batch
-    if shape.is_dynamic:
-        raise SystemExit(f"{args.onnx}: the input has the open shape {shape}")
+    partial = model.input(0).partial_shape
+    shape = protocol.closed(args, [d.get_length() if d.is_static else str(d) for d in partial])
     model.reshape(shape)
     compiled = core.compile_model(model, "CPU", {
         "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_NUM_THREADS": str(args.threads),
         "INFERENCE_PRECISION_HINT": "f32",  # what is int8 in the file stays int8
     })
     request = compiled.create_infer_request()
-    x = protocol.batch(args, list(shape.to_shape()))
+    x = protocol.batch(args, shape)
     feed = ov.Tensor(x, shared_memory=True)
 
     def step():

@@ -44,11 +44,8 @@ def main():
     opt.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     session = ort.InferenceSession(path, opt, providers=["CPUExecutionProvider"])
     inp = session.get_inputs()[0]
-    shape = [args.batch if i == 0 else d for i, d in enumerate(inp.shape)]
-    if not all(isinstance(d, int) for d in shape):
-        raise SystemExit(f"{path}: input {inp.name} has the open shape {inp.shape}; fix it when exporting")
-    if isinstance(inp.shape[0], int) and inp.shape[0] != args.batch:
-        raise SystemExit(f"{path}: made for batch {inp.shape[0]}, not {args.batch}")
+    args.onnx = path
+    shape = protocol.closed(args, list(inp.shape))
     feed = {inp.name: protocol.batch(args, shape)}
     names = [session.get_outputs()[0].name]
     protocol.write_output(args, session.run(names, feed)[0])
