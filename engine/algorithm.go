@@ -22,21 +22,20 @@ func (c *compiler) winograd(n *graph.Node, shape kernel.Conv, tile int, x, bias,
 		packed = c.packPanels(f, c.packForward(n.In[1], shape))
 	}
 	c.needScratch(f.ScratchFloats())
-	v := c.inputTransform(f, x)
 	var s *step
 	if op.stats {
 		stats := c.newBuf(f.StatsFloats())
 		mean, variance := c.out(n.Out[1], rowMajor), c.out(n.Out[2], rowMajor)
 		s = c.step("", f.Tasks(), func(r *run, task, worker int) {
-			f.RunStats(task, r.scratch[worker], r.b[x.id], r.opt(v), r.b[packed.id], r.opt(bias), r.opt(residual), r.b[y.id], op.act, r.b[stats.id])
-		}, reads(x, v, packed, bias, residual), writes(y, stats))
+			f.RunStats(r.after(task, worker), task, r.scratch[worker], r.b[x.id], r.b[packed.id], r.opt(bias), r.opt(residual), r.b[y.id], op.act, r.b[stats.id])
+		}, reads(x, packed, bias, residual), writes(y, stats))
 		c.step("statistics", f.ReduceStatsTasks(), func(r *run, task, _ int) {
 			f.ReduceStats(task, r.b[stats.id], r.b[mean.id], r.b[variance.id])
 		}, reads(stats), writes(mean, variance))
 	} else {
 		s = c.step("", f.Tasks(), func(r *run, task, worker int) {
-			f.Run(task, r.scratch[worker], r.b[x.id], r.opt(v), r.b[packed.id], r.opt(bias), r.opt(residual), r.b[y.id], op.act)
-		}, reads(x, v, packed, bias, residual), writes(y))
+			f.Run(r.after(task, worker), task, r.scratch[worker], r.b[x.id], r.b[packed.id], r.opt(bias), r.opt(residual), r.b[y.id], op.act)
+		}, reads(x, packed, bias, residual), writes(y))
 	}
 	s.flops, s.algorithm = shape.FLOPs(), winogradName(tile)
 	return nil
@@ -53,10 +52,9 @@ func (c *compiler) winogradInputGrad(shape kernel.Conv, tile int, dy, w, sum, dx
 	}
 	packed := c.packPanels(f, w)
 	c.needScratch(f.ScratchFloats())
-	v := c.inputTransform(f, dy)
 	s := c.step("", f.Tasks(), func(r *run, task, worker int) {
-		f.Run(task, r.scratch[worker], r.b[dy.id], r.opt(v), r.b[packed.id], nil, r.opt(sum), r.b[dx.id], kernel.ActNone)
-	}, reads(dy, v, packed, sum), writes(dx))
+		f.Run(r.after(task, worker), task, r.scratch[worker], r.b[dy.id], r.b[packed.id], nil, r.opt(sum), r.b[dx.id], kernel.ActNone)
+	}, reads(dy, packed, sum), writes(dx))
 	s.flops, s.algorithm = shape.FLOPs(), winogradName(tile)
 	return nil
 }
@@ -82,21 +80,12 @@ func (c *compiler) winogradWeightGrad(shape kernel.Conv, x, dy, dw *buf) error {
 	return nil
 }
 
-// inputTransform emits the step that transforms x for all tasks of f, if there
-// is one, and returns what it writes.
-func (c *compiler) inputTransform(f *kernel.Winograd, x *buf) *buf {
-	if f.TransformTasks() == 0 {
-		return nil
-	}
-	v := c.newBuf(f.TransformFloats())
-	c.step("input transform", f.TransformTasks(), func(r *run, task, worker int) {
-		f.Transform(task, r.scratch[worker], r.b[x.id], r.b[v.id])
-	}, reads(x), writes(v))
-	return v
-}
-
-// packWinograd returns constant weights, transformed.
+// packWinograd returns constant weights as f reads them: transformed, or those
+// of the direct way.
 func (c *compiler) packWinograd(f *kernel.Winograd, v *graph.Value, shape kernel.Conv, tile int) *buf {
+	if f.Plain() {
+		return c.packForward(v, shape)
+	}
 	return c.packConstant(v, packed{shape: shape, winograd: tile}, f.PackedLen(), func(dst, w []float32, scale []float64, layout layout) {
 		if layout != rowMajor {
 			c.plan.pool.Run(f.PackTasks(), func(task, _ int) { f.Pack(task, dst, w) })
@@ -106,8 +95,12 @@ func (c *compiler) packWinograd(f *kernel.Winograd, v *graph.Value, shape kernel
 	})
 }
 
-// packPanels emits the step that transforms weights that lie in panels.
+// packPanels emits the step that transforms weights that lie in panels, unless f
+// reads those.
 func (c *compiler) packPanels(f *kernel.Winograd, panels *buf) *buf {
+	if f.Plain() {
+		return panels
+	}
 	dst := c.newBuf(f.PackedLen())
 	c.step("weight transform", f.PackTasks(), func(r *run, task, _ int) {
 		f.PackPanels(task, r.b[dst.id], r.b[panels.id])

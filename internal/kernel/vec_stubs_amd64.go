@@ -379,6 +379,31 @@ func winogradWeights2AVX512(dst *float32, pos int, w *float32, tap int, row int,
 //go:noescape
 func winogradWeights4AVX512(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
 
+// winogradPair0AVX512 is kernel.winogradPair for rows 0 and 5 and a vector of columns.
+//
+//go:noescape
+func winogradPair0AVX512(dst *float32, pos int, w *float32, tap int, c int)
+
+// winogradPair1AVX512 is kernel.winogradPair for rows 1 and 2 and a vector of columns.
+//
+//go:noescape
+func winogradPair1AVX512(dst *float32, pos int, w *float32, tap int, c int)
+
+// winogradPair2AVX512 is kernel.winogradPair for rows 3 and 4 and a vector of columns.
+//
+//go:noescape
+func winogradPair2AVX512(dst *float32, pos int, w *float32, tap int, c int)
+
+// winogradTiles4AVX512 is kernel.winogradTiles for 4 tiles.
+//
+//go:noescape
+func winogradTiles4AVX512(c *float32, v *float32, w *float32, tap int, k int, ahead uintptr, more int)
+
+// winogradTiles8AVX512 is kernel.winogradTiles for 8 tiles.
+//
+//go:noescape
+func winogradTiles8AVX512(c *float32, v *float32, w *float32, tap int, k int, ahead uintptr, more int)
+
 // winogradOutputGradAVX512 is kernel.winogradOutputGrad.
 //
 //go:noescape
@@ -783,6 +808,21 @@ func winogradWeights2AVX2(dst *float32, pos int, w *float32, tap int, row int, c
 //
 //go:noescape
 func winogradWeights4AVX2(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
+
+// winogradPair0AVX2 is kernel.winogradPair for rows 0 and 5 and a vector of columns.
+//
+//go:noescape
+func winogradPair0AVX2(dst *float32, pos int, w *float32, tap int, c int)
+
+// winogradPair1AVX2 is kernel.winogradPair for rows 1 and 2 and a vector of columns.
+//
+//go:noescape
+func winogradPair1AVX2(dst *float32, pos int, w *float32, tap int, c int)
+
+// winogradPair2AVX2 is kernel.winogradPair for rows 3 and 4 and a vector of columns.
+//
+//go:noescape
+func winogradPair2AVX2(dst *float32, pos int, w *float32, tap int, c int)
 
 // winogradOutputGradAVX2 is kernel.winogradOutputGrad.
 //

@@ -18,6 +18,7 @@ import (
 // its tasks may run at the same time in any order.
 type Winograd struct {
 	conv   Conv
+	way    winogradWay
 	m, t   int // edge of a tile of outputs, of inputs
 	oh, ow int
 	th, tw int // tiles of an image: rows, columns
@@ -33,11 +34,21 @@ type Winograd struct {
 	zeros                   []float32
 }
 
-// Bounds of the blocks.
+// winogradWay says which weights a [Winograd] reads.
+type winogradWay int
+
 const (
-	winogradBlock = 96 << 10 // floats of a block's transform and of its products at a time
-	minTasks      = 16       // tasks to aim at
-	maxShared     = 64       // tiles up to which tasks share their transform
+	// storedWeights reads transformed weights: (t/3)² times the memory and the
+	// traffic of plain ones, and no work.
+	storedWeights winogradWay = iota
+	// pairedRows reads plain weights. It transforms those of some panels and
+	// channels for two rows of positions into scratch memory, and multiplies them by
+	// all tiles of the task.
+	pairedRows
+	// inRegisters reads plain weights, too. It transforms them in registers and
+	// multiplies them by 4 or 8 tiles at once, so the transform is repeated for each
+	// such group.
+	inRegisters
 )
 
 // WinogradTiles are the sizes of tiles of outputs that [PlanWinograd] takes.
@@ -68,12 +79,17 @@ func PlanWinograd(c Conv, tile int) (*Winograd, error) {
 	if tile != 2 && tile != 4 {
 		return nil, fmt.Errorf("convolution: Winograd wants tiles of 2 or 4, got %d", tile)
 	}
-	f := &Winograd{conv: c, m: tile, t: tile + 2, oh: c.OutH(), ow: c.OutW(), panels: ceilDiv(c.K, panelWidth)}
+	way, _ := c.winogradWay(tile)
+	return planWinograd(c, tile, way), nil
+}
+
+func planWinograd(c Conv, tile int, way winogradWay) *Winograd {
+	f := &Winograd{conv: c, way: way, m: tile, t: tile + 2, oh: c.OutH(), ow: c.OutW(), panels: ceilDiv(c.K, panelWidth)}
 	f.th, f.tw = ceilDiv(f.oh, tile), ceilDiv(f.ow, tile)
 	f.tiles = c.N * f.th * f.tw
 	f.zeros = make([]float32, max(f.t*c.C, f.t*f.panels*panelWidth))
 	f.cut()
-	return f, nil
+	return f
 }
 
 // padded returns a stride of at least n floats that does not put the positions
@@ -83,19 +99,28 @@ func padded(n int) int { return ceilDiv(n, 32)*32 + 16 }
 // positions is the number of positions of a tile.
 func (f *Winograd) positions() int { return f.t * f.t }
 
-// fused says that each task transforms its own inputs; otherwise the tasks of
-// [Winograd.Transform] do, before those of [Winograd.Run].
-func (f *Winograd) fused() bool { return f.panelBlocks == 1 }
+// Plain says that the packed weights are those of [Conv.ForwardPacking], which
+// are transformed when they are read.
+func (f *Winograd) Plain() bool { return f.way != storedWeights }
 
-// PackedLen returns the number of floats of the transformed weights.
-func (f *Winograd) PackedLen() int { return f.panels * f.positions() * f.conv.C * panelWidth }
+// PackedLen returns the number of floats of the packed weights.
+func (f *Winograd) PackedLen() int {
+	if f.Plain() {
+		return f.conv.ForwardPacking().Len()
+	}
+	return f.panels * f.positions() * f.conv.C * panelWidth
+}
 
 // PackTasks returns the number of independent pieces of Pack.
 func (f *Winograd) PackTasks() int { return f.panels }
 
-// Pack transforms piece task of w, [3][3][C][K], into dst, which has PackedLen
-// floats: [panel][position][C][16].
+// Pack packs piece task of w, [3][3][C][K], into dst, which has PackedLen floats:
+// [panel][position][C][16], or as [Packing.Run] does for Plain weights.
 func (f *Winograd) Pack(task int, dst, w []float32) {
+	if f.Plain() {
+		f.conv.ForwardPacking().Run(task, dst, w)
+		return
+	}
 	checkFloats("packed weights", dst, f.PackedLen())
 	checkFloats("weights", w, f.conv.WLen())
 	size := f.positions() * f.conv.C * panelWidth
@@ -106,6 +131,10 @@ func (f *Winograd) Pack(task int, dst, w []float32) {
 // PackOIHW is Pack for weights in PyTorch's order, [K][C][3][3], each filter
 // multiplied by its scale unless scale is nil; see [Packing.RunOIHW].
 func (f *Winograd) PackOIHW(task int, dst, w []float32, scale []float64) {
+	if f.Plain() {
+		f.conv.ForwardPacking().RunOIHW(task, dst, w, scale)
+		return
+	}
 	checkFloats("packed weights", dst, f.PackedLen())
 	checkFloats("weights", w, f.conv.WLen())
 	size := f.positions() * f.conv.C * panelWidth
@@ -119,39 +148,28 @@ func (f *Winograd) packPanel(dst, w []float32, cols, stride int) {
 	winogradWeights(f.t, &dst[0], f.conv.C*panelWidth*4, &w[0], f.conv.C*stride*4, stride*4, f.conv.C, cols)
 }
 
-// TransformTasks returns the number of independent tasks of Transform; 0 means
-// that Run does what it would do.
-func (f *Winograd) TransformTasks() int {
-	if f.fused() {
-		return 0
-	}
-	return f.tiles
-}
-
-// TransformFloats returns the length of the transformed inputs.
-func (f *Winograd) TransformFloats() int {
-	if f.fused() {
-		return 0
-	}
-	return f.tileBlocks * f.blockFloats()
-}
-
 // blockFloats is the length of the transformed inputs of a block of tiles.
-func (f *Winograd) blockFloats() int { return f.positions() * f.vPos }
-
-// Transform transforms one task's part of x, [N][H][W][C], into v. All its tasks
-// come before those of Run. scratch is that of Run. It allocates nothing.
-func (f *Winograd) Transform(task int, scratch, x, v []float32) {
-	checkMin("scratch", scratch, f.ScratchFloats())
-	checkFloats("x", x, f.conv.XLen())
-	checkFloats("transformed inputs", v, f.TransformFloats())
-	block := v[task/f.tileBlock*f.blockFloats():][:f.blockFloats()]
-	f.transform(scratch, x, block, task, task+1, task%f.tileBlock)
+func (f *Winograd) blockFloats() int {
+	return f.positions() * f.vPos
 }
 
-// transform transforms tiles lo..hi-1 to places at.. of a block.
-func (f *Winograd) transform(tmp, x, block []float32, lo, hi, at int) {
-	f.transformChannels(tmp, x, block[at*f.conv.C:], lo, hi, f.conv.C, f.vPos, 0, f.conv.C)
+// vTile is the length of a tile's transformed inputs in the way inRegisters.
+func (f *Winograd) vTile() int { return f.positions() * ceilDiv(f.conv.C, tilesDepth) * tilesDepth }
+
+// transform transforms tiles lo..hi-1 to a block.
+func (f *Winograd) transform(tmp, x, block []float32, lo, hi int) {
+	if places := grouped(hi - lo); f.way == inRegisters && places > hi-lo {
+		first := (hi - lo) / maxGroup * maxGroup
+		clear(block[first*f.vTile() : places*f.vTile()]) // some are empty
+	}
+	if f.way != inRegisters {
+		f.transformChannels(tmp, x, block, lo, hi, f.conv.C, f.vPos, 0, f.conv.C)
+		return
+	}
+	for tile := lo; tile < hi; tile++ {
+		first := (tile - lo) / maxGroup * maxGroup
+		f.transformGroup(tmp, x, block[first*f.vTile():], tile, groupOf(hi-lo-first), tile-lo-first)
+	}
 }
 
 // transformChannels transforms channels c0..c1-1 of tiles lo..hi-1, pitch floats
@@ -186,34 +204,30 @@ func (f *Winograd) place(tile int) (n, ty, tx int) {
 func (f *Winograd) Tasks() int { return f.tileBlocks * f.panelBlocks }
 
 // ScratchFloats returns the length of the scratch memory that each worker
-// hands to Run and Transform.
+// hands to Run.
 func (f *Winograd) ScratchFloats() int {
-	n := winogradFloats + f.positions()*f.mPos
-	if f.fused() {
-		n += f.blockFloats()
-	}
-	return n
+	return winogradFloats + f.blockFloats() + f.positions()*f.mPos + f.weightFloats()
 }
 
 // Run computes one task of
 //
 //	y = act(conv(x, w) + bias + residual)
 //
-// with x [N][H][W][C], v its transform or nil if there are no TransformTasks,
-// the weights packed by Pack, bias [K] or nil, residual [N][OutH][OutW][K] or
-// nil. residual may be y itself; no other argument may overlap y. The order of
-// the sums is fixed, so the result does not depend on who runs which task. It
-// allocates nothing.
-func (f *Winograd) Run(task int, scratch, x, v, packed, bias, residual, y []float32, act Act) {
-	f.run(task, scratch, x, v, packed, bias, residual, y, act, nil)
+// with x [N][H][W][C], the weights packed by Pack, bias [K] or nil, residual
+// [N][OutH][OutW][K] or nil. residual may be y itself; no other argument may
+// overlap y. prev is the task, of the same convolution of the same x, that has
+// last written to scratch, or -1: tasks of the same tiles follow each other and
+// need their transform only once. The order of the sums is fixed, so the result
+// does not depend on who runs which task. It allocates nothing.
+func (f *Winograd) Run(prev, task int, scratch, x, packed, bias, residual, y []float32, act Act) {
+	f.run(prev, task, scratch, x, packed, bias, residual, y, act, nil)
 }
 
 // run is Run, and RunStats if stats is not nil.
-func (f *Winograd) run(task int, scratch, x, v, packed, bias, residual, y []float32, act Act, stats []float32) {
+func (f *Winograd) run(prev, task int, scratch, x, packed, bias, residual, y []float32, act Act, stats []float32) {
 	c := &f.conv
 	checkMin("scratch", scratch, f.ScratchFloats())
 	checkFloats("x", x, c.XLen())
-	checkFloats("transformed inputs", v, f.TransformFloats())
 	checkFloats("packed weights", packed, f.PackedLen())
 	checkFloats("y", y, c.YLen())
 	if bias != nil {
@@ -224,81 +238,47 @@ func (f *Winograd) run(task int, scratch, x, v, packed, bias, residual, y []floa
 	if residual != nil {
 		checkFloats("residual", residual, c.YLen())
 	}
-	t0, t1 := span(task/f.panelBlocks, f.tileBlock, f.tiles)
+	tb := task / f.panelBlocks
+	t0, t1 := span(tb, f.tileBlock, f.tiles)
 	p0, p1 := span(task%f.panelBlocks, f.panelBlock, f.panels)
-	tmp, scratch := scratch[:winogradFloats], scratch[winogradFloats:]
-	products := scratch[:f.positions()*f.mPos]
-	block := scratch[len(products):]
-	if f.fused() {
-		block = block[:f.blockFloats()]
-		f.transform(tmp, x, block, t0, t1, 0)
-	} else {
-		block = v[task/f.panelBlocks*f.blockFloats():][:f.blockFloats()]
+	part := func(n int) (p []float32) {
+		p, scratch = scratch[:n:n], scratch[n:]
+		return p
+	}
+	tmp, block := part(winogradFloats), part(f.blockFloats())
+	products, weights := part(f.positions()*f.mPos), part(f.weightFloats())
+	if prev < 0 || prev/f.panelBlocks != tb {
+		f.transform(tmp, x, block, t0, t1)
 	}
 	for p := p0; p < p1; p += f.nz {
 		nz := min(f.nz, p1-p)
-		f.multiply(block, packed, products, t1-t0, p, nz)
 		k := p * panelWidth
 		cols := min(c.K-k, nz*panelWidth)
-		f.store(tmp, products, bias[k:], residual, y, t0, t1, k, cols, act)
+		switch f.way {
+		case storedWeights:
+			f.multiply(block, packed, products, t1-t0, p, nz)
+		case pairedRows:
+			f.multiplyPairs(block, packed, products, weights, t1-t0, p, nz)
+		case inRegisters:
+			for t := t0; t < t1; {
+				group := groupOf(t1 - t)
+				f.multiplyGroup(group, block[(t-t0)*f.vTile():], packed, products, p)
+				f.store(tmp, products, group*panelWidth, bias[k:], residual, y, t, min(t+group, t1), k, cols, act)
+				t += group
+			}
+		}
+		if f.way != inRegisters {
+			f.store(tmp, products, f.mPos, bias[k:], residual, y, t0, t1, k, cols, act)
+		}
 		if stats != nil {
-			f.stats(stats[task/f.panelBlocks*2*c.K:], y, t0, t1, k, cols)
+			f.stats(stats[tb*2*c.K:], y, t0, t1, k, cols)
 		}
 	}
 }
 
-// multiply computes the products of all positions of some tiles with nz panels.
-func (f *Winograd) multiply(block, packed, products []float32, tiles, p, nz int) {
-	c := f.conv.C
-	var g gemmArgs
-	g.setAct(ActNone)
-	g.setCols(panelWidth)
-	g.aoff, g.batch, g.k = &f.zero[0], 1, c
-	g.as, g.bs, g.ldc = c*4, f.positions()*c*panelWidth*4, f.nz*panelWidth*4
-	count := ceilDiv(tiles, f.maxM)
-	m, larger := tiles/count, tiles%count
-	for pos := range f.positions() {
-		from := (p*f.positions() + pos) * c * panelWidth
-		g.b = &packed[from]
-		// Weights that do not stay in cache are fetched one position ahead, a
-		// panel with each tile.
-		fetch, ahead := 0, from+c*panelWidth
-		if pos == f.positions()-1 {
-			ahead += (nz - 1) * f.positions() * c * panelWidth
-		}
-		if f.heavy && ahead < len(packed) {
-			fetch = nz
-			g.ahead, g.aheadStep = address(&packed[ahead]), g.bs
-		} else {
-			g.noAhead()
-		}
-		at := 0
-		for mt, n := m+1, larger; mt >= m; mt, n = mt-1, count-larger {
-			if n == 0 {
-				continue
-			}
-			g.astep, g.cstep = mt*g.as, mt*g.ldc
-			for n > 0 {
-				g.tiles = n
-				switch {
-				case fetch > 0:
-					g.tiles = min(n, fetch)
-					fetch -= g.tiles
-				case f.heavy:
-					g.noAhead()
-				}
-				n -= g.tiles
-				g.a, g.c, g.res = &block[pos*f.vPos+at*c], &products[pos*f.mPos+at*f.nz*panelWidth], nil
-				at += g.tiles * mt
-				gemmNN(mt, nz, &g)
-			}
-		}
-	}
-}
-
-// store transforms the products of tiles t0..t1-1 into cols channels of y from
-// channel k on.
-func (f *Winograd) store(tmp, products, bias, residual, y []float32, t0, t1, k, cols int, act Act) {
+// store transforms the products of tiles t0..t1-1, whose positions are pos floats
+// apart, into cols channels of y from channel k on.
+func (f *Winograd) store(tmp, products []float32, pos int, bias, residual, y []float32, t0, t1, k, cols int, act Act) {
 	kk := f.conv.K
 	out := outputTile{row: f.ow * kk * 4, pixel: kk * 4, bias: &bias[0]}
 	out.lo, out.hi = act.bounds()
@@ -310,7 +290,7 @@ func (f *Winograd) store(tmp, products, bias, residual, y []float32, t0, t1, k, 
 		if residual != nil {
 			out.res = &residual[at]
 		}
-		winogradOutput(f.t, &products[(tile-t0)*f.nz*panelWidth], f.mPos*4, &out, cols, &tmp[0])
+		winogradOutput(f.t, &products[(tile-t0)*f.nz*panelWidth], pos*4, &out, cols, &tmp[0])
 	}
 }
 
@@ -325,31 +305,4 @@ func (a Act) bounds() (lo, hi float32) {
 		return 0, 6
 	}
 	panic("kernel: unknown activation")
-}
-
-// cut chooses the blocks of a task, from the geometry and the instruction set
-// alone. A block of tiles is so large that each weight read does the work of
-// many tiles, and so small that its transform stays in the second-level cache;
-// where there are few tiles in all, the tasks share their transform and each
-// has some panels.
-func (f *Winograd) cut() {
-	f.nz = min(2, f.panels)
-	for maxRows(f.nz) == 0 {
-		f.nz--
-	}
-	f.maxM = maxRows(f.nz)
-	f.heavy = f.PackedLen() > weightsFloats
-	f.panelBlock = f.panels
-	f.tileBlock = max(1, winogradBlock/(f.positions()*(f.conv.C+f.nz*panelWidth)))
-	if f.heavy {
-		f.tileBlock = max(f.tileBlock, 2*f.maxM)
-	}
-	f.tileBlock = min(f.tileBlock, max(f.maxM, f.tiles/minTasks))
-	if f.tiles <= maxShared {
-		f.tileBlock = f.tiles
-		f.panelBlock = ceilDiv(ceilDiv(f.panels, minTasks), f.nz) * f.nz
-	}
-	f.tileBlock = ceilDiv(f.tiles, ceilDiv(f.tiles, f.tileBlock))
-	f.tileBlocks, f.panelBlocks = ceilDiv(f.tiles, f.tileBlock), ceilDiv(f.panels, f.panelBlock)
-	f.vPos, f.mPos = padded(f.tileBlock*f.conv.C), padded(f.tileBlock*f.nz*panelWidth)
 }

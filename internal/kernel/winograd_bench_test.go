@@ -22,37 +22,43 @@ func BenchmarkWinograd(b *testing.B) {
 		defer p.Close()
 		for _, n := range []int{1, 8} {
 			for _, c := range winogradLayers(n) {
-				for _, tile := range []int{0, 2, 4} {
-					b.Run(fmt.Sprintf("t%d/%v/F%d", threads, c, tile), func(b *testing.B) {
-						x, y, bias := randomFloats(1, c.XLen()), make([]float32, c.YLen()), randomFloats(3, c.K)
-						if tile == 0 {
-							f, err := PlanConvForward(c)
-							if err != nil {
-								b.Fatal(err)
-							}
-							packed := randomFloats(2, c.ForwardPacking().Len())
-							s := scratches(p, f.ScratchFloats())
-							task := func(task, worker int) { f.Run(task, s[worker], x, packed, bias, nil, y, ActReLU) }
-							measureWall(b, c.FLOPs(), func() { p.Run(f.Tasks(), task) })
-							return
-						}
-						f, err := PlanWinograd(c, tile)
-						if err != nil {
-							b.Fatal(err)
-						}
-						packed, v := randomFloats(2, f.PackedLen()), make([]float32, f.TransformFloats())
-						s := scratches(p, f.ScratchFloats())
-						first := func(task, worker int) { f.Transform(task, s[worker], x, v) }
-						task := func(task, worker int) { f.Run(task, s[worker], x, v, packed, bias, nil, y, ActReLU) }
-						measureWall(b, c.FLOPs(), func() {
-							p.Run(f.TransformTasks(), first)
-							p.Run(f.Tasks(), task)
+				b.Run(fmt.Sprintf("t%d/%v/direct", threads, c), func(b *testing.B) {
+					f, err := PlanConvForward(c)
+					if err != nil {
+						b.Fatal(err)
+					}
+					x, y, bias := randomFloats(1, c.XLen()), make([]float32, c.YLen()), randomFloats(3, c.K)
+					packed := randomFloats(2, c.ForwardPacking().Len())
+					s := scratches(p, f.ScratchFloats())
+					task := func(task, worker int) { f.Run(task, s[worker], x, packed, bias, nil, y, ActReLU) }
+					measureWall(b, c.FLOPs(), func() { p.Run(f.Tasks(), task) })
+				})
+				for _, tile := range WinogradTiles {
+					for _, way := range winogradWays(tile) {
+						b.Run(fmt.Sprintf("t%d/%v/F%d/%d", threads, c, tile, way), func(b *testing.B) {
+							benchWay(b, p, planWinograd(c, tile, way))
 						})
-					})
+					}
 				}
 			}
 		}
 	}
+}
+
+func benchWay(b *testing.B, p *parallel.Pool, f *Winograd) {
+	c := f.conv
+	x, y, bias := randomFloats(1, c.XLen()), make([]float32, c.YLen()), randomFloats(3, c.K)
+	packed, last := randomFloats(2, f.PackedLen()), make([][16]int, p.Workers())
+	s := scratches(p, f.ScratchFloats())
+	task := func(task, worker int) {
+		prev := last[worker][0] - 1
+		last[worker][0] = task + 1
+		f.Run(prev, task, s[worker], x, packed, bias, nil, y, ActReLU)
+	}
+	measureWall(b, c.FLOPs(), func() {
+		clear(last)
+		p.Run(f.Tasks(), task)
+	})
 }
 
 // measureWall is measure by the wall clock, for several workers.

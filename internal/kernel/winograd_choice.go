@@ -1,28 +1,48 @@
 package kernel
 
+import "math"
+
 // What the parts of a convolution cost, in cycles of a core with AVX-512, a 2 MB
 // second-level cache and 25 GB/s from beyond it; fitted to the layers of
-// ResNet-18. Only the ratios matter, and with narrower vectors those of
-// arithmetic stay.
+// ResNet-18 as they run in the network. Only the ratios matter. Narrower vectors
+// need as many times the cycles, see [vectors].
 const (
 	directShare   = 0.93 // of the FMA peak
 	winogradShare = 0.85
 	bytesPerCycle = 8 // of weights that do not stay in the second-level cache
 
+	// What a byte of memory for weights is worth: where two ways are nearly as
+	// fast, the one that needs less of it is taken.
+	cyclesPerByte = 0.1
+
 	cyclesPerInput4, cyclesPerOutput4 = 160, 120 // to transform 16 channels of a tile
 	cyclesPerInput2, cyclesPerOutput2 = 70, 60
+
+	// For the weights of 16 filters and a channel: to transform them to tiles of
+	// 4x4 and store them in a cache; to transform and multiply them in registers by
+	// 4 and by 8 tiles.
+	cyclesPerPairs                = 170
+	cyclesPerFour, cyclesPerEight = 138, 250
 )
+
+// vectors is how many vectors hold a panel's 16 columns.
+func vectors() float64 {
+	if useAVX512 {
+		return 1
+	}
+	return 2
+}
 
 // FastestTile returns the size of tiles with which [Winograd] is expected to
 // compute the convolution in the least time, or 0 where the direct way is, or
-// where Winograd cannot.
+// where Winograd cannot. Memory for weights counts as time.
 func (c Conv) FastestTile() int {
 	if c.CheckWinograd() != nil {
 		return 0
 	}
 	best, tile := c.directCycles(), 0
 	for _, m := range WinogradTiles {
-		if cycles := c.winogradCycles(m); cycles < best {
+		if _, cycles := c.winogradWay(m); cycles < best {
 			best, tile = cycles, m
 		}
 	}
@@ -31,29 +51,53 @@ func (c Conv) FastestTile() int {
 
 func (c Conv) directCycles() float64 {
 	panels := float64(ceilDiv(c.K, panelWidth))
-	sums := float64(c.N*c.OutH()*c.OutW()) * 9 * float64(c.C) * panels / 2
-	return overlapped(sums/directShare, float64(9*c.C)*panels*panelWidth)
+	sums := float64(c.N*c.OutH()*c.OutW()) * 9 * float64(c.C) * panels / 2 * vectors()
+	return withWeights(sums/directShare, float64(9*c.C)*panels*panelWidth)
 }
 
-func (c Conv) winogradCycles(m int) float64 {
+// winogradWay returns the best way for tiles of m, and the cycles of the
+// convolution.
+func (c Conv) winogradWay(m int) (winogradWay, float64) {
 	panels := float64(ceilDiv(c.K, panelWidth))
-	tiles := float64(c.N * ceilDiv(c.OutH(), m) * ceilDiv(c.OutW(), m))
-	positions := float64((m + 2) * (m + 2))
+	count := c.N * ceilDiv(c.OutH(), m) * ceilDiv(c.OutW(), m)
+	tiles, positions := float64(count), float64((m+2)*(m+2))
 	in, out := float64(cyclesPerInput4), float64(cyclesPerOutput4)
 	if m == 2 {
 		in, out = cyclesPerInput2, cyclesPerOutput2
 	}
-	sums := tiles * positions * float64(c.C) * panels / 2
-	transforms := tiles * (float64(ceilDiv(c.C, panelWidth))*in + panels*out)
-	return overlapped(sums/winogradShare, positions*float64(c.C)*panels*panelWidth) + transforms
+	transforms := tiles * (float64(ceilDiv(c.C, panelWidth))*in + panels*out) * vectors()
+	rows := float64(c.C) * panels // of 16 weights, for each tap or position
+	sums := rows * tiles * positions / 2 / winogradShare * vectors()
+	way, best := storedWeights, withWeights(sums, rows*positions*panelWidth)
+	// The other ways transform to tiles of 4x4 only, by assembly.
+	if m == 4 && useAVX2 {
+		blocks := float64(planWinograd(c, m, pairedRows).tileBlocks)
+		pairs := withWeights(sums+rows*blocks*cyclesPerPairs*vectors(), rows*9*panelWidth)
+		if pairs < best {
+			way, best = pairedRows, pairs
+		}
+	}
+	if m == 4 && useAVX512 {
+		groups := math.Floor(tiles/maxGroup) * cyclesPerEight
+		if rest := count % maxGroup; rest > 0 && groupOf(rest) == maxGroup {
+			groups += cyclesPerEight
+		} else if rest > 0 {
+			groups += cyclesPerFour
+		}
+		if registers := withWeights(rows*groups, rows*9*panelWidth); registers < best {
+			way, best = inRegisters, registers
+		}
+	}
+	return way, best + transforms
 }
 
-// overlapped returns the cycles of sums while weights arrive from beyond the
-// second-level cache, if they do not stay in it.
-func overlapped(sums, weights float64) float64 {
+// withWeights returns the cycles of sums and of that many weights: those that do
+// not stay in the second-level cache arrive from beyond it meanwhile.
+func withWeights(sums, weights float64) float64 {
+	price := weights * 4 * cyclesPerByte
 	if weights <= weightsFloats {
-		return sums
+		return sums + price
 	}
 	load := weights * 4 / bytesPerCycle
-	return max(sums, load) + 0.2*min(sums, load)
+	return max(sums, load) + 0.2*min(sums, load) + price
 }

@@ -88,7 +88,7 @@ func (c Conv) WinogradStride2Faster() bool {
 	tiles := float64(c.N * ceilDiv(c.OutH(), stride2M) * ceilDiv(c.OutW(), stride2M))
 	sums := tiles * stride2Positions * float64(c.C) * panels / 2
 	transforms := tiles * (float64(ceilDiv(c.C, panelWidth))*stride2PerInput + panels*stride2PerOutput)
-	cycles := overlapped(sums/stride2Share, stride2Matrices*float64(c.C)*panels*panelWidth) + transforms
+	cycles := withWeights(sums*vectors()/stride2Share, stride2Matrices*float64(c.C)*panels*panelWidth) + transforms*vectors()
 	return cycles < 0.95*c.directCycles()
 }
 
@@ -101,7 +101,7 @@ func (f *WinogradStride2) cut() {
 	f.maxM = maxRows(f.nz)
 	f.heavy = f.PackedLen() > weightsFloats
 	f.panelBlock = f.panels
-	if f.tiles <= maxShared {
+	if f.tiles <= fewTiles {
 		f.tileBlock = f.tiles
 		f.panelBlock = ceilDiv(ceilDiv(f.panels, minTasks), f.nz) * f.nz
 	} else {

@@ -15,7 +15,11 @@ func (c Conv) FastestTrainingTile() int {
 	weights := float64(ceilDiv(c.K, panelWidth)*c.C) * cyclesPerWeights
 	best, tile := c.directCycles(), 0
 	for _, m := range WinogradTiles {
-		if cycles := c.winogradCycles(m) + weights; cycles < best {
+		way, cycles := c.winogradWay(m)
+		if way == storedWeights {
+			cycles += weights
+		}
+		if cycles < best {
 			best, tile = cycles, m
 		}
 	}
@@ -56,6 +60,10 @@ func (f *Winograd) PackPanels(task int, dst, panels []float32) {
 	checkFloats("transformed weights", dst, f.PackedLen())
 	checkFloats("packed weights", panels, f.panels*9*f.conv.C*panelWidth)
 	size := f.conv.C * panelWidth
+	if f.Plain() {
+		copy(dst[task*9*size:][:9*size], panels[task*9*size:])
+		return
+	}
 	winogradWeights(f.t, &dst[task*f.positions()*size], size*4, &panels[task*9*size], size*4, panelWidth*4, f.conv.C, panelWidth)
 }
 
@@ -64,9 +72,9 @@ func (f *Winograd) StatsFloats() int { return f.tileBlocks * 2 * f.conv.K }
 
 // RunStats is Run, and leaves the statistics of the task's part of y in stats,
 // as [ConvForward.RunStats] does.
-func (f *Winograd) RunStats(task int, scratch, x, v, packed, bias, residual, y []float32, act Act, stats []float32) {
+func (f *Winograd) RunStats(prev, task int, scratch, x, packed, bias, residual, y []float32, act Act, stats []float32) {
 	checkFloats("stats", stats, f.StatsFloats())
-	f.run(task, scratch, x, v, packed, bias, residual, y, act, stats)
+	f.run(prev, task, scratch, x, packed, bias, residual, y, act, stats)
 }
 
 // stats puts the statistics of cols channels from channel k on, of tiles

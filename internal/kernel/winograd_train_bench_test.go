@@ -82,16 +82,15 @@ func BenchmarkWinogradTraining(b *testing.B) {
 
 func benchWinograd(b *testing.B, p *parallel.Pool, f *Winograd, pack *Packing, x, w, y []float32) {
 	panels, packed := make([]float32, pack.Len()), make([]float32, f.PackedLen())
-	v, stats, s := make([]float32, f.TransformFloats()), make([]float32, f.StatsFloats()), scratches(p, f.ScratchFloats())
+	stats, s := make([]float32, f.StatsFloats()), scratches(p, f.ScratchFloats())
 	tasks := []struct {
 		n  int
 		do func(task, worker int)
 	}{
 		{pack.Tasks(), func(task, _ int) { pack.Run(task, panels, w) }},
 		{f.PackTasks(), func(task, _ int) { f.PackPanels(task, packed, panels) }},
-		{f.TransformTasks(), func(task, worker int) { f.Transform(task, s[worker], x, v) }},
 		{f.Tasks(), func(task, worker int) {
-			f.RunStats(task, s[worker], x, v, packed, nil, nil, y, ActNone, stats)
+			f.RunStats(-1, task, s[worker], x, packed, nil, nil, y, ActNone, stats)
 		}},
 	}
 	measureWall(b, f.conv.FLOPs(), func() {

@@ -11,6 +11,9 @@ import (
 
 func winogradPanels(p *parallel.Pool, f *Winograd, k *Packing, w []float32) []float32 {
 	panels, packed := packWith(p, k, w), nans(f.PackedLen())
+	if f.Plain() {
+		return panels
+	}
 	p.Run(f.PackTasks(), func(task, _ int) { f.PackPanels(task, packed, panels) })
 	return packed
 }
@@ -22,10 +25,11 @@ func winogradStats(t *testing.T, p *parallel.Pool, c Conv, tile int, x, w []floa
 		t.Fatal(err)
 	}
 	packed := winogradPanels(p, f, c.ForwardPacking(), w)
-	y, v, stats := nans(c.YLen()), nans(f.TransformFloats()), nans(f.StatsFloats())
+	y, stats := nans(c.YLen()), nans(f.StatsFloats())
 	s := scratches(p, f.ScratchFloats())
-	p.Run(f.TransformTasks(), func(task, worker int) { f.Transform(task, s[worker], x, v) })
-	p.Run(f.Tasks(), func(task, worker int) { f.RunStats(task, s[worker], x, v, packed, nil, nil, y, ActNone, stats) })
+	follow(p, f.Tasks(), func(prev, task, worker int) {
+		f.RunStats(prev, task, s[worker], x, packed, nil, nil, y, ActNone, stats)
+	})
 	mean, variance = nans(c.K), nans(c.K)
 	p.Run(f.ReduceStatsTasks(), func(task, _ int) { f.ReduceStats(task, stats, mean, variance) })
 	return y, mean, variance
@@ -39,14 +43,12 @@ func winogradInputGrad(t *testing.T, p *parallel.Pool, c Conv, tile int, dy, w, 
 		t.Fatal(err)
 	}
 	packed := winogradPanels(p, f, c.InputGradPacking(), w)
-	v := nans(f.TransformFloats())
 	s := scratches(p, f.ScratchFloats())
 	var sum []float32
 	if accumulate {
 		sum = dx
 	}
-	p.Run(f.TransformTasks(), func(task, worker int) { f.Transform(task, s[worker], dy, v) })
-	p.Run(f.Tasks(), func(task, worker int) { f.Run(task, s[worker], dy, v, packed, nil, sum, dx, ActNone) })
+	follow(p, f.Tasks(), func(prev, task, worker int) { f.Run(prev, task, s[worker], dy, packed, nil, sum, dx, ActNone) })
 }
 
 func winogradWeightGradient(t *testing.T, p *parallel.Pool, c Conv, x, dy []float32) []float32 {
@@ -166,11 +168,11 @@ func TestWinogradTrainingAllocatesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		panels, packed, v, stats := make([]float32, c.ForwardPacking().Len()), make([]float32, f.PackedLen()), make([]float32, f.TransformFloats()), make([]float32, f.StatsFloats())
+		panels, packed, stats := make([]float32, c.ForwardPacking().Len()), make([]float32, f.PackedLen()), make([]float32, f.StatsFloats())
 		scratch, partial := make([]float32, max(f.ScratchFloats(), g.ScratchFloats())), make([]float32, g.PartialFloats())
 		if n := testing.AllocsPerRun(10, func() {
 			f.PackPanels(0, packed, panels)
-			f.RunStats(0, scratch, x, v, packed, nil, nil, y, ActNone, stats)
+			f.RunStats(-1, 0, scratch, x, packed, nil, nil, y, ActNone, stats)
 			g.Run(0, scratch, partial, x, y, dw)
 		}); n != 0 {
 			t.Errorf("%v allocations", n)

@@ -78,3 +78,58 @@ func winogradWeightsGeneric(t int, dst *float32, pos int, w *float32, tap, row, 
 		}
 	}
 }
+
+// weightPairs are the rows of positions that [winogradPair] transforms together:
+// those that need the same parts of the sum.
+var weightPairs = [3][2]int{{0, 5}, {1, 2}, {3, 4}}
+
+// winogradPairGeneric is winogradPair in plain Go.
+func winogradPairGeneric(pair int, dst *float32, pos int, w *float32, tap, c int) {
+	for i := range c {
+		for k := range panelWidth {
+			var sq [3][maxEdge]float32
+			for s := range sq {
+				at := s*tap + i*panelWidth*4 + 4*k
+				weightLine(6, *floatAt(w, at), *floatAt(w, at+3*tap), *floatAt(w, at+6*tap), &sq[s])
+			}
+			for j, r := range weightPairs[pair] {
+				var line [maxEdge]float32
+				weightLine(6, sq[0][r], sq[1][r], sq[2][r], &line)
+				for s := range line {
+					*floatAt(dst, (6*j+s)*pos+i*panelWidth*4+4*k) = line[s]
+				}
+			}
+		}
+	}
+}
+
+// winogradTilesGeneric is winogradTiles in plain Go.
+func winogradTilesGeneric(tiles int, c, v, w *float32, tap, k, more int) {
+	for j := range panelWidth {
+		var sums [maxEdge * maxEdge * maxGroup]float32
+		for i := range k {
+			var sq [3][maxEdge]float32
+			for s := range sq {
+				at := s*tap + i*panelWidth*4 + 4*j
+				weightLine(6, *floatAt(w, at), *floatAt(w, at+3*tap), *floatAt(w, at+6*tap), &sq[s])
+			}
+			for r := range maxEdge {
+				var line [maxEdge]float32
+				weightLine(6, sq[0][r], sq[1][r], sq[2][r], &line)
+				for s, u := range line {
+					for tile := range tiles {
+						at := (r*maxEdge+s)*tiles + tile
+						sums[at] += float32(u * *floatAt(v, (at*tilesDepth+i)*4))
+					}
+				}
+			}
+		}
+		for at, sum := range sums[:maxEdge*maxEdge*tiles] {
+			to := floatAt(c, (at*panelWidth+j)*4)
+			if more != 0 {
+				sum += *to
+			}
+			*to = sum
+		}
+	}
+}

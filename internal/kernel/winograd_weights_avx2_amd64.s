@@ -457,3 +457,246 @@ DATA vec3e89ae41<>+20(SB)/4, $0x3e89ae41
 DATA vec3e89ae41<>+24(SB)/4, $0x3e89ae41
 DATA vec3e89ae41<>+28(SB)/4, $0x3e89ae41
 GLOBL vec3e89ae41<>(SB), RODATA|NOPTR, $32
+
+// func winogradPair0AVX2(dst *float32, pos int, w *float32, tap int, c int)
+// Requires: AVX, FMA3
+TEXT ·winogradPair0AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ pos+8(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ tap+24(FP), BX
+	MOVQ c+32(FP), SI
+	LEAQ (BX)(BX*2), DI
+	LEAQ (CX)(CX*2), R8
+	LEAQ (DX)(DI*1), R9
+	LEAQ (DX)(DI*2), DI
+
+row3:
+	VMOVUPS      (DX), Y0
+	VMULPS       vec3f91a2b4<>+0(SB), Y0, Y0
+	VMOVUPS      (DI), Y1
+	VMOVUPS      (DX)(BX*1), Y2
+	VMULPS       vec3f91a2b4<>+0(SB), Y2, Y2
+	VMOVUPS      (DI)(BX*1), Y3
+	VMOVUPS      (DX)(BX*2), Y4
+	VMULPS       vec3f91a2b4<>+0(SB), Y4, Y4
+	VMOVUPS      (DI)(BX*2), Y5
+	MOVQ         AX, R10
+	VMULPS       vecbf303b34<>+0(SB), Y0, Y6
+	VFMADD231PS  vecbe89ae41<>+0(SB), Y4, Y6
+	VMOVAPS      Y6, Y7
+	VFMADD231PS  vecbedc4a01<>+0(SB), Y2, Y7
+	VFNMADD231PS vecbedc4a01<>+0(SB), Y2, Y6
+	VMULPS       vec3df4c401<>+0(SB), Y0, Y8
+	VFMADD231PS  vec3e89ae41<>+0(SB), Y4, Y8
+	VMOVAPS      Y8, Y9
+	VFMADD231PS  vec3e379301<>+0(SB), Y2, Y9
+	VFNMADD231PS vec3e379301<>+0(SB), Y2, Y8
+	VMULPS       vec3f91a2b4<>+0(SB), Y0, Y0
+	VMOVUPS      Y0, (R10)
+	VMOVUPS      Y7, (R10)(CX*1)
+	VMOVUPS      Y6, (R10)(CX*2)
+	ADDQ         R8, R10
+	VMOVUPS      Y9, (R10)
+	VMOVUPS      Y8, (R10)(CX*1)
+	VMOVUPS      Y4, (R10)(CX*2)
+	ADDQ         R8, R10
+	VMULPS       vecbf303b34<>+0(SB), Y1, Y0
+	VFMADD231PS  vecbe89ae41<>+0(SB), Y5, Y0
+	VMOVAPS      Y0, Y2
+	VFMADD231PS  vecbedc4a01<>+0(SB), Y3, Y2
+	VFNMADD231PS vecbedc4a01<>+0(SB), Y3, Y0
+	VMULPS       vec3df4c401<>+0(SB), Y1, Y4
+	VFMADD231PS  vec3e89ae41<>+0(SB), Y5, Y4
+	VMOVAPS      Y4, Y6
+	VFMADD231PS  vec3e379301<>+0(SB), Y3, Y6
+	VFNMADD231PS vec3e379301<>+0(SB), Y3, Y4
+	VMULPS       vec3f91a2b4<>+0(SB), Y1, Y1
+	VMOVUPS      Y1, (R10)
+	VMOVUPS      Y2, (R10)(CX*1)
+	VMOVUPS      Y0, (R10)(CX*2)
+	ADDQ         R8, R10
+	VMOVUPS      Y6, (R10)
+	VMOVUPS      Y4, (R10)(CX*1)
+	VMOVUPS      Y5, (R10)(CX*2)
+	ADDQ         R8, R10
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, R9
+	ADDQ         $+64, DI
+	DECQ         SI
+	JNE          row3
+	VZEROUPPER
+	RET
+
+// func winogradPair1AVX2(dst *float32, pos int, w *float32, tap int, c int)
+// Requires: AVX, FMA3
+TEXT ·winogradPair1AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ pos+8(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ tap+24(FP), BX
+	MOVQ c+32(FP), SI
+	LEAQ (BX)(BX*2), DI
+	LEAQ (CX)(CX*2), R8
+	LEAQ (DX)(DI*1), R9
+	LEAQ (DX)(DI*2), DI
+
+row4:
+	VMOVUPS      (DI), Y0
+	VMOVUPS      (DX), Y1
+	VMULPS       vecbf303b34<>+0(SB), Y1, Y1
+	VFMADD231PS  vecbe89ae41<>+0(SB), Y0, Y1
+	VMOVUPS      (R9), Y0
+	VMOVAPS      Y1, Y2
+	VFMADD231PS  vecbedc4a01<>+0(SB), Y0, Y2
+	VFNMADD231PS vecbedc4a01<>+0(SB), Y0, Y1
+	VMOVUPS      (DI)(BX*1), Y0
+	VMOVUPS      (DX)(BX*1), Y3
+	VMULPS       vecbf303b34<>+0(SB), Y3, Y3
+	VFMADD231PS  vecbe89ae41<>+0(SB), Y0, Y3
+	VMOVUPS      (R9)(BX*1), Y0
+	VMOVAPS      Y3, Y4
+	VFMADD231PS  vecbedc4a01<>+0(SB), Y0, Y4
+	VFNMADD231PS vecbedc4a01<>+0(SB), Y0, Y3
+	VMOVUPS      (DI)(BX*2), Y0
+	VMOVUPS      (DX)(BX*2), Y5
+	VMULPS       vecbf303b34<>+0(SB), Y5, Y5
+	VFMADD231PS  vecbe89ae41<>+0(SB), Y0, Y5
+	VMOVUPS      (R9)(BX*2), Y0
+	VMOVAPS      Y5, Y6
+	VFMADD231PS  vecbedc4a01<>+0(SB), Y0, Y6
+	VFNMADD231PS vecbedc4a01<>+0(SB), Y0, Y5
+	MOVQ         AX, R10
+	VMULPS       vecbf303b34<>+0(SB), Y2, Y0
+	VFMADD231PS  vecbe89ae41<>+0(SB), Y6, Y0
+	VMOVAPS      Y0, Y7
+	VFMADD231PS  vecbedc4a01<>+0(SB), Y4, Y7
+	VFNMADD231PS vecbedc4a01<>+0(SB), Y4, Y0
+	VMULPS       vec3df4c401<>+0(SB), Y2, Y8
+	VFMADD231PS  vec3e89ae41<>+0(SB), Y6, Y8
+	VMOVAPS      Y8, Y9
+	VFMADD231PS  vec3e379301<>+0(SB), Y4, Y9
+	VFNMADD231PS vec3e379301<>+0(SB), Y4, Y8
+	VMULPS       vec3f91a2b4<>+0(SB), Y2, Y2
+	VMOVUPS      Y2, (R10)
+	VMOVUPS      Y7, (R10)(CX*1)
+	VMOVUPS      Y0, (R10)(CX*2)
+	ADDQ         R8, R10
+	VMOVUPS      Y9, (R10)
+	VMOVUPS      Y8, (R10)(CX*1)
+	VMOVUPS      Y6, (R10)(CX*2)
+	ADDQ         R8, R10
+	VMULPS       vecbf303b34<>+0(SB), Y1, Y0
+	VFMADD231PS  vecbe89ae41<>+0(SB), Y5, Y0
+	VMOVAPS      Y0, Y2
+	VFMADD231PS  vecbedc4a01<>+0(SB), Y3, Y2
+	VFNMADD231PS vecbedc4a01<>+0(SB), Y3, Y0
+	VMULPS       vec3df4c401<>+0(SB), Y1, Y4
+	VFMADD231PS  vec3e89ae41<>+0(SB), Y5, Y4
+	VMOVAPS      Y4, Y6
+	VFMADD231PS  vec3e379301<>+0(SB), Y3, Y6
+	VFNMADD231PS vec3e379301<>+0(SB), Y3, Y4
+	VMULPS       vec3f91a2b4<>+0(SB), Y1, Y1
+	VMOVUPS      Y1, (R10)
+	VMOVUPS      Y2, (R10)(CX*1)
+	VMOVUPS      Y0, (R10)(CX*2)
+	ADDQ         R8, R10
+	VMOVUPS      Y6, (R10)
+	VMOVUPS      Y4, (R10)(CX*1)
+	VMOVUPS      Y5, (R10)(CX*2)
+	ADDQ         R8, R10
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, R9
+	ADDQ         $+64, DI
+	DECQ         SI
+	JNE          row4
+	VZEROUPPER
+	RET
+
+// func winogradPair2AVX2(dst *float32, pos int, w *float32, tap int, c int)
+// Requires: AVX, FMA3
+TEXT ·winogradPair2AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ pos+8(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ tap+24(FP), BX
+	MOVQ c+32(FP), SI
+	LEAQ (BX)(BX*2), DI
+	LEAQ (CX)(CX*2), R8
+	LEAQ (DX)(DI*1), R9
+	LEAQ (DX)(DI*2), DI
+
+row5:
+	VMOVUPS      (DI), Y0
+	VMOVUPS      (DX), Y1
+	VMULPS       vec3df4c401<>+0(SB), Y1, Y1
+	VFMADD231PS  vec3e89ae41<>+0(SB), Y0, Y1
+	VMOVUPS      (R9), Y0
+	VMOVAPS      Y1, Y2
+	VFMADD231PS  vec3e379301<>+0(SB), Y0, Y2
+	VFNMADD231PS vec3e379301<>+0(SB), Y0, Y1
+	VMOVUPS      (DI)(BX*1), Y0
+	VMOVUPS      (DX)(BX*1), Y3
+	VMULPS       vec3df4c401<>+0(SB), Y3, Y3
+	VFMADD231PS  vec3e89ae41<>+0(SB), Y0, Y3
+	VMOVUPS      (R9)(BX*1), Y0
+	VMOVAPS      Y3, Y4
+	VFMADD231PS  vec3e379301<>+0(SB), Y0, Y4
+	VFNMADD231PS vec3e379301<>+0(SB), Y0, Y3
+	VMOVUPS      (DI)(BX*2), Y0
+	VMOVUPS      (DX)(BX*2), Y5
+	VMULPS       vec3df4c401<>+0(SB), Y5, Y5
+	VFMADD231PS  vec3e89ae41<>+0(SB), Y0, Y5
+	VMOVUPS      (R9)(BX*2), Y0
+	VMOVAPS      Y5, Y6
+	VFMADD231PS  vec3e379301<>+0(SB), Y0, Y6
+	VFNMADD231PS vec3e379301<>+0(SB), Y0, Y5
+	MOVQ         AX, R10
+	VMULPS       vecbf303b34<>+0(SB), Y2, Y0
+	VFMADD231PS  vecbe89ae41<>+0(SB), Y6, Y0
+	VMOVAPS      Y0, Y7
+	VFMADD231PS  vecbedc4a01<>+0(SB), Y4, Y7
+	VFNMADD231PS vecbedc4a01<>+0(SB), Y4, Y0
+	VMULPS       vec3df4c401<>+0(SB), Y2, Y8
+	VFMADD231PS  vec3e89ae41<>+0(SB), Y6, Y8
+	VMOVAPS      Y8, Y9
+	VFMADD231PS  vec3e379301<>+0(SB), Y4, Y9
+	VFNMADD231PS vec3e379301<>+0(SB), Y4, Y8
+	VMULPS       vec3f91a2b4<>+0(SB), Y2, Y2
+	VMOVUPS      Y2, (R10)
+	VMOVUPS      Y7, (R10)(CX*1)
+	VMOVUPS      Y0, (R10)(CX*2)
+	ADDQ         R8, R10
+	VMOVUPS      Y9, (R10)
+	VMOVUPS      Y8, (R10)(CX*1)
+	VMOVUPS      Y6, (R10)(CX*2)
+	ADDQ         R8, R10
+	VMULPS       vecbf303b34<>+0(SB), Y1, Y0
+	VFMADD231PS  vecbe89ae41<>+0(SB), Y5, Y0
+	VMOVAPS      Y0, Y2
+	VFMADD231PS  vecbedc4a01<>+0(SB), Y3, Y2
+	VFNMADD231PS vecbedc4a01<>+0(SB), Y3, Y0
+	VMULPS       vec3df4c401<>+0(SB), Y1, Y4
+	VFMADD231PS  vec3e89ae41<>+0(SB), Y5, Y4
+	VMOVAPS      Y4, Y6
+	VFMADD231PS  vec3e379301<>+0(SB), Y3, Y6
+	VFNMADD231PS vec3e379301<>+0(SB), Y3, Y4
+	VMULPS       vec3f91a2b4<>+0(SB), Y1, Y1
+	VMOVUPS      Y1, (R10)
+	VMOVUPS      Y2, (R10)(CX*1)
+	VMOVUPS      Y0, (R10)(CX*2)
+	ADDQ         R8, R10
+	VMOVUPS      Y6, (R10)
+	VMOVUPS      Y4, (R10)(CX*1)
+	VMOVUPS      Y5, (R10)(CX*2)
+	ADDQ         R8, R10
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, R9
+	ADDQ         $+64, DI
+	DECQ         SI
+	JNE          row5
+	VZEROUPPER
+	RET

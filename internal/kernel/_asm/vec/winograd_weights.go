@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	op "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
 )
 
 // winogradWeights writes the transforms of kernel/winograd_weights.go, a vector
@@ -11,6 +12,13 @@ import (
 func winogradWeights(e *emit) {
 	for _, m := range []int{2, 4} {
 		winogradWeightsOf(e, m)
+	}
+	for i, rows := range weightPairs {
+		winogradPair(e, i, rows)
+	}
+	if e.wide() {
+		winogradTiles(e, 4)
+		winogradTiles(e, 8)
 	}
 }
 
@@ -115,6 +123,70 @@ func winogradWeightsOf(e *emit, m int) {
 	}
 	e.ADDQ(op.I32(64), dst)
 	e.ADDQ(row, w)
+	e.DECQ(c)
+	e.JNE(op.LabelRef(loop))
+	e.end()
+}
+
+// weightPairs are the rows of positions of kernel.winogradPair: those that need
+// the same parts of the sum.
+var weightPairs = [3][2]int{{0, 5}, {1, 2}, {3, 4}}
+
+// winogradPair writes kernel.winogradPair for one pair, a vector of columns.
+func winogradPair(e *emit, pair int, rows [2]int) {
+	e.begin(fmt.Sprintf("winogradPair%d", pair), "func(dst *float32, pos int, w *float32, tap, c int)",
+		fmt.Sprintf("is kernel.winogradPair for rows %d and %d and a vector of columns.", rows[0], rows[1]))
+	f := weightFactors
+	k := e.constants(f.zero, f.a0, f.a1, f.a2, f.b0, f.b1, f.b2)
+	dst, pos, w, tap, c := e.loadInt("dst"), e.loadInt("pos"), e.loadInt("w"), e.loadInt("tap"), e.loadInt("c")
+	tap3, step := e.GP64(), e.GP64()
+	e.LEAQ(op.Mem{Base: tap, Index: tap, Scale: 2}, tap3)
+	e.LEAQ(op.Mem{Base: pos, Index: pos, Scale: 2}, step)
+	middle, last, to := e.GP64(), e.GP64(), e.GP64()
+	e.LEAQ(op.Mem{Base: w, Index: tap3, Scale: 1}, middle)
+	e.LEAQ(op.Mem{Base: w, Index: tap3, Scale: 2}, last)
+	loop := e.label("row")
+	e.Label(loop)
+	var lines [2][]vec
+	for s := range 3 {
+		at := func(base reg.GPVirtual) op.Mem {
+			m := op.Mem{Base: base}
+			if s > 0 {
+				m.Index, m.Scale = tap, uint8(s)
+			}
+			return m
+		}
+		var u0, u1 vec
+		if pair == 0 {
+			u0, u1 = e.mul(e.ld(at(w)), k[f.zero]), e.ld(at(last))
+		} else {
+			g0, g1, g2 := k[f.a0], k[f.a1], k[f.a2]
+			if pair == 2 {
+				g0, g1, g2 = k[f.b0], k[f.b1], k[f.b2]
+			}
+			h := e.fma(e.ld(at(last)), g2, e.mul(e.ld(at(w)), g0))
+			g := e.ld(at(middle))
+			u0 = e.fma(g, g1, e.copyOf(h))
+			u1 = e.fnma(g, g1, h)
+		}
+		lines[0], lines[1] = append(lines[0], u0), append(lines[1], u1)
+	}
+	e.MOVQ(dst, to)
+	for _, line := range lines {
+		for i, v := range e.weightLine(k, 6, line) {
+			m := op.Mem{Base: to}
+			if i%3 > 0 {
+				m.Index, m.Scale = pos, uint8(i%3)
+			}
+			e.st(v, m)
+			if i%3 == 2 {
+				e.ADDQ(step, to)
+			}
+		}
+	}
+	for _, p := range []reg.GPVirtual{dst, w, middle, last} {
+		e.ADDQ(op.I32(64), p)
+	}
 	e.DECQ(c)
 	e.JNE(op.LabelRef(loop))
 	e.end()
