@@ -38,6 +38,9 @@
 //
 //	panel 0: [position][c][16]    panel 1: [position][c][16]    …
 //
+// Where the weights are many and the tiles few, they stay in the panels of the
+// direct way and are transformed as they are read (winograd_multiply.go).
+//
 // A plan (PlanConvForward, …) chooses the tile, what is copied to scratch with
 // its borders, and the tasks, from the geometry and the instruction set alone.
 // The number of threads has no part in it, so it does not change a bit of the
