@@ -60,10 +60,13 @@ func PlanMatMul(m MatMul) (*MatMulPlan, error) {
 		if m.Batch*p.ms*p.ns >= target {
 			break
 		}
-		if p.mBlock > 4*p.maxM {
+		// B is packed for each block of rows, so columns are divided first.
+		if p.nBlock > 2*p.nz {
+			p.nBlock = max(2*p.nz, ceilDiv(p.nBlock/2, p.nz)*p.nz)
+		} else if p.mBlock > 4*p.maxM {
 			p.mBlock = (p.mBlock + 1) / 2
 		} else if p.nBlock > p.nz {
-			p.nBlock = ceilDiv(p.nBlock/2, p.nz) * p.nz
+			p.nBlock = p.nz
 		} else {
 			break
 		}
@@ -124,9 +127,9 @@ func (p *MatMulPlan) Run(task int, scratch, a, b, c []float32, accumulate bool) 
 					g.res = g.c
 				}
 				g.b = &scratch[0]
+				g.noAhead()
 				if mm.TransA {
 					g.a, g.as, g.bs, g.astep = &a[k0*mm.M+row], mm.M*4, group*4, mt*4
-					g.noAhead()
 					gemmTN(mt, nz, &g)
 				} else {
 					g.a, g.as, g.bs, g.astep = &a[row*mm.K+k0], mm.K*4, g.k*panelWidth*4, mt*mm.K*4
@@ -150,16 +153,23 @@ func (p *MatMulPlan) packB(dst, b []float32, first, nz, j0, j1, k0, k1 int) {
 		if mm.TransA {
 			d, pitch = dst[i*panelWidth:], p.nz*panelWidth
 		}
+		if mm.TransB {
+			if cols < panelWidth {
+				for k := range kn {
+					clear(d[k*pitch:][:panelWidth])
+				}
+			}
+			transpose(d, pitch, b[j*mm.K+k0:], mm.K, cols, kn)
+			continue
+		}
+		src := b[k0*mm.N+j:]
 		for k := range kn {
 			row := d[k*pitch:][:panelWidth]
-			if mm.TransB {
-				for q := range cols {
-					row[q] = b[(j+q)*mm.K+k0+k]
-				}
-			} else {
-				copy(row[:cols], b[(k0+k)*mm.N+j:])
+			if cols == panelWidth {
+				*(*[panelWidth]float32)(row) = *(*[panelWidth]float32)(src[k*mm.N:])
+				continue
 			}
-			clear(row[cols:])
+			clear(row[copy(row, src[k*mm.N:][:cols]):])
 		}
 	}
 }
