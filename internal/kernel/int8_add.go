@@ -42,10 +42,14 @@ func PlanInt8Add(y, res, out Int8Quant, act Act) (a *Int8Add, ok bool) {
 		from   float64 // the middle of two integers
 	}
 	var near []pair
-	const steps = 6
+	const steps = 16
+	least := 0
+	if act == ActReLU {
+		least = int(out.Zero)
+	}
 	// Farther from the middle than the errors of all constants tried, and of the
-	// definition, can reach: each constant moves by steps of 2^-23 of its size.
-	reach := span / (1 << 19)
+	// definition, can reach: constants move by up to steps times 2^-23 of their size.
+	reach := span / (1 << 18)
 	for i := range 256 {
 		v0 := float64(i-int(y.Zero))*byY + plus
 		for j := range 256 {
@@ -75,14 +79,34 @@ func PlanInt8Add(y, res, out Int8Quant, act Act) (a *Int8Add, ok bool) {
 	for radius := range steps + 1 {
 		for i := -radius; i <= radius; i++ {
 			for j := -radius; j <= radius; j++ {
-				for k := -radius; k <= radius; k++ {
-					if max(i, -i, j, -j, k, -k) != radius {
-						continue
+				if max(i, -i, j, -j) != radius {
+					continue
+				}
+				a.byY = float32(byY * (1 + float64(i)*step))
+				a.byRes = float32(byRes * (1 + float64(j)*step))
+				// Each pair bounds the third constant.
+				lo, hi := plus-reach, plus+reach
+				for k, p := range near {
+					v := float64(p.y-int(y.Zero))*float64(a.byY) + float64(p.res)*float64(a.byRes)
+					if want[k] > least {
+						lo = max(lo, float64(want[k])-0.5-v)
 					}
-					a.byY = float32(byY * (1 + float64(i)*step))
-					a.byRes = float32(byRes * (1 + float64(j)*step))
-					a.plus = float32(plus + span*float64(k)*step/8)
-					if fits() {
+					if want[k] < 255 {
+						hi = min(hi, float64(want[k])+0.5-v)
+					}
+					if lo > hi {
+						break
+					}
+				}
+				for _, at := range []float64{0.5, 0.25, 0.75, 0.1, 0.9, 0, 1} {
+					if a.plus = float32(lo + (hi-lo)*at); lo <= hi && fits() {
+						return a, true
+					}
+				}
+				// Where pairs lie in the very middle, the errors of the fused
+				// operations must be like the definition's.
+				for k := -16.0; k <= 16; k++ {
+					if a.plus = float32(plus + k*span/(1<<28)); fits() {
 						return a, true
 					}
 				}

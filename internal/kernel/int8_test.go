@@ -212,6 +212,10 @@ func naiveAdd(a *Int8Add, y, res uint8) uint8 {
 func TestInt8AddOfAllPairs(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	scale := func() float32 { return float32(math.Exp2(3*r.Float64() - 6)) }
+	// Scales of a network whose nearest constants do not do.
+	if _, ok := PlanInt8Add(Int8Quant{0.013413122, 128}, Int8Quant{0.023342485, 0}, Int8Quant{0.025215775, 0}, ActReLU); !ok {
+		t.Error("no constants for the scales of a network")
+	}
 	found, all := 0, 80
 	for i := range all {
 		y, res, out := Int8Quant{scale(), uint8(r.IntN(256))}, Int8Quant{scale(), uint8(r.IntN(256))}, Int8Quant{scale(), uint8(r.IntN(256))}
