@@ -333,6 +333,10 @@ func TestBF16Check(t *testing.T) {
 	if err := c.CheckWinograd(); err == nil {
 		t.Error("Winograd takes bfloat16 products")
 	}
+	c.StrideH, c.StrideW = 2, 2
+	if err := c.CheckWinogradStride2(); err == nil {
+		t.Error("Winograd of stride 2 takes bfloat16 products")
+	}
 	had := haveBF16
 	defer func() { haveBF16 = had }()
 	c.Products = BF16
