@@ -63,6 +63,32 @@ func (t *table) quantised() {
 		x := b.op(graph.DequantizeLinear{Scale: q.Scale, Zero: q.Zero}, b.op(q, b.in("x", 2, 8, 5, 5)))
 		b.out("y", b.op(square(1, 1), x, b.op(scales(5, true), b.g.Const(b.integers(127, 5, 8, 3, 3))), b.g.Const(b.random(1, 0, 5))))
 	})
+	// What a residual block and a stem become: everything rounded, of either
+	// signedness. A result may be one step off where a sum lies between two.
+	for _, signed := range []bool{false, true} {
+		zero := int32(0)
+		if signed {
+			zero = -128
+		}
+		round := func(b *builder, x *graph.Value, scale float32, zero int32) *graph.Value {
+			q := graph.QuantizeLinear{Scale: []float32{scale}, Zero: []int32{zero}, Signed: signed}
+			return b.op(graph.DequantizeLinear{Scale: q.Scale, Zero: q.Zero}, b.op(q, x))
+		}
+		t.add(fmt.Sprintf("quantised/block_%v", signed), func(b *builder) {
+			b.tol(0.02)
+			x := round(b, b.in("x", 2, 12, 9, 7), 0.021, 3)
+			w := b.op(scales(32, false), b.g.Const(b.integers(90, 32, 12, 3, 3)))
+			y := round(b, b.op(square(1, 1), x, w), 0.3, 7)
+			res := round(b, b.in("r", y.Shape...), 0.033, 5)
+			sum := b.op(graph.Unary{Fn: graph.Relu}, b.op(graph.Binary{Fn: graph.Add}, res, y))
+			b.out("y", round(b, sum, 0.21, zero))
+		})
+		t.add(fmt.Sprintf("quantised/max_pool_%v", signed), func(b *builder) {
+			x := round(b, b.in("x", 2, 70, 9, 7), 0.021, 3)
+			pool := graph.MaxPool2d{Window: graph.Window{KernelH: 3, KernelW: 3, StrideH: 2, StrideW: 2, PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1}}
+			b.out("y", round(b, b.g.Must(pool, x)[0], 0.021, 3))
+		})
+	}
 	t.add("quantised/linear", func(b *builder) {
 		q := graph.QuantizeLinear{Scale: []float32{0.02}, Zero: []int32{0}, Signed: true}
 		dq := graph.DequantizeLinear{Scale: q.Scale, Zero: q.Zero}

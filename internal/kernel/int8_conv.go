@@ -395,7 +395,7 @@ func (q *Int8Conv) Run(task int, scratch, x []uint8, zero uint8, w []int8, e *In
 				}
 				int8Tile(m, nz, &a)
 				if a.mode == int8Sums {
-					q.store(&st, e, sums[:], m, nz, ch, at, q.k-p*panelWidth, size)
+					q.store(st, e, sums[:], m, nz, ch, at, q.k-p*panelWidth, size)
 				}
 				from += m * a.as
 				at += m * q.conv.K
@@ -406,7 +406,7 @@ func (q *Int8Conv) Run(task int, scratch, x []uint8, zero uint8, w []int8, e *In
 
 // store runs the epilogue of a tile whose sums are in memory, cols columns or
 // less of it.
-func (q *Int8Conv) store(st *int8Store, e *Int8Epilogue, sums []int32, m, nz, ch, at, cols, size int) {
+func (q *Int8Conv) store(st int8Store, e *Int8Epilogue, sums []int32, m, nz, ch, at, cols, size int) {
 	st.rows, st.ts = m, nz*panelWidth*4
 	for z := range nz {
 		st.cols = min(panelWidth, cols-z*panelWidth)

@@ -42,6 +42,10 @@ func TestInt8(t *testing.T) {
 			t.Errorf("logit %d is %g, onnxruntime's %g", i, v, want.Float32s()[i])
 		}
 	}
+	in, out := []*tensor.Tensor{x}, []*tensor.Tensor{y}
+	if n := testing.AllocsPerRun(3, func() { _ = p.Run(in, out) }); n > 0 {
+		t.Errorf("%g allocations a run", n)
+	}
 
 	// The stem, three blocks of three, two shortcuts, the last layer.
 	const convolutions = 1 + 3*3 + 2
