@@ -38,6 +38,9 @@
 //
 //	panel 0: [position][c][16]    panel 1: [position][c][16]    …
 //
+// Where the weights are many and the tiles few, they stay in the panels of the
+// direct way and are transformed as they are read (winograd_multiply.go).
+//
 // With products of bfloat16 numbers (Conv.Products) the same micro-kernels, with
 // VDPBF16PS in place of the FMA, work on words of two numbers: of neighbouring
 // channels in the NN kernel, of neighbouring pixels in the TN kernel. Operands
