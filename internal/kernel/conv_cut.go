@@ -10,6 +10,7 @@ const (
 	inputFloats   = 128 << 10 // input of a task, at most, unless one row has more
 	weightsFloats = 192 << 10 // weights above this do not stay in the second-level cache
 
+	shortRow    = 8       // pixels below which rows of a strided 1x1 convolution are merged
 	chunkK      = 512     // inner products of a chunk of the sum with heavy weights
 	sweepFloats = 4 << 10 // input that all panels of light weights are computed for at a time
 

@@ -11,7 +11,7 @@ package kernel
 // batch element of the GEMM is a kernel row of s*c inner products (a tap of c
 // with dilation), and the rows of a tile are neighbouring pixels of an output
 // row, sw*c floats apart. A task copies its input rows with their borders to
-// scratch unless it needs none; 1x1 kernels copy only the pixels in use.
+// scratch unless it needs none; of strided 1x1 kernels that is the pixels in use.
 type nnConv struct {
 	groups, n                        int
 	ih, iw, ic                       int // input height, width, channels of a pixel in memory
@@ -59,7 +59,9 @@ func (q *nnConv) plan() {
 		(q.oh-1)*q.sh+(q.r-1)*q.dh-q.padT < q.ih && (q.ow-1)*q.sw+(q.s-1)*q.dw-q.padL < q.iw
 	oneTap := q.r == 1 && q.s == 1
 	contiguous := q.ic == q.floats || q.s == 1 || q.dw > 1
-	gathered := oneTap && (q.sh > 1 || q.sw > 1)
+	// Of 1x1 kernels with a stride, the pixels in use are copied together where
+	// their rows are too short for good tiles.
+	gathered := oneTap && (q.sh > 1 || q.sw > 1) && q.ow < shortRow
 	inPlace := inside && contiguous && !gathered
 	q.copied = !inPlace || q.products != FP32
 	if inPlace && oneTap && q.ih == q.oh && q.iw == q.ow && q.dense() {

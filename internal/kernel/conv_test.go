@@ -20,6 +20,7 @@ var convShapes = []Conv{
 	conv(2, 10, 10, 3, 64, 3, 1, 1),
 	conv(2, 8, 8, 24, 40, 1, 1, 0),
 	conv(2, 9, 8, 24, 40, 1, 2, 0),
+	conv(2, 17, 19, 24, 40, 1, 2, 0), // rows long enough to stay where they are
 	conv(1, 9, 9, 17, 31, 3, 2, 1),
 	conv(2, 11, 10, 5, 7, 3, 3, 1),
 	conv(1, 12, 12, 4, 130, 5, 3, 2),
