@@ -177,7 +177,7 @@ func TestStepsToCount(t *testing.T) {
 	}
 	pool := parallel.NewPool(1)
 	defer pool.Close()
-	s, err := newStep(counted[which], pool)
+	s, err := newStep(counted[which], "", pool)
 	if err != nil {
 		t.Fatal(err)
 	}
