@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -151,6 +152,25 @@ func (x *exporter) trace(m nn.Module, n int) (*nn.Traced, error) {
 	return t, nil
 }
 
+// equal compares the elements of two tensors, wherever they are.
+func equal(a, b *tensor.Tensor) (bool, error) {
+	if a == b {
+		return true, nil
+	}
+	if a.DType() != b.DType() || !a.Shape().Equal(b.Shape()) {
+		return false, nil
+	}
+	if a.DType() == tensor.Int64 {
+		return slices.Equal(a.Int64s(), b.Int64s()), nil
+	}
+	for _, t := range []*tensor.Tensor{a, b} {
+		if err := t.Load(); err != nil {
+			return false, err
+		}
+	}
+	return slices.EqualFunc(a.Float32s(), b.Float32s(), func(x, y float32) bool { return math.Float32bits(x) == math.Float32bits(y) }), nil
+}
+
 // match pairs the values of two traces that differ in the batch alone.
 func (x *exporter) match(a, b *graph.Graph) error {
 	x.other = map[*graph.Value]*graph.Value{}
@@ -168,7 +188,11 @@ func (x *exporter) match(a, b *graph.Graph) error {
 		switch op := n.Op.(type) {
 		case graph.Input, graph.Reshape, graph.BroadcastTo, graph.Conv2dInputGrad:
 		case graph.Const:
-			if !reflect.DeepEqual(op.Tensor, o.Op.(graph.Const).Tensor) {
+			same, err := equal(op.Tensor, o.Op.(graph.Const).Tensor)
+			if err != nil {
+				return fmt.Errorf("onnx: %v: %w", n, err)
+			}
+			if !same {
 				return differ(n)
 			}
 		default:
