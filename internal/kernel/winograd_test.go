@@ -33,12 +33,12 @@ var winogradShapes = []Conv{
 }
 
 // winogradWays are those of tiles of tile x tile outputs. Registers are not used
-// with AVX2, whose sums differ from those of plain Go.
+// with AVX2 and NEON, whose sums differ from those of plain Go.
 func winogradWays(tile int) []winogradWay {
 	switch {
 	case tile == 2:
 		return []winogradWay{storedWeights}
-	case useAVX2 && !useAVX512:
+	case (useAVX2 || useNEON) && !useAVX512:
 		return []winogradWay{storedWeights, pairedRows}
 	}
 	return []winogradWay{storedWeights, pairedRows, inRegisters}
@@ -74,7 +74,7 @@ func testWinograd(t *testing.T, k *convCase, tile int, one *parallel.Pool, other
 		f := planWinograd(k.Conv, tile, way)
 		got := winogradForward(one, f, k.x, k.w, nil, nil, ActNone)
 		closeTo(t, fmt.Sprintf("way %d", way), got, k.y64, terms)
-		if way == inRegisters && k.C <= min(tilesDepth, pairDepth) { // else the channels are cut elsewhere
+		if way == inRegisters && useAVX512 && k.C <= min(tilesDepth, pairDepth) { // else the channels are cut elsewhere
 			sameBits(t, "in registers as paired rows", got, y)
 		}
 		y = got
@@ -230,17 +230,17 @@ func TestFastestTile(t *testing.T) {
 			1: {{4, storedWeights}, {4, storedWeights}, {4, inRegisters}, {4, inRegisters}},
 			8: {{4, storedWeights}, {4, storedWeights}, {4, storedWeights}, {4, pairedRows}},
 		},
-		"avx2": {
-			1: {{4, storedWeights}, {4, storedWeights}, {4, storedWeights}, {2, storedWeights}},
-			8: {{4, storedWeights}, {4, storedWeights}, {4, storedWeights}, {4, storedWeights}},
-		},
-		"generic": {
+		"others": {
 			1: {{4, storedWeights}, {4, storedWeights}, {4, storedWeights}, {2, storedWeights}},
 			8: {{4, storedWeights}, {4, storedWeights}, {4, storedWeights}, {4, storedWeights}},
 		},
 	}
 	eachISA(t, func(t *testing.T) {
-		for n, choices := range want[t.Name()[strings.LastIndex(t.Name(), "/")+1:]] {
+		isa := "others"
+		if useAVX512 {
+			isa = "avx512"
+		}
+		for n, choices := range want[isa] {
 			for i, c := range winogradLayers(n) {
 				got := choice{tile: c.FastestTile()}
 				if got.tile != 0 {
