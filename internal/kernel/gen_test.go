@@ -14,6 +14,9 @@ func TestGeneratedFilesAreUpToDate(t *testing.T) {
 	if os.Getenv("CI") == "" {
 		t.Skip("set CI=true to run the generator in _asm, which needs its modules")
 	}
+	if os.Getenv("GOARCH") != "" {
+		t.Skip("GOARCH is set, so that the generator would not run here; the run for this machine's architecture checks it")
+	}
 	dir := t.TempDir()
 	for _, generator := range []string{".", "./vec", "./arm64"} {
 		cmd := exec.Command("go", "run", generator, "-out", dir)
