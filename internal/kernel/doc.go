@@ -4,8 +4,8 @@
 //
 // Each stem has a driver in Go (gemm.go), a portable kernel that is built on
 // every architecture (gemm_generic.go), dispatch by CPU flags
-// (gemm_amd64.go) and generated assembly (gemm_*_amd64.s, made by the
-// generator in _asm). The build tag purego leaves the assembly out.
+// (gemm_amd64.go, gemm_arm64.go) and generated assembly (gemm_*_amd64.s,
+// gemm_*_arm64.s, made by the generators in _asm). The build tag purego leaves the assembly out.
 //
 // # Convolutions
 //

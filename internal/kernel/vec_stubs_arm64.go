@@ -399,6 +399,21 @@ func winogradWeights2NEON(dst *float32, pos int, w *float32, tap, row, c int)
 //go:noescape
 func winogradWeights4NEON(dst *float32, pos int, w *float32, tap, row, c int)
 
+// winogradPair0NEON is kernel.winogradPair for pair 0 and 4 columns.
+//
+//go:noescape
+func winogradPair0NEON(dst *float32, pos int, w *float32, tap, c int)
+
+// winogradPair1NEON is kernel.winogradPair for pair 1 and 4 columns.
+//
+//go:noescape
+func winogradPair1NEON(dst *float32, pos int, w *float32, tap, c int)
+
+// winogradPair2NEON is kernel.winogradPair for pair 2 and 4 columns.
+//
+//go:noescape
+func winogradPair2NEON(dst *float32, pos int, w *float32, tap, c int)
+
 // winogradOutputGradNEON is kernel.winogradOutputGrad, on a positive multiple of 4 channels.
 //
 //go:noescape

@@ -25,7 +25,8 @@ const (
 	cyclesPerFour, cyclesPerEight = 138, 250
 )
 
-// vectors is how many vectors hold a panel's 16 columns.
+// vectors is how many vectors hold a panel's 16 columns; twice as many of NEON,
+// of which large cores do four a cycle in place of two.
 func vectors() float64 {
 	if useAVX512 {
 		return 1
@@ -70,7 +71,7 @@ func (c Conv) winogradWay(m int) (winogradWay, float64) {
 	sums := rows * tiles * positions / 2 / winogradShare * vectors()
 	way, best := storedWeights, withWeights(sums, rows*positions*panelWidth)
 	// The other ways transform to tiles of 4x4 only, by assembly.
-	if m == 4 && useAVX2 {
+	if m == 4 && (useAVX2 || useNEON) {
 		blocks := float64(planWinograd(c, m, pairedRows).tileBlocks)
 		pairs := withWeights(sums+rows*blocks*cyclesPerPairs*vectors(), rows*9*panelWidth)
 		if pairs < best {

@@ -38,7 +38,7 @@ func winogradWays(tile int) []winogradWay {
 	switch {
 	case tile == 2:
 		return []winogradWay{storedWeights}
-	case useAVX2 && !useAVX512:
+	case useAVX2 && !useAVX512, useNEON:
 		return []winogradWay{storedWeights, pairedRows}
 	}
 	return []winogradWay{storedWeights, pairedRows, inRegisters}

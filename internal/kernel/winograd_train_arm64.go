@@ -38,3 +38,28 @@ func winogradWeightGrad(dw *float32, tap int, u *float32, pos, n int, tmp *float
 	}
 	winogradWeightGradGeneric(dw, tap, u, pos, done, n)
 }
+
+// winogradPair transforms two rows of positions; see the one of amd64.
+func winogradPair(pair int, dst *float32, pos int, w *float32, tap, c int) {
+	if !useNEON {
+		winogradPairGeneric(pair, dst, pos, w, tap, c)
+		return
+	}
+	for k := 0; k < panelWidth; k += 4 {
+		to, from := floatAt(dst, 4*k), floatAt(w, 4*k)
+		switch pair {
+		case 0:
+			winogradPair0NEON(to, pos, from, tap, c)
+		case 1:
+			winogradPair1NEON(to, pos, from, tap, c)
+		case 2:
+			winogradPair2NEON(to, pos, from, tap, c)
+		}
+	}
+}
+
+// winogradTiles multiplies 4 or 8 tiles; see the one of amd64. Only AVX-512 has
+// the registers that make it worth while, so no plan for NEON uses it.
+func winogradTiles(tiles int, c, v, w *float32, tap, k int, _ uintptr, more int) {
+	winogradTilesGeneric(tiles, c, v, w, tap, k, more)
+}

@@ -420,6 +420,375 @@ row2:
 	BNE row2
 	RET
 
+// winogradPair0NEON is kernel.winogradPair for pair 0 and 4 columns.
+TEXT ·winogradPair0NEON(SB), NOSPLIT, $0-40
+	MOVD $neon_winograd_train<>(SB), R0
+	MOVD dst+0(FP), R1
+	MOVD pos+8(FP), R2
+	MOVD w+16(FP), R3
+	MOVD tap+24(FP), R4
+	MOVD c+32(FP), R5
+	ADD R4<<1, R4, R6
+
+row3:
+	MOVD R3, R8
+	MOVD R8, R7
+	WORD $0x3dc000ff // ldr q31, [x7]
+	ADD R6, R7
+	WORD $0x3dc000fe // ldr q30, [x7]
+	ADD R6, R7
+	WORD $0x3dc000fd // ldr q29, [x7]
+	WORD $0x3dc01c1c // ldr q28, [x0, #112]
+	WORD $0x6e3cdffb // fmul v27.4s, v31.4s, v28.4s
+	ADD R4, R8
+	MOVD R8, R7
+	WORD $0x3dc000fa // ldr q26, [x7]
+	ADD R6, R7
+	WORD $0x3dc000f9 // ldr q25, [x7]
+	ADD R6, R7
+	WORD $0x3dc000f8 // ldr q24, [x7]
+	WORD $0x3dc01c17 // ldr q23, [x0, #112]
+	WORD $0x6e37df56 // fmul v22.4s, v26.4s, v23.4s
+	ADD R4, R8
+	MOVD R8, R7
+	WORD $0x3dc000f5 // ldr q21, [x7]
+	ADD R6, R7
+	WORD $0x3dc000f4 // ldr q20, [x7]
+	ADD R6, R7
+	WORD $0x3dc000f3 // ldr q19, [x7]
+	WORD $0x3dc01c12 // ldr q18, [x0, #112]
+	WORD $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
+	MOVD R1, R7
+	WORD $0x3dc00410 // ldr q16, [x0, #16]
+	WORD $0x3dc0080f // ldr q15, [x0, #32]
+	WORD $0x6e2fdf6e // fmul v14.4s, v27.4s, v15.4s
+	WORD $0x4e30ce2e // fmla v14.4s, v17.4s, v16.4s
+	WORD $0x3dc00c0d // ldr q13, [x0, #48]
+	WORD $0x4eae1dcc // mov v12.16b, v14.16b
+	WORD $0x4e2dcecc // fmla v12.4s, v22.4s, v13.4s
+	WORD $0x3dc00c0b // ldr q11, [x0, #48]
+	WORD $0x4eabcece // fmls v14.4s, v22.4s, v11.4s
+	WORD $0x3dc0100a // ldr q10, [x0, #64]
+	WORD $0x3dc01409 // ldr q9, [x0, #80]
+	WORD $0x6e29df68 // fmul v8.4s, v27.4s, v9.4s
+	WORD $0x4e2ace28 // fmla v8.4s, v17.4s, v10.4s
+	WORD $0x3dc01807 // ldr q7, [x0, #96]
+	WORD $0x4ea81d06 // mov v6.16b, v8.16b
+	WORD $0x4e27cec6 // fmla v6.4s, v22.4s, v7.4s
+	WORD $0x3dc01805 // ldr q5, [x0, #96]
+	WORD $0x4ea5cec8 // fmls v8.4s, v22.4s, v5.4s
+	WORD $0x3dc01c04 // ldr q4, [x0, #112]
+	WORD $0x6e24df63 // fmul v3.4s, v27.4s, v4.4s
+	WORD $0x3d8000e3 // str q3, [x7]
+	ADD R2, R7
+	WORD $0x3d8000ec // str q12, [x7]
+	ADD R2, R7
+	WORD $0x3d8000ee // str q14, [x7]
+	ADD R2, R7
+	WORD $0x3d8000e6 // str q6, [x7]
+	ADD R2, R7
+	WORD $0x3d8000e8 // str q8, [x7]
+	ADD R2, R7
+	WORD $0x3d8000f1 // str q17, [x7]
+	ADD R2, R7
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x6e21dfa0 // fmul v0.4s, v29.4s, v1.4s
+	WORD $0x4e22ce60 // fmla v0.4s, v19.4s, v2.4s
+	WORD $0x3dc00c1e // ldr q30, [x0, #48]
+	WORD $0x4ea01c1f // mov v31.16b, v0.16b
+	WORD $0x4e3ecf1f // fmla v31.4s, v24.4s, v30.4s
+	WORD $0x3dc00c1c // ldr q28, [x0, #48]
+	WORD $0x4ebccf00 // fmls v0.4s, v24.4s, v28.4s
+	WORD $0x3dc01019 // ldr q25, [x0, #64]
+	WORD $0x3dc0141a // ldr q26, [x0, #80]
+	WORD $0x6e3adfb7 // fmul v23.4s, v29.4s, v26.4s
+	WORD $0x4e39ce77 // fmla v23.4s, v19.4s, v25.4s
+	WORD $0x3dc01814 // ldr q20, [x0, #96]
+	WORD $0x4eb71ef5 // mov v21.16b, v23.16b
+	WORD $0x4e34cf15 // fmla v21.4s, v24.4s, v20.4s
+	WORD $0x3dc01812 // ldr q18, [x0, #96]
+	WORD $0x4eb2cf17 // fmls v23.4s, v24.4s, v18.4s
+	WORD $0x3dc01c0f // ldr q15, [x0, #112]
+	WORD $0x6e2fdfb0 // fmul v16.4s, v29.4s, v15.4s
+	WORD $0x3d8000f0 // str q16, [x7]
+	ADD R2, R7
+	WORD $0x3d8000ff // str q31, [x7]
+	ADD R2, R7
+	WORD $0x3d8000e0 // str q0, [x7]
+	ADD R2, R7
+	WORD $0x3d8000f5 // str q21, [x7]
+	ADD R2, R7
+	WORD $0x3d8000f7 // str q23, [x7]
+	ADD R2, R7
+	WORD $0x3d8000f3 // str q19, [x7]
+	ADD R2, R7
+	ADD $64, R1
+	ADD $64, R3
+	SUBS $1, R5
+	BNE row3
+	RET
+
+// winogradPair1NEON is kernel.winogradPair for pair 1 and 4 columns.
+TEXT ·winogradPair1NEON(SB), NOSPLIT, $0-40
+	MOVD $neon_winograd_train<>(SB), R0
+	MOVD dst+0(FP), R1
+	MOVD pos+8(FP), R2
+	MOVD w+16(FP), R3
+	MOVD tap+24(FP), R4
+	MOVD c+32(FP), R5
+	ADD R4<<1, R4, R6
+
+row4:
+	MOVD R3, R8
+	MOVD R8, R7
+	WORD $0x3dc000ff // ldr q31, [x7]
+	ADD R6, R7
+	WORD $0x3dc000fe // ldr q30, [x7]
+	ADD R6, R7
+	WORD $0x3dc000fd // ldr q29, [x7]
+	WORD $0x3dc0041c // ldr q28, [x0, #16]
+	WORD $0x3dc0081b // ldr q27, [x0, #32]
+	WORD $0x6e3bdffa // fmul v26.4s, v31.4s, v27.4s
+	WORD $0x4e3ccfba // fmla v26.4s, v29.4s, v28.4s
+	WORD $0x3dc00c19 // ldr q25, [x0, #48]
+	WORD $0x4eba1f58 // mov v24.16b, v26.16b
+	WORD $0x4e39cfd8 // fmla v24.4s, v30.4s, v25.4s
+	WORD $0x3dc00c17 // ldr q23, [x0, #48]
+	WORD $0x4eb7cfda // fmls v26.4s, v30.4s, v23.4s
+	ADD R4, R8
+	MOVD R8, R7
+	WORD $0x3dc000f6 // ldr q22, [x7]
+	ADD R6, R7
+	WORD $0x3dc000f5 // ldr q21, [x7]
+	ADD R6, R7
+	WORD $0x3dc000f4 // ldr q20, [x7]
+	WORD $0x3dc00413 // ldr q19, [x0, #16]
+	WORD $0x3dc00812 // ldr q18, [x0, #32]
+	WORD $0x6e32ded1 // fmul v17.4s, v22.4s, v18.4s
+	WORD $0x4e33ce91 // fmla v17.4s, v20.4s, v19.4s
+	WORD $0x3dc00c10 // ldr q16, [x0, #48]
+	WORD $0x4eb11e2f // mov v15.16b, v17.16b
+	WORD $0x4e30ceaf // fmla v15.4s, v21.4s, v16.4s
+	WORD $0x3dc00c0e // ldr q14, [x0, #48]
+	WORD $0x4eaeceb1 // fmls v17.4s, v21.4s, v14.4s
+	ADD R4, R8
+	MOVD R8, R7
+	WORD $0x3dc000ed // ldr q13, [x7]
+	ADD R6, R7
+	WORD $0x3dc000ec // ldr q12, [x7]
+	ADD R6, R7
+	WORD $0x3dc000eb // ldr q11, [x7]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x6e29dda8 // fmul v8.4s, v13.4s, v9.4s
+	WORD $0x4e2acd68 // fmla v8.4s, v11.4s, v10.4s
+	WORD $0x3dc00c07 // ldr q7, [x0, #48]
+	WORD $0x4ea81d06 // mov v6.16b, v8.16b
+	WORD $0x4e27cd86 // fmla v6.4s, v12.4s, v7.4s
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x4ea5cd88 // fmls v8.4s, v12.4s, v5.4s
+	MOVD R1, R7
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x3dc00803 // ldr q3, [x0, #32]
+	WORD $0x6e23df02 // fmul v2.4s, v24.4s, v3.4s
+	WORD $0x4e24ccc2 // fmla v2.4s, v6.4s, v4.4s
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x4ea21c40 // mov v0.16b, v2.16b
+	WORD $0x4e21cde0 // fmla v0.4s, v15.4s, v1.4s
+	WORD $0x3dc00c1f // ldr q31, [x0, #48]
+	WORD $0x4ebfcde2 // fmls v2.4s, v15.4s, v31.4s
+	WORD $0x3dc0101b // ldr q27, [x0, #64]
+	WORD $0x3dc0141d // ldr q29, [x0, #80]
+	WORD $0x6e3ddf1c // fmul v28.4s, v24.4s, v29.4s
+	WORD $0x4e3bccdc // fmla v28.4s, v6.4s, v27.4s
+	WORD $0x3dc01819 // ldr q25, [x0, #96]
+	WORD $0x4ebc1f9e // mov v30.16b, v28.16b
+	WORD $0x4e39cdfe // fmla v30.4s, v15.4s, v25.4s
+	WORD $0x3dc01817 // ldr q23, [x0, #96]
+	WORD $0x4eb7cdfc // fmls v28.4s, v15.4s, v23.4s
+	WORD $0x3dc01c16 // ldr q22, [x0, #112]
+	WORD $0x6e36df12 // fmul v18.4s, v24.4s, v22.4s
+	WORD $0x3d8000f2 // str q18, [x7]
+	ADD R2, R7
+	WORD $0x3d8000e0 // str q0, [x7]
+	ADD R2, R7
+	WORD $0x3d8000e2 // str q2, [x7]
+	ADD R2, R7
+	WORD $0x3d8000fe // str q30, [x7]
+	ADD R2, R7
+	WORD $0x3d8000fc // str q28, [x7]
+	ADD R2, R7
+	WORD $0x3d8000e6 // str q6, [x7]
+	ADD R2, R7
+	WORD $0x3dc00414 // ldr q20, [x0, #16]
+	WORD $0x3dc00813 // ldr q19, [x0, #32]
+	WORD $0x6e33df50 // fmul v16.4s, v26.4s, v19.4s
+	WORD $0x4e34cd10 // fmla v16.4s, v8.4s, v20.4s
+	WORD $0x3dc00c15 // ldr q21, [x0, #48]
+	WORD $0x4eb01e0e // mov v14.16b, v16.16b
+	WORD $0x4e35ce2e // fmla v14.4s, v17.4s, v21.4s
+	WORD $0x3dc00c0d // ldr q13, [x0, #48]
+	WORD $0x4eadce30 // fmls v16.4s, v17.4s, v13.4s
+	WORD $0x3dc01009 // ldr q9, [x0, #64]
+	WORD $0x3dc0140b // ldr q11, [x0, #80]
+	WORD $0x6e2bdf4a // fmul v10.4s, v26.4s, v11.4s
+	WORD $0x4e29cd0a // fmla v10.4s, v8.4s, v9.4s
+	WORD $0x3dc01807 // ldr q7, [x0, #96]
+	WORD $0x4eaa1d4c // mov v12.16b, v10.16b
+	WORD $0x4e27ce2c // fmla v12.4s, v17.4s, v7.4s
+	WORD $0x3dc01805 // ldr q5, [x0, #96]
+	WORD $0x4ea5ce2a // fmls v10.4s, v17.4s, v5.4s
+	WORD $0x3dc01c03 // ldr q3, [x0, #112]
+	WORD $0x6e23df44 // fmul v4.4s, v26.4s, v3.4s
+	WORD $0x3d8000e4 // str q4, [x7]
+	ADD R2, R7
+	WORD $0x3d8000ee // str q14, [x7]
+	ADD R2, R7
+	WORD $0x3d8000f0 // str q16, [x7]
+	ADD R2, R7
+	WORD $0x3d8000ec // str q12, [x7]
+	ADD R2, R7
+	WORD $0x3d8000ea // str q10, [x7]
+	ADD R2, R7
+	WORD $0x3d8000e8 // str q8, [x7]
+	ADD R2, R7
+	ADD $64, R1
+	ADD $64, R3
+	SUBS $1, R5
+	BNE row4
+	RET
+
+// winogradPair2NEON is kernel.winogradPair for pair 2 and 4 columns.
+TEXT ·winogradPair2NEON(SB), NOSPLIT, $0-40
+	MOVD $neon_winograd_train<>(SB), R0
+	MOVD dst+0(FP), R1
+	MOVD pos+8(FP), R2
+	MOVD w+16(FP), R3
+	MOVD tap+24(FP), R4
+	MOVD c+32(FP), R5
+	ADD R4<<1, R4, R6
+
+row5:
+	MOVD R3, R8
+	MOVD R8, R7
+	WORD $0x3dc000ff // ldr q31, [x7]
+	ADD R6, R7
+	WORD $0x3dc000fe // ldr q30, [x7]
+	ADD R6, R7
+	WORD $0x3dc000fd // ldr q29, [x7]
+	WORD $0x3dc0101c // ldr q28, [x0, #64]
+	WORD $0x3dc0141b // ldr q27, [x0, #80]
+	WORD $0x6e3bdffa // fmul v26.4s, v31.4s, v27.4s
+	WORD $0x4e3ccfba // fmla v26.4s, v29.4s, v28.4s
+	WORD $0x3dc01819 // ldr q25, [x0, #96]
+	WORD $0x4eba1f58 // mov v24.16b, v26.16b
+	WORD $0x4e39cfd8 // fmla v24.4s, v30.4s, v25.4s
+	WORD $0x3dc01817 // ldr q23, [x0, #96]
+	WORD $0x4eb7cfda // fmls v26.4s, v30.4s, v23.4s
+	ADD R4, R8
+	MOVD R8, R7
+	WORD $0x3dc000f6 // ldr q22, [x7]
+	ADD R6, R7
+	WORD $0x3dc000f5 // ldr q21, [x7]
+	ADD R6, R7
+	WORD $0x3dc000f4 // ldr q20, [x7]
+	WORD $0x3dc01013 // ldr q19, [x0, #64]
+	WORD $0x3dc01412 // ldr q18, [x0, #80]
+	WORD $0x6e32ded1 // fmul v17.4s, v22.4s, v18.4s
+	WORD $0x4e33ce91 // fmla v17.4s, v20.4s, v19.4s
+	WORD $0x3dc01810 // ldr q16, [x0, #96]
+	WORD $0x4eb11e2f // mov v15.16b, v17.16b
+	WORD $0x4e30ceaf // fmla v15.4s, v21.4s, v16.4s
+	WORD $0x3dc0180e // ldr q14, [x0, #96]
+	WORD $0x4eaeceb1 // fmls v17.4s, v21.4s, v14.4s
+	ADD R4, R8
+	MOVD R8, R7
+	WORD $0x3dc000ed // ldr q13, [x7]
+	ADD R6, R7
+	WORD $0x3dc000ec // ldr q12, [x7]
+	ADD R6, R7
+	WORD $0x3dc000eb // ldr q11, [x7]
+	WORD $0x3dc0100a // ldr q10, [x0, #64]
+	WORD $0x3dc01409 // ldr q9, [x0, #80]
+	WORD $0x6e29dda8 // fmul v8.4s, v13.4s, v9.4s
+	WORD $0x4e2acd68 // fmla v8.4s, v11.4s, v10.4s
+	WORD $0x3dc01807 // ldr q7, [x0, #96]
+	WORD $0x4ea81d06 // mov v6.16b, v8.16b
+	WORD $0x4e27cd86 // fmla v6.4s, v12.4s, v7.4s
+	WORD $0x3dc01805 // ldr q5, [x0, #96]
+	WORD $0x4ea5cd88 // fmls v8.4s, v12.4s, v5.4s
+	MOVD R1, R7
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x3dc00803 // ldr q3, [x0, #32]
+	WORD $0x6e23df02 // fmul v2.4s, v24.4s, v3.4s
+	WORD $0x4e24ccc2 // fmla v2.4s, v6.4s, v4.4s
+	WORD $0x3dc00c01 // ldr q1, [x0, #48]
+	WORD $0x4ea21c40 // mov v0.16b, v2.16b
+	WORD $0x4e21cde0 // fmla v0.4s, v15.4s, v1.4s
+	WORD $0x3dc00c1f // ldr q31, [x0, #48]
+	WORD $0x4ebfcde2 // fmls v2.4s, v15.4s, v31.4s
+	WORD $0x3dc0101b // ldr q27, [x0, #64]
+	WORD $0x3dc0141d // ldr q29, [x0, #80]
+	WORD $0x6e3ddf1c // fmul v28.4s, v24.4s, v29.4s
+	WORD $0x4e3bccdc // fmla v28.4s, v6.4s, v27.4s
+	WORD $0x3dc01819 // ldr q25, [x0, #96]
+	WORD $0x4ebc1f9e // mov v30.16b, v28.16b
+	WORD $0x4e39cdfe // fmla v30.4s, v15.4s, v25.4s
+	WORD $0x3dc01817 // ldr q23, [x0, #96]
+	WORD $0x4eb7cdfc // fmls v28.4s, v15.4s, v23.4s
+	WORD $0x3dc01c16 // ldr q22, [x0, #112]
+	WORD $0x6e36df12 // fmul v18.4s, v24.4s, v22.4s
+	WORD $0x3d8000f2 // str q18, [x7]
+	ADD R2, R7
+	WORD $0x3d8000e0 // str q0, [x7]
+	ADD R2, R7
+	WORD $0x3d8000e2 // str q2, [x7]
+	ADD R2, R7
+	WORD $0x3d8000fe // str q30, [x7]
+	ADD R2, R7
+	WORD $0x3d8000fc // str q28, [x7]
+	ADD R2, R7
+	WORD $0x3d8000e6 // str q6, [x7]
+	ADD R2, R7
+	WORD $0x3dc00414 // ldr q20, [x0, #16]
+	WORD $0x3dc00813 // ldr q19, [x0, #32]
+	WORD $0x6e33df50 // fmul v16.4s, v26.4s, v19.4s
+	WORD $0x4e34cd10 // fmla v16.4s, v8.4s, v20.4s
+	WORD $0x3dc00c15 // ldr q21, [x0, #48]
+	WORD $0x4eb01e0e // mov v14.16b, v16.16b
+	WORD $0x4e35ce2e // fmla v14.4s, v17.4s, v21.4s
+	WORD $0x3dc00c0d // ldr q13, [x0, #48]
+	WORD $0x4eadce30 // fmls v16.4s, v17.4s, v13.4s
+	WORD $0x3dc01009 // ldr q9, [x0, #64]
+	WORD $0x3dc0140b // ldr q11, [x0, #80]
+	WORD $0x6e2bdf4a // fmul v10.4s, v26.4s, v11.4s
+	WORD $0x4e29cd0a // fmla v10.4s, v8.4s, v9.4s
+	WORD $0x3dc01807 // ldr q7, [x0, #96]
+	WORD $0x4eaa1d4c // mov v12.16b, v10.16b
+	WORD $0x4e27ce2c // fmla v12.4s, v17.4s, v7.4s
+	WORD $0x3dc01805 // ldr q5, [x0, #96]
+	WORD $0x4ea5ce2a // fmls v10.4s, v17.4s, v5.4s
+	WORD $0x3dc01c03 // ldr q3, [x0, #112]
+	WORD $0x6e23df44 // fmul v4.4s, v26.4s, v3.4s
+	WORD $0x3d8000e4 // str q4, [x7]
+	ADD R2, R7
+	WORD $0x3d8000ee // str q14, [x7]
+	ADD R2, R7
+	WORD $0x3d8000f0 // str q16, [x7]
+	ADD R2, R7
+	WORD $0x3d8000ec // str q12, [x7]
+	ADD R2, R7
+	WORD $0x3d8000ea // str q10, [x7]
+	ADD R2, R7
+	WORD $0x3d8000e8 // str q8, [x7]
+	ADD R2, R7
+	ADD $64, R1
+	ADD $64, R3
+	SUBS $1, R5
+	BNE row5
+	RET
+
 // winogradOutputGradNEON is kernel.winogradOutputGrad, on a positive multiple of 4 channels.
 TEXT ·winogradOutputGradNEON(SB), NOSPLIT, $0-56
 	MOVD $neon_winograd_train<>(SB), R0
@@ -448,10 +817,10 @@ TEXT ·winogradOutputGradNEON(SB), NOSPLIT, $0-56
 	MOVD n+40(FP), R11
 	MOVD $0, R12
 
-loop3:
+loop6:
 	MOVD R12, R13
 	CMP $0, R10
-	BLE outside4
+	BLE outside7
 	WORD $0x3ced68b9 // ldr q25, [x5, x13]
 	WORD $0x3ced68d8 // ldr q24, [x6, x13]
 	WORD $0x3ced68f7 // ldr q23, [x7, x13]
@@ -475,9 +844,9 @@ loop3:
 	WORD $0x3d80408e // str q14, [x4, #256]
 	WORD $0x3d805096 // str q22, [x4, #320]
 	ADD R9, R13
-	B col5
+	B col8
 
-outside4:
+outside7:
 	WORD $0x6f00e40d // movi v13.2d, #0
 	WORD $0x3d80008d // str q13, [x4]
 	WORD $0x3d80108d // str q13, [x4, #64]
@@ -486,9 +855,9 @@ outside4:
 	WORD $0x3d80408d // str q13, [x4, #256]
 	WORD $0x3d80508d // str q13, [x4, #320]
 
-col5:
+col8:
 	CMP $1, R10
-	BLE outside6
+	BLE outside9
 	WORD $0x3ced68ac // ldr q12, [x5, x13]
 	WORD $0x3ced68cb // ldr q11, [x6, x13]
 	WORD $0x3ced68ea // ldr q10, [x7, x13]
@@ -512,9 +881,9 @@ col5:
 	WORD $0x3d804481 // str q1, [x4, #272]
 	WORD $0x3d805489 // str q9, [x4, #336]
 	ADD R9, R13
-	B col7
+	B col10
 
-outside6:
+outside9:
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x3d800480 // str q0, [x4, #16]
 	WORD $0x3d801480 // str q0, [x4, #80]
@@ -523,9 +892,9 @@ outside6:
 	WORD $0x3d804480 // str q0, [x4, #272]
 	WORD $0x3d805480 // str q0, [x4, #336]
 
-col7:
+col10:
 	CMP $2, R10
-	BLE outside8
+	BLE outside11
 	WORD $0x3ced68b7 // ldr q23, [x5, x13]
 	WORD $0x3ced68d8 // ldr q24, [x6, x13]
 	WORD $0x3ced68f5 // ldr q21, [x7, x13]
@@ -549,9 +918,9 @@ col7:
 	WORD $0x3d804896 // str q22, [x4, #288]
 	WORD $0x3d805893 // str q19, [x4, #352]
 	ADD R9, R13
-	B col9
+	B col12
 
-outside8:
+outside11:
 	WORD $0x6f00e40d // movi v13.2d, #0
 	WORD $0x3d80088d // str q13, [x4, #32]
 	WORD $0x3d80188d // str q13, [x4, #96]
@@ -560,9 +929,9 @@ outside8:
 	WORD $0x3d80488d // str q13, [x4, #288]
 	WORD $0x3d80588d // str q13, [x4, #352]
 
-col9:
+col12:
 	CMP $3, R10
-	BLE outside10
+	BLE outside13
 	WORD $0x3ced68aa // ldr q10, [x5, x13]
 	WORD $0x3ced68cb // ldr q11, [x6, x13]
 	WORD $0x3ced68e8 // ldr q8, [x7, x13]
@@ -586,9 +955,9 @@ col9:
 	WORD $0x3d804c89 // str q9, [x4, #304]
 	WORD $0x3d805c86 // str q6, [x4, #368]
 	ADD R9, R13
-	B col11
+	B col14
 
-outside10:
+outside13:
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x3d800c80 // str q0, [x4, #48]
 	WORD $0x3d801c80 // str q0, [x4, #112]
@@ -597,7 +966,7 @@ outside10:
 	WORD $0x3d804c80 // str q0, [x4, #304]
 	WORD $0x3d805c80 // str q0, [x4, #368]
 
-col11:
+col14:
 	ADD R12, R1, R14
 	WORD $0x3dc00095 // ldr q21, [x4]
 	WORD $0x3dc00498 // ldr q24, [x4, #16]
@@ -769,7 +1138,7 @@ col11:
 	ADD R2, R14
 	ADD $16, R12
 	SUBS $4, R11
-	BNE loop3
+	BNE loop6
 	RET
 
 // winogradWeightGradNEON is kernel.winogradWeightGrad, on a positive multiple of 4 columns.
@@ -798,7 +1167,7 @@ TEXT ·winogradWeightGradNEON(SB), NOSPLIT, $0-48
 	ADD R4<<1, R4, R8
 	LSL $1, R8
 
-loop12:
+loop15:
 	MOVD R3, R7
 	MOVD R7, R9
 	WORD $0x3dc00138 // ldr q24, [x9]
@@ -1041,7 +1410,7 @@ loop12:
 	ADD $16, R3
 	ADD $16, R1
 	SUBS $4, R6
-	BNE loop12
+	BNE loop15
 	RET
 
 DATA neon_winograd_train<>+0(SB)/4, $0x3f000000

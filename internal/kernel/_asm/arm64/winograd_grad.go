@@ -14,6 +14,9 @@ const (
 func winogradTrain(e *emit) {
 	winogradWeights(e, 2)
 	winogradWeights(e, 4)
+	for pair := range 3 {
+		winogradPair(e, pair)
+	}
 	winogradOutputGrad(e)
 	winogradWeightGrad(e)
 }
@@ -26,14 +29,16 @@ func (e *emit) weightLine(t int, g []vec) []vec {
 		u1 := e.fma(g[1], e.constant(0.5), e.copyOf(h))
 		return []vec{g[0], u1, e.fnma(g[1], e.constant(0.5), h), g[2]}
 	}
-	point := func(f, p float64) (plus, minus vec) {
-		even := e.fma(g[2], e.constant(f*p*p), e.mul(g[0], e.constant(f)))
-		plus = e.fma(g[1], e.constant(f*p), e.copyOf(even))
-		return plus, e.fnma(g[1], e.constant(f*p), even)
-	}
-	u1, u2 := point(winoFA, winoA)
-	u3, u4 := point(winoFB, winoB)
+	u1, u2 := e.weightPoint(winoFA, winoA, g)
+	u3, u4 := e.weightPoint(winoFB, winoB, g)
 	return []vec{e.mul(g[0], e.constant(winoF0)), u1, u2, u3, u4, g[2]}
+}
+
+// weightPoint returns the values of a filter at a point p and at -p, times f.
+func (e *emit) weightPoint(f, p float64, g []vec) (plus, minus vec) {
+	even := e.fma(g[2], e.constant(f*p*p), e.mul(g[0], e.constant(f)))
+	plus = e.fma(g[1], e.constant(f*p), e.copyOf(even))
+	return plus, e.fnma(g[1], e.constant(f*p), even)
 }
 
 func winogradWeights(e *emit, m int) {
@@ -199,6 +204,58 @@ func winogradWeightGrad(e *emit) {
 	e.op("ADD $16, %v", u)
 	e.op("ADD $16, %v", dw)
 	e.op("SUBS $4, %v", n)
+	e.op("BNE %s", loop)
+	e.end()
+}
+
+// winogradPair writes kernel.winogradPair for one pair of rows of positions, of
+// 4 columns: rows 0 and 5, 1 and 2, or 3 and 4.
+func winogradPair(e *emit, pair int) {
+	e.begin(fmt.Sprintf("winogradPair%d", pair), "dst *float32, pos int, w *float32, tap, c int",
+		fmt.Sprintf("is kernel.winogradPair for pair %d and 4 columns.", pair))
+	e.useConstants()
+	dst, pos, w, tap, c := e.loadInt("dst"), e.loadInt("pos"), e.loadInt("w"), e.loadInt("tap"), e.loadInt("c")
+	down, p, column := e.gp(), e.gp(), e.gp() // down: three taps
+	e.op("ADD %v<<1, %v, %v", tap, tap, down)
+	loop := e.label("row")
+	e.at(loop)
+	e.block(func() {
+		var lines [2][]vec
+		e.plain("MOVD %v, %v", w, column)
+		for s := range 3 {
+			if s > 0 {
+				e.plain("ADD %v, %v", tap, column)
+			}
+			e.plain("MOVD %v, %v", column, p)
+			var g []vec
+			for r := range 3 {
+				if r > 0 {
+					e.plain("ADD %v, %v", down, p)
+				}
+				g = append(g, e.ld(mem{base: p}))
+			}
+			var u0, u1 vec
+			switch pair {
+			case 0:
+				u0, u1 = e.mul(g[0], e.constant(winoF0)), g[2]
+			case 1:
+				u0, u1 = e.weightPoint(winoFA, winoA, g)
+			case 2:
+				u0, u1 = e.weightPoint(winoFB, winoB, g)
+			}
+			lines[0], lines[1] = append(lines[0], u0), append(lines[1], u1)
+		}
+		e.plain("MOVD %v, %v", dst, p)
+		for _, line := range lines {
+			for _, u := range e.weightLine(6, line) {
+				e.st(u, mem{base: p})
+				e.plain("ADD %v, %v", pos, p)
+			}
+		}
+	})
+	e.op("ADD $64, %v", dst)
+	e.op("ADD $64, %v", w)
+	e.op("SUBS $1, %v", c)
 	e.op("BNE %s", loop)
 	e.end()
 }
