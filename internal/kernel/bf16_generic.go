@@ -17,8 +17,12 @@ func bf16Tile(tn bool, m, nz int, g *gemmArgs) {
 				cols = g.cols
 			}
 			for i := range m {
-				a, at := floatAt(g.a, i*g.as), i*g.ldc+p*panelWidth*4
-				if g.a2 != nil && i >= m/2 {
+				a, at := g.a, i*g.ldc+p*panelWidth*4
+				switch {
+				case tn:
+				case g.a2 == nil || i < m/2:
+					a = floatAt(g.a, i*g.as)
+				default:
 					a = floatAt(g.a2, (i-m/2)*g.as)
 					at += g.cjump - g.ldc
 				}
@@ -28,9 +32,11 @@ func bf16Tile(tn bool, m, nz int, g *gemmArgs) {
 				}
 				for n, off := range offs {
 					for k := range g.k {
-						av, b := floatAt(a, off+k*4), floatAt(g.b, p*g.bs+(n*g.k+k)*panelWidth*4)
+						var av, b *float32
 						if tn {
 							av, b = floatAt(g.a, off+k*g.as+i*4), floatAt(g.b, (n*g.k+k)*g.bs+p*panelWidth*4)
+						} else {
+							av, b = floatAt(a, off+k*4), floatAt(g.b, p*g.bs+(n*g.k+k)*panelWidth*4)
 						}
 						word := math.Float32bits(*av)
 						bv := (*[panelWidth]float32)(unsafe.Pointer(b))
