@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"strings"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/resnet-go/resnet/internal/parallel"
