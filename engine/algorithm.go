@@ -86,6 +86,19 @@ func (c *compiler) packWinograd(f *kernel.Winograd, v *graph.Value, shape kernel
 	if f.Plain() {
 		return c.packForward(v, shape)
 	}
+	return c.packTransformed(f, v, shape, tile)
+}
+
+// transformer is a [kernel.Winograd] or a [kernel.WinogradStride2].
+type transformer interface {
+	PackedLen() int
+	PackTasks() int
+	Pack(task int, dst, w []float32)
+	PackOIHW(task int, dst, w []float32, scale []float64)
+}
+
+// packTransformed returns constant weights, transformed.
+func (c *compiler) packTransformed(f transformer, v *graph.Value, shape kernel.Conv, tile int) *buf {
 	return c.packConstant(v, packed{shape: shape, winograd: tile}, f.PackedLen(), func(dst, w []float32, scale []float64, layout layout) {
 		if layout != rowMajor {
 			c.plan.pool.Run(f.PackTasks(), func(task, _ int) { f.Pack(task, dst, w) })

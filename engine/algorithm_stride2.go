@@ -28,13 +28,7 @@ func (c *compiler) winogradStride2(w *graph.Value, shape kernel.Conv, x, bias, r
 	if err != nil {
 		return err
 	}
-	packed := c.packConstant(w, packed{shape: shape, winograd: stride2Tile}, f.PackedLen(), func(dst, weights []float32, scale []float64, layout layout) {
-		pack := func(task, _ int) { f.PackOIHW(task, dst, weights, scale) }
-		if layout != rowMajor {
-			pack = func(task, _ int) { f.Pack(task, dst, weights) }
-		}
-		c.plan.pool.Run(f.PackTasks(), pack)
-	})
+	packed := c.packTransformed(f, w, shape, stride2Tile)
 	c.needScratch(f.ScratchFloats())
 	var v *buf
 	if f.TransformTasks() > 0 {

@@ -77,12 +77,7 @@ func PlanConvWeightGrad(c Conv) (*ConvWeightGrad, error) {
 	}
 	g.cBlocks, g.kBlocks = ceilDiv(g.cg, g.cBlock), ceilDiv(g.kg, g.kBlock)
 
-	g.nz, g.maxM = 1, maxRows(1)
-	for nz := 2; nz <= min(maxPanels, ceilDiv(g.kBlock, panelWidth)); nz++ {
-		if mm := maxRows(nz); mm > 0 && nz <= 2 {
-			g.nz, g.maxM = nz, mm
-		}
-	}
+	g.nz, g.maxM = pairOfPanels(ceilDiv(g.kBlock, panelWidth))
 
 	inside := c.PadTop == 0 && c.PadLeft == 0 && (g.oh-1)*g.sh+(c.R-1)*c.DilH < g.h && (g.ow-1)*g.sw+(c.S-1)*c.DilW < g.w
 	g.copyX = !inside || (c.R == 1 && g.sh > 1) || (c.S == 1 && g.sw > 1)

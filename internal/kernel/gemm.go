@@ -87,6 +87,15 @@ const maxPanels = 4
 // neonRows is the largest number of rows of a tile on NEON, of one panel.
 const neonRows = 6
 
+// pairOfPanels returns the number of panels of a call, two where there are so
+// many and the micro-kernels take them, and the largest m with that.
+func pairOfPanels(panels int) (nz, m int) {
+	if panels >= 2 && maxRows(2) > 0 {
+		return 2, maxRows(2)
+	}
+	return 1, maxRows(1)
+}
+
 // maxRows returns the largest m that the micro-kernels take with nz panels, 0
 // if they do not take nz.
 func maxRows(nz int) int {

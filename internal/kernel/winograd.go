@@ -21,8 +21,7 @@ type Winograd struct {
 	way    winogradWay
 	m, t   int // edge of a tile of outputs, of inputs
 	oh, ow int
-	th, tw int // tiles of an image: rows, columns
-	tiles  int // of all images
+	tileGrid
 	panels int
 
 	tileBlock, panelBlock   int // of a task
@@ -85,8 +84,7 @@ func PlanWinograd(c Conv, tile int) (*Winograd, error) {
 
 func planWinograd(c Conv, tile int, way winogradWay) *Winograd {
 	f := &Winograd{conv: c, way: way, m: tile, t: tile + 2, oh: c.OutH(), ow: c.OutW(), panels: ceilDiv(c.K, panelWidth)}
-	f.th, f.tw = ceilDiv(f.oh, tile), ceilDiv(f.ow, tile)
-	f.tiles = c.N * f.th * f.tw
+	f.tileGrid = newTileGrid(c.N, f.oh, f.ow, tile)
 	f.zeros = make([]float32, max(f.t*c.C, f.t*f.panels*panelWidth))
 	f.cut()
 	return f
@@ -192,11 +190,23 @@ func (f *Winograd) transformChannels(tmp, x, v []float32, lo, hi, pitch, pos, c0
 	}
 }
 
+// tileGrid is how images of outputs are cut into tiles.
+type tileGrid struct {
+	th, tw int // tiles of an image: rows, columns
+	tiles  int // of all images
+}
+
+// newTileGrid cuts n images of h x w outputs into tiles of m x m.
+func newTileGrid(n, h, w, m int) tileGrid {
+	th, tw := ceilDiv(h, m), ceilDiv(w, m)
+	return tileGrid{th, tw, n * th * tw}
+}
+
 // place returns the image, row and column of a tile.
-func (f *Winograd) place(tile int) (n, ty, tx int) {
-	tx = tile % f.tw
-	tile /= f.tw
-	return tile / f.th, tile % f.th, tx
+func (g *tileGrid) place(tile int) (n, ty, tx int) {
+	tx = tile % g.tw
+	tile /= g.tw
+	return tile / g.th, tile % g.th, tx
 }
 
 // Tasks returns the number of independent tasks; it does not depend on the

@@ -37,13 +37,21 @@ func vectors() float64 {
 // FastestTile returns the size of tiles with which [Winograd] is expected to
 // compute the convolution in the least time, or 0 where the direct way is, or
 // where Winograd cannot. Memory for weights counts as time.
-func (c Conv) FastestTile() int {
+func (c Conv) FastestTile() int { return c.fastestTile(0) }
+
+// fastestTile is FastestTile where it takes so many cycles to store transformed
+// weights.
+func (c Conv) fastestTile(store float64) int {
 	if c.CheckWinograd() != nil {
 		return 0
 	}
 	best, tile := c.directCycles(), 0
 	for _, m := range WinogradTiles {
-		if _, cycles := c.winogradWay(m); cycles < best {
+		way, cycles := c.winogradWay(m)
+		if way == storedWeights {
+			cycles += store
+		}
+		if cycles < best {
 			best, tile = cycles, m
 		}
 	}

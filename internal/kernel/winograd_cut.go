@@ -15,14 +15,10 @@ const (
 // Neighbouring tasks have the same tiles and mostly the same worker, which
 // transforms them once.
 func (f *Winograd) cut() {
-	f.nz = 1
-	if f.way != inRegisters {
-		f.nz = min(2, f.panels)
-		for maxRows(f.nz) == 0 {
-			f.nz--
-		}
+	f.nz, f.maxM = pairOfPanels(f.panels)
+	if f.way == inRegisters {
+		f.nz, f.maxM = pairOfPanels(1)
 	}
-	f.maxM = maxRows(f.nz)
 	f.heavy = f.PackedLen() > weightsFloats
 	var tb int
 	pb := f.panels

@@ -49,11 +49,7 @@ func PlanWinogradWeightGrad(c Conv) (*WinogradWeightGrad, error) {
 	g.units = ceilDiv(f.tiles, g.unit)
 	blocks := g.cBlocks * g.kBlocks
 	g.chunks = max(1, min(ceilDiv(targetTasks, blocks), f.tiles/gradChunk, g.units, partialMax/c.WLen()))
-	g.nz = min(2, ceilDiv(g.kBlock, panelWidth))
-	for maxRows(g.nz) == 0 {
-		g.nz--
-	}
-	g.maxM = maxRows(g.nz)
+	g.nz, g.maxM = pairOfPanels(ceilDiv(g.kBlock, panelWidth))
 	// Odd numbers of cache lines keep neighbouring tiles out of each other's sets.
 	odd := func(n int) int { return ceilDiv(n, panelWidth)*panelWidth | panelWidth }
 	g.vPitch, g.dPitch = odd(g.cBlock), odd(g.kBlock)

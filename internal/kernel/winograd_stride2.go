@@ -25,8 +25,7 @@ import (
 type WinogradStride2 struct {
 	conv   Conv
 	oh, ow int
-	th, tw int // tiles of an image: rows, columns
-	tiles  int // of all images
+	tileGrid
 	panels int
 
 	tileBlock, panelBlock   int // of a task
@@ -64,8 +63,7 @@ func PlanWinogradStride2(c Conv) (*WinogradStride2, error) {
 		return nil, err
 	}
 	f := &WinogradStride2{conv: c, oh: c.OutH(), ow: c.OutW(), panels: ceilDiv(c.K, panelWidth)}
-	f.th, f.tw = ceilDiv(f.oh, stride2M), ceilDiv(f.ow, stride2M)
-	f.tiles = c.N * f.th * f.tw
+	f.tileGrid = newTileGrid(c.N, f.oh, f.ow, stride2M)
 	f.zeros = make([]float32, max(stride2T*c.C, f.panels*panelWidth))
 	f.cut()
 	return f, nil
@@ -94,11 +92,7 @@ func (c Conv) WinogradStride2Faster() bool {
 
 // cut chooses the blocks of a task as [Winograd.cut] does.
 func (f *WinogradStride2) cut() {
-	f.nz = min(2, f.panels)
-	for maxRows(f.nz) == 0 {
-		f.nz--
-	}
-	f.maxM = maxRows(f.nz)
+	f.nz, f.maxM = pairOfPanels(f.panels)
 	f.heavy = f.PackedLen() > weightsFloats
 	f.panelBlock = f.panels
 	if f.tiles <= fewTiles {
@@ -197,13 +191,6 @@ func (f *WinogradStride2) transform(tmp, x, block []float32, lo, hi, at int) {
 		}
 		winogradStride2Input(&block[(at+tile-lo)*c.C], f.vPos*4, &in, c.C, &tmp[0])
 	}
-}
-
-// place returns the image, row and column of a tile.
-func (f *WinogradStride2) place(tile int) (n, ty, tx int) {
-	tx = tile % f.tw
-	tile /= f.tw
-	return tile / f.th, tile % f.th, tx
 }
 
 // Tasks returns the number of independent tasks; it does not depend on the

@@ -9,21 +9,7 @@ const cyclesPerWeights, cyclesPerGrad = 100, 140
 // FastestTrainingTile is [Conv.FastestTile] for weights that change from run to
 // run and are transformed in each.
 func (c Conv) FastestTrainingTile() int {
-	if c.CheckWinograd() != nil {
-		return 0
-	}
-	weights := float64(ceilDiv(c.K, panelWidth)*c.C) * cyclesPerWeights
-	best, tile := c.directCycles(), 0
-	for _, m := range WinogradTiles {
-		way, cycles := c.winogradWay(m)
-		if way == storedWeights {
-			cycles += weights
-		}
-		if cycles < best {
-			best, tile = cycles, m
-		}
-	}
-	return tile
+	return c.fastestTile(float64(ceilDiv(c.K, panelWidth)*c.C) * cyclesPerWeights)
 }
 
 // FastestInputGradTile returns the size of tiles for [PlanWinogradInputGrad], or
@@ -64,7 +50,7 @@ func (f *Winograd) PackPanels(task int, dst, panels []float32) {
 		copy(dst[task*9*size:][:9*size], panels[task*9*size:])
 		return
 	}
-	winogradWeights(f.t, &dst[task*f.positions()*size], size*4, &panels[task*9*size], size*4, panelWidth*4, f.conv.C, panelWidth)
+	f.packPanel(dst[task*f.positions()*size:], panels[task*9*size:], panelWidth, panelWidth)
 }
 
 // StatsFloats returns the length of the stats that RunStats fills.
