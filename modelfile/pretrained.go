@@ -1,7 +1,7 @@
 // Package pretrained puts weights of other origin into the networks of package
 // models: it finds the file's naming, the number of classes and how pictures
 // were prepared.
-package pretrained
+package modelfile
 
 import (
 	"encoding/json"

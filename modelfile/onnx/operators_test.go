@@ -12,8 +12,8 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/engine"
-	"github.com/resnet-go/resnet/engine/ref"
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/ref"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -62,7 +62,7 @@ func TestOperators(t *testing.T) {
 				t.Errorf("new line: %s", line)
 			}
 		}
-		t.Errorf("docs/onnx-operators.md is not what the tests give; if that is meant, run go test ./weights/onnx -run TestOperators -update")
+		t.Errorf("docs/onnx-operators.md is not what the tests give; if that is meant, run go test ./modelfile/onnx -run TestOperators -update")
 	}
 }
 
@@ -337,7 +337,7 @@ func report(outcomes map[string][]outcome) string {
 	}
 	slices.Sort(ops)
 	b.WriteString("# ONNX operators\n\n" +
-		"Made by `go test ./weights/onnx -run TestOperators -update` from the official operator tests (ONNX 1.12, Debian's\n" +
+		"Made by `go test ./modelfile/onnx -run TestOperators -update` from the official operator tests (ONNX 1.12, Debian's\n" +
 		"`libonnx-testdata`); do not edit. *Computed* tests run by the engine and by the reference interpreter, both of\n" +
 		"which must give the official outputs (relative 1e-3, absolute 1e-7). *Folded* ones need no computing at run time: their\n" +
 		"inputs are known when the model is loaded, as shapes are.\n\n")

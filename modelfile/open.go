@@ -1,4 +1,4 @@
-package pretrained
+package modelfile
 
 import (
 	"encoding/json"
@@ -11,11 +11,11 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/modelfile/keras"
+	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/weights"
-	"github.com/resnet-go/resnet/weights/keras"
-	"github.com/resnet-go/resnet/weights/onnx"
 )
 
 // ErrNoNetwork is wrapped by the error of [Open] for a file that holds weights

@@ -1,6 +1,6 @@
 """Makes the Keras files, and what Keras computes with them, for the tests of package keras.
 
-Usage: KERAS_BACKEND=jax python keras_models.py DIR       small models (DIR is weights/keras/testdata)
+Usage: KERAS_BACKEND=jax python keras_models.py DIR       small models (DIR is modelfile/keras/testdata)
        KERAS_BACKEND=jax python keras_models.py DIR big   keras.applications' ResNet50, ResNet50V2 (not committed)
        KERAS_BACKEND=jax python keras_models.py DIR run FILE...
            loads files that we wrote, runs them on DIR/x.safetensors and writes FILE.out.safetensors

@@ -15,9 +15,9 @@ import (
 	"strings"
 
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/internal/hdf5"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
-	"github.com/resnet-go/resnet/weights/hdf5"
 )
 
 // The members of a .keras archive.

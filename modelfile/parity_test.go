@@ -1,4 +1,4 @@
-package pretrained_test
+package modelfile_test
 
 import (
 	"math"
@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"github.com/resnet-go/resnet"
-	"github.com/resnet-go/resnet/models/pretrained"
+	"github.com/resnet-go/resnet/modelfile"
+	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
-	"github.com/resnet-go/resnet/weights/onnx"
 )
 
 // peers are networks of other libraries, by whose files' names and numbers the
@@ -90,7 +90,7 @@ func parity(t *testing.T, python, source, name string) {
 // difference from got, as a share of the range.
 func onnxruntime(t *testing.T, python, name, file string, x *tensor.Tensor, got []float32) float64 {
 	dir := t.TempDir()
-	r, err := pretrained.Load(name, file, pretrained.Options{})
+	r, err := modelfile.Load(name, file, modelfile.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func onnxruntime(t *testing.T, python, name, file string, x *tensor.Tensor, got 
 	if err := weights.Save(in, &weights.File{Tensors: map[string]*tensor.Tensor{"x": x}}, weights.SaveOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), python, "../../weights/onnx/testdata/gen/ort.py", model, in, out)
+	cmd := exec.CommandContext(t.Context(), python, "../../modelfile/onnx/testdata/gen/ort.py", model, in, out)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

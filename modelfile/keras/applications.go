@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/resnet-go/resnet/data"
-	"github.com/resnet-go/resnet/weights/hdf5"
+	"github.com/resnet-go/resnet/internal/hdf5"
 )
 
 // Application is one of keras.applications' ResNets (keras/src/applications,

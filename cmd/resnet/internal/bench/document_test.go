@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	speedPage    = "../../docs/speed.md"
-	speedResults = "../../docs/speed/results"
+	speedPage    = "../../../../docs/speed.md"
+	speedResults = "../../../../docs/speed/results"
 )
 
 // TestSpeedDocument keeps the tables of docs/speed.md those of the results
@@ -51,7 +51,7 @@ func TestSpeedDocument(t *testing.T) {
 		return
 	}
 	if !*update {
-		t.Fatalf("%s does not show what is in %s: go test ./internal/bench -run TestSpeedDocument -update", speedPage, speedResults)
+		t.Fatalf("%s does not show what is in %s: go test ./cmd/resnet/internal/bench -run TestSpeedDocument -update", speedPage, speedResults)
 	}
 	if err := os.WriteFile(speedPage, []byte(made), 0o644); err != nil {
 		t.Fatal(err)

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resnet-go/resnet/internal/hdf5"
 	"github.com/resnet-go/resnet/internal/membound"
 	"github.com/resnet-go/resnet/nn"
-	"github.com/resnet-go/resnet/weights/hdf5"
 )
 
 // sequential is a config of one chain of layers, in the legacy form.

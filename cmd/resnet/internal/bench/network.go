@@ -12,8 +12,8 @@ import (
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
-	"github.com/resnet-go/resnet/models/pretrained"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
@@ -31,7 +31,7 @@ type network struct {
 	vars   *engine.Vars // nil until the engine has the values
 }
 
-// open reads the network of the file cfg.Model (see [pretrained.Open]), or builds
+// open reads the network of the file cfg.Model (see [modelfile.Open]), or builds
 // the one of that name, with the state dict in the file state or, if that is
 // empty, with random weights. Deferred leaves large tensors in their file.
 func open(cfg Config, state string, deferred bool) (*network, error) {
@@ -44,7 +44,7 @@ func open(cfg Config, state string, deferred bool) (*network, error) {
 	n := &network{cfg: cfg}
 	var chw tensor.Shape
 	if isFile(cfg.Model) {
-		r, err := pretrained.Open(cfg.Model, pretrained.Options{Deferred: deferred})
+		r, err := modelfile.Open(cfg.Model, modelfile.Options{Deferred: deferred})
 		if err != nil {
 			return nil, fmt.Errorf("bench: %w", err)
 		}

@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/tensor"
-	"github.com/resnet-go/resnet/weights/onnx"
 )
 
 // How far a peer's outputs may be from ours, over the largest output: far above

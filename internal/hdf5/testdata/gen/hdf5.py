@@ -1,6 +1,6 @@
 """Makes the HDF5 files that the tests of package hdf5 read.
 
-Usage: python hdf5.py DIR      (DIR is weights/hdf5/testdata)
+Usage: python hdf5.py DIR      (DIR is internal/hdf5/testdata)
 
 Made with h5py 3.16.0 (HDF5 2.0.0), numpy 2.4.6, ml_dtypes 0.6.0; no random
 numbers. The values are formulas that the tests repeat.

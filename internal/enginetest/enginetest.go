@@ -10,9 +10,9 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/resnet-go/resnet/engine/ref"
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/philox"
+	"github.com/resnet-go/resnet/internal/ref"
 	"github.com/resnet-go/resnet/tensor"
 )
 

@@ -1,4 +1,4 @@
-package pretrained_test
+package modelfile_test
 
 import (
 	"bytes"
@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
-	"github.com/resnet-go/resnet/models/pretrained"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
@@ -51,7 +51,7 @@ func itself(s string) string { return s }
 
 func TestLoadTakesClassesAndChannelsFromTheFile(t *testing.T) {
 	path, values := torchFile(t, "resnet8-cifar", itself, models.Classes(7), models.InChannels(1))
-	r, err := pretrained.Load("resnet8-cifar", path, pretrained.Options{})
+	r, err := modelfile.Load("resnet8-cifar", path, modelfile.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestLoadTakesClassesAndChannelsFromTheFile(t *testing.T) {
 
 func TestFamilyOfTheAuthorsOfTheCIFARNetworks(t *testing.T) {
 	path, _ := torchFile(t, "resnet8-cifar", func(s string) string { return "module." + strings.Replace(s, "fc.", "linear.", 1) })
-	r, err := pretrained.Load("resnet8-cifar", path, pretrained.Options{})
+	r, err := modelfile.Load("resnet8-cifar", path, modelfile.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,12 +81,12 @@ func TestFamilyOfTheAuthorsOfTheCIFARNetworks(t *testing.T) {
 
 func TestPartial(t *testing.T) {
 	path, values := torchFile(t, "resnet8-cifar", func(s string) string { return strings.Replace(s, "bn1.weight", "bn1.gone", 1) })
-	_, err := pretrained.Load("resnet8-cifar", path, pretrained.Options{Classes: 3})
+	_, err := modelfile.Load("resnet8-cifar", path, modelfile.Options{Classes: 3})
 	var fit *weights.FitError
 	if !errors.As(err, &fit) || !strings.Contains(err.Error(), path) || len(fit.Misshapen) != 2 {
 		t.Fatalf("the error is %v", err)
 	}
-	r, err := pretrained.Load("resnet8-cifar", path, pretrained.Options{Classes: 3, Partial: true, Seed: 1})
+	r, err := modelfile.Load("resnet8-cifar", path, modelfile.Options{Classes: 3, Partial: true, Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,13 +116,13 @@ func TestKeysAndErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := pretrained.Load("resnet8-cifar", path, pretrained.Options{Keys: keys}); err != nil {
+	if _, err := modelfile.Load("resnet8-cifar", path, modelfile.Options{Keys: keys}); err != nil {
 		t.Error(err)
 	}
 	for want, f := range map[string]func() error{
-		"did you mean":        func() error { _, err := pretrained.Load("resnet81", path, pretrained.Options{}); return err },
-		"no such file":        func() error { _, err := pretrained.Load("resnet18", "nowhere.pth", pretrained.Options{}); return err },
-		"fc.weight (there is": func() error { _, err := pretrained.Load("resnet8-cifar", path, pretrained.Options{}); return err },
+		"did you mean":        func() error { _, err := modelfile.Load("resnet81", path, modelfile.Options{}); return err },
+		"no such file":        func() error { _, err := modelfile.Load("resnet18", "nowhere.pth", modelfile.Options{}); return err },
+		"fc.weight (there is": func() error { _, err := modelfile.Load("resnet8-cifar", path, modelfile.Options{}); return err },
 	} {
 		if err := f(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error is %v, want %q", err, want)
@@ -134,7 +134,7 @@ func TestKeysAndErrors(t *testing.T) {
 func TestPreprocessingOfImageNetNetworks(t *testing.T) {
 	for name, want := range map[string]bool{"resnet18": true, "resnet18d": true, "resnet8-cifar": false} {
 		path, _ := torchFile(t, name, itself, models.Classes(1000))
-		r, err := pretrained.Load(name, path, pretrained.Options{})
+		r, err := modelfile.Load(name, path, modelfile.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

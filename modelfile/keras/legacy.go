@@ -6,8 +6,8 @@ import (
 	"io"
 	"strings"
 
+	"github.com/resnet-go/resnet/internal/hdf5"
 	"github.com/resnet-go/resnet/nn"
-	"github.com/resnet-go/resnet/weights/hdf5"
 )
 
 // This file has the form of weights of Keras 1 and 2, by layers' names, in

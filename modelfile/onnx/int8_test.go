@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/engine"
-	"github.com/resnet-go/resnet/engine/ref"
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/ref"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/quantize"

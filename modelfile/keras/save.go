@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/resnet-go/resnet/internal/atomicfile"
-	"github.com/resnet-go/resnet/weights/hdf5"
+	"github.com/resnet-go/resnet/internal/hdf5"
 )
 
 // Info is what our own files say beside what Keras reads; other files have
