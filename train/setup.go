@@ -23,11 +23,6 @@ import (
 
 func cut(spec string) (kind, path string, ok bool) { return strings.Cut(spec, ":") }
 
-// isFile reports whether a Config.Model names a file.
-func isFile(model string) bool {
-	return strings.ContainsAny(model, `@/\`) || filepath.Ext(model) != ""
-}
-
 // prepare makes a session of a Config.
 func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 	s := &session{out: cfg.Out, seed: cfg.Seed, keys: cfg.Keys, skipBad: cfg.SkipBad, log: newLogger(cfg.Log)}
@@ -229,13 +224,17 @@ func (s *session) network(cfg Config, run *weights.File) (*models.Model, error) 
 	if model == "" {
 		return nil, fmt.Errorf("recipe %s names no model: name one by --model", s.rec.Name)
 	}
-	if isFile(model) {
-		return s.pretrained(model)
+	ref, err := modelfile.Parse(model)
+	if err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	if ref.HasWeights() {
+		return s.pretrained(ref)
 	}
 	if s.rec.Finetune != nil {
 		return nil, fmt.Errorf("recipe %s fine-tunes a trained model, but %s is only a name: give its file, as --model FILE or --model %s@FILE", s.rec.Name, model, model)
 	}
-	net, err := models.New(model, s.shape()...)
+	net, err := models.New(ref.Name, s.shape()...)
 	if err != nil {
 		return nil, err
 	}
@@ -248,8 +247,9 @@ func (s *session) shape() []models.Option {
 
 // pretrained builds a network from a model file of any format, with a new last layer if its
 // classes are others.
-func (s *session) pretrained(model string) (*models.Model, error) {
-	r, err := modelfile.Open(model, modelfile.Options{Keys: s.keys})
+func (s *session) pretrained(ref modelfile.Ref) (*models.Model, error) {
+	model := ref.String()
+	r, err := ref.Open(modelfile.Options{Keys: s.keys})
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}

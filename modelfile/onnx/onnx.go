@@ -15,12 +15,12 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/memory"
 	"github.com/resnet-go/resnet/internal/steadyfile"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -70,48 +70,72 @@ type Port struct {
 // Load reads the model file at path. Tensors kept outside it must lie in its
 // folder or below. An error names the file, and the node that cannot be used.
 func Load(path string) (*Model, error) {
-	data, err := readFile(path)
+	f, err := steadyfile.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", path, err)
-	}
-	m, err := newModel(data, filepath.Dir(path))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return m, nil
-}
-
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cannot read %w", err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
+	return Read(f, f.Size(), ReadOptions{Path: path})
+}
+
+// ReadOptions are the choices of [Read].
+type ReadOptions struct {
+	// Path is the file's path: errors name it, and tensors that are kept outside
+	// the file are in its folder or below. If it is empty, all must be inside.
+	Path string
+	// Deferred leaves large weights that are inside the file there until they are
+	// needed, see [tensor.Deferred]. It suits networks that are only run. The
+	// reader must then stay open as long as such a weight exists, and if it has a
+	// method Check() error, which reports that the file has changed since it was
+	// opened, reading weights calls it.
+	Deferred bool
+}
+
+// Read reads a model of size bytes from r. An error names the file, if
+// [ReadOptions].Path does, and the node that cannot be used.
+func Read(r io.ReaderAt, size int64, opt ReadOptions) (*Model, error) {
+	m, err := read(r, size, opt)
+	if err != nil && opt.Path != "" {
+		err = fmt.Errorf("%s: %w", opt.Path, err)
 	}
-	if info.Size() > MaxFileSize {
-		return nil, fmt.Errorf("it is larger than %d bytes, which no ONNX file can be", MaxFileSize)
+	return m, err
+}
+
+func read(r io.ReaderAt, size int64, opt ReadOptions) (*Model, error) {
+	if size > MaxFileSize {
+		return nil, fmt.Errorf("the file is larger than %d bytes, which no ONNX file can be", MaxFileSize)
 	}
-	data := make([]byte, info.Size())
-	_, err = io.ReadFull(f, data)
-	return data, err
+	var data []byte
+	ext := &external{files: map[string][]byte{}, path: opt.Path}
+	if opt.Path != "" {
+		ext.dir = filepath.Dir(opt.Path)
+	}
+	if opt.Deferred {
+		// The bytes are given back when all but the large weights is decoded.
+		var block *memory.Block
+		data, block = memory.Bytes(int(size))
+		defer block.Free()
+		ext.data, ext.src = data, r
+	} else {
+		data = make([]byte, size)
+	}
+	if size > 0 {
+		if n, err := r.ReadAt(data, 0); n < len(data) {
+			return nil, fmt.Errorf("cannot read the file: %w", err)
+		}
+	}
+	return decode(data, ext)
 }
 
 // Decode reads a model from memory, where all tensors must be inside.
-func Decode(data []byte) (*Model, error) { return newModel(data, "") }
+func Decode(data []byte) (*Model, error) { return decode(data, &external{files: map[string][]byte{}}) }
 
-func newModel(data []byte, dir string) (*Model, error) { return decodeModel(data, dir, nil) }
-
-// decodeModel leaves large weights in the file that data is of, unless that is
-// nil.
-func decodeModel(data []byte, dir string, file *steadyfile.File) (*Model, error) {
+func decode(data []byte, ext *external) (*Model, error) {
 	proto, err := (&decoder{}).model(data)
 	if err != nil {
 		return nil, fmt.Errorf("onnx: %w", err)
 	}
-	m, err := fromProto(proto, &external{dir: dir, files: map[string][]byte{}, data: data, file: file})
+	m, err := fromProto(proto, ext)
 	if err != nil {
 		return nil, fmt.Errorf("onnx: %w", err)
 	}

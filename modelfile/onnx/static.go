@@ -3,12 +3,12 @@ package onnx
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
 	"strconv"
 
-	"github.com/resnet-go/resnet/internal/steadyfile"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights/safetensors"
 )
@@ -146,8 +146,9 @@ type external struct {
 	files map[string][]byte
 
 	// Of a model whose large weights stay in its file.
-	data []byte // the whole file
-	file *steadyfile.File
+	data []byte      // the whole file
+	src  io.ReaderAt // the file, nil if nothing is deferred
+	path string
 }
 
 // decode converts a tensor of the file.

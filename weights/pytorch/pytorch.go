@@ -99,7 +99,8 @@ type Options struct {
 // Reader reads the tensors of one file's state dict. Tensors are read from the
 // file when asked for. It is safe for concurrent use if its io.ReaderAt is.
 type Reader struct {
-	file    *steadyfile.File // that Open opened, or nil
+	src     io.ReaderAt
+	close   func() error // of the file that Open opened, or nil
 	box     container
 	entries []Entry
 	views   map[string]*view
@@ -136,23 +137,25 @@ func Open(path string, opt Options) (*Reader, error) {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	r.file = f
+	r.close = f.Close
 	return r, nil
 }
 
 // Close closes the file that Open opened.
 func (r *Reader) Close() error {
-	if r.file == nil {
+	if r.close == nil {
 		return nil
 	}
-	return r.file.Close()
+	return r.close()
 }
 
 // NewReader reads the pickle of a file of the given size and finds its state
 // dict: the dictionary of tensors at the top, or one below it by the names that
 // training programs use, or the only one. Prefixes that wrappers add to every
 // name ("module.", "_orig_mod.") are removed. A file that breaks the format's
-// rules is a *FormatError, one that needs Python code a *GlobalError.
+// rules is a *FormatError, one that needs Python code a *GlobalError. If ra has a
+// method Check() error, which reports that the file has changed since it was
+// opened, deferred tensors call it.
 func NewReader(ra io.ReaderAt, size int64, opt Options) (*Reader, error) {
 	var head [4]byte
 	if size < int64(len(head)) {
@@ -161,7 +164,7 @@ func NewReader(ra io.ReaderAt, size int64, opt Options) (*Reader, error) {
 	if _, err := ra.ReadAt(head[:], 0); err != nil {
 		return nil, fmt.Errorf("pytorch: read the first bytes: %w", err)
 	}
-	r := &Reader{}
+	r := &Reader{src: ra}
 	var root any
 	var err error
 	if string(head[:]) == "PK\x03\x04" {
@@ -251,8 +254,8 @@ func (r *Reader) Deferred(name string) (*tensor.Tensor, error) {
 	}
 	return tensor.Deferred(func(dst []float32) error {
 		err := r.read(name, v, &sink{dtype: v.dtype, f: dst})
-		if err == nil && r.file != nil {
-			err = r.file.Check()
+		if err == nil {
+			err = steadyfile.Check(r.src)
 		}
 		return err
 	}, v.shape...)

@@ -27,8 +27,8 @@ const (
 // io.ReaderAt is.
 type Reader struct {
 	r        io.ReaderAt
-	file     *steadyfile.File // that Open opened, or nil
-	data     int64            // where the tensors' bytes begin
+	close    func() error // of the file that Open opened, or nil
+	data     int64        // where the tensors' bytes begin
 	entries  []Entry
 	index    map[string]int
 	metadata map[string]string
@@ -47,20 +47,22 @@ func Open(path string) (*Reader, error) {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	r.file = f
+	r.close = f.Close
 	return r, nil
 }
 
 // Close closes the file that Open opened.
 func (r *Reader) Close() error {
-	if r.file == nil {
+	if r.close == nil {
 		return nil
 	}
-	return r.file.Close()
+	return r.close()
 }
 
 // NewReader reads and checks the header of a file of the given size. A file
-// that breaks the format's rules is a *FormatError.
+// that breaks the format's rules is a *FormatError. If ra has a method
+// Check() error, which reports that the file has changed since it was opened,
+// deferred tensors call it.
 func NewReader(ra io.ReaderAt, size int64) (*Reader, error) {
 	if size < 8 {
 		return nil, &FormatError{Problem: fmt.Sprintf("%d bytes are too few for a file of this format", size)}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/resnet-go/resnet/internal/steadyfile"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -50,8 +51,8 @@ func (r *Reader) Deferred(name string) (*tensor.Tensor, error) {
 	}
 	return tensor.Deferred(func(dst []float32) error {
 		err := r.floats(e, dst)
-		if err == nil && r.file != nil {
-			err = r.file.Check()
+		if err == nil {
+			err = steadyfile.Check(r.r)
 		}
 		return err
 	}, e.Shape...)

@@ -3,10 +3,8 @@ package bench
 import (
 	"fmt"
 	"io"
-	"os"
 	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
@@ -24,6 +22,7 @@ import (
 // file's, and the type of its input.
 type network struct {
 	cfg    Config
+	ref    modelfile.Ref // cfg.Model
 	module nn.Module
 	model  *models.Model // module, if it is one of package models
 	input  graph.Type
@@ -31,9 +30,9 @@ type network struct {
 	vars   *engine.Vars // nil until the engine has the values
 }
 
-// open reads the network of the file cfg.Model (see [modelfile.Open]), or builds
-// the one of that name, with the state dict in the file state or, if that is
-// empty, with random weights. Deferred leaves large tensors in their file.
+// open opens the model that cfg.Model names (see [modelfile.Ref]). A name without
+// weights gets the state dict in the file state or, if that is empty, random
+// weights. Deferred leaves large tensors in their file.
 func open(cfg Config, state string, deferred bool) (*network, error) {
 	if cfg.Mode != Infer && cfg.Mode != Train {
 		return nil, fmt.Errorf("bench: unknown mode %q", cfg.Mode)
@@ -41,19 +40,23 @@ func open(cfg Config, state string, deferred bool) (*network, error) {
 	if cfg.Batch < 1 || cfg.Threads < 1 || cfg.Size < 0 {
 		return nil, fmt.Errorf("bench: batch %d, threads %d, size %d", cfg.Batch, cfg.Threads, cfg.Size)
 	}
-	n := &network{cfg: cfg}
+	ref, err := modelfile.Parse(cfg.Model)
+	if err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	n := &network{cfg: cfg, ref: ref}
 	var chw tensor.Shape
-	if isFile(cfg.Model) {
-		r, err := modelfile.Open(cfg.Model, modelfile.Options{Deferred: deferred})
+	if ref.HasWeights() {
+		r, err := ref.Open(modelfile.Options{Deferred: deferred})
 		if err != nil {
 			return nil, fmt.Errorf("bench: %w", err)
 		}
 		n.module, n.model, chw = r.Module, r.Model, r.Input
-		if format, err := weights.Detect(cfg.Model); err == nil && format == weights.ONNX {
-			n.onnx = cfg.Model
+		if ref.Name == "" && r.Source.Format == weights.ONNX {
+			n.onnx = ref.File
 		}
 	} else {
-		m, err := models.New(cfg.Model)
+		m, err := models.New(ref.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -78,16 +81,6 @@ func open(cfg Config, state string, deferred bool) (*network, error) {
 	}
 	n.input = graph.F32(cfg.Batch, chw[0], chw[1], chw[2])
 	return n, nil
-}
-
-// isFile reports whether a model is a file, alone or as NAME@FILE, rather than
-// the name of a network.
-func isFile(model string) bool {
-	if info, err := os.Stat(model); err == nil && !info.IsDir() {
-		return true
-	}
-	_, err := models.Lookup(model)
-	return err != nil && (strings.ContainsAny(model, `@./\`))
 }
 
 // peerName returns the name by which peers know the network, "" if they do not:

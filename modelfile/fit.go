@@ -1,6 +1,3 @@
-// Package pretrained puts weights of other origin into the networks of package
-// models: it finds the file's naming, the number of classes and how pictures
-// were prepared.
 package modelfile
 
 import (
@@ -14,61 +11,15 @@ import (
 	"github.com/resnet-go/resnet/weights"
 )
 
-// Options are the choices of [Load]. The zero value is the usual one.
-type Options struct {
-	// Keys renames the file's tensors before all else; nil renames none.
-	Keys *weights.KeyMap
-	// Dict chooses one of several state dicts, see [weights.LoadOptions].
-	Dict string
-	// Partial takes the tensors that fit and leaves the rest of the network at
-	// fresh values drawn by Seed.
-	Partial bool
-	Seed    uint64
-	// Classes is the number of classes; 0 means as many as the file's last
-	// layer has. Another number than the file's needs Partial.
-	Classes int
-	// Deferred leaves large tensors in the file until they are needed, see
-	// [weights.LoadOptions]. Keras files are read whole.
-	Deferred bool
-}
-
-// Result is a network with its weights.
-type Result struct {
-	// Module is the network: Model, or that of a graph of ONNX or a Keras model,
-	// whose Model is nil.
-	Module nn.Module
-	Model  *models.Model
-	// Input is the shape of one picture, [C H W]; the output is [N Classes].
-	Input   tensor.Shape
-	Classes int
-	// File is the network as one of our own files: its architecture (empty for
-	// an ONNX graph of others), all its tensors, and what else the file says.
-	File *weights.File
-	// Preprocess is how pictures were prepared for the weights, if the file does
-	// not say so but its origin leaves no doubt; Why names the origin.
-	Preprocess *data.Preprocess
-	Why        string
-	Source     *weights.Source
-	Report     weights.Report
-	// Notes are for people: what was found out and not said by the file.
-	Notes []string
-}
-
-// Load reads a file of weights (see [Read]) for the network of that
-// name in package models. Unless Partial is set, it must have exactly the
-// network's tensors; else the error is a *weights.FitError.
-func Load(name, path string, opt Options) (*Result, error) {
-	cfg, err := models.Lookup(name)
-	if err != nil {
-		return nil, err
-	}
-	file, source, err := Read(path, weights.LoadOptions{Dict: opt.Dict, Deferred: opt.Deferred})
+// openNamed puts the weights of a file into the network that cfg describes.
+func openNamed(h *weights.Handle, cfg models.Config, opt Options) (*Result, error) {
+	file, source, err := read(h, opt)
 	if err != nil {
 		return nil, err
 	}
 	r := &Result{File: file.ModelOnly(), Source: source}
 	if err := r.fit(cfg, opt); err != nil {
-		return nil, fmt.Errorf("%s for %s: %w", path, name, err)
+		return nil, fmt.Errorf("%s for %s: %w", h.Path(), cfg.Name, err)
 	}
 	return r, nil
 }
