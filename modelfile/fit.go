@@ -33,7 +33,7 @@ func (r *Result) fit(cfg models.Config, opt Options) error {
 	if err != nil {
 		return err
 	}
-	tensors, family, how := weights.Recognise(wants(draft), tensors)
+	tensors, family, how := Recognize(wants(draft), tensors)
 	if how != "" {
 		r.Notes = append(r.Notes, "tensors renamed: "+how)
 	}
