@@ -38,7 +38,7 @@ func (r *Result) fit(cfg models.Config, opt Options) error {
 		r.Notes = append(r.Notes, "tensors renamed: "+how)
 	}
 	if len(r.Source.Dicts) > 1 {
-		r.Notes = append(r.Notes, fmt.Sprintf("taken %q of the state dicts %q", r.Source.Dict, r.Source.Dicts))
+		r.Notes = append(r.Notes, fmt.Sprintf("state dict %q was chosen of %q", r.Source.Dict, r.Source.Dicts))
 	}
 	fitted(&cfg, tensors)
 	if opt.Classes > 0 {
@@ -74,7 +74,7 @@ func (r *Result) describe(net *models.Model, cfg models.Config, family string) e
 		return err
 	}
 	if len(r.File.Classes) != 0 && len(r.File.Classes) != cfg.Classes {
-		r.Notes = append(r.Notes, fmt.Sprintf("the file's %d class names are left out: the network has %d classes", len(r.File.Classes), cfg.Classes))
+		r.Notes = append(r.Notes, fmt.Sprintf("the file's %d class names are left out, because the network has %d classes", len(r.File.Classes), cfg.Classes))
 		r.File.Classes = nil
 	}
 	if len(r.File.Preprocess) > 0 {
@@ -86,8 +86,8 @@ func (r *Result) describe(net *models.Model, cfg models.Config, family string) e
 	return nil
 }
 
-// preprocess returns how pictures were prepared for the weights, if that can be
-// told from their form.
+// preprocess returns how pictures were prepared for the weights, if the network
+// and the family leave no doubt.
 func preprocess(cfg models.Config, family string) (p data.Preprocess, why string, ok bool) {
 	p, err := data.Preset("imagenet")
 	if err != nil || cfg.InChannels != p.Channels {
@@ -95,7 +95,7 @@ func preprocess(cfg models.Config, family string) (p data.Preprocess, why string
 	}
 	switch {
 	case family == "pytorch_resnet_cifar10" && cfg.Stem == models.StemCIFAR:
-		// Its trainer takes ImageNet's mean and deviation for CIFAR-10.
+		// Its trainer uses ImageNet's mean and deviation for CIFAR-10.
 		p.Width, p.Height, p.Resize = cfg.InputSize, cfg.InputSize, cfg.InputSize
 		return p, "in pytorch_resnet_cifar10", true
 	case cfg.Stem != models.StemCIFAR && cfg.Classes == 1000:
@@ -104,7 +104,8 @@ func preprocess(cfg models.Config, family string) (p data.Preprocess, why string
 	return p, "", false
 }
 
-// fitted sets the classes and the input channels to those of the tensors.
+// fitted sets the number of classes and of input channels to what the tensors
+// have.
 func fitted(cfg *models.Config, tensors map[string]*tensor.Tensor) {
 	if t := tensors["fc.weight"]; t != nil && len(t.Shape()) >= 2 {
 		cfg.Classes = t.Shape()[0]

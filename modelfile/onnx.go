@@ -19,7 +19,7 @@ const (
 	metaPreprocess   = "preprocess"
 )
 
-// readONNX returns the tensors of a graph and what it says about itself.
+// readONNX returns the tensors of a graph and its metadata.
 func readONNX(path string, m *onnx.Model) (*weights.File, *weights.Source, error) {
 	file := &weights.File{Tensors: m.Tensors()}
 	texts := m.Metadata()
@@ -37,8 +37,8 @@ func readONNX(path string, m *onnx.Model) (*weights.File, *weights.Source, error
 	return file, sourceOf(weights.ONNX, file), nil
 }
 
-// Metadata returns what [Open] finds in an ONNX file that was written of the
-// network of a model file.
+// Metadata returns the texts by which [Open] recognizes an ONNX file that was
+// written from a model file.
 func Metadata(f *weights.File) (map[string]string, error) {
 	texts := map[string]string{}
 	if len(f.Classes) > 0 {
@@ -84,7 +84,7 @@ func openONNX(h *weights.Handle, opt Options) (*Result, error) {
 		if r, err := FromFile(path, file); err == nil {
 			r.Source = source
 			return r, nil
-		} // else batch norms were folded: the graph is all there is
+		} // else batch norms were folded, so only the graph can be run
 		file.Architecture = nil
 	}
 	r := &Result{Module: m, File: file, Source: source}
@@ -101,7 +101,7 @@ func openONNX(h *weights.Handle, opt Options) (*Result, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if s := in.Shape; len(s) != 4 || s[1] != 1 && s[1] != 3 {
-		return nil, fmt.Errorf("%s: its input is %v, not pictures as [N C H W] with 1 or 3 channels", path, s)
+		return nil, fmt.Errorf("%s: its input is %v, must be pictures as [N C H W] with 1 or 3 channels", path, s)
 	}
 	t, err := nn.Trace(m, nn.TraceOptions{Input: in})
 	if err != nil {
@@ -109,15 +109,15 @@ func openONNX(h *weights.Handle, opt Options) (*Result, error) {
 	}
 	out := t.Output.Shape
 	if len(out) < 2 || out.Numel() != out[1] {
-		return nil, fmt.Errorf("%s: its output is %v, not [N classes]", path, out)
+		return nil, fmt.Errorf("%s: its output is %v, must be [N classes]", path, out)
 	}
 	r.Input, r.Classes = in.Shape[1:], out[1]
 	if _, end := Logits(t.Output); end == "sigmoid" {
 		file.MultiLabel = true
 	}
-	r.Notes = append(r.Notes, fmt.Sprintf("a graph of opset %d%s, run as it is", m.Opset(), by(m.Producer())))
+	r.Notes = append(r.Notes, fmt.Sprintf("the graph of the file is run unchanged: opset %d%s", m.Opset(), by(m.Producer())))
 	if len(file.Classes) != 0 && len(file.Classes) != r.Classes {
-		return nil, fmt.Errorf("%s: it names %d classes, its output has %d", path, len(file.Classes), r.Classes)
+		return nil, fmt.Errorf("%s: it names %d classes, but its output has %d", path, len(file.Classes), r.Classes)
 	}
 	if len(file.Preprocess) == 0 && r.Classes == 1000 && r.Input[0] == 3 {
 		p, err := data.Preset("imagenet")

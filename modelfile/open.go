@@ -65,18 +65,18 @@ type Result struct {
 	// Input is the shape of one picture, [C H W]; the output is [N Classes].
 	Input   tensor.Shape
 	Classes int
-	// File is the network as one of our own files: its architecture (empty for
-	// an ONNX graph of others), all its tensors, and what else the file says.
+	// File is the network as the content of one of our own files: its architecture
+	// (empty for an ONNX graph of others), all its tensors, and other metadata.
 	File *weights.File
-	// Preprocess is how pictures were prepared for the weights, if the file does
-	// not say so but its origin leaves no doubt; Why names the origin.
+	// Preprocess is how pictures were prepared for the weights, if this is not in
+	// the file but its origin leaves no doubt; Why names the origin.
 	Preprocess *data.Preprocess
 	Why        string
 	// Source describes where the tensors came from, Size is the bytes of the file.
 	Source *weights.Source
 	Size   int64
 	Report weights.Report
-	// Notes are for people: what was found out and not said by the file.
+	// Notes are for people: what was found out that is not in the file.
 	Notes []string
 }
 
@@ -237,7 +237,7 @@ func FromFile(name string, file *weights.File) (*Result, error) {
 	var err error
 	switch arch := r.File.Architecture; {
 	case len(arch) == 0:
-		return nil, fmt.Errorf("%s %w; give NAME@%s (see resnet models)", name, ErrNoNetwork, name)
+		return nil, fmt.Errorf("%s %w: give NAME@%s, with a NAME that resnet models lists", name, ErrNoNetwork, name)
 	case keras.IsArchitecture(arch):
 		var m *keras.Model
 		if m, err = keras.FromArchitecture(arch); err == nil {
@@ -259,7 +259,7 @@ func FromFile(name string, file *weights.File) (*Result, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if r.Classes < 1 {
-		return nil, fmt.Errorf("%s: the network ends in no vector of classes", name)
+		return nil, fmt.Errorf("%s: the network does not end in a vector of classes", name)
 	}
 	r.File.Tensors = nn.State(r.Module) // with the counters that other formats lack
 	return r, nil
@@ -287,7 +287,7 @@ func read(h *weights.Handle, opt Options) (*weights.File, *weights.Source, error
 func readKeras(h *weights.Handle) (*weights.File, *weights.Source, error) {
 	m, err := keras.Read(h, h.Size())
 	if errors.Is(err, keras.ErrArchitecture) {
-		return nil, nil, fmt.Errorf("%s %w: of weights alone, only those of %s are known", h.Path(), ErrNoNetwork, strings.Join(keras.Applications(), ", "))
+		return nil, nil, fmt.Errorf("%s %w: files of weights alone are known from %s only", h.Path(), ErrNoNetwork, strings.Join(keras.Applications(), ", "))
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", h.Path(), err)

@@ -40,9 +40,8 @@ func FormatOf(path string) (Format, error) {
 	return "", fmt.Errorf("%s: the ending %q is none of .safetensors, .pth, .pt, .th, .bin, .onnx, .keras, .h5", path, filepath.Ext(path))
 }
 
-// Handle is an open file of a known format. Whatever reads the file uses the
-// handle, so that all of it comes from one file even if another takes its name
-// meanwhile.
+// Handle is an open file of a known format. All parts of the file are read
+// through it, and so come from one file even if another file takes its name.
 type Handle struct {
 	file   *steadyfile.File
 	format Format

@@ -78,7 +78,7 @@ func ReadKeyMap(path string) (*KeyMap, error) {
 	return k, nil
 }
 
-// Append adds the rules of o after those of k.
+// Append adds the rules of o at the end of k.
 func (k *KeyMap) Append(o *KeyMap) error {
 	if len(k.rules)+len(o.rules) > maxRules {
 		return fmt.Errorf("more than %d key rules", maxRules)

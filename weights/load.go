@@ -18,9 +18,9 @@ type LoadOptions struct {
 	// Deferred leaves large tensors of floating-point numbers in the file, which
 	// stays open as long as such a tensor exists: each is read when it is needed
 	// (see [tensor.Deferred]). It suits networks that are only run, whose plans
-	// keep weights in a form of their own. The file may be replaced by a rename
-	// meanwhile; after a write in place, reading is an error. On Windows, where an
-	// open file would block other programs, it does nothing.
+	// keep weights in another form. The file may be replaced by a rename; after a
+	// write in place, reading is an error. On Windows, where an open file would block
+	// other programs, it does nothing.
 	Deferred bool
 }
 
@@ -136,7 +136,7 @@ type opened struct {
 	tensor, // reads it now
 	deferred func(name string) (*tensor.Tensor, error)
 	files []*Handle // that hold the tensors
-	parts []*Handle // of files, those that were opened for this
+	parts []*Handle // the files that an index names, opened here
 }
 
 // keepOpen keeps the files that hold the tensors open, for tensors that are

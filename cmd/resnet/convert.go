@@ -227,7 +227,7 @@ func (c *conversion) asItIs(ref modelfile.Ref) error {
 		return err
 	}
 	if len(r.Source.Dicts) > 1 {
-		c.app.note("%s: taken %q of the state dicts %q", c.in, r.Source.Dict, r.Source.Dicts)
+		c.app.note("%s: state dict %q was chosen of %q", c.in, r.Source.Dict, r.Source.Dicts)
 	}
 	if r.Module != nil {
 		if keys.Len() > 0 {

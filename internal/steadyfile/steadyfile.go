@@ -1,5 +1,5 @@
 // Package steadyfile opens files that are read piece by piece over a longer
-// time, and finds out when someone has written to them meanwhile.
+// time, and detects when someone has written to them since.
 package steadyfile
 
 import (

@@ -7,7 +7,7 @@
 // object is refused with a [GlobalError].
 //
 // The reader trusts nothing. Opening a file needs at most 128 times the size of
-// its pickle (limited to 8 MiB; in honest files it is some 100 bytes a tensor),
+// its pickle (limited to 8 MiB; in honest files it has some 100 bytes per tensor),
 // and the tensors of the chosen state dict together at most 16 times the size
 // of the file: views that would need more are refused when the file is opened.
 package pytorch
@@ -40,8 +40,8 @@ func badf(format string, args ...any) error {
 	return &FormatError{Problem: fmt.Sprintf(format, args...)}
 }
 
-// GlobalError is a pickle that needs a Python object which is not needed for
-// tensors, so that loading it in Python would run code of that module.
+// GlobalError is a pickle that names a Python object which no tensor needs.
+// Loading such a pickle in Python would run code of that module.
 type GlobalError struct {
 	Module, Name string
 }
@@ -125,8 +125,8 @@ type section struct {
 }
 
 // Open opens a file. Close the reader when done; where tensors of
-// [Reader.Deferred] outlive it, leave it open: a reader that nothing refers to
-// any more closes its file by itself. An error names the file.
+// [Reader.Deferred] outlive it, leave it open: the runtime closes the file of a
+// reader that nothing refers to any more. An error names the file.
 func Open(path string, opt Options) (*Reader, error) {
 	f, err := steadyfile.Open(path)
 	if err != nil {
@@ -224,7 +224,7 @@ func (r *Reader) Dict() string { return r.dict }
 // must not change it.
 func (r *Reader) Ignored() []string { return r.ignored }
 
-// Extra returns what [Write] stored beside the tensors, nil if there is nothing.
+// Extra returns the extra bytes that [Write] stored, nil if there are none.
 func (r *Reader) Extra() []byte { return r.extra }
 
 // Tensor reads a tensor: floating point as float32 (float64 rounded), whole
@@ -243,7 +243,8 @@ func (r *Reader) Tensor(name string) (*tensor.Tensor, error) {
 
 // Deferred is [Reader.Tensor] for a tensor of floating-point numbers whose
 // elements stay in the file until they are needed; see [tensor.Deferred]. If the
-// file was changed meanwhile, or its sum is wrong, reading them is an error.
+// file has changed since it was opened, or its checksum is wrong, reading them is
+// an error.
 func (r *Reader) Deferred(name string) (*tensor.Tensor, error) {
 	v, ok := r.views[name]
 	if !ok {

@@ -40,7 +40,7 @@ func (r *Reader) Tensor(name string) (*tensor.Tensor, error) {
 
 // Deferred is [Reader.Tensor] for a tensor of floating-point numbers whose
 // elements stay in the file until they are needed; see [tensor.Deferred]. If the
-// file was changed meanwhile, reading them is an error.
+// file has changed since it was opened, reading them is an error.
 func (r *Reader) Deferred(name string) (*tensor.Tensor, error) {
 	e, err := r.entry(name)
 	if err != nil {
