@@ -16,7 +16,7 @@ import (
 // It is the network's inference form, written in Keras's layers: padding that
 // is not TensorFlow's becomes ZeroPadding2D, an option-A shortcut a
 // MaxPooling2D, Permute and ZeroPadding2D. Dropout and stochastic depth, which
-// inference has not, are left out. An operator that no Keras layer computes is
+// inference does not have, are left out. An operator that no Keras layer computes is
 // an error that names its module.
 func FromModule(net nn.Module, name string, input tensor.Shape) (*Model, error) {
 	if len(input) != 3 {
@@ -102,7 +102,7 @@ func neededBy(out *graph.Value) map[*graph.Node]bool {
 	return needed
 }
 
-// kerasName makes a name that Keras takes: no slashes, not empty.
+// kerasName makes a name that Keras accepts: without slashes, not empty.
 func kerasName(s string) string {
 	if s = strings.ReplaceAll(s, "/", "."); s == "" {
 		return "model"
@@ -110,7 +110,7 @@ func kerasName(s string) string {
 	return s
 }
 
-// unique returns a name for a layer that no other has.
+// unique returns a name for a layer that no other layer has.
 func (e *exporter) unique(name string) string {
 	name = kerasName(name)
 	for i, base := 1, name; e.used[name]; i++ {

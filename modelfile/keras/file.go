@@ -9,15 +9,15 @@ import (
 	"github.com/resnet-go/resnet/weights"
 )
 
-// architecture is the description of a Keras model in our model files, in
-// place of package models' own.
+// architecture is the description of a Keras model in our model files, instead
+// of the one of package models.
 type architecture struct {
 	Keras json.RawMessage `json:"keras"` // its config
 	BGR   bool            `json:"bgr,omitempty"`
 }
 
-// IsArchitecture reports whether the description in a model file is that of a
-// Keras model, which [FromArchitecture] makes.
+// IsArchitecture reports whether a model file's description of its network
+// describes a Keras model, which [FromArchitecture] makes.
 func IsArchitecture(b json.RawMessage) bool {
 	var a architecture
 	return json.Unmarshal(b, &a) == nil && len(a.Keras) > 0
@@ -86,7 +86,7 @@ func FromFile(f *weights.File) (*Model, error) {
 		return m, m.finish()
 	}
 	if len(f.Architecture) == 0 {
-		return nil, fmt.Errorf("keras: the file does not say of which network its weights are")
+		return nil, fmt.Errorf("keras: the file does not say which network its weights are for")
 	}
 	cfg, err := models.ParseConfig(f.Architecture)
 	if err != nil {

@@ -36,7 +36,7 @@ type variable struct {
 	channels int // of the input, for formDepthwise
 }
 
-// form says how a Keras array is laid out.
+// form is the layout of a Keras array.
 type form uint8
 
 const (
@@ -103,7 +103,7 @@ func (v variable) value() (any, error) {
 	t := v.param.Value
 	switch {
 	case t == nil:
-		return nil, errors.New("it has no value: load or initialise the model first")
+		return nil, errors.New("it has no value: load or initialize the model first")
 	case t.DType() == tensor.Int64:
 		out := make([]int32, t.Numel())
 		for i, n := range t.Int64s() {
@@ -123,8 +123,8 @@ func (v variable) set(data []float32) error {
 	return nil
 }
 
-// plain is embedded by layers without variables. Its size gives each layer an
-// address of its own, by which package nn finds its path.
+// plain is embedded by layers without variables. Because it has a size, each
+// layer has a different address, by which package nn finds its path.
 type plain struct{ _ byte }
 
 func (plain) variables() []variable { return nil }

@@ -161,7 +161,7 @@ func newDense(config json.RawMessage) (layer, error) {
 		return nil, err
 	}
 	if c.LoraRank != nil || len(c.Quantized) > 0 && string(c.Quantized) != "null" {
-		return nil, fmt.Errorf("LoRA and quantised layers are not supported")
+		return nil, fmt.Errorf("LoRA and quantized layers are not supported")
 	}
 	l := &dense{units: c.Units, bias: c.UseBias == nil || *c.UseBias}
 	var err error

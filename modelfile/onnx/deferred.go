@@ -13,8 +13,8 @@ const minDeferred = 16 << 10
 
 // LoadDeferred is [Load], but large weights inside the file stay there until
 // they are needed, see [tensor.Deferred]: the file stays open as long as such a
-// weight exists. It may be replaced by a rename meanwhile; after a write in place,
-// reading weights is an error. It suits networks that are only run. On Windows,
+// weight exists. It may be replaced by a rename; after a write in place, reading
+// weights is an error. It suits networks that are only run. On Windows,
 // where an open file would block other programs, it is Load.
 func LoadDeferred(path string) (*Model, error) {
 	if !steadyfile.Replaceable {
@@ -42,15 +42,15 @@ func (m *Model) Deferred() bool {
 	return false
 }
 
-// deferred returns an initialiser as a tensor that is read later, or nil if it
-// is not worth it or not possible.
+// deferred returns an initializer as a tensor that is read later, or nil if that
+// is impossible or would save next to nothing.
 func (x *external) deferred(t *tensorProto, r role) (*tensor.Tensor, error) {
 	if x.src == nil || r != roleWeight || !t.elem.isFloat() || len(t.dims) < 2 || !t.hasRaw || t.location == 1 {
 		return nil, nil
 	}
 	shape, err := sized(t.dims)
 	if err != nil || shape.Numel() < minDeferred || len(t.raw) != shape.Numel()*t.elem.bytes() {
-		return nil, nil // decode tells what is wrong
+		return nil, nil // decode reports what is wrong
 	}
 	at := cap(x.data) - cap(t.raw) // both end where the file's memory ends
 	if at < 0 || at+len(t.raw) > len(x.data) || &x.data[at] != &t.raw[0] {

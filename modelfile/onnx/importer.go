@@ -35,9 +35,9 @@ type value struct {
 	elem elemType
 }
 
-// NotStaticError says that an operator takes an input only if its value is
-// known when the graph is written: as an initialiser, computed from shapes, or
-// given by [Model.Fix].
+// NotStaticError is an input of an operator whose value is not known when the
+// graph is written, but must be: as an initializer, computed from shapes, or given
+// by [Model.Fix].
 type NotStaticError struct {
 	Input string // the value's name in the file
 	What  string // what the operator uses it for

@@ -91,8 +91,8 @@ func randomInput(seed uint64, shape ...int) *tensor.Tensor {
 	return x
 }
 
-// initialise draws weights and batch norms that are far from identity.
-func initialise(t testing.TB, m nn.Module, seed uint64) {
+// initialize draws weights and batch norms that are far from identity.
+func initialize(t testing.TB, m nn.Module, seed uint64) {
 	t.Helper()
 	if err := nn.Init(m, seed); err != nil {
 		t.Fatal(err)
@@ -179,7 +179,7 @@ func newVariant(t testing.TB, name string, opts []models.Option) *models.Model {
 	if err != nil {
 		t.Fatal(err)
 	}
-	initialise(t, m, 7)
+	initialize(t, m, 7)
 	return m
 }
 

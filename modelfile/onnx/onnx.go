@@ -1,12 +1,12 @@
 // Package onnx reads and writes networks in the ONNX format.
 //
 // [Load] reads a model of opset 7 or newer. The [Model] is a module of package
-// nn: it can be traced, summarised, run and fine-tuned like the networks of
-// package models, with its initialisers as parameters under their own names.
-// The file's nodes are read anew at each trace, on the shapes of that trace, so
-// that a dynamic batch costs nothing: what the file computes from shapes is
-// computed here and is constant to the graph (fold*.go), the rest becomes
-// operators of package graph (op_*.go).
+// nn: it can be traced, summarized, run and fine-tuned like the networks of
+// package models. Its parameters are the file's initializers, under their names.
+// Each trace reads the file's nodes again, with the shapes of that trace, so that
+// a dynamic batch costs nothing: what the file computes from shapes is computed
+// here and is constant to the graph (fold*.go), the rest becomes operators of
+// package graph (op_*.go).
 //
 // [Save] writes any module as an ONNX model of opset 17.
 package onnx
@@ -27,34 +27,33 @@ import (
 )
 
 // The opsets of the domain ai.onnx that are read. Operators changed little
-// after the newest; what a later one adds is refused by name.
+// after the newest; an operator that a later one adds is refused by name.
 const (
 	MinOpset = 7
 	MaxOpset = 28
 )
 
 // MaxFileSize is the largest file that is read: the format's own limit.
-// Larger models keep their tensors in files beside.
+// Larger models keep their tensors in separate files.
 const MaxFileSize = 1<<31 - 1
 
 // Model is a network read from an ONNX file. It is an nn.Module: Forward adds
 // the file's nodes to a trace.
 type Model struct {
-	// Params holds the initialisers that the network's layers use, by name.
-	// Those of batch norms' statistics, and tensors that are no weights of a
-	// layer, are buffers.
+	// Params holds the initializers that the network's layers use, by name. Batch
+	// norms' statistics, and tensors that are not weights of a layer, are buffers.
 	Params map[string]*nn.Param `key:""`
 	// Layers holds what the nodes are in summaries, by path.
 	Layers map[string]*Layer `key:""`
 
 	proto  *modelProto
-	consts map[string]*static // initialisers that are not parameters
+	consts map[string]*static // initializers that are not parameters
 	fixed  map[string]*static // inputs whose values are known
 	paths  map[*nodeProto]string
 	opset  int64
-	inputs []*valueProto // that are not initialisers
+	inputs []*valueProto // that are not initializers
 	head   *head
-	// elements counts those of all initialisers.
+	// elements is the number of elements of all initializers.
 	elements int
 }
 
@@ -63,7 +62,7 @@ type Port struct {
 	Name  string
 	DType string // ONNX's name, such as "float"
 	// Shape has -1 where the extent is dynamic; it is nil if the file does not
-	// say.
+	// declare it.
 	Shape []int
 }
 
@@ -149,9 +148,9 @@ func fromProto(p *modelProto, ext *external) (*Model, error) {
 	case len(p.graph.nodes) == 0 || len(p.graph.outputs) == 0:
 		return nil, fmt.Errorf("%w: its graph has %d nodes and %d outputs", errDamaged, len(p.graph.nodes), len(p.graph.outputs))
 	case p.graph.sparse > 0:
-		return nil, fmt.Errorf("sparse initialisers are not supported: %d in the file", p.graph.sparse)
+		return nil, fmt.Errorf("sparse initializers are not supported: %d in the file", p.graph.sparse)
 	case p.functions > 0:
-		return nil, fmt.Errorf("the file defines %d functions of its own: export it with functions inlined (onnx.inliner.inline_local_functions)", p.functions)
+		return nil, fmt.Errorf("the file defines %d custom functions: export it with functions inlined (onnx.inliner.inline_local_functions)", p.functions)
 	}
 	m := &Model{
 		Params: map[string]*nn.Param{}, Layers: map[string]*Layer{},
@@ -184,7 +183,7 @@ func (m *Model) initializers(ext *external) error {
 	given := map[string]bool{}
 	for _, t := range g.initializers {
 		if t.name == "" || given[t.name] {
-			return fmt.Errorf("%w: initialiser %q has no name of its own", errDamaged, t.name)
+			return fmt.Errorf("%w: two initializers, or one without a name, are called %q", errDamaged, t.name)
 		}
 		given[t.name] = true
 		role := roles[t.name]
@@ -248,7 +247,7 @@ func (m *Model) Opset() int { return int(m.opset) }
 // Producer names the program that wrote the file.
 func (m *Model) Producer() string { return strings.TrimSpace(m.proto.producer + " " + m.proto.version) }
 
-// Metadata returns the texts that the file carries besides the graph.
+// Metadata returns the texts that the file holds besides the graph.
 func (m *Model) Metadata() map[string]string {
 	out := map[string]string{}
 	for _, e := range m.proto.metadata {
@@ -257,7 +256,7 @@ func (m *Model) Metadata() map[string]string {
 	return out
 }
 
-// Tensors returns the values of the parameters by name, not copied. Those are
+// Tensors returns the values of the parameters by name, not copied. The names are
 // state-dict keys if the file was exported with batch norms kept.
 func (m *Model) Tensors() map[string]*tensor.Tensor {
 	out := map[string]*tensor.Tensor{}
@@ -282,7 +281,7 @@ func (m *Model) Input(n, size int) (graph.Type, error) {
 	for a, d := range v.dims[1:] {
 		if d < 0 {
 			if size < 1 || a == 0 {
-				return graph.Type{}, fmt.Errorf("onnx: extent %d of the input %q is left open by the file: say which size to use", a+1, v.name)
+				return graph.Type{}, fmt.Errorf("onnx: extent %d of the input %q is left open by the file: give a size", a+1, v.name)
 			}
 			d = int64(size)
 		}
@@ -346,8 +345,8 @@ func (m *Model) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
 	return im.dynamic(out[0])
 }
 
-// Graph writes the model's inference as a graph of its own, with inputs of the
-// given types and all outputs under their names. Its variables are Params.
+// Graph writes the model's inference as a new graph, with inputs of the given
+// types and all outputs under their names. Its variables are Params.
 func (m *Model) Graph(inputs map[string]graph.Type) (*graph.Graph, error) {
 	g, outs, err := m.graph(inputs)
 	if err != nil {
