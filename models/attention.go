@@ -74,8 +74,7 @@ func conv1x1Bias(in, out int) *nn.Conv2d {
 }
 
 // Forward implements [nn.Module].
-func (s *SE) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(s, x, &y)()
+func (s *SE) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	w := c.Mean(x, 2, 3)
 	w = c.ReLU(c.Call(s.FC1, w))
 	w = c.Call(s.FC2, w)
@@ -101,8 +100,7 @@ func NewECA(channels int) *ECA {
 }
 
 // Forward implements [nn.Module].
-func (e *ECA) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(e, x, &y)()
+func (e *ECA) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	k := e.Weight.Shape[2]
 	conv := graph.Conv2d{
 		StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, Groups: 1, PadTop: k / 2, PadBottom: k / 2,
@@ -136,8 +134,7 @@ func newCBAM(channels int, o BlockOptions) *CBAM {
 }
 
 // Forward implements [nn.Module].
-func (m *CBAM) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+func (m *CBAM) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	return c.Call(m.Spatial, c.Call(m.Channel, x))
 }
 
@@ -146,8 +143,7 @@ func (m *CBAM) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
 type ChannelAttention struct{ FC1, FC2 *nn.Conv2d }
 
 // Forward implements [nn.Module].
-func (m *ChannelAttention) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+func (m *ChannelAttention) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	mlp := func(v *graph.Value) *graph.Value { return c.Call(m.FC2, c.ReLU(c.Call(m.FC1, v))) }
 	w := c.Add(mlp(c.Mean(x, 2, 3)), mlp(c.MaxOf(x, 2, 3)))
 	return c.Mul(x, c.Sigmoid(w))
@@ -163,8 +159,7 @@ type SpatialAttention struct {
 }
 
 // Forward implements [nn.Module].
-func (m *SpatialAttention) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+func (m *SpatialAttention) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	w := c.Concat(1, c.Mean(x, 1), c.MaxOf(x, 1))
 	w = c.Call(m.Conv.BN, c.Call(m.Conv.Conv, w))
 	return c.Mul(x, c.Sigmoid(w))

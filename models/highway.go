@@ -51,8 +51,7 @@ func NewHighwayBlock(in, out int, opt BlockOptions) *HighwayBlock {
 }
 
 // Forward implements [nn.Module].
-func (b *HighwayBlock) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(b, x, &y)()
+func (b *HighwayBlock) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	o := b.opt
 	if o.Groups != 1 || o.WidthPerGroup != 64 || o.V1 || o.ZeroInit || o.DropPath > 0 || o.Dropout > 0 ||
 		o.Join != JoinAdd || o.Blur || o.PreAct || o.Shortcut == ShortcutNone {

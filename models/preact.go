@@ -50,8 +50,7 @@ func NewPreActBasicBlock(in, planes int, opt BlockOptions) *PreActBasicBlock {
 }
 
 // Forward implements [nn.Module].
-func (b *PreActBasicBlock) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(b, x, &y)()
+func (b *PreActBasicBlock) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	if b.opt.Groups != 1 || b.opt.WidthPerGroup != 64 {
 		c.Failf("groups and width per group are for bottleneck blocks")
 	}
@@ -113,9 +112,7 @@ func NewPreActBottleneck(in, planes int, opt BlockOptions) *PreActBottleneck {
 }
 
 // Forward implements [nn.Module].
-func (b *PreActBottleneck) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(b, x, &y)()
-
+func (b *PreActBottleneck) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	out := c.Call(b.BN1, x)
 	out = c.Call(b.ReLU, out)
 	x = b.split(x, out, b.opt)

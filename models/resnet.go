@@ -138,8 +138,7 @@ func NewBasicBlock(in, planes int, opt BlockOptions) *BasicBlock {
 }
 
 // Forward implements [nn.Module].
-func (b *BasicBlock) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(b, x, &y)()
+func (b *BasicBlock) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	if b.opt.Groups != 1 || b.opt.WidthPerGroup != 64 {
 		c.Failf("groups and width per group are for bottleneck blocks")
 	}
@@ -204,9 +203,7 @@ func NewBottleneck(in, planes int, opt BlockOptions) *Bottleneck {
 }
 
 // Forward implements [nn.Module].
-func (b *Bottleneck) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(b, x, &y)()
-
+func (b *Bottleneck) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	out := c.Call(b.Conv1, x)
 	out = c.Call(b.BN1, out)
 	out = c.Call(b.ReLU, out)
@@ -341,9 +338,7 @@ func newBlock(cfg Config, in, planes int, opt BlockOptions) (block nn.Module, ou
 }
 
 // Forward implements [nn.Module].
-func (r *ResNet) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(r, x, &y)()
-
+func (r *ResNet) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	x = c.Call(r.Conv1, x)
 	if r.BN1 != nil {
 		x = c.Call(r.BN1, x)

@@ -76,8 +76,7 @@ func (o BlockOptions) shortcut(in, out int) nn.Module {
 type PadShortcut struct{ In, Out, Stride int }
 
 // Forward implements [nn.Module].
-func (s *PadShortcut) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(s, x, &y)()
+func (s *PadShortcut) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	if len(x.Shape) != 4 || x.Shape[1] != s.In || s.In > s.Out {
 		c.Failf("the shortcut pads %d channels to %d, got an input %v", s.In, s.Out, x.Shape)
 	}

@@ -69,7 +69,6 @@ func (m *Activation) Kind() string {
 }
 
 // Forward implements [Module].
-func (m *Activation) Forward(c *Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+func (m *Activation) Forward(c *Context, x *graph.Value) *graph.Value {
 	return c.Unary(m.Op, x)
 }

@@ -13,8 +13,7 @@ type BlurPool2d struct{ Stride int }
 func NewBlurPool2d(stride int) *BlurPool2d { return &BlurPool2d{stride} }
 
 // Forward implements [Module].
-func (m *BlurPool2d) Forward(c *Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+func (m *BlurPool2d) Forward(c *Context, x *graph.Value) *graph.Value {
 	if len(x.Shape) != 4 || x.Shape[2] < 2 || x.Shape[3] < 2 {
 		c.Failf("blurring wants an input [N C H W] of at least 2x2 pixels, got %v", x.Shape)
 	}

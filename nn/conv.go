@@ -72,8 +72,7 @@ func NoBias() ConvOption {
 }
 
 // Forward implements [Module].
-func (m *Conv2d) Forward(c *Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+func (m *Conv2d) Forward(c *Context, x *graph.Value) *graph.Value {
 	var b *graph.Value
 	if m.Bias != nil {
 		b = c.Param(m.Bias)

@@ -16,8 +16,7 @@ func NewLinear(in, out int) *Linear {
 }
 
 // Forward implements [Module].
-func (m *Linear) Forward(c *Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+func (m *Linear) Forward(c *Context, x *graph.Value) *graph.Value {
 	var b *graph.Value
 	if m.Bias != nil {
 		b = c.Param(m.Bias)

@@ -18,11 +18,22 @@ import (
 )
 
 // Module is a part of a network. Forward adds its operators to the graph
-// behind c and returns the output; it is called at each [Trace] and must not
-// change the module. Shapes are N, C, H, W unless a module says otherwise.
+// behind c and returns the output. [Context.Call] runs it at each [Trace]; it
+// must not change the module. Shapes are N, C, H, W unless a module's doc gives
+// others.
 type Module interface {
 	Forward(c *Context, x *graph.Value) *graph.Value
 }
+
+// Stateless is embedded in module types without fields, such as
+//
+//	type Clamp struct{ nn.Stateless }
+//
+// so that each variable of the type has its own address, by which [Context.Call]
+// finds the module's path. A struct without it has no size, and Go may give all
+// its variables one address: Call then finds the path only where the calling
+// module holds one module of that type.
+type Stateless struct{ _ byte }
 
 // Param is a tensor that a module owns: a parameter that training changes or,
 // with Buffer, a running statistic or counter. Each Param must be reachable by

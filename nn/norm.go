@@ -53,8 +53,7 @@ func (m *BatchNorm) Kind() string {
 func (m *BatchNorm) Frozen() bool { return m.RunningMean.Frozen && m.RunningVar.Frozen }
 
 // Forward implements [Module].
-func (m *BatchNorm) Forward(c *Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+func (m *BatchNorm) Forward(c *Context, x *graph.Value) *graph.Value {
 	if len(x.Shape) != m.Rank {
 		c.Failf("want an input of rank %d, got %v", m.Rank, x.Shape)
 	}

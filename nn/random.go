@@ -10,8 +10,7 @@ type Dropout struct{ P float32 }
 func NewDropout(p float32) *Dropout { return &Dropout{p} }
 
 // Forward implements [Module].
-func (m *Dropout) Forward(c *Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+func (m *Dropout) Forward(c *Context, x *graph.Value) *graph.Value {
 	return c.Dropout(x, m.P)
 }
 
@@ -23,7 +22,6 @@ type StochasticDepth struct{ P float32 }
 func NewStochasticDepth(p float32) *StochasticDepth { return &StochasticDepth{p} }
 
 // Forward implements [Module].
-func (m *StochasticDepth) Forward(c *Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+func (m *StochasticDepth) Forward(c *Context, x *graph.Value) *graph.Value {
 	return c.DropPath(x, m.P)
 }

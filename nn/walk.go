@@ -18,6 +18,8 @@ type tree struct {
 	paths   map[ident]string  // likewise for modules
 	errs    []string
 
+	placed map[string][]namedModule // modules without an identity, by the path of the module around them
+
 	open map[ident]bool // the chain of modules being visited, to stop at cycles
 }
 
@@ -33,8 +35,9 @@ type ident struct {
 	p uintptr
 }
 
-// identify returns m's identity; ok is false if it has none of its own because
-// it is kept by value or has no size (all such variables may share an address).
+// identify returns m's identity; ok is false if it has none because it is kept
+// by value or has no size (Go may give all variables without size one address).
+// Such modules are found by their place in the tree.
 func identify(m Module) (id ident, ok bool) {
 	v := reflect.ValueOf(m)
 	switch v.Kind() {
@@ -49,6 +52,25 @@ func identify(m Module) (id ident, ok bool) {
 		return ident{}, false
 	}
 	return ident{v.Type(), v.Pointer()}, true
+}
+
+// mayBe reports whether two modules without identity may be the same one.
+func mayBe(a, b Module) bool {
+	t := reflect.TypeOf(a)
+	if t != reflect.TypeOf(b) {
+		return false
+	}
+	if t.Kind() == reflect.Pointer || !t.Comparable() { // comparing them says nothing
+		return true
+	}
+	return a == b
+}
+
+// isEmpty reports whether m is a slice or map without elements: nothing inside
+// needs a path.
+func isEmpty(m Module) bool {
+	v := reflect.ValueOf(m)
+	return (v.Kind() == reflect.Slice || v.Kind() == reflect.Map) && v.Len() == 0
 }
 
 // Modules returns the modules of m by path, pre-order, m itself first under
@@ -81,7 +103,7 @@ func checkedWalk(m Module) (*tree, error) {
 }
 
 func walk(m Module) *tree {
-	t := &tree{names: map[*Param]string{}, paths: map[ident]string{}, open: map[ident]bool{}}
+	t := &tree{names: map[*Param]string{}, paths: map[ident]string{}, placed: map[string][]namedModule{}, open: map[ident]bool{}}
 	if isNil(m) {
 		t.errf("", "the module is nil")
 		return t
@@ -131,7 +153,7 @@ func (t *tree) module(path string, m Module) {
 	}
 	var f fields
 	t.inside(&f, path, v)
-	t.add(&f)
+	t.add(path, &f)
 }
 
 // fields collects what a module holds, since parameters come before buffers
@@ -141,7 +163,8 @@ type fields struct {
 	children        []namedModule
 }
 
-func (t *tree) add(f *fields) {
+// add enters what the module at path holds into the tree.
+func (t *tree) add(path string, f *fields) {
 	for _, e := range slices.Concat(f.params, f.buffers) {
 		t.params = append(t.params, e)
 		if _, ok := t.names[e.Param]; !ok {
@@ -149,6 +172,9 @@ func (t *tree) add(f *fields) {
 		}
 	}
 	for _, c := range f.children {
+		if _, ok := identify(c.module); !ok {
+			t.placed[path] = append(t.placed[path], c)
+		}
 		t.module(c.path, c.module)
 	}
 }
