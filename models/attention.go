@@ -1,45 +1,66 @@
 package models
 
 import (
+	"fmt"
+
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/nn"
 )
 
-// The attentions that can end a branch of any block, with timm's keys: se.fc1,
-// se.fc2 and so on.
+// AttentionKind is an attention that ends the branch of a block of any kind, with
+// timm's keys: se.fc1, se.fc2 and so on.
+type AttentionKind string
+
+// The attentions; the empty kind is none.
 const (
-	AttentionSE   = "se"   // see [SE]
-	AttentionECA  = "eca"  // see [ECA]
-	AttentionCBAM = "cbam" // see [CBAM]
+	AttentionSE   AttentionKind = "se"   // see [SE]
+	AttentionECA  AttentionKind = "eca"  // see [ECA]
+	AttentionCBAM AttentionKind = "cbam" // see [CBAM]
 )
 
-var attentions = []string{"", AttentionSE, AttentionECA, AttentionCBAM}
+// Attention ends each branch with an attention.
+func Attention(kind AttentionKind) Option { return func(c *Config) { c.Attention = kind } }
 
-// defaultReduction is the papers'.
+// Reduction sets the ratio of channels to the channels of the bottleneck of SE
+// and CBAM, 16 by default as in the papers.
+func Reduction(n int) Option { return func(c *Config) { c.Reduction = n } }
+
 const defaultReduction = 16
 
-// attention returns the attention over so many channels, nil for none.
-func (o BlockOptions) attention(channels int) nn.Module {
-	switch o.Attention {
-	case "":
-		return nil
+var attentionKnob = knob{
+	key: "attention",
+	variants: []named{
+		{string(AttentionSE), "squeeze and excitation", []Option{Attention(AttentionSE)}},
+		{string(AttentionECA), "efficient channel attention", []Option{Attention(AttentionECA)}},
+		{string(AttentionCBAM), "channel and spatial attention", []Option{Attention(AttentionCBAM)}},
+	},
+	check: func(cfg Config) error {
+		switch {
+		case cfg.Reduction < 0 || cfg.Reduction > 1<<16:
+			return fmt.Errorf("reduction is %d, want 1 to %d, or 0 for %d", cfg.Reduction, 1<<16, defaultReduction)
+		case cfg.Reduction != 0 && cfg.Attention != AttentionSE && cfg.Attention != AttentionCBAM:
+			return fmt.Errorf("reduction is for the attentions %q and %q", AttentionSE, AttentionCBAM)
+		}
+		return known("attention", cfg.Attention, "", AttentionSE, AttentionECA, AttentionCBAM)
+	},
+	block: func(cfg Config, b *VariantBlock, _, _ int) { b.Attention = cfg.attention(b.channels()) },
+}
+
+// attention returns the attention over the given number of channels, nil for
+// none.
+func (cfg Config) attention(channels int) nn.Module {
+	reduction := cfg.Reduction
+	if reduction == 0 {
+		reduction = defaultReduction
+	}
+	switch cfg.Attention {
 	case AttentionSE:
-		return NewSE(channels, o.Reduction)
+		return NewSE(channels, reduction)
 	case AttentionECA:
 		return NewECA(channels)
 	case AttentionCBAM:
-		return newCBAM(channels, o)
+		return newCBAM(channels, reduction, BlockOptions{NoNorm: cfg.NoNorm})
 	}
-	return unknownAttention(o.Attention)
-}
-
-// unknownAttention reports a name that no attention has when it is traced, as
-// all mistakes in a block's options are.
-type unknownAttention string
-
-// Forward implements [nn.Module].
-func (u unknownAttention) Forward(c *nn.Context, _ *graph.Value) *graph.Value {
-	c.Failf("unknown attention %q, want one of %q or none", string(u), attentions[1:])
 	return nil
 }
 
@@ -120,11 +141,11 @@ type CBAM struct {
 
 // NewCBAM returns the attention with the given reduction, 16 in the paper.
 func NewCBAM(channels, reduction int) *CBAM {
-	return newCBAM(channels, BlockOptions{Reduction: reduction})
+	return newCBAM(channels, reduction, BlockOptions{})
 }
 
-func newCBAM(channels int, o BlockOptions) *CBAM {
-	mid := reduced(channels, o.Reduction, 1)
+func newCBAM(channels, reduction int, o BlockOptions) *CBAM {
+	mid := reduced(channels, reduction, 1)
 	m := &CBAM{
 		Channel: &ChannelAttention{FC1: conv1x1(channels, mid, 1), FC2: conv1x1(mid, channels, 1)},
 		Spatial: &SpatialAttention{},

@@ -79,16 +79,16 @@ func cifarOptions(name string) (opts []Option, ok bool, err error) {
 }
 
 // ResNet20 returns the network of 20 weight layers for CIFAR.
-func ResNet20(opts ...Option) (*ResNet, error) { return build("resnet20-cifar", opts) }
+func ResNet20(opts ...Option) (*Model, error) { return New("resnet20-cifar", opts...) }
 
 // ResNet32 returns the network of 32 weight layers for CIFAR.
-func ResNet32(opts ...Option) (*ResNet, error) { return build("resnet32-cifar", opts) }
+func ResNet32(opts ...Option) (*Model, error) { return New("resnet32-cifar", opts...) }
 
 // ResNet44 returns the network of 44 weight layers for CIFAR.
-func ResNet44(opts ...Option) (*ResNet, error) { return build("resnet44-cifar", opts) }
+func ResNet44(opts ...Option) (*Model, error) { return New("resnet44-cifar", opts...) }
 
 // ResNet56 returns the network of 56 weight layers for CIFAR.
-func ResNet56(opts ...Option) (*ResNet, error) { return build("resnet56-cifar", opts) }
+func ResNet56(opts ...Option) (*Model, error) { return New("resnet56-cifar", opts...) }
 
 // ResNet110 returns the network of 110 weight layers for CIFAR.
-func ResNet110(opts ...Option) (*ResNet, error) { return build("resnet110-cifar", opts) }
+func ResNet110(opts ...Option) (*Model, error) { return New("resnet110-cifar", opts...) }

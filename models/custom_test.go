@@ -35,9 +35,11 @@ func newTenLines(ch int) *TenLines {
 
 // ownNetwork is a network of TenLines and the library's blocks.
 func ownNetwork() nn.Module {
+	block := models.NewVariantBlock(models.NewPreActBasicBlock(8, 16, models.BlockOptions{Stride: 2}))
+	block.Attention = models.NewSE(16, 16)
 	return nn.Sequential{
 		nn.NewConv2d(1, 8, 3, nn.Padding(1)), newTenLines(8),
-		models.NewPreActBasicBlock(8, 16, models.BlockOptions{Stride: 2, Attention: models.AttentionSE}), newTenLines(16),
+		block, newTenLines(16),
 		nn.NewGlobalAvgPool(), nn.NewLinear(16, 2),
 	}
 }

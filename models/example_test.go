@@ -65,11 +65,13 @@ func Example_stackBlocks() {
 	in := 16
 	for stage, planes := range []int{8, 16, 32} {
 		for i := range 2 {
-			opt := models.BlockOptions{DropPath: 0.1}
+			opt := models.BlockOptions{}
 			if stage > 0 && i == 0 {
 				opt.Stride = 2
 			}
-			model = append(model, models.NewBottleneck(in, planes, opt))
+			block := models.NewVariantBlock(models.NewBottleneck(in, planes, opt))
+			block.DropPath = nn.NewStochasticDepth(0.1)
+			model = append(model, block)
 			in = 4 * planes
 		}
 	}

@@ -28,34 +28,39 @@ type HighwayBlock struct {
 	ReLU       *nn.Activation `key:"relu"`
 	Attention  nn.Module      `key:"se"` // of H; nil for none
 	Gate       *nn.Conv2d
-	Downsample nn.Module // makes the carried input fit; nil for the identity
+	Downsample nn.Module // fits the carried input; nil for the identity
 
-	opt BlockOptions `key:"-"`
+	fault string `key:"-"`
 }
 
 // defaultGateBias is in the middle of the paper's range.
 const defaultGateBias = -2
 
-// NewHighwayBlock returns a layer from in to out channels. Of the options it
-// knows Stride, Dilation, Shortcut, Activation, NoNorm, Attention, Reduction,
-// AvgDown and GateBias; ShortcutNone and the others that are not zero are
-// errors of [nn.Trace].
-func NewHighwayBlock(in, out int, opt BlockOptions) *HighwayBlock {
+// NewHighwayBlock returns a layer from in to out channels, whose gate starts with
+// the given bias. Groups, WidthPerGroup and V1 are for bottlenecks; [nn.Trace]
+// reports them.
+func NewHighwayBlock(in, out int, gateBias float32, opt BlockOptions) *HighwayBlock {
 	opt = opt.withDefaults()
-	b := &HighwayBlock{ReLU: &opt.Activation, opt: opt}
+	b := &HighwayBlock{ReLU: &opt.Activation}
+	if opt.basicFault() != "" || opt.V1 {
+		b.fault = "groups, width per group and v1 are options that a highway layer does not have"
+	}
 	b.Conv1, b.BN1 = opt.norm(conv3x3(in, out, opt.Stride, 1, opt.Dilation))
-	b.Attention = opt.attention(out)
-	b.Gate = gate(conv3x3(in, out, opt.Stride, 1, opt.Dilation), opt.GateBias)
-	b.Downsample = opt.shortcut(in, out)
+	b.Gate = gate(conv3x3(in, out, opt.Stride, 1, opt.Dilation), gateBias)
+	b.Downsample = opt.downsample(in, out)
 	return b
 }
 
-// Forward implements [nn.Module].
+func (cfg Config) newHighway(in, out int, opt BlockOptions) *HighwayBlock {
+	b := NewHighwayBlock(in, out, cfg.GateBias, opt)
+	b.Attention = cfg.attention(out)
+	return b
+}
+
+// Forward computes H(x)*T(x) + x*(1-T(x)).
 func (b *HighwayBlock) Forward(c *nn.Context, x *graph.Value) *graph.Value {
-	o := b.opt
-	if o.Groups != 1 || o.WidthPerGroup != 64 || o.V1 || o.ZeroInit || o.DropPath > 0 || o.Dropout > 0 ||
-		o.Join != JoinAdd || o.Blur || o.PreAct || o.Shortcut == ShortcutNone {
-		c.Failf("an option is set that a highway layer does not have")
+	if b.fault != "" {
+		c.Failf("%s", b.fault)
 	}
 
 	h := c.Call(b.Conv1, x)

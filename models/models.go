@@ -87,7 +87,7 @@ func List() ([]Info, error) {
 func Lookup(name string) (Config, error) {
 	cfg := Config{
 		Name: name, Classes: 1000, InChannels: 3, InputSize: 224, Stem: StemImageNet,
-		Width: 64, Groups: 1, WidthPerGroup: 64, Activation: "relu",
+		Width: 64, Groups: 1, WidthPerGroup: 64, Shortcut: ShortcutB, Activation: "relu",
 	}
 	base, variant, err := withVariants(name)
 	if err != nil {
@@ -124,24 +124,16 @@ func options(name string) ([]Option, error) {
 	return nil, fmt.Errorf("models: unknown model %q; known are %v", name, Names())
 }
 
-func configure(name string, opts []Option) (Config, error) {
-	cfg, err := Lookup(name)
-	if err != nil {
-		return Config{}, err
-	}
-	for _, o := range opts {
-		o(&cfg)
-	}
-	return cfg, cfg.Check()
-}
-
 // New makes the network of that name, changed by the options. It has no
 // weights yet: see [nn.Init] and [nn.Load]. An unknown name is an error that
 // suggests the nearest.
 func New(name string, opts ...Option) (*Model, error) {
-	cfg, err := configure(name, opts)
+	cfg, err := Lookup(name)
 	if err != nil {
 		return nil, err
+	}
+	for _, o := range opts {
+		o(&cfg)
 	}
 	return cfg.Build()
 }

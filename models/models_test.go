@@ -94,7 +94,7 @@ func TestConfigErrors(t *testing.T) {
 		{Blocks(BlockBottleneck, 3, 4), "2 stages"},
 		{Blocks(BlockBottleneck, 3, 4, 0, 3), "0 blocks in stage 3"},
 		{func(c *Config) { Blocks(BlockBasic, 2, 2, 2, 2)(c); V1()(c) }, "for bottleneck blocks"},
-		{Shortcuts(9), "no shortcut 9"},
+		{Shortcuts("D"), `unknown shortcut "D"`},
 		{Activation("rlu"), `did you mean "relu"`},
 		{Groups(1<<16, 1<<16), "channels"},
 		{Dilate(true, true, true, true), "dilate has 4"},
@@ -277,12 +277,13 @@ func TestPadShortcut(t *testing.T) {
 func TestZeroInitIsIdentity(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		m    nn.Module
+		m    Block
 	}{
-		{"basic", NewBasicBlock(4, 4, BlockOptions{ZeroInit: true})},
-		{"bottleneck", NewBottleneck(16, 4, BlockOptions{ZeroInit: true})},
-		{"without norm", NewBasicBlock(4, 4, BlockOptions{ZeroInit: true, NoNorm: true})},
+		{"basic", NewBasicBlock(4, 4, BlockOptions{})},
+		{"bottleneck", NewBottleneck(16, 4, BlockOptions{})},
+		{"without norm", NewBasicBlock(4, 4, BlockOptions{NoNorm: true})},
 	} {
+		startAtZero(c.m)
 		if err := nn.Init(c.m, 1); err != nil {
 			t.Fatal(err)
 		}
@@ -393,7 +394,7 @@ func TestShapeErrorNamesTheBlock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.Module.(*ResNet).Layer3[2].(*Bottleneck).Conv1 = conv1x1(7, 256, 1)
+	m.Layer3[2].(*Bottleneck).Conv1 = conv1x1(7, 256, 1)
 	_, err = nn.Trace(m, nn.TraceOptions{Input: m.Config.Input(1)})
 	if err == nil || !strings.HasPrefix(err.Error(), "nn: layer3.2.conv1: Conv2d of ") {
 		t.Errorf("error is %v", err)
