@@ -12,7 +12,7 @@ import (
 	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/models/pretrained"
+	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -185,7 +185,7 @@ func (m *Model) plan(n int) (*plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("resnet: %s: %w", m.name, err)
 	}
-	z, _ := pretrained.Logits(t.Output)
+	z, _ := modelfile.Logits(t.Output)
 	features := lastInput(z)
 	if len(features.Shape) != 2 {
 		features = t.Graph.Must(graph.Reshape{Shape: tensor.Shape{n, features.Shape.Numel() / n}}, features)[0]

@@ -28,8 +28,8 @@ import (
 	"github.com/resnet-go/resnet/explain"
 	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/internal/suggest"
+	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
-	"github.com/resnet-go/resnet/models/pretrained"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
@@ -107,7 +107,7 @@ var ErrUnknown = errors.New("unknown model")
 
 // Open opens a model: a file that this project has written, an ONNX or Keras
 // file (.onnx, .keras, .h5), NAME@FILE for a file that holds weights only and
-// the network of that name in package models (see [pretrained.Open]), or "" for
+// the network of that name in package models (see [modelfile.Open]), or "" for
 // the model inside the program.
 //
 // Large tensors of safetensors and PyTorch files stay in the file, which the
@@ -125,7 +125,7 @@ func Open(model string, opt Options) (*Model, error) {
 		if err != nil {
 			return nil, err
 		}
-		r, err := pretrained.FromFile("embedded:"+embedded.ModelName, file)
+		r, err := modelfile.FromFile("embedded:"+embedded.ModelName, file)
 		if err != nil {
 			return nil, fmt.Errorf("resnet: %w", err)
 		}
@@ -140,7 +140,7 @@ func Open(model string, opt Options) (*Model, error) {
 			return nil, unknown(name)
 		}
 	}
-	r, err := pretrained.Open(model, pretrained.Options{Keys: opt.Keys, Partial: opt.Partial, Seed: opt.Seed, Deferred: true})
+	r, err := modelfile.Open(model, modelfile.Options{Keys: opt.Keys, Partial: opt.Partial, Seed: opt.Seed, Deferred: true})
 	if err != nil {
 		return nil, fmt.Errorf("resnet: %w", err)
 	}
@@ -181,7 +181,7 @@ func New(name string, seed uint64, opt Options) (*Model, error) {
 		}
 		opt.Preprocess = &p
 	}
-	r := &pretrained.Result{Module: net, Input: net.Input(), Classes: net.Config.Classes, File: &weights.File{}}
+	r := &modelfile.Result{Module: net, Input: net.Input(), Classes: net.Config.Classes, File: &weights.File{}}
 	return assemble(name, r, opt)
 }
 
@@ -231,7 +231,7 @@ func unknown(name string) error {
 }
 
 // assemble puts a model together whose network has its values.
-func assemble(name string, r *pretrained.Result, opt Options) (*Model, error) {
+func assemble(name string, r *modelfile.Result, opt Options) (*Model, error) {
 	meta := r.File.Meta
 	m := &Model{name: name, net: r.Module, input: r.Input, meta: meta, notes: r.Notes, opt: opt, vars: engine.NewVars(), plans: make(map[int]*plan)}
 	switch {

@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/engine"
-	"github.com/resnet-go/resnet/engine/enginetest"
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/enginetest"
 	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/tensor"
 )

@@ -18,7 +18,7 @@ import (
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/suggest"
-	"github.com/resnet-go/resnet/models/pretrained"
+	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -144,7 +144,7 @@ func (e *Explainer) trace(n int) (*traced, error) {
 	if err != nil {
 		return nil, fmt.Errorf("explain: %w", err)
 	}
-	z, _ := pretrained.Logits(t.Output)
+	z, _ := modelfile.Logits(t.Output)
 	if len(z.Shape) != 2 || z.Shape[0] != n {
 		return nil, fmt.Errorf("explain: the network's output %v is no vector of classes an image", t.Output.Type)
 	}

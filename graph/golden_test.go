@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/resnet-go/resnet/engine/ref"
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/golden"
+	"github.com/resnet-go/resnet/internal/ref"
 	"github.com/resnet-go/resnet/tensor"
 )
 

@@ -6,8 +6,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/resnet-go/resnet/engine/ref"
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/ref"
 	"github.com/resnet-go/resnet/tensor"
 )
 

@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/resnet-go/resnet/engine/enginetest"
-	"github.com/resnet-go/resnet/engine/ref"
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/enginetest"
+	"github.com/resnet-go/resnet/internal/ref"
 	"github.com/resnet-go/resnet/tensor"
 )
 

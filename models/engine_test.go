@@ -5,10 +5,10 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/engine"
-	"github.com/resnet-go/resnet/engine/ref"
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/golden"
 	"github.com/resnet-go/resnet/internal/namefill"
+	"github.com/resnet-go/resnet/internal/ref"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/resnet-go/resnet/engine/ref"
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/golden"
+	"github.com/resnet-go/resnet/internal/ref"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -17,7 +17,7 @@ import (
 // running statistics with those of timm and of PyTorch code after the papers:
 // testdata/gen/families.py.
 //
-// Gradients are those of engine/ref, which is in float64 as the goldens are: in
+// Gradients are those of internal/ref, which is in float64 as the goldens are: in
 // float32 an activation next to 0 can fall on the other side of ReLU's kink,
 // which moves gradients by up to a percent, differently on each kind of
 // processor. TestVariantsByEngineAndReference compares the engine with ref.
@@ -68,7 +68,7 @@ func (w *whole) testTraining() {
 	w.digests("running.digest", w.buffers, w.variable(vars), w.want["running.digest"], 1e-5)
 }
 
-// testRefGradients compares the gradients that engine/ref computes.
+// testRefGradients compares the gradients that internal/ref computes.
 func (w *whole) testRefGradients() {
 	w.t.Helper()
 	tr, vars := w.trace(true), map[string]*tensor.Tensor{}

@@ -233,7 +233,7 @@ func (w *whole) testGradients(training bool, tol float64) map[string]*tensor.Ten
 // testSteps takes three steps of SGD, given the gradients of the first. lossTol
 // and tol are loose: from the second step on, activations so near 0 that
 // float32 gives them another sign than float64 switch whole gradients at a
-// ReLU. With engine/ref, which is in float64, all agree within 1e-5.
+// ReLU. With internal/ref, which is in float64, all agree within 1e-5.
 func (w *whole) testSteps(grads1 map[string]*tensor.Tensor, lossTol, tol float64) {
 	w.t.Helper()
 	tr := w.trace(true)

@@ -4,8 +4,8 @@ import (
 	"math"
 	"testing"
 
-	"github.com/resnet-go/resnet/engine/ref"
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/ref"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )

@@ -14,8 +14,8 @@ import (
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
-	"github.com/resnet-go/resnet/models/pretrained"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
@@ -249,7 +249,7 @@ func (s *session) shape() []models.Option {
 // pretrained builds a network from a model file of any format, with a new last layer if its
 // classes are others.
 func (s *session) pretrained(model string) (*models.Model, error) {
-	r, err := pretrained.Open(model, pretrained.Options{Keys: s.keys})
+	r, err := modelfile.Open(model, modelfile.Options{Keys: s.keys})
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}

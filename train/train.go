@@ -30,7 +30,7 @@ const (
 type Config struct {
 	// Model is a name of package models, a model file (to start from its
 	// weights), or NAME@FILE for a file that holds weights only (see
-	// pretrained.Open). Empty is the recipe's.
+	// modelfile.Open). Empty is the recipe's.
 	Model string
 	// Keys renames the tensors of FILE in NAME@FILE; nil renames none.
 	Keys *weights.KeyMap

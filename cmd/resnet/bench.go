@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/resnet-go/resnet/internal/bench"
+	"github.com/resnet-go/resnet/cmd/resnet/internal/bench"
 	"github.com/resnet-go/resnet/internal/suggest"
 )
 

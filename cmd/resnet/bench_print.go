@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/resnet-go/resnet/internal/bench"
+	"github.com/resnet-go/resnet/cmd/resnet/internal/bench"
 	"github.com/resnet-go/resnet/internal/chart"
 	"github.com/resnet-go/resnet/internal/term"
 )

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/resnet-go/resnet/internal/bench"
+	"github.com/resnet-go/resnet/cmd/resnet/internal/bench"
+	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
-	"github.com/resnet-go/resnet/weights/onnx"
 )
 
 func TestBench(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/internal/term"
+	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
-	"github.com/resnet-go/resnet/models/pretrained"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/weights"
 )
@@ -153,8 +153,8 @@ type conversion struct {
 	in     string
 	file   *weights.File
 	source *weights.Source
-	order  []string           // of the tensors in OUT
-	net    *pretrained.Result // nil if the file does not say which network it holds
+	order  []string          // of the tensors in OUT
+	net    *modelfile.Result // nil if the file does not say which network it holds
 	report *weights.Report
 }
 
@@ -170,7 +170,7 @@ func (c *conversion) forModel() error {
 	if c.numClasses < 0 {
 		return usagef("--num-classes %d is below 0", c.numClasses)
 	}
-	r, err := pretrained.Load(c.model, c.in, pretrained.Options{
+	r, err := modelfile.Load(c.model, c.in, modelfile.Options{
 		Keys: keys, Dict: c.dict, Partial: c.partial, Seed: c.seed, Classes: c.numClasses,
 	})
 	if err != nil {
@@ -189,7 +189,7 @@ func (c *conversion) forModel() error {
 }
 
 // take makes a network with its values what is written.
-func (c *conversion) take(r *pretrained.Result) error {
+func (c *conversion) take(r *modelfile.Result) error {
 	c.net, c.file, c.source, c.order = r, r.File, r.Source, nil
 	for _, e := range nn.StateDict(r.Module) {
 		c.order = append(c.order, e.Name)
@@ -224,7 +224,7 @@ func (c *conversion) asItIs() error {
 		if keys.Len() > 0 {
 			return usagef("%s holds a network: --keys needs --model", c.in)
 		}
-		r, err := pretrained.Open(c.in, pretrained.Options{})
+		r, err := modelfile.Open(c.in, modelfile.Options{})
 		if err != nil {
 			return err
 		}
@@ -248,7 +248,7 @@ func (c *conversion) asItIs() error {
 		return fmt.Errorf("%s: %w", c.in, err)
 	}
 	if c.file.Ours() {
-		r, err := pretrained.FromFile(c.in, c.file)
+		r, err := modelfile.FromFile(c.in, c.file)
 		if err != nil {
 			return err
 		}

@@ -11,12 +11,12 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/embedded"
+	"github.com/resnet-go/resnet/modelfile/keras"
+	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
-	"github.com/resnet-go/resnet/weights/keras"
-	"github.com/resnet-go/resnet/weights/onnx"
 )
 
 // foreign writes a file of weights without description, by PyTorch's format

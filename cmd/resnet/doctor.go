@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/resnet-go/resnet"
+	"github.com/resnet-go/resnet/cmd/resnet/internal/doctor"
 	"github.com/resnet-go/resnet/embedded"
-	"github.com/resnet-go/resnet/internal/doctor"
 	"github.com/resnet-go/resnet/internal/term"
 )
 

@@ -13,9 +13,9 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/explain"
+	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
-	"github.com/resnet-go/resnet/weights/onnx"
 )
 
 // pngSize reads a PNG picture as a whole and returns its size.

@@ -3,10 +3,10 @@ package main
 import (
 	"fmt"
 
-	"github.com/resnet-go/resnet/models/pretrained"
+	"github.com/resnet-go/resnet/modelfile"
+	"github.com/resnet-go/resnet/modelfile/keras"
+	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/weights"
-	"github.com/resnet-go/resnet/weights/keras"
-	"github.com/resnet-go/resnet/weights/onnx"
 )
 
 // holdsNetwork reports whether files of the format hold the network itself and
@@ -24,7 +24,7 @@ func (c *conversion) export(out string, format weights.Format) error {
 		return usagef("%s does not say which network it is for, and %s files hold the network too: --model NAME tells it", c.in, format)
 	}
 	if format == weights.ONNX {
-		texts, err := pretrained.Metadata(c.file)
+		texts, err := modelfile.Metadata(c.file)
 		if err != nil {
 			return err
 		}

@@ -8,11 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
-	"github.com/resnet-go/resnet/weights/onnx"
 )
 
 func samplePhoto(t *testing.T) string {

@@ -18,10 +18,10 @@ import (
 	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/metrics"
-	"github.com/resnet-go/resnet/models/pretrained"
+	"github.com/resnet-go/resnet/modelfile"
+	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/quantize"
 	"github.com/resnet-go/resnet/weights"
-	"github.com/resnet-go/resnet/weights/onnx"
 )
 
 type quantizeCommand struct {
@@ -211,7 +211,7 @@ func (c *quantizeCommand) write(ctx context.Context, m *resnet.Model, ds data.Da
 	if meta.Preprocess, err = json.Marshal(m.Preprocess()); err != nil {
 		return err
 	}
-	texts, err := pretrained.Metadata(&weights.File{Meta: meta})
+	texts, err := modelfile.Metadata(&weights.File{Meta: meta})
 	if err != nil {
 		return err
 	}

@@ -19,8 +19,8 @@ import (
 	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/internal/diagram"
 	"github.com/resnet-go/resnet/internal/term"
+	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
-	"github.com/resnet-go/resnet/models/pretrained"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/weights"
 )
@@ -196,7 +196,7 @@ func summarised(name string) (nn.Module, []int, *fileSummary, error) {
 			return net, net.Input(), nil, nil
 		}
 	}
-	r, err := pretrained.Open(name, pretrained.Options{})
+	r, err := modelfile.Open(name, modelfile.Options{})
 	if err != nil {
 		return nil, nil, nil, err
 	}

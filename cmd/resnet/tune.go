@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/resnet-go/resnet/cmd/resnet/internal/bench"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/engine/tuning"
-	"github.com/resnet-go/resnet/internal/bench"
 	"github.com/resnet-go/resnet/internal/term"
 )
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/resnet-go/resnet/internal/bench"
+	"github.com/resnet-go/resnet/cmd/resnet/internal/bench"
 )
 
 // tune keeps times of every convolution that has a choice, and the other

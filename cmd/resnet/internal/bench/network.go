@@ -1,0 +1,189 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/resnet-go/resnet/engine"
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/atomicfile"
+	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/modelfile"
+	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/tensor"
+	"github.com/resnet-go/resnet/weights"
+	"github.com/resnet-go/resnet/weights/safetensors"
+)
+
+// network is the network of a configuration with its values, random or a
+// file's, and the type of its input.
+type network struct {
+	cfg    Config
+	module nn.Module
+	model  *models.Model // module, if it is one of package models
+	input  graph.Type
+	onnx   string       // the file, if it is an ONNX graph
+	vars   *engine.Vars // nil until the engine has the values
+}
+
+// open reads the network of the file cfg.Model (see [modelfile.Open]), or builds
+// the one of that name, with the state dict in the file state or, if that is
+// empty, with random weights. Deferred leaves large tensors in their file.
+func open(cfg Config, state string, deferred bool) (*network, error) {
+	if cfg.Mode != Infer && cfg.Mode != Train {
+		return nil, fmt.Errorf("bench: unknown mode %q", cfg.Mode)
+	}
+	if cfg.Batch < 1 || cfg.Threads < 1 || cfg.Size < 0 {
+		return nil, fmt.Errorf("bench: batch %d, threads %d, size %d", cfg.Batch, cfg.Threads, cfg.Size)
+	}
+	n := &network{cfg: cfg}
+	var chw tensor.Shape
+	if isFile(cfg.Model) {
+		r, err := modelfile.Open(cfg.Model, modelfile.Options{Deferred: deferred})
+		if err != nil {
+			return nil, fmt.Errorf("bench: %w", err)
+		}
+		n.module, n.model, chw = r.Module, r.Model, r.Input
+		if format, err := weights.Detect(cfg.Model); err == nil && format == weights.ONNX {
+			n.onnx = cfg.Model
+		}
+	} else {
+		m, err := models.New(cfg.Model)
+		if err != nil {
+			return nil, err
+		}
+		if state == "" {
+			err = nn.Init(m, seed)
+		} else {
+			var f *weights.File
+			if f, _, err = weights.LoadFrom(state, weights.LoadOptions{Deferred: deferred}); err == nil {
+				_, err = nn.Adopt(m, f.Tensors, true)
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("bench: %s: %w", cfg.Model, err)
+		}
+		n.module, n.model, chw = m, m, m.Input()
+	}
+	if cfg.Mode == Train && n.model == nil {
+		return nil, fmt.Errorf("bench: %s is a graph of its own: training is measured of the networks of resnet models", cfg.Model)
+	}
+	if cfg.Size > 0 {
+		chw = tensor.Shape{chw[0], cfg.Size, cfg.Size}
+	}
+	n.input = graph.F32(cfg.Batch, chw[0], chw[1], chw[2])
+	return n, nil
+}
+
+// isFile reports whether a model is a file, alone or as NAME@FILE, rather than
+// the name of a network.
+func isFile(model string) bool {
+	if info, err := os.Stat(model); err == nil && !info.IsDir() {
+		return true
+	}
+	_, err := models.Lookup(model)
+	return err != nil && (strings.ContainsAny(model, `@./\`))
+}
+
+// peerName returns the name by which peers know the network, "" if they do not:
+// it is the one that package models makes by that name.
+func (n *network) peerName() string {
+	if n.model == nil {
+		return ""
+	}
+	if cfg, err := models.Lookup(n.model.Config.Name); err != nil || !reflect.DeepEqual(cfg, n.model.Config) {
+		return ""
+	}
+	return n.model.Config.Name
+}
+
+// trace returns the network's graph for the mode.
+func (n *network) trace() (*nn.Traced, error) {
+	return nn.Trace(n.module, nn.TraceOptions{Input: n.input, Training: n.cfg.Mode == Train})
+}
+
+// quantised reports whether the network computes with integers, which programs
+// round differently.
+func (n *network) quantised() (bool, error) {
+	t, err := n.trace()
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(t.Graph.Nodes, func(n *graph.Node) bool { _, ok := n.Op.(graph.QuantizeLinear); return ok }), nil
+}
+
+// compile makes a step of the network on a fixed random batch; by chooses the
+// algorithms. From then on the engine has the network's values.
+func (n *network) compile(pool *parallel.Pool, by engine.Tuning) (*step, error) {
+	if n.vars == nil {
+		n.vars = engine.NewVars()
+		for _, e := range nn.StateDict(n.module) {
+			if err := n.vars.Adopt(e.Name, e.Param.Value); err != nil {
+				return nil, err
+			}
+			e.Param.Value = nil
+		}
+	}
+	t, err := n.trace()
+	if err != nil {
+		return nil, err
+	}
+	inputs := map[string]*tensor.Tensor{nn.ImageInput: random(n.input)}
+	if n.cfg.Mode == Train {
+		err = training(t, n.vars, inputs)
+	} else {
+		t.Graph.Output("logits", t.Output)
+	}
+	if err != nil {
+		return nil, err
+	}
+	bf16, err := engine.ParseBF16(n.cfg.BF16)
+	if err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	s := new(step)
+	opt := engine.Options{Pool: pool, ChannelsLast: []string{nn.ImageInput}, Fast: !n.cfg.Exact, Tuning: by, BF16: bf16}
+	if s.plan, err = engine.Compile(t.Graph, n.vars, opt); err != nil {
+		return nil, err
+	}
+	for _, port := range s.plan.Inputs() {
+		s.in = append(s.in, inputs[port.Name])
+	}
+	for _, port := range s.plan.Outputs() {
+		s.out = append(s.out, tensor.New(port.Shape...))
+	}
+	return s, nil
+}
+
+// flops returns the floating-point operations of one step: two for each
+// multiply-accumulate of the forward pass, three times that in training, whose
+// backward pass has two products for each of the forward pass.
+func (n *network) flops() (int64, error) {
+	rows, err := nn.Summarize(n.module, n.input)
+	if err != nil {
+		return 0, err
+	}
+	ops := 2 * rows[0].MACs
+	if n.cfg.Mode == Train {
+		ops *= 3
+	}
+	return ops, nil
+}
+
+// save writes the values as a state dict.
+func (n *network) save(path string) error {
+	var ts []safetensors.Tensor
+	for _, e := range nn.StateDict(n.module) {
+		t := e.Param.Value
+		if t == nil {
+			t = tensor.NewInt64(e.Param.Shape...) // counters start at 0
+		}
+		ts = append(ts, safetensors.Tensor{Name: e.Name, Tensor: t})
+	}
+	return atomicfile.Write(path, func(w io.Writer) error { return safetensors.Write(w, ts, nil) })
+}

@@ -1,0 +1,120 @@
+package bench
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/resnet-go/resnet/internal/simd/isa"
+	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/internal/term"
+)
+
+var update = flag.Bool("update", false, "write the tables of plans in testdata anew")
+
+// TestPlans guards speed without a clock: what the plans of the usual networks
+// consist of, by which algorithm each convolution is computed, what they move
+// and hold in memory. Whoever changes that on purpose runs it with -update, also
+// with GODEBUG=cpu.avx512f=off, and shows the difference in the commit.
+func TestPlans(t *testing.T) {
+	if isa.ISA() == "generic" {
+		t.Skip("the tables are those of AVX-512 and AVX2: algorithms are chosen by instruction set")
+	}
+	var b strings.Builder
+	pool := parallel.NewPool(2)
+	defer pool.Close()
+	for _, cfg := range []Config{
+		{Model: "resnet18", Mode: Infer, Batch: 1, Threads: 2},
+		{Model: "resnet18", Mode: Infer, Batch: 8, Threads: 2},
+		{Model: "resnet50", Mode: Infer, Batch: 1, Threads: 2},
+		{Model: "resnet50", Mode: Infer, Batch: 1, Threads: 2, Exact: true},
+		{Model: "resnet20-cifar", Mode: Train, Batch: 128, Threads: 2},
+		{Model: "resnet18", Mode: Train, Batch: 2, Threads: 2},
+		{Model: "resnet50", Mode: Train, Batch: 2, Threads: 2},
+	} {
+		s, err := newStep(cfg, "", pool)
+		if err != nil {
+			t.Fatal(err)
+		}
+		algorithms := map[string]int{}
+		var bytes, flops int64
+		steps := s.plan.Steps()
+		for _, st := range steps {
+			bytes, flops = bytes+st.Bytes, flops+st.FLOPs
+			if st.Algorithm != "" {
+				algorithms[st.Algorithm]++
+			}
+		}
+		exact := ""
+		if cfg.Exact {
+			exact = " exact"
+		}
+		fmt.Fprintf(&b, "%s%s: %d steps, arena %s, values moved %s, operations %s\n", cfg, exact, len(steps),
+			term.Bytes(int64(s.plan.ArenaBytes())), term.Bytes(bytes), term.Ops(flops))
+		for _, a := range slices.Sorted(maps.Keys(algorithms)) {
+			fmt.Fprintf(&b, "    %d by %s\n", algorithms[a], a)
+		}
+		if cfg.Mode == Infer && cfg.Batch == 1 {
+			for _, st := range steps {
+				if st.Algorithm != "" && st.Algorithm != "direct" {
+					fmt.Fprintf(&b, "    %s: %s\n", st.Name, st.Algorithm)
+				}
+			}
+		}
+	}
+	// The micro-kernels of NEON take tiles of the same shape as those of AVX2.
+	path := filepath.Join("testdata", "plans."+strings.Replace(isa.ISA(), "neon", "avx2", 1)+".txt")
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, now := strings.Split(string(want), "\n"), strings.Split(b.String(), "\n")
+	for _, l := range old {
+		if !slices.Contains(now, l) {
+			t.Errorf("- %s", l)
+		}
+	}
+	for _, l := range now {
+		if !slices.Contains(old, l) {
+			t.Errorf("+ %s", l)
+		}
+	}
+}
+
+// TestRunAllocatesNothing: in the steady state a step of either mode does not
+// touch the heap.
+func TestRunAllocatesNothing(t *testing.T) {
+	pool := parallel.NewPool(1) // more sleep and wake, which the runtime may allocate for
+	defer pool.Close()
+	for _, cfg := range []Config{
+		{Model: "resnet18", Mode: Infer, Batch: 1, Threads: 2, Size: 64},
+		{Model: "resnet50", Mode: Infer, Batch: 2, Threads: 2, Size: 64},
+		{Model: "resnet20-cifar", Mode: Train, Batch: 8, Threads: 2},
+	} {
+		s, err := newStep(cfg, "", pool)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var failed error
+		if n := testing.AllocsPerRun(3, func() {
+			if err := s.run(); err != nil {
+				failed = err
+			}
+		}); n > 0 || failed != nil {
+			t.Errorf("%s: %g allocations a run (%v)", cfg, n, failed)
+		}
+	}
+}
