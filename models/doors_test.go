@@ -39,7 +39,7 @@ func TestOneNetworkPerName(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			want, got := nn.StateDict(a), nn.StateDict(b)
+			want, got := nn.Params(a), nn.Params(b)
 			if len(want) != len(got) {
 				t.Errorf("%s: %d tensors and %d", name, len(want), len(got))
 				continue

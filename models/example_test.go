@@ -48,7 +48,7 @@ func Example_customBlock() {
 		log.Fatal(err)
 	}
 	fmt.Println(traced.Output.Type, nn.NumParams(model), "parameters")
-	for _, e := range nn.StateDict(model[3])[:3] {
+	for _, e := range nn.Params(model[3])[:3] {
 		fmt.Println(e.Name, e.Param.Shape)
 	}
 	// Output:

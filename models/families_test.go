@@ -99,7 +99,7 @@ func (w *whole) testRefGradients() {
 
 func trainable(m nn.Module) []string {
 	var keys []string
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if e.Param.Trainable() {
 			keys = append(keys, e.Name)
 		}
@@ -238,7 +238,7 @@ func TestGatesStartAtTheirBias(t *testing.T) {
 			t.Fatal(err)
 		}
 		seen := 0
-		for _, e := range nn.StateDict(m) {
+		for _, e := range nn.Params(m) {
 			if strings.HasSuffix(e.Name, "gate.bias") {
 				seen++
 				for _, b := range e.Param.Value.Float32s() {

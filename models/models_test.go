@@ -61,7 +61,7 @@ func TestConfigRoundTrip(t *testing.T) {
 		if !reflect.DeepEqual(again.Config, m.Config) {
 			t.Errorf("config %+v became %+v", m.Config, again.Config)
 		}
-		want, got := nn.StateDict(m), nn.StateDict(again)
+		want, got := nn.Params(m), nn.Params(again)
 		if len(got) != len(want) {
 			t.Errorf("%s: %d keys became %d", name, len(want), len(got))
 			continue
@@ -300,7 +300,7 @@ func TestZeroInitIsIdentity(t *testing.T) {
 			t.Fatal(err)
 		}
 		vars := map[string]*tensor.Tensor{}
-		for _, e := range nn.StateDict(c.m) {
+		for _, e := range nn.Params(c.m) {
 			vars[e.Name] = e.Param.Value
 		}
 		r, err := ref.Run(tr.Graph, vars, map[string]*tensor.Tensor{nn.ImageInput: x})
@@ -364,7 +364,7 @@ func TestInitialisation(t *testing.T) {
 	if err := nn.Init(m, 1); err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if e.Param.DType != tensor.Float32 {
 			continue
 		}

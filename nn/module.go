@@ -76,11 +76,11 @@ type Entry struct {
 	Param *Param
 }
 
-// StateDict lists the parameters and buffers of m in torchvision's order: a
+// Params lists the parameters and buffers of m in torchvision's order: a
 // module's own before those of its fields, fields in order of declaration. A
 // Param reached by two paths is listed under both, as PyTorch does. Mistakes
 // in m's fields are left to [Check].
-func StateDict(m Module) []Entry { return walk(m).params }
+func Params(m Module) []Entry { return walk(m).params }
 
 // NumParams counts the elements of all parameters of m, frozen ones too,
 // without buffers: 11,689,512 for ResNet-18.

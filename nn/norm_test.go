@@ -20,7 +20,7 @@ func runRef(t *testing.T, m nn.Module, x *tensor.Tensor, training bool) (*tensor
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := ref.Run(tr.Graph, nn.State(m), map[string]*tensor.Tensor{nn.ImageInput: x})
+	r, err := ref.Run(tr.Graph, nn.Values(m), map[string]*tensor.Tensor{nn.ImageInput: x})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"strings"
 
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/suggest"
+	"github.com/resnet-go/resnet/weights"
 )
 
 // Names of the graph inputs that [Trace] makes.
@@ -105,7 +105,7 @@ func Trace(m Module, opt TraceOptions) (*Traced, error) {
 	}
 	for _, e := range tree.params {
 		if v, ok := c.vars[e.Param]; !ok {
-			if !isCounter(e.Name) {
+			if !weights.IsCounter(e.Name) {
 				t.Unused = append(t.Unused, e.Name)
 			}
 		} else if tree.names[e.Param] == e.Name {
@@ -141,13 +141,6 @@ func (t *Traced) At(path string) (*graph.Value, error) {
 	}
 	return nil, fmt.Errorf("nn: no module %q was called", path)
 }
-
-// isCounter tells num_batches_tracked, which the host counts.
-func isCounter(name string) bool {
-	return name == counterKey || strings.HasSuffix(name, "."+counterKey)
-}
-
-const counterKey = "num_batches_tracked"
 
 // Kind names a module's type in messages and summaries.
 func Kind(m Module) string {

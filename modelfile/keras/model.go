@@ -127,7 +127,7 @@ func buildFrom(s *spec, shape []int, inner bool) (*Model, error) {
 				v.param.Frozen = true
 			}
 		} else if l.frozen {
-			for _, e := range nn.StateDict(m.Modules[l.name]) {
+			for _, e := range nn.Params(m.Modules[l.name]) {
 				e.Param.Frozen = true
 			}
 		}
