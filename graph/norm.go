@@ -106,18 +106,18 @@ func (o BatchNormTrain) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*V
 	return d
 }
 
-// BatchNormAgain computes the output of a [BatchNormTrain] once more, to the
+// BatchNormRecomputed computes the output of a [BatchNormTrain] once more, to the
 // same bits, from the statistics that it left.
 //
 // Inputs: x [N C] or [N C H W], gamma, beta, batch mean, 1/sqrt(batch variance +
 // Eps) [C]. Output like x.
-type BatchNormAgain struct{}
+type BatchNormRecomputed struct{}
 
 // Name implements [Op].
-func (BatchNormAgain) Name() string { return "BatchNormAgain" }
+func (BatchNormRecomputed) Name() string { return "BatchNormRecomputed" }
 
 // Infer implements [Op].
-func (BatchNormAgain) Infer(in []Type) ([]Type, error) {
+func (BatchNormRecomputed) Infer(in []Type) ([]Type, error) {
 	if err := perChannel(in, 5); err != nil {
 		return nil, err
 	}

@@ -78,7 +78,7 @@ func (r *recomputation) compute(segment string) {
 		r.g.SetPath(n.Path)
 		op, in := n.Op, r.values(n.In)
 		if _, ok := op.(BatchNormTrain); ok {
-			op, in = BatchNormAgain{}, append(in[:3], n.Out[1], n.Out[2])
+			op, in = BatchNormRecomputed{}, append(in[:3], n.Out[1], n.Out[2])
 		}
 		for j, v := range r.g.Must(op, in...) {
 			if !r.kept[n.Out[j].ID] {

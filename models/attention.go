@@ -128,7 +128,7 @@ func (e *ECA) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	}
 	means := c.GlobalAvgPool(x)
 	n, channels := means.Shape[0], means.Shape[1]
-	w := c.Conv2d(conv, c.Reshape(means, n, 1, channels, 1), c.Reshape(c.Param(e.Weight), 1, 1, k, 1), nil)
+	w := c.Conv2d(c.Reshape(means, n, 1, channels, 1), c.Reshape(c.Param(e.Weight), 1, 1, k, 1), nil, conv)
 	return c.Mul(x, c.Reshape(c.Sigmoid(w), n, channels, 1, 1))
 }
 

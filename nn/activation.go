@@ -70,5 +70,5 @@ func (m *Activation) Kind() string {
 
 // Forward implements [Module].
 func (m *Activation) Forward(c *Context, x *graph.Value) *graph.Value {
-	return c.Unary(m.Op, x)
+	return c.Unary(x, m.Op)
 }

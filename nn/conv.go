@@ -77,5 +77,5 @@ func (m *Conv2d) Forward(c *Context, x *graph.Value) *graph.Value {
 	if m.Bias != nil {
 		b = c.Param(m.Bias)
 	}
-	return c.Conv2d(m.Op, x, c.Param(m.Weight), b)
+	return c.Conv2d(x, c.Param(m.Weight), b, m.Op)
 }

@@ -5,8 +5,9 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// This file gives the operators of package graph as methods, for use in
-// Forward. Their formulas and shape rules are documented there.
+// This file has the operators of package graph as methods, for use in Forward.
+// Their formulas and shape rules are documented there. Values come before
+// attributes, except in Concat, which takes any number of values.
 
 // optional leaves out a nil last input.
 func optional(b *graph.Value, in ...*graph.Value) []*graph.Value {
@@ -17,7 +18,7 @@ func optional(b *graph.Value, in ...*graph.Value) []*graph.Value {
 }
 
 // Conv2d convolves x [N C H W] with w [K C/groups R S]; b [K] may be nil.
-func (c *Context) Conv2d(op graph.Conv2d, x, w, b *graph.Value) *graph.Value {
+func (c *Context) Conv2d(x, w, b *graph.Value, op graph.Conv2d) *graph.Value {
 	return c.Op1(op, optional(b, x, w)...)
 }
 
@@ -30,7 +31,7 @@ func (c *Context) Linear(x, w, b *graph.Value) *graph.Value {
 func (c *Context) MatMul(a, b *graph.Value) *graph.Value { return c.Op1(graph.MatMul{}, a, b) }
 
 // Unary applies any function of one number.
-func (c *Context) Unary(op graph.Unary, x *graph.Value) *graph.Value { return c.Op1(op, x) }
+func (c *Context) Unary(x *graph.Value, op graph.Unary) *graph.Value { return c.Op1(op, x) }
 
 func (c *Context) unary(fn graph.UnaryFn, x *graph.Value) *graph.Value {
 	return c.Op1(graph.Unary{Fn: fn}, x)

@@ -137,7 +137,7 @@ func (l *conv) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	if l.Bias != nil {
 		b = c.Param(l.Bias)
 	}
-	return l.act.apply(c, c.Conv2d(op, x, c.Param(l.Weight), b))
+	return l.act.apply(c, c.Conv2d(x, c.Param(l.Weight), b, op))
 }
 
 // dense is Dense: a linear layer on the last axis and an activation.

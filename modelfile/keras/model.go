@@ -385,7 +385,7 @@ func (m *Model) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 		case "softmax":
 			y = c.Softmax(y)
 		case "sigmoid":
-			y = c.Unary(graph.Unary{Fn: graph.Sigmoid}, y)
+			y = c.Sigmoid(y)
 		}
 	}
 	return y
