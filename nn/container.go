@@ -9,7 +9,7 @@ import (
 // Sequential runs modules one after the other. Their keys are 0, 1, 2, …
 type Sequential []Module
 
-// Forward implements [Module].
+// Forward calls the modules in order.
 func (s Sequential) Forward(c *Context, x *graph.Value) *graph.Value {
 	for i, m := range s {
 		x = c.child(strconv.Itoa(i), m, x)
@@ -26,7 +26,7 @@ type Residual struct {
 	Activation Module
 }
 
-// Forward implements [Module].
+// Forward computes Activation(Main(x) + Shortcut(x)).
 func (m *Residual) Forward(c *Context, x *graph.Value) *graph.Value {
 	y := c.Call(m.Main, x)
 	shortcut := x
@@ -46,7 +46,7 @@ type Identity struct{ Stateless }
 // NewIdentity returns an identity.
 func NewIdentity() *Identity { return &Identity{} }
 
-// Forward implements [Module].
+// Forward returns x.
 func (m *Identity) Forward(c *Context, x *graph.Value) *graph.Value {
 	return x
 }
@@ -57,18 +57,18 @@ type Flatten struct{ Stateless }
 // NewFlatten returns a flatten.
 func NewFlatten() *Flatten { return &Flatten{} }
 
-// Forward implements [Module].
+// Forward reshapes x to [N F].
 func (m *Flatten) Forward(c *Context, x *graph.Value) *graph.Value {
 	return c.Flatten(x)
 }
 
-// Softmax turns logits into probabilities along the last axis.
+// Softmax turns logits into probabilities, along the last axis.
 type Softmax struct{ Stateless }
 
 // NewSoftmax returns a softmax.
 func NewSoftmax() *Softmax { return &Softmax{} }
 
-// Forward implements [Module].
+// Forward computes e^x / Σ e^x along the last axis.
 func (m *Softmax) Forward(c *Context, x *graph.Value) *graph.Value {
 	return c.Softmax(x)
 }

@@ -9,11 +9,11 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// Context is what Forward writes to: the graph under construction and the
-// place in the model. Its methods add operators; a mistake in shapes stops the
-// trace, and [Trace] returns it as an error that names the module.
+// Context is the graph under construction and the place in the model, for use by
+// Forward. Its methods add operators. A mistake in shapes stops the trace, and
+// [Trace] returns it as an error that names the module.
 type Context struct {
-	// Training says whether to build the training form: batch statistics,
+	// Training is set when the training form is traced: batch statistics,
 	// dropout.
 	Training bool
 
@@ -24,7 +24,7 @@ type Context struct {
 	running map[*Param]*graph.Value // running statistics changed so far
 	updates []*Param                // the keys of running, in order of first use
 	counted map[*Param]bool
-	draws   map[string]int // random operators so far, by path
+	draws   map[string]int // number of random operators so far, by path
 }
 
 // Call runs m on x as a part of the model, as calling a module does in PyTorch:
@@ -44,7 +44,7 @@ func (c *Context) CallFunc(m Module, x *graph.Value, forward func() *graph.Value
 	return c.at(c.pathOf(m), m, x, forward)
 }
 
-// child is Call for a container, which knows the path of a module that has no
+// child is Call for a container, which knows the key of a module without an
 // identity.
 func (c *Context) child(key string, m Module, x *graph.Value) *graph.Value {
 	if isNil(m) {
@@ -110,7 +110,7 @@ func (c *Context) Failf(format string, args ...any) {
 	panic(&graph.Error{Path: c.path, Op: c.kind(), Err: fmt.Errorf(format, args...)})
 }
 
-// kind names the current module in messages that no operator causes.
+// kind returns the kind of the current module, for messages without an operator.
 func (c *Context) kind() string {
 	for _, n := range c.tree.modules {
 		if n.path == c.path {
@@ -120,8 +120,8 @@ func (c *Context) kind() string {
 	return "model"
 }
 
-// Param returns the value of p, a variable named by p's key. p must be
-// reachable by exported fields from the traced model.
+// Param returns the value of p, a variable whose name is p's key. p must be
+// reachable from the traced model by exported fields.
 func (c *Context) Param(p *Param) *graph.Value {
 	if v, ok := c.vars[p]; ok {
 		return v
@@ -141,8 +141,9 @@ func (c *Context) Param(p *Param) *graph.Value {
 	return v
 }
 
-// Running returns the value of a running statistic as it is at this point of
-// the forward pass: after the updates by [Context.SetRunning] so far.
+// Running returns the value of a running statistic at this point of the forward
+// pass, after the updates by [Context.SetRunning] so far: a module that is called
+// twice updates its statistics twice.
 func (c *Context) Running(p *Param) *graph.Value {
 	if v, ok := c.running[p]; ok {
 		return v
@@ -150,7 +151,7 @@ func (c *Context) Running(p *Param) *graph.Value {
 	return c.Param(p)
 }
 
-// SetRunning makes the buffer p hold v after each run of the graph.
+// SetRunning assigns v to the buffer p at the end of each run of the graph.
 func (c *Context) SetRunning(p *Param, v *graph.Value) {
 	c.Param(p)
 	if _, ok := c.running[p]; !ok {
@@ -159,7 +160,7 @@ func (c *Context) SetRunning(p *Param, v *graph.Value) {
 	c.running[p] = v
 }
 
-// count notes that p counts training steps.
+// count adds p to the counters of training steps.
 func (c *Context) count(p *Param) {
 	if p == nil || c.counted[p] {
 		return
@@ -168,7 +169,7 @@ func (c *Context) count(p *Param) {
 	c.traced.Counters = append(c.traced.Counters, c.tree.names[p])
 }
 
-// Op adds any operator of package graph.
+// Op adds an operator that has no method here.
 func (c *Context) Op(op graph.Op, in ...*graph.Value) []*graph.Value {
 	return c.Graph().Must(op, in...)
 }
@@ -200,8 +201,8 @@ func (c *Context) drop(x *graph.Value, p float32, perSample bool) *graph.Value {
 		}
 		c.traced.RNG = rng
 	}
-	// The key is a hash of the place in the model, so that a change elsewhere
-	// in the model leaves this mask as it was.
+	// The key is a hash of the path, so that a change elsewhere in the model does
+	// not change this mask.
 	h := fnv.New32a()
 	h.Write([]byte(c.path + "#" + strconv.Itoa(c.draws[c.path]))) // never fails
 	c.draws[c.path]++

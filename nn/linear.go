@@ -9,13 +9,13 @@ type Linear struct {
 	Bias    *Param // [Out], may be nil
 }
 
-// NewLinear returns a fully connected layer, initialised as PyTorch does:
+// NewLinear returns a fully connected layer, initialized as PyTorch does:
 // weights and bias uniform on ±1/√in.
 func NewLinear(in, out int) *Linear {
 	return &Linear{In: in, Out: out, Weight: NewParam(TorchWeight(), out, in), Bias: NewBias(TorchBias(in), out)}
 }
 
-// Forward implements [Module].
+// Forward computes x Weightᵀ + Bias.
 func (m *Linear) Forward(c *Context, x *graph.Value) *graph.Value {
 	var b *graph.Value
 	if m.Bias != nil {

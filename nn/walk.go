@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// tree is what reflection finds below a root module.
+// tree holds the modules and parameters that reflection finds under a module.
 type tree struct {
 	modules []namedModule     // pre-order; the root has path ""
 	params  []Entry           // in state-dict order
@@ -20,7 +20,7 @@ type tree struct {
 
 	placed map[string][]namedModule // modules without an identity, by the path of the module around them
 
-	open map[ident]bool // the chain of modules being visited, to stop at cycles
+	open map[ident]bool // the modules around the one being visited, to stop at cycles
 }
 
 type namedModule struct {
@@ -73,8 +73,8 @@ func isEmpty(m Module) bool {
 	return (v.Kind() == reflect.Slice || v.Kind() == reflect.Map) && v.Len() == 0
 }
 
-// Modules returns the modules of m by path, pre-order, m itself first under
-// the path "". Nil fields are left out.
+// Modules returns the modules of m by path, pre-order, m itself first with the
+// path "". Nil fields are left out.
 func Modules(m Module) iter.Seq2[string, Module] {
 	return func(yield func(string, Module) bool) {
 		for _, n := range walk(m).modules {
@@ -85,10 +85,10 @@ func Modules(m Module) iter.Seq2[string, Module] {
 	}
 }
 
-// Check returns an error if the fields of m cannot be named without doubt: two
-// parameters under one key, a module or parameter in an unexported field, a
-// parameter without a shape, a module inside itself. [Init], [Load] and
-// [Trace] call it.
+// Check returns an error if m's parameters do not have unique, unambiguous keys:
+// two parameters with one key, a module or parameter in an unexported field, a
+// parameter without a shape, a module inside itself. [Init], [Load] and [Trace]
+// call it.
 func Check(m Module) error {
 	_, err := checkedWalk(m)
 	return err
@@ -156,14 +156,14 @@ func (t *tree) module(path string, m Module) {
 	t.add(path, &f)
 }
 
-// fields collects what a module holds, since parameters come before buffers
-// and both before the modules in fields.
+// fields collects the parts of a module, because in a state dict parameters come
+// before buffers and both before the modules in fields.
 type fields struct {
 	params, buffers []Entry
 	children        []namedModule
 }
 
-// add enters what the module at path holds into the tree.
+// add adds the parts of the module at path to the tree.
 func (t *tree) add(path string, f *fields) {
 	for _, e := range slices.Concat(f.params, f.buffers) {
 		t.params = append(t.params, e)
@@ -190,7 +190,7 @@ func (t *tree) inside(f *fields, path string, v reflect.Value) {
 				continue
 			}
 			if !sf.IsExported() && !(sf.Anonymous && sf.Type.Kind() == reflect.Struct) {
-				t.errf(join(path, sf.Name), "the field of %v is not exported, so what it holds has no key; export it or tag it `key:\"-\"`", v.Type())
+				t.errf(join(path, sf.Name), "the field of %v is not exported, so that its parts have no key; export it or tag it `key:\"-\"`", v.Type())
 				continue
 			}
 			switch {
@@ -221,8 +221,8 @@ func (t *tree) inside(f *fields, path string, v reflect.Value) {
 	}
 }
 
-// embedded collects from an embedded field under the path of the struct
-// around it.
+// embedded collects from an embedded field, whose parts have the path of the
+// struct around it.
 func (t *tree) embedded(f *fields, path string, v reflect.Value) {
 	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
 		if v.IsNil() {
@@ -291,7 +291,7 @@ func (f *fields) param(path string, p *Param) {
 	}
 }
 
-// addressed returns v's address as a module, for structs kept by value.
+// addressed returns v's address as a module, for structs that are kept by value.
 func addressed(v reflect.Value) (Module, bool) {
 	if v.Kind() != reflect.Struct || !v.CanAddr() || !v.Addr().CanInterface() {
 		return nil, false
