@@ -64,8 +64,8 @@ func (cfg Config) attention(channels int) nn.Module {
 	return nil
 }
 
-// reduced returns the channels of an attention's bottleneck: channels/reduction
-// rounded to a multiple of unit, at least unit, as timm does.
+// reduced returns the number of channels in an attention's bottleneck:
+// channels/reduction rounded to a multiple of unit, at least unit, as in timm.
 func reduced(channels, reduction, unit int) int {
 	r := float64(channels) / float64(max(reduction, 1))
 	return max(unit, int(r+float64(unit)/2)/unit*unit)
@@ -76,9 +76,8 @@ func reduced(channels, reduction, unit int) int {
 //
 //	s = sigmoid(FC2(relu(FC1(mean of each channel))))
 //
-// FC1 and FC2 are 1x1 convolutions, between them are channels/reduction
-// channels, rounded to a multiple of 8 as in timm. Output like the input
-// [N C H W].
+// FC1 and FC2 are 1x1 convolutions with channels/reduction channels between them,
+// rounded to a multiple of 8 as in timm. Output like the input [N C H W].
 type SE struct{ FC1, FC2 *nn.Conv2d }
 
 // NewSE returns the attention with the given reduction, 16 in the paper.
@@ -94,7 +93,7 @@ func conv1x1Bias(in, out int) *nn.Conv2d {
 	return m
 }
 
-// Forward implements [nn.Module].
+// Forward scales the channels of x by s.
 func (s *SE) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	w := c.Mean(x, 2, 3)
 	w = c.ReLU(c.Call(s.FC1, w))
@@ -109,8 +108,9 @@ type ECA struct {
 	Weight *nn.Param `key:"conv.weight"` // [1 1 k]
 }
 
-// NewECA returns the attention, whose kernel size grows with the channels: the
-// odd number at or above |log2(C)+1|/2 rounded down (equation 12), at least 3.
+// NewECA returns the attention. Its kernel size grows with the number of channels:
+// |log2(C)+1|/2 rounded down, the next odd number if even (equation 12), at least
+// 3.
 func NewECA(channels int) *ECA {
 	k := 0
 	for c := channels; c > 1; c /= 2 {
@@ -120,7 +120,7 @@ func NewECA(channels int) *ECA {
 	return &ECA{Weight: nn.NewParam(nn.TorchWeight(), 1, 1, k)}
 }
 
-// Forward implements [nn.Module].
+// Forward convolves the channels' means as an image of one column.
 func (e *ECA) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	k := e.Weight.Shape[2]
 	conv := graph.Conv2d{
@@ -154,24 +154,24 @@ func newCBAM(channels, reduction int, o BlockOptions) *CBAM {
 	return m
 }
 
-// Forward implements [nn.Module].
+// Forward scales channels, then pixels.
 func (m *CBAM) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	return c.Call(m.Spatial, c.Call(m.Channel, x))
 }
 
-// ChannelAttention scales each channel by the sigmoid of FC2(relu(FC1(·))) of
-// its mean plus that of its maximum.
+// ChannelAttention scales each channel by the sigmoid of FC2(relu(FC1(mean))) +
+// FC2(relu(FC1(maximum))).
 type ChannelAttention struct{ FC1, FC2 *nn.Conv2d }
 
-// Forward implements [nn.Module].
+// Forward applies the same two layers to means and maxima.
 func (m *ChannelAttention) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	mlp := func(v *graph.Value) *graph.Value { return c.Call(m.FC2, c.ReLU(c.Call(m.FC1, v))) }
 	w := c.Add(mlp(c.Mean(x, 2, 3)), mlp(c.MaxOf(x, 2, 3)))
 	return c.Mul(x, c.Sigmoid(w))
 }
 
-// SpatialAttention scales each pixel by the sigmoid of a 7x7 convolution, with
-// a norm, of the mean and the maximum over its channels.
+// SpatialAttention scales each pixel by the sigmoid of a 7x7 convolution, with a
+// norm, over the mean and the maximum of the pixel's channels.
 type SpatialAttention struct {
 	Conv struct {
 		Conv *nn.Conv2d
@@ -179,14 +179,14 @@ type SpatialAttention struct {
 	}
 }
 
-// Forward implements [nn.Module].
+// Forward scales the pixels.
 func (m *SpatialAttention) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	w := c.Concat(1, c.Mean(x, 1), c.MaxOf(x, 1))
 	w = c.Call(m.Conv.BN, c.Call(m.Conv.Conv, w))
 	return c.Mul(x, c.Sigmoid(w))
 }
 
-// attentionTable has the names that timm gives, and the like.
+// attentionTable has timm's names, and names formed like them.
 func attentionTable() []named {
 	return []named{
 		{"seresnet18", "ResNet-18 with squeeze and excitation", []Option{layers18, Attention(AttentionSE)}},

@@ -9,11 +9,11 @@ import (
 // The networks for CIFAR (He et al. 2015, section 4.2): a 3x3 convolution,
 // three stages of n basic blocks with 16, 32 and 64 channels on images of 32,
 // 16 and 8 pixels, global average pooling: 6n+2 weight layers. Shortcuts are
-// of option A. Keys are as for ImageNet: layer1.0.conv1.weight … fc.bias.
+// option A. Keys are as for ImageNet: layer1.0.conv1.weight … fc.bias.
 
 const cifarSuffix = "-cifar"
 
-// cifarOf returns the options of depth 6n+2.
+// cifarOf returns the options of the network of depth 6n+2.
 func cifarOf(depth int) ([]Option, error) {
 	n := (depth - 2) / 6
 	if n < 1 || depth != 6*n+2 {
@@ -36,7 +36,7 @@ func cifarTable() []named {
 	} {
 		for _, depth := range []int{20, 32, 44, 56, 110, 1202} {
 			if kind.prefix == "plain" && depth > 110 {
-				continue // does not train, and nobody has wanted it
+				continue // such a plain network does not train
 			}
 			opts, _ := cifarOf(depth)
 			rows = append(rows, named{

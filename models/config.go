@@ -13,8 +13,8 @@ import (
 )
 
 // Config describes a network as data. It is complete: a model file keeps it as
-// JSON, and [Config.Build] makes the same network again, whatever defaults a
-// later version has. [Lookup] gives the one behind a name.
+// JSON, from which [Config.Build] makes the same network, whatever defaults a
+// later version has. [Lookup] returns the Config of a name.
 type Config struct {
 	Name       string `json:"name"` // a label; the other fields decide
 	Classes    int    `json:"classes"`
@@ -91,13 +91,14 @@ func V1() Option { return func(c *Config) { c.V1 = true } }
 // striding, which keeps the resolution for segmentation and detection.
 func Dilate(stages ...bool) Option { return func(c *Config) { c.Dilate = stages } }
 
-// Input returns the type of a batch of n images of the size that the network
-// is meant for.
+// Input returns the type of a batch of n images of the size for which the network
+// is meant.
 func (cfg Config) Input(n int) graph.Type {
 	return graph.F32(n, cfg.InChannels, cfg.InputSize, cfg.InputSize)
 }
 
-// Check returns an error that names the first field which cannot be built.
+// Check returns an error that names a field with a value that cannot be built, or
+// two that do not go together.
 func (cfg Config) Check() error {
 	fail := func(format string, args ...any) error {
 		return fmt.Errorf("models: %s: %w", cfg.Name, fmt.Errorf(format, args...))
@@ -127,18 +128,18 @@ func (cfg Config) Check() error {
 		}
 	}
 	if n := len(cfg.Layers); n < 3 || n > 4 {
-		return fail("%d stages, want 3 or 4", n)
+		return fail("layers has %d stages, want 3 or 4", n)
 	}
 	for i, n := range cfg.Layers {
 		if n < 1 || n > 2000 {
-			return fail("%d blocks in stage %d, want 1 to 2000", n, i+1)
+			return fail("layers has %d blocks in stage %d, want 1 to 2000", n, i+1)
 		}
 	}
 	if widest := cfg.Width << (len(cfg.Layers) - 1); widest*cfg.WidthPerGroup/64*cfg.Groups > 1<<18 {
 		return fail("width %d with %d groups of %d makes more than %d channels", cfg.Width, cfg.Groups, cfg.WidthPerGroup, 1<<18)
 	}
 	if len(cfg.Dilate) > len(cfg.Layers)-1 {
-		return fail("dilate has %d entries, one for each of the %d stages after the first is enough", len(cfg.Dilate), len(cfg.Layers)-1)
+		return fail("dilate has %d entries, want at most %d: one for each stage after the first", len(cfg.Dilate), len(cfg.Layers)-1)
 	}
 	if _, err := nn.NewActivation(cfg.Activation); err != nil {
 		return fail("%w", err)
@@ -214,8 +215,8 @@ func (cfg Config) Build() (*Model, error) {
 	return &Model{ResNet: newResNet(cfg), Config: cfg}, nil
 }
 
-// ParseConfig reads a Config from JSON and checks it. A field it does not know
-// is an error: a newer version may have given it a meaning.
+// ParseConfig reads a Config from JSON and checks it. An unknown field is an error:
+// a newer version of this package may have given it a meaning.
 func ParseConfig(b []byte) (Config, error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()

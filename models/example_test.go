@@ -9,7 +9,7 @@ import (
 	"github.com/resnet-go/resnet/nn"
 )
 
-// SEBlock is a block of one's own: a residual block whose branch is weighted
+// SEBlock is a custom block: a residual block whose branch is weighted
 // channel by channel (Hu et al. 2018), with its own forward pass.
 type SEBlock struct {
 	Conv1, Conv2 *nn.Conv2d
@@ -58,7 +58,7 @@ func Example_customBlock() {
 	// bn1.weight [16]
 }
 
-// Blocks stacked into a network of one's own: 20 layers in bottlenecks, with
+// Blocks stacked into a custom network: 20 layers in bottlenecks, with
 // stochastic depth.
 func Example_stackBlocks() {
 	model := nn.Sequential{nn.NewConv2d(3, 16, 3, nn.Padding(1), nn.NoBias()), nn.NewBatchNorm2d(16), nn.NewReLU()}

@@ -14,14 +14,14 @@ import (
 //	y = H(x)*T(x) + x*(1-T(x))
 //
 // H is a 3x3 convolution with norm and activation, the gate T the sigmoid of a
-// 3x3 convolution, so this is one layer where a basic block has two. The gate's
+// 3x3 convolution, so that this is one layer and a basic block two. The gate's
 // bias starts below zero, at -1 to -3 in the paper, so that the layer begins by
 // carrying its input. Where the shape changes, x is the shortcut's output: with
 // [ShortcutA] subsampled and padded with zeros, as the paper proposes.
 //
-// The paper's networks have no batch norm: [BlockOptions.NoNorm]. With it, which
-// is our default, a highway differs from its residual counterpart by the gates
-// alone. Input [N in H W], output [N out H/stride W/stride].
+// The paper's networks have no batch norm ([BlockOptions.NoNorm]). Ours have by
+// default, so that a highway network differs from its residual counterpart only
+// by the gates. Input [N in H W], output [N out H/stride W/stride].
 type HighwayBlock struct {
 	Conv1      *nn.Conv2d
 	BN1        nn.Module
@@ -79,7 +79,7 @@ func (b *HighwayBlock) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 const highwayPrefix = "highway"
 
 // highwayOf returns the options of a highway network of depth 6n+2 for CIFAR:
-// the residual network of that depth with two highway layers for each block.
+// the residual network of the same depth with two highway layers per block.
 func highwayOf(depth int) ([]Option, error) {
 	opts, err := cifarOf(depth)
 	n := (depth - 2) / 3

@@ -354,9 +354,9 @@ func testDropPathGrows(t *testing.T, name string) {
 	}
 }
 
-// TestInitialisation checks the deviations of torchvision's scheme on the
+// TestInitialization checks the deviations of torchvision's scheme on the
 // largest tensors.
-func TestInitialisation(t *testing.T) {
+func TestInitialization(t *testing.T) {
 	m, err := New("resnet18", Classes(10), ZeroInit())
 	if err != nil {
 		t.Fatal(err)

@@ -9,16 +9,18 @@ import (
 )
 
 // Pre-activation networks (He et al. 2016, "Identity Mappings in Deep Residual
-// Networks"): norm and activation come before each convolution, so that blocks
-// add to a signal that nothing else touches. [Config.PreAct] makes a [ResNet]
-// of them, with these differences from the original (section 4.1 and appendix):
+// Networks"): norm and activation come before each convolution, so that nothing
+// but addition changes the signal on the shortcuts. [Config.PreAct] makes a
+// [ResNet] of such blocks, with these differences from the original network
+// (section 4.1 and appendix):
 //
 //   - no norm and activation after the first convolution, since the first block
-//     begins with them, and one of each, key norm, before the pooling;
-//   - where a block changes the shape, and in the network's first block, the
-//     shortcut too starts after the first activation; its projection has no norm.
+//     begins with them, but one norm, key norm, and activation before the pooling;
+//   - in the network's first block, and where a block changes the shape, the
+//     shortcut, too, starts after the first activation; its projection has no
+//     norm.
 //
-// For ImageNet that is timm's resnetv2_50 and the like, under torchvision's
+// For ImageNet these are timm's resnetv2_50 and its family, with torchvision's
 // names of layers.
 
 // PreAct puts norm and activation before each convolution (He et al. 2016).
@@ -176,8 +178,8 @@ func (b *PreActBottleneck) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	return c.Add(out, identity)
 }
 
-// bottlenecks returns the options of the networks of bottlenecks for CIFAR:
-// 9n+2 layers, with the stride on the first 1x1 as in the authors' code.
+// bottlenecks returns the options of a network of bottlenecks for CIFAR with 9n+2
+// layers and the stride on the first 1x1, as in the authors' code.
 func bottlenecks(depth int) []Option {
 	n := (depth - 2) / 9
 	return []Option{

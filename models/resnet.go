@@ -7,7 +7,7 @@ import (
 
 // This file is the residual network of He et al. 2015 ("Deep Residual Learning
 // for Image Recognition"), with torchvision's names and in its order. What
-// variants change is in files of their own, see variant.go.
+// variants change is in other files, see variant.go.
 
 // conv3x3 is a 3x3 convolution with padding that keeps the size at stride 1.
 func conv3x3(in, out, stride, groups, dilation int) *nn.Conv2d {

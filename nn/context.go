@@ -85,7 +85,7 @@ func (c *Context) pathOf(m Module) string {
 	case len(paths) == 0 || isEmpty(m):
 		return c.path
 	case len(paths) > 1:
-		c.Failf("%T has no address of its own, so %s cannot be told from %s: "+
+		c.Failf("%T has no address, so that %s cannot be told from %s: "+
 			"use pointers and embed nn.Stateless in a type without fields", m, paths[0], paths[1])
 	}
 	return paths[0]

@@ -109,8 +109,7 @@ func (m *caller) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	return x
 }
 
-// TestPathsWithoutAddress: a module without an address of its own has the path
-// of its place. Where two places are possible the trace stops with an error
+// TestPathsWithoutAddress: a module without an address has the path of its place. Where two places are possible the trace stops with an error
 // instead of taking one for the other.
 func TestPathsWithoutAddress(t *testing.T) {
 	trace := func(m nn.Module) (*nn.Traced, error) {
