@@ -214,7 +214,7 @@ func assemble(name string, r *modelfile.Result, opt Options) (*Model, error) {
 		return nil, fmt.Errorf("resnet: %s tells %d classes apart, but there are names of %d", name, n, len(m.classes))
 	}
 
-	for _, e := range nn.StateDict(r.Module) {
+	for _, e := range nn.Params(r.Module) {
 		if err := m.vars.Adopt(e.Name, e.Param.Value); err != nil {
 			return nil, fmt.Errorf("resnet: %s: %w", name, err)
 		}

@@ -253,7 +253,7 @@ func FromFile(name string, file *weights.File) (*Result, error) {
 		}
 	}
 	if err == nil {
-		_, err = nn.Adopt(r.Module, r.File.Tensors, true)
+		_, err = nn.Load(r.Module, r.File.Tensors, nn.LoadOptions{Share: true})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -261,7 +261,7 @@ func FromFile(name string, file *weights.File) (*Result, error) {
 	if r.Classes < 1 {
 		return nil, fmt.Errorf("%s: the network does not end in a vector of classes", name)
 	}
-	r.File.Tensors = nn.State(r.Module) // with the counters that other formats lack
+	r.File.Tensors = nn.Values(r.Module) // with the counters that other formats lack
 	return r, nil
 }
 

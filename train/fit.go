@@ -103,7 +103,7 @@ func Compile(m nn.Module, loss Loss, rule Rule) (*Compiled, error) {
 	if err := nn.Check(m); err != nil {
 		return nil, err
 	}
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if e.Param.Value == nil {
 			if err := nn.Init(m, 0); err != nil {
 				return nil, err
@@ -215,7 +215,7 @@ func measure(ctx context.Context, ds data.Dataset, threads int) (data.Preprocess
 // take puts the session's values into the module, the moving averages where
 // there are any.
 func (c *Compiled) take(s *session) error {
-	for _, e := range nn.StateDict(c.module) {
+	for _, e := range nn.Params(c.module) {
 		t, err := s.vars.Get(weights.EMAPrefix + e.Name)
 		if err != nil {
 			t, err = s.vars.Get(e.Name)
@@ -233,7 +233,7 @@ func (c *Compiled) take(s *session) error {
 
 func (c *Compiled) vars() (*engine.Vars, error) {
 	v := engine.NewVars()
-	for _, e := range nn.StateDict(c.module) {
+	for _, e := range nn.Params(c.module) {
 		if err := v.Set(e.Name, e.Param.Value); err != nil {
 			return nil, err
 		}
@@ -309,7 +309,7 @@ func (c *Compiled) Preprocess() data.Preprocess { return c.prep }
 // from it alone; for others it holds the weights by state-dict key, for
 // nn.Load.
 func (c *Compiled) Save(path string) error {
-	f := &weights.File{Tensors: nn.State(c.module)}
+	f := &weights.File{Tensors: nn.Values(c.module)}
 	f.Classes, f.MultiLabel, f.Seed = c.classes, c.multi, c.seed
 	if c.last != nil && len(c.last.History) > 0 {
 		f.Metrics = c.last.Last.figures()

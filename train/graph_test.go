@@ -95,7 +95,7 @@ func TestStepsEqualPyTorch(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.vars = engine.NewVars()
-			for _, e := range nn.StateDict(m) {
+			for _, e := range nn.Params(m) {
 				v := e.Param.Value
 				if x, ok := g.Start[e.Name]; ok {
 					copy(v.Float32s(), x)

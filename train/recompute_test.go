@@ -73,7 +73,7 @@ func recomputeRun(t *testing.T, pool *parallel.Pool, name string, side, accumula
 	if adamw {
 		p.opt = Optimizer{Kind: "adamw", WeightDecay: 0.01, ClipNorm: 1}
 	}
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if err := p.vars.Set(e.Name, e.Param.Value); err != nil {
 			t.Fatal(err)
 		}
@@ -119,7 +119,7 @@ func TestRecomputeNeedsBlocks(t *testing.T) {
 	}
 	p := &program{module: m, vars: engine.NewVars(), input: tensor.Shape{2, 2, 5, 5}, classes: 4, accumulate: 1,
 		opt: Optimizer{Kind: "sgd"}, recompute: true}
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if err := p.vars.Set(e.Name, e.Param.Value); err != nil {
 			t.Fatal(err)
 		}

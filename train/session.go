@@ -101,7 +101,7 @@ func (s *session) close() {
 
 // start fills the variables and compiles.
 func (s *session) start(from *weights.File) error {
-	for _, e := range nn.StateDict(s.module) {
+	for _, e := range nn.Params(s.module) {
 		if err := s.vars.Set(e.Name, e.Param.Value); err != nil {
 			return err
 		}

@@ -205,7 +205,7 @@ func (s *session) network(cfg Config, run *weights.File) (*models.Model, error) 
 		if conf.Classes != len(s.splits.Classes()) {
 			return nil, fmt.Errorf("the run has %d classes, %s has %d", conf.Classes, s.splits.Spec, len(s.splits.Classes()))
 		}
-		if _, err := nn.Load(net, run.Tensors, true); err != nil {
+		if _, err := nn.Load(net, run.Tensors, nn.LoadOptions{}); err != nil {
 			return nil, err
 		}
 		return net, s.freeze(net)
@@ -295,7 +295,7 @@ func (s *session) pretrained(ref modelfile.Ref) (*models.Model, error) {
 func (s *session) keepHead(net *models.Model, f *weights.File, model string) error {
 	head := lastLinear(net)
 	want := map[string]*nn.Param{}
-	for _, e := range nn.StateDict(net) {
+	for _, e := range nn.Params(net) {
 		want[e.Name] = e.Param
 	}
 	other := len(f.Classes) > 0 && !slices.Equal(f.Classes, s.splits.Classes())
@@ -313,7 +313,7 @@ func (s *session) keepHead(net *models.Model, f *weights.File, model string) err
 			state[key] = t
 		}
 	}
-	report, err := nn.Load(net, state, false)
+	report, err := nn.Load(net, state, nn.LoadOptions{Partial: true})
 	if err != nil {
 		return fmt.Errorf("model %s: %w", model, err)
 	}
@@ -324,7 +324,7 @@ func (s *session) keepHead(net *models.Model, f *weights.File, model string) err
 		}
 	}
 	if len(missing)+len(report.Unexpected) > 0 {
-		return fmt.Errorf("model %s: %w", model, &nn.LoadError{LoadReport: nn.LoadReport{Missing: missing, Unexpected: report.Unexpected}})
+		return fmt.Errorf("model %s: %w", model, &weights.FitError{Report: weights.Report{Missing: missing, Unexpected: report.Unexpected}})
 	}
 	if other {
 		s.notes = append(s.notes, fmt.Sprintf("new last layer (%s) for %d classes", head, len(s.splits.Classes())))
@@ -348,7 +348,7 @@ func (s *session) freeze(net nn.Module) error {
 		if head == "" {
 			return errors.New("finetune.freeze: backbone: the model has no last fully connected layer that could stay free")
 		}
-		for _, e := range nn.StateDict(net) {
+		for _, e := range nn.Params(net) {
 			if !inModule(e.Name, head) {
 				prefixes[e.Name] = true
 			}

@@ -85,7 +85,7 @@ func (n *Net) Layers(p *Pictures) ([]Layer, error) {
 	if err != nil {
 		return nil, err
 	}
-	vars, err := n.State.vars(nn.StateDict(n.Module))
+	vars, err := n.State.vars(nn.Params(n.Module))
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ import (
 type State map[string]*tensor.Tensor
 
 // StateOf returns the values of m's parameters, which must have some.
-func StateOf(m nn.Module) State { return nn.State(m) }
+func StateOf(m nn.Module) State { return nn.Values(m) }
 
 func (s State) vars(keys []nn.Entry) (*engine.Vars, error) {
 	v := engine.NewVars()
@@ -101,7 +101,7 @@ type Net struct {
 // [N features] each, in inference. visit gets them batch by batch, with the
 // number of the first picture.
 func (n *Net) run(ctx context.Context, p *Pictures, outputs func(*nn.Traced) ([]*graph.Value, error), visit func(first int, out [][]float32)) error {
-	vars, err := n.State.vars(nn.StateDict(n.Module))
+	vars, err := n.State.vars(nn.Params(n.Module))
 	if err != nil {
 		return err
 	}

@@ -93,7 +93,7 @@ func TestInt8BiasesAreIntegers(t *testing.T) {
 	}
 	initialize(t, m, 5)
 	vars := engine.NewVars()
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if err := vars.Set(e.Name, e.Param.Value); err != nil {
 			t.Fatal(err)
 		}

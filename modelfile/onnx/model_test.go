@@ -32,7 +32,7 @@ func infer(t testing.TB, m nn.Module, x *tensor.Tensor) *tensor.Tensor {
 	}
 	tr.Graph.Output("y", tr.Output)
 	vars := engine.NewVars()
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if err := vars.Set(e.Name, e.Param.Value); err != nil {
 			t.Fatal(err)
 		}
@@ -98,7 +98,7 @@ func initialize(t testing.TB, m nn.Module, seed uint64) {
 		t.Fatal(err)
 	}
 	r := philox.New(seed, 1)
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if e.Param.DType != tensor.Float32 || len(e.Param.Shape) != 1 {
 			continue
 		}
@@ -216,7 +216,7 @@ func TestRoundTrip(t *testing.T) {
 				continue
 			}
 			got := back.Tensors()
-			for _, e := range nn.StateDict(m) {
+			for _, e := range nn.Params(m) {
 				if strings.HasSuffix(e.Name, "num_batches_tracked") {
 					continue
 				}
@@ -321,7 +321,7 @@ func TestFineTune(t *testing.T) {
 	}
 	g.Output("loss", loss)
 	vars := engine.NewVars()
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if err := vars.Set(e.Name, e.Param.Value); err != nil {
 			t.Fatal(err)
 		}
@@ -353,7 +353,7 @@ func TestFineTune(t *testing.T) {
 		t.Errorf("the loss went from %g to %g", losses[0], last)
 	}
 	moved := 0
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		v, err := vars.Get(e.Name)
 		if err != nil {
 			t.Fatal(err)

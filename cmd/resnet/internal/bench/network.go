@@ -65,7 +65,7 @@ func open(cfg Config, state string, deferred bool) (*network, error) {
 		} else {
 			var f *weights.File
 			if f, _, err = weights.LoadFrom(state, weights.LoadOptions{Deferred: deferred}); err == nil {
-				_, err = nn.Adopt(m, f.Tensors, true)
+				_, err = nn.Load(m, f.Tensors, nn.LoadOptions{Share: true})
 			}
 		}
 		if err != nil {
@@ -115,7 +115,7 @@ func (n *network) quantised() (bool, error) {
 func (n *network) compile(pool *parallel.Pool, by engine.Tuning) (*step, error) {
 	if n.vars == nil {
 		n.vars = engine.NewVars()
-		for _, e := range nn.StateDict(n.module) {
+		for _, e := range nn.Params(n.module) {
 			if err := n.vars.Adopt(e.Name, e.Param.Value); err != nil {
 				return nil, err
 			}
@@ -171,7 +171,7 @@ func (n *network) flops() (int64, error) {
 // save writes the values as a state dict.
 func (n *network) save(path string) error {
 	var ts []safetensors.Tensor
-	for _, e := range nn.StateDict(n.module) {
+	for _, e := range nn.Params(n.module) {
 		t := e.Param.Value
 		if t == nil {
 			t = tensor.NewInt64(e.Param.Shape...) // counters start at 0
