@@ -8,7 +8,6 @@ import (
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/metrics"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -64,7 +63,7 @@ func (t *tally) metrics() Metrics {
 // evaluator runs a network's inference form on a dataset.
 type evaluator struct {
 	module  nn.Module
-	pool    *parallel.Pool
+	threads int
 	loader  *data.Loader
 	prep    data.Preprocess
 	batch   int
@@ -74,21 +73,21 @@ type evaluator struct {
 	labels  func(i int) []int // of the dataset
 }
 
-func newEvaluator(m nn.Module, ds data.Dataset, cfg data.LoaderConfig, pool *parallel.Pool) (*evaluator, error) {
+func newEvaluator(m nn.Module, ds data.Dataset, cfg data.LoaderConfig, threads int) (*evaluator, error) {
 	cfg.Last, cfg.Shuffle, cfg.Balanced, cfg.Augment = data.Pad, false, false, nil
 	cfg.BatchSize = min(cfg.BatchSize, max(1, ds.Len()))
 	l, err := data.NewLoader(ds, cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &evaluator{module: m, pool: pool, loader: l, prep: cfg.Preprocess, batch: cfg.BatchSize,
+	return &evaluator{module: m, threads: threads, loader: l, prep: cfg.Preprocess, batch: cfg.BatchSize,
 		classes: len(ds.Classes()), multi: ds.MultiLabel(), labels: ds.Labels}, nil
 }
 
 // run evaluates the network with the values of vars: the moving averages where
 // there are any. each, if not nil, is called after every batch.
 func (e *evaluator) run(ctx context.Context, vars *engine.Vars, each func(samples int)) (Metrics, error) {
-	plan, err := inferencePlan(e.module, vars, tensor.Shape{e.batch, e.prep.Channels, e.prep.Height, e.prep.Width}, e.pool, !e.exact)
+	plan, err := inferencePlan(e.module, vars, tensor.Shape{e.batch, e.prep.Channels, e.prep.Height, e.prep.Width}, e.threads, !e.exact)
 	if err != nil {
 		return Metrics{}, err
 	}
@@ -104,7 +103,7 @@ func (e *evaluator) run(ctx context.Context, vars *engine.Vars, each func(sample
 		if err != nil {
 			return Metrics{}, err
 		}
-		x, err := tensor.FromFloat32(b.X, b.N, b.C, b.H, b.W)
+		x, err := tensor.FromNHWC(b.X, b.N, b.C, b.H, b.W)
 		if err != nil {
 			return Metrics{}, err
 		}
@@ -167,9 +166,9 @@ func classNumbers(n int) []string {
 
 // inferencePlan compiles the network's inference form over a copy of its
 // variables, taking the moving averages where there are any. The input is fed
-// channels last.
-func inferencePlan(m nn.Module, vars *engine.Vars, input tensor.Shape, pool *parallel.Pool, fast bool) (*engine.Plan, error) {
-	t, err := nn.Trace(m, nn.TraceOptions{Input: graph.F32(input...)})
+// as NHWC.
+func inferencePlan(m nn.Module, vars *engine.Vars, input tensor.Shape, threads int, fast bool) (*engine.Plan, error) {
+	t, err := nn.Trace(m, nn.TraceOptions{Input: graph.F32(input...), Layout: tensor.NHWC})
 	if err != nil {
 		return nil, err
 	}
@@ -187,5 +186,5 @@ func inferencePlan(m nn.Module, vars *engine.Vars, input tensor.Shape, pool *par
 			return nil, err
 		}
 	}
-	return engine.Compile(t.Graph, own, engine.Options{Pool: pool, ChannelsLast: []string{nn.ImageInput}, Fast: fast})
+	return engine.Compile(t.Graph, own, engine.Options{Threads: threads, Fast: fast})
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/metrics"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
@@ -165,7 +164,7 @@ func (c *Compiled) Fit(ctx context.Context, ds data.Dataset, opt FitOptions) (*R
 		return nil, fmt.Errorf("train: Fit: %w", err)
 	}
 	s := &session{
-		rec: rec, seed: opt.Seed, prep: prep, module: c.module, log: newLogger(opt.Log), pool: parallel.NewPool(opt.Threads),
+		rec: rec, seed: opt.Seed, prep: prep, module: c.module, log: newLogger(opt.Log), threads: opt.Threads,
 		splits: &data.Splits{Spec: "the data", Train: ds, Val: opt.Val},
 	}
 	defer s.close()
@@ -251,7 +250,7 @@ func (c *Compiled) Evaluate(ctx context.Context, ds data.Dataset) (Metrics, erro
 	if err != nil {
 		return Metrics{}, err
 	}
-	e, err := newEvaluator(c.module, ds, data.LoaderConfig{BatchSize: 64, Preprocess: c.prep}, nil)
+	e, err := newEvaluator(c.module, ds, data.LoaderConfig{BatchSize: 64, Preprocess: c.prep}, 0)
 	if err != nil {
 		return Metrics{}, err
 	}

@@ -7,7 +7,6 @@ import (
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
@@ -36,7 +35,7 @@ const accPrefix = weights.OptimPrefix + "accumulated."
 type program struct {
 	module  nn.Module
 	vars    *engine.Vars
-	pool    *parallel.Pool
+	threads int
 	input   tensor.Shape // [N C H W]
 	classes int
 	soft    bool // targets are distributions or multi-hot rows
@@ -88,7 +87,7 @@ func (p *program) compile() error {
 }
 
 func (p *program) build(update bool) (*stepPlan, error) {
-	t, err := nn.Trace(p.module, nn.TraceOptions{Input: graph.F32(p.input...), Training: true})
+	t, err := nn.Trace(p.module, nn.TraceOptions{Input: graph.F32(p.input...), Layout: tensor.NHWC, Training: true})
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +107,7 @@ func (p *program) build(update bool) (*stepPlan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("training graph: %w", err)
 	}
-	plan, err := engine.Compile(g, p.vars, engine.Options{Pool: p.pool, ChannelsLast: []string{nn.ImageInput}, Fast: !p.exact, BF16: p.bf16})
+	plan, err := engine.Compile(g, p.vars, engine.Options{Threads: p.threads, Fast: !p.exact, BF16: p.bf16})
 	if err != nil {
 		return nil, err
 	}
@@ -389,7 +388,7 @@ func (s *stepPlan) run(p *program, b *data.Batch, lr, decay float64, seed uint64
 	s.decay.Float32s()[0] = float32(decay)
 	s.t.Float32s()[0] = float32(update)
 	s.rng.Int64s()[0], s.rng.Int64s()[1] = int64(seed), int64(draw)
-	x, err := tensor.FromFloat32(b.X, p.input...)
+	x, err := tensor.FromNHWC(b.X, p.input[0], p.input[1], p.input[2], p.input[3])
 	if err != nil {
 		return err
 	}

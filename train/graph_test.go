@@ -9,7 +9,6 @@ import (
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -55,8 +54,6 @@ type stepGoldens struct {
 func TestStepsEqualPyTorch(t *testing.T) {
 	var g stepGoldens
 	readJSON(t, "steps.json", &g)
-	pool := parallel.NewPool(2)
-	defer pool.Close()
 	sgd := Optimizer{Kind: "sgd", Momentum: 0.9, WeightDecay: 0.05}
 	with := func(change func(*program)) *program {
 		p := &program{opt: sgd, accumulate: 1}
@@ -104,7 +101,7 @@ func TestStepsEqualPyTorch(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			p.module, p.pool, p.classes, p.input = m, pool, 4, tensor.Shape{6, 2, 5, 5}
+			p.module, p.threads, p.classes, p.input = m, 2, 4, tensor.Shape{6, 2, 5, 5}
 			if err := p.compile(); err != nil {
 				t.Fatal(err)
 			}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
-	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
@@ -56,7 +55,7 @@ type session struct {
 	ownSplits bool
 	prep      data.Preprocess
 	module    nn.Module
-	pool      *parallel.Pool
+	threads   int
 	vars      *engine.Vars
 	bf16      engine.BF16
 	prog      *program
@@ -91,9 +90,6 @@ func (s *session) close() {
 		}
 	}
 	s.results.close() // after an error that matters more
-	if s.pool != nil {
-		s.pool.Close()
-	}
 	if s.ownSplits {
 		s.splits.Close()
 	}

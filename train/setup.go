@@ -13,7 +13,6 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
-	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
@@ -91,7 +90,7 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 			return nil, err
 		}
 	}
-	s.pool = parallel.NewPool(cfg.Threads)
+	s.threads = cfg.Threads
 	if err := s.build(from); err != nil {
 		return nil, err
 	}
@@ -399,7 +398,7 @@ func (s *session) build(from *weights.File) error {
 	if rec.TrainSize > 0 {
 		train.Width, train.Height = rec.TrainSize, rec.TrainSize
 	}
-	common := data.LoaderConfig{Seed: s.seed, SkipBad: s.skipBad, Workers: s.pool.Workers()}
+	common := data.LoaderConfig{Seed: s.seed, SkipBad: s.skipBad, Workers: s.threads}
 	lc := common
 	lc.BatchSize, lc.Preprocess, lc.Augment = rec.BatchSize, train, &rec.Augment
 	lc.Shuffle, lc.Balanced, lc.Last = true, rec.Balanced, data.Drop
@@ -413,7 +412,7 @@ func (s *session) build(from *weights.File) error {
 		if ec.BatchSize == 0 {
 			ec.BatchSize = rec.BatchSize
 		}
-		if s.eval, err = newEvaluator(s.module, ev, ec, s.pool); err != nil {
+		if s.eval, err = newEvaluator(s.module, ev, ec, s.threads); err != nil {
 			return fmt.Errorf("validation part of %s: %w", sp.Spec, err)
 		}
 		s.eval.exact = rec.Exact
@@ -437,7 +436,7 @@ func (s *session) build(from *weights.File) error {
 	}
 	s.vars = engine.NewVars()
 	s.prog = &program{
-		module: s.module, vars: s.vars, pool: s.pool,
+		module: s.module, vars: s.vars, threads: s.threads,
 		input:   tensor.Shape{rec.BatchSize, train.Channels, train.Height, train.Width},
 		classes: len(sp.Classes()), soft: loss.bce || mixes,
 		opt: rec.Optimizer, loss: loss, ema: rec.EMA != nil, accumulate: max(1, rec.Accumulate), recompute: rec.Recompute, exact: rec.Exact, bf16: s.bf16,

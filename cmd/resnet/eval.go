@@ -12,6 +12,7 @@ import (
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/metrics"
+	"github.com/resnet-go/resnet/tensor"
 )
 
 type evalCommand struct {
@@ -165,18 +166,22 @@ func (c *evalCommand) score(ctx context.Context, m *resnet.Model, ds data.Datase
 		if err != nil {
 			return nil, c.explain(err)
 		}
-		x := b.X[:b.Real*b.H*b.W*b.C]
-		logits, _, err := m.Forward(ctx, x, b.Real)
+		x, err := tensor.FromNHWC(b.X[:b.Real*b.H*b.W*b.C], b.Real, b.C, b.H, b.W)
 		if err != nil {
 			return nil, err
 		}
+		z, _, err := m.Forward(ctx, x)
+		if err != nil {
+			return nil, err
+		}
+		logits := z.Float32s()
 		if c.flip {
-			mirror(x, b.W, b.C)
-			flipped, _, err := m.Forward(ctx, x, b.Real)
+			mirror(x.Float32s(), b.W, b.C)
+			flipped, _, err := m.Forward(ctx, x)
 			if err != nil {
 				return nil, err
 			}
-			for i, v := range flipped {
+			for i, v := range flipped.Float32s() {
 				logits[i] = (logits[i] + v) / 2
 			}
 		}
