@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/simd/isa"
 )
 
 // Request asks a process to run steps: so many, or for so long.
@@ -56,7 +56,7 @@ func Serve(cfg Config, weights, output string, in io.Reader, out io.Writer) erro
 		return err
 	}
 	say := json.NewEncoder(out)
-	about := Answer{Peer: "resnet", Version: runtime.Version(), Variant: kernel.ISA()}
+	about := Answer{Peer: "resnet", Version: runtime.Version(), Variant: isa.ISA()}
 	ready := about
 	ready.Ready = true
 	if err := say.Encode(ready); err != nil {
@@ -77,7 +77,7 @@ func Serve(cfg Config, weights, output string, in io.Reader, out io.Writer) erro
 			answer.Error = err.Error()
 		}
 		answer.PeakMB = peakMemoryMB()
-		answer.PeakGFLOPS = kernel.PeakGFLOPS()
+		answer.PeakGFLOPS = isa.PeakGFLOPS()
 		if err := say.Encode(answer); err != nil {
 			return err
 		}

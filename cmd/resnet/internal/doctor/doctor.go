@@ -13,10 +13,11 @@ import (
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/infer"
+	"github.com/resnet-go/resnet/internal/conv"
 	"github.com/resnet-go/resnet/internal/cpu"
-	"github.com/resnet-go/resnet/internal/kernel"
 	"github.com/resnet-go/resnet/internal/namefill"
 	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/internal/simd/isa"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -71,7 +72,7 @@ func Run(ctx context.Context, threads int, m *resnet.Model) (*Report, error) {
 	}
 	r := &Report{
 		Platform: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU(), Threads: threads,
-		ISA: kernel.ISA(), Features: cpu.Names(), BF16: engine.BF16Native.Check() == nil, PeakGFLOPS: kernel.PeakGFLOPS(), BF16PeakGFLOPS: kernel.BF16PeakGFLOPS(),
+		ISA: isa.ISA(), Features: cpu.Names(), BF16: engine.BF16Native.Check() == nil, PeakGFLOPS: isa.PeakGFLOPS(), BF16PeakGFLOPS: isa.BF16PeakGFLOPS(),
 	}
 	var err error
 	if r.GEMMGFLOPS, err = gemm(parallel.Shared(1)); err != nil {
@@ -154,7 +155,7 @@ func (ref *reference) difference(logits *tensor.Tensor) float64 {
 // gemm returns the speed of a matrix product in GFLOP/s, the median of several.
 func gemm(pool *parallel.Pool) (float64, error) {
 	const size = 768
-	p, err := kernel.PlanMatMul(kernel.MatMul{Batch: 1, M: size, N: size, K: size})
+	p, err := conv.PlanMatMul(conv.MatMul{Batch: 1, M: size, N: size, K: size})
 	if err != nil {
 		return 0, fmt.Errorf("doctor: %w", err)
 	}
