@@ -25,8 +25,9 @@ type Batch struct {
 
 	X      []float32 // inputs, [N, H, W, C] (channels last)
 	Labels []int64   // the class of each row, [N]; of a mixed row, its own class; nil for multi-label data
-	// Targets are the soft or multi-hot targets, [N, classes], when batches
-	// are mixed or the dataset is multi-label; else nil.
+	// Targets are the soft, multi-hot or one-hot targets, [N, classes], when
+	// batches are mixed, the dataset is multi-label or LoaderConfig.SoftTargets is
+	// set; else nil.
 	Targets []float32
 	Index   []int // which sample of the dataset each row is; -1 in padding
 }
@@ -66,6 +67,9 @@ type LoaderConfig struct {
 	Repeat int
 	Last   LastBatch
 	Seed   uint64
+	// SoftTargets makes Batch.Targets also where Labels alone would do: a one-hot
+	// row per label.
+	SoftTargets bool
 	// SkipBad goes on when a sample cannot be decoded, and counts it (see
 	// [Loader.Bad]): if Shuffle or Balanced is set, another sample takes its
 	// place, the same one in every run; else the batch has fewer real rows.
@@ -205,7 +209,7 @@ func (r *run) prepare(b *slot, step int) {
 	if !multi {
 		b.Labels = resized(b.Labels, b.N)
 	}
-	if multi || cfg.Augment.mixes() {
+	if multi || cfg.SoftTargets || cfg.Augment.Mixes() {
 		b.Targets = resized(b.Targets, b.N*len(r.l.ds.Classes()))
 		clear(b.Targets)
 	}
@@ -396,7 +400,7 @@ func (l *Loader) complete(b *slot, ws *workerState) {
 	if b.Labels != nil {
 		b.Labels = b.Labels[:b.N]
 	}
-	if a := l.cfg.Augment; a.mixes() {
+	if a := l.cfg.Augment; a.Mixes() {
 		ws.spare = resized(ws.spare, max(size, k))
 		a.mix(&b.Batch, l.cfg.Seed, ws.spare)
 	}

@@ -125,7 +125,7 @@ func (e *evaluator) run(ctx context.Context, vars *engine.Vars, each func(sample
 		} else {
 			t.count(logits, b.Labels, b.Real, e.classes)
 			for n := range b.Real {
-				loss += crossEntropy(logits[n*e.classes:(n+1)*e.classes], int(b.Labels[n]))
+				loss += metrics.CrossEntropy(logits[n*e.classes:(n+1)*e.classes], int(b.Labels[n]))
 			}
 		}
 		if each != nil {
@@ -145,16 +145,6 @@ func (e *evaluator) run(ctx context.Context, vars *engine.Vars, each func(sample
 	m := t.metrics()
 	m.Loss = loss / float64(t.Samples)
 	return m, nil
-}
-
-// crossEntropy is -log softmax(z)[label].
-func crossEntropy(z []float32, label int) float64 {
-	top := float64(z[metrics.ArgMax(z)])
-	sum := 0.0
-	for _, v := range z {
-		sum += math.Exp(float64(v) - top)
-	}
-	return top + math.Log(sum) - float64(z[label])
 }
 
 func classNumbers(n int) []string {
