@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/engine"
@@ -333,25 +334,49 @@ func (t *Trainer) Predict(x *tensor.Tensor) (*tensor.Tensor, error) {
 // Preprocess returns how pictures became inputs in Fit.
 func (t *Trainer) Preprocess() data.Preprocess { return t.prep }
 
+// Model returns what was learned as a model that can classify, embed, explain
+// and be saved. It has copies of the weights: another Fit does not change it.
+func (t *Trainer) Model(opt resnet.Options) (*resnet.Model, error) {
+	if t.prep.Width == 0 {
+		return nil, errors.New("train: Model before Fit: it is not known how pictures become inputs")
+	}
+	meta, err := t.meta()
+	if err != nil {
+		return nil, err
+	}
+	name := ""
+	if m, ok := t.module.(*models.Model); ok {
+		name = m.Config.Name
+	}
+	d := resnet.Description{Name: name, Classes: t.classes, MultiLabel: t.multi, Preprocess: t.prep, Meta: meta}
+	return resnet.FromModule(t.module, d, opt)
+}
+
+// meta returns what a model file says about the training.
+func (t *Trainer) meta() (weights.Meta, error) {
+	m := weights.Meta{Classes: t.classes, MultiLabel: t.multi, Seed: t.seed}
+	if t.last != nil && len(t.last.History) > 0 {
+		m.Metrics = t.last.Last.figures()
+	}
+	var err error
+	if t.prep.Width > 0 {
+		if m.Preprocess, err = json.Marshal(t.prep); err != nil {
+			return m, err
+		}
+	}
+	if net, ok := t.module.(*models.Model); ok {
+		m.Architecture, err = json.Marshal(net.Config)
+	}
+	return m, err
+}
+
 // Save writes the model as a file. Networks of package models can be opened
 // from it alone; for others it holds the weights by state-dict key, for
 // nn.Load.
 func (t *Trainer) Save(path string) error {
-	f := &weights.File{Tensors: nn.State(t.module)}
-	f.Classes, f.MultiLabel, f.Seed = t.classes, t.multi, t.seed
-	if t.last != nil && len(t.last.History) > 0 {
-		f.Metrics = t.last.Last.figures()
+	meta, err := t.meta()
+	if err != nil {
+		return err
 	}
-	var err error
-	if t.prep.Width > 0 {
-		if f.Preprocess, err = json.Marshal(t.prep); err != nil {
-			return err
-		}
-	}
-	if m, ok := t.module.(*models.Model); ok {
-		if f.Architecture, err = json.Marshal(m.Config); err != nil {
-			return err
-		}
-	}
-	return weights.Save(path, f, weights.SaveOptions{})
+	return weights.Save(path, &weights.File{Meta: meta, Tensors: nn.State(t.module)}, weights.SaveOptions{})
 }

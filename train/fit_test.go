@@ -3,11 +3,15 @@ package train
 import (
 	"context"
 	"errors"
+	"image"
 	"maps"
+	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
@@ -167,5 +171,117 @@ func TestBCEOnLabels(t *testing.T) {
 	r := toyFit(t, c, FitOptions{Epochs: 6, Val: val})
 	if r.Best.Val.Top1 < 0.8 {
 		t.Errorf("%+v", r.Best.Val)
+	}
+}
+
+// A trained network, of package models or custom, is a model without a detour
+// through a file: the same answers as Predict's, and it stays as it was when
+// training goes on.
+func TestModelOfTrainer(t *testing.T) {
+	custom := nn.Sequential{nn.NewConv2d(1, 8, 3, nn.Padding(1)), nn.NewBatchNorm2d(8), nn.NewReLU(), nn.NewGlobalAvgPool(), nn.NewLinear(8, 4)}
+	own, err := Compile(custom, BCE{}, SGD{LR: 0.05, Momentum: 0.9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := own.Model(resnet.Options{}); err == nil {
+		t.Error("no error before Fit")
+	}
+	ctx := context.Background()
+	ds := toy(t, 3, 9)
+	for name, c := range map[string]*Trainer{"models": toyTrainer(t, SGD{LR: 0.05, Momentum: 0.9}), "custom": own} {
+		r := toyFit(t, c, FitOptions{Epochs: 2, EMA: 0.5})
+		m, err := c.Model(resnet.Options{Threads: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := m.Input().Numel()
+		x := make([]float32, ds.Len()*size)
+		in := tensor.New(append(tensor.Shape{ds.Len()}, m.Input()...)...)
+		for i, p := range ds.Pictures {
+			if err := c.Preprocess().ApplyNHWC(x[i*size:(i+1)*size], p); err != nil {
+				t.Fatal(err)
+			}
+			one, err := c.Preprocess().Apply(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			copy(in.Float32s()[i*size:], one.Float32s())
+		}
+		want, err := c.Predict(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		logits, _, err := m.Forward(ctx, x, ds.Len())
+		if err != nil {
+			t.Fatal(err)
+		}
+		check := func(when string, logits []float32) {
+			for i, w := range want.Float32s() {
+				var p float64
+				if row := logits[i/4*4 : i/4*4+4]; name == "custom" {
+					p = 1 / (1 + math.Exp(-float64(row[i%4])))
+				} else {
+					sum := 0.0
+					for _, z := range row {
+						sum += math.Exp(float64(z))
+					}
+					p = math.Exp(float64(row[i%4])) / sum
+				}
+				if math.Abs(p-float64(w)) > 1e-6 {
+					t.Errorf("%s, %s: probability %d is %v, Predict's %v", name, when, i, p, w)
+				}
+			}
+		}
+		check("at once", logits)
+
+		// Evaluate of both.
+		e, err := m.Evaluate(ctx, ds, resnet.EvaluateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := c.Evaluate(ctx, ds)
+		if err != nil || e.Single.Top1 != v.Top1 || math.Abs(e.Single.Loss-v.Loss) > 1e-6 {
+			t.Errorf("%s: %v and %v, %v", name, e.Single.Loss, v.Loss, err)
+		}
+
+		// More training does not change the model.
+		toyFit(t, c, FitOptions{Epochs: 1})
+		logits, _, err = m.Forward(ctx, x, ds.Len())
+		if err != nil {
+			t.Fatal(err)
+		}
+		check("after another Fit", logits)
+
+		gray := ds.Pictures[0]
+		p := resnet.Image(&image.Gray{Pix: gray.Pix, Stride: gray.W, Rect: image.Rect(0, 0, gray.W, gray.H)})
+		if _, err := m.Embed(ctx, p); err != nil {
+			t.Errorf("%s: Embed: %v", name, err)
+		}
+		opt := resnet.ExplainOptions{}
+		if name == "custom" {
+			opt.Layer = "0"
+		}
+		if _, err := m.Explain(ctx, p, opt); err != nil {
+			t.Errorf("%s: Explain: %v", name, err)
+		}
+		if got := m.Meta().Metrics["epoch"]; got != float64(r.Epochs) || m.Classes()[3] != "south-east" {
+			t.Errorf("%s: %+v", name, m.Meta())
+		}
+
+		path := filepath.Join(t.TempDir(), "model.safetensors")
+		if err := m.Save(path); err != nil {
+			t.Fatal(err)
+		}
+		if name == "custom" {
+			continue // the file does not tell the network
+		}
+		again, err := resnet.Open(path, resnet.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if logits, _, err = again.Forward(ctx, x, ds.Len()); err != nil {
+			t.Fatal(err)
+		}
+		check("opened again", logits)
 	}
 }
