@@ -4,14 +4,16 @@ import (
 	"fmt"
 
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/conv"
+	"github.com/resnet-go/resnet/internal/simd/gemm"
+	"github.com/resnet-go/resnet/internal/simd/isa"
 )
 
 // winograd emits a convolution by Winograd's algorithm with tiles of tile x tile
 // outputs, in place of [compiler.direct]. With stats, further outputs of the node
 // are the mean and the variance of each channel of y.
-func (c *compiler) winograd(n *graph.Node, shape kernel.Conv, tile int, x, bias, residual, y *buf, op fusedConv) error {
-	f, err := kernel.PlanWinograd(shape, tile)
+func (c *compiler) winograd(n *graph.Node, shape conv.Conv, tile int, x, bias, residual, y *buf, op fusedConv) error {
+	f, err := conv.PlanWinograd(shape, tile)
 	if err != nil {
 		return err
 	}
@@ -45,15 +47,15 @@ func winogradName(tile int) string { return fmt.Sprintf("winograd %dx%d", tile, 
 
 // winogradInputGrad emits an input gradient in place of [compiler.inputGrad]'s
 // direct one; dx is added to where sum is dx.
-func (c *compiler) winogradInputGrad(shape kernel.Conv, tile int, dy, w, sum, dx *buf) error {
-	f, err := kernel.PlanWinogradInputGrad(shape, tile)
+func (c *compiler) winogradInputGrad(shape conv.Conv, tile int, dy, w, sum, dx *buf) error {
+	f, err := conv.PlanWinogradInputGrad(shape, tile)
 	if err != nil {
 		return err
 	}
 	packed := c.packPanels(f, w)
 	c.needScratch(f.ScratchFloats())
 	s := c.step("", f.Tasks(), func(r *run, task, worker int) {
-		f.Run(r.after(task, worker), task, r.scratch[worker], r.b[dy.id], r.b[packed.id], nil, r.opt(sum), r.b[dx.id], kernel.ActNone)
+		f.Run(r.after(task, worker), task, r.scratch[worker], r.b[dy.id], r.b[packed.id], nil, r.opt(sum), r.b[dx.id], isa.ActNone)
 	}, reads(dy, packed, sum), writes(dx))
 	s.flops, s.algorithm = shape.FLOPs(), winogradName(tile)
 	return nil
@@ -61,8 +63,8 @@ func (c *compiler) winogradInputGrad(shape kernel.Conv, tile int, dy, w, sum, dx
 
 // winogradWeightGrad emits a weight gradient in place of [compiler.weightGrad]'s
 // direct one.
-func (c *compiler) winogradWeightGrad(shape kernel.Conv, x, dy, dw *buf) error {
-	f, err := kernel.PlanWinogradWeightGrad(shape)
+func (c *compiler) winogradWeightGrad(shape conv.Conv, x, dy, dw *buf) error {
+	f, err := conv.PlanWinogradWeightGrad(shape)
 	if err != nil {
 		return err
 	}
@@ -82,14 +84,14 @@ func (c *compiler) winogradWeightGrad(shape kernel.Conv, x, dy, dw *buf) error {
 
 // packWinograd returns constant weights as f reads them: transformed, or those
 // of the direct way.
-func (c *compiler) packWinograd(f *kernel.Winograd, v *graph.Value, shape kernel.Conv, tile int) *buf {
+func (c *compiler) packWinograd(f *conv.Winograd, v *graph.Value, shape conv.Conv, tile int) *buf {
 	if f.Plain() {
 		return c.packForward(v, shape)
 	}
 	return c.packTransformed(f, v, shape, tile)
 }
 
-// transformer is a [kernel.Winograd] or a [kernel.WinogradStride2].
+// transformer is a [conv.Winograd] or a [conv.WinogradStride2].
 type transformer interface {
 	PackedLen() int
 	PackTasks() int
@@ -98,7 +100,7 @@ type transformer interface {
 }
 
 // packTransformed returns constant weights, transformed.
-func (c *compiler) packTransformed(f transformer, v *graph.Value, shape kernel.Conv, tile int) *buf {
+func (c *compiler) packTransformed(f transformer, v *graph.Value, shape conv.Conv, tile int) *buf {
 	return c.packConstant(v, packed{shape: shape, winograd: tile}, f.PackedLen(), func(dst, w []float32, scale []float64, layout layout) {
 		if layout != rowMajor {
 			c.plan.pool.Run(f.PackTasks(), func(task, _ int) { f.Pack(task, dst, w) })
@@ -110,7 +112,7 @@ func (c *compiler) packTransformed(f transformer, v *graph.Value, shape kernel.C
 
 // packPanels emits the step that transforms weights that lie in panels, unless f
 // reads those.
-func (c *compiler) packPanels(f *kernel.Winograd, panels *buf) *buf {
+func (c *compiler) packPanels(f *conv.Winograd, panels *buf) *buf {
 	if f.Plain() {
 		return panels
 	}
@@ -122,8 +124,8 @@ func (c *compiler) packPanels(f *kernel.Winograd, panels *buf) *buf {
 }
 
 // directName is the algorithm that profiles show for a direct convolution.
-func directName(shape kernel.Conv) string {
-	if shape.Products != kernel.FP32 {
+func directName(shape conv.Conv) string {
+	if shape.Precision != gemm.FP32 {
 		return Direct + " bf16"
 	}
 	return Direct

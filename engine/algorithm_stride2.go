@@ -2,14 +2,14 @@ package engine
 
 import (
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/conv"
 )
 
-// stride2Tile is the size of the tiles of [kernel.WinogradStride2].
+// stride2Tile is the size of the tiles of [conv.WinogradStride2].
 const stride2Tile = 2
 
-// stride2 says that a convolution is computed by [kernel.WinogradStride2].
-func (c *compiler) stride2(shape kernel.Conv, w *graph.Value, op fusedConv) bool {
+// stride2 says that a convolution is computed by [conv.WinogradStride2].
+func (c *compiler) stride2(shape conv.Conv, w *graph.Value, op fusedConv) bool {
 	names := c.candidates(shape, w, op)
 	if len(names) < 2 || shape.CheckWinogradStride2() != nil {
 		return false
@@ -23,8 +23,8 @@ func (c *compiler) stride2(shape kernel.Conv, w *graph.Value, op fusedConv) bool
 
 // winogradStride2 emits a convolution of stride 2 by Winograd's algorithm in
 // place of the direct one.
-func (c *compiler) winogradStride2(w *graph.Value, shape kernel.Conv, x, bias, residual, y *buf, op fusedConv) error {
-	f, err := kernel.PlanWinogradStride2(shape)
+func (c *compiler) winogradStride2(w *graph.Value, shape conv.Conv, x, bias, residual, y *buf, op fusedConv) error {
+	f, err := conv.PlanWinogradStride2(shape)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,7 @@ package engine
 import (
 	"fmt"
 
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/simd/gemm"
 )
 
 // BF16 says whether convolutions and linear layers, and their gradients, multiply
@@ -58,12 +58,12 @@ func (b BF16) Check() error {
 	return fmt.Errorf("bf16: %w; bf16=emulate computes the same without them, slowly, to measure accuracy", err)
 }
 
-func (b BF16) products() kernel.Products {
+func (b BF16) products() gemm.Precision {
 	switch b {
 	case BF16Native:
-		return kernel.BF16
+		return gemm.BF16
 	case BF16Emulated:
-		return kernel.BF16Emulated
+		return gemm.BF16Emulated
 	}
-	return kernel.FP32
+	return gemm.FP32
 }

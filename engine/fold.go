@@ -5,7 +5,7 @@ import (
 	"math"
 
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/conv"
 	"github.com/resnet-go/resnet/internal/memory"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -91,7 +91,7 @@ type sharedPack struct {
 }
 
 // packForward returns the weights v of a forward convolution in panels.
-func (c *compiler) packForward(v *graph.Value, shape kernel.Conv) *buf {
+func (c *compiler) packForward(v *graph.Value, shape conv.Conv) *buf {
 	at, ok := c.at[v]
 	if !ok || at.buf.kind != constant || at.layout != rowMajor {
 		return c.pack(c.in(v, weight), shape, false)

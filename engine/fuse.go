@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/simd/isa"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -15,7 +15,7 @@ import (
 // mean and the biased variance of each output channel.
 type fusedConv struct {
 	conv           graph.Conv2d
-	act            kernel.Act
+	act            isa.Act
 	bias, residual bool
 	stats          bool
 }
@@ -189,7 +189,7 @@ func fuseEpilogue(g *graph.Graph) edit {
 		return op, ok && !e.touched(v.Node)
 	}
 	// fuse puts one node at last for conv and what follows it.
-	fuse := func(last, conv *graph.Node, op graph.Conv2d, residual *graph.Value, act kernel.Act, between ...*graph.Node) {
+	fuse := func(last, conv *graph.Node, op graph.Conv2d, residual *graph.Value, act isa.Act, between ...*graph.Node) {
 		in := operands(conv.In...)
 		if residual != nil {
 			in = append(in, operand{value: residual})
@@ -233,22 +233,22 @@ func fuseEpilogue(g *graph.Graph) edit {
 			continue
 		}
 		if conv, op, residual := sum(n); conv != nil {
-			fuse(n, conv, op, residual, kernel.ActNone)
+			fuse(n, conv, op, residual, isa.ActNone)
 		}
 	}
 	return e
 }
 
 // activationOf returns the activation that a convolution can apply itself.
-func activationOf(n *graph.Node) (kernel.Act, bool) {
+func activationOf(n *graph.Node) (isa.Act, bool) {
 	u, ok := n.Op.(graph.Unary)
 	switch {
 	case !ok:
 		return 0, false
 	case u.Fn == graph.Relu:
-		return kernel.ActReLU, true
+		return isa.ActReLU, true
 	case u.Fn == graph.Clip && u.A == 0 && u.B == 6:
-		return kernel.ActReLU6, true
+		return isa.ActReLU6, true
 	}
 	return 0, false
 }

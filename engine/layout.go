@@ -2,7 +2,7 @@ package engine
 
 import (
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/simd/vec"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -95,7 +95,7 @@ func relayout(dst, src []float32, s tensor.Shape, from, to layout) {
 	}
 	perm := permutation(len(s), from, to)
 	shape := from.shape(s)
-	kernel.Permute(dst, src, shape, perm, 0, shape[perm[0]])
+	vec.Permute(dst, src, shape, perm, 0, shape[perm[0]])
 }
 
 // variableLayout is the layout in which Vars keeps a variable of this type.

@@ -5,8 +5,9 @@ import (
 	"slices"
 
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/kernel"
 	"github.com/resnet-go/resnet/internal/memory"
+	"github.com/resnet-go/resnet/internal/simd/gemm"
+	"github.com/resnet-go/resnet/internal/simd/vec"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -28,7 +29,7 @@ type compiler struct {
 	nhwcName []string
 	fast     bool   // Options.Fast
 	tuning   Tuning // Options.Tuning
-	products kernel.Products
+	products gemm.Precision
 	slabs    memory.Slabs // of packed weights
 	reading  reading
 	err      error // of reading a deferred constant
@@ -192,9 +193,9 @@ func (c *compiler) lowerNode(n *graph.Node) error {
 	case graph.BroadcastTo:
 		return c.broadcastTo(n, op)
 	case graph.Softmax:
-		return c.softmax(n, kernel.Softmax)
+		return c.softmax(n, vec.Softmax)
 	case graph.LogSoftmax:
-		return c.softmax(n, kernel.LogSoftmax)
+		return c.softmax(n, vec.LogSoftmax)
 	case graph.Reshape:
 		return c.reshape(n)
 	case graph.Permute:
@@ -344,7 +345,7 @@ func (c *compiler) in(v *graph.Value, l layout) *buf {
 		phys := from.shape(shape)
 		rows := phys[perm[0]]
 		c.step("layout", rows, func(r *run, task, _ int) {
-			kernel.Permute(r.b[dst.id], r.b[src.id], phys, perm, task, task+1)
+			vec.Permute(r.b[dst.id], r.b[src.id], phys, perm, task, task+1)
 		}, reads(src), writes(dst))
 	}
 	c.moved[key] = place{dst, l}
@@ -364,17 +365,17 @@ func (c *compiler) step(phase string, tasks int, do func(r *run, task, worker in
 
 // pieces appends a step over a flat array of n floats, cut at fixed places.
 func (c *compiler) pieces(phase string, n int, do func(r *run, lo, hi int), reads, writes []*buf) *step {
-	return c.step(phase, kernel.Pieces(n, kernel.PieceLen), func(r *run, task, _ int) {
-		lo, hi := kernel.PieceBounds(task, kernel.PieceLen, n)
+	return c.step(phase, vec.Pieces(n, vec.PieceLen), func(r *run, task, _ int) {
+		lo, hi := vec.PieceBounds(task, vec.PieceLen, n)
 		do(r, lo, hi)
 	}, reads, writes)
 }
 
 // rows appends a step over the rows of a rows x cols array, cut at fixed places.
 func (c *compiler) rows(phase string, rows, cols int, do func(r *run, lo, hi int), reads, writes []*buf) *step {
-	size := kernel.PieceRows(rows, cols)
-	return c.step(phase, kernel.Pieces(rows, size), func(r *run, task, _ int) {
-		lo, hi := kernel.PieceBounds(task, size, rows)
+	size := vec.PieceRows(rows, cols)
+	return c.step(phase, vec.Pieces(rows, size), func(r *run, task, _ int) {
+		lo, hi := vec.PieceBounds(task, size, rows)
 		do(r, lo, hi)
 	}, reads, writes)
 }

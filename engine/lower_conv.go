@@ -2,13 +2,13 @@ package engine
 
 import (
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/conv"
 	"github.com/resnet-go/resnet/tensor"
 )
 
 // convShape is the kernel's view of a convolution of x [N C H W] by w [K C/g R S].
-func convShape(o graph.Conv2d, x, w tensor.Shape) kernel.Conv {
-	return kernel.Conv{
+func convShape(o graph.Conv2d, x, w tensor.Shape) conv.Conv {
+	return conv.Conv{
 		N: x[0], H: x[2], W: x[3], C: x[1], K: w[0], R: w[2], S: w[3],
 		StrideH: o.StrideH, StrideW: o.StrideW,
 		PadTop: o.PadTop, PadLeft: o.PadLeft, PadBottom: o.PadBottom, PadRight: o.PadRight,
@@ -17,19 +17,19 @@ func convShape(o graph.Conv2d, x, w tensor.Shape) kernel.Conv {
 }
 
 // linearShape is the kernel's view of a linear layer x [N I], w [O I].
-func linearShape(x, w tensor.Shape) kernel.Conv { return kernel.Linear(x[0], w[1], w[0]) }
+func linearShape(x, w tensor.Shape) conv.Conv { return conv.Linear(x[0], w[1], w[0]) }
 
 // packed identifies a weight brought into the micro-kernel's panels.
 type packed struct {
 	weight    *buf
-	shape     kernel.Conv
+	shape     conv.Conv
 	inputGrad bool
 	winograd  int // size of the tiles; 0: not transformed
 }
 
 // pack returns w in panels: at once where the weight is constant, by a step of
 // each run where it is being trained.
-func (c *compiler) pack(w *buf, shape kernel.Conv, inputGrad bool) *buf {
+func (c *compiler) pack(w *buf, shape conv.Conv, inputGrad bool) *buf {
 	key := packed{weight: w, shape: shape, inputGrad: inputGrad}
 	if w.kind == constant && !inputGrad {
 		key.shape.N, key.shape.H, key.shape.W = 1, 1, 1 // the panels do not depend on the image
@@ -76,9 +76,9 @@ func (c *compiler) conv(n *graph.Node, op fusedConv) error {
 }
 
 // forward emits a convolution or linear layer.
-func (c *compiler) forward(n *graph.Node, shape kernel.Conv, bias, residual *buf, op fusedConv) (y *buf, err error) {
-	shape.Products = c.products
-	f, err := kernel.PlanConvForward(shape)
+func (c *compiler) forward(n *graph.Node, shape conv.Conv, bias, residual *buf, op fusedConv) (y *buf, err error) {
+	shape.Precision = c.products
+	f, err := conv.PlanConvForward(shape)
 	if err != nil {
 		return nil, err
 	}
@@ -126,8 +126,8 @@ func (c *compiler) convInputGrad(n *graph.Node, op graph.Conv2dInputGrad, sum *g
 	return c.inputGrad(n, shape, sum)
 }
 
-func (c *compiler) inputGrad(n *graph.Node, shape kernel.Conv, sum *graph.Value) error {
-	shape.Products = c.products
+func (c *compiler) inputGrad(n *graph.Node, shape conv.Conv, sum *graph.Value) error {
+	shape.Precision = c.products
 	dy := c.in(n.In[0], activation)
 	w := c.pack(c.in(n.In[1], weight), shape, true)
 	dx := c.out(n.Out[0], activation)
@@ -143,7 +143,7 @@ func (c *compiler) inputGrad(n *graph.Node, shape kernel.Conv, sum *graph.Value)
 		s.inPlace.out, s.inPlace.in = dx, from
 		return nil
 	}
-	f, err := kernel.PlanConvInputGrad(shape)
+	f, err := conv.PlanConvInputGrad(shape)
 	if err != nil {
 		return err
 	}
@@ -167,14 +167,14 @@ func (c *compiler) convWeightGrad(n *graph.Node, op graph.Conv2dWeightGrad) erro
 	return c.weightGrad(n, convShape(op.Conv, n.In[0].Shape, op.W))
 }
 
-func (c *compiler) weightGrad(n *graph.Node, shape kernel.Conv) error {
-	shape.Products = c.products
+func (c *compiler) weightGrad(n *graph.Node, shape conv.Conv) error {
+	shape.Precision = c.products
 	x, dy := c.in(n.In[0], activation), c.in(n.In[1], activation)
 	dw := c.out(n.Out[0], weight)
 	if c.fast && shape.FastestWeightGrad() {
 		return c.winogradWeightGrad(shape, x, dy, dw)
 	}
-	f, err := kernel.PlanConvWeightGrad(shape)
+	f, err := conv.PlanConvWeightGrad(shape)
 	if err != nil {
 		return err
 	}
@@ -203,7 +203,7 @@ func (c *compiler) linear(n *graph.Node) error {
 
 func (c *compiler) linearInputGrad(n *graph.Node) error {
 	w := n.In[1].Shape
-	return c.inputGrad(n, kernel.Linear(n.In[0].Shape[0], w[1], w[0]), nil)
+	return c.inputGrad(n, conv.Linear(n.In[0].Shape[0], w[1], w[0]), nil)
 }
 
 func (c *compiler) linearWeightGrad(n *graph.Node) error {
@@ -213,14 +213,14 @@ func (c *compiler) linearWeightGrad(n *graph.Node) error {
 func (c *compiler) matMul(n *graph.Node, op graph.MatMul) error {
 	y := n.Out[0].Shape
 	a := n.In[0].Shape
-	m := kernel.MatMul{Batch: 1, M: y[len(y)-2], N: y[len(y)-1], K: a[len(a)-1], TransA: op.TransA, TransB: op.TransB}
+	m := conv.MatMul{Batch: 1, M: y[len(y)-2], N: y[len(y)-1], K: a[len(a)-1], TransA: op.TransA, TransB: op.TransB}
 	if op.TransA {
 		m.K = a[len(a)-2]
 	}
 	if len(y) == 3 {
 		m.Batch = y[0]
 	}
-	f, err := kernel.PlanMatMul(m)
+	f, err := conv.PlanMatMul(m)
 	if err != nil {
 		return err
 	}

@@ -4,45 +4,45 @@ import (
 	"fmt"
 
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/simd/vec"
 	"github.com/resnet-go/resnet/tensor"
 )
 
 // unaryKernel returns the kernel's function and its parameters.
-func unaryKernel(o graph.Unary) (op kernel.UnaryOp, a, b float32, err error) {
+func unaryKernel(o graph.Unary) (op vec.UnaryOp, a, b float32, err error) {
 	switch o.Fn {
 	case graph.Relu:
-		op = kernel.OpReLU
+		op = vec.OpReLU
 	case graph.Clip:
-		op, a, b = kernel.OpClamp, o.A, o.B
+		op, a, b = vec.OpClamp, o.A, o.B
 	case graph.LeakyRelu:
-		op, a = kernel.OpLeakyReLU, o.A
+		op, a = vec.OpLeakyReLU, o.A
 	case graph.Sigmoid:
-		op = kernel.OpSigmoid
+		op = vec.OpSigmoid
 	case graph.Tanh:
-		op = kernel.OpTanh
+		op = vec.OpTanh
 	case graph.Silu:
-		op = kernel.OpSiLU
+		op = vec.OpSiLU
 	case graph.Gelu:
-		op = kernel.OpGELU
+		op = vec.OpGELU
 	case graph.HardSigmoid:
-		op, a, b = kernel.OpHardSigmoid, 1.0/6, 0.5
+		op, a, b = vec.OpHardSigmoid, 1.0/6, 0.5
 	case graph.HardSwish:
-		op = kernel.OpHardSwish
+		op = vec.OpHardSwish
 	case graph.Exp:
-		op = kernel.OpExp
+		op = vec.OpExp
 	case graph.Log:
-		op = kernel.OpLog
+		op = vec.OpLog
 	case graph.Sqrt:
-		op = kernel.OpSqrt
+		op = vec.OpSqrt
 	case graph.Rsqrt:
-		op = kernel.OpRsqrt
+		op = vec.OpRsqrt
 	case graph.Square:
-		op = kernel.OpSquare
+		op = vec.OpSquare
 	case graph.Abs:
-		op = kernel.OpAbs
+		op = vec.OpAbs
 	case graph.Softplus:
-		op = kernel.OpSoftplus
+		op = vec.OpSoftplus
 	default:
 		err = fmt.Errorf("the engine has no kernel for %v", o.Fn)
 	}
@@ -62,7 +62,7 @@ func (c *compiler) unary(n *graph.Node, o graph.Unary) error {
 	x := c.in(n.In[0], l)
 	y := c.out(n.Out[0], l)
 	s := c.pieces("", x.size, func(r *run, lo, hi int) {
-		kernel.Unary(op, r.b[y.id][lo:hi], r.b[x.id][lo:hi], a, b)
+		vec.Unary(op, r.b[y.id][lo:hi], r.b[x.id][lo:hi], a, b)
 	}, reads(x), writes(y))
 	s.inPlace.out, s.inPlace.in = y, x
 	return nil
@@ -84,7 +84,7 @@ func (c *compiler) unaryGrad(n *graph.Node, o graph.UnaryGrad) error {
 		} else {
 			x = r.b[of.id][lo:hi]
 		}
-		kernel.UnaryGrad(op, r.b[dx.id][lo:hi], r.b[dy.id][lo:hi], x, y, a, b, false)
+		vec.UnaryGrad(op, r.b[dx.id][lo:hi], r.b[dy.id][lo:hi], x, y, a, b, false)
 	}, reads(of, dy), writes(dx))
 	s.inPlace.out, s.inPlace.in = dx, dy
 	return nil
@@ -96,18 +96,18 @@ func (c *compiler) affine(n *graph.Node, o graph.Affine) error {
 	y := c.out(n.Out[0], l)
 	s := c.pieces("", x.size, func(r *run, lo, hi int) {
 		out, in := r.b[y.id][lo:hi], r.b[x.id][lo:hi]
-		kernel.Scale(out, in, o.Scale)
+		vec.Scale(out, in, o.Scale)
 		if o.Shift != 0 {
-			kernel.BinaryScalar(kernel.OpAdd, out, out, o.Shift)
+			vec.BinaryScalar(vec.OpAdd, out, out, o.Shift)
 		}
 	}, reads(x), writes(y))
 	s.inPlace.out, s.inPlace.in = y, x
 	return nil
 }
 
-var binaryKernels = map[graph.BinaryFn]kernel.BinaryOp{
-	graph.Add: kernel.OpAdd, graph.Sub: kernel.OpSub, graph.Mul: kernel.OpMul,
-	graph.Div: kernel.OpDiv, graph.Max: kernel.OpMax, graph.Min: kernel.OpMin,
+var binaryKernels = map[graph.BinaryFn]vec.BinaryOp{
+	graph.Add: vec.OpAdd, graph.Sub: vec.OpSub, graph.Mul: vec.OpMul,
+	graph.Div: vec.OpDiv, graph.Max: vec.OpMax, graph.Min: vec.OpMin,
 }
 
 func (c *compiler) binary(n *graph.Node, o graph.Binary) error {
@@ -131,29 +131,29 @@ func (c *compiler) binary(n *graph.Node, o graph.Binary) error {
 	return nil
 }
 
-func (c *compiler) binarySame(n *graph.Node, op kernel.BinaryOp, a, b *graph.Value) {
+func (c *compiler) binarySame(n *graph.Node, op vec.BinaryOp, a, b *graph.Value) {
 	l := c.flatLayout(a)
 	ab, bb := c.in(a, l), c.in(b, l)
 	y := c.out(n.Out[0], l)
 	s := c.pieces("", y.size, func(r *run, lo, hi int) {
-		kernel.Binary(op, r.b[y.id][lo:hi], r.b[ab.id][lo:hi], r.b[bb.id][lo:hi])
+		vec.Binary(op, r.b[y.id][lo:hi], r.b[ab.id][lo:hi], r.b[bb.id][lo:hi])
 	}, reads(ab, bb), writes(y))
 	s.inPlace.out, s.inPlace.in = y, ab
 }
 
-func (c *compiler) binaryScalar(n *graph.Node, op kernel.BinaryOp, a, b *graph.Value) {
+func (c *compiler) binaryScalar(n *graph.Node, op vec.BinaryOp, a, b *graph.Value) {
 	l := c.flatLayout(a)
 	ab, bb := c.in(a, l), c.in(b, rowMajor)
 	y := c.out(n.Out[0], l)
 	s := c.pieces("", y.size, func(r *run, lo, hi int) {
-		kernel.BinaryScalar(op, r.b[y.id][lo:hi], r.b[ab.id][lo:hi], r.b[bb.id][0])
+		vec.BinaryScalar(op, r.b[y.id][lo:hi], r.b[ab.id][lo:hi], r.b[bb.id][0])
 	}, reads(ab, bb), writes(y))
 	s.inPlace.out, s.inPlace.in = y, ab
 }
 
 // binaryBroadcast handles shapes that stretch, with fast ways for the gates of
 // attention: a number for each channel, each image and channel, or each pixel.
-func (c *compiler) binaryBroadcast(n *graph.Node, op kernel.BinaryOp, a, b *graph.Value) {
+func (c *compiler) binaryBroadcast(n *graph.Node, op vec.BinaryOp, a, b *graph.Value) {
 	out := n.Out[0].Shape
 	as, aBuf := c.stretched(a, len(out))
 	bs, bBuf := c.stretched(b, len(out))
@@ -167,24 +167,24 @@ func (c *compiler) binaryBroadcast(n *graph.Node, op kernel.BinaryOp, a, b *grap
 		switch {
 		case one(0) && one(1) && one(2) && bs[3] == ch: // per channel
 			c.rows("", rows, ch, func(r *run, lo, hi int) {
-				kernel.BinaryRow(op, r.b[y.id][lo*ch:hi*ch], r.b[aBuf.id][lo*ch:hi*ch], r.b[bBuf.id])
+				vec.BinaryRow(op, r.b[y.id][lo*ch:hi*ch], r.b[aBuf.id][lo*ch:hi*ch], r.b[bBuf.id])
 			}, in, outs)
 			return
 		case bs[0] == shape[0] && one(1) && one(2) && bs[3] == ch: // per image and channel
 			c.step("", shape[0], func(r *run, i, _ int) {
-				kernel.BinaryRow(op, r.b[y.id][i*image:(i+1)*image], r.b[aBuf.id][i*image:(i+1)*image], r.b[bBuf.id][i*ch:(i+1)*ch])
+				vec.BinaryRow(op, r.b[y.id][i*image:(i+1)*image], r.b[aBuf.id][i*image:(i+1)*image], r.b[bBuf.id][i*ch:(i+1)*ch])
 			}, in, outs)
 			return
 		case bs[0] == shape[0] && bs[1] == shape[1] && bs[2] == shape[2] && one(3): // per pixel
 			c.rows("", rows, ch, func(r *run, lo, hi int) {
-				kernel.BinaryCol(op, r.b[y.id][lo*ch:hi*ch], r.b[aBuf.id][lo*ch:hi*ch], r.b[bBuf.id][lo:hi], ch)
+				vec.BinaryCol(op, r.b[y.id][lo*ch:hi*ch], r.b[aBuf.id][lo*ch:hi*ch], r.b[bBuf.id][lo:hi], ch)
 			}, in, outs)
 			return
 		}
 	}
 	aStride, bStride := strides(as, shape), strides(bs, shape)
 	c.step("", max(1, first(shape)), func(r *run, i, _ int) {
-		kernel.BinaryStrided(op, r.b[y.id], r.b[aBuf.id], r.b[bBuf.id], shape, aStride, bStride, i, i+1)
+		vec.BinaryStrided(op, r.b[y.id], r.b[aBuf.id], r.b[bBuf.id], shape, aStride, bStride, i, i+1)
 	}, in, outs)
 }
 
@@ -200,7 +200,7 @@ func (c *compiler) stretched(v *graph.Value, rank int) ([]int, *buf) {
 		src, perm := b, permutation(rank, rowMajor, activation)
 		dst := c.newBuf(src.size)
 		c.step("layout", 1, func(r *run, _, _ int) {
-			kernel.Permute(r.b[dst.id], r.b[src.id], wide, perm, 0, wide[perm[0]])
+			vec.Permute(r.b[dst.id], r.b[src.id], wide, perm, 0, wide[perm[0]])
 		}, reads(src), writes(dst))
 		b = dst
 	}
@@ -273,7 +273,7 @@ func (c *compiler) selectGrad(n *graph.Node, o graph.SelectGrad) error {
 	return nil
 }
 
-// dropout follows kernel.DropoutKey: the same mask at any cutting.
+// dropout follows vec.DropoutKey: the same mask at any cutting.
 func (c *compiler) dropout(n *graph.Node, o graph.Dropout) error {
 	port, ok := c.ints[n.In[1]]
 	if !ok {
@@ -281,9 +281,9 @@ func (c *compiler) dropout(n *graph.Node, o graph.Dropout) error {
 	}
 	x := c.in(n.In[0], activation)
 	y := c.out(n.Out[0], activation)
-	key := func(r *run) kernel.DropoutKey {
+	key := func(r *run) vec.DropoutKey {
 		rng := r.i64[port]
-		return kernel.DropoutKey{Seed: uint64(rng[0]), Step: uint64(rng[1]), Op: o.Key &^ (1 << 31)}
+		return vec.DropoutKey{Seed: uint64(rng[0]), Step: uint64(rng[1]), Op: o.Key &^ (1 << 31)}
 	}
 	var s *step
 	if o.PerSample {
@@ -291,12 +291,12 @@ func (c *compiler) dropout(n *graph.Node, o graph.Dropout) error {
 		each := x.size / samples
 		s = c.step("", samples, func(r *run, i, _ int) {
 			var keep [1]float32
-			kernel.DropPath(keep[:], o.P, key(r), i)
-			kernel.Scale(r.b[y.id][i*each:(i+1)*each], r.b[x.id][i*each:(i+1)*each], keep[0])
+			vec.DropPath(keep[:], o.P, key(r), i)
+			vec.Scale(r.b[y.id][i*each:(i+1)*each], r.b[x.id][i*each:(i+1)*each], keep[0])
 		}, reads(x), writes(y))
 	} else {
 		s = c.pieces("", x.size, func(r *run, lo, hi int) {
-			kernel.Dropout(r.b[y.id][lo:hi], r.b[x.id][lo:hi], o.P, key(r), lo)
+			vec.Dropout(r.b[y.id][lo:hi], r.b[x.id][lo:hi], o.P, key(r), lo)
 		}, reads(x), writes(y))
 	}
 	s.inPlace.out, s.inPlace.in = y, x

@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/simd/vec"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -41,7 +41,7 @@ func (k classifier) reads(more ...*buf) []*buf {
 }
 
 // crossEntropyRows sets loss, and dx where there is one, for rows lo to hi.
-func (k classifier) crossEntropyRows(r *run, e *kernel.CrossEntropy, loss, dx []float32, scale float32, lo, hi int) {
+func (k classifier) crossEntropyRows(r *run, e *vec.CrossEntropy, loss, dx []float32, scale float32, lo, hi int) {
 	x := r.b[k.logits.id][lo*k.classes : hi*k.classes]
 	if dx != nil {
 		dx = dx[lo*k.classes : hi*k.classes]
@@ -53,12 +53,12 @@ func (k classifier) crossEntropyRows(r *run, e *kernel.CrossEntropy, loss, dx []
 	}
 }
 
-func (k classifier) kernel(r *run, o graph.CrossEntropy) kernel.CrossEntropy {
-	return kernel.CrossEntropy{Smoothing: o.LabelSmoothing, Weight: r.opt(k.weights), Ignore: graph.IgnoreLabel, UseIgnore: true}
+func (k classifier) kernel(r *run, o graph.CrossEntropy) vec.CrossEntropy {
+	return vec.CrossEntropy{Smoothing: o.LabelSmoothing, Weight: r.opt(k.weights), Ignore: graph.IgnoreLabel, UseIgnore: true}
 }
 
 // denominator is what the mean over the rows divides by.
-func (k classifier) denominator(r *run, e *kernel.CrossEntropy) float64 {
+func (k classifier) denominator(r *run, e *vec.CrossEntropy) float64 {
 	if k.labels >= 0 {
 		return e.Denominator(r.i64[k.labels])
 	}
@@ -117,7 +117,7 @@ func (c *compiler) bce(n *graph.Node) error {
 	y := c.out(n.Out[0], rowMajor)
 	c.rows("", k.rows, k.classes, func(r *run, lo, hi int) {
 		at, to := lo*k.classes, hi*k.classes
-		kernel.BCEWithLogits(r.b[loss.id][lo:hi], nil, r.b[k.logits.id][at:to], r.b[k.targets.id][at:to], r.opt(k.weights), k.classes, 1)
+		vec.BCEWithLogits(r.b[loss.id][lo:hi], nil, r.b[k.logits.id][at:to], r.b[k.targets.id][at:to], r.opt(k.weights), k.classes, 1)
 	}, k.reads(), writes(loss))
 	c.step("mean", 1, func(r *run, _, _ int) {
 		r.b[y.id][0] = float32(sum64(r.b[loss.id]) / float64(k.rows*k.classes))
@@ -136,7 +136,7 @@ func (c *compiler) bceGrad(n *graph.Node) error {
 	c.rows("", k.rows, k.classes, func(r *run, lo, hi int) {
 		at, to := lo*k.classes, hi*k.classes
 		scale := r.b[dloss.id][0] / float32(k.rows*k.classes)
-		kernel.BCEWithLogits(r.b[loss.id][lo:hi], r.b[dx.id][at:to], r.b[k.logits.id][at:to], r.b[k.targets.id][at:to], r.opt(k.weights), k.classes, scale)
+		vec.BCEWithLogits(r.b[loss.id][lo:hi], r.b[dx.id][at:to], r.b[k.logits.id][at:to], r.b[k.targets.id][at:to], r.opt(k.weights), k.classes, scale)
 	}, k.reads(dloss), writes(loss, dx))
 	return nil
 }

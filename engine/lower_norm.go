@@ -2,7 +2,7 @@ package engine
 
 import (
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/simd/vec"
 )
 
 // batchNorm is normalising with fixed statistics where no convolution before
@@ -19,7 +19,7 @@ func (c *compiler) batchNorm(n *graph.Node, op graph.BatchNorm) error {
 	coef := c.newBuf(4 * ch) // scale, shift and two that are not needed
 	c.step("coefficients", 1, func(r *run, _, _ int) {
 		t := r.b[coef.id]
-		bn := kernel.BatchNorm{
+		bn := vec.BatchNorm{
 			Gamma: r.b[gamma.id], Beta: r.b[beta.id], RunningMean: r.b[mean.id], RunningVar: r.b[variance.id], Eps: op.Eps,
 			Scale: t[:ch], Shift: t[ch : 2*ch], Mean: t[2*ch : 3*ch], InvStd: t[3*ch:],
 		}
@@ -27,7 +27,7 @@ func (c *compiler) batchNorm(n *graph.Node, op graph.BatchNorm) error {
 	}, reads(gamma, beta, mean, variance), writes(coef))
 	s := c.rows("", rows, ch, func(r *run, lo, hi int) {
 		t := r.b[coef.id]
-		kernel.ScaleShift(r.b[y.id][lo*ch:hi*ch], r.b[x.id][lo*ch:hi*ch], t[:ch], t[ch:2*ch], false)
+		vec.ScaleShift(r.b[y.id][lo*ch:hi*ch], r.b[x.id][lo*ch:hi*ch], t[:ch], t[ch:2*ch], false)
 	}, reads(x, coef), writes(y))
 	s.inPlace.out, s.inPlace.in = y, x
 	return nil
@@ -56,9 +56,9 @@ func (c *compiler) batchNormTrain(n *graph.Node, op fusedBatchNormTrain) error {
 		t := r.b[coef.id]
 		yp, xp := r.b[y.id][lo*ch:hi*ch], r.b[x.id][lo*ch:hi*ch]
 		if residual != nil {
-			kernel.ScaleShiftAdd(yp, xp, t[:ch], t[ch:], r.b[residual.id][lo*ch:hi*ch], op.relu)
+			vec.ScaleShiftAdd(yp, xp, t[:ch], t[ch:], r.b[residual.id][lo*ch:hi*ch], op.relu)
 		} else {
-			kernel.ScaleShift(yp, xp, t[:ch], t[ch:], op.relu)
+			vec.ScaleShift(yp, xp, t[:ch], t[ch:], op.relu)
 		}
 	}, reads(x, residual, coef), writes(y))
 	if residual != nil {
@@ -77,11 +77,11 @@ func (c *compiler) statistics(n *graph.Node, op fusedBatchNormTrain, x, gamma, b
 	runMean, runVar := c.inPlace(n.Out[3], n.In[3], rowMajor), c.inPlace(n.Out[4], n.In[4], rowMajor)
 
 	// One part a piece: the means, then the sums of squared differences.
-	pieceRows := kernel.PieceRows(rows, ch)
+	pieceRows := vec.PieceRows(rows, ch)
 	if op.given {
 		pieceRows = rows
 	}
-	parts := c.newBuf(2 * ch * kernel.Pieces(rows, pieceRows))
+	parts := c.newBuf(2 * ch * vec.Pieces(rows, pieceRows))
 	if op.given {
 		m, v := c.in(rest[0], rowMajor), c.in(rest[1], rowMajor)
 		c.step("parts", 1, func(r *run, _, _ int) {
@@ -92,15 +92,15 @@ func (c *compiler) statistics(n *graph.Node, op fusedBatchNormTrain, x, gamma, b
 			}
 		}, reads(m, v), writes(parts))
 	} else {
-		c.step("statistics", kernel.Pieces(rows, pieceRows), func(r *run, task, _ int) {
-			lo, hi := kernel.PieceBounds(task, pieceRows, rows)
-			kernel.BatchNormStats(r.b[parts.id][2*ch*task:2*ch*(task+1)], r.b[x.id][lo*ch:hi*ch], ch)
+		c.step("statistics", vec.Pieces(rows, pieceRows), func(r *run, task, _ int) {
+			lo, hi := vec.PieceBounds(task, pieceRows, rows)
+			vec.BatchNormStats(r.b[parts.id][2*ch*task:2*ch*(task+1)], r.b[x.id][lo*ch:hi*ch], ch)
 		}, reads(x), writes(parts))
 	}
 	coef = c.newBuf(2 * ch)
 	c.step("coefficients", 1, func(r *run, _, _ int) {
 		t := r.b[coef.id]
-		bn := kernel.BatchNorm{
+		bn := vec.BatchNorm{
 			Gamma: r.b[gamma.id], Beta: r.b[beta.id], RunningMean: r.b[runMean.id], RunningVar: r.b[runVar.id],
 			Eps: op.Eps, Momentum: op.Momentum,
 			Mean: r.b[mean.id], InvStd: r.b[invstd.id], Scale: t[:ch], Shift: t[ch:],
@@ -129,18 +129,18 @@ func (c *compiler) batchNormGrad(n *graph.Node, op fusedBatchNormGrad, last *gra
 	if op.masked {
 		masked = c.out(n.Out[3], activation)
 	}
-	pieceRows := kernel.PieceRows(rows, ch)
-	pieces := kernel.Pieces(rows, pieceRows)
+	pieceRows := vec.PieceRows(rows, ch)
+	pieces := vec.Pieces(rows, pieceRows)
 	parts, coef := c.newBuf(2*ch*pieces), c.newBuf(3*ch)
 	s := c.step("sums", pieces, func(r *run, task, _ int) {
-		lo, hi := kernel.PieceBounds(task, pieceRows, rows)
+		lo, hi := vec.PieceBounds(task, pieceRows, rows)
 		lo, hi = lo*ch, hi*ch
 		part, dyp, xp := r.b[parts.id][2*ch*task:2*ch*(task+1)], r.b[dy.id][lo:hi], r.b[x.id][lo:hi]
 		if again != nil {
 			t := r.b[again.id]
-			kernel.BatchNormGradReduceAgain(part, dyp, xp, r.b[mean.id], t[:ch], t[ch:])
+			vec.BatchNormGradReduceAgain(part, dyp, xp, r.b[mean.id], t[:ch], t[ch:])
 		} else {
-			kernel.BatchNormGradReduce(part, r.part(masked, lo, hi), dyp, r.part(y, lo, hi), xp, r.b[mean.id])
+			vec.BatchNormGradReduce(part, r.part(masked, lo, hi), dyp, r.part(y, lo, hi), xp, r.b[mean.id])
 		}
 	}, reads(dy, x, mean, y, again), writes(parts, masked))
 	if masked != nil {
@@ -150,7 +150,7 @@ func (c *compiler) batchNormGrad(n *graph.Node, op fusedBatchNormGrad, last *gra
 	dx, dgamma, dbeta := c.out(n.Out[0], activation), c.out(n.Out[1], rowMajor), c.out(n.Out[2], rowMajor)
 	c.step("coefficients", 1, func(r *run, _, _ int) {
 		t := r.b[coef.id]
-		g := kernel.BatchNormGrad{
+		g := vec.BatchNormGrad{
 			Gamma: r.b[gamma.id], Mean: r.b[mean.id], InvStd: r.b[invstd.id],
 			DGamma: r.b[dgamma.id], DBeta: r.b[dbeta.id], A: t[:ch], B: t[ch : 2*ch], C: t[2*ch:],
 		}
@@ -166,9 +166,9 @@ func (c *compiler) batchNormGrad(n *graph.Node, op fusedBatchNormGrad, last *gra
 		dxp, dyp, xp := r.b[dx.id][lo:hi], r.b[from.id][lo:hi], r.b[x.id][lo:hi]
 		if again != nil {
 			u := r.b[again.id]
-			kernel.BatchNormGradApplyAgain(dxp, dyp, xp, r.b[mean.id], t[:ch], t[ch:2*ch], t[2*ch:], u[:ch], u[ch:], false)
+			vec.BatchNormGradApplyAgain(dxp, dyp, xp, r.b[mean.id], t[:ch], t[ch:2*ch], t[2*ch:], u[:ch], u[ch:], false)
 		} else {
-			kernel.BatchNormGradApply(dxp, dyp, r.part(mask, lo, hi), xp, r.b[mean.id], t[:ch], t[ch:2*ch], t[2*ch:], false)
+			vec.BatchNormGradApply(dxp, dyp, r.part(mask, lo, hi), xp, r.b[mean.id], t[:ch], t[ch:2*ch], t[2*ch:], false)
 		}
 	}, reads(from, mask, again, x, mean, coef), writes(dx))
 	s.inPlace.out, s.inPlace.in = dx, from
@@ -181,7 +181,7 @@ func (c *compiler) scaleAndShift(gamma, beta, mean, invstd *buf, ch int) *buf {
 	coef := c.newBuf(2 * ch)
 	c.step("forward coefficients", 1, func(r *run, _, _ int) {
 		t := r.b[coef.id]
-		bn := kernel.BatchNorm{Gamma: r.b[gamma.id], Beta: r.b[beta.id], Mean: r.b[mean.id], InvStd: r.b[invstd.id], Scale: t[:ch], Shift: t[ch:]}
+		bn := vec.BatchNorm{Gamma: r.b[gamma.id], Beta: r.b[beta.id], Mean: r.b[mean.id], InvStd: r.b[invstd.id], Scale: t[:ch], Shift: t[ch:]}
 		bn.Coefs()
 	}, reads(gamma, beta, mean, invstd), writes(coef))
 	return coef

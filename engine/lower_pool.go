@@ -2,12 +2,12 @@ package engine
 
 import (
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/simd/vec"
 	"github.com/resnet-go/resnet/tensor"
 )
 
-func poolShape(w graph.Window, x, y tensor.Shape) (*kernel.PoolShape, error) {
-	p := &kernel.PoolShape{
+func poolShape(w graph.Window, x, y tensor.Shape) (*vec.PoolShape, error) {
+	p := &vec.PoolShape{
 		N: x[0], H: x[2], W: x[3], C: x[1], KH: w.KernelH, KW: w.KernelW, SH: w.StrideH, SW: w.StrideW,
 		PadTop: w.PadTop, PadLeft: w.PadLeft, PadBottom: w.PadBottom, PadRight: w.PadRight, DH: 1, DW: 1, OH: y[2], OW: y[3],
 	}
@@ -36,7 +36,7 @@ func (c *compiler) maxPool(n *graph.Node, o graph.MaxPool2d) error {
 		if slot >= 0 {
 			arg = r.winners[slot]
 		}
-		kernel.MaxPool(r.b[y.id], arg, r.b[x.id], p, lo, hi)
+		vec.MaxPool(r.b[y.id], arg, r.b[x.id], p, lo, hi)
 	}, reads(x), writes(y))
 	return nil
 }
@@ -50,7 +50,7 @@ func (c *compiler) maxPoolGrad(n *graph.Node, o graph.MaxPool2dGrad) error {
 	dy := c.in(n.In[0], activation)
 	dx := c.out(n.Out[0], activation)
 	c.rows("", p.N*p.H, p.W*p.C, func(r *run, lo, hi int) {
-		kernel.MaxPoolGrad(r.b[dx.id], r.b[dy.id], r.winners[slot], p, lo, hi, false)
+		vec.MaxPoolGrad(r.b[dx.id], r.b[dy.id], r.winners[slot], p, lo, hi, false)
 	}, reads(dy), writes(dx))
 	return nil
 }
@@ -63,7 +63,7 @@ func (c *compiler) avgPool(n *graph.Node, o graph.AvgPool2d) error {
 	x := c.in(n.In[0], activation)
 	y := c.out(n.Out[0], activation)
 	c.rows("", p.N*p.OH, p.OW*p.C, func(r *run, lo, hi int) {
-		kernel.AvgPool(r.b[y.id], r.b[x.id], p, o.CountPad, lo, hi)
+		vec.AvgPool(r.b[y.id], r.b[x.id], p, o.CountPad, lo, hi)
 	}, reads(x), writes(y))
 	return nil
 }
@@ -76,17 +76,17 @@ func (c *compiler) avgPoolGrad(n *graph.Node, o graph.AvgPool2dGrad) error {
 	dy := c.in(n.In[0], activation)
 	dx := c.out(n.Out[0], activation)
 	c.rows("", p.N*p.H, p.W*p.C, func(r *run, lo, hi int) {
-		kernel.AvgPoolGrad(r.b[dx.id], r.b[dy.id], p, o.Pool.CountPad, lo, hi, false)
+		vec.AvgPoolGrad(r.b[dx.id], r.b[dy.id], p, o.Pool.CountPad, lo, hi, false)
 	}, reads(dy), writes(dx))
 	return nil
 }
 
-func newResize(o graph.Resize, x tensor.Shape) (*kernel.Resize, error) {
-	mode := kernel.ResizeNearest
+func newResize(o graph.Resize, x tensor.Shape) (*vec.Resize, error) {
+	mode := vec.ResizeNearest
 	if o.Bilinear {
-		mode = kernel.ResizeBilinear
+		mode = vec.ResizeBilinear
 	}
-	return kernel.NewResize(x[2], x[3], o.OH, o.OW, x[1], mode)
+	return vec.NewResize(x[2], x[3], o.OH, o.OW, x[1], mode)
 }
 
 func (c *compiler) resize(n *graph.Node, o graph.Resize) error {

@@ -5,11 +5,12 @@ import (
 	"slices"
 
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/conv"
+	"github.com/resnet-go/resnet/internal/simd/vec"
 )
 
-var reduceKernels = map[graph.ReduceFn]kernel.ReduceOp{
-	graph.Sum: kernel.ReduceSum, graph.Mean: kernel.ReduceMean, graph.MaxOf: kernel.ReduceMax,
+var reduceKernels = map[graph.ReduceFn]vec.ReduceOp{
+	graph.Sum: vec.ReduceSum, graph.Mean: vec.ReduceMean, graph.MaxOf: vec.ReduceMax,
 }
 
 func (c *compiler) reduce(n *graph.Node, o graph.Reduce) error {
@@ -45,7 +46,7 @@ func (c *compiler) imageSums(n *graph.Node, o graph.Reduce) {
 		scale = 1 / float32(s[2]*s[3])
 	}
 	c.step("", s[0], func(r *run, i, _ int) {
-		kernel.SumRows(r.b[y.id][i*ch:(i+1)*ch], r.b[x.id][i*image:(i+1)*image], ch, scale)
+		vec.SumRows(r.b[y.id][i*ch:(i+1)*ch], r.b[x.id][i*image:(i+1)*image], ch, scale)
 	}, reads(x), writes(y))
 }
 
@@ -54,7 +55,7 @@ func (c *compiler) columnSums(n *graph.Node) {
 	rows, ch, _ := pixels(n.In[0].Shape)
 	x := c.in(n.In[0], activation)
 	y := c.out(n.Out[0], activation)
-	f := kernel.PlanColumnSums(rows, ch)
+	f := conv.PlanColumnSums(rows, ch)
 	partial := c.newBuf(f.PartialFloats())
 	c.step("parts", f.Tasks(), func(r *run, task, _ int) {
 		f.Run(task, r.b[partial.id], r.b[x.id])
@@ -64,7 +65,7 @@ func (c *compiler) columnSums(n *graph.Node) {
 	}, reads(partial), writes(y))
 }
 
-func (c *compiler) reduceGeneral(n *graph.Node, op kernel.ReduceOp, axes []int, keep bool) {
+func (c *compiler) reduceGeneral(n *graph.Node, op vec.ReduceOp, axes []int, keep bool) {
 	x := n.In[0]
 	// What is left must lie in the result's own order.
 	l := activation
@@ -77,9 +78,9 @@ func (c *compiler) reduceGeneral(n *graph.Node, op kernel.ReduceOp, axes []int, 
 	mask := axisMask(l, len(x.Shape), axes)
 	size := n.Out[0].Shape.Numel()
 	const piece = 1024
-	c.step("", kernel.Pieces(size, piece), func(r *run, task, _ int) {
-		lo, hi := kernel.PieceBounds(task, piece, size)
-		kernel.Reduce(op, r.b[y.id], r.b[in.id], shape, mask, lo, hi)
+	c.step("", vec.Pieces(size, piece), func(r *run, task, _ int) {
+		lo, hi := vec.PieceBounds(task, piece, size)
+		vec.Reduce(op, r.b[y.id], r.b[in.id], shape, mask, lo, hi)
 	}, reads(in), writes(y))
 }
 
@@ -106,9 +107,9 @@ func (c *compiler) reduceMaxGrad(n *graph.Node, o graph.ReduceMaxGrad) error {
 	mask := axisMask(rowMajor, len(v.Shape), axes)
 	size := n.In[1].Shape.Numel()
 	const piece = 1024
-	c.step("", kernel.Pieces(size, piece), func(r *run, task, _ int) {
-		lo, hi := kernel.PieceBounds(task, piece, size)
-		kernel.ReduceGrad(kernel.ReduceMax, r.b[dx.id], r.b[dy.id], r.b[x.id], r.b[y.id], v.Shape, mask, lo, hi, false)
+	c.step("", vec.Pieces(size, piece), func(r *run, task, _ int) {
+		lo, hi := vec.PieceBounds(task, piece, size)
+		vec.ReduceGrad(vec.ReduceMax, r.b[dx.id], r.b[dy.id], r.b[x.id], r.b[y.id], v.Shape, mask, lo, hi, false)
 	}, reads(x, y, dy), writes(dx))
 	return nil
 }
@@ -120,7 +121,7 @@ func (c *compiler) broadcastTo(n *graph.Node, o graph.BroadcastTo) error {
 	if len(shape) == 4 && s[0] == shape[0] && s[1] == 1 && s[2] == 1 && s[3] == shape[3] {
 		ch, image := s[3], shape[1]*shape[2]*s[3]
 		c.step("", shape[0], func(r *run, i, _ int) {
-			kernel.BroadcastRow(r.b[y.id][i*image:(i+1)*image], r.b[in.id][i*ch:(i+1)*ch], 1, false)
+			vec.BroadcastRow(r.b[y.id][i*image:(i+1)*image], r.b[in.id][i*ch:(i+1)*ch], 1, false)
 		}, reads(in), writes(y))
 		return nil
 	}
@@ -133,7 +134,7 @@ func (c *compiler) broadcastTo(n *graph.Node, o graph.BroadcastTo) error {
 	inner := y.size / shape[0]
 	rest := append([]int{1}, shape[1:]...)
 	c.step("", shape[0], func(r *run, i, _ int) {
-		kernel.CopyStrided(r.b[y.id][i*inner:(i+1)*inner], to, r.b[in.id][i*from[0]:], from, rest, false)
+		vec.CopyStrided(r.b[y.id][i*inner:(i+1)*inner], to, r.b[in.id][i*from[0]:], from, rest, false)
 	}, reads(in), writes(y))
 	return nil
 }

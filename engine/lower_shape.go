@@ -2,7 +2,7 @@ package engine
 
 import (
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/simd/vec"
 )
 
 // reshape costs nothing where both shapes lie in memory alike: the new value
@@ -38,7 +38,7 @@ func (c *compiler) permute(n *graph.Node, o graph.Permute) error {
 	shape := activation.shape(in)
 	rows := activation.shape(out)[0]
 	c.step("", rows, func(r *run, i, _ int) {
-		kernel.Permute(r.b[y.id], r.b[x.id], shape, perm, i, i+1)
+		vec.Permute(r.b[y.id], r.b[x.id], shape, perm, i, i+1)
 	}, reads(x), writes(y))
 	return nil
 }
@@ -71,7 +71,7 @@ func (c *compiler) concat(n *graph.Node, o graph.Concat) error {
 		cols := v.Shape[o.Axis] * inner
 		to, stride := at, total*inner
 		c.rows("", outer, cols, func(r *run, lo, hi int) {
-			kernel.CopyRows(r.b[y.id][lo*stride+to:], stride, r.b[x.id][lo*cols:], cols, cols, hi-lo, false)
+			vec.CopyRows(r.b[y.id][lo*stride+to:], stride, r.b[x.id][lo*cols:], cols, cols, hi-lo, false)
 		}, reads(x), writes(y))
 		at += cols
 	}
@@ -85,7 +85,7 @@ func (c *compiler) slice(n *graph.Node, o graph.Slice) error {
 	from := []int{size * inner, o.Step * inner, 1}
 	to := []int{o.Count * inner, inner, 1}
 	c.rows("", outer, o.Count*inner, func(r *run, lo, hi int) {
-		kernel.CopyStrided(r.b[y.id][lo*to[0]:], to, r.b[x.id][lo*from[0]+o.Start*inner:], from, []int{hi - lo, o.Count, inner}, false)
+		vec.CopyStrided(r.b[y.id][lo*to[0]:], to, r.b[x.id][lo*from[0]+o.Start*inner:], from, []int{hi - lo, o.Count, inner}, false)
 	}, reads(x), writes(y))
 	return nil
 }
@@ -98,8 +98,8 @@ func (c *compiler) pad(n *graph.Node, o graph.Pad) error {
 	from := []int{size * inner, inner, 1}
 	to := []int{wide, (o.Between + 1) * inner, 1}
 	c.rows("", outer, wide, func(r *run, lo, hi int) {
-		kernel.Fill(r.b[y.id][lo*wide:hi*wide], o.Value)
-		kernel.CopyStrided(r.b[y.id][lo*wide+o.Before*inner:], to, r.b[x.id][lo*from[0]:], from, []int{hi - lo, size, inner}, false)
+		vec.Fill(r.b[y.id][lo*wide:hi*wide], o.Value)
+		vec.CopyStrided(r.b[y.id][lo*wide+o.Before*inner:], to, r.b[x.id][lo*from[0]:], from, []int{hi - lo, size, inner}, false)
 	}, reads(x), writes(y))
 	return nil
 }

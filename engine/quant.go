@@ -5,7 +5,9 @@ import (
 	"math"
 
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/conv"
+	"github.com/resnet-go/resnet/internal/simd/isa"
+	"github.com/resnet-go/resnet/internal/simd/vec"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -37,7 +39,7 @@ type fusedQuantConv struct {
 	residual  *graph.DequantizeLinear
 	resSigned bool
 	out       *graph.QuantizeLinear // of the result
-	add       *kernel.Int8Add
+	add       *conv.Int8Add
 }
 
 func (o fusedQuantConv) Name() string {
@@ -205,10 +207,10 @@ func (f *quantFuser) roundedAddition(o *fusedQuantConv, y *graph.Node) (end *gra
 		return nil, residual
 	}
 	end = f.single(add.Out[0])
-	act := kernel.ActNone
+	act := isa.ActNone
 	if end != nil {
 		if fn, ok := end.Op.(graph.Unary); ok && fn.Fn == graph.Relu {
-			act, end = kernel.ActReLU, f.single(end.Out[0])
+			act, end = isa.ActReLU, f.single(end.Out[0])
 		}
 	}
 	if end == nil || !keptAsBytes(end, f.use) {
@@ -217,7 +219,7 @@ func (f *quantFuser) roundedAddition(o *fusedQuantConv, y *graph.Node) (end *gra
 	resDQ, q, _ := f.quantised(res)
 	resSigned := q.Op.(graph.QuantizeLinear).Signed
 	out := end.Op.(graph.QuantizeLinear)
-	plan, ok := kernel.PlanInt8Add(
+	plan, ok := conv.PlanInt8Add(
 		kernelQuant(dq.Scale[0], dq.Zero[0], o.out.Signed),
 		kernelQuant(resDQ.Scale[0], resDQ.Zero[0], resSigned),
 		kernelQuant(out.Scale[0], out.Zero[0], out.Signed), act)
@@ -323,11 +325,11 @@ func constantReals(v *graph.Value) ([]float64, bool) {
 
 // kernelQuant is the kernel's view of a quantisation: signed integers are kept
 // as bytes 128 above them.
-func kernelQuant(scale float32, zero int32, signed bool) kernel.Int8Quant {
+func kernelQuant(scale float32, zero int32, signed bool) vec.Quant {
 	if signed {
 		zero += 128
 	}
-	return kernel.Int8Quant{Scale: scale, Zero: uint8(zero)}
+	return vec.Quant{Scale: scale, Zero: uint8(zero)}
 }
 
 var errNotBytes = fmt.Errorf("its input is not kept as bytes")

@@ -4,7 +4,9 @@ import (
 	"unsafe"
 
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/conv"
+	"github.com/resnet-go/resnet/internal/simd/isa"
+	"github.com/resnet-go/resnet/internal/simd/vec"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -50,7 +52,7 @@ func (c *compiler) quantize(n *graph.Node, op graph.QuantizeLinear) {
 		src, dst := r.b[x.id], r.b[y.id]
 		for i := lo; i < hi; i++ {
 			j := i / step % len(op.Scale)
-			dst[i] = kernel.QuantizeTo(src[i], op.Scale[j], op.Zero[j], least, most)
+			dst[i] = vec.QuantizeTo(src[i], op.Scale[j], op.Zero[j], least, most)
 		}
 	}, reads(x), writes(y))
 }
@@ -105,10 +107,10 @@ func (c *compiler) quantMaxPool(n *graph.Node, op quantMaxPool) error {
 	row := p.W * p.C
 	c.needScratch((row + 3) / 4)
 	rows := p.N * p.OH
-	size := kernel.PieceRows(rows, p.OW*p.C)
-	c.step("", kernel.Pieces(rows, size), func(r *run, task, worker int) {
-		lo, hi := kernel.PieceBounds(task, size, rows)
-		kernel.MaxPoolBytes(bytesOf(r.b[y.id], yLen), bytesOf(r.b[x.id], xLen), bytesOf(r.scratch[worker], row), p, lo, hi)
+	size := vec.PieceRows(rows, p.OW*p.C)
+	c.step("", vec.Pieces(rows, size), func(r *run, task, worker int) {
+		lo, hi := vec.PieceBounds(task, size, rows)
+		vec.MaxPoolBytes(bytesOf(r.b[y.id], yLen), bytesOf(r.b[x.id], xLen), bytesOf(r.scratch[worker], row), p, lo, hi)
 	}, reads(x), writes(y))
 	return nil
 }
@@ -118,7 +120,7 @@ func (c *compiler) quantConv(n *graph.Node, op fusedQuantConv) error {
 	if op.conv != nil {
 		shape = convShape(*op.conv, n.In[0].Shape, op.wShape)
 	}
-	q, err := kernel.PlanInt8Conv(shape)
+	q, err := conv.PlanInt8Conv(shape)
 	if err != nil {
 		return err
 	}
@@ -127,9 +129,9 @@ func (c *compiler) quantConv(n *graph.Node, op fusedQuantConv) error {
 		return errNotBytes
 	}
 	xq := kernelQuant(op.x.Scale[0], op.x.Zero[0], op.xSigned)
-	e := kernel.Int8Epilogue{Add: op.add}
+	e := conv.Int8Epilogue{Add: op.add}
 	if op.relu {
-		e.Act = kernel.ActReLU
+		e.Act = isa.ActReLU
 	}
 	outScale := float32(1)
 	if op.add != nil {

@@ -6,7 +6,8 @@ import (
 	"strings"
 
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/conv"
+	"github.com/resnet-go/resnet/internal/simd/gemm"
 )
 
 // Tuning knows how long convolutions took on this machine; package
@@ -29,7 +30,7 @@ const Direct = "direct"
 // [Direct] first.
 func Algorithms() []string {
 	list := []string{Direct}
-	for _, tile := range kernel.WinogradTiles {
+	for _, tile := range conv.WinogradTiles {
 		list = append(list, algorithmName(tile))
 	}
 	return list
@@ -53,7 +54,7 @@ const minGain = 0.97
 // "n8 14x14x256 3x3 k512 s2 p1": pictures, height, width and channels of the
 // input, kernel, output channels, and what is not the usual of stride, padding
 // (one for all sides, or top, left, bottom, right), dilation and groups.
-func geometry(c kernel.Conv) string {
+func geometry(c conv.Conv) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "n%d %dx%dx%d %dx%d k%d", c.N, c.H, c.W, c.C, c.R, c.S, c.K)
 	list := func(name string, usual int, values ...int) {
@@ -79,7 +80,7 @@ func geometry(c kernel.Conv) string {
 }
 
 // describe names the convolution in its steps.
-func (c *compiler) describe(steps []*step, shape kernel.Conv, candidates []string) {
+func (c *compiler) describe(steps []*step, shape conv.Conv, candidates []string) {
 	for _, s := range steps {
 		s.geometry, s.candidates = geometry(shape), candidates
 	}
@@ -87,10 +88,10 @@ func (c *compiler) describe(steps []*step, shape kernel.Conv, candidates []strin
 
 // candidates lists the algorithms that may compute a convolution or linear layer
 // in this plan, [Direct] first. Those whose weights change have no choice here.
-func (c *compiler) candidates(shape kernel.Conv, w *graph.Value, op fusedConv) []string {
+func (c *compiler) candidates(shape conv.Conv, w *graph.Value, op fusedConv) []string {
 	list := []string{Direct}
 	switch {
-	case !c.fast || c.at[w].buf.kind != constant || shape.Products != kernel.FP32:
+	case !c.fast || c.at[w].buf.kind != constant || shape.Precision != gemm.FP32:
 	case shape.CheckWinograd() == nil:
 		return Algorithms()
 	case shape.CheckWinogradStride2() == nil && !op.stats:
@@ -102,7 +103,7 @@ func (c *compiler) candidates(shape kernel.Conv, w *graph.Value, op fusedConv) [
 // algorithm returns the size of Winograd's tiles that a convolution of stride 1
 // is computed with, 0 for the direct way: in inference the one measured to be
 // the fastest, else the one that the kernel's model of the machine expects to be.
-func (c *compiler) algorithm(shape kernel.Conv, w *graph.Value, op fusedConv) int {
+func (c *compiler) algorithm(shape conv.Conv, w *graph.Value, op fusedConv) int {
 	switch {
 	case !c.fast || shape.CheckWinograd() != nil:
 		return 0
@@ -110,7 +111,7 @@ func (c *compiler) algorithm(shape kernel.Conv, w *graph.Value, op fusedConv) in
 		return shape.FastestTrainingTile()
 	}
 	name := c.fastest(shape, c.candidates(shape, w, op), algorithmName(shape.FastestTile()))
-	for _, tile := range kernel.WinogradTiles {
+	for _, tile := range conv.WinogradTiles {
 		if name == algorithmName(tile) {
 			return tile
 		}
@@ -120,7 +121,7 @@ func (c *compiler) algorithm(shape kernel.Conv, w *graph.Value, op fusedConv) in
 
 // fastest returns which of some algorithms was measured to be the fastest, or
 // model.
-func (c *compiler) fastest(shape kernel.Conv, names []string, model string) string {
+func (c *compiler) fastest(shape conv.Conv, names []string, model string) string {
 	if c.tuning == nil {
 		return model
 	}

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/conv"
 	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -131,19 +131,19 @@ func TestTuning(t *testing.T) {
 }
 
 func TestGeometry(t *testing.T) {
-	usual := kernel.Conv{N: 2, H: 7, W: 9, C: 3, K: 8, R: 3, S: 1, StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1}
+	usual := conv.Conv{N: 2, H: 7, W: 9, C: 3, K: 8, R: 3, S: 1, StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1}
 	seen := map[string]bool{}
 	for _, c := range []struct {
-		change func(*kernel.Conv)
+		change func(*conv.Conv)
 		want   string
 	}{
-		{func(*kernel.Conv) {}, "n2 7x9x3 3x1 k8"},
-		{func(c *kernel.Conv) { c.PadTop, c.PadLeft, c.PadBottom, c.PadRight = 1, 1, 1, 1 }, "n2 7x9x3 3x1 k8 p1"},
-		{func(c *kernel.Conv) { c.PadTop = 1 }, "n2 7x9x3 3x1 k8 p1,0,0,0"},
-		{func(c *kernel.Conv) { c.StrideH, c.StrideW = 2, 2 }, "n2 7x9x3 3x1 k8 s2"},
-		{func(c *kernel.Conv) { c.StrideH = 2 }, "n2 7x9x3 3x1 k8 s2,1"},
-		{func(c *kernel.Conv) { c.DilW = 2 }, "n2 7x9x3 3x1 k8 d1,2"},
-		{func(c *kernel.Conv) { c.Groups = 3 }, "n2 7x9x3 3x1 k8 g3"},
+		{func(*conv.Conv) {}, "n2 7x9x3 3x1 k8"},
+		{func(c *conv.Conv) { c.PadTop, c.PadLeft, c.PadBottom, c.PadRight = 1, 1, 1, 1 }, "n2 7x9x3 3x1 k8 p1"},
+		{func(c *conv.Conv) { c.PadTop = 1 }, "n2 7x9x3 3x1 k8 p1,0,0,0"},
+		{func(c *conv.Conv) { c.StrideH, c.StrideW = 2, 2 }, "n2 7x9x3 3x1 k8 s2"},
+		{func(c *conv.Conv) { c.StrideH = 2 }, "n2 7x9x3 3x1 k8 s2,1"},
+		{func(c *conv.Conv) { c.DilW = 2 }, "n2 7x9x3 3x1 k8 d1,2"},
+		{func(c *conv.Conv) { c.Groups = 3 }, "n2 7x9x3 3x1 k8 g3"},
 	} {
 		conv := usual
 		c.change(&conv)

@@ -4,7 +4,7 @@ import (
 	"math"
 
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/simd/vec"
 )
 
 // planUpdates finds the updates that may write the variable's memory at once:
@@ -115,7 +115,7 @@ func (c *compiler) sgd(n *graph.Node, op graph.SGD) error {
 	grad, lr := c.in(n.In[1], l), c.in(n.In[3], rowMajor)
 	p, v := c.inPlace(n.Out[0], n.In[0], l), c.inPlace(n.Out[1], n.In[2], l)
 	c.pieces("", p.size, func(r *run, lo, hi int) {
-		o := kernel.SGD{LR: r.b[lr.id][0], Momentum: op.Momentum, WeightDecay: op.WeightDecay, Nesterov: op.Nesterov}
+		o := vec.SGD{LR: r.b[lr.id][0], Momentum: op.Momentum, WeightDecay: op.WeightDecay, Nesterov: op.Nesterov}
 		o.Step(r.b[p.id][lo:hi], r.b[v.id][lo:hi], r.b[grad.id][lo:hi])
 	}, reads(grad, lr, p, v), writes(p, v))
 	return nil
@@ -126,7 +126,7 @@ func (c *compiler) adamW(n *graph.Node, op graph.AdamW) error {
 	grad, lr, t := c.in(n.In[1], l), c.in(n.In[4], rowMajor), c.in(n.In[5], rowMajor)
 	p, m, v := c.inPlace(n.Out[0], n.In[0], l), c.inPlace(n.Out[1], n.In[2], l), c.inPlace(n.Out[2], n.In[3], l)
 	c.pieces("", p.size, func(r *run, lo, hi int) {
-		o := kernel.Adam{LR: r.b[lr.id][0], Beta1: op.Beta1, Beta2: op.Beta2, Eps: op.Eps,
+		o := vec.Adam{LR: r.b[lr.id][0], Beta1: op.Beta1, Beta2: op.Beta2, Eps: op.Eps,
 			WeightDecay: op.WeightDecay, Decoupled: true, Step: int(r.b[t.id][0])}
 		o.Update(r.b[p.id][lo:hi], r.b[m.id][lo:hi], r.b[v.id][lo:hi], r.b[grad.id][lo:hi])
 	}, reads(grad, lr, t, p, m, v), writes(p, m, v))
@@ -138,16 +138,16 @@ func (c *compiler) lars(n *graph.Node, op graph.LARS) error {
 	grad, lr := c.in(n.In[1], l), c.in(n.In[3], rowMajor)
 	p, v := c.inPlace(n.Out[0], n.In[0], l), c.inPlace(n.Out[1], n.In[2], l)
 	size := p.size
-	parts := kernel.Pieces(size, kernel.PieceLen)
+	parts := vec.Pieces(size, vec.PieceLen)
 	sums := c.newDoubles(2 * parts)
 	c.step("norms", parts, func(r *run, task, _ int) {
-		lo, hi := kernel.PieceBounds(task, kernel.PieceLen, size)
-		r.f64[sums+task] = kernel.SumSquares(r.b[p.id][lo:hi])
-		r.f64[sums+parts+task] = kernel.SumSquares(r.b[grad.id][lo:hi])
+		lo, hi := vec.PieceBounds(task, vec.PieceLen, size)
+		r.f64[sums+task] = vec.SumSquares(r.b[p.id][lo:hi])
+		r.f64[sums+parts+task] = vec.SumSquares(r.b[grad.id][lo:hi])
 	}, reads(grad, p), nil)
 	c.pieces("", size, func(r *run, lo, hi int) {
-		o := kernel.SGD{LR: r.b[lr.id][0], Momentum: op.Momentum, WeightDecay: op.WeightDecay}
-		o.Trust = kernel.LARSTrust(kernel.SumFloat64(r.f64[sums:sums+parts]), kernel.SumFloat64(r.f64[sums+parts:sums+2*parts]),
+		o := vec.SGD{LR: r.b[lr.id][0], Momentum: op.Momentum, WeightDecay: op.WeightDecay}
+		o.Trust = vec.LARSTrust(vec.SumFloat64(r.f64[sums:sums+parts]), vec.SumFloat64(r.f64[sums+parts:sums+2*parts]),
 			op.Trust, op.WeightDecay, op.Eps)
 		// The rate belongs inside the momentum here: v = m*v + lr*r*(g+wd*p), p -= v.
 		// A Trust of zero would mean one to the kernel.
@@ -163,7 +163,7 @@ func (c *compiler) ema(n *graph.Node) error {
 	p, decay := c.in(n.In[1], l), c.in(n.In[2], rowMajor)
 	avg := c.inPlace(n.Out[0], n.In[0], l)
 	c.pieces("", avg.size, func(r *run, lo, hi int) {
-		kernel.EMA(r.b[avg.id][lo:hi], r.b[p.id][lo:hi], r.b[decay.id][0])
+		vec.EMA(r.b[avg.id][lo:hi], r.b[p.id][lo:hi], r.b[decay.id][0])
 	}, reads(p, decay, avg), writes(avg))
 	return nil
 }
@@ -174,21 +174,21 @@ func (c *compiler) globalNorm(n *graph.Node) error {
 	for _, v := range n.In {
 		b := c.at[v].buf // the norm does not care for the order
 		in = append(in, b)
-		parts += kernel.Pieces(b.size, kernel.PieceLen)
+		parts += vec.Pieces(b.size, vec.PieceLen)
 	}
 	sums := c.newDoubles(parts)
 	at := sums
 	for _, b := range in {
 		first := at
-		at += kernel.Pieces(b.size, kernel.PieceLen)
-		c.step("squares", kernel.Pieces(b.size, kernel.PieceLen), func(r *run, task, _ int) {
-			lo, hi := kernel.PieceBounds(task, kernel.PieceLen, b.size)
-			r.f64[first+task] = kernel.SumSquares(r.b[b.id][lo:hi])
+		at += vec.Pieces(b.size, vec.PieceLen)
+		c.step("squares", vec.Pieces(b.size, vec.PieceLen), func(r *run, task, _ int) {
+			lo, hi := vec.PieceBounds(task, vec.PieceLen, b.size)
+			r.f64[first+task] = vec.SumSquares(r.b[b.id][lo:hi])
 		}, reads(b), nil)
 	}
 	y := c.out(n.Out[0], rowMajor)
 	c.step("", 1, func(r *run, _, _ int) {
-		r.b[y.id][0] = float32(math.Sqrt(kernel.SumFloat64(r.f64[sums : sums+parts])))
+		r.b[y.id][0] = float32(math.Sqrt(vec.SumFloat64(r.f64[sums : sums+parts])))
 	}, reads(in...), writes(y))
 	return nil
 }

@@ -5,7 +5,7 @@ import (
 	"math"
 	"sync"
 
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/simd/pixels"
 )
 
 // Filter is a resampling filter by its Pillow name, in lower case.
@@ -222,7 +222,7 @@ const half = 1 << (precision - 1)
 // mixRows writes the weighted sum of rows, which begin stride apart, to out.
 // Two to four weights are by far the most frequent numbers of them.
 func mixRows(out, in []uint8, stride int, k []int32, sum []int32) {
-	done := kernel.MixRows(out, in, stride, k)
+	done := pixels.MixRows(out, in, stride, k)
 	out, in = out[done:], in[done:]
 	n := len(out)
 	if n == 0 {
@@ -276,7 +276,7 @@ func mixRows(out, in []uint8, stride int, k []int32, sum []int32) {
 }
 
 // precision is the number of fraction bits of a weight.
-const precision = kernel.PixelFraction
+const precision = pixels.PixelFraction
 
 // taps holds, for every output position of one axis, the first input position
 // and the fixed-point weights from there on.
@@ -347,7 +347,7 @@ func (t *taps) compute(a axis, first, n, shift int) {
 }
 
 func (t *taps) row3(dst, src []uint8) {
-	for i := kernel.MixPixels(dst, src, t.start, t.count, t.weight, t.stride); i < len(dst)/3; i++ {
+	for i := pixels.MixPixels(dst, src, t.start, t.count, t.weight, t.stride); i < len(dst)/3; i++ {
 		start := t.start[i]
 		p, w := src[3*start:], t.of(i)
 		r, g, b := int32(half), int32(half), int32(half)

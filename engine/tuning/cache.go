@@ -20,8 +20,9 @@ import (
 	"sync"
 
 	"github.com/resnet-go/resnet/internal/atomicfile"
+	"github.com/resnet-go/resnet/internal/conv"
 	"github.com/resnet-go/resnet/internal/cpu"
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/simd/isa"
 )
 
 // format names the form of the file.
@@ -38,7 +39,7 @@ type Machine struct {
 }
 
 // Here returns this machine, running this program.
-func Here() Machine { return Machine{CPU: cpu.Model(), ISA: kernel.ISA(), Kernels: kernel.Version} }
+func Here() Machine { return Machine{CPU: cpu.Model(), ISA: isa.ISA(), Kernels: conv.Version} }
 
 // Record is what a file keeps of one convolution on one machine.
 type Record struct {

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/simd/isa"
 	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/internal/term"
 )
@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write the tables of plans in testdata a
 // and hold in memory. Whoever changes that on purpose runs it with -update, also
 // with GODEBUG=cpu.avx512f=off, and shows the difference in the commit.
 func TestPlans(t *testing.T) {
-	if kernel.ISA() == "generic" {
+	if isa.ISA() == "generic" {
 		t.Skip("the tables are those of AVX-512 and AVX2: algorithms are chosen by instruction set")
 	}
 	var b strings.Builder
@@ -68,7 +68,7 @@ func TestPlans(t *testing.T) {
 		}
 	}
 	// The micro-kernels of NEON take tiles of the same shape as those of AVX2.
-	path := filepath.Join("testdata", "plans."+strings.Replace(kernel.ISA(), "neon", "avx2", 1)+".txt")
+	path := filepath.Join("testdata", "plans."+strings.Replace(isa.ISA(), "neon", "avx2", 1)+".txt")
 	if *update {
 		if err := os.MkdirAll("testdata", 0o755); err != nil {
 			t.Fatal(err)

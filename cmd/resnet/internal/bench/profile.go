@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/resnet-go/resnet/engine"
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/simd/isa"
 	"github.com/resnet-go/resnet/internal/parallel"
 )
 
@@ -56,7 +56,7 @@ func Profile(cfg Config, seconds float64) (*NetworkProfile, error) {
 	if _, err := timed(s.run, Request{Steps: 2}); err != nil {
 		return nil, err
 	}
-	p := &NetworkProfile{Config: cfg, ISA: kernel.ISA(), ArenaBytes: s.plan.ArenaBytes(), PeakGFLOPS: kernel.PeakGFLOPS()}
+	p := &NetworkProfile{Config: cfg, ISA: isa.ISA(), ArenaBytes: s.plan.ArenaBytes(), PeakGFLOPS: isa.PeakGFLOPS()}
 	steps := s.plan.Steps()
 	ms := make([][]float64, len(steps))
 	for start := time.Now(); p.Runs < 5 || time.Since(start).Seconds() < seconds; p.Runs++ {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/engine/tuning"
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/simd/isa"
 	"github.com/resnet-go/resnet/internal/parallel"
 )
 
@@ -49,7 +49,7 @@ func Tune(ctx context.Context, cfg Config, seconds float64) (*Tuned, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Tuned{Config: cfg, ISA: kernel.ISA()}
+	t := &Tuned{Config: cfg, ISA: isa.ISA()}
 	t.Layers, err = tuning.Measure(ctx, func(by engine.Tuning) (tuning.Plan, error) { return net.compile(pool, by) }, seconds)
 	if err != nil || t.Changed() == 0 {
 		return t, err

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/simd/isa"
 	"github.com/resnet-go/resnet/internal/parallel"
 )
 
@@ -59,7 +59,7 @@ func Serve(cfg Config, weights, output string, in io.Reader, out io.Writer) erro
 		return err
 	}
 	say := json.NewEncoder(out)
-	about := Answer{Peer: "resnet", Version: runtime.Version(), Variant: kernel.ISA()}
+	about := Answer{Peer: "resnet", Version: runtime.Version(), Variant: isa.ISA()}
 	ready := about
 	ready.Ready = true
 	if err := say.Encode(ready); err != nil {
@@ -80,7 +80,7 @@ func Serve(cfg Config, weights, output string, in io.Reader, out io.Writer) erro
 			answer.Error = err.Error()
 		}
 		answer.PeakMB = peakMemoryMB()
-		answer.PeakGFLOPS = kernel.PeakGFLOPS()
+		answer.PeakGFLOPS = isa.PeakGFLOPS()
 		if err := say.Encode(answer); err != nil {
 			return err
 		}

@@ -14,7 +14,8 @@ import (
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/cpu"
-	"github.com/resnet-go/resnet/internal/kernel"
+	"github.com/resnet-go/resnet/internal/simd/isa"
+	"github.com/resnet-go/resnet/internal/conv"
 	"github.com/resnet-go/resnet/internal/namefill"
 	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/models"
@@ -73,7 +74,7 @@ func Run(ctx context.Context, threads int, m *resnet.Model) (*Report, error) {
 	defer pool.Close()
 	r := &Report{
 		Platform: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU(), Threads: threads,
-		ISA: kernel.ISA(), Features: cpu.Names(), BF16: engine.BF16Native.Check() == nil, PeakGFLOPS: kernel.PeakGFLOPS(), BF16PeakGFLOPS: kernel.BF16PeakGFLOPS(),
+		ISA: isa.ISA(), Features: cpu.Names(), BF16: engine.BF16Native.Check() == nil, PeakGFLOPS: isa.PeakGFLOPS(), BF16PeakGFLOPS: isa.BF16PeakGFLOPS(),
 	}
 	one := parallel.NewPool(1)
 	defer one.Close()
@@ -161,7 +162,7 @@ func (ref *reference) difference(logits *tensor.Tensor) float64 {
 // gemm returns the speed of a matrix product in GFLOP/s, the median of several.
 func gemm(pool *parallel.Pool) (float64, error) {
 	const size = 768
-	p, err := kernel.PlanMatMul(kernel.MatMul{Batch: 1, M: size, N: size, K: size})
+	p, err := conv.PlanMatMul(conv.MatMul{Batch: 1, M: size, N: size, K: size})
 	if err != nil {
 		return 0, fmt.Errorf("doctor: %w", err)
 	}

@@ -1,0 +1,313 @@
+package conv
+
+import (
+	"fmt"
+	"math"
+	"math/big"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/resnet-go/resnet/internal/simd/isa"
+	"github.com/resnet-go/resnet/internal/simd/isatest"
+	"github.com/resnet-go/resnet/internal/simd/vec"
+)
+
+// naiveInt8 is the definition: sums in int64, the epilogue of [int8Store], and
+// the scaled sums.
+func naiveInt8(c Conv, x []uint8, zero uint8, w []int8, bias []int32, scale []float32, e *Int8Epilogue) (q []uint8, f []float32, scaled []float32) {
+	cg, kg := c.C/c.Groups, c.K/c.Groups
+	for n := range c.N {
+		for oy := range c.OutH() {
+			for ox := range c.OutW() {
+				for k := range c.K {
+					sum := int64(bias[k])
+					for r := range c.R {
+						for s := range c.S {
+							iy, ix := oy*c.StrideH+r*c.DilH-c.PadTop, ox*c.StrideW+s*c.DilW-c.PadLeft
+							if iy < 0 || iy >= c.H || ix < 0 || ix >= c.W {
+								continue
+							}
+							for i := range cg {
+								v := int64(x[((n*c.H+iy)*c.W+ix)*c.C+k/kg*cg+i]) - int64(zero)
+								sum += v * int64(w[((r*c.S+s)*cg+i)*c.K+k])
+							}
+						}
+					}
+					v := float32(float32(sum) * scale[k])
+					scaled = append(scaled, v)
+					if e.Res != nil {
+						rs := e.ResQuant.Scale
+						if e.Float == nil {
+							rs /= e.OutQuant.Scale
+						}
+						v += float32((float32(e.Res[len(q)]) - float32(e.ResQuant.Zero)) * rs)
+					}
+					if e.Act == isa.ActReLU && v < 0 {
+						v = 0
+					}
+					f = append(f, v)
+					q = append(q, uint8(min(max(math.RoundToEven(float64(v))+float64(e.OutQuant.Zero), 0), 255)))
+				}
+			}
+		}
+	}
+	return q, f, scaled
+}
+
+func TestInt8ConvAgainstNaive(t *testing.T) {
+	base := Conv{N: 1, H: 9, W: 11, C: 8, K: 16, R: 3, S: 3, StrideH: 1, StrideW: 1, PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1, DilH: 1, DilW: 1, Groups: 1}
+	with := func(f func(c *Conv)) Conv { c := base; f(&c); return c }
+	shapes := []Conv{
+		base,
+		Linear(1, 5, 3), Linear(3, 64, 10), Linear(33, 130, 65), Linear(1, 512, 1000),
+		with(func(c *Conv) { c.C, c.K = 3, 33; c.StrideH, c.StrideW = 2, 2 }),
+		with(func(c *Conv) {
+			c.R, c.S, c.C, c.K, c.H, c.W = 7, 7, 3, 64, 23, 30
+			c.StrideH, c.StrideW, c.PadTop, c.PadLeft = 2, 2, 3, 3
+		}),
+		with(func(c *Conv) {
+			c.N, c.R, c.S, c.C, c.K = 2, 1, 1, 64, 80
+			c.PadTop, c.PadLeft, c.PadBottom, c.PadRight = 0, 0, 0, 0
+		}),
+		with(func(c *Conv) {
+			c.N, c.R, c.S, c.C, c.K = 3, 1, 1, 12, 48
+			c.PadTop, c.PadLeft, c.PadBottom, c.PadRight = 0, 0, 0, 0
+			c.StrideH, c.StrideW = 2, 2
+		}),
+		with(func(c *Conv) { c.N, c.C, c.K = 2, 16, 17; c.PadTop, c.PadLeft, c.PadBottom, c.PadRight = 0, 0, 0, 0 }),
+		with(func(c *Conv) { c.C, c.K, c.Groups = 12, 36, 3 }),
+		with(func(c *Conv) { c.C, c.K, c.Groups = 8, 8, 8 }),
+		with(func(c *Conv) { c.C, c.K, c.DilH, c.DilW, c.PadTop, c.PadLeft = 5, 20, 2, 3, 2, 3 }),
+		with(func(c *Conv) { c.N, c.H, c.W, c.C, c.K = 2, 7, 7, 128, 128 }),
+	}
+	r := rand.New(rand.NewPCG(8, 8))
+	for range 40 {
+		c := Conv{N: 1 + r.IntN(3), H: 1 + r.IntN(14), W: 1 + r.IntN(34), C: 1 + r.IntN(20), K: 1 + r.IntN(70), R: 1 + r.IntN(4), S: 1 + r.IntN(4),
+			StrideH: 1 + r.IntN(3), StrideW: 1 + r.IntN(3), PadTop: r.IntN(3), PadLeft: r.IntN(3), PadBottom: r.IntN(3), PadRight: r.IntN(3), DilH: 1 + r.IntN(2), DilW: 1 + r.IntN(2), Groups: 1}
+		if r.IntN(4) == 0 {
+			c.Groups = 2
+			c.C, c.K = 2*c.C, 2*c.K
+		}
+		if c.Check() == nil {
+			shapes = append(shapes, c)
+		}
+	}
+	isatest.Int8ISAs(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(1, 2))
+		for i, c := range shapes {
+			t.Run(fmt.Sprintf("%d", i), func(t *testing.T) { checkInt8(t, r, c, i) })
+		}
+	})
+}
+
+// checkInt8 runs one shape; i varies the epilogue and makes extreme values.
+func checkInt8(t *testing.T, r *rand.Rand, c Conv, i int) {
+	q, err := PlanInt8Conv(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, w := make([]uint8, c.XLen()), make([]int8, c.WLen())
+	for j := range x {
+		x[j] = uint8(r.IntN(256))
+		if i%3 == 0 {
+			x[j] = 255 // with ±127 and -128: where pairs of 16 bits would saturate
+		}
+	}
+	for j := range w {
+		w[j] = int8(r.IntN(256) - 128)
+		if i%3 == 0 {
+			w[j] = [3]int8{-128, 127, 127}[r.IntN(3)]
+		}
+	}
+	zero := uint8([]int{0, 128, 255, 7}[i%4])
+	bias, scale := make([]int32, c.K), make([]float32, c.K)
+	for k := range bias {
+		bias[k] = int32(r.IntN(20001) - 10000)
+		scale[k] = float32((0.5 + r.Float64()) / 40 / math.Sqrt(float64(c.R*c.S*c.C/c.Groups)))
+	}
+	corr := make([]int32, c.K)
+	for k := range corr {
+		corr[k] = bias[k]
+		for j := k; j < len(w); j += c.K {
+			corr[k] -= int32(zero) * int32(w[j])
+		}
+	}
+	e := Int8Epilogue{OutQuant: vec.Quant{Scale: 0.7, Zero: uint8([]int{0, 100, 255}[i%3])}}
+	e.SetChannels(q, corr, scale)
+	packed := make([]int8, q.PackedLen())
+	q.Pack(packed, w)
+	if i&1 != 0 {
+		e.Act = isa.ActReLU
+	}
+	if i&2 != 0 {
+		e.Res, e.ResQuant = make([]uint8, c.YLen()), vec.Quant{Scale: 0.3, Zero: uint8(i)}
+		for j := range e.Res {
+			e.Res[j] = uint8(r.IntN(256))
+		}
+	}
+	if e.Res != nil {
+		if a, ok := PlanInt8Add(vec.Quant{Scale: 0.7, Zero: zero}, e.ResQuant, vec.Quant{Scale: 0.9, Zero: uint8([]int{0, 100}[i&1])}, e.Act); ok {
+			sum := Int8Epilogue{Res: e.Res, Add: a, Out: make([]uint8, c.YLen())}
+			sum.SetChannels(q, corr, scale)
+			_, _, scaled := naiveInt8(c, x, zero, w, bias, scale, &Int8Epilogue{})
+			runInt8(q, x, zero, packed, &sum)
+			for j, v := range scaled {
+				y := uint8(min(max(math.RoundToEven(float64(v))+float64(a.Y.Zero), 0), 255))
+				if want := naiveAdd(a, y, e.Res[j]); sum.Out[j] != want {
+					t.Fatalf("%+v: sum %d is %d, want %d", c, j, sum.Out[j], want)
+				}
+			}
+		} else {
+			t.Error("no constants for an addition")
+		}
+	}
+	for _, float := range []bool{false, true} {
+		e.Out, e.Float = nil, nil
+		if float {
+			e.Float = make([]float32, c.YLen())
+		} else {
+			e.Out = make([]uint8, c.YLen())
+		}
+		wantQ, wantF, _ := naiveInt8(c, x, zero, w, bias, scale, &e)
+		runInt8(q, x, zero, packed, &e)
+		for j := range wantQ {
+			if float && e.Float[j] != wantF[j] {
+				t.Fatalf("%+v: float output %d of %d is %v, want %v", c, j, len(wantF), e.Float[j], wantF[j])
+			} else if !float && e.Out[j] != wantQ[j] {
+				t.Fatalf("%+v: output %d of %d is %d, want %d", c, j, len(wantQ), e.Out[j], wantQ[j])
+			}
+		}
+	}
+}
+
+// naiveAdd adds two bytes as their definition has it.
+func naiveAdd(a *Int8Add, y, res uint8) uint8 {
+	dy := (float32(y) - float32(a.Y.Zero)) * a.Y.Scale
+	dr := (float32(res) - float32(a.Res.Zero)) * a.Res.Scale
+	v := float32(dy) + float32(dr)
+	if a.Act == isa.ActReLU && v < 0 {
+		v = 0
+	}
+	return uint8(min(max(math.RoundToEven(float64(v/a.Out.Scale))+float64(a.Out.Zero), 0), 255))
+}
+
+// For scales as networks have them there are constants that give the result of
+// each of the 65,536 pairs, and for scales that make many results lie in the
+// middle of two integers as well.
+func TestInt8AddOfAllPairs(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	scale := func() float32 { return float32(math.Exp2(3*r.Float64() - 6)) }
+	// Scales of a network whose nearest constants do not do.
+	if _, ok := PlanInt8Add(vec.Quant{Scale: 0.013413122, Zero: 128}, vec.Quant{Scale: 0.023342485, Zero: 0}, vec.Quant{Scale: 0.025215775, Zero: 0}, isa.ActReLU); !ok {
+		t.Error("no constants for the scales of a network")
+	}
+	found, all := 0, 80
+	for i := range all {
+		y, res, out := vec.Quant{Scale: scale(), Zero: uint8(r.IntN(256))}, vec.Quant{Scale: scale(), Zero: uint8(r.IntN(256))}, vec.Quant{Scale: scale(), Zero: uint8(r.IntN(256))}
+		act := isa.ActNone
+		switch i % 4 {
+		case 0:
+			act, res.Zero, out.Zero = isa.ActReLU, 0, 0
+		case 1:
+			act, res.Zero, out.Zero = isa.ActReLU, 128, 128
+		case 2:
+			y.Scale, res.Scale, out.Scale, out.Zero = 0.25, 0.5, 1, out.Zero&^1
+		}
+		a, ok := PlanInt8Add(y, res, out, act)
+		if !ok {
+			continue
+		}
+		found++
+		if i%10 > 2 {
+			continue // all pairs take long
+		}
+		for y := range 256 {
+			for res := range 256 {
+				if got, want := a.fused(y, res), int(naiveAdd(a, uint8(y), uint8(res))); got != want {
+					t.Fatalf("%+v: %d and %d give %d, want %d", a, y, res, got, want)
+				}
+			}
+		}
+	}
+	if found < all-3 {
+		t.Errorf("constants found for %d of %d additions", found, all)
+	}
+	if _, ok := PlanInt8Add(vec.Quant{Scale: 1, Zero: 0}, vec.Quant{Scale: 1, Zero: 0}, vec.Quant{Scale: 1e-9, Zero: 0}, isa.ActNone); ok {
+		t.Error("sums that float32 cannot round to integers have constants")
+	}
+}
+
+// The one rounding of fma32, against exact arithmetic.
+func TestFMA32(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 200_000 {
+		x, y := float32(r.NormFloat64()), float32(r.NormFloat64())
+		z := float32(r.NormFloat64() * math.Exp2(float64(r.IntN(80)-40)))
+		if r.IntN(3) == 0 { // nearly the middle of two float32
+			z = float32(math.Exp2(float64(r.IntN(60) - 30)))
+		}
+		exact := new(big.Float).SetPrec(300).Mul(big.NewFloat(float64(x)), big.NewFloat(float64(y)))
+		want, _ := exact.Add(exact, big.NewFloat(float64(z))).Float32()
+		if got := isa.FMA(x, y, z); got != want {
+			t.Fatalf("fma32(%g, %g, %g) = %g, want %g", x, y, z, got, want)
+		}
+	}
+}
+
+// runInt8 runs all tasks.
+func runInt8(q *Int8Conv, x []uint8, zero uint8, packed []int8, e *Int8Epilogue) {
+	scratch := make([]uint8, q.ScratchBytes())
+	if q.CopyTasks() > 0 {
+		copied := make([]uint8, q.CopyLen())
+		for task := range q.CopyTasks() {
+			q.Copy(task, copied, x, zero)
+		}
+		x = copied
+	}
+	for task := range q.Tasks() {
+		q.Run(task, scratch, x, zero, packed, e)
+	}
+}
+
+func BenchmarkInt8Conv(b *testing.B) {
+	for _, s := range []struct {
+		name          string
+		hw, c, k, r   int
+		stride, batch int
+	}{
+		{"3x3x64at56", 56, 64, 64, 3, 1, 1}, {"3x3x512at7", 7, 512, 512, 3, 1, 1}, {"1x1x256to64at56", 56, 256, 64, 1, 1, 1},
+		{"1x1x64to256at56", 56, 64, 256, 1, 1, 1}, {"1x1x2048to512at7", 7, 2048, 512, 1, 1, 1}, {"7x7stem", 224, 3, 64, 7, 2, 1},
+	} {
+		b.Run(s.name, func(b *testing.B) {
+			c := Conv{N: s.batch, H: s.hw, W: s.hw, C: s.c, K: s.k, R: s.r, S: s.r, StrideH: s.stride, StrideW: s.stride, DilH: 1, DilW: 1, Groups: 1}
+			c.PadTop = s.r / 2
+			c.PadLeft, c.PadBottom, c.PadRight = c.PadTop, c.PadTop, c.PadTop
+			q, err := PlanInt8Conv(c)
+			if err != nil {
+				b.Fatal(err)
+			}
+			e := Int8Epilogue{Act: isa.ActReLU, Out: make([]uint8, c.YLen()), OutQuant: vec.Quant{Scale: 1, Zero: 0}}
+			e.SetChannels(q, make([]int32, c.K), make([]float32, c.K))
+			x, w, scratch, copied := make([]uint8, c.XLen()), make([]int8, q.PackedLen()), make([]uint8, q.ScratchBytes()), make([]uint8, q.CopyLen())
+			for b.Loop() {
+				in := x
+				for task := range q.CopyTasks() {
+					q.Copy(task, copied, x, 0)
+					in = copied
+				}
+				for task := range q.Tasks() {
+					q.Run(task, scratch, in, 0, w, &e)
+				}
+			}
+			b.ReportMetric(float64(c.FLOPs())*float64(b.N)/b.Elapsed().Seconds()/1e9, "GOP/s")
+		})
+	}
+}
+
+func BenchmarkInt8AddPlan(b *testing.B) {
+	for b.Loop() {
+		if _, ok := PlanInt8Add(vec.Quant{Scale: 0.0213, Zero: 120}, vec.Quant{Scale: 0.0317, Zero: 0}, vec.Quant{Scale: 0.0333, Zero: 0}, isa.ActReLU); !ok {
+			b.Fatal("no constants")
+		}
+	}
+}

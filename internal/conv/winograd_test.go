@@ -1,0 +1,276 @@
+package conv
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/internal/simd/isa"
+	"github.com/resnet-go/resnet/internal/simd/isatest"
+	"github.com/resnet-go/resnet/internal/simd/wino"
+)
+
+// winogradShapes are small geometries with every kind of edge: images below a
+// tile, odd ones, tiles of one row or pixel, channels that are no multiple of a
+// vector, and enough tiles for several blocks.
+var winogradShapes = []Conv{
+	conv(1, 1, 1, 1, 1, 3, 1, 1),
+	conv(1, 3, 3, 16, 16, 3, 1, 0),
+	conv(1, 1, 1, 17, 33, 3, 1, 2),
+	conv(2, 7, 7, 32, 48, 3, 1, 1),
+	conv(3, 8, 8, 16, 16, 3, 1, 1),
+	conv(2, 5, 9, 3, 20, 3, 1, 1),
+	conv(1, 4, 13, 24, 40, 3, 1, 2),
+	conv(1, 6, 6, 130, 9, 3, 1, 1),
+	conv(1, 14, 14, 64, 96, 3, 1, 1),
+	conv(5, 7, 7, 40, 72, 3, 1, 1),
+	conv(1, 30, 31, 20, 18, 3, 1, 1),
+	conv(1, 40, 41, 6, 5, 3, 1, 1),
+	conv(1, 2, 50, 31, 15, 3, 1, 1),
+	conv(2, 50, 3, 8, 130, 3, 1, 0),
+	{N: 2, H: 9, W: 7, C: 12, K: 18, R: 3, S: 3, StrideH: 1, StrideW: 1, PadTop: 0, PadLeft: 1, PadBottom: 2, PadRight: 0, DilH: 1, DilW: 1, Groups: 1},
+	{N: 1, H: 4, W: 4, C: 3, K: 6, R: 3, S: 3, StrideH: 1, StrideW: 1, PadTop: 9, PadLeft: 8, PadBottom: 7, PadRight: 6, DilH: 1, DilW: 1, Groups: 1},
+}
+
+// winogradWays are those of tiles of tile x tile outputs. Registers are not used
+// with AVX2 and NEON, whose sums differ from those of plain Go.
+func winogradWays(tile int) []winogradWay {
+	switch {
+	case tile == 2:
+		return []winogradWay{storedWeights}
+	case (isa.UseAVX2 || isa.UseNEON) && !isa.UseAVX512:
+		return []winogradWay{storedWeights, pairedRows}
+	}
+	return []winogradWay{storedWeights, pairedRows, inRegisters}
+}
+
+// follow is Run of a pool that tells each task which one its worker has done
+// before, -1 for none.
+func follow(p *parallel.Pool, n int, do func(prev, task, worker int)) {
+	last := make([]int, p.Workers())
+	for i := range last {
+		last[i] = -1
+	}
+	p.Run(n, func(task, worker int) {
+		do(last[worker], task, worker)
+		last[worker] = task
+	})
+}
+
+func winogradForward(p *parallel.Pool, f *Winograd, x, w, bias, res []float32, act isa.Act) []float32 {
+	packed := isatest.Nans(f.PackedLen())
+	p.Run(f.PackTasks(), func(task, _ int) { f.Pack(task, packed, w) })
+	y, s := isatest.Nans(f.conv.YLen()), scratches(p, f.ScratchFloats())
+	follow(p, f.Tasks(), func(prev, task, worker int) { f.Run(prev, task, s[worker], x, packed, bias, res, y, act) })
+	return y
+}
+
+// testWinograd compares a case with float64, run by one, and the bits that the
+// other pools and the other ways get with those.
+func testWinograd(t *testing.T, k *convCase, tile int, one *parallel.Pool, others ...*parallel.Pool) {
+	terms := 4 * 9 * k.C // rounding is twice that of the direct sum
+	var y []float32
+	for _, way := range winogradWays(tile) {
+		f := planWinograd(k.Conv, tile, way)
+		got := winogradForward(one, f, k.x, k.w, nil, nil, isa.ActNone)
+		closeTo(t, fmt.Sprintf("way %d", way), got, k.y64, terms)
+		if way == inRegisters && isa.UseAVX512 && k.C <= min(wino.TilesDepth, pairDepth) { // else the channels are cut elsewhere
+			isatest.SameBits(t, "in registers as paired rows", got, y)
+		}
+		y = got
+		for _, many := range others {
+			isatest.SameBits(t, fmt.Sprintf("way %d, %d workers", way, many.Workers()), winogradForward(many, f, k.x, k.w, nil, nil, isa.ActNone), y)
+		}
+	}
+	f := planWinograd(k.Conv, tile, winogradWays(tile)[len(k.x)%len(winogradWays(tile))])
+	for _, act := range []isa.Act{isa.ActNone, isa.ActReLU, isa.ActReLU6} {
+		for _, res := range [][]float32{nil, k.res} {
+			want := make([]float64, len(k.y64))
+			for i, v := range k.y64 {
+				v += float64(k.bias[i%k.K])
+				if res != nil {
+					v += float64(res[i])
+				}
+				if act != isa.ActNone {
+					v = max(0, v)
+				}
+				if act == isa.ActReLU6 {
+					v = min(v, 6)
+				}
+				want[i] = v
+			}
+			closeTo(t, "act(y+bias+residual)", winogradForward(one, f, k.x, k.w, k.bias, res, act), want, terms)
+		}
+	}
+}
+
+func TestWinogradAgainstNaive(t *testing.T) {
+	one, two, eight := parallel.NewPool(1), parallel.NewPool(2), parallel.NewPool(8)
+	defer one.Close()
+	defer two.Close()
+	defer eight.Close()
+	var cases []*convCase
+	for _, c := range winogradShapes {
+		cases = append(cases, newConvCase(c))
+	}
+	isatest.EachISA(t, func(t *testing.T) {
+		for _, k := range cases {
+			for _, tile := range WinogradTiles {
+				t.Run(fmt.Sprintf("F%d/%s", tile, k.Conv), func(t *testing.T) { testWinograd(t, k, tile, one, two, eight) })
+			}
+		}
+	})
+}
+
+// A random geometry on the fastest instruction set agrees with the naive sums.
+func FuzzWinograd(f *testing.F) {
+	f.Add(uint64(1))
+	f.Add(uint64(99))
+	one, pool := parallel.NewPool(1), parallel.NewPool(2)
+	f.Cleanup(one.Close)
+	f.Cleanup(pool.Close)
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		c := Conv{
+			N: 1 + r.IntN(3), H: 1 + r.IntN(18), W: 1 + r.IntN(25), C: 1 + r.IntN(40), K: 1 + r.IntN(70), R: 3, S: 3, StrideH: 1, StrideW: 1,
+			PadTop: r.IntN(4), PadLeft: r.IntN(4), PadBottom: r.IntN(4), PadRight: r.IntN(4), DilH: 1, DilW: 1, Groups: 1,
+		}
+		if c.Check() != nil {
+			t.Skip("the kernel is larger than the input")
+		}
+		testWinograd(t, newConvCase(c), WinogradTiles[r.IntN(2)], one, pool)
+	})
+}
+
+// The residual may be the output itself.
+func TestWinogradInPlace(t *testing.T) {
+	pool := parallel.NewPool(2)
+	defer pool.Close()
+	k := newConvCase(conv(2, 9, 10, 20, 40, 3, 1, 1))
+	isatest.EachISA(t, func(t *testing.T) {
+		for _, tile := range WinogradTiles {
+			f, err := PlanWinograd(k.Conv, tile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := winogradForward(pool, f, k.x, k.w, k.bias, k.res, isa.ActReLU)
+			packed, y := isatest.Nans(f.PackedLen()), append([]float32(nil), k.res...)
+			for task := range f.PackTasks() {
+				f.Pack(task, packed, k.w)
+			}
+			scratch := isatest.Nans(f.ScratchFloats())
+			for task := range f.Tasks() {
+				f.Run(task-1, task, scratch, k.x, packed, k.bias, y, y, isa.ActReLU)
+			}
+			isatest.SameBits(t, "y", y, want)
+		}
+	})
+}
+
+// Rounding moves an output of F(4x4,3x3) by little more than it moves that of
+// the direct sum.
+func TestWinogradError(t *testing.T) {
+	pool := parallel.NewPool(2)
+	defer pool.Close()
+	k := newConvCase(conv(1, 16, 16, 128, 32, 3, 1, 1))
+	rms := func(y []float32) float64 {
+		sum, size := 0.0, 0.0
+		for i, v := range y {
+			d := float64(v) - k.y64[i]
+			sum, size = sum+d*d, size+k.y64[i]*k.y64[i]
+		}
+		return math.Sqrt(sum / size)
+	}
+	isatest.EachISA(t, func(t *testing.T) {
+		y, _, _ := convForward(t, pool, k.Conv, k.x, k.w, nil, nil, isa.ActNone)
+		direct := rms(y)
+		for tile, most := range map[int]float64{2: 1.5, 4: 3} {
+			for _, way := range winogradWays(tile) {
+				e := rms(winogradForward(pool, planWinograd(k.Conv, tile, way), k.x, k.w, nil, nil, isa.ActNone))
+				t.Logf("relative error (root of mean square): F(%d,3) way %d %.2g, direct %.2g", tile, way, e, direct)
+				if e > most*direct || e > 2e-6 {
+					t.Errorf("F(%d,3), way %d, has an error of %g, the direct sum of %g", tile, way, e, direct)
+				}
+			}
+		}
+	})
+}
+
+func TestWinogradRefuses(t *testing.T) {
+	for _, c := range []Conv{conv(1, 8, 8, 4, 4, 3, 2, 1), conv(1, 8, 8, 4, 4, 5, 1, 1), conv(1, 8, 8, 4, 4, 1, 1, 0), Linear(1, 4, 4)} {
+		if _, err := PlanWinograd(c, 4); err == nil || !strings.Contains(err.Error(), "Winograd wants a 3x3 kernel") {
+			t.Errorf("%v: error %v", c, err)
+		}
+		if tile := c.FastestTile(); tile != 0 {
+			t.Errorf("%v: FastestTile is %d", c, tile)
+		}
+	}
+	grouped := conv(1, 8, 8, 4, 4, 3, 1, 1)
+	grouped.Groups = 2
+	if _, err := PlanWinograd(grouped, 4); err == nil {
+		t.Error("PlanWinograd took 2 groups")
+	}
+	if _, err := PlanWinograd(conv(1, 8, 8, 4, 4, 3, 1, 1), 3); err == nil || !strings.Contains(err.Error(), "tiles of 2 or 4") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := PlanWinograd(conv(0, 8, 8, 4, 4, 3, 1, 1), 4); err == nil || !strings.Contains(err.Error(), "N is 0") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// The choices for the layers of ResNet-18 and ResNet-50 at 224x224 are those
+// measured to be the fastest, or nearly so with less memory.
+func TestFastestTile(t *testing.T) {
+	type choice struct {
+		tile int
+		way  winogradWay
+	}
+	want := map[string]map[int][]choice{
+		"avx512": {
+			1: {{4, storedWeights}, {4, storedWeights}, {4, inRegisters}, {4, inRegisters}},
+			8: {{4, storedWeights}, {4, storedWeights}, {4, storedWeights}, {4, pairedRows}},
+		},
+		"others": {
+			1: {{4, storedWeights}, {4, storedWeights}, {4, storedWeights}, {2, storedWeights}},
+			8: {{4, storedWeights}, {4, storedWeights}, {4, storedWeights}, {4, storedWeights}},
+		},
+	}
+	isatest.EachISA(t, func(t *testing.T) {
+		set := "others"
+		if isa.UseAVX512 {
+			set = "avx512"
+		}
+		for n, choices := range want[set] {
+			for i, c := range winogradLayers(n) {
+				got := choice{tile: c.FastestTile()}
+				if got.tile != 0 {
+					got.way, _ = c.winogradWay(got.tile)
+				}
+				if got != choices[i] {
+					t.Errorf("%v: tiles and way %v, want %v", c, got, choices[i])
+				}
+			}
+		}
+	})
+}
+
+func TestWinogradAllocatesNothing(t *testing.T) {
+	c := conv(2, 9, 9, 17, 33, 3, 1, 1)
+	x, y, bias := make([]float32, c.XLen()), make([]float32, c.YLen()), make([]float32, c.K)
+	isatest.EachISA(t, func(t *testing.T) {
+		for _, tile := range WinogradTiles {
+			for _, way := range winogradWays(tile) {
+				f := planWinograd(c, tile, way)
+				packed, scratch := make([]float32, f.PackedLen()), make([]float32, f.ScratchFloats())
+				if n := testing.AllocsPerRun(10, func() {
+					f.Run(-1, 0, scratch, x, packed, bias, y, y, isa.ActReLU)
+				}); n != 0 {
+					t.Errorf("F(%d,3), way %d: %v allocations", tile, way, n)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,183 @@
+package conv
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/internal/simd/isa"
+	"github.com/resnet-go/resnet/internal/simd/isatest"
+)
+
+func winogradPanels(p *parallel.Pool, f *Winograd, k *Packing, w []float32) []float32 {
+	panels, packed := packWith(p, k, w), isatest.Nans(f.PackedLen())
+	if f.Plain() {
+		return panels
+	}
+	p.Run(f.PackTasks(), func(task, _ int) { f.PackPanels(task, packed, panels) })
+	return packed
+}
+
+func winogradStats(t *testing.T, p *parallel.Pool, c Conv, tile int, x, w []float32) (y, mean, variance []float32) {
+	t.Helper()
+	f, err := PlanWinograd(c, tile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed := winogradPanels(p, f, c.ForwardPacking(), w)
+	y, stats := isatest.Nans(c.YLen()), isatest.Nans(f.StatsFloats())
+	s := scratches(p, f.ScratchFloats())
+	follow(p, f.Tasks(), func(prev, task, worker int) {
+		f.RunStats(prev, task, s[worker], x, packed, nil, nil, y, isa.ActNone, stats)
+	})
+	mean, variance = isatest.Nans(c.K), isatest.Nans(c.K)
+	p.Run(f.ReduceStatsTasks(), func(task, _ int) { f.ReduceStats(task, stats, mean, variance) })
+	return y, mean, variance
+}
+
+// winogradInputGrad adds to dx where accumulate is set.
+func winogradInputGrad(t *testing.T, p *parallel.Pool, c Conv, tile int, dy, w, dx []float32, accumulate bool) {
+	t.Helper()
+	f, err := PlanWinogradInputGrad(c, tile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed := winogradPanels(p, f, c.InputGradPacking(), w)
+	s := scratches(p, f.ScratchFloats())
+	var sum []float32
+	if accumulate {
+		sum = dx
+	}
+	follow(p, f.Tasks(), func(prev, task, worker int) { f.Run(prev, task, s[worker], dy, packed, nil, sum, dx, isa.ActNone) })
+}
+
+func winogradWeightGradient(t *testing.T, p *parallel.Pool, c Conv, x, dy []float32) []float32 {
+	t.Helper()
+	g, err := PlanWinogradWeightGrad(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dw, partial := isatest.Nans(c.WLen()), isatest.Nans(g.PartialFloats())
+	s := scratches(p, g.ScratchFloats())
+	p.Run(g.Tasks(), func(task, worker int) { g.Run(task, s[worker], partial, x, dy, dw) })
+	p.Run(g.ReduceTasks(), func(task, _ int) { g.Reduce(task, partial, dw) })
+	return dw
+}
+
+// testWinogradTraining compares statistics and gradients with float64, run by
+// one, and the bits that the other pools get with those.
+func testWinogradTraining(t *testing.T, k *convCase, tile int, one *parallel.Pool, others ...*parallel.Pool) {
+	c := k.Conv
+	y, mean, variance := winogradStats(t, one, c, tile, k.x, k.w)
+	closeTo(t, "y", y, k.y64, 4*9*c.C) // rounding is twice that of the direct sum
+	checkStats(t, y, c.K, mean, variance)
+	for _, many := range others {
+		y2, mean2, variance2 := winogradStats(t, many, c, tile, k.x, k.w)
+		isatest.SameBits(t, "y", y2, y)
+		isatest.SameBits(t, "mean", mean2, mean)
+		isatest.SameBits(t, "variance", variance2, variance)
+	}
+	if _, err := c.inputGrad(); err == nil {
+		dx := isatest.Nans(c.XLen())
+		winogradInputGrad(t, one, c, tile, k.dy, k.w, dx, false)
+		closeTo(t, "dx", dx, k.dx64, 6*9*c.K)
+		for _, many := range others {
+			dx2 := isatest.Nans(c.XLen())
+			winogradInputGrad(t, many, c, tile, k.dy, k.w, dx2, false)
+			isatest.SameBits(t, "dx", dx2, dx)
+		}
+		sum := make([]float64, len(dx))
+		for i, x := range k.x {
+			sum[i] = float64(x) + k.dx64[i]
+		}
+		copy(dx, k.x)
+		winogradInputGrad(t, one, c, tile, k.dy, k.w, dx, true)
+		closeTo(t, "x+dx", dx, sum, 6*9*c.K)
+	}
+	if tile != 4 {
+		return
+	}
+	dw := winogradWeightGradient(t, one, c, k.x, k.dy)
+	closeTo(t, "dw", dw, k.dw64, 4*c.N*(c.OutH()+3)*(c.OutW()+3))
+	for _, many := range others {
+		isatest.SameBits(t, "dw", winogradWeightGradient(t, many, c, k.x, k.dy), dw)
+	}
+}
+
+func TestWinogradTrainingAgainstNaive(t *testing.T) {
+	one, two, eight := parallel.NewPool(1), parallel.NewPool(2), parallel.NewPool(8)
+	defer one.Close()
+	defer two.Close()
+	defer eight.Close()
+	var cases []*convCase
+	for _, c := range append([]Conv{conv(3, 9, 22, 70, 80, 3, 1, 1)}, winogradShapes...) {
+		cases = append(cases, newConvCase(c))
+	}
+	isatest.EachISA(t, func(t *testing.T) {
+		for _, k := range cases {
+			for _, tile := range WinogradTiles {
+				t.Run(fmt.Sprintf("F%d/%s", tile, k.Conv), func(t *testing.T) { testWinogradTraining(t, k, tile, one, two, eight) })
+			}
+		}
+	})
+}
+
+// A random geometry on the fastest instruction set agrees with the naive sums.
+func FuzzWinogradTraining(f *testing.F) {
+	f.Add(uint64(1))
+	f.Add(uint64(99))
+	one, pool := parallel.NewPool(1), parallel.NewPool(2)
+	f.Cleanup(one.Close)
+	f.Cleanup(pool.Close)
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		r := rand.New(rand.NewPCG(seed, 8))
+		c := Conv{
+			N: 1 + r.IntN(3), H: 1 + r.IntN(18), W: 1 + r.IntN(25), C: 1 + r.IntN(40), K: 1 + r.IntN(70), R: 3, S: 3, StrideH: 1, StrideW: 1,
+			PadTop: r.IntN(4), PadLeft: r.IntN(4), PadBottom: r.IntN(4), PadRight: r.IntN(4), DilH: 1, DilW: 1, Groups: 1,
+		}
+		if c.Check() != nil {
+			t.Skip("the kernel is larger than the input")
+		}
+		testWinogradTraining(t, newConvCase(c), WinogradTiles[r.IntN(2)], one, pool)
+	})
+}
+
+func TestWinogradTrainingRefuses(t *testing.T) {
+	if _, err := PlanWinogradInputGrad(conv(1, 8, 8, 4, 4, 3, 1, 3), 4); err == nil || !strings.Contains(err.Error(), "padding of at most 2, got 3") {
+		t.Errorf("error %v", err)
+	}
+	for _, c := range []Conv{conv(1, 8, 8, 4, 4, 3, 2, 1), conv(0, 8, 8, 4, 4, 3, 1, 1)} {
+		if _, err := PlanWinogradInputGrad(c, 4); err == nil {
+			t.Errorf("PlanWinogradInputGrad took %v", c)
+		}
+		if _, err := PlanWinogradWeightGrad(c); err == nil {
+			t.Errorf("PlanWinogradWeightGrad took %v", c)
+		}
+	}
+}
+
+func TestWinogradTrainingAllocatesNothing(t *testing.T) {
+	c := conv(2, 9, 9, 17, 33, 3, 1, 1)
+	x, y, dw := make([]float32, c.XLen()), make([]float32, c.YLen()), make([]float32, c.WLen())
+	isatest.EachISA(t, func(t *testing.T) {
+		f, err := PlanWinograd(c, 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := PlanWinogradWeightGrad(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		panels, packed, stats := make([]float32, c.ForwardPacking().Len()), make([]float32, f.PackedLen()), make([]float32, f.StatsFloats())
+		scratch, partial := make([]float32, max(f.ScratchFloats(), g.ScratchFloats())), make([]float32, g.PartialFloats())
+		if n := testing.AllocsPerRun(10, func() {
+			f.PackPanels(0, packed, panels)
+			f.RunStats(-1, 0, scratch, x, packed, nil, nil, y, isa.ActNone, stats)
+			g.Run(0, scratch, partial, x, y, dw)
+		}); n != 0 {
+			t.Errorf("%v allocations", n)
+		}
+	})
+}

@@ -1,7 +1,0 @@
-//go:build !(linux || darwin)
-
-package kernel
-
-import "testing"
-
-func pageEnd(_ testing.TB, n int) []float32 { return make([]float32, n) }

@@ -1,5 +1,0 @@
-//go:build (!amd64 && !arm64) || purego
-
-package kernel
-
-func fmaPeak() int { return 0 }

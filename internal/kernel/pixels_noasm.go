@@ -1,8 +1,0 @@
-//go:build !amd64 || purego
-
-package kernel
-
-// Without assembly there is no instruction set in use, and these are not called.
-func mixRows(out, in []uint8, n, stride int, w []int32) { panic(errPixels) }
-
-func mixPixels(dst, src []uint8, n int, start, count []int, w []int32, stride int) { panic(errPixels) }

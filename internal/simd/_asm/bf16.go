@@ -1,0 +1,447 @@
+package main
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/mmcloughlin/avo/attr"
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/ir"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// dot says what takes the place of the FMA in a micro-kernel: none, or a dot
+// product of pairs of bfloat16 numbers, VDPBF16PS. The same program writes the
+// kernels of both forms of that instruction, the instruction itself and a
+// sequence of AVX-512 F and BW that computes the same, so that all but the
+// instruction runs, and is tested, on processors that lack it.
+type dot int
+
+const (
+	none dot = iota
+	native
+	emulated
+)
+
+// bf16 and bf16Emulated are AVX-512 with dot products in place of the FMA.
+var (
+	bf16         = withDot(avx512, native, "BF16Native", "bf16")
+	bf16Emulated = withDot(avx512, emulated, "BF16Emulated", "bf16emulated")
+)
+
+func withDot(i *isa, d dot, name, suffix string) *isa {
+	w := *i
+	w.dot, w.name, w.suffix = d, name, suffix
+	return &w
+}
+
+// temporaries is how many registers a dot product may overwrite. The native one
+// needs none and keeps them free, so that both forms of a kernel differ in that
+// instruction alone.
+func (d dot) temporaries() int {
+	if d == none {
+		return 0
+	}
+	return 2
+}
+
+// oddWords selects the upper halves of 32-bit words.
+var oddWords = reg.K2
+
+// mxcsr switches between the rounding of Go and that of the dot products.
+type mxcsr struct {
+	*build.Context // nil: nothing to switch
+	float, dot     operand.Mem
+}
+
+// enter prepares a kernel; it overwrites t.
+func (d dot) enter(c *build.Context, t reg.GPPhysical) mxcsr {
+	if d != emulated {
+		return mxcsr{}
+	}
+	c.MOVL(operand.U32(0xAAAAAAAA), t.As32())
+	c.KMOVD(t.As32(), oddWords)
+	m := c.AllocLocal(8)
+	s := mxcsr{Context: c, float: m, dot: m.Offset(4)}
+	c.STMXCSR(s.float)
+	c.MOVL(s.float, t.As32())
+	// VDPBF16PS takes denormals for zeros, writes zeros for them, rounds to
+	// nearest even and raises nothing, whatever MXCSR says.
+	c.ANDL(operand.I32(^0x6000), t.As32())
+	c.ORL(operand.I32(0x8040|0x1f80), t.As32())
+	c.MOVL(t.As32(), s.dot)
+	return s
+}
+
+func (s mxcsr) dotMode() {
+	if s.Context != nil {
+		s.LDMXCSR(s.dot)
+	}
+}
+
+func (s mxcsr) floatMode() {
+	if s.Context != nil {
+		s.LDMXCSR(s.float)
+	}
+}
+
+// dotLoop is the loop over the pairs of a batch element and over these. A step
+// is as long as that of an FMA kernel with half the overhead, so it is not
+// unrolled.
+func (k *kernel) dotLoop() {
+	k.Label("loop")
+	k.step(0, true)
+	k.advance(1)
+	k.DECQ(k.k)
+	k.JNE(operand.LabelRef("loop"))
+	k.ADDQ(operand.U8(8), k.aoff)
+	k.DECQ(k.batch)
+	k.JNE(operand.LabelRef("batch"))
+}
+
+// emit writes acc += dot(a, b); a is a register, 64 bytes of memory, or, with
+// bcst, 4 bytes of memory.
+func (d dot) emit(c *build.Context, a operand.Op, bcst bool, b, acc reg.VecPhysical, tmp []reg.VecPhysical) {
+	if d == native {
+		raw(c, evex{name: "vdpbf16ps", pp: ppF3, opcode: 0x52, bcst: bcst}, acc, b, a)
+		return
+	}
+	ta, tb := tmp[0], tmp[1]
+	// A bfloat16 number is the upper half of a float32; the odd ones come first.
+	if bcst {
+		c.VPBROADCASTD(a, ta)
+		c.VMOVDQU16_Z(ta, oddWords, ta)
+	} else {
+		c.VMOVDQU16_Z(a, oddWords, ta)
+	}
+	c.VMOVDQU16_Z(b, oddWords, tb)
+	c.VFMADD231PS(ta, tb, acc)
+	if bcst {
+		c.VPSLLD_BCST(operand.U8(16), a, ta)
+	} else {
+		c.VPSLLD(operand.U8(16), a, ta)
+	}
+	c.VPSLLD(operand.U8(16), b, tb)
+	c.VFMADD231PS(ta, tb, acc)
+}
+
+// evex is an instruction of map 0F38 on 512-bit vectors that avo and Go's
+// assembler lack, EVEX.NDS.512.pp.0F38.W0 (Intel, "Intel 64 and IA-32
+// Architectures Software Developer's Manual", volume 2, section 2.7).
+type evex struct {
+	name   string
+	pp     byte
+	opcode byte
+	bcst   bool
+}
+
+const (
+	ppF3 = 2
+	ppF2 = 3
+)
+
+// raw writes an instruction as bytes, below a comment that GNU as understands:
+// a test of package gemm compares the two.
+func raw(c *build.Context, e evex, dst, src1 reg.VecPhysical, src2 operand.Op) {
+	code, text := e.encode(dst, src1, src2)
+	c.Comment(text)
+	emit := func(opcode string, op operand.Op) {
+		c.Instruction(&ir.Instruction{Opcode: opcode, Operands: []operand.Op{op}})
+	}
+	for len(code) >= 4 {
+		emit("LONG", operand.U32(binary.LittleEndian.Uint32(code)))
+		code = code[4:]
+	}
+	if len(code) >= 2 {
+		emit("WORD", operand.U16(binary.LittleEndian.Uint16(code)))
+		code = code[2:]
+	}
+	if len(code) == 1 {
+		emit("BYTE", operand.U8(code[0]))
+	}
+}
+
+// encode returns the bytes of dst, src1, src2 in Intel's order of operands.
+func (e evex) encode(dst, src1 reg.VecPhysical, src2 operand.Op) (code []byte, text string) {
+	bit := func(n reg.Index, i int) byte { return byte(n>>i) & 1 }
+	d, v := dst.PhysicalIndex(), src1.PhysicalIndex()
+	var x, b byte // extensions of the index and of the base, or of src2
+	var rest []byte
+	switch s := src2.(type) {
+	case reg.VecPhysical:
+		n := s.PhysicalIndex()
+		x, b = bit(n, 4), bit(n, 3)
+		rest = []byte{0xC0 | byte(d&7)<<3 | byte(n&7)}
+		text = fmt.Sprintf("zmm%d", n)
+	case operand.Mem:
+		size := 64
+		if e.bcst {
+			size = 4
+		}
+		rest, text = memory(s, byte(d&7), size)
+		b = bit(index(s.Base), 3)
+		if s.Index != nil {
+			x = bit(index(s.Index), 3)
+		}
+		if e.bcst {
+			text = "dword ptr " + text + "{1to16}"
+		} else {
+			text = "zmmword ptr " + text
+		}
+	default:
+		panic(fmt.Sprintf("operand %v", src2))
+	}
+	code = []byte{
+		0x62,
+		(1-bit(d, 3))<<7 | (1-x)<<6 | (1-b)<<5 | (1-bit(d, 4))<<4 | 0x02,
+		byte(^v&15)<<3 | 0x04 | e.pp,
+		0x40 | (1-bit(v, 4))<<3,
+		e.opcode,
+	}
+	if e.bcst {
+		code[3] |= 0x10
+	}
+	return append(code, rest...), fmt.Sprintf("%s zmm%d, zmm%d, %s", e.name, d, v, text)
+}
+
+func index(r reg.Register) reg.Index { return r.(reg.GPPhysical).PhysicalIndex() }
+
+// gpNames are the 64-bit registers by their number.
+var gpNames = [16]string{"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"}
+
+// memory returns ModRM, SIB and displacement of an operand of size bytes, which
+// is the unit of displacements of one byte.
+func memory(m operand.Mem, r byte, size int) (code []byte, text string) {
+	base := index(m.Base)
+	mod, disp := byte(2), binary.LittleEndian.AppendUint32(nil, uint32(int32(m.Disp)))
+	switch q := m.Disp / size; {
+	case m.Disp == 0 && base&7 != 5: // rbp and r13 want a displacement
+		mod, disp = 0, nil
+	case m.Disp%size == 0 && q >= -128 && q < 128:
+		mod, disp = 1, []byte{byte(q)}
+	}
+	text = "[" + gpNames[base]
+	if m.Index == nil && base&7 != 4 {
+		code = []byte{mod<<6 | r<<3 | byte(base&7)}
+	} else {
+		sib := byte(4)<<3 | byte(base&7) // no index
+		if m.Index != nil {
+			scale := map[uint8]byte{1: 0, 2: 1, 4: 2, 8: 3}
+			sib = scale[m.Scale]<<6 | byte(index(m.Index)&7)<<3 | byte(base&7)
+			text += fmt.Sprintf("+%s*%d", gpNames[index(m.Index)], m.Scale)
+		}
+		code = []byte{mod<<6 | r<<3 | 4, sib}
+	}
+	if m.Disp != 0 {
+		text += fmt.Sprintf("%+d", m.Disp)
+	}
+	return append(code, disp...), text + "]"
+}
+
+// packFields are the fields of gemm.bf16Args, eight bytes each, in order.
+var packFields = []string{"dst", "src", "rows", "step", "dstep", "hi", "blocks", "low", "high", "words", "order"}
+
+func packArg(g reg.Register, name string) operand.Mem {
+	for i, f := range packFields {
+		if f == name {
+			return operand.Mem{Base: g, Disp: 8 * i}
+		}
+	}
+	panic("no field " + name)
+}
+
+// converter rounds float32 to bfloat16: VCVTNE2PS2BF16, or the same in AVX-512.
+type converter struct {
+	*build.Context
+	dot
+	t                                [3]reg.VecPhysical
+	one, half, quiet, exponent, sign reg.VecPhysical
+}
+
+func newConverter(c *build.Context, d dot, t reg.GPPhysical) *converter {
+	v := &converter{
+		Context: c, dot: d, t: [3]reg.VecPhysical{reg.Z10, reg.Z11, reg.Z12},
+		one: reg.Z13, half: reg.Z14, quiet: reg.Z15, exponent: reg.Z16, sign: reg.Z17,
+	}
+	if d == emulated {
+		for _, k := range []struct {
+			bits uint32
+			r    reg.VecPhysical
+		}{{1, v.one}, {0x7fff, v.half}, {0x40, v.quiet}, {0x7f800000, v.exponent}, {0x8000, v.sign}} {
+			c.MOVL(operand.U32(k.bits), t.As32())
+			c.VPBROADCASTD(t.As32(), k.r)
+		}
+	}
+	return v
+}
+
+// convert sets dst to low, as 16 bfloat16 numbers, and high above them. It
+// overwrites both, and K4 and K5.
+func (v *converter) convert(low, high, dst reg.VecPhysical) {
+	if v.dot == native {
+		raw(v.Context, evex{name: "vcvtne2ps2bf16", pp: ppF2, opcode: 0x72}, dst, high, low)
+		return
+	}
+	v.round(low)
+	v.round(high)
+	y := dst.(reg.Vec).AsY()
+	v.VPMOVDW(low, y)
+	y = high.(reg.Vec).AsY()
+	v.VPMOVDW(high, y)
+	v.VINSERTI64X4(operand.U8(1), y, dst, dst)
+}
+
+// round leaves the bfloat16 numbers nearest to x in the lower halves, a zero of
+// the same sign for denormals and a quiet NaN for NaN.
+func (v *converter) round(x reg.VecPhysical) {
+	upper, t, s := v.t[0], v.t[1], v.t[2]
+	v.VPSRLD(operand.U8(16), x, upper)
+	v.VPANDD(v.one, upper, t)
+	v.VPADDD(v.half, t, t)
+	v.VPADDD(x, t, t)
+	v.VPSRLD(operand.U8(16), t, t)
+	v.VCMPPS(operand.U8(3), x, x, reg.K4) // unordered
+	v.VPORD(v.quiet, upper, reg.K4, t)
+	v.VPTESTNMD(v.exponent, x, reg.K5)
+	v.VPANDD(v.sign, upper, s)
+	v.VMOVDQA32(s, reg.K5, t)
+	v.VMOVDQA32(t, x)
+}
+
+// packKernels writes the kernels that round float32 to bfloat16; see
+// gemm.bf16Args.
+func packKernels(c *build.Context, i *isa) {
+	for _, pairs := range []bool{false, true} {
+		name, doc := "bf16Narrow"+i.dot.suffix(), "rounds rows of neighbouring floats."
+		if pairs {
+			name, doc = "bf16Pairs"+i.dot.suffix(), "rounds pairs of rows of 16 floats."
+		}
+		c.Function(name)
+		c.Attributes(attr.NOSPLIT)
+		c.Doc(name + " " + doc)
+		c.SignatureExpr("func(args *byte)")
+		g, dst, src, rows, step, dstep, t := reg.RSI, reg.RDI, reg.RBX, reg.RCX, reg.R8, reg.R9, reg.RAX
+		c.Load(c.Param("args"), g)
+		for _, f := range []struct {
+			name string
+			r    reg.GPPhysical
+		}{{"dst", dst}, {"src", src}, {"rows", rows}, {"step", step}, {"dstep", dstep}} {
+			c.MOVQ(packArg(g, f.name), f.r)
+		}
+		for _, f := range []struct {
+			name string
+			k    reg.OpmaskPhysical
+		}{{"low", reg.K1}, {"high", reg.K2}, {"words", reg.K3}} {
+			c.MOVQ(packArg(g, f.name), t)
+			c.KMOVD(t.As32(), f.k)
+		}
+		v := newConverter(c, i.dot, t)
+		low, high, out, order := reg.Z0, reg.Z1, reg.Z2, reg.Z3
+		if pairs {
+			hi := reg.R10
+			c.MOVQ(packArg(g, "hi"), hi)
+			c.MOVQ(packArg(g, "order"), t)
+			c.VMOVDQU16(operand.Mem{Base: t}, order)
+			c.Label("row")
+			c.VMOVUPS_Z(operand.Mem{Base: src}, reg.K1, low)
+			c.VMOVUPS_Z(operand.Mem{Base: src, Index: hi, Scale: 1}, reg.K2, high)
+			v.convert(low, high, out)
+			c.VPERMW(out, order, out)
+			c.VMOVDQU32(out, reg.K3, operand.Mem{Base: dst})
+			c.ADDQ(step, src)
+			c.ADDQ(dstep, dst)
+			c.DECQ(rows)
+			c.JNE(operand.LabelRef("row"))
+		} else {
+			blocks, n, s, d := reg.R10, reg.R11, reg.R12, reg.R13
+			c.MOVQ(packArg(g, "blocks"), blocks)
+			c.Label("row")
+			c.MOVQ(src, s)
+			c.MOVQ(dst, d)
+			c.MOVQ(blocks, n)
+			c.TESTQ(n, n)
+			c.JEQ(operand.LabelRef("tail"))
+			c.Label("block")
+			c.VMOVUPS(operand.Mem{Base: s}, low)
+			c.VMOVUPS(operand.Mem{Base: s, Disp: 64}, high)
+			v.convert(low, high, out)
+			c.VMOVDQU16(out, operand.Mem{Base: d})
+			c.ADDQ(operand.U32(128), s)
+			c.ADDQ(operand.U8(64), d)
+			c.DECQ(n)
+			c.JNE(operand.LabelRef("block"))
+			c.Label("tail")
+			c.CMPQ(packArg(g, "words"), operand.U8(0))
+			c.JEQ(operand.LabelRef("next"))
+			c.VMOVUPS_Z(operand.Mem{Base: s}, reg.K1, low)
+			c.VMOVUPS_Z(operand.Mem{Base: s, Disp: 64}, reg.K2, high)
+			v.convert(low, high, out)
+			c.VMOVDQU16(out, reg.K3, operand.Mem{Base: d})
+			c.Label("next")
+			c.ADDQ(step, src)
+			c.ADDQ(dstep, dst)
+			c.DECQ(rows)
+			c.JNE(operand.LabelRef("row"))
+		}
+		c.VZEROUPPER()
+		c.RET()
+	}
+}
+
+// peakKernel writes the loop that measures the peak of the dot products.
+func peakKernel(c *build.Context) {
+	c.Function("bf16Peak")
+	c.Attributes(attr.NOSPLIT)
+	c.Doc("bf16Peak does n times 12 independent dot products on registers.")
+	c.SignatureExpr("func(n int)")
+	c.Load(c.Param("n"), reg.RCX)
+	r := avx512.regs
+	for _, v := range r[:peakAcc+2] {
+		c.VPXORD(v, v, v)
+	}
+	c.Label("loop")
+	for _, v := range r[:peakAcc] {
+		native.emit(c, r[peakAcc], false, r[peakAcc+1], v, nil)
+	}
+	c.DECQ(reg.RCX)
+	c.JNE(operand.LabelRef("loop"))
+	c.VZEROUPPER()
+	c.RET()
+}
+
+func (d dot) suffix() string {
+	return map[dot]string{native: "Native", emulated: "Emulated"}[d]
+}
+
+// writeBF16 writes all files of the bfloat16 kernels.
+func writeBF16(dir string) {
+	var stubs stubs
+	for _, i := range []*isa{bf16, bf16Emulated} {
+		for _, op := range []op{nn, tn} {
+			writeAsm(dir, "gemm", fmt.Sprintf("gemm_%s_%s_amd64.s", op, i.suffix), func(c *build.Context) {
+				for _, s := range i.shapes(op) {
+					gemmKernel(c, i, s)
+					stubs.kernel(i, s)
+				}
+			})
+		}
+	}
+	writeAsm(dir, "gemm", "bf16_pack_amd64.s", func(c *build.Context) {
+		packKernels(c, bf16)
+		packKernels(c, bf16Emulated)
+	})
+	writeAsm(dir, "isa", "bf16_peak_amd64.s", peakKernel)
+	text := string(stubs.file())
+	text += "// The assembly reads bf16Args by these offsets.\nvar (\n"
+	for j, f := range packFields {
+		text += fmt.Sprintf("_ = [1]struct{}{}[unsafe.Offsetof(bf16Args{}.%s)-%d]\n", f, 8*j)
+	}
+	text += ")\n\n"
+	for _, f := range []string{"Narrow", "Pairs"} {
+		for _, d := range []dot{native, emulated} {
+			text += fmt.Sprintf("//go:noescape\nfunc bf16%s%s(args *bf16Args)\n\n", f, d.suffix())
+		}
+	}
+	writeGo(dir, "gemm", "bf16_stubs_amd64.go", []byte(text))
+}

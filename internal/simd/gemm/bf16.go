@@ -1,0 +1,224 @@
+package gemm
+
+import (
+	"errors"
+	"math"
+
+	"github.com/resnet-go/resnet/internal/simd/isa"
+)
+
+// Precision says of which numbers a convolution multiplies; sums are float32
+// always.
+type Precision uint8
+
+// The products of a convolution. With BF16, weights and activations are rounded
+// to bfloat16 (the upper half of a float32) while they are packed, and summed in
+// pairs by VDPBF16PS. BF16Emulated computes the same on any processor, slowly:
+// for tests, and to learn what bfloat16 does to a model.
+const (
+	FP32 Precision = iota
+	BF16
+	BF16Emulated
+)
+
+// Check returns an error if this machine cannot compute such products.
+func (p Precision) Check() error {
+	switch {
+	case p > BF16Emulated:
+		return errors.New("no such products")
+	case p == BF16 && !isa.HaveBF16:
+		return isa.ErrNoBF16
+	}
+	return nil
+}
+
+// Words returns how many 32-bit words n neighbouring numbers take.
+func (p Precision) Words(n int) int {
+	if p == FP32 {
+		return n
+	}
+	return isa.CeilDiv(n, 2)
+}
+
+// NN is gemmNN of these products: a and b hold words, k counts words.
+func (p Precision) NN(m, nz int, g *Args) {
+	if p == FP32 {
+		NN(m, nz, g)
+		return
+	}
+	gemmNNBF16(p, m, nz, g)
+}
+
+// NNSplit is gemmNNSplit of these products.
+func (p Precision) NNSplit(m, nz int, g *Args) {
+	if p == FP32 {
+		NNSplit(m, nz, g)
+		return
+	}
+	gemmNNSplitBF16(p, m, nz, g)
+}
+
+// TN is gemmTN of these products.
+func (p Precision) TN(m, nz int, g *Args) {
+	if p == FP32 {
+		TN(m, nz, g)
+		return
+	}
+	gemmTNBF16(p, m, nz, g)
+}
+
+// bf16Bits rounds to the nearest bfloat16 number, ties to even, as
+// VCVTNE2PS2BF16 does: a denormal becomes a zero of its sign, a NaN stays one.
+func bf16Bits(v float32) uint32 {
+	x := math.Float32bits(v)
+	switch {
+	case x&0x7f800000 == 0:
+		return x >> 16 & 0x8000
+	case v != v:
+		return x>>16 | 0x40
+	}
+	return (x + 0x7fff + x>>16&1) >> 16
+}
+
+// RoundBF16 returns v rounded to the nearest bfloat16 number, as packing does.
+func RoundBF16(v float32) float32 { return math.Float32frombits(bf16Bits(v) << 16) }
+
+// bf16Dot returns acc plus the products of two pairs of bfloat16 numbers as
+// VDPBF16PS computes it (Intel, "Architecture Instruction Set Extensions
+// Programming Reference", 319433-037, section 2.1): two fused multiply-adds, the
+// odd (upper) pair first, each rounded to nearest even, denormals taken for and
+// written as zeros. Where several NaNs meet, which one comes out is not said here.
+func bf16Dot(acc float32, a, b uint32) float32 {
+	acc = fmaFlushed(math.Float32frombits(a&0xffff0000), math.Float32frombits(b&0xffff0000), acc)
+	return fmaFlushed(math.Float32frombits(a<<16), math.Float32frombits(b<<16), acc)
+}
+
+// fmaFlushed returns a*b+c rounded once to nearest even, with denormals taken
+// for zeros before and after.
+func fmaFlushed(a, b, c float32) float32 {
+	// The product of two bfloat16 numbers is exact. The sum is rounded to odd, so
+	// that rounding it again to float32 is as rounding once (Boldo and Melquiond,
+	// "Emulation of FMA and Correctly Rounded Sums", 2008).
+	p, q := float64(flush(a))*float64(flush(b)), float64(flush(c))
+	s := p + q
+	if math.IsNaN(s) || math.IsInf(s, 0) {
+		return float32(s)
+	}
+	t := s - p
+	if e := float64(p-float64(s-t)) + float64(q-t); e != 0 {
+		if bits := math.Float64bits(s); bits&1 == 0 {
+			if e > 0 == (s > 0) {
+				bits++
+			} else {
+				bits--
+			}
+			s = math.Float64frombits(bits)
+		}
+	}
+	// A result is tiny if, rounded without a lower bound of the exponent, it is
+	// below the smallest normal number.
+	if math.Abs(s) < 0x1p-126-0x1p-151 {
+		return float32(math.Copysign(0, s))
+	}
+	return float32(s)
+}
+
+// flush returns a zero of its sign for a denormal.
+func flush(v float32) float32 {
+	if x := math.Float32bits(v); x&0x7f800000 == 0 {
+		return math.Float32frombits(x & 0x80000000)
+	}
+	return v
+}
+
+// bf16Args are the arguments of the kernels that round float32 to bfloat16.
+// Strides and distances are in bytes, masks have a bit for each element.
+//
+// Narrow stores rows of neighbouring floats, each row as 32 floats for each
+// block and then, of the next 16 and 16, those of the masks low and high, as the
+// 16-bit numbers of the mask words. Pairs stores rows of 16 words, of which each
+// holds a float of the row at src in its lower half and the one hi bytes on in
+// its upper half, zeros where the masks are zero; words masks what is stored.
+type bf16Args struct {
+	dst    *float32
+	src    *float32
+	rows   int // at least 1
+	step   int // from a row of src to the next
+	dstep  int // from a row of dst to the next
+	hi     int
+	blocks int
+	low    uint64
+	high   uint64
+	words  uint64
+	order  *[32]uint16 // &pairOrder
+}
+
+// pairOrder brings 16 numbers and 16 above them into the order of pairs.
+var pairOrder = func() (p [32]uint16) {
+	for i := range p {
+		p[i] = uint16(i/2 + i%2*16)
+	}
+	return
+}()
+
+// ones returns the mask of the first n of width elements, n from any range.
+func ones(n, width int) uint64 { return 1<<max(0, min(n, width)) - 1 }
+
+// Narrow rounds rows of n floats, which lie step floats apart in src, to words
+// of two neighbouring numbers, of which rows lie dstep apart in dst. After an
+// odd n follows a zero.
+func (p Precision) Narrow(dst, src []float32, rows, n, step, dstep int) {
+	if rows < 1 {
+		return
+	}
+	_ = src[(rows-1)*step+n-1]
+	_ = dst[(rows-1)*dstep+p.Words(n)-1]
+	rest := n % 32
+	p.narrowRows(&bf16Args{dst: &dst[0], src: &src[0], rows: rows, step: step * 4, dstep: dstep * 4,
+		blocks: n / 32, low: ones(rest, 16), high: ones(rest-16, 16), words: ones(isa.CeilDiv(rest, 2)*2, 32), order: &pairOrder})
+}
+
+// Pairs rounds rows pairs of cols floats to words, dst[i*dstep+j] =
+// (src[i*step+j], src[i*step+hi+j]), and zeros for the columns up to width. low
+// and high say which of the two there is; the other is zero.
+func (p Precision) Pairs(dst, src []float32, rows, cols, width, step, dstep, hi int, low, high bool) {
+	if rows < 1 {
+		return
+	}
+	last := (rows-1)*step + cols - 1
+	if low {
+		_ = src[last]
+	}
+	if high {
+		_ = src[last+hi]
+	}
+	_ = dst[(rows-1)*dstep+width-1]
+	a := bf16Args{rows: rows, step: step * 4, dstep: dstep * 4, hi: hi * 4, order: &pairOrder}
+	for j := 0; j < width; j += isa.PanelWidth {
+		// Past the columns nothing is read, and the address must stay inside.
+		a.dst, a.src = &dst[j], &src[min(j, cols-1)]
+		a.words = ones(width-j, isa.PanelWidth)
+		a.low, a.high = 0, 0
+		if low {
+			a.low = ones(cols-j, isa.PanelWidth)
+		}
+		if high {
+			a.high = ones(cols-j, isa.PanelWidth)
+		}
+		p.pairRows(&a)
+	}
+}
+
+// PairPanel packs rows of 16 columns, of which cols are in use and which lie
+// stride floats apart, as words of neighbouring rows.
+func (p Precision) PairPanel(dst, src []float32, rows, cols, stride int) {
+	p.Pairs(dst, src, rows/2, cols, isa.PanelWidth, 2*stride, isa.PanelWidth, stride, true, true)
+	if rows%2 == 1 {
+		p.Pairs(dst[rows/2*isa.PanelWidth:], src[(rows-1)*stride:], 1, cols, isa.PanelWidth, 0, isa.PanelWidth, 0, true, false)
+	}
+}
+
+// String returns the name of the products.
+func (p Precision) String() string {
+	return [...]string{"float32", "native", "emulated"}[min(p, BF16Emulated)]
+}

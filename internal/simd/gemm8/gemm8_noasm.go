@@ -1,0 +1,7 @@
+//go:build !amd64 || purego
+
+package gemm8
+
+func Tile(m, nz int, g *Args) { tileGeneric(m, nz, g) }
+
+func (g *Epilogue) Run() { epilogueGeneric(g) }

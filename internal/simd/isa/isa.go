@@ -1,0 +1,66 @@
+// Package isa is the part of the SIMD kernels that they all share: which
+// instruction sets are in use, the width of a panel, the activations of an
+// epilogue, and the exact fused multiply-add that plain Go compares with.
+package isa
+
+//go:generate sh -c "cd ../_asm && go run . -out .. && go run ./vec -out .. && go run ./arm64 -out .."
+
+import (
+	"errors"
+	"time"
+
+	"github.com/resnet-go/resnet/internal/cpu"
+)
+
+// Which instruction sets the kernels of this package use. Built with the tag
+// purego all stay false. Tests flip them to run each variant; nothing else
+// writes them after start-up.
+var (
+	UseAVX2   = HaveAsm && cpu.AVX2
+	UseAVX512 = HaveAsm && cpu.AVX512
+	UseNEON   = HaveAsm && cpu.NEON
+)
+
+// ISA returns the name of the widest instruction set in use: "avx512", "avx2",
+// "neon" or "generic".
+func ISA() string {
+	switch {
+	case UseAVX512:
+		return "avx512"
+	case UseAVX2:
+		return "avx2"
+	case UseNEON:
+		return "neon"
+	}
+	return "generic"
+}
+
+// UseVNNI says that the CPU has the 8-bit dot products of AVX-512 (VPDPBUSD);
+// they are used where useAVX512 is set too.
+var UseVNNI = HaveAsm && cpu.AVX512VNNI
+
+// RoundMagic rounds to an integer, ties to even, what is added to it, and is
+// taken off again.
+const RoundMagic = 3 << 22
+
+// HaveBF16 says that the processor has bfloat16 dot products.
+var HaveBF16 = HaveAsm && cpu.AVX512BF16
+
+// ErrNoBF16 names the missing instructions.
+var ErrNoBF16 = errors.New("this processor has no bfloat16 dot products (AVX512-BF16)")
+
+// BF16PeakGFLOPS is [PeakGFLOPS] of the dot products of bfloat16 numbers, a
+// product and its sum counted as two; 0 where the processor has none.
+func BF16PeakGFLOPS() float64 {
+	const n = 1 << 14
+	best := 0.0
+	for range 64 {
+		if !HaveBF16 {
+			break
+		}
+		start := time.Now()
+		bf16Peak(n)
+		best = max(best, n*12*32*2/float64(time.Since(start).Nanoseconds()))
+	}
+	return best
+}

@@ -1,0 +1,7 @@
+package vec
+
+const (
+	badOp   = "vec: unknown operation"
+	badRank = "vec: more than 6 dimensions"
+	badArgs = "vec: arguments do not fit each other"
+)

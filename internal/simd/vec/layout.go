@@ -1,0 +1,127 @@
+package vec
+
+import "github.com/resnet-go/resnet/internal/simd/isa"
+
+// NCHWToNHWC changes one image from c planes of hw pixels to hw pixels of c
+// channels: dst[i*c+ch] = src[ch*hw+i] for the pixels i in [lo, hi).
+func NCHWToNHWC(dst, src []float32, c, hw, lo, hi int) {
+	if hi <= lo || c == 0 {
+		return
+	}
+	TransposeStrided(dst[lo*c:hi*c], c, src[lo:c*hw], hw, c, hi-lo)
+}
+
+// NHWCToNCHW changes one image from hw pixels of c channels to c planes of hw
+// pixels: dst[ch*hw+i] = src[i*c+ch] for the pixels i in [lo, hi).
+func NHWCToNCHW(dst, src []float32, c, hw, lo, hi int) {
+	if hi <= lo || c == 0 {
+		return
+	}
+	TransposeStrided(dst[lo:c*hw], hw, src[lo*c:hi*c], c, hi-lo, c)
+}
+
+// Transpose computes dst[j*rows+i] = src[i*cols+j] for i < rows, j < cols.
+func Transpose(dst, src []float32, rows, cols int) {
+	isa.CheckLen(len(src), rows*cols, "Transpose src")
+	isa.CheckLen(len(dst), rows*cols, "Transpose dst")
+	if len(src) == 0 {
+		return
+	}
+	TransposeStrided(dst, rows, src, cols, rows, cols)
+}
+
+// OIHWToHWIO changes convolution weights from torch's order (out channel, in
+// channel, row, column) to the engine's (row, column, in channel, out channel).
+func OIHWToHWIO(dst, src []float32, o, i, h, w int) {
+	isa.CheckLen(len(src), o*i*h*w, "OIHWToHWIO src")
+	isa.CheckLen(len(dst), o*i*h*w, "OIHWToHWIO dst")
+	// dst[(rs*i+ci)*o+co] = src[(co*i+ci)*hw+rs]
+	hw := h * w
+	for co := 0; co < o; co++ {
+		for ci := 0; ci < i; ci++ {
+			for rs, v := range src[(co*i+ci)*hw:][:hw] {
+				dst[(rs*i+ci)*o+co] = v
+			}
+		}
+	}
+}
+
+// HWIOToOIHW is the inverse of [OIHWToHWIO].
+func HWIOToOIHW(dst, src []float32, o, i, h, w int) {
+	isa.CheckLen(len(src), o*i*h*w, "HWIOToOIHW src")
+	isa.CheckLen(len(dst), o*i*h*w, "HWIOToOIHW dst")
+	hw := h * w
+	for co := 0; co < o; co++ {
+		for ci := 0; ci < i; ci++ {
+			out := dst[(co*i+ci)*hw:][:hw]
+			for rs := range out {
+				out[rs] = src[(rs*i+ci)*o+co]
+			}
+		}
+	}
+}
+
+// NormalizeU8 computes dst[i*c+ch] = src[i*c+ch]*scale[ch] + shift[ch], c =
+// len(scale): pixels of bytes to normalised activations.
+func NormalizeU8(dst []float32, src []byte, scale, shift []float32) {
+	isa.CheckLen(len(dst), len(src), "NormalizeU8 dst")
+	isa.CheckLen(len(shift), len(scale), "NormalizeU8 shift")
+	if len(src) == 0 {
+		return
+	}
+	c := len(scale)
+	rows := len(src) / c
+	isa.CheckLen(len(src), rows*c, "NormalizeU8 src")
+	k := widen(c, rows)
+	if k == 1 {
+		normalizeU8(dst, src, scale, shift)
+		return
+	}
+	var room [2*maxWide + 16]float32
+	buf := aligned(room[:])
+	w := k * c
+	repeat(buf[:w], scale)
+	repeat(buf[maxWide:maxWide+w], shift)
+	full := rows / k * w
+	normalizeU8(dst[:full], src[:full], buf[:w], buf[maxWide:maxWide+w])
+	normalizeU8(dst[full:], src[full:], scale, shift)
+}
+
+// NormalizeCoefs sets the coefficients with which [NormalizeU8] computes
+// (x/255-mean)/std: scale = 1/(255*std), shift = -mean/std.
+func NormalizeCoefs(scale, shift, mean, std []float32) {
+	for i := range scale {
+		scale[i] = float32(1 / (255 * float64(std[i])))
+		shift[i] = float32(-float64(mean[i]) / float64(std[i]))
+	}
+}
+
+func normalizeU8Generic(dst []float32, src []byte, scale, shift []float32) {
+	c := len(scale)
+	for r := 0; r < len(src); r += c {
+		d, s := dst[r:r+c], src[r:r+c]
+		for i, v := range s {
+			d[i] = float32(float32(v)*scale[i]) + shift[i]
+		}
+	}
+}
+
+// transposeGeneric computes dst[j*dstStride+i] = src[i*srcStride+j] in tiles
+// that stay in the first-level cache.
+func transposeGeneric(dst []float32, dstStride int, src []float32, srcStride, rows, cols int) {
+	const tile = 16
+	for i0 := 0; i0 < rows; i0 += tile {
+		i1 := min(i0+tile, rows)
+		for j0 := 0; j0 < cols; j0 += tile {
+			j1 := min(j0+tile, cols)
+			for j := j0; j < j1; j++ {
+				out := dst[j*dstStride+i0 : j*dstStride+i1]
+				at := i0*srcStride + j
+				for i := range out {
+					out[i] = src[at]
+					at += srcStride
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,114 @@
+package wino
+
+import "github.com/resnet-go/resnet/internal/simd/isa"
+
+// What weightLine multiplies the taps of a filter with: the powers of a point
+// over the product of its distances to the other points, for the points 0,
+// ±winogradA and ±winogradB. The generator in _asm has the same numbers.
+const (
+	weightA2, weightB2 = winogradA * winogradA, winogradB * winogradB
+
+	weightZero  float32 = 1 / (weightA2 * weightB2)
+	weightTapA0 float32 = 1 / (2 * weightA2 * (weightA2 - weightB2))
+	weightTapA1 float32 = 1 / (2 * winogradA * (weightA2 - weightB2))
+	weightTapA2 float32 = 1 / (2 * (weightA2 - weightB2))
+	weightTapB0 float32 = 1 / (2 * weightB2 * (weightB2 - weightA2))
+	weightTapB1 float32 = 1 / (2 * winogradB * (weightB2 - weightA2))
+	weightTapB2 float32 = 1 / (2 * (weightB2 - weightA2))
+)
+
+// weightLine transforms a row or a column of a 3x3 filter: Gg, the filter's
+// values at the points over the products of the point's distances to the others.
+// Every instruction set does these operations in this order, so all have the
+// same bits.
+func weightLine(t int, g0, g1, g2 float32, u *[maxEdge]float32) {
+	if t == 4 {
+		h := float32(g0+g2) * 0.5
+		u[0], u[1], u[2], u[3] = g0, isa.FMA(g1, 0.5, h), isa.FMA(-g1, 0.5, h), g2
+		return
+	}
+	pa, pb := isa.FMA(g2, weightTapA2, float32(g0*weightTapA0)), isa.FMA(g2, weightTapB2, float32(g0*weightTapB0))
+	u[0], u[5] = float32(g0*weightZero), g2
+	u[1], u[2] = isa.FMA(g1, weightTapA1, pa), isa.FMA(-g1, weightTapA1, pa)
+	u[3], u[4] = isa.FMA(g1, weightTapB1, pb), isa.FMA(-g1, weightTapB1, pb)
+}
+
+// winogradWeightsGeneric is winogradWeights in plain Go.
+func winogradWeightsGeneric(t int, dst *float32, pos int, w *float32, tap, row, c, cols int) {
+	for i := range c {
+		for k := range isa.PanelWidth {
+			var g [9]float32
+			for j := range g {
+				if k < cols {
+					g[j] = *isa.FloatAt(w, j*tap+i*row+4*k)
+				}
+			}
+			var sq [3][maxEdge]float32 // by column
+			for s := range sq {
+				weightLine(t, g[s], g[3+s], g[6+s], &sq[s])
+			}
+			for r := range t {
+				var line [maxEdge]float32
+				weightLine(t, sq[0][r], sq[1][r], sq[2][r], &line)
+				for s := range t {
+					*isa.FloatAt(dst, (r*t+s)*pos+i*isa.PanelWidth*4+4*k) = line[s]
+				}
+			}
+		}
+	}
+}
+
+// RowPairs are the rows of positions that [winogradPair] transforms together:
+// those that need the same parts of the sum.
+var RowPairs = [3][2]int{{0, 5}, {1, 2}, {3, 4}}
+
+// winogradPairGeneric is winogradPair in plain Go.
+func winogradPairGeneric(pair int, dst *float32, pos int, w *float32, tap, c int) {
+	for i := range c {
+		for k := range isa.PanelWidth {
+			var sq [3][maxEdge]float32
+			for s := range sq {
+				at := s*tap + i*isa.PanelWidth*4 + 4*k
+				weightLine(6, *isa.FloatAt(w, at), *isa.FloatAt(w, at+3*tap), *isa.FloatAt(w, at+6*tap), &sq[s])
+			}
+			for j, r := range RowPairs[pair] {
+				var line [maxEdge]float32
+				weightLine(6, sq[0][r], sq[1][r], sq[2][r], &line)
+				for s := range line {
+					*isa.FloatAt(dst, (6*j+s)*pos+i*isa.PanelWidth*4+4*k) = line[s]
+				}
+			}
+		}
+	}
+}
+
+// winogradTilesGeneric is winogradTiles in plain Go.
+func winogradTilesGeneric(tiles int, c, v, w *float32, tap, k, more int) {
+	for j := range isa.PanelWidth {
+		var sums [maxEdge * maxEdge * MaxGroup]float32
+		for i := range k {
+			var sq [3][maxEdge]float32
+			for s := range sq {
+				at := s*tap + i*isa.PanelWidth*4 + 4*j
+				weightLine(6, *isa.FloatAt(w, at), *isa.FloatAt(w, at+3*tap), *isa.FloatAt(w, at+6*tap), &sq[s])
+			}
+			for r := range maxEdge {
+				var line [maxEdge]float32
+				weightLine(6, sq[0][r], sq[1][r], sq[2][r], &line)
+				for s, u := range line {
+					for tile := range tiles {
+						at := (r*maxEdge+s)*tiles + tile
+						sums[at] += float32(u * *isa.FloatAt(v, (at*TilesDepth+i)*4))
+					}
+				}
+			}
+		}
+		for at, sum := range sums[:maxEdge*maxEdge*tiles] {
+			to := isa.FloatAt(c, (at*isa.PanelWidth+j)*4)
+			if more != 0 {
+				sum += *to
+			}
+			*to = sum
+		}
+	}
+}
