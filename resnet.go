@@ -127,7 +127,7 @@ func Open(model string, opt Options) (*Model, error) {
 		if err != nil {
 			return nil, fmt.Errorf("resnet: %w", err)
 		}
-		return assemble("embedded:"+embedded.ModelName, r, opt)
+		return assemble("embedded:"+embedded.ModelName, r, nil, opt)
 	}
 	if info, err := os.Stat(model); err != nil || info.IsDir() {
 		name, _, ok := strings.Cut(model, "@")
@@ -149,7 +149,7 @@ func Open(model string, opt Options) (*Model, error) {
 	if !r.Report.Complete() {
 		r.Notes = append(r.Notes, "not all tensors fit: "+r.Report.String())
 	}
-	return assemble(model, r, opt)
+	return assemble(model, r, nil, opt)
 }
 
 // New returns the network of that name in package models with fresh random
@@ -180,7 +180,7 @@ func New(name string, seed uint64, opt Options) (*Model, error) {
 		opt.Preprocess = &p
 	}
 	r := &modelfile.Result{Module: net, Input: net.Input(), Classes: net.Config.Classes, File: &weights.File{}}
-	return assemble(name, r, opt)
+	return assemble(name, r, nil, opt)
 }
 
 func (o Options) check() error {
@@ -228,8 +228,9 @@ func unknown(name string) error {
 	return fmt.Errorf("%w %q%s", ErrUnknown, name, suggest.Phrase(name, models.Names()))
 }
 
-// assemble puts a model together whose network has its values.
-func assemble(name string, r *modelfile.Result, opt Options) (*Model, error) {
+// assemble makes a model of a network and its values, nil for those of its
+// parameters.
+func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) (*Model, error) {
 	meta := r.File.Meta
 	m := &Model{name: name, net: r.Module, input: r.Input, meta: meta, notes: r.Notes, opt: opt}
 	switch {
@@ -265,7 +266,7 @@ func assemble(name string, r *modelfile.Result, opt Options) (*Model, error) {
 	}
 
 	var err error
-	if m.runner, err = infer.New(r.Module, nil, infer.Options{Threads: opt.Threads, Exact: opt.Exact, BF16: opt.BF16, Tuning: opt.Tuning}); err != nil {
+	if m.runner, err = infer.New(r.Module, vars, infer.Options{Threads: opt.Threads, Exact: opt.Exact, BF16: opt.BF16, Tuning: opt.Tuning}); err != nil {
 		return nil, fmt.Errorf("resnet: %s: %w", name, err)
 	}
 	return m, nil
@@ -294,9 +295,9 @@ func (m *Model) Meta() weights.Meta { return m.meta }
 // change it.
 func (m *Model) Notes() []string { return m.notes }
 
-// Network returns the modules, whose parameters share their values with the
-// model. Give a parameter another tensor instead of changing the elements of its
-// value: the model goes on to compute with the values that it was opened with.
+// Network returns the modules. Their parameters have the values that the model was
+// made of. The model goes on to compute with these when a parameter gets another
+// tensor; their elements must not be changed in place.
 func (m *Model) Network() nn.Module { return m.net }
 
 // Vars returns the values of the network's parameters by name. They must not be

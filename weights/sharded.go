@@ -4,13 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -21,7 +20,7 @@ const (
 
 // openSharded opens the files that an index names, which must be beside it.
 func openSharded(path string) (*opened, error) {
-	b, err := readLimited(path, maxIndex)
+	b, err := limitread.File(path, maxIndex)
 	if err != nil {
 		return nil, err
 	}
@@ -97,21 +96,4 @@ func openShard(path string) (*opened, error) {
 		return openPyTorch(path, LoadOptions{})
 	}
 	return nil, fmt.Errorf("%s is a file of format %s, not a part of a sharded file", path, format)
-}
-
-// readLimited reads a file of at most limit bytes.
-func readLimited(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if int64(len(b)) > limit {
-		return nil, fmt.Errorf("%s is larger than the limit of %d bytes", path, limit)
-	}
-	return b, nil
 }

@@ -143,8 +143,7 @@ func (c *quantizeCommand) run(ctx context.Context) error {
 		return err
 	}
 	r := &quantized{Model: m.Name(), Out: c.out, Method: c.method, Data: test.Spec, Split: part}
-	labels, err := alignClasses(m, ds)
-	if err != nil {
+	if _, err := m.LabelsOf(ds); err != nil {
 		return fmt.Errorf("%s: %w", test.Spec, err)
 	}
 	from := firstOf(calib.Train, calib.Val, calib.Test)
@@ -161,7 +160,7 @@ func (c *quantizeCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.compare(ctx, m, q, ds, labels, r); err != nil {
+	if err := c.compare(ctx, m, q, ds, r); err != nil {
 		return err
 	}
 	if c.json {
@@ -264,33 +263,22 @@ func spread(ds data.Dataset, n int) data.Dataset {
 }
 
 // compare runs both models over a dataset.
-func (c *quantizeCommand) compare(ctx context.Context, m, q *resnet.Model, ds data.Dataset, labels func(int) []int, r *quantized) error {
-	a, err := c.score(ctx, m, ds)
+func (c *quantizeCommand) compare(ctx context.Context, m, q *resnet.Model, ds data.Dataset, r *quantized) error {
+	a, err := c.evaluate(ctx, m, ds, r.Data)
 	if err != nil {
 		return err
 	}
-	b, err := c.score(ctx, q, ds)
+	b, err := c.evaluate(ctx, q, ds, r.Data)
 	if err != nil {
 		return err
 	}
-	k := len(m.Classes())
-	var before, after, same int
-	for i, sample := range a.index {
-		x, y, truth := metrics.ArgMax(a.logits[i*k:(i+1)*k]), metrics.ArgMax(b.logits[i*k:(i+1)*k]), labels(sample)[0]
-		if x == truth {
-			before++
-		}
-		if y == truth {
-			after++
-		}
-		if x == y {
+	k, same := len(m.Classes()), 0
+	for i := range a.Index {
+		if metrics.ArgMax(a.Logits[i*k:(i+1)*k]) == metrics.ArgMax(b.Logits[i*k:(i+1)*k]) {
 			same++
 		}
 	}
-	if r.Evaluated = len(a.index); r.Evaluated == 0 {
-		return fmt.Errorf("%s: no pictures to measure with", r.Data)
-	}
-	n := float64(r.Evaluated)
-	r.Before, r.After, r.Agreement = float64(before)/n, float64(after)/n, float64(same)/n
+	r.Evaluated = a.Single.Samples
+	r.Before, r.After, r.Agreement = a.Single.Top1, b.Single.Top1, float64(same)/float64(r.Evaluated)
 	return nil
 }
