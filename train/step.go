@@ -128,6 +128,9 @@ func NewStep(m nn.Module, opt StepOptions) (*Step, error) {
 	return s, nil
 }
 
+// Classes returns the number of classes of the network's output.
+func (s *Step) Classes() int { return s.classes }
+
 // Vars returns the values that the step trains: parameters and running
 // statistics by state-dict key, optimizer slots and averages by the prefixes of
 // package weights.
@@ -135,14 +138,13 @@ func (s *Step) Vars() *engine.Vars { return s.vars }
 
 // Run computes a step on a batch.
 func (s *Step) Run(in StepInput) (StepResult, error) {
-	plan, x, y, err := s.bind(in)
+	p, err := s.bind(in)
 	if err != nil {
 		return StepResult{}, err
 	}
-	if err := plan.Run(x, y); err != nil {
+	if err := p.plan.Run(p.in, p.out); err != nil {
 		return StepResult{}, err
 	}
-	p := s.plan(in.Add)
 	r := StepResult{Loss: float64(p.loss.Float32s()[0]), Logits: p.logits.Float32s()}
 	if p.norm != nil {
 		r.GradNorm = float64(p.norm.Float32s()[0])
@@ -150,10 +152,14 @@ func (s *Step) Run(in StepInput) (StepResult, error) {
 	return r, nil
 }
 
-// Bind returns the plan that [Step.Run] would run on a batch, and its inputs and
-// outputs, for measurements. They hold until the next call of Bind or Run.
-func (s *Step) Bind(in StepInput) (plan *engine.Plan, inputs, outputs []*tensor.Tensor, err error) {
-	return s.bind(in)
+// Bind returns the step on a batch, to be run and measured any number of times.
+// It holds until the next call of Bind or Run. Its first output is the loss.
+func (s *Step) Bind(in StepInput) (*infer.Call, error) {
+	p, err := s.bind(in)
+	if err != nil {
+		return nil, err
+	}
+	return infer.NewCall(p.plan, p.in, p.out), nil
 }
 
 // stepPlan is a compiled step with the memory for its scalars and results.
@@ -196,11 +202,10 @@ func (s *Step) ports(plan *engine.Plan) *stepPlan {
 }
 
 // bind puts the inputs of a run into the memory of its plan.
-func (s *Step) bind(in StepInput) (*engine.Plan, []*tensor.Tensor, []*tensor.Tensor, error) {
-	fail := func(err error) (*engine.Plan, []*tensor.Tensor, []*tensor.Tensor, error) { return nil, nil, nil, err }
+func (s *Step) bind(in StepInput) (*stepPlan, error) {
 	p, b := s.plan(in.Add), in.Batch
 	if p == nil {
-		return fail(errors.New("train: StepInput.Add is set, but StepOptions.Accumulate is below 2"))
+		return nil, errors.New("train: StepInput.Add is set, but StepOptions.Accumulate is below 2")
 	}
 	p.lr.Float32s()[0] = float32(in.LR)
 	p.decay.Float32s()[0] = float32(in.EMADecay)
@@ -208,7 +213,7 @@ func (s *Step) bind(in StepInput) (*engine.Plan, []*tensor.Tensor, []*tensor.Ten
 	p.rng.Int64s()[0], p.rng.Int64s()[1] = int64(in.Seed), int64(in.Draw)
 	x, err := tensor.FromNHWC(b.X, s.input[0], s.input[1], s.input[2], s.input[3])
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
 	var y *tensor.Tensor
 	if s.soft {
@@ -217,7 +222,7 @@ func (s *Step) bind(in StepInput) (*engine.Plan, []*tensor.Tensor, []*tensor.Ten
 		y, err = tensor.FromInt64(b.Labels, s.input[0])
 	}
 	if err != nil {
-		return fail(fmt.Errorf("train: the targets: %w", err))
+		return nil, fmt.Errorf("train: the targets: %w", err)
 	}
 	for i, port := range p.plan.Inputs() {
 		switch port.Name {
@@ -227,5 +232,5 @@ func (s *Step) bind(in StepInput) (*engine.Plan, []*tensor.Tensor, []*tensor.Ten
 			p.in[i] = y
 		}
 	}
-	return p.plan, p.in, p.out, nil
+	return p, nil
 }
