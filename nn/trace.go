@@ -8,6 +8,7 @@ import (
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/weights"
+	"github.com/resnet-go/resnet/tensor"
 )
 
 // Names of the graph inputs that [Trace] makes.
@@ -21,6 +22,8 @@ type TraceOptions struct {
 	// Input is the type of the model's input, such as F32(32, 3, 224, 224);
 	// it becomes the graph input [ImageInput].
 	Input graph.Type
+	// Layout is the order in memory of the tensors that are fed to that input.
+	Layout tensor.Layout
 	// Training traces the training form: batch statistics, which also update
 	// the running statistics, and dropout.
 	Training bool
@@ -80,7 +83,7 @@ func Trace(m Module, opt TraceOptions) (*Traced, error) {
 		g = &graph.Graph{}
 	}
 	if x == nil {
-		if x, err = g.Input(ImageInput, opt.Input); err != nil {
+		if x, err = g.InputAs(ImageInput, opt.Input, opt.Layout); err != nil {
 			return nil, fmt.Errorf("nn: the model's input: %w", err)
 		}
 	}
