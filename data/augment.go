@@ -19,7 +19,7 @@ type Augment struct {
 	// [Preprocess] and cuts the input size out at a random place (He et al.,
 	// arXiv 1512.03385, section 4.2: 4 for CIFAR).
 	PadCrop int `json:"pad_crop,omitempty" yaml:"pad_crop,omitempty"`
-	// PadReflect mirrors the picture for PadCrop in place of black.
+	// PadReflect mirrors the picture for PadCrop instead of black.
 	PadReflect bool `json:"pad_reflect,omitempty" yaml:"pad_reflect,omitempty"`
 	// HFlip and VFlip are the probabilities of mirroring left to right and top
 	// to bottom.
@@ -32,9 +32,9 @@ type Augment struct {
 	RandAugment *RandAugment `json:"rand_augment,omitempty" yaml:"rand_augment,omitempty"`
 	// ColorJitter changes brightness, contrast, saturation and hue.
 	ColorJitter *ColorJitter `json:"color_jitter,omitempty" yaml:"color_jitter,omitempty"`
-	// Grayscale is the probability of losing the colours.
+	// Grayscale is the probability of losing the colors.
 	Grayscale float64 `json:"grayscale,omitempty" yaml:"grayscale,omitempty"`
-	// RandomErasing fills a random rectangle of the normalised input.
+	// RandomErasing fills a random rectangle of the normalized input.
 	RandomErasing *RandomErasing `json:"random_erasing,omitempty" yaml:"random_erasing,omitempty"`
 	// MixUp and CutMix are the parameters alpha of the two ways to mix the
 	// samples of a batch; 0 is off. With both, each batch takes one of them
@@ -61,8 +61,8 @@ type RandomErasing struct {
 	P     float64    `json:"p" yaml:"p"`
 	Scale [2]float64 `json:"scale" yaml:"scale,flow"` // share of the area, usually 0.02 to 0.33
 	Ratio [2]float64 `json:"ratio" yaml:"ratio,flow"` // height over width, usually 0.3 to 3.3
-	// Noise fills with normally distributed numbers in place of zero, which is
-	// the mean colour.
+	// Noise fills with normally distributed numbers instead of zero, which is
+	// the mean color.
 	Noise bool `json:"noise,omitempty" yaml:"noise,omitempty"`
 }
 
@@ -164,7 +164,7 @@ func (k sampleKey) rand(o op) philox.Rand {
 	return philox.Keyed(k.seed, uint32(o)|k.copy<<8, k.epoch, k.index)
 }
 
-// view does the steps of training before normalising.
+// view does the steps of training before normalizing.
 func (a *Augment) view(s *stages, p Preprocess, src *picture, key sampleKey) (view, error) {
 	var v view
 	if rrc := a.RandomResizedCrop; rrc != nil {

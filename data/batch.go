@@ -32,7 +32,7 @@ type Batch struct {
 type slot struct {
 	Batch
 	entries []entry       // the samples of the rows
-	errs    []error       // one a row
+	errs    []error       // one per row
 	pending atomic.Int32  // tasks that are not done
 	ready   chan struct{} // receives when the batch is complete
 }
@@ -82,7 +82,7 @@ func (l *Loader) fill(b *slot, row int, ws *workerState) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("data: %d samples in place of %s were bad too: %w", maxReplace, l.ds.Name(int(e.index)), err)
+	return fmt.Errorf("data: %d samples instead of %s were bad too: %w", maxReplace, l.ds.Name(int(e.index)), err)
 }
 
 const maxReplace = 100
@@ -123,7 +123,7 @@ func (l *Loader) sample(b *slot, row int, e entry, ws *workerState) error {
 	return nil
 }
 
-// input decodes, augments and normalises a sample.
+// input decodes, augments and normalizes a sample.
 func (l *Loader) input(dst []float32, epoch int, e entry, ws *workerState) error {
 	p, a := l.cfg.Preprocess, l.cfg.Augment
 	if err := l.fetch(ws, int(e.index)); err != nil {

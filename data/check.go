@@ -36,7 +36,7 @@ type PartReport struct {
 	PerClass []int       `json:"per_class"` // samples that have each class
 	NoLabel  int         `json:"no_label"`  // samples without any, of multi-label data
 	Bad      []BadSample `json:"bad"`       // cannot be decoded
-	Grey     int         `json:"grey"`      // pictures of one channel
+	Gray     int         `json:"grey"`      // pictures of one channel
 	MinW     int         `json:"min_width"` // over the pictures that can be decoded
 	MinH     int         `json:"min_height"`
 	MaxW     int         `json:"max_width"`
@@ -67,7 +67,7 @@ type PartSample struct {
 
 // Check reads every sample of all parts, once, decodes it and reports counts a
 // class, samples that cannot be decoded, samples that are there more than once,
-// and the hashes. workers is the number of goroutines; 0 means one a CPU. The
+// and the hashes. workers is the number of goroutines; 0 means one per CPU. The
 // error is that of ctx, if it ends.
 func Check(ctx context.Context, s *Splits, workers int) (*Report, error) {
 	r := &Report{Spec: s.Spec, Classes: s.Classes(), MultiLabel: s.MultiLabel(), Notes: s.Notes, Duplicates: []Duplicate{}}
@@ -135,7 +135,7 @@ func checkPart(ctx context.Context, p part, workers int) (PartReport, []pixelSum
 			mu.Lock()
 			defer mu.Unlock()
 			if m.C == 1 {
-				r.Grey++
+				r.Gray++
 			}
 			r.MinW, r.MinH = min(r.MinW, m.W), min(r.MinH, m.H)
 			r.MaxW, r.MaxH = max(r.MaxW, m.W), max(r.MaxH, m.H)
@@ -258,7 +258,7 @@ func (r *Report) Warnings() []string {
 }
 
 // MeanStd returns the mean and standard deviation of each channel over the
-// pixels of all samples as preprocessing leaves them before normalising, on a
+// pixels of all samples as preprocessing leaves them before normalizing, on a
 // scale from 0 to 1: what to put into [Preprocess].Mean and Std for data that
 // no preset fits. The Mean and Std of p do not matter. The error names a
 // sample that cannot be decoded; with skipBad, such samples are left out.

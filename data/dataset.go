@@ -15,7 +15,7 @@ import (
 	"github.com/resnet-go/resnet/data/imaging"
 )
 
-// Dataset is a fixed list of labelled pictures. Its methods must be safe for
+// Dataset is a fixed list of labeled pictures. Its methods must be safe for
 // concurrent use. Indexes run from 0 to Len()-1; others panic.
 type Dataset interface {
 	// Len returns the number of samples.
@@ -24,7 +24,7 @@ type Dataset interface {
 	// The caller must not change it.
 	Classes() []string
 	// MultiLabel reports whether a sample may have any number of labels, to be
-	// learnt by a sigmoid a class, and not exactly one.
+	// learned by a sigmoid per class, and not exactly one.
 	MultiLabel() bool
 	// Name says where sample i comes from, for messages and reports: a path,
 	// or a file and record.
@@ -192,7 +192,7 @@ type Images struct {
 	Pictures   []*imaging.Image
 	Targets    [][]int // the classes of each picture
 	Names      []string
-	Multi      bool // any number of classes a picture
+	Multi      bool // any number of classes per picture
 }
 
 // NewImages returns a dataset of pictures with one label each. It returns an
@@ -240,7 +240,7 @@ func (m *Images) Decode(i int, dst *imaging.Image) error {
 func (m *Images) inMemory() bool { return true }
 
 // singles returns the slices [0], [1], … that Labels hands out for datasets of
-// one label a sample.
+// one label per sample.
 func singles(n int) [][]int {
 	all := make([]int, n)
 	s := make([][]int, n)

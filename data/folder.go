@@ -18,7 +18,7 @@ var splitNames = map[string]string{
 }
 
 // OpenFolder opens pictures in folders: train/, val/ and test/ in the root of
-// fsys (train alone, or any others, will do), in each one folder a class. The
+// fsys (train alone, or any others, will do), in each one folder per class. The
 // classes are the sorted names of the class folders of train/; below a class
 // folder, pictures may lie in further folders. If the root has class folders
 // and no train/, all is one training part. A root that holds nothing but one

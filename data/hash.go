@@ -14,7 +14,7 @@ import (
 // Hash returns the SHA-256, in hex, of what the dataset is: over the parts,
 // and in each over the samples' names, labels and bytes. It does not depend on
 // the order of the samples, the place of the folder or on decoders. workers is
-// the number of goroutines; 0 means one a CPU.
+// the number of goroutines; 0 means one per CPU.
 func (s *Splits) Hash(ctx context.Context, workers int) (string, error) {
 	whole, _, err := s.Hashes(ctx, workers)
 	return whole, err

@@ -45,7 +45,7 @@ type LoaderConfig struct {
 	// [Loader.Bad]): if Shuffle or Balanced is set, another sample takes its
 	// place, the same one in every run; else the batch has fewer real rows.
 	SkipBad bool
-	// Workers is the number of goroutines that decode; 0 means one a CPU.
+	// Workers is the number of goroutines that decode; 0 means one per CPU.
 	// Batches do not depend on it.
 	Workers int
 	// Prefetch is the number of batches made ahead; 0 means 2.

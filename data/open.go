@@ -52,7 +52,7 @@ func Kinds() []string {
 //
 //	cifar10:DIR, cifar100:DIR        the official binary files; see [OpenCIFAR10]
 //	idx:DIR                          MNIST's file names, plain or .gz; see [OpenIDX]
-//	folder:DIR, folder:FILE.zip      train/, val/ or test/, one folder a class; see [OpenFolder]
+//	folder:DIR, folder:FILE.zip      train/, val/ or test/, one folder per class; see [OpenFolder]
 //	multilabel:DIR, multilabel:FILE.zip   labels.csv or labels.json; see [OpenMultiLabel]
 //
 // An error names the file that is missing or wrong, and the nearest kind if

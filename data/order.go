@@ -67,7 +67,7 @@ func checkLabels(ds Dataset) error {
 	for i := range ds.Len() {
 		labels := ds.Labels(i)
 		if !multi && len(labels) != 1 {
-			return fmt.Errorf("data: %s has %d labels in a dataset with one label a sample", ds.Name(i), len(labels))
+			return fmt.Errorf("data: %s has %d labels in a dataset with one label per sample", ds.Name(i), len(labels))
 		}
 		for _, l := range labels {
 			if l < 0 || l >= classes {
@@ -81,7 +81,7 @@ func checkLabels(ds Dataset) error {
 // samplesByClass returns the samples of each class that has any.
 func samplesByClass(ds Dataset) ([][]uint32, error) {
 	if ds.MultiLabel() {
-		return nil, fmt.Errorf("data: balanced sampling needs one label a sample, but the dataset is multi-label")
+		return nil, fmt.Errorf("data: balanced sampling needs one label per sample, but the dataset is multi-label")
 	}
 	all := make([][]uint32, len(ds.Classes()))
 	for i := range ds.Len() {

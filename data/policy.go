@@ -172,7 +172,7 @@ func (s *stages) transform(t transform, v float64) {
 }
 
 // pixels does the steps of training that change pixels one by one: the
-// policies, the colour jitter and the change to grey.
+// policies, the color jitter and the change to gray.
 func (a *Augment) pixels(s *stages, v view, key sampleKey) view {
 	if !a.TrivialAugment && a.RandAugment == nil && a.ColorJitter == nil && a.Grayscale == 0 {
 		return v
@@ -196,7 +196,7 @@ func (a *Augment) pixels(s *stages, v view, key sampleKey) view {
 	if a.Grayscale > 0 {
 		rng := key.rand(opGrayscale)
 		if rng.Float64() < a.Grayscale {
-			imaging.Greyscale(&s.ops)
+			imaging.Grayscale(&s.ops)
 		}
 	}
 	return view{m: &s.ops, r: imaging.Rect{W: w, H: h}}

@@ -18,19 +18,19 @@ import (
 // so that a model sees the same pixels everywhere. The steps, all as Pillow
 // and torchvision do them:
 //
-//  1. to grey or RGB (Channels);
+//  1. to gray or RGB (Channels);
 //  2. resize: the shorter side to Resize pixels, or, with Squash, to Width by
 //     Height whatever the form; with neither, not at all;
 //  3. the middle Width by Height pixels, black where the picture is smaller;
 //  4. (v/255 - Mean) / Std for each channel.
 type Preprocess struct {
-	Channels      int            `json:"channels" yaml:"channels"` // 1 grey, 3 RGB
+	Channels      int            `json:"channels" yaml:"channels"` // 1 gray, 3 RGB
 	Width         int            `json:"width" yaml:"width"`       // of the network's input, pixels
 	Height        int            `json:"height" yaml:"height"`
 	Resize        int            `json:"resize,omitempty" yaml:"resize,omitempty"` // shorter side, pixels
 	Squash        bool           `json:"squash,omitempty" yaml:"squash,omitempty"`
 	Interpolation imaging.Filter `json:"interpolation" yaml:"interpolation"`
-	Mean          []float32      `json:"mean" yaml:"mean,flow"` // one a channel, of values from 0 to 1
+	Mean          []float32      `json:"mean" yaml:"mean,flow"` // one per channel, of values from 0 to 1
 	Std           []float32      `json:"std" yaml:"std,flow"`
 }
 
@@ -178,7 +178,7 @@ type view struct {
 	flip bool
 }
 
-// fit does the steps before normalising.
+// fit does the steps before normalizing.
 func (s *stages) fit(p Preprocess, src *picture) (view, error) {
 	w0, h0 := src.size()
 	if w0 < 1 || h0 < 1 {

@@ -14,7 +14,7 @@ import (
 func degradation(_ context.Context, s *Study) ([]report.Section, []string, error) {
 	look := func(v *Variant, _ int) (int, bool) { return slices.Index(s.Depths, int(v.X)), v.Family == "plain" }
 	sections := []report.Section{
-		{Title: "Course of training", Text: []string{"Dashed: plain networks. Solid: residual networks. A colour is a depth."}, Figures: []*report.Figure{
+		{Title: "Course of training", Text: []string{"Dashed: plain networks. Solid: residual networks. A color is a depth."}, Figures: []*report.Figure{
 			s.curves("training-error", "Training error", "training error", trainError, look),
 			s.curves("test-error", "Test error", "test error", testError, look),
 		}},
@@ -30,7 +30,7 @@ func degradation(_ context.Context, s *Study) ([]report.Section, []string, error
 func (s *Study) byDepth(id, title, ylabel string, m measure) *report.Figure {
 	f := &report.Figure{ID: id, Title: title, XLabel: "layers", YLabel: ylabel, Percent: true}
 	for i, family := range s.families() {
-		ser := report.Series{Name: family, Colour: i, Dashed: family == "plain"}
+		ser := report.Series{Name: family, Color: i, Dashed: family == "plain"}
 		for j := range s.Variants {
 			v := &s.Variants[j]
 			if v.Family != family {

@@ -26,7 +26,7 @@ var experiments = []Experiment{
 		page:     gradients,
 	},
 	{
-		Name: "landscape", Title: "The loss around what was learnt",
+		Name: "landscape", Title: "The loss around what was learned",
 		Question: "How does the loss change around the weights that training found, with and without shortcuts?",
 		Source:   "Li et al., Visualizing the Loss Landscape of Neural Nets, 2018",
 		defaults: depths(20, 56),
@@ -57,15 +57,15 @@ var experiments = []Experiment{
 		page:     widthPage,
 	},
 	{
-		Name: "normalisation", Title: "Batch normalisation on and off",
-		Question: "Do plain and residual networks train without batch normalisation?",
+		Name: "normalization", Title: "Batch normalization on and off",
+		Question: "Do plain and residual networks train without batch normalization?",
 		Source:   "Ioffe and Szegedy 2015; He et al. 2015, section 4.1",
 		defaults: depths(20),
 		variants: func(o *Options) ([]Variant, error) {
-			return listed(o, pair("plain%d-cifar", "plain, normalised"), pair("plain%d-cifar+no-norm", "plain, not"),
-				pair("resnet%d-cifar", "residual, normalised"), pair("resnet%d-cifar+no-norm", "residual, not"))
+			return listed(o, pair("plain%d-cifar", "plain, normalized"), pair("plain%d-cifar+no-norm", "plain, not"),
+				pair("resnet%d-cifar", "residual, normalized"), pair("resnet%d-cifar+no-norm", "residual, not"))
 		},
-		page: compared("normalisation"),
+		page: compared("normalization"),
 	},
 	{
 		Name: "dropout", Title: "Dropout and stochastic depth",
@@ -73,7 +73,7 @@ var experiments = []Experiment{
 		Source:   "Srivastava et al. 2014; Zagoruyko and Komodakis 2016; Huang et al. 2016",
 		defaults: depths(20),
 		variants: variantsOf("", "block-dropout", "stochastic-depth", "shortcut-dropout"),
-		page:     compared("regularisation"),
+		page:     compared("regularization"),
 	},
 	{
 		Name: "schedules", Title: "Learning-rate schedules",

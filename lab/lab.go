@@ -85,6 +85,9 @@ func Names() []string {
 
 // Lookup returns the experiment of that name.
 func Lookup(name string) (*Experiment, error) {
+	if name == "normalisation" { // its name before it was spelled in American English
+		name = "normalization"
+	}
 	for i := range experiments {
 		if experiments[i].Name == name {
 			return &experiments[i], nil

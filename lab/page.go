@@ -213,7 +213,7 @@ func (s *Study) curve(v *Variant, m measure) (x, y, std []float64) {
 	}
 }
 
-// curves draws every variant's course; colour and dashes tell them apart.
+// curves draws every variant's course; color and dashes tell them apart.
 func (s *Study) curves(id, title, ylabel string, m measure, look func(v *Variant, i int) (colour int, dashed bool)) *report.Figure {
 	f := &report.Figure{ID: id, Title: title, XLabel: "epoch", YLabel: ylabel, Percent: true}
 	for i := range s.Variants {
@@ -226,19 +226,19 @@ func (s *Study) curves(id, title, ylabel string, m measure, look func(v *Variant
 			std = nil
 		}
 		c, dashed := look(v, i)
-		f.Series = append(f.Series, report.Series{Name: v.Name, X: x, Y: y, Err: std, Colour: c, Dashed: dashed})
+		f.Series = append(f.Series, report.Series{Name: v.Name, X: x, Y: y, Err: std, Color: c, Dashed: dashed})
 	}
 	return f
 }
 
-// own gives each variant a colour.
+// own gives each variant a color.
 func own(_ *Variant, i int) (int, bool) { return i, i >= 8 }
 
 // finals draws the last figures of all variants beside each other.
 func (s *Study) finals(id, title string) *report.Figure {
 	f := &report.Figure{ID: id, Title: title, XLabel: "variant", YLabel: "error at the end", Percent: true, Points: true}
 	for k, m := range []measure{trainError, testError} {
-		ser := report.Series{Name: []string{"training", "test"}[k], Colour: []int{7, 0}[k]}
+		ser := report.Series{Name: []string{"training", "test"}[k], Color: []int{7, 0}[k]}
 		for i := range s.Variants {
 			mean, std := meanStd(s.last(&s.Variants[i], m))
 			if math.IsNaN(std) {
@@ -327,7 +327,7 @@ func widthPage(ctx context.Context, s *Study) ([]report.Section, []string, error
 	}
 	f := &report.Figure{ID: "error-by-parameters", Title: "Test error by number of parameters", XLabel: "parameters, thousands", YLabel: "test error", Percent: true}
 	for k, family := range []string{"deep", "wide"} {
-		ser := report.Series{Name: family, Colour: k}
+		ser := report.Series{Name: family, Color: k}
 		for i := range s.Variants {
 			v := &s.Variants[i]
 			if v.Family != family {

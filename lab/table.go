@@ -43,7 +43,7 @@ func claimsPage(ctx context.Context, s *Study) ([]report.Section, []string, erro
 		if reads[f] == nil {
 			continue
 		}
-		ser := report.Series{Name: f, Colour: i}
+		ser := report.Series{Name: f, Color: i}
 		for k, a := range reads[f].Accuracy {
 			ser.X, ser.Y = append(ser.X, float64(k+1)), append(ser.Y, a)
 		}

@@ -41,7 +41,7 @@ func (m *Confusion) Accuracy() float64 {
 	return ratio(right, all)
 }
 
-// Class is how well one class is recognised.
+// Class is how well one class is recognized.
 type Class struct {
 	Name      string `json:"name"`
 	Samples   int    `json:"samples"`   // that are of this class

@@ -21,7 +21,7 @@ type MultiLabelReport struct {
 	Classes   []ClassAP `json:"classes"`
 }
 
-// ClassAP is how well one class of a multi-label problem is recognised.
+// ClassAP is how well one class of a multi-label problem is recognized.
 type ClassAP struct {
 	Class
 	AP float64 `json:"ap"` // average precision; 0 if the class does not occur

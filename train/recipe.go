@@ -71,7 +71,7 @@ type OptimizerRecipe struct {
 	Nesterov    bool    `yaml:"nesterov,omitempty"`
 	WeightDecay float64 `yaml:"weight_decay,omitempty"`
 	// DecayNorm and DecayBias let the weight decay act on the parameters of
-	// normalisation layers and on biases, too; usually it does not.
+	// normalization layers and on biases, too; usually it does not.
 	DecayNorm bool    `yaml:"decay_norm,omitempty"`
 	DecayBias bool    `yaml:"decay_bias,omitempty"`
 	Beta1     float64 `yaml:"beta1,omitempty"`     // AdamW, default 0.9
@@ -83,7 +83,7 @@ type OptimizerRecipe struct {
 
 // LossRecipe is the [Loss] of a recipe.
 type LossRecipe struct {
-	// Kind is cross-entropy, bce (for data with any number of labels a picture,
+	// Kind is cross-entropy, bce (for data with any number of labels per picture,
 	// or as Wightman et al. 2021), or empty: bce for multi-label data, else
 	// cross-entropy.
 	Kind           string  `yaml:"name,omitempty"`
@@ -210,7 +210,7 @@ func (r *Recipe) Valid() error {
 	case r.Validation >= 1:
 		return badKey("validation", "%v is not a share below 1", r.Validation)
 	case o.Kind != "sgd" && o.Kind != "adamw" && o.Kind != "lars":
-		return &keyError{"optimizer.name", fmt.Sprintf("unknown optimiser %q", o.Kind), suggest.Name(o.Kind, []string{"sgd", "adamw", "lars"})}
+		return &keyError{"optimizer.name", fmt.Sprintf("unknown optimizer %q", o.Kind), suggest.Name(o.Kind, []string{"sgd", "adamw", "lars"})}
 	case o.Nesterov && (o.Kind != "sgd" || o.Momentum == 0):
 		return badKey("optimizer.nesterov", "belongs to sgd with a momentum")
 	case r.Loss.Kind != "" && r.Loss.Kind != "cross-entropy" && r.Loss.Kind != "bce":

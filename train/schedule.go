@@ -115,7 +115,7 @@ func (s *Schedule) valid() error {
 type clock struct {
 	total int // steps of the whole run
 	unit  int // steps of one unit of time: of an epoch, or 1
-	batch int // samples a step, for Schedule.PeakBatch
+	batch int // samples per step, for Schedule.PeakBatch
 }
 
 func (c clock) steps(units float64) int { return int(math.Round(units * float64(c.unit))) }

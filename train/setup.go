@@ -167,7 +167,7 @@ func (s *session) loadRun(cfg Config) (*weights.File, error) {
 	return f, nil
 }
 
-// checkData refuses data that cannot be learnt from.
+// checkData refuses data that cannot be learned from.
 func (s *session) checkData() error {
 	sp := s.splits
 	if sp.Train == nil || sp.Train.Len() == 0 {

@@ -1,5 +1,5 @@
 // Package train trains networks: recipes and learning-rate schedules, one
-// compiled graph a step (forward, loss, gradients, optimiser, moving averages),
+// compiled graph a step (forward, loss, gradients, optimizer, moving averages),
 // evaluation, checkpoints from which a run goes on to the same bits, logs and
 // curves. [Run] is what the command calls; [Compile] and Fit are for programs
 // that build their own network.
@@ -47,7 +47,7 @@ type Config struct {
 	// content.
 	Resume bool
 	Seed   uint64 // of initial weights, order, augmentation and dropout
-	// Threads is how many to compute and decode with; 0 is one a CPU. It does
+	// Threads is how many to compute and decode with; 0 is one per CPU. It does
 	// not change the results.
 	Threads int
 	// SkipBad goes on at pictures that cannot be decoded, and counts them.

@@ -67,7 +67,7 @@ says what was found in which.`,
 	f.IntSliceVar(&c.opt.Depths, "depths", nil, "layers of the networks (default: the experiment's)")
 	f.IntVar(&c.opt.Seeds, "seeds", 1, "runs of each network")
 	f.IntVar(&c.opt.Grid, "grid", 15, "points a side of a loss landscape")
-	f.IntVar(&c.opt.Jobs, "jobs", 0, "runs at a time, a share of the threads each (default: one a thread)")
+	f.IntVar(&c.opt.Jobs, "jobs", 0, "runs at a time, a share of the threads each (default: one per thread)")
 	f.StringVarP(&c.opt.Dir, "out", "o", "", "folder for runs and report (default: runs/EXPERIMENT)")
 	completeWith(cmd, "recipe", train.RecipeNames())
 	cmd.ValidArgs = lab.Names()

@@ -133,7 +133,7 @@ func (a *app) printCheck(r *data.Report) error {
 	t.Rule()
 	row("pictures", func(p data.PartReport) any { return term.Count(p.Images) })
 	row("unreadable", func(p data.PartReport) any { return term.Count(len(p.Bad)) })
-	row("grey", func(p data.PartReport) any { return term.Count(p.Grey) })
+	row("gray", func(p data.PartReport) any { return term.Count(p.Gray) })
 	if r.MultiLabel {
 		row("without label", func(p data.PartReport) any { return term.Count(p.NoLabel) })
 	}

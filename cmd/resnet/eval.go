@@ -32,7 +32,7 @@ func (a *app) evalCommand() *cobra.Command {
 	c := &evalCommand{app: a}
 	cmd := &cobra.Command{
 		Use:   "eval",
-		Short: "Measure a model on labelled pictures",
+		Short: "Measure a model on labeled pictures",
 		Long: `eval runs a model over a part of a dataset (test, else val) and prints accuracy,
 loss, the figures of each class, the confusion matrix, the classes mixed up most,
 the calibration, and the pictures that the model is most wrong about.
@@ -57,7 +57,7 @@ instead.`,
 	f.BoolVar(&c.flip, "tta", false, "test-time augmentation: mean of the picture and its mirror image")
 	f.BoolVar(&c.skipBad, "skip-bad", false, "go on where a picture cannot be decoded, and count it")
 	f.IntVar(&c.worst, "worst", 10, "how many of the pictures with the highest loss to list")
-	f.Float64Var(&c.threshold, "threshold", 0.5, "probability from which a label counts, for data of several labels a picture")
+	f.Float64Var(&c.threshold, "threshold", 0.5, "probability from which a label counts, for data of several labels per picture")
 	f.StringVar(&c.csv, "csv", "", "write the prediction of every picture to this file")
 	f.StringVarP(&c.outDir, "out", "o", "", "folder for the report's files")
 	completeWith(cmd, "split", []string{"train", "val", "test"})

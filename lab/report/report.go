@@ -65,7 +65,7 @@ type Series struct {
 	X, Y   []float64
 	Err    []float64
 	Dashed bool
-	Colour int // of the palette; series that belong together share one
+	Color  int // of the palette; series that belong together share one
 }
 
 // Surface is a landscape: Z[row][column] over Y[row] and X[column].
@@ -123,8 +123,8 @@ func (s Series) MarshalJSON() ([]byte, error) {
 		Y      []number `json:"y"`
 		Err    []number `json:"err,omitempty"`
 		Dashed bool     `json:"dashed,omitempty"`
-		Colour int      `json:"colour"`
-	}{s.Name, numbers(s.X), numbers(s.Y), numbers(s.Err), s.Dashed, s.Colour})
+		Color  int      `json:"colour"`
+	}{s.Name, numbers(s.X), numbers(s.Y), numbers(s.Err), s.Dashed, s.Color})
 }
 
 // MarshalJSON writes numbers short, and null for what is not finite.
@@ -215,7 +215,7 @@ func (f *Figure) save(base string) error {
 				y[i] = 100 * v
 			}
 		}
-		panel.Series = append(panel.Series, chart.Series{Name: s.Name, X: s.X, Y: y, Dashed: s.Dashed, Colour: s.Colour + 1})
+		panel.Series = append(panel.Series, chart.Series{Name: s.Name, X: s.X, Y: y, Dashed: s.Dashed, Colour: s.Color + 1})
 	}
 	if f.Percent {
 		panel.YLabel += ", %"
