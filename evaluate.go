@@ -11,6 +11,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/metrics"
+	"github.com/resnet-go/resnet/tensor"
 )
 
 // EvaluateOptions are the choices of [Model.Evaluate]. The zero value is the
@@ -122,18 +123,22 @@ func (m *Model) score(ctx context.Context, ds data.Dataset, opt EvaluateOptions)
 		if err != nil {
 			return nil, err
 		}
-		x := b.X[:b.Real*b.H*b.W*b.C]
-		logits, _, err := m.forward(ctx, x, b.Real)
+		x, err := tensor.FromNHWC(b.X[:b.Real*b.H*b.W*b.C], b.Real, b.C, b.H, b.W)
 		if err != nil {
 			return nil, err
 		}
+		z, _, err := m.Forward(ctx, x)
+		if err != nil {
+			return nil, err
+		}
+		logits := z.Float32s()
 		if opt.Mirror {
-			mirror(x, b.W, b.C)
-			mirrored, _, err := m.forward(ctx, x, b.Real)
+			mirror(x.Float32s(), b.W, b.C)
+			mirrored, _, err := m.Forward(ctx, x)
 			if err != nil {
 				return nil, err
 			}
-			for i, v := range mirrored {
+			for i, v := range mirrored.Float32s() {
 				logits[i] = (logits[i] + v) / 2
 			}
 		}

@@ -63,7 +63,7 @@ func FromModule(net nn.Module, d Description, opt Options) (*Model, error) {
 			return nil, err
 		}
 	}
-	// The model takes the values away from the parameters: it gets copies.
+	// The model keeps the tensors that the parameters have: it gets copies.
 	state := nn.StateDict(net)
 	own := make([]*tensor.Tensor, len(state))
 	for i, e := range state {
@@ -111,7 +111,7 @@ func (m *Model) Save(path string) error {
 		}
 	}
 	for _, e := range nn.StateDict(m.net) {
-		t, err := m.vars.Get(e.Name)
+		t, err := m.Vars().Get(e.Name)
 		if err != nil {
 			return fmt.Errorf("resnet: %s: %w", m.name, err)
 		}

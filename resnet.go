@@ -26,7 +26,7 @@ import (
 	"github.com/resnet-go/resnet/embedded"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/explain"
-	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
@@ -90,11 +90,9 @@ type Model struct {
 	classes []string
 	opt     Options
 	notes   []string
-	pool    *parallel.Pool // nil is the engine's shared one
-	vars    *engine.Vars
+	runner  *infer.Runner
 
 	mu        sync.Mutex
-	plans     map[int]*plan // by batch size
 	explainer *explain.Explainer
 }
 
@@ -233,7 +231,7 @@ func unknown(name string) error {
 // assemble puts a model together whose network has its values.
 func assemble(name string, r *modelfile.Result, opt Options) (*Model, error) {
 	meta := r.File.Meta
-	m := &Model{name: name, net: r.Module, input: r.Input, meta: meta, notes: r.Notes, opt: opt, vars: engine.NewVars(), plans: make(map[int]*plan)}
+	m := &Model{name: name, net: r.Module, input: r.Input, meta: meta, notes: r.Notes, opt: opt}
 	switch {
 	case len(meta.Preprocess) > 0 && opt.Preprocess != nil:
 		return nil, fmt.Errorf("resnet: %s has its own preprocessing: leave out another", name)
@@ -266,14 +264,9 @@ func assemble(name string, r *modelfile.Result, opt Options) (*Model, error) {
 		return nil, fmt.Errorf("resnet: %s tells %d classes apart, but there are names of %d", name, n, len(m.classes))
 	}
 
-	for _, e := range nn.StateDict(r.Module) {
-		if err := m.vars.Adopt(e.Name, e.Param.Value); err != nil {
-			return nil, fmt.Errorf("resnet: %s: %w", name, err)
-		}
-		e.Param.Value = nil // the engine has it
-	}
-	if opt.Threads > 0 {
-		m.pool = parallel.NewPool(opt.Threads)
+	var err error
+	if m.runner, err = infer.New(r.Module, nil, infer.Options{Threads: opt.Threads, Exact: opt.Exact, BF16: opt.BF16, Tuning: opt.Tuning}); err != nil {
+		return nil, fmt.Errorf("resnet: %s: %w", name, err)
 	}
 	return m, nil
 }
@@ -301,12 +294,14 @@ func (m *Model) Meta() weights.Meta { return m.meta }
 // change it.
 func (m *Model) Notes() []string { return m.notes }
 
-// Network returns the modules. Their parameters have no values; see Vars.
+// Network returns the modules, whose parameters share their values with the
+// model. Give a parameter another tensor instead of changing the elements of its
+// value: the model goes on to compute with the values that it was opened with.
 func (m *Model) Network() nn.Module { return m.net }
 
 // Vars returns the values of the network's parameters by name. They must not be
 // changed while the model is in use.
-func (m *Model) Vars() *engine.Vars { return m.vars }
+func (m *Model) Vars() *engine.Vars { return m.runner.Vars() }
 
 // Input returns the shape of one input, [C H W].
 func (m *Model) Input() tensor.Shape {

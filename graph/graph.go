@@ -203,9 +203,24 @@ func (g *Graph) SetPath(path string) (previous string) {
 // NumValues returns how many values exist; IDs are below it.
 func (g *Graph) NumValues() int { return g.values }
 
-// Input returns the value fed by the caller under this name, making it on first use.
+// Input returns the value fed by the caller under this name, making it on first
+// use. The caller feeds it in row-major order; see [Graph.InputAs].
 func (g *Graph) Input(name string, t Type) (*Value, error) {
-	return g.source(&g.inputs, name, Input{Label: name, Type: t})
+	return g.InputAs(name, t, tensor.NCHW)
+}
+
+// InputAs is [Graph.Input] with the layout of the tensors that the caller feeds.
+// Operators do not see it: a value's type is the same in either layout. It
+// returns an error if the input was made with another type or layout before.
+func (g *Graph) InputAs(name string, t Type, l tensor.Layout) (*Value, error) {
+	v, err := g.source(&g.inputs, name, Input{Label: name, Type: t, Layout: l})
+	if err != nil {
+		return nil, err
+	}
+	if before := v.Node.Op.(Input).Layout; before != l {
+		return nil, &Error{Path: g.path, Op: Input{}.Name(), Err: fmt.Errorf("%q was laid out as %v before, now %v", name, before, l)}
+	}
+	return v, nil
 }
 
 // Variable returns the value kept between runs under this name, making it on
@@ -276,17 +291,24 @@ func (g *Graph) Assign(variable, v *Value) error {
 	return nil
 }
 
-// Input is fed by the caller at each run. Made by [Graph.Input].
+// Input is fed by the caller at each run. Made by [Graph.Input] and
+// [Graph.InputAs].
 type Input struct {
-	Label string
-	Type  Type
+	Label  string
+	Type   Type
+	Layout tensor.Layout // of the tensors that the caller feeds
 }
 
 // Name implements [Op].
 func (Input) Name() string { return "Input" }
 
 // Infer implements [Op].
-func (o Input) Infer([]Type) ([]Type, error) { return []Type{o.Type}, validType(o.Type) }
+func (o Input) Infer([]Type) ([]Type, error) {
+	if o.Layout != tensor.NCHW && (o.Layout != tensor.NHWC || o.Type.DType != tensor.Float32 || len(o.Type.Shape) != 4) {
+		return nil, fmt.Errorf("input %q is %s: only float32 inputs of rank 4 can be %v", o.Label, o.Type, o.Layout)
+	}
+	return []Type{o.Type}, validType(o.Type)
+}
 
 // Variable is kept between runs: a parameter, a running statistic or a slot of
 // an optimiser. Made by [Graph.Variable].
@@ -311,6 +333,9 @@ func (Const) Name() string { return "Const" }
 func (o Const) Infer([]Type) ([]Type, error) {
 	if o.Tensor == nil {
 		return nil, errors.New("no tensor")
+	}
+	if l := o.Tensor.Layout(); l != tensor.NCHW {
+		return nil, fmt.Errorf("the constant is %v, must be laid out as %v", o.Tensor, tensor.NCHW)
 	}
 	t := Type{o.Tensor.DType(), o.Tensor.Shape()}
 	return []Type{t}, validType(t)

@@ -29,7 +29,7 @@ func (s *Study) layers(ctx context.Context, r *Run, after bool) ([]probe.Layer, 
 		if err != nil {
 			return nil, err
 		}
-		return net.Layers(p)
+		return net.Layers(ctx, p)
 	})
 }
 

@@ -227,7 +227,7 @@ func openONNX(path string, deferred bool) (*Result, error) {
 		return nil, fmt.Errorf("%s: its output is %v, not [N classes]", path, out)
 	}
 	r.Input, r.Classes = in.Shape[1:], out[1]
-	if _, end := Logits(t.Output); end == "sigmoid" {
+	if _, end := graph.Logits(t.Output); end == "sigmoid" {
 		file.MultiLabel = true
 	}
 	r.Notes = append(r.Notes, fmt.Sprintf("a graph of opset %d%s, run as it is", m.Opset(), by(m.Producer())))
@@ -250,25 +250,4 @@ func by(producer string) string {
 		return ""
 	}
 	return " by " + producer
-}
-
-// Logits returns what a network's output was before the softmax or the sigmoid
-// at its end, which files of other tools may have, and which of them it was; or
-// the output itself and "".
-func Logits(out *graph.Value) (logits *graph.Value, end string) {
-	switch op := out.Node.Op.(type) {
-	case graph.Softmax:
-		return out.Node.In[0], "softmax"
-	case graph.Unary:
-		if op.Fn == graph.Sigmoid {
-			return out.Node.In[0], "sigmoid"
-		}
-	case graph.Reshape:
-		if in := out.Node.In[0]; in.Shape.Numel() == out.Shape.Numel() && len(in.Shape) > 1 && in.Shape[1] == out.Shape[1] {
-			if inner, end := Logits(in); end != "" && inner.Shape.Equal(out.Shape) {
-				return inner, end
-			}
-		}
-	}
-	return out, ""
 }

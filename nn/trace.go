@@ -8,6 +8,7 @@ import (
 
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/suggest"
+	"github.com/resnet-go/resnet/tensor"
 )
 
 // Names of the graph inputs that [Trace] makes.
@@ -21,12 +22,14 @@ type TraceOptions struct {
 	// Input is the type of the model's input, such as F32(32, 3, 224, 224);
 	// it becomes the graph input [ImageInput].
 	Input graph.Type
+	// Layout is the order in memory of the tensors that are fed to that input.
+	Layout tensor.Layout
 	// Training traces the training form: batch statistics, which also move
 	// the running ones, and dropout.
 	Training bool
 	// Graph is the graph to add to; nil means a new one.
 	Graph *graph.Graph
-	// X, a value of Graph, is taken as the model's input in place of Input.
+	// X, a value of Graph, is taken as the model's input instead of Input.
 	X *graph.Value
 }
 
@@ -80,7 +83,7 @@ func Trace(m Module, opt TraceOptions) (*Traced, error) {
 		g = &graph.Graph{}
 	}
 	if x == nil {
-		if x, err = g.Input(ImageInput, opt.Input); err != nil {
+		if x, err = g.InputAs(ImageInput, opt.Input, opt.Layout); err != nil {
 			return nil, fmt.Errorf("nn: the model's input: %w", err)
 		}
 	}

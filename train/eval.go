@@ -7,8 +7,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
-	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/metrics"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -64,7 +63,7 @@ func (t *tally) metrics() Metrics {
 // evaluator runs a network's inference form on a dataset.
 type evaluator struct {
 	module  nn.Module
-	pool    *parallel.Pool
+	threads int
 	loader  *data.Loader
 	prep    data.Preprocess
 	batch   int
@@ -74,21 +73,26 @@ type evaluator struct {
 	labels  func(i int) []int // of the dataset
 }
 
-func newEvaluator(m nn.Module, ds data.Dataset, cfg data.LoaderConfig, pool *parallel.Pool) (*evaluator, error) {
+func newEvaluator(m nn.Module, ds data.Dataset, cfg data.LoaderConfig, threads int) (*evaluator, error) {
 	cfg.Last, cfg.Shuffle, cfg.Balanced, cfg.Augment = data.Pad, false, false, nil
 	cfg.BatchSize = min(cfg.BatchSize, max(1, ds.Len()))
 	l, err := data.NewLoader(ds, cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &evaluator{module: m, pool: pool, loader: l, prep: cfg.Preprocess, batch: cfg.BatchSize,
+	return &evaluator{module: m, threads: threads, loader: l, prep: cfg.Preprocess, batch: cfg.BatchSize,
 		classes: len(ds.Classes()), multi: ds.MultiLabel(), labels: ds.Labels}, nil
 }
 
 // run evaluates the network with the values of vars: the moving averages where
 // there are any. each, if not nil, is called after every batch.
 func (e *evaluator) run(ctx context.Context, vars *engine.Vars, each func(samples int)) (Metrics, error) {
-	plan, err := inferencePlan(e.module, vars, tensor.Shape{e.batch, e.prep.Channels, e.prep.Height, e.prep.Width}, e.pool, !e.exact)
+	values, err := averaged(e.module, vars)
+	if err != nil {
+		return Metrics{}, err
+	}
+	in := infer.Input{Shape: tensor.Shape{e.batch, e.prep.Channels, e.prep.Height, e.prep.Width}, Layout: tensor.NHWC}
+	plan, err := infer.Compile(e.module, values, in, infer.Query{}, infer.Options{Threads: e.threads, Exact: e.exact})
 	if err != nil {
 		return Metrics{}, err
 	}
@@ -104,7 +108,7 @@ func (e *evaluator) run(ctx context.Context, vars *engine.Vars, each func(sample
 		if err != nil {
 			return Metrics{}, err
 		}
-		x, err := tensor.FromFloat32(b.X, b.N, b.C, b.H, b.W)
+		x, err := tensor.FromNHWC(b.X, b.N, b.C, b.H, b.W)
 		if err != nil {
 			return Metrics{}, err
 		}
@@ -155,27 +159,21 @@ func classNumbers(n int) []string {
 	return names
 }
 
-// inferencePlan compiles the network's inference form over a copy of its
-// variables, taking the moving averages where there are any. The input is fed
-// channels last.
-func inferencePlan(m nn.Module, vars *engine.Vars, input tensor.Shape, pool *parallel.Pool, fast bool) (*engine.Plan, error) {
-	t, err := nn.Trace(m, nn.TraceOptions{Input: graph.F32(input...)})
-	if err != nil {
-		return nil, err
-	}
-	t.Graph.Output(outLogits, t.Output)
+// averaged returns copies of a network's values: the moving averages where there
+// are any.
+func averaged(m nn.Module, vars *engine.Vars) (*engine.Vars, error) {
 	own := engine.NewVars()
-	for _, v := range t.Params {
-		value, err := vars.Get(weights.EMAPrefix + v.Name)
+	for _, e := range nn.StateDict(m) {
+		value, err := vars.Get(weights.EMAPrefix + e.Name)
 		if err != nil {
-			value, err = vars.Get(v.Name)
+			value, err = vars.Get(e.Name)
 		}
 		if err != nil {
 			return nil, err
 		}
-		if err := own.Set(v.Name, value); err != nil {
+		if err := own.Set(e.Name, value); err != nil {
 			return nil, err
 		}
 	}
-	return engine.Compile(t.Graph, own, engine.Options{Pool: pool, ChannelsLast: []string{nn.ImageInput}, Fast: fast})
+	return own, nil
 }

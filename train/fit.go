@@ -14,8 +14,7 @@ import (
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/engine"
-	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/metrics"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
@@ -35,7 +34,7 @@ type Trainer struct {
 	prep    data.Preprocess // zero before Fit
 	seed    uint64
 	last    *Result
-	plans   map[string]*engine.Plan // of Predict, by shape
+	runner  *infer.Runner // of Predict; nil until it is called
 
 	// Where the next Fit continues.
 	done    position
@@ -136,7 +135,7 @@ func (t *Trainer) Fit(ctx context.Context, ds data.Dataset, opt FitOptions) (*Re
 		return nil, fmt.Errorf("train: Fit: %w", err)
 	}
 	s := &session{
-		job: job{rec: rec, seed: opt.Seed, prep: prep, module: t.module, pool: parallel.NewPool(opt.Threads),
+		job: job{rec: rec, seed: opt.Seed, prep: prep, module: t.module, threads: opt.Threads,
 			splits: &data.Splits{Spec: "the data", Train: ds, Val: opt.Val}},
 		state:  state{Epoch: t.done.epoch, Update: t.done.update, History: slices.Clone(t.history)},
 		loop:   loop{start: t.done},
@@ -149,7 +148,7 @@ func (t *Trainer) Fit(ctx context.Context, ds data.Dataset, opt FitOptions) (*Re
 	if err := t.build(s); err != nil {
 		return nil, err
 	}
-	t.classes, t.multi, t.prep, t.seed, t.plans = ds.Classes(), ds.MultiLabel(), prep, opt.Seed, nil
+	t.classes, t.multi, t.prep, t.seed, t.runner = ds.Classes(), ds.MultiLabel(), prep, opt.Seed, nil
 	s.announce()
 	r, err := s.run(ctx)
 	if err := t.take(s); err != nil {
@@ -280,7 +279,7 @@ func (t *Trainer) Evaluate(ctx context.Context, ds data.Dataset) (Metrics, error
 	if err != nil {
 		return Metrics{}, err
 	}
-	e, err := newEvaluator(t.module, ds, data.LoaderConfig{BatchSize: 64, Preprocess: t.prep}, nil)
+	e, err := newEvaluator(t.module, ds, data.LoaderConfig{BatchSize: 64, Preprocess: t.prep}, 0)
 	if err != nil {
 		return Metrics{}, err
 	}
@@ -288,33 +287,23 @@ func (t *Trainer) Evaluate(ctx context.Context, ds data.Dataset) (Metrics, error
 }
 
 // Predict returns the classes' probabilities [N, classes] for inputs
-// [N, C, H, W], such as Preprocess().Batch makes: by softmax, or each by its
-// own sigmoid under [BCE].
+// [N, C, H, W] in either layout, such as Preprocess().Batch makes: by softmax, or
+// by a separate sigmoid for each class under [BCE].
 func (t *Trainer) Predict(x *tensor.Tensor) (*tensor.Tensor, error) {
-	key := x.Shape().String()
-	plan := t.plans[key]
-	if plan == nil {
+	if t.runner == nil {
 		v, err := t.vars()
 		if err != nil {
 			return nil, err
 		}
-		traced, err := nn.Trace(t.module, nn.TraceOptions{Input: graph.F32(x.Shape()...)})
-		if err != nil {
+		if t.runner, err = infer.New(t.module, v, infer.Options{Exact: true}); err != nil {
 			return nil, err
 		}
-		traced.Graph.Output(outLogits, traced.Output)
-		if plan, err = engine.Compile(traced.Graph, v, engine.Options{}); err != nil {
-			return nil, err
-		}
-		if t.plans == nil {
-			t.plans = map[string]*engine.Plan{}
-		}
-		t.plans[key] = plan
 	}
-	out := tensor.New(plan.Outputs()[0].Shape...)
-	if err := plan.Run([]*tensor.Tensor{x}, []*tensor.Tensor{out}); err != nil {
+	result, err := t.runner.Run(context.Background(), infer.Query{}, infer.Tensors{nn.ImageInput: x})
+	if err != nil {
 		return nil, err
 	}
+	out := result[infer.Output]
 	p, shape := out.Float32s(), out.Shape()
 	if l := t.loss.recipe(); l.bce() || l.Kind == "" && t.multi {
 		for i, z := range p {

@@ -195,10 +195,10 @@ func TestModelOfTrainer(t *testing.T) {
 			t.Fatal(err)
 		}
 		size := m.Input().Numel()
-		x := make([]float32, ds.Len()*size)
+		x := tensor.NewNHWC(ds.Len(), m.Input()[0], m.Input()[1], m.Input()[2])
 		in := tensor.New(append(tensor.Shape{ds.Len()}, m.Input()...)...)
 		for i, p := range ds.Pictures {
-			if err := c.Preprocess().ApplyNHWC(x[i*size:(i+1)*size], p); err != nil {
+			if err := c.Preprocess().ApplyNHWC(x.Float32s()[i*size:(i+1)*size], p); err != nil {
 				t.Fatal(err)
 			}
 			one, err := c.Preprocess().Apply(p)
@@ -211,7 +211,7 @@ func TestModelOfTrainer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		logits, _, err := m.Forward(ctx, x, ds.Len())
+		logits, _, err := m.Forward(ctx, x)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -232,7 +232,7 @@ func TestModelOfTrainer(t *testing.T) {
 				}
 			}
 		}
-		check("at once", logits)
+		check("at once", logits.Float32s())
 
 		// Evaluate of both.
 		e, err := m.Evaluate(ctx, ds, resnet.EvaluateOptions{})
@@ -246,11 +246,11 @@ func TestModelOfTrainer(t *testing.T) {
 
 		// More training does not change the model.
 		toyFit(t, c, FitOptions{Epochs: 1})
-		logits, _, err = m.Forward(ctx, x, ds.Len())
+		logits, _, err = m.Forward(ctx, x)
 		if err != nil {
 			t.Fatal(err)
 		}
-		check("after another Fit", logits)
+		check("after another Fit", logits.Float32s())
 
 		gray := ds.Pictures[0]
 		p := resnet.Image(&image.Gray{Pix: gray.Pix, Stride: gray.W, Rect: image.Rect(0, 0, gray.W, gray.H)})
@@ -279,9 +279,9 @@ func TestModelOfTrainer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if logits, _, err = again.Forward(ctx, x, ds.Len()); err != nil {
+		if logits, _, err = again.Forward(ctx, x); err != nil {
 			t.Fatal(err)
 		}
-		check("opened again", logits)
+		check("opened again", logits.Float32s())
 	}
 }

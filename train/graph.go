@@ -30,7 +30,7 @@ const accPrefix = weights.OptimPrefix + "accumulated."
 // build builds and compiles the graph of a step, and adds the optimizer's and the
 // averages' slots to s.vars, where they are not there yet.
 func (s *Step) build(update bool) (*stepPlan, error) {
-	t, err := nn.Trace(s.module, nn.TraceOptions{Input: graph.F32(s.input...), Training: true})
+	t, err := nn.Trace(s.module, nn.TraceOptions{Input: graph.F32(s.input...), Layout: tensor.NHWC, Training: true})
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -54,8 +53,6 @@ type stepGoldens struct {
 func TestStepsEqualPyTorch(t *testing.T) {
 	var g stepGoldens
 	readJSON(t, "steps.json", &g)
-	pool := parallel.NewPool(2)
-	defer pool.Close()
 	sgd := OptimizerRecipe{Kind: "sgd", Momentum: 0.9, WeightDecay: 0.05}
 	with := func(change func(o *OptimizerRecipe, l *LossRecipe, p *StepOptions)) StepOptions {
 		o, l := sgd, LossRecipe{}
@@ -100,7 +97,7 @@ func TestStepsEqualPyTorch(t *testing.T) {
 					copy(e.Param.Value.Float32s(), x)
 				}
 			}
-			p.Engine.Pool, p.Engine.Fast, p.Classes, p.Input = pool, true, 4, tensor.Shape{6, 2, 5, 5}
+			p.Engine.Threads, p.Engine.Fast, p.Classes, p.Input = 2, true, 4, tensor.Shape{6, 2, 5, 5}
 			s, err := NewStep(m, p)
 			if err != nil {
 				t.Fatal(err)

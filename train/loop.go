@@ -68,7 +68,7 @@ func (s *session) build(state map[string]*tensor.Tensor) error {
 		Input:   tensor.Shape{rec.BatchSize, train.Channels, train.Height, train.Width},
 		Classes: len(sp.Classes()), Loss: loss, Optimizer: rec.Optimizer, SoftTargets: rec.Augment.Mixes(),
 		EMA: rec.EMA != nil, Accumulate: rec.Accumulate, Recompute: rec.Recompute,
-		Vars: s.vars, Engine: engine.Options{Pool: s.pool, Fast: !rec.Exact, BF16: s.bf16},
+		Vars: s.vars, Engine: engine.Options{Threads: s.threads, Fast: !rec.Exact, BF16: s.bf16},
 	}
 	if rec.Finetune != nil {
 		opt.BodyLR = rec.Finetune.BackboneLR
@@ -92,7 +92,7 @@ func (s *session) build(state map[string]*tensor.Tensor) error {
 // load makes the loaders.
 func (s *session) load(train data.Preprocess, loss LossRecipe) (err error) {
 	rec, sp := s.rec, s.splits
-	common := data.LoaderConfig{Seed: s.seed, SkipBad: s.skipBad, Workers: s.pool.Workers()}
+	common := data.LoaderConfig{Seed: s.seed, SkipBad: s.skipBad, Workers: s.threads}
 	lc := common
 	lc.BatchSize, lc.Preprocess, lc.Augment, lc.SoftTargets = rec.BatchSize, train, &rec.Augment, loss.bce()
 	lc.Shuffle, lc.Balanced, lc.Last = true, rec.Balanced, data.Drop
@@ -108,7 +108,7 @@ func (s *session) load(train data.Preprocess, loss LossRecipe) (err error) {
 	if ec.BatchSize == 0 {
 		ec.BatchSize = rec.BatchSize
 	}
-	if s.eval, err = newEvaluator(s.module, ev, ec, s.pool); err != nil {
+	if s.eval, err = newEvaluator(s.module, ev, ec, s.threads); err != nil {
 		return fmt.Errorf("validation part of %s: %w", sp.Spec, err)
 	}
 	s.eval.exact = rec.Exact

@@ -7,7 +7,6 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
-	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -16,8 +15,6 @@ import (
 // Every number that training leaves, with and without recomputation: weights,
 // momenta, running statistics, averages, losses, to the last bit.
 func TestRecomputeLeavesTheSameBits(t *testing.T) {
-	pool := parallel.NewPool(2)
-	defer pool.Close()
 	for _, c := range []struct {
 		model      string
 		side       int
@@ -35,8 +32,8 @@ func TestRecomputeLeavesTheSameBits(t *testing.T) {
 		{model: "resnet20-cifar+cbam", side: 12, adamw: true},
 	} {
 		t.Run(c.model, func(t *testing.T) {
-			plain, ours := recomputeRun(t, pool, c.model, c.side, c.accumulate, c.adamw, false)
-			again, theirs := recomputeRun(t, pool, c.model, c.side, c.accumulate, c.adamw, true)
+			plain, ours := recomputeRun(t, c.model, c.side, c.accumulate, c.adamw, false)
+			again, theirs := recomputeRun(t, c.model, c.side, c.accumulate, c.adamw, true)
 			if again >= plain {
 				t.Errorf("%d bytes with recomputation, %d without", again, plain)
 			}
@@ -54,7 +51,7 @@ func TestRecomputeLeavesTheSameBits(t *testing.T) {
 
 // recomputeRun trains for three updates and returns the plan's memory and all
 // variables, with the losses as one more.
-func recomputeRun(t *testing.T, pool *parallel.Pool, name string, side, accumulate int, adamw, recompute bool) (int, map[string][]float32) {
+func recomputeRun(t *testing.T, name string, side, accumulate int, adamw, recompute bool) (int, map[string][]float32) {
 	t.Helper()
 	m, err := models.New(name)
 	if err != nil {
@@ -68,7 +65,7 @@ func recomputeRun(t *testing.T, pool *parallel.Pool, name string, side, accumula
 	opt := StepOptions{
 		Input: tensor.Shape{batch, 3, side, side}, Classes: classes, Loss: CrossEntropy{},
 		Optimizer: SGD{Momentum: 0.9, WeightDecay: 1e-3}, EMA: true, Accumulate: accumulate, Recompute: recompute,
-		Engine: engine.Options{Pool: pool, Fast: true},
+		Engine: engine.Options{Threads: 2, Fast: true},
 	}
 	if adamw {
 		opt.Optimizer = AdamW{WeightDecay: 0.01, ClipNorm: 1}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
-	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/weights"
 )
@@ -38,7 +37,7 @@ type job struct {
 	prep      data.Preprocess
 	module    nn.Module
 	bf16      engine.BF16
-	pool      *parallel.Pool
+	threads   int // 0 is one per CPU
 }
 
 // state is where a run is: all that the next step depends on besides the
@@ -69,9 +68,6 @@ type gateState struct {
 func (s *session) close() {
 	s.stop()
 	s.results.close() // after an error that matters more
-	if s.pool != nil {
-		s.pool.Close()
-	}
 	if s.ownSplits {
 		s.splits.Close()
 	}

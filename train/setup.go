@@ -13,7 +13,6 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
-	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
@@ -31,7 +30,7 @@ func isFile(model string) bool {
 // prepare makes a session of a Config.
 func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 	s := &session{
-		job:    job{seed: cfg.Seed, keys: cfg.Keys, skipBad: cfg.SkipBad},
+		job:    job{seed: cfg.Seed, keys: cfg.Keys, skipBad: cfg.SkipBad, threads: cfg.Threads},
 		output: output{out: cfg.Out, log: newLogger(cfg.Log)},
 	}
 	defer func() {
@@ -94,7 +93,6 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 			return nil, err
 		}
 	}
-	s.pool = parallel.NewPool(cfg.Threads)
 	var state map[string]*tensor.Tensor
 	if from != nil {
 		state = from.State

@@ -102,7 +102,6 @@ func NewStep(m nn.Module, opt StepOptions) (*Step, error) {
 	}
 	s := &Step{module: m, vars: opt.Vars, engine: opt.Engine, input: opt.Input, classes: opt.Classes,
 		headPath: lastLinear(m), bodyLR: opt.BodyLR, ema: opt.EMA, recompute: opt.Recompute, accumulate: max(1, opt.Accumulate)}
-	s.engine.ChannelsLast = []string{nn.ImageInput}
 	s.opt, _ = opt.Optimizer.recipe()
 	s.loss = opt.Loss.recipe()
 	if s.loss.ClassWeights.Balanced {
@@ -211,7 +210,7 @@ func (s *Step) bind(in StepInput) (*engine.Plan, []*tensor.Tensor, []*tensor.Ten
 	p.decay.Float32s()[0] = float32(in.EMADecay)
 	p.t.Float32s()[0] = float32(in.Update)
 	p.rng.Int64s()[0], p.rng.Int64s()[1] = int64(in.Seed), int64(in.Draw)
-	x, err := tensor.FromFloat32(b.X, s.input...)
+	x, err := tensor.FromNHWC(b.X, s.input[0], s.input[1], s.input[2], s.input[3])
 	if err != nil {
 		return fail(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/quantize"
+	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
 )
 
@@ -191,7 +192,7 @@ func (c *quantizeCommand) write(ctx context.Context, m *resnet.Model, ds data.Da
 	progress := term.NewProgress(c.err, c.quiet, "calibration", passes*some.Len())
 	defer progress.Close()
 	c.opt.Method = c.method
-	net, err := quantize.Calibrate(m.Network(), m.Vars(), m.Input(), c.batches(ctx, m, some, progress), c.opt)
+	net, err := quantize.Calibrate(ctx, m.Network(), m.Vars(), m.Input(), c.batches(ctx, m, some, progress), c.opt)
 	if err != nil {
 		return err
 	}
@@ -226,24 +227,24 @@ func (c *quantizeCommand) write(ctx context.Context, m *resnet.Model, ds data.Da
 }
 
 // batches loads the pictures anew at each pass.
-func (c *quantizeCommand) batches(ctx context.Context, m *resnet.Model, ds data.Dataset, progress *term.Progress) iter.Seq2[quantize.Batch, error] {
-	return func(yield func(quantize.Batch, error) bool) {
+func (c *quantizeCommand) batches(ctx context.Context, m *resnet.Model, ds data.Dataset, progress *term.Progress) iter.Seq2[*tensor.Tensor, error] {
+	return func(yield func(*tensor.Tensor, error) bool) {
 		loader, err := data.NewLoader(ds, data.LoaderConfig{
 			BatchSize: c.batch, Preprocess: m.Preprocess(), Last: data.Keep, SkipBad: c.skipBad, Workers: c.threads, CacheBytes: -1,
 		})
 		if err != nil {
-			yield(quantize.Batch{}, err)
+			yield(nil, err)
 			return
 		}
 		for b, err := range loader.Epoch(ctx, 0, 0) {
 			if err != nil {
-				yield(quantize.Batch{}, c.explain(err))
+				yield(nil, c.explain(err))
 				return
 			}
 			if b.Real == 0 {
 				continue
 			}
-			if !yield(quantize.Batch{X: b.X[:b.Real*b.H*b.W*b.C], N: b.Real}, nil) {
+			if !yield(tensor.FromNHWC(b.X[:b.Real*b.H*b.W*b.C], b.Real, b.C, b.H, b.W)) {
 				return
 			}
 			progress.Add(b.Real)

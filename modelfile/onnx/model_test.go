@@ -7,12 +7,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/internal/philox"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
@@ -21,7 +19,6 @@ import (
 )
 
 // onePool saves these small networks the cost of handing work around.
-var onePool = sync.OnceValue(func() *parallel.Pool { return parallel.NewPool(1) })
 
 // infer runs a module by the engine.
 func infer(t testing.TB, m nn.Module, x *tensor.Tensor) *tensor.Tensor {
@@ -37,7 +34,7 @@ func infer(t testing.TB, m nn.Module, x *tensor.Tensor) *tensor.Tensor {
 			t.Fatal(err)
 		}
 	}
-	p, err := engine.Compile(tr.Graph, vars, engine.Options{Pool: onePool()})
+	p, err := engine.Compile(tr.Graph, vars, engine.Options{Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

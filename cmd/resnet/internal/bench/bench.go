@@ -13,7 +13,6 @@ import (
 
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -70,12 +69,12 @@ func (s *step) Profile() ([]engine.StepTime, error) { return s.plan.Profile(s.in
 
 // newStep opens the network of a configuration, with the state dict in a file if
 // state names one, and compiles it.
-func newStep(cfg Config, state string, pool *parallel.Pool) (*step, error) {
+func newStep(cfg Config, state string) (*step, error) {
 	n, err := open(cfg, state, true)
 	if err != nil {
 		return nil, err
 	}
-	return n.compile(pool, cfg.Tuning)
+	return n.compile(cfg.Tuning)
 }
 
 // training adds the loss, its gradients and SGD with momentum 0.9 and weight
@@ -138,8 +137,9 @@ func training(t *nn.Traced, vars *engine.Vars, inputs map[string]*tensor.Tensor)
 	return nil
 }
 
+// random returns a batch of pictures, NHWC.
 func random(t graph.Type) *tensor.Tensor {
-	x := tensor.New(t.Shape...)
+	x := tensor.NewNHWC(t.Shape[0], t.Shape[1], t.Shape[2], t.Shape[3])
 	r := rand.New(rand.NewPCG(1, 2))
 	for i := range x.Float32s() {
 		x.Float32s()[i] = float32(r.NormFloat64())

@@ -15,8 +15,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/resnet-go/resnet/internal/parallel"
 )
 
 // counted are the steps whose instructions are counted: small ones, for they run
@@ -187,9 +185,7 @@ func TestStepsToCount(t *testing.T) {
 	if runtime.GOMAXPROCS(0) != 1 {
 		t.Fatal("GOMAXPROCS must be 1")
 	}
-	pool := parallel.NewPool(1)
-	defer pool.Close()
-	s, err := newStep(counted[which], "", pool)
+	s, err := newStep(counted[which], "")
 	if err != nil {
 		t.Fatal(err)
 	}

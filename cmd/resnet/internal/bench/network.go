@@ -11,7 +11,6 @@ import (
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/atomicfile"
-	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
@@ -104,7 +103,7 @@ func (n *network) peerName() string {
 
 // trace returns the network's graph for the mode.
 func (n *network) trace() (*nn.Traced, error) {
-	return nn.Trace(n.module, nn.TraceOptions{Input: n.input, Training: n.cfg.Mode == Train})
+	return nn.Trace(n.module, nn.TraceOptions{Input: n.input, Layout: tensor.NHWC, Training: n.cfg.Mode == Train})
 }
 
 // quantised reports whether the network computes with integers, which programs
@@ -119,7 +118,7 @@ func (n *network) quantised() (bool, error) {
 
 // compile makes a step of the network on a fixed random batch; by chooses the
 // algorithms. From then on the engine has the network's values.
-func (n *network) compile(pool *parallel.Pool, by engine.Tuning) (*step, error) {
+func (n *network) compile(by engine.Tuning) (*step, error) {
 	if n.vars == nil {
 		n.vars = engine.NewVars()
 		for _, e := range nn.StateDict(n.module) {
@@ -147,7 +146,7 @@ func (n *network) compile(pool *parallel.Pool, by engine.Tuning) (*step, error) 
 		return nil, fmt.Errorf("bench: %w", err)
 	}
 	s := new(step)
-	opt := engine.Options{Pool: pool, ChannelsLast: []string{nn.ImageInput}, Fast: !n.cfg.Exact, Tuning: by, BF16: bf16}
+	opt := engine.Options{Threads: n.cfg.Threads, Fast: !n.cfg.Exact, Tuning: by, BF16: bf16}
 	if s.plan, err = engine.Compile(t.Graph, n.vars, opt); err != nil {
 		return nil, err
 	}

@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/internal/simd/isa"
-	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/internal/term"
 )
 
@@ -26,8 +25,6 @@ func TestPlans(t *testing.T) {
 		t.Skip("the tables are those of AVX-512 and AVX2: algorithms are chosen by instruction set")
 	}
 	var b strings.Builder
-	pool := parallel.NewPool(2)
-	defer pool.Close()
 	for _, cfg := range []Config{
 		{Model: "resnet18", Mode: Infer, Batch: 1, Threads: 2},
 		{Model: "resnet18", Mode: Infer, Batch: 8, Threads: 2},
@@ -37,7 +34,7 @@ func TestPlans(t *testing.T) {
 		{Model: "resnet18", Mode: Train, Batch: 2, Threads: 2},
 		{Model: "resnet50", Mode: Train, Batch: 2, Threads: 2},
 	} {
-		s, err := newStep(cfg, "", pool)
+		s, err := newStep(cfg, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,14 +94,12 @@ func TestPlans(t *testing.T) {
 // TestRunAllocatesNothing: in the steady state a step of either mode does not
 // touch the heap.
 func TestRunAllocatesNothing(t *testing.T) {
-	pool := parallel.NewPool(1) // more sleep and wake, which the runtime may allocate for
-	defer pool.Close()
-	for _, cfg := range []Config{
-		{Model: "resnet18", Mode: Infer, Batch: 1, Threads: 2, Size: 64},
-		{Model: "resnet50", Mode: Infer, Batch: 2, Threads: 2, Size: 64},
-		{Model: "resnet20-cifar", Mode: Train, Batch: 8, Threads: 2},
+	for _, cfg := range []Config{ // more threads sleep and wake, which the runtime may allocate for
+		{Model: "resnet18", Mode: Infer, Batch: 1, Threads: 1, Size: 64},
+		{Model: "resnet50", Mode: Infer, Batch: 2, Threads: 1, Size: 64},
+		{Model: "resnet20-cifar", Mode: Train, Batch: 8, Threads: 1},
 	} {
-		s, err := newStep(cfg, "", pool)
+		s, err := newStep(cfg, "")
 		if err != nil {
 			t.Fatal(err)
 		}

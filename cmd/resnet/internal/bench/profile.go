@@ -7,7 +7,6 @@ import (
 
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/internal/simd/isa"
-	"github.com/resnet-go/resnet/internal/parallel"
 )
 
 // The phases of a training step.
@@ -47,9 +46,7 @@ type NetworkProfile struct {
 // in the plan's order.
 func Profile(cfg Config, seconds float64) (*NetworkProfile, error) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cfg.Threads))
-	pool := parallel.NewPool(cfg.Threads)
-	defer pool.Close()
-	s, err := newStep(cfg, "", pool)
+	s, err := newStep(cfg, "")
 	if err != nil {
 		return nil, err
 	}

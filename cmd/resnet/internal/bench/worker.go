@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/resnet-go/resnet/internal/simd/isa"
-	"github.com/resnet-go/resnet/internal/parallel"
 )
 
 // Request asks a process to run steps: so many, or for so long.
@@ -41,9 +40,7 @@ type Answer struct {
 // output unless that is empty, warms up, and answers requests until in ends.
 func Serve(cfg Config, weights, output string, in io.Reader, out io.Writer) error {
 	runtime.GOMAXPROCS(cfg.Threads)
-	pool := parallel.NewPool(cfg.Threads)
-	defer pool.Close()
-	s, err := newStep(cfg, weights, pool)
+	s, err := newStep(cfg, weights)
 	if err != nil {
 		return err
 	}
