@@ -232,8 +232,8 @@ func (t *Trainer) take(s *session) error {
 	return nil
 }
 
-// measure returns the preprocessing of a dataset whose pictures are all of the
-// first one's size, or are brought to it.
+// measure returns the preprocessing of a dataset: all pictures are resized to the
+// size of the first one, and normalized by the mean and deviation of the data.
 func measure(ctx context.Context, ds data.Dataset, threads int) (data.Preprocess, error) {
 	var p data.Preprocess
 	if ds.Len() == 0 {
@@ -269,8 +269,8 @@ func (t *Trainer) vars() (*engine.Vars, error) {
 	return v, nil
 }
 
-// Evaluate returns the metrics on a dataset, whose pictures are prepared as in
-// Fit.
+// Evaluate returns the metrics on a dataset, preprocessed as in Fit. For figures by
+// class, see [Trainer.Model] and [resnet.Model.Evaluate].
 func (t *Trainer) Evaluate(ctx context.Context, ds data.Dataset) (Metrics, error) {
 	if t.prep.Width == 0 {
 		return Metrics{}, errors.New("train: Evaluate before Fit: it is not known how pictures become inputs")
