@@ -7,6 +7,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
@@ -28,8 +29,7 @@ type Description struct {
 
 // FromModule makes a model of a network in memory, which has its values: one of
 // package models, or any module whose output is logits [N classes]. The values
-// are copied; the module keeps its own. Options that concern files (Preprocess,
-// Classes, Keys, Partial) must not be set.
+// are copied; the module keeps its own. Options.Weights must not be set.
 func FromModule(net nn.Module, d Description, opt Options) (*Model, error) {
 	if err := opt.check(); err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func FromModule(net nn.Module, d Description, opt Options) (*Model, error) {
 	if net == nil || d.Preprocess.Width == 0 {
 		return nil, errors.New("resnet: FromModule needs a network and Description.Preprocess")
 	}
-	if opt.Preprocess != nil || opt.Classes != nil || opt.Keys != nil || opt.Partial {
+	if opt.Weights.Preprocess != nil || opt.Weights.Classes != nil || opt.Weights.Keys != nil || opt.Weights.Partial {
 		return nil, errors.New("resnet: FromModule: Preprocess and Classes belong to the Description; Keys and Partial belong to files")
 	}
 	if d.Name == "" {
@@ -63,23 +63,17 @@ func FromModule(net nn.Module, d Description, opt Options) (*Model, error) {
 			return nil, err
 		}
 	}
-	// The model keeps the tensors that the parameters have: it gets copies.
-	state := nn.StateDict(net)
-	own := make([]*tensor.Tensor, len(state))
-	for i, e := range state {
-		if own[i] = e.Param.Value; own[i] == nil {
-			return nil, fmt.Errorf("resnet: %s: %s has no value: initialize or load the network", d.Name, e.Name)
+	values := map[string]*tensor.Tensor{}
+	for _, e := range nn.StateDict(net) {
+		if e.Param.Value != nil {
+			values[e.Name] = e.Param.Value.Clone()
 		}
 	}
-	defer func() {
-		for i, e := range state {
-			e.Param.Value = own[i]
-		}
-	}()
-	for _, e := range state {
-		e.Param.Value = e.Param.Value.Clone()
+	vars, err := infer.Adopt(net, values)
+	if err != nil {
+		return nil, fmt.Errorf("resnet: %s: %w", d.Name, err)
 	}
-	return assemble(d.Name, &modelfile.Result{Module: net, Input: input, Classes: classes, File: file}, opt)
+	return assemble(d.Name, &modelfile.Result{Module: net, Input: input, Classes: classes, File: file}, vars, opt)
 }
 
 // outputs returns the number of classes of a network.

@@ -269,6 +269,10 @@ func Bind(p *engine.Plan, in Tensors) (*Call, error) {
 	return c, nil
 }
 
+// NewCall is [Bind] for tensors in the order of the plan's ports. Run refuses
+// tensors that do not fit them.
+func NewCall(p *engine.Plan, in, out []*tensor.Tensor) *Call { return &Call{p, in, out} }
+
 // Run computes the outputs from the inputs. It allocates nothing in the steady
 // state.
 func (c *Call) Run() error { return c.plan.Run(c.in, c.out) }
@@ -282,7 +286,11 @@ func (c *Call) Plan() *engine.Plan { return c.plan }
 // Steps lists the steps of the plan.
 func (c *Call) Steps() []engine.Step { return c.plan.Steps() }
 
-// Outputs returns the outputs' tensors by name, in which Run leaves its results.
+// Out returns the outputs' tensors, in which Run leaves its results, in the order
+// of the plan's ports.
+func (c *Call) Out() []*tensor.Tensor { return c.out }
+
+// Outputs returns the outputs' tensors by name.
 func (c *Call) Outputs() Tensors {
 	out := make(Tensors, len(c.out))
 	for i, port := range c.plan.Outputs() {

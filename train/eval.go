@@ -63,41 +63,40 @@ func (t *tally) metrics() Metrics {
 // evaluator runs a network's inference form on a dataset.
 type evaluator struct {
 	module  nn.Module
-	threads int
+	options infer.Options
 	loader  *data.Loader
 	prep    data.Preprocess
 	batch   int
 	classes int
 	multi   bool
-	exact   bool              // Recipe.Exact
 	labels  func(i int) []int // of the dataset
 }
 
-func newEvaluator(m nn.Module, ds data.Dataset, cfg data.LoaderConfig, threads int) (*evaluator, error) {
+func newEvaluator(m nn.Module, ds data.Dataset, cfg data.LoaderConfig, opt infer.Options) (*evaluator, error) {
 	cfg.Last, cfg.Shuffle, cfg.Balanced, cfg.Augment = data.Pad, false, false, nil
 	cfg.BatchSize = min(cfg.BatchSize, max(1, ds.Len()))
 	l, err := data.NewLoader(ds, cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &evaluator{module: m, threads: threads, loader: l, prep: cfg.Preprocess, batch: cfg.BatchSize,
+	return &evaluator{module: m, options: opt, loader: l, prep: cfg.Preprocess, batch: cfg.BatchSize,
 		classes: len(ds.Classes()), multi: ds.MultiLabel(), labels: ds.Labels}, nil
 }
 
-// run evaluates the network with the values of vars: the moving averages where
-// there are any. each, if not nil, is called after every batch.
+// run evaluates the network with the values of vars, the moving averages where
+// there are any; nil stands for the parameters' own. each, if not nil, is called
+// after every batch.
 func (e *evaluator) run(ctx context.Context, vars *engine.Vars, each func(samples int)) (Metrics, error) {
-	values, err := averaged(e.module, vars)
+	r, err := e.runner(vars)
 	if err != nil {
 		return Metrics{}, err
 	}
-	in := infer.Input{Shape: tensor.Shape{e.batch, e.prep.Channels, e.prep.Height, e.prep.Width}, Layout: tensor.NHWC}
-	plan, err := infer.Compile(e.module, values, in, infer.Query{}, infer.Options{Threads: e.threads, Exact: e.exact})
+	input := infer.Input{Shape: tensor.Shape{e.batch, e.prep.Channels, e.prep.Height, e.prep.Width}, Layout: tensor.NHWC}
+	plan, err := r.Plan(ctx, infer.Query{}, input)
 	if err != nil {
 		return Metrics{}, err
 	}
-	out := tensor.New(plan.Outputs()[0].Shape...)
-	if s := out.Shape(); len(s) != 2 || s[1] != e.classes {
+	if s := plan.Outputs()[0].Shape; len(s) != 2 || s[1] != e.classes {
 		return Metrics{}, fmt.Errorf("the network's output is %v, but the data have %d classes", s, e.classes)
 	}
 	var t tally
@@ -112,10 +111,11 @@ func (e *evaluator) run(ctx context.Context, vars *engine.Vars, each func(sample
 		if err != nil {
 			return Metrics{}, err
 		}
-		if err := plan.Run([]*tensor.Tensor{x}, []*tensor.Tensor{out}); err != nil {
+		out, err := r.Run(ctx, infer.Query{}, infer.Tensors{nn.ImageInput: x})
+		if err != nil {
 			return Metrics{}, err
 		}
-		logits := out.Float32s()[:b.Real*e.classes]
+		logits := out[infer.Output].Float32s()[:b.Real*e.classes]
 		if e.multi {
 			for _, z := range logits {
 				if notFinite("", float64(z)) != "" {
@@ -159,21 +159,25 @@ func classNumbers(n int) []string {
 	return names
 }
 
-// averaged returns copies of a network's values: the moving averages where there
-// are any.
-func averaged(m nn.Module, vars *engine.Vars) (*engine.Vars, error) {
-	own := engine.NewVars()
-	for _, e := range nn.StateDict(m) {
-		value, err := vars.Get(weights.EMAPrefix + e.Name)
-		if err != nil {
-			value, err = vars.Get(e.Name)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if err := own.Set(e.Name, value); err != nil {
-			return nil, err
-		}
+// runner returns the network ready to run with the values of vars.
+func (e *evaluator) runner(vars *engine.Vars) (*infer.Runner, error) {
+	if vars == nil {
+		return infer.New(e.module, nil, e.options)
 	}
-	return own, nil
+	values := map[string]*tensor.Tensor{} // copies: training goes on to change vars
+	for _, p := range nn.StateDict(e.module) {
+		t, err := vars.Get(weights.EMAPrefix + p.Name)
+		if err != nil {
+			t, err = vars.Get(p.Name)
+		}
+		if err != nil {
+			return nil, err
+		}
+		values[p.Name] = t
+	}
+	own, err := infer.Adopt(e.module, values)
+	if err != nil {
+		return nil, err
+	}
+	return infer.New(e.module, own, e.options)
 }

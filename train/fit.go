@@ -6,14 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/imaging"
-	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/metrics"
 	"github.com/resnet-go/resnet/models"
@@ -34,7 +32,7 @@ type Trainer struct {
 	prep    data.Preprocess // zero before Fit
 	seed    uint64
 	last    *Result
-	runner  *infer.Runner // of Predict; nil until it is called
+	predict *infer.Runner // of Predict, nil before it and after Fit
 
 	// Where the next Fit continues.
 	done    position
@@ -148,7 +146,7 @@ func (t *Trainer) Fit(ctx context.Context, ds data.Dataset, opt FitOptions) (*Re
 	if err := t.build(s); err != nil {
 		return nil, err
 	}
-	t.classes, t.multi, t.prep, t.seed, t.runner = ds.Classes(), ds.MultiLabel(), prep, opt.Seed, nil
+	t.classes, t.multi, t.prep, t.seed, t.predict = ds.Classes(), ds.MultiLabel(), prep, opt.Seed, nil
 	s.announce()
 	r, err := s.run(ctx)
 	if err := t.take(s); err != nil {
@@ -259,65 +257,45 @@ func measure(ctx context.Context, ds data.Dataset, threads int) (data.Preprocess
 	return p, nil
 }
 
-func (t *Trainer) vars() (*engine.Vars, error) {
-	v := engine.NewVars()
-	for _, e := range nn.StateDict(t.module) {
-		if err := v.Set(e.Name, e.Param.Value); err != nil {
-			return nil, err
-		}
-	}
-	return v, nil
-}
-
-// Evaluate returns the metrics on a dataset, preprocessed as in Fit. For figures by
-// class, see [Trainer.Model] and [resnet.Model.Evaluate].
+// Evaluate returns the metrics on a dataset, whose pictures are prepared as in
+// Fit.
 func (t *Trainer) Evaluate(ctx context.Context, ds data.Dataset) (Metrics, error) {
 	if t.prep.Width == 0 {
 		return Metrics{}, errors.New("train: Evaluate before Fit: it is not known how pictures become inputs")
 	}
-	v, err := t.vars()
+	e, err := newEvaluator(t.module, ds, data.LoaderConfig{BatchSize: 64, Preprocess: t.prep}, infer.Options{})
 	if err != nil {
 		return Metrics{}, err
 	}
-	e, err := newEvaluator(t.module, ds, data.LoaderConfig{BatchSize: 64, Preprocess: t.prep}, 0)
-	if err != nil {
-		return Metrics{}, err
-	}
-	return e.run(ctx, v, nil)
+	return e.run(ctx, nil, nil)
 }
 
-// Predict returns the classes' probabilities [N, classes] for inputs
-// [N, C, H, W] in either layout, such as Preprocess().Batch makes: by softmax, or
-// by a separate sigmoid for each class under [BCE].
+// Predict returns the classes' probabilities [N, classes] for inputs [N, C, H, W]
+// in either layout, such as Preprocess().Batch makes: by softmax, or each by its
+// own sigmoid under [BCE].
 func (t *Trainer) Predict(x *tensor.Tensor) (*tensor.Tensor, error) {
-	if t.runner == nil {
-		v, err := t.vars()
+	if t.predict == nil {
+		r, err := infer.New(t.module, nil, infer.Options{Exact: true})
 		if err != nil {
 			return nil, err
 		}
-		if t.runner, err = infer.New(t.module, v, infer.Options{Exact: true}); err != nil {
-			return nil, err
-		}
+		t.predict = r
 	}
-	result, err := t.runner.Run(context.Background(), infer.Query{}, infer.Tensors{nn.ImageInput: x})
+	out, err := t.predict.Run(context.Background(), infer.Query{}, infer.Tensors{nn.ImageInput: x})
 	if err != nil {
 		return nil, err
 	}
-	out := result[infer.Output]
-	p, shape := out.Float32s(), out.Shape()
-	if l := t.loss.recipe(); l.bce() || l.Kind == "" && t.multi {
-		for i, z := range p {
-			p[i] = float32(1 / (1 + math.Exp(-float64(z))))
-		}
-		return out, nil
-	}
+	l := t.loss.recipe()
+	multi := l.bce() || l.Kind == "" && t.multi
+	z := out[infer.Output]
+	p, shape := z.Float32s(), z.Shape()
 	classes := shape[len(shape)-1]
 	for at := 0; at < len(p); at += classes {
-		for i, q := range metrics.Softmax(p[at:at+classes], 1) {
+		for i, q := range metrics.Probabilities(p[at:at+classes], multi) {
 			p[at+i] = float32(q)
 		}
 	}
-	return out, nil
+	return z, nil
 }
 
 // Preprocess returns how pictures became inputs in Fit.

@@ -195,12 +195,8 @@ func TestModelOfTrainer(t *testing.T) {
 			t.Fatal(err)
 		}
 		size := m.Input().Numel()
-		x := tensor.NewNHWC(ds.Len(), m.Input()[0], m.Input()[1], m.Input()[2])
 		in := tensor.New(append(tensor.Shape{ds.Len()}, m.Input()...)...)
 		for i, p := range ds.Pictures {
-			if err := c.Preprocess().ApplyNHWC(x.Float32s()[i*size:(i+1)*size], p); err != nil {
-				t.Fatal(err)
-			}
 			one, err := c.Preprocess().Apply(p)
 			if err != nil {
 				t.Fatal(err)
@@ -211,7 +207,7 @@ func TestModelOfTrainer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		logits, _, err := m.Forward(ctx, x)
+		logits, _, err := m.Forward(ctx, in)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -246,7 +242,7 @@ func TestModelOfTrainer(t *testing.T) {
 
 		// More training does not change the model.
 		toyFit(t, c, FitOptions{Epochs: 1})
-		logits, _, err = m.Forward(ctx, x)
+		logits, _, err = m.Forward(ctx, in)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -279,7 +275,7 @@ func TestModelOfTrainer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if logits, _, err = again.Forward(ctx, x); err != nil {
+		if logits, _, err = again.Forward(ctx, in); err != nil {
 			t.Fatal(err)
 		}
 		check("opened again", logits.Float32s())

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
@@ -30,33 +31,38 @@ const accPrefix = weights.OptimPrefix + "accumulated."
 // build builds and compiles the graph of a step, and adds the optimizer's and the
 // averages' slots to s.vars, where they are not there yet.
 func (s *Step) build(update bool) (*stepPlan, error) {
-	t, err := nn.Trace(s.module, nn.TraceOptions{Input: graph.F32(s.input...), Layout: tensor.NHWC, Training: true})
+	q := infer.Query{Training: true, Build: func(t *nn.Traced) error { return s.extend(t, update) }}
+	plan, err := infer.Compile(s.module, s.vars, infer.Input{Shape: s.input, Layout: tensor.NHWC}, q, s.options)
 	if err != nil {
 		return nil, err
 	}
+	return s.ports(plan), nil
+}
+
+// extend adds loss, gradients and updates to a traced network.
+func (s *Step) extend(t *nn.Traced, update bool) error {
 	shape := t.Output.Shape
 	if len(shape) != 2 || s.classes > 0 && shape[1] != s.classes {
-		return nil, fmt.Errorf("the network's output is %v, but the data have %d classes: it must be [%d %d]", shape, s.classes, s.input[0], s.classes)
+		return fmt.Errorf("the network's output is %v, but the data have %d classes: it must be [%d %d]", shape, s.classes, s.input[0], s.classes)
 	}
 	s.classes = shape[1]
 	s.counters, s.trainable = t.Counters, t.Trainable()
 	if len(s.trainable) == 0 {
-		return nil, fmt.Errorf("every parameter is frozen: there is nothing to train")
+		return fmt.Errorf("every parameter is frozen: there is nothing to train")
 	}
-	g := t.Graph
-	var buildErr error
-	err = graph.Try(func() { buildErr = s.extend(g, t, update) })
-	if err == nil {
-		err = buildErr
+	var failed error
+	if err := graph.Try(func() { failed = s.add(t, update) }); err != nil {
+		failed = err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("training graph: %w", err)
+	if failed != nil {
+		return fmt.Errorf("training graph: %w", failed)
 	}
-	return s.compile(g)
+	return nil
 }
 
-// extend adds loss, gradients and updates to a traced network.
-func (s *Step) extend(g *graph.Graph, t *nn.Traced, update bool) error {
+// add is extend for an output that fits the data.
+func (s *Step) add(t *nn.Traced, update bool) error {
+	g := t.Graph
 	target := graph.Type{DType: tensor.Int64, Shape: tensor.Shape{s.input[0]}}
 	if s.soft {
 		target = graph.F32(s.input[0], s.classes)

@@ -97,7 +97,7 @@ func TestStepsEqualPyTorch(t *testing.T) {
 					copy(e.Param.Value.Float32s(), x)
 				}
 			}
-			p.Engine.Threads, p.Engine.Fast, p.Classes, p.Input = 2, true, 4, tensor.Shape{6, 2, 5, 5}
+			p.Compute.Threads, p.Classes, p.Input = 2, 4, tensor.Shape{6, 2, 5, 5}
 			s, err := NewStep(m, p)
 			if err != nil {
 				t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
@@ -68,7 +69,7 @@ func (s *session) build(state map[string]*tensor.Tensor) error {
 		Input:   tensor.Shape{rec.BatchSize, train.Channels, train.Height, train.Width},
 		Classes: len(sp.Classes()), Loss: loss, Optimizer: rec.Optimizer, SoftTargets: rec.Augment.Mixes(),
 		EMA: rec.EMA != nil, Accumulate: rec.Accumulate, Recompute: rec.Recompute,
-		Vars: s.vars, Engine: engine.Options{Threads: s.threads, Fast: !rec.Exact, BF16: s.bf16},
+		Vars: s.vars, Compute: infer.Options{Threads: s.threads, Exact: rec.Exact, BF16: s.bf16},
 	}
 	if rec.Finetune != nil {
 		opt.BodyLR = rec.Finetune.BackboneLR
@@ -108,10 +109,9 @@ func (s *session) load(train data.Preprocess, loss LossRecipe) (err error) {
 	if ec.BatchSize == 0 {
 		ec.BatchSize = rec.BatchSize
 	}
-	if s.eval, err = newEvaluator(s.module, ev, ec, s.threads); err != nil {
+	if s.eval, err = newEvaluator(s.module, ev, ec, infer.Options{Threads: s.threads, Exact: rec.Exact}); err != nil {
 		return fmt.Errorf("validation part of %s: %w", sp.Spec, err)
 	}
-	s.eval.exact = rec.Exact
 	return nil
 }
 

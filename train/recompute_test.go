@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/data"
-	"github.com/resnet-go/resnet/engine"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -65,7 +65,7 @@ func recomputeRun(t *testing.T, name string, side, accumulate int, adamw, recomp
 	opt := StepOptions{
 		Input: tensor.Shape{batch, 3, side, side}, Classes: classes, Loss: CrossEntropy{},
 		Optimizer: SGD{Momentum: 0.9, WeightDecay: 1e-3}, EMA: true, Accumulate: accumulate, Recompute: recompute,
-		Engine: engine.Options{Threads: 2, Fast: true},
+		Compute: infer.Options{Threads: 2},
 	}
 	if adamw {
 		opt.Optimizer = AdamW{WeightDecay: 0.01, ClipNorm: 1}

@@ -37,7 +37,7 @@ type job struct {
 	prep      data.Preprocess
 	module    nn.Module
 	bf16      engine.BF16
-	threads   int // 0 is one per CPU
+	threads   int
 }
 
 // state is where a run is: all that the next step depends on besides the

@@ -6,7 +6,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
-	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -38,8 +38,8 @@ type StepOptions struct {
 	// needs besides: optimizer slots and averages that it does not have yet. nil
 	// stands for copies of the parameters' values.
 	Vars *engine.Vars
-	// Engine is how the step is compiled: threads, algorithms, precision.
-	Engine engine.Options
+	// Compute is how the step is computed: threads, algorithms, precision.
+	Compute infer.Options
 }
 
 // Step is one step of training as a compiled graph: forward pass, loss,
@@ -50,7 +50,7 @@ type StepOptions struct {
 type Step struct {
 	module    nn.Module
 	vars      *engine.Vars
-	engine    engine.Options
+	options   infer.Options
 	input     tensor.Shape
 	classes   int
 	soft      bool // targets are float32 [N classes]
@@ -63,9 +63,9 @@ type Step struct {
 	// accumulate is the number of batches per update.
 	accumulate int
 
-	update, add *stepPlan
-	counters    []string // num_batches_tracked keys
-	trainable   []nn.Var
+	update, adding *stepPlan
+	counters       []string // num_batches_tracked keys
+	trainable      []nn.Var
 }
 
 // StepInput is what a run of a [Step] computes on.
@@ -100,7 +100,7 @@ func NewStep(m nn.Module, opt StepOptions) (*Step, error) {
 	if m == nil || opt.Loss == nil || opt.Optimizer == nil || len(opt.Input) != 4 {
 		return nil, errors.New("train: NewStep needs a module, an input shape [N C H W], a loss and an optimizer")
 	}
-	s := &Step{module: m, vars: opt.Vars, engine: opt.Engine, input: opt.Input, classes: opt.Classes,
+	s := &Step{module: m, vars: opt.Vars, options: opt.Compute, input: opt.Input, classes: opt.Classes,
 		headPath: lastLinear(m), bodyLR: opt.BodyLR, ema: opt.EMA, recompute: opt.Recompute, accumulate: max(1, opt.Accumulate)}
 	s.opt, _ = opt.Optimizer.recipe()
 	s.loss = opt.Loss.recipe()
@@ -118,7 +118,7 @@ func NewStep(m nn.Module, opt StepOptions) (*Step, error) {
 	}
 	var err error
 	if s.accumulate > 1 {
-		if s.add, err = s.build(false); err != nil {
+		if s.adding, err = s.build(false); err != nil {
 			return nil, err
 		}
 	}
@@ -128,6 +128,9 @@ func NewStep(m nn.Module, opt StepOptions) (*Step, error) {
 	return s, nil
 }
 
+// Classes returns the number of classes of the network's output.
+func (s *Step) Classes() int { return s.classes }
+
 // Vars returns the values that the step trains: parameters and running
 // statistics by state-dict key, optimizer slots and averages by the prefixes of
 // package weights.
@@ -135,14 +138,13 @@ func (s *Step) Vars() *engine.Vars { return s.vars }
 
 // Run computes a step on a batch.
 func (s *Step) Run(in StepInput) (StepResult, error) {
-	plan, x, y, err := s.bind(in)
+	p, err := s.bind(in)
 	if err != nil {
 		return StepResult{}, err
 	}
-	if err := plan.Run(x, y); err != nil {
+	if err := p.plan.Run(p.in, p.out); err != nil {
 		return StepResult{}, err
 	}
-	p := s.plan(in.Add)
 	r := StepResult{Loss: float64(p.loss.Float32s()[0]), Logits: p.logits.Float32s()}
 	if p.norm != nil {
 		r.GradNorm = float64(p.norm.Float32s()[0])
@@ -150,10 +152,14 @@ func (s *Step) Run(in StepInput) (StepResult, error) {
 	return r, nil
 }
 
-// Bind returns the plan that [Step.Run] would run on a batch, and its inputs and
-// outputs, for measurements. They hold until the next call of Bind or Run.
-func (s *Step) Bind(in StepInput) (plan *engine.Plan, inputs, outputs []*tensor.Tensor, err error) {
-	return s.bind(in)
+// Bind returns the step on a batch, to be run and measured any number of times.
+// It holds until the next call of Bind or Run. Its first output is the loss.
+func (s *Step) Bind(in StepInput) (*infer.Call, error) {
+	p, err := s.bind(in)
+	if err != nil {
+		return nil, err
+	}
+	return infer.NewCall(p.plan, p.in, p.out), nil
 }
 
 // stepPlan is a compiled step with the memory for its scalars and results.
@@ -168,17 +174,13 @@ type stepPlan struct {
 
 func (s *Step) plan(add bool) *stepPlan {
 	if add {
-		return s.add
+		return s.adding
 	}
 	return s.update
 }
 
-// compile makes a plan of a graph and the memory of its ports.
-func (s *Step) compile(g *graph.Graph) (*stepPlan, error) {
-	plan, err := engine.Compile(g, s.vars, s.engine)
-	if err != nil {
-		return nil, err
-	}
+// ports makes the memory of a plan's inputs and outputs.
+func (s *Step) ports(plan *engine.Plan) *stepPlan {
 	p := &stepPlan{plan: plan, lr: tensor.New(), t: tensor.New(), decay: tensor.New(), rng: tensor.NewInt64(2)}
 	known := map[string]*tensor.Tensor{inLR: p.lr, inStep: p.t, inDecay: p.decay, nn.RNGInput: p.rng}
 	for _, port := range plan.Inputs() {
@@ -196,15 +198,14 @@ func (s *Step) compile(g *graph.Graph) (*stepPlan, error) {
 		}
 		p.out = append(p.out, t)
 	}
-	return p, nil
+	return p
 }
 
 // bind puts the inputs of a run into the memory of its plan.
-func (s *Step) bind(in StepInput) (*engine.Plan, []*tensor.Tensor, []*tensor.Tensor, error) {
-	fail := func(err error) (*engine.Plan, []*tensor.Tensor, []*tensor.Tensor, error) { return nil, nil, nil, err }
+func (s *Step) bind(in StepInput) (*stepPlan, error) {
 	p, b := s.plan(in.Add), in.Batch
 	if p == nil {
-		return fail(errors.New("train: StepInput.Add is set, but StepOptions.Accumulate is below 2"))
+		return nil, errors.New("train: StepInput.Add is set, but StepOptions.Accumulate is below 2")
 	}
 	p.lr.Float32s()[0] = float32(in.LR)
 	p.decay.Float32s()[0] = float32(in.EMADecay)
@@ -212,7 +213,7 @@ func (s *Step) bind(in StepInput) (*engine.Plan, []*tensor.Tensor, []*tensor.Ten
 	p.rng.Int64s()[0], p.rng.Int64s()[1] = int64(in.Seed), int64(in.Draw)
 	x, err := tensor.FromNHWC(b.X, s.input[0], s.input[1], s.input[2], s.input[3])
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
 	var y *tensor.Tensor
 	if s.soft {
@@ -221,7 +222,7 @@ func (s *Step) bind(in StepInput) (*engine.Plan, []*tensor.Tensor, []*tensor.Ten
 		y, err = tensor.FromInt64(b.Labels, s.input[0])
 	}
 	if err != nil {
-		return fail(fmt.Errorf("train: the targets: %w", err))
+		return nil, fmt.Errorf("train: the targets: %w", err)
 	}
 	for i, port := range p.plan.Inputs() {
 		switch port.Name {
@@ -231,5 +232,5 @@ func (s *Step) bind(in StepInput) (*engine.Plan, []*tensor.Tensor, []*tensor.Ten
 			p.in[i] = y
 		}
 	}
-	return p.plan, p.in, p.out, nil
+	return p, nil
 }

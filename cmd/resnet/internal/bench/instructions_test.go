@@ -190,7 +190,7 @@ func TestStepsToCount(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range steps {
-		if err := s.run(); err != nil {
+		if err := s.Run(); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -40,7 +40,7 @@ func TestPlans(t *testing.T) {
 		}
 		algorithms := map[string]int{}
 		var bytes, flops int64
-		steps := s.plan.Steps()
+		steps := s.Plan().Steps()
 		for _, st := range steps {
 			bytes, flops = bytes+st.Bytes, flops+st.FLOPs
 			if st.Algorithm != "" {
@@ -52,7 +52,7 @@ func TestPlans(t *testing.T) {
 			exact = " exact"
 		}
 		fmt.Fprintf(&b, "%s%s: %d steps, arena %s, values moved %s, operations %s\n", cfg, exact, len(steps),
-			term.Bytes(int64(s.plan.ArenaBytes())), term.Bytes(bytes), term.Ops(flops))
+			term.Bytes(int64(s.Plan().ArenaBytes())), term.Bytes(bytes), term.Ops(flops))
 		for _, a := range slices.Sorted(maps.Keys(algorithms)) {
 			fmt.Fprintf(&b, "    %d by %s\n", algorithms[a], a)
 		}
@@ -105,7 +105,7 @@ func TestRunAllocatesNothing(t *testing.T) {
 		}
 		var failed error
 		if n := testing.AllocsPerRun(3, func() {
-			if err := s.run(); err != nil {
+			if err := s.Run(); err != nil {
 				failed = err
 			}
 		}); n > 0 || failed != nil {

@@ -50,11 +50,11 @@ func Profile(cfg Config, seconds float64) (*NetworkProfile, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := timed(s.run, Request{Steps: 2}); err != nil {
+	if _, err := timed(s.Run, Request{Steps: 2}); err != nil {
 		return nil, err
 	}
-	p := &NetworkProfile{Config: cfg, ISA: isa.ISA(), ArenaBytes: s.plan.ArenaBytes(), PeakGFLOPS: isa.PeakGFLOPS()}
-	steps := s.plan.Steps()
+	p := &NetworkProfile{Config: cfg, ISA: isa.ISA(), ArenaBytes: s.Plan().ArenaBytes(), PeakGFLOPS: isa.PeakGFLOPS()}
+	steps := s.Plan().Steps()
 	ms := make([][]float64, len(steps))
 	for start := time.Now(); p.Runs < 5 || time.Since(start).Seconds() < seconds; p.Runs++ {
 		times, err := s.Profile()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/engine/tuning"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/internal/simd/isa"
 )
 
@@ -56,7 +57,7 @@ func Tune(ctx context.Context, cfg Config, seconds float64) (*Tuned, error) {
 		measured[l.Geometry] = l.MS
 	}
 	var ms [2][]float64
-	var steps [2]*step
+	var steps [2]*infer.Call
 	for i, by := range []engine.Tuning{nil, measured} {
 		if steps[i], err = net.compile(by); err != nil {
 			return nil, err
@@ -67,10 +68,10 @@ func Tune(ctx context.Context, cfg Config, seconds float64) (*Tuned, error) {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			if _, err := timed(s.run, Request{Steps: 1}); err != nil {
+			if _, err := timed(s.Run, Request{Steps: 1}); err != nil {
 				return nil, err
 			}
-			more, err := timed(s.run, Request{Steps: 4})
+			more, err := timed(s.Run, Request{Steps: 4})
 			if err != nil {
 				return nil, err
 			}

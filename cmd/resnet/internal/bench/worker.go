@@ -45,14 +45,14 @@ func Serve(cfg Config, weights, output string, in io.Reader, out io.Writer) erro
 		return err
 	}
 	if output != "" {
-		if err := s.run(); err != nil {
+		if err := s.Run(); err != nil {
 			return err
 		}
-		if err := writeFloats(output, s.out[0].Float32s()); err != nil {
+		if err := writeFloats(output, s.Out()[0].Float32s()); err != nil {
 			return err
 		}
 	}
-	if _, err := timed(s.run, Request{Steps: 2}); err != nil {
+	if _, err := timed(s.Run, Request{Steps: 2}); err != nil {
 		return err
 	}
 	say := json.NewEncoder(out)
@@ -71,7 +71,7 @@ func Serve(cfg Config, weights, output string, in io.Reader, out io.Writer) erro
 		var r Request
 		err := json.Unmarshal(lines.Bytes(), &r)
 		if err == nil {
-			answer.MS, err = timed(s.run, r)
+			answer.MS, err = timed(s.Run, r)
 		}
 		if err != nil {
 			answer.Error = err.Error()
