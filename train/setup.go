@@ -93,7 +93,6 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 			return nil, err
 		}
 	}
-	s.threads = cfg.Threads
 	var state map[string]*tensor.Tensor
 	if from != nil {
 		state = from.State
