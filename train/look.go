@@ -16,7 +16,7 @@ func (s *session) look(ctx context.Context, cfg Config) error {
 	switch {
 	case check && s.state.Checked != "" && !cfg.SkipHash:
 		whole, parts, err := s.splits.Hashes(ctx, cfg.Threads)
-		if err != nil && !errors.As(err, &bad) { // what cannot be read, inspect tells
+		if err != nil && !errors.As(err, &bad) { // inspect reports what cannot be read
 			return err
 		}
 		s.hash = parts["train"]

@@ -337,7 +337,7 @@ func (s *session) keepHead(net *models.Model, f *weights.File, model string) err
 	return nil
 }
 
-// freeze freezes what the recipe says and notes it.
+// freeze freezes the modules that the recipe names, and notes it.
 func (s *session) freeze(net nn.Module) error {
 	ft := s.rec.Finetune
 	if ft == nil || len(ft.Freeze) == 0 {
@@ -372,7 +372,7 @@ func (s *session) freeze(net nn.Module) error {
 	return nil
 }
 
-// describe fills in what the model file will say about itself.
+// describe fills in the metadata of the model files.
 func (s *session) describe(cfg Config, net *models.Model) error {
 	arch, err := json.Marshal(net.Config)
 	if err != nil {
