@@ -269,7 +269,7 @@ func TestModelOfTrainer(t *testing.T) {
 			t.Fatal(err)
 		}
 		if name == "custom" {
-			continue // the file does not tell the network
+			continue // the file does not describe the network
 		}
 		again, err := resnet.Open(path, resnet.Options{})
 		if err != nil {

@@ -117,7 +117,7 @@ func TestInterruptedTrainingGoesOn(t *testing.T) {
 			}
 		}
 	}
-	_ = cmd.Wait() // the exit code tells all
+	_ = cmd.Wait() // the exit code is checked below
 	if code := cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(said.String(), "--resume --out "+broken) {
 		t.Fatalf("exit code %d, stderr\n%s", code, said.String())
 	}
