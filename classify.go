@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"context"
 	"iter"
-	"math"
 	"slices"
 
 	"github.com/resnet-go/resnet/metrics"
+	"github.com/resnet-go/resnet/tensor"
 )
 
 // Prediction is one class that a picture may be of.
@@ -80,16 +80,22 @@ func collect(results iter.Seq2[Result, error], n int) ([]Result, error) {
 func (m *Model) all(ctx context.Context, ps iter.Seq[Picture], fill func(r *Result, logits, features []float32)) iter.Seq2[Result, error] {
 	return func(yield func(Result, error) bool) {
 		for g := range m.decodeAhead(ctx, ps) {
-			logits, features, err := m.forward(ctx, g.x, g.good)
-			if err != nil {
-				yield(Result{}, err)
-				return
+			var logits, features *tensor.Tensor
+			if g.good > 0 {
+				in := m.Input()
+				x, err := tensor.FromNHWC(g.x[:g.good*in.Numel()], g.good, in[0], in[1], in[2])
+				if err == nil {
+					logits, features, err = m.Forward(ctx, x)
+				}
+				if err != nil {
+					yield(Result{}, err)
+					return
+				}
 			}
 			row := 0
 			for _, r := range g.results {
 				if r.Err == nil {
-					c, f := len(m.classes), len(features)/g.good
-					fill(&r, logits[row*c:(row+1)*c], features[row*f:(row+1)*f])
+					fill(&r, rowOf(logits, row), rowOf(features, row))
 					row++
 				}
 				if !yield(r, nil) {
@@ -101,6 +107,12 @@ func (m *Model) all(ctx context.Context, ps iter.Seq[Picture], fill func(r *Resu
 			yield(Result{}, err)
 		}
 	}
+}
+
+// rowOf returns row i of t, [n values].
+func rowOf(t *tensor.Tensor, i int) []float32 {
+	n := t.Shape()[1]
+	return t.Float32s()[i*n : (i+1)*n]
 }
 
 // predictions turns logits into the most probable classes.
@@ -123,11 +135,5 @@ func (m *Model) predictions(logits []float32) []Prediction {
 
 // probabilities turns logits into the probability of each class.
 func (m *Model) probabilities(logits []float32) []float64 {
-	p := metrics.Softmax(logits, 1)
-	if m.MultiLabel() {
-		for i, z := range logits {
-			p[i] = 1 / (1 + math.Exp(-float64(z)))
-		}
-	}
-	return p
+	return metrics.Probabilities(logits, m.MultiLabel())
 }

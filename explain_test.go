@@ -57,9 +57,9 @@ func TestExplain(t *testing.T) {
 	if err != nil || x.Classes[0].Class != "e" || x.Maps[0].W != 32 {
 		t.Errorf("%+v, %v", x, err)
 	}
-	values, shape, err := m.Features(Image(img), "layer2")
-	if err != nil || !slices.Equal(shape, []int{32, 16, 16}) || len(values) != 32*16*16 {
-		t.Errorf("features %v, %v", shape, err)
+	f, err := m.Features(t.Context(), Image(img), "layer2")
+	if err != nil || !slices.Equal(f.Shape(), []int{32, 16, 16}) {
+		t.Errorf("features %v, %v", f, err)
 	}
 }
 
@@ -86,7 +86,7 @@ func TestExplainErrors(t *testing.T) {
 	if _, err := m.Explain(t.Context(), Encoded("x.jpg", []byte("no")), ExplainOptions{}); err == nil || !strings.HasPrefix(err.Error(), "x.jpg: ") {
 		t.Errorf("a bad picture: %v", err)
 	}
-	if _, _, err := m.Features(Encoded("x.jpg", nil), ""); err == nil || !strings.HasPrefix(err.Error(), "x.jpg: ") {
+	if _, err := m.Features(t.Context(), Encoded("x.jpg", nil), ""); err == nil || !strings.HasPrefix(err.Error(), "x.jpg: ") {
 		t.Errorf("features of a bad picture: %v", err)
 	}
 	if _, err := m.Explain(t.Context(), Image(picture(1, 8, 8)), ExplainOptions{Classes: []int{10}}); err == nil {

@@ -2,7 +2,6 @@ package resnet
 
 import (
 	"bytes"
-	"fmt"
 	"image"
 	"image/color"
 	"io"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/internal/limitread"
 )
 
 // Picture is something to recognise: see [File], [Reader], [Encoded] and [Image].
@@ -51,12 +51,9 @@ func Image(m image.Image) Picture {
 }
 
 func decode(r io.Reader, opt imaging.DecodeOptions) (*imaging.Image, error) {
-	b, err := io.ReadAll(io.LimitReader(r, data.DefaultMaxFileBytes+1))
+	b, err := limitread.All(r, nil, data.DefaultMaxFileBytes)
 	if err != nil {
 		return nil, err
-	}
-	if len(b) > data.DefaultMaxFileBytes {
-		return nil, fmt.Errorf("a file of more than %d MiB", data.DefaultMaxFileBytes>>20)
 	}
 	return imaging.Decode(b, opt)
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/explain"
-	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
@@ -82,11 +82,9 @@ type Model struct {
 	classes []string
 	opt     Options
 	notes   []string
-	pool    *parallel.Pool // nil is the engine's shared one
-	vars    *engine.Vars
+	runner  *infer.Runner
 
 	mu        sync.Mutex
-	plans     map[int]*plan // by batch size
 	explainer *explain.Explainer
 }
 
@@ -126,7 +124,7 @@ func Open(model string, opt Options) (*Model, error) {
 	if !r.Report.Complete() {
 		r.Notes = append(r.Notes, "not all tensors fit: "+r.Report.String())
 	}
-	return assemble(model, r, opt)
+	return assemble(model, r, nil, opt)
 }
 
 // New returns the network of that name in package models with fresh random
@@ -160,7 +158,7 @@ func New(name string, seed uint64, opt Options) (*Model, error) {
 		opt.Preprocess = &p
 	}
 	r := &modelfile.Result{Module: net, Input: net.Input(), Classes: net.Config.Classes, File: &weights.File{}}
-	return assemble(name, r, opt)
+	return assemble(name, r, nil, opt)
 }
 
 func (o Options) check() error {
@@ -178,10 +176,11 @@ func (o Options) check() error {
 	return nil
 }
 
-// assemble puts a model together whose network has its values.
-func assemble(name string, r *modelfile.Result, opt Options) (*Model, error) {
+// assemble makes a model of a network and its values, nil for those of its
+// parameters.
+func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) (*Model, error) {
 	meta := r.File.Meta
-	m := &Model{name: name, net: r.Module, input: r.Input, meta: meta, notes: r.Notes, opt: opt, vars: engine.NewVars(), plans: make(map[int]*plan)}
+	m := &Model{name: name, net: r.Module, input: r.Input, meta: meta, notes: r.Notes, opt: opt}
 	switch {
 	case len(meta.Preprocess) > 0 && opt.Preprocess != nil:
 		return nil, fmt.Errorf("resnet: %s has its own preprocessing: leave out another", name)
@@ -214,14 +213,9 @@ func assemble(name string, r *modelfile.Result, opt Options) (*Model, error) {
 		return nil, fmt.Errorf("resnet: %s tells %d classes apart, but there are names of %d", name, n, len(m.classes))
 	}
 
-	for _, e := range nn.StateDict(r.Module) {
-		if err := m.vars.Adopt(e.Name, e.Param.Value); err != nil {
-			return nil, fmt.Errorf("resnet: %s: %w", name, err)
-		}
-		e.Param.Value = nil // the engine has it
-	}
-	if opt.Threads > 0 {
-		m.pool = parallel.NewPool(opt.Threads)
+	var err error
+	if m.runner, err = infer.New(r.Module, vars, infer.Options{Threads: opt.Threads, Exact: opt.Exact, BF16: opt.BF16, Tuning: opt.Tuning}); err != nil {
+		return nil, fmt.Errorf("resnet: %s: %w", name, err)
 	}
 	return m, nil
 }
@@ -249,12 +243,14 @@ func (m *Model) Meta() weights.Meta { return m.meta }
 // change it.
 func (m *Model) Notes() []string { return m.notes }
 
-// Network returns the modules. Their parameters have no values; see Vars.
+// Network returns the modules. Their parameters have the values that the model was
+// made of. The model goes on to compute with these when a parameter gets another
+// tensor; their elements must not be changed in place.
 func (m *Model) Network() nn.Module { return m.net }
 
 // Vars returns the values of the network's parameters by name. They must not be
 // changed while the model is in use.
-func (m *Model) Vars() *engine.Vars { return m.vars }
+func (m *Model) Vars() *engine.Vars { return m.runner.Vars() }
 
 // Input returns the shape of one input, [C H W].
 func (m *Model) Input() tensor.Shape {

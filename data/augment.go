@@ -131,8 +131,8 @@ func ranges(name string, scale, ratio [2]float64) error {
 	return nil
 }
 
-// mixes reports whether batches are mixed.
-func (a *Augment) mixes() bool { return a != nil && (a.MixUp > 0 || a.CutMix > 0) }
+// Mixes reports whether the rows of a batch are mixed: MixUp or CutMix is on.
+func (a *Augment) Mixes() bool { return a != nil && (a.MixUp > 0 || a.CutMix > 0) }
 
 // op numbers the kinds of random decision; each has its own stream for every
 // sample and epoch. The values are part of what a seed means: never reuse one.

@@ -38,19 +38,19 @@ type Dataset interface {
 	Decode(i int, dst *imaging.Image) error
 }
 
-// Contenter is implemented by datasets that can give the stored bytes of a
+// RawDataset is implemented by datasets that can give the stored bytes of a
 // sample (the file, or the record without its label), which [Hash] and [Check]
 // then use instead of decoded pixels.
-type Contenter interface {
+type RawDataset interface {
 	// Content returns the bytes of sample i; buf may be used as memory.
 	Content(i int, buf []byte) ([]byte, error)
 }
 
-// Opener is implemented by datasets of picture files. Of a file that is only
-// needed in part, or small, the loader then decodes no more.
-type Opener interface {
+// FileDataset is implemented by datasets of picture files. The loader then
+// decodes only the region, or the reduced size, that it needs.
+type FileDataset interface {
 	// Open opens sample i in r (see [imaging.Reader.Open]), whose pixels are then
-	// those of Decode. buf may be used as memory for the file; what is returned
+	// those of Decode. buf may be used as memory for the file; the returned slice
 	// is the memory for the next call.
 	Open(i int, r *imaging.Reader, buf []byte) ([]byte, error)
 }

@@ -49,7 +49,7 @@ func readTree(src source) (*tree, error) {
 		prefix := top[0] + "/"
 		inner := cutPrefix(t.dirs, prefix)
 		if len(inner) == 0 || slices.ContainsFunc(t.files, func(f string) bool {
-			return !strings.HasPrefix(f, prefix) && isPicture(f)
+			return !strings.HasPrefix(f, prefix) && IsPicture(f)
 		}) {
 			return t, nil
 		}
@@ -168,7 +168,7 @@ func folderPart(src source, p *tree, classes []string, name, trainName string, o
 	skipped := 0
 	for _, file := range p.files {
 		dir, _, ok := strings.Cut(file, "/")
-		if !ok || !isPicture(file) {
+		if !ok || !IsPicture(file) {
 			skipped++
 			continue
 		}

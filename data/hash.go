@@ -46,7 +46,7 @@ func hashParts(parts []PartReport) string {
 
 // Hash returns the SHA-256, in hex, of a dataset: of its classes and a sorted
 // list of the samples' names, labels and the SHA-256 of their bytes (see
-// [Contenter]). The error names a sample that cannot be read.
+// [RawDataset]). The error names a sample that cannot be read.
 func Hash(ctx context.Context, ds Dataset, workers int) (string, error) {
 	lines := make([]string, ds.Len())
 	err := forEach(ctx, ds.Len(), workers, func() func(int) error {
@@ -84,7 +84,7 @@ func hashLines(ds Dataset, lines []string) string {
 // contentDecoder is implemented by datasets whose samples are decoded from
 // what Content gives, so that a look at both needs one reading.
 type contentDecoder interface {
-	Contenter
+	RawDataset
 	decodeContent(content []byte, dst *imaging.Image) error
 }
 
@@ -100,7 +100,7 @@ func readSample(ds Dataset, i int, buf []byte, dst *imaging.Image) (b []byte, un
 		return b, nil, c.decodeContent(b, dst)
 	}
 	bad = ds.Decode(i, dst)
-	if c, ok := ds.(Contenter); ok {
+	if c, ok := ds.(RawDataset); ok {
 		b, unread = c.Content(i, buf)
 		return b, unread, bad
 	}
@@ -113,7 +113,7 @@ func readSample(ds Dataset, i int, buf []byte, dst *imaging.Image) (b []byte, un
 // content returns the bytes of a sample, or its pixels (with their size in
 // front) where the dataset has no bytes to give.
 func content(ds Dataset, i int, buf []byte) ([]byte, error) {
-	if c, ok := ds.(Contenter); ok {
+	if c, ok := ds.(RawDataset); ok {
 		return c.Content(i, buf)
 	}
 	var m imaging.Image

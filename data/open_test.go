@@ -420,7 +420,7 @@ func TestZipAttacks(t *testing.T) {
 	}
 	_, err = src.read("train/a/1.png", nil)
 	checkError(t, err, "999")
-	_, err = readLimited(bytes.NewReader(make([]byte, 1000)), nil, 999)
+	_, err = readAll(bytes.NewReader(make([]byte, 1000)), nil, 999)
 	checkError(t, err, "999")
 
 	big := pngBytes(100, 100, 1)

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/internal/limitread"
 )
 
 // source is a set of files: a folder or the contents of a zip. Its methods are
@@ -102,7 +103,7 @@ func (s *fsSource) read(name string, buf []byte) ([]byte, error) {
 		return nil, short(err)
 	}
 	defer f.Close()
-	return readLimited(f, buf, s.limit)
+	return readAll(f, buf, s.limit)
 }
 
 func (s *fsSource) close() error { return nil }
@@ -157,14 +158,14 @@ func (s *zipSource) read(name string, buf []byte) ([]byte, error) {
 		return nil, fs.ErrNotExist
 	}
 	if f.UncompressedSize64 > uint64(s.limit) {
-		return nil, fmt.Errorf("%d bytes is above the limit of %d for a file", f.UncompressedSize64, s.limit)
+		return nil, &limitread.TooLarge{Limit: s.limit}
 	}
 	r, err := f.Open()
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	return readLimited(r, buf, s.limit)
+	return readAll(r, buf, s.limit)
 }
 
 func (s *zipSource) close() error {
@@ -176,26 +177,13 @@ func (s *zipSource) close() error {
 
 func hidden(name string) bool { return strings.HasPrefix(name, ".") || name == "__MACOSX" }
 
-// readLimited reads to the end of r into the memory of buf; more than limit
-// bytes are an error.
-func readLimited(r io.Reader, buf []byte, limit int64) ([]byte, error) {
-	buf = buf[:0]
-	for {
-		if len(buf) == cap(buf) {
-			buf = slices.Grow(buf, max(4096, len(buf)))
-		}
-		n, err := r.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		if int64(len(buf)) > limit {
-			return nil, fmt.Errorf("more than the limit of %d bytes for a file", limit)
-		}
-		if err == io.EOF {
-			return buf, nil
-		}
-		if err != nil {
-			return nil, short(err)
-		}
+// readAll reads a file of a source.
+func readAll(r io.Reader, buf []byte, limit int64) ([]byte, error) {
+	b, err := limitread.All(r, buf, limit)
+	if err != nil {
+		return nil, short(err)
 	}
+	return b, nil
 }
 
 // short drops the path that a file system's error repeats: the caller names
@@ -208,9 +196,16 @@ func short(err error) error {
 	return err
 }
 
+// pictureEndings are the endings of the names of pictures, in lower case.
 var pictureEndings = []string{".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp"}
 
-func isPicture(name string) bool {
+// PictureEndings returns the endings of the files that folders are searched for,
+// such as ".jpg".
+func PictureEndings() []string { return slices.Clone(pictureEndings) }
+
+// IsPicture reports whether a file is a picture by the ending of its name, in
+// upper or lower case.
+func IsPicture(name string) bool {
 	return slices.Contains(pictureEndings, strings.ToLower(path.Ext(name)))
 }
 

@@ -224,7 +224,7 @@ func (p *Plan) Profile(in, out []*tensor.Tensor) ([]StepTime, error) {
 }
 
 func (p *Plan) run(in, out []*tensor.Tensor, times []StepTime) error {
-	if err := p.check(in, out); err != nil {
+	if err := p.Check(in, out); err != nil {
 		return err
 	}
 	if p.writes {
@@ -266,7 +266,10 @@ func (p *Plan) run(in, out []*tensor.Tensor, times []StepTime) error {
 	return nil
 }
 
-func (p *Plan) check(in, out []*tensor.Tensor) error {
+// Check returns the error with which [Plan.Run] refuses tensors that are not those
+// of the plan's ports: it names the port, and what differs of type, shape or
+// layout.
+func (p *Plan) Check(in, out []*tensor.Tensor) error {
 	if len(in) != len(p.inputs) {
 		return fmt.Errorf("engine: want %d inputs, got %d", len(p.inputs), len(in))
 	}
@@ -295,6 +298,9 @@ func checkTensor(what string, port Port, t *tensor.Tensor) error {
 	}
 	if t.DType() != port.DType || !t.Shape().Equal(port.Shape) {
 		return fmt.Errorf("engine: %s %q must be %s, is %v", what, port.Name, port.Type, t)
+	}
+	if t.Layout() != port.Layout {
+		return fmt.Errorf("engine: %s %q must be laid out as %v, is %v", what, port.Name, port.Layout, t.Layout())
 	}
 	return nil
 }

@@ -82,6 +82,9 @@ func (v *Vars) Adopt(name string, t *tensor.Tensor) error {
 
 // named returns the variable to hold t, a new one if there is none.
 func (v *Vars) named(name string, t *tensor.Tensor) (*variable, error) {
+	if l := t.Layout(); l != tensor.NCHW {
+		return nil, fmt.Errorf("engine: variable %q: the value is laid out as %v, must be %v", name, l, tensor.NCHW)
+	}
 	typ := graph.Type{DType: t.DType(), Shape: t.Shape().Clone()}
 	x, ok := v.m[name]
 	if !ok {

@@ -3,7 +3,6 @@ package explain
 import (
 	"context"
 	"fmt"
-	"math"
 
 	"github.com/resnet-go/resnet/metrics"
 	"github.com/resnet-go/resnet/tensor"
@@ -43,22 +42,17 @@ func (e *Explainer) occlusion(ctx context.Context, x *tensor.Tensor, logits []fl
 			places = append(places, place{x, y})
 		}
 	}
-	probability := func(z []float32) []float64 {
-		if !opt.MultiLabel {
-			return metrics.Softmax(z, 1)
-		}
-		p := make([]float64, len(z))
-		for i, v := range z {
-			p[i] = 1 / (1 + math.Exp(-float64(v)))
-		}
-		return p
-	}
+	probability := func(z []float32) []float64 { return metrics.Probabilities(z, opt.MultiLabel) }
 	whole := probability(logits)
 	sums := make([][]float64, len(classes))
 	for i := range sums {
 		sums[i] = make([]float64, h*w)
 	}
 	cover := make([]float64, h*w)
+	x, err := x.In(tensor.NCHW)
+	if err != nil {
+		return nil, err
+	}
 	size, image := c*h*w, x.Float32s()
 	for done := 0; done < len(places); {
 		if err := ctx.Err(); err != nil {
@@ -80,7 +74,7 @@ func (e *Explainer) occlusion(ctx context.Context, x *tensor.Tensor, logits []fl
 				}
 			}
 		}
-		z, err := e.logits(batch)
+		z, err := e.logits(ctx, batch)
 		if err != nil {
 			return nil, err
 		}

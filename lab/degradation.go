@@ -123,9 +123,11 @@ func (s *Study) verdict() []string {
 	case rises["plain"] && !rises["residual"]:
 		out = append(out, "The degradation of He et al. 2015 shows: more layers make the plain networks train worse, and not the residual ones.")
 	case rises["plain"]:
-		out = append(out, "The degradation shows in the plain networks. The residual networks' training error rises with depth too: in this budget, which is far below the paper's, the deeper ones are not trained to their end.")
+		out = append(out, "The degradation shows in the plain networks. The residual networks' training error rises with depth too: "+
+			"in this budget, which is far below the paper's, the deeper ones are not trained to their end.")
 	case rises["residual"]:
-		out = append(out, "It is the residual networks whose training error rises with depth here, not the plain ones: this is not what He et al. 2015 found with a full budget.")
+		out = append(out, "It is the residual networks whose training error rises with depth here, not the plain ones: "+
+			"this is not what He et al. 2015 found with a full budget.")
 	default:
 		out = append(out, "The degradation does not show here: the plain networks' training error does not rise with depth beyond the spread.")
 	}

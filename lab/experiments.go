@@ -109,7 +109,7 @@ var experiments = []Experiment{
 		Source:   "He et al. 2015; Srivastava et al. 2015",
 		defaults: depths(20, 56),
 		variants: byDepth("plain", "resnet", "highway"),
-		page:     textbook,
+		page:     claimsPage,
 	},
 }
 

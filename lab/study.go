@@ -248,7 +248,7 @@ func (r *Run) look() error {
 	if b, err := os.ReadFile(filepath.Join(r.Dir, divergedFile)); err == nil {
 		r.Diverged, r.Finished = strings.TrimSpace(string(b)), true
 	}
-	st, err := train.Status(r.Dir)
+	st, err := train.ReadStatus(r.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -33,7 +33,7 @@ func (r *Result) fit(cfg models.Config, opt Options) error {
 	if err != nil {
 		return err
 	}
-	tensors, family, how := Recognize(wants(draft), tensors)
+	tensors, family, how := Recognize(nn.Wants(draft), tensors)
 	if how != "" {
 		r.Notes = append(r.Notes, "tensors renamed: "+how)
 	}
@@ -48,7 +48,7 @@ func (r *Result) fit(cfg models.Config, opt Options) error {
 	if err != nil {
 		return err
 	}
-	state, report, err := weights.Fit(wants(net), tensors, weights.FitOptions{Partial: opt.Partial})
+	state, report, err := weights.Fit(nn.Wants(net), tensors, weights.FitOptions{Partial: opt.Partial})
 	report.Renamed = how
 	r.Report = report
 	if err != nil {
@@ -59,7 +59,7 @@ func (r *Result) fit(cfg models.Config, opt Options) error {
 			return err
 		}
 	}
-	if _, err := nn.Adopt(net, state, !opt.Partial); err != nil {
+	if _, err := nn.Load(net, state, nn.LoadOptions{Partial: opt.Partial, Share: true}); err != nil {
 		return err
 	}
 	return r.describe(net, cfg, family)
@@ -68,7 +68,7 @@ func (r *Result) fit(cfg models.Config, opt Options) error {
 // describe fills in the file.
 func (r *Result) describe(net *models.Model, cfg models.Config, family string) error {
 	r.Module, r.Model, r.Input, r.Classes = net, net, net.Input(), cfg.Classes
-	r.File.Tensors = nn.State(net)
+	r.File.Tensors = nn.Values(net)
 	var err error
 	if r.File.Architecture, err = json.Marshal(cfg); err != nil {
 		return err
@@ -113,13 +113,4 @@ func fitted(cfg *models.Config, tensors map[string]*tensor.Tensor) {
 	if t := tensors["conv1.weight"]; t != nil && len(t.Shape()) == 4 {
 		cfg.InChannels = t.Shape()[1]
 	}
-}
-
-// wants lists the tensors of a network.
-func wants(m *models.Model) []weights.Want {
-	var w []weights.Want
-	for _, e := range nn.StateDict(m) {
-		w = append(w, weights.Want{Name: e.Name, DType: e.Param.DType, Shape: e.Param.Shape})
-	}
-	return w
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/steadyfile"
 	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/nn"
@@ -112,7 +113,7 @@ func openONNX(h *weights.Handle, opt Options) (*Result, error) {
 		return nil, fmt.Errorf("%s: its output is %v, must be [N classes]", path, out)
 	}
 	r.Input, r.Classes = in.Shape[1:], out[1]
-	if _, end := Logits(t.Output); end == "sigmoid" {
+	if _, end := graph.Logits(t.Output); end == "sigmoid" {
 		file.MultiLabel = true
 	}
 	r.Notes = append(r.Notes, fmt.Sprintf("the graph of the file is run unchanged: opset %d%s", m.Opset(), by(m.Producer())))

@@ -18,7 +18,6 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/embedded"
-	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/steadyfile"
 	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/modelfile/keras"
@@ -253,7 +252,7 @@ func FromFile(name string, file *weights.File) (*Result, error) {
 		}
 	}
 	if err == nil {
-		_, err = nn.Adopt(r.Module, r.File.Tensors, true)
+		_, err = nn.Load(r.Module, r.File.Tensors, nn.LoadOptions{Share: true})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -261,7 +260,7 @@ func FromFile(name string, file *weights.File) (*Result, error) {
 	if r.Classes < 1 {
 		return nil, fmt.Errorf("%s: the network does not end in a vector of classes", name)
 	}
-	r.File.Tensors = nn.State(r.Module) // with the counters that other formats lack
+	r.File.Tensors = nn.Values(r.Module) // with the counters that other formats lack
 	return r, nil
 }
 
@@ -301,25 +300,4 @@ func readKeras(h *weights.Handle) (*weights.File, *weights.Source, error) {
 
 func sourceOf(format weights.Format, file *weights.File) *weights.Source {
 	return &weights.Source{Format: format, Names: slices.Sorted(maps.Keys(file.Tensors))}
-}
-
-// Logits returns what a network's output was before the softmax or the sigmoid
-// at its end, which files of other tools may have, and which of them it was; or
-// the output itself and "".
-func Logits(out *graph.Value) (logits *graph.Value, end string) {
-	switch op := out.Node.Op.(type) {
-	case graph.Softmax:
-		return out.Node.In[0], "softmax"
-	case graph.Unary:
-		if op.Fn == graph.Sigmoid {
-			return out.Node.In[0], "sigmoid"
-		}
-	case graph.Reshape:
-		if in := out.Node.In[0]; in.Shape.Numel() == out.Shape.Numel() && len(in.Shape) > 1 && in.Shape[1] == out.Shape[1] {
-			if inner, end := Logits(in); end != "" && inner.Shape.Equal(out.Shape) {
-				return inner, end
-			}
-		}
-	}
-	return out, ""
 }

@@ -72,10 +72,11 @@ func parity(t *testing.T, python, source, name string) {
 		t.Fatal(err)
 	}
 	loaded := time.Since(started)
-	got, _, err := m.Forward(t.Context(), channelsLast(a.Tensors["input"].Float32s(), 2, 3, 224*224), 2)
+	z, _, err := m.Forward(t.Context(), a.Tensors["input"])
 	if err != nil {
 		t.Fatal(err)
 	}
+	got := z.Float32s()
 	worst := difference(t, got, a.Tensors["logits"].Float32s())
 	t.Logf("%s/%s: differs from PyTorch by %.1e of the logits' range; opened in %v", source, name, worst, loaded.Round(time.Millisecond))
 	if !(worst <= 1e-4) {

@@ -30,7 +30,7 @@ func ours(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &weights.File{Meta: weights.Meta{Architecture: arch}, Tensors: nn.State(m)}
+	f := &weights.File{Meta: weights.Meta{Architecture: arch}, Tensors: nn.Values(m)}
 	if err := weights.Save(path, f, weights.SaveOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package train
 import (
 	"encoding/json"
 	"errors"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -95,16 +94,4 @@ func (r EpochRecord) figures() map[string]float64 {
 		}
 	}
 	return m
-}
-
-// existing returns the path of a file of the run, "" if there is none.
-func (s *session) existing(name string) string {
-	if s.out == "" {
-		return ""
-	}
-	path := filepath.Join(s.out, name)
-	if _, err := os.Stat(path); err != nil {
-		return ""
-	}
-	return path
 }

@@ -38,10 +38,10 @@ type Recipe struct {
 	// evaluation. Empty or off is float32.
 	BF16 string `yaml:"bf16,omitempty"`
 
-	Optimizer Optimizer  `yaml:"optimizer"`
-	LR        Schedule   `yaml:"lr"`
-	Loss      LossRecipe `yaml:"loss"`
-	EMA       *EMARecipe `yaml:"ema,omitempty"`
+	Optimizer OptimizerRecipe `yaml:"optimizer"`
+	LR        Schedule        `yaml:"lr"`
+	Loss      LossRecipe      `yaml:"loss"`
+	EMA       *EMARecipe      `yaml:"ema,omitempty"`
 
 	// Preprocess is how pictures are prepared at evaluation: a name that
 	// data.Preset knows, or the fields of data.Preprocess.
@@ -64,8 +64,8 @@ type Recipe struct {
 	Finetune   *Finetune  `yaml:"finetune,omitempty"`
 }
 
-// Optimizer is the update rule of a recipe.
-type Optimizer struct {
+// OptimizerRecipe is the [Optimizer] of a recipe.
+type OptimizerRecipe struct {
 	Kind        string  `yaml:"name"` // sgd, adamw or lars
 	Momentum    float64 `yaml:"momentum,omitempty"`
 	Nesterov    bool    `yaml:"nesterov,omitempty"`
@@ -81,7 +81,7 @@ type Optimizer struct {
 	ClipNorm  float64 `yaml:"clip_norm,omitempty"` // limit of the gradients' norm; 0 is off
 }
 
-// LossRecipe is the loss of a recipe.
+// LossRecipe is the [Loss] of a recipe.
 type LossRecipe struct {
 	// Kind is cross-entropy, bce (for data with any number of labels a picture,
 	// or as Wightman et al. 2021), or empty: bce for multi-label data, else

@@ -4,8 +4,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path"
 	"reflect"
 	"regexp"
@@ -15,6 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/internal/suggest"
 )
 
@@ -94,17 +93,9 @@ func recipeText(name string) ([]byte, error) {
 		}
 		return text, nil
 	}
-	f, err := os.Open(name)
+	text, err := limitread.File(name, maxRecipe)
 	if err != nil {
 		return nil, fmt.Errorf("recipe: %w", err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxRecipe+1))
-	if err != nil {
-		return nil, fmt.Errorf("recipe %s: %w", name, err)
-	}
-	if len(text) > maxRecipe {
-		return nil, &RecipeError{File: name, Problem: fmt.Sprintf("is larger than %d bytes", maxRecipe)}
 	}
 	return text, nil
 }

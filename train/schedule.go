@@ -11,14 +11,14 @@ import (
 // The kinds of [Schedule].
 const (
 	Constant   = "constant"   // the peak
-	Step       = "step"       // times Gamma every Every
+	StepDecay  = "step"       // times Gamma every Every
 	MultiStep  = "multistep"  // times Gamma at each of Milestones
 	Cosine     = "cosine"     // half a cosine from the peak to Final
 	Polynomial = "polynomial" // (1-progress)^Power from the peak to Final
 	OneCycle   = "one-cycle"  // up and down once (Smith and Topin 2018)
 )
 
-var scheduleKinds = []string{Constant, Step, MultiStep, Cosine, Polynomial, OneCycle}
+var scheduleKinds = []string{Constant, StepDecay, MultiStep, Cosine, Polynomial, OneCycle}
 
 // Schedule says the learning rate of each step. Lengths of time (Warmup, Every,
 // Milestones) are in the unit of the run's own length: epochs, or iterations
@@ -83,13 +83,13 @@ func (s *Schedule) valid() error {
 		return badKey("lr.warmup_from", "%v is not a share from 0 to 1", s.WarmupFrom)
 	case s.Warmup > 0 && s.Kind == OneCycle:
 		return badKey("lr.warmup", "one-cycle has its own rise (lr.rise) and takes no warm-up")
-	case s.Kind == Step && !(s.Every > 0):
+	case s.Kind == StepDecay && !(s.Every > 0):
 		return badKey("lr.every", "the step schedule needs a length above 0")
 	case s.Kind == MultiStep && len(s.Milestones) == 0:
 		return badKey("lr.milestones", "the multistep schedule needs at least one")
 	case !slices.IsSorted(s.Milestones):
 		return badKey("lr.milestones", "%v do not rise", s.Milestones)
-	case (s.Kind == Step || s.Kind == MultiStep) && !(s.Gamma > 0 && s.Gamma <= 1):
+	case (s.Kind == StepDecay || s.Kind == MultiStep) && !(s.Gamma > 0 && s.Gamma <= 1):
 		return badKey("lr.gamma", "%v is not a factor above 0 and up to 1", s.Gamma)
 	case !(s.Final >= 0 && s.Final <= 1):
 		return badKey("lr.final", "%v is not a share from 0 to 1", s.Final)
@@ -136,7 +136,7 @@ func (s *Schedule) at(t int, c clock) float64 {
 		progress = math.Min(float64(t-warm)/float64(c.total-warm), 1)
 	}
 	switch s.Kind {
-	case Step:
+	case StepDecay:
 		return peak * math.Pow(s.Gamma, float64(t/max(1, c.steps(s.Every))))
 	case MultiStep:
 		n := 0

@@ -13,7 +13,6 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
-	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
@@ -25,7 +24,10 @@ func cut(spec string) (kind, path string, ok bool) { return strings.Cut(spec, ":
 
 // prepare makes a session of a Config.
 func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
-	s := &session{out: cfg.Out, seed: cfg.Seed, keys: cfg.Keys, skipBad: cfg.SkipBad, log: newLogger(cfg.Log)}
+	s := &session{
+		job:    job{seed: cfg.Seed, keys: cfg.Keys, skipBad: cfg.SkipBad},
+		output: output{out: cfg.Out, log: newLogger(cfg.Log)},
+	}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -86,8 +88,12 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 			return nil, err
 		}
 	}
-	s.pool = parallel.NewPool(cfg.Threads)
-	if err := s.build(from); err != nil {
+	s.threads = cfg.Threads
+	var state map[string]*tensor.Tensor
+	if from != nil {
+		state = from.State
+	}
+	if err := s.build(state); err != nil {
 		return nil, err
 	}
 	s.announce()
@@ -205,7 +211,7 @@ func (s *session) network(cfg Config, run *weights.File) (*models.Model, error) 
 		if conf.Classes != len(s.splits.Classes()) {
 			return nil, fmt.Errorf("the run has %d classes, %s has %d", conf.Classes, s.splits.Spec, len(s.splits.Classes()))
 		}
-		if _, err := nn.Load(net, run.Tensors, true); err != nil {
+		if _, err := nn.Load(net, run.Tensors, nn.LoadOptions{}); err != nil {
 			return nil, err
 		}
 		return net, s.freeze(net)
@@ -295,7 +301,7 @@ func (s *session) pretrained(ref modelfile.Ref) (*models.Model, error) {
 func (s *session) keepHead(net *models.Model, f *weights.File, model string) error {
 	head := lastLinear(net)
 	want := map[string]*nn.Param{}
-	for _, e := range nn.StateDict(net) {
+	for _, e := range nn.Params(net) {
 		want[e.Name] = e.Param
 	}
 	other := len(f.Classes) > 0 && !slices.Equal(f.Classes, s.splits.Classes())
@@ -313,7 +319,7 @@ func (s *session) keepHead(net *models.Model, f *weights.File, model string) err
 			state[key] = t
 		}
 	}
-	report, err := nn.Load(net, state, false)
+	report, err := nn.Load(net, state, nn.LoadOptions{Partial: true})
 	if err != nil {
 		return fmt.Errorf("model %s: %w", model, err)
 	}
@@ -324,7 +330,7 @@ func (s *session) keepHead(net *models.Model, f *weights.File, model string) err
 		}
 	}
 	if len(missing)+len(report.Unexpected) > 0 {
-		return fmt.Errorf("model %s: %w", model, &nn.LoadError{LoadReport: nn.LoadReport{Missing: missing, Unexpected: report.Unexpected}})
+		return fmt.Errorf("model %s: %w", model, &weights.FitError{Report: weights.Report{Missing: missing, Unexpected: report.Unexpected}})
 	}
 	if other {
 		s.notes = append(s.notes, fmt.Sprintf("new last layer (%s) for %d classes", head, len(s.splits.Classes())))
@@ -348,7 +354,7 @@ func (s *session) freeze(net nn.Module) error {
 		if head == "" {
 			return errors.New("finetune.freeze: backbone: the model has no last fully connected layer that could stay free")
 		}
-		for _, e := range nn.StateDict(net) {
+		for _, e := range nn.Params(net) {
 			if !inModule(e.Name, head) {
 				prefixes[e.Name] = true
 			}
@@ -389,62 +395,4 @@ func (s *session) describe(cfg Config, net *models.Model) error {
 	}
 	s.state.SkipBad = s.skipBad
 	return nil
-}
-
-// build makes loaders, variables and plans, and takes the state of a resumed
-// run.
-func (s *session) build(from *weights.File) error {
-	rec, sp := s.rec, s.splits
-	train := s.prep
-	if rec.TrainSize > 0 {
-		train.Width, train.Height = rec.TrainSize, rec.TrainSize
-	}
-	common := data.LoaderConfig{Seed: s.seed, SkipBad: s.skipBad, Workers: s.pool.Workers()}
-	lc := common
-	lc.BatchSize, lc.Preprocess, lc.Augment = rec.BatchSize, train, &rec.Augment
-	lc.Shuffle, lc.Balanced, lc.Last = true, rec.Balanced, data.Drop
-	var err error
-	if s.train, err = data.NewLoader(sp.Train, lc); err != nil {
-		return fmt.Errorf("training part of %s: %w", sp.Spec, err)
-	}
-	if ev := sp.Eval(); ev != nil && ev.Len() > 0 {
-		ec := common
-		ec.BatchSize, ec.Preprocess = rec.EvalBatch, s.prep
-		if ec.BatchSize == 0 {
-			ec.BatchSize = rec.BatchSize
-		}
-		if s.eval, err = newEvaluator(s.module, ev, ec, s.pool); err != nil {
-			return fmt.Errorf("validation part of %s: %w", sp.Spec, err)
-		}
-		s.eval.exact = rec.Exact
-	}
-	multi := sp.MultiLabel()
-	mixes := rec.Augment.MixUp > 0 || rec.Augment.CutMix > 0
-	loss := lossSpec{bce: rec.Loss.Kind == "bce" || rec.Loss.Kind == "" && multi, smoothing: rec.Loss.LabelSmoothing}
-	switch {
-	case multi && !loss.bce:
-		return fmt.Errorf("loss.name: the pictures of %s have any number of labels, which needs bce", sp.Spec)
-	case loss.bce && loss.smoothing > 0:
-		return errors.New("loss.label_smoothing belongs to cross-entropy, not to bce")
-	}
-	switch w := rec.Loss.ClassWeights; {
-	case w.Balanced:
-		loss.weights = data.ClassWeights(sp.Train)
-	case len(w.Weights) > 0:
-		for _, x := range w.Weights {
-			loss.weights = append(loss.weights, float32(x))
-		}
-	}
-	s.vars = engine.NewVars()
-	s.prog = &program{
-		module: s.module, vars: s.vars, pool: s.pool,
-		input:   tensor.Shape{rec.BatchSize, train.Channels, train.Height, train.Width},
-		classes: len(sp.Classes()), soft: loss.bce || mixes,
-		opt: rec.Optimizer, loss: loss, ema: rec.EMA != nil, accumulate: max(1, rec.Accumulate), recompute: rec.Recompute, exact: rec.Exact, bf16: s.bf16,
-		headPath: lastLinear(s.module),
-	}
-	if rec.Finetune != nil {
-		s.prog.bodyLR = rec.Finetune.BackboneLR
-	}
-	return s.start(from)
 }

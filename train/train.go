@@ -193,8 +193,8 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	return s.run(ctx)
 }
 
-// Standing is how far a run is, as its folder tells.
-type Standing struct {
+// Status is a run's progress as recorded in its output folder.
+type Status struct {
 	Recipe   *Recipe
 	Model    string // the network's name
 	Seed     uint64
@@ -202,9 +202,9 @@ type Standing struct {
 	Finished bool // the recipe has ended, or the run was stopped early by it
 }
 
-// Status reads how far the run in a folder is. Its error wraps fs.ErrNotExist
-// if there is none.
-func Status(out string) (*Standing, error) {
+// ReadStatus reads the progress of the run in a folder. Its error wraps
+// fs.ErrNotExist if there is none.
+func ReadStatus(out string) (*Status, error) {
 	path := filepath.Join(out, LastFile)
 	meta, _, err := weights.LoadMeta(path)
 	if err != nil {
@@ -217,7 +217,7 @@ func Status(out string) (*Standing, error) {
 	if err := json.Unmarshal(meta.Training, &st); err != nil {
 		return nil, fmt.Errorf("%s: its training state is damaged: %w", path, err)
 	}
-	s := &Standing{Seed: meta.Seed, History: st.History}
+	s := &Status{Seed: meta.Seed, History: st.History}
 	if s.Recipe, err = ParseRecipe(path+"#recipe", []byte(meta.Recipe)); err != nil {
 		return nil, err
 	}

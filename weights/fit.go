@@ -17,9 +17,12 @@ type Want struct {
 	Shape tensor.Shape
 }
 
-// optional reports whether the model does without the tensor: BatchNorm's
-// counter, which files from before PyTorch 0.4.1 and from other programs lack.
-func (w Want) optional() bool { return strings.HasSuffix(w.Name, "num_batches_tracked") }
+const counter = "num_batches_tracked"
+
+// IsCounter reports whether a tensor is batch norm's num_batches_tracked. Files
+// from before PyTorch 0.4.1 and from other programs lack it, so that a model
+// does not miss it: it starts at 0.
+func IsCounter(name string) bool { return name == counter || strings.HasSuffix(name, "."+counter) }
 
 // Misshapen is a tensor whose shape or type is not the model's.
 type Misshapen struct {
@@ -28,9 +31,10 @@ type Misshapen struct {
 	Want string `json:"model"`
 }
 
-// Report says how the tensors of a file went together with a model.
+// Report lists the differences between the tensors of a file and a model.
 type Report struct {
-	// Renamed says how the file's names became the model's, "" if they were so.
+	// Renamed has the rules by which the file's names became the model's, "" for
+	// none.
 	Renamed    string      `json:"renamed,omitempty"`
 	Loaded     int         `json:"loaded"`               // tensors
 	Missing    []string    `json:"missing,omitempty"`    // in the model only
@@ -104,14 +108,19 @@ func alike(missing Want, unexpected []string, tensors map[string]*tensor.Tensor)
 
 func lastPart(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
 
-// FitError says why tensors do not fit a model.
+// FitError is the error for tensors that do not fit a model.
 type FitError struct {
 	Report
+	Hint string // how to go on, on a line of its own; "" for none
 }
 
-// Error lists the tensors and says what can be done.
+// Error lists the tensors, a line for each kind of difference.
 func (e *FitError) Error() string {
-	return "the weights do not fit the model\n" + e.Report.String() + "\n--keys OLD=NEW renames tensors, --partial takes those that fit"
+	text := "the weights do not fit the model\n" + e.Report.String()
+	if e.Hint != "" {
+		text += "\n" + e.Hint
+	}
+	return text
 }
 
 // FitOptions are the choices of [Fit].
@@ -121,11 +130,31 @@ type FitOptions struct {
 	Partial bool
 }
 
-// Fit returns those of a file's tensors that a model wants, by the model's
-// names, and what differs. Extents of 1 at the end of a shape do not count: a
-// last layer may be a 1x1 convolution in the file. Shapes, not values, are
-// looked at; tensors are shared.
+// Fit returns the tensors of a file that a model wants, by the model's names,
+// and what differs. Extents of 1 at the end of a shape do not count: a last
+// layer may be a 1x1 convolution in the file. Only shapes are compared; tensors
+// are shared.
 func Fit(want []Want, tensors map[string]*tensor.Tensor, opt FitOptions) (map[string]*tensor.Tensor, Report, error) {
+	out, r := compare(want, tensors, Want.take)
+	if !r.Complete() && !opt.Partial {
+		return nil, r, &FitError{r, "--keys OLD=NEW renames tensors, --partial takes those that fit"}
+	}
+	if r.Loaded == 0 {
+		return nil, r, fmt.Errorf("no tensor of the file fits the model\n%s", r.String())
+	}
+	return out, r, nil
+}
+
+// Compare reports how the tensors go together with a model whose tensors must
+// have exactly the wanted types and shapes.
+func Compare(want []Want, tensors map[string]*tensor.Tensor) Report {
+	_, r := compare(want, tensors, func(w Want, t *tensor.Tensor) (*tensor.Tensor, bool) {
+		return t, t.DType() == w.DType && t.Shape().Equal(w.Shape)
+	})
+	return r
+}
+
+func compare(want []Want, tensors map[string]*tensor.Tensor, take func(Want, *tensor.Tensor) (*tensor.Tensor, bool)) (map[string]*tensor.Tensor, Report) {
 	out := make(map[string]*tensor.Tensor, len(want))
 	var r Report
 	known := make(map[string]bool, len(want))
@@ -134,13 +163,13 @@ func Fit(want []Want, tensors map[string]*tensor.Tensor, opt FitOptions) (map[st
 		known[w.Name] = true
 		t, ok := tensors[w.Name]
 		if !ok {
-			if !w.optional() {
+			if !IsCounter(w.Name) {
 				r.Missing = append(r.Missing, w.Name)
 				missing = append(missing, w)
 			}
 			continue
 		}
-		fitted, ok := w.take(t)
+		fitted, ok := take(w, t)
 		if !ok {
 			r.Misshapen = append(r.Misshapen, Misshapen{w.Name, t.String(), w.DType.String() + w.Shape.String()})
 			continue
@@ -157,13 +186,7 @@ func Fit(want []Want, tensors map[string]*tensor.Tensor, opt FitOptions) (map[st
 	for _, m := range missing[:min(len(missing), most)] { // those that String shows
 		r.near[m.Name] = alike(m, r.Unexpected, tensors)
 	}
-	if !r.Complete() && !opt.Partial {
-		return nil, r, &FitError{r}
-	}
-	if r.Loaded == 0 {
-		return nil, r, fmt.Errorf("no tensor of the file fits the model\n%s", r.String())
-	}
-	return out, r, nil
+	return out, r
 }
 
 // take returns t in the wanted shape.

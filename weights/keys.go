@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -55,7 +56,7 @@ func ParseKeyMap(rules ...string) (*KeyMap, error) {
 // ReadKeyMap reads a file of rules, one a line; empty lines and what follows
 // a # are left out.
 func ReadKeyMap(path string) (*KeyMap, error) {
-	b, err := readLimited(path, maxRulesDoc)
+	b, err := limitread.File(path, maxRulesDoc)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/metrics"
+	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/train"
 )
 
@@ -109,20 +110,23 @@ func TestBF16PublishedWeights(t *testing.T) {
 			t.Fatal(err)
 		}
 		size := m.Input().Numel()
-		x := make([]float32, pictures*size)
+		in := m.Input()
+		x := tensor.NewNHWC(pictures, in[0], in[1], in[2])
 		prep := m.Preprocess()
 		var img imaging.Image
 		for j := range pictures {
 			if err := splits.Test.Decode(j, &img); err != nil {
 				t.Fatal(err)
 			}
-			if err := prep.ApplyNHWC(x[j*size:(j+1)*size], &img); err != nil {
+			if err := prep.ApplyNHWC(x.Float32s()[j*size:(j+1)*size], &img); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if logits[i], _, err = m.Forward(t.Context(), x, pictures); err != nil {
+		z, _, err := m.Forward(t.Context(), x)
+		if err != nil {
 			t.Fatal(err)
 		}
+		logits[i] = z.Float32s()
 	}
 	var wrong [2]int
 	changed, worst, lo, hi := 0, 0.0, 0.0, 0.0

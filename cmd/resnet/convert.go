@@ -198,7 +198,7 @@ func (c *conversion) forModel(ref modelfile.Ref) error {
 // take chooses a network with its values as what is written.
 func (c *conversion) take(r *modelfile.Result) error {
 	c.net, c.file, c.source, c.order = r, r.File, r.Source, nil
-	for _, e := range nn.StateDict(r.Module) {
+	for _, e := range nn.Params(r.Module) {
 		c.order = append(c.order, e.Name)
 	}
 	for _, n := range r.Notes {

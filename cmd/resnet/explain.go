@@ -335,10 +335,7 @@ func checkLayer(m *resnet.Model, layer string) error {
 	if err != nil {
 		return err
 	}
-	list, err := e.Layers()
-	if err != nil {
-		return err
-	}
+	list := e.Layers()
 	var names []string
 	for _, l := range list {
 		if l.Path == layer {
@@ -354,10 +351,7 @@ func listLayers(a *app, m *resnet.Model) error {
 	if err != nil {
 		return err
 	}
-	list, err := e.Layers()
-	if err != nil {
-		return err
-	}
+	list := e.Layers()
 	if a.json {
 		type line struct {
 			Layer  string `json:"layer"`

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -11,7 +12,6 @@ import (
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/internal/sheet"
 	"github.com/resnet-go/resnet/internal/suggest"
-	"github.com/resnet-go/resnet/tensor"
 )
 
 type inspectCommand struct {
@@ -40,7 +40,7 @@ caption gives both. Filters are drawn with 0 in mid gray, all on one scale.`,
   resnet inspect --layer layer2.0.conv2 --model runs/photos/best.safetensors -o filters.png
   resnet inspect --list-layers`,
 		Args: atMost(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return c.run(args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args) },
 	}
 	c.add(cmd, 1)
 	f := cmd.Flags()
@@ -51,7 +51,7 @@ caption gives both. Filters are drawn with 0 in mid gray, all on one scale.`,
 	return cmd
 }
 
-func (c *inspectCommand) run(args []string) error {
+func (c *inspectCommand) run(ctx context.Context, args []string) error {
 	switch {
 	case c.listLayers && len(args) > 0:
 		return usagef("unexpected argument %q with --list-layers", args[0])
@@ -77,7 +77,7 @@ func (c *inspectCommand) run(args []string) error {
 	if len(args) == 0 {
 		s, err = c.filters(m)
 	} else {
-		s, err = c.features(m, args)
+		s, err = c.features(ctx, m, args)
 	}
 	if err != nil {
 		return err
@@ -154,7 +154,7 @@ func (c *inspectCommand) filters(m *resnet.Model) (sheet.Sheet, error) {
 	return s, c.tell(inspectLine{Layer: path, Shape: shape, Drawn: n})
 }
 
-func (c *inspectCommand) features(m *resnet.Model, args []string) (sheet.Sheet, error) {
+func (c *inspectCommand) features(ctx context.Context, m *resnet.Model, args []string) (sheet.Sheet, error) {
 	names, err := pictureNames(args)
 	if err != nil {
 		return sheet.Sheet{}, err
@@ -173,19 +173,16 @@ func (c *inspectCommand) features(m *resnet.Model, args []string) (sheet.Sheet, 
 		}
 	}
 	for p := range c.pictures(names) {
-		v, shape, err := m.Features(p, layer)
+		f, err := m.Features(ctx, p, layer)
 		if err != nil {
 			return sheet.Sheet{}, err
 		}
+		v, shape := f.Float32s(), f.Shape()
 		s := sheet.Sheet{Title: fmt.Sprintf("%s: %s, %s", layer, shapeString(shape), filepath.Base(p.Name))}
 		n := min(shape[0], c.channels)
 		if len(shape) != 3 { // a vector
-			f, err := tensor.FromFloat32(v, 1, len(v))
-			if err != nil {
-				return sheet.Sheet{}, err
-			}
-			cols := columnsFor(f.Numel())
-			rows := (f.Numel() + cols - 1) / cols
+			cols := columnsFor(len(v))
+			rows := (len(v) + cols - 1) / cols
 			padded := append(slices.Clone(v), make([]float32, rows*cols-len(v))...)
 			low, high := slices.Min(v), slices.Max(v)
 			s.Columns, n = 1, len(v)

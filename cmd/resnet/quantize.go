@@ -21,6 +21,7 @@ import (
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/quantize"
+	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
 )
 
@@ -142,8 +143,7 @@ func (c *quantizeCommand) run(ctx context.Context) error {
 		return err
 	}
 	r := &quantized{Model: m.Name(), Out: c.out, Method: c.method, Data: test.Spec, Split: part}
-	labels, err := alignClasses(m, ds)
-	if err != nil {
+	if _, err := m.LabelsOf(ds); err != nil {
 		return fmt.Errorf("%s: %w", test.Spec, err)
 	}
 	from := firstOf(calib.Train, calib.Val, calib.Test)
@@ -160,7 +160,7 @@ func (c *quantizeCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.compare(ctx, m, q, ds, labels, r); err != nil {
+	if err := c.compare(ctx, m, q, ds, r); err != nil {
 		return err
 	}
 	if c.json {
@@ -192,7 +192,7 @@ func (c *quantizeCommand) write(ctx context.Context, m *resnet.Model, ds data.Da
 	progress := term.NewProgress(c.err, c.quiet, "calibration", passes*some.Len())
 	defer progress.Close()
 	c.opt.Method = c.method
-	net, err := quantize.Calibrate(m.Network(), m.Vars(), m.Input(), c.batches(ctx, m, some, progress), c.opt)
+	net, err := quantize.Calibrate(ctx, m.Network(), m.Vars(), m.Input(), c.batches(ctx, m, some, progress), c.opt)
 	if err != nil {
 		return err
 	}
@@ -227,24 +227,24 @@ func (c *quantizeCommand) write(ctx context.Context, m *resnet.Model, ds data.Da
 }
 
 // batches loads the pictures again for each pass.
-func (c *quantizeCommand) batches(ctx context.Context, m *resnet.Model, ds data.Dataset, progress *term.Progress) iter.Seq2[quantize.Batch, error] {
-	return func(yield func(quantize.Batch, error) bool) {
+func (c *quantizeCommand) batches(ctx context.Context, m *resnet.Model, ds data.Dataset, progress *term.Progress) iter.Seq2[*tensor.Tensor, error] {
+	return func(yield func(*tensor.Tensor, error) bool) {
 		loader, err := data.NewLoader(ds, data.LoaderConfig{
 			BatchSize: c.batch, Preprocess: m.Preprocess(), Last: data.Keep, SkipBad: c.skipBad, Workers: c.threads, CacheBytes: -1,
 		})
 		if err != nil {
-			yield(quantize.Batch{}, err)
+			yield(nil, err)
 			return
 		}
 		for b, err := range loader.Epoch(ctx, 0, 0) {
 			if err != nil {
-				yield(quantize.Batch{}, c.explain(err))
+				yield(nil, c.explain(err))
 				return
 			}
 			if b.Real == 0 {
 				continue
 			}
-			if !yield(quantize.Batch{X: b.X[:b.Real*b.H*b.W*b.C], N: b.Real}, nil) {
+			if !yield(tensor.FromNHWC(b.X[:b.Real*b.H*b.W*b.C], b.Real, b.C, b.H, b.W)) {
 				return
 			}
 			progress.Add(b.Real)
@@ -263,33 +263,22 @@ func spread(ds data.Dataset, n int) data.Dataset {
 }
 
 // compare runs both models over a dataset.
-func (c *quantizeCommand) compare(ctx context.Context, m, q *resnet.Model, ds data.Dataset, labels func(int) []int, r *quantized) error {
-	a, err := c.score(ctx, m, ds)
+func (c *quantizeCommand) compare(ctx context.Context, m, q *resnet.Model, ds data.Dataset, r *quantized) error {
+	a, err := c.evaluate(ctx, m, ds, r.Data)
 	if err != nil {
 		return err
 	}
-	b, err := c.score(ctx, q, ds)
+	b, err := c.evaluate(ctx, q, ds, r.Data)
 	if err != nil {
 		return err
 	}
-	k := len(m.Classes())
-	var before, after, same int
-	for i, sample := range a.index {
-		x, y, truth := metrics.ArgMax(a.logits[i*k:(i+1)*k]), metrics.ArgMax(b.logits[i*k:(i+1)*k]), labels(sample)[0]
-		if x == truth {
-			before++
-		}
-		if y == truth {
-			after++
-		}
-		if x == y {
+	k, same := len(m.Classes()), 0
+	for i := range a.Index {
+		if metrics.ArgMax(a.Logits[i*k:(i+1)*k]) == metrics.ArgMax(b.Logits[i*k:(i+1)*k]) {
 			same++
 		}
 	}
-	if r.Evaluated = len(a.index); r.Evaluated == 0 {
-		return fmt.Errorf("%s has no pictures for measuring accuracy", r.Data)
-	}
-	n := float64(r.Evaluated)
-	r.Before, r.After, r.Agreement = float64(before)/n, float64(after)/n, float64(same)/n
+	r.Evaluated = a.Single.Samples
+	r.Before, r.After, r.Agreement = a.Single.Top1, b.Single.Top1, float64(same)/float64(r.Evaluated)
 	return nil
 }

@@ -159,7 +159,10 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 		recipe = train.DefaultRecipe(c.model, cfg.Data)
 	}
 	set := c.set
-	for _, s := range []struct{ flag, key string }{{"epochs", "epochs"}, {"batch", "batch_size"}, {"lr", "lr.peak"}, {"recompute", "recompute"}, {"exact", "exact"}, {"bf16", "bf16"}} {
+	for _, s := range []struct{ flag, key string }{
+		{"epochs", "epochs"}, {"batch", "batch_size"}, {"lr", "lr.peak"},
+		{"recompute", "recompute"}, {"exact", "exact"}, {"bf16", "bf16"},
+	} {
 		if f := cmd.Flags().Lookup(s.flag); f.Changed {
 			set = append(set, s.key+"="+f.Value.String())
 		}

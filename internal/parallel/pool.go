@@ -86,6 +86,32 @@ func NewPool(workers int) *Pool {
 	return p
 }
 
+var shared struct {
+	sync.Mutex
+	pools map[int]*Pool
+}
+
+// Shared returns the process's pool of the given number of workers; 0 or less
+// means runtime.GOMAXPROCS(0). It is started when it is first asked for and must
+// not be closed: its sleeping goroutines cost little, and there are only as many
+// as the different sizes ask for.
+func Shared(workers int) *Pool {
+	if workers <= 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	shared.Lock()
+	defer shared.Unlock()
+	p := shared.pools[workers]
+	if p == nil {
+		p = NewPool(workers)
+		if shared.pools == nil {
+			shared.pools = map[int]*Pool{}
+		}
+		shared.pools[workers] = p
+	}
+	return p
+}
+
 // Workers returns how many workers may run tasks of one call at the same time;
 // the worker number passed to a task is below it.
 func (p *Pool) Workers() int { return p.workers }

@@ -56,7 +56,7 @@ func FromModule(net nn.Module, name string, input tensor.Shape) (*Model, error) 
 	if err != nil {
 		return nil, err
 	}
-	if _, err := nn.Load(m, e.renamed(m, nn.State(net)), true); err != nil {
+	if _, err := nn.Load(m, e.renamed(m, nn.Values(net)), nn.LoadOptions{}); err != nil {
 		return nil, fmt.Errorf("keras: %w", err)
 	}
 	return m, nil
@@ -159,7 +159,7 @@ func (e *exporter) paramName(v *graph.Value, what string) (string, error) {
 // renamed returns the part of a state that the model has, under its keys.
 func (e *exporter) renamed(m *Model, state map[string]*tensor.Tensor) map[string]*tensor.Tensor {
 	out := map[string]*tensor.Tensor{}
-	for _, v := range nn.StateDict(m) {
+	for _, v := range nn.Params(m) {
 		if t, ok := state[v.Name]; ok {
 			out[v.Name] = t
 		}

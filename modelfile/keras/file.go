@@ -42,7 +42,7 @@ func FromArchitecture(b json.RawMessage) (*Model, error) {
 // ours that was written for Keras becomes one of package models again;
 // others are described by their config.
 func (m *Model) File() (*weights.File, error) {
-	f := &weights.File{Tensors: nn.State(m)}
+	f := &weights.File{Tensors: nn.Values(m)}
 	f.Classes = m.Info.Classes
 	f.MultiLabel = m.Info.MultiLabel || m.Final == "sigmoid"
 	if m.Preprocess != nil {
@@ -52,7 +52,7 @@ func (m *Model) File() (*weights.File, error) {
 		}
 		f.Preprocess = p
 	}
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if f.Tensors[e.Name] == nil {
 			return nil, fmt.Errorf("keras: %s has no value", e.Name)
 		}
@@ -78,7 +78,7 @@ func FromFile(f *weights.File) (*Model, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := nn.Load(m, f.Tensors, true); err != nil {
+		if _, err := nn.Load(m, f.Tensors, nn.LoadOptions{}); err != nil {
 			return nil, err
 		}
 		info.BGR = m.BGR
@@ -96,7 +96,7 @@ func FromFile(f *weights.File) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := nn.Load(net, f.Tensors, true); err != nil {
+	if _, err := nn.Load(net, f.Tensors, nn.LoadOptions{}); err != nil {
 		return nil, err
 	}
 	m, err := FromModule(net, cfg.Name, net.Input())

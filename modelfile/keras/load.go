@@ -18,6 +18,7 @@ import (
 	"github.com/resnet-go/resnet/internal/steadyfile"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
+	"github.com/resnet-go/resnet/weights"
 )
 
 // The members of a .keras archive.
@@ -242,12 +243,12 @@ func assemble(s *spec, h *hdf5.File) (*Model, error) {
 
 // finish gives what no file holds its value, and settles the preprocessing.
 func (m *Model) finish() error {
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if e.Param.Value != nil {
 			continue
 		}
 		switch {
-		case e.Param.DType == tensor.Int64: // num_batches_tracked
+		case weights.IsCounter(e.Name):
 			e.Param.Value = tensor.NewInt64(e.Param.Shape...)
 		case strings.HasSuffix(e.Name, ".weight") || strings.HasSuffix(e.Name, ".bias"): // see batchNorm.build
 			e.Param.Value = tensor.New(e.Param.Shape...)

@@ -127,7 +127,7 @@ func buildFrom(s *spec, shape []int, inner bool) (*Model, error) {
 				v.param.Frozen = true
 			}
 		} else if l.frozen {
-			for _, e := range nn.StateDict(m.Modules[l.name]) {
+			for _, e := range nn.Params(m.Modules[l.name]) {
 				e.Param.Frozen = true
 			}
 		}
@@ -356,8 +356,7 @@ func (m *Model) Classes() int {
 }
 
 // Forward implements [nn.Module].
-func (m *Model) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+func (m *Model) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	if m.BGR {
 		if len(x.Shape) != 4 || x.Shape[1] != 3 {
 			c.Failf("want a picture [N 3 H W], got %v", x.Shape)
@@ -380,19 +379,18 @@ func (m *Model) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
 			values[call.out] = c.Call(mod, in[0])
 		}
 	}
-	y = values[m.spec.output]
+	y := values[m.spec.output]
 	if m.Probabilities {
 		switch m.Final {
 		case "softmax":
 			y = c.Softmax(y)
 		case "sigmoid":
-			y = c.Unary(graph.Unary{Fn: graph.Sigmoid}, y)
+			y = c.Sigmoid(y)
 		}
 	}
 	return y
 }
 
-func join(c *nn.Context, m merger, in []*graph.Value) (y *graph.Value) {
-	defer c.Enter(m, in[0], &y)()
-	return m.merge(c, in)
+func join(c *nn.Context, m merger, in []*graph.Value) *graph.Value {
+	return c.CallFunc(m, in[0], func() *graph.Value { return m.merge(c, in) })
 }

@@ -110,7 +110,7 @@ func export(m nn.Module, opt SaveOptions) (*modelProto, error) {
 		opt: opt, out: &graphProto{name: "resnet"}, names: map[*graph.Value]string{}, values: map[string]*tensor.Tensor{},
 		taken: map[string]bool{opt.InputName: true, opt.OutputName: true}, used: map[*graph.Value]int{}, folded: map[*graph.Node]*fold{},
 	}
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if e.Param.Value != nil {
 			x.values[e.Name] = e.Param.Value
 		}

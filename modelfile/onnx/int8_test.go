@@ -29,7 +29,7 @@ func TestInt8(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := engine.Compile(g, engine.NewVars(), engine.Options{Pool: onePool()})
+	p, err := engine.Compile(g, engine.NewVars(), engine.Options{Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,14 +93,14 @@ func TestInt8BiasesAreIntegers(t *testing.T) {
 	}
 	initialize(t, m, 5)
 	vars := engine.NewVars()
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if err := vars.Set(e.Name, e.Param.Value); err != nil {
 			t.Fatal(err)
 		}
 	}
 	x := randomInput(6, 2, 32, 32, 3)
-	batches := func(yield func(quantize.Batch, error) bool) { yield(quantize.Batch{X: x.Float32s(), N: 2}, nil) }
-	q, err := quantize.Calibrate(m, vars, tensor.Shape{3, 32, 32}, batches, quantize.Options{Method: quantize.MinMax})
+	batches := func(yield func(*tensor.Tensor, error) bool) { yield(tensor.FromNHWC(x.Float32s(), 2, 3, 32, 32)) }
+	q, err := quantize.Calibrate(t.Context(), m, vars, tensor.Shape{3, 32, 32}, batches, quantize.Options{Method: quantize.MinMax})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -334,8 +334,7 @@ func (m *Model) Fix(input string, t *tensor.Tensor) error {
 
 // Forward implements [nn.Module]: it computes the model's first output from
 // its only input.
-func (m *Model) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+func (m *Model) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	in, err := m.onlyInput()
 	if err != nil {
 		c.Failf("%v", err)

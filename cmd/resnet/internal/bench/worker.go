@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/resnet-go/resnet/internal/simd/isa"
-	"github.com/resnet-go/resnet/internal/parallel"
 )
 
 // Request asks a process to run steps: so many, or for so long.
@@ -41,21 +40,19 @@ type Answer struct {
 // output unless that is empty, warms up, and answers requests until in ends.
 func Serve(cfg Config, weights, output string, in io.Reader, out io.Writer) error {
 	runtime.GOMAXPROCS(cfg.Threads)
-	pool := parallel.NewPool(cfg.Threads)
-	defer pool.Close()
-	s, err := newStep(cfg, weights, pool)
+	s, err := newStep(cfg, weights)
 	if err != nil {
 		return err
 	}
 	if output != "" {
-		if err := s.run(); err != nil {
+		if err := s.Run(); err != nil {
 			return err
 		}
-		if err := writeFloats(output, s.out[0].Float32s()); err != nil {
+		if err := writeFloats(output, s.Out()[0].Float32s()); err != nil {
 			return err
 		}
 	}
-	if _, err := timed(s.run, Request{Steps: 2}); err != nil {
+	if _, err := timed(s.Run, Request{Steps: 2}); err != nil {
 		return err
 	}
 	say := json.NewEncoder(out)
@@ -74,7 +71,7 @@ func Serve(cfg Config, weights, output string, in io.Reader, out io.Writer) erro
 		var r Request
 		err := json.Unmarshal(lines.Bytes(), &r)
 		if err == nil {
-			answer.MS, err = timed(s.run, r)
+			answer.MS, err = timed(s.Run, r)
 		}
 		if err != nil {
 			answer.Error = err.Error()

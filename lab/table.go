@@ -16,58 +16,99 @@ type readable struct {
 	Accuracy []float64
 }
 
-// textbook is the page of the experiment "table".
-func textbook(ctx context.Context, s *Study) ([]report.Section, []string, error) {
-	depths := slices.Clone(s.Depths)
-	slices.Sort(depths)
-	lo, hi := depths[0], depths[len(depths)-1]
+// claimsPage is the page of the experiment "table": a textbook's claims about plain,
+// residual and highway networks, each with the figures measured for it.
+func claimsPage(ctx context.Context, s *Study) ([]report.Section, []string, error) {
+	hi := slices.Max(s.Depths)
 	families := s.families()
+	reads, err := s.readableByFamily(ctx, families, hi)
+	if err != nil {
+		return nil, nil, err
+	}
 	t := &report.Table{Heads: append([]string{"measured"}, families...)}
-	row := func(name string, value func(family string) (string, error)) error {
-		r := []string{name}
+	for _, c := range s.claims(ctx, reads) {
+		row := []string{c.name}
 		for _, f := range families {
-			v, err := value(f)
+			v, err := c.value(f)
 			if err != nil {
-				return err
+				return nil, nil, err
 			}
-			r = append(r, v)
+			row = append(row, v)
 		}
-		t.Rows = append(t.Rows, r)
-		return nil
+		t.Rows = append(t.Rows, row)
 	}
 	probes := &report.Figure{ID: "linear-probe", Title: fmt.Sprintf("What a linear classifier reads from each block, %d layers", hi),
 		XLabel: "block", YLabel: "accuracy on test pictures", Percent: true}
-	reads := map[string]*readable{}
 	for i, f := range families {
-		runs := s.usable(s.at(f, hi))
+		if reads[f] == nil {
+			continue
+		}
+		ser := report.Series{Name: f, Colour: i}
+		for k, a := range reads[f].Accuracy {
+			ser.X, ser.Y = append(ser.X, float64(k+1)), append(ser.Y, a)
+		}
+		probes.Series = append(probes.Series, ser)
+	}
+	look := func(v *Variant, _ int) (int, bool) { return slices.Index(families, v.Family), int(v.X) != hi }
+	return []report.Section{
+		{Title: "The table", Tables: []*report.Table{t}, Text: []string{
+			"Every figure is measured in these runs. The goal of the convergence speed is what the worst of " +
+				"the networks that learn reach at the end, or a little above it."}},
+		{Title: "Behind it", Figures: []*report.Figure{
+			s.byDepth("training-error-by-depth", "Training error after the last epoch", "training error", trainError),
+			s.byDepth("test-error-by-depth", "Test error after the last epoch", "test error", testError),
+			s.curves("test-error", "Test error in training", "test error", testError, look),
+			probes,
+		}},
+	}, s.verdictOf(families), nil
+}
+
+// readableByFamily measures, for each family at a depth, what a linear classifier
+// reads from each block of the first run that came to an end.
+func (s *Study) readableByFamily(ctx context.Context, families []string, depth int) (map[string]*readable, error) {
+	reads := map[string]*readable{}
+	for _, f := range families {
+		runs := s.usable(s.at(f, depth))
 		if len(runs) == 0 {
 			continue
 		}
 		r, err := s.readable(ctx, runs[0])
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		reads[f] = r
-		ser := report.Series{Name: f, Colour: i}
-		for k, a := range r.Accuracy {
-			ser.X, ser.Y = append(ser.X, float64(k+1)), append(ser.Y, a)
-		}
-		probes.Series = append(probes.Series, ser)
 	}
+	return reads, nil
+}
+
+// claim is a row of the table: a property, and its figure for a family of
+// networks.
+type claim struct {
+	name  string
+	value func(family string) (string, error)
+}
+
+// claims returns the rows of the table. reads is by family, of the deepest
+// networks.
+func (s *Study) claims(ctx context.Context, reads map[string]*readable) []claim {
+	depths := slices.Sorted(slices.Values(s.Depths))
+	lo, hi := depths[0], depths[len(depths)-1]
 	goal := s.goal()
-	steps := []struct {
-		name  string
-		value func(f string) (string, error)
-	}{
+	speed := func(depth int) claim {
+		name := fmt.Sprintf("convergence speed: epochs to a test error of %.1f %%, %d layers", 100*goal, depth)
+		return claim{name, func(f string) (string, error) { return s.epochsTo(s.at(f, depth), goal), nil }}
+	}
+	list := []claim{
 		{fmt.Sprintf("depth scalability: training error at %d layers less that at %d, points", hi, lo), func(f string) (string, error) {
 			d, beyond := difference(s.last(s.at(f, lo), trainError), s.last(s.at(f, hi), trainError))
-			text := fmt.Sprintf("%+.2f", 100*d)
-			if math.IsNaN(d) {
-				text = "diverged"
-			} else if !beyond {
-				text += " (within the spread)"
+			switch text := fmt.Sprintf("%+.2f", 100*d); {
+			case math.IsNaN(d):
+				return "diverged", nil
+			case beyond:
+				return text, nil
+			default:
+				return text + " (within the spread)", nil
 			}
-			return text, nil
 		}},
 		{fmt.Sprintf("training difficulty: training error after the first epoch, %d layers", hi), func(f string) (string, error) {
 			var first []float64
@@ -91,43 +132,20 @@ func textbook(ctx context.Context, s *Study) ([]report.Section, []string, error)
 			return fmt.Sprintf("%.3g", m), nil
 		}},
 		{fmt.Sprintf("feature preservation: accuracy of a linear classifier on the first, middle and last block, %d layers", hi), func(f string) (string, error) {
-			r := reads[f]
-			if r == nil {
+			if reads[f] == nil {
 				return "diverged", nil
 			}
-			a := r.Accuracy
+			a := reads[f].Accuracy
 			return fmt.Sprintf("%.1f, %.1f, %.1f %%", 100*a[0], 100*a[len(a)/2], 100*a[len(a)-1]), nil
 		}},
-		{fmt.Sprintf("convergence speed: epochs to a test error of %.1f %%, %d layers", 100*goal, lo), func(f string) (string, error) {
-			return s.epochsTo(s.at(f, lo), goal), nil
-		}},
-		{fmt.Sprintf("convergence speed: epochs to a test error of %.1f %%, %d layers", 100*goal, hi), func(f string) (string, error) {
-			return s.epochsTo(s.at(f, hi), goal), nil
-		}},
+		speed(lo), speed(hi),
 	}
 	for _, d := range depths {
-		steps = append(steps, struct {
-			name  string
-			value func(f string) (string, error)
-		}{fmt.Sprintf("performance: test error at %d layers", d), func(f string) (string, error) {
+		list = append(list, claim{fmt.Sprintf("performance: test error at %d layers", d), func(f string) (string, error) {
 			return percent(s.last(s.at(f, d), testError)), nil
 		}})
 	}
-	for _, st := range steps {
-		if err := row(st.name, st.value); err != nil {
-			return nil, nil, err
-		}
-	}
-	look := func(v *Variant, _ int) (int, bool) { return slices.Index(families, v.Family), int(v.X) != hi }
-	return []report.Section{
-		{Title: "The table", Text: []string{"Every figure is measured in these runs. The goal of the convergence speed is what the worst of the networks that learn reach at the end, or a little above it."}, Tables: []*report.Table{t}},
-		{Title: "Behind it", Figures: []*report.Figure{
-			s.byDepth("training-error-by-depth", "Training error after the last epoch", "training error", trainError),
-			s.byDepth("test-error-by-depth", "Test error after the last epoch", "test error", testError),
-			s.curves("test-error", "Test error in training", "test error", testError, look),
-			probes,
-		}},
-	}, s.verdictOf(families), nil
+	return list
 }
 
 // verdictOf is the verdict where plain and residual networks are compared.
