@@ -29,8 +29,7 @@ type Description struct {
 
 // FromModule makes a model of a network in memory, which has its values: one of
 // package models, or any module whose output is logits [N classes]. The values
-// are copied; the module keeps its own. Options that concern files (Preprocess,
-// Classes, Keys, Partial) must not be set.
+// are copied; the module keeps its own. Options.Weights must not be set.
 func FromModule(net nn.Module, d Description, opt Options) (*Model, error) {
 	if err := opt.check(); err != nil {
 		return nil, err
@@ -38,7 +37,7 @@ func FromModule(net nn.Module, d Description, opt Options) (*Model, error) {
 	if net == nil || d.Preprocess.Width == 0 {
 		return nil, errors.New("resnet: FromModule needs a network and Description.Preprocess")
 	}
-	if opt.Preprocess != nil || opt.Classes != nil || opt.Keys != nil || opt.Partial {
+	if opt.Weights.Preprocess != nil || opt.Weights.Classes != nil || opt.Weights.Keys != nil || opt.Weights.Partial {
 		return nil, errors.New("resnet: FromModule: Preprocess and Classes belong to the Description; Keys and Partial belong to files")
 	}
 	if d.Name == "" {

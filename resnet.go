@@ -28,47 +28,62 @@ import (
 	"github.com/resnet-go/resnet/weights"
 )
 
-// Options are the choices of [Open]. The zero value is the usual one.
+// Options are the choices of [Open], [New] and [FromModule]. The zero value is the
+// usual one.
 type Options struct {
-	// Threads is the number of threads to compute with; 0 means one a CPU. It
-	// does not change results, unless Tuning does.
+	// Threads is the number of threads to compute and decode with; 0 means one for
+	// each processor that Go uses. It does not change results, unless
+	// Compute.Tuning is given. Models with the same number share their threads.
 	Threads int
-	// Batch is how many pictures are computed at once at most; 0 means 16. More
-	// need more memory.
+	// Batch is the largest number of pictures that are computed at once; 0 means 16.
+	// More need more memory.
 	Batch int
-	// TopK is how many predictions a picture gets, the most probable first;
-	// 0 means 5. Models of several labels a picture give all classes they have.
+	// TopK is the number of predictions for a picture, the most probable first; 0
+	// means 5, and all classes for a model of several labels per picture.
 	TopK int
-	// Preprocess says how pictures become inputs, for a file that does not say
-	// so itself (NAME@FILE); else it must be nil.
-	Preprocess *data.Preprocess
-	// Classes are the names of the classes, for a file that does not have them.
-	// Without them, the names are the numbers.
-	Classes []string
-	// Keys renames the tensors of FILE in NAME@FILE; nil renames none.
-	Keys *weights.KeyMap
-	// Partial takes of FILE in NAME@FILE what fits, and fresh values drawn by
-	// Seed for the rest, of which Notes tells.
-	Partial bool
-	Seed    uint64
 	// MaxPixels is the largest picture, width times height, that is decoded;
 	// 0 means imaging.DefaultMaxPixels.
 	MaxPixels int
-	// Exact has every convolution add up its products one by one. Otherwise those
-	// that are faster by Winograd's algorithm are computed by it; its rounding
-	// moves logits by less than 1e-6 of their range, which changes an answer only
-	// where two classes are level.
+	// Compute trades speed for precision.
+	Compute Compute
+	// Weights supplies what a file that holds only weights does not contain.
+	Weights WeightsOnly
+}
+
+// Compute is how a network is computed. The zero value is fast, and the same bits
+// on all machines of one kind.
+type Compute struct {
+	// Exact disables Winograd convolution. Winograd is faster; its rounding changes
+	// logits by less than 1e-6 of their range, which changes an answer only where two
+	// classes are level.
 	Exact bool
-	// BF16 has convolutions and linear layers multiply numbers rounded to
-	// bfloat16, which moves logits by about 0.5 % of their range. [Open] returns an
-	// error where the processor has no such products (AVX512-BF16), unless they are
-	// emulated. How fast they are differs: `resnet doctor` tells.
+	// BF16 rounds the operands of convolutions and linear layers to bfloat16, which
+	// changes logits by about 0.5 % of their range. [Open] returns an error if the
+	// processor lacks the instructions (AVX512-BF16), unless they are emulated. The
+	// command resnet doctor measures their speed.
 	BF16 engine.BF16
-	// Tuning has times measured on this machine, by which algorithms are chosen
-	// unless Exact is set; Open of package engine/tuning reads what "resnet tune"
-	// has kept. nil leaves the choice to a model of the machine, so that results
-	// are the same bits on machines of one kind.
+	// Tuning holds times measured on this machine, by which algorithms are chosen
+	// unless Exact is set; Open of package engine/tuning reads what the command
+	// resnet tune has measured. nil chooses by a model of the machine.
 	Tuning engine.Tuning
+}
+
+// WeightsOnly supplies what a file does not contain that was not written by this
+// project: NAME@FILE, ONNX and Keras files. Keys, Partial and Seed are for
+// NAME@FILE alone.
+type WeightsOnly struct {
+	// Preprocess is how pictures become inputs. It must be nil for a file that
+	// records it.
+	Preprocess *data.Preprocess
+	// Classes are the names of the classes, by index, for a file without names; nil
+	// numbers them.
+	Classes []string
+	// Keys renames the tensors of FILE; nil renames none.
+	Keys *weights.KeyMap
+	// Partial loads the tensors of FILE that fit, and draws fresh values by Seed for
+	// the rest, which [Model.Notes] lists.
+	Partial bool
+	Seed    uint64
 }
 
 // Model is a network with its weights, classes and preprocessing, ready for
@@ -110,15 +125,15 @@ func Open(model string, opt Options) (*Model, error) {
 	if err := opt.check(); err != nil {
 		return nil, err
 	}
-	r, err := modelfile.Open(model, modelfile.Options{Keys: opt.Keys, Partial: opt.Partial, Seed: opt.Seed, Deferred: true})
+	r, err := modelfile.Open(model, modelfile.Options{Keys: opt.Weights.Keys, Partial: opt.Weights.Partial, Seed: opt.Weights.Seed, Deferred: true})
 	if err != nil {
 		return nil, fmt.Errorf("resnet: %w", err)
 	}
 	if model == "" {
 		model = modelfile.EmbeddedName
 	}
-	if opt.Preprocess == nil && r.Preprocess != nil {
-		opt.Preprocess = r.Preprocess
+	if opt.Weights.Preprocess == nil && r.Preprocess != nil {
+		opt.Weights.Preprocess = r.Preprocess
 		r.Notes = append(r.Notes, fmt.Sprintf("pictures are prepared as %s: %s", r.Why, r.Preprocess))
 	}
 	if !r.Report.Complete() {
@@ -129,7 +144,7 @@ func Open(model string, opt Options) (*Model, error) {
 
 // New returns the network of that name in package models with fresh random
 // weights, drawn by seed. It knows nothing; it serves benchmarks and tests.
-// Without opt.Preprocess, pictures become inputs by ImageNet's preprocessing
+// Without opt.Weights.Preprocess, pictures become inputs by ImageNet's preprocessing
 // scaled to the network's size.
 func New(name string, seed uint64, opt Options) (*Model, error) {
 	if err := opt.check(); err != nil {
@@ -145,7 +160,7 @@ func New(name string, seed uint64, opt Options) (*Model, error) {
 	if err := nn.Init(net, seed); err != nil {
 		return nil, fmt.Errorf("resnet: %s: %w", name, err)
 	}
-	if opt.Preprocess == nil {
+	if opt.Weights.Preprocess == nil {
 		p, err := data.Preset("imagenet")
 		if err != nil {
 			return nil, err
@@ -155,7 +170,7 @@ func New(name string, seed uint64, opt Options) (*Model, error) {
 		if p.Channels = chw[0]; p.Channels == 1 {
 			p.Mean, p.Std = p.Mean[:1], p.Std[:1]
 		}
-		opt.Preprocess = &p
+		opt.Weights.Preprocess = &p
 	}
 	r := &modelfile.Result{Module: net, Input: net.Input(), Classes: net.Config.Classes, File: &weights.File{}}
 	return assemble(name, r, nil, opt)
@@ -164,13 +179,13 @@ func New(name string, seed uint64, opt Options) (*Model, error) {
 func (o Options) check() error {
 	switch {
 	case o.Threads < 0:
-		return fmt.Errorf("resnet: %d threads", o.Threads)
+		return fmt.Errorf("resnet: Threads is %d, must not be negative", o.Threads)
 	case o.Batch < 0:
-		return fmt.Errorf("resnet: a batch of %d", o.Batch)
+		return fmt.Errorf("resnet: Batch is %d, must not be negative", o.Batch)
 	case o.TopK < 0:
-		return fmt.Errorf("resnet: the %d most probable classes", o.TopK)
+		return fmt.Errorf("resnet: TopK is %d, must not be negative", o.TopK)
 	}
-	if err := o.BF16.Check(); err != nil {
+	if err := o.Compute.BF16.Check(); err != nil {
 		return fmt.Errorf("resnet: %w", err)
 	}
 	return nil
@@ -182,14 +197,14 @@ func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) 
 	meta := r.File.Meta
 	m := &Model{name: name, net: r.Module, input: r.Input, meta: meta, notes: r.Notes, opt: opt}
 	switch {
-	case len(meta.Preprocess) > 0 && opt.Preprocess != nil:
+	case len(meta.Preprocess) > 0 && opt.Weights.Preprocess != nil:
 		return nil, fmt.Errorf("resnet: %s has its own preprocessing: leave out another", name)
 	case len(meta.Preprocess) > 0:
 		if err := json.Unmarshal(meta.Preprocess, &m.prep); err != nil {
 			return nil, fmt.Errorf("resnet: %s: preprocessing: %w", name, err)
 		}
-	case opt.Preprocess != nil:
-		m.prep = *opt.Preprocess
+	case opt.Weights.Preprocess != nil:
+		m.prep = *opt.Weights.Preprocess
 	default:
 		return nil, fmt.Errorf("resnet: %s does not say how pictures become inputs; name a preprocessing (%s)",
 			name, strings.Join(data.PresetNames(), ", "))
@@ -203,7 +218,7 @@ func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) 
 
 	m.classes = meta.Classes
 	if len(m.classes) == 0 {
-		m.classes = opt.Classes
+		m.classes = opt.Weights.Classes
 	}
 	if n := r.Classes; len(m.classes) == 0 {
 		for i := range n {
@@ -214,7 +229,7 @@ func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) 
 	}
 
 	var err error
-	if m.runner, err = infer.New(r.Module, vars, infer.Options{Threads: opt.Threads, Exact: opt.Exact, BF16: opt.BF16, Tuning: opt.Tuning}); err != nil {
+	if m.runner, err = infer.New(r.Module, vars, infer.Options{Threads: opt.Threads, Exact: opt.Compute.Exact, BF16: opt.Compute.BF16, Tuning: opt.Compute.Tuning}); err != nil {
 		return nil, fmt.Errorf("resnet: %s: %w", name, err)
 	}
 	return m, nil

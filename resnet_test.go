@@ -285,11 +285,11 @@ func TestWeightsWithoutMetadata(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := open(t, "resnet20-cifar@"+bare, Options{Preprocess: &prep})
+	m := open(t, "resnet20-cifar@"+bare, Options{Weights: WeightsOnly{Preprocess: &prep}})
 	if got := m.Classes(); got[9] != "9" {
 		t.Errorf("classes %v", got)
 	}
-	m = open(t, "resnet20-cifar@"+bare, Options{Preprocess: &prep, Classes: letters})
+	m = open(t, "resnet20-cifar@"+bare, Options{Weights: WeightsOnly{Preprocess: &prep, Classes: letters}})
 	named, err := m.Classify(t.Context(), Image(picture(1, 32, 32)))
 	if err != nil {
 		t.Fatal(err)
@@ -358,15 +358,15 @@ func TestOpenErrors(t *testing.T) {
 		{"resnet20-cifar@" + dir + "/none", Options{}, "none"},
 		{bare, Options{}, "does not say which network"},
 		{"resnet20-cifar@" + bare, Options{}, "does not say how pictures become inputs"},
-		{"resnet20-cifar@" + bare, Options{Preprocess: &prep, Classes: letters[:3]}, "10 classes apart, but there are names of 3"},
-		{"resnet32-cifar@" + bare, Options{Preprocess: &prep}, "layer1.3"},
-		{filledFile(t, nil), Options{Preprocess: &prep}, "has its own preprocessing"},
+		{"resnet20-cifar@" + bare, Options{Weights: WeightsOnly{Preprocess: &prep, Classes: letters[:3]}}, "10 classes apart, but there are names of 3"},
+		{"resnet32-cifar@" + bare, Options{Weights: WeightsOnly{Preprocess: &prep}}, "layer1.3"},
+		{filledFile(t, nil), Options{Weights: WeightsOnly{Preprocess: &prep}}, "has its own preprocessing"},
 		{short, Options{}, "layer1.0.bn1.weight"},
 		{nine, Options{}, "10 classes apart, but there are names of 9"},
 		{grey, Options{}, "takes 3 channels, but its preprocessing gives 1"},
-		{bare, Options{Threads: -1}, "-1 threads"},
-		{bare, Options{Batch: -1}, "a batch of -1"},
-		{bare, Options{TopK: -1}, "-1 most probable"},
+		{bare, Options{Threads: -1}, "Threads is -1"},
+		{bare, Options{Batch: -1}, "Batch is -1"},
+		{bare, Options{TopK: -1}, "TopK is -1"},
 	} {
 		if _, err := Open(c.model, c.opt); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("Open(%q): error %v, want one with %q", c.model, err, c.want)

@@ -67,7 +67,7 @@ func parity(t *testing.T, python, source, name string) {
 	if name == "resnetv2_50" {
 		ours = "preresnet50"
 	}
-	m, err := resnet.Open(ours+"@"+file, resnet.Options{Exact: true})
+	m, err := resnet.Open(ours+"@"+file, resnet.Options{Compute: resnet.Compute{Exact: true}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,8 +7,8 @@ import (
 
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/suggest"
-	"github.com/resnet-go/resnet/weights"
 	"github.com/resnet-go/resnet/tensor"
+	"github.com/resnet-go/resnet/weights"
 )
 
 // Names of the graph inputs that [Trace] makes.

@@ -31,7 +31,7 @@ func TestSavedNetworksOpen(t *testing.T) {
 		if err := c.Save(file); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := resnet.Open(file, resnet.Options{Preprocess: &prep}); err != nil {
+		if _, err := resnet.Open(file, resnet.Options{Weights: resnet.WeightsOnly{Preprocess: &prep}}); err != nil {
 			t.Errorf("a network of %s: %v", name, err)
 		}
 	}

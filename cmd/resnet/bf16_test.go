@@ -105,7 +105,7 @@ func TestBF16PublishedWeights(t *testing.T) {
 	const pictures = 1000
 	var logits [2][]float32
 	for i, bf16 := range []engine.BF16{engine.BF16Off, engine.BF16Emulated} {
-		m, err := resnet.Open("resnet20-cifar@"+file, resnet.Options{BF16: bf16, Batch: 100})
+		m, err := resnet.Open("resnet20-cifar@"+file, resnet.Options{Compute: resnet.Compute{BF16: bf16}, Batch: 100})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -56,20 +56,22 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	opt := resnet.Options{Threads: a.threads, Batch: f.batch, TopK: topK, Keys: keys, Exact: f.exact, BF16: engine.BF16(f.bf16), Tuning: a.tuning(f.noTuning || f.exact)}
+	opt := resnet.Options{Threads: a.threads, Batch: f.batch, TopK: topK,
+		Compute: resnet.Compute{Exact: f.exact, BF16: engine.BF16(f.bf16), Tuning: a.tuning(f.noTuning || f.exact)}}
+	opt.Weights.Keys = keys
 	if f.preprocess != "" {
 		p, err := data.Preset(f.preprocess)
 		if err != nil {
 			return nil, usageError{err}
 		}
-		opt.Preprocess = &p
+		opt.Weights.Preprocess = &p
 	}
 	if f.classes != "" {
 		names, err := readLines(f.classes)
 		if err != nil {
 			return nil, fmt.Errorf("--classes: %w", err)
 		}
-		opt.Classes = names
+		opt.Weights.Classes = names
 	}
 	if err := f.bf16.check(); err != nil {
 		return nil, err
