@@ -2,6 +2,8 @@ package models
 
 import (
 	"encoding/json"
+	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -33,5 +35,27 @@ func TestConfigJSON(t *testing.T) {
 	cfg, err := ParseConfig([]byte(`{"classes":2,"in_channels":3,"input_size":32,"stem":"cifar","block":"basic","layers":[1,1,1],"width":16,"groups":1,"width_per_group":64,"activation":"relu"}`))
 	if err != nil || cfg.Shortcut != ShortcutB {
 		t.Errorf("shortcut %q, %v", cfg.Shortcut, err)
+	}
+}
+
+// TestKnobs: each knob is named after a field of Config's JSON, and no variant
+// has the name of another.
+func TestKnobs(t *testing.T) {
+	fields := map[string]bool{}
+	for f := range reflect.TypeFor[Config]().Fields() {
+		key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		fields[key] = true
+	}
+	seen := map[string]bool{}
+	for _, k := range knobs {
+		if !fields[k.key] {
+			t.Errorf("no field of Config has the key %q", k.key)
+		}
+		for _, v := range k.variants {
+			if seen[v.name] {
+				t.Errorf("two variants are named %q", v.name)
+			}
+			seen[v.name] = true
+		}
 	}
 }
