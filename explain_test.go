@@ -142,7 +142,7 @@ func TestSeenIsTheInput(t *testing.T) {
 // The modules of an opened model have its values.
 func TestNetworkHasItsValues(t *testing.T) {
 	m := open(t, filledFile(t, nil), Options{})
-	for _, e := range nn.StateDict(m.Network()) {
+	for _, e := range nn.Params(m.Network()) {
 		want, err := m.Vars().Get(e.Name)
 		if err != nil {
 			t.Fatal(err)

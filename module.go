@@ -63,7 +63,7 @@ func FromModule(net nn.Module, d Description, opt Options) (*Model, error) {
 		}
 	}
 	values := map[string]*tensor.Tensor{}
-	for _, e := range nn.StateDict(net) {
+	for _, e := range nn.Params(net) {
 		if e.Param.Value != nil {
 			values[e.Name] = e.Param.Value.Clone()
 		}
@@ -103,7 +103,7 @@ func (m *Model) Save(path string) error {
 			return err
 		}
 	}
-	for _, e := range nn.StateDict(m.net) {
+	for _, e := range nn.Params(m.net) {
 		t, err := m.Vars().Get(e.Name)
 		if err != nil {
 			return fmt.Errorf("resnet: %s: %w", m.name, err)

@@ -11,29 +11,21 @@
 package resnet
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/resnet-go/resnet/data"
-	"github.com/resnet-go/resnet/embedded"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/explain"
 	"github.com/resnet-go/resnet/infer"
-	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
-	"github.com/resnet-go/resnet/weights/safetensors"
 )
 
 // Options are the choices of [Open], [New] and [FromModule]. The zero value is the
@@ -113,10 +105,10 @@ type Model struct {
 
 // ErrNoWeights is wrapped by the error of [Open] for the name of a network
 // without a file of weights.
-var ErrNoWeights = errors.New("a network without weights")
+var ErrNoWeights = modelfile.ErrNoWeights
 
 // ErrUnknown is wrapped by the error for a name that no network has.
-var ErrUnknown = errors.New("unknown model")
+var ErrUnknown = modelfile.ErrUnknown
 
 // Open opens a model: a file that this project has written, an ONNX or Keras
 // file (.onnx, .keras, .h5), NAME@FILE for a file that holds weights only and
@@ -133,29 +125,12 @@ func Open(model string, opt Options) (*Model, error) {
 	if err := opt.check(); err != nil {
 		return nil, err
 	}
-	if model == "" {
-		file, err := openEmbedded()
-		if err != nil {
-			return nil, err
-		}
-		r, err := modelfile.FromFile("embedded:"+embedded.ModelName, file)
-		if err != nil {
-			return nil, fmt.Errorf("resnet: %w", err)
-		}
-		return assemble("embedded:"+embedded.ModelName, r, nil, opt)
-	}
-	if info, err := os.Stat(model); err != nil || info.IsDir() {
-		name, _, ok := strings.Cut(model, "@")
-		if !ok {
-			return nil, notAFile(model)
-		}
-		if _, err := models.Lookup(name); err != nil {
-			return nil, unknown(name)
-		}
-	}
 	r, err := modelfile.Open(model, modelfile.Options{Keys: opt.Weights.Keys, Partial: opt.Weights.Partial, Seed: opt.Weights.Seed, Deferred: true})
 	if err != nil {
 		return nil, fmt.Errorf("resnet: %w", err)
+	}
+	if model == "" {
+		model = modelfile.EmbeddedName
 	}
 	if opt.Weights.Preprocess == nil && r.Preprocess != nil {
 		opt.Weights.Preprocess = r.Preprocess
@@ -175,9 +150,12 @@ func New(name string, seed uint64, opt Options) (*Model, error) {
 	if err := opt.check(); err != nil {
 		return nil, err
 	}
+	if _, err := modelfile.Lookup(name); err != nil {
+		return nil, fmt.Errorf("resnet: %w", err)
+	}
 	net, err := models.New(name)
 	if err != nil {
-		return nil, unknown(name)
+		return nil, fmt.Errorf("resnet: %s: %w", name, err)
 	}
 	if err := nn.Init(net, seed); err != nil {
 		return nil, fmt.Errorf("resnet: %s: %w", name, err)
@@ -211,36 +189,6 @@ func (o Options) check() error {
 		return fmt.Errorf("resnet: %w", err)
 	}
 	return nil
-}
-
-func openEmbedded() (*weights.File, error) {
-	b, err := embedded.Model()
-	if err != nil {
-		return nil, err
-	}
-	r, err := safetensors.NewReader(bytes.NewReader(b), int64(len(b)))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", embedded.ModelName, err)
-	}
-	return weights.Read(r)
-}
-
-// notAFile says what is wrong with a model that is neither a file nor NAME@FILE.
-func notAFile(model string) error {
-	if info, err := os.Stat(model); err == nil && info.IsDir() {
-		return fmt.Errorf("resnet: %s is a folder; a model is a file, such as %s", model, filepath.Join(model, "best.safetensors"))
-	}
-	if strings.ContainsAny(model, `/\`) || filepath.Ext(model) != "" {
-		return fmt.Errorf("resnet: no model file %s: %w", model, fs.ErrNotExist)
-	}
-	if _, err := models.Lookup(model); err == nil {
-		return fmt.Errorf("resnet: %s is %w; give %s@FILE or the file of a trained model", model, ErrNoWeights, model)
-	}
-	return unknown(model)
-}
-
-func unknown(name string) error {
-	return fmt.Errorf("%w %q%s", ErrUnknown, name, suggest.Phrase(name, models.Names()))
 }
 
 // assemble makes a model of a network and its values, nil for those of its

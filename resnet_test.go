@@ -50,7 +50,7 @@ func filledFile(t testing.TB, change func(*weights.File)) string {
 		t.Fatal(err)
 	}
 	f.Classes = letters
-	for _, e := range nn.StateDict(net) {
+	for _, e := range nn.Params(net) {
 		if e.Param.DType != tensor.Float32 {
 			f.Tensors[e.Name] = tensor.NewInt64(e.Param.Shape...)
 			continue

@@ -28,7 +28,7 @@ func filled(t testing.TB, name string, size int, opts ...models.Option) (*Explai
 		t.Fatal(err)
 	}
 	vars := engine.NewVars()
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		x := tensor.NewInt64()
 		if e.Param.DType == tensor.Float32 {
 			x = tensor.New(e.Param.Shape...)

@@ -93,7 +93,7 @@ func Compile(net nn.Module, vars *engine.Vars, in Input, q Query, opt Options) (
 // value is an error that names it.
 func Adopt(net nn.Module, values map[string]*tensor.Tensor) (*engine.Vars, error) {
 	vars := engine.NewVars()
-	for _, e := range nn.StateDict(net) {
+	for _, e := range nn.Params(net) {
 		t := e.Param.Value
 		if values != nil {
 			t = values[e.Name]

@@ -216,7 +216,7 @@ func TestFailuresAreNotKept(t *testing.T) {
 	started, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	m := newNetwork(t)
-	values := nn.State(m)
+	values := nn.Values(m)
 	w := values["conv.weight"]
 	deferred, err := tensor.Deferred(func(dst []float32) error {
 		once.Do(func() { close(started); <-release })

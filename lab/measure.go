@@ -49,7 +49,7 @@ func (s *Study) trained(r *Run) (*probe.Net, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := nn.Load(net, f.Tensors, true); err != nil {
+	if _, err := nn.Load(net, f.Tensors, nn.LoadOptions{}); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return &probe.Net{Module: net, State: probe.StateOf(net)}, nil

@@ -102,7 +102,7 @@ func onnxruntime(t *testing.T, python, name, file string, x *tensor.Tensor, got 
 	if err := weights.Save(in, &weights.File{Tensors: map[string]*tensor.Tensor{"x": x}}, weights.SaveOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), python, "../../modelfile/onnx/testdata/gen/ort.py", model, in, out)
+	cmd := exec.CommandContext(t.Context(), python, "onnx/testdata/gen/ort.py", model, in, out)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

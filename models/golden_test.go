@@ -57,7 +57,7 @@ func openWhole(t *testing.T, file, name string, opts ...Option) *whole {
 func (w *whole) vars() *engine.Vars {
 	w.t.Helper()
 	vars := engine.NewVars()
-	for _, e := range nn.StateDict(w.model) {
+	for _, e := range nn.Params(w.model) {
 		x := tensor.NewInt64()
 		if e.Param.DType == tensor.Float32 {
 			x = tensor.New(e.Param.Shape...)

@@ -27,7 +27,7 @@ func network(t *testing.T) (nn.Module, *engine.Vars) {
 		t.Fatal(err)
 	}
 	vars := engine.NewVars()
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if err := vars.Set(e.Name, e.Param.Value); err != nil {
 			t.Fatal(err)
 		}

@@ -165,7 +165,7 @@ func (e *evaluator) runner(vars *engine.Vars) (*infer.Runner, error) {
 		return infer.New(e.module, nil, e.options)
 	}
 	values := map[string]*tensor.Tensor{} // copies: training goes on to change vars
-	for _, p := range nn.StateDict(e.module) {
+	for _, p := range nn.Params(e.module) {
 		t, err := vars.Get(weights.EMAPrefix + p.Name)
 		if err != nil {
 			t, err = vars.Get(p.Name)

@@ -53,7 +53,7 @@ func Compile(m nn.Module, loss Loss, opt Optimizer) (*Trainer, error) {
 	if err := nn.Check(m); err != nil {
 		return nil, err
 	}
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if e.Param.Value == nil {
 			if err := nn.Init(m, 0); err != nil {
 				return nil, err
@@ -168,7 +168,7 @@ func (t *Trainer) Reset() {
 // build makes the plans of a Fit that continues the one before. If it fails, the
 // module is as it was.
 func (t *Trainer) build(s *session) error {
-	state := nn.StateDict(t.module)
+	state := nn.Params(t.module)
 	before := map[*nn.Param]*tensor.Tensor{}
 	slots := maps.Clone(t.slots)
 	for _, e := range state {
@@ -214,7 +214,7 @@ func (t *Trainer) take(s *session) error {
 			t.slots[name] = v
 		}
 	}
-	for _, e := range nn.StateDict(t.module) {
+	for _, e := range nn.Params(t.module) {
 		v, err := s.value(e.Name)
 		if err != nil {
 			return err
@@ -345,5 +345,5 @@ func (t *Trainer) Save(path string) error {
 	if err != nil {
 		return err
 	}
-	return weights.Save(path, &weights.File{Meta: meta, Tensors: nn.State(t.module)}, weights.SaveOptions{})
+	return weights.Save(path, &weights.File{Meta: meta, Tensors: nn.Values(t.module)}, weights.SaveOptions{})
 }

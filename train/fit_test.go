@@ -76,7 +76,7 @@ func TestFitContinues(t *testing.T) {
 			want := toyFit(t, whole, FitOptions{Epochs: 4, EMA: ema})
 			toyFit(t, parts, FitOptions{Epochs: 2, EMA: ema})
 			got := toyFit(t, parts, FitOptions{Epochs: 2, EMA: ema})
-			sameState(t, name, nn.State(whole.module), nn.State(parts.module))
+			sameState(t, name, nn.Values(whole.module), nn.Values(parts.module))
 			sameState(t, name+", slots", whole.slots, parts.slots)
 			if !slices.Equal(want.History, got.History) || got.Epochs != 4 || got.Steps != want.Steps {
 				t.Errorf("%s: %+v, want %+v", name, got, want)
@@ -89,8 +89,8 @@ func TestFitAfterReset(t *testing.T) {
 	opt := AdamW{LR: 0.003}
 	c, again := toyTrainer(t, opt), toyTrainer(t, opt)
 	toyFit(t, c, FitOptions{Epochs: 1})
-	for name, x := range nn.State(c.module) { // another trainer of the same weights
-		for _, e := range nn.StateDict(again.module) {
+	for name, x := range nn.Values(c.module) { // another trainer of the same weights
+		for _, e := range nn.Params(again.module) {
 			if e.Name == name {
 				e.Param.Value = x.Clone()
 			}
@@ -99,7 +99,7 @@ func TestFitAfterReset(t *testing.T) {
 	c.Reset()
 	r := toyFit(t, c, FitOptions{Epochs: 1})
 	toyFit(t, again, FitOptions{Epochs: 1})
-	sameState(t, "reset", nn.State(again.module), nn.State(c.module))
+	sameState(t, "reset", nn.Values(again.module), nn.Values(c.module))
 	if r.Epochs != 1 || len(r.History) != 1 {
 		t.Errorf("%+v", r)
 	}
@@ -110,13 +110,13 @@ func TestFitAfterReset(t *testing.T) {
 func TestFitTakesNewWeights(t *testing.T) {
 	c := toyTrainer(t, SGD{LR: 1e-30})
 	toyFit(t, c, FitOptions{Epochs: 1, EMA: 0.5})
-	for _, e := range nn.StateDict(c.module) {
+	for _, e := range nn.Params(c.module) {
 		if e.Name == "fc.weight" {
 			clear(e.Param.Value.Float32s())
 		}
 	}
 	toyFit(t, c, FitOptions{Epochs: 1, EMA: 0.5})
-	for name, x := range nn.State(c.module) {
+	for name, x := range nn.Values(c.module) {
 		if name != "fc.weight" {
 			continue
 		}
@@ -148,13 +148,13 @@ func TestFitInterruptedAndRefused(t *testing.T) {
 		t.Errorf("%d epochs, %d steps", r.Epochs, r.Steps)
 	}
 
-	before := nn.State(c.module)
+	before := nn.Values(c.module)
 	three := toy(t, 24, 1)
 	three.ClassNames = append(slices.Clone(three.ClassNames), "nowhere")
 	if _, err := c.Fit(context.Background(), three, FitOptions{Epochs: 1, BatchSize: 16}); err == nil || !strings.Contains(err.Error(), "5 classes") {
 		t.Errorf("error %v", err)
 	}
-	sameState(t, "refused", before, nn.State(c.module))
+	sameState(t, "refused", before, nn.Values(c.module))
 }
 
 // The targets of a loss that needs rows come from the loader alone.

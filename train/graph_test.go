@@ -92,7 +92,7 @@ func TestStepsEqualPyTorch(t *testing.T) {
 			if err := nn.Init(m, 1); err != nil {
 				t.Fatal(err)
 			}
-			for _, e := range nn.StateDict(m) {
+			for _, e := range nn.Params(m) {
 				if x, ok := g.Start[e.Name]; ok {
 					copy(e.Param.Value.Float32s(), x)
 				}

@@ -118,7 +118,7 @@ func (s *session) load(train data.Preprocess, loss LossRecipe) (err error) {
 // fill gives the variables their values.
 func (s *session) fill(state map[string]*tensor.Tensor) error {
 	s.vars = engine.NewVars()
-	for _, e := range nn.StateDict(s.module) {
+	for _, e := range nn.Params(s.module) {
 		if err := s.vars.Set(e.Name, e.Param.Value); err != nil {
 			return err
 		}

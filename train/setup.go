@@ -22,11 +22,6 @@ import (
 
 func cut(spec string) (kind, path string, ok bool) { return strings.Cut(spec, ":") }
 
-// isFile reports whether a Config.Model names a file.
-func isFile(model string) bool {
-	return strings.ContainsAny(model, `@/\`) || filepath.Ext(model) != ""
-}
-
 // prepare makes a session of a Config.
 func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 	s := &session{
@@ -215,7 +210,7 @@ func (s *session) network(cfg Config, run *weights.File) (*models.Model, error) 
 		if conf.Classes != len(s.splits.Classes()) {
 			return nil, fmt.Errorf("the run has %d classes, %s has %d", conf.Classes, s.splits.Spec, len(s.splits.Classes()))
 		}
-		if _, err := nn.Load(net, run.Tensors, true); err != nil {
+		if _, err := nn.Load(net, run.Tensors, nn.LoadOptions{}); err != nil {
 			return nil, err
 		}
 		return net, s.freeze(net)
@@ -234,13 +229,17 @@ func (s *session) network(cfg Config, run *weights.File) (*models.Model, error) 
 	if model == "" {
 		return nil, fmt.Errorf("recipe %s names no model: name one by --model", s.rec.Name)
 	}
-	if isFile(model) {
-		return s.pretrained(model)
+	ref, err := modelfile.Parse(model)
+	if err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	if ref.HasWeights() {
+		return s.pretrained(ref)
 	}
 	if s.rec.Finetune != nil {
 		return nil, fmt.Errorf("recipe %s fine-tunes a trained model, but %s is only a name: give its file, as --model FILE or --model %s@FILE", s.rec.Name, model, model)
 	}
-	net, err := models.New(model, s.shape()...)
+	net, err := models.New(ref.Name, s.shape()...)
 	if err != nil {
 		return nil, err
 	}
@@ -253,8 +252,9 @@ func (s *session) shape() []models.Option {
 
 // pretrained builds a network from a model file of any format, with a new last layer if its
 // classes are others.
-func (s *session) pretrained(model string) (*models.Model, error) {
-	r, err := modelfile.Open(model, modelfile.Options{Keys: s.keys})
+func (s *session) pretrained(ref modelfile.Ref) (*models.Model, error) {
+	model := ref.String()
+	r, err := ref.Open(modelfile.Options{Keys: s.keys})
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
@@ -300,7 +300,7 @@ func (s *session) pretrained(model string) (*models.Model, error) {
 func (s *session) keepHead(net *models.Model, f *weights.File, model string) error {
 	head := lastLinear(net)
 	want := map[string]*nn.Param{}
-	for _, e := range nn.StateDict(net) {
+	for _, e := range nn.Params(net) {
 		want[e.Name] = e.Param
 	}
 	other := len(f.Classes) > 0 && !slices.Equal(f.Classes, s.splits.Classes())
@@ -318,7 +318,7 @@ func (s *session) keepHead(net *models.Model, f *weights.File, model string) err
 			state[key] = t
 		}
 	}
-	report, err := nn.Load(net, state, false)
+	report, err := nn.Load(net, state, nn.LoadOptions{Partial: true})
 	if err != nil {
 		return fmt.Errorf("model %s: %w", model, err)
 	}
@@ -329,7 +329,7 @@ func (s *session) keepHead(net *models.Model, f *weights.File, model string) err
 		}
 	}
 	if len(missing)+len(report.Unexpected) > 0 {
-		return fmt.Errorf("model %s: %w", model, &nn.LoadError{LoadReport: nn.LoadReport{Missing: missing, Unexpected: report.Unexpected}})
+		return fmt.Errorf("model %s: %w", model, &weights.FitError{Report: weights.Report{Missing: missing, Unexpected: report.Unexpected}})
 	}
 	if other {
 		s.notes = append(s.notes, fmt.Sprintf("new last layer (%s) for %d classes", head, len(s.splits.Classes())))
@@ -353,7 +353,7 @@ func (s *session) freeze(net nn.Module) error {
 		if head == "" {
 			return errors.New("finetune.freeze: backbone: the model has no last fully connected layer that could stay free")
 		}
-		for _, e := range nn.StateDict(net) {
+		for _, e := range nn.Params(net) {
 			if !inModule(e.Name, head) {
 				prefixes[e.Name] = true
 			}

@@ -110,7 +110,7 @@ func NewStep(m nn.Module, opt StepOptions) (*Step, error) {
 	s.soft = opt.SoftTargets || s.loss.bce()
 	if s.vars == nil {
 		s.vars = engine.NewVars()
-		for _, e := range nn.StateDict(m) {
+		for _, e := range nn.Params(m) {
 			if err := s.vars.Set(e.Name, e.Param.Value); err != nil {
 				return nil, err
 			}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/weights"
 )
 
@@ -154,12 +155,19 @@ func (e *Diverged) Error() string {
 	return s + "; try a lower lr.peak, a longer lr.warmup or optimizer.clip_norm=1"
 }
 
+// hasWeights reports whether a text names a model with weights. An error is
+// reported where the model is opened.
+func hasWeights(model string) bool {
+	ref, err := modelfile.Parse(model)
+	return err == nil && model != "" && ref.HasWeights()
+}
+
 // DefaultRecipe returns the name of the recipe for a model and data where none is
 // named: fine-tuning for a model file, else by the kind of data.
 func DefaultRecipe(model, spec string) string {
 	kind, _, _ := cut(spec)
 	switch {
-	case isFile(model):
+	case hasWeights(model):
 		return "finetune"
 	case kind == "cifar10" || kind == "cifar100":
 		return "cifar-fast"

@@ -88,7 +88,7 @@ a convolution, GFLOP/s, bytes read and written, share of the time.`,
 
 func (c *benchCommand) check(names []string) error {
 	for _, n := range names {
-		if err := checkModel(n); err != nil {
+		if _, err := parseModel(n); err != nil {
 			return err
 		}
 	}

@@ -108,20 +108,26 @@ func (f *convertFlags) run(in, out string) error {
 	if err != nil {
 		return usageError{err}
 	}
-	if name, path, ok := strings.Cut(in, "@"); ok && !exists(in) {
-		if f.model != "" && f.model != name {
-			return usagef("IN names the network %s, --model %s", name, f.model)
-		}
-		f.model, in = name, path
+	ref, err := parseModel(in)
+	if err != nil {
+		return err
+	}
+	switch {
+	case ref.File == "":
+		return usagef("IN is missing: a file, or NAME@FILE, not %q", in)
+	case ref.Name == "":
+		ref.Name = f.model
+	case f.model != "" && f.model != ref.Name:
+		return usagef("IN names the network %s, --model %s", ref.Name, f.model)
 	}
 	if !f.force && exists(out) {
 		return fmt.Errorf("%s exists already: --force replaces it: %w", out, fs.ErrExist)
 	}
-	c := &conversion{convertFlags: f, in: in}
-	if f.model != "" {
-		err = c.forModel()
+	c := &conversion{convertFlags: f, in: ref.File}
+	if ref.Name != "" {
+		err = c.forModel(ref)
 	} else {
-		err = c.asItIs()
+		err = c.asItIs(ref)
 	}
 	if err != nil {
 		return err
@@ -158,10 +164,10 @@ type conversion struct {
 	report *weights.Report
 }
 
-// forModel reads weights for the network that --model names.
-func (c *conversion) forModel() error {
-	if err := checkName(c.model); err != nil {
-		return err
+// forModel reads weights for the network that is named.
+func (c *conversion) forModel(ref modelfile.Ref) error {
+	if _, err := modelfile.Lookup(ref.Name); err != nil {
+		return usageError{err}
 	}
 	keys, err := keyRules(c.keys)
 	if err != nil {
@@ -170,7 +176,7 @@ func (c *conversion) forModel() error {
 	if c.numClasses < 0 {
 		return usagef("--num-classes %d is below 0", c.numClasses)
 	}
-	r, err := modelfile.Load(c.model, c.in, modelfile.Options{
+	r, err := ref.Open(modelfile.Options{
 		Keys: keys, Dict: c.dict, Partial: c.partial, Seed: c.seed, Classes: c.numClasses,
 	})
 	if err != nil {
@@ -191,7 +197,7 @@ func (c *conversion) forModel() error {
 // take makes a network with its values what is written.
 func (c *conversion) take(r *modelfile.Result) error {
 	c.net, c.file, c.source, c.order = r, r.File, r.Source, nil
-	for _, e := range nn.StateDict(r.Module) {
+	for _, e := range nn.Params(r.Module) {
 		c.order = append(c.order, e.Name)
 	}
 	for _, n := range r.Notes {
@@ -208,7 +214,7 @@ func (c *conversion) take(r *modelfile.Result) error {
 }
 
 // asItIs reads a file that describes its network, or tensors of any names.
-func (c *conversion) asItIs() error {
+func (c *conversion) asItIs(ref modelfile.Ref) error {
 	if c.partial || c.numClasses != 0 {
 		return usagef("--partial and --num-classes need --model")
 	}
@@ -216,49 +222,30 @@ func (c *conversion) asItIs() error {
 	if err != nil {
 		return err
 	}
-	format, err := weights.Detect(c.in)
+	r, err := ref.Open(modelfile.Options{Dict: c.dict, Bare: true})
 	if err != nil {
 		return err
 	}
-	if holdsNetwork(format) && c.dict == "" {
+	if len(r.Source.Dicts) > 1 {
+		c.app.note("%s: state dict %q was chosen of %q", c.in, r.Source.Dict, r.Source.Dicts)
+	}
+	if r.Module != nil {
 		if keys.Len() > 0 {
-			return usagef("%s holds a network: --keys needs --model", c.in)
+			return usagef("%s describes its own network, so its tensors cannot be renamed: --keys needs --model, the network that they are for", c.in)
 		}
-		r, err := modelfile.Open(c.in, modelfile.Options{})
-		if err != nil {
-			return err
+		if r.Resumable() {
+			c.app.note("%s: the state of the training is left out", c.in)
 		}
 		return c.take(r)
 	}
-	file, source, err := weights.LoadFrom(c.in, weights.LoadOptions{Dict: c.dict})
-	if err != nil {
-		return err
-	}
-	if file.Ours() && keys.Len() > 0 {
-		return usagef("%s says itself which network it is for: its tensors cannot be renamed", c.in)
-	}
-	if len(file.State) > 0 {
-		c.app.note("%s: the state of the training is left out", c.in)
-	}
-	c.file, c.source, c.order = file.ModelOnly(), source, source.Names
-	if len(source.Dicts) > 1 {
-		c.app.note("%s: taken %q of the state dicts %q", c.in, source.Dict, source.Dicts)
-	}
+	c.file, c.source, c.order = r.File, r.Source, r.Source.Names
 	if c.file.Tensors, err = keys.Apply(c.file.Tensors); err != nil {
 		return fmt.Errorf("%s: %w", c.in, err)
 	}
-	if c.file.Ours() {
-		r, err := modelfile.FromFile(c.in, c.file)
-		if err != nil {
-			return err
-		}
-		r.Source = source
-		return c.take(r)
-	}
 	if c.preprocess != "" || c.classes != "" {
-		return usagef("%s does not say which network it is for: --preprocess and --classes need --model", c.in)
+		return usagef("%s does not say for which network it is: --preprocess and --classes need --model", c.in)
 	}
-	c.app.note("%s does not say which network it is for, and OUT will not either: --model NAME tells it", c.in)
+	c.app.note("%s does not say for which network it is, and OUT will not either: name it by --model NAME", c.in)
 	return nil
 }
 

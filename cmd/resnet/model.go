@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,7 +11,7 @@ import (
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
-	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/modelfile"
 )
 
 // modelFlags choose a trained model.
@@ -78,7 +77,7 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 		return nil, err
 	}
 	m, err := resnet.Open(f.model, opt)
-	if errors.Is(err, resnet.ErrUnknown) || errors.Is(err, resnet.ErrNoWeights) {
+	if errors.Is(err, resnet.ErrUnknown) || errors.Is(err, resnet.ErrNoWeights) || errors.Is(err, modelfile.ErrRemote) {
 		return nil, usageError{err}
 	}
 	if err != nil {
@@ -90,25 +89,13 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 	return m, nil
 }
 
-// checkName returns a usage error if name is no network's.
-func checkName(name string) error {
-	if _, err := models.Lookup(name); err != nil {
-		return usageError{err}
+// parseModel is [modelfile.Parse] with usage errors.
+func parseModel(model string) (modelfile.Ref, error) {
+	ref, err := modelfile.Parse(model)
+	if err != nil {
+		return ref, usageError{err}
 	}
-	return nil
-}
-
-// checkModel returns a usage error if model is neither empty, a file, a path,
-// nor the name of a network, alone or as NAME@FILE.
-func checkModel(model string) error {
-	if _, err := os.Stat(model); err == nil || model == "" {
-		return nil
-	}
-	name, _, ok := strings.Cut(model, "@")
-	if !ok && (strings.ContainsAny(model, `/\`) || filepath.Ext(model) != "") {
-		return nil // a file that is missing, of which opening it tells
-	}
-	return checkName(name)
+	return ref, nil
 }
 
 func readLines(path string) ([]string, error) {

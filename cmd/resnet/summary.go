@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -12,9 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
-	"github.com/resnet-go/resnet/embedded"
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/internal/diagram"
@@ -163,40 +160,21 @@ func drawNetwork(path, name string, net nn.Module, input []int) error {
 	return nil
 }
 
-// summarised returns the network of a name or file, or of the embedded model
-// for "", its input as C, H, W, and what the file says, nil for a name.
-func summarised(name string) (nn.Module, []int, *fileSummary, error) {
-	if name == "" {
-		b, err := embedded.Model()
+// summarised returns the network that a text names (see [modelfile.Ref]), its
+// input as C, H, W, and a summary of its file, nil for a network without weights.
+func summarised(model string) (nn.Module, []int, *fileSummary, error) {
+	ref, err := parseModel(model)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if !ref.HasWeights() {
+		net, err := models.New(ref.Name)
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		m, err := resnet.Open("", resnet.Options{})
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		return m.Network(), m.Input(), newFileSummary(m.Name(), int64(len(b)), m.Meta()), nil
+		return net, net.Input(), nil, nil
 	}
-	info, err := os.Stat(name)
-	if err != nil || info.IsDir() {
-		if _, path, ok := strings.Cut(name, "@"); ok {
-			if info, err = os.Stat(path); err != nil {
-				return nil, nil, nil, err
-			}
-		} else if strings.ContainsAny(name, `/\`) || filepath.Ext(name) != "" {
-			return nil, nil, nil, fmt.Errorf("no model file %s", name)
-		} else {
-			if err := checkName(name); err != nil {
-				return nil, nil, nil, err
-			}
-			net, err := models.New(name)
-			if err != nil {
-				return nil, nil, nil, err
-			}
-			return net, net.Input(), nil, nil
-		}
-	}
-	r, err := modelfile.Open(name, modelfile.Options{})
+	r, err := ref.Open(modelfile.Options{})
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -204,15 +182,15 @@ func summarised(name string) (nn.Module, []int, *fileSummary, error) {
 	if len(r.File.Preprocess) > 0 {
 		var p data.Preprocess
 		if err := json.Unmarshal(r.File.Preprocess, &p); err != nil {
-			return nil, nil, nil, fmt.Errorf("%s: preprocessing: %w", name, err)
+			return nil, nil, nil, fmt.Errorf("%s: preprocessing: %w", model, err)
 		}
 		input = []int{p.Channels, p.Height, p.Width}
 	}
-	file := newFileSummary(name, info.Size(), r.File.Meta)
-	file.Format, file.Notes = r.Source.Format, r.Notes
-	for _, t := range r.Source.Names {
-		file.Resumable = file.Resumable || r.File.Ours() && weights.IsState(t)
+	if model == "" {
+		return r.Module, input, newFileSummary(modelfile.EmbeddedName, r.Size, r.File.Meta), nil
 	}
+	file := newFileSummary(model, r.Size, r.File.Meta)
+	file.Format, file.Notes, file.Resumable = r.Source.Format, r.Notes, r.Resumable()
 	return r.Module, input, file, nil
 }
 

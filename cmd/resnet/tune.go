@@ -98,7 +98,7 @@ of 16 and of powers of two below, eval of 128.`,
 
 func (c *tuneCommand) run(ctx context.Context, names []string) error {
 	for _, n := range names {
-		if err := checkModel(n); err != nil {
+		if _, err := parseModel(n); err != nil {
 			return err
 		}
 	}

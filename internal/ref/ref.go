@@ -134,8 +134,8 @@ func eval(op graph.Op, in []array) ([]array, error) {
 		return one(batchNorm(op, in))
 	case graph.BatchNormTrain:
 		return batchNormTrain(op, in), nil
-	case graph.BatchNormAgain:
-		return one(batchNormAgain(in[0], in[1], in[2], in[3], in[4]))
+	case graph.BatchNormRecomputed:
+		return one(batchNormRecomputed(in[0], in[1], in[2], in[3], in[4]))
 	case graph.BatchNormGrad:
 		return batchNormGrad(in), nil
 

@@ -17,10 +17,7 @@ func sortedNames(s State) []string { return slices.Sorted(maps.Keys(s)) }
 
 // stagesOf returns the stages of a network of package models.
 func stagesOf(m nn.Module) ([]nn.Sequential, error) {
-	if w, ok := m.(*models.Model); ok {
-		m = w.Module
-	}
-	r, ok := m.(*models.ResNet)
+	r, ok := m.(*models.Model)
 	if !ok {
 		return nil, fmt.Errorf("probe: %T is no network of package models", m)
 	}

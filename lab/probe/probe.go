@@ -22,7 +22,7 @@ import (
 type State map[string]*tensor.Tensor
 
 // StateOf returns the values of m's parameters, which must have some.
-func StateOf(m nn.Module) State { return nn.State(m) }
+func StateOf(m nn.Module) State { return nn.Values(m) }
 
 // Pictures are prepared inputs, [N H W C], and their labels.
 type Pictures struct {

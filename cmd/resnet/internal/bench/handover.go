@@ -57,7 +57,7 @@ func handOver(n *network, peers bool) (h *handover, err error) {
 	if err := writeFloats(h.path("input.f32"), random(n.input).Float32s()); err != nil {
 		return nil, err
 	}
-	if !isFile(n.cfg.Model) || peers && n.peerName() != "" {
+	if !n.ref.HasWeights() || peers && n.peerName() != "" {
 		h.weights = h.path("weights.safetensors")
 		if err := n.save(h.weights); err != nil {
 			return nil, err

@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
@@ -27,6 +25,7 @@ import (
 // file's, and the type of its input.
 type network struct {
 	cfg    Config
+	ref    modelfile.Ref // cfg.Model
 	module nn.Module
 	model  *models.Model // module, if it is one of package models
 	input  graph.Type
@@ -34,9 +33,9 @@ type network struct {
 	vars   *engine.Vars // nil until the engine has the values
 }
 
-// open reads the network of the file cfg.Model (see [modelfile.Open]), or builds
-// the one of that name, with the state dict in the file state or, if that is
-// empty, with random weights. Deferred leaves large tensors in their file.
+// open opens the model that cfg.Model names (see [modelfile.Ref]). A name without
+// weights gets the state dict in the file state or, if that is empty, random
+// weights. Deferred leaves large tensors in their file.
 func open(cfg Config, state string, deferred bool) (*network, error) {
 	if cfg.Mode != Infer && cfg.Mode != Train {
 		return nil, fmt.Errorf("bench: unknown mode %q", cfg.Mode)
@@ -44,19 +43,23 @@ func open(cfg Config, state string, deferred bool) (*network, error) {
 	if cfg.Batch < 1 || cfg.Threads < 1 || cfg.Size < 0 {
 		return nil, fmt.Errorf("bench: batch %d, threads %d, size %d", cfg.Batch, cfg.Threads, cfg.Size)
 	}
-	n := &network{cfg: cfg}
+	ref, err := modelfile.Parse(cfg.Model)
+	if err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	n := &network{cfg: cfg, ref: ref}
 	var chw tensor.Shape
-	if isFile(cfg.Model) {
-		r, err := modelfile.Open(cfg.Model, modelfile.Options{Deferred: deferred})
+	if ref.HasWeights() {
+		r, err := ref.Open(modelfile.Options{Deferred: deferred})
 		if err != nil {
 			return nil, fmt.Errorf("bench: %w", err)
 		}
 		n.module, n.model, chw = r.Module, r.Model, r.Input
-		if format, err := weights.Detect(cfg.Model); err == nil && format == weights.ONNX {
-			n.onnx = cfg.Model
+		if ref.Name == "" && r.Source.Format == weights.ONNX {
+			n.onnx = ref.File
 		}
 	} else {
-		m, err := models.New(cfg.Model)
+		m, err := models.New(ref.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -65,7 +68,7 @@ func open(cfg Config, state string, deferred bool) (*network, error) {
 		} else {
 			var f *weights.File
 			if f, _, err = weights.LoadFrom(state, weights.LoadOptions{Deferred: deferred}); err == nil {
-				_, err = nn.Adopt(m, f.Tensors, true)
+				_, err = nn.Load(m, f.Tensors, nn.LoadOptions{Share: true})
 			}
 		}
 		if err != nil {
@@ -81,16 +84,6 @@ func open(cfg Config, state string, deferred bool) (*network, error) {
 	}
 	n.input = graph.F32(cfg.Batch, chw[0], chw[1], chw[2])
 	return n, nil
-}
-
-// isFile reports whether a model is a file, alone or as NAME@FILE, rather than
-// the name of a network.
-func isFile(model string) bool {
-	if info, err := os.Stat(model); err == nil && !info.IsDir() {
-		return true
-	}
-	_, err := models.Lookup(model)
-	return err != nil && (strings.ContainsAny(model, `@./\`))
 }
 
 // peerName returns the name by which peers know the network, "" if they do not:
@@ -129,7 +122,7 @@ func (n *network) compile(by engine.Tuning) (*infer.Call, error) {
 		if n.vars, err = infer.Adopt(n.module, nil); err != nil {
 			return nil, err
 		}
-		for _, e := range nn.StateDict(n.module) {
+		for _, e := range nn.Params(n.module) {
 			e.Param.Value = nil
 		}
 	}
@@ -183,7 +176,7 @@ func (n *network) flops() (int64, error) {
 // save writes the values as a state dict.
 func (n *network) save(path string) error {
 	var ts []safetensors.Tensor
-	for _, e := range nn.StateDict(n.module) {
+	for _, e := range nn.Params(n.module) {
 		t := e.Param.Value
 		if t == nil {
 			t = tensor.NewInt64(e.Param.Shape...) // counters start at 0

@@ -107,7 +107,7 @@ func (ref *reference) run(ctx context.Context, threads int) (*tensor.Tensor, err
 		return nil, err
 	}
 	values := map[string]*tensor.Tensor{}
-	for _, e := range nn.StateDict(net) {
+	for _, e := range nn.Params(net) {
 		if e.Param.DType != tensor.Float32 {
 			values[e.Name] = tensor.NewInt64(e.Param.Shape...) // a counter, which inference does not read
 			continue

@@ -30,7 +30,7 @@ func torchFile(t *testing.T, name string, rename func(string) string, opts ...mo
 	}
 	values = map[string]*tensor.Tensor{}
 	var ts []pytorch.Tensor
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		values[e.Name] = e.Param.Value
 		if n := rename(e.Name); n != "" {
 			ts = append(ts, pytorch.Tensor{Name: n, Tensor: e.Param.Value})
@@ -103,7 +103,7 @@ func TestPartial(t *testing.T) {
 	if err := nn.Init(fresh, 1); err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range nn.StateDict(fresh) {
+	for _, e := range nn.Params(fresh) {
 		if e.Name == "fc.weight" && !slices.Equal(r.File.Tensors[e.Name].Float32s(), e.Param.Value.Float32s()) {
 			t.Error("the last layer does not have the fresh values of the seed")
 		}

@@ -6,9 +6,9 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// The optimisers' update rules. Each takes the variable's value, its gradient
-// and the optimiser's own slots, and returns the new values, which the caller
-// passes to [Graph.Assign]. lr is a scalar input so that schedules need no
+// The update rules of optimizers. Each takes the variable's value, its gradient
+// and the optimizer's slots, and returns the new values, which the caller passes
+// to [Graph.Assign]. lr is an input, not an attribute, so that a schedule needs no
 // new plan.
 
 // SGD is stochastic gradient descent with momentum, in PyTorch's form:
@@ -16,7 +16,7 @@ import (
 //	d = grad + WeightDecay*p;  v = Momentum*v + d;  p = p - lr*v
 //	with Nesterov:             p = p - lr*(d + Momentum*v)
 //
-// With Momentum 0, p = p - lr*d and v stays as it is.
+// With Momentum 0, p = p - lr*d and v does not change.
 //
 // Inputs: p, grad, v of one shape, lr; outputs: new p, new v.
 type SGD struct {
@@ -81,7 +81,7 @@ func (GlobalNorm) Name() string { return "GlobalNorm" }
 // Infer implements [Op].
 func (GlobalNorm) Infer(in []Type) ([]Type, error) {
 	if len(in) == 0 {
-		return nil, fmt.Errorf("no inputs")
+		return nil, fmt.Errorf("there are no inputs")
 	}
 	if err := arity(in, 1, len(in)); err != nil {
 		return nil, err
