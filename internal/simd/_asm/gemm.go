@@ -47,7 +47,7 @@ type isa struct {
 	perPanel     int // vectors that make a panel of 16 columns
 	regs         []reg.VecPhysical
 	maxRows      map[int]int // by number of panels
-	dot          dot
+	dot          bool        // dot products of bfloat16 pairs instead of FMAs
 }
 
 var avx512 = &isa{
@@ -87,8 +87,15 @@ func (s shape) name(i *isa) string {
 	return n
 }
 
+// maxTNPanels is gemm.MaxTNPanels.
+const maxTNPanels = 2
+
 func (i *isa) shapes(o op) (list []shape) {
-	for nz := 1; nz <= 4; nz++ {
+	panels := 4
+	if o == tn {
+		panels = maxTNPanels
+	}
+	for nz := 1; nz <= panels; nz++ {
 		for m := 1; m <= i.maxRows[nz]; m++ {
 			list = append(list, shape{o, m, nz, false})
 		}
@@ -111,7 +118,6 @@ type kernel struct {
 	bv      []reg.VecPhysical // one for each vector of B that is held
 	av      reg.VecPhysical   // a broadcast element of A
 	memA    bool              // A is broadcast from memory by the FMA itself
-	tmp     []reg.VecPhysical // what an emulated dot product overwrites
 	g       reg.GPPhysical
 	aoff    reg.GPPhysical
 	batch   reg.GPPhysical
@@ -149,8 +155,8 @@ func gemmKernel(c *build.Context, i *isa, s shape) {
 		}
 		k.acc = append(k.acc, row)
 	}
-	for range i.dot.temporaries() {
-		k.tmp = append(k.tmp, take())
+	if i.dot {
+		n += dotTemporaries
 	}
 	// Vectors of B that no register is left for are operands in memory.
 	k.memA = k.nv == 1
@@ -182,7 +188,7 @@ func gemmKernel(c *build.Context, i *isa, s shape) {
 	if k.m*k.nv >= 16 {
 		k.unroll = 2
 	}
-	if i.dot != none {
+	if i.dot {
 		k.unroll = 1
 	}
 	k.emit()
@@ -194,9 +200,7 @@ func (k *kernel) emit() {
 		k.MOVQ(arg(k.g, "bits"), k.k)
 		k.KMOVW(k.k.As32(), reg.K1)
 	}
-	leave := k.dot.enter(k.Context, k.k)
 	k.Label("tile")
-	leave.dotMode()
 	k.MOVQ(arg(k.g, "aoff"), k.aoff)
 	k.MOVQ(arg(k.g, "batch"), k.batch)
 	k.MOVQ(arg(k.g, "as"), k.as)
@@ -221,9 +225,8 @@ func (k *kernel) emit() {
 	k.Label("batch")
 	k.setBases()
 	k.MOVQ(arg(k.g, "k"), k.k)
-	if k.dot != none {
+	if k.dot {
 		k.dotLoop()
-		leave.floatMode()
 		k.finishTile()
 		return
 	}
@@ -463,8 +466,8 @@ func (k *kernel) step(u int, even bool) {
 // fma adds a times b to acc; with memA, a is an element to broadcast.
 func (k *kernel) fma(a operand.Op, b, acc reg.VecPhysical) {
 	switch {
-	case k.dot != none:
-		k.dot.emit(k.Context, a, k.memA, b, acc, k.tmp)
+	case k.dot:
+		dotProduct(k.Context, a, k.memA, b, acc)
 	case k.memA:
 		k.VFMADD231PS_BCST(a, b, acc)
 	default:

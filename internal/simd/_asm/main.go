@@ -42,12 +42,12 @@ func main() {
 	}
 	for _, isa := range []*isa{avx512, avx2} {
 		writeAsm(*out, "gemm8", fmt.Sprintf("gemm8_%s_amd64.s", isa.suffix), func(c *build.Context) {
-			int8Shapes(isa, func(m, nz int) { int8Kernel(c, isa, m, nz) })
-			int8StoreKernel(c, isa)
+			gemm8Shapes(isa, func(m, nz int) { gemm8Kernel(c, isa, m, nz) })
+			gemm8Store(c, isa)
 		})
-		writeAsm(*out, "vec", fmt.Sprintf("quant_%s_amd64.s", isa.suffix), func(c *build.Context) { int8Vec(c, isa) })
+		writeAsm(*out, "vec", fmt.Sprintf("quant_%s_amd64.s", isa.suffix), func(c *build.Context) { quantKernels(c, isa) })
 	}
-	writeGo(*out, "gemm8", "gemm8_stubs_amd64.go", int8Stubs())
+	writeGo(*out, "gemm8", "gemm8_stubs_amd64.go", gemm8Stubs())
 	writeGo(*out, "vec", "quant_stubs_amd64.go", quantStubs())
 	writeBF16(*out)
 	writeAsm(*out, "vec", "stats_amd64.s", statsKernels)

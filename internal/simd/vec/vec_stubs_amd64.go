@@ -264,11 +264,6 @@ func emaAVX512(avg *float32, p *float32, n int, decay float32, fresh float32)
 //go:noescape
 func sumSquaresAVX512(lane *float64, x *float32, n int)
 
-// allFiniteAVX512 sets sum to a vector of zeros if all x are finite, else one with a NaN.
-//
-//go:noescape
-func allFiniteAVX512(x *float32, n int, sum *float32)
-
 // expAVX512 computes y = exp(x).
 //
 //go:noescape
@@ -598,11 +593,6 @@ func emaAVX2(avg *float32, p *float32, n int, decay float32, fresh float32)
 //
 //go:noescape
 func sumSquaresAVX2(lane *float64, x *float32, n int)
-
-// allFiniteAVX2 sets sum to a vector of zeros if all x are finite, else one with a NaN.
-//
-//go:noescape
-func allFiniteAVX2(x *float32, n int, sum *float32)
 
 // expAVX2 computes y = exp(x).
 //

@@ -274,11 +274,6 @@ func emaNEON(avg *float32, p *float32, n int, decay float32, fresh float32)
 //go:noescape
 func sumSquaresNEON(lane *float64, x *float32, n int)
 
-// allFiniteNEON sets sum to a vector of zeros if all x are finite, else one with a NaN.
-//
-//go:noescape
-func allFiniteNEON(x *float32, n int, sum *float32)
-
 // expNEON computes y = exp(x).
 //
 //go:noescape

@@ -168,7 +168,6 @@ func optim(e *emit) {
 	})
 
 	sumSquares(e)
-	allFinite(e)
 }
 
 // sumSquares adds the squares of n floats, a multiple of 32, to the 32 lanes.
@@ -200,28 +199,4 @@ func sumSquares(e *emit) {
 		e.save(whole, a.reg, lane, 16*i)
 	}
 	e.end()
-}
-
-// allFinite multiplies by 0, which leaves 0 of finite values and NaN of others.
-func allFinite(e *emit) {
-	var zero vec
-	var acc []vec
-	next := 0
-	e.flat(kernel{
-		name: "allFinite", doc: "sets sum to a vector of zeros if all x are finite, else one with a NaN.",
-		streams: []string{"x"}, extra: "sum *float32", unroll: 4,
-		setup: func() {
-			zero, acc = e.pinZero(), nil
-			for range 4 {
-				acc = append(acc, e.pinZero())
-			}
-		},
-		finish: func() {
-			to := e.loadInt("sum")
-			e.block(func() { e.st(e.tree(acc), mem{base: to}) })
-		},
-	}, func(at memOf) {
-		e.fma(e.ld(at("x")), zero, acc[next%4])
-		next++
-	})
 }

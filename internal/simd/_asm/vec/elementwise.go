@@ -175,7 +175,6 @@ func optim(e *emit) {
 	})
 
 	sumSquares(e)
-	allFinite(e)
 }
 
 // sumSquares adds the squares of n floats, a multiple of 32, to the 32 lanes.
@@ -206,27 +205,4 @@ func sumSquares(e *emit) {
 		e.VMOVUPD(a, op.Mem{Base: lane, Disp: 8 * per * i})
 	}
 	e.end()
-}
-
-// allFinite multiplies by 0, which leaves 0 of finite values and NaN of others.
-func allFinite(e *emit) {
-	var zero vec
-	var acc []vec
-	next := 0
-	e.flat(kernel{
-		name: "allFinite", doc: "sets sum to a vector of zeros if all x are finite, else one with a NaN.",
-		streams: []string{"x"}, extra: "sum *float32", unroll: 4,
-		setup: func() {
-			zero, acc = e.zero(), nil
-			for range 4 {
-				acc = append(acc, e.zero())
-			}
-		},
-		finish: func() {
-			e.VMOVUPS(e.tree(acc), op.Mem{Base: e.loadInt("sum")})
-		},
-	}, func(at memOf) {
-		e.fma(e.ld(at("x")), zero, acc[next%4])
-		next++
-	})
 }

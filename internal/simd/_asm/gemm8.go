@@ -2,90 +2,63 @@ package main
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/resnet-go/resnet/internal/simd/_asm/layout"
 )
 
-// int8Fields are the fields of gemm8.Args, eight bytes each, in order, then
-// those of other sizes.
-var int8Fields = []string{"a", "aoff", "batch", "k", "as", "b", "bs", "next", "nextA", "corr", "c", "mode", "scale", "out", "ldo", "res", "ldr"}
+// gemm8Args and gemm8Epilogue are the argument structs of the tiles and of the
+// epilogue of one panel.
+var (
+	gemm8Args     = layout.Of("gemm8", "Args")
+	gemm8Epilogue = layout.Of("gemm8", "Epilogue")
+)
 
-// int8Small are the fields of gemm8.Args after int8Fields and where they are.
-var int8Small = []struct {
-	name string
-	off  int
-}{
-	{"lo", 136}, {"hi", 140}, {"byY", 144}, {"byRes", 148}, {"plus", 152}, {"magic", 156}, {"zero", 160}, {"least", 224}, {"order", 288},
+// gemm8Arg is the memory operand of a field of the gemm8.Args that g points to.
+func gemm8Arg(g reg.Register, name string) operand.Mem {
+	return operand.Mem{Base: g, Disp: gemm8Args.Offset(name)}
 }
 
-// storeFields are the fields of gemm8.Epilogue and where they are.
-var storeFields = []struct {
-	name string
-	off  int
-}{
-	{"t", 0}, {"rows", 8}, {"ts", 16}, {"scale", 24}, {"res", 32}, {"ldr", 40}, {"out", 48}, {"ldo", 56}, {"bits", 64},
-	{"resZero", 72}, {"resScale", 76}, {"lo", 80}, {"hi", 84}, {"zero", 88}, {"mode", 92},
-	{"midLo", 96}, {"midHi", 100}, {"byY", 104}, {"byRes", 108}, {"plus", 112}, {"magic", 116},
-}
-
-func int8Arg(g reg.Register, name string) operand.Mem {
-	for i, f := range int8Fields {
-		if f == name {
-			return operand.Mem{Base: g, Disp: 8 * i}
-		}
-	}
-	for _, f := range int8Small {
-		if f.name == name {
-			return operand.Mem{Base: g, Disp: f.off}
-		}
-	}
-	panic("no field " + name)
-}
-
-func storeArg(g reg.Register, name string) operand.Mem {
-	for _, f := range storeFields {
-		if f.name == name {
-			return operand.Mem{Base: g, Disp: f.off}
-		}
-	}
-	panic("no field " + name)
-}
-
-// int8Rows is the largest number of rows of a tile by number of panels: with
+// gemm8Rows is the largest number of rows of a tile by number of panels: with
 // VNNI the accumulators, a vector of B for each panel and two of A fill the 32
 // registers, but for one panel, where half of them hide the latency as well;
 // with AVX2 a row of one panel takes four accumulators.
-var int8Rows = map[*isa]map[int]int{
+var gemm8Rows = map[*isa]map[int]int{
 	avx512: {1: 14, 2: 14, 3: 9, 4: 6},
 	avx2:   {1: 2},
 }
 
-func int8Name(i *isa, m, nz int) string {
+// gemm8ISA is the suffix of the names of the tiles' kernels.
+func gemm8ISA(i *isa) string {
 	if i == avx512 {
-		return fmt.Sprintf("int8Tile%dx%dVNNI", m, nz)
+		return "VNNI"
 	}
-	return fmt.Sprintf("int8Tile%dx%dAVX2", m, nz)
+	return i.name
 }
 
-// int8Shapes calls f for each shape of tile.
-func int8Shapes(i *isa, f func(m, nz int)) {
+func gemm8Name(i *isa, m, nz int) string {
+	return fmt.Sprintf("tile%dx%d%s", m, nz, gemm8ISA(i))
+}
+
+// gemm8Shapes calls f for each shape of tile.
+func gemm8Shapes(i *isa, f func(m, nz int)) {
 	for nz := 1; nz <= 4; nz++ {
-		for m := 1; m <= int8Rows[i][nz]; m++ {
+		for m := 1; m <= gemm8Rows[i][nz]; m++ {
 			f(m, nz)
 		}
 	}
 }
 
-// int8Kernel writes the micro-kernel of a tile of m rows by nz panels, which
+// gemm8Kernel writes the micro-kernel of a tile of m rows by nz panels, which
 // stores the sums as int32 or, with VNNI, what the epilogue makes of them.
-func int8Kernel(c *build.Context, i *isa, m, nz int) {
-	c.Function(int8Name(i, m, nz))
+func gemm8Kernel(c *build.Context, i *isa, m, nz int) {
+	c.Function(gemm8Name(i, m, nz))
 	c.Attributes(attr.NOSPLIT)
-	c.Doc(fmt.Sprintf("%s sums a tile of %d rows and %d panels.", int8Name(i, m, nz), m, nz))
+	c.Doc(fmt.Sprintf("%s sums a tile of %d rows and %d panels.", gemm8Name(i, m, nz), m, nz))
 	c.SignatureExpr("func(args *byte)")
 	g, aoff, batch, k := reg.RSI, reg.RDI, reg.RCX, reg.RDX
 	as, as3, b, bs, bs3 := reg.RBX, reg.R8, reg.RAX, reg.R9, reg.R10
@@ -169,19 +142,19 @@ func int8Kernel(c *build.Context, i *isa, m, nz int) {
 	}
 
 	c.Load(c.Param("args"), g)
-	c.MOVQ(int8Arg(g, "aoff"), aoff)
-	c.MOVQ(int8Arg(g, "batch"), batch)
-	c.MOVQ(int8Arg(g, "as"), as)
+	c.MOVQ(gemm8Arg(g, "AOff"), aoff)
+	c.MOVQ(gemm8Arg(g, "Batch"), batch)
+	c.MOVQ(gemm8Arg(g, "AStride"), as)
 	c.LEAQ(operand.Mem{Base: as, Index: as, Scale: 2}, as3)
-	c.MOVQ(int8Arg(g, "b"), b)
+	c.MOVQ(gemm8Arg(g, "B"), b)
 	if nz > 1 {
-		c.MOVQ(int8Arg(g, "bs"), bs)
+		c.MOVQ(gemm8Arg(g, "BStride"), bs)
 		c.LEAQ(operand.Mem{Base: bs, Index: bs, Scale: 2}, bs3)
 	}
 	if i == avx512 {
-		c.MOVQ(int8Arg(g, "next"), next)
-		c.MOVQ(int8Arg(g, "nextA"), nextA)
-		c.MOVQ(int8Arg(g, "corr"), k)
+		c.MOVQ(gemm8Arg(g, "PrefetchB"), next)
+		c.MOVQ(gemm8Arg(g, "PrefetchA"), nextA)
+		c.MOVQ(gemm8Arg(g, "Corr"), k)
 		for z := range nz {
 			c.VMOVDQU32(operand.Mem{Base: k, Disp: 64 * z}, acc[z])
 			for r := 1; r < m; r++ {
@@ -194,13 +167,13 @@ func int8Kernel(c *build.Context, i *isa, m, nz int) {
 		}
 	}
 	c.Label("batch")
-	c.MOVQ(int8Arg(g, "a"), bases[0])
+	c.MOVQ(gemm8Arg(g, "A"), bases[0])
 	c.ADDQ(operand.Mem{Base: aoff}, bases[0])
 	for j := 1; j < (m+4)/5; j++ {
 		c.LEAQ(operand.Mem{Base: bases[j-1], Index: as, Scale: 4}, bases[j])
 		c.ADDQ(as, bases[j])
 	}
-	c.MOVQ(int8Arg(g, "k"), k)
+	c.MOVQ(gemm8Arg(g, "K"), k)
 	c.SUBQ(operand.U8(2), k)
 	c.JLT(operand.LabelRef("tail"))
 	c.Label("loop")
@@ -219,11 +192,11 @@ func int8Kernel(c *build.Context, i *isa, m, nz int) {
 	c.DECQ(batch)
 	c.JNE(operand.LabelRef("batch"))
 	if i == avx512 {
-		int8Finish(c, g, acc, free, m, nz)
+		gemm8Finish(c, g, acc, free, m, nz)
 		return
 	}
-	c.MOVQ(int8Arg(g, "c"), k)
-	c.MOVQ(int8Arg(g, "corr"), b)
+	c.MOVQ(gemm8Arg(g, "C"), k)
+	c.MOVQ(gemm8Arg(g, "Corr"), b)
 	for r := range m {
 		for h := range 2 {
 			// Columns 0 1 4 5 | 2 3 6 7, then in order.
@@ -238,15 +211,15 @@ func int8Kernel(c *build.Context, i *isa, m, nz int) {
 	c.RET()
 }
 
-// int8Finish writes what follows the sums of a tile: they are stored, or scaled,
+// gemm8Finish writes what follows the sums of a tile: they are stored, or scaled,
 // rounded and packed to bytes, or before the packing something is added.
-func int8Finish(c *build.Context, g reg.Register, acc, free []reg.VecPhysical, m, nz int) {
+func gemm8Finish(c *build.Context, g reg.Register, acc, free []reg.VecPhysical, m, nz int) {
 	scale, out, ldo, res, ldr, sums := reg.RAX, reg.R11, reg.RBX, reg.R12, reg.R8, reg.RDX
 	order, plus, magic, t := free[0], free[1], free[2], free[3]
-	c.CMPQ(int8Arg(g, "mode"), operand.U8(1))
+	c.CMPQ(gemm8Arg(g, "finish"), operand.U8(1))
 	c.JEQ(operand.LabelRef("bytes"))
 	c.JGT(operand.LabelRef("add"))
-	c.MOVQ(int8Arg(g, "c"), sums)
+	c.MOVQ(gemm8Arg(g, "C"), sums)
 	for j, v := range acc {
 		c.VMOVDQU32(v, operand.Mem{Base: sums, Disp: 64 * j})
 	}
@@ -255,15 +228,15 @@ func int8Finish(c *build.Context, g reg.Register, acc, free []reg.VecPhysical, m
 	rows := max(1, 4/nz) // that fill a register with bytes
 	for _, label := range []string{"bytes", "add"} {
 		c.Label(label)
-		c.MOVQ(int8Arg(g, "scale"), scale)
-		c.MOVQ(int8Arg(g, "out"), out)
-		c.MOVQ(int8Arg(g, "ldo"), ldo)
-		c.VMOVDQU32(int8Arg(g, "order"), order)
+		c.MOVQ(gemm8Arg(g, "Scale"), scale)
+		c.MOVQ(gemm8Arg(g, "Out"), out)
+		c.MOVQ(gemm8Arg(g, "OutStride"), ldo)
+		c.VMOVDQU32(gemm8Arg(g, "order"), order)
 		if label == "add" {
-			c.MOVQ(int8Arg(g, "res"), res)
-			c.MOVQ(int8Arg(g, "ldr"), ldr)
-			c.VBROADCASTSS(int8Arg(g, "plus"), plus)
-			c.VBROADCASTSS(int8Arg(g, "magic"), magic)
+			c.MOVQ(gemm8Arg(g, "Res"), res)
+			c.MOVQ(gemm8Arg(g, "ResStride"), ldr)
+			c.VBROADCASTSS(gemm8Arg(g, "Plus"), plus)
+			c.VBROADCASTSS(gemm8Arg(g, "Magic"), magic)
 		}
 		for r0 := 0; r0 < m; r0 += rows {
 			r1 := min(m, r0+rows)
@@ -275,13 +248,13 @@ func int8Finish(c *build.Context, g reg.Register, acc, free []reg.VecPhysical, m
 					c.VMULPS(by, v, v)
 					if label == "add" {
 						c.VADDPS(magic, v, v)
-						c.VMAXPS_BCST(int8Arg(g, "lo"), v, v)
-						c.VMINPS_BCST(int8Arg(g, "hi"), v, v)
+						c.VMAXPS_BCST(gemm8Arg(g, "ClampMidLo"), v, v)
+						c.VMINPS_BCST(gemm8Arg(g, "ClampMidHi"), v, v)
 						c.VSUBPS(magic, v, v)
 						c.VPMOVZXBD(operand.Mem{Base: res, Disp: 16 * z}, t)
 						c.VCVTDQ2PS(t, t)
-						c.VFMADD132PS_BCST(int8Arg(g, "byRes"), plus, t)
-						c.VFMADD132PS_BCST(int8Arg(g, "byY"), t, v)
+						c.VFMADD132PS_BCST(gemm8Arg(g, "MulRes"), plus, t)
+						c.VFMADD132PS_BCST(gemm8Arg(g, "MulY"), t, v)
 					}
 					c.VCVTPS2DQ(v, v)
 				}
@@ -289,7 +262,7 @@ func int8Finish(c *build.Context, g reg.Register, acc, free []reg.VecPhysical, m
 					c.ADDQ(ldr, res)
 				}
 			}
-			int8Pack(c, g, acc[r0*nz:r1*nz], order, label == "bytes")
+			gemm8Pack(c, g, acc[r0*nz:r1*nz], order, label == "bytes")
 			v := acc[r0*nz]
 			at := operand.Mem{Base: out}
 			for r := r0; r < r1; r++ {
@@ -318,9 +291,9 @@ func int8Finish(c *build.Context, g reg.Register, acc, free []reg.VecPhysical, m
 	}
 }
 
-// int8Pack packs one to four vectors of integers to bytes, in order, in the
+// gemm8Pack packs one to four vectors of integers to bytes, in order, in the
 // first of them, if told so with the zero point added.
-func int8Pack(c *build.Context, g reg.Register, v []reg.VecPhysical, order reg.VecPhysical, zero bool) {
+func gemm8Pack(c *build.Context, g reg.Register, v []reg.VecPhysical, order reg.VecPhysical, zero bool) {
 	words := []reg.VecPhysical{v[0]}
 	c.VPACKSSDW(v[min(1, len(v)-1)], v[0], v[0])
 	if len(v) > 2 {
@@ -329,24 +302,24 @@ func int8Pack(c *build.Context, g reg.Register, v []reg.VecPhysical, order reg.V
 	}
 	if zero {
 		for _, w := range words {
-			c.VPADDSW(int8Arg(g, "zero"), w, w)
+			c.VPADDSW(gemm8Arg(g, "zeros"), w, w)
 		}
 	}
 	c.VPACKUSWB(words[len(words)-1], v[0], v[0])
-	c.VPMAXUB(int8Arg(g, "least"), v[0], v[0])
+	c.VPMAXUB(gemm8Arg(g, "mins"), v[0], v[0])
 	// Each 128 bits hold four columns of each vector.
 	c.VPERMD(v[0], order, v[0])
 }
 
-// int8StoreKernel writes the epilogue: see gemm8.Epilogue. The AVX2 variant
+// gemm8Store writes the epilogue: see gemm8.Epilogue. The AVX2 variant
 // stores whole panels only.
-func int8StoreKernel(c *build.Context, i *isa) {
-	c.Function("int8Store" + i.name)
+func gemm8Store(c *build.Context, i *isa) {
+	c.Function("store" + i.name)
 	c.Attributes(attr.NOSPLIT)
-	c.Doc("int8Store" + i.name + " scales and stores the rows of a panel.")
+	c.Doc("store" + i.name + " scales and stores the rows of a panel.")
 	c.SignatureExpr("func(args *byte)")
 	g, t, rows, ts, res, ldr, out, ldo, tmp := reg.RSI, reg.RDI, reg.RCX, reg.RBX, reg.R8, reg.R9, reg.R10, reg.R11, reg.RAX
-	at := func(f string) operand.Mem { return storeArg(g, f) }
+	at := func(f string) operand.Mem { return operand.Mem{Base: g, Disp: gemm8Epilogue.Offset(f)} }
 	nv := i.perPanel
 	v, scale := i.regs[:nv], i.regs[2:2+nv]
 	tv, midLo, midHi, plus, byRes, byY, magic := i.regs[4], i.regs[5], i.regs[6], i.regs[7], i.regs[8], i.regs[9], i.regs[15]
@@ -355,14 +328,14 @@ func int8StoreKernel(c *build.Context, i *isa) {
 	for _, f := range []struct {
 		name string
 		r    reg.GPPhysical
-	}{{"t", t}, {"rows", rows}, {"ts", ts}, {"res", res}, {"ldr", ldr}, {"out", out}, {"ldo", ldo}} {
+	}{{"t", t}, {"rows", rows}, {"tStride", ts}, {"Res", res}, {"ResStride", ldr}, {"Out", out}, {"OutStride", ldo}} {
 		c.MOVQ(at(f.name), f.r)
 	}
 	if i == avx512 {
 		c.MOVQ(at("bits"), tmp)
 		c.KMOVW(tmp.As32(), reg.K1)
 	}
-	c.MOVQ(at("scale"), tmp)
+	c.MOVQ(at("Scale"), tmp)
 	for j, r := range scale {
 		c.VMOVUPS(operand.Mem{Base: tmp, Disp: j * i.bytes}, r)
 	}
@@ -370,12 +343,12 @@ func int8StoreKernel(c *build.Context, i *isa) {
 		name string
 		v    reg.VecPhysical
 	}{
-		{"resZero", resZero}, {"resScale", resScale}, {"lo", lo}, {"hi", hi},
-		{"midLo", midLo}, {"midHi", midHi}, {"plus", plus}, {"byRes", byRes}, {"byY", byY}, {"magic", magic},
+		{"ResZero", resZero}, {"ResScale", resScale}, {"ClampOutLo", lo}, {"ClampOutHi", hi},
+		{"ClampMidLo", midLo}, {"ClampMidHi", midHi}, {"Plus", plus}, {"MulRes", byRes}, {"MulY", byY}, {"Magic", magic},
 	} {
 		c.VBROADCASTSS(at(f.name), f.v)
 	}
-	c.VPBROADCASTD(at("zero"), zero)
+	c.VPBROADCASTD(at("Zero"), zero)
 	residual := func(j int) {
 		mem := operand.Mem{Base: res, Disp: 8 * j}
 		if i == avx512 {
@@ -389,7 +362,7 @@ func int8StoreKernel(c *build.Context, i *isa) {
 	for j, r := range v {
 		c.VCVTDQ2PS(operand.Mem{Base: t, Disp: j * i.bytes}, r)
 	}
-	c.CMPL(at("mode"), operand.U8(2))
+	c.CMPL(at("Mode"), operand.U8(2))
 	c.JEQ(operand.LabelRef("add"))
 	for j, r := range v {
 		c.VMULPS(scale[j], r, r)
@@ -421,7 +394,7 @@ func int8StoreKernel(c *build.Context, i *isa) {
 		c.VMAXPS(lo, r, r)
 		c.VMINPS(hi, r, r)
 	}
-	c.CMPL(at("mode"), operand.U8(0))
+	c.CMPL(at("Mode"), operand.U8(0))
 	c.JEQ(operand.LabelRef("float"))
 	for _, r := range v {
 		c.VCVTPS2DQ(r, r) // to nearest even
@@ -456,67 +429,19 @@ func int8StoreKernel(c *build.Context, i *isa) {
 	c.RET()
 }
 
-// int8Stubs returns the Go file that declares and dispatches the kernels.
-func int8Stubs() []byte {
-	s := fmt.Sprintf("// Code generated by %s. DO NOT EDIT.\n\n//go:build !purego\n\npackage gemm8\n\nimport \"unsafe\"\n\nvar (\n", warning)
-	offset := func(of, field string, off int) {
-		s += fmt.Sprintf("_ = [1]struct{}{}[unsafe.Offsetof(%s{}.%s)-%d]\n", of, field, off)
-	}
-	for j, f := range int8Fields {
-		offset("Args", int8Name8(f), 8*j)
-	}
-	for _, f := range int8Small {
-		offset("Args", int8Name8(f.name), f.off)
-	}
-	for _, f := range storeFields {
-		offset("Epilogue", epilogueName(f.name), f.off)
-	}
-	s += ")\n\n"
+// gemm8Stubs returns the Go file that declares and dispatches the kernels.
+func gemm8Stubs() []byte {
+	s := fmt.Sprintf("// Code generated by %s. DO NOT EDIT.\n\n//go:build !purego\n\npackage gemm8\n\nimport \"unsafe\"\n\n", warning)
+	s += gemm8Args.Checks() + gemm8Epilogue.Checks()
 	decls := ""
 	for _, i := range []*isa{avx512, avx2} {
-		name := "int8TileVNNI"
-		if i == avx2 {
-			name = "int8TileAVX2"
-		}
-		s += fmt.Sprintf("func %s(m, nz int, g *Args) {\nswitch nz<<5 | m {\n", name)
-		int8Shapes(i, func(m, nz int) {
-			s += fmt.Sprintf("case %d<<5 | %d:\n%s(g)\n", nz, m, int8Name(i, m, nz))
-			decls += fmt.Sprintf("//go:noescape\nfunc %s(args *Args)\n\n", int8Name(i, m, nz))
+		s += fmt.Sprintf("func tile%s(m, nz int, g *Args) {\nswitch nz<<5 | m {\n", gemm8ISA(i))
+		gemm8Shapes(i, func(m, nz int) {
+			s += fmt.Sprintf("case %d<<5 | %d:\n%s(g)\n", nz, m, gemm8Name(i, m, nz))
+			decls += fmt.Sprintf("//go:noescape\nfunc %s(args *Args)\n\n", gemm8Name(i, m, nz))
 		})
 		s += "default:\npanic(\"gemm8: no micro-kernel of this shape\")\n}\n}\n\n"
-		decls += fmt.Sprintf("//go:noescape\nfunc int8Store%s(args *Epilogue)\n\n", i.name)
+		decls += fmt.Sprintf("//go:noescape\nfunc store%s(args *Epilogue)\n\n", i.name)
 	}
 	return []byte(s + decls)
-}
-
-// int8Name8 returns the Go name of a field of gemm8.Args.
-func int8Name8(field string) string {
-	switch field {
-	case "next":
-		return "PrefetchB"
-	case "nextA":
-		return "PrefetchA"
-	case "lo":
-		return "MidLo"
-	case "hi":
-		return "MidHi"
-	case "least":
-		return "Min"
-	case "ldo", "ldr", "corr", "mode", "scale", "out", "byY", "byRes", "plus", "magic", "zero", "order":
-		return strings.ToUpper(field[:1]) + field[1:]
-	}
-	return goName(field)
-}
-
-// epilogueName returns the Go name of a field of gemm8.Epilogue.
-func epilogueName(field string) string {
-	if field == "ts" {
-		return "TStride"
-	}
-	return strings.ToUpper(field[:1]) + field[1:]
-}
-
-// quantStubs declares the conversions between float32 and bytes.
-func quantStubs() []byte {
-	return []byte(fmt.Sprintf("// Code generated by %s. DO NOT EDIT.\n\n//go:build !purego\n\npackage vec\n\n", warning) + int8VecStubs())
 }
