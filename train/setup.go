@@ -110,9 +110,9 @@ func (s *session) choosePrecision() (err error) {
 	}
 	switch s.bf16 {
 	case engine.BF16Native:
-		s.notes = append(s.notes, "training uses bfloat16 operands; evaluation is float32")
+		s.notes = append(s.notes, "training multiplies bfloat16 numbers; evaluation is float32")
 	case engine.BF16Emulated:
-		s.notes = append(s.notes, "training uses emulated bfloat16 operands, which is slow; evaluation is float32")
+		s.notes = append(s.notes, "training multiplies bfloat16 numbers, emulated, which is slow; evaluation is float32")
 	}
 	return nil
 }
