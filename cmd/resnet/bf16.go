@@ -37,5 +37,5 @@ func (f *bf16Flag) name() string {
 	return f.String()
 }
 
-// check returns an error where the processor lacks what the flag asks for.
+// check returns an error if the processor lacks the instructions.
 func (f *bf16Flag) check() error { return engine.BF16(*f).Check() }
