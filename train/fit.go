@@ -114,7 +114,7 @@ func (o FitOptions) recipe(loss Loss, opt Optimizer, prep *data.Preprocess) *Rec
 // learning rate. [Trainer.Reset] discards all of that. The Result counts epochs and
 // updates of all Fits.
 //
-// Errors are as of [Run]. If ctx ends, nothing is written, but the module
+// Errors are the same as those of [Run]. If ctx ends, nothing is written, but the module
 // keeps what it learned, and another Fit continues with the next epoch. After a
 // *[Diverged] error it starts with a fresh optimizer.
 func (t *Trainer) Fit(ctx context.Context, ds data.Dataset, opt FitOptions) (*Result, error) {
