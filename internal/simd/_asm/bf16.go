@@ -9,6 +9,8 @@ import (
 	"github.com/mmcloughlin/avo/ir"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/resnet-go/resnet/internal/simd/_asm/layout"
 )
 
 // bf16 is AVX-512 with dot products of pairs of bfloat16 numbers, VDPBF16PS,
@@ -28,7 +30,7 @@ const dotTemporaries = 2
 // dotLoop is the loop over the pairs of a batch element and over these. A step
 // is as long as that of an FMA kernel with half the overhead, so it is not
 // unrolled.
-func (k *kernel) dotLoop() {
+func (k *microKernel) dotLoop() {
 	k.Label("loop")
 	k.step(0, true)
 	k.advance(1)
@@ -158,16 +160,10 @@ func memory(m operand.Mem, r byte, size int) (code []byte, text string) {
 	return append(code, disp...), text + "]"
 }
 
-// packFields are the fields of gemm.bf16Args, eight bytes each, in order.
-var packFields = []string{"dst", "src", "rows", "step", "dstep", "hi", "blocks", "low", "high", "words", "order"}
+var packArgs = layout.Of("gemm", "bf16Args")
 
 func packArg(g reg.Register, name string) operand.Mem {
-	for i, f := range packFields {
-		if f == name {
-			return operand.Mem{Base: g, Disp: 8 * i}
-		}
-	}
-	panic("no field " + name)
+	return operand.Mem{Base: g, Disp: packArgs.Offset(name)}
 }
 
 // convert sets dst to low, as 16 bfloat16 numbers, and high above them.
@@ -254,8 +250,8 @@ func packKernels(c *build.Context) {
 	}
 }
 
-// peakKernel writes the loop that measures the peak of the dot products.
-func peakKernel(c *build.Context) {
+// bf16PeakKernel writes the loop that measures the peak of the dot products.
+func bf16PeakKernel(c *build.Context) {
 	c.Function("bf16Peak")
 	c.Attributes(attr.NOSPLIT)
 	c.Doc("bf16Peak does n times 12 independent dot products on registers.")
@@ -275,27 +271,11 @@ func peakKernel(c *build.Context) {
 	c.RET()
 }
 
-// writeBF16 writes all files of the bfloat16 kernels.
-func writeBF16(dir string) {
-	var stubs stubs
-	for _, op := range []op{nn, tn} {
-		writeAsm(dir, "gemm", fmt.Sprintf("gemm_%s_bf16_amd64.s", op), func(c *build.Context) {
-			for _, s := range bf16.shapes(op) {
-				gemmKernel(c, bf16, s)
-				stubs.kernel(bf16, s)
-			}
-		})
-	}
-	writeAsm(dir, "gemm", "bf16_pack_amd64.s", packKernels)
-	writeAsm(dir, "isa", "bf16_peak_amd64.s", peakKernel)
-	text := string(stubs.file())
-	text += "// The assembly reads bf16Args by these offsets.\nvar (\n"
-	for j, f := range packFields {
-		text += fmt.Sprintf("_ = [1]struct{}{}[unsafe.Offsetof(bf16Args{}.%s)-%d]\n", f, 8*j)
-	}
-	text += ")\n\n"
-	for _, f := range []string{"Narrow", "Pairs"} {
-		text += fmt.Sprintf("//go:noescape\nfunc bf16%sNative(args *bf16Args)\n\n", f)
-	}
-	writeGo(dir, "gemm", "bf16_stubs_amd64.go", []byte(text))
-}
+// packStubs declares the kernels of packKernels.
+const packStubs = `
+//go:noescape
+func bf16NarrowNative(args *bf16Args)
+
+//go:noescape
+func bf16PairsNative(args *bf16Args)
+`

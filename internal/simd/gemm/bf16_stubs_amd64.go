@@ -6,35 +6,20 @@ package gemm
 
 import "unsafe"
 
-// The assembly reads Args by these offsets; a constant index out of range
-// here means that they have moved.
+// The assembly reads bf16Args by these offsets. A constant index out of range
+// here means that a field has moved: run go generate.
 var (
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.A)-0]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.A2)-8]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.AOff)-16]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.Batch)-24]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.K)-32]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.AStride)-40]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.B)-48]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.BStride)-56]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.C)-64]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.LDC)-72]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.Res)-80]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.Bias)-88]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.cols)-96]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.bits)-104]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.mask)-112]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.clamp)-120]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.lo)-128]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.hi)-132]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.Tiles)-136]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.AStep)-144]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.CStep)-152]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.Prefetch)-160]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.PrefetchStep)-168]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.CJump)-176]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.PrefetchK)-184]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.PrefetchSlow)-192]
+	_ = [1]struct{}{}[unsafe.Offsetof(bf16Args{}.dst)-0]
+	_ = [1]struct{}{}[unsafe.Offsetof(bf16Args{}.src)-8]
+	_ = [1]struct{}{}[unsafe.Offsetof(bf16Args{}.rows)-16]
+	_ = [1]struct{}{}[unsafe.Offsetof(bf16Args{}.step)-24]
+	_ = [1]struct{}{}[unsafe.Offsetof(bf16Args{}.dstep)-32]
+	_ = [1]struct{}{}[unsafe.Offsetof(bf16Args{}.hi)-40]
+	_ = [1]struct{}{}[unsafe.Offsetof(bf16Args{}.blocks)-48]
+	_ = [1]struct{}{}[unsafe.Offsetof(bf16Args{}.low)-56]
+	_ = [1]struct{}{}[unsafe.Offsetof(bf16Args{}.high)-64]
+	_ = [1]struct{}{}[unsafe.Offsetof(bf16Args{}.words)-72]
+	_ = [1]struct{}{}[unsafe.Offsetof(bf16Args{}.order)-80]
 )
 
 func gemmNNBF16Native(m, nz int, g *Args) {
@@ -682,21 +667,6 @@ func gemmTN13x2BF16Native(args *Args)
 
 //go:noescape
 func gemmTN14x2BF16Native(args *Args)
-
-// The assembly reads bf16Args by these offsets.
-var (
-	_ = [1]struct{}{}[unsafe.Offsetof(bf16Args{}.dst)-0]
-	_ = [1]struct{}{}[unsafe.Offsetof(bf16Args{}.src)-8]
-	_ = [1]struct{}{}[unsafe.Offsetof(bf16Args{}.rows)-16]
-	_ = [1]struct{}{}[unsafe.Offsetof(bf16Args{}.step)-24]
-	_ = [1]struct{}{}[unsafe.Offsetof(bf16Args{}.dstep)-32]
-	_ = [1]struct{}{}[unsafe.Offsetof(bf16Args{}.hi)-40]
-	_ = [1]struct{}{}[unsafe.Offsetof(bf16Args{}.blocks)-48]
-	_ = [1]struct{}{}[unsafe.Offsetof(bf16Args{}.low)-56]
-	_ = [1]struct{}{}[unsafe.Offsetof(bf16Args{}.high)-64]
-	_ = [1]struct{}{}[unsafe.Offsetof(bf16Args{}.words)-72]
-	_ = [1]struct{}{}[unsafe.Offsetof(bf16Args{}.order)-80]
-)
 
 //go:noescape
 func bf16NarrowNative(args *bf16Args)

@@ -6,8 +6,8 @@ package gemm
 
 import "unsafe"
 
-// The assembly reads Args by these offsets; a constant index out of range
-// here means that they have moved.
+// The assembly reads Args by these offsets. A constant index out of range
+// here means that a field has moved: run go generate.
 var (
 	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.A)-0]
 	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.A2)-8]

@@ -5,43 +5,23 @@ import (
 	"fmt"
 )
 
-// argFields are the fields of gemm.Args and where the assembly expects
-// them.
-var argFields = []struct {
-	name string
-	off  int
-}{
-	{"a", 0}, {"a2", 8}, {"aoff", 16}, {"batch", 24}, {"k", 32}, {"as", 40}, {"b", 48}, {"bs", 56}, {"c", 64},
-	{"ldc", 72}, {"res", 80}, {"bias", 88}, {"clamp", 120}, {"lo", 128}, {"hi", 132},
-	{"tiles", 136}, {"astep", 144}, {"cstep", 152}, {"ahead", 160}, {"aheadStep", 168}, {"cjump", 176}, {"aheadK", 184}, {"aheadSlow", 192},
-}
-
-func field(name string) int {
-	for _, f := range argFields {
-		if f.name == name {
-			return f.off
-		}
-	}
-	panic("no field " + name)
-}
-
-// gemmRows is the largest number of rows of a tile: 6 rows of a panel take 24
+// neonRows is the largest number of rows of a tile: 6 rows of a panel take 24
 // of the 32 registers, 6 hold four steps of A, two hold B.
-const gemmRows = 6
+const neonRows = 6
 
 // panelVectors is the number of vectors that make a panel of 16 columns.
 const panelVectors = 4
 
-// gemm is one micro-kernel of m rows by one panel. A split NN kernel reads the
-// second half of its rows from gemm.Args.a2 on and stores it cjump bytes after
+// neonGEMM is one micro-kernel of m rows by one panel. A split NN kernel reads the
+// second half of its rows from gemm.Args.A2 on and stores it CJump bytes after
 // the last row of the first half.
-type gemm struct {
+type neonGEMM struct {
 	*asm
 	tn, split bool
 	m         int
 }
 
-func (k *gemm) name() string {
+func (k *neonGEMM) name() string {
 	op, split := "NN", ""
 	if k.tn {
 		op = "TN"
@@ -52,22 +32,22 @@ func (k *gemm) name() string {
 	return fmt.Sprintf("gemm%s%d%sNEON", op, k.m, split)
 }
 
-// gemmList calls f for every kernel.
-func gemmList(a *asm, f func(k *gemm)) {
-	for m := 1; m <= gemmRows; m++ {
-		f(&gemm{asm: a, m: m})
+// neonShapes calls f for every kernel.
+func neonShapes(a *asm, f func(k *neonGEMM)) {
+	for m := 1; m <= neonRows; m++ {
+		f(&neonGEMM{asm: a, m: m})
 	}
-	for m := 2; m <= gemmRows; m += 2 {
-		f(&gemm{asm: a, m: m, split: true})
+	for m := 2; m <= neonRows; m += 2 {
+		f(&neonGEMM{asm: a, m: m, split: true})
 	}
-	for m := 1; m <= gemmRows; m++ {
-		f(&gemm{asm: a, m: m, tn: true})
+	for m := 1; m <= neonRows; m++ {
+		f(&neonGEMM{asm: a, m: m, tn: true})
 	}
 }
 
-func gemmKernels() *asm {
+func neonGEMMs() *asm {
 	a := &asm{}
-	gemmList(a, (*gemm).emit)
+	neonShapes(a, (*neonGEMM).emit)
 	return a
 }
 
@@ -90,18 +70,18 @@ const (
 	t1     x = 20
 )
 
-func (k *gemm) acc(row, vec int) v { return v(row*panelVectors + vec) }
+func (k *neonGEMM) acc(row, vec int) v { return v(row*panelVectors + vec) }
 
 // av is the register that holds steps of row i of A.
-func (k *gemm) av(i int) v { return v(gemmRows*panelVectors + i) }
+func (k *neonGEMM) av(i int) v { return v(neonRows*panelVectors + i) }
 
 // bv is one of two registers for B.
-func (k *gemm) bv(i int) v { return v(30 + i%2) }
+func (k *neonGEMM) bv(i int) v { return v(30 + i%2) }
 
-func (k *gemm) get(name string, r x) { k.op("MOVD %d(%v), %v", field(name), args, r) }
-func (k *gemm) put(name string, r x) { k.op("MOVD %v, %d(%v)", r, field(name), args) }
+func (k *neonGEMM) get(name string, r x) { k.op("MOVD %d(%v), %v", gemmArgs.Offset(name), args, r) }
+func (k *neonGEMM) put(name string, r x) { k.op("MOVD %v, %d(%v)", r, gemmArgs.Offset(name), args) }
 
-func (k *gemm) emit() {
+func (k *neonGEMM) emit() {
 	what := "NN"
 	if k.tn {
 		what = "TN"
@@ -111,22 +91,22 @@ func (k *gemm) emit() {
 	k.op("MOVD square+8(FP), %v", square)
 	tile, loop, next, done := k.label("tile"), k.label("batch"), k.label("next"), k.label("done")
 	k.at(tile)
-	k.get("aoff", offs)
-	k.get("batch", batch)
-	k.get("as", strA)
-	k.get("b", ptrB)
-	k.get("ahead", ahead)
+	k.get("AOff", offs)
+	k.get("Batch", batch)
+	k.get("AStride", strA)
+	k.get("B", ptrB)
+	k.get("Prefetch", ahead)
 	if k.tn {
-		k.get("bs", strB)
-		k.get("aheadK", aheadK)
+		k.get("BStride", strB)
+		k.get("PrefetchK", aheadK)
 	} else {
-		k.get("aheadSlow", slow)
+		k.get("PrefetchSlow", slow)
 		k.op("LSL $2, %v, %v", slow, slow4)
 	}
 	k.start()
 	k.at(loop)
 	k.setRows()
-	k.get("k", count)
+	k.get("K", count)
 	if k.tn {
 		k.stepsTN()
 	} else {
@@ -139,38 +119,38 @@ func (k *gemm) emit() {
 
 	// On to the next tile of the row. After the last one the pointers stay: Go
 	// must not see one that points past its array.
-	k.get("tiles", t0)
+	k.get("Tiles", t0)
 	k.op("SUBS $1, %v", t0)
-	k.put("tiles", t0)
+	k.put("Tiles", t0)
 	k.op("BEQ %s", done)
 	move := func(name string, step x) {
 		k.get(name, t1)
 		k.op("ADD %v, %v", step, t1)
 		k.put(name, t1)
 	}
-	k.get("astep", t0)
-	move("a", t0)
+	k.get("AStep", t0)
+	move("A", t0)
 	if k.split {
-		move("a2", t0)
+		move("A2", t0)
 	}
-	k.get("aheadStep", t0)
-	move("ahead", t0)
-	k.get("cstep", t0)
-	move("c", t0)
-	k.get("res", t1)
+	k.get("PrefetchStep", t0)
+	move("Prefetch", t0)
+	k.get("CStep", t0)
+	move("C", t0)
+	k.get("Res", t1)
 	k.op("CBZ %v, %s", t1, tile)
 	k.op("ADD %v, %v", t0, t1)
-	k.put("res", t1)
+	k.put("Res", t1)
 	k.op("B %s", tile)
 	k.at(done)
 	k.op("RET")
 }
 
 // start sets the accumulators to the bias, or to zero.
-func (k *gemm) start() {
+func (k *neonGEMM) start() {
 	zero, set := k.label("zero"), k.label("set")
 	k.op("CBNZ %v, %s", square, zero)
-	k.get("bias", t0)
+	k.get("Bias", t0)
 	k.op("CBZ %v, %s", t0, zero)
 	for p := 0; p < panelVectors; p += 2 {
 		k.loadPair(k.acc(0, p), k.acc(0, p+1), t0, 16*p)
@@ -191,16 +171,16 @@ func (k *gemm) start() {
 }
 
 // setRows points at the rows of A of the next batch element.
-func (k *gemm) setRows() {
+func (k *neonGEMM) setRows() {
 	k.op("MOVD.P 8(%v), %v", offs, t0)
-	k.get("a", rowA)
+	k.get("A", rowA)
 	k.op("ADD %v, %v", t0, rowA)
 	if k.tn {
 		return
 	}
 	for i := 1; i < k.m; i++ {
 		if k.split && i == k.m/2 {
-			k.get("a2", rowA+x(i))
+			k.get("A2", rowA+x(i))
 			k.op("ADD %v, %v", t0, rowA+x(i))
 			continue
 		}
@@ -211,7 +191,7 @@ func (k *gemm) setRows() {
 // stepsNN multiplies along the rows of A: four steps at a time, of which a
 // vector of each row holds the elements, then one. B comes two vectors ahead of
 // its use.
-func (k *gemm) stepsNN(next string) {
+func (k *neonGEMM) stepsNN(next string) {
 	loop, tail, one := k.label("loop"), k.label("tail"), k.label("one")
 	const unroll = 4
 	k.op("SUBS $%d, %v", unroll, count)
@@ -261,7 +241,7 @@ func (k *gemm) stepsNN(next string) {
 
 // stepsTN multiplies down the columns of A, whose rows of the tile lie side by
 // side, two steps at a time.
-func (k *gemm) stepsTN() {
+func (k *neonGEMM) stepsTN() {
 	loop, one, done := k.label("loop"), k.label("one"), k.label("summed")
 	k.op("SUBS $2, %v", count)
 	k.op("BLT %s", one)
@@ -277,7 +257,7 @@ func (k *gemm) stepsTN() {
 	k.at(done)
 }
 
-func (k *gemm) stepTN(fetch bool) {
+func (k *neonGEMM) stepTN(fetch bool) {
 	a0, a1 := k.av(0), k.av(1)
 	switch k.m {
 	case 1:
@@ -322,7 +302,7 @@ func (k *gemm) stepTN(fetch bool) {
 
 // finish adds res, clamps and stores; or it leaves the sums of a tile whose
 // panel is partial in the square and returns.
-func (k *gemm) finish() {
+func (k *neonGEMM) finish() {
 	whole, plain, store := k.label("whole"), k.label("plain"), k.label("store")
 	k.op("CBZ %v, %s", square, whole)
 	for i := range k.m {
@@ -333,8 +313,8 @@ func (k *gemm) finish() {
 	k.op("RET")
 	k.at(whole)
 	ldc, ptr := strA, ptrB
-	k.get("ldc", ldc)
-	k.get("res", ptr)
+	k.get("LDC", ldc)
+	k.get("Res", ptr)
 	k.op("CBZ %v, %s", ptr, plain)
 	for i := range k.m {
 		for p := 0; p < panelVectors; p += 2 {
@@ -354,7 +334,7 @@ func (k *gemm) finish() {
 			k.op("CMP $1, %v", t0)
 			k.op("BEQ %s", store)
 		}
-		k.op("ADD $%d, %v, %v", field(bound.field), args, t1)
+		k.op("ADD $%d, %v, %v", gemmArgs.Offset(bound.field), args, t1)
 		k.broadcast(k.bv(0), t1)
 		for i := range k.m {
 			for p := range panelVectors {
@@ -363,7 +343,7 @@ func (k *gemm) finish() {
 		}
 	}
 	k.at(store)
-	k.get("c", ptr)
+	k.get("C", ptr)
 	for i := range k.m {
 		for p := 0; p < panelVectors; p += 2 {
 			k.savePair(k.acc(i, p), k.acc(i, p+1), ptr, 16*p)
@@ -373,30 +353,26 @@ func (k *gemm) finish() {
 }
 
 // nextRow moves p from row i of the tile to the next, if there is one.
-func (k *gemm) nextRow(i int, ldc, p x) {
+func (k *neonGEMM) nextRow(i int, ldc, p x) {
 	switch {
 	case i == k.m-1:
 	case k.split && i == k.m/2-1:
-		k.get("cjump", t1)
+		k.get("CJump", t1)
 		k.op("ADD %v, %v", t1, p)
 	default:
 		k.op("ADD %v, %v", ldc, p)
 	}
 }
 
-// gemmStubs declares the kernels and checks the layout of gemm.Args.
-func gemmStubs() []byte {
+// neonGEMMStubs declares the kernels and checks the layout of gemm.Args.
+func neonGEMMStubs() []byte {
 	var b bytes.Buffer
-	header(&b)
-	b.WriteString("package gemm\n\nimport \"unsafe\"\n\n")
-	b.WriteString("// The assembly reads Args by these offsets; a constant index out of range\n// here means that they have moved.\nvar (\n")
-	for _, f := range argFields {
-		fmt.Fprintf(&b, "_ = [1]struct{}{}[unsafe.Offsetof(Args{}.%s)-%d]\n", goName(f.name), f.off)
-	}
-	fmt.Fprintf(&b, "_ = [1]struct{}{}[neonRows-%d]\n)\n\n", gemmRows)
+	b.WriteString(header("gemm"))
+	b.WriteString("import \"unsafe\"\n\n" + gemmArgs.Checks())
+	fmt.Fprintf(&b, "var _ = [1]struct{}{}[neonRows-%d]\n\n", neonRows)
 	var decls bytes.Buffer
 	cases := map[string]*bytes.Buffer{"NN": {}, "NNSplit": {}, "TN": {}}
-	gemmList(&asm{}, func(k *gemm) {
+	neonShapes(&asm{}, func(k *neonGEMM) {
 		kind := "NN"
 		switch {
 		case k.tn:
@@ -413,18 +389,4 @@ func gemmStubs() []byte {
 	}
 	b.Write(decls.Bytes())
 	return b.Bytes()
-}
-
-// goName returns the Go name of a field of an argument struct.
-func goName(field string) string {
-	if n, ok := goNames[field]; ok {
-		return n
-	}
-	return field
-}
-
-var goNames = map[string]string{
-	"a": "A", "a2": "A2", "aoff": "AOff", "batch": "Batch", "k": "K", "as": "AStride", "b": "B", "bs": "BStride", "c": "C", "ldc": "LDC",
-	"res": "Res", "bias": "Bias", "tiles": "Tiles", "astep": "AStep", "cstep": "CStep", "cjump": "CJump",
-	"ahead": "Prefetch", "aheadStep": "PrefetchStep", "aheadK": "PrefetchK", "aheadSlow": "PrefetchSlow",
 }

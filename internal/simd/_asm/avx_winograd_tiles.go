@@ -3,24 +3,24 @@ package main
 import (
 	"fmt"
 
-	op "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// tilesDepth is kernel.tilesDepth.
+// tilesDepth is wino.TilesDepth.
 const tilesDepth = 48
 
-// winogradTiles writes kernel.winogradTiles for 4 and for 8 tiles, for AVX-512
+// winogradTiles writes wino.winogradTiles for 4 and for 8 tiles, for AVX-512
 // only. The sums of a row of 6 positions of 4 tiles, or of half a row of 8 tiles,
 // stay in registers, and the weights are transformed in those that are left.
-func winogradTiles(e *emit, tiles int) {
+func (e *avx) winogradTiles(tiles int) {
 	const edge = 6
 	e.begin(fmt.Sprintf("winogradTiles%d", tiles), "func(c, v, w *float32, tap, k int, ahead uintptr, more int)",
-		fmt.Sprintf("is kernel.winogradTiles for %d tiles.", tiles))
-	f := weightFactors
+		fmt.Sprintf("is wino.winogradTiles for %d tiles.", tiles))
+	fa, fb := winoWeights[0], winoWeights[1]
 	c, v, w, tap, ahead := e.loadInt("c"), e.loadInt("v"), e.loadInt("w"), e.loadInt("tap"), e.loadInt("ahead")
 	tap3 := e.GP64()
-	e.LEAQ(op.Mem{Base: tap, Index: tap, Scale: 2}, tap3)
+	e.LEAQ(operand.Mem{Base: tap, Index: tap, Scale: 2}, tap3)
 	// All 32 registers are in use.
 	z := [32]reg.VecPhysical{
 		reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7, reg.Z8, reg.Z9, reg.Z10, reg.Z11, reg.Z12, reg.Z13, reg.Z14, reg.Z15,
@@ -35,17 +35,17 @@ func winogradTiles(e *emit, tiles int) {
 	held := len(acc) / tiles // positions
 	for pass := range edge * edge / held {
 		r, first := pass*held/edge, pass*held%edge
-		at := func(i int) op.Mem { return op.Mem{Base: c, Disp: (pass*len(acc) + i) * 64} }
+		at := func(i int) operand.Mem { return operand.Mem{Base: c, Disp: (pass*len(acc) + i) * 64} }
 		for _, a := range acc {
 			e.VPXORD(a, a, a)
 		}
 		switch pass * held {
 		case 0:
-			setFactors(f.zero)
+			setFactors(winoF0)
 		case 1 * edge:
-			setFactors(f.a0, f.a1, f.a2)
+			setFactors(fa[:]...)
 		case 3 * edge:
-			setFactors(f.b0, f.b1, f.b2)
+			setFactors(fb[:]...)
 		}
 		// Rows 0, 1 and 2 of the taps.
 		var taps [3]reg.GPVirtual
@@ -53,10 +53,10 @@ func winogradTiles(e *emit, tiles int) {
 			taps[i] = e.GP64()
 		}
 		e.MOVQ(w, taps[0])
-		e.LEAQ(op.Mem{Base: w, Index: tap3, Scale: 1}, taps[1])
-		e.LEAQ(op.Mem{Base: w, Index: tap3, Scale: 2}, taps[2])
-		g := func(i, s int) op.Mem {
-			m := op.Mem{Base: taps[i]}
+		e.LEAQ(operand.Mem{Base: w, Index: tap3, Scale: 1}, taps[1])
+		e.LEAQ(operand.Mem{Base: w, Index: tap3, Scale: 2}, taps[2])
+		g := func(i, s int) operand.Mem {
+			m := operand.Mem{Base: taps[i]}
 			if s > 0 {
 				m.Index, m.Scale = tap, uint8(s)
 			}
@@ -76,10 +76,10 @@ func winogradTiles(e *emit, tiles int) {
 			fetch = 0
 		}
 		if fetch > 0 {
-			e.PREFETCHT1(op.Mem{Base: ahead})
+			e.PREFETCHT1(operand.Mem{Base: ahead})
 		}
 		if fetch > 1 {
-			e.PREFETCHT1(op.Mem{Base: ahead, Index: tap, Scale: 1})
+			e.PREFETCHT1(operand.Mem{Base: ahead, Index: tap, Scale: 1})
 		}
 		for s := range x {
 			switch r {
@@ -99,7 +99,7 @@ func winogradTiles(e *emit, tiles int) {
 		}
 		use := func(pos int, u reg.VecPhysical) {
 			for tile := range tiles {
-				e.VFMADD231PS_BCST(op.Mem{Base: vp, Disp: ((r*edge+pos)*tiles + tile) * tilesDepth * 4}, u, acc[(pos-first)*tiles+tile])
+				e.VFMADD231PS_BCST(operand.Mem{Base: vp, Disp: ((r*edge+pos)*tiles + tile) * tilesDepth * 4}, u, acc[(pos-first)*tiles+tile])
 			}
 		}
 		in := func(pos int) bool { return first <= pos && pos < first+held }
@@ -107,10 +107,10 @@ func winogradTiles(e *emit, tiles int) {
 			use(5, x[2])
 		}
 		if in(0) {
-			e.VMULPS_BCST(e.float(f.zero), x[0], plus)
+			e.VMULPS_BCST(e.float(winoF0), x[0], plus)
 			use(0, plus)
 		}
-		for i, p := range [][3]float64{{f.a0, f.a1, f.a2}, {f.b0, f.b1, f.b2}} {
+		for i, p := range winoWeights {
 			if !in(1 + 2*i) {
 				continue
 			}
@@ -123,14 +123,14 @@ func winogradTiles(e *emit, tiles int) {
 			use(2+2*i, minus)
 		}
 		for _, p := range append(taps[:], ahead) {
-			e.ADDQ(op.I32(64), p)
+			e.ADDQ(operand.I32(64), p)
 		}
-		e.ADDQ(op.I32(4), vp)
+		e.ADDQ(operand.I32(4), vp)
 		e.DECQ(n)
-		e.JNE(op.LabelRef(loop))
+		e.JNE(operand.LabelRef(loop))
 		store := e.label("store")
-		e.CMPQ(e.argument("more"), op.Imm(0))
-		e.JEQ(op.LabelRef(store))
+		e.CMPQ(e.memArg("more"), operand.Imm(0))
+		e.JEQ(operand.LabelRef(store))
 		for i, a := range acc {
 			e.VADDPS(at(i), a, a)
 		}
@@ -140,7 +140,7 @@ func winogradTiles(e *emit, tiles int) {
 		}
 		// Back to the start of the weights ahead, and on by the taps done.
 		e.Load(e.Param("k"), n)
-		e.SHLQ(op.Imm(6), n)
+		e.SHLQ(operand.Imm(6), n)
 		e.SUBQ(n, ahead)
 		for range fetch {
 			e.ADDQ(tap, ahead)

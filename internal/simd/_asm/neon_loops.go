@@ -1,34 +1,6 @@
 package main
 
-// kernel describes what flat, rows and sums loop over.
-type kernel struct {
-	name, doc string
-	streams   []string // arrays that the kernel runs through
-	channels  []string // per-channel arrays, of rows and sums
-	scalars   []string // float32 arguments
-	extra     string   // more arguments, for setup and finish
-	consts    bool     // body takes constants
-	setup     func()
-	finish    func()
-	unroll    int
-}
-
-func (k *kernel) signature(counts string) string {
-	s := ""
-	for _, n := range append(append([]string{}, k.streams...), k.channels...) {
-		s += n + " *float32, "
-	}
-	s += counts
-	for _, n := range k.scalars {
-		s += ", " + n + " float32"
-	}
-	if k.extra != "" {
-		s += ", " + k.extra
-	}
-	return s
-}
-
-func (e *emit) prologue(k *kernel, counts string) {
+func (e *neon) prologue(k *kernel, counts string) {
 	e.begin(k.name, k.signature(counts), k.doc)
 	for _, n := range append(append([]string{}, k.streams...), k.channels...) {
 		e.loadInt(n)
@@ -47,7 +19,7 @@ func (e *emit) prologue(k *kernel, counts string) {
 // span runs body over n elements, which it counts down: unroll vectors at a
 // time, then one, then the rest one by one. The pointers move along; body adds
 // disp to them.
-func (e *emit) span(n x, pointers []x, unroll int, body func(disp int)) {
+func (e *neon) span(n x, pointers []x, unroll int, body func(disp int)) {
 	move := func(bytes int) {
 		for _, p := range pointers {
 			e.op("ADD $%d, %v", bytes, p)
@@ -89,7 +61,7 @@ func (e *emit) span(n x, pointers []x, unroll int, body func(disp int)) {
 	e.at(done)
 }
 
-func (e *emit) pointers(names []string) (list []x) {
+func (e *neon) pointers(names []string) (list []x) {
 	for _, n := range names {
 		list = append(list, e.ptr[n])
 	}
@@ -97,7 +69,7 @@ func (e *emit) pointers(names []string) (list []x) {
 }
 
 // flat writes a kernel over n elements. body gets the address of each stream.
-func (e *emit) flat(k kernel, body func(at memOf)) {
+func (e *neon) flat(k kernel, body func(at func(name string) mem)) {
 	e.prologue(&k, "n int")
 	n := e.loadInt("n")
 	e.span(n, e.pointers(k.streams), max(k.unroll, 1), func(disp int) {
@@ -110,7 +82,7 @@ func (e *emit) flat(k kernel, body func(at memOf)) {
 }
 
 // rows writes a kernel over rows x c elements with per-channel operands.
-func (e *emit) rows(k kernel, body func(at memOf)) {
+func (e *neon) rows(k kernel, body func(at func(name string) mem)) {
 	e.prologue(&k, "rows, c int")
 	rows, c, n := e.loadInt("rows"), e.loadInt("c"), e.gp()
 	loop, done := e.label("row"), e.label("end")
@@ -132,7 +104,7 @@ func (e *emit) rows(k kernel, body func(at memOf)) {
 // sums writes a kernel that reduces rows x c elements to per-channel values,
 // block rows at a time. body gets the addresses of each row of the block and of
 // the channels.
-func (e *emit) sums(k kernel, block int, body func(rows int, at func(stream string, row int) mem, ch memOf)) {
+func (e *neon) sums(k kernel, block int, body func(rows int, at func(stream string, row int) mem, ch func(name string) mem)) {
 	e.prologue(&k, "rows, c int")
 	rows, c, n := e.loadInt("rows"), e.loadInt("c"), e.gp()
 	step := make([]x, block) // to row r of a block

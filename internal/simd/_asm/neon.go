@@ -39,10 +39,8 @@ func offsets(list []param) (at map[string]int, size int) {
 	return at, size
 }
 
-// vec is a vector: a value of the current block, which is given a register when
+// value is a vector: a value of the current block, which is given a register when
 // the block ends, or one that is pinned to a register for the function.
-type vec = *value
-
 type value struct {
 	reg    v
 	pinned bool
@@ -57,12 +55,10 @@ type mem struct {
 	off   int
 }
 
-type memOf = func(name string) mem
-
-// emit writes one file of functions of vectors. While it writes the tail of a
+// neon writes one file of functions of vectors. While it writes the tail of a
 // loop, single is set and loads and stores are of one element; the other lanes
 // of what is loaded are 0.
-type emit struct {
+type neon struct {
 	*asm
 	single bool
 	decls  bytes.Buffer
@@ -70,34 +66,34 @@ type emit struct {
 	stem   string
 
 	// of the current function
-	args   map[string]int
-	ptr    map[string]x
-	scalar map[string]vec
-	nextX  x
-	nextV  v // pinned are those from here on
-	consts x
+	args    map[string]int
+	ptr     map[string]x
+	scalars map[string]*value
+	nextX   x
+	nextV   v // pinned are those from here on
+	consts  x
 
 	// of the current block
 	code []func()
-	uses [][]vec // by instruction
-	defs []vec
+	uses [][]*value // by instruction
+	defs []*value
 }
 
-func newEmit(stem string) *emit { return &emit{asm: &asm{}, stem: stem} }
+func newNEON(stem string) *neon { return &neon{asm: &asm{}, stem: stem} }
 
-func (e *emit) begin(name, signature, doc string) {
+func (e *neon) begin(name, signature, doc string) {
 	list := params(signature)
 	at, size := offsets(list)
-	e.args, e.ptr, e.scalar = at, map[string]x{}, map[string]vec{}
+	e.args, e.ptr, e.scalars = at, map[string]x{}, map[string]*value{}
 	e.nextX, e.nextV, e.consts = 0, 32, -1
 	e.function(name+"NEON", doc, size)
 	fmt.Fprintf(&e.decls, "// %sNEON %s\n//\n//go:noescape\nfunc %sNEON(%s)\n\n", name, doc, name, signature)
 }
 
-func (e *emit) end() { e.op("RET") }
+func (e *neon) end() { e.op("RET") }
 
 // gp returns a general register that no one has.
-func (e *emit) gp() x {
+func (e *neon) gp() x {
 	if e.nextX == 18 {
 		e.nextX++ // the system's
 	}
@@ -109,32 +105,32 @@ func (e *emit) gp() x {
 }
 
 // loadInt reads an integer or pointer argument.
-func (e *emit) loadInt(name string) x {
+func (e *neon) loadInt(name string) x {
 	r := e.gp()
-	e.argument(name, r)
+	e.loadArg(name, r)
 	e.ptr[name] = r
 	return r
 }
 
-func (e *emit) argument(name string, r x) { e.op("MOVD %s+%d(FP), %v", name, e.args[name], r) }
+func (e *neon) loadArg(name string, r x) { e.op("MOVD %s+%d(FP), %v", name, e.args[name], r) }
 
 // pin returns a vector that keeps its register to the end of the function.
-func (e *emit) pin() vec {
+func (e *neon) pin() *value {
 	e.nextV--
 	return &value{reg: e.nextV, pinned: true}
 }
 
 // loadScalar reads a float32 argument into all lanes.
-func (e *emit) loadScalar(name string) vec {
+func (e *neon) loadScalar(name string) *value {
 	d := e.pin()
 	e.op("FMOVS %s+%d(FP), F%d", name, e.args[name], int(d.reg))
 	e.asm.dup(d.reg, d.reg, 0)
-	e.scalar[name] = d
+	e.scalars[name] = d
 	return d
 }
 
 // loadWord reads a 32-bit argument into all lanes.
-func (e *emit) loadWord(name string) vec {
+func (e *neon) loadWord(name string) *value {
 	d, t := e.pin(), e.gp()
 	e.op("MOVWU %s+%d(FP), %v", name, e.args[name], t)
 	e.asm.dupGeneral(d.reg, t)
@@ -142,7 +138,7 @@ func (e *emit) loadWord(name string) vec {
 }
 
 // field reads the 32-bit word number i at the pointer into all lanes.
-func (e *emit) field(base x, i int) vec {
+func (e *neon) field(base x, i int) *value {
 	d, t := e.pin(), e.nextX
 	if t == 18 {
 		t++
@@ -153,7 +149,7 @@ func (e *emit) field(base x, i int) vec {
 }
 
 // pinZero returns a pinned vector of zeros.
-func (e *emit) pinZero() vec { d := e.pin(); e.zero(d.reg); return d }
+func (e *neon) pinZero() *value { d := e.pin(); e.zero(d.reg); return d }
 
 // Blocks. The instructions of a block are kept until it ends; then each value
 // gets a register from its definition to its last use. Values do not live across
@@ -161,7 +157,7 @@ func (e *emit) pinZero() vec { d := e.pin(); e.zero(d.reg); return d }
 
 // do adds an instruction that defines d, if it is not nil, and uses others. An
 // instruction that changes d in place uses it, too.
-func (e *emit) do(code func(), d vec, uses ...vec) {
+func (e *neon) do(code func(), d *value, uses ...*value) {
 	n := len(e.code)
 	e.code, e.uses, e.defs = append(e.code, code), append(e.uses, uses), append(e.defs, d)
 	for _, u := range append(uses, d) {
@@ -172,29 +168,29 @@ func (e *emit) do(code func(), d vec, uses ...vec) {
 }
 
 // plain adds an instruction of Go's assembler to the block.
-func (e *emit) plain(format string, args ...any) {
+func (e *neon) plain(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	e.do(func() { e.op("%s", text) }, nil)
 }
 
 // place adds a label to the block.
-func (e *emit) place(label string) { e.do(func() { e.at(label) }, nil) }
+func (e *neon) place(label string) { e.do(func() { e.at(label) }, nil) }
 
 // block writes what body has added.
-func (e *emit) block(body func()) {
+func (e *neon) block(body func()) {
 	body()
 	var free []v
 	for r := e.nextV - 1; r >= 0; r-- {
 		free = append(free, r)
 	}
-	given := map[vec]bool{}
-	release := func(n int, u vec) {
+	given := map[*value]bool{}
+	release := func(n int, u *value) {
 		if u != nil && !u.pinned && given[u] && u.last == n {
 			free = append(free, u.reg)
 			delete(given, u)
 		}
 	}
-	take := func(d vec) {
+	take := func(d *value) {
 		if d == nil || d.pinned || given[d] {
 			return
 		}
@@ -221,10 +217,10 @@ func (e *emit) block(body func()) {
 	e.code, e.uses, e.defs = nil, nil, nil
 }
 
-func (e *emit) v() vec { return &value{} }
+func (e *neon) v() *value { return &value{} }
 
 // constant returns a 32-bit word in every lane.
-func (e *emit) word32(bits uint32) vec {
+func (e *neon) word32(bits uint32) *value {
 	if e.consts < 0 {
 		panic("no table of constants in this function of " + e.stem)
 	}
@@ -244,15 +240,15 @@ func (e *emit) word32(bits uint32) vec {
 }
 
 // useConstants makes word32 and constant work in this function.
-func (e *emit) useConstants() {
+func (e *neon) useConstants() {
 	e.consts = e.gp()
 	e.op("MOVD $neon_%s<>(SB), %v", e.stem, e.consts)
 }
 
-func (e *emit) constant(f float64) vec { return e.word32(math.Float32bits(float32(f))) }
+func (e *neon) constant(f float64) *value { return e.word32(math.Float32bits(float32(f))) }
 
 // text returns the file.
-func (e *emit) text() []byte {
+func (e *neon) text() []byte {
 	b := e.file()
 	if len(e.table) == 0 {
 		return b
@@ -269,14 +265,14 @@ func (e *emit) text() []byte {
 	return t.Bytes()
 }
 
-func (e *emit) width() width {
+func (e *neon) width() width {
 	if e.single {
 		return single
 	}
 	return whole
 }
 
-func (e *emit) ld(m mem) vec {
+func (e *neon) ld(m mem) *value {
 	d, w := e.v(), e.width()
 	e.do(func() {
 		if m.index != 0 {
@@ -288,7 +284,7 @@ func (e *emit) ld(m mem) vec {
 	return d
 }
 
-func (e *emit) st(s vec, m mem) {
+func (e *neon) st(s *value, m mem) {
 	w := e.width()
 	e.do(func() {
 		if m.index != 0 {
@@ -299,87 +295,164 @@ func (e *emit) st(s vec, m mem) {
 	}, nil, s)
 }
 
-func (e *emit) op3(name string, a, b vec) vec {
+func (e *neon) op3(name string, a, b *value) *value {
 	d := e.v()
 	e.do(func() { e.three(name, d.reg, a.reg, b.reg) }, d, a, b)
 	return d
 }
 
 // change is an instruction that reads d as well as writing it.
-func (e *emit) change(name string, d, a, b vec) vec {
+func (e *neon) change(name string, d, a, b *value) *value {
 	e.do(func() { e.three(name, d.reg, a.reg, b.reg) }, nil, d, a, b)
 	return d
 }
 
-func (e *emit) op2(name string, a vec) vec {
+func (e *neon) op2(name string, a *value) *value {
 	d := e.v()
 	e.do(func() { e.two(name, d.reg, a.reg) }, d, a)
 	return d
 }
 
-func (e *emit) shift(name string, a vec, n int) vec {
+func (e *neon) shift(name string, a *value, n int) *value {
 	d := e.v()
 	e.do(func() { e.shiftBy(name, d.reg, a.reg, n) }, d, a)
 	return d
 }
 
-func (e *emit) add(a, b vec) vec { return e.op3("fadd", a, b) }
-func (e *emit) sub(a, b vec) vec { return e.op3("fsub", a, b) }
-func (e *emit) mul(a, b vec) vec { return e.op3("fmul", a, b) }
-func (e *emit) div(a, b vec) vec { return e.op3("fdiv", a, b) }
+func (e *neon) add(a, b *value) *value { return e.op3("fadd", a, b) }
+func (e *neon) sub(a, b *value) *value { return e.op3("fsub", a, b) }
+func (e *neon) mul(a, b *value) *value { return e.op3("fmul", a, b) }
+func (e *neon) div(a, b *value) *value { return e.op3("fdiv", a, b) }
 
 // max and min return NaN if either is.
-func (e *emit) max(a, b vec) vec { return e.op3("fmax", a, b) }
-func (e *emit) min(a, b vec) vec { return e.op3("fmin", a, b) }
+func (e *neon) max(a, b *value) *value { return e.op3("fmax", a, b) }
+func (e *neon) min(a, b *value) *value { return e.op3("fmin", a, b) }
 
 // fma adds a*b to acc in place and returns it.
-func (e *emit) fma(a, b, acc vec) vec { return e.change("fmla", acc, a, b) }
+func (e *neon) fma(a, b, acc *value) *value { return e.change("fmla", acc, a, b) }
 
 // fnma subtracts a*b from acc in place and returns it.
-func (e *emit) fnma(a, b, acc vec) vec { return e.change("fmls", acc, a, b) }
+func (e *neon) fnma(a, b, acc *value) *value { return e.change("fmls", acc, a, b) }
 
-func (e *emit) copyOf(a vec) vec {
+func (e *neon) copyOf(a *value) *value {
 	d := e.v()
 	e.do(func() { e.move(d.reg, a.reg) }, d, a)
 	return d
 }
 
-// poly evaluates a polynomial of x, the highest coefficient first.
-func (e *emit) poly(x vec, coefs ...float64) vec {
-	p := e.constant(coefs[0])
-	for _, c := range coefs[1:] {
-		p = e.fma(p, x, e.constant(c))
+// unless returns s, but 0 where y <= 0.
+func (e *neon) unless(s, y *value) *value { return e.op3("bic", s, e.op2("fcmle0", y)) }
+
+// choose returns yes where the mask is set, else no. It overwrites the mask.
+func (e *neon) choose(mask any, yes, no *value) *value {
+	return e.change("bsl", mask.(*value), yes, no)
+}
+
+// zeros returns a vector of zeros.
+func (e *neon) zeros() *value {
+	d := e.v()
+	e.do(func() { e.zero(d.reg) }, d)
+	return d
+}
+
+func (e *neon) maxNaN(a, b *value) *value { return e.max(a, b) }
+func (e *neon) minNaN(a, b *value) *value { return e.min(a, b) }
+func (e *neon) sqrt(a *value) *value      { return e.op2("fsqrt", a) }
+func (e *neon) neg(a *value) *value       { return e.op2("fneg", a) }
+func (e *neon) abs(a *value) *value       { return e.op2("fabs", a) }
+func (e *neon) round(a *value) *value     { return e.op2("frintn", a) }
+
+func (e *neon) withSign(a, x *value) *value {
+	return e.op3("orr", a, e.op3("and", x, e.word32(0x80000000)))
+}
+
+// scaleBy2 multiplies by 2^n in two factors, since n may be beyond the exponents
+// of float32.
+func (e *neon) scaleBy2(p, n *value) *value {
+	i := e.op2("fcvtns", n)
+	first := e.shift("sshr", i, 1)
+	for _, h := range []*value{first, e.op3("sub", i, first)} {
+		p = e.mul(p, e.shift("shl", e.op3("add", h, e.word32(127)), 23))
 	}
 	return p
 }
 
-// unless returns s, but 0 where y <= 0.
-func (e *emit) unless(s, y vec) vec { return e.op3("bic", s, e.op2("fcmle0", y)) }
+// mulSub makes p*k - c of c, in place.
+func (e *neon) mulSub(p, k, c *value) *value { return e.fma(p, k, e.neg(c)) }
 
-// choose returns yes where the mask is set, else no. It overwrites the mask.
-func (e *emit) choose(mask, yes, no vec) vec { return e.change("bsl", mask, yes, no) }
+// horner makes p*x + c of c, in place.
+func (e *neon) horner(p, x, c *value) *value { return e.fma(p, x, c) }
 
-// tree adds the vectors in pairs.
-func (e *emit) tree(list []vec) vec {
-	if len(list) == 1 {
-		return list[0]
+func (e *neon) addend(a *value) *value { return e.copyOf(a) }
+
+func (e *neon) mulAdds(list ...[3]mem) (sums []*value) {
+	for _, m := range list {
+		sums = append(sums, e.fma(e.ld(m[0]), e.ld(m[1]), e.ld(m[2])))
 	}
-	return e.add(e.tree(list[:len(list)/2]), e.tree(list[len(list)/2:]))
+	return sums
 }
 
-// sumProducts adds the products a[i]*b[i] to acc, over two chains.
-func (e *emit) sumProducts(a, b []vec, acc vec) vec {
-	e.fma(a[0], b[0], acc)
-	if len(a) == 1 {
-		return acc
+func (e *neon) mulAddTo(a func() *value, b, c mem) *value {
+	return e.fma(a(), e.ld(b), e.ld(c))
+}
+
+func (e *neon) addTo(acc, x *value) { e.change("fadd", acc, acc, x) }
+
+func (e *neon) addLanes(acc, x *value, stored mem) {
+	if e.single {
+		x = e.ld(stored) // which clears the other lanes
 	}
-	odd := e.mul(a[1], b[1])
-	for i := 2; i < len(a); i++ {
-		if i&1 == 0 {
-			e.fma(a[i], b[i], acc)
-		} else {
-			e.fma(a[i], b[i], odd)
+	e.addTo(acc, x)
+}
+
+func (e *neon) maxLanes(acc *value, m mem) {
+	x := e.ld(m)
+	if e.single {
+		// The lanes beyond the element must not count as 0.
+		all := e.v()
+		e.do(func() { e.dup(all.reg, x.reg, 0) }, all, x)
+		e.change("fmax", acc, acc, all)
+		return
+	}
+	e.change("fmax", acc, acc, x)
+}
+
+func (e *neon) negative(x *value) any { return e.op2("fcmlt0", x) }
+func (e *neon) positive(x *value) any { return e.op2("fcmgt0", x) }
+func (e *neon) less(a, b *value) any  { return e.op3("fcmgt", b, a) }
+
+// What a kernel sets up before its loop and leaves after it.
+
+func (e *neon) argument(name string) *value { return e.scalars[name] }
+func (e *neon) float(f float64) *value      { return e.constant(f) }
+
+func (e *neon) coefs(name string, n int) (list []*value) {
+	base := e.loadInt(name)
+	for i := range n {
+		list = append(list, e.field(base, i))
+	}
+	return list
+}
+
+func (e *neon) accumulators(n int, start float64) (list []*value) {
+	if start == 0 {
+		for range n {
+			list = append(list, e.pinZero())
 		}
+		return list
 	}
-	return e.add(acc, odd)
+	e.block(func() {
+		from := e.constant(start)
+		for range n {
+			r := e.pin()
+			e.do(func() { e.move(r.reg, from.reg) }, nil, r, from)
+			list = append(list, r)
+		}
+	})
+	return list
+}
+
+func (e *neon) result(name string, v func() *value) {
+	to := e.loadInt(name)
+	e.block(func() { e.st(v(), mem{base: to}) })
 }

@@ -1,28 +1,23 @@
 package main
 
-// windowFields are the fields of kernel.window, 8 bytes each.
-var windowFields = map[string]int{
-	"pixels": 0, "c": 1, "rows": 2, "cols": 3, "rowStep": 4, "colStep": 5, "pixelStep": 6, "tap": 7, "tapStep": 8,
-}
-
 // pool writes the max pooling kernels. They do whole vectors of channels only;
 // Go does the rest.
-func pool(e *emit) {
-	maxPool(e, true)
-	maxPool(e, false)
-	maxPoolGrad(e)
+func (e *neon) pool() {
+	e.maxPool(true)
+	e.maxPool(false)
+	e.maxPoolGrad()
 }
 
-func maxPool(e *emit, withArg bool) {
+func (e *neon) maxPool(withArg bool) {
 	if withArg {
-		e.begin("maxPoolArg", "y *float32, arg *uint16, x *float32, w *int", "is kernel.maxPoolChannels.")
+		e.begin("maxPoolArg", "y *float32, arg *uint16, x *float32, w *int", "is vec.maxPoolChannels.")
 	} else {
-		e.begin("maxPool", "y *float32, x *float32, w *int", "is kernel.maxPoolChannels without arg.")
+		e.begin("maxPool", "y *float32, x *float32, w *int", "is vec.maxPoolChannels without arg.")
 	}
 	y, src, w := e.loadInt("y"), e.loadInt("x"), e.loadInt("w")
-	field := func(name string, r x) { e.op("MOVD %d(%v), %v", 8*windowFields[name], w, r) }
+	field := func(name string, r x) { e.op("MOVD %d(%v), %v", window.Offset(name), w, r) }
 	var arg x
-	var one, tap0, step, bestTap, tap vec
+	var one, tap0, step, bestTap, tap *value
 	t := e.gp()
 	if withArg {
 		arg = e.loadInt("arg")
@@ -110,8 +105,8 @@ func maxPool(e *emit, withArg bool) {
 	e.end()
 }
 
-func maxPoolGrad(e *emit) {
-	e.begin("maxPoolGrad", "dx, dy *float32, arg *uint16, tap, pixels, c, step int", "is kernel.maxPoolGradChannels.")
+func (e *neon) maxPoolGrad() {
+	e.begin("maxPoolGrad", "dx, dy *float32, arg *uint16, tap, pixels, c, step int", "is vec.maxPoolGradChannels.")
 	dx, dy, arg, pixels, c, step := e.loadInt("dx"), e.loadInt("dy"), e.loadInt("arg"), e.loadInt("pixels"), e.loadInt("c"), e.loadInt("step")
 	tap := e.loadWord("tap")
 	n, to := e.gp(), e.gp()

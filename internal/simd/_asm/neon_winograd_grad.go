@@ -2,49 +2,22 @@ package main
 
 import "fmt"
 
-// The factors of kernel/winograd_weights.go.
-const (
-	winoF0 = 1 / (winoA * winoA * winoB * winoB)
-	winoFA = 1 / (2 * winoA * winoA * (winoA*winoA - winoB*winoB))
-	winoFB = 1 / (2 * winoB * winoB * (winoB*winoB - winoA*winoA))
-)
-
 // winogradTrain writes the transforms of weights and of gradients
-// (kernel/winograd_weights.go, winograd_grad_transform.go).
-func winogradTrain(e *emit) {
-	winogradWeights(e, 2)
-	winogradWeights(e, 4)
+// of package wino.
+func (e *neon) winogradTrain() {
+	e.winogradWeights(2)
+	e.winogradWeights(4)
 	for pair := range 3 {
-		winogradPair(e, pair)
+		e.winogradPair(pair)
 	}
-	winogradOutputGrad(e)
-	winogradWeightGrad(e)
+	e.winogradOutputGrad()
+	e.winogradWeightGrad()
 }
 
-// weightLine is kernel.weightLine: the same operations in the same order, so
-// that its results are the same bits.
-func (e *emit) weightLine(t int, g []vec) []vec {
-	if t == 4 {
-		h := e.mul(e.add(g[0], g[2]), e.constant(0.5))
-		u1 := e.fma(g[1], e.constant(0.5), e.copyOf(h))
-		return []vec{g[0], u1, e.fnma(g[1], e.constant(0.5), h), g[2]}
-	}
-	u1, u2 := e.weightPoint(winoFA, winoA, g)
-	u3, u4 := e.weightPoint(winoFB, winoB, g)
-	return []vec{e.mul(g[0], e.constant(winoF0)), u1, u2, u3, u4, g[2]}
-}
-
-// weightPoint returns the values of a filter at a point p and at -p, times f.
-func (e *emit) weightPoint(f, p float64, g []vec) (plus, minus vec) {
-	even := e.fma(g[2], e.constant(f*p*p), e.mul(g[0], e.constant(f)))
-	plus = e.fma(g[1], e.constant(f*p), e.copyOf(even))
-	return plus, e.fnma(g[1], e.constant(f*p), even)
-}
-
-func winogradWeights(e *emit, m int) {
+func (e *neon) winogradWeights(m int) {
 	t := m + 2
 	e.begin(fmt.Sprintf("winogradWeights%d", m), "dst *float32, pos int, w *float32, tap, row, c int",
-		fmt.Sprintf("is kernel.winogradWeights for tiles of %dx%d outputs and 4 columns.", m, m))
+		fmt.Sprintf("is wino.winogradWeights for tiles of %dx%d outputs and 4 columns.", m, m))
 	e.useConstants()
 	dst, pos, w, tap, row, c := e.loadInt("dst"), e.loadInt("pos"), e.loadInt("w"), e.loadInt("tap"), e.loadInt("row"), e.loadInt("c")
 	down, p := e.gp(), e.gp() // down: three taps
@@ -52,7 +25,7 @@ func winogradWeights(e *emit, m int) {
 	loop := e.label("row")
 	e.at(loop)
 	e.block(func() {
-		columns := make([][]vec, 3)
+		columns := make([][]*value, 3)
 		for s := range columns {
 			if s == 0 {
 				e.plain("MOVD %v, %v", w, p)
@@ -62,18 +35,18 @@ func winogradWeights(e *emit, m int) {
 					e.plain("ADD %v, %v", tap, p)
 				}
 			}
-			var g []vec
+			var g []*value
 			for r := range 3 {
 				if r > 0 {
 					e.plain("ADD %v, %v", down, p)
 				}
 				g = append(g, e.ld(mem{base: p}))
 			}
-			columns[s] = e.weightLine(t, g)
+			columns[s] = weightLine(e, e.constant, t, g)
 		}
 		e.plain("MOVD %v, %v", dst, p)
 		for r := range t {
-			for _, u := range e.weightLine(t, []vec{columns[0][r], columns[1][r], columns[2][r]}) {
+			for _, u := range weightLine(e, e.constant, t, []*value{columns[0][r], columns[1][r], columns[2][r]}) {
 				e.st(u, mem{base: p})
 				e.plain("ADD %v, %v", pos, p)
 			}
@@ -86,17 +59,9 @@ func winogradWeights(e *emit, m int) {
 	e.end()
 }
 
-// outputGradLine is kernel.outputGradLine.
-func (e *emit) outputGradLine(k map[float64]vec, d []vec) []vec {
-	const a, b = winoA, winoB
-	ea, eb := e.fma(d[2], k[a*a], e.copyOf(d[0])), e.fma(d[2], k[b*b], e.copyOf(d[0]))
-	oa, ob := e.fma(d[3], k[a*a*a], e.mul(d[1], k[a])), e.fma(d[3], k[b*b*b], e.mul(d[1], k[b]))
-	return []vec{d[0], e.add(ea, oa), e.sub(ea, oa), e.add(eb, ob), e.sub(eb, ob), d[3]}
-}
-
-func winogradOutputGrad(e *emit) {
+func (e *neon) winogradOutputGrad() {
 	e.begin("winogradOutputGrad", "v *float32, pos int, rows **float32, pixel, width, n int, tmp *float32",
-		"is kernel.winogradOutputGrad, on a positive multiple of 4 channels.")
+		"is wino.winogradOutputGrad, on a positive multiple of 4 channels.")
 	e.useConstants()
 	const a, b = winoA, winoB
 	k := e.numbers(a, b, a*a, b*b, a*a*a, b*b*b)
@@ -118,11 +83,11 @@ func winogradOutputGrad(e *emit) {
 			outside, next := e.label("outside"), e.label("col")
 			e.plain("CMP $%d, %v", col, width)
 			e.plain("BLE %s", outside)
-			var d []vec
+			var d []*value
 			for row := range 4 {
 				d = append(d, e.ld(mem{base: rows[row], index: at}))
 			}
-			for row, r := range e.outputGradLine(k, d) {
+			for row, r := range outputGradLine(e, k, d) {
 				e.st(r, square(row, col))
 			}
 			e.plain("ADD %v, %v", pixel, at)
@@ -136,11 +101,11 @@ func winogradOutputGrad(e *emit) {
 		}
 		e.plain("ADD %v, %v, %v", j, dst, to)
 		for row := range 6 {
-			var line []vec
+			var line []*value
 			for col := range 4 {
 				line = append(line, e.ld(square(row, col)))
 			}
-			for _, r := range e.outputGradLine(k, line) {
+			for _, r := range outputGradLine(e, k, line) {
 				e.st(r, mem{base: to})
 				e.plain("ADD %v, %v", pos, to)
 			}
@@ -152,19 +117,9 @@ func winogradOutputGrad(e *emit) {
 	e.end()
 }
 
-// weightGradLine is kernel.weightGradLine.
-func (e *emit) weightGradLine(k map[float64]vec, u []vec) []vec {
-	const a, b = winoA, winoB
-	sa, da, sb, db := e.add(u[1], u[2]), e.sub(u[1], u[2]), e.add(u[3], u[4]), e.sub(u[3], u[4])
-	g0 := e.fma(sb, k[winoFB], e.fma(sa, k[winoFA], e.mul(u[0], k[winoF0])))
-	g1 := e.fma(db, k[b*winoFB], e.mul(da, k[a*winoFA]))
-	g2 := e.fma(sb, k[b*b*winoFB], e.fma(sa, k[a*a*winoFA], u[5]))
-	return []vec{g0, g1, g2}
-}
-
-func winogradWeightGrad(e *emit) {
+func (e *neon) winogradWeightGrad() {
 	e.begin("winogradWeightGrad", "dw *float32, tap int, u *float32, pos, n int, tmp *float32",
-		"is kernel.winogradWeightGrad, on a positive multiple of 4 columns.")
+		"is wino.winogradWeightGrad, on a positive multiple of 4 columns.")
 	e.useConstants()
 	const a, b = winoA, winoB
 	k := e.numbers(winoF0, winoFA, winoFB, a*winoFA, b*winoFB, a*a*winoFA, b*b*winoFB)
@@ -179,23 +134,23 @@ func winogradWeightGrad(e *emit) {
 	e.block(func() {
 		for col := range 6 {
 			e.plain("MOVD %v, %v", from, p)
-			var d []vec
+			var d []*value
 			for range 6 {
 				d = append(d, e.ld(mem{base: p}))
 				e.plain("ADD %v, %v", step, p)
 			}
-			for row, r := range e.weightGradLine(k, d) {
+			for row, r := range weightGradLine(e, k, d) {
 				e.st(r, square(row, col))
 			}
 			e.plain("ADD %v, %v", pos, from)
 		}
 		e.plain("MOVD %v, %v", dw, p)
 		for row := range 3 {
-			var line []vec
+			var line []*value
 			for col := range 6 {
 				line = append(line, e.ld(square(row, col)))
 			}
-			for _, r := range e.weightGradLine(k, line) {
+			for _, r := range weightGradLine(e, k, line) {
 				e.st(r, mem{base: p})
 				e.plain("ADD %v, %v", tap, p)
 			}
@@ -208,11 +163,11 @@ func winogradWeightGrad(e *emit) {
 	e.end()
 }
 
-// winogradPair writes kernel.winogradPair for one pair of rows of positions, of
+// winogradPair writes wino.winogradPair for one pair of rows of positions, of
 // 4 columns: rows 0 and 5, 1 and 2, or 3 and 4.
-func winogradPair(e *emit, pair int) {
+func (e *neon) winogradPair(pair int) {
 	e.begin(fmt.Sprintf("winogradPair%d", pair), "dst *float32, pos int, w *float32, tap, c int",
-		fmt.Sprintf("is kernel.winogradPair for pair %d and 4 columns.", pair))
+		fmt.Sprintf("is wino.winogradPair for pair %d and 4 columns.", pair))
 	e.useConstants()
 	dst, pos, w, tap, c := e.loadInt("dst"), e.loadInt("pos"), e.loadInt("w"), e.loadInt("tap"), e.loadInt("c")
 	down, p, column := e.gp(), e.gp(), e.gp() // down: three taps
@@ -220,34 +175,34 @@ func winogradPair(e *emit, pair int) {
 	loop := e.label("row")
 	e.at(loop)
 	e.block(func() {
-		var lines [2][]vec
+		var lines [2][]*value
 		e.plain("MOVD %v, %v", w, column)
 		for s := range 3 {
 			if s > 0 {
 				e.plain("ADD %v, %v", tap, column)
 			}
 			e.plain("MOVD %v, %v", column, p)
-			var g []vec
+			var g []*value
 			for r := range 3 {
 				if r > 0 {
 					e.plain("ADD %v, %v", down, p)
 				}
 				g = append(g, e.ld(mem{base: p}))
 			}
-			var u0, u1 vec
+			var u0, u1 *value
 			switch pair {
 			case 0:
 				u0, u1 = e.mul(g[0], e.constant(winoF0)), g[2]
 			case 1:
-				u0, u1 = e.weightPoint(winoFA, winoA, g)
+				u0, u1 = weightPoint(e, e.constant, winoWeights[0], g)
 			case 2:
-				u0, u1 = e.weightPoint(winoFB, winoB, g)
+				u0, u1 = weightPoint(e, e.constant, winoWeights[1], g)
 			}
 			lines[0], lines[1] = append(lines[0], u0), append(lines[1], u1)
 		}
 		e.plain("MOVD %v, %v", dst, p)
 		for _, line := range lines {
-			for _, u := range e.weightLine(6, line) {
+			for _, u := range weightLine(e, e.constant, 6, line) {
 				e.st(u, mem{base: p})
 				e.plain("ADD %v, %v", pos, p)
 			}

@@ -1,13 +1,13 @@
 package main
 
-func moves(e *emit) {
-	normalizeU8(e)
-	transpose4(e)
-	dropout(e)
+func (e *neon) moves() {
+	e.normalizeU8()
+	e.transpose4()
+	e.dropout()
 }
 
 // normalizeU8 does a multiple of 8 elements.
-func normalizeU8(e *emit) {
+func (e *neon) normalizeU8() {
 	e.begin("normalizeU8", "dst *float32, src *byte, scale, shift *float32, n int",
 		"computes dst = src*scale + shift; n is a positive multiple of 8.")
 	dst, src, scale, shift, n := e.loadInt("dst"), e.loadInt("src"), e.loadInt("scale"), e.loadInt("shift"), e.loadInt("n")
@@ -33,14 +33,14 @@ func normalizeU8(e *emit) {
 }
 
 // zip4 transposes a square of 4x4.
-func (e *emit) zip4(r [4]vec) [4]vec {
+func (e *neon) zip4(r [4]*value) [4]*value {
 	a, b := e.op3("zip1", r[0], r[1]), e.op3("zip2", r[0], r[1])
 	c, d := e.op3("zip1", r[2], r[3]), e.op3("zip2", r[2], r[3])
-	return [4]vec{e.op3("zip1d", a, c), e.op3("zip2d", a, c), e.op3("zip1d", b, d), e.op3("zip2d", b, d)}
+	return [4]*value{e.op3("zip1d", a, c), e.op3("zip2d", a, c), e.op3("zip1d", b, d), e.op3("zip2d", b, d)}
 }
 
 // transpose4 does 4 rows of the source and a multiple of 4 columns.
-func transpose4(e *emit) {
+func (e *neon) transpose4() {
 	e.begin("transpose4", "dst *float32, dstStride int, src *float32, srcStride int, cols int",
 		"computes dst[j*dstStride+i] = src[i*srcStride+j] for i < 4, j < cols; cols is a positive multiple of 4.")
 	dst, ds, src, ss, cols := e.loadInt("dst"), e.loadInt("dstStride"), e.loadInt("src"), e.loadInt("srcStride"), e.loadInt("cols")
@@ -53,7 +53,7 @@ func transpose4(e *emit) {
 	loop := e.label("loop")
 	e.at(loop)
 	e.block(func() {
-		var r [4]vec
+		var r [4]*value
 		for i := range r {
 			r[i] = e.ld(mem{base: rows[i]})
 		}
@@ -71,14 +71,14 @@ func transpose4(e *emit) {
 }
 
 // dropout writes Philox4x32-10 on four blocks at a time, a lane each.
-func dropout(e *emit) {
+func (e *neon) dropout() {
 	e.begin("dropout", "y, x *float32, n int, limit uint32, scale float32, ctr, keys *uint32",
-		"is kernel.dropoutGeneric on whole blocks; n is a multiple of 16, keys are the keys of the 10 rounds.")
+		"is vec.dropoutGeneric on whole blocks; n is a multiple of 16, keys are the keys of the 10 rounds.")
 	y, from, n := e.loadInt("y"), e.loadInt("x"), e.loadInt("n")
 	limit, scale := e.loadWord("limit"), e.loadScalar("scale")
 	ctr, keys, t := e.loadInt("ctr"), e.loadInt("keys"), e.gp()
 	e.useConstants()
-	var start [4]vec
+	var start [4]*value
 	for i := range start {
 		start[i] = e.field(ctr, i)
 	}
@@ -91,7 +91,7 @@ func dropout(e *emit) {
 	mul0, mul1 := e.pin(), e.pin()
 	e.block(func() {
 		for _, m := range []struct {
-			to   vec
+			to   *value
 			bits uint32
 		}{{mul0, 0xD2511F53}, {mul1, 0xCD9E8D57}} {
 			w := e.word32(m.bits)
@@ -105,13 +105,13 @@ func dropout(e *emit) {
 	e.block(func() {
 		c := start
 		for round := range 10 {
-			product := func(w, m vec) (lo, hi vec) {
+			product := func(w, m *value) (lo, hi *value) {
 				a, b := e.v(), e.v()
 				e.do(func() { e.multiplyLong(a.reg, w.reg, m.reg, false) }, a, w, m)
 				e.do(func() { e.multiplyLong(b.reg, w.reg, m.reg, true) }, b, w, m)
 				return e.op3("uzp1", a, b), e.op3("uzp2", a, b)
 			}
-			key := func(i int) vec {
+			key := func(i int) *value {
 				k := e.v()
 				e.do(func() {
 					e.op("ADD $%d, %v, %v", 4*(2*round+i), keys, t)
@@ -121,7 +121,7 @@ func dropout(e *emit) {
 			}
 			lo0, hi0 := product(c[0], mul0)
 			lo1, hi1 := product(c[2], mul1)
-			c = [4]vec{
+			c = [4]*value{
 				e.op3("eor", e.op3("eor", hi1, c[1]), key(0)), lo1,
 				e.op3("eor", e.op3("eor", hi0, c[3]), key(1)), lo0,
 			}
@@ -143,7 +143,7 @@ func dropout(e *emit) {
 // peakChains is how many sums run at once, enough for any core's pipelines.
 const peakChains = 24
 
-func peak(e *emit) {
+func (e *neon) peak() {
 	e.begin("fmaPeak", "n int", "runs n times 24 multiplications and additions of vectors.")
 	n := e.loadInt("n")
 	for i := range 26 {

@@ -1,18 +1,20 @@
 package main
 
-func batchNorm(e *emit) {
-	type memOfRow = func(stream string, row int) mem
+// batchNorm writes the kernels of vec/norm.go and the sums over rows.
+func batchNorm[V, M any](e machine[V, M]) {
+	type memOf = func(name string) M
+	type memOfRow = func(stream string, row int) M
 	e.sums(kernel{
 		name: "shiftedSums", doc: "adds the sums over the rows of x-origin and of its square to sum and sq.",
 		streams: []string{"x"}, channels: []string{"sum", "sq", "origin"},
 	}, 8, func(rows int, at memOfRow, ch memOf) {
 		origin, sum, sq := e.ld(ch("origin")), e.ld(ch("sum")), e.ld(ch("sq"))
-		var d []vec
+		var d []V
 		for r := range rows {
 			d = append(d, e.sub(e.ld(at("x", r)), origin))
 		}
-		e.st(e.add(sum, e.tree(d)), ch("sum"))
-		e.st(e.sumProducts(d, d, sq), ch("sq"))
+		e.st(e.add(sum, tree(e, d)), ch("sum"))
+		e.st(sumProducts(e, d, d, sq), ch("sq"))
 	})
 
 	scaleShift := kernel{
@@ -20,25 +22,24 @@ func batchNorm(e *emit) {
 		streams: []string{"y", "x"}, channels: []string{"scale", "shift"}, scalars: []string{"floor"}, unroll: 4,
 	}
 	e.rows(scaleShift, func(at memOf) {
-		v := e.fma(e.ld(at("x")), e.ld(at("scale")), e.ld(at("shift")))
-		e.st(e.max(e.scalar["floor"], v), at("y"))
+		v := e.mulAdds([3]M{at("x"), at("scale"), at("shift")})
+		e.st(e.max(e.argument("floor"), v[0]), at("y"))
 	})
 	scaleShift.name, scaleShift.doc = "scaleShiftAdd", "computes y = max(floor, x*scale+shift+res) on rows x c."
 	scaleShift.streams = []string{"y", "x", "res"}
 	e.rows(scaleShift, func(at memOf) {
-		v := e.fma(e.ld(at("x")), e.ld(at("scale")), e.ld(at("shift")))
-		e.st(e.max(e.scalar["floor"], e.add(v, e.ld(at("res")))), at("y"))
+		v := e.mulAdds([3]M{at("x"), at("scale"), at("shift")})
+		e.st(e.max(e.argument("floor"), e.add(v[0], e.ld(at("res")))), at("y"))
 	})
 	scaleShift.name, scaleShift.doc = "scaleShiftAddScaled", "computes y = max(floor, x*scale+shift+(res*rs+rb)) on rows x c."
 	scaleShift.channels = []string{"scale", "shift", "rs", "rb"}
 	e.rows(scaleShift, func(at memOf) {
-		v := e.fma(e.ld(at("x")), e.ld(at("scale")), e.ld(at("shift")))
-		w := e.fma(e.ld(at("res")), e.ld(at("rs")), e.ld(at("rb")))
-		e.st(e.max(e.scalar["floor"], e.add(v, w)), at("y"))
+		v := e.mulAdds([3]M{at("x"), at("scale"), at("shift")}, [3]M{at("res"), at("rs"), at("rb")})
+		e.st(e.max(e.argument("floor"), e.add(v[0], v[1])), at("y"))
 	})
 
 	// again is dy, but 0 where the output computed as by scaleShift is <= 0.
-	again := func(dy, x, scale, shift vec) vec { return e.unless(dy, e.fma(x, scale, e.copyOf(shift))) }
+	again := func(dy, x, scale, shift V) V { return e.unless(dy, e.fma(x, scale, e.copyOf(shift))) }
 
 	for _, k := range []struct {
 		name, doc           string
@@ -53,14 +54,14 @@ func batchNorm(e *emit) {
 			streams: []string{"dy", "x"}, channels: []string{"scale", "shift"}, again: true},
 	} {
 		e.sums(kernel{
-			name: k.name, doc: k.doc, streams: k.streams, channels: append([]string{"s", "t", "mean"}, k.channels...),
+			name: k.name, doc: k.doc, streams: k.streams, channels: append([]string{"s", "t", "mean"}, k.channels...), zero: true,
 		}, 4, func(rows int, at memOfRow, ch memOf) {
 			mean, s, t := e.ld(ch("mean")), e.ld(ch("s")), e.ld(ch("t"))
-			var scale, shift vec
+			var scale, shift V
 			if k.again {
 				scale, shift = e.ld(ch("scale")), e.ld(ch("shift"))
 			}
-			var g, d []vec
+			var g, d []V
 			for r := range rows {
 				v, x := e.ld(at("dy", r)), e.ld(at("x", r))
 				if k.mask {
@@ -75,8 +76,8 @@ func batchNorm(e *emit) {
 				g = append(g, v)
 				d = append(d, e.sub(x, mean))
 			}
-			e.st(e.add(s, e.tree(g)), ch("s"))
-			e.st(e.sumProducts(g, d, t), ch("t"))
+			e.st(e.add(s, tree(e, g)), ch("s"))
+			e.st(sumProducts(e, g, d, t), ch("t"))
 		})
 	}
 
@@ -89,14 +90,14 @@ func batchNorm(e *emit) {
 		if acc {
 			suffix, doc = suffix+"Add", doc+", added to dx"
 		}
-		grad := func(at memOf) vec {
+		grad := func(at memOf) V {
 			g := e.ld(at("dy"))
 			if mask {
 				g = e.unless(g, e.ld(at("y")))
 			}
 			return g
 		}
-		store := func(v vec, at memOf) {
+		store := func(v V, at memOf) {
 			if acc {
 				v = e.add(v, e.ld(at("dx")))
 			}
@@ -104,16 +105,16 @@ func batchNorm(e *emit) {
 		}
 		e.rows(kernel{
 			name: "gradApply" + suffix, doc: "computes dx = a*dy + (b*(x-mean) + c) on rows x c" + doc + ".",
-			streams: append(append([]string{}, streams...), "x"), channels: []string{"mean", "a", "b", "c0"}, unroll: 2,
+			streams: append(append([]string{}, streams...), "x"), channels: []string{"mean", "a", "b", "c0"}, zero: true, unroll: 2,
 		}, func(at memOf) {
 			g := grad(at)
 			d := e.sub(e.ld(at("x")), e.ld(at("mean")))
-			v := e.fma(d, e.ld(at("b")), e.ld(at("c0")))
+			v := e.mulAddTo(func() V { return d }, at("b"), at("c0"))
 			store(e.fma(g, e.ld(at("a")), v), at)
 		})
 		e.rows(kernel{
 			name: "scaleGrad" + suffix, doc: "computes dx = a*dy on rows x c" + doc + ".",
-			streams: streams, channels: []string{"a"}, unroll: 4,
+			streams: streams, channels: []string{"a"}, zero: true, unroll: 4,
 		}, func(at memOf) { store(e.mul(grad(at), e.ld(at("a"))), at) })
 	}
 
@@ -124,11 +125,11 @@ func batchNorm(e *emit) {
 		}
 		e.rows(kernel{
 			name: "gradApplyAgain" + suffix, doc: "is gradApply of dy where not x*scale+shift <= 0" + doc + ".",
-			streams: []string{"dx", "dy", "x"}, channels: []string{"mean", "a", "b", "c0", "scale", "shift"}, unroll: 2,
+			streams: []string{"dx", "dy", "x"}, channels: []string{"mean", "a", "b", "c0", "scale", "shift"}, zero: true, unroll: 2,
 		}, func(at memOf) {
 			x := e.ld(at("x"))
 			g := again(e.ld(at("dy")), x, e.ld(at("scale")), e.ld(at("shift")))
-			v := e.fma(e.sub(x, e.ld(at("mean"))), e.ld(at("b")), e.ld(at("c0")))
+			v := e.mulAddTo(func() V { return e.sub(x, e.ld(at("mean"))) }, at("b"), at("c0"))
 			e.fma(g, e.ld(at("a")), v)
 			if acc {
 				v = e.add(v, e.ld(at("dx")))
@@ -140,61 +141,19 @@ func batchNorm(e *emit) {
 	e.sums(kernel{
 		name: "sumRows", doc: "adds the sum over the rows of a to out.", streams: []string{"a"}, channels: []string{"out"},
 	}, 8, func(rows int, at memOfRow, ch memOf) {
-		var list []vec
+		var list []V
 		for r := range rows {
 			list = append(list, e.ld(at("a", r)))
 		}
-		e.st(e.add(e.tree(list), e.ld(ch("out"))), ch("out"))
+		e.st(e.add(tree(e, list), e.ld(ch("out"))), ch("out"))
 	})
 	e.sums(kernel{
 		name: "sumMulRows", doc: "adds the sum over the rows of a*b to out.", streams: []string{"a", "b"}, channels: []string{"out"},
 	}, 4, func(rows int, at memOfRow, ch memOf) {
-		var a, b []vec
+		var a, b []V
 		for r := range rows {
 			a, b = append(a, e.ld(at("a", r))), append(b, e.ld(at("b", r)))
 		}
-		e.st(e.sumProducts(a, b, e.ld(ch("out"))), ch("out"))
+		e.st(sumProducts(e, a, b, e.ld(ch("out"))), ch("out"))
 	})
-}
-
-// statsStride is the bytes of a field of kernel.statsSums.
-const statsStride = 64 * 4
-
-// columnStats writes the kernels that sum the columns of rows, and their
-// squares, both less a shift for each column.
-func columnStats(e *emit) {
-	for _, panels := range []int{1, 2} {
-		name := "columnSums1"
-		if panels == 2 {
-			name = "columnSums2"
-		}
-		e.begin(name, "s *float32, x *float32, rows, pitch int", "adds rows of floats, less a shift, to sums of them and of their squares.")
-		s, x, rows, pitch := e.loadInt("s"), e.loadInt("x"), e.loadInt("rows"), e.loadInt("pitch")
-		var state [3][]vec
-		for field := range state {
-			for i := range 4 * panels {
-				r := e.pin()
-				e.load(whole, r.reg, s, field*statsStride+16*i)
-				state[field] = append(state[field], r)
-			}
-		}
-		loop := e.label("loop")
-		e.at(loop)
-		e.block(func() {
-			for i := range 4 * panels {
-				d := e.sub(e.ld(mem{base: x, off: 16 * i}), state[0][i])
-				e.change("fadd", state[1][i], state[1][i], d)
-				e.fma(d, d, state[2][i])
-			}
-		})
-		e.op("ADD %v, %v", pitch, x)
-		e.op("SUBS $1, %v", rows)
-		e.op("BNE %s", loop)
-		for field := 1; field < 3; field++ {
-			for i, r := range state[field] {
-				e.save(whole, r.reg, s, field*statsStride+16*i)
-			}
-		}
-		e.end()
-	}
 }

@@ -2,22 +2,19 @@ package main
 
 import "fmt"
 
-// The points winogradA and winogradB of kernel/winograd_transform.go.
-const winoA, winoB = 0.625, 1.5
-
-// winograd writes the transforms of kernel/winograd_transform.go, for whole
+// winograd writes the transforms of package wino, for whole
 // vectors of channels; Go does the rest.
-func winograd(e *emit) {
+func (e *neon) winograd() {
 	for _, m := range []int{2, 4} {
-		winogradInput(e, m)
-		winogradOutput(e, m, false)
-		winogradOutput(e, m, true)
+		e.winogradInput(m)
+		e.winogradOutput(m, false)
+		e.winogradOutput(m, true)
 	}
 }
 
 // numbers pins a vector for each number.
-func (e *emit) numbers(list ...float64) map[float64]vec {
-	m := map[float64]vec{}
+func (e *neon) numbers(list ...float64) map[float64]*value {
+	m := map[float64]*value{}
 	e.block(func() {
 		for _, f := range list {
 			p, c := e.pin(), e.constant(f)
@@ -28,41 +25,12 @@ func (e *emit) numbers(list ...float64) map[float64]vec {
 	return m
 }
 
-// inputLine is kernel.inputLine of a line d, which it overwrites.
-func (e *emit) inputLine(k map[float64]vec, d []vec) []vec {
-	if len(d) == 4 {
-		return []vec{e.sub(d[0], d[2]), e.add(d[1], d[2]), e.sub(d[2], d[1]), e.sub(d[3], d[1])}
-	}
-	const a, b = winoA, winoB
-	r0 := e.fnma(d[2], k[a*a+b*b], e.fma(d[0], k[a*a*b*b], e.copyOf(d[4])))
-	pa, pb := e.fnma(d[2], k[b*b], e.copyOf(d[4])), e.fnma(d[2], k[a*a], d[4])
-	r5 := e.fnma(d[3], k[a*a+b*b], e.fma(d[1], k[a*a*b*b], d[5]))
-	qa, qb := e.fnma(d[1], k[b*b], e.copyOf(d[3])), e.fnma(d[1], k[a*a], d[3])
-	r1, r2 := e.fma(qa, k[a], e.copyOf(pa)), e.fnma(qa, k[a], pa)
-	r3, r4 := e.fma(qb, k[b], e.copyOf(pb)), e.fnma(qb, k[b], pb)
-	return []vec{r0, r1, r2, r3, r4, r5}
-}
-
-// outputLine is kernel.outputLine.
-func (e *emit) outputLine(k map[float64]vec, m []vec) []vec {
-	if len(m) == 4 {
-		return []vec{e.add(m[0], e.add(m[1], m[2])), e.add(m[3], e.sub(m[1], m[2]))}
-	}
-	const a, b = winoA, winoB
-	s1, d1, s2, d2 := e.add(m[1], m[2]), e.sub(m[1], m[2]), e.add(m[3], m[4]), e.sub(m[3], m[4])
-	o0 := e.add(m[0], e.add(s1, s2))
-	o3 := e.fma(d2, k[b*b*b], e.fma(d1, k[a*a*a], m[5]))
-	o1 := e.fma(d2, k[b], e.mul(d1, k[a]))
-	o2 := e.fma(s2, k[b*b], e.mul(s1, k[a*a]))
-	return []vec{o0, o1, o2, o3}
-}
-
-func winogradInput(e *emit, m int) {
+func (e *neon) winogradInput(m int) {
 	t := m + 2
 	e.begin(fmt.Sprintf("winogradInput%d", m), "v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32",
-		fmt.Sprintf("is kernel.winogradInput for tiles of %dx%d outputs, on a positive multiple of 4 channels.", m, m))
+		fmt.Sprintf("is wino.winogradInput for tiles of %dx%d outputs, on a positive multiple of 4 channels.", m, m))
 	e.useConstants()
-	var k map[float64]vec
+	var k map[float64]*value
 	if m == 4 {
 		const a, b = winoA, winoB
 		k = e.numbers(a, b, a*a, b*b, a*a+b*b, a*a*b*b)
@@ -87,11 +55,11 @@ func winogradInput(e *emit, m int) {
 			e.plain("BGT %s", outside)
 			e.plain("CMP $%d, %v", col, right)
 			e.plain("BLE %s", outside)
-			var d []vec
+			var d []*value
 			for row := range t {
 				d = append(d, e.ld(mem{base: rows[row], index: at}))
 			}
-			for row, r := range e.inputLine(k, d) {
+			for row, r := range inputLine(e, k, d) {
 				e.st(r, square(row, col))
 			}
 			e.plain("ADD %v, %v", pixel, at)
@@ -105,11 +73,11 @@ func winogradInput(e *emit, m int) {
 		}
 		e.plain("ADD %v, %v, %v", j, dst, to)
 		for row := range t {
-			var line []vec
+			var line []*value
 			for col := range t {
 				line = append(line, e.ld(square(row, col)))
 			}
-			for _, r := range e.inputLine(k, line) {
+			for _, r := range inputLine(e, k, line) {
 				e.st(r, mem{base: to})
 				e.plain("ADD %v, %v", pos, to)
 			}
@@ -121,16 +89,16 @@ func winogradInput(e *emit, m int) {
 	e.end()
 }
 
-func winogradOutput(e *emit, m int, residual bool) {
+func (e *neon) winogradOutput(m int, residual bool) {
 	t := m + 2
 	name, doc := fmt.Sprintf("winogradOutput%d", m),
-		fmt.Sprintf("is kernel.winogradOutput for tiles of %dx%d outputs, on a positive multiple of 4 channels.", m, m)
+		fmt.Sprintf("is wino.winogradOutput for tiles of %dx%d outputs, on a positive multiple of 4 channels.", m, m)
 	if residual {
 		name, doc = name+"Add", doc[:len(doc)-1]+", and adds res."
 	}
 	e.begin(name, "y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32", doc)
 	e.useConstants()
-	var k map[float64]vec
+	var k map[float64]*value
 	if m == 4 {
 		const a, b = winoA, winoB
 		k = e.numbers(a, b, a*a, b*b, a*a*a, b*b*b)
@@ -159,12 +127,12 @@ func winogradOutput(e *emit, m int, residual bool) {
 		e.plain("ADD %v, %v, %v", j, src, from)
 		for col := range t {
 			e.plain("MOVD %v, %v", from, p)
-			var d []vec
+			var d []*value
 			for range t {
 				d = append(d, e.ld(mem{base: p}))
 				e.plain("ADD %v, %v", step, p)
 			}
-			for row, r := range e.outputLine(k, d) {
+			for row, r := range outputLine(e, k, d) {
 				e.st(r, square(row, col))
 			}
 			e.plain("ADD %v, %v", pos, from)
@@ -177,11 +145,11 @@ func winogradOutput(e *emit, m int, residual bool) {
 			e.plain("CMP $%d, %v", row, height)
 			e.plain("BLE %s", done)
 			e.plain("MOVD %v, %v", off, at)
-			var line []vec
+			var line []*value
 			for col := range t {
 				line = append(line, e.ld(square(row, col)))
 			}
-			for col, r := range e.outputLine(k, line) {
+			for col, r := range outputLine(e, k, line) {
 				if col > 0 {
 					e.plain("CMP $%d, %v", col, width)
 					e.plain("BLE %s", next)
