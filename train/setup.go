@@ -111,9 +111,9 @@ func (j *job) choosePrecision() (err error) {
 	}
 	switch j.bf16 {
 	case engine.BF16Native:
-		j.notes = append(j.notes, "training uses bfloat16 operands; evaluation is float32")
+		j.notes = append(j.notes, "training multiplies bfloat16 numbers; evaluation is float32")
 	case engine.BF16Emulated:
-		j.notes = append(j.notes, "training uses emulated bfloat16 operands, which is slow; evaluation is float32")
+		j.notes = append(j.notes, "training multiplies bfloat16 numbers, emulated, which is slow; evaluation is float32")
 	}
 	return nil
 }
