@@ -419,7 +419,7 @@ func TestImageEqualsFile(t *testing.T) {
 		rgb, got := new(imaging.Image), new(imaging.Image)
 		imaging.Convert(rgb, want, 3)
 		imaging.Convert(got, fromImage(m), 3)
-		// Pixels of alpha 0 have no colour once decoded by package image.
+		// Pixels of alpha 0 have no color once decoded by package image.
 		for i := range rgb.Pix {
 			if rgb.Pix[i] != got.Pix[i] && (name != "alpha" || alpha.Pix[i/3*4+3] != 0) {
 				t.Errorf("%s: value %d is %d, want %d", name, i, got.Pix[i], rgb.Pix[i])
