@@ -9,13 +9,14 @@ import (
 	"github.com/resnet-go/resnet/internal/philox"
 )
 
-// Batch is a number of samples as a network takes them. Its memory is used
-// again: everything in it holds only until the next batch is asked for.
+// Batch is a number of samples as a network takes them. Its memory is reused:
+// everything in it is valid only until the next turn of the loop over
+// [Loader.Epoch].
 type Batch struct {
 	Epoch, Step int
 
-	// N is the number of rows and Real how many of them are samples. Rows from
-	// Real on pad the last batch of [Pad]: zeros, with label -1 and zero targets.
+	// N is the number of rows. The first Real rows are samples; the others pad the
+	// last batch of [Pad]: zeros, with label -1 and zero targets.
 	N, Real int
 	H, W, C int
 
@@ -28,11 +29,11 @@ type Batch struct {
 	Index   []int // which sample of the dataset each row is; -1 in padding
 }
 
-// slot is a batch in the making.
+// slot is a batch that is being made.
 type slot struct {
 	Batch
 	entries []entry       // the samples of the rows
-	errs    []error       // one a row
+	errs    []error       // one per row
 	pending atomic.Int32  // tasks that are not done
 	ready   chan struct{} // receives when the batch is complete
 }
@@ -73,8 +74,8 @@ func (l *Loader) fill(b *slot, row int, ws *workerState) error {
 	if !l.cfg.Shuffle && !l.cfg.Balanced {
 		return errSkipped
 	}
-	// Another sample takes the place: drawn by the bad one's number, so that
-	// it does not depend on what else is bad or was seen before.
+	// The replacement is drawn by the bad sample's number, so that it does not
+	// depend on which other samples are bad or were seen before.
 	rng := philox.Keyed(l.cfg.Seed, uint32(opReplace)|e.copy<<8, uint32(b.Epoch), e.index)
 	for range maxReplace {
 		other := entry{index: uint32(rng.IntN(l.ds.Len())), copy: e.copy + 1}
@@ -82,13 +83,13 @@ func (l *Loader) fill(b *slot, row int, ws *workerState) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("data: %d samples in place of %s were bad too: %w", maxReplace, l.ds.Name(int(e.index)), err)
+	return fmt.Errorf("data: %d samples drawn as replacements for %s were bad too: %w", maxReplace, l.ds.Name(int(e.index)), err)
 }
 
 const maxReplace = 100
 
-// sample writes a sample to a row. A sample that is known to be bad is not
-// tried again.
+// sample writes a sample to a row, without trying one again that is known to be
+// bad.
 func (l *Loader) sample(b *slot, row int, e entry, ws *workerState) error {
 	i := int(e.index)
 	if l.cfg.SkipBad {
@@ -123,7 +124,7 @@ func (l *Loader) sample(b *slot, row int, e entry, ws *workerState) error {
 	return nil
 }
 
-// input decodes, augments and normalises a sample.
+// input decodes, augments and normalizes a sample.
 func (l *Loader) input(dst []float32, epoch int, e entry, ws *workerState) error {
 	p, a := l.cfg.Preprocess, l.cfg.Augment
 	if err := l.fetch(ws, int(e.index)); err != nil {
@@ -146,8 +147,8 @@ func (l *Loader) input(dst []float32, epoch int, e entry, ws *workerState) error
 	return nil
 }
 
-// fetch gets sample i: from the cache or the dataset, or from a file that is
-// opened and yet to be decoded.
+// fetch gets sample i: decoded from the cache or the dataset, or as a file that is
+// open and still to be decoded.
 func (l *Loader) fetch(ws *workerState, i int) error {
 	m := &ws.decoded
 	ws.source = picture{m: m, own: m}
@@ -170,8 +171,8 @@ func (l *Loader) key(epoch int, e entry) sampleKey {
 	return sampleKey{seed: l.cfg.Seed, epoch: uint32(epoch), index: e.index, copy: e.copy}
 }
 
-// complete ends a batch whose rows are made: it moves rows up over those that
-// were left out, pads, and mixes.
+// complete finishes a batch when all its rows are made: it closes the gaps of
+// skipped rows, pads, and mixes.
 func (l *Loader) complete(b *slot, ws *workerState) {
 	size, k := b.H*b.W*b.C, 0
 	if b.Targets != nil {

@@ -12,7 +12,7 @@ import (
 	"sync"
 )
 
-// LastBatch says what becomes of a last batch that is not full.
+// LastBatch selects what happens to a last batch that is not full.
 type LastBatch int
 
 // The treatments of an incomplete last batch.
@@ -28,35 +28,35 @@ type LoaderConfig struct {
 	Preprocess Preprocess
 	Augment    *Augment // nil for evaluation
 	Shuffle    bool     // a new random order each epoch; else the dataset's order
-	// Balanced draws the classes with equal chance, repeating samples of rare
-	// ones; an epoch still has as many samples as the dataset.
+	// Balanced draws all classes with equal probability, repeating samples of rare
+	// classes. An epoch still has as many samples as the dataset.
 	Balanced bool
-	// Repeat puts every sample into an epoch that many times in a row, each
-	// varied otherwise (repeated augmentation; Hoffer et al., arXiv 1901.09335,
-	// and torchvision's RASampler); an epoch keeps its length, so that it sees
-	// only part of the samples. 0 and 1 are off.
+	// Repeat is how many times in a row each sample comes in an epoch, augmented
+	// differently each time (repeated augmentation; Hoffer et al., arXiv
+	// 1901.09335, and torchvision's RASampler). An epoch keeps its length, so it
+	// covers only part of the samples. 0 and 1 are off.
 	Repeat int
 	Last   LastBatch
 	Seed   uint64
-	// SoftTargets makes Batch.Targets also where Labels alone would do: a one-hot
-	// row per label.
+	// SoftTargets makes Batch.Targets even where Labels alone would suffice: one-hot
+	// rows.
 	SoftTargets bool
-	// SkipBad goes on when a sample cannot be decoded, and counts it (see
-	// [Loader.Bad]): if Shuffle or Balanced is set, another sample takes its
-	// place, the same one in every run; else the batch has fewer real rows.
+	// SkipBad skips samples that cannot be decoded, and counts them (see
+	// [Loader.Bad]). If Shuffle or Balanced is set, another sample replaces a bad
+	// one, the same in every run; else the batch has fewer real rows.
 	SkipBad bool
-	// Workers is the number of goroutines that decode; 0 means one a CPU.
+	// Workers is the number of goroutines that decode; 0 means one per CPU.
 	// Batches do not depend on it.
 	Workers int
 	// Prefetch is the number of batches made ahead; 0 means 2.
 	Prefetch int
-	// CacheBytes is the memory for decoded pictures, used if the whole dataset
-	// fits by estimate: 0 means 512 MiB, below 0 none. What is kept was decoded at
+	// CacheBytes is the memory for decoded pictures, used if the whole dataset is
+	// estimated to fit: 0 means 512 MiB, below 0 none. Cached pictures are decoded at
 	// full size (see [RandomResizedCrop]).
 	CacheBytes int64
 }
 
-// Loader makes batches of a dataset, ahead of their use.
+// Loader makes batches of a dataset and prefetches them.
 type Loader struct {
 	ds      Dataset
 	cfg     LoaderConfig
@@ -69,13 +69,13 @@ type Loader struct {
 	free  []*slot
 	ords  [][]entry
 	sets  []*workerState
-	open  *run // the newest that Epoch began and has not ended
-	ahead *run // of Prepare
+	open  *run // the last run that Epoch began, while it is in progress
+	ahead *run // of Prepare, not begun
 }
 
 // NewLoader returns a loader of ds. It returns an error if the configuration
-// is out of range, a label is no class, or the dataset is empty or smaller than
-// a batch that must be full.
+// is out of range, a label is not the index of a class, or the dataset is empty or
+// smaller than a batch that must be full.
 func NewLoader(ds Dataset, cfg LoaderConfig) (*Loader, error) {
 	if err := cfg.Preprocess.Valid(); err != nil {
 		return nil, err
@@ -91,13 +91,13 @@ func NewLoader(ds Dataset, cfg LoaderConfig) (*Loader, error) {
 	case ds.Len() == 0:
 		return nil, errors.New("data: the dataset has no samples")
 	case int64(ds.Len()) > math.MaxUint32:
-		return nil, fmt.Errorf("data: %d samples are more than %d", ds.Len(), uint32(math.MaxUint32))
+		return nil, fmt.Errorf("data: the dataset has %d samples, must be at most %d", ds.Len(), uint32(math.MaxUint32))
 	case cfg.Last == Drop && cfg.BatchSize > ds.Len():
 		return nil, fmt.Errorf("data: batch size %d is above the number of samples, %d", cfg.BatchSize, ds.Len())
 	case cfg.Repeat < 0 || cfg.Repeat > 1 && (!cfg.Shuffle || cfg.Balanced):
-		return nil, fmt.Errorf("data: repeat %d must not be below 0, and above 1 needs shuffling without balancing", cfg.Repeat)
+		return nil, fmt.Errorf("data: repeat is %d, must not be negative; above 1 it needs shuffling without balancing", cfg.Repeat)
 	case cfg.Last < Drop || cfg.Last > Keep:
-		return nil, fmt.Errorf("data: unknown treatment %d of the last batch", cfg.Last)
+		return nil, fmt.Errorf("data: Last, for the last batch, is %d, must be Drop, Pad or Keep", cfg.Last)
 	}
 	if err := checkLabels(ds); err != nil {
 		return nil, err
@@ -144,14 +144,14 @@ func (l *Loader) Bad() []*SampleError {
 }
 
 // Prefetch returns the number of batches that are made ahead: when a batch is
-// given out, those of as many further steps have begun.
+// given out, the next Prefetch batches are being made.
 func (l *Loader) Prefetch() int { return l.cfg.Prefetch }
 
-// Epoch returns the batches of an epoch from a step on; the rest of an epoch is
-// the same whether its beginning was made or not. A batch holds until the next
-// turn of the loop. On an error (a bad sample without SkipBad: a *SampleError;
-// or ctx's end), the batch is nil and it is the last turn. Leaving the loop
-// early ends the loader's goroutines. Several epochs may be open at once.
+// Epoch returns the batches of an epoch, starting at a step. They do not depend on
+// whether the steps before were made. A batch is valid until the next turn of the
+// loop. An error (a *SampleError for a bad sample without SkipBad, or that of ctx)
+// comes with a nil batch and ends the loop. Leaving the loop early ends the
+// loader's goroutines. Several epochs may be open at once.
 func (l *Loader) Epoch(ctx context.Context, epoch, step int) iter.Seq2[*Batch, error] {
 	return func(yield func(*Batch, error) bool) {
 		if err := l.valid(epoch, step); err != nil {
@@ -160,7 +160,7 @@ func (l *Loader) Epoch(ctx context.Context, epoch, step int) iter.Seq2[*Batch, e
 		}
 		r := l.begin(ctx, epoch, step)
 		defer r.stop()
-		// What was prepared may end with a context of its own.
+		// A prepared run has another context, which may end separately.
 		defer context.AfterFunc(ctx, r.cancel)()
 		ended := func() error { return cmp.Or(ctx.Err(), r.ctx.Err()) }
 		for b := range r.ordered {
@@ -176,8 +176,7 @@ func (l *Loader) Epoch(ctx context.Context, epoch, step int) iter.Seq2[*Batch, e
 				yield(nil, err)
 				return
 			}
-			// A batch of which nothing is left, all its samples being bad, is
-			// no batch.
+			// A batch whose samples are all bad is left out.
 			if b.Real > 0 && !yield(&b.Batch, nil) {
 				return
 			}
@@ -191,21 +190,21 @@ func (l *Loader) Epoch(ctx context.Context, epoch, step int) iter.Seq2[*Batch, e
 
 func (l *Loader) valid(epoch, step int) error {
 	if epoch < 0 || int64(epoch) > math.MaxUint32 || step < 0 || step > l.Steps() {
-		return fmt.Errorf("data: no step %d of epoch %d: an epoch has %d", step, epoch, l.Steps())
+		return fmt.Errorf("data: there is no step %d of epoch %d: an epoch has %d steps", step, epoch, l.Steps())
 	}
 	return nil
 }
 
-// Prepare begins to make the batches that [Loader.Epoch] of the same epoch and
-// step will give, while something else goes on: the last steps of the epoch
-// before, whose memory it takes over, or an evaluation. It changes no batch.
-// What was prepared before and is not begun is given up. Call it when the epoch
-// in progress has all its batches in the making (see [Loader.Prefetch]), or
-// they would be made more slowly. The preparation ends with ctx or [Loader.Close].
+// Prepare prefetches the first batches of [Loader.Epoch] for that epoch and step,
+// during something else: the last steps of the epoch before, whose memory it takes
+// over, or an evaluation. It changes no batch. An epoch that was prepared before
+// and not begun is discarded. Call it when all batches of the epoch in progress are
+// being made (see [Loader.Prefetch]); earlier, it would slow them down. The
+// preparation ends with ctx or [Loader.Close].
 func (l *Loader) Prepare(ctx context.Context, epoch, step int) {
 	l.Close()
 	if l.valid(epoch, step) != nil {
-		return // which Epoch tells
+		return // Epoch reports the error
 	}
 	l.mu.Lock()
 	open := l.open
@@ -225,8 +224,8 @@ func (l *Loader) Prepare(ctx context.Context, epoch, step int) {
 	}
 }
 
-// Close gives up what was prepared and is not begun. The loader can be used
-// further.
+// Close discards an epoch that was prepared and not begun. The loader can still be
+// used.
 func (l *Loader) Close() {
 	l.mu.Lock()
 	r := l.ahead

@@ -205,7 +205,7 @@ func TestIDXErrors(t *testing.T) {
 	}
 }
 
-// pngBytes returns a grey-free PNG of one colour.
+// pngBytes returns a gray-free PNG of one color.
 func pngBytes(w, h int, v uint8) []byte {
 	m := image.NewNRGBA(image.Rect(0, 0, w, h))
 	for y := range h {
@@ -220,7 +220,7 @@ func pngBytes(w, h int, v uint8) []byte {
 	return b.Bytes()
 }
 
-// folderFS returns pictures of distinct colours at those paths.
+// folderFS returns pictures of distinct colors at those paths.
 func folderFS(paths ...string) fstest.MapFS {
 	fsys := fstest.MapFS{}
 	for i, p := range paths {

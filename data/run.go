@@ -18,12 +18,12 @@ type run struct {
 	free    chan *slot
 	ordered chan *slot
 	tasks   chan task
-	given   atomic.Bool // all tasks are given out: the run needs no more slots
+	given   atomic.Bool // set when all tasks are given out and no more slots are needed
 	wg      sync.WaitGroup
 
-	// Of the loader's mu:
-	batches []*slot // of this run
-	next    *run    // gets the slots that this run needs no more
+	// Guarded by the loader's mu:
+	batches []*slot // that belong to this run
+	next    *run    // takes over the slots that this run no longer needs
 }
 
 // task is some rows of a batch.
@@ -32,12 +32,12 @@ type task struct {
 	lo, hi int
 }
 
-// taskRows is how many rows a worker takes at a time: few enough to share a
-// batch of large pictures out evenly.
+// taskRows is the number of rows that a worker takes at a time: few enough to
+// spread a batch of large pictures evenly over the workers.
 const taskRows = 8
 
-// start begins a run, with slots of its own or with those that another will
-// hand on.
+// start begins a run, with its own slots or with those that another run will hand
+// on.
 func (l *Loader) start(ctx context.Context, epoch, step int, slots bool) *run {
 	r := &run{
 		l: l, epoch: epoch, step: step,
@@ -63,8 +63,7 @@ func (l *Loader) start(ctx context.Context, epoch, step int, slots bool) *run {
 	return r
 }
 
-// release takes a batch back that was used: for the next step, or for the next
-// run.
+// release takes back a used batch, for a later step or for the next run.
 func (r *run) release(b *slot) {
 	l := r.l
 	l.mu.Lock()

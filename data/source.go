@@ -52,8 +52,8 @@ type fsSource struct {
 	limit int64
 }
 
-// maxDepth bounds the nesting of folders, so that a symbolic link to a folder
-// above ends in an error and not in an endless walk.
+// maxDepth limits the nesting of folders, so that a symbolic link to a parent
+// folder ends in an error and not in an endless walk.
 const maxDepth = 12
 
 func (s *fsSource) list() (files, dirs []string, err error) {
@@ -108,7 +108,7 @@ func (s *fsSource) read(name string, buf []byte) ([]byte, error) {
 
 func (s *fsSource) close() error { return nil }
 
-// zipSource reads the files of a zip without ever writing them anywhere.
+// zipSource reads the files of a zip without unpacking them to disk.
 type zipSource struct {
 	file  io.Closer
 	files map[string]*zip.File
@@ -186,8 +186,7 @@ func readAll(r io.Reader, buf []byte, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// short drops the path that a file system's error repeats: the caller names
-// the sample.
+// short drops the path from a file system's error: the caller names the sample.
 func short(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {

@@ -72,7 +72,7 @@ func gradients(ctx context.Context, s *Study) ([]report.Section, []string, error
 				if len(all) == 0 {
 					continue
 				}
-				ser := report.Series{Name: va.Name, Colour: slices.Index(s.families(), va.Family), Dashed: slices.Index(s.Depths, int(va.X)) > 0}
+				ser := report.Series{Name: va.Name, Color: slices.Index(s.families(), va.Family), Dashed: slices.Index(s.Depths, int(va.X)) > 0}
 				for k := range all[0] {
 					sum := 0.0
 					for _, l := range all {
@@ -192,7 +192,7 @@ func unravelled(ctx context.Context, s *Study) ([]report.Section, []string, erro
 		if len(all) == 0 || len(all[0].Without) == 0 {
 			continue
 		}
-		ser := report.Series{Name: v.Name, Colour: i}
+		ser := report.Series{Name: v.Name, Color: i}
 		var means, base []float64
 		for k := range all[0].Without {
 			var at []float64

@@ -10,7 +10,7 @@ import (
 	"github.com/resnet-go/resnet/lab/report"
 )
 
-// readable is what a linear classifier gets right on each block's output.
+// readable is the accuracy of a linear classifier on each block's output.
 type readable struct {
 	Paths    []string
 	Accuracy []float64
@@ -43,7 +43,7 @@ func claimsPage(ctx context.Context, s *Study) ([]report.Section, []string, erro
 		if reads[f] == nil {
 			continue
 		}
-		ser := report.Series{Name: f, Colour: i}
+		ser := report.Series{Name: f, Color: i}
 		for k, a := range reads[f].Accuracy {
 			ser.X, ser.Y = append(ser.X, float64(k+1)), append(ser.Y, a)
 		}
@@ -148,7 +148,7 @@ func (s *Study) claims(ctx context.Context, reads map[string]*readable) []claim 
 	return list
 }
 
-// verdictOf is the verdict where plain and residual networks are compared.
+// verdictOf returns the verdict if plain and residual networks are compared.
 func (s *Study) verdictOf(families []string) []string {
 	if !slices.Contains(families, "plain") || !slices.Contains(families, "residual") {
 		return nil
@@ -156,8 +156,8 @@ func (s *Study) verdictOf(families []string) []string {
 	return s.verdict()
 }
 
-// goal is a test error that can be reached: that of the third best of all
-// networks at the end, rounded up to half a point.
+// goal returns a test error that can be reached: the final error of the third best
+// network, rounded up to half a point.
 func (s *Study) goal() float64 {
 	var ends []float64
 	for i := range s.Variants {
@@ -172,7 +172,8 @@ func (s *Study) goal() float64 {
 	return math.Ceil(ends[min(2, len(ends)-1)]*200) / 200
 }
 
-// epochsTo is how many epochs a variant's runs need to a test error.
+// epochsTo returns the mean number of epochs that a variant's runs need to reach a
+// test error.
 func (s *Study) epochsTo(v *Variant, goal float64) string {
 	var need []float64
 	missed := 0

@@ -14,7 +14,7 @@ import (
 	"github.com/resnet-go/resnet/weights"
 )
 
-// Metrics are the figures of one pass over data.
+// Metrics are the results of one pass over data.
 type Metrics struct {
 	// Loss is the mean of the batches' losses in training, as the recipe
 	// defines it, and the plain mean cross entropy (multi-label data: binary
@@ -119,7 +119,7 @@ func (e *evaluator) run(ctx context.Context, vars *engine.Vars, each func(sample
 		if e.multi {
 			for _, z := range logits {
 				if notFinite("", float64(z)) != "" {
-					return Metrics{Loss: math.NaN()}, nil // the caller tells where
+					return Metrics{Loss: math.NaN()}, nil // the caller reports it
 				}
 			}
 			all = append(all, logits...)
@@ -144,7 +144,7 @@ func (e *evaluator) run(ctx context.Context, vars *engine.Vars, each func(sample
 		return Metrics{Loss: r.Loss, MAP: r.MAP, Samples: len(truth)}, nil
 	}
 	if t.Samples == 0 {
-		return Metrics{}, fmt.Errorf("no sample could be evaluated")
+		return Metrics{}, fmt.Errorf("no sample could be evaluated: all pictures are bad")
 	}
 	m := t.metrics()
 	m.Loss = loss / float64(t.Samples)

@@ -230,8 +230,8 @@ func (t *Trainer) take(s *session) error {
 	return nil
 }
 
-// measure returns the preprocessing of a dataset whose pictures are all of the
-// first one's size, or are brought to it.
+// measure returns the preprocessing of a dataset: all pictures are resized to the
+// size of the first one, and normalized by the mean and deviation of the data.
 func measure(ctx context.Context, ds data.Dataset, threads int) (data.Preprocess, error) {
 	var p data.Preprocess
 	if ds.Len() == 0 {
@@ -257,8 +257,8 @@ func measure(ctx context.Context, ds data.Dataset, threads int) (data.Preprocess
 	return p, nil
 }
 
-// Evaluate returns the metrics on a dataset, whose pictures are prepared as in
-// Fit.
+// Evaluate returns the metrics on a dataset, preprocessed as in Fit. For figures by
+// class, see [Trainer.Model] and [resnet.Model.Evaluate].
 func (t *Trainer) Evaluate(ctx context.Context, ds data.Dataset) (Metrics, error) {
 	if t.prep.Width == 0 {
 		return Metrics{}, errors.New("train: Evaluate before Fit: it is not known how pictures become inputs")
@@ -271,8 +271,8 @@ func (t *Trainer) Evaluate(ctx context.Context, ds data.Dataset) (Metrics, error
 }
 
 // Predict returns the classes' probabilities [N, classes] for inputs [N, C, H, W]
-// in either layout, such as Preprocess().Batch makes: by softmax, or each by its
-// own sigmoid under [BCE].
+// in either layout, such as Preprocess().Batch makes: by softmax, or by a
+// separate sigmoid for each class under [BCE].
 func (t *Trainer) Predict(x *tensor.Tensor) (*tensor.Tensor, error) {
 	if t.predict == nil {
 		r, err := infer.New(t.module, nil, infer.Options{Exact: true})

@@ -23,7 +23,7 @@ var builtin embed.FS
 // maxRecipe is the largest recipe file that is read.
 const maxRecipe = 1 << 20
 
-// RecipeError is a mistake in a recipe or in a key=value that changes one.
+// RecipeError is a mistake in a recipe or in a KEY=VALUE that changes one.
 type RecipeError struct {
 	File    string // or "--set"
 	Line    int    // 0 where it has none
@@ -101,7 +101,7 @@ func recipeText(name string) ([]byte, error) {
 }
 
 // ParseRecipe reads a recipe's text. A recipe may begin with "base: NAME" to
-// change a built-in one. file stands in messages.
+// change a built-in one. file is the name for messages.
 func ParseRecipe(file string, text []byte, set ...string) (*Recipe, error) {
 	root, err := parseTree(file, text)
 	if err != nil {
@@ -319,7 +319,7 @@ func checkKeys(file, at string, n *yaml.Node, t reflect.Type) error {
 
 var yamlLine = regexp.MustCompile(`line (\d+): `)
 
-// decodeError makes the YAML package's messages ours.
+// decodeError turns the YAML package's messages into the form of RecipeError.
 func decodeError(file string, err error) *RecipeError {
 	text := err.Error()
 	var te *yaml.TypeError

@@ -37,7 +37,7 @@ type job struct {
 	prep      data.Preprocess
 	module    nn.Module
 	bf16      engine.BF16
-	threads   int
+	threads   int // 0 means one per CPU
 }
 
 // state is where a run is: all that the next step depends on besides the

@@ -25,7 +25,7 @@ func cut(spec string) (kind, path string, ok bool) { return strings.Cut(spec, ":
 // prepare makes a session of a Config.
 func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 	s := &session{
-		job:    job{seed: cfg.Seed, keys: cfg.Keys, skipBad: cfg.SkipBad},
+		job:    job{seed: cfg.Seed, keys: cfg.Keys, skipBad: cfg.SkipBad, threads: cfg.Threads},
 		output: output{out: cfg.Out, log: newLogger(cfg.Log)},
 	}
 	defer func() {
@@ -56,7 +56,7 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 			return nil, fmt.Errorf("recipe %s: %w", s.rec.Name, err)
 		}
 	}
-	if err := s.chooseProducts(); err != nil {
+	if err := s.choosePrecision(); err != nil {
 		return nil, err
 	}
 	if s.splits = cfg.Splits; s.splits == nil {
@@ -88,7 +88,6 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 			return nil, err
 		}
 	}
-	s.threads = cfg.Threads
 	var state map[string]*tensor.Tensor
 	if from != nil {
 		state = from.State
@@ -100,9 +99,9 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 	return s, nil
 }
 
-// chooseProducts takes the products' precision from the recipe, also of a run
-// that goes on: it is never changed on the way.
-func (s *session) chooseProducts() (err error) {
+// choosePrecision takes the precision of products from the recipe, also in a resumed
+// run: it never changes within a run.
+func (s *session) choosePrecision() (err error) {
 	if s.bf16, err = engine.ParseBF16(s.rec.BF16); err != nil {
 		return fmt.Errorf("recipe %s: %w", s.rec.Name, err)
 	}
@@ -111,14 +110,14 @@ func (s *session) chooseProducts() (err error) {
 	}
 	switch s.bf16 {
 	case engine.BF16Native:
-		s.notes = append(s.notes, "training multiplies bfloat16 numbers; evaluation is float32")
+		s.notes = append(s.notes, "training uses bfloat16 operands; evaluation is float32")
 	case engine.BF16Emulated:
-		s.notes = append(s.notes, "training multiplies bfloat16 numbers, emulated, which is slow; evaluation is float32")
+		s.notes = append(s.notes, "training uses emulated bfloat16 operands, which is slow; evaluation is float32")
 	}
 	return nil
 }
 
-// freshFolder makes the folder, which must not hold a run.
+// freshFolder creates the folder, which must not hold a run.
 func freshFolder(out string) error {
 	if out == "" {
 		return nil
@@ -127,7 +126,7 @@ func freshFolder(out string) error {
 		return fmt.Errorf("output folder: %w", err)
 	}
 	if _, err := os.Stat(filepath.Join(out, LastFile)); err == nil {
-		return fmt.Errorf("%s already holds a run: go on with it by --resume, or name another folder by --out", out)
+		return fmt.Errorf("%s already holds a run: continue it by --resume, or name another folder by --out", out)
 	}
 	return nil
 }
@@ -138,7 +137,7 @@ func (s *session) loadRun(cfg Config) (*weights.File, error) {
 	case cfg.Out == "":
 		return nil, errors.New("to resume, name the folder of the run by --out")
 	case cfg.Model != "" || cfg.Recipe != nil:
-		return nil, errors.New("a run is resumed with its own model and recipe: leave out others")
+		return nil, errors.New("a run is resumed with its own model and recipe: leave out --model and --recipe")
 	}
 	path := filepath.Join(cfg.Out, LastFile)
 	f, err := weights.Load(path)
@@ -149,7 +148,7 @@ func (s *session) loadRun(cfg Config) (*weights.File, error) {
 		return nil, err
 	}
 	if len(f.Training) == 0 {
-		return nil, fmt.Errorf("%s holds a model without training state: it cannot be resumed, only be started from by --model", path)
+		return nil, fmt.Errorf("%s holds a model without training state: it cannot be resumed, but training can start from it by --model", path)
 	}
 	if err := json.Unmarshal(f.Training, &s.state); err != nil {
 		return nil, fmt.Errorf("%s: its training state is damaged: %w", path, err)
@@ -161,7 +160,7 @@ func (s *session) loadRun(cfg Config) (*weights.File, error) {
 	return f, nil
 }
 
-// checkData refuses data that cannot be learnt from.
+// checkData returns an error for data that nothing can be learned from.
 func (s *session) checkData() error {
 	sp := s.splits
 	if sp.Train == nil || sp.Train.Len() == 0 {
@@ -175,7 +174,7 @@ func (s *session) checkData() error {
 		return fmt.Errorf("%s has %d classes to train on and %d to evaluate on", sp.Spec, n, len(ev.Classes()))
 	}
 	if w := s.rec.Loss.ClassWeights.Weights; len(w) > 0 && len(w) != n {
-		return fmt.Errorf("loss.class_weights has %d weights, %s has %d classes", len(w), sp.Spec, n)
+		return fmt.Errorf("loss.class_weights has %d weights, but %s has %d classes: give one weight per class", len(w), sp.Spec, n)
 	}
 	s.notes = append(s.notes, sp.Notes...)
 	if counts := data.ClassCounts(sp.Train); slices.Contains(counts, 0) {

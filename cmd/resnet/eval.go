@@ -32,16 +32,17 @@ func (a *app) evalCommand() *cobra.Command {
 	c := &evalCommand{app: a}
 	cmd := &cobra.Command{
 		Use:   "eval",
-		Short: "Measure a model on labelled pictures",
+		Short: "Measure a model on labeled pictures",
 		Long: `eval runs a model over a part of a dataset (test, else val) and prints accuracy,
-loss, the figures of each class, the confusion matrix, the classes mixed up most,
-the calibration, and the pictures that the model is most wrong about.
+loss, precision, recall and F1 of each class, the confusion matrix, the classes
+that are confused most often, the calibration, and the pictures with the highest
+loss among the wrong answers.
 
-With --out, the whole report goes to files: report.json, confusion.json,
+With --out, the whole report is written to files: report.json, confusion.json,
 confusion.png and predictions.csv.
 
-Data of several labels a picture get average precision, precision, recall and F1
-instead.`,
+For data of several labels per picture, the report has average precision,
+precision, recall and F1 of each label.`,
 		Example: `  resnet eval --model runs/photos/best.safetensors --data folder:photos
   resnet eval --data folder:cifar10.zip --tta --json
   resnet eval -m best.safetensors --data idx:mnist --split test --out report
@@ -53,11 +54,11 @@ instead.`,
 	f := cmd.Flags()
 	f.StringVarP(&c.data, "data", "d", "", "SPEC of the data (default: the sample inside the program, for models trained on it)")
 	f.StringVar(&c.split, "split", "", "part of the data: train, val or test (default: test, else val)")
-	f.Uint64Var(&c.seed, "seed", 0, "chooses the validation part where the data has none, as in train")
-	f.BoolVar(&c.flip, "tta", false, "test-time augmentation: mean of the picture and its mirror image")
-	f.BoolVar(&c.skipBad, "skip-bad", false, "go on where a picture cannot be decoded, and count it")
-	f.IntVar(&c.worst, "worst", 10, "how many of the pictures with the highest loss to list")
-	f.Float64Var(&c.threshold, "threshold", 0.5, "probability from which a label counts, for data of several labels a picture")
+	f.Uint64Var(&c.seed, "seed", 0, "selects the validation part if the data have none, as in train")
+	f.BoolVar(&c.flip, "tta", false, "test-time augmentation: average the logits of the picture and its mirror image")
+	f.BoolVar(&c.skipBad, "skip-bad", false, "leave out pictures that cannot be decoded, and count them")
+	f.IntVar(&c.worst, "worst", 10, "number of wrong answers to list, by highest loss")
+	f.Float64Var(&c.threshold, "threshold", 0.5, "probability from which a label counts as predicted, for data of several labels per picture")
 	f.StringVar(&c.csv, "csv", "", "write the prediction of every picture to this file")
 	f.StringVarP(&c.outDir, "out", "o", "", "folder for the report's files")
 	completeWith(cmd, "split", []string{"train", "val", "test"})
@@ -79,7 +80,7 @@ type evaluation struct {
 
 func (c *evalCommand) run(ctx context.Context) error {
 	if c.worst < 0 {
-		return usagef("--worst %d is below 0", c.worst)
+		return usagef("--worst %d is below 0, must not be negative", c.worst)
 	}
 	if !(c.threshold > 0 && c.threshold < 1) {
 		return usagef("--threshold is %v, must be between 0 and 1", c.threshold)
@@ -142,7 +143,7 @@ func (c *evalCommand) evaluate(ctx context.Context, m *resnet.Model, ds data.Dat
 func (c *evalCommand) explain(err error) error {
 	var bad *data.SampleError
 	if errors.As(err, &bad) && !c.skipBad {
-		return fmt.Errorf("%w (--skip-bad goes on without it)", err)
+		return fmt.Errorf("%w (--skip-bad leaves it out)", err)
 	}
 	return err
 }

@@ -18,7 +18,7 @@ import (
 func (c *evalCommand) write(e *evaluation, classes []string) error {
 	if c.csv != "" {
 		if e.Single == nil {
-			return usagef("--csv is for data of one label a picture")
+			return usagef("--csv is for data of one label per picture")
 		}
 		if err := writeCSV(c.csv, e.samples); err != nil {
 			return err

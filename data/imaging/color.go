@@ -2,7 +2,7 @@ package imaging
 
 import "math"
 
-// The functions of this file change colours in place. Factors are those of
+// The functions of this file change colors in place. Factors are those of
 // torchvision's adjust_* functions and Pillow's ImageEnhance: 1 changes
 // nothing.
 
@@ -15,9 +15,9 @@ func Brightness(m *Image, factor float64) {
 	apply(m, &lut)
 }
 
-// Contrast moves all values away from the mean grey: factor 0 gives a grey area.
+// Contrast moves all values away from the mean gray: factor 0 gives a gray area.
 func Contrast(m *Image, factor float64) {
-	mean := meanGrey(m)
+	mean := meanGray(m)
 	var lut [256]uint8
 	for v := range lut {
 		lut[v] = blend(mean, uint8(v), float32(factor))
@@ -25,8 +25,8 @@ func Contrast(m *Image, factor float64) {
 	apply(m, &lut)
 }
 
-// Saturation moves colours away from their grey: factor 0 gives a grey
-// picture. A grey picture stays as it is.
+// Saturation moves colors away from their gray: factor 0 gives a gray
+// picture. A gray picture stays as it is.
 func Saturation(m *Image, factor float64) {
 	if m.C != 3 {
 		return
@@ -39,7 +39,7 @@ func Saturation(m *Image, factor float64) {
 }
 
 // Hue turns the hue by factor times the whole circle, -0.5 to 0.5, in Pillow's
-// 8-bit HSV. A grey picture stays as it is.
+// 8-bit HSV. A gray picture stays as it is.
 func Hue(m *Image, factor float64) {
 	if m.C != 3 {
 		return
@@ -51,8 +51,8 @@ func Hue(m *Image, factor float64) {
 	}
 }
 
-// Greyscale makes all channels the luma.
-func Greyscale(m *Image) {
+// Grayscale makes all channels the luma.
+func Grayscale(m *Image) {
 	if m.C != 3 {
 		return
 	}
@@ -188,8 +188,8 @@ func applyChannel(m *Image, c int, lut *[256]uint8) {
 	}
 }
 
-// meanGrey is the mean luma, rounded; 0 for a picture without pixels.
-func meanGrey(m *Image) uint8 {
+// meanGray is the mean luma, rounded; 0 for a picture without pixels.
+func meanGray(m *Image) uint8 {
 	n := m.W * m.H
 	if n == 0 {
 		return 0

@@ -139,7 +139,7 @@ func placeFrame(dst *Image, img image.Image, w, h int) {
 	CropPad(dst, &frame, Rect{-b.Min.X, -b.Min.Y, w, h})
 }
 
-// FromImage converts a picture of the standard library: grey types to one
+// FromImage converts a picture of the standard library: gray types to one
 // channel, all others to RGB, as [Decode] does. The image says nothing of its
 // orientation: see [Orient].
 func FromImage(img image.Image) *Image {
@@ -247,8 +247,8 @@ func mulDiv255(a, b int) int {
 	return (t>>8 + t) >> 8
 }
 
-// fromPalette looks colours up; a palette of greys still gives three channels,
-// since what a file means must not depend on the colours it happens to use.
+// fromPalette looks colors up; a palette of grays still gives three channels,
+// since what a file means must not depend on the colors it happens to use.
 func fromPalette(dst *Image, m *image.Paletted) {
 	var rgb [256][3]uint8
 	for i, c := range m.Palette {

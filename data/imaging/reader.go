@@ -12,10 +12,10 @@ import (
 
 // Decode reads a JPEG, PNG, GIF (first frame), WebP (still) or BMP file and
 // turns it the right way up by its EXIF orientation. The kind is told from the
-// bytes, not from a name. A grey file gives one channel, all others three.
+// bytes, not from a name. A gray file gives one channel, all others three.
 //
-// Colours become RGB as with Pillow's convert("RGB"): alpha is dropped, not
-// blended; 16 bits become 8 by their upper byte (also 16-bit grey, which some
+// Colors become RGB as with Pillow's convert("RGB"): alpha is dropped, not
+// blended; 16 bits become 8 by their upper byte (also 16-bit gray, which some
 // versions of Pillow clip instead); CMYK by (255-C)(255-K)/255. Chroma of JPEG
 // and WebP is interpolated as libjpeg-turbo and libwebp do by default.
 func Decode(data []byte, opt DecodeOptions) (*Image, error) {
@@ -120,15 +120,15 @@ func (r *Reader) decode(dst *Image, part Rect, reduce int) (int, error) {
 	}
 	whole := part == Rect{0, 0, r.w, r.h}
 	ycc, isYCC := img.(*image.YCbCr)
-	grey, isGrey := img.(*image.Gray)
+	gray, isGray := img.(*image.Gray)
 	switch {
 	case r.kind == formatJPEG && isYCC:
 		jpegToRGB(dst, ycc, reduced(part, reduce), reduce < 8)
-	case r.kind == formatJPEG && isGrey:
+	case r.kind == formatJPEG && isGray:
 		p := reduced(part, reduce)
 		dst.Reset(p.W, p.H, 1)
 		for y := range p.H {
-			copy(dst.Row(y), grey.Pix[(p.Y+y)*grey.Stride+p.X:])
+			copy(dst.Row(y), gray.Pix[(p.Y+y)*gray.Stride+p.X:])
 		}
 	default:
 		to := dst
@@ -179,7 +179,7 @@ type Region struct{ X, Y, W, H float64 }
 // decode all.
 //
 // With reduce 1 the pixels are the same as those of Decode. With 2, 4 or 8, a
-// JPEG in grey or YCbCr is decoded at a half, a quarter or an eighth of its
+// JPEG in gray or YCbCr is decoded at a half, a quarter or an eighth of its
 // size (as by Pillow's Image.draft), which is much less work again and gives
 // about the same picture when it is then resized to no more than that size.
 // DecodePart panics if the part is empty or not inside the picture, or reduce is
