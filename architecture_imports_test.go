@@ -124,3 +124,27 @@ func packageImports(t *testing.T) map[string]map[string]string {
 	}
 	return imports
 }
+
+// Every package that others can import shows how it is used.
+func TestEveryPublicPackageHasAnExample(t *testing.T) {
+	for dir := range packageImports(t) {
+		if strings.Contains("/"+dir+"/", "/internal/") {
+			continue
+		}
+		tests, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		for _, file := range tests {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found = found || strings.HasSuffix(file, "_test.go") && strings.Contains(string(text), "\nfunc Example") || strings.Contains("\n"+string(text), "\npackage main\n")
+		}
+		if !found {
+			t.Errorf("package %s has no example", dir)
+		}
+	}
+}

@@ -15,8 +15,7 @@ import (
 	"github.com/resnet-go/resnet/weights"
 )
 
-// Description is what a network alone does not tell: what its inputs and outputs
-// mean. Preprocess must be given.
+// Description gives the inputs and outputs of a network their meaning. Preprocess must be given.
 type Description struct {
 	Name       string          // of the model, for messages; may be empty
 	Classes    []string        // by index; nil numbers them

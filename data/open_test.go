@@ -412,7 +412,7 @@ func TestZipAttacks(t *testing.T) {
 		_, err := newZipSource(bytes.NewReader(b), int64(len(b)), 100)
 		checkError(t, err, "not a path inside the zip")
 	}
-	// A bomb: both the size that is told and the size that is.
+	// A bomb: by the size in the header and by the real size.
 	b := zipBytes(fstest.MapFS{"train/a/1.png": file(make([]byte, 1000)), "train/b/1.png": file(nil)})
 	src, err := newZipSource(bytes.NewReader(b), int64(len(b)), 999)
 	if err != nil {

@@ -31,7 +31,7 @@ func (s *Study) Report(ctx context.Context, took time.Duration) (*report.Page, e
 	}
 	p := &report.Page{Title: s.Title, Question: s.Question, Findings: findings, Sections: sections}
 	if open := s.unfinished(); open > 0 {
-		p.Partial = fmt.Sprintf("%d of %d runs are not finished: what is shown is a part.", open, len(s.Runs))
+		p.Partial = fmt.Sprintf("%d of %d runs are not finished: the report is incomplete.", open, len(s.Runs))
 	}
 	p.Sections = append(p.Sections, s.runTable())
 	commit := "unknown"
@@ -263,7 +263,7 @@ func compared(what string) func(context.Context, *Study) ([]report.Section, []st
 
 func comparison(s *Study, what string) ([]report.Section, []string, error) {
 	sections := []report.Section{
-		{Title: "Course of training", Figures: []*report.Figure{
+		{Title: "Training", Figures: []*report.Figure{
 			s.curves("training-error", "Training error", "training error", trainError, own),
 			s.curves("test-error", "Test error", "test error", testError, own),
 		}},
@@ -294,7 +294,7 @@ func (s *Study) rank() []string {
 		d, beyond := difference(base, errs)
 		switch {
 		case math.IsNaN(d):
-			groups["did not get to the end with finite numbers"] = append(groups["did not get to the end with finite numbers"], v.Name)
+			groups["diverged"] = append(groups["diverged"], v.Name)
 		case !beyond:
 			groups["same"] = append(groups["same"], fmt.Sprintf("%s (%+.2f)", v.Name, 100*d))
 		case d < 0:
@@ -311,7 +311,7 @@ func (s *Study) rank() []string {
 		{"better", "Better than it, " + limit + " (points of test error): "},
 		{"worse", "Worse than it, " + limit + ": "},
 		{"same", "Not distinguishable from it: "},
-		{"did not get to the end with finite numbers", "Diverged: "},
+		{"diverged", "Diverged: "},
 	} {
 		if len(groups[g.key]) > 0 {
 			out = append(out, g.text+strings.Join(groups[g.key], ", ")+".")

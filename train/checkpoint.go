@@ -64,7 +64,7 @@ func (s *session) tolerate(err error) error {
 	if s.existing(LastFile) != "" {
 		kept = "the checkpoint before it is kept"
 	}
-	s.log.note("warning: %v; %s, and the run goes on and will try again", err, kept)
+	s.log.note("warning: %v; %s, and the run continues and will try again", err, kept)
 	return nil
 }
 

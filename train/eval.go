@@ -36,7 +36,7 @@ type tally struct {
 	Samples int     `json:"samples"`
 }
 
-// count adds the hits of a batch's real rows and returns those of top-1.
+// count adds the hits of a batch's real rows and returns the number of top-1 hits.
 func (t *tally) count(logits []float32, labels []int64, real, classes int) (hits int) {
 	for n := range real {
 		row, label := logits[n*classes:(n+1)*classes], int(labels[n])

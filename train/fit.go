@@ -111,10 +111,10 @@ func (o FitOptions) recipe(loss Loss, opt Optimizer, prep *data.Preprocess) *Rec
 // Another Fit continues where the one before ended: with the optimizer's momenta
 // and step count, the moving averages, and the numbering of epochs, by which
 // data are shuffled. So two Fits of two epochs are one Fit of four, at a constant
-// learning rate. [Trainer.Reset] starts anew. The Result counts epochs and
+// learning rate. [Trainer.Reset] discards all of that. The Result counts epochs and
 // updates of all Fits.
 //
-// Errors are those of [Run]. Where ctx ends, nothing is written, but the module
+// Errors are the same as those of [Run]. If ctx ends, nothing is written, but the module
 // keeps what it learned, and another Fit continues with the next epoch. After a
 // *[Diverged] error it starts with a fresh optimizer.
 func (t *Trainer) Fit(ctx context.Context, ds data.Dataset, opt FitOptions) (*Result, error) {
@@ -319,7 +319,7 @@ func (t *Trainer) Model(opt resnet.Options) (*resnet.Model, error) {
 	return resnet.FromModule(t.module, d, opt)
 }
 
-// meta returns what a model file says about the training.
+// meta returns the metadata of a model file.
 func (t *Trainer) meta() (weights.Meta, error) {
 	m := weights.Meta{Classes: t.classes, MultiLabel: t.multi, Seed: t.seed}
 	if t.last != nil && len(t.last.History) > 0 {

@@ -118,7 +118,7 @@ func (s *Step) gradients(g *graph.Graph, t *nn.Traced, loss *graph.Value, params
 	return g.RecomputedGradients(loss, params, blocks)
 }
 
-// accumulateInto adds the gradients to those of the batches before. The step
+// accumulateInto adds the gradients to the sums of the batches before. The step
 // that updates takes the sum's mean and sets the sums back to zero.
 func (s *Step) accumulateInto(g *graph.Graph, grads []*graph.Value, update bool) ([]*graph.Value, error) {
 	share := graph.Affine{Scale: 1 / float32(s.accumulate)}

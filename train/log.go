@@ -58,13 +58,13 @@ func (l *logger) clear() {
 	}
 }
 
-func (l *logger) tell(kind, text string) {
+func (l *logger) write(kind, text string) {
 	l.line(text)
 	l.send(Event{Kind: kind, Note: text})
 }
 
-func (l *logger) begin(format string, args ...any) { l.tell("start", fmt.Sprintf(format, args...)) }
-func (l *logger) note(format string, args ...any)  { l.tell("note", fmt.Sprintf(format, args...)) }
+func (l *logger) begin(format string, args ...any) { l.write("start", fmt.Sprintf(format, args...)) }
+func (l *logger) note(format string, args ...any)  { l.write("note", fmt.Sprintf(format, args...)) }
 
 func (l *logger) count(head string, done, total int) {
 	l.head, l.done, l.from, l.total = head, done, done, total

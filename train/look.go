@@ -16,7 +16,7 @@ func (s *session) look(ctx context.Context, cfg Config) error {
 	switch {
 	case check && s.state.Checked != "" && !cfg.SkipHash:
 		whole, parts, err := s.splits.Hashes(ctx, cfg.Threads)
-		if err != nil && !errors.As(err, &bad) { // what cannot be read, inspect tells
+		if err != nil && !errors.As(err, &bad) { // inspect reports what cannot be read
 			return err
 		}
 		s.hash = parts["train"]
@@ -38,12 +38,13 @@ func (s *session) look(ctx context.Context, cfg Config) error {
 
 // sameData refuses to resume with other training pictures than the run began
 // with.
-func (s *session) sameData() error {
-	want := s.meta.Data.Hash
-	if want == "" || s.hash == "" || s.hash == want {
+func (j *job) sameData() error {
+	want := j.meta.Data.Hash
+	if want == "" || j.hash == "" || j.hash == want {
 		return nil
 	}
-	return fmt.Errorf("the training part of %s has changed since the run began (hash %.12s, then %.12s), so the run cannot be continued: restore the data, or start another run", s.splits.Spec, s.hash, want)
+	return fmt.Errorf("the training part of %s has changed since the run began (hash %.12s, then %.12s), so the run cannot be continued: "+
+		"restore the data, or start another run", j.splits.Spec, j.hash, want)
 }
 
 // inspect decodes every picture: one that cannot be decoded ends the run now
@@ -80,11 +81,11 @@ func (s *session) inspect(ctx context.Context, cfg Config) error {
 
 // hashTrain returns the hash of the training part; "" if bad pictures are skipped
 // and one cannot even be read.
-func (s *session) hashTrain(ctx context.Context, cfg Config) (string, error) {
-	h, err := data.Hash(ctx, s.splits.Train, cfg.Threads)
+func (j *job) hashTrain(ctx context.Context, cfg Config) (string, error) {
+	h, err := data.Hash(ctx, j.splits.Train, cfg.Threads)
 	var bad *data.SampleError
-	if s.skipBad && errors.As(err, &bad) {
-		s.notes = append(s.notes, "the data have no hash: "+err.Error())
+	if j.skipBad && errors.As(err, &bad) {
+		j.notes = append(j.notes, "the data have no hash: "+err.Error())
 		return "", nil
 	}
 	return h, err

@@ -48,7 +48,7 @@ func (l *loop) stop() {
 }
 
 // build makes loaders, variables and plans. state holds the optimizer's slots
-// and the averages of a run that is continued; nil starts anew.
+// and the averages of a run that is continued; nil starts fresh.
 func (s *session) build(state map[string]*tensor.Tensor) error {
 	rec, sp := s.rec, s.splits
 	train := s.prep

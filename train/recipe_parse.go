@@ -182,7 +182,7 @@ func overlay(under, over *yaml.Node) {
 		default:
 			*old = *val
 		}
-		// The two ways to say how long exclude each other.
+		// epochs and iterations exclude each other.
 		switch key.Value {
 		case "epochs":
 			remove(under, "iterations")

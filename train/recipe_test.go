@@ -160,7 +160,7 @@ func TestReadmeHasEveryKey(t *testing.T) {
 				continue
 			}
 			if !strings.Contains(string(b), "`"+name) && !strings.Contains(string(b), "`"+at+name) {
-				t.Errorf("recipes/README.md does not tell of %s%s", at, name)
+				t.Errorf("recipes/README.md does not describe %s%s", at, name)
 			}
 			if at == "" { // two levels are enough
 				check(name+".", ty.Field(i).Type)

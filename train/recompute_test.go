@@ -102,7 +102,7 @@ func recomputeRun(t *testing.T, name string, side, accumulate int, adamw, recomp
 	return s.update.plan.ArenaBytes(), all
 }
 
-// A network without blocks has nothing to compute again, and says so.
+// A network without blocks has nothing to recompute, which is an error.
 func TestRecomputeNeedsBlocks(t *testing.T) {
 	m := newTiny()
 	if err := nn.Init(m, 1); err != nil {

@@ -327,7 +327,7 @@ func TestBadPictures(t *testing.T) {
 	if r := mustRun(t, cfg); r.Skipped != 1 || r.Last.Train.Samples != 96 {
 		t.Errorf("%+v", r)
 	}
-	// A resumed run still skips it, without being told.
+	// A resumed run still skips it, without the option.
 	ctx, cancel := context.WithCancel(context.Background())
 	cfg.Out = broken
 	cfg.Log.Event = func(e Event) {

@@ -28,7 +28,7 @@ type job struct {
 	skipBad bool
 	keys    *weights.KeyMap // of Config
 	depth   int             // layers of the network; 0 if not known
-	meta    weights.Meta    // what the model file will say about itself
+	meta    weights.Meta    // of the model files
 	hash    string          // of the training part, as it is now; may be empty
 	notes   []string        // for the log
 

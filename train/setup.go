@@ -87,6 +87,7 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 		if err := s.describe(cfg, net); err != nil {
 			return nil, err
 		}
+		s.state.SkipBad = s.skipBad
 	}
 	var state map[string]*tensor.Tensor
 	if from != nil {
@@ -101,18 +102,18 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 
 // choosePrecision takes the precision of products from the recipe, also in a resumed
 // run: it never changes within a run.
-func (s *session) choosePrecision() (err error) {
-	if s.bf16, err = engine.ParseBF16(s.rec.BF16); err != nil {
-		return fmt.Errorf("recipe %s: %w", s.rec.Name, err)
+func (j *job) choosePrecision() (err error) {
+	if j.bf16, err = engine.ParseBF16(j.rec.BF16); err != nil {
+		return fmt.Errorf("recipe %s: %w", j.rec.Name, err)
 	}
-	if err := s.bf16.Check(); err != nil {
-		return fmt.Errorf("recipe %s: %w", s.rec.Name, err)
+	if err := j.bf16.Check(); err != nil {
+		return fmt.Errorf("recipe %s: %w", j.rec.Name, err)
 	}
-	switch s.bf16 {
+	switch j.bf16 {
 	case engine.BF16Native:
-		s.notes = append(s.notes, "training uses bfloat16 operands; evaluation is float32")
+		j.notes = append(j.notes, "training uses bfloat16 operands; evaluation is float32")
 	case engine.BF16Emulated:
-		s.notes = append(s.notes, "training uses emulated bfloat16 operands, which is slow; evaluation is float32")
+		j.notes = append(j.notes, "training uses emulated bfloat16 operands, which is slow; evaluation is float32")
 	}
 	return nil
 }
@@ -161,8 +162,8 @@ func (s *session) loadRun(cfg Config) (*weights.File, error) {
 }
 
 // checkData returns an error for data that nothing can be learned from.
-func (s *session) checkData() error {
-	sp := s.splits
+func (j *job) checkData() error {
+	sp := j.splits
 	if sp.Train == nil || sp.Train.Len() == 0 {
 		return fmt.Errorf("%s has no training part", sp.Spec)
 	}
@@ -173,10 +174,10 @@ func (s *session) checkData() error {
 	if ev := sp.Eval(); ev != nil && len(ev.Classes()) != n {
 		return fmt.Errorf("%s has %d classes to train on and %d to evaluate on", sp.Spec, n, len(ev.Classes()))
 	}
-	if w := s.rec.Loss.ClassWeights.Weights; len(w) > 0 && len(w) != n {
+	if w := j.rec.Loss.ClassWeights.Weights; len(w) > 0 && len(w) != n {
 		return fmt.Errorf("loss.class_weights has %d weights, but %s has %d classes: give one weight per class", len(w), sp.Spec, n)
 	}
-	s.notes = append(s.notes, sp.Notes...)
+	j.notes = append(j.notes, sp.Notes...)
 	if counts := data.ClassCounts(sp.Train); slices.Contains(counts, 0) {
 		var empty []string
 		for i, c := range counts {
@@ -184,19 +185,19 @@ func (s *session) checkData() error {
 				empty = append(empty, sp.Classes()[i])
 			}
 		}
-		s.notes = append(s.notes, fmt.Sprintf("no training pictures of class %s", strings.Join(empty, ", ")))
+		j.notes = append(j.notes, fmt.Sprintf("no training pictures of class %s", strings.Join(empty, ", ")))
 	}
 	return nil
 }
 
 // network builds the model with its initial values; on resuming, from the
 // file's. It also settles the preprocessing.
-func (s *session) network(cfg Config, run *weights.File) (*models.Model, error) {
+func (j *job) network(cfg Config, run *weights.File) (*models.Model, error) {
 	if run != nil {
-		if err := json.Unmarshal(run.Preprocess, &s.prep); err != nil {
+		if err := json.Unmarshal(run.Preprocess, &j.prep); err != nil {
 			return nil, fmt.Errorf("%s: preprocess: %w", filepath.Join(cfg.Out, LastFile), err)
 		}
-		if err := s.prep.Valid(); err != nil {
+		if err := j.prep.Valid(); err != nil {
 			return nil, err
 		}
 		conf, err := models.ParseConfig(run.Architecture)
@@ -207,110 +208,113 @@ func (s *session) network(cfg Config, run *weights.File) (*models.Model, error) 
 		if err != nil {
 			return nil, err
 		}
-		if conf.Classes != len(s.splits.Classes()) {
-			return nil, fmt.Errorf("the run has %d classes, %s has %d", conf.Classes, s.splits.Spec, len(s.splits.Classes()))
+		if conf.Classes != len(j.splits.Classes()) {
+			return nil, fmt.Errorf("the run has %d classes, %s has %d", conf.Classes, j.splits.Spec, len(j.splits.Classes()))
 		}
 		if _, err := nn.Load(net, run.Tensors, nn.LoadOptions{}); err != nil {
 			return nil, err
 		}
-		return net, s.freeze(net)
+		return net, j.freeze(net)
 	}
 	var err error
-	if s.prep, err = s.rec.Preprocess.Resolve(); err != nil {
+	if j.prep, err = j.rec.Preprocess.Resolve(); err != nil {
 		return nil, err
 	}
 	model := cfg.Model
-	if model == "" && s.rec.Finetune != nil {
-		model = s.rec.Finetune.From
+	if model == "" && j.rec.Finetune != nil {
+		model = j.rec.Finetune.From
 	}
 	if model == "" {
-		model = s.rec.Model
+		model = j.rec.Model
 	}
 	if model == "" {
-		return nil, fmt.Errorf("recipe %s names no model: name one by --model", s.rec.Name)
+		return nil, fmt.Errorf("recipe %s names no model: name one by --model", j.rec.Name)
 	}
 	ref, err := modelfile.Parse(model)
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
 	if ref.HasWeights() {
-		return s.pretrained(ref)
+		return j.pretrained(ref)
 	}
-	if s.rec.Finetune != nil {
-		return nil, fmt.Errorf("recipe %s fine-tunes a trained model, but %s is only a name: give its file, as --model FILE or --model %s@FILE", s.rec.Name, model, model)
+	if j.rec.Finetune != nil {
+		return nil, fmt.Errorf("recipe %s fine-tunes a trained model, but %s is only a name: give its file, as --model FILE or --model %s@FILE",
+			j.rec.Name, model, model)
 	}
-	net, err := models.New(ref.Name, s.shape()...)
+	net, err := models.New(ref.Name, j.shape()...)
 	if err != nil {
 		return nil, err
 	}
-	return net, nn.Init(net, s.seed)
+	return net, nn.Init(net, j.seed)
 }
 
-func (s *session) shape() []models.Option {
-	return []models.Option{models.Classes(len(s.splits.Classes())), models.InChannels(s.prep.Channels), models.InputSize(s.prep.Width)}
+func (j *job) shape() []models.Option {
+	return []models.Option{models.Classes(len(j.splits.Classes())), models.InChannels(j.prep.Channels), models.InputSize(j.prep.Width)}
 }
 
 // pretrained builds a network from a model file of any format, with a new last layer if its
 // classes are others.
-func (s *session) pretrained(ref modelfile.Ref) (*models.Model, error) {
+func (j *job) pretrained(ref modelfile.Ref) (*models.Model, error) {
 	model := ref.String()
-	r, err := ref.Open(modelfile.Options{Keys: s.keys})
+	r, err := ref.Open(modelfile.Options{Keys: j.keys})
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
 	if r.Model == nil {
-		return nil, fmt.Errorf("model %s holds a network of another library: those of resnet models are trained; if its tensors fit one of them, give NAME@%s", model, model)
+		return nil, fmt.Errorf("model %s holds a network of another library, which cannot be trained: if its tensors fit a network of resnet models, give NAME@%s",
+			model, model)
 	}
 	f, conf := r.File, r.Model.Config
-	s.notes = append(s.notes, r.Notes...)
-	says := "as the model file says"
+	j.notes = append(j.notes, r.Notes...)
+	source := "by the model file"
 	if r.Preprocess != nil {
 		if f.Preprocess, err = json.Marshal(r.Preprocess); err != nil {
 			return nil, err
 		}
-		says = "as " + r.Why
+		source = "as " + r.Why
 	}
 	if len(f.Preprocess) > 0 {
-		if err := json.Unmarshal(f.Preprocess, &s.prep); err != nil {
+		if err := json.Unmarshal(f.Preprocess, &j.prep); err != nil {
 			return nil, fmt.Errorf("model %s: preprocess: %w", model, err)
 		}
-		if err := s.prep.Valid(); err != nil {
+		if err := j.prep.Valid(); err != nil {
 			return nil, fmt.Errorf("model %s: %w", model, err)
 		}
-		s.notes = append(s.notes, "pictures are prepared "+says+": "+s.prep.String())
+		j.notes = append(j.notes, "pictures are prepared "+source+": "+j.prep.String())
 	}
-	for _, o := range s.shape() {
+	for _, o := range j.shape() {
 		o(&conf)
 	}
 	net, err := conf.Build()
 	if err != nil {
 		return nil, err
 	}
-	if err := nn.Init(net, s.seed); err != nil {
+	if err := nn.Init(net, j.seed); err != nil {
 		return nil, err
 	}
-	if err := s.keepHead(net, f, model); err != nil {
+	if err := j.keepHead(net, f, model); err != nil {
 		return nil, err
 	}
-	return net, s.freeze(net)
+	return net, j.freeze(net)
 }
 
 // keepHead loads the weights, leaving out the last layer if it belongs to
 // other classes.
-func (s *session) keepHead(net *models.Model, f *weights.File, model string) error {
+func (j *job) keepHead(net *models.Model, f *weights.File, model string) error {
 	head := lastLinear(net)
 	want := map[string]*nn.Param{}
 	for _, e := range nn.Params(net) {
 		want[e.Name] = e.Param
 	}
-	other := len(f.Classes) > 0 && !slices.Equal(f.Classes, s.splits.Classes())
+	other := len(f.Classes) > 0 && !slices.Equal(f.Classes, j.splits.Classes())
 	for key, t := range f.Tensors {
 		if p := want[key]; p != nil && inModule(key, head) && !t.Shape().Equal(p.Shape) {
 			other = true
 		}
 	}
-	if other && s.rec.Finetune == nil {
-		return fmt.Errorf("model %s tells other classes apart than the %d of %s: to give it a new last layer, use --recipe finetune", model, len(s.splits.Classes()), s.splits.Spec)
+	if other && j.rec.Finetune == nil {
+		return fmt.Errorf("model %s has other classes than the %d of %s: to give it a new last layer, use --recipe finetune",
+			model, len(j.splits.Classes()), j.splits.Spec)
 	}
 	state := map[string]*tensor.Tensor{}
 	for key, t := range f.Tensors {
@@ -332,14 +336,14 @@ func (s *session) keepHead(net *models.Model, f *weights.File, model string) err
 		return fmt.Errorf("model %s: %w", model, &weights.FitError{Report: weights.Report{Missing: missing, Unexpected: report.Unexpected}})
 	}
 	if other {
-		s.notes = append(s.notes, fmt.Sprintf("new last layer (%s) for %d classes", head, len(s.splits.Classes())))
+		j.notes = append(j.notes, fmt.Sprintf("new last layer (%s) for %d classes", head, len(j.splits.Classes())))
 	}
 	return nil
 }
 
-// freeze freezes what the recipe says and notes it.
-func (s *session) freeze(net nn.Module) error {
-	ft := s.rec.Finetune
+// freeze freezes the modules that the recipe names, and notes it.
+func (j *job) freeze(net nn.Module) error {
+	ft := j.rec.Finetune
 	if ft == nil || len(ft.Freeze) == 0 {
 		return nil
 	}
@@ -367,31 +371,30 @@ func (s *session) freeze(net nn.Module) error {
 	if err != nil {
 		return fmt.Errorf("finetune.freeze: %w", err)
 	}
-	s.notes = append(s.notes, fmt.Sprintf("frozen: %s (%d tensors); %d batch norms use their running statistics",
+	j.notes = append(j.notes, fmt.Sprintf("frozen: %s (%d tensors); %d batch norms use their running statistics",
 		strings.Join(ft.Freeze, ", "), n, len(nn.FrozenNorms(net))))
 	return nil
 }
 
-// describe fills in what the model file will say about itself.
-func (s *session) describe(cfg Config, net *models.Model) error {
+// describe fills in the metadata of the model files.
+func (j *job) describe(cfg Config, net *models.Model) error {
 	arch, err := json.Marshal(net.Config)
 	if err != nil {
 		return err
 	}
-	prep, err := json.Marshal(s.prep)
+	prep, err := json.Marshal(j.prep)
 	if err != nil {
 		return err
 	}
-	rec := *s.rec
+	rec := *j.rec
 	rec.Model = net.Config.Name
 	text, err := rec.YAML()
 	if err != nil {
 		return err
 	}
-	s.meta = weights.Meta{
-		Architecture: arch, Classes: s.splits.Classes(), MultiLabel: s.splits.MultiLabel(), Preprocess: prep,
-		Recipe: string(text), Seed: s.seed, Command: cfg.Command, Data: weights.DataInfo{Spec: s.splits.Spec, Hash: s.hash},
+	j.meta = weights.Meta{
+		Architecture: arch, Classes: j.splits.Classes(), MultiLabel: j.splits.MultiLabel(), Preprocess: prep,
+		Recipe: string(text), Seed: j.seed, Command: cfg.Command, Data: weights.DataInfo{Spec: j.splits.Spec, Hash: j.hash},
 	}
-	s.state.SkipBad = s.skipBad
 	return nil
 }

@@ -81,7 +81,7 @@ type StepInput struct {
 	Draw int
 	// Update is the number of the update from 1, which AdamW corrects its bias by.
 	Update int
-	// Add only adds the gradients to those of the batches before. It must be set
+	// Add only adds the gradients to the sums of the batches before. It must be set
 	// for all but the last of the batches of an update with accumulation.
 	Add bool
 }

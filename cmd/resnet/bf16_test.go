@@ -49,7 +49,7 @@ func TestTrainBF16(t *testing.T) {
 	out, whole := filepath.Join(dir, "run"), filepath.Join(dir, "whole")
 	args := smallRun(t, whole, "--bf16=emulate")
 	code, _, errs := cli(t, args...)
-	if code != exitDone || !strings.Contains(errs, "training multiplies bfloat16 numbers, emulated") {
+	if code != exitDone || !strings.Contains(errs, "training uses emulated bfloat16 operands") {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	recipe, err := os.ReadFile(filepath.Join(whole, train.RecipeFile))
@@ -81,7 +81,7 @@ func TestTrainBF16(t *testing.T) {
 	if same(whole, out) {
 		t.Error("float32 gives the same results: bf16 was not used")
 	}
-	if code, _, errs := cli(t, "train", "--resume", "--out", out, "--bf16=emulate"); code != exitUsage || !strings.Contains(errs, "--bf16 does not go with --resume") {
+	if code, _, errs := cli(t, "train", "--resume", "--out", out, "--bf16=emulate"); code != exitUsage || !strings.Contains(errs, "--bf16 cannot be combined with --resume") {
 		t.Errorf("switching on the way: exit code %d: %s", code, errs)
 	}
 }

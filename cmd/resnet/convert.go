@@ -18,7 +18,7 @@ import (
 	"github.com/resnet-go/resnet/weights"
 )
 
-// convertFlags are those of resnet convert.
+// convertFlags are the flags of resnet convert.
 type convertFlags struct {
 	app *app
 
@@ -39,26 +39,27 @@ func (a *app) convertCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "convert IN OUT",
 		Short: "Convert weights between file formats",
-		Long: `convert reads weights in one format and writes them in another. What IN is, is
-seen from its content; what OUT becomes, from its ending:
+		Long: `convert reads weights in one format and writes them in another. The format of IN
+is detected from its content, the format of OUT is chosen by its ending:
 
   .safetensors          our own model file, which other programs read too
   .pth .pt .th .bin     PyTorch; torch.load(OUT, weights_only=True) reads it
   .onnx                 ONNX, the network with its batch norms, for any batch size
-  .keras .h5            Keras 3, the network too
+  .keras .h5            Keras 3, with the network
 
 IN is a file of any of these, a safetensors or PyTorch file in several parts (its
 .index.json), or NAME@FILE, which is the same as --model NAME. With --model, the
-weights are checked against that network and its description goes into OUT, so
-that OUT alone is enough for predict, eval and train. Our own files, Keras models
-and ONNX files that resnet has written say themselves which network they hold; of
-other safetensors and PyTorch files tensors are only copied, and the graph of
-another ONNX file becomes ONNX again.
+weights are checked against that network and OUT gets its description, so that
+OUT alone is enough for predict, eval and train. Our own files, Keras models and
+ONNX files that resnet has written describe their network themselves. From other
+safetensors and PyTorch files only tensors are copied, and the graph of another
+ONNX file can only become ONNX or Keras.
 
 The names that torchvision, timm, transformers, pytorch_resnet_cifar10 and
-pytorch-cifar use are known. Others are told by --keys OLD=NEW or --keys FILE
-with a rule a line: a whole name, or a beginning that ends with a dot; * stands
-for one part between dots, ** for any number, - as NEW drops the tensor.`,
+pytorch-cifar use for tensors are known. For others, give --keys OLD=NEW, or --keys
+FILE with one rule per line: a whole name, or a beginning that ends with a dot.
+* stands for one part between dots, ** for any number of parts; - as NEW drops the
+tensor.`,
 		Example: `  resnet convert resnet50.pth resnet50.safetensors --model resnet50 --classes imagenet.txt
   resnet convert model.safetensors model.pth
   resnet convert model.safetensors model.onnx
@@ -76,12 +77,12 @@ for one part between dots, ** for any number, - as NEW drops the tensor.`,
 	fs := cmd.Flags()
 	fs.StringVarP(&f.model, "model", "m", "", "name of the network that the weights are for (see resnet models)")
 	fs.StringVar(&f.preprocess, "preprocess", "", "how pictures become inputs: "+strings.Join(data.PresetNames(), ", ")+", or a JSON file")
-	fs.StringVar(&f.classes, "classes", "", "file with a class name a line")
-	fs.StringArrayVar(&f.keys, "keys", nil, "rename tensors: OLD=NEW, or a file with a rule a line; may be repeated")
+	fs.StringVar(&f.classes, "classes", "", "file with one class name per line")
+	fs.StringArrayVar(&f.keys, "keys", nil, "rename tensors: OLD=NEW, or a file with one rule per line; may be repeated")
 	fs.StringVar(&f.dict, "state-dict", "", "which state dict of a PyTorch file that has several, such as model_ema")
 	fs.BoolVar(&f.partial, "partial", false, "take the tensors that fit, and fresh values for the rest of the network")
-	fs.IntVar(&f.numClasses, "num-classes", 0, "classes of the network (default: as the weights have)")
-	fs.Uint64Var(&f.seed, "seed", 0, "draws the fresh values of --partial")
+	fs.IntVar(&f.numClasses, "num-classes", 0, "number of classes of the network (default: the number in the weights)")
+	fs.Uint64Var(&f.seed, "seed", 0, "seed of the fresh values of --partial")
 	fs.BoolVar(&f.half, "half", false, "write floating point as float16")
 	fs.BoolVar(&f.force, "force", false, "replace OUT if it exists")
 	completeWith(cmd, "model", models.Names())
@@ -121,7 +122,7 @@ func (f *convertFlags) run(in, out string) error {
 		return usagef("IN names the network %s, --model %s", ref.Name, f.model)
 	}
 	if !f.force && exists(out) {
-		return fmt.Errorf("%s exists already: --force replaces it: %w", out, fs.ErrExist)
+		return fmt.Errorf("%s exists already; --force replaces it: %w", out, fs.ErrExist)
 	}
 	c := &conversion{convertFlags: f, in: ref.File}
 	if ref.Name != "" {
@@ -160,7 +161,7 @@ type conversion struct {
 	file   *weights.File
 	source *weights.Source
 	order  []string          // of the tensors in OUT
-	net    *modelfile.Result // nil if the file does not say which network it holds
+	net    *modelfile.Result // nil if the file does not describe its network
 	report *weights.Report
 }
 
@@ -194,7 +195,7 @@ func (c *conversion) forModel(ref modelfile.Ref) error {
 	return nil
 }
 
-// take makes a network with its values what is written.
+// take chooses a network with its values as what is written.
 func (c *conversion) take(r *modelfile.Result) error {
 	c.net, c.file, c.source, c.order = r, r.File, r.Source, nil
 	for _, e := range nn.Params(r.Module) {
@@ -243,9 +244,9 @@ func (c *conversion) asItIs(ref modelfile.Ref) error {
 		return fmt.Errorf("%s: %w", c.in, err)
 	}
 	if c.preprocess != "" || c.classes != "" {
-		return usagef("%s does not say for which network it is: --preprocess and --classes need --model", c.in)
+		return usagef("%s does not say which network it is for: --preprocess and --classes need --model", c.in)
 	}
-	c.app.note("%s does not say for which network it is, and OUT will not either: name it by --model NAME", c.in)
+	c.app.note("%s does not say which network it is for, so OUT will not either: name it by --model NAME", c.in)
 	return nil
 }
 
@@ -265,7 +266,7 @@ func (c *conversion) describe() error {
 			return err
 		}
 		if p.Channels != c.net.Input[0] {
-			return fmt.Errorf("--preprocess %s gives %d channels, the network takes %d", c.preprocess, p.Channels, c.net.Input[0])
+			return fmt.Errorf("--preprocess %s gives %d channels, but the network takes %d", c.preprocess, p.Channels, c.net.Input[0])
 		}
 		if c.file.Preprocess, err = json.Marshal(p); err != nil {
 			return err
@@ -282,7 +283,7 @@ func (c *conversion) describe() error {
 		c.file.Classes = names
 	}
 	if c.net != nil && len(c.file.Preprocess) == 0 {
-		c.app.note("how pictures become inputs is not known: --preprocess NAME tells it")
+		c.app.note("how pictures become inputs is not known: name it by --preprocess NAME")
 	}
 	return nil
 }
@@ -327,7 +328,7 @@ func keyRules(values []string) (*weights.KeyMap, error) {
 	return keys, nil
 }
 
-// readPreprocess returns a preset, or what a JSON file says.
+// readPreprocess returns a preset, or the preprocessing in a JSON file.
 func readPreprocess(v string) (data.Preprocess, error) {
 	if !strings.HasSuffix(v, ".json") {
 		p, err := data.Preset(v)

@@ -27,14 +27,14 @@ func (a *app) inspectCommand() *cobra.Command {
 	c := &inspectCommand{app: a}
 	cmd := &cobra.Command{
 		Use:   "inspect [IMAGE|-]",
-		Short: "Draw a layer's filters, or its answers to a picture",
-		Long: `inspect draws what a layer consists of. Without a picture, the filters of a
-convolution: in colour where it reads RGB, else each filter's part for each input
-channel in grey, and a 1×1 convolution as its matrix. With a picture, the feature
-maps: what each channel of the layer answers to it.
+		Short: "Draw a layer's filters, or its feature maps for a picture",
+		Long: `inspect draws a layer. Without a picture it draws the filters of a convolution: in
+color where the input is RGB, otherwise in gray, one tile for each filter and input
+channel, and a 1×1 convolution as a matrix. With a picture it draws the feature
+maps, the output of each channel.
 
-A feature map is drawn from its own least (black) to its largest value (white),
-which its caption tells. Filters are drawn with 0 in mid grey, all on one scale.`,
+A feature map is drawn from its smallest value (black) to its largest (white); the
+caption gives both. Filters are drawn with 0 in mid gray, all on one scale.`,
 		Example: `  resnet inspect -o filters.png
   resnet inspect photo.jpg --layer layer1.0 -o features.png
   resnet inspect --layer layer2.0.conv2 --model runs/photos/best.safetensors -o filters.png
@@ -45,9 +45,9 @@ which its caption tells. Filters are drawn with 0 in mid grey, all on one scale.
 	c.add(cmd, 1)
 	f := cmd.Flags()
 	f.StringVar(&c.layer, "layer", "", "module to look at (default: the first convolution)")
-	f.IntVar(&c.channels, "channels", 64, "draw at most so many filters or feature maps, or so many filters by inputs")
+	f.IntVar(&c.channels, "channels", 64, "largest number of filters, of feature maps, or of tiles of filters by inputs")
 	f.StringVarP(&c.out, "out", "o", "", "PNG file to write the sheet to")
-	f.BoolVar(&c.listLayers, "list-layers", false, "list the modules that --layer can name, and end")
+	f.BoolVar(&c.listLayers, "list-layers", false, "list the modules that --layer can name, and exit")
 	return cmd
 }
 
@@ -58,7 +58,7 @@ func (c *inspectCommand) run(ctx context.Context, args []string) error {
 	case c.channels < 1:
 		return usagef("--channels %d is below 1", c.channels)
 	case c.out == "" && !c.listLayers:
-		return usagef("-o FILE.png is missing: where the sheet goes")
+		return usagef("-o FILE.png is missing: the file for the sheet")
 	}
 	if err := checkEnd("-o", c.out, ".png"); err != nil {
 		return err
@@ -108,7 +108,7 @@ func (c *inspectCommand) tell(l inspectLine) error {
 	return nil
 }
 
-// scaleFor returns by how much to enlarge extents so that they can be seen.
+// scaleFor returns the factor that enlarges a tile to about want pixels.
 func scaleFor(w, h, want int) int { return max(want/max(w, h), 1) }
 
 func (c *inspectCommand) filters(m *resnet.Model) (sheet.Sheet, error) {
@@ -213,7 +213,7 @@ func largestOf(v []float32) float32 {
 	return top
 }
 
-// nearest is suggest.Phrase without the list, for lists that are long.
+// nearest is suggest.Phrase without the list of names, which may be long.
 func nearest(name string, names []string) string {
 	if near, ok := suggest.Nearest(name, names); ok {
 		return fmt.Sprintf("; did you mean %q?", near)

@@ -29,17 +29,17 @@ type modelFlags struct {
 func (f *modelFlags) add(cmd *cobra.Command, batch int) {
 	fs := cmd.Flags()
 	fs.StringVarP(&f.model, "model", "m", "", "model file (.safetensors, .onnx, .keras, .h5) or NAME@FILE (default: the model inside the program)")
-	fs.StringVar(&f.preprocess, "preprocess", "", "how pictures become inputs, for a file that does not say so: "+strings.Join(data.PresetNames(), ", "))
-	fs.StringVar(&f.classes, "classes", "", "file with a class name a line, for a model file that has none")
-	fs.IntVar(&f.batch, "batch", batch, "pictures computed at once")
-	fs.StringArrayVar(&f.keys, "keys", nil, "rename the tensors of NAME@FILE: OLD=NEW, or a file with a rule a line; may be repeated")
-	fs.BoolVar(&f.exact, "exact", false, "compute every convolution as the sum of its products; slower")
+	fs.StringVar(&f.preprocess, "preprocess", "", "how pictures become inputs, for a file without this information: "+strings.Join(data.PresetNames(), ", "))
+	fs.StringVar(&f.classes, "classes", "", "file with one class name per line, for a model file that has none")
+	fs.IntVar(&f.batch, "batch", batch, "pictures per batch")
+	fs.StringArrayVar(&f.keys, "keys", nil, "rename the tensors of NAME@FILE: OLD=NEW, or a file with one rule per line; may be repeated")
+	fs.BoolVar(&f.exact, "exact", false, "disable Winograd convolution (slower, rounding as in PyTorch)")
 	f.bf16.add(cmd)
-	fs.BoolVar(&f.noTuning, "no-tuning", false, "choose algorithms without the times that resnet tune has measured")
+	fs.BoolVar(&f.noTuning, "no-tuning", false, "ignore the times that resnet tune has measured")
 	completeWith(cmd, "preprocess", data.PresetNames())
 }
 
-// completeWith lets the shell complete a flag's value.
+// completeWith gives the shell the values with which it completes a flag.
 func completeWith(cmd *cobra.Command, flag string, values []string) {
 	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	if err != nil {
@@ -47,7 +47,7 @@ func completeWith(cmd *cobra.Command, flag string, values []string) {
 	}
 }
 
-// open opens the model; topK as in resnet.Options.
+// open opens the model; topK is resnet.Options.TopK.
 func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 	if f.batch < 1 {
 		return nil, usagef("--batch %d is below 1", f.batch)

@@ -65,10 +65,10 @@ func (a *app) pictures(names []string) iter.Seq[resnet.Picture] {
 	}
 }
 
-// unreadable counts pictures that could not be read and tells of each.
+// unreadable counts pictures that could not be read and reports each.
 type unreadable struct{ bad, all int }
 
-// skip reports whether a result has no prediction, and tells why.
+// skip reports whether a result has no prediction, and prints why.
 func (u *unreadable) skip(a *app, r resnet.Result) bool {
 	u.all++
 	if r.Err == nil {

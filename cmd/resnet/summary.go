@@ -36,12 +36,12 @@ func (a *app) summaryCommand() *cobra.Command {
 		Use:   "summary [MODEL|FILE|NAME@FILE]",
 		Short: "Show a network's layers, and how a model file was made",
 		Long: `summary prints each layer with its output shape, parameters, multiply-accumulates
-(MACs) and the memory of its output. Rows of blocks count what is inside them.
+(MACs) and the memory of its output. The row of a block includes its layers.
 
-With --graph it also draws the network with its shortcuts: as an SVG picture, or as
+With --graph it also draws the network with its shortcuts, as an SVG picture or as
 an HTML page whose stages and blocks fold.
 
-Of a model file it also prints where its weights come from: the command, seed,
+For a model file it also prints where the weights come from: the command, seed,
 recipe and data of the training, what was measured, the classes, and how pictures
 become inputs. Without an argument, it shows the model inside the program.`,
 		Example: `  resnet summary resnet50
@@ -54,8 +54,8 @@ become inputs. Without an argument, it shows the model inside the program.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.input, "input", "", "input as CxHxW, such as 3x224x224 (default: the network's own)")
-	f.IntVar(&c.depth, "depth", 99, "how deep to go into blocks")
-	f.IntVar(&c.batch, "batch", 1, "pictures a batch")
+	f.IntVar(&c.depth, "depth", 99, "levels of blocks to show")
+	f.IntVar(&c.batch, "batch", 1, "pictures per batch")
 	f.StringVar(&c.graph, "graph", "", "file to draw the network to: .svg or .html")
 	return cmd
 }
@@ -81,7 +81,7 @@ type layerLine struct {
 	ActivationBytes int64  `json:"activation_bytes"`
 }
 
-// fileSummary is what a model file says of itself.
+// fileSummary are the metadata of a model file.
 type fileSummary struct {
 	Path       string             `json:"path"`
 	Format     weights.Format     `json:"format,omitempty"` // empty for the model inside the program
@@ -100,7 +100,7 @@ type fileSummary struct {
 
 func (c *summaryCommand) run(name string) error {
 	if c.depth < 0 {
-		return usagef("--depth %d is below 0", c.depth)
+		return usagef("--depth is %d, must not be negative", c.depth)
 	}
 	if c.batch < 1 {
 		return usagef("--batch %d is below 1", c.batch)
@@ -253,7 +253,7 @@ func (c *summaryCommand) printFile(f *fileSummary) {
 		line("", n)
 	}
 	if f.Resumable {
-		line("", "with the state of the training, to go on by train --resume")
+		line("", "with the state of the training: train --resume continues it")
 	}
 	line("command", strings.Join(quoted(f.Command), " "))
 	if len(f.Command) > 0 || f.Seed != 0 {

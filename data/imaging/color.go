@@ -86,8 +86,8 @@ func Sharpness(m, tmp *Image, factor float64) {
 	}
 }
 
-// third is one row of a 3x3 average; every product is rounded on its own, so
-// that no machine fuses it with the sum.
+// third is one row of a 3x3 average. Every product is rounded explicitly, so that
+// the compiler does not fuse it with the sum (FMA) on some machines.
 func third(p []uint8, i, c int, side, middle float32) float32 {
 	return float32(float32(float32(p[i-c])*side)+float32(float32(p[i])*middle)) + float32(float32(p[i+c])*side)
 }
@@ -144,8 +144,7 @@ func AutoContrast(m *Image) {
 	}
 }
 
-// Equalize makes the values of each channel equally frequent, as far as that
-// goes.
+// Equalize makes the values of each channel as equally frequent as possible.
 func Equalize(m *Image) {
 	for c := range m.C {
 		h := histogram(m, c)
@@ -207,7 +206,7 @@ func meanGray(m *Image) uint8 {
 	return uint8(float64(sum)/float64(n) + 0.5)
 }
 
-// blend is a + f*(b-a) in single precision, cut off to 8 bits.
+// blend is a + f*(b-a) in single precision, clipped to 8 bits.
 func blend(a, b uint8, f float32) uint8 {
 	return truncate(float32(a) + float32(f*float32(int(b)-int(a))))
 }
@@ -222,8 +221,8 @@ func truncate(v float32) uint8 {
 	return uint8(v)
 }
 
-// rgbToHSV and hsvToRGB are Pillow's conversions, of which the first cuts off
-// and the second rounds; single and double precision alternate as there.
+// rgbToHSV and hsvToRGB are Pillow's conversions: the first truncates, the second
+// rounds, and single and double precision alternate as in Pillow.
 func rgbToHSV(r, g, b uint8) (h, s, v uint8) {
 	hi, lo := max(r, g, b), min(r, g, b)
 	if hi == lo {

@@ -271,50 +271,45 @@ func (e *Int8Epilogue) SetChannels(q *Int8Conv, corr []int32, scale []float32) {
 	}
 }
 
-// storeArgs sets what is the same for all tiles, and returns the size of an output.
-func (q *Int8Conv) storeArgs(a *gemm8.Args, e *Int8Epilogue) (s gemm8.Epilogue, size int) {
-	s.Lo, s.Hi, size = float32(math.Inf(-1)), float32(math.Inf(1)), 4
+// epilogue translates e for the kernels, but for the addresses that depend on
+// the tile.
+func (e *Int8Epilogue) epilogue(k int) gemm8.Epilogue {
+	g := gemm8.Epilogue{
+		Mode: gemm8.ModeBytes, Res: unsafe.SliceData(e.Res), ResStride: k, OutStride: k, MayOverflow: e.large,
+		ClampOutLo: float32(math.Inf(-1)), ClampOutHi: float32(math.Inf(1)),
+	}
 	act, out := e.Act, e.OutQuant
 	switch {
 	case e.Float != nil:
-		s.ResZero, s.ResScale = float32(e.ResQuant.Zero), e.ResQuant.Scale
+		g.Mode, g.OutStride = gemm8.ModeFloats, 4*k
+		g.ResZero, g.ResScale = float32(e.ResQuant.Zero), e.ResQuant.Scale
 	case e.Add != nil:
-		s.Mode = gemm8.ModeAdd
+		g.Mode = gemm8.ModeAdd
 		act, out = e.Add.Act, e.Add.Out
-		s.Magic = isa.RoundMagic
-		s.MidLo = isa.RoundMagic - float32(e.Add.Y.Zero)
-		s.MidHi = 255 + s.MidLo
-		s.ByY, s.ByRes, s.Plus = e.Add.byY, e.Add.byRes, e.Add.plus
+		g.Magic = isa.RoundMagic
+		g.ClampMidLo = isa.RoundMagic - float32(e.Add.Y.Zero)
+		g.ClampMidHi = 255 + g.ClampMidLo
+		g.MulY, g.MulRes, g.Plus = e.Add.byY, e.Add.byRes, e.Add.plus
 	default:
-		s.Mode = gemm8.ModeBytes
-		s.ResZero, s.ResScale = float32(e.ResQuant.Zero), e.ResQuant.Scale/out.Scale
+		g.Zero = int32(out.Zero)
+		g.ResZero, g.ResScale = float32(e.ResQuant.Zero), e.ResQuant.Scale/out.Scale
 	}
-	least := uint8(0)
+	least := uint8(0) // the byte of real 0, where ReLU cuts
 	switch act {
 	case isa.ActNone:
 	case isa.ActReLU:
-		s.Lo = 0
 		least = out.Zero
 	default:
 		panic("conv: no such activation of integers")
 	}
-	switch s.Mode {
-	case gemm8.ModeBytes:
-		size = 1
-		s.Zero = int32(out.Zero)
-		s.Lo, s.Hi = float32(least)-float32(s.Zero), float32(255-s.Zero)
-	case gemm8.ModeAdd: // the zero point is in plus
-		size = 1
-		s.Lo, s.Hi = float32(least), 255
+	switch {
+	case g.Mode != gemm8.ModeFloats:
+		// In ModeAdd the zero point is in Plus, and g.Zero is 0.
+		g.ClampOutLo, g.ClampOutHi = float32(least)-float32(g.Zero), float32(255-g.Zero)
+	case act == isa.ActReLU:
+		g.ClampOutLo = 0
 	}
-	a.MidLo, a.MidHi, a.ByY, a.ByRes, a.Plus, a.Magic, a.Order = s.MidLo, s.MidHi, s.ByY, s.ByRes, s.Plus, s.Magic, gemm8.Order
-	for i := range a.Zero {
-		a.Zero[i] = int16(s.Zero)
-	}
-	fillBytes(a.Min[:], least)
-	s.Ldr, s.Ldo = q.conv.K, q.conv.K*size
-	a.Ldr, a.Ldo = s.Ldr, s.Ldo
-	return s, size
+	return g
 }
 
 // Run computes one task. x is quantised with the zero point zero, or what [Int8Conv.Copy]
@@ -348,9 +343,7 @@ func (q *Int8Conv) Run(task int, scratch, x []uint8, zero uint8, w []int8, e *In
 	}
 	var sums [gemm8.MaxTileSums]int32
 	a := gemm8.Args{AOff: &q.aoff[0], Batch: len(q.aoff), K: q.words, AStride: q.stepW * q.pixPitch, BStride: q.panelLen, C: &sums[0]}
-	st, size := q.storeArgs(&a, e)
-	// Whole panels stay in the registers.
-	inRegisters := isa.UseAVX512 && isa.UseVNNI && e.Float == nil && !e.large && (e.Res == nil) == (e.Add == nil)
+	a.SetEpilogue(e.epilogue(q.conv.K))
 
 	rows, width := t.oy1-t.oy0, q.ow
 	if q.merged {
@@ -372,10 +365,7 @@ func (q *Int8Conv) Run(task int, scratch, x []uint8, zero uint8, w []int8, e *In
 		ahead = ahead[:min(len(ahead), q.nz*q.panelLen)]
 		ch := (t.grp*q.panels + p) * isa.PanelWidth
 		a.Corr, a.Scale = &e.corr[ch], &e.scale[ch]
-		a.Mode = gemm8.ModeSums
-		if inRegisters && (p+nz)*isa.PanelWidth <= q.k {
-			a.Mode = int(st.Mode)
-		}
+		a.SetPanels(nz, q.k-p*isa.PanelWidth)
 		for y := range rows {
 			from := y * q.stepH * q.inCols * q.pixPitch
 			at := (t.n*q.oh+t.oy0+y)*q.ow*q.conv.K + t.grp*q.k + p*isa.PanelWidth
@@ -391,42 +381,19 @@ func (q *Int8Conv) Run(task int, scratch, x []uint8, zero uint8, w []int8, e *In
 				if perTile > 0 && len(ahead) >= perTile {
 					a.PrefetchB, ahead = &ahead[0], ahead[perTile:]
 				}
-				if a.Mode != gemm8.ModeSums {
-					a.Out = &e.Out[at]
-					if e.Res != nil {
-						a.Res = &e.Res[at]
-					}
+				if e.Float != nil {
+					a.Out = unsafe.Pointer(&e.Float[at])
+				} else {
+					a.Out = unsafe.Pointer(&e.Out[at])
 				}
-				gemm8.Tile(m, nz, &a)
-				if a.Mode == gemm8.ModeSums {
-					q.store(st, e, sums[:], m, nz, ch, at, q.k-p*isa.PanelWidth, size)
+				if e.Res != nil {
+					a.Res = &e.Res[at]
 				}
+				a.Tile(m)
 				from += m * a.AStride
 				at += m * q.conv.K
 			}
 		}
-	}
-}
-
-// store runs the epilogue of a tile whose sums are in memory, cols columns or
-// less of it.
-func (q *Int8Conv) store(st gemm8.Epilogue, e *Int8Epilogue, sums []int32, m, nz, ch, at, cols, size int) {
-	st.Rows, st.TStride = m, nz*isa.PanelWidth*4
-	for z := range nz {
-		st.Cols = min(isa.PanelWidth, cols-z*isa.PanelWidth)
-		st.Bits = 1<<st.Cols - 1
-		st.T = &sums[z*isa.PanelWidth]
-		st.Scale = &e.scale[ch+z*isa.PanelWidth]
-		o := at + z*isa.PanelWidth
-		if e.Res != nil {
-			st.Res = &e.Res[o]
-		}
-		if e.Float != nil {
-			st.Out = (*uint8)(unsafe.Pointer(&e.Float[o]))
-		} else {
-			st.Out = &e.Out[o]
-		}
-		st.Run()
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/resnet-go/resnet/internal/simd/vec"
 )
 
-// naiveInt8 is the definition: sums in int64, the epilogue of [int8Store], and
+// naiveInt8 is the definition: sums in int64, the epilogue of [gemm8.Epilogue], and
 // the scaled sums.
 func naiveInt8(c Conv, x []uint8, zero uint8, w []int8, bias []int32, scale []float32, e *Int8Epilogue) (q []uint8, f []float32, scaled []float32) {
 	cg, kg := c.C/c.Groups, c.K/c.Groups

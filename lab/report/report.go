@@ -115,7 +115,7 @@ func numbers(v []float64) []number {
 	return out
 }
 
-// MarshalJSON writes numbers short, and null for what is not finite.
+// MarshalJSON writes numbers in short form, and null for numbers that are not finite.
 func (s Series) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Name   string   `json:"name"`
@@ -127,7 +127,7 @@ func (s Series) MarshalJSON() ([]byte, error) {
 	}{s.Name, numbers(s.X), numbers(s.Y), numbers(s.Err), s.Dashed, s.Color})
 }
 
-// MarshalJSON writes numbers short, and null for what is not finite.
+// MarshalJSON writes numbers in short form, and null for numbers that are not finite.
 func (s Surface) MarshalJSON() ([]byte, error) {
 	z := make([][]number, len(s.Z))
 	for i, row := range s.Z {

@@ -1,87 +1,129 @@
+// Package gemm8 multiplies unsigned by signed bytes with 32-bit sums, and turns
+// the sums into what a quantized network stores: the micro-kernels below
+// internal/conv's quantized convolutions.
+//
+// A tile is m rows of A, the pixels, by nz panels of B, the weights. A panel is 16
+// columns of B (output channels), packed so that 64 bytes hold what one
+// instruction multiplies by four neighboring bytes of a pixel, a word:
+//
+//	           column 0       column 1             column 15
+//	word 0   k0 k1 k2 k3 |  k0 k1 k2 k3  |  …  |  k0 k1 k2 k3
+//	word 1   k4 k5 k6 k7 |  k4 k5 k6 k7  |  …  |  k4 k5 k6 k7
+//	  ⋮
+//
+// In memory packed weights are [panel][word][16 columns][4]int8. The sum of an
+// output may be cut into batch elements (the rows or taps of a filter), each with
+// its own place in A; their words follow each other in the panel, and each ends
+// in zeros where its length is no multiple of 4.
+//
+//	        A: pixels                 B: panels p … p+nz-1
+//	       ┌ word 0 ┬ word 1 ┬─┐        ┌ 16 columns ┬ 16 columns ┐
+//	row 0  │ 4 bytes│ 4 bytes│ │ word 0 │  64 bytes  │  64 bytes  │
+//	row 1  │        │        │ │   ×    ├────────────┼────────────┤
+//	  ⋮    │        │        │ │ word 1 │            │            │
+//	       └────────┴────────┴─┘        └────────────┴────────────┘
+//
+// Sums are exact (they wrap, and callers keep them below 2³¹), so every
+// instruction set gives the same. The epilogue rounds, in float32; [Epilogue]
+// defines each of its operations.
 package gemm8
 
-import "github.com/resnet-go/resnet/internal/simd/isa"
+import (
+	"unsafe"
 
-// Args are the arguments of one call of an integer micro-kernel, which
-// sums a tile of m rows and nz panels of 16 columns:
-//
-//	c[i][z][j] = corr[z][j] + Σ_b Σ_k Σ_q a[aoff[b] + i*as + 4*k + q] * b[z*bs + ((b*kn + k)*16 + j)*4 + q]
-//
-// with unsigned a, signed b, q in 0..3 and wrapping int32 sums, which makes the
-// result independent of the order. Strides are in bytes; c is dense. With VNNI
-// the sums need not be stored: as mode says, they are scaled, rounded, clamped
-// and stored as bytes in the registers where they are, as [int8Store] has it.
-type Args struct {
-	A         *uint8
-	AOff      *int // byte offset into a of each batch element
-	Batch     int  // at least 1
-	K         int  // words of four inner products per batch element, at least 1
-	AStride   int  // bytes between rows
-	B         *int8
-	BStride   int    // bytes between panels
-	PrefetchB *int8  // is fetched meanwhile, 64 bytes for each second k
-	PrefetchA *uint8 // is fetched meanwhile, 64 bytes for each k
-	Corr      *int32
-	C         *int32 // where mode is int8Sums
-	Mode      int
-
-	// Where mode is another. out and res are of the tile's first row and column.
-	Scale        *float32
-	Out          *uint8
-	Ldo          int
-	Res          *uint8
-	Ldr          int
-	MidLo, MidHi float32 // int8Store's midLo and midHi
-	ByY, ByRes   float32
-	Plus         float32
-	Magic        float32
-	Zero         [2 * isa.PanelWidth]int16
-	Min          [4 * isa.PanelWidth]uint8 // of the result: the zero point after ReLU, else 0
-	Order        [isa.PanelWidth]int32     // how the packing must be undone, see int8Order
-}
-
-// The modes of a micro-kernel.
-const (
-	ModeSums  = iota // the sums
-	ModeBytes        // scaled, rounded
-	ModeAdd          // scaled, rounded, something added, rounded again
+	"github.com/resnet-go/resnet/internal/simd/isa"
 )
 
-// Order undoes what packing to bytes makes of the order of four vectors.
-var Order = [isa.PanelWidth]int32{0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15}
+// Args are the arguments of a tile of m rows by nz panels. Its sums are
+//
+//	c[i][z][j] = corr[z][j] + Σ_b Σ_k Σ_q a[aoff[b] + i*AStride + 4*k + q] * b[z*BStride + ((b*K + k)*16 + j)*4 + q]
+//
+// with unsigned a, signed b and q in 0..3. Strides and offsets are in bytes.
+// The assembly knows the struct by offsets; see gemm8_stubs_amd64.go.
+type Args struct {
+	A         *uint8
+	AOff      *int // offset into a of each batch element
+	Batch     int  // batch elements, at least 1
+	K         int  // words per batch element, at least 1
+	AStride   int  // between rows
+	B         *int8
+	BStride   int    // between panels
+	PrefetchB *int8  // weights to prefetch to L2, one cache line every two words
+	PrefetchA *uint8 // pixels to prefetch to L1, one cache line every word
+	Corr      *int32 // what the sums of the first panel's columns begin with
+	C         *int32 // scratch of m*nz*16 sums, at most MaxTileSums
 
-// Epilogue are the arguments of the epilogue of one panel of sums t. In
-// float32, every operation rounded, it computes in the modes 0 and 1
+	// finish is the mode of the epilogue where the micro-kernel itself applies
+	// it, else 0: the micro-kernel then stores the sums in C.
+	finish  int
+	panels  int
+	columns int // in use, of all panels
+
+	// Vectors of the micro-kernels that apply the epilogue.
+	zeros [2 * isa.PanelWidth]int16 // Zero
+	mins  [4 * isa.PanelWidth]uint8 // ClampOutLo as a byte of the output
+	order [isa.PanelWidth]int32     // unpackOrder
+
+	Epilogue
+}
+
+// Mode selects what the epilogue stores.
+type Mode int32
+
+// The modes of the epilogue.
+const (
+	ModeFloats Mode = iota // real numbers
+	ModeBytes              // quantized values
+	ModeAdd                // quantized values, to which quantized values were added
+)
+
+// Epilogue defines what is stored for the sums t of a tile. With every operation
+// rounded to float32, the modes ModeFloats and ModeBytes compute
 //
 //	v = float(t[i][j])*scale[j]
-//	v = v + (float(res[i][j]) - resZero)*resScale    where there is a residual
+//	v = v + (float(res[i][j]) - ResZero)*ResScale    if there is a residual
 //
-// and in mode 2
+// and ModeAdd, which rounds the scaled sum to a quantized value of its own before
+// it adds the residual, computes
 //
-//	v = clamp(float(t[i][j])*scale[j] + magic, midLo, midHi) - magic
-//	v = fma(v, byY, fma(float(res[i][j]), byRes, plus))
+//	v = clamp(float(t[i][j])*scale[j] + Magic, ClampMidLo, ClampMidHi) - Magic
+//	v = fma(v, MulY, fma(float(res[i][j]), MulRes, Plus))
 //
-// It stores clamp(v, lo, hi), or where mode is not 0 as uint8 that rounded to the
-// nearest integer, ties to even, plus zero. Strides are in bytes.
+// Then v = clamp(v, ClampOutLo, ClampOutHi). ModeFloats stores v; the others store
+// v rounded to the nearest integer, ties to even, plus Zero, as uint8.
+// epilogueGeneric is this in Go; the assembly gives the same bits.
 type Epilogue struct {
-	T                 *int32
-	Rows              int // at least 1
-	TStride           int // bytes between rows of t
-	Scale             *float32
-	Res               *uint8 // or nil
-	Ldr               int    // bytes between rows of res
-	Out               *uint8 // a *float32 where mode is 0
-	Ldo               int    // bytes between rows of out
-	Bits              uint64 // the lowest cols bits set
-	ResZero, ResScale float32
-	Lo, Hi            float32
-	Zero              int32
-	Mode              int32
-	MidLo, MidHi      float32
-	ByY, ByRes, Plus  float32
-	Magic             float32 // int8Magic
-	Cols              int     // columns in use, 1..16
+	Mode      Mode
+	Zero      int32    // zero point of the output; 0 in ModeAdd, where Plus has it
+	Scale     *float32 // of the first panel's columns, whole panels
+	Res       *uint8   // residual of the tile's first row and column, or nil; ModeAdd needs one
+	ResStride int      // bytes between rows of res
+	Out       unsafe.Pointer
+	OutStride int // bytes between rows of out
+
+	ResZero, ResScale float32 // ModeFloats, ModeBytes
+
+	// ModeAdd. The bounds are those of the rounded sum plus Magic.
+	ClampMidLo, ClampMidHi float32
+	MulY, MulRes, Plus     float32
+	Magic                  float32 // isa.RoundMagic
+
+	ClampOutLo, ClampOutHi float32
+
+	// MayOverflow is set if a scaled sum may not fit in an int32.
+	MayOverflow bool
+
+	// What the assembly of one panel reads besides, see storePanel.
+	t       *int32
+	rows    int
+	tStride int // bytes between rows of t
+	bits    uint64
+	cols    int // columns in use, 1..16; bits has as many of the lowest bits set
 }
+
+// unpackOrder is the VPERMD permutation that restores the order of columns after
+// VPACKSSDW and VPACKUSWB, which interleave the 128-bit lanes of four vectors.
+var unpackOrder = [isa.PanelWidth]int32{0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15}
 
 // MaxTileSums is the largest number of sums of a tile.
 const MaxTileSums = 28 * isa.PanelWidth
@@ -96,4 +138,70 @@ func MaxRows(nz int) int {
 		return [isa.MaxPanels + 1]int{0, 2}[nz]
 	}
 	return [isa.MaxPanels + 1]int{0, 4}[nz]
+}
+
+// SetEpilogue sets the epilogue of the tiles that follow. The addresses in it may
+// change from tile to tile.
+func (g *Args) SetEpilogue(e Epilogue) {
+	g.Epilogue = e
+	if e.Mode == ModeFloats {
+		return
+	}
+	g.order = unpackOrder
+	for i := range g.zeros {
+		g.zeros[i] = int16(e.Zero)
+	}
+	least := uint8(e.ClampOutLo + float32(e.Zero))
+	for i := range g.mins {
+		g.mins[i] = least
+	}
+}
+
+// SetPanels sets the panels of the tiles that follow, and how many of their
+// columns are in use. It follows SetEpilogue.
+func (g *Args) SetPanels(panels, columns int) {
+	g.panels, g.columns = panels, columns
+	g.finish = 0
+	if g.finishesInRegisters() {
+		g.finish = int(g.Mode)
+	}
+}
+
+// finishesInRegisters reports whether the micro-kernel applies the epilogue to
+// the sums while they are in registers, which saves storing and loading them. It
+// is written for what most layers of a network are: whole panels that become
+// bytes, with a residual only in ModeAdd. Its conversion to int32 has no bounds
+// before it, so that scaled sums must fit.
+func (g *Args) finishesInRegisters() bool {
+	return isa.UseAVX512 && isa.UseVNNI && g.Mode != ModeFloats && !g.MayOverflow &&
+		(g.Res != nil) == (g.Mode == ModeAdd) && g.panels*isa.PanelWidth <= g.columns
+}
+
+// Tile computes m rows, at most [MaxRows].
+func (g *Args) Tile(m int) {
+	sumTile(m, g.panels, g)
+	if g.finish == 0 {
+		g.store(m)
+	}
+}
+
+// store applies the epilogue to the sums in C, panel by panel.
+func (g *Args) store(m int) {
+	e := g.Epilogue
+	size := 1
+	if e.Mode == ModeFloats {
+		size = 4
+	}
+	e.rows, e.tStride = m, g.panels*isa.PanelWidth*4
+	for col := 0; col < g.panels*isa.PanelWidth; col += isa.PanelWidth {
+		e.cols = min(isa.PanelWidth, g.columns-col)
+		e.bits = 1<<e.cols - 1
+		e.t = (*int32)(unsafe.Add(unsafe.Pointer(g.C), 4*col))
+		e.Scale = (*float32)(unsafe.Add(unsafe.Pointer(g.Scale), 4*col))
+		if e.Res != nil {
+			e.Res = (*uint8)(unsafe.Add(unsafe.Pointer(g.Res), col))
+		}
+		e.Out = unsafe.Add(g.Out, size*col)
+		storePanel(&e)
+	}
 }

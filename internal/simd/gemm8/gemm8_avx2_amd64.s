@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func int8Tile1x1AVX2(args *byte)
+// func tile1x1AVX2(args *byte)
 // Requires: AVX, AVX2
-TEXT ·int8Tile1x1AVX2(SB), NOSPLIT, $0-8
+TEXT ·tile1x1AVX2(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  8(SI), DI
 	MOVQ  16(SI), CX
@@ -96,9 +96,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func int8Tile2x1AVX2(args *byte)
+// func tile2x1AVX2(args *byte)
 // Requires: AVX, AVX2
-TEXT ·int8Tile2x1AVX2(SB), NOSPLIT, $0-8
+TEXT ·tile2x1AVX2(SB), NOSPLIT, $0-8
 	MOVQ  args+0(FP), SI
 	MOVQ  8(SI), DI
 	MOVQ  16(SI), CX
@@ -230,36 +230,36 @@ next:
 	VZEROUPPER
 	RET
 
-// func int8StoreAVX2(args *byte)
+// func storeAVX2(args *byte)
 // Requires: AVX, AVX2, FMA3
-TEXT ·int8StoreAVX2(SB), NOSPLIT, $0-8
+TEXT ·storeAVX2(SB), NOSPLIT, $0-8
 	MOVQ         args+0(FP), SI
-	MOVQ         (SI), DI
-	MOVQ         8(SI), CX
-	MOVQ         16(SI), BX
-	MOVQ         32(SI), R8
-	MOVQ         40(SI), R9
-	MOVQ         48(SI), R10
-	MOVQ         56(SI), R11
-	MOVQ         24(SI), AX
+	MOVQ         96(SI), DI
+	MOVQ         104(SI), CX
+	MOVQ         112(SI), BX
+	MOVQ         16(SI), R8
+	MOVQ         24(SI), R9
+	MOVQ         32(SI), R10
+	MOVQ         40(SI), R11
+	MOVQ         8(SI), AX
 	VMOVUPS      (AX), Y2
 	VMOVUPS      32(AX), Y3
-	VBROADCASTSS 72(SI), Y10
-	VBROADCASTSS 76(SI), Y11
+	VBROADCASTSS 48(SI), Y10
+	VBROADCASTSS 52(SI), Y11
 	VBROADCASTSS 80(SI), Y12
 	VBROADCASTSS 84(SI), Y13
-	VBROADCASTSS 96(SI), Y5
-	VBROADCASTSS 100(SI), Y6
-	VBROADCASTSS 112(SI), Y7
-	VBROADCASTSS 108(SI), Y8
-	VBROADCASTSS 104(SI), Y9
-	VBROADCASTSS 116(SI), Y15
-	VPBROADCASTD 88(SI), Y14
+	VBROADCASTSS 56(SI), Y5
+	VBROADCASTSS 60(SI), Y6
+	VBROADCASTSS 72(SI), Y7
+	VBROADCASTSS 68(SI), Y8
+	VBROADCASTSS 64(SI), Y9
+	VBROADCASTSS 76(SI), Y15
+	VPBROADCASTD 4(SI), Y14
 
 row:
 	VCVTDQ2PS (DI), Y0
 	VCVTDQ2PS 32(DI), Y1
-	CMPL      92(SI), $0x02
+	CMPL      (SI), $0x02
 	JEQ       add
 	VMULPS    Y2, Y0, Y0
 	VMULPS    Y3, Y1, Y1
@@ -304,7 +304,7 @@ bound:
 	VMINPS       Y13, Y0, Y0
 	VMAXPS       Y12, Y1, Y1
 	VMINPS       Y13, Y1, Y1
-	CMPL         92(SI), $0x00
+	CMPL         (SI), $0x00
 	JEQ          float
 	VCVTPS2DQ    Y0, Y0
 	VPADDD       Y14, Y0, Y0

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func int8Tile1x1VNNI(args *byte)
+// func tile1x1VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile1x1VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile1x1VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -66,53 +66,53 @@ next:
 	RET
 
 bytes:
-	MOVQ      96(SI), AX
-	MOVQ      104(SI), R11
-	MOVQ      112(SI), BX
-	VMOVDQU32 288(SI), Z1
+	MOVQ      312(SI), AX
+	MOVQ      336(SI), R11
+	MOVQ      344(SI), BX
+	VMOVDQU32 240(SI), Z1
 	VCVTDQ2PS Z0, Z0
 	VMULPS    (AX), Z0, Z0
 	VCVTPS2DQ Z0, Z0
 	VPACKSSDW Z0, Z0, Z0
-	VPADDSW   160(SI), Z0, Z0
+	VPADDSW   112(SI), Z0, Z0
 	VPACKUSWB Z0, Z0, Z0
-	VPMAXUB   224(SI), Z0, Z0
+	VPMAXUB   176(SI), Z0, Z0
 	VPERMD    Z0, Z1, Z0
 	VMOVDQU32 X0, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z1
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z2
-	VBROADCASTSS     156(SI), Z3
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z1
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z2
+	VBROADCASTSS     380(SI), Z3
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z3, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z3, Z0, Z0
 	VPMOVZXBD        (R12), Z4
 	VCVTDQ2PS        Z4, Z4
-	VFMADD132PS.BCST 148(SI), Z2, Z4
-	VFMADD132PS.BCST 144(SI), Z4, Z0
+	VFMADD132PS.BCST 372(SI), Z2, Z4
+	VFMADD132PS.BCST 368(SI), Z4, Z0
 	VCVTPS2DQ        Z0, Z0
 	VPACKSSDW        Z0, Z0, Z0
 	VPACKUSWB        Z0, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z1, Z0
 	VMOVDQU32        X0, (R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile2x1VNNI(args *byte)
+// func tile2x1VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile2x1VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile2x1VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -180,10 +180,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z2
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z2
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -191,9 +191,9 @@ bytes:
 	VMULPS        (AX), Z1, Z1
 	VCVTPS2DQ     Z1, Z1
 	VPACKSSDW     Z1, Z0, Z0
-	VPADDSW       160(SI), Z0, Z0
+	VPADDSW       112(SI), Z0, Z0
 	VPACKUSWB     Z0, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z2, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -202,40 +202,40 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z2
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z3
-	VBROADCASTSS     156(SI), Z4
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z2
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z3
+	VBROADCASTSS     380(SI), Z4
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z4, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z4, Z0, Z0
 	VPMOVZXBD        (R12), Z5
 	VCVTDQ2PS        Z5, Z5
-	VFMADD132PS.BCST 148(SI), Z3, Z5
-	VFMADD132PS.BCST 144(SI), Z5, Z0
+	VFMADD132PS.BCST 372(SI), Z3, Z5
+	VFMADD132PS.BCST 368(SI), Z5, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z4, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z4, Z1, Z1
 	VPMOVZXBD        (R12), Z5
 	VCVTDQ2PS        Z5, Z5
-	VFMADD132PS.BCST 148(SI), Z3, Z5
-	VFMADD132PS.BCST 144(SI), Z5, Z1
+	VFMADD132PS.BCST 372(SI), Z3, Z5
+	VFMADD132PS.BCST 368(SI), Z5, Z1
 	VCVTPS2DQ        Z1, Z1
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKUSWB        Z0, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z2, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -243,9 +243,9 @@ add:
 	VZEROUPPER
 	RET
 
-// func int8Tile3x1VNNI(args *byte)
+// func tile3x1VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile3x1VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile3x1VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -321,10 +321,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z3
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z3
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -336,10 +336,10 @@ bytes:
 	VCVTPS2DQ     Z2, Z2
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z2, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z3, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -350,53 +350,53 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z3
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z4
-	VBROADCASTSS     156(SI), Z5
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z3
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z4
+	VBROADCASTSS     380(SI), Z5
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z5, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z5, Z0, Z0
 	VPMOVZXBD        (R12), Z6
 	VCVTDQ2PS        Z6, Z6
-	VFMADD132PS.BCST 148(SI), Z4, Z6
-	VFMADD132PS.BCST 144(SI), Z6, Z0
+	VFMADD132PS.BCST 372(SI), Z4, Z6
+	VFMADD132PS.BCST 368(SI), Z6, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z5, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z5, Z1, Z1
 	VPMOVZXBD        (R12), Z6
 	VCVTDQ2PS        Z6, Z6
-	VFMADD132PS.BCST 148(SI), Z4, Z6
-	VFMADD132PS.BCST 144(SI), Z6, Z1
+	VFMADD132PS.BCST 372(SI), Z4, Z6
+	VFMADD132PS.BCST 368(SI), Z6, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z5, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z5, Z2, Z2
 	VPMOVZXBD        (R12), Z6
 	VCVTDQ2PS        Z6, Z6
-	VFMADD132PS.BCST 148(SI), Z4, Z6
-	VFMADD132PS.BCST 144(SI), Z6, Z2
+	VFMADD132PS.BCST 372(SI), Z4, Z6
+	VFMADD132PS.BCST 368(SI), Z6, Z2
 	VCVTPS2DQ        Z2, Z2
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z2, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z3, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -406,9 +406,9 @@ add:
 	VZEROUPPER
 	RET
 
-// func int8Tile4x1VNNI(args *byte)
+// func tile4x1VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile4x1VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile4x1VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -492,10 +492,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z4
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z4
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -510,10 +510,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z4, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -526,65 +526,65 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z4
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z5
-	VBROADCASTSS     156(SI), Z6
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z4
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z5
+	VBROADCASTSS     380(SI), Z6
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z6, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z6, Z0, Z0
 	VPMOVZXBD        (R12), Z7
 	VCVTDQ2PS        Z7, Z7
-	VFMADD132PS.BCST 148(SI), Z5, Z7
-	VFMADD132PS.BCST 144(SI), Z7, Z0
+	VFMADD132PS.BCST 372(SI), Z5, Z7
+	VFMADD132PS.BCST 368(SI), Z7, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z6, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z6, Z1, Z1
 	VPMOVZXBD        (R12), Z7
 	VCVTDQ2PS        Z7, Z7
-	VFMADD132PS.BCST 148(SI), Z5, Z7
-	VFMADD132PS.BCST 144(SI), Z7, Z1
+	VFMADD132PS.BCST 372(SI), Z5, Z7
+	VFMADD132PS.BCST 368(SI), Z7, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z6, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z6, Z2, Z2
 	VPMOVZXBD        (R12), Z7
 	VCVTDQ2PS        Z7, Z7
-	VFMADD132PS.BCST 148(SI), Z5, Z7
-	VFMADD132PS.BCST 144(SI), Z7, Z2
+	VFMADD132PS.BCST 372(SI), Z5, Z7
+	VFMADD132PS.BCST 368(SI), Z7, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z6, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z6, Z3, Z3
 	VPMOVZXBD        (R12), Z7
 	VCVTDQ2PS        Z7, Z7
-	VFMADD132PS.BCST 148(SI), Z5, Z7
-	VFMADD132PS.BCST 144(SI), Z7, Z3
+	VFMADD132PS.BCST 372(SI), Z5, Z7
+	VFMADD132PS.BCST 368(SI), Z7, Z3
 	VCVTPS2DQ        Z3, Z3
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z4, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -596,9 +596,9 @@ add:
 	VZEROUPPER
 	RET
 
-// func int8Tile5x1VNNI(args *byte)
+// func tile5x1VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile5x1VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile5x1VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -690,10 +690,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z5
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z5
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -708,10 +708,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z5, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -725,75 +725,75 @@ bytes:
 	VMULPS        (AX), Z4, Z4
 	VCVTPS2DQ     Z4, Z4
 	VPACKSSDW     Z4, Z4, Z4
-	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       112(SI), Z4, Z4
 	VPACKUSWB     Z4, Z4, Z4
-	VPMAXUB       224(SI), Z4, Z4
+	VPMAXUB       176(SI), Z4, Z4
 	VPERMD        Z4, Z5, Z4
 	VMOVDQU32     X4, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z5
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z6
-	VBROADCASTSS     156(SI), Z7
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z5
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z6
+	VBROADCASTSS     380(SI), Z7
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z7, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z7, Z0, Z0
 	VPMOVZXBD        (R12), Z8
 	VCVTDQ2PS        Z8, Z8
-	VFMADD132PS.BCST 148(SI), Z6, Z8
-	VFMADD132PS.BCST 144(SI), Z8, Z0
+	VFMADD132PS.BCST 372(SI), Z6, Z8
+	VFMADD132PS.BCST 368(SI), Z8, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z7, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z7, Z1, Z1
 	VPMOVZXBD        (R12), Z8
 	VCVTDQ2PS        Z8, Z8
-	VFMADD132PS.BCST 148(SI), Z6, Z8
-	VFMADD132PS.BCST 144(SI), Z8, Z1
+	VFMADD132PS.BCST 372(SI), Z6, Z8
+	VFMADD132PS.BCST 368(SI), Z8, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z7, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z7, Z2, Z2
 	VPMOVZXBD        (R12), Z8
 	VCVTDQ2PS        Z8, Z8
-	VFMADD132PS.BCST 148(SI), Z6, Z8
-	VFMADD132PS.BCST 144(SI), Z8, Z2
+	VFMADD132PS.BCST 372(SI), Z6, Z8
+	VFMADD132PS.BCST 368(SI), Z8, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z7, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z7, Z3, Z3
 	VPMOVZXBD        (R12), Z8
 	VCVTDQ2PS        Z8, Z8
-	VFMADD132PS.BCST 148(SI), Z6, Z8
-	VFMADD132PS.BCST 144(SI), Z8, Z3
+	VFMADD132PS.BCST 372(SI), Z6, Z8
+	VFMADD132PS.BCST 368(SI), Z8, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z5, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -806,25 +806,25 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z7, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z7, Z4, Z4
 	VPMOVZXBD        (R12), Z8
 	VCVTDQ2PS        Z8, Z8
-	VFMADD132PS.BCST 148(SI), Z6, Z8
-	VFMADD132PS.BCST 144(SI), Z8, Z4
+	VFMADD132PS.BCST 372(SI), Z6, Z8
+	VFMADD132PS.BCST 368(SI), Z8, Z4
 	VCVTPS2DQ        Z4, Z4
 	VPACKSSDW        Z4, Z4, Z4
 	VPACKUSWB        Z4, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z5, Z4
 	VMOVDQU32        X4, (R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile6x1VNNI(args *byte)
+// func tile6x1VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile6x1VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile6x1VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -928,10 +928,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z6
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z6
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -946,10 +946,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z6, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -966,9 +966,9 @@ bytes:
 	VMULPS        (AX), Z5, Z5
 	VCVTPS2DQ     Z5, Z5
 	VPACKSSDW     Z5, Z4, Z4
-	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       112(SI), Z4, Z4
 	VPACKUSWB     Z4, Z4, Z4
-	VPMAXUB       224(SI), Z4, Z4
+	VPMAXUB       176(SI), Z4, Z4
 	VPERMD        Z4, Z6, Z4
 	VMOVDQU32     X4, (R11)
 	ADDQ          BX, R11
@@ -977,66 +977,66 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z6
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z7
-	VBROADCASTSS     156(SI), Z8
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z6
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z7
+	VBROADCASTSS     380(SI), Z8
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z8, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z8, Z0, Z0
 	VPMOVZXBD        (R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 148(SI), Z7, Z9
-	VFMADD132PS.BCST 144(SI), Z9, Z0
+	VFMADD132PS.BCST 372(SI), Z7, Z9
+	VFMADD132PS.BCST 368(SI), Z9, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z8, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z8, Z1, Z1
 	VPMOVZXBD        (R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 148(SI), Z7, Z9
-	VFMADD132PS.BCST 144(SI), Z9, Z1
+	VFMADD132PS.BCST 372(SI), Z7, Z9
+	VFMADD132PS.BCST 368(SI), Z9, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z8, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z8, Z2, Z2
 	VPMOVZXBD        (R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 148(SI), Z7, Z9
-	VFMADD132PS.BCST 144(SI), Z9, Z2
+	VFMADD132PS.BCST 372(SI), Z7, Z9
+	VFMADD132PS.BCST 368(SI), Z9, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z8, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z8, Z3, Z3
 	VPMOVZXBD        (R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 148(SI), Z7, Z9
-	VFMADD132PS.BCST 144(SI), Z9, Z3
+	VFMADD132PS.BCST 372(SI), Z7, Z9
+	VFMADD132PS.BCST 368(SI), Z9, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z6, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -1049,29 +1049,29 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z8, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z8, Z4, Z4
 	VPMOVZXBD        (R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 148(SI), Z7, Z9
-	VFMADD132PS.BCST 144(SI), Z9, Z4
+	VFMADD132PS.BCST 372(SI), Z7, Z9
+	VFMADD132PS.BCST 368(SI), Z9, Z4
 	VCVTPS2DQ        Z4, Z4
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           (AX), Z5, Z5
 	VADDPS           Z8, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z8, Z5, Z5
 	VPMOVZXBD        (R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 148(SI), Z7, Z9
-	VFMADD132PS.BCST 144(SI), Z9, Z5
+	VFMADD132PS.BCST 372(SI), Z7, Z9
+	VFMADD132PS.BCST 368(SI), Z9, Z5
 	VCVTPS2DQ        Z5, Z5
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKUSWB        Z4, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z6, Z4
 	VMOVDQU32        X4, (R11)
 	ADDQ             BX, R11
@@ -1079,9 +1079,9 @@ add:
 	VZEROUPPER
 	RET
 
-// func int8Tile7x1VNNI(args *byte)
+// func tile7x1VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile7x1VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile7x1VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -1193,10 +1193,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z7
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z7
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -1211,10 +1211,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z7, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -1235,10 +1235,10 @@ bytes:
 	VCVTPS2DQ     Z6, Z6
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z6, Z6, Z6
-	VPADDSW       160(SI), Z4, Z4
-	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       112(SI), Z4, Z4
+	VPADDSW       112(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       224(SI), Z4, Z4
+	VPMAXUB       176(SI), Z4, Z4
 	VPERMD        Z4, Z7, Z4
 	VMOVDQU32     X4, (R11)
 	ADDQ          BX, R11
@@ -1249,66 +1249,66 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z7
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z8
-	VBROADCASTSS     156(SI), Z9
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z7
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z8
+	VBROADCASTSS     380(SI), Z9
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z9, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z9, Z0, Z0
 	VPMOVZXBD        (R12), Z10
 	VCVTDQ2PS        Z10, Z10
-	VFMADD132PS.BCST 148(SI), Z8, Z10
-	VFMADD132PS.BCST 144(SI), Z10, Z0
+	VFMADD132PS.BCST 372(SI), Z8, Z10
+	VFMADD132PS.BCST 368(SI), Z10, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z9, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z9, Z1, Z1
 	VPMOVZXBD        (R12), Z10
 	VCVTDQ2PS        Z10, Z10
-	VFMADD132PS.BCST 148(SI), Z8, Z10
-	VFMADD132PS.BCST 144(SI), Z10, Z1
+	VFMADD132PS.BCST 372(SI), Z8, Z10
+	VFMADD132PS.BCST 368(SI), Z10, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z9, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z9, Z2, Z2
 	VPMOVZXBD        (R12), Z10
 	VCVTDQ2PS        Z10, Z10
-	VFMADD132PS.BCST 148(SI), Z8, Z10
-	VFMADD132PS.BCST 144(SI), Z10, Z2
+	VFMADD132PS.BCST 372(SI), Z8, Z10
+	VFMADD132PS.BCST 368(SI), Z10, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z9, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z9, Z3, Z3
 	VPMOVZXBD        (R12), Z10
 	VCVTDQ2PS        Z10, Z10
-	VFMADD132PS.BCST 148(SI), Z8, Z10
-	VFMADD132PS.BCST 144(SI), Z10, Z3
+	VFMADD132PS.BCST 372(SI), Z8, Z10
+	VFMADD132PS.BCST 368(SI), Z10, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z7, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -1321,42 +1321,42 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z9, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z9, Z4, Z4
 	VPMOVZXBD        (R12), Z10
 	VCVTDQ2PS        Z10, Z10
-	VFMADD132PS.BCST 148(SI), Z8, Z10
-	VFMADD132PS.BCST 144(SI), Z10, Z4
+	VFMADD132PS.BCST 372(SI), Z8, Z10
+	VFMADD132PS.BCST 368(SI), Z10, Z4
 	VCVTPS2DQ        Z4, Z4
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           (AX), Z5, Z5
 	VADDPS           Z9, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z9, Z5, Z5
 	VPMOVZXBD        (R12), Z10
 	VCVTDQ2PS        Z10, Z10
-	VFMADD132PS.BCST 148(SI), Z8, Z10
-	VFMADD132PS.BCST 144(SI), Z10, Z5
+	VFMADD132PS.BCST 372(SI), Z8, Z10
+	VFMADD132PS.BCST 368(SI), Z10, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z9, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z9, Z6, Z6
 	VPMOVZXBD        (R12), Z10
 	VCVTDQ2PS        Z10, Z10
-	VFMADD132PS.BCST 148(SI), Z8, Z10
-	VFMADD132PS.BCST 144(SI), Z10, Z6
+	VFMADD132PS.BCST 372(SI), Z8, Z10
+	VFMADD132PS.BCST 368(SI), Z10, Z6
 	VCVTPS2DQ        Z6, Z6
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z6, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z7, Z4
 	VMOVDQU32        X4, (R11)
 	ADDQ             BX, R11
@@ -1366,9 +1366,9 @@ add:
 	VZEROUPPER
 	RET
 
-// func int8Tile8x1VNNI(args *byte)
+// func tile8x1VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile8x1VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile8x1VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -1488,10 +1488,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z8
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z8
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -1506,10 +1506,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z8, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -1533,10 +1533,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       160(SI), Z4, Z4
-	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       112(SI), Z4, Z4
+	VPADDSW       112(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       224(SI), Z4, Z4
+	VPMAXUB       176(SI), Z4, Z4
 	VPERMD        Z4, Z8, Z4
 	VMOVDQU32     X4, (R11)
 	ADDQ          BX, R11
@@ -1549,66 +1549,66 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z8
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z9
-	VBROADCASTSS     156(SI), Z10
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z8
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z9
+	VBROADCASTSS     380(SI), Z10
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z10, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z10, Z0, Z0
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 148(SI), Z9, Z11
-	VFMADD132PS.BCST 144(SI), Z11, Z0
+	VFMADD132PS.BCST 372(SI), Z9, Z11
+	VFMADD132PS.BCST 368(SI), Z11, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z10, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z10, Z1, Z1
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 148(SI), Z9, Z11
-	VFMADD132PS.BCST 144(SI), Z11, Z1
+	VFMADD132PS.BCST 372(SI), Z9, Z11
+	VFMADD132PS.BCST 368(SI), Z11, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z10, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z10, Z2, Z2
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 148(SI), Z9, Z11
-	VFMADD132PS.BCST 144(SI), Z11, Z2
+	VFMADD132PS.BCST 372(SI), Z9, Z11
+	VFMADD132PS.BCST 368(SI), Z11, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z10, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z10, Z3, Z3
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 148(SI), Z9, Z11
-	VFMADD132PS.BCST 144(SI), Z11, Z3
+	VFMADD132PS.BCST 372(SI), Z9, Z11
+	VFMADD132PS.BCST 368(SI), Z11, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z8, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -1621,54 +1621,54 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z10, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z10, Z4, Z4
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 148(SI), Z9, Z11
-	VFMADD132PS.BCST 144(SI), Z11, Z4
+	VFMADD132PS.BCST 372(SI), Z9, Z11
+	VFMADD132PS.BCST 368(SI), Z11, Z4
 	VCVTPS2DQ        Z4, Z4
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           (AX), Z5, Z5
 	VADDPS           Z10, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z10, Z5, Z5
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 148(SI), Z9, Z11
-	VFMADD132PS.BCST 144(SI), Z11, Z5
+	VFMADD132PS.BCST 372(SI), Z9, Z11
+	VFMADD132PS.BCST 368(SI), Z11, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z10, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z10, Z6, Z6
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 148(SI), Z9, Z11
-	VFMADD132PS.BCST 144(SI), Z11, Z6
+	VFMADD132PS.BCST 372(SI), Z9, Z11
+	VFMADD132PS.BCST 368(SI), Z11, Z6
 	VCVTPS2DQ        Z6, Z6
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           (AX), Z7, Z7
 	VADDPS           Z10, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z10, Z7, Z7
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 148(SI), Z9, Z11
-	VFMADD132PS.BCST 144(SI), Z11, Z7
+	VFMADD132PS.BCST 372(SI), Z9, Z11
+	VFMADD132PS.BCST 368(SI), Z11, Z7
 	VCVTPS2DQ        Z7, Z7
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z8, Z4
 	VMOVDQU32        X4, (R11)
 	ADDQ             BX, R11
@@ -1680,9 +1680,9 @@ add:
 	VZEROUPPER
 	RET
 
-// func int8Tile9x1VNNI(args *byte)
+// func tile9x1VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile9x1VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile9x1VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -1810,10 +1810,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z9
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z9
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -1828,10 +1828,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z9, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -1855,10 +1855,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       160(SI), Z4, Z4
-	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       112(SI), Z4, Z4
+	VPADDSW       112(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       224(SI), Z4, Z4
+	VPMAXUB       176(SI), Z4, Z4
 	VPERMD        Z4, Z9, Z4
 	VMOVDQU32     X4, (R11)
 	ADDQ          BX, R11
@@ -1872,75 +1872,75 @@ bytes:
 	VMULPS        (AX), Z8, Z8
 	VCVTPS2DQ     Z8, Z8
 	VPACKSSDW     Z8, Z8, Z8
-	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       112(SI), Z8, Z8
 	VPACKUSWB     Z8, Z8, Z8
-	VPMAXUB       224(SI), Z8, Z8
+	VPMAXUB       176(SI), Z8, Z8
 	VPERMD        Z8, Z9, Z8
 	VMOVDQU32     X8, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z9
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z10
-	VBROADCASTSS     156(SI), Z11
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z9
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z10
+	VBROADCASTSS     380(SI), Z11
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z11, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z11, Z0, Z0
 	VPMOVZXBD        (R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 148(SI), Z10, Z12
-	VFMADD132PS.BCST 144(SI), Z12, Z0
+	VFMADD132PS.BCST 372(SI), Z10, Z12
+	VFMADD132PS.BCST 368(SI), Z12, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z11, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z11, Z1, Z1
 	VPMOVZXBD        (R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 148(SI), Z10, Z12
-	VFMADD132PS.BCST 144(SI), Z12, Z1
+	VFMADD132PS.BCST 372(SI), Z10, Z12
+	VFMADD132PS.BCST 368(SI), Z12, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z11, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z11, Z2, Z2
 	VPMOVZXBD        (R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 148(SI), Z10, Z12
-	VFMADD132PS.BCST 144(SI), Z12, Z2
+	VFMADD132PS.BCST 372(SI), Z10, Z12
+	VFMADD132PS.BCST 368(SI), Z12, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z11, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z11, Z3, Z3
 	VPMOVZXBD        (R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 148(SI), Z10, Z12
-	VFMADD132PS.BCST 144(SI), Z12, Z3
+	VFMADD132PS.BCST 372(SI), Z10, Z12
+	VFMADD132PS.BCST 368(SI), Z12, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z9, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -1953,55 +1953,55 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z11, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z11, Z4, Z4
 	VPMOVZXBD        (R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 148(SI), Z10, Z12
-	VFMADD132PS.BCST 144(SI), Z12, Z4
+	VFMADD132PS.BCST 372(SI), Z10, Z12
+	VFMADD132PS.BCST 368(SI), Z12, Z4
 	VCVTPS2DQ        Z4, Z4
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           (AX), Z5, Z5
 	VADDPS           Z11, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z11, Z5, Z5
 	VPMOVZXBD        (R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 148(SI), Z10, Z12
-	VFMADD132PS.BCST 144(SI), Z12, Z5
+	VFMADD132PS.BCST 372(SI), Z10, Z12
+	VFMADD132PS.BCST 368(SI), Z12, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z11, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z11, Z6, Z6
 	VPMOVZXBD        (R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 148(SI), Z10, Z12
-	VFMADD132PS.BCST 144(SI), Z12, Z6
+	VFMADD132PS.BCST 372(SI), Z10, Z12
+	VFMADD132PS.BCST 368(SI), Z12, Z6
 	VCVTPS2DQ        Z6, Z6
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           (AX), Z7, Z7
 	VADDPS           Z11, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z11, Z7, Z7
 	VPMOVZXBD        (R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 148(SI), Z10, Z12
-	VFMADD132PS.BCST 144(SI), Z12, Z7
+	VFMADD132PS.BCST 372(SI), Z10, Z12
+	VFMADD132PS.BCST 368(SI), Z12, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z9, Z4
 	VMOVDQU32        X4, (R11)
 	ADDQ             BX, R11
@@ -2014,25 +2014,25 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z11, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z11, Z8, Z8
 	VPMOVZXBD        (R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 148(SI), Z10, Z12
-	VFMADD132PS.BCST 144(SI), Z12, Z8
+	VFMADD132PS.BCST 372(SI), Z10, Z12
+	VFMADD132PS.BCST 368(SI), Z12, Z8
 	VCVTPS2DQ        Z8, Z8
 	VPACKSSDW        Z8, Z8, Z8
 	VPACKUSWB        Z8, Z8, Z8
-	VPMAXUB          224(SI), Z8, Z8
+	VPMAXUB          176(SI), Z8, Z8
 	VPERMD           Z8, Z9, Z8
 	VMOVDQU32        X8, (R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile10x1VNNI(args *byte)
+// func tile10x1VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile10x1VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile10x1VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -2168,10 +2168,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z10
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z10
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -2186,10 +2186,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z10, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -2213,10 +2213,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       160(SI), Z4, Z4
-	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       112(SI), Z4, Z4
+	VPADDSW       112(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       224(SI), Z4, Z4
+	VPMAXUB       176(SI), Z4, Z4
 	VPERMD        Z4, Z10, Z4
 	VMOVDQU32     X4, (R11)
 	ADDQ          BX, R11
@@ -2233,9 +2233,9 @@ bytes:
 	VMULPS        (AX), Z9, Z9
 	VCVTPS2DQ     Z9, Z9
 	VPACKSSDW     Z9, Z8, Z8
-	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       112(SI), Z8, Z8
 	VPACKUSWB     Z8, Z8, Z8
-	VPMAXUB       224(SI), Z8, Z8
+	VPMAXUB       176(SI), Z8, Z8
 	VPERMD        Z8, Z10, Z8
 	VMOVDQU32     X8, (R11)
 	ADDQ          BX, R11
@@ -2244,66 +2244,66 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z10
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z11
-	VBROADCASTSS     156(SI), Z12
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z10
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z11
+	VBROADCASTSS     380(SI), Z12
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z12, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z12, Z0, Z0
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 148(SI), Z11, Z13
-	VFMADD132PS.BCST 144(SI), Z13, Z0
+	VFMADD132PS.BCST 372(SI), Z11, Z13
+	VFMADD132PS.BCST 368(SI), Z13, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z12, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z12, Z1, Z1
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 148(SI), Z11, Z13
-	VFMADD132PS.BCST 144(SI), Z13, Z1
+	VFMADD132PS.BCST 372(SI), Z11, Z13
+	VFMADD132PS.BCST 368(SI), Z13, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z12, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z12, Z2, Z2
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 148(SI), Z11, Z13
-	VFMADD132PS.BCST 144(SI), Z13, Z2
+	VFMADD132PS.BCST 372(SI), Z11, Z13
+	VFMADD132PS.BCST 368(SI), Z13, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z12, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z12, Z3, Z3
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 148(SI), Z11, Z13
-	VFMADD132PS.BCST 144(SI), Z13, Z3
+	VFMADD132PS.BCST 372(SI), Z11, Z13
+	VFMADD132PS.BCST 368(SI), Z13, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z10, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -2316,55 +2316,55 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z12, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z12, Z4, Z4
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 148(SI), Z11, Z13
-	VFMADD132PS.BCST 144(SI), Z13, Z4
+	VFMADD132PS.BCST 372(SI), Z11, Z13
+	VFMADD132PS.BCST 368(SI), Z13, Z4
 	VCVTPS2DQ        Z4, Z4
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           (AX), Z5, Z5
 	VADDPS           Z12, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z12, Z5, Z5
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 148(SI), Z11, Z13
-	VFMADD132PS.BCST 144(SI), Z13, Z5
+	VFMADD132PS.BCST 372(SI), Z11, Z13
+	VFMADD132PS.BCST 368(SI), Z13, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z12, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z12, Z6, Z6
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 148(SI), Z11, Z13
-	VFMADD132PS.BCST 144(SI), Z13, Z6
+	VFMADD132PS.BCST 372(SI), Z11, Z13
+	VFMADD132PS.BCST 368(SI), Z13, Z6
 	VCVTPS2DQ        Z6, Z6
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           (AX), Z7, Z7
 	VADDPS           Z12, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z12, Z7, Z7
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 148(SI), Z11, Z13
-	VFMADD132PS.BCST 144(SI), Z13, Z7
+	VFMADD132PS.BCST 372(SI), Z11, Z13
+	VFMADD132PS.BCST 368(SI), Z13, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z10, Z4
 	VMOVDQU32        X4, (R11)
 	ADDQ             BX, R11
@@ -2377,29 +2377,29 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z12, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z12, Z8, Z8
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 148(SI), Z11, Z13
-	VFMADD132PS.BCST 144(SI), Z13, Z8
+	VFMADD132PS.BCST 372(SI), Z11, Z13
+	VFMADD132PS.BCST 368(SI), Z13, Z8
 	VCVTPS2DQ        Z8, Z8
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           (AX), Z9, Z9
 	VADDPS           Z12, Z9, Z9
-	VMAXPS.BCST      136(SI), Z9, Z9
-	VMINPS.BCST      140(SI), Z9, Z9
+	VMAXPS.BCST      360(SI), Z9, Z9
+	VMINPS.BCST      364(SI), Z9, Z9
 	VSUBPS           Z12, Z9, Z9
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 148(SI), Z11, Z13
-	VFMADD132PS.BCST 144(SI), Z13, Z9
+	VFMADD132PS.BCST 372(SI), Z11, Z13
+	VFMADD132PS.BCST 368(SI), Z13, Z9
 	VCVTPS2DQ        Z9, Z9
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKUSWB        Z8, Z8, Z8
-	VPMAXUB          224(SI), Z8, Z8
+	VPMAXUB          176(SI), Z8, Z8
 	VPERMD           Z8, Z10, Z8
 	VMOVDQU32        X8, (R11)
 	ADDQ             BX, R11
@@ -2407,9 +2407,9 @@ add:
 	VZEROUPPER
 	RET
 
-// func int8Tile11x1VNNI(args *byte)
+// func tile11x1VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile11x1VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile11x1VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -2557,10 +2557,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z11
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z11
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -2575,10 +2575,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z11, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -2602,10 +2602,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       160(SI), Z4, Z4
-	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       112(SI), Z4, Z4
+	VPADDSW       112(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       224(SI), Z4, Z4
+	VPMAXUB       176(SI), Z4, Z4
 	VPERMD        Z4, Z11, Z4
 	VMOVDQU32     X4, (R11)
 	ADDQ          BX, R11
@@ -2626,10 +2626,10 @@ bytes:
 	VCVTPS2DQ     Z10, Z10
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z10, Z10, Z10
-	VPADDSW       160(SI), Z8, Z8
-	VPADDSW       160(SI), Z10, Z10
+	VPADDSW       112(SI), Z8, Z8
+	VPADDSW       112(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       224(SI), Z8, Z8
+	VPMAXUB       176(SI), Z8, Z8
 	VPERMD        Z8, Z11, Z8
 	VMOVDQU32     X8, (R11)
 	ADDQ          BX, R11
@@ -2640,66 +2640,66 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z11
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z12
-	VBROADCASTSS     156(SI), Z13
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z11
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z12
+	VBROADCASTSS     380(SI), Z13
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z13, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z13, Z0, Z0
 	VPMOVZXBD        (R12), Z14
 	VCVTDQ2PS        Z14, Z14
-	VFMADD132PS.BCST 148(SI), Z12, Z14
-	VFMADD132PS.BCST 144(SI), Z14, Z0
+	VFMADD132PS.BCST 372(SI), Z12, Z14
+	VFMADD132PS.BCST 368(SI), Z14, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z13, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z13, Z1, Z1
 	VPMOVZXBD        (R12), Z14
 	VCVTDQ2PS        Z14, Z14
-	VFMADD132PS.BCST 148(SI), Z12, Z14
-	VFMADD132PS.BCST 144(SI), Z14, Z1
+	VFMADD132PS.BCST 372(SI), Z12, Z14
+	VFMADD132PS.BCST 368(SI), Z14, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z13, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z13, Z2, Z2
 	VPMOVZXBD        (R12), Z14
 	VCVTDQ2PS        Z14, Z14
-	VFMADD132PS.BCST 148(SI), Z12, Z14
-	VFMADD132PS.BCST 144(SI), Z14, Z2
+	VFMADD132PS.BCST 372(SI), Z12, Z14
+	VFMADD132PS.BCST 368(SI), Z14, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z13, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z13, Z3, Z3
 	VPMOVZXBD        (R12), Z14
 	VCVTDQ2PS        Z14, Z14
-	VFMADD132PS.BCST 148(SI), Z12, Z14
-	VFMADD132PS.BCST 144(SI), Z14, Z3
+	VFMADD132PS.BCST 372(SI), Z12, Z14
+	VFMADD132PS.BCST 368(SI), Z14, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z11, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -2712,55 +2712,55 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z13, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z13, Z4, Z4
 	VPMOVZXBD        (R12), Z14
 	VCVTDQ2PS        Z14, Z14
-	VFMADD132PS.BCST 148(SI), Z12, Z14
-	VFMADD132PS.BCST 144(SI), Z14, Z4
+	VFMADD132PS.BCST 372(SI), Z12, Z14
+	VFMADD132PS.BCST 368(SI), Z14, Z4
 	VCVTPS2DQ        Z4, Z4
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           (AX), Z5, Z5
 	VADDPS           Z13, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z13, Z5, Z5
 	VPMOVZXBD        (R12), Z14
 	VCVTDQ2PS        Z14, Z14
-	VFMADD132PS.BCST 148(SI), Z12, Z14
-	VFMADD132PS.BCST 144(SI), Z14, Z5
+	VFMADD132PS.BCST 372(SI), Z12, Z14
+	VFMADD132PS.BCST 368(SI), Z14, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z13, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z13, Z6, Z6
 	VPMOVZXBD        (R12), Z14
 	VCVTDQ2PS        Z14, Z14
-	VFMADD132PS.BCST 148(SI), Z12, Z14
-	VFMADD132PS.BCST 144(SI), Z14, Z6
+	VFMADD132PS.BCST 372(SI), Z12, Z14
+	VFMADD132PS.BCST 368(SI), Z14, Z6
 	VCVTPS2DQ        Z6, Z6
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           (AX), Z7, Z7
 	VADDPS           Z13, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z13, Z7, Z7
 	VPMOVZXBD        (R12), Z14
 	VCVTDQ2PS        Z14, Z14
-	VFMADD132PS.BCST 148(SI), Z12, Z14
-	VFMADD132PS.BCST 144(SI), Z14, Z7
+	VFMADD132PS.BCST 372(SI), Z12, Z14
+	VFMADD132PS.BCST 368(SI), Z14, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z11, Z4
 	VMOVDQU32        X4, (R11)
 	ADDQ             BX, R11
@@ -2773,42 +2773,42 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z13, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z13, Z8, Z8
 	VPMOVZXBD        (R12), Z14
 	VCVTDQ2PS        Z14, Z14
-	VFMADD132PS.BCST 148(SI), Z12, Z14
-	VFMADD132PS.BCST 144(SI), Z14, Z8
+	VFMADD132PS.BCST 372(SI), Z12, Z14
+	VFMADD132PS.BCST 368(SI), Z14, Z8
 	VCVTPS2DQ        Z8, Z8
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           (AX), Z9, Z9
 	VADDPS           Z13, Z9, Z9
-	VMAXPS.BCST      136(SI), Z9, Z9
-	VMINPS.BCST      140(SI), Z9, Z9
+	VMAXPS.BCST      360(SI), Z9, Z9
+	VMINPS.BCST      364(SI), Z9, Z9
 	VSUBPS           Z13, Z9, Z9
 	VPMOVZXBD        (R12), Z14
 	VCVTDQ2PS        Z14, Z14
-	VFMADD132PS.BCST 148(SI), Z12, Z14
-	VFMADD132PS.BCST 144(SI), Z14, Z9
+	VFMADD132PS.BCST 372(SI), Z12, Z14
+	VFMADD132PS.BCST 368(SI), Z14, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z13, Z10, Z10
-	VMAXPS.BCST      136(SI), Z10, Z10
-	VMINPS.BCST      140(SI), Z10, Z10
+	VMAXPS.BCST      360(SI), Z10, Z10
+	VMINPS.BCST      364(SI), Z10, Z10
 	VSUBPS           Z13, Z10, Z10
 	VPMOVZXBD        (R12), Z14
 	VCVTDQ2PS        Z14, Z14
-	VFMADD132PS.BCST 148(SI), Z12, Z14
-	VFMADD132PS.BCST 144(SI), Z14, Z10
+	VFMADD132PS.BCST 372(SI), Z12, Z14
+	VFMADD132PS.BCST 368(SI), Z14, Z10
 	VCVTPS2DQ        Z10, Z10
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z10, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          224(SI), Z8, Z8
+	VPMAXUB          176(SI), Z8, Z8
 	VPERMD           Z8, Z11, Z8
 	VMOVDQU32        X8, (R11)
 	ADDQ             BX, R11
@@ -2818,9 +2818,9 @@ add:
 	VZEROUPPER
 	RET
 
-// func int8Tile12x1VNNI(args *byte)
+// func tile12x1VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile12x1VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile12x1VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -2976,10 +2976,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z12
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z12
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -2994,10 +2994,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z12, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -3021,10 +3021,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       160(SI), Z4, Z4
-	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       112(SI), Z4, Z4
+	VPADDSW       112(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       224(SI), Z4, Z4
+	VPMAXUB       176(SI), Z4, Z4
 	VPERMD        Z4, Z12, Z4
 	VMOVDQU32     X4, (R11)
 	ADDQ          BX, R11
@@ -3048,10 +3048,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z11, Z10, Z10
-	VPADDSW       160(SI), Z8, Z8
-	VPADDSW       160(SI), Z10, Z10
+	VPADDSW       112(SI), Z8, Z8
+	VPADDSW       112(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       224(SI), Z8, Z8
+	VPMAXUB       176(SI), Z8, Z8
 	VPERMD        Z8, Z12, Z8
 	VMOVDQU32     X8, (R11)
 	ADDQ          BX, R11
@@ -3064,66 +3064,66 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z12
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z13
-	VBROADCASTSS     156(SI), Z14
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z12
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z13
+	VBROADCASTSS     380(SI), Z14
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z14, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z14, Z0, Z0
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z0
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z14, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z14, Z1, Z1
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z1
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z14, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z14, Z2, Z2
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z2
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z14, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z14, Z3, Z3
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z3
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z12, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -3136,55 +3136,55 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z14, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z14, Z4, Z4
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z4
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z4
 	VCVTPS2DQ        Z4, Z4
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           (AX), Z5, Z5
 	VADDPS           Z14, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z14, Z5, Z5
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z5
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z14, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z14, Z6, Z6
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z6
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z6
 	VCVTPS2DQ        Z6, Z6
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           (AX), Z7, Z7
 	VADDPS           Z14, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z14, Z7, Z7
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z7
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z12, Z4
 	VMOVDQU32        X4, (R11)
 	ADDQ             BX, R11
@@ -3197,54 +3197,54 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z14, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z14, Z8, Z8
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z8
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z8
 	VCVTPS2DQ        Z8, Z8
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           (AX), Z9, Z9
 	VADDPS           Z14, Z9, Z9
-	VMAXPS.BCST      136(SI), Z9, Z9
-	VMINPS.BCST      140(SI), Z9, Z9
+	VMAXPS.BCST      360(SI), Z9, Z9
+	VMINPS.BCST      364(SI), Z9, Z9
 	VSUBPS           Z14, Z9, Z9
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z9
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z14, Z10, Z10
-	VMAXPS.BCST      136(SI), Z10, Z10
-	VMINPS.BCST      140(SI), Z10, Z10
+	VMAXPS.BCST      360(SI), Z10, Z10
+	VMINPS.BCST      364(SI), Z10, Z10
 	VSUBPS           Z14, Z10, Z10
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z10
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z10
 	VCVTPS2DQ        Z10, Z10
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           (AX), Z11, Z11
 	VADDPS           Z14, Z11, Z11
-	VMAXPS.BCST      136(SI), Z11, Z11
-	VMINPS.BCST      140(SI), Z11, Z11
+	VMAXPS.BCST      360(SI), Z11, Z11
+	VMINPS.BCST      364(SI), Z11, Z11
 	VSUBPS           Z14, Z11, Z11
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z11
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z11
 	VCVTPS2DQ        Z11, Z11
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          224(SI), Z8, Z8
+	VPMAXUB          176(SI), Z8, Z8
 	VPERMD           Z8, Z12, Z8
 	VMOVDQU32        X8, (R11)
 	ADDQ             BX, R11
@@ -3256,9 +3256,9 @@ add:
 	VZEROUPPER
 	RET
 
-// func int8Tile13x1VNNI(args *byte)
+// func tile13x1VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile13x1VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile13x1VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -3422,10 +3422,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z13
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z13
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -3440,10 +3440,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z13, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -3467,10 +3467,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       160(SI), Z4, Z4
-	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       112(SI), Z4, Z4
+	VPADDSW       112(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       224(SI), Z4, Z4
+	VPMAXUB       176(SI), Z4, Z4
 	VPERMD        Z4, Z13, Z4
 	VMOVDQU32     X4, (R11)
 	ADDQ          BX, R11
@@ -3494,10 +3494,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z11, Z10, Z10
-	VPADDSW       160(SI), Z8, Z8
-	VPADDSW       160(SI), Z10, Z10
+	VPADDSW       112(SI), Z8, Z8
+	VPADDSW       112(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       224(SI), Z8, Z8
+	VPMAXUB       176(SI), Z8, Z8
 	VPERMD        Z8, Z13, Z8
 	VMOVDQU32     X8, (R11)
 	ADDQ          BX, R11
@@ -3511,75 +3511,75 @@ bytes:
 	VMULPS        (AX), Z12, Z12
 	VCVTPS2DQ     Z12, Z12
 	VPACKSSDW     Z12, Z12, Z12
-	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       112(SI), Z12, Z12
 	VPACKUSWB     Z12, Z12, Z12
-	VPMAXUB       224(SI), Z12, Z12
+	VPMAXUB       176(SI), Z12, Z12
 	VPERMD        Z12, Z13, Z12
 	VMOVDQU32     X12, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z13
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z14
-	VBROADCASTSS     156(SI), Z15
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z13
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z14
+	VBROADCASTSS     380(SI), Z15
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z15, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z15, Z0, Z0
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 148(SI), Z14, Z16
-	VFMADD132PS.BCST 144(SI), Z16, Z0
+	VFMADD132PS.BCST 372(SI), Z14, Z16
+	VFMADD132PS.BCST 368(SI), Z16, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z15, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z15, Z1, Z1
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 148(SI), Z14, Z16
-	VFMADD132PS.BCST 144(SI), Z16, Z1
+	VFMADD132PS.BCST 372(SI), Z14, Z16
+	VFMADD132PS.BCST 368(SI), Z16, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z15, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z15, Z2, Z2
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 148(SI), Z14, Z16
-	VFMADD132PS.BCST 144(SI), Z16, Z2
+	VFMADD132PS.BCST 372(SI), Z14, Z16
+	VFMADD132PS.BCST 368(SI), Z16, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z15, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z15, Z3, Z3
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 148(SI), Z14, Z16
-	VFMADD132PS.BCST 144(SI), Z16, Z3
+	VFMADD132PS.BCST 372(SI), Z14, Z16
+	VFMADD132PS.BCST 368(SI), Z16, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z13, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -3592,55 +3592,55 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z15, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z15, Z4, Z4
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 148(SI), Z14, Z16
-	VFMADD132PS.BCST 144(SI), Z16, Z4
+	VFMADD132PS.BCST 372(SI), Z14, Z16
+	VFMADD132PS.BCST 368(SI), Z16, Z4
 	VCVTPS2DQ        Z4, Z4
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           (AX), Z5, Z5
 	VADDPS           Z15, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z15, Z5, Z5
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 148(SI), Z14, Z16
-	VFMADD132PS.BCST 144(SI), Z16, Z5
+	VFMADD132PS.BCST 372(SI), Z14, Z16
+	VFMADD132PS.BCST 368(SI), Z16, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z15, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z15, Z6, Z6
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 148(SI), Z14, Z16
-	VFMADD132PS.BCST 144(SI), Z16, Z6
+	VFMADD132PS.BCST 372(SI), Z14, Z16
+	VFMADD132PS.BCST 368(SI), Z16, Z6
 	VCVTPS2DQ        Z6, Z6
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           (AX), Z7, Z7
 	VADDPS           Z15, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z15, Z7, Z7
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 148(SI), Z14, Z16
-	VFMADD132PS.BCST 144(SI), Z16, Z7
+	VFMADD132PS.BCST 372(SI), Z14, Z16
+	VFMADD132PS.BCST 368(SI), Z16, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z13, Z4
 	VMOVDQU32        X4, (R11)
 	ADDQ             BX, R11
@@ -3653,55 +3653,55 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z15, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z15, Z8, Z8
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 148(SI), Z14, Z16
-	VFMADD132PS.BCST 144(SI), Z16, Z8
+	VFMADD132PS.BCST 372(SI), Z14, Z16
+	VFMADD132PS.BCST 368(SI), Z16, Z8
 	VCVTPS2DQ        Z8, Z8
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           (AX), Z9, Z9
 	VADDPS           Z15, Z9, Z9
-	VMAXPS.BCST      136(SI), Z9, Z9
-	VMINPS.BCST      140(SI), Z9, Z9
+	VMAXPS.BCST      360(SI), Z9, Z9
+	VMINPS.BCST      364(SI), Z9, Z9
 	VSUBPS           Z15, Z9, Z9
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 148(SI), Z14, Z16
-	VFMADD132PS.BCST 144(SI), Z16, Z9
+	VFMADD132PS.BCST 372(SI), Z14, Z16
+	VFMADD132PS.BCST 368(SI), Z16, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z15, Z10, Z10
-	VMAXPS.BCST      136(SI), Z10, Z10
-	VMINPS.BCST      140(SI), Z10, Z10
+	VMAXPS.BCST      360(SI), Z10, Z10
+	VMINPS.BCST      364(SI), Z10, Z10
 	VSUBPS           Z15, Z10, Z10
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 148(SI), Z14, Z16
-	VFMADD132PS.BCST 144(SI), Z16, Z10
+	VFMADD132PS.BCST 372(SI), Z14, Z16
+	VFMADD132PS.BCST 368(SI), Z16, Z10
 	VCVTPS2DQ        Z10, Z10
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           (AX), Z11, Z11
 	VADDPS           Z15, Z11, Z11
-	VMAXPS.BCST      136(SI), Z11, Z11
-	VMINPS.BCST      140(SI), Z11, Z11
+	VMAXPS.BCST      360(SI), Z11, Z11
+	VMINPS.BCST      364(SI), Z11, Z11
 	VSUBPS           Z15, Z11, Z11
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 148(SI), Z14, Z16
-	VFMADD132PS.BCST 144(SI), Z16, Z11
+	VFMADD132PS.BCST 372(SI), Z14, Z16
+	VFMADD132PS.BCST 368(SI), Z16, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          224(SI), Z8, Z8
+	VPMAXUB          176(SI), Z8, Z8
 	VPERMD           Z8, Z13, Z8
 	VMOVDQU32        X8, (R11)
 	ADDQ             BX, R11
@@ -3714,25 +3714,25 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z15, Z12, Z12
-	VMAXPS.BCST      136(SI), Z12, Z12
-	VMINPS.BCST      140(SI), Z12, Z12
+	VMAXPS.BCST      360(SI), Z12, Z12
+	VMINPS.BCST      364(SI), Z12, Z12
 	VSUBPS           Z15, Z12, Z12
 	VPMOVZXBD        (R12), Z16
 	VCVTDQ2PS        Z16, Z16
-	VFMADD132PS.BCST 148(SI), Z14, Z16
-	VFMADD132PS.BCST 144(SI), Z16, Z12
+	VFMADD132PS.BCST 372(SI), Z14, Z16
+	VFMADD132PS.BCST 368(SI), Z16, Z12
 	VCVTPS2DQ        Z12, Z12
 	VPACKSSDW        Z12, Z12, Z12
 	VPACKUSWB        Z12, Z12, Z12
-	VPMAXUB          224(SI), Z12, Z12
+	VPMAXUB          176(SI), Z12, Z12
 	VPERMD           Z12, Z13, Z12
 	VMOVDQU32        X12, (R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile14x1VNNI(args *byte)
+// func tile14x1VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile14x1VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile14x1VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -3904,10 +3904,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z14
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z14
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -3922,10 +3922,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z14, Z0
 	VMOVDQU32     X0, (R11)
 	ADDQ          BX, R11
@@ -3949,10 +3949,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       160(SI), Z4, Z4
-	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       112(SI), Z4, Z4
+	VPADDSW       112(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       224(SI), Z4, Z4
+	VPMAXUB       176(SI), Z4, Z4
 	VPERMD        Z4, Z14, Z4
 	VMOVDQU32     X4, (R11)
 	ADDQ          BX, R11
@@ -3976,10 +3976,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z11, Z10, Z10
-	VPADDSW       160(SI), Z8, Z8
-	VPADDSW       160(SI), Z10, Z10
+	VPADDSW       112(SI), Z8, Z8
+	VPADDSW       112(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       224(SI), Z8, Z8
+	VPMAXUB       176(SI), Z8, Z8
 	VPERMD        Z8, Z14, Z8
 	VMOVDQU32     X8, (R11)
 	ADDQ          BX, R11
@@ -3996,9 +3996,9 @@ bytes:
 	VMULPS        (AX), Z13, Z13
 	VCVTPS2DQ     Z13, Z13
 	VPACKSSDW     Z13, Z12, Z12
-	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       112(SI), Z12, Z12
 	VPACKUSWB     Z12, Z12, Z12
-	VPMAXUB       224(SI), Z12, Z12
+	VPMAXUB       176(SI), Z12, Z12
 	VPERMD        Z12, Z14, Z12
 	VMOVDQU32     X12, (R11)
 	ADDQ          BX, R11
@@ -4007,66 +4007,66 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z14
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z15
-	VBROADCASTSS     156(SI), Z16
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z14
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z15
+	VBROADCASTSS     380(SI), Z16
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z16, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z16, Z0, Z0
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z0
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z0
 	VCVTPS2DQ        Z0, Z0
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           (AX), Z1, Z1
 	VADDPS           Z16, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z16, Z1, Z1
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z1
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z16, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z16, Z2, Z2
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z2
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z16, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z16, Z3, Z3
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z3
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z14, Z0
 	VMOVDQU32        X0, (R11)
 	ADDQ             BX, R11
@@ -4079,55 +4079,55 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z16, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z16, Z4, Z4
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z4
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z4
 	VCVTPS2DQ        Z4, Z4
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           (AX), Z5, Z5
 	VADDPS           Z16, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z16, Z5, Z5
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z5
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z16, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z16, Z6, Z6
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z6
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z6
 	VCVTPS2DQ        Z6, Z6
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           (AX), Z7, Z7
 	VADDPS           Z16, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z16, Z7, Z7
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z7
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z14, Z4
 	VMOVDQU32        X4, (R11)
 	ADDQ             BX, R11
@@ -4140,55 +4140,55 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z16, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z16, Z8, Z8
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z8
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z8
 	VCVTPS2DQ        Z8, Z8
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           (AX), Z9, Z9
 	VADDPS           Z16, Z9, Z9
-	VMAXPS.BCST      136(SI), Z9, Z9
-	VMINPS.BCST      140(SI), Z9, Z9
+	VMAXPS.BCST      360(SI), Z9, Z9
+	VMINPS.BCST      364(SI), Z9, Z9
 	VSUBPS           Z16, Z9, Z9
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z9
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z16, Z10, Z10
-	VMAXPS.BCST      136(SI), Z10, Z10
-	VMINPS.BCST      140(SI), Z10, Z10
+	VMAXPS.BCST      360(SI), Z10, Z10
+	VMINPS.BCST      364(SI), Z10, Z10
 	VSUBPS           Z16, Z10, Z10
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z10
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z10
 	VCVTPS2DQ        Z10, Z10
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           (AX), Z11, Z11
 	VADDPS           Z16, Z11, Z11
-	VMAXPS.BCST      136(SI), Z11, Z11
-	VMINPS.BCST      140(SI), Z11, Z11
+	VMAXPS.BCST      360(SI), Z11, Z11
+	VMINPS.BCST      364(SI), Z11, Z11
 	VSUBPS           Z16, Z11, Z11
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z11
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          224(SI), Z8, Z8
+	VPMAXUB          176(SI), Z8, Z8
 	VPERMD           Z8, Z14, Z8
 	VMOVDQU32        X8, (R11)
 	ADDQ             BX, R11
@@ -4201,29 +4201,29 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z16, Z12, Z12
-	VMAXPS.BCST      136(SI), Z12, Z12
-	VMINPS.BCST      140(SI), Z12, Z12
+	VMAXPS.BCST      360(SI), Z12, Z12
+	VMINPS.BCST      364(SI), Z12, Z12
 	VSUBPS           Z16, Z12, Z12
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z12
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z12
 	VCVTPS2DQ        Z12, Z12
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           (AX), Z13, Z13
 	VADDPS           Z16, Z13, Z13
-	VMAXPS.BCST      136(SI), Z13, Z13
-	VMINPS.BCST      140(SI), Z13, Z13
+	VMAXPS.BCST      360(SI), Z13, Z13
+	VMINPS.BCST      364(SI), Z13, Z13
 	VSUBPS           Z16, Z13, Z13
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z13
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z13
 	VCVTPS2DQ        Z13, Z13
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKUSWB        Z12, Z12, Z12
-	VPMAXUB          224(SI), Z12, Z12
+	VPMAXUB          176(SI), Z12, Z12
 	VPERMD           Z12, Z14, Z12
 	VMOVDQU32        X12, (R11)
 	ADDQ             BX, R11
@@ -4231,9 +4231,9 @@ add:
 	VZEROUPPER
 	RET
 
-// func int8Tile1x2VNNI(args *byte)
+// func tile1x2VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile1x2VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile1x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -4303,10 +4303,10 @@ next:
 	RET
 
 bytes:
-	MOVQ      96(SI), AX
-	MOVQ      104(SI), R11
-	MOVQ      112(SI), BX
-	VMOVDQU32 288(SI), Z2
+	MOVQ      312(SI), AX
+	MOVQ      336(SI), R11
+	MOVQ      344(SI), BX
+	VMOVDQU32 240(SI), Z2
 	VCVTDQ2PS Z0, Z0
 	VMULPS    (AX), Z0, Z0
 	VCVTPS2DQ Z0, Z0
@@ -4314,56 +4314,56 @@ bytes:
 	VMULPS    64(AX), Z1, Z1
 	VCVTPS2DQ Z1, Z1
 	VPACKSSDW Z1, Z0, Z0
-	VPADDSW   160(SI), Z0, Z0
+	VPADDSW   112(SI), Z0, Z0
 	VPACKUSWB Z0, Z0, Z0
-	VPMAXUB   224(SI), Z0, Z0
+	VPMAXUB   176(SI), Z0, Z0
 	VPERMD    Z0, Z2, Z0
 	VMOVDQU32 Y0, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z2
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z3
-	VBROADCASTSS     156(SI), Z4
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z2
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z3
+	VBROADCASTSS     380(SI), Z4
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z4, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z4, Z0, Z0
 	VPMOVZXBD        (R12), Z5
 	VCVTDQ2PS        Z5, Z5
-	VFMADD132PS.BCST 148(SI), Z3, Z5
-	VFMADD132PS.BCST 144(SI), Z5, Z0
+	VFMADD132PS.BCST 372(SI), Z3, Z5
+	VFMADD132PS.BCST 368(SI), Z5, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z4, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z4, Z1, Z1
 	VPMOVZXBD        16(R12), Z5
 	VCVTDQ2PS        Z5, Z5
-	VFMADD132PS.BCST 148(SI), Z3, Z5
-	VFMADD132PS.BCST 144(SI), Z5, Z1
+	VFMADD132PS.BCST 372(SI), Z3, Z5
+	VFMADD132PS.BCST 368(SI), Z5, Z1
 	VCVTPS2DQ        Z1, Z1
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKUSWB        Z0, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z2, Z0
 	VMOVDQU32        Y0, (R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile2x2VNNI(args *byte)
+// func tile2x2VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile2x2VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile2x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -4446,10 +4446,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z4
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z4
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -4464,10 +4464,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z4, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -4476,63 +4476,63 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z4
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z5
-	VBROADCASTSS     156(SI), Z6
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z4
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z5
+	VBROADCASTSS     380(SI), Z6
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z6, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z6, Z0, Z0
 	VPMOVZXBD        (R12), Z7
 	VCVTDQ2PS        Z7, Z7
-	VFMADD132PS.BCST 148(SI), Z5, Z7
-	VFMADD132PS.BCST 144(SI), Z7, Z0
+	VFMADD132PS.BCST 372(SI), Z5, Z7
+	VFMADD132PS.BCST 368(SI), Z7, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z6, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z6, Z1, Z1
 	VPMOVZXBD        16(R12), Z7
 	VCVTDQ2PS        Z7, Z7
-	VFMADD132PS.BCST 148(SI), Z5, Z7
-	VFMADD132PS.BCST 144(SI), Z7, Z1
+	VFMADD132PS.BCST 372(SI), Z5, Z7
+	VFMADD132PS.BCST 368(SI), Z7, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z6, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z6, Z2, Z2
 	VPMOVZXBD        (R12), Z7
 	VCVTDQ2PS        Z7, Z7
-	VFMADD132PS.BCST 148(SI), Z5, Z7
-	VFMADD132PS.BCST 144(SI), Z7, Z2
+	VFMADD132PS.BCST 372(SI), Z5, Z7
+	VFMADD132PS.BCST 368(SI), Z7, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z6, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z6, Z3, Z3
 	VPMOVZXBD        16(R12), Z7
 	VCVTDQ2PS        Z7, Z7
-	VFMADD132PS.BCST 148(SI), Z5, Z7
-	VFMADD132PS.BCST 144(SI), Z7, Z3
+	VFMADD132PS.BCST 372(SI), Z5, Z7
+	VFMADD132PS.BCST 368(SI), Z7, Z3
 	VCVTPS2DQ        Z3, Z3
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z4, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -4540,9 +4540,9 @@ add:
 	VZEROUPPER
 	RET
 
-// func int8Tile3x2VNNI(args *byte)
+// func tile3x2VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile3x2VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile3x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -4638,10 +4638,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z6
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z6
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -4656,10 +4656,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z6, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -4672,73 +4672,73 @@ bytes:
 	VMULPS        64(AX), Z5, Z5
 	VCVTPS2DQ     Z5, Z5
 	VPACKSSDW     Z5, Z4, Z4
-	VPADDSW       160(SI), Z4, Z4
+	VPADDSW       112(SI), Z4, Z4
 	VPACKUSWB     Z4, Z4, Z4
-	VPMAXUB       224(SI), Z4, Z4
+	VPMAXUB       176(SI), Z4, Z4
 	VPERMD        Z4, Z6, Z4
 	VMOVDQU32     Y4, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z6
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z7
-	VBROADCASTSS     156(SI), Z8
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z6
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z7
+	VBROADCASTSS     380(SI), Z8
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z8, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z8, Z0, Z0
 	VPMOVZXBD        (R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 148(SI), Z7, Z9
-	VFMADD132PS.BCST 144(SI), Z9, Z0
+	VFMADD132PS.BCST 372(SI), Z7, Z9
+	VFMADD132PS.BCST 368(SI), Z9, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z8, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z8, Z1, Z1
 	VPMOVZXBD        16(R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 148(SI), Z7, Z9
-	VFMADD132PS.BCST 144(SI), Z9, Z1
+	VFMADD132PS.BCST 372(SI), Z7, Z9
+	VFMADD132PS.BCST 368(SI), Z9, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z8, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z8, Z2, Z2
 	VPMOVZXBD        (R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 148(SI), Z7, Z9
-	VFMADD132PS.BCST 144(SI), Z9, Z2
+	VFMADD132PS.BCST 372(SI), Z7, Z9
+	VFMADD132PS.BCST 368(SI), Z9, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z8, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z8, Z3, Z3
 	VPMOVZXBD        16(R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 148(SI), Z7, Z9
-	VFMADD132PS.BCST 144(SI), Z9, Z3
+	VFMADD132PS.BCST 372(SI), Z7, Z9
+	VFMADD132PS.BCST 368(SI), Z9, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z6, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -4747,36 +4747,36 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z8, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z8, Z4, Z4
 	VPMOVZXBD        (R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 148(SI), Z7, Z9
-	VFMADD132PS.BCST 144(SI), Z9, Z4
+	VFMADD132PS.BCST 372(SI), Z7, Z9
+	VFMADD132PS.BCST 368(SI), Z9, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z8, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z8, Z5, Z5
 	VPMOVZXBD        16(R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 148(SI), Z7, Z9
-	VFMADD132PS.BCST 144(SI), Z9, Z5
+	VFMADD132PS.BCST 372(SI), Z7, Z9
+	VFMADD132PS.BCST 368(SI), Z9, Z5
 	VCVTPS2DQ        Z5, Z5
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKUSWB        Z4, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z6, Z4
 	VMOVDQU32        Y4, (R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile4x2VNNI(args *byte)
+// func tile4x2VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile4x2VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile4x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -4885,10 +4885,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z8
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z8
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -4903,10 +4903,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z8, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -4926,10 +4926,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       160(SI), Z4, Z4
-	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       112(SI), Z4, Z4
+	VPADDSW       112(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       224(SI), Z4, Z4
+	VPMAXUB       176(SI), Z4, Z4
 	VPERMD        Z4, Z8, Z4
 	VMOVDQU32     Y4, (R11)
 	ADDQ          BX, R11
@@ -4938,64 +4938,64 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z8
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z9
-	VBROADCASTSS     156(SI), Z10
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z8
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z9
+	VBROADCASTSS     380(SI), Z10
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z10, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z10, Z0, Z0
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 148(SI), Z9, Z11
-	VFMADD132PS.BCST 144(SI), Z11, Z0
+	VFMADD132PS.BCST 372(SI), Z9, Z11
+	VFMADD132PS.BCST 368(SI), Z11, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z10, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z10, Z1, Z1
 	VPMOVZXBD        16(R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 148(SI), Z9, Z11
-	VFMADD132PS.BCST 144(SI), Z11, Z1
+	VFMADD132PS.BCST 372(SI), Z9, Z11
+	VFMADD132PS.BCST 368(SI), Z11, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z10, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z10, Z2, Z2
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 148(SI), Z9, Z11
-	VFMADD132PS.BCST 144(SI), Z11, Z2
+	VFMADD132PS.BCST 372(SI), Z9, Z11
+	VFMADD132PS.BCST 368(SI), Z11, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z10, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z10, Z3, Z3
 	VPMOVZXBD        16(R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 148(SI), Z9, Z11
-	VFMADD132PS.BCST 144(SI), Z11, Z3
+	VFMADD132PS.BCST 372(SI), Z9, Z11
+	VFMADD132PS.BCST 368(SI), Z11, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z8, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -5004,52 +5004,52 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z10, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z10, Z4, Z4
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 148(SI), Z9, Z11
-	VFMADD132PS.BCST 144(SI), Z11, Z4
+	VFMADD132PS.BCST 372(SI), Z9, Z11
+	VFMADD132PS.BCST 368(SI), Z11, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z10, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z10, Z5, Z5
 	VPMOVZXBD        16(R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 148(SI), Z9, Z11
-	VFMADD132PS.BCST 144(SI), Z11, Z5
+	VFMADD132PS.BCST 372(SI), Z9, Z11
+	VFMADD132PS.BCST 368(SI), Z11, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z10, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z10, Z6, Z6
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 148(SI), Z9, Z11
-	VFMADD132PS.BCST 144(SI), Z11, Z6
+	VFMADD132PS.BCST 372(SI), Z9, Z11
+	VFMADD132PS.BCST 368(SI), Z11, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z10, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z10, Z7, Z7
 	VPMOVZXBD        16(R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 148(SI), Z9, Z11
-	VFMADD132PS.BCST 144(SI), Z11, Z7
+	VFMADD132PS.BCST 372(SI), Z9, Z11
+	VFMADD132PS.BCST 368(SI), Z11, Z7
 	VCVTPS2DQ        Z7, Z7
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z8, Z4
 	VMOVDQU32        Y4, (R11)
 	ADDQ             BX, R11
@@ -5057,9 +5057,9 @@ add:
 	VZEROUPPER
 	RET
 
-// func int8Tile5x2VNNI(args *byte)
+// func tile5x2VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile5x2VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile5x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -5181,10 +5181,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z10
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z10
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -5199,10 +5199,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z10, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -5222,10 +5222,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       160(SI), Z4, Z4
-	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       112(SI), Z4, Z4
+	VPADDSW       112(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       224(SI), Z4, Z4
+	VPMAXUB       176(SI), Z4, Z4
 	VPERMD        Z4, Z10, Z4
 	VMOVDQU32     Y4, (R11)
 	ADDQ          BX, R11
@@ -5238,73 +5238,73 @@ bytes:
 	VMULPS        64(AX), Z9, Z9
 	VCVTPS2DQ     Z9, Z9
 	VPACKSSDW     Z9, Z8, Z8
-	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       112(SI), Z8, Z8
 	VPACKUSWB     Z8, Z8, Z8
-	VPMAXUB       224(SI), Z8, Z8
+	VPMAXUB       176(SI), Z8, Z8
 	VPERMD        Z8, Z10, Z8
 	VMOVDQU32     Y8, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z10
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z11
-	VBROADCASTSS     156(SI), Z12
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z10
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z11
+	VBROADCASTSS     380(SI), Z12
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z12, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z12, Z0, Z0
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 148(SI), Z11, Z13
-	VFMADD132PS.BCST 144(SI), Z13, Z0
+	VFMADD132PS.BCST 372(SI), Z11, Z13
+	VFMADD132PS.BCST 368(SI), Z13, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z12, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z12, Z1, Z1
 	VPMOVZXBD        16(R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 148(SI), Z11, Z13
-	VFMADD132PS.BCST 144(SI), Z13, Z1
+	VFMADD132PS.BCST 372(SI), Z11, Z13
+	VFMADD132PS.BCST 368(SI), Z13, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z12, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z12, Z2, Z2
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 148(SI), Z11, Z13
-	VFMADD132PS.BCST 144(SI), Z13, Z2
+	VFMADD132PS.BCST 372(SI), Z11, Z13
+	VFMADD132PS.BCST 368(SI), Z13, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z12, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z12, Z3, Z3
 	VPMOVZXBD        16(R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 148(SI), Z11, Z13
-	VFMADD132PS.BCST 144(SI), Z13, Z3
+	VFMADD132PS.BCST 372(SI), Z11, Z13
+	VFMADD132PS.BCST 368(SI), Z13, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z10, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -5313,53 +5313,53 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z12, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z12, Z4, Z4
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 148(SI), Z11, Z13
-	VFMADD132PS.BCST 144(SI), Z13, Z4
+	VFMADD132PS.BCST 372(SI), Z11, Z13
+	VFMADD132PS.BCST 368(SI), Z13, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z12, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z12, Z5, Z5
 	VPMOVZXBD        16(R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 148(SI), Z11, Z13
-	VFMADD132PS.BCST 144(SI), Z13, Z5
+	VFMADD132PS.BCST 372(SI), Z11, Z13
+	VFMADD132PS.BCST 368(SI), Z13, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z12, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z12, Z6, Z6
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 148(SI), Z11, Z13
-	VFMADD132PS.BCST 144(SI), Z13, Z6
+	VFMADD132PS.BCST 372(SI), Z11, Z13
+	VFMADD132PS.BCST 368(SI), Z13, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z12, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z12, Z7, Z7
 	VPMOVZXBD        16(R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 148(SI), Z11, Z13
-	VFMADD132PS.BCST 144(SI), Z13, Z7
+	VFMADD132PS.BCST 372(SI), Z11, Z13
+	VFMADD132PS.BCST 368(SI), Z13, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z10, Z4
 	VMOVDQU32        Y4, (R11)
 	ADDQ             BX, R11
@@ -5368,36 +5368,36 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z12, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z12, Z8, Z8
 	VPMOVZXBD        (R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 148(SI), Z11, Z13
-	VFMADD132PS.BCST 144(SI), Z13, Z8
+	VFMADD132PS.BCST 372(SI), Z11, Z13
+	VFMADD132PS.BCST 368(SI), Z13, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z12, Z9, Z9
-	VMAXPS.BCST      136(SI), Z9, Z9
-	VMINPS.BCST      140(SI), Z9, Z9
+	VMAXPS.BCST      360(SI), Z9, Z9
+	VMINPS.BCST      364(SI), Z9, Z9
 	VSUBPS           Z12, Z9, Z9
 	VPMOVZXBD        16(R12), Z13
 	VCVTDQ2PS        Z13, Z13
-	VFMADD132PS.BCST 148(SI), Z11, Z13
-	VFMADD132PS.BCST 144(SI), Z13, Z9
+	VFMADD132PS.BCST 372(SI), Z11, Z13
+	VFMADD132PS.BCST 368(SI), Z13, Z9
 	VCVTPS2DQ        Z9, Z9
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKUSWB        Z8, Z8, Z8
-	VPMAXUB          224(SI), Z8, Z8
+	VPMAXUB          176(SI), Z8, Z8
 	VPERMD           Z8, Z10, Z8
 	VMOVDQU32        Y8, (R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile6x2VNNI(args *byte)
+// func tile6x2VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile6x2VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile6x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -5536,10 +5536,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z12
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z12
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -5554,10 +5554,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z12, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -5577,10 +5577,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       160(SI), Z4, Z4
-	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       112(SI), Z4, Z4
+	VPADDSW       112(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       224(SI), Z4, Z4
+	VPMAXUB       176(SI), Z4, Z4
 	VPERMD        Z4, Z12, Z4
 	VMOVDQU32     Y4, (R11)
 	ADDQ          BX, R11
@@ -5600,10 +5600,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z11, Z10, Z10
-	VPADDSW       160(SI), Z8, Z8
-	VPADDSW       160(SI), Z10, Z10
+	VPADDSW       112(SI), Z8, Z8
+	VPADDSW       112(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       224(SI), Z8, Z8
+	VPMAXUB       176(SI), Z8, Z8
 	VPERMD        Z8, Z12, Z8
 	VMOVDQU32     Y8, (R11)
 	ADDQ          BX, R11
@@ -5612,64 +5612,64 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z12
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z13
-	VBROADCASTSS     156(SI), Z14
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z12
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z13
+	VBROADCASTSS     380(SI), Z14
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z14, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z14, Z0, Z0
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z0
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z14, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z14, Z1, Z1
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z1
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z14, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z14, Z2, Z2
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z2
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z14, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z14, Z3, Z3
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z3
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z12, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -5678,53 +5678,53 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z14, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z14, Z4, Z4
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z4
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z14, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z14, Z5, Z5
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z5
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z14, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z14, Z6, Z6
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z6
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z14, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z14, Z7, Z7
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z7
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z12, Z4
 	VMOVDQU32        Y4, (R11)
 	ADDQ             BX, R11
@@ -5733,52 +5733,52 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z14, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z14, Z8, Z8
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z8
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z14, Z9, Z9
-	VMAXPS.BCST      136(SI), Z9, Z9
-	VMINPS.BCST      140(SI), Z9, Z9
+	VMAXPS.BCST      360(SI), Z9, Z9
+	VMINPS.BCST      364(SI), Z9, Z9
 	VSUBPS           Z14, Z9, Z9
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z9
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z14, Z10, Z10
-	VMAXPS.BCST      136(SI), Z10, Z10
-	VMINPS.BCST      140(SI), Z10, Z10
+	VMAXPS.BCST      360(SI), Z10, Z10
+	VMINPS.BCST      364(SI), Z10, Z10
 	VSUBPS           Z14, Z10, Z10
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z10
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           64(AX), Z11, Z11
 	VADDPS           Z14, Z11, Z11
-	VMAXPS.BCST      136(SI), Z11, Z11
-	VMINPS.BCST      140(SI), Z11, Z11
+	VMAXPS.BCST      360(SI), Z11, Z11
+	VMINPS.BCST      364(SI), Z11, Z11
 	VSUBPS           Z14, Z11, Z11
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z11
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z11
 	VCVTPS2DQ        Z11, Z11
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          224(SI), Z8, Z8
+	VPMAXUB          176(SI), Z8, Z8
 	VPERMD           Z8, Z12, Z8
 	VMOVDQU32        Y8, (R11)
 	ADDQ             BX, R11
@@ -5786,9 +5786,9 @@ add:
 	VZEROUPPER
 	RET
 
-// func int8Tile7x2VNNI(args *byte)
+// func tile7x2VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile7x2VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile7x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -5940,10 +5940,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z14
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z14
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -5958,10 +5958,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z14, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -5981,10 +5981,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       160(SI), Z4, Z4
-	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       112(SI), Z4, Z4
+	VPADDSW       112(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       224(SI), Z4, Z4
+	VPMAXUB       176(SI), Z4, Z4
 	VPERMD        Z4, Z14, Z4
 	VMOVDQU32     Y4, (R11)
 	ADDQ          BX, R11
@@ -6004,10 +6004,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z11, Z10, Z10
-	VPADDSW       160(SI), Z8, Z8
-	VPADDSW       160(SI), Z10, Z10
+	VPADDSW       112(SI), Z8, Z8
+	VPADDSW       112(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       224(SI), Z8, Z8
+	VPMAXUB       176(SI), Z8, Z8
 	VPERMD        Z8, Z14, Z8
 	VMOVDQU32     Y8, (R11)
 	ADDQ          BX, R11
@@ -6020,73 +6020,73 @@ bytes:
 	VMULPS        64(AX), Z13, Z13
 	VCVTPS2DQ     Z13, Z13
 	VPACKSSDW     Z13, Z12, Z12
-	VPADDSW       160(SI), Z12, Z12
+	VPADDSW       112(SI), Z12, Z12
 	VPACKUSWB     Z12, Z12, Z12
-	VPMAXUB       224(SI), Z12, Z12
+	VPMAXUB       176(SI), Z12, Z12
 	VPERMD        Z12, Z14, Z12
 	VMOVDQU32     Y12, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z14
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z15
-	VBROADCASTSS     156(SI), Z16
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z14
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z15
+	VBROADCASTSS     380(SI), Z16
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z16, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z16, Z0, Z0
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z0
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z16, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z16, Z1, Z1
 	VPMOVZXBD        16(R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z1
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z16, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z16, Z2, Z2
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z2
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z16, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z16, Z3, Z3
 	VPMOVZXBD        16(R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z3
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z14, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -6095,53 +6095,53 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z16, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z16, Z4, Z4
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z4
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z16, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z16, Z5, Z5
 	VPMOVZXBD        16(R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z5
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z16, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z16, Z6, Z6
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z6
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z16, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z16, Z7, Z7
 	VPMOVZXBD        16(R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z7
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z14, Z4
 	VMOVDQU32        Y4, (R11)
 	ADDQ             BX, R11
@@ -6150,53 +6150,53 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z16, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z16, Z8, Z8
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z8
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z16, Z9, Z9
-	VMAXPS.BCST      136(SI), Z9, Z9
-	VMINPS.BCST      140(SI), Z9, Z9
+	VMAXPS.BCST      360(SI), Z9, Z9
+	VMINPS.BCST      364(SI), Z9, Z9
 	VSUBPS           Z16, Z9, Z9
 	VPMOVZXBD        16(R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z9
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z16, Z10, Z10
-	VMAXPS.BCST      136(SI), Z10, Z10
-	VMINPS.BCST      140(SI), Z10, Z10
+	VMAXPS.BCST      360(SI), Z10, Z10
+	VMINPS.BCST      364(SI), Z10, Z10
 	VSUBPS           Z16, Z10, Z10
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z10
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           64(AX), Z11, Z11
 	VADDPS           Z16, Z11, Z11
-	VMAXPS.BCST      136(SI), Z11, Z11
-	VMINPS.BCST      140(SI), Z11, Z11
+	VMAXPS.BCST      360(SI), Z11, Z11
+	VMINPS.BCST      364(SI), Z11, Z11
 	VSUBPS           Z16, Z11, Z11
 	VPMOVZXBD        16(R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z11
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          224(SI), Z8, Z8
+	VPMAXUB          176(SI), Z8, Z8
 	VPERMD           Z8, Z14, Z8
 	VMOVDQU32        Y8, (R11)
 	ADDQ             BX, R11
@@ -6205,36 +6205,36 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z16, Z12, Z12
-	VMAXPS.BCST      136(SI), Z12, Z12
-	VMINPS.BCST      140(SI), Z12, Z12
+	VMAXPS.BCST      360(SI), Z12, Z12
+	VMINPS.BCST      364(SI), Z12, Z12
 	VSUBPS           Z16, Z12, Z12
 	VPMOVZXBD        (R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z12
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z16, Z13, Z13
-	VMAXPS.BCST      136(SI), Z13, Z13
-	VMINPS.BCST      140(SI), Z13, Z13
+	VMAXPS.BCST      360(SI), Z13, Z13
+	VMINPS.BCST      364(SI), Z13, Z13
 	VSUBPS           Z16, Z13, Z13
 	VPMOVZXBD        16(R12), Z17
 	VCVTDQ2PS        Z17, Z17
-	VFMADD132PS.BCST 148(SI), Z15, Z17
-	VFMADD132PS.BCST 144(SI), Z17, Z13
+	VFMADD132PS.BCST 372(SI), Z15, Z17
+	VFMADD132PS.BCST 368(SI), Z17, Z13
 	VCVTPS2DQ        Z13, Z13
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKUSWB        Z12, Z12, Z12
-	VPMAXUB          224(SI), Z12, Z12
+	VPMAXUB          176(SI), Z12, Z12
 	VPERMD           Z12, Z14, Z12
 	VMOVDQU32        Y12, (R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile8x2VNNI(args *byte)
+// func tile8x2VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile8x2VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile8x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -6399,10 +6399,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z16
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z16
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -6417,10 +6417,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z16, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -6440,10 +6440,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       160(SI), Z4, Z4
-	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       112(SI), Z4, Z4
+	VPADDSW       112(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       224(SI), Z4, Z4
+	VPMAXUB       176(SI), Z4, Z4
 	VPERMD        Z4, Z16, Z4
 	VMOVDQU32     Y4, (R11)
 	ADDQ          BX, R11
@@ -6463,10 +6463,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z11, Z10, Z10
-	VPADDSW       160(SI), Z8, Z8
-	VPADDSW       160(SI), Z10, Z10
+	VPADDSW       112(SI), Z8, Z8
+	VPADDSW       112(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       224(SI), Z8, Z8
+	VPMAXUB       176(SI), Z8, Z8
 	VPERMD        Z8, Z16, Z8
 	VMOVDQU32     Y8, (R11)
 	ADDQ          BX, R11
@@ -6486,10 +6486,10 @@ bytes:
 	VCVTPS2DQ     Z15, Z15
 	VPACKSSDW     Z13, Z12, Z12
 	VPACKSSDW     Z15, Z14, Z14
-	VPADDSW       160(SI), Z12, Z12
-	VPADDSW       160(SI), Z14, Z14
+	VPADDSW       112(SI), Z12, Z12
+	VPADDSW       112(SI), Z14, Z14
 	VPACKUSWB     Z14, Z12, Z12
-	VPMAXUB       224(SI), Z12, Z12
+	VPMAXUB       176(SI), Z12, Z12
 	VPERMD        Z12, Z16, Z12
 	VMOVDQU32     Y12, (R11)
 	ADDQ          BX, R11
@@ -6498,64 +6498,64 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z16
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z17
-	VBROADCASTSS     156(SI), Z18
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z16
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z17
+	VBROADCASTSS     380(SI), Z18
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z18, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z18, Z0, Z0
 	VPMOVZXBD        (R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z0
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z18, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z18, Z1, Z1
 	VPMOVZXBD        16(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z1
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z18, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z18, Z2, Z2
 	VPMOVZXBD        (R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z2
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z18, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z18, Z3, Z3
 	VPMOVZXBD        16(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z3
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z16, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -6564,53 +6564,53 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z18, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z18, Z4, Z4
 	VPMOVZXBD        (R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z4
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z18, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z18, Z5, Z5
 	VPMOVZXBD        16(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z5
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z18, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z18, Z6, Z6
 	VPMOVZXBD        (R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z6
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z18, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z18, Z7, Z7
 	VPMOVZXBD        16(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z7
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z16, Z4
 	VMOVDQU32        Y4, (R11)
 	ADDQ             BX, R11
@@ -6619,53 +6619,53 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z18, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z18, Z8, Z8
 	VPMOVZXBD        (R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z8
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z18, Z9, Z9
-	VMAXPS.BCST      136(SI), Z9, Z9
-	VMINPS.BCST      140(SI), Z9, Z9
+	VMAXPS.BCST      360(SI), Z9, Z9
+	VMINPS.BCST      364(SI), Z9, Z9
 	VSUBPS           Z18, Z9, Z9
 	VPMOVZXBD        16(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z9
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z18, Z10, Z10
-	VMAXPS.BCST      136(SI), Z10, Z10
-	VMINPS.BCST      140(SI), Z10, Z10
+	VMAXPS.BCST      360(SI), Z10, Z10
+	VMINPS.BCST      364(SI), Z10, Z10
 	VSUBPS           Z18, Z10, Z10
 	VPMOVZXBD        (R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z10
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           64(AX), Z11, Z11
 	VADDPS           Z18, Z11, Z11
-	VMAXPS.BCST      136(SI), Z11, Z11
-	VMINPS.BCST      140(SI), Z11, Z11
+	VMAXPS.BCST      360(SI), Z11, Z11
+	VMINPS.BCST      364(SI), Z11, Z11
 	VSUBPS           Z18, Z11, Z11
 	VPMOVZXBD        16(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z11
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          224(SI), Z8, Z8
+	VPMAXUB          176(SI), Z8, Z8
 	VPERMD           Z8, Z16, Z8
 	VMOVDQU32        Y8, (R11)
 	ADDQ             BX, R11
@@ -6674,52 +6674,52 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z18, Z12, Z12
-	VMAXPS.BCST      136(SI), Z12, Z12
-	VMINPS.BCST      140(SI), Z12, Z12
+	VMAXPS.BCST      360(SI), Z12, Z12
+	VMINPS.BCST      364(SI), Z12, Z12
 	VSUBPS           Z18, Z12, Z12
 	VPMOVZXBD        (R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z12
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z18, Z13, Z13
-	VMAXPS.BCST      136(SI), Z13, Z13
-	VMINPS.BCST      140(SI), Z13, Z13
+	VMAXPS.BCST      360(SI), Z13, Z13
+	VMINPS.BCST      364(SI), Z13, Z13
 	VSUBPS           Z18, Z13, Z13
 	VPMOVZXBD        16(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z13
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z13
 	VCVTPS2DQ        Z13, Z13
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           (AX), Z14, Z14
 	VADDPS           Z18, Z14, Z14
-	VMAXPS.BCST      136(SI), Z14, Z14
-	VMINPS.BCST      140(SI), Z14, Z14
+	VMAXPS.BCST      360(SI), Z14, Z14
+	VMINPS.BCST      364(SI), Z14, Z14
 	VSUBPS           Z18, Z14, Z14
 	VPMOVZXBD        (R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z14
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z14
 	VCVTPS2DQ        Z14, Z14
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           64(AX), Z15, Z15
 	VADDPS           Z18, Z15, Z15
-	VMAXPS.BCST      136(SI), Z15, Z15
-	VMINPS.BCST      140(SI), Z15, Z15
+	VMAXPS.BCST      360(SI), Z15, Z15
+	VMINPS.BCST      364(SI), Z15, Z15
 	VSUBPS           Z18, Z15, Z15
 	VPMOVZXBD        16(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z15
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z15
 	VCVTPS2DQ        Z15, Z15
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z15, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          224(SI), Z12, Z12
+	VPMAXUB          176(SI), Z12, Z12
 	VPERMD           Z12, Z16, Z12
 	VMOVDQU32        Y12, (R11)
 	ADDQ             BX, R11
@@ -6727,9 +6727,9 @@ add:
 	VZEROUPPER
 	RET
 
-// func int8Tile9x2VNNI(args *byte)
+// func tile9x2VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile9x2VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile9x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -6907,10 +6907,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z18
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z18
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -6925,10 +6925,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z18, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -6948,10 +6948,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       160(SI), Z4, Z4
-	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       112(SI), Z4, Z4
+	VPADDSW       112(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       224(SI), Z4, Z4
+	VPMAXUB       176(SI), Z4, Z4
 	VPERMD        Z4, Z18, Z4
 	VMOVDQU32     Y4, (R11)
 	ADDQ          BX, R11
@@ -6971,10 +6971,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z11, Z10, Z10
-	VPADDSW       160(SI), Z8, Z8
-	VPADDSW       160(SI), Z10, Z10
+	VPADDSW       112(SI), Z8, Z8
+	VPADDSW       112(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       224(SI), Z8, Z8
+	VPMAXUB       176(SI), Z8, Z8
 	VPERMD        Z8, Z18, Z8
 	VMOVDQU32     Y8, (R11)
 	ADDQ          BX, R11
@@ -6994,10 +6994,10 @@ bytes:
 	VCVTPS2DQ     Z15, Z15
 	VPACKSSDW     Z13, Z12, Z12
 	VPACKSSDW     Z15, Z14, Z14
-	VPADDSW       160(SI), Z12, Z12
-	VPADDSW       160(SI), Z14, Z14
+	VPADDSW       112(SI), Z12, Z12
+	VPADDSW       112(SI), Z14, Z14
 	VPACKUSWB     Z14, Z12, Z12
-	VPMAXUB       224(SI), Z12, Z12
+	VPMAXUB       176(SI), Z12, Z12
 	VPERMD        Z12, Z18, Z12
 	VMOVDQU32     Y12, (R11)
 	ADDQ          BX, R11
@@ -7010,73 +7010,73 @@ bytes:
 	VMULPS        64(AX), Z17, Z17
 	VCVTPS2DQ     Z17, Z17
 	VPACKSSDW     Z17, Z16, Z16
-	VPADDSW       160(SI), Z16, Z16
+	VPADDSW       112(SI), Z16, Z16
 	VPACKUSWB     Z16, Z16, Z16
-	VPMAXUB       224(SI), Z16, Z16
+	VPMAXUB       176(SI), Z16, Z16
 	VPERMD        Z16, Z18, Z16
 	VMOVDQU32     Y16, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z18
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z19
-	VBROADCASTSS     156(SI), Z20
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z18
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z19
+	VBROADCASTSS     380(SI), Z20
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z20, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z20, Z0, Z0
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z0
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z20, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z20, Z1, Z1
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z1
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z20, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z20, Z2, Z2
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z2
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z20, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z20, Z3, Z3
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z3
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z18, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -7085,53 +7085,53 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z20, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z20, Z4, Z4
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z4
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z20, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z20, Z5, Z5
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z5
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z20, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z20, Z6, Z6
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z6
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z20, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z20, Z7, Z7
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z7
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z18, Z4
 	VMOVDQU32        Y4, (R11)
 	ADDQ             BX, R11
@@ -7140,53 +7140,53 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z20, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z20, Z8, Z8
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z8
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z20, Z9, Z9
-	VMAXPS.BCST      136(SI), Z9, Z9
-	VMINPS.BCST      140(SI), Z9, Z9
+	VMAXPS.BCST      360(SI), Z9, Z9
+	VMINPS.BCST      364(SI), Z9, Z9
 	VSUBPS           Z20, Z9, Z9
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z9
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z20, Z10, Z10
-	VMAXPS.BCST      136(SI), Z10, Z10
-	VMINPS.BCST      140(SI), Z10, Z10
+	VMAXPS.BCST      360(SI), Z10, Z10
+	VMINPS.BCST      364(SI), Z10, Z10
 	VSUBPS           Z20, Z10, Z10
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z10
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           64(AX), Z11, Z11
 	VADDPS           Z20, Z11, Z11
-	VMAXPS.BCST      136(SI), Z11, Z11
-	VMINPS.BCST      140(SI), Z11, Z11
+	VMAXPS.BCST      360(SI), Z11, Z11
+	VMINPS.BCST      364(SI), Z11, Z11
 	VSUBPS           Z20, Z11, Z11
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z11
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          224(SI), Z8, Z8
+	VPMAXUB          176(SI), Z8, Z8
 	VPERMD           Z8, Z18, Z8
 	VMOVDQU32        Y8, (R11)
 	ADDQ             BX, R11
@@ -7195,53 +7195,53 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z20, Z12, Z12
-	VMAXPS.BCST      136(SI), Z12, Z12
-	VMINPS.BCST      140(SI), Z12, Z12
+	VMAXPS.BCST      360(SI), Z12, Z12
+	VMINPS.BCST      364(SI), Z12, Z12
 	VSUBPS           Z20, Z12, Z12
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z12
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z20, Z13, Z13
-	VMAXPS.BCST      136(SI), Z13, Z13
-	VMINPS.BCST      140(SI), Z13, Z13
+	VMAXPS.BCST      360(SI), Z13, Z13
+	VMINPS.BCST      364(SI), Z13, Z13
 	VSUBPS           Z20, Z13, Z13
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z13
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z13
 	VCVTPS2DQ        Z13, Z13
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           (AX), Z14, Z14
 	VADDPS           Z20, Z14, Z14
-	VMAXPS.BCST      136(SI), Z14, Z14
-	VMINPS.BCST      140(SI), Z14, Z14
+	VMAXPS.BCST      360(SI), Z14, Z14
+	VMINPS.BCST      364(SI), Z14, Z14
 	VSUBPS           Z20, Z14, Z14
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z14
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z14
 	VCVTPS2DQ        Z14, Z14
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           64(AX), Z15, Z15
 	VADDPS           Z20, Z15, Z15
-	VMAXPS.BCST      136(SI), Z15, Z15
-	VMINPS.BCST      140(SI), Z15, Z15
+	VMAXPS.BCST      360(SI), Z15, Z15
+	VMINPS.BCST      364(SI), Z15, Z15
 	VSUBPS           Z20, Z15, Z15
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z15
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z15
 	VCVTPS2DQ        Z15, Z15
 	ADDQ             R8, R12
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z15, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          224(SI), Z12, Z12
+	VPMAXUB          176(SI), Z12, Z12
 	VPERMD           Z12, Z18, Z12
 	VMOVDQU32        Y12, (R11)
 	ADDQ             BX, R11
@@ -7250,36 +7250,36 @@ add:
 	VCVTDQ2PS        Z16, Z16
 	VMULPS           (AX), Z16, Z16
 	VADDPS           Z20, Z16, Z16
-	VMAXPS.BCST      136(SI), Z16, Z16
-	VMINPS.BCST      140(SI), Z16, Z16
+	VMAXPS.BCST      360(SI), Z16, Z16
+	VMINPS.BCST      364(SI), Z16, Z16
 	VSUBPS           Z20, Z16, Z16
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z16
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z16
 	VCVTPS2DQ        Z16, Z16
 	VCVTDQ2PS        Z17, Z17
 	VMULPS           64(AX), Z17, Z17
 	VADDPS           Z20, Z17, Z17
-	VMAXPS.BCST      136(SI), Z17, Z17
-	VMINPS.BCST      140(SI), Z17, Z17
+	VMAXPS.BCST      360(SI), Z17, Z17
+	VMINPS.BCST      364(SI), Z17, Z17
 	VSUBPS           Z20, Z17, Z17
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z17
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z17
 	VCVTPS2DQ        Z17, Z17
 	VPACKSSDW        Z17, Z16, Z16
 	VPACKUSWB        Z16, Z16, Z16
-	VPMAXUB          224(SI), Z16, Z16
+	VPMAXUB          176(SI), Z16, Z16
 	VPERMD           Z16, Z18, Z16
 	VMOVDQU32        Y16, (R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile10x2VNNI(args *byte)
+// func tile10x2VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile10x2VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile10x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -7470,10 +7470,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z20
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z20
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -7488,10 +7488,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z20, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -7511,10 +7511,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       160(SI), Z4, Z4
-	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       112(SI), Z4, Z4
+	VPADDSW       112(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       224(SI), Z4, Z4
+	VPMAXUB       176(SI), Z4, Z4
 	VPERMD        Z4, Z20, Z4
 	VMOVDQU32     Y4, (R11)
 	ADDQ          BX, R11
@@ -7534,10 +7534,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z11, Z10, Z10
-	VPADDSW       160(SI), Z8, Z8
-	VPADDSW       160(SI), Z10, Z10
+	VPADDSW       112(SI), Z8, Z8
+	VPADDSW       112(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       224(SI), Z8, Z8
+	VPMAXUB       176(SI), Z8, Z8
 	VPERMD        Z8, Z20, Z8
 	VMOVDQU32     Y8, (R11)
 	ADDQ          BX, R11
@@ -7557,10 +7557,10 @@ bytes:
 	VCVTPS2DQ     Z15, Z15
 	VPACKSSDW     Z13, Z12, Z12
 	VPACKSSDW     Z15, Z14, Z14
-	VPADDSW       160(SI), Z12, Z12
-	VPADDSW       160(SI), Z14, Z14
+	VPADDSW       112(SI), Z12, Z12
+	VPADDSW       112(SI), Z14, Z14
 	VPACKUSWB     Z14, Z12, Z12
-	VPMAXUB       224(SI), Z12, Z12
+	VPMAXUB       176(SI), Z12, Z12
 	VPERMD        Z12, Z20, Z12
 	VMOVDQU32     Y12, (R11)
 	ADDQ          BX, R11
@@ -7580,10 +7580,10 @@ bytes:
 	VCVTPS2DQ     Z19, Z19
 	VPACKSSDW     Z17, Z16, Z16
 	VPACKSSDW     Z19, Z18, Z18
-	VPADDSW       160(SI), Z16, Z16
-	VPADDSW       160(SI), Z18, Z18
+	VPADDSW       112(SI), Z16, Z16
+	VPADDSW       112(SI), Z18, Z18
 	VPACKUSWB     Z18, Z16, Z16
-	VPMAXUB       224(SI), Z16, Z16
+	VPMAXUB       176(SI), Z16, Z16
 	VPERMD        Z16, Z20, Z16
 	VMOVDQU32     Y16, (R11)
 	ADDQ          BX, R11
@@ -7592,64 +7592,64 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z20
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z21
-	VBROADCASTSS     156(SI), Z22
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z20
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z21
+	VBROADCASTSS     380(SI), Z22
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z22, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z22, Z0, Z0
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z0
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z22, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z22, Z1, Z1
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z1
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z22, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z22, Z2, Z2
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z2
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z22, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z22, Z3, Z3
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z3
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z20, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -7658,53 +7658,53 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z22, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z22, Z4, Z4
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z4
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z22, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z22, Z5, Z5
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z5
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z22, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z22, Z6, Z6
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z6
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z22, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z22, Z7, Z7
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z7
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z20, Z4
 	VMOVDQU32        Y4, (R11)
 	ADDQ             BX, R11
@@ -7713,53 +7713,53 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z22, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z22, Z8, Z8
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z8
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z22, Z9, Z9
-	VMAXPS.BCST      136(SI), Z9, Z9
-	VMINPS.BCST      140(SI), Z9, Z9
+	VMAXPS.BCST      360(SI), Z9, Z9
+	VMINPS.BCST      364(SI), Z9, Z9
 	VSUBPS           Z22, Z9, Z9
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z9
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z22, Z10, Z10
-	VMAXPS.BCST      136(SI), Z10, Z10
-	VMINPS.BCST      140(SI), Z10, Z10
+	VMAXPS.BCST      360(SI), Z10, Z10
+	VMINPS.BCST      364(SI), Z10, Z10
 	VSUBPS           Z22, Z10, Z10
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z10
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           64(AX), Z11, Z11
 	VADDPS           Z22, Z11, Z11
-	VMAXPS.BCST      136(SI), Z11, Z11
-	VMINPS.BCST      140(SI), Z11, Z11
+	VMAXPS.BCST      360(SI), Z11, Z11
+	VMINPS.BCST      364(SI), Z11, Z11
 	VSUBPS           Z22, Z11, Z11
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z11
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          224(SI), Z8, Z8
+	VPMAXUB          176(SI), Z8, Z8
 	VPERMD           Z8, Z20, Z8
 	VMOVDQU32        Y8, (R11)
 	ADDQ             BX, R11
@@ -7768,53 +7768,53 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z22, Z12, Z12
-	VMAXPS.BCST      136(SI), Z12, Z12
-	VMINPS.BCST      140(SI), Z12, Z12
+	VMAXPS.BCST      360(SI), Z12, Z12
+	VMINPS.BCST      364(SI), Z12, Z12
 	VSUBPS           Z22, Z12, Z12
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z12
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z22, Z13, Z13
-	VMAXPS.BCST      136(SI), Z13, Z13
-	VMINPS.BCST      140(SI), Z13, Z13
+	VMAXPS.BCST      360(SI), Z13, Z13
+	VMINPS.BCST      364(SI), Z13, Z13
 	VSUBPS           Z22, Z13, Z13
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z13
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z13
 	VCVTPS2DQ        Z13, Z13
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           (AX), Z14, Z14
 	VADDPS           Z22, Z14, Z14
-	VMAXPS.BCST      136(SI), Z14, Z14
-	VMINPS.BCST      140(SI), Z14, Z14
+	VMAXPS.BCST      360(SI), Z14, Z14
+	VMINPS.BCST      364(SI), Z14, Z14
 	VSUBPS           Z22, Z14, Z14
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z14
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z14
 	VCVTPS2DQ        Z14, Z14
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           64(AX), Z15, Z15
 	VADDPS           Z22, Z15, Z15
-	VMAXPS.BCST      136(SI), Z15, Z15
-	VMINPS.BCST      140(SI), Z15, Z15
+	VMAXPS.BCST      360(SI), Z15, Z15
+	VMINPS.BCST      364(SI), Z15, Z15
 	VSUBPS           Z22, Z15, Z15
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z15
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z15
 	VCVTPS2DQ        Z15, Z15
 	ADDQ             R8, R12
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z15, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          224(SI), Z12, Z12
+	VPMAXUB          176(SI), Z12, Z12
 	VPERMD           Z12, Z20, Z12
 	VMOVDQU32        Y12, (R11)
 	ADDQ             BX, R11
@@ -7823,52 +7823,52 @@ add:
 	VCVTDQ2PS        Z16, Z16
 	VMULPS           (AX), Z16, Z16
 	VADDPS           Z22, Z16, Z16
-	VMAXPS.BCST      136(SI), Z16, Z16
-	VMINPS.BCST      140(SI), Z16, Z16
+	VMAXPS.BCST      360(SI), Z16, Z16
+	VMINPS.BCST      364(SI), Z16, Z16
 	VSUBPS           Z22, Z16, Z16
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z16
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z16
 	VCVTPS2DQ        Z16, Z16
 	VCVTDQ2PS        Z17, Z17
 	VMULPS           64(AX), Z17, Z17
 	VADDPS           Z22, Z17, Z17
-	VMAXPS.BCST      136(SI), Z17, Z17
-	VMINPS.BCST      140(SI), Z17, Z17
+	VMAXPS.BCST      360(SI), Z17, Z17
+	VMINPS.BCST      364(SI), Z17, Z17
 	VSUBPS           Z22, Z17, Z17
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z17
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z17
 	VCVTPS2DQ        Z17, Z17
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z18, Z18
 	VMULPS           (AX), Z18, Z18
 	VADDPS           Z22, Z18, Z18
-	VMAXPS.BCST      136(SI), Z18, Z18
-	VMINPS.BCST      140(SI), Z18, Z18
+	VMAXPS.BCST      360(SI), Z18, Z18
+	VMINPS.BCST      364(SI), Z18, Z18
 	VSUBPS           Z22, Z18, Z18
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z18
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z18
 	VCVTPS2DQ        Z18, Z18
 	VCVTDQ2PS        Z19, Z19
 	VMULPS           64(AX), Z19, Z19
 	VADDPS           Z22, Z19, Z19
-	VMAXPS.BCST      136(SI), Z19, Z19
-	VMINPS.BCST      140(SI), Z19, Z19
+	VMAXPS.BCST      360(SI), Z19, Z19
+	VMINPS.BCST      364(SI), Z19, Z19
 	VSUBPS           Z22, Z19, Z19
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z19
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z19
 	VCVTPS2DQ        Z19, Z19
 	VPACKSSDW        Z17, Z16, Z16
 	VPACKSSDW        Z19, Z18, Z18
 	VPACKUSWB        Z18, Z16, Z16
-	VPMAXUB          224(SI), Z16, Z16
+	VPMAXUB          176(SI), Z16, Z16
 	VPERMD           Z16, Z20, Z16
 	VMOVDQU32        Y16, (R11)
 	ADDQ             BX, R11
@@ -7876,9 +7876,9 @@ add:
 	VZEROUPPER
 	RET
 
-// func int8Tile11x2VNNI(args *byte)
+// func tile11x2VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile11x2VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile11x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -8086,10 +8086,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z22
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z22
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -8104,10 +8104,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z22, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -8127,10 +8127,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       160(SI), Z4, Z4
-	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       112(SI), Z4, Z4
+	VPADDSW       112(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       224(SI), Z4, Z4
+	VPMAXUB       176(SI), Z4, Z4
 	VPERMD        Z4, Z22, Z4
 	VMOVDQU32     Y4, (R11)
 	ADDQ          BX, R11
@@ -8150,10 +8150,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z11, Z10, Z10
-	VPADDSW       160(SI), Z8, Z8
-	VPADDSW       160(SI), Z10, Z10
+	VPADDSW       112(SI), Z8, Z8
+	VPADDSW       112(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       224(SI), Z8, Z8
+	VPMAXUB       176(SI), Z8, Z8
 	VPERMD        Z8, Z22, Z8
 	VMOVDQU32     Y8, (R11)
 	ADDQ          BX, R11
@@ -8173,10 +8173,10 @@ bytes:
 	VCVTPS2DQ     Z15, Z15
 	VPACKSSDW     Z13, Z12, Z12
 	VPACKSSDW     Z15, Z14, Z14
-	VPADDSW       160(SI), Z12, Z12
-	VPADDSW       160(SI), Z14, Z14
+	VPADDSW       112(SI), Z12, Z12
+	VPADDSW       112(SI), Z14, Z14
 	VPACKUSWB     Z14, Z12, Z12
-	VPMAXUB       224(SI), Z12, Z12
+	VPMAXUB       176(SI), Z12, Z12
 	VPERMD        Z12, Z22, Z12
 	VMOVDQU32     Y12, (R11)
 	ADDQ          BX, R11
@@ -8196,10 +8196,10 @@ bytes:
 	VCVTPS2DQ     Z19, Z19
 	VPACKSSDW     Z17, Z16, Z16
 	VPACKSSDW     Z19, Z18, Z18
-	VPADDSW       160(SI), Z16, Z16
-	VPADDSW       160(SI), Z18, Z18
+	VPADDSW       112(SI), Z16, Z16
+	VPADDSW       112(SI), Z18, Z18
 	VPACKUSWB     Z18, Z16, Z16
-	VPMAXUB       224(SI), Z16, Z16
+	VPMAXUB       176(SI), Z16, Z16
 	VPERMD        Z16, Z22, Z16
 	VMOVDQU32     Y16, (R11)
 	ADDQ          BX, R11
@@ -8212,73 +8212,73 @@ bytes:
 	VMULPS        64(AX), Z21, Z21
 	VCVTPS2DQ     Z21, Z21
 	VPACKSSDW     Z21, Z20, Z20
-	VPADDSW       160(SI), Z20, Z20
+	VPADDSW       112(SI), Z20, Z20
 	VPACKUSWB     Z20, Z20, Z20
-	VPMAXUB       224(SI), Z20, Z20
+	VPMAXUB       176(SI), Z20, Z20
 	VPERMD        Z20, Z22, Z20
 	VMOVDQU32     Y20, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z22
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z23
-	VBROADCASTSS     156(SI), Z24
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z22
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z23
+	VBROADCASTSS     380(SI), Z24
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z24, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z24, Z0, Z0
 	VPMOVZXBD        (R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 148(SI), Z23, Z25
-	VFMADD132PS.BCST 144(SI), Z25, Z0
+	VFMADD132PS.BCST 372(SI), Z23, Z25
+	VFMADD132PS.BCST 368(SI), Z25, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z24, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z24, Z1, Z1
 	VPMOVZXBD        16(R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 148(SI), Z23, Z25
-	VFMADD132PS.BCST 144(SI), Z25, Z1
+	VFMADD132PS.BCST 372(SI), Z23, Z25
+	VFMADD132PS.BCST 368(SI), Z25, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z24, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z24, Z2, Z2
 	VPMOVZXBD        (R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 148(SI), Z23, Z25
-	VFMADD132PS.BCST 144(SI), Z25, Z2
+	VFMADD132PS.BCST 372(SI), Z23, Z25
+	VFMADD132PS.BCST 368(SI), Z25, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z24, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z24, Z3, Z3
 	VPMOVZXBD        16(R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 148(SI), Z23, Z25
-	VFMADD132PS.BCST 144(SI), Z25, Z3
+	VFMADD132PS.BCST 372(SI), Z23, Z25
+	VFMADD132PS.BCST 368(SI), Z25, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z22, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -8287,53 +8287,53 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z24, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z24, Z4, Z4
 	VPMOVZXBD        (R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 148(SI), Z23, Z25
-	VFMADD132PS.BCST 144(SI), Z25, Z4
+	VFMADD132PS.BCST 372(SI), Z23, Z25
+	VFMADD132PS.BCST 368(SI), Z25, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z24, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z24, Z5, Z5
 	VPMOVZXBD        16(R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 148(SI), Z23, Z25
-	VFMADD132PS.BCST 144(SI), Z25, Z5
+	VFMADD132PS.BCST 372(SI), Z23, Z25
+	VFMADD132PS.BCST 368(SI), Z25, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z24, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z24, Z6, Z6
 	VPMOVZXBD        (R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 148(SI), Z23, Z25
-	VFMADD132PS.BCST 144(SI), Z25, Z6
+	VFMADD132PS.BCST 372(SI), Z23, Z25
+	VFMADD132PS.BCST 368(SI), Z25, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z24, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z24, Z7, Z7
 	VPMOVZXBD        16(R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 148(SI), Z23, Z25
-	VFMADD132PS.BCST 144(SI), Z25, Z7
+	VFMADD132PS.BCST 372(SI), Z23, Z25
+	VFMADD132PS.BCST 368(SI), Z25, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z22, Z4
 	VMOVDQU32        Y4, (R11)
 	ADDQ             BX, R11
@@ -8342,53 +8342,53 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z24, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z24, Z8, Z8
 	VPMOVZXBD        (R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 148(SI), Z23, Z25
-	VFMADD132PS.BCST 144(SI), Z25, Z8
+	VFMADD132PS.BCST 372(SI), Z23, Z25
+	VFMADD132PS.BCST 368(SI), Z25, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z24, Z9, Z9
-	VMAXPS.BCST      136(SI), Z9, Z9
-	VMINPS.BCST      140(SI), Z9, Z9
+	VMAXPS.BCST      360(SI), Z9, Z9
+	VMINPS.BCST      364(SI), Z9, Z9
 	VSUBPS           Z24, Z9, Z9
 	VPMOVZXBD        16(R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 148(SI), Z23, Z25
-	VFMADD132PS.BCST 144(SI), Z25, Z9
+	VFMADD132PS.BCST 372(SI), Z23, Z25
+	VFMADD132PS.BCST 368(SI), Z25, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z24, Z10, Z10
-	VMAXPS.BCST      136(SI), Z10, Z10
-	VMINPS.BCST      140(SI), Z10, Z10
+	VMAXPS.BCST      360(SI), Z10, Z10
+	VMINPS.BCST      364(SI), Z10, Z10
 	VSUBPS           Z24, Z10, Z10
 	VPMOVZXBD        (R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 148(SI), Z23, Z25
-	VFMADD132PS.BCST 144(SI), Z25, Z10
+	VFMADD132PS.BCST 372(SI), Z23, Z25
+	VFMADD132PS.BCST 368(SI), Z25, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           64(AX), Z11, Z11
 	VADDPS           Z24, Z11, Z11
-	VMAXPS.BCST      136(SI), Z11, Z11
-	VMINPS.BCST      140(SI), Z11, Z11
+	VMAXPS.BCST      360(SI), Z11, Z11
+	VMINPS.BCST      364(SI), Z11, Z11
 	VSUBPS           Z24, Z11, Z11
 	VPMOVZXBD        16(R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 148(SI), Z23, Z25
-	VFMADD132PS.BCST 144(SI), Z25, Z11
+	VFMADD132PS.BCST 372(SI), Z23, Z25
+	VFMADD132PS.BCST 368(SI), Z25, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          224(SI), Z8, Z8
+	VPMAXUB          176(SI), Z8, Z8
 	VPERMD           Z8, Z22, Z8
 	VMOVDQU32        Y8, (R11)
 	ADDQ             BX, R11
@@ -8397,53 +8397,53 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z24, Z12, Z12
-	VMAXPS.BCST      136(SI), Z12, Z12
-	VMINPS.BCST      140(SI), Z12, Z12
+	VMAXPS.BCST      360(SI), Z12, Z12
+	VMINPS.BCST      364(SI), Z12, Z12
 	VSUBPS           Z24, Z12, Z12
 	VPMOVZXBD        (R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 148(SI), Z23, Z25
-	VFMADD132PS.BCST 144(SI), Z25, Z12
+	VFMADD132PS.BCST 372(SI), Z23, Z25
+	VFMADD132PS.BCST 368(SI), Z25, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z24, Z13, Z13
-	VMAXPS.BCST      136(SI), Z13, Z13
-	VMINPS.BCST      140(SI), Z13, Z13
+	VMAXPS.BCST      360(SI), Z13, Z13
+	VMINPS.BCST      364(SI), Z13, Z13
 	VSUBPS           Z24, Z13, Z13
 	VPMOVZXBD        16(R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 148(SI), Z23, Z25
-	VFMADD132PS.BCST 144(SI), Z25, Z13
+	VFMADD132PS.BCST 372(SI), Z23, Z25
+	VFMADD132PS.BCST 368(SI), Z25, Z13
 	VCVTPS2DQ        Z13, Z13
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           (AX), Z14, Z14
 	VADDPS           Z24, Z14, Z14
-	VMAXPS.BCST      136(SI), Z14, Z14
-	VMINPS.BCST      140(SI), Z14, Z14
+	VMAXPS.BCST      360(SI), Z14, Z14
+	VMINPS.BCST      364(SI), Z14, Z14
 	VSUBPS           Z24, Z14, Z14
 	VPMOVZXBD        (R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 148(SI), Z23, Z25
-	VFMADD132PS.BCST 144(SI), Z25, Z14
+	VFMADD132PS.BCST 372(SI), Z23, Z25
+	VFMADD132PS.BCST 368(SI), Z25, Z14
 	VCVTPS2DQ        Z14, Z14
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           64(AX), Z15, Z15
 	VADDPS           Z24, Z15, Z15
-	VMAXPS.BCST      136(SI), Z15, Z15
-	VMINPS.BCST      140(SI), Z15, Z15
+	VMAXPS.BCST      360(SI), Z15, Z15
+	VMINPS.BCST      364(SI), Z15, Z15
 	VSUBPS           Z24, Z15, Z15
 	VPMOVZXBD        16(R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 148(SI), Z23, Z25
-	VFMADD132PS.BCST 144(SI), Z25, Z15
+	VFMADD132PS.BCST 372(SI), Z23, Z25
+	VFMADD132PS.BCST 368(SI), Z25, Z15
 	VCVTPS2DQ        Z15, Z15
 	ADDQ             R8, R12
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z15, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          224(SI), Z12, Z12
+	VPMAXUB          176(SI), Z12, Z12
 	VPERMD           Z12, Z22, Z12
 	VMOVDQU32        Y12, (R11)
 	ADDQ             BX, R11
@@ -8452,53 +8452,53 @@ add:
 	VCVTDQ2PS        Z16, Z16
 	VMULPS           (AX), Z16, Z16
 	VADDPS           Z24, Z16, Z16
-	VMAXPS.BCST      136(SI), Z16, Z16
-	VMINPS.BCST      140(SI), Z16, Z16
+	VMAXPS.BCST      360(SI), Z16, Z16
+	VMINPS.BCST      364(SI), Z16, Z16
 	VSUBPS           Z24, Z16, Z16
 	VPMOVZXBD        (R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 148(SI), Z23, Z25
-	VFMADD132PS.BCST 144(SI), Z25, Z16
+	VFMADD132PS.BCST 372(SI), Z23, Z25
+	VFMADD132PS.BCST 368(SI), Z25, Z16
 	VCVTPS2DQ        Z16, Z16
 	VCVTDQ2PS        Z17, Z17
 	VMULPS           64(AX), Z17, Z17
 	VADDPS           Z24, Z17, Z17
-	VMAXPS.BCST      136(SI), Z17, Z17
-	VMINPS.BCST      140(SI), Z17, Z17
+	VMAXPS.BCST      360(SI), Z17, Z17
+	VMINPS.BCST      364(SI), Z17, Z17
 	VSUBPS           Z24, Z17, Z17
 	VPMOVZXBD        16(R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 148(SI), Z23, Z25
-	VFMADD132PS.BCST 144(SI), Z25, Z17
+	VFMADD132PS.BCST 372(SI), Z23, Z25
+	VFMADD132PS.BCST 368(SI), Z25, Z17
 	VCVTPS2DQ        Z17, Z17
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z18, Z18
 	VMULPS           (AX), Z18, Z18
 	VADDPS           Z24, Z18, Z18
-	VMAXPS.BCST      136(SI), Z18, Z18
-	VMINPS.BCST      140(SI), Z18, Z18
+	VMAXPS.BCST      360(SI), Z18, Z18
+	VMINPS.BCST      364(SI), Z18, Z18
 	VSUBPS           Z24, Z18, Z18
 	VPMOVZXBD        (R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 148(SI), Z23, Z25
-	VFMADD132PS.BCST 144(SI), Z25, Z18
+	VFMADD132PS.BCST 372(SI), Z23, Z25
+	VFMADD132PS.BCST 368(SI), Z25, Z18
 	VCVTPS2DQ        Z18, Z18
 	VCVTDQ2PS        Z19, Z19
 	VMULPS           64(AX), Z19, Z19
 	VADDPS           Z24, Z19, Z19
-	VMAXPS.BCST      136(SI), Z19, Z19
-	VMINPS.BCST      140(SI), Z19, Z19
+	VMAXPS.BCST      360(SI), Z19, Z19
+	VMINPS.BCST      364(SI), Z19, Z19
 	VSUBPS           Z24, Z19, Z19
 	VPMOVZXBD        16(R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 148(SI), Z23, Z25
-	VFMADD132PS.BCST 144(SI), Z25, Z19
+	VFMADD132PS.BCST 372(SI), Z23, Z25
+	VFMADD132PS.BCST 368(SI), Z25, Z19
 	VCVTPS2DQ        Z19, Z19
 	ADDQ             R8, R12
 	VPACKSSDW        Z17, Z16, Z16
 	VPACKSSDW        Z19, Z18, Z18
 	VPACKUSWB        Z18, Z16, Z16
-	VPMAXUB          224(SI), Z16, Z16
+	VPMAXUB          176(SI), Z16, Z16
 	VPERMD           Z16, Z22, Z16
 	VMOVDQU32        Y16, (R11)
 	ADDQ             BX, R11
@@ -8507,36 +8507,36 @@ add:
 	VCVTDQ2PS        Z20, Z20
 	VMULPS           (AX), Z20, Z20
 	VADDPS           Z24, Z20, Z20
-	VMAXPS.BCST      136(SI), Z20, Z20
-	VMINPS.BCST      140(SI), Z20, Z20
+	VMAXPS.BCST      360(SI), Z20, Z20
+	VMINPS.BCST      364(SI), Z20, Z20
 	VSUBPS           Z24, Z20, Z20
 	VPMOVZXBD        (R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 148(SI), Z23, Z25
-	VFMADD132PS.BCST 144(SI), Z25, Z20
+	VFMADD132PS.BCST 372(SI), Z23, Z25
+	VFMADD132PS.BCST 368(SI), Z25, Z20
 	VCVTPS2DQ        Z20, Z20
 	VCVTDQ2PS        Z21, Z21
 	VMULPS           64(AX), Z21, Z21
 	VADDPS           Z24, Z21, Z21
-	VMAXPS.BCST      136(SI), Z21, Z21
-	VMINPS.BCST      140(SI), Z21, Z21
+	VMAXPS.BCST      360(SI), Z21, Z21
+	VMINPS.BCST      364(SI), Z21, Z21
 	VSUBPS           Z24, Z21, Z21
 	VPMOVZXBD        16(R12), Z25
 	VCVTDQ2PS        Z25, Z25
-	VFMADD132PS.BCST 148(SI), Z23, Z25
-	VFMADD132PS.BCST 144(SI), Z25, Z21
+	VFMADD132PS.BCST 372(SI), Z23, Z25
+	VFMADD132PS.BCST 368(SI), Z25, Z21
 	VCVTPS2DQ        Z21, Z21
 	VPACKSSDW        Z21, Z20, Z20
 	VPACKUSWB        Z20, Z20, Z20
-	VPMAXUB          224(SI), Z20, Z20
+	VPMAXUB          176(SI), Z20, Z20
 	VPERMD           Z20, Z22, Z20
 	VMOVDQU32        Y20, (R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile12x2VNNI(args *byte)
+// func tile12x2VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile12x2VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile12x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -8757,10 +8757,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z24
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z24
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -8775,10 +8775,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z24, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -8798,10 +8798,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       160(SI), Z4, Z4
-	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       112(SI), Z4, Z4
+	VPADDSW       112(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       224(SI), Z4, Z4
+	VPMAXUB       176(SI), Z4, Z4
 	VPERMD        Z4, Z24, Z4
 	VMOVDQU32     Y4, (R11)
 	ADDQ          BX, R11
@@ -8821,10 +8821,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z11, Z10, Z10
-	VPADDSW       160(SI), Z8, Z8
-	VPADDSW       160(SI), Z10, Z10
+	VPADDSW       112(SI), Z8, Z8
+	VPADDSW       112(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       224(SI), Z8, Z8
+	VPMAXUB       176(SI), Z8, Z8
 	VPERMD        Z8, Z24, Z8
 	VMOVDQU32     Y8, (R11)
 	ADDQ          BX, R11
@@ -8844,10 +8844,10 @@ bytes:
 	VCVTPS2DQ     Z15, Z15
 	VPACKSSDW     Z13, Z12, Z12
 	VPACKSSDW     Z15, Z14, Z14
-	VPADDSW       160(SI), Z12, Z12
-	VPADDSW       160(SI), Z14, Z14
+	VPADDSW       112(SI), Z12, Z12
+	VPADDSW       112(SI), Z14, Z14
 	VPACKUSWB     Z14, Z12, Z12
-	VPMAXUB       224(SI), Z12, Z12
+	VPMAXUB       176(SI), Z12, Z12
 	VPERMD        Z12, Z24, Z12
 	VMOVDQU32     Y12, (R11)
 	ADDQ          BX, R11
@@ -8867,10 +8867,10 @@ bytes:
 	VCVTPS2DQ     Z19, Z19
 	VPACKSSDW     Z17, Z16, Z16
 	VPACKSSDW     Z19, Z18, Z18
-	VPADDSW       160(SI), Z16, Z16
-	VPADDSW       160(SI), Z18, Z18
+	VPADDSW       112(SI), Z16, Z16
+	VPADDSW       112(SI), Z18, Z18
 	VPACKUSWB     Z18, Z16, Z16
-	VPMAXUB       224(SI), Z16, Z16
+	VPMAXUB       176(SI), Z16, Z16
 	VPERMD        Z16, Z24, Z16
 	VMOVDQU32     Y16, (R11)
 	ADDQ          BX, R11
@@ -8890,10 +8890,10 @@ bytes:
 	VCVTPS2DQ     Z23, Z23
 	VPACKSSDW     Z21, Z20, Z20
 	VPACKSSDW     Z23, Z22, Z22
-	VPADDSW       160(SI), Z20, Z20
-	VPADDSW       160(SI), Z22, Z22
+	VPADDSW       112(SI), Z20, Z20
+	VPADDSW       112(SI), Z22, Z22
 	VPACKUSWB     Z22, Z20, Z20
-	VPMAXUB       224(SI), Z20, Z20
+	VPMAXUB       176(SI), Z20, Z20
 	VPERMD        Z20, Z24, Z20
 	VMOVDQU32     Y20, (R11)
 	ADDQ          BX, R11
@@ -8902,64 +8902,64 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z24
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z25
-	VBROADCASTSS     156(SI), Z26
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z24
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z25
+	VBROADCASTSS     380(SI), Z26
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z26, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z26, Z0, Z0
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z0
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z26, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z26, Z1, Z1
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z1
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z26, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z26, Z2, Z2
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z2
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z26, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z26, Z3, Z3
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z3
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z24, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -8968,53 +8968,53 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z26, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z26, Z4, Z4
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z4
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z26, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z26, Z5, Z5
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z5
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z26, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z26, Z6, Z6
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z6
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z26, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z26, Z7, Z7
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z7
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z24, Z4
 	VMOVDQU32        Y4, (R11)
 	ADDQ             BX, R11
@@ -9023,53 +9023,53 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z26, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z26, Z8, Z8
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z8
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z26, Z9, Z9
-	VMAXPS.BCST      136(SI), Z9, Z9
-	VMINPS.BCST      140(SI), Z9, Z9
+	VMAXPS.BCST      360(SI), Z9, Z9
+	VMINPS.BCST      364(SI), Z9, Z9
 	VSUBPS           Z26, Z9, Z9
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z9
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z26, Z10, Z10
-	VMAXPS.BCST      136(SI), Z10, Z10
-	VMINPS.BCST      140(SI), Z10, Z10
+	VMAXPS.BCST      360(SI), Z10, Z10
+	VMINPS.BCST      364(SI), Z10, Z10
 	VSUBPS           Z26, Z10, Z10
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z10
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           64(AX), Z11, Z11
 	VADDPS           Z26, Z11, Z11
-	VMAXPS.BCST      136(SI), Z11, Z11
-	VMINPS.BCST      140(SI), Z11, Z11
+	VMAXPS.BCST      360(SI), Z11, Z11
+	VMINPS.BCST      364(SI), Z11, Z11
 	VSUBPS           Z26, Z11, Z11
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z11
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          224(SI), Z8, Z8
+	VPMAXUB          176(SI), Z8, Z8
 	VPERMD           Z8, Z24, Z8
 	VMOVDQU32        Y8, (R11)
 	ADDQ             BX, R11
@@ -9078,53 +9078,53 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z26, Z12, Z12
-	VMAXPS.BCST      136(SI), Z12, Z12
-	VMINPS.BCST      140(SI), Z12, Z12
+	VMAXPS.BCST      360(SI), Z12, Z12
+	VMINPS.BCST      364(SI), Z12, Z12
 	VSUBPS           Z26, Z12, Z12
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z12
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z26, Z13, Z13
-	VMAXPS.BCST      136(SI), Z13, Z13
-	VMINPS.BCST      140(SI), Z13, Z13
+	VMAXPS.BCST      360(SI), Z13, Z13
+	VMINPS.BCST      364(SI), Z13, Z13
 	VSUBPS           Z26, Z13, Z13
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z13
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z13
 	VCVTPS2DQ        Z13, Z13
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           (AX), Z14, Z14
 	VADDPS           Z26, Z14, Z14
-	VMAXPS.BCST      136(SI), Z14, Z14
-	VMINPS.BCST      140(SI), Z14, Z14
+	VMAXPS.BCST      360(SI), Z14, Z14
+	VMINPS.BCST      364(SI), Z14, Z14
 	VSUBPS           Z26, Z14, Z14
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z14
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z14
 	VCVTPS2DQ        Z14, Z14
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           64(AX), Z15, Z15
 	VADDPS           Z26, Z15, Z15
-	VMAXPS.BCST      136(SI), Z15, Z15
-	VMINPS.BCST      140(SI), Z15, Z15
+	VMAXPS.BCST      360(SI), Z15, Z15
+	VMINPS.BCST      364(SI), Z15, Z15
 	VSUBPS           Z26, Z15, Z15
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z15
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z15
 	VCVTPS2DQ        Z15, Z15
 	ADDQ             R8, R12
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z15, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          224(SI), Z12, Z12
+	VPMAXUB          176(SI), Z12, Z12
 	VPERMD           Z12, Z24, Z12
 	VMOVDQU32        Y12, (R11)
 	ADDQ             BX, R11
@@ -9133,53 +9133,53 @@ add:
 	VCVTDQ2PS        Z16, Z16
 	VMULPS           (AX), Z16, Z16
 	VADDPS           Z26, Z16, Z16
-	VMAXPS.BCST      136(SI), Z16, Z16
-	VMINPS.BCST      140(SI), Z16, Z16
+	VMAXPS.BCST      360(SI), Z16, Z16
+	VMINPS.BCST      364(SI), Z16, Z16
 	VSUBPS           Z26, Z16, Z16
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z16
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z16
 	VCVTPS2DQ        Z16, Z16
 	VCVTDQ2PS        Z17, Z17
 	VMULPS           64(AX), Z17, Z17
 	VADDPS           Z26, Z17, Z17
-	VMAXPS.BCST      136(SI), Z17, Z17
-	VMINPS.BCST      140(SI), Z17, Z17
+	VMAXPS.BCST      360(SI), Z17, Z17
+	VMINPS.BCST      364(SI), Z17, Z17
 	VSUBPS           Z26, Z17, Z17
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z17
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z17
 	VCVTPS2DQ        Z17, Z17
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z18, Z18
 	VMULPS           (AX), Z18, Z18
 	VADDPS           Z26, Z18, Z18
-	VMAXPS.BCST      136(SI), Z18, Z18
-	VMINPS.BCST      140(SI), Z18, Z18
+	VMAXPS.BCST      360(SI), Z18, Z18
+	VMINPS.BCST      364(SI), Z18, Z18
 	VSUBPS           Z26, Z18, Z18
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z18
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z18
 	VCVTPS2DQ        Z18, Z18
 	VCVTDQ2PS        Z19, Z19
 	VMULPS           64(AX), Z19, Z19
 	VADDPS           Z26, Z19, Z19
-	VMAXPS.BCST      136(SI), Z19, Z19
-	VMINPS.BCST      140(SI), Z19, Z19
+	VMAXPS.BCST      360(SI), Z19, Z19
+	VMINPS.BCST      364(SI), Z19, Z19
 	VSUBPS           Z26, Z19, Z19
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z19
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z19
 	VCVTPS2DQ        Z19, Z19
 	ADDQ             R8, R12
 	VPACKSSDW        Z17, Z16, Z16
 	VPACKSSDW        Z19, Z18, Z18
 	VPACKUSWB        Z18, Z16, Z16
-	VPMAXUB          224(SI), Z16, Z16
+	VPMAXUB          176(SI), Z16, Z16
 	VPERMD           Z16, Z24, Z16
 	VMOVDQU32        Y16, (R11)
 	ADDQ             BX, R11
@@ -9188,52 +9188,52 @@ add:
 	VCVTDQ2PS        Z20, Z20
 	VMULPS           (AX), Z20, Z20
 	VADDPS           Z26, Z20, Z20
-	VMAXPS.BCST      136(SI), Z20, Z20
-	VMINPS.BCST      140(SI), Z20, Z20
+	VMAXPS.BCST      360(SI), Z20, Z20
+	VMINPS.BCST      364(SI), Z20, Z20
 	VSUBPS           Z26, Z20, Z20
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z20
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z20
 	VCVTPS2DQ        Z20, Z20
 	VCVTDQ2PS        Z21, Z21
 	VMULPS           64(AX), Z21, Z21
 	VADDPS           Z26, Z21, Z21
-	VMAXPS.BCST      136(SI), Z21, Z21
-	VMINPS.BCST      140(SI), Z21, Z21
+	VMAXPS.BCST      360(SI), Z21, Z21
+	VMINPS.BCST      364(SI), Z21, Z21
 	VSUBPS           Z26, Z21, Z21
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z21
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z21
 	VCVTPS2DQ        Z21, Z21
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z22, Z22
 	VMULPS           (AX), Z22, Z22
 	VADDPS           Z26, Z22, Z22
-	VMAXPS.BCST      136(SI), Z22, Z22
-	VMINPS.BCST      140(SI), Z22, Z22
+	VMAXPS.BCST      360(SI), Z22, Z22
+	VMINPS.BCST      364(SI), Z22, Z22
 	VSUBPS           Z26, Z22, Z22
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z22
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z22
 	VCVTPS2DQ        Z22, Z22
 	VCVTDQ2PS        Z23, Z23
 	VMULPS           64(AX), Z23, Z23
 	VADDPS           Z26, Z23, Z23
-	VMAXPS.BCST      136(SI), Z23, Z23
-	VMINPS.BCST      140(SI), Z23, Z23
+	VMAXPS.BCST      360(SI), Z23, Z23
+	VMINPS.BCST      364(SI), Z23, Z23
 	VSUBPS           Z26, Z23, Z23
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z23
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z23
 	VCVTPS2DQ        Z23, Z23
 	VPACKSSDW        Z21, Z20, Z20
 	VPACKSSDW        Z23, Z22, Z22
 	VPACKUSWB        Z22, Z20, Z20
-	VPMAXUB          224(SI), Z20, Z20
+	VPMAXUB          176(SI), Z20, Z20
 	VPERMD           Z20, Z24, Z20
 	VMOVDQU32        Y20, (R11)
 	ADDQ             BX, R11
@@ -9241,9 +9241,9 @@ add:
 	VZEROUPPER
 	RET
 
-// func int8Tile13x2VNNI(args *byte)
+// func tile13x2VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile13x2VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile13x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -9477,10 +9477,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z26
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z26
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -9495,10 +9495,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z26, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -9518,10 +9518,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       160(SI), Z4, Z4
-	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       112(SI), Z4, Z4
+	VPADDSW       112(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       224(SI), Z4, Z4
+	VPMAXUB       176(SI), Z4, Z4
 	VPERMD        Z4, Z26, Z4
 	VMOVDQU32     Y4, (R11)
 	ADDQ          BX, R11
@@ -9541,10 +9541,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z11, Z10, Z10
-	VPADDSW       160(SI), Z8, Z8
-	VPADDSW       160(SI), Z10, Z10
+	VPADDSW       112(SI), Z8, Z8
+	VPADDSW       112(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       224(SI), Z8, Z8
+	VPMAXUB       176(SI), Z8, Z8
 	VPERMD        Z8, Z26, Z8
 	VMOVDQU32     Y8, (R11)
 	ADDQ          BX, R11
@@ -9564,10 +9564,10 @@ bytes:
 	VCVTPS2DQ     Z15, Z15
 	VPACKSSDW     Z13, Z12, Z12
 	VPACKSSDW     Z15, Z14, Z14
-	VPADDSW       160(SI), Z12, Z12
-	VPADDSW       160(SI), Z14, Z14
+	VPADDSW       112(SI), Z12, Z12
+	VPADDSW       112(SI), Z14, Z14
 	VPACKUSWB     Z14, Z12, Z12
-	VPMAXUB       224(SI), Z12, Z12
+	VPMAXUB       176(SI), Z12, Z12
 	VPERMD        Z12, Z26, Z12
 	VMOVDQU32     Y12, (R11)
 	ADDQ          BX, R11
@@ -9587,10 +9587,10 @@ bytes:
 	VCVTPS2DQ     Z19, Z19
 	VPACKSSDW     Z17, Z16, Z16
 	VPACKSSDW     Z19, Z18, Z18
-	VPADDSW       160(SI), Z16, Z16
-	VPADDSW       160(SI), Z18, Z18
+	VPADDSW       112(SI), Z16, Z16
+	VPADDSW       112(SI), Z18, Z18
 	VPACKUSWB     Z18, Z16, Z16
-	VPMAXUB       224(SI), Z16, Z16
+	VPMAXUB       176(SI), Z16, Z16
 	VPERMD        Z16, Z26, Z16
 	VMOVDQU32     Y16, (R11)
 	ADDQ          BX, R11
@@ -9610,10 +9610,10 @@ bytes:
 	VCVTPS2DQ     Z23, Z23
 	VPACKSSDW     Z21, Z20, Z20
 	VPACKSSDW     Z23, Z22, Z22
-	VPADDSW       160(SI), Z20, Z20
-	VPADDSW       160(SI), Z22, Z22
+	VPADDSW       112(SI), Z20, Z20
+	VPADDSW       112(SI), Z22, Z22
 	VPACKUSWB     Z22, Z20, Z20
-	VPMAXUB       224(SI), Z20, Z20
+	VPMAXUB       176(SI), Z20, Z20
 	VPERMD        Z20, Z26, Z20
 	VMOVDQU32     Y20, (R11)
 	ADDQ          BX, R11
@@ -9626,73 +9626,73 @@ bytes:
 	VMULPS        64(AX), Z25, Z25
 	VCVTPS2DQ     Z25, Z25
 	VPACKSSDW     Z25, Z24, Z24
-	VPADDSW       160(SI), Z24, Z24
+	VPADDSW       112(SI), Z24, Z24
 	VPACKUSWB     Z24, Z24, Z24
-	VPMAXUB       224(SI), Z24, Z24
+	VPMAXUB       176(SI), Z24, Z24
 	VPERMD        Z24, Z26, Z24
 	VMOVDQU32     Y24, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z26
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z27
-	VBROADCASTSS     156(SI), Z28
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z26
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z27
+	VBROADCASTSS     380(SI), Z28
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z28, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z28, Z0, Z0
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z0
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z28, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z28, Z1, Z1
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z1
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z28, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z28, Z2, Z2
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z2
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z28, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z28, Z3, Z3
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z3
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z26, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -9701,53 +9701,53 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z28, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z28, Z4, Z4
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z4
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z28, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z28, Z5, Z5
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z5
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z28, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z28, Z6, Z6
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z6
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z28, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z28, Z7, Z7
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z7
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z26, Z4
 	VMOVDQU32        Y4, (R11)
 	ADDQ             BX, R11
@@ -9756,53 +9756,53 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z28, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z28, Z8, Z8
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z8
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z28, Z9, Z9
-	VMAXPS.BCST      136(SI), Z9, Z9
-	VMINPS.BCST      140(SI), Z9, Z9
+	VMAXPS.BCST      360(SI), Z9, Z9
+	VMINPS.BCST      364(SI), Z9, Z9
 	VSUBPS           Z28, Z9, Z9
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z9
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z28, Z10, Z10
-	VMAXPS.BCST      136(SI), Z10, Z10
-	VMINPS.BCST      140(SI), Z10, Z10
+	VMAXPS.BCST      360(SI), Z10, Z10
+	VMINPS.BCST      364(SI), Z10, Z10
 	VSUBPS           Z28, Z10, Z10
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z10
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           64(AX), Z11, Z11
 	VADDPS           Z28, Z11, Z11
-	VMAXPS.BCST      136(SI), Z11, Z11
-	VMINPS.BCST      140(SI), Z11, Z11
+	VMAXPS.BCST      360(SI), Z11, Z11
+	VMINPS.BCST      364(SI), Z11, Z11
 	VSUBPS           Z28, Z11, Z11
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z11
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          224(SI), Z8, Z8
+	VPMAXUB          176(SI), Z8, Z8
 	VPERMD           Z8, Z26, Z8
 	VMOVDQU32        Y8, (R11)
 	ADDQ             BX, R11
@@ -9811,53 +9811,53 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z28, Z12, Z12
-	VMAXPS.BCST      136(SI), Z12, Z12
-	VMINPS.BCST      140(SI), Z12, Z12
+	VMAXPS.BCST      360(SI), Z12, Z12
+	VMINPS.BCST      364(SI), Z12, Z12
 	VSUBPS           Z28, Z12, Z12
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z12
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z28, Z13, Z13
-	VMAXPS.BCST      136(SI), Z13, Z13
-	VMINPS.BCST      140(SI), Z13, Z13
+	VMAXPS.BCST      360(SI), Z13, Z13
+	VMINPS.BCST      364(SI), Z13, Z13
 	VSUBPS           Z28, Z13, Z13
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z13
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z13
 	VCVTPS2DQ        Z13, Z13
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           (AX), Z14, Z14
 	VADDPS           Z28, Z14, Z14
-	VMAXPS.BCST      136(SI), Z14, Z14
-	VMINPS.BCST      140(SI), Z14, Z14
+	VMAXPS.BCST      360(SI), Z14, Z14
+	VMINPS.BCST      364(SI), Z14, Z14
 	VSUBPS           Z28, Z14, Z14
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z14
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z14
 	VCVTPS2DQ        Z14, Z14
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           64(AX), Z15, Z15
 	VADDPS           Z28, Z15, Z15
-	VMAXPS.BCST      136(SI), Z15, Z15
-	VMINPS.BCST      140(SI), Z15, Z15
+	VMAXPS.BCST      360(SI), Z15, Z15
+	VMINPS.BCST      364(SI), Z15, Z15
 	VSUBPS           Z28, Z15, Z15
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z15
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z15
 	VCVTPS2DQ        Z15, Z15
 	ADDQ             R8, R12
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z15, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          224(SI), Z12, Z12
+	VPMAXUB          176(SI), Z12, Z12
 	VPERMD           Z12, Z26, Z12
 	VMOVDQU32        Y12, (R11)
 	ADDQ             BX, R11
@@ -9866,53 +9866,53 @@ add:
 	VCVTDQ2PS        Z16, Z16
 	VMULPS           (AX), Z16, Z16
 	VADDPS           Z28, Z16, Z16
-	VMAXPS.BCST      136(SI), Z16, Z16
-	VMINPS.BCST      140(SI), Z16, Z16
+	VMAXPS.BCST      360(SI), Z16, Z16
+	VMINPS.BCST      364(SI), Z16, Z16
 	VSUBPS           Z28, Z16, Z16
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z16
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z16
 	VCVTPS2DQ        Z16, Z16
 	VCVTDQ2PS        Z17, Z17
 	VMULPS           64(AX), Z17, Z17
 	VADDPS           Z28, Z17, Z17
-	VMAXPS.BCST      136(SI), Z17, Z17
-	VMINPS.BCST      140(SI), Z17, Z17
+	VMAXPS.BCST      360(SI), Z17, Z17
+	VMINPS.BCST      364(SI), Z17, Z17
 	VSUBPS           Z28, Z17, Z17
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z17
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z17
 	VCVTPS2DQ        Z17, Z17
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z18, Z18
 	VMULPS           (AX), Z18, Z18
 	VADDPS           Z28, Z18, Z18
-	VMAXPS.BCST      136(SI), Z18, Z18
-	VMINPS.BCST      140(SI), Z18, Z18
+	VMAXPS.BCST      360(SI), Z18, Z18
+	VMINPS.BCST      364(SI), Z18, Z18
 	VSUBPS           Z28, Z18, Z18
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z18
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z18
 	VCVTPS2DQ        Z18, Z18
 	VCVTDQ2PS        Z19, Z19
 	VMULPS           64(AX), Z19, Z19
 	VADDPS           Z28, Z19, Z19
-	VMAXPS.BCST      136(SI), Z19, Z19
-	VMINPS.BCST      140(SI), Z19, Z19
+	VMAXPS.BCST      360(SI), Z19, Z19
+	VMINPS.BCST      364(SI), Z19, Z19
 	VSUBPS           Z28, Z19, Z19
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z19
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z19
 	VCVTPS2DQ        Z19, Z19
 	ADDQ             R8, R12
 	VPACKSSDW        Z17, Z16, Z16
 	VPACKSSDW        Z19, Z18, Z18
 	VPACKUSWB        Z18, Z16, Z16
-	VPMAXUB          224(SI), Z16, Z16
+	VPMAXUB          176(SI), Z16, Z16
 	VPERMD           Z16, Z26, Z16
 	VMOVDQU32        Y16, (R11)
 	ADDQ             BX, R11
@@ -9921,53 +9921,53 @@ add:
 	VCVTDQ2PS        Z20, Z20
 	VMULPS           (AX), Z20, Z20
 	VADDPS           Z28, Z20, Z20
-	VMAXPS.BCST      136(SI), Z20, Z20
-	VMINPS.BCST      140(SI), Z20, Z20
+	VMAXPS.BCST      360(SI), Z20, Z20
+	VMINPS.BCST      364(SI), Z20, Z20
 	VSUBPS           Z28, Z20, Z20
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z20
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z20
 	VCVTPS2DQ        Z20, Z20
 	VCVTDQ2PS        Z21, Z21
 	VMULPS           64(AX), Z21, Z21
 	VADDPS           Z28, Z21, Z21
-	VMAXPS.BCST      136(SI), Z21, Z21
-	VMINPS.BCST      140(SI), Z21, Z21
+	VMAXPS.BCST      360(SI), Z21, Z21
+	VMINPS.BCST      364(SI), Z21, Z21
 	VSUBPS           Z28, Z21, Z21
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z21
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z21
 	VCVTPS2DQ        Z21, Z21
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z22, Z22
 	VMULPS           (AX), Z22, Z22
 	VADDPS           Z28, Z22, Z22
-	VMAXPS.BCST      136(SI), Z22, Z22
-	VMINPS.BCST      140(SI), Z22, Z22
+	VMAXPS.BCST      360(SI), Z22, Z22
+	VMINPS.BCST      364(SI), Z22, Z22
 	VSUBPS           Z28, Z22, Z22
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z22
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z22
 	VCVTPS2DQ        Z22, Z22
 	VCVTDQ2PS        Z23, Z23
 	VMULPS           64(AX), Z23, Z23
 	VADDPS           Z28, Z23, Z23
-	VMAXPS.BCST      136(SI), Z23, Z23
-	VMINPS.BCST      140(SI), Z23, Z23
+	VMAXPS.BCST      360(SI), Z23, Z23
+	VMINPS.BCST      364(SI), Z23, Z23
 	VSUBPS           Z28, Z23, Z23
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z23
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z23
 	VCVTPS2DQ        Z23, Z23
 	ADDQ             R8, R12
 	VPACKSSDW        Z21, Z20, Z20
 	VPACKSSDW        Z23, Z22, Z22
 	VPACKUSWB        Z22, Z20, Z20
-	VPMAXUB          224(SI), Z20, Z20
+	VPMAXUB          176(SI), Z20, Z20
 	VPERMD           Z20, Z26, Z20
 	VMOVDQU32        Y20, (R11)
 	ADDQ             BX, R11
@@ -9976,36 +9976,36 @@ add:
 	VCVTDQ2PS        Z24, Z24
 	VMULPS           (AX), Z24, Z24
 	VADDPS           Z28, Z24, Z24
-	VMAXPS.BCST      136(SI), Z24, Z24
-	VMINPS.BCST      140(SI), Z24, Z24
+	VMAXPS.BCST      360(SI), Z24, Z24
+	VMINPS.BCST      364(SI), Z24, Z24
 	VSUBPS           Z28, Z24, Z24
 	VPMOVZXBD        (R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z24
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z24
 	VCVTPS2DQ        Z24, Z24
 	VCVTDQ2PS        Z25, Z25
 	VMULPS           64(AX), Z25, Z25
 	VADDPS           Z28, Z25, Z25
-	VMAXPS.BCST      136(SI), Z25, Z25
-	VMINPS.BCST      140(SI), Z25, Z25
+	VMAXPS.BCST      360(SI), Z25, Z25
+	VMINPS.BCST      364(SI), Z25, Z25
 	VSUBPS           Z28, Z25, Z25
 	VPMOVZXBD        16(R12), Z29
 	VCVTDQ2PS        Z29, Z29
-	VFMADD132PS.BCST 148(SI), Z27, Z29
-	VFMADD132PS.BCST 144(SI), Z29, Z25
+	VFMADD132PS.BCST 372(SI), Z27, Z29
+	VFMADD132PS.BCST 368(SI), Z29, Z25
 	VCVTPS2DQ        Z25, Z25
 	VPACKSSDW        Z25, Z24, Z24
 	VPACKUSWB        Z24, Z24, Z24
-	VPMAXUB          224(SI), Z24, Z24
+	VPMAXUB          176(SI), Z24, Z24
 	VPERMD           Z24, Z26, Z24
 	VMOVDQU32        Y24, (R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile14x2VNNI(args *byte)
+// func tile14x2VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile14x2VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile14x2VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -10252,10 +10252,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z28
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z28
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -10270,10 +10270,10 @@ bytes:
 	VCVTPS2DQ     Z3, Z3
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z3, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z28, Z0
 	VMOVDQU32     Y0, (R11)
 	ADDQ          BX, R11
@@ -10293,10 +10293,10 @@ bytes:
 	VCVTPS2DQ     Z7, Z7
 	VPACKSSDW     Z5, Z4, Z4
 	VPACKSSDW     Z7, Z6, Z6
-	VPADDSW       160(SI), Z4, Z4
-	VPADDSW       160(SI), Z6, Z6
+	VPADDSW       112(SI), Z4, Z4
+	VPADDSW       112(SI), Z6, Z6
 	VPACKUSWB     Z6, Z4, Z4
-	VPMAXUB       224(SI), Z4, Z4
+	VPMAXUB       176(SI), Z4, Z4
 	VPERMD        Z4, Z28, Z4
 	VMOVDQU32     Y4, (R11)
 	ADDQ          BX, R11
@@ -10316,10 +10316,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z9, Z8, Z8
 	VPACKSSDW     Z11, Z10, Z10
-	VPADDSW       160(SI), Z8, Z8
-	VPADDSW       160(SI), Z10, Z10
+	VPADDSW       112(SI), Z8, Z8
+	VPADDSW       112(SI), Z10, Z10
 	VPACKUSWB     Z10, Z8, Z8
-	VPMAXUB       224(SI), Z8, Z8
+	VPMAXUB       176(SI), Z8, Z8
 	VPERMD        Z8, Z28, Z8
 	VMOVDQU32     Y8, (R11)
 	ADDQ          BX, R11
@@ -10339,10 +10339,10 @@ bytes:
 	VCVTPS2DQ     Z15, Z15
 	VPACKSSDW     Z13, Z12, Z12
 	VPACKSSDW     Z15, Z14, Z14
-	VPADDSW       160(SI), Z12, Z12
-	VPADDSW       160(SI), Z14, Z14
+	VPADDSW       112(SI), Z12, Z12
+	VPADDSW       112(SI), Z14, Z14
 	VPACKUSWB     Z14, Z12, Z12
-	VPMAXUB       224(SI), Z12, Z12
+	VPMAXUB       176(SI), Z12, Z12
 	VPERMD        Z12, Z28, Z12
 	VMOVDQU32     Y12, (R11)
 	ADDQ          BX, R11
@@ -10362,10 +10362,10 @@ bytes:
 	VCVTPS2DQ     Z19, Z19
 	VPACKSSDW     Z17, Z16, Z16
 	VPACKSSDW     Z19, Z18, Z18
-	VPADDSW       160(SI), Z16, Z16
-	VPADDSW       160(SI), Z18, Z18
+	VPADDSW       112(SI), Z16, Z16
+	VPADDSW       112(SI), Z18, Z18
 	VPACKUSWB     Z18, Z16, Z16
-	VPMAXUB       224(SI), Z16, Z16
+	VPMAXUB       176(SI), Z16, Z16
 	VPERMD        Z16, Z28, Z16
 	VMOVDQU32     Y16, (R11)
 	ADDQ          BX, R11
@@ -10385,10 +10385,10 @@ bytes:
 	VCVTPS2DQ     Z23, Z23
 	VPACKSSDW     Z21, Z20, Z20
 	VPACKSSDW     Z23, Z22, Z22
-	VPADDSW       160(SI), Z20, Z20
-	VPADDSW       160(SI), Z22, Z22
+	VPADDSW       112(SI), Z20, Z20
+	VPADDSW       112(SI), Z22, Z22
 	VPACKUSWB     Z22, Z20, Z20
-	VPMAXUB       224(SI), Z20, Z20
+	VPMAXUB       176(SI), Z20, Z20
 	VPERMD        Z20, Z28, Z20
 	VMOVDQU32     Y20, (R11)
 	ADDQ          BX, R11
@@ -10408,10 +10408,10 @@ bytes:
 	VCVTPS2DQ     Z27, Z27
 	VPACKSSDW     Z25, Z24, Z24
 	VPACKSSDW     Z27, Z26, Z26
-	VPADDSW       160(SI), Z24, Z24
-	VPADDSW       160(SI), Z26, Z26
+	VPADDSW       112(SI), Z24, Z24
+	VPADDSW       112(SI), Z26, Z26
 	VPACKUSWB     Z26, Z24, Z24
-	VPMAXUB       224(SI), Z24, Z24
+	VPMAXUB       176(SI), Z24, Z24
 	VPERMD        Z24, Z28, Z24
 	VMOVDQU32     Y24, (R11)
 	ADDQ          BX, R11
@@ -10420,64 +10420,64 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z28
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z29
-	VBROADCASTSS     156(SI), Z30
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z28
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z29
+	VBROADCASTSS     380(SI), Z30
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z30, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z30, Z0, Z0
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z0
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z30, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z30, Z1, Z1
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z1
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z1
 	VCVTPS2DQ        Z1, Z1
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           (AX), Z2, Z2
 	VADDPS           Z30, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z30, Z2, Z2
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z2
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           64(AX), Z3, Z3
 	VADDPS           Z30, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z30, Z3, Z3
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z3
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z28, Z0
 	VMOVDQU32        Y0, (R11)
 	ADDQ             BX, R11
@@ -10486,53 +10486,53 @@ add:
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z30, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z30, Z4, Z4
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z4
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z30, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z30, Z5, Z5
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z5
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z30, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z30, Z6, Z6
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z6
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z30, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z30, Z7, Z7
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z7
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z28, Z4
 	VMOVDQU32        Y4, (R11)
 	ADDQ             BX, R11
@@ -10541,53 +10541,53 @@ add:
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z30, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z30, Z8, Z8
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z8
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z30, Z9, Z9
-	VMAXPS.BCST      136(SI), Z9, Z9
-	VMINPS.BCST      140(SI), Z9, Z9
+	VMAXPS.BCST      360(SI), Z9, Z9
+	VMINPS.BCST      364(SI), Z9, Z9
 	VSUBPS           Z30, Z9, Z9
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z9
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z9
 	VCVTPS2DQ        Z9, Z9
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           (AX), Z10, Z10
 	VADDPS           Z30, Z10, Z10
-	VMAXPS.BCST      136(SI), Z10, Z10
-	VMINPS.BCST      140(SI), Z10, Z10
+	VMAXPS.BCST      360(SI), Z10, Z10
+	VMINPS.BCST      364(SI), Z10, Z10
 	VSUBPS           Z30, Z10, Z10
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z10
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           64(AX), Z11, Z11
 	VADDPS           Z30, Z11, Z11
-	VMAXPS.BCST      136(SI), Z11, Z11
-	VMINPS.BCST      140(SI), Z11, Z11
+	VMAXPS.BCST      360(SI), Z11, Z11
+	VMINPS.BCST      364(SI), Z11, Z11
 	VSUBPS           Z30, Z11, Z11
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z11
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          224(SI), Z8, Z8
+	VPMAXUB          176(SI), Z8, Z8
 	VPERMD           Z8, Z28, Z8
 	VMOVDQU32        Y8, (R11)
 	ADDQ             BX, R11
@@ -10596,53 +10596,53 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z30, Z12, Z12
-	VMAXPS.BCST      136(SI), Z12, Z12
-	VMINPS.BCST      140(SI), Z12, Z12
+	VMAXPS.BCST      360(SI), Z12, Z12
+	VMINPS.BCST      364(SI), Z12, Z12
 	VSUBPS           Z30, Z12, Z12
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z12
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z30, Z13, Z13
-	VMAXPS.BCST      136(SI), Z13, Z13
-	VMINPS.BCST      140(SI), Z13, Z13
+	VMAXPS.BCST      360(SI), Z13, Z13
+	VMINPS.BCST      364(SI), Z13, Z13
 	VSUBPS           Z30, Z13, Z13
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z13
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z13
 	VCVTPS2DQ        Z13, Z13
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           (AX), Z14, Z14
 	VADDPS           Z30, Z14, Z14
-	VMAXPS.BCST      136(SI), Z14, Z14
-	VMINPS.BCST      140(SI), Z14, Z14
+	VMAXPS.BCST      360(SI), Z14, Z14
+	VMINPS.BCST      364(SI), Z14, Z14
 	VSUBPS           Z30, Z14, Z14
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z14
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z14
 	VCVTPS2DQ        Z14, Z14
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           64(AX), Z15, Z15
 	VADDPS           Z30, Z15, Z15
-	VMAXPS.BCST      136(SI), Z15, Z15
-	VMINPS.BCST      140(SI), Z15, Z15
+	VMAXPS.BCST      360(SI), Z15, Z15
+	VMINPS.BCST      364(SI), Z15, Z15
 	VSUBPS           Z30, Z15, Z15
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z15
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z15
 	VCVTPS2DQ        Z15, Z15
 	ADDQ             R8, R12
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z15, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          224(SI), Z12, Z12
+	VPMAXUB          176(SI), Z12, Z12
 	VPERMD           Z12, Z28, Z12
 	VMOVDQU32        Y12, (R11)
 	ADDQ             BX, R11
@@ -10651,53 +10651,53 @@ add:
 	VCVTDQ2PS        Z16, Z16
 	VMULPS           (AX), Z16, Z16
 	VADDPS           Z30, Z16, Z16
-	VMAXPS.BCST      136(SI), Z16, Z16
-	VMINPS.BCST      140(SI), Z16, Z16
+	VMAXPS.BCST      360(SI), Z16, Z16
+	VMINPS.BCST      364(SI), Z16, Z16
 	VSUBPS           Z30, Z16, Z16
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z16
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z16
 	VCVTPS2DQ        Z16, Z16
 	VCVTDQ2PS        Z17, Z17
 	VMULPS           64(AX), Z17, Z17
 	VADDPS           Z30, Z17, Z17
-	VMAXPS.BCST      136(SI), Z17, Z17
-	VMINPS.BCST      140(SI), Z17, Z17
+	VMAXPS.BCST      360(SI), Z17, Z17
+	VMINPS.BCST      364(SI), Z17, Z17
 	VSUBPS           Z30, Z17, Z17
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z17
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z17
 	VCVTPS2DQ        Z17, Z17
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z18, Z18
 	VMULPS           (AX), Z18, Z18
 	VADDPS           Z30, Z18, Z18
-	VMAXPS.BCST      136(SI), Z18, Z18
-	VMINPS.BCST      140(SI), Z18, Z18
+	VMAXPS.BCST      360(SI), Z18, Z18
+	VMINPS.BCST      364(SI), Z18, Z18
 	VSUBPS           Z30, Z18, Z18
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z18
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z18
 	VCVTPS2DQ        Z18, Z18
 	VCVTDQ2PS        Z19, Z19
 	VMULPS           64(AX), Z19, Z19
 	VADDPS           Z30, Z19, Z19
-	VMAXPS.BCST      136(SI), Z19, Z19
-	VMINPS.BCST      140(SI), Z19, Z19
+	VMAXPS.BCST      360(SI), Z19, Z19
+	VMINPS.BCST      364(SI), Z19, Z19
 	VSUBPS           Z30, Z19, Z19
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z19
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z19
 	VCVTPS2DQ        Z19, Z19
 	ADDQ             R8, R12
 	VPACKSSDW        Z17, Z16, Z16
 	VPACKSSDW        Z19, Z18, Z18
 	VPACKUSWB        Z18, Z16, Z16
-	VPMAXUB          224(SI), Z16, Z16
+	VPMAXUB          176(SI), Z16, Z16
 	VPERMD           Z16, Z28, Z16
 	VMOVDQU32        Y16, (R11)
 	ADDQ             BX, R11
@@ -10706,53 +10706,53 @@ add:
 	VCVTDQ2PS        Z20, Z20
 	VMULPS           (AX), Z20, Z20
 	VADDPS           Z30, Z20, Z20
-	VMAXPS.BCST      136(SI), Z20, Z20
-	VMINPS.BCST      140(SI), Z20, Z20
+	VMAXPS.BCST      360(SI), Z20, Z20
+	VMINPS.BCST      364(SI), Z20, Z20
 	VSUBPS           Z30, Z20, Z20
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z20
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z20
 	VCVTPS2DQ        Z20, Z20
 	VCVTDQ2PS        Z21, Z21
 	VMULPS           64(AX), Z21, Z21
 	VADDPS           Z30, Z21, Z21
-	VMAXPS.BCST      136(SI), Z21, Z21
-	VMINPS.BCST      140(SI), Z21, Z21
+	VMAXPS.BCST      360(SI), Z21, Z21
+	VMINPS.BCST      364(SI), Z21, Z21
 	VSUBPS           Z30, Z21, Z21
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z21
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z21
 	VCVTPS2DQ        Z21, Z21
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z22, Z22
 	VMULPS           (AX), Z22, Z22
 	VADDPS           Z30, Z22, Z22
-	VMAXPS.BCST      136(SI), Z22, Z22
-	VMINPS.BCST      140(SI), Z22, Z22
+	VMAXPS.BCST      360(SI), Z22, Z22
+	VMINPS.BCST      364(SI), Z22, Z22
 	VSUBPS           Z30, Z22, Z22
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z22
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z22
 	VCVTPS2DQ        Z22, Z22
 	VCVTDQ2PS        Z23, Z23
 	VMULPS           64(AX), Z23, Z23
 	VADDPS           Z30, Z23, Z23
-	VMAXPS.BCST      136(SI), Z23, Z23
-	VMINPS.BCST      140(SI), Z23, Z23
+	VMAXPS.BCST      360(SI), Z23, Z23
+	VMINPS.BCST      364(SI), Z23, Z23
 	VSUBPS           Z30, Z23, Z23
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z23
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z23
 	VCVTPS2DQ        Z23, Z23
 	ADDQ             R8, R12
 	VPACKSSDW        Z21, Z20, Z20
 	VPACKSSDW        Z23, Z22, Z22
 	VPACKUSWB        Z22, Z20, Z20
-	VPMAXUB          224(SI), Z20, Z20
+	VPMAXUB          176(SI), Z20, Z20
 	VPERMD           Z20, Z28, Z20
 	VMOVDQU32        Y20, (R11)
 	ADDQ             BX, R11
@@ -10761,52 +10761,52 @@ add:
 	VCVTDQ2PS        Z24, Z24
 	VMULPS           (AX), Z24, Z24
 	VADDPS           Z30, Z24, Z24
-	VMAXPS.BCST      136(SI), Z24, Z24
-	VMINPS.BCST      140(SI), Z24, Z24
+	VMAXPS.BCST      360(SI), Z24, Z24
+	VMINPS.BCST      364(SI), Z24, Z24
 	VSUBPS           Z30, Z24, Z24
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z24
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z24
 	VCVTPS2DQ        Z24, Z24
 	VCVTDQ2PS        Z25, Z25
 	VMULPS           64(AX), Z25, Z25
 	VADDPS           Z30, Z25, Z25
-	VMAXPS.BCST      136(SI), Z25, Z25
-	VMINPS.BCST      140(SI), Z25, Z25
+	VMAXPS.BCST      360(SI), Z25, Z25
+	VMINPS.BCST      364(SI), Z25, Z25
 	VSUBPS           Z30, Z25, Z25
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z25
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z25
 	VCVTPS2DQ        Z25, Z25
 	ADDQ             R8, R12
 	VCVTDQ2PS        Z26, Z26
 	VMULPS           (AX), Z26, Z26
 	VADDPS           Z30, Z26, Z26
-	VMAXPS.BCST      136(SI), Z26, Z26
-	VMINPS.BCST      140(SI), Z26, Z26
+	VMAXPS.BCST      360(SI), Z26, Z26
+	VMINPS.BCST      364(SI), Z26, Z26
 	VSUBPS           Z30, Z26, Z26
 	VPMOVZXBD        (R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z26
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z26
 	VCVTPS2DQ        Z26, Z26
 	VCVTDQ2PS        Z27, Z27
 	VMULPS           64(AX), Z27, Z27
 	VADDPS           Z30, Z27, Z27
-	VMAXPS.BCST      136(SI), Z27, Z27
-	VMINPS.BCST      140(SI), Z27, Z27
+	VMAXPS.BCST      360(SI), Z27, Z27
+	VMINPS.BCST      364(SI), Z27, Z27
 	VSUBPS           Z30, Z27, Z27
 	VPMOVZXBD        16(R12), Z31
 	VCVTDQ2PS        Z31, Z31
-	VFMADD132PS.BCST 148(SI), Z29, Z31
-	VFMADD132PS.BCST 144(SI), Z31, Z27
+	VFMADD132PS.BCST 372(SI), Z29, Z31
+	VFMADD132PS.BCST 368(SI), Z31, Z27
 	VCVTPS2DQ        Z27, Z27
 	VPACKSSDW        Z25, Z24, Z24
 	VPACKSSDW        Z27, Z26, Z26
 	VPACKUSWB        Z26, Z24, Z24
-	VPMAXUB          224(SI), Z24, Z24
+	VPMAXUB          176(SI), Z24, Z24
 	VPERMD           Z24, Z28, Z24
 	VMOVDQU32        Y24, (R11)
 	ADDQ             BX, R11
@@ -10814,9 +10814,9 @@ add:
 	VZEROUPPER
 	RET
 
-// func int8Tile1x3VNNI(args *byte)
+// func tile1x3VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile1x3VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile1x3VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -10894,10 +10894,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z3
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z3
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -10909,10 +10909,10 @@ bytes:
 	VCVTPS2DQ     Z2, Z2
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z2, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z3, Z0
 	VMOVDQU32     Y0, (R11)
 	VEXTRACTI32X4 $0x02, Z0, 32(R11)
@@ -10920,60 +10920,60 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z3
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z4
-	VBROADCASTSS     156(SI), Z5
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z3
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z4
+	VBROADCASTSS     380(SI), Z5
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z5, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z5, Z0, Z0
 	VPMOVZXBD        (R12), Z6
 	VCVTDQ2PS        Z6, Z6
-	VFMADD132PS.BCST 148(SI), Z4, Z6
-	VFMADD132PS.BCST 144(SI), Z6, Z0
+	VFMADD132PS.BCST 372(SI), Z4, Z6
+	VFMADD132PS.BCST 368(SI), Z6, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z5, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z5, Z1, Z1
 	VPMOVZXBD        16(R12), Z6
 	VCVTDQ2PS        Z6, Z6
-	VFMADD132PS.BCST 148(SI), Z4, Z6
-	VFMADD132PS.BCST 144(SI), Z6, Z1
+	VFMADD132PS.BCST 372(SI), Z4, Z6
+	VFMADD132PS.BCST 368(SI), Z6, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z5, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z5, Z2, Z2
 	VPMOVZXBD        32(R12), Z6
 	VCVTDQ2PS        Z6, Z6
-	VFMADD132PS.BCST 148(SI), Z4, Z6
-	VFMADD132PS.BCST 144(SI), Z6, Z2
+	VFMADD132PS.BCST 372(SI), Z4, Z6
+	VFMADD132PS.BCST 368(SI), Z6, Z2
 	VCVTPS2DQ        Z2, Z2
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z2, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z3, Z0
 	VMOVDQU32        Y0, (R11)
 	VEXTRACTI32X4    $0x02, Z0, 32(R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile2x3VNNI(args *byte)
+// func tile2x3VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile2x3VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile2x3VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -11069,10 +11069,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z6
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z6
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -11084,10 +11084,10 @@ bytes:
 	VCVTPS2DQ     Z2, Z2
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z2, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z6, Z0
 	VMOVDQU32     Y0, (R11)
 	VEXTRACTI32X4 $0x02, Z0, 32(R11)
@@ -11103,10 +11103,10 @@ bytes:
 	VCVTPS2DQ     Z5, Z5
 	VPACKSSDW     Z4, Z3, Z3
 	VPACKSSDW     Z5, Z5, Z5
-	VPADDSW       160(SI), Z3, Z3
-	VPADDSW       160(SI), Z5, Z5
+	VPADDSW       112(SI), Z3, Z3
+	VPADDSW       112(SI), Z5, Z5
 	VPACKUSWB     Z5, Z3, Z3
-	VPMAXUB       224(SI), Z3, Z3
+	VPMAXUB       176(SI), Z3, Z3
 	VPERMD        Z3, Z6, Z3
 	VMOVDQU32     Y3, (R11)
 	VEXTRACTI32X4 $0x02, Z3, 32(R11)
@@ -11114,52 +11114,52 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z6
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z7
-	VBROADCASTSS     156(SI), Z8
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z6
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z7
+	VBROADCASTSS     380(SI), Z8
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z8, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z8, Z0, Z0
 	VPMOVZXBD        (R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 148(SI), Z7, Z9
-	VFMADD132PS.BCST 144(SI), Z9, Z0
+	VFMADD132PS.BCST 372(SI), Z7, Z9
+	VFMADD132PS.BCST 368(SI), Z9, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z8, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z8, Z1, Z1
 	VPMOVZXBD        16(R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 148(SI), Z7, Z9
-	VFMADD132PS.BCST 144(SI), Z9, Z1
+	VFMADD132PS.BCST 372(SI), Z7, Z9
+	VFMADD132PS.BCST 368(SI), Z9, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z8, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z8, Z2, Z2
 	VPMOVZXBD        32(R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 148(SI), Z7, Z9
-	VFMADD132PS.BCST 144(SI), Z9, Z2
+	VFMADD132PS.BCST 372(SI), Z7, Z9
+	VFMADD132PS.BCST 368(SI), Z9, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z2, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z6, Z0
 	VMOVDQU32        Y0, (R11)
 	VEXTRACTI32X4    $0x02, Z0, 32(R11)
@@ -11167,49 +11167,49 @@ add:
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z8, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z8, Z3, Z3
 	VPMOVZXBD        (R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 148(SI), Z7, Z9
-	VFMADD132PS.BCST 144(SI), Z9, Z3
+	VFMADD132PS.BCST 372(SI), Z7, Z9
+	VFMADD132PS.BCST 368(SI), Z9, Z3
 	VCVTPS2DQ        Z3, Z3
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           64(AX), Z4, Z4
 	VADDPS           Z8, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z8, Z4, Z4
 	VPMOVZXBD        16(R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 148(SI), Z7, Z9
-	VFMADD132PS.BCST 144(SI), Z9, Z4
+	VFMADD132PS.BCST 372(SI), Z7, Z9
+	VFMADD132PS.BCST 368(SI), Z9, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           128(AX), Z5, Z5
 	VADDPS           Z8, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z8, Z5, Z5
 	VPMOVZXBD        32(R12), Z9
 	VCVTDQ2PS        Z9, Z9
-	VFMADD132PS.BCST 148(SI), Z7, Z9
-	VFMADD132PS.BCST 144(SI), Z9, Z5
+	VFMADD132PS.BCST 372(SI), Z7, Z9
+	VFMADD132PS.BCST 368(SI), Z9, Z5
 	VCVTPS2DQ        Z5, Z5
 	VPACKSSDW        Z4, Z3, Z3
 	VPACKSSDW        Z5, Z5, Z5
 	VPACKUSWB        Z5, Z3, Z3
-	VPMAXUB          224(SI), Z3, Z3
+	VPMAXUB          176(SI), Z3, Z3
 	VPERMD           Z3, Z6, Z3
 	VMOVDQU32        Y3, (R11)
 	VEXTRACTI32X4    $0x02, Z3, 32(R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile3x3VNNI(args *byte)
+// func tile3x3VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile3x3VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile3x3VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -11323,10 +11323,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z9
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z9
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -11338,10 +11338,10 @@ bytes:
 	VCVTPS2DQ     Z2, Z2
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z2, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z9, Z0
 	VMOVDQU32     Y0, (R11)
 	VEXTRACTI32X4 $0x02, Z0, 32(R11)
@@ -11357,10 +11357,10 @@ bytes:
 	VCVTPS2DQ     Z5, Z5
 	VPACKSSDW     Z4, Z3, Z3
 	VPACKSSDW     Z5, Z5, Z5
-	VPADDSW       160(SI), Z3, Z3
-	VPADDSW       160(SI), Z5, Z5
+	VPADDSW       112(SI), Z3, Z3
+	VPADDSW       112(SI), Z5, Z5
 	VPACKUSWB     Z5, Z3, Z3
-	VPMAXUB       224(SI), Z3, Z3
+	VPMAXUB       176(SI), Z3, Z3
 	VPERMD        Z3, Z9, Z3
 	VMOVDQU32     Y3, (R11)
 	VEXTRACTI32X4 $0x02, Z3, 32(R11)
@@ -11376,10 +11376,10 @@ bytes:
 	VCVTPS2DQ     Z8, Z8
 	VPACKSSDW     Z7, Z6, Z6
 	VPACKSSDW     Z8, Z8, Z8
-	VPADDSW       160(SI), Z6, Z6
-	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       112(SI), Z6, Z6
+	VPADDSW       112(SI), Z8, Z8
 	VPACKUSWB     Z8, Z6, Z6
-	VPMAXUB       224(SI), Z6, Z6
+	VPMAXUB       176(SI), Z6, Z6
 	VPERMD        Z6, Z9, Z6
 	VMOVDQU32     Y6, (R11)
 	VEXTRACTI32X4 $0x02, Z6, 32(R11)
@@ -11387,52 +11387,52 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z9
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z10
-	VBROADCASTSS     156(SI), Z11
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z9
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z10
+	VBROADCASTSS     380(SI), Z11
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z11, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z11, Z0, Z0
 	VPMOVZXBD        (R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 148(SI), Z10, Z12
-	VFMADD132PS.BCST 144(SI), Z12, Z0
+	VFMADD132PS.BCST 372(SI), Z10, Z12
+	VFMADD132PS.BCST 368(SI), Z12, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z11, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z11, Z1, Z1
 	VPMOVZXBD        16(R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 148(SI), Z10, Z12
-	VFMADD132PS.BCST 144(SI), Z12, Z1
+	VFMADD132PS.BCST 372(SI), Z10, Z12
+	VFMADD132PS.BCST 368(SI), Z12, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z11, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z11, Z2, Z2
 	VPMOVZXBD        32(R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 148(SI), Z10, Z12
-	VFMADD132PS.BCST 144(SI), Z12, Z2
+	VFMADD132PS.BCST 372(SI), Z10, Z12
+	VFMADD132PS.BCST 368(SI), Z12, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z2, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z9, Z0
 	VMOVDQU32        Y0, (R11)
 	VEXTRACTI32X4    $0x02, Z0, 32(R11)
@@ -11440,41 +11440,41 @@ add:
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z11, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z11, Z3, Z3
 	VPMOVZXBD        (R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 148(SI), Z10, Z12
-	VFMADD132PS.BCST 144(SI), Z12, Z3
+	VFMADD132PS.BCST 372(SI), Z10, Z12
+	VFMADD132PS.BCST 368(SI), Z12, Z3
 	VCVTPS2DQ        Z3, Z3
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           64(AX), Z4, Z4
 	VADDPS           Z11, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z11, Z4, Z4
 	VPMOVZXBD        16(R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 148(SI), Z10, Z12
-	VFMADD132PS.BCST 144(SI), Z12, Z4
+	VFMADD132PS.BCST 372(SI), Z10, Z12
+	VFMADD132PS.BCST 368(SI), Z12, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           128(AX), Z5, Z5
 	VADDPS           Z11, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z11, Z5, Z5
 	VPMOVZXBD        32(R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 148(SI), Z10, Z12
-	VFMADD132PS.BCST 144(SI), Z12, Z5
+	VFMADD132PS.BCST 372(SI), Z10, Z12
+	VFMADD132PS.BCST 368(SI), Z12, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VPACKSSDW        Z4, Z3, Z3
 	VPACKSSDW        Z5, Z5, Z5
 	VPACKUSWB        Z5, Z3, Z3
-	VPMAXUB          224(SI), Z3, Z3
+	VPMAXUB          176(SI), Z3, Z3
 	VPERMD           Z3, Z9, Z3
 	VMOVDQU32        Y3, (R11)
 	VEXTRACTI32X4    $0x02, Z3, 32(R11)
@@ -11482,49 +11482,49 @@ add:
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z11, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z11, Z6, Z6
 	VPMOVZXBD        (R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 148(SI), Z10, Z12
-	VFMADD132PS.BCST 144(SI), Z12, Z6
+	VFMADD132PS.BCST 372(SI), Z10, Z12
+	VFMADD132PS.BCST 368(SI), Z12, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z11, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z11, Z7, Z7
 	VPMOVZXBD        16(R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 148(SI), Z10, Z12
-	VFMADD132PS.BCST 144(SI), Z12, Z7
+	VFMADD132PS.BCST 372(SI), Z10, Z12
+	VFMADD132PS.BCST 368(SI), Z12, Z7
 	VCVTPS2DQ        Z7, Z7
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           128(AX), Z8, Z8
 	VADDPS           Z11, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z11, Z8, Z8
 	VPMOVZXBD        32(R12), Z12
 	VCVTDQ2PS        Z12, Z12
-	VFMADD132PS.BCST 148(SI), Z10, Z12
-	VFMADD132PS.BCST 144(SI), Z12, Z8
+	VFMADD132PS.BCST 372(SI), Z10, Z12
+	VFMADD132PS.BCST 368(SI), Z12, Z8
 	VCVTPS2DQ        Z8, Z8
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKSSDW        Z8, Z8, Z8
 	VPACKUSWB        Z8, Z6, Z6
-	VPMAXUB          224(SI), Z6, Z6
+	VPMAXUB          176(SI), Z6, Z6
 	VPERMD           Z6, Z9, Z6
 	VMOVDQU32        Y6, (R11)
 	VEXTRACTI32X4    $0x02, Z6, 32(R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile4x3VNNI(args *byte)
+// func tile4x3VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile4x3VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile4x3VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -11656,10 +11656,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z12
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z12
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -11671,10 +11671,10 @@ bytes:
 	VCVTPS2DQ     Z2, Z2
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z2, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z12, Z0
 	VMOVDQU32     Y0, (R11)
 	VEXTRACTI32X4 $0x02, Z0, 32(R11)
@@ -11690,10 +11690,10 @@ bytes:
 	VCVTPS2DQ     Z5, Z5
 	VPACKSSDW     Z4, Z3, Z3
 	VPACKSSDW     Z5, Z5, Z5
-	VPADDSW       160(SI), Z3, Z3
-	VPADDSW       160(SI), Z5, Z5
+	VPADDSW       112(SI), Z3, Z3
+	VPADDSW       112(SI), Z5, Z5
 	VPACKUSWB     Z5, Z3, Z3
-	VPMAXUB       224(SI), Z3, Z3
+	VPMAXUB       176(SI), Z3, Z3
 	VPERMD        Z3, Z12, Z3
 	VMOVDQU32     Y3, (R11)
 	VEXTRACTI32X4 $0x02, Z3, 32(R11)
@@ -11709,10 +11709,10 @@ bytes:
 	VCVTPS2DQ     Z8, Z8
 	VPACKSSDW     Z7, Z6, Z6
 	VPACKSSDW     Z8, Z8, Z8
-	VPADDSW       160(SI), Z6, Z6
-	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       112(SI), Z6, Z6
+	VPADDSW       112(SI), Z8, Z8
 	VPACKUSWB     Z8, Z6, Z6
-	VPMAXUB       224(SI), Z6, Z6
+	VPMAXUB       176(SI), Z6, Z6
 	VPERMD        Z6, Z12, Z6
 	VMOVDQU32     Y6, (R11)
 	VEXTRACTI32X4 $0x02, Z6, 32(R11)
@@ -11728,10 +11728,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z10, Z9, Z9
 	VPACKSSDW     Z11, Z11, Z11
-	VPADDSW       160(SI), Z9, Z9
-	VPADDSW       160(SI), Z11, Z11
+	VPADDSW       112(SI), Z9, Z9
+	VPADDSW       112(SI), Z11, Z11
 	VPACKUSWB     Z11, Z9, Z9
-	VPMAXUB       224(SI), Z9, Z9
+	VPMAXUB       176(SI), Z9, Z9
 	VPERMD        Z9, Z12, Z9
 	VMOVDQU32     Y9, (R11)
 	VEXTRACTI32X4 $0x02, Z9, 32(R11)
@@ -11739,52 +11739,52 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z12
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z13
-	VBROADCASTSS     156(SI), Z14
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z12
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z13
+	VBROADCASTSS     380(SI), Z14
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z14, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z14, Z0, Z0
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z0
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z14, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z14, Z1, Z1
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z1
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z14, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z14, Z2, Z2
 	VPMOVZXBD        32(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z2
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z2, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z12, Z0
 	VMOVDQU32        Y0, (R11)
 	VEXTRACTI32X4    $0x02, Z0, 32(R11)
@@ -11792,41 +11792,41 @@ add:
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z14, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z14, Z3, Z3
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z3
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z3
 	VCVTPS2DQ        Z3, Z3
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           64(AX), Z4, Z4
 	VADDPS           Z14, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z14, Z4, Z4
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z4
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           128(AX), Z5, Z5
 	VADDPS           Z14, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z14, Z5, Z5
 	VPMOVZXBD        32(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z5
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VPACKSSDW        Z4, Z3, Z3
 	VPACKSSDW        Z5, Z5, Z5
 	VPACKUSWB        Z5, Z3, Z3
-	VPMAXUB          224(SI), Z3, Z3
+	VPMAXUB          176(SI), Z3, Z3
 	VPERMD           Z3, Z12, Z3
 	VMOVDQU32        Y3, (R11)
 	VEXTRACTI32X4    $0x02, Z3, 32(R11)
@@ -11834,41 +11834,41 @@ add:
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z14, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z14, Z6, Z6
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z6
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z14, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z14, Z7, Z7
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z7
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z7
 	VCVTPS2DQ        Z7, Z7
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           128(AX), Z8, Z8
 	VADDPS           Z14, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z14, Z8, Z8
 	VPMOVZXBD        32(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z8
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z8
 	VCVTPS2DQ        Z8, Z8
 	ADDQ             R8, R12
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKSSDW        Z8, Z8, Z8
 	VPACKUSWB        Z8, Z6, Z6
-	VPMAXUB          224(SI), Z6, Z6
+	VPMAXUB          176(SI), Z6, Z6
 	VPERMD           Z6, Z12, Z6
 	VMOVDQU32        Y6, (R11)
 	VEXTRACTI32X4    $0x02, Z6, 32(R11)
@@ -11876,49 +11876,49 @@ add:
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           (AX), Z9, Z9
 	VADDPS           Z14, Z9, Z9
-	VMAXPS.BCST      136(SI), Z9, Z9
-	VMINPS.BCST      140(SI), Z9, Z9
+	VMAXPS.BCST      360(SI), Z9, Z9
+	VMINPS.BCST      364(SI), Z9, Z9
 	VSUBPS           Z14, Z9, Z9
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z9
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z9
 	VCVTPS2DQ        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           64(AX), Z10, Z10
 	VADDPS           Z14, Z10, Z10
-	VMAXPS.BCST      136(SI), Z10, Z10
-	VMINPS.BCST      140(SI), Z10, Z10
+	VMAXPS.BCST      360(SI), Z10, Z10
+	VMINPS.BCST      364(SI), Z10, Z10
 	VSUBPS           Z14, Z10, Z10
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z10
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           128(AX), Z11, Z11
 	VADDPS           Z14, Z11, Z11
-	VMAXPS.BCST      136(SI), Z11, Z11
-	VMINPS.BCST      140(SI), Z11, Z11
+	VMAXPS.BCST      360(SI), Z11, Z11
+	VMINPS.BCST      364(SI), Z11, Z11
 	VSUBPS           Z14, Z11, Z11
 	VPMOVZXBD        32(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z11
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z11
 	VCVTPS2DQ        Z11, Z11
 	VPACKSSDW        Z10, Z9, Z9
 	VPACKSSDW        Z11, Z11, Z11
 	VPACKUSWB        Z11, Z9, Z9
-	VPMAXUB          224(SI), Z9, Z9
+	VPMAXUB          176(SI), Z9, Z9
 	VPERMD           Z9, Z12, Z9
 	VMOVDQU32        Y9, (R11)
 	VEXTRACTI32X4    $0x02, Z9, 32(R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile5x3VNNI(args *byte)
+// func tile5x3VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile5x3VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile5x3VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -12068,10 +12068,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z15
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z15
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -12083,10 +12083,10 @@ bytes:
 	VCVTPS2DQ     Z2, Z2
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z2, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z15, Z0
 	VMOVDQU32     Y0, (R11)
 	VEXTRACTI32X4 $0x02, Z0, 32(R11)
@@ -12102,10 +12102,10 @@ bytes:
 	VCVTPS2DQ     Z5, Z5
 	VPACKSSDW     Z4, Z3, Z3
 	VPACKSSDW     Z5, Z5, Z5
-	VPADDSW       160(SI), Z3, Z3
-	VPADDSW       160(SI), Z5, Z5
+	VPADDSW       112(SI), Z3, Z3
+	VPADDSW       112(SI), Z5, Z5
 	VPACKUSWB     Z5, Z3, Z3
-	VPMAXUB       224(SI), Z3, Z3
+	VPMAXUB       176(SI), Z3, Z3
 	VPERMD        Z3, Z15, Z3
 	VMOVDQU32     Y3, (R11)
 	VEXTRACTI32X4 $0x02, Z3, 32(R11)
@@ -12121,10 +12121,10 @@ bytes:
 	VCVTPS2DQ     Z8, Z8
 	VPACKSSDW     Z7, Z6, Z6
 	VPACKSSDW     Z8, Z8, Z8
-	VPADDSW       160(SI), Z6, Z6
-	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       112(SI), Z6, Z6
+	VPADDSW       112(SI), Z8, Z8
 	VPACKUSWB     Z8, Z6, Z6
-	VPMAXUB       224(SI), Z6, Z6
+	VPMAXUB       176(SI), Z6, Z6
 	VPERMD        Z6, Z15, Z6
 	VMOVDQU32     Y6, (R11)
 	VEXTRACTI32X4 $0x02, Z6, 32(R11)
@@ -12140,10 +12140,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z10, Z9, Z9
 	VPACKSSDW     Z11, Z11, Z11
-	VPADDSW       160(SI), Z9, Z9
-	VPADDSW       160(SI), Z11, Z11
+	VPADDSW       112(SI), Z9, Z9
+	VPADDSW       112(SI), Z11, Z11
 	VPACKUSWB     Z11, Z9, Z9
-	VPMAXUB       224(SI), Z9, Z9
+	VPMAXUB       176(SI), Z9, Z9
 	VPERMD        Z9, Z15, Z9
 	VMOVDQU32     Y9, (R11)
 	VEXTRACTI32X4 $0x02, Z9, 32(R11)
@@ -12159,10 +12159,10 @@ bytes:
 	VCVTPS2DQ     Z14, Z14
 	VPACKSSDW     Z13, Z12, Z12
 	VPACKSSDW     Z14, Z14, Z14
-	VPADDSW       160(SI), Z12, Z12
-	VPADDSW       160(SI), Z14, Z14
+	VPADDSW       112(SI), Z12, Z12
+	VPADDSW       112(SI), Z14, Z14
 	VPACKUSWB     Z14, Z12, Z12
-	VPMAXUB       224(SI), Z12, Z12
+	VPMAXUB       176(SI), Z12, Z12
 	VPERMD        Z12, Z15, Z12
 	VMOVDQU32     Y12, (R11)
 	VEXTRACTI32X4 $0x02, Z12, 32(R11)
@@ -12170,52 +12170,52 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z15
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z16
-	VBROADCASTSS     156(SI), Z17
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z15
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z16
+	VBROADCASTSS     380(SI), Z17
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z17, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z17, Z0, Z0
 	VPMOVZXBD        (R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 148(SI), Z16, Z18
-	VFMADD132PS.BCST 144(SI), Z18, Z0
+	VFMADD132PS.BCST 372(SI), Z16, Z18
+	VFMADD132PS.BCST 368(SI), Z18, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z17, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z17, Z1, Z1
 	VPMOVZXBD        16(R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 148(SI), Z16, Z18
-	VFMADD132PS.BCST 144(SI), Z18, Z1
+	VFMADD132PS.BCST 372(SI), Z16, Z18
+	VFMADD132PS.BCST 368(SI), Z18, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z17, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z17, Z2, Z2
 	VPMOVZXBD        32(R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 148(SI), Z16, Z18
-	VFMADD132PS.BCST 144(SI), Z18, Z2
+	VFMADD132PS.BCST 372(SI), Z16, Z18
+	VFMADD132PS.BCST 368(SI), Z18, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z2, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z15, Z0
 	VMOVDQU32        Y0, (R11)
 	VEXTRACTI32X4    $0x02, Z0, 32(R11)
@@ -12223,41 +12223,41 @@ add:
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z17, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z17, Z3, Z3
 	VPMOVZXBD        (R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 148(SI), Z16, Z18
-	VFMADD132PS.BCST 144(SI), Z18, Z3
+	VFMADD132PS.BCST 372(SI), Z16, Z18
+	VFMADD132PS.BCST 368(SI), Z18, Z3
 	VCVTPS2DQ        Z3, Z3
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           64(AX), Z4, Z4
 	VADDPS           Z17, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z17, Z4, Z4
 	VPMOVZXBD        16(R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 148(SI), Z16, Z18
-	VFMADD132PS.BCST 144(SI), Z18, Z4
+	VFMADD132PS.BCST 372(SI), Z16, Z18
+	VFMADD132PS.BCST 368(SI), Z18, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           128(AX), Z5, Z5
 	VADDPS           Z17, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z17, Z5, Z5
 	VPMOVZXBD        32(R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 148(SI), Z16, Z18
-	VFMADD132PS.BCST 144(SI), Z18, Z5
+	VFMADD132PS.BCST 372(SI), Z16, Z18
+	VFMADD132PS.BCST 368(SI), Z18, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VPACKSSDW        Z4, Z3, Z3
 	VPACKSSDW        Z5, Z5, Z5
 	VPACKUSWB        Z5, Z3, Z3
-	VPMAXUB          224(SI), Z3, Z3
+	VPMAXUB          176(SI), Z3, Z3
 	VPERMD           Z3, Z15, Z3
 	VMOVDQU32        Y3, (R11)
 	VEXTRACTI32X4    $0x02, Z3, 32(R11)
@@ -12265,41 +12265,41 @@ add:
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z17, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z17, Z6, Z6
 	VPMOVZXBD        (R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 148(SI), Z16, Z18
-	VFMADD132PS.BCST 144(SI), Z18, Z6
+	VFMADD132PS.BCST 372(SI), Z16, Z18
+	VFMADD132PS.BCST 368(SI), Z18, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z17, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z17, Z7, Z7
 	VPMOVZXBD        16(R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 148(SI), Z16, Z18
-	VFMADD132PS.BCST 144(SI), Z18, Z7
+	VFMADD132PS.BCST 372(SI), Z16, Z18
+	VFMADD132PS.BCST 368(SI), Z18, Z7
 	VCVTPS2DQ        Z7, Z7
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           128(AX), Z8, Z8
 	VADDPS           Z17, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z17, Z8, Z8
 	VPMOVZXBD        32(R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 148(SI), Z16, Z18
-	VFMADD132PS.BCST 144(SI), Z18, Z8
+	VFMADD132PS.BCST 372(SI), Z16, Z18
+	VFMADD132PS.BCST 368(SI), Z18, Z8
 	VCVTPS2DQ        Z8, Z8
 	ADDQ             R8, R12
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKSSDW        Z8, Z8, Z8
 	VPACKUSWB        Z8, Z6, Z6
-	VPMAXUB          224(SI), Z6, Z6
+	VPMAXUB          176(SI), Z6, Z6
 	VPERMD           Z6, Z15, Z6
 	VMOVDQU32        Y6, (R11)
 	VEXTRACTI32X4    $0x02, Z6, 32(R11)
@@ -12307,41 +12307,41 @@ add:
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           (AX), Z9, Z9
 	VADDPS           Z17, Z9, Z9
-	VMAXPS.BCST      136(SI), Z9, Z9
-	VMINPS.BCST      140(SI), Z9, Z9
+	VMAXPS.BCST      360(SI), Z9, Z9
+	VMINPS.BCST      364(SI), Z9, Z9
 	VSUBPS           Z17, Z9, Z9
 	VPMOVZXBD        (R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 148(SI), Z16, Z18
-	VFMADD132PS.BCST 144(SI), Z18, Z9
+	VFMADD132PS.BCST 372(SI), Z16, Z18
+	VFMADD132PS.BCST 368(SI), Z18, Z9
 	VCVTPS2DQ        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           64(AX), Z10, Z10
 	VADDPS           Z17, Z10, Z10
-	VMAXPS.BCST      136(SI), Z10, Z10
-	VMINPS.BCST      140(SI), Z10, Z10
+	VMAXPS.BCST      360(SI), Z10, Z10
+	VMINPS.BCST      364(SI), Z10, Z10
 	VSUBPS           Z17, Z10, Z10
 	VPMOVZXBD        16(R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 148(SI), Z16, Z18
-	VFMADD132PS.BCST 144(SI), Z18, Z10
+	VFMADD132PS.BCST 372(SI), Z16, Z18
+	VFMADD132PS.BCST 368(SI), Z18, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           128(AX), Z11, Z11
 	VADDPS           Z17, Z11, Z11
-	VMAXPS.BCST      136(SI), Z11, Z11
-	VMINPS.BCST      140(SI), Z11, Z11
+	VMAXPS.BCST      360(SI), Z11, Z11
+	VMINPS.BCST      364(SI), Z11, Z11
 	VSUBPS           Z17, Z11, Z11
 	VPMOVZXBD        32(R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 148(SI), Z16, Z18
-	VFMADD132PS.BCST 144(SI), Z18, Z11
+	VFMADD132PS.BCST 372(SI), Z16, Z18
+	VFMADD132PS.BCST 368(SI), Z18, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z10, Z9, Z9
 	VPACKSSDW        Z11, Z11, Z11
 	VPACKUSWB        Z11, Z9, Z9
-	VPMAXUB          224(SI), Z9, Z9
+	VPMAXUB          176(SI), Z9, Z9
 	VPERMD           Z9, Z15, Z9
 	VMOVDQU32        Y9, (R11)
 	VEXTRACTI32X4    $0x02, Z9, 32(R11)
@@ -12349,49 +12349,49 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z17, Z12, Z12
-	VMAXPS.BCST      136(SI), Z12, Z12
-	VMINPS.BCST      140(SI), Z12, Z12
+	VMAXPS.BCST      360(SI), Z12, Z12
+	VMINPS.BCST      364(SI), Z12, Z12
 	VSUBPS           Z17, Z12, Z12
 	VPMOVZXBD        (R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 148(SI), Z16, Z18
-	VFMADD132PS.BCST 144(SI), Z18, Z12
+	VFMADD132PS.BCST 372(SI), Z16, Z18
+	VFMADD132PS.BCST 368(SI), Z18, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z17, Z13, Z13
-	VMAXPS.BCST      136(SI), Z13, Z13
-	VMINPS.BCST      140(SI), Z13, Z13
+	VMAXPS.BCST      360(SI), Z13, Z13
+	VMINPS.BCST      364(SI), Z13, Z13
 	VSUBPS           Z17, Z13, Z13
 	VPMOVZXBD        16(R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 148(SI), Z16, Z18
-	VFMADD132PS.BCST 144(SI), Z18, Z13
+	VFMADD132PS.BCST 372(SI), Z16, Z18
+	VFMADD132PS.BCST 368(SI), Z18, Z13
 	VCVTPS2DQ        Z13, Z13
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           128(AX), Z14, Z14
 	VADDPS           Z17, Z14, Z14
-	VMAXPS.BCST      136(SI), Z14, Z14
-	VMINPS.BCST      140(SI), Z14, Z14
+	VMAXPS.BCST      360(SI), Z14, Z14
+	VMINPS.BCST      364(SI), Z14, Z14
 	VSUBPS           Z17, Z14, Z14
 	VPMOVZXBD        32(R12), Z18
 	VCVTDQ2PS        Z18, Z18
-	VFMADD132PS.BCST 148(SI), Z16, Z18
-	VFMADD132PS.BCST 144(SI), Z18, Z14
+	VFMADD132PS.BCST 372(SI), Z16, Z18
+	VFMADD132PS.BCST 368(SI), Z18, Z14
 	VCVTPS2DQ        Z14, Z14
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z14, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          224(SI), Z12, Z12
+	VPMAXUB          176(SI), Z12, Z12
 	VPERMD           Z12, Z15, Z12
 	VMOVDQU32        Y12, (R11)
 	VEXTRACTI32X4    $0x02, Z12, 32(R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile6x3VNNI(args *byte)
+// func tile6x3VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile6x3VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile6x3VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -12563,10 +12563,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z18
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z18
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -12578,10 +12578,10 @@ bytes:
 	VCVTPS2DQ     Z2, Z2
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z2, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z18, Z0
 	VMOVDQU32     Y0, (R11)
 	VEXTRACTI32X4 $0x02, Z0, 32(R11)
@@ -12597,10 +12597,10 @@ bytes:
 	VCVTPS2DQ     Z5, Z5
 	VPACKSSDW     Z4, Z3, Z3
 	VPACKSSDW     Z5, Z5, Z5
-	VPADDSW       160(SI), Z3, Z3
-	VPADDSW       160(SI), Z5, Z5
+	VPADDSW       112(SI), Z3, Z3
+	VPADDSW       112(SI), Z5, Z5
 	VPACKUSWB     Z5, Z3, Z3
-	VPMAXUB       224(SI), Z3, Z3
+	VPMAXUB       176(SI), Z3, Z3
 	VPERMD        Z3, Z18, Z3
 	VMOVDQU32     Y3, (R11)
 	VEXTRACTI32X4 $0x02, Z3, 32(R11)
@@ -12616,10 +12616,10 @@ bytes:
 	VCVTPS2DQ     Z8, Z8
 	VPACKSSDW     Z7, Z6, Z6
 	VPACKSSDW     Z8, Z8, Z8
-	VPADDSW       160(SI), Z6, Z6
-	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       112(SI), Z6, Z6
+	VPADDSW       112(SI), Z8, Z8
 	VPACKUSWB     Z8, Z6, Z6
-	VPMAXUB       224(SI), Z6, Z6
+	VPMAXUB       176(SI), Z6, Z6
 	VPERMD        Z6, Z18, Z6
 	VMOVDQU32     Y6, (R11)
 	VEXTRACTI32X4 $0x02, Z6, 32(R11)
@@ -12635,10 +12635,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z10, Z9, Z9
 	VPACKSSDW     Z11, Z11, Z11
-	VPADDSW       160(SI), Z9, Z9
-	VPADDSW       160(SI), Z11, Z11
+	VPADDSW       112(SI), Z9, Z9
+	VPADDSW       112(SI), Z11, Z11
 	VPACKUSWB     Z11, Z9, Z9
-	VPMAXUB       224(SI), Z9, Z9
+	VPMAXUB       176(SI), Z9, Z9
 	VPERMD        Z9, Z18, Z9
 	VMOVDQU32     Y9, (R11)
 	VEXTRACTI32X4 $0x02, Z9, 32(R11)
@@ -12654,10 +12654,10 @@ bytes:
 	VCVTPS2DQ     Z14, Z14
 	VPACKSSDW     Z13, Z12, Z12
 	VPACKSSDW     Z14, Z14, Z14
-	VPADDSW       160(SI), Z12, Z12
-	VPADDSW       160(SI), Z14, Z14
+	VPADDSW       112(SI), Z12, Z12
+	VPADDSW       112(SI), Z14, Z14
 	VPACKUSWB     Z14, Z12, Z12
-	VPMAXUB       224(SI), Z12, Z12
+	VPMAXUB       176(SI), Z12, Z12
 	VPERMD        Z12, Z18, Z12
 	VMOVDQU32     Y12, (R11)
 	VEXTRACTI32X4 $0x02, Z12, 32(R11)
@@ -12673,10 +12673,10 @@ bytes:
 	VCVTPS2DQ     Z17, Z17
 	VPACKSSDW     Z16, Z15, Z15
 	VPACKSSDW     Z17, Z17, Z17
-	VPADDSW       160(SI), Z15, Z15
-	VPADDSW       160(SI), Z17, Z17
+	VPADDSW       112(SI), Z15, Z15
+	VPADDSW       112(SI), Z17, Z17
 	VPACKUSWB     Z17, Z15, Z15
-	VPMAXUB       224(SI), Z15, Z15
+	VPMAXUB       176(SI), Z15, Z15
 	VPERMD        Z15, Z18, Z15
 	VMOVDQU32     Y15, (R11)
 	VEXTRACTI32X4 $0x02, Z15, 32(R11)
@@ -12684,52 +12684,52 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z18
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z19
-	VBROADCASTSS     156(SI), Z20
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z18
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z19
+	VBROADCASTSS     380(SI), Z20
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z20, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z20, Z0, Z0
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z0
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z20, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z20, Z1, Z1
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z1
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z20, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z20, Z2, Z2
 	VPMOVZXBD        32(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z2
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z2, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z18, Z0
 	VMOVDQU32        Y0, (R11)
 	VEXTRACTI32X4    $0x02, Z0, 32(R11)
@@ -12737,41 +12737,41 @@ add:
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z20, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z20, Z3, Z3
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z3
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z3
 	VCVTPS2DQ        Z3, Z3
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           64(AX), Z4, Z4
 	VADDPS           Z20, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z20, Z4, Z4
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z4
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           128(AX), Z5, Z5
 	VADDPS           Z20, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z20, Z5, Z5
 	VPMOVZXBD        32(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z5
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VPACKSSDW        Z4, Z3, Z3
 	VPACKSSDW        Z5, Z5, Z5
 	VPACKUSWB        Z5, Z3, Z3
-	VPMAXUB          224(SI), Z3, Z3
+	VPMAXUB          176(SI), Z3, Z3
 	VPERMD           Z3, Z18, Z3
 	VMOVDQU32        Y3, (R11)
 	VEXTRACTI32X4    $0x02, Z3, 32(R11)
@@ -12779,41 +12779,41 @@ add:
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z20, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z20, Z6, Z6
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z6
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z20, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z20, Z7, Z7
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z7
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z7
 	VCVTPS2DQ        Z7, Z7
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           128(AX), Z8, Z8
 	VADDPS           Z20, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z20, Z8, Z8
 	VPMOVZXBD        32(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z8
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z8
 	VCVTPS2DQ        Z8, Z8
 	ADDQ             R8, R12
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKSSDW        Z8, Z8, Z8
 	VPACKUSWB        Z8, Z6, Z6
-	VPMAXUB          224(SI), Z6, Z6
+	VPMAXUB          176(SI), Z6, Z6
 	VPERMD           Z6, Z18, Z6
 	VMOVDQU32        Y6, (R11)
 	VEXTRACTI32X4    $0x02, Z6, 32(R11)
@@ -12821,41 +12821,41 @@ add:
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           (AX), Z9, Z9
 	VADDPS           Z20, Z9, Z9
-	VMAXPS.BCST      136(SI), Z9, Z9
-	VMINPS.BCST      140(SI), Z9, Z9
+	VMAXPS.BCST      360(SI), Z9, Z9
+	VMINPS.BCST      364(SI), Z9, Z9
 	VSUBPS           Z20, Z9, Z9
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z9
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z9
 	VCVTPS2DQ        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           64(AX), Z10, Z10
 	VADDPS           Z20, Z10, Z10
-	VMAXPS.BCST      136(SI), Z10, Z10
-	VMINPS.BCST      140(SI), Z10, Z10
+	VMAXPS.BCST      360(SI), Z10, Z10
+	VMINPS.BCST      364(SI), Z10, Z10
 	VSUBPS           Z20, Z10, Z10
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z10
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           128(AX), Z11, Z11
 	VADDPS           Z20, Z11, Z11
-	VMAXPS.BCST      136(SI), Z11, Z11
-	VMINPS.BCST      140(SI), Z11, Z11
+	VMAXPS.BCST      360(SI), Z11, Z11
+	VMINPS.BCST      364(SI), Z11, Z11
 	VSUBPS           Z20, Z11, Z11
 	VPMOVZXBD        32(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z11
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z10, Z9, Z9
 	VPACKSSDW        Z11, Z11, Z11
 	VPACKUSWB        Z11, Z9, Z9
-	VPMAXUB          224(SI), Z9, Z9
+	VPMAXUB          176(SI), Z9, Z9
 	VPERMD           Z9, Z18, Z9
 	VMOVDQU32        Y9, (R11)
 	VEXTRACTI32X4    $0x02, Z9, 32(R11)
@@ -12863,41 +12863,41 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z20, Z12, Z12
-	VMAXPS.BCST      136(SI), Z12, Z12
-	VMINPS.BCST      140(SI), Z12, Z12
+	VMAXPS.BCST      360(SI), Z12, Z12
+	VMINPS.BCST      364(SI), Z12, Z12
 	VSUBPS           Z20, Z12, Z12
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z12
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z20, Z13, Z13
-	VMAXPS.BCST      136(SI), Z13, Z13
-	VMINPS.BCST      140(SI), Z13, Z13
+	VMAXPS.BCST      360(SI), Z13, Z13
+	VMINPS.BCST      364(SI), Z13, Z13
 	VSUBPS           Z20, Z13, Z13
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z13
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z13
 	VCVTPS2DQ        Z13, Z13
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           128(AX), Z14, Z14
 	VADDPS           Z20, Z14, Z14
-	VMAXPS.BCST      136(SI), Z14, Z14
-	VMINPS.BCST      140(SI), Z14, Z14
+	VMAXPS.BCST      360(SI), Z14, Z14
+	VMINPS.BCST      364(SI), Z14, Z14
 	VSUBPS           Z20, Z14, Z14
 	VPMOVZXBD        32(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z14
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z14
 	VCVTPS2DQ        Z14, Z14
 	ADDQ             R8, R12
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z14, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          224(SI), Z12, Z12
+	VPMAXUB          176(SI), Z12, Z12
 	VPERMD           Z12, Z18, Z12
 	VMOVDQU32        Y12, (R11)
 	VEXTRACTI32X4    $0x02, Z12, 32(R11)
@@ -12905,49 +12905,49 @@ add:
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           (AX), Z15, Z15
 	VADDPS           Z20, Z15, Z15
-	VMAXPS.BCST      136(SI), Z15, Z15
-	VMINPS.BCST      140(SI), Z15, Z15
+	VMAXPS.BCST      360(SI), Z15, Z15
+	VMINPS.BCST      364(SI), Z15, Z15
 	VSUBPS           Z20, Z15, Z15
 	VPMOVZXBD        (R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z15
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z15
 	VCVTPS2DQ        Z15, Z15
 	VCVTDQ2PS        Z16, Z16
 	VMULPS           64(AX), Z16, Z16
 	VADDPS           Z20, Z16, Z16
-	VMAXPS.BCST      136(SI), Z16, Z16
-	VMINPS.BCST      140(SI), Z16, Z16
+	VMAXPS.BCST      360(SI), Z16, Z16
+	VMINPS.BCST      364(SI), Z16, Z16
 	VSUBPS           Z20, Z16, Z16
 	VPMOVZXBD        16(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z16
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z16
 	VCVTPS2DQ        Z16, Z16
 	VCVTDQ2PS        Z17, Z17
 	VMULPS           128(AX), Z17, Z17
 	VADDPS           Z20, Z17, Z17
-	VMAXPS.BCST      136(SI), Z17, Z17
-	VMINPS.BCST      140(SI), Z17, Z17
+	VMAXPS.BCST      360(SI), Z17, Z17
+	VMINPS.BCST      364(SI), Z17, Z17
 	VSUBPS           Z20, Z17, Z17
 	VPMOVZXBD        32(R12), Z21
 	VCVTDQ2PS        Z21, Z21
-	VFMADD132PS.BCST 148(SI), Z19, Z21
-	VFMADD132PS.BCST 144(SI), Z21, Z17
+	VFMADD132PS.BCST 372(SI), Z19, Z21
+	VFMADD132PS.BCST 368(SI), Z21, Z17
 	VCVTPS2DQ        Z17, Z17
 	VPACKSSDW        Z16, Z15, Z15
 	VPACKSSDW        Z17, Z17, Z17
 	VPACKUSWB        Z17, Z15, Z15
-	VPMAXUB          224(SI), Z15, Z15
+	VPMAXUB          176(SI), Z15, Z15
 	VPERMD           Z15, Z18, Z15
 	VMOVDQU32        Y15, (R11)
 	VEXTRACTI32X4    $0x02, Z15, 32(R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile7x3VNNI(args *byte)
+// func tile7x3VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile7x3VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile7x3VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -13137,10 +13137,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z21
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z21
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -13152,10 +13152,10 @@ bytes:
 	VCVTPS2DQ     Z2, Z2
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z2, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z21, Z0
 	VMOVDQU32     Y0, (R11)
 	VEXTRACTI32X4 $0x02, Z0, 32(R11)
@@ -13171,10 +13171,10 @@ bytes:
 	VCVTPS2DQ     Z5, Z5
 	VPACKSSDW     Z4, Z3, Z3
 	VPACKSSDW     Z5, Z5, Z5
-	VPADDSW       160(SI), Z3, Z3
-	VPADDSW       160(SI), Z5, Z5
+	VPADDSW       112(SI), Z3, Z3
+	VPADDSW       112(SI), Z5, Z5
 	VPACKUSWB     Z5, Z3, Z3
-	VPMAXUB       224(SI), Z3, Z3
+	VPMAXUB       176(SI), Z3, Z3
 	VPERMD        Z3, Z21, Z3
 	VMOVDQU32     Y3, (R11)
 	VEXTRACTI32X4 $0x02, Z3, 32(R11)
@@ -13190,10 +13190,10 @@ bytes:
 	VCVTPS2DQ     Z8, Z8
 	VPACKSSDW     Z7, Z6, Z6
 	VPACKSSDW     Z8, Z8, Z8
-	VPADDSW       160(SI), Z6, Z6
-	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       112(SI), Z6, Z6
+	VPADDSW       112(SI), Z8, Z8
 	VPACKUSWB     Z8, Z6, Z6
-	VPMAXUB       224(SI), Z6, Z6
+	VPMAXUB       176(SI), Z6, Z6
 	VPERMD        Z6, Z21, Z6
 	VMOVDQU32     Y6, (R11)
 	VEXTRACTI32X4 $0x02, Z6, 32(R11)
@@ -13209,10 +13209,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z10, Z9, Z9
 	VPACKSSDW     Z11, Z11, Z11
-	VPADDSW       160(SI), Z9, Z9
-	VPADDSW       160(SI), Z11, Z11
+	VPADDSW       112(SI), Z9, Z9
+	VPADDSW       112(SI), Z11, Z11
 	VPACKUSWB     Z11, Z9, Z9
-	VPMAXUB       224(SI), Z9, Z9
+	VPMAXUB       176(SI), Z9, Z9
 	VPERMD        Z9, Z21, Z9
 	VMOVDQU32     Y9, (R11)
 	VEXTRACTI32X4 $0x02, Z9, 32(R11)
@@ -13228,10 +13228,10 @@ bytes:
 	VCVTPS2DQ     Z14, Z14
 	VPACKSSDW     Z13, Z12, Z12
 	VPACKSSDW     Z14, Z14, Z14
-	VPADDSW       160(SI), Z12, Z12
-	VPADDSW       160(SI), Z14, Z14
+	VPADDSW       112(SI), Z12, Z12
+	VPADDSW       112(SI), Z14, Z14
 	VPACKUSWB     Z14, Z12, Z12
-	VPMAXUB       224(SI), Z12, Z12
+	VPMAXUB       176(SI), Z12, Z12
 	VPERMD        Z12, Z21, Z12
 	VMOVDQU32     Y12, (R11)
 	VEXTRACTI32X4 $0x02, Z12, 32(R11)
@@ -13247,10 +13247,10 @@ bytes:
 	VCVTPS2DQ     Z17, Z17
 	VPACKSSDW     Z16, Z15, Z15
 	VPACKSSDW     Z17, Z17, Z17
-	VPADDSW       160(SI), Z15, Z15
-	VPADDSW       160(SI), Z17, Z17
+	VPADDSW       112(SI), Z15, Z15
+	VPADDSW       112(SI), Z17, Z17
 	VPACKUSWB     Z17, Z15, Z15
-	VPMAXUB       224(SI), Z15, Z15
+	VPMAXUB       176(SI), Z15, Z15
 	VPERMD        Z15, Z21, Z15
 	VMOVDQU32     Y15, (R11)
 	VEXTRACTI32X4 $0x02, Z15, 32(R11)
@@ -13266,10 +13266,10 @@ bytes:
 	VCVTPS2DQ     Z20, Z20
 	VPACKSSDW     Z19, Z18, Z18
 	VPACKSSDW     Z20, Z20, Z20
-	VPADDSW       160(SI), Z18, Z18
-	VPADDSW       160(SI), Z20, Z20
+	VPADDSW       112(SI), Z18, Z18
+	VPADDSW       112(SI), Z20, Z20
 	VPACKUSWB     Z20, Z18, Z18
-	VPMAXUB       224(SI), Z18, Z18
+	VPMAXUB       176(SI), Z18, Z18
 	VPERMD        Z18, Z21, Z18
 	VMOVDQU32     Y18, (R11)
 	VEXTRACTI32X4 $0x02, Z18, 32(R11)
@@ -13277,52 +13277,52 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z21
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z22
-	VBROADCASTSS     156(SI), Z23
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z21
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z22
+	VBROADCASTSS     380(SI), Z23
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z23, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z23, Z0, Z0
 	VPMOVZXBD        (R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 148(SI), Z22, Z24
-	VFMADD132PS.BCST 144(SI), Z24, Z0
+	VFMADD132PS.BCST 372(SI), Z22, Z24
+	VFMADD132PS.BCST 368(SI), Z24, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z23, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z23, Z1, Z1
 	VPMOVZXBD        16(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 148(SI), Z22, Z24
-	VFMADD132PS.BCST 144(SI), Z24, Z1
+	VFMADD132PS.BCST 372(SI), Z22, Z24
+	VFMADD132PS.BCST 368(SI), Z24, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z23, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z23, Z2, Z2
 	VPMOVZXBD        32(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 148(SI), Z22, Z24
-	VFMADD132PS.BCST 144(SI), Z24, Z2
+	VFMADD132PS.BCST 372(SI), Z22, Z24
+	VFMADD132PS.BCST 368(SI), Z24, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z2, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z21, Z0
 	VMOVDQU32        Y0, (R11)
 	VEXTRACTI32X4    $0x02, Z0, 32(R11)
@@ -13330,41 +13330,41 @@ add:
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z23, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z23, Z3, Z3
 	VPMOVZXBD        (R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 148(SI), Z22, Z24
-	VFMADD132PS.BCST 144(SI), Z24, Z3
+	VFMADD132PS.BCST 372(SI), Z22, Z24
+	VFMADD132PS.BCST 368(SI), Z24, Z3
 	VCVTPS2DQ        Z3, Z3
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           64(AX), Z4, Z4
 	VADDPS           Z23, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z23, Z4, Z4
 	VPMOVZXBD        16(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 148(SI), Z22, Z24
-	VFMADD132PS.BCST 144(SI), Z24, Z4
+	VFMADD132PS.BCST 372(SI), Z22, Z24
+	VFMADD132PS.BCST 368(SI), Z24, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           128(AX), Z5, Z5
 	VADDPS           Z23, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z23, Z5, Z5
 	VPMOVZXBD        32(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 148(SI), Z22, Z24
-	VFMADD132PS.BCST 144(SI), Z24, Z5
+	VFMADD132PS.BCST 372(SI), Z22, Z24
+	VFMADD132PS.BCST 368(SI), Z24, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VPACKSSDW        Z4, Z3, Z3
 	VPACKSSDW        Z5, Z5, Z5
 	VPACKUSWB        Z5, Z3, Z3
-	VPMAXUB          224(SI), Z3, Z3
+	VPMAXUB          176(SI), Z3, Z3
 	VPERMD           Z3, Z21, Z3
 	VMOVDQU32        Y3, (R11)
 	VEXTRACTI32X4    $0x02, Z3, 32(R11)
@@ -13372,41 +13372,41 @@ add:
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z23, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z23, Z6, Z6
 	VPMOVZXBD        (R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 148(SI), Z22, Z24
-	VFMADD132PS.BCST 144(SI), Z24, Z6
+	VFMADD132PS.BCST 372(SI), Z22, Z24
+	VFMADD132PS.BCST 368(SI), Z24, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z23, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z23, Z7, Z7
 	VPMOVZXBD        16(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 148(SI), Z22, Z24
-	VFMADD132PS.BCST 144(SI), Z24, Z7
+	VFMADD132PS.BCST 372(SI), Z22, Z24
+	VFMADD132PS.BCST 368(SI), Z24, Z7
 	VCVTPS2DQ        Z7, Z7
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           128(AX), Z8, Z8
 	VADDPS           Z23, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z23, Z8, Z8
 	VPMOVZXBD        32(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 148(SI), Z22, Z24
-	VFMADD132PS.BCST 144(SI), Z24, Z8
+	VFMADD132PS.BCST 372(SI), Z22, Z24
+	VFMADD132PS.BCST 368(SI), Z24, Z8
 	VCVTPS2DQ        Z8, Z8
 	ADDQ             R8, R12
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKSSDW        Z8, Z8, Z8
 	VPACKUSWB        Z8, Z6, Z6
-	VPMAXUB          224(SI), Z6, Z6
+	VPMAXUB          176(SI), Z6, Z6
 	VPERMD           Z6, Z21, Z6
 	VMOVDQU32        Y6, (R11)
 	VEXTRACTI32X4    $0x02, Z6, 32(R11)
@@ -13414,41 +13414,41 @@ add:
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           (AX), Z9, Z9
 	VADDPS           Z23, Z9, Z9
-	VMAXPS.BCST      136(SI), Z9, Z9
-	VMINPS.BCST      140(SI), Z9, Z9
+	VMAXPS.BCST      360(SI), Z9, Z9
+	VMINPS.BCST      364(SI), Z9, Z9
 	VSUBPS           Z23, Z9, Z9
 	VPMOVZXBD        (R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 148(SI), Z22, Z24
-	VFMADD132PS.BCST 144(SI), Z24, Z9
+	VFMADD132PS.BCST 372(SI), Z22, Z24
+	VFMADD132PS.BCST 368(SI), Z24, Z9
 	VCVTPS2DQ        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           64(AX), Z10, Z10
 	VADDPS           Z23, Z10, Z10
-	VMAXPS.BCST      136(SI), Z10, Z10
-	VMINPS.BCST      140(SI), Z10, Z10
+	VMAXPS.BCST      360(SI), Z10, Z10
+	VMINPS.BCST      364(SI), Z10, Z10
 	VSUBPS           Z23, Z10, Z10
 	VPMOVZXBD        16(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 148(SI), Z22, Z24
-	VFMADD132PS.BCST 144(SI), Z24, Z10
+	VFMADD132PS.BCST 372(SI), Z22, Z24
+	VFMADD132PS.BCST 368(SI), Z24, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           128(AX), Z11, Z11
 	VADDPS           Z23, Z11, Z11
-	VMAXPS.BCST      136(SI), Z11, Z11
-	VMINPS.BCST      140(SI), Z11, Z11
+	VMAXPS.BCST      360(SI), Z11, Z11
+	VMINPS.BCST      364(SI), Z11, Z11
 	VSUBPS           Z23, Z11, Z11
 	VPMOVZXBD        32(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 148(SI), Z22, Z24
-	VFMADD132PS.BCST 144(SI), Z24, Z11
+	VFMADD132PS.BCST 372(SI), Z22, Z24
+	VFMADD132PS.BCST 368(SI), Z24, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z10, Z9, Z9
 	VPACKSSDW        Z11, Z11, Z11
 	VPACKUSWB        Z11, Z9, Z9
-	VPMAXUB          224(SI), Z9, Z9
+	VPMAXUB          176(SI), Z9, Z9
 	VPERMD           Z9, Z21, Z9
 	VMOVDQU32        Y9, (R11)
 	VEXTRACTI32X4    $0x02, Z9, 32(R11)
@@ -13456,41 +13456,41 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z23, Z12, Z12
-	VMAXPS.BCST      136(SI), Z12, Z12
-	VMINPS.BCST      140(SI), Z12, Z12
+	VMAXPS.BCST      360(SI), Z12, Z12
+	VMINPS.BCST      364(SI), Z12, Z12
 	VSUBPS           Z23, Z12, Z12
 	VPMOVZXBD        (R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 148(SI), Z22, Z24
-	VFMADD132PS.BCST 144(SI), Z24, Z12
+	VFMADD132PS.BCST 372(SI), Z22, Z24
+	VFMADD132PS.BCST 368(SI), Z24, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z23, Z13, Z13
-	VMAXPS.BCST      136(SI), Z13, Z13
-	VMINPS.BCST      140(SI), Z13, Z13
+	VMAXPS.BCST      360(SI), Z13, Z13
+	VMINPS.BCST      364(SI), Z13, Z13
 	VSUBPS           Z23, Z13, Z13
 	VPMOVZXBD        16(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 148(SI), Z22, Z24
-	VFMADD132PS.BCST 144(SI), Z24, Z13
+	VFMADD132PS.BCST 372(SI), Z22, Z24
+	VFMADD132PS.BCST 368(SI), Z24, Z13
 	VCVTPS2DQ        Z13, Z13
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           128(AX), Z14, Z14
 	VADDPS           Z23, Z14, Z14
-	VMAXPS.BCST      136(SI), Z14, Z14
-	VMINPS.BCST      140(SI), Z14, Z14
+	VMAXPS.BCST      360(SI), Z14, Z14
+	VMINPS.BCST      364(SI), Z14, Z14
 	VSUBPS           Z23, Z14, Z14
 	VPMOVZXBD        32(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 148(SI), Z22, Z24
-	VFMADD132PS.BCST 144(SI), Z24, Z14
+	VFMADD132PS.BCST 372(SI), Z22, Z24
+	VFMADD132PS.BCST 368(SI), Z24, Z14
 	VCVTPS2DQ        Z14, Z14
 	ADDQ             R8, R12
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z14, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          224(SI), Z12, Z12
+	VPMAXUB          176(SI), Z12, Z12
 	VPERMD           Z12, Z21, Z12
 	VMOVDQU32        Y12, (R11)
 	VEXTRACTI32X4    $0x02, Z12, 32(R11)
@@ -13498,41 +13498,41 @@ add:
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           (AX), Z15, Z15
 	VADDPS           Z23, Z15, Z15
-	VMAXPS.BCST      136(SI), Z15, Z15
-	VMINPS.BCST      140(SI), Z15, Z15
+	VMAXPS.BCST      360(SI), Z15, Z15
+	VMINPS.BCST      364(SI), Z15, Z15
 	VSUBPS           Z23, Z15, Z15
 	VPMOVZXBD        (R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 148(SI), Z22, Z24
-	VFMADD132PS.BCST 144(SI), Z24, Z15
+	VFMADD132PS.BCST 372(SI), Z22, Z24
+	VFMADD132PS.BCST 368(SI), Z24, Z15
 	VCVTPS2DQ        Z15, Z15
 	VCVTDQ2PS        Z16, Z16
 	VMULPS           64(AX), Z16, Z16
 	VADDPS           Z23, Z16, Z16
-	VMAXPS.BCST      136(SI), Z16, Z16
-	VMINPS.BCST      140(SI), Z16, Z16
+	VMAXPS.BCST      360(SI), Z16, Z16
+	VMINPS.BCST      364(SI), Z16, Z16
 	VSUBPS           Z23, Z16, Z16
 	VPMOVZXBD        16(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 148(SI), Z22, Z24
-	VFMADD132PS.BCST 144(SI), Z24, Z16
+	VFMADD132PS.BCST 372(SI), Z22, Z24
+	VFMADD132PS.BCST 368(SI), Z24, Z16
 	VCVTPS2DQ        Z16, Z16
 	VCVTDQ2PS        Z17, Z17
 	VMULPS           128(AX), Z17, Z17
 	VADDPS           Z23, Z17, Z17
-	VMAXPS.BCST      136(SI), Z17, Z17
-	VMINPS.BCST      140(SI), Z17, Z17
+	VMAXPS.BCST      360(SI), Z17, Z17
+	VMINPS.BCST      364(SI), Z17, Z17
 	VSUBPS           Z23, Z17, Z17
 	VPMOVZXBD        32(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 148(SI), Z22, Z24
-	VFMADD132PS.BCST 144(SI), Z24, Z17
+	VFMADD132PS.BCST 372(SI), Z22, Z24
+	VFMADD132PS.BCST 368(SI), Z24, Z17
 	VCVTPS2DQ        Z17, Z17
 	ADDQ             R8, R12
 	VPACKSSDW        Z16, Z15, Z15
 	VPACKSSDW        Z17, Z17, Z17
 	VPACKUSWB        Z17, Z15, Z15
-	VPMAXUB          224(SI), Z15, Z15
+	VPMAXUB          176(SI), Z15, Z15
 	VPERMD           Z15, Z21, Z15
 	VMOVDQU32        Y15, (R11)
 	VEXTRACTI32X4    $0x02, Z15, 32(R11)
@@ -13540,49 +13540,49 @@ add:
 	VCVTDQ2PS        Z18, Z18
 	VMULPS           (AX), Z18, Z18
 	VADDPS           Z23, Z18, Z18
-	VMAXPS.BCST      136(SI), Z18, Z18
-	VMINPS.BCST      140(SI), Z18, Z18
+	VMAXPS.BCST      360(SI), Z18, Z18
+	VMINPS.BCST      364(SI), Z18, Z18
 	VSUBPS           Z23, Z18, Z18
 	VPMOVZXBD        (R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 148(SI), Z22, Z24
-	VFMADD132PS.BCST 144(SI), Z24, Z18
+	VFMADD132PS.BCST 372(SI), Z22, Z24
+	VFMADD132PS.BCST 368(SI), Z24, Z18
 	VCVTPS2DQ        Z18, Z18
 	VCVTDQ2PS        Z19, Z19
 	VMULPS           64(AX), Z19, Z19
 	VADDPS           Z23, Z19, Z19
-	VMAXPS.BCST      136(SI), Z19, Z19
-	VMINPS.BCST      140(SI), Z19, Z19
+	VMAXPS.BCST      360(SI), Z19, Z19
+	VMINPS.BCST      364(SI), Z19, Z19
 	VSUBPS           Z23, Z19, Z19
 	VPMOVZXBD        16(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 148(SI), Z22, Z24
-	VFMADD132PS.BCST 144(SI), Z24, Z19
+	VFMADD132PS.BCST 372(SI), Z22, Z24
+	VFMADD132PS.BCST 368(SI), Z24, Z19
 	VCVTPS2DQ        Z19, Z19
 	VCVTDQ2PS        Z20, Z20
 	VMULPS           128(AX), Z20, Z20
 	VADDPS           Z23, Z20, Z20
-	VMAXPS.BCST      136(SI), Z20, Z20
-	VMINPS.BCST      140(SI), Z20, Z20
+	VMAXPS.BCST      360(SI), Z20, Z20
+	VMINPS.BCST      364(SI), Z20, Z20
 	VSUBPS           Z23, Z20, Z20
 	VPMOVZXBD        32(R12), Z24
 	VCVTDQ2PS        Z24, Z24
-	VFMADD132PS.BCST 148(SI), Z22, Z24
-	VFMADD132PS.BCST 144(SI), Z24, Z20
+	VFMADD132PS.BCST 372(SI), Z22, Z24
+	VFMADD132PS.BCST 368(SI), Z24, Z20
 	VCVTPS2DQ        Z20, Z20
 	VPACKSSDW        Z19, Z18, Z18
 	VPACKSSDW        Z20, Z20, Z20
 	VPACKUSWB        Z20, Z18, Z18
-	VPMAXUB          224(SI), Z18, Z18
+	VPMAXUB          176(SI), Z18, Z18
 	VPERMD           Z18, Z21, Z18
 	VMOVDQU32        Y18, (R11)
 	VEXTRACTI32X4    $0x02, Z18, 32(R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile8x3VNNI(args *byte)
+// func tile8x3VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile8x3VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile8x3VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -13790,10 +13790,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z24
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z24
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -13805,10 +13805,10 @@ bytes:
 	VCVTPS2DQ     Z2, Z2
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z2, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z24, Z0
 	VMOVDQU32     Y0, (R11)
 	VEXTRACTI32X4 $0x02, Z0, 32(R11)
@@ -13824,10 +13824,10 @@ bytes:
 	VCVTPS2DQ     Z5, Z5
 	VPACKSSDW     Z4, Z3, Z3
 	VPACKSSDW     Z5, Z5, Z5
-	VPADDSW       160(SI), Z3, Z3
-	VPADDSW       160(SI), Z5, Z5
+	VPADDSW       112(SI), Z3, Z3
+	VPADDSW       112(SI), Z5, Z5
 	VPACKUSWB     Z5, Z3, Z3
-	VPMAXUB       224(SI), Z3, Z3
+	VPMAXUB       176(SI), Z3, Z3
 	VPERMD        Z3, Z24, Z3
 	VMOVDQU32     Y3, (R11)
 	VEXTRACTI32X4 $0x02, Z3, 32(R11)
@@ -13843,10 +13843,10 @@ bytes:
 	VCVTPS2DQ     Z8, Z8
 	VPACKSSDW     Z7, Z6, Z6
 	VPACKSSDW     Z8, Z8, Z8
-	VPADDSW       160(SI), Z6, Z6
-	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       112(SI), Z6, Z6
+	VPADDSW       112(SI), Z8, Z8
 	VPACKUSWB     Z8, Z6, Z6
-	VPMAXUB       224(SI), Z6, Z6
+	VPMAXUB       176(SI), Z6, Z6
 	VPERMD        Z6, Z24, Z6
 	VMOVDQU32     Y6, (R11)
 	VEXTRACTI32X4 $0x02, Z6, 32(R11)
@@ -13862,10 +13862,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z10, Z9, Z9
 	VPACKSSDW     Z11, Z11, Z11
-	VPADDSW       160(SI), Z9, Z9
-	VPADDSW       160(SI), Z11, Z11
+	VPADDSW       112(SI), Z9, Z9
+	VPADDSW       112(SI), Z11, Z11
 	VPACKUSWB     Z11, Z9, Z9
-	VPMAXUB       224(SI), Z9, Z9
+	VPMAXUB       176(SI), Z9, Z9
 	VPERMD        Z9, Z24, Z9
 	VMOVDQU32     Y9, (R11)
 	VEXTRACTI32X4 $0x02, Z9, 32(R11)
@@ -13881,10 +13881,10 @@ bytes:
 	VCVTPS2DQ     Z14, Z14
 	VPACKSSDW     Z13, Z12, Z12
 	VPACKSSDW     Z14, Z14, Z14
-	VPADDSW       160(SI), Z12, Z12
-	VPADDSW       160(SI), Z14, Z14
+	VPADDSW       112(SI), Z12, Z12
+	VPADDSW       112(SI), Z14, Z14
 	VPACKUSWB     Z14, Z12, Z12
-	VPMAXUB       224(SI), Z12, Z12
+	VPMAXUB       176(SI), Z12, Z12
 	VPERMD        Z12, Z24, Z12
 	VMOVDQU32     Y12, (R11)
 	VEXTRACTI32X4 $0x02, Z12, 32(R11)
@@ -13900,10 +13900,10 @@ bytes:
 	VCVTPS2DQ     Z17, Z17
 	VPACKSSDW     Z16, Z15, Z15
 	VPACKSSDW     Z17, Z17, Z17
-	VPADDSW       160(SI), Z15, Z15
-	VPADDSW       160(SI), Z17, Z17
+	VPADDSW       112(SI), Z15, Z15
+	VPADDSW       112(SI), Z17, Z17
 	VPACKUSWB     Z17, Z15, Z15
-	VPMAXUB       224(SI), Z15, Z15
+	VPMAXUB       176(SI), Z15, Z15
 	VPERMD        Z15, Z24, Z15
 	VMOVDQU32     Y15, (R11)
 	VEXTRACTI32X4 $0x02, Z15, 32(R11)
@@ -13919,10 +13919,10 @@ bytes:
 	VCVTPS2DQ     Z20, Z20
 	VPACKSSDW     Z19, Z18, Z18
 	VPACKSSDW     Z20, Z20, Z20
-	VPADDSW       160(SI), Z18, Z18
-	VPADDSW       160(SI), Z20, Z20
+	VPADDSW       112(SI), Z18, Z18
+	VPADDSW       112(SI), Z20, Z20
 	VPACKUSWB     Z20, Z18, Z18
-	VPMAXUB       224(SI), Z18, Z18
+	VPMAXUB       176(SI), Z18, Z18
 	VPERMD        Z18, Z24, Z18
 	VMOVDQU32     Y18, (R11)
 	VEXTRACTI32X4 $0x02, Z18, 32(R11)
@@ -13938,10 +13938,10 @@ bytes:
 	VCVTPS2DQ     Z23, Z23
 	VPACKSSDW     Z22, Z21, Z21
 	VPACKSSDW     Z23, Z23, Z23
-	VPADDSW       160(SI), Z21, Z21
-	VPADDSW       160(SI), Z23, Z23
+	VPADDSW       112(SI), Z21, Z21
+	VPADDSW       112(SI), Z23, Z23
 	VPACKUSWB     Z23, Z21, Z21
-	VPMAXUB       224(SI), Z21, Z21
+	VPMAXUB       176(SI), Z21, Z21
 	VPERMD        Z21, Z24, Z21
 	VMOVDQU32     Y21, (R11)
 	VEXTRACTI32X4 $0x02, Z21, 32(R11)
@@ -13949,52 +13949,52 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z24
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z25
-	VBROADCASTSS     156(SI), Z26
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z24
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z25
+	VBROADCASTSS     380(SI), Z26
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z26, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z26, Z0, Z0
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z0
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z26, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z26, Z1, Z1
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z1
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z26, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z26, Z2, Z2
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z2
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z2, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z24, Z0
 	VMOVDQU32        Y0, (R11)
 	VEXTRACTI32X4    $0x02, Z0, 32(R11)
@@ -14002,41 +14002,41 @@ add:
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z26, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z26, Z3, Z3
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z3
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z3
 	VCVTPS2DQ        Z3, Z3
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           64(AX), Z4, Z4
 	VADDPS           Z26, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z26, Z4, Z4
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z4
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           128(AX), Z5, Z5
 	VADDPS           Z26, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z26, Z5, Z5
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z5
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VPACKSSDW        Z4, Z3, Z3
 	VPACKSSDW        Z5, Z5, Z5
 	VPACKUSWB        Z5, Z3, Z3
-	VPMAXUB          224(SI), Z3, Z3
+	VPMAXUB          176(SI), Z3, Z3
 	VPERMD           Z3, Z24, Z3
 	VMOVDQU32        Y3, (R11)
 	VEXTRACTI32X4    $0x02, Z3, 32(R11)
@@ -14044,41 +14044,41 @@ add:
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z26, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z26, Z6, Z6
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z6
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z26, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z26, Z7, Z7
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z7
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z7
 	VCVTPS2DQ        Z7, Z7
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           128(AX), Z8, Z8
 	VADDPS           Z26, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z26, Z8, Z8
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z8
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z8
 	VCVTPS2DQ        Z8, Z8
 	ADDQ             R8, R12
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKSSDW        Z8, Z8, Z8
 	VPACKUSWB        Z8, Z6, Z6
-	VPMAXUB          224(SI), Z6, Z6
+	VPMAXUB          176(SI), Z6, Z6
 	VPERMD           Z6, Z24, Z6
 	VMOVDQU32        Y6, (R11)
 	VEXTRACTI32X4    $0x02, Z6, 32(R11)
@@ -14086,41 +14086,41 @@ add:
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           (AX), Z9, Z9
 	VADDPS           Z26, Z9, Z9
-	VMAXPS.BCST      136(SI), Z9, Z9
-	VMINPS.BCST      140(SI), Z9, Z9
+	VMAXPS.BCST      360(SI), Z9, Z9
+	VMINPS.BCST      364(SI), Z9, Z9
 	VSUBPS           Z26, Z9, Z9
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z9
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z9
 	VCVTPS2DQ        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           64(AX), Z10, Z10
 	VADDPS           Z26, Z10, Z10
-	VMAXPS.BCST      136(SI), Z10, Z10
-	VMINPS.BCST      140(SI), Z10, Z10
+	VMAXPS.BCST      360(SI), Z10, Z10
+	VMINPS.BCST      364(SI), Z10, Z10
 	VSUBPS           Z26, Z10, Z10
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z10
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           128(AX), Z11, Z11
 	VADDPS           Z26, Z11, Z11
-	VMAXPS.BCST      136(SI), Z11, Z11
-	VMINPS.BCST      140(SI), Z11, Z11
+	VMAXPS.BCST      360(SI), Z11, Z11
+	VMINPS.BCST      364(SI), Z11, Z11
 	VSUBPS           Z26, Z11, Z11
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z11
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z10, Z9, Z9
 	VPACKSSDW        Z11, Z11, Z11
 	VPACKUSWB        Z11, Z9, Z9
-	VPMAXUB          224(SI), Z9, Z9
+	VPMAXUB          176(SI), Z9, Z9
 	VPERMD           Z9, Z24, Z9
 	VMOVDQU32        Y9, (R11)
 	VEXTRACTI32X4    $0x02, Z9, 32(R11)
@@ -14128,41 +14128,41 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z26, Z12, Z12
-	VMAXPS.BCST      136(SI), Z12, Z12
-	VMINPS.BCST      140(SI), Z12, Z12
+	VMAXPS.BCST      360(SI), Z12, Z12
+	VMINPS.BCST      364(SI), Z12, Z12
 	VSUBPS           Z26, Z12, Z12
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z12
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z26, Z13, Z13
-	VMAXPS.BCST      136(SI), Z13, Z13
-	VMINPS.BCST      140(SI), Z13, Z13
+	VMAXPS.BCST      360(SI), Z13, Z13
+	VMINPS.BCST      364(SI), Z13, Z13
 	VSUBPS           Z26, Z13, Z13
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z13
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z13
 	VCVTPS2DQ        Z13, Z13
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           128(AX), Z14, Z14
 	VADDPS           Z26, Z14, Z14
-	VMAXPS.BCST      136(SI), Z14, Z14
-	VMINPS.BCST      140(SI), Z14, Z14
+	VMAXPS.BCST      360(SI), Z14, Z14
+	VMINPS.BCST      364(SI), Z14, Z14
 	VSUBPS           Z26, Z14, Z14
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z14
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z14
 	VCVTPS2DQ        Z14, Z14
 	ADDQ             R8, R12
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z14, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          224(SI), Z12, Z12
+	VPMAXUB          176(SI), Z12, Z12
 	VPERMD           Z12, Z24, Z12
 	VMOVDQU32        Y12, (R11)
 	VEXTRACTI32X4    $0x02, Z12, 32(R11)
@@ -14170,41 +14170,41 @@ add:
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           (AX), Z15, Z15
 	VADDPS           Z26, Z15, Z15
-	VMAXPS.BCST      136(SI), Z15, Z15
-	VMINPS.BCST      140(SI), Z15, Z15
+	VMAXPS.BCST      360(SI), Z15, Z15
+	VMINPS.BCST      364(SI), Z15, Z15
 	VSUBPS           Z26, Z15, Z15
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z15
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z15
 	VCVTPS2DQ        Z15, Z15
 	VCVTDQ2PS        Z16, Z16
 	VMULPS           64(AX), Z16, Z16
 	VADDPS           Z26, Z16, Z16
-	VMAXPS.BCST      136(SI), Z16, Z16
-	VMINPS.BCST      140(SI), Z16, Z16
+	VMAXPS.BCST      360(SI), Z16, Z16
+	VMINPS.BCST      364(SI), Z16, Z16
 	VSUBPS           Z26, Z16, Z16
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z16
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z16
 	VCVTPS2DQ        Z16, Z16
 	VCVTDQ2PS        Z17, Z17
 	VMULPS           128(AX), Z17, Z17
 	VADDPS           Z26, Z17, Z17
-	VMAXPS.BCST      136(SI), Z17, Z17
-	VMINPS.BCST      140(SI), Z17, Z17
+	VMAXPS.BCST      360(SI), Z17, Z17
+	VMINPS.BCST      364(SI), Z17, Z17
 	VSUBPS           Z26, Z17, Z17
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z17
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z17
 	VCVTPS2DQ        Z17, Z17
 	ADDQ             R8, R12
 	VPACKSSDW        Z16, Z15, Z15
 	VPACKSSDW        Z17, Z17, Z17
 	VPACKUSWB        Z17, Z15, Z15
-	VPMAXUB          224(SI), Z15, Z15
+	VPMAXUB          176(SI), Z15, Z15
 	VPERMD           Z15, Z24, Z15
 	VMOVDQU32        Y15, (R11)
 	VEXTRACTI32X4    $0x02, Z15, 32(R11)
@@ -14212,41 +14212,41 @@ add:
 	VCVTDQ2PS        Z18, Z18
 	VMULPS           (AX), Z18, Z18
 	VADDPS           Z26, Z18, Z18
-	VMAXPS.BCST      136(SI), Z18, Z18
-	VMINPS.BCST      140(SI), Z18, Z18
+	VMAXPS.BCST      360(SI), Z18, Z18
+	VMINPS.BCST      364(SI), Z18, Z18
 	VSUBPS           Z26, Z18, Z18
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z18
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z18
 	VCVTPS2DQ        Z18, Z18
 	VCVTDQ2PS        Z19, Z19
 	VMULPS           64(AX), Z19, Z19
 	VADDPS           Z26, Z19, Z19
-	VMAXPS.BCST      136(SI), Z19, Z19
-	VMINPS.BCST      140(SI), Z19, Z19
+	VMAXPS.BCST      360(SI), Z19, Z19
+	VMINPS.BCST      364(SI), Z19, Z19
 	VSUBPS           Z26, Z19, Z19
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z19
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z19
 	VCVTPS2DQ        Z19, Z19
 	VCVTDQ2PS        Z20, Z20
 	VMULPS           128(AX), Z20, Z20
 	VADDPS           Z26, Z20, Z20
-	VMAXPS.BCST      136(SI), Z20, Z20
-	VMINPS.BCST      140(SI), Z20, Z20
+	VMAXPS.BCST      360(SI), Z20, Z20
+	VMINPS.BCST      364(SI), Z20, Z20
 	VSUBPS           Z26, Z20, Z20
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z20
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z20
 	VCVTPS2DQ        Z20, Z20
 	ADDQ             R8, R12
 	VPACKSSDW        Z19, Z18, Z18
 	VPACKSSDW        Z20, Z20, Z20
 	VPACKUSWB        Z20, Z18, Z18
-	VPMAXUB          224(SI), Z18, Z18
+	VPMAXUB          176(SI), Z18, Z18
 	VPERMD           Z18, Z24, Z18
 	VMOVDQU32        Y18, (R11)
 	VEXTRACTI32X4    $0x02, Z18, 32(R11)
@@ -14254,49 +14254,49 @@ add:
 	VCVTDQ2PS        Z21, Z21
 	VMULPS           (AX), Z21, Z21
 	VADDPS           Z26, Z21, Z21
-	VMAXPS.BCST      136(SI), Z21, Z21
-	VMINPS.BCST      140(SI), Z21, Z21
+	VMAXPS.BCST      360(SI), Z21, Z21
+	VMINPS.BCST      364(SI), Z21, Z21
 	VSUBPS           Z26, Z21, Z21
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z21
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z21
 	VCVTPS2DQ        Z21, Z21
 	VCVTDQ2PS        Z22, Z22
 	VMULPS           64(AX), Z22, Z22
 	VADDPS           Z26, Z22, Z22
-	VMAXPS.BCST      136(SI), Z22, Z22
-	VMINPS.BCST      140(SI), Z22, Z22
+	VMAXPS.BCST      360(SI), Z22, Z22
+	VMINPS.BCST      364(SI), Z22, Z22
 	VSUBPS           Z26, Z22, Z22
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z22
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z22
 	VCVTPS2DQ        Z22, Z22
 	VCVTDQ2PS        Z23, Z23
 	VMULPS           128(AX), Z23, Z23
 	VADDPS           Z26, Z23, Z23
-	VMAXPS.BCST      136(SI), Z23, Z23
-	VMINPS.BCST      140(SI), Z23, Z23
+	VMAXPS.BCST      360(SI), Z23, Z23
+	VMINPS.BCST      364(SI), Z23, Z23
 	VSUBPS           Z26, Z23, Z23
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z23
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z23
 	VCVTPS2DQ        Z23, Z23
 	VPACKSSDW        Z22, Z21, Z21
 	VPACKSSDW        Z23, Z23, Z23
 	VPACKUSWB        Z23, Z21, Z21
-	VPMAXUB          224(SI), Z21, Z21
+	VPMAXUB          176(SI), Z21, Z21
 	VPERMD           Z21, Z24, Z21
 	VMOVDQU32        Y21, (R11)
 	VEXTRACTI32X4    $0x02, Z21, 32(R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile9x3VNNI(args *byte)
+// func tile9x3VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·int8Tile9x3VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile9x3VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -14522,10 +14522,10 @@ next:
 	RET
 
 bytes:
-	MOVQ          96(SI), AX
-	MOVQ          104(SI), R11
-	MOVQ          112(SI), BX
-	VMOVDQU32     288(SI), Z27
+	MOVQ          312(SI), AX
+	MOVQ          336(SI), R11
+	MOVQ          344(SI), BX
+	VMOVDQU32     240(SI), Z27
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        (AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -14537,10 +14537,10 @@ bytes:
 	VCVTPS2DQ     Z2, Z2
 	VPACKSSDW     Z1, Z0, Z0
 	VPACKSSDW     Z2, Z2, Z2
-	VPADDSW       160(SI), Z0, Z0
-	VPADDSW       160(SI), Z2, Z2
+	VPADDSW       112(SI), Z0, Z0
+	VPADDSW       112(SI), Z2, Z2
 	VPACKUSWB     Z2, Z0, Z0
-	VPMAXUB       224(SI), Z0, Z0
+	VPMAXUB       176(SI), Z0, Z0
 	VPERMD        Z0, Z27, Z0
 	VMOVDQU32     Y0, (R11)
 	VEXTRACTI32X4 $0x02, Z0, 32(R11)
@@ -14556,10 +14556,10 @@ bytes:
 	VCVTPS2DQ     Z5, Z5
 	VPACKSSDW     Z4, Z3, Z3
 	VPACKSSDW     Z5, Z5, Z5
-	VPADDSW       160(SI), Z3, Z3
-	VPADDSW       160(SI), Z5, Z5
+	VPADDSW       112(SI), Z3, Z3
+	VPADDSW       112(SI), Z5, Z5
 	VPACKUSWB     Z5, Z3, Z3
-	VPMAXUB       224(SI), Z3, Z3
+	VPMAXUB       176(SI), Z3, Z3
 	VPERMD        Z3, Z27, Z3
 	VMOVDQU32     Y3, (R11)
 	VEXTRACTI32X4 $0x02, Z3, 32(R11)
@@ -14575,10 +14575,10 @@ bytes:
 	VCVTPS2DQ     Z8, Z8
 	VPACKSSDW     Z7, Z6, Z6
 	VPACKSSDW     Z8, Z8, Z8
-	VPADDSW       160(SI), Z6, Z6
-	VPADDSW       160(SI), Z8, Z8
+	VPADDSW       112(SI), Z6, Z6
+	VPADDSW       112(SI), Z8, Z8
 	VPACKUSWB     Z8, Z6, Z6
-	VPMAXUB       224(SI), Z6, Z6
+	VPMAXUB       176(SI), Z6, Z6
 	VPERMD        Z6, Z27, Z6
 	VMOVDQU32     Y6, (R11)
 	VEXTRACTI32X4 $0x02, Z6, 32(R11)
@@ -14594,10 +14594,10 @@ bytes:
 	VCVTPS2DQ     Z11, Z11
 	VPACKSSDW     Z10, Z9, Z9
 	VPACKSSDW     Z11, Z11, Z11
-	VPADDSW       160(SI), Z9, Z9
-	VPADDSW       160(SI), Z11, Z11
+	VPADDSW       112(SI), Z9, Z9
+	VPADDSW       112(SI), Z11, Z11
 	VPACKUSWB     Z11, Z9, Z9
-	VPMAXUB       224(SI), Z9, Z9
+	VPMAXUB       176(SI), Z9, Z9
 	VPERMD        Z9, Z27, Z9
 	VMOVDQU32     Y9, (R11)
 	VEXTRACTI32X4 $0x02, Z9, 32(R11)
@@ -14613,10 +14613,10 @@ bytes:
 	VCVTPS2DQ     Z14, Z14
 	VPACKSSDW     Z13, Z12, Z12
 	VPACKSSDW     Z14, Z14, Z14
-	VPADDSW       160(SI), Z12, Z12
-	VPADDSW       160(SI), Z14, Z14
+	VPADDSW       112(SI), Z12, Z12
+	VPADDSW       112(SI), Z14, Z14
 	VPACKUSWB     Z14, Z12, Z12
-	VPMAXUB       224(SI), Z12, Z12
+	VPMAXUB       176(SI), Z12, Z12
 	VPERMD        Z12, Z27, Z12
 	VMOVDQU32     Y12, (R11)
 	VEXTRACTI32X4 $0x02, Z12, 32(R11)
@@ -14632,10 +14632,10 @@ bytes:
 	VCVTPS2DQ     Z17, Z17
 	VPACKSSDW     Z16, Z15, Z15
 	VPACKSSDW     Z17, Z17, Z17
-	VPADDSW       160(SI), Z15, Z15
-	VPADDSW       160(SI), Z17, Z17
+	VPADDSW       112(SI), Z15, Z15
+	VPADDSW       112(SI), Z17, Z17
 	VPACKUSWB     Z17, Z15, Z15
-	VPMAXUB       224(SI), Z15, Z15
+	VPMAXUB       176(SI), Z15, Z15
 	VPERMD        Z15, Z27, Z15
 	VMOVDQU32     Y15, (R11)
 	VEXTRACTI32X4 $0x02, Z15, 32(R11)
@@ -14651,10 +14651,10 @@ bytes:
 	VCVTPS2DQ     Z20, Z20
 	VPACKSSDW     Z19, Z18, Z18
 	VPACKSSDW     Z20, Z20, Z20
-	VPADDSW       160(SI), Z18, Z18
-	VPADDSW       160(SI), Z20, Z20
+	VPADDSW       112(SI), Z18, Z18
+	VPADDSW       112(SI), Z20, Z20
 	VPACKUSWB     Z20, Z18, Z18
-	VPMAXUB       224(SI), Z18, Z18
+	VPMAXUB       176(SI), Z18, Z18
 	VPERMD        Z18, Z27, Z18
 	VMOVDQU32     Y18, (R11)
 	VEXTRACTI32X4 $0x02, Z18, 32(R11)
@@ -14670,10 +14670,10 @@ bytes:
 	VCVTPS2DQ     Z23, Z23
 	VPACKSSDW     Z22, Z21, Z21
 	VPACKSSDW     Z23, Z23, Z23
-	VPADDSW       160(SI), Z21, Z21
-	VPADDSW       160(SI), Z23, Z23
+	VPADDSW       112(SI), Z21, Z21
+	VPADDSW       112(SI), Z23, Z23
 	VPACKUSWB     Z23, Z21, Z21
-	VPMAXUB       224(SI), Z21, Z21
+	VPMAXUB       176(SI), Z21, Z21
 	VPERMD        Z21, Z27, Z21
 	VMOVDQU32     Y21, (R11)
 	VEXTRACTI32X4 $0x02, Z21, 32(R11)
@@ -14689,10 +14689,10 @@ bytes:
 	VCVTPS2DQ     Z26, Z26
 	VPACKSSDW     Z25, Z24, Z24
 	VPACKSSDW     Z26, Z26, Z26
-	VPADDSW       160(SI), Z24, Z24
-	VPADDSW       160(SI), Z26, Z26
+	VPADDSW       112(SI), Z24, Z24
+	VPADDSW       112(SI), Z26, Z26
 	VPACKUSWB     Z26, Z24, Z24
-	VPMAXUB       224(SI), Z24, Z24
+	VPMAXUB       176(SI), Z24, Z24
 	VPERMD        Z24, Z27, Z24
 	VMOVDQU32     Y24, (R11)
 	VEXTRACTI32X4 $0x02, Z24, 32(R11)
@@ -14700,52 +14700,52 @@ bytes:
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z27
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z28
-	VBROADCASTSS     156(SI), Z29
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z27
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z28
+	VBROADCASTSS     380(SI), Z29
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z29, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z29, Z0, Z0
 	VPMOVZXBD        (R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z0
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z29, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z29, Z1, Z1
 	VPMOVZXBD        16(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z1
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z29, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z29, Z2, Z2
 	VPMOVZXBD        32(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z2
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z2
 	VCVTPS2DQ        Z2, Z2
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z2, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z27, Z0
 	VMOVDQU32        Y0, (R11)
 	VEXTRACTI32X4    $0x02, Z0, 32(R11)
@@ -14753,41 +14753,41 @@ add:
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           (AX), Z3, Z3
 	VADDPS           Z29, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z29, Z3, Z3
 	VPMOVZXBD        (R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z3
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z3
 	VCVTPS2DQ        Z3, Z3
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           64(AX), Z4, Z4
 	VADDPS           Z29, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z29, Z4, Z4
 	VPMOVZXBD        16(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z4
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           128(AX), Z5, Z5
 	VADDPS           Z29, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z29, Z5, Z5
 	VPMOVZXBD        32(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z5
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z5
 	VCVTPS2DQ        Z5, Z5
 	ADDQ             R8, R12
 	VPACKSSDW        Z4, Z3, Z3
 	VPACKSSDW        Z5, Z5, Z5
 	VPACKUSWB        Z5, Z3, Z3
-	VPMAXUB          224(SI), Z3, Z3
+	VPMAXUB          176(SI), Z3, Z3
 	VPERMD           Z3, Z27, Z3
 	VMOVDQU32        Y3, (R11)
 	VEXTRACTI32X4    $0x02, Z3, 32(R11)
@@ -14795,41 +14795,41 @@ add:
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           (AX), Z6, Z6
 	VADDPS           Z29, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z29, Z6, Z6
 	VPMOVZXBD        (R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z6
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           64(AX), Z7, Z7
 	VADDPS           Z29, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z29, Z7, Z7
 	VPMOVZXBD        16(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z7
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z7
 	VCVTPS2DQ        Z7, Z7
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           128(AX), Z8, Z8
 	VADDPS           Z29, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z29, Z8, Z8
 	VPMOVZXBD        32(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z8
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z8
 	VCVTPS2DQ        Z8, Z8
 	ADDQ             R8, R12
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKSSDW        Z8, Z8, Z8
 	VPACKUSWB        Z8, Z6, Z6
-	VPMAXUB          224(SI), Z6, Z6
+	VPMAXUB          176(SI), Z6, Z6
 	VPERMD           Z6, Z27, Z6
 	VMOVDQU32        Y6, (R11)
 	VEXTRACTI32X4    $0x02, Z6, 32(R11)
@@ -14837,41 +14837,41 @@ add:
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           (AX), Z9, Z9
 	VADDPS           Z29, Z9, Z9
-	VMAXPS.BCST      136(SI), Z9, Z9
-	VMINPS.BCST      140(SI), Z9, Z9
+	VMAXPS.BCST      360(SI), Z9, Z9
+	VMINPS.BCST      364(SI), Z9, Z9
 	VSUBPS           Z29, Z9, Z9
 	VPMOVZXBD        (R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z9
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z9
 	VCVTPS2DQ        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           64(AX), Z10, Z10
 	VADDPS           Z29, Z10, Z10
-	VMAXPS.BCST      136(SI), Z10, Z10
-	VMINPS.BCST      140(SI), Z10, Z10
+	VMAXPS.BCST      360(SI), Z10, Z10
+	VMINPS.BCST      364(SI), Z10, Z10
 	VSUBPS           Z29, Z10, Z10
 	VPMOVZXBD        16(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z10
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           128(AX), Z11, Z11
 	VADDPS           Z29, Z11, Z11
-	VMAXPS.BCST      136(SI), Z11, Z11
-	VMINPS.BCST      140(SI), Z11, Z11
+	VMAXPS.BCST      360(SI), Z11, Z11
+	VMINPS.BCST      364(SI), Z11, Z11
 	VSUBPS           Z29, Z11, Z11
 	VPMOVZXBD        32(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z11
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z10, Z9, Z9
 	VPACKSSDW        Z11, Z11, Z11
 	VPACKUSWB        Z11, Z9, Z9
-	VPMAXUB          224(SI), Z9, Z9
+	VPMAXUB          176(SI), Z9, Z9
 	VPERMD           Z9, Z27, Z9
 	VMOVDQU32        Y9, (R11)
 	VEXTRACTI32X4    $0x02, Z9, 32(R11)
@@ -14879,41 +14879,41 @@ add:
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z29, Z12, Z12
-	VMAXPS.BCST      136(SI), Z12, Z12
-	VMINPS.BCST      140(SI), Z12, Z12
+	VMAXPS.BCST      360(SI), Z12, Z12
+	VMINPS.BCST      364(SI), Z12, Z12
 	VSUBPS           Z29, Z12, Z12
 	VPMOVZXBD        (R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z12
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z29, Z13, Z13
-	VMAXPS.BCST      136(SI), Z13, Z13
-	VMINPS.BCST      140(SI), Z13, Z13
+	VMAXPS.BCST      360(SI), Z13, Z13
+	VMINPS.BCST      364(SI), Z13, Z13
 	VSUBPS           Z29, Z13, Z13
 	VPMOVZXBD        16(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z13
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z13
 	VCVTPS2DQ        Z13, Z13
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           128(AX), Z14, Z14
 	VADDPS           Z29, Z14, Z14
-	VMAXPS.BCST      136(SI), Z14, Z14
-	VMINPS.BCST      140(SI), Z14, Z14
+	VMAXPS.BCST      360(SI), Z14, Z14
+	VMINPS.BCST      364(SI), Z14, Z14
 	VSUBPS           Z29, Z14, Z14
 	VPMOVZXBD        32(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z14
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z14
 	VCVTPS2DQ        Z14, Z14
 	ADDQ             R8, R12
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z14, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          224(SI), Z12, Z12
+	VPMAXUB          176(SI), Z12, Z12
 	VPERMD           Z12, Z27, Z12
 	VMOVDQU32        Y12, (R11)
 	VEXTRACTI32X4    $0x02, Z12, 32(R11)
@@ -14921,41 +14921,41 @@ add:
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           (AX), Z15, Z15
 	VADDPS           Z29, Z15, Z15
-	VMAXPS.BCST      136(SI), Z15, Z15
-	VMINPS.BCST      140(SI), Z15, Z15
+	VMAXPS.BCST      360(SI), Z15, Z15
+	VMINPS.BCST      364(SI), Z15, Z15
 	VSUBPS           Z29, Z15, Z15
 	VPMOVZXBD        (R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z15
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z15
 	VCVTPS2DQ        Z15, Z15
 	VCVTDQ2PS        Z16, Z16
 	VMULPS           64(AX), Z16, Z16
 	VADDPS           Z29, Z16, Z16
-	VMAXPS.BCST      136(SI), Z16, Z16
-	VMINPS.BCST      140(SI), Z16, Z16
+	VMAXPS.BCST      360(SI), Z16, Z16
+	VMINPS.BCST      364(SI), Z16, Z16
 	VSUBPS           Z29, Z16, Z16
 	VPMOVZXBD        16(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z16
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z16
 	VCVTPS2DQ        Z16, Z16
 	VCVTDQ2PS        Z17, Z17
 	VMULPS           128(AX), Z17, Z17
 	VADDPS           Z29, Z17, Z17
-	VMAXPS.BCST      136(SI), Z17, Z17
-	VMINPS.BCST      140(SI), Z17, Z17
+	VMAXPS.BCST      360(SI), Z17, Z17
+	VMINPS.BCST      364(SI), Z17, Z17
 	VSUBPS           Z29, Z17, Z17
 	VPMOVZXBD        32(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z17
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z17
 	VCVTPS2DQ        Z17, Z17
 	ADDQ             R8, R12
 	VPACKSSDW        Z16, Z15, Z15
 	VPACKSSDW        Z17, Z17, Z17
 	VPACKUSWB        Z17, Z15, Z15
-	VPMAXUB          224(SI), Z15, Z15
+	VPMAXUB          176(SI), Z15, Z15
 	VPERMD           Z15, Z27, Z15
 	VMOVDQU32        Y15, (R11)
 	VEXTRACTI32X4    $0x02, Z15, 32(R11)
@@ -14963,41 +14963,41 @@ add:
 	VCVTDQ2PS        Z18, Z18
 	VMULPS           (AX), Z18, Z18
 	VADDPS           Z29, Z18, Z18
-	VMAXPS.BCST      136(SI), Z18, Z18
-	VMINPS.BCST      140(SI), Z18, Z18
+	VMAXPS.BCST      360(SI), Z18, Z18
+	VMINPS.BCST      364(SI), Z18, Z18
 	VSUBPS           Z29, Z18, Z18
 	VPMOVZXBD        (R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z18
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z18
 	VCVTPS2DQ        Z18, Z18
 	VCVTDQ2PS        Z19, Z19
 	VMULPS           64(AX), Z19, Z19
 	VADDPS           Z29, Z19, Z19
-	VMAXPS.BCST      136(SI), Z19, Z19
-	VMINPS.BCST      140(SI), Z19, Z19
+	VMAXPS.BCST      360(SI), Z19, Z19
+	VMINPS.BCST      364(SI), Z19, Z19
 	VSUBPS           Z29, Z19, Z19
 	VPMOVZXBD        16(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z19
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z19
 	VCVTPS2DQ        Z19, Z19
 	VCVTDQ2PS        Z20, Z20
 	VMULPS           128(AX), Z20, Z20
 	VADDPS           Z29, Z20, Z20
-	VMAXPS.BCST      136(SI), Z20, Z20
-	VMINPS.BCST      140(SI), Z20, Z20
+	VMAXPS.BCST      360(SI), Z20, Z20
+	VMINPS.BCST      364(SI), Z20, Z20
 	VSUBPS           Z29, Z20, Z20
 	VPMOVZXBD        32(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z20
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z20
 	VCVTPS2DQ        Z20, Z20
 	ADDQ             R8, R12
 	VPACKSSDW        Z19, Z18, Z18
 	VPACKSSDW        Z20, Z20, Z20
 	VPACKUSWB        Z20, Z18, Z18
-	VPMAXUB          224(SI), Z18, Z18
+	VPMAXUB          176(SI), Z18, Z18
 	VPERMD           Z18, Z27, Z18
 	VMOVDQU32        Y18, (R11)
 	VEXTRACTI32X4    $0x02, Z18, 32(R11)
@@ -15005,41 +15005,41 @@ add:
 	VCVTDQ2PS        Z21, Z21
 	VMULPS           (AX), Z21, Z21
 	VADDPS           Z29, Z21, Z21
-	VMAXPS.BCST      136(SI), Z21, Z21
-	VMINPS.BCST      140(SI), Z21, Z21
+	VMAXPS.BCST      360(SI), Z21, Z21
+	VMINPS.BCST      364(SI), Z21, Z21
 	VSUBPS           Z29, Z21, Z21
 	VPMOVZXBD        (R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z21
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z21
 	VCVTPS2DQ        Z21, Z21
 	VCVTDQ2PS        Z22, Z22
 	VMULPS           64(AX), Z22, Z22
 	VADDPS           Z29, Z22, Z22
-	VMAXPS.BCST      136(SI), Z22, Z22
-	VMINPS.BCST      140(SI), Z22, Z22
+	VMAXPS.BCST      360(SI), Z22, Z22
+	VMINPS.BCST      364(SI), Z22, Z22
 	VSUBPS           Z29, Z22, Z22
 	VPMOVZXBD        16(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z22
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z22
 	VCVTPS2DQ        Z22, Z22
 	VCVTDQ2PS        Z23, Z23
 	VMULPS           128(AX), Z23, Z23
 	VADDPS           Z29, Z23, Z23
-	VMAXPS.BCST      136(SI), Z23, Z23
-	VMINPS.BCST      140(SI), Z23, Z23
+	VMAXPS.BCST      360(SI), Z23, Z23
+	VMINPS.BCST      364(SI), Z23, Z23
 	VSUBPS           Z29, Z23, Z23
 	VPMOVZXBD        32(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z23
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z23
 	VCVTPS2DQ        Z23, Z23
 	ADDQ             R8, R12
 	VPACKSSDW        Z22, Z21, Z21
 	VPACKSSDW        Z23, Z23, Z23
 	VPACKUSWB        Z23, Z21, Z21
-	VPMAXUB          224(SI), Z21, Z21
+	VPMAXUB          176(SI), Z21, Z21
 	VPERMD           Z21, Z27, Z21
 	VMOVDQU32        Y21, (R11)
 	VEXTRACTI32X4    $0x02, Z21, 32(R11)
@@ -15047,49 +15047,49 @@ add:
 	VCVTDQ2PS        Z24, Z24
 	VMULPS           (AX), Z24, Z24
 	VADDPS           Z29, Z24, Z24
-	VMAXPS.BCST      136(SI), Z24, Z24
-	VMINPS.BCST      140(SI), Z24, Z24
+	VMAXPS.BCST      360(SI), Z24, Z24
+	VMINPS.BCST      364(SI), Z24, Z24
 	VSUBPS           Z29, Z24, Z24
 	VPMOVZXBD        (R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z24
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z24
 	VCVTPS2DQ        Z24, Z24
 	VCVTDQ2PS        Z25, Z25
 	VMULPS           64(AX), Z25, Z25
 	VADDPS           Z29, Z25, Z25
-	VMAXPS.BCST      136(SI), Z25, Z25
-	VMINPS.BCST      140(SI), Z25, Z25
+	VMAXPS.BCST      360(SI), Z25, Z25
+	VMINPS.BCST      364(SI), Z25, Z25
 	VSUBPS           Z29, Z25, Z25
 	VPMOVZXBD        16(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z25
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z25
 	VCVTPS2DQ        Z25, Z25
 	VCVTDQ2PS        Z26, Z26
 	VMULPS           128(AX), Z26, Z26
 	VADDPS           Z29, Z26, Z26
-	VMAXPS.BCST      136(SI), Z26, Z26
-	VMINPS.BCST      140(SI), Z26, Z26
+	VMAXPS.BCST      360(SI), Z26, Z26
+	VMINPS.BCST      364(SI), Z26, Z26
 	VSUBPS           Z29, Z26, Z26
 	VPMOVZXBD        32(R12), Z30
 	VCVTDQ2PS        Z30, Z30
-	VFMADD132PS.BCST 148(SI), Z28, Z30
-	VFMADD132PS.BCST 144(SI), Z30, Z26
+	VFMADD132PS.BCST 372(SI), Z28, Z30
+	VFMADD132PS.BCST 368(SI), Z30, Z26
 	VCVTPS2DQ        Z26, Z26
 	VPACKSSDW        Z25, Z24, Z24
 	VPACKSSDW        Z26, Z26, Z26
 	VPACKUSWB        Z26, Z24, Z24
-	VPMAXUB          224(SI), Z24, Z24
+	VPMAXUB          176(SI), Z24, Z24
 	VPERMD           Z24, Z27, Z24
 	VMOVDQU32        Y24, (R11)
 	VEXTRACTI32X4    $0x02, Z24, 32(R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile1x4VNNI(args *byte)
+// func tile1x4VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
-TEXT ·int8Tile1x4VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile1x4VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -15175,10 +15175,10 @@ next:
 	RET
 
 bytes:
-	MOVQ      96(SI), AX
-	MOVQ      104(SI), R11
-	MOVQ      112(SI), BX
-	VMOVDQU32 288(SI), Z4
+	MOVQ      312(SI), AX
+	MOVQ      336(SI), R11
+	MOVQ      344(SI), BX
+	VMOVDQU32 240(SI), Z4
 	VCVTDQ2PS Z0, Z0
 	VMULPS    (AX), Z0, Z0
 	VCVTPS2DQ Z0, Z0
@@ -15193,80 +15193,80 @@ bytes:
 	VCVTPS2DQ Z3, Z3
 	VPACKSSDW Z1, Z0, Z0
 	VPACKSSDW Z3, Z2, Z2
-	VPADDSW   160(SI), Z0, Z0
-	VPADDSW   160(SI), Z2, Z2
+	VPADDSW   112(SI), Z0, Z0
+	VPADDSW   112(SI), Z2, Z2
 	VPACKUSWB Z2, Z0, Z0
-	VPMAXUB   224(SI), Z0, Z0
+	VPMAXUB   176(SI), Z0, Z0
 	VPERMD    Z0, Z4, Z0
 	VMOVDQU32 Z0, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z4
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z5
-	VBROADCASTSS     156(SI), Z6
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z4
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z5
+	VBROADCASTSS     380(SI), Z6
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z6, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z6, Z0, Z0
 	VPMOVZXBD        (R12), Z7
 	VCVTDQ2PS        Z7, Z7
-	VFMADD132PS.BCST 148(SI), Z5, Z7
-	VFMADD132PS.BCST 144(SI), Z7, Z0
+	VFMADD132PS.BCST 372(SI), Z5, Z7
+	VFMADD132PS.BCST 368(SI), Z7, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z6, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z6, Z1, Z1
 	VPMOVZXBD        16(R12), Z7
 	VCVTDQ2PS        Z7, Z7
-	VFMADD132PS.BCST 148(SI), Z5, Z7
-	VFMADD132PS.BCST 144(SI), Z7, Z1
+	VFMADD132PS.BCST 372(SI), Z5, Z7
+	VFMADD132PS.BCST 368(SI), Z7, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z6, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z6, Z2, Z2
 	VPMOVZXBD        32(R12), Z7
 	VCVTDQ2PS        Z7, Z7
-	VFMADD132PS.BCST 148(SI), Z5, Z7
-	VFMADD132PS.BCST 144(SI), Z7, Z2
+	VFMADD132PS.BCST 372(SI), Z5, Z7
+	VFMADD132PS.BCST 368(SI), Z7, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           192(AX), Z3, Z3
 	VADDPS           Z6, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z6, Z3, Z3
 	VPMOVZXBD        48(R12), Z7
 	VCVTDQ2PS        Z7, Z7
-	VFMADD132PS.BCST 148(SI), Z5, Z7
-	VFMADD132PS.BCST 144(SI), Z7, Z3
+	VFMADD132PS.BCST 372(SI), Z5, Z7
+	VFMADD132PS.BCST 368(SI), Z7, Z3
 	VCVTPS2DQ        Z3, Z3
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z4, Z0
 	VMOVDQU32        Z0, (R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile2x4VNNI(args *byte)
+// func tile2x4VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
-TEXT ·int8Tile2x4VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile2x4VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -15375,10 +15375,10 @@ next:
 	RET
 
 bytes:
-	MOVQ      96(SI), AX
-	MOVQ      104(SI), R11
-	MOVQ      112(SI), BX
-	VMOVDQU32 288(SI), Z8
+	MOVQ      312(SI), AX
+	MOVQ      336(SI), R11
+	MOVQ      344(SI), BX
+	VMOVDQU32 240(SI), Z8
 	VCVTDQ2PS Z0, Z0
 	VMULPS    (AX), Z0, Z0
 	VCVTPS2DQ Z0, Z0
@@ -15393,10 +15393,10 @@ bytes:
 	VCVTPS2DQ Z3, Z3
 	VPACKSSDW Z1, Z0, Z0
 	VPACKSSDW Z3, Z2, Z2
-	VPADDSW   160(SI), Z0, Z0
-	VPADDSW   160(SI), Z2, Z2
+	VPADDSW   112(SI), Z0, Z0
+	VPADDSW   112(SI), Z2, Z2
 	VPACKUSWB Z2, Z0, Z0
-	VPMAXUB   224(SI), Z0, Z0
+	VPMAXUB   176(SI), Z0, Z0
 	VPERMD    Z0, Z8, Z0
 	VMOVDQU32 Z0, (R11)
 	ADDQ      BX, R11
@@ -15414,132 +15414,132 @@ bytes:
 	VCVTPS2DQ Z7, Z7
 	VPACKSSDW Z5, Z4, Z4
 	VPACKSSDW Z7, Z6, Z6
-	VPADDSW   160(SI), Z4, Z4
-	VPADDSW   160(SI), Z6, Z6
+	VPADDSW   112(SI), Z4, Z4
+	VPADDSW   112(SI), Z6, Z6
 	VPACKUSWB Z6, Z4, Z4
-	VPMAXUB   224(SI), Z4, Z4
+	VPMAXUB   176(SI), Z4, Z4
 	VPERMD    Z4, Z8, Z4
 	VMOVDQU32 Z4, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z8
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z9
-	VBROADCASTSS     156(SI), Z10
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z8
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z9
+	VBROADCASTSS     380(SI), Z10
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z10, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z10, Z0, Z0
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 148(SI), Z9, Z11
-	VFMADD132PS.BCST 144(SI), Z11, Z0
+	VFMADD132PS.BCST 372(SI), Z9, Z11
+	VFMADD132PS.BCST 368(SI), Z11, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z10, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z10, Z1, Z1
 	VPMOVZXBD        16(R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 148(SI), Z9, Z11
-	VFMADD132PS.BCST 144(SI), Z11, Z1
+	VFMADD132PS.BCST 372(SI), Z9, Z11
+	VFMADD132PS.BCST 368(SI), Z11, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z10, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z10, Z2, Z2
 	VPMOVZXBD        32(R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 148(SI), Z9, Z11
-	VFMADD132PS.BCST 144(SI), Z11, Z2
+	VFMADD132PS.BCST 372(SI), Z9, Z11
+	VFMADD132PS.BCST 368(SI), Z11, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           192(AX), Z3, Z3
 	VADDPS           Z10, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z10, Z3, Z3
 	VPMOVZXBD        48(R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 148(SI), Z9, Z11
-	VFMADD132PS.BCST 144(SI), Z11, Z3
+	VFMADD132PS.BCST 372(SI), Z9, Z11
+	VFMADD132PS.BCST 368(SI), Z11, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z8, Z0
 	VMOVDQU32        Z0, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z10, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z10, Z4, Z4
 	VPMOVZXBD        (R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 148(SI), Z9, Z11
-	VFMADD132PS.BCST 144(SI), Z11, Z4
+	VFMADD132PS.BCST 372(SI), Z9, Z11
+	VFMADD132PS.BCST 368(SI), Z11, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z10, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z10, Z5, Z5
 	VPMOVZXBD        16(R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 148(SI), Z9, Z11
-	VFMADD132PS.BCST 144(SI), Z11, Z5
+	VFMADD132PS.BCST 372(SI), Z9, Z11
+	VFMADD132PS.BCST 368(SI), Z11, Z5
 	VCVTPS2DQ        Z5, Z5
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           128(AX), Z6, Z6
 	VADDPS           Z10, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z10, Z6, Z6
 	VPMOVZXBD        32(R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 148(SI), Z9, Z11
-	VFMADD132PS.BCST 144(SI), Z11, Z6
+	VFMADD132PS.BCST 372(SI), Z9, Z11
+	VFMADD132PS.BCST 368(SI), Z11, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           192(AX), Z7, Z7
 	VADDPS           Z10, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z10, Z7, Z7
 	VPMOVZXBD        48(R12), Z11
 	VCVTDQ2PS        Z11, Z11
-	VFMADD132PS.BCST 148(SI), Z9, Z11
-	VFMADD132PS.BCST 144(SI), Z11, Z7
+	VFMADD132PS.BCST 372(SI), Z9, Z11
+	VFMADD132PS.BCST 368(SI), Z11, Z7
 	VCVTPS2DQ        Z7, Z7
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z8, Z4
 	VMOVDQU32        Z4, (R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile3x4VNNI(args *byte)
+// func tile3x4VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
-TEXT ·int8Tile3x4VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile3x4VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -15671,10 +15671,10 @@ next:
 	RET
 
 bytes:
-	MOVQ      96(SI), AX
-	MOVQ      104(SI), R11
-	MOVQ      112(SI), BX
-	VMOVDQU32 288(SI), Z12
+	MOVQ      312(SI), AX
+	MOVQ      336(SI), R11
+	MOVQ      344(SI), BX
+	VMOVDQU32 240(SI), Z12
 	VCVTDQ2PS Z0, Z0
 	VMULPS    (AX), Z0, Z0
 	VCVTPS2DQ Z0, Z0
@@ -15689,10 +15689,10 @@ bytes:
 	VCVTPS2DQ Z3, Z3
 	VPACKSSDW Z1, Z0, Z0
 	VPACKSSDW Z3, Z2, Z2
-	VPADDSW   160(SI), Z0, Z0
-	VPADDSW   160(SI), Z2, Z2
+	VPADDSW   112(SI), Z0, Z0
+	VPADDSW   112(SI), Z2, Z2
 	VPACKUSWB Z2, Z0, Z0
-	VPMAXUB   224(SI), Z0, Z0
+	VPMAXUB   176(SI), Z0, Z0
 	VPERMD    Z0, Z12, Z0
 	VMOVDQU32 Z0, (R11)
 	ADDQ      BX, R11
@@ -15710,10 +15710,10 @@ bytes:
 	VCVTPS2DQ Z7, Z7
 	VPACKSSDW Z5, Z4, Z4
 	VPACKSSDW Z7, Z6, Z6
-	VPADDSW   160(SI), Z4, Z4
-	VPADDSW   160(SI), Z6, Z6
+	VPADDSW   112(SI), Z4, Z4
+	VPADDSW   112(SI), Z6, Z6
 	VPACKUSWB Z6, Z4, Z4
-	VPMAXUB   224(SI), Z4, Z4
+	VPMAXUB   176(SI), Z4, Z4
 	VPERMD    Z4, Z12, Z4
 	VMOVDQU32 Z4, (R11)
 	ADDQ      BX, R11
@@ -15731,184 +15731,184 @@ bytes:
 	VCVTPS2DQ Z11, Z11
 	VPACKSSDW Z9, Z8, Z8
 	VPACKSSDW Z11, Z10, Z10
-	VPADDSW   160(SI), Z8, Z8
-	VPADDSW   160(SI), Z10, Z10
+	VPADDSW   112(SI), Z8, Z8
+	VPADDSW   112(SI), Z10, Z10
 	VPACKUSWB Z10, Z8, Z8
-	VPMAXUB   224(SI), Z8, Z8
+	VPMAXUB   176(SI), Z8, Z8
 	VPERMD    Z8, Z12, Z8
 	VMOVDQU32 Z8, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z12
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z13
-	VBROADCASTSS     156(SI), Z14
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z12
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z13
+	VBROADCASTSS     380(SI), Z14
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z14, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z14, Z0, Z0
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z0
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z14, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z14, Z1, Z1
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z1
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z14, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z14, Z2, Z2
 	VPMOVZXBD        32(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z2
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           192(AX), Z3, Z3
 	VADDPS           Z14, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z14, Z3, Z3
 	VPMOVZXBD        48(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z3
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z12, Z0
 	VMOVDQU32        Z0, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z14, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z14, Z4, Z4
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z4
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z14, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z14, Z5, Z5
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z5
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z5
 	VCVTPS2DQ        Z5, Z5
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           128(AX), Z6, Z6
 	VADDPS           Z14, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z14, Z6, Z6
 	VPMOVZXBD        32(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z6
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           192(AX), Z7, Z7
 	VADDPS           Z14, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z14, Z7, Z7
 	VPMOVZXBD        48(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z7
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z12, Z4
 	VMOVDQU32        Z4, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z14, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z14, Z8, Z8
 	VPMOVZXBD        (R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z8
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z14, Z9, Z9
-	VMAXPS.BCST      136(SI), Z9, Z9
-	VMINPS.BCST      140(SI), Z9, Z9
+	VMAXPS.BCST      360(SI), Z9, Z9
+	VMINPS.BCST      364(SI), Z9, Z9
 	VSUBPS           Z14, Z9, Z9
 	VPMOVZXBD        16(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z9
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z9
 	VCVTPS2DQ        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           128(AX), Z10, Z10
 	VADDPS           Z14, Z10, Z10
-	VMAXPS.BCST      136(SI), Z10, Z10
-	VMINPS.BCST      140(SI), Z10, Z10
+	VMAXPS.BCST      360(SI), Z10, Z10
+	VMINPS.BCST      364(SI), Z10, Z10
 	VSUBPS           Z14, Z10, Z10
 	VPMOVZXBD        32(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z10
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           192(AX), Z11, Z11
 	VADDPS           Z14, Z11, Z11
-	VMAXPS.BCST      136(SI), Z11, Z11
-	VMINPS.BCST      140(SI), Z11, Z11
+	VMAXPS.BCST      360(SI), Z11, Z11
+	VMINPS.BCST      364(SI), Z11, Z11
 	VSUBPS           Z14, Z11, Z11
 	VPMOVZXBD        48(R12), Z15
 	VCVTDQ2PS        Z15, Z15
-	VFMADD132PS.BCST 148(SI), Z13, Z15
-	VFMADD132PS.BCST 144(SI), Z15, Z11
+	VFMADD132PS.BCST 372(SI), Z13, Z15
+	VFMADD132PS.BCST 368(SI), Z15, Z11
 	VCVTPS2DQ        Z11, Z11
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          224(SI), Z8, Z8
+	VPMAXUB          176(SI), Z8, Z8
 	VPERMD           Z8, Z12, Z8
 	VMOVDQU32        Z8, (R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile4x4VNNI(args *byte)
+// func tile4x4VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
-TEXT ·int8Tile4x4VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile4x4VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -16063,10 +16063,10 @@ next:
 	RET
 
 bytes:
-	MOVQ      96(SI), AX
-	MOVQ      104(SI), R11
-	MOVQ      112(SI), BX
-	VMOVDQU32 288(SI), Z16
+	MOVQ      312(SI), AX
+	MOVQ      336(SI), R11
+	MOVQ      344(SI), BX
+	VMOVDQU32 240(SI), Z16
 	VCVTDQ2PS Z0, Z0
 	VMULPS    (AX), Z0, Z0
 	VCVTPS2DQ Z0, Z0
@@ -16081,10 +16081,10 @@ bytes:
 	VCVTPS2DQ Z3, Z3
 	VPACKSSDW Z1, Z0, Z0
 	VPACKSSDW Z3, Z2, Z2
-	VPADDSW   160(SI), Z0, Z0
-	VPADDSW   160(SI), Z2, Z2
+	VPADDSW   112(SI), Z0, Z0
+	VPADDSW   112(SI), Z2, Z2
 	VPACKUSWB Z2, Z0, Z0
-	VPMAXUB   224(SI), Z0, Z0
+	VPMAXUB   176(SI), Z0, Z0
 	VPERMD    Z0, Z16, Z0
 	VMOVDQU32 Z0, (R11)
 	ADDQ      BX, R11
@@ -16102,10 +16102,10 @@ bytes:
 	VCVTPS2DQ Z7, Z7
 	VPACKSSDW Z5, Z4, Z4
 	VPACKSSDW Z7, Z6, Z6
-	VPADDSW   160(SI), Z4, Z4
-	VPADDSW   160(SI), Z6, Z6
+	VPADDSW   112(SI), Z4, Z4
+	VPADDSW   112(SI), Z6, Z6
 	VPACKUSWB Z6, Z4, Z4
-	VPMAXUB   224(SI), Z4, Z4
+	VPMAXUB   176(SI), Z4, Z4
 	VPERMD    Z4, Z16, Z4
 	VMOVDQU32 Z4, (R11)
 	ADDQ      BX, R11
@@ -16123,10 +16123,10 @@ bytes:
 	VCVTPS2DQ Z11, Z11
 	VPACKSSDW Z9, Z8, Z8
 	VPACKSSDW Z11, Z10, Z10
-	VPADDSW   160(SI), Z8, Z8
-	VPADDSW   160(SI), Z10, Z10
+	VPADDSW   112(SI), Z8, Z8
+	VPADDSW   112(SI), Z10, Z10
 	VPACKUSWB Z10, Z8, Z8
-	VPMAXUB   224(SI), Z8, Z8
+	VPMAXUB   176(SI), Z8, Z8
 	VPERMD    Z8, Z16, Z8
 	VMOVDQU32 Z8, (R11)
 	ADDQ      BX, R11
@@ -16144,236 +16144,236 @@ bytes:
 	VCVTPS2DQ Z15, Z15
 	VPACKSSDW Z13, Z12, Z12
 	VPACKSSDW Z15, Z14, Z14
-	VPADDSW   160(SI), Z12, Z12
-	VPADDSW   160(SI), Z14, Z14
+	VPADDSW   112(SI), Z12, Z12
+	VPADDSW   112(SI), Z14, Z14
 	VPACKUSWB Z14, Z12, Z12
-	VPMAXUB   224(SI), Z12, Z12
+	VPMAXUB   176(SI), Z12, Z12
 	VPERMD    Z12, Z16, Z12
 	VMOVDQU32 Z12, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z16
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z17
-	VBROADCASTSS     156(SI), Z18
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z16
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z17
+	VBROADCASTSS     380(SI), Z18
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z18, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z18, Z0, Z0
 	VPMOVZXBD        (R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z0
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z18, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z18, Z1, Z1
 	VPMOVZXBD        16(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z1
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z18, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z18, Z2, Z2
 	VPMOVZXBD        32(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z2
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           192(AX), Z3, Z3
 	VADDPS           Z18, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z18, Z3, Z3
 	VPMOVZXBD        48(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z3
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z16, Z0
 	VMOVDQU32        Z0, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z18, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z18, Z4, Z4
 	VPMOVZXBD        (R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z4
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z18, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z18, Z5, Z5
 	VPMOVZXBD        16(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z5
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z5
 	VCVTPS2DQ        Z5, Z5
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           128(AX), Z6, Z6
 	VADDPS           Z18, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z18, Z6, Z6
 	VPMOVZXBD        32(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z6
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           192(AX), Z7, Z7
 	VADDPS           Z18, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z18, Z7, Z7
 	VPMOVZXBD        48(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z7
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z16, Z4
 	VMOVDQU32        Z4, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z18, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z18, Z8, Z8
 	VPMOVZXBD        (R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z8
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z18, Z9, Z9
-	VMAXPS.BCST      136(SI), Z9, Z9
-	VMINPS.BCST      140(SI), Z9, Z9
+	VMAXPS.BCST      360(SI), Z9, Z9
+	VMINPS.BCST      364(SI), Z9, Z9
 	VSUBPS           Z18, Z9, Z9
 	VPMOVZXBD        16(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z9
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z9
 	VCVTPS2DQ        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           128(AX), Z10, Z10
 	VADDPS           Z18, Z10, Z10
-	VMAXPS.BCST      136(SI), Z10, Z10
-	VMINPS.BCST      140(SI), Z10, Z10
+	VMAXPS.BCST      360(SI), Z10, Z10
+	VMINPS.BCST      364(SI), Z10, Z10
 	VSUBPS           Z18, Z10, Z10
 	VPMOVZXBD        32(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z10
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           192(AX), Z11, Z11
 	VADDPS           Z18, Z11, Z11
-	VMAXPS.BCST      136(SI), Z11, Z11
-	VMINPS.BCST      140(SI), Z11, Z11
+	VMAXPS.BCST      360(SI), Z11, Z11
+	VMINPS.BCST      364(SI), Z11, Z11
 	VSUBPS           Z18, Z11, Z11
 	VPMOVZXBD        48(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z11
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          224(SI), Z8, Z8
+	VPMAXUB          176(SI), Z8, Z8
 	VPERMD           Z8, Z16, Z8
 	VMOVDQU32        Z8, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z18, Z12, Z12
-	VMAXPS.BCST      136(SI), Z12, Z12
-	VMINPS.BCST      140(SI), Z12, Z12
+	VMAXPS.BCST      360(SI), Z12, Z12
+	VMINPS.BCST      364(SI), Z12, Z12
 	VSUBPS           Z18, Z12, Z12
 	VPMOVZXBD        (R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z12
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z18, Z13, Z13
-	VMAXPS.BCST      136(SI), Z13, Z13
-	VMINPS.BCST      140(SI), Z13, Z13
+	VMAXPS.BCST      360(SI), Z13, Z13
+	VMINPS.BCST      364(SI), Z13, Z13
 	VSUBPS           Z18, Z13, Z13
 	VPMOVZXBD        16(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z13
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z13
 	VCVTPS2DQ        Z13, Z13
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           128(AX), Z14, Z14
 	VADDPS           Z18, Z14, Z14
-	VMAXPS.BCST      136(SI), Z14, Z14
-	VMINPS.BCST      140(SI), Z14, Z14
+	VMAXPS.BCST      360(SI), Z14, Z14
+	VMINPS.BCST      364(SI), Z14, Z14
 	VSUBPS           Z18, Z14, Z14
 	VPMOVZXBD        32(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z14
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z14
 	VCVTPS2DQ        Z14, Z14
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           192(AX), Z15, Z15
 	VADDPS           Z18, Z15, Z15
-	VMAXPS.BCST      136(SI), Z15, Z15
-	VMINPS.BCST      140(SI), Z15, Z15
+	VMAXPS.BCST      360(SI), Z15, Z15
+	VMINPS.BCST      364(SI), Z15, Z15
 	VSUBPS           Z18, Z15, Z15
 	VPMOVZXBD        48(R12), Z19
 	VCVTDQ2PS        Z19, Z19
-	VFMADD132PS.BCST 148(SI), Z17, Z19
-	VFMADD132PS.BCST 144(SI), Z19, Z15
+	VFMADD132PS.BCST 372(SI), Z17, Z19
+	VFMADD132PS.BCST 368(SI), Z19, Z15
 	VCVTPS2DQ        Z15, Z15
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z15, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          224(SI), Z12, Z12
+	VPMAXUB          176(SI), Z12, Z12
 	VPERMD           Z12, Z16, Z12
 	VMOVDQU32        Z12, (R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile5x4VNNI(args *byte)
+// func tile5x4VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
-TEXT ·int8Tile5x4VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile5x4VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -16551,10 +16551,10 @@ next:
 	RET
 
 bytes:
-	MOVQ      96(SI), AX
-	MOVQ      104(SI), R11
-	MOVQ      112(SI), BX
-	VMOVDQU32 288(SI), Z20
+	MOVQ      312(SI), AX
+	MOVQ      336(SI), R11
+	MOVQ      344(SI), BX
+	VMOVDQU32 240(SI), Z20
 	VCVTDQ2PS Z0, Z0
 	VMULPS    (AX), Z0, Z0
 	VCVTPS2DQ Z0, Z0
@@ -16569,10 +16569,10 @@ bytes:
 	VCVTPS2DQ Z3, Z3
 	VPACKSSDW Z1, Z0, Z0
 	VPACKSSDW Z3, Z2, Z2
-	VPADDSW   160(SI), Z0, Z0
-	VPADDSW   160(SI), Z2, Z2
+	VPADDSW   112(SI), Z0, Z0
+	VPADDSW   112(SI), Z2, Z2
 	VPACKUSWB Z2, Z0, Z0
-	VPMAXUB   224(SI), Z0, Z0
+	VPMAXUB   176(SI), Z0, Z0
 	VPERMD    Z0, Z20, Z0
 	VMOVDQU32 Z0, (R11)
 	ADDQ      BX, R11
@@ -16590,10 +16590,10 @@ bytes:
 	VCVTPS2DQ Z7, Z7
 	VPACKSSDW Z5, Z4, Z4
 	VPACKSSDW Z7, Z6, Z6
-	VPADDSW   160(SI), Z4, Z4
-	VPADDSW   160(SI), Z6, Z6
+	VPADDSW   112(SI), Z4, Z4
+	VPADDSW   112(SI), Z6, Z6
 	VPACKUSWB Z6, Z4, Z4
-	VPMAXUB   224(SI), Z4, Z4
+	VPMAXUB   176(SI), Z4, Z4
 	VPERMD    Z4, Z20, Z4
 	VMOVDQU32 Z4, (R11)
 	ADDQ      BX, R11
@@ -16611,10 +16611,10 @@ bytes:
 	VCVTPS2DQ Z11, Z11
 	VPACKSSDW Z9, Z8, Z8
 	VPACKSSDW Z11, Z10, Z10
-	VPADDSW   160(SI), Z8, Z8
-	VPADDSW   160(SI), Z10, Z10
+	VPADDSW   112(SI), Z8, Z8
+	VPADDSW   112(SI), Z10, Z10
 	VPACKUSWB Z10, Z8, Z8
-	VPMAXUB   224(SI), Z8, Z8
+	VPMAXUB   176(SI), Z8, Z8
 	VPERMD    Z8, Z20, Z8
 	VMOVDQU32 Z8, (R11)
 	ADDQ      BX, R11
@@ -16632,10 +16632,10 @@ bytes:
 	VCVTPS2DQ Z15, Z15
 	VPACKSSDW Z13, Z12, Z12
 	VPACKSSDW Z15, Z14, Z14
-	VPADDSW   160(SI), Z12, Z12
-	VPADDSW   160(SI), Z14, Z14
+	VPADDSW   112(SI), Z12, Z12
+	VPADDSW   112(SI), Z14, Z14
 	VPACKUSWB Z14, Z12, Z12
-	VPMAXUB   224(SI), Z12, Z12
+	VPMAXUB   176(SI), Z12, Z12
 	VPERMD    Z12, Z20, Z12
 	VMOVDQU32 Z12, (R11)
 	ADDQ      BX, R11
@@ -16653,288 +16653,288 @@ bytes:
 	VCVTPS2DQ Z19, Z19
 	VPACKSSDW Z17, Z16, Z16
 	VPACKSSDW Z19, Z18, Z18
-	VPADDSW   160(SI), Z16, Z16
-	VPADDSW   160(SI), Z18, Z18
+	VPADDSW   112(SI), Z16, Z16
+	VPADDSW   112(SI), Z18, Z18
 	VPACKUSWB Z18, Z16, Z16
-	VPMAXUB   224(SI), Z16, Z16
+	VPMAXUB   176(SI), Z16, Z16
 	VPERMD    Z16, Z20, Z16
 	VMOVDQU32 Z16, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z20
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z21
-	VBROADCASTSS     156(SI), Z22
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z20
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z21
+	VBROADCASTSS     380(SI), Z22
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z22, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z22, Z0, Z0
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z0
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z22, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z22, Z1, Z1
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z1
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z22, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z22, Z2, Z2
 	VPMOVZXBD        32(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z2
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           192(AX), Z3, Z3
 	VADDPS           Z22, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z22, Z3, Z3
 	VPMOVZXBD        48(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z3
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z20, Z0
 	VMOVDQU32        Z0, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z22, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z22, Z4, Z4
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z4
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z22, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z22, Z5, Z5
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z5
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z5
 	VCVTPS2DQ        Z5, Z5
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           128(AX), Z6, Z6
 	VADDPS           Z22, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z22, Z6, Z6
 	VPMOVZXBD        32(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z6
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           192(AX), Z7, Z7
 	VADDPS           Z22, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z22, Z7, Z7
 	VPMOVZXBD        48(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z7
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z20, Z4
 	VMOVDQU32        Z4, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z22, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z22, Z8, Z8
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z8
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z22, Z9, Z9
-	VMAXPS.BCST      136(SI), Z9, Z9
-	VMINPS.BCST      140(SI), Z9, Z9
+	VMAXPS.BCST      360(SI), Z9, Z9
+	VMINPS.BCST      364(SI), Z9, Z9
 	VSUBPS           Z22, Z9, Z9
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z9
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z9
 	VCVTPS2DQ        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           128(AX), Z10, Z10
 	VADDPS           Z22, Z10, Z10
-	VMAXPS.BCST      136(SI), Z10, Z10
-	VMINPS.BCST      140(SI), Z10, Z10
+	VMAXPS.BCST      360(SI), Z10, Z10
+	VMINPS.BCST      364(SI), Z10, Z10
 	VSUBPS           Z22, Z10, Z10
 	VPMOVZXBD        32(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z10
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           192(AX), Z11, Z11
 	VADDPS           Z22, Z11, Z11
-	VMAXPS.BCST      136(SI), Z11, Z11
-	VMINPS.BCST      140(SI), Z11, Z11
+	VMAXPS.BCST      360(SI), Z11, Z11
+	VMINPS.BCST      364(SI), Z11, Z11
 	VSUBPS           Z22, Z11, Z11
 	VPMOVZXBD        48(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z11
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          224(SI), Z8, Z8
+	VPMAXUB          176(SI), Z8, Z8
 	VPERMD           Z8, Z20, Z8
 	VMOVDQU32        Z8, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z22, Z12, Z12
-	VMAXPS.BCST      136(SI), Z12, Z12
-	VMINPS.BCST      140(SI), Z12, Z12
+	VMAXPS.BCST      360(SI), Z12, Z12
+	VMINPS.BCST      364(SI), Z12, Z12
 	VSUBPS           Z22, Z12, Z12
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z12
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z22, Z13, Z13
-	VMAXPS.BCST      136(SI), Z13, Z13
-	VMINPS.BCST      140(SI), Z13, Z13
+	VMAXPS.BCST      360(SI), Z13, Z13
+	VMINPS.BCST      364(SI), Z13, Z13
 	VSUBPS           Z22, Z13, Z13
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z13
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z13
 	VCVTPS2DQ        Z13, Z13
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           128(AX), Z14, Z14
 	VADDPS           Z22, Z14, Z14
-	VMAXPS.BCST      136(SI), Z14, Z14
-	VMINPS.BCST      140(SI), Z14, Z14
+	VMAXPS.BCST      360(SI), Z14, Z14
+	VMINPS.BCST      364(SI), Z14, Z14
 	VSUBPS           Z22, Z14, Z14
 	VPMOVZXBD        32(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z14
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z14
 	VCVTPS2DQ        Z14, Z14
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           192(AX), Z15, Z15
 	VADDPS           Z22, Z15, Z15
-	VMAXPS.BCST      136(SI), Z15, Z15
-	VMINPS.BCST      140(SI), Z15, Z15
+	VMAXPS.BCST      360(SI), Z15, Z15
+	VMINPS.BCST      364(SI), Z15, Z15
 	VSUBPS           Z22, Z15, Z15
 	VPMOVZXBD        48(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z15
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z15
 	VCVTPS2DQ        Z15, Z15
 	ADDQ             R8, R12
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z15, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          224(SI), Z12, Z12
+	VPMAXUB          176(SI), Z12, Z12
 	VPERMD           Z12, Z20, Z12
 	VMOVDQU32        Z12, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z16, Z16
 	VMULPS           (AX), Z16, Z16
 	VADDPS           Z22, Z16, Z16
-	VMAXPS.BCST      136(SI), Z16, Z16
-	VMINPS.BCST      140(SI), Z16, Z16
+	VMAXPS.BCST      360(SI), Z16, Z16
+	VMINPS.BCST      364(SI), Z16, Z16
 	VSUBPS           Z22, Z16, Z16
 	VPMOVZXBD        (R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z16
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z16
 	VCVTPS2DQ        Z16, Z16
 	VCVTDQ2PS        Z17, Z17
 	VMULPS           64(AX), Z17, Z17
 	VADDPS           Z22, Z17, Z17
-	VMAXPS.BCST      136(SI), Z17, Z17
-	VMINPS.BCST      140(SI), Z17, Z17
+	VMAXPS.BCST      360(SI), Z17, Z17
+	VMINPS.BCST      364(SI), Z17, Z17
 	VSUBPS           Z22, Z17, Z17
 	VPMOVZXBD        16(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z17
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z17
 	VCVTPS2DQ        Z17, Z17
 	VCVTDQ2PS        Z18, Z18
 	VMULPS           128(AX), Z18, Z18
 	VADDPS           Z22, Z18, Z18
-	VMAXPS.BCST      136(SI), Z18, Z18
-	VMINPS.BCST      140(SI), Z18, Z18
+	VMAXPS.BCST      360(SI), Z18, Z18
+	VMINPS.BCST      364(SI), Z18, Z18
 	VSUBPS           Z22, Z18, Z18
 	VPMOVZXBD        32(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z18
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z18
 	VCVTPS2DQ        Z18, Z18
 	VCVTDQ2PS        Z19, Z19
 	VMULPS           192(AX), Z19, Z19
 	VADDPS           Z22, Z19, Z19
-	VMAXPS.BCST      136(SI), Z19, Z19
-	VMINPS.BCST      140(SI), Z19, Z19
+	VMAXPS.BCST      360(SI), Z19, Z19
+	VMINPS.BCST      364(SI), Z19, Z19
 	VSUBPS           Z22, Z19, Z19
 	VPMOVZXBD        48(R12), Z23
 	VCVTDQ2PS        Z23, Z23
-	VFMADD132PS.BCST 148(SI), Z21, Z23
-	VFMADD132PS.BCST 144(SI), Z23, Z19
+	VFMADD132PS.BCST 372(SI), Z21, Z23
+	VFMADD132PS.BCST 368(SI), Z23, Z19
 	VCVTPS2DQ        Z19, Z19
 	VPACKSSDW        Z17, Z16, Z16
 	VPACKSSDW        Z19, Z18, Z18
 	VPACKUSWB        Z18, Z16, Z16
-	VPMAXUB          224(SI), Z16, Z16
+	VPMAXUB          176(SI), Z16, Z16
 	VPERMD           Z16, Z20, Z16
 	VMOVDQU32        Z16, (R11)
 	VZEROUPPER
 	RET
 
-// func int8Tile6x4VNNI(args *byte)
+// func tile6x4VNNI(args *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
-TEXT ·int8Tile6x4VNNI(SB), NOSPLIT, $0-8
+TEXT ·tile6x4VNNI(SB), NOSPLIT, $0-8
 	MOVQ      args+0(FP), SI
 	MOVQ      8(SI), DI
 	MOVQ      16(SI), CX
@@ -17139,10 +17139,10 @@ next:
 	RET
 
 bytes:
-	MOVQ      96(SI), AX
-	MOVQ      104(SI), R11
-	MOVQ      112(SI), BX
-	VMOVDQU32 288(SI), Z24
+	MOVQ      312(SI), AX
+	MOVQ      336(SI), R11
+	MOVQ      344(SI), BX
+	VMOVDQU32 240(SI), Z24
 	VCVTDQ2PS Z0, Z0
 	VMULPS    (AX), Z0, Z0
 	VCVTPS2DQ Z0, Z0
@@ -17157,10 +17157,10 @@ bytes:
 	VCVTPS2DQ Z3, Z3
 	VPACKSSDW Z1, Z0, Z0
 	VPACKSSDW Z3, Z2, Z2
-	VPADDSW   160(SI), Z0, Z0
-	VPADDSW   160(SI), Z2, Z2
+	VPADDSW   112(SI), Z0, Z0
+	VPADDSW   112(SI), Z2, Z2
 	VPACKUSWB Z2, Z0, Z0
-	VPMAXUB   224(SI), Z0, Z0
+	VPMAXUB   176(SI), Z0, Z0
 	VPERMD    Z0, Z24, Z0
 	VMOVDQU32 Z0, (R11)
 	ADDQ      BX, R11
@@ -17178,10 +17178,10 @@ bytes:
 	VCVTPS2DQ Z7, Z7
 	VPACKSSDW Z5, Z4, Z4
 	VPACKSSDW Z7, Z6, Z6
-	VPADDSW   160(SI), Z4, Z4
-	VPADDSW   160(SI), Z6, Z6
+	VPADDSW   112(SI), Z4, Z4
+	VPADDSW   112(SI), Z6, Z6
 	VPACKUSWB Z6, Z4, Z4
-	VPMAXUB   224(SI), Z4, Z4
+	VPMAXUB   176(SI), Z4, Z4
 	VPERMD    Z4, Z24, Z4
 	VMOVDQU32 Z4, (R11)
 	ADDQ      BX, R11
@@ -17199,10 +17199,10 @@ bytes:
 	VCVTPS2DQ Z11, Z11
 	VPACKSSDW Z9, Z8, Z8
 	VPACKSSDW Z11, Z10, Z10
-	VPADDSW   160(SI), Z8, Z8
-	VPADDSW   160(SI), Z10, Z10
+	VPADDSW   112(SI), Z8, Z8
+	VPADDSW   112(SI), Z10, Z10
 	VPACKUSWB Z10, Z8, Z8
-	VPMAXUB   224(SI), Z8, Z8
+	VPMAXUB   176(SI), Z8, Z8
 	VPERMD    Z8, Z24, Z8
 	VMOVDQU32 Z8, (R11)
 	ADDQ      BX, R11
@@ -17220,10 +17220,10 @@ bytes:
 	VCVTPS2DQ Z15, Z15
 	VPACKSSDW Z13, Z12, Z12
 	VPACKSSDW Z15, Z14, Z14
-	VPADDSW   160(SI), Z12, Z12
-	VPADDSW   160(SI), Z14, Z14
+	VPADDSW   112(SI), Z12, Z12
+	VPADDSW   112(SI), Z14, Z14
 	VPACKUSWB Z14, Z12, Z12
-	VPMAXUB   224(SI), Z12, Z12
+	VPMAXUB   176(SI), Z12, Z12
 	VPERMD    Z12, Z24, Z12
 	VMOVDQU32 Z12, (R11)
 	ADDQ      BX, R11
@@ -17241,10 +17241,10 @@ bytes:
 	VCVTPS2DQ Z19, Z19
 	VPACKSSDW Z17, Z16, Z16
 	VPACKSSDW Z19, Z18, Z18
-	VPADDSW   160(SI), Z16, Z16
-	VPADDSW   160(SI), Z18, Z18
+	VPADDSW   112(SI), Z16, Z16
+	VPADDSW   112(SI), Z18, Z18
 	VPACKUSWB Z18, Z16, Z16
-	VPMAXUB   224(SI), Z16, Z16
+	VPMAXUB   176(SI), Z16, Z16
 	VPERMD    Z16, Z24, Z16
 	VMOVDQU32 Z16, (R11)
 	ADDQ      BX, R11
@@ -17262,367 +17262,367 @@ bytes:
 	VCVTPS2DQ Z23, Z23
 	VPACKSSDW Z21, Z20, Z20
 	VPACKSSDW Z23, Z22, Z22
-	VPADDSW   160(SI), Z20, Z20
-	VPADDSW   160(SI), Z22, Z22
+	VPADDSW   112(SI), Z20, Z20
+	VPADDSW   112(SI), Z22, Z22
 	VPACKUSWB Z22, Z20, Z20
-	VPMAXUB   224(SI), Z20, Z20
+	VPMAXUB   176(SI), Z20, Z20
 	VPERMD    Z20, Z24, Z20
 	VMOVDQU32 Z20, (R11)
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ             96(SI), AX
-	MOVQ             104(SI), R11
-	MOVQ             112(SI), BX
-	VMOVDQU32        288(SI), Z24
-	MOVQ             120(SI), R12
-	MOVQ             128(SI), R8
-	VBROADCASTSS     152(SI), Z25
-	VBROADCASTSS     156(SI), Z26
+	MOVQ             312(SI), AX
+	MOVQ             336(SI), R11
+	MOVQ             344(SI), BX
+	VMOVDQU32        240(SI), Z24
+	MOVQ             320(SI), R12
+	MOVQ             328(SI), R8
+	VBROADCASTSS     376(SI), Z25
+	VBROADCASTSS     380(SI), Z26
 	VCVTDQ2PS        Z0, Z0
 	VMULPS           (AX), Z0, Z0
 	VADDPS           Z26, Z0, Z0
-	VMAXPS.BCST      136(SI), Z0, Z0
-	VMINPS.BCST      140(SI), Z0, Z0
+	VMAXPS.BCST      360(SI), Z0, Z0
+	VMINPS.BCST      364(SI), Z0, Z0
 	VSUBPS           Z26, Z0, Z0
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z0
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z0
 	VCVTPS2DQ        Z0, Z0
 	VCVTDQ2PS        Z1, Z1
 	VMULPS           64(AX), Z1, Z1
 	VADDPS           Z26, Z1, Z1
-	VMAXPS.BCST      136(SI), Z1, Z1
-	VMINPS.BCST      140(SI), Z1, Z1
+	VMAXPS.BCST      360(SI), Z1, Z1
+	VMINPS.BCST      364(SI), Z1, Z1
 	VSUBPS           Z26, Z1, Z1
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z1
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z1
 	VCVTPS2DQ        Z1, Z1
 	VCVTDQ2PS        Z2, Z2
 	VMULPS           128(AX), Z2, Z2
 	VADDPS           Z26, Z2, Z2
-	VMAXPS.BCST      136(SI), Z2, Z2
-	VMINPS.BCST      140(SI), Z2, Z2
+	VMAXPS.BCST      360(SI), Z2, Z2
+	VMINPS.BCST      364(SI), Z2, Z2
 	VSUBPS           Z26, Z2, Z2
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z2
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z2
 	VCVTPS2DQ        Z2, Z2
 	VCVTDQ2PS        Z3, Z3
 	VMULPS           192(AX), Z3, Z3
 	VADDPS           Z26, Z3, Z3
-	VMAXPS.BCST      136(SI), Z3, Z3
-	VMINPS.BCST      140(SI), Z3, Z3
+	VMAXPS.BCST      360(SI), Z3, Z3
+	VMINPS.BCST      364(SI), Z3, Z3
 	VSUBPS           Z26, Z3, Z3
 	VPMOVZXBD        48(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z3
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z3
 	VCVTPS2DQ        Z3, Z3
 	ADDQ             R8, R12
 	VPACKSSDW        Z1, Z0, Z0
 	VPACKSSDW        Z3, Z2, Z2
 	VPACKUSWB        Z2, Z0, Z0
-	VPMAXUB          224(SI), Z0, Z0
+	VPMAXUB          176(SI), Z0, Z0
 	VPERMD           Z0, Z24, Z0
 	VMOVDQU32        Z0, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z4, Z4
 	VMULPS           (AX), Z4, Z4
 	VADDPS           Z26, Z4, Z4
-	VMAXPS.BCST      136(SI), Z4, Z4
-	VMINPS.BCST      140(SI), Z4, Z4
+	VMAXPS.BCST      360(SI), Z4, Z4
+	VMINPS.BCST      364(SI), Z4, Z4
 	VSUBPS           Z26, Z4, Z4
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z4
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z4
 	VCVTPS2DQ        Z4, Z4
 	VCVTDQ2PS        Z5, Z5
 	VMULPS           64(AX), Z5, Z5
 	VADDPS           Z26, Z5, Z5
-	VMAXPS.BCST      136(SI), Z5, Z5
-	VMINPS.BCST      140(SI), Z5, Z5
+	VMAXPS.BCST      360(SI), Z5, Z5
+	VMINPS.BCST      364(SI), Z5, Z5
 	VSUBPS           Z26, Z5, Z5
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z5
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z5
 	VCVTPS2DQ        Z5, Z5
 	VCVTDQ2PS        Z6, Z6
 	VMULPS           128(AX), Z6, Z6
 	VADDPS           Z26, Z6, Z6
-	VMAXPS.BCST      136(SI), Z6, Z6
-	VMINPS.BCST      140(SI), Z6, Z6
+	VMAXPS.BCST      360(SI), Z6, Z6
+	VMINPS.BCST      364(SI), Z6, Z6
 	VSUBPS           Z26, Z6, Z6
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z6
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z6
 	VCVTPS2DQ        Z6, Z6
 	VCVTDQ2PS        Z7, Z7
 	VMULPS           192(AX), Z7, Z7
 	VADDPS           Z26, Z7, Z7
-	VMAXPS.BCST      136(SI), Z7, Z7
-	VMINPS.BCST      140(SI), Z7, Z7
+	VMAXPS.BCST      360(SI), Z7, Z7
+	VMINPS.BCST      364(SI), Z7, Z7
 	VSUBPS           Z26, Z7, Z7
 	VPMOVZXBD        48(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z7
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z7
 	VCVTPS2DQ        Z7, Z7
 	ADDQ             R8, R12
 	VPACKSSDW        Z5, Z4, Z4
 	VPACKSSDW        Z7, Z6, Z6
 	VPACKUSWB        Z6, Z4, Z4
-	VPMAXUB          224(SI), Z4, Z4
+	VPMAXUB          176(SI), Z4, Z4
 	VPERMD           Z4, Z24, Z4
 	VMOVDQU32        Z4, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z8, Z8
 	VMULPS           (AX), Z8, Z8
 	VADDPS           Z26, Z8, Z8
-	VMAXPS.BCST      136(SI), Z8, Z8
-	VMINPS.BCST      140(SI), Z8, Z8
+	VMAXPS.BCST      360(SI), Z8, Z8
+	VMINPS.BCST      364(SI), Z8, Z8
 	VSUBPS           Z26, Z8, Z8
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z8
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z8
 	VCVTPS2DQ        Z8, Z8
 	VCVTDQ2PS        Z9, Z9
 	VMULPS           64(AX), Z9, Z9
 	VADDPS           Z26, Z9, Z9
-	VMAXPS.BCST      136(SI), Z9, Z9
-	VMINPS.BCST      140(SI), Z9, Z9
+	VMAXPS.BCST      360(SI), Z9, Z9
+	VMINPS.BCST      364(SI), Z9, Z9
 	VSUBPS           Z26, Z9, Z9
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z9
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z9
 	VCVTPS2DQ        Z9, Z9
 	VCVTDQ2PS        Z10, Z10
 	VMULPS           128(AX), Z10, Z10
 	VADDPS           Z26, Z10, Z10
-	VMAXPS.BCST      136(SI), Z10, Z10
-	VMINPS.BCST      140(SI), Z10, Z10
+	VMAXPS.BCST      360(SI), Z10, Z10
+	VMINPS.BCST      364(SI), Z10, Z10
 	VSUBPS           Z26, Z10, Z10
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z10
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z10
 	VCVTPS2DQ        Z10, Z10
 	VCVTDQ2PS        Z11, Z11
 	VMULPS           192(AX), Z11, Z11
 	VADDPS           Z26, Z11, Z11
-	VMAXPS.BCST      136(SI), Z11, Z11
-	VMINPS.BCST      140(SI), Z11, Z11
+	VMAXPS.BCST      360(SI), Z11, Z11
+	VMINPS.BCST      364(SI), Z11, Z11
 	VSUBPS           Z26, Z11, Z11
 	VPMOVZXBD        48(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z11
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z11
 	VCVTPS2DQ        Z11, Z11
 	ADDQ             R8, R12
 	VPACKSSDW        Z9, Z8, Z8
 	VPACKSSDW        Z11, Z10, Z10
 	VPACKUSWB        Z10, Z8, Z8
-	VPMAXUB          224(SI), Z8, Z8
+	VPMAXUB          176(SI), Z8, Z8
 	VPERMD           Z8, Z24, Z8
 	VMOVDQU32        Z8, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z12, Z12
 	VMULPS           (AX), Z12, Z12
 	VADDPS           Z26, Z12, Z12
-	VMAXPS.BCST      136(SI), Z12, Z12
-	VMINPS.BCST      140(SI), Z12, Z12
+	VMAXPS.BCST      360(SI), Z12, Z12
+	VMINPS.BCST      364(SI), Z12, Z12
 	VSUBPS           Z26, Z12, Z12
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z12
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z12
 	VCVTPS2DQ        Z12, Z12
 	VCVTDQ2PS        Z13, Z13
 	VMULPS           64(AX), Z13, Z13
 	VADDPS           Z26, Z13, Z13
-	VMAXPS.BCST      136(SI), Z13, Z13
-	VMINPS.BCST      140(SI), Z13, Z13
+	VMAXPS.BCST      360(SI), Z13, Z13
+	VMINPS.BCST      364(SI), Z13, Z13
 	VSUBPS           Z26, Z13, Z13
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z13
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z13
 	VCVTPS2DQ        Z13, Z13
 	VCVTDQ2PS        Z14, Z14
 	VMULPS           128(AX), Z14, Z14
 	VADDPS           Z26, Z14, Z14
-	VMAXPS.BCST      136(SI), Z14, Z14
-	VMINPS.BCST      140(SI), Z14, Z14
+	VMAXPS.BCST      360(SI), Z14, Z14
+	VMINPS.BCST      364(SI), Z14, Z14
 	VSUBPS           Z26, Z14, Z14
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z14
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z14
 	VCVTPS2DQ        Z14, Z14
 	VCVTDQ2PS        Z15, Z15
 	VMULPS           192(AX), Z15, Z15
 	VADDPS           Z26, Z15, Z15
-	VMAXPS.BCST      136(SI), Z15, Z15
-	VMINPS.BCST      140(SI), Z15, Z15
+	VMAXPS.BCST      360(SI), Z15, Z15
+	VMINPS.BCST      364(SI), Z15, Z15
 	VSUBPS           Z26, Z15, Z15
 	VPMOVZXBD        48(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z15
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z15
 	VCVTPS2DQ        Z15, Z15
 	ADDQ             R8, R12
 	VPACKSSDW        Z13, Z12, Z12
 	VPACKSSDW        Z15, Z14, Z14
 	VPACKUSWB        Z14, Z12, Z12
-	VPMAXUB          224(SI), Z12, Z12
+	VPMAXUB          176(SI), Z12, Z12
 	VPERMD           Z12, Z24, Z12
 	VMOVDQU32        Z12, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z16, Z16
 	VMULPS           (AX), Z16, Z16
 	VADDPS           Z26, Z16, Z16
-	VMAXPS.BCST      136(SI), Z16, Z16
-	VMINPS.BCST      140(SI), Z16, Z16
+	VMAXPS.BCST      360(SI), Z16, Z16
+	VMINPS.BCST      364(SI), Z16, Z16
 	VSUBPS           Z26, Z16, Z16
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z16
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z16
 	VCVTPS2DQ        Z16, Z16
 	VCVTDQ2PS        Z17, Z17
 	VMULPS           64(AX), Z17, Z17
 	VADDPS           Z26, Z17, Z17
-	VMAXPS.BCST      136(SI), Z17, Z17
-	VMINPS.BCST      140(SI), Z17, Z17
+	VMAXPS.BCST      360(SI), Z17, Z17
+	VMINPS.BCST      364(SI), Z17, Z17
 	VSUBPS           Z26, Z17, Z17
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z17
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z17
 	VCVTPS2DQ        Z17, Z17
 	VCVTDQ2PS        Z18, Z18
 	VMULPS           128(AX), Z18, Z18
 	VADDPS           Z26, Z18, Z18
-	VMAXPS.BCST      136(SI), Z18, Z18
-	VMINPS.BCST      140(SI), Z18, Z18
+	VMAXPS.BCST      360(SI), Z18, Z18
+	VMINPS.BCST      364(SI), Z18, Z18
 	VSUBPS           Z26, Z18, Z18
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z18
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z18
 	VCVTPS2DQ        Z18, Z18
 	VCVTDQ2PS        Z19, Z19
 	VMULPS           192(AX), Z19, Z19
 	VADDPS           Z26, Z19, Z19
-	VMAXPS.BCST      136(SI), Z19, Z19
-	VMINPS.BCST      140(SI), Z19, Z19
+	VMAXPS.BCST      360(SI), Z19, Z19
+	VMINPS.BCST      364(SI), Z19, Z19
 	VSUBPS           Z26, Z19, Z19
 	VPMOVZXBD        48(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z19
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z19
 	VCVTPS2DQ        Z19, Z19
 	ADDQ             R8, R12
 	VPACKSSDW        Z17, Z16, Z16
 	VPACKSSDW        Z19, Z18, Z18
 	VPACKUSWB        Z18, Z16, Z16
-	VPMAXUB          224(SI), Z16, Z16
+	VPMAXUB          176(SI), Z16, Z16
 	VPERMD           Z16, Z24, Z16
 	VMOVDQU32        Z16, (R11)
 	ADDQ             BX, R11
 	VCVTDQ2PS        Z20, Z20
 	VMULPS           (AX), Z20, Z20
 	VADDPS           Z26, Z20, Z20
-	VMAXPS.BCST      136(SI), Z20, Z20
-	VMINPS.BCST      140(SI), Z20, Z20
+	VMAXPS.BCST      360(SI), Z20, Z20
+	VMINPS.BCST      364(SI), Z20, Z20
 	VSUBPS           Z26, Z20, Z20
 	VPMOVZXBD        (R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z20
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z20
 	VCVTPS2DQ        Z20, Z20
 	VCVTDQ2PS        Z21, Z21
 	VMULPS           64(AX), Z21, Z21
 	VADDPS           Z26, Z21, Z21
-	VMAXPS.BCST      136(SI), Z21, Z21
-	VMINPS.BCST      140(SI), Z21, Z21
+	VMAXPS.BCST      360(SI), Z21, Z21
+	VMINPS.BCST      364(SI), Z21, Z21
 	VSUBPS           Z26, Z21, Z21
 	VPMOVZXBD        16(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z21
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z21
 	VCVTPS2DQ        Z21, Z21
 	VCVTDQ2PS        Z22, Z22
 	VMULPS           128(AX), Z22, Z22
 	VADDPS           Z26, Z22, Z22
-	VMAXPS.BCST      136(SI), Z22, Z22
-	VMINPS.BCST      140(SI), Z22, Z22
+	VMAXPS.BCST      360(SI), Z22, Z22
+	VMINPS.BCST      364(SI), Z22, Z22
 	VSUBPS           Z26, Z22, Z22
 	VPMOVZXBD        32(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z22
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z22
 	VCVTPS2DQ        Z22, Z22
 	VCVTDQ2PS        Z23, Z23
 	VMULPS           192(AX), Z23, Z23
 	VADDPS           Z26, Z23, Z23
-	VMAXPS.BCST      136(SI), Z23, Z23
-	VMINPS.BCST      140(SI), Z23, Z23
+	VMAXPS.BCST      360(SI), Z23, Z23
+	VMINPS.BCST      364(SI), Z23, Z23
 	VSUBPS           Z26, Z23, Z23
 	VPMOVZXBD        48(R12), Z27
 	VCVTDQ2PS        Z27, Z27
-	VFMADD132PS.BCST 148(SI), Z25, Z27
-	VFMADD132PS.BCST 144(SI), Z27, Z23
+	VFMADD132PS.BCST 372(SI), Z25, Z27
+	VFMADD132PS.BCST 368(SI), Z27, Z23
 	VCVTPS2DQ        Z23, Z23
 	VPACKSSDW        Z21, Z20, Z20
 	VPACKSSDW        Z23, Z22, Z22
 	VPACKUSWB        Z22, Z20, Z20
-	VPMAXUB          224(SI), Z20, Z20
+	VPMAXUB          176(SI), Z20, Z20
 	VPERMD           Z20, Z24, Z20
 	VMOVDQU32        Z20, (R11)
 	VZEROUPPER
 	RET
 
-// func int8StoreAVX512(args *byte)
+// func storeAVX512(args *byte)
 // Requires: AVX, AVX512F
-TEXT ·int8StoreAVX512(SB), NOSPLIT, $0-8
+TEXT ·storeAVX512(SB), NOSPLIT, $0-8
 	MOVQ         args+0(FP), SI
-	MOVQ         (SI), DI
-	MOVQ         8(SI), CX
-	MOVQ         16(SI), BX
-	MOVQ         32(SI), R8
-	MOVQ         40(SI), R9
-	MOVQ         48(SI), R10
-	MOVQ         56(SI), R11
-	MOVQ         64(SI), AX
+	MOVQ         96(SI), DI
+	MOVQ         104(SI), CX
+	MOVQ         112(SI), BX
+	MOVQ         16(SI), R8
+	MOVQ         24(SI), R9
+	MOVQ         32(SI), R10
+	MOVQ         40(SI), R11
+	MOVQ         120(SI), AX
 	KMOVW        AX, K1
-	MOVQ         24(SI), AX
+	MOVQ         8(SI), AX
 	VMOVUPS      (AX), Z2
-	VBROADCASTSS 72(SI), Z10
-	VBROADCASTSS 76(SI), Z11
+	VBROADCASTSS 48(SI), Z10
+	VBROADCASTSS 52(SI), Z11
 	VBROADCASTSS 80(SI), Z12
 	VBROADCASTSS 84(SI), Z13
-	VBROADCASTSS 96(SI), Z5
-	VBROADCASTSS 100(SI), Z6
-	VBROADCASTSS 112(SI), Z7
-	VBROADCASTSS 108(SI), Z8
-	VBROADCASTSS 104(SI), Z9
-	VBROADCASTSS 116(SI), Z15
-	VPBROADCASTD 88(SI), Z14
+	VBROADCASTSS 56(SI), Z5
+	VBROADCASTSS 60(SI), Z6
+	VBROADCASTSS 72(SI), Z7
+	VBROADCASTSS 68(SI), Z8
+	VBROADCASTSS 64(SI), Z9
+	VBROADCASTSS 76(SI), Z15
+	VPBROADCASTD 4(SI), Z14
 
 row:
 	VCVTDQ2PS   (DI), Z0
-	CMPL        92(SI), $0x02
+	CMPL        (SI), $0x02
 	JEQ         add
 	VMULPS      Z2, Z0, Z0
 	TESTQ       R8, R8
@@ -17650,7 +17650,7 @@ add:
 bound:
 	VMAXPS    Z12, Z0, Z0
 	VMINPS    Z13, Z0, Z0
-	CMPL      92(SI), $0x00
+	CMPL      (SI), $0x00
 	JEQ       float
 	VCVTPS2DQ Z0, Z0
 	VPADDD    Z14, Z0, Z0

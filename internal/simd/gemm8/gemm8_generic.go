@@ -7,7 +7,7 @@ import (
 	"github.com/resnet-go/resnet/internal/simd/isa"
 )
 
-// int8TileGeneric is the micro-kernel in Go.
+// tileGeneric is the micro-kernel in Go.
 func tileGeneric(m, nz int, g *Args) {
 	c := unsafe.Slice(g.C, m*nz*isa.PanelWidth)
 	for i := range m {
@@ -35,34 +35,31 @@ func tileGeneric(m, nz int, g *Args) {
 	}
 }
 
-// int8StoreGeneric is the epilogue in Go. The conversions keep compilers from
-// fusing a multiplication with an addition.
-func epilogueGeneric(g *Epilogue) {
-	scale := unsafe.Slice(g.Scale, g.Cols)
-	for i := range g.Rows {
-		t := unsafe.Slice((*int32)(unsafe.Add(unsafe.Pointer(g.T), i*g.TStride)), g.Cols)
+// epilogueGeneric is the definition of the epilogue, for one panel. The
+// conversions keep compilers from fusing a multiplication with an addition.
+func epilogueGeneric(e *Epilogue) {
+	scale := unsafe.Slice(e.Scale, e.cols)
+	for i := range e.rows {
+		t := unsafe.Slice((*int32)(unsafe.Add(unsafe.Pointer(e.t), i*e.tStride)), e.cols)
 		var res []uint8
-		if g.Res != nil {
-			res = unsafe.Slice((*uint8)(unsafe.Add(unsafe.Pointer(g.Res), i*g.Ldr)), g.Cols)
+		if e.Res != nil {
+			res = unsafe.Slice((*uint8)(unsafe.Add(unsafe.Pointer(e.Res), i*e.ResStride)), e.cols)
 		}
-		out := unsafe.Add(unsafe.Pointer(g.Out), i*g.Ldo)
-		for j, s := range t {
-			var v float32
-			if g.Mode == ModeAdd {
-				v = min(max(float32(float32(s)*scale[j])+g.Magic, g.MidLo), g.MidHi) - g.Magic
-				v = isa.FMA(v, g.ByY, isa.FMA(float32(res[j]), g.ByRes, g.Plus))
-			} else {
-				v = float32(float32(s) * scale[j])
-				if res != nil {
-					v += float32(float32(float32(res[j])-g.ResZero) * g.ResScale)
-				}
+		out := unsafe.Add(e.Out, i*e.OutStride)
+		for j, sum := range t {
+			v := float32(float32(sum) * scale[j])
+			if e.Mode == ModeAdd {
+				v = min(max(float32(v+e.Magic), e.ClampMidLo), e.ClampMidHi) - e.Magic
+				v = isa.FMA(v, e.MulY, isa.FMA(float32(res[j]), e.MulRes, e.Plus))
+			} else if res != nil {
+				v += float32(float32(float32(res[j])-e.ResZero) * e.ResScale)
 			}
-			v = min(max(v, g.Lo), g.Hi)
-			if g.Mode == ModeSums {
+			v = min(max(v, e.ClampOutLo), e.ClampOutHi)
+			if e.Mode == ModeFloats {
 				*(*float32)(unsafe.Add(out, 4*j)) = v
 				continue
 			}
-			*(*uint8)(unsafe.Add(out, j)) = uint8(int32(math.RoundToEven(float64(v))) + g.Zero)
+			*(*uint8)(unsafe.Add(out, j)) = uint8(int32(math.RoundToEven(float64(v))) + e.Zero)
 		}
 	}
 }

@@ -2,6 +2,6 @@
 
 package gemm8
 
-func Tile(m, nz int, g *Args) { tileGeneric(m, nz, g) }
+func sumTile(m, nz int, g *Args) { tileGeneric(m, nz, g) }
 
-func (g *Epilogue) Run() { epilogueGeneric(g) }
+func storePanel(e *Epilogue) { epilogueGeneric(e) }

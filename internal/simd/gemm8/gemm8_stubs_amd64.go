@@ -6,6 +6,8 @@ package gemm8
 
 import "unsafe"
 
+// The assembly reads Args by these offsets. A constant index out of range
+// here means that a field has moved: run go generate.
 var (
 	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.A)-0]
 	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.AOff)-8]
@@ -18,285 +20,306 @@ var (
 	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.PrefetchA)-64]
 	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.Corr)-72]
 	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.C)-80]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.Mode)-88]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.Scale)-96]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.Out)-104]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.Ldo)-112]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.Res)-120]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.Ldr)-128]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.MidLo)-136]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.MidHi)-140]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.ByY)-144]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.ByRes)-148]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.Plus)-152]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.Magic)-156]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.Zero)-160]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.Min)-224]
-	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.Order)-288]
-	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.T)-0]
-	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.Rows)-8]
-	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.TStride)-16]
-	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.Scale)-24]
-	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.Res)-32]
-	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.Ldr)-40]
-	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.Out)-48]
-	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.Ldo)-56]
-	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.Bits)-64]
-	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.ResZero)-72]
-	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.ResScale)-76]
-	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.Lo)-80]
-	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.Hi)-84]
-	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.Zero)-88]
-	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.Mode)-92]
-	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.MidLo)-96]
-	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.MidHi)-100]
-	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.ByY)-104]
-	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.ByRes)-108]
-	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.Plus)-112]
-	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.Magic)-116]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.finish)-88]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.panels)-96]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.columns)-104]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.zeros)-112]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.mins)-176]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.order)-240]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.Mode)-304]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.Zero)-308]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.Scale)-312]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.Res)-320]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.ResStride)-328]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.Out)-336]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.OutStride)-344]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.ResZero)-352]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.ResScale)-356]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.ClampMidLo)-360]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.ClampMidHi)-364]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.MulY)-368]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.MulRes)-372]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.Plus)-376]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.Magic)-380]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.ClampOutLo)-384]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.ClampOutHi)-388]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.MayOverflow)-392]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.t)-400]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.rows)-408]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.tStride)-416]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.bits)-424]
+	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.cols)-432]
 )
 
-func int8TileVNNI(m, nz int, g *Args) {
+// The assembly reads Epilogue by these offsets. A constant index out of range
+// here means that a field has moved: run go generate.
+var (
+	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.Mode)-0]
+	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.Zero)-4]
+	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.Scale)-8]
+	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.Res)-16]
+	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.ResStride)-24]
+	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.Out)-32]
+	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.OutStride)-40]
+	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.ResZero)-48]
+	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.ResScale)-52]
+	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.ClampMidLo)-56]
+	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.ClampMidHi)-60]
+	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.MulY)-64]
+	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.MulRes)-68]
+	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.Plus)-72]
+	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.Magic)-76]
+	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.ClampOutLo)-80]
+	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.ClampOutHi)-84]
+	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.MayOverflow)-88]
+	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.t)-96]
+	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.rows)-104]
+	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.tStride)-112]
+	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.bits)-120]
+	_ = [1]struct{}{}[unsafe.Offsetof(Epilogue{}.cols)-128]
+)
+
+func tileVNNI(m, nz int, g *Args) {
 	switch nz<<5 | m {
 	case 1<<5 | 1:
-		int8Tile1x1VNNI(g)
+		tile1x1VNNI(g)
 	case 1<<5 | 2:
-		int8Tile2x1VNNI(g)
+		tile2x1VNNI(g)
 	case 1<<5 | 3:
-		int8Tile3x1VNNI(g)
+		tile3x1VNNI(g)
 	case 1<<5 | 4:
-		int8Tile4x1VNNI(g)
+		tile4x1VNNI(g)
 	case 1<<5 | 5:
-		int8Tile5x1VNNI(g)
+		tile5x1VNNI(g)
 	case 1<<5 | 6:
-		int8Tile6x1VNNI(g)
+		tile6x1VNNI(g)
 	case 1<<5 | 7:
-		int8Tile7x1VNNI(g)
+		tile7x1VNNI(g)
 	case 1<<5 | 8:
-		int8Tile8x1VNNI(g)
+		tile8x1VNNI(g)
 	case 1<<5 | 9:
-		int8Tile9x1VNNI(g)
+		tile9x1VNNI(g)
 	case 1<<5 | 10:
-		int8Tile10x1VNNI(g)
+		tile10x1VNNI(g)
 	case 1<<5 | 11:
-		int8Tile11x1VNNI(g)
+		tile11x1VNNI(g)
 	case 1<<5 | 12:
-		int8Tile12x1VNNI(g)
+		tile12x1VNNI(g)
 	case 1<<5 | 13:
-		int8Tile13x1VNNI(g)
+		tile13x1VNNI(g)
 	case 1<<5 | 14:
-		int8Tile14x1VNNI(g)
+		tile14x1VNNI(g)
 	case 2<<5 | 1:
-		int8Tile1x2VNNI(g)
+		tile1x2VNNI(g)
 	case 2<<5 | 2:
-		int8Tile2x2VNNI(g)
+		tile2x2VNNI(g)
 	case 2<<5 | 3:
-		int8Tile3x2VNNI(g)
+		tile3x2VNNI(g)
 	case 2<<5 | 4:
-		int8Tile4x2VNNI(g)
+		tile4x2VNNI(g)
 	case 2<<5 | 5:
-		int8Tile5x2VNNI(g)
+		tile5x2VNNI(g)
 	case 2<<5 | 6:
-		int8Tile6x2VNNI(g)
+		tile6x2VNNI(g)
 	case 2<<5 | 7:
-		int8Tile7x2VNNI(g)
+		tile7x2VNNI(g)
 	case 2<<5 | 8:
-		int8Tile8x2VNNI(g)
+		tile8x2VNNI(g)
 	case 2<<5 | 9:
-		int8Tile9x2VNNI(g)
+		tile9x2VNNI(g)
 	case 2<<5 | 10:
-		int8Tile10x2VNNI(g)
+		tile10x2VNNI(g)
 	case 2<<5 | 11:
-		int8Tile11x2VNNI(g)
+		tile11x2VNNI(g)
 	case 2<<5 | 12:
-		int8Tile12x2VNNI(g)
+		tile12x2VNNI(g)
 	case 2<<5 | 13:
-		int8Tile13x2VNNI(g)
+		tile13x2VNNI(g)
 	case 2<<5 | 14:
-		int8Tile14x2VNNI(g)
+		tile14x2VNNI(g)
 	case 3<<5 | 1:
-		int8Tile1x3VNNI(g)
+		tile1x3VNNI(g)
 	case 3<<5 | 2:
-		int8Tile2x3VNNI(g)
+		tile2x3VNNI(g)
 	case 3<<5 | 3:
-		int8Tile3x3VNNI(g)
+		tile3x3VNNI(g)
 	case 3<<5 | 4:
-		int8Tile4x3VNNI(g)
+		tile4x3VNNI(g)
 	case 3<<5 | 5:
-		int8Tile5x3VNNI(g)
+		tile5x3VNNI(g)
 	case 3<<5 | 6:
-		int8Tile6x3VNNI(g)
+		tile6x3VNNI(g)
 	case 3<<5 | 7:
-		int8Tile7x3VNNI(g)
+		tile7x3VNNI(g)
 	case 3<<5 | 8:
-		int8Tile8x3VNNI(g)
+		tile8x3VNNI(g)
 	case 3<<5 | 9:
-		int8Tile9x3VNNI(g)
+		tile9x3VNNI(g)
 	case 4<<5 | 1:
-		int8Tile1x4VNNI(g)
+		tile1x4VNNI(g)
 	case 4<<5 | 2:
-		int8Tile2x4VNNI(g)
+		tile2x4VNNI(g)
 	case 4<<5 | 3:
-		int8Tile3x4VNNI(g)
+		tile3x4VNNI(g)
 	case 4<<5 | 4:
-		int8Tile4x4VNNI(g)
+		tile4x4VNNI(g)
 	case 4<<5 | 5:
-		int8Tile5x4VNNI(g)
+		tile5x4VNNI(g)
 	case 4<<5 | 6:
-		int8Tile6x4VNNI(g)
+		tile6x4VNNI(g)
 	default:
 		panic("gemm8: no micro-kernel of this shape")
 	}
 }
 
-func int8TileAVX2(m, nz int, g *Args) {
+func tileAVX2(m, nz int, g *Args) {
 	switch nz<<5 | m {
 	case 1<<5 | 1:
-		int8Tile1x1AVX2(g)
+		tile1x1AVX2(g)
 	case 1<<5 | 2:
-		int8Tile2x1AVX2(g)
+		tile2x1AVX2(g)
 	default:
 		panic("gemm8: no micro-kernel of this shape")
 	}
 }
 
 //go:noescape
-func int8Tile1x1VNNI(args *Args)
+func tile1x1VNNI(args *Args)
 
 //go:noescape
-func int8Tile2x1VNNI(args *Args)
+func tile2x1VNNI(args *Args)
 
 //go:noescape
-func int8Tile3x1VNNI(args *Args)
+func tile3x1VNNI(args *Args)
 
 //go:noescape
-func int8Tile4x1VNNI(args *Args)
+func tile4x1VNNI(args *Args)
 
 //go:noescape
-func int8Tile5x1VNNI(args *Args)
+func tile5x1VNNI(args *Args)
 
 //go:noescape
-func int8Tile6x1VNNI(args *Args)
+func tile6x1VNNI(args *Args)
 
 //go:noescape
-func int8Tile7x1VNNI(args *Args)
+func tile7x1VNNI(args *Args)
 
 //go:noescape
-func int8Tile8x1VNNI(args *Args)
+func tile8x1VNNI(args *Args)
 
 //go:noescape
-func int8Tile9x1VNNI(args *Args)
+func tile9x1VNNI(args *Args)
 
 //go:noescape
-func int8Tile10x1VNNI(args *Args)
+func tile10x1VNNI(args *Args)
 
 //go:noescape
-func int8Tile11x1VNNI(args *Args)
+func tile11x1VNNI(args *Args)
 
 //go:noescape
-func int8Tile12x1VNNI(args *Args)
+func tile12x1VNNI(args *Args)
 
 //go:noescape
-func int8Tile13x1VNNI(args *Args)
+func tile13x1VNNI(args *Args)
 
 //go:noescape
-func int8Tile14x1VNNI(args *Args)
+func tile14x1VNNI(args *Args)
 
 //go:noescape
-func int8Tile1x2VNNI(args *Args)
+func tile1x2VNNI(args *Args)
 
 //go:noescape
-func int8Tile2x2VNNI(args *Args)
+func tile2x2VNNI(args *Args)
 
 //go:noescape
-func int8Tile3x2VNNI(args *Args)
+func tile3x2VNNI(args *Args)
 
 //go:noescape
-func int8Tile4x2VNNI(args *Args)
+func tile4x2VNNI(args *Args)
 
 //go:noescape
-func int8Tile5x2VNNI(args *Args)
+func tile5x2VNNI(args *Args)
 
 //go:noescape
-func int8Tile6x2VNNI(args *Args)
+func tile6x2VNNI(args *Args)
 
 //go:noescape
-func int8Tile7x2VNNI(args *Args)
+func tile7x2VNNI(args *Args)
 
 //go:noescape
-func int8Tile8x2VNNI(args *Args)
+func tile8x2VNNI(args *Args)
 
 //go:noescape
-func int8Tile9x2VNNI(args *Args)
+func tile9x2VNNI(args *Args)
 
 //go:noescape
-func int8Tile10x2VNNI(args *Args)
+func tile10x2VNNI(args *Args)
 
 //go:noescape
-func int8Tile11x2VNNI(args *Args)
+func tile11x2VNNI(args *Args)
 
 //go:noescape
-func int8Tile12x2VNNI(args *Args)
+func tile12x2VNNI(args *Args)
 
 //go:noescape
-func int8Tile13x2VNNI(args *Args)
+func tile13x2VNNI(args *Args)
 
 //go:noescape
-func int8Tile14x2VNNI(args *Args)
+func tile14x2VNNI(args *Args)
 
 //go:noescape
-func int8Tile1x3VNNI(args *Args)
+func tile1x3VNNI(args *Args)
 
 //go:noescape
-func int8Tile2x3VNNI(args *Args)
+func tile2x3VNNI(args *Args)
 
 //go:noescape
-func int8Tile3x3VNNI(args *Args)
+func tile3x3VNNI(args *Args)
 
 //go:noescape
-func int8Tile4x3VNNI(args *Args)
+func tile4x3VNNI(args *Args)
 
 //go:noescape
-func int8Tile5x3VNNI(args *Args)
+func tile5x3VNNI(args *Args)
 
 //go:noescape
-func int8Tile6x3VNNI(args *Args)
+func tile6x3VNNI(args *Args)
 
 //go:noescape
-func int8Tile7x3VNNI(args *Args)
+func tile7x3VNNI(args *Args)
 
 //go:noescape
-func int8Tile8x3VNNI(args *Args)
+func tile8x3VNNI(args *Args)
 
 //go:noescape
-func int8Tile9x3VNNI(args *Args)
+func tile9x3VNNI(args *Args)
 
 //go:noescape
-func int8Tile1x4VNNI(args *Args)
+func tile1x4VNNI(args *Args)
 
 //go:noescape
-func int8Tile2x4VNNI(args *Args)
+func tile2x4VNNI(args *Args)
 
 //go:noescape
-func int8Tile3x4VNNI(args *Args)
+func tile3x4VNNI(args *Args)
 
 //go:noescape
-func int8Tile4x4VNNI(args *Args)
+func tile4x4VNNI(args *Args)
 
 //go:noescape
-func int8Tile5x4VNNI(args *Args)
+func tile5x4VNNI(args *Args)
 
 //go:noescape
-func int8Tile6x4VNNI(args *Args)
+func tile6x4VNNI(args *Args)
 
 //go:noescape
-func int8StoreAVX512(args *Epilogue)
+func storeAVX512(args *Epilogue)
 
 //go:noescape
-func int8Tile1x1AVX2(args *Args)
+func tile1x1AVX2(args *Args)
 
 //go:noescape
-func int8Tile2x1AVX2(args *Args)
+func tile2x1AVX2(args *Args)
 
 //go:noescape
-func int8StoreAVX2(args *Epilogue)
+func storeAVX2(args *Epilogue)
