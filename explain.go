@@ -23,13 +23,13 @@ type ExplainOptions struct {
 	explain.Options // Batch and MultiLabel are the model's
 
 	Classes []int // by index, see [Model.ClassIndex]; none stands for the most probable ones
-	Top     int   // how many of those; 0 means 1
+	Top     int   // the number of most probable classes; 0 means 1
 }
 
-// Explanation says which parts of a picture speak for classes.
+// Explanation is which parts of a picture raise the scores of classes.
 type Explanation struct {
 	Name    string       // of the picture
-	Classes []Prediction // one a map
+	Classes []Prediction // one per map
 	Maps    []explain.Map
 	// Picture is what the network saw: the picture cut out as its preprocessing
 	// does, in finer pixels where the network's are few.
@@ -43,8 +43,8 @@ func (x *Explanation) Overlay(i int) *image.RGBA {
 	return sheet.Overlay(x.Picture, m.Values, m.W, m.H)
 }
 
-// Explain says which parts of a picture speak for its most probable class, or
-// for those of the options. An error names the picture.
+// Explain finds the parts of a picture that raise the score of its most probable
+// class, or of the classes in opt. An error names the picture.
 func (m *Model) Explain(ctx context.Context, p Picture, opt ExplainOptions) (*Explanation, error) {
 	e, err := m.Explainer()
 	if err != nil {
@@ -98,8 +98,8 @@ func (m *Model) prepare(p Picture) (*imaging.Image, *tensor.Tensor, error) {
 	return img, x, nil
 }
 
-// Explainer returns what looks inside the model's network: maps, features and
-// filters as numbers.
+// Explainer returns the explainer of the model's network, which computes maps,
+// features and filters as numbers.
 func (m *Model) Explainer() (*explain.Explainer, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

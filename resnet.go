@@ -1,4 +1,4 @@
-// Package resnet recognises what is in pictures with residual networks, in pure
+// Package resnet recognizes what is in pictures with residual networks, in pure
 // Go. It is what a program imports that uses a trained model:
 //
 //	m, err := resnet.Open("", resnet.Options{}) // the model inside
@@ -225,7 +225,7 @@ func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) 
 			m.classes = append(m.classes, strconv.Itoa(i))
 		}
 	} else if len(m.classes) != n {
-		return nil, fmt.Errorf("resnet: %s tells %d classes apart, but there are names of %d", name, n, len(m.classes))
+		return nil, fmt.Errorf("resnet: %s has %d classes, but there are names for %d", name, n, len(m.classes))
 	}
 
 	var err error
@@ -249,11 +249,11 @@ func (m *Model) MultiLabel() bool { return m.meta.MultiLabel }
 // Preprocess returns how pictures become inputs.
 func (m *Model) Preprocess() data.Preprocess { return m.prep }
 
-// Meta returns what the model's file says about itself: recipe, command, seed,
+// Meta returns what the model's file records about itself: recipe, command, seed,
 // data and figures. It is empty where the file is not one of ours.
 func (m *Model) Meta() weights.Meta { return m.meta }
 
-// Notes says, for people, what [Open] found out about a file of other origin:
+// Notes returns, for people, what [Open] found out about a file of other origin:
 // how its tensors were named, how pictures are prepared. The caller must not
 // change it.
 func (m *Model) Notes() []string { return m.notes }

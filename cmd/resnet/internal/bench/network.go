@@ -103,9 +103,9 @@ func (n *network) trace() (*nn.Traced, error) {
 	return nn.Trace(n.module, nn.TraceOptions{Input: n.input, Layout: tensor.NHWC, Training: n.cfg.Mode == Train})
 }
 
-// quantised reports whether the network computes with integers, which programs
+// quantized reports whether the network computes with integers, which programs
 // round differently.
-func (n *network) quantised() (bool, error) {
+func (n *network) quantized() (bool, error) {
 	t, err := n.trace()
 	if err != nil {
 		return false, err
