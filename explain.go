@@ -22,14 +22,14 @@ import (
 type ExplainOptions struct {
 	explain.Options // Batch and MultiLabel are the model's
 
-	Classes []int // by index, see [Model.ClassIndex]; empty for the most probable classes
-	Top     int   // number of most probable classes; 0 means 1
+	Classes []int // by index, see [Model.ClassIndex]; none stands for the most probable ones
+	Top     int   // the number of most probable classes; 0 means 1
 }
 
-// Explanation shows which parts of a picture raise the scores of classes.
+// Explanation is which parts of a picture raise the scores of classes.
 type Explanation struct {
 	Name    string       // of the picture
-	Classes []Prediction // one for each map
+	Classes []Prediction // one per map
 	Maps    []explain.Map
 	// Picture is the part of the picture that the network gets, in finer pixels if
 	// the network's input is small.
@@ -43,8 +43,8 @@ func (x *Explanation) Overlay(i int) *image.RGBA {
 	return sheet.Overlay(x.Picture, m.Values, m.W, m.H)
 }
 
-// Explain shows which parts of a picture raise the score of its most probable
-// class, or of the classes in the options. An error names the picture.
+// Explain finds the parts of a picture that raise the score of its most probable
+// class, or of the classes in opt. An error names the picture.
 func (m *Model) Explain(ctx context.Context, p Picture, opt ExplainOptions) (*Explanation, error) {
 	e, err := m.Explainer()
 	if err != nil {
@@ -98,7 +98,7 @@ func (m *Model) prepare(p Picture) (*imaging.Image, *tensor.Tensor, error) {
 	return img, x, nil
 }
 
-// Explainer returns an [explain.Explainer] of the model's network, for maps,
+// Explainer returns the explainer of the model's network, which computes maps,
 // features and filters as numbers.
 func (m *Model) Explainer() (*explain.Explainer, error) {
 	m.mu.Lock()

@@ -44,8 +44,8 @@ func Encoded(name string, file []byte) Picture {
 }
 
 // Image is a decoded picture. Alpha is dropped, not blended, and 16 bits become
-// 8 by their upper byte, as when a file is decoded. An image has no EXIF
-// orientation: turn it first.
+// 8 by their upper byte, as when a file is decoded. An image has no
+// EXIF orientation: turn it first.
 func Image(m image.Image) Picture {
 	return Picture{"image", func(imaging.DecodeOptions) (*imaging.Image, error) { return fromImage(m), nil }}
 }

@@ -1,5 +1,5 @@
-// Package resnet classifies pictures with residual networks, in pure Go. A program
-// that uses a trained model imports it:
+// Package resnet recognizes what is in pictures with residual networks, in pure
+// Go. It is what a program imports that uses a trained model:
 //
 //	m, err := resnet.Open("", resnet.Options{}) // the model inside the program
 //	…
@@ -225,7 +225,7 @@ func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) 
 			m.classes = append(m.classes, strconv.Itoa(i))
 		}
 	} else if len(m.classes) != n {
-		return nil, fmt.Errorf("resnet: %s tells %d classes apart, but there are names of %d", name, n, len(m.classes))
+		return nil, fmt.Errorf("resnet: %s has %d classes, but there are names for %d", name, n, len(m.classes))
 	}
 
 	var err error
@@ -249,13 +249,13 @@ func (m *Model) MultiLabel() bool { return m.meta.MultiLabel }
 // Preprocess returns how pictures become inputs.
 func (m *Model) Preprocess() data.Preprocess { return m.prep }
 
-// Meta returns the metadata of the model's file: recipe, command, seed, data and
-// figures. It is empty for a file of another program.
+// Meta returns what the model's file records about itself: recipe, command, seed,
+// data and figures. It is empty where the file is not one of ours.
 func (m *Model) Meta() weights.Meta { return m.meta }
 
-// Notes is what [Open] found out about a file of another program, for people: how
-// its tensors were named, how pictures are prepared. The caller must not change
-// it.
+// Notes returns, for people, what [Open] found out about a file of other origin:
+// how its tensors were named, how pictures are prepared. The caller must not
+// change it.
 func (m *Model) Notes() []string { return m.notes }
 
 // Network returns the modules. Their parameters have the values that the model was

@@ -1,10 +1,10 @@
 // Package bench measures the speed of our networks, in alternation with other
 // programs.
 //
-// Each configuration runs in a separate process, ours or a peer's, so that its peak
-// memory can be measured. All use the protocol of peers/protocol.py: a process
-// writes that it is ready, then answers each request for a number of steps with
-// their times.
+// Each configuration runs in a process of its own, whether ours or a peer's, so
+// that its peak memory is its own, and all speak the protocol of
+// peers/protocol.py: a process reports that it is ready, then answers each
+// request for a number of steps with their times.
 package bench
 
 import (

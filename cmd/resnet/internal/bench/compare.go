@@ -22,8 +22,8 @@ type Program struct {
 	// follows as --model, --batch, --threads, --mode and --size.
 	Command []string
 	Env     []string // additions to the environment, NAME=VALUE
-	// ONNX is set if the program runs ONNX files: it can run any network, but not
-	// train. Other programs build the networks that they know by name.
+	// ONNX is set when the program runs ONNX files, so that it does any network but
+	// no training; others build the networks that they know by name.
 	ONNX bool
 	// Install is how to install what the program needs.
 	Install string
@@ -54,7 +54,7 @@ type Comparison struct {
 	PeakGFLOPS float64       `json:"peak_gflops"` // FMA peak of a core, median of the turns; 0 if unknown
 	Ours       Measurement   `json:"ours"`
 	Peers      []Measurement `json:"peers,omitempty"`
-	// LeftOut lists the peers that cannot do the configuration, and why.
+	// LeftOut names the peers that cannot run the configuration, and why.
 	LeftOut []string `json:"left_out,omitempty"`
 }
 

@@ -90,8 +90,8 @@ func perMS(n int64, ms float64) float64 {
 	return float64(n) / ms / 1e6
 }
 
-// phase returns the part of a training step that an operator belongs to. Names of
-// operators in the backward pass end with Grad.
+// phase returns the part of a training step by the operator, whose names end in
+// Grad in the backward pass.
 func phase(s engine.Step) string {
 	switch s.Op {
 	case "SGD", "AdamW", "LARS", "EMA", "GlobalNorm":

@@ -16,13 +16,13 @@ import (
 	"github.com/resnet-go/resnet/internal/simd/isa"
 )
 
-// Request asks a process to run a number of steps, or steps for some seconds.
+// Request asks a process to run a number of steps, or steps for a time.
 type Request struct {
 	Steps   int     `json:"steps,omitempty"`
 	Seconds float64 `json:"seconds,omitempty"`
 }
 
-// Answer is a message of a process: that it is ready, or how long steps took.
+// Answer is a process's message: that it is ready, or how long steps took.
 type Answer struct {
 	Ready   bool      `json:"ready,omitempty"`
 	Error   string    `json:"error,omitempty"`

@@ -64,8 +64,8 @@ func (r *Report) OK() bool {
 // layers (1.5e-6 for PyTorch's own float32) and far below any mistake.
 const tolerance = 1e-4
 
-// Run checks and measures with the given number of threads; 0 means one per CPU. m
-// is the model whose speed is measured; nil measures none.
+// Run checks and measures with the given number of threads; 0 means one per CPU. m is the
+// model whose speed is measured; nil leaves that out.
 func Run(ctx context.Context, threads int, m *resnet.Model) (*Report, error) {
 	if threads == 0 {
 		threads = runtime.GOMAXPROCS(0)
