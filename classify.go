@@ -4,20 +4,20 @@ import (
 	"cmp"
 	"context"
 	"iter"
-	"math"
 	"slices"
 
 	"github.com/resnet-go/resnet/metrics"
+	"github.com/resnet-go/resnet/tensor"
 )
 
-// Prediction is one class that a picture may be of.
+// Prediction is a class that a picture may belong to.
 type Prediction struct {
 	Class       string  `json:"class"`
 	Index       int     `json:"index"`       // of the class
 	Probability float64 `json:"probability"` // 0 to 1
 }
 
-// Result is what a model says of one picture.
+// Result is a model's answer to one picture.
 type Result struct {
 	Name        string       // of the picture
 	Predictions []Prediction // the most probable first
@@ -25,7 +25,7 @@ type Result struct {
 	Err         error        // why the picture could not be decoded; the rest is then empty
 }
 
-// Classify says what is in a picture: the Options.TopK most probable classes,
+// Classify recognizes what is in a picture: it returns the Options.TopK most probable classes,
 // the most probable first. An error names the picture.
 func (m *Model) Classify(ctx context.Context, p Picture) ([]Prediction, error) {
 	r, err := m.ClassifyBatch(ctx, []Picture{p})
@@ -35,15 +35,15 @@ func (m *Model) Classify(ctx context.Context, p Picture) ([]Prediction, error) {
 	return r[0].Predictions, r[0].Err
 }
 
-// ClassifyBatch says what is in each of several pictures, in their order. A
+// ClassifyBatch is [Model.Classify] for several pictures, in their order. A
 // picture that cannot be decoded has its error in its result; the error that is
 // returned ends the whole: that of ctx, or of the engine.
 func (m *Model) ClassifyBatch(ctx context.Context, ps []Picture) ([]Result, error) {
 	return collect(m.ClassifyAll(ctx, slices.Values(ps)), len(ps))
 }
 
-// ClassifyAll is ClassifyBatch for any number of pictures, of which only a few
-// are held in memory at a time. Decoding runs ahead of computing. An error ends
+// ClassifyAll is ClassifyBatch for any number of pictures; only a few are held in
+// memory at a time. Decoding runs ahead of computing. An error ends
 // the sequence.
 func (m *Model) ClassifyAll(ctx context.Context, ps iter.Seq[Picture]) iter.Seq2[Result, error] {
 	return m.all(ctx, ps, func(r *Result, logits, _ []float32) { r.Predictions = m.predictions(logits) })
@@ -51,7 +51,7 @@ func (m *Model) ClassifyAll(ctx context.Context, ps iter.Seq[Picture]) iter.Seq2
 
 // Embed returns the features of a picture: what the last layer, which decides
 // between the classes, gets as input (512 numbers for ResNet-18, 2048 for
-// ResNet-50). Pictures alike have features alike.
+// ResNet-50). Similar pictures have similar features.
 func (m *Model) Embed(ctx context.Context, p Picture) ([]float32, error) {
 	r, err := collect(m.EmbedAll(ctx, slices.Values([]Picture{p})), 1)
 	if err != nil {
@@ -76,20 +76,26 @@ func collect(results iter.Seq2[Result, error], n int) ([]Result, error) {
 	return out, nil
 }
 
-// all computes every picture and lets fill complete its result.
+// all computes every picture; fill completes its result.
 func (m *Model) all(ctx context.Context, ps iter.Seq[Picture], fill func(r *Result, logits, features []float32)) iter.Seq2[Result, error] {
 	return func(yield func(Result, error) bool) {
 		for g := range m.decodeAhead(ctx, ps) {
-			logits, features, err := m.forward(ctx, g.x, g.good)
-			if err != nil {
-				yield(Result{}, err)
-				return
+			var logits, features *tensor.Tensor
+			if g.good > 0 {
+				in := m.Input()
+				x, err := tensor.FromNHWC(g.x[:g.good*in.Numel()], g.good, in[0], in[1], in[2])
+				if err == nil {
+					logits, features, err = m.Forward(ctx, x)
+				}
+				if err != nil {
+					yield(Result{}, err)
+					return
+				}
 			}
 			row := 0
 			for _, r := range g.results {
 				if r.Err == nil {
-					c, f := len(m.classes), len(features)/g.good
-					fill(&r, logits[row*c:(row+1)*c], features[row*f:(row+1)*f])
+					fill(&r, rowOf(logits, row), rowOf(features, row))
 					row++
 				}
 				if !yield(r, nil) {
@@ -101,6 +107,12 @@ func (m *Model) all(ctx context.Context, ps iter.Seq[Picture], fill func(r *Resu
 			yield(Result{}, err)
 		}
 	}
+}
+
+// rowOf returns row i of t, [n values].
+func rowOf(t *tensor.Tensor, i int) []float32 {
+	n := t.Shape()[1]
+	return t.Float32s()[i*n : (i+1)*n]
 }
 
 // predictions turns logits into the most probable classes.
@@ -123,11 +135,5 @@ func (m *Model) predictions(logits []float32) []Prediction {
 
 // probabilities turns logits into the probability of each class.
 func (m *Model) probabilities(logits []float32) []float64 {
-	p := metrics.Softmax(logits, 1)
-	if m.MultiLabel() {
-		for i, z := range logits {
-			p[i] = 1 / (1 + math.Exp(-float64(z)))
-		}
-	}
-	return p
+	return metrics.Probabilities(logits, m.MultiLabel())
 }

@@ -6,6 +6,7 @@ import (
 	"log"
 
 	"github.com/resnet-go/resnet"
+	"github.com/resnet-go/resnet/data"
 )
 
 // From a photo to a label with the model inside the program.
@@ -44,4 +45,25 @@ func ExampleModel_ClassifyBatch() {
 	// Output:
 	// data/testdata/formats/chroma420.jpg 1 class
 	// upload: imaging: not a JPEG, PNG, GIF, WebP or BMP picture (starts with "not a pi")
+}
+
+// A model is evaluated on a dataset with the same classes.
+func ExampleModel_Evaluate() {
+	m, err := resnet.Open("best.safetensors", resnet.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	splits, err := data.Open("folder:photos", data.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer splits.Close()
+	e, err := m.Evaluate(context.Background(), splits.Eval(), resnet.EvaluateOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%.1f%% of %d pictures\n", 100*e.Single.Top1, e.Single.Samples)
+	for _, p := range e.Worst(3) {
+		fmt.Println(p.Name, "is a", p.True, "and was taken for a", p.Predicted)
+	}
 }

@@ -10,10 +10,11 @@ import (
 	"strings"
 
 	"github.com/resnet-go/resnet/data/imaging"
-	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/explain"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/internal/sheet"
 	"github.com/resnet-go/resnet/internal/suggest"
+	"github.com/resnet-go/resnet/tensor"
 )
 
 // ExplainOptions are the choices of [Model.Explain]. The zero value is Grad-CAM
@@ -22,16 +23,16 @@ type ExplainOptions struct {
 	explain.Options // Batch and MultiLabel are the model's
 
 	Classes []int // by index, see [Model.ClassIndex]; none stands for the most probable ones
-	Top     int   // how many of those; 0 means 1
+	Top     int   // the number of most probable classes; 0 means 1
 }
 
-// Explanation says which parts of a picture speak for classes.
+// Explanation is which parts of a picture raise the scores of classes.
 type Explanation struct {
 	Name    string       // of the picture
-	Classes []Prediction // one a map
+	Classes []Prediction // one per map
 	Maps    []explain.Map
-	// Picture is what the network saw: the picture cut out as its preprocessing
-	// does, in finer pixels where the network's are few.
+	// Picture is the part of the picture that the network gets, in finer pixels if
+	// the network's input is small.
 	Picture *image.RGBA
 }
 
@@ -42,31 +43,22 @@ func (x *Explanation) Overlay(i int) *image.RGBA {
 	return sheet.Overlay(x.Picture, m.Values, m.W, m.H)
 }
 
-// Explain says which parts of a picture speak for its most probable class, or
-// for those of the options. An error names the picture.
+// Explain finds the parts of a picture that raise the score of its most probable
+// class, or of the classes in opt. An error names the picture.
 func (m *Model) Explain(ctx context.Context, p Picture, opt ExplainOptions) (*Explanation, error) {
 	e, err := m.Explainer()
 	if err != nil {
 		return nil, err
 	}
-	fail := func(err error) (*Explanation, error) { return nil, fmt.Errorf("%s: %w", p.Name, err) }
-	img, err := p.load(imaging.DecodeOptions{MaxPixels: m.opt.MaxPixels})
-	if err != nil {
-		return fail(err)
-	}
-	x, err := m.prep.Apply(img)
-	if err != nil {
-		return fail(err)
-	}
-	row := make([]float32, m.Input().Numel())
-	if err := m.prep.ApplyNHWC(row, img); err != nil {
-		return fail(err)
-	}
-	logits, _, err := m.forward(ctx, row, 1)
+	img, x, err := m.prepare(p)
 	if err != nil {
 		return nil, err
 	}
-	probabilities := m.probabilities(logits)
+	logits, _, err := m.Forward(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	probabilities := m.probabilities(logits.Float32s())
 	classes := opt.Classes
 	if len(classes) == 0 {
 		order := make([]int, len(probabilities))
@@ -85,19 +77,34 @@ func (m *Model) Explain(ctx context.Context, p Picture, opt ExplainOptions) (*Ex
 	for _, c := range classes {
 		out.Classes = append(out.Classes, Prediction{m.classes[c], c, probabilities[c]})
 	}
-	if out.Picture, err = m.seen(img); err != nil {
-		return fail(err)
+	if out.Picture, err = m.seen(img, x); err != nil {
+		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
 	return out, nil
 }
 
-// Explainer returns what looks inside the model's network: maps, features and
-// filters as numbers.
+// prepare decodes a picture and makes it the network's input, [1 C H W]. An error
+// names the picture.
+func (m *Model) prepare(p Picture) (*imaging.Image, *tensor.Tensor, error) {
+	img, err := p.load(imaging.DecodeOptions{MaxPixels: m.opt.MaxPixels})
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	in := m.Input()
+	x := tensor.NewNHWC(1, in[0], in[1], in[2])
+	if err := m.prep.ApplyNHWC(x.Float32s(), img); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	return img, x, nil
+}
+
+// Explainer returns the explainer of the model's network, which computes maps,
+// features and filters as numbers.
 func (m *Model) Explainer() (*explain.Explainer, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.explainer == nil {
-		e, err := explain.New(m.net, m.vars, m.Input(), engine.Options{Pool: m.pool})
+		e, err := explain.New(m.net, m.runner.Vars(), m.Input(), infer.Options{Threads: m.opt.Threads, Exact: true})
 		if err != nil {
 			return nil, fmt.Errorf("resnet: %s: %w", m.name, err)
 		}
@@ -106,30 +113,23 @@ func (m *Model) Explainer() (*explain.Explainer, error) {
 	return m.explainer, nil
 }
 
-// Features returns what a module of the network gives for a picture, [C H W] or
-// [features], see [explain.Explainer.Layers] for the paths of modules.
-func (m *Model) Features(p Picture, layer string) (values []float32, shape []int, err error) {
+// Features returns the output of a module of the network for a picture, [C H W] or
+// [features]; [explain.Explainer.Layers] lists the paths of modules. An error names
+// the picture.
+func (m *Model) Features(ctx context.Context, p Picture, layer string) (*tensor.Tensor, error) {
 	e, err := m.Explainer()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	img, err := p.load(imaging.DecodeOptions{MaxPixels: m.opt.MaxPixels})
+	_, x, err := m.prepare(p)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", p.Name, err)
+		return nil, err
 	}
-	x, err := m.prep.Apply(img)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", p.Name, err)
-	}
-	f, err := e.Features(x, layer)
-	if err != nil {
-		return nil, nil, err
-	}
-	return f.Float32s(), f.Shape(), nil
+	return e.Features(ctx, x, layer)
 }
 
 // ClassIndex returns the index of a class by its name, whatever its case, or by
-// its number. An unknown one is an error that suggests the nearest.
+// its number. An unknown class is an error that suggests the nearest name.
 func (m *Model) ClassIndex(class string) (int, error) {
 	for i, name := range m.classes {
 		if strings.EqualFold(name, class) {
@@ -151,27 +151,29 @@ func (m *Model) ClassIndex(class string) (int, error) {
 	return 0, fmt.Errorf("resnet: no class %q; there are %s", class, strings.Join(m.classes, ", "))
 }
 
-// shown is the least side of pictures made for people, in pixels.
+// shown is the smallest side of pictures for people, in pixels.
 const shown = 224
 
-// seen returns the part of the picture that the network gets, in pixels as many
-// times finer as it takes to be seen well.
-func (m *Model) seen(img *imaging.Image) (*image.RGBA, error) {
-	p := m.prep
+// seen returns the part of the picture that the network gets as x, in pixels that
+// are a whole number of times finer, so that people can see it: drawn from img
+// where that shows more than x.
+func (m *Model) seen(img *imaging.Image, x *tensor.Tensor) (*image.RGBA, error) {
+	p, row := m.prep, x.Float32s()
 	k := (shown + min(p.Width, p.Height) - 1) / min(p.Width, p.Height)
 	if k > 1 && (p.Resize > 0 || p.Squash) {
 		p.Width, p.Height, p.Resize = k*p.Width, k*p.Height, k*p.Resize
 		k = 1
-	}
-	p.Mean, p.Std = make([]float32, p.Channels), []float32{1, 1, 1}[:p.Channels]
-	row := make([]float32, p.Width*p.Height*p.Channels)
-	if err := p.ApplyNHWC(row, img); err != nil {
-		return nil, err
+		p.Mean, p.Std = make([]float32, p.Channels), []float32{1, 1, 1}[:p.Channels]
+		row = make([]float32, p.Width*p.Height*p.Channels)
+		if err := p.ApplyNHWC(row, img); err != nil {
+			return nil, err
+		}
 	}
 	planes := make([]float32, 3*p.Width*p.Height)
 	for i := range p.Width * p.Height {
 		for c := range 3 {
-			planes[c*p.Width*p.Height+i] = row[i*p.Channels+min(c, p.Channels-1)]
+			from := min(c, p.Channels-1)
+			planes[c*p.Width*p.Height+i] = row[i*p.Channels+from]*p.Std[from] + p.Mean[from]
 		}
 	}
 	return sheet.RGB(planes, p.Width, p.Height, k, 0, 1), nil

@@ -10,7 +10,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/explain"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
 )
 
@@ -57,9 +60,9 @@ func TestExplain(t *testing.T) {
 	if err != nil || x.Classes[0].Class != "e" || x.Maps[0].W != 32 {
 		t.Errorf("%+v, %v", x, err)
 	}
-	values, shape, err := m.Features(Image(img), "layer2")
-	if err != nil || !slices.Equal(shape, []int{32, 16, 16}) || len(values) != 32*16*16 {
-		t.Errorf("features %v, %v", shape, err)
+	f, err := m.Features(t.Context(), Image(img), "layer2")
+	if err != nil || !slices.Equal(f.Shape(), []int{32, 16, 16}) {
+		t.Errorf("features %v, %v", f, err)
 	}
 }
 
@@ -86,7 +89,7 @@ func TestExplainErrors(t *testing.T) {
 	if _, err := m.Explain(t.Context(), Encoded("x.jpg", []byte("no")), ExplainOptions{}); err == nil || !strings.HasPrefix(err.Error(), "x.jpg: ") {
 		t.Errorf("a bad picture: %v", err)
 	}
-	if _, _, err := m.Features(Encoded("x.jpg", nil), ""); err == nil || !strings.HasPrefix(err.Error(), "x.jpg: ") {
+	if _, err := m.Features(t.Context(), Encoded("x.jpg", nil), ""); err == nil || !strings.HasPrefix(err.Error(), "x.jpg: ") {
 		t.Errorf("features of a bad picture: %v", err)
 	}
 	if _, err := m.Explain(t.Context(), Image(picture(1, 8, 8)), ExplainOptions{Classes: []int{10}}); err == nil {
@@ -100,6 +103,53 @@ func TestExplainErrors(t *testing.T) {
 	for _, class := range []string{"10", "-1", "zebra"} {
 		if i, err := m.ClassIndex(class); err == nil {
 			t.Errorf("class %q is %d", class, i)
+		}
+	}
+}
+
+// The picture that the network saw, drawn from its input, has the pixels that it
+// has when it is drawn anew.
+func TestSeenIsTheInput(t *testing.T) {
+	prep, err := data.Preset("imagenet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &Model{prep: prep}
+	img, x, err := m.prepare(Image(picture(7, 300, 260)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := m.seen(img, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := prep
+	plain.Mean, plain.Std = make([]float32, 3), []float32{1, 1, 1}
+	row := make([]float32, x.Numel())
+	if err := plain.ApplyNHWC(row, img); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 224 * 224 {
+		c := got.RGBAAt(i%224, i/224)
+		for k, v := range []uint8{c.R, c.G, c.B} {
+			if want := uint8(row[3*i+k]*255 + 0.5); v != want {
+				t.Fatalf("pixel %d is %v, want %d of color %d", i, c, want, k)
+			}
+		}
+	}
+}
+
+// The modules of an opened model have its values.
+func TestNetworkHasItsValues(t *testing.T) {
+	m := open(t, filledFile(t, nil), Options{})
+	for _, e := range nn.Params(m.Network()) {
+		want, err := m.Vars().Get(e.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := e.Param.Value
+		if got == nil || got.DType() != want.DType() || got.DType() == tensor.Float32 && !slices.Equal(got.Float32s(), want.Float32s()) {
+			t.Errorf("%s is %v, want the model's value", e.Name, got)
 		}
 	}
 }

@@ -10,16 +10,15 @@ import (
 	"sync/atomic"
 
 	"github.com/resnet-go/resnet/data/imaging"
-	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/modelfile"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
 
 // group is a number of pictures that are computed together.
 type group struct {
-	results []Result // without predictions; those with an error have no row in x
+	results []Result // without predictions; results with an error have no row in x
 	x       []float32
 	good    int // rows of x
 }
@@ -107,19 +106,13 @@ func (m *Model) decodeGroup(ps []Picture) *group {
 		})
 	}
 	wg.Wait()
-	for i := range ps { // close the gaps
+	for i := range ps { // close the gaps of pictures with errors
 		if g.results[i].Err == nil {
 			copy(g.x[g.good*size:(g.good+1)*size], g.x[i*size:(i+1)*size])
 			g.good++
 		}
 	}
 	return g
-}
-
-// plan is a compiled batch size.
-type plan struct {
-	*engine.Plan
-	features int // numbers a picture
 }
 
 // batchSizes cuts n into sizes for which plans are kept: the largest batch and
@@ -137,87 +130,61 @@ func batchSizes(n, largest int) []int {
 	return sizes
 }
 
-// Forward computes a batch: x holds n inputs as Preprocess.ApplyNHWC writes
-// them, [n H W C]. It returns the logits, [n classes], and the features that
-// the last layer got, [n features].
-func (m *Model) Forward(ctx context.Context, x []float32, n int) (logits, features []float32, err error) {
-	if size := m.Input().Numel(); len(x) != n*size {
-		return nil, nil, fmt.Errorf("resnet: %d numbers are not %d inputs of %v", len(x), n, m.Input())
+// Forward computes the logits, [n classes], of n inputs x, [n C H W] in either
+// layout, and the features that the last layer gets, [n features]. Inputs are
+// pictures as [Model.Preprocess] prepares them; see [Model.Input]. More inputs
+// than Options.Batch are computed one batch after another.
+func (m *Model) Forward(ctx context.Context, x *tensor.Tensor) (logits, features *tensor.Tensor, err error) {
+	in := m.Input()
+	if x == nil {
+		return nil, nil, fmt.Errorf("resnet: %s: the inputs are nil, must be float32[n %d %d %d]", m.name, in[0], in[1], in[2])
 	}
-	return m.forward(ctx, x, n)
-}
-
-func (m *Model) forward(ctx context.Context, x []float32, n int) (logits, features []float32, err error) {
-	size, done := m.Input().Numel(), 0
+	if s := x.Shape(); x.DType() != tensor.Float32 || len(s) != 4 || s[0] < 1 || !s[1:].Equal(in) {
+		return nil, nil, fmt.Errorf("resnet: %s: the inputs are %v, must be float32[n %d %d %d]", m.name, x, in[0], in[1], in[2])
+	}
+	n, size, done := x.Shape()[0], in.Numel(), 0
+	wrap := func(x []float32, n int) (*tensor.Tensor, error) { return tensor.FromFloat32(x, n, in[0], in[1], in[2]) }
+	if x.Layout() == tensor.NHWC {
+		wrap = func(x []float32, n int) (*tensor.Tensor, error) { return tensor.FromNHWC(x, n, in[0], in[1], in[2]) }
+	}
+	var z, f []float32
 	for _, k := range batchSizes(n, m.batch()) {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
 		}
-		p, err := m.plan(k)
+		part, err := wrap(x.Float32s()[done*size:(done+k)*size], k)
 		if err != nil {
 			return nil, nil, err
 		}
-		in := m.Input()
-		xs, err := tensor.FromFloat32(x[done*size:(done+k)*size], k, in[0], in[1], in[2])
+		out, err := m.runner.Run(ctx, forward, infer.Tensors{nn.ImageInput: part})
 		if err != nil {
-			return nil, nil, err
-		}
-		z, f := tensor.New(k, len(m.classes)), tensor.New(k, p.features)
-		if err := p.Run([]*tensor.Tensor{xs}, []*tensor.Tensor{z, f}); err != nil {
 			return nil, nil, fmt.Errorf("resnet: %s: %w", m.name, err)
 		}
-		logits = append(logits, z.Float32s()...)
-		features = append(features, f.Float32s()...)
+		z, f = append(z, out[logitsOutput].Float32s()...), append(f, out[featuresOutput].Float32s()...)
 		done += k
 	}
-	return logits, features, nil
+	if logits, err = tensor.FromFloat32(z, n, len(z)/n); err != nil {
+		return nil, nil, err
+	}
+	features, err = tensor.FromFloat32(f, n, len(f)/n)
+	return logits, features, err
 }
 
-// plan returns the plan of a batch size, compiled when it is first asked for.
-func (m *Model) plan(n int) (*plan, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if p := m.plans[n]; p != nil {
-		return p, nil
-	}
-	in := m.Input()
-	t, err := nn.Trace(m.net, nn.TraceOptions{Input: graph.F32(n, in[0], in[1], in[2])})
-	if err != nil {
-		return nil, fmt.Errorf("resnet: %s: %w", m.name, err)
-	}
-	z, _ := modelfile.Logits(t.Output)
-	features := lastInput(z)
-	if len(features.Shape) != 2 {
-		features = t.Graph.Must(graph.Reshape{Shape: tensor.Shape{n, features.Shape.Numel() / n}}, features)[0]
-	}
-	t.Graph.Output("logits", z)
-	t.Graph.Output("features", features)
-	e, err := engine.Compile(t.Graph, m.vars, engine.Options{Pool: m.pool, ChannelsLast: []string{"input"}, Fast: !m.opt.Exact, BF16: m.opt.BF16, Tuning: m.opt.Tuning})
-	if err != nil {
-		return nil, fmt.Errorf("resnet: %s: %w", m.name, err)
-	}
-	p := &plan{e, features.Shape.Numel() / n}
-	m.plans[n] = p
-	return p, nil
-}
+// The outputs of the query [forward].
+const (
+	logitsOutput   = "logits"
+	featuresOutput = "features"
+)
 
-// lastInput returns what the last linear layer takes: of a 1x1 convolution and
-// the like that end a network in place of one, too. A network that ends in no
-// such layer has its logits for features.
-func lastInput(z *graph.Value) *graph.Value {
-	for v := z; ; {
-		switch op := v.Node.Op.(type) {
-		case graph.Linear, graph.MatMul, graph.Conv2d:
-			return v.Node.In[0]
-		case graph.Binary, graph.Unary, graph.Affine, graph.Reshape, graph.Dropout:
-			v = v.Node.In[0]
-		case graph.Reduce: // global average pooling behind a 1x1 convolution
-			if op.Fn != graph.Mean {
-				return z
-			}
-			v = v.Node.In[0]
-		default:
-			return z
-		}
+// forward asks for the logits and features of a batch.
+var forward = infer.Query{Name: "forward", Build: func(t *nn.Traced) error {
+	z, _ := graph.Logits(t.Output)
+	f := graph.Features(z)
+	if len(f.Shape) != 2 {
+		n := t.Input.Shape[0]
+		f = t.Graph.Must1(graph.Reshape{Shape: tensor.Shape{n, f.Shape.Numel() / n}}, f)
 	}
-}
+	t.Graph.Output(logitsOutput, z)
+	t.Graph.Output(featuresOutput, f)
+	return nil
+}}

@@ -1,7 +1,7 @@
-// Package resnet recognises what is in pictures with residual networks, in pure
+// Package resnet recognizes what is in pictures with residual networks, in pure
 // Go. It is what a program imports that uses a trained model:
 //
-//	m, err := resnet.Open("", resnet.Options{}) // the model inside
+//	m, err := resnet.Open("", resnet.Options{}) // the model inside the program
 //	…
 //	labels, err := m.Classify(ctx, resnet.File("photo.jpg"))
 //	fmt.Println(labels[0].Class, labels[0].Probability)
@@ -11,72 +11,79 @@
 package resnet
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/resnet-go/resnet/data"
-	"github.com/resnet-go/resnet/embedded"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/explain"
-	"github.com/resnet-go/resnet/internal/parallel"
-	"github.com/resnet-go/resnet/internal/suggest"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
-	"github.com/resnet-go/resnet/weights/safetensors"
 )
 
-// Options are the choices of [Open]. The zero value is the usual one.
+// Options are the choices of [Open], [New] and [FromModule]. The zero value is the
+// usual one.
 type Options struct {
-	// Threads is the number of threads to compute with; 0 means one a CPU. It
-	// does not change results, unless Tuning does.
+	// Threads is the number of threads to compute and decode with; 0 means one for
+	// each processor that Go uses. It does not change results, unless
+	// Compute.Tuning is given. Models with the same number share their threads.
 	Threads int
-	// Batch is how many pictures are computed at once at most; 0 means 16. More
-	// need more memory.
+	// Batch is the largest number of pictures that are computed at once; 0 means 16.
+	// More need more memory.
 	Batch int
-	// TopK is how many predictions a picture gets, the most probable first;
-	// 0 means 5. Models of several labels a picture give all classes they have.
+	// TopK is the number of predictions for a picture, the most probable first; 0
+	// means 5, and all classes for a model of several labels per picture.
 	TopK int
-	// Preprocess says how pictures become inputs, for a file that does not say
-	// so itself (NAME@FILE); else it must be nil.
-	Preprocess *data.Preprocess
-	// Classes are the names of the classes, for a file that does not have them.
-	// Without them, the names are the numbers.
-	Classes []string
-	// Keys renames the tensors of FILE in NAME@FILE; nil renames none.
-	Keys *weights.KeyMap
-	// Partial takes of FILE in NAME@FILE what fits, and fresh values drawn by
-	// Seed for the rest, of which Notes tells.
-	Partial bool
-	Seed    uint64
 	// MaxPixels is the largest picture, width times height, that is decoded;
 	// 0 means imaging.DefaultMaxPixels.
 	MaxPixels int
-	// Exact has every convolution add up its products one by one. Otherwise those
-	// that are faster by Winograd's algorithm are computed by it; its rounding
-	// moves logits by less than 1e-6 of their range, which changes an answer only
-	// where two classes are level.
+	// Compute trades speed for precision.
+	Compute Compute
+	// Weights supplies what a file that holds only weights does not contain.
+	Weights WeightsOnly
+}
+
+// Compute is how a network is computed. The zero value is fast, and the same bits
+// on all machines of one kind.
+type Compute struct {
+	// Exact disables Winograd convolution. Winograd is faster; its rounding changes
+	// logits by less than 1e-6 of their range, which changes an answer only where two
+	// classes are level.
 	Exact bool
-	// BF16 has convolutions and linear layers multiply numbers rounded to
-	// bfloat16, which moves logits by about 0.5 % of their range. [Open] returns an
-	// error where the processor has no such products (AVX512-BF16), unless they are
-	// emulated. How fast they are differs: `resnet doctor` tells.
+	// BF16 rounds the operands of convolutions and linear layers to bfloat16, which
+	// changes logits by about 0.5 % of their range. [Open] returns an error if the
+	// processor lacks the instructions (AVX512-BF16), unless they are emulated. The
+	// command resnet doctor measures their speed.
 	BF16 engine.BF16
-	// Tuning has times measured on this machine, by which algorithms are chosen
-	// unless Exact is set; Open of package engine/tuning reads what "resnet tune"
-	// has kept. nil leaves the choice to a model of the machine, so that results
-	// are the same bits on machines of one kind.
+	// Tuning holds times measured on this machine, by which algorithms are chosen
+	// unless Exact is set; Open of package engine/tuning reads what the command
+	// resnet tune has measured. nil chooses by a model of the machine.
 	Tuning engine.Tuning
+}
+
+// WeightsOnly supplies what a file does not contain that was not written by this
+// project: NAME@FILE, ONNX and Keras files. Keys, Partial and Seed are for
+// NAME@FILE alone.
+type WeightsOnly struct {
+	// Preprocess is how pictures become inputs. It must be nil for a file that
+	// records it.
+	Preprocess *data.Preprocess
+	// Classes are the names of the classes, by index, for a file without names; nil
+	// numbers them.
+	Classes []string
+	// Keys renames the tensors of FILE; nil renames none.
+	Keys *weights.KeyMap
+	// Partial loads the tensors of FILE that fit, and draws fresh values by Seed for
+	// the rest, which [Model.Notes] lists.
+	Partial bool
+	Seed    uint64
 }
 
 // Model is a network with its weights, classes and preprocessing, ready for
@@ -90,86 +97,70 @@ type Model struct {
 	classes []string
 	opt     Options
 	notes   []string
-	pool    *parallel.Pool // nil is the engine's shared one
-	vars    *engine.Vars
+	runner  *infer.Runner
 
 	mu        sync.Mutex
-	plans     map[int]*plan // by batch size
 	explainer *explain.Explainer
 }
 
 // ErrNoWeights is wrapped by the error of [Open] for the name of a network
 // without a file of weights.
-var ErrNoWeights = errors.New("a network without weights")
+var ErrNoWeights = modelfile.ErrNoWeights
 
 // ErrUnknown is wrapped by the error for a name that no network has.
-var ErrUnknown = errors.New("unknown model")
+var ErrUnknown = modelfile.ErrUnknown
 
 // Open opens a model: a file that this project has written, an ONNX or Keras
 // file (.onnx, .keras, .h5), NAME@FILE for a file that holds weights only and
 // the network of that name in package models (see [modelfile.Open]), or "" for
 // the model inside the program.
 //
-// Large tensors of safetensors and PyTorch files stay in the file, which the
+// Large tensors of safetensors, PyTorch and ONNX files stay in the file, which the
 // model keeps open, and are read when it computes a batch of a new size for the
-// first time: what it needs of them is then in memory once, in another form. Such
-// a file may be replaced by a rename meanwhile, or deleted. It must not be written
-// to in place: a computation that has to read it then ends with an error. (On
-// Windows, which would not let others replace it, the file is read at once.)
+// first time: packed weights are then in memory once. Such a file may be replaced
+// by a rename, or deleted. It must not be written to in place: a computation that
+// has to read it then ends with an error. (On Windows, where an open file would
+// block other programs, the file is read at once.)
 func Open(model string, opt Options) (*Model, error) {
 	if err := opt.check(); err != nil {
 		return nil, err
 	}
-	if model == "" {
-		file, err := openEmbedded()
-		if err != nil {
-			return nil, err
-		}
-		r, err := modelfile.FromFile("embedded:"+embedded.ModelName, file)
-		if err != nil {
-			return nil, fmt.Errorf("resnet: %w", err)
-		}
-		return assemble("embedded:"+embedded.ModelName, r, opt)
-	}
-	if info, err := os.Stat(model); err != nil || info.IsDir() {
-		name, _, ok := strings.Cut(model, "@")
-		if !ok {
-			return nil, notAFile(model)
-		}
-		if _, err := models.Lookup(name); err != nil {
-			return nil, unknown(name)
-		}
-	}
-	r, err := modelfile.Open(model, modelfile.Options{Keys: opt.Keys, Partial: opt.Partial, Seed: opt.Seed, Deferred: true})
+	r, err := modelfile.Open(model, modelfile.Options{Keys: opt.Weights.Keys, Partial: opt.Weights.Partial, Seed: opt.Weights.Seed, Deferred: true})
 	if err != nil {
 		return nil, fmt.Errorf("resnet: %w", err)
 	}
-	if opt.Preprocess == nil && r.Preprocess != nil {
-		opt.Preprocess = r.Preprocess
+	if model == "" {
+		model = modelfile.EmbeddedName
+	}
+	if opt.Weights.Preprocess == nil && r.Preprocess != nil {
+		opt.Weights.Preprocess = r.Preprocess
 		r.Notes = append(r.Notes, fmt.Sprintf("pictures are prepared as %s: %s", r.Why, r.Preprocess))
 	}
 	if !r.Report.Complete() {
 		r.Notes = append(r.Notes, "not all tensors fit: "+r.Report.String())
 	}
-	return assemble(model, r, opt)
+	return assemble(model, r, nil, opt)
 }
 
 // New returns the network of that name in package models with fresh random
-// weights, drawn by seed. It knows nothing; it serves benchmarks and tests.
-// Without opt.Preprocess, pictures become inputs by ImageNet's preprocessing
+// weights, drawn by seed: for benchmarks and tests.
+// Without opt.Weights.Preprocess, pictures become inputs by ImageNet's preprocessing
 // scaled to the network's size.
 func New(name string, seed uint64, opt Options) (*Model, error) {
 	if err := opt.check(); err != nil {
 		return nil, err
 	}
+	if _, err := modelfile.Lookup(name); err != nil {
+		return nil, fmt.Errorf("resnet: %w", err)
+	}
 	net, err := models.New(name)
 	if err != nil {
-		return nil, unknown(name)
+		return nil, fmt.Errorf("resnet: %s: %w", name, err)
 	}
 	if err := nn.Init(net, seed); err != nil {
 		return nil, fmt.Errorf("resnet: %s: %w", name, err)
 	}
-	if opt.Preprocess == nil {
+	if opt.Weights.Preprocess == nil {
 		p, err := data.Preset("imagenet")
 		if err != nil {
 			return nil, err
@@ -179,70 +170,41 @@ func New(name string, seed uint64, opt Options) (*Model, error) {
 		if p.Channels = chw[0]; p.Channels == 1 {
 			p.Mean, p.Std = p.Mean[:1], p.Std[:1]
 		}
-		opt.Preprocess = &p
+		opt.Weights.Preprocess = &p
 	}
 	r := &modelfile.Result{Module: net, Input: net.Input(), Classes: net.Config.Classes, File: &weights.File{}}
-	return assemble(name, r, opt)
+	return assemble(name, r, nil, opt)
 }
 
 func (o Options) check() error {
 	switch {
 	case o.Threads < 0:
-		return fmt.Errorf("resnet: %d threads", o.Threads)
+		return fmt.Errorf("resnet: Threads is %d, must not be negative", o.Threads)
 	case o.Batch < 0:
-		return fmt.Errorf("resnet: a batch of %d", o.Batch)
+		return fmt.Errorf("resnet: Batch is %d, must not be negative", o.Batch)
 	case o.TopK < 0:
-		return fmt.Errorf("resnet: the %d most probable classes", o.TopK)
+		return fmt.Errorf("resnet: TopK is %d, must not be negative", o.TopK)
 	}
-	if err := o.BF16.Check(); err != nil {
+	if err := o.Compute.BF16.Check(); err != nil {
 		return fmt.Errorf("resnet: %w", err)
 	}
 	return nil
 }
 
-func openEmbedded() (*weights.File, error) {
-	b, err := embedded.Model()
-	if err != nil {
-		return nil, err
-	}
-	r, err := safetensors.NewReader(bytes.NewReader(b), int64(len(b)))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", embedded.ModelName, err)
-	}
-	return weights.Read(r)
-}
-
-// notAFile says what is wrong with a model that is neither a file nor NAME@FILE.
-func notAFile(model string) error {
-	if info, err := os.Stat(model); err == nil && info.IsDir() {
-		return fmt.Errorf("resnet: %s is a folder; a model is a file, such as %s", model, filepath.Join(model, "best.safetensors"))
-	}
-	if strings.ContainsAny(model, `/\`) || filepath.Ext(model) != "" {
-		return fmt.Errorf("resnet: no model file %s: %w", model, fs.ErrNotExist)
-	}
-	if _, err := models.Lookup(model); err == nil {
-		return fmt.Errorf("resnet: %s is %w; give %s@FILE or the file of a trained model", model, ErrNoWeights, model)
-	}
-	return unknown(model)
-}
-
-func unknown(name string) error {
-	return fmt.Errorf("%w %q%s", ErrUnknown, name, suggest.Phrase(name, models.Names()))
-}
-
-// assemble puts a model together whose network has its values.
-func assemble(name string, r *modelfile.Result, opt Options) (*Model, error) {
+// assemble makes a model of a network and its values, nil for those of its
+// parameters.
+func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) (*Model, error) {
 	meta := r.File.Meta
-	m := &Model{name: name, net: r.Module, input: r.Input, meta: meta, notes: r.Notes, opt: opt, vars: engine.NewVars(), plans: make(map[int]*plan)}
+	m := &Model{name: name, net: r.Module, input: r.Input, meta: meta, notes: r.Notes, opt: opt}
 	switch {
-	case len(meta.Preprocess) > 0 && opt.Preprocess != nil:
+	case len(meta.Preprocess) > 0 && opt.Weights.Preprocess != nil:
 		return nil, fmt.Errorf("resnet: %s has its own preprocessing: leave out another", name)
 	case len(meta.Preprocess) > 0:
 		if err := json.Unmarshal(meta.Preprocess, &m.prep); err != nil {
 			return nil, fmt.Errorf("resnet: %s: preprocessing: %w", name, err)
 		}
-	case opt.Preprocess != nil:
-		m.prep = *opt.Preprocess
+	case opt.Weights.Preprocess != nil:
+		m.prep = *opt.Weights.Preprocess
 	default:
 		return nil, fmt.Errorf("resnet: %s does not say how pictures become inputs; name a preprocessing (%s)",
 			name, strings.Join(data.PresetNames(), ", "))
@@ -256,24 +218,19 @@ func assemble(name string, r *modelfile.Result, opt Options) (*Model, error) {
 
 	m.classes = meta.Classes
 	if len(m.classes) == 0 {
-		m.classes = opt.Classes
+		m.classes = opt.Weights.Classes
 	}
 	if n := r.Classes; len(m.classes) == 0 {
 		for i := range n {
 			m.classes = append(m.classes, strconv.Itoa(i))
 		}
 	} else if len(m.classes) != n {
-		return nil, fmt.Errorf("resnet: %s tells %d classes apart, but there are names of %d", name, n, len(m.classes))
+		return nil, fmt.Errorf("resnet: %s has %d classes, but there are names for %d", name, n, len(m.classes))
 	}
 
-	for _, e := range nn.StateDict(r.Module) {
-		if err := m.vars.Adopt(e.Name, e.Param.Value); err != nil {
-			return nil, fmt.Errorf("resnet: %s: %w", name, err)
-		}
-		e.Param.Value = nil // the engine has it
-	}
-	if opt.Threads > 0 {
-		m.pool = parallel.NewPool(opt.Threads)
+	var err error
+	if m.runner, err = infer.New(r.Module, vars, infer.Options{Threads: opt.Threads, Exact: opt.Compute.Exact, BF16: opt.Compute.BF16, Tuning: opt.Compute.Tuning}); err != nil {
+		return nil, fmt.Errorf("resnet: %s: %w", name, err)
 	}
 	return m, nil
 }
@@ -285,28 +242,30 @@ func (m *Model) Name() string { return m.name }
 // change them.
 func (m *Model) Classes() []string { return m.classes }
 
-// MultiLabel reports whether a picture may have any number of the classes: each
-// then has a probability of its own and they do not add up to 1.
+// MultiLabel reports whether a picture may have any number of the classes. Each
+// class then has an independent probability, and they do not add up to 1.
 func (m *Model) MultiLabel() bool { return m.meta.MultiLabel }
 
 // Preprocess returns how pictures become inputs.
 func (m *Model) Preprocess() data.Preprocess { return m.prep }
 
-// Meta returns what the model's file says about itself: recipe, command, seed,
+// Meta returns what the model's file records about itself: recipe, command, seed,
 // data and figures. It is empty where the file is not one of ours.
 func (m *Model) Meta() weights.Meta { return m.meta }
 
-// Notes says, for people, what [Open] found out about a file of other origin:
+// Notes returns, for people, what [Open] found out about a file of other origin:
 // how its tensors were named, how pictures are prepared. The caller must not
 // change it.
 func (m *Model) Notes() []string { return m.notes }
 
-// Network returns the modules. Their parameters have no values; see Vars.
+// Network returns the modules. Their parameters have the values that the model was
+// made of. The model continues to compute with these if a parameter gets another
+// tensor; their elements must not be changed in place.
 func (m *Model) Network() nn.Module { return m.net }
 
 // Vars returns the values of the network's parameters by name. They must not be
 // changed while the model is in use.
-func (m *Model) Vars() *engine.Vars { return m.vars }
+func (m *Model) Vars() *engine.Vars { return m.runner.Vars() }
 
 // Input returns the shape of one input, [C H W].
 func (m *Model) Input() tensor.Shape {

@@ -50,7 +50,7 @@ func filledFile(t testing.TB, change func(*weights.File)) string {
 		t.Fatal(err)
 	}
 	f.Classes = letters
-	for _, e := range nn.StateDict(net) {
+	for _, e := range nn.Params(net) {
 		if e.Param.DType != tensor.Float32 {
 			f.Tensors[e.Name] = tensor.NewInt64(e.Param.Shape...)
 			continue
@@ -101,27 +101,23 @@ func TestForwardAgainstPyTorch(t *testing.T) {
 	tensors, _ := golden.Load(t, "models/testdata/resnet20_cifar.safetensors")
 	x := tensor.New(8, 3, 32, 32)
 	namefill.Fill("input", x, namefill.Input)
-	nhwc := make([]float32, x.Numel())
-	for n := range 8 {
-		for c := range 3 {
-			for i := range 32 * 32 {
-				nhwc[(n*32*32+i)*3+c] = x.Float32s()[(n*3+c)*32*32+i]
-			}
-		}
+	nhwc, err := x.In(tensor.NHWC)
+	if err != nil {
+		t.Fatal(err)
 	}
 	for _, batch := range []int{1, 3, 8, 16} {
 		m := open(t, filledFile(t, nil), Options{Batch: batch, Threads: 2})
-		logits, features, err := m.Forward(t.Context(), nhwc, 8)
+		logits, features, err := m.Forward(t.Context(), nhwc)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := tensor.FromFloat32(logits, 8, 10)
-		if err != nil {
-			t.Fatal(err)
+		golden.Close(t, "logits", logits, tensors["eval.logits"], 1e-4, 1e-4)
+		if !features.Shape().Equal(tensor.Shape{8, 64}) {
+			t.Errorf("features %v", features)
 		}
-		golden.Close(t, "logits", got, tensors["eval.logits"], 1e-4, 1e-4)
-		if len(features) != 8*64 {
-			t.Errorf("%d features", len(features))
+		again, _, err := m.Forward(t.Context(), x)
+		if err != nil || !slices.Equal(again.Float32s(), logits.Float32s()) {
+			t.Errorf("NCHW gives other logits than NHWC (%v)", err)
 		}
 	}
 }
@@ -232,16 +228,17 @@ func TestConcurrentUse(t *testing.T) {
 
 func TestThreadsDoNotChangeBits(t *testing.T) {
 	path := filledFile(t, nil)
-	x := make([]float32, 5*3*32*32)
-	for i := range x {
-		x[i] = float32(i%101)/50 - 1
+	x := tensor.NewNHWC(5, 3, 32, 32)
+	for i := range x.Float32s() {
+		x.Float32s()[i] = float32(i%101)/50 - 1
 	}
 	var want []float32
 	for _, threads := range []int{1, 2, 8} {
-		got, _, err := open(t, path, Options{Threads: threads}).Forward(t.Context(), x, 5)
+		logits, _, err := open(t, path, Options{Threads: threads}).Forward(t.Context(), x)
 		if err != nil {
 			t.Fatal(err)
 		}
+		got := logits.Float32s()
 		if want == nil {
 			want = got
 		}
@@ -288,11 +285,11 @@ func TestWeightsWithoutMetadata(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := open(t, "resnet20-cifar@"+bare, Options{Preprocess: &prep})
+	m := open(t, "resnet20-cifar@"+bare, Options{Weights: WeightsOnly{Preprocess: &prep}})
 	if got := m.Classes(); got[9] != "9" {
 		t.Errorf("classes %v", got)
 	}
-	m = open(t, "resnet20-cifar@"+bare, Options{Preprocess: &prep, Classes: letters})
+	m = open(t, "resnet20-cifar@"+bare, Options{Weights: WeightsOnly{Preprocess: &prep, Classes: letters}})
 	named, err := m.Classify(t.Context(), Image(picture(1, 32, 32)))
 	if err != nil {
 		t.Fatal(err)
@@ -361,15 +358,15 @@ func TestOpenErrors(t *testing.T) {
 		{"resnet20-cifar@" + dir + "/none", Options{}, "none"},
 		{bare, Options{}, "does not say which network"},
 		{"resnet20-cifar@" + bare, Options{}, "does not say how pictures become inputs"},
-		{"resnet20-cifar@" + bare, Options{Preprocess: &prep, Classes: letters[:3]}, "10 classes apart, but there are names of 3"},
-		{"resnet32-cifar@" + bare, Options{Preprocess: &prep}, "layer1.3"},
-		{filledFile(t, nil), Options{Preprocess: &prep}, "has its own preprocessing"},
+		{"resnet20-cifar@" + bare, Options{Weights: WeightsOnly{Preprocess: &prep, Classes: letters[:3]}}, "has 10 classes, but there are names for 3"},
+		{"resnet32-cifar@" + bare, Options{Weights: WeightsOnly{Preprocess: &prep}}, "layer1.3"},
+		{filledFile(t, nil), Options{Weights: WeightsOnly{Preprocess: &prep}}, "has its own preprocessing"},
 		{short, Options{}, "layer1.0.bn1.weight"},
-		{nine, Options{}, "10 classes apart, but there are names of 9"},
+		{nine, Options{}, "has 10 classes, but there are names for 9"},
 		{grey, Options{}, "takes 3 channels, but its preprocessing gives 1"},
-		{bare, Options{Threads: -1}, "-1 threads"},
-		{bare, Options{Batch: -1}, "a batch of -1"},
-		{bare, Options{TopK: -1}, "-1 most probable"},
+		{bare, Options{Threads: -1}, "Threads is -1"},
+		{bare, Options{Batch: -1}, "Batch is -1"},
+		{bare, Options{TopK: -1}, "TopK is -1"},
 	} {
 		if _, err := Open(c.model, c.opt); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("Open(%q): error %v, want one with %q", c.model, err, c.want)
@@ -388,8 +385,10 @@ func TestNewIsUntrainedButWorks(t *testing.T) {
 	if _, err := New("resnt18", 1, Options{}); !errors.Is(err, ErrUnknown) {
 		t.Errorf("error %v", err)
 	}
-	if _, _, err := m.Forward(t.Context(), make([]float32, 7), 1); err == nil {
-		t.Error("no error for a short input")
+	for _, x := range []*tensor.Tensor{nil, tensor.New(7), tensor.New(1, 3, 32, 31), tensor.New(3, 32, 32), tensor.New(1, 32, 32, 3), tensor.NewInt64(1, 3, 32, 32)} {
+		if _, _, err := m.Forward(t.Context(), x); err == nil || !strings.Contains(err.Error(), "must be float32[n 3 32 32]") {
+			t.Errorf("inputs %v: %v", x, err)
+		}
 	}
 }
 
@@ -420,7 +419,7 @@ func TestImageEqualsFile(t *testing.T) {
 		rgb, got := new(imaging.Image), new(imaging.Image)
 		imaging.Convert(rgb, want, 3)
 		imaging.Convert(got, fromImage(m), 3)
-		// Pixels of alpha 0 have no colour once decoded by package image.
+		// Pixels of alpha 0 have no color once decoded by package image.
 		for i := range rgb.Pix {
 			if rgb.Pix[i] != got.Pix[i] && (name != "alpha" || alpha.Pix[i/3*4+3] != 0) {
 				t.Errorf("%s: value %d is %d, want %d", name, i, got.Pix[i], rgb.Pix[i])
@@ -437,7 +436,7 @@ func TestFileThatChanges(t *testing.T) {
 		t.Skip("files are read whole there")
 	}
 	path := filledFile(t, nil)
-	want, _, err := open(t, path, Options{}).Forward(t.Context(), make([]float32, 2*3*32*32), 2)
+	want, _, err := open(t, path, Options{}).Forward(t.Context(), tensor.NewNHWC(2, 3, 32, 32))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -453,18 +452,18 @@ func TestFileThatChanges(t *testing.T) {
 	if err := os.WriteFile(path, []byte("another file"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got, _, err := replaced.Forward(t.Context(), make([]float32, 2*3*32*32), 2)
-	if err != nil || !slices.Equal(got, want) {
+	got, _, err := replaced.Forward(t.Context(), tensor.NewNHWC(2, 3, 32, 32))
+	if err != nil || !slices.Equal(got.Float32s(), want.Float32s()) {
 		t.Errorf("after a rename: %v", err)
 	}
 	if err := os.WriteFile(old, b[:len(b)-1000], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := overwritten.Forward(t.Context(), make([]float32, 2*3*32*32), 2); err == nil || !strings.Contains(err.Error(), path) {
+	if _, _, err := overwritten.Forward(t.Context(), tensor.NewNHWC(2, 3, 32, 32)); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("after it was written to: error %v, want one that names %s", err, path)
 	}
 	// What is compiled goes on working.
-	if got, _, err := replaced.Forward(t.Context(), make([]float32, 2*3*32*32), 2); err != nil || !slices.Equal(got, want) {
+	if got, _, err := replaced.Forward(t.Context(), tensor.NewNHWC(2, 3, 32, 32)); err != nil || !slices.Equal(got.Float32s(), want.Float32s()) {
 		t.Errorf("a compiled plan: %v", err)
 	}
 }

@@ -8,18 +8,18 @@ import (
 	"github.com/resnet-go/resnet/internal/philox"
 )
 
-// Augment says how training pictures are varied. It is plain data for recipes;
-// the zero value changes nothing. The steps come in the order of the fields,
+// Augment describes how training pictures are varied. It is plain data for
+// recipes; the zero value changes nothing. The steps run in the order of the fields,
 // as in torchvision's reference recipes.
 type Augment struct {
 	// RandomResizedCrop cuts out a random part and resizes it to the input
 	// size; it replaces the resize and crop of [Preprocess].
 	RandomResizedCrop *RandomResizedCrop `json:"random_resized_crop,omitempty" yaml:"random_resized_crop,omitempty"`
-	// PadCrop adds that many black pixels at each side after the resize of
-	// [Preprocess] and cuts the input size out at a random place (He et al.,
+	// PadCrop is the number of black pixels added at each side after the resize of
+	// [Preprocess], before the input size is cut out at a random place (He et al.,
 	// arXiv 1512.03385, section 4.2: 4 for CIFAR).
 	PadCrop int `json:"pad_crop,omitempty" yaml:"pad_crop,omitempty"`
-	// PadReflect mirrors the picture for PadCrop in place of black.
+	// PadReflect mirrors the picture for PadCrop instead of black.
 	PadReflect bool `json:"pad_reflect,omitempty" yaml:"pad_reflect,omitempty"`
 	// HFlip and VFlip are the probabilities of mirroring left to right and top
 	// to bottom.
@@ -32,9 +32,9 @@ type Augment struct {
 	RandAugment *RandAugment `json:"rand_augment,omitempty" yaml:"rand_augment,omitempty"`
 	// ColorJitter changes brightness, contrast, saturation and hue.
 	ColorJitter *ColorJitter `json:"color_jitter,omitempty" yaml:"color_jitter,omitempty"`
-	// Grayscale is the probability of losing the colours.
+	// Grayscale is the probability of losing the colors.
 	Grayscale float64 `json:"grayscale,omitempty" yaml:"grayscale,omitempty"`
-	// RandomErasing fills a random rectangle of the normalised input.
+	// RandomErasing fills a random rectangle of the normalized input.
 	RandomErasing *RandomErasing `json:"random_erasing,omitempty" yaml:"random_erasing,omitempty"`
 	// MixUp and CutMix are the parameters alpha of the two ways to mix the
 	// samples of a batch; 0 is off. With both, each batch takes one of them
@@ -48,10 +48,10 @@ type Augment struct {
 type RandomResizedCrop struct {
 	Scale [2]float64 `json:"scale" yaml:"scale,flow"` // share of the area, usually 0.08 to 1
 	Ratio [2]float64 `json:"ratio" yaml:"ratio,flow"` // width over height, usually 3/4 to 4/3
-	// FullDecode decodes JPEG files at full size also where the part is at least
-	// twice as wide and high as the input. Without it they are decoded at 1/2, 1/4
-	// or 1/8 there, as Pillow's Image.draft does, for a fraction of the time; the
-	// pixels then differ a little from those of a full decoding.
+	// FullDecode decodes JPEG files at full size even where the part is at least
+	// twice as wide and high as the input. Without it, such files are decoded at
+	// 1/2, 1/4 or 1/8 of their size, as Pillow's Image.draft does: a fraction of the
+	// time, and pixels that differ a little from a full decoding.
 	FullDecode bool `json:"full_decode,omitempty" yaml:"full_decode,omitempty"`
 }
 
@@ -61,16 +61,16 @@ type RandomErasing struct {
 	P     float64    `json:"p" yaml:"p"`
 	Scale [2]float64 `json:"scale" yaml:"scale,flow"` // share of the area, usually 0.02 to 0.33
 	Ratio [2]float64 `json:"ratio" yaml:"ratio,flow"` // height over width, usually 0.3 to 3.3
-	// Noise fills with normally distributed numbers in place of zero, which is
-	// the mean colour.
+	// Noise fills with normally distributed numbers instead of zero, which is
+	// the mean color.
 	Noise bool `json:"noise,omitempty" yaml:"noise,omitempty"`
 }
 
-// Valid returns an error that says which field is out of range.
+// Valid returns an error that names the field that is out of range.
 func (a *Augment) Valid() error {
 	if r := a.RandomResizedCrop; r != nil {
 		if a.PadCrop != 0 {
-			return fmt.Errorf("data: augment: random_resized_crop and pad_crop exclude each other")
+			return fmt.Errorf("data: augment: random_resized_crop and pad_crop are both set, and exclude each other: leave one out")
 		}
 		if err := ranges("random_resized_crop", r.Scale, r.Ratio); err != nil {
 			return err
@@ -98,7 +98,7 @@ func (a *Augment) Valid() error {
 		return fmt.Errorf("data: augment: pad_crop %d is not within 0 to %d", a.PadCrop, maxSide)
 	}
 	if a.PadReflect && a.PadCrop == 0 {
-		return fmt.Errorf("data: augment: pad_reflect needs a pad_crop")
+		return fmt.Errorf("data: augment: pad_reflect is set without pad_crop: set the number of pixels by pad_crop")
 	}
 	for _, p := range []struct {
 		name string
@@ -131,10 +131,10 @@ func ranges(name string, scale, ratio [2]float64) error {
 	return nil
 }
 
-// mixes reports whether batches are mixed.
-func (a *Augment) mixes() bool { return a != nil && (a.MixUp > 0 || a.CutMix > 0) }
+// Mixes reports whether the rows of a batch are mixed: MixUp or CutMix is on.
+func (a *Augment) Mixes() bool { return a != nil && (a.MixUp > 0 || a.CutMix > 0) }
 
-// op numbers the kinds of random decision; each has its own stream for every
+// op numbers the kinds of random decisions. Each has a separate stream for every
 // sample and epoch. The values are part of what a seed means: never reuse one.
 type op uint32
 
@@ -164,7 +164,7 @@ func (k sampleKey) rand(o op) philox.Rand {
 	return philox.Keyed(k.seed, uint32(o)|k.copy<<8, k.epoch, k.index)
 }
 
-// view does the steps of training before normalising.
+// view runs the steps of training before normalization.
 func (a *Augment) view(s *stages, p Preprocess, src *picture, key sampleKey) (view, error) {
 	var v view
 	if rrc := a.RandomResizedCrop; rrc != nil {
@@ -221,7 +221,7 @@ func offset(rng *philox.Rand, n, size int) int {
 }
 
 // draw returns the part of a w by h picture to take: ten tries for a random
-// area and form, then the largest middle part within the ratios.
+// area and aspect ratio, then the largest centered part within the ratios.
 func (r *RandomResizedCrop) draw(rng *philox.Rand, w, h int) imaging.Rect {
 	area := float64(w) * float64(h)
 	lo, hi := math.Log(r.Ratio[0]), math.Log(r.Ratio[1])

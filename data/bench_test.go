@@ -49,7 +49,7 @@ func BenchmarkCIFAR(b *testing.B) {
 	}
 }
 
-// BenchmarkPhotos prepares the shared photographs, or those of the folder
+// BenchmarkPhotos prepares the shared photographs, or the pictures of the folder
 // RESNET_PHOTOS.
 func BenchmarkPhotos(b *testing.B) {
 	folder := os.Getenv("RESNET_PHOTOS")

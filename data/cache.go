@@ -14,9 +14,9 @@ type cache struct {
 	free     atomic.Int64 // bytes that may still be used
 }
 
-// newCache returns a cache of up to limit bytes in front of ds, or nil if that
-// would be of no use: the dataset is in memory already, or the part that fits
-// would be small. It judges by a few samples.
+// newCache returns a cache of up to limit bytes in front of ds, or nil if a cache
+// would be useless: the dataset is in memory already, or only a small part would
+// fit. It estimates the size from a few samples.
 func newCache(ds Dataset, limit int64) *cache {
 	if limit <= 0 || ds.Len() == 0 || inMemory(ds) {
 		return nil
@@ -37,8 +37,8 @@ func newCache(ds Dataset, limit int64) *cache {
 	return c
 }
 
-// get returns sample i; the caller must not change it. It uses spare for a
-// picture that is not kept.
+// get returns sample i, which the caller must not change. A picture that is not
+// kept is decoded into spare.
 func (c *cache) get(i int, spare *imaging.Image) (*imaging.Image, error) {
 	if m := c.pictures[i].Load(); m != nil {
 		return m, nil

@@ -16,7 +16,7 @@ import (
 	"github.com/resnet-go/resnet/data/imaging"
 )
 
-// Report is what [Check] found. It is plain data for JSON.
+// Report holds the results of [Check], as plain data for JSON.
 type Report struct {
 	Spec       string       `json:"spec"`
 	Classes    []string     `json:"classes"`
@@ -28,7 +28,7 @@ type Report struct {
 	Notes      []string    `json:"notes,omitempty"`
 }
 
-// PartReport is about one part of a dataset.
+// PartReport describes one part of a dataset.
 type PartReport struct {
 	Name     string      `json:"name"`
 	Images   int         `json:"images"`
@@ -36,7 +36,7 @@ type PartReport struct {
 	PerClass []int       `json:"per_class"` // samples that have each class
 	NoLabel  int         `json:"no_label"`  // samples without any, of multi-label data
 	Bad      []BadSample `json:"bad"`       // cannot be decoded
-	Grey     int         `json:"grey"`      // pictures of one channel
+	Gray     int         `json:"grey"`      // pictures of one channel
 	MinW     int         `json:"min_width"` // over the pictures that can be decoded
 	MinH     int         `json:"min_height"`
 	MaxW     int         `json:"max_width"`
@@ -52,10 +52,10 @@ type BadSample struct {
 // Duplicate is a group of samples with the same pixels.
 type Duplicate struct {
 	Samples []PartSample `json:"samples"`
-	// Between says that they are in more than one part, so that the
+	// Between is set if the samples are in more than one part, so that the
 	// evaluation sees what was trained on.
 	Between bool `json:"between_parts"`
-	// Conflict says that their labels differ.
+	// Conflict is set if the labels of the samples differ.
 	Conflict bool `json:"labels_differ"`
 }
 
@@ -65,10 +65,10 @@ type PartSample struct {
 	Name string `json:"name"`
 }
 
-// Check reads every sample of all parts, once, decodes it and reports counts a
-// class, samples that cannot be decoded, samples that are there more than once,
-// and the hashes. workers is the number of goroutines; 0 means one a CPU. The
-// error is that of ctx, if it ends.
+// Check reads and decodes every sample of all parts once. It reports the samples
+// per class, the samples that cannot be decoded or occur more than once, and the
+// hashes. workers is the number of goroutines; 0 means one per CPU. The only error
+// is that of ctx.
 func Check(ctx context.Context, s *Splits, workers int) (*Report, error) {
 	r := &Report{Spec: s.Spec, Classes: s.Classes(), MultiLabel: s.MultiLabel(), Notes: s.Notes, Duplicates: []Duplicate{}}
 	groups := make(map[[32]byte][]place)
@@ -105,8 +105,8 @@ type pixelSum struct {
 	ok     bool
 }
 
-// checkPart returns a *SampleError beside the report if there is no hash, as
-// that sample cannot be read.
+// checkPart returns, besides the report, a *SampleError if a sample cannot be read
+// and there is no hash for that reason.
 func checkPart(ctx context.Context, p part, workers int) (PartReport, []pixelSum, error) {
 	ds := p.ds
 	r := PartReport{Name: p.name, Images: ds.Len(), PerClass: ClassCounts(ds), Bad: []BadSample{}}
@@ -135,7 +135,7 @@ func checkPart(ctx context.Context, p part, workers int) (PartReport, []pixelSum
 			mu.Lock()
 			defer mu.Unlock()
 			if m.C == 1 {
-				r.Grey++
+				r.Gray++
 			}
 			r.MinW, r.MinH = min(r.MinW, m.W), min(r.MinH, m.H)
 			r.MaxW, r.MaxH = max(r.MaxW, m.W), max(r.MaxH, m.H)
@@ -198,8 +198,8 @@ func duplicates(parts []part, groups map[[32]byte][]place) []Duplicate {
 	return dups
 }
 
-// Warnings returns a line for each thing that is likely a mistake or will
-// spoil training or evaluation, the worst first; none if all is well.
+// Warnings returns one line for each likely mistake that spoils training or
+// evaluation, the worst first.
 func (r *Report) Warnings() []string {
 	var w []string
 	for _, p := range r.Parts {
@@ -258,10 +258,10 @@ func (r *Report) Warnings() []string {
 }
 
 // MeanStd returns the mean and standard deviation of each channel over the
-// pixels of all samples as preprocessing leaves them before normalising, on a
-// scale from 0 to 1: what to put into [Preprocess].Mean and Std for data that
-// no preset fits. The Mean and Std of p do not matter. The error names a
-// sample that cannot be decoded; with skipBad, such samples are left out.
+// pixels of all samples, preprocessed by p but not normalized, on a scale from 0
+// to 1. They are the values for [Preprocess].Mean and Std for data that no preset
+// fits; p.Mean and p.Std are not used. The error names a sample that cannot be
+// decoded; with skipBad, such samples are left out.
 func MeanStd(ctx context.Context, ds Dataset, p Preprocess, skipBad bool, workers int) (mean, std []float32, err error) {
 	if p.Channels == 1 || p.Channels == 3 {
 		p.Mean, p.Std = make([]float32, p.Channels), slices.Repeat([]float32{1}, p.Channels)
@@ -269,7 +269,7 @@ func MeanStd(ctx context.Context, ds Dataset, p Preprocess, skipBad bool, worker
 	if err := p.Valid(); err != nil {
 		return nil, nil, err
 	}
-	// Counts of whole numbers: the sums come out the same in any order.
+	// Integer histograms make the sums independent of the order of the samples.
 	var mu sync.Mutex
 	var total [3][256]int64
 	err = forEach(ctx, ds.Len(), workers, func() func(int) error {
@@ -312,7 +312,7 @@ func MeanStd(ctx context.Context, ds Dataset, p Preprocess, skipBad bool, worker
 			squares += k * int64(v*v)
 		}
 		if n == 0 {
-			return nil, nil, errors.New("data: no picture to take the mean of")
+			return nil, nil, errors.New("data: no picture can be decoded, so there is no mean")
 		}
 		m := float64(sum) / float64(n)
 		variance := max(float64(squares)/float64(n)-m*m, 0)
@@ -322,9 +322,9 @@ func MeanStd(ctx context.Context, ds Dataset, p Preprocess, skipBad bool, worker
 	return mean, std, nil
 }
 
-// forEach calls a function for every number below n, from several goroutines
-// with a function of their own each, until one returns an error or ctx ends.
-// Of several errors it returns the one with the lowest number.
+// forEach calls a function for every number below n, from several goroutines that
+// each have a separate function, until a call returns an error or ctx ends. If
+// several calls fail, it returns the error of the lowest number.
 func forEach(ctx context.Context, n, workers int, start func() func(i int) error) error {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)

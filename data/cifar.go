@@ -74,7 +74,7 @@ func openCIFAR(fsys fs.FS, opt Options, lay cifarLayout) (*Splits, error) {
 	if train == nil && test == nil {
 		return nil, fmt.Errorf("neither %s nor %s: %w", lay.train, lay.test, fs.ErrNotExist)
 	}
-	// Assign only what exists: a nil *cifar in the interface would not be nil.
+	// A nil *cifar in the interface would not compare equal to nil.
 	if train != nil {
 		s.Train = train
 	}

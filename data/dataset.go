@@ -2,9 +2,9 @@
 // datasets ([Open]), preprocessing and augmentation ([Preprocess], [Augment]),
 // a prefetching [Loader], and a check of the data before training ([Check]).
 //
-// A batch is the same for a seed whatever the number of workers, and an epoch
-// can be taken up at any step: every random decision is drawn from a
-// counter-based generator keyed by seed, epoch, sample and operation.
+// A batch depends on the seed, not on the number of workers, and an epoch can be
+// continued at any step: every random decision is drawn from a counter-based
+// generator keyed by seed, epoch, sample and operation.
 package data
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/resnet-go/resnet/data/imaging"
 )
 
-// Dataset is a fixed list of labelled pictures. Its methods must be safe for
+// Dataset is a fixed list of labeled pictures. Its methods must be safe for
 // concurrent use. Indexes run from 0 to Len()-1; others panic.
 type Dataset interface {
 	// Len returns the number of samples.
@@ -23,34 +23,33 @@ type Dataset interface {
 	// Classes returns the names of the classes; a label is an index into it.
 	// The caller must not change it.
 	Classes() []string
-	// MultiLabel reports whether a sample may have any number of labels, to be
-	// learnt by a sigmoid a class, and not exactly one.
+	// MultiLabel reports whether a sample may have any number of labels, learned by
+	// a sigmoid per class, rather than exactly one.
 	MultiLabel() bool
-	// Name says where sample i comes from, for messages and reports: a path,
+	// Name returns where sample i comes from, for messages and reports: a path,
 	// or a file and record.
 	Name(i int) string
 	// Labels returns the classes of sample i, exactly one unless MultiLabel.
 	// The caller must not change the slice.
 	Labels(i int) []int
 	// Decode writes the pixels of sample i to dst, upright, with 1 or 3
-	// channels, reusing its memory. An error says what is wrong without
-	// repeating the sample's name.
+	// channels, reusing its memory. The error does not repeat the sample's name.
 	Decode(i int, dst *imaging.Image) error
 }
 
-// Contenter is implemented by datasets that can give the stored bytes of a
+// RawDataset is implemented by datasets that can give the stored bytes of a
 // sample (the file, or the record without its label), which [Hash] and [Check]
 // then use instead of decoded pixels.
-type Contenter interface {
+type RawDataset interface {
 	// Content returns the bytes of sample i; buf may be used as memory.
 	Content(i int, buf []byte) ([]byte, error)
 }
 
-// Opener is implemented by datasets of picture files. Of a file that is only
-// needed in part, or small, the loader then decodes no more.
-type Opener interface {
+// FileDataset is implemented by datasets of picture files. The loader then
+// decodes only the region, or the reduced size, that it needs.
+type FileDataset interface {
 	// Open opens sample i in r (see [imaging.Reader.Open]), whose pixels are then
-	// those of Decode. buf may be used as memory for the file; what is returned
+	// those of Decode. buf may be used as memory for the file; the returned slice
 	// is the memory for the next call.
 	Open(i int, r *imaging.Reader, buf []byte) ([]byte, error)
 }
@@ -72,8 +71,8 @@ func (e *SampleError) Unwrap() error { return e.Err }
 type Splits struct {
 	Spec             string // what was opened
 	Train, Val, Test Dataset
-	// Notes tell what was decided on the way and a user may want to know, such
-	// as a validation part that was split off.
+	// Notes describe decisions that a user may want to know, such as a validation
+	// part that was split off.
 	Notes []string
 
 	close func() error
@@ -179,8 +178,8 @@ func origin(ds Dataset, i int) (Dataset, int) {
 	}
 }
 
-// inMemory reports whether decoding a sample is as cheap as copying it, so that
-// a cache would be a second copy for nothing.
+// inMemory reports whether the pictures are in memory already, so that a cache
+// would only hold a second copy.
 func inMemory(ds Dataset) bool {
 	m, ok := ds.(interface{ inMemory() bool })
 	return ok && m.inMemory()
@@ -192,14 +191,14 @@ type Images struct {
 	Pictures   []*imaging.Image
 	Targets    [][]int // the classes of each picture
 	Names      []string
-	Multi      bool // any number of classes a picture
+	Multi      bool // any number of classes per picture
 }
 
 // NewImages returns a dataset of pictures with one label each. It returns an
 // error if the numbers differ or a label is not the index of a class.
 func NewImages(classes []string, pictures []*imaging.Image, labels []int) (*Images, error) {
 	if len(pictures) != len(labels) {
-		return nil, fmt.Errorf("data: %d pictures with %d labels", len(pictures), len(labels))
+		return nil, fmt.Errorf("data: there are %d pictures and %d labels, must be equal numbers", len(pictures), len(labels))
 	}
 	m := &Images{ClassNames: classes, Pictures: pictures}
 	single := singles(len(classes))
@@ -231,7 +230,7 @@ func (m *Images) Labels(i int) []int { return m.Targets[i] }
 // Decode copies picture i to dst.
 func (m *Images) Decode(i int, dst *imaging.Image) error {
 	if m.Pictures[i] == nil {
-		return errors.New("no picture")
+		return errors.New("there is no picture")
 	}
 	dst.CopyFrom(m.Pictures[i])
 	return nil
@@ -240,7 +239,7 @@ func (m *Images) Decode(i int, dst *imaging.Image) error {
 func (m *Images) inMemory() bool { return true }
 
 // singles returns the slices [0], [1], … that Labels hands out for datasets of
-// one label a sample.
+// one label per sample.
 func singles(n int) [][]int {
 	all := make([]int, n)
 	s := make([][]int, n)

@@ -24,7 +24,7 @@ func photos() fstest.MapFS {
 	return fsys
 }
 
-// An image folder, the training part of which also gives the validation part.
+// An image folder whose training part also gives the validation part.
 // From a path, data.Open("folder:photos", …) does the same.
 func ExampleOpenFolder() {
 	s, err := data.OpenFolder(photos(), data.Options{ValFraction: 0.34})
@@ -40,7 +40,7 @@ func ExampleOpenFolder() {
 	// no validation part: held out 2 of 6 training samples, class by class (share 0.34, seed 0)
 }
 
-// Batches for training: every epoch in another order and varied anew, but the
+// Batches for training: every epoch in another order with other variations, but the
 // same for a seed on every machine.
 func ExampleLoader() {
 	s, err := data.OpenFolder(photos(), data.Options{ValFraction: -1})

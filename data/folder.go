@@ -18,17 +18,18 @@ var splitNames = map[string]string{
 }
 
 // OpenFolder opens pictures in folders: train/, val/ and test/ in the root of
-// fsys (train alone, or any others, will do), in each one folder a class. The
+// fsys (any of them suffices), with one folder per class in each. The
 // classes are the sorted names of the class folders of train/; below a class
 // folder, pictures may lie in further folders. If the root has class folders
-// and no train/, all is one training part. A root that holds nothing but one
-// folder is entered. Hidden files and files that are not pictures by their
-// endings are left out, and counted in Notes.
+// and no train/, everything is one training part. If the root holds a single
+// folder and nothing else, that folder is taken as the root. Hidden files and files
+// without a picture's ending (see [PictureEndings]) are left out, and counted in
+// Notes.
 func OpenFolder(fsys fs.FS, opt Options) (*Splits, error) {
 	return openFolder(&fsSource{fsys, opt.fileLimit()}, opt)
 }
 
-// tree is what a source holds, its common leading folder cut off.
+// tree lists the files of a source without their common leading folder.
 type tree struct {
 	root  string // the cut part, with a slash at the end unless empty
 	files []string
@@ -49,7 +50,7 @@ func readTree(src source) (*tree, error) {
 		prefix := top[0] + "/"
 		inner := cutPrefix(t.dirs, prefix)
 		if len(inner) == 0 || slices.ContainsFunc(t.files, func(f string) bool {
-			return !strings.HasPrefix(f, prefix) && isPicture(f)
+			return !strings.HasPrefix(f, prefix) && IsPicture(f)
 		}) {
 			return t, nil
 		}
@@ -101,7 +102,7 @@ func openFolder(src source, opt Options) (*Splits, error) {
 		parts["train"] = t
 	}
 
-	// The training part says what the classes are; without one, all parts do.
+	// The training part decides which classes there are; without one, all parts do.
 	var classes []string
 	if p := parts["train"]; p != nil {
 		classes = p.top()
@@ -168,7 +169,7 @@ func folderPart(src source, p *tree, classes []string, name, trainName string, o
 	skipped := 0
 	for _, file := range p.files {
 		dir, _, ok := strings.Cut(file, "/")
-		if !ok || !isPicture(file) {
+		if !ok || !IsPicture(file) {
 			skipped++
 			continue
 		}

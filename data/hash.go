@@ -11,17 +11,17 @@ import (
 	"github.com/resnet-go/resnet/data/imaging"
 )
 
-// Hash returns the SHA-256, in hex, of what the dataset is: over the parts,
-// and in each over the samples' names, labels and bytes. It does not depend on
-// the order of the samples, the place of the folder or on decoders. workers is
-// the number of goroutines; 0 means one a CPU.
+// Hash returns the SHA-256, in hex, of the parts: of the samples' names, labels
+// and bytes in each. It does not depend on the order of the samples, the place of
+// the folder or the decoders. workers is the number of goroutines; 0 means one per
+// CPU.
 func (s *Splits) Hash(ctx context.Context, workers int) (string, error) {
 	whole, _, err := s.Hashes(ctx, workers)
 	return whole, err
 }
 
-// Hashes returns [Splits.Hash] and with it, for no more reading, the [Hash] of
-// each part by its name: train, val, test.
+// Hashes returns [Splits.Hash] and the [Hash] of each part by its name (train,
+// val, test), reading every sample once.
 func (s *Splits) Hashes(ctx context.Context, workers int) (whole string, parts map[string]string, err error) {
 	var all []PartReport
 	parts = make(map[string]string)
@@ -46,7 +46,7 @@ func hashParts(parts []PartReport) string {
 
 // Hash returns the SHA-256, in hex, of a dataset: of its classes and a sorted
 // list of the samples' names, labels and the SHA-256 of their bytes (see
-// [Contenter]). The error names a sample that cannot be read.
+// [RawDataset]). The error names a sample that cannot be read.
 func Hash(ctx context.Context, ds Dataset, workers int) (string, error) {
 	lines := make([]string, ds.Len())
 	err := forEach(ctx, ds.Len(), workers, func() func(int) error {
@@ -66,7 +66,7 @@ func Hash(ctx context.Context, ds Dataset, workers int) (string, error) {
 	return hashLines(ds, lines), nil
 }
 
-// hashLine is what a sample with such bytes adds to the hash of a dataset.
+// hashLine returns the line by which a sample enters the hash of a dataset.
 func hashLine(ds Dataset, i int, content []byte) string {
 	return fmt.Sprintf("%q %v %x\n", ds.Name(i), ds.Labels(i), sha256.Sum256(content))
 }
@@ -81,16 +81,16 @@ func hashLines(ds Dataset, lines []string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// contentDecoder is implemented by datasets whose samples are decoded from
-// what Content gives, so that a look at both needs one reading.
+// contentDecoder is implemented by datasets whose samples are decoded from the
+// bytes of Content, so that hashing and decoding need only one reading.
 type contentDecoder interface {
-	Contenter
+	RawDataset
 	decodeContent(content []byte, dst *imaging.Image) error
 }
 
 // readSample reads sample i once: it decodes it to dst and returns its bytes as
-// [content] does. unread is the error if there are none, bad the one of
-// [Dataset.Decode].
+// [content] does. unread is the error if the bytes cannot be read, bad is the error
+// of [Dataset.Decode].
 func readSample(ds Dataset, i int, buf []byte, dst *imaging.Image) (b []byte, unread, bad error) {
 	ds, i = origin(ds, i)
 	if c, ok := ds.(contentDecoder); ok {
@@ -100,7 +100,7 @@ func readSample(ds Dataset, i int, buf []byte, dst *imaging.Image) (b []byte, un
 		return b, nil, c.decodeContent(b, dst)
 	}
 	bad = ds.Decode(i, dst)
-	if c, ok := ds.(Contenter); ok {
+	if c, ok := ds.(RawDataset); ok {
 		b, unread = c.Content(i, buf)
 		return b, unread, bad
 	}
@@ -110,10 +110,10 @@ func readSample(ds Dataset, i int, buf []byte, dst *imaging.Image) (b []byte, un
 	return appendPixels(buf[:0], dst), nil, nil
 }
 
-// content returns the bytes of a sample, or its pixels (with their size in
-// front) where the dataset has no bytes to give.
+// content returns the bytes of a sample, or its size and pixels where the dataset
+// is no [RawDataset].
 func content(ds Dataset, i int, buf []byte) ([]byte, error) {
-	if c, ok := ds.(Contenter); ok {
+	if c, ok := ds.(RawDataset); ok {
 		return c.Content(i, buf)
 	}
 	var m imaging.Image

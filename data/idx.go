@@ -14,16 +14,15 @@ import (
 	"github.com/resnet-go/resnet/data/imaging"
 )
 
-// maxIDX is the largest IDX file, unpacked, that is read: more than ten times
-// the largest published one (EMNIST by class, 0.6 GB), yet an end to a gzip
-// bomb.
+// maxIDX is the limit of an unpacked IDX file, against gzip bombs: more than ten
+// times the size of the largest published file (EMNIST by class, 0.6 GB).
 const maxIDX = 8 << 30
 
 // OpenIDX opens a dataset in the IDX format of MNIST (LeCun, Cortes and
 // Burges), which Fashion-MNIST, KMNIST and EMNIST share: train-images-idx3-ubyte,
 // train-labels-idx1-ubyte and the same with t10k for the test part, each plain
-// or as .gz. Class names are the lines of classes.txt; without it, those of
-// Fashion-MNIST if the labels are its own, or else the numbers.
+// or as .gz. Class names are the lines of classes.txt. Without that file, they are
+// Fashion-MNIST's names if the labels are Fashion-MNIST's, or else the numbers.
 func OpenIDX(fsys fs.FS, opt Options) (*Splits, error) {
 	train, err := openIDXPart(fsys, "train")
 	if err != nil {
@@ -129,7 +128,7 @@ func openIDXPart(fsys fs.FS, part string) (*idx, error) {
 		return nil, fmt.Errorf("%s has %d pictures, but %s has %d labels", name, n, labelName, labels.dims[0])
 	}
 	if n == 0 || h == 0 || w == 0 {
-		return nil, fmt.Errorf("%s holds %d pictures of %d x %d pixels", name, n, w, h)
+		return nil, fmt.Errorf("%s holds %d pictures of %d x %d pixels, must be at least 1 of each", name, n, w, h)
 	}
 	return &idx{name: name, w: w, h: h, pix: images.data, labels: labels.data}, nil
 }
@@ -171,8 +170,8 @@ type idxFile struct {
 	data []byte
 }
 
-// parseIDX reads an array of bytes of that rank to its end. Memory grows with
-// what is there, not with what the header promises.
+// parseIDX reads an array of bytes with rank dimensions to the end of r. Memory
+// grows with the data, not with the size in the header, which may be hostile.
 func parseIDX(r io.Reader, rank int) (*idxFile, error) {
 	head := make([]byte, 4+4*rank)
 	if _, err := io.ReadFull(r, head); err != nil {

@@ -1,46 +1,18 @@
 package data
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"runtime"
 	"slices"
 	"sync"
-	"sync/atomic"
-
-	"github.com/resnet-go/resnet/data/imaging"
-	"github.com/resnet-go/resnet/internal/philox"
 )
 
-// Batch is a number of samples as a network takes them. Its memory is used
-// again: everything in it holds only until the next batch is asked for.
-type Batch struct {
-	Epoch, Step int
-
-	// N is the number of rows and Real how many of them are samples. Rows from
-	// Real on pad the last batch of [Pad]: zeros, with label -1 and zero targets.
-	N, Real int
-	H, W, C int
-
-	X      []float32 // inputs, [N, H, W, C] (channels last)
-	Labels []int64   // the class of each row, [N]; of a mixed row, its own class; nil for multi-label data
-	// Targets are the soft or multi-hot targets, [N, classes], when batches
-	// are mixed or the dataset is multi-label; else nil.
-	Targets []float32
-	Index   []int // which sample of the dataset each row is; -1 in padding
-}
-
-// slot is a batch in the making.
-type slot struct {
-	Batch
-	entries []entry       // the samples of the rows
-	errs    []error       // one a row
-	pending atomic.Int32  // tasks that are not done
-	ready   chan struct{} // receives when the batch is complete
-}
-
-// LastBatch says what becomes of a last batch that is not full.
+// LastBatch selects what happens to a last batch that is not full.
 type LastBatch int
 
 // The treatments of an incomplete last batch.
@@ -56,32 +28,35 @@ type LoaderConfig struct {
 	Preprocess Preprocess
 	Augment    *Augment // nil for evaluation
 	Shuffle    bool     // a new random order each epoch; else the dataset's order
-	// Balanced draws the classes with equal chance, repeating samples of rare
-	// ones; an epoch still has as many samples as the dataset.
+	// Balanced draws all classes with equal probability, repeating samples of rare
+	// classes. An epoch still has as many samples as the dataset.
 	Balanced bool
-	// Repeat puts every sample into an epoch that many times in a row, each
-	// varied otherwise (repeated augmentation; Hoffer et al., arXiv 1901.09335,
-	// and torchvision's RASampler); an epoch keeps its length, so that it sees
-	// only part of the samples. 0 and 1 are off.
+	// Repeat is how many times in a row each sample comes in an epoch, augmented
+	// differently each time (repeated augmentation; Hoffer et al., arXiv
+	// 1901.09335, and torchvision's RASampler). An epoch keeps its length, so it
+	// covers only part of the samples. 0 and 1 are off.
 	Repeat int
 	Last   LastBatch
 	Seed   uint64
-	// SkipBad goes on when a sample cannot be decoded, and counts it (see
-	// [Loader.Bad]): if Shuffle or Balanced is set, another sample takes its
-	// place, the same one in every run; else the batch has fewer real rows.
+	// SoftTargets makes Batch.Targets even where Labels alone would suffice: one-hot
+	// rows.
+	SoftTargets bool
+	// SkipBad skips samples that cannot be decoded, and counts them (see
+	// [Loader.Bad]). If Shuffle or Balanced is set, another sample replaces a bad
+	// one, the same in every run; else the batch has fewer real rows.
 	SkipBad bool
-	// Workers is the number of goroutines that decode; 0 means one a CPU.
+	// Workers is the number of goroutines that decode; 0 means one per CPU.
 	// Batches do not depend on it.
 	Workers int
 	// Prefetch is the number of batches made ahead; 0 means 2.
 	Prefetch int
-	// CacheBytes is the memory for decoded pictures, used if the whole dataset
-	// fits by estimate: 0 means 512 MiB, below 0 none. What is kept was decoded at
+	// CacheBytes is the memory for decoded pictures, used if the whole dataset is
+	// estimated to fit: 0 means 512 MiB, below 0 none. Cached pictures are decoded at
 	// full size (see [RandomResizedCrop]).
 	CacheBytes int64
 }
 
-// Loader makes batches of a dataset, ahead of their use.
+// Loader makes batches of a dataset and prefetches them.
 type Loader struct {
 	ds      Dataset
 	cfg     LoaderConfig
@@ -94,22 +69,13 @@ type Loader struct {
 	free  []*slot
 	ords  [][]entry
 	sets  []*workerState
-	open  *run // the newest that Epoch began and has not ended
-	ahead *run // of Prepare
-}
-
-// workerState is the memory of one worker.
-type workerState struct {
-	stages
-	source picture
-	files  imaging.Reader
-	file   []byte
-	spare  []float32
+	open  *run // the last run that Epoch began, while it is in progress
+	ahead *run // of Prepare, not begun
 }
 
 // NewLoader returns a loader of ds. It returns an error if the configuration
-// is out of range, a label is no class, or the dataset is empty or smaller than
-// a batch that must be full.
+// is out of range, a label is not the index of a class, or the dataset is empty or
+// smaller than a batch that must be full.
 func NewLoader(ds Dataset, cfg LoaderConfig) (*Loader, error) {
 	if err := cfg.Preprocess.Valid(); err != nil {
 		return nil, err
@@ -125,13 +91,13 @@ func NewLoader(ds Dataset, cfg LoaderConfig) (*Loader, error) {
 	case ds.Len() == 0:
 		return nil, errors.New("data: the dataset has no samples")
 	case int64(ds.Len()) > math.MaxUint32:
-		return nil, fmt.Errorf("data: %d samples are more than %d", ds.Len(), uint32(math.MaxUint32))
+		return nil, fmt.Errorf("data: the dataset has %d samples, must be at most %d", ds.Len(), uint32(math.MaxUint32))
 	case cfg.Last == Drop && cfg.BatchSize > ds.Len():
 		return nil, fmt.Errorf("data: batch size %d is above the number of samples, %d", cfg.BatchSize, ds.Len())
 	case cfg.Repeat < 0 || cfg.Repeat > 1 && (!cfg.Shuffle || cfg.Balanced):
-		return nil, fmt.Errorf("data: repeat %d must not be below 0, and above 1 needs shuffling without balancing", cfg.Repeat)
+		return nil, fmt.Errorf("data: repeat is %d, must not be negative; above 1 it needs shuffling without balancing", cfg.Repeat)
 	case cfg.Last < Drop || cfg.Last > Keep:
-		return nil, fmt.Errorf("data: unknown treatment %d of the last batch", cfg.Last)
+		return nil, fmt.Errorf("data: Last, for the last batch, is %d, must be Drop, Pad or Keep", cfg.Last)
 	}
 	if err := checkLabels(ds); err != nil {
 		return nil, err
@@ -177,227 +143,124 @@ func (l *Loader) Bad() []*SampleError {
 	return all
 }
 
-func (b *slot) firstError() error {
-	for _, err := range b.errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// Prefetch returns the number of batches that are made ahead: when a batch is
+// given out, the next Prefetch batches are being made.
+func (l *Loader) Prefetch() int { return l.cfg.Prefetch }
 
-// prepare sets a batch up for a step.
-func (r *run) prepare(b *slot, step int) {
-	cfg, p := &r.l.cfg, &r.l.cfg.Preprocess
-	lo := step * cfg.BatchSize
-	b.entries = r.order[lo:min(lo+cfg.BatchSize, len(r.order))]
-	b.Epoch, b.Step = r.epoch, step
-	b.Real, b.N = len(b.entries), len(b.entries)
-	if cfg.Last == Pad {
-		b.N = cfg.BatchSize
-	}
-	b.H, b.W, b.C = p.Height, p.Width, p.Channels
-	b.X = resized(b.X, b.N*b.H*b.W*b.C)
-	b.Index = resized(b.Index, b.N)
-	b.errs = resized(b.errs, len(b.entries))
-	clear(b.errs)
-	multi := r.l.ds.MultiLabel()
-	if !multi {
-		b.Labels = resized(b.Labels, b.N)
-	}
-	if multi || cfg.Augment.mixes() {
-		b.Targets = resized(b.Targets, b.N*len(r.l.ds.Classes()))
-		clear(b.Targets)
-	}
-	b.pending.Store(int32((len(b.entries) + taskRows - 1) / taskRows))
-}
-
-func resized[T any](s []T, n int) []T {
-	if cap(s) < n {
-		return make([]T, n)
-	}
-	return s[:n]
-}
-
-func (r *run) work() {
-	defer r.wg.Done()
-	ws := take(r.l, &r.l.sets)
-	if ws == nil {
-		ws = new(workerState)
-	}
-	defer func() {
-		r.l.mu.Lock()
-		defer r.l.mu.Unlock()
-		r.l.sets = append(r.l.sets, ws)
-	}()
-	for t := range r.tasks {
-		for row := t.lo; row < t.hi && r.ctx.Err() == nil; row++ {
-			t.b.errs[row] = r.l.fill(t.b, row, ws)
-		}
-		if t.b.pending.Add(-1) == 0 {
-			r.l.complete(t.b, ws)
-			t.b.ready <- struct{}{}
-		}
-	}
-}
-
-// errSkipped marks a row whose sample is left out.
-var errSkipped = errors.New("skipped")
-
-// fill makes a row of a batch.
-func (l *Loader) fill(b *slot, row int, ws *workerState) error {
-	e := b.entries[row]
-	err := l.sample(b, row, e, ws)
-	if err == nil {
-		return nil
-	}
-	if !l.cfg.SkipBad {
-		return err
-	}
-	if !l.cfg.Shuffle && !l.cfg.Balanced {
-		return errSkipped
-	}
-	// Another sample takes the place: drawn by the bad one's number, so that
-	// it does not depend on what else is bad or was seen before.
-	rng := philox.Keyed(l.cfg.Seed, uint32(opReplace)|e.copy<<8, uint32(b.Epoch), e.index)
-	for range maxReplace {
-		other := entry{index: uint32(rng.IntN(l.ds.Len())), copy: e.copy + 1}
-		if l.sample(b, row, other, ws) == nil {
-			return nil
-		}
-	}
-	return fmt.Errorf("data: %d samples in place of %s were bad too: %w", maxReplace, l.ds.Name(int(e.index)), err)
-}
-
-const maxReplace = 100
-
-// sample writes a sample to a row. A sample that is known to be bad is not
-// tried again.
-func (l *Loader) sample(b *slot, row int, e entry, ws *workerState) error {
-	i := int(e.index)
-	if l.cfg.SkipBad {
-		l.mu.Lock()
-		bad := l.bad[i]
-		l.mu.Unlock()
-		if bad != nil {
-			return bad
-		}
-	}
-	size := b.H * b.W * b.C
-	if err := l.input(b.X[row*size:(row+1)*size], b.Epoch, e, ws); err != nil {
-		bad := &SampleError{Index: i, Name: l.ds.Name(i), Err: err}
-		if l.cfg.SkipBad {
-			l.mu.Lock()
-			l.bad[i] = bad
-			l.mu.Unlock()
-		}
-		return bad
-	}
-	b.Index[row] = i
-	labels := l.ds.Labels(i)
-	if b.Labels != nil {
-		b.Labels[row] = int64(labels[0])
-	}
-	if b.Targets != nil {
-		k := len(b.Targets) / b.N
-		for _, c := range labels {
-			b.Targets[row*k+c] = 1
-		}
-	}
-	return nil
-}
-
-// input decodes, augments and normalises a sample.
-func (l *Loader) input(dst []float32, epoch int, e entry, ws *workerState) error {
-	p, a := l.cfg.Preprocess, l.cfg.Augment
-	if err := l.fetch(ws, int(e.index)); err != nil {
-		return err
-	}
-	var v view
-	var err error
-	if a == nil {
-		v, err = ws.fit(p, &ws.source)
-	} else {
-		v, err = a.view(&ws.stages, p, &ws.source, l.key(epoch, e))
-	}
-	if err != nil {
-		return err
-	}
-	l.norm.write(dst, v)
-	if a != nil && a.RandomErasing != nil {
-		a.RandomErasing.erase(dst, p.Height, p.Width, p.Channels, l.key(epoch, e))
-	}
-	return nil
-}
-
-// fetch gets sample i: from the cache or the dataset, or from a file that is
-// opened and yet to be decoded.
-func (l *Loader) fetch(ws *workerState, i int) error {
-	m := &ws.decoded
-	ws.source = picture{m: m, own: m}
-	if l.cache != nil {
-		var err error
-		ws.source.m, err = l.cache.get(i, m)
-		return err
-	}
-	ds, k := origin(l.ds, i)
-	if o, ok := ds.(Opener); ok {
-		var err error
-		ws.file, err = o.Open(k, &ws.files, ws.file)
-		ws.source.reader = &ws.files
-		return err
-	}
-	return l.ds.Decode(i, m)
-}
-
-func (l *Loader) key(epoch int, e entry) sampleKey {
-	return sampleKey{seed: l.cfg.Seed, epoch: uint32(epoch), index: e.index, copy: e.copy}
-}
-
-// complete ends a batch whose rows are made: it moves rows up over those that
-// were left out, pads, and mixes.
-func (l *Loader) complete(b *slot, ws *workerState) {
-	size, k := b.H*b.W*b.C, 0
-	if b.Targets != nil {
-		k = len(b.Targets) / b.N
-	}
-	real := 0
-	for row, err := range b.errs {
-		switch {
-		case errors.Is(err, errSkipped):
-			b.errs[row] = nil
-			continue
-		case err != nil:
+// Epoch returns the batches of an epoch, starting at a step. They do not depend on
+// whether the steps before were made. A batch is valid until the next turn of the
+// loop. An error (a *SampleError for a bad sample without SkipBad, or that of ctx)
+// comes with a nil batch and ends the loop. Leaving the loop early ends the
+// loader's goroutines. Several epochs may be open at once.
+func (l *Loader) Epoch(ctx context.Context, epoch, step int) iter.Seq2[*Batch, error] {
+	return func(yield func(*Batch, error) bool) {
+		if err := l.valid(epoch, step); err != nil {
+			yield(nil, err)
 			return
 		}
-		if row != real {
-			copy(b.X[real*size:(real+1)*size], b.X[row*size:])
-			copy(b.Targets[real*k:(real+1)*k], b.Targets[row*k:])
-			b.Index[real] = b.Index[row]
-			if b.Labels != nil {
-				b.Labels[real] = b.Labels[row]
+		r := l.begin(ctx, epoch, step)
+		defer r.stop()
+		// A prepared run has another context, which may end separately.
+		defer context.AfterFunc(ctx, r.cancel)()
+		ended := func() error { return cmp.Or(ctx.Err(), r.ctx.Err()) }
+		for b := range r.ordered {
+			select {
+			case <-b.ready:
+			case <-r.ctx.Done():
 			}
+			if err := ended(); err != nil {
+				yield(nil, err)
+				return
+			}
+			if err := b.firstError(); err != nil {
+				yield(nil, err)
+				return
+			}
+			// A batch whose samples are all bad is left out.
+			if b.Real > 0 && !yield(&b.Batch, nil) {
+				return
+			}
+			r.release(b)
 		}
-		real++
-	}
-	b.Real = real
-	if l.cfg.Last != Pad {
-		b.N = real
-	}
-	clear(b.X[real*size:])
-	clear(b.Targets[real*k:])
-	for row := real; row < len(b.Index); row++ {
-		b.Index[row] = -1
-		if b.Labels != nil {
-			b.Labels[row] = -1
+		if err := ended(); err != nil {
+			yield(nil, err)
 		}
 	}
-	b.X, b.Targets, b.Index = b.X[:b.N*size], b.Targets[:b.N*k], b.Index[:b.N]
-	if b.Labels != nil {
-		b.Labels = b.Labels[:b.N]
+}
+
+func (l *Loader) valid(epoch, step int) error {
+	if epoch < 0 || int64(epoch) > math.MaxUint32 || step < 0 || step > l.Steps() {
+		return fmt.Errorf("data: there is no step %d of epoch %d: an epoch has %d steps", step, epoch, l.Steps())
 	}
-	if a := l.cfg.Augment; a.mixes() {
-		ws.spare = resized(ws.spare, max(size, k))
-		a.mix(&b.Batch, l.cfg.Seed, ws.spare)
+	return nil
+}
+
+// Prepare prefetches the first batches of [Loader.Epoch] for that epoch and step,
+// during something else: the last steps of the epoch before, whose memory it takes
+// over, or an evaluation. It changes no batch. An epoch that was prepared before
+// and not begun is discarded. Call it when all batches of the epoch in progress are
+// being made (see [Loader.Prefetch]); earlier, it would slow them down. The
+// preparation ends with ctx or [Loader.Close].
+func (l *Loader) Prepare(ctx context.Context, epoch, step int) {
+	l.Close()
+	if l.valid(epoch, step) != nil {
+		return // Epoch reports the error
 	}
+	l.mu.Lock()
+	open := l.open
+	l.mu.Unlock()
+	r := l.start(ctx, epoch, step, open == nil)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ahead = r
+	switch {
+	case open == nil:
+	case l.open == open:
+		open.next = r
+	default: // it ended meanwhile
+		for range l.cfg.Prefetch + 1 {
+			r.receive(newSlot())
+		}
+	}
+}
+
+// Close discards an epoch that was prepared and not begun. The loader can still be
+// used.
+func (l *Loader) Close() {
+	l.mu.Lock()
+	r := l.ahead
+	l.ahead = nil
+	if l.open != nil && l.open.next == r {
+		l.open.next = nil
+	}
+	l.mu.Unlock()
+	if r != nil {
+		r.stop()
+	}
+}
+
+// begin returns the run of an epoch: the prepared one if it is the right one.
+func (l *Loader) begin(ctx context.Context, epoch, step int) *run {
+	l.mu.Lock()
+	r := l.ahead
+	if r != nil && r.epoch == epoch && r.step == step {
+		l.ahead = nil
+	} else {
+		r = nil
+	}
+	l.mu.Unlock()
+	if r == nil {
+		l.Close()
+		r = l.start(ctx, epoch, step, true)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open != nil && l.open.next == r { // still open: r must not wait for its slots
+		l.open.next = nil
+		for len(r.batches) < l.cfg.Prefetch+1 {
+			r.receive(newSlot())
+		}
+	}
+	l.open = r
+	return r
 }

@@ -526,7 +526,7 @@ func (c *counted) inMemory() bool { return false }
 
 func TestCache(t *testing.T) {
 	for _, c := range []struct {
-		bytes, want int64 // decoded in three epochs, apart from the estimate's few
+		bytes, want int64 // decoded in three epochs, not counting the few of the estimate
 	}{{0, 100}, {-1, 300}, {100 * 12, 100}, {99 * 12, 300}} {
 		ds := &counted{Images: noise(100, 2, 2, 3)}
 		l, err := NewLoader(ds, LoaderConfig{BatchSize: 10, Preprocess: plain(2, 2, 3), CacheBytes: c.bytes})

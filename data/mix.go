@@ -8,8 +8,8 @@ import (
 
 // mix applies MixUp (Zhang et al., arXiv 1710.09412) or CutMix (Yun et al.,
 // arXiv 1905.04899) to a finished batch, as torchvision does: every sample is
-// mixed with the one before it (the first with the last), all by the same
-// share drawn from Beta(alpha, alpha).
+// mixed with the one before it (the first with the last), all by the same share,
+// drawn from Beta(alpha, alpha).
 func (a *Augment) mix(b *Batch, seed uint64, spare []float32) {
 	rng := philox.Keyed(seed, uint32(opMix), uint32(b.Epoch), uint32(b.Step))
 	cut := a.CutMix > 0
@@ -26,8 +26,8 @@ func (a *Augment) mix(b *Batch, seed uint64, spare []float32) {
 		blend(b.Targets, b.Real, len(b.Targets)/b.N, float32(lambda), spare)
 		return
 	}
-	// The rectangle of CutMix, cut off at the edges; the targets follow the
-	// area that is left of it.
+	// The rectangle of CutMix is clipped at the edges; the targets follow the area
+	// that remains.
 	cx, cy := rng.IntN(b.W), rng.IntN(b.H)
 	r := 0.5 * math.Sqrt(1-lambda)
 	hw, hh := int(r*float64(b.W)), int(r*float64(b.H))
@@ -38,7 +38,7 @@ func (a *Augment) mix(b *Batch, seed uint64, spare []float32) {
 	blend(b.Targets, b.Real, len(b.Targets)/b.N, float32(lambda), spare)
 }
 
-// blend makes row n lambda*row[n] + (1-lambda)*row[n-1], of the old rows.
+// blend sets row n to lambda*row[n] + (1-lambda)*row[n-1] of the old rows.
 func blend(x []float32, rows, size int, lambda float32, spare []float32) {
 	if rows < 2 {
 		return

@@ -19,8 +19,8 @@ import (
 // a file labels.csv or labels.json; the file names in it are relative to it.
 //
 // labels.csv has a header line. A column "file" names the picture, an optional
-// column "split" says train, val or test, and the labels are either one column
-// "labels" with names separated by "|", or one column a class with 1 or 0:
+// column "split" holds train, val or test, and the labels are either one column
+// "labels" with names separated by "|", or one column per class with 1 or 0:
 //
 //	file,labels              file,split,cat,dog
 //	a.jpg,cat|dog            a.jpg,train,1,1
@@ -28,8 +28,9 @@ import (
 //
 // labels.json is a list of {"file": …, "labels": […], "split": …}. Classes are
 // sorted by name, or in the order of the columns, or of the lines of a file
-// classes.txt beside. Without "split", the part is the first folder of each
-// file if all are so named (train/, val/, test/), else all is training part.
+// classes.txt in the same folder. Without "split", the part is the first folder of
+// each file if all have one of the names train, val and test; else everything is
+// the training part.
 func OpenMultiLabel(fsys fs.FS, opt Options) (*Splits, error) {
 	return openMultiLabel(&fsSource{fsys, opt.fileLimit()}, opt)
 }
@@ -90,7 +91,7 @@ func openMultiLabel(src source, opt Options) (*Splits, error) {
 	return s.finish(opt)
 }
 
-// findLabelFile returns the label file that lies least deep.
+// findLabelFile returns the label file that is nested least deeply.
 func findLabelFile(files []string) (string, error) {
 	var found []string
 	for _, f := range files {
@@ -112,7 +113,7 @@ func labelSplits(src source, files []string, root string, rows []labelRow, class
 	index := make(map[string]int, len(classes))
 	for i, c := range classes {
 		if _, twice := index[c]; twice {
-			return nil, fmt.Errorf("class %q is there twice", c)
+			return nil, fmt.Errorf("class %q is listed twice", c)
 		}
 		index[c] = i
 	}
@@ -130,7 +131,7 @@ func labelSplits(src source, files []string, root string, rows []labelRow, class
 			return nil, fmt.Errorf("%s: file %s: %w", r.where, name, fs.ErrNotExist)
 		}
 		if first := seen[name]; first != "" {
-			return nil, fmt.Errorf("%s: file %s is in %s already", r.where, name, first)
+			return nil, fmt.Errorf("%s: file %s is listed in %s already", r.where, name, first)
 		}
 		seen[name] = r.where
 		labels := []int{}
@@ -226,7 +227,7 @@ func parseLabelCSV(text []byte) (rows []labelRow, classes []string, err error) {
 	case fileCol < 0:
 		return nil, nil, errors.New(`header has no column "file"`)
 	case labelsCol < 0 && len(classes) == 0:
-		return nil, nil, errors.New(`header has neither a column "labels" nor one column a class`)
+		return nil, nil, errors.New(`header has neither a column "labels" nor one column per class`)
 	case labelsCol >= 0 && len(classes) > 0:
 		return nil, nil, fmt.Errorf("header has a column \"labels\" and class columns (%s): use one of the two forms", strings.Join(classes, ", "))
 	}
@@ -271,7 +272,7 @@ func parseLabelJSON(text []byte) ([]labelRow, error) {
 		return nil, fmt.Errorf(`not a list of {"file": …, "labels": […]}: %w`, err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("there is something after the list")
+		return nil, errors.New("the file continues after the list")
 	}
 	for i := range rows {
 		rows[i].where = fmt.Sprintf("entry %d", i+1)

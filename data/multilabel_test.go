@@ -6,7 +6,7 @@ import (
 	"testing/fstest"
 )
 
-// labelled returns pictures and a label file.
+// labeled returns pictures and a label file.
 func labelled(labelFile, text string, paths ...string) fstest.MapFS {
 	fsys := folderFS(paths...)
 	fsys[labelFile] = file([]byte(text))

@@ -15,9 +15,9 @@ import (
 
 // Options are the choices of [Open]. The zero value is the usual one.
 type Options struct {
-	// ValFraction is the share of the training samples that is held out as
-	// validation part when there is none. 0 means 0.1 if there is no test part
-	// either, and nothing if there is one; below 0 means nothing.
+	// ValFraction is the share of the training samples that is held out as a
+	// validation part if the data have none. 0 means 0.1 if there is no test part
+	// either, and no holding out if there is one. A negative share holds out nothing.
 	ValFraction float64
 	// Seed chooses the samples that are held out.
 	Seed uint64
@@ -29,7 +29,7 @@ type Options struct {
 	MaxFileBytes int64
 }
 
-// DefaultMaxFileBytes is the largest file that is read as one picture.
+// DefaultMaxFileBytes is the default limit of a picture's file.
 const DefaultMaxFileBytes = 256 << 20
 
 func (o Options) decode() imaging.DecodeOptions {
@@ -52,7 +52,7 @@ func Kinds() []string {
 //
 //	cifar10:DIR, cifar100:DIR        the official binary files; see [OpenCIFAR10]
 //	idx:DIR                          MNIST's file names, plain or .gz; see [OpenIDX]
-//	folder:DIR, folder:FILE.zip      train/, val/ or test/, one folder a class; see [OpenFolder]
+//	folder:DIR, folder:FILE.zip      train/, val/ or test/, one folder per class; see [OpenFolder]
 //	multilabel:DIR, multilabel:FILE.zip   labels.csv or labels.json; see [OpenMultiLabel]
 //
 // An error names the file that is missing or wrong, and the nearest kind if
@@ -116,8 +116,8 @@ func openFiles(kind, path string, opt Options) (*Splits, error) {
 	return s, nil
 }
 
-// finish holds out a validation part as the options say and checks that there
-// is something at all.
+// finish holds out a validation part by the options, and returns an error if
+// there are no samples.
 func (s *Splits) finish(opt Options) (*Splits, error) {
 	if len(s.parts()) == 0 {
 		return nil, fmt.Errorf("no samples found: %w", fs.ErrNotExist)
@@ -145,9 +145,9 @@ func (s *Splits) finish(opt Options) (*Splits, error) {
 
 // HoldOut splits ds in two, class by class: val gets that share of each class,
 // rounded to the nearest number, but at least one sample of a class of two or
-// more and never the last one. Which samples it gets depends only on the seed
-// and their names, so that most stay where they are when samples are added. Of
-// a multi-label dataset, the first label counts as the class.
+// more, and never all. Which samples it gets depends only on the seed and their
+// names, so that most stay where they are when samples are added. The class of a
+// multi-label sample is its first label.
 func HoldOut(ds Dataset, share float64, seed uint64) (train, val Dataset) {
 	type member struct {
 		index int

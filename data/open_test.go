@@ -205,7 +205,7 @@ func TestIDXErrors(t *testing.T) {
 	}
 }
 
-// pngBytes returns a grey-free PNG of one colour.
+// pngBytes returns a gray-free PNG of one color.
 func pngBytes(w, h int, v uint8) []byte {
 	m := image.NewNRGBA(image.Rect(0, 0, w, h))
 	for y := range h {
@@ -220,7 +220,7 @@ func pngBytes(w, h int, v uint8) []byte {
 	return b.Bytes()
 }
 
-// folderFS returns pictures of distinct colours at those paths.
+// folderFS returns pictures of distinct colors at those paths.
 func folderFS(paths ...string) fstest.MapFS {
 	fsys := fstest.MapFS{}
 	for i, p := range paths {
@@ -412,7 +412,7 @@ func TestZipAttacks(t *testing.T) {
 		_, err := newZipSource(bytes.NewReader(b), int64(len(b)), 100)
 		checkError(t, err, "not a path inside the zip")
 	}
-	// A bomb: both the size that is told and the size that is.
+	// A bomb: by the size in the header and by the real size.
 	b := zipBytes(fstest.MapFS{"train/a/1.png": file(make([]byte, 1000)), "train/b/1.png": file(nil)})
 	src, err := newZipSource(bytes.NewReader(b), int64(len(b)), 999)
 	if err != nil {
@@ -420,7 +420,7 @@ func TestZipAttacks(t *testing.T) {
 	}
 	_, err = src.read("train/a/1.png", nil)
 	checkError(t, err, "999")
-	_, err = readLimited(bytes.NewReader(make([]byte, 1000)), nil, 999)
+	_, err = readAll(bytes.NewReader(make([]byte, 1000)), nil, 999)
 	checkError(t, err, "999")
 
 	big := pngBytes(100, 100, 1)

@@ -12,8 +12,8 @@ type entry struct {
 	copy  uint32 // how many times the sample came before in this epoch
 }
 
-// order writes the samples of an epoch, in order, to dst. It depends on
-// nothing but its arguments.
+// order writes the samples of an epoch, in order, to dst. It depends only on its
+// arguments and the configuration.
 func (l *Loader) order(dst []entry, epoch int) []entry {
 	n := l.ds.Len()
 	if cap(dst) < n {
@@ -40,8 +40,8 @@ func (l *Loader) order(dst []entry, epoch int) []entry {
 	return dst
 }
 
-// balancedOrder draws the class of each place with equal chance, and within a
-// class goes through its samples in a random order again and again.
+// balancedOrder draws the class of each place with equal probability, and goes
+// through the samples of a class in a random order again and again.
 func (l *Loader) balancedOrder(dst []entry, epoch int) {
 	rng := philox.Keyed(l.cfg.Seed, uint32(opBalance), uint32(epoch), 0)
 	queues := make([][]uint32, len(l.byClass))
@@ -59,15 +59,14 @@ func (l *Loader) balancedOrder(dst []entry, epoch int) {
 	}
 }
 
-// checkLabels returns an error if a sample's labels are not what a Dataset
-// promises, so that a dataset of someone else's making fails here and not in a
-// worker.
+// checkLabels returns an error if a sample's labels break the contract of Dataset,
+// so that a custom dataset fails here and not in a worker.
 func checkLabels(ds Dataset) error {
 	classes, multi := len(ds.Classes()), ds.MultiLabel()
 	for i := range ds.Len() {
 		labels := ds.Labels(i)
 		if !multi && len(labels) != 1 {
-			return fmt.Errorf("data: %s has %d labels in a dataset with one label a sample", ds.Name(i), len(labels))
+			return fmt.Errorf("data: %s has %d labels in a dataset with one label per sample", ds.Name(i), len(labels))
 		}
 		for _, l := range labels {
 			if l < 0 || l >= classes {
@@ -81,7 +80,7 @@ func checkLabels(ds Dataset) error {
 // samplesByClass returns the samples of each class that has any.
 func samplesByClass(ds Dataset) ([][]uint32, error) {
 	if ds.MultiLabel() {
-		return nil, fmt.Errorf("data: balanced sampling needs one label a sample, but the dataset is multi-label")
+		return nil, fmt.Errorf("data: balanced sampling needs one label per sample, but the dataset is multi-label")
 	}
 	all := make([][]uint32, len(ds.Classes()))
 	for i := range ds.Len() {
@@ -97,7 +96,7 @@ func samplesByClass(ds Dataset) ([][]uint32, error) {
 	return used, nil
 }
 
-// ClassCounts returns how many samples have each class.
+// ClassCounts returns the number of samples of each class.
 func ClassCounts(ds Dataset) []int {
 	counts := make([]int, len(ds.Classes()))
 	for i := range ds.Len() {
@@ -108,11 +107,11 @@ func ClassCounts(ds Dataset) []int {
 	return counts
 }
 
-// ClassWeights returns a weight for each class that makes all classes count
-// alike in a mean loss: samples / (classes * samples of the class), so that
-// the mean weight over the samples is 1 (scikit-learn's "balanced"). Classes
-// without samples get 0 and are not counted. Of a multi-label dataset, every
-// label counts as a sample.
+// ClassWeights returns a weight for each class that gives all classes the same
+// share of a mean loss: samples / (classes * samples of the class), so that the
+// mean weight over the samples is 1 (scikit-learn's "balanced"). Classes without
+// samples get 0 and are not counted. In a multi-label dataset, every label counts
+// as a sample.
 func ClassWeights(ds Dataset) []float32 {
 	counts := ClassCounts(ds)
 	total, used := 0, 0

@@ -4,7 +4,7 @@ import (
 	"github.com/resnet-go/resnet/data/imaging"
 )
 
-// picture is a sample on its way into a batch: decoded (m), or opened and yet to
+// picture is a sample on its way into a batch: decoded (m), or open and still to
 // be decoded (reader is not nil).
 type picture struct {
 	m      *imaging.Image // which must not be changed: it may be the cache's
@@ -30,9 +30,9 @@ func (s *picture) decode() error {
 	return r.Decode(s.own)
 }
 
-// crop writes the part r of the picture, of c channels, resized to w by h pixels
-// to dst. With reduce, a file is decoded at 1/2, 1/4 or 1/8 of its size where the
-// part is still at least w by h pixels then.
+// crop writes the part r of the picture in c channels, resized to w by h pixels,
+// to the stages. With reduce, a file is decoded at 1/2, 1/4 or 1/8 of its size if
+// the part still has at least w by h pixels.
 func (s *picture) crop(st *stages, r imaging.Rect, c, w, h int, f imaging.Filter, reduce bool) error {
 	if s.reader == nil {
 		imaging.ResizeRect(&st.sized, st.convert(s.m, c), r, w, h, f)
@@ -52,7 +52,7 @@ func (s *picture) crop(st *stages, r imaging.Rect, c, w, h int, f imaging.Filter
 	return nil
 }
 
-// fit writes the picture, of the channels of p, resized to w by h and cropped to r,
+// fit writes the picture in the channels of p, resized to w by h and cropped to r,
 // to the stages.
 func (s *picture) fit(st *stages, p Preprocess, w, h int, r imaging.Rect) error {
 	if s.reader == nil {

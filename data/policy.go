@@ -8,8 +8,8 @@ import (
 	"github.com/resnet-go/resnet/internal/philox"
 )
 
-// RandAugment applies Ops random transforms, all of the same Magnitude, 0 to
-// 30 (Cubuk et al., arXiv 1909.13719, as torchvision has it; its defaults are
+// RandAugment applies Ops random transforms, all of the same Magnitude from 0 to
+// 30 (Cubuk et al., arXiv 1909.13719, in torchvision's version, whose defaults are
 // 2 and 9).
 type RandAugment struct {
 	Ops       int `json:"ops" yaml:"ops"`
@@ -75,8 +75,8 @@ const (
 	transforms // how many there are
 )
 
-// space gives the magnitude of a transform for a bin, and whether it takes
-// either sign.
+// space returns the magnitude of a transform for a bin, and whether its sign is
+// random.
 type space func(t transform, bin, w, h int) (magnitude float64, signed bool)
 
 // wide is TrivialAugment's wide space (Müller and Hutter, arXiv 2103.10158,
@@ -120,8 +120,8 @@ func narrow(t transform, bin, w, h int) (float64, bool) {
 	return 0, false
 }
 
-// draw returns a random transform with its magnitude; a bin below 0 is drawn
-// too.
+// draw returns a random transform with its magnitude. A negative bin stands for a
+// random one.
 func (s space) draw(rng *philox.Rand, bin, w, h int) (transform, float64) {
 	t := transform(rng.IntN(int(transforms)))
 	if bin < 0 {
@@ -171,8 +171,8 @@ func (s *stages) transform(t transform, v float64) {
 	}
 }
 
-// pixels does the steps of training that change pixels one by one: the
-// policies, the colour jitter and the change to grey.
+// pixels runs the steps of training that change pixel values: the policies, the
+// color jitter and the conversion to gray.
 func (a *Augment) pixels(s *stages, v view, key sampleKey) view {
 	if !a.TrivialAugment && a.RandAugment == nil && a.ColorJitter == nil && a.Grayscale == 0 {
 		return v
@@ -196,7 +196,7 @@ func (a *Augment) pixels(s *stages, v view, key sampleKey) view {
 	if a.Grayscale > 0 {
 		rng := key.rand(opGrayscale)
 		if rng.Float64() < a.Grayscale {
-			imaging.Greyscale(&s.ops)
+			imaging.Grayscale(&s.ops)
 		}
 	}
 	return view{m: &s.ops, r: imaging.Rect{W: w, H: h}}

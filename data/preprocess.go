@@ -13,34 +13,35 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// Preprocess says how a picture of any size becomes a network's input at
-// evaluation and prediction. It is plain data and travels inside model files,
-// so that a model sees the same pixels everywhere. The steps, all as Pillow
-// and torchvision do them:
+// Preprocess describes how a picture of any size becomes a network's input at
+// evaluation and prediction. It is plain data and part of model files, so that a
+// model sees the same pixels everywhere. The steps, which equal Pillow's and
+// torchvision's:
 //
-//  1. to grey or RGB (Channels);
-//  2. resize: the shorter side to Resize pixels, or, with Squash, to Width by
-//     Height whatever the form; with neither, not at all;
-//  3. the middle Width by Height pixels, black where the picture is smaller;
+//  1. to gray or RGB (Channels);
+//  2. resize the shorter side to Resize pixels, or, with Squash, the picture to
+//     Width by Height regardless of its aspect ratio; with neither, do not resize;
+//  3. cut out the center, Width by Height pixels, black where the picture is
+//     smaller;
 //  4. (v/255 - Mean) / Std for each channel.
 type Preprocess struct {
-	Channels      int            `json:"channels" yaml:"channels"` // 1 grey, 3 RGB
+	Channels      int            `json:"channels" yaml:"channels"` // 1 gray, 3 RGB
 	Width         int            `json:"width" yaml:"width"`       // of the network's input, pixels
 	Height        int            `json:"height" yaml:"height"`
 	Resize        int            `json:"resize,omitempty" yaml:"resize,omitempty"` // shorter side, pixels
 	Squash        bool           `json:"squash,omitempty" yaml:"squash,omitempty"`
 	Interpolation imaging.Filter `json:"interpolation" yaml:"interpolation"`
-	Mean          []float32      `json:"mean" yaml:"mean,flow"` // one a channel, of values from 0 to 1
+	Mean          []float32      `json:"mean" yaml:"mean,flow"` // one per channel, of values from 0 to 1
 	Std           []float32      `json:"std" yaml:"std,flow"`
 }
 
 var presets = map[string]Preprocess{
-	// torchvision's ImageNet evaluation; the second is that of its V2 weights.
+	// torchvision's ImageNet evaluation, the second for its V2 weights.
 	"imagenet": {Channels: 3, Width: 224, Height: 224, Resize: 256, Interpolation: imaging.Bilinear,
 		Mean: []float32{0.485, 0.456, 0.406}, Std: []float32{0.229, 0.224, 0.225}},
 	"imagenet-v2": {Channels: 3, Width: 224, Height: 224, Resize: 232, Interpolation: imaging.Bilinear,
 		Mean: []float32{0.485, 0.456, 0.406}, Std: []float32{0.229, 0.224, 0.225}},
-	// Means and deviations of the training images, as usually quoted.
+	// Usually quoted means and deviations of the training images.
 	"cifar10": {Channels: 3, Width: 32, Height: 32, Resize: 32, Interpolation: imaging.Bilinear,
 		Mean: []float32{0.4914, 0.4822, 0.4465}, Std: []float32{0.2470, 0.2435, 0.2616}},
 	"cifar100": {Channels: 3, Width: 32, Height: 32, Resize: 32, Interpolation: imaging.Bilinear,
@@ -49,9 +50,9 @@ var presets = map[string]Preprocess{
 		Mean: []float32{0.1307}, Std: []float32{0.3081}},
 	"fashion-mnist": {Channels: 1, Width: 28, Height: 28, Resize: 28, Interpolation: imaging.Bilinear,
 		Mean: []float32{0.2860}, Std: []float32{0.3530}},
-	// Those of keras.applications: of ResNet50 to 152 (whose networks turn RGB
-	// into the BGR that they were trained on), of the V2 networks, and of
-	// networks that scale pictures themselves.
+	// keras.applications: ResNet50 to 152 (whose networks turn RGB into the BGR that
+	// they were trained on), the V2 networks, and networks that scale pictures
+	// themselves.
 	"keras-caffe": {Channels: 3, Width: 224, Height: 224, Resize: 256, Interpolation: imaging.Bilinear,
 		Mean: []float32{123.68 / 255, 116.779 / 255, 103.939 / 255}, Std: []float32{1. / 255, 1. / 255, 1. / 255}},
 	"keras-tf": {Channels: 3, Width: 224, Height: 224, Resize: 256, Interpolation: imaging.Bilinear,
@@ -79,7 +80,7 @@ func Preset(name string) (Preprocess, error) {
 // of unknown origin.
 const maxSide = 1 << 14
 
-// Valid returns an error that says which field is out of range.
+// Valid returns an error that names the field that is out of range.
 func (p Preprocess) Valid() error {
 	switch {
 	case p.Channels != 1 && p.Channels != 3:
@@ -89,7 +90,7 @@ func (p Preprocess) Valid() error {
 	case p.Resize < 0 || p.Resize > maxSide:
 		return fmt.Errorf("data: preprocess: resize %d is not within 0 to %d", p.Resize, maxSide)
 	case len(p.Mean) != p.Channels || len(p.Std) != p.Channels:
-		return fmt.Errorf("data: preprocess: %d means and %d deviations for %d channels", len(p.Mean), len(p.Std), p.Channels)
+		return fmt.Errorf("data: preprocess: there are %d means and %d deviations, must be one of each for each of %d channels", len(p.Mean), len(p.Std), p.Channels)
 	}
 	for _, s := range p.Std {
 		if !(s > 0) {
@@ -146,7 +147,7 @@ func (p Preprocess) ApplyNHWC(dst []float32, m *imaging.Image) error {
 		return err
 	}
 	if len(dst) != p.Height*p.Width*p.Channels {
-		return fmt.Errorf("data: preprocess: room for %d values, but the input has %d", len(dst), p.Height*p.Width*p.Channels)
+		return fmt.Errorf("data: preprocess: the destination has room for %d values, but the input has %d", len(dst), p.Height*p.Width*p.Channels)
 	}
 	s := stagePool.Get().(*stages)
 	defer stagePool.Put(s)
@@ -160,7 +161,7 @@ func (p Preprocess) ApplyNHWC(dst []float32, m *imaging.Image) error {
 	return nil
 }
 
-var errEmpty = errors.New("picture has no pixels")
+var errEmpty = errors.New("the picture has no pixels")
 
 // stages is the memory of the steps of one picture.
 type stages struct {
@@ -169,16 +170,16 @@ type stages struct {
 
 var stagePool = sync.Pool{New: func() any { return new(stages) }}
 
-// view is a part of a picture that is still to be cut out: what lies outside
-// is black, and flip mirrors it left to right. Cropping, padding and flipping
-// so cost nothing until the values are written.
+// view is a part of a picture that is still to be cut out. Pixels outside the
+// picture are black, and flip mirrors the part left to right. Cropping, padding and
+// flipping thus cost nothing until the values are written.
 type view struct {
 	m    *imaging.Image
 	r    imaging.Rect
 	flip bool
 }
 
-// fit does the steps before normalising.
+// fit runs the steps before normalization.
 func (s *stages) fit(p Preprocess, src *picture) (view, error) {
 	w0, h0 := src.size()
 	if w0 < 1 || h0 < 1 {
@@ -211,13 +212,13 @@ func (p Preprocess) resized(w, h int) (int, int, error) {
 		w, h = imaging.ShorterSide(w, h, p.Resize)
 	}
 	if (w != w0 || h != h0) && w > maxPixelsResized/h {
-		return 0, 0, fmt.Errorf("a picture of %d x %d would become %d x %d", w0, h0, w, h)
+		return 0, 0, fmt.Errorf("the picture of %d x %d would be resized to %d x %d, which is too large", w0, h0, w, h)
 	}
 	return w, h, nil
 }
 
-// resize converts the channels and resizes; it returns m itself if there is
-// nothing to do.
+// resize converts the channels and resizes. It returns m itself if nothing
+// changes.
 func (s *stages) resize(p Preprocess, m *imaging.Image) (*imaging.Image, error) {
 	if m.W < 1 || m.H < 1 {
 		return nil, errEmpty
@@ -234,8 +235,8 @@ func (s *stages) resize(p Preprocess, m *imaging.Image) (*imaging.Image, error) 
 	return m, nil
 }
 
-// maxPixelsResized stops a picture of extreme form, such as 1 x 1,000,000,
-// from growing without limit when its shorter side is enlarged.
+// maxPixelsResized limits the size of a picture of extreme aspect ratio, such as
+// 1 x 1,000,000, when its shorter side is enlarged.
 const maxPixelsResized = 1 << 28
 
 func (s *stages) convert(m *imaging.Image, channels int) *imaging.Image {
@@ -261,7 +262,7 @@ func (n *normalizer) init(p Preprocess) {
 	}
 }
 
-// write puts the values of v, rows from the top, channels last, into dst.
+// write writes the values of v to dst, rows from the top, channels last.
 func (n *normalizer) write(dst []float32, v view) {
 	m, r, c := v.m, v.r, n.channels
 	x0, x1 := max(r.X, 0), min(r.X+r.W, m.W)

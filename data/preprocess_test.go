@@ -28,7 +28,7 @@ func golden(t testing.TB, name string) *imaging.Image {
 	return m
 }
 
-// The goldens of Resize(37) and CenterCrop(32), normalised as ToTensor and
+// The goldens of Resize(37) and CenterCrop(32), normalized as ToTensor and
 // Normalize do.
 func TestPreprocessIsTorchvisions(t *testing.T) {
 	for _, name := range []string{"noise", "scene"} {
@@ -82,7 +82,7 @@ func TestPreprocessForms(t *testing.T) {
 	if got := x.Float32s(); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	// Squash gives the whole picture, grey from RGB by luma.
+	// Squash gives the whole picture, gray from RGB by luma.
 	grey.Squash = true
 	rgb := imaging.New(8, 3, 3)
 	for i := range rgb.Pix {
@@ -97,7 +97,7 @@ func TestPreprocessForms(t *testing.T) {
 			t.Fatalf("got %v, want %v everywhere", v, luma)
 		}
 	}
-	// A grey picture for an RGB network.
+	// A gray picture for an RGB network.
 	p, err := Preset("imagenet")
 	if err != nil {
 		t.Fatal(err)

@@ -1,140 +1,11 @@
 package data
 
 import (
-	"cmp"
 	"context"
-	"fmt"
-	"iter"
-	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
 )
-
-// Epoch returns the batches of an epoch from a step on; the rest of an epoch is
-// the same whether its beginning was made or not. A batch holds until the next
-// turn of the loop. On an error (a bad sample without SkipBad: a *SampleError;
-// or ctx's end), the batch is nil and it is the last turn. Leaving the loop
-// early ends the loader's goroutines. Several epochs may be open at once.
-func (l *Loader) Epoch(ctx context.Context, epoch, step int) iter.Seq2[*Batch, error] {
-	return func(yield func(*Batch, error) bool) {
-		if err := l.valid(epoch, step); err != nil {
-			yield(nil, err)
-			return
-		}
-		r := l.begin(ctx, epoch, step)
-		defer r.stop()
-		// What was prepared may end with a context of its own.
-		defer context.AfterFunc(ctx, r.cancel)()
-		ended := func() error { return cmp.Or(ctx.Err(), r.ctx.Err()) }
-		for b := range r.ordered {
-			select {
-			case <-b.ready:
-			case <-r.ctx.Done():
-			}
-			if err := ended(); err != nil {
-				yield(nil, err)
-				return
-			}
-			if err := b.firstError(); err != nil {
-				yield(nil, err)
-				return
-			}
-			// A batch of which nothing is left, all its samples being bad, is
-			// no batch.
-			if b.Real > 0 && !yield(&b.Batch, nil) {
-				return
-			}
-			r.release(b)
-		}
-		if err := ended(); err != nil {
-			yield(nil, err)
-		}
-	}
-}
-
-func (l *Loader) valid(epoch, step int) error {
-	if epoch < 0 || int64(epoch) > math.MaxUint32 || step < 0 || step > l.Steps() {
-		return fmt.Errorf("data: no step %d of epoch %d: an epoch has %d", step, epoch, l.Steps())
-	}
-	return nil
-}
-
-// Prefetch returns the number of batches that are made ahead: when a batch is
-// given out, those of as many further steps have begun.
-func (l *Loader) Prefetch() int { return l.cfg.Prefetch }
-
-// Prepare begins to make the batches that [Loader.Epoch] of the same epoch and
-// step will give, while something else goes on: the last steps of the epoch
-// before, whose memory it takes over, or an evaluation. It changes no batch.
-// What was prepared before and is not begun is given up. Call it when the epoch
-// in progress has all its batches in the making (see [Loader.Prefetch]), or
-// they would be made more slowly. The preparation ends with ctx or [Loader.Close].
-func (l *Loader) Prepare(ctx context.Context, epoch, step int) {
-	l.Close()
-	if l.valid(epoch, step) != nil {
-		return // which Epoch tells
-	}
-	l.mu.Lock()
-	open := l.open
-	l.mu.Unlock()
-	r := l.start(ctx, epoch, step, open == nil)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.ahead = r
-	switch {
-	case open == nil:
-	case l.open == open:
-		open.next = r
-	default: // it ended meanwhile
-		for range l.cfg.Prefetch + 1 {
-			r.receive(newSlot())
-		}
-	}
-}
-
-// Close gives up what was prepared and is not begun. The loader can be used
-// further.
-func (l *Loader) Close() {
-	l.mu.Lock()
-	r := l.ahead
-	l.ahead = nil
-	if l.open != nil && l.open.next == r {
-		l.open.next = nil
-	}
-	l.mu.Unlock()
-	if r != nil {
-		r.stop()
-	}
-}
-
-// begin returns the run of an epoch: the prepared one if it is the right one.
-func (l *Loader) begin(ctx context.Context, epoch, step int) *run {
-	l.mu.Lock()
-	r := l.ahead
-	if r != nil && r.epoch == epoch && r.step == step {
-		l.ahead = nil
-	} else {
-		r = nil
-	}
-	l.mu.Unlock()
-	if r == nil {
-		l.Close()
-		r = l.start(ctx, epoch, step, true)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.open != nil && l.open.next == r { // still open: r must not wait for its slots
-		l.open.next = nil
-		for len(r.batches) < l.cfg.Prefetch+1 {
-			r.receive(newSlot())
-		}
-	}
-	l.open = r
-	return r
-}
-
-func newSlot() *slot { return &slot{ready: make(chan struct{}, 1)} }
 
 // run is one pass over an epoch.
 type run struct {
@@ -147,12 +18,12 @@ type run struct {
 	free    chan *slot
 	ordered chan *slot
 	tasks   chan task
-	given   atomic.Bool // all tasks are given out: the run needs no more slots
+	given   atomic.Bool // set when all tasks are given out and no more slots are needed
 	wg      sync.WaitGroup
 
-	// Of the loader's mu:
-	batches []*slot // of this run
-	next    *run    // gets the slots that this run needs no more
+	// Guarded by the loader's mu:
+	batches []*slot // that belong to this run
+	next    *run    // takes over the slots that this run no longer needs
 }
 
 // task is some rows of a batch.
@@ -161,12 +32,12 @@ type task struct {
 	lo, hi int
 }
 
-// taskRows is how many rows a worker takes at a time: few enough to share a
-// batch of large pictures out evenly.
+// taskRows is the number of rows that a worker takes at a time: few enough to
+// spread a batch of large pictures evenly over the workers.
 const taskRows = 8
 
-// start begins a run, with slots of its own or with those that another will
-// hand on.
+// start begins a run, with its own slots or with those that another run will hand
+// on.
 func (l *Loader) start(ctx context.Context, epoch, step int, slots bool) *run {
 	r := &run{
 		l: l, epoch: epoch, step: step,
@@ -192,8 +63,7 @@ func (l *Loader) start(ctx context.Context, epoch, step int, slots bool) *run {
 	return r
 }
 
-// release takes a batch back that was used: for the next step, or for the next
-// run.
+// release takes back a used batch, for a later step or for the next run.
 func (r *run) release(b *slot) {
 	l := r.l
 	l.mu.Lock()
@@ -267,6 +137,61 @@ func (r *run) dispatch(step int) {
 			case <-r.ctx.Done():
 				return
 			}
+		}
+	}
+}
+
+// prepare sets a batch up for a step.
+func (r *run) prepare(b *slot, step int) {
+	cfg, p := &r.l.cfg, &r.l.cfg.Preprocess
+	lo := step * cfg.BatchSize
+	b.entries = r.order[lo:min(lo+cfg.BatchSize, len(r.order))]
+	b.Epoch, b.Step = r.epoch, step
+	b.Real, b.N = len(b.entries), len(b.entries)
+	if cfg.Last == Pad {
+		b.N = cfg.BatchSize
+	}
+	b.H, b.W, b.C = p.Height, p.Width, p.Channels
+	b.X = resized(b.X, b.N*b.H*b.W*b.C)
+	b.Index = resized(b.Index, b.N)
+	b.errs = resized(b.errs, len(b.entries))
+	clear(b.errs)
+	multi := r.l.ds.MultiLabel()
+	if !multi {
+		b.Labels = resized(b.Labels, b.N)
+	}
+	if multi || cfg.SoftTargets || cfg.Augment.Mixes() {
+		b.Targets = resized(b.Targets, b.N*len(r.l.ds.Classes()))
+		clear(b.Targets)
+	}
+	b.pending.Store(int32((len(b.entries) + taskRows - 1) / taskRows))
+}
+
+func resized[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}
+
+func (r *run) work() {
+	defer r.wg.Done()
+	ws := take(r.l, &r.l.sets)
+	if ws == nil {
+		ws = new(workerState)
+	}
+	defer func() {
+		r.l.mu.Lock()
+		defer r.l.mu.Unlock()
+		r.l.sets = append(r.l.sets, ws)
+	}()
+	for t := range r.tasks {
+		for row := t.lo; row < t.hi && r.ctx.Err() == nil; row++ {
+			t.b.errs[row] = r.l.fill(t.b, row, ws)
+		}
+		if t.b.pending.Add(-1) == 0 {
+			r.l.complete(t.b, ws)
+			t.b.ready <- struct{}{}
 		}
 	}
 }

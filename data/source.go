@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/internal/limitread"
 )
 
 // source is a set of files: a folder or the contents of a zip. Its methods are
@@ -51,8 +52,8 @@ type fsSource struct {
 	limit int64
 }
 
-// maxDepth bounds the nesting of folders, so that a symbolic link to a folder
-// above ends in an error and not in an endless walk.
+// maxDepth limits the nesting of folders, so that a symbolic link to a parent
+// folder ends in an error and not in an endless walk.
 const maxDepth = 12
 
 func (s *fsSource) list() (files, dirs []string, err error) {
@@ -102,12 +103,12 @@ func (s *fsSource) read(name string, buf []byte) ([]byte, error) {
 		return nil, short(err)
 	}
 	defer f.Close()
-	return readLimited(f, buf, s.limit)
+	return readAll(f, buf, s.limit)
 }
 
 func (s *fsSource) close() error { return nil }
 
-// zipSource reads the files of a zip without ever writing them anywhere.
+// zipSource reads the files of a zip without unpacking them to disk.
 type zipSource struct {
 	file  io.Closer
 	files map[string]*zip.File
@@ -157,14 +158,14 @@ func (s *zipSource) read(name string, buf []byte) ([]byte, error) {
 		return nil, fs.ErrNotExist
 	}
 	if f.UncompressedSize64 > uint64(s.limit) {
-		return nil, fmt.Errorf("%d bytes is above the limit of %d for a file", f.UncompressedSize64, s.limit)
+		return nil, &limitread.TooLarge{Limit: s.limit}
 	}
 	r, err := f.Open()
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	return readLimited(r, buf, s.limit)
+	return readAll(r, buf, s.limit)
 }
 
 func (s *zipSource) close() error {
@@ -176,30 +177,16 @@ func (s *zipSource) close() error {
 
 func hidden(name string) bool { return strings.HasPrefix(name, ".") || name == "__MACOSX" }
 
-// readLimited reads to the end of r into the memory of buf; more than limit
-// bytes are an error.
-func readLimited(r io.Reader, buf []byte, limit int64) ([]byte, error) {
-	buf = buf[:0]
-	for {
-		if len(buf) == cap(buf) {
-			buf = slices.Grow(buf, max(4096, len(buf)))
-		}
-		n, err := r.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		if int64(len(buf)) > limit {
-			return nil, fmt.Errorf("more than the limit of %d bytes for a file", limit)
-		}
-		if err == io.EOF {
-			return buf, nil
-		}
-		if err != nil {
-			return nil, short(err)
-		}
+// readAll reads a file of a source.
+func readAll(r io.Reader, buf []byte, limit int64) ([]byte, error) {
+	b, err := limitread.All(r, buf, limit)
+	if err != nil {
+		return nil, short(err)
 	}
+	return b, nil
 }
 
-// short drops the path that a file system's error repeats: the caller names
-// the sample.
+// short drops the path from a file system's error: the caller names the sample.
 func short(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
@@ -208,9 +195,16 @@ func short(err error) error {
 	return err
 }
 
+// pictureEndings are the endings of the names of pictures, in lower case.
 var pictureEndings = []string{".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp"}
 
-func isPicture(name string) bool {
+// PictureEndings returns the endings of the files that folders are searched for,
+// such as ".jpg".
+func PictureEndings() []string { return slices.Clone(pictureEndings) }
+
+// IsPicture reports whether a file is a picture by the ending of its name, in
+// upper or lower case.
+func IsPicture(name string) bool {
 	return slices.Contains(pictureEndings, strings.ToLower(path.Ext(name)))
 }
 

@@ -6,15 +6,12 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/tensor"
 )
 
 // runStride2 runs relu(conv3x3/2(x) + shortcut), 32 to 64 channels at 28x28.
 func runStride2(t *testing.T, batch, workers int, fast bool) ([]float32, *Plan) {
 	t.Helper()
-	pool := parallel.NewPool(workers)
-	t.Cleanup(pool.Close)
 	g, vars := &graph.Graph{}, NewVars()
 	filled := func(seed int, shape ...int) *tensor.Tensor {
 		x := tensor.New(shape...)
@@ -43,7 +40,7 @@ func runStride2(t *testing.T, batch, workers int, fast bool) ([]float32, *Plan) 
 	y := g.Must1(graph.Conv2d{StrideH: 2, StrideW: 2, PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1, DilationH: 1, DilationW: 1, Groups: 1}, x, w)
 	y = g.Must1(graph.Binary{Fn: graph.Add}, y, short)
 	g.Output("y", g.Must1(graph.Unary{Fn: graph.Relu}, y))
-	p, err := Compile(g, vars, Options{Pool: pool, Fast: fast})
+	p, err := Compile(g, vars, Options{Threads: workers, Fast: fast})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,17 +5,14 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/tensor"
 )
 
 // runCifar compiles the inference form of a CIFAR network and runs it.
 func runCifar(t *testing.T, workers int, fast bool) (logits []float32, p *Plan) {
 	t.Helper()
-	pool := parallel.NewPool(workers)
-	t.Cleanup(pool.Close)
 	g, vars := cifarNet(t, 1, 6, false)
-	p, err := Compile(g, vars, Options{Pool: pool, Fast: fast})
+	p, err := Compile(g, vars, Options{Threads: workers, Fast: fast})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,10 +74,8 @@ func TestFast(t *testing.T) {
 // after it and the plan.
 func trainCifar(t *testing.T, workers int, fast bool) (*Vars, *Plan) {
 	t.Helper()
-	pool := parallel.NewPool(workers)
-	t.Cleanup(pool.Close)
 	g, vars := cifarNet(t, 1, 6, true)
-	p, err := Compile(g, vars, Options{Pool: pool, Fast: fast})
+	p, err := Compile(g, vars, Options{Threads: workers, Fast: fast})
 	if err != nil {
 		t.Fatal(err)
 	}

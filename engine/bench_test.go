@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -114,6 +113,9 @@ func cifarInputs(p *Plan) []*tensor.Tensor {
 			continue
 		}
 		t := tensor.New(port.Shape...)
+		if port.Layout == tensor.NHWC {
+			t = tensor.NewNHWC(port.Shape[0], port.Shape[1], port.Shape[2], port.Shape[3])
+		}
 		for i := range t.Float32s() {
 			t.Float32s()[i] = float32(i*31%255)/127 - 1
 		}
@@ -127,7 +129,13 @@ func cifarInputs(p *Plan) []*tensor.Tensor {
 
 func BenchmarkTrainResNet20(b *testing.B) {
 	g, vars := cifarNet(b, 3, 128, true)
-	p, err := Compile(g, vars, Options{ChannelsLast: []string{"image"}})
+	for _, n := range g.Nodes {
+		if in, ok := n.Op.(graph.Input); ok && in.Label == "image" {
+			in.Layout = tensor.NHWC
+			n.Op = in
+		}
+	}
+	p, err := Compile(g, vars, Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -186,9 +194,8 @@ func profile(b *testing.B, p *Plan, in []*tensor.Tensor) {
 func TestSameBitsAtAnyThreadCount(t *testing.T) {
 	var want map[string]*tensor.Tensor
 	for _, workers := range []int{1, 2, 8} {
-		pool := parallel.NewPool(workers)
 		g, vars := cifarNet(t, 1, 6, true)
-		p, err := Compile(g, vars, Options{Pool: pool})
+		p, err := Compile(g, vars, Options{Threads: workers})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,7 +209,6 @@ func TestSameBitsAtAnyThreadCount(t *testing.T) {
 		for _, name := range vars.Names() {
 			got[name], _ = vars.Get(name)
 		}
-		pool.Close()
 		if want == nil {
 			want = got
 			continue

@@ -17,8 +17,9 @@ type BF16 uint8
 // The values of BF16. The native dot products need a processor with AVX512-BF16
 // (Cooper Lake, Sapphire Rapids, Zen 4 and later). Not all of them are faster so: on
 // Emerald Rapids such an instruction takes four times as long as an FMA and does
-// twice the work. The emulated products are the same on every processor, and
-// slower than float32: they tell what bfloat16 does to a model's accuracy.
+// twice the work. The emulated products are computed in plain Go, with the same bits
+// on every processor and much more slowly than float32: they show what bfloat16
+// does to a model's accuracy.
 const (
 	BF16Off BF16 = iota
 	BF16Native

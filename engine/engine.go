@@ -9,30 +9,26 @@ package engine
 
 import (
 	"fmt"
-	"sync"
 
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/tensor"
 )
 
-// Options says how to compile.
+// Options are the choices of [Compile]. The zero value is the usual one.
 type Options struct {
-	// Pool runs the plan's work; nil means one shared pool with a worker for
-	// each processor. Results are the same bits at any number of workers.
-	Pool *parallel.Pool
-	// ChannelsLast names inputs of rank 4 whose tensors are fed with their
-	// elements in N, H, W, C order, as the data loader delivers them. The
-	// tensor's shape is still given as N, C, H, W.
-	ChannelsLast []string
-	// Fast lets convolutions and their gradients be computed in ways that need
-	// fewer operations but round differently: Winograd's. Without it, each
-	// output is the sum of its products.
+	// Threads is the number of threads that run the plan's work; 0 means one for
+	// each processor that Go uses. Plans with the same number share their threads.
+	// Results are the same bits at any number, unless Tuning is given.
+	Threads int
+	// Fast enables Winograd's algorithm for convolutions and their gradients. It
+	// needs fewer operations and rounds differently. Without it, each output is the
+	// sum of its products.
 	Fast bool
-	// BF16 has convolutions and linear layers multiply bfloat16 numbers. Those
-	// take no part in Fast.
+	// BF16 selects bfloat16 operands for convolutions and linear layers, which
+	// Fast then does not apply to.
 	BF16 BF16
-	// Tuning has the times by which Fast chooses; nil chooses by a model of the
-	// machine.
+	// Tuning holds measured times by which Fast chooses algorithms; nil chooses by
+	// a model of the machine.
 	Tuning Tuning
 }
 
@@ -40,15 +36,14 @@ type Options struct {
 type Port struct {
 	Name string
 	graph.Type
+	Layout tensor.Layout // of the tensor; NCHW for outputs
 }
-
-var sharedPool = sync.OnceValue(func() *parallel.Pool { return parallel.NewPool(0) })
 
 // Compile turns g into a plan over vars, which must hold every variable of g.
 // Errors name the operator and module path that cannot be compiled.
 func Compile(g *graph.Graph, vars *Vars, opt Options) (*Plan, error) {
-	if opt.Pool == nil {
-		opt.Pool = sharedPool()
+	if opt.Threads < 0 {
+		return nil, fmt.Errorf("engine: Threads is %d, must not be negative", opt.Threads)
 	}
 	if err := opt.BF16.Check(); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
@@ -59,7 +54,7 @@ func Compile(g *graph.Graph, vars *Vars, opt Options) (*Plan, error) {
 	if err := loadUpdated(g, vars); err != nil {
 		return nil, err
 	}
-	g, err := optimise(g, vars, opt.Fast)
+	g, err := optimize(g, vars, opt.Fast)
 	if err != nil {
 		return nil, err
 	}
@@ -73,8 +68,8 @@ func Compile(g *graph.Graph, vars *Vars, opt Options) (*Plan, error) {
 	return c.plan, nil
 }
 
-// optimise runs the passes in the order in which they build on each other.
-func optimise(g *graph.Graph, vars *Vars, fast bool) (*graph.Graph, error) {
+// optimize runs the passes in the order in which they build on each other.
+func optimize(g *graph.Graph, vars *Vars, fast bool) (*graph.Graph, error) {
 	passes := []func(*graph.Graph) edit{
 		func(g *graph.Graph) edit { return foldBatchNorm(g, knownConstants(g, vars)) },
 		func(g *graph.Graph) edit { return fuseQuantised(g) },

@@ -8,7 +8,6 @@ import (
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/enginetest"
-	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -16,7 +15,6 @@ import (
 type machine struct {
 	plan *engine.Plan
 	vars *engine.Vars
-	last map[string]bool // inputs that are fed channels last
 }
 
 func (m machine) Run(in map[string]*tensor.Tensor) ([]*tensor.Tensor, error) {
@@ -26,8 +24,9 @@ func (m machine) Run(in map[string]*tensor.Tensor) ([]*tensor.Tensor, error) {
 		if !ok {
 			return nil, fmt.Errorf("the plan has an input %q that the graph has not", p.Name)
 		}
-		if m.last[p.Name] {
-			t = channelsLast(t)
+		t, err := t.In(p.Layout)
+		if err != nil {
+			return nil, err
 		}
 		feeds = append(feeds, t)
 	}
@@ -39,39 +38,25 @@ func (m machine) Run(in map[string]*tensor.Tensor) ([]*tensor.Tensor, error) {
 
 func (m machine) Variable(name string) (*tensor.Tensor, error) { return m.vars.Get(name) }
 
-// channelsLast puts the elements in N, H, W, C order without changing the shape.
-func channelsLast(t *tensor.Tensor) *tensor.Tensor {
-	y := tensor.New(t.Shape()...)
-	n, c, hw := t.Shape()[0], t.Shape()[1], t.Shape()[2]*t.Shape()[3]
-	for i := range n {
-		for j := range c {
-			for k := range hw {
-				y.Float32s()[(i*hw+k)*c+j] = t.Float32s()[(i*c+j)*hw+k]
-			}
-		}
-	}
-	return y
-}
-
+// compiler compiles graphs for the shared tests; last feeds pictures as NHWC.
 func compiler(workers int, last bool) enginetest.Compile {
 	return compilerWith(engine.Options{}, workers, last)
 }
 
 func compilerWith(opt engine.Options, workers int, last bool) enginetest.Compile {
-	pool := parallel.NewPool(workers)
 	return func(g *graph.Graph, vars map[string]*tensor.Tensor) (enginetest.Machine, error) {
-		m := machine{vars: engine.NewVars(), last: map[string]bool{}}
+		m := machine{vars: engine.NewVars()}
 		for name, t := range vars {
 			if err := m.vars.Set(name, t); err != nil {
 				return nil, err
 			}
 		}
 		opt := opt
-		opt.Pool = pool
+		opt.Threads = workers
 		for _, n := range g.Nodes {
 			if in, ok := n.Op.(graph.Input); ok && last && len(in.Type.Shape) == 4 {
-				m.last[in.Label] = true
-				opt.ChannelsLast = append(opt.ChannelsLast, in.Label)
+				in.Layout = tensor.NHWC
+				n.Op = in
 			}
 		}
 		var err error

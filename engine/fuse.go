@@ -34,7 +34,7 @@ func (o fusedConv) Infer(in []graph.Type) ([]graph.Type, error) {
 // fusedBatchNormTrain is act(BatchNormTrain(x) + residual), with the
 // statistics taken from the convolution that made x where given is set.
 // Inputs: those of BatchNormTrain, then residual, then mean and variance. With
-// known it stands for BatchNormAgain: inputs 3 and 4 are the mean and the
+// known it stands for BatchNormRecomputed: inputs 3 and 4 are the mean and the
 // inverse deviation, and there is one output.
 type fusedBatchNormTrain struct {
 	graph.BatchNormTrain
@@ -45,7 +45,7 @@ func (fusedBatchNormTrain) Name() string { return "BatchNormTrain+" }
 
 func (o fusedBatchNormTrain) Infer(in []graph.Type) ([]graph.Type, error) {
 	if o.known {
-		return graph.BatchNormAgain{}.Infer(in[:5])
+		return graph.BatchNormRecomputed{}.Infer(in[:5])
 	}
 	return o.BatchNormTrain.Infer(in[:5])
 }
@@ -56,7 +56,7 @@ func normalisation(n *graph.Node) (op fusedBatchNormTrain, ok bool) {
 	switch o := n.Op.(type) {
 	case graph.BatchNormTrain:
 		return fusedBatchNormTrain{BatchNormTrain: o}, true
-	case graph.BatchNormAgain:
+	case graph.BatchNormRecomputed:
 		return fusedBatchNormTrain{known: true}, true
 	}
 	return op, false

@@ -13,7 +13,7 @@ import (
 
 // stem returns a convolution, ReLU and max pooling over images that are an input
 // or computed, and their variables.
-func stem(t *testing.T, n, kernel int, computed bool) (*graph.Graph, *Vars) {
+func stem(t *testing.T, n, kernel int, computed bool, layout tensor.Layout) (*graph.Graph, *Vars) {
 	t.Helper()
 	g, vars := &graph.Graph{}, NewVars()
 	noise := rand.New(rand.NewPCG(1, 2))
@@ -31,7 +31,7 @@ func stem(t *testing.T, n, kernel int, computed bool) (*graph.Graph, *Vars) {
 		}
 		return v
 	}
-	x, err := g.Input("x", graph.F32(n, 3, 96, 96))
+	x, err := g.InputAs("x", graph.F32(n, 3, 96, 96), layout)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,16 +61,17 @@ func TestConvPoolInGroups(t *testing.T) {
 		computed, channels, fast bool
 	}{{5, false, false, false}, {3, false, true, true}, {3, true, false, true}, {1, true, true, false}} {
 		opt := Options{Fast: c.fast}
+		layout, wrap := tensor.NCHW, func(x []float32, n, c, h, w int) (*tensor.Tensor, error) { return tensor.FromFloat32(x, n, c, h, w) }
 		if c.channels {
-			opt.ChannelsLast = []string{"x"}
+			layout, wrap = tensor.NHWC, tensor.FromNHWC
 		}
 		run := func(n int, x []float32) (*Plan, []float32) {
-			g, vars := stem(t, n, c.kernel, c.computed)
+			g, vars := stem(t, n, c.kernel, c.computed, layout)
 			p, err := Compile(g, vars, opt)
 			if err != nil {
 				t.Fatal(err)
 			}
-			in, err := tensor.FromFloat32(x, n, 3, 96, 96)
+			in, err := wrap(x, n, 3, 96, 96)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/memory"
+	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/internal/simd/gemm"
 	"github.com/resnet-go/resnet/internal/simd/vec"
 	"github.com/resnet-go/resnet/tensor"
@@ -26,9 +27,8 @@ type compiler struct {
 	packs    map[packed]*buf       // packed constant weights
 	bytes    map[*graph.Value]*buf // quantised values kept as bytes, see quant_lower.go
 	node     *graph.Node           // being lowered
-	nhwcName []string
-	fast     bool   // Options.Fast
-	tuning   Tuning // Options.Tuning
+	fast     bool                  // Options.Fast
+	tuning   Tuning                // Options.Tuning
 	products gemm.Precision
 	slabs    memory.Slabs // of packed weights
 	reading  reading
@@ -48,7 +48,7 @@ type converted struct {
 
 func newCompiler(g *graph.Graph, vars *Vars, opt Options) *compiler {
 	return &compiler{
-		plan: &Plan{pool: opt.Pool, arenas: &vars.arenas}, g: g, vars: vars, nhwcName: opt.ChannelsLast, fast: opt.Fast, tuning: opt.Tuning, products: opt.BF16.products(),
+		plan: &Plan{pool: parallel.Shared(opt.Threads), arenas: &vars.arenas}, g: g, vars: vars, fast: opt.Fast, tuning: opt.Tuning, products: opt.BF16.products(),
 		at: map[*graph.Value]place{}, ints: map[*graph.Value]int{}, winners: map[*graph.Value]int{},
 		stored: map[*graph.Value]*variable{}, updated: map[*graph.Value]bool{},
 		moved: map[converted]place{}, packs: map[packed]*buf{}, bytes: map[*graph.Value]*buf{},
@@ -56,11 +56,6 @@ func newCompiler(g *graph.Graph, vars *Vars, opt Options) *compiler {
 }
 
 func (c *compiler) lower() error {
-	for _, name := range c.nhwcName {
-		if err := c.checkChannelsLast(name); err != nil {
-			return err
-		}
-	}
 	c.planUpdates()
 	for _, n := range c.g.Nodes {
 		c.node = n
@@ -91,7 +86,7 @@ func (c *compiler) lower() error {
 		if sameOrder(o.Value.Shape, at.layout, rowMajor) {
 			at.layout = rowMajor // found out once, not at each run
 		}
-		c.plan.outputs = append(c.plan.outputs, Port{o.Name, o.Value.Type})
+		c.plan.outputs = append(c.plan.outputs, Port{Name: o.Name, Type: o.Value.Type})
 		c.plan.results = append(c.plan.results, result(at))
 	}
 	c.writeUpdates()
@@ -236,7 +231,7 @@ func (c *compiler) lowerNode(n *graph.Node) error {
 // are brought into it by a step.
 func (c *compiler) input(v *graph.Value, op graph.Input) {
 	port := len(c.plan.inputs)
-	c.plan.inputs = append(c.plan.inputs, Port{op.Label, op.Type})
+	c.plan.inputs = append(c.plan.inputs, Port{op.Label, op.Type, op.Layout})
 	if v.DType == tensor.Int64 {
 		c.ints[v] = port
 		c.plan.feeds = append(c.plan.feeds, feed{})
@@ -246,25 +241,13 @@ func (c *compiler) input(v *graph.Value, op graph.Input) {
 	b.kind, b.port = fed, port
 	c.plan.feeds = append(c.plan.feeds, feed{b})
 	l := rowMajor
-	if slices.Contains(c.nhwcName, op.Label) || sameOrder(v.Shape, rowMajor, activation) {
+	if op.Layout == tensor.NHWC || sameOrder(v.Shape, rowMajor, activation) {
 		l = activation
 	}
 	c.at[v] = place{b, l}
 	if l == rowMajor {
 		c.at[v] = place{c.in(v, activation), activation}
 	}
-}
-
-func (c *compiler) checkChannelsLast(name string) error {
-	for _, n := range c.g.Nodes {
-		if op, ok := n.Op.(graph.Input); ok && op.Label == name {
-			if len(op.Type.Shape) != 4 {
-				return fmt.Errorf("engine: input %q is %s: only inputs of rank 4 have channels last", name, op.Type)
-			}
-			return nil
-		}
-	}
-	return fmt.Errorf("engine: the graph has no input %q to feed with channels last", name)
 }
 
 func (c *compiler) variable(v *graph.Value, op graph.Variable) {

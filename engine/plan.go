@@ -36,9 +36,9 @@ type Plan struct {
 
 	steps   []*step
 	bufs    []*buf
-	parts   []*buf // those of bufs that are parts of others
+	parts   []*buf // the bufs that are parts of other bufs
 	arena   int    // floats
-	scratch int    // floats a worker
+	scratch int    // floats per worker
 	winners []int
 	doubles int
 	feeds   []feed
@@ -53,12 +53,12 @@ type Plan struct {
 	idle []*run
 }
 
-// feed says how an input reaches the plan.
+// feed is how an input reaches the plan.
 type feed struct {
 	buf *buf // nil for an int64 input
 }
 
-// result says where an output lies after a run.
+// result is where an output lies after a run.
 type result struct {
 	buf    *buf
 	layout layout
@@ -80,8 +80,8 @@ type run struct {
 	err error
 }
 
-// lastTask is the task that a worker has run last in the current step, -1 at
-// its begin, in a cache line of its own.
+// lastTask is the last task that a worker has run in the current step, -1 at the
+// start, in its own cache line.
 type lastTask struct {
 	task int
 	_    [56]byte
@@ -141,8 +141,8 @@ func (p *Plan) idleRun() *run {
 	return p.newRun()
 }
 
-// give keeps the run and its memory for the next one; as many as there are
-// workers, since more would only be the memory of a past burst.
+// give keeps the run and its memory for the next run: at most one per worker,
+// since more would only be the memory of a past burst.
 func (p *Plan) give(r *run) {
 	p.arenas.give(r.arena, p.pool.Workers())
 	r.err = nil
@@ -224,7 +224,7 @@ func (p *Plan) Profile(in, out []*tensor.Tensor) ([]StepTime, error) {
 }
 
 func (p *Plan) run(in, out []*tensor.Tensor, times []StepTime) error {
-	if err := p.check(in, out); err != nil {
+	if err := p.Check(in, out); err != nil {
 		return err
 	}
 	if p.writes {
@@ -266,7 +266,10 @@ func (p *Plan) run(in, out []*tensor.Tensor, times []StepTime) error {
 	return nil
 }
 
-func (p *Plan) check(in, out []*tensor.Tensor) error {
+// Check returns the error with which [Plan.Run] refuses tensors that are not those
+// of the plan's ports: it names the port, and what differs of type, shape or
+// layout.
+func (p *Plan) Check(in, out []*tensor.Tensor) error {
 	if len(in) != len(p.inputs) {
 		return fmt.Errorf("engine: want %d inputs, got %d", len(p.inputs), len(in))
 	}
@@ -295,6 +298,9 @@ func checkTensor(what string, port Port, t *tensor.Tensor) error {
 	}
 	if t.DType() != port.DType || !t.Shape().Equal(port.Shape) {
 		return fmt.Errorf("engine: %s %q must be %s, is %v", what, port.Name, port.Type, t)
+	}
+	if t.Layout() != port.Layout {
+		return fmt.Errorf("engine: %s %q must be laid out as %v, is %v", what, port.Name, port.Layout, t.Layout())
 	}
 	return nil
 }

@@ -153,7 +153,7 @@ func reapply(g *graph.Graph, op graph.Op, in []*graph.Value) ([]*graph.Value, er
 	var err error
 	switch op := op.(type) {
 	case graph.Input:
-		v, err = g.Input(op.Label, op.Type)
+		v, err = g.InputAs(op.Label, op.Type, op.Layout)
 	case graph.Variable:
 		v, err = g.Variable(op.Label, op.Type)
 	default:

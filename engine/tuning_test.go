@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/internal/conv"
-	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -64,10 +63,8 @@ func TestFastest(t *testing.T) {
 // same within rounding.
 func TestTuning(t *testing.T) {
 	compile := func(fast, train bool, workers int, by Tuning) (*Plan, []float32) {
-		pool := parallel.NewPool(workers)
-		t.Cleanup(pool.Close)
 		g, vars := cifarNet(t, 1, 6, train)
-		p, err := Compile(g, vars, Options{Pool: pool, Fast: fast, Tuning: by})
+		p, err := Compile(g, vars, Options{Threads: workers, Fast: fast, Tuning: by})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,6 @@
-// Package explain looks inside a trained network: which part of an image speaks
-// for a class (class activation maps, occlusion, saliency), what the channels of
-// a layer answer to an image, and what a layer's filters look like.
+// Package explain looks inside a trained network: which part of an image raises
+// the score of a class (class activation maps, occlusion, saliency), what the channels of
+// a layer respond to an image, and what a layer's filters look like.
 //
 // It computes numbers; package resnet and the command draw them. All maps come
 // from the network's own graph with the gradients that training uses, so they
@@ -13,17 +13,16 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/internal/suggest"
-	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// Method is a way to say which part of an image speaks for a class.
+// Method is a way to find the part of an image that raises a class's score.
 type Method string
 
 // The methods. With A the activations of a layer, [C H W], S the logit of the
@@ -34,9 +33,9 @@ const (
 	GradCAM Method = "gradcam"
 	// GradCAMPlusPlus weighs the pixels, too: w_k = Σ_ij a_kij relu(g_kij), a_kij =
 	// g² / (2g² + g³ Σ_ij A_kij) (Chattopadhay et al. 2018, equations 10 and 19, with
-	// S in place of exp S, whose factor drops out, as the authors' program has it).
+	// S instead of exp S, whose factor drops out, as the authors' program has it).
 	GradCAMPlusPlus Method = "gradcam++"
-	// Occlusion is how much probability the class loses when a grey patch covers
+	// Occlusion is how much probability the class loses when a gray patch covers
 	// a pixel, the mean over the patches that do (Zeiler & Fergus 2014, section 4.2).
 	Occlusion Method = "occlusion"
 	// Guided is guided backpropagation: |g|, the largest over the channels, where
@@ -79,17 +78,17 @@ type Options struct {
 	// Patch and Stride are the side of the patch of Occlusion and its step, in
 	// pixels; 0 stands for a seventh of the image and a quarter of the patch.
 	Patch, Stride int
-	// Batch is how many occluded images are computed at once; 0 means 16.
+	// Batch is the number of occluded images computed at once; 0 means 16.
 	Batch int
-	// MultiLabel lets Occlusion take the probability by a sigmoid in place of the
+	// MultiLabel makes Occlusion compute probabilities by a sigmoid instead of the
 	// softmax.
 	MultiLabel bool
 	// Progress, if not nil, is called as parts of the work are done.
 	Progress func(done, total int)
 }
 
-// Map says for each place how much it speaks for a class, in the units of its
-// method; it has the size of the layer it was read from.
+// Map is how much each place of a layer raises the score of a class, in the units
+// of its method. It has the size of the layer.
 type Map struct {
 	Class  int
 	Logit  float32
@@ -107,29 +106,30 @@ type Layer struct {
 
 // Explainer explains one network. It may be used by several goroutines at once.
 type Explainer struct {
-	net   nn.Module
-	vars  *engine.Vars
-	input tensor.Shape
-	opt   engine.Options
-
-	mu    sync.Mutex
-	plans map[string]*engine.Plan
+	input  tensor.Shape
+	runner *infer.Runner
+	one    *traced // for one image; only read
 }
 
-// New returns an explainer of net with the values in vars, for images of shape
-// input, [C H W]. opt.ChannelsLast must be empty.
-func New(net nn.Module, vars *engine.Vars, input tensor.Shape, opt engine.Options) (*Explainer, error) {
+// New returns an explainer of net with the values in vars, nil for its parameters'
+// own (see [infer.New]), for images of shape input, [C H W].
+func New(net nn.Module, vars *engine.Vars, input tensor.Shape, opt infer.Options) (*Explainer, error) {
 	if len(input) != 3 {
-		return nil, fmt.Errorf("explain: the input %v is not [C H W]", input)
+		return nil, fmt.Errorf("explain: the input is %v, must be [C H W]", input)
 	}
-	if len(opt.ChannelsLast) > 0 {
-		return nil, errors.New("explain: images are taken as [N C H W] only")
+	r, err := infer.New(net, vars, opt)
+	if err != nil {
+		return nil, fmt.Errorf("explain: %w", err)
 	}
-	e := &Explainer{net: net, vars: vars, input: input.Clone(), opt: opt, plans: map[string]*engine.Plan{}}
-	if _, err := e.trace(1); err != nil {
+	t, err := nn.Trace(net, nn.TraceOptions{Input: graph.F32(1, input[0], input[1], input[2])})
+	if err != nil {
+		return nil, fmt.Errorf("explain: %w", err)
+	}
+	one, err := read(t)
+	if err != nil {
 		return nil, err
 	}
-	return e, nil
+	return &Explainer{input: input.Clone(), runner: r, one: one}, nil
 }
 
 // traced is the network as a graph with its logits, [n classes].
@@ -139,14 +139,12 @@ type traced struct {
 	logits *graph.Value
 }
 
-func (e *Explainer) trace(n int) (*traced, error) {
-	t, err := nn.Trace(e.net, nn.TraceOptions{Input: graph.F32(n, e.input[0], e.input[1], e.input[2])})
-	if err != nil {
-		return nil, fmt.Errorf("explain: %w", err)
-	}
-	z, _ := modelfile.Logits(t.Output)
+// read finds the logits of a traced network.
+func read(t *nn.Traced) (*traced, error) {
+	n := t.Input.Shape[0]
+	z, _ := graph.Logits(t.Output)
 	if len(z.Shape) != 2 || z.Shape[0] != n {
-		return nil, fmt.Errorf("explain: the network's output %v is no vector of classes an image", t.Output.Type)
+		return nil, fmt.Errorf("explain: the network's output is %v, must be [N classes]", t.Output.Type)
 	}
 	return &traced{t, n, z}, nil
 }
@@ -157,8 +155,8 @@ type site struct {
 	out *graph.Value
 }
 
-// sites lists the places in order: the outputs of modules, those of operators
-// that carry a path of their own (of foreign graphs), each path once, by its last
+// sites lists the places in order: the outputs of modules and of
+// operators with their own path (in foreign graphs), each path once, by its last
 // use.
 func (t *traced) sites() []site {
 	var all []site
@@ -185,16 +183,12 @@ func (t *traced) sites() []site {
 
 // Layers lists the modules whose outputs can be read, in the order in which
 // they end.
-func (e *Explainer) Layers() ([]Layer, error) {
-	t, err := e.trace(1)
-	if err != nil {
-		return nil, err
-	}
+func (e *Explainer) Layers() []Layer {
 	var list []Layer
-	for _, s := range t.sites() {
+	for _, s := range e.one.sites() {
 		list = append(list, s.Layer)
 	}
-	return list, nil
+	return list
 }
 
 // at returns the place of that path; "" stands for the last one with height and
@@ -218,60 +212,37 @@ func (t *traced) at(path string) (site, error) {
 	return site{}, fmt.Errorf("explain: no layer %q; there are %s", path, strings.Join(names, ", "))
 }
 
-// plan returns the compiled form of what build adds to a fresh trace of n images,
-// compiled once for a key.
-func (e *Explainer) plan(key string, n int, build func(t *traced) error) (*engine.Plan, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	key = fmt.Sprintf("%s/%d", key, n)
-	if p := e.plans[key]; p != nil {
-		return p, nil
-	}
-	t, err := e.trace(n)
-	if err != nil {
-		return nil, err
-	}
-	if err := build(t); err != nil {
-		return nil, err
-	}
-	p, err := engine.Compile(t.Graph, e.vars, e.opt)
-	if err != nil {
-		return nil, fmt.Errorf("explain: %w", err)
-	}
-	e.plans[key] = p
-	return p, nil
+// ask runs what build adds to the traced network, named by name. in are the images
+// and further inputs.
+func (e *Explainer) ask(ctx context.Context, name string, in infer.Tensors, build func(t *traced) error) (infer.Tensors, error) {
+	q := infer.Query{Name: name, Build: func(n *nn.Traced) error {
+		t, err := read(n)
+		if err != nil {
+			return err
+		}
+		return build(t)
+	}}
+	return e.runner.Run(ctx, q, in)
 }
 
-// run feeds the inputs by name and returns the outputs in order.
-func run(p *engine.Plan, feed map[string]*tensor.Tensor) ([]*tensor.Tensor, error) {
-	in := make([]*tensor.Tensor, len(p.Inputs()))
-	for i, port := range p.Inputs() {
-		in[i] = feed[port.Name]
-	}
-	out := make([]*tensor.Tensor, len(p.Outputs()))
-	for i, port := range p.Outputs() {
-		out[i] = tensor.New(port.Shape...)
-	}
-	if err := p.Run(in, out); err != nil {
-		return nil, fmt.Errorf("explain: %w", err)
-	}
-	return out, nil
-}
+// The names of queries and outputs.
+const (
+	logitsOutput      = "logits"
+	featuresOutput    = "features"
+	activationsOutput = "activations"
+	gradientOutput    = "gradient"
+)
 
-// logits computes n images, x of n·C·H·W numbers.
-func (e *Explainer) logits(x *tensor.Tensor) ([]float32, error) {
-	p, err := e.plan("logits", x.Shape()[0], func(t *traced) error {
-		t.Graph.Output("logits", t.logits)
+// logits computes n images, [n C H W].
+func (e *Explainer) logits(ctx context.Context, x *tensor.Tensor) ([]float32, error) {
+	out, err := e.ask(ctx, logitsOutput, infer.Tensors{nn.ImageInput: x}, func(t *traced) error {
+		t.Graph.Output(logitsOutput, t.logits)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	out, err := run(p, map[string]*tensor.Tensor{nn.ImageInput: x})
-	if err != nil {
-		return nil, err
-	}
-	return out[0].Float32s(), nil
+	return out[logitsOutput].Float32s(), nil
 }
 
 func (e *Explainer) check(x *tensor.Tensor) error {
@@ -285,8 +256,8 @@ func (e *Explainer) check(x *tensor.Tensor) error {
 	return nil
 }
 
-// Maps explains what the network says of the image x, [1 C H W]: a map for each
-// of classes, or for the most probable one without any.
+// Maps explains the network's answer to the image x, [1 C H W] in either layout:
+// one map for each of classes, or for the most probable one if there are none.
 func (e *Explainer) Maps(ctx context.Context, x *tensor.Tensor, classes []int, opt Options) ([]Map, error) {
 	if err := e.check(x); err != nil {
 		return nil, err
@@ -297,7 +268,7 @@ func (e *Explainer) Maps(ctx context.Context, x *tensor.Tensor, classes []int, o
 	if _, err := ParseMethod(string(opt.Method)); err != nil {
 		return nil, err
 	}
-	z, err := e.logits(x)
+	z, err := e.logits(ctx, x)
 	if err != nil {
 		return nil, err
 	}
@@ -323,7 +294,7 @@ func (e *Explainer) Maps(ctx context.Context, x *tensor.Tensor, classes []int, o
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if maps[i], err = e.gradient(x, c, len(z), opt); err != nil {
+		if maps[i], err = e.gradient(ctx, x, c, len(z), opt); err != nil {
 			return nil, err
 		}
 		maps[i].Logit = z[c]
@@ -334,38 +305,31 @@ func (e *Explainer) Maps(ctx context.Context, x *tensor.Tensor, classes []int, o
 	return maps, nil
 }
 
-// Features returns what the module at path gives for the image x, [1 C H W]:
-// [C' H' W'], or [features].
-func (e *Explainer) Features(x *tensor.Tensor, path string) (*tensor.Tensor, error) {
+// Features returns the output of the module at path for the image x, [1 C H W] in
+// either layout: [C' H' W'], or [features].
+func (e *Explainer) Features(ctx context.Context, x *tensor.Tensor, path string) (*tensor.Tensor, error) {
 	if err := e.check(x); err != nil {
 		return nil, err
 	}
-	p, err := e.plan("features/"+path, 1, func(t *traced) error {
+	out, err := e.ask(ctx, "features/"+path, infer.Tensors{nn.ImageInput: x}, func(t *traced) error {
 		s, err := t.at(path)
 		if err == nil {
-			t.Graph.Output("features", s.out)
+			t.Graph.Output(featuresOutput, s.out)
 		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	out, err := run(p, map[string]*tensor.Tensor{nn.ImageInput: x})
-	if err != nil {
-		return nil, err
-	}
-	return tensor.FromFloat32(out[0].Float32s(), out[0].Shape()[1:]...)
+	f := out[featuresOutput]
+	return f.Reshape(f.Shape()[1:]...)
 }
 
 // Filters returns the path of a convolution, the first of the network for "",
 // and its filters, [out in/groups kh kw].
 func (e *Explainer) Filters(path string) (string, *tensor.Tensor, error) {
-	t, err := e.trace(1)
-	if err != nil {
-		return "", nil, err
-	}
 	var names []string
-	for _, n := range t.Graph.Nodes {
+	for _, n := range e.one.Graph.Nodes {
 		if _, ok := n.Op.(graph.Conv2d); !ok {
 			continue
 		}
@@ -374,7 +338,7 @@ func (e *Explainer) Filters(path string) (string, *tensor.Tensor, error) {
 			if !ok {
 				return "", nil, fmt.Errorf("explain: the filters of %s are computed by %s, not stored", n.Path, n.In[1].Node)
 			}
-			w, err := e.vars.Get(v.Label)
+			w, err := e.runner.Vars().Get(v.Label)
 			if err != nil {
 				return "", nil, fmt.Errorf("explain: %w", err)
 			}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/engine"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/internal/golden"
 	"github.com/resnet-go/resnet/internal/namefill"
 	"github.com/resnet-go/resnet/models"
@@ -27,7 +28,7 @@ func filled(t testing.TB, name string, size int, opts ...models.Option) (*Explai
 		t.Fatal(err)
 	}
 	vars := engine.NewVars()
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		x := tensor.NewInt64()
 		if e.Param.DType == tensor.Float32 {
 			x = tensor.New(e.Param.Shape...)
@@ -41,7 +42,7 @@ func filled(t testing.TB, name string, size int, opts ...models.Option) (*Explai
 			t.Fatal(err)
 		}
 	}
-	e, err := New(m, vars, tensor.Shape{3, size, size}, engine.Options{})
+	e, err := New(m, vars, tensor.Shape{3, size, size}, infer.Options{Exact: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +117,7 @@ func TestDefaults(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		z, err := e.logits(x)
+		z, err := e.logits(t.Context(), x)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -198,7 +199,7 @@ func TestFeaturesAndFilters(t *testing.T) {
 	if err != nil || path != "conv1" || !w.Shape().Equal(tensor.Shape{16, 3, 3, 3}) {
 		t.Fatalf("%q %v, %v", path, w, err)
 	}
-	f, err := e.Features(x, path)
+	f, err := e.Features(t.Context(), x, path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +222,7 @@ func TestFeaturesAndFilters(t *testing.T) {
 			}
 		}
 	}
-	features, err := e.Features(x, "avgpool")
+	features, err := e.Features(t.Context(), x, "avgpool")
 	if err != nil || !features.Shape().Equal(tensor.Shape{64}) {
 		t.Errorf("avgpool: %v, %v", features, err)
 	}
@@ -233,11 +234,14 @@ func TestErrors(t *testing.T) {
 		_, err := e.Maps(t.Context(), x, classes, opt)
 		return err
 	}
-	_, features := e.Features(x, "layer4")
+	_, features := e.Features(t.Context(), x, "layer4")
 	_, _, filters := e.Filters("conv2")
-	_, shape := New(e.net, e.vars, tensor.Shape{16, 16}, engine.Options{})
-	_, last := New(e.net, e.vars, tensor.Shape{3, 16, 16}, engine.Options{ChannelsLast: []string{"input"}})
-	_, channels := New(e.net, e.vars, tensor.Shape{1, 16, 16}, engine.Options{})
+	net, err := models.New("resnet20-cifar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, shape := New(net, e.runner.Vars(), tensor.Shape{16, 16}, infer.Options{Exact: true})
+	_, channels := New(net, e.runner.Vars(), tensor.Shape{1, 16, 16}, infer.Options{Exact: true})
 	_, method := ParseMethod("grad-cam")
 	for _, c := range []struct {
 		err  error
@@ -252,13 +256,12 @@ func TestErrors(t *testing.T) {
 		{maps(x, nil, Options{Method: Occlusion, Layer: "layer3"}), "takes no layer"},
 		{maps(x, nil, Options{Method: Occlusion, Patch: 17}), "a patch of 17 pixels for an image of 16 x 16"},
 		{maps(x, nil, Options{Method: Occlusion, Patch: 4, Stride: 5}), "leaves gaps"},
-		{maps(x, nil, Options{Method: Occlusion, Batch: -1}), "a batch of -1"},
+		{maps(x, nil, Options{Method: Occlusion, Batch: -1}), "Batch is -1"},
 		{maps(tensor.New(1, 3, 8, 8), nil, Options{}), "the image is float32[1 3 8 8], want float32[1 3 16 16]"},
 		{maps(nil, nil, Options{}), "the image is nothing"},
 		{features, `did you mean "layer`},
 		{filters, `did you mean "`},
-		{shape, "is not [C H W]"},
-		{last, "[N C H W] only"},
+		{shape, "must be [C H W]"},
 		{channels, "conv1: Conv2d"},
 	} {
 		if c.err == nil || !strings.Contains(c.err.Error(), c.want) {
@@ -276,13 +279,7 @@ func ExampleExplainer_Maps() {
 	if err := nn.Init(net, 1); err != nil {
 		panic(err)
 	}
-	vars := engine.NewVars()
-	for _, e := range nn.StateDict(net) {
-		if err := vars.Set(e.Name, e.Param.Value); err != nil {
-			panic(err)
-		}
-	}
-	e, err := New(net, vars, net.Input(), engine.Options{})
+	e, err := New(net, nil, net.Input(), infer.Options{Exact: true})
 	if err != nil {
 		panic(err)
 	}

@@ -1,10 +1,12 @@
 package explain
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -13,21 +15,20 @@ const classInput = "class" // [1 classes], 1 for the class and 0 elsewhere
 
 // gradient computes a map by the gradient of a class's logit with respect to the
 // activations of a layer or to the image.
-func (e *Explainer) gradient(x *tensor.Tensor, class, classes int, opt Options) (Map, error) {
+func (e *Explainer) gradient(ctx context.Context, x *tensor.Tensor, class, classes int, opt Options) (Map, error) {
 	guided := opt.Method == Guided
 	path := opt.Layer
 	if path == "" && opt.Method.AtLayer() {
-		t, err := e.trace(1)
-		if err != nil {
-			return Map{}, err
-		}
-		s, err := t.at("")
+		s, err := e.one.at("")
 		if err != nil {
 			return Map{}, err
 		}
 		path = s.Path
 	}
-	p, err := e.plan(fmt.Sprintf("gradient/%v/%s", guided, path), 1, func(t *traced) error {
+	one := tensor.New(1, classes)
+	one.Float32s()[class] = 1
+	in := infer.Tensors{nn.ImageInput: x, classInput: one}
+	out, err := e.ask(ctx, fmt.Sprintf("gradient/%v/%s", guided, path), in, func(t *traced) error {
 		of := t.Input
 		if path != "" {
 			s, err := t.at(path)
@@ -44,14 +45,8 @@ func (e *Explainer) gradient(x *tensor.Tensor, class, classes int, opt Options) 
 	if err != nil {
 		return Map{}, err
 	}
-	one := tensor.New(1, classes)
-	one.Float32s()[class] = 1
-	out, err := run(p, map[string]*tensor.Tensor{nn.ImageInput: x, classInput: one})
-	if err != nil {
-		return Map{}, err
-	}
-	a, g := out[0].Float32s(), out[1].Float32s()
-	c, h, w := out[0].Shape()[1], out[0].Shape()[2], out[0].Shape()[3]
+	a, g, shape := out[activationsOutput].Float32s(), out[gradientOutput].Float32s(), out[gradientOutput].Shape()
+	c, h, w := shape[1], shape[2], shape[3]
 	m := Map{Class: class, Layer: path, W: w, H: h}
 	switch opt.Method {
 	case GradCAM:
@@ -71,18 +66,17 @@ func (t *traced) addGradient(of *graph.Value, guided bool) error {
 	if err != nil {
 		return err
 	}
-	return graph.Try(func() {
-		score := g.Must1(graph.Reduce{Fn: graph.Sum, Axes: []int{0, 1}}, g.Must1(graph.Binary{Fn: graph.Mul}, t.logits, class))
-		if guided {
-			defer guide(g)()
-		}
-		grads, err := g.Gradients(score, []*graph.Value{of})
-		if err != nil {
-			panic(err)
-		}
-		g.Output("activations", of)
-		g.Output("gradient", grads[0])
-	})
+	score := g.Must1(graph.Reduce{Fn: graph.Sum, Axes: []int{0, 1}}, g.Must1(graph.Binary{Fn: graph.Mul}, t.logits, class))
+	if guided {
+		defer guide(g)()
+	}
+	grads, err := g.Gradients(score, []*graph.Value{of})
+	if err != nil {
+		return err
+	}
+	g.Output(activationsOutput, of)
+	g.Output(gradientOutput, grads[0])
+	return nil
 }
 
 // guidedReLU is ReLU with the gradient of guided backpropagation: only what is

@@ -3,15 +3,14 @@ package explain
 import (
 	"context"
 	"fmt"
-	"math"
 
 	"github.com/resnet-go/resnet/metrics"
 	"github.com/resnet-go/resnet/tensor"
 )
 
 // occlusion computes the drop of the classes' probabilities under a patch that
-// wanders over the image. A patch is 0 in the network's input, which is the mean
-// colour for the usual preprocessing. The last patch of a row and column ends
+// moves over the image. A patch is 0 in the network's input, which is the mean
+// color for the usual preprocessing. The last patch of a row and column ends
 // where the image does.
 func (e *Explainer) occlusion(ctx context.Context, x *tensor.Tensor, logits []float32, classes []int, opt Options) ([]Map, error) {
 	if opt.Layer != "" {
@@ -33,7 +32,7 @@ func (e *Explainer) occlusion(ctx context.Context, x *tensor.Tensor, logits []fl
 	case opt.Stride < 1 || opt.Stride > opt.Patch:
 		return nil, fmt.Errorf("explain: a stride of %d leaves gaps between patches of %d, or is below 1", opt.Stride, opt.Patch)
 	case opt.Batch < 1:
-		return nil, fmt.Errorf("explain: a batch of %d", opt.Batch)
+		return nil, fmt.Errorf("explain: Batch is %d, must not be negative", opt.Batch)
 	}
 
 	type place struct{ x, y int }
@@ -43,22 +42,17 @@ func (e *Explainer) occlusion(ctx context.Context, x *tensor.Tensor, logits []fl
 			places = append(places, place{x, y})
 		}
 	}
-	probability := func(z []float32) []float64 {
-		if !opt.MultiLabel {
-			return metrics.Softmax(z, 1)
-		}
-		p := make([]float64, len(z))
-		for i, v := range z {
-			p[i] = 1 / (1 + math.Exp(-float64(v)))
-		}
-		return p
-	}
+	probability := func(z []float32) []float64 { return metrics.Probabilities(z, opt.MultiLabel) }
 	whole := probability(logits)
 	sums := make([][]float64, len(classes))
 	for i := range sums {
 		sums[i] = make([]float64, h*w)
 	}
 	cover := make([]float64, h*w)
+	x, err := x.In(tensor.NCHW)
+	if err != nil {
+		return nil, err
+	}
 	size, image := c*h*w, x.Float32s()
 	for done := 0; done < len(places); {
 		if err := ctx.Err(); err != nil {
@@ -80,7 +74,7 @@ func (e *Explainer) occlusion(ctx context.Context, x *tensor.Tensor, logits []fl
 				}
 			}
 		}
-		z, err := e.logits(batch)
+		z, err := e.logits(ctx, batch)
 		if err != nil {
 			return nil, err
 		}

@@ -11,7 +11,7 @@ import (
 //	y[n,k,i,j] = b[k] + Σ_{c,r,s} x[n, c, i*StrideH - PadTop + r*DilationH, j*StrideW - PadLeft + s*DilationW] * w[k,c,r,s]
 //
 // where positions outside x count as 0 and, with Groups g > 1, the channels
-// are cut into g independent groups. Inputs: x [N C H W], w [K C/g R S] and
+// split into g independent groups. Inputs: x [N C H W], w [K C/g R S] and
 // optionally b [K]; output [N K OH OW]. Equals ONNX Conv.
 type Conv2d struct {
 	StrideH, StrideW     int
@@ -40,10 +40,10 @@ func (o Conv2d) Infer(in []Type) ([]Type, error) {
 		return nil, fmt.Errorf("stride, dilation and groups must be at least 1, got %dx%d, %dx%d, %d", o.StrideH, o.StrideW, o.DilationH, o.DilationW, o.Groups)
 	}
 	if o.PadTop < 0 || o.PadLeft < 0 || o.PadBottom < 0 || o.PadRight < 0 {
-		return nil, fmt.Errorf("negative padding: %d above, %d left, %d below, %d right", o.PadTop, o.PadLeft, o.PadBottom, o.PadRight)
+		return nil, fmt.Errorf("the padding %d above, %d left, %d below, %d right must not be negative", o.PadTop, o.PadLeft, o.PadBottom, o.PadRight)
 	}
 	if max(o.StrideH, o.StrideW, o.DilationH, o.DilationW, o.PadTop, o.PadLeft, o.PadBottom, o.PadRight) > maxExtent {
-		return nil, fmt.Errorf("a stride, dilation or padding above %d", maxExtent)
+		return nil, fmt.Errorf("a stride, dilation or padding is above %d", maxExtent)
 	}
 	if x[1]%o.Groups != 0 || w[0]%o.Groups != 0 {
 		return nil, fmt.Errorf("%d input and %d output channels do not divide into %d groups", x[1], w[0], o.Groups)
@@ -63,7 +63,8 @@ func (o Conv2d) Infer(in []Type) ([]Type, error) {
 	return result(x[0], w[0], oh, ow)
 }
 
-// Grad implements [Differentiable].
+// Grad returns dx by [Conv2dInputGrad], dw by [Conv2dWeightGrad], and db, the sum
+// of dy over N, H and W.
 func (o Conv2d) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	x, w := n.In[0], n.In[1]
 	d := make([]*Value, len(n.In))
@@ -79,8 +80,8 @@ func (o Conv2d) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	return d
 }
 
-// Conv2dInputGrad is the gradient of [Conv2d] to its input, which is also the
-// transposed convolution. Inputs: dy [N K OH OW], w [K C/g R S]; output of
+// Conv2dInputGrad is the gradient of [Conv2d] with respect to its input, which is
+// also the transposed convolution. Inputs: dy [N K OH OW], w [K C/g R S]; output of
 // shape X [N C H W].
 type Conv2dInputGrad struct {
 	Conv Conv2d
@@ -105,7 +106,8 @@ func (o Conv2dInputGrad) Infer(in []Type) ([]Type, error) {
 	return []Type{F32(o.X...)}, nil
 }
 
-// Grad implements [Differentiable].
+// Grad uses that the operator is linear in dy and in w: the gradient with respect
+// to dy is the convolution itself.
 func (o Conv2dInputGrad) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	d := make([]*Value, 2)
 	if need[0] {
@@ -117,7 +119,7 @@ func (o Conv2dInputGrad) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*
 	return d
 }
 
-// Conv2dWeightGrad is the gradient of [Conv2d] to its weight. Inputs: x
+// Conv2dWeightGrad is the gradient of [Conv2d] with respect to its weight. Inputs: x
 // [N C H W], dy [N K OH OW]; output of shape W [K C/g R S].
 type Conv2dWeightGrad struct {
 	Conv Conv2d
@@ -142,7 +144,8 @@ func (o Conv2dWeightGrad) Infer(in []Type) ([]Type, error) {
 	return []Type{F32(o.W...)}, nil
 }
 
-// Grad implements [Differentiable].
+// Grad uses that the operator is linear in x and in dy: the gradient with respect
+// to dy is the convolution itself, by the incoming gradient as its weight.
 func (o Conv2dWeightGrad) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	d := make([]*Value, 2)
 	if need[0] {
@@ -154,7 +157,7 @@ func (o Conv2dWeightGrad) Grad(g *Graph, n *Node, dout []*Value, need []bool) []
 	return d
 }
 
-// windowCount returns how many windows of the given kernel fit along one axis.
+// windowCount returns the number of windows that fit along one axis.
 // With ceil, a last window that starts inside the input or its left padding
 // may reach beyond the right edge, as in PyTorch's ceil_mode.
 func windowCount(size, pad, kernel, stride, dilation int, ceil bool) int {

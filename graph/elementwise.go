@@ -66,18 +66,19 @@ func (o Unary) Infer(in []Type) ([]Type, error) {
 		return nil, err
 	}
 	if int(o.Fn) >= len(unaryNames) {
-		return nil, fmt.Errorf("unknown function")
+		return nil, fmt.Errorf("the function %v is unknown", o.Fn)
 	}
 	if o.Fn == Clip && !(o.A < o.B) {
 		return nil, fmt.Errorf("the lower bound %g is not below the upper %g", o.A, o.B)
 	}
 	if o.Fn == LeakyRelu && !(o.A >= 0) {
-		return nil, fmt.Errorf("the slope %g must be 0 or above", o.A)
+		return nil, fmt.Errorf("the slope is %g, must not be negative", o.A)
 	}
 	return []Type{in[0]}, floats(in)
 }
 
-// Grad implements [Differentiable].
+// Grad multiplies dy by the derivative, from the output where that is enough, so
+// that the input need not be kept.
 func (o Unary) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	of := n.In[0]
 	if o.Fn.FromOutput() {
@@ -108,9 +109,9 @@ func (o UnaryGrad) Infer(in []Type) ([]Type, error) {
 	return o.Of.Infer(in[:1])
 }
 
-// Grad implements [Differentiable]. The piecewise linear functions have a
-// second derivative of 0 and Square one of 2, which makes gradients of gradients
-// exact for ReLU networks; for other functions it is refused.
+// Grad uses the second derivative, which is 0 for the piecewise linear functions
+// and 2 for Square, so that gradients of gradients are exact for ReLU networks.
+// Other functions stop with an [*Error].
 func (o UnaryGrad) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	var dx *Value
 	switch o.Of.Fn {
@@ -164,7 +165,7 @@ func (o Binary) Infer(in []Type) ([]Type, error) {
 		return nil, err
 	}
 	if int(o.Fn) >= len(binaryNames) {
-		return nil, fmt.Errorf("unknown function")
+		return nil, fmt.Errorf("the function %v is unknown", o.Fn)
 	}
 	s, err := Broadcast(in[0].Shape, in[1].Shape)
 	if err != nil {
@@ -173,7 +174,8 @@ func (o Binary) Infer(in []Type) ([]Type, error) {
 	return result(s...)
 }
 
-// Grad implements [Differentiable].
+// Grad is dy for Add, ±dy for Sub, dy*b and dy*a for Mul, dy/b and -dy*y/b for Div,
+// and [SelectGrad] for Max and Min, each summed over the axes that were stretched.
 func (o Binary) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	a, b, dy := n.In[0], n.In[1], dout[0]
 	mul := func(x, y *Value) *Value { return g.Must1(Binary{Fn: Mul}, x, y) }
@@ -215,8 +217,8 @@ func (o Binary) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	return d
 }
 
-// SelectGrad is dy where x was chosen by Max or Min over other, half of it on
-// a tie, else 0. Inputs: x, other (broadcast against each other), dy.
+// SelectGrad is dy where Max or Min chose x, dy/2 on a tie, and 0 where it chose
+// other. Inputs: x, other (broadcast against each other), dy.
 type SelectGrad struct{ Fn BinaryFn }
 
 // Name implements [Op].
@@ -228,7 +230,7 @@ func (o SelectGrad) Infer(in []Type) ([]Type, error) {
 		return nil, err
 	}
 	if o.Fn != Max && o.Fn != Min {
-		return nil, fmt.Errorf("want Max or Min")
+		return nil, fmt.Errorf("the function is %v, want Max or Min", o.Fn)
 	}
 	s, err := Broadcast(in[0].Shape, in[1].Shape)
 	if err != nil {
@@ -240,7 +242,8 @@ func (o SelectGrad) Infer(in []Type) ([]Type, error) {
 	return []Type{in[2]}, floats(in)
 }
 
-// Affine is y = Scale*x + Shift with constant numbers.
+// Affine is y = Scale*x + Shift with constant numbers. Input any shape; output the
+// same.
 type Affine struct{ Scale, Shift float32 }
 
 // Name implements [Op].
@@ -254,7 +257,7 @@ func (Affine) Infer(in []Type) ([]Type, error) {
 	return []Type{in[0]}, floats(in)
 }
 
-// Grad implements [Differentiable].
+// Grad is Scale*dy.
 func (o Affine) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	return []*Value{g.Must1(Affine{Scale: o.Scale}, dout[0])}
 }

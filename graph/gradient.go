@@ -7,25 +7,26 @@ import (
 )
 
 // Gradients adds to the graph the gradient of the scalar loss with respect to
-// each value of wrt, by reverse accumulation: one walk over the nodes from the
-// loss back, each node's rule written in operators. A value that does not
-// influence the loss gets a gradient of zeros.
+// each value of wrt, by reverse accumulation: one walk over the nodes backward
+// from the loss, in which each node adds the operators of its gradient. A value
+// that does not influence the loss has a gradient of zeros.
 func (g *Graph) Gradients(loss *Value, wrt []*Value) (grads []*Value, err error) {
 	return g.checkedGradients(loss, wrt, nil)
 }
 
-// RecomputedGradients is Gradients, the same numbers to the last bit, for less
-// memory and more time: what lies inside a segment of the network is not kept
-// until its gradients are computed, but computed once more right before (Chen
-// et al. 2016, arXiv 1604.06174, section 4.1). segment names the segment of a
-// node by its Path, "" where it is in none. What other segments read is kept,
-// and so are vectors, such as a batch norm's statistics, and all of the last
-// segment, which would be needed again at once. Updates are not repeated.
+// RecomputedGradients is Gradients for less memory and more time, with the same
+// numbers to the last bit: values inside a segment of the network are not kept
+// for the backward pass but computed a second time right before their gradients
+// (Chen et al. 2016, arXiv 1604.06174, section 4.1). segment returns the name of
+// the segment of a node by the node's Path, "" for none. Values that other
+// segments read are kept, and so are vectors, such as a batch norm's statistics,
+// and the whole last segment, whose recomputation would come at once. Updates are
+// not repeated.
 func (g *Graph) RecomputedGradients(loss *Value, wrt []*Value, segment func(path string) string) (grads []*Value, err error) {
 	return g.checkedGradients(loss, wrt, segment)
 }
 
-// checkedGradients is RecomputedGradients; a nil segment computes nothing again.
+// checkedGradients is RecomputedGradients; a nil segment keeps every value.
 func (g *Graph) checkedGradients(loss *Value, wrt []*Value, segment func(path string) string) (grads []*Value, err error) {
 	if loss == nil {
 		return nil, &Error{Op: "Gradients", Err: fmt.Errorf("the loss is nil")}
@@ -42,7 +43,7 @@ func (g *Graph) checkedGradients(loss *Value, wrt []*Value, segment func(path st
 		}
 	}
 	if loss.DType != tensor.Float32 || loss.Shape.Numel() != 1 {
-		return nil, &Error{Op: "Gradients", In: []Type{loss.Type}, Err: fmt.Errorf("the loss must be a scalar")}
+		return nil, &Error{Op: "Gradients", In: []Type{loss.Type}, Err: fmt.Errorf("the loss is no float32 scalar; reduce it first")}
 	}
 	err = Try(func() { grads = g.gradients(loss, wrt, segment) })
 	return grads, err
@@ -65,7 +66,7 @@ func (g *Graph) gradients(loss *Value, wrt []*Value, segment func(path string) s
 		}
 	}
 
-	again := newRecomputation(g, forward, segment)
+	recomputed := newRecomputation(g, forward, segment)
 	d := make([]*Value, g.values)
 	one := g.Scalar(1)
 	d[loss.ID] = g.Must1(BroadcastTo{loss.Shape}, one)
@@ -92,7 +93,7 @@ func (g *Graph) gradients(loss *Value, wrt []*Value, segment func(path string) s
 		if !ok {
 			panic(&Error{Path: n.Path, Op: n.Op.Name(), Err: fmt.Errorf("the operator has no gradient")})
 		}
-		for j, dv := range op.Grad(g, again.node(n), dout, need) {
+		for j, dv := range op.Grad(g, recomputed.node(n), dout, need) {
 			in := n.In[j]
 			switch {
 			case dv == nil || !needs[in.ID]:

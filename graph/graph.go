@@ -2,9 +2,10 @@
 // them, and the rules for shapes and gradients. Every model, however it was
 // written, becomes one Graph; package engine turns a Graph into a plan.
 //
-// A Graph only grows: values are never changed once made. Shapes are concrete
-// and in N, C, H, W order. One file holds one family of operators, with each
-// operator's formula, shape rule and gradient together.
+// A Graph only grows: values never change once made. Shapes are concrete and in
+// N, C, H, W order. Each file holds one family of operators, with the formula,
+// the shape rule and the gradient of an operator together. How an operator is
+// computed is not here but in package engine.
 package graph
 
 import (
@@ -34,7 +35,7 @@ type Op interface {
 	// Name is the operator's name in messages and dumps, such as "Conv2d".
 	Name() string
 	// Infer returns the types of the outputs for inputs of the given types, or
-	// an error that says which input does not fit and how.
+	// an error that names the input which does not fit.
 	Infer(in []Type) ([]Type, error)
 }
 
@@ -42,9 +43,9 @@ type Op interface {
 type Differentiable interface {
 	Op
 	// Grad adds to g the nodes that compute the gradient of a scalar with
-	// respect to n's inputs, given its gradient with respect to n's outputs
-	// (nil where an output has no influence on it). Inputs whose need is false
-	// may be left nil in the result.
+	// respect to n's inputs. dout is the gradient of the scalar with respect to
+	// n's outputs, nil for an output that the scalar does not depend on. Results
+	// for inputs whose need is false may be nil.
 	Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value
 }
 
@@ -84,7 +85,7 @@ type Output struct {
 	Value *Value
 }
 
-// Update says that after a run the variable holds New's value.
+// Update assigns the value of New to the variable at the end of each run.
 type Update struct {
 	Variable *Value
 	New      *Value
@@ -200,12 +201,27 @@ func (g *Graph) SetPath(path string) (previous string) {
 	return previous
 }
 
-// NumValues returns how many values exist; IDs are below it.
+// NumValues returns the number of values; their IDs are below it.
 func (g *Graph) NumValues() int { return g.values }
 
-// Input returns the value fed by the caller under this name, making it on first use.
+// Input returns the value fed by the caller under this name, making it on first
+// use. The caller feeds it in row-major order; see [Graph.InputAs].
 func (g *Graph) Input(name string, t Type) (*Value, error) {
-	return g.source(&g.inputs, name, Input{Label: name, Type: t})
+	return g.InputAs(name, t, tensor.NCHW)
+}
+
+// InputAs is [Graph.Input] with the layout of the tensors that the caller feeds.
+// Operators do not see it: a value's type is the same in either layout. It
+// returns an error if the input was made with another type or layout before.
+func (g *Graph) InputAs(name string, t Type, l tensor.Layout) (*Value, error) {
+	v, err := g.source(&g.inputs, name, Input{Label: name, Type: t, Layout: l})
+	if err != nil {
+		return nil, err
+	}
+	if before := v.Node.Op.(Input).Layout; before != l {
+		return nil, &Error{Path: g.path, Op: Input{}.Name(), Err: fmt.Errorf("%q was laid out as %v before, now %v", name, before, l)}
+	}
+	return v, nil
 }
 
 // Variable returns the value kept between runs under this name, making it on
@@ -252,8 +268,8 @@ func (g *Graph) Output(name string, v *Value) {
 	g.Outputs = append(g.Outputs, Output{name, v})
 }
 
-// Assign makes the variable hold v's value after each run. All updates take
-// effect together, after every read; a variable can have one update only.
+// Assign gives the variable v's value at the end of each run. All updates take
+// effect together, after every read. A variable can have only one update.
 func (g *Graph) Assign(variable, v *Value) error {
 	if variable == nil || v == nil {
 		return &Error{Path: g.path, Op: "Assign", Err: errors.New("the variable or the value is nil")}
@@ -265,31 +281,38 @@ func (g *Graph) Assign(variable, v *Value) error {
 		return &Error{Path: g.path, Op: "Assign", Err: fmt.Errorf("%v is not a variable", variable)}
 	}
 	if variable.DType != v.DType || !variable.Shape.Equal(v.Shape) {
-		return &Error{Path: g.path, Op: "Assign", In: []Type{variable.Type, v.Type}, Err: errors.New("types differ")}
+		return &Error{Path: g.path, Op: "Assign", In: []Type{variable.Type, v.Type}, Err: errors.New("the variable and its new value must have one type")}
 	}
 	for _, u := range g.Updates {
 		if u.Variable == variable {
-			return &Error{Path: g.path, Op: "Assign", Err: fmt.Errorf("%q has a new value already", variable.Node.Op.(Variable).Label)}
+			return &Error{Path: g.path, Op: "Assign", Err: fmt.Errorf("%q is assigned twice: a variable can have only one update", variable.Node.Op.(Variable).Label)}
 		}
 	}
 	g.Updates = append(g.Updates, Update{variable, v})
 	return nil
 }
 
-// Input is fed by the caller at each run. Made by [Graph.Input].
+// Input is fed by the caller at each run. Made by [Graph.Input] and
+// [Graph.InputAs].
 type Input struct {
-	Label string
-	Type  Type
+	Label  string
+	Type   Type
+	Layout tensor.Layout // of the tensors that the caller feeds
 }
 
 // Name implements [Op].
 func (Input) Name() string { return "Input" }
 
 // Infer implements [Op].
-func (o Input) Infer([]Type) ([]Type, error) { return []Type{o.Type}, validType(o.Type) }
+func (o Input) Infer([]Type) ([]Type, error) {
+	if o.Layout != tensor.NCHW && (o.Layout != tensor.NHWC || o.Type.DType != tensor.Float32 || len(o.Type.Shape) != 4) {
+		return nil, fmt.Errorf("input %q is %s: only float32 inputs of rank 4 can be %v", o.Label, o.Type, o.Layout)
+	}
+	return []Type{o.Type}, validType(o.Type)
+}
 
 // Variable is kept between runs: a parameter, a running statistic or a slot of
-// an optimiser. Made by [Graph.Variable].
+// an optimizer. Made by [Graph.Variable].
 type Variable struct {
 	Label string
 	Type  Type
@@ -310,7 +333,10 @@ func (Const) Name() string { return "Const" }
 // Infer implements [Op].
 func (o Const) Infer([]Type) ([]Type, error) {
 	if o.Tensor == nil {
-		return nil, errors.New("no tensor")
+		return nil, errors.New("the constant has no tensor")
+	}
+	if l := o.Tensor.Layout(); l != tensor.NCHW {
+		return nil, fmt.Errorf("the constant is %v, must be laid out as %v", o.Tensor, tensor.NCHW)
 	}
 	t := Type{o.Tensor.DType(), o.Tensor.Shape()}
 	return []Type{t}, validType(t)
@@ -342,7 +368,7 @@ func validShape(s tensor.Shape) error {
 
 func validType(t Type) error {
 	if t.DType != tensor.Float32 && t.DType != tensor.Int64 {
-		return fmt.Errorf("unknown type %s", t.DType)
+		return fmt.Errorf("the type %s is unknown, want float32 or int64", t.DType)
 	}
 	return validShape(t.Shape)
 }

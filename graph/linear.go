@@ -34,7 +34,7 @@ func (Linear) Infer(in []Type) ([]Type, error) {
 	return result(x[0], w[0])
 }
 
-// Grad implements [Differentiable].
+// Grad returns dx = dy w, dw = dyᵀ x, and db, the sum of dy over N.
 func (Linear) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	d := make([]*Value, len(n.In))
 	if need[0] {
@@ -63,7 +63,8 @@ func (LinearInputGrad) Infer(in []Type) ([]Type, error) {
 	return matmulType(in, false, false)
 }
 
-// Grad implements [Differentiable].
+// Grad of dx = dy w: for dy it is Linear, for w the incoming gradient takes the
+// place of x in [LinearWeightGrad].
 func (LinearInputGrad) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	return []*Value{
 		g.Must1(Linear{}, dout[0], n.In[1]),
@@ -85,7 +86,7 @@ func (LinearWeightGrad) Infer(in []Type) ([]Type, error) {
 	return matmulType([]Type{in[1], in[0]}, true, false)
 }
 
-// Grad implements [Differentiable].
+// Grad of dw = dyᵀ x, which is linear in both inputs.
 func (LinearWeightGrad) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	return []*Value{
 		g.Must1(LinearInputGrad{}, n.In[1], dout[0]),
@@ -93,8 +94,8 @@ func (LinearWeightGrad) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*V
 	}
 }
 
-// MatMul multiplies matrices, or stacks of matrices of equal leading extents:
-// y = op(a) op(b), op being the transpose of the last two axes where asked.
+// MatMul multiplies matrices, or stacks of equally many matrices:
+// y = op(a) op(b), where op transposes the last two axes if TransA or TransB.
 // Inputs: a [... M K] (or [... K M] with TransA), b [... K N] (or [... N K]
 // with TransB), rank 2 or 3; output [... M N].
 type MatMul struct{ TransA, TransB bool }
@@ -105,7 +106,7 @@ func (MatMul) Name() string { return "MatMul" }
 // Infer implements [Op].
 func (o MatMul) Infer(in []Type) ([]Type, error) { return matmulType(in, o.TransA, o.TransB) }
 
-// Grad implements [Differentiable].
+// Grad returns da = dy bᵀ and db = aᵀ dy, transposed where a or b was.
 func (o MatMul) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	a, b, dy := n.In[0], n.In[1], dout[0]
 	d := make([]*Value, 2)
@@ -150,7 +151,7 @@ func matmulType(in []Type, transA, transB bool) ([]Type, error) {
 		return nil, fmt.Errorf("want two matrices, or two stacks of matrices, got %v and %v", a, b)
 	}
 	if r == 3 && a[0] != b[0] {
-		return nil, fmt.Errorf("stacks of %d and %d matrices", a[0], b[0])
+		return nil, fmt.Errorf("the stacks have %d and %d matrices, want equally many", a[0], b[0])
 	}
 	m, k := a[r-2], a[r-1]
 	if transA {
@@ -161,7 +162,7 @@ func matmulType(in []Type, transA, transB bool) ([]Type, error) {
 		k2, n = n, k2
 	}
 	if k != k2 {
-		return nil, fmt.Errorf("inner extents %d and %d differ", k, k2)
+		return nil, fmt.Errorf("the inner extents %d and %d differ", k, k2)
 	}
 	return result(append(a[:r-2].Clone(), m, n)...)
 }

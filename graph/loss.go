@@ -6,7 +6,8 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// IgnoreLabel marks a row, or a pixel of a segmentation, without a label.
+// IgnoreLabel is the label of a row, or of a pixel of a segmentation, that does
+// not count in the loss.
 const IgnoreLabel = -100
 
 // CrossEntropy is the mean cross entropy of softmax(logits) against targets:
@@ -16,8 +17,8 @@ const IgnoreLabel = -100
 // as PyTorch's CrossEntropyLoss, with w = 1 where no weights are given. With
 // LabelSmoothing s (Szegedy et al. 2016, section 7) the target distribution
 // becomes (1-s)*target + s/C. Rows with the label [IgnoreLabel] do not count;
-// any other label outside 0..C-1 stops the run with an error. Distributions are
-// averaged over N whatever the class weights, as in PyTorch.
+// any other label outside 0..C-1 stops the run with an error. With targets that are
+// distributions the sum is divided by N, not by the class weights, as in PyTorch.
 //
 // Inputs: logits [N C]; targets, int64 labels [N] or float32 distributions
 // [N C] (mixup, cutmix); optionally class weights [C]. Output: a scalar.
@@ -50,8 +51,8 @@ func (o CrossEntropy) Infer(in []Type) ([]Type, error) {
 	return []Type{F32()}, nil
 }
 
-// Grad implements [Differentiable] with respect to the logits; it is refused
-// for the targets and weights.
+// Grad is w*(softmax(logits) - target) / Σ w for each row. It exists for the
+// logits; targets and weights stop with an [*Error].
 func (o CrossEntropy) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	onlyLogits(n, need)
 	d := make([]*Value, len(n.In))
@@ -60,7 +61,7 @@ func (o CrossEntropy) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Val
 	return d
 }
 
-// CrossEntropyGrad is the gradient of [CrossEntropy] to the logits. Inputs:
+// CrossEntropyGrad is the gradient of [CrossEntropy] with respect to the logits. Inputs:
 // the gradient of the scalar loss, then the inputs of CrossEntropy; output [N C].
 type CrossEntropyGrad struct{ Of CrossEntropy }
 
@@ -99,8 +100,7 @@ func (BCEWithLogits) Infer(in []Type) ([]Type, error) {
 	return []Type{F32()}, nil
 }
 
-// Grad implements [Differentiable] with respect to the logits; it is refused
-// for the targets and weights.
+// Grad exists for the logits; targets and weights stop with an [*Error].
 func (o BCEWithLogits) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	onlyLogits(n, need)
 	d := make([]*Value, len(n.In))
@@ -109,7 +109,7 @@ func (o BCEWithLogits) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Va
 	return d
 }
 
-// BCEWithLogitsGrad is the gradient of [BCEWithLogits] to the logits. Inputs:
+// BCEWithLogitsGrad is the gradient of [BCEWithLogits] with respect to the logits. Inputs:
 // the gradient of the scalar loss, then the inputs of BCEWithLogits; output [N C].
 type BCEWithLogitsGrad struct{}
 
@@ -119,18 +119,18 @@ func (BCEWithLogitsGrad) Name() string { return "BCEWithLogitsGrad" }
 // Infer implements [Op].
 func (BCEWithLogitsGrad) Infer(in []Type) ([]Type, error) { return lossGradType(BCEWithLogits{}, in) }
 
-// onlyLogits refuses a gradient with respect to other inputs than the first.
+// onlyLogits stops if a gradient with respect to targets or weights is needed.
 func onlyLogits(n *Node, need []bool) {
 	for _, needed := range need[1:] {
 		if needed {
-			panic(&Error{Path: n.Path, Op: n.Op.Name(), Err: fmt.Errorf("there is a gradient to the logits only, not to targets and weights")})
+			panic(&Error{Path: n.Path, Op: n.Op.Name(), Err: fmt.Errorf("only the logits have a gradient, not targets and weights")})
 		}
 	}
 }
 
 func lossGradType(of Op, in []Type) ([]Type, error) {
 	if len(in) == 0 || in[0].DType != tensor.Float32 || len(in[0].Shape) != 0 {
-		return nil, fmt.Errorf("want the gradient of the loss, a scalar, first")
+		return nil, fmt.Errorf("the first input must be the gradient of the loss, a scalar")
 	}
 	if _, err := of.Infer(in[1:]); err != nil {
 		return nil, err

@@ -6,7 +6,7 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// BatchNorm normalises with fixed statistics, as at inference and in frozen
+// BatchNorm normalizes with fixed statistics, as at inference and in frozen
 // layers (Ioffe and Szegedy 2015, section 3.1):
 //
 //	y = (x - mean) / sqrt(var + Eps) * gamma + beta     for each channel
@@ -24,16 +24,16 @@ func (o BatchNorm) Infer(in []Type) ([]Type, error) {
 		return nil, err
 	}
 	if !(o.Eps >= 0) {
-		return nil, fmt.Errorf("eps %g is negative", o.Eps)
+		return nil, fmt.Errorf("eps is %g, must not be negative", o.Eps)
 	}
 	return []Type{in[0]}, nil
 }
 
-// Grad implements [Differentiable] with respect to x, gamma and beta; it is
-// refused for the statistics.
+// Grad treats mean and var as constants: dx = dy*gamma/sqrt(var + Eps). Asking for
+// the gradient with respect to the statistics stops with an [*Error].
 func (o BatchNorm) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	if need[3] || need[4] {
-		panic(&Error{Path: n.Path, Op: o.Name(), Err: fmt.Errorf("there is no gradient to fixed statistics")})
+		panic(&Error{Path: n.Path, Op: o.Name(), Err: fmt.Errorf("fixed statistics have no gradient")})
 	}
 	x, gamma, mean, variance, dy := n.In[0], n.In[1], n.In[3], n.In[4], dout[0]
 	wide := append(tensor.Shape{1}, gamma.Shape...)
@@ -53,8 +53,8 @@ func (o BatchNorm) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value 
 		d[0] = g.Must1(Binary{Fn: Mul}, dy, g.Must1(Reshape{wide}, scale))
 	}
 	if need[1] {
-		centred := g.Must1(Binary{Fn: Sub}, x, g.Must1(Reshape{wide}, mean))
-		sum := g.Must1(Reduce{Fn: Sum, Axes: axes}, g.Must1(Binary{Fn: Mul}, dy, centred))
+		centered := g.Must1(Binary{Fn: Sub}, x, g.Must1(Reshape{wide}, mean))
+		sum := g.Must1(Reduce{Fn: Sum, Axes: axes}, g.Must1(Binary{Fn: Mul}, dy, centered))
 		d[1] = g.Must1(Binary{Fn: Mul}, sum, invstd)
 	}
 	if need[2] {
@@ -63,10 +63,10 @@ func (o BatchNorm) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value 
 	return d
 }
 
-// BatchNormTrain normalises with the batch's own statistics and moves the
-// running ones (Ioffe and Szegedy 2015, algorithm 1). Momentum is PyTorch's:
-// running = (1-Momentum)*running + Momentum*batch, with the unbiased variance
-// going into the running one and the biased variance normalising.
+// BatchNormTrain normalizes with the statistics of the batch and updates the
+// running statistics (Ioffe and Szegedy 2015, algorithm 1). Momentum is PyTorch's:
+// running = (1-Momentum)*running + Momentum*batch. The biased variance normalizes;
+// the unbiased variance goes into the running variance.
 //
 // Inputs: x [N C] or [N C H W], gamma, beta, running mean, running variance [C].
 // Outputs: y like x; batch mean [C]; 1/sqrt(batch variance + Eps) [C]; the new
@@ -91,12 +91,12 @@ func (o BatchNormTrain) Infer(in []Type) ([]Type, error) {
 	return []Type{in[0], c, c, c, c}, nil
 }
 
-// Grad implements [Differentiable] for the normalised output; a loss that
-// depends on the other outputs is refused.
+// Grad is [BatchNormGrad] for the normalized output. A loss that depends on the
+// other outputs stops with an [*Error].
 func (o BatchNormTrain) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	for _, dv := range dout[1:] {
 		if dv != nil {
-			panic(&Error{Path: n.Path, Op: o.Name(), Err: fmt.Errorf("there is no gradient through the statistics, only through the normalised output")})
+			panic(&Error{Path: n.Path, Op: o.Name(), Err: fmt.Errorf("there is no gradient through the statistics, only through the normalized output")})
 		}
 	}
 	d := make([]*Value, 5)
@@ -106,18 +106,19 @@ func (o BatchNormTrain) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*V
 	return d
 }
 
-// BatchNormAgain computes the output of a [BatchNormTrain] once more, to the
-// same bits, from the statistics that it left.
+// BatchNormRecomputed computes y of a [BatchNormTrain] a second time, to the same
+// bits, from the statistics of the first: [Graph.RecomputedGradients] uses it so
+// that the running statistics are not updated twice.
 //
 // Inputs: x [N C] or [N C H W], gamma, beta, batch mean, 1/sqrt(batch variance +
 // Eps) [C]. Output like x.
-type BatchNormAgain struct{}
+type BatchNormRecomputed struct{}
 
 // Name implements [Op].
-func (BatchNormAgain) Name() string { return "BatchNormAgain" }
+func (BatchNormRecomputed) Name() string { return "BatchNormRecomputed" }
 
 // Infer implements [Op].
-func (BatchNormAgain) Infer(in []Type) ([]Type, error) {
+func (BatchNormRecomputed) Infer(in []Type) ([]Type, error) {
 	if err := perChannel(in, 5); err != nil {
 		return nil, err
 	}
@@ -144,7 +145,7 @@ func (BatchNormGrad) Infer(in []Type) ([]Type, error) {
 		return nil, err
 	}
 	if !in[0].Shape.Equal(in[1].Shape) {
-		return nil, fmt.Errorf("the gradient %v differs from the input %v", in[0].Shape, in[1].Shape)
+		return nil, fmt.Errorf("the shape %v of the gradient differs from the input's %v", in[0].Shape, in[1].Shape)
 	}
 	return []Type{in[1], in[2], in[2]}, nil
 }
@@ -162,7 +163,7 @@ func perChannel(in []Type, want int) error {
 	}
 	for i, t := range in[1:] {
 		if !t.Shape.Equal(tensor.Shape{x[1]}) {
-			return fmt.Errorf("input %d must be [%d], one value a channel, got %v", i+1, x[1], t.Shape)
+			return fmt.Errorf("input %d must be [%d], one value per channel, got %v", i+1, x[1], t.Shape)
 		}
 	}
 	return nil

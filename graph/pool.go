@@ -7,7 +7,7 @@ import (
 )
 
 // Window is the geometry of a pooling operator. With Ceil a last window may
-// reach beyond the right and bottom edge, as PyTorch's ceil_mode.
+// reach beyond the right and bottom edge, as with PyTorch's ceil_mode.
 type Window struct {
 	KernelH, KernelW    int
 	StrideH, StrideW    int
@@ -27,7 +27,7 @@ func (w Window) infer(x tensor.Shape) (tensor.Shape, error) {
 		return nil, fmt.Errorf("kernel and stride must be at least 1, got %dx%d and %dx%d", w.KernelH, w.KernelW, w.StrideH, w.StrideW)
 	}
 	if max(w.KernelH, w.KernelW, w.StrideH, w.StrideW) > maxExtent {
-		return nil, fmt.Errorf("a kernel or stride above %d", maxExtent)
+		return nil, fmt.Errorf("a kernel or stride is above %d", maxExtent)
 	}
 	for _, p := range []struct{ pad, kernel int }{{w.PadTop, w.KernelH}, {w.PadBottom, w.KernelH}, {w.PadLeft, w.KernelW}, {w.PadRight, w.KernelW}} {
 		if p.pad < 0 || p.pad >= p.kernel {
@@ -53,9 +53,10 @@ func (w Window) count(size, before, after, kernel, stride int) int {
 }
 
 // MaxPool2d is the maximum over each window; positions in the padding never
-// win. Input x [N C H W]; outputs y [N C OH OW] and the winners: the first
-// largest element's position within its window, row by row, as float32
-// [N C OH OW]. Equals ONNX MaxPool (whose indices count otherwise).
+// win. Input x [N C H W]; outputs y [N C OH OW] and, for the gradient, the
+// winners: the position of the first largest element within its window, counted
+// row by row, as float32 [N C OH OW]. Equals ONNX MaxPool except for the winners,
+// which ONNX counts within the whole input.
 type MaxPool2d struct{ Window }
 
 // Name implements [Op].
@@ -73,7 +74,7 @@ func (o MaxPool2d) Infer(in []Type) ([]Type, error) {
 	return []Type{F32(s...), F32(s...)}, floats(in)
 }
 
-// Grad implements [Differentiable].
+// Grad sends dy to the winners that the forward pass recorded.
 func (o MaxPool2d) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	if dout[0] == nil {
 		return []*Value{nil}
@@ -107,7 +108,7 @@ func (o MaxPool2dGrad) Infer(in []Type) ([]Type, error) {
 }
 
 // AvgPool2d is the mean over each window. With CountPad the padding counts as
-// zeros in the mean (PyTorch's default); without, the mean is over the
+// zeros in the mean (PyTorch's default); without it the mean is over the
 // elements inside the input. Input x [N C H W]; output [N C OH OW]. Equals
 // ONNX AveragePool. The mean over a whole image is [Reduce] with Mean.
 type AvgPool2d struct {
@@ -130,7 +131,7 @@ func (o AvgPool2d) Infer(in []Type) ([]Type, error) {
 	return []Type{F32(s...)}, floats(in)
 }
 
-// Grad implements [Differentiable].
+// Grad spreads dy evenly over each window.
 func (o AvgPool2d) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	return []*Value{g.Must1(AvgPool2dGrad{o, n.In[0].Shape}, dout[0])}
 }
@@ -159,13 +160,13 @@ func (o AvgPool2dGrad) Infer(in []Type) ([]Type, error) {
 	return []Type{F32(o.X...)}, floats(in)
 }
 
-// Grad implements [Differentiable].
+// Grad is the pooling itself: the operator is the transpose of a linear one.
 func (o AvgPool2dGrad) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	return []*Value{g.Must1(o.Pool, dout[0])}
 }
 
-// Resize scales images to OH x OW by nearest neighbour or bilinear
-// interpolation with half-pixel centres (PyTorch's interpolate with
+// Resize scales images to OH x OW by nearest neighbor or bilinear
+// interpolation with half-pixel centers (PyTorch's interpolate with
 // align_corners=False; no antialias). Input [N C H W]; output [N C OH OW].
 // Equals ONNX Resize.
 type Resize struct {
@@ -186,7 +187,7 @@ func (o Resize) Infer(in []Type) ([]Type, error) {
 		return nil, fmt.Errorf("want an input [N C H W], got %v", x)
 	}
 	if o.OH < 1 || o.OW < 1 {
-		return nil, fmt.Errorf("the size must be positive, got %dx%d", o.OH, o.OW)
+		return nil, fmt.Errorf("the size is %dx%d, must be positive", o.OH, o.OW)
 	}
 	if err := floats(in); err != nil {
 		return nil, err
@@ -194,7 +195,8 @@ func (o Resize) Infer(in []Type) ([]Type, error) {
 	return result(x[0], x[1], o.OH, o.OW)
 }
 
-// Grad implements [Differentiable].
+// Grad is the transpose of the interpolation: each output pixel gives its weights
+// back.
 func (o Resize) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	return []*Value{g.Must1(ResizeGrad{o, n.In[0].Shape}, dout[0])}
 }
@@ -223,7 +225,7 @@ func (o ResizeGrad) Infer(in []Type) ([]Type, error) {
 	return []Type{F32(o.X...)}, floats(in)
 }
 
-// Grad implements [Differentiable].
+// Grad is the interpolation itself: the operator is the transpose of a linear one.
 func (o ResizeGrad) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	return []*Value{g.Must1(o.Resize, dout[0])}
 }

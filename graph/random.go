@@ -11,7 +11,7 @@ import (
 // are dropped: stochastic depth (Huang et al. 2016).
 //
 // The mask depends only on the seed, the step, Key and the element's index, not
-// on threads, and the gradient draws the same mask again. Element i is kept if
+// on threads; the gradient draws the same mask instead of keeping it. Element i is kept if
 // word i%4 of a Philox4x32-10 block is at least P * 2^32, rounded. The block's
 // counter words are i/4, Key with its highest bit set, and the low and the high
 // half of step; its key words are the low and the high half of seed. The index i
@@ -21,7 +21,7 @@ import (
 // Inputs: x [N ...]; rng int64[2]: seed and step. Output like x.
 type Dropout struct {
 	P         float32
-	Key       uint32 // which dropout of the model this is
+	Key       uint32 // differs between the dropouts of a model
 	PerSample bool
 }
 
@@ -40,12 +40,12 @@ func (o Dropout) Infer(in []Type) ([]Type, error) {
 		return nil, fmt.Errorf("a scalar has no samples")
 	}
 	if !(o.P >= 0 && o.P < 1) {
-		return nil, fmt.Errorf("probability %g is not in [0, 1)", o.P)
+		return nil, fmt.Errorf("the probability %g is not in [0, 1)", o.P)
 	}
 	return []Type{in[0]}, floats(in[:1])
 }
 
-// Grad implements [Differentiable]: the operator is linear in x.
+// Grad is the operator itself on dy: it is linear in x.
 func (o Dropout) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	return []*Value{g.Must1(o, dout[0], n.In[1]), nil}
 }

@@ -1,24 +1,25 @@
 package graph
 
-// recomputation gives gradients the values of a segment computed again, from
-// the point on at which the walk back reaches the segment.
+// recomputation replaces the values of a segment, for the gradients, by their
+// second computation. It adds that when the backward walk reaches the segment, so
+// that only one segment's values are in memory at a time.
 type recomputation struct {
 	g       *Graph
 	forward []*Node
-	segment []string // by Node.ID; "" where a node is not computed again
+	segment []string // by Node.ID; "" for a node that is not recomputed
 	kept    []bool   // by Value.ID
 	done    map[string]bool
-	now     map[*Value]*Value // a value's second computation
+	second  map[*Value]*Value // by the value of the forward pass
 }
 
-// newRecomputation returns nil, which computes nothing again, for no segments.
+// newRecomputation returns nil, which recomputes nothing, if segment is nil.
 func newRecomputation(g *Graph, forward []*Node, segment func(path string) string) *recomputation {
 	if segment == nil {
 		return nil
 	}
 	r := &recomputation{
 		g: g, forward: forward, segment: make([]string, len(forward)), kept: make([]bool, g.values),
-		done: map[string]bool{}, now: map[*Value]*Value{},
+		done: map[string]bool{}, second: map[*Value]*Value{},
 	}
 	last := ""
 	for i, n := range forward {
@@ -52,8 +53,8 @@ func newRecomputation(g *Graph, forward []*Node, segment func(path string) strin
 	return r
 }
 
-// node returns n as its gradient is to see it: with the second computation of
-// the values that are not kept.
+// node returns n for use by its gradient: with the second computation of the
+// values that are not kept.
 func (r *recomputation) node(n *Node) *Node {
 	if r == nil {
 		return n
@@ -67,8 +68,8 @@ func (r *recomputation) node(n *Node) *Node {
 	return &seen
 }
 
-// compute adds the nodes of a segment once more. Those that nothing reads, the
-// engine leaves out.
+// compute adds the nodes of a segment a second time. The engine leaves out the
+// nodes that nothing reads.
 func (r *recomputation) compute(segment string) {
 	defer r.g.SetPath(r.g.SetPath(""))
 	for i, n := range r.forward {
@@ -78,11 +79,11 @@ func (r *recomputation) compute(segment string) {
 		r.g.SetPath(n.Path)
 		op, in := n.Op, r.values(n.In)
 		if _, ok := op.(BatchNormTrain); ok {
-			op, in = BatchNormAgain{}, append(in[:3], n.Out[1], n.Out[2])
+			op, in = BatchNormRecomputed{}, append(in[:3], n.Out[1], n.Out[2])
 		}
 		for j, v := range r.g.Must(op, in...) {
 			if !r.kept[n.Out[j].ID] {
-				r.now[n.Out[j]] = v
+				r.second[n.Out[j]] = v
 			}
 		}
 	}
@@ -92,8 +93,8 @@ func (r *recomputation) values(old []*Value) []*Value {
 	list := make([]*Value, len(old))
 	for i, v := range old {
 		list[i] = v
-		if again, ok := r.now[v]; ok {
-			list[i] = again
+		if second, ok := r.second[v]; ok {
+			list[i] = second
 		}
 	}
 	return list

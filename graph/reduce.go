@@ -7,7 +7,7 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// ReduceFn combines many numbers into one.
+// ReduceFn is a function of many numbers.
 type ReduceFn uint8
 
 // The reductions.
@@ -48,7 +48,7 @@ func (o Reduce) Infer(in []Type) ([]Type, error) {
 		return nil, err
 	}
 	if o.Fn > MaxOf {
-		return nil, fmt.Errorf("unknown function")
+		return nil, fmt.Errorf("the function %v is unknown", o.Fn)
 	}
 	x := in[0].Shape
 	for i, a := range o.Axes {
@@ -68,14 +68,15 @@ func (o Reduce) Infer(in []Type) ([]Type, error) {
 	return []Type{F32(out...)}, floats(in)
 }
 
-// kept is the shape of the result with the reduced axes as 1.
+// kept returns the shape of the result with extents of 1 for the reduced axes.
 func (o Reduce) kept(x tensor.Shape) tensor.Shape {
 	o.Keep = true
 	t, _ := o.Infer([]Type{F32(x...)})
 	return t[0].Shape
 }
 
-// Grad implements [Differentiable].
+// Grad stretches dy over the reduced axes: as it is for Sum, divided by the number
+// of elements for Mean, to the maxima for MaxOf.
 func (o Reduce) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	x, y, dy := n.In[0], n.Out[0], dout[0]
 	kept := o.kept(x.Shape)
@@ -112,7 +113,7 @@ func (o ReduceMaxGrad) Infer(in []Type) ([]Type, error) {
 		return nil, err
 	}
 	if o.Of.Fn != MaxOf {
-		return nil, fmt.Errorf("want the gradient of ReduceMax, not of %v", o.Of.Fn)
+		return nil, fmt.Errorf("the function is %v, want ReduceMax", o.Of.Fn)
 	}
 	if !y[0].Shape.Equal(in[1].Shape) || !y[0].Shape.Equal(in[2].Shape) {
 		return nil, fmt.Errorf("want maxima and a gradient %v, got %v and %v", y[0].Shape, in[1].Shape, in[2].Shape)
@@ -145,7 +146,7 @@ func (o BroadcastTo) Infer(in []Type) ([]Type, error) {
 	return []Type{F32(o.Shape...)}, floats(in)
 }
 
-// Grad implements [Differentiable].
+// Grad sums dy over the stretched axes.
 func (o BroadcastTo) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	return []*Value{g.sumTo(dout[0], n.In[0].Shape)}
 }
@@ -159,7 +160,7 @@ func (Softmax) Name() string { return "Softmax" }
 // Infer implements [Op].
 func (Softmax) Infer(in []Type) ([]Type, error) { return lastAxis(in) }
 
-// Grad implements [Differentiable].
+// Grad is y*(dy - Σ dy*y), with the sum along the last axis.
 func (Softmax) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	y, dy := n.Out[0], dout[0]
 	prod := g.Must1(Binary{Fn: Mul}, dy, y)
@@ -167,7 +168,7 @@ func (Softmax) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	return []*Value{g.Must1(Binary{Fn: Sub}, prod, g.Must1(Binary{Fn: Mul}, y, sum))}
 }
 
-// LogSoftmax is the logarithm of [Softmax], computed without overflow.
+// LogSoftmax is the logarithm of [Softmax], without its overflow for large x.
 type LogSoftmax struct{}
 
 // Name implements [Op].
@@ -176,7 +177,7 @@ func (LogSoftmax) Name() string { return "LogSoftmax" }
 // Infer implements [Op].
 func (LogSoftmax) Infer(in []Type) ([]Type, error) { return lastAxis(in) }
 
-// Grad implements [Differentiable].
+// Grad is dy - softmax(x)*Σ dy, with the sum along the last axis.
 func (LogSoftmax) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	y, dy := n.Out[0], dout[0]
 	sum := g.Must1(Reduce{Fn: Sum, Axes: []int{len(y.Shape) - 1}, Keep: true}, dy)

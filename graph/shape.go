@@ -6,7 +6,8 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// Reshape gives the elements, in N, C, H, W order, another shape.
+// Reshape gives the elements another shape, in N, C, H, W order whatever the order
+// in memory.
 type Reshape struct{ Shape tensor.Shape }
 
 // Name implements [Op].
@@ -26,7 +27,7 @@ func (o Reshape) Infer(in []Type) ([]Type, error) {
 	return []Type{F32(o.Shape...)}, floats(in)
 }
 
-// Grad implements [Differentiable].
+// Grad gives dy the shape of the input.
 func (o Reshape) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	return []*Value{g.Must1(Reshape{n.In[0].Shape}, dout[0])}
 }
@@ -47,11 +48,11 @@ func (o Permute) Infer(in []Type) ([]Type, error) {
 	out := make(tensor.Shape, len(o.Perm))
 	seen := make([]bool, len(x))
 	if len(o.Perm) != len(x) {
-		return nil, fmt.Errorf("%v is no order of the %d axes of %v", o.Perm, len(x), x)
+		return nil, fmt.Errorf("%v is no permutation of the %d axes of %v", o.Perm, len(x), x)
 	}
 	for i, a := range o.Perm {
 		if a < 0 || a >= len(x) || seen[a] {
-			return nil, fmt.Errorf("%v is no order of the %d axes of %v", o.Perm, len(x), x)
+			return nil, fmt.Errorf("%v is no permutation of the %d axes of %v", o.Perm, len(x), x)
 		}
 		seen[a] = true
 		out[i] = x[a]
@@ -59,7 +60,7 @@ func (o Permute) Infer(in []Type) ([]Type, error) {
 	return []Type{F32(out...)}, floats(in)
 }
 
-// Grad implements [Differentiable].
+// Grad applies the inverse permutation.
 func (o Permute) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	back := make([]int, len(o.Perm))
 	for i, a := range o.Perm {
@@ -77,7 +78,7 @@ func (Concat) Name() string { return "Concat" }
 // Infer implements [Op].
 func (o Concat) Infer(in []Type) ([]Type, error) {
 	if len(in) == 0 {
-		return nil, fmt.Errorf("nothing to join")
+		return nil, fmt.Errorf("there are no inputs to join")
 	}
 	if err := arity(in, 1, len(in)); err != nil {
 		return nil, err
@@ -88,7 +89,7 @@ func (o Concat) Infer(in []Type) ([]Type, error) {
 	}
 	for _, t := range in[1:] {
 		if len(t.Shape) != len(out) {
-			return nil, fmt.Errorf("ranks differ: %v and %v", in[0].Shape, t.Shape)
+			return nil, fmt.Errorf("the ranks of %v and %v differ", in[0].Shape, t.Shape)
 		}
 		for a, d := range t.Shape {
 			if a != o.Axis && d != out[a] {
@@ -103,7 +104,7 @@ func (o Concat) Infer(in []Type) ([]Type, error) {
 	return result(out...)
 }
 
-// Grad implements [Differentiable].
+// Grad slices dy into the parts of the inputs.
 func (o Concat) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	d := make([]*Value, len(n.In))
 	at := 0
@@ -140,7 +141,7 @@ func (o Slice) Infer(in []Type) ([]Type, error) {
 	return []Type{F32(out...)}, floats(in)
 }
 
-// Grad implements [Differentiable].
+// Grad puts dy back at its places, with zeros before, between and after.
 func (o Slice) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	size := n.In[0].Shape[o.Axis]
 	pad := Pad{Axis: o.Axis, Before: o.Start, Between: o.Step - 1}
@@ -149,7 +150,7 @@ func (o Slice) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 }
 
 // Pad adds elements of the given Value along one axis: Before the first,
-// After the last and Between each two. The zero-padding shortcut of He et al.
+// After the last and Between each two neighbors. The zero-padding shortcut of He et al.
 // 2015 (option A) is a Pad of the channel axis.
 type Pad struct {
 	Axis                   int
@@ -170,10 +171,10 @@ func (o Pad) Infer(in []Type) ([]Type, error) {
 		return nil, fmt.Errorf("%v has no axis %d", x, o.Axis)
 	}
 	if o.Before < 0 || o.After < 0 || o.Between < 0 {
-		return nil, fmt.Errorf("negative padding %d, %d, %d", o.Before, o.After, o.Between)
+		return nil, fmt.Errorf("the padding %d before, %d after, %d between must not be negative", o.Before, o.After, o.Between)
 	}
 	if max(o.Before, o.After, o.Between) > maxExtent {
-		return nil, fmt.Errorf("padding above %d", maxExtent)
+		return nil, fmt.Errorf("a padding is above %d", maxExtent)
 	}
 	if err := floats(in); err != nil {
 		return nil, err
@@ -183,7 +184,7 @@ func (o Pad) Infer(in []Type) ([]Type, error) {
 	return result(out...)
 }
 
-// Grad implements [Differentiable].
+// Grad takes the elements of dy at the places of the input.
 func (o Pad) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 	return []*Value{g.Must1(Slice{o.Axis, o.Before, n.In[0].Shape[o.Axis], o.Between + 1}, dout[0])}
 }

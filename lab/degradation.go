@@ -14,7 +14,7 @@ import (
 func degradation(_ context.Context, s *Study) ([]report.Section, []string, error) {
 	look := func(v *Variant, _ int) (int, bool) { return slices.Index(s.Depths, int(v.X)), v.Family == "plain" }
 	sections := []report.Section{
-		{Title: "Course of training", Text: []string{"Dashed: plain networks. Solid: residual networks. A colour is a depth."}, Figures: []*report.Figure{
+		{Title: "Training", Text: []string{"Dashed: plain networks. Solid: residual networks. A color is a depth."}, Figures: []*report.Figure{
 			s.curves("training-error", "Training error", "training error", trainError, look),
 			s.curves("test-error", "Test error", "test error", testError, look),
 		}},
@@ -26,11 +26,11 @@ func degradation(_ context.Context, s *Study) ([]report.Section, []string, error
 	return sections, s.verdict(), nil
 }
 
-// byDepth draws a measure's last value over the depth, a curve a family.
+// byDepth draws a measure's last value over the depth, one curve per family.
 func (s *Study) byDepth(id, title, ylabel string, m measure) *report.Figure {
 	f := &report.Figure{ID: id, Title: title, XLabel: "layers", YLabel: ylabel, Percent: true}
 	for i, family := range s.families() {
-		ser := report.Series{Name: family, Colour: i, Dashed: family == "plain"}
+		ser := report.Series{Name: family, Color: i, Dashed: family == "plain"}
 		for j := range s.Variants {
 			v := &s.Variants[j]
 			if v.Family != family {
@@ -82,8 +82,7 @@ func (s *Study) depthTable() *report.Table {
 	return t
 }
 
-// verdict says in words what the errors by depth are, and whether the
-// degradation shows. Nothing in it is known before the runs.
+// verdict describes the errors by depth, and whether the degradation shows.
 func (s *Study) verdict() []string {
 	depths := slices.Clone(s.Depths)
 	slices.Sort(depths)
@@ -102,7 +101,7 @@ func (s *Study) verdict() []string {
 			switch {
 			case math.IsNaN(d):
 				known = false
-				line += " Not all of them came to an end with finite numbers."
+				line += " Not all of them ended with finite numbers."
 			case beyond && d > 0:
 				rises[f] = true
 				line += fmt.Sprintf(" From %d to %d layers it rises by %.2f points.", lo, hi, 100*d)
@@ -123,9 +122,11 @@ func (s *Study) verdict() []string {
 	case rises["plain"] && !rises["residual"]:
 		out = append(out, "The degradation of He et al. 2015 shows: more layers make the plain networks train worse, and not the residual ones.")
 	case rises["plain"]:
-		out = append(out, "The degradation shows in the plain networks. The residual networks' training error rises with depth too: in this budget, which is far below the paper's, the deeper ones are not trained to their end.")
+		out = append(out, "The degradation shows in the plain networks. The residual networks' training error rises with depth too: "+
+			"in this budget, which is far below the paper's, the deeper ones are not trained to their end.")
 	case rises["residual"]:
-		out = append(out, "It is the residual networks whose training error rises with depth here, not the plain ones: this is not what He et al. 2015 found with a full budget.")
+		out = append(out, "It is the residual networks whose training error rises with depth here, not the plain ones: "+
+			"this is not what He et al. 2015 found with a full budget.")
 	default:
 		out = append(out, "The degradation does not show here: the plain networks' training error does not rise with depth beyond the spread.")
 	}
@@ -136,7 +137,7 @@ func (s *Study) verdict() []string {
 		}
 		out = append(out, fmt.Sprintf("At %d layers the residual network's training error is %.2f points %s than the plain one's.", hi, math.Abs(100*gap), word))
 	} else {
-		out = append(out, fmt.Sprintf("At %d layers plain and residual networks are not told apart (%+.2f points).", hi, 100*gap))
+		out = append(out, fmt.Sprintf("At %d layers plain and residual networks cannot be distinguished (%+.2f points).", hi, 100*gap))
 	}
 	return out
 }

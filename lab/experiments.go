@@ -26,7 +26,7 @@ var experiments = []Experiment{
 		page:     gradients,
 	},
 	{
-		Name: "landscape", Title: "The loss around what was learnt",
+		Name: "landscape", Title: "The loss around what was learned",
 		Question: "How does the loss change around the weights that training found, with and without shortcuts?",
 		Source:   "Li et al., Visualizing the Loss Landscape of Neural Nets, 2018",
 		defaults: depths(20, 56),
@@ -35,7 +35,7 @@ var experiments = []Experiment{
 	},
 	{
 		Name: "shortcuts", Title: "Kinds of shortcuts",
-		Question: "What may be done to the signal on the shortcut?",
+		Question: "Which changes to the signal on the shortcut are harmless?",
 		Source:   "He et al. 2015, table 3; He et al., Identity Mappings in Deep Residual Networks, 2016, table 1",
 		defaults: depths(20),
 		variants: variantsOf("", "shortcut-a", "shortcut-b", "shortcut-c", "scale", "half", "exclusive-gate", "shortcut-gate", "shortcut-dropout", "plain"),
@@ -43,7 +43,7 @@ var experiments = []Experiment{
 	},
 	{
 		Name: "attention", Title: "Attention in the blocks",
-		Question: "What does attention to channels and places add?",
+		Question: "What does attention to channels and positions add?",
 		Source:   "Hu et al. 2018 (SE), Wang et al. 2020 (ECA), Woo et al. 2018 (CBAM)",
 		defaults: depths(20),
 		variants: variantsOf("", "se", "eca", "cbam"),
@@ -57,15 +57,15 @@ var experiments = []Experiment{
 		page:     widthPage,
 	},
 	{
-		Name: "normalisation", Title: "Batch normalisation on and off",
-		Question: "Do plain and residual networks train without batch normalisation?",
+		Name: "normalization", Title: "Batch normalization on and off",
+		Question: "Do plain and residual networks train without batch normalization?",
 		Source:   "Ioffe and Szegedy 2015; He et al. 2015, section 4.1",
 		defaults: depths(20),
 		variants: func(o *Options) ([]Variant, error) {
-			return listed(o, pair("plain%d-cifar", "plain, normalised"), pair("plain%d-cifar+no-norm", "plain, not"),
-				pair("resnet%d-cifar", "residual, normalised"), pair("resnet%d-cifar+no-norm", "residual, not"))
+			return listed(o, pair("plain%d-cifar", "plain, normalized"), pair("plain%d-cifar+no-norm", "plain, not"),
+				pair("resnet%d-cifar", "residual, normalized"), pair("resnet%d-cifar+no-norm", "residual, not"))
 		},
-		page: compared("normalisation"),
+		page: compared("normalization"),
 	},
 	{
 		Name: "dropout", Title: "Dropout and stochastic depth",
@@ -73,7 +73,7 @@ var experiments = []Experiment{
 		Source:   "Srivastava et al. 2014; Zagoruyko and Komodakis 2016; Huang et al. 2016",
 		defaults: depths(20),
 		variants: variantsOf("", "block-dropout", "stochastic-depth", "shortcut-dropout"),
-		page:     compared("regularisation"),
+		page:     compared("regularization"),
 	},
 	{
 		Name: "schedules", Title: "Learning-rate schedules",
@@ -109,7 +109,7 @@ var experiments = []Experiment{
 		Source:   "He et al. 2015; Srivastava et al. 2015",
 		defaults: depths(20, 56),
 		variants: byDepth("plain", "resnet", "highway"),
-		page:     textbook,
+		page:     claimsPage,
 	},
 }
 
@@ -122,7 +122,7 @@ func depths(d ...int) func(*Options) {
 	}
 }
 
-// families are what byDepth's networks are called.
+// families are the names of the families of byDepth's networks.
 var families = map[string]string{"plain": "plain", "resnet": "residual", "highway": "highway", "preresnet": "pre-activation"}
 
 // byDepth makes a variant of each family and depth.
@@ -145,8 +145,8 @@ func (o *Options) variant(model, name, family string, x float64) Variant {
 	return Variant{Name: name, Family: family, X: x, Recipe: &r}
 }
 
-// variantsOf compares variants of one network, each by its name after the plus
-// sign; "" is the network itself.
+// variantsOf compares variants of one network, each named by the text after the
+// plus sign; "" is the network itself.
 func variantsOf(names ...string) func(*Options) ([]Variant, error) {
 	return func(o *Options) ([]Variant, error) {
 		var list []named
@@ -161,7 +161,7 @@ func variantsOf(names ...string) func(*Options) ([]Variant, error) {
 	}
 }
 
-// named is a network, %d its depth, and what it is called.
+// named is a network, with %d for its depth, and its name in reports.
 type named struct{ model, name string }
 
 func pair(model, name string) named { return named{model, name} }
@@ -181,8 +181,8 @@ func listed(o *Options, list ...named) ([]Variant, error) {
 	return vs, nil
 }
 
-// widthVsDepth has wide and deep networks of about equal numbers of parameters
-// in pairs.
+// widthVsDepth pairs wide and deep networks with about the same number of
+// parameters.
 func widthVsDepth(o *Options) ([]Variant, error) {
 	var vs []Variant
 	for i, m := range []string{"preresnet20-cifar", "wrn-10-2", "preresnet56-cifar", "wrn-16-2", "preresnet110-cifar", "wrn-28-2"} {
@@ -204,10 +204,10 @@ func schedules(o *Options) ([]Variant, error) {
 				v.Name += "-" + strconv.Itoa(d)
 			}
 			lr := train.Schedule{Kind: name, Peak: v.Recipe.LR.Peak, PeakBatch: v.Recipe.LR.PeakBatch, Gate: v.Recipe.LR.Gate}
-			if name != train.OneCycle { // which warms up itself
+			if name != train.OneCycle { // which has its own warm-up
 				lr.Warmup, lr.WarmupFrom = v.Recipe.LR.Warmup, v.Recipe.LR.WarmupFrom
 			}
-			if name == train.MultiStep { // where He et al. 2015 lower it, in proportion
+			if name == train.MultiStep { // at the same shares of the run as in He et al. 2015
 				e := float64(v.Recipe.Epochs)
 				lr.Milestones, lr.Gamma = []float64{e / 2, 3 * e / 4}, 0.1
 			}

@@ -29,7 +29,7 @@ func (s *Study) layers(ctx context.Context, r *Run, after bool) ([]probe.Layer, 
 		if err != nil {
 			return nil, err
 		}
-		return net.Layers(p)
+		return net.Layers(ctx, p)
 	})
 }
 
@@ -53,7 +53,9 @@ func gradients(ctx context.Context, s *Study) ([]report.Section, []string, error
 		}
 		section := report.Section{Title: when}
 		if !after {
-			section.Text = []string{"One batch of training pictures, forwards and back, at each convolution in the order of the network. The response is the layer's output after its batch norm (before, where that comes first), as in figure 7 of He et al. 2015; a residual block's small responses say that its layers change the signal little."}
+			section.Text = []string{"One batch of training pictures, forward and backward, at each convolution in the order of the network. " +
+				"The response is the layer's output after its batch norm (before it, where the batch norm comes first), as in figure 7 of " +
+				"He et al. 2015. Small responses in a residual block mean that its layers change the signal little."}
 		}
 		for _, v := range views {
 			f := &report.Figure{ID: v.id + "-" + id, Title: v.title, XLabel: "layer", YLabel: v.ylabel, LogY: true}
@@ -70,7 +72,7 @@ func gradients(ctx context.Context, s *Study) ([]report.Section, []string, error
 				if len(all) == 0 {
 					continue
 				}
-				ser := report.Series{Name: va.Name, Colour: slices.Index(s.families(), va.Family), Dashed: slices.Index(s.Depths, int(va.X)) > 0}
+				ser := report.Series{Name: va.Name, Color: slices.Index(s.families(), va.Family), Dashed: slices.Index(s.Depths, int(va.X)) > 0}
 				for k := range all[0] {
 					sum := 0.0
 					for _, l := range all {
@@ -103,7 +105,9 @@ func landscape(ctx context.Context, s *Study) ([]report.Section, []string, error
 		axis[i] = -1 + 2*float64(i)/float64(grid-1)
 	}
 	section := report.Section{Title: "Around the trained weights", Text: []string{
-		"The loss on training pictures, in a plane through the trained weights (the middle) along two random directions. Each filter's direction is scaled to the norm of the filter, so that networks can be compared; batch norms use their running statistics. Colours and heights are logarithms.",
+		"The loss on training pictures, in a plane through the trained weights (the middle) along two random directions. Each filter's " +
+			"direction is scaled to the norm of the filter, so that networks can be compared; batch norms use their running statistics. " +
+			"Colors and heights are logarithms.",
 	}}
 	var findings []string
 	for i := range s.Variants {
@@ -134,7 +138,8 @@ func landscape(ctx context.Context, s *Study) ([]report.Section, []string, error
 		if err != nil {
 			return nil, nil, err
 		}
-		section.Surfaces = append(section.Surfaces, &report.Surface{ID: "landscape-" + v.Name, Title: v.Name, X: axis, Y: axis, Z: z, ZLabel: "loss"})
+		section.Surfaces = append(section.Surfaces,
+			&report.Surface{ID: "landscape-" + v.Name, Title: v.Name, X: axis, Y: axis, Z: z, ZLabel: "loss"})
 		mid := z[grid/2][grid/2]
 		near, low := 0, math.Inf(1)
 		for _, row := range z {
@@ -145,8 +150,8 @@ func landscape(ctx context.Context, s *Study) ([]report.Section, []string, error
 				}
 			}
 		}
-		findings = append(findings, fmt.Sprintf("%s: loss %.3g at the trained weights, %.3g at the lowest point of the plane; in %.0f %% of the plane the loss is at most twice that of the middle.",
-			v.Name, mid, low, 100*float64(near)/float64(grid*grid)))
+		findings = append(findings, fmt.Sprintf("%s: loss %.3g at the trained weights, %.3g at the lowest point of the plane; "+
+			"in %.0f %% of the plane the loss is at most twice that of the middle.", v.Name, mid, low, 100*float64(near)/float64(grid*grid)))
 	}
 	return []report.Section{section}, findings, nil
 }
@@ -187,7 +192,7 @@ func unravelled(ctx context.Context, s *Study) ([]report.Section, []string, erro
 		if len(all) == 0 || len(all[0].Without) == 0 {
 			continue
 		}
-		ser := report.Series{Name: v.Name, Colour: i}
+		ser := report.Series{Name: v.Name, Color: i}
 		var means, base []float64
 		for k := range all[0].Without {
 			var at []float64
@@ -215,12 +220,15 @@ func unravelled(ctx context.Context, s *Study) ([]report.Section, []string, erro
 		slices.Sort(sorted)
 		median, worst := sorted[len(sorted)/2], sorted[len(sorted)-1]
 		m, _ := meanStd(base)
-		whole.Rows = append(whole.Rows, []string{v.Name, percent(base), fmt.Sprintf("%.2f %%", 100*median), fmt.Sprintf("%.2f %%", 100*worst), fmt.Sprint(len(means))})
-		findings = append(findings, fmt.Sprintf("%s: test error %.2f %% whole; without one block %.2f %% in the median and %.2f %% at worst.", v.Name, 100*m, 100*median, 100*worst))
+		whole.Rows = append(whole.Rows, []string{v.Name, percent(base),
+			fmt.Sprintf("%.2f %%", 100*median), fmt.Sprintf("%.2f %%", 100*worst), fmt.Sprint(len(means))})
+		findings = append(findings, fmt.Sprintf("%s: test error %.2f %% whole; without one block %.2f %% in the median and %.2f %% at worst.",
+			v.Name, 100*m, 100*median, 100*worst))
 	}
 	return []report.Section{{
-		Title:   "Without one block",
-		Text:    []string{"After training, one block at a time is left out: its input becomes its output. Only blocks that keep the shape can be left out of both kinds of networks. A network that was near guessing has little to lose."},
+		Title: "Without one block",
+		Text: []string{"After training, one block at a time is left out: its input becomes its output. Only blocks that keep the shape " +
+			"can be left out of both kinds of networks. A network that was near guessing has little to lose."},
 		Figures: []*report.Figure{f}, Tables: []*report.Table{whole},
 	}}, findings, nil
 }

@@ -1,7 +1,7 @@
 // Package lab compares networks: it trains the variants of an experiment with
 // the same seeds and budget, measures them, and writes one report
 // (package lab/report). Each run is a folder of package train, so that a study
-// that is stopped goes on where it was.
+// that was stopped continues.
 package lab
 
 import (
@@ -18,32 +18,32 @@ import (
 	"github.com/resnet-go/resnet/train"
 )
 
-// Options are the choices of a study. Zero fields are the experiment's.
+// Options are the choices of a study. The experiment chooses fields that are zero.
 type Options struct {
 	Dir string // of the study: its runs, its report
-	// Data is opened by Open; Images and TestImages take so many pictures of
-	// the parts, the same number of each class, the first ones; 0 takes all.
+	// Data is opened by Open. Images and TestImages are the numbers of pictures to
+	// take of the parts: the first ones of each class, the same number of each; 0
+	// takes all.
 	Data       string
 	Open       func(spec string, opt data.Options) (*data.Splits, error)
 	Images     int
 	TestImages int
-	// Recipe is what all variants are trained by, but for what the experiment
-	// changes.
+	// Recipe trains all variants, with the changes that the experiment makes.
 	Recipe *train.Recipe
 	Depths []int // of the networks, layers
-	Seeds  int   // runs a variant, with the seeds 1, 2, …
-	Grid   int   // points a side of a loss landscape
-	// Jobs runs are trained at a time, with the threads shared between them.
+	Seeds  int   // runs per variant, with the seeds 1, 2, …
+	Grid   int   // points per side of a loss landscape
+	// Jobs is the number of runs trained at the same time, which share the threads.
 	Jobs, Threads int
 	Command       []string // the command line, for the report
 	Log           Log
 }
 
-// Log is told how a study goes; nil functions are left out.
+// Log receives the progress of a study; nil functions are not called.
 type Log struct {
 	Line func(format string, args ...any) // for people
-	// Work is called with the work done so far and that of the whole, in
-	// multiply-adds of training.
+	// Work is called with the work done so far and the whole work, in multiply-adds
+	// of training.
 	Work func(done, total float64)
 }
 
@@ -56,8 +56,8 @@ func (l Log) line(format string, args ...any) {
 // Variant is one network, or one way of training it.
 type Variant struct {
 	Name   string  // in files and legends: "plain-20"
-	Family string  // what belongs together: "plain"
-	X      float64 // where it stands on an axis: its depth
+	Family string  // of variants that are drawn alike: "plain"
+	X      float64 // place on an axis: its depth
 	Recipe *train.Recipe
 }
 
@@ -85,6 +85,9 @@ func Names() []string {
 
 // Lookup returns the experiment of that name.
 func Lookup(name string) (*Experiment, error) {
+	if name == "normalisation" { // its name before it was spelled in American English
+		name = "normalization"
+	}
 	for i := range experiments {
 		if experiments[i].Name == name {
 			return &experiments[i], nil
@@ -117,8 +120,8 @@ func Recipes(names []string, recipes []*train.Recipe) *Experiment {
 	}
 }
 
-// mean and standard deviation (of a sample) of the finite values; std is NaN
-// for fewer than two.
+// meanStd returns the mean and the sample standard deviation of the finite values;
+// std is NaN for fewer than two.
 func meanStd(v []float64) (mean, std float64) {
 	n := 0
 	for _, x := range v {
@@ -142,9 +145,8 @@ func meanStd(v []float64) (mean, std float64) {
 	return mean, math.Sqrt(std / float64(n-1))
 }
 
-// difference judges b - a by the spread of the seeds: beyond is set if it is
-// more than twice its standard error, or, with a single seed, more than 2
-// points.
+// difference returns mean(b) - mean(a). beyond is set if the difference exceeds
+// twice its standard error or, with a single seed, 2 percentage points.
 func difference(a, b []float64) (d float64, beyond bool) {
 	ma, sa := meanStd(a)
 	mb, sb := meanStd(b)

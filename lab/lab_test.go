@@ -241,7 +241,7 @@ func TestStopAndGoOn(t *testing.T) {
 	}
 }
 
-// TestRecipes compares recipes, one of which diverges: that is a result.
+// TestRecipes compares recipes. One diverges, which is a result.
 func TestRecipes(t *testing.T) {
 	data := folder(t)
 	opt := options(t, data)
@@ -260,7 +260,8 @@ func TestRecipes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text := strings.Join(p.Findings, " "); !strings.Contains(text, "good has a test error of") || !strings.Contains(text, "Without an end of finite numbers: bad") {
+	text := strings.Join(p.Findings, " ")
+	if !strings.Contains(text, "good has a test error of") || !strings.Contains(text, "Diverged: bad") {
 		t.Errorf("findings %q", p.Findings)
 	}
 	if s, err = New(s.Experiment, opt); err != nil || s.unfinished() > 0 {

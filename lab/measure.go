@@ -18,7 +18,7 @@ import (
 	"github.com/resnet-go/resnet/weights"
 )
 
-// How many pictures of each class are measured on.
+// Numbers of pictures per class for the measurements.
 const (
 	gradientEach  = 10
 	landscapeEach = 20
@@ -49,14 +49,14 @@ func (s *Study) trained(r *Run) (*probe.Net, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := nn.Load(net, f.Tensors, true); err != nil {
+	if _, err := nn.Load(net, f.Tensors, nn.LoadOptions{}); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return &probe.Net{Module: net, State: probe.StateOf(net)}, nil
 }
 
-// pictures prepares the first of each class of the part to train or test on, as
-// a variant takes them.
+// pictures prepares the first pictures of each class of the training or test part
+// by a variant's preprocessing.
 func (s *Study) pictures(ctx context.Context, v *Variant, test bool, each int) (*probe.Pictures, error) {
 	sp, err := s.open(s.Data, data.Options{})
 	if err != nil {
@@ -85,15 +85,15 @@ func (s *Study) usable(v *Variant) []*Run {
 	return list
 }
 
-// kept returns what a file of the run's folder holds, or computes and keeps it:
-// a report that is made again takes no time.
+// kept returns the content of a file in the run's folder, or computes and writes
+// it, so that a report that is made again takes no time.
 func kept[T any](r *Run, name string, compute func() (T, error)) (T, error) {
 	path := filepath.Join(r.Dir, name+".json")
 	var v T
 	b, err := os.ReadFile(path)
 	if err == nil {
 		if err := json.Unmarshal(b, &v); err != nil {
-			return v, fmt.Errorf("%s: %w; remove it to measure anew", path, err)
+			return v, fmt.Errorf("%s: %w; remove the file to measure again", path, err)
 		}
 		return v, nil
 	}

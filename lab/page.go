@@ -31,7 +31,7 @@ func (s *Study) Report(ctx context.Context, took time.Duration) (*report.Page, e
 	}
 	p := &report.Page{Title: s.Title, Question: s.Question, Findings: findings, Sections: sections}
 	if open := s.unfinished(); open > 0 {
-		p.Partial = fmt.Sprintf("%d of %d runs are not finished: what is shown is a part.", open, len(s.Runs))
+		p.Partial = fmt.Sprintf("%d of %d runs are not finished: the report is incomplete.", open, len(s.Runs))
 	}
 	p.Sections = append(p.Sections, s.runTable())
 	commit := "unknown"
@@ -156,7 +156,7 @@ func (s *Study) runTable() report.Section {
 	return report.Section{Title: "All runs", Tables: []*report.Table{t}}
 }
 
-// runs returns a variant's.
+// runs returns the runs of a variant.
 func (s *Study) runs(v *Variant) []*Run {
 	var list []*Run
 	for _, r := range s.Runs {
@@ -179,8 +179,8 @@ func testError(e train.EpochRecord) float64 {
 	return 1 - e.Val.Top1
 }
 
-// last returns the measure at the end of each of a variant's runs; of a run
-// that diverged, and of one that is not finished, NaN.
+// last returns the measure at the end of each run of a variant: NaN for runs that
+// diverged or are not finished.
 func (s *Study) last(v *Variant, m measure) []float64 {
 	var out []float64
 	for _, r := range s.runs(v) {
@@ -213,8 +213,9 @@ func (s *Study) curve(v *Variant, m measure) (x, y, std []float64) {
 	}
 }
 
-// curves draws every variant's course; colour and dashes tell them apart.
-func (s *Study) curves(id, title, ylabel string, m measure, look func(v *Variant, i int) (colour int, dashed bool)) *report.Figure {
+// curves draws a measure of every variant by epoch, distinguished by color and
+// dashes.
+func (s *Study) curves(id, title, ylabel string, m measure, look func(v *Variant, i int) (color int, dashed bool)) *report.Figure {
 	f := &report.Figure{ID: id, Title: title, XLabel: "epoch", YLabel: ylabel, Percent: true}
 	for i := range s.Variants {
 		v := &s.Variants[i]
@@ -226,19 +227,19 @@ func (s *Study) curves(id, title, ylabel string, m measure, look func(v *Variant
 			std = nil
 		}
 		c, dashed := look(v, i)
-		f.Series = append(f.Series, report.Series{Name: v.Name, X: x, Y: y, Err: std, Colour: c, Dashed: dashed})
+		f.Series = append(f.Series, report.Series{Name: v.Name, X: x, Y: y, Err: std, Color: c, Dashed: dashed})
 	}
 	return f
 }
 
-// own gives each variant a colour.
+// own gives each variant a color.
 func own(_ *Variant, i int) (int, bool) { return i, i >= 8 }
 
-// finals draws the last figures of all variants beside each other.
+// finals draws the last figures of all variants side by side.
 func (s *Study) finals(id, title string) *report.Figure {
 	f := &report.Figure{ID: id, Title: title, XLabel: "variant", YLabel: "error at the end", Percent: true, Points: true}
 	for k, m := range []measure{trainError, testError} {
-		ser := report.Series{Name: []string{"training", "test"}[k], Colour: []int{7, 0}[k]}
+		ser := report.Series{Name: []string{"training", "test"}[k], Color: []int{7, 0}[k]}
 		for i := range s.Variants {
 			mean, std := meanStd(s.last(&s.Variants[i], m))
 			if math.IsNaN(std) {
@@ -255,14 +256,14 @@ func (s *Study) finals(id, title string) *report.Figure {
 }
 
 // compared is the page of experiments that compare variants of one network,
-// the first being the one without.
+// the first of which is the network without a variation.
 func compared(what string) func(context.Context, *Study) ([]report.Section, []string, error) {
 	return func(_ context.Context, s *Study) ([]report.Section, []string, error) { return comparison(s, what) }
 }
 
 func comparison(s *Study, what string) ([]report.Section, []string, error) {
 	sections := []report.Section{
-		{Title: "Course of training", Figures: []*report.Figure{
+		{Title: "Training", Figures: []*report.Figure{
 			s.curves("training-error", "Training error", "training error", trainError, own),
 			s.curves("test-error", "Test error", "test error", testError, own),
 		}},
@@ -280,8 +281,8 @@ func (s *Study) finalTable(what string) *report.Table {
 	return t
 }
 
-// rank says which variants do better or worse than the first, and where the
-// seeds do not tell.
+// rank describes which variants are better or worse than the first, and which
+// cannot be distinguished by the seeds.
 func (s *Study) rank() []string {
 	first := &s.Variants[0]
 	base := s.last(first, testError)
@@ -293,7 +294,7 @@ func (s *Study) rank() []string {
 		d, beyond := difference(base, errs)
 		switch {
 		case math.IsNaN(d):
-			groups["did not get to the end with finite numbers"] = append(groups["did not get to the end with finite numbers"], v.Name)
+			groups["diverged"] = append(groups["diverged"], v.Name)
 		case !beyond:
 			groups["same"] = append(groups["same"], fmt.Sprintf("%s (%+.2f)", v.Name, 100*d))
 		case d < 0:
@@ -304,13 +305,13 @@ func (s *Study) rank() []string {
 	}
 	limit := "beyond twice the standard error of the seeds"
 	if s.Seeds < 2 {
-		limit = "by more than 2 points; one seed tells no spread"
+		limit = "by more than 2 points; one seed gives no spread"
 	}
 	for _, g := range []struct{ key, text string }{
 		{"better", "Better than it, " + limit + " (points of test error): "},
 		{"worse", "Worse than it, " + limit + ": "},
-		{"same", "Not told apart from it: "},
-		{"did not get to the end with finite numbers", "Without an end of finite numbers: "},
+		{"same", "Not distinguishable from it: "},
+		{"diverged", "Diverged: "},
 	} {
 		if len(groups[g.key]) > 0 {
 			out = append(out, g.text+strings.Join(groups[g.key], ", ")+".")
@@ -327,7 +328,7 @@ func widthPage(ctx context.Context, s *Study) ([]report.Section, []string, error
 	}
 	f := &report.Figure{ID: "error-by-parameters", Title: "Test error by number of parameters", XLabel: "parameters, thousands", YLabel: "test error", Percent: true}
 	for k, family := range []string{"deep", "wide"} {
-		ser := report.Series{Name: family, Colour: k}
+		ser := report.Series{Name: family, Color: k}
 		for i := range s.Variants {
 			v := &s.Variants[i]
 			if v.Family != family {

@@ -31,7 +31,7 @@ type Study struct {
 	Variants []Variant
 	Runs     []*Run // by variant, then seed
 	Classes  []string
-	Spec     string // of the data, with what was taken of them
+	Spec     string // of the data, with the numbers of pictures taken
 	counts   [2]int // pictures to train and to test on
 }
 
@@ -42,15 +42,15 @@ type Run struct {
 	Dir      string
 	History  []train.EpochRecord
 	Finished bool
-	Diverged string  // why it ended early, "" for not
+	Diverged string  // why it ended with numbers that are not finite; "" if it did not
 	work     float64 // multiply-adds of the whole training
 	done     float64
 }
 
-// studyFile keeps what a folder is the study of.
+// studyFile records the choices of a folder's study.
 const studyFile = "study.json"
 
-// plan is the content of studyFile: what must be equal to go on.
+// plan is the content of studyFile: the choices that must be equal to continue.
 type plan struct {
 	Experiment string            `json:"experiment"`
 	Data       string            `json:"data"`
@@ -59,7 +59,7 @@ type plan struct {
 	Recipes    map[string]string `json:"recipes"` // by variant
 }
 
-// New makes or goes on with the study of an experiment in opt.Dir.
+// New creates or continues the study of an experiment in opt.Dir.
 func New(e *Experiment, opt Options) (*Study, error) {
 	s := &Study{Experiment: e, Options: opt}
 	if e.defaults != nil {
@@ -72,7 +72,7 @@ func New(e *Experiment, opt Options) (*Study, error) {
 		s.Threads = runtime.GOMAXPROCS(0)
 	}
 	if s.Jobs < 1 {
-		s.Jobs = s.Threads // a thread a run wastes nothing on waiting
+		s.Jobs = s.Threads // with one thread per run, no thread waits for another
 	}
 	var err error
 	if s.Variants, err = e.variants(&s.Options); err != nil {
@@ -91,7 +91,7 @@ func New(e *Experiment, opt Options) (*Study, error) {
 	s.Classes, s.Spec, s.counts[0] = sp.Classes(), sp.Spec, sp.Train.Len()
 	ev := sp.Eval()
 	if ev == nil {
-		return nil, fmt.Errorf("%s has no part to test on", sp.Spec)
+		return nil, fmt.Errorf("%s has no part to test on: val or test is needed", sp.Spec)
 	}
 	s.counts[1] = ev.Len()
 	if err := s.settle(); err != nil {
@@ -114,7 +114,7 @@ func New(e *Experiment, opt Options) (*Study, error) {
 	return s, nil
 }
 
-// settle checks that the folder is that of the same study, or makes it so.
+// settle checks that the folder holds the same study, or starts it there.
 func (s *Study) settle() error {
 	p := plan{Experiment: s.Name, Data: s.Data, Images: s.Images, TestImages: s.TestImages, Recipes: map[string]string{}}
 	for _, v := range s.Variants {
@@ -135,9 +135,9 @@ func (s *Study) settle() error {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 		if d := p.differs(old); d != "" {
-			return fmt.Errorf("%s holds another study (%s): name another folder by --out, or the same choices as then", s.Dir, d)
+			return fmt.Errorf("%s holds another study (%s): name another folder by --out, or repeat the choices of that study", s.Dir, d)
 		}
-		for name, text := range old.Recipes { // of depths that are not asked for this time
+		for name, text := range old.Recipes { // of depths that are not chosen this time
 			if p.Recipes[name] == "" {
 				p.Recipes[name] = text
 			}
@@ -151,7 +151,7 @@ func (s *Study) settle() error {
 	return atomicfile.Write(path, func(w io.Writer) error { _, err := w.Write(append(b, '\n')); return err })
 }
 
-// differs says in what way old is another study.
+// differs describes how old is another study, "" if it is not.
 func (p plan) differs(old plan) string {
 	switch {
 	case p.Experiment != old.Experiment:
@@ -170,7 +170,7 @@ func (p plan) differs(old plan) string {
 	return ""
 }
 
-// open opens the data and takes the part that is asked for.
+// open opens the data and takes the chosen numbers of pictures.
 func (s *Study) open(spec string, opt data.Options) (*data.Splits, error) {
 	open := s.Open
 	if open == nil {
@@ -222,8 +222,8 @@ func (s *Study) network(v *Variant) (*models.Model, data.Preprocess, error) {
 	return net, prep, err
 }
 
-// work estimates a run's multiply-adds: three times those of the forward pass
-// for each picture.
+// work estimates a run's multiply-adds: three times the forward pass for each
+// picture.
 func (s *Study) work(v *Variant) (float64, error) {
 	net, prep, err := s.network(v)
 	if err != nil {
@@ -240,15 +240,15 @@ func (s *Study) work(v *Variant) (float64, error) {
 	return 3 * float64(rows[0].MACs) * images, nil
 }
 
-// divergedFile keeps why a run ended early.
+// divergedFile records why a run ended early.
 const divergedFile = "diverged.txt"
 
-// look finds out how far the run is.
+// look reads the progress of the run.
 func (r *Run) look() error {
 	if b, err := os.ReadFile(filepath.Join(r.Dir, divergedFile)); err == nil {
 		r.Diverged, r.Finished = strings.TrimSpace(string(b)), true
 	}
-	st, err := train.Status(r.Dir)
+	st, err := train.ReadStatus(r.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -271,15 +271,15 @@ func (r *Run) look() error {
 	return nil
 }
 
-// bare is a recipe without what does not change the training.
+// bare returns a recipe without the keys that do not change the training.
 func bare(r *train.Recipe) ([]byte, error) {
 	c := *r
 	c.Name, c.About, c.Model, c.Checkpoint = "", "", "", train.Checkpoint{}
 	return c.YAML()
 }
 
-// Train trains what is not finished. A run whose numbers are no longer finite
-// is a result, too; other errors end the study, which can be gone on with.
+// Train trains the runs that are not finished. A run whose numbers are no longer
+// finite is a result, too. Other errors end the study, which can be continued.
 func (s *Study) Train(ctx context.Context) error {
 	var todo []*Run
 	var total, done float64
@@ -294,8 +294,8 @@ func (s *Study) Train(ctx context.Context) error {
 	if len(todo) < len(s.Runs) {
 		s.Log.line("%d of %d runs are there already", len(s.Runs)-len(todo), len(s.Runs))
 	}
-	// Seeds first, so that a study that is stopped has all variants; within
-	// one the longest first, so that the threads end together.
+	// By seed, so that a study that is stopped has all variants; within a seed the
+	// longest runs first, so that the threads end together.
 	slices.SortStableFunc(todo, func(a, b *Run) int {
 		if a.Seed != b.Seed {
 			return int(a.Seed) - int(b.Seed)

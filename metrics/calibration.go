@@ -2,19 +2,19 @@ package metrics
 
 import "math"
 
-// Calibration says whether a model is as sure as it is right.
+// Calibration compares a model's confidence with its accuracy.
 type Calibration struct {
 	// ECE is the expected calibration error over 15 bins of equal width (Guo et
-	// al. 2017, arXiv 1706.04599, equation 3), MCE the largest of a bin.
+	// al. 2017, arXiv 1706.04599, equation 3), MCE the largest error of a bin.
 	ECE float64 `json:"ece"`
 	MCE float64 `json:"mce"`
 	// Brier is the mean squared distance of the probabilities from the truth,
 	// summed over classes: 0 is perfect, 2 the worst.
 	Brier float64 `json:"brier"`
-	// Temperature is what to divide the logits by for the lowest loss on these
-	// samples (section 4.2): above 1 for an overconfident model. It is fitted
-	// to the very samples it is measured on, so LossScaled and ECEScaled flatter
-	// slightly.
+	// Temperature is the divisor of the logits that gives the lowest loss on these
+	// samples (section 4.2): above 1 for an overconfident model. It is fitted to the
+	// samples that it is measured on, so LossScaled and ECEScaled are slightly
+	// optimistic.
 	Temperature float64 `json:"temperature"`
 	LossScaled  float64 `json:"loss_scaled"` // mean cross-entropy at that temperature
 	ECEScaled   float64 `json:"ece_scaled"`  // ECE at that temperature
@@ -27,12 +27,12 @@ type Bin struct {
 	High       float64 `json:"high"`
 	Samples    int     `json:"samples"`
 	Confidence float64 `json:"confidence"` // mean highest probability
-	Accuracy   float64 `json:"accuracy"`   // share that is right
+	Accuracy   float64 `json:"accuracy"`   // share of correct predictions
 }
 
 // Calibrate measures the calibration of logits, [len(labels)][classes]
-// row-major, and fits the temperature. Scores and labels must be valid, as
-// [Evaluate] checks them.
+// row-major, and fits the temperature. The caller has checked logits and labels,
+// as [Evaluate] does.
 func Calibrate(logits []float32, labels []int, classes int) Calibration {
 	var c Calibration
 	c.Bins, c.Brier, _ = reliability(logits, labels, classes, 1)
@@ -90,9 +90,9 @@ func calibrationError(bins []Bin, samples int) (expected, maximum float64) {
 	return expected, maximum
 }
 
-// Temperatures lie within these bounds. A model that is right on every sample
-// has its lowest loss at temperature 0, one that is no better than chance at
-// infinity: both end at a bound.
+// Temperatures lie within these bounds. The loss of a model that is right on every
+// sample is lowest at temperature 0, that of a model no better than chance at
+// infinity: both get a bound.
 const minTemperature, maxTemperature = 0.05, 20.0
 
 // FitTemperature returns the temperature, from 0.05 to 20, at which the mean

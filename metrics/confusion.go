@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Confusion counts how often each class was taken for each.
+// Confusion counts, for each true class, how often each class was predicted.
 type Confusion struct {
 	Classes []string `json:"classes"`
 	Counts  [][]int  `json:"counts"` // [true class][predicted class]
@@ -41,18 +41,18 @@ func (m *Confusion) Accuracy() float64 {
 	return ratio(right, all)
 }
 
-// Class is how well one class is recognised.
+// Class is how well one class is recognized.
 type Class struct {
 	Name      string `json:"name"`
-	Samples   int    `json:"samples"`   // that are of this class
-	Predicted int    `json:"predicted"` // that were said to be
+	Samples   int    `json:"samples"`   // of this class
+	Predicted int    `json:"predicted"` // predicted as this class
 	Correct   int    `json:"correct"`   // both
 	Scores
 }
 
 // PerClass returns the figures of each class: precision is Correct/Predicted,
-// recall Correct/Samples, F1 their harmonic mean. Where a denominator is 0 the
-// figure is 0, as scikit-learn has it.
+// recall Correct/Samples, F1 their harmonic mean. A figure with denominator 0 is 0,
+// as in scikit-learn.
 func (m *Confusion) PerClass() []Class {
 	cs := make([]Class, len(m.Classes))
 	for i, row := range m.Counts {
@@ -82,9 +82,9 @@ func ratio(a, b int) float64 {
 	return float64(a) / float64(b)
 }
 
-// Averages returns the mean of the classes' scores, each class counting once
-// (macro) and by its number of samples (weighted). Classes that neither occur
-// nor are predicted do not count.
+// Averages returns the mean of the classes' scores, with equal weights (macro) and
+// weighted by the number of samples. Classes that neither occur nor are predicted
+// are left out.
 func Averages(classes []Class) (macro, weighted Scores) {
 	n, samples := 0, 0
 	for _, c := range classes {
@@ -113,7 +113,7 @@ func (s *Scores) divide(n float64) {
 	}
 }
 
-// Pair is one way in which a class is mistaken.
+// Pair is a class and another that it was taken for.
 type Pair struct {
 	True      string  `json:"true"`
 	Predicted string  `json:"predicted"`

@@ -12,8 +12,8 @@ import (
 )
 
 // TopK reports whether label is among the k highest scores of one sample.
-// Of equal scores the lower class index ranks first, as in a stable sort. A
-// NaN score of the label is never among them.
+// Among equal scores the lower class index ranks first, as in a stable sort. A
+// NaN score of the label is never among the highest.
 func TopK(scores []float32, label, k int) bool {
 	s := scores[label]
 	if s != s {
@@ -28,7 +28,7 @@ func TopK(scores []float32, label, k int) bool {
 	return above < k
 }
 
-// ArgMax returns the index of the highest score, the first of equals.
+// ArgMax returns the index of the highest score, the first among equal ones.
 func ArgMax(scores []float32) int {
 	best := 0
 	for i, v := range scores {
@@ -70,11 +70,11 @@ func CrossEntropy(logits []float32, label int) float64 {
 	return softmax(make([]float64, len(logits)), logits, 1) - float64(logits[label])
 }
 
-// Report is the evaluation of a classifier where each sample has one label.
+// Report is the evaluation of a classifier on samples with one label each.
 type Report struct {
 	Samples     int         `json:"samples"`
 	Top1        float64     `json:"top1"` // share of samples, 0 to 1
-	Top5        float64     `json:"top5"` // with fewer than five classes, 1
+	Top5        float64     `json:"top5"` // 1 with fewer than five classes
 	Loss        float64     `json:"loss"` // mean cross-entropy, nats
 	Macro       Scores      `json:"macro"`
 	Weighted    Scores      `json:"weighted"`
@@ -124,19 +124,19 @@ func Evaluate(logits []float32, labels []int, classes []string) (*Report, error)
 
 func check(logits []float32, labels []int, classes int) error {
 	if len(labels) == 0 {
-		return fmt.Errorf("metrics: no samples")
+		return fmt.Errorf("metrics: there are no samples")
 	}
 	if len(logits) != len(labels)*classes {
-		return fmt.Errorf("metrics: %d scores for %d samples of %d classes", len(logits), len(labels), classes)
+		return fmt.Errorf("metrics: there are %d scores for %d samples of %d classes, must be one per sample and class", len(logits), len(labels), classes)
 	}
 	for i, l := range labels {
 		if l < 0 || l >= classes {
-			return fmt.Errorf("metrics: label %d of sample %d is not below the number of classes, %d", l, i, classes)
+			return fmt.Errorf("metrics: label %d of sample %d must be from 0 to below the number of classes, %d", l, i, classes)
 		}
 	}
 	for i, v := range logits {
 		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-			return fmt.Errorf("metrics: score %d of sample %d is %v", i%classes, i/classes, v)
+			return fmt.Errorf("metrics: score %d of sample %d is %v, must be finite", i%classes, i/classes, v)
 		}
 	}
 	return nil

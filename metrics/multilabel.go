@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// MultiLabelReport is the evaluation of a classifier where a sample may have
-// any number of labels and each class is decided by a sigmoid of its own.
+// MultiLabelReport is the evaluation of a classifier on samples that may have any
+// number of labels, with a separate sigmoid for each class.
 type MultiLabelReport struct {
 	Samples   int       `json:"samples"`
 	Threshold float64   `json:"threshold"` // of the probability, from which a class counts as predicted
@@ -21,7 +21,7 @@ type MultiLabelReport struct {
 	Classes   []ClassAP `json:"classes"`
 }
 
-// ClassAP is how well one class of a multi-label problem is recognised.
+// ClassAP is how well one class of a multi-label problem is recognized.
 type ClassAP struct {
 	Class
 	AP float64 `json:"ap"` // average precision; 0 if the class does not occur
@@ -35,7 +35,7 @@ type ClassAP struct {
 func EvaluateMultiLabel(logits []float32, labels [][]int, classes []string, threshold float64) (*MultiLabelReport, error) {
 	c, n := len(classes), len(labels)
 	if !(threshold > 0 && threshold < 1) {
-		return nil, fmt.Errorf("metrics: threshold %v is not between 0 and 1", threshold)
+		return nil, fmt.Errorf("metrics: threshold is %v, must be between 0 and 1", threshold)
 	}
 	if err := check(logits, make([]int, n), c); err != nil {
 		return nil, err
@@ -44,7 +44,7 @@ func EvaluateMultiLabel(logits []float32, labels [][]int, classes []string, thre
 	for i, ls := range labels {
 		for _, l := range ls {
 			if l < 0 || l >= c {
-				return nil, fmt.Errorf("metrics: label %d of sample %d is not below the number of classes, %d", l, i, c)
+				return nil, fmt.Errorf("metrics: label %d of sample %d must be from 0 to below the number of classes, %d", l, i, c)
 			}
 			truth[i*c+l] = true
 		}

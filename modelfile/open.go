@@ -1,61 +1,227 @@
+// Package modelfile opens models: files that describe their network (our own,
+// ONNX, Keras), and weights of other programs for a network of package models
+// that the caller names. It finds the file's naming of tensors, the number of
+// classes and how pictures were prepared. [Parse] reads the text by which users
+// name a model, and [Open] opens it.
 package modelfile
 
 import (
-	"encoding/json"
+	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/resnet-go/resnet/data"
-	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/embedded"
+	"github.com/resnet-go/resnet/internal/steadyfile"
+	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/modelfile/keras"
-	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
+	"github.com/resnet-go/resnet/weights/safetensors"
 )
 
 // ErrNoNetwork is wrapped by the error of [Open] for a file that holds weights
-// and does not say of which network.
+// and does not say for which network.
 var ErrNoNetwork = errors.New("does not say which network its weights are for")
 
-// Texts of ours in the metadata of an ONNX file.
-const (
-	metaArchitecture = "architecture"
-	metaClasses      = "classes"
-	metaMultiLabel   = "multilabel"
-	metaPreprocess   = "preprocess"
-)
+// Options are the choices of [Open]. The zero value is the usual one. Keys,
+// Partial and Classes need a network that is named: NAME@FILE.
+type Options struct {
+	// Keys renames the file's tensors before all else; nil renames none.
+	Keys *weights.KeyMap
+	// Dict chooses one of several state dicts, see [weights.LoadOptions].
+	Dict string
+	// Partial takes the tensors that fit and leaves the rest of the network at
+	// fresh values drawn by Seed.
+	Partial bool
+	Seed    uint64
+	// Classes is the number of classes; 0 means as many as the file's last
+	// layer has. Another number than the file's needs Partial.
+	Classes int
+	// Deferred leaves large tensors in the file until they are needed, see
+	// [weights.LoadOptions]. Keras files are read whole.
+	Deferred bool
+	// Bare accepts a file of weights that does not say for which network they are:
+	// the result then has no Module. Otherwise such a file is an error that wraps
+	// [ErrNoNetwork].
+	Bare bool
+}
 
-// Open reads the network that a file itself describes, with its values: one of
-// our own model files, an ONNX graph, a Keras model (.keras, .h5), or NAME@FILE,
-// which is [Load]. Files of weights alone are an error that wraps
-// [ErrNoNetwork]. Options but Dict and Deferred need NAME@FILE.
+// Result is a network with its weights.
+type Result struct {
+	// Module is the network. Model is the same if it is a network of package
+	// models, and nil for an ONNX graph or a Keras model.
+	Module nn.Module
+	Model  *models.Model
+	// Input is the shape of one picture, [C H W]; the output is [N Classes].
+	Input   tensor.Shape
+	Classes int
+	// File is the network as the content of one of our own files: its architecture
+	// (empty for an ONNX graph of others), all its tensors, and other metadata.
+	File *weights.File
+	// Preprocess is how pictures were prepared for the weights, if this is not in
+	// the file but its origin leaves no doubt; Why names the origin.
+	Preprocess *data.Preprocess
+	Why        string
+	// Source describes where the tensors came from, Size is the bytes of the file.
+	Source *weights.Source
+	Size   int64
+	Report weights.Report
+	// Notes are for people: what was found out that is not in the file.
+	Notes []string
+}
+
+// Resumable reports whether the file also holds the state of a training that can
+// go on from it.
+func (r *Result) Resumable() bool {
+	return len(r.File.Architecture) > 0 && slices.ContainsFunc(r.Source.Names, weights.IsState)
+}
+
+// Open is [Parse] and [Ref.Open].
 func Open(model string, opt Options) (*Result, error) {
-	path := model
-	if info, err := os.Stat(path); err != nil || info.IsDir() {
-		if name, path, ok := strings.Cut(model, "@"); ok {
-			return Load(name, path, opt)
+	ref, err := Parse(model)
+	if err != nil {
+		return nil, err
+	}
+	return ref.Open(opt)
+}
+
+// Load opens the file at path for the network of that name in package models,
+// as [Ref.Open] does.
+func Load(name, path string, opt Options) (*Result, error) {
+	return Ref{name, path}.Open(opt)
+}
+
+// Open opens a model with its values: the one inside the program, the network
+// that a file itself describes (one of our own model files, an ONNX graph, a
+// Keras model), or the network of a name with the weights in a file. Unless
+// Partial is set, such a file must have exactly the network's tensors; else the
+// error is a *weights.FitError. The file is opened once, and everything is read
+// from that open file.
+func (r Ref) Open(opt Options) (*Result, error) {
+	if r.Name == "" && (opt.Keys.Len() > 0 || opt.Partial || opt.Classes != 0) {
+		return nil, fmt.Errorf("%s describes its own network; to rename its tensors, to load a part of them or to set the number of classes, name a network: NAME@FILE", r.name())
+	}
+	var cfg models.Config
+	if r.Name != "" {
+		var err error
+		if cfg, err = Lookup(r.Name); err != nil {
+			return nil, err
 		}
 	}
-	if opt.Keys.Len() > 0 || opt.Partial || opt.Classes != 0 {
-		return nil, fmt.Errorf("%s: tensors are renamed or left out only for a network that is named: NAME@%s", model, path)
+	if r.File == "" {
+		if r.Name != "" {
+			return nil, fmt.Errorf("%s is %w: give %s@FILE or the file of a trained model", r.Name, ErrNoWeights, r.Name)
+		}
+		return openEmbedded()
 	}
-	format, err := weights.Detect(path)
+	h, err := weights.Open(r.File)
+	if err != nil {
+		return nil, explainOpen(r.File, err)
+	}
+	defer h.Close()
+	var res *Result
+	switch {
+	case r.Name != "":
+		res, err = openNamed(h, cfg, opt)
+	case h.Format() == weights.ONNX && opt.Dict == "":
+		res, err = openONNX(h, opt)
+	default:
+		res, err = openDescribed(h, opt)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if format == weights.ONNX {
-		return openONNX(path, opt.Deferred)
+	res.Size = h.Size()
+	return res, nil
+}
+
+// EmbeddedName is the name of the model inside the program.
+const EmbeddedName = "embedded:" + embedded.ModelName
+
+// name returns what r is called in messages.
+func (r Ref) name() string {
+	if r == (Ref{}) {
+		return EmbeddedName
 	}
-	file, source, err := Read(path, weights.LoadOptions{Dict: opt.Dict, Deferred: opt.Deferred})
+	return r.String()
+}
+
+func openEmbedded() (*Result, error) {
+	b, err := embedded.Model()
 	if err != nil {
 		return nil, err
 	}
-	r, err := FromFile(path, file)
+	s, err := safetensors.NewReader(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", EmbeddedName, err)
+	}
+	file, err := weights.Read(s)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", EmbeddedName, err)
+	}
+	r, err := FromFile(EmbeddedName, file)
+	if err != nil {
+		return nil, err
+	}
+	r.Size = int64(len(b))
+	r.Source = &weights.Source{Format: weights.Safetensors, Names: slices.Sorted(maps.Keys(file.Tensors))}
+	return r, nil
+}
+
+// explainOpen adds to the error of opening a model file what to do about it.
+func explainOpen(path string, err error) error {
+	var special *steadyfile.NotRegularError
+	switch {
+	case errors.As(err, &special) && special.Mode.IsDir():
+		return fmt.Errorf("%s is a folder; a model is a file, such as %s", path, filepath.Join(path, "best.safetensors"))
+	case errors.As(err, &special):
+		return fmt.Errorf("%w; a model is not read from start to end: copy it to a file first", err)
+	case errors.Is(err, fs.ErrNotExist):
+		var cause *fs.PathError
+		if errors.As(err, &cause) {
+			err = cause.Err
+		}
+		return fmt.Errorf("cannot open the model file %s: %w%s", path, err, similar(path))
+	}
+	return err
+}
+
+// similar suggests a file in the folder of one that is missing.
+func similar(path string) string {
+	const most = 1000 // files that are looked at
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return "; there is no folder " + filepath.Dir(path)
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(most) // without names, there is nothing to suggest
+	slices.Sort(names)
+	if near := suggest.Name(filepath.Base(path), names); near != "" {
+		return fmt.Sprintf("; did you mean %s?", filepath.Join(filepath.Dir(path), near))
+	}
+	return ""
+}
+
+// openDescribed opens a file that says which network its weights are for, or,
+// with [Options].Bare, one that does not.
+func openDescribed(h *weights.Handle, opt Options) (*Result, error) {
+	file, source, err := read(h, opt)
+	if err != nil {
+		return nil, err
+	}
+	if opt.Bare && len(file.Architecture) == 0 {
+		return &Result{File: file, Source: source}, nil
+	}
+	r, err := FromFile(h.Path(), file)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +236,7 @@ func FromFile(name string, file *weights.File) (*Result, error) {
 	var err error
 	switch arch := r.File.Architecture; {
 	case len(arch) == 0:
-		return nil, fmt.Errorf("%s %w; give NAME@%s (see resnet models)", name, ErrNoNetwork, name)
+		return nil, fmt.Errorf("%s %w: give NAME@%s, with a NAME that resnet models lists", name, ErrNoNetwork, name)
 	case keras.IsArchitecture(arch):
 		var m *keras.Model
 		if m, err = keras.FromArchitecture(arch); err == nil {
@@ -86,189 +252,52 @@ func FromFile(name string, file *weights.File) (*Result, error) {
 		}
 	}
 	if err == nil {
-		_, err = nn.Adopt(r.Module, r.File.Tensors, true)
+		_, err = nn.Load(r.Module, r.File.Tensors, nn.LoadOptions{Share: true})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if r.Classes < 1 {
-		return nil, fmt.Errorf("%s: the network ends in no vector of classes", name)
+		return nil, fmt.Errorf("%s: the network does not end in a vector of classes", name)
 	}
-	r.File.Tensors = nn.State(r.Module) // with the counters that other formats lack
+	r.File.Tensors = nn.Values(r.Module) // with the counters that other formats lack
 	return r, nil
 }
 
-// Read is [weights.LoadFrom] for files of ONNX and Keras too. The tensors of an
-// ONNX file have its initialisers' names; Architecture is empty unless the
-// file, of whatever format, describes a network that [FromFile] makes.
-func Read(path string, opt weights.LoadOptions) (*weights.File, *weights.Source, error) {
-	format, err := weights.Detect(path)
-	if err != nil {
-		return nil, nil, err
-	}
+// read reads the tensors of a file of any format, with its metadata. The tensors
+// of an ONNX file have its initializers' names. Architecture is empty unless the
+// file describes a network that [FromFile] makes.
+func read(h *weights.Handle, opt Options) (*weights.File, *weights.Source, error) {
 	if opt.Dict == "" {
-		switch format {
+		switch h.Format() {
 		case weights.ONNX:
-			m, err := loadONNX(path, opt.Deferred)
+			m, err := loadONNX(h, opt.Deferred)
 			if err != nil {
 				return nil, nil, err
 			}
-			return readONNX(path, m)
+			return readONNX(h.Path(), m)
 		case weights.Keras, weights.HDF5:
-			m, err := keras.Load(path)
-			if errors.Is(err, keras.ErrArchitecture) {
-				return nil, nil, fmt.Errorf("%s %w: of weights alone, only those of %s are known", path, ErrNoNetwork, strings.Join(keras.Applications(), ", "))
-			}
-			if err != nil {
-				return nil, nil, fmt.Errorf("%s: %w", path, err)
-			}
-			file, err := m.File()
-			if err != nil {
-				return nil, nil, fmt.Errorf("%s: %w", path, err)
-			}
-			return file, sourceOf(format, file), nil
+			return readKeras(h)
 		}
 	}
-	return weights.LoadFrom(path, opt)
+	return h.Load(weights.LoadOptions{Dict: opt.Dict, Deferred: opt.Deferred})
+}
+
+func readKeras(h *weights.Handle) (*weights.File, *weights.Source, error) {
+	m, err := keras.Read(h, h.Size())
+	if errors.Is(err, keras.ErrArchitecture) {
+		return nil, nil, fmt.Errorf("%s %w: files of weights alone are known from %s only", h.Path(), ErrNoNetwork, strings.Join(keras.Applications(), ", "))
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", h.Path(), err)
+	}
+	file, err := m.File()
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", h.Path(), err)
+	}
+	return file, sourceOf(h.Format(), file), nil
 }
 
 func sourceOf(format weights.Format, file *weights.File) *weights.Source {
 	return &weights.Source{Format: format, Names: slices.Sorted(maps.Keys(file.Tensors))}
-}
-
-// readONNX returns the tensors of a graph and what it says about itself.
-func readONNX(path string, m *onnx.Model) (*weights.File, *weights.Source, error) {
-	file := &weights.File{Tensors: m.Tensors()}
-	texts := m.Metadata()
-	for key, v := range map[string]*json.RawMessage{metaArchitecture: &file.Architecture, metaPreprocess: &file.Preprocess} {
-		if text := texts[key]; text != "" && json.Valid([]byte(text)) {
-			*v = json.RawMessage(text)
-		}
-	}
-	if text := texts[metaClasses]; text != "" {
-		if err := json.Unmarshal([]byte(text), &file.Classes); err != nil {
-			return nil, nil, fmt.Errorf("%s: its metadata %q: %w", path, metaClasses, err)
-		}
-	}
-	file.MultiLabel = texts[metaMultiLabel] == "true"
-	return file, sourceOf(weights.ONNX, file), nil
-}
-
-// Metadata returns what [Open] finds in an ONNX file that was written of the
-// network of a model file.
-func Metadata(f *weights.File) (map[string]string, error) {
-	texts := map[string]string{}
-	if len(f.Classes) > 0 {
-		names, err := json.Marshal(f.Classes)
-		if err != nil {
-			return nil, err
-		}
-		texts[metaClasses] = string(names)
-	}
-	if f.MultiLabel {
-		texts[metaMultiLabel] = "true"
-	}
-	if len(f.Preprocess) > 0 {
-		texts[metaPreprocess] = string(f.Preprocess)
-	}
-	if len(f.Architecture) > 0 {
-		texts[metaArchitecture] = string(f.Architecture)
-	}
-	return texts, nil
-}
-
-func loadONNX(path string, deferred bool) (*onnx.Model, error) {
-	if deferred {
-		return onnx.LoadDeferred(path)
-	}
-	return onnx.Load(path)
-}
-
-// openONNX makes our own network of a file that we wrote with batch norms kept,
-// else the file's graph.
-func openONNX(path string, deferred bool) (*Result, error) {
-	m, err := loadONNX(path, deferred)
-	if err != nil {
-		return nil, err
-	}
-	file, source, err := readONNX(path, m)
-	if err != nil {
-		return nil, err
-	}
-	if len(file.Architecture) > 0 {
-		if r, err := FromFile(path, file); err == nil {
-			r.Source = source
-			return r, nil
-		} // else batch norms were folded: the graph is all there is
-		file.Architecture = nil
-	}
-	r := &Result{Module: m, File: file, Source: source}
-	size := 224
-	if p := file.Preprocess; len(p) > 0 {
-		var prep data.Preprocess
-		if err := json.Unmarshal(p, &prep); err != nil {
-			return nil, fmt.Errorf("%s: its metadata %q: %w", path, metaPreprocess, err)
-		}
-		size = prep.Height
-	}
-	in, err := m.Input(1, size)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if s := in.Shape; len(s) != 4 || s[1] != 1 && s[1] != 3 {
-		return nil, fmt.Errorf("%s: its input is %v, not pictures as [N C H W] with 1 or 3 channels", path, s)
-	}
-	t, err := nn.Trace(m, nn.TraceOptions{Input: in})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	out := t.Output.Shape
-	if len(out) < 2 || out.Numel() != out[1] {
-		return nil, fmt.Errorf("%s: its output is %v, not [N classes]", path, out)
-	}
-	r.Input, r.Classes = in.Shape[1:], out[1]
-	if _, end := Logits(t.Output); end == "sigmoid" {
-		file.MultiLabel = true
-	}
-	r.Notes = append(r.Notes, fmt.Sprintf("a graph of opset %d%s, run as it is", m.Opset(), by(m.Producer())))
-	if len(file.Classes) != 0 && len(file.Classes) != r.Classes {
-		return nil, fmt.Errorf("%s: it names %d classes, its output has %d", path, len(file.Classes), r.Classes)
-	}
-	if len(file.Preprocess) == 0 && r.Classes == 1000 && r.Input[0] == 3 {
-		p, err := data.Preset("imagenet")
-		if err != nil {
-			return nil, err
-		}
-		p.Resize, p.Height, p.Width = r.Input[1]*p.Resize/p.Height, r.Input[1], r.Input[2]
-		r.Preprocess, r.Why = &p, "usual for ImageNet"
-	}
-	return r, nil
-}
-
-func by(producer string) string {
-	if producer == "" {
-		return ""
-	}
-	return " by " + producer
-}
-
-// Logits returns what a network's output was before the softmax or the sigmoid
-// at its end, which files of other tools may have, and which of them it was; or
-// the output itself and "".
-func Logits(out *graph.Value) (logits *graph.Value, end string) {
-	switch op := out.Node.Op.(type) {
-	case graph.Softmax:
-		return out.Node.In[0], "softmax"
-	case graph.Unary:
-		if op.Fn == graph.Sigmoid {
-			return out.Node.In[0], "sigmoid"
-		}
-	case graph.Reshape:
-		if in := out.Node.In[0]; in.Shape.Numel() == out.Shape.Numel() && len(in.Shape) > 1 && in.Shape[1] == out.Shape[1] {
-			if inner, end := Logits(in); end != "" && inner.Shape.Equal(out.Shape) {
-				return inner, end
-			}
-		}
-	}
-	return out, ""
 }

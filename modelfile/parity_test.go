@@ -67,15 +67,16 @@ func parity(t *testing.T, python, source, name string) {
 	if name == "resnetv2_50" {
 		ours = "preresnet50"
 	}
-	m, err := resnet.Open(ours+"@"+file, resnet.Options{Exact: true})
+	m, err := resnet.Open(ours+"@"+file, resnet.Options{Compute: resnet.Compute{Exact: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	loaded := time.Since(started)
-	got, _, err := m.Forward(t.Context(), channelsLast(a.Tensors["input"].Float32s(), 2, 3, 224*224), 2)
+	z, _, err := m.Forward(t.Context(), a.Tensors["input"])
 	if err != nil {
 		t.Fatal(err)
 	}
+	got := z.Float32s()
 	worst := difference(t, got, a.Tensors["logits"].Float32s())
 	t.Logf("%s/%s: differs from PyTorch by %.1e of the logits' range; opened in %v", source, name, worst, loaded.Round(time.Millisecond))
 	if !(worst <= 1e-4) {
@@ -101,7 +102,7 @@ func onnxruntime(t *testing.T, python, name, file string, x *tensor.Tensor, got 
 	if err := weights.Save(in, &weights.File{Tensors: map[string]*tensor.Tensor{"x": x}}, weights.SaveOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), python, "../../modelfile/onnx/testdata/gen/ort.py", model, in, out)
+	cmd := exec.CommandContext(t.Context(), python, "onnx/testdata/gen/ort.py", model, in, out)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

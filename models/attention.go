@@ -1,50 +1,71 @@
 package models
 
 import (
+	"fmt"
+
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/nn"
 )
 
-// The attentions that can end a branch of any block, with timm's keys: se.fc1,
-// se.fc2 and so on.
+// AttentionKind is an attention that ends the branch of a block of any kind, with
+// timm's keys: se.fc1, se.fc2 and so on.
+type AttentionKind string
+
+// The attentions; the empty kind is none.
 const (
-	AttentionSE   = "se"   // see [SE]
-	AttentionECA  = "eca"  // see [ECA]
-	AttentionCBAM = "cbam" // see [CBAM]
+	AttentionSE   AttentionKind = "se"   // see [SE]
+	AttentionECA  AttentionKind = "eca"  // see [ECA]
+	AttentionCBAM AttentionKind = "cbam" // see [CBAM]
 )
 
-var attentions = []string{"", AttentionSE, AttentionECA, AttentionCBAM}
+// Attention ends each branch with an attention.
+func Attention(kind AttentionKind) Option { return func(c *Config) { c.Attention = kind } }
 
-// defaultReduction is the papers'.
+// Reduction sets the ratio of channels to the channels of the bottleneck of SE
+// and CBAM, 16 by default as in the papers.
+func Reduction(n int) Option { return func(c *Config) { c.Reduction = n } }
+
 const defaultReduction = 16
 
-// attention returns the attention over so many channels, nil for none.
-func (o BlockOptions) attention(channels int) nn.Module {
-	switch o.Attention {
-	case "":
-		return nil
+var attentionKnob = knob{
+	key: "attention",
+	variants: []named{
+		{string(AttentionSE), "squeeze and excitation", []Option{Attention(AttentionSE)}},
+		{string(AttentionECA), "efficient channel attention", []Option{Attention(AttentionECA)}},
+		{string(AttentionCBAM), "channel and spatial attention", []Option{Attention(AttentionCBAM)}},
+	},
+	check: func(cfg Config) error {
+		switch {
+		case cfg.Reduction < 0 || cfg.Reduction > 1<<16:
+			return fmt.Errorf("reduction is %d, want 1 to %d, or 0 for %d", cfg.Reduction, 1<<16, defaultReduction)
+		case cfg.Reduction != 0 && cfg.Attention != AttentionSE && cfg.Attention != AttentionCBAM:
+			return fmt.Errorf("reduction is for the attentions %q and %q", AttentionSE, AttentionCBAM)
+		}
+		return known("attention", cfg.Attention, "", AttentionSE, AttentionECA, AttentionCBAM)
+	},
+	block: func(cfg Config, b *VariantBlock, _, _ int) { b.Attention = cfg.attention(b.channels()) },
+}
+
+// attention returns the attention over the given number of channels, nil for
+// none.
+func (cfg Config) attention(channels int) nn.Module {
+	reduction := cfg.Reduction
+	if reduction == 0 {
+		reduction = defaultReduction
+	}
+	switch cfg.Attention {
 	case AttentionSE:
-		return NewSE(channels, o.Reduction)
+		return NewSE(channels, reduction)
 	case AttentionECA:
 		return NewECA(channels)
 	case AttentionCBAM:
-		return newCBAM(channels, o)
+		return newCBAM(channels, reduction, BlockOptions{NoNorm: cfg.NoNorm})
 	}
-	return unknownAttention(o.Attention)
-}
-
-// unknownAttention reports a name that no attention has when it is traced, as
-// all mistakes in a block's options are.
-type unknownAttention string
-
-// Forward implements [nn.Module].
-func (u unknownAttention) Forward(c *nn.Context, _ *graph.Value) *graph.Value {
-	c.Failf("unknown attention %q, want one of %q or none", string(u), attentions[1:])
 	return nil
 }
 
-// reduced returns the channels of an attention's bottleneck: channels/reduction
-// rounded to a multiple of unit, at least unit, as timm does.
+// reduced returns the number of channels in an attention's bottleneck:
+// channels/reduction rounded to a multiple of unit, at least unit, as in timm.
 func reduced(channels, reduction, unit int) int {
 	r := float64(channels) / float64(max(reduction, 1))
 	return max(unit, int(r+float64(unit)/2)/unit*unit)
@@ -55,9 +76,8 @@ func reduced(channels, reduction, unit int) int {
 //
 //	s = sigmoid(FC2(relu(FC1(mean of each channel))))
 //
-// FC1 and FC2 are 1x1 convolutions, between them are channels/reduction
-// channels, rounded to a multiple of 8 as in timm. Output like the input
-// [N C H W].
+// FC1 and FC2 are 1x1 convolutions with channels/reduction channels between them,
+// rounded to a multiple of 8 as in timm. Output like the input [N C H W].
 type SE struct{ FC1, FC2 *nn.Conv2d }
 
 // NewSE returns the attention with the given reduction, 16 in the paper.
@@ -73,9 +93,8 @@ func conv1x1Bias(in, out int) *nn.Conv2d {
 	return m
 }
 
-// Forward implements [nn.Module].
-func (s *SE) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(s, x, &y)()
+// Forward scales the channels of x by s.
+func (s *SE) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	w := c.Mean(x, 2, 3)
 	w = c.ReLU(c.Call(s.FC1, w))
 	w = c.Call(s.FC2, w)
@@ -89,8 +108,9 @@ type ECA struct {
 	Weight *nn.Param `key:"conv.weight"` // [1 1 k]
 }
 
-// NewECA returns the attention, whose kernel size grows with the channels: the
-// odd number at or above |log2(C)+1|/2 rounded down (equation 12), at least 3.
+// NewECA returns the attention. Its kernel size grows with the number of channels:
+// |log2(C)+1|/2 rounded down, the next odd number if even (equation 12), at least
+// 3.
 func NewECA(channels int) *ECA {
 	k := 0
 	for c := channels; c > 1; c /= 2 {
@@ -100,16 +120,15 @@ func NewECA(channels int) *ECA {
 	return &ECA{Weight: nn.NewParam(nn.TorchWeight(), 1, 1, k)}
 }
 
-// Forward implements [nn.Module].
-func (e *ECA) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(e, x, &y)()
+// Forward convolves the channels' means as an image of one column.
+func (e *ECA) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	k := e.Weight.Shape[2]
 	conv := graph.Conv2d{
 		StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, Groups: 1, PadTop: k / 2, PadBottom: k / 2,
 	}
 	means := c.GlobalAvgPool(x)
 	n, channels := means.Shape[0], means.Shape[1]
-	w := c.Conv2d(conv, c.Reshape(means, n, 1, channels, 1), c.Reshape(c.Param(e.Weight), 1, 1, k, 1), nil)
+	w := c.Conv2d(c.Reshape(means, n, 1, channels, 1), c.Reshape(c.Param(e.Weight), 1, 1, k, 1), nil, conv)
 	return c.Mul(x, c.Reshape(c.Sigmoid(w), n, channels, 1, 1))
 }
 
@@ -122,11 +141,11 @@ type CBAM struct {
 
 // NewCBAM returns the attention with the given reduction, 16 in the paper.
 func NewCBAM(channels, reduction int) *CBAM {
-	return newCBAM(channels, BlockOptions{Reduction: reduction})
+	return newCBAM(channels, reduction, BlockOptions{})
 }
 
-func newCBAM(channels int, o BlockOptions) *CBAM {
-	mid := reduced(channels, o.Reduction, 1)
+func newCBAM(channels, reduction int, o BlockOptions) *CBAM {
+	mid := reduced(channels, reduction, 1)
 	m := &CBAM{
 		Channel: &ChannelAttention{FC1: conv1x1(channels, mid, 1), FC2: conv1x1(mid, channels, 1)},
 		Spatial: &SpatialAttention{},
@@ -135,26 +154,24 @@ func newCBAM(channels int, o BlockOptions) *CBAM {
 	return m
 }
 
-// Forward implements [nn.Module].
-func (m *CBAM) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+// Forward scales channels, then pixels.
+func (m *CBAM) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	return c.Call(m.Spatial, c.Call(m.Channel, x))
 }
 
-// ChannelAttention scales each channel by the sigmoid of FC2(relu(FC1(·))) of
-// its mean plus that of its maximum.
+// ChannelAttention scales each channel by the sigmoid of FC2(relu(FC1(mean))) +
+// FC2(relu(FC1(maximum))).
 type ChannelAttention struct{ FC1, FC2 *nn.Conv2d }
 
-// Forward implements [nn.Module].
-func (m *ChannelAttention) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+// Forward applies the same two layers to means and maxima.
+func (m *ChannelAttention) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	mlp := func(v *graph.Value) *graph.Value { return c.Call(m.FC2, c.ReLU(c.Call(m.FC1, v))) }
 	w := c.Add(mlp(c.Mean(x, 2, 3)), mlp(c.MaxOf(x, 2, 3)))
 	return c.Mul(x, c.Sigmoid(w))
 }
 
-// SpatialAttention scales each pixel by the sigmoid of a 7x7 convolution, with
-// a norm, of the mean and the maximum over its channels.
+// SpatialAttention scales each pixel by the sigmoid of a 7x7 convolution, with a
+// norm, over the mean and the maximum of the pixel's channels.
 type SpatialAttention struct {
 	Conv struct {
 		Conv *nn.Conv2d
@@ -162,15 +179,14 @@ type SpatialAttention struct {
 	}
 }
 
-// Forward implements [nn.Module].
-func (m *SpatialAttention) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+// Forward scales the pixels.
+func (m *SpatialAttention) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	w := c.Concat(1, c.Mean(x, 1), c.MaxOf(x, 1))
 	w = c.Call(m.Conv.BN, c.Call(m.Conv.Conv, w))
 	return c.Mul(x, c.Sigmoid(w))
 }
 
-// attentionTable has the names that timm gives, and the like.
+// attentionTable has timm's names, and names formed like them.
 func attentionTable() []named {
 	return []named{
 		{"seresnet18", "ResNet-18 with squeeze and excitation", []Option{layers18, Attention(AttentionSE)}},

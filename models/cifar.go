@@ -9,11 +9,11 @@ import (
 // The networks for CIFAR (He et al. 2015, section 4.2): a 3x3 convolution,
 // three stages of n basic blocks with 16, 32 and 64 channels on images of 32,
 // 16 and 8 pixels, global average pooling: 6n+2 weight layers. Shortcuts are
-// of option A. Keys are as for ImageNet: layer1.0.conv1.weight … fc.bias.
+// option A. Keys are as for ImageNet: layer1.0.conv1.weight … fc.bias.
 
 const cifarSuffix = "-cifar"
 
-// cifarOf returns the options of depth 6n+2.
+// cifarOf returns the options of the network of depth 6n+2.
 func cifarOf(depth int) ([]Option, error) {
 	n := (depth - 2) / 6
 	if n < 1 || depth != 6*n+2 {
@@ -36,7 +36,7 @@ func cifarTable() []named {
 	} {
 		for _, depth := range []int{20, 32, 44, 56, 110, 1202} {
 			if kind.prefix == "plain" && depth > 110 {
-				continue // does not train, and nobody has wanted it
+				continue // such a plain network does not train
 			}
 			opts, _ := cifarOf(depth)
 			rows = append(rows, named{
@@ -79,16 +79,16 @@ func cifarOptions(name string) (opts []Option, ok bool, err error) {
 }
 
 // ResNet20 returns the network of 20 weight layers for CIFAR.
-func ResNet20(opts ...Option) (*ResNet, error) { return build("resnet20-cifar", opts) }
+func ResNet20(opts ...Option) (*Model, error) { return New("resnet20-cifar", opts...) }
 
 // ResNet32 returns the network of 32 weight layers for CIFAR.
-func ResNet32(opts ...Option) (*ResNet, error) { return build("resnet32-cifar", opts) }
+func ResNet32(opts ...Option) (*Model, error) { return New("resnet32-cifar", opts...) }
 
 // ResNet44 returns the network of 44 weight layers for CIFAR.
-func ResNet44(opts ...Option) (*ResNet, error) { return build("resnet44-cifar", opts) }
+func ResNet44(opts ...Option) (*Model, error) { return New("resnet44-cifar", opts...) }
 
 // ResNet56 returns the network of 56 weight layers for CIFAR.
-func ResNet56(opts ...Option) (*ResNet, error) { return build("resnet56-cifar", opts) }
+func ResNet56(opts ...Option) (*Model, error) { return New("resnet56-cifar", opts...) }
 
 // ResNet110 returns the network of 110 weight layers for CIFAR.
-func ResNet110(opts ...Option) (*ResNet, error) { return build("resnet110-cifar", opts) }
+func ResNet110(opts ...Option) (*Model, error) { return New("resnet110-cifar", opts...) }

@@ -13,8 +13,8 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// TenLines is a residual block of one's own: the branch ends in a scale of each
-// channel that is learned from 0 on, so that the block starts as the identity.
+// TenLines is a custom residual block: the branch ends in a learned scale of each
+// channel that starts at 0, so that the block starts as the identity.
 type TenLines struct {
 	Conv  *nn.Conv2d
 	Norm  *nn.BatchNorm
@@ -35,9 +35,11 @@ func newTenLines(ch int) *TenLines {
 
 // ownNetwork is a network of TenLines and the library's blocks.
 func ownNetwork() nn.Module {
+	block := models.NewVariantBlock(models.NewPreActBasicBlock(8, 16, models.BlockOptions{Stride: 2}))
+	block.Attention = models.NewSE(16, 16)
 	return nn.Sequential{
 		nn.NewConv2d(1, 8, 3, nn.Padding(1)), newTenLines(8),
-		models.NewPreActBasicBlock(8, 16, models.BlockOptions{Stride: 2, Attention: models.AttentionSE}), newTenLines(16),
+		block, newTenLines(16),
 		nn.NewGlobalAvgPool(), nn.NewLinear(16, 2),
 	}
 }
@@ -135,8 +137,8 @@ func ExampleBlockOptions_ownBlock() {
 	// nn: 3.conv: Conv2d of float32[8 16 4 4], float32[8 8 3 3]: the weight takes 8 channels per group, the input has 16 in 1 group(s)
 }
 
-// TestOwnBlockErrors: each mistake in a block of one's own is an error that
-// names the place.
+// TestOwnBlockErrors: each mistake in a custom block is an error that names the
+// place.
 func TestOwnBlockErrors(t *testing.T) {
 	for _, c := range []struct {
 		what  string

@@ -77,7 +77,7 @@ func TestVariantsByEngineAndReference(t *testing.T) {
 			if _, err := nn.Freeze(m, c.freeze...); err != nil {
 				t.Fatal(err)
 			}
-			for _, e := range nn.StateDict(m) { // away from 0 and 1, so that nothing cancels out
+			for _, e := range nn.Params(m) { // away from 0 and 1, so that nothing cancels out
 				if kind, err := namefill.KindOf(e.Name, len(e.Param.Shape)); err == nil && kind != namefill.Weight {
 					namefill.Fill(e.Name, e.Param.Value, kind)
 				}
@@ -130,7 +130,7 @@ func compareWithRef(t *testing.T, m *Model, training bool) {
 
 	vars := map[string]*tensor.Tensor{}
 	store := engine.NewVars()
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		vars[e.Name] = e.Param.Value
 		if err := store.Set(e.Name, e.Param.Value); err != nil {
 			t.Fatal(err)
@@ -165,7 +165,7 @@ func compareWithRef(t *testing.T, m *Model, training bool) {
 		}
 		golden.Close(t, "new "+name, got, want.Value(u.New), 1e-4, 1e-6)
 	}
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		changed := slices.ContainsFunc(g.Updates, func(u graph.Update) bool { return u.Variable.Node.Op.(graph.Variable).Label == e.Name })
 		if e.Param.Frozen && changed {
 			t.Errorf("%s is frozen and changes", e.Name)

@@ -9,7 +9,7 @@ import (
 	"github.com/resnet-go/resnet/nn"
 )
 
-// SEBlock is a block of one's own: a residual block whose branch is weighted
+// SEBlock is a custom block: a residual block whose branch is weighted
 // channel by channel (Hu et al. 2018), with its own forward pass.
 type SEBlock struct {
 	Conv1, Conv2 *nn.Conv2d
@@ -48,7 +48,7 @@ func Example_customBlock() {
 		log.Fatal(err)
 	}
 	fmt.Println(traced.Output.Type, nn.NumParams(model), "parameters")
-	for _, e := range nn.StateDict(model[3])[:3] {
+	for _, e := range nn.Params(model[3])[:3] {
 		fmt.Println(e.Name, e.Param.Shape)
 	}
 	// Output:
@@ -58,18 +58,20 @@ func Example_customBlock() {
 	// bn1.weight [16]
 }
 
-// Blocks stacked into a network of one's own: 20 layers in bottlenecks, with
+// Blocks stacked into a custom network: 20 layers in bottlenecks, with
 // stochastic depth.
 func Example_stackBlocks() {
 	model := nn.Sequential{nn.NewConv2d(3, 16, 3, nn.Padding(1), nn.NoBias()), nn.NewBatchNorm2d(16), nn.NewReLU()}
 	in := 16
 	for stage, planes := range []int{8, 16, 32} {
 		for i := range 2 {
-			opt := models.BlockOptions{DropPath: 0.1}
+			opt := models.BlockOptions{}
 			if stage > 0 && i == 0 {
 				opt.Stride = 2
 			}
-			model = append(model, models.NewBottleneck(in, planes, opt))
+			block := models.NewVariantBlock(models.NewBottleneck(in, planes, opt))
+			block.DropPath = nn.NewStochasticDepth(0.1)
+			model = append(model, block)
 			in = 4 * planes
 		}
 	}

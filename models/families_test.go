@@ -22,7 +22,7 @@ import (
 // which moves gradients by up to a percent, differently on each kind of
 // processor. TestVariantsByEngineAndReference compares the engine with ref.
 func TestFamiliesAgainstPyTorch(t *testing.T) {
-	tiny := func(block string, layers ...int) []Option { return []Option{Blocks(block, layers...)} }
+	tiny := func(block BlockKind, layers ...int) []Option { return []Option{Blocks(block, layers...)} }
 	for _, c := range []struct {
 		file, name string
 		opts       []Option
@@ -99,7 +99,7 @@ func (w *whole) testRefGradients() {
 
 func trainable(m nn.Module) []string {
 	var keys []string
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if e.Param.Trainable() {
 			keys = append(keys, e.Name)
 		}
@@ -212,11 +212,11 @@ func TestFamilyConfigErrors(t *testing.T) {
 		m    nn.Module
 		want string
 	}{
-		{NewBasicBlock(4, 4, BlockOptions{Attention: "sea"}), "unknown attention"},
-		{NewBasicBlock(4, 4, BlockOptions{Join: "quarter"}), "unknown join"},
+		{&VariantBlock{Block: NewBasicBlock(4, 4, BlockOptions{}), Join: "quarter"}, "unknown join"},
 		{NewPreActBasicBlock(4, 4, BlockOptions{Groups: 2}), "bottleneck"},
-		{NewHighwayBlock(4, 4, BlockOptions{Join: JoinHalf}), "highway layer"},
-		{NewHighwayBlock(4, 4, BlockOptions{Shortcut: ShortcutNone}), "highway layer"},
+		{NewVariantBlock(NewBasicBlock(4, 4, BlockOptions{Groups: 2})), "bottleneck"},
+		{NewHighwayBlock(4, 4, 0, BlockOptions{Groups: 2}), "highway layer"},
+		{NewHighwayBlock(4, 4, 0, BlockOptions{V1: true}), "highway layer"},
 		{nn.NewBlurPool2d(2), "2x2 pixels"},
 	} {
 		if _, err := nn.Trace(c.m, nn.TraceOptions{Input: graph.F32(1, 4, 1, 1)}); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -238,7 +238,7 @@ func TestGatesStartAtTheirBias(t *testing.T) {
 			t.Fatal(err)
 		}
 		seen := 0
-		for _, e := range nn.StateDict(m) {
+		for _, e := range nn.Params(m) {
 			if strings.HasSuffix(e.Name, "gate.bias") {
 				seen++
 				for _, b := range e.Param.Value.Float32s() {

@@ -57,7 +57,7 @@ func openWhole(t *testing.T, file, name string, opts ...Option) *whole {
 func (w *whole) vars() *engine.Vars {
 	w.t.Helper()
 	vars := engine.NewVars()
-	for _, e := range nn.StateDict(w.model) {
+	for _, e := range nn.Params(w.model) {
 		x := tensor.NewInt64()
 		if e.Param.DType == tensor.Float32 {
 			x = tensor.New(e.Param.Shape...)
@@ -336,7 +336,9 @@ func TestResNet20AgainstPyTorch(t *testing.T) {
 func TestResNet18AgainstPyTorch(t *testing.T) {
 	w := openWhole(t, "resnet18", "resnet18")
 	w.testEval()
-	w.testSteps(w.testGradients(true, 5e-5), 1e-4, 2e-3)
+	// The loss falls from 8.2 to 0.11 in these three steps, which multiplies
+	// rounding: the third is 1e-5 of it off with plain Go, 1.01e-4 with AVX2.
+	w.testSteps(w.testGradients(true, 5e-5), 3e-4, 2e-3)
 }
 
 // ResNet-50 shows the bottleneck block; its statistics are frozen.

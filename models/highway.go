@@ -14,49 +14,53 @@ import (
 //	y = H(x)*T(x) + x*(1-T(x))
 //
 // H is a 3x3 convolution with norm and activation, the gate T the sigmoid of a
-// 3x3 convolution, so this is one layer where a basic block has two. The gate's
+// 3x3 convolution, so that this is one layer and a basic block two. The gate's
 // bias starts below zero, at -1 to -3 in the paper, so that the layer begins by
 // carrying its input. Where the shape changes, x is the shortcut's output: with
 // [ShortcutA] subsampled and padded with zeros, as the paper proposes.
 //
-// The paper's networks have no batch norm: [BlockOptions.NoNorm]. With it, which
-// is our default, a highway differs from its residual counterpart by the gates
-// alone. Input [N in H W], output [N out H/stride W/stride].
+// The paper's networks have no batch norm ([BlockOptions.NoNorm]). Ours have by
+// default, so that a highway network differs from its residual counterpart only
+// by the gates. Input [N in H W], output [N out H/stride W/stride].
 type HighwayBlock struct {
 	Conv1      *nn.Conv2d
 	BN1        nn.Module
 	ReLU       *nn.Activation `key:"relu"`
 	Attention  nn.Module      `key:"se"` // of H; nil for none
 	Gate       *nn.Conv2d
-	Downsample nn.Module // makes the carried input fit; nil for the identity
+	Downsample nn.Module // fits the carried input; nil for the identity
 
-	opt BlockOptions `key:"-"`
+	fault string `key:"-"`
 }
 
 // defaultGateBias is in the middle of the paper's range.
 const defaultGateBias = -2
 
-// NewHighwayBlock returns a layer from in to out channels. Of the options it
-// knows Stride, Dilation, Shortcut, Activation, NoNorm, Attention, Reduction,
-// AvgDown and GateBias; ShortcutNone and the others that are not zero are
-// errors of [nn.Trace].
-func NewHighwayBlock(in, out int, opt BlockOptions) *HighwayBlock {
+// NewHighwayBlock returns a layer from in to out channels, whose gate starts with
+// the given bias. Groups, WidthPerGroup and V1 are for bottlenecks; [nn.Trace]
+// reports them.
+func NewHighwayBlock(in, out int, gateBias float32, opt BlockOptions) *HighwayBlock {
 	opt = opt.withDefaults()
-	b := &HighwayBlock{ReLU: &opt.Activation, opt: opt}
+	b := &HighwayBlock{ReLU: &opt.Activation}
+	if opt.basicFault() != "" || opt.V1 {
+		b.fault = "groups, width per group and v1 are options that a highway layer does not have"
+	}
 	b.Conv1, b.BN1 = opt.norm(conv3x3(in, out, opt.Stride, 1, opt.Dilation))
-	b.Attention = opt.attention(out)
-	b.Gate = gate(conv3x3(in, out, opt.Stride, 1, opt.Dilation), opt.GateBias)
-	b.Downsample = opt.shortcut(in, out)
+	b.Gate = gate(conv3x3(in, out, opt.Stride, 1, opt.Dilation), gateBias)
+	b.Downsample = opt.downsample(in, out)
 	return b
 }
 
-// Forward implements [nn.Module].
-func (b *HighwayBlock) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(b, x, &y)()
-	o := b.opt
-	if o.Groups != 1 || o.WidthPerGroup != 64 || o.V1 || o.ZeroInit || o.DropPath > 0 || o.Dropout > 0 ||
-		o.Join != JoinAdd || o.Blur || o.PreAct || o.Shortcut == ShortcutNone {
-		c.Failf("an option is set that a highway layer does not have")
+func (cfg Config) newHighway(in, out int, opt BlockOptions) *HighwayBlock {
+	b := NewHighwayBlock(in, out, cfg.GateBias, opt)
+	b.Attention = cfg.attention(out)
+	return b
+}
+
+// Forward computes H(x)*T(x) + x*(1-T(x)).
+func (b *HighwayBlock) Forward(c *nn.Context, x *graph.Value) *graph.Value {
+	if b.fault != "" {
+		c.Failf("%s", b.fault)
 	}
 
 	h := c.Call(b.Conv1, x)
@@ -75,7 +79,7 @@ func (b *HighwayBlock) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
 const highwayPrefix = "highway"
 
 // highwayOf returns the options of a highway network of depth 6n+2 for CIFAR:
-// the residual network of that depth with two highway layers for each block.
+// the residual network of the same depth with two highway layers per block.
 func highwayOf(depth int) ([]Option, error) {
 	opts, err := cifarOf(depth)
 	n := (depth - 2) / 3

@@ -1,63 +1,75 @@
 package models
 
 import (
+	"fmt"
+
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/nn"
 )
 
-// The joins: how a branch F and its shortcut x become one. He et al. 2016
+// JoinKind is how a branch F and its shortcut x become one. He et al. 2016
 // ("Identity Mappings in Deep Residual Networks", section 3.1, table 1) compare
-// them; with g = sigmoid(1x1 convolution of x). The table's 1x1 convolutional
+// them, with g = sigmoid(1x1 convolution of x). The table's 1x1 convolutional
 // shortcut is [ShortcutC].
+type JoinKind string
+
+// The joins.
 const (
-	JoinAdd       = ""               // F + x
-	JoinScale     = "scale"          // F + 0.5*x (constant scaling)
-	JoinHalf      = "half"           // 0.5*F + 0.5*x (constant scaling)
-	JoinExclusive = "exclusive-gate" // g*F + (1-g)*x
-	JoinGate      = "shortcut-gate"  // F + (1-g)*x
-	JoinDropout   = "dropout"        // F + dropout(x) with probability 0.5
+	JoinAdd       JoinKind = ""               // F + x
+	JoinScale     JoinKind = "scale"          // F + 0.5*x (constant scaling)
+	JoinHalf      JoinKind = "half"           // 0.5*F + 0.5*x (constant scaling)
+	JoinExclusive JoinKind = "exclusive-gate" // g*F + (1-g)*x
+	JoinGate      JoinKind = "shortcut-gate"  // F + (1-g)*x
+	JoinDropout   JoinKind = "dropout"        // F + dropout(x) with probability 0.5
 )
 
-var joins = []string{JoinAdd, JoinScale, JoinHalf, JoinExclusive, JoinGate, JoinDropout}
+var joins = []JoinKind{JoinAdd, JoinScale, JoinHalf, JoinExclusive, JoinGate, JoinDropout}
 
-// Tail is what follows the last convolution of a block: attention, stochastic
-// depth and the shortcut. Blocks embed it.
-type Tail struct {
-	Attention   nn.Module           `key:"se"` // nil for none; timm's key for every kind
-	Downsample  nn.Module           // makes the shortcut fit; nil for the identity
-	Gate        *nn.Conv2d          // of [JoinExclusive] and [JoinGate], 1x1 with a bias; else nil
-	DropPath    *nn.StochasticDepth // nil for none
-	SkipDropout *nn.Dropout         // of [JoinDropout], else nil
+// Join sets how branch and shortcut meet.
+func Join(kind JoinKind) Option { return func(c *Config) { c.Join = kind } }
 
-	kind  string `key:"-"` // the join
-	plain bool   `key:"-"` // no shortcut
-}
+// GateBias sets the first bias of the gates of highways and gated joins. The
+// more negative it is, the more of the input is carried.
+func GateBias(b float32) Option { return func(c *Config) { c.GateBias = b } }
 
-// tail returns the end of a block, given its last convolution and the norm
-// after it (nil for none).
-func (o BlockOptions) tail(in, out int, last *nn.Conv2d, norm nn.Module) Tail {
-	if o.ZeroInit { // Goyal et al. 2017, section 5.1
-		w := last.Weight
-		if bn, ok := norm.(*nn.BatchNorm); ok {
-			w = bn.Weight
+// defaultJoinBias is the best that He et al. 2016, table 1, tried: at 0 a
+// ResNet-110 with exclusive gates does not train.
+const defaultJoinBias = -6
+
+var joinKnob = knob{
+	key: "join",
+	variants: []named{
+		{string(JoinScale), "shortcuts scaled by 0.5", []Option{Join(JoinScale)}},
+		{string(JoinHalf), "branches and shortcuts scaled by 0.5", []Option{Join(JoinHalf)}},
+		{string(JoinExclusive), "branches and shortcuts scaled by g and 1-g", []Option{Join(JoinExclusive), GateBias(defaultJoinBias)}},
+		{string(JoinGate), "shortcuts scaled by 1-g", []Option{Join(JoinGate), GateBias(defaultJoinBias)}},
+		{"shortcut-dropout", "dropout of 0.5 on shortcuts", []Option{Join(JoinDropout)}},
+	},
+	check: func(cfg Config) error {
+		gated := cfg.Block == BlockHighway || cfg.Join == JoinExclusive || cfg.Join == JoinGate
+		if err := known("join", cfg.Join, joins...); err != nil {
+			return err
 		}
-		w.Init = nn.Constant(0)
-	}
-	t := Tail{
-		Attention: o.attention(out), Downsample: o.shortcut(in, out),
-		kind: o.Join, plain: o.Shortcut == ShortcutNone,
-	}
-	switch {
-	case t.plain: // nothing to join
-	case o.Join == JoinExclusive, o.Join == JoinGate:
-		t.Gate = gate(conv1x1(out, out, 1), o.GateBias)
-	case o.Join == JoinDropout:
-		t.SkipDropout = nn.NewDropout(0.5)
-	}
-	if o.DropPath > 0 {
-		t.DropPath = nn.NewStochasticDepth(o.DropPath)
-	}
-	return t
+		switch {
+		case cfg.Join != JoinAdd && cfg.Shortcut == ShortcutNone:
+			return fmt.Errorf("join %q needs a shortcut", cfg.Join)
+		case !(cfg.GateBias >= -100 && cfg.GateBias <= 100):
+			return fmt.Errorf("gate_bias is %g, want -100 to 100", cfg.GateBias)
+		case cfg.GateBias != 0 && !gated:
+			return fmt.Errorf("gate_bias is for highway blocks and the joins %q and %q", JoinExclusive, JoinGate)
+		}
+		return nil
+	},
+	residual: func(cfg Config) bool { return cfg.Join != JoinAdd },
+	block: func(cfg Config, b *VariantBlock, _, _ int) {
+		b.Join = cfg.Join
+		switch cfg.Join {
+		case JoinExclusive, JoinGate:
+			b.Gate = gate(conv1x1(b.channels(), b.channels(), 1), cfg.GateBias)
+		case JoinDropout:
+			b.SkipDropout = nn.NewDropout(0.5)
+		}
+	},
 }
 
 // gate gives a convolution the bias that a gate starts with.
@@ -66,36 +78,24 @@ func gate(conv *nn.Conv2d, bias float32) *nn.Conv2d {
 	return conv
 }
 
-// join ends a block: it brings the branch and the shortcut of x together.
-func (t *Tail) join(c *nn.Context, branch, x *graph.Value) *graph.Value {
-	if t.Attention != nil {
-		branch = c.Call(t.Attention, branch)
-	}
-	if t.plain {
-		return branch
-	}
-	if t.Downsample != nil {
-		x = c.Call(t.Downsample, x)
-	}
-	if t.DropPath != nil {
-		branch = c.Call(t.DropPath, branch)
-	}
-	switch t.kind {
+// join brings the branch and the shortcut together.
+func (v *VariantBlock) join(c *nn.Context, branch, x *graph.Value) *graph.Value {
+	switch v.Join {
 	case JoinAdd:
 	case JoinScale:
 		x = c.Affine(x, 0.5, 0)
 	case JoinHalf:
 		branch, x = c.Affine(branch, 0.5, 0), c.Affine(x, 0.5, 0)
 	case JoinExclusive, JoinGate:
-		g := c.Sigmoid(c.Call(t.Gate, x))
-		if t.kind == JoinExclusive {
+		g := c.Sigmoid(c.Call(v.Gate, x))
+		if v.Join == JoinExclusive {
 			branch = c.Mul(branch, g)
 		}
 		x = c.Mul(x, c.Affine(g, -1, 1))
 	case JoinDropout:
-		x = c.Call(t.SkipDropout, x)
+		x = c.Call(v.SkipDropout, x)
 	default:
-		c.Failf("unknown join %q, want one of %q or none", t.kind, joins[1:])
+		c.Failf("%v", known("join", v.Join, joins...))
 	}
 	return c.Add(branch, x)
 }

@@ -45,7 +45,7 @@ func compareKeys(t *testing.T, name, list string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	entries := nn.StateDict(m)
+	entries := nn.Params(m)
 	i := 0
 	for s := bufio.NewScanner(z); s.Scan(); i++ {
 		if i >= len(entries) {

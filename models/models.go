@@ -1,9 +1,9 @@
-// Package models has the residual networks: the family for ImageNet in
-// torchvision's layout (resnet.go) and the one for CIFAR (cifar.go), with plain,
-// pre-activation (preact.go), wide (wide.go), highway (highway.go), ResNet-D
-// (resnetd.go) and attention (attention.go) variants that compose by options,
-// their blocks, and a table of names. State-dict keys are torchvision's, and
-// timm's where only timm has the model.
+// Package models has the residual networks: for ImageNet in torchvision's layout
+// (resnet.go) and for CIFAR (cifar.go), with pre-activation (preact.go), wide
+// (wide.go), highway (highway.go), ResNet-D (resnetd.go) and attention
+// (attention.go) variants that compose by options (variant.go), their blocks, and
+// a table of names. State-dict keys are torchvision's, and timm's where only timm
+// has the model.
 package models
 
 import (
@@ -45,10 +45,10 @@ var table = slices.Concat([]named{
 	{"plain34", "ResNet-34 without shortcuts", []Option{layers34, Shortcuts(ShortcutNone)}},
 }, cifarTable(), preActTable(), wideTable(), highwayTable(), resnetDTable(), attentionTable())
 
-// Names lists the names that [New] knows. CIFAR networks of other depths are
-// known too: resnet14-cifar, plain26-cifar, preresnet14-cifar and
-// highway14-cifar for any 6n+2, wrn-22-2 for any 6n+4 and width. Every name can
-// be followed by [Variants]: resnet20-cifar+se.
+// Names lists the names for [New]. CIFAR networks of other depths have names, too:
+// resnet14-cifar, plain26-cifar, preresnet14-cifar and highway14-cifar for any
+// 6n+2, wrn-22-2 for any 6n+4 and width. Every name can be followed by [Variants]:
+// resnet20-cifar+se.
 func Names() []string {
 	names := make([]string, len(table))
 	for i, n := range table {
@@ -87,7 +87,7 @@ func List() ([]Info, error) {
 func Lookup(name string) (Config, error) {
 	cfg := Config{
 		Name: name, Classes: 1000, InChannels: 3, InputSize: 224, Stem: StemImageNet,
-		Width: 64, Groups: 1, WidthPerGroup: 64, Activation: "relu",
+		Width: 64, Groups: 1, WidthPerGroup: 64, Shortcut: ShortcutB, Activation: "relu",
 	}
 	base, variant, err := withVariants(name)
 	if err != nil {
@@ -124,24 +124,16 @@ func options(name string) ([]Option, error) {
 	return nil, fmt.Errorf("models: unknown model %q; known are %v", name, Names())
 }
 
-func configure(name string, opts []Option) (Config, error) {
+// New returns the network with the given name, changed by the options. It has no
+// weights yet: see [nn.Init] and [nn.Load]. The error for an unknown name suggests
+// the nearest name.
+func New(name string, opts ...Option) (*Model, error) {
 	cfg, err := Lookup(name)
 	if err != nil {
-		return Config{}, err
+		return nil, err
 	}
 	for _, o := range opts {
 		o(&cfg)
-	}
-	return cfg, cfg.Check()
-}
-
-// New makes the network of that name, changed by the options. It has no
-// weights yet: see [nn.Init] and [nn.Load]. An unknown name is an error that
-// suggests the nearest.
-func New(name string, opts ...Option) (*Model, error) {
-	cfg, err := configure(name, opts)
-	if err != nil {
-		return nil, err
 	}
 	return cfg.Build()
 }

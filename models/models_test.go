@@ -61,7 +61,7 @@ func TestConfigRoundTrip(t *testing.T) {
 		if !reflect.DeepEqual(again.Config, m.Config) {
 			t.Errorf("config %+v became %+v", m.Config, again.Config)
 		}
-		want, got := nn.StateDict(m), nn.StateDict(again)
+		want, got := nn.Params(m), nn.Params(again)
 		if len(got) != len(want) {
 			t.Errorf("%s: %d keys became %d", name, len(want), len(got))
 			continue
@@ -94,7 +94,7 @@ func TestConfigErrors(t *testing.T) {
 		{Blocks(BlockBottleneck, 3, 4), "2 stages"},
 		{Blocks(BlockBottleneck, 3, 4, 0, 3), "0 blocks in stage 3"},
 		{func(c *Config) { Blocks(BlockBasic, 2, 2, 2, 2)(c); V1()(c) }, "for bottleneck blocks"},
-		{Shortcuts(9), "no shortcut 9"},
+		{Shortcuts("D"), `unknown shortcut "D"`},
 		{Activation("rlu"), `did you mean "relu"`},
 		{Groups(1<<16, 1<<16), "channels"},
 		{Dilate(true, true, true, true), "dilate has 4"},
@@ -277,12 +277,13 @@ func TestPadShortcut(t *testing.T) {
 func TestZeroInitIsIdentity(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		m    nn.Module
+		m    Block
 	}{
-		{"basic", NewBasicBlock(4, 4, BlockOptions{ZeroInit: true})},
-		{"bottleneck", NewBottleneck(16, 4, BlockOptions{ZeroInit: true})},
-		{"without norm", NewBasicBlock(4, 4, BlockOptions{ZeroInit: true, NoNorm: true})},
+		{"basic", NewBasicBlock(4, 4, BlockOptions{})},
+		{"bottleneck", NewBottleneck(16, 4, BlockOptions{})},
+		{"without norm", NewBasicBlock(4, 4, BlockOptions{NoNorm: true})},
 	} {
+		startAtZero(c.m)
 		if err := nn.Init(c.m, 1); err != nil {
 			t.Fatal(err)
 		}
@@ -299,7 +300,7 @@ func TestZeroInitIsIdentity(t *testing.T) {
 			t.Fatal(err)
 		}
 		vars := map[string]*tensor.Tensor{}
-		for _, e := range nn.StateDict(c.m) {
+		for _, e := range nn.Params(c.m) {
 			vars[e.Name] = e.Param.Value
 		}
 		r, err := ref.Run(tr.Graph, vars, map[string]*tensor.Tensor{nn.ImageInput: x})
@@ -353,9 +354,9 @@ func testDropPathGrows(t *testing.T, name string) {
 	}
 }
 
-// TestInitialisation checks the deviations of torchvision's scheme on the
+// TestInitialization checks the deviations of torchvision's scheme on the
 // largest tensors.
-func TestInitialisation(t *testing.T) {
+func TestInitialization(t *testing.T) {
 	m, err := New("resnet18", Classes(10), ZeroInit())
 	if err != nil {
 		t.Fatal(err)
@@ -363,7 +364,7 @@ func TestInitialisation(t *testing.T) {
 	if err := nn.Init(m, 1); err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if e.Param.DType != tensor.Float32 {
 			continue
 		}
@@ -393,7 +394,7 @@ func TestShapeErrorNamesTheBlock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.Module.(*ResNet).Layer3[2].(*Bottleneck).Conv1 = conv1x1(7, 256, 1)
+	m.Layer3[2].(*Bottleneck).Conv1 = conv1x1(7, 256, 1)
 	_, err = nn.Trace(m, nn.TraceOptions{Input: m.Config.Input(1)})
 	if err == nil || !strings.HasPrefix(err.Error(), "nn: layer3.2.conv1: Conv2d of ") {
 		t.Errorf("error is %v", err)

@@ -1,73 +1,101 @@
 package models
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/nn"
 )
 
-// Shortcut is what runs beside a residual branch (He et al. 2015, section 4.1,
-// "Identity vs. Projection Shortcuts").
-type Shortcut uint8
+// Shortcut is the kind of shortcut beside a residual branch (He et al. 2015,
+// section 4.1, "Identity vs. Projection Shortcuts").
+type Shortcut string
 
 // The shortcuts.
 const (
-	ShortcutB    Shortcut = iota // 1x1 projection where the shape changes, else the identity; the zero value
-	ShortcutA                    // subsample and pad with zero channels where the shape changes: no parameters
-	ShortcutC                    // 1x1 projection everywhere
-	ShortcutNone                 // none at all: a plain network
+	ShortcutA    Shortcut = "A"    // subsample and pad with zero channels where the shape changes: no parameters
+	ShortcutB    Shortcut = "B"    // 1x1 projection where the shape changes, else the identity
+	ShortcutC    Shortcut = "C"    // 1x1 projection everywhere
+	ShortcutNone Shortcut = "none" // none at all: a plain network
 )
 
-var shortcutNames = []string{"B", "A", "C", "none"}
+// Shortcuts sets the kind of shortcut.
+func Shortcuts(s Shortcut) Option { return func(c *Config) { c.Shortcut = s } }
 
-// String returns "A", "B", "C" or "none".
-func (s Shortcut) String() string {
-	if int(s) < len(shortcutNames) {
-		return shortcutNames[s]
-	}
-	return fmt.Sprintf("Shortcut(%d)", uint8(s))
-}
+// AvgDown makes projections average 2x2 pixels before a 1x1 convolution of
+// stride 1, instead of striding past three of four pixels (He et al. 2019,
+// figure 2c).
+func AvgDown() Option { return func(c *Config) { c.AvgDown = true } }
 
-// MarshalText writes the name, for JSON.
-func (s Shortcut) MarshalText() ([]byte, error) {
-	if int(s) >= len(shortcutNames) {
-		return nil, fmt.Errorf("models: no shortcut %d", uint8(s))
-	}
-	return []byte(s.String()), nil
-}
-
-// UnmarshalText reads the name.
-func (s *Shortcut) UnmarshalText(text []byte) error {
-	for i, n := range shortcutNames {
-		if n == string(text) {
-			*s = Shortcut(i)
-			return nil
+var shortcutKnob = knob{
+	key: "shortcut",
+	variants: []named{
+		{"plain", "no shortcuts", []Option{Shortcuts(ShortcutNone)}},
+		{"shortcut-a", "shortcuts subsample and pad with zeros", []Option{Shortcuts(ShortcutA)}},
+		{"shortcut-b", "shortcuts project where the shape changes", []Option{Shortcuts(ShortcutB)}},
+		{"shortcut-c", "all shortcuts are 1x1 convolutions", []Option{Shortcuts(ShortcutC)}},
+	},
+	check: func(cfg Config) error {
+		if cfg.Block == BlockHighway && cfg.Shortcut == ShortcutNone {
+			return errors.New("shortcut none is for residual blocks, not for highway blocks")
 		}
-	}
-	return fmt.Errorf("models: unknown shortcut %q; want A, B, C or none", text)
+		return known("shortcut", cfg.Shortcut, ShortcutA, ShortcutB, ShortcutC, ShortcutNone)
+	},
+	block: func(cfg Config, b *VariantBlock, _, _ int) {
+		if cfg.Shortcut == ShortcutNone {
+			b.Downsample, b.NoShortcut = nil, true
+		}
+	},
 }
 
-// shortcut returns what makes the shortcut fit, nil for the identity.
-func (o BlockOptions) shortcut(in, out int) nn.Module {
-	changes := o.Stride != 1 || in != out
+var avgDownKnob = knob{
+	key:      "avg_down",
+	variants: []named{{"avg-down", "projections average before they subsample", []Option{AvgDown()}}},
+	check: func(cfg Config) error {
+		if cfg.AvgDown && cfg.Shortcut != ShortcutB && cfg.Shortcut != ShortcutC {
+			return fmt.Errorf("avg_down is for the projections of shortcuts B and C, not for shortcut %s", cfg.Shortcut)
+		}
+		return nil
+	},
+}
+
+// downsample returns the module that fits the shortcut of a block; nil for the
+// block's default, option B.
+func (cfg Config) downsample(in, out int, opt BlockOptions) nn.Module {
+	changes := opt.Stride != 1 || in != out
 	switch {
-	case o.Shortcut == ShortcutC, o.Shortcut == ShortcutB && changes:
-		stride := o.Stride
-		var s nn.Sequential
-		if o.AvgDown {
-			s, stride = nn.Sequential{avgDown(stride)}, 1
-		}
-		conv := conv1x1(in, out, stride)
-		if o.PreAct { // the next block normalises the sum
-			return append(s, conv)
-		}
-		conv, norm := o.norm(conv)
-		return append(s, conv, norm)
-	case o.Shortcut == ShortcutA && changes:
-		return &PadShortcut{In: in, Out: out, Stride: o.Stride}
+	case cfg.Shortcut == ShortcutA && changes:
+		return &PadShortcut{In: in, Out: out, Stride: opt.Stride}
+	case cfg.Shortcut == ShortcutC, cfg.Shortcut == ShortcutB && cfg.AvgDown && changes:
+		return cfg.projection(in, out, opt)
 	}
 	return nil
+}
+
+func (cfg Config) projection(in, out int, opt BlockOptions) nn.Module {
+	var s nn.Sequential
+	stride := opt.Stride
+	if cfg.AvgDown {
+		s, stride = nn.Sequential{avgDown(stride)}, 1
+	}
+	conv := conv1x1(in, out, stride)
+	if cfg.PreAct { // the next block normalizes the sum
+		return append(s, conv)
+	}
+	conv, norm := opt.norm(conv)
+	return append(s, conv, norm)
+}
+
+// avgDown averages windows of 2x2 pixels, cut off at the edges. At stride 1 it
+// is the identity.
+func avgDown(stride int) nn.Module {
+	if stride == 1 {
+		return nn.NewIdentity()
+	}
+	return &nn.AvgPool2d{Window: graph.Window{
+		KernelH: 2, KernelW: 2, StrideH: stride, StrideW: stride, Ceil: true,
+	}}
 }
 
 // PadShortcut takes every Stride-th pixel and adds channels of zeros, half
@@ -75,9 +103,8 @@ func (o BlockOptions) shortcut(in, out int) nn.Module {
 // output [N Out ⌈H/Stride⌉ ⌈W/Stride⌉].
 type PadShortcut struct{ In, Out, Stride int }
 
-// Forward implements [nn.Module].
-func (s *PadShortcut) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(s, x, &y)()
+// Forward slices and pads.
+func (s *PadShortcut) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	if len(x.Shape) != 4 || x.Shape[1] != s.In || s.In > s.Out {
 		c.Failf("the shortcut pads %d channels to %d, got an input %v", s.In, s.Out, x.Shape)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/resnet-go/resnet/internal/suggest"
+	"github.com/resnet-go/resnet/nn"
 )
 
 // A name can be followed by variants, each after a plus sign:
@@ -13,32 +14,98 @@ import (
 
 const variantMark = "+"
 
-// defaultJoinBias is the best of those that He et al. 2016, table 1, tried: at 0
-// a ResNet-110 with exclusive gates does not train.
-const defaultJoinBias = -6
+// Option changes a [Config].
+type Option func(*Config)
 
-var variants = []named{
-	{"preact", "norm and activation before each convolution", []Option{PreAct()}},
-	{"plain", "no shortcuts", []Option{Shortcuts(ShortcutNone)}},
-	{"shortcut-a", "shortcuts subsample and pad with zeros", []Option{Shortcuts(ShortcutA)}},
-	{"shortcut-b", "shortcuts project where the shape changes", []Option{Shortcuts(ShortcutB)}},
-	{"shortcut-c", "all shortcuts are 1x1 convolutions", []Option{Shortcuts(ShortcutC)}},
-	{JoinScale, "shortcuts scaled by 0.5", []Option{Join(JoinScale)}},
-	{JoinHalf, "branches and shortcuts scaled by 0.5", []Option{Join(JoinHalf)}},
-	{JoinExclusive, "branches and shortcuts scaled by g and 1-g", []Option{Join(JoinExclusive), GateBias(defaultJoinBias)}},
-	{JoinGate, "shortcuts scaled by 1-g", []Option{Join(JoinGate), GateBias(defaultJoinBias)}},
-	{"shortcut-dropout", "dropout of 0.5 on shortcuts", []Option{Join(JoinDropout)}},
-	{AttentionSE, "squeeze and excitation", []Option{Attention(AttentionSE)}},
-	{AttentionECA, "efficient channel attention", []Option{Attention(AttentionECA)}},
-	{AttentionCBAM, "channel and spatial attention", []Option{Attention(AttentionCBAM)}},
-	{"avg-down", "projections average before they subsample", []Option{AvgDown()}},
-	{"blur", "blur before subsampling", []Option{Blur()}},
-	{"block-dropout", "dropout of 0.3 in each block", []Option{BlockDropout(0.3)}},
-	{"stochastic-depth", "stochastic depth, 0.5 at the last block", []Option{DropPath(0.5)}},
-	{"zero-init", "branches start at zero", []Option{ZeroInit()}},
-	{"xavier-init", "convolutions start as Glorot and Bengio say", []Option{ConvInit(InitXavier)}},
-	{"small-init", "convolutions start with a deviation of 0.01", []Option{ConvInit(InitSmall)}},
-	{"no-norm", "biases in place of batch norms", []Option{NoNorm()}},
+// knob is a setting by which a network can differ from the plain one. It is
+// declared once, beside its [Option] and the modules that it puts into the
+// network; the plain network in resnet.go does not know of it. A new knob takes
+// a field of [Config], a knob, and a line in knobs.
+type knob struct {
+	key      string  // of the field in JSON, for messages
+	variants []named // the names that set it after a plus sign
+
+	// check refuses values that are wrong and settings that do not go together.
+	check func(cfg Config) error
+	// residual reports whether a setting of this knob is on that only residual
+	// blocks have; nil if highway blocks have it, too.
+	residual func(cfg Config) bool
+	// block changes a block, number n of total.
+	block func(cfg Config, b *VariantBlock, n, total int)
+	// network changes the network around the blocks.
+	network func(cfg Config, r *ResNet)
+}
+
+// knobs has every knob, in the order in which they change a network and are
+// listed.
+var knobs = []knob{
+	stemKnob, preActKnob, shortcutKnob, joinKnob, attentionKnob, avgDownKnob, blurKnob, dropoutKnob, blockDropoutKnob,
+	dropPathKnob, zeroInitKnob, convInitKnob, noNormKnob,
+}
+
+// variants lists the variants of all knobs.
+func variants() []named {
+	var all []named
+	for _, k := range knobs {
+		all = append(all, k.variants...)
+	}
+	return all
+}
+
+// checkKnobs returns the first error of a knob.
+func (cfg Config) checkKnobs() error {
+	for _, k := range knobs {
+		if k.check != nil {
+			if err := k.check(cfg); err != nil {
+				return err
+			}
+		}
+	}
+	for _, k := range knobs {
+		if cfg.Block == BlockHighway && k.residual != nil && k.residual(cfg) {
+			return fmt.Errorf("%s is for residual blocks, not for highway blocks", k.key)
+		}
+	}
+	return nil
+}
+
+// newBlock returns block n of the network, from in to planes*expansion channels.
+func (cfg Config) newBlock(in, planes, n int, opt BlockOptions) nn.Module {
+	opt.Downsample = cfg.downsample(in, planes*cfg.expansion(), opt)
+	var b Block
+	switch {
+	case cfg.Block == BlockHighway:
+		return cfg.newHighway(in, planes, opt)
+	case cfg.PreAct:
+		b = cfg.newPreAct(in, planes, n, opt)
+	case cfg.Block == BlockBottleneck:
+		b = NewBottleneck(in, planes, opt)
+	default:
+		b = NewBasicBlock(in, planes, opt)
+	}
+	v := NewVariantBlock(b)
+	total := 0
+	for _, n := range cfg.Layers {
+		total += n
+	}
+	for _, k := range knobs {
+		if k.block != nil {
+			k.block(cfg, v, n, total)
+		}
+	}
+	if v.isPlain() {
+		return v.plain()
+	}
+	return v
+}
+
+// varyNetwork changes what is around the blocks of a plain network.
+func (cfg Config) varyNetwork(r *ResNet) {
+	for _, k := range knobs {
+		if k.network != nil {
+			k.network(cfg, r)
+		}
+	}
 }
 
 // Variant describes what can follow a name.
@@ -48,11 +115,12 @@ type Variant struct {
 }
 
 // Variants lists what can follow any name after a plus sign, as in
-// "resnet20-cifar+se". Not all go together: [Config.Check] says which do not.
+// "resnet20-cifar+se". Not all go together: [Config.Check] returns an error for
+// those that do not.
 func Variants() []Variant {
-	vs := make([]Variant, len(variants))
-	for i, v := range variants {
-		vs[i] = Variant{v.name, v.about}
+	var vs []Variant
+	for _, v := range variants() {
+		vs = append(vs, Variant{v.name, v.about})
 	}
 	return vs
 }
@@ -63,8 +131,9 @@ func withVariants(name string) (base string, opts []Option, err error) {
 	if !found {
 		return name, nil, nil
 	}
+	all := variants()
 	var names []string
-	for _, v := range variants {
+	for _, v := range all {
 		names = append(names, v.name)
 	}
 	for v := range strings.SplitSeq(rest, variantMark) {
@@ -75,7 +144,7 @@ func withVariants(name string) (base string, opts []Option, err error) {
 			}
 			return "", nil, fmt.Errorf("models: %s: unknown variant %q; known are %v", name, v, names)
 		}
-		opts = append(opts, variants[i].opts...)
+		opts = append(opts, all[i].opts...)
 	}
 	return base, opts, nil
 }

@@ -10,8 +10,8 @@ import (
 // pre-activation network of (d-4)/6 basic blocks in each of three stages, whose
 // channels are k times 16, 32 and 64; the stem has 16. Shortcuts are of option
 // B. [BlockDropout] puts dropout between the convolutions of each block (section
-// 2.4; the paper takes 0.3 for CIFAR). The d layers count the three projections
-// but not the last linear layer.
+// 2.4; 0.3 for CIFAR in the paper). The depth d counts the three projections but
+// not the last linear layer.
 //
 // Their counterparts for ImageNet are wide_resnet50_2 and wide_resnet101_2.
 
@@ -25,7 +25,7 @@ func wideOf(depth, widen int) ([]Option, error) {
 			depth, 6*max(n, 1)+4, 6*max(n, 1)+10)
 	}
 	if widen < 1 || widen > 1000 {
-		return nil, fmt.Errorf("models: a wide network cannot be %d times as wide: give 1 to 1000, as in wrn-28-10", widen)
+		return nil, fmt.Errorf("models: a wide network cannot be %d times as wide: the width is 1 to 1000, as in wrn-28-10", widen)
 	}
 	return []Option{
 		Stem(StemCIFAR), StemWidth(16), Blocks(BlockBasic, n, n, n), Width(16 * widen), PreAct(),

@@ -25,7 +25,7 @@ var activations = map[string]graph.Unary{
 	"softplus":    {Fn: graph.Softplus},
 }
 
-// ActivationNames lists what [NewActivation] knows.
+// ActivationNames lists the names for [NewActivation].
 func ActivationNames() []string { return slices.Sorted(maps.Keys(activations)) }
 
 // NewActivation returns the activation of that name: relu, relu6, leaky_relu
@@ -42,10 +42,10 @@ func NewActivation(name string) (*Activation, error) {
 	return &Activation{u}, nil
 }
 
-// NewReLU returns max(x, 0).
+// NewReLU returns the activation max(x, 0).
 func NewReLU() *Activation { return &Activation{} }
 
-// NewLeakyReLU returns x where x > 0, else slope*x.
+// NewLeakyReLU returns the activation that is x where x > 0, else slope*x.
 func NewLeakyReLU(slope float32) *Activation {
 	return &Activation{graph.Unary{Fn: graph.LeakyRelu, A: slope}}
 }
@@ -68,8 +68,7 @@ func (m *Activation) Kind() string {
 	return m.Op.Fn.String()
 }
 
-// Forward implements [Module].
-func (m *Activation) Forward(c *Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
-	return c.Unary(m.Op, x)
+// Forward applies Op to each element.
+func (m *Activation) Forward(c *Context, x *graph.Value) *graph.Value {
+	return c.Unary(x, m.Op)
 }

@@ -5,11 +5,10 @@ import (
 	"strings"
 )
 
-// Blocks returns a function that names the block of a module path: the
-// outermost module with parts of its own among the members of a [Sequential],
-// such as "layer1.0" for "layer1.0.conv2"; "" for a path outside all blocks. It
-// is what [graph.Graph.RecomputedGradients] asks for. A network without blocks
-// is an error.
+// Blocks returns a function from a module path to the path of its block: the
+// outermost member of a [Sequential] that has parts, such as "layer1.0" for
+// "layer1.0.conv2"; "" for a path outside all blocks. Blocks are the segments for
+// [graph.Graph.RecomputedGradients]. A network without blocks is an error.
 func (t *Traced) Blocks() (func(path string) string, error) {
 	sequential, parent := map[string]bool{}, map[string]bool{}
 	for _, c := range t.Calls {
@@ -41,7 +40,7 @@ func (t *Traced) Blocks() (func(path string) string, error) {
 			return block, nil
 		}
 	}
-	return nil, errors.New("nn: the network has no blocks: no Sequential has a member with parts of its own")
+	return nil, errors.New("nn: the network has no blocks: no Sequential has a member with parts")
 }
 
 // up returns the path of the module that a path lies in.

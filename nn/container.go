@@ -9,14 +9,12 @@ import (
 // Sequential runs modules one after the other. Their keys are 0, 1, 2, …
 type Sequential []Module
 
-// Forward implements [Module].
-func (s Sequential) Forward(c *Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(s, x, &y)()
-	y = x
+// Forward calls the modules in order.
+func (s Sequential) Forward(c *Context, x *graph.Value) *graph.Value {
 	for i, m := range s {
-		y = c.child(strconv.Itoa(i), m, y)
+		x = c.child(strconv.Itoa(i), m, x)
 	}
-	return y
+	return x
 }
 
 // Residual adds a shortcut to a branch (He et al. 2015, equations 1 and 2):
@@ -28,10 +26,9 @@ type Residual struct {
 	Activation Module
 }
 
-// Forward implements [Module].
-func (m *Residual) Forward(c *Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
-	y = c.Call(m.Main, x)
+// Forward computes Activation(Main(x) + Shortcut(x)).
+func (m *Residual) Forward(c *Context, x *graph.Value) *graph.Value {
+	y := c.Call(m.Main, x)
 	shortcut := x
 	if m.Shortcut != nil {
 		shortcut = c.Call(m.Shortcut, x)
@@ -44,37 +41,34 @@ func (m *Residual) Forward(c *Context, x *graph.Value) (y *graph.Value) {
 }
 
 // Identity returns its input.
-type Identity struct{ _ byte } // see GlobalAvgPool
+type Identity struct{ Stateless }
 
 // NewIdentity returns an identity.
 func NewIdentity() *Identity { return &Identity{} }
 
-// Forward implements [Module].
-func (m *Identity) Forward(c *Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+// Forward returns x.
+func (m *Identity) Forward(c *Context, x *graph.Value) *graph.Value {
 	return x
 }
 
 // Flatten joins all axes after the first: [N C H W] to [N C*H*W].
-type Flatten struct{ _ byte } // see GlobalAvgPool
+type Flatten struct{ Stateless }
 
 // NewFlatten returns a flatten.
 func NewFlatten() *Flatten { return &Flatten{} }
 
-// Forward implements [Module].
-func (m *Flatten) Forward(c *Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+// Forward reshapes x to [N F].
+func (m *Flatten) Forward(c *Context, x *graph.Value) *graph.Value {
 	return c.Flatten(x)
 }
 
-// Softmax turns logits into probabilities along the last axis.
-type Softmax struct{ _ byte } // see GlobalAvgPool
+// Softmax turns logits into probabilities, along the last axis.
+type Softmax struct{ Stateless }
 
 // NewSoftmax returns a softmax.
 func NewSoftmax() *Softmax { return &Softmax{} }
 
-// Forward implements [Module].
-func (m *Softmax) Forward(c *Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+// Forward computes e^x / Σ e^x along the last axis.
+func (m *Softmax) Forward(c *Context, x *graph.Value) *graph.Value {
 	return c.Softmax(x)
 }

@@ -9,11 +9,11 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// Context is what Forward writes to: the graph under construction and the
-// place in the model. Its methods add operators; a mistake in shapes stops the
-// trace, and [Trace] returns it as an error that names the module.
+// Context is the graph under construction and the place in the model, for use by
+// Forward. Its methods add operators. A mistake in shapes stops the trace, and
+// [Trace] returns it as an error that names the module.
 type Context struct {
-	// Training says whether to build the training form: batch statistics,
+	// Training is set when the training form is traced: batch statistics,
 	// dropout.
 	Training bool
 
@@ -24,71 +24,79 @@ type Context struct {
 	running map[*Param]*graph.Value // running statistics changed so far
 	updates []*Param                // the keys of running, in order of first use
 	counted map[*Param]bool
-	draws   map[string]int // random operators so far, by path
+	draws   map[string]int // number of random operators so far, by path
 }
 
-// Call runs m on x as a part of the model: operators and errors within carry
-// m's path, and its output can be read by [Traced.At].
-//
-// Calling m.Forward(c, x) instead is as good for this package's modules and
-// for those that begin with [Context.Enter]. For other modules their own
-// operators then carry the path of the module around them.
-func (c *Context) Call(m Module, x *graph.Value) (y *graph.Value) {
+// Call runs m on x as a part of the model, as calling a module does in PyTorch:
+// operators and errors within carry m's path, and [Traced.At] reads its output.
+// It is the only way to run a module. Operators of a Forward that is called
+// directly would carry the path of the module around it.
+func (c *Context) Call(m Module, x *graph.Value) *graph.Value {
+	return c.CallFunc(m, x, func() *graph.Value { return m.Forward(c, x) })
+}
+
+// CallFunc is [Context.Call] with forward instead of m.Forward, for modules that
+// need more than one input. The call is recorded with the input x.
+func (c *Context) CallFunc(m Module, x *graph.Value, forward func() *graph.Value) *graph.Value {
 	if isNil(m) {
 		c.Failf("a nil module is called")
 	}
-	defer c.Enter(m, x, &y)()
-	return m.Forward(c, x)
+	return c.at(c.pathOf(m), m, x, forward)
 }
 
-// Enter makes m the current module until the function it returns is called. A
-// Forward with a named result y begins with it so that paths are right however
-// it is called:
-//
-//	defer c.Enter(m, x, &y)()
-func (c *Context) Enter(m Module, x *graph.Value, y **graph.Value) (leave func()) {
-	path := c.path
-	if id, ok := identify(m); ok {
-		if p, ok := c.tree.paths[id]; ok {
-			path = p
-		}
-	}
-	return c.enter(path, m, x, y)
-}
-
-// child is Call for containers that know the key of a module which may have no
-// identity of its own.
-func (c *Context) child(key string, m Module, x *graph.Value) (y *graph.Value) {
+// child is Call for a container, which knows the key of a module without an
+// identity.
+func (c *Context) child(key string, m Module, x *graph.Value) *graph.Value {
 	if isNil(m) {
 		c.Failf("module %s is nil", key)
 	}
+	path := join(c.path, key)
 	if _, ok := identify(m); ok {
-		return c.Call(m, x)
+		path = c.pathOf(m)
 	}
-	defer c.enter(join(c.path, key), m, x, &y)()
-	return m.Forward(c, x)
+	return c.at(path, m, x, func() *graph.Value { return m.Forward(c, x) })
 }
 
-func (c *Context) enter(path string, m Module, x *graph.Value, y **graph.Value) (leave func()) {
-	before := c.path
-	c.setPath(path)
-	return func() {
-		c.setPath(before)
-		if *y == nil { // Forward panicked
-			return
-		}
-		call := Call{Path: path, Module: m, In: x, Out: *y}
-		calls := c.traced.Calls
-		if n := len(calls); n > 0 && calls[n-1].Path == path && calls[n-1].In == x && calls[n-1].Out == *y {
-			return // Call and Enter both tell of it
-		}
-		c.traced.Calls = append(calls, call)
+func (c *Context) at(path string, m Module, x *graph.Value, forward func() *graph.Value) *graph.Value {
+	defer c.setPath(c.setPath(path))
+	y := forward()
+	if y != nil {
+		c.traced.Calls = append(c.traced.Calls, Call{Path: path, Module: m, In: x, Out: y})
 	}
+	return y
 }
 
-func (c *Context) setPath(path string) {
+// pathOf returns the path of a module that the current module calls; the
+// current path for a module that is no part of the model.
+func (c *Context) pathOf(m Module) string {
+	if id, ok := identify(m); ok {
+		if path, ok := c.tree.paths[id]; ok {
+			return path
+		}
+		return c.path
+	}
+	var paths []string
+	for _, n := range c.tree.placed[c.path] {
+		if mayBe(n.module, m) {
+			paths = append(paths, n.path)
+		}
+	}
+	switch {
+	case len(paths) == 0 || isEmpty(m):
+		return c.path
+	case len(paths) > 1:
+		c.Failf("%T has no address, so that %s cannot be told from %s: "+
+			"use pointers and embed nn.Stateless in a type without fields", m, paths[0], paths[1])
+	}
+	return paths[0]
+}
+
+// setPath sets the path of the current module and returns the one before.
+func (c *Context) setPath(path string) (before string) {
+	before = c.path
 	c.path = path
 	c.traced.Graph.SetPath(path)
+	return before
 }
 
 // Path returns the path of the current module, such as "layer3.2.conv1".
@@ -102,7 +110,7 @@ func (c *Context) Failf(format string, args ...any) {
 	panic(&graph.Error{Path: c.path, Op: c.kind(), Err: fmt.Errorf(format, args...)})
 }
 
-// kind names the current module in messages that no operator causes.
+// kind returns the kind of the current module, for messages without an operator.
 func (c *Context) kind() string {
 	for _, n := range c.tree.modules {
 		if n.path == c.path {
@@ -112,8 +120,8 @@ func (c *Context) kind() string {
 	return "model"
 }
 
-// Param returns the value of p, a variable named by p's key. p must be
-// reachable by exported fields from the traced model.
+// Param returns the value of p, a variable whose name is p's key. p must be
+// reachable from the traced model by exported fields.
 func (c *Context) Param(p *Param) *graph.Value {
 	if v, ok := c.vars[p]; ok {
 		return v
@@ -133,8 +141,9 @@ func (c *Context) Param(p *Param) *graph.Value {
 	return v
 }
 
-// Running returns the value of a running statistic as it is at this point of
-// the forward pass: after the updates by [Context.SetRunning] so far.
+// Running returns the value of a running statistic at this point of the forward
+// pass, after the updates by [Context.SetRunning] so far: a module that is called
+// twice updates its statistics twice.
 func (c *Context) Running(p *Param) *graph.Value {
 	if v, ok := c.running[p]; ok {
 		return v
@@ -142,7 +151,7 @@ func (c *Context) Running(p *Param) *graph.Value {
 	return c.Param(p)
 }
 
-// SetRunning makes the buffer p hold v after each run of the graph.
+// SetRunning assigns v to the buffer p at the end of each run of the graph.
 func (c *Context) SetRunning(p *Param, v *graph.Value) {
 	c.Param(p)
 	if _, ok := c.running[p]; !ok {
@@ -151,7 +160,7 @@ func (c *Context) SetRunning(p *Param, v *graph.Value) {
 	c.running[p] = v
 }
 
-// count notes that p counts training steps.
+// count adds p to the counters of training steps.
 func (c *Context) count(p *Param) {
 	if p == nil || c.counted[p] {
 		return
@@ -160,7 +169,7 @@ func (c *Context) count(p *Param) {
 	c.traced.Counters = append(c.traced.Counters, c.tree.names[p])
 }
 
-// Op adds any operator of package graph.
+// Op adds an operator that has no method here.
 func (c *Context) Op(op graph.Op, in ...*graph.Value) []*graph.Value {
 	return c.Graph().Must(op, in...)
 }
@@ -192,8 +201,8 @@ func (c *Context) drop(x *graph.Value, p float32, perSample bool) *graph.Value {
 		}
 		c.traced.RNG = rng
 	}
-	// The key is a hash of the place in the model, so that a change elsewhere
-	// in the model leaves this mask as it was.
+	// The key is a hash of the path, so that a change elsewhere in the model does
+	// not change this mask.
 	h := fnv.New32a()
 	h.Write([]byte(c.path + "#" + strconv.Itoa(c.draws[c.path]))) // never fails
 	c.draws[c.path]++

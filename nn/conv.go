@@ -17,12 +17,12 @@ type ConvOption func(*Conv2d)
 
 // NewConv2d returns a convolution with PyTorch's defaults: stride 1, no
 // padding, no dilation, one group, a bias, weights uniform on ±1/√(fan in).
-// Numbers that fit no convolution are reported by [Trace].
+// Numbers that make no convolution are an error of [Trace].
 func NewConv2d(in, out, kernel int, opts ...ConvOption) *Conv2d {
 	m := &Conv2d{
 		Op: graph.Conv2d{StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, Groups: 1},
 		In: in, Out: out, KernelH: kernel, KernelW: kernel,
-		Bias: &Param{}, // made below, unless an option takes it away
+		Bias: &Param{}, // made below, unless an option removes it
 	}
 	for _, o := range opts {
 		o(m)
@@ -43,10 +43,10 @@ func StrideHW(h, w int) ConvOption {
 	return func(m *Conv2d) { m.Op.StrideH, m.Op.StrideW = h, w }
 }
 
-// Padding sets the zeros added on all four sides.
+// Padding sets the number of zeros added on all four sides.
 func Padding(n int) ConvOption { return PaddingSides(n, n, n, n) }
 
-// PaddingSides sets the zeros added on each side.
+// PaddingSides sets the number of zeros added on each side.
 func PaddingSides(top, bottom, left, right int) ConvOption {
 	return func(m *Conv2d) { m.Op.PadTop, m.Op.PadBottom, m.Op.PadLeft, m.Op.PadRight = top, bottom, left, right }
 }
@@ -56,27 +56,26 @@ func Dilation(n int) ConvOption {
 	return func(m *Conv2d) { m.Op.DilationH, m.Op.DilationW = n, n }
 }
 
-// Groups cuts the channels into n groups that are convolved apart.
+// Groups splits the channels into n groups that are convolved separately.
 func Groups(n int) ConvOption {
 	return func(m *Conv2d) { m.Op.Groups = n }
 }
 
-// KernelHW sets a kernel that is not square.
+// KernelHW sets the height and width of the kernel.
 func KernelHW(h, w int) ConvOption {
 	return func(m *Conv2d) { m.KernelH, m.KernelW = h, w }
 }
 
-// NoBias leaves out the bias, as before a batch norm.
+// NoBias leaves out the bias, which a batch norm would subtract again.
 func NoBias() ConvOption {
 	return func(m *Conv2d) { m.Bias = nil }
 }
 
-// Forward implements [Module].
-func (m *Conv2d) Forward(c *Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+// Forward convolves x with Weight and adds Bias.
+func (m *Conv2d) Forward(c *Context, x *graph.Value) *graph.Value {
 	var b *graph.Value
 	if m.Bias != nil {
 		b = c.Param(m.Bias)
 	}
-	return c.Conv2d(m.Op, x, c.Param(m.Weight), b)
+	return c.Conv2d(x, c.Param(m.Weight), b, m.Op)
 }

@@ -21,7 +21,7 @@ func Example() {
 	if err := nn.Init(model, 1); err != nil {
 		log.Fatal(err)
 	}
-	for _, e := range nn.StateDict(model) {
+	for _, e := range nn.Params(model) {
 		fmt.Println(e.Name, e.Param.Shape)
 	}
 	// Output:

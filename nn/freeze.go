@@ -7,15 +7,15 @@ import (
 	"github.com/resnet-go/resnet/internal/suggest"
 )
 
-// Freeze marks the parameters and buffers below each prefix as not to be
-// changed by training and returns how many it marked. "layer1" (or "layer1.")
-// is everything in layer1, "" the whole model, "fc.bias" a single parameter. A
-// prefix that nothing has is an error.
+// Freeze excludes the parameters and buffers under each prefix from training and
+// returns their number. "layer1" (or "layer1.") is everything in layer1, "" the
+// whole model, "fc.bias" a single parameter. A prefix without parameters is an
+// error.
 //
-// A frozen batch norm normalises by its running statistics in training too and
-// does not move them: fine-tuning with small batches would otherwise ruin
-// statistics that the frozen weights were trained with. [FrozenNorms] lists
-// them.
+// A frozen batch norm normalizes by its running statistics in training, too, and
+// does not update them: fine-tuning with small batches would otherwise ruin the
+// statistics that the frozen weights were trained with. [FrozenNorms] lists these
+// batch norms.
 func Freeze(m Module, prefixes ...string) (int, error) { return setFrozen(m, prefixes, true) }
 
 // Unfreeze undoes [Freeze].
@@ -55,9 +55,9 @@ func (t *tree) unknownPrefix(prefix string) error {
 		known = append(known, e.Name)
 	}
 	if near := suggest.Name(prefix, known); near != "" {
-		return fmt.Errorf("nn: no parameter is named %q or lies below it; did you mean %q?", prefix, near)
+		return fmt.Errorf("nn: no parameter is named %q or lies under it; did you mean %q?", prefix, near)
 	}
-	return fmt.Errorf("nn: no parameter is named %q or lies below it", prefix)
+	return fmt.Errorf("nn: no parameter is named %q or lies under it", prefix)
 }
 
 // FrozenNorms returns the paths of the batch norms that use their running

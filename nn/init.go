@@ -20,8 +20,8 @@ type Source interface {
 type Initializer func(t *tensor.Tensor, r Source)
 
 // Init gives every parameter and buffer of m a fresh value by its Init. The
-// numbers depend on the seed and the parameter's key alone: not on the order
-// of construction, and not on the rest of the model.
+// numbers depend only on the seed and the parameter's key, so that a change
+// elsewhere in the model does not change them.
 func Init(m Module, seed uint64) error {
 	tree, err := checkedWalk(m)
 	if err != nil {
@@ -43,7 +43,7 @@ func Init(m Module, seed uint64) error {
 	return nil
 }
 
-// init fills the parameter from a stream of random numbers of its own.
+// init fills the parameter from its own stream of random numbers.
 func (e Entry) init(seed uint64) {
 	p := e.Param
 	if p.DType == tensor.Int64 {
@@ -59,10 +59,10 @@ func (e Entry) init(seed uint64) {
 	}
 }
 
-// Fan says by which count of connections an initialiser scales.
+// Fan is the count of connections by which an initializer scales.
 type Fan uint8
 
-// For a weight [K C/groups R S] or [O I]:
+// The fans of a weight [K C/groups R S] or [O I].
 const (
 	FanIn  Fan = iota // inputs of an output element, C/groups*R*S: keeps the forward signal's variance
 	FanOut            // K*R*S: keeps the backward signal's variance
@@ -130,8 +130,8 @@ func TorchWeight() Initializer {
 	return func(t *tensor.Tensor, r Source) { uniform(t, r, 1/math.Sqrt(FanIn.of(t.Shape()))) }
 }
 
-// TorchBias is PyTorch's default for their biases: uniform on ±1/√fanIn of the
-// weight beside it.
+// TorchBias is PyTorch's default for the biases of Conv2d and Linear: uniform on
+// ±1/√fanIn, where fanIn belongs to the weight.
 func TorchBias(fanIn int) Initializer { return Uniform(1 / math.Sqrt(float64(fanIn))) }
 
 func normal(t *tensor.Tensor, r Source, mean, std float64) {

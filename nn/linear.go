@@ -9,15 +9,14 @@ type Linear struct {
 	Bias    *Param // [Out], may be nil
 }
 
-// NewLinear returns a fully connected layer, initialised as PyTorch does:
+// NewLinear returns a fully connected layer, initialized as PyTorch does:
 // weights and bias uniform on ±1/√in.
 func NewLinear(in, out int) *Linear {
 	return &Linear{In: in, Out: out, Weight: NewParam(TorchWeight(), out, in), Bias: NewBias(TorchBias(in), out)}
 }
 
-// Forward implements [Module].
-func (m *Linear) Forward(c *Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+// Forward computes x Weightᵀ + Bias.
+func (m *Linear) Forward(c *Context, x *graph.Value) *graph.Value {
 	var b *graph.Value
 	if m.Bias != nil {
 		b = c.Param(m.Bias)

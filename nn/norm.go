@@ -5,9 +5,9 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// BatchNorm normalises each channel (Ioffe and Szegedy 2015): in training by
-// the batch's statistics, moving the running ones; at inference, and in
-// training if frozen, by the running ones. See [graph.BatchNormTrain] and
+// BatchNorm normalizes each channel (Ioffe and Szegedy 2015): in training by the
+// batch's statistics, with which it updates the running statistics; at inference,
+// and in training if frozen, by the running statistics. See [graph.BatchNormTrain] and
 // [graph.BatchNorm].
 type BatchNorm struct {
 	Rank          int     // of the input: 4 for [N C H W], 2 for [N C]
@@ -20,11 +20,11 @@ type BatchNorm struct {
 	NumBatchesTracked *Param // int64 scalar, counted by the training loop
 }
 
-// NewBatchNorm2d normalises the channels of images [N C H W], with Eps 1e-5
+// NewBatchNorm2d normalizes the channels of images [N C H W], with Eps 1e-5
 // and Momentum 0.1.
 func NewBatchNorm2d(channels int) *BatchNorm { return newBatchNorm(4, channels) }
 
-// NewBatchNorm1d normalises features [N C], with Eps 1e-5 and Momentum 0.1.
+// NewBatchNorm1d normalizes features [N C], with Eps 1e-5 and Momentum 0.1.
 func NewBatchNorm1d(features int) *BatchNorm { return newBatchNorm(2, features) }
 
 func newBatchNorm(rank, channels int) *BatchNorm {
@@ -48,15 +48,14 @@ func (m *BatchNorm) Kind() string {
 	return "BatchNorm2d"
 }
 
-// Frozen reports whether training leaves the running statistics alone and
-// normalises by them; see [Freeze].
+// Frozen reports whether training normalizes by the running statistics and does
+// not update them; see [Freeze].
 func (m *BatchNorm) Frozen() bool { return m.RunningMean.Frozen && m.RunningVar.Frozen }
 
-// Forward implements [Module].
-func (m *BatchNorm) Forward(c *Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+// Forward computes (x - mean)/√(variance + Eps)*Weight + Bias for each channel.
+func (m *BatchNorm) Forward(c *Context, x *graph.Value) *graph.Value {
 	if len(x.Shape) != m.Rank {
-		c.Failf("want an input of rank %d, got %v", m.Rank, x.Shape)
+		c.Failf("the input must have rank %d, got %v", m.Rank, x.Shape)
 	}
 	gamma, beta := c.Param(m.Weight), c.Param(m.Bias)
 	mean, variance := c.Running(m.RunningMean), c.Running(m.RunningVar)

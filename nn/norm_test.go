@@ -20,7 +20,7 @@ func runRef(t *testing.T, m nn.Module, x *tensor.Tensor, training bool) (*tensor
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := ref.Run(tr.Graph, nn.State(m), map[string]*tensor.Tensor{nn.ImageInput: x})
+	r, err := ref.Run(tr.Graph, nn.Values(m), map[string]*tensor.Tensor{nn.ImageInput: x})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestBatchNormForms(t *testing.T) {
 	bn.Weight.Value.Float32s()[0], bn.Bias.Value.Float32s()[0] = 1, 0
 	_, up = runRef(t, nn.Sequential{bn, bn}, x, true)
 	near("running_mean after two uses", up["0.running_mean"].Float32s()[0], 0.9*(0.9*2+0.1*4))
-	second := 5 / (5 + 1e-5) * 4 / 3 // unbiased variance of the normalised values
+	second := 5 / (5 + 1e-5) * 4 / 3 // unbiased variance of the normalized values
 	near("running_var after two uses", up["0.running_var"].Float32s()[0], 0.9*(0.9*4+0.1*20/3)+0.1*second)
 }
 

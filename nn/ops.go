@@ -5,10 +5,11 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// This file gives the operators of package graph as methods, for use in
-// Forward. Their formulas and shape rules are documented there.
+// This file has the operators of package graph as methods, for use in Forward.
+// Their formulas and shape rules are documented there. Values come before
+// attributes, except in Concat, which takes any number of values.
 
-// optional leaves out a nil last input.
+// optional appends b to the inputs unless it is nil.
 func optional(b *graph.Value, in ...*graph.Value) []*graph.Value {
 	if b == nil {
 		return in
@@ -17,7 +18,7 @@ func optional(b *graph.Value, in ...*graph.Value) []*graph.Value {
 }
 
 // Conv2d convolves x [N C H W] with w [K C/groups R S]; b [K] may be nil.
-func (c *Context) Conv2d(op graph.Conv2d, x, w, b *graph.Value) *graph.Value {
+func (c *Context) Conv2d(x, w, b *graph.Value, op graph.Conv2d) *graph.Value {
 	return c.Op1(op, optional(b, x, w)...)
 }
 
@@ -30,7 +31,7 @@ func (c *Context) Linear(x, w, b *graph.Value) *graph.Value {
 func (c *Context) MatMul(a, b *graph.Value) *graph.Value { return c.Op1(graph.MatMul{}, a, b) }
 
 // Unary applies any function of one number.
-func (c *Context) Unary(op graph.Unary, x *graph.Value) *graph.Value { return c.Op1(op, x) }
+func (c *Context) Unary(x *graph.Value, op graph.Unary) *graph.Value { return c.Op1(op, x) }
 
 func (c *Context) unary(fn graph.UnaryFn, x *graph.Value) *graph.Value {
 	return c.Op1(graph.Unary{Fn: fn}, x)
@@ -129,7 +130,7 @@ func (c *Context) AvgPool2d(x *graph.Value, w graph.Window, countPad bool) *grap
 // GlobalAvgPool is the mean over each channel's image: [N C H W] to [N C].
 func (c *Context) GlobalAvgPool(x *graph.Value) *graph.Value {
 	if len(x.Shape) != 4 {
-		c.Failf("global average pooling wants an input [N C H W], got %v", x.Shape)
+		c.Failf("global average pooling needs an input [N C H W], got %v", x.Shape)
 	}
 	return c.Op1(graph.Reduce{Fn: graph.Mean, Axes: []int{2, 3}}, x)
 }
@@ -175,7 +176,7 @@ func (c *Context) Pad(x *graph.Value, axis, before, after int) *graph.Value {
 	return c.Op1(graph.Pad{Axis: axis, Before: before, After: after}, x)
 }
 
-// Reshape gives x another shape of as many elements.
+// Reshape gives x another shape with the same number of elements.
 func (c *Context) Reshape(x *graph.Value, shape ...int) *graph.Value {
 	return c.Op1(graph.Reshape{Shape: tensor.Shape(shape).Clone()}, x)
 }
@@ -201,7 +202,7 @@ func (c *Context) BroadcastTo(x *graph.Value, shape ...int) *graph.Value {
 	return c.Op1(graph.BroadcastTo{Shape: tensor.Shape(shape).Clone()}, x)
 }
 
-// Scalar is a constant number.
+// Scalar is a constant number, of rank 0.
 func (c *Context) Scalar(x float32) *graph.Value { return c.Graph().Scalar(x) }
 
 // Const is a constant tensor; t must not be changed afterwards.

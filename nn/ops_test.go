@@ -30,10 +30,10 @@ func TestOpsBuildTheirOperator(t *testing.T) {
 		out  tensor.Shape
 	}{
 		{image, func(c *nn.Context, x *graph.Value) *graph.Value {
-			return c.Conv2d(conv, x, c.Const(tensor.New(5, 4, 3, 3)), nil)
+			return c.Conv2d(x, c.Const(tensor.New(5, 4, 3, 3)), nil, conv)
 		}, conv, tensor.Shape{2, 5, 4, 4}},
 		{image, func(c *nn.Context, x *graph.Value) *graph.Value {
-			return c.Conv2d(conv, x, c.Const(tensor.New(5, 4, 3, 3)), c.Const(tensor.New(5)))
+			return c.Conv2d(x, c.Const(tensor.New(5, 4, 3, 3)), c.Const(tensor.New(5)), conv)
 		}, conv, tensor.Shape{2, 5, 4, 4}},
 		{matrix, func(c *nn.Context, x *graph.Value) *graph.Value {
 			return c.Linear(x, c.Const(tensor.New(7, 4)), nil)

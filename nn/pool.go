@@ -11,9 +11,8 @@ func NewMaxPool2d(kernel, stride, padding int) *MaxPool2d {
 	return &MaxPool2d{square(kernel, stride, padding)}
 }
 
-// Forward implements [Module].
-func (m *MaxPool2d) Forward(c *Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+// Forward takes the maximum over each window.
+func (m *MaxPool2d) Forward(c *Context, x *graph.Value) *graph.Value {
 	return c.MaxPool2d(x, m.Window)
 }
 
@@ -30,9 +29,8 @@ func NewAvgPool2d(kernel, stride, padding int) *AvgPool2d {
 	return &AvgPool2d{square(kernel, stride, padding), true}
 }
 
-// Forward implements [Module].
-func (m *AvgPool2d) Forward(c *Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+// Forward takes the mean over each window.
+func (m *AvgPool2d) Forward(c *Context, x *graph.Value) *graph.Value {
 	return c.AvgPool2d(x, m.Window, m.CountPad)
 }
 
@@ -43,16 +41,15 @@ func square(kernel, stride, padding int) graph.Window {
 	}
 }
 
-// GlobalAvgPool is the mean over each channel's image: [N C H W] to [N C], as
-// PyTorch's AdaptiveAvgPool2d(1) and flatten together.
-type GlobalAvgPool struct{ _ byte } // a size gives each its own address, by which paths are found
+// GlobalAvgPool is the mean over each channel's image: [N C H W] to [N C], like
+// PyTorch's AdaptiveAvgPool2d(1) followed by flatten.
+type GlobalAvgPool struct{ Stateless }
 
 // NewGlobalAvgPool returns a global average pooling.
 func NewGlobalAvgPool() *GlobalAvgPool { return &GlobalAvgPool{} }
 
-// Forward implements [Module].
-func (m *GlobalAvgPool) Forward(c *Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+// Forward takes the mean over height and width.
+func (m *GlobalAvgPool) Forward(c *Context, x *graph.Value) *graph.Value {
 	return c.GlobalAvgPool(x)
 }
 
@@ -63,9 +60,8 @@ type AdaptiveAvgPool2d struct{ H, W int }
 // NewAdaptiveAvgPool2d returns a pooling to h by w.
 func NewAdaptiveAvgPool2d(h, w int) *AdaptiveAvgPool2d { return &AdaptiveAvgPool2d{h, w} }
 
-// Forward implements [Module].
-func (m *AdaptiveAvgPool2d) Forward(c *Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+// Forward takes the mean over each of H by W windows.
+func (m *AdaptiveAvgPool2d) Forward(c *Context, x *graph.Value) *graph.Value {
 	if len(x.Shape) != 4 || m.H < 1 || m.W < 1 || x.Shape[2]%m.H != 0 || x.Shape[3]%m.W != 0 {
 		c.Failf("the input %v does not divide into %dx%d equal windows", x.Shape, m.H, m.W)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
+	"github.com/resnet-go/resnet/weights"
 )
 
 func small() nn.Module {
@@ -26,17 +27,17 @@ type smallNet struct {
 	nn.Identity
 }
 
-// State has the keys of StateDict that have a value, and shares the values.
-func TestState(t *testing.T) {
+// Values has the keys of Params that have a value, and shares the values.
+func TestValues(t *testing.T) {
 	m := small()
-	if s := nn.State(m); len(s) != 0 {
+	if s := nn.Values(m); len(s) != 0 {
 		t.Errorf("a network without values has the state %v", s)
 	}
 	if err := nn.Init(m, 1); err != nil {
 		t.Fatal(err)
 	}
-	s, with := nn.State(m), 0
-	for _, e := range nn.StateDict(m) {
+	s, with := nn.Values(m), 0
+	for _, e := range nn.Params(m) {
 		if v, ok := s[e.Name]; v != e.Param.Value || ok != (v != nil) {
 			t.Errorf("%s is %v, want %v", e.Name, v, e.Param.Value)
 		} else if ok {
@@ -58,7 +59,7 @@ func TestInitDependsOnNameAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	sa, sc := nn.State(a), nn.State(c)
+	sa, sc := nn.Values(a), nn.Values(c)
 	for _, k := range []string{"fc.weight", "fc.bias", "layer1.0.weight"} {
 		if !slices.Equal(sa[k].Float32s(), sc[k].Float32s()) {
 			t.Errorf("%s differs between models of one seed", k)
@@ -70,7 +71,7 @@ func TestInitDependsOnNameAlone(t *testing.T) {
 	if err := nn.Init(a, 8); err != nil {
 		t.Fatal(err)
 	}
-	if slices.Equal(nn.State(a)["fc.weight"].Float32s(), sc["fc.weight"].Float32s()) {
+	if slices.Equal(nn.Values(a)["fc.weight"].Float32s(), sc["fc.weight"].Float32s()) {
 		t.Error("two seeds give the same numbers")
 	}
 	if v := sa["bn1.running_var"].Float32s(); !slices.Equal(v, []float32{1, 1, 1, 1}) {
@@ -132,12 +133,12 @@ func TestLoad(t *testing.T) {
 	if err := nn.Init(from, 1); err != nil {
 		t.Fatal(err)
 	}
-	s := nn.State(from)
-	if _, err := nn.Load(to, s, true); err != nil {
+	s := nn.Values(from)
+	if _, err := nn.Load(to, s, nn.LoadOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	s["fc.bias"].Float32s()[0] = 42
-	if nn.State(to)["fc.bias"].Float32s()[0] == 42 {
+	if nn.Values(to)["fc.bias"].Float32s()[0] == 42 {
 		t.Error("Load shares memory with the state")
 	}
 
@@ -147,12 +148,12 @@ func TestLoad(t *testing.T) {
 		bad["module."+k] = v
 	}
 	bad["fc.weight"] = tensor.New(7, 4)
-	_, err := nn.Load(to, bad, true)
-	var le *nn.LoadError
+	_, err := nn.Load(to, bad, nn.LoadOptions{})
+	var le *weights.FitError
 	if !errors.As(err, &le) {
 		t.Fatalf("error is %v", err)
 	}
-	for _, want := range []string{"missing", "conv1.weight (there is module.conv1.weight)", "more", "fc.weight is float32[7 4], the model wants float32[2 4]"} {
+	for _, want := range []string{"missing", "conv1.weight (there is module.conv1.weight)", "more", "fc.weight is float32[7 4], the model has float32[2 4]"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error %q does not say %q", err, want)
 		}
@@ -160,32 +161,32 @@ func TestLoad(t *testing.T) {
 	if len(le.Missing) != 12 || len(le.Unexpected) != 15 || len(le.Misshapen) != 1 {
 		t.Errorf("%d missing, %d unexpected, %d misshapen", len(le.Missing), len(le.Unexpected), len(le.Misshapen))
 	}
-	if _, err := nn.Load(to, bad, false); err == nil {
+	if _, err := nn.Load(to, bad, nn.LoadOptions{Partial: true}); err == nil {
 		t.Error("a wrong shape is accepted")
 	}
 
 	// A part: fine on a model with values, an error on one without.
 	delete(s, "fc.weight")
 	delete(s, "fc.bias")
-	report, err := nn.Load(to, s, false)
+	report, err := nn.Load(to, s, nn.LoadOptions{Partial: true})
 	if err != nil || !slices.Equal(report.Missing, []string{"fc.weight", "fc.bias"}) || report.Unexpected != nil {
 		t.Errorf("report %+v, error %v", report, err)
 	}
 	fresh := small()
-	if _, err := nn.Load(fresh, s, false); err == nil || !strings.Contains(err.Error(), "fc.weight") {
+	if _, err := nn.Load(fresh, s, nn.LoadOptions{Partial: true}); err == nil || !strings.Contains(err.Error(), "fc.weight") {
 		t.Errorf("error %v, want one about fc.weight", err)
 	}
-	if nn.State(fresh)["conv1.weight"] != nil {
+	if nn.Values(fresh)["conv1.weight"] != nil {
 		t.Error("the model was changed in spite of the error")
 	}
 
 	// Counters may lack.
-	old := nn.State(from)
+	old := nn.Values(from)
 	delete(old, "bn1.num_batches_tracked")
-	if _, err := nn.Load(fresh, old, true); err != nil {
+	if _, err := nn.Load(fresh, old, nn.LoadOptions{}); err != nil {
 		t.Error(err)
 	}
-	if v := nn.State(fresh)["bn1.num_batches_tracked"]; v == nil || v.Int64s()[0] != 0 {
+	if v := nn.Values(fresh)["bn1.num_batches_tracked"]; v == nil || v.Int64s()[0] != 0 {
 		t.Errorf("a missing counter becomes %v", v)
 	}
 }
@@ -199,7 +200,7 @@ func TestFreeze(t *testing.T) {
 	if got := nn.FrozenNorms(m); !slices.Equal(got, []string{"layer1.1"}) {
 		t.Errorf("frozen norms are %v", got)
 	}
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		want := strings.HasPrefix(e.Name, "layer1.") || e.Name == "bn1.weight"
 		if e.Param.Frozen != want {
 			t.Errorf("%s: frozen is %v", e.Name, e.Param.Frozen)
@@ -213,7 +214,7 @@ func TestFreeze(t *testing.T) {
 			t.Errorf("Freeze(%q): %v", prefix, err)
 		}
 	}
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if e.Param.Frozen {
 			t.Errorf("%s was frozen in spite of the error", e.Name)
 		}
@@ -223,7 +224,7 @@ func TestFreeze(t *testing.T) {
 // TestNoDecay: what recipes exclude from weight decay is what PyTorch users
 // select by rank below 2.
 func TestNoDecay(t *testing.T) {
-	for _, e := range nn.StateDict(small()) {
+	for _, e := range nn.Params(small()) {
 		if want := len(e.Param.Shape) < 2; !e.Param.Buffer && e.Param.NoDecay != want {
 			t.Errorf("%s: no decay is %v", e.Name, e.Param.NoDecay)
 		}

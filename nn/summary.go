@@ -7,7 +7,7 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// Row is a line of a model's summary: one module with everything inside it.
+// Row is a line of a model's summary: one module, including everything inside it.
 type Row struct {
 	Path            string       // "" for the whole model
 	Kind            string       // the type's name, such as "Conv2d"
@@ -19,7 +19,8 @@ type Row struct {
 }
 
 // Summarize traces m for inference on an input of the given type and lists its
-// modules in order, each counting its whole subtree.
+// modules in the order of their fields. Each row counts everything inside the
+// module.
 func Summarize(m Module, input graph.Type) ([]Row, error) {
 	t, err := Trace(m, TraceOptions{Input: input})
 	if err != nil {
@@ -39,7 +40,7 @@ func Summarize(m Module, input graph.Type) ([]Row, error) {
 		at[n.path] = len(rows)
 		rows = append(rows, row)
 	}
-	// each calls f for the module at path and all around it.
+	// each calls f for the module at path and all modules around it.
 	each := func(path string, f func(*Row)) {
 		for {
 			if i, ok := at[path]; ok {
@@ -79,8 +80,8 @@ func Summarize(m Module, input graph.Type) ([]Row, error) {
 	return rows, nil
 }
 
-// MACs returns the multiply-adds of a node, counted as is usual in papers:
-// those of convolutions and matrix products, nothing for the rest.
+// MACs returns the multiply-adds of a node as papers count them: convolutions and
+// matrix products count, other operators do not.
 func MACs(n *graph.Node) int64 {
 	out := int64(n.Out[0].Shape.Numel())
 	switch op := n.Op.(type) {

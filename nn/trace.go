@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"strings"
 
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/suggest"
+	"github.com/resnet-go/resnet/tensor"
+	"github.com/resnet-go/resnet/weights"
 )
 
 // Names of the graph inputs that [Trace] makes.
@@ -16,17 +17,19 @@ const (
 	RNGInput   = "rng"   // int64[2]: seed and step, where the graph has random operators
 )
 
-// TraceOptions says how to trace.
+// TraceOptions are the choices of [Trace].
 type TraceOptions struct {
 	// Input is the type of the model's input, such as F32(32, 3, 224, 224);
 	// it becomes the graph input [ImageInput].
 	Input graph.Type
-	// Training traces the training form: batch statistics, which also move
-	// the running ones, and dropout.
+	// Layout is the order in memory of the tensors that are fed to that input.
+	Layout tensor.Layout
+	// Training traces the training form: batch statistics, which also update
+	// the running statistics, and dropout.
 	Training bool
 	// Graph is the graph to add to; nil means a new one.
 	Graph *graph.Graph
-	// X, a value of Graph, is taken as the model's input in place of Input.
+	// X, a value of Graph, is the model's input instead of Input.
 	X *graph.Value
 }
 
@@ -40,13 +43,13 @@ type Traced struct {
 	// Params are the parameters and buffers that the forward pass reads, in
 	// state-dict order.
 	Params []Var
-	// Unused are the keys of parameters and buffers that it does not read,
-	// apart from counters.
+	// Unused are the keys of parameters and buffers that it does not read, without
+	// counters.
 	Unused []string
-	// Counters are the keys of the num_batches_tracked to which the caller
+	// Counters are the keys of the num_batches_tracked buffers, to which the caller
 	// adds 1 at each training step.
 	Counters []string
-	// Calls are the calls of modules in the order in which they ended.
+	// Calls are the calls of modules in the order in which they returned.
 	Calls []Call
 }
 
@@ -63,10 +66,10 @@ type Call struct {
 	In, Out *graph.Value
 }
 
-// Trace runs m's Forward on a symbolic input and returns the graph. In training
-// the graph already assigns the new running statistics. A mistake in shapes is
-// an error that begins with the module's path ("layer3.2.conv1: Conv2d of …")
-// and wraps a [*graph.Error]; other panics in Forward pass through.
+// Trace runs m's Forward on a symbolic input and returns the graph, which with
+// Training includes the updates of running statistics. A mistake in shapes is an
+// error that begins with the module's path ("layer3.2.conv1: Conv2d of …") and
+// wraps a [*graph.Error]; other panics in Forward pass through.
 func Trace(m Module, opt TraceOptions) (*Traced, error) {
 	tree, err := checkedWalk(m)
 	if err != nil {
@@ -75,12 +78,12 @@ func Trace(m Module, opt TraceOptions) (*Traced, error) {
 	g, x := opt.Graph, opt.X
 	switch {
 	case g == nil && x != nil:
-		return nil, errors.New("nn: TraceOptions.X is given without its Graph")
+		return nil, errors.New("nn: TraceOptions.X is set but Graph, to which it belongs, is not")
 	case g == nil:
 		g = &graph.Graph{}
 	}
 	if x == nil {
-		if x, err = g.Input(ImageInput, opt.Input); err != nil {
+		if x, err = g.InputAs(ImageInput, opt.Input, opt.Layout); err != nil {
 			return nil, fmt.Errorf("nn: the model's input: %w", err)
 		}
 	}
@@ -105,7 +108,7 @@ func Trace(m Module, opt TraceOptions) (*Traced, error) {
 	}
 	for _, e := range tree.params {
 		if v, ok := c.vars[e.Param]; !ok {
-			if !isCounter(e.Name) {
+			if !weights.IsCounter(e.Name) {
 				t.Unused = append(t.Unused, e.Name)
 			}
 		} else if tree.names[e.Param] == e.Name {
@@ -115,7 +118,7 @@ func Trace(m Module, opt TraceOptions) (*Traced, error) {
 	return t, nil
 }
 
-// Trainable returns the parameters that gradients and the optimiser apply to.
+// Trainable returns the parameters that gradients and the optimizer apply to.
 func (t *Traced) Trainable() []Var {
 	var vs []Var
 	for _, v := range t.Params {
@@ -126,8 +129,8 @@ func (t *Traced) Trainable() []Var {
 	return vs
 }
 
-// At returns the output of the module at path, such as "layer4" or
-// "layer1.0.conv2"; of its last call if there are more.
+// At returns the output of the last call of the module at path, such as "layer4"
+// or "layer1.0.conv2".
 func (t *Traced) At(path string) (*graph.Value, error) {
 	var known []string
 	for i := len(t.Calls) - 1; i >= 0; i-- {
@@ -142,14 +145,8 @@ func (t *Traced) At(path string) (*graph.Value, error) {
 	return nil, fmt.Errorf("nn: no module %q was called", path)
 }
 
-// isCounter tells num_batches_tracked, which the host counts.
-func isCounter(name string) bool {
-	return name == counterKey || strings.HasSuffix(name, "."+counterKey)
-}
-
-const counterKey = "num_batches_tracked"
-
-// Kind names a module's type in messages and summaries.
+// Kind returns the name of a module's type for messages and summaries: the result
+// of its Kind method, if it has one, or the name of its Go type.
 func Kind(m Module) string {
 	if k, ok := m.(interface{ Kind() string }); ok {
 		return k.Kind()

@@ -10,85 +10,193 @@ import (
 	"github.com/resnet-go/resnet/nn"
 )
 
-// block calls its parts in either style.
 type block struct {
 	Conv1, Conv2 *nn.Conv2d
 	BN           *nn.BatchNorm
-	Direct       bool
 }
 
-func newBlock(direct bool) *block {
-	return &block{nn.NewConv2d(4, 4, 3, nn.Padding(1)), nn.NewConv2d(4, 4, 3, nn.Padding(1)), nn.NewBatchNorm2d(4), direct}
+func newBlock() *block {
+	return &block{nn.NewConv2d(4, 4, 3, nn.Padding(1)), nn.NewConv2d(4, 4, 3, nn.Padding(1)), nn.NewBatchNorm2d(4)}
 }
 
 func (b *block) Forward(c *nn.Context, x *graph.Value) *graph.Value {
-	if b.Direct {
-		return c.Add(b.BN.Forward(c, b.Conv2.Forward(c, c.ReLU(b.Conv1.Forward(c, x)))), x)
-	}
 	y := c.ReLU(c.Call(b.Conv1, x))
 	return c.Add(c.Call(b.BN, c.Call(b.Conv2, y)), x)
 }
 
-func TestPathsInBothStyles(t *testing.T) {
-	for _, direct := range []bool{false, true} {
-		m := nn.Sequential{newBlock(direct), nn.Sequential{newBlock(direct)}, nn.NewGlobalAvgPool(), nn.NewIdentity()}
-		tr, err := nn.Trace(m, nn.TraceOptions{Input: graph.F32(2, 4, 8, 8)})
-		if err != nil {
-			t.Fatal(err)
+func TestPaths(t *testing.T) {
+	m := nn.Sequential{newBlock(), nn.Sequential{newBlock()}, nn.NewGlobalAvgPool(), nn.NewIdentity()}
+	tr, err := nn.Trace(m, nn.TraceOptions{Input: graph.F32(2, 4, 8, 8)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := pathsOf(tr)
+	for path, want := range map[string][]string{
+		"":          {"Input"},
+		"0":         {"Relu", "Add"},
+		"0.conv1":   {"Conv2d"},
+		"0.conv2":   {"Conv2d"},
+		"0.bn":      {"BatchNorm"},
+		"1.0":       {"Relu", "Add"},
+		"1.0.conv1": {"Conv2d"},
+		"2":         {"ReduceMean"},
+	} {
+		if !slices.Equal(at[path], want) {
+			t.Errorf("at %q are %v, want %v", path, at[path], want)
 		}
-		at := map[string][]string{}
-		for _, n := range tr.Graph.Nodes {
-			if _, ok := n.Op.(graph.Variable); !ok {
-				at[n.Path] = append(at[n.Path], n.Op.Name())
+	}
+	v, err := tr.At("1")
+	if err != nil || v.Node.Op.Name() != "Add" {
+		t.Errorf("At(1) = %v, %v", v, err)
+	}
+	if pooled, err := tr.At("2"); err != nil || pooled != tr.Output {
+		t.Errorf("At(2) = %v, %v", pooled, err)
+	}
+	seen := map[string]int{}
+	for _, c := range tr.Calls {
+		seen[c.Path]++
+	}
+	for path, n := range seen {
+		if n != 1 {
+			t.Errorf("%d calls of %q recorded", n, path)
+		}
+	}
+	if _, err := tr.At("0.conv3"); err == nil || !strings.Contains(err.Error(), `"0.conv`) {
+		t.Errorf("At of an unknown path gives %v, want the nearest", err)
+	}
+}
+
+// pathsOf lists the operators at each path, variables left out.
+func pathsOf(tr *nn.Traced) map[string][]string {
+	at := map[string][]string{}
+	for _, n := range tr.Graph.Nodes {
+		if _, ok := n.Op.(graph.Variable); !ok {
+			at[n.Path] = append(at[n.Path], n.Op.Name())
+		}
+	}
+	return at
+}
+
+// empty has no size: Go may give all variables of the type one address.
+type empty struct{}
+
+func (*empty) Forward(c *nn.Context, x *graph.Value) *graph.Value { return c.Tanh(x) }
+
+// number is kept by value, so that it has no address.
+type number float32
+
+func (n number) Forward(c *nn.Context, x *graph.Value) *graph.Value {
+	return c.Affine(x, float32(n), 0)
+}
+
+// marked has no fields either, but an address.
+type marked struct{ nn.Stateless }
+
+func (*marked) Forward(c *nn.Context, x *graph.Value) *graph.Value { return c.Sigmoid(x) }
+
+// caller calls its parts in order.
+type caller struct {
+	A, B, C nn.Module
+	Group   struct{ D nn.Module }
+}
+
+func (m *caller) Forward(c *nn.Context, x *graph.Value) *graph.Value {
+	for _, part := range []nn.Module{m.A, m.B, m.C, m.Group.D} {
+		if part != nil {
+			x = c.Call(part, x)
+		}
+	}
+	return x
+}
+
+// TestPathsWithoutAddress: a module without an address has the path of its place. Where two places are possible the trace stops with an error
+// instead of taking one for the other.
+func TestPathsWithoutAddress(t *testing.T) {
+	trace := func(m nn.Module) (*nn.Traced, error) {
+		return nn.Trace(m, nn.TraceOptions{Input: graph.F32(2, 4)})
+	}
+	inGroup := &caller{A: &marked{}, B: &marked{}, C: number(2)}
+	inGroup.Group.D = &empty{}
+	m := nn.Sequential{&empty{}, &empty{}, &caller{A: &empty{}, B: number(2), C: number(3)}, inGroup}
+	tr, err := trace(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := pathsOf(tr)
+	for path, want := range map[string]string{
+		"0": "Tanh", "1": "Tanh", "2.a": "Tanh", "2.b": "Affine", "2.c": "Affine",
+		"3.a": "Sigmoid", "3.b": "Sigmoid", "3.c": "Affine", "3.group.d": "Tanh",
+	} {
+		if !slices.Equal(at[path], []string{want}) {
+			t.Errorf("at %q are %v, want %s", path, at[path], want)
+		}
+		if _, err := tr.At(path); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, c := range []struct {
+		m    nn.Module
+		want []string
+	}{
+		{&caller{A: &empty{}, B: &empty{}}, []string{"caller", "*nn_test.empty", "a cannot be told from b", "nn.Stateless"}},
+		{nn.Sequential{&caller{B: number(2), C: number(2)}}, []string{"0: ", "nn_test.number", "0.b cannot be told from 0.c"}},
+	} {
+		_, err := trace(c.m)
+		for _, w := range c.want {
+			if err == nil || !strings.Contains(err.Error(), w) {
+				t.Errorf("%v, want it to say %q", err, w)
 			}
 		}
-		for path, want := range map[string][]string{
-			"":          {"Input"},
-			"0":         {"Relu", "Add"},
-			"0.conv1":   {"Conv2d"},
-			"0.conv2":   {"Conv2d"},
-			"0.bn":      {"BatchNorm"},
-			"1.0":       {"Relu", "Add"},
-			"1.0.conv1": {"Conv2d"},
-			"2":         {"ReduceMean"},
-		} {
-			if !slices.Equal(at[path], want) {
-				t.Errorf("direct %v: at %q are %v, want %v", direct, path, at[path], want)
-			}
-		}
-		v, err := tr.At("1")
-		if err != nil || v.Node.Op.Name() != "Add" {
-			t.Errorf("direct %v: At(1) = %v, %v", direct, v, err)
-		}
-		if pooled, err := tr.At("2"); err != nil || pooled != tr.Output {
-			t.Errorf("direct %v: At(2) = %v, %v", direct, pooled, err)
-		}
-		seen := map[string]int{}
-		for _, c := range tr.Calls {
-			seen[c.Path]++
-		}
-		for path, n := range seen {
-			if n != 1 {
-				t.Errorf("direct %v: %d calls of %q recorded", direct, n, path)
-			}
-		}
-		if _, err := tr.At("0.conv3"); err == nil || !strings.Contains(err.Error(), `"0.conv`) {
-			t.Errorf("At of an unknown path gives %v, want the nearest", err)
-		}
+	}
+	empties := &caller{A: nn.Sequential{}, B: nn.Sequential{}, C: nn.NewLinear(4, 2)} // as PyTorch's identities
+	if _, err := trace(empties); err != nil {
+		t.Error(err)
+	}
+}
+
+// sum has two inputs.
+type sum struct{ nn.Stateless }
+
+func (*sum) Forward(c *nn.Context, _ *graph.Value) *graph.Value {
+	c.Failf("a sum needs two inputs")
+	return nil
+}
+
+type summing struct {
+	Linear *nn.Linear
+	Sum    *sum
+}
+
+func (m *summing) Forward(c *nn.Context, x *graph.Value) *graph.Value {
+	y := c.Call(m.Linear, x)
+	return c.CallFunc(m.Sum, x, func() *graph.Value { return c.Add(x, y) })
+}
+
+// TestCallFunc: a module of two inputs has its path and its call.
+func TestCallFunc(t *testing.T) {
+	tr, err := nn.Trace(&summing{nn.NewLinear(4, 4), &sum{}}, nn.TraceOptions{Input: graph.F32(2, 4)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := pathsOf(tr)["sum"]; !slices.Equal(got, []string{"Add"}) {
+		t.Errorf("at sum are %v", got)
+	}
+	if v, err := tr.At("sum"); err != nil || v != tr.Output {
+		t.Errorf("At(sum) = %v, %v", v, err)
 	}
 }
 
 func TestShapeErrorNamesTheModule(t *testing.T) {
-	bad := newBlock(false)
+	bad := newBlock()
 	bad.Conv2 = nn.NewConv2d(5, 4, 3, nn.Padding(1))
-	narrow := newBlock(false)
+	narrow := newBlock()
 	narrow.Conv2 = nn.NewConv2d(4, 4, 3)
 	for _, c := range []struct {
 		m    nn.Module
 		want []string
 	}{
-		{nn.Sequential{newBlock(false), bad}, []string{"1.conv2: Conv2d of float32[2 4 8 8], float32[4 5 3 3]"}},
-		{nn.Sequential{newBlock(false), narrow}, []string{"1: Add of float32[2 4 6 6], float32[2 4 8 8]"}},
+		{nn.Sequential{newBlock(), bad}, []string{"1.conv2: Conv2d of float32[2 4 8 8], float32[4 5 3 3]"}},
+		{nn.Sequential{newBlock(), narrow}, []string{"1: Add of float32[2 4 6 6], float32[2 4 8 8]"}},
 		{nn.Sequential{nn.NewConv2d(4, 6, 3, nn.Groups(4))}, []string{"0: Conv2d", "groups"}},
 		{nn.Sequential{nn.NewConv2d(4, 6, 3, nn.Groups(0))}, []string{"0: Conv2d", "at least 1"}},
 		{nn.Sequential{nn.NewLinear(4, 2)}, []string{"0: Linear", "flatten"}},

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// tree is what reflection finds below a root module.
+// tree holds the modules and parameters that reflection finds under a module.
 type tree struct {
 	modules []namedModule     // pre-order; the root has path ""
 	params  []Entry           // in state-dict order
@@ -18,7 +18,9 @@ type tree struct {
 	paths   map[ident]string  // likewise for modules
 	errs    []string
 
-	open map[ident]bool // the chain of modules being visited, to stop at cycles
+	placed map[string][]namedModule // modules without an identity, by the path of the module around them
+
+	open map[ident]bool // the modules around the one being visited, to stop at cycles
 }
 
 type namedModule struct {
@@ -33,8 +35,9 @@ type ident struct {
 	p uintptr
 }
 
-// identify returns m's identity; ok is false if it has none of its own because
-// it is kept by value or has no size (all such variables may share an address).
+// identify returns m's identity; ok is false if it has none because it is kept
+// by value or has no size (Go may give all variables without size one address).
+// Such modules are found by their place in the tree.
 func identify(m Module) (id ident, ok bool) {
 	v := reflect.ValueOf(m)
 	switch v.Kind() {
@@ -51,8 +54,27 @@ func identify(m Module) (id ident, ok bool) {
 	return ident{v.Type(), v.Pointer()}, true
 }
 
-// Modules returns the modules of m by path, pre-order, m itself first under
-// the path "". Nil fields are left out.
+// mayBe reports whether two modules without identity may be the same one.
+func mayBe(a, b Module) bool {
+	t := reflect.TypeOf(a)
+	if t != reflect.TypeOf(b) {
+		return false
+	}
+	if t.Kind() == reflect.Pointer || !t.Comparable() { // comparing them says nothing
+		return true
+	}
+	return a == b
+}
+
+// isEmpty reports whether m is a slice or map without elements: nothing inside
+// needs a path.
+func isEmpty(m Module) bool {
+	v := reflect.ValueOf(m)
+	return (v.Kind() == reflect.Slice || v.Kind() == reflect.Map) && v.Len() == 0
+}
+
+// Modules returns the modules of m by path, pre-order, m itself first with the
+// path "". Nil fields are left out.
 func Modules(m Module) iter.Seq2[string, Module] {
 	return func(yield func(string, Module) bool) {
 		for _, n := range walk(m).modules {
@@ -63,10 +85,10 @@ func Modules(m Module) iter.Seq2[string, Module] {
 	}
 }
 
-// Check returns an error if the fields of m cannot be named without doubt: two
-// parameters under one key, a module or parameter in an unexported field, a
-// parameter without a shape, a module inside itself. [Init], [Load] and
-// [Trace] call it.
+// Check returns an error if m's parameters do not have unique, unambiguous keys:
+// two parameters with one key, a module or parameter in an unexported field, a
+// parameter without a shape, a module inside itself. [Init], [Load] and [Trace]
+// call it.
 func Check(m Module) error {
 	_, err := checkedWalk(m)
 	return err
@@ -81,7 +103,7 @@ func checkedWalk(m Module) (*tree, error) {
 }
 
 func walk(m Module) *tree {
-	t := &tree{names: map[*Param]string{}, paths: map[ident]string{}, open: map[ident]bool{}}
+	t := &tree{names: map[*Param]string{}, paths: map[ident]string{}, placed: map[string][]namedModule{}, open: map[ident]bool{}}
 	if isNil(m) {
 		t.errf("", "the module is nil")
 		return t
@@ -131,17 +153,18 @@ func (t *tree) module(path string, m Module) {
 	}
 	var f fields
 	t.inside(&f, path, v)
-	t.add(&f)
+	t.add(path, &f)
 }
 
-// fields collects what a module holds, since parameters come before buffers
-// and both before the modules in fields.
+// fields collects the parts of a module, because in a state dict parameters come
+// before buffers and both before the modules in fields.
 type fields struct {
 	params, buffers []Entry
 	children        []namedModule
 }
 
-func (t *tree) add(f *fields) {
+// add adds the parts of the module at path to the tree.
+func (t *tree) add(path string, f *fields) {
 	for _, e := range slices.Concat(f.params, f.buffers) {
 		t.params = append(t.params, e)
 		if _, ok := t.names[e.Param]; !ok {
@@ -149,6 +172,9 @@ func (t *tree) add(f *fields) {
 		}
 	}
 	for _, c := range f.children {
+		if _, ok := identify(c.module); !ok {
+			t.placed[path] = append(t.placed[path], c)
+		}
 		t.module(c.path, c.module)
 	}
 }
@@ -164,7 +190,7 @@ func (t *tree) inside(f *fields, path string, v reflect.Value) {
 				continue
 			}
 			if !sf.IsExported() && !(sf.Anonymous && sf.Type.Kind() == reflect.Struct) {
-				t.errf(join(path, sf.Name), "the field of %v is not exported, so what it holds has no key; export it or tag it `key:\"-\"`", v.Type())
+				t.errf(join(path, sf.Name), "the field of %v is not exported, so that its parts have no key; export it or tag it `key:\"-\"`", v.Type())
 				continue
 			}
 			switch {
@@ -195,8 +221,8 @@ func (t *tree) inside(f *fields, path string, v reflect.Value) {
 	}
 }
 
-// embedded collects from an embedded field under the path of the struct
-// around it.
+// embedded collects from an embedded field, whose parts have the path of the
+// struct around it.
 func (t *tree) embedded(f *fields, path string, v reflect.Value) {
 	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
 		if v.IsNil() {
@@ -265,7 +291,7 @@ func (f *fields) param(path string, p *Param) {
 	}
 }
 
-// addressed returns v's address as a module, for structs kept by value.
+// addressed returns v's address as a module, for structs that are kept by value.
 func addressed(v reflect.Value) (Module, bool) {
 	if v.Kind() != reflect.Struct || !v.CanAddr() || !v.Addr().CanInterface() {
 		return nil, false

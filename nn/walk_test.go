@@ -12,7 +12,7 @@ import (
 
 func keys(m nn.Module) []string {
 	var ks []string
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		ks = append(ks, e.Name)
 	}
 	return ks
@@ -149,7 +149,7 @@ func TestCheckNamesTheField(t *testing.T) {
 		if initErr := nn.Init(c.m, 1); initErr == nil {
 			t.Errorf("Init(%T) accepts what Check refuses", c.m)
 		}
-		if _, loadErr := nn.Load(c.m, map[string]*tensor.Tensor{}, false); loadErr == nil {
+		if _, loadErr := nn.Load(c.m, map[string]*tensor.Tensor{}, nn.LoadOptions{Partial: true}); loadErr == nil {
 			t.Errorf("Load(%T) accepts what Check refuses", c.m)
 		}
 		if _, traceErr := nn.Trace(c.m, nn.TraceOptions{Input: graph.F32(1, 4)}); traceErr == nil {

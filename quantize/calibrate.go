@@ -1,15 +1,18 @@
 package quantize
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"iter"
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -27,38 +30,35 @@ func Methods() []string { return []string{MinMax, Percentile, Entropy} }
 // outside is the share of values that Percentile leaves out at an end.
 const outside = 1e-4
 
-// Options say what to quantise and how.
+// Options are what to quantize and how.
 type Options struct {
 	Method     string // one of [Methods]
 	FloatFirst bool   // leave the first layer in floating point
 	FloatLast  bool   // and the last
 }
 
-// Batch are pictures as the network takes them, [N C H W] in N, H, W, C order.
-type Batch struct {
-	X []float32
-	N int
-}
-
-// Calibrate quantises m, the values of whose parameters are in vars, for inputs
-// of the shape [C H W]. It goes through batches once for [MinMax] and twice for
-// the other methods.
-func Calibrate(m nn.Module, vars *engine.Vars, input tensor.Shape, batches iter.Seq2[Batch, error], opt Options) (*Network, error) {
+// Calibrate quantizes m, with the values in vars, for inputs of the shape [C H W].
+// batches are pictures as the network takes them, [N C H W] in either layout;
+// Calibrate goes through them once for [MinMax] and twice for the other methods.
+func Calibrate(ctx context.Context, m nn.Module, vars *engine.Vars, input tensor.Shape, batches iter.Seq2[*tensor.Tensor, error], opt Options) (*Network, error) {
 	if !slices.Contains(Methods(), opt.Method) {
 		return nil, fmt.Errorf("quantize: unknown method %q, want one of %q", opt.Method, Methods())
 	}
 	if len(input) != 3 {
-		return nil, fmt.Errorf("quantize: the input is %v, want [C H W]", input)
+		return nil, fmt.Errorf("quantize: the input is %v, must be [C H W]", input)
 	}
-	c := &calibration{m: m, vars: vars, input: input, opt: opt, plans: map[int]*engine.Plan{}, seen: map[int]*values{}}
-	if err := c.pass(batches, (*values).bounds); err != nil {
+	c, err := newCalibration(m, vars, input, opt)
+	if err != nil {
+		return nil, fmt.Errorf("quantize: %w", err)
+	}
+	if err := c.pass(ctx, batches, (*values).bounds); err != nil {
 		return nil, err
 	}
 	if len(c.seen) == 0 {
-		return nil, errors.New("quantize: no pictures to calibrate with, or no layers to quantise")
+		return nil, errors.New("quantize: no pictures to calibrate with, or no layers to quantize")
 	}
 	if opt.Method != MinMax {
-		if err := c.pass(batches, (*values).count); err != nil {
+		if err := c.pass(ctx, batches, (*values).count); err != nil {
 			return nil, err
 		}
 	}
@@ -82,71 +82,63 @@ func asymmetric(lo, hi float32) graph.QuantizeLinear {
 	return graph.QuantizeLinear{Scale: []float32{s}, Zero: []int32{int32(zero)}}
 }
 
+// calibration is what was seen of a network's activations, by the number of their
+// node in the folded graph.
 type calibration struct {
-	m     nn.Module
-	vars  *engine.Vars
-	input tensor.Shape
-	opt   Options
-	plans map[int]*engine.Plan // by batch size
-	ids   []int
-	seen  map[int]*values
+	runner *infer.Runner
+	query  infer.Query // its outputs are the values to round, by that number
+	input  tensor.Shape
+	names  map[int]string
+	seen   map[int]*values
+}
+
+func newCalibration(m nn.Module, vars *engine.Vars, input tensor.Shape, opt Options) (*calibration, error) {
+	r, err := infer.New(m, vars, infer.Options{Exact: true})
+	if err != nil {
+		return nil, err
+	}
+	c := &calibration{runner: r, input: input, names: map[int]string{}, seen: map[int]*values{}}
+	c.query = infer.Query{Name: "points", Build: func(t *nn.Traced) error {
+		g, _, err := fold(t, vars)
+		if err != nil {
+			return err
+		}
+		if err := check(g, vars); err != nil {
+			return err
+		}
+		at := points(g, opt)
+		g.Outputs = nil
+		for _, id := range slices.Sorted(maps.Keys(at)) {
+			c.names[id] = at[id].Node.String()
+			g.Output(strconv.Itoa(id), at[id])
+		}
+		t.Graph = g
+		return nil
+	}}
+	return c, nil
 }
 
 // pass runs all batches and shows each point's values to f.
-func (c *calibration) pass(batches iter.Seq2[Batch, error], f func(*values, []float32)) error {
-	for b, err := range batches {
+func (c *calibration) pass(ctx context.Context, batches iter.Seq2[*tensor.Tensor, error], f func(*values, []float32)) error {
+	for x, err := range batches {
 		if err != nil {
 			return err
 		}
-		p, err := c.plan(b.N)
+		if s := x.Shape(); len(s) != 4 || !s[1:].Equal(c.input) {
+			return fmt.Errorf("quantize: a batch is %v, must be [N %d %d %d]", x, c.input[0], c.input[1], c.input[2])
+		}
+		out, err := c.runner.Run(ctx, c.query, infer.Tensors{nn.ImageInput: x})
 		if err != nil {
-			return err
-		}
-		in, err := tensor.FromFloat32(b.X, append([]int{b.N}, c.input...)...)
-		if err != nil {
-			return fmt.Errorf("quantize: a batch: %w", err)
-		}
-		out := make([]*tensor.Tensor, len(p.Outputs()))
-		for i, port := range p.Outputs() {
-			out[i] = tensor.New(port.Shape...)
-		}
-		if err := p.Run([]*tensor.Tensor{in}, out); err != nil {
 			return fmt.Errorf("quantize: %w", err)
 		}
-		for i, id := range c.ids {
+		for id, name := range c.names {
 			if c.seen[id] == nil {
-				c.seen[id] = &values{name: p.Outputs()[i].Name}
+				c.seen[id] = &values{name: name}
 			}
-			f(c.seen[id], out[i].Float32s())
+			f(c.seen[id], out[strconv.Itoa(id)].Float32s())
 		}
 	}
 	return nil
-}
-
-// plan compiles the network with its points as outputs.
-func (c *calibration) plan(n int) (*engine.Plan, error) {
-	if p := c.plans[n]; p != nil {
-		return p, nil
-	}
-	g, _, err := fold(c.m, c.vars, graph.F32(append([]int{n}, c.input...)...))
-	if err != nil {
-		return nil, fmt.Errorf("quantize: %w", err)
-	}
-	if err := check(g, c.vars); err != nil {
-		return nil, err
-	}
-	at := points(g, c.opt)
-	c.ids = slices.Sorted(maps.Keys(at))
-	g.Outputs = nil
-	for _, id := range c.ids {
-		g.Output(at[id].Node.String(), at[id])
-	}
-	p, err := engine.Compile(g, c.vars, engine.Options{ChannelsLast: []string{nn.ImageInput}})
-	if err != nil {
-		return nil, fmt.Errorf("quantize: %w", err)
-	}
-	c.plans[n] = p
-	return p, nil
 }
 
 // bins of a histogram.

@@ -1,4 +1,4 @@
-// Package quantize makes integer networks of trained ones: static quantisation
+// Package quantize makes integer networks of trained ones: static quantization
 // after training, as in Krishnamoorthi, "Quantizing deep convolutional networks
 // for efficient inference: A whitepaper" (2018, arXiv 1806.08342).
 //
@@ -96,12 +96,9 @@ func users(g *graph.Graph) map[*graph.Value][]*graph.Node {
 	return read
 }
 
-// fold traces the network for n pictures and folds its batch norms.
-func fold(m nn.Module, vars *engine.Vars, in graph.Type) (g *graph.Graph, out *graph.Value, err error) {
-	t, err := nn.Trace(m, nn.TraceOptions{Input: in})
-	if err != nil {
-		return nil, nil, err
-	}
+// fold returns the graph of a traced network with its batch norms folded, and its
+// output there.
+func fold(t *nn.Traced, vars *engine.Vars) (g *graph.Graph, out *graph.Value, err error) {
 	t.Graph.Output("logits", t.Output)
 	if g, err = engine.FoldBatchNorm(t.Graph, vars); err != nil {
 		return nil, nil, err
@@ -111,7 +108,11 @@ func fold(m nn.Module, vars *engine.Vars, in graph.Type) (g *graph.Graph, out *g
 
 // Forward adds the network with its roundings.
 func (q *Network) Forward(c *nn.Context, x *graph.Value) *graph.Value {
-	g, out, err := fold(q.inner, q.vars, x.Type)
+	t, err := nn.Trace(q.inner, nn.TraceOptions{Input: x.Type})
+	if err != nil {
+		c.Failf("quantize: %w", err)
+	}
+	g, out, err := fold(t, q.vars)
 	if err != nil {
 		c.Failf("quantize: %w", err)
 	}

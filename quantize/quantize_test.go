@@ -8,6 +8,7 @@ import (
 
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/internal/philox"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
@@ -26,7 +27,7 @@ func network(t *testing.T) (nn.Module, *engine.Vars) {
 		t.Fatal(err)
 	}
 	vars := engine.NewVars()
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if err := vars.Set(e.Name, e.Param.Value); err != nil {
 			t.Fatal(err)
 		}
@@ -43,33 +44,28 @@ func random() []float32 {
 	return x
 }
 
-func batches(x []float32) iter.Seq2[Batch, error] {
-	return func(yield func(Batch, error) bool) {
+func batches(x []float32) iter.Seq2[*tensor.Tensor, error] {
+	return func(yield func(*tensor.Tensor, error) bool) {
 		size := len(x) / pictures
-		_ = yield(Batch{x[:5*size], 5}, nil) && yield(Batch{x[5*size:], 3}, nil)
+		_ = yield(tensor.FromNHWC(x[:5*size], 5, 3, 32, 32)) && yield(tensor.FromNHWC(x[5*size:], 3, 3, 32, 32))
 	}
 }
 
 func run(t *testing.T, m nn.Module, vars *engine.Vars, x []float32) []float32 {
 	t.Helper()
-	tr, err := nn.Trace(m, nn.TraceOptions{Input: graph.F32(pictures, 3, 32, 32)})
+	r, err := infer.New(m, vars, infer.Options{Exact: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr.Graph.Output("y", tr.Output)
-	p, err := engine.Compile(tr.Graph, vars, engine.Options{ChannelsLast: []string{nn.ImageInput}})
+	in, err := tensor.FromNHWC(x, pictures, 3, 32, 32)
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, err := tensor.FromFloat32(x, pictures, 3, 32, 32)
+	out, err := r.Run(t.Context(), infer.Query{}, infer.Tensors{nn.ImageInput: in})
 	if err != nil {
 		t.Fatal(err)
 	}
-	y := tensor.New(tr.Output.Shape...)
-	if err := p.Run([]*tensor.Tensor{in}, []*tensor.Tensor{y}); err != nil {
-		t.Fatal(err)
-	}
-	return y.Float32s()
+	return out[infer.Output].Float32s()
 }
 
 // A quantised network gives nearly what the network gives, by every method,
@@ -84,7 +80,7 @@ func TestCalibrate(t *testing.T) {
 	}
 	for _, method := range Methods() {
 		for _, float := range []bool{false, true} {
-			q, err := Calibrate(m, vars, tensor.Shape{3, 32, 32}, batches(x), Options{Method: method, FloatFirst: float, FloatLast: float})
+			q, err := Calibrate(t.Context(), m, vars, tensor.Shape{3, 32, 32}, batches(x), Options{Method: method, FloatFirst: float, FloatLast: float})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -104,11 +100,11 @@ func TestCalibrate(t *testing.T) {
 func TestCalibrateRefuses(t *testing.T) {
 	m, vars := network(t)
 	in := tensor.Shape{3, 32, 32}
-	none := func(func(Batch, error) bool) {}
+	none := func(func(*tensor.Tensor, error) bool) {}
 	x := random()
 	x[7] = float32(math.Inf(1))
 	for _, c := range []struct {
-		b      iter.Seq2[Batch, error]
+		b      iter.Seq2[*tensor.Tensor, error]
 		method string
 		want   string
 	}{
@@ -116,7 +112,7 @@ func TestCalibrateRefuses(t *testing.T) {
 		{batches(random()), "best", "unknown method"},
 		{batches(x), Percentile, "not finite"},
 	} {
-		if _, err := Calibrate(m, vars, in, c.b, Options{Method: c.method}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Calibrate(t.Context(), m, vars, in, c.b, Options{Method: c.method}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: the error is %v, want %q in it", c.method, err, c.want)
 		}
 	}

@@ -1,6 +1,6 @@
-// Package tensor holds dense host arrays: a shape, a data type and the
-// elements in row-major order. Images are always N, C, H, W here; other memory
-// layouts exist only inside package engine.
+// Package tensor holds dense host arrays: a shape, a data type, the elements,
+// and the [Layout] in which they lie in memory. Shapes of pictures are given as
+// N, C, H, W in either layout.
 package tensor
 
 import (
@@ -68,14 +68,16 @@ func (d DType) String() string {
 	return "dtype(" + strconv.Itoa(int(d)) + ")"
 }
 
-// Tensor is a dense row-major array. The zero Tensor is not valid; use [New],
-// [NewInt64], [FromFloat32] or [FromInt64].
+// Tensor is a dense array, in row-major order unless its [Layout] is NHWC. The
+// zero Tensor is not valid; use [New], [NewInt64], [FromFloat32], [FromInt64],
+// [NewNHWC] or [FromNHWC].
 type Tensor struct {
-	shape Shape
-	dtype DType
-	f32   []float32
-	i64   []int64
-	later *deferred // of elements that are not in memory yet; else nil
+	shape  Shape
+	dtype  DType
+	layout Layout
+	f32    []float32
+	i64    []int64
+	later  *deferred // of elements that are not in memory yet; else nil
 }
 
 // New returns a float32 tensor of zeros. It panics if an extent is negative.
@@ -119,7 +121,8 @@ func (t *Tensor) DType() DType { return t.dtype }
 // Numel returns the number of elements.
 func (t *Tensor) Numel() int { return t.shape.Numel() }
 
-// Float32s returns the elements themselves, not a copy. It panics if the
+// Float32s returns the elements themselves, not a copy, in the order of the
+// tensor's [Layout]. It panics if the
 // tensor holds another type, or if it is deferred and its elements cannot be
 // read: [Tensor.Load] comes before, where that is possible.
 func (t *Tensor) Float32s() []float32 {
@@ -145,20 +148,24 @@ func (t *Tensor) Int64s() []int64 {
 	return t.i64
 }
 
-// Clone returns a deep copy. That of a deferred tensor is deferred.
+// Clone returns a deep copy. The clone of a deferred tensor is deferred.
 func (t *Tensor) Clone() *Tensor {
 	if t.later != nil {
 		return &Tensor{shape: t.shape.Clone(), dtype: t.dtype, later: t.later.clone()}
 	}
 	return &Tensor{
-		shape: t.shape.Clone(), dtype: t.dtype,
+		shape: t.shape.Clone(), dtype: t.dtype, layout: t.layout,
 		f32: append([]float32(nil), t.f32...), i64: append([]int64(nil), t.i64...),
 	}
 }
 
 // Reshape returns a tensor of another shape over the same elements. It returns
-// an error if the number of elements differs.
+// an error if the number of elements differs, or if the elements do not lie in
+// row-major order: [Tensor.In] comes first then.
 func (t *Tensor) Reshape(shape ...int) (*Tensor, error) {
+	if t.layout != NCHW {
+		return nil, fmt.Errorf("tensor: %v cannot be reshaped; lay it out as NCHW first", t)
+	}
 	s, err := fits(t.Numel(), shape)
 	if err != nil {
 		return nil, err
@@ -166,8 +173,15 @@ func (t *Tensor) Reshape(shape ...int) (*Tensor, error) {
 	return &Tensor{shape: s, dtype: t.dtype, f32: t.f32, i64: t.i64, later: t.later}, nil
 }
 
-// String describes the tensor without its elements.
-func (t *Tensor) String() string { return t.dtype.String() + t.shape.String() }
+// String describes the tensor without its elements, such as "float32[8 3 32 32]"
+// or "float32[8 3 32 32] NHWC".
+func (t *Tensor) String() string {
+	s := t.dtype.String() + t.shape.String()
+	if t.layout != NCHW {
+		s += " " + t.layout.String()
+	}
+	return s
+}
 
 func checked(shape []int) Shape {
 	for _, d := range shape {

@@ -3,14 +3,13 @@ package train
 import (
 	"encoding/json"
 	"errors"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/resnet-go/resnet/weights"
 )
 
-// saveIfDue saves in the middle of an epoch, when the recipe says so.
+// saveIfDue saves in the middle of an epoch, at the intervals of the recipe.
 func (s *session) saveIfDue() error {
 	c := s.rec.Checkpoint
 	due := c.EverySteps > 0 && s.state.Update%c.EverySteps == 0 ||
@@ -21,9 +20,9 @@ func (s *session) saveIfDue() error {
 	return s.tolerate(s.save())
 }
 
-// save writes the best model, if there is a new one, and the whole state. What
-// it writes depends on nothing but the state: no clock, no host. A value that
-// is not finite is a *Diverged error and the files stay as they were.
+// save writes the best model, if there is a new one, and the whole state. The
+// files depend only on the state, not on the clock or the host. A value that is not
+// finite is a *Diverged error, and the files stay as they were.
 func (s *session) save() error {
 	f, err := s.fileOf()
 	if err != nil {
@@ -36,7 +35,7 @@ func (s *session) save() error {
 		f.Metrics = s.state.History[n-1].figures()
 	}
 	s.saved = time.Now()
-	// The best model first: the state must not speak of one that is nowhere.
+	// The best model is written first: the state refers to it.
 	if s.unsaved != nil {
 		if err := weights.Save(filepath.Join(s.out, BestFile), s.unsaved, weights.SaveOptions{}); err != nil {
 			return &unwritten{err}
@@ -55,8 +54,8 @@ type unwritten struct{ error }
 func (e *unwritten) Unwrap() error { return e.error }
 
 // tolerate turns the error of a file that could not be written (a full disk, a
-// lost mount) into a warning while the run still goes on: the files before stay
-// and the next save tries again. At the end of the run it stays an error.
+// lost mount) into a warning while the run continues: the older files stay, and the
+// next save tries again. At the end of the run it stays an error.
 func (s *session) tolerate(err error) error {
 	if w := (*unwritten)(nil); !errors.As(err, &w) || s.state.Epoch >= s.epochs || s.state.Stopped != "" {
 		return err
@@ -65,7 +64,7 @@ func (s *session) tolerate(err error) error {
 	if s.existing(LastFile) != "" {
 		kept = "the checkpoint before it is kept"
 	}
-	s.log.note("warning: %v; %s, and the run goes on and will try again", err, kept)
+	s.log.note("warning: %v; %s, and the run continues and will try again", err, kept)
 	return nil
 }
 
@@ -80,7 +79,7 @@ func (s *session) bestFile(rec EpochRecord) (*weights.File, error) {
 	return f, nil
 }
 
-// figures returns the record as a model file keeps it.
+// figures returns the record in the form in which a model file keeps it.
 func (r EpochRecord) figures() map[string]float64 {
 	m := map[string]float64{"epoch": float64(r.Epoch), "train.loss": r.Train.Loss}
 	if r.Train.Top5 > 0 || r.Train.Top1 > 0 {
@@ -95,16 +94,4 @@ func (r EpochRecord) figures() map[string]float64 {
 		}
 	}
 	return m
-}
-
-// existing returns the path of a file of the run, "" if there is none.
-func (s *session) existing(name string) string {
-	if s.out == "" {
-		return ""
-	}
-	path := filepath.Join(s.out, name)
-	if _, err := os.Stat(path); err != nil {
-		return ""
-	}
-	return path
 }

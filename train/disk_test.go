@@ -12,7 +12,7 @@ import (
 )
 
 // A folder that goes away and comes back stands for a disk that is full for a
-// while: the run must warn, go on, and end with the same files.
+// while: the run must warn, continue, and end with the same files.
 func TestCheckpointThatCannotBeWritten(t *testing.T) {
 	whole := t.TempDir()
 	mustRun(t, toyConfig(t, whole, "epochs=5", "checkpoint.every_steps=2"))
@@ -42,7 +42,7 @@ func TestCheckpointThatCannotBeWritten(t *testing.T) {
 		}
 	}}
 	mustRun(t, cfg)
-	if n := strings.Count(log.String(), "warning: cannot write"); n < 4 || !strings.Contains(log.String(), "goes on and will try again") {
+	if n := strings.Count(log.String(), "warning: cannot write"); n < 4 || !strings.Contains(log.String(), "continues and will try again") {
 		t.Errorf("%d warnings:\n%s", n, log.String())
 	}
 	sameFiles(t, whole, out, LastFile, BestFile)

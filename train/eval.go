@@ -7,15 +7,14 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
-	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/metrics"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
 )
 
-// Metrics are the figures of one pass over data.
+// Metrics are the results of one pass over data.
 type Metrics struct {
 	// Loss is the mean of the batches' losses in training, as the recipe
 	// defines it, and the plain mean cross entropy (multi-label data: binary
@@ -37,7 +36,7 @@ type tally struct {
 	Samples int     `json:"samples"`
 }
 
-// count adds the hits of a batch's real rows and returns those of top-1.
+// count adds the hits of a batch's real rows and returns the number of top-1 hits.
 func (t *tally) count(logits []float32, labels []int64, real, classes int) (hits int) {
 	for n := range real {
 		row, label := logits[n*classes:(n+1)*classes], int(labels[n])
@@ -64,36 +63,40 @@ func (t *tally) metrics() Metrics {
 // evaluator runs a network's inference form on a dataset.
 type evaluator struct {
 	module  nn.Module
-	pool    *parallel.Pool
+	options infer.Options
 	loader  *data.Loader
 	prep    data.Preprocess
 	batch   int
 	classes int
 	multi   bool
-	exact   bool              // Recipe.Exact
 	labels  func(i int) []int // of the dataset
 }
 
-func newEvaluator(m nn.Module, ds data.Dataset, cfg data.LoaderConfig, pool *parallel.Pool) (*evaluator, error) {
+func newEvaluator(m nn.Module, ds data.Dataset, cfg data.LoaderConfig, opt infer.Options) (*evaluator, error) {
 	cfg.Last, cfg.Shuffle, cfg.Balanced, cfg.Augment = data.Pad, false, false, nil
 	cfg.BatchSize = min(cfg.BatchSize, max(1, ds.Len()))
 	l, err := data.NewLoader(ds, cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &evaluator{module: m, pool: pool, loader: l, prep: cfg.Preprocess, batch: cfg.BatchSize,
+	return &evaluator{module: m, options: opt, loader: l, prep: cfg.Preprocess, batch: cfg.BatchSize,
 		classes: len(ds.Classes()), multi: ds.MultiLabel(), labels: ds.Labels}, nil
 }
 
-// run evaluates the network with the values of vars: the moving averages where
-// there are any. each, if not nil, is called after every batch.
+// run evaluates the network with the values of vars, the moving averages where
+// there are any; nil stands for the parameters' own. each, if not nil, is called
+// after every batch.
 func (e *evaluator) run(ctx context.Context, vars *engine.Vars, each func(samples int)) (Metrics, error) {
-	plan, err := inferencePlan(e.module, vars, tensor.Shape{e.batch, e.prep.Channels, e.prep.Height, e.prep.Width}, e.pool, !e.exact)
+	r, err := e.runner(vars)
 	if err != nil {
 		return Metrics{}, err
 	}
-	out := tensor.New(plan.Outputs()[0].Shape...)
-	if s := out.Shape(); len(s) != 2 || s[1] != e.classes {
+	input := infer.Input{Shape: tensor.Shape{e.batch, e.prep.Channels, e.prep.Height, e.prep.Width}, Layout: tensor.NHWC}
+	plan, err := r.Plan(ctx, infer.Query{}, input)
+	if err != nil {
+		return Metrics{}, err
+	}
+	if s := plan.Outputs()[0].Shape; len(s) != 2 || s[1] != e.classes {
 		return Metrics{}, fmt.Errorf("the network's output is %v, but the data have %d classes", s, e.classes)
 	}
 	var t tally
@@ -104,18 +107,19 @@ func (e *evaluator) run(ctx context.Context, vars *engine.Vars, each func(sample
 		if err != nil {
 			return Metrics{}, err
 		}
-		x, err := tensor.FromFloat32(b.X, b.N, b.C, b.H, b.W)
+		x, err := tensor.FromNHWC(b.X, b.N, b.C, b.H, b.W)
 		if err != nil {
 			return Metrics{}, err
 		}
-		if err := plan.Run([]*tensor.Tensor{x}, []*tensor.Tensor{out}); err != nil {
+		out, err := r.Run(ctx, infer.Query{}, infer.Tensors{nn.ImageInput: x})
+		if err != nil {
 			return Metrics{}, err
 		}
-		logits := out.Float32s()[:b.Real*e.classes]
+		logits := out[infer.Output].Float32s()[:b.Real*e.classes]
 		if e.multi {
 			for _, z := range logits {
 				if notFinite("", float64(z)) != "" {
-					return Metrics{Loss: math.NaN()}, nil // the caller tells where
+					return Metrics{Loss: math.NaN()}, nil // the caller reports it
 				}
 			}
 			all = append(all, logits...)
@@ -125,7 +129,7 @@ func (e *evaluator) run(ctx context.Context, vars *engine.Vars, each func(sample
 		} else {
 			t.count(logits, b.Labels, b.Real, e.classes)
 			for n := range b.Real {
-				loss += crossEntropy(logits[n*e.classes:(n+1)*e.classes], int(b.Labels[n]))
+				loss += metrics.CrossEntropy(logits[n*e.classes:(n+1)*e.classes], int(b.Labels[n]))
 			}
 		}
 		if each != nil {
@@ -140,21 +144,11 @@ func (e *evaluator) run(ctx context.Context, vars *engine.Vars, each func(sample
 		return Metrics{Loss: r.Loss, MAP: r.MAP, Samples: len(truth)}, nil
 	}
 	if t.Samples == 0 {
-		return Metrics{}, fmt.Errorf("no sample could be evaluated")
+		return Metrics{}, fmt.Errorf("no sample could be evaluated: all pictures are bad")
 	}
 	m := t.metrics()
 	m.Loss = loss / float64(t.Samples)
 	return m, nil
-}
-
-// crossEntropy is -log softmax(z)[label].
-func crossEntropy(z []float32, label int) float64 {
-	top := float64(z[metrics.ArgMax(z)])
-	sum := 0.0
-	for _, v := range z {
-		sum += math.Exp(float64(v) - top)
-	}
-	return top + math.Log(sum) - float64(z[label])
 }
 
 func classNumbers(n int) []string {
@@ -165,27 +159,25 @@ func classNumbers(n int) []string {
 	return names
 }
 
-// inferencePlan compiles the network's inference form over a copy of its
-// variables, taking the moving averages where there are any. The input is fed
-// channels last.
-func inferencePlan(m nn.Module, vars *engine.Vars, input tensor.Shape, pool *parallel.Pool, fast bool) (*engine.Plan, error) {
-	t, err := nn.Trace(m, nn.TraceOptions{Input: graph.F32(input...)})
+// runner returns the network ready to run with the values of vars.
+func (e *evaluator) runner(vars *engine.Vars) (*infer.Runner, error) {
+	if vars == nil {
+		return infer.New(e.module, nil, e.options)
+	}
+	values := map[string]*tensor.Tensor{} // copies: training goes on to change vars
+	for _, p := range nn.Params(e.module) {
+		t, err := vars.Get(weights.EMAPrefix + p.Name)
+		if err != nil {
+			t, err = vars.Get(p.Name)
+		}
+		if err != nil {
+			return nil, err
+		}
+		values[p.Name] = t
+	}
+	own, err := infer.Adopt(e.module, values)
 	if err != nil {
 		return nil, err
 	}
-	t.Graph.Output(outLogits, t.Output)
-	own := engine.NewVars()
-	for _, v := range t.Params {
-		value, err := vars.Get(weights.EMAPrefix + v.Name)
-		if err != nil {
-			value, err = vars.Get(v.Name)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if err := own.Set(v.Name, value); err != nil {
-			return nil, err
-		}
-	}
-	return engine.Compile(t.Graph, own, engine.Options{Pool: pool, ChannelsLast: []string{nn.ImageInput}, Fast: fast})
+	return infer.New(e.module, own, e.options)
 }

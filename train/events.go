@@ -13,16 +13,17 @@ import (
 )
 
 // eventWriter writes a TensorBoard event file: records in TFRecord's framing,
-// each an Event message of TensorFlow's event.proto in protobuf's encoding,
-// which is little enough to write by hand.
+// each an Event message of TensorFlow's event.proto. Its protobuf encoding needs so
+// few field types that it is written by hand.
 type eventWriter struct {
 	w   *bufio.Writer
 	c   io.Closer
 	now func() time.Time
 }
 
-// openEvents begins a new event file in dir. If the run is resumed, a
-// SessionLog tells TensorBoard to forget what earlier files have from step on.
+// openEvents starts a new event file in dir. In a resumed run it starts with a
+// SessionLog, on which TensorBoard drops the points that earlier files have from
+// step on.
 func openEvents(dir string, step int) (*eventWriter, error) {
 	host, err := os.Hostname()
 	if err != nil {
@@ -109,8 +110,8 @@ func writeRecord(w io.Writer, data []byte) error {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// maskedCRC is CRC-32C, rotated and shifted so that checksums of data that
-// hold checksums stay good ones.
+// maskedCRC is CRC-32C, rotated and offset as TFRecord requires, since a CRC of data
+// that contains its own CRC is weak.
 func maskedCRC(b []byte) uint32 {
 	c := crc32.Checksum(b, castagnoli)
 	return (c>>15 | c<<17) + 0xa282ead8

@@ -3,8 +3,10 @@ package train_test
 import (
 	"context"
 	"fmt"
+	"image"
 	"log"
 
+	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/graph"
@@ -39,7 +41,7 @@ func stripes(n int) data.Dataset {
 	return ds
 }
 
-// A network is built from blocks, compiled with a loss and an optimiser, and
+// A network is built from blocks, compiled with a loss and an optimizer, and
 // fitted.
 func ExampleCompile() {
 	block := func() nn.Module {
@@ -83,8 +85,8 @@ func ExampleCompile() {
 	// vertical: true
 }
 
-// Scaled is a residual block of one's own in ten lines: y = x + s·F(x), with a
-// scale of each channel that is learned from 0 on (as in SkipInit, De and Smith 2020).
+// Scaled is a custom residual block in ten lines: y = x + s·F(x), with a
+// scale for each channel that is learned, starting at 0 (as in SkipInit, De and Smith 2020).
 type Scaled struct {
 	Conv  *nn.Conv2d
 	Norm  *nn.BatchNorm
@@ -100,9 +102,9 @@ func scaled(in, out int) *Scaled {
 	return &Scaled{nn.NewConv2d(in, out, 3, nn.Padding(1), nn.NoBias()), nn.NewBatchNorm2d(out), nn.NewParam(nil, 1, out, 1, 1)}
 }
 
-// A residual block of one's own: it is a struct with a Forward, found and named
-// by its fields, and trains as any other. A mistake in its shapes is an error that
-// names the place.
+// A custom residual block is a struct with a Forward. Its parameters are found and
+// named by its fields, and it trains like any other. A mistake in its shapes is an
+// error that names the place.
 func ExampleCompile_ownBlock() {
 	fit := func(blocks ...nn.Module) (train.Metrics, error) {
 		net := nn.Sequential{nn.NewConv2d(1, 8, 3, nn.Padding(1)), nn.Sequential(blocks), nn.NewGlobalAvgPool(), nn.NewLinear(8, 2)}
@@ -129,4 +131,42 @@ func ExampleCompile_ownBlock() {
 	// 100% of 40 pictures right
 	// nn: 1.1: Add of float32[16 8 16 16], float32[16 16 16 16]: shapes [16 8 16 16] and [16 16 16 16] do not broadcast: 8 against 16 at axis 3 from the end
 	// nn: 1.1.conv: Conv2d of float32[16 8 16 16], float32[16 16 3 3]: the weight takes 16 channels per group, the input has 8 in 1 group(s)
+}
+
+// What was trained is a model: it classifies and explains pictures, and training
+// can go on. A second Fit continues where the first one ended.
+func ExampleTrainer_Model() {
+	net := nn.Sequential{
+		nn.NewConv2d(1, 8, 3, nn.Padding(1), nn.NoBias()), nn.NewBatchNorm2d(8), nn.NewReLU(),
+		nn.NewGlobalAvgPool(), nn.NewLinear(8, 2),
+	}
+	trainer, err := train.Compile(net, train.CrossEntropy{}, train.AdamW{LR: 0.05})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	for range 2 {
+		r, err := trainer.Fit(ctx, stripes(64), train.FitOptions{Epochs: 5, BatchSize: 16})
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(r.Epochs, "epochs")
+	}
+	model, err := trainer.Model(resnet.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	picture := image.NewGray(image.Rect(0, 0, 16, 16))
+	for i := range picture.Pix {
+		picture.Pix[i] = byte(i % 4 / 2 * 255)
+	}
+	labels, err := model.Classify(ctx, resnet.Image(picture))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(labels[0].Class)
+	// Output:
+	// 5 epochs
+	// 10 epochs
+	// vertical
 }

@@ -5,13 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
+	"maps"
+	"slices"
+	"strings"
 
+	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/imaging"
-	"github.com/resnet-go/resnet/engine"
-	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/metrics"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
@@ -19,91 +20,40 @@ import (
 	"github.com/resnet-go/resnet/weights"
 )
 
-// Loss is what [Compile] minimises: a [CrossEntropy] or a [BCE].
-type Loss interface{ loss() LossRecipe }
-
-// CrossEntropy is for pictures of one class each; see graph.CrossEntropy.
-type CrossEntropy struct {
-	LabelSmoothing float64
-	Weights        []float64 // one a class; nil for all 1
-}
-
-func (l CrossEntropy) loss() LossRecipe {
-	return LossRecipe{Kind: "cross-entropy", LabelSmoothing: l.LabelSmoothing, ClassWeights: ClassWeights{Weights: l.Weights}}
-}
-
-// BCE is the binary cross entropy, a question a class, for pictures with any
-// number of labels; see graph.BCEWithLogits.
-type BCE struct {
-	Weights []float64 // of the positives, one a class; nil for all 1
-}
-
-func (l BCE) loss() LossRecipe {
-	return LossRecipe{Kind: "bce", ClassWeights: ClassWeights{Weights: l.Weights}}
-}
-
-// Rule is how [Compile]'s network learns: [SGD], [AdamW] or [LARS]. LR is the
-// learning rate, with a [Schedule] its peak. Weight decay leaves out biases and
-// normalisation.
-type Rule interface{ rule() (Optimizer, float64) }
-
-// SGD is stochastic gradient descent; see graph.SGD.
-type SGD struct {
-	LR, Momentum, WeightDecay float64
-	Nesterov                  bool
-	ClipNorm                  float64 // limit of the gradients' norm; 0 is off
-}
-
-func (r SGD) rule() (Optimizer, float64) {
-	return Optimizer{Kind: "sgd", Momentum: r.Momentum, Nesterov: r.Nesterov, WeightDecay: r.WeightDecay, ClipNorm: r.ClipNorm}, r.LR
-}
-
-// AdamW is Adam with decoupled weight decay; see graph.AdamW. Zero betas and
-// Eps are PyTorch's defaults 0.9, 0.999 and 1e-8.
-type AdamW struct {
-	LR, WeightDecay, Beta1, Beta2, Eps float64
-	ClipNorm                           float64
-}
-
-func (r AdamW) rule() (Optimizer, float64) {
-	return Optimizer{Kind: "adamw", WeightDecay: r.WeightDecay, Beta1: r.Beta1, Beta2: r.Beta2, Eps: r.Eps, ClipNorm: r.ClipNorm}, r.LR
-}
-
-// LARS is for very large batches; see graph.LARS. A zero Trust is 0.001.
-type LARS struct {
-	LR, Momentum, WeightDecay, Trust float64
-}
-
-func (r LARS) rule() (Optimizer, float64) {
-	return Optimizer{Kind: "lars", Momentum: r.Momentum, WeightDecay: r.WeightDecay, Trust: r.Trust}, r.LR
-}
-
-// Compiled is a network with a loss and an optimiser, ready for [Compiled.Fit].
-// It is not safe for concurrent use.
-type Compiled struct {
+// Trainer is a network with a loss and an optimizer, ready for [Trainer.Fit]. It
+// is not safe for concurrent use.
+type Trainer struct {
 	module nn.Module
 	loss   Loss
-	rule   Rule
+	opt    Optimizer
 
 	classes []string
 	multi   bool
 	prep    data.Preprocess // zero before Fit
 	seed    uint64
 	last    *Result
-	plans   map[string]*engine.Plan // of Predict, by shape
+	predict *infer.Runner // of Predict, nil before it and after Fit
+
+	// Where the next Fit continues.
+	done    position
+	history []EpochRecord
+	slots   map[string]*tensor.Tensor // the optimizer's, and the moving averages
+	// trained holds the weights under the moving averages, which are the module's
+	// values.
+	trained map[string]*tensor.Tensor
 }
 
 // Compile prepares a network for training: any module whose output is logits
-// [N, classes]. If it has no weights yet, it is initialised with seed 0; call
+// [N, classes]. If it has no weights yet, it is initialized with seed 0; call
 // nn.Init or nn.Load before for others.
-func Compile(m nn.Module, loss Loss, rule Rule) (*Compiled, error) {
-	if m == nil || loss == nil || rule == nil {
-		return nil, errors.New("train: Compile needs a module, a loss and an optimiser")
+func Compile(m nn.Module, loss Loss, opt Optimizer) (*Trainer, error) {
+	if m == nil || loss == nil || opt == nil {
+		return nil, errors.New("train: Compile needs a module, a loss and an optimizer")
 	}
 	if err := nn.Check(m); err != nil {
 		return nil, err
 	}
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if e.Param.Value == nil {
 			if err := nn.Init(m, 0); err != nil {
 				return nil, err
@@ -111,20 +61,21 @@ func Compile(m nn.Module, loss Loss, rule Rule) (*Compiled, error) {
 			break
 		}
 	}
-	return &Compiled{module: m, loss: loss, rule: rule}, nil
+	return &Trainer{module: m, loss: loss, opt: opt}, nil
 }
 
-// FitOptions are the choices of [Compiled.Fit]. Only Epochs must be given.
+// FitOptions are the choices of [Trainer.Fit]. Only Epochs must be given.
 type FitOptions struct {
-	Epochs    int
+	Epochs    int          // of this Fit
 	BatchSize int          // 0 is 32
 	Val       data.Dataset // evaluated after each epoch; may be nil
-	// Preprocess is how pictures become inputs. The zero value takes the size
-	// of the first picture and the mean and deviation of the training data.
+	// Preprocess is how pictures become inputs. The zero value takes that of the
+	// Fit before, or at first the size of the first picture and the mean and
+	// deviation of the training data.
 	Preprocess data.Preprocess
 	Augment    data.Augment
-	// Schedule is of the learning rate; nil is constant. Its Peak is the
-	// optimiser's LR.
+	// Schedule is of the learning rate, over the epochs of this Fit; nil is
+	// constant. Its Peak is the optimizer's LR.
 	Schedule *Schedule
 	EMA      float64 // decay of the moving averages that are evaluated and kept; 0 is off
 	Patience int     // evaluations without a better one before it stops; 0 never stops
@@ -133,60 +84,154 @@ type FitOptions struct {
 	Log      Log
 }
 
-// Fit trains on a dataset. Afterwards the module's parameters hold what was
-// learnt. Each Fit begins with a fresh optimiser. Errors are those of [Run]
-// (where ctx ends, nothing is written, but the module keeps what it learnt).
-func (c *Compiled) Fit(ctx context.Context, ds data.Dataset, opt FitOptions) (*Result, error) {
-	o, lr := c.rule.rule()
-	rec := &Recipe{Name: "fit", Epochs: opt.Epochs, BatchSize: opt.BatchSize, Optimizer: o, Loss: c.loss.loss(), Augment: opt.Augment}
+// recipe returns the options as a recipe.
+func (o FitOptions) recipe(loss Loss, opt Optimizer, prep *data.Preprocess) *Recipe {
+	optimizer, lr := opt.recipe()
+	rec := &Recipe{Name: "fit", Epochs: o.Epochs, BatchSize: o.BatchSize, Optimizer: optimizer, Loss: loss.recipe(),
+		Augment: o.Augment, Preprocess: Preprocess{Custom: prep}, LR: Schedule{Kind: Constant}}
 	if rec.BatchSize == 0 {
 		rec.BatchSize = 32
 	}
-	rec.LR = Schedule{Kind: Constant}
-	if opt.Schedule != nil {
-		rec.LR = *opt.Schedule
+	if o.Schedule != nil {
+		rec.LR = *o.Schedule
 	}
 	rec.LR.Peak = lr
-	if opt.EMA != 0 {
-		rec.EMA = &EMARecipe{Decay: opt.EMA}
+	if o.EMA != 0 {
+		rec.EMA = &EMARecipe{Decay: o.EMA}
 	}
-	if opt.Patience != 0 {
-		rec.EarlyStop = &EarlyStop{Patience: opt.Patience}
+	if o.Patience != 0 {
+		rec.EarlyStop = &EarlyStop{Patience: o.Patience}
 	}
+	return rec
+}
+
+// Fit trains on a dataset. Afterwards the module's parameters hold what was
+// learned.
+//
+// Another Fit continues where the one before ended: with the optimizer's momenta
+// and step count, the moving averages, and the numbering of epochs, by which
+// data are shuffled. So two Fits of two epochs are one Fit of four, at a constant
+// learning rate. [Trainer.Reset] discards all of that. The Result counts epochs and
+// updates of all Fits.
+//
+// Errors are the same as those of [Run]. If ctx ends, nothing is written, but the module
+// keeps what it learned, and another Fit continues with the next epoch. After a
+// *[Diverged] error it starts with a fresh optimizer.
+func (t *Trainer) Fit(ctx context.Context, ds data.Dataset, opt FitOptions) (*Result, error) {
 	prep := opt.Preprocess
+	if prep.Width == 0 {
+		prep = t.prep
+	}
 	if prep.Width == 0 {
 		var err error
 		if prep, err = measure(ctx, ds, opt.Threads); err != nil {
 			return nil, err
 		}
 	}
-	rec.Preprocess = Preprocess{Custom: &prep}
+	rec := opt.recipe(t.loss, t.opt, &prep)
 	if err := rec.Valid(); err != nil {
 		return nil, fmt.Errorf("train: Fit: %w", err)
 	}
 	s := &session{
-		rec: rec, seed: opt.Seed, prep: prep, module: c.module, log: newLogger(opt.Log), pool: parallel.NewPool(opt.Threads),
-		splits: &data.Splits{Spec: "the data", Train: ds, Val: opt.Val},
+		job: job{rec: rec, seed: opt.Seed, prep: prep, module: t.module, threads: opt.Threads,
+			splits: &data.Splits{Spec: "the data", Train: ds, Val: opt.Val}},
+		state:  state{Epoch: t.done.epoch, Update: t.done.update, History: slices.Clone(t.history)},
+		loop:   loop{start: t.done},
+		output: output{log: newLogger(opt.Log)},
 	}
 	defer s.close()
 	if err := s.checkData(); err != nil {
 		return nil, err
 	}
-	if err := s.build(nil); err != nil {
+	if err := t.build(s); err != nil {
 		return nil, err
 	}
-	c.classes, c.multi, c.prep, c.seed, c.plans = ds.Classes(), ds.MultiLabel(), prep, opt.Seed, nil
+	t.classes, t.multi, t.prep, t.seed, t.predict = ds.Classes(), ds.MultiLabel(), prep, opt.Seed, nil
 	s.announce()
 	r, err := s.run(ctx)
-	if err := c.take(s); err != nil {
+	if err := t.take(s); err != nil {
 		return nil, err
 	}
-	c.last = r
+	if errors.As(err, new(*Diverged)) {
+		t.Reset()
+	}
+	t.last = r
 	return r, err
 }
 
-// measure returns the preprocessing of a dataset whose pictures are all of the
-// first one's size, or are brought to it.
+// Reset makes the next Fit start with a fresh optimizer and at epoch 1. The
+// weights stay.
+func (t *Trainer) Reset() {
+	t.done, t.history, t.slots, t.trained = position{}, nil, nil, nil
+}
+
+// build makes the plans of a Fit that continues the one before. If it fails, the
+// module is as it was.
+func (t *Trainer) build(s *session) error {
+	state := nn.Params(t.module)
+	before := map[*nn.Param]*tensor.Tensor{}
+	slots := maps.Clone(t.slots)
+	for _, e := range state {
+		p := e.Param
+		before[p] = p.Value
+		average := slots[weights.EMAPrefix+e.Name]
+		if average != nil && sameValues(average, p.Value) {
+			p.Value = t.trained[e.Name] // else someone has given the module other weights
+		} else {
+			delete(slots, weights.EMAPrefix+e.Name)
+		}
+	}
+	if s.rec.EMA == nil {
+		maps.DeleteFunc(slots, func(name string, _ *tensor.Tensor) bool { return strings.HasPrefix(name, weights.EMAPrefix) })
+	}
+	err := s.build(slots)
+	if err != nil {
+		for p, value := range before {
+			p.Value = value
+		}
+	}
+	return err
+}
+
+func sameValues(a, b *tensor.Tensor) bool {
+	return a.DType() == tensor.Float32 && b.DType() == tensor.Float32 && a.Shape().Equal(b.Shape()) && slices.Equal(a.Float32s(), b.Float32s())
+}
+
+// take puts the session's values into the module, the moving averages where
+// there are any, and keeps what the next Fit continues from.
+func (t *Trainer) take(s *session) error {
+	t.done, t.history = position{s.state.Epoch, s.state.Update}, s.state.History
+	if s.state.Step > 0 {
+		t.done.epoch++ // interrupted in the middle of one
+	}
+	t.slots, t.trained = map[string]*tensor.Tensor{}, map[string]*tensor.Tensor{}
+	for _, name := range s.vars.Names() {
+		if weights.IsState(name) {
+			v, err := s.vars.Get(name)
+			if err != nil {
+				return err
+			}
+			t.slots[name] = v
+		}
+	}
+	for _, e := range nn.Params(t.module) {
+		v, err := s.value(e.Name)
+		if err != nil {
+			return err
+		}
+		if name := weights.EMAPrefix + e.Name; t.slots[name] != nil {
+			t.trained[e.Name] = v
+			if v, err = s.vars.Get(name); err != nil { // a copy: the module's may be changed
+				return err
+			}
+		}
+		e.Param.Value = v
+	}
+	return nil
+}
+
+// measure returns the preprocessing of a dataset: all pictures are resized to the
+// size of the first one, and normalized by the mean and deviation of the data.
 func measure(ctx context.Context, ds data.Dataset, threads int) (data.Preprocess, error) {
 	var p data.Preprocess
 	if ds.Len() == 0 {
@@ -206,124 +251,99 @@ func measure(ctx context.Context, ds data.Dataset, threads int) (data.Preprocess
 		return p, err
 	}
 	for i := range std {
-		std[i] = max(std[i], 1e-3) // pictures of one colour
+		std[i] = max(std[i], 1e-3) // pictures of one color
 	}
 	p.Mean, p.Std = mean, std
 	return p, nil
 }
 
-// take puts the session's values into the module, the moving averages where
-// there are any.
-func (c *Compiled) take(s *session) error {
-	for _, e := range nn.StateDict(c.module) {
-		t, err := s.vars.Get(weights.EMAPrefix + e.Name)
-		if err != nil {
-			t, err = s.vars.Get(e.Name)
-		}
-		if err != nil {
-			return err
-		}
-		if before, ok := s.counted[e.Name]; ok {
-			t.Int64s()[0] = before + int64(s.state.Update)
-		}
-		e.Param.Value = t
-	}
-	return nil
-}
-
-func (c *Compiled) vars() (*engine.Vars, error) {
-	v := engine.NewVars()
-	for _, e := range nn.StateDict(c.module) {
-		if err := v.Set(e.Name, e.Param.Value); err != nil {
-			return nil, err
-		}
-	}
-	return v, nil
-}
-
-// Evaluate returns the metrics on a dataset, whose pictures are prepared as in
-// Fit.
-func (c *Compiled) Evaluate(ctx context.Context, ds data.Dataset) (Metrics, error) {
-	if c.prep.Width == 0 {
+// Evaluate returns the metrics on a dataset, preprocessed as in Fit. For figures by
+// class, see [Trainer.Model] and [resnet.Model.Evaluate].
+func (t *Trainer) Evaluate(ctx context.Context, ds data.Dataset) (Metrics, error) {
+	if t.prep.Width == 0 {
 		return Metrics{}, errors.New("train: Evaluate before Fit: it is not known how pictures become inputs")
 	}
-	v, err := c.vars()
+	e, err := newEvaluator(t.module, ds, data.LoaderConfig{BatchSize: 64, Preprocess: t.prep}, infer.Options{})
 	if err != nil {
 		return Metrics{}, err
 	}
-	e, err := newEvaluator(c.module, ds, data.LoaderConfig{BatchSize: 64, Preprocess: c.prep}, nil)
-	if err != nil {
-		return Metrics{}, err
-	}
-	return e.run(ctx, v, nil)
+	return e.run(ctx, nil, nil)
 }
 
-// Predict returns the classes' probabilities [N, classes] for inputs
-// [N, C, H, W], such as Preprocess().Batch makes: by softmax, or each by its
-// own sigmoid under [BCE].
-func (c *Compiled) Predict(x *tensor.Tensor) (*tensor.Tensor, error) {
-	key := x.Shape().String()
-	plan := c.plans[key]
-	if plan == nil {
-		v, err := c.vars()
+// Predict returns the classes' probabilities [N, classes] for inputs [N, C, H, W]
+// in either layout, such as Preprocess().Batch makes: by softmax, or by a
+// separate sigmoid for each class under [BCE].
+func (t *Trainer) Predict(x *tensor.Tensor) (*tensor.Tensor, error) {
+	if t.predict == nil {
+		r, err := infer.New(t.module, nil, infer.Options{Exact: true})
 		if err != nil {
 			return nil, err
 		}
-		t, err := nn.Trace(c.module, nn.TraceOptions{Input: graph.F32(x.Shape()...)})
-		if err != nil {
-			return nil, err
-		}
-		t.Graph.Output(outLogits, t.Output)
-		if plan, err = engine.Compile(t.Graph, v, engine.Options{}); err != nil {
-			return nil, err
-		}
-		if c.plans == nil {
-			c.plans = map[string]*engine.Plan{}
-		}
-		c.plans[key] = plan
+		t.predict = r
 	}
-	out := tensor.New(plan.Outputs()[0].Shape...)
-	if err := plan.Run([]*tensor.Tensor{x}, []*tensor.Tensor{out}); err != nil {
+	out, err := t.predict.Run(context.Background(), infer.Query{}, infer.Tensors{nn.ImageInput: x})
+	if err != nil {
 		return nil, err
 	}
-	p, shape := out.Float32s(), out.Shape()
-	if _, ok := c.loss.(BCE); ok {
-		for i, z := range p {
-			p[i] = float32(1 / (1 + math.Exp(-float64(z))))
-		}
-		return out, nil
-	}
+	l := t.loss.recipe()
+	multi := l.bce() || l.Kind == "" && t.multi
+	z := out[infer.Output]
+	p, shape := z.Float32s(), z.Shape()
 	classes := shape[len(shape)-1]
 	for at := 0; at < len(p); at += classes {
-		for i, q := range metrics.Softmax(p[at:at+classes], 1) {
+		for i, q := range metrics.Probabilities(p[at:at+classes], multi) {
 			p[at+i] = float32(q)
 		}
 	}
-	return out, nil
+	return z, nil
 }
 
 // Preprocess returns how pictures became inputs in Fit.
-func (c *Compiled) Preprocess() data.Preprocess { return c.prep }
+func (t *Trainer) Preprocess() data.Preprocess { return t.prep }
+
+// Model returns what was learned as a model that can classify, embed, explain
+// and be saved. It has copies of the weights: another Fit does not change it.
+func (t *Trainer) Model(opt resnet.Options) (*resnet.Model, error) {
+	if t.prep.Width == 0 {
+		return nil, errors.New("train: Model before Fit: it is not known how pictures become inputs")
+	}
+	meta, err := t.meta()
+	if err != nil {
+		return nil, err
+	}
+	name := ""
+	if m, ok := t.module.(*models.Model); ok {
+		name = m.Config.Name
+	}
+	d := resnet.Description{Name: name, Classes: t.classes, MultiLabel: t.multi, Preprocess: t.prep, Meta: meta}
+	return resnet.FromModule(t.module, d, opt)
+}
+
+// meta returns the metadata of a model file.
+func (t *Trainer) meta() (weights.Meta, error) {
+	m := weights.Meta{Classes: t.classes, MultiLabel: t.multi, Seed: t.seed}
+	if t.last != nil && len(t.last.History) > 0 {
+		m.Metrics = t.last.Last.figures()
+	}
+	var err error
+	if t.prep.Width > 0 {
+		if m.Preprocess, err = json.Marshal(t.prep); err != nil {
+			return m, err
+		}
+	}
+	if net, ok := t.module.(*models.Model); ok {
+		m.Architecture, err = json.Marshal(net.Config)
+	}
+	return m, err
+}
 
 // Save writes the model as a file. Networks of package models can be opened
 // from it alone; for others it holds the weights by state-dict key, for
 // nn.Load.
-func (c *Compiled) Save(path string) error {
-	f := &weights.File{Tensors: nn.State(c.module)}
-	f.Classes, f.MultiLabel, f.Seed = c.classes, c.multi, c.seed
-	if c.last != nil && len(c.last.History) > 0 {
-		f.Metrics = c.last.Last.figures()
+func (t *Trainer) Save(path string) error {
+	meta, err := t.meta()
+	if err != nil {
+		return err
 	}
-	var err error
-	if c.prep.Width > 0 {
-		if f.Preprocess, err = json.Marshal(c.prep); err != nil {
-			return err
-		}
-	}
-	if m, ok := c.module.(*models.Model); ok {
-		if f.Architecture, err = json.Marshal(m.Config); err != nil {
-			return err
-		}
-	}
-	return weights.Save(path, f, weights.SaveOptions{})
+	return weights.Save(path, &weights.File{Meta: meta, Tensors: nn.Values(t.module)}, weights.SaveOptions{})
 }

@@ -4,10 +4,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/resnet-go/resnet/data"
-	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
@@ -30,143 +28,87 @@ const (
 // They are zero whenever a checkpoint is written, so none is in a file.
 const accPrefix = weights.OptimPrefix + "accumulated."
 
-// program is what one training step computes: forward, loss, gradients and
-// update in one graph, compiled to one plan. With accumulation there is a
-// second plan, which adds the gradients up and updates nothing else.
-type program struct {
-	module  nn.Module
-	vars    *engine.Vars
-	pool    *parallel.Pool
-	input   tensor.Shape // [N C H W]
-	classes int
-	soft    bool // targets are distributions or multi-hot rows
-
-	opt        Optimizer
-	loss       lossSpec
-	ema        bool
-	accumulate int
-	recompute  bool
-	exact      bool // Recipe.Exact
-	bf16       engine.BF16
-	headPath   string  // module path of the last layer, for headLR
-	bodyLR     float64 // factor on the learning rate outside the head
-
-	update, add *stepPlan
-	counters    []string // num_batches_tracked keys
-	trainable   []nn.Var
-}
-
-// lossSpec is the loss of a program.
-type lossSpec struct {
-	bce       bool
-	smoothing float64
-	weights   []float32 // one a class, nil for none
-}
-
-// stepPlan is a compiled step with the memory for its scalars and results.
-type stepPlan struct {
-	plan         *engine.Plan
-	in, out      []*tensor.Tensor
-	lr, t, decay *tensor.Tensor
-	rng          *tensor.Tensor
-	loss, logits *tensor.Tensor
-	norm         *tensor.Tensor // nil without clipping
-	rows         []float32      // one-hot targets, where the batch has labels only
-}
-
-// compile builds the graphs and adds the optimiser's and the averages' slots
-// to p.vars, where they are not there yet.
-func (p *program) compile() error {
-	var err error
-	if p.accumulate > 1 {
-		if p.add, err = p.build(false); err != nil {
-			return err
-		}
-	}
-	p.update, err = p.build(true)
-	return err
-}
-
-func (p *program) build(update bool) (*stepPlan, error) {
-	t, err := nn.Trace(p.module, nn.TraceOptions{Input: graph.F32(p.input...), Training: true})
+// build builds and compiles the graph of a step, and adds the optimizer's and the
+// averages' slots to s.vars, where they are not there yet.
+func (s *Step) build(update bool) (*stepPlan, error) {
+	q := infer.Query{Training: true, Build: func(t *nn.Traced) error { return s.extend(t, update) }}
+	plan, err := infer.Compile(s.module, s.vars, infer.Input{Shape: s.input, Layout: tensor.NHWC}, q, s.options)
 	if err != nil {
 		return nil, err
 	}
-	if s := t.Output.Shape; len(s) != 2 || s[1] != p.classes {
-		return nil, fmt.Errorf("the network's output is %v, but the data have %d classes: it must be [%d %d]", s, p.classes, p.input[0], p.classes)
-	}
-	p.counters, p.trainable = t.Counters, t.Trainable()
-	if len(p.trainable) == 0 {
-		return nil, fmt.Errorf("every parameter is frozen: there is nothing to train")
-	}
-	g := t.Graph
-	var buildErr error
-	err = graph.Try(func() { buildErr = p.extend(g, t, update) })
-	if err == nil {
-		err = buildErr
-	}
-	if err != nil {
-		return nil, fmt.Errorf("training graph: %w", err)
-	}
-	plan, err := engine.Compile(g, p.vars, engine.Options{Pool: p.pool, ChannelsLast: []string{nn.ImageInput}, Fast: !p.exact, BF16: p.bf16})
-	if err != nil {
-		return nil, err
-	}
-	return p.bind(plan)
+	return s.ports(plan), nil
 }
 
 // extend adds loss, gradients and updates to a traced network.
-func (p *program) extend(g *graph.Graph, t *nn.Traced, update bool) error {
-	target := graph.Type{DType: tensor.Int64, Shape: tensor.Shape{p.input[0]}}
-	if p.soft {
-		target = graph.F32(p.input[0], p.classes)
+func (s *Step) extend(t *nn.Traced, update bool) error {
+	shape := t.Output.Shape
+	if len(shape) != 2 || s.classes > 0 && shape[1] != s.classes {
+		return fmt.Errorf("the network's output is %v, but the data have %d classes: it must be [%d %d]", shape, s.classes, s.input[0], s.classes)
+	}
+	s.classes = shape[1]
+	s.counters, s.trainable = t.Counters, t.Trainable()
+	if len(s.trainable) == 0 {
+		return fmt.Errorf("every parameter is frozen: there is nothing to train")
+	}
+	var failed error
+	if err := graph.Try(func() { failed = s.add(t, update) }); err != nil {
+		failed = err
+	}
+	if failed != nil {
+		return fmt.Errorf("training graph: %w", failed)
+	}
+	return nil
+}
+
+// add is extend for an output that fits the data.
+func (s *Step) add(t *nn.Traced, update bool) error {
+	g := t.Graph
+	target := graph.Type{DType: tensor.Int64, Shape: tensor.Shape{s.input[0]}}
+	if s.soft {
+		target = graph.F32(s.input[0], s.classes)
 	}
 	y, err := g.Input(inTarget, target)
 	if err != nil {
 		return err
 	}
 	in := []*graph.Value{t.Output, y}
-	if w := p.loss.weights; w != nil {
-		c, err := tensor.FromFloat32(w, len(w))
-		if err != nil {
-			return err
+	if w := s.loss.ClassWeights.Weights; len(w) > 0 {
+		c := tensor.New(len(w))
+		for i, x := range w {
+			c.Float32s()[i] = float32(x)
 		}
 		in = append(in, g.Const(c))
 	}
-	var op graph.Op = graph.CrossEntropy{LabelSmoothing: float32(p.loss.smoothing)}
-	if p.loss.bce {
-		op = graph.BCEWithLogits{}
-	}
-	loss := g.Must1(op, in...)
+	loss := g.Must1(s.loss.op(), in...)
 	g.Output(outLoss, loss)
 	g.Output(outLogits, t.Output)
 
-	params := make([]*graph.Value, len(p.trainable))
-	for i, v := range p.trainable {
+	params := make([]*graph.Value, len(s.trainable))
+	for i, v := range s.trainable {
 		params[i] = v.Value
 	}
-	grads, err := p.gradients(g, t, loss, params)
+	grads, err := s.gradients(g, t, loss, params)
 	if err != nil {
 		return err
 	}
-	if p.accumulate > 1 {
-		if grads, err = p.accumulateInto(g, grads, update); err != nil || !update {
+	if s.accumulate > 1 {
+		if grads, err = s.accumulateInto(g, grads, update); err != nil || !update {
 			return err
 		}
 	}
-	grads = p.clip(g, grads)
-	if err := p.step(g, params, grads); err != nil {
+	grads = s.clip(g, grads)
+	if err := s.learn(g, params, grads); err != nil {
 		return err
 	}
-	if p.ema {
-		return p.average(g, t)
+	if s.ema {
+		return s.average(g, t)
 	}
 	return nil
 }
 
 // gradients adds the gradients of the loss to the graph.
-func (p *program) gradients(g *graph.Graph, t *nn.Traced, loss *graph.Value, params []*graph.Value) ([]*graph.Value, error) {
-	if !p.recompute {
+func (s *Step) gradients(g *graph.Graph, t *nn.Traced, loss *graph.Value, params []*graph.Value) ([]*graph.Value, error) {
+	if !s.recompute {
 		return g.Gradients(loss, params)
 	}
 	blocks, err := t.Blocks()
@@ -176,12 +118,12 @@ func (p *program) gradients(g *graph.Graph, t *nn.Traced, loss *graph.Value, par
 	return g.RecomputedGradients(loss, params, blocks)
 }
 
-// accumulateInto adds the gradients to those of the batches before. The step
+// accumulateInto adds the gradients to the sums of the batches before. The step
 // that updates takes the sum's mean and sets the sums back to zero.
-func (p *program) accumulateInto(g *graph.Graph, grads []*graph.Value, update bool) ([]*graph.Value, error) {
-	share := graph.Affine{Scale: 1 / float32(p.accumulate)}
-	for i, v := range p.trainable {
-		acc, err := p.slot(g, accPrefix+v.Name, v)
+func (s *Step) accumulateInto(g *graph.Graph, grads []*graph.Value, update bool) ([]*graph.Value, error) {
+	share := graph.Affine{Scale: 1 / float32(s.accumulate)}
+	for i, v := range s.trainable {
+		acc, err := s.slot(g, accPrefix+v.Name, v)
 		if err != nil {
 			return nil, err
 		}
@@ -208,13 +150,13 @@ func (p *program) accumulateInto(g *graph.Graph, grads []*graph.Value, update bo
 
 // clip scales the gradients down so that their common norm is at most
 // ClipNorm, as PyTorch's clip_grad_norm_ (Pascanu et al. 2013, section 3.2).
-func (p *program) clip(g *graph.Graph, grads []*graph.Value) []*graph.Value {
-	if p.opt.ClipNorm == 0 {
+func (s *Step) clip(g *graph.Graph, grads []*graph.Value) []*graph.Value {
+	if s.opt.ClipNorm == 0 {
 		return grads
 	}
 	norm := g.Must1(graph.GlobalNorm{}, grads...)
 	g.Output(outNorm, norm)
-	ratio := g.Must1(graph.Binary{Fn: graph.Div}, g.Scalar(float32(p.opt.ClipNorm)), g.Must1(graph.Affine{Scale: 1, Shift: 1e-6}, norm))
+	ratio := g.Must1(graph.Binary{Fn: graph.Div}, g.Scalar(float32(s.opt.ClipNorm)), g.Must1(graph.Affine{Scale: 1, Shift: 1e-6}, norm))
 	factor := g.Must1(graph.Binary{Fn: graph.Min}, ratio, g.Scalar(1))
 	clipped := make([]*graph.Value, len(grads))
 	for i, d := range grads {
@@ -224,43 +166,43 @@ func (p *program) clip(g *graph.Graph, grads []*graph.Value) []*graph.Value {
 }
 
 // slot returns a variable of v's shape, zero at first.
-func (p *program) slot(g *graph.Graph, name string, v nn.Var) (*graph.Value, error) {
-	if _, err := p.vars.Get(name); err != nil {
-		if err := p.vars.Set(name, tensor.New(v.Value.Shape...)); err != nil {
+func (s *Step) slot(g *graph.Graph, name string, v nn.Var) (*graph.Value, error) {
+	if _, err := s.vars.Get(name); err != nil {
+		if err := s.vars.Set(name, tensor.New(v.Value.Shape...)); err != nil {
 			return nil, err
 		}
 	}
 	return g.Variable(name, v.Value.Type)
 }
 
-// step adds the optimiser's update of each parameter.
-func (p *program) step(g *graph.Graph, params, grads []*graph.Value) error {
+// learn adds the optimizer's update of each parameter.
+func (s *Step) learn(g *graph.Graph, params, grads []*graph.Value) error {
 	lr, err := g.Input(inLR, graph.F32())
 	if err != nil {
 		return err
 	}
 	bodyLR := lr
-	if p.bodyLR != 0 && p.bodyLR != 1 {
-		bodyLR = g.Must1(graph.Affine{Scale: float32(p.bodyLR)}, lr)
+	if s.bodyLR != 0 && s.bodyLR != 1 {
+		bodyLR = g.Must1(graph.Affine{Scale: float32(s.bodyLR)}, lr)
 	}
-	norms := normParams(p.module)
-	for i, v := range p.trainable {
-		decay := p.opt.WeightDecay
-		if v.Param.NoDecay && !(norms[v.Param] && p.opt.DecayNorm) && !(!norms[v.Param] && p.opt.DecayBias) {
+	norms := normParams(s.module)
+	for i, v := range s.trainable {
+		decay := s.opt.WeightDecay
+		if v.Param.NoDecay && !(norms[v.Param] && s.opt.DecayNorm) && !(!norms[v.Param] && s.opt.DecayBias) {
 			decay = 0
 		}
 		rate := bodyLR
-		if inModule(v.Name, p.headPath) {
+		if inModule(v.Name, s.headPath) {
 			rate = lr
 		}
-		op, slots, scalars, err := p.rule(g, float32(decay), rate)
+		op, slots, scalars, err := s.updateOp(g, float32(decay), rate)
 		if err != nil {
 			return err
 		}
 		in := []*graph.Value{params[i], grads[i]}
 		vars := []*graph.Value{params[i]}
-		for _, s := range slots {
-			slot, err := p.slot(g, weights.OptimPrefix+s+"."+v.Name, v)
+		for _, name := range slots {
+			slot, err := s.slot(g, weights.OptimPrefix+name+"."+v.Name, v)
 			if err != nil {
 				return err
 			}
@@ -276,10 +218,10 @@ func (p *program) step(g *graph.Graph, params, grads []*graph.Value) error {
 	return nil
 }
 
-// rule returns the update operator, the names of its slots and its scalar
+// updateOp returns the update operator, the names of its slots and its scalar
 // inputs.
-func (p *program) rule(g *graph.Graph, decay float32, lr *graph.Value) (op graph.Op, slots []string, scalars []*graph.Value, err error) {
-	o := p.opt
+func (s *Step) updateOp(g *graph.Graph, decay float32, lr *graph.Value) (op graph.Op, slots []string, scalars []*graph.Value, err error) {
+	o := s.opt
 	switch o.Kind {
 	case "sgd":
 		return graph.SGD{Momentum: float32(o.Momentum), Nesterov: o.Nesterov, WeightDecay: decay},
@@ -295,12 +237,12 @@ func (p *program) rule(g *graph.Graph, decay float32, lr *graph.Value) (op graph
 		return graph.AdamW{Beta1: float32(orDefault(o.Beta1, 0.9)), Beta2: float32(orDefault(o.Beta2, 0.999)),
 			Eps: float32(orDefault(o.Eps, 1e-8)), WeightDecay: decay}, []string{"m", "v"}, []*graph.Value{lr, t}, nil
 	}
-	return nil, nil, nil, fmt.Errorf("unknown optimiser %q", o.Kind)
+	return nil, nil, nil, fmt.Errorf("unknown optimizer %q", o.Kind)
 }
 
 // average adds the moving average of everything that training changes in the
 // model: parameters and running statistics.
-func (p *program) average(g *graph.Graph, t *nn.Traced) error {
+func (s *Step) average(g *graph.Graph, t *nn.Traced) error {
 	decay, err := g.Input(inDecay, graph.F32())
 	if err != nil {
 		return err
@@ -315,12 +257,12 @@ func (p *program) average(g *graph.Graph, t *nn.Traced) error {
 			continue
 		}
 		name := weights.EMAPrefix + v.Name
-		if _, err := p.vars.Get(name); err != nil {
-			now, err := p.vars.Get(v.Name)
+		if _, err := s.vars.Get(name); err != nil {
+			now, err := s.vars.Get(v.Name)
 			if err != nil {
 				return err
 			}
-			if err := p.vars.Set(name, now); err != nil {
+			if err := s.vars.Set(name, now); err != nil {
 				return err
 			}
 		}
@@ -360,70 +302,3 @@ func lastLinear(m nn.Module) string {
 
 // inModule reports whether the parameter lies in the module at path.
 func inModule(name, path string) bool { return path != "" && strings.HasPrefix(name, path+".") }
-
-// bind finds the plan's ports.
-func (p *program) bind(plan *engine.Plan) (*stepPlan, error) {
-	s := &stepPlan{plan: plan, lr: tensor.New(), t: tensor.New(), decay: tensor.New(), rng: tensor.NewInt64(2)}
-	known := map[string]*tensor.Tensor{inLR: s.lr, inStep: s.t, inDecay: s.decay, nn.RNGInput: s.rng}
-	for _, port := range plan.Inputs() {
-		s.in = append(s.in, known[port.Name])
-	}
-	for _, port := range plan.Outputs() {
-		t := tensor.New(port.Shape...)
-		switch port.Name {
-		case outLoss:
-			s.loss = t
-		case outLogits:
-			s.logits = t
-		case outNorm:
-			s.norm = t
-		}
-		s.out = append(s.out, t)
-	}
-	return s, nil
-}
-
-// run computes a step on a batch. draw numbers the random numbers of the step.
-func (s *stepPlan) run(p *program, b *data.Batch, lr, decay float64, seed uint64, draw, update int) error {
-	s.lr.Float32s()[0] = float32(lr)
-	s.decay.Float32s()[0] = float32(decay)
-	s.t.Float32s()[0] = float32(update)
-	s.rng.Int64s()[0], s.rng.Int64s()[1] = int64(seed), int64(draw)
-	x, err := tensor.FromFloat32(b.X, p.input...)
-	if err != nil {
-		return err
-	}
-	var y *tensor.Tensor
-	if p.soft {
-		y, err = tensor.FromFloat32(s.targets(b, p.classes), p.input[0], p.classes)
-	} else {
-		y, err = tensor.FromInt64(b.Labels, p.input[0])
-	}
-	if err != nil {
-		return err
-	}
-	for i, port := range s.plan.Inputs() {
-		switch port.Name {
-		case nn.ImageInput:
-			s.in[i] = x
-		case inTarget:
-			s.in[i] = y
-		}
-	}
-	return s.plan.Run(s.in, s.out)
-}
-
-// targets returns the batch's soft targets, or its labels as rows of 0 and 1.
-func (s *stepPlan) targets(b *data.Batch, classes int) []float32 {
-	if b.Targets != nil {
-		return b.Targets
-	}
-	if s.rows == nil {
-		s.rows = make([]float32, b.N*classes)
-	}
-	clear(s.rows)
-	for n, label := range b.Labels {
-		s.rows[n*classes+int(label)] = 1
-	}
-	return s.rows
-}

@@ -7,9 +7,7 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/data"
-	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -51,39 +49,39 @@ type stepGoldens struct {
 	}
 }
 
-// Five steps of each optimiser, with its options, against PyTorch.
+// Five steps of each optimizer, with its options, against PyTorch.
 func TestStepsEqualPyTorch(t *testing.T) {
 	var g stepGoldens
 	readJSON(t, "steps.json", &g)
-	pool := parallel.NewPool(2)
-	defer pool.Close()
-	sgd := Optimizer{Kind: "sgd", Momentum: 0.9, WeightDecay: 0.05}
-	with := func(change func(*program)) *program {
-		p := &program{opt: sgd, accumulate: 1}
-		change(p)
+	sgd := OptimizerRecipe{Kind: "sgd", Momentum: 0.9, WeightDecay: 0.05}
+	with := func(change func(o *OptimizerRecipe, l *LossRecipe, p *StepOptions)) StepOptions {
+		o, l := sgd, LossRecipe{}
+		p := StepOptions{}
+		change(&o, &l, &p)
+		p.Optimizer, p.Loss = o, l
 		return p
 	}
-	for name, p := range map[string]*program{
-		"sgd": with(func(p *program) { p.opt.DecayNorm, p.opt.DecayBias = true, true }),
-		"nesterov, weights decay only, smoothing": with(func(p *program) {
-			p.opt.Nesterov = true
-			p.loss.smoothing = 0.1
+	for name, p := range map[string]StepOptions{
+		"sgd": with(func(o *OptimizerRecipe, _ *LossRecipe, _ *StepOptions) { o.DecayNorm, o.DecayBias = true, true }),
+		"nesterov, weights decay only, smoothing": with(func(o *OptimizerRecipe, l *LossRecipe, _ *StepOptions) {
+			o.Nesterov = true
+			l.LabelSmoothing = 0.1
 		}),
-		"norms decay, clip, ema": with(func(p *program) {
-			p.opt.DecayNorm, p.opt.ClipNorm = true, 0.3
-			p.ema = true
+		"norms decay, clip, ema": with(func(o *OptimizerRecipe, _ *LossRecipe, p *StepOptions) {
+			o.DecayNorm, o.ClipNorm = true, 0.3
+			p.EMA = true
 		}),
-		"biases decay, class weights": with(func(p *program) {
-			p.opt.DecayBias = true
-			p.loss.weights = []float32{1, 2, 0.5, 1.5}
+		"biases decay, class weights": with(func(o *OptimizerRecipe, l *LossRecipe, _ *StepOptions) {
+			o.DecayBias = true
+			l.ClassWeights.Weights = []float64{1, 2, 0.5, 1.5}
 		}),
-		"adamw": with(func(p *program) {
-			p.opt = Optimizer{Kind: "adamw", WeightDecay: 0.05, Beta1: 0.8, Beta2: 0.95, Eps: 1e-6}
+		"adamw": with(func(o *OptimizerRecipe, _ *LossRecipe, _ *StepOptions) {
+			*o = OptimizerRecipe{Kind: "adamw", WeightDecay: 0.05, Beta1: 0.8, Beta2: 0.95, Eps: 1e-6}
 		}),
-		"lars":       with(func(p *program) { p.opt.Kind, p.opt.Trust = "lars", 0.02 }),
-		"accumulate": with(func(p *program) { p.accumulate = 2 }),
-		"soft":       with(func(p *program) { p.soft = true }),
-		"bce":        with(func(p *program) { p.soft, p.loss.bce = true, true }),
+		"lars":       with(func(o *OptimizerRecipe, _ *LossRecipe, _ *StepOptions) { o.Kind, o.Trust = "lars", 0.02 }),
+		"accumulate": with(func(_ *OptimizerRecipe, _ *LossRecipe, p *StepOptions) { p.Accumulate = 2 }),
+		"soft":       with(func(_ *OptimizerRecipe, _ *LossRecipe, p *StepOptions) { p.SoftTargets = true }),
+		"bce":        with(func(_ *OptimizerRecipe, l *LossRecipe, _ *StepOptions) { l.Kind = "bce" }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			want, ok := g.Cases[name]
@@ -94,51 +92,44 @@ func TestStepsEqualPyTorch(t *testing.T) {
 			if err := nn.Init(m, 1); err != nil {
 				t.Fatal(err)
 			}
-			p.vars = engine.NewVars()
-			for _, e := range nn.StateDict(m) {
-				v := e.Param.Value
+			for _, e := range nn.Params(m) {
 				if x, ok := g.Start[e.Name]; ok {
-					copy(v.Float32s(), x)
-				}
-				if err := p.vars.Set(e.Name, v); err != nil {
-					t.Fatal(err)
+					copy(e.Param.Value.Float32s(), x)
 				}
 			}
-			p.module, p.pool, p.classes, p.input = m, pool, 4, tensor.Shape{6, 2, 5, 5}
-			if err := p.compile(); err != nil {
+			p.Compute.Threads, p.Classes, p.Input = 2, 4, tensor.Shape{6, 2, 5, 5}
+			s, err := NewStep(m, p)
+			if err != nil {
 				t.Fatal(err)
 			}
 			at := 0
 			for u, lr := range g.LRs {
-				if p.opt.Kind == "adamw" {
+				if s.opt.Kind == "adamw" {
 					lr *= 0.1
 				}
-				for a := range p.accumulate {
+				for a := range s.accumulate {
 					b := &data.Batch{N: 6, Real: 6, X: g.X[at], Labels: g.Labels[at]}
-					if p.soft {
+					if s.soft {
 						b.Targets = g.Soft[at]
 					}
-					if p.loss.bce {
+					if s.loss.bce() {
 						b.Targets = g.Hot[at]
 					}
-					plan := p.update
-					if a < p.accumulate-1 {
-						plan = p.add
-					}
-					if err := plan.run(p, b, lr, 0.8, 1, at, u+1); err != nil {
+					r, err := s.Run(StepInput{Batch: b, LR: lr, EMADecay: 0.8, Seed: 1, Draw: at, Update: u + 1, Add: a < s.accumulate-1})
+					if err != nil {
 						t.Fatal(err)
 					}
-					near(t, "loss", float64(plan.loss.Float32s()[0]), want.Losses[at])
+					near(t, "loss", r.Loss, want.Losses[at])
 					at++
 				}
 			}
 			for key, w := range want.State {
 				// Batch norm takes the mean away, so the true gradient of the
 				// bias before it is 0, and these two blow rounding errors up.
-				if (p.opt.Kind == "adamw" || p.opt.Kind == "lars") && (key == "conv.bias" || key == "bn.running_mean") {
+				if (s.opt.Kind == "adamw" || s.opt.Kind == "lars") && (key == "conv.bias" || key == "bn.running_mean") {
 					continue
 				}
-				v, err := p.vars.Get(key)
+				v, err := s.Vars().Get(key)
 				if err != nil {
 					t.Fatal(err)
 				}

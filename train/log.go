@@ -8,9 +8,9 @@ import (
 	"github.com/resnet-go/resnet/internal/term"
 )
 
-// logger tells a Log how a run goes: on a terminal a bar that is drawn again in
-// place and a line an epoch, elsewhere lines only, one at least every
-// plainEvery in a long epoch.
+// logger writes the progress of a run to a Log: on a terminal a bar that is redrawn
+// and one line per epoch, elsewhere only lines, in a long epoch one every
+// plainEvery.
 type logger struct {
 	Log
 	terminal bool
@@ -58,13 +58,13 @@ func (l *logger) clear() {
 	}
 }
 
-func (l *logger) tell(kind, text string) {
+func (l *logger) write(kind, text string) {
 	l.line(text)
 	l.send(Event{Kind: kind, Note: text})
 }
 
-func (l *logger) begin(format string, args ...any) { l.tell("start", fmt.Sprintf(format, args...)) }
-func (l *logger) note(format string, args ...any)  { l.tell("note", fmt.Sprintf(format, args...)) }
+func (l *logger) begin(format string, args ...any) { l.write("start", fmt.Sprintf(format, args...)) }
+func (l *logger) note(format string, args ...any)  { l.write("note", fmt.Sprintf(format, args...)) }
 
 func (l *logger) count(head string, done, total int) {
 	l.head, l.done, l.from, l.total = head, done, done, total
@@ -87,13 +87,13 @@ func (l *logger) endEpoch() {
 	}
 }
 
-// step tells of an update; sums are the epoch's figures so far.
+// step logs an update; sums are the epoch's figures so far.
 func (l *logger) step(r StepRecord, sums Metrics, samples int) {
 	l.send(Event{Kind: "step", Step: &r})
 	l.advance(samples, fmt.Sprintf("loss %.4f · top-1 %s · lr %.3g", sums.Loss, term.Percent(sums.Top1), r.LR))
 }
 
-// waited tells that so long was waited for data.
+// waited adds time spent waiting for data.
 func (l *logger) waited(d time.Duration) { l.wait += d }
 
 func (l *logger) evaluated(samples int) { l.advance(samples, "") }
@@ -132,13 +132,13 @@ func (l *logger) parts(now time.Time, figures string) []string {
 		left := time.Duration(float64(elapsed) / float64(n) * float64(l.total-l.done))
 		parts = append(parts, term.Duration(left)+" left", fmt.Sprintf("%s img/s", term.Count(int(float64(n)/elapsed.Seconds()+0.5))))
 	}
-	if figures != "" { // late, as a narrow terminal cuts the end off
+	if figures != "" { // last, as a narrow terminal cuts off the end
 		parts = append(parts, figures, "data_wait "+share(float64(l.wait)/float64(max(elapsed, 1))))
 	}
 	return parts
 }
 
-// fit cuts a text to so many columns.
+// fit cuts a text to a number of columns.
 func fit(s string, columns int) string {
 	if r := []rune(s); columns > 0 && len(r) > columns {
 		return string(r[:columns])
@@ -146,7 +146,7 @@ func fit(s string, columns int) string {
 	return s
 }
 
-// epoch tells of an epoch's end.
+// epoch logs the end of an epoch.
 func (l *logger) epoch(r EpochRecord, epochs int, best bool, p pace, left time.Duration) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "epoch %d/%d: train loss %.4f", r.Epoch, epochs, r.Train.Loss)

@@ -8,16 +8,15 @@ import (
 	"github.com/resnet-go/resnet/data"
 )
 
-// look reads the data once before hours are spent on them: for the hash by
-// which a resumed run knows its data again, and to decode every picture. A
-// resumed run decodes them only if they are not those that were looked at when
-// it began.
+// look reads the data once before training: for the hash by which a resumed run
+// recognizes its data, and to decode every picture. A resumed run decodes them only
+// if they have changed since they were decoded.
 func (s *session) look(ctx context.Context, cfg Config) error {
 	check, bad := !cfg.SkipCheck, (*data.SampleError)(nil)
 	switch {
 	case check && s.state.Checked != "" && !cfg.SkipHash:
 		whole, parts, err := s.splits.Hashes(ctx, cfg.Threads)
-		if err != nil && !errors.As(err, &bad) { // what cannot be read, inspect tells
+		if err != nil && !errors.As(err, &bad) { // inspect reports what cannot be read
 			return err
 		}
 		s.hash = parts["train"]
@@ -39,17 +38,18 @@ func (s *session) look(ctx context.Context, cfg Config) error {
 
 // sameData refuses to resume with other training pictures than the run began
 // with.
-func (s *session) sameData() error {
-	want := s.meta.Data.Hash
-	if want == "" || s.hash == "" || s.hash == want {
+func (j *job) sameData() error {
+	want := j.meta.Data.Hash
+	if want == "" || j.hash == "" || j.hash == want {
 		return nil
 	}
-	return fmt.Errorf("the training part of %s is not the one that the run began with (hash %.12s, then %.12s): resuming would not continue it", s.splits.Spec, s.hash, want)
+	return fmt.Errorf("the training part of %s has changed since the run began (hash %.12s, then %.12s), so the run cannot be continued: "+
+		"restore the data, or start another run", j.splits.Spec, j.hash, want)
 }
 
 // inspect decodes every picture: one that cannot be decoded ends the run now
-// rather than in mid-epoch, and what would mislead the evaluation is told. The
-// same reading gives the hashes.
+// rather than in the middle of an epoch, and anything that would mislead the
+// evaluation is noted. The hashes come from the same reading.
 func (s *session) inspect(ctx context.Context, cfg Config) error {
 	r, err := data.Check(ctx, s.splits, cfg.Threads)
 	if err != nil {
@@ -58,7 +58,7 @@ func (s *session) inspect(ctx context.Context, cfg Config) error {
 	unread := ""
 	for _, p := range r.Parts {
 		if len(p.Bad) > 0 && !s.skipBad {
-			return fmt.Errorf("%s: pictures of the %s part that cannot be decoded: %d of %d, such as %s: %s; mend them, or go on without them by --skip-bad",
+			return fmt.Errorf("%s: pictures of the %s part that cannot be decoded: %d of %d, such as %s: %s; repair them, or leave them out by --skip-bad",
 				s.splits.Spec, p.Name, len(p.Bad), p.Images, p.Bad[0].Name, p.Bad[0].Error)
 		}
 		if p.Name == "train" && !cfg.SkipHash {
@@ -79,13 +79,13 @@ func (s *session) inspect(ctx context.Context, cfg Config) error {
 	return nil
 }
 
-// hashTrain returns the hash of the training part; "" if bad pictures are to be
-// skipped and one cannot even be read.
-func (s *session) hashTrain(ctx context.Context, cfg Config) (string, error) {
-	h, err := data.Hash(ctx, s.splits.Train, cfg.Threads)
+// hashTrain returns the hash of the training part; "" if bad pictures are skipped
+// and one cannot even be read.
+func (j *job) hashTrain(ctx context.Context, cfg Config) (string, error) {
+	h, err := data.Hash(ctx, j.splits.Train, cfg.Threads)
 	var bad *data.SampleError
-	if s.skipBad && errors.As(err, &bad) {
-		s.notes = append(s.notes, "the data have no hash: "+err.Error())
+	if j.skipBad && errors.As(err, &bad) {
+		j.notes = append(j.notes, "the data have no hash: "+err.Error())
 		return "", nil
 	}
 	return h, err

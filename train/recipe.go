@@ -11,49 +11,48 @@ import (
 	"github.com/resnet-go/resnet/internal/suggest"
 )
 
-// Recipe says how to train: everything but the data, the seed and the machine.
-// It is read by [LoadRecipe]; README.md in recipes/ explains each key.
+// Recipe describes how to train: everything but the data, the seed and the machine.
+// [LoadRecipe] reads it; README.md in recipes/ explains each key.
 type Recipe struct {
 	Name  string `yaml:"name"`
-	About string `yaml:"about,omitempty"` // what it is and where its numbers come from
+	About string `yaml:"about,omitempty"` // what it is for and where its numbers come from
 	Model string `yaml:"model,omitempty"` // of package models, when the user names none
-	// The length of the run, in epochs or in iterations (steps): one of them.
+	// The length of the run, in either epochs or iterations (updates).
 	Epochs     int `yaml:"epochs,omitempty"`
 	Iterations int `yaml:"iterations,omitempty"`
 	BatchSize  int `yaml:"batch_size"`
-	// Accumulate adds up the gradients of that many batches before each update,
-	// for batches that do not fit into memory; the learning rate's steps are
-	// updates. Batch norm sees the single batches.
+	// Accumulate is the number of batches whose gradients are averaged for each
+	// update, for batches that do not fit into memory. The learning rate's steps are
+	// updates. Batch norm sees single batches. 0 means 1.
 	Accumulate int `yaml:"accumulate,omitempty"`
-	// Recompute keeps only what enters and leaves each block of the network until
-	// the backward pass, and computes the rest again there: less memory, more
-	// time, the same bits.
+	// Recompute keeps only the inputs and outputs of the network's blocks until the
+	// backward pass, and computes the rest again there: less memory, more time, the
+	// same bits.
 	Recompute bool `yaml:"recompute,omitempty"`
-	// Exact has every convolution and every gradient of one add up its products
-	// one by one. Otherwise those of 3x3 kernels may take Winograd's algorithm,
-	// which is faster and rounds differently.
+	// Exact disables Winograd's algorithm for 3x3 convolutions and their gradients.
+	// Winograd is faster and rounds differently.
 	Exact bool `yaml:"exact,omitempty"`
-	// BF16 is native or emulate to train with products of bfloat16 numbers, see
-	// engine.BF16; weights, gradients and their updates are float32, and so is
-	// evaluation. Empty or off is float32.
+	// BF16 is native or emulate to train with bfloat16 operands, see engine.BF16.
+	// Weights, gradients, updates and evaluation stay float32. Empty or off means
+	// float32.
 	BF16 string `yaml:"bf16,omitempty"`
 
-	Optimizer Optimizer  `yaml:"optimizer"`
-	LR        Schedule   `yaml:"lr"`
-	Loss      LossRecipe `yaml:"loss"`
-	EMA       *EMARecipe `yaml:"ema,omitempty"`
+	Optimizer OptimizerRecipe `yaml:"optimizer"`
+	LR        Schedule        `yaml:"lr"`
+	Loss      LossRecipe      `yaml:"loss"`
+	EMA       *EMARecipe      `yaml:"ema,omitempty"`
 
 	// Preprocess is how pictures are prepared at evaluation: a name that
 	// data.Preset knows, or the fields of data.Preprocess.
 	Preprocess Preprocess   `yaml:"preprocess"`
 	Augment    data.Augment `yaml:"augment"`
-	// TrainSize is the side of the training inputs where it is not the
-	// evaluation's, in pixels (Touvron et al. 2019, FixRes).
+	// TrainSize is the side of the training inputs in pixels, if it differs from the
+	// evaluation's (Touvron et al. 2019, FixRes).
 	TrainSize int `yaml:"train_size,omitempty"`
-	// Balanced draws all classes equally often.
+	// Balanced draws all classes with equal probability.
 	Balanced bool `yaml:"balanced,omitempty"`
-	// Validation is the share of the training pictures to hold out when the
-	// data have no validation part; 0 lets data.Open decide.
+	// Validation is the share of the training pictures to hold out if the data have
+	// no validation part; see data.Options.ValFraction.
 	Validation float64 `yaml:"validation,omitempty"`
 
 	EvalBatch int `yaml:"eval_batch,omitempty"` // default: batch_size
@@ -64,14 +63,14 @@ type Recipe struct {
 	Finetune   *Finetune  `yaml:"finetune,omitempty"`
 }
 
-// Optimizer is the update rule of a recipe.
-type Optimizer struct {
+// OptimizerRecipe is the [Optimizer] of a recipe.
+type OptimizerRecipe struct {
 	Kind        string  `yaml:"name"` // sgd, adamw or lars
 	Momentum    float64 `yaml:"momentum,omitempty"`
 	Nesterov    bool    `yaml:"nesterov,omitempty"`
 	WeightDecay float64 `yaml:"weight_decay,omitempty"`
-	// DecayNorm and DecayBias let the weight decay act on the parameters of
-	// normalisation layers and on biases, too; usually it does not.
+	// DecayNorm and DecayBias apply the weight decay to the parameters of
+	// normalization layers and to biases, too; usually it is not applied to them.
 	DecayNorm bool    `yaml:"decay_norm,omitempty"`
 	DecayBias bool    `yaml:"decay_bias,omitempty"`
 	Beta1     float64 `yaml:"beta1,omitempty"`     // AdamW, default 0.9
@@ -81,9 +80,9 @@ type Optimizer struct {
 	ClipNorm  float64 `yaml:"clip_norm,omitempty"` // limit of the gradients' norm; 0 is off
 }
 
-// LossRecipe is the loss of a recipe.
+// LossRecipe is the [Loss] of a recipe.
 type LossRecipe struct {
-	// Kind is cross-entropy, bce (for data with any number of labels a picture,
+	// Kind is cross-entropy, bce (for data with any number of labels per picture,
 	// or as Wightman et al. 2021), or empty: bce for multi-label data, else
 	// cross-entropy.
 	Kind           string  `yaml:"name,omitempty"`
@@ -99,7 +98,8 @@ type ClassWeights struct {
 	Weights  []float64
 }
 
-// IsZero tells the YAML encoder what to leave out.
+// IsZero reports whether there are no weights, so that the YAML encoder leaves the
+// key out.
 func (c ClassWeights) IsZero() bool { return !c.Balanced && len(c.Weights) == 0 }
 
 // UnmarshalYAML reads either form.
@@ -127,13 +127,13 @@ func (c ClassWeights) MarshalYAML() (any, error) {
 }
 
 // EMARecipe keeps an exponential moving average of all weights and running
-// statistics, which is what is evaluated and saved as the model.
+// statistics, which is evaluated and saved as the model.
 type EMARecipe struct {
 	Decay float64 `yaml:"decay"`
 	Every int     `yaml:"every,omitempty"` // steps between two updates, default 1
 }
 
-// Preprocess is a data.Preprocess that YAML may give by name.
+// Preprocess is a data.Preprocess, given in YAML by its fields or by name.
 type Preprocess struct {
 	Preset string
 	Custom *data.Preprocess
@@ -150,7 +150,7 @@ func (p *Preprocess) UnmarshalYAML(n *yaml.Node) error {
 	return n.Decode(p.Custom)
 }
 
-// MarshalYAML writes whichever was given.
+// MarshalYAML writes the form that was given.
 func (p Preprocess) MarshalYAML() (any, error) {
 	if p.Custom != nil {
 		return p.Custom, nil
@@ -158,7 +158,7 @@ func (p Preprocess) MarshalYAML() (any, error) {
 	return p.Preset, nil
 }
 
-// Resolve returns the preprocessing itself.
+// Resolve returns the preprocessing that is given or named.
 func (p Preprocess) Resolve() (data.Preprocess, error) {
 	if p.Custom != nil {
 		return *p.Custom, p.Custom.Valid()
@@ -166,22 +166,22 @@ func (p Preprocess) Resolve() (data.Preprocess, error) {
 	return data.Preset(p.Preset)
 }
 
-// EarlyStop ends a run that has stopped getting better.
+// EarlyStop ends a run that no longer improves.
 type EarlyStop struct {
 	// Patience is the number of evaluations without a new best.
 	Patience int     `yaml:"patience"`
-	MinDelta float64 `yaml:"min_delta,omitempty"` // what counts as better
+	MinDelta float64 `yaml:"min_delta,omitempty"` // smallest improvement that counts
 }
 
-// Checkpoint says when to save between the ends of epochs; 0 is never.
+// Checkpoint is how often to save within epochs; 0 means never.
 type Checkpoint struct {
 	EverySteps   int     `yaml:"every_steps,omitempty"`
 	EverySeconds float64 `yaml:"every_seconds,omitempty"`
 }
 
-// Finetune says how to start from a trained model.
+// Finetune describes how to start from a trained model.
 type Finetune struct {
-	// From is the model file; the user's --model FILE comes first.
+	// From is the model file, unless the user names one by --model FILE.
 	From string `yaml:"from,omitempty"`
 	// Freeze names the modules that keep their weights, by the beginning of
 	// their path, or "backbone" for all but the last layer. Their batch norms
@@ -196,7 +196,7 @@ func (r *Recipe) Valid() error {
 	o := &r.Optimizer
 	switch {
 	case r.Epochs < 0 || r.Iterations < 0 || (r.Epochs > 0) == (r.Iterations > 0):
-		return badKey("epochs", "give either epochs or iterations, above 0")
+		return badKey("epochs", "give either epochs or iterations, and a number above 0")
 	case r.BatchSize < 1:
 		return badKey("batch_size", "%d is below 1", r.BatchSize)
 	case r.Accumulate < 0:
@@ -210,7 +210,7 @@ func (r *Recipe) Valid() error {
 	case r.Validation >= 1:
 		return badKey("validation", "%v is not a share below 1", r.Validation)
 	case o.Kind != "sgd" && o.Kind != "adamw" && o.Kind != "lars":
-		return &keyError{"optimizer.name", fmt.Sprintf("unknown optimiser %q", o.Kind), suggest.Name(o.Kind, []string{"sgd", "adamw", "lars"})}
+		return &keyError{"optimizer.name", fmt.Sprintf("unknown optimizer %q", o.Kind), suggest.Name(o.Kind, []string{"sgd", "adamw", "lars"})}
 	case o.Nesterov && (o.Kind != "sgd" || o.Momentum == 0):
 		return badKey("optimizer.nesterov", "belongs to sgd with a momentum")
 	case r.Loss.Kind != "" && r.Loss.Kind != "cross-entropy" && r.Loss.Kind != "bce":

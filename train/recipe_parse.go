@@ -4,8 +4,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path"
 	"reflect"
 	"regexp"
@@ -15,6 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/internal/suggest"
 )
 
@@ -24,7 +23,7 @@ var builtin embed.FS
 // maxRecipe is the largest recipe file that is read.
 const maxRecipe = 1 << 20
 
-// RecipeError is a mistake in a recipe or in a key=value that changes one.
+// RecipeError is a mistake in a recipe or in a KEY=VALUE that changes one.
 type RecipeError struct {
 	File    string // or "--set"
 	Line    int    // 0 where it has none
@@ -94,23 +93,15 @@ func recipeText(name string) ([]byte, error) {
 		}
 		return text, nil
 	}
-	f, err := os.Open(name)
+	text, err := limitread.File(name, maxRecipe)
 	if err != nil {
 		return nil, fmt.Errorf("recipe: %w", err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxRecipe+1))
-	if err != nil {
-		return nil, fmt.Errorf("recipe %s: %w", name, err)
-	}
-	if len(text) > maxRecipe {
-		return nil, &RecipeError{File: name, Problem: fmt.Sprintf("is larger than %d bytes", maxRecipe)}
 	}
 	return text, nil
 }
 
 // ParseRecipe reads a recipe's text. A recipe may begin with "base: NAME" to
-// change a built-in one. file stands in messages.
+// change a built-in one. file is the name for messages.
 func ParseRecipe(file string, text []byte, set ...string) (*Recipe, error) {
 	root, err := parseTree(file, text)
 	if err != nil {
@@ -191,7 +182,7 @@ func overlay(under, over *yaml.Node) {
 		default:
 			*old = *val
 		}
-		// The two ways to say how long exclude each other.
+		// epochs and iterations exclude each other.
 		switch key.Value {
 		case "epochs":
 			remove(under, "iterations")
@@ -328,7 +319,7 @@ func checkKeys(file, at string, n *yaml.Node, t reflect.Type) error {
 
 var yamlLine = regexp.MustCompile(`line (\d+): `)
 
-// decodeError makes the YAML package's messages ours.
+// decodeError turns the YAML package's messages into the form of RecipeError.
 func decodeError(file string, err error) *RecipeError {
 	text := err.Error()
 	var te *yaml.TypeError

@@ -75,7 +75,7 @@ func TestMistakesInRecipes(t *testing.T) {
 		"type":           {change("epochs: 3", "epochs: many"), "", "r.yaml:4: "},
 		"value":          {change("momentum: 0.9", "momentum: 1.9"), "", "r.yaml:6: optimizer.momentum: 1.9"},
 		"schedule":       {change("cosine", "cosin"), "", `r.yaml:7: lr.schedule: unknown schedule "cosin"; did you mean "cosine"?`},
-		"optimizer":      {change("name: sgd", "name: sdg"), "", `unknown optimiser "sdg"; did you mean "sgd"?`},
+		"optimizer":      {change("name: sgd", "name: sdg"), "", `unknown optimizer "sdg"; did you mean "sgd"?`},
 		"yaml":           {"a: [", "", "recipe r.yaml"},
 		"list":           {"- a\n- b", "", "want KEY: VALUE"},
 		"empty":          {"", "", "is empty"},
@@ -160,7 +160,7 @@ func TestReadmeHasEveryKey(t *testing.T) {
 				continue
 			}
 			if !strings.Contains(string(b), "`"+name) && !strings.Contains(string(b), "`"+at+name) {
-				t.Errorf("recipes/README.md does not tell of %s%s", at, name)
+				t.Errorf("recipes/README.md does not describe %s%s", at, name)
 			}
 			if at == "" { // two levels are enough
 				check(name+".", ty.Field(i).Type)

@@ -6,8 +6,7 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/data"
-	"github.com/resnet-go/resnet/engine"
-	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -16,8 +15,6 @@ import (
 // Every number that training leaves, with and without recomputation: weights,
 // momenta, running statistics, averages, losses, to the last bit.
 func TestRecomputeLeavesTheSameBits(t *testing.T) {
-	pool := parallel.NewPool(2)
-	defer pool.Close()
 	for _, c := range []struct {
 		model      string
 		side       int
@@ -35,8 +32,8 @@ func TestRecomputeLeavesTheSameBits(t *testing.T) {
 		{model: "resnet20-cifar+cbam", side: 12, adamw: true},
 	} {
 		t.Run(c.model, func(t *testing.T) {
-			plain, ours := recomputeRun(t, pool, c.model, c.side, c.accumulate, c.adamw, false)
-			again, theirs := recomputeRun(t, pool, c.model, c.side, c.accumulate, c.adamw, true)
+			plain, ours := recomputeRun(t, c.model, c.side, c.accumulate, c.adamw, false)
+			again, theirs := recomputeRun(t, c.model, c.side, c.accumulate, c.adamw, true)
 			if again >= plain {
 				t.Errorf("%d bytes with recomputation, %d without", again, plain)
 			}
@@ -54,7 +51,7 @@ func TestRecomputeLeavesTheSameBits(t *testing.T) {
 
 // recomputeRun trains for three updates and returns the plan's memory and all
 // variables, with the losses as one more.
-func recomputeRun(t *testing.T, pool *parallel.Pool, name string, side, accumulate int, adamw, recompute bool) (int, map[string][]float32) {
+func recomputeRun(t *testing.T, name string, side, accumulate int, adamw, recompute bool) (int, map[string][]float32) {
 	t.Helper()
 	m, err := models.New(name)
 	if err != nil {
@@ -65,42 +62,36 @@ func recomputeRun(t *testing.T, pool *parallel.Pool, name string, side, accumula
 	}
 	const batch = 8
 	const classes = 10
-	p := &program{
-		module: m, pool: pool, vars: engine.NewVars(), input: tensor.Shape{batch, 3, side, side},
-		opt: Optimizer{Kind: "sgd", Momentum: 0.9, WeightDecay: 1e-3}, ema: true,
-		accumulate: max(1, accumulate), recompute: recompute, classes: classes,
+	opt := StepOptions{
+		Input: tensor.Shape{batch, 3, side, side}, Classes: classes, Loss: CrossEntropy{},
+		Optimizer: SGD{Momentum: 0.9, WeightDecay: 1e-3}, EMA: true, Accumulate: accumulate, Recompute: recompute,
+		Compute: infer.Options{Threads: 2},
 	}
 	if adamw {
-		p.opt = Optimizer{Kind: "adamw", WeightDecay: 0.01, ClipNorm: 1}
+		opt.Optimizer = AdamW{WeightDecay: 0.01, ClipNorm: 1}
 	}
-	for _, e := range nn.StateDict(m) {
-		if err := p.vars.Set(e.Name, e.Param.Value); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := p.compile(); err != nil {
+	s, err := NewStep(m, opt)
+	if err != nil {
 		t.Fatal(err)
 	}
 	b := &data.Batch{N: batch, Real: batch, X: make([]float32, batch*3*side*side), Labels: make([]int64, batch)}
 	all := map[string][]float32{}
-	for draw := range 3 * p.accumulate {
+	for draw := range 3 * s.accumulate {
 		for i := range b.X {
 			b.X[i] = float32((i*7919+draw*31)%255)/127 - 1
 		}
 		for i := range b.Labels {
-			b.Labels[i] = int64((i + draw) % p.classes)
+			b.Labels[i] = int64((i + draw) % classes)
 		}
-		plan := p.update
-		if draw%p.accumulate < p.accumulate-1 {
-			plan = p.add
-		}
-		if err := plan.run(p, b, 0.01, 0.9, 1, draw, draw/p.accumulate+1); err != nil {
+		r, err := s.Run(StepInput{Batch: b, LR: 0.01, EMADecay: 0.9, Seed: 1, Draw: draw, Update: draw/s.accumulate + 1,
+			Add: draw%s.accumulate < s.accumulate-1})
+		if err != nil {
 			t.Fatal(err)
 		}
-		all["losses"] = append(all["losses"], plan.loss.Float32s()[0])
+		all["losses"] = append(all["losses"], float32(r.Loss))
 	}
-	for _, name := range p.vars.Names() {
-		v, err := p.vars.Get(name)
+	for _, name := range s.Vars().Names() {
+		v, err := s.Vars().Get(name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,23 +99,17 @@ func recomputeRun(t *testing.T, pool *parallel.Pool, name string, side, accumula
 			all[name] = v.Float32s()
 		}
 	}
-	return p.update.plan.ArenaBytes(), all
+	return s.update.plan.ArenaBytes(), all
 }
 
-// A network without blocks has nothing to compute again, and says so.
+// A network without blocks has nothing to recompute, which is an error.
 func TestRecomputeNeedsBlocks(t *testing.T) {
 	m := newTiny()
 	if err := nn.Init(m, 1); err != nil {
 		t.Fatal(err)
 	}
-	p := &program{module: m, vars: engine.NewVars(), input: tensor.Shape{2, 2, 5, 5}, classes: 4, accumulate: 1,
-		opt: Optimizer{Kind: "sgd"}, recompute: true}
-	for _, e := range nn.StateDict(m) {
-		if err := p.vars.Set(e.Name, e.Param.Value); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := p.compile(); err == nil || !strings.Contains(err.Error(), "recompute") {
+	_, err := NewStep(m, StepOptions{Input: tensor.Shape{2, 2, 5, 5}, Loss: CrossEntropy{}, Optimizer: SGD{}, Recompute: true})
+	if err == nil || !strings.Contains(err.Error(), "recompute") {
 		t.Errorf("error %v does not name recompute", err)
 	}
 }

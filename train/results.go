@@ -14,8 +14,8 @@ import (
 	"github.com/resnet-go/resnet/weights"
 )
 
-// results writes what people read about a run: results.csv, TensorBoard's
-// events and the curves. A nil results writes nothing.
+// results writes the reports of a run: results.csv, TensorBoard's events and the
+// curves. A nil results writes nothing.
 type results struct {
 	dir    string
 	rows   [][]string // of results.csv
@@ -25,14 +25,14 @@ type results struct {
 var csvHead = []string{"epoch", "step", "lr", "train_loss", "train_top1", "train_top5",
 	"val_loss", "val_top1", "val_top5", "val_map", "images_per_second", "seconds", "data_wait"}
 
-// csvTimes is how many columns at the end are about this run's time.
+// csvTimes is the number of columns at the end that hold times.
 const csvTimes = 3
 
 // eventsEvery is the number of steps between two points of TensorBoard's curves.
 const eventsEvery = 10
 
-// openResults begins the files of a run, or takes them up at the state's
-// epoch: rows of later epochs, which are about to be trained again, go.
+// openResults starts the files of a run, or continues them from the state's epoch:
+// rows of later epochs, which will be trained again, are dropped.
 func openResults(dir string, st *state, meta weights.Meta) (*results, error) {
 	r := &results{dir: dir}
 	err := atomicfile.Write(filepath.Join(dir, RecipeFile), func(w io.Writer) error {
@@ -44,7 +44,7 @@ func openResults(dir string, st *state, meta weights.Meta) (*results, error) {
 	}
 	old := map[string][]string{}
 	if f, err := os.Open(filepath.Join(dir, ResultsFile)); err == nil && len(st.History) > 0 {
-		rows, _ := csv.NewReader(f).ReadAll() // what is damaged is written anew
+		rows, _ := csv.NewReader(f).ReadAll() // damaged rows are written again
 		f.Close()
 		for _, row := range rows {
 			if len(row) == len(csvHead) {
@@ -79,7 +79,7 @@ func csvRow(r EpochRecord) []string {
 	return row
 }
 
-// step writes a point of the curves in between.
+// step writes a point of the curves within an epoch.
 func (r *results) step(s StepRecord) error {
 	if r == nil || r.events == nil || s.Step%eventsEvery != 0 {
 		return nil
@@ -87,8 +87,8 @@ func (r *results) step(s StepRecord) error {
 	return r.wrap(r.events.scalars(s.Step, []string{"step/loss", "step/lr"}, []float64{s.Loss, s.LR}))
 }
 
-// wrap ends an event file that could not be written: what follows a gap in it
-// could not be read. The next epoch begins another.
+// wrap closes an event file that could not be written, since records after a gap
+// could not be read. The next epoch starts another file.
 func (r *results) wrap(err error) error {
 	if err == nil {
 		return nil
@@ -100,7 +100,7 @@ func (r *results) wrap(err error) error {
 	return &unwritten{fmt.Errorf("TensorBoard events in %s: %w", r.dir, err)}
 }
 
-// epoch writes an epoch everywhere.
+// epoch writes an epoch to all files.
 func (r *results) epoch(rec EpochRecord, st *state, p pace) error {
 	row := csvRow(rec)
 	for i, t := range [csvTimes]string{

@@ -266,7 +266,7 @@ func TestMistakesInConfig(t *testing.T) {
 		change func(*Config)
 		want   string
 	}{
-		"used folder":   {func(c *Config) { c.Out = used }, "already holds a run: go on with it by --resume"},
+		"used folder":   {func(c *Config) { c.Out = used }, "already holds a run: continue it by --resume"},
 		"out is a file": {func(c *Config) { c.Out = file }, file},
 		"nothing there": {func(c *Config) { c.Resume, c.Recipe, c.Out = true, nil, t.TempDir() }, "no run to resume"},
 		"big batch":     {func(c *Config) { c.Recipe.BatchSize = 97 }, "batch size 97 is above the number of samples, 96"},
@@ -281,8 +281,8 @@ func TestMistakesInConfig(t *testing.T) {
 			c.Resume, c.Recipe, c.Out = true, nil, used
 			c.Splits = toySplits(t)
 			c.Splits.Train = toy(t, 24, 99)
-		}, "not the one that the run began with"},
-		"resume with recipe": {func(c *Config) { c.Resume, c.Out = true, used }, "leave out others"},
+		}, "has changed since the run began"},
+		"resume with recipe": {func(c *Config) { c.Resume, c.Out = true, used }, "leave out --model and --recipe"},
 		"finetune a name":    {func(c *Config) { c.Recipe.Finetune = &Finetune{} }, "give its file"},
 	} {
 		cfg := toyConfig(t, "")
@@ -327,7 +327,7 @@ func TestBadPictures(t *testing.T) {
 	if r := mustRun(t, cfg); r.Skipped != 1 || r.Last.Train.Samples != 96 {
 		t.Errorf("%+v", r)
 	}
-	// A resumed run still skips it, without being told.
+	// A resumed run still skips it, without the option.
 	ctx, cancel := context.WithCancel(context.Background())
 	cfg.Out = broken
 	cfg.Log.Event = func(e Event) {

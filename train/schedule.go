@@ -11,31 +11,31 @@ import (
 // The kinds of [Schedule].
 const (
 	Constant   = "constant"   // the peak
-	Step       = "step"       // times Gamma every Every
+	StepDecay  = "step"       // times Gamma every Every
 	MultiStep  = "multistep"  // times Gamma at each of Milestones
 	Cosine     = "cosine"     // half a cosine from the peak to Final
 	Polynomial = "polynomial" // (1-progress)^Power from the peak to Final
 	OneCycle   = "one-cycle"  // up and down once (Smith and Topin 2018)
 )
 
-var scheduleKinds = []string{Constant, Step, MultiStep, Cosine, Polynomial, OneCycle}
+var scheduleKinds = []string{Constant, StepDecay, MultiStep, Cosine, Polynomial, OneCycle}
 
-// Schedule says the learning rate of each step. Lengths of time (Warmup, Every,
-// Milestones) are in the unit of the run's own length: epochs, or iterations
-// where the recipe gives those.
+// Schedule gives the learning rate of each step. Lengths of time (Warmup, Every,
+// Milestones) are in the unit of the run's length: epochs, or iterations if the
+// recipe gives iterations.
 type Schedule struct {
 	Kind string `yaml:"schedule"`
 	// Peak is the highest rate.
 	Peak float64 `yaml:"peak"`
-	// PeakBatch is the batch size that Peak is meant for; with another one the
-	// rate changes in proportion (Goyal et al. 2017, section 2.1). 0 is off.
+	// PeakBatch is the batch size that Peak is meant for. The rate of another batch
+	// size changes in proportion (Goyal et al. 2017, section 2.1). 0 is off.
 	PeakBatch int `yaml:"peak_batch,omitempty"`
-	// Warmup is how long the rate first rises in a straight line:
-	// peak*(f + (1-f)*(t+1)/W) at step t of W, f being WarmupFrom.
+	// Warmup is the time during which the rate first rises linearly:
+	// peak*(f + (1-f)*(t+1)/W) at step t of W, where f is WarmupFrom.
 	Warmup     float64 `yaml:"warmup,omitempty"`
 	WarmupFrom float64 `yaml:"warmup_from,omitempty"`
-	// Every and Gamma belong to step, Milestones and Gamma to multistep; times
-	// count from the start of the run.
+	// Every and Gamma belong to step, Milestones and Gamma to multistep. Times count
+	// from the start of the run.
 	Every      float64   `yaml:"every,omitempty"`
 	Gamma      float64   `yaml:"gamma,omitempty"`
 	Milestones []float64 `yaml:"milestones,omitempty,flow"`
@@ -43,9 +43,9 @@ type Schedule struct {
 	// peak; they begin when the warm-up has ended.
 	Final float64 `yaml:"final,omitempty"`
 	Power float64 `yaml:"power,omitempty"` // of polynomial, default 1
-	// Rise, Div and FinalDiv belong to one-cycle, as PyTorch's OneCycleLR: it
-	// begins at peak/Div, reaches the peak after the share Rise of the steps
-	// and ends at peak/Div/FinalDiv, along half cosines.
+	// Rise, Div and FinalDiv belong to one-cycle, which equals PyTorch's OneCycleLR:
+	// the rate starts at peak/Div, reaches the peak after the share Rise of the
+	// steps, and ends at peak/Div/FinalDiv, along half cosines.
 	Rise     float64 `yaml:"rise,omitempty"`      // default 0.3
 	Div      float64 `yaml:"div,omitempty"`       // default 25
 	FinalDiv float64 `yaml:"final_div,omitempty"` // default 1e4
@@ -57,8 +57,8 @@ type Schedule struct {
 // Gate holds the rate at LR until the training error over a window of steps is
 // below UntilError, for networks of FromDepth layers or more. He et al. 2015
 // (arXiv 1512.03385, section 4.2) do so for their 110-layer network: 0.01
-// until the error is below 80 %, about 400 iterations. The schedule's clock
-// runs on meanwhile.
+// until the error is below 80 %, about 400 iterations. The schedule's time passes
+// meanwhile.
 type Gate struct {
 	LR         float64 `yaml:"lr"`
 	UntilError float64 `yaml:"until_error"`
@@ -68,7 +68,7 @@ type Gate struct {
 // gateWindow is the number of steps over which [Gate] measures the error.
 const gateWindow = 100
 
-// valid returns an error that begins with the key at fault.
+// valid returns an error that starts with the key at fault.
 func (s *Schedule) valid() error {
 	switch {
 	case !slices.Contains(scheduleKinds, s.Kind):
@@ -83,13 +83,13 @@ func (s *Schedule) valid() error {
 		return badKey("lr.warmup_from", "%v is not a share from 0 to 1", s.WarmupFrom)
 	case s.Warmup > 0 && s.Kind == OneCycle:
 		return badKey("lr.warmup", "one-cycle has its own rise (lr.rise) and takes no warm-up")
-	case s.Kind == Step && !(s.Every > 0):
+	case s.Kind == StepDecay && !(s.Every > 0):
 		return badKey("lr.every", "the step schedule needs a length above 0")
 	case s.Kind == MultiStep && len(s.Milestones) == 0:
 		return badKey("lr.milestones", "the multistep schedule needs at least one")
 	case !slices.IsSorted(s.Milestones):
 		return badKey("lr.milestones", "%v do not rise", s.Milestones)
-	case (s.Kind == Step || s.Kind == MultiStep) && !(s.Gamma > 0 && s.Gamma <= 1):
+	case (s.Kind == StepDecay || s.Kind == MultiStep) && !(s.Gamma > 0 && s.Gamma <= 1):
 		return badKey("lr.gamma", "%v is not a factor above 0 and up to 1", s.Gamma)
 	case !(s.Final >= 0 && s.Final <= 1):
 		return badKey("lr.final", "%v is not a share from 0 to 1", s.Final)
@@ -111,11 +111,11 @@ func (s *Schedule) valid() error {
 	return nil
 }
 
-// clock is what a schedule needs to know of the run.
+// clock is the length of a run in the units of a schedule.
 type clock struct {
 	total int // steps of the whole run
 	unit  int // steps of one unit of time: of an epoch, or 1
-	batch int // samples a step, for Schedule.PeakBatch
+	batch int // samples per update, for Schedule.PeakBatch
 }
 
 func (c clock) steps(units float64) int { return int(math.Round(units * float64(c.unit))) }
@@ -136,7 +136,7 @@ func (s *Schedule) at(t int, c clock) float64 {
 		progress = math.Min(float64(t-warm)/float64(c.total-warm), 1)
 	}
 	switch s.Kind {
-	case Step:
+	case StepDecay:
 		return peak * math.Pow(s.Gamma, float64(t/max(1, c.steps(s.Every))))
 	case MultiStep:
 		n := 0

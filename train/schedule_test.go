@@ -23,7 +23,7 @@ func TestSchedulesEqualPyTorch(t *testing.T) {
 	var want map[string][]float64
 	readJSON(t, "schedules.json", &want)
 	for name, s := range map[string]Schedule{
-		"step":          {Kind: Step, Every: 7, Gamma: 0.2},
+		"step":          {Kind: StepDecay, Every: 7, Gamma: 0.2},
 		"multistep":     {Kind: MultiStep, Milestones: []float64{5, 20}, Gamma: 0.1},
 		"cosine":        {Kind: Cosine},
 		"cosine-final":  {Kind: Cosine, Final: 0.1},
@@ -80,9 +80,9 @@ func TestGateIsForDeepNets(t *testing.T) {
 		t.Fatalf("cifar: %+v", r)
 	}
 	for depth, want := range map[int]float64{56: 0.1, 110: 0.01} {
-		s := &session{rec: r, depth: depth, log: newLogger(Log{})}
+		s := &session{job: job{rec: r, depth: depth}, output: output{log: newLogger(Log{})}}
 		s.train = loaderOf(t, r.BatchSize)
-		s.prog = &program{accumulate: 1}
+		s.step = &Step{accumulate: 1}
 		if err := s.schedule(); err != nil {
 			t.Fatal(err)
 		}

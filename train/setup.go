@@ -13,7 +13,6 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
-	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
@@ -23,14 +22,12 @@ import (
 
 func cut(spec string) (kind, path string, ok bool) { return strings.Cut(spec, ":") }
 
-// isFile reports whether a Config.Model names a file.
-func isFile(model string) bool {
-	return strings.ContainsAny(model, `@/\`) || filepath.Ext(model) != ""
-}
-
 // prepare makes a session of a Config.
 func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
-	s := &session{out: cfg.Out, seed: cfg.Seed, keys: cfg.Keys, skipBad: cfg.SkipBad, log: newLogger(cfg.Log)}
+	s := &session{
+		job:    job{seed: cfg.Seed, keys: cfg.Keys, skipBad: cfg.SkipBad, threads: cfg.Threads},
+		output: output{out: cfg.Out, log: newLogger(cfg.Log)},
+	}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -59,7 +56,7 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 			return nil, fmt.Errorf("recipe %s: %w", s.rec.Name, err)
 		}
 	}
-	if err := s.chooseProducts(); err != nil {
+	if err := s.choosePrecision(); err != nil {
 		return nil, err
 	}
 	if s.splits = cfg.Splits; s.splits == nil {
@@ -90,34 +87,38 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 		if err := s.describe(cfg, net); err != nil {
 			return nil, err
 		}
+		s.state.SkipBad = s.skipBad
 	}
-	s.pool = parallel.NewPool(cfg.Threads)
-	if err := s.build(from); err != nil {
+	var state map[string]*tensor.Tensor
+	if from != nil {
+		state = from.State
+	}
+	if err := s.build(state); err != nil {
 		return nil, err
 	}
 	s.announce()
 	return s, nil
 }
 
-// chooseProducts takes the products' precision from the recipe, also of a run
-// that goes on: it is never changed on the way.
-func (s *session) chooseProducts() (err error) {
-	if s.bf16, err = engine.ParseBF16(s.rec.BF16); err != nil {
-		return fmt.Errorf("recipe %s: %w", s.rec.Name, err)
+// choosePrecision takes the precision of products from the recipe, also in a resumed
+// run: it never changes within a run.
+func (j *job) choosePrecision() (err error) {
+	if j.bf16, err = engine.ParseBF16(j.rec.BF16); err != nil {
+		return fmt.Errorf("recipe %s: %w", j.rec.Name, err)
 	}
-	if err := s.bf16.Check(); err != nil {
-		return fmt.Errorf("recipe %s: %w", s.rec.Name, err)
+	if err := j.bf16.Check(); err != nil {
+		return fmt.Errorf("recipe %s: %w", j.rec.Name, err)
 	}
-	switch s.bf16 {
+	switch j.bf16 {
 	case engine.BF16Native:
-		s.notes = append(s.notes, "training multiplies bfloat16 numbers; evaluation is float32")
+		j.notes = append(j.notes, "training uses bfloat16 operands; evaluation is float32")
 	case engine.BF16Emulated:
-		s.notes = append(s.notes, "training multiplies bfloat16 numbers, emulated, which is slow; evaluation is float32")
+		j.notes = append(j.notes, "training uses emulated bfloat16 operands, which is slow; evaluation is float32")
 	}
 	return nil
 }
 
-// freshFolder makes the folder, which must not hold a run.
+// freshFolder creates the folder, which must not hold a run.
 func freshFolder(out string) error {
 	if out == "" {
 		return nil
@@ -126,7 +127,7 @@ func freshFolder(out string) error {
 		return fmt.Errorf("output folder: %w", err)
 	}
 	if _, err := os.Stat(filepath.Join(out, LastFile)); err == nil {
-		return fmt.Errorf("%s already holds a run: go on with it by --resume, or name another folder by --out", out)
+		return fmt.Errorf("%s already holds a run: continue it by --resume, or name another folder by --out", out)
 	}
 	return nil
 }
@@ -137,7 +138,7 @@ func (s *session) loadRun(cfg Config) (*weights.File, error) {
 	case cfg.Out == "":
 		return nil, errors.New("to resume, name the folder of the run by --out")
 	case cfg.Model != "" || cfg.Recipe != nil:
-		return nil, errors.New("a run is resumed with its own model and recipe: leave out others")
+		return nil, errors.New("a run is resumed with its own model and recipe: leave out --model and --recipe")
 	}
 	path := filepath.Join(cfg.Out, LastFile)
 	f, err := weights.Load(path)
@@ -148,7 +149,7 @@ func (s *session) loadRun(cfg Config) (*weights.File, error) {
 		return nil, err
 	}
 	if len(f.Training) == 0 {
-		return nil, fmt.Errorf("%s holds a model without training state: it cannot be resumed, only be started from by --model", path)
+		return nil, fmt.Errorf("%s holds a model without training state: it cannot be resumed, but training can start from it by --model", path)
 	}
 	if err := json.Unmarshal(f.Training, &s.state); err != nil {
 		return nil, fmt.Errorf("%s: its training state is damaged: %w", path, err)
@@ -160,9 +161,9 @@ func (s *session) loadRun(cfg Config) (*weights.File, error) {
 	return f, nil
 }
 
-// checkData refuses data that cannot be learnt from.
-func (s *session) checkData() error {
-	sp := s.splits
+// checkData returns an error for data that nothing can be learned from.
+func (j *job) checkData() error {
+	sp := j.splits
 	if sp.Train == nil || sp.Train.Len() == 0 {
 		return fmt.Errorf("%s has no training part", sp.Spec)
 	}
@@ -173,10 +174,10 @@ func (s *session) checkData() error {
 	if ev := sp.Eval(); ev != nil && len(ev.Classes()) != n {
 		return fmt.Errorf("%s has %d classes to train on and %d to evaluate on", sp.Spec, n, len(ev.Classes()))
 	}
-	if w := s.rec.Loss.ClassWeights.Weights; len(w) > 0 && len(w) != n {
-		return fmt.Errorf("loss.class_weights has %d weights, %s has %d classes", len(w), sp.Spec, n)
+	if w := j.rec.Loss.ClassWeights.Weights; len(w) > 0 && len(w) != n {
+		return fmt.Errorf("loss.class_weights has %d weights, but %s has %d classes: give one weight per class", len(w), sp.Spec, n)
 	}
-	s.notes = append(s.notes, sp.Notes...)
+	j.notes = append(j.notes, sp.Notes...)
 	if counts := data.ClassCounts(sp.Train); slices.Contains(counts, 0) {
 		var empty []string
 		for i, c := range counts {
@@ -184,19 +185,19 @@ func (s *session) checkData() error {
 				empty = append(empty, sp.Classes()[i])
 			}
 		}
-		s.notes = append(s.notes, fmt.Sprintf("no training pictures of class %s", strings.Join(empty, ", ")))
+		j.notes = append(j.notes, fmt.Sprintf("no training pictures of class %s", strings.Join(empty, ", ")))
 	}
 	return nil
 }
 
 // network builds the model with its initial values; on resuming, from the
 // file's. It also settles the preprocessing.
-func (s *session) network(cfg Config, run *weights.File) (*models.Model, error) {
+func (j *job) network(cfg Config, run *weights.File) (*models.Model, error) {
 	if run != nil {
-		if err := json.Unmarshal(run.Preprocess, &s.prep); err != nil {
+		if err := json.Unmarshal(run.Preprocess, &j.prep); err != nil {
 			return nil, fmt.Errorf("%s: preprocess: %w", filepath.Join(cfg.Out, LastFile), err)
 		}
-		if err := s.prep.Valid(); err != nil {
+		if err := j.prep.Valid(); err != nil {
 			return nil, err
 		}
 		conf, err := models.ParseConfig(run.Architecture)
@@ -207,105 +208,113 @@ func (s *session) network(cfg Config, run *weights.File) (*models.Model, error) 
 		if err != nil {
 			return nil, err
 		}
-		if conf.Classes != len(s.splits.Classes()) {
-			return nil, fmt.Errorf("the run has %d classes, %s has %d", conf.Classes, s.splits.Spec, len(s.splits.Classes()))
+		if conf.Classes != len(j.splits.Classes()) {
+			return nil, fmt.Errorf("the run has %d classes, %s has %d", conf.Classes, j.splits.Spec, len(j.splits.Classes()))
 		}
-		if _, err := nn.Load(net, run.Tensors, true); err != nil {
+		if _, err := nn.Load(net, run.Tensors, nn.LoadOptions{}); err != nil {
 			return nil, err
 		}
-		return net, s.freeze(net)
+		return net, j.freeze(net)
 	}
 	var err error
-	if s.prep, err = s.rec.Preprocess.Resolve(); err != nil {
+	if j.prep, err = j.rec.Preprocess.Resolve(); err != nil {
 		return nil, err
 	}
 	model := cfg.Model
-	if model == "" && s.rec.Finetune != nil {
-		model = s.rec.Finetune.From
+	if model == "" && j.rec.Finetune != nil {
+		model = j.rec.Finetune.From
 	}
 	if model == "" {
-		model = s.rec.Model
+		model = j.rec.Model
 	}
 	if model == "" {
-		return nil, fmt.Errorf("recipe %s names no model: name one by --model", s.rec.Name)
+		return nil, fmt.Errorf("recipe %s names no model: name one by --model", j.rec.Name)
 	}
-	if isFile(model) {
-		return s.pretrained(model)
+	ref, err := modelfile.Parse(model)
+	if err != nil {
+		return nil, fmt.Errorf("model: %w", err)
 	}
-	if s.rec.Finetune != nil {
-		return nil, fmt.Errorf("recipe %s fine-tunes a trained model, but %s is only a name: give its file, as --model FILE or --model %s@FILE", s.rec.Name, model, model)
+	if ref.HasWeights() {
+		return j.pretrained(ref)
 	}
-	net, err := models.New(model, s.shape()...)
+	if j.rec.Finetune != nil {
+		return nil, fmt.Errorf("recipe %s fine-tunes a trained model, but %s is only a name: give its file, as --model FILE or --model %s@FILE",
+			j.rec.Name, model, model)
+	}
+	net, err := models.New(ref.Name, j.shape()...)
 	if err != nil {
 		return nil, err
 	}
-	return net, nn.Init(net, s.seed)
+	return net, nn.Init(net, j.seed)
 }
 
-func (s *session) shape() []models.Option {
-	return []models.Option{models.Classes(len(s.splits.Classes())), models.InChannels(s.prep.Channels), models.InputSize(s.prep.Width)}
+func (j *job) shape() []models.Option {
+	return []models.Option{models.Classes(len(j.splits.Classes())), models.InChannels(j.prep.Channels), models.InputSize(j.prep.Width)}
 }
 
 // pretrained builds a network from a model file of any format, with a new last layer if its
 // classes are others.
-func (s *session) pretrained(model string) (*models.Model, error) {
-	r, err := modelfile.Open(model, modelfile.Options{Keys: s.keys})
+func (j *job) pretrained(ref modelfile.Ref) (*models.Model, error) {
+	model := ref.String()
+	r, err := ref.Open(modelfile.Options{Keys: j.keys})
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
 	if r.Model == nil {
-		return nil, fmt.Errorf("model %s holds a network of another library: those of resnet models are trained; if its tensors fit one of them, give NAME@%s", model, model)
+		return nil, fmt.Errorf("model %s holds a network of another library, which cannot be trained: if its tensors fit a network of resnet models, give NAME@%s",
+			model, model)
 	}
 	f, conf := r.File, r.Model.Config
-	s.notes = append(s.notes, r.Notes...)
-	says := "as the model file says"
+	j.notes = append(j.notes, r.Notes...)
+	source := "by the model file"
 	if r.Preprocess != nil {
 		if f.Preprocess, err = json.Marshal(r.Preprocess); err != nil {
 			return nil, err
 		}
-		says = "as " + r.Why
+		source = "as " + r.Why
 	}
 	if len(f.Preprocess) > 0 {
-		if err := json.Unmarshal(f.Preprocess, &s.prep); err != nil {
+		if err := json.Unmarshal(f.Preprocess, &j.prep); err != nil {
 			return nil, fmt.Errorf("model %s: preprocess: %w", model, err)
 		}
-		if err := s.prep.Valid(); err != nil {
+		if err := j.prep.Valid(); err != nil {
 			return nil, fmt.Errorf("model %s: %w", model, err)
 		}
-		s.notes = append(s.notes, "pictures are prepared "+says+": "+s.prep.String())
+		j.notes = append(j.notes, "pictures are prepared "+source+": "+j.prep.String())
 	}
-	for _, o := range s.shape() {
+	for _, o := range j.shape() {
 		o(&conf)
 	}
 	net, err := conf.Build()
 	if err != nil {
 		return nil, err
 	}
-	if err := nn.Init(net, s.seed); err != nil {
+	if err := nn.Init(net, j.seed); err != nil {
 		return nil, err
 	}
-	if err := s.keepHead(net, f, model); err != nil {
+	if err := j.keepHead(net, f, model); err != nil {
 		return nil, err
 	}
-	return net, s.freeze(net)
+	return net, j.freeze(net)
 }
 
 // keepHead loads the weights, leaving out the last layer if it belongs to
 // other classes.
-func (s *session) keepHead(net *models.Model, f *weights.File, model string) error {
+func (j *job) keepHead(net *models.Model, f *weights.File, model string) error {
 	head := lastLinear(net)
 	want := map[string]*nn.Param{}
-	for _, e := range nn.StateDict(net) {
+	for _, e := range nn.Params(net) {
 		want[e.Name] = e.Param
 	}
-	other := len(f.Classes) > 0 && !slices.Equal(f.Classes, s.splits.Classes())
+	other := len(f.Classes) > 0 && !slices.Equal(f.Classes, j.splits.Classes())
 	for key, t := range f.Tensors {
 		if p := want[key]; p != nil && inModule(key, head) && !t.Shape().Equal(p.Shape) {
 			other = true
 		}
 	}
-	if other && s.rec.Finetune == nil {
-		return fmt.Errorf("model %s tells other classes apart than the %d of %s: to give it a new last layer, use --recipe finetune", model, len(s.splits.Classes()), s.splits.Spec)
+	if other && j.rec.Finetune == nil {
+		return fmt.Errorf("model %s has other classes than the %d of %s: to give it a new last layer, use --recipe finetune",
+			model, len(j.splits.Classes()), j.splits.Spec)
 	}
 	state := map[string]*tensor.Tensor{}
 	for key, t := range f.Tensors {
@@ -313,7 +322,7 @@ func (s *session) keepHead(net *models.Model, f *weights.File, model string) err
 			state[key] = t
 		}
 	}
-	report, err := nn.Load(net, state, false)
+	report, err := nn.Load(net, state, nn.LoadOptions{Partial: true})
 	if err != nil {
 		return fmt.Errorf("model %s: %w", model, err)
 	}
@@ -324,17 +333,17 @@ func (s *session) keepHead(net *models.Model, f *weights.File, model string) err
 		}
 	}
 	if len(missing)+len(report.Unexpected) > 0 {
-		return fmt.Errorf("model %s: %w", model, &nn.LoadError{LoadReport: nn.LoadReport{Missing: missing, Unexpected: report.Unexpected}})
+		return fmt.Errorf("model %s: %w", model, &weights.FitError{Report: weights.Report{Missing: missing, Unexpected: report.Unexpected}})
 	}
 	if other {
-		s.notes = append(s.notes, fmt.Sprintf("new last layer (%s) for %d classes", head, len(s.splits.Classes())))
+		j.notes = append(j.notes, fmt.Sprintf("new last layer (%s) for %d classes", head, len(j.splits.Classes())))
 	}
 	return nil
 }
 
-// freeze freezes what the recipe says and notes it.
-func (s *session) freeze(net nn.Module) error {
-	ft := s.rec.Finetune
+// freeze freezes the modules that the recipe names, and notes it.
+func (j *job) freeze(net nn.Module) error {
+	ft := j.rec.Finetune
 	if ft == nil || len(ft.Freeze) == 0 {
 		return nil
 	}
@@ -348,7 +357,7 @@ func (s *session) freeze(net nn.Module) error {
 		if head == "" {
 			return errors.New("finetune.freeze: backbone: the model has no last fully connected layer that could stay free")
 		}
-		for _, e := range nn.StateDict(net) {
+		for _, e := range nn.Params(net) {
 			if !inModule(e.Name, head) {
 				prefixes[e.Name] = true
 			}
@@ -362,89 +371,30 @@ func (s *session) freeze(net nn.Module) error {
 	if err != nil {
 		return fmt.Errorf("finetune.freeze: %w", err)
 	}
-	s.notes = append(s.notes, fmt.Sprintf("frozen: %s (%d tensors); %d batch norms use their running statistics",
+	j.notes = append(j.notes, fmt.Sprintf("frozen: %s (%d tensors); %d batch norms use their running statistics",
 		strings.Join(ft.Freeze, ", "), n, len(nn.FrozenNorms(net))))
 	return nil
 }
 
-// describe fills in what the model file will say about itself.
-func (s *session) describe(cfg Config, net *models.Model) error {
+// describe fills in the metadata of the model files.
+func (j *job) describe(cfg Config, net *models.Model) error {
 	arch, err := json.Marshal(net.Config)
 	if err != nil {
 		return err
 	}
-	prep, err := json.Marshal(s.prep)
+	prep, err := json.Marshal(j.prep)
 	if err != nil {
 		return err
 	}
-	rec := *s.rec
+	rec := *j.rec
 	rec.Model = net.Config.Name
 	text, err := rec.YAML()
 	if err != nil {
 		return err
 	}
-	s.meta = weights.Meta{
-		Architecture: arch, Classes: s.splits.Classes(), MultiLabel: s.splits.MultiLabel(), Preprocess: prep,
-		Recipe: string(text), Seed: s.seed, Command: cfg.Command, Data: weights.DataInfo{Spec: s.splits.Spec, Hash: s.hash},
+	j.meta = weights.Meta{
+		Architecture: arch, Classes: j.splits.Classes(), MultiLabel: j.splits.MultiLabel(), Preprocess: prep,
+		Recipe: string(text), Seed: j.seed, Command: cfg.Command, Data: weights.DataInfo{Spec: j.splits.Spec, Hash: j.hash},
 	}
-	s.state.SkipBad = s.skipBad
 	return nil
-}
-
-// build makes loaders, variables and plans, and takes the state of a resumed
-// run.
-func (s *session) build(from *weights.File) error {
-	rec, sp := s.rec, s.splits
-	train := s.prep
-	if rec.TrainSize > 0 {
-		train.Width, train.Height = rec.TrainSize, rec.TrainSize
-	}
-	common := data.LoaderConfig{Seed: s.seed, SkipBad: s.skipBad, Workers: s.pool.Workers()}
-	lc := common
-	lc.BatchSize, lc.Preprocess, lc.Augment = rec.BatchSize, train, &rec.Augment
-	lc.Shuffle, lc.Balanced, lc.Last = true, rec.Balanced, data.Drop
-	var err error
-	if s.train, err = data.NewLoader(sp.Train, lc); err != nil {
-		return fmt.Errorf("training part of %s: %w", sp.Spec, err)
-	}
-	if ev := sp.Eval(); ev != nil && ev.Len() > 0 {
-		ec := common
-		ec.BatchSize, ec.Preprocess = rec.EvalBatch, s.prep
-		if ec.BatchSize == 0 {
-			ec.BatchSize = rec.BatchSize
-		}
-		if s.eval, err = newEvaluator(s.module, ev, ec, s.pool); err != nil {
-			return fmt.Errorf("validation part of %s: %w", sp.Spec, err)
-		}
-		s.eval.exact = rec.Exact
-	}
-	multi := sp.MultiLabel()
-	mixes := rec.Augment.MixUp > 0 || rec.Augment.CutMix > 0
-	loss := lossSpec{bce: rec.Loss.Kind == "bce" || rec.Loss.Kind == "" && multi, smoothing: rec.Loss.LabelSmoothing}
-	switch {
-	case multi && !loss.bce:
-		return fmt.Errorf("loss.name: the pictures of %s have any number of labels, which needs bce", sp.Spec)
-	case loss.bce && loss.smoothing > 0:
-		return errors.New("loss.label_smoothing belongs to cross-entropy, not to bce")
-	}
-	switch w := rec.Loss.ClassWeights; {
-	case w.Balanced:
-		loss.weights = data.ClassWeights(sp.Train)
-	case len(w.Weights) > 0:
-		for _, x := range w.Weights {
-			loss.weights = append(loss.weights, float32(x))
-		}
-	}
-	s.vars = engine.NewVars()
-	s.prog = &program{
-		module: s.module, vars: s.vars, pool: s.pool,
-		input:   tensor.Shape{rec.BatchSize, train.Channels, train.Height, train.Width},
-		classes: len(sp.Classes()), soft: loss.bce || mixes,
-		opt: rec.Optimizer, loss: loss, ema: rec.EMA != nil, accumulate: max(1, rec.Accumulate), recompute: rec.Recompute, exact: rec.Exact, bf16: s.bf16,
-		headPath: lastLinear(s.module),
-	}
-	if rec.Finetune != nil {
-		s.prog.bodyLR = rec.Finetune.BackboneLR
-	}
-	return s.start(from)
 }

@@ -1,8 +1,8 @@
 // Package train trains networks: recipes and learning-rate schedules, one
-// compiled graph a step (forward, loss, gradients, optimiser, moving averages),
-// evaluation, checkpoints from which a run goes on to the same bits, logs and
-// curves. [Run] is what the command calls; [Compile] and Fit are for programs
-// that build their own network.
+// compiled graph per step (forward, loss, gradients, optimizer, moving averages),
+// evaluation, checkpoints from which a run continues to the same bits, logs and
+// curves. The command calls [Run]; programs that build their own network use
+// [Compile] and [Trainer.Fit].
 package train
 
 import (
@@ -13,60 +13,59 @@ import (
 	"path/filepath"
 
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/weights"
 )
 
 // The files of a run in Config.Out.
 const (
-	LastFile    = "last.safetensors" // the newest state, complete: what Resume goes on from
+	LastFile    = "last.safetensors" // the newest state, complete, from which Resume continues
 	BestFile    = "best.safetensors" // the best model so far, without training state
 	RecipeFile  = "recipe.yaml"      // the complete recipe
-	ResultsFile = "results.csv"      // a line an epoch
+	ResultsFile = "results.csv"      // one line per epoch
 	CurvesPNG   = "curves.png"
 	CurvesSVG   = "curves.svg"
 )
 
-// Config is what [Run] trains, on what and how.
+// Config describes a run: the network, the data, the recipe.
 type Config struct {
 	// Model is a name of package models, a model file (to start from its
 	// weights), or NAME@FILE for a file that holds weights only (see
-	// modelfile.Open). Empty is the recipe's.
+	// modelfile.Open). Empty means the recipe's.
 	Model string
 	// Keys renames the tensors of FILE in NAME@FILE; nil renames none.
 	Keys *weights.KeyMap
-	// Data is opened by Open (nil stands for data.Open), unless Splits is given.
+	// Data is opened by Open (nil means data.Open), unless Splits is given.
 	Data   string
 	Open   func(spec string, opt data.Options) (*data.Splits, error)
 	Splits *data.Splits
-	Recipe *Recipe // nil is DefaultRecipe's
-	// Out is the folder for the files of the run, made if absent. It must not
-	// hold another run, unless Resume is set. Empty writes nothing.
+	Recipe *Recipe // nil means the recipe that DefaultRecipe names
+	// Out is the folder for the files of the run, created if it does not exist. It
+	// must not hold a run unless Resume is set. If it is empty, nothing is written.
 	Out string
-	// Resume goes on with the run in Out. Model, recipe, seed and data come
-	// from there: Model and Recipe must be zero; the data must have the same
-	// content.
+	// Resume continues the run in Out, with its model, recipe, seed and data: Model
+	// and Recipe must be zero, and the content of the data must be the same.
 	Resume bool
 	Seed   uint64 // of initial weights, order, augmentation and dropout
-	// Threads is how many to compute and decode with; 0 is one a CPU. It does
-	// not change the results.
+	// Threads is the number of threads that compute and decode; 0 means one per CPU.
+	// It does not change the results.
 	Threads int
-	// SkipBad goes on at pictures that cannot be decoded, and counts them.
+	// SkipBad leaves out pictures that cannot be decoded, and counts them.
 	SkipBad bool
-	// SkipCheck leaves out the look at every picture at the start, which decodes
-	// all of them once; on resuming, only if the data are not those that were
-	// looked at before.
+	// SkipCheck leaves out the check at the start that decodes every picture once.
+	// A resumed run makes the check only if the data have changed since the last one.
 	SkipCheck bool
-	// SkipHash leaves out the hash of the data, which needs reading all of it.
+	// SkipHash leaves out the hash of the data, for which all files are read.
 	SkipHash bool
 	Command  []string // the command line, recorded in the model file
 	Log      Log
 }
 
-// Log is where a run tells how it goes. The zero Log tells nothing.
+// Log receives the progress of a run. The zero Log discards it.
 type Log struct {
-	// W gets lines for people. If it is a terminal, a progress bar is drawn.
+	// W receives lines of text. If it is a terminal, a progress bar is drawn.
 	W io.Writer
-	// Event is called with what happens, for programs; may be nil.
+	// Event is called with every event, for programs; may be nil.
 	Event func(Event)
 }
 
@@ -77,12 +76,12 @@ type Event struct {
 	Epoch *EpochRecord `json:"epoch,omitempty"` // of epoch
 	Step  *StepRecord  `json:"step,omitempty"`  // of step
 	// DataWait, of epoch, is the share of the session's training time so far that
-	// was spent waiting for data. No record has it, as it differs between runs
-	// that are the same otherwise.
+	// was spent waiting for data. It differs between otherwise equal runs, so it is
+	// in no record.
 	DataWait *float64 `json:"data_wait,omitempty"`
 }
 
-// StepRecord tells of one update. Epoch counts from 1, Step from 1 through the
+// StepRecord describes one update. Epoch counts from 1, Step from 1 through the
 // whole run.
 type StepRecord struct {
 	Epoch int     `json:"epoch"`
@@ -92,7 +91,7 @@ type StepRecord struct {
 	Top1  float64 `json:"top1"` // of the batch
 }
 
-// EpochRecord tells of one epoch, counted from 1.
+// EpochRecord describes one epoch, counted from 1.
 type EpochRecord struct {
 	Epoch int      `json:"epoch"`
 	Step  int      `json:"step"` // updates so far
@@ -101,13 +100,13 @@ type EpochRecord struct {
 	Val   *Metrics `json:"val,omitempty"` // nil if it was not evaluated
 }
 
-// Result is how a run ended.
+// Result describes a run that has ended.
 type Result struct {
 	Epochs    int          `json:"epochs"` // done
 	Steps     int          `json:"steps"`  // updates done
 	Last      EpochRecord  `json:"last"`
 	Best      *EpochRecord `json:"best,omitempty"`    // nil without validation
-	Stopped   string       `json:"stopped,omitempty"` // why it ended before the recipe does
+	Stopped   string       `json:"stopped,omitempty"` // why the run ended before the recipe; empty if it did not
 	Skipped   int          `json:"skipped,omitempty"` // bad pictures, in this session
 	LastFile  string       `json:"last_file,omitempty"`
 	BestFile  string       `json:"best_file,omitempty"`
@@ -115,25 +114,25 @@ type Result struct {
 	PerSecond float64      `json:"images_per_second"`
 	// DataWait is the share of PerSecond's time that was spent waiting for data.
 	DataWait float64 `json:"data_wait"`
-	// History has all epochs, those before a resume too.
+	// History has all epochs, including those before a resume.
 	History []EpochRecord `json:"history"`
 }
 
-// Interrupted is the error of a run that its context ended. The step was
+// Interrupted is the error of a run whose context ended. The step in progress was
 // finished and everything saved.
 type Interrupted struct {
-	Epoch, Step int    // where: epoch from 1, updates of it that are done
-	Checkpoint  string // empty if Config.Out is
+	Epoch, Step int    // epoch from 1, and its updates that are done
+	Checkpoint  string // empty if Config.Out is empty
 	Cause       error
 }
 
-// Error says where the run stopped and how to go on.
+// Error describes where the run stopped and how to continue.
 func (e *Interrupted) Error() string {
 	s := fmt.Sprintf("stopped in epoch %d after step %d", e.Epoch, e.Step)
 	if e.Checkpoint == "" {
 		return s + "; nothing was saved, as no output folder was given"
 	}
-	return fmt.Sprintf("%s; saved as %s: go on with --resume --out %s", s, e.Checkpoint, filepath.Dir(e.Checkpoint))
+	return fmt.Sprintf("%s; saved as %s: continue with --resume --out %s", s, e.Checkpoint, filepath.Dir(e.Checkpoint))
 }
 
 // Unwrap returns the context's error.
@@ -144,10 +143,10 @@ type Diverged struct {
 	Epoch, Step int // epoch from 1; step of the whole run from 1
 	LR          float64
 	What        string // "the loss is NaN"
-	Checkpoint  string // the last good one, empty if there is none
+	Checkpoint  string // the last good checkpoint, empty if there is none
 }
 
-// Error says where it happened and what helps.
+// Error describes where it happened and what may help.
 func (e *Diverged) Error() string {
 	s := fmt.Sprintf("%s in epoch %d, step %d, at learning rate %.4g", e.What, e.Epoch, e.Step, e.LR)
 	if e.Checkpoint != "" {
@@ -156,12 +155,19 @@ func (e *Diverged) Error() string {
 	return s + "; try a lower lr.peak, a longer lr.warmup or optimizer.clip_norm=1"
 }
 
-// DefaultRecipe returns the name of the recipe for a model and data that come
-// without one: fine-tuning for a model file, else by the kind of data.
+// hasWeights reports whether a text names a model with weights. An error is
+// reported where the model is opened.
+func hasWeights(model string) bool {
+	ref, err := modelfile.Parse(model)
+	return err == nil && model != "" && ref.HasWeights()
+}
+
+// DefaultRecipe returns the name of the recipe for a model and data where none is
+// named: fine-tuning for a model file, else by the kind of data.
 func DefaultRecipe(model, spec string) string {
 	kind, _, _ := cut(spec)
 	switch {
-	case isFile(model):
+	case hasWeights(model):
 		return "finetune"
 	case kind == "cifar10" || kind == "cifar100":
 		return "cifar-fast"
@@ -171,11 +177,11 @@ func DefaultRecipe(model, spec string) string {
 	return "imagenet-v1"
 }
 
-// Run trains as cfg says until the recipe ends. If ctx ends, the step is
-// finished, everything saved, and the error an *[Interrupted]. Numbers that are
-// not finite stop it with a *[Diverged] error and leave the last good
-// checkpoint. Other errors name the file, key or flag at fault. The Result is
-// not nil if training began.
+// Run trains by cfg until the recipe ends. If ctx ends, the step in progress is
+// finished, everything is saved, and the error is an *[Interrupted]. Numbers that
+// are not finite stop the run with a *[Diverged] error; the last good checkpoint
+// stays. Other errors name the file, key or flag at fault. The Result is not nil if
+// training began.
 func Run(ctx context.Context, cfg Config) (*Result, error) {
 	s, err := prepare(ctx, cfg)
 	if err != nil {
@@ -185,18 +191,18 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	return s.run(ctx)
 }
 
-// Standing is how far a run is, as its folder tells.
-type Standing struct {
+// Status is a run's progress as recorded in its output folder.
+type Status struct {
 	Recipe   *Recipe
 	Model    string // the network's name
 	Seed     uint64
 	History  []EpochRecord
-	Finished bool // the recipe has ended, or the run was stopped early by it
+	Finished bool // the recipe has ended, or has stopped the run early
 }
 
-// Status reads how far the run in a folder is. Its error wraps fs.ErrNotExist
-// if there is none.
-func Status(out string) (*Standing, error) {
+// ReadStatus reads the progress of the run in a folder. Its error wraps
+// fs.ErrNotExist if there is none.
+func ReadStatus(out string) (*Status, error) {
 	path := filepath.Join(out, LastFile)
 	meta, _, err := weights.LoadMeta(path)
 	if err != nil {
@@ -209,7 +215,7 @@ func Status(out string) (*Standing, error) {
 	if err := json.Unmarshal(meta.Training, &st); err != nil {
 		return nil, fmt.Errorf("%s: its training state is damaged: %w", path, err)
 	}
-	s := &Standing{Seed: meta.Seed, History: st.History}
+	s := &Status{Seed: meta.Seed, History: st.History}
 	if s.Recipe, err = ParseRecipe(path+"#recipe", []byte(meta.Recipe)); err != nil {
 		return nil, err
 	}

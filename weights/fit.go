@@ -17,9 +17,12 @@ type Want struct {
 	Shape tensor.Shape
 }
 
-// optional reports whether the model does without the tensor: BatchNorm's
-// counter, which files from before PyTorch 0.4.1 and from other programs lack.
-func (w Want) optional() bool { return strings.HasSuffix(w.Name, "num_batches_tracked") }
+const counter = "num_batches_tracked"
+
+// IsCounter reports whether a tensor is batch norm's num_batches_tracked. Files
+// from before PyTorch 0.4.1 and from other programs lack it, so that a model
+// does not miss it: it starts at 0.
+func IsCounter(name string) bool { return name == counter || strings.HasSuffix(name, "."+counter) }
 
 // Misshapen is a tensor whose shape or type is not the model's.
 type Misshapen struct {
@@ -28,9 +31,10 @@ type Misshapen struct {
 	Want string `json:"model"`
 }
 
-// Report says how the tensors of a file went together with a model.
+// Report lists the differences between the tensors of a file and a model.
 type Report struct {
-	// Renamed says how the file's names became the model's, "" if they were so.
+	// Renamed has the rules by which the file's names became the model's, "" for
+	// none.
 	Renamed    string      `json:"renamed,omitempty"`
 	Loaded     int         `json:"loaded"`               // tensors
 	Missing    []string    `json:"missing,omitempty"`    // in the model only
@@ -104,14 +108,19 @@ func alike(missing Want, unexpected []string, tensors map[string]*tensor.Tensor)
 
 func lastPart(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
 
-// FitError says why tensors do not fit a model.
+// FitError is the error for tensors that do not fit a model.
 type FitError struct {
 	Report
+	Hint string // how to go on, on a line of its own; "" for none
 }
 
-// Error lists the tensors and says what can be done.
+// Error lists the tensors, a line for each kind of difference.
 func (e *FitError) Error() string {
-	return "the weights do not fit the model\n" + e.Report.String() + "\n--keys OLD=NEW renames tensors, --partial takes those that fit"
+	text := "the weights do not fit the model\n" + e.Report.String()
+	if e.Hint != "" {
+		text += "\n" + e.Hint
+	}
+	return text
 }
 
 // FitOptions are the choices of [Fit].
@@ -121,11 +130,31 @@ type FitOptions struct {
 	Partial bool
 }
 
-// Fit returns those of a file's tensors that a model wants, by the model's
-// names, and what differs. Extents of 1 at the end of a shape do not count: a
-// last layer may be a 1x1 convolution in the file. Shapes, not values, are
-// looked at; tensors are shared.
+// Fit returns the tensors of a file that a model wants, by the model's names,
+// and what differs. Extents of 1 at the end of a shape do not count: a last
+// layer may be a 1x1 convolution in the file. Only shapes are compared; tensors
+// are shared.
 func Fit(want []Want, tensors map[string]*tensor.Tensor, opt FitOptions) (map[string]*tensor.Tensor, Report, error) {
+	out, r := compare(want, tensors, Want.take)
+	if !r.Complete() && !opt.Partial {
+		return nil, r, &FitError{r, "--keys OLD=NEW renames tensors, --partial takes those that fit"}
+	}
+	if r.Loaded == 0 {
+		return nil, r, fmt.Errorf("no tensor of the file fits the model\n%s", r.String())
+	}
+	return out, r, nil
+}
+
+// Compare reports how the tensors go together with a model whose tensors must
+// have exactly the wanted types and shapes.
+func Compare(want []Want, tensors map[string]*tensor.Tensor) Report {
+	_, r := compare(want, tensors, func(w Want, t *tensor.Tensor) (*tensor.Tensor, bool) {
+		return t, t.DType() == w.DType && t.Shape().Equal(w.Shape)
+	})
+	return r
+}
+
+func compare(want []Want, tensors map[string]*tensor.Tensor, take func(Want, *tensor.Tensor) (*tensor.Tensor, bool)) (map[string]*tensor.Tensor, Report) {
 	out := make(map[string]*tensor.Tensor, len(want))
 	var r Report
 	known := make(map[string]bool, len(want))
@@ -134,13 +163,13 @@ func Fit(want []Want, tensors map[string]*tensor.Tensor, opt FitOptions) (map[st
 		known[w.Name] = true
 		t, ok := tensors[w.Name]
 		if !ok {
-			if !w.optional() {
+			if !IsCounter(w.Name) {
 				r.Missing = append(r.Missing, w.Name)
 				missing = append(missing, w)
 			}
 			continue
 		}
-		fitted, ok := w.take(t)
+		fitted, ok := take(w, t)
 		if !ok {
 			r.Misshapen = append(r.Misshapen, Misshapen{w.Name, t.String(), w.DType.String() + w.Shape.String()})
 			continue
@@ -157,13 +186,7 @@ func Fit(want []Want, tensors map[string]*tensor.Tensor, opt FitOptions) (map[st
 	for _, m := range missing[:min(len(missing), most)] { // those that String shows
 		r.near[m.Name] = alike(m, r.Unexpected, tensors)
 	}
-	if !r.Complete() && !opt.Partial {
-		return nil, r, &FitError{r}
-	}
-	if r.Loaded == 0 {
-		return nil, r, fmt.Errorf("no tensor of the file fits the model\n%s", r.String())
-	}
-	return out, r, nil
+	return out, r
 }
 
 // take returns t in the wanted shape.
@@ -187,139 +210,4 @@ func trimmed(s tensor.Shape) tensor.Shape {
 		s = s[:len(s)-1]
 	}
 	return s
-}
-
-// Family is a naming of the tensors of a residual network that differs from
-// torchvision's.
-type Family struct {
-	Name  string
-	Rules []string // of a [KeyMap]; those that fit nothing are left out
-}
-
-// Families are the namings that [Recognise] knows beside torchvision's, which
-// timm and most others share.
-var Families = []Family{
-	{"pytorch_resnet_cifar10", []string{"linear.=fc."}},
-	{"pytorch-cifar", []string{"linear.=fc.", "**.shortcut.0.=**.downsample.0.", "**.shortcut.1.=**.downsample.1."}},
-	{"timm-resnetv2", []string{
-		"stem.conv.=conv1.", "head.fc.=fc.",
-		"stages.0.blocks.=layer1.", "stages.1.blocks.=layer2.", "stages.2.blocks.=layer3.", "stages.3.blocks.=layer4.",
-		"*.*.norm1.=*.*.bn1.", "*.*.norm2.=*.*.bn2.", "*.*.norm3.=*.*.bn3.", "*.*.downsample.conv.=*.*.downsample.0.",
-	}},
-	{"transformers", []string{
-		"resnet.embedder.embedder.convolution.=conv1.", "resnet.embedder.embedder.normalization.=bn1.",
-		"resnet.encoder.=encoder.", "embedder.embedder.convolution.=conv1.", "embedder.embedder.normalization.=bn1.",
-		"encoder.stages.0.layers.=layer1.", "encoder.stages.1.layers.=layer2.",
-		"encoder.stages.2.layers.=layer3.", "encoder.stages.3.layers.=layer4.",
-		"*.*.layer.0.convolution.=*.*.conv1.", "*.*.layer.0.normalization.=*.*.bn1.",
-		"*.*.layer.1.convolution.=*.*.conv2.", "*.*.layer.1.normalization.=*.*.bn2.",
-		"*.*.layer.2.convolution.=*.*.conv3.", "*.*.layer.2.normalization.=*.*.bn3.",
-		"*.*.shortcut.convolution.=*.*.downsample.0.", "*.*.shortcut.normalization.=*.*.downsample.1.",
-		"classifier.1.=fc.",
-	}},
-}
-
-// Recognise returns the names of a file changed to those that a model wants, as
-// by the [Family], or the beginning that the file has before every name
-// ("backbone."), by which most of the wanted names are found; unchanged if
-// nothing does better than that. It also returns the family's name ("" for
-// torchvision's) and, for people, how the names were changed.
-func Recognise(want []Want, tensors map[string]*tensor.Tensor) (renamed map[string]*tensor.Tensor, family, how string) {
-	names := slices.Sorted(maps.Keys(tensors))
-	wanted := make(map[string]bool, len(want))
-	for _, w := range want {
-		wanted[w.Name] = true
-	}
-	best, bestTo := count(wanted, names), names
-	try := func(to []string, f Family, rules ...string) {
-		if n := count(wanted, to); n > best && !hasTwice(to) {
-			best, bestTo, family, how = n, to, f.Name, strings.Join(slices.DeleteFunc(rules, func(r string) bool { return r == "" }), " ")
-		}
-	}
-	for _, f := range append([]Family{{}}, Families...) {
-		k, err := ParseKeyMap(f.Rules...)
-		if err != nil {
-			panic(err) // Families is ours, and tested
-		}
-		// What stands before every name may hide what a rule looks for, or, where
-		// the family's first name is another, show only after the rules.
-		for _, before := range beginningsOf(want, names) {
-			to, unused, err := k.rename(without(before, names))
-			if err != nil {
-				continue
-			}
-			for _, after := range beginningsOf(want, to) {
-				try(without(after, to), f, removal(before), used(k, unused), removal(after))
-			}
-		}
-	}
-	out := make(map[string]*tensor.Tensor, len(tensors))
-	for i, n := range names {
-		out[bestTo[i]] = tensors[n]
-	}
-	return out, family, how
-}
-
-// used lists the rules that did something.
-func used(k *KeyMap, unused []rule) string {
-	var parts []string
-	for _, r := range k.rules {
-		if !slices.ContainsFunc(unused, func(u rule) bool { return u.text == r.text }) {
-			parts = append(parts, r.text)
-		}
-	}
-	return strings.Join(parts, " ")
-}
-
-// without returns names without a beginning.
-func without(begin string, names []string) []string {
-	out := make([]string, len(names))
-	for i, n := range names {
-		out[i] = strings.TrimPrefix(n, begin)
-	}
-	return out
-}
-
-// removal is the rule that [without] follows.
-func removal(begin string) string {
-	if begin == "" {
-		return ""
-	}
-	return begin + "="
-}
-
-func count(wanted map[string]bool, names []string) int {
-	n := 0
-	for _, name := range names {
-		if wanted[name] {
-			n++
-		}
-	}
-	return n
-}
-
-// beginningsOf returns what stands before the model's first tensor in the
-// names, "" always among them.
-func beginningsOf(want []Want, names []string) []string {
-	out := []string{""}
-	if len(want) == 0 {
-		return out
-	}
-	for _, n := range names {
-		if b, ok := strings.CutSuffix(n, "."+want[0].Name); ok && len(out) < 8 {
-			out = append(out, b+".")
-		}
-	}
-	return out
-}
-
-func hasTwice(names []string) bool {
-	seen := make(map[string]bool, len(names))
-	for _, n := range names {
-		if seen[n] {
-			return true
-		}
-		seen[n] = true
-	}
-	return false
 }

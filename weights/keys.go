@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -55,7 +56,7 @@ func ParseKeyMap(rules ...string) (*KeyMap, error) {
 // ReadKeyMap reads a file of rules, one a line; empty lines and what follows
 // a # are left out.
 func ReadKeyMap(path string) (*KeyMap, error) {
-	b, err := readLimited(path, maxRulesDoc)
+	b, err := limitread.File(path, maxRulesDoc)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +79,7 @@ func ReadKeyMap(path string) (*KeyMap, error) {
 	return k, nil
 }
 
-// Append adds the rules of o after those of k.
+// Append adds the rules of o at the end of k.
 func (k *KeyMap) Append(o *KeyMap) error {
 	if len(k.rules)+len(o.rules) > maxRules {
 		return fmt.Errorf("more than %d key rules", maxRules)
@@ -197,13 +198,14 @@ func (r *rule) match(pattern, parts []string, caught [][]string) ([][]string, []
 // returned map is new; tensors are shared. A nil KeyMap changes nothing.
 func (k *KeyMap) Apply(tensors map[string]*tensor.Tensor) (map[string]*tensor.Tensor, error) {
 	names := slices.Sorted(maps.Keys(tensors))
-	to, unused, err := k.rename(names)
+	to, unused, err := k.Rename(names)
 	if err != nil {
 		return nil, err
 	}
 	if len(unused) > 0 {
-		r := unused[0]
-		return nil, fmt.Errorf("key rule %s fits no tensor%s", r.text, suggest.Phrase(strings.Join(r.old, "."), beginnings(names, len(r.old))))
+		old, _, _ := strings.Cut(unused[0], "=")
+		old = strings.TrimSuffix(old, ".")
+		return nil, fmt.Errorf("key rule %s fits no tensor%s", unused[0], suggest.Phrase(old, beginnings(names, strings.Count(old, ".")+1)))
 	}
 	out := make(map[string]*tensor.Tensor, len(tensors))
 	for i, n := range names {
@@ -214,9 +216,10 @@ func (k *KeyMap) Apply(tensors map[string]*tensor.Tensor) (map[string]*tensor.Te
 	return out, nil
 }
 
-// rename returns each name's new one, "" for one that is dropped, and the rules
-// that fitted none.
-func (k *KeyMap) rename(names []string) (to []string, unused []rule, err error) {
+// Rename returns the new name of each name, "" for one that is dropped, and the
+// rules that fitted no name. Two equal new names are an error. A nil KeyMap
+// changes nothing.
+func (k *KeyMap) Rename(names []string) (to, unused []string, err error) {
 	to = slices.Clone(names)
 	if k == nil {
 		return to, nil, nil
@@ -239,7 +242,7 @@ func (k *KeyMap) rename(names []string) (to []string, unused []rule, err error) 
 			}
 		}
 		if !used {
-			unused = append(unused, r)
+			unused = append(unused, r.text)
 		}
 	}
 	from := map[string]string{}

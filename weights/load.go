@@ -2,12 +2,7 @@ package weights
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/resnet-go/resnet/internal/steadyfile"
 	"github.com/resnet-go/resnet/tensor"
@@ -15,91 +10,17 @@ import (
 	"github.com/resnet-go/resnet/weights/safetensors"
 )
 
-// Format is a kind of file that holds weights.
-type Format string
-
-// The formats. [Load] reads the first three.
-const (
-	Safetensors Format = "safetensors"
-	PyTorch     Format = "PyTorch"
-	Sharded     Format = "sharded" // a JSON index and the files that it names
-	HDF5        Format = "HDF5"    // Keras' .h5
-	Keras       Format = "Keras"   // version 3's .keras
-	ONNX        Format = "ONNX"
-)
-
-// Extensions are the endings of files of each format, in lower case.
-var extensions = map[string]Format{
-	".safetensors": Safetensors,
-	".pth":         PyTorch, ".pt": PyTorch, ".th": PyTorch, ".bin": PyTorch,
-	".h5": HDF5, ".hdf5": HDF5, ".keras": Keras, ".onnx": ONNX,
-}
-
-// FormatOf returns the format that a file to be written has by its ending. An
-// unknown ending is an error that lists the known ones.
-func FormatOf(path string) (Format, error) {
-	if f, ok := extensions[strings.ToLower(filepath.Ext(path))]; ok {
-		return f, nil
-	}
-	return "", fmt.Errorf("%s: the ending %q is none of .safetensors, .pth, .pt, .th, .bin, .onnx, .keras, .h5", path, filepath.Ext(path))
-}
-
-// Detect returns the format of a file: by its first bytes, and where these say
-// nothing (ONNX has no mark) by its ending.
-func Detect(path string) (Format, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
-	}
-	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s: not a regular file", path)
-	}
-	head := make([]byte, 16)
-	n, err := io.ReadFull(f, head)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-		return "", fmt.Errorf("%s: %w", path, err)
-	}
-	head = head[:n]
-	has := func(at int, mark string) bool { return len(head) >= at && strings.HasPrefix(string(head[at:]), mark) }
-	byName, known := extensions[strings.ToLower(filepath.Ext(path))]
-	switch {
-	case n == 0:
-		return "", fmt.Errorf("%s is empty", path)
-	case has(0, "\x89HDF\r\n\x1a\n"):
-		return HDF5, nil
-	case has(0, "PK\x03\x04"):
-		if byName == Keras {
-			return Keras, nil
-		}
-		return PyTorch, nil
-	case has(8, "{"):
-		return Safetensors, nil
-	case has(0, "{") && strings.HasSuffix(strings.ToLower(path), ".json"):
-		return Sharded, nil
-	case has(0, "\x80") && byName != ONNX:
-		return PyTorch, nil
-	case known:
-		return byName, nil
-	}
-	return "", fmt.Errorf("%s is no file of weights: neither safetensors nor PyTorch, Keras or ONNX", path)
-}
-
-// LoadOptions are the choices of [LoadFrom].
+// LoadOptions are the choices of [Handle.Load] and [LoadFrom].
 type LoadOptions struct {
 	// Dict chooses one of several state dicts in a PyTorch file, such as
 	// "model" beside "model_ema"; "" is the preferred one.
 	Dict string
 	// Deferred leaves large tensors of floating-point numbers in the file, which
-	// stays open as long as there is one of them: each is read when it is needed
+	// stays open as long as such a tensor exists: each is read when it is needed
 	// (see [tensor.Deferred]). It suits networks that are only run, whose plans
-	// keep weights in a form of their own. The file may be replaced by a rename
-	// meanwhile; once it was written to in place, reading is an error. Where that
-	// would be in the way of other programs (Windows), it does nothing.
+	// keep weights in another form. The file may be replaced by a rename; after a
+	// write in place, reading is an error. On Windows, where an open file would block
+	// other programs, it does nothing.
 	Deferred bool
 }
 
@@ -108,7 +29,7 @@ type LoadOptions struct {
 // are computed with while a plan is compiled.
 const minDeferred = 16 << 10
 
-// Source says where the tensors of a file came from.
+// Source describes where the tensors of a file came from.
 type Source struct {
 	Format Format
 	// Names are the tensors' names in the order of the file.
@@ -121,42 +42,49 @@ type Source struct {
 	Ignored []string
 }
 
-// Load reads a file whole: one of our own, or any that holds tensors by name
-// ([LoadFrom]). Meta is empty if it is not one of ours. Half-precision and
-// float64 tensors become float32. An error names the file.
+// Load reads a whole file that holds tensors by name (see [Handle.Load]), with
+// its metadata. Half-precision and float64 tensors become float32. An error
+// names the file.
 func Load(path string) (*File, error) {
 	f, _, err := LoadFrom(path, LoadOptions{})
 	return f, err
 }
 
-// LoadFrom is [Load] with choices, and tells what was found: a safetensors
-// file, one of PyTorch (.pth, .pt, .th, .bin, in its new and old formats), or
-// the index of a file that is cut into several (.safetensors.index.json,
-// .bin.index.json). What a file is is seen from its content.
+// LoadFrom is [Load] with choices. It also describes what it found.
 func LoadFrom(path string, opt LoadOptions) (*File, *Source, error) {
-	o, err := openFile(path, opt)
+	h, err := Open(path)
 	if err != nil {
 		return nil, nil, err
 	}
-	open := false // the file stays so
-	defer func() {
-		if !open {
-			o.close()
-		}
-	}()
+	defer h.Close()
+	return h.Load(opt)
+}
+
+// Load reads a safetensors file, a file of PyTorch (.pth, .pt, .th, .bin, in its
+// new and old formats), or the index of a file that is cut into several
+// (.safetensors.index.json, .bin.index.json) and these. Meta is empty unless the
+// file has the metadata of this project. The handle stays the caller's to close.
+func (h *Handle) Load(opt LoadOptions) (*File, *Source, error) {
+	o, err := h.open(opt)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer o.close()
 	f := &File{Meta: o.meta, Tensors: map[string]*tensor.Tensor{}}
 	for i, name := range o.source.Names {
 		var t *tensor.Tensor
 		var err error
 		if opt.Deferred && steadyfile.Replaceable && deferrable(o.entries[i]) {
-			t, err = o.deferredTensor(path, name)
+			t, err = o.deferredTensor(h.Path(), name)
 		} else {
 			t, err = o.tensor(name)
 		}
 		if err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", path, err)
+			return nil, nil, fmt.Errorf("%s: %w", h.Path(), err)
 		}
-		open = open || t.Deferred()
+		if t.Deferred() {
+			o.keepOpen()
+		}
 		f.put(name, t)
 	}
 	return f, &o.source, nil
@@ -184,11 +112,15 @@ func (o *opened) deferredTensor(path, name string) (*tensor.Tensor, error) {
 	}, t.Shape()...)
 }
 
-// LoadMeta reads what a file says about itself and the list of its tensors,
-// without reading these. Entries of files that are not safetensors have no
-// Begin and End.
+// LoadMeta reads a file's metadata and the list of its tensors, without reading
+// these. Entries of files that are not safetensors have no Begin and End.
 func LoadMeta(path string) (*Meta, []safetensors.Entry, error) {
-	o, err := openFile(path, LoadOptions{})
+	h, err := Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer h.Close()
+	o, err := h.open(LoadOptions{})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -196,56 +128,68 @@ func LoadMeta(path string) (*Meta, []safetensors.Entry, error) {
 	return &o.meta, o.entries, nil
 }
 
-// opened is an open file of any format that [Load] reads.
+// opened is a file of a format that [Handle.Load] reads, with its header read.
 type opened struct {
 	meta    Meta
 	source  Source
 	entries []safetensors.Entry
 	tensor, // reads it now
 	deferred func(name string) (*tensor.Tensor, error)
-	close func() error
+	files []*Handle // that hold the tensors
+	parts []*Handle // the files that an index names, opened here
 }
 
-func openFile(path string, opt LoadOptions) (*opened, error) {
-	format, err := Detect(path)
-	if err != nil {
-		return nil, err
+// keepOpen keeps the files that hold the tensors open, for tensors that are
+// deferred.
+func (o *opened) keepOpen() {
+	for _, h := range o.files {
+		h.KeepOpen()
 	}
-	if opt.Dict != "" && format != PyTorch {
-		return nil, fmt.Errorf("%s is a file of format %s, which has no dictionary %q in it: only PyTorch's have", path, format, opt.Dict)
+}
+
+// close closes the parts of a sharded file.
+func (o *opened) close() {
+	for _, h := range o.parts {
+		h.Close() // it was only read
+	}
+}
+
+func (h *Handle) open(opt LoadOptions) (*opened, error) {
+	if opt.Dict != "" && h.format != PyTorch {
+		return nil, fmt.Errorf("%s is a file of format %s, which has no dictionary %q in it: only PyTorch's have", h.Path(), h.format, opt.Dict)
 	}
 	var o *opened
-	switch format {
+	var err error
+	switch h.format {
 	case Safetensors:
-		o, err = openSafetensors(path)
+		o, err = h.openSafetensors()
 	case PyTorch:
-		o, err = openPyTorch(path, opt)
+		o, err = h.openPyTorch(opt)
 	case Sharded:
-		o, err = openSharded(path)
+		o, err = h.openSharded()
 	default:
-		return nil, fmt.Errorf("%s is a file of format %s, which does not hold tensors by PyTorch's names: use resnet convert", path, format)
+		return nil, fmt.Errorf("%s is a file of format %s, which does not hold tensors by PyTorch's names: use resnet convert", h.Path(), h.format)
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", h.Path(), err)
 	}
-	o.source.Format = format
+	o.source.Format = h.format
 	for _, e := range o.entries {
 		o.source.Names = append(o.source.Names, e.Name)
 	}
 	return o, nil
 }
 
-func openSafetensors(path string) (*opened, error) {
-	r, err := safetensors.Open(path)
+func (h *Handle) openSafetensors() (*opened, error) {
+	r, err := safetensors.NewReader(h, h.Size())
 	if err != nil {
 		return nil, err
 	}
 	meta, err := parseMeta(r.Metadata())
 	if err != nil {
-		r.Close()
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
-	return &opened{meta: meta, entries: r.Entries(), tensor: r.Tensor, deferred: r.Deferred, close: r.Close}, nil
+	return &opened{meta: meta, entries: r.Entries(), tensor: r.Tensor, deferred: r.Deferred, files: []*Handle{h}}, nil
 }
 
 var torchType = map[pytorch.DType]safetensors.DType{
@@ -255,12 +199,12 @@ var torchType = map[pytorch.DType]safetensors.DType{
 	pytorch.Int8: safetensors.I8, pytorch.UInt8: safetensors.U8, pytorch.Bool: safetensors.Bool,
 }
 
-func openPyTorch(path string, opt LoadOptions) (*opened, error) {
-	r, err := pytorch.Open(path, pytorch.Options{Dict: opt.Dict})
+func (h *Handle) openPyTorch(opt LoadOptions) (*opened, error) {
+	r, err := pytorch.NewReader(h, h.Size(), pytorch.Options{Dict: opt.Dict})
 	if err != nil {
 		return nil, err
 	}
-	o := &opened{tensor: r.Tensor, deferred: r.Deferred, close: r.Close,
+	o := &opened{tensor: r.Tensor, deferred: r.Deferred, files: []*Handle{h},
 		source: Source{Dict: r.Dict(), Dicts: r.Dicts(), Ignored: r.Ignored()}}
 	if extra := r.Extra(); extra != nil {
 		var texts map[string]string
@@ -268,8 +212,7 @@ func openPyTorch(path string, opt LoadOptions) (*opened, error) {
 			o.meta, err = parseMeta(texts)
 		}
 		if err != nil {
-			r.Close()
-			return nil, fmt.Errorf("%s: its metadata: %w", path, err)
+			return nil, fmt.Errorf("its metadata: %w", err)
 		}
 	}
 	for _, e := range r.Entries() {
@@ -278,7 +221,7 @@ func openPyTorch(path string, opt LoadOptions) (*opened, error) {
 	return o, nil
 }
 
-// put files a tensor under the model or the training.
+// put puts a tensor into Tensors or, if it belongs to the training, State.
 func (f *File) put(name string, t *tensor.Tensor) {
 	if f.Ours() && IsState(name) {
 		if f.State == nil {

@@ -138,8 +138,15 @@ func TestDetect(t *testing.T) {
 		if err := os.WriteFile(path, []byte(c.content), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := weights.Detect(path); got != c.want || err != nil {
-			t.Errorf("%s %q is %s, %v; want %s", c.name, c.content, got, err, c.want)
+		h, err := weights.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Format() != c.want || h.Path() != path || h.Size() != int64(len(c.content)) {
+			t.Errorf("%s %q is %s of %d bytes; want %s", c.name, c.content, h.Format(), h.Size(), c.want)
+		}
+		if err := h.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 	for name, content := range map[string]string{"text.txt": "hello", "empty.pth": ""} {

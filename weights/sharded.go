@@ -4,9 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,51 +18,48 @@ const (
 )
 
 // openSharded opens the files that an index names, which must be beside it.
-func openSharded(path string) (*opened, error) {
-	b, err := readLimited(path, maxIndex)
-	if err != nil {
+func (h *Handle) openSharded() (_ *opened, err error) {
+	if h.Size() > maxIndex {
+		return nil, fmt.Errorf("it is larger than the limit of %d bytes for an index", maxIndex)
+	}
+	b := make([]byte, h.Size())
+	if _, err := h.ReadAt(b, 0); err != nil {
 		return nil, err
 	}
 	var index struct {
 		WeightMap map[string]string `json:"weight_map"`
 	}
 	if err := json.Unmarshal(b, &index); err != nil {
-		return nil, fmt.Errorf("%s is no index of a sharded file: %w", path, err)
+		return nil, fmt.Errorf("it is no index of a sharded file: %w", err)
 	}
 	if len(index.WeightMap) == 0 {
-		return nil, fmt.Errorf("%s is no index of a sharded file: it has no weight_map", path)
+		return nil, errors.New("it is no index of a sharded file: it has no weight_map")
 	}
-	shards := map[string]*opened{}
 	o := &opened{}
-	o.close = func() error {
-		var errs []error
-		for _, s := range shards {
-			errs = append(errs, s.close())
+	defer func() {
+		if err != nil {
+			o.close()
 		}
-		return errors.Join(errs...)
-	}
-	fail := func(err error) (*opened, error) {
-		o.close()
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
+	}()
+	shards := map[string]*opened{}
 	for _, file := range slices.Sorted(maps.Values(index.WeightMap)) {
 		if shards[file] != nil {
 			continue
 		}
 		if file != filepath.Base(file) || strings.ContainsAny(file, `/\`) || file == "." || file == ".." {
-			return fail(fmt.Errorf("it names the file %q, which is not in its own folder", file))
+			return nil, fmt.Errorf("it names the file %q, which is not in its own folder", file)
 		}
 		if len(shards) == maxShards {
-			return fail(fmt.Errorf("it names more than %d files", maxShards))
+			return nil, fmt.Errorf("it names more than %d files", maxShards)
 		}
-		s, err := openShard(filepath.Join(filepath.Dir(path), file))
+		s, err := o.openShard(filepath.Join(filepath.Dir(h.Path()), file))
 		if err != nil {
-			return fail(err)
+			return nil, err
 		}
 		shards[file] = s
 		for _, e := range s.entries {
 			if in := index.WeightMap[e.Name]; in != file {
-				return fail(fmt.Errorf("tensor %q is in %s, but the index has it in %q", e.Name, file, in))
+				return nil, fmt.Errorf("tensor %q is in %s, but the index has it in %q", e.Name, file, in)
 			}
 			o.entries = append(o.entries, e)
 		}
@@ -76,7 +71,7 @@ func openSharded(path string) (*opened, error) {
 		}
 		for _, name := range slices.Sorted(maps.Keys(index.WeightMap)) {
 			if !has[name] {
-				return fail(fmt.Errorf("tensor %q should be in %s, which does not have it", name, index.WeightMap[name]))
+				return nil, fmt.Errorf("tensor %q should be in %s, which does not have it", name, index.WeightMap[name])
 			}
 		}
 	}
@@ -85,33 +80,16 @@ func openSharded(path string) (*opened, error) {
 	return o, nil
 }
 
-func openShard(path string) (*opened, error) {
-	format, err := Detect(path)
+// openShard opens one of the files. A shard that is an index is refused, so an
+// index cannot name itself.
+func (o *opened) openShard(path string) (*opened, error) {
+	h, err := Open(path)
 	if err != nil {
 		return nil, err
 	}
-	switch format {
-	case Safetensors:
-		return openSafetensors(path)
-	case PyTorch:
-		return openPyTorch(path, LoadOptions{})
+	o.files, o.parts = append(o.files, h), append(o.parts, h)
+	if h.format != Safetensors && h.format != PyTorch {
+		return nil, fmt.Errorf("%s is a file of format %s, not a part of a sharded file", path, h.format)
 	}
-	return nil, fmt.Errorf("%s is a file of format %s, not a part of a sharded file", path, format)
-}
-
-// readLimited reads a file of at most limit bytes.
-func readLimited(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if int64(len(b)) > limit {
-		return nil, fmt.Errorf("%s is larger than the limit of %d bytes", path, limit)
-	}
-	return b, nil
+	return h.open(LoadOptions{})
 }

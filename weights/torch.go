@@ -13,10 +13,10 @@ import (
 )
 
 // SavePyTorch writes the model of f, without the training's tensors, as a state
-// dict that torch.load reads, atomically. The metadata go along where PyTorch
-// does not look, so that [Load] finds them again. The tensors are written in
-// the given order of names; those not in it follow by name. The same File and
-// order always give the same bytes.
+// dict that torch.load reads, atomically. The metadata are in a record that
+// PyTorch ignores and [Load] reads. The tensors are written in the given order of
+// names; tensors that are not in it follow in alphabetical order. The same File
+// and order always give the same bytes.
 func SavePyTorch(path string, f *File, order []string, opt SaveOptions) error {
 	var extra []byte
 	if f.Ours() {
@@ -39,7 +39,7 @@ func SavePyTorch(path string, f *File, order []string, opt SaveOptions) error {
 	return atomicfile.Write(path, func(w io.Writer) error { return pytorch.Write(w, ts, extra) })
 }
 
-// ordered returns the names of m, those of order first.
+// ordered returns the names of m: first the names in order, then the others.
 func ordered(m map[string]*tensor.Tensor, order []string) []string {
 	var names []string
 	seen := map[string]bool{}

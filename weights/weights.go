@@ -1,7 +1,11 @@
-// Package weights holds the project's own model file: a safetensors file whose
-// metadata say which network the tensors belong to, its classes, how pictures
-// are prepared for it and how it was trained, so that the file alone is enough
-// to use the model or to go on training it.
+// Package weights reads and writes tensors by name: safetensors, PyTorch's files,
+// and files that are cut into several. It renames tensors ([KeyMap]) and checks
+// whether they fit a model ([Fit]). It builds no networks: what a file has about
+// the network whose tensors it holds is [Meta], texts that other packages
+// interpret; package modelfile makes networks of them.
+//
+// The project's own model file is a safetensors file with such metadata, enough
+// to use the model or to continue its training from the file alone.
 package weights
 
 import (
@@ -18,10 +22,10 @@ import (
 	"github.com/resnet-go/resnet/weights/safetensors"
 )
 
-// The tensors of a file that belong to the training and not to the model have
-// names that begin so.
+// The prefixes of the names of tensors that belong to the training and not to
+// the model.
 const (
-	OptimPrefix = "optim." // slots of the optimiser: optim.momentum.conv1.weight
+	OptimPrefix = "optim." // slots of the optimizer: optim.momentum.conv1.weight
 	EMAPrefix   = "ema."   // moving averages: ema.conv1.weight
 )
 
@@ -30,19 +34,20 @@ func IsState(name string) bool {
 	return strings.HasPrefix(name, OptimPrefix) || strings.HasPrefix(name, EMAPrefix)
 }
 
-// DataInfo says which data a model was trained on.
+// DataInfo describes the data that a model was trained on.
 type DataInfo struct {
 	Spec string `json:"spec"`           // as given to --data
 	Hash string `json:"hash,omitempty"` // of the training part's content
 }
 
-// Meta is what a model file says about itself. Fields that a file does not
-// have are zero: a file of other origin has none.
+// Meta are the metadata of a model file. Fields that a file does not have are
+// zero; a file of other origin has none.
 type Meta struct {
-	// Architecture is package models' description of the network.
+	// Architecture describes the network, in the JSON of package models or
+	// modelfile/keras.
 	Architecture json.RawMessage
 	Classes      []string // by label
-	MultiLabel   bool     // any number of classes a picture: sigmoid, not softmax
+	MultiLabel   bool     // a picture has any number of classes: sigmoid, not softmax
 	// Preprocess is data.Preprocess, how a picture becomes the input.
 	Preprocess json.RawMessage
 	Recipe     string   // the complete recipe, YAML
@@ -50,14 +55,15 @@ type Meta struct {
 	Command    []string // the command line of the run
 	Data       DataInfo
 	Metrics    map[string]float64 // of these weights, such as "val.top1"
-	// Training is package train's state, for going on; empty in a file that
-	// holds the model only.
+	// Training is the state from which package train continues; empty in a file
+	// that holds the model only.
 	Training json.RawMessage
-	// Extra holds metadata that are not ours.
+	// Extra holds the metadata of other programs.
 	Extra map[string]string
 }
 
-// Ours reports whether the file was written by this project.
+// Ours reports whether the file describes its architecture, so that a network can
+// be made from it alone.
 func (m *Meta) Ours() bool { return len(m.Architecture) > 0 }
 
 // File is a model file in memory.
@@ -114,7 +120,7 @@ func (f *File) list(opt SaveOptions) ([]safetensors.Tensor, error) {
 	var ts []safetensors.Tensor
 	for _, name := range slices.Sorted(maps.Keys(f.Tensors)) {
 		if IsState(name) {
-			return nil, fmt.Errorf("the model's tensor %q has a name that is kept for training state (%s*, %s*): rename the module", name, OptimPrefix, EMAPrefix)
+			return nil, fmt.Errorf("the model's tensor %q has a name that is reserved for training state (%s*, %s*): rename the module", name, OptimPrefix, EMAPrefix)
 		}
 		t := safetensors.Tensor{Name: name, Tensor: f.Tensors[name]}
 		if opt.Half && t.Tensor.DType() == tensor.Float32 {
@@ -209,7 +215,7 @@ func parseMeta(texts map[string]string) (Meta, error) {
 	known := map[string]bool{keyFormat: true, keyVersion: true}
 	v, ours := texts[keyVersion]
 	if ours && v != version {
-		return m, fmt.Errorf("it is of version %s of our model file, this program reads version %s", v, version)
+		return m, fmt.Errorf("it is version %s of our model file, this program reads version %s", v, version)
 	}
 	if ours {
 		for _, s := range m.sections() {
@@ -249,9 +255,9 @@ func Read(r *safetensors.Reader) (*File, error) {
 	return f, nil
 }
 
-// ModelOnly returns the model without its training state, to be used and not
-// trained on. Where the training kept moving averages (EMA), these take the
-// place of the weights, being what was evaluated. Tensors are shared with f.
+// ModelOnly returns the model without its training state, for use and not for
+// further training. If the training kept moving averages (EMA), they replace the
+// weights, because they are what was evaluated. Tensors are shared with f.
 func (f *File) ModelOnly() *File {
 	m := &File{Meta: f.Meta, Tensors: maps.Clone(f.Tensors)}
 	m.Training = nil

@@ -39,24 +39,24 @@ func (a *app) benchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench [MODEL...]",
 		Short: "Measure speed, and compare it with other programs",
-		Long: `bench measures networks, by name with random weights, or of a file (.safetensors,
-.onnx, .keras, .h5, NAME@FILE): every MODEL at every batch, number of threads and
-mode, each in a process of its own. It prints the median time of a step, images a
-second, GFLOP/s of the network's products, the share of the FMA peak of the same
-run, and the peak memory.
+		Long: `bench measures networks: by name with random weights, or from a file (.safetensors,
+.onnx, .keras, .h5, NAME@FILE). Each combination of MODEL, batch, number of threads
+and mode runs in a separate process. bench prints the median time of a step, images
+per second, GFLOP/s, the share of the FMA peak, which is measured in the same run,
+and the peak memory.
 
 --peer NAME runs PyTorch (torch), onnxruntime (ort) or OpenVINO (openvino; the
-last two for inference) in turns with ours and prints how long ours takes for
-each unit of theirs: below 1 is faster. Peers get our weights and input, and
-their outputs must agree with ours before anything is timed. Of an ONNX file, ort
-and openvino run the file itself, of other networks our export; torch runs what
-it knows by name. It needs the folder peers of the source tree and Python;
-NAME=PYTHON names a peer's Python. Run it on a machine that does nothing else.
+last two for inference) in alternation with ours and prints our time divided by
+theirs: below 1, ours is faster. Peers get our weights and input, and their outputs
+must agree with ours before anything is timed. For an ONNX file, ort and openvino
+run the file itself, for other networks our export; torch runs the networks that it
+knows by name. --peer needs the folder peers of the source tree, and Python;
+NAME=PYTHON names a peer's Python. Run bench on a machine that does nothing else.
 
-Convolutions are computed as "resnet tune" has measured, if it has.
+The algorithms of convolutions are the ones that "resnet tune" has measured, if any.
 
---profile prints where the time goes, step by step of the plan: the algorithm of
-a convolution, GFLOP/s, bytes read and written, share of the time.`,
+--profile prints the time of each step of the plan, the algorithm of a convolution,
+GFLOP/s, bytes read and written, and the share of the time.`,
 		Example: `  resnet bench                                      # resnet18, batch 1 and 8
   resnet bench resnet18 resnet50 --batch 1,8 --threads 1,2
   resnet bench resnet20-cifar --mode train --batch 128 --peer torch=/usr/bin/python3
@@ -66,20 +66,20 @@ a convolution, GFLOP/s, bytes read and written, share of the time.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args) },
 	}
 	f := cmd.Flags()
-	f.IntSliceVar(&c.batches, "batch", []int{1, 8}, "pictures a step")
+	f.IntSliceVar(&c.batches, "batch", []int{1, 8}, "pictures per step")
 	f.IntSliceVar(&c.threads, "threads", []int{runtime.NumCPU()}, "threads to use")
 	f.StringSliceVar(&c.modes, "mode", []string{bench.Infer}, "infer or train")
 	f.IntVar(&c.size, "size", 0, "height and width of the input (default: the network's own)")
-	f.IntVar(&c.rounds, "rounds", 5, "how often the programs take turns")
-	f.Float64Var(&c.seconds, "seconds", 1, "time of a turn")
+	f.IntVar(&c.rounds, "rounds", 5, "rounds of alternation between the programs")
+	f.Float64Var(&c.seconds, "seconds", 1, "time of each program per round")
 	f.StringSliceVar(&c.peers, "peer", nil, "programs to compare with: torch, ort, openvino, or NAME=PYTHON")
-	f.StringVar(&c.python, "peer-python", "python3", "Python of the peers that name none")
+	f.StringVar(&c.python, "peer-python", "python3", "Python for peers without PYTHON")
 	f.StringVar(&c.chart, "chart", "", "also draw the times to this file, .svg or .png")
 	f.BoolVar(&c.profile, "profile", false, "print the time of each step of the plan")
 	f.BoolVar(&c.sort, "sort", false, "with --profile: the longest steps first")
-	f.BoolVar(&c.exact, "exact", false, "ours: compute every convolution as the sum of its products")
+	f.BoolVar(&c.exact, "exact", false, "ours: disable Winograd convolution")
 	c.bf16.add(cmd)
-	f.BoolVar(&c.noTuning, "no-tuning", false, "ours: choose algorithms without the times that resnet tune has measured")
+	f.BoolVar(&c.noTuning, "no-tuning", false, "ours: ignore the times that resnet tune has measured")
 	f.StringVar(&c.peersDir, "peers-dir", "peers", "folder of the peers' programs")
 	completeWith(cmd, "mode", []string{bench.Infer, bench.Train})
 	completeWith(cmd, "peer", peerNames)
@@ -88,7 +88,7 @@ a convolution, GFLOP/s, bytes read and written, share of the time.`,
 
 func (c *benchCommand) check(names []string) error {
 	for _, n := range names {
-		if err := checkModel(n); err != nil {
+		if _, err := parseModel(n); err != nil {
 			return err
 		}
 	}
@@ -101,13 +101,13 @@ func (c *benchCommand) check(names []string) error {
 		return err
 	}
 	if c.profile && (len(c.peers) > 0 || c.chart != "") {
-		return usagef("--profile is of our own network: it does not go with --peer and --chart")
+		return usagef("--profile measures our network only: leave out --peer and --chart")
 	}
 	if c.sort && !c.profile {
 		return usagef("--sort needs --profile")
 	}
 	if c.size < 0 || c.rounds < 1 || !(c.seconds > 0) {
-		return usagef("--size must not be below 0, --rounds not below 1, --seconds above 0")
+		return usagef("--size must not be negative, --rounds at least 1, --seconds above 0")
 	}
 	return c.bf16.check()
 }

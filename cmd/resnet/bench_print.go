@@ -37,7 +37,7 @@ func (c *benchCommand) print(all []*bench.Comparison) error {
 		return err
 	}
 	if len(all) > 0 && all[0].PeakGFLOPS > 0 {
-		c.printf("FMA peak %.0f GFLOP/s a core\n", all[0].PeakGFLOPS)
+		c.printf("FMA peak %.0f GFLOP/s per core\n", all[0].PeakGFLOPS)
 	}
 	for _, n := range notes {
 		c.printf("%s\n", n)
@@ -45,8 +45,8 @@ func (c *benchCommand) print(all []*bench.Comparison) error {
 	return nil
 }
 
-// drawBench draws the time of a picture by configuration, a panel for each mode
-// and a colour for each program.
+// drawBench draws the time per picture by configuration, with one panel per mode
+// and one color per program.
 func drawBench(all []*bench.Comparison, path string) error {
 	var panels []chart.Panel
 	for _, mode := range []string{bench.Infer, bench.Train} {
@@ -117,7 +117,7 @@ func (c *benchCommand) runProfile(ctx context.Context, names []string) error {
 }
 
 func (c *benchCommand) printProfile(p *bench.NetworkProfile) error {
-	c.printf("%s, %s: %.2f ms, %.1f GFLOP/s, %.1f MB a run\n", p.Config, p.ISA, p.MS, p.GFLOPS, float64(p.ArenaBytes)/1e6)
+	c.printf("%s, %s: %.2f ms, %.1f GFLOP/s, %.1f MB per run\n", p.Config, p.ISA, p.MS, p.GFLOPS, float64(p.ArenaBytes)/1e6)
 	t := term.NewTable("step", "phase", "geometry", "algorithm", ">ms", ">share", ">GFLOP/s", ">of peak", ">MB", ">GB/s")
 	phases := map[string]float64{}
 	for _, s := range p.Steps {

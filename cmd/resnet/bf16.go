@@ -11,7 +11,7 @@ type bf16Flag engine.BF16
 
 func (f *bf16Flag) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.Var(f, "bf16", "multiply bfloat16 numbers, on processors with AVX512-BF16; emulate: the same on any, slowly, to measure accuracy")
+	fs.Var(f, "bf16", "multiply bfloat16 numbers, on processors with AVX512-BF16; emulate: the same bits on any processor, in plain Go and very slowly, to measure accuracy")
 	fs.Lookup("bf16").NoOptDefVal = engine.BF16Native.String()
 	completeWith(cmd, "bf16", []string{"native", "emulate", "off"})
 }
@@ -37,5 +37,5 @@ func (f *bf16Flag) name() string {
 	return f.String()
 }
 
-// check returns an error where the processor lacks what the flag asks for.
+// check returns an error if the processor lacks the instructions.
 func (f *bf16Flag) check() error { return engine.BF16(*f).Check() }

@@ -12,6 +12,7 @@ import (
 	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/metrics"
+	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/train"
 )
 
@@ -48,7 +49,7 @@ func TestTrainBF16(t *testing.T) {
 	out, whole := filepath.Join(dir, "run"), filepath.Join(dir, "whole")
 	args := smallRun(t, whole, "--bf16=emulate")
 	code, _, errs := cli(t, args...)
-	if code != exitDone || !strings.Contains(errs, "training multiplies bfloat16 numbers, emulated") {
+	if code != exitDone || !strings.Contains(errs, "training uses emulated bfloat16 operands") {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	recipe, err := os.ReadFile(filepath.Join(whole, train.RecipeFile))
@@ -80,7 +81,7 @@ func TestTrainBF16(t *testing.T) {
 	if same(whole, out) {
 		t.Error("float32 gives the same results: bf16 was not used")
 	}
-	if code, _, errs := cli(t, "train", "--resume", "--out", out, "--bf16=emulate"); code != exitUsage || !strings.Contains(errs, "--bf16 does not go with --resume") {
+	if code, _, errs := cli(t, "train", "--resume", "--out", out, "--bf16=emulate"); code != exitUsage || !strings.Contains(errs, "--bf16 cannot be combined with --resume") {
 		t.Errorf("switching on the way: exit code %d: %s", code, errs)
 	}
 }
@@ -104,25 +105,28 @@ func TestBF16PublishedWeights(t *testing.T) {
 	const pictures = 1000
 	var logits [2][]float32
 	for i, bf16 := range []engine.BF16{engine.BF16Off, engine.BF16Emulated} {
-		m, err := resnet.Open("resnet20-cifar@"+file, resnet.Options{BF16: bf16, Batch: 100})
+		m, err := resnet.Open("resnet20-cifar@"+file, resnet.Options{Compute: resnet.Compute{BF16: bf16}, Batch: 100})
 		if err != nil {
 			t.Fatal(err)
 		}
 		size := m.Input().Numel()
-		x := make([]float32, pictures*size)
+		in := m.Input()
+		x := tensor.NewNHWC(pictures, in[0], in[1], in[2])
 		prep := m.Preprocess()
 		var img imaging.Image
 		for j := range pictures {
 			if err := splits.Test.Decode(j, &img); err != nil {
 				t.Fatal(err)
 			}
-			if err := prep.ApplyNHWC(x[j*size:(j+1)*size], &img); err != nil {
+			if err := prep.ApplyNHWC(x.Float32s()[j*size:(j+1)*size], &img); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if logits[i], _, err = m.Forward(t.Context(), x, pictures); err != nil {
+		z, _, err := m.Forward(t.Context(), x)
+		if err != nil {
 			t.Fatal(err)
 		}
+		logits[i] = z.Float32s()
 	}
 	var wrong [2]int
 	changed, worst, lo, hi := 0, 0.0, 0.0, 0.0

@@ -33,7 +33,7 @@ func (a *app) compareCommand() *cobra.Command {
 	for _, n := range lab.Names() {
 		e, err := lab.Lookup(n)
 		if err != nil {
-			panic(err) // of a name from the list
+			panic(err) // cannot happen: the name is from the list
 		}
 		fmt.Fprintf(&about, "  %-15s %s\n", n, e.Question)
 	}
@@ -41,16 +41,16 @@ func (a *app) compareCommand() *cobra.Command {
 		Use:   "compare [EXPERIMENT | RECIPE.yaml...]",
 		Short: "Train networks side by side and show what differs",
 		Long: `compare trains the networks of an experiment on the same data with the same seeds
-and budget, measures them, and writes a report: report.html, which needs nothing
-else and works offline, charts as CSV, PNG and SVG, and runs.csv. The experiments:
+and budget, measures them, and writes a report: report.html, a single file that
+works offline, charts as CSV, PNG and SVG, and runs.csv. The experiments:
 
 ` + about.String() + `
-Or it compares any recipes: files of resnet train, each with its model.
+It can also compare recipes: YAML files for resnet train, each with its model.
 
-Ctrl-C stops it with everything saved; the same command goes on. Without
+Ctrl-C stops it with everything saved; the same command continues. Without
 arguments, it shows the degradation on the sample inside the program in a few
-minutes. What is true in a small budget need not be in a large one: the report
-says what was found in which.`,
+minutes. Results of a small budget need not hold for a large one: the report
+states the budget of each.`,
 		Example: `  resnet compare
   resnet compare degradation --data folder:cifar10.zip --depths 20,56,110 --seeds 3 --epochs 60 --out degradation
   resnet compare attention --images 2000 --epochs 3
@@ -66,8 +66,8 @@ says what was found in which.`,
 	f.IntVar(&c.epochs, "epochs", 0, "passes over the training data (default: 4 on the sample, else the recipe's)")
 	f.IntSliceVar(&c.opt.Depths, "depths", nil, "layers of the networks (default: the experiment's)")
 	f.IntVar(&c.opt.Seeds, "seeds", 1, "runs of each network")
-	f.IntVar(&c.opt.Grid, "grid", 15, "points a side of a loss landscape")
-	f.IntVar(&c.opt.Jobs, "jobs", 0, "runs at a time, a share of the threads each (default: one a thread)")
+	f.IntVar(&c.opt.Grid, "grid", 15, "points per side of a loss landscape")
+	f.IntVar(&c.opt.Jobs, "jobs", 0, "runs trained at the same time, which share the threads (default: one per thread)")
 	f.StringVarP(&c.opt.Dir, "out", "o", "", "folder for runs and report (default: runs/EXPERIMENT)")
 	completeWith(cmd, "recipe", train.RecipeNames())
 	cmd.ValidArgs = lab.Names()
@@ -80,7 +80,7 @@ func (c *compareCommand) run(ctx context.Context, args []string) error {
 	}
 	for _, d := range c.opt.Depths {
 		if d < 8 || d%6 != 2 {
-			return usagef("--depths %d: these networks have 6n+2 layers, such as 8, 20, 32, 44, 56, 110", d)
+			return usagef("--depths %d: the networks have 6n+2 layers: give 8, 20, 32, 44, 56, 110 or the like", d)
 		}
 	}
 	e, err := c.experiment(args)
@@ -106,7 +106,7 @@ func (c *compareCommand) run(ctx context.Context, args []string) error {
 	end()
 	if err != nil {
 		if errors.Is(err, context.Canceled) {
-			return errors.New("stopped, everything saved: the same command goes on")
+			return errors.New("stopped, everything saved: the same command continues")
 		}
 		return err
 	}
@@ -131,7 +131,7 @@ func (c *compareCommand) experiment(args []string) (*lab.Experiment, error) {
 	}
 	if len(args) > 0 && strings.HasSuffix(args[0], ".yaml") {
 		if c.recipe != "" {
-			return nil, usagef("recipes are compared: leave out --recipe")
+			return nil, usagef("--recipe is given, but recipe files are compared: leave it out")
 		}
 		var recipes []*train.Recipe
 		for _, path := range args {

@@ -18,7 +18,7 @@ import (
 	"github.com/resnet-go/resnet/weights"
 )
 
-// convertFlags are those of resnet convert.
+// convertFlags are the flags of resnet convert.
 type convertFlags struct {
 	app *app
 
@@ -39,26 +39,27 @@ func (a *app) convertCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "convert IN OUT",
 		Short: "Convert weights between file formats",
-		Long: `convert reads weights in one format and writes them in another. What IN is, is
-seen from its content; what OUT becomes, from its ending:
+		Long: `convert reads weights in one format and writes them in another. The format of IN
+is detected from its content, the format of OUT is chosen by its ending:
 
   .safetensors          our own model file, which other programs read too
   .pth .pt .th .bin     PyTorch; torch.load(OUT, weights_only=True) reads it
   .onnx                 ONNX, the network with its batch norms, for any batch size
-  .keras .h5            Keras 3, the network too
+  .keras .h5            Keras 3, with the network
 
 IN is a file of any of these, a safetensors or PyTorch file in several parts (its
 .index.json), or NAME@FILE, which is the same as --model NAME. With --model, the
-weights are checked against that network and its description goes into OUT, so
-that OUT alone is enough for predict, eval and train. Our own files, Keras models
-and ONNX files that resnet has written say themselves which network they hold; of
-other safetensors and PyTorch files tensors are only copied, and the graph of
-another ONNX file becomes ONNX again.
+weights are checked against that network and OUT gets its description, so that
+OUT alone is enough for predict, eval and train. Our own files, Keras models and
+ONNX files that resnet has written describe their network themselves. From other
+safetensors and PyTorch files only tensors are copied, and the graph of another
+ONNX file can only become ONNX or Keras.
 
 The names that torchvision, timm, transformers, pytorch_resnet_cifar10 and
-pytorch-cifar use are known. Others are told by --keys OLD=NEW or --keys FILE
-with a rule a line: a whole name, or a beginning that ends with a dot; * stands
-for one part between dots, ** for any number, - as NEW drops the tensor.`,
+pytorch-cifar use for tensors are known. For others, give --keys OLD=NEW, or --keys
+FILE with one rule per line: a whole name, or a beginning that ends with a dot.
+* stands for one part between dots, ** for any number of parts; - as NEW drops the
+tensor.`,
 		Example: `  resnet convert resnet50.pth resnet50.safetensors --model resnet50 --classes imagenet.txt
   resnet convert model.safetensors model.pth
   resnet convert model.safetensors model.onnx
@@ -76,12 +77,12 @@ for one part between dots, ** for any number, - as NEW drops the tensor.`,
 	fs := cmd.Flags()
 	fs.StringVarP(&f.model, "model", "m", "", "name of the network that the weights are for (see resnet models)")
 	fs.StringVar(&f.preprocess, "preprocess", "", "how pictures become inputs: "+strings.Join(data.PresetNames(), ", ")+", or a JSON file")
-	fs.StringVar(&f.classes, "classes", "", "file with a class name a line")
-	fs.StringArrayVar(&f.keys, "keys", nil, "rename tensors: OLD=NEW, or a file with a rule a line; may be repeated")
+	fs.StringVar(&f.classes, "classes", "", "file with one class name per line")
+	fs.StringArrayVar(&f.keys, "keys", nil, "rename tensors: OLD=NEW, or a file with one rule per line; may be repeated")
 	fs.StringVar(&f.dict, "state-dict", "", "which state dict of a PyTorch file that has several, such as model_ema")
 	fs.BoolVar(&f.partial, "partial", false, "take the tensors that fit, and fresh values for the rest of the network")
-	fs.IntVar(&f.numClasses, "num-classes", 0, "classes of the network (default: as the weights have)")
-	fs.Uint64Var(&f.seed, "seed", 0, "draws the fresh values of --partial")
+	fs.IntVar(&f.numClasses, "num-classes", 0, "number of classes of the network (default: the number in the weights)")
+	fs.Uint64Var(&f.seed, "seed", 0, "seed of the fresh values of --partial")
 	fs.BoolVar(&f.half, "half", false, "write floating point as float16")
 	fs.BoolVar(&f.force, "force", false, "replace OUT if it exists")
 	completeWith(cmd, "model", models.Names())
@@ -108,20 +109,26 @@ func (f *convertFlags) run(in, out string) error {
 	if err != nil {
 		return usageError{err}
 	}
-	if name, path, ok := strings.Cut(in, "@"); ok && !exists(in) {
-		if f.model != "" && f.model != name {
-			return usagef("IN names the network %s, --model %s", name, f.model)
-		}
-		f.model, in = name, path
+	ref, err := parseModel(in)
+	if err != nil {
+		return err
+	}
+	switch {
+	case ref.File == "":
+		return usagef("IN is missing: a file, or NAME@FILE, not %q", in)
+	case ref.Name == "":
+		ref.Name = f.model
+	case f.model != "" && f.model != ref.Name:
+		return usagef("IN names the network %s, --model %s", ref.Name, f.model)
 	}
 	if !f.force && exists(out) {
-		return fmt.Errorf("%s exists already: --force replaces it: %w", out, fs.ErrExist)
+		return fmt.Errorf("%s exists already; --force replaces it: %w", out, fs.ErrExist)
 	}
-	c := &conversion{convertFlags: f, in: in}
-	if f.model != "" {
-		err = c.forModel()
+	c := &conversion{convertFlags: f, in: ref.File}
+	if ref.Name != "" {
+		err = c.forModel(ref)
 	} else {
-		err = c.asItIs()
+		err = c.asItIs(ref)
 	}
 	if err != nil {
 		return err
@@ -154,14 +161,14 @@ type conversion struct {
 	file   *weights.File
 	source *weights.Source
 	order  []string          // of the tensors in OUT
-	net    *modelfile.Result // nil if the file does not say which network it holds
+	net    *modelfile.Result // nil if the file does not describe its network
 	report *weights.Report
 }
 
-// forModel reads weights for the network that --model names.
-func (c *conversion) forModel() error {
-	if err := checkName(c.model); err != nil {
-		return err
+// forModel reads weights for the network that is named.
+func (c *conversion) forModel(ref modelfile.Ref) error {
+	if _, err := modelfile.Lookup(ref.Name); err != nil {
+		return usageError{err}
 	}
 	keys, err := keyRules(c.keys)
 	if err != nil {
@@ -170,7 +177,7 @@ func (c *conversion) forModel() error {
 	if c.numClasses < 0 {
 		return usagef("--num-classes %d is below 0", c.numClasses)
 	}
-	r, err := modelfile.Load(c.model, c.in, modelfile.Options{
+	r, err := ref.Open(modelfile.Options{
 		Keys: keys, Dict: c.dict, Partial: c.partial, Seed: c.seed, Classes: c.numClasses,
 	})
 	if err != nil {
@@ -188,10 +195,10 @@ func (c *conversion) forModel() error {
 	return nil
 }
 
-// take makes a network with its values what is written.
+// take chooses a network with its values as what is written.
 func (c *conversion) take(r *modelfile.Result) error {
 	c.net, c.file, c.source, c.order = r, r.File, r.Source, nil
-	for _, e := range nn.StateDict(r.Module) {
+	for _, e := range nn.Params(r.Module) {
 		c.order = append(c.order, e.Name)
 	}
 	for _, n := range r.Notes {
@@ -208,7 +215,7 @@ func (c *conversion) take(r *modelfile.Result) error {
 }
 
 // asItIs reads a file that describes its network, or tensors of any names.
-func (c *conversion) asItIs() error {
+func (c *conversion) asItIs(ref modelfile.Ref) error {
 	if c.partial || c.numClasses != 0 {
 		return usagef("--partial and --num-classes need --model")
 	}
@@ -216,49 +223,30 @@ func (c *conversion) asItIs() error {
 	if err != nil {
 		return err
 	}
-	format, err := weights.Detect(c.in)
+	r, err := ref.Open(modelfile.Options{Dict: c.dict, Bare: true})
 	if err != nil {
 		return err
 	}
-	if holdsNetwork(format) && c.dict == "" {
+	if len(r.Source.Dicts) > 1 {
+		c.app.note("%s: state dict %q was chosen of %q", c.in, r.Source.Dict, r.Source.Dicts)
+	}
+	if r.Module != nil {
 		if keys.Len() > 0 {
-			return usagef("%s holds a network: --keys needs --model", c.in)
+			return usagef("%s describes its own network, so its tensors cannot be renamed: --keys needs --model, the network that they are for", c.in)
 		}
-		r, err := modelfile.Open(c.in, modelfile.Options{})
-		if err != nil {
-			return err
+		if r.Resumable() {
+			c.app.note("%s: the state of the training is left out", c.in)
 		}
 		return c.take(r)
 	}
-	file, source, err := weights.LoadFrom(c.in, weights.LoadOptions{Dict: c.dict})
-	if err != nil {
-		return err
-	}
-	if file.Ours() && keys.Len() > 0 {
-		return usagef("%s says itself which network it is for: its tensors cannot be renamed", c.in)
-	}
-	if len(file.State) > 0 {
-		c.app.note("%s: the state of the training is left out", c.in)
-	}
-	c.file, c.source, c.order = file.ModelOnly(), source, source.Names
-	if len(source.Dicts) > 1 {
-		c.app.note("%s: taken %q of the state dicts %q", c.in, source.Dict, source.Dicts)
-	}
+	c.file, c.source, c.order = r.File, r.Source, r.Source.Names
 	if c.file.Tensors, err = keys.Apply(c.file.Tensors); err != nil {
 		return fmt.Errorf("%s: %w", c.in, err)
-	}
-	if c.file.Ours() {
-		r, err := modelfile.FromFile(c.in, c.file)
-		if err != nil {
-			return err
-		}
-		r.Source = source
-		return c.take(r)
 	}
 	if c.preprocess != "" || c.classes != "" {
 		return usagef("%s does not say which network it is for: --preprocess and --classes need --model", c.in)
 	}
-	c.app.note("%s does not say which network it is for, and OUT will not either: --model NAME tells it", c.in)
+	c.app.note("%s does not say which network it is for, so OUT will not either: name it by --model NAME", c.in)
 	return nil
 }
 
@@ -278,7 +266,7 @@ func (c *conversion) describe() error {
 			return err
 		}
 		if p.Channels != c.net.Input[0] {
-			return fmt.Errorf("--preprocess %s gives %d channels, the network takes %d", c.preprocess, p.Channels, c.net.Input[0])
+			return fmt.Errorf("--preprocess %s gives %d channels, but the network takes %d", c.preprocess, p.Channels, c.net.Input[0])
 		}
 		if c.file.Preprocess, err = json.Marshal(p); err != nil {
 			return err
@@ -295,7 +283,7 @@ func (c *conversion) describe() error {
 		c.file.Classes = names
 	}
 	if c.net != nil && len(c.file.Preprocess) == 0 {
-		c.app.note("how pictures become inputs is not known: --preprocess NAME tells it")
+		c.app.note("how pictures become inputs is not known: name it by --preprocess NAME")
 	}
 	return nil
 }
@@ -340,7 +328,7 @@ func keyRules(values []string) (*weights.KeyMap, error) {
 	return keys, nil
 }
 
-// readPreprocess returns a preset, or what a JSON file says.
+// readPreprocess returns a preset, or the preprocessing in a JSON file.
 func readPreprocess(v string) (data.Preprocess, error) {
 	if !strings.HasSuffix(v, ".json") {
 		p, err := data.Preset(v)

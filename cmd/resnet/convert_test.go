@@ -31,7 +31,7 @@ func foreign(t *testing.T) string {
 		t.Fatal(err)
 	}
 	f := &weights.File{Tensors: map[string]*tensor.Tensor{}}
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		f.Tensors[strings.Replace(e.Name, "fc.", "linear.", 1)] = e.Param.Value
 	}
 	path := filepath.Join(t.TempDir(), "foreign.pth")
@@ -207,7 +207,7 @@ func TestConvertToNetworkFormats(t *testing.T) {
 				t.Errorf("%s: classes %q, preprocessing %s", name, back.Classes, back.Preprocess)
 			}
 		}
-		for _, e := range nn.StateDict(net) {
+		for _, e := range nn.Params(net) {
 			want, ok := f.Tensors[e.Name]
 			if !ok || want.DType() != tensor.Float32 {
 				continue

@@ -30,7 +30,7 @@ func openData(spec string, opt data.Options) (*data.Splits, error) {
 	return s, nil
 }
 
-// badSpec says what is wrong with a SPEC whose kind is missing or unknown.
+// badSpec returns the error for a SPEC whose kind is missing or unknown.
 func badSpec(spec, kind string, hasKind bool) error {
 	if !hasKind {
 		return fmt.Errorf("data %q is not of the form KIND:PATH, such as folder:%s (kinds: %s)", spec, spec, strings.Join(data.Kinds(), ", "))
@@ -75,9 +75,9 @@ func (a *app) dataCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check [SPEC]",
 		Short: "Count classes, find unreadable pictures and duplicates",
-		Long: `check decodes every picture of a dataset and tells how many each class has,
-which cannot be decoded, and which are there more than once, within a part or in
-two parts (so that the evaluation would see what was trained on).
+		Long: `check decodes every picture of a dataset and reports how many each class has,
+which cannot be decoded, and which occur more than once, within a part or in two
+parts (so that the evaluation would see pictures that were trained on).
 
 The exit code is 1 if a picture cannot be decoded or is in two parts.`,
 		Example: `  resnet data check                          # the sample inside the program
@@ -109,7 +109,7 @@ The exit code is 1 if a picture cannot be decoded or is in two parts.`,
 			return checkFailed(r)
 		},
 	}
-	cmd.Flags().Uint64Var(&seed, "seed", 0, "chooses the validation part where the data has none")
+	cmd.Flags().Uint64Var(&seed, "seed", 0, "selects the validation part if the data have none")
 	return cmd
 }
 
@@ -133,7 +133,7 @@ func (a *app) printCheck(r *data.Report) error {
 	t.Rule()
 	row("pictures", func(p data.PartReport) any { return term.Count(p.Images) })
 	row("unreadable", func(p data.PartReport) any { return term.Count(len(p.Bad)) })
-	row("grey", func(p data.PartReport) any { return term.Count(p.Grey) })
+	row("gray", func(p data.PartReport) any { return term.Count(p.Gray) })
 	if r.MultiLabel {
 		row("without label", func(p data.PartReport) any { return term.Count(p.NoLabel) })
 	}
@@ -160,8 +160,8 @@ func (a *app) printCheck(r *data.Report) error {
 	return nil
 }
 
-// checkFailed returns an error if training on the data would fail or its
-// evaluation mislead.
+// checkFailed returns an error if training on the data would fail, or their
+// evaluation would mislead.
 func checkFailed(r *data.Report) error {
 	bad, between := 0, 0
 	for _, p := range r.Parts {

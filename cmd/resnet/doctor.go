@@ -17,10 +17,10 @@ import (
 func (a *app) doctorCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
-		Short: "Check that the program computes rightly here, and how fast",
-		Long: `doctor tells which instruction set is used and how fast matrix products are,
+		Short: "Check results on this machine, and measure speed",
+		Long: `doctor prints which instruction set is used and how fast matrix products are. It
 computes two networks and compares their outputs with PyTorch's, which are stored
-in the program, and measures the model inside the program.
+in the program, and measures the speed of the model inside the program.
 
 The exit code is 1 if an output is wrong.`,
 		Example: `  resnet doctor
@@ -65,15 +65,15 @@ func (a *app) printDoctor(r *doctor.Report) error {
 		a.printf("features     %s\n", strings.Join(r.Features, " "))
 	}
 	if r.PeakGFLOPS > 0 {
-		a.printf("FMA peak     %.1f GFLOP/s a core\n", r.PeakGFLOPS)
+		a.printf("FMA peak     %.1f GFLOP/s per core\n", r.PeakGFLOPS)
 	}
 	switch {
 	case !r.BF16:
 		a.printf("bfloat16     no AVX512-BF16, which --bf16 needs\n")
 	case r.BF16PeakGFLOPS < r.PeakGFLOPS:
-		a.printf("bfloat16     %.1f GFLOP/s a core: --bf16 is slower than float32 here\n", r.BF16PeakGFLOPS)
+		a.printf("bfloat16     %.1f GFLOP/s per core: --bf16 is slower than float32 here\n", r.BF16PeakGFLOPS)
 	default:
-		a.printf("bfloat16     %.1f GFLOP/s a core\n", r.BF16PeakGFLOPS)
+		a.printf("bfloat16     %.1f GFLOP/s per core\n", r.BF16PeakGFLOPS)
 	}
 	share := ""
 	if r.PeakGFLOPS > 0 {

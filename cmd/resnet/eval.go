@@ -32,16 +32,17 @@ func (a *app) evalCommand() *cobra.Command {
 	c := &evalCommand{app: a}
 	cmd := &cobra.Command{
 		Use:   "eval",
-		Short: "Measure a model on labelled pictures",
+		Short: "Measure a model on labeled pictures",
 		Long: `eval runs a model over a part of a dataset (test, else val) and prints accuracy,
-loss, the figures of each class, the confusion matrix, the classes mixed up most,
-the calibration, and the pictures that the model is most wrong about.
+loss, precision, recall and F1 of each class, the confusion matrix, the classes
+that are confused most often, the calibration, and the pictures with the highest
+loss among the wrong answers.
 
-With --out, the whole report goes to files: report.json, confusion.json,
+With --out, the whole report is written to files: report.json, confusion.json,
 confusion.png and predictions.csv.
 
-Data of several labels a picture get average precision, precision, recall and F1
-instead.`,
+For data of several labels per picture, the report has average precision,
+precision, recall and F1 of each label.`,
 		Example: `  resnet eval --model runs/photos/best.safetensors --data folder:photos
   resnet eval --data folder:cifar10.zip --tta --json
   resnet eval -m best.safetensors --data idx:mnist --split test --out report
@@ -53,36 +54,39 @@ instead.`,
 	f := cmd.Flags()
 	f.StringVarP(&c.data, "data", "d", "", "SPEC of the data (default: the sample inside the program, for models trained on it)")
 	f.StringVar(&c.split, "split", "", "part of the data: train, val or test (default: test, else val)")
-	f.Uint64Var(&c.seed, "seed", 0, "chooses the validation part where the data has none, as in train")
-	f.BoolVar(&c.flip, "tta", false, "test-time augmentation: mean of the picture and its mirror image")
-	f.BoolVar(&c.skipBad, "skip-bad", false, "go on where a picture cannot be decoded, and count it")
-	f.IntVar(&c.worst, "worst", 10, "how many of the pictures with the highest loss to list")
-	f.Float64Var(&c.threshold, "threshold", 0.5, "probability from which a label counts, for data of several labels a picture")
+	f.Uint64Var(&c.seed, "seed", 0, "selects the validation part if the data have none, as in train")
+	f.BoolVar(&c.flip, "tta", false, "test-time augmentation: average the logits of the picture and its mirror image")
+	f.BoolVar(&c.skipBad, "skip-bad", false, "leave out pictures that cannot be decoded, and count them")
+	f.IntVar(&c.worst, "worst", 10, "number of wrong answers to list, by highest loss")
+	f.Float64Var(&c.threshold, "threshold", 0.5, "probability from which a label counts as predicted, for data of several labels per picture")
 	f.StringVar(&c.csv, "csv", "", "write the prediction of every picture to this file")
 	f.StringVarP(&c.outDir, "out", "o", "", "folder for the report's files")
 	completeWith(cmd, "split", []string{"train", "val", "test"})
 	return cmd
 }
 
-// evaluation is the result of eval: one of the two reports, and where from.
+// evaluation is what eval prints: the model's evaluation, and where from.
 type evaluation struct {
-	Model     string                    `json:"model"`
-	Data      string                    `json:"data"`
-	Split     string                    `json:"split"`
-	TTA       bool                      `json:"tta"`
-	Skipped   int                       `json:"skipped"` // pictures that could not be decoded
-	Single    *metrics.Report           `json:"report,omitempty"`
-	Multi     *metrics.MultiLabelReport `json:"multi_label_report,omitempty"`
-	Worst     []samplePrediction        `json:"worst"`
-	predicted []samplePrediction
+	Model   string                    `json:"model"`
+	Data    string                    `json:"data"`
+	Split   string                    `json:"split"`
+	TTA     bool                      `json:"tta"`
+	Skipped int                       `json:"skipped"` // pictures that could not be decoded
+	Single  *metrics.Report           `json:"report,omitempty"`
+	Multi   *metrics.MultiLabelReport `json:"multi_label_report,omitempty"`
+	Worst   []resnet.SamplePrediction `json:"worst"`
+	samples []resnet.SamplePrediction
 }
 
 func (c *evalCommand) run(ctx context.Context) error {
 	if c.worst < 0 {
-		return usagef("--worst %d is below 0", c.worst)
+		return usagef("--worst %d is below 0, must not be negative", c.worst)
+	}
+	if !(c.threshold > 0 && c.threshold < 1) {
+		return usagef("--threshold is %v, must be between 0 and 1", c.threshold)
 	}
 	if c.model == "" && c.data == "" {
-		return usagef("the model inside the program is for pictures like CIFAR-10's, of which the program holds none: name data, as --data folder:cifar10.zip; or evaluate on the sample inside what resnet train has made of it, as --model runs/train/best.safetensors")
+		return usagef("%s", noCIFAR)
 	}
 	m, err := c.open(c.app, 0)
 	if err != nil {
@@ -100,36 +104,15 @@ func (c *evalCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	labels, err := alignClasses(m, ds)
-	if err != nil {
-		return fmt.Errorf("%s: %w", splits.Spec, err)
-	}
-
-	s, err := c.score(ctx, m, ds)
+	r, err := c.evaluate(ctx, m, ds, splits.Spec)
 	if err != nil {
 		return err
 	}
-	e := &evaluation{Model: m.Name(), Data: splits.Spec, Split: part, TTA: c.flip, Skipped: s.skipped}
-	if m.MultiLabel() {
-		truth := make([][]int, len(s.index))
-		for i, k := range s.index {
-			truth[i] = labels(k)
-		}
-		e.Multi, err = metrics.EvaluateMultiLabel(s.logits, truth, m.Classes(), c.threshold)
-	} else {
-		truth := make([]int, len(s.index))
-		for i, k := range s.index {
-			truth[i] = labels(k)[0]
-		}
-		if e.Single, err = metrics.Evaluate(s.logits, truth, m.Classes()); err == nil {
-			e.predicted = predicted(ds, m.Classes(), s, truth)
-			e.Worst = worst(e.predicted, c.worst)
-		}
+	e := &evaluation{Model: m.Name(), Data: splits.Spec, Split: part, TTA: c.flip, Skipped: r.Skipped,
+		Single: r.Single, Multi: r.Multi, samples: r.Samples}
+	if e.Single != nil {
+		e.Worst = r.Worst(c.worst)
 	}
-	if err != nil {
-		return fmt.Errorf("%s on %s: %w", m.Name(), splits.Spec, err)
-	}
-
 	if err := c.write(e, m.Classes()); err != nil {
 		return err
 	}
@@ -142,121 +125,27 @@ func (c *evalCommand) run(ctx context.Context) error {
 	return c.printSingle(e)
 }
 
-// scored are the logits of a dataset's samples.
-type scored struct {
-	index   []int // of each row in the dataset
-	logits  []float32
-	skipped int
-}
+const noCIFAR = "the model inside the program is for pictures like CIFAR-10's, which the program does not contain: name data, as " +
+	"--data folder:cifar10.zip, or a model trained on the sample inside the program, as --model runs/train/best.safetensors"
 
-// score runs the model over the dataset.
-func (c *evalCommand) score(ctx context.Context, m *resnet.Model, ds data.Dataset) (*scored, error) {
-	loader, err := data.NewLoader(ds, data.LoaderConfig{
-		BatchSize: c.batch, Preprocess: m.Preprocess(), Last: data.Keep,
-		SkipBad: c.skipBad, Workers: c.threads, CacheBytes: -1,
-	})
-	if err != nil {
-		return nil, err
-	}
+// evaluate runs the model on the dataset and shows the progress.
+func (c *evalCommand) evaluate(ctx context.Context, m *resnet.Model, ds data.Dataset, spec string) (*resnet.Evaluation, error) {
 	progress := term.NewProgress(c.err, c.quiet, "pictures", ds.Len())
 	defer progress.Close()
-	s := new(scored)
-	for b, err := range loader.Epoch(ctx, 0, 0) {
-		if err != nil {
-			return nil, c.explain(err)
-		}
-		x := b.X[:b.Real*b.H*b.W*b.C]
-		logits, _, err := m.Forward(ctx, x, b.Real)
-		if err != nil {
-			return nil, err
-		}
-		if c.flip {
-			mirror(x, b.W, b.C)
-			flipped, _, err := m.Forward(ctx, x, b.Real)
-			if err != nil {
-				return nil, err
-			}
-			for i, v := range flipped {
-				logits[i] = (logits[i] + v) / 2
-			}
-		}
-		s.logits = append(s.logits, logits...)
-		s.index = append(s.index, b.Index[:b.Real]...)
-		progress.Add(b.Real)
+	e, err := m.Evaluate(ctx, ds, resnet.EvaluateOptions{Mirror: c.flip, SkipBad: c.skipBad, Threshold: c.threshold, Progress: progress.Add})
+	if err != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("%s: %w", spec, c.explain(err))
 	}
-	s.skipped = len(loader.Bad())
-	return s, nil
+	return e, err
 }
 
 // explain adds what to do about a picture that cannot be decoded.
 func (c *evalCommand) explain(err error) error {
 	var bad *data.SampleError
 	if errors.As(err, &bad) && !c.skipBad {
-		return fmt.Errorf("%w (--skip-bad goes on without it)", err)
+		return fmt.Errorf("%w (--skip-bad leaves it out)", err)
 	}
 	return err
-}
-
-// mirror turns pictures, [N H W C], left to right.
-func mirror(x []float32, w, c int) {
-	for row := 0; row < len(x); row += w * c {
-		for i, j := 0, w-1; i < j; i, j = i+1, j-1 {
-			for k := range c {
-				a, b := row+i*c+k, row+j*c+k
-				x[a], x[b] = x[b], x[a]
-			}
-		}
-	}
-}
-
-// alignClasses returns what gives the labels of a sample as the model numbers
-// its classes. Classes are told by name; where either side has only numbers for
-// names, by their order, if there are as many.
-func alignClasses(m *resnet.Model, ds data.Dataset) (func(sample int) []int, error) {
-	if m.MultiLabel() != ds.MultiLabel() {
-		if m.MultiLabel() {
-			return nil, errors.New("one label a picture, but the model gives any number of labels a picture")
-		}
-		return nil, errors.New("any number of labels a picture, but the model gives one")
-	}
-	place := make(map[string]int)
-	for i, name := range m.Classes() {
-		place[name] = i
-	}
-	to := make([]int, len(ds.Classes()))
-	var unknown []string
-	for i, name := range ds.Classes() {
-		k, ok := place[name]
-		if !ok {
-			unknown = append(unknown, name)
-		}
-		to[i] = k
-	}
-	if len(unknown) > 0 {
-		if len(to) != len(m.Classes()) || !(numbers(m.Classes()) || numbers(ds.Classes())) {
-			return nil, fmt.Errorf("%d classes (%s), but the model knows %d others (%s): not known to it: %s",
-				len(to), abbreviated(ds.Classes(), 3), len(m.Classes()), abbreviated(m.Classes(), 3), abbreviated(unknown, 5))
-		}
-		return ds.Labels, nil
-	}
-	return func(sample int) []int {
-		ls := ds.Labels(sample)
-		out := make([]int, len(ls))
-		for i, l := range ls {
-			out[i] = to[l]
-		}
-		return out
-	}, nil
-}
-
-// numbers reports whether names are but 0, 1, 2, …
-func numbers(names []string) bool {
-	for i, n := range names {
-		if n != fmt.Sprint(i) {
-			return false
-		}
-	}
-	return true
 }
 
 func (c *evalCommand) head(e *evaluation) {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/internal/chart"
 )
@@ -17,9 +18,9 @@ import (
 func (c *evalCommand) write(e *evaluation, classes []string) error {
 	if c.csv != "" {
 		if e.Single == nil {
-			return usagef("--csv is for data of one label a picture")
+			return usagef("--csv is for data of one label per picture")
 		}
-		if err := writeCSV(c.csv, e.predicted); err != nil {
+		if err := writeCSV(c.csv, e.samples); err != nil {
 			return err
 		}
 	}
@@ -45,7 +46,7 @@ func (c *evalCommand) write(e *evaluation, classes []string) error {
 		if err := picture.Save(filepath.Join(c.outDir, "confusion.png")); err != nil {
 			return err
 		}
-		if err := writeCSV(filepath.Join(c.outDir, "predictions.csv"), e.predicted); err != nil {
+		if err := writeCSV(filepath.Join(c.outDir, "predictions.csv"), e.samples); err != nil {
 			return err
 		}
 	}
@@ -61,13 +62,13 @@ func writeJSON(path string, v any) error {
 	})
 }
 
-func writeCSV(path string, ps []samplePrediction) error {
+func writeCSV(path string, ps []resnet.SamplePrediction) error {
 	return atomicfile.Write(path, func(w io.Writer) error {
 		c := csv.NewWriter(w)
 		rows := [][]string{{"name", "true", "predicted", "probability", "true_probability", "loss"}}
 		for _, p := range ps {
 			rows = append(rows, []string{p.Name, p.True, p.Predicted,
-				strconv.FormatFloat(p.Probability, 'g', 6, 64), strconv.FormatFloat(p.TrueShare, 'g', 6, 64), strconv.FormatFloat(p.Loss, 'g', 6, 64)})
+				strconv.FormatFloat(p.Probability, 'g', 6, 64), strconv.FormatFloat(p.TrueProbability, 'g', 6, 64), strconv.FormatFloat(p.Loss, 'g', 6, 64)})
 		}
 		return c.WriteAll(rows)
 	})

@@ -1,50 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 
-	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/metrics"
 )
-
-// samplePrediction is what the model says of one sample of a dataset.
-type samplePrediction struct {
-	Name        string  `json:"name"`
-	True        string  `json:"true"`
-	Predicted   string  `json:"predicted"`
-	Probability float64 `json:"probability"` // of the prediction
-	TrueShare   float64 `json:"true_probability"`
-	Loss        float64 `json:"loss"`
-}
-
-func predicted(ds data.Dataset, classes []string, s *scored, truth []int) []samplePrediction {
-	n := len(classes)
-	out := make([]samplePrediction, len(truth))
-	for i, label := range truth {
-		z := s.logits[i*n : (i+1)*n]
-		p, top := metrics.Softmax(z, 1), metrics.ArgMax(z)
-		out[i] = samplePrediction{
-			Name: ds.Name(s.index[i]), True: classes[label], Predicted: classes[top],
-			Probability: p[top], TrueShare: p[label], Loss: metrics.CrossEntropy(z, label),
-		}
-	}
-	return out
-}
-
-// worst returns the wrong predictions with the highest loss.
-func worst(ps []samplePrediction, most int) []samplePrediction {
-	out := []samplePrediction{}
-	for _, p := range ps {
-		if p.True != p.Predicted {
-			out = append(out, p)
-		}
-	}
-	slices.SortStableFunc(out, func(a, b samplePrediction) int { return cmp.Compare(b.Loss, a.Loss) })
-	return out[:min(most, len(out))]
-}
 
 func (c *evalCommand) printSingle(e *evaluation) error {
 	r := e.Single
@@ -86,7 +47,7 @@ func (c *evalCommand) printSingle(e *evaluation) error {
 	c.printf("\nmost wrong\n")
 	t = term.NewTable("picture", "true", "taken for", ">probability", ">of the true", ">loss")
 	for _, p := range e.Worst {
-		t.Row(p.Name, p.True, p.Predicted, term.Percent(p.Probability), term.Percent(p.TrueShare), fmt.Sprintf("%.3f", p.Loss))
+		t.Row(p.Name, p.True, p.Predicted, term.Percent(p.Probability), term.Percent(p.TrueProbability), fmt.Sprintf("%.3f", p.Loss))
 	}
 	_, err := t.WriteTo(c.out)
 	return err

@@ -10,9 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/resnet-go/resnet"
-	"github.com/resnet-go/resnet/data"
-	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/metrics"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
@@ -126,52 +123,10 @@ func TestEvalTellsClassesByName(t *testing.T) {
 // The mean over a picture and its mirror image does not change when all
 // pictures are mirrored.
 func TestTTAIsTheMeanOfMirrorImages(t *testing.T) {
-	x := []float32{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12} // N 1, H 2, W 3, C 2
-	mirror(x, 3, 2)
-	for i, want := range []float32{5, 6, 3, 4, 1, 2, 11, 12, 9, 10, 7, 8} {
-		if x[i] != want {
-			t.Errorf("mirrored value %d is %v, want %v", i, x[i], want)
-		}
-	}
 	model := fashionModel(t, nil)
 	plain, tta := evaluated(t, "-m", model), evaluated(t, "-m", model, "--tta")
 	if plain.Single.Loss == tta.Single.Loss || !tta.TTA {
 		t.Errorf("loss %v with and %v without mirror images", tta.Single.Loss, plain.Single.Loss)
-	}
-}
-
-func TestAlignClasses(t *testing.T) {
-	model := fashionModel(t, nil)
-	m, err := resnet.Open(model, resnet.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	set := func(classes ...string) data.Dataset {
-		ds, err := data.NewImages(classes, []*imaging.Image{imaging.New(1, 1, 1)}, []int{1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return ds
-	}
-	labels, err := alignClasses(m, set("Bag", "Dress"))
-	if err != nil || labels(0)[0] != 3 {
-		t.Errorf("a part of the classes: %v", err)
-	}
-	labels, err = alignClasses(m, set(strings.Split("0123456789", "")...))
-	if err != nil || labels(0)[0] != 1 {
-		t.Errorf("numbers for names: %v", err)
-	}
-	for _, classes := range [][]string{{"Bag", "Bicycle"}, {"0", "1", "2"}, strings.Split("abcdefghij", "")} {
-		if _, err := alignClasses(m, set(classes...)); err == nil || !strings.Contains(err.Error(), "the model knows 10 others") {
-			t.Errorf("%v: error %v", classes, err)
-		}
-	}
-	multi, err := resnet.Open(fashionModel(t, func(f *weights.File) { f.MultiLabel = true }), resnet.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := alignClasses(multi, set("Bag", "Dress")); err == nil {
-		t.Error("no error for a multi-label model on data of one label")
 	}
 }
 

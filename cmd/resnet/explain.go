@@ -45,21 +45,21 @@ func (a *app) explainCommand() *cobra.Command {
 	c := &explainCommand{app: a}
 	cmd := &cobra.Command{
 		Use:   "explain IMAGE|DIR|-...",
-		Short: "Show which parts of a picture speak for a class",
-		Long: `explain draws a sheet: for each picture what the network saw, and the same under a
-heat map for each class asked for. Black is 0, white is the largest
-value of that map (the upper 1 % together).
+		Short: "Show which parts of a picture raise a class's score",
+		Long: `explain draws a sheet: for each picture the network's input, and the input under a
+heat map for each class. Black is 0, white is the largest value of the map (the
+upper 1 % together).
 
 Methods:
-  gradcam    activations of a layer, each channel weighed by the mean gradient of
+  gradcam    activations of a layer, each channel weighted by the mean gradient of
              the class's logit (Selvaraju et al. 2017)
   gradcam++  the same with weights for several objects (Chattopadhay et al. 2018)
-  occlusion  how much probability the class loses when a grey patch covers a place
-             (Zeiler & Fergus 2014); slow, as it computes the network many times
+  occlusion  how much probability the class loses when a gray patch covers a place
+             (Zeiler & Fergus 2014); slow, because it runs the network many times
   guided     guided backpropagation to the pixels (Springenberg et al. 2015)
   saliency   the plain gradient (Simonyan et al. 2014)
 
-A heat map says what the class's number depends on, not that the class is right.`,
+A heat map shows what the class's score depends on, not whether the class is right.`,
 		Example: `  resnet explain photo.jpg -o sheet.png
   resnet explain cat.jpg dog.jpg --top 3 --method gradcam++ -o sheet.png
   resnet explain photo.jpg --class dog --layer layer2 -o sheet.png
@@ -76,14 +76,14 @@ A heat map says what the class's number depends on, not that the class is right.
 	c.add(cmd, 16)
 	f := cmd.Flags()
 	f.StringVar(&c.method, "method", string(explain.GradCAM), strings.Join(methodNames(), ", "))
-	f.StringVar(&c.layer, "layer", "", "module whose output is read (default: the last with height and width; for guided and saliency the image)")
+	f.StringVar(&c.layer, "layer", "", "module whose output is explained (default: the last one with height and width; for guided and saliency the image)")
 	f.StringArrayVar(&c.class, "class", nil, "class by name or number; may be repeated (default: the most probable)")
-	f.IntVar(&c.top, "top", 1, "without --class: how many of the most probable classes")
+	f.IntVar(&c.top, "top", 1, "without --class: number of most probable classes")
 	f.IntVar(&c.patch, "patch", 0, "occlusion: side of the patch in the network's pixels (default: a seventh of the input)")
 	f.IntVar(&c.stride, "stride", 0, "occlusion: step of the patch (default: a quarter of the patch)")
 	f.StringVarP(&c.out, "out", "o", "", "PNG file to write the sheet to")
 	f.StringVar(&c.raw, "raw", "", "file to write the maps' numbers to: .npy (float32, pictures x classes x height x width) or .csv")
-	f.BoolVar(&c.listLayers, "list-layers", false, "list the modules that --layer can name, and end")
+	f.BoolVar(&c.listLayers, "list-layers", false, "list the modules that --layer can name, and exit")
 	completeWith(cmd, "method", methodNames())
 	return cmd
 }
@@ -96,7 +96,7 @@ func (c *explainCommand) run(cmd *cobra.Command, args []string) error {
 	case c.top < 1:
 		return usagef("--top %d is below 1", c.top)
 	case len(c.class) > 0 && cmd.Flags().Changed("top"):
-		return usagef("--top is for the most probable classes: leave it out with --class")
+		return usagef("--top chooses the most probable classes: leave it out with --class")
 	case method != explain.Occlusion && (c.patch != 0 || c.stride != 0):
 		return usagef("--patch and --stride are for --method occlusion")
 	case method == explain.Occlusion && c.layer != "":
@@ -104,7 +104,7 @@ func (c *explainCommand) run(cmd *cobra.Command, args []string) error {
 	}
 	if !c.listLayers {
 		if c.out == "" && c.raw == "" {
-			return usagef("-o FILE.png (or --raw FILE) is missing: where the maps go")
+			return usagef("-o FILE.png (or --raw FILE) is missing: the file for the maps")
 		}
 		if err := checkEnd("-o", c.out, ".png"); err != nil {
 			return err
@@ -205,7 +205,7 @@ type explainMap struct {
 	Layer  string  `json:"layer"` // "" for the image
 	Width  int     `json:"width"`
 	Height int     `json:"height"`
-	Top    float64 `json:"top"` // the value of the brightest colour
+	Top    float64 `json:"top"` // the value of the brightest color
 }
 
 func (c *explainCommand) print(x *resnet.Explanation) error {
@@ -227,7 +227,7 @@ func (c *explainCommand) print(x *resnet.Explanation) error {
 }
 
 // draw writes the sheet: a picture and its maps side by side, and as many
-// pictures a row as six tiles have room for.
+// pictures per row as fit in six tiles.
 func (c *explainCommand) draw(all []*resnet.Explanation) error {
 	tiles := 1 + len(all[0].Maps)
 	s := sheet.Sheet{Columns: tiles * max(6/tiles, 1), Low: "0", High: "top 1 %"}
@@ -258,7 +258,7 @@ func (a *app) writePNG(path string, m image.Image) error {
 	return nil
 }
 
-// writeMaps writes the numbers of the maps, which all have one size.
+// writeMaps writes the numbers of the maps, which all have the same size.
 func writeMaps(path string, all []*resnet.Explanation) error {
 	write := writeMapsCSV
 	if strings.EqualFold(filepath.Ext(path), ".npy") {
@@ -335,10 +335,7 @@ func checkLayer(m *resnet.Model, layer string) error {
 	if err != nil {
 		return err
 	}
-	list, err := e.Layers()
-	if err != nil {
-		return err
-	}
+	list := e.Layers()
 	var names []string
 	for _, l := range list {
 		if l.Path == layer {
@@ -354,10 +351,7 @@ func listLayers(a *app, m *resnet.Model) error {
 	if err != nil {
 		return err
 	}
-	list, err := e.Layers()
-	if err != nil {
-		return err
-	}
+	list := e.Layers()
 	if a.json {
 		type line struct {
 			Layer  string `json:"layer"`

@@ -9,8 +9,8 @@ import (
 	"github.com/resnet-go/resnet/weights"
 )
 
-// holdsNetwork reports whether files of the format hold the network itself and
-// not its weights alone.
+// holdsNetwork reports whether files of the format hold the network itself, not
+// just its weights.
 func holdsNetwork(f weights.Format) bool {
 	return f == weights.ONNX || f == weights.Keras || f == weights.HDF5
 }
@@ -18,10 +18,10 @@ func holdsNetwork(f weights.Format) bool {
 // export writes network and weights in a format of other tools.
 func (c *conversion) export(out string, format weights.Format) error {
 	if c.half {
-		return usagef("--half does not go with %s, which is written in float32", out)
+		return usagef("--half cannot be used with %s, which is written in float32", out)
 	}
 	if c.net == nil {
-		return usagef("%s does not say which network it is for, and %s files hold the network too: --model NAME tells it", c.in, format)
+		return usagef("%s does not say which network it is for, but %s files hold the network too: name it by --model NAME", c.in, format)
 	}
 	if format == weights.ONNX {
 		texts, err := modelfile.Metadata(c.file)

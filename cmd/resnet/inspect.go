@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -11,7 +12,6 @@ import (
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/internal/sheet"
 	"github.com/resnet-go/resnet/internal/suggest"
-	"github.com/resnet-go/resnet/tensor"
 )
 
 type inspectCommand struct {
@@ -27,38 +27,38 @@ func (a *app) inspectCommand() *cobra.Command {
 	c := &inspectCommand{app: a}
 	cmd := &cobra.Command{
 		Use:   "inspect [IMAGE|-]",
-		Short: "Draw a layer's filters, or its answers to a picture",
-		Long: `inspect draws what a layer consists of. Without a picture, the filters of a
-convolution: in colour where it reads RGB, else each filter's part for each input
-channel in grey, and a 1×1 convolution as its matrix. With a picture, the feature
-maps: what each channel of the layer answers to it.
+		Short: "Draw a layer's filters, or its feature maps for a picture",
+		Long: `inspect draws a layer. Without a picture it draws the filters of a convolution: in
+color where the input is RGB, otherwise in gray, one tile for each filter and input
+channel, and a 1×1 convolution as a matrix. With a picture it draws the feature
+maps, the output of each channel.
 
-A feature map is drawn from its own least (black) to its largest value (white),
-which its caption tells. Filters are drawn with 0 in mid grey, all on one scale.`,
+A feature map is drawn from its smallest value (black) to its largest (white); the
+caption gives both. Filters are drawn with 0 in mid gray, all on one scale.`,
 		Example: `  resnet inspect -o filters.png
   resnet inspect photo.jpg --layer layer1.0 -o features.png
   resnet inspect --layer layer2.0.conv2 --model runs/photos/best.safetensors -o filters.png
   resnet inspect --list-layers`,
 		Args: atMost(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return c.run(args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args) },
 	}
 	c.add(cmd, 1)
 	f := cmd.Flags()
 	f.StringVar(&c.layer, "layer", "", "module to look at (default: the first convolution)")
-	f.IntVar(&c.channels, "channels", 64, "draw at most so many filters or feature maps, or so many filters by inputs")
+	f.IntVar(&c.channels, "channels", 64, "largest number of filters, of feature maps, or of tiles of filters by inputs")
 	f.StringVarP(&c.out, "out", "o", "", "PNG file to write the sheet to")
-	f.BoolVar(&c.listLayers, "list-layers", false, "list the modules that --layer can name, and end")
+	f.BoolVar(&c.listLayers, "list-layers", false, "list the modules that --layer can name, and exit")
 	return cmd
 }
 
-func (c *inspectCommand) run(args []string) error {
+func (c *inspectCommand) run(ctx context.Context, args []string) error {
 	switch {
 	case c.listLayers && len(args) > 0:
 		return usagef("unexpected argument %q with --list-layers", args[0])
 	case c.channels < 1:
 		return usagef("--channels %d is below 1", c.channels)
 	case c.out == "" && !c.listLayers:
-		return usagef("-o FILE.png is missing: where the sheet goes")
+		return usagef("-o FILE.png is missing: the file for the sheet")
 	}
 	if err := checkEnd("-o", c.out, ".png"); err != nil {
 		return err
@@ -77,7 +77,7 @@ func (c *inspectCommand) run(args []string) error {
 	if len(args) == 0 {
 		s, err = c.filters(m)
 	} else {
-		s, err = c.features(m, args)
+		s, err = c.features(ctx, m, args)
 	}
 	if err != nil {
 		return err
@@ -108,7 +108,7 @@ func (c *inspectCommand) tell(l inspectLine) error {
 	return nil
 }
 
-// scaleFor returns by how much to enlarge extents so that they can be seen.
+// scaleFor returns the factor that enlarges a tile to about want pixels.
 func scaleFor(w, h, want int) int { return max(want/max(w, h), 1) }
 
 func (c *inspectCommand) filters(m *resnet.Model) (sheet.Sheet, error) {
@@ -133,7 +133,7 @@ func (c *inspectCommand) filters(m *resnet.Model) (sheet.Sheet, error) {
 	case kh*kw == 1:
 		n = out
 		s.Columns, s.Title = 1, title(n)
-		s.Tiles = []sheet.Tile{{Image: sheet.Grey(v, in, out, scaleFor(in, out, 512), -top, top), Caption: []string{"filters down, inputs across"}}}
+		s.Tiles = []sheet.Tile{{Image: sheet.Gray(v, in, out, scaleFor(in, out, 512), -top, top), Caption: []string{"filters down, inputs across"}}}
 	case in == 3:
 		s.Columns, s.Title = columnsFor(n), title(n)
 		for i := range n {
@@ -147,14 +147,14 @@ func (c *inspectCommand) filters(m *resnet.Model) (sheet.Sheet, error) {
 		for i := range n {
 			for j := range cols {
 				at := (i*in + j) * kh * kw
-				s.Tiles = append(s.Tiles, sheet.Tile{Image: sheet.Grey(v[at:at+kh*kw], kw, kh, scale, -top, top), Caption: []string{fmt.Sprintf("%d:%d", i, j)}})
+				s.Tiles = append(s.Tiles, sheet.Tile{Image: sheet.Gray(v[at:at+kh*kw], kw, kh, scale, -top, top), Caption: []string{fmt.Sprintf("%d:%d", i, j)}})
 			}
 		}
 	}
 	return s, c.tell(inspectLine{Layer: path, Shape: shape, Drawn: n})
 }
 
-func (c *inspectCommand) features(m *resnet.Model, args []string) (sheet.Sheet, error) {
+func (c *inspectCommand) features(ctx context.Context, m *resnet.Model, args []string) (sheet.Sheet, error) {
 	names, err := pictureNames(args)
 	if err != nil {
 		return sheet.Sheet{}, err
@@ -173,23 +173,20 @@ func (c *inspectCommand) features(m *resnet.Model, args []string) (sheet.Sheet, 
 		}
 	}
 	for p := range c.pictures(names) {
-		v, shape, err := m.Features(p, layer)
+		f, err := m.Features(ctx, p, layer)
 		if err != nil {
 			return sheet.Sheet{}, err
 		}
+		v, shape := f.Float32s(), f.Shape()
 		s := sheet.Sheet{Title: fmt.Sprintf("%s: %s, %s", layer, shapeString(shape), filepath.Base(p.Name))}
 		n := min(shape[0], c.channels)
 		if len(shape) != 3 { // a vector
-			f, err := tensor.FromFloat32(v, 1, len(v))
-			if err != nil {
-				return sheet.Sheet{}, err
-			}
-			cols := columnsFor(f.Numel())
-			rows := (f.Numel() + cols - 1) / cols
+			cols := columnsFor(len(v))
+			rows := (len(v) + cols - 1) / cols
 			padded := append(slices.Clone(v), make([]float32, rows*cols-len(v))...)
 			low, high := slices.Min(v), slices.Max(v)
 			s.Columns, n = 1, len(v)
-			s.Tiles = []sheet.Tile{{Image: sheet.Grey(padded, cols, rows, scaleFor(cols, rows, 256), low, high), Caption: []string{fmt.Sprintf("%.3g to %.3g, row by row", low, high)}}}
+			s.Tiles = []sheet.Tile{{Image: sheet.Gray(padded, cols, rows, scaleFor(cols, rows, 256), low, high), Caption: []string{fmt.Sprintf("%.3g to %.3g, row by row", low, high)}}}
 			return s, c.tell(inspectLine{layer, p.Name, shape, n})
 		}
 		h, w := shape[1], shape[2]
@@ -197,7 +194,7 @@ func (c *inspectCommand) features(m *resnet.Model, args []string) (sheet.Sheet, 
 		for i := range n {
 			one := v[i*h*w : (i+1)*h*w]
 			low, high := slices.Min(one), slices.Max(one)
-			s.Tiles = append(s.Tiles, sheet.Tile{Image: sheet.Grey(one, w, h, scaleFor(w, h, 96), low, high),
+			s.Tiles = append(s.Tiles, sheet.Tile{Image: sheet.Gray(one, w, h, scaleFor(w, h, 96), low, high),
 				Caption: []string{fmt.Sprint(i), fmt.Sprintf("%.2g to %.2g", low, high)}})
 		}
 		return s, c.tell(inspectLine{layer, p.Name, shape, n})
@@ -216,7 +213,7 @@ func largestOf(v []float32) float32 {
 	return top
 }
 
-// nearest is suggest.Phrase without the list, for lists that are long.
+// nearest is suggest.Phrase without the list of names, which may be long.
 func nearest(name string, names []string) string {
 	if near, ok := suggest.Nearest(name, names); ok {
 		return fmt.Sprintf("; did you mean %q?", near)

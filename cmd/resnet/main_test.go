@@ -115,7 +115,7 @@ func fashionModel(t *testing.T, change func(*weights.File)) string {
 	f.Recipe = "name: none\nepochs: 0\n"
 	f.Data = weights.DataInfo{Spec: embedded.SampleName, Hash: "0123"}
 	f.Metrics = map[string]float64{"val.top1": 0.125}
-	for _, e := range nn.StateDict(net) {
+	for _, e := range nn.Params(net) {
 		if e.Param.DType != tensor.Float32 {
 			f.Tensors[e.Name] = tensor.NewInt64(e.Param.Shape...)
 			continue

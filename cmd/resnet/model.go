@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,7 +11,7 @@ import (
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
-	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/modelfile"
 )
 
 // modelFlags choose a trained model.
@@ -30,17 +29,17 @@ type modelFlags struct {
 func (f *modelFlags) add(cmd *cobra.Command, batch int) {
 	fs := cmd.Flags()
 	fs.StringVarP(&f.model, "model", "m", "", "model file (.safetensors, .onnx, .keras, .h5) or NAME@FILE (default: the model inside the program)")
-	fs.StringVar(&f.preprocess, "preprocess", "", "how pictures become inputs, for a file that does not say so: "+strings.Join(data.PresetNames(), ", "))
-	fs.StringVar(&f.classes, "classes", "", "file with a class name a line, for a model file that has none")
-	fs.IntVar(&f.batch, "batch", batch, "pictures computed at once")
-	fs.StringArrayVar(&f.keys, "keys", nil, "rename the tensors of NAME@FILE: OLD=NEW, or a file with a rule a line; may be repeated")
-	fs.BoolVar(&f.exact, "exact", false, "compute every convolution as the sum of its products; slower")
+	fs.StringVar(&f.preprocess, "preprocess", "", "how pictures become inputs, for a file without this information: "+strings.Join(data.PresetNames(), ", "))
+	fs.StringVar(&f.classes, "classes", "", "file with one class name per line, for a model file that has none")
+	fs.IntVar(&f.batch, "batch", batch, "pictures per batch")
+	fs.StringArrayVar(&f.keys, "keys", nil, "rename the tensors of NAME@FILE: OLD=NEW, or a file with one rule per line; may be repeated")
+	fs.BoolVar(&f.exact, "exact", false, "disable Winograd convolution (slower, rounding as in PyTorch)")
 	f.bf16.add(cmd)
-	fs.BoolVar(&f.noTuning, "no-tuning", false, "choose algorithms without the times that resnet tune has measured")
+	fs.BoolVar(&f.noTuning, "no-tuning", false, "ignore the times that resnet tune has measured")
 	completeWith(cmd, "preprocess", data.PresetNames())
 }
 
-// completeWith lets the shell complete a flag's value.
+// completeWith gives the shell the values with which it completes a flag.
 func completeWith(cmd *cobra.Command, flag string, values []string) {
 	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	if err != nil {
@@ -48,7 +47,7 @@ func completeWith(cmd *cobra.Command, flag string, values []string) {
 	}
 }
 
-// open opens the model; topK as in resnet.Options.
+// open opens the model; topK is resnet.Options.TopK.
 func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 	if f.batch < 1 {
 		return nil, usagef("--batch %d is below 1", f.batch)
@@ -57,26 +56,28 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	opt := resnet.Options{Threads: a.threads, Batch: f.batch, TopK: topK, Keys: keys, Exact: f.exact, BF16: engine.BF16(f.bf16), Tuning: a.tuning(f.noTuning || f.exact)}
+	opt := resnet.Options{Threads: a.threads, Batch: f.batch, TopK: topK,
+		Compute: resnet.Compute{Exact: f.exact, BF16: engine.BF16(f.bf16), Tuning: a.tuning(f.noTuning || f.exact)}}
+	opt.Weights.Keys = keys
 	if f.preprocess != "" {
 		p, err := data.Preset(f.preprocess)
 		if err != nil {
 			return nil, usageError{err}
 		}
-		opt.Preprocess = &p
+		opt.Weights.Preprocess = &p
 	}
 	if f.classes != "" {
 		names, err := readLines(f.classes)
 		if err != nil {
 			return nil, fmt.Errorf("--classes: %w", err)
 		}
-		opt.Classes = names
+		opt.Weights.Classes = names
 	}
 	if err := f.bf16.check(); err != nil {
 		return nil, err
 	}
 	m, err := resnet.Open(f.model, opt)
-	if errors.Is(err, resnet.ErrUnknown) || errors.Is(err, resnet.ErrNoWeights) {
+	if errors.Is(err, resnet.ErrUnknown) || errors.Is(err, resnet.ErrNoWeights) || errors.Is(err, modelfile.ErrRemote) {
 		return nil, usageError{err}
 	}
 	if err != nil {
@@ -88,25 +89,13 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 	return m, nil
 }
 
-// checkName returns a usage error if name is no network's.
-func checkName(name string) error {
-	if _, err := models.Lookup(name); err != nil {
-		return usageError{err}
+// parseModel is [modelfile.Parse] with usage errors.
+func parseModel(model string) (modelfile.Ref, error) {
+	ref, err := modelfile.Parse(model)
+	if err != nil {
+		return ref, usageError{err}
 	}
-	return nil
-}
-
-// checkModel returns a usage error if model is neither empty, a file, a path,
-// nor the name of a network, alone or as NAME@FILE.
-func checkModel(model string) error {
-	if _, err := os.Stat(model); err == nil || model == "" {
-		return nil
-	}
-	name, _, ok := strings.Cut(model, "@")
-	if !ok && (strings.ContainsAny(model, `/\`) || filepath.Ext(model) != "") {
-		return nil // a file that is missing, of which opening it tells
-	}
-	return checkName(name)
+	return ref, nil
 }
 
 func readLines(path string) ([]string, error) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/resnet-go/resnet"
+	"github.com/resnet-go/resnet/data"
 )
 
 // pictureNames returns the arguments with each folder replaced by the pictures
@@ -34,7 +35,7 @@ func pictureNames(args []string) ([]string, error) {
 		}
 		found := len(names)
 		err = filepath.WalkDir(arg, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && !d.IsDir() && isPicture(path) {
+			if err == nil && !d.IsDir() && data.IsPicture(path) {
 				names = append(names, path)
 			}
 			return err
@@ -43,16 +44,10 @@ func pictureNames(args []string) ([]string, error) {
 			return nil, err
 		}
 		if len(names) == found {
-			return nil, fmt.Errorf("%s holds no pictures (%s)", arg, strings.Join(pictureEnds, ", "))
+			return nil, fmt.Errorf("%s holds no pictures (%s)", arg, strings.Join(data.PictureEndings(), ", "))
 		}
 	}
 	return names, nil
-}
-
-var pictureEnds = []string{".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp"}
-
-func isPicture(name string) bool {
-	return slices.Contains(pictureEnds, strings.ToLower(filepath.Ext(name)))
 }
 
 // pictures are the pictures of these names.
@@ -70,10 +65,10 @@ func (a *app) pictures(names []string) iter.Seq[resnet.Picture] {
 	}
 }
 
-// unreadable counts pictures that could not be read and tells of each.
+// unreadable counts pictures that could not be read and reports each.
 type unreadable struct{ bad, all int }
 
-// skip reports whether a result has no prediction, and tells why.
+// skip reports whether a result has no prediction, and prints why.
 func (u *unreadable) skip(a *app, r resnet.Result) bool {
 	u.all++
 	if r.Err == nil {

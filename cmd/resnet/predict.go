@@ -21,13 +21,13 @@ func (a *app) predictCommand() *cobra.Command {
 	c := &predictCommand{app: a}
 	cmd := &cobra.Command{
 		Use:   "predict IMAGE|DIR|-...",
-		Short: "Say what is in pictures",
+		Short: "Classify pictures",
 		Long: `predict prints the most probable classes of each picture: JPEG, PNG, GIF (first
-frame), WebP or BMP. Of a folder it takes all pictures in it and below; "-" reads
+frame), WebP or BMP. DIR stands for all pictures in the folder and below; "-" reads
 one picture from stdin.
 
-A picture that cannot be read is reported on stderr, the others are still done,
-and the exit code is 1.`,
+A picture that cannot be read is reported on stderr, the others are still
+classified, and the exit code is 1.`,
 		Example: `  resnet predict photo.jpg
   resnet predict --topk 3 --model runs/photos/best.safetensors holiday/
   curl -s https://example.org/cat.jpg | resnet predict --json -
@@ -36,7 +36,7 @@ and the exit code is 1.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
 	}
 	c.add(cmd, 16)
-	cmd.Flags().IntVarP(&c.topK, "topk", "k", 5, "how many classes to print for a picture")
+	cmd.Flags().IntVarP(&c.topK, "topk", "k", 5, "classes to print for each picture")
 	return cmd
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/quantize"
+	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
 )
 
@@ -39,18 +40,18 @@ func (a *app) quantizeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "quantize [MODEL] --calib SPEC -o OUT.onnx",
 		Short: "Make an 8-bit integer model of a trained one",
-		Long: `quantize rounds a model's weights to int8, with a scale for each output channel,
-and its activations to uint8, in ranges that it sees while pictures of --calib run
+		Long: `quantize rounds a model's weights to int8, with one scale per output channel, and
+its activations to uint8, with ranges measured while pictures of --calib run
 through the model. Nothing is trained. OUT is an ONNX file in QDQ form, which
 predict, eval and other programs (onnxruntime, OpenVINO) run. Its layers compute
 with integers, fastest on processors with AVX-512 VNNI.
 
-Accuracy is measured before and after on the test part of --data (else of
---calib; else val): top-1, and how many answers are the same.
+Accuracy before and after is measured on the test part of --data, or of --calib
+(val if there is no test part): top-1, and the share of equal answers.
 
---method says how an activation's range is chosen: minmax takes all values seen,
-percentile leaves out the outermost 0.01 % at each end, entropy loses the least
-information by Kullback and Leibler's measure.`,
+--method chooses the range of an activation: minmax takes all values seen,
+percentile leaves out the outermost 0.01 % at each end, entropy minimizes the
+Kullback-Leibler divergence.`,
 		Example: `  resnet quantize runs/photos/best.safetensors --calib folder:photos -o photos-int8.onnx
   resnet quantize --calib folder:cifar10.zip --method percentile -o r20-int8.onnx
   resnet quantize resnet50.onnx --preprocess imagenet --calib folder:imagenet --float-last -o r50-int8.onnx`,
@@ -67,15 +68,15 @@ information by Kullback and Leibler's measure.`,
 	}
 	c.add(cmd, 32)
 	f := cmd.Flags()
-	f.StringVar(&c.calib, "calib", "", "SPEC of the pictures that show the ranges of activations: the train part, else val, else test")
-	f.StringVarP(&c.data, "data", "d", "", "SPEC of the data to measure accuracy on (default: that of --calib)")
-	f.IntVar(&c.pictures, "pictures", 512, "how many pictures of --calib to use, spread over it")
+	f.StringVar(&c.calib, "calib", "", "SPEC of the pictures for measuring ranges: the train part, or val, or test")
+	f.StringVarP(&c.data, "data", "d", "", "SPEC of the data for measuring accuracy (default: the SPEC of --calib)")
+	f.IntVar(&c.pictures, "pictures", 512, "number of pictures of --calib to use, spread over it")
 	f.StringVar(&c.method, "method", quantize.Percentile, "range of an activation: "+strings.Join(quantize.Methods(), ", "))
 	f.StringVarP(&c.out, "out", "o", "", "file to write, .onnx")
 	f.BoolVar(&c.opt.FloatFirst, "float-first", false, "leave the first layer in floating point")
 	f.BoolVar(&c.opt.FloatLast, "float-last", false, "leave the last layer in floating point")
 	f.BoolVar(&c.force, "force", false, "replace OUT if it exists")
-	f.BoolVar(&c.skipBad, "skip-bad", false, "go on where a picture cannot be decoded")
+	f.BoolVar(&c.skipBad, "skip-bad", false, "skip pictures that cannot be decoded")
 	completeWith(cmd, "method", quantize.Methods())
 	return cmd
 }
@@ -99,17 +100,17 @@ type quantized struct {
 func (c *quantizeCommand) check() error {
 	switch {
 	case c.calib == "":
-		return usagef("--calib is missing: it names pictures like those that the model is for")
+		return usagef("--calib is missing: name pictures like the ones that the model will see")
 	case c.out == "":
 		return usagef("-o is missing: the file to write, such as model-int8.onnx")
 	case filepath.Ext(c.out) != ".onnx":
-		return usagef("-o %s: quantised models are written as .onnx", c.out)
+		return usagef("-o %s: quantized models are written as .onnx", c.out)
 	case c.pictures < 1:
 		return usagef("--pictures %d is below 1", c.pictures)
 	case !slices.Contains(quantize.Methods(), c.method):
 		return usagef("unknown method %q%s", c.method, suggest.Phrase(c.method, quantize.Methods()))
 	case exists(c.out) && !c.force:
-		return fmt.Errorf("%s exists: --force replaces it", c.out)
+		return fmt.Errorf("%s exists already; --force replaces it", c.out)
 	}
 	return nil
 }
@@ -123,7 +124,7 @@ func (c *quantizeCommand) run(ctx context.Context) error {
 		return err
 	}
 	if m.MultiLabel() {
-		return errors.New("models of several labels a picture cannot be quantised yet: their accuracy has no top-1")
+		return errors.New("models with several labels per picture cannot be quantized yet: their accuracy has no top-1")
 	}
 	calib, err := openData(c.calib, data.Options{})
 	if err != nil {
@@ -142,13 +143,12 @@ func (c *quantizeCommand) run(ctx context.Context) error {
 		return err
 	}
 	r := &quantized{Model: m.Name(), Out: c.out, Method: c.method, Data: test.Spec, Split: part}
-	labels, err := alignClasses(m, ds)
-	if err != nil {
+	if _, err := m.LabelsOf(ds); err != nil {
 		return fmt.Errorf("%s: %w", test.Spec, err)
 	}
 	from := firstOf(calib.Train, calib.Val, calib.Test)
 	if test == calib && from == ds {
-		c.note("%s has one part only: accuracy is measured on the pictures that also calibrate", calib.Spec)
+		c.note("%s has one part only: accuracy is measured on the pictures that were used for the ranges", calib.Spec)
 	}
 	if err := c.write(ctx, m, from, r); err != nil {
 		return err
@@ -160,7 +160,7 @@ func (c *quantizeCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.compare(ctx, m, q, ds, labels, r); err != nil {
+	if err := c.compare(ctx, m, q, ds, r); err != nil {
 		return err
 	}
 	if c.json {
@@ -192,7 +192,7 @@ func (c *quantizeCommand) write(ctx context.Context, m *resnet.Model, ds data.Da
 	progress := term.NewProgress(c.err, c.quiet, "calibration", passes*some.Len())
 	defer progress.Close()
 	c.opt.Method = c.method
-	net, err := quantize.Calibrate(m.Network(), m.Vars(), m.Input(), c.batches(ctx, m, some, progress), c.opt)
+	net, err := quantize.Calibrate(ctx, m.Network(), m.Vars(), m.Input(), c.batches(ctx, m, some, progress), c.opt)
 	if err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func (c *quantizeCommand) write(ctx context.Context, m *resnet.Model, ds data.Da
 		r.Weights += 4 * int64(t.Numel())
 	}
 	meta := m.Meta()
-	meta.Architecture = nil // which the folded graph no longer is
+	meta.Architecture = nil // batch norms are folded, so the graph is another network
 	meta.Classes = m.Classes()
 	if meta.Preprocess, err = json.Marshal(m.Preprocess()); err != nil {
 		return err
@@ -226,25 +226,25 @@ func (c *quantizeCommand) write(ctx context.Context, m *resnet.Model, ds data.Da
 	return nil
 }
 
-// batches loads the pictures anew at each pass.
-func (c *quantizeCommand) batches(ctx context.Context, m *resnet.Model, ds data.Dataset, progress *term.Progress) iter.Seq2[quantize.Batch, error] {
-	return func(yield func(quantize.Batch, error) bool) {
+// batches loads the pictures again for each pass.
+func (c *quantizeCommand) batches(ctx context.Context, m *resnet.Model, ds data.Dataset, progress *term.Progress) iter.Seq2[*tensor.Tensor, error] {
+	return func(yield func(*tensor.Tensor, error) bool) {
 		loader, err := data.NewLoader(ds, data.LoaderConfig{
 			BatchSize: c.batch, Preprocess: m.Preprocess(), Last: data.Keep, SkipBad: c.skipBad, Workers: c.threads, CacheBytes: -1,
 		})
 		if err != nil {
-			yield(quantize.Batch{}, err)
+			yield(nil, err)
 			return
 		}
 		for b, err := range loader.Epoch(ctx, 0, 0) {
 			if err != nil {
-				yield(quantize.Batch{}, c.explain(err))
+				yield(nil, c.explain(err))
 				return
 			}
 			if b.Real == 0 {
 				continue
 			}
-			if !yield(quantize.Batch{X: b.X[:b.Real*b.H*b.W*b.C], N: b.Real}, nil) {
+			if !yield(tensor.FromNHWC(b.X[:b.Real*b.H*b.W*b.C], b.Real, b.C, b.H, b.W)) {
 				return
 			}
 			progress.Add(b.Real)
@@ -253,7 +253,7 @@ func (c *quantizeCommand) batches(ctx context.Context, m *resnet.Model, ds data.
 }
 
 // spread takes n samples at even distances, so that all classes are among them
-// where a dataset is in their order.
+// even if the dataset is sorted by class.
 func spread(ds data.Dataset, n int) data.Dataset {
 	index := make([]int, min(n, ds.Len()))
 	for i := range index {
@@ -263,33 +263,22 @@ func spread(ds data.Dataset, n int) data.Dataset {
 }
 
 // compare runs both models over a dataset.
-func (c *quantizeCommand) compare(ctx context.Context, m, q *resnet.Model, ds data.Dataset, labels func(int) []int, r *quantized) error {
-	a, err := c.score(ctx, m, ds)
+func (c *quantizeCommand) compare(ctx context.Context, m, q *resnet.Model, ds data.Dataset, r *quantized) error {
+	a, err := c.evaluate(ctx, m, ds, r.Data)
 	if err != nil {
 		return err
 	}
-	b, err := c.score(ctx, q, ds)
+	b, err := c.evaluate(ctx, q, ds, r.Data)
 	if err != nil {
 		return err
 	}
-	k := len(m.Classes())
-	var before, after, same int
-	for i, sample := range a.index {
-		x, y, truth := metrics.ArgMax(a.logits[i*k:(i+1)*k]), metrics.ArgMax(b.logits[i*k:(i+1)*k]), labels(sample)[0]
-		if x == truth {
-			before++
-		}
-		if y == truth {
-			after++
-		}
-		if x == y {
+	k, same := len(m.Classes()), 0
+	for i := range a.Index {
+		if metrics.ArgMax(a.Logits[i*k:(i+1)*k]) == metrics.ArgMax(b.Logits[i*k:(i+1)*k]) {
 			same++
 		}
 	}
-	if r.Evaluated = len(a.index); r.Evaluated == 0 {
-		return fmt.Errorf("%s: no pictures to measure with", r.Data)
-	}
-	n := float64(r.Evaluated)
-	r.Before, r.After, r.Agreement = float64(before)/n, float64(after)/n, float64(same)/n
+	r.Evaluated = a.Single.Samples
+	r.Before, r.After, r.Agreement = a.Single.Top1, b.Single.Top1, float64(same)/float64(r.Evaluated)
 	return nil
 }

@@ -21,8 +21,8 @@ const (
 	exitUsage  = 2
 )
 
-// app is what all commands share: where to read and write, and the flags that
-// every command has.
+// app is what all commands share: input, output, and the flags that every command
+// has.
 type app struct {
 	in       io.Reader
 	out, err io.Writer // results, progress
@@ -31,10 +31,10 @@ type app struct {
 	quiet   bool
 	threads int
 
-	running bool // the command line was right; what fails from here on is no wrong usage
+	running bool // the command line was parsed: later errors are not usage errors
 }
 
-// usageError is a mistake in what was typed that only the command can see.
+// usageError is a mistake in the command line that only the command can detect.
 type usageError struct{ error }
 
 func usagef(format string, args ...any) error {
@@ -84,13 +84,13 @@ MODEL is a name (see "resnet models"), a model file, or NAME@FILE for a file
 that holds weights only. Without --model, the model inside the program is used.
 
 SPEC names images with labels: cifar10:DIR, cifar100:DIR, idx:DIR, folder:DIR or
-folder:FILE.zip (train/, val/ or test/, one folder a class in each), or
+folder:FILE.zip (train/, val/ or test/, one folder per class in each), or
 multilabel:DIR. Without --data, the sample inside the program is used.
 
 Results go to stdout, progress and messages to stderr. The exit code is 0 when
 done, 1 when something failed, 2 for a mistake in the command line.`,
-		Example: `  resnet train                               # a minute on the sample inside
-  resnet predict photo.jpg                   # with the model inside
+		Example: `  resnet train                               # a minute on the embedded sample
+  resnet predict photo.jpg                   # with the embedded model
   resnet train --model resnet18 --data folder:photos --out runs/photos
   resnet eval --model runs/photos/best.safetensors --data folder:photos`,
 		SilenceErrors: true,
@@ -99,7 +99,7 @@ done, 1 when something failed, 2 for a mistake in the command line.`,
 		RunE:          group,
 		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
 			if a.threads < 0 {
-				return usagef("--threads %d is below 0 (0 means one a CPU)", a.threads)
+				return usagef("--threads %d is below 0 (0 means one per CPU)", a.threads)
 			}
 			a.running = true
 			return nil
@@ -107,8 +107,8 @@ done, 1 when something failed, 2 for a mistake in the command line.`,
 	}
 	f := root.PersistentFlags()
 	f.BoolVar(&a.json, "json", false, "print results as JSON")
-	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no messages but errors")
-	f.IntVar(&a.threads, "threads", 0, "threads to use; 0 means one a CPU; results do not depend on it, unless tuned")
+	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress, and no messages except errors")
+	f.IntVar(&a.threads, "threads", 0, "threads to use; 0 means one per CPU; results do not depend on it, unless tuned")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		a.trainCommand(),
@@ -132,7 +132,7 @@ done, 1 when something failed, 2 for a mistake in the command line.`,
 	return root
 }
 
-// group is the action of a command that only holds others.
+// group is the action of a command that only has subcommands.
 func group(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return cmd.Help()

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -12,9 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
-	"github.com/resnet-go/resnet/embedded"
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/internal/diagram"
@@ -39,12 +36,12 @@ func (a *app) summaryCommand() *cobra.Command {
 		Use:   "summary [MODEL|FILE|NAME@FILE]",
 		Short: "Show a network's layers, and how a model file was made",
 		Long: `summary prints each layer with its output shape, parameters, multiply-accumulates
-(MACs) and the memory of its output. Rows of blocks count what is inside them.
+(MACs) and the memory of its output. The row of a block includes its layers.
 
-With --graph it also draws the network with its shortcuts: as an SVG picture, or as
+With --graph it also draws the network with its shortcuts, as an SVG picture or as
 an HTML page whose stages and blocks fold.
 
-Of a model file it also prints where its weights come from: the command, seed,
+For a model file it also prints where the weights come from: the command, seed,
 recipe and data of the training, what was measured, the classes, and how pictures
 become inputs. Without an argument, it shows the model inside the program.`,
 		Example: `  resnet summary resnet50
@@ -57,8 +54,8 @@ become inputs. Without an argument, it shows the model inside the program.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.input, "input", "", "input as CxHxW, such as 3x224x224 (default: the network's own)")
-	f.IntVar(&c.depth, "depth", 99, "how deep to go into blocks")
-	f.IntVar(&c.batch, "batch", 1, "pictures a batch")
+	f.IntVar(&c.depth, "depth", 99, "levels of blocks to show")
+	f.IntVar(&c.batch, "batch", 1, "pictures per batch")
 	f.StringVar(&c.graph, "graph", "", "file to draw the network to: .svg or .html")
 	return cmd
 }
@@ -84,7 +81,7 @@ type layerLine struct {
 	ActivationBytes int64  `json:"activation_bytes"`
 }
 
-// fileSummary is what a model file says of itself.
+// fileSummary are the metadata of a model file.
 type fileSummary struct {
 	Path       string             `json:"path"`
 	Format     weights.Format     `json:"format,omitempty"` // empty for the model inside the program
@@ -103,7 +100,7 @@ type fileSummary struct {
 
 func (c *summaryCommand) run(name string) error {
 	if c.depth < 0 {
-		return usagef("--depth %d is below 0", c.depth)
+		return usagef("--depth is %d, must not be negative", c.depth)
 	}
 	if c.batch < 1 {
 		return usagef("--batch %d is below 1", c.batch)
@@ -163,40 +160,21 @@ func drawNetwork(path, name string, net nn.Module, input []int) error {
 	return nil
 }
 
-// summarised returns the network of a name or file, or of the embedded model
-// for "", its input as C, H, W, and what the file says, nil for a name.
-func summarised(name string) (nn.Module, []int, *fileSummary, error) {
-	if name == "" {
-		b, err := embedded.Model()
+// summarized returns the network that a text names (see [modelfile.Ref]), its
+// input as C, H, W, and a summary of its file, nil for a network without weights.
+func summarised(model string) (nn.Module, []int, *fileSummary, error) {
+	ref, err := parseModel(model)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if !ref.HasWeights() {
+		net, err := models.New(ref.Name)
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		m, err := resnet.Open("", resnet.Options{})
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		return m.Network(), m.Input(), newFileSummary(m.Name(), int64(len(b)), m.Meta()), nil
+		return net, net.Input(), nil, nil
 	}
-	info, err := os.Stat(name)
-	if err != nil || info.IsDir() {
-		if _, path, ok := strings.Cut(name, "@"); ok {
-			if info, err = os.Stat(path); err != nil {
-				return nil, nil, nil, err
-			}
-		} else if strings.ContainsAny(name, `/\`) || filepath.Ext(name) != "" {
-			return nil, nil, nil, fmt.Errorf("no model file %s", name)
-		} else {
-			if err := checkName(name); err != nil {
-				return nil, nil, nil, err
-			}
-			net, err := models.New(name)
-			if err != nil {
-				return nil, nil, nil, err
-			}
-			return net, net.Input(), nil, nil
-		}
-	}
-	r, err := modelfile.Open(name, modelfile.Options{})
+	r, err := ref.Open(modelfile.Options{})
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -204,15 +182,15 @@ func summarised(name string) (nn.Module, []int, *fileSummary, error) {
 	if len(r.File.Preprocess) > 0 {
 		var p data.Preprocess
 		if err := json.Unmarshal(r.File.Preprocess, &p); err != nil {
-			return nil, nil, nil, fmt.Errorf("%s: preprocessing: %w", name, err)
+			return nil, nil, nil, fmt.Errorf("%s: preprocessing: %w", model, err)
 		}
 		input = []int{p.Channels, p.Height, p.Width}
 	}
-	file := newFileSummary(name, info.Size(), r.File.Meta)
-	file.Format, file.Notes = r.Source.Format, r.Notes
-	for _, t := range r.Source.Names {
-		file.Resumable = file.Resumable || r.File.Ours() && weights.IsState(t)
+	if model == "" {
+		return r.Module, input, newFileSummary(modelfile.EmbeddedName, r.Size, r.File.Meta), nil
 	}
+	file := newFileSummary(model, r.Size, r.File.Meta)
+	file.Format, file.Notes, file.Resumable = r.Source.Format, r.Notes, r.Resumable()
 	return r.Module, input, file, nil
 }
 
@@ -275,7 +253,7 @@ func (c *summaryCommand) printFile(f *fileSummary) {
 		line("", n)
 	}
 	if f.Resumable {
-		line("", "with the state of the training, to go on by train --resume")
+		line("", "with the state of the training: train --resume continues it")
 	}
 	line("command", strings.Join(quoted(f.Command), " "))
 	if len(f.Command) > 0 || f.Seed != 0 {

@@ -35,18 +35,18 @@ func (a *app) trainCommand() *cobra.Command {
 		Use:   "train",
 		Short: "Train a network",
 		Long: `train trains a network on labelled pictures and leaves the model in a folder:
-best.safetensors to use, last.safetensors to go on from, the recipe, results.csv,
-curves, and TensorBoard events.
+best.safetensors to use, last.safetensors to continue from, the recipe,
+results.csv, curves, and TensorBoard events.
 
-How to train is a recipe: a built-in one (` + strings.Join(train.RecipeNames(), ", ") + `)
-or a YAML file; --set changes single keys. Without --recipe, the data and the
-model decide. --model FILE starts from a trained model: fine-tuning.
+A recipe describes how to train: a built-in one (` + strings.Join(train.RecipeNames(), ", ") + `)
+or a YAML file; --set changes single keys. Without --recipe, the recipe is chosen
+by the data and the model. --model FILE starts from a trained model: fine-tuning.
 
-Ctrl-C finishes the step, saves, and tells how to go on; --resume goes on to the
-same bits as if nothing had been.
+Ctrl-C finishes the step, saves, and prints how to continue. A run that is
+continued by --resume ends with the same bits as one that was never stopped.
 
 Without arguments, it trains a small network on the sample inside the program.
-With --json, each epoch is a line on stdout and the last line the result.`,
+With --json, stdout has one line per epoch, and the result as the last line.`,
 		Example: `  resnet train
   resnet train --model resnet18 --data folder:photos --epochs 30 --out runs/photos
   resnet train --data cifar10:cifar-10-batches-bin --recipe cifar --set lr.peak=0.05
@@ -62,19 +62,19 @@ With --json, each epoch is a line on stdout and the last line the result.`,
 	f.StringVarP(&c.data, "data", "d", "", "SPEC of the data (default: the sample inside the program)")
 	f.StringVarP(&c.recipe, "recipe", "r", "", "name or file of the recipe (default: by data and model)")
 	f.StringArrayVarP(&c.set, "set", "s", nil, "change a key of the recipe: KEY=VALUE; may be repeated")
-	f.StringArrayVar(&c.keys, "keys", nil, "rename the tensors of NAME@FILE: OLD=NEW, or a file with a rule a line; may be repeated")
+	f.StringArrayVar(&c.keys, "keys", nil, "rename the tensors of NAME@FILE: OLD=NEW, or a file with one rule per line; may be repeated")
 	f.IntVar(&c.epochs, "epochs", 0, "passes over the training data (default: the recipe's)")
-	f.IntVar(&c.batch, "batch", 0, "pictures a step (default: the recipe's)")
+	f.IntVar(&c.batch, "batch", 0, "pictures per step (default: the recipe's)")
 	f.Float64Var(&c.rate, "lr", 0, "highest learning rate (default: the recipe's)")
-	f.StringVarP(&c.out, "out", "o", "", "folder for the model and all else (default: runs/train, or a number behind it)")
-	f.BoolVar(&c.resume, "resume", false, "go on with the run in --out")
-	f.BoolVar(&c.skipBad, "skip-bad", false, "go on where a picture cannot be decoded, and count it")
-	f.BoolVar(&c.noCheck, "no-check", false, "do not look at every picture before training")
-	f.BoolVar(&c.recompute, "recompute", false, "keep less for the backward pass and compute it again: less memory, more time, the same result")
-	f.BoolVar(&c.exact, "exact", false, "compute every convolution as the sum of its products; slower")
+	f.StringVarP(&c.out, "out", "o", "", "folder for all files of the run (default: runs/train, runs/train-2, …)")
+	f.BoolVar(&c.resume, "resume", false, "continue the run in --out")
+	f.BoolVar(&c.skipBad, "skip-bad", false, "leave out pictures that cannot be decoded, and count them")
+	f.BoolVar(&c.noCheck, "no-check", false, "do not decode every picture before training")
+	f.BoolVar(&c.recompute, "recompute", false, "recompute activations in the backward pass: less memory, more time, the same result")
+	f.BoolVar(&c.exact, "exact", false, "disable Winograd convolution (slower, rounding as in PyTorch)")
 	c.bf16.add(cmd)
 	f.BoolVar(&c.show, "print-recipe", false, "print the complete recipe and stop")
-	f.Uint64Var(&c.seed, "seed", 0, "of initial weights, order, augmentation and dropout")
+	f.Uint64Var(&c.seed, "seed", 0, "seed of initial weights, order, augmentation and dropout")
 	completeWith(cmd, "recipe", train.RecipeNames())
 	return cmd
 }
@@ -95,7 +95,7 @@ func (c *trainCommand) run(cmd *cobra.Command) error {
 	r, err := train.Run(cmd.Context(), cfg)
 	if err != nil {
 		if c.out == "" {
-			_ = os.Remove(cfg.Out) // which fails, as it should, where anything was saved
+			_ = os.Remove(cfg.Out) // fails, as it should, if anything was saved
 		}
 		return c.explain(err)
 	}
@@ -130,7 +130,7 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 	if c.json {
 		cfg.Log.Event = func(e train.Event) {
 			if e.Step == nil {
-				_ = c.printJSONLine(trainLine{Kind: e.Kind, Note: e.Note, Epoch: e.Epoch, DataWait: e.DataWait}) // the result's line tells of a broken pipe
+				_ = c.printJSONLine(trainLine{Kind: e.Kind, Note: e.Note, Epoch: e.Epoch, DataWait: e.DataWait}) // a broken pipe is reported when the result is printed
 			}
 		}
 	}
@@ -141,14 +141,14 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 			}
 		}
 		if c.out == "" {
-			return cfg, usagef("--resume needs --out, the folder of the run to go on with")
+			return cfg, usagef("--resume needs --out, the folder of the run to continue")
 		}
 		return cfg, nil
 	}
 	if cfg.Data == "" {
 		cfg.Data = embedded.SampleName
 	}
-	if err := checkModel(c.model); err != nil {
+	if _, err := parseModel(c.model); err != nil {
 		return cfg, err
 	}
 	if err := c.bf16.check(); err != nil {
@@ -159,7 +159,10 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 		recipe = train.DefaultRecipe(c.model, cfg.Data)
 	}
 	set := c.set
-	for _, s := range []struct{ flag, key string }{{"epochs", "epochs"}, {"batch", "batch_size"}, {"lr", "lr.peak"}, {"recompute", "recompute"}, {"exact", "exact"}, {"bf16", "bf16"}} {
+	for _, s := range []struct{ flag, key string }{
+		{"epochs", "epochs"}, {"batch", "batch_size"}, {"lr", "lr.peak"},
+		{"recompute", "recompute"}, {"exact", "exact"}, {"bf16", "bf16"},
+	} {
 		if f := cmd.Flags().Lookup(s.flag); f.Changed {
 			set = append(set, s.key+"="+f.Value.String())
 		}
@@ -175,7 +178,7 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 	return cfg, nil
 }
 
-// newRunFolder returns the first of runs/train, runs/train-2, … that is not there.
+// newRunFolder returns the first of runs/train, runs/train-2, … that does not exist.
 func newRunFolder() string {
 	out := filepath.Join("runs", "train")
 	for n := 2; ; n++ {
@@ -186,7 +189,7 @@ func newRunFolder() string {
 	}
 }
 
-// explain tells mistakes of the user from failures.
+// explain turns mistakes of the user into usage errors.
 func (c *trainCommand) explain(err error) error {
 	if recipe := (*train.RecipeError)(nil); errors.As(err, &recipe) {
 		return usageError{err}
@@ -197,7 +200,7 @@ func (c *trainCommand) explain(err error) error {
 	return err
 }
 
-// stoppedError is an interruption that says itself how to go on.
+// stoppedError is an interruption whose message describes how to continue.
 type stoppedError struct{ stopped *train.Interrupted }
 
 func (e stoppedError) Error() string { return e.stopped.Error() }

@@ -117,7 +117,7 @@ func TestInterruptedTrainingGoesOn(t *testing.T) {
 			}
 		}
 	}
-	_ = cmd.Wait() // the exit code tells all
+	_ = cmd.Wait() // the exit code is checked below
 	if code := cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(said.String(), "--resume --out "+broken) {
 		t.Fatalf("exit code %d, stderr\n%s", code, said.String())
 	}
@@ -164,7 +164,7 @@ func TestTrainMistakes(t *testing.T) {
 		{"--batch 7000 --out " + dir + "/b", exitFailed, "batch size 7000"},
 		{"--out " + run, exitFailed, "already holds a run"},
 		{"--resume", exitUsage, "--resume needs --out"},
-		{"--resume --out " + run + " --lr 1", exitUsage, "--lr does not go with --resume"},
+		{"--resume --out " + run + " --lr 1", exitUsage, "--lr cannot be combined with --resume"},
 		{"--resume --out " + dir + "/nowhere", exitFailed, "nowhere"},
 		{"--epochs 1 --lr 1e9 --data " + smallData(t) + " --model resnet8-cifar --recipe fashion-quick --batch 8 --set lr.warmup=0 --set optimizer.nesterov=false --set epochs=8 --out " + dir + "/c", exitFailed, "lr.peak"},
 	} {

@@ -16,10 +16,10 @@ import (
 	"github.com/resnet-go/resnet/internal/term"
 )
 
-// tuningEnv switches measured tuning off, or names its file.
+// tuningEnv names the file of measured times, or disables tuning.
 const tuningEnv = "RESNET_TUNING"
 
-// tuningPath returns the file of measured times, "" if they are switched off.
+// tuningPath returns the file of measured times, "" if tuning is disabled.
 func tuningPath() (string, error) {
 	switch path := os.Getenv(tuningEnv); path {
 	case "":
@@ -31,8 +31,8 @@ func tuningPath() (string, error) {
 	}
 }
 
-// tuning returns what "resnet tune" has measured on this machine, nil if there
-// is nothing, or off.
+// tuning returns the times that "resnet tune" has measured on this machine, nil if
+// there are none, or if off is set.
 func (a *app) tuning(off bool) engine.Tuning {
 	if off {
 		return nil
@@ -43,7 +43,7 @@ func (a *app) tuning(off bool) engine.Tuning {
 	}
 	c, warning := tuning.Open(path)
 	if warning != nil {
-		a.note("%v; resnet tune writes it anew", warning)
+		a.note("%v; resnet tune replaces it", warning)
 	}
 	if c.Len() == 0 {
 		return nil
@@ -64,20 +64,21 @@ func (a *app) tuneCommand() *cobra.Command {
 	c := &tuneCommand{app: a}
 	cmd := &cobra.Command{
 		Use:   "tune MODEL...",
-		Short: "Measure which algorithm computes each convolution fastest here",
-		Long: `tune measures on this machine by which algorithm each convolution of a network
-takes the least time, and keeps the times in a file. From then on predict, embed,
-eval and bench choose by them for the same batch and number of threads; without
-them, they choose by a model of the machine.
+		Short: "Measure the fastest algorithm for each convolution",
+		Long: `tune measures on this machine which algorithm is fastest for each convolution of a
+network, and keeps the times in a file. From then on predict, embed, eval and bench
+use them for the same batch and number of threads; without measured times, they
+choose by a cost model.
 
-The file is resnet/tuning.json in the user's folder for caches; the environment
-variable RESNET_TUNING names another, or switches it off ("off"), as --no-tuning
+The file is resnet/tuning.json in the user's cache folder. The environment variable
+RESNET_TUNING names another file, or disables tuning if it is "off", as --no-tuning
 does for one command. Times are kept by processor, instruction set and version of
-the kernels, so that machines may share the file. Delete it to begin anew.
+the kernels, so that machines may share the file. Delete it to start again.
 
 Algorithms round differently: on a tuned machine, the last digits of results may
-differ from those of another machine or another number of threads. --exact has no
-choice of algorithms and so the same digits everywhere. Training is not tuned.
+differ from the results on another machine or with another number of threads.
+--exact uses one algorithm, and so gives the same digits everywhere. Training is not
+tuned.
 
 Run it on a machine that does nothing else. predict computes pictures in batches
 of 16 and of powers of two below, eval of 128.`,
@@ -88,17 +89,17 @@ of 16 and of powers of two below, eval of 128.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args) },
 	}
 	f := cmd.Flags()
-	f.IntSliceVar(&c.batches, "batch", []int{1, 16}, "pictures a step")
+	f.IntSliceVar(&c.batches, "batch", []int{1, 16}, "pictures per step")
 	f.IntSliceVar(&c.threads, "threads", []int{runtime.NumCPU()}, "threads to use")
 	f.IntVar(&c.size, "size", 0, "height and width of the input (default: the network's own)")
-	f.Float64Var(&c.seconds, "seconds", 5, "time to measure one network at one batch and number of threads")
-	f.BoolVar(&c.dry, "dry-run", false, "print, but keep nothing")
+	f.Float64Var(&c.seconds, "seconds", 5, "time to measure one network for one batch and number of threads")
+	f.BoolVar(&c.dry, "dry-run", false, "print the times, but do not keep them")
 	return cmd
 }
 
 func (c *tuneCommand) run(ctx context.Context, names []string) error {
 	for _, n := range names {
-		if err := checkModel(n); err != nil {
+		if _, err := parseModel(n); err != nil {
 			return err
 		}
 	}
@@ -106,14 +107,14 @@ func (c *tuneCommand) run(ctx context.Context, names []string) error {
 		return err
 	}
 	if c.size < 0 || !(c.seconds > 0) {
-		return usagef("--size must not be below 0, --seconds above 0")
+		return usagef("--size must not be negative, --seconds above 0")
 	}
 	path, err := tuningPath()
 	if err != nil {
 		return fmt.Errorf("%w; name a file by %s", err, tuningEnv)
 	}
 	if path == "" {
-		return fmt.Errorf("%s=off: unset it, or let it name a file", tuningEnv)
+		return fmt.Errorf("%s=off: unset it, or set it to a file", tuningEnv)
 	}
 	cache, warning := tuning.Open(path)
 	if warning != nil {
@@ -136,7 +137,7 @@ func (c *tuneCommand) run(ctx context.Context, names []string) error {
 				for _, l := range t.Layers {
 					cache.Record(l.Geometry, threads, l.MS)
 				}
-				if err := cache.Save(); err != nil { // at once: a run that is broken off keeps what it has
+				if err := cache.Save(); err != nil { // now, so that an interrupted run keeps what it has measured
 					return err
 				}
 			}
@@ -161,7 +162,7 @@ func (c *tuneCommand) print(all []*bench.Tuned, path string) error {
 		}
 		c.printf("%s\n", t.Config)
 		if len(t.Layers) == 0 {
-			c.printf("each of its convolutions is computed by one algorithm only\n")
+			c.printf("no convolution has a choice of algorithms\n")
 			continue
 		}
 		table := term.NewTable(heads...)
@@ -186,11 +187,11 @@ func (c *tuneCommand) print(all []*bench.Tuned, path string) error {
 		}
 		switch {
 		case t.Changed() == 0:
-			c.printf("the model's choices are the measured ones")
+			c.printf("the cost model's choices are the fastest")
 		case t.Worthwhile():
-			c.printf("the network: %.2f ms by the model, %.2f ms as measured", t.ModelMS, t.MeasuredMS)
+			c.printf("the network: %.2f ms by the cost model, %.2f ms by measured times", t.ModelMS, t.MeasuredMS)
 		default:
-			c.printf("the network: %.2f ms by the model, %.2f ms as measured: not kept", t.ModelMS, t.MeasuredMS)
+			c.printf("the network: %.2f ms by the cost model, %.2f ms by measured times: not kept", t.ModelMS, t.MeasuredMS)
 		}
 		c.printf("\n")
 	}

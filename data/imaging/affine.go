@@ -3,9 +3,9 @@ package imaging
 import "math"
 
 // The functions of this file move pixels by an affine map to dst, another
-// picture of the same size, taking the nearest pixel; what comes from outside
-// is black. They equal torchvision's functions on Pillow pictures, which is
-// what TrivialAugment and RandAugment use.
+// picture of the same size, taking the nearest pixel. Pixels from outside are
+// black. They equal torchvision's functions on Pillow pictures, which
+// TrivialAugment and RandAugment use.
 
 // ShearX moves every row sideways by slope times its distance from the top
 // edge (torchvision's autoaugment ShearX).
@@ -24,7 +24,7 @@ func Translate(dst, src *Image, dx, dy int) {
 	CropPad(dst, src, Rect{X: -dx, Y: -dy, W: src.W, H: src.H})
 }
 
-// Rotate turns the picture by degrees against the clock around its middle; the
+// Rotate turns the picture counterclockwise by degrees around its center; the
 // corners are cut off (Pillow's Image.rotate).
 func Rotate(dst, src *Image, degrees float64) {
 	degrees = math.Mod(degrees, 360)
@@ -61,8 +61,8 @@ func Rotate(dst, src *Image, degrees float64) {
 // round15 rounds to 15 decimals, which makes the cosine of a right angle zero.
 func round15(v float64) float64 { return math.Round(v*1e15) / 1e15 }
 
-// affine gives pixel (x, y) of dst the pixel of src at (a0 x + a1 y + a2,
-// a3 x + a4 y + a5), taken at pixel centres, in Pillow's 16.16 fixed point.
+// affine sets pixel (x, y) of dst to the pixel of src at (a0 x + a1 y + a2,
+// a3 x + a4 y + a5), taken at pixel centers, in Pillow's 16.16 fixed point.
 func affine(dst, src *Image, a [6]float64) {
 	dst.Reset(src.W, src.H, src.C)
 	fix := func(v float64) int { return int(math.Floor(float64(v*65536) + 0.5)) }

@@ -2,7 +2,7 @@ package imaging
 
 import "math"
 
-// The functions of this file change colours in place. Factors are those of
+// The functions of this file change colors in place. Factors are those of
 // torchvision's adjust_* functions and Pillow's ImageEnhance: 1 changes
 // nothing.
 
@@ -15,9 +15,9 @@ func Brightness(m *Image, factor float64) {
 	apply(m, &lut)
 }
 
-// Contrast moves all values away from the mean grey: factor 0 gives a grey area.
+// Contrast moves all values away from the mean gray: factor 0 gives a gray area.
 func Contrast(m *Image, factor float64) {
-	mean := meanGrey(m)
+	mean := meanGray(m)
 	var lut [256]uint8
 	for v := range lut {
 		lut[v] = blend(mean, uint8(v), float32(factor))
@@ -25,8 +25,8 @@ func Contrast(m *Image, factor float64) {
 	apply(m, &lut)
 }
 
-// Saturation moves colours away from their grey: factor 0 gives a grey
-// picture. A grey picture stays as it is.
+// Saturation moves colors away from their gray: factor 0 gives a gray
+// picture. A gray picture stays as it is.
 func Saturation(m *Image, factor float64) {
 	if m.C != 3 {
 		return
@@ -39,7 +39,7 @@ func Saturation(m *Image, factor float64) {
 }
 
 // Hue turns the hue by factor times the whole circle, -0.5 to 0.5, in Pillow's
-// 8-bit HSV. A grey picture stays as it is.
+// 8-bit HSV. A gray picture stays as it is.
 func Hue(m *Image, factor float64) {
 	if m.C != 3 {
 		return
@@ -51,8 +51,8 @@ func Hue(m *Image, factor float64) {
 	}
 }
 
-// Greyscale makes all channels the luma.
-func Greyscale(m *Image) {
+// Grayscale makes all channels the luma.
+func Grayscale(m *Image) {
 	if m.C != 3 {
 		return
 	}
@@ -86,8 +86,8 @@ func Sharpness(m, tmp *Image, factor float64) {
 	}
 }
 
-// third is one row of a 3x3 average; every product is rounded on its own, so
-// that no machine fuses it with the sum.
+// third is one row of a 3x3 average. Every product is rounded explicitly, so that
+// the compiler does not fuse it with the sum (FMA) on some machines.
 func third(p []uint8, i, c int, side, middle float32) float32 {
 	return float32(float32(float32(p[i-c])*side)+float32(float32(p[i])*middle)) + float32(float32(p[i+c])*side)
 }
@@ -144,8 +144,7 @@ func AutoContrast(m *Image) {
 	}
 }
 
-// Equalize makes the values of each channel equally frequent, as far as that
-// goes.
+// Equalize makes the values of each channel as equally frequent as possible.
 func Equalize(m *Image) {
 	for c := range m.C {
 		h := histogram(m, c)
@@ -188,8 +187,8 @@ func applyChannel(m *Image, c int, lut *[256]uint8) {
 	}
 }
 
-// meanGrey is the mean luma, rounded; 0 for a picture without pixels.
-func meanGrey(m *Image) uint8 {
+// meanGray is the mean luma, rounded; 0 for a picture without pixels.
+func meanGray(m *Image) uint8 {
 	n := m.W * m.H
 	if n == 0 {
 		return 0
@@ -207,7 +206,7 @@ func meanGrey(m *Image) uint8 {
 	return uint8(float64(sum)/float64(n) + 0.5)
 }
 
-// blend is a + f*(b-a) in single precision, cut off to 8 bits.
+// blend is a + f*(b-a) in single precision, clipped to 8 bits.
 func blend(a, b uint8, f float32) uint8 {
 	return truncate(float32(a) + float32(f*float32(int(b)-int(a))))
 }
@@ -222,8 +221,8 @@ func truncate(v float32) uint8 {
 	return uint8(v)
 }
 
-// rgbToHSV and hsvToRGB are Pillow's conversions, of which the first cuts off
-// and the second rounds; single and double precision alternate as there.
+// rgbToHSV and hsvToRGB are Pillow's conversions: the first truncates, the second
+// rounds, and single and double precision alternate as in Pillow.
 func rgbToHSV(r, g, b uint8) (h, s, v uint8) {
 	hi, lo := max(r, g, b), min(r, g, b)
 	if hi == lo {

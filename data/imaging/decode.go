@@ -14,24 +14,22 @@ import (
 	"golang.org/x/image/webp"
 )
 
-// DefaultMaxPixels is the largest picture that is decoded unless the caller
-// says otherwise: 89,478,485 pixels, from which Pillow warns of a
-// decompression bomb.
+// DefaultMaxPixels is the default limit of a picture that is decoded: 89,478,485
+// pixels, from which Pillow warns of a decompression bomb.
 const DefaultMaxPixels = 1024 * 1024 * 1024 / 4 / 3
 
 // ErrTooLarge is wrapped by the error for a picture with more pixels than
 // [DecodeOptions.MaxPixels].
 var ErrTooLarge = errors.New("too many pixels")
 
-// ErrFormat is wrapped by the error for bytes that are no known kind of
-// picture.
+// ErrFormat is wrapped by the error for bytes of no known picture format.
 var ErrFormat = errors.New("not a JPEG, PNG, GIF, WebP or BMP picture")
 
 // DecodeOptions are the limits and choices of [Decode]. The zero value is the
 // usual one.
 type DecodeOptions struct {
 	MaxPixels         int  // width times height; 0 means DefaultMaxPixels
-	IgnoreOrientation bool // leave the picture as stored, whatever EXIF says
+	IgnoreOrientation bool // leave the picture as stored, regardless of EXIF
 }
 
 type format int
@@ -68,9 +66,9 @@ func checkSize(w, h, limit int) error {
 	return nil
 }
 
-// checkWebPFrames checks the size that each frame itself tells: in the
-// extended format, the file's header may promise less, but the decoder makes
-// room for the frame.
+// checkWebPFrames checks the size in the header of each frame: in the extended
+// format, the file's header may give a smaller size, but the decoder allocates the
+// size of the frame.
 func checkWebPFrames(data []byte, limit int) error {
 	for kind, b := range riffChunks(data) {
 		switch {
@@ -139,9 +137,9 @@ func placeFrame(dst *Image, img image.Image, w, h int) {
 	CropPad(dst, &frame, Rect{-b.Min.X, -b.Min.Y, w, h})
 }
 
-// FromImage converts a picture of the standard library: grey types to one
-// channel, all others to RGB, as [Decode] does. The image says nothing of its
-// orientation: see [Orient].
+// FromImage converts a picture of the standard library: gray types to one
+// channel, all others to RGB, as [Decode] does. An image of the
+// standard library has no orientation: see [Orient].
 func FromImage(img image.Image) *Image {
 	m := new(Image)
 	fromStd(m, img, formatUnknown)
@@ -247,8 +245,8 @@ func mulDiv255(a, b int) int {
 	return (t>>8 + t) >> 8
 }
 
-// fromPalette looks colours up; a palette of greys still gives three channels,
-// since what a file means must not depend on the colours it happens to use.
+// fromPalette looks colors up; a palette of grays still gives three channels,
+// since what a file means must not depend on the colors it happens to use.
 func fromPalette(dst *Image, m *image.Paletted) {
 	var rgb [256][3]uint8
 	for i, c := range m.Palette {

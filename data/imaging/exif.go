@@ -7,8 +7,8 @@ import (
 )
 
 // Orientation returns the EXIF orientation (1 to 8) of a JPEG, PNG or WebP
-// file, or 1 if it has none or a damaged one: a camera's notes are no reason
-// to refuse a picture. It reads only the headers.
+// file, or 1 if it has none or a damaged one: damaged EXIF is no reason to refuse a
+// picture. It reads only the headers.
 func Orientation(data []byte) int {
 	var tiff []byte
 	switch sniff(data) {
@@ -76,8 +76,8 @@ func webpExif(data []byte) []byte {
 	return nil
 }
 
-// riffChunks gives the name and the contents of each chunk of a RIFF file, as
-// far as they are whole.
+// riffChunks returns the name and the contents of each complete chunk of a RIFF
+// file.
 func riffChunks(data []byte) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
 		data := data[12:] // RIFF size WEBP

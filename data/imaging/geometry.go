@@ -133,5 +133,5 @@ func transpose(m *Image) {
 	*m, *t = *t, *m
 }
 
-// images is memory for pictures in between.
+// images is memory for intermediate pictures.
 var images = sync.Pool{New: func() any { return new(Image) }}

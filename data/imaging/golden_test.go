@@ -64,7 +64,7 @@ func TestFormats(t *testing.T) {
 			Convert(got, m, 3)
 			// Lossy formats: Go's inverse transform rounds a few values the
 			// other way. One level of luma and one of chroma make up to three
-			// after the colour conversion; most values must be equal.
+			// after the color conversion; most values must be equal.
 			limit, share := 0, 0.0
 			if !c.Exact {
 				limit, share = 3, 0.05
@@ -131,7 +131,7 @@ func (c *transformCase) color(t *testing.T, out, m *Image) {
 	case "hflip":
 		FlipH(out)
 	case "grayscale":
-		Greyscale(out)
+		Grayscale(out)
 	case "brightness":
 		Brightness(out, a.Factor)
 	case "contrast":
@@ -195,7 +195,7 @@ func TestTransforms(t *testing.T) {
 			if largest > 0 {
 				t.Errorf("%d of %d values differ, by up to %d", count, len(got.Pix), largest)
 			}
-			// A grey picture goes through other code and must give the same.
+			// A gray picture goes through other code and must give the same.
 			if c.Op == "grayscale" || math.IsNaN(c.Args.Magnitude) {
 				return
 			}

@@ -1,8 +1,8 @@
 // Package imaging decodes pictures and changes them the way Pillow and
 // torchvision do, so that a network sees the same pixels here as in Python.
 //
-// A picture is an [Image]: 8-bit grey or RGB. Geometry, resampling and colour
-// operations give Pillow's result exactly, or within one grey level where
+// A picture is an [Image]: 8-bit gray or RGB. Geometry, resampling and color
+// operations give Pillow's result exactly, or within one gray level where
 // Pillow computes in floating point; each function names the Pillow or
 // torchvision function that it equals.
 package imaging
@@ -10,7 +10,7 @@ package imaging
 import "fmt"
 
 // Image is an 8-bit picture: rows from top to bottom, channels interleaved
-// (H, W, C). One channel is grey, three are red, green, blue.
+// (H, W, C). One channel is gray, three are red, green, blue.
 type Image struct {
 	W, H, C int
 	Pix     []uint8 // pixel (x, y), channel c is Pix[(y*W+x)*C+c]
@@ -54,8 +54,8 @@ func (m *Image) Clone() *Image {
 // Row returns the pixels of row y.
 func (m *Image) Row(y int) []uint8 { return m.Pix[y*m.W*m.C : (y+1)*m.W*m.C] }
 
-// Convert writes src with c channels to dst: grey becomes RGB by repeating it,
-// RGB becomes grey by Pillow's ITU-R 601-2 luma. dst must not be src unless
+// Convert writes src with c channels to dst: gray becomes RGB by repeating it,
+// RGB becomes gray by Pillow's ITU-R 601-2 luma. dst must not be src unless
 // the channels are right already. It panics if c is neither 1 nor 3.
 func Convert(dst, src *Image, c int) {
 	if src.C == c {

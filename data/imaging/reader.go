@@ -11,11 +11,11 @@ import (
 )
 
 // Decode reads a JPEG, PNG, GIF (first frame), WebP (still) or BMP file and
-// turns it the right way up by its EXIF orientation. The kind is told from the
-// bytes, not from a name. A grey file gives one channel, all others three.
+// turns it the right way up by its EXIF orientation. The format is detected from
+// the bytes, not from a name. A gray file gives one channel, all others three.
 //
-// Colours become RGB as with Pillow's convert("RGB"): alpha is dropped, not
-// blended; 16 bits become 8 by their upper byte (also 16-bit grey, which some
+// Colors become RGB as with Pillow's convert("RGB"): alpha is dropped, not
+// blended; 16 bits become 8 by their upper byte (also 16-bit gray, which some
 // versions of Pillow clip instead); CMYK by (255-C)(255-K)/255. Chroma of JPEG
 // and WebP is interpolated as libjpeg-turbo and libwebp do by default.
 func Decode(data []byte, opt DecodeOptions) (*Image, error) {
@@ -107,7 +107,7 @@ func (r *Reader) Decode(dst *Image) error {
 }
 
 // decode writes a part of the picture as stored, turned upright, to dst. It
-// returns by how much it reduced it, which it cannot for all files.
+// returns the factor of the reduction, which is 1 for files that cannot be reduced.
 func (r *Reader) decode(dst *Image, part Rect, reduce int) (int, error) {
 	data := r.data
 	r.data = nil // which are the caller's
@@ -120,15 +120,15 @@ func (r *Reader) decode(dst *Image, part Rect, reduce int) (int, error) {
 	}
 	whole := part == Rect{0, 0, r.w, r.h}
 	ycc, isYCC := img.(*image.YCbCr)
-	grey, isGrey := img.(*image.Gray)
+	gray, isGray := img.(*image.Gray)
 	switch {
 	case r.kind == formatJPEG && isYCC:
 		jpegToRGB(dst, ycc, reduced(part, reduce), reduce < 8)
-	case r.kind == formatJPEG && isGrey:
+	case r.kind == formatJPEG && isGray:
 		p := reduced(part, reduce)
 		dst.Reset(p.W, p.H, 1)
 		for y := range p.H {
-			copy(dst.Row(y), grey.Pix[(p.Y+y)*grey.Stride+p.X:])
+			copy(dst.Row(y), gray.Pix[(p.Y+y)*gray.Stride+p.X:])
 		}
 	default:
 		to := dst
@@ -148,8 +148,8 @@ func (r *Reader) decode(dst *Image, part Rect, reduce int) (int, error) {
 	return reduce, nil
 }
 
-// pixels runs the decoder. One that panics does so on damaged or hostile bytes:
-// that is the file's fault, and no reason to end a server.
+// pixels runs the decoder. A panic of the decoder on damaged or hostile bytes
+// becomes an error, so that a file cannot end a server.
 func (r *Reader) pixels(data []byte, part Rect, reduce int) (img image.Image, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -175,11 +175,11 @@ type Region struct{ X, Y, W, H float64 }
 
 // DecodePart writes the part of the picture that was opened to dst, together
 // with the region of dst that the part is: resized by [ResizeRegion], it is
-// the part of the whole picture resized by [ResizeRect]. It costs less than to
-// decode all.
+// the part of the whole picture resized by [ResizeRect]. It costs less than
+// decoding the whole picture.
 //
 // With reduce 1 the pixels are the same as those of Decode. With 2, 4 or 8, a
-// JPEG in grey or YCbCr is decoded at a half, a quarter or an eighth of its
+// JPEG in gray or YCbCr is decoded at a half, a quarter or an eighth of its
 // size (as by Pillow's Image.draft), which is much less work again and gives
 // about the same picture when it is then resized to no more than that size.
 // DecodePart panics if the part is empty or not inside the picture, or reduce is
@@ -248,7 +248,7 @@ func (r *Reader) DecodeResized(dst *Image, c, w, h int, crop Rect, f Filter) err
 	return nil
 }
 
-// turns says what [Orient] does: a transposition, then flips.
+// turns returns the steps of [Orient]: a transposition, then flips.
 func turns(orientation int) (flipH, flipV, transposed bool) {
 	switch orientation {
 	case 2, 3, 6, 7:

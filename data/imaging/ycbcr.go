@@ -78,8 +78,8 @@ type upsampler struct {
 	kind   fancy
 	cw, ch int // of the chroma planes
 	sx, sy int // chroma steps in luma pixels
-	// The columns that are wanted: those of the chroma samples c0 to below c1,
-	// of which the first skip ones are not.
+	// The wanted columns belong to the chroma samples c0 to below c1, without the
+	// first skip columns.
 	c0, c1, skip int
 	cb, cr       []uint8
 }

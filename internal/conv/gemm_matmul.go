@@ -50,7 +50,11 @@ func PlanMatMul(m MatMul) (*MatMulPlan, error) {
 	p := &MatMulPlan{mm: m}
 	panels := isa.CeilDiv(m.N, isa.PanelWidth)
 	best := 0.0
-	for nz := 1; nz <= min(isa.MaxPanels, panels) && gemm.MaxRows(nz) > 0; nz++ {
+	maxPanels := isa.MaxPanels
+	if m.TransA {
+		maxPanels = gemm.MaxTNPanels
+	}
+	for nz := 1; nz <= min(maxPanels, panels) && gemm.MaxRows(nz) > 0; nz++ {
 		tiles := isa.CeilDiv(m.M, gemm.MaxRows(nz))
 		cost := float64(tiles) * tileCost(isa.CeilDiv(m.M, tiles), nz) * float64(isa.CeilDiv(panels, nz))
 		if p.nz == 0 || cost < best {

@@ -156,7 +156,7 @@ func (t *table) norms() {
 			b.tol(1e-4)
 			x, p := b.in("x", s...), b.normParams("", s[1])
 			out := b.g.Must(graph.BatchNormTrain{Eps: 1e-5, Momentum: 0.1}, x, p[0], p[1], p[2], p[3])
-			again := func() *graph.Value { return b.op(graph.BatchNormAgain{}, x, p[0], p[1], out[1], out[2]) }
+			again := func() *graph.Value { return b.op(graph.BatchNormRecomputed{}, x, p[0], p[1], out[1], out[2]) }
 			b.out("first", out[0])
 			b.out("alone", again())
 			b.out("relu", b.op(graph.Unary{Fn: graph.Relu}, again()))

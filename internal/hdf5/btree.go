@@ -64,8 +64,8 @@ func (f *File) btreeV1(root uint64, kind uint8, keySize int, leaf func(key []byt
 }
 
 // dense calls each with the objects of a fractal heap in the order of a B-tree
-// of version 2 that indexes them by name; record is the tree's entry, flags
-// those of the message.
+// of version 2 that indexes them by name; record is the tree's entry, flags are
+// the message's flags.
 func (f *File) dense(heap, index uint64, kind uint8, each func(object, record []byte, flags uint8) error) error {
 	h, err := f.fractalHeap(heap)
 	if err != nil {

@@ -167,7 +167,7 @@ func (d *Dataset) parseLayout(b []byte) error {
 	case l.class > chunked:
 		return fmt.Errorf("class %d is not supported", l.class)
 	case version <= 2 && l.class == contiguous:
-		l.size = math.MaxUint64 // what the shape says
+		l.size = math.MaxUint64 // the shape decides
 	case version <= 2 && l.class == compact:
 		for range rank {
 			c.skip(4)
@@ -204,8 +204,8 @@ func (d *Dataset) parseLayout(b []byte) error {
 	return c.err
 }
 
-// chunkExtents reads the extents of a chunk, the last of which is the size of
-// an element.
+// chunkExtents reads the extents of a chunk. The last one is the size of an
+// element.
 func (d *Dataset) chunkExtents(c *cursor, rank, size int) {
 	extents := make([]int, 0, maxRank)
 	if c.err == nil && (size < 1 || size > 8 || rank > maxRank+1) {
@@ -309,8 +309,7 @@ func read[T any](d *Dataset, decode func([]T, []byte) error) ([]T, error) {
 	return out, nil
 }
 
-// open returns the bytes of all elements, of which there are as many as Len
-// says.
+// open returns a reader of the bytes of all Len elements.
 func (d *Dataset) open() (io.Reader, error) {
 	f := d.o.f
 	want := uint64(d.Len()) * uint64(d.Type.Size)

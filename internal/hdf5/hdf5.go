@@ -1,15 +1,15 @@
 // Package hdf5 reads and writes the part of the HDF5 file format ("HDF5 File
-// Format Specification Version 3.0", The HDF Group) in which Keras and h5py
-// keep weights: groups, datasets of numbers and strings, attributes.
+// Format Specification Version 3.0", The HDF Group) that Keras and h5py use for
+// weights: groups, datasets of numbers and strings, attributes.
 //
 // Read: superblocks 0 to 3; object headers of versions 1 and 2; groups as
 // symbol tables, as link messages and as dense links; attributes in the header
 // and dense ones; compact, contiguous and chunked datasets with the filters
 // deflate, shuffle and fletcher32; integers, IEEE floats of any kind up to 64
-// bits, strings of fixed and of variable length. Refused with an
-// error that says so: soft and external links, external storage, committed
-// types, other filters, the indexes of chunks that only files of
-// libver="latest" with more than 1,024 chunks or growing datasets have.
+// bits, strings of fixed and of variable length. Refused with an error that names
+// them: soft and external links, external storage, committed types, other
+// filters, the indexes of chunks that only files of libver="latest" with more
+// than 1,024 chunks or growing datasets have.
 //
 // Written: superblock 0, symbol tables, contiguous datasets, attributes: what
 // every version of the HDF5 library reads.
@@ -26,7 +26,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 )
 
 // ErrNotFound is wrapped by errors for a name that a group does not have.
@@ -43,7 +42,7 @@ const undefined = math.MaxUint64
 // Bounds on what a file of size n makes the reader hold over the life of the
 // File: metadata (headers, names, attributes, indexes) of metaBase +
 // metaTimes*n bytes, and values of dataBase + dataTimes*n bytes, where each
-// element read counts minElement bytes at least, the most that it becomes.
+// element that is read counts at least minElement bytes, the most that it becomes.
 // Only compressed data, chunks that are left out and pieces that overlap can
 // come near them.
 const (
@@ -52,8 +51,8 @@ const (
 	minElement          = 16 // a string's header
 )
 
-// File is an open HDF5 file. What it has read of the structure it keeps, so
-// that asking again costs nothing. It is not safe for concurrent use.
+// File is an open HDF5 file. It keeps the structure that it has read, so that
+// asking again costs nothing. It is not safe for concurrent use.
 type File struct {
 	r      io.ReaderAt
 	size   uint64
@@ -61,35 +60,10 @@ type File struct {
 	root   *Group
 	budget uint64 // metadata that may still be read
 	values uint64 // bytes of datasets that may still be read
-	close  func() error
 
 	objects map[uint64]*object
 	heaps   map[uint64]globalHeap
 	trust   bool // do not check checksums: for fuzzing
-}
-
-// Open opens the file at path. Errors name it.
-func Open(path string) (*File, error) {
-	fd, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	info, err := fd.Stat()
-	if err != nil {
-		fd.Close()
-		return nil, err
-	}
-	if info.IsDir() {
-		fd.Close()
-		return nil, fmt.Errorf("%s is a folder", path)
-	}
-	f, err := NewReader(fd, info.Size())
-	if err != nil {
-		fd.Close()
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	f.close = fd.Close
-	return f, nil
 }
 
 // NewReader reads an HDF5 file of size bytes from r.
@@ -111,14 +85,6 @@ func newReader(r io.ReaderAt, size int64, trust bool) (*File, error) {
 		return nil, err
 	}
 	return f, nil
-}
-
-// Close closes the file if it was made by [Open].
-func (f *File) Close() error {
-	if f.close == nil {
-		return nil
-	}
-	return f.close()
 }
 
 // Root returns the group "/".
@@ -183,10 +149,10 @@ func (f *File) superblockAt(at uint64) (root uint64, err error) {
 		return 0, fmt.Errorf("HDF5 superblock: %w", c.err)
 	}
 	if base != at && base != 0 {
-		return 0, fmt.Errorf("HDF5 superblock at %d says that the file begins at %d", at, base)
+		return 0, fmt.Errorf("the HDF5 superblock at %d has the base address %d, which should be the same", at, base)
 	}
 	f.base = base
-	// The end of file lets us tell a download that stopped.
+	// Report a download that stopped early as such.
 	if end != undefined && end > f.size {
 		return 0, fmt.Errorf("the file has %d bytes of the %d that it should have: it is cut off", f.size, end)
 	}
@@ -219,8 +185,8 @@ func (f *File) inside(addr, n uint64) error {
 	return nil
 }
 
-// summed reads n bytes whose last four are the checksum of the others, and
-// returns those.
+// summed reads n bytes whose last four are the checksum of the others. It
+// returns the others.
 func (f *File) summed(addr, n uint64, what string) ([]byte, error) {
 	b, err := f.bytes(addr, n)
 	if err != nil {

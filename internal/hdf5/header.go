@@ -84,7 +84,7 @@ func (q *blocks) add(b block) error {
 		q.seen = map[uint64]bool{}
 	}
 	if q.seen[b.addr] {
-		return fmt.Errorf("the block at %d is continued by itself", b.addr)
+		return fmt.Errorf("the block at %d continues at its own address, which would never end", b.addr)
 	}
 	q.seen[b.addr] = true
 	q.todo = append(q.todo, b)

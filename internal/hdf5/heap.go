@@ -107,8 +107,8 @@ func (f *File) fractalHeap(addr uint64) (*fractalHeap, error) {
 		return nil, fmt.Errorf("table of %d blocks of %d to %d bytes, %d rows, %d bits", h.width, h.start, h.max, h.rows, maxBits)
 	}
 	h.offsetLen = (maxBits + 7) / 8
-	// The length takes the bytes that the largest block's offsets need, or
-	// those that the largest object needs, whichever are fewer.
+	// The length has as many bytes as the largest block's offsets need or the
+	// largest object needs, whichever are fewer.
 	h.lengthLen = min((bits.Len64(h.max)-1+7)/8, (bits.Len64(largest)-1)/8+1)
 	if largest == 0 || h.idLen < 1+h.offsetLen+h.lengthLen {
 		return nil, fmt.Errorf("IDs of %d bytes for offsets of %d", h.idLen, h.offsetLen)

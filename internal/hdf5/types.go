@@ -9,7 +9,7 @@ import (
 // Class is the kind of a data type.
 type Class uint8
 
-// The classes. Other stands for those that are not read: compounds, opaque
+// The classes. Other stands for every class that is not read: compounds, opaque
 // bytes, references and more.
 const (
 	Other     Class = iota
@@ -98,7 +98,7 @@ func parseType(b []byte) (Type, error) {
 const maxRank = 32 // HDF5's own
 
 // parseSpace returns a dataspace's shape; scalar spaces have the shape [].
-// null says that there are no elements at all.
+// null is set for a dataspace without elements.
 func parseSpace(b []byte) (shape []int, null bool, err error) {
 	c := cursor{b: b}
 	version := c.version(1, 2)

@@ -162,7 +162,7 @@ func (e encoder) u64(vs ...uint64) encoder {
 // pad8 fills up to a multiple of 8 bytes.
 func (e encoder) pad8() encoder { return append(e, make([]byte, -len(e)&7)...) }
 
-// planner gives every piece of the file its address, children before those
+// planner gives every piece of the file its address, children before the pieces
 // that point to them.
 type planner struct {
 	pos    uint64
@@ -266,7 +266,7 @@ func (p *planner) symbols(entries map[string]headerAt) headerAt {
 			h.tree = level[0].addr
 		}
 	}
-	// A heap without free space says so by 1 (H5HL_FREE_NULL).
+	// 1 (H5HL_FREE_NULL) stands for a heap without free space.
 	data := p.place(names)
 	h.heap = p.place(encoder("HEAP").u8(0, 0, 0, 0).u64(uint64(len(names)), 1, data))
 	return h

@@ -6,7 +6,7 @@ import (
 	"github.com/resnet-go/resnet/graph"
 )
 
-// channel returns a function that tells the channel of each element of a.
+// channel returns a function that maps an element of a to its channel.
 func channel(a array) func(i int) int {
 	_, inner := around(a.shape, 1)
 	c := a.shape[1]
@@ -45,10 +45,10 @@ func batchNormTrain(o graph.BatchNormTrain, in []array) []array {
 		newMean.f[c] = (1-m)*runMean.f[c] + m*mean.f[c]
 		newVar.f[c] = (1-m)*runVar.f[c] + m*variance.f[c]*count/(count-1)
 	}
-	return []array{batchNormAgain(x, gamma, beta, mean, invstd), mean, invstd, newMean, newVar}
+	return []array{batchNormRecomputed(x, gamma, beta, mean, invstd), mean, invstd, newMean, newVar}
 }
 
-func batchNormAgain(x, gamma, beta, mean, invstd array) array {
+func batchNormRecomputed(x, gamma, beta, mean, invstd array) array {
 	y, ch := zeros(x.shape...), channel(x)
 	for i, v := range x.f {
 		c := ch(i)

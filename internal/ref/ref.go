@@ -59,9 +59,9 @@ func run(g *graph.Graph, vars, in map[string]*tensor.Tensor, round func(float64)
 		var err error
 		switch op := n.Op.(type) {
 		case graph.Input:
-			out, err = source("input", op.Label, op.Type, in)
+			out, err = source("input", op.Label, op.Type, op.Layout, in)
 		case graph.Variable:
-			out, err = source("variable", op.Label, op.Type, vars)
+			out, err = source("variable", op.Label, op.Type, tensor.NCHW, vars)
 		case graph.Const:
 			out = []array{fromTensor(op.Tensor)}
 		default:
@@ -88,13 +88,20 @@ func run(g *graph.Graph, vars, in map[string]*tensor.Tensor, round func(float64)
 	return r, nil
 }
 
-func source(what, name string, want graph.Type, from map[string]*tensor.Tensor) ([]array, error) {
+func source(what, name string, want graph.Type, layout tensor.Layout, from map[string]*tensor.Tensor) ([]array, error) {
 	t, ok := from[name]
 	if !ok || t == nil {
 		return nil, fmt.Errorf("no %s %q is given", what, name)
 	}
 	if t.DType() != want.DType || !t.Shape().Equal(want.Shape) {
 		return nil, fmt.Errorf("%s %q must be %s, is %v", what, name, want, t)
+	}
+	if t.Layout() != layout {
+		return nil, fmt.Errorf("%s %q must be laid out as %v, is %v", what, name, layout, t.Layout())
+	}
+	t, err := t.In(tensor.NCHW)
+	if err != nil {
+		return nil, err
 	}
 	return []array{fromTensor(t)}, nil
 }
@@ -127,8 +134,8 @@ func eval(op graph.Op, in []array) ([]array, error) {
 		return one(batchNorm(op, in))
 	case graph.BatchNormTrain:
 		return batchNormTrain(op, in), nil
-	case graph.BatchNormAgain:
-		return one(batchNormAgain(in[0], in[1], in[2], in[3], in[4]))
+	case graph.BatchNormRecomputed:
+		return one(batchNormRecomputed(in[0], in[1], in[2], in[3], in[4]))
 	case graph.BatchNormGrad:
 		return batchNormGrad(in), nil
 

@@ -6,8 +6,8 @@ import (
 	"math"
 	"math/rand/v2"
 
-	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -25,16 +25,47 @@ type Layer struct {
 	Signal, Gradient, Weight float64
 }
 
+// target is the input of labels in the graph of [Net.Layers].
+const target = "target"
+
 // Layers runs the training form once, forwards and back, on the pictures, which
 // are one batch. Values do not change.
-func (n *Net) Layers(p *Pictures) ([]Layer, error) {
-	k := len(p.Labels)
-	t, err := nn.Trace(n.Module, nn.TraceOptions{Input: graph.F32(k, p.Shape[0], p.Shape[1], p.Shape[2]), Training: true})
+func (n *Net) Layers(ctx context.Context, p *Pictures) ([]Layer, error) {
+	r, err := n.runner()
 	if err != nil {
 		return nil, err
 	}
+	x, err := p.batch(0, len(p.Labels))
+	if err != nil {
+		return nil, err
+	}
+	y, err := tensor.FromInt64(p.Labels, len(p.Labels))
+	if err != nil {
+		return nil, err
+	}
+	var layers []Layer
+	q := infer.Query{Name: "layers", Training: true, Build: func(t *nn.Traced) error {
+		layers, err = measured(t, len(p.Labels))
+		return err
+	}}
+	out, err := r.Run(ctx, q, infer.Tensors{nn.ImageInput: x, target: y})
+	if err != nil {
+		return nil, err
+	}
+	for i := range layers {
+		at := func(what string) float64 { return float64(out[fmt.Sprintf("%s %d", what, i)].Float32s()[0]) }
+		l, m := &layers[i], at("mean")
+		l.Response = math.Sqrt(max(0, at("square")-m*m))
+		l.Signal, l.Gradient, l.Weight = math.Sqrt(at("signal")), math.Sqrt(at("gradient")), math.Sqrt(at("weight"))
+	}
+	return layers, nil
+}
+
+// measured adds the loss of k pictures and its gradients to the training form, and
+// outputs for each layer that it returns, by what and number.
+func measured(t *nn.Traced, k int) ([]Layer, error) {
 	if t.RNG != nil {
-		return nil, fmt.Errorf("probe: networks with dropout have no one gradient")
+		return nil, fmt.Errorf("probe: the network has dropout, so its gradient is not one value")
 	}
 	params := map[string]*graph.Value{}
 	for _, v := range t.Params {
@@ -61,64 +92,24 @@ func (n *Net) Layers(p *Pictures) ([]Layer, error) {
 		layers, points, weights = append(layers, Layer{Path: c.Path}), append(points, out), append(weights, w)
 	}
 	g := t.Graph
-	err = graph.Try(func() {
-		y, err := g.Input("target", graph.Type{DType: tensor.Int64, Shape: tensor.Shape{k}})
-		if err != nil {
-			panic(err)
-		}
-		loss := g.Must1(graph.CrossEntropy{}, t.Output, y)
-		grads, err := g.Gradients(loss, append(append([]*graph.Value{}, points...), weights...))
-		if err != nil {
-			panic(err)
-		}
-		square := func(v *graph.Value) *graph.Value { return g.Must1(graph.Unary{Fn: graph.Square}, v) }
-		sum := func(v *graph.Value) *graph.Value { return g.Must1(graph.Reduce{Fn: graph.Sum}, v) }
-		mean := func(v *graph.Value) *graph.Value { return g.Must1(graph.Reduce{Fn: graph.Mean}, v) }
-		for i := range layers {
-			g.Output(fmt.Sprintf("mean %d", i), mean(points[i]))
-			g.Output(fmt.Sprintf("square %d", i), mean(square(points[i])))
-			g.Output(fmt.Sprintf("signal %d", i), sum(square(grads[i])))
-			g.Output(fmt.Sprintf("gradient %d", i), sum(square(grads[len(layers)+i])))
-			g.Output(fmt.Sprintf("weight %d", i), sum(square(weights[i])))
-		}
-	})
+	y, err := g.Input(target, graph.Type{DType: tensor.Int64, Shape: tensor.Shape{k}})
 	if err != nil {
 		return nil, err
 	}
-	vars, err := n.State.vars(nn.StateDict(n.Module))
+	loss := g.Must1(graph.CrossEntropy{}, t.Output, y)
+	grads, err := g.Gradients(loss, append(append([]*graph.Value{}, points...), weights...))
 	if err != nil {
 		return nil, err
 	}
-	plan, err := engine.Compile(g, vars, engine.Options{Pool: n.Pool, ChannelsLast: []string{nn.ImageInput}})
-	if err != nil {
-		return nil, err
-	}
-	x, err := p.batch(0, k)
-	if err != nil {
-		return nil, err
-	}
-	y, err := tensor.FromInt64(p.Labels, k)
-	if err != nil {
-		return nil, err
-	}
-	in := map[string]*tensor.Tensor{nn.ImageInput: x, "target": y}
-	var ins, outs []*tensor.Tensor
-	for _, port := range plan.Inputs() {
-		ins = append(ins, in[port.Name])
-	}
-	out := map[string]*tensor.Tensor{}
-	for _, port := range plan.Outputs() {
-		o := tensor.New(port.Shape...)
-		outs, out[port.Name] = append(outs, o), o
-	}
-	if err := plan.Run(ins, outs); err != nil {
-		return nil, err
-	}
+	square := func(v *graph.Value) *graph.Value { return g.Must1(graph.Unary{Fn: graph.Square}, v) }
+	sum := func(v *graph.Value) *graph.Value { return g.Must1(graph.Reduce{Fn: graph.Sum}, v) }
+	mean := func(v *graph.Value) *graph.Value { return g.Must1(graph.Reduce{Fn: graph.Mean}, v) }
 	for i := range layers {
-		at := func(what string) float64 { return float64(out[fmt.Sprintf("%s %d", what, i)].Float32s()[0]) }
-		l, m := &layers[i], at("mean")
-		l.Response = math.Sqrt(max(0, at("square")-m*m))
-		l.Signal, l.Gradient, l.Weight = math.Sqrt(at("signal")), math.Sqrt(at("gradient")), math.Sqrt(at("weight"))
+		g.Output(fmt.Sprintf("mean %d", i), mean(points[i]))
+		g.Output(fmt.Sprintf("square %d", i), mean(square(points[i])))
+		g.Output(fmt.Sprintf("signal %d", i), sum(square(grads[i])))
+		g.Output(fmt.Sprintf("gradient %d", i), sum(square(grads[len(layers)+i])))
+		g.Output(fmt.Sprintf("weight %d", i), sum(square(weights[i])))
 	}
 	return layers, nil
 }

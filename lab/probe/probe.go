@@ -7,12 +7,12 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strconv"
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/imaging"
-	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/metrics"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -22,21 +22,7 @@ import (
 type State map[string]*tensor.Tensor
 
 // StateOf returns the values of m's parameters, which must have some.
-func StateOf(m nn.Module) State { return nn.State(m) }
-
-func (s State) vars(keys []nn.Entry) (*engine.Vars, error) {
-	v := engine.NewVars()
-	for _, e := range keys {
-		t := s[e.Name]
-		if t == nil {
-			return nil, fmt.Errorf("probe: no value of %s", e.Name)
-		}
-		if err := v.Set(e.Name, t); err != nil {
-			return nil, err
-		}
-	}
-	return v, nil
-}
+func StateOf(m nn.Module) State { return nn.Values(m) }
 
 // Pictures are prepared inputs, [N H W C], and their labels.
 type Pictures struct {
@@ -75,11 +61,10 @@ func Load(ctx context.Context, ds data.Dataset, prep data.Preprocess, n int) (*P
 	return p, nil
 }
 
-// batch returns pictures from to from+n as a tensor whose elements lie in
-// N, H, W, C order.
+// batch returns pictures from to from+n.
 func (p *Pictures) batch(from, n int) (*tensor.Tensor, error) {
 	size := p.Shape.Numel()
-	return tensor.FromFloat32(p.X[from*size:(from+n)*size], n, p.Shape[0], p.Shape[1], p.Shape[2])
+	return tensor.FromNHWC(p.X[from*size:(from+n)*size], n, p.Shape[0], p.Shape[1], p.Shape[2])
 }
 
 // Take returns the first n pictures of p, all if it has fewer.
@@ -88,60 +73,52 @@ func (p *Pictures) Take(n int) *Pictures {
 	return &Pictures{p.Shape, p.X[:n*p.Shape.Numel()], p.Labels[:n]}
 }
 
-// Net is a network at which is looked: modules without values, and the values.
+// Net is a network to measure: its modules, and the values to run them with
+// instead of their own.
 type Net struct {
-	Module nn.Module
-	State  State
-	Pool   *parallel.Pool // nil is the engine's shared one
-	// Batch is how many pictures are computed at once, 0 means 100.
-	Batch int
+	Module  nn.Module
+	State   State
+	Threads int // 0 means one for each processor that Go uses
+	Batch   int // pictures that are computed at once; 0 means 100
+}
+
+// runner returns the network ready to run with its state.
+func (n *Net) runner() (*infer.Runner, error) {
+	vars, err := infer.Adopt(n.Module, n.State)
+	if err != nil {
+		return nil, fmt.Errorf("probe: %w", err)
+	}
+	return infer.New(n.Module, vars, infer.Options{Threads: n.Threads, Exact: true})
 }
 
 // run computes for all pictures the values that outputs picks from the trace,
 // [N features] each, in inference. visit gets them batch by batch, with the
 // number of the first picture.
 func (n *Net) run(ctx context.Context, p *Pictures, outputs func(*nn.Traced) ([]*graph.Value, error), visit func(first int, out [][]float32)) error {
-	vars, err := n.State.vars(nn.StateDict(n.Module))
+	r, err := n.runner()
 	if err != nil {
 		return err
 	}
+	q := infer.Query{Name: "probe", Build: func(t *nn.Traced) error {
+		outs, err := outputs(t)
+		for i, o := range outs {
+			t.Graph.Output(strconv.Itoa(i), o)
+		}
+		return err
+	}}
 	batch := n.batch()
-	plans := map[int]*engine.Plan{}
 	for first := 0; first < len(p.Labels); first += batch {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		k := min(batch, len(p.Labels)-first)
-		plan := plans[k]
-		if plan == nil {
-			t, err := nn.Trace(n.Module, nn.TraceOptions{Input: graph.F32(k, p.Shape[0], p.Shape[1], p.Shape[2])})
-			if err != nil {
-				return err
-			}
-			outs, err := outputs(t)
-			if err != nil {
-				return err
-			}
-			for i, o := range outs {
-				t.Graph.Output(fmt.Sprint(i), o)
-			}
-			if plan, err = engine.Compile(t.Graph, vars, engine.Options{Pool: n.Pool, ChannelsLast: []string{nn.ImageInput}}); err != nil {
-				return err
-			}
-			plans[k] = plan
-		}
-		x, err := p.batch(first, k)
+		x, err := p.batch(first, min(batch, len(p.Labels)-first))
 		if err != nil {
 			return err
 		}
-		var outs []*tensor.Tensor
-		var rows [][]float32
-		for _, port := range plan.Outputs() {
-			o := tensor.New(port.Shape...)
-			outs, rows = append(outs, o), append(rows, o.Float32s())
-		}
-		if err := plan.Run([]*tensor.Tensor{x}, outs); err != nil {
+		outs, err := r.Run(ctx, q, infer.Tensors{nn.ImageInput: x})
+		if err != nil {
 			return err
+		}
+		rows := make([][]float32, len(outs))
+		for i := range rows {
+			rows[i] = outs[strconv.Itoa(i)].Float32s()
 		}
 		visit(first, rows)
 	}

@@ -38,7 +38,7 @@ func pictures(n int) *Pictures {
 // TestLayers checks what is known without computing it.
 func TestLayers(t *testing.T) {
 	n, p := network(t, "resnet8-cifar"), pictures(9)
-	layers, err := n.Layers(p)
+	layers, err := n.Layers(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,14 +75,14 @@ func TestLayers(t *testing.T) {
 		w.Float32s()[i] *= 2
 	}
 	twice.State["layer1.0.conv1.weight"] = w
-	half, err := twice.Layers(p)
+	half, err := twice.Layers(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if a, b := layers[1].Gradient, half[1].Gradient; math.Abs(a-2*b) > 0.02*a {
 		t.Errorf("the gradient is %g, and %g at twice the weights", a, b)
 	}
-	if _, err := network(t, "resnet8-cifar+block-dropout").Layers(p); err == nil || !strings.Contains(err.Error(), "dropout") {
+	if _, err := network(t, "resnet8-cifar+block-dropout").Layers(t.Context(), p); err == nil || !strings.Contains(err.Error(), "dropout") {
 		t.Errorf("with dropout: %v", err)
 	}
 }

@@ -28,7 +28,7 @@ type Page struct {
 	Sections []Section
 	Facts    []Fact // how and where it was made
 	Files    []Text // recipes, word for word
-	Partial  string // what is still missing, "" for nothing
+	Partial  string // what is still missing; "" if the report is complete
 }
 
 // Fact is a name and its value, such as the data.
@@ -37,7 +37,7 @@ type Fact struct{ Name, Value string }
 // Text is a file shown in the page.
 type Text struct{ Name, Body string }
 
-// Section is a heading with what stands under it.
+// Section is a heading with its content.
 type Section struct {
 	Title    string
 	Text     []string // paragraphs
@@ -56,7 +56,7 @@ type Figure struct {
 	Percent bool     `json:"percent,omitempty"` // Y is a share of 1, shown as a percentage
 	Series  []Series `json:"series"`
 	XNames  []string `json:"xnames,omitempty"` // names of X = 0, 1, …, where X is no number
-	Points  bool     `json:"points,omitempty"` // marks without lines between
+	Points  bool     `json:"points,omitempty"` // marks without connecting lines
 }
 
 // Series is one curve; Err, if any, is the standard deviation over the seeds.
@@ -65,7 +65,7 @@ type Series struct {
 	X, Y   []float64
 	Err    []float64
 	Dashed bool
-	Colour int // of the palette; series that belong together share one
+	Color  int // of the palette; series that belong together share a color
 }
 
 // Surface is a landscape: Z[row][column] over Y[row] and X[column].
@@ -115,7 +115,7 @@ func numbers(v []float64) []number {
 	return out
 }
 
-// MarshalJSON writes numbers short, and null for what is not finite.
+// MarshalJSON writes numbers in short form, and null for numbers that are not finite.
 func (s Series) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Name   string   `json:"name"`
@@ -123,11 +123,11 @@ func (s Series) MarshalJSON() ([]byte, error) {
 		Y      []number `json:"y"`
 		Err    []number `json:"err,omitempty"`
 		Dashed bool     `json:"dashed,omitempty"`
-		Colour int      `json:"colour"`
-	}{s.Name, numbers(s.X), numbers(s.Y), numbers(s.Err), s.Dashed, s.Colour})
+		Color  int      `json:"colour"`
+	}{s.Name, numbers(s.X), numbers(s.Y), numbers(s.Err), s.Dashed, s.Color})
 }
 
-// MarshalJSON writes numbers short, and null for what is not finite.
+// MarshalJSON writes numbers in short form, and null for numbers that are not finite.
 func (s Surface) MarshalJSON() ([]byte, error) {
 	z := make([][]number, len(s.Z))
 	for i, row := range s.Z {
@@ -215,7 +215,7 @@ func (f *Figure) save(base string) error {
 				y[i] = 100 * v
 			}
 		}
-		panel.Series = append(panel.Series, chart.Series{Name: s.Name, X: s.X, Y: y, Dashed: s.Dashed, Colour: s.Colour + 1})
+		panel.Series = append(panel.Series, chart.Series{Name: s.Name, X: s.X, Y: y, Dashed: s.Dashed, Color: s.Color + 1})
 	}
 	if f.Percent {
 		panel.YLabel += ", %"
@@ -236,8 +236,8 @@ func savePictures(c *chart.Chart, base string) error {
 	return nil
 }
 
-// CSV writes the chart's numbers, a line a point: series, x, y, and the
-// standard deviation over the seeds, empty where there is none.
+// CSV writes the chart's numbers, one line per point: series, x, y, and the standard
+// deviation over the seeds, empty if there is none.
 func (f *Figure) CSV(w io.Writer) error {
 	c := csv.NewWriter(w)
 	if err := c.Write([]string{"series", "x", "y", "std"}); err != nil {
@@ -275,7 +275,7 @@ func (s *Surface) save(base string) error {
 	return savePictures(c, base)
 }
 
-// CSV writes the landscape, a line a point: x, y, z.
+// CSV writes the landscape, one line per point: x, y, z.
 func (s *Surface) CSV(w io.Writer) error {
 	c := csv.NewWriter(w)
 	if err := c.Write([]string{"x", "y", "z"}); err != nil {

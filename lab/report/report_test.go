@@ -20,7 +20,7 @@ func sample() *Page {
 			Figures: []*Figure{
 				{ID: "error", Title: "Error", XLabel: "epoch", YLabel: "error", Percent: true, Series: []Series{
 					{Name: "a", X: []float64{1, 2, 3}, Y: []float64{.9, .5, .25}, Err: []float64{.01, .02, .03}},
-					{Name: "b", X: []float64{1, 2, 3}, Y: []float64{.9, math.NaN(), .6}, Dashed: true, Colour: 1},
+					{Name: "b", X: []float64{1, 2, 3}, Y: []float64{.9, math.NaN(), .6}, Dashed: true, Color: 1},
 				}},
 				{ID: "norm", Title: "Norm", XLabel: "layer", YLabel: "norm", LogY: true, Series: []Series{{Name: "a", X: []float64{1, 2}, Y: []float64{1e-4, 10}}}},
 				{ID: "final", Title: "Final", XLabel: "variant", YLabel: "error", Points: true, XNames: []string{"one", "two"}, Series: []Series{{Name: "test", X: []float64{0, 1}, Y: []float64{.1, .2}, Err: []float64{.01, .01}}}},

@@ -42,7 +42,7 @@ func (a act) nonNegative() bool {
 func (a act) apply(c *nn.Context, x *graph.Value) *graph.Value {
 	switch a.kind {
 	case actUnary:
-		return c.Unary(a.unary, x)
+		return c.Unary(x, a.unary)
 	case actSoftmax: // along Keras's last axis, which are the channels
 		if len(x.Shape) == 4 {
 			return toNCHW(c, c.Softmax(toNHWC(c, x)))

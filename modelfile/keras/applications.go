@@ -291,8 +291,8 @@ func Preset(name string, size int) (p data.Preprocess, bgr bool, err error) {
 	return p, name == "keras-caffe", p.Valid()
 }
 
-// knownPreprocess sets the preprocessing of models that tell theirs: by a
-// first layer that scales, or by being one of the applications.
+// knownPreprocess sets the preprocessing of models that show it: by a first layer
+// that scales, or by being one of the applications.
 func (m *Model) knownPreprocess() error {
 	if len(m.inputs) != 3 || m.inputs[2] != 3 || m.inputs[0] != m.inputs[1] {
 		return nil
@@ -325,7 +325,7 @@ func (m *Model) knownPreprocess() error {
 	return nil
 }
 
-// preset tells an application by its layers.
+// preset recognizes an application by its layers.
 func (m *Model) preset() string {
 	has := func(name string) bool { _, ok := m.Modules[name]; return ok }
 	if !has("conv1_conv") || !has("conv5_block3_3_conv") {

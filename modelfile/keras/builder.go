@@ -5,7 +5,7 @@ import "maps"
 // builder makes the spec of a functional model whose layers are called once.
 type builder struct {
 	s        *spec
-	poolings int // without names of their own
+	poolings int // that got a counted name
 	used     map[string]bool
 }
 

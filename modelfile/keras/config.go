@@ -68,7 +68,7 @@ type rawModel struct {
 
 // parseSpec reads a config: Keras 3's, or the legacy one of .h5 files.
 func parseSpec(b []byte) (*spec, error) {
-	// What is kept as it is and written again must have numbers that can be read.
+	// Parts that are kept unchanged and written again must have readable numbers.
 	var whole any
 	if err := json.Unmarshal(b, &whole); err != nil {
 		return nil, fmt.Errorf("keras: the model's config: %w", err)
@@ -98,7 +98,7 @@ func parseModel(o rawObject, depth int, count *int) (*spec, error) {
 		s.class = classFunctional
 	}
 	if !isModel(s.class) {
-		return nil, fmt.Errorf("a model of class %q: only Functional and Sequential models say what they compute", o.ClassName)
+		return nil, fmt.Errorf("a model of class %q: only Functional and Sequential models describe what they compute", o.ClassName)
 	}
 	var m rawModel
 	if trimmed := bytes.TrimSpace(o.Config); len(trimmed) > 0 && trimmed[0] == '[' { // Sequential of Keras 1 and 2.0

@@ -281,7 +281,7 @@ func TestBadFiles(t *testing.T) {
 func TestTraining(t *testing.T) {
 	m := golden1(t, "nested.keras")
 	var trained []string
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if e.Param.Trainable() {
 			trained = append(trained, e.Name)
 		}

@@ -9,15 +9,15 @@ import (
 	"github.com/resnet-go/resnet/weights"
 )
 
-// architecture is the description of a Keras model in our model files, in
-// place of package models' own.
+// architecture is the description of a Keras model in our model files, instead
+// of the one of package models.
 type architecture struct {
 	Keras json.RawMessage `json:"keras"` // its config
 	BGR   bool            `json:"bgr,omitempty"`
 }
 
-// IsArchitecture reports whether the description in a model file is that of a
-// Keras model, which [FromArchitecture] makes.
+// IsArchitecture reports whether a model file's description of its network
+// describes a Keras model, which [FromArchitecture] makes.
 func IsArchitecture(b json.RawMessage) bool {
 	var a architecture
 	return json.Unmarshal(b, &a) == nil && len(a.Keras) > 0
@@ -42,7 +42,7 @@ func FromArchitecture(b json.RawMessage) (*Model, error) {
 // ours that was written for Keras becomes one of package models again;
 // others are described by their config.
 func (m *Model) File() (*weights.File, error) {
-	f := &weights.File{Tensors: nn.State(m)}
+	f := &weights.File{Tensors: nn.Values(m)}
 	f.Classes = m.Info.Classes
 	f.MultiLabel = m.Info.MultiLabel || m.Final == "sigmoid"
 	if m.Preprocess != nil {
@@ -52,7 +52,7 @@ func (m *Model) File() (*weights.File, error) {
 		}
 		f.Preprocess = p
 	}
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if f.Tensors[e.Name] == nil {
 			return nil, fmt.Errorf("keras: %s has no value", e.Name)
 		}
@@ -78,7 +78,7 @@ func FromFile(f *weights.File) (*Model, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := nn.Load(m, f.Tensors, true); err != nil {
+		if _, err := nn.Load(m, f.Tensors, nn.LoadOptions{}); err != nil {
 			return nil, err
 		}
 		info.BGR = m.BGR
@@ -86,7 +86,7 @@ func FromFile(f *weights.File) (*Model, error) {
 		return m, m.finish()
 	}
 	if len(f.Architecture) == 0 {
-		return nil, fmt.Errorf("keras: the file does not say of which network its weights are")
+		return nil, fmt.Errorf("keras: the file does not say which network its weights are for")
 	}
 	cfg, err := models.ParseConfig(f.Architecture)
 	if err != nil {
@@ -96,7 +96,7 @@ func FromFile(f *weights.File) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := nn.Load(net, f.Tensors, true); err != nil {
+	if _, err := nn.Load(net, f.Tensors, nn.LoadOptions{}); err != nil {
 		return nil, err
 	}
 	m, err := FromModule(net, cfg.Name, net.Input())

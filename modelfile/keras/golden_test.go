@@ -25,7 +25,7 @@ func run(t testing.TB, net nn.Module, x *tensor.Tensor) *tensor.Tensor {
 		t.Fatal(err)
 	}
 	vars := engine.NewVars()
-	for _, e := range nn.StateDict(net) {
+	for _, e := range nn.Params(net) {
 		if err := vars.Set(e.Name, e.Param.Value); err != nil {
 			t.Fatal(err)
 		}
@@ -102,7 +102,7 @@ func load1(t testing.TB, path string) *Model {
 // sameState fails the test unless two models have the same keys and bits.
 func sameState(t testing.TB, got, want nn.Module) {
 	t.Helper()
-	a, b := nn.StateDict(got), nn.StateDict(want)
+	a, b := nn.Params(got), nn.Params(want)
 	values := map[string]*tensor.Tensor{}
 	for _, e := range a {
 		values[e.Name] = e.Param.Value

@@ -36,7 +36,7 @@ type variable struct {
 	channels int // of the input, for formDepthwise
 }
 
-// form says how a Keras array is laid out.
+// form is the layout of a Keras array.
 type form uint8
 
 const (
@@ -103,7 +103,7 @@ func (v variable) value() (any, error) {
 	t := v.param.Value
 	switch {
 	case t == nil:
-		return nil, errors.New("it has no value: load or initialise the model first")
+		return nil, errors.New("it has no value: load or initialize the model first")
 	case t.DType() == tensor.Int64:
 		out := make([]int32, t.Numel())
 		for i, n := range t.Int64s() {
@@ -123,9 +123,8 @@ func (v variable) set(data []float32) error {
 	return nil
 }
 
-// plain is embedded by layers without variables. Its size gives each layer an
-// address of its own, by which package nn finds its path.
-type plain struct{ _ byte }
+// plain is embedded by layers without variables.
+type plain struct{ nn.Stateless }
 
 func (plain) variables() []variable { return nil }
 
@@ -247,7 +246,6 @@ func (l *input) Kind() string                    { return "InputLayer" }
 func (l *input) build(in [][]int) ([]int, error) { return single(in) }
 
 // Forward implements [nn.Module].
-func (l *input) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(l, x, &y)()
+func (l *input) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	return x
 }

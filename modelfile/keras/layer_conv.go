@@ -123,8 +123,7 @@ func (l *conv) variables() []variable {
 }
 
 // Forward implements [nn.Module].
-func (l *conv) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(l, x, &y)()
+func (l *conv) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	if len(x.Shape) != 4 {
 		c.Failf("want an image [N C H W], got %v", x.Shape)
 	}
@@ -138,7 +137,7 @@ func (l *conv) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
 	if l.Bias != nil {
 		b = c.Param(l.Bias)
 	}
-	return l.act.apply(c, c.Conv2d(op, x, c.Param(l.Weight), b))
+	return l.act.apply(c, c.Conv2d(x, c.Param(l.Weight), b, op))
 }
 
 // dense is Dense: a linear layer on the last axis and an activation.
@@ -161,7 +160,7 @@ func newDense(config json.RawMessage) (layer, error) {
 		return nil, err
 	}
 	if c.LoraRank != nil || len(c.Quantized) > 0 && string(c.Quantized) != "null" {
-		return nil, fmt.Errorf("LoRA and quantised layers are not supported")
+		return nil, fmt.Errorf("LoRA and quantized layers are not supported")
 	}
 	l := &dense{units: c.Units, bias: c.UseBias == nil || *c.UseBias}
 	var err error
@@ -197,8 +196,7 @@ func (l *dense) variables() []variable {
 }
 
 // Forward implements [nn.Module].
-func (l *dense) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(l, x, &y)()
+func (l *dense) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	rank := len(x.Shape)
 	if rank == 4 {
 		x = toNHWC(c, x)
@@ -211,7 +209,7 @@ func (l *dense) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
 	if l.Bias != nil {
 		b = c.Param(l.Bias)
 	}
-	y = c.Linear(x, c.Param(l.Weight), b)
+	y := c.Linear(x, c.Param(l.Weight), b)
 	if rank > 2 {
 		y = c.Reshape(y, append(outer, l.units)...)
 	}

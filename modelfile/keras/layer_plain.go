@@ -57,8 +57,7 @@ func (l *activation) Kind() string {
 }
 
 // Forward implements [nn.Module].
-func (l *activation) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(l, x, &y)()
+func (l *activation) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	return l.act.apply(c, x)
 }
 
@@ -193,8 +192,7 @@ func numel(shape []int) (int, error) {
 }
 
 // Forward implements [nn.Module].
-func (l *flatten) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(l, x, &y)()
+func (l *flatten) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	if len(x.Shape) == 4 {
 		x = toNHWC(c, x)
 	}
@@ -255,12 +253,11 @@ func (l *reshape) build(in [][]int) ([]int, error) {
 }
 
 // Forward implements [nn.Module].
-func (l *reshape) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(l, x, &y)()
+func (l *reshape) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	if len(x.Shape) == 4 {
 		x = toNHWC(c, x)
 	}
-	y = c.Reshape(x, append([]int{x.Shape[0]}, l.target...)...)
+	y := c.Reshape(x, append([]int{x.Shape[0]}, l.target...)...)
 	if len(y.Shape) == 4 {
 		y = toNCHW(c, y)
 	}
@@ -301,8 +298,7 @@ func (l *permute) build(in [][]int) ([]int, error) {
 }
 
 // Forward implements [nn.Module].
-func (l *permute) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(l, x, &y)()
+func (l *permute) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	rank := len(x.Shape)
 	perm := make([]int, rank)
 	for i, d := range l.dims {
@@ -336,8 +332,7 @@ func (l *dropout) Kind() string                    { return "Dropout" }
 func (l *dropout) build(in [][]int) ([]int, error) { return single(in) }
 
 // Forward implements [nn.Module].
-func (l *dropout) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(l, x, &y)()
+func (l *dropout) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	return c.Dropout(x, l.rate)
 }
 
@@ -482,8 +477,7 @@ func (l *affine) variables() []variable {
 }
 
 // Forward implements [nn.Module].
-func (l *affine) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(l, x, &y)()
+func (l *affine) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	if l.learned {
 		n := l.Mean.Shape[0]
 		std := c.Max(c.Sqrt(c.Param(l.Variance)), c.Scalar(normalizeEps))

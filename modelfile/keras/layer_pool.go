@@ -69,8 +69,7 @@ func (l *pooling) build(in [][]int) ([]int, error) {
 
 // Forward implements [nn.Module]. Padding by "same" counts neither for the
 // maximum nor for the mean.
-func (l *pooling) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(l, x, &y)()
+func (l *pooling) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	if len(x.Shape) != 4 {
 		c.Failf("want an image [N C H W], got %v", x.Shape)
 	}
@@ -118,8 +117,7 @@ func (l *global) build(in [][]int) ([]int, error) {
 }
 
 // Forward implements [nn.Module].
-func (l *global) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(l, x, &y)()
+func (l *global) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	if len(x.Shape) != 4 {
 		c.Failf("want an image [N C H W], got %v", x.Shape)
 	}
@@ -184,8 +182,7 @@ func (l *zeroPadding) build(in [][]int) ([]int, error) {
 }
 
 // Forward implements [nn.Module].
-func (l *zeroPadding) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(l, x, &y)()
+func (l *zeroPadding) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	if len(x.Shape) != 4 {
 		c.Failf("want an image [N C H W], got %v", x.Shape)
 	}
@@ -227,8 +224,7 @@ func (l *cropping) build(in [][]int) ([]int, error) {
 }
 
 // Forward implements [nn.Module].
-func (l *cropping) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(l, x, &y)()
+func (l *cropping) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	for i := range 2 {
 		before, after := l.sides[2*i], l.sides[2*i+1]
 		n := x.Shape[2+i] - before - after
@@ -282,7 +278,6 @@ func (l *upsampling) build(in [][]int) ([]int, error) {
 }
 
 // Forward implements [nn.Module].
-func (l *upsampling) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(l, x, &y)()
+func (l *upsampling) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	return c.Resize(x, x.Shape[2]*l.h, x.Shape[3]*l.w, l.bilinear)
 }

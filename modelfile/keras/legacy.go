@@ -221,8 +221,8 @@ type legacyVar struct {
 	v     variable
 }
 
-// legacyOrder lists the variables of a layer, or of all layers of a model that
-// is one: those that are trained first.
+// legacyOrder lists the variables of a layer, or of all layers of a model that is
+// used as a layer. The trained variables come first.
 func legacyOrder(ls []leaf) []legacyVar {
 	var trained, others []legacyVar
 	for _, l := range ls {

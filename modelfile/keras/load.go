@@ -9,15 +9,16 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/internal/hdf5"
+	"github.com/resnet-go/resnet/internal/steadyfile"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
+	"github.com/resnet-go/resnet/weights"
 )
 
 // The members of a .keras archive.
@@ -33,13 +34,13 @@ const (
 	unpackBase, unpackTimes = 64 << 20, 64
 )
 
-// ErrArchitecture is wrapped by errors for files of weights that do not tell
-// of which network they are.
-var ErrArchitecture = errors.New("the file has weights only and does not say of which network")
+// ErrArchitecture is wrapped by the error for a file of weights that does not say
+// which network they are for.
+var ErrArchitecture = errors.New("the file has weights only and does not say which network they are for")
 
 // Load reads a .keras archive, an .h5 file of a whole model, or an .h5 file of
-// weights, whatever its name; see [LoadAs] for files of weights of other
-// networks than those that [Applications] lists.
+// weights, whatever its name. See [LoadAs] for weights of networks that
+// [Applications] does not list.
 func Load(path string) (*Model, error) { return load(path, nil) }
 
 // LoadAs reads an .h5 file of weights, of Keras 2 or 3, into the network that
@@ -47,16 +48,12 @@ func Load(path string) (*Model, error) { return load(path, nil) }
 func LoadAs(path string, config []byte) (*Model, error) { return load(path, config) }
 
 func load(path string, config []byte) (*Model, error) {
-	f, err := os.Open(path)
+	f, err := steadyfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	m, err := read(f, info.Size(), config)
+	m, err := read(f, f.Size(), config)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -70,7 +67,7 @@ func read(r io.ReaderAt, size int64, config []byte) (*Model, error) {
 	var magic [4]byte
 	if _, err := r.ReadAt(magic[:], 0); err == nil && string(magic[:]) == "PK\x03\x04" {
 		if config != nil {
-			return nil, errors.New("keras: an archive has a config of its own: leave out another")
+			return nil, errors.New("keras: the archive has a config already: do not give another")
 		}
 		return readArchive(r, size)
 	}
@@ -177,7 +174,7 @@ func readH5(h *hdf5.File, config []byte) (*Model, error) {
 			continue
 		}
 		if config != nil && name == attrModelConfig {
-			return nil, errors.New("keras: the file has a config of its own: leave out another")
+			return nil, errors.New("keras: the file has a config already: do not give another")
 		}
 		if config == nil {
 			config = []byte(text)
@@ -246,12 +243,12 @@ func assemble(s *spec, h *hdf5.File) (*Model, error) {
 
 // finish gives what no file holds its value, and settles the preprocessing.
 func (m *Model) finish() error {
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if e.Param.Value != nil {
 			continue
 		}
 		switch {
-		case e.Param.DType == tensor.Int64: // num_batches_tracked
+		case weights.IsCounter(e.Name):
 			e.Param.Value = tensor.NewInt64(e.Param.Shape...)
 		case strings.HasSuffix(e.Name, ".weight") || strings.HasSuffix(e.Name, ".bias"): // see batchNorm.build
 			e.Param.Value = tensor.New(e.Param.Shape...)

@@ -35,13 +35,13 @@ type Model struct {
 	Final string
 	// Probabilities makes Forward apply Final.
 	Probabilities bool
-	// BGR says that the Keras model takes the channels in the order blue,
-	// green, red, as those do that were converted from Caffe. Forward takes
-	// RGB and swaps them.
+	// BGR is set if the Keras model takes the channels in the order blue, green,
+	// red, like models that were converted from Caffe. Forward takes RGB and swaps
+	// them.
 	BGR bool
-	// Preprocess says how pictures become inputs; nil if it is not known.
+	// Preprocess is how pictures become inputs; nil if it is not known.
 	Preprocess *data.Preprocess
-	// Info is what our own files say of themselves.
+	// Info is what our own files hold besides what Keras reads.
 	Info Info
 
 	spec   *spec
@@ -67,7 +67,7 @@ func build(s *spec) (*Model, error) { return buildFrom(s, s.shape, false) }
 
 func buildFrom(s *spec, shape []int, inner bool) (*Model, error) {
 	if shape == nil {
-		return nil, fmt.Errorf("keras: model %s does not say the shape of its input", s.name)
+		return nil, fmt.Errorf("keras: model %s does not declare the shape of its input", s.name)
 	}
 	m := &Model{Modules: Modules{}, spec: s, shapes: map[ref][]int{}}
 	m.inputs = slices.Clone(shape)
@@ -127,7 +127,7 @@ func buildFrom(s *spec, shape []int, inner bool) (*Model, error) {
 				v.param.Frozen = true
 			}
 		} else if l.frozen {
-			for _, e := range nn.StateDict(m.Modules[l.name]) {
+			for _, e := range nn.Params(m.Modules[l.name]) {
 				e.Param.Frozen = true
 			}
 		}
@@ -242,9 +242,9 @@ func (m *Model) users(layer string) []call {
 	return out
 }
 
-// foldPadding lets convolutions do the zero padding in front of them, and max
-// poolings that of inputs without negative values, where zeros and no values
-// are the same: that saves a copy of the image.
+// foldPadding moves zero padding into the convolution that follows, and, where
+// the input has no negative values, into a max pooling, for which zeros then are
+// the same as no values. This saves a copy of the image.
 func (m *Model) foldPadding() {
 	callsOf := map[string]int{}
 	for _, c := range m.calls {
@@ -356,8 +356,7 @@ func (m *Model) Classes() int {
 }
 
 // Forward implements [nn.Module].
-func (m *Model) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+func (m *Model) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	if m.BGR {
 		if len(x.Shape) != 4 || x.Shape[1] != 3 {
 			c.Failf("want a picture [N 3 H W], got %v", x.Shape)
@@ -380,19 +379,18 @@ func (m *Model) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
 			values[call.out] = c.Call(mod, in[0])
 		}
 	}
-	y = values[m.spec.output]
+	y := values[m.spec.output]
 	if m.Probabilities {
 		switch m.Final {
 		case "softmax":
 			y = c.Softmax(y)
 		case "sigmoid":
-			y = c.Unary(graph.Unary{Fn: graph.Sigmoid}, y)
+			y = c.Sigmoid(y)
 		}
 	}
 	return y
 }
 
-func join(c *nn.Context, m merger, in []*graph.Value) (y *graph.Value) {
-	defer c.Enter(m, in[0], &y)()
-	return m.merge(c, in)
+func join(c *nn.Context, m merger, in []*graph.Value) *graph.Value {
+	return c.CallFunc(m, in[0], func() *graph.Value { return m.merge(c, in) })
 }

@@ -135,7 +135,7 @@ func random(t testing.TB, net nn.Module) {
 		t.Fatal(err)
 	}
 	r := rand.New(rand.NewPCG(1, 2))
-	for _, e := range nn.StateDict(net) {
+	for _, e := range nn.Params(net) {
 		if e.Param.DType != tensor.Float32 || len(e.Param.Shape) != 1 {
 			continue
 		}
@@ -205,7 +205,7 @@ func TestExport(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := nn.Load(again, f.Tensors, true); err != nil {
+			if _, err := nn.Load(again, f.Tensors, nn.LoadOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			sameState(t, again, net)
@@ -276,7 +276,7 @@ func ourFile(t *testing.T, name string, opts []models.Option) (*weights.File, *m
 	f.Architecture = arch
 	f.Classes = []string{"a", "b"}
 	f.Preprocess = json.RawMessage(`{"channels":3,"width":32,"height":32,"interpolation":"bilinear","mean":[0.5,0.5,0.5],"std":[0.25,0.25,0.25]}`)
-	for _, e := range nn.StateDict(net) {
+	for _, e := range nn.Params(net) {
 		f.Tensors[e.Name] = e.Param.Value
 	}
 	return f, net

@@ -11,8 +11,8 @@ import (
 	"github.com/resnet-go/resnet/internal/hdf5"
 )
 
-// Info is what our own files say beside what Keras reads; other files have
-// none.
+// Info is what our own files hold besides what Keras reads; files of other
+// programs have none.
 type Info struct {
 	Architecture json.RawMessage `json:"architecture,omitempty"` // package models' description of the network
 	Classes      []string        `json:"classes,omitempty"`
@@ -24,12 +24,12 @@ type Info struct {
 // kerasVersion is written as the version of files in Keras 3's form.
 const kerasVersion = "3.0.0"
 
-// Save writes the model, by the name's end: .keras an archive, .weights.h5
-// weights in Keras 3's form, any other .h5 or .hdf5 a whole model in the form
-// of Keras 2 that Keras 3 reads too, by load_model and by load_weights. The
-// same model always gives the same bytes.
+// Save writes the model. The ending of the name decides the form: .keras is an
+// archive, .weights.h5 weights in Keras 3's form, any other .h5 or .hdf5 a whole
+// model in the form of Keras 2, which Keras 3 reads too, by load_model and by
+// load_weights. The same model always gives the same bytes.
 //
-// A trained optimiser is not kept. Initialisers and regularisers of layers are
+// A trained optimizer is not kept. Initializers and regularizers of layers are
 // kept only where the form stays the same.
 func Save(path string, m *Model) error {
 	var write func(w io.Writer) error
@@ -164,8 +164,8 @@ func Parse(config []byte) (*Model, error) {
 	return m, m.knownPreprocess()
 }
 
-// object writes a model: as the archive has it, or, without the modules that
-// tell Keras 3's form, as .h5 files have it.
+// object writes a model: as the archive has it, or, without the modules that mark
+// Keras 3's form, as .h5 files have it.
 func (m *Model) object(legacy bool) (object, error) {
 	s := m.spec
 	c := object{"name": s.name, "trainable": true}

@@ -23,15 +23,15 @@ const (
 	irVersion   = 8
 )
 
-// SaveOptions says how a model is written.
+// SaveOptions are the choices of [Save].
 type SaveOptions struct {
 	// Input is the shape of one image, [C H W].
 	Input tensor.Shape
 	// Batch is the batch size of the file; 0 leaves it open, as the dynamic
 	// axis "batch".
 	Batch int
-	// KeepBatchNorm writes batch norms as they are, so that the file can be
-	// trained on and its tensors are the state dict. Without, they are folded
+	// KeepBatchNorm writes batch norms as operators, so that training can continue
+	// from the file and its tensors are the state dict. Otherwise they are folded
 	// into the convolutions and linear layers before them where possible.
 	KeepBatchNorm bool
 	// InputName and OutputName name the file's input and output; "input" and
@@ -39,13 +39,13 @@ type SaveOptions struct {
 	InputName, OutputName string
 	// Metadata are texts kept in the file: classes, preprocessing.
 	Metadata map[string]string
-	// External puts the tensors into a file of their own beside the model, with
-	// ".data" added to its name, as models above 2 GB must.
+	// External puts the tensors into a separate file in the same folder, with
+	// ".data" added to the name. Models above 2 GB need it.
 	External bool
 }
 
 // Save writes m, whose parameters must have values, as an ONNX model: the same
-// bytes for the same model. Initialisers have the parameters' state-dict keys.
+// bytes for the same model. Initializers have the parameters' state-dict keys.
 // Operators that ONNX lacks are an error that names the module.
 func Save(path string, m nn.Module, opt SaveOptions) error {
 	p, err := export(m, opt)
@@ -79,14 +79,14 @@ func Write(w io.Writer, m nn.Module, opt SaveOptions) error {
 	return p.encode().write(w)
 }
 
-// exporter writes the nodes of a graph as those of a file.
+// exporter writes the nodes of a graph as nodes of a file.
 type exporter struct {
 	opt   SaveOptions
 	out   *graphProto
 	names map[*graph.Value]string
 	taken map[string]bool
-	// Two traces with different batches tell which extents are the batch's. In
-	// other is each value's counterpart; nil if the batch is fixed.
+	// Comparing two traces with different batches shows which extents are the
+	// batch's. other has each value's counterpart; nil if the batch is fixed.
 	other  map[*graph.Value]*graph.Value
 	values map[string]*tensor.Tensor // of the parameters
 	used   map[*graph.Value]int
@@ -110,7 +110,7 @@ func export(m nn.Module, opt SaveOptions) (*modelProto, error) {
 		opt: opt, out: &graphProto{name: "resnet"}, names: map[*graph.Value]string{}, values: map[string]*tensor.Tensor{},
 		taken: map[string]bool{opt.InputName: true, opt.OutputName: true}, used: map[*graph.Value]int{}, folded: map[*graph.Node]*fold{},
 	}
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if e.Param.Value != nil {
 			x.values[e.Name] = e.Param.Value
 		}
@@ -314,7 +314,7 @@ func (x *exporter) add(n *graph.Node, op string, in []string, attrs ...*attrProt
 	return name
 }
 
-// init adds an initialiser.
+// init adds an initializer.
 func (x *exporter) init(name string, dims []int64, floats []float32, ints []int64) string {
 	t := &tensorProto{name: name, dims: dims, elem: elemFloat, hasRaw: true}
 	if ints != nil {

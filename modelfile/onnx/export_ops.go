@@ -136,7 +136,7 @@ func (x *exporter) value(op graph.Variable) (*tensor.Tensor, error) {
 	t := x.values[op.Label]
 	switch {
 	case t == nil:
-		return nil, fmt.Errorf("the parameter %q has no value: initialise or load the model first", op.Label)
+		return nil, fmt.Errorf("the parameter %q has no value: initialize or load the model first", op.Label)
 	case t.DType() != tensor.Float32 || !t.Shape().Equal(op.Type.Shape):
 		return nil, fmt.Errorf("the parameter %q is %v, the model wants %v", op.Label, t, op.Type)
 	}
@@ -271,7 +271,7 @@ func (x *exporter) broadcastTo(n *graph.Node, in string) (string, error) {
 		if j := i - len(to) + len(from); j < 0 || from[j] >= 0 {
 			return "", errors.New("stretching to the batch size needs a fixed one (SaveOptions.Batch)")
 		}
-		to[i] = 1 // which leaves the extent as it is
+		to[i] = 1 // keeps the extent
 	}
 	return x.add(n, "Expand", []string{in, x.integers(n, "shape", to)}), nil
 }

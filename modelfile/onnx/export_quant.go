@@ -21,8 +21,9 @@ func (x *exporter) quantizer(n *graph.Node, op, in string, scale []float32, zero
 	return x.add(n, op, []string{in, s, z}, attrs...)
 }
 
-// dequantize writes a DequantizeLinear: of what a QuantizeLinear gave, or of
-// constant integers, which become an initialiser of their own type.
+// dequantize writes a DequantizeLinear, either of a QuantizeLinear's result or of
+// constant integers, which become an initializer of the smallest type that holds
+// them.
 func (x *exporter) dequantize(n *graph.Node, op graph.DequantizeLinear, in string) (string, error) {
 	switch from := n.In[0].Node.Op.(type) {
 	case graph.QuantizeLinear:
@@ -35,7 +36,7 @@ func (x *exporter) dequantize(n *graph.Node, op graph.DequantizeLinear, in strin
 		q := make([]int32, from.Tensor.Numel())
 		for i, v := range from.Tensor.Float32s() {
 			if q[i] = int32(v); v < math.MinInt32 || v > 1<<30 || float32(q[i]) != v {
-				return "", fmt.Errorf("a constant to dequantise holds %g, not an integer of 32 bits", v)
+				return "", fmt.Errorf("a constant to dequantize holds %g, not an integer of 32 bits", v)
 			}
 		}
 		elem := elemInt32
@@ -52,12 +53,12 @@ func (x *exporter) dequantize(n *graph.Node, op graph.DequantizeLinear, in strin
 		}
 		return x.quantizer(n, "DequantizeLinear", w, op.Scale, op.Zero, op.Axis, elem), nil
 	}
-	return "", fmt.Errorf("its input is neither quantised nor constant")
+	return "", fmt.Errorf("its input is neither quantized nor constant")
 }
 
 func within(q []int32, lo, hi int32) bool { return slices.Min(q) >= lo && slices.Max(q) <= hi }
 
-// initIntegers adds an initialiser of 8 or 32 bits.
+// initIntegers adds an initializer of 8 or 32 bits.
 func (x *exporter) initIntegers(name string, elem elemType, dims []int64, v []int32) string {
 	t := &tensorProto{name: name, dims: dims, elem: elem, hasRaw: true}
 	for _, q := range v {

@@ -11,9 +11,9 @@ import (
 // This file computes with tensors that are known: what exporters write to get
 // the shape of a reshape or the sizes of a resize from the shape of the input.
 
-// maxFolded bounds what all nodes together compute here, besides four times the
-// elements that the file has, which leaves room for weights that are transposed
-// or converted. Shapes are a few numbers.
+// maxFolded bounds the elements that all nodes together compute here, in addition
+// to four times the elements of the file, which leaves room for weights that are
+// transposed or converted. Shapes are a few numbers.
 const maxFolded = 1 << 22
 
 // spend counts elements that a node computes from constants.

@@ -65,7 +65,7 @@ func TestErrors(t *testing.T) {
 		{"unknown operator", file(13, []*nodeProto{op("NonMaxSuppression", []string{"x"})}), []string{"the node", "NonMaxSuppression", "13"}},
 		{"another domain", file(13, []*nodeProto{{name: "f", op: "FusedConv", domain: "com.microsoft", in: []string{"x"}, out: []string{"y"}}}), []string{"com.microsoft.FusedConv"}},
 		{"scale of the graph", file(13, []*nodeProto{op("QuantizeLinear", []string{"x", "x"})}), []string{"the node", "the scale", "known"}},
-		{"integers", file(13, []*nodeProto{op("QLinearConv", []string{"x", "s"})}), []string{"quantised", "integer"}},
+		{"integers", file(13, []*nodeProto{op("QLinearConv", []string{"x", "s"})}), []string{"quantized", "integer"}},
 		{"old", file(6, []*nodeProto{op("Relu", []string{"x"})}), []string{"opset 6", "7 to"}},
 		{"missing value", file(13, []*nodeProto{op("Add", []string{"x", "gone"})}), []string{"the node", "Add", "opset 13", "gone"}},
 		{"inputs", file(13, []*nodeProto{op("Conv", []string{"x"})}), []string{"the node", "Conv", "1 inputs"}},
@@ -207,7 +207,7 @@ func TestIf(t *testing.T) {
 	}
 }
 
-// TestGelu sees that GELU written in small operators is recognised, in both
+// TestGelu sees that GELU written in small operators is recognized, in both
 // orders, and that what only looks like it is left alone.
 func TestGelu(t *testing.T) {
 	for _, c := range []struct {
@@ -230,7 +230,7 @@ func TestGelu(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := len(m.proto.graph.nodes) == 1; got != c.want {
-			t.Errorf("%+v: recognised %v", c, got)
+			t.Errorf("%+v: recognized %v", c, got)
 		}
 	}
 }

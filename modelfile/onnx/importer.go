@@ -35,9 +35,9 @@ type value struct {
 	elem elemType
 }
 
-// NotStaticError says that an operator takes an input only if its value is
-// known when the graph is written: as an initialiser, computed from shapes, or
-// given by [Model.Fix].
+// NotStaticError is an input of an operator whose value is not known when the
+// graph is written, but must be: as an initializer, computed from shapes, or given
+// by [Model.Fix].
 type NotStaticError struct {
 	Input string // the value's name in the file
 	What  string // what the operator uses it for
@@ -183,24 +183,26 @@ func (im *importer) node(p *nodeProto) {
 	for i := range def.min {
 		n.must(i)
 	}
-	before := im.g.SetPath(n.path)
-	var y *graph.Value
-	leave := func() {}
-	if l := im.m.Layers[n.path]; im.c != nil && l != nil && im.m.paths[p] != "" {
-		var x *graph.Value
-		for i := range n.ins {
-			if x == nil {
-				x = n.ins[i].dyn
-			}
-		}
-		if x != nil {
-			leave = im.c.Enter(l, x, &y)
-		}
+	defer im.g.SetPath(im.g.SetPath(n.path))
+	if l, x := im.m.Layers[n.path], n.firstDynamic(); im.c != nil && l != nil && im.m.paths[p] != "" && x != nil {
+		im.c.CallFunc(l, x, func() *graph.Value {
+			def.fn(n)
+			return im.vals[p.out[0]].dyn
+		})
+		return
 	}
 	def.fn(n)
-	y = im.vals[p.out[0]].dyn
-	leave()
-	im.g.SetPath(before)
+}
+
+// firstDynamic returns the first input that is computed at run time, nil if all
+// are known.
+func (n *node) firstDynamic() *graph.Value {
+	for i := range n.ins {
+		if x := n.ins[i].dyn; x != nil {
+			return x
+		}
+	}
+	return nil
 }
 
 func isONNX(domain string) bool { return domain == "" || domain == "ai.onnx" }

@@ -14,7 +14,7 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// TestInt8 runs a bottleneck ResNet that onnxruntime quantised
+// TestInt8 runs a bottleneck ResNet that onnxruntime quantized
 // (testdata/gen/int8.py): the logits are onnxruntime's, bit for bit, every
 // convolution is computed with integers, and what follows it, additions too, in
 // the same step.
@@ -29,7 +29,7 @@ func TestInt8(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := engine.Compile(g, engine.NewVars(), engine.Options{Pool: onePool()})
+	p, err := engine.Compile(g, engine.NewVars(), engine.Options{Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,16 +91,16 @@ func TestInt8BiasesAreIntegers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	initialise(t, m, 5)
+	initialize(t, m, 5)
 	vars := engine.NewVars()
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if err := vars.Set(e.Name, e.Param.Value); err != nil {
 			t.Fatal(err)
 		}
 	}
 	x := randomInput(6, 2, 32, 32, 3)
-	batches := func(yield func(quantize.Batch, error) bool) { yield(quantize.Batch{X: x.Float32s(), N: 2}, nil) }
-	q, err := quantize.Calibrate(m, vars, tensor.Shape{3, 32, 32}, batches, quantize.Options{Method: quantize.MinMax})
+	batches := func(yield func(*tensor.Tensor, error) bool) { yield(tensor.FromNHWC(x.Float32s(), 2, 3, 32, 32)) }
+	q, err := quantize.Calibrate(t.Context(), m, vars, tensor.Shape{3, 32, 32}, batches, quantize.Options{Method: quantize.MinMax})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestInt8BiasesAreIntegers(t *testing.T) {
 		for i, want := range []elemType{elemUint8, elemInt8, elemInt32} {
 			dq := made[n.in[i]]
 			if dq == nil || dq.op != "DequantizeLinear" {
-				t.Fatalf("%s: input %d is not dequantised", n.name, i)
+				t.Fatalf("%s: input %d is not dequantized", n.name, i)
 			}
 			if got := stored[dq.in[2]].elem; got != want {
 				t.Errorf("%s: input %d is of the type %v, want %v", n.name, i, got, want)

@@ -26,14 +26,14 @@ func (l *Layer) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	return nil
 }
 
-// role says what an initialiser is used for.
+// role is what an initializer is used for.
 type role uint8
 
 const (
-	roleNone     role = iota // by nothing
+	roleNone     role = iota // not used
 	roleWeight               // trained
 	roleScale                // trained, multiplies: starts at 1
-	roleShift                // trained, of a normalisation
+	roleShift                // trained, of a normalization
 	roleMean                 // a running mean, not trained
 	roleVariance             // a running variance, not trained
 	roleConst                // part of the computation's form
@@ -58,7 +58,7 @@ func inputRole(op string, i int) role {
 	return roleConst
 }
 
-// newParam makes an initialiser a parameter. Its Init is for training from
+// newParam makes an initializer a parameter. Its Init is for training from
 // scratch; the value is the file's.
 func newParam(r role, value *tensor.Tensor) *nn.Param {
 	p := &nn.Param{Shape: value.Shape().Clone(), Value: value, NoDecay: len(value.Shape()) < 2}
@@ -286,7 +286,7 @@ func (m *Model) findHead() *head {
 // linear layer.
 func (m *Model) Head() (weight, bias string, classes int, err error) {
 	if m.head == nil {
-		return "", "", 0, fmt.Errorf("onnx: the output %q does not come from a linear layer of its own", m.proto.graph.outputs[0].name)
+		return "", "", 0, fmt.Errorf("onnx: the output %q does not come from a linear layer that nothing else uses", m.proto.graph.outputs[0].name)
 	}
 	return m.head.weight, m.head.bias, m.Params[m.head.weight].Shape[m.head.classes], nil
 }

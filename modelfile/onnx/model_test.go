@@ -7,12 +7,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/internal/philox"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
@@ -21,7 +19,6 @@ import (
 )
 
 // onePool saves these small networks the cost of handing work around.
-var onePool = sync.OnceValue(func() *parallel.Pool { return parallel.NewPool(1) })
 
 // infer runs a module by the engine.
 func infer(t testing.TB, m nn.Module, x *tensor.Tensor) *tensor.Tensor {
@@ -32,12 +29,12 @@ func infer(t testing.TB, m nn.Module, x *tensor.Tensor) *tensor.Tensor {
 	}
 	tr.Graph.Output("y", tr.Output)
 	vars := engine.NewVars()
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if err := vars.Set(e.Name, e.Param.Value); err != nil {
 			t.Fatal(err)
 		}
 	}
-	p, err := engine.Compile(tr.Graph, vars, engine.Options{Pool: onePool()})
+	p, err := engine.Compile(tr.Graph, vars, engine.Options{Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,14 +88,14 @@ func randomInput(seed uint64, shape ...int) *tensor.Tensor {
 	return x
 }
 
-// initialise draws weights and batch norms that are far from identity.
-func initialise(t testing.TB, m nn.Module, seed uint64) {
+// initialize draws weights and batch norms that are far from identity.
+func initialize(t testing.TB, m nn.Module, seed uint64) {
 	t.Helper()
 	if err := nn.Init(m, seed); err != nil {
 		t.Fatal(err)
 	}
 	r := philox.New(seed, 1)
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if e.Param.DType != tensor.Float32 || len(e.Param.Shape) != 1 {
 			continue
 		}
@@ -179,7 +176,7 @@ func newVariant(t testing.TB, name string, opts []models.Option) *models.Model {
 	if err != nil {
 		t.Fatal(err)
 	}
-	initialise(t, m, 7)
+	initialize(t, m, 7)
 	return m
 }
 
@@ -216,7 +213,7 @@ func TestRoundTrip(t *testing.T) {
 				continue
 			}
 			got := back.Tensors()
-			for _, e := range nn.StateDict(m) {
+			for _, e := range nn.Params(m) {
 				if strings.HasSuffix(e.Name, "num_batches_tracked") {
 					continue
 				}
@@ -321,7 +318,7 @@ func TestFineTune(t *testing.T) {
 	}
 	g.Output("loss", loss)
 	vars := engine.NewVars()
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		if err := vars.Set(e.Name, e.Param.Value); err != nil {
 			t.Fatal(err)
 		}
@@ -353,7 +350,7 @@ func TestFineTune(t *testing.T) {
 		t.Errorf("the loss went from %g to %g", losses[0], last)
 	}
 	moved := 0
-	for _, e := range nn.StateDict(m) {
+	for _, e := range nn.Params(m) {
 		v, err := vars.Get(e.Name)
 		if err != nil {
 			t.Fatal(err)

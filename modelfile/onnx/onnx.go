@@ -1,12 +1,12 @@
 // Package onnx reads and writes networks in the ONNX format.
 //
 // [Load] reads a model of opset 7 or newer. The [Model] is a module of package
-// nn: it can be traced, summarised, run and fine-tuned like the networks of
-// package models, with its initialisers as parameters under their own names.
-// The file's nodes are read anew at each trace, on the shapes of that trace, so
-// that a dynamic batch costs nothing: what the file computes from shapes is
-// computed here and is constant to the graph (fold*.go), the rest becomes
-// operators of package graph (op_*.go).
+// nn: it can be traced, summarized, run and fine-tuned like the networks of
+// package models. Its parameters are the file's initializers, under their names.
+// Each trace reads the file's nodes again, with the shapes of that trace, so that
+// a dynamic batch costs nothing: what the file computes from shapes is computed
+// here and is constant to the graph (fold*.go), the rest becomes operators of
+// package graph (op_*.go).
 //
 // [Save] writes any module as an ONNX model of opset 17.
 package onnx
@@ -15,46 +15,45 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/memory"
 	"github.com/resnet-go/resnet/internal/steadyfile"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
 
 // The opsets of the domain ai.onnx that are read. Operators changed little
-// after the newest; what a later one adds is refused by name.
+// after the newest; an operator that a later one adds is refused by name.
 const (
 	MinOpset = 7
 	MaxOpset = 28
 )
 
 // MaxFileSize is the largest file that is read: the format's own limit.
-// Larger models keep their tensors in files beside.
+// Larger models keep their tensors in separate files.
 const MaxFileSize = 1<<31 - 1
 
 // Model is a network read from an ONNX file. It is an nn.Module: Forward adds
 // the file's nodes to a trace.
 type Model struct {
-	// Params holds the initialisers that the network's layers use, by name.
-	// Those of batch norms' statistics, and tensors that are no weights of a
-	// layer, are buffers.
+	// Params holds the initializers that the network's layers use, by name. Batch
+	// norms' statistics, and tensors that are not weights of a layer, are buffers.
 	Params map[string]*nn.Param `key:""`
 	// Layers holds what the nodes are in summaries, by path.
 	Layers map[string]*Layer `key:""`
 
 	proto  *modelProto
-	consts map[string]*static // initialisers that are not parameters
+	consts map[string]*static // initializers that are not parameters
 	fixed  map[string]*static // inputs whose values are known
 	paths  map[*nodeProto]string
 	opset  int64
-	inputs []*valueProto // that are not initialisers
+	inputs []*valueProto // that are not initializers
 	head   *head
-	// elements counts those of all initialisers.
+	// elements is the number of elements of all initializers.
 	elements int
 }
 
@@ -63,55 +62,79 @@ type Port struct {
 	Name  string
 	DType string // ONNX's name, such as "float"
 	// Shape has -1 where the extent is dynamic; it is nil if the file does not
-	// say.
+	// declare it.
 	Shape []int
 }
 
 // Load reads the model file at path. Tensors kept outside it must lie in its
 // folder or below. An error names the file, and the node that cannot be used.
 func Load(path string) (*Model, error) {
-	data, err := readFile(path)
+	f, err := steadyfile.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", path, err)
-	}
-	m, err := newModel(data, filepath.Dir(path))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return m, nil
-}
-
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cannot read %w", err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
+	return Read(f, f.Size(), ReadOptions{Path: path})
+}
+
+// ReadOptions are the choices of [Read].
+type ReadOptions struct {
+	// Path is the file's path: errors name it, and tensors that are kept outside
+	// the file are in its folder or below. If it is empty, all must be inside.
+	Path string
+	// Deferred leaves large weights that are inside the file there until they are
+	// needed, see [tensor.Deferred]. It suits networks that are only run. The
+	// reader must then stay open as long as such a weight exists, and if it has a
+	// method Check() error, which reports that the file has changed since it was
+	// opened, reading weights calls it.
+	Deferred bool
+}
+
+// Read reads a model of size bytes from r. An error names the file, if
+// [ReadOptions].Path does, and the node that cannot be used.
+func Read(r io.ReaderAt, size int64, opt ReadOptions) (*Model, error) {
+	m, err := read(r, size, opt)
+	if err != nil && opt.Path != "" {
+		err = fmt.Errorf("%s: %w", opt.Path, err)
 	}
-	if info.Size() > MaxFileSize {
-		return nil, fmt.Errorf("it is larger than %d bytes, which no ONNX file can be", MaxFileSize)
+	return m, err
+}
+
+func read(r io.ReaderAt, size int64, opt ReadOptions) (*Model, error) {
+	if size > MaxFileSize {
+		return nil, fmt.Errorf("the file is larger than %d bytes, which no ONNX file can be", MaxFileSize)
 	}
-	data := make([]byte, info.Size())
-	_, err = io.ReadFull(f, data)
-	return data, err
+	var data []byte
+	ext := &external{files: map[string][]byte{}, path: opt.Path}
+	if opt.Path != "" {
+		ext.dir = filepath.Dir(opt.Path)
+	}
+	if opt.Deferred {
+		// The bytes are given back when all but the large weights is decoded.
+		var block *memory.Block
+		data, block = memory.Bytes(int(size))
+		defer block.Free()
+		ext.data, ext.src = data, r
+	} else {
+		data = make([]byte, size)
+	}
+	if size > 0 {
+		if n, err := r.ReadAt(data, 0); n < len(data) {
+			return nil, fmt.Errorf("cannot read the file: %w", err)
+		}
+	}
+	return decode(data, ext)
 }
 
 // Decode reads a model from memory, where all tensors must be inside.
-func Decode(data []byte) (*Model, error) { return newModel(data, "") }
+func Decode(data []byte) (*Model, error) { return decode(data, &external{files: map[string][]byte{}}) }
 
-func newModel(data []byte, dir string) (*Model, error) { return decodeModel(data, dir, nil) }
-
-// decodeModel leaves large weights in the file that data is of, unless that is
-// nil.
-func decodeModel(data []byte, dir string, file *steadyfile.File) (*Model, error) {
+func decode(data []byte, ext *external) (*Model, error) {
 	proto, err := (&decoder{}).model(data)
 	if err != nil {
 		return nil, fmt.Errorf("onnx: %w", err)
 	}
-	m, err := fromProto(proto, &external{dir: dir, files: map[string][]byte{}, data: data, file: file})
+	m, err := fromProto(proto, ext)
 	if err != nil {
 		return nil, fmt.Errorf("onnx: %w", err)
 	}
@@ -125,9 +148,9 @@ func fromProto(p *modelProto, ext *external) (*Model, error) {
 	case len(p.graph.nodes) == 0 || len(p.graph.outputs) == 0:
 		return nil, fmt.Errorf("%w: its graph has %d nodes and %d outputs", errDamaged, len(p.graph.nodes), len(p.graph.outputs))
 	case p.graph.sparse > 0:
-		return nil, fmt.Errorf("sparse initialisers are not supported: %d in the file", p.graph.sparse)
+		return nil, fmt.Errorf("sparse initializers are not supported: %d in the file", p.graph.sparse)
 	case p.functions > 0:
-		return nil, fmt.Errorf("the file defines %d functions of its own: export it with functions inlined (onnx.inliner.inline_local_functions)", p.functions)
+		return nil, fmt.Errorf("the file defines %d custom functions: export it with functions inlined (onnx.inliner.inline_local_functions)", p.functions)
 	}
 	m := &Model{
 		Params: map[string]*nn.Param{}, Layers: map[string]*Layer{},
@@ -160,7 +183,7 @@ func (m *Model) initializers(ext *external) error {
 	given := map[string]bool{}
 	for _, t := range g.initializers {
 		if t.name == "" || given[t.name] {
-			return fmt.Errorf("%w: initialiser %q has no name of its own", errDamaged, t.name)
+			return fmt.Errorf("%w: two initializers, or one without a name, are called %q", errDamaged, t.name)
 		}
 		given[t.name] = true
 		role := roles[t.name]
@@ -224,7 +247,7 @@ func (m *Model) Opset() int { return int(m.opset) }
 // Producer names the program that wrote the file.
 func (m *Model) Producer() string { return strings.TrimSpace(m.proto.producer + " " + m.proto.version) }
 
-// Metadata returns the texts that the file carries besides the graph.
+// Metadata returns the texts that the file holds besides the graph.
 func (m *Model) Metadata() map[string]string {
 	out := map[string]string{}
 	for _, e := range m.proto.metadata {
@@ -233,7 +256,7 @@ func (m *Model) Metadata() map[string]string {
 	return out
 }
 
-// Tensors returns the values of the parameters by name, not copied. Those are
+// Tensors returns the values of the parameters by name, not copied. The names are
 // state-dict keys if the file was exported with batch norms kept.
 func (m *Model) Tensors() map[string]*tensor.Tensor {
 	out := map[string]*tensor.Tensor{}
@@ -258,7 +281,7 @@ func (m *Model) Input(n, size int) (graph.Type, error) {
 	for a, d := range v.dims[1:] {
 		if d < 0 {
 			if size < 1 || a == 0 {
-				return graph.Type{}, fmt.Errorf("onnx: extent %d of the input %q is left open by the file: say which size to use", a+1, v.name)
+				return graph.Type{}, fmt.Errorf("onnx: extent %d of the input %q is left open by the file: give a size", a+1, v.name)
 			}
 			d = int64(size)
 		}
@@ -311,8 +334,7 @@ func (m *Model) Fix(input string, t *tensor.Tensor) error {
 
 // Forward implements [nn.Module]: it computes the model's first output from
 // its only input.
-func (m *Model) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
-	defer c.Enter(m, x, &y)()
+func (m *Model) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	in, err := m.onlyInput()
 	if err != nil {
 		c.Failf("%v", err)
@@ -322,8 +344,8 @@ func (m *Model) Forward(c *nn.Context, x *graph.Value) (y *graph.Value) {
 	return im.dynamic(out[0])
 }
 
-// Graph writes the model's inference as a graph of its own, with inputs of the
-// given types and all outputs under their names. Its variables are Params.
+// Graph writes the model's inference as a new graph, with inputs of the given
+// types and all outputs under their names. Its variables are Params.
 func (m *Model) Graph(inputs map[string]graph.Type) (*graph.Graph, error) {
 	g, outs, err := m.graph(inputs)
 	if err != nil {

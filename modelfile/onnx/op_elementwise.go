@@ -127,7 +127,7 @@ func arithmetic(n *node) {
 	if !ok {
 		n.constantsOnly()
 	}
-	if y := n.recognise(); y != nil {
+	if y := n.recognize(); y != nil {
 		n.set(y)
 		return
 	}
@@ -173,9 +173,9 @@ func (n *node) loneNumber(i int) *float32 {
 	return &s.f[0]
 }
 
-// recognise finds the functions that exporters write out in small operators,
+// recognize finds the functions that exporters write out in small operators,
 // of which the last is a product, and for which we have a kernel.
-func (n *node) recognise() *graph.Value {
+func (n *node) recognize() *graph.Value {
 	if n.op != "Mul" || n.ins[0].dyn == nil && n.ins[1].dyn == nil {
 		return nil
 	}

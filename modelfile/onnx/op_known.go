@@ -140,7 +140,7 @@ func branch(n *node) {
 	if a == nil || a.g == nil {
 		n.failf("it has no %s", name)
 	}
-	// Initialisers of the branch are seen in it alone; names do not repeat.
+	// Only the branch sees its initializers; names do not repeat.
 	for _, t := range a.g.initializers {
 		s, err := (&external{}).decode(t)
 		if err != nil {

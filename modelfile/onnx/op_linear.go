@@ -96,7 +96,7 @@ func matMul(n *node) {
 func batchNormalization(n *node) {
 	n.only("statistics of a batch are not computed: export the model in evaluation mode")
 	if n.attrInt("training_mode", 0) != 0 && !n.training {
-		n.failf("the file normalises by the batch's statistics (training_mode is 1): export the model in evaluation mode")
+		n.failf("the file normalizes by the batch's statistics (training_mode is 1): export the model in evaluation mode")
 	}
 	if n.m.opset < 9 && n.attrInt("spatial", 1) == 0 {
 		n.failf("statistics for each pixel (spatial is 0) are not supported")
@@ -130,14 +130,14 @@ func batchNormalization(n *node) {
 	n.set(n.reshape(y, shape...))
 }
 
-// normalise is (x - mean) / sqrt(var + eps), the statistics over axes.
-func (n *node) normalise(x *graph.Value, axes []int, eps float32) (y, mean, invstd *graph.Value) {
+// normalize computes (x - mean) / sqrt(var + eps) with the statistics over axes.
+func (n *node) normalize(x *graph.Value, axes []int, eps float32) (y, mean, invstd *graph.Value) {
 	average := graph.Reduce{Fn: graph.Mean, Axes: axes, Keep: true}
 	mean = n.do(average, x)
-	centred := n.binary(graph.Sub, x, mean)
-	variance := n.do(average, n.unary(graph.Square, centred))
+	centered := n.binary(graph.Sub, x, mean)
+	variance := n.do(average, n.unary(graph.Square, centered))
 	invstd = n.unary(graph.Rsqrt, n.affine(variance, 1, eps))
-	return n.binary(graph.Mul, centred, invstd), mean, invstd
+	return n.binary(graph.Mul, centered, invstd), mean, invstd
 }
 
 func instanceNormalization(n *node) {
@@ -150,7 +150,7 @@ func instanceNormalization(n *node) {
 	for a := 2; a < len(x.Shape); a++ {
 		axes, wide = append(axes, a), append(wide, 1)
 	}
-	y, _, _ := n.normalise(x, axes, n.attrFloat("epsilon", 1e-5))
+	y, _, _ := n.normalize(x, axes, n.attrFloat("epsilon", 1e-5))
 	y = n.binary(graph.Mul, y, n.reshape(scale, wide...))
 	n.set(n.binary(graph.Add, y, n.reshape(shift, wide...)))
 }
@@ -161,7 +161,7 @@ func layerNormalization(n *node) {
 	for a := n.axis(n.attrInt("axis", -1), len(x.Shape)); a < len(x.Shape); a++ {
 		axes = append(axes, a)
 	}
-	y, mean, invstd := n.normalise(x, axes, n.attrFloat("epsilon", 1e-5))
+	y, mean, invstd := n.normalize(x, axes, n.attrFloat("epsilon", 1e-5))
 	n.put(1, value{dyn: mean, elem: elemFloat})
 	n.put(2, value{dyn: invstd, elem: elemFloat})
 	y = n.binary(graph.Mul, y, n.x(1))

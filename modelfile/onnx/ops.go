@@ -15,7 +15,7 @@ type opDef struct {
 
 const many = 1 << 16 // inputs of a variadic operator
 
-// operators are those of ai.onnx that are read.
+// operators are the operators of ai.onnx that are read.
 var operators map[string]opDef
 
 func init() { // the branches of If lead back to the table
@@ -77,9 +77,9 @@ func Operators() []string {
 	return names
 }
 
-// quantised operators make a model one of integer arithmetic, other than the
-// QDQ form, which is read.
-var quantised = []string{"DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul",
+// quantized are the operators of integer arithmetic, which are not read; the QDQ
+// form is.
+var quantized = []string{"DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul",
 	"ConvInteger", "MatMulInteger", "QGemm", "QLinearAdd", "QLinearGlobalAveragePool", "QLinearAveragePool", "QLinearConcat"}
 
 // refuse returns an error for what can be seen from the operators' names alone,
@@ -88,7 +88,7 @@ func (m *Model) refuse(nodes []*nodeProto) error {
 	count := map[string]int{}
 	var first *nodeProto
 	for _, n := range nodes {
-		if slices.Contains(quantised, n.op) {
+		if slices.Contains(quantized, n.op) {
 			count[n.op]++
 			if first == nil {
 				first = n
@@ -97,12 +97,12 @@ func (m *Model) refuse(nodes []*nodeProto) error {
 	}
 	if first != nil {
 		var list []string
-		for _, op := range quantised {
+		for _, op := range quantized {
 			if count[op] > 0 {
 				list = append(list, fmt.Sprintf("%d %s", count[op], op))
 			}
 		}
-		return fmt.Errorf("the model is quantised by integer operators (%s; the first is node %q): of quantised models only the QDQ form, of QuantizeLinear and DequantizeLinear, is read; quantise to that", strings.Join(list, ", "), first.name)
+		return fmt.Errorf("the model is quantized by integer operators (%s; the first is node %q): only the QDQ form, of QuantizeLinear and DequantizeLinear, is read; quantize to it", strings.Join(list, ", "), first.name)
 	}
 	for _, n := range nodes {
 		if _, ok := operators[n.op]; !ok || !isONNX(n.domain) {

@@ -41,7 +41,7 @@ type graphProto struct {
 	initializers []*tensorProto
 	inputs       []*valueProto
 	outputs      []*valueProto
-	sparse       int // sparse initialisers; they are not decoded
+	sparse       int // sparse initializers; they are not decoded
 }
 
 type nodeProto struct {
@@ -91,7 +91,7 @@ type tensorProto struct {
 	name     string
 	dims     []int64
 	elem     elemType
-	raw      []byte // aliases the file, of an initialiser of the model's graph; else a copy
+	raw      []byte // aliases the file, of an initializer of the model's graph; else a copy
 	hasRaw   bool
 	floats   []float32
 	ints     []int64 // from int32_data, int64_data or uint64_data

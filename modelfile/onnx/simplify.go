@@ -98,9 +98,9 @@ func (s *simplifier) only(n *nodeProto) *nodeProto {
 
 func near(a, b float64) bool { return math.Abs(a-b) < 1e-5 }
 
-// gelu recognises x * (1 + erf(x/√2)) * 1/2, in the orders in which PyTorch
-// and others write it, around its Erf. The last node becomes Gelu; the others
-// are returned, to be left out.
+// gelu recognizes x * (1 + erf(x/√2)) * 1/2 around its Erf, in the orders in which
+// PyTorch and other programs write it. The last node becomes Gelu; the others are
+// returned, to be left out.
 func (s *simplifier) gelu(erf *nodeProto) []*nodeProto {
 	scale := s.maker[erf.in[0]]
 	x, c, ok := s.split(scale)

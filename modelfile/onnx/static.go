@@ -3,12 +3,12 @@ package onnx
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
 	"strconv"
 
-	"github.com/resnet-go/resnet/internal/steadyfile"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights/safetensors"
 )
@@ -66,7 +66,7 @@ func (t elemType) bytes() int {
 	return 0
 }
 
-// static is a tensor known when the model is loaded: an initialiser, or what is
+// static is a tensor known when the model is loaded: an initializer, or what is
 // computed from shapes. Floating-point types are kept in f, as float32; integer
 // types and booleans in i.
 type static struct {
@@ -140,14 +140,15 @@ func sized(dims []int64) (tensor.Shape, error) {
 	return shape, nil
 }
 
-// external reads the data of tensors that lie in files beside the model.
+// external reads the data of tensors that are in other files than the model.
 type external struct {
 	dir   string // "" if the model did not come from a file
 	files map[string][]byte
 
 	// Of a model whose large weights stay in its file.
-	data []byte // the whole file
-	file *steadyfile.File
+	data []byte      // the whole file
+	src  io.ReaderAt // the file, nil if nothing is deferred
+	path string
 }
 
 // decode converts a tensor of the file.
@@ -317,7 +318,7 @@ func (x *external) read(t *tensorProto) ([]byte, error) {
 		}
 	}
 	if x.dir == "" {
-		return nil, fmt.Errorf("its data lie in the file %q, but the model was not loaded from a folder", location)
+		return nil, fmt.Errorf("its data are in the file %q, but the model was not loaded from a folder", location)
 	}
 	if !filepath.IsLocal(filepath.FromSlash(location)) {
 		return nil, fmt.Errorf("external data %q is not in the model's folder", location)
@@ -342,8 +343,8 @@ func (x *external) read(t *tensorProto) ([]byte, error) {
 	return data[offset : offset+length], nil
 }
 
-// open reads a file of the model's folder; os.Root sees to it that no symbolic
-// link leads out of it.
+// open reads a file of the model's folder. os.Root refuses symbolic links that
+// lead out of it.
 func (x *external) open(location string) ([]byte, error) {
 	root, err := os.OpenRoot(x.dir)
 	if err != nil {

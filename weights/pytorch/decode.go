@@ -23,7 +23,7 @@ func (s section) copyTo(w io.Writer) error {
 }
 
 func (s section) check(sum uint32) error {
-	// A sum of zero is none: PyTorch can be told to leave it out.
+	// Zero stands for no sum: PyTorch has an option to leave it out.
 	if s.hasSum && s.sum != 0 && sum != s.sum {
 		return badf("its checksum is wrong: the file is damaged")
 	}
@@ -101,9 +101,9 @@ func (v *view) sink() *sink {
 	return k
 }
 
-// read reads the view's elements from its storage's bytes. Beside their memory
-// it needs a buffer, or, for a view that is not contiguous, as much as the view
-// spans.
+// read reads the view's elements from its storage's bytes. Besides the memory of
+// the elements it needs a buffer or, for a view that is not contiguous, the bytes
+// that the view spans.
 func (v *view) read(k *sink, s section) error {
 	if n, _ := numel(v.shape); n == 0 {
 		return nil

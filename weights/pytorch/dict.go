@@ -67,7 +67,7 @@ func (r *Reader) choose(root any, want string) error {
 	case len(found) == 0:
 		return badf("it holds no dictionary of tensors")
 	case len(found) > 1 && !named && !flat:
-		return badf("it holds several dictionaries of tensors, say which: %s", strings.Join(clipAll(r.dicts), ", "))
+		return badf("it holds several dictionaries of tensors: name one of %s", strings.Join(clipAll(r.dicts), ", "))
 	}
 	r.dict = found[0].name
 	return r.take(&f, found[0].d)

@@ -30,18 +30,18 @@ type view struct {
 // global is a Python object that a pickle may name.
 type global struct {
 	name string // module.name
-	// call makes a value; nil if the object is no function.
+	// call makes a value; nil if the object is not a function.
 	call func(p *unpickler, args tuple) (any, error)
-	// storage says that it is a class of storages, of elements of type dtype
-	// ("" for bytes without type); otherwise dtype is what torch.float32 and so
-	// on name.
+	// storage is set for a class of storages, whose elements have type dtype ("" for
+	// bytes without type). Otherwise dtype is the type that an object such as
+	// torch.float32 names.
 	storage bool
 	dtype   DType
 }
 
-// globals are all Python objects that a pickle may name, by module.name. Those
-// called inert belong to the numbers and settings that training programs save
-// beside tensors; they become opaque values.
+// globals are all Python objects that a pickle may name, by module.name. The
+// inert ones belong to the numbers and settings that training programs save
+// together with tensors; they become opaque values.
 var globals = func() map[string]*global {
 	m := map[string]*global{}
 	add := func(g global) { m[g.name] = &g }

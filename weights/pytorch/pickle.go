@@ -21,7 +21,7 @@ type (
 	opaque struct{ what string }
 )
 
-// entries are those of a dict, nil while it is empty.
+// entries are the entries of a dict, nil while it is empty.
 type entries struct {
 	keys, values []any
 	index        map[any]int // of keys that are texts or whole numbers
@@ -145,7 +145,7 @@ func (p *unpickler) take(n uint64) ([]byte, error) {
 	return b, nil
 }
 
-// sized takes a length of the given number of bytes and that many bytes.
+// sized reads a length n, which is width bytes long, and then n bytes.
 func (p *unpickler) sized(width uint64) ([]byte, error) {
 	n, err := p.number(width)
 	if err != nil {

@@ -7,7 +7,7 @@
 // object is refused with a [GlobalError].
 //
 // The reader trusts nothing. Opening a file needs at most 128 times the size of
-// its pickle (limited to 8 MiB; in honest files it is some 100 bytes a tensor),
+// its pickle (limited to 8 MiB; in honest files it has some 100 bytes per tensor),
 // and the tensors of the chosen state dict together at most 16 times the size
 // of the file: views that would need more are refused when the file is opened.
 package pytorch
@@ -40,8 +40,8 @@ func badf(format string, args ...any) error {
 	return &FormatError{Problem: fmt.Sprintf(format, args...)}
 }
 
-// GlobalError is a pickle that needs a Python object which is not needed for
-// tensors, so that loading it in Python would run code of that module.
+// GlobalError is a pickle that names a Python object which no tensor needs.
+// Loading such a pickle in Python would run code of that module.
 type GlobalError struct {
 	Module, Name string
 }
@@ -99,7 +99,8 @@ type Options struct {
 // Reader reads the tensors of one file's state dict. Tensors are read from the
 // file when asked for. It is safe for concurrent use if its io.ReaderAt is.
 type Reader struct {
-	file    *steadyfile.File // that Open opened, or nil
+	src     io.ReaderAt
+	close   func() error // of the file that Open opened, or nil
 	box     container
 	entries []Entry
 	views   map[string]*view
@@ -124,8 +125,8 @@ type section struct {
 }
 
 // Open opens a file. Close the reader when done; where tensors of
-// [Reader.Deferred] outlive it, leave it open: a reader that nothing refers to
-// any more closes its file by itself. An error names the file.
+// [Reader.Deferred] outlive it, leave it open: the runtime closes the file of a
+// reader that nothing refers to any more. An error names the file.
 func Open(path string, opt Options) (*Reader, error) {
 	f, err := steadyfile.Open(path)
 	if err != nil {
@@ -136,23 +137,25 @@ func Open(path string, opt Options) (*Reader, error) {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	r.file = f
+	r.close = f.Close
 	return r, nil
 }
 
 // Close closes the file that Open opened.
 func (r *Reader) Close() error {
-	if r.file == nil {
+	if r.close == nil {
 		return nil
 	}
-	return r.file.Close()
+	return r.close()
 }
 
 // NewReader reads the pickle of a file of the given size and finds its state
 // dict: the dictionary of tensors at the top, or one below it by the names that
 // training programs use, or the only one. Prefixes that wrappers add to every
 // name ("module.", "_orig_mod.") are removed. A file that breaks the format's
-// rules is a *FormatError, one that needs Python code a *GlobalError.
+// rules is a *FormatError, one that needs Python code a *GlobalError. If ra has a
+// method Check() error, which reports that the file has changed since it was
+// opened, deferred tensors call it.
 func NewReader(ra io.ReaderAt, size int64, opt Options) (*Reader, error) {
 	var head [4]byte
 	if size < int64(len(head)) {
@@ -161,7 +164,7 @@ func NewReader(ra io.ReaderAt, size int64, opt Options) (*Reader, error) {
 	if _, err := ra.ReadAt(head[:], 0); err != nil {
 		return nil, fmt.Errorf("pytorch: read the first bytes: %w", err)
 	}
-	r := &Reader{}
+	r := &Reader{src: ra}
 	var root any
 	var err error
 	if string(head[:]) == "PK\x03\x04" {
@@ -221,7 +224,7 @@ func (r *Reader) Dict() string { return r.dict }
 // must not change it.
 func (r *Reader) Ignored() []string { return r.ignored }
 
-// Extra returns what [Write] stored beside the tensors, nil if there is nothing.
+// Extra returns the extra bytes that [Write] stored, nil if there are none.
 func (r *Reader) Extra() []byte { return r.extra }
 
 // Tensor reads a tensor: floating point as float32 (float64 rounded), whole
@@ -240,7 +243,8 @@ func (r *Reader) Tensor(name string) (*tensor.Tensor, error) {
 
 // Deferred is [Reader.Tensor] for a tensor of floating-point numbers whose
 // elements stay in the file until they are needed; see [tensor.Deferred]. If the
-// file was changed meanwhile, or its sum is wrong, reading them is an error.
+// file has changed since it was opened, or its checksum is wrong, reading them is
+// an error.
 func (r *Reader) Deferred(name string) (*tensor.Tensor, error) {
 	v, ok := r.views[name]
 	if !ok {
@@ -251,8 +255,8 @@ func (r *Reader) Deferred(name string) (*tensor.Tensor, error) {
 	}
 	return tensor.Deferred(func(dst []float32) error {
 		err := r.read(name, v, &sink{dtype: v.dtype, f: dst})
-		if err == nil && r.file != nil {
-			err = r.file.Check()
+		if err == nil {
+			err = steadyfile.Check(r.src)
 		}
 		return err
 	}, v.shape...)

@@ -32,8 +32,8 @@ const (
 
 // Write writes a state dict, an OrderedDict in the order of the tensors, in the
 // zip format; torch.load reads it, with weights_only=True too. The same tensors
-// always give the same bytes. Extra, if not nil, is stored beside the pickle,
-// where torch.load does not look and [Reader.Extra] finds it.
+// always give the same bytes. Extra, if not nil, is stored in a record that
+// torch.load ignores and [Reader.Extra] returns.
 func Write(w io.Writer, tensors []Tensor, extra []byte) error {
 	ts := make([]Tensor, len(tensors))
 	seen := map[string]bool{}

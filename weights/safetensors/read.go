@@ -27,16 +27,16 @@ const (
 // io.ReaderAt is.
 type Reader struct {
 	r        io.ReaderAt
-	file     *steadyfile.File // that Open opened, or nil
-	data     int64            // where the tensors' bytes begin
+	close    func() error // of the file that Open opened, or nil
+	data     int64        // where the tensors' bytes begin
 	entries  []Entry
 	index    map[string]int
 	metadata map[string]string
 }
 
 // Open opens a file. Close the reader when done, and not while a tensor is read;
-// where tensors of [Reader.Deferred] outlive it, leave it open: a reader that
-// nothing refers to any more closes its file by itself. An error names the file.
+// where tensors of [Reader.Deferred] outlive it, leave it open: the runtime closes
+// the file of a reader that nothing refers to any more. An error names the file.
 func Open(path string) (*Reader, error) {
 	f, err := steadyfile.Open(path)
 	if err != nil {
@@ -47,20 +47,22 @@ func Open(path string) (*Reader, error) {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	r.file = f
+	r.close = f.Close
 	return r, nil
 }
 
 // Close closes the file that Open opened.
 func (r *Reader) Close() error {
-	if r.file == nil {
+	if r.close == nil {
 		return nil
 	}
-	return r.file.Close()
+	return r.close()
 }
 
 // NewReader reads and checks the header of a file of the given size. A file
-// that breaks the format's rules is a *FormatError.
+// that breaks the format's rules is a *FormatError. If ra has a method
+// Check() error, which reports that the file has changed since it was opened,
+// deferred tensors call it.
 func NewReader(ra io.ReaderAt, size int64) (*Reader, error) {
 	if size < 8 {
 		return nil, &FormatError{Problem: fmt.Sprintf("%d bytes are too few for a file of this format", size)}
@@ -95,7 +97,7 @@ func (r *Reader) Entries() []Entry { return r.entries }
 func (r *Reader) Metadata() map[string]string { return r.metadata }
 
 // parse reads the header token by token, because the decoder of whole values
-// lets duplicate names through.
+// accepts duplicate names.
 func (r *Reader) parse(header []byte) error {
 	if !utf8.Valid(header) {
 		return &FormatError{Problem: "the header is not UTF-8"}
@@ -163,7 +165,7 @@ func parseMetadata(dec *json.Decoder) (map[string]string, error) {
 		if err != nil {
 			return nil, badJSON(err)
 		}
-		key, _ := k.(string) // of an object, the decoder lets nothing else through
+		key, _ := k.(string) // the decoder accepts no other keys
 		value, ok := v.(string)
 		if !ok {
 			return nil, &FormatError{Problem: fmt.Sprintf("__metadata__ %q is not a text", key)}
@@ -220,7 +222,7 @@ func parseEntry(dec *json.Decoder, name string) (Entry, error) {
 		e.End, err = raw.Offsets[1].Int64()
 	}
 	if err != nil || e.Begin < 0 || e.End < e.Begin {
-		return bad("data_offsets %v are not two rising whole numbers", raw.Offsets)
+		return bad("data_offsets %v must be two whole numbers in rising order", raw.Offsets)
 	}
 	if e.End-e.Begin != bytes {
 		return bad("%s%v needs %d bytes, data_offsets give %d", e.DType, e.Shape, bytes, e.End-e.Begin)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/resnet-go/resnet/internal/steadyfile"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -39,7 +40,7 @@ func (r *Reader) Tensor(name string) (*tensor.Tensor, error) {
 
 // Deferred is [Reader.Tensor] for a tensor of floating-point numbers whose
 // elements stay in the file until they are needed; see [tensor.Deferred]. If the
-// file was changed meanwhile, reading them is an error.
+// file has changed since it was opened, reading them is an error.
 func (r *Reader) Deferred(name string) (*tensor.Tensor, error) {
 	e, err := r.entry(name)
 	if err != nil {
@@ -50,8 +51,8 @@ func (r *Reader) Deferred(name string) (*tensor.Tensor, error) {
 	}
 	return tensor.Deferred(func(dst []float32) error {
 		err := r.floats(e, dst)
-		if err == nil && r.file != nil {
-			err = r.file.Check()
+		if err == nil {
+			err = steadyfile.Check(r.r)
 		}
 		return err
 	}, e.Shape...)

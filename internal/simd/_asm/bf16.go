@@ -9,87 +9,28 @@ import (
 	"github.com/mmcloughlin/avo/ir"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/resnet-go/resnet/internal/simd/_asm/layout"
 )
 
-// dot says what takes the place of the FMA in a micro-kernel: none, or a dot
-// product of pairs of bfloat16 numbers, VDPBF16PS. The same program writes the
-// kernels of both forms of that instruction, the instruction itself and a
-// sequence of AVX-512 F and BW that computes the same, so that all but the
-// instruction runs, and is tested, on processors that lack it.
-type dot int
+// bf16 is AVX-512 with dot products of pairs of bfloat16 numbers, VDPBF16PS,
+// instead of the FMA.
+var bf16 = withDot(avx512)
 
-const (
-	none dot = iota
-	native
-	emulated
-)
-
-// bf16 and bf16Emulated are AVX-512 with dot products in place of the FMA.
-var (
-	bf16         = withDot(avx512, native, "BF16Native", "bf16")
-	bf16Emulated = withDot(avx512, emulated, "BF16Emulated", "bf16emulated")
-)
-
-func withDot(i *isa, d dot, name, suffix string) *isa {
+func withDot(i *isa) *isa {
 	w := *i
-	w.dot, w.name, w.suffix = d, name, suffix
+	w.dot, w.name, w.suffix = true, "BF16Native", "bf16"
 	return &w
 }
 
-// temporaries is how many registers a dot product may overwrite. The native one
-// needs none and keeps them free, so that both forms of a kernel differ in that
-// instruction alone.
-func (d dot) temporaries() int {
-	if d == none {
-		return 0
-	}
-	return 2
-}
-
-// oddWords selects the upper halves of 32-bit words.
-var oddWords = reg.K2
-
-// mxcsr switches between the rounding of Go and that of the dot products.
-type mxcsr struct {
-	*build.Context // nil: nothing to switch
-	float, dot     operand.Mem
-}
-
-// enter prepares a kernel; it overwrites t.
-func (d dot) enter(c *build.Context, t reg.GPPhysical) mxcsr {
-	if d != emulated {
-		return mxcsr{}
-	}
-	c.MOVL(operand.U32(0xAAAAAAAA), t.As32())
-	c.KMOVD(t.As32(), oddWords)
-	m := c.AllocLocal(8)
-	s := mxcsr{Context: c, float: m, dot: m.Offset(4)}
-	c.STMXCSR(s.float)
-	c.MOVL(s.float, t.As32())
-	// VDPBF16PS takes denormals for zeros, writes zeros for them, rounds to
-	// nearest even and raises nothing, whatever MXCSR says.
-	c.ANDL(operand.I32(^0x6000), t.As32())
-	c.ORL(operand.I32(0x8040|0x1f80), t.As32())
-	c.MOVL(t.As32(), s.dot)
-	return s
-}
-
-func (s mxcsr) dotMode() {
-	if s.Context != nil {
-		s.LDMXCSR(s.dot)
-	}
-}
-
-func (s mxcsr) floatMode() {
-	if s.Context != nil {
-		s.LDMXCSR(s.float)
-	}
-}
+// dotTemporaries is the number of vector registers that the dot-product kernels
+// leave unused.
+const dotTemporaries = 2
 
 // dotLoop is the loop over the pairs of a batch element and over these. A step
 // is as long as that of an FMA kernel with half the overhead, so it is not
 // unrolled.
-func (k *kernel) dotLoop() {
+func (k *microKernel) dotLoop() {
 	k.Label("loop")
 	k.step(0, true)
 	k.advance(1)
@@ -100,30 +41,10 @@ func (k *kernel) dotLoop() {
 	k.JNE(operand.LabelRef("batch"))
 }
 
-// emit writes acc += dot(a, b); a is a register, 64 bytes of memory, or, with
+// dotProduct writes acc += dot(a, b); a is a register, 64 bytes of memory, or, with
 // bcst, 4 bytes of memory.
-func (d dot) emit(c *build.Context, a operand.Op, bcst bool, b, acc reg.VecPhysical, tmp []reg.VecPhysical) {
-	if d == native {
-		raw(c, evex{name: "vdpbf16ps", pp: ppF3, opcode: 0x52, bcst: bcst}, acc, b, a)
-		return
-	}
-	ta, tb := tmp[0], tmp[1]
-	// A bfloat16 number is the upper half of a float32; the odd ones come first.
-	if bcst {
-		c.VPBROADCASTD(a, ta)
-		c.VMOVDQU16_Z(ta, oddWords, ta)
-	} else {
-		c.VMOVDQU16_Z(a, oddWords, ta)
-	}
-	c.VMOVDQU16_Z(b, oddWords, tb)
-	c.VFMADD231PS(ta, tb, acc)
-	if bcst {
-		c.VPSLLD_BCST(operand.U8(16), a, ta)
-	} else {
-		c.VPSLLD(operand.U8(16), a, ta)
-	}
-	c.VPSLLD(operand.U8(16), b, tb)
-	c.VFMADD231PS(ta, tb, acc)
+func dotProduct(c *build.Context, a operand.Op, bcst bool, b, acc reg.VecPhysical) {
+	raw(c, evex{name: "vdpbf16ps", pp: ppF3, opcode: 0x52, bcst: bcst}, acc, b, a)
 }
 
 // evex is an instruction of map 0F38 on 512-bit vectors that avo and Go's
@@ -239,83 +160,24 @@ func memory(m operand.Mem, r byte, size int) (code []byte, text string) {
 	return append(code, disp...), text + "]"
 }
 
-// packFields are the fields of gemm.bf16Args, eight bytes each, in order.
-var packFields = []string{"dst", "src", "rows", "step", "dstep", "hi", "blocks", "low", "high", "words", "order"}
+var packArgs = layout.Of("gemm", "bf16Args")
 
 func packArg(g reg.Register, name string) operand.Mem {
-	for i, f := range packFields {
-		if f == name {
-			return operand.Mem{Base: g, Disp: 8 * i}
-		}
-	}
-	panic("no field " + name)
+	return operand.Mem{Base: g, Disp: packArgs.Offset(name)}
 }
 
-// converter rounds float32 to bfloat16: VCVTNE2PS2BF16, or the same in AVX-512.
-type converter struct {
-	*build.Context
-	dot
-	t                                [3]reg.VecPhysical
-	one, half, quiet, exponent, sign reg.VecPhysical
-}
-
-func newConverter(c *build.Context, d dot, t reg.GPPhysical) *converter {
-	v := &converter{
-		Context: c, dot: d, t: [3]reg.VecPhysical{reg.Z10, reg.Z11, reg.Z12},
-		one: reg.Z13, half: reg.Z14, quiet: reg.Z15, exponent: reg.Z16, sign: reg.Z17,
-	}
-	if d == emulated {
-		for _, k := range []struct {
-			bits uint32
-			r    reg.VecPhysical
-		}{{1, v.one}, {0x7fff, v.half}, {0x40, v.quiet}, {0x7f800000, v.exponent}, {0x8000, v.sign}} {
-			c.MOVL(operand.U32(k.bits), t.As32())
-			c.VPBROADCASTD(t.As32(), k.r)
-		}
-	}
-	return v
-}
-
-// convert sets dst to low, as 16 bfloat16 numbers, and high above them. It
-// overwrites both, and K4 and K5.
-func (v *converter) convert(low, high, dst reg.VecPhysical) {
-	if v.dot == native {
-		raw(v.Context, evex{name: "vcvtne2ps2bf16", pp: ppF2, opcode: 0x72}, dst, high, low)
-		return
-	}
-	v.round(low)
-	v.round(high)
-	y := dst.(reg.Vec).AsY()
-	v.VPMOVDW(low, y)
-	y = high.(reg.Vec).AsY()
-	v.VPMOVDW(high, y)
-	v.VINSERTI64X4(operand.U8(1), y, dst, dst)
-}
-
-// round leaves the bfloat16 numbers nearest to x in the lower halves, a zero of
-// the same sign for denormals and a quiet NaN for NaN.
-func (v *converter) round(x reg.VecPhysical) {
-	upper, t, s := v.t[0], v.t[1], v.t[2]
-	v.VPSRLD(operand.U8(16), x, upper)
-	v.VPANDD(v.one, upper, t)
-	v.VPADDD(v.half, t, t)
-	v.VPADDD(x, t, t)
-	v.VPSRLD(operand.U8(16), t, t)
-	v.VCMPPS(operand.U8(3), x, x, reg.K4) // unordered
-	v.VPORD(v.quiet, upper, reg.K4, t)
-	v.VPTESTNMD(v.exponent, x, reg.K5)
-	v.VPANDD(v.sign, upper, s)
-	v.VMOVDQA32(s, reg.K5, t)
-	v.VMOVDQA32(t, x)
+// convert sets dst to low, as 16 bfloat16 numbers, and high above them.
+func convert(c *build.Context, low, high, dst reg.VecPhysical) {
+	raw(c, evex{name: "vcvtne2ps2bf16", pp: ppF2, opcode: 0x72}, dst, high, low)
 }
 
 // packKernels writes the kernels that round float32 to bfloat16; see
 // gemm.bf16Args.
-func packKernels(c *build.Context, i *isa) {
+func packKernels(c *build.Context) {
 	for _, pairs := range []bool{false, true} {
-		name, doc := "bf16Narrow"+i.dot.suffix(), "rounds rows of neighbouring floats."
+		name, doc := "bf16NarrowNative", "rounds rows of neighbouring floats."
 		if pairs {
-			name, doc = "bf16Pairs"+i.dot.suffix(), "rounds pairs of rows of 16 floats."
+			name, doc = "bf16PairsNative", "rounds pairs of rows of 16 floats."
 		}
 		c.Function(name)
 		c.Attributes(attr.NOSPLIT)
@@ -336,7 +198,6 @@ func packKernels(c *build.Context, i *isa) {
 			c.MOVQ(packArg(g, f.name), t)
 			c.KMOVD(t.As32(), f.k)
 		}
-		v := newConverter(c, i.dot, t)
 		low, high, out, order := reg.Z0, reg.Z1, reg.Z2, reg.Z3
 		if pairs {
 			hi := reg.R10
@@ -346,7 +207,7 @@ func packKernels(c *build.Context, i *isa) {
 			c.Label("row")
 			c.VMOVUPS_Z(operand.Mem{Base: src}, reg.K1, low)
 			c.VMOVUPS_Z(operand.Mem{Base: src, Index: hi, Scale: 1}, reg.K2, high)
-			v.convert(low, high, out)
+			convert(c, low, high, out)
 			c.VPERMW(out, order, out)
 			c.VMOVDQU32(out, reg.K3, operand.Mem{Base: dst})
 			c.ADDQ(step, src)
@@ -365,7 +226,7 @@ func packKernels(c *build.Context, i *isa) {
 			c.Label("block")
 			c.VMOVUPS(operand.Mem{Base: s}, low)
 			c.VMOVUPS(operand.Mem{Base: s, Disp: 64}, high)
-			v.convert(low, high, out)
+			convert(c, low, high, out)
 			c.VMOVDQU16(out, operand.Mem{Base: d})
 			c.ADDQ(operand.U32(128), s)
 			c.ADDQ(operand.U8(64), d)
@@ -376,7 +237,7 @@ func packKernels(c *build.Context, i *isa) {
 			c.JEQ(operand.LabelRef("next"))
 			c.VMOVUPS_Z(operand.Mem{Base: s}, reg.K1, low)
 			c.VMOVUPS_Z(operand.Mem{Base: s, Disp: 64}, reg.K2, high)
-			v.convert(low, high, out)
+			convert(c, low, high, out)
 			c.VMOVDQU16(out, reg.K3, operand.Mem{Base: d})
 			c.Label("next")
 			c.ADDQ(step, src)
@@ -389,8 +250,8 @@ func packKernels(c *build.Context, i *isa) {
 	}
 }
 
-// peakKernel writes the loop that measures the peak of the dot products.
-func peakKernel(c *build.Context) {
+// bf16PeakKernel writes the loop that measures the peak of the dot products.
+func bf16PeakKernel(c *build.Context) {
 	c.Function("bf16Peak")
 	c.Attributes(attr.NOSPLIT)
 	c.Doc("bf16Peak does n times 12 independent dot products on registers.")
@@ -402,7 +263,7 @@ func peakKernel(c *build.Context) {
 	}
 	c.Label("loop")
 	for _, v := range r[:peakAcc] {
-		native.emit(c, r[peakAcc], false, r[peakAcc+1], v, nil)
+		dotProduct(c, r[peakAcc], false, r[peakAcc+1], v)
 	}
 	c.DECQ(reg.RCX)
 	c.JNE(operand.LabelRef("loop"))
@@ -410,38 +271,11 @@ func peakKernel(c *build.Context) {
 	c.RET()
 }
 
-func (d dot) suffix() string {
-	return map[dot]string{native: "Native", emulated: "Emulated"}[d]
-}
+// packStubs declares the kernels of packKernels.
+const packStubs = `
+//go:noescape
+func bf16NarrowNative(args *bf16Args)
 
-// writeBF16 writes all files of the bfloat16 kernels.
-func writeBF16(dir string) {
-	var stubs stubs
-	for _, i := range []*isa{bf16, bf16Emulated} {
-		for _, op := range []op{nn, tn} {
-			writeAsm(dir, "gemm", fmt.Sprintf("gemm_%s_%s_amd64.s", op, i.suffix), func(c *build.Context) {
-				for _, s := range i.shapes(op) {
-					gemmKernel(c, i, s)
-					stubs.kernel(i, s)
-				}
-			})
-		}
-	}
-	writeAsm(dir, "gemm", "bf16_pack_amd64.s", func(c *build.Context) {
-		packKernels(c, bf16)
-		packKernels(c, bf16Emulated)
-	})
-	writeAsm(dir, "isa", "bf16_peak_amd64.s", peakKernel)
-	text := string(stubs.file())
-	text += "// The assembly reads bf16Args by these offsets.\nvar (\n"
-	for j, f := range packFields {
-		text += fmt.Sprintf("_ = [1]struct{}{}[unsafe.Offsetof(bf16Args{}.%s)-%d]\n", f, 8*j)
-	}
-	text += ")\n\n"
-	for _, f := range []string{"Narrow", "Pairs"} {
-		for _, d := range []dot{native, emulated} {
-			text += fmt.Sprintf("//go:noescape\nfunc bf16%s%s(args *bf16Args)\n\n", f, d.suffix())
-		}
-	}
-	writeGo(dir, "gemm", "bf16_stubs_amd64.go", []byte(text))
-}
+//go:noescape
+func bf16PairsNative(args *bf16Args)
+`

@@ -10,27 +10,16 @@ import (
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/resnet-go/resnet/internal/simd/_asm/layout"
 )
 
-// argFields are the fields of gemm.Args and where the assembly expects
-// them.
-var argFields = []struct {
-	name string
-	off  int
-}{
-	{"a", 0}, {"a2", 8}, {"aoff", 16}, {"batch", 24}, {"k", 32}, {"as", 40}, {"b", 48}, {"bs", 56}, {"c", 64},
-	{"ldc", 72}, {"res", 80}, {"bias", 88}, {"cols", 96}, {"bits", 104}, {"mask", 112}, {"clamp", 120}, {"lo", 128}, {"hi", 132},
-	{"tiles", 136}, {"astep", 144}, {"cstep", 152}, {"ahead", 160}, {"aheadStep", 168}, {"cjump", 176}, {"aheadK", 184}, {"aheadSlow", 192},
-}
+// gemmArgs is the struct that the micro-kernels read their arguments from.
+var gemmArgs = layout.Of("gemm", "Args")
 
 // arg is the memory operand of a field of the gemm.Args that g points to.
 func arg(g reg.Register, name string) operand.Mem {
-	for _, f := range argFields {
-		if f.name == name {
-			return operand.Mem{Base: g, Disp: f.off}
-		}
-	}
-	panic("no field " + name)
+	return operand.Mem{Base: g, Disp: gemmArgs.Offset(name)}
 }
 
 type op string
@@ -47,7 +36,7 @@ type isa struct {
 	perPanel     int // vectors that make a panel of 16 columns
 	regs         []reg.VecPhysical
 	maxRows      map[int]int // by number of panels
-	dot          dot
+	dot          bool        // dot products of bfloat16 pairs instead of FMAs
 }
 
 var avx512 = &isa{
@@ -71,7 +60,7 @@ var avx2 = &isa{
 }
 
 // shape is one micro-kernel: m rows by nz panels. A split NN kernel reads the
-// second half of its rows from gemm.Args.a2 on and stores it cjump bytes after
+// second half of its rows from gemm.Args.A2 on and stores it CJump bytes after
 // the last row of the first half.
 type shape struct {
 	op    op
@@ -87,8 +76,15 @@ func (s shape) name(i *isa) string {
 	return n
 }
 
+// maxTNPanels is gemm.MaxTNPanels.
+const maxTNPanels = 2
+
 func (i *isa) shapes(o op) (list []shape) {
-	for nz := 1; nz <= 4; nz++ {
+	panels := 4
+	if o == tn {
+		panels = maxTNPanels
+	}
+	for nz := 1; nz <= panels; nz++ {
 		for m := 1; m <= i.maxRows[nz]; m++ {
 			list = append(list, shape{o, m, nz, false})
 		}
@@ -101,8 +97,8 @@ func (i *isa) shapes(o op) (list []shape) {
 	return list
 }
 
-// kernel generates one micro-kernel.
-type kernel struct {
+// microKernel generates one micro-kernel.
+type microKernel struct {
 	*build.Context
 	*isa
 	shape
@@ -111,7 +107,6 @@ type kernel struct {
 	bv      []reg.VecPhysical // one for each vector of B that is held
 	av      reg.VecPhysical   // a broadcast element of A
 	memA    bool              // A is broadcast from memory by the FMA itself
-	tmp     []reg.VecPhysical // what an emulated dot product overwrites
 	g       reg.GPPhysical
 	aoff    reg.GPPhysical
 	batch   reg.GPPhysical
@@ -138,7 +133,7 @@ type rowAddr struct{ base, mult int }
 // needs one base only and has the stride of R15 in R12. NN has what R15 moves
 // less in R10, or in a base with four panels.
 func gemmKernel(c *build.Context, i *isa, s shape) {
-	k := &kernel{Context: c, isa: i, shape: s}
+	k := &microKernel{Context: c, isa: i, shape: s}
 	k.nv = s.nz * i.perPanel
 	n := 0
 	take := func() reg.VecPhysical { n++; return i.regs[n-1] }
@@ -149,8 +144,8 @@ func gemmKernel(c *build.Context, i *isa, s shape) {
 		}
 		k.acc = append(k.acc, row)
 	}
-	for range i.dot.temporaries() {
-		k.tmp = append(k.tmp, take())
+	if i.dot {
+		n += dotTemporaries
 	}
 	// Vectors of B that no register is left for are operands in memory.
 	k.memA = k.nv == 1
@@ -182,31 +177,29 @@ func gemmKernel(c *build.Context, i *isa, s shape) {
 	if k.m*k.nv >= 16 {
 		k.unroll = 2
 	}
-	if i.dot != none {
+	if i.dot {
 		k.unroll = 1
 	}
 	k.emit()
 }
 
-func (k *kernel) emit() {
+func (k *microKernel) emit() {
 	k.Load(k.Param("args"), k.g)
 	if k.bytes == 64 {
 		k.MOVQ(arg(k.g, "bits"), k.k)
 		k.KMOVW(k.k.As32(), reg.K1)
 	}
-	leave := k.dot.enter(k.Context, k.k)
 	k.Label("tile")
-	leave.dotMode()
-	k.MOVQ(arg(k.g, "aoff"), k.aoff)
-	k.MOVQ(arg(k.g, "batch"), k.batch)
-	k.MOVQ(arg(k.g, "as"), k.as)
-	k.MOVQ(arg(k.g, "b"), k.b)
-	k.MOVQ(arg(k.g, "ahead"), k.ahead)
+	k.MOVQ(arg(k.g, "AOff"), k.aoff)
+	k.MOVQ(arg(k.g, "Batch"), k.batch)
+	k.MOVQ(arg(k.g, "AStride"), k.as)
+	k.MOVQ(arg(k.g, "B"), k.b)
+	k.MOVQ(arg(k.g, "Prefetch"), k.ahead)
 	if k.op == tn {
-		k.MOVQ(arg(k.g, "aheadK"), k.aheadK)
+		k.MOVQ(arg(k.g, "PrefetchK"), k.aheadK)
 	}
 	if k.op == tn || k.nz > 1 {
-		k.MOVQ(arg(k.g, "bs"), k.bs)
+		k.MOVQ(arg(k.g, "BStride"), k.bs)
 	}
 	if k.op == tn || k.nz > 3 {
 		k.LEAQ(operand.Mem{Base: k.bs, Index: k.bs, Scale: 2}, k.bs3)
@@ -214,16 +207,15 @@ func (k *kernel) emit() {
 	k.LEAQ(operand.Mem{Base: k.as, Index: k.as, Scale: 2}, k.as3)
 	k.planRows()
 	if k.slow != nil {
-		k.MOVQ(arg(k.g, "aheadSlow"), k.slow)
+		k.MOVQ(arg(k.g, "PrefetchSlow"), k.slow)
 		k.SHLQ(operand.U8(uint8(bits.TrailingZeros(uint(k.unroll)))), k.slow)
 	}
 	k.start()
 	k.Label("batch")
 	k.setBases()
-	k.MOVQ(arg(k.g, "k"), k.k)
-	if k.dot != none {
+	k.MOVQ(arg(k.g, "K"), k.k)
+	if k.dot {
 		k.dotLoop()
-		leave.floatMode()
 		k.finishTile()
 		return
 	}
@@ -253,27 +245,27 @@ func (k *kernel) emit() {
 }
 
 // finishTile writes what follows the sums of a tile.
-func (k *kernel) finishTile() {
+func (k *microKernel) finishTile() {
 	k.epilogue()
 
 	// On to the next tile of the row. After the last one the pointers stay: Go
 	// must not see one that points past its array.
 	t := k.k
 	k.Label("done")
-	k.DECQ(arg(k.g, "tiles"))
+	k.DECQ(arg(k.g, "Tiles"))
 	k.JEQ(operand.LabelRef("return"))
-	k.MOVQ(arg(k.g, "astep"), t)
-	k.ADDQ(t, arg(k.g, "a"))
+	k.MOVQ(arg(k.g, "AStep"), t)
+	k.ADDQ(t, arg(k.g, "A"))
 	if k.split {
-		k.ADDQ(t, arg(k.g, "a2"))
+		k.ADDQ(t, arg(k.g, "A2"))
 	}
-	k.MOVQ(arg(k.g, "aheadStep"), t)
-	k.ADDQ(t, arg(k.g, "ahead"))
-	k.MOVQ(arg(k.g, "cstep"), t)
-	k.ADDQ(t, arg(k.g, "c"))
-	k.CMPQ(arg(k.g, "res"), operand.U8(0))
+	k.MOVQ(arg(k.g, "PrefetchStep"), t)
+	k.ADDQ(t, arg(k.g, "Prefetch"))
+	k.MOVQ(arg(k.g, "CStep"), t)
+	k.ADDQ(t, arg(k.g, "C"))
+	k.CMPQ(arg(k.g, "Res"), operand.U8(0))
 	k.JEQ(operand.LabelRef("tile"))
-	k.ADDQ(t, arg(k.g, "res"))
+	k.ADDQ(t, arg(k.g, "Res"))
 	k.JMP(operand.LabelRef("tile"))
 	k.Label("return")
 	k.VZEROUPPER()
@@ -281,9 +273,9 @@ func (k *kernel) finishTile() {
 }
 
 // start sets the accumulators to the bias, or to zero.
-func (k *kernel) start() {
+func (k *microKernel) start() {
 	t := k.k
-	k.MOVQ(arg(k.g, "bias"), t)
+	k.MOVQ(arg(k.g, "Bias"), t)
 	k.TESTQ(t, t)
 	k.JEQ(operand.LabelRef("zero"))
 	if k.bytes == 32 {
@@ -306,7 +298,7 @@ func (k *kernel) start() {
 }
 
 // loadBias sets each row of the accumulators to the bias that t points to.
-func (k *kernel) loadBias(t reg.GPPhysical, masked bool) {
+func (k *microKernel) loadBias(t reg.GPPhysical, masked bool) {
 	if masked && k.bytes == 32 {
 		k.loadMasks(k.b) // B is loaded again below
 	}
@@ -325,19 +317,19 @@ func (k *kernel) loadBias(t reg.GPPhysical, masked bool) {
 		}
 	}
 	if masked && k.bytes == 32 {
-		k.MOVQ(arg(k.g, "b"), k.b)
+		k.MOVQ(arg(k.g, "B"), k.b)
 	}
 }
 
 // loadMasks loads the masks of the last panel where B is held, which is free
 // before and after the sums; t is overwritten. AVX2 only.
-func (k *kernel) loadMasks(t reg.GPPhysical) {
+func (k *microKernel) loadMasks(t reg.GPPhysical) {
 	k.MOVQ(arg(k.g, "mask"), t)
 	k.VMOVUPS(operand.Mem{Base: t}, k.bv[0])
 	k.VMOVUPS(operand.Mem{Base: t, Disp: 32}, k.bv[1])
 }
 
-func (k *kernel) zero(v reg.VecPhysical) {
+func (k *microKernel) zero(v reg.VecPhysical) {
 	if k.bytes == 64 {
 		k.VPXORD(v, v, v)
 	} else {
@@ -347,7 +339,7 @@ func (k *kernel) zero(v reg.VecPhysical) {
 
 // planRows decides how rows of A are addressed. From a base b, an index of the
 // stride or three times it, scaled, reaches rows 0, 1, 2, 3 and 4.
-func (k *kernel) planRows() {
+func (k *microKernel) planRows() {
 	if k.op == tn {
 		k.bases = k.bases[:1]
 		return
@@ -374,7 +366,7 @@ func (k *kernel) planRows() {
 }
 
 // setBases points the bases at the next batch element.
-func (k *kernel) setBases() {
+func (k *microKernel) setBases() {
 	t := k.k // free until the count is loaded
 	k.MOVQ(operand.Mem{Base: k.aoff}, t)
 	from := -1
@@ -387,10 +379,10 @@ func (k *kernel) setBases() {
 		}
 		switch {
 		case i == 0:
-			k.MOVQ(arg(k.g, "a"), k.bases[i])
+			k.MOVQ(arg(k.g, "A"), k.bases[i])
 			k.ADDQ(t, k.bases[i])
 		case k.split && row == k.m/2:
-			k.MOVQ(arg(k.g, "a2"), k.bases[i])
+			k.MOVQ(arg(k.g, "A2"), k.bases[i])
 			k.ADDQ(t, k.bases[i])
 		default:
 			k.LEAQ(operand.Mem{Base: k.bases[from], Index: k.as, Scale: 4}, k.bases[i])
@@ -401,7 +393,7 @@ func (k *kernel) setBases() {
 }
 
 // rowMem is element u of row i of A.
-func (k *kernel) rowMem(i, u int) operand.Mem {
+func (k *microKernel) rowMem(i, u int) operand.Mem {
 	if k.op == tn {
 		m := operand.Mem{Base: k.bases[0], Disp: 4 * i}
 		return scaled(m, u, k.as, k.as3)
@@ -425,7 +417,7 @@ func scaled(m operand.Mem, n int, stride, stride3 reg.GPPhysical) operand.Mem {
 }
 
 // colMem is vector v of B at step u.
-func (k *kernel) colMem(v, u int) operand.Mem {
+func (k *microKernel) colMem(v, u int) operand.Mem {
 	if k.op == tn {
 		return scaled(operand.Mem{Base: k.b, Disp: v * k.bytes}, u, k.bs, k.bs3)
 	}
@@ -434,7 +426,7 @@ func (k *kernel) colMem(v, u int) operand.Mem {
 }
 
 // step is one step of k. TN prefetches in every other one.
-func (k *kernel) step(u int, even bool) {
+func (k *microKernel) step(u int, even bool) {
 	if k.op == nn {
 		k.PREFETCHT1(operand.Mem{Base: k.ahead, Disp: 64 * u})
 	} else if even {
@@ -461,10 +453,10 @@ func (k *kernel) step(u int, even bool) {
 }
 
 // fma adds a times b to acc; with memA, a is an element to broadcast.
-func (k *kernel) fma(a operand.Op, b, acc reg.VecPhysical) {
+func (k *microKernel) fma(a operand.Op, b, acc reg.VecPhysical) {
 	switch {
-	case k.dot != none:
-		k.dot.emit(k.Context, a, k.memA, b, acc, k.tmp)
+	case k.dot:
+		dotProduct(k.Context, a, k.memA, b, acc)
 	case k.memA:
 		k.VFMADD231PS_BCST(a, b, acc)
 	default:
@@ -473,7 +465,7 @@ func (k *kernel) fma(a operand.Op, b, acc reg.VecPhysical) {
 }
 
 // advance moves the pointers on by n steps of k.
-func (k *kernel) advance(n int) {
+func (k *microKernel) advance(n int) {
 	if k.op == tn {
 		if n > 1 {
 			k.LEAQ(operand.Mem{Base: k.bases[0], Index: k.as, Scale: uint8(n)}, k.bases[0])
@@ -494,12 +486,12 @@ func (k *kernel) advance(n int) {
 		return
 	}
 	for range n {
-		k.SUBQ(arg(k.g, "aheadSlow"), k.ahead)
+		k.SUBQ(arg(k.g, "PrefetchSlow"), k.ahead)
 	}
 }
 
 // epilogue adds res, clamps and stores.
-func (k *kernel) epilogue() {
+func (k *microKernel) epilogue() {
 	if k.bytes == 64 {
 		k.finish("", true)
 		return
@@ -513,7 +505,7 @@ func (k *kernel) epilogue() {
 }
 
 // finish writes one epilogue; masked says that the last panel may be partial.
-func (k *kernel) finish(prefix string, masked bool) {
+func (k *microKernel) finish(prefix string, masked bool) {
 	c, ldc, res := k.b, k.as, k.as3
 	last := func(v int) bool { return masked && v >= k.nv-k.perPanel }
 	tmp := k.bv[0]
@@ -523,8 +515,8 @@ func (k *kernel) finish(prefix string, masked bool) {
 	}
 	mask := func(v int) reg.VecPhysical { return k.bv[v%k.perPanel] }
 
-	k.MOVQ(arg(k.g, "ldc"), ldc)
-	k.MOVQ(arg(k.g, "res"), res)
+	k.MOVQ(arg(k.g, "LDC"), ldc)
+	k.MOVQ(arg(k.g, "Res"), res)
 	k.TESTQ(res, res)
 	k.JEQ(operand.LabelRef(prefix + "nores"))
 	for i := range k.m {
@@ -566,7 +558,7 @@ func (k *kernel) finish(prefix string, masked bool) {
 	}
 	k.Label(prefix + "noclamp")
 
-	k.MOVQ(arg(k.g, "c"), c)
+	k.MOVQ(arg(k.g, "C"), c)
 	for i := range k.m {
 		for v := range k.nv {
 			at := operand.Mem{Base: c, Disp: v * k.bytes}
@@ -584,11 +576,11 @@ func (k *kernel) finish(prefix string, masked bool) {
 }
 
 // nextRow moves p from row i of the tile to the next, if there is one.
-func (k *kernel) nextRow(i int, ldc, p reg.GPPhysical) {
+func (k *microKernel) nextRow(i int, ldc, p reg.GPPhysical) {
 	switch {
 	case i == k.m-1:
 	case k.split && i == k.m/2-1:
-		k.ADDQ(arg(k.g, "cjump"), p)
+		k.ADDQ(arg(k.g, "CJump"), p)
 	default:
 		k.ADDQ(ldc, p)
 	}

@@ -1,6 +1,15 @@
-// Command _asm writes the assembly of the packages in internal/simd and the Go files that
-// declare and dispatch it. Run it by `go generate` in internal/simd/gemm; the
-// output is committed, and a test compares it with what this program writes.
+// Command _asm writes the assembly of the packages in internal/simd and the Go
+// files that declare and dispatch it. Run it by `go generate ./internal/simd/isa`;
+// the output is committed, and a test of package isa compares it with what this
+// program writes.
+//
+// Kernels over arrays (elementwise.go, optim.go, batchnorm.go, exp.go) and the
+// lines of Winograd's transforms are written once, for any [machine]: avx, which
+// builds on avo, and neon. avo knows amd64 only, and Go's assembler lacks most
+// vector instructions of arm64, so neon encodes them (neon_encode.go) and writes
+// words, each with its name in a comment; a test has GNU as assemble the comments
+// and compares. The micro-kernels of matrix products use every register and are
+// written for each architecture: gemm.go, bf16.go, gemm8.go and neon_gemm.go.
 package main
 
 import (
@@ -16,9 +25,11 @@ import (
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/pass"
 	"github.com/mmcloughlin/avo/printer"
+
+	"github.com/resnet-go/resnet/internal/simd/_asm/layout"
 )
 
-const warning = "internal/simd/_asm"
+const generator = "internal/simd/_asm"
 
 func main() {
 	log.SetFlags(0)
@@ -28,39 +39,122 @@ func main() {
 	if err := flags.Parse(os.Args[1:]); err != nil {
 		log.Fatal(err)
 	}
+	files := output{}
+	files.gemms()
+	files.avx()
+	files.neon()
+	for name, text := range files {
+		path := filepath.Join(*out, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			log.Fatal(err)
+		}
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			log.Fatal(err)
+		}
+	}
+}
 
-	var stubs stubs
-	for _, isa := range []*isa{avx512, avx2} {
+// output is the text of each file, by PACKAGE/NAME.
+type output map[string][]byte
+
+// gemms writes the kernels of amd64 that are made of physical registers.
+func (o output) gemms() {
+	var stubs, halves stubs
+	for _, i := range []*isa{avx512, avx2, bf16} {
+		s := &stubs
+		if i == bf16 {
+			s = &halves
+		}
 		for _, op := range []op{nn, tn} {
-			writeAsm(*out, "gemm", fmt.Sprintf("gemm_%s_%s_amd64.s", op, isa.suffix), func(c *build.Context) {
-				for _, s := range isa.shapes(op) {
-					gemmKernel(c, isa, s)
-					stubs.kernel(isa, s)
+			o.asm("gemm", fmt.Sprintf("gemm_%s_%s_amd64.s", op, i.suffix), func(c *build.Context) {
+				for _, shape := range i.shapes(op) {
+					gemmKernel(c, i, shape)
+					s.kernel(i, shape)
 				}
 			})
 		}
 	}
-	for _, isa := range []*isa{avx512, avx2} {
-		writeAsm(*out, "gemm8", fmt.Sprintf("gemm8_%s_amd64.s", isa.suffix), func(c *build.Context) {
-			gemm8Shapes(isa, func(m, nz int) { gemm8Kernel(c, isa, m, nz) })
-			gemm8Store(c, isa)
+	o.source("gemm", "gemm_stubs_amd64.go", stubs.file(gemmArgs))
+	o.asm("gemm", "bf16_pack_amd64.s", packKernels)
+	o.source("gemm", "bf16_stubs_amd64.go", append(halves.file(packArgs), packStubs...))
+	for _, i := range []*isa{avx512, avx2} {
+		o.asm("gemm8", fmt.Sprintf("gemm8_%s_amd64.s", i.suffix), func(c *build.Context) {
+			gemm8Shapes(i, func(m, nz int) { gemm8Kernel(c, i, m, nz) })
+			gemm8Store(c, i)
 		})
-		writeAsm(*out, "vec", fmt.Sprintf("quant_%s_amd64.s", isa.suffix), func(c *build.Context) { quantKernels(c, isa) })
+		o.asm("vec", fmt.Sprintf("quant_%s_amd64.s", i.suffix), func(c *build.Context) { quantKernels(c, i) })
 	}
-	writeGo(*out, "gemm8", "gemm8_stubs_amd64.go", gemm8Stubs())
-	writeGo(*out, "vec", "quant_stubs_amd64.go", quantStubs())
-	writeBF16(*out)
-	writeAsm(*out, "vec", "stats_amd64.s", statsKernels)
-	writeAsm(*out, "isa", "peak_amd64.s", peakKernels)
-	writeAsm(*out, "pixels", "pixels_amd64.s", pixelKernels)
-	writeGo(*out, "gemm", "gemm_stubs_amd64.go", stubs.file())
+	o.source("gemm8", "gemm8_stubs_amd64.go", gemm8Stubs())
+	o.source("vec", "quant_stubs_amd64.go", quantStubs())
+	o.asm("vec", "stats_amd64.s", statsKernels)
+	o.asm("isa", "peak_amd64.s", peakKernels)
+	o.asm("isa", "bf16_peak_amd64.s", bf16PeakKernel)
+	o.asm("pixels", "pixels_amd64.s", pixelKernels)
 }
 
-// writeAsm runs f and writes the functions that it made.
-func writeAsm(dir, pkg, name string, f func(c *build.Context)) {
+// avx writes the other kernels of amd64.
+func (o output) avx() {
+	decls := map[string]string{}
+	for _, i := range []*isa{avx512, avx2} {
+		for _, f := range []struct {
+			pkg, stem string
+			make      func(e *avx)
+		}{
+			{"vec", "batchnorm", func(e *avx) { batchNorm(e) }},
+			{"vec", "elementwise", func(e *avx) { elementwise(e) }},
+			{"vec", "optim", func(e *avx) { optim(e); e.sumSquares() }},
+			{"vec", "exp", func(e *avx) { expFunctions(e) }},
+			{"vec", "pool", (*avx).pool}, {"vec", "move", (*avx).move}, {"vec", "dropout", (*avx).dropout},
+			{"wino", "wino", (*avx).winograd}, {"wino", "wino_weights", (*avx).winogradWeights},
+			{"wino", "wino_grad", (*avx).winogradGrad}, {"wino", "wino_stride2", (*avx).winogradStride2},
+		} {
+			e := newAVX(i)
+			f.make(e)
+			decls[f.pkg] += o.compile(f.pkg, f.stem+"_"+i.suffix+"_amd64.s", e.Context)
+		}
+	}
+	for pkg, text := range decls {
+		o.source(pkg, pkg+"_stubs_amd64.go", []byte(header(pkg)+text))
+	}
+}
+
+// neon writes the kernels of arm64.
+func (o output) neon() {
+	o["gemm/gemm_neon_arm64.s"] = neonGEMMs().file()
+	o.source("gemm", "gemm_stubs_arm64.go", neonGEMMStubs())
+	decls := map[string]string{}
+	for _, f := range []struct {
+		pkg, stem string
+		make      func(e *neon)
+	}{
+		{"vec", "batchnorm", func(e *neon) { batchNorm(e) }}, {"vec", "stats", (*neon).columnStats},
+		{"vec", "elementwise", func(e *neon) { elementwise(e) }},
+		{"vec", "optim", func(e *neon) { optim(e); e.sumSquares() }},
+		{"vec", "exp", func(e *neon) { expFunctions(e) }},
+		{"vec", "pool", (*neon).pool}, {"vec", "move", (*neon).moves},
+		{"wino", "wino", (*neon).winograd}, {"wino", "wino_train", (*neon).winogradTrain},
+		{"isa", "peak", (*neon).peak},
+	} {
+		e := newNEON(f.stem)
+		f.make(e)
+		o[f.pkg+"/"+f.stem+"_neon_arm64.s"] = e.text()
+		decls[f.pkg] += e.decls.String()
+	}
+	for pkg, text := range decls {
+		o.source(pkg, pkg+"_stubs_arm64.go", []byte(header(pkg)+text))
+	}
+}
+
+// asm runs f and keeps the functions that it made.
+func (o output) asm(pkg, name string, f func(c *build.Context)) {
 	c := build.NewContext()
 	c.ConstraintExpr("!purego")
 	f(c)
+	o.compile(pkg, name, c)
+}
+
+// compile keeps the functions of c and returns their declarations.
+func (o output) compile(pkg, name string, c *build.Context) (decls string) {
 	file, err := c.Result()
 	if err != nil {
 		log.Fatalf("%s: %v", name, err)
@@ -68,28 +162,30 @@ func writeAsm(dir, pkg, name string, f func(c *build.Context)) {
 	if err := pass.Compile.Execute(file); err != nil {
 		log.Fatalf("%s: %v", name, err)
 	}
-	text, err := printer.NewGoAsm(printer.Config{Name: warning, Pkg: pkg}).Print(file)
+	cfg := printer.Config{Name: generator, Pkg: pkg}
+	if o[pkg+"/"+name], err = printer.NewGoAsm(cfg).Print(file); err != nil {
+		log.Fatalf("%s: %v", name, err)
+	}
+	text, err := printer.NewStubs(cfg).Print(file)
 	if err != nil {
 		log.Fatalf("%s: %v", name, err)
 	}
-	write(filepath.Join(dir, pkg), name, text)
+	_, decls, _ = strings.Cut(string(text), "package "+pkg+"\n")
+	return decls
 }
 
-func writeGo(dir, pkg, name string, text []byte) {
+// source keeps a Go file.
+func (o output) source(pkg, name string, text []byte) {
 	text, err := format.Source(text)
 	if err != nil {
 		log.Fatalf("%s: %v", name, err)
 	}
-	write(filepath.Join(dir, pkg), name, text)
+	o[pkg+"/"+name] = text
 }
 
-func write(dir, name string, text []byte) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		log.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
-		log.Fatal(err)
-	}
+// header is the start of a generated Go file.
+func header(pkg string) string {
+	return "// Code generated by " + generator + ". DO NOT EDIT.\n\n//go:build !purego\n\npackage " + pkg + "\n\n"
 }
 
 // stubs collects the Go declarations of the kernels.
@@ -114,14 +210,10 @@ func (s *stubs) kernel(i *isa, sh shape) {
 	s.dispatch[fn] = append(s.dispatch[fn], fmt.Sprintf("case %d<<5 | %d:\n%s(g)\n", sh.nz, sh.m, sh.name(i)))
 }
 
-func (s *stubs) file() []byte {
+// file returns the Go file of the kernels, which read their arguments from args.
+func (s *stubs) file(args layout.Struct) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "// Code generated by %s. DO NOT EDIT.\n\n//go:build !purego\n\npackage gemm\n\nimport \"unsafe\"\n\n", warning)
-	fmt.Fprintf(&b, "// The assembly reads Args by these offsets; a constant index out of range\n// here means that they have moved.\nvar (\n")
-	for _, f := range argFields {
-		fmt.Fprintf(&b, "_ = [1]struct{}{}[unsafe.Offsetof(Args{}.%s)-%d]\n", goName(f.name), f.off)
-	}
-	fmt.Fprintf(&b, ")\n\n")
+	b.WriteString(header("gemm") + "import \"unsafe\"\n\n" + args.Checks())
 	for _, fn := range s.order {
 		fmt.Fprintf(&b, "func %s(m, nz int, g *Args) {\nswitch nz<<5 | m {\n", fn)
 		for _, c := range s.dispatch[fn] {
@@ -131,18 +223,4 @@ func (s *stubs) file() []byte {
 	}
 	b.Write(s.decls.Bytes())
 	return b.Bytes()
-}
-
-// goName returns the Go name of a field of an argument struct.
-func goName(field string) string {
-	if n, ok := goNames[field]; ok {
-		return n
-	}
-	return field
-}
-
-var goNames = map[string]string{
-	"a": "A", "a2": "A2", "aoff": "AOff", "batch": "Batch", "k": "K", "as": "AStride", "b": "B", "bs": "BStride", "c": "C", "ldc": "LDC",
-	"res": "Res", "bias": "Bias", "tiles": "Tiles", "astep": "AStep", "cstep": "CStep", "cjump": "CJump",
-	"ahead": "Prefetch", "aheadStep": "PrefetchStep", "aheadK": "PrefetchK", "aheadSlow": "PrefetchSlow",
 }

@@ -13,9 +13,6 @@ import (
 // instruction set: three vectors of state for each vector of columns.
 var statsPanels = map[*isa]int{avx512: 4, avx2: 2}
 
-// statsStride is the bytes of a field of vec.StatsSums.
-const statsStride = 64 * 4
-
 // statsKernels writes the kernels that sum the columns of rows, and their
 // squares, both less a shift for each column.
 func statsKernels(c *build.Context) {
@@ -36,13 +33,13 @@ func statsKernels(c *build.Context) {
 			if len(t) > nv {
 				t = t[:nv]
 			}
-			at := func(field, v int) operand.Mem {
-				return operand.Mem{Base: s, Disp: field*statsStride + v*i.bytes}
+			at := func(field string, v int) operand.Mem {
+				return operand.Mem{Base: s, Disp: columnSums.Offset(field) + v*i.bytes}
 			}
 			for v := range nv {
-				c.VMOVUPS(at(0, v), shift[v])
-				c.VMOVUPS(at(1, v), sum[v])
-				c.VMOVUPS(at(2, v), sq[v])
+				c.VMOVUPS(at("shift", v), shift[v])
+				c.VMOVUPS(at("sum", v), sum[v])
+				c.VMOVUPS(at("sq", v), sq[v])
 			}
 			c.Label("loop")
 			for v := range nv {
@@ -56,8 +53,8 @@ func statsKernels(c *build.Context) {
 			c.DECQ(rows)
 			c.JNE(operand.LabelRef("loop"))
 			for v := range nv {
-				c.VMOVUPS(sum[v], at(1, v))
-				c.VMOVUPS(sq[v], at(2, v))
+				c.VMOVUPS(sum[v], at("sum", v))
+				c.VMOVUPS(sq[v], at("sq", v))
 			}
 			c.VZEROUPPER()
 			c.RET()

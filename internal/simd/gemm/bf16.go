@@ -7,14 +7,14 @@ import (
 	"github.com/resnet-go/resnet/internal/simd/isa"
 )
 
-// Precision says of which numbers a convolution multiplies; sums are float32
-// always.
+// Precision selects the operand type of a convolution's multiplications.
+// Accumulation is always float32.
 type Precision uint8
 
-// The products of a convolution. With BF16, weights and activations are rounded
-// to bfloat16 (the upper half of a float32) while they are packed, and summed in
-// pairs by VDPBF16PS. BF16Emulated computes the same on any processor, slowly:
-// for tests, and to learn what bfloat16 does to a model.
+// With BF16, weights and activations are rounded to bfloat16 (the upper half of a
+// float32) while they are packed, and their products are summed in pairs by
+// VDPBF16PS. BF16Emulated computes the same bits in plain Go on any processor,
+// very slowly: for tests, and to measure what bfloat16 does to a model's accuracy.
 const (
 	FP32 Precision = iota
 	BF16

@@ -56,6 +56,9 @@ func (g *Args) NoPrefetch() {
 // MaxSplitPanels is the largest number of panels of the split NN kernels.
 const MaxSplitPanels = 3
 
+// MaxTNPanels is the largest number of panels of the TN kernels.
+const MaxTNPanels = 2
+
 // SetAct sets the bounds that the epilogue clamps to.
 func (g *Args) SetAct(act isa.Act) {
 	switch act {

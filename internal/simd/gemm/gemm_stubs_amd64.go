@@ -6,8 +6,8 @@ package gemm
 
 import "unsafe"
 
-// The assembly reads Args by these offsets; a constant index out of range
-// here means that they have moved.
+// The assembly reads Args by these offsets. A constant index out of range
+// here means that a field has moved: run go generate.
 var (
 	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.A)-0]
 	_ = [1]struct{}{}[unsafe.Offsetof(Args{}.A2)-8]
@@ -303,38 +303,6 @@ func gemmTNAVX512(m, nz int, g *Args) {
 		gemmTN13x2AVX512(g)
 	case 2<<5 | 14:
 		gemmTN14x2AVX512(g)
-	case 3<<5 | 1:
-		gemmTN1x3AVX512(g)
-	case 3<<5 | 2:
-		gemmTN2x3AVX512(g)
-	case 3<<5 | 3:
-		gemmTN3x3AVX512(g)
-	case 3<<5 | 4:
-		gemmTN4x3AVX512(g)
-	case 3<<5 | 5:
-		gemmTN5x3AVX512(g)
-	case 3<<5 | 6:
-		gemmTN6x3AVX512(g)
-	case 3<<5 | 7:
-		gemmTN7x3AVX512(g)
-	case 3<<5 | 8:
-		gemmTN8x3AVX512(g)
-	case 3<<5 | 9:
-		gemmTN9x3AVX512(g)
-	case 4<<5 | 1:
-		gemmTN1x4AVX512(g)
-	case 4<<5 | 2:
-		gemmTN2x4AVX512(g)
-	case 4<<5 | 3:
-		gemmTN3x4AVX512(g)
-	case 4<<5 | 4:
-		gemmTN4x4AVX512(g)
-	case 4<<5 | 5:
-		gemmTN5x4AVX512(g)
-	case 4<<5 | 6:
-		gemmTN6x4AVX512(g)
-	case 4<<5 | 7:
-		gemmTN7x4AVX512(g)
 	default:
 		panic("gemm: no micro-kernel of this shape")
 	}
@@ -765,54 +733,6 @@ func gemmTN13x2AVX512(args *Args)
 
 //go:noescape
 func gemmTN14x2AVX512(args *Args)
-
-//go:noescape
-func gemmTN1x3AVX512(args *Args)
-
-//go:noescape
-func gemmTN2x3AVX512(args *Args)
-
-//go:noescape
-func gemmTN3x3AVX512(args *Args)
-
-//go:noescape
-func gemmTN4x3AVX512(args *Args)
-
-//go:noescape
-func gemmTN5x3AVX512(args *Args)
-
-//go:noescape
-func gemmTN6x3AVX512(args *Args)
-
-//go:noescape
-func gemmTN7x3AVX512(args *Args)
-
-//go:noescape
-func gemmTN8x3AVX512(args *Args)
-
-//go:noescape
-func gemmTN9x3AVX512(args *Args)
-
-//go:noescape
-func gemmTN1x4AVX512(args *Args)
-
-//go:noescape
-func gemmTN2x4AVX512(args *Args)
-
-//go:noescape
-func gemmTN3x4AVX512(args *Args)
-
-//go:noescape
-func gemmTN4x4AVX512(args *Args)
-
-//go:noescape
-func gemmTN5x4AVX512(args *Args)
-
-//go:noescape
-func gemmTN6x4AVX512(args *Args)
-
-//go:noescape
-func gemmTN7x4AVX512(args *Args)
 
 //go:noescape
 func gemmNN1x1AVX2(args *Args)

@@ -150,7 +150,7 @@ func eachTile(r *rand.Rand, f func(c tile)) {
 		tn, split := kind == 1, kind == 2
 		for nz := 1; nz <= isa.MaxPanels; nz++ {
 			for m := 1; m <= MaxRows(nz); m++ {
-				if split && (m%2 == 1 || nz > MaxSplitPanels) {
+				if split && (m%2 == 1 || nz > MaxSplitPanels) || tn && nz > MaxTNPanels {
 					continue
 				}
 				for cols := 1; cols <= isa.PanelWidth; cols++ {

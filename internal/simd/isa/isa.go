@@ -3,7 +3,7 @@
 // epilogue, and the exact fused multiply-add that plain Go compares with.
 package isa
 
-//go:generate sh -c "cd ../_asm && go run . -out .. && go run ./vec -out .. && go run ./arm64 -out .."
+//go:generate go -C ../_asm run . -out ..
 
 import (
 	"errors"

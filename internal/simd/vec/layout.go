@@ -2,24 +2,6 @@ package vec
 
 import "github.com/resnet-go/resnet/internal/simd/isa"
 
-// NCHWToNHWC changes one image from c planes of hw pixels to hw pixels of c
-// channels: dst[i*c+ch] = src[ch*hw+i] for the pixels i in [lo, hi).
-func NCHWToNHWC(dst, src []float32, c, hw, lo, hi int) {
-	if hi <= lo || c == 0 {
-		return
-	}
-	TransposeStrided(dst[lo*c:hi*c], c, src[lo:c*hw], hw, c, hi-lo)
-}
-
-// NHWCToNCHW changes one image from hw pixels of c channels to c planes of hw
-// pixels: dst[ch*hw+i] = src[i*c+ch] for the pixels i in [lo, hi).
-func NHWCToNCHW(dst, src []float32, c, hw, lo, hi int) {
-	if hi <= lo || c == 0 {
-		return
-	}
-	TransposeStrided(dst[lo:c*hw], hw, src[lo*c:hi*c], c, hi-lo, c)
-}
-
 // Transpose computes dst[j*rows+i] = src[i*cols+j] for i < rows, j < cols.
 func Transpose(dst, src []float32, rows, cols int) {
 	isa.CheckLen(len(src), rows*cols, "Transpose src")
@@ -85,15 +67,6 @@ func NormalizeU8(dst []float32, src []byte, scale, shift []float32) {
 	full := rows / k * w
 	normalizeU8(dst[:full], src[:full], buf[:w], buf[maxWide:maxWide+w])
 	normalizeU8(dst[full:], src[full:], scale, shift)
-}
-
-// NormalizeCoefs sets the coefficients with which [NormalizeU8] computes
-// (x/255-mean)/std: scale = 1/(255*std), shift = -mean/std.
-func NormalizeCoefs(scale, shift, mean, std []float32) {
-	for i := range scale {
-		scale[i] = float32(1 / (255 * float64(std[i])))
-		shift[i] = float32(-float64(mean[i]) / float64(std[i]))
-	}
 }
 
 func normalizeU8Generic(dst []float32, src []byte, scale, shift []float32) {

@@ -143,7 +143,7 @@ func adamGeneric(p, m, v, g []float32, k *adamCoefs) {
 //
 //	u = (m/(1-Beta1^Step))/(sqrt(v/(1-Beta2^Step))+Eps) + WeightDecay*p
 //
-// The step is p -= LR*(|p|/|u|)*u, by [SumSquares], [LAMBTrust] and [Axpy].
+// The step is p -= LR*(|p|/|u|)*u, by [SumSquares] and [Axpy].
 func (o *Adam) LAMBDirection(u, p, m, v, g []float32) {
 	isa.CheckLen(len(u), len(p), "Adam.LAMBDirection u")
 	isa.CheckLen(len(g), len(p), "Adam.LAMBDirection g")
@@ -156,15 +156,6 @@ func (o *Adam) LAMBDirection(u, p, m, v, g []float32) {
 	// With p copied to u the step of Adam computes just this.
 	copy(u, p)
 	adam(u, m, v, g, &k)
-}
-
-// LAMBTrust returns |p|/|u| from the sums of squares of the parameter and of
-// its direction, and 1 if either is 0.
-func LAMBTrust(paramSq, directionSq float64) float32 {
-	if paramSq == 0 || directionSq == 0 {
-		return 1
-	}
-	return float32(math.Sqrt(paramSq / directionSq))
 }
 
 // LARSTrust returns the layer's rate eta*|p|/(|g|+weightDecay*|p|+eps) of LARS
@@ -229,22 +220,4 @@ func SumFloat64(parts []float64) float64 {
 		s += v
 	}
 	return s
-}
-
-// AllFinite reports whether x holds neither NaN nor an infinity.
-func AllFinite(x []float32) bool { return allFinite(x) }
-
-func allFiniteGeneric(x []float32) bool {
-	// v*0 is 0 for finite values only, and NaN stays in a sum.
-	var a, b, c, d float32
-	for ; len(x) >= 4; x = x[4:] {
-		a += x[0] * 0
-		b += x[1] * 0
-		c += x[2] * 0
-		d += x[3] * 0
-	}
-	for _, v := range x {
-		a += v * 0
-	}
-	return a+b+c+d == 0
 }

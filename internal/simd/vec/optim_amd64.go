@@ -70,17 +70,3 @@ func sumSquares(lane *[sumLanes]float64, x []float32) {
 	}
 	sumSquaresGeneric(lane, x)
 }
-
-// allFinite reports whether x holds finite values only.
-func allFinite(x []float32) bool {
-	if len(x) == 0 || !isa.UseAVX2 && !isa.UseAVX512 {
-		return allFiniteGeneric(x)
-	}
-	var sum [16]float32
-	if isa.UseAVX512 {
-		allFiniteAVX512(&x[0], len(x), &sum[0])
-	} else {
-		allFiniteAVX2(&x[0], len(x), &sum[0])
-	}
-	return sum == [16]float32{}
-}

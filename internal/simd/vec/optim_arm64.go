@@ -57,13 +57,3 @@ func sumSquares(lane *[sumLanes]float64, x []float32) {
 	}
 	sumSquaresGeneric(lane, x)
 }
-
-// allFinite reports whether x holds finite values only.
-func allFinite(x []float32) bool {
-	if len(x) == 0 || !isa.UseNEON {
-		return allFiniteGeneric(x)
-	}
-	var sum [4]float32
-	allFiniteNEON(&x[0], len(x), &sum[0])
-	return sum == [4]float32{}
-}

@@ -124,43 +124,12 @@ func TestSumSquares(t *testing.T) {
 	}
 }
 
-func TestAllFinite(t *testing.T) {
-	isatest.EachISA(t, func(t *testing.T) {
-		for _, n := range isatest.Lengths() {
-			b := isatest.NewBuffers(t, uint64(n))
-			b.Next = n
-			v := b.Normal(n, 0, 1)
-			if n > 2 {
-				v[n/2], v[0], v[1] = math.MaxFloat32, -math.MaxFloat32, math.SmallestNonzeroFloat32
-			}
-			x := b.Inout(v)
-			if !AllFinite(x) {
-				t.Fatalf("length %d: finite values refused", n)
-			}
-			for i := 0; i < n; i += 1 + i/40 {
-				old := x[i]
-				for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), math.Float32frombits(0xff800001)} {
-					x[i] = bad
-					if AllFinite(x) {
-						t.Fatalf("length %d: %v at %d not seen", n, bad, i)
-					}
-				}
-				x[i] = old
-			}
-			b.Check()
-		}
-	})
-}
-
 func TestTrust(t *testing.T) {
 	if r := LARSTrust(4, 9, 0.001, 0.1, 0); math.Abs(float64(r)-0.001*2/(3+0.2)) > 1e-9 {
 		t.Errorf("LARSTrust is %v", r)
 	}
-	if LARSTrust(0, 1, 1, 1, 1) != 1 || LARSTrust(1, 0, 1, 1, 1) != 1 || LAMBTrust(0, 1) != 1 {
+	if LARSTrust(0, 1, 1, 1, 1) != 1 || LARSTrust(1, 0, 1, 1, 1) != 1 {
 		t.Error("a norm of 0 must give 1")
-	}
-	if LAMBTrust(16, 4) != 2 {
-		t.Errorf("LAMBTrust is %v", LAMBTrust(16, 4))
 	}
 }
 
@@ -173,7 +142,6 @@ func TestOptimAllocs(t *testing.T) {
 			a.Update(x, x, x, x)
 			EMA(x, x, 1)
 			SumSquares(x)
-			AllFinite(x)
 			Unary(OpGELU, x, x, 0, 0)
 			UnaryGrad(OpGELU, x, x, x, x, 0, 0, true)
 			BinaryRow(OpAdd, x, x, x[:10])

@@ -84,12 +84,6 @@ func UnaryGrad(op UnaryOp, dx, dy, x, y []float32, a, b float32, accumulate bool
 	unaryGradGeneric(op, dx, dy, x, y, a, b, accumulate)
 }
 
-// AddReLUGrad computes dz = dy, but 0 where y <= 0: the gradient of either term
-// of a residual addition with output y after ReLU. dz may be dy or y.
-func AddReLUGrad(dz, dy, y []float32) {
-	UnaryGrad(OpReLU, dz, dy, nil, y, 0, 0, false)
-}
-
 func unaryGeneric(op UnaryOp, y, x []float32, a, b float32) {
 	y = y[:len(x)]
 	switch op {

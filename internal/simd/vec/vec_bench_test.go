@@ -53,7 +53,7 @@ func BenchmarkVec(b *testing.B) {
 			{"BatchNormGradApply", 3, func(lo, hi int) { BatchNormGradApply(u[lo:hi], y[lo:hi], nil, x[lo:hi], k, k, k, k, false) }},
 			{"BatchNormGradApply+ReLU", 4, func(lo, hi int) { BatchNormGradApply(u[lo:hi], y[lo:hi], z[lo:hi], x[lo:hi], k, k, k, k, false) }},
 			{"ReLU", 2, func(lo, hi int) { Unary(OpReLU, y[lo:hi], x[lo:hi], 0, 0) }},
-			{"ReLUGrad", 3, func(lo, hi int) { AddReLUGrad(z[lo:hi], y[lo:hi], x[lo:hi]) }},
+			{"ReLUGrad", 3, func(lo, hi int) { UnaryGrad(OpReLU, z[lo:hi], y[lo:hi], nil, x[lo:hi], 0, 0, false) }},
 			{"Add", 3, func(lo, hi int) { Binary(OpAdd, z[lo:hi], y[lo:hi], x[lo:hi]) }},
 			{"MulRow", 2, func(lo, hi int) { BinaryRow(OpMul, y[lo:hi], x[lo:hi], k) }},
 			{"SumRows", 1, func(lo, hi int) { SumRows(k, x[lo:hi], c, 1e-9) }},
@@ -84,7 +84,6 @@ func BenchmarkVec(b *testing.B) {
 			{"AdamW", 7, func(lo, hi int) { adam.Update(x[lo:hi], y[lo:hi], u[lo:hi], z[lo:hi]) }},
 			{"EMA", 3, func(lo, hi int) { EMA(x[lo:hi], y[lo:hi], 0.9) }},
 			{"SumSquares", 1, func(lo, hi int) { SumSquares(x[lo:hi]) }},
-			{"AllFinite", 1, func(lo, hi int) { AllFinite(x[lo:hi]) }},
 			{"SumCols", 1, func(lo, hi int) { SumCols(u[lo/c:hi/c], x[lo:hi], c, 1) }},
 		} {
 			for _, set := range []struct {

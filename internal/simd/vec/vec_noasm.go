@@ -69,5 +69,3 @@ func adam(p, m, v, g []float32, k *adamCoefs) { adamGeneric(p, m, v, g, k) }
 func ema(avg, p []float32, decay, fresh float32) { emaGeneric(avg, p, decay, fresh) }
 
 func sumSquares(lane *[sumLanes]float64, x []float32) { sumSquaresGeneric(lane, x) }
-
-func allFinite(x []float32) bool { return allFiniteGeneric(x) }

@@ -15,8 +15,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/resnet-go/resnet/internal/parallel"
 )
 
 // counted are the steps whose instructions are counted: small ones, for they run
@@ -187,14 +185,12 @@ func TestStepsToCount(t *testing.T) {
 	if runtime.GOMAXPROCS(0) != 1 {
 		t.Fatal("GOMAXPROCS must be 1")
 	}
-	pool := parallel.NewPool(1)
-	defer pool.Close()
-	s, err := newStep(counted[which], "", pool)
+	s, err := newStep(counted[which], "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range steps {
-		if err := s.run(); err != nil {
+		if err := s.Run(); err != nil {
 			t.Fatal(err)
 		}
 	}

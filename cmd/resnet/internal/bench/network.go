@@ -1,21 +1,22 @@
 package bench
 
 import (
+	"context"
 	"fmt"
 	"io"
-	"os"
 	"reflect"
 	"slices"
-	"strings"
 
+	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/internal/atomicfile"
-	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
+	"github.com/resnet-go/resnet/train"
 	"github.com/resnet-go/resnet/weights"
 	"github.com/resnet-go/resnet/weights/safetensors"
 )
@@ -24,6 +25,7 @@ import (
 // file's, and the type of its input.
 type network struct {
 	cfg    Config
+	ref    modelfile.Ref // cfg.Model
 	module nn.Module
 	model  *models.Model // module, if it is one of package models
 	input  graph.Type
@@ -31,9 +33,9 @@ type network struct {
 	vars   *engine.Vars // nil until the engine has the values
 }
 
-// open reads the network of the file cfg.Model (see [modelfile.Open]), or builds
-// the one of that name, with the state dict in the file state or, if that is
-// empty, with random weights. Deferred leaves large tensors in their file.
+// open opens the model that cfg.Model names (see [modelfile.Ref]). A name without
+// weights gets the state dict in the file state or, if that is empty, random
+// weights. Deferred leaves large tensors in their file.
 func open(cfg Config, state string, deferred bool) (*network, error) {
 	if cfg.Mode != Infer && cfg.Mode != Train {
 		return nil, fmt.Errorf("bench: unknown mode %q", cfg.Mode)
@@ -41,19 +43,23 @@ func open(cfg Config, state string, deferred bool) (*network, error) {
 	if cfg.Batch < 1 || cfg.Threads < 1 || cfg.Size < 0 {
 		return nil, fmt.Errorf("bench: batch %d, threads %d, size %d", cfg.Batch, cfg.Threads, cfg.Size)
 	}
-	n := &network{cfg: cfg}
+	ref, err := modelfile.Parse(cfg.Model)
+	if err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	n := &network{cfg: cfg, ref: ref}
 	var chw tensor.Shape
-	if isFile(cfg.Model) {
-		r, err := modelfile.Open(cfg.Model, modelfile.Options{Deferred: deferred})
+	if ref.HasWeights() {
+		r, err := ref.Open(modelfile.Options{Deferred: deferred})
 		if err != nil {
 			return nil, fmt.Errorf("bench: %w", err)
 		}
 		n.module, n.model, chw = r.Module, r.Model, r.Input
-		if format, err := weights.Detect(cfg.Model); err == nil && format == weights.ONNX {
-			n.onnx = cfg.Model
+		if ref.Name == "" && r.Source.Format == weights.ONNX {
+			n.onnx = ref.File
 		}
 	} else {
-		m, err := models.New(cfg.Model)
+		m, err := models.New(ref.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -62,7 +68,7 @@ func open(cfg Config, state string, deferred bool) (*network, error) {
 		} else {
 			var f *weights.File
 			if f, _, err = weights.LoadFrom(state, weights.LoadOptions{Deferred: deferred}); err == nil {
-				_, err = nn.Adopt(m, f.Tensors, true)
+				_, err = nn.Load(m, f.Tensors, nn.LoadOptions{Share: true})
 			}
 		}
 		if err != nil {
@@ -71,23 +77,13 @@ func open(cfg Config, state string, deferred bool) (*network, error) {
 		n.module, n.model, chw = m, m, m.Input()
 	}
 	if cfg.Mode == Train && n.model == nil {
-		return nil, fmt.Errorf("bench: %s is a graph of its own: training is measured of the networks of resnet models", cfg.Model)
+		return nil, fmt.Errorf("bench: %s is a graph that cannot be trained: training is measured for the networks of resnet models", cfg.Model)
 	}
 	if cfg.Size > 0 {
 		chw = tensor.Shape{chw[0], cfg.Size, cfg.Size}
 	}
 	n.input = graph.F32(cfg.Batch, chw[0], chw[1], chw[2])
 	return n, nil
-}
-
-// isFile reports whether a model is a file, alone or as NAME@FILE, rather than
-// the name of a network.
-func isFile(model string) bool {
-	if info, err := os.Stat(model); err == nil && !info.IsDir() {
-		return true
-	}
-	_, err := models.Lookup(model)
-	return err != nil && (strings.ContainsAny(model, `@./\`))
 }
 
 // peerName returns the name by which peers know the network, "" if they do not:
@@ -104,12 +100,12 @@ func (n *network) peerName() string {
 
 // trace returns the network's graph for the mode.
 func (n *network) trace() (*nn.Traced, error) {
-	return nn.Trace(n.module, nn.TraceOptions{Input: n.input, Training: n.cfg.Mode == Train})
+	return nn.Trace(n.module, nn.TraceOptions{Input: n.input, Layout: tensor.NHWC, Training: n.cfg.Mode == Train})
 }
 
-// quantised reports whether the network computes with integers, which programs
+// quantized reports whether the network computes with integers, which programs
 // round differently.
-func (n *network) quantised() (bool, error) {
+func (n *network) quantized() (bool, error) {
 	t, err := n.trace()
 	if err != nil {
 		return false, err
@@ -118,46 +114,48 @@ func (n *network) quantised() (bool, error) {
 }
 
 // compile makes a step of the network on a fixed random batch; by chooses the
-// algorithms. From then on the engine has the network's values.
-func (n *network) compile(pool *parallel.Pool, by engine.Tuning) (*step, error) {
+// algorithms. From then on the engine alone has the network's values, so that
+// training holds them once.
+func (n *network) compile(by engine.Tuning) (*infer.Call, error) {
 	if n.vars == nil {
-		n.vars = engine.NewVars()
-		for _, e := range nn.StateDict(n.module) {
-			if err := n.vars.Adopt(e.Name, e.Param.Value); err != nil {
-				return nil, err
-			}
+		var err error
+		if n.vars, err = infer.Adopt(n.module, nil); err != nil {
+			return nil, err
+		}
+		for _, e := range nn.Params(n.module) {
 			e.Param.Value = nil
 		}
-	}
-	t, err := n.trace()
-	if err != nil {
-		return nil, err
-	}
-	inputs := map[string]*tensor.Tensor{nn.ImageInput: random(n.input)}
-	if n.cfg.Mode == Train {
-		err = training(t, n.vars, inputs)
-	} else {
-		t.Graph.Output("logits", t.Output)
-	}
-	if err != nil {
-		return nil, err
 	}
 	bf16, err := engine.ParseBF16(n.cfg.BF16)
 	if err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
-	s := new(step)
-	opt := engine.Options{Pool: pool, ChannelsLast: []string{nn.ImageInput}, Fast: !n.cfg.Exact, Tuning: by, BF16: bf16}
-	if s.plan, err = engine.Compile(t.Graph, n.vars, opt); err != nil {
+	opt := infer.Options{Threads: n.cfg.Threads, Exact: n.cfg.Exact, BF16: bf16, Tuning: by}
+	if n.cfg.Mode == Train {
+		return n.training(opt)
+	}
+	r, err := infer.New(n.module, n.vars, opt)
+	if err != nil {
 		return nil, err
 	}
-	for _, port := range s.plan.Inputs() {
-		s.in = append(s.in, inputs[port.Name])
+	return r.Bind(context.Background(), infer.Query{}, infer.Tensors{nn.ImageInput: random(n.input)})
+}
+
+// training makes the step that package train trains with: cross-entropy, and SGD
+// with momentum 0.9 and weight decay 5e-4 on all parameters, as the peers do.
+func (n *network) training(opt infer.Options) (*infer.Call, error) {
+	s, err := train.NewStep(n.module, train.StepOptions{
+		Input: n.input.Shape, Loss: train.CrossEntropy{}, Vars: n.vars, Compute: opt,
+		Optimizer: train.OptimizerRecipe{Kind: "sgd", Momentum: 0.9, WeightDecay: 5e-4, DecayNorm: true, DecayBias: true},
+	})
+	if err != nil {
+		return nil, err
 	}
-	for _, port := range s.plan.Outputs() {
-		s.out = append(s.out, tensor.New(port.Shape...))
+	b := &data.Batch{X: random(n.input).Float32s(), Labels: make([]int64, n.cfg.Batch), N: n.cfg.Batch, Real: n.cfg.Batch}
+	for i := range b.Labels {
+		b.Labels[i] = int64(i * 7 % s.Classes())
 	}
-	return s, nil
+	return s.Bind(train.StepInput{Batch: b, LR: 1e-3, Update: 1})
 }
 
 // flops returns the floating-point operations of one step: two for each
@@ -178,7 +176,7 @@ func (n *network) flops() (int64, error) {
 // save writes the values as a state dict.
 func (n *network) save(path string) error {
 	var ts []safetensors.Tensor
-	for _, e := range nn.StateDict(n.module) {
+	for _, e := range nn.Params(n.module) {
 		t := e.Param.Value
 		if t == nil {
 			t = tensor.NewInt64(e.Param.Shape...) // counters start at 0

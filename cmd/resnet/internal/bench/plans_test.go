@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/internal/simd/isa"
-	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/internal/term"
 )
 
@@ -26,8 +25,6 @@ func TestPlans(t *testing.T) {
 		t.Skip("the tables are those of AVX-512 and AVX2: algorithms are chosen by instruction set")
 	}
 	var b strings.Builder
-	pool := parallel.NewPool(2)
-	defer pool.Close()
 	for _, cfg := range []Config{
 		{Model: "resnet18", Mode: Infer, Batch: 1, Threads: 2},
 		{Model: "resnet18", Mode: Infer, Batch: 8, Threads: 2},
@@ -37,13 +34,13 @@ func TestPlans(t *testing.T) {
 		{Model: "resnet18", Mode: Train, Batch: 2, Threads: 2},
 		{Model: "resnet50", Mode: Train, Batch: 2, Threads: 2},
 	} {
-		s, err := newStep(cfg, "", pool)
+		s, err := newStep(cfg, "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		algorithms := map[string]int{}
 		var bytes, flops int64
-		steps := s.plan.Steps()
+		steps := s.Plan().Steps()
 		for _, st := range steps {
 			bytes, flops = bytes+st.Bytes, flops+st.FLOPs
 			if st.Algorithm != "" {
@@ -55,7 +52,7 @@ func TestPlans(t *testing.T) {
 			exact = " exact"
 		}
 		fmt.Fprintf(&b, "%s%s: %d steps, arena %s, values moved %s, operations %s\n", cfg, exact, len(steps),
-			term.Bytes(int64(s.plan.ArenaBytes())), term.Bytes(bytes), term.Ops(flops))
+			term.Bytes(int64(s.Plan().ArenaBytes())), term.Bytes(bytes), term.Ops(flops))
 		for _, a := range slices.Sorted(maps.Keys(algorithms)) {
 			fmt.Fprintf(&b, "    %d by %s\n", algorithms[a], a)
 		}
@@ -97,20 +94,18 @@ func TestPlans(t *testing.T) {
 // TestRunAllocatesNothing: in the steady state a step of either mode does not
 // touch the heap.
 func TestRunAllocatesNothing(t *testing.T) {
-	pool := parallel.NewPool(1) // more sleep and wake, which the runtime may allocate for
-	defer pool.Close()
-	for _, cfg := range []Config{
-		{Model: "resnet18", Mode: Infer, Batch: 1, Threads: 2, Size: 64},
-		{Model: "resnet50", Mode: Infer, Batch: 2, Threads: 2, Size: 64},
-		{Model: "resnet20-cifar", Mode: Train, Batch: 8, Threads: 2},
+	for _, cfg := range []Config{ // more threads sleep and wake, which the runtime may allocate for
+		{Model: "resnet18", Mode: Infer, Batch: 1, Threads: 1, Size: 64},
+		{Model: "resnet50", Mode: Infer, Batch: 2, Threads: 1, Size: 64},
+		{Model: "resnet20-cifar", Mode: Train, Batch: 8, Threads: 1},
 	} {
-		s, err := newStep(cfg, "", pool)
+		s, err := newStep(cfg, "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		var failed error
 		if n := testing.AllocsPerRun(3, func() {
-			if err := s.run(); err != nil {
+			if err := s.Run(); err != nil {
 				failed = err
 			}
 		}); n > 0 || failed != nil {

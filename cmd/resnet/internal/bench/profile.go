@@ -7,7 +7,6 @@ import (
 
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/internal/simd/isa"
-	"github.com/resnet-go/resnet/internal/parallel"
 )
 
 // The phases of a training step.
@@ -47,17 +46,15 @@ type NetworkProfile struct {
 // in the plan's order.
 func Profile(cfg Config, seconds float64) (*NetworkProfile, error) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cfg.Threads))
-	pool := parallel.NewPool(cfg.Threads)
-	defer pool.Close()
-	s, err := newStep(cfg, "", pool)
+	s, err := newStep(cfg, "")
 	if err != nil {
 		return nil, err
 	}
-	if _, err := timed(s.run, Request{Steps: 2}); err != nil {
+	if _, err := timed(s.Run, Request{Steps: 2}); err != nil {
 		return nil, err
 	}
-	p := &NetworkProfile{Config: cfg, ISA: isa.ISA(), ArenaBytes: s.plan.ArenaBytes(), PeakGFLOPS: isa.PeakGFLOPS()}
-	steps := s.plan.Steps()
+	p := &NetworkProfile{Config: cfg, ISA: isa.ISA(), ArenaBytes: s.Plan().ArenaBytes(), PeakGFLOPS: isa.PeakGFLOPS()}
+	steps := s.Plan().Steps()
 	ms := make([][]float64, len(steps))
 	for start := time.Now(); p.Runs < 5 || time.Since(start).Seconds() < seconds; p.Runs++ {
 		times, err := s.Profile()
@@ -93,7 +90,7 @@ func perMS(n int64, ms float64) float64 {
 	return float64(n) / ms / 1e6
 }
 
-// phase tells the part of a training step by the operator, whose names end in
+// phase returns the part of a training step by the operator, whose names end in
 // Grad in the backward pass.
 func phase(s engine.Step) string {
 	switch s.Op {

@@ -7,8 +7,8 @@ import (
 
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/engine/tuning"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/internal/simd/isa"
-	"github.com/resnet-go/resnet/internal/parallel"
 )
 
 // Tuned is what tuning found of one configuration.
@@ -42,15 +42,13 @@ func (t *Tuned) Worthwhile() bool { return t.Changed() == 0 || t.MeasuredMS < t.
 // many seconds, and then the network with the choices that follow.
 func Tune(ctx context.Context, cfg Config, seconds float64) (*Tuned, error) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cfg.Threads))
-	pool := parallel.NewPool(cfg.Threads)
-	defer pool.Close()
 	cfg.Exact = false
 	net, err := open(cfg, "", true)
 	if err != nil {
 		return nil, err
 	}
 	t := &Tuned{Config: cfg, ISA: isa.ISA()}
-	t.Layers, err = tuning.Measure(ctx, func(by engine.Tuning) (tuning.Plan, error) { return net.compile(pool, by) }, seconds)
+	t.Layers, err = tuning.Measure(ctx, func(by engine.Tuning) (tuning.Plan, error) { return net.compile(by) }, seconds)
 	if err != nil || t.Changed() == 0 {
 		return t, err
 	}
@@ -59,9 +57,9 @@ func Tune(ctx context.Context, cfg Config, seconds float64) (*Tuned, error) {
 		measured[l.Geometry] = l.MS
 	}
 	var ms [2][]float64
-	var steps [2]*step
+	var steps [2]*infer.Call
 	for i, by := range []engine.Tuning{nil, measured} {
-		if steps[i], err = net.compile(pool, by); err != nil {
+		if steps[i], err = net.compile(by); err != nil {
 			return nil, err
 		}
 	}
@@ -70,10 +68,10 @@ func Tune(ctx context.Context, cfg Config, seconds float64) (*Tuned, error) {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			if _, err := timed(s.run, Request{Steps: 1}); err != nil {
+			if _, err := timed(s.Run, Request{Steps: 1}); err != nil {
 				return nil, err
 			}
-			more, err := timed(s.run, Request{Steps: 4})
+			more, err := timed(s.Run, Request{Steps: 4})
 			if err != nil {
 				return nil, err
 			}

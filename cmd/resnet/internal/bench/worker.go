@@ -14,16 +14,15 @@ import (
 	"time"
 
 	"github.com/resnet-go/resnet/internal/simd/isa"
-	"github.com/resnet-go/resnet/internal/parallel"
 )
 
-// Request asks a process to run steps: so many, or for so long.
+// Request asks a process to run a number of steps, or steps for a time.
 type Request struct {
 	Steps   int     `json:"steps,omitempty"`
 	Seconds float64 `json:"seconds,omitempty"`
 }
 
-// Answer is what a process says: that it is ready, or how long steps took.
+// Answer is a process's message: that it is ready, or how long steps took.
 type Answer struct {
 	Ready   bool      `json:"ready,omitempty"`
 	Error   string    `json:"error,omitempty"`
@@ -41,21 +40,19 @@ type Answer struct {
 // output unless that is empty, warms up, and answers requests until in ends.
 func Serve(cfg Config, weights, output string, in io.Reader, out io.Writer) error {
 	runtime.GOMAXPROCS(cfg.Threads)
-	pool := parallel.NewPool(cfg.Threads)
-	defer pool.Close()
-	s, err := newStep(cfg, weights, pool)
+	s, err := newStep(cfg, weights)
 	if err != nil {
 		return err
 	}
 	if output != "" {
-		if err := s.run(); err != nil {
+		if err := s.Run(); err != nil {
 			return err
 		}
-		if err := writeFloats(output, s.out[0].Float32s()); err != nil {
+		if err := writeFloats(output, s.Out()[0].Float32s()); err != nil {
 			return err
 		}
 	}
-	if _, err := timed(s.run, Request{Steps: 2}); err != nil {
+	if _, err := timed(s.Run, Request{Steps: 2}); err != nil {
 		return err
 	}
 	say := json.NewEncoder(out)
@@ -74,7 +71,7 @@ func Serve(cfg Config, weights, output string, in io.Reader, out io.Writer) erro
 		var r Request
 		err := json.Unmarshal(lines.Bytes(), &r)
 		if err == nil {
-			answer.MS, err = timed(s.run, r)
+			answer.MS, err = timed(s.Run, r)
 		}
 		if err != nil {
 			answer.Error = err.Error()
@@ -108,8 +105,9 @@ func timed(step func() error, r Request) ([]float64, error) {
 // peakMemoryMB returns the most resident memory of this process since its
 // program was started, as the system has counted it: its own memory and the
 // pages in use of programs, libraries and files that it has mapped, be they
-// shared with other processes or not. Peers are measured alike (peers/protocol.py).
-// Where the system does not tell, it is what Go has taken from it.
+// shared with other processes or not. Peers are measured in the same way
+// (peers/protocol.py). Where the system has no such count, it is the memory that Go
+// has taken from the system.
 func peakMemoryMB() float64 {
 	if b, err := os.ReadFile("/proc/self/status"); err == nil {
 		for line := range strings.Lines(string(b)) {

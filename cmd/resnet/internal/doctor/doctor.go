@@ -12,12 +12,12 @@ import (
 
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/engine"
-	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/internal/cpu"
-	"github.com/resnet-go/resnet/internal/simd/isa"
+	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/internal/conv"
+	"github.com/resnet-go/resnet/internal/cpu"
 	"github.com/resnet-go/resnet/internal/namefill"
 	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/internal/simd/isa"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -64,32 +64,28 @@ func (r *Report) OK() bool {
 // layers (1.5e-6 for PyTorch's own float32) and far below any mistake.
 const tolerance = 1e-4
 
-// Run checks and measures with that many threads; 0 means one a CPU. m is the
+// Run checks and measures with the given number of threads; 0 means one per CPU. m is the
 // model whose speed is measured; nil leaves that out.
 func Run(ctx context.Context, threads int, m *resnet.Model) (*Report, error) {
 	if threads == 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	pool := parallel.NewPool(threads)
-	defer pool.Close()
 	r := &Report{
 		Platform: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU(), Threads: threads,
 		ISA: isa.ISA(), Features: cpu.Names(), BF16: engine.BF16Native.Check() == nil, PeakGFLOPS: isa.PeakGFLOPS(), BF16PeakGFLOPS: isa.BF16PeakGFLOPS(),
 	}
-	one := parallel.NewPool(1)
-	defer one.Close()
 	var err error
-	if r.GEMMGFLOPS, err = gemm(one); err != nil {
+	if r.GEMMGFLOPS, err = gemm(parallel.Shared(1)); err != nil {
 		return nil, err
 	}
-	if r.GEMMAllGFLOPS, err = gemm(pool); err != nil {
+	if r.GEMMAllGFLOPS, err = gemm(parallel.Shared(threads)); err != nil {
 		return nil, err
 	}
 	for _, ref := range references {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		logits, err := ref.run(pool)
+		logits, err := ref.run(ctx, threads)
 		if err != nil {
 			return nil, err
 		}
@@ -105,43 +101,40 @@ func Run(ctx context.Context, threads int, m *resnet.Model) (*Report, error) {
 }
 
 // run computes the reference's network here.
-func (ref *reference) run(pool *parallel.Pool) (*tensor.Tensor, error) {
+func (ref *reference) run(ctx context.Context, threads int) (*tensor.Tensor, error) {
 	net, err := models.New(ref.model)
 	if err != nil {
 		return nil, err
 	}
-	n, c, h, w := ref.shape[0], ref.shape[1], ref.shape[2], ref.shape[3]
-	t, err := nn.Trace(net, nn.TraceOptions{Input: graph.F32(n, c, h, w)})
-	if err != nil {
-		return nil, err
-	}
-	t.Graph.Output("logits", t.Output)
-	vars := engine.NewVars()
-	for _, v := range t.Params {
-		x := tensor.New(v.Param.Shape...)
-		kind, err := namefill.KindOf(v.Name, len(v.Param.Shape))
+	values := map[string]*tensor.Tensor{}
+	for _, e := range nn.Params(net) {
+		if e.Param.DType != tensor.Float32 {
+			values[e.Name] = tensor.NewInt64(e.Param.Shape...) // a counter, which inference does not read
+			continue
+		}
+		kind, err := namefill.KindOf(e.Name, len(e.Param.Shape))
 		if err != nil {
 			return nil, err
 		}
-		namefill.Fill(v.Name, x, kind)
-		if err := vars.Set(v.Name, x); err != nil {
-			return nil, err
-		}
+		values[e.Name] = tensor.New(e.Param.Shape...)
+		namefill.Fill(e.Name, values[e.Name], kind)
 	}
-	plan, err := engine.Compile(t.Graph, vars, engine.Options{Pool: pool})
+	vars, err := infer.Adopt(net, values)
 	if err != nil {
 		return nil, err
 	}
-	x, out := tensor.New(n, c, h, w), tensor.New(plan.Outputs()[0].Shape...)
-	namefill.Fill("input", x, namefill.Input)
-	if err := plan.Run([]*tensor.Tensor{x}, []*tensor.Tensor{out}); err != nil {
+	r, err := infer.New(net, vars, infer.Options{Threads: threads, Exact: true})
+	if err != nil {
 		return nil, err
 	}
-	return out, nil
+	x := tensor.New(ref.shape[:]...)
+	namefill.Fill("input", x, namefill.Input)
+	out, err := r.Run(ctx, infer.Query{}, infer.Tensors{nn.ImageInput: x})
+	return out[infer.Output], err
 }
 
-// difference returns the largest difference of the stored logits from those
-// that were computed, as a share of the largest stored one.
+// difference returns the largest difference between stored and computed logits, as
+// a share of the largest stored logit.
 func (ref *reference) difference(logits *tensor.Tensor) float64 {
 	classes := logits.Shape()[1]
 	worst, largest := 0.0, 0.0
@@ -184,9 +177,10 @@ func gemm(pool *parallel.Pool) (float64, error) {
 // speed returns the images per second of a model.
 func speed(ctx context.Context, m *resnet.Model) (float64, error) {
 	const batch = 16
-	x := make([]float32, batch*m.Input().Numel())
+	in := m.Input()
+	x := tensor.NewNHWC(batch, in[0], in[1], in[2])
 	d := median(func() error {
-		_, _, err := m.Forward(ctx, x, batch)
+		_, _, err := m.Forward(ctx, x)
 		return err
 	})
 	return batch / d.took.Seconds(), d.err

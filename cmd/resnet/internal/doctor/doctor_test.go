@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/internal/golden"
-	"github.com/resnet-go/resnet/internal/parallel"
 )
 
 func TestVectorsAreThoseOfTheGoldens(t *testing.T) {
@@ -19,10 +18,8 @@ func TestVectorsAreThoseOfTheGoldens(t *testing.T) {
 }
 
 func TestReferencesPassAndMistakesDoNot(t *testing.T) {
-	pool := parallel.NewPool(2)
-	defer pool.Close()
 	for _, ref := range references {
-		logits, err := ref.run(pool)
+		logits, err := ref.run(t.Context(), 2)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,220 @@
+package data
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/internal/philox"
+)
+
+// Batch is a number of samples as a network takes them. Its memory is reused:
+// everything in it is valid only until the next turn of the loop over
+// [Loader.Epoch].
+type Batch struct {
+	Epoch, Step int
+
+	// N is the number of rows. The first Real rows are samples; the others pad the
+	// last batch of [Pad]: zeros, with label -1 and zero targets.
+	N, Real int
+	H, W, C int
+
+	X      []float32 // inputs, [N, H, W, C] (channels last)
+	Labels []int64   // the class of each row, [N]; of a mixed row, its own class; nil for multi-label data
+	// Targets are the soft, multi-hot or one-hot targets, [N, classes], when
+	// batches are mixed, the dataset is multi-label or LoaderConfig.SoftTargets is
+	// set; else nil.
+	Targets []float32
+	Index   []int // which sample of the dataset each row is; -1 in padding
+}
+
+// slot is a batch that is being made.
+type slot struct {
+	Batch
+	entries []entry       // the samples of the rows
+	errs    []error       // one per row
+	pending atomic.Int32  // tasks that are not done
+	ready   chan struct{} // receives when the batch is complete
+}
+
+func newSlot() *slot { return &slot{ready: make(chan struct{}, 1)} }
+
+func (b *slot) firstError() error {
+	for _, err := range b.errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// workerState is the memory of one worker.
+type workerState struct {
+	stages
+	source picture
+	files  imaging.Reader
+	file   []byte
+	spare  []float32
+}
+
+// errSkipped marks a row whose sample is left out.
+var errSkipped = errors.New("skipped")
+
+// fill makes a row of a batch.
+func (l *Loader) fill(b *slot, row int, ws *workerState) error {
+	e := b.entries[row]
+	err := l.sample(b, row, e, ws)
+	if err == nil {
+		return nil
+	}
+	if !l.cfg.SkipBad {
+		return err
+	}
+	if !l.cfg.Shuffle && !l.cfg.Balanced {
+		return errSkipped
+	}
+	// The replacement is drawn by the bad sample's number, so that it does not
+	// depend on which other samples are bad or were seen before.
+	rng := philox.Keyed(l.cfg.Seed, uint32(opReplace)|e.copy<<8, uint32(b.Epoch), e.index)
+	for range maxReplace {
+		other := entry{index: uint32(rng.IntN(l.ds.Len())), copy: e.copy + 1}
+		if l.sample(b, row, other, ws) == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("data: %d samples drawn as replacements for %s were bad too: %w", maxReplace, l.ds.Name(int(e.index)), err)
+}
+
+const maxReplace = 100
+
+// sample writes a sample to a row, without trying one again that is known to be
+// bad.
+func (l *Loader) sample(b *slot, row int, e entry, ws *workerState) error {
+	i := int(e.index)
+	if l.cfg.SkipBad {
+		l.mu.Lock()
+		bad := l.bad[i]
+		l.mu.Unlock()
+		if bad != nil {
+			return bad
+		}
+	}
+	size := b.H * b.W * b.C
+	if err := l.input(b.X[row*size:(row+1)*size], b.Epoch, e, ws); err != nil {
+		bad := &SampleError{Index: i, Name: l.ds.Name(i), Err: err}
+		if l.cfg.SkipBad {
+			l.mu.Lock()
+			l.bad[i] = bad
+			l.mu.Unlock()
+		}
+		return bad
+	}
+	b.Index[row] = i
+	labels := l.ds.Labels(i)
+	if b.Labels != nil {
+		b.Labels[row] = int64(labels[0])
+	}
+	if b.Targets != nil {
+		k := len(b.Targets) / b.N
+		for _, c := range labels {
+			b.Targets[row*k+c] = 1
+		}
+	}
+	return nil
+}
+
+// input decodes, augments and normalizes a sample.
+func (l *Loader) input(dst []float32, epoch int, e entry, ws *workerState) error {
+	p, a := l.cfg.Preprocess, l.cfg.Augment
+	if err := l.fetch(ws, int(e.index)); err != nil {
+		return err
+	}
+	var v view
+	var err error
+	if a == nil {
+		v, err = ws.fit(p, &ws.source)
+	} else {
+		v, err = a.view(&ws.stages, p, &ws.source, l.key(epoch, e))
+	}
+	if err != nil {
+		return err
+	}
+	l.norm.write(dst, v)
+	if a != nil && a.RandomErasing != nil {
+		a.RandomErasing.erase(dst, p.Height, p.Width, p.Channels, l.key(epoch, e))
+	}
+	return nil
+}
+
+// fetch gets sample i: decoded from the cache or the dataset, or as a file that is
+// open and still to be decoded.
+func (l *Loader) fetch(ws *workerState, i int) error {
+	m := &ws.decoded
+	ws.source = picture{m: m, own: m}
+	if l.cache != nil {
+		var err error
+		ws.source.m, err = l.cache.get(i, m)
+		return err
+	}
+	ds, k := origin(l.ds, i)
+	if o, ok := ds.(FileDataset); ok {
+		var err error
+		ws.file, err = o.Open(k, &ws.files, ws.file)
+		ws.source.reader = &ws.files
+		return err
+	}
+	return l.ds.Decode(i, m)
+}
+
+func (l *Loader) key(epoch int, e entry) sampleKey {
+	return sampleKey{seed: l.cfg.Seed, epoch: uint32(epoch), index: e.index, copy: e.copy}
+}
+
+// complete finishes a batch when all its rows are made: it closes the gaps of
+// skipped rows, pads, and mixes.
+func (l *Loader) complete(b *slot, ws *workerState) {
+	size, k := b.H*b.W*b.C, 0
+	if b.Targets != nil {
+		k = len(b.Targets) / b.N
+	}
+	real := 0
+	for row, err := range b.errs {
+		switch {
+		case errors.Is(err, errSkipped):
+			b.errs[row] = nil
+			continue
+		case err != nil:
+			return
+		}
+		if row != real {
+			copy(b.X[real*size:(real+1)*size], b.X[row*size:])
+			copy(b.Targets[real*k:(real+1)*k], b.Targets[row*k:])
+			b.Index[real] = b.Index[row]
+			if b.Labels != nil {
+				b.Labels[real] = b.Labels[row]
+			}
+		}
+		real++
+	}
+	b.Real = real
+	if l.cfg.Last != Pad {
+		b.N = real
+	}
+	clear(b.X[real*size:])
+	clear(b.Targets[real*k:])
+	for row := real; row < len(b.Index); row++ {
+		b.Index[row] = -1
+		if b.Labels != nil {
+			b.Labels[row] = -1
+		}
+	}
+	b.X, b.Targets, b.Index = b.X[:b.N*size], b.Targets[:b.N*k], b.Index[:b.N]
+	if b.Labels != nil {
+		b.Labels = b.Labels[:b.N]
+	}
+	if a := l.cfg.Augment; a.Mixes() {
+		ws.spare = resized(ws.spare, max(size, k))
+		a.mix(&b.Batch, l.cfg.Seed, ws.spare)
+	}
+}

@@ -1,0 +1,116 @@
+package modelfile
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/tensor"
+	"github.com/resnet-go/resnet/weights"
+)
+
+// openNamed puts the weights of a file into the network that cfg describes.
+func openNamed(h *weights.Handle, cfg models.Config, opt Options) (*Result, error) {
+	file, source, err := read(h, opt)
+	if err != nil {
+		return nil, err
+	}
+	r := &Result{File: file.ModelOnly(), Source: source}
+	if err := r.fit(cfg, opt); err != nil {
+		return nil, fmt.Errorf("%s for %s: %w", h.Path(), cfg.Name, err)
+	}
+	return r, nil
+}
+
+func (r *Result) fit(cfg models.Config, opt Options) error {
+	tensors, err := opt.Keys.Apply(r.File.Tensors)
+	if err != nil {
+		return err
+	}
+	draft, err := cfg.Build()
+	if err != nil {
+		return err
+	}
+	tensors, family, how := Recognize(nn.Wants(draft), tensors)
+	if how != "" {
+		r.Notes = append(r.Notes, "tensors renamed: "+how)
+	}
+	if len(r.Source.Dicts) > 1 {
+		r.Notes = append(r.Notes, fmt.Sprintf("state dict %q was chosen of %q", r.Source.Dict, r.Source.Dicts))
+	}
+	fitted(&cfg, tensors)
+	if opt.Classes > 0 {
+		cfg.Classes = opt.Classes
+	}
+	net, err := cfg.Build()
+	if err != nil {
+		return err
+	}
+	state, report, err := weights.Fit(nn.Wants(net), tensors, weights.FitOptions{Partial: opt.Partial})
+	report.Renamed = how
+	r.Report = report
+	if err != nil {
+		return err
+	}
+	if opt.Partial {
+		if err := nn.Init(net, opt.Seed); err != nil {
+			return err
+		}
+	}
+	if _, err := nn.Load(net, state, nn.LoadOptions{Partial: opt.Partial, Share: true}); err != nil {
+		return err
+	}
+	return r.describe(net, cfg, family)
+}
+
+// describe fills in the file.
+func (r *Result) describe(net *models.Model, cfg models.Config, family string) error {
+	r.Module, r.Model, r.Input, r.Classes = net, net, net.Input(), cfg.Classes
+	r.File.Tensors = nn.Values(net)
+	var err error
+	if r.File.Architecture, err = json.Marshal(cfg); err != nil {
+		return err
+	}
+	if len(r.File.Classes) != 0 && len(r.File.Classes) != cfg.Classes {
+		r.Notes = append(r.Notes, fmt.Sprintf("the file's %d class names are left out, because the network has %d classes", len(r.File.Classes), cfg.Classes))
+		r.File.Classes = nil
+	}
+	if len(r.File.Preprocess) > 0 {
+		return nil
+	}
+	if p, why, ok := preprocess(cfg, family); ok {
+		r.Preprocess, r.Why = &p, why
+	}
+	return nil
+}
+
+// preprocess returns how pictures were prepared for the weights, if the network
+// and the family leave no doubt.
+func preprocess(cfg models.Config, family string) (p data.Preprocess, why string, ok bool) {
+	p, err := data.Preset("imagenet")
+	if err != nil || cfg.InChannels != p.Channels {
+		return p, "", false
+	}
+	switch {
+	case family == "pytorch_resnet_cifar10" && cfg.Stem == models.StemCIFAR:
+		// Its trainer uses ImageNet's mean and deviation for CIFAR-10.
+		p.Width, p.Height, p.Resize = cfg.InputSize, cfg.InputSize, cfg.InputSize
+		return p, "in pytorch_resnet_cifar10", true
+	case cfg.Stem != models.StemCIFAR && cfg.Classes == 1000:
+		return p, "usual for ImageNet", true
+	}
+	return p, "", false
+}
+
+// fitted sets the number of classes and of input channels to what the tensors
+// have.
+func fitted(cfg *models.Config, tensors map[string]*tensor.Tensor) {
+	if t := tensors["fc.weight"]; t != nil && len(t.Shape()) >= 2 {
+		cfg.Classes = t.Shape()[0]
+	}
+	if t := tensors["conv1.weight"]; t != nil && len(t.Shape()) == 4 {
+		cfg.InChannels = t.Shape()[1]
+	}
+}

@@ -1,0 +1,114 @@
+package resnet
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/infer"
+	"github.com/resnet-go/resnet/modelfile"
+	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/tensor"
+	"github.com/resnet-go/resnet/weights"
+)
+
+// Description gives the inputs and outputs of a network their meaning. Preprocess must be given.
+type Description struct {
+	Name       string          // of the model, for messages; may be empty
+	Classes    []string        // by index; nil numbers them
+	MultiLabel bool            // a picture may have any number of classes
+	Preprocess data.Preprocess // how pictures become inputs
+	// Meta holds what else [Model.Meta] returns and [Model.Save] writes, such as
+	// figures and seed. The fields that are given above are not read.
+	Meta weights.Meta
+}
+
+// FromModule makes a model of a network in memory, which has its values: one of
+// package models, or any module whose output is logits [N classes]. The values
+// are copied; the module keeps its own. Options.Weights must not be set.
+func FromModule(net nn.Module, d Description, opt Options) (*Model, error) {
+	if err := opt.check(); err != nil {
+		return nil, err
+	}
+	if net == nil || d.Preprocess.Width == 0 {
+		return nil, errors.New("resnet: FromModule needs a network and Description.Preprocess")
+	}
+	if opt.Weights.Preprocess != nil || opt.Weights.Classes != nil || opt.Weights.Keys != nil || opt.Weights.Partial {
+		return nil, errors.New("resnet: FromModule: Preprocess and Classes belong to the Description; Keys and Partial belong to files")
+	}
+	if d.Name == "" {
+		d.Name = fmt.Sprintf("%T", net)
+	}
+	if err := nn.Check(net); err != nil {
+		return nil, fmt.Errorf("resnet: %s: %w", d.Name, err)
+	}
+	p := d.Preprocess
+	input := tensor.Shape{p.Channels, p.Height, p.Width}
+	classes, err := outputs(net, input)
+	if err != nil {
+		return nil, fmt.Errorf("resnet: %s: %w", d.Name, err)
+	}
+	file := &weights.File{Meta: d.Meta}
+	file.Classes, file.MultiLabel = d.Classes, d.MultiLabel
+	if file.Preprocess, err = json.Marshal(p); err != nil {
+		return nil, err
+	}
+	file.Architecture = nil
+	if m, ok := net.(*models.Model); ok {
+		if file.Architecture, err = json.Marshal(m.Config); err != nil {
+			return nil, err
+		}
+	}
+	values := map[string]*tensor.Tensor{}
+	for _, e := range nn.Params(net) {
+		if e.Param.Value != nil {
+			values[e.Name] = e.Param.Value.Clone()
+		}
+	}
+	vars, err := infer.Adopt(net, values)
+	if err != nil {
+		return nil, fmt.Errorf("resnet: %s: %w", d.Name, err)
+	}
+	return assemble(d.Name, &modelfile.Result{Module: net, Input: input, Classes: classes, File: file}, vars, opt)
+}
+
+// outputs returns the number of classes of a network.
+func outputs(net nn.Module, input tensor.Shape) (int, error) {
+	t, err := nn.Trace(net, nn.TraceOptions{Input: graph.F32(1, input[0], input[1], input[2])})
+	if err != nil {
+		return 0, err
+	}
+	s := t.Output.Shape
+	if len(s) != 2 {
+		return 0, fmt.Errorf("the network's output is %v, must be logits [N classes]", s)
+	}
+	return s[1], nil
+}
+
+// Save writes the model as a file of this project. [Open] opens the file of a
+// network of package models. The file of another network holds its weights by
+// state-dict key, for nn.Load.
+func (m *Model) Save(path string) error {
+	f := &weights.File{Meta: m.meta, Tensors: map[string]*tensor.Tensor{}}
+	f.Classes, f.Training = m.classes, nil
+	var err error
+	if f.Preprocess, err = json.Marshal(m.prep); err != nil {
+		return err
+	}
+	if n, ok := m.net.(*models.Model); ok {
+		if f.Architecture, err = json.Marshal(n.Config); err != nil {
+			return err
+		}
+	}
+	for _, e := range nn.Params(m.net) {
+		t, err := m.Vars().Get(e.Name)
+		if err != nil {
+			return fmt.Errorf("resnet: %s: %w", m.name, err)
+		}
+		f.Tensors[e.Name] = t
+	}
+	return weights.Save(path, f, weights.SaveOptions{})
+}

@@ -1,0 +1,398 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/engine"
+	"github.com/resnet-go/resnet/infer"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/tensor"
+	"github.com/resnet-go/resnet/weights"
+)
+
+// loop is what computes: the compiled step, what feeds it, and how long it goes
+// on.
+type loop struct {
+	step  *Step
+	vars  *engine.Vars // of step
+	train *data.Loader
+	eval  *evaluator // nil without validation
+	// loading is the context of the training part's loader, which does not see
+	// that of the run: the step in progress is to be finished.
+	loading     context.Context
+	stopLoading context.CancelFunc
+
+	start                   position // before the first step of the run
+	perEpoch, total, epochs int      // updates per epoch, updates and epochs at the end
+	clock                   clock
+	counted                 map[string]int64 // num_batches_tracked before the run
+}
+
+// position is how far training was.
+type position struct{ epoch, update int }
+
+// stop ends loading.
+func (l *loop) stop() {
+	if l.loading == nil {
+		return
+	}
+	l.stopLoading()
+	l.train.Close()
+	if l.eval != nil {
+		l.eval.loader.Close()
+	}
+}
+
+// build makes loaders, variables and plans. state holds the optimizer's slots
+// and the averages of a run that is continued; nil starts fresh.
+func (s *session) build(state map[string]*tensor.Tensor) error {
+	rec, sp := s.rec, s.splits
+	train := s.prep
+	if rec.TrainSize > 0 {
+		train.Width, train.Height = rec.TrainSize, rec.TrainSize
+	}
+	loss, err := rec.Loss.on(sp.Train, sp.Spec)
+	if err != nil {
+		return err
+	}
+	if err := s.load(train, loss); err != nil {
+		return err
+	}
+	if err := s.fill(state); err != nil {
+		return err
+	}
+	opt := StepOptions{
+		Input:   tensor.Shape{rec.BatchSize, train.Channels, train.Height, train.Width},
+		Classes: len(sp.Classes()), Loss: loss, Optimizer: rec.Optimizer, SoftTargets: rec.Augment.Mixes(),
+		EMA: rec.EMA != nil, Accumulate: rec.Accumulate, Recompute: rec.Recompute,
+		Vars: s.vars, Compute: infer.Options{Threads: s.threads, Exact: rec.Exact, BF16: s.bf16},
+	}
+	if rec.Finetune != nil {
+		opt.BodyLR = rec.Finetune.BackboneLR
+	}
+	if s.step, err = NewStep(s.module, opt); err != nil {
+		return err
+	}
+	if err := s.schedule(); err != nil {
+		return err
+	}
+	if err := s.countBatches(); err != nil {
+		return err
+	}
+	if s.out == "" {
+		return nil
+	}
+	s.results, err = openResults(s.out, &s.state, s.meta)
+	return err
+}
+
+// load makes the loaders.
+func (s *session) load(train data.Preprocess, loss LossRecipe) (err error) {
+	rec, sp := s.rec, s.splits
+	common := data.LoaderConfig{Seed: s.seed, SkipBad: s.skipBad, Workers: s.threads}
+	lc := common
+	lc.BatchSize, lc.Preprocess, lc.Augment, lc.SoftTargets = rec.BatchSize, train, &rec.Augment, loss.bce()
+	lc.Shuffle, lc.Balanced, lc.Last = true, rec.Balanced, data.Drop
+	if s.train, err = data.NewLoader(sp.Train, lc); err != nil {
+		return fmt.Errorf("training part of %s: %w", sp.Spec, err)
+	}
+	ev := sp.Eval()
+	if ev == nil || ev.Len() == 0 {
+		return nil
+	}
+	ec := common
+	ec.BatchSize, ec.Preprocess = rec.EvalBatch, s.prep
+	if ec.BatchSize == 0 {
+		ec.BatchSize = rec.BatchSize
+	}
+	if s.eval, err = newEvaluator(s.module, ev, ec, infer.Options{Threads: s.threads, Exact: rec.Exact}); err != nil {
+		return fmt.Errorf("validation part of %s: %w", sp.Spec, err)
+	}
+	return nil
+}
+
+// fill gives the variables their values.
+func (s *session) fill(state map[string]*tensor.Tensor) error {
+	s.vars = engine.NewVars()
+	for _, e := range nn.Params(s.module) {
+		if err := s.vars.Set(e.Name, e.Param.Value); err != nil {
+			return err
+		}
+		e.Param.Value = nil // the engine has its own copy
+	}
+	for name, t := range state {
+		if err := s.vars.Set(name, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// countBatches notes num_batches_tracked, which no plan counts.
+func (s *session) countBatches() error {
+	s.counted = map[string]int64{}
+	for _, key := range s.step.counters {
+		t, err := s.vars.Get(key)
+		if err != nil {
+			return err
+		}
+		s.counted[key] = t.Int64s()[0] - int64(s.state.Update*s.step.accumulate)
+	}
+	return nil
+}
+
+// value returns a copy of a variable as it is now.
+func (s *session) value(name string) (*tensor.Tensor, error) {
+	t, err := s.vars.Get(name)
+	if err != nil {
+		return nil, err
+	}
+	if before, ok := s.counted[name]; ok {
+		t.Int64s()[0] = before + int64(s.state.Update*s.step.accumulate)
+	}
+	return t, nil
+}
+
+// schedule works out how long the run is.
+func (s *session) schedule() error {
+	batches, acc := s.train.Steps(), s.step.accumulate
+	s.perEpoch = batches / acc
+	if s.perEpoch == 0 {
+		return fmt.Errorf("accumulate is %d, but an epoch has only %d batches of %d", acc, batches, s.rec.BatchSize)
+	}
+	s.clock = clock{unit: s.perEpoch, batch: s.rec.BatchSize * acc}
+	if s.rec.Iterations > 0 {
+		s.clock.total, s.clock.unit = s.rec.Iterations, 1
+	} else {
+		s.clock.total = s.rec.Epochs * s.perEpoch
+	}
+	s.total = s.start.update + s.clock.total
+	s.epochs = s.start.epoch + (s.clock.total+s.perEpoch-1)/s.perEpoch
+	if g := s.rec.LR.Gate; g != nil && s.state.Gate == nil && s.depth >= g.FromDepth {
+		s.state.Gate = &gateState{}
+	}
+	return nil
+}
+
+// updatesIn returns the number of updates of an epoch; the last may be short.
+func (l *loop) updatesIn(epoch int) int {
+	return min(l.perEpoch, l.clock.total-(epoch-l.start.epoch)*l.perEpoch)
+}
+
+// lr returns the learning rate of the next update.
+func (s *session) lr() float64 { return s.lrOf(s.state.Update) }
+
+// lastLR returns the learning rate of the update before.
+func (s *session) lastLR() float64 { return s.lrOf(max(s.start.update, s.state.Update-1)) }
+
+func (s *session) lrOf(update int) float64 {
+	if g := s.state.Gate; g != nil && !g.Open {
+		return s.rec.LR.Gate.LR
+	}
+	return s.rec.LR.at(update-s.start.update, s.clock)
+}
+
+// epoch trains to the end of the epoch in progress.
+func (s *session) epoch(ctx context.Context) error {
+	acc := s.step.accumulate
+	updates := s.updatesIn(s.state.Epoch)
+	s.log.startEpoch(s.state.Epoch+1, s.epochs, s.state.Step*s.clock.batch, updates*s.clock.batch)
+	defer s.log.endEpoch()
+	if s.state.Step >= updates {
+		return nil
+	}
+	first, last := s.state.Step*acc, updates*acc-1 // batches
+	micro, began, asked := 0, time.Now(), time.Now()
+	for b, err := range s.train.Epoch(s.loading, s.state.Epoch, first) {
+		if err != nil {
+			return err
+		}
+		if b.Step == max(first, last-s.train.Prefetch()) {
+			s.prepareNext()
+		}
+		if micro == 0 && ctx.Err() != nil {
+			return s.interrupted(ctx)
+		}
+		s.waited += time.Since(asked)
+		s.log.waited(time.Since(asked))
+		micro++
+		if err := s.trainOn(b, micro-1); err != nil {
+			return err
+		}
+		s.images += b.N
+		if micro < acc {
+			asked = time.Now()
+			continue
+		}
+		micro = 0
+		s.trained += time.Since(began)
+		if err := s.saveIfDue(); err != nil {
+			return err
+		}
+		if s.state.Step == updates {
+			break
+		}
+		began = time.Now()
+		asked = began
+	}
+	if ctx.Err() != nil {
+		return s.interrupted(ctx)
+	}
+	return nil
+}
+
+// prepareNext prefetches the first batches of the next phase, validation or the
+// next epoch, during the last steps of this one.
+func (s *session) prepareNext() {
+	if s.eval != nil && s.due() {
+		s.eval.loader.Prepare(s.loading, 0, 0)
+	} else {
+		s.prepareEpoch()
+	}
+}
+
+// prepareEpoch prefetches the first batches of the next epoch.
+func (s *session) prepareEpoch() {
+	if s.state.Epoch+1 < s.epochs {
+		s.train.Prepare(s.loading, s.state.Epoch+1, 0)
+	}
+}
+
+// trainOn runs the step on a batch, number micro of its update, and counts.
+func (s *session) trainOn(b *data.Batch, micro int) error {
+	st, lr, acc := &s.state, s.lr(), s.step.accumulate
+	in := StepInput{Batch: b, LR: lr, EMADecay: s.decay(), Seed: s.seed, Draw: st.Update*acc + micro, Update: st.Update + 1, Add: micro+1 < acc}
+	r, err := s.step.Run(in)
+	if err != nil {
+		return fmt.Errorf("epoch %d, step %d: %w", st.Epoch+1, st.Update+1, err)
+	}
+	if what := notFinite("the loss", r.Loss); what != "" {
+		return s.diverged(what, lr)
+	}
+	if what := notFinite("the norm of the gradients", r.GradNorm); what != "" {
+		return s.diverged(what, lr)
+	}
+	hits := 0
+	if b.Labels != nil {
+		hits = st.Sums.count(r.Logits, b.Labels, b.N, s.step.classes)
+	} else {
+		st.Sums.Samples += b.N
+	}
+	st.Sums.Loss += r.Loss
+	st.Sums.Batches++
+	if !in.Add {
+		st.Update++
+		st.Step++
+	}
+	s.gate(hits)
+	if in.Add {
+		return nil
+	}
+	step := StepRecord{Epoch: st.Epoch + 1, Step: st.Update, LR: lr, Loss: r.Loss, Top1: float64(hits) / float64(b.N)}
+	s.log.step(step, st.Sums.metrics(), s.clock.batch)
+	return s.tolerate(s.results.step(step))
+}
+
+// decay returns the decay of the moving averages at the next update. During the
+// warm-up they just follow: the first weights are of no use.
+func (s *session) decay() float64 {
+	switch e, next := s.rec.EMA, s.state.Update; {
+	case e == nil:
+		return 0
+	case next-s.start.update < s.clock.steps(s.rec.LR.Warmup):
+		return 0
+	case (next+1)%max(1, e.Every) != 0:
+		return 1
+	default:
+		return e.Decay
+	}
+}
+
+// gate opens the [Gate] when the error over the last batches has fallen enough.
+func (s *session) gate(hits int) {
+	g := s.state.Gate
+	if g == nil || g.Open {
+		return
+	}
+	g.Hits = append(g.Hits, hits)
+	if len(g.Hits) > gateWindow {
+		g.Hits = g.Hits[1:]
+	}
+	sum := 0
+	for _, h := range g.Hits {
+		sum += h
+	}
+	wrong := 1 - float64(sum)/float64(gateWindow*s.rec.BatchSize)
+	if len(g.Hits) == gateWindow && wrong < s.rec.LR.Gate.UntilError {
+		g.Open, g.Hits = true, nil
+		s.log.note("training error below %.0f%% after %d steps: the learning rate goes from %g to the schedule's",
+			100*s.rec.LR.Gate.UntilError, s.state.Update, s.rec.LR.Gate.LR)
+	}
+}
+
+// notFinite returns "WHAT is NaN" or the like, "" if x is finite.
+func notFinite(what string, x float64) string {
+	switch {
+	case math.IsNaN(x):
+		return what + " is NaN"
+	case math.IsInf(x, 0):
+		return what + " is infinite"
+	}
+	return ""
+}
+
+// evaluate runs the validation. When ctx ends in the middle, the state at the
+// end of the epoch is saved, and resuming evaluates again.
+func (s *session) evaluate(ctx context.Context) (Metrics, error) {
+	s.log.startEval(s.splits.Eval().Len())
+	defer s.log.endEpoch()
+	left := s.eval.loader.Steps()
+	ahead := min(s.eval.loader.Prefetch(), left-1)
+	m, err := s.eval.run(ctx, s.vars, func(samples int) {
+		if left--; left == ahead {
+			s.prepareEpoch()
+		}
+		s.log.evaluated(samples)
+	})
+	if err != nil && ctx.Err() != nil {
+		return m, s.interrupted(ctx)
+	}
+	if err != nil {
+		return m, fmt.Errorf("evaluation after epoch %d: %w", s.state.Epoch+1, err)
+	}
+	if what := notFinite("the validation loss", m.Loss); what != "" {
+		return m, s.diverged(what, s.lastLR())
+	}
+	return m, nil
+}
+
+// fileOf returns a copy of every variable as a model file.
+func (s *session) fileOf() (*weights.File, error) {
+	f := &weights.File{Meta: s.meta, Tensors: map[string]*tensor.Tensor{}, State: map[string]*tensor.Tensor{}}
+	for _, name := range s.vars.Names() {
+		if len(name) >= len(accPrefix) && name[:len(accPrefix)] == accPrefix {
+			continue
+		}
+		t, err := s.value(name)
+		if err != nil {
+			return nil, err
+		}
+		if t.DType() == tensor.Float32 {
+			for _, x := range t.Float32s() {
+				if what := notFinite(name, float64(x)); what != "" {
+					return nil, s.diverged(what, s.lastLR())
+				}
+			}
+		}
+		if weights.IsState(name) {
+			f.State[name] = t
+		} else {
+			f.Tensors[name] = t
+		}
+	}
+	return f, nil
+}

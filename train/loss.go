@@ -1,0 +1,74 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/graph"
+)
+
+// Loss is what training minimizes: [CrossEntropy], [BCE], or a [LossRecipe] as
+// recipes have it.
+type Loss interface {
+	// recipe returns the loss as recipes have it.
+	recipe() LossRecipe
+}
+
+// CrossEntropy is for pictures of one class each; see graph.CrossEntropy.
+type CrossEntropy struct {
+	LabelSmoothing float64
+	Weights        []float64 // one per class; nil for all 1
+}
+
+func (l CrossEntropy) recipe() LossRecipe {
+	return LossRecipe{Kind: "cross-entropy", LabelSmoothing: l.LabelSmoothing, ClassWeights: ClassWeights{Weights: l.Weights}}
+}
+
+// BCE is the binary cross-entropy, one yes-or-no question per class, for
+// pictures with any number of labels; see graph.BCEWithLogits.
+type BCE struct {
+	Weights []float64 // of the positives, one per class; nil for all 1
+}
+
+func (l BCE) recipe() LossRecipe {
+	return LossRecipe{Kind: "bce", ClassWeights: ClassWeights{Weights: l.Weights}}
+}
+
+func (l LossRecipe) recipe() LossRecipe { return l }
+
+// bce reports whether the loss asks a yes-or-no question per class.
+func (l LossRecipe) bce() bool { return l.Kind == "bce" }
+
+// op returns the loss as an operator.
+func (l LossRecipe) op() graph.Op {
+	if l.bce() {
+		return graph.BCEWithLogits{}
+	}
+	return graph.CrossEntropy{LabelSmoothing: float32(l.LabelSmoothing)}
+}
+
+// on settles what the recipe leaves to the data: an empty Kind and balanced
+// class weights.
+func (l LossRecipe) on(ds data.Dataset, spec string) (LossRecipe, error) {
+	multi := ds.MultiLabel()
+	if l.Kind == "" {
+		l.Kind = "cross-entropy"
+		if multi {
+			l.Kind = "bce"
+		}
+	}
+	switch {
+	case multi && !l.bce():
+		return l, fmt.Errorf("loss.name: the pictures of %s have any number of labels, which needs bce", spec)
+	case l.bce() && l.LabelSmoothing > 0:
+		return l, errors.New("loss.label_smoothing belongs to cross-entropy, not to bce")
+	}
+	if l.ClassWeights.Balanced {
+		l.ClassWeights = ClassWeights{}
+		for _, w := range data.ClassWeights(ds) {
+			l.ClassWeights.Weights = append(l.ClassWeights.Weights, float64(w))
+		}
+	}
+	return l, nil
+}

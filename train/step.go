@@ -1,0 +1,236 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/engine"
+	"github.com/resnet-go/resnet/infer"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// StepOptions are the choices of [NewStep]. Input, Loss and Optimizer must be
+// given.
+type StepOptions struct {
+	Input tensor.Shape // of a batch, [N C H W]
+	// Classes is the number of classes of the data, which the network's output
+	// must have; 0 accepts any.
+	Classes   int
+	Loss      Loss
+	Optimizer Optimizer
+	// SoftTargets makes the targets distributions over the classes, as mixed
+	// batches have them, instead of labels. A [BCE] always has soft targets.
+	SoftTargets bool
+	// BodyLR scales the learning rate of all but the last fully connected layer;
+	// 0 means 1.
+	BodyLR float64
+	// EMA keeps a moving average of all parameters and running statistics.
+	EMA bool
+	// Accumulate is the number of batches whose gradients are averaged for an
+	// update; 0 means 1.
+	Accumulate int
+	// Recompute keeps only what enters and leaves each block until the backward
+	// pass: less memory, more time, the same bits.
+	Recompute bool
+	// Vars holds the network's values by state-dict key and gets what training
+	// needs besides: optimizer slots and averages that it does not have yet. nil
+	// stands for copies of the parameters' values.
+	Vars *engine.Vars
+	// Compute is how the step is computed: threads, algorithms, precision.
+	Compute infer.Options
+}
+
+// Step is one step of training as a compiled graph: forward pass, loss,
+// gradients, update and moving averages in one plan. With accumulation there is
+// a second plan, which adds up gradients and updates only running statistics.
+// It is what [Run] and [Trainer.Fit] train with. It is not safe for concurrent
+// use.
+type Step struct {
+	module    nn.Module
+	vars      *engine.Vars
+	options   infer.Options
+	input     tensor.Shape
+	classes   int
+	soft      bool // targets are float32 [N classes]
+	loss      LossRecipe
+	opt       OptimizerRecipe
+	headPath  string  // module path of the last fully connected layer
+	bodyLR    float64 // factor on the learning rate outside the head
+	ema       bool
+	recompute bool
+	// accumulate is the number of batches per update.
+	accumulate int
+
+	update, adding *stepPlan
+	counters       []string // num_batches_tracked keys
+	trainable      []nn.Var
+}
+
+// StepInput is what a run of a [Step] computes on.
+type StepInput struct {
+	// Batch has N rows of X, and Targets where the step's are soft, else Labels.
+	Batch *data.Batch
+	LR    float64
+	// EMADecay is the decay of the moving averages; 1 leaves them as they are.
+	EMADecay float64
+	// Seed and Draw choose the random numbers of dropout and stochastic depth;
+	// Draw counts the batches of the whole training.
+	Seed uint64
+	Draw int
+	// Update is the number of the update from 1, which AdamW corrects its bias by.
+	Update int
+	// Add only adds the gradients to the sums of the batches before. It must be set
+	// for all but the last of the batches of an update with accumulation.
+	Add bool
+}
+
+// StepResult is what a run of a [Step] found, before its update. It holds until
+// the next run.
+type StepResult struct {
+	Loss     float64   // mean over the batch
+	GradNorm float64   // of all gradients together; 0 without clipping
+	Logits   []float32 // [N classes]
+}
+
+// NewStep compiles the training step of a network whose output is logits
+// [N classes]. An error about shapes names the path of the module.
+func NewStep(m nn.Module, opt StepOptions) (*Step, error) {
+	if m == nil || opt.Loss == nil || opt.Optimizer == nil || len(opt.Input) != 4 {
+		return nil, errors.New("train: NewStep needs a module, an input shape [N C H W], a loss and an optimizer")
+	}
+	s := &Step{module: m, vars: opt.Vars, options: opt.Compute, input: opt.Input, classes: opt.Classes,
+		headPath: lastLinear(m), bodyLR: opt.BodyLR, ema: opt.EMA, recompute: opt.Recompute, accumulate: max(1, opt.Accumulate)}
+	s.opt, _ = opt.Optimizer.recipe()
+	s.loss = opt.Loss.recipe()
+	if s.loss.ClassWeights.Balanced {
+		return nil, errors.New("train: NewStep: ClassWeights is balanced, which needs data: give the weights")
+	}
+	s.soft = opt.SoftTargets || s.loss.bce()
+	if s.vars == nil {
+		s.vars = engine.NewVars()
+		for _, e := range nn.Params(m) {
+			if err := s.vars.Set(e.Name, e.Param.Value); err != nil {
+				return nil, err
+			}
+		}
+	}
+	var err error
+	if s.accumulate > 1 {
+		if s.adding, err = s.build(false); err != nil {
+			return nil, err
+		}
+	}
+	if s.update, err = s.build(true); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Classes returns the number of classes of the network's output.
+func (s *Step) Classes() int { return s.classes }
+
+// Vars returns the values that the step trains: parameters and running
+// statistics by state-dict key, optimizer slots and averages by the prefixes of
+// package weights.
+func (s *Step) Vars() *engine.Vars { return s.vars }
+
+// Run computes a step on a batch.
+func (s *Step) Run(in StepInput) (StepResult, error) {
+	p, err := s.bind(in)
+	if err != nil {
+		return StepResult{}, err
+	}
+	if err := p.plan.Run(p.in, p.out); err != nil {
+		return StepResult{}, err
+	}
+	r := StepResult{Loss: float64(p.loss.Float32s()[0]), Logits: p.logits.Float32s()}
+	if p.norm != nil {
+		r.GradNorm = float64(p.norm.Float32s()[0])
+	}
+	return r, nil
+}
+
+// Bind returns the step on a batch, to be run and measured any number of times.
+// It holds until the next call of Bind or Run. Its first output is the loss.
+func (s *Step) Bind(in StepInput) (*infer.Call, error) {
+	p, err := s.bind(in)
+	if err != nil {
+		return nil, err
+	}
+	return infer.NewCall(p.plan, p.in, p.out), nil
+}
+
+// stepPlan is a compiled step with the memory for its scalars and results.
+type stepPlan struct {
+	plan         *engine.Plan
+	in, out      []*tensor.Tensor
+	lr, t, decay *tensor.Tensor
+	rng          *tensor.Tensor
+	loss, logits *tensor.Tensor
+	norm         *tensor.Tensor // nil without clipping
+}
+
+func (s *Step) plan(add bool) *stepPlan {
+	if add {
+		return s.adding
+	}
+	return s.update
+}
+
+// ports makes the memory of a plan's inputs and outputs.
+func (s *Step) ports(plan *engine.Plan) *stepPlan {
+	p := &stepPlan{plan: plan, lr: tensor.New(), t: tensor.New(), decay: tensor.New(), rng: tensor.NewInt64(2)}
+	known := map[string]*tensor.Tensor{inLR: p.lr, inStep: p.t, inDecay: p.decay, nn.RNGInput: p.rng}
+	for _, port := range plan.Inputs() {
+		p.in = append(p.in, known[port.Name])
+	}
+	for _, port := range plan.Outputs() {
+		t := tensor.New(port.Shape...)
+		switch port.Name {
+		case outLoss:
+			p.loss = t
+		case outLogits:
+			p.logits = t
+		case outNorm:
+			p.norm = t
+		}
+		p.out = append(p.out, t)
+	}
+	return p
+}
+
+// bind puts the inputs of a run into the memory of its plan.
+func (s *Step) bind(in StepInput) (*stepPlan, error) {
+	p, b := s.plan(in.Add), in.Batch
+	if p == nil {
+		return nil, errors.New("train: StepInput.Add is set, but StepOptions.Accumulate is below 2")
+	}
+	p.lr.Float32s()[0] = float32(in.LR)
+	p.decay.Float32s()[0] = float32(in.EMADecay)
+	p.t.Float32s()[0] = float32(in.Update)
+	p.rng.Int64s()[0], p.rng.Int64s()[1] = int64(in.Seed), int64(in.Draw)
+	x, err := tensor.FromNHWC(b.X, s.input[0], s.input[1], s.input[2], s.input[3])
+	if err != nil {
+		return nil, err
+	}
+	var y *tensor.Tensor
+	if s.soft {
+		y, err = tensor.FromFloat32(b.Targets, s.input[0], s.classes)
+	} else {
+		y, err = tensor.FromInt64(b.Labels, s.input[0])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("train: the targets: %w", err)
+	}
+	for i, port := range p.plan.Inputs() {
+		switch port.Name {
+		case nn.ImageInput:
+			p.in[i] = x
+		case inTarget:
+			p.in[i] = y
+		}
+	}
+	return p, nil
+}
