@@ -10,14 +10,14 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// Prediction is one class that a picture may be of.
+// Prediction is a class that a picture may belong to.
 type Prediction struct {
 	Class       string  `json:"class"`
 	Index       int     `json:"index"`       // of the class
 	Probability float64 `json:"probability"` // 0 to 1
 }
 
-// Result is what a model says of one picture.
+// Result is a model's answer to one picture.
 type Result struct {
 	Name        string       // of the picture
 	Predictions []Prediction // the most probable first
@@ -25,7 +25,7 @@ type Result struct {
 	Err         error        // why the picture could not be decoded; the rest is then empty
 }
 
-// Classify says what is in a picture: the Options.TopK most probable classes,
+// Classify recognizes what is in a picture: it returns the Options.TopK most probable classes,
 // the most probable first. An error names the picture.
 func (m *Model) Classify(ctx context.Context, p Picture) ([]Prediction, error) {
 	r, err := m.ClassifyBatch(ctx, []Picture{p})
@@ -35,15 +35,15 @@ func (m *Model) Classify(ctx context.Context, p Picture) ([]Prediction, error) {
 	return r[0].Predictions, r[0].Err
 }
 
-// ClassifyBatch says what is in each of several pictures, in their order. A
+// ClassifyBatch is [Model.Classify] for several pictures, in their order. A
 // picture that cannot be decoded has its error in its result; the error that is
 // returned ends the whole: that of ctx, or of the engine.
 func (m *Model) ClassifyBatch(ctx context.Context, ps []Picture) ([]Result, error) {
 	return collect(m.ClassifyAll(ctx, slices.Values(ps)), len(ps))
 }
 
-// ClassifyAll is ClassifyBatch for any number of pictures, of which only a few
-// are held in memory at a time. Decoding runs ahead of computing. An error ends
+// ClassifyAll is ClassifyBatch for any number of pictures; only a few are held in
+// memory at a time. Decoding runs ahead of computing. An error ends
 // the sequence.
 func (m *Model) ClassifyAll(ctx context.Context, ps iter.Seq[Picture]) iter.Seq2[Result, error] {
 	return m.all(ctx, ps, func(r *Result, logits, _ []float32) { r.Predictions = m.predictions(logits) })
@@ -51,7 +51,7 @@ func (m *Model) ClassifyAll(ctx context.Context, ps iter.Seq[Picture]) iter.Seq2
 
 // Embed returns the features of a picture: what the last layer, which decides
 // between the classes, gets as input (512 numbers for ResNet-18, 2048 for
-// ResNet-50). Pictures alike have features alike.
+// ResNet-50). Similar pictures have similar features.
 func (m *Model) Embed(ctx context.Context, p Picture) ([]float32, error) {
 	r, err := collect(m.EmbedAll(ctx, slices.Values([]Picture{p})), 1)
 	if err != nil {
@@ -76,7 +76,7 @@ func collect(results iter.Seq2[Result, error], n int) ([]Result, error) {
 	return out, nil
 }
 
-// all computes every picture and lets fill complete its result.
+// all computes every picture; fill completes its result.
 func (m *Model) all(ctx context.Context, ps iter.Seq[Picture], fill func(r *Result, logits, features []float32)) iter.Seq2[Result, error] {
 	return func(yield func(Result, error) bool) {
 		for g := range m.decodeAhead(ctx, ps) {

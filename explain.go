@@ -23,16 +23,16 @@ type ExplainOptions struct {
 	explain.Options // Batch and MultiLabel are the model's
 
 	Classes []int // by index, see [Model.ClassIndex]; none stands for the most probable ones
-	Top     int   // how many of those; 0 means 1
+	Top     int   // the number of most probable classes; 0 means 1
 }
 
-// Explanation says which parts of a picture speak for classes.
+// Explanation is which parts of a picture raise the scores of classes.
 type Explanation struct {
 	Name    string       // of the picture
-	Classes []Prediction // one a map
+	Classes []Prediction // one per map
 	Maps    []explain.Map
-	// Picture is what the network saw: the picture cut out as its preprocessing
-	// does, in finer pixels where the network's are few.
+	// Picture is the part of the picture that the network gets, in finer pixels if
+	// the network's input is small.
 	Picture *image.RGBA
 }
 
@@ -43,8 +43,8 @@ func (x *Explanation) Overlay(i int) *image.RGBA {
 	return sheet.Overlay(x.Picture, m.Values, m.W, m.H)
 }
 
-// Explain says which parts of a picture speak for its most probable class, or
-// for those of the options. An error names the picture.
+// Explain finds the parts of a picture that raise the score of its most probable
+// class, or of the classes in opt. An error names the picture.
 func (m *Model) Explain(ctx context.Context, p Picture, opt ExplainOptions) (*Explanation, error) {
 	e, err := m.Explainer()
 	if err != nil {
@@ -98,8 +98,8 @@ func (m *Model) prepare(p Picture) (*imaging.Image, *tensor.Tensor, error) {
 	return img, x, nil
 }
 
-// Explainer returns what looks inside the model's network: maps, features and
-// filters as numbers.
+// Explainer returns the explainer of the model's network, which computes maps,
+// features and filters as numbers.
 func (m *Model) Explainer() (*explain.Explainer, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -129,7 +129,7 @@ func (m *Model) Features(ctx context.Context, p Picture, layer string) (*tensor.
 }
 
 // ClassIndex returns the index of a class by its name, whatever its case, or by
-// its number. An unknown one is an error that suggests the nearest.
+// its number. An unknown class is an error that suggests the nearest name.
 func (m *Model) ClassIndex(class string) (int, error) {
 	for i, name := range m.classes {
 		if strings.EqualFold(name, class) {
@@ -151,12 +151,12 @@ func (m *Model) ClassIndex(class string) (int, error) {
 	return 0, fmt.Errorf("resnet: no class %q; there are %s", class, strings.Join(m.classes, ", "))
 }
 
-// shown is the least side of pictures made for people, in pixels.
+// shown is the smallest side of pictures for people, in pixels.
 const shown = 224
 
-// seen returns the part of the picture that the network gets as x, in pixels as
-// many times finer as it takes to be seen well: drawn anew from img where that
-// shows more than x does.
+// seen returns the part of the picture that the network gets as x, in pixels that
+// are a whole number of times finer, so that people can see it: drawn from img
+// where that shows more than x.
 func (m *Model) seen(img *imaging.Image, x *tensor.Tensor) (*image.RGBA, error) {
 	p, row := m.prep, x.Float32s()
 	k := (shown + min(p.Width, p.Height) - 1) / min(p.Width, p.Height)

@@ -18,7 +18,7 @@ import (
 
 // group is a number of pictures that are computed together.
 type group struct {
-	results []Result // without predictions; those with an error have no row in x
+	results []Result // without predictions; results with an error have no row in x
 	x       []float32
 	good    int // rows of x
 }
@@ -106,7 +106,7 @@ func (m *Model) decodeGroup(ps []Picture) *group {
 		})
 	}
 	wg.Wait()
-	for i := range ps { // close the gaps
+	for i := range ps { // close the gaps of pictures with errors
 		if g.results[i].Err == nil {
 			copy(g.x[g.good*size:(g.good+1)*size], g.x[i*size:(i+1)*size])
 			g.good++

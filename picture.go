@@ -12,7 +12,7 @@ import (
 	"github.com/resnet-go/resnet/internal/limitread"
 )
 
-// Picture is something to recognise: see [File], [Reader], [Encoded] and [Image].
+// Picture is something to recognize: see [File], [Reader], [Encoded] and [Image].
 type Picture struct {
 	// Name is what results and errors call the picture.
 	Name string
@@ -20,8 +20,8 @@ type Picture struct {
 	load func(opt imaging.DecodeOptions) (*imaging.Image, error)
 }
 
-// File is a picture in a JPEG, PNG, GIF, WebP or BMP file. It is read when it
-// is its turn.
+// File is a picture in a JPEG, PNG, GIF, WebP or BMP file. The file is opened when
+// the picture is decoded.
 func File(path string) Picture {
 	return Picture{path, func(opt imaging.DecodeOptions) (*imaging.Image, error) {
 		f, err := os.Open(path)
@@ -33,7 +33,7 @@ func File(path string) Picture {
 	}}
 }
 
-// Reader is an encoded picture that is read from r when it is its turn.
+// Reader is an encoded picture. r is read when the picture is decoded.
 func Reader(name string, r io.Reader) Picture {
 	return Picture{name, func(opt imaging.DecodeOptions) (*imaging.Image, error) { return decode(r, opt) }}
 }
@@ -44,7 +44,7 @@ func Encoded(name string, file []byte) Picture {
 }
 
 // Image is a decoded picture. Alpha is dropped, not blended, and 16 bits become
-// 8 by their upper byte, as when a file is decoded. An image says nothing of
+// 8 by their upper byte, as when a file is decoded. An image has no
 // EXIF orientation: turn it first.
 func Image(m image.Image) Picture {
 	return Picture{"image", func(imaging.DecodeOptions) (*imaging.Image, error) { return fromImage(m), nil }}
@@ -58,7 +58,7 @@ func decode(r io.Reader, opt imaging.DecodeOptions) (*imaging.Image, error) {
 	return imaging.Decode(b, opt)
 }
 
-// fromImage converts any image to 8-bit grey or RGB.
+// fromImage converts any image to 8-bit gray or RGB.
 func fromImage(m image.Image) *imaging.Image {
 	b := m.Bounds()
 	if g, ok := m.(*image.Gray); ok {

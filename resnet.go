@@ -1,7 +1,7 @@
-// Package resnet recognises what is in pictures with residual networks, in pure
+// Package resnet recognizes what is in pictures with residual networks, in pure
 // Go. It is what a program imports that uses a trained model:
 //
-//	m, err := resnet.Open("", resnet.Options{}) // the model inside
+//	m, err := resnet.Open("", resnet.Options{}) // the model inside the program
 //	…
 //	labels, err := m.Classify(ctx, resnet.File("photo.jpg"))
 //	fmt.Println(labels[0].Class, labels[0].Probability)
@@ -115,12 +115,12 @@ var ErrUnknown = modelfile.ErrUnknown
 // the network of that name in package models (see [modelfile.Open]), or "" for
 // the model inside the program.
 //
-// Large tensors of safetensors and PyTorch files stay in the file, which the
+// Large tensors of safetensors, PyTorch and ONNX files stay in the file, which the
 // model keeps open, and are read when it computes a batch of a new size for the
-// first time: what it needs of them is then in memory once, in another form. Such
-// a file may be replaced by a rename meanwhile, or deleted. It must not be written
-// to in place: a computation that has to read it then ends with an error. (On
-// Windows, which would not let others replace it, the file is read at once.)
+// first time: packed weights are then in memory once. Such a file may be replaced
+// by a rename, or deleted. It must not be written to in place: a computation that
+// has to read it then ends with an error. (On Windows, where an open file would
+// block other programs, the file is read at once.)
 func Open(model string, opt Options) (*Model, error) {
 	if err := opt.check(); err != nil {
 		return nil, err
@@ -143,7 +143,7 @@ func Open(model string, opt Options) (*Model, error) {
 }
 
 // New returns the network of that name in package models with fresh random
-// weights, drawn by seed. It knows nothing; it serves benchmarks and tests.
+// weights, drawn by seed: for benchmarks and tests.
 // Without opt.Weights.Preprocess, pictures become inputs by ImageNet's preprocessing
 // scaled to the network's size.
 func New(name string, seed uint64, opt Options) (*Model, error) {
@@ -225,7 +225,7 @@ func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) 
 			m.classes = append(m.classes, strconv.Itoa(i))
 		}
 	} else if len(m.classes) != n {
-		return nil, fmt.Errorf("resnet: %s tells %d classes apart, but there are names of %d", name, n, len(m.classes))
+		return nil, fmt.Errorf("resnet: %s has %d classes, but there are names for %d", name, n, len(m.classes))
 	}
 
 	var err error
@@ -242,24 +242,24 @@ func (m *Model) Name() string { return m.name }
 // change them.
 func (m *Model) Classes() []string { return m.classes }
 
-// MultiLabel reports whether a picture may have any number of the classes: each
-// then has a probability of its own and they do not add up to 1.
+// MultiLabel reports whether a picture may have any number of the classes. Each
+// class then has an independent probability, and they do not add up to 1.
 func (m *Model) MultiLabel() bool { return m.meta.MultiLabel }
 
 // Preprocess returns how pictures become inputs.
 func (m *Model) Preprocess() data.Preprocess { return m.prep }
 
-// Meta returns what the model's file says about itself: recipe, command, seed,
+// Meta returns what the model's file records about itself: recipe, command, seed,
 // data and figures. It is empty where the file is not one of ours.
 func (m *Model) Meta() weights.Meta { return m.meta }
 
-// Notes says, for people, what [Open] found out about a file of other origin:
+// Notes returns, for people, what [Open] found out about a file of other origin:
 // how its tensors were named, how pictures are prepared. The caller must not
 // change it.
 func (m *Model) Notes() []string { return m.notes }
 
 // Network returns the modules. Their parameters have the values that the model was
-// made of. The model goes on to compute with these when a parameter gets another
+// made of. The model continues to compute with these if a parameter gets another
 // tensor; their elements must not be changed in place.
 func (m *Model) Network() nn.Module { return m.net }
 

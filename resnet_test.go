@@ -358,11 +358,11 @@ func TestOpenErrors(t *testing.T) {
 		{"resnet20-cifar@" + dir + "/none", Options{}, "none"},
 		{bare, Options{}, "does not say which network"},
 		{"resnet20-cifar@" + bare, Options{}, "does not say how pictures become inputs"},
-		{"resnet20-cifar@" + bare, Options{Weights: WeightsOnly{Preprocess: &prep, Classes: letters[:3]}}, "10 classes apart, but there are names of 3"},
+		{"resnet20-cifar@" + bare, Options{Weights: WeightsOnly{Preprocess: &prep, Classes: letters[:3]}}, "has 10 classes, but there are names for 3"},
 		{"resnet32-cifar@" + bare, Options{Weights: WeightsOnly{Preprocess: &prep}}, "layer1.3"},
 		{filledFile(t, nil), Options{Weights: WeightsOnly{Preprocess: &prep}}, "has its own preprocessing"},
 		{short, Options{}, "layer1.0.bn1.weight"},
-		{nine, Options{}, "10 classes apart, but there are names of 9"},
+		{nine, Options{}, "has 10 classes, but there are names for 9"},
 		{grey, Options{}, "takes 3 channels, but its preprocessing gives 1"},
 		{bare, Options{Threads: -1}, "Threads is -1"},
 		{bare, Options{Batch: -1}, "Batch is -1"},
@@ -419,7 +419,7 @@ func TestImageEqualsFile(t *testing.T) {
 		rgb, got := new(imaging.Image), new(imaging.Image)
 		imaging.Convert(rgb, want, 3)
 		imaging.Convert(got, fromImage(m), 3)
-		// Pixels of alpha 0 have no colour once decoded by package image.
+		// Pixels of alpha 0 have no color once decoded by package image.
 		for i := range rgb.Pix {
 			if rgb.Pix[i] != got.Pix[i] && (name != "alpha" || alpha.Pix[i/3*4+3] != 0) {
 				t.Errorf("%s: value %d is %d, want %d", name, i, got.Pix[i], rgb.Pix[i])

@@ -22,7 +22,7 @@ const SampleName = "embedded:fashion"
 
 // Fashion returns a balanced sample of Fashion-MNIST (Xiao, Rasul and Vollgraf,
 // arXiv 1708.07747) as the IDX files that data.OpenIDX reads: 6,000 training
-// and 1,000 test images, 28 x 28 grey, ten classes.
+// and 1,000 test images, 28 x 28 gray, ten classes.
 func Fashion() fs.FS {
 	sub, err := fs.Sub(files, "fashion")
 	if err != nil {
@@ -32,7 +32,7 @@ func Fashion() fs.FS {
 }
 
 // ErrNoModel is the error of Model where the program was built without one.
-var ErrNoModel = errors.New("this build carries no model of its own: name a model file (--model)")
+var ErrNoModel = errors.New("this build has no model inside: name a model file (--model)")
 
 // Model returns the bytes of the embedded model, a safetensors file.
 func Model() ([]byte, error) {

@@ -54,7 +54,7 @@ func Compile(g *graph.Graph, vars *Vars, opt Options) (*Plan, error) {
 	if err := loadUpdated(g, vars); err != nil {
 		return nil, err
 	}
-	g, err := optimise(g, vars, opt.Fast)
+	g, err := optimize(g, vars, opt.Fast)
 	if err != nil {
 		return nil, err
 	}
@@ -68,8 +68,8 @@ func Compile(g *graph.Graph, vars *Vars, opt Options) (*Plan, error) {
 	return c.plan, nil
 }
 
-// optimise runs the passes in the order in which they build on each other.
-func optimise(g *graph.Graph, vars *Vars, fast bool) (*graph.Graph, error) {
+// optimize runs the passes in the order in which they build on each other.
+func optimize(g *graph.Graph, vars *Vars, fast bool) (*graph.Graph, error) {
 	passes := []func(*graph.Graph) edit{
 		func(g *graph.Graph) edit { return foldBatchNorm(g, knownConstants(g, vars)) },
 		func(g *graph.Graph) edit { return fuseQuantised(g) },

@@ -71,7 +71,7 @@ func names(g *graph.Graph) string {
 
 func TestInferenceBlockBecomesTwoConvolutions(t *testing.T) {
 	g, vars, _, _ := block(t, false)
-	g, err := optimise(g, vars, false)
+	g, err := optimize(g, vars, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestTrainingBlockIsFused(t *testing.T) {
 	for _, d := range grads {
 		g.Output("d", d)
 	}
-	g, err = optimise(g, vars, false)
+	g, err = optimize(g, vars, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestFoldingKeepsAConvolutionThatIsReadTwice(t *testing.T) {
 			break
 		}
 	}
-	g, err := optimise(g, vars, false)
+	g, err := optimize(g, vars, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,7 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// A layout says in which order a value's axes lie in memory. The public order
+// A layout is the order of a value's axes in memory. The public order
 // is N, C, H, W; inside the engine channels come last, because a vector of
 // neighbouring channels is what every kernel loads.
 type layout uint8
@@ -16,7 +16,7 @@ const (
 	activation layout = iota
 	// weight: rank 4 as H, W, I, O and rank 2 as I, O: what the packing and
 	// weight-gradient kernels take. Variables are kept so, and with them their
-	// gradients and optimiser slots.
+	// gradients and optimizer slots.
 	weight
 	// rowMajor: the public order.
 	rowMajor

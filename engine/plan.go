@@ -37,9 +37,9 @@ type Plan struct {
 
 	steps   []*step
 	bufs    []*buf
-	parts   []*buf // those of bufs that are parts of others
+	parts   []*buf // the bufs that are parts of other bufs
 	arena   int    // floats
-	scratch int    // floats a worker
+	scratch int    // floats per worker
 	winners []int
 	doubles int
 	feeds   []feed
@@ -54,12 +54,12 @@ type Plan struct {
 	idle []*run
 }
 
-// feed says how an input reaches the plan.
+// feed is how an input reaches the plan.
 type feed struct {
 	buf *buf // nil for an int64 input
 }
 
-// result says where an output lies after a run.
+// result is where an output lies after a run.
 type result struct {
 	buf    *buf
 	layout layout
@@ -127,8 +127,8 @@ func (p *Plan) idleRun() *run {
 	return p.newRun()
 }
 
-// give keeps the run and its memory for the next one; as many as there are
-// workers, since more would only be the memory of a past burst.
+// give keeps the run and its memory for the next run: at most one per worker,
+// since more would only be the memory of a past burst.
 func (p *Plan) give(r *run) {
 	p.arenas.give(r.arena, p.pool.Workers())
 	r.err = nil

@@ -10,7 +10,7 @@ import (
 )
 
 // Vars holds named tensors that live from run to run: parameters, running
-// statistics, optimiser slots. Plans compiled over one Vars share it: what a
+// statistics, optimizer slots. Plans compiled over one Vars share it: what a
 // training plan learns, an inference plan compiled later reads.
 //
 // A plan reads the variables that it does not update when it is compiled, and
@@ -60,7 +60,7 @@ func (v *Vars) Set(name string, t *tensor.Tensor) error {
 	return nil
 }
 
-// Adopt is [Vars.Set] without a copy: t must not be changed any more. It suits
+// Adopt is [Vars.Set] without a copy: t must not be changed afterwards. It suits
 // networks that are only run: plans for several batch sizes then share what
 // they make of t, too. A deferred t is read when a plan is compiled, and not
 // kept where the plan has its elements in a form of its own.

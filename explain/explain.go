@@ -1,6 +1,6 @@
-// Package explain looks inside a trained network: which part of an image speaks
-// for a class (class activation maps, occlusion, saliency), what the channels of
-// a layer answer to an image, and what a layer's filters look like.
+// Package explain looks inside a trained network: which part of an image raises
+// the score of a class (class activation maps, occlusion, saliency), what the channels of
+// a layer respond to an image, and what a layer's filters look like.
 //
 // It computes numbers; package resnet and the command draw them. All maps come
 // from the network's own graph with the gradients that training uses, so they
@@ -22,7 +22,7 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// Method is a way to say which part of an image speaks for a class.
+// Method is a way to find the part of an image that raises a class's score.
 type Method string
 
 // The methods. With A the activations of a layer, [C H W], S the logit of the
@@ -33,9 +33,9 @@ const (
 	GradCAM Method = "gradcam"
 	// GradCAMPlusPlus weighs the pixels, too: w_k = Σ_ij a_kij relu(g_kij), a_kij =
 	// g² / (2g² + g³ Σ_ij A_kij) (Chattopadhay et al. 2018, equations 10 and 19, with
-	// S in place of exp S, whose factor drops out, as the authors' program has it).
+	// S instead of exp S, whose factor drops out, as the authors' program has it).
 	GradCAMPlusPlus Method = "gradcam++"
-	// Occlusion is how much probability the class loses when a grey patch covers
+	// Occlusion is how much probability the class loses when a gray patch covers
 	// a pixel, the mean over the patches that do (Zeiler & Fergus 2014, section 4.2).
 	Occlusion Method = "occlusion"
 	// Guided is guided backpropagation: |g|, the largest over the channels, where
@@ -78,17 +78,17 @@ type Options struct {
 	// Patch and Stride are the side of the patch of Occlusion and its step, in
 	// pixels; 0 stands for a seventh of the image and a quarter of the patch.
 	Patch, Stride int
-	// Batch is how many occluded images are computed at once; 0 means 16.
+	// Batch is the number of occluded images computed at once; 0 means 16.
 	Batch int
-	// MultiLabel lets Occlusion take the probability by a sigmoid in place of the
+	// MultiLabel makes Occlusion compute probabilities by a sigmoid instead of the
 	// softmax.
 	MultiLabel bool
 	// Progress, if not nil, is called as parts of the work are done.
 	Progress func(done, total int)
 }
 
-// Map says for each place how much it speaks for a class, in the units of its
-// method; it has the size of the layer it was read from.
+// Map is how much each place of a layer raises the score of a class, in the units
+// of its method. It has the size of the layer.
 type Map struct {
 	Class  int
 	Logit  float32
@@ -155,8 +155,8 @@ type site struct {
 	out *graph.Value
 }
 
-// sites lists the places in order: the outputs of modules, those of operators
-// that carry a path of their own (of foreign graphs), each path once, by its last
+// sites lists the places in order: the outputs of modules and of
+// operators with their own path (in foreign graphs), each path once, by its last
 // use.
 func (t *traced) sites() []site {
 	var all []site

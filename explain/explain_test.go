@@ -256,7 +256,7 @@ func TestErrors(t *testing.T) {
 		{maps(x, nil, Options{Method: Occlusion, Layer: "layer3"}), "takes no layer"},
 		{maps(x, nil, Options{Method: Occlusion, Patch: 17}), "a patch of 17 pixels for an image of 16 x 16"},
 		{maps(x, nil, Options{Method: Occlusion, Patch: 4, Stride: 5}), "leaves gaps"},
-		{maps(x, nil, Options{Method: Occlusion, Batch: -1}), "a batch of -1"},
+		{maps(x, nil, Options{Method: Occlusion, Batch: -1}), "Batch is -1"},
 		{maps(tensor.New(1, 3, 8, 8), nil, Options{}), "the image is float32[1 3 8 8], want float32[1 3 16 16]"},
 		{maps(nil, nil, Options{}), "the image is nothing"},
 		{features, `did you mean "layer`},

@@ -9,8 +9,8 @@ import (
 )
 
 // occlusion computes the drop of the classes' probabilities under a patch that
-// wanders over the image. A patch is 0 in the network's input, which is the mean
-// colour for the usual preprocessing. The last patch of a row and column ends
+// moves over the image. A patch is 0 in the network's input, which is the mean
+// color for the usual preprocessing. The last patch of a row and column ends
 // where the image does.
 func (e *Explainer) occlusion(ctx context.Context, x *tensor.Tensor, logits []float32, classes []int, opt Options) ([]Map, error) {
 	if opt.Layer != "" {
@@ -32,7 +32,7 @@ func (e *Explainer) occlusion(ctx context.Context, x *tensor.Tensor, logits []fl
 	case opt.Stride < 1 || opt.Stride > opt.Patch:
 		return nil, fmt.Errorf("explain: a stride of %d leaves gaps between patches of %d, or is below 1", opt.Stride, opt.Patch)
 	case opt.Batch < 1:
-		return nil, fmt.Errorf("explain: a batch of %d", opt.Batch)
+		return nil, fmt.Errorf("explain: Batch is %d, must not be negative", opt.Batch)
 	}
 
 	type place struct{ x, y int }

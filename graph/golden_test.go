@@ -52,7 +52,7 @@ func compareGolden(t *testing.T, op string, a golden.Attrs, tensors map[string]*
 	for v := input("in.0"); v != nil; v = input(fmt.Sprintf("in.%d", len(in))) {
 		in = append(in, v)
 	}
-	out := a.Optimise(g, op, in)
+	out := a.Optimize(g, op, in)
 	if out == nil {
 		out = a.Apply(g, op, in)
 	}

@@ -215,7 +215,7 @@ func (s *Study) curve(v *Variant, m measure) (x, y, std []float64) {
 
 // curves draws a measure of every variant by epoch, distinguished by color and
 // dashes.
-func (s *Study) curves(id, title, ylabel string, m measure, look func(v *Variant, i int) (colour int, dashed bool)) *report.Figure {
+func (s *Study) curves(id, title, ylabel string, m measure, look func(v *Variant, i int) (color int, dashed bool)) *report.Figure {
 	f := &report.Figure{ID: id, Title: title, XLabel: "epoch", YLabel: ylabel, Percent: true}
 	for i := range s.Variants {
 		v := &s.Variants[i]

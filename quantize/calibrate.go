@@ -30,7 +30,7 @@ func Methods() []string { return []string{MinMax, Percentile, Entropy} }
 // outside is the share of values that Percentile leaves out at an end.
 const outside = 1e-4
 
-// Options say what to quantise and how.
+// Options are what to quantize and how.
 type Options struct {
 	Method     string // one of [Methods]
 	FloatFirst bool   // leave the first layer in floating point
@@ -55,7 +55,7 @@ func Calibrate(ctx context.Context, m nn.Module, vars *engine.Vars, input tensor
 		return nil, err
 	}
 	if len(c.seen) == 0 {
-		return nil, errors.New("quantize: no pictures to calibrate with, or no layers to quantise")
+		return nil, errors.New("quantize: no pictures to calibrate with, or no layers to quantize")
 	}
 	if opt.Method != MinMax {
 		if err := c.pass(ctx, batches, (*values).count); err != nil {

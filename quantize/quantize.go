@@ -1,4 +1,4 @@
-// Package quantize makes integer networks of trained ones: static quantisation
+// Package quantize makes integer networks of trained ones: static quantization
 // after training, as in Krishnamoorthi, "Quantizing deep convolutional networks
 // for efficient inference: A whitepaper" (2018, arXiv 1806.08342).
 //

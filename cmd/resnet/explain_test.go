@@ -112,7 +112,7 @@ func TestInspect(t *testing.T) {
 	model, dir := fashionModel(t, nil), t.TempDir()
 	picture, out := filepath.Join(dir, "a.png"), filepath.Join(dir, "s.png")
 	writePicture(t, picture, 0)
-	text := done(t, "inspect", "-o", out) // the embedded model's first filters, in colour
+	text := done(t, "inspect", "-o", out) // the embedded model's first filters, in color
 	text += done(t, "inspect", "-m", model, "-o", out)
 	text += done(t, "inspect", "-m", model, "--layer", "layer2.0.conv2", "--channels", "9", "-o", out)
 	text += done(t, "inspect", "-m", model, picture, "-o", out)

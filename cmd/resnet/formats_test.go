@@ -24,7 +24,7 @@ func samplePhoto(t *testing.T) string {
 
 // TestEveryFormat converts one network through every pair of formats: the
 // weights keep their bits, and each file alone is enough to predict, embed and
-// summarise.
+// summarize.
 func TestEveryFormat(t *testing.T) {
 	dir, photo := t.TempDir(), samplePhoto(t)
 	first := filepath.Join(dir, "first.safetensors")

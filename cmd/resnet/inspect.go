@@ -133,7 +133,7 @@ func (c *inspectCommand) filters(m *resnet.Model) (sheet.Sheet, error) {
 	case kh*kw == 1:
 		n = out
 		s.Columns, s.Title = 1, title(n)
-		s.Tiles = []sheet.Tile{{Image: sheet.Grey(v, in, out, scaleFor(in, out, 512), -top, top), Caption: []string{"filters down, inputs across"}}}
+		s.Tiles = []sheet.Tile{{Image: sheet.Gray(v, in, out, scaleFor(in, out, 512), -top, top), Caption: []string{"filters down, inputs across"}}}
 	case in == 3:
 		s.Columns, s.Title = columnsFor(n), title(n)
 		for i := range n {
@@ -147,7 +147,7 @@ func (c *inspectCommand) filters(m *resnet.Model) (sheet.Sheet, error) {
 		for i := range n {
 			for j := range cols {
 				at := (i*in + j) * kh * kw
-				s.Tiles = append(s.Tiles, sheet.Tile{Image: sheet.Grey(v[at:at+kh*kw], kw, kh, scale, -top, top), Caption: []string{fmt.Sprintf("%d:%d", i, j)}})
+				s.Tiles = append(s.Tiles, sheet.Tile{Image: sheet.Gray(v[at:at+kh*kw], kw, kh, scale, -top, top), Caption: []string{fmt.Sprintf("%d:%d", i, j)}})
 			}
 		}
 	}
@@ -186,7 +186,7 @@ func (c *inspectCommand) features(ctx context.Context, m *resnet.Model, args []s
 			padded := append(slices.Clone(v), make([]float32, rows*cols-len(v))...)
 			low, high := slices.Min(v), slices.Max(v)
 			s.Columns, n = 1, len(v)
-			s.Tiles = []sheet.Tile{{Image: sheet.Grey(padded, cols, rows, scaleFor(cols, rows, 256), low, high), Caption: []string{fmt.Sprintf("%.3g to %.3g, row by row", low, high)}}}
+			s.Tiles = []sheet.Tile{{Image: sheet.Gray(padded, cols, rows, scaleFor(cols, rows, 256), low, high), Caption: []string{fmt.Sprintf("%.3g to %.3g, row by row", low, high)}}}
 			return s, c.tell(inspectLine{layer, p.Name, shape, n})
 		}
 		h, w := shape[1], shape[2]
@@ -194,7 +194,7 @@ func (c *inspectCommand) features(ctx context.Context, m *resnet.Model, args []s
 		for i := range n {
 			one := v[i*h*w : (i+1)*h*w]
 			low, high := slices.Min(one), slices.Max(one)
-			s.Tiles = append(s.Tiles, sheet.Tile{Image: sheet.Grey(one, w, h, scaleFor(w, h, 96), low, high),
+			s.Tiles = append(s.Tiles, sheet.Tile{Image: sheet.Gray(one, w, h, scaleFor(w, h, 96), low, high),
 				Caption: []string{fmt.Sprint(i), fmt.Sprintf("%.2g to %.2g", low, high)}})
 		}
 		return s, c.tell(inspectLine{layer, p.Name, shape, n})

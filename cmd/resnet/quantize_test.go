@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A quantised model is smaller, answers nearly as the model does, and its file
+// A quantized model is smaller, answers nearly as the model does, and its file
 // alone is enough to evaluate.
 func TestQuantize(t *testing.T) {
 	model, out := fashionModel(t, nil), filepath.Join(t.TempDir(), "q.onnx")

@@ -160,7 +160,7 @@ func drawNetwork(path, name string, net nn.Module, input []int) error {
 	return nil
 }
 
-// summarised returns the network that a text names (see [modelfile.Ref]), its
+// summarized returns the network that a text names (see [modelfile.Ref]), its
 // input as C, H, W, and a summary of its file, nil for a network without weights.
 func summarised(model string) (nn.Module, []int, *fileSummary, error) {
 	ref, err := parseModel(model)

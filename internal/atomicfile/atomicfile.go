@@ -8,11 +8,11 @@ import (
 	"path/filepath"
 )
 
-// Write replaces the file at path by what write writes, so that whenever
-// the machine stops, path is either the old file or the whole new one: a
+// Write replaces the file at path by what write writes. Whenever the machine stops,
+// path is either the old file or the whole new one: a
 // temporary file in the same folder is written, flushed to the disk, renamed,
 // and the folder flushed. On an error (no space, no permission) the old file
-// stays as it was, the temporary one is removed, and the error names path.
+// stays unchanged, the temporary one is removed, and the error names path.
 func Write(path string, write func(w io.Writer) error) error {
 	if err := replace(path, write); err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)

@@ -28,7 +28,7 @@ type Series struct {
 	Name   string
 	X, Y   []float64
 	Dashed bool
-	Colour int // of the palette, from 1; 0 takes the next
+	Color  int // of the palette, from 1; 0 takes the next one
 }
 
 // Panel is one diagram of a chart.
@@ -46,8 +46,8 @@ type Chart struct {
 	draw          func(c draw.Canvas) error
 }
 
-// The colours of curves: Okabe and Ito's set, which colour-blind readers can
-// tell apart.
+// The colors of curves: Okabe and Ito's set, which color-blind readers can
+// distinguish.
 var palette = []color.Color{
 	color.RGBA{0x00, 0x72, 0xb2, 0xff}, color.RGBA{0xd5, 0x5e, 0x00, 0xff},
 	color.RGBA{0x00, 0x9e, 0x73, 0xff}, color.RGBA{0xcc, 0x79, 0xa7, 0xff},
@@ -104,11 +104,11 @@ func (p Panel) plot() (*plot.Plot, error) {
 		if len(s.X) != len(s.Y) {
 			return nil, fmt.Errorf("series %q has %d X and %d Y", s.Name, len(s.X), len(s.Y))
 		}
-		colour := i
-		if s.Colour > 0 {
-			colour = s.Colour - 1
+		color := i
+		if s.Color > 0 {
+			color = s.Color - 1
 		}
-		style := draw.LineStyle{Color: palette[colour%len(palette)], Width: vg.Points(1.5)}
+		style := draw.LineStyle{Color: palette[color%len(palette)], Width: vg.Points(1.5)}
 		if s.Dashed {
 			style.Dashes = []vg.Length{vg.Points(4), vg.Points(3)}
 		}
@@ -156,7 +156,7 @@ func finiteRuns(s Series, positive bool) []plotter.XYs {
 	return runs
 }
 
-// Confusion returns a confusion matrix: counts[truth][prediction], coloured by
+// Confusion returns a confusion matrix: counts[truth][prediction], colored by
 // each row's shares. Up to 30 classes the counts are written into the cells.
 // It returns an error if counts is not square or not as long as classes.
 func Confusion(title string, classes []string, counts [][]int) (*Chart, error) {

@@ -55,7 +55,7 @@ func TestPNGHasTheColours(t *testing.T) {
 			}
 		}
 		if n < 100 {
-			t.Errorf("%d pixels have the colour %v of a curve", n, want)
+			t.Errorf("%d pixels have the color %v of a curve", n, want)
 		}
 	}
 }

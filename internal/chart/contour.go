@@ -46,13 +46,13 @@ func Contour(title string, x, y []float64, z [][]float64) (*Chart, error) {
 	if hi == lo {
 		hi = lo + 1e-9
 	}
-	colours := moreland.Kindlmann()
-	colours.SetMin(lo)
-	colours.SetMax(hi)
+	colors := moreland.Kindlmann()
+	colors.SetMin(lo)
+	colors.SetMax(hi)
 	pl := plot.New()
 	pl.Title.Text = title
 	pl.X.Label.Text, pl.Y.Label.Text = "first direction", "second direction"
-	heat := plotter.NewHeatMap(grid{x, y, z}, colours.Palette(64))
+	heat := plotter.NewHeatMap(grid{x, y, z}, colors.Palette(64))
 	heat.Min, heat.Max = lo, hi
 	var levels []float64
 	for i := range 15 {

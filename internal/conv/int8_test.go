@@ -92,12 +92,12 @@ func TestInt8ConvAgainstNaive(t *testing.T) {
 			shapes = append(shapes, c)
 		}
 	}
-	isatest.Int8ISAs(t, func(t *testing.T) {
+	isatest.EachISA(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		for i, c := range shapes {
 			t.Run(fmt.Sprintf("%d", i), func(t *testing.T) { checkInt8(t, r, c, i) })
 		}
-	})
+	}, isatest.VNNI)
 }
 
 // checkInt8 runs one shape; i varies the epilogue and makes extreme values.

@@ -32,9 +32,9 @@ for(const [id,open] of [["open",true],["close",false]])
   document.getElementById(id).onclick=()=>{for(const d of document.querySelectorAll("details"))d.open=open};
 `
 
-// HTML writes the diagram as a page of its own that needs nothing else: stages
-// and blocks fold, a block shows its layers with the shortcut, bars show each
-// part's share of the multiply-adds.
+// HTML writes the diagram as a page that needs no other file: stages and blocks
+// fold, a block shows its layers with the shortcut, bars show each part's share of
+// the multiply-adds.
 func (d *Diagram) HTML(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<!DOCTYPE html>
@@ -104,7 +104,7 @@ func (d *Diagram) fold(b *strings.Builder, it *item) {
 	}
 }
 
-// standalone returns a figure as an element of its own.
+// standalone returns a figure as a separate SVG element.
 func standalone(f *figure) string {
 	return fmt.Sprintf(`<svg width="%.0f" height="%.0f" viewBox="0 0 %.0f %.0f" role="img">%s</svg>`, f.w, f.h, f.w, f.h, f.body.String())
 }

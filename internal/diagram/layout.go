@@ -68,7 +68,7 @@ func (it *item) lines() []string {
 	return []string{head}
 }
 
-// class chooses the colour of a box.
+// class chooses the color of a box.
 func (it *item) class() string {
 	switch {
 	case it.path == "":
@@ -117,8 +117,8 @@ func boxWidth(it *item) float64 {
 	return w
 }
 
-// block draws the items of a container from top to bottom, side ways in lanes
-// beside the main path, and every connection that leaves the path as an arrow.
+// block draws the items of a container from top to bottom, branches in lanes next
+// to the main path, and every connection that leaves the path as an arrow.
 func block(items []*item) *figure {
 	f := &figure{}
 	lanes := 1
@@ -143,8 +143,8 @@ func block(items []*item) *figure {
 	}
 	f.w = x - laneGap + 12
 
-	// Rows: an item lies below all that it reads; what the main path does in the
-	// meantime stands beside a side way.
+	// Rows: an item is below everything that it reads, and a branch is next to the
+	// items of the main path that run between its start and its end.
 	type place struct{ x, y, w, h float64 }
 	at := make([]place, len(items))
 	input := place{laneX[0], 0, laneW[0], rowGap}

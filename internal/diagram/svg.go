@@ -37,7 +37,7 @@ func New(title string, m nn.Module, input graph.Type) (*Diagram, error) {
 	return &Diagram{title, input, root}, nil
 }
 
-// colours and lines, light and dark.
+// colors and lines, light and dark.
 const style = `
 :root{--bg:#fff;--ink:#1c2430;--soft:#5b6675;--line:#8a94a3;--skip:#c2410c;--frame:#d5dbe3;--stage:#f6f8fa;--conv:#dbeafe;--linear:#ede9fe;--norm:#ecfdf5;--other:#f1f5f9;--part:#fff7ed;--join:#ffedd5}
 @media(prefers-color-scheme:dark){:root{--bg:#11161d;--ink:#e6edf3;--soft:#9aa7b5;--line:#7d8896;--skip:#fb923c;--frame:#323c49;--stage:#181f28;--conv:#1e3a5f;--linear:#3b2f63;--norm:#17392d;--other:#252e3a;--part:#43301c;--join:#5a3413}}
@@ -125,7 +125,7 @@ func draw(root *item) *figure {
 	for _, r := range runs(root.items) {
 		switch {
 		case r.stage():
-			for _, it := range root.items { // each stage by itself, however alike
+			for _, it := range root.items { // each stage separately, even if they are equal
 				if it == r.item {
 					parts = append(parts, stage(it))
 				}

@@ -1,5 +1,5 @@
-// Package diagram draws a network: its stages, blocks and layers as boxes, its
-// shortcuts as arrows beside them, as SVG and as an HTML page whose blocks fold.
+// Package diagram draws a network, as SVG and as an HTML page whose blocks fold:
+// stages, blocks and layers are boxes, shortcuts are arrows next to them.
 //
 // tree.go finds the structure in the traced graph, layout.go places boxes,
 // svg.go and html.go write.
@@ -15,7 +15,7 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// item is a module, or an operator that a module uses by itself.
+// item is a module, or an operator that a module uses directly.
 type item struct {
 	path, kind string
 	label      string       // what it does: "3×3, 64, /2"
@@ -24,7 +24,7 @@ type item struct {
 	macs       int64
 	items      []*item // inside, in order of execution
 	from       []int   // items of the parent that it reads; -1 is what the parent reads
-	lane       int     // 0 is the main path of the parent, others are beside it
+	lane       int     // 0 is the main path of the parent, others are next to it
 
 	value *graph.Value
 	nodes []*graph.Node // all inside
@@ -167,7 +167,8 @@ func producer(madeBy map[*graph.Value]int, dep map[*graph.Value]bool, v *graph.V
 	}
 }
 
-// lanes moves what lies on the shorter ways to a join beside the main path.
+// lanes moves the items of all but the longest branch before a join to lanes next
+// to the main path.
 func lanes(items []*item) {
 	length := make([]int, len(items)) // of the longest way here
 	of := func(i int) int {
@@ -209,7 +210,8 @@ func lanes(items []*item) {
 	}
 }
 
-// describe says what a layer of one convolution, matrix product or pooling does.
+// describe returns what a layer of one convolution, matrix product or pooling
+// does.
 func describe(nodes []*graph.Node) string {
 	for _, n := range nodes {
 		switch op := n.Op.(type) {

@@ -35,7 +35,7 @@ func (t *table) add(name string, make func(b *builder)) {
 // tol sets the tolerance of a case that is worse conditioned than one operator.
 func (b *builder) tol(tol float64) { b.c.Tol = tol }
 
-// steps makes the case run so many times.
+// steps makes the case run n times.
 func (b *builder) steps(n int) { b.c.Steps = n }
 
 // random returns normal numbers of the given scale around shift.
@@ -102,7 +102,7 @@ func (b *builder) positive(name string, shape ...int) *graph.Value {
 	return b.keep(name, t)
 }
 
-// zeros is a variable of zeros, such as an optimiser's slot.
+// zeros is a variable of zeros, such as an optimizer's slot.
 func (b *builder) zeros(name string, shape ...int) *graph.Value {
 	return b.keep(name, tensor.New(shape...))
 }

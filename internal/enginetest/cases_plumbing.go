@@ -130,7 +130,7 @@ func (t *table) plumbing() {
 			b.grads(b.add(y, x), append(n.params, x)...)
 		})
 	}
-	// In channels-last memory a flattened image is not in C, H, W order by itself.
+	// In channels-last memory, flattening must restore the order C, H, W.
 	t.add("plumbing/flatten_linear", func(b *builder) {
 		x, w := b.in("x", 3, 5, 4, 3), b.variable("w", 0.2, 0, 10, 60)
 		y := b.op(graph.Reshape{Shape: []int{3, 60}}, b.relu(x))

@@ -7,7 +7,7 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// quantised adds the quantisation of values, alone and around what integer
+// quantized adds the quantization of values, alone and around what integer
 // kernels compute. A result on the border between two integers may round to
 // either, so values compared are real numbers read before the last rounding.
 func (t *table) quantised() {
@@ -98,7 +98,7 @@ func (t *table) quantised() {
 	})
 }
 
-// scales dequantises weights of k output channels.
+// scales dequantizes weights of k output channels.
 func scales(k int, perTensor bool) graph.DequantizeLinear {
 	if perTensor {
 		return graph.DequantizeLinear{Scale: []float32{0.003}, Zero: []int32{0}}

@@ -56,8 +56,8 @@ func (t *table) optimisers() {
 	}
 }
 
-// net traces networks in training or inference form and remembers what an
-// optimiser must know.
+// net traces networks in training or inference form and keeps what an optimizer
+// needs.
 type net struct {
 	*builder
 	train  bool

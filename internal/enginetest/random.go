@@ -171,8 +171,8 @@ func (e Extents) Op(c *Choices) graph.Op {
 }
 
 // RandomCase applies up to n random operators to random inputs and earlier
-// values. The outputs are the last value and some before it, and, where all
-// operators have a gradient, those of the last value's sum with respect to the
+// values. The outputs are the last value and some before it, and, if all operators
+// have a gradient, the gradients of the last value's sum with respect to the
 // float32 inputs, named d0, d1 and so on.
 func RandomCase(bytes []byte, n int) Case {
 	c := &Choices{bytes}

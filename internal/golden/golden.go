@@ -1,6 +1,6 @@
 // Package golden reads the golden files that tests compare with, and builds the
-// operators that they are of. It is for tests only. The files are safetensors,
-// written by golden.py beside this file from scripts in the testdata/gen
+// operators whose results they hold. It is for tests only. The files are
+// safetensors; golden.py in this folder writes them for scripts in the testdata/gen
 // folders.
 package golden
 

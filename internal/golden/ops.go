@@ -151,9 +151,9 @@ func (a Attrs) alongLast(g *graph.Graph, f graph.Op, x *graph.Value) []*graph.Va
 	return g.Must(graph.Permute{Perm: swap}, y)
 }
 
-// Optimise builds the three steps of an optimiser's golden and returns the
+// Optimize builds the three steps of an optimizer's golden and returns the
 // parameter after each; nil for another operation.
-func (a Attrs) Optimise(g *graph.Graph, op string, in []*graph.Value) []*graph.Value {
+func (a Attrs) Optimize(g *graph.Graph, op string, in []*graph.Value) []*graph.Value {
 	if op != "sgd" && op != "adamw" && op != "lars" && op != "ema" {
 		return nil
 	}

@@ -31,7 +31,8 @@ func (r *reader) byte() (uint8, error) {
 	return b[0], nil
 }
 
-// align gives back the bytes of which no bit was taken, and drops other bits.
+// align returns unread whole bytes to the input and drops the bits of a byte that
+// was read in part.
 func (r *reader) align() {
 	for ; r.n >= 8; r.n -= 8 {
 		r.pos--

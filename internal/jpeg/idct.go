@@ -7,8 +7,8 @@ type block [blockSize]int32
 
 const blockSize = 64
 
-// store transforms a block, of which only the rows whose bit is set may have
-// coefficients other than zero, and puts the pixels in place.
+// store transforms a block and stores its pixels. Only rows whose bit in rows is
+// set may have coefficients other than zero.
 func (c *component) store(b *block, rows uint, bx, by int) {
 	dst := c.pix[c.side*(by*c.stride+bx):]
 	switch c.side {
@@ -32,7 +32,7 @@ func clip(v int32) uint8 {
 	return uint8(v)
 }
 
-// fix is a 60-bit fixed-point number, rounded to so many bits.
+// fix rounds a number with 60 fractional bits to the given number of bits.
 func fix(x uint64, bits int) int32 { return int32((x + 1<<(59-bits)) >> (60 - bits)) }
 
 // Cosines and sines of k*pi/16, and such over the root of 2, in 60 bits.

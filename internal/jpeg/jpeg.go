@@ -1,16 +1,16 @@
-// Package jpeg decodes JPEG files: to the same values as image/jpeg of the
-// standard library, but faster, without garbage, and if asked for, only a part
-// of the picture, or the picture at a half, a quarter or an eighth of its size,
-// where most of the inverse transform is never done (as libjpeg's scale_denom
-// and Pillow's Image.draft).
+// Package jpeg decodes JPEG files to the same values as image/jpeg of the standard
+// library, but faster and without garbage. On request it decodes only a part of
+// the picture, or the picture at a half, a quarter or an eighth of its size, which
+// skips most of the inverse transform (like libjpeg's scale_denom and Pillow's
+// Image.draft).
 //
 // It reads sequential and progressive files of 8 bits with Huffman coding in
-// grey, YCbCr, RGB, CMYK and YCbCrK, as image/jpeg does.
+// gray, YCbCr, RGB, CMYK and YCbCrK, as image/jpeg does.
 //
 // The reading of markers, scans and the 8x8 inverse transform are derived from
-// image/jpeg, Copyright 2009 The Go Authors, under the licence in LICENSE here.
-// The smaller inverse transforms compute what those of the Independent JPEG
-// Group's jidctred.c do.
+// image/jpeg, Copyright 2009 The Go Authors, under the license in LICENSE here.
+// The smaller inverse transforms compute the same as jidctred.c of the Independent
+// JPEG Group.
 package jpeg
 
 import (
@@ -18,12 +18,12 @@ import (
 	"io"
 )
 
-// FormatError tells that a file is no valid JPEG.
+// FormatError is the error for a file that is not a valid JPEG.
 type FormatError string
 
 func (e FormatError) Error() string { return "invalid JPEG format: " + string(e) }
 
-// UnsupportedError tells that a file uses a feature that is not implemented.
+// UnsupportedError is the error for a file with a feature that is not implemented.
 type UnsupportedError string
 
 func (e UnsupportedError) Error() string { return "unsupported JPEG feature: " + string(e) }
@@ -98,21 +98,21 @@ type frame struct {
 	baseline      bool
 	progressive   bool
 	jfif          bool
-	adobe         bool // there is an Adobe marker, which says transform
+	adobe         bool // there is an Adobe marker, which sets transform
 	transform     uint8
 	planes        bool // the planes are laid out
-	shift         int  // of Options, as far as it is done
+	shift         int  // of Options, or 0 for files that ignore it
 }
 
-// Options say what of a picture is wanted. The zero value is all of it.
+// Options choose what is decoded of a picture. The zero value is all of it.
 type Options struct {
 	// Shift, 0 to 3, gives the picture at 1/2^Shift of its size: ceil(width /
-	// 2^Shift) by ceil(height / 2^Shift) pixels. RGB and CMYK files take no
-	// notice of it; the returned picture's size tells.
+	// 2^Shift) by ceil(height / 2^Shift) pixels. RGB and CMYK files ignore it, as
+	// the size of the returned picture shows.
 	Shift int
 	// Part is the part of the picture, at the scale of Shift, whose pixels are
 	// wanted: the others of the returned picture are undefined. The whole file
-	// is read nevertheless, so that a damaged one is an error whatever the part.
+	// is read nevertheless, so that a damaged file is an error for every part.
 	// An empty part stands for the whole. RGB and CMYK files are decoded whole.
 	Part image.Rectangle
 }
@@ -138,8 +138,8 @@ func (d *Decoder) Decode(data []byte, opt Options) (image.Image, error) {
 	return d.picture()
 }
 
-// decode reads a file's segments. With configOnly, it ends where the size and
-// colour model are known.
+// decode reads a file's segments. With configOnly, it stops when the size and the
+// color model are known.
 func (d *Decoder) decode(data []byte, configOnly bool) error {
 	d.bits = reader{data: data}
 	d.frame = frame{}
@@ -222,7 +222,7 @@ func (d *Decoder) decode(data []byte, configOnly bool) error {
 func (d *Decoder) segment(marker uint8, n int, configOnly bool) error {
 	r := &d.bits
 	switch marker {
-	case sosMarker: // its header tells where the data begin
+	case sosMarker: // the data begin after its header
 		return d.scan(n)
 	case dhtMarker, dqtMarker, driMarker:
 		if configOnly {
@@ -285,7 +285,7 @@ func (d *Decoder) startOfFrame(b []byte) error {
 		return FormatError("multiple SOF markers")
 	}
 	switch len(b) {
-	case 6 + 3*1, 6 + 3*3, 6 + 3*4: // grey; YCbCr or RGB; YCbCrK or CMYK
+	case 6 + 3*1, 6 + 3*3, 6 + 3*4: // gray; YCbCr or RGB; YCbCrK or CMYK
 	default:
 		return UnsupportedError("number of components")
 	}
@@ -330,7 +330,7 @@ func (d *Decoder) sampling(i int, hv uint8) bool {
 		// the factors (sections A.2 and 4.8.2).
 		c.h, c.v = 1, 1
 	case 3:
-		// 4:4:4, 4:4:0, 4:2:2, 4:2:0, 4:1:1 and 4:1:0, both chroma planes alike.
+		// 4:4:4, 4:4:0, 4:2:2, 4:2:0, 4:1:1 and 4:1:0, both chroma planes equal.
 		switch i {
 		case 0:
 			return c.v != 4
@@ -340,7 +340,7 @@ func (d *Decoder) sampling(i int, hv uint8) bool {
 			return d.comp[1].h == c.h && d.comp[1].v == c.v
 		}
 	case 4:
-		// All planes alike, or the two in the middle halved both ways.
+		// All planes equal, or the middle two halved in both directions.
 		switch i {
 		case 0:
 			return hv == 0x11 || hv == 0x22

@@ -156,9 +156,9 @@ func (d *Decoder) interleaved(comps []scanComponent, b band) error {
 	return nil
 }
 
-// single reads a scan of one component: its blocks row by row, without those
+// single reads a scan of one component: its blocks row by row, without the blocks
 // that only fill up units. Restart intervals still count the units of several
-// components, as image/jpeg does.
+// components, as in image/jpeg.
 func (d *Decoder) single(c *scanComponent, b band) error {
 	mxx, myy := d.units()
 	perRow := mxx * c.h
@@ -218,8 +218,8 @@ func (d *Decoder) restart(rst *uint8) error {
 	return nil
 }
 
-// block reads a block of a scan: the one in column bx and row by of a
-// component with so many blocks in a row.
+// block reads the block in column bx and row by of a component with perRow blocks
+// in a row.
 func (d *Decoder) block(c *scanComponent, s band, bx, by, perRow int) error {
 	if d.frame.progressive {
 		b := &c.coeffs[by*perRow+bx]
@@ -236,8 +236,8 @@ func (d *Decoder) block(c *scanComponent, s band, bx, by, perRow int) error {
 	return err
 }
 
-// sequential reads and dequantizes a whole block (section F.2.2). It tells by a
-// bit for each row whether that may have coefficients.
+// sequential reads and dequantizes a whole block (section F.2.2). Bit i of rows is
+// set if row i may have coefficients.
 func (d *Decoder) sequential(b *block, c *scanComponent) (rows uint, err error) {
 	r, q := &d.bits, &d.quant[c.tq]
 	size, err := r.symbol(c.dc)
@@ -493,8 +493,8 @@ func resized[T any](s []T, n int) []T {
 	return s[:n]
 }
 
-// layout makes room for the planes. full says that the scan to come has all of
-// them, so that nothing of an earlier picture is left.
+// layout allocates the planes. full is set if the next scan has all of them, so
+// that nothing of an earlier picture remains.
 func (d *Decoder) layout(full bool) {
 	f := &d.frame
 	f.planes = true

@@ -8,14 +8,14 @@ import (
 
 // Block is the memory of arrays that this package has made. When nothing refers
 // to it any more, it goes back to the system, even if the arrays are still in
-// use: whoever has one must keep its block.
+// use: keep the block as long as an array.
 type Block struct {
 	bytes   []byte // of a map; nil for memory of Go's heap
 	cleanup runtime.Cleanup
 }
 
-// The garbage collector does not know how much memory waits for it here, so it
-// is told to look when that has doubled since it last looked.
+// The garbage collector does not see the memory of blocks that it could free, so
+// this package runs it when the memory in use has doubled since its last run.
 const minCollect = 256 << 20 // bytes in use below which it is left alone
 
 var inUse, collectAt atomic.Int64

@@ -6,10 +6,10 @@
 // them on a virtual machine, and the processor's own prefetching stops at its
 // end. So large arrays ask the system for pages of 2 MB.
 //
-// Where the system has memory maps, large arrays lie outside Go's heap. The
-// garbage collector lets the heap grow to twice what is alive, which is as much
-// garbage as there are weights if they are on it; and what is freed goes back to
-// the system at once.
+// Where the system has memory maps, large arrays are outside Go's heap. The
+// garbage collector allows the heap to grow to twice what is alive: weights on the
+// heap would allow the same amount of garbage. Memory outside the heap also goes
+// back to the system as soon as it is freed.
 package memory
 
 import "unsafe"
@@ -55,9 +55,9 @@ func offset(f []float32, align uintptr) int {
 	return int(-uintptr(unsafe.Pointer(&f[0])) % align / 4)
 }
 
-// Slabs hands out arrays that stay together as long as one of them: small ones
-// next to each other, so that many share a huge page. The zero value is ready.
-// It is not safe for concurrent use.
+// Slabs allocates small arrays next to each other, so that many share a huge page.
+// The memory of a slab is freed when none of its arrays is in use. The zero value
+// is ready. It is not safe for concurrent use.
 type Slabs struct {
 	rest  []float32
 	block *Block

@@ -8,9 +8,9 @@ import "syscall"
 func mapAnonymous(n int) []byte {
 	b, err := syscall.Mmap(-1, 0, n, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
 	if err != nil {
-		return nil // the heap serves, or says that there is no memory
+		return nil // the caller takes the heap, which reports a lack of memory
 	}
 	return b
 }
 
-func unmap(b []byte) { _ = syscall.Munmap(b) } // fails for what is no mapping only
+func unmap(b []byte) { _ = syscall.Munmap(b) } // fails only for memory that is not a mapping

@@ -12,7 +12,7 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// Kind says how [Fill] scales its uniform numbers.
+// Kind is how [Fill] scales its uniform numbers.
 type Kind int
 
 // With u uniform in [-1, 1):

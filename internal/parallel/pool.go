@@ -1,8 +1,8 @@
 // Package parallel runs numbered tasks on a fixed set of goroutines.
 //
 // Callers cut their work into pieces whose number and bounds do not depend on
-// the number of workers. That is what makes results the same bits at any
-// thread count: a pool only decides who runs a piece, never what a piece is.
+// the number of workers. Therefore results are the same bits at any thread count:
+// a pool only decides which worker runs a piece, never what a piece is.
 package parallel
 
 import (
@@ -26,7 +26,7 @@ type Pool struct {
 	// before it opens.
 	task func(task, worker int)
 
-	// What workers write or look at all the time lies in cache lines of its own.
+	// Fields that workers write or read all the time have separate cache lines.
 	_   [64]byte
 	run atomic.Uint64 // the number of the run, whether it is open, who is in it
 	_   [64]byte
@@ -34,13 +34,12 @@ type Pool struct {
 	shares []share // by worker
 }
 
-// share is the part of a run's tasks that one worker takes first: neighbours,
-// in order. Neighbouring tasks read and write memory that lies together, and so
-// do the tasks of the same worker in the next run, so that a worker finds in
-// its processor's cache much of what it needs. Who has done his share helps with
-// those of the others.
+// share is the part of a run's tasks that one worker takes first: neighbors, in
+// order. Neighboring tasks read and write neighboring memory, and a worker has the
+// same part in the next run, so it finds much of its data in its core's cache. A
+// worker that finishes its share steals from the others.
 type share struct {
-	next atomic.Int64 // the first task nobody has taken
+	next atomic.Int64 // the first task that is not taken
 	end  int
 	_    [64 - 16]byte
 }
@@ -51,9 +50,9 @@ type helper struct {
 	_      [64]byte
 }
 
-// The parts of Pool.run. A helper joins a run while that is open. The owner
-// closes it when no task is left to take and then waits for those only who
-// have joined: a helper that the system has given no processor holds nobody up.
+// The parts of Pool.run. A helper joins a run while it is open. The owner closes
+// the run when no task is left, and then waits only for helpers that have joined:
+// a helper without a processor delays nobody.
 const (
 	joined = 1<<16 - 1 // how many helpers are in the run
 	open   = 1 << 16
@@ -61,13 +60,13 @@ const (
 	number = 1 << 18 // from this bit on
 )
 
-// How long a worker looks for the next run, or for the end of this one, before
-// it sleeps. A plan is a chain of short runs, and the last task of one may take
-// a helper that long, while to wake it takes some 50 microseconds, on a virtual
-// machine more. Meanwhile helpers let other goroutines have the processor.
+// How long a worker spins for the next run, or for the end of this one, before it
+// sleeps. A plan is a chain of short runs, whose last task may take about as long,
+// while waking a sleeping helper takes some 50 microseconds, on a virtual machine
+// more. A spinning helper yields the processor to other goroutines.
 const (
 	spinTime = 200 * time.Microsecond
-	spins    = 1000 // looks between two looks at the clock
+	spins    = 1000 // between two readings of the clock
 )
 
 // NewPool starts a pool of the given number of workers; 0 or less means
@@ -220,8 +219,8 @@ func (p *Pool) await(h *helper, seen uint64) uint64 {
 	}
 }
 
-// drain runs tasks until all are taken: the worker's own, then those that the
-// others have not begun.
+// drain runs tasks until all are taken: first the worker's own, then tasks that
+// others have not started.
 func (p *Pool) drain(worker int) {
 	for i := range p.shares {
 		s := &p.shares[(worker+i)%p.workers]

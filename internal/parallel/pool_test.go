@@ -122,7 +122,7 @@ func BenchmarkRun(b *testing.B) {
 	}
 }
 
-// Each worker begins with a share of neighbouring tasks and helps with those of
+// Each worker begins with a share of neighboring tasks and helps with those of
 // the others after it.
 func TestRunSharesNeighbours(t *testing.T) {
 	p := NewPool(2)

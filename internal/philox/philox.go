@@ -3,8 +3,8 @@
 //
 // A number is a pure function of a key and a counter. A random decision that is
 // keyed by what it belongs to (seed, epoch, sample, operation) is therefore the
-// same whichever worker makes it, in whichever order, and a run can be taken up
-// at any step without replaying what came before.
+// same for every worker and every order, and a run can continue from any step
+// without replaying the steps before.
 package philox
 
 import (
@@ -108,7 +108,7 @@ func (r *Rand) IntN(n int) int {
 		panic("philox: IntN of a number below 1")
 	}
 	// Lemire, "Fast Random Integer Generation in an Interval" (2019): reject
-	// the few products that would favour some numbers.
+	// the few products that would favor some numbers.
 	un := uint64(n)
 	hi, lo := bits.Mul64(r.Uint64(), un)
 	if lo < un {

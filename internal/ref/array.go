@@ -59,7 +59,7 @@ func (a array) apply(f func(float64) float64) array {
 	return y
 }
 
-// strides returns how far apart in memory neighbours along each axis lie.
+// strides returns the distance in memory between neighbors along each axis.
 func strides(s tensor.Shape) []int {
 	st := make([]int, len(s))
 	step := 1

@@ -12,9 +12,9 @@ func starts(size, before, after, kernel, stride, dilation int) []int {
 	return s
 }
 
-// taps calls f for every product of a convolution, cut into runs along a row:
-// n output elements from y on, one apart, are made with input elements from x
-// on, step apart, and the one weight w. All are positions in the arrays.
+// taps calls f for every product of a convolution, cut into runs along a row: n
+// consecutive output elements from y on get the products of weight w with n input
+// elements from x on, step apart. y, x and w are positions in the arrays.
 func taps(o graph.Conv2d, xs, ws []int, f func(y, x, w, n, step int)) (oh, ow int) {
 	rows := starts(xs[2], o.PadTop, o.PadBottom, ws[2], o.StrideH, o.DilationH)
 	cols := starts(xs[3], o.PadLeft, o.PadRight, ws[3], o.StrideW, o.DilationW)

@@ -6,7 +6,7 @@ import (
 	"github.com/resnet-go/resnet/graph"
 )
 
-// channel returns a function that tells the channel of each element of a.
+// channel returns a function that maps an element of a to its channel.
 func channel(a array) func(i int) int {
 	_, inner := around(a.shape, 1)
 	c := a.shape[1]

@@ -111,8 +111,8 @@ func avgPool2dGrad(o graph.AvgPool2dGrad, dy array) array {
 	return dx
 }
 
-// blend says that an output position is made of input positions a and b, with
-// weight t for b and 1-t for a.
+// blend makes an output position of the input positions a and b, with weight t for
+// b and 1-t for a.
 type blend struct {
 	a, b int
 	t    float64

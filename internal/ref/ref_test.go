@@ -10,7 +10,7 @@ import (
 )
 
 // That the interpreter computes the right thing is tested in package graph,
-// by PyTorch's goldens. These tests are of the interpreter's own behaviour.
+// by PyTorch's goldens. These tests are of the interpreter's own behavior.
 
 // unknown is an operator that the interpreter has not.
 type unknown struct{}

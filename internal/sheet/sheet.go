@@ -28,7 +28,7 @@ type Sheet struct {
 	Title   string // above; "" for none
 	Columns int
 	Tiles   []Tile // row by row; one without an image leaves its place empty
-	// Low and High, if not empty, are the ends of a colour bar at the right.
+	// Low and High, if not empty, are the ends of a color bar at the right.
 	Low, High string
 }
 
@@ -36,7 +36,7 @@ const (
 	gap   = 8  // pixels between tiles
 	line  = 17 // pixels a line of text
 	size  = 13 // of the font, pixels
-	bar   = 14 // width of the colour bar
+	bar   = 14 // width of the color bar
 	ink   = 0x22
 	widen = 64 // the narrowest column: room for a short caption
 )
@@ -138,7 +138,7 @@ func fit(face font.Face, s string, room int) string {
 	return string(runes) + "…"
 }
 
-var colours = sync.OnceValue(func() [256]color.RGBA {
+var colors = sync.OnceValue(func() [256]color.RGBA {
 	m := moreland.ExtendedBlackBody()
 	m.SetMin(0)
 	m.SetMax(1)
@@ -153,15 +153,16 @@ var colours = sync.OnceValue(func() [256]color.RGBA {
 	return lut
 })
 
-// heat returns the colour of v, 0 (black) to 1 (white), by brightness also for
-// those who see colours otherwise.
+// heat returns the color of v, 0 (black) to 1 (white). Brightness grows with v, so
+// that color-blind readers see it too.
 func heat(v float64) color.RGBA {
-	lut := colours()
+	lut := colors()
 	return lut[int(min(max(v, 0), 1)*255+0.5)]
 }
 
-// Overlay mixes the picture and, half and half, the heat map of values [h w]
-// enlarged to it (bilinear, pixel centres). The colours go from 0 to [Top].
+// Overlay mixes, half and half, the picture and the heat map of values [h w], which
+// is enlarged to the picture (bilinear, pixel centers). The colors go from 0 to
+// [Top].
 func Overlay(m *image.RGBA, values []float32, w, h int) *image.RGBA {
 	b := m.Bounds()
 	out := image.NewRGBA(image.Rect(0, 0, b.Dx(), b.Dy()))
@@ -180,8 +181,8 @@ func Overlay(m *image.RGBA, values []float32, w, h int) *image.RGBA {
 	return out
 }
 
-// Top is the value of the brightest colour: that below which 99 % of the values
-// lie, so that a few extremes do not darken the rest, or the largest if that is 0.
+// Top is the value of the brightest color: the 99th percentile of the values, so
+// that a few extremes do not darken the rest, or the largest value if it is 0.
 func Top(values []float32) float64 {
 	if len(values) == 0 {
 		return 0
@@ -193,7 +194,8 @@ func Top(values []float32) float64 {
 	return float64(max(sorted[len(sorted)-1], 0))
 }
 
-// bilinear reads values [h w] between their centres; outside, the edge goes on.
+// bilinear interpolates values [h w] between their centers; outside, it repeats the
+// edge.
 func bilinear(values []float32, w, h int, x, y float64) float64 {
 	x, y = min(max(x, 0), float64(w-1)), min(max(y, 0), float64(h-1))
 	x0, y0 := int(x), int(y)
@@ -203,9 +205,9 @@ func bilinear(values []float32, w, h int, x, y float64) float64 {
 	return (1-fy)*((1-fx)*at(x0, y0)+fx*at(x1, y0)) + fy*((1-fx)*at(x0, y1)+fx*at(x1, y1))
 }
 
-// Grey draws values [h w] from low (black) to high (white), each scale by scale
+// Gray draws values [h w] from low (black) to high (white), each scale by scale
 // pixels.
-func Grey(values []float32, w, h, scale int, low, high float32) *image.RGBA {
+func Gray(values []float32, w, h, scale int, low, high float32) *image.RGBA {
 	out := image.NewRGBA(image.Rect(0, 0, w*scale, h*scale))
 	for i, v := range values {
 		g := level(v, low, high)

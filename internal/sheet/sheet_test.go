@@ -39,7 +39,7 @@ func TestTop(t *testing.T) {
 	}
 }
 
-// TestOverlay: half the picture, half the colour; cold is black, hot is white.
+// TestOverlay: half the picture, half the color; cold is black, hot is white.
 func TestOverlay(t *testing.T) {
 	m := image.NewRGBA(image.Rect(0, 0, 4, 2))
 	for i := range m.Pix {
@@ -57,18 +57,18 @@ func TestOverlay(t *testing.T) {
 		c := heat(float64(i) / 255)
 		y := 0.2126*float64(c.R) + 0.7152*float64(c.G) + 0.0722*float64(c.B)
 		if y < last-1 {
-			t.Fatalf("colour %d is darker than the one before", i)
+			t.Fatalf("color %d is darker than the one before", i)
 		}
 		last = y
 	}
 }
 
-func TestGreyAndRGB(t *testing.T) {
-	g := Grey([]float32{-1, 0, 1, 3}, 2, 2, 3, -1, 1)
+func TestGrayAndRGB(t *testing.T) {
+	g := Gray([]float32{-1, 0, 1, 3}, 2, 2, 3, -1, 1)
 	if g.Bounds().Dx() != 6 || g.RGBAAt(2, 2).R != 0 || g.RGBAAt(3, 0).R != 128 || g.RGBAAt(0, 3).R != 255 || g.RGBAAt(5, 5).R != 255 {
 		t.Error("grey levels are wrong")
 	}
-	if c := Grey([]float32{5}, 1, 1, 1, 5, 5).RGBAAt(0, 0); c.R != 128 {
+	if c := Gray([]float32{5}, 1, 1, 1, 5, 5).RGBAAt(0, 0); c.R != 128 {
 		t.Errorf("without a range: %v", c)
 	}
 	if c := RGB([]float32{0, 1, 0.5}, 1, 1, 2, 0, 1).RGBAAt(1, 1); c != (color.RGBA{0, 255, 128, 255}) {

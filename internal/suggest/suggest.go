@@ -8,8 +8,8 @@ import (
 )
 
 // Nearest returns the candidate that is nearest to name and whether it is near
-// enough to be what was meant: it contains name or begins with it, or differs
-// by at most two edits or a third of the name's length. Case does not count.
+// enough to be what was meant: it contains name, or differs by at most two edits
+// or a third of the name's length. Case does not count.
 func Nearest(name string, candidates []string) (string, bool) {
 	best, distance := "", 1<<30
 	for _, c := range candidates {
@@ -45,8 +45,8 @@ func Phrase(name string, candidates []string) string {
 	return " (there are " + strings.Join(slices.SortedFunc(slices.Values(candidates), cmp.Compare[string]), ", ") + ")"
 }
 
-// Distance returns how many single characters must be inserted, removed,
-// changed or swapped with their neighbour to turn a into b (optimal string
+// Distance returns the number of single characters that must be inserted, removed,
+// changed or swapped with their neighbor to turn a into b (optimal string
 // alignment).
 func Distance(a, b string) int {
 	x, y := []rune(a), []rune(b)

@@ -89,8 +89,8 @@ func (n *Net) Features(ctx context.Context, p *Pictures) (paths []string, featur
 }
 
 // Linear trains a linear classifier on features, [N channels], and returns the
-// share of test that it gets right: how much of the class a layer tells (Alain
-// and Bengio 2016). Features are standardised; the optimiser is Adam on the
+// share of test that it gets right: how much of the class a layer reveals (Alain
+// and Bengio 2016). Features are standardized; the optimizer is Adam on the
 // whole set, with a weight decay of 1e-4.
 func Linear(train []float32, labels []int64, test []float32, testLabels []int64, classes, steps int) float64 {
 	n, m := len(labels), len(testLabels)

@@ -215,7 +215,7 @@ func (f *Figure) save(base string) error {
 				y[i] = 100 * v
 			}
 		}
-		panel.Series = append(panel.Series, chart.Series{Name: s.Name, X: s.X, Y: y, Dashed: s.Dashed, Colour: s.Color + 1})
+		panel.Series = append(panel.Series, chart.Series{Name: s.Name, X: s.X, Y: y, Dashed: s.Dashed, Color: s.Color + 1})
 	}
 	if f.Percent {
 		panel.YLabel += ", %"

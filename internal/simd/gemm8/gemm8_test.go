@@ -191,7 +191,7 @@ func TestTilesAgainstGo(t *testing.T) {
 				}
 			}
 		}
-	})
+	}, isatest.VNNI)
 }
 
 // Where the micro-kernel can apply the epilogue itself it does, and only there.
@@ -220,7 +220,7 @@ func TestFinishesInRegisters(t *testing.T) {
 				t.Errorf("mode %d, residual %v, %d columns: finish is %d, in registers must be %v", c.e.Mode, c.e.Res != nil, c.columns, g.finish, c.want)
 			}
 		}
-	})
+	}, isatest.VNNI)
 }
 
 func BenchmarkTile(b *testing.B) {

@@ -1,25 +1,24 @@
-package isa
+package isa_test
 
 import (
-	"os"
-	"strings"
 	"testing"
 
-	"github.com/resnet-go/resnet/internal/cpu"
+	"github.com/resnet-go/resnet/internal/simd/isa"
+	"github.com/resnet-go/resnet/internal/simd/isatest"
 )
 
 func TestRequiredInstructionSets(t *testing.T) {
-	all := strings.Fields(os.Getenv("RESNET_REQUIRE_ISA"))
+	all := isatest.Required()
 	if len(all) == 0 {
 		t.Skip("RESNET_REQUIRE_ISA is not set")
 	}
-	have := map[string]bool{"avx2": UseAVX2, "avx512": UseAVX512, "avx512vnni": cpu.AVX512VNNI, "neon": UseNEON}
-	for _, isa := range all {
-		on, known := have[isa]
+	have := map[string]bool{"avx2": isa.UseAVX2, "avx512": isa.UseAVX512, isatest.VNNI: isa.UseVNNI, "neon": isa.UseNEON}
+	for _, name := range all {
+		on, known := have[name]
 		if !known {
-			t.Errorf("RESNET_REQUIRE_ISA: unknown instruction set %q", isa)
+			t.Errorf("RESNET_REQUIRE_ISA: unknown instruction set %q", name)
 		} else if !on {
-			t.Errorf("%s is not in use, %s is", isa, ISA())
+			t.Errorf("%s is not in use, %s is", name, isa.ISA())
 		}
 	}
 }

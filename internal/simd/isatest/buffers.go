@@ -4,44 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
-	"slices"
-	"strings"
 	"testing"
-
-	"github.com/resnet-go/resnet/internal/simd/isa"
 )
-
-// EachISA runs f once for every instruction set of this machine and once for
-// the portable kernels.
-func EachISA(t *testing.T, f func(t *testing.T)) {
-	t.Helper()
-	had2, had512, hadNEON := isa.UseAVX2, isa.UseAVX512, isa.UseNEON
-	t.Cleanup(func() { isa.UseAVX2, isa.UseAVX512, isa.UseNEON = had2, had512, hadNEON })
-	for _, v := range []struct {
-		name               string
-		avx2, avx512, neon bool
-	}{{"generic", false, false, false}, {"avx2", true, false, false}, {"avx512", true, true, false}, {"neon", false, false, true}} {
-		t.Run(v.name, func(t *testing.T) {
-			if v.avx2 && !had2 || v.avx512 && !had512 || v.neon && !hadNEON {
-				if required(v.name) {
-					t.Fatalf("RESNET_REQUIRE_ISA names %s, which this machine or build has not", v.name)
-				}
-				t.Skipf("this machine or build has no %s", v.name)
-			}
-			isa.UseAVX2, isa.UseAVX512, isa.UseNEON = v.avx2, v.avx512, v.neon
-			f(t)
-		})
-	}
-	isa.UseAVX2, isa.UseAVX512, isa.UseNEON = had2, had512, hadNEON
-}
-
-// required reports whether the environment demands that an instruction set is
-// tested: CI names those of its processor as the system tells them, so that a
-// mistake in detecting them cannot leave kernels untested.
-func required(isa string) bool {
-	return slices.Contains(strings.Fields(os.Getenv("RESNET_REQUIRE_ISA")), isa)
-}
 
 const guardWord = 0x7fa5a5a5 // a NaN that no kernel makes
 

@@ -13,7 +13,7 @@ func TestInt8QuantizeRoundsToEvenAndClamps(t *testing.T) {
 	x := []float32{0, 0.25, 0.75, 1.25, -0.25, -0.75, -5, -5.5, 1000, inf, -inf, float32(math.NaN()), 3e38, -3e38}
 	want := []uint8{10, 10, 12, 12, 10, 8, 0, 0, 255, 255, 0, 0, 255, 0}
 	q := Quant{Scale: 0.5, Zero: 10}
-	isatest.Int8ISAs(t, func(t *testing.T) {
+	isatest.EachISA(t, func(t *testing.T) {
 		// Whole vectors and ends.
 		for _, n := range []int{1, 15, 16, 17, 50, 129} {
 			long, got, back := make([]float32, n), make([]uint8, n), make([]float32, n)
@@ -57,7 +57,7 @@ func TestMaxPoolBytes(t *testing.T) {
 		{N: 1, H: 5, W: 7, C: 3, KH: 3, KW: 1, SH: 1, SW: 1, OH: 3, OW: 7},
 		{N: 1, H: 9, W: 9, C: 130, KH: 2, KW: 3, SH: 1, SW: 2, PadTop: 1, PadLeft: 2, DH: 3, DW: 2, OH: 7, OW: 4},
 	}
-	isatest.Int8ISAs(t, func(t *testing.T) {
+	isatest.EachISA(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(9, 9))
 		for _, p := range shapes {
 			if err := p.Check(); err != nil {

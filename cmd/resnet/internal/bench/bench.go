@@ -1,9 +1,9 @@
-// Package bench measures the speed of networks, ours and, in turns with ours,
-// that of other programs.
+// Package bench measures the speed of our networks, in alternation with other
+// programs.
 //
 // Each configuration runs in a process of its own, whether ours or a peer's, so
 // that its peak memory is its own, and all speak the protocol of
-// peers/protocol.py: a process says that it is ready, then answers each
+// peers/protocol.py: a process reports that it is ready, then answers each
 // request for a number of steps with their times.
 package bench
 

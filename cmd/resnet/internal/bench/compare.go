@@ -22,10 +22,10 @@ type Program struct {
 	// follows as --model, --batch, --threads, --mode and --size.
 	Command []string
 	Env     []string // additions to the environment, NAME=VALUE
-	// ONNX says that the program runs ONNX files, so that it does any network but
+	// ONNX is set when the program runs ONNX files, so that it does any network but
 	// no training; others build the networks that they know by name.
 	ONNX bool
-	// Install says how to install what the program needs.
+	// Install is how to install what the program needs.
 	Install string
 }
 
@@ -48,23 +48,24 @@ type Measurement struct {
 	Difference float64 `json:"difference,omitempty"`
 }
 
-// Comparison is one configuration measured by ours and the peers in turns.
+// Comparison is one configuration, measured by ours and the peers in alternation.
 type Comparison struct {
 	Config
 	PeakGFLOPS float64       `json:"peak_gflops"` // FMA peak of a core, median of the turns; 0 if unknown
 	Ours       Measurement   `json:"ours"`
 	Peers      []Measurement `json:"peers,omitempty"`
-	// LeftOut says which peers cannot do the configuration, and why.
+	// LeftOut names the peers that cannot run the configuration, and why.
 	LeftOut []string `json:"left_out,omitempty"`
 }
 
-// Run measures a configuration by every program, ours first, in turns: rounds
-// times each runs for so many seconds, so that a machine whose speed drifts is
-// alike for all. Processes run one at a time.
+// Run measures a configuration by every program in alternation, ours first: in each
+// of the rounds, each program runs for the given seconds, so that a machine whose
+// speed drifts treats all alike. Processes run one at a time.
 //
 // All read the same weights from files, and peers get our input; before anything
-// is timed their outputs must agree with ours. Of an ONNX file, peers which run
-// such files run that one. Peers that cannot do the configuration are left out.
+// is timed, their outputs must agree with ours. If the model is an ONNX file, peers
+// that run such files run it. Peers that cannot do the configuration are left
+// out.
 func Run(ctx context.Context, cfg Config, ours Program, peers []Program, rounds int, seconds float64) (*Comparison, error) {
 	n, err := open(cfg, "", false)
 	if err != nil {
@@ -186,7 +187,7 @@ func start(ctx context.Context, program Program, cfg Config, files []string) (*p
 	}
 	if !p.about.Ready {
 		p.stop()
-		return nil, p.failed(errors.New("it did not say that it is ready"))
+		return nil, p.failed(errors.New("it did not report that it is ready"))
 	}
 	return p, nil
 }
@@ -217,7 +218,7 @@ func (p *process) answer() (Answer, error) {
 		if err == nil {
 			err = errors.New("it ended")
 		}
-		p.stop() // so that all it said on stderr is there
+		p.stop() // to get all of its stderr
 		return a, p.failed(err)
 	}
 	if err := json.Unmarshal(p.out.Bytes(), &a); err != nil {
@@ -229,7 +230,7 @@ func (p *process) answer() (Answer, error) {
 	return a, nil
 }
 
-// failed adds what the process said last and how to install it.
+// failed adds the last line of the process' stderr and how to install it.
 func (p *process) failed(err error) error {
 	lines := strings.Split(strings.TrimSpace(p.errs.String()), "\n")
 	if last := lines[len(lines)-1]; last != "" {
@@ -242,8 +243,8 @@ func (p *process) failed(err error) error {
 }
 
 func (p *process) stop() {
-	_ = p.in.Close() // the process ends by itself at the end of its input;
-	_ = p.cmd.Wait() // it has said what went wrong, if anything
+	_ = p.in.Close() // the process exits at the end of its input
+	_ = p.cmd.Wait() // and has reported what went wrong, if anything
 }
 
 func (p *process) measurement(cfg Config, flops int64) Measurement {

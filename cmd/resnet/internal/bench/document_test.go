@@ -161,7 +161,7 @@ func footnote(all []Comparison) string {
 	return text + fmt.Sprintf(". FMA peak %.0f GFLOP/s a core.\n", Median(peaks))
 }
 
-// quantised adds the time of onnxruntime's float32 network.
+// quantized adds the time of onnxruntime's float32 network.
 func quantised(t *testing.T) string {
 	all := results[Comparison](t, "int8-*.json")
 	whole := results[Comparison](t, "infer-*.json")

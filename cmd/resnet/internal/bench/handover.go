@@ -15,11 +15,11 @@ import (
 
 // How far a peer's outputs may be from ours, over the largest output: far above
 // what other orders of summation and Winograd's transforms make, far below what
-// another network would. In a quantised network a value between two integers
+// another network would. In a quantized network a value between two integers
 // may become either, and the layers behind it go on from there.
 const (
 	tolerance          = 2e-3
-	quantisedTolerance = 0.2
+	quantizedTolerance = 0.2
 )
 
 // handover is a temporary folder with what the programs get: the weights as a
@@ -33,8 +33,8 @@ type handover struct {
 	limit         float64 // of the difference between outputs
 }
 
-// handOver writes the files of a network, those of peers if there are any. A
-// file that ours, or a peer, can read is handed on as it is.
+// handOver writes the files of a network, and the files for peers if there are any.
+// A file that our program or a peer can read is used directly.
 func handOver(n *network, peers bool) (h *handover, err error) {
 	dir, err := os.MkdirTemp("", "resnet-bench-")
 	if err != nil {
@@ -47,12 +47,12 @@ func handOver(n *network, peers bool) (h *handover, err error) {
 			err = fmt.Errorf("bench: writing %s for the programs: %w", n.cfg.Model, err)
 		}
 	}()
-	quantised, err := n.quantised()
+	quantized, err := n.quantized()
 	if err != nil {
 		return nil, err
 	}
-	if h.limit = tolerance; quantised {
-		h.limit = quantisedTolerance
+	if h.limit = tolerance; quantized {
+		h.limit = quantizedTolerance
 	}
 	if err := writeFloats(h.path("input.f32"), random(n.input).Float32s()); err != nil {
 		return nil, err

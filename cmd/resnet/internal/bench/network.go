@@ -77,7 +77,7 @@ func open(cfg Config, state string, deferred bool) (*network, error) {
 		n.module, n.model, chw = m, m, m.Input()
 	}
 	if cfg.Mode == Train && n.model == nil {
-		return nil, fmt.Errorf("bench: %s is a graph of its own: training is measured of the networks of resnet models", cfg.Model)
+		return nil, fmt.Errorf("bench: %s is a graph that cannot be trained: training is measured for the networks of resnet models", cfg.Model)
 	}
 	if cfg.Size > 0 {
 		chw = tensor.Shape{chw[0], cfg.Size, cfg.Size}
@@ -103,9 +103,9 @@ func (n *network) trace() (*nn.Traced, error) {
 	return nn.Trace(n.module, nn.TraceOptions{Input: n.input, Layout: tensor.NHWC, Training: n.cfg.Mode == Train})
 }
 
-// quantised reports whether the network computes with integers, which programs
+// quantized reports whether the network computes with integers, which programs
 // round differently.
-func (n *network) quantised() (bool, error) {
+func (n *network) quantized() (bool, error) {
 	t, err := n.trace()
 	if err != nil {
 		return false, err

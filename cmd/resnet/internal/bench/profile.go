@@ -90,7 +90,7 @@ func perMS(n int64, ms float64) float64 {
 	return float64(n) / ms / 1e6
 }
 
-// phase tells the part of a training step by the operator, whose names end in
+// phase returns the part of a training step by the operator, whose names end in
 // Grad in the backward pass.
 func phase(s engine.Step) string {
 	switch s.Op {

@@ -16,13 +16,13 @@ import (
 	"github.com/resnet-go/resnet/internal/simd/isa"
 )
 
-// Request asks a process to run steps: so many, or for so long.
+// Request asks a process to run a number of steps, or steps for a time.
 type Request struct {
 	Steps   int     `json:"steps,omitempty"`
 	Seconds float64 `json:"seconds,omitempty"`
 }
 
-// Answer is what a process says: that it is ready, or how long steps took.
+// Answer is a process's message: that it is ready, or how long steps took.
 type Answer struct {
 	Ready   bool      `json:"ready,omitempty"`
 	Error   string    `json:"error,omitempty"`
@@ -105,8 +105,9 @@ func timed(step func() error, r Request) ([]float64, error) {
 // peakMemoryMB returns the most resident memory of this process since its
 // program was started, as the system has counted it: its own memory and the
 // pages in use of programs, libraries and files that it has mapped, be they
-// shared with other processes or not. Peers are measured alike (peers/protocol.py).
-// Where the system does not tell, it is what Go has taken from it.
+// shared with other processes or not. Peers are measured in the same way
+// (peers/protocol.py). Where the system has no such count, it is the memory that Go
+// has taken from the system.
 func peakMemoryMB() float64 {
 	if b, err := os.ReadFile("/proc/self/status"); err == nil {
 		for line := range strings.Lines(string(b)) {

@@ -64,7 +64,7 @@ func (r *Report) OK() bool {
 // layers (1.5e-6 for PyTorch's own float32) and far below any mistake.
 const tolerance = 1e-4
 
-// Run checks and measures with that many threads; 0 means one a CPU. m is the
+// Run checks and measures with the given number of threads; 0 means one per CPU. m is the
 // model whose speed is measured; nil leaves that out.
 func Run(ctx context.Context, threads int, m *resnet.Model) (*Report, error) {
 	if threads == 0 {
@@ -133,8 +133,8 @@ func (ref *reference) run(ctx context.Context, threads int) (*tensor.Tensor, err
 	return out[infer.Output], err
 }
 
-// difference returns the largest difference of the stored logits from those
-// that were computed, as a share of the largest stored one.
+// difference returns the largest difference between stored and computed logits, as
+// a share of the largest stored logit.
 func (ref *reference) difference(logits *tensor.Tensor) float64 {
 	classes := logits.Shape()[1]
 	worst, largest := 0.0, 0.0
