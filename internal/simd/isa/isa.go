@@ -35,6 +35,34 @@ func ISA() string {
 	return "generic"
 }
 
+// Lanes returns the number of float32 in a vector of the instruction set in use, 0
+// without assembly.
+func Lanes() int {
+	switch {
+	case UseAVX512:
+		return 16
+	case UseAVX2:
+		return 8
+	case UseNEON:
+		return 4
+	}
+	return 0
+}
+
+// Vectorized returns how many of n neighbouring channels the kernels do that leave
+// what is no whole vector to Go: all with AVX-512, which masks the last vector.
+func Vectorized(n int) int {
+	switch {
+	case UseAVX512:
+		return n
+	case UseAVX2:
+		return n &^ 7
+	case UseNEON:
+		return n &^ 3
+	}
+	return 0
+}
+
 // UseVNNI says that the CPU has the 8-bit dot products of AVX-512 (VPDPBUSD);
 // they are used where useAVX512 is set too.
 var UseVNNI = HaveAsm && cpu.AVX512VNNI
