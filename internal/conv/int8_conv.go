@@ -244,7 +244,7 @@ type Int8Epilogue struct {
 	// and the other quantisations.
 	Res      []uint8
 	ResQuant vec.Quant
-	Add      *Int8Add
+	Add      *QuantAdd
 
 	// One of the two outputs.
 	Out      []uint8
@@ -289,7 +289,7 @@ func (e *Int8Epilogue) epilogue(k int) gemm8.Epilogue {
 		g.Magic = isa.RoundMagic
 		g.ClampMidLo = isa.RoundMagic - float32(e.Add.Y.Zero)
 		g.ClampMidHi = 255 + g.ClampMidLo
-		g.MulY, g.MulRes, g.Plus = e.Add.byY, e.Add.byRes, e.Add.plus
+		g.MulY, g.MulRes, g.Plus = e.Add.mulY, e.Add.mulRes, e.Add.plus
 	default:
 		g.Zero = int32(out.Zero)
 		g.ResZero, g.ResScale = float32(e.ResQuant.Zero), e.ResQuant.Scale/out.Scale
