@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/resnet-go/resnet/internal/simd/isa"
@@ -308,6 +309,50 @@ func BenchmarkQuantAddPlan(b *testing.B) {
 	for b.Loop() {
 		if _, ok := PlanQuantAdd(vec.Quant{Scale: 0.0213, Zero: 120}, vec.Quant{Scale: 0.0317, Zero: 0}, vec.Quant{Scale: 0.0333, Zero: 0}, isa.ActReLU); !ok {
 			b.Fatal("no constants")
+		}
+	}
+}
+
+// Packed weights depend neither on the size of the images, though those of narrow
+// ones are read tap by tap, nor on the order in which they are given.
+func TestInt8PackedWeights(t *testing.T) {
+	r := rand.New(rand.NewPCG(21, 22))
+	for _, c := range []Conv{
+		{C: 8, K: 20, R: 3, S: 3, StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1},
+		{C: 8, K: 20, R: 3, S: 3, StrideH: 2, StrideW: 2, DilH: 1, DilW: 1, Groups: 1},
+		{C: 6, K: 36, R: 2, S: 3, StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 2},
+		{C: 5, K: 17, R: 3, S: 2, StrideH: 1, StrideW: 1, DilH: 1, DilW: 2, Groups: 1},
+	} {
+		var first []int8
+		var hwio []int8
+		for _, size := range []int{7, 30} {
+			c.N, c.H, c.W = 1, size, size
+			q, err := PlanInt8Conv(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if first == nil {
+				hwio = make([]int8, c.WLen())
+				for i := range hwio {
+					hwio[i] = int8(r.IntN(256) - 128)
+				}
+				first = make([]int8, q.PackedLen())
+				q.Pack(first, hwio)
+			}
+			oihw, want := make([]int8, c.WLen()), make([]int32, c.K)
+			taps, in := c.R*c.S, c.C/c.Groups
+			for i, v := range hwio { // [tap][channel][K]
+				k, channel, tap := i%c.K, i/c.K%in, i/c.K/in
+				oihw[(k*in+channel)*taps+tap] = v
+				want[k] += int32(v)
+			}
+			got := make([]int8, q.PackedLen())
+			if sums := q.PackOIHW(got, oihw); !slices.Equal(sums, want) {
+				t.Errorf("%+v: sums %d, want %d", c, sums, want)
+			}
+			if !slices.Equal(got, first) {
+				t.Errorf("%+v: packed weights differ from those of images of 7 pixels", c)
+			}
 		}
 	}
 }
