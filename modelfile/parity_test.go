@@ -129,16 +129,3 @@ func difference(t *testing.T, got, want []float32) float64 {
 	}
 	return worst / float64(slices.Max(want)-slices.Min(want))
 }
-
-// channelsLast turns N, C, HW into N, HW, C.
-func channelsLast(x []float32, n, c, hw int) []float32 {
-	out := make([]float32, len(x))
-	for i := range n {
-		for k := range c {
-			for p := range hw {
-				out[(i*hw+p)*c+k] = x[(i*c+k)*hw+p]
-			}
-		}
-	}
-	return out
-}

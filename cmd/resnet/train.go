@@ -137,7 +137,7 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 	if c.resume {
 		for _, flag := range []string{"model", "recipe", "set", "epochs", "batch", "lr", "recompute", "exact", "bf16", "seed", "print-recipe"} {
 			if cmd.Flags().Changed(flag) {
-				return cfg, usagef("--%s does not go with --resume: the run in --out has its own", flag)
+				return cfg, usagef("--%s cannot be combined with --resume: the run in --out has its own", flag)
 			}
 		}
 		if c.out == "" {
