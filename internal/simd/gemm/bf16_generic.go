@@ -42,9 +42,7 @@ func bf16Tile(tn bool, m, nz int, g *Args) {
 						}
 						word := math.Float32bits(*av)
 						bv := (*[isa.PanelWidth]float32)(unsafe.Pointer(b))
-						for j := range acc {
-							acc[j] = bf16Dot(acc[j], word, math.Float32bits(bv[j]))
-						}
+						bf16DotRow(&acc, word, bv)
 					}
 				}
 				rest := *g
@@ -53,6 +51,37 @@ func bf16Tile(tn bool, m, nz int, g *Args) {
 			}
 		}
 	}
+}
+
+// bf16DotRow is [bf16Dot] of a with each word of b. Nearly all of its fused
+// multiply-adds are rounded by a float64 sum, which is several times faster: the
+// product is exact there, and rounding twice goes wrong only where the float64 sum
+// lies halfway between two float32 numbers. Those, and what may be denormal,
+// infinite or NaN, are left to bf16Dot.
+func bf16DotRow(acc *[isa.PanelWidth]float32, a uint32, b *[isa.PanelWidth]float32) {
+	hi, lo := float64(flush(math.Float32frombits(a&0xffff0000))), float64(flush(math.Float32frombits(a<<16)))
+	for j, c := range acc {
+		word := math.Float32bits(b[j])
+		if math.Float32bits(c)<<1-1 >= 0x00ffffff { // not denormal
+			s := hi*float64(flush(math.Float32frombits(word&0xffff0000))) + float64(c)
+			if roundsOnce(s) {
+				s = lo*float64(flush(math.Float32frombits(word<<16))) + float64(float32(s))
+				if roundsOnce(s) {
+					acc[j] = float32(s)
+					continue
+				}
+			}
+		}
+		acc[j] = bf16Dot(c, a, word)
+	}
+}
+
+// roundsOnce reports whether s, a float64 sum, is a normal float32 number after
+// rounding, and is not halfway between two of them.
+func roundsOnce(s float64) bool {
+	const normal = 250 // exponents, away from both ends
+	bits := math.Float64bits(s)
+	return bits&(1<<29-1) != 1<<28 && bits>>52&0x7ff-(1023-125) < normal
 }
 
 // bf16NarrowGeneric is [Precision.Narrow] in Go.
