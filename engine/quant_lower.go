@@ -181,7 +181,7 @@ func (c *compiler) quantConv(n *graph.Node, op fusedQuantConv) error {
 		} else {
 			e.Out = bytesOf(r.b[y.id], yLen)
 		}
-		q.Run(task, tmp, bytesOf(r.b[read.id], xBytes), xq.Zero, packed, &e)
+		q.Run(task, conv.Int8Args{X: bytesOf(r.b[read.id], xBytes), Zero: xq.Zero, W: packed, Scratch: tmp}, &e)
 	}, reads(read, res), writes(y))
 	s.flops, s.algorithm = shape.FLOPs(), "int8"
 	return nil
