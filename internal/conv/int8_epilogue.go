@@ -14,13 +14,13 @@ import (
 type Int8Epilogue struct {
 	corr  []int32
 	scale []float32
-	large bool // a scale is so large that a scaled sum may not fit in an int32
+	large bool // a scale is 1 or more: a scaled sum may not fit in an int32
 
 	Act isa.Act // ActNone or ActReLU
 
-	// Added, with the layout of the output, or nil: to the scaled sums, or where
-	// Add is set to these rounded as Add.Y has it; then Add has the activation
-	// and the other quantisations.
+	// Res is a residual in the layout of the output, or nil. It is added to the
+	// scaled sums; if Add is set, to these rounded to bytes of Add.Y. Add then
+	// has the activation and the other scales and zero points.
 	Res      []uint8
 	ResQuant vec.Quant
 	Add      *QuantAdd
@@ -60,7 +60,7 @@ func (e *Int8Epilogue) epilogue(k int) gemm8.Epilogue {
 	case isa.ActReLU:
 		least = out.Zero
 	default:
-		panic("conv: no such activation of integers")
+		panic("conv: integers have no activation but ReLU")
 	}
 	switch {
 	case g.Mode != gemm8.ModeFloats:

@@ -4,7 +4,7 @@ package vec
 
 import "github.com/resnet-go/resnet/internal/simd/isa"
 
-// quantizeVec does as many values as there are whole vectors and returns their number.
+// quantizeVec quantizes whole vectors and returns the number of values done.
 func (q Quant) quantizeVec(dst []uint8, x []float32) int {
 	n := len(x) &^ 15
 	lo := -float32(q.Zero)
@@ -19,7 +19,7 @@ func (q Quant) quantizeVec(dst []uint8, x []float32) int {
 	return n
 }
 
-// dequantizeVec does as many values as there are whole vectors and returns their number.
+// dequantizeVec dequantizes whole vectors and returns the number of values done.
 func (q Quant) dequantizeVec(dst []float32, x []uint8) int {
 	n := len(x) &^ 15
 	switch {
@@ -33,7 +33,7 @@ func (q Quant) dequantizeVec(dst []float32, x []uint8) int {
 	return n
 }
 
-// maxBytesVec does as many values as there are whole vectors and returns their number.
+// maxBytesVec is maxBytes of whole vectors. It returns the number of values done.
 func maxBytesVec(dst, x, y []uint8) int {
 	n := len(dst) &^ 63
 	switch {
