@@ -7,9 +7,9 @@ import (
 	"github.com/resnet-go/resnet/internal/simd/isa"
 )
 
-// bf16Tile is a micro-kernel on words of two bfloat16 numbers in Go, for any m
-// and nz: tn says which of the two. Its sums begin with the bias, as those of
-// the assembly do, which makes the bits the same.
+// bf16Tile is the TN (if tn) or NN micro-kernel on words of two bfloat16 numbers in
+// Go, for any m and nz. Its sums start with the bias, as in the assembly, so that the
+// bits are the same.
 func bf16Tile(tn bool, m, nz int, g *Args) {
 	for ; g.Tiles > 0; g.nextTile() {
 		offs := unsafe.Slice(g.AOff, g.Batch)
@@ -55,7 +55,7 @@ func bf16Tile(tn bool, m, nz int, g *Args) {
 	}
 }
 
-// bf16NarrowGeneric is [Products.narrow] in Go.
+// bf16NarrowGeneric is [Precision.Narrow] in Go.
 func bf16NarrowGeneric(g *bf16Args) {
 	at := func(i, j int) uint32 { return bf16Bits(*isa.FloatAt(g.src, i*g.step+j*4)) }
 	for i := range g.rows {
@@ -74,7 +74,7 @@ func bf16NarrowGeneric(g *bf16Args) {
 	}
 }
 
-// bf16PairsGeneric is one block of columns of [Products.pairs] in Go.
+// bf16PairsGeneric is one block of columns of [Precision.Pairs] in Go.
 func bf16PairsGeneric(g *bf16Args) {
 	for i := range g.rows {
 		for j := 0; g.words>>j&1 != 0; j++ {

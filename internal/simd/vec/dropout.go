@@ -59,6 +59,23 @@ func DropPath(factor []float32, p float32, key DropoutKey, first int) {
 	Dropout(factor, factor, p, key, first)
 }
 
+// dropout is dropoutGeneric from a whole block on.
+func dropout(y, x []float32, limit uint32, scale float32, ctr [4]uint32, key [2]uint32, first int) {
+	if n := len(x) &^ 31; n > 0 && isa.Lanes() > 0 {
+		ctr[0] = uint32(first >> 2)
+		var keys [20]uint32
+		k := key
+		for i := 0; i < len(keys); i += 2 {
+			keys[i], keys[i+1] = k[0], k[1]
+			k[0] += 0x9E3779B9 // the Weyl constants of Philox
+			k[1] += 0xBB67AE85
+		}
+		dropoutAsm(&y[0], &x[0], n, limit, scale, &ctr[0], &keys[0])
+		y, x, first = y[n:], x[n:], first+n
+	}
+	dropoutGeneric(y, x, limit, scale, ctr, key, first)
+}
+
 // dropoutGeneric keeps the elements whose random word is at least limit.
 func dropoutGeneric(y, x []float32, limit uint32, scale float32, ctr [4]uint32, key [2]uint32, first int) {
 	var r [4]uint32

@@ -54,6 +54,28 @@ func (q Quant) Dequantize(dst []float32, x []uint8) {
 	}
 }
 
+// quantizeVec does as many values as there are whole vectors and returns their
+// number. Only amd64 has kernels for bytes.
+func (q Quant) quantizeVec(dst []uint8, x []float32) int {
+	n := len(x) &^ 15
+	if n == 0 || !isa.UseAVX2 {
+		return 0
+	}
+	lo := -float32(q.Zero)
+	quantizeBytesAsm(&dst[0], &x[0], n, q.Scale, lo, lo+255, int32(q.Zero))
+	return n
+}
+
+// dequantizeVec is quantizeVec for [Quant.Dequantize].
+func (q Quant) dequantizeVec(dst []float32, x []uint8) int {
+	n := len(x) &^ 15
+	if n == 0 || !isa.UseAVX2 {
+		return 0
+	}
+	dequantizeBytesAsm(&dst[0], &x[0], n, q.Scale, float32(q.Zero))
+	return n
+}
+
 // MaxPoolBytes is [MaxPool] of bytes without the winners, for the output rows
 // lo to hi of all images. The largest byte stands for the largest real number, so
 // nothing is dequantized. scratch holds a row of x.
@@ -97,4 +119,14 @@ func maxBytes(dst, x, y []uint8) {
 	for i := n; i < len(dst); i++ {
 		dst[i] = max(x[i], y[i])
 	}
+}
+
+// maxBytesVec is quantizeVec for maxBytes.
+func maxBytesVec(dst, x, y []uint8) int {
+	n := len(dst) &^ 63
+	if n == 0 || !isa.UseAVX2 {
+		return 0
+	}
+	maxBytesAsm(&dst[0], &x[0], &y[0], n)
+	return n
 }

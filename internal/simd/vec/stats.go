@@ -54,6 +54,32 @@ func (s *StatsSums) Finish(mean, m2 []float32, rows int) {
 	}
 }
 
+// columnSums adds up to the given number of panels of 16 columns of rows of x to
+// s, the columns from the first on. It returns how many columns it has done,
+// none without assembly.
+func columnSums(s *StatsSums, first int, x *float32, panels, rows, pitch int) (done int) {
+	if isa.Lanes() == 0 {
+		return 0
+	}
+	limit := 2 // three vectors of state for each vector of columns
+	if isa.UseAVX512 {
+		limit = 4
+	}
+	at := &s.shift[first]
+	panels = min(panels, limit)
+	switch panels {
+	case 1:
+		columnSums1Asm(at, x, rows, pitch*4)
+	case 2:
+		columnSums2Asm(at, x, rows, pitch*4)
+	case 3:
+		columnSums3Asm(at, x, rows, pitch*4)
+	case 4:
+		columnSums4Asm(at, x, rows, pitch*4)
+	}
+	return panels * isa.PanelWidth
+}
+
 // columnSumsGeneric adds columns from to cols of rows of x to s.
 func columnSumsGeneric(s *StatsSums, x []float32, from, cols, rows, pitch int) {
 	shift, sum, sq := s.shift[from:cols], s.sum[from:cols], s.sq[from:cols]

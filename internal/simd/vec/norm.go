@@ -232,6 +232,53 @@ func scaleShiftWide(y, x, scale, shift, res, rs, rb []float32, relu bool) {
 	scaleShift(y[full:], x[full:], scale, shift, res[full:], rs, rb, relu)
 }
 
+// shiftedSums computes, for each of the rows of x,
+//
+//	sum[ch] += x[r][ch]-origin[ch]
+//	sq[ch]  += (x[r][ch]-origin[ch])^2
+func shiftedSums(sum, sq, x, origin []float32) {
+	c := len(sum)
+	if c == 0 || len(x) < c {
+		return
+	}
+	sq, origin = sq[:c], origin[:c]
+	if isa.Lanes() == 0 {
+		shiftedSumsGeneric(sum, sq, x, origin)
+		return
+	}
+	shiftedSumsAsm(&x[0], &sum[0], &sq[0], &origin[0], len(x)/c, c)
+}
+
+// scaleShift computes, for each of the rows of x,
+//
+//	y[r][ch] = x[r][ch]*scale[ch] + shift[ch]                                  if res is nil
+//	y[r][ch] = x[r][ch]*scale[ch] + shift[ch] + res[r][ch]                     if rs is nil
+//	y[r][ch] = x[r][ch]*scale[ch] + shift[ch] + (res[r][ch]*rs[ch] + rb[ch])
+//
+// and, if relu, max(0, .) of it.
+func scaleShift(y, x, scale, shift, res, rs, rb []float32, relu bool) {
+	c, n := len(scale), len(x)
+	if n == 0 {
+		return
+	}
+	y, shift = y[:n], shift[:c]
+	floor := float32(math.Inf(-1))
+	if relu {
+		floor = 0
+	}
+	rows := n / c
+	switch {
+	case isa.Lanes() == 0:
+		scaleShiftGeneric(y, x, scale, shift, res, rs, rb, relu)
+	case res == nil:
+		scaleShiftAsm(&y[0], &x[0], &scale[0], &shift[0], rows, c, floor)
+	case rs == nil:
+		scaleShiftAddAsm(&y[0], &x[0], &res[:n][0], &scale[0], &shift[0], rows, c, floor)
+	default:
+		scaleShiftAddScaledAsm(&y[0], &x[0], &res[:n][0], &scale[0], &shift[0], &rs[:c][0], &rb[:c][0], rows, c, floor)
+	}
+}
+
 func shiftedSumsGeneric(sum, sq, x, origin []float32) {
 	c := len(sum)
 	sq, origin = sq[:c], origin[:c]

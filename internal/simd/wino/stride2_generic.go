@@ -48,7 +48,7 @@ func stride2OutputLine(p [Stride2T]float32) [Stride2M]float32 {
 	return [Stride2M]float32{p[0] + p[1] + p[3], p[1] - p[2] + p[4]}
 }
 
-// Stride2Tile is a tile of 5x5 input pixels; see [inputTile].
+// Stride2Tile is a tile of 5x5 input pixels; see [InputTile].
 type Stride2Tile struct {
 	Rows        [Stride2T]*float32
 	Pixel       int
