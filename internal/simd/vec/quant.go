@@ -54,8 +54,8 @@ func (q Quant) Dequantize(dst []float32, x []uint8) {
 	}
 }
 
-// quantizeVec does as many values as there are whole vectors and returns their
-// number. Only amd64 has kernels for bytes.
+// quantizeVec quantizes whole vectors and returns the number of values done. Only
+// amd64 has kernels for bytes.
 func (q Quant) quantizeVec(dst []uint8, x []float32) int {
 	n := len(x) &^ 15
 	if n == 0 || !isa.UseAVX2 {
