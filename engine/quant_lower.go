@@ -16,14 +16,14 @@ func bytesOf(f []float32, n int) []uint8 {
 	return unsafe.Slice((*uint8)(unsafe.Pointer(&f[0])), 4*len(f))[:n]
 }
 
-// outBytes makes room for a quantised value in the order of activations.
+// outBytes makes room for a quantized value in the order of activations.
 func (c *compiler) outBytes(v *graph.Value) *buf {
 	b := c.newBuf((v.Shape.Numel() + 3) / 4)
 	c.bytes[v] = b
 	return b
 }
 
-// signed says whether the bytes of v are 128 above its integers.
+// signed reports whether the bytes of v are 128 above its integers.
 func signed(v *graph.Value) bool {
 	switch op := v.Node.Op.(type) {
 	case graph.QuantizeLinear:
@@ -58,7 +58,8 @@ func (c *compiler) quantize(n *graph.Node, op graph.QuantizeLinear) {
 	}, reads(x), writes(y))
 }
 
-// axisStep returns how many elements apart neighbours along the axis lie.
+// axisStep returns the elements between neighbors along the axis, 1 if all share
+// one scale.
 func axisStep(s tensor.Shape, axis, scales int) int {
 	if scales == 1 {
 		return 1
@@ -181,15 +182,15 @@ func (c *compiler) quantConv(n *graph.Node, op fusedQuantConv) error {
 		} else {
 			e.Out = bytesOf(r.b[y.id], yLen)
 		}
-		q.Run(task, tmp, bytesOf(r.b[read.id], xBytes), xq.Zero, packed, &e)
+		q.Run(task, conv.Int8Args{X: bytesOf(r.b[read.id], xBytes), Zero: xq.Zero, W: packed, Scratch: tmp}, &e)
 	}, reads(read, res), writes(y))
 	s.flops, s.algorithm = shape.FLOPs(), "int8"
 	return nil
 }
 
 // int8Key identifies packed weights among the plans over one Vars. Weights of a
-// quantized network are constants, which each trace of it makes anew, so that
-// their content is all there is to know them by.
+// quantized network are constants that each trace of it makes anew, so only their
+// content identifies them.
 type int8Key struct {
 	hash  [sha256.Size]byte // of the unpacked weights
 	shape conv.Conv         // without the images

@@ -88,10 +88,11 @@ func (e *Int8Epilogue) SetLayer(q *Int8Conv, l Int8Layer) {
 	e.SetChannels(q, corr, scale)
 }
 
-// SetChannels sets the values per output channel [K]: corr is the bias in units
-// of the sums less the input's zero point times the sum of the channel's
-// weights, scale is the scale of the input times that of the channel's weights,
-// divided by the scale of what the scaled sums are rounded to, if they are.
+// SetChannels sets what each output channel's sums begin with, and what they are
+// multiplied by, [K] each: corr is the bias in units of the sums, minus the input's
+// zero point times the sum of the channel's weights, which makes up for bytes that
+// are not multiplied relative to the zero point; scale is the input's scale times
+// the channel's, divided by the scale of the bytes that the result is rounded to.
 func (e *Int8Epilogue) SetChannels(q *Int8Conv, corr []int32, scale []float32) {
 	isa.CheckLen(len(corr), q.conv.K, "corrections")
 	isa.CheckLen(len(scale), q.conv.K, "scales")

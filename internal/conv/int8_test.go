@@ -266,7 +266,7 @@ func runInt8(q *Int8Conv, x []uint8, zero uint8, packed []int8, e *Int8Epilogue)
 		x = copied
 	}
 	for task := range q.Tasks() {
-		q.Run(task, scratch, x, zero, packed, e)
+		q.Run(task, Int8Args{X: x, Zero: zero, W: packed, Scratch: scratch}, e)
 	}
 }
 
@@ -297,7 +297,7 @@ func BenchmarkInt8Conv(b *testing.B) {
 					in = copied
 				}
 				for task := range q.Tasks() {
-					q.Run(task, scratch, in, 0, w, &e)
+					q.Run(task, Int8Args{X: in, W: w, Scratch: scratch}, &e)
 				}
 			}
 			b.ReportMetric(float64(c.FLOPs())*float64(b.N)/b.Elapsed().Seconds()/1e9, "GOP/s")
