@@ -6,7 +6,7 @@ import (
 	"github.com/resnet-go/resnet/internal/simd/isa"
 )
 
-// Quant says how the integers of a tensor stand for real numbers:
+// Quant maps the integers of a tensor to real numbers:
 // real = (q - Zero) * Scale, with unsigned 8-bit q.
 type Quant struct {
 	Scale float32 // above 0
@@ -25,7 +25,7 @@ func QuantizeTo(x, scale float32, zero, lo, hi int32) float32 {
 
 // Quantize stores the nearest integers of x as [QuantizeTo] has them, in 0..255.
 func (q Quant) Quantize(dst []uint8, x []float32) {
-	isa.CheckLen(len(x), len(dst), "values to quantise")
+	isa.CheckLen(len(x), len(dst), "values to quantize")
 	n := q.quantizeVec(dst, x)
 	dst, x = dst[n:], x[n:]
 	lo, hi := -float32(q.Zero), 255-float32(q.Zero)
@@ -45,7 +45,7 @@ func (q Quant) Quantize(dst []uint8, x []float32) {
 
 // Dequantize stores the real numbers of x.
 func (q Quant) Dequantize(dst []float32, x []uint8) {
-	isa.CheckLen(len(x), len(dst), "values to dequantise")
+	isa.CheckLen(len(x), len(dst), "values to dequantize")
 	n := q.dequantizeVec(dst, x)
 	zero := float32(q.Zero)
 	for i := n; i < len(x); i++ {
