@@ -93,6 +93,7 @@ func (r *run) use(x arena) {
 	at := roundUp(p.arena, page)
 	for i := range r.scratch {
 		r.scratch[i] = x.floats[at : at+p.scratch : at+p.scratch]
+		r.workers[i].Scratch = r.scratch[i]
 		at += roundUp(p.scratch, page)
 	}
 }

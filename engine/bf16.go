@@ -6,10 +6,10 @@ import (
 	"github.com/resnet-go/resnet/internal/simd/gemm"
 )
 
-// BF16 says whether convolutions and linear layers, and their gradients, multiply
-// bfloat16 numbers, which have the exponent of float32 and 8 bits of precision.
+// BF16 selects bfloat16 operands for convolutions and linear layers, and their
+// gradients. These numbers have the exponent of float32 and 8 bits of precision.
 // Weights and activations are rounded to them on the way into the products; they
-// are kept, summed, normalised and updated in float32, as PyTorch's autocast and
+// are kept, summed, normalized and updated in float32, as PyTorch's autocast and
 // Kalamkar et al., "A Study of BFLOAT16 for Deep Learning Training" (2019,
 // arXiv:1905.12322), do.
 type BF16 uint8

@@ -10,8 +10,8 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// foldScale returns what each filter of a convolution (bias may be nil) is to
-// be multiplied by, and the bias [K], so that it does a batch norm too.
+// foldScale returns the factor of each filter of a convolution (bias may be nil),
+// and the bias [K], with which the convolution computes a batch norm, too.
 func foldScale(gamma, beta, mean, variance, bias *tensor.Tensor, eps float32) (scale []float64, fb *tensor.Tensor) {
 	scale = make([]float64, gamma.Numel())
 	fb = tensor.New(gamma.Numel())
@@ -55,7 +55,7 @@ func (o scaledWeight) tensor() *tensor.Tensor {
 	return t
 }
 
-// source says what a constant in the public order is made of.
+// source records how a constant in the public order (NCHW, OIHW) is derived.
 type source struct {
 	w     *tensor.Tensor    // what data is of, or nil
 	scale []float64         // what data is still to be multiplied by, or nil
@@ -83,61 +83,55 @@ func (c *compiler) scaled(v *graph.Value) place {
 	return c.at[v]
 }
 
+// packed identifies packed weights within a plan.
+type packed struct {
+	weight *buf
+	key    conv.PackingKey
+}
+
 // sharedPack identifies packed weights among the plans over one Vars.
 type sharedPack struct {
 	w, gamma, variance *tensor.Tensor
 	eps                float32
-	packed             // without the weight
+	key                conv.PackingKey
 }
 
-// packForward returns the weights v of a forward convolution in panels.
-func (c *compiler) packForward(v *graph.Value, shape conv.Conv) *buf {
-	at, ok := c.at[v]
-	if !ok || at.buf.kind != constant || at.layout != rowMajor {
-		return c.pack(c.in(v, weight), shape, false)
-	}
-	p := shape.ForwardPacking()
-	return c.packConstant(v, packed{shape: shape}, p.Len(), func(dst, w []float32, scale []float64, _ layout) {
-		c.plan.pool.Run(p.Tasks(), func(task, _ int) { p.RunOIHW(task, dst, w, scale) })
-	})
-}
-
-// packConstant returns the constant weights v as do makes them, n floats, where
-// as names the packing. do gets v in the public order, to be multiplied by scale
-// unless that is nil, or in the layout weight.
-func (c *compiler) packConstant(v *graph.Value, as packed, n int, do func(dst, w []float32, scale []float64, layout layout)) *buf {
+// pack returns the weights v as p lays them out: packed at once where they are
+// constant, by a step of each run where they are trained.
+func (c *compiler) pack(v *graph.Value, p *conv.Packing) *buf {
 	at := c.at[v]
-	if at.layout != rowMajor {
+	if at.buf.kind != constant {
+		w, dst := c.in(v, weight), c.newBuf(p.Len)
+		c.step("pack", p.Tasks, func(r *run, task, _ int) {
+			p.Pack(task, r.b[dst.id], conv.Weights{Data: r.b[w.id]})
+		}, reads(w), writes(dst))
+		return dst
+	}
+	if at.layout != rowMajor || !p.OIHW {
 		at = place{c.in(v, weight), weight}
 	}
-	as.shape.N, as.shape.H, as.shape.W = 1, 1, 1 // packed weights do not depend on the image
-	key := as
-	key.weight = at.buf
+	key := packed{at.buf, p.Key}
 	if b, ok := c.packs[key]; ok {
 		return b
 	}
-	b := c.newBuf(n)
+	b := c.newBuf(p.Len)
 	b.kind = constant
-	made := c.vars.shared(at.buf.source, as, func() (p pack) {
-		w := c.read(at.buf)
+	made := c.vars.shared(at.buf.source, p.Key, func() (made pack) {
+		w := conv.Weights{Data: c.read(at.buf)}
 		if c.err != nil {
-			return p
+			return made
 		}
-		p.floats, p.block = c.slabs.Floats(n)
-		do(p.floats, w, at.buf.source.scale, at.layout)
-		return p
+		if at.layout == rowMajor {
+			w.Order, w.Scale = conv.OIHW, at.buf.source.scale
+		}
+		made.floats, made.block = c.slabs.Floats(p.Len)
+		c.plan.pool.Run(p.Tasks, func(task, _ int) { p.Pack(task, made.floats, w) })
+		return made
 	})
 	b.data = made.floats
 	c.plan.keep = append(c.plan.keep, made.block)
 	c.packs[key] = b
 	return b
-}
-
-// floats returns memory for n floats of a constant.
-func (c *compiler) floats(n int) []float32 {
-	f, b := c.slabs.Floats(n)
-	c.plan.keep = append(c.plan.keep, b)
-	return f
 }
 
 // pack is packed weights, and what keeps their memory.
@@ -146,15 +140,15 @@ type pack struct {
 	block  *memory.Block
 }
 
-// shared returns what do makes of s, once for all plans if all of s is
-// adopted.
-func (v *Vars) shared(s source, as packed, do func() pack) pack {
+// shared returns what do makes of s in a layout, once for all plans if all of s
+// is adopted.
+func (v *Vars) shared(s source, layout conv.PackingKey, do func() pack) pack {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if !v.owned[s.w] || s.scale != nil && !(v.owned[s.by[0]] && v.owned[s.by[1]]) {
 		return do()
 	}
-	key := sharedPack{s.w, s.by[0], s.by[1], s.eps, as}
+	key := sharedPack{s.w, s.by[0], s.by[1], s.eps, layout}
 	p, ok := v.packs[key]
 	if !ok {
 		if p = do(); p.block != nil { // else the weights could not be read

@@ -9,11 +9,11 @@ import (
 
 // The output of a residual network's first convolution is its largest value by
 // far, and max pooling, which alone reads it, leaves a quarter. So for batches
-// the two are computed for a few images at a time: the arena needs less, and
-// pooling finds what it reads in the cache.
+// the two are computed for a few images at a time: the arena is smaller, and
+// pooling finds its input in the cache.
 
-// groupFloats is the most floats that the convolution's output has for a group
-// of images, unless one image has more.
+// groupFloats bounds the floats of the convolution's output for a group of
+// images, unless one image has more.
 const groupFloats = 2 << 20
 
 // fusedConvPool is pool(conv). Inputs: those of the convolution.
@@ -37,8 +37,8 @@ func (o fusedConvPool) Infer(in []graph.Type) ([]graph.Type, error) {
 	return out[:1], nil
 }
 
-// fuseConvPool joins a convolution with the max pooling that alone reads it, if
-// both are worth to be computed for groups of images.
+// fuseConvPool joins a convolution with the max pooling that alone reads it, when
+// computing them a few images at a time pays off.
 func fuseConvPool(g *graph.Graph) edit {
 	e := newEdit()
 	use := users(g)
@@ -61,8 +61,8 @@ func fuseConvPool(g *graph.Graph) edit {
 	return e
 }
 
-// imagesOf returns how many images a group has whose values have shape y for
-// the whole batch.
+// imagesOf returns the number of images of a group; y is the shape of the
+// convolution's output for the whole batch.
 func imagesOf(y tensor.Shape) int { return max(1, groupFloats/y[1:].Numel()) }
 
 func (c *compiler) convPool(n *graph.Node, op fusedConvPool) error {

@@ -3,8 +3,36 @@ package engine
 import (
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/conv"
+	"github.com/resnet-go/resnet/internal/simd/isa"
 	"github.com/resnet-go/resnet/tensor"
 )
+
+// Tuning knows how long convolutions took on this machine; package
+// engine/tuning keeps such times in a file. Only plans with [Options.Fast] use
+// one. The choice between algorithms then depends on what was measured, and
+// with it the last digits of results: they are the same in every run with the
+// same times and the same number of threads, but not on another machine.
+type Tuning interface {
+	// Times returns the milliseconds that a convolution of this geometry took on
+	// the given number of threads by each algorithm that can compute it; nil if that
+	// was not measured. [Step] has the geometry. Times is called by any number of
+	// goroutines at once.
+	Times(geometry string, threads int) map[string]float64
+}
+
+// Direct is the algorithm that adds up products one by one.
+const Direct = conv.Direct
+
+// Algorithms returns the names of all ways in which convolutions are computed,
+// [Direct] first.
+func Algorithms() []string { return conv.Algorithms() }
+
+// Fastest returns the algorithm with the shortest time among names, if that is
+// clearly below the time of model, the algorithm that is chosen without times;
+// otherwise, and where a time is missing, model.
+func Fastest(times map[string]float64, names []string, model string) string {
+	return conv.Fastest(times, names, model)
+}
 
 // convShape is the kernel's view of a convolution of x [N C H W] by w [K C/g R S].
 func convShape(o graph.Conv2d, x, w tensor.Shape) conv.Conv {
@@ -19,98 +47,72 @@ func convShape(o graph.Conv2d, x, w tensor.Shape) conv.Conv {
 // linearShape is the kernel's view of a linear layer x [N I], w [O I].
 func linearShape(x, w tensor.Shape) conv.Conv { return conv.Linear(x[0], w[1], w[0]) }
 
-// packed identifies a weight brought into the micro-kernel's panels.
-type packed struct {
-	weight    *buf
-	shape     conv.Conv
-	inputGrad bool
-	winograd  int // size of the tiles; 0: not transformed
-}
+// args are the buffers of [conv.Args]; nil for none.
+type args [conv.NumArgs]*buf
 
-// pack returns w in panels: at once where the weight is constant, by a step of
-// each run where it is being trained.
-func (c *compiler) pack(w *buf, shape conv.Conv, inputGrad bool) *buf {
-	key := packed{weight: w, shape: shape, inputGrad: inputGrad}
-	if w.kind == constant && !inputGrad {
-		key.shape.N, key.shape.H, key.shape.W = 1, 1, 1 // the panels do not depend on the image
+// convolution chooses how a convolution is computed and emits its steps. w is
+// nil for a weight gradient.
+func (c *compiler) convolution(shape conv.Conv, want conv.Want, w *graph.Value, b args, act isa.Act) error {
+	shape.Precision = c.products
+	want.Fast = c.fast
+	want.Residual = b[conv.ArgResidual] != nil
+	want.ConstantWeights = w != nil && c.at[w].buf.kind == constant
+	if c.tuning != nil {
+		want.Times = func(geometry string) map[string]float64 { return c.tuning.Times(geometry, c.plan.pool.Workers()) }
 	}
-	if b, ok := c.packs[key]; ok {
-		return b
-	}
-	p := shape.ForwardPacking()
-	if inputGrad {
-		p = shape.InputGradPacking()
-	}
-	dst := c.newBuf(p.Len())
-	if w.kind == constant {
-		dst.kind, dst.data = constant, c.floats(p.Len())
-		c.plan.pool.Run(p.Tasks(), func(task, _ int) { p.Run(task, dst.data, w.data) })
-		c.packs[key] = dst
-		return dst
-	}
-	c.step("pack", p.Tasks(), func(r *run, task, _ int) {
-		p.Run(task, r.b[dst.id], r.b[w.id])
-	}, reads(w), writes(dst))
-	return dst
-}
-
-func (c *compiler) conv(n *graph.Node, op fusedConv) error {
-	shape := convShape(op.conv, n.In[0].Shape, n.In[1].Shape)
-	rest := n.In[2:]
-	var bias, residual *buf
-	if op.bias {
-		bias, rest = c.in(rest[0], rowMajor), rest[1:]
-	}
-	if op.residual {
-		residual = c.in(rest[0], activation)
-	}
-	y, err := c.forward(n, shape, bias, residual, op)
+	p, err := conv.Choose(shape, want)
 	if err != nil {
 		return err
 	}
-	if residual != nil {
-		last := c.plan.steps[len(c.plan.steps)-1]
-		last.inPlace.out, last.inPlace.in = y, residual
+	from := len(c.plan.steps)
+	if w != nil {
+		b[conv.ArgPacked] = c.pack(w, p.Packed)
+	}
+	c.emit(p, b, act)
+	if want.Op == conv.Forward {
+		for _, s := range c.plan.steps[from:] {
+			s.geometry, s.candidates = shape.Geometry(), p.Candidates
+		}
 	}
 	return nil
 }
 
-// forward emits a convolution or linear layer.
-func (c *compiler) forward(n *graph.Node, shape conv.Conv, bias, residual *buf, op fusedConv) (y *buf, err error) {
-	shape.Precision = c.products
-	f, err := conv.PlanConvForward(shape)
-	if err != nil {
-		return nil, err
+// emit emits the steps of a plan over buffers.
+func (c *compiler) emit(p *conv.Plan, b args, act isa.Act) {
+	for i, n := range p.Floats {
+		if n > 0 {
+			b[i] = c.newBuf(n)
+		}
 	}
-	x := c.in(n.In[0], activation)
-	y = c.out(n.Out[0], activation)
-	from := len(c.plan.steps)
-	defer func() { c.describe(c.plan.steps[from:], shape, c.candidates(shape, n.In[1], op)) }()
-	if tile := c.algorithm(shape, n.In[1], op); tile > 0 {
-		return y, c.winograd(n, shape, tile, x, bias, residual, y, op)
+	for i := range p.Steps {
+		from := &p.Steps[i]
+		c.needScratch(from.Scratch)
+		s := c.step(from.Name, from.Tasks, func(r *run, task, worker int) {
+			from.Run(&r.workers[worker], task, conv.Args{
+				X: r.opt(b[conv.ArgX]), DY: r.opt(b[conv.ArgDY]), Packed: r.opt(b[conv.ArgPacked]),
+				Bias: r.opt(b[conv.ArgBias]), Residual: r.opt(b[conv.ArgResidual]), Y: r.opt(b[conv.ArgY]),
+				Mean: r.opt(b[conv.ArgMean]), Variance: r.opt(b[conv.ArgVariance]),
+				Weights: r.opt(b[conv.ArgWeights]), Inputs: r.opt(b[conv.ArgInputs]), Partial: r.opt(b[conv.ArgPartial]),
+				Act: act,
+			})
+		}, b.of(from.Reads), b.of(from.Writes))
+		if s.flops = from.FLOPs; s.flops > 0 {
+			s.algorithm = p.Algorithm
+		}
+		if from.InPlace && b[conv.ArgResidual] != nil {
+			s.inPlace.out, s.inPlace.in = b[conv.ArgY], b[conv.ArgResidual]
+		}
 	}
-	if c.stride2(shape, n.In[1], op) {
-		return y, c.winogradStride2(n.In[1], shape, x, bias, residual, y, op)
+}
+
+// of returns the buffers of some arguments, without those that there are not.
+func (b *args) of(list []conv.Arg) (bufs []*buf) {
+	for _, a := range list {
+		if b[a] != nil {
+			bufs = append(bufs, b[a])
+		}
 	}
-	w := c.packForward(n.In[1], shape)
-	c.needScratch(f.ScratchFloats())
-	if op.stats {
-		stats := c.newBuf(f.StatsFloats())
-		mean, variance := c.out(n.Out[1], rowMajor), c.out(n.Out[2], rowMajor)
-		s := c.step("", f.Tasks(), func(r *run, task, worker int) {
-			f.RunStats(task, r.scratch[worker], r.b[x.id], r.b[w.id], r.opt(bias), r.opt(residual), r.b[y.id], op.act, r.b[stats.id])
-		}, reads(x, w, bias, residual), writes(y, stats))
-		s.flops, s.algorithm = shape.FLOPs(), directName(shape)
-		c.step("statistics", f.ReduceStatsTasks(), func(r *run, task, _ int) {
-			f.ReduceStats(task, r.b[stats.id], r.b[mean.id], r.b[variance.id])
-		}, reads(stats), writes(mean, variance))
-		return y, nil
-	}
-	s := c.step("", f.Tasks(), func(r *run, task, worker int) {
-		f.RunAfter(r.after(task, worker), task, r.scratch[worker], r.b[x.id], r.b[w.id], r.opt(bias), r.opt(residual), r.b[y.id], op.act)
-	}, reads(x, w, bias, residual), writes(y))
-	s.flops, s.algorithm = shape.FLOPs(), directName(shape)
-	return y, nil
+	return bufs
 }
 
 // opt returns the buffer's memory, or nil for no buffer.
@@ -121,75 +123,16 @@ func (r *run) opt(b *buf) []float32 {
 	return r.b[b.id]
 }
 
-func (c *compiler) convInputGrad(n *graph.Node, op graph.Conv2dInputGrad, sum *graph.Value) error {
-	shape := convShape(op.Conv, op.X, n.In[1].Shape)
-	return c.inputGrad(n, shape, sum)
-}
-
-func (c *compiler) inputGrad(n *graph.Node, shape conv.Conv, sum *graph.Value) error {
-	shape.Precision = c.products
-	dy := c.in(n.In[0], activation)
-	w := c.pack(c.in(n.In[1], weight), shape, true)
-	dx := c.out(n.Out[0], activation)
-	var from *buf
-	if sum != nil {
-		from = c.in(sum, activation)
+func (c *compiler) conv(n *graph.Node, op fusedConv) error {
+	rest := n.In[2:]
+	var bias, residual *buf
+	if op.bias {
+		bias, rest = c.in(rest[0], rowMajor), rest[1:]
 	}
-	if tile := shape.FastestInputGradTile(); c.fast && tile > 0 {
-		if err := c.winogradInputGrad(shape, tile, dy, w, from, dx); err != nil || sum == nil {
-			return err
-		}
-		s := c.plan.steps[len(c.plan.steps)-1]
-		s.inPlace.out, s.inPlace.in = dx, from
-		return nil
+	if op.residual {
+		residual = c.in(rest[0], activation)
 	}
-	f, err := conv.PlanConvInputGrad(shape)
-	if err != nil {
-		return err
-	}
-	if sum != nil {
-		s := c.pieces("sum", from.size, func(r *run, lo, hi int) {
-			if d, s := r.b[dx.id][lo:hi], r.b[from.id][lo:hi]; &d[0] != &s[0] {
-				copy(d, s)
-			}
-		}, reads(from), writes(dx))
-		s.inPlace.out, s.inPlace.in = dx, from
-	}
-	c.needScratch(f.ScratchFloats())
-	s := c.step("", f.Tasks(), func(r *run, task, worker int) {
-		f.Run(task, r.scratch[worker], r.b[dy.id], r.b[w.id], r.b[dx.id], sum != nil)
-	}, reads(dy, w), writes(dx))
-	s.flops, s.algorithm = shape.FLOPs(), directName(shape)
-	return nil
-}
-
-func (c *compiler) convWeightGrad(n *graph.Node, op graph.Conv2dWeightGrad) error {
-	return c.weightGrad(n, convShape(op.Conv, n.In[0].Shape, op.W))
-}
-
-func (c *compiler) weightGrad(n *graph.Node, shape conv.Conv) error {
-	shape.Precision = c.products
-	x, dy := c.in(n.In[0], activation), c.in(n.In[1], activation)
-	dw := c.out(n.Out[0], weight)
-	if c.fast && shape.FastestWeightGrad() {
-		return c.winogradWeightGrad(shape, x, dy, dw)
-	}
-	f, err := conv.PlanConvWeightGrad(shape)
-	if err != nil {
-		return err
-	}
-	partial := c.newBuf(f.PartialFloats())
-	c.needScratch(f.ScratchFloats())
-	s := c.step("", f.Tasks(), func(r *run, task, worker int) {
-		f.Run(task, r.scratch[worker], r.b[partial.id], r.b[x.id], r.b[dy.id], r.b[dw.id], false)
-	}, reads(x, dy), writes(dw, partial))
-	s.flops, s.algorithm = shape.FLOPs(), directName(shape)
-	if f.ReduceTasks() > 0 {
-		c.step("sum", f.ReduceTasks(), func(r *run, task, _ int) {
-			f.Reduce(task, r.b[partial.id], r.b[dw.id], false)
-		}, reads(partial), writes(dw))
-	}
-	return nil
+	return c.forward(n, convShape(op.conv, n.In[0].Shape, n.In[1].Shape), bias, residual, op)
 }
 
 func (c *compiler) linear(n *graph.Node) error {
@@ -197,17 +140,49 @@ func (c *compiler) linear(n *graph.Node) error {
 	if len(n.In) == 3 {
 		bias = c.in(n.In[2], rowMajor)
 	}
-	_, err := c.forward(n, linearShape(n.In[0].Shape, n.In[1].Shape), bias, nil, fusedConv{})
-	return err
+	return c.forward(n, linearShape(n.In[0].Shape, n.In[1].Shape), bias, nil, fusedConv{})
+}
+
+// forward emits a convolution or linear layer. With statistics, further outputs
+// of the node are the mean and the variance of each channel of y.
+func (c *compiler) forward(n *graph.Node, shape conv.Conv, bias, residual *buf, op fusedConv) error {
+	b := args{conv.ArgX: c.in(n.In[0], activation), conv.ArgBias: bias, conv.ArgResidual: residual}
+	b[conv.ArgY] = c.out(n.Out[0], activation)
+	if op.stats {
+		b[conv.ArgMean], b[conv.ArgVariance] = c.out(n.Out[1], rowMajor), c.out(n.Out[2], rowMajor)
+	}
+	return c.convolution(shape, conv.Want{Stats: op.stats}, n.In[1], b, op.act)
+}
+
+func (c *compiler) convInputGrad(n *graph.Node, op graph.Conv2dInputGrad, sum *graph.Value) error {
+	return c.inputGrad(n, convShape(op.Conv, op.X, n.In[1].Shape), sum)
 }
 
 func (c *compiler) linearInputGrad(n *graph.Node) error {
-	w := n.In[1].Shape
-	return c.inputGrad(n, conv.Linear(n.In[0].Shape[0], w[1], w[0]), nil)
+	return c.inputGrad(n, linearShape(n.In[0].Shape, n.In[1].Shape), nil)
+}
+
+// inputGrad emits the gradient of a convolution or linear layer with respect to
+// its input; it is added to sum unless that is nil.
+func (c *compiler) inputGrad(n *graph.Node, shape conv.Conv, sum *graph.Value) error {
+	b := args{conv.ArgX: c.in(n.In[0], activation), conv.ArgY: c.out(n.Out[0], activation)}
+	if sum != nil {
+		b[conv.ArgResidual] = c.in(sum, activation)
+	}
+	return c.convolution(shape, conv.Want{Op: conv.InputGrad}, n.In[1], b, isa.ActNone)
+}
+
+func (c *compiler) convWeightGrad(n *graph.Node, op graph.Conv2dWeightGrad) error {
+	return c.weightGrad(n, convShape(op.Conv, n.In[0].Shape, op.W))
 }
 
 func (c *compiler) linearWeightGrad(n *graph.Node) error {
 	return c.weightGrad(n, linearShape(n.In[0].Shape, n.Out[0].Shape))
+}
+
+func (c *compiler) weightGrad(n *graph.Node, shape conv.Conv) error {
+	b := args{conv.ArgX: c.in(n.In[0], activation), conv.ArgDY: c.in(n.In[1], activation), conv.ArgY: c.out(n.Out[0], weight)}
+	return c.convolution(shape, conv.Want{Op: conv.WeightGrad}, nil, b, isa.ActNone)
 }
 
 func (c *compiler) matMul(n *graph.Node, op graph.MatMul) error {
@@ -220,15 +195,10 @@ func (c *compiler) matMul(n *graph.Node, op graph.MatMul) error {
 	if len(y) == 3 {
 		m.Batch = y[0]
 	}
-	f, err := conv.PlanMatMul(m)
+	p, err := conv.PlanMatMul(m)
 	if err != nil {
 		return err
 	}
-	ab, bb := c.in(n.In[0], rowMajor), c.in(n.In[1], rowMajor)
-	out := c.out(n.Out[0], rowMajor)
-	c.needScratch(f.ScratchFloats())
-	c.step("", f.Tasks(), func(r *run, task, worker int) {
-		f.Run(task, r.scratch[worker], r.b[ab.id], r.b[bb.id], r.b[out.id], false)
-	}, reads(ab, bb), writes(out)).flops = 2 * int64(m.Batch) * int64(m.M) * int64(m.N) * int64(m.K)
+	c.emit(p, args{conv.ArgX: c.in(n.In[0], rowMajor), conv.ArgPacked: c.in(n.In[1], rowMajor), conv.ArgY: c.out(n.Out[0], rowMajor)}, isa.ActNone)
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/conv"
+	"github.com/resnet-go/resnet/internal/simd/isa"
 	"github.com/resnet-go/resnet/internal/simd/vec"
 )
 
@@ -55,14 +56,7 @@ func (c *compiler) columnSums(n *graph.Node) {
 	rows, ch, _ := pixels(n.In[0].Shape)
 	x := c.in(n.In[0], activation)
 	y := c.out(n.Out[0], activation)
-	f := conv.PlanColumnSums(rows, ch)
-	partial := c.newBuf(f.PartialFloats())
-	c.step("parts", f.Tasks(), func(r *run, task, _ int) {
-		f.Run(task, r.b[partial.id], r.b[x.id])
-	}, reads(x), writes(partial))
-	c.step("", 1, func(r *run, _, _ int) {
-		f.Reduce(r.b[partial.id], r.b[y.id], false)
-	}, reads(partial), writes(y))
+	c.emit(conv.PlanColumnSums(rows, ch), args{conv.ArgX: x, conv.ArgY: y}, isa.ActNone)
 }
 
 func (c *compiler) reduceGeneral(n *graph.Node, op vec.ReduceOp, axes []int, keep bool) {

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/resnet-go/resnet/internal/conv"
 	"github.com/resnet-go/resnet/internal/memory"
 	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/tensor"
@@ -71,28 +72,13 @@ type run struct {
 	b       [][]float32 // by buf.id
 	i64     [][]int64   // by input
 	scratch [][]float32 // by worker
-	last    []lastTask  // by worker
+	workers []conv.Worker
 	winners [][]uint16
 	f64     []float64
 	tasks   []func(task, worker int) // by step
 
 	mu  sync.Mutex
 	err error
-}
-
-// lastTask is the last task that a worker has run in the current step, -1 at the
-// start, in its own cache line.
-type lastTask struct {
-	task int
-	_    [56]byte
-}
-
-// after returns the worker's last task and makes it this one.
-func (r *run) after(task, worker int) int {
-	l := &r.last[worker]
-	prev := l.task
-	l.task = task
-	return prev
 }
 
 // fail makes Run return err after the current step.
@@ -114,7 +100,7 @@ func (p *Plan) newRun() *run {
 	}
 	r.i64 = make([][]int64, len(p.inputs))
 	r.scratch = make([][]float32, p.pool.Workers())
-	r.last = make([]lastTask, p.pool.Workers())
+	r.workers = make([]conv.Worker, p.pool.Workers())
 	for _, n := range p.winners {
 		r.winners = append(r.winners, make([]uint16, n))
 	}
@@ -246,8 +232,8 @@ func (p *Plan) run(in, out []*tensor.Tensor, times []StepTime) error {
 		if times != nil {
 			start = time.Now()
 		}
-		for w := range r.last {
-			r.last[w].task = -1
+		for w := range r.workers {
+			r.workers[w].Begin()
 		}
 		p.pool.Run(s.tasks, r.tasks[i])
 		if times != nil {

@@ -39,7 +39,7 @@ type fusedQuantConv struct {
 	residual  *graph.DequantizeLinear
 	resSigned bool
 	out       *graph.QuantizeLinear // of the result
-	add       *conv.Int8Add
+	add       *conv.QuantAdd
 }
 
 func (o fusedQuantConv) Name() string {
@@ -219,7 +219,7 @@ func (f *quantFuser) roundedAddition(o *fusedQuantConv, y *graph.Node) (end *gra
 	resDQ, q, _ := f.quantised(res)
 	resSigned := q.Op.(graph.QuantizeLinear).Signed
 	out := end.Op.(graph.QuantizeLinear)
-	plan, ok := conv.PlanInt8Add(
+	plan, ok := conv.PlanQuantAdd(
 		kernelQuant(dq.Scale[0], dq.Zero[0], o.out.Signed),
 		kernelQuant(resDQ.Scale[0], resDQ.Zero[0], resSigned),
 		kernelQuant(out.Scale[0], out.Zero[0], out.Signed), act)

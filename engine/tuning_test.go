@@ -6,7 +6,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/resnet-go/resnet/internal/conv"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -124,29 +123,5 @@ func TestTuning(t *testing.T) {
 		if plain, _ := compile(c.fast, c.train, 2, nil); len(by.asked) > 0 || !slices.Equal(algorithms(p), algorithms(plain)) {
 			t.Errorf("fast %v, training %v: tuning was asked", c.fast, c.train)
 		}
-	}
-}
-
-func TestGeometry(t *testing.T) {
-	usual := conv.Conv{N: 2, H: 7, W: 9, C: 3, K: 8, R: 3, S: 1, StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1}
-	seen := map[string]bool{}
-	for _, c := range []struct {
-		change func(*conv.Conv)
-		want   string
-	}{
-		{func(*conv.Conv) {}, "n2 7x9x3 3x1 k8"},
-		{func(c *conv.Conv) { c.PadTop, c.PadLeft, c.PadBottom, c.PadRight = 1, 1, 1, 1 }, "n2 7x9x3 3x1 k8 p1"},
-		{func(c *conv.Conv) { c.PadTop = 1 }, "n2 7x9x3 3x1 k8 p1,0,0,0"},
-		{func(c *conv.Conv) { c.StrideH, c.StrideW = 2, 2 }, "n2 7x9x3 3x1 k8 s2"},
-		{func(c *conv.Conv) { c.StrideH = 2 }, "n2 7x9x3 3x1 k8 s2,1"},
-		{func(c *conv.Conv) { c.DilW = 2 }, "n2 7x9x3 3x1 k8 d1,2"},
-		{func(c *conv.Conv) { c.Groups = 3 }, "n2 7x9x3 3x1 k8 g3"},
-	} {
-		conv := usual
-		c.change(&conv)
-		if got := geometry(conv); got != c.want || seen[got] {
-			t.Errorf("%+v is %q, want %q", conv, got, c.want)
-		}
-		seen[c.want] = true
 	}
 }

@@ -53,23 +53,23 @@ func TestBF16PackOIHW(t *testing.T) {
 					oihw[(k*cg+i%cg)*c.R*c.S+i/cg] = w[i*c.K+k]
 				}
 			}
-			f := c.ForwardPacking()
-			want, got, scaled, wantScaled := isatest.Nans(f.Len()), isatest.Nans(f.Len()), isatest.Nans(f.Len()), isatest.Nans(f.Len())
+			f := c.forwardPacking()
+			want, got, scaled, wantScaled := isatest.Nans(f.Len), isatest.Nans(f.Len), isatest.Nans(f.Len), isatest.Nans(f.Len)
 			for i := range w {
 				w[i] *= float32(scale[i%c.K])
 			}
-			for task := range f.Tasks() {
-				f.Run(task, wantScaled, w)
-				f.RunOIHW(task, scaled, oihw, scale)
-				f.RunOIHW(task, got, oihw, nil)
+			for task := range f.Tasks {
+				f.Pack(task, wantScaled, Weights{Data: w})
+				f.Pack(task, scaled, Weights{oihw, OIHW, scale})
+				f.Pack(task, got, Weights{oihw, OIHW, nil})
 			}
 			isatest.SameBits(t, c.String()+" scaled", scaled, wantScaled)
 			for i := range oihw {
 				k, rest := i/(cg*c.R*c.S), i%(cg*c.R*c.S)
 				w[(rest%(c.R*c.S)*cg+rest/(c.R*c.S))*c.K+k] = oihw[i]
 			}
-			for task := range f.Tasks() {
-				f.Run(task, want, w)
+			for task := range f.Tasks {
+				f.Pack(task, want, Weights{Data: w})
 			}
 			isatest.SameBits(t, c.String(), got, want)
 		}
@@ -82,11 +82,11 @@ func TestBF16Check(t *testing.T) {
 	if err := c.Check(); err != nil {
 		t.Error(err)
 	}
-	if err := c.CheckWinograd(); err == nil {
+	if err := c.checkWinograd(); err == nil {
 		t.Error("Winograd takes bfloat16 products")
 	}
 	c.StrideH, c.StrideW = 2, 2
-	if err := c.CheckWinogradStride2(); err == nil {
+	if err := c.checkStride2(); err == nil {
 		t.Error("Winograd of stride 2 takes bfloat16 products")
 	}
 	had := isa.HaveBF16

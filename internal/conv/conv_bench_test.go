@@ -95,80 +95,56 @@ func benchConv(b *testing.B, f func(b *testing.B, p *parallel.Pool, c Conv)) {
 	}
 }
 
-func BenchmarkConvForward(b *testing.B) {
+func BenchmarkConvForward(b *testing.B) { benchAlgorithm(b, directForward, Want{}) }
+
+func BenchmarkConvForwardStats(b *testing.B) { benchAlgorithm(b, directForward, Want{Stats: true}) }
+
+func BenchmarkConvInputGrad(b *testing.B) { benchAlgorithm(b, directInputGrad, Want{Op: InputGrad}) }
+
+func BenchmarkConvWeightGrad(b *testing.B) {
+	benchAlgorithm(b, directWeightGrad, Want{Op: WeightGrad})
+}
+
+func benchAlgorithm(b *testing.B, a algorithm, w Want) {
 	benchConv(b, func(b *testing.B, p *parallel.Pool, c Conv) {
-		f, err := PlanConvForward(c)
-		if err != nil {
-			b.Fatal(err)
-		}
-		x, y, packed := isatest.RandomFloats(1, c.XLen()), make([]float32, c.YLen()), isatest.RandomFloats(2, c.ForwardPacking().Len())
-		bias, scratch := isatest.RandomFloats(3, c.K), make([]float32, f.ScratchFloats())
-		task := func(task, _ int) { f.Run(task, scratch, x, packed, bias, nil, y, isa.ActReLU) }
-		measure(b, c.FLOPs(), func() { p.Run(f.Tasks(), task) })
+		measure(b, c.FLOPs(), preparedRandom(p, planned(b, a, c, w), c, w.Op))
 	})
 }
 
-func BenchmarkConvForwardStats(b *testing.B) {
-	benchConv(b, func(b *testing.B, p *parallel.Pool, c Conv) {
-		f, err := PlanConvForward(c)
-		if err != nil {
-			b.Fatal(err)
-		}
-		x, y, packed := isatest.RandomFloats(1, c.XLen()), make([]float32, c.YLen()), isatest.RandomFloats(2, c.ForwardPacking().Len())
-		scratch, stats := make([]float32, f.ScratchFloats()), make([]float32, f.StatsFloats())
-		task := func(task, _ int) { f.RunStats(task, scratch, x, packed, nil, nil, y, isa.ActNone, stats) }
-		measure(b, c.FLOPs(), func() { p.Run(f.Tasks(), task) })
-	})
+// preparedRandom is prepared with random arrays.
+func preparedRandom(p *parallel.Pool, plan *Plan, c Conv, op Op) func() {
+	x, y, w := isatest.RandomFloats(1, c.XLen()), isatest.RandomFloats(2, c.YLen()), make([]float32, c.WLen())
+	a := Args{X: x, Y: y, Mean: make([]float32, c.K), Variance: make([]float32, c.K)}
+	switch op {
+	case InputGrad:
+		a.X, a.Y = y, x
+	case WeightGrad:
+		a.DY, a.Y = y, w
+	}
+	if plan.Packed != nil {
+		a.Packed = isatest.RandomFloats(3, plan.Packed.Len)
+	}
+	return prepared(p, plan, a)
 }
 
 func BenchmarkConvPack(b *testing.B) {
 	for _, grad := range []bool{false, true} {
 		for _, c := range []Conv{conv(1, 56, 56, 64, 64, 3, 1, 1), conv(1, 7, 7, 512, 512, 3, 1, 1), conv(1, 14, 14, 256, 512, 3, 2, 1)} {
-			k := c.ForwardPacking()
+			k := c.forwardPacking()
 			if grad {
-				k = c.InputGradPacking()
+				k = c.inputGradPacking()
 			}
 			b.Run(fmt.Sprintf("grad=%v/%v", grad, c), func(b *testing.B) {
-				w, dst := isatest.RandomFloats(1, c.WLen()), make([]float32, k.Len())
+				w, dst := isatest.RandomFloats(1, c.WLen()), make([]float32, k.Len)
 				b.SetBytes(int64(4 * c.WLen()))
 				for b.Loop() {
-					for t := range k.Tasks() {
-						k.Run(t, dst, w)
+					for t := range k.Tasks {
+						k.Pack(t, dst, Weights{Data: w})
 					}
 				}
 			})
 		}
 	}
-}
-
-func BenchmarkConvInputGrad(b *testing.B) {
-	benchConv(b, func(b *testing.B, p *parallel.Pool, c Conv) {
-		g, err := PlanConvInputGrad(c)
-		if err != nil {
-			b.Fatal(err)
-		}
-		dx, dy, packed := make([]float32, c.XLen()), isatest.RandomFloats(1, c.YLen()), isatest.RandomFloats(2, c.InputGradPacking().Len())
-		scratch := make([]float32, g.ScratchFloats())
-		task := func(task, _ int) { g.Run(task, scratch, dy, packed, dx, false) }
-		measure(b, c.FLOPs(), func() { p.Run(g.Tasks(), task) })
-	})
-}
-
-func BenchmarkConvWeightGrad(b *testing.B) {
-	benchConv(b, func(b *testing.B, p *parallel.Pool, c Conv) {
-		g, err := PlanConvWeightGrad(c)
-		if err != nil {
-			b.Fatal(err)
-		}
-		x, dy, dw := isatest.RandomFloats(1, c.XLen()), isatest.RandomFloats(2, c.YLen()), make([]float32, c.WLen())
-		scratch, partial := make([]float32, g.ScratchFloats()), make([]float32, g.PartialFloats())
-		run := func(task, _ int) { g.Run(task, scratch, partial, x, dy, dw, false) }
-		reduce := func(task, _ int) { g.Reduce(task, partial, dw, false) }
-		measure(b, c.FLOPs(), func() {
-			p.Run(g.Tasks(), run)
-			p.Run(g.ReduceTasks(), reduce)
-		})
-	})
 }
 
 // networkConvs returns the convolutions of a torchvision ResNet at 224x224, or
@@ -241,64 +217,25 @@ func BenchmarkNetworkConvs(b *testing.B) {
 			defer pool.Close()
 			var steps []func()
 			var flops int64
-			convs := networkConvs(v.name, v.batch)
-			xn, yn, wn, sn, pn := 0, 0, 0, 0, 0
-			for _, c := range convs {
-				xn, yn, wn = max(xn, c.XLen()), max(yn, c.YLen()), max(wn, c.WLen())
-			}
-			x, y := isatest.RandomFloats(1, xn), isatest.RandomFloats(2, yn)
-			scratch := make([][]float32, v.workers)
-			var partial []float32
-			for i, c := range convs {
-				f, err := PlanConvForward(c)
-				if err != nil {
-					b.Fatal(err)
-				}
-				packed, dw := isatest.RandomFloats(3, c.ForwardPacking().Len()), make([]float32, c.WLen())
-				stats := make([]float32, f.StatsFloats())
-				sn = max(sn, f.ScratchFloats())
+			add := func(c Conv, a algorithm, w Want) {
 				flops += c.FLOPs()
-				task := func(task, w int) {
-					f.Run(task, scratch[w], x[:c.XLen()], packed, nil, nil, y[:c.YLen()], isa.ActReLU)
+				plan := planned(b, a, c, w)
+				steps = append(steps, preparedRandom(pool, plan, c, w.Op))
+				if k := plan.Packed; v.train && k != nil {
+					packed, weights := make([]float32, k.Len), make([]float32, c.WLen())
+					task := func(task, _ int) { k.Pack(task, packed, Weights{Data: weights}) }
+					steps = append(steps, func() { pool.Run(k.Tasks, task) })
 				}
+			}
+			for i, c := range networkConvs(v.name, v.batch) {
+				add(c, directForward, Want{Stats: v.train})
 				if v.train {
-					task = func(task, w int) {
-						f.RunStats(task, scratch[w], x[:c.XLen()], packed, nil, nil, y[:c.YLen()], isa.ActNone, stats)
-					}
+					add(c, directWeightGrad, Want{Op: WeightGrad})
 				}
-				steps = append(steps, func() { pool.Run(f.Tasks(), task) })
-				if !v.train {
-					continue
+				if v.train && i > 0 { // nobody asks for the gradient of the picture
+					add(c, directInputGrad, Want{Op: InputGrad})
 				}
-				h, err := PlanConvWeightGrad(c)
-				if err != nil {
-					b.Fatal(err)
-				}
-				sn, pn = max(sn, h.ScratchFloats()), max(pn, h.PartialFloats())
-				flops += c.FLOPs()
-				run := func(task, w int) { h.Run(task, scratch[w], partial, x[:c.XLen()], y[:c.YLen()], dw, false) }
-				reduce := func(task, _ int) { h.Reduce(task, partial, dw, false) }
-				steps = append(steps, func() { pool.Run(h.Tasks(), run); pool.Run(h.ReduceTasks(), reduce) })
-				if i == 0 {
-					continue // nobody asks for the gradient of the picture
-				}
-				g, err := PlanConvInputGrad(c)
-				if err != nil {
-					b.Fatal(err)
-				}
-				sn = max(sn, g.ScratchFloats())
-				flops += c.FLOPs()
-				gpacked := isatest.RandomFloats(3, c.InputGradPacking().Len())
-				grad := func(task, w int) { g.Run(task, scratch[w], y[:c.YLen()], gpacked, x[:c.XLen()], false) }
-				pack, gpack := c.ForwardPacking(), c.InputGradPacking()
-				pf := func(task, _ int) { pack.Run(task, packed, dw) }
-				pg := func(task, _ int) { gpack.Run(task, gpacked, dw) }
-				steps = append(steps, func() { pool.Run(g.Tasks(), grad); pool.Run(pack.Tasks(), pf); pool.Run(gpack.Tasks(), pg) })
 			}
-			for w := range scratch {
-				scratch[w] = make([]float32, sn)
-			}
-			partial = make([]float32, pn)
 			all := func() {
 				for _, s := range steps {
 					s()

@@ -105,61 +105,32 @@ func closeTo(t *testing.T, what string, got []float32, want []float64, terms int
 	}
 }
 
-// scratches gives each worker of a pool its scratch.
-func scratches(p *parallel.Pool, n int) [][]float32 {
-	s := make([][]float32, p.Workers())
-	for i := range s {
-		s[i] = make([]float32, n)
-		for j := range s[i] {
-			s[i][j] = float32(math.NaN()) // what a task reads it must have written
-		}
-	}
-	return s
-}
-
-func packWith(p *parallel.Pool, k *Packing, w []float32) []float32 {
-	dst := isatest.Nans(k.Len())
-	p.Run(k.Tasks(), func(task, _ int) { k.Run(task, dst, w) })
-	return dst
-}
-
 func convForward(t *testing.T, p *parallel.Pool, c Conv, x, w, bias, res []float32, act isa.Act) (y, mean, variance []float32) {
 	t.Helper()
-	f, err := PlanConvForward(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	packed := packWith(p, c.ForwardPacking(), w)
-	y = isatest.Nans(c.YLen())
-	s := scratches(p, f.ScratchFloats())
-	stats := isatest.Nans(f.StatsFloats())
-	p.Run(f.Tasks(), func(task, worker int) { f.RunStats(task, s[worker], x, packed, bias, res, y, act, stats) })
-	mean, variance = make([]float32, c.K), make([]float32, c.K)
-	p.Run(f.ReduceStatsTasks(), func(task, _ int) { f.ReduceStats(task, stats, mean, variance) })
+	plan := planned(t, directForward, c, Want{Stats: true})
+	y, mean, variance = isatest.Nans(c.YLen()), make([]float32, c.K), make([]float32, c.K)
+	runPlan(p, plan, Args{X: x, Packed: packWith(p, plan.Packed, w), Bias: bias, Residual: res, Y: y, Mean: mean, Variance: variance, Act: act})
 	return y, mean, variance
 }
 
+// convInputGrad adds to dx where accumulate is set, as convWeightGrad adds to dw.
 func convInputGrad(t *testing.T, p *parallel.Pool, c Conv, dy, w, dx []float32, accumulate bool) {
 	t.Helper()
-	g, err := PlanConvInputGrad(c)
-	if err != nil {
-		t.Fatal(err)
+	plan := planned(t, directInputGrad, c, Want{Op: InputGrad, Residual: accumulate})
+	a := Args{X: dy, Packed: packWith(p, plan.Packed, w), Y: dx}
+	if accumulate {
+		a.Residual = dx
 	}
-	packed := packWith(p, c.InputGradPacking(), w)
-	s := scratches(p, g.ScratchFloats())
-	p.Run(g.Tasks(), func(task, worker int) { g.Run(task, s[worker], dy, packed, dx, accumulate) })
+	runPlan(p, plan, a)
 }
 
 func convWeightGrad(t *testing.T, p *parallel.Pool, c Conv, x, dy, dw []float32, accumulate bool) {
 	t.Helper()
-	g, err := PlanConvWeightGrad(c)
-	if err != nil {
-		t.Fatal(err)
+	a := Args{X: x, DY: dy, Y: dw}
+	if accumulate {
+		a.Residual = dw
 	}
-	partial := isatest.Nans(g.PartialFloats())
-	s := scratches(p, g.ScratchFloats())
-	p.Run(g.Tasks(), func(task, worker int) { g.Run(task, s[worker], partial, x, dy, dw, accumulate) })
-	p.Run(g.ReduceTasks(), func(task, _ int) { g.Reduce(task, partial, dw, accumulate) })
+	runPlan(p, planned(t, directWeightGrad, c, Want{Op: WeightGrad, Residual: accumulate}), a)
 }
 
 // convCase is a geometry with its arrays and, in float64, what comes out.
@@ -295,14 +266,10 @@ func TestConvCheckNamesTheField(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("error %v, want one with %q", err, c.want)
 		}
-		if _, err2 := PlanConvForward(bad); err2 == nil {
-			t.Error("PlanConvForward took it")
-		}
-		if _, err2 := PlanConvInputGrad(bad); err2 == nil {
-			t.Error("PlanConvInputGrad took it")
-		}
-		if _, err2 := PlanConvWeightGrad(bad); err2 == nil {
-			t.Error("PlanConvWeightGrad took it")
+		for _, op := range []Op{Forward, InputGrad, WeightGrad} {
+			if _, err := Choose(bad, Want{Op: op}); err == nil {
+				t.Errorf("Choose took it for %v", op)
+			}
 		}
 	}
 }
@@ -334,45 +301,48 @@ func FuzzConv(f *testing.F) {
 func TestRunAllocatesNothing(t *testing.T) {
 	isatest.EachISA(t, func(t *testing.T) {
 		c := conv(2, 9, 9, 17, 33, 3, 2, 1)
-		x, w, y := make([]float32, c.XLen()), make([]float32, c.WLen()), make([]float32, c.YLen())
-		kf, kg := c.ForwardPacking(), c.InputGradPacking()
-		pf, pg := make([]float32, kf.Len()), make([]float32, kg.Len())
-		f, err := PlanConvForward(c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		g, err := PlanConvInputGrad(c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		h, err := PlanConvWeightGrad(c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		x, w, y, a, b := make([]float32, c.XLen()), make([]float32, c.WLen()), make([]float32, c.YLen()), make([]float32, c.K), make([]float32, c.K)
+		f, g := planned(t, directForward, c, Want{Stats: true}), planned(t, directInputGrad, c, Want{Op: InputGrad, Residual: true})
+		h := planned(t, directWeightGrad, c, Want{Op: WeightGrad, Residual: true})
 		m, err := PlanMatMul(MatMul{Batch: 1, M: 9, N: 17, K: 33, TransA: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := PlanColumnSums(c.YLen()/c.K, c.K)
-		scratch := make([]float32, max(f.ScratchFloats(), g.ScratchFloats(), h.ScratchFloats(), m.ScratchFloats()))
-		stats, partial := make([]float32, f.StatsFloats()), make([]float32, max(h.PartialFloats(), s.PartialFloats()))
-		a, b, d := make([]float32, 9*33), make([]float32, 17*33), make([]float32, 9*17)
-		for _, run := range []struct {
-			name string
-			f    func()
-		}{
-			{"pack forward", func() { kf.Run(0, pf, w) }},
-			{"pack input gradient", func() { kg.Run(0, pg, w) }},
-			{"forward", func() { f.RunStats(0, scratch, x, pf, nil, y, y, isa.ActReLU, stats) }},
-			{"statistics", func() { f.ReduceStats(0, stats, a[:c.K], b[:c.K]) }},
-			{"input gradient", func() { g.Run(0, scratch, y, pg, x, true) }},
-			{"weight gradient", func() { h.Run(0, scratch, partial, x, y, w, true) }},
-			{"matrix product", func() { m.Run(0, scratch, a, b, d, true) }},
-			{"column sums", func() { s.Run(0, partial, y) }},
-		} {
-			if n := testing.AllocsPerRun(10, run.f); n != 0 {
-				t.Errorf("%s: %v allocations", run.name, n)
+		for _, k := range []*Packing{f.Packed, g.Packed} {
+			packed := make([]float32, k.Len)
+			if n := testing.AllocsPerRun(10, func() { k.Pack(0, packed, Weights{Data: w}) }); n != 0 {
+				t.Errorf("packing: %v allocations", n)
 			}
 		}
+		taskAllocations(t, "forward", f, Args{X: x, Packed: make([]float32, f.Packed.Len), Residual: y, Y: y, Mean: a, Variance: b, Act: isa.ActReLU})
+		taskAllocations(t, "input gradient", g, Args{X: y, Packed: make([]float32, g.Packed.Len), Residual: x, Y: x})
+		taskAllocations(t, "weight gradient", h, Args{X: x, DY: y, Residual: w, Y: w})
+		d := make([]float32, 9*17)
+		taskAllocations(t, "matrix product", m, Args{X: make([]float32, 9*33), Packed: make([]float32, 17*33), Residual: d, Y: d})
+		taskAllocations(t, "column sums", PlanColumnSums(c.YLen()/c.K, c.K), Args{X: y, Y: a})
 	})
+}
+
+func TestGeometry(t *testing.T) {
+	usual := Conv{N: 2, H: 7, W: 9, C: 3, K: 8, R: 3, S: 1, StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1}
+	seen := map[string]bool{}
+	for _, c := range []struct {
+		change func(*Conv)
+		want   string
+	}{
+		{func(*Conv) {}, "n2 7x9x3 3x1 k8"},
+		{func(c *Conv) { c.PadTop, c.PadLeft, c.PadBottom, c.PadRight = 1, 1, 1, 1 }, "n2 7x9x3 3x1 k8 p1"},
+		{func(c *Conv) { c.PadTop = 1 }, "n2 7x9x3 3x1 k8 p1,0,0,0"},
+		{func(c *Conv) { c.StrideH, c.StrideW = 2, 2 }, "n2 7x9x3 3x1 k8 s2"},
+		{func(c *Conv) { c.StrideH = 2 }, "n2 7x9x3 3x1 k8 s2,1"},
+		{func(c *Conv) { c.DilW = 2 }, "n2 7x9x3 3x1 k8 d1,2"},
+		{func(c *Conv) { c.Groups = 3 }, "n2 7x9x3 3x1 k8 g3"},
+	} {
+		changed := usual
+		c.change(&changed)
+		if got := changed.Geometry(); got != c.want || seen[got] {
+			t.Errorf("%+v is %q, want %q", changed, got, c.want)
+		}
+		seen[c.want] = true
+	}
 }

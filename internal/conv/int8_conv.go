@@ -209,29 +209,8 @@ func (q *Int8Conv) ScratchBytes() int {
 	return q.taskRows(q.rowBlock)*q.inCols*q.c + int8Slack
 }
 
-// PackedLen returns the length of the packed weights.
-func (q *Int8Conv) PackedLen() int { return q.conv.Groups * q.panels * q.panelLen }
-
-// Pack stores w [R][S][C/Groups][K] in panels: four inner products of a column
-// together, sixteen columns in a row, zeros where a sum or a panel ends early.
-func (q *Int8Conv) Pack(dst, w []int8) {
-	isa.CheckLen(len(dst), q.PackedLen(), "packed weights")
-	isa.CheckLen(len(w), q.conv.WLen(), "weights")
-	clear(dst)
-	taps := len(q.aoff) / q.conv.R
-	kk := q.conv.S / taps * q.c
-	for k := range q.conv.K {
-		g, col := k/q.k, k%q.k
-		panel := dst[(g*q.panels+col/isa.PanelWidth)*q.panelLen:]
-		for b := range q.aoff {
-			for i := range kk {
-				panel[(b*q.words+i/4)*4*isa.PanelWidth+col%isa.PanelWidth*4+i%4] = w[(b*kk+i)*q.conv.K+k]
-			}
-		}
-	}
-}
-
-// Int8Epilogue says what becomes of the sums.
+// Int8Epilogue is what becomes of the sums. Its channels are set by SetLayer or
+// SetChannels.
 type Int8Epilogue struct {
 	corr  []int32
 	scale []float32
@@ -244,31 +223,12 @@ type Int8Epilogue struct {
 	// and the other quantisations.
 	Res      []uint8
 	ResQuant vec.Quant
-	Add      *Int8Add
+	Add      *QuantAdd
 
 	// One of the two outputs.
 	Out      []uint8
 	OutQuant vec.Quant
 	Float    []float32
-}
-
-// SetChannels sets the values per output channel [K]: corr is the bias in units
-// of the sums less the input's zero point times the sum of the channel's
-// weights, scale is the scale of the input times that of the channel's weights,
-// divided by the scale of what the scaled sums are rounded to, if they are.
-func (e *Int8Epilogue) SetChannels(q *Int8Conv, corr []int32, scale []float32) {
-	isa.CheckLen(len(corr), q.conv.K, "corrections")
-	isa.CheckLen(len(scale), q.conv.K, "scales")
-	// Padded to whole panels, group by group.
-	padded := q.conv.Groups * q.panels * isa.PanelWidth
-	e.corr, e.scale, e.large = make([]int32, padded), make([]float32, padded), false
-	for g := range q.conv.Groups {
-		copy(e.corr[g*q.panels*isa.PanelWidth:], corr[g*q.k:(g+1)*q.k])
-		copy(e.scale[g*q.panels*isa.PanelWidth:], scale[g*q.k:(g+1)*q.k])
-	}
-	for _, s := range scale {
-		e.large = e.large || !(s < 1)
-	}
 }
 
 // epilogue translates e for the kernels, but for the addresses that depend on
@@ -289,7 +249,7 @@ func (e *Int8Epilogue) epilogue(k int) gemm8.Epilogue {
 		g.Magic = isa.RoundMagic
 		g.ClampMidLo = isa.RoundMagic - float32(e.Add.Y.Zero)
 		g.ClampMidHi = 255 + g.ClampMidLo
-		g.MulY, g.MulRes, g.Plus = e.Add.byY, e.Add.byRes, e.Add.plus
+		g.MulY, g.MulRes, g.Plus = e.Add.mulY, e.Add.mulRes, e.Add.plus
 	default:
 		g.Zero = int32(out.Zero)
 		g.ResZero, g.ResScale = float32(e.ResQuant.Zero), e.ResQuant.Scale/out.Scale

@@ -1,6 +1,7 @@
 package conv
 
-// Version counts the kernels' speeds: it is raised by whoever makes an algorithm
-// of convolutions faster or slower than another where it was not before, so that
-// times measured earlier are measured anew. Results do not depend on it.
+// Version is part of what identifies measured times ([Want.Times]): times of
+// another version are measured again. No test can see that a kernel became faster,
+// so raise it by hand together with a change that makes one algorithm faster or
+// slower relative to another. Results do not depend on it.
 const Version = 1

@@ -3,62 +3,69 @@ package conv
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/resnet-go/resnet/internal/simd/gemm"
 	"github.com/resnet-go/resnet/internal/simd/isa"
 	"github.com/resnet-go/resnet/internal/simd/wino"
 )
 
-// Winograd is a 3x3 convolution of stride 1 that multiplies less: F(mxm,3x3) of
+// winograd is a 3x3 convolution of stride 1 that multiplies less: F(mxm,3x3) of
 // Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016,
 // arXiv:1509.09308), section 4.1. It transforms overlapping tiles of
 // (m+2)x(m+2) inputs, multiplies the channels of each of the (m+2)² positions of
 // the transform by a matrix of transformed weights, and transforms back to mxm
 // outputs: 36 multiplications where 144 are needed for m=4, 16 where 36 are
-// needed for m=2. The result differs from that of [ConvForward] by rounding.
-//
-// A Winograd is compiled for one geometry and this machine. It is immutable;
-// its tasks may run at the same time in any order.
-type Winograd struct {
-	conv   Conv
-	way    winogradWay
-	m, t   int // edge of a tile of outputs, of inputs
-	oh, ow int
-	tileGrid
-	panels int
-
-	tileBlock, panelBlock   int // of a task
-	tileBlocks, panelBlocks int
-	nz, maxM                int
-	vPos, mPos              int  // floats between positions of the transformed inputs and of the products
-	heavy                   bool // the weights do not stay in the second-level cache
-	zero                    [1]int
-	zeros                   []float32
+// needed for m=2. The result differs from the direct sum by rounding.
+type winograd struct {
+	winogradShape
+	weights winogradWeights
 }
 
-// winogradWay says which weights a [Winograd] reads.
-type winogradWay int
+// winogradWeights is how a [winograd] comes by its transformed weights.
+type winogradWeights int
 
 const (
-	// storedWeights reads transformed weights: (t/3)² times the memory and the
-	// traffic of plain ones, and no work.
-	storedWeights winogradWay = iota
-	// pairedRows reads plain weights. It transforms those of some panels and
+	// storedWeights reads weights transformed ahead of time: no transform when it
+	// runs, (t/3)² times the memory and the memory traffic.
+	storedWeights winogradWeights = iota
+	// pairedRows reads untransformed weights. It transforms those of some panels and
 	// channels for two rows of positions into scratch memory, and multiplies them by
 	// all tiles of the task.
 	pairedRows
-	// inRegisters reads plain weights, too. It transforms them in registers and
-	// multiplies them by 4 or 8 tiles at once, so the transform is repeated for each
-	// such group.
+	// inRegisters reads untransformed weights, too. It transforms them in registers
+	// and multiplies them by 4 or 8 tiles at once, so the transform is repeated for
+	// each such group.
 	inRegisters
 )
 
-// WinogradTiles are the sizes of tiles of outputs that [PlanWinograd] takes.
-var WinogradTiles = []int{4, 2}
+// winogradTiles are the sizes of tiles of outputs.
+var winogradTiles = []int{4, 2}
 
-// CheckWinograd returns an error that says why a convolution cannot be done by
-// [Winograd], nil if it can.
-func (c Conv) CheckWinograd() error {
+// Cycles of Winograd's algorithm, see cost.go.
+const (
+	cyclesPerInput4, cyclesPerOutput4 = 160, 120 // to transform 16 channels of a tile
+	cyclesPerInput2, cyclesPerOutput2 = 70, 60
+
+	// For the weights of 16 filters and a channel: to transform them to tiles of 4x4
+	// ahead of time; while running, in pairs of rows; to transform them in registers
+	// and multiply them by 4 and by 8 tiles.
+	cyclesPerWeights              = 100
+	cyclesPerPairs                = 170
+	cyclesPerFour, cyclesPerEight = 138, 250
+)
+
+// Bounds of the blocks.
+const (
+	winogradBlock = 96 << 10 // floats of a block's transform and of its products at a time
+	minTasks      = 16       // tasks to aim at
+	fewTiles      = 64       // up to which the panels are divided among the tasks, too
+	fewBlock      = 24       // tiles, at least, of a block where there are few
+)
+
+// checkWinograd returns an error that says why a convolution cannot be computed
+// by [winograd], nil if it can.
+func (c *Conv) checkWinograd() error {
 	if err := c.Check(); err != nil {
 		return err
 	}
@@ -72,102 +79,228 @@ func (c Conv) CheckWinograd() error {
 	return nil
 }
 
-// PlanWinograd compiles a convolution by tiles of tile x tile outputs, tile
-// being 2 or 4. The error is that of [Conv.CheckWinograd], or names the tile.
-func PlanWinograd(c Conv, tile int) (*Winograd, error) {
-	if err := c.CheckWinograd(); err != nil {
-		return nil, err
+// winogradForward is the algorithm of a forward convolution with tiles of m x m
+// outputs.
+func winogradForward(m int) algorithm {
+	return func(c Conv, w Want) (candidate, error) {
+		return winogradCandidate(c, m, w, c.FLOPs(), c.forwardPacking)
 	}
-	if tile != 2 && tile != 4 {
-		return nil, fmt.Errorf("convolution: Winograd wants tiles of 2 or 4, got %d", tile)
-	}
-	way, _ := c.winogradWay(tile)
-	return planWinograd(c, tile, way), nil
 }
 
-func planWinograd(c Conv, tile int, way winogradWay) *Winograd {
-	f := &Winograd{conv: c, way: way, m: tile, t: tile + 2, oh: c.OutH(), ow: c.OutW(), panels: isa.CeilDiv(c.K, isa.PanelWidth)}
-	f.tileGrid = newTileGrid(c.N, f.oh, f.ow, tile)
-	f.zeros = make([]float32, max(f.t*c.C, f.t*f.panels*isa.PanelWidth))
-	f.cut()
+// winogradCandidate estimates and plans the convolution c, which is counted as
+// flops operations and whose weights come in the given panels unless they are
+// constant.
+func winogradCandidate(c Conv, m int, w Want, flops int64, panels func() *Packing) (k candidate, err error) {
+	if !w.Fast {
+		return k, errExact
+	}
+	if err := c.checkWinograd(); err != nil {
+		return k, err
+	}
+	weights, cycles := c.winogradWeights(m)
+	if weights == storedWeights && !(w.Op == Forward && w.ConstantWeights) {
+		cycles += float64(isa.CeilDiv(c.K, isa.PanelWidth)*c.C) * cyclesPerWeights
+	}
+	return candidate{name: winogradName(m), cycles: cycles, plan: func() *Plan {
+		return newWinograd(c, m, weights).plan(w, flops, panels())
+	}}, nil
+}
+
+// errExact is why the direct algorithm alone is a candidate.
+var errExact = errors.New("convolution: Winograd rounds differently from the sum of the products")
+
+// winogradWeights returns the fastest way to come by the weights for tiles of m,
+// and the cycles of the convolution.
+func (c *Conv) winogradWeights(m int) (winogradWeights, float64) {
+	panels := float64(isa.CeilDiv(c.K, isa.PanelWidth))
+	count := c.N * isa.CeilDiv(c.OutH(), m) * isa.CeilDiv(c.OutW(), m)
+	tiles, positions := float64(count), float64((m+2)*(m+2))
+	in, out := float64(cyclesPerInput4), float64(cyclesPerOutput4)
+	if m == 2 {
+		in, out = cyclesPerInput2, cyclesPerOutput2
+	}
+	transforms := tiles * (float64(isa.CeilDiv(c.C, isa.PanelWidth))*in + panels*out) * vectors()
+	rows := float64(c.C) * panels // of 16 weights, for each tap or position
+	sums := rows * tiles * positions / 2 / winogradShare * vectors()
+	weights, best := storedWeights, withWeights(sums, rows*positions*isa.PanelWidth)
+	// The others transform to tiles of 4x4 only, by assembly.
+	if m == 4 && (isa.UseAVX2 || isa.UseNEON) {
+		blocks := float64(newWinograd(*c, m, pairedRows).tileBlocks.count)
+		pairs := withWeights(sums+rows*blocks*cyclesPerPairs*vectors(), rows*9*isa.PanelWidth)
+		if pairs < best {
+			weights, best = pairedRows, pairs
+		}
+	}
+	if m == 4 && isa.UseAVX512 {
+		groups := math.Floor(tiles/wino.MaxGroup) * cyclesPerEight
+		if rest := count % wino.MaxGroup; rest > 0 && wino.GroupOf(rest) == wino.MaxGroup {
+			groups += cyclesPerEight
+		} else if rest > 0 {
+			groups += cyclesPerFour
+		}
+		if registers := withWeights(rows*groups, rows*9*isa.PanelWidth); registers < best {
+			weights, best = inRegisters, registers
+		}
+	}
+	return weights, best + transforms
+}
+
+// newWinograd plans the blocks of a task, from the geometry and the instruction
+// set alone. A block of tiles is so large that each weight read does the work of
+// many tiles, and so small that its transform stays in L2. Where there are few
+// tiles in all, each task has some of the panels only. Neighboring tasks have the
+// same tiles and mostly the same worker, which transforms them once.
+func newWinograd(c Conv, m int, weights winogradWeights) *winograd {
+	f := &winograd{winogradShape: newWinogradShape(c, m, m+2, m+2), weights: weights}
+	f.nz, f.maxM = gemm.PairOfPanels(f.panels)
+	if weights == inRegisters {
+		f.nz, f.maxM = gemm.PairOfPanels(1)
+	}
+	if f.untransformed() {
+		f.packedLen = c.forwardPacking().Len
+	}
+	f.weightsExceedL2 = f.packedLen > weightsFloats
+	var tiles int
+	switch {
+	case weights == inRegisters:
+		tiles = wino.MaxGroup
+	case f.tiles <= fewTiles:
+		tiles = isa.CeilDiv(f.tiles, max(1, f.tiles/fewBlock))
+	default:
+		tiles = max(1, winogradBlock/(f.positions*(c.C+f.nz*isa.PanelWidth)))
+		if f.weightsExceedL2 {
+			tiles = max(tiles, 2*f.maxM)
+		}
+		tiles = min(tiles, max(f.maxM, f.tiles/minTasks))
+		tiles = isa.CeilDiv(f.tiles, isa.CeilDiv(f.tiles, tiles))
+	}
+	tiles = min(tiles, f.tiles)
+	panels := f.panels
+	if f.tiles <= fewTiles {
+		panels = isa.CeilDiv(isa.CeilDiv(f.panels*isa.CeilDiv(f.tiles, tiles), minTasks), f.nz) * f.nz
+	}
+	f.setBlocks(tiles, min(panels, f.panels))
+	if weights == inRegisters {
+		f.vPos, f.mPos = wino.Grouped(tiles)*isa.CeilDiv(c.C, wino.TilesDepth)*wino.TilesDepth, wino.GroupOf(tiles)*isa.PanelWidth
+	}
 	return f
 }
 
-// padded returns a stride of at least n floats that does not put the positions
-// of a tile into the same few sets of a cache.
-func padded(n int) int { return isa.CeilDiv(n, 32)*32 + 16 }
+// untransformed reports whether the packed weights are panels of the direct
+// algorithm, which are transformed as they are read.
+func (f *winograd) untransformed() bool { return f.weights != storedWeights }
 
-// positions is the number of positions of a tile.
-func (f *Winograd) positions() int { return f.t * f.t }
-
-// Plain says that the packed weights are those of [Conv.ForwardPacking], which
-// are transformed when they are read.
-func (f *Winograd) Plain() bool { return f.way != storedWeights }
-
-// PackedLen returns the number of floats of the packed weights.
-func (f *Winograd) PackedLen() int {
-	if f.Plain() {
-		return f.conv.ForwardPacking().Len()
-	}
-	return f.panels * f.positions() * f.conv.C * isa.PanelWidth
+// packing returns how transformed weights are packed: [panel][position][C][16].
+func (f *winograd) packing() *Packing {
+	return f.transformedPacking(winogradName(f.m), func(dst, w []float32, cols, stride int) {
+		f.transformWeights(dst, w, cols, stride)
+	})
 }
 
-// PackTasks returns the number of independent pieces of Pack.
-func (f *Winograd) PackTasks() int { return f.panels }
-
-// Pack packs piece task of w, [3][3][C][K], into dst, which has PackedLen floats:
-// [panel][position][C][16], or as [Packing.Run] does for Plain weights.
-func (f *Winograd) Pack(task int, dst, w []float32) {
-	if f.Plain() {
-		f.conv.ForwardPacking().Run(task, dst, w)
-		return
-	}
-	isa.CheckFloats("packed weights", dst, f.PackedLen())
-	isa.CheckFloats("weights", w, f.conv.WLen())
-	size := f.positions() * f.conv.C * isa.PanelWidth
-	k := task * isa.PanelWidth
-	f.packPanel(dst[task*size:][:size], w[k:], min(isa.PanelWidth, f.conv.K-k), f.conv.K)
-}
-
-// PackOIHW is Pack for weights in PyTorch's order, [K][C][3][3], each filter
-// multiplied by its scale unless scale is nil; see [Packing.RunOIHW].
-func (f *Winograd) PackOIHW(task int, dst, w []float32, scale []float64) {
-	if f.Plain() {
-		f.conv.ForwardPacking().RunOIHW(task, dst, w, scale)
-		return
-	}
-	isa.CheckFloats("packed weights", dst, f.PackedLen())
-	isa.CheckFloats("weights", w, f.conv.WLen())
-	size := f.positions() * f.conv.C * isa.PanelWidth
-	panel := make([]float32, 9*f.conv.C*isa.PanelWidth)
-	f.conv.packPanel(task, panel, w, scale)
-	f.packPanel(dst[task*size:][:size], panel, isa.PanelWidth, isa.PanelWidth)
-}
-
-// packPanel transforms the panel of the first cols columns of w, [3][3][C][stride].
-func (f *Winograd) packPanel(dst, w []float32, cols, stride int) {
+// transformWeights transforms the panel of the first cols columns of w,
+// [3][3][C][stride].
+func (f *winograd) transformWeights(dst, w []float32, cols, stride int) {
 	wino.Weights(f.t, &dst[0], f.conv.C*isa.PanelWidth*4, &w[0], f.conv.C*stride*4, stride*4, f.conv.C, cols)
 }
 
-// blockFloats is the length of the transformed inputs of a block of tiles.
-func (f *Winograd) blockFloats() int {
-	return f.positions() * f.vPos
+// plan returns the steps: the products, after a transform of the weights if they
+// are transformed in each run.
+func (f *winograd) plan(w Want, flops int64, panels *Packing) *Plan {
+	p := &Plan{Algorithm: winogradName(f.m), Packed: panels}
+	from := ArgPacked
+	switch {
+	case f.untransformed():
+	case w.Op == Forward && w.ConstantWeights:
+		p.Packed = f.packing()
+	default:
+		from = ArgWeights
+		p.Floats[ArgWeights] = f.packedLen
+		p.Steps = append(p.Steps, Step{
+			Name: "weight transform", Tasks: f.panels, Reads: []Arg{ArgPacked}, Writes: []Arg{ArgWeights},
+			Run: func(_ *Worker, task int, a Args) { f.transformPanel(task, a.Weights, a.Packed) },
+		})
+	}
+	step := f.conv.products(w, ArgX, from)
+	step.Tasks, step.Scratch, step.FLOPs = f.tasks(), f.scratchFloats(), flops
+	step.Run = func(worker *Worker, task int, a Args) {
+		if from == ArgWeights {
+			a.Packed = a.Weights
+		}
+		f.conv.check(&a, f.packedLen)
+		f.run(worker.previous(task), task, worker.Scratch, &a, w.Stats)
+	}
+	p.Steps = append(p.Steps, step)
+	if w.Stats {
+		p.statistics(f.conv.K, f.tileBlocks.count, f.statsRows)
+	}
+	return p
 }
 
-// vTile is the length of a tile's transformed inputs in the way inRegisters.
-func (f *Winograd) vTile() int {
-	return f.positions() * isa.CeilDiv(f.conv.C, wino.TilesDepth) * wino.TilesDepth
+// transformPanel transforms a panel of the direct algorithm's packed weights.
+func (f *winograd) transformPanel(task int, dst, panels []float32) {
+	isa.CheckFloats("transformed weights", dst, f.packedLen)
+	isa.CheckFloats("packed weights", panels, f.panels*9*f.conv.C*isa.PanelWidth)
+	size := f.conv.C * isa.PanelWidth
+	f.transformWeights(dst[task*f.positions*size:], panels[task*9*size:], isa.PanelWidth, isa.PanelWidth)
 }
 
-// transform transforms tiles lo..hi-1 to a block.
-func (f *Winograd) transform(tmp, x, block []float32, lo, hi int) {
-	if places := wino.Grouped(hi - lo); f.way == inRegisters && places > hi-lo {
+// scratchFloats returns what one task needs.
+func (f *winograd) scratchFloats() int {
+	return wino.ScratchFloats + f.blockFloats() + f.positions*f.mPos + f.pairFloats()
+}
+
+// run computes one task. previous is the task that has last written to scratch,
+// or -1.
+func (f *winograd) run(previous, task int, scratch []float32, a *Args, stats bool) {
+	isa.CheckMin("scratch", scratch, f.scratchFloats())
+	o := f.output(a)
+	p0, p1, tb := f.panelBlocks.take(task)
+	t0, t1 := f.tileBlocks.span(tb)
+	part := func(n int) (p []float32) {
+		p, scratch = scratch[:n:n], scratch[n:]
+		return p
+	}
+	tmp, block := part(wino.ScratchFloats), part(f.blockFloats())
+	products, pairs := part(f.positions*f.mPos), part(f.pairFloats())
+	o.tmp = tmp
+	if previous < 0 || previous/f.panelBlocks.count != tb {
+		f.transformInput(tmp, a.X, block, t0, t1)
+	}
+	for p := p0; p < p1; p += f.nz {
+		nz := min(f.nz, p1-p)
+		o.k = p * isa.PanelWidth
+		o.cols = min(f.conv.K-o.k, nz*isa.PanelWidth)
+		switch f.weights {
+		case storedWeights:
+			f.multiply(block, a.Packed, products, t1-t0, p, nz)
+		case pairedRows:
+			f.multiplyPairs(block, a.Packed, products, pairs, t1-t0, p, nz)
+		case inRegisters:
+			for t := t0; t < t1; {
+				group := wino.GroupOf(t1 - t)
+				f.multiplyGroup(group, block[(t-t0)*f.vTile():], a.Packed, products, p)
+				f.store(&o, products, group*isa.PanelWidth, t, min(t+group, t1))
+				t += group
+			}
+		}
+		if f.weights != inRegisters {
+			f.store(&o, products, f.mPos, t0, t1)
+		}
+		if stats {
+			f.stats(tb, a, t0, t1, o.k, o.cols)
+		}
+	}
+}
+
+// transformInput transforms tiles lo..hi-1 to a block.
+func (f *winograd) transformInput(tmp, x, block []float32, lo, hi int) {
+	if f.weights != inRegisters {
+		f.transformTiles(tmp, x, block, lo, hi, channels{0, f.conv.C, f.conv.C, f.vPos})
+		return
+	}
+	if places := wino.Grouped(hi - lo); places > hi-lo {
 		first := (hi - lo) / wino.MaxGroup * wino.MaxGroup
 		clear(block[first*f.vTile() : places*f.vTile()]) // some are empty
-	}
-	if f.way != inRegisters {
-		f.transformChannels(tmp, x, block, lo, hi, f.conv.C, f.vPos, 0, f.conv.C)
-		return
 	}
 	for tile := lo; tile < hi; tile++ {
 		first := (tile - lo) / wino.MaxGroup * wino.MaxGroup
@@ -175,12 +308,14 @@ func (f *Winograd) transform(tmp, x, block []float32, lo, hi int) {
 	}
 }
 
-// transformChannels transforms channels c0..c1-1 of tiles lo..hi-1, pitch floats
+// channels are channels c0 to c1-1 of transformed tiles that lie pitch floats
 // from tile to tile and pos from position to position.
-func (f *Winograd) transformChannels(tmp, x, v []float32, lo, hi, pitch, pos, c0, c1 int) {
+type channels struct{ c0, c1, pitch, pos int }
+
+// transformTiles transforms channels of tiles lo..hi-1 to v.
+func (f *winograd) transformTiles(tmp, x, v []float32, lo, hi int, ch channels) {
 	c := &f.conv
-	var in wino.InputTile
-	in.Pixel = c.C * 4
+	in := wino.InputTile{Pixel: c.C * 4}
 	for tile := lo; tile < hi; tile++ {
 		n, ty, tx := f.place(tile)
 		iy, ix := ty*f.m-c.PadTop, tx*f.m-c.PadLeft
@@ -188,123 +323,18 @@ func (f *Winograd) transformChannels(tmp, x, v []float32, lo, hi, pitch, pos, c0
 		for i := range f.t {
 			in.Rows[i] = &f.zeros[0]
 			if y := iy + i; y >= 0 && y < c.H && in.Left < in.Right {
-				in.Rows[i] = &x[((n*c.H+y)*c.W+ix+in.Left)*c.C+c0]
+				in.Rows[i] = &x[((n*c.H+y)*c.W+ix+in.Left)*c.C+ch.c0]
 			}
 		}
-		wino.Input(f.t, &v[(tile-lo)*pitch], pos*4, &in, c1-c0, &tmp[0])
-	}
-}
-
-// tileGrid is how images of outputs are cut into tiles.
-type tileGrid struct {
-	th, tw int // tiles of an image: rows, columns
-	tiles  int // of all images
-}
-
-// newTileGrid cuts n images of h x w outputs into tiles of m x m.
-func newTileGrid(n, h, w, m int) tileGrid {
-	th, tw := isa.CeilDiv(h, m), isa.CeilDiv(w, m)
-	return tileGrid{th, tw, n * th * tw}
-}
-
-// place returns the image, row and column of a tile.
-func (g *tileGrid) place(tile int) (n, ty, tx int) {
-	tx = tile % g.tw
-	tile /= g.tw
-	return tile / g.th, tile % g.th, tx
-}
-
-// Tasks returns the number of independent tasks; it does not depend on the
-// number of threads.
-func (f *Winograd) Tasks() int { return f.tileBlocks * f.panelBlocks }
-
-// ScratchFloats returns the length of the scratch memory that each worker
-// hands to Run.
-func (f *Winograd) ScratchFloats() int {
-	return wino.ScratchFloats + f.blockFloats() + f.positions()*f.mPos + f.weightFloats()
-}
-
-// Run computes one task of
-//
-//	y = act(conv(x, w) + bias + residual)
-//
-// with x [N][H][W][C], the weights packed by Pack, bias [K] or nil, residual
-// [N][OutH][OutW][K] or nil. residual may be y itself; no other argument may
-// overlap y. prev is the task, of the same convolution of the same x, that has
-// last written to scratch, or -1: tasks of the same tiles follow each other and
-// need their transform only once. The order of the sums is fixed, so the result
-// does not depend on who runs which task. It allocates nothing.
-func (f *Winograd) Run(prev, task int, scratch, x, packed, bias, residual, y []float32, act isa.Act) {
-	f.run(prev, task, scratch, x, packed, bias, residual, y, act, nil)
-}
-
-// run is Run, and RunStats if stats is not nil.
-func (f *Winograd) run(prev, task int, scratch, x, packed, bias, residual, y []float32, act isa.Act, stats []float32) {
-	c := &f.conv
-	isa.CheckMin("scratch", scratch, f.ScratchFloats())
-	isa.CheckFloats("x", x, c.XLen())
-	isa.CheckFloats("packed weights", packed, f.PackedLen())
-	isa.CheckFloats("y", y, c.YLen())
-	if bias != nil {
-		isa.CheckFloats("bias", bias, c.K)
-	} else {
-		bias = f.zeros
-	}
-	if residual != nil {
-		isa.CheckFloats("residual", residual, c.YLen())
-	}
-	tb := task / f.panelBlocks
-	t0, t1 := isa.Span(tb, f.tileBlock, f.tiles)
-	p0, p1 := isa.Span(task%f.panelBlocks, f.panelBlock, f.panels)
-	part := func(n int) (p []float32) {
-		p, scratch = scratch[:n:n], scratch[n:]
-		return p
-	}
-	tmp, block := part(wino.ScratchFloats), part(f.blockFloats())
-	products, weights := part(f.positions()*f.mPos), part(f.weightFloats())
-	if prev < 0 || prev/f.panelBlocks != tb {
-		f.transform(tmp, x, block, t0, t1)
-	}
-	for p := p0; p < p1; p += f.nz {
-		nz := min(f.nz, p1-p)
-		k := p * isa.PanelWidth
-		cols := min(c.K-k, nz*isa.PanelWidth)
-		switch f.way {
-		case storedWeights:
-			f.multiply(block, packed, products, t1-t0, p, nz)
-		case pairedRows:
-			f.multiplyPairs(block, packed, products, weights, t1-t0, p, nz)
-		case inRegisters:
-			for t := t0; t < t1; {
-				group := wino.GroupOf(t1 - t)
-				f.multiplyGroup(group, block[(t-t0)*f.vTile():], packed, products, p)
-				f.store(tmp, products, group*isa.PanelWidth, bias[k:], residual, y, t, min(t+group, t1), k, cols, act)
-				t += group
-			}
-		}
-		if f.way != inRegisters {
-			f.store(tmp, products, f.mPos, bias[k:], residual, y, t0, t1, k, cols, act)
-		}
-		if stats != nil {
-			f.stats(stats[tb*2*c.K:], y, t0, t1, k, cols)
-		}
+		wino.Input(f.t, &v[(tile-lo)*ch.pitch], ch.pos*4, &in, ch.c1-ch.c0, &tmp[0])
 	}
 }
 
 // store transforms the products of tiles t0..t1-1, whose positions are pos floats
-// apart, into cols channels of y from channel k on.
-func (f *Winograd) store(tmp, products []float32, pos int, bias, residual, y []float32, t0, t1, k, cols int, act isa.Act) {
-	kk := f.conv.K
-	out := wino.OutputTile{Row: f.ow * kk * 4, Pixel: kk * 4, Bias: &bias[0]}
-	out.Lo, out.Hi = act.Bounds()
+// apart, into y.
+func (f *winograd) store(o *winogradOutput, products []float32, pos, t0, t1 int) {
 	for tile := t0; tile < t1; tile++ {
-		n, ty, tx := f.place(tile)
-		oy, ox := ty*f.m, tx*f.m
-		at := ((n*f.oh+oy)*f.ow+ox)*kk + k
-		out.Y, out.Height, out.Width = &y[at], min(f.m, f.oh-oy), min(f.m, f.ow-ox)
-		if residual != nil {
-			out.Res = &residual[at]
-		}
-		wino.Output(f.t, &products[(tile-t0)*f.nz*isa.PanelWidth], pos*4, &out, cols, &tmp[0])
+		out := f.outputTile(o, tile)
+		wino.Output(f.t, &products[(tile-t0)*f.nz*isa.PanelWidth], pos*4, &out, o.cols, &o.tmp[0])
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/resnet-go/resnet/internal/parallel"
-	"github.com/resnet-go/resnet/internal/simd/isa"
-	"github.com/resnet-go/resnet/internal/simd/isatest"
 )
 
 // winogradLayers are the 3x3 layers of stride 1 of ResNet-18, and those of
@@ -25,42 +23,18 @@ func BenchmarkWinograd(b *testing.B) {
 		for _, n := range []int{1, 8} {
 			for _, c := range winogradLayers(n) {
 				b.Run(fmt.Sprintf("t%d/%v/direct", threads, c), func(b *testing.B) {
-					f, err := PlanConvForward(c)
-					if err != nil {
-						b.Fatal(err)
-					}
-					x, y, bias := isatest.RandomFloats(1, c.XLen()), make([]float32, c.YLen()), isatest.RandomFloats(3, c.K)
-					packed := isatest.RandomFloats(2, c.ForwardPacking().Len())
-					s := scratches(p, f.ScratchFloats())
-					task := func(task, worker int) { f.Run(task, s[worker], x, packed, bias, nil, y, isa.ActReLU) }
-					measureWall(b, c.FLOPs(), func() { p.Run(f.Tasks(), task) })
+					measureWall(b, c.FLOPs(), preparedRandom(p, planned(b, directForward, c, Want{}), c, Forward))
 				})
-				for _, tile := range WinogradTiles {
-					for _, way := range winogradWays(tile) {
+				for _, tile := range winogradTiles {
+					for _, way := range waysOf(tile) {
 						b.Run(fmt.Sprintf("t%d/%v/F%d/%d", threads, c, tile, way), func(b *testing.B) {
-							benchWay(b, p, planWinograd(c, tile, way))
+							measureWall(b, c.FLOPs(), preparedRandom(p, plannedWinograd(c, tile, way), c, Forward))
 						})
 					}
 				}
 			}
 		}
 	}
-}
-
-func benchWay(b *testing.B, p *parallel.Pool, f *Winograd) {
-	c := f.conv
-	x, y, bias := isatest.RandomFloats(1, c.XLen()), make([]float32, c.YLen()), isatest.RandomFloats(3, c.K)
-	packed, last := isatest.RandomFloats(2, f.PackedLen()), make([][16]int, p.Workers())
-	s := scratches(p, f.ScratchFloats())
-	task := func(task, worker int) {
-		prev := last[worker][0] - 1
-		last[worker][0] = task + 1
-		f.Run(prev, task, s[worker], x, packed, bias, nil, y, isa.ActReLU)
-	}
-	measureWall(b, c.FLOPs(), func() {
-		clear(last)
-		p.Run(f.Tasks(), task)
-	})
 }
 
 // measureWall is measure by the wall clock, for several workers.

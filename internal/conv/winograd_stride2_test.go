@@ -25,34 +25,23 @@ var stride2Shapes = []Conv{
 	conv(1, 60, 61, 20, 18, 3, 2, 1),
 	conv(1, 2, 50, 31, 15, 3, 2, 1),
 	conv(2, 50, 3, 8, 130, 3, 2, 0),
-	conv(1, 14, 14, 140, 300, 3, 2, 1), // heavy weights
+	conv(1, 14, 14, 140, 300, 3, 2, 1), // weights that exceed L2
 	{N: 2, H: 9, W: 7, C: 12, K: 18, R: 3, S: 3, StrideH: 2, StrideW: 2, PadTop: 0, PadLeft: 1, PadBottom: 2, PadRight: 0, DilH: 1, DilW: 1, Groups: 1},
 	{N: 1, H: 4, W: 4, C: 3, K: 6, R: 3, S: 3, StrideH: 2, StrideW: 2, PadTop: 9, PadLeft: 8, PadBottom: 7, PadRight: 6, DilH: 1, DilW: 1, Groups: 1},
 }
 
-func stride2Forward(t *testing.T, p *parallel.Pool, c Conv, x, w, bias, res []float32, act isa.Act) []float32 {
-	t.Helper()
-	f, err := PlanWinogradStride2(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	packed := isatest.Nans(f.PackedLen())
-	p.Run(f.PackTasks(), func(task, _ int) { f.Pack(task, packed, w) })
-	y, v := isatest.Nans(f.conv.YLen()), isatest.Nans(f.TransformFloats())
-	s := scratches(p, f.ScratchFloats())
-	p.Run(f.TransformTasks(), func(task, worker int) { f.Transform(task, s[worker], x, v) })
-	p.Run(f.Tasks(), func(task, worker int) { f.Run(task, s[worker], x, v, packed, bias, res, y, act) })
-	return y
-}
+// inference is what a convolution of stride 2 by Winograd's algorithm is for.
+var inference = Want{Fast: true, ConstantWeights: true}
 
 // testStride2 compares a case with float64, run by one, and the bits that the
 // other pools get with those.
 func testStride2(t *testing.T, k *convCase, one *parallel.Pool, others ...*parallel.Pool) {
 	terms := 2 * 9 * k.C
-	y := stride2Forward(t, one, k.Conv, k.x, k.w, nil, nil, isa.ActNone)
+	f := planned(t, winogradStride2, k.Conv, inference)
+	y := runForward(one, f, k, nil, nil, isa.ActNone)
 	closeTo(t, "y", y, k.y64, terms)
 	for _, many := range others {
-		isatest.SameBits(t, "y", stride2Forward(t, many, k.Conv, k.x, k.w, nil, nil, isa.ActNone), y)
+		isatest.SameBits(t, "y", runForward(many, f, k, nil, nil, isa.ActNone), y)
 	}
 	for _, act := range []isa.Act{isa.ActNone, isa.ActReLU, isa.ActReLU6} {
 		for _, res := range [][]float32{nil, k.res} {
@@ -70,7 +59,7 @@ func testStride2(t *testing.T, k *convCase, one *parallel.Pool, others ...*paral
 				}
 				want[i] = v
 			}
-			closeTo(t, "act(y+bias+residual)", stride2Forward(t, one, k.Conv, k.x, k.w, k.bias, res, act), want, terms)
+			closeTo(t, "act(y+bias+residual)", runForward(one, f, k, k.bias, res, act), want, terms)
 		}
 	}
 }
@@ -123,14 +112,11 @@ func TestWinogradStride2Packs(t *testing.T) {
 			}
 		}
 	}
-	f, err := PlanWinogradStride2(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, b := isatest.Nans(f.PackedLen()), isatest.Nans(f.PackedLen())
-	for task := range f.PackTasks() {
-		f.Pack(task, a, w)
-		f.PackOIHW(task, b, oihw, nil)
+	p := newStride2(c).packing()
+	a, b := isatest.Nans(p.Len), isatest.Nans(p.Len)
+	for task := range p.Tasks {
+		p.Pack(task, a, Weights{Data: w})
+		p.Pack(task, b, Weights{Data: oihw, Order: OIHW})
 	}
 	isatest.SameBits(t, "packed", b, a)
 }
@@ -144,7 +130,7 @@ func TestWinogradStride2Refuses(t *testing.T) {
 		{conv(1, 8, 8, 4, 4, 5, 2, 1), "3x3"},
 		{conv(0, 8, 8, 4, 4, 3, 2, 1), ""},
 	} {
-		if _, err := PlanWinogradStride2(v.conv); err == nil || !strings.Contains(err.Error(), v.want) {
+		if _, err := winogradStride2(v.conv, inference); err == nil || !strings.Contains(err.Error(), v.want) {
 			t.Errorf("%v: error %v", v.conv, err)
 		}
 	}

@@ -35,36 +35,27 @@ var winogradShapes = []Conv{
 	{N: 1, H: 4, W: 4, C: 3, K: 6, R: 3, S: 3, StrideH: 1, StrideW: 1, PadTop: 9, PadLeft: 8, PadBottom: 7, PadRight: 6, DilH: 1, DilW: 1, Groups: 1},
 }
 
-// winogradWays are those of tiles of tile x tile outputs. Registers are not used
-// with AVX2 and NEON, whose sums differ from those of plain Go.
-func winogradWays(tile int) []winogradWay {
+// waysOf are the ways to come by the weights for tiles of tile x tile outputs.
+// Registers are not used with AVX2 and NEON, whose sums differ from those of plain
+// Go.
+func waysOf(tile int) []winogradWeights {
 	switch {
 	case tile == 2:
-		return []winogradWay{storedWeights}
+		return []winogradWeights{storedWeights}
 	case (isa.UseAVX2 || isa.UseNEON) && !isa.UseAVX512:
-		return []winogradWay{storedWeights, pairedRows}
+		return []winogradWeights{storedWeights, pairedRows}
 	}
-	return []winogradWay{storedWeights, pairedRows, inRegisters}
+	return []winogradWeights{storedWeights, pairedRows, inRegisters}
 }
 
-// follow is Run of a pool that tells each task which one its worker has done
-// before, -1 for none.
-func follow(p *parallel.Pool, n int, do func(prev, task, worker int)) {
-	last := make([]int, p.Workers())
-	for i := range last {
-		last[i] = -1
-	}
-	p.Run(n, func(task, worker int) {
-		do(last[worker], task, worker)
-		last[worker] = task
-	})
+// plannedWinograd plans a convolution with constant weights.
+func plannedWinograd(c Conv, tile int, way winogradWeights) *Plan {
+	return newWinograd(c, tile, way).plan(Want{Fast: true, ConstantWeights: true}, c.FLOPs(), c.forwardPacking())
 }
 
-func winogradForward(p *parallel.Pool, f *Winograd, x, w, bias, res []float32, act isa.Act) []float32 {
-	packed := isatest.Nans(f.PackedLen())
-	p.Run(f.PackTasks(), func(task, _ int) { f.Pack(task, packed, w) })
-	y, s := isatest.Nans(f.conv.YLen()), scratches(p, f.ScratchFloats())
-	follow(p, f.Tasks(), func(prev, task, worker int) { f.Run(prev, task, s[worker], x, packed, bias, res, y, act) })
+func runForward(p *parallel.Pool, plan *Plan, k *convCase, bias, res []float32, act isa.Act) []float32 {
+	y := isatest.Nans(k.YLen())
+	runPlan(p, plan, Args{X: k.x, Packed: packWith(p, plan.Packed, k.w), Bias: bias, Residual: res, Y: y, Act: act})
 	return y
 }
 
@@ -73,19 +64,19 @@ func winogradForward(p *parallel.Pool, f *Winograd, x, w, bias, res []float32, a
 func testWinograd(t *testing.T, k *convCase, tile int, one *parallel.Pool, others ...*parallel.Pool) {
 	terms := 4 * 9 * k.C // rounding is twice that of the direct sum
 	var y []float32
-	for _, way := range winogradWays(tile) {
-		f := planWinograd(k.Conv, tile, way)
-		got := winogradForward(one, f, k.x, k.w, nil, nil, isa.ActNone)
+	for _, way := range waysOf(tile) {
+		f := plannedWinograd(k.Conv, tile, way)
+		got := runForward(one, f, k, nil, nil, isa.ActNone)
 		closeTo(t, fmt.Sprintf("way %d", way), got, k.y64, terms)
 		if way == inRegisters && isa.UseAVX512 && k.C <= min(wino.TilesDepth, pairDepth) { // else the channels are cut elsewhere
 			isatest.SameBits(t, "in registers as paired rows", got, y)
 		}
 		y = got
 		for _, many := range others {
-			isatest.SameBits(t, fmt.Sprintf("way %d, %d workers", way, many.Workers()), winogradForward(many, f, k.x, k.w, nil, nil, isa.ActNone), y)
+			isatest.SameBits(t, fmt.Sprintf("way %d, %d workers", way, many.Workers()), runForward(many, f, k, nil, nil, isa.ActNone), y)
 		}
 	}
-	f := planWinograd(k.Conv, tile, winogradWays(tile)[len(k.x)%len(winogradWays(tile))])
+	f := plannedWinograd(k.Conv, tile, waysOf(tile)[len(k.x)%len(waysOf(tile))])
 	for _, act := range []isa.Act{isa.ActNone, isa.ActReLU, isa.ActReLU6} {
 		for _, res := range [][]float32{nil, k.res} {
 			want := make([]float64, len(k.y64))
@@ -102,7 +93,7 @@ func testWinograd(t *testing.T, k *convCase, tile int, one *parallel.Pool, other
 				}
 				want[i] = v
 			}
-			closeTo(t, "act(y+bias+residual)", winogradForward(one, f, k.x, k.w, k.bias, res, act), want, terms)
+			closeTo(t, "act(y+bias+residual)", runForward(one, f, k, k.bias, res, act), want, terms)
 		}
 	}
 }
@@ -118,7 +109,7 @@ func TestWinogradAgainstNaive(t *testing.T) {
 	}
 	isatest.EachISA(t, func(t *testing.T) {
 		for _, k := range cases {
-			for _, tile := range WinogradTiles {
+			for _, tile := range winogradTiles {
 				t.Run(fmt.Sprintf("F%d/%s", tile, k.Conv), func(t *testing.T) { testWinograd(t, k, tile, one, two, eight) })
 			}
 		}
@@ -141,7 +132,7 @@ func FuzzWinograd(f *testing.F) {
 		if c.Check() != nil {
 			t.Skip("the kernel is larger than the input")
 		}
-		testWinograd(t, newConvCase(c), WinogradTiles[r.IntN(2)], one, pool)
+		testWinograd(t, newConvCase(c), winogradTiles[r.IntN(2)], one, pool)
 	})
 }
 
@@ -151,20 +142,11 @@ func TestWinogradInPlace(t *testing.T) {
 	defer pool.Close()
 	k := newConvCase(conv(2, 9, 10, 20, 40, 3, 1, 1))
 	isatest.EachISA(t, func(t *testing.T) {
-		for _, tile := range WinogradTiles {
-			f, err := PlanWinograd(k.Conv, tile)
-			if err != nil {
-				t.Fatal(err)
-			}
-			want := winogradForward(pool, f, k.x, k.w, k.bias, k.res, isa.ActReLU)
-			packed, y := isatest.Nans(f.PackedLen()), append([]float32(nil), k.res...)
-			for task := range f.PackTasks() {
-				f.Pack(task, packed, k.w)
-			}
-			scratch := isatest.Nans(f.ScratchFloats())
-			for task := range f.Tasks() {
-				f.Run(task-1, task, scratch, k.x, packed, k.bias, y, y, isa.ActReLU)
-			}
+		for _, tile := range winogradTiles {
+			f := planned(t, winogradForward(tile), k.Conv, Want{Fast: true, ConstantWeights: true})
+			want := runForward(pool, f, k, k.bias, k.res, isa.ActReLU)
+			y := append([]float32(nil), k.res...)
+			runPlan(pool, f, Args{X: k.x, Packed: packWith(pool, f.Packed, k.w), Bias: k.bias, Residual: y, Y: y, Act: isa.ActReLU})
 			isatest.SameBits(t, "y", y, want)
 		}
 	})
@@ -188,8 +170,8 @@ func TestWinogradError(t *testing.T) {
 		y, _, _ := convForward(t, pool, k.Conv, k.x, k.w, nil, nil, isa.ActNone)
 		direct := rms(y)
 		for tile, most := range map[int]float64{2: 1.5, 4: 3} {
-			for _, way := range winogradWays(tile) {
-				e := rms(winogradForward(pool, planWinograd(k.Conv, tile, way), k.x, k.w, nil, nil, isa.ActNone))
+			for _, way := range waysOf(tile) {
+				e := rms(runForward(pool, plannedWinograd(k.Conv, tile, way), k, nil, nil, isa.ActNone))
 				t.Logf("relative error (root of mean square): F(%d,3) way %d %.2g, direct %.2g", tile, way, e, direct)
 				if e > most*direct || e > 2e-6 {
 					t.Errorf("F(%d,3), way %d, has an error of %g, the direct sum of %g", tile, way, e, direct)
@@ -200,24 +182,22 @@ func TestWinogradError(t *testing.T) {
 }
 
 func TestWinogradRefuses(t *testing.T) {
+	fast := Want{Fast: true, ConstantWeights: true}
 	for _, c := range []Conv{conv(1, 8, 8, 4, 4, 3, 2, 1), conv(1, 8, 8, 4, 4, 5, 1, 1), conv(1, 8, 8, 4, 4, 1, 1, 0), Linear(1, 4, 4)} {
-		if _, err := PlanWinograd(c, 4); err == nil || !strings.Contains(err.Error(), "Winograd wants a 3x3 kernel") {
+		if _, err := winogradForward(4)(c, fast); err == nil || !strings.Contains(err.Error(), "Winograd wants a 3x3 kernel") {
 			t.Errorf("%v: error %v", c, err)
-		}
-		if tile := c.FastestTile(); tile != 0 {
-			t.Errorf("%v: FastestTile is %d", c, tile)
 		}
 	}
 	grouped := conv(1, 8, 8, 4, 4, 3, 1, 1)
 	grouped.Groups = 2
-	if _, err := PlanWinograd(grouped, 4); err == nil {
-		t.Error("PlanWinograd took 2 groups")
+	if _, err := winogradForward(4)(grouped, fast); err == nil {
+		t.Error("Winograd took 2 groups")
 	}
-	if _, err := PlanWinograd(conv(1, 8, 8, 4, 4, 3, 1, 1), 3); err == nil || !strings.Contains(err.Error(), "tiles of 2 or 4") {
+	if _, err := winogradForward(4)(conv(0, 8, 8, 4, 4, 3, 1, 1), fast); err == nil || !strings.Contains(err.Error(), "N is 0") {
 		t.Errorf("error %v", err)
 	}
-	if _, err := PlanWinograd(conv(0, 8, 8, 4, 4, 3, 1, 1), 4); err == nil || !strings.Contains(err.Error(), "N is 0") {
-		t.Errorf("error %v", err)
+	if _, err := winogradForward(4)(conv(1, 8, 8, 4, 4, 3, 1, 1), Want{ConstantWeights: true}); err == nil {
+		t.Error("Winograd is a candidate of an exact convolution")
 	}
 }
 
@@ -226,7 +206,7 @@ func TestWinogradRefuses(t *testing.T) {
 func TestFastestTile(t *testing.T) {
 	type choice struct {
 		tile int
-		way  winogradWay
+		way  winogradWeights
 	}
 	want := map[string]map[int][]choice{
 		"avx512": {
@@ -245,9 +225,13 @@ func TestFastestTile(t *testing.T) {
 		}
 		for n, choices := range want[set] {
 			for i, c := range winogradLayers(n) {
-				got := choice{tile: c.FastestTile()}
-				if got.tile != 0 {
-					got.way, _ = c.winogradWay(got.tile)
+				var got choice
+				best := cheapest(candidates(c, Want{Fast: true, ConstantWeights: true}))
+				for _, tile := range winogradTiles {
+					if best.name == winogradName(tile) {
+						got.tile = tile
+						got.way, _ = c.winogradWeights(tile)
+					}
 				}
 				if got != choices[i] {
 					t.Errorf("%v: tiles and way %v, want %v", c, got, choices[i])
@@ -261,15 +245,10 @@ func TestWinogradAllocatesNothing(t *testing.T) {
 	c := conv(2, 9, 9, 17, 33, 3, 1, 1)
 	x, y, bias := make([]float32, c.XLen()), make([]float32, c.YLen()), make([]float32, c.K)
 	isatest.EachISA(t, func(t *testing.T) {
-		for _, tile := range WinogradTiles {
-			for _, way := range winogradWays(tile) {
-				f := planWinograd(c, tile, way)
-				packed, scratch := make([]float32, f.PackedLen()), make([]float32, f.ScratchFloats())
-				if n := testing.AllocsPerRun(10, func() {
-					f.Run(-1, 0, scratch, x, packed, bias, y, y, isa.ActReLU)
-				}); n != 0 {
-					t.Errorf("F(%d,3), way %d: %v allocations", tile, way, n)
-				}
+		for _, tile := range winogradTiles {
+			for _, way := range waysOf(tile) {
+				f := plannedWinograd(c, tile, way)
+				taskAllocations(t, fmt.Sprintf("F(%d,3), way %d:", tile, way), f, Args{X: x, Packed: make([]float32, f.Packed.Len), Bias: bias, Residual: y, Y: y, Act: isa.ActReLU})
 			}
 		}
 	})

@@ -163,12 +163,13 @@ func gemm(pool *parallel.Pool) (float64, error) {
 	for i := range a {
 		a[i], b[i] = float32(i%7), float32(i%5)
 	}
-	scratch := make([][]float32, pool.Workers())
-	for i := range scratch {
-		scratch[i] = make([]float32, p.ScratchFloats())
+	step := &p.Steps[0]
+	workers := make([]conv.Worker, pool.Workers())
+	for i := range workers {
+		workers[i].Scratch = make([]float32, step.Scratch)
 	}
 	d := median(func() error {
-		pool.Run(p.Tasks(), func(task, worker int) { p.Run(task, scratch[worker], a, b, c, false) })
+		pool.Run(step.Tasks, func(task, worker int) { step.Run(&workers[worker], task, conv.Args{X: a, Packed: b, Y: c}) })
 		return nil
 	})
 	return 2 * size * size * size / d.took.Seconds() / 1e9, d.err

@@ -9,8 +9,8 @@ import (
 	"github.com/resnet-go/resnet/internal/simd/vec"
 )
 
-// Packing from PyTorch's order equals reordering, scaling and packing by Run.
-func TestRunOIHW(t *testing.T) {
+// Packing from PyTorch's order equals reordering, scaling and packing in the order HWIO.
+func TestPackOIHW(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 1))
 	for _, c := range []Conv{
 		{C: 3, K: 64, R: 7, S: 7, Groups: 1},
@@ -22,7 +22,7 @@ func TestRunOIHW(t *testing.T) {
 		Linear(1, 100, 10),
 	} {
 		c.N, c.H, c.W, c.StrideH, c.StrideW, c.DilH, c.DilW = 1, 9, 9, 1, 1, 1, 1
-		p := c.ForwardPacking()
+		p := c.forwardPacking()
 		w := make([]float32, c.WLen())
 		scale := make([]float64, c.K)
 		for i := range w {
@@ -39,13 +39,13 @@ func TestRunOIHW(t *testing.T) {
 					hwio[i] = float32(float64(hwio[i]) * scale[i%c.K])
 				}
 			}
-			want, got := make([]float32, p.Len()), make([]float32, p.Len())
+			want, got := make([]float32, p.Len), make([]float32, p.Len)
 			for i := range got {
 				got[i] = -7 // to be overwritten
 			}
-			for task := range p.Tasks() {
-				p.Run(task, want, hwio)
-				p.RunOIHW(task, got, w, scale)
+			for task := range p.Tasks {
+				p.Pack(task, want, Weights{Data: hwio})
+				p.Pack(task, got, Weights{w, OIHW, scale})
 			}
 			if !slices.Equal(got, want) {
 				t.Errorf("%+v, scaled %v: differs", c, scale != nil)
@@ -71,15 +71,12 @@ func TestWinogradPackOIHW(t *testing.T) {
 		for i := range hwio {
 			hwio[i] = float32(float64(hwio[i]) * scale[i%c.K])
 		}
-		for _, tile := range WinogradTiles {
-			f, err := PlanWinograd(c, tile)
-			if err != nil {
-				t.Fatal(err)
-			}
-			want, got := make([]float32, f.PackedLen()), isatest.Nans(f.PackedLen())
-			for task := range f.PackTasks() {
-				f.Pack(task, want, hwio)
-				f.PackOIHW(task, got, w, scale)
+		for _, tile := range winogradTiles {
+			p := newWinograd(c, tile, storedWeights).packing()
+			want, got := make([]float32, p.Len), isatest.Nans(p.Len)
+			for task := range p.Tasks {
+				p.Pack(task, want, Weights{Data: hwio})
+				p.Pack(task, got, Weights{w, OIHW, scale})
 			}
 			if !slices.Equal(got, want) {
 				t.Errorf("%+v, tiles of %d: differs", c, tile)

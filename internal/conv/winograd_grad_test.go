@@ -7,62 +7,32 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/internal/parallel"
-	"github.com/resnet-go/resnet/internal/simd/isa"
 	"github.com/resnet-go/resnet/internal/simd/isatest"
 )
 
-func winogradPanels(p *parallel.Pool, f *Winograd, k *Packing, w []float32) []float32 {
-	panels, packed := packWith(p, k, w), isatest.Nans(f.PackedLen())
-	if f.Plain() {
-		return panels
-	}
-	p.Run(f.PackTasks(), func(task, _ int) { f.PackPanels(task, packed, panels) })
-	return packed
-}
-
 func winogradStats(t *testing.T, p *parallel.Pool, c Conv, tile int, x, w []float32) (y, mean, variance []float32) {
 	t.Helper()
-	f, err := PlanWinograd(c, tile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	packed := winogradPanels(p, f, c.ForwardPacking(), w)
-	y, stats := isatest.Nans(c.YLen()), isatest.Nans(f.StatsFloats())
-	s := scratches(p, f.ScratchFloats())
-	follow(p, f.Tasks(), func(prev, task, worker int) {
-		f.RunStats(prev, task, s[worker], x, packed, nil, nil, y, isa.ActNone, stats)
-	})
-	mean, variance = isatest.Nans(c.K), isatest.Nans(c.K)
-	p.Run(f.ReduceStatsTasks(), func(task, _ int) { f.ReduceStats(task, stats, mean, variance) })
+	plan := planned(t, winogradForward(tile), c, Want{Fast: true, Stats: true})
+	y, mean, variance = isatest.Nans(c.YLen()), isatest.Nans(c.K), isatest.Nans(c.K)
+	runPlan(p, plan, Args{X: x, Packed: packWith(p, plan.Packed, w), Y: y, Mean: mean, Variance: variance})
 	return y, mean, variance
 }
 
-// winogradInputGrad adds to dx where accumulate is set.
-func winogradInputGrad(t *testing.T, p *parallel.Pool, c Conv, tile int, dy, w, dx []float32, accumulate bool) {
+// winogradInputGradient adds to dx where accumulate is set.
+func winogradInputGradient(t *testing.T, p *parallel.Pool, c Conv, tile int, dy, w, dx []float32, accumulate bool) {
 	t.Helper()
-	f, err := PlanWinogradInputGrad(c, tile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	packed := winogradPanels(p, f, c.InputGradPacking(), w)
-	s := scratches(p, f.ScratchFloats())
-	var sum []float32
+	plan := planned(t, winogradInputGrad(tile), c, Want{Op: InputGrad, Fast: true, Residual: accumulate})
+	a := Args{X: dy, Packed: packWith(p, plan.Packed, w), Y: dx}
 	if accumulate {
-		sum = dx
+		a.Residual = dx
 	}
-	follow(p, f.Tasks(), func(prev, task, worker int) { f.Run(prev, task, s[worker], dy, packed, nil, sum, dx, isa.ActNone) })
+	runPlan(p, plan, a)
 }
 
 func winogradWeightGradient(t *testing.T, p *parallel.Pool, c Conv, x, dy []float32) []float32 {
 	t.Helper()
-	g, err := PlanWinogradWeightGrad(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dw, partial := isatest.Nans(c.WLen()), isatest.Nans(g.PartialFloats())
-	s := scratches(p, g.ScratchFloats())
-	p.Run(g.Tasks(), func(task, worker int) { g.Run(task, s[worker], partial, x, dy, dw) })
-	p.Run(g.ReduceTasks(), func(task, _ int) { g.Reduce(task, partial, dw) })
+	dw := isatest.Nans(c.WLen())
+	runPlan(p, planned(t, winogradWeightGrad, c, Want{Op: WeightGrad, Fast: true}), Args{X: x, DY: dy, Y: dw})
 	return dw
 }
 
@@ -79,13 +49,13 @@ func testWinogradTraining(t *testing.T, k *convCase, tile int, one *parallel.Poo
 		isatest.SameBits(t, "mean", mean2, mean)
 		isatest.SameBits(t, "variance", variance2, variance)
 	}
-	if _, err := c.inputGrad(); err == nil {
+	if _, err := c.transposed(); err == nil {
 		dx := isatest.Nans(c.XLen())
-		winogradInputGrad(t, one, c, tile, k.dy, k.w, dx, false)
+		winogradInputGradient(t, one, c, tile, k.dy, k.w, dx, false)
 		closeTo(t, "dx", dx, k.dx64, 6*9*c.K)
 		for _, many := range others {
 			dx2 := isatest.Nans(c.XLen())
-			winogradInputGrad(t, many, c, tile, k.dy, k.w, dx2, false)
+			winogradInputGradient(t, many, c, tile, k.dy, k.w, dx2, false)
 			isatest.SameBits(t, "dx", dx2, dx)
 		}
 		sum := make([]float64, len(dx))
@@ -93,7 +63,7 @@ func testWinogradTraining(t *testing.T, k *convCase, tile int, one *parallel.Poo
 			sum[i] = float64(x) + k.dx64[i]
 		}
 		copy(dx, k.x)
-		winogradInputGrad(t, one, c, tile, k.dy, k.w, dx, true)
+		winogradInputGradient(t, one, c, tile, k.dy, k.w, dx, true)
 		closeTo(t, "x+dx", dx, sum, 6*9*c.K)
 	}
 	if tile != 4 {
@@ -117,7 +87,7 @@ func TestWinogradTrainingAgainstNaive(t *testing.T) {
 	}
 	isatest.EachISA(t, func(t *testing.T) {
 		for _, k := range cases {
-			for _, tile := range WinogradTiles {
+			for _, tile := range winogradTiles {
 				t.Run(fmt.Sprintf("F%d/%s", tile, k.Conv), func(t *testing.T) { testWinogradTraining(t, k, tile, one, two, eight) })
 			}
 		}
@@ -140,44 +110,31 @@ func FuzzWinogradTraining(f *testing.F) {
 		if c.Check() != nil {
 			t.Skip("the kernel is larger than the input")
 		}
-		testWinogradTraining(t, newConvCase(c), WinogradTiles[r.IntN(2)], one, pool)
+		testWinogradTraining(t, newConvCase(c), winogradTiles[r.IntN(2)], one, pool)
 	})
 }
 
 func TestWinogradTrainingRefuses(t *testing.T) {
-	if _, err := PlanWinogradInputGrad(conv(1, 8, 8, 4, 4, 3, 1, 3), 4); err == nil || !strings.Contains(err.Error(), "padding of at most 2, got 3") {
+	input, weights := Want{Op: InputGrad, Fast: true}, Want{Op: WeightGrad, Fast: true}
+	if _, err := winogradInputGrad(4)(conv(1, 8, 8, 4, 4, 3, 1, 3), input); err == nil || !strings.Contains(err.Error(), "padding of at most 2, got 3") {
 		t.Errorf("error %v", err)
 	}
 	for _, c := range []Conv{conv(1, 8, 8, 4, 4, 3, 2, 1), conv(0, 8, 8, 4, 4, 3, 1, 1)} {
-		if _, err := PlanWinogradInputGrad(c, 4); err == nil {
-			t.Errorf("PlanWinogradInputGrad took %v", c)
+		if _, err := winogradInputGrad(4)(c, input); err == nil {
+			t.Errorf("winogradInputGrad took %v", c)
 		}
-		if _, err := PlanWinogradWeightGrad(c); err == nil {
-			t.Errorf("PlanWinogradWeightGrad took %v", c)
+		if _, err := winogradWeightGrad(c, weights); err == nil {
+			t.Errorf("winogradWeightGrad took %v", c)
 		}
 	}
 }
 
 func TestWinogradTrainingAllocatesNothing(t *testing.T) {
 	c := conv(2, 9, 9, 17, 33, 3, 1, 1)
-	x, y, dw := make([]float32, c.XLen()), make([]float32, c.YLen()), make([]float32, c.WLen())
+	x, y, dw, k := make([]float32, c.XLen()), make([]float32, c.YLen()), make([]float32, c.WLen()), make([]float32, c.K)
 	isatest.EachISA(t, func(t *testing.T) {
-		f, err := PlanWinograd(c, 4)
-		if err != nil {
-			t.Fatal(err)
-		}
-		g, err := PlanWinogradWeightGrad(c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		panels, packed, stats := make([]float32, c.ForwardPacking().Len()), make([]float32, f.PackedLen()), make([]float32, f.StatsFloats())
-		scratch, partial := make([]float32, max(f.ScratchFloats(), g.ScratchFloats())), make([]float32, g.PartialFloats())
-		if n := testing.AllocsPerRun(10, func() {
-			f.PackPanels(0, packed, panels)
-			f.RunStats(-1, 0, scratch, x, packed, nil, nil, y, isa.ActNone, stats)
-			g.Run(0, scratch, partial, x, y, dw)
-		}); n != 0 {
-			t.Errorf("%v allocations", n)
-		}
+		f := newWinograd(c, 4, storedWeights).plan(Want{Fast: true, Stats: true}, c.FLOPs(), c.forwardPacking())
+		taskAllocations(t, "forward", f, Args{X: x, Packed: make([]float32, f.Packed.Len), Y: y, Mean: k, Variance: k})
+		taskAllocations(t, "weight gradient", planned(t, winogradWeightGrad, c, Want{Op: WeightGrad, Fast: true}), Args{X: x, DY: y, Y: dw})
 	})
 }

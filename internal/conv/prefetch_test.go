@@ -10,10 +10,10 @@ import (
 	"github.com/resnet-go/resnet/internal/simd/isatest"
 )
 
-// TestFetch: the tiles fetch each stretch from its begin to its end, one after
+// TestPrefetcher: the tiles prefetch each stretch from its start to its end, one after
 // the other, where they have the steps for that, and at a rate that differs
 // little between them.
-func TestFetch(t *testing.T) {
+func TestPrefetcher(t *testing.T) {
 	for _, v := range []struct {
 		tiles, steps int
 		sizes        []int
@@ -29,7 +29,7 @@ func TestFetch(t *testing.T) {
 		{10, 147, []int{200_000}, 1},                // more than the steps can fetch
 		{5, 9, []int{1000}, 1.1}, {8, 64, nil, 1.0}, // little, nothing
 	} {
-		var f fetch
+		var f prefetcher
 		f.begin(v.tiles)
 		total, at := 0, uintptr(1<<20)
 		var want []stretch
@@ -77,33 +77,43 @@ func TestFetch(t *testing.T) {
 	}
 }
 
-// TestRunAfter: a task whose input the one before it has copied gives the bits
+// TestPrevious: a task whose input the one before it has copied gives the bits
 // of one that copies it.
-func TestRunAfter(t *testing.T) {
+func TestPrevious(t *testing.T) {
 	shared := 0
 	for _, c := range append(slices.Clone(convShapes),
 		conv(1, 14, 14, 256, 512, 3, 2, 1), conv(2, 14, 14, 512, 512, 1, 2, 0), // panels in several tasks
 	) {
-		f, err := PlanConvForward(c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		x, packed := isatest.RandomFloats(1, c.XLen()), isatest.RandomFloats(2, c.ForwardPacking().Len())
-		want, got := make([]float32, c.YLen()), make([]float32, c.YLen())
-		scratch := isatest.Nans(f.ScratchFloats())
-		for task := range f.Tasks() {
-			f.Run(task, scratch, x, packed, nil, nil, want, isa.ActNone)
-		}
-		prev := -1
-		for task := range f.Tasks() {
-			if b := f.nn.block(task); prev >= 0 && f.nn.copied && f.nn.sameInput(prev, &b) {
-				shared++
+		for _, v := range []struct {
+			plan  *Plan
+			parts []*direct
+			y     int
+		}{
+			{planned(t, directForward, c, Want{}), []*direct{newDirectForward(c)}, c.YLen()},
+			{planned(t, directInputGrad, c, Want{Op: InputGrad}), newDirectInputGrad(c).parts, c.XLen()},
+		} {
+			for _, q := range v.parts {
+				for task := 1; q.copied && task < q.tasks(); task++ {
+					if b := q.block(task); q.sameInput(task-1, &b) {
+						shared++
+					}
+				}
 			}
-			f.RunAfter(prev, task, scratch, x, packed, nil, nil, got, isa.ActNone)
-			prev = task
-		}
-		if !slices.Equal(got, want) {
-			t.Errorf("%v: other bits after another task", c)
+			want, got := make([]float32, v.y), make([]float32, v.y)
+			a := Args{X: isatest.RandomFloats(1, c.XLen()+c.YLen()-v.y), Packed: isatest.RandomFloats(2, v.plan.Packed.Len), Y: want}
+			step, w := &v.plan.Steps[0], &Worker{Scratch: isatest.Nans(v.plan.scratch())}
+			for task := range step.Tasks {
+				w.Begin()
+				step.Run(w, task, a)
+			}
+			w.Begin()
+			a.Y = got
+			for task := range step.Tasks {
+				step.Run(w, task, a)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%v: other bits after another task", c)
+			}
 		}
 	}
 	if shared == 0 {

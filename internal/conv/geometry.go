@@ -3,6 +3,8 @@ package conv
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/resnet-go/resnet/internal/simd/gemm"
 )
@@ -21,7 +23,7 @@ type Conv struct {
 	PadTop, PadLeft, PadBottom, PadRight int
 	DilH, DilW                           int // 1 is an undilated kernel
 	Groups                               int
-	Precision                            gemm.Precision // what is multiplied; the zero value is float32
+	Precision                            gemm.Precision // operand type of the multiplications; the zero value is float32
 }
 
 // Linear returns the convolution that is a fully connected layer of n rows:
@@ -106,8 +108,37 @@ func (c Conv) WLen() int { return c.R * c.S * c.C / c.Groups * c.K }
 // multiplication and an addition counted as two and padding taken as input.
 func (c Conv) FLOPs() int64 { return 2 * int64(c.YLen()) * int64(c.R*c.S*c.C/c.Groups) }
 
-// unpadded1x1 says that each output pixel is made of the input pixel at the
-// same place, so that the pixels of all images are one long row.
+// unpadded1x1 reports whether each output pixel is made of the input pixel at
+// the same place, so that the pixels of all images are one long row.
 func (c Conv) unpadded1x1() bool {
 	return c.R == 1 && c.S == 1 && c.StrideH == 1 && c.StrideW == 1 && c.PadTop|c.PadLeft|c.PadBottom|c.PadRight == 0
+}
+
+// Geometry names what the time of a convolution depends on, such as
+// "n8 14x14x256 3x3 k512 s2 p1": images, height, width and channels of the
+// input, kernel, output channels, and what is not the default of stride, padding
+// (one for all sides, or top, left, bottom, right), dilation and groups.
+func (c Conv) Geometry() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "n%d %dx%dx%d %dx%d k%d", c.N, c.H, c.W, c.C, c.R, c.S, c.K)
+	list := func(name string, usual int, values ...int) {
+		first, same := values[0], true
+		text := make([]string, len(values))
+		for i, v := range values {
+			same = same && v == first
+			text[i] = strconv.Itoa(v)
+		}
+		switch {
+		case same && first == usual:
+		case same:
+			fmt.Fprintf(&b, " %s%d", name, first)
+		default:
+			fmt.Fprintf(&b, " %s%s", name, strings.Join(text, ","))
+		}
+	}
+	list("s", 1, c.StrideH, c.StrideW)
+	list("p", 0, c.PadTop, c.PadLeft, c.PadBottom, c.PadRight)
+	list("d", 1, c.DilH, c.DilW)
+	list("g", 1, c.Groups)
+	return b.String()
 }

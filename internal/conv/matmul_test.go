@@ -46,8 +46,11 @@ func testMatMul(t *testing.T, m MatMul, one, many *parallel.Pool) {
 		t.Fatal(err)
 	}
 	run := func(pool *parallel.Pool, c []float32, accumulate bool) {
-		s := scratches(pool, p.ScratchFloats())
-		pool.Run(p.Tasks(), func(task, worker int) { p.Run(task, s[worker], a, b, c, accumulate) })
+		args := Args{X: a, Packed: b, Y: c}
+		if accumulate {
+			args.Residual = c
+		}
+		runPlan(pool, p, args)
 	}
 	c, c8 := isatest.Nans(len(want)), isatest.Nans(len(want))
 	run(one, c, false)
@@ -79,9 +82,11 @@ func TestColumnSums(t *testing.T) {
 		}
 		p := PlanColumnSums(rows, cols)
 		run := func(pool *parallel.Pool, dst []float32, accumulate bool) {
-			partial := isatest.Nans(p.PartialFloats())
-			pool.Run(p.Tasks(), func(task, _ int) { p.Run(task, partial, x) })
-			p.Reduce(partial, dst, accumulate)
+			args := Args{X: x, Y: dst}
+			if accumulate {
+				args.Residual = dst
+			}
+			runPlan(pool, p, args)
 		}
 		d, d8 := isatest.Nans(cols), isatest.Nans(cols)
 		run(one, d, false)

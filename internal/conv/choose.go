@@ -1,0 +1,147 @@
+package conv
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Direct is the algorithm that adds up products one by one.
+const Direct = "direct"
+
+// Op is what to compute of a convolution.
+type Op uint8
+
+// The values of Op.
+const (
+	Forward    Op = iota // y = act(conv(x, w) + bias + residual), statistics of y
+	InputGrad            // dx = Σ dy·w + residual: Args.X is dy, Args.Y is dx
+	WeightGrad           // dw = Σ x·dy + residual: Args.Y is dw
+)
+
+// Want is what to compute of a convolution, and what the choice of an algorithm
+// depends on besides its geometry.
+type Want struct {
+	Op Op
+	// Fast admits algorithms that need fewer operations and round differently.
+	Fast bool
+	// ConstantWeights is set where the weights are packed once for many runs. They
+	// change with each run otherwise.
+	ConstantWeights bool
+	// Stats adds the mean and the variance of each channel of a forward
+	// convolution.
+	Stats bool
+	// Residual is set where a gradient is added to Args.Residual; a forward
+	// convolution adds it in any case, unless it is nil.
+	Residual bool
+	// Times returns measured milliseconds by algorithm, for a geometry as
+	// [Conv.Geometry] names it; nil where there are none. Only forward convolutions
+	// with ConstantWeights and Fast ask. Times itself may be nil.
+	Times func(geometry string) map[string]float64
+}
+
+// candidate is an algorithm that can compute what is wanted.
+type candidate struct {
+	name   string
+	cycles float64 // estimate, comparable among the candidates of one convolution
+	margin float64 // share of the best other estimate that cycles must be below; 0 means 1
+	plan   func() *Plan
+}
+
+// algorithm estimates and plans one way to compute a convolution. The error says
+// why it cannot.
+type algorithm func(c Conv, w Want) (candidate, error)
+
+// algorithms are all ways to compute a convolution. To add one, write its file
+// and a line here.
+var algorithms = [...][]algorithm{
+	Forward:    {directForward, winogradForward(4), winogradForward(2), winogradStride2},
+	InputGrad:  {directInputGrad, winogradInputGrad(4), winogradInputGrad(2)},
+	WeightGrad: {directWeightGrad, winogradWeightGrad},
+}
+
+// Choose compiles a convolution by the algorithm that was measured to take the
+// least time, or where there are no times, that is expected to by the cost model
+// of this machine (cost.go). The error is that of [Conv.Check].
+func Choose(c Conv, w Want) (*Plan, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	list := candidates(c, w)
+	best, names := cheapest(list), []string{Direct}
+	if w.Op == Forward && w.ConstantWeights {
+		names = names[:0]
+		for _, a := range list {
+			names = append(names, a.name)
+		}
+	}
+	if len(names) > 1 && w.Times != nil {
+		name := Fastest(w.Times(c.Geometry()), names, best.name)
+		best = list[slices.Index(names, name)]
+	}
+	p := best.plan()
+	p.Candidates = names
+	return p, nil
+}
+
+// candidates lists the algorithms that can compute c, the direct one first.
+func candidates(c Conv, w Want) (list []candidate) {
+	for _, a := range algorithms[w.Op] {
+		if k, err := a(c, w); err == nil {
+			list = append(list, k)
+		}
+	}
+	return list
+}
+
+// cheapest returns the candidate with the lowest estimate, among equal ones the
+// first.
+func cheapest(list []candidate) candidate {
+	best := list[0]
+	for _, a := range list[1:] {
+		limit := best.cycles
+		if a.margin > 0 {
+			limit *= a.margin
+		}
+		if a.cycles < limit {
+			best = a
+		}
+	}
+	return best
+}
+
+// minGain is what a measured time must be below the time of the model's choice,
+// as a share of it, to be preferred: less is noise, and would only make results
+// differ between machines.
+const minGain = 0.97
+
+// Fastest returns the algorithm with the shortest time among names, if that is
+// clearly below the time of model, the algorithm that is chosen without times;
+// otherwise, and where a time is missing, model.
+func Fastest(times map[string]float64, names []string, model string) string {
+	best := model
+	for _, name := range names {
+		t := times[name]
+		if !(t > 0) {
+			return model
+		}
+		if t < times[best] {
+			best = name
+		}
+	}
+	if times[best] < minGain*times[model] {
+		return best
+	}
+	return model
+}
+
+// Algorithms returns the names of all algorithms that [Want.Times] can choose
+// from, [Direct] first.
+func Algorithms() []string {
+	list := []string{Direct}
+	for _, tile := range winogradTiles {
+		list = append(list, winogradName(tile))
+	}
+	return list
+}
+
+func winogradName(tile int) string { return fmt.Sprintf("winograd %dx%d", tile, tile) }

@@ -1,0 +1,46 @@
+package conv
+
+import "github.com/resnet-go/resnet/internal/simd/isa"
+
+// The cost model estimates what a convolution takes by each algorithm, in cycles
+// of a core with AVX-512, a 2 MB L2 and 25 GB/s from beyond it. The constants,
+// here and beside the algorithms, were fitted to the layers of ResNet-18 as they
+// run in the network on such a core; testdata/fit.go times the layers and fits
+// those of the direct algorithm and of Winograd's again. Only ratios matter.
+// Narrower vectors need as many times the cycles, see [vectors].
+const (
+	directShare   = 0.93 // of the FMA peak
+	winogradShare = 0.85
+	bytesPerCycle = 8 // of weights that do not stay in L2
+
+	// cyclesPerByte breaks ties: cycles charged per byte of packed weights, so that
+	// of two nearly equal algorithms the smaller one wins.
+	cyclesPerByte = 0.1
+)
+
+// vectors returns the number of vectors that hold a panel's 16 columns; of NEON,
+// where there are twice as many, large cores do four per cycle instead of two.
+func vectors() float64 {
+	if isa.UseAVX512 {
+		return 1
+	}
+	return 2
+}
+
+// directCycles estimates the direct algorithm.
+func (c *Conv) directCycles() float64 {
+	panels := float64(isa.CeilDiv(c.K, isa.PanelWidth))
+	sums := float64(c.N*c.OutH()*c.OutW()) * float64(c.R*c.S) * float64(c.C) * panels / 2 * vectors()
+	return withWeights(sums/directShare, float64(c.R*c.S*c.C)*panels*isa.PanelWidth)
+}
+
+// withWeights returns the cycles of sums that read the given number of floats of
+// weights: those that do not stay in L2 arrive from beyond it meanwhile.
+func withWeights(sums, weights float64) float64 {
+	price := weights * 4 * cyclesPerByte
+	if weights <= weightsFloats {
+		return sums + price
+	}
+	load := weights * 4 / bytesPerCycle
+	return max(sums, load) + 0.2*min(sums, load) + price
+}

@@ -1,0 +1,227 @@
+package conv
+
+import (
+	"github.com/resnet-go/resnet/internal/simd/gemm"
+	"github.com/resnet-go/resnet/internal/simd/isa"
+	"github.com/resnet-go/resnet/internal/simd/vec"
+	"github.com/resnet-go/resnet/internal/simd/wino"
+)
+
+// winogradShape is what Winograd's algorithms of stride 1 and 2 share: outputs
+// are cut into tiles, and the transforms of their inputs have positions, each of
+// which is multiplied by a matrix of transformed weights,
+//
+//	products[position][tile][k] = Σ_c v[position][tile][c] * u[matrix(position)][c][k]
+//
+// A task has a block of tiles and a block of panels.
+type winogradShape struct {
+	conv      Conv
+	m, t      int // edge of a tile of outputs, of inputs
+	oh, ow    int
+	th, tw    int // tiles of an image: rows, columns
+	tiles     int // of all images
+	panels    int
+	positions int
+	edge      int // the matrices of transformed weights are edge x edge, see multiply
+	matrices  int
+	packedLen int
+
+	tileBlocks, panelBlocks blocks
+	nz, maxM                int
+	vPos, mPos              int // floats between positions of the transformed inputs and of the products
+	weightsExceedL2         bool
+	zero                    [1]int
+	zeros                   []float32
+}
+
+// newWinogradShape cuts the outputs of c into tiles of m x m, of t x t inputs, for
+// edge x edge matrices of weights.
+func newWinogradShape(c Conv, m, t, edge int) winogradShape {
+	f := winogradShape{conv: c, m: m, t: t, oh: c.OutH(), ow: c.OutW(), panels: isa.CeilDiv(c.K, isa.PanelWidth), positions: t * t, edge: edge, matrices: edge * edge}
+	f.th, f.tw = isa.CeilDiv(f.oh, m), isa.CeilDiv(f.ow, m)
+	f.tiles = c.N * f.th * f.tw
+	f.packedLen = f.panels * f.matrices * c.C * isa.PanelWidth
+	f.zeros = make([]float32, max(t*c.C, t*f.panels*isa.PanelWidth))
+	return f
+}
+
+// setBlocks gives each task the given numbers of tiles and panels.
+func (f *winogradShape) setBlocks(tiles, panels int) {
+	f.tileBlocks, f.panelBlocks = newBlocks(f.tiles, tiles), newBlocks(f.panels, panels)
+	f.vPos, f.mPos = padded(tiles*f.conv.C), padded(tiles*f.nz*isa.PanelWidth)
+}
+
+// padded returns a stride of at least n floats that does not put the positions
+// of a tile into the same few sets of a cache.
+func padded(n int) int { return isa.CeilDiv(n, 32)*32 + 16 }
+
+func (f *winogradShape) tasks() int { return f.tileBlocks.count * f.panelBlocks.count }
+
+// blockFloats returns the length of the transformed inputs of a block of tiles.
+func (f *winogradShape) blockFloats() int { return f.positions * f.vPos }
+
+// place returns the image, row and column of a tile.
+func (f *winogradShape) place(tile int) (n, ty, tx int) {
+	tx = tile % f.tw
+	tile /= f.tw
+	return tile / f.th, tile % f.th, tx
+}
+
+// transformedPacking returns the packing of transformed weights,
+// [panel][matrix][C][16]. transform makes a panel of the first cols columns of
+// w, [3][3][C][stride].
+func (f *winogradShape) transformedPacking(layout string, transform func(dst, w []float32, cols, stride int)) *Packing {
+	c := &f.conv
+	size := f.matrices * c.C * isa.PanelWidth // of a panel
+	return &Packing{
+		Len: f.packedLen, Tasks: f.panels, Key: c.key(layout), OIHW: true, weights: c.WLen(),
+		pack: func(task int, dst []float32, w Weights) {
+			dst = dst[task*size:][:size]
+			if w.Order == HWIO {
+				_, k0, cols := c.panel(task)
+				transform(dst, w.Data[k0:], cols, c.K)
+				return
+			}
+			panel := make([]float32, 9*c.C*isa.PanelWidth)
+			c.packPanelOIHW(task, panel, w)
+			transform(dst, panel, isa.PanelWidth, isa.PanelWidth)
+		},
+	}
+}
+
+// multiply computes the products of all positions of some tiles with nz panels
+// of transformed weights, from p on. In each direction a position has a matrix of
+// its own, but the last matrix, which serves all positions that are left: one
+// with stride 1, two with stride 2.
+func (f *winogradShape) multiply(block, packed, products []float32, tiles, p, nz int) {
+	c := f.conv.C
+	var g gemm.Args
+	g.SetAct(isa.ActNone)
+	g.SetCols(isa.PanelWidth)
+	g.AOff, g.Batch, g.K = &f.zero[0], 1, c
+	g.AStride, g.BStride, g.LDC = c*4, f.matrices*c*isa.PanelWidth*4, f.nz*isa.PanelWidth*4
+	count, tilesOf := isa.CeilDiv(tiles, f.maxM), split(tiles, f.maxM)
+	var ahead prefetcher
+	for matrix := range f.matrices {
+		row, col := matrix/f.edge, matrix%f.edge
+		rowEnd, colEnd := f.positionsEnd(row), f.positionsEnd(col)
+		from := (p*f.matrices + matrix) * c * isa.PanelWidth
+		g.B = &packed[from]
+		ahead.begin(count * (rowEnd - row) * (colEnd - col))
+		if f.weightsExceedL2 {
+			f.prefetchMatrix(&ahead, packed, matrix, from, nz)
+		}
+		for i := row; i < rowEnd; i++ {
+			for j := col; j < colEnd; j++ {
+				pos, tile := i*f.t+j, 0
+				for _, t := range tilesOf {
+					g.AStep, g.CStep = t.rows*g.AStride, t.rows*g.LDC
+					for n := t.n; n > 0; {
+						g.Tiles = ahead.set(&g, n)
+						n -= g.Tiles
+						g.A, g.C, g.Res = &block[pos*f.vPos+tile*c], &products[pos*f.mPos+tile*f.nz*isa.PanelWidth], nil
+						tile += g.Tiles * t.rows
+						gemm.NN(t.rows, nz, &g)
+					}
+				}
+			}
+		}
+	}
+}
+
+// positionsEnd returns the position after the last that matrix i of a direction
+// serves.
+func (f *winogradShape) positionsEnd(i int) int {
+	if i == f.edge-1 {
+		return f.t
+	}
+	return i + 1
+}
+
+// prefetchMatrix adds the matrix that follows the one at packed[from], of nz
+// panels: the next, or the first of the panels after these.
+func (f *winogradShape) prefetchMatrix(ahead *prefetcher, packed []float32, matrix, from, nz int) {
+	size := f.conv.C * isa.PanelWidth
+	next := from + size
+	if matrix == f.matrices-1 {
+		next += (nz - 1) * f.matrices * size
+	}
+	for j := range nz {
+		if at := next + j*f.matrices*size; at < len(packed) {
+			ahead.add(isa.Address(&packed[at]), size*4)
+		}
+	}
+}
+
+// winogradOutput is where the products of a task go.
+type winogradOutput struct {
+	tile        wino.OutputTile // what is the same for all tiles
+	bias        []float32       // all channels
+	residual, y []float32
+	tmp         []float32
+	k, cols     int // first channel, number of channels
+}
+
+func (f *winogradShape) output(a *Args) (o winogradOutput) {
+	o.bias, o.residual, o.y = a.Bias, a.Residual, a.Y
+	if o.bias == nil {
+		o.bias = f.zeros
+	}
+	o.tile = wino.OutputTile{Row: f.ow * f.conv.K * 4, Pixel: f.conv.K * 4}
+	o.tile.Lo, o.tile.Hi = a.Act.Bounds()
+	return o
+}
+
+// outputTile returns where a tile goes.
+func (f *winogradShape) outputTile(o *winogradOutput, tile int) wino.OutputTile {
+	out := o.tile
+	n, ty, tx := f.place(tile)
+	oy, ox := ty*f.m, tx*f.m
+	at := ((n*f.oh+oy)*f.ow+ox)*f.conv.K + o.k
+	out.Bias, out.Y, out.Height, out.Width = &o.bias[o.k], &o.y[at], min(f.m, f.oh-oy), min(f.m, f.ow-ox)
+	if o.residual != nil {
+		out.Res = &o.residual[at]
+	}
+	return out
+}
+
+// stats leaves the statistics of cols channels from channel k on, of tiles
+// t0..t1-1, in part tb of the partial statistics.
+func (f *winogradShape) stats(tb int, a *Args, t0, t1, k, cols int) {
+	kk := f.conv.K
+	part := a.Partial[tb*2*kk:]
+	for end := k + cols; k < end; k += vec.StatsColumns {
+		cols := min(vec.StatsColumns, end-k)
+		var s vec.StatsSums
+		rows := 0
+		f.spans(t0, t1, func(pixel, pixels int) {
+			y := a.Y[pixel*kk+k:]
+			if rows == 0 {
+				s.Start(y, cols)
+			}
+			s.Add(y, cols, pixels, kk)
+			rows += pixels
+		})
+		s.Finish(part[k:k+cols], part[kk+k:][:cols], rows)
+	}
+}
+
+// statsRows returns the number of pixels of a part.
+func (f *winogradShape) statsRows(part int) (rows int) {
+	t0, t1 := f.tileBlocks.span(part)
+	f.spans(t0, t1, func(_, pixels int) { rows += pixels })
+	return rows
+}
+
+// spans calls do with the rows of neighboring output pixels that make up tiles
+// t0..t1-1.
+func (f *winogradShape) spans(t0, t1 int, do func(pixel, pixels int)) {
+	for t0 < t1 {
+		n, ty, tx := f.place(t0)
+		tiles := min(t1-t0, f.tw-tx)
+		for oy := ty * f.m; oy < min(ty*f.m+f.m, f.oh); oy++ {
+			do((n*f.oh+oy)*f.ow+tx*f.m, min(tiles*f.m, f.ow-tx*f.m))
+		}
+		t0 += tiles
+	}
+}
