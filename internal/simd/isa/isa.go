@@ -48,8 +48,9 @@ func Lanes() int {
 	return 0
 }
 
-// Vectorized returns how many of n neighbouring channels the kernels do that leave
-// what is no whole vector to Go: all with AVX-512, which masks the last vector.
+// Vectorized returns the number of channels, of n neighboring ones, that kernels over
+// channels compute: whole vectors, which leave the rest to Go. AVX-512 masks the last
+// vector and computes all.
 func Vectorized(n int) int {
 	switch {
 	case UseAVX512:

@@ -7,15 +7,15 @@ import (
 	"github.com/resnet-go/resnet/internal/simd/isa"
 )
 
-// DropoutKey says which random numbers a dropout uses: those of one operation
-// in one step of a run with that seed.
+// DropoutKey selects the random numbers of a dropout: one operation in one step of a
+// run with this seed.
 type DropoutKey struct {
 	Seed, Step uint64
 	Op         uint32 // below 2^31
 }
 
-// dropoutStream sets the operations of this package apart from other users of
-// the same seed, which number theirs from 0.
+// dropoutStream distinguishes the operations of this package from other users of the
+// same seed, which number their operations from 0.
 const dropoutStream = 1 << 31
 
 // counter returns the Philox counter of block 0, and the key.

@@ -44,7 +44,7 @@ func HWIOToOIHW(dst, src []float32, o, i, h, w int) {
 }
 
 // NormalizeU8 computes dst[i*c+ch] = src[i*c+ch]*scale[ch] + shift[ch], c =
-// len(scale): pixels of bytes to normalised activations.
+// len(scale): pixels of bytes to normalized activations.
 func NormalizeU8(dst []float32, src []byte, scale, shift []float32) {
 	isa.CheckLen(len(dst), len(src), "NormalizeU8 dst")
 	isa.CheckLen(len(shift), len(scale), "NormalizeU8 shift")
@@ -133,7 +133,7 @@ func TransposeStrided(dst []float32, dstStride int, src []float32, srcStride, ro
 }
 
 // transposeGeneric computes dst[j*dstStride+i] = src[i*srcStride+j] in tiles
-// that stay in the first-level cache.
+// that stay in L1.
 func transposeGeneric(dst []float32, dstStride int, src []float32, srcStride, rows, cols int) {
 	const tile = 16
 	for i0 := 0; i0 < rows; i0 += tile {

@@ -131,7 +131,7 @@ func (b *BatchNorm) Finalize(parts []float32, rows, pieceRows int) {
 }
 
 // foldChannels is how many channels the final steps join at a time: the parts
-// of a channel are far apart, those of neighbours share cache lines.
+// of a channel are far apart, the parts of neighboring channels share cache lines.
 const foldChannels = 64
 
 // Fixed sets Mean, InvStd, Scale and Shift from the running statistics, as for
@@ -188,7 +188,7 @@ func ScaleShiftAdd(y, x, scale, shift, res []float32, relu bool) {
 
 // ScaleShiftAddScaled computes y = x*scale + shift + (res*resScale + resShift),
 // then ReLU if relu: as [ScaleShiftAdd] where the shortcut is a convolution
-// with a batch norm of its own. y may be x or res.
+// with its own batch norm. y may be x or res.
 func ScaleShiftAddScaled(y, x, scale, shift, res, resScale, resShift []float32, relu bool) {
 	isa.CheckLen(len(res), len(x), "ScaleShiftAddScaled res")
 	isa.CheckLen(len(resScale), len(scale), "ScaleShiftAddScaled resScale")

@@ -107,7 +107,7 @@ type BatchNormGrad struct {
 	Gamma        []float32 // nil: ones
 	Mean, InvStd []float32 // as used in the forward pass
 
-	// Fixed says that the forward pass used fixed statistics, which are
+	// Fixed is set if the forward pass used fixed statistics, which are
 	// constants to the gradient: dx = dy'*A, with B and C zero.
 	Fixed bool
 

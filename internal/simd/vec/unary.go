@@ -49,8 +49,8 @@ func Unary(op UnaryOp, y, x []float32, a, b float32) {
 	unaryGeneric(op, y, x, a, b)
 }
 
-// GradNeeds tells which of the input x and the output y of the forward pass
-// [UnaryGrad] reads; the other may be nil.
+// GradNeeds reports whether [UnaryGrad] reads the input x and the output y of the
+// forward pass; what it does not read may be nil.
 func (op UnaryOp) GradNeeds() (x, y bool) {
 	switch op {
 	case OpReLU, OpSigmoid, OpTanh, OpExp, OpSqrt, OpRsqrt, OpReciprocal:
@@ -62,7 +62,7 @@ func (op UnaryOp) GradNeeds() (x, y bool) {
 }
 
 // UnaryGrad computes dx[i] (+)= dy[i]*op'(x[i]); x and y are the input and the
-// output of [Unary], of which it reads what [UnaryOp.GradNeeds] says. With
+// output of [Unary]; [UnaryOp.GradNeeds] reports which it reads. With
 // accumulate it adds to dx. dx may be any of the inputs. At a kink the
 // derivative is torch's: ReLU, ELU and leaky ReLU take the left one at 0, clamp
 // is 0 at both bounds (torch's relu6 and hardtanh), |x| is 0 at 0.

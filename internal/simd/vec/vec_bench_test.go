@@ -8,7 +8,7 @@ import (
 )
 
 // BenchmarkVec runs the element-wise kernels over arrays that fit the
-// second-level cache and ones that do not fit any, piece by piece as the engine
+// L2 cache and ones that do not fit any, piece by piece as the engine
 // does. MB/s counts every array that is read or written once: compare with copy.
 func BenchmarkVec(b *testing.B) {
 	for _, size := range []struct {

@@ -25,8 +25,8 @@ func GroupOf(tiles int) int {
 func Grouped(tiles int) int { return isa.CeilDiv(tiles, MaxGroup/2) * (MaxGroup / 2) }
 
 // Weights transforms 3x3 filters, GgGᵀ, for tiles of t x t inputs: c
-// rows (input channels) of a panel of 16 columns (output channels), of which the
-// first cols are read and the others become zero. Tap r*3+s of row i is at
+// rows (input channels) of a panel of 16 columns (output channels). It reads
+// the first cols columns; the others become zero. Tap r*3+s of row i is at
 // (r*3+s)*tap + i*row bytes of w, position j of t*t of row i at j*pos + 64*i
 // bytes of dst. Strides may be negative: from the last tap on with -tap, the
 // filters are rotated by half a turn, as the gradient of the input wants them.

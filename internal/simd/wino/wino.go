@@ -8,7 +8,7 @@
 //	y = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A
 //
 // where ⊙ multiplies the t*t positions one by one. Summed over channels, each
-// position is a matrix product of its own, which package gemm computes:
+// position is a separate matrix product, which package gemm computes:
 //
 //	          pixels              position 0 … t*t-1            pixels
 //	inputs    ┌───────┐  [Input]   ┌───────┐  gemm   ┌───────┐  [Output]  ┌─────┐
@@ -16,11 +16,11 @@
 //	tiles     └───────┘            └───────┘    ↑    └───────┘            └─────┘
 //	                                       [Weights]
 //
-// Every function works on neighbouring channels, which lie side by side; positions
+// Every function works on neighboring channels, which lie side by side; positions
 // lie pos bytes apart. m is 4 (t = 6) or 2 (t = 4); convolutions of stride 2 have
-// transforms of their own, from 5x5 inputs to 2x2 outputs. The generic functions
-// define the results; those of the assembly differ from them in the last digits,
-// but for the weights, which have the same bits everywhere.
+// their own transforms, from 5x5 inputs to 2x2 outputs. The generic functions
+// define the results. The assembly may differ from them in the last digits, except
+// for the weights, which have the same bits everywhere.
 package wino
 
 import "github.com/resnet-go/resnet/internal/simd/isa"
