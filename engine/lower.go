@@ -25,7 +25,7 @@ type compiler struct {
 	updated  map[*graph.Value]bool // variables that the graph updates
 	moved    map[converted]place   // values already brought into another layout
 	packs    map[packed]*buf       // packed constant weights
-	bytes    map[*graph.Value]*buf // quantised values kept as bytes, see quant_lower.go
+	bytes    map[*graph.Value]*buf // quantized values kept as bytes, see quant_lower.go
 	node     *graph.Node           // being lowered
 	fast     bool                  // Options.Fast
 	tuning   Tuning                // Options.Tuning

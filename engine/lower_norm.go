@@ -138,7 +138,7 @@ func (c *compiler) batchNormGrad(n *graph.Node, op fusedBatchNormGrad, last *gra
 		part, dyp, xp := r.b[parts.id][2*ch*task:2*ch*(task+1)], r.b[dy.id][lo:hi], r.b[x.id][lo:hi]
 		if again != nil {
 			t := r.b[again.id]
-			vec.BatchNormGradReduceAgain(part, dyp, xp, r.b[mean.id], t[:ch], t[ch:])
+			vec.BatchNormGradReduceRecomputed(part, dyp, xp, r.b[mean.id], t[:ch], t[ch:])
 		} else {
 			vec.BatchNormGradReduce(part, r.part(masked, lo, hi), dyp, r.part(y, lo, hi), xp, r.b[mean.id])
 		}
@@ -164,11 +164,13 @@ func (c *compiler) batchNormGrad(n *graph.Node, op fusedBatchNormGrad, last *gra
 		lo, hi = lo*ch, hi*ch
 		t := r.b[coef.id]
 		dxp, dyp, xp := r.b[dx.id][lo:hi], r.b[from.id][lo:hi], r.b[x.id][lo:hi]
+		k := vec.NormGradCoefs{Mean: r.b[mean.id], A: t[:ch], B: t[ch : 2*ch], C: t[2*ch:]}
 		if again != nil {
 			u := r.b[again.id]
-			vec.BatchNormGradApplyAgain(dxp, dyp, xp, r.b[mean.id], t[:ch], t[ch:2*ch], t[2*ch:], u[:ch], u[ch:], false)
+			k.Scale, k.Shift = u[:ch], u[ch:]
+			vec.BatchNormGradApplyRecomputed(dxp, dyp, xp, k, false)
 		} else {
-			vec.BatchNormGradApply(dxp, dyp, r.part(mask, lo, hi), xp, r.b[mean.id], t[:ch], t[ch:2*ch], t[2*ch:], false)
+			vec.BatchNormGradApply(dxp, dyp, r.part(mask, lo, hi), xp, k, false)
 		}
 	}, reads(from, mask, again, x, mean, coef), writes(dx))
 	s.inPlace.out, s.inPlace.in = dx, from

@@ -1,7 +1,7 @@
 package engine
 
 import (
-	"fmt"
+	"errors"
 	"math"
 
 	"github.com/resnet-go/resnet/graph"
@@ -11,12 +11,12 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// maxInt8Products is the number of products of a sum up to which an int32 holds
-// it whatever the values, with room for the bias.
+// maxInt8Products bounds the products of a sum: an int32 holds the sum of as many
+// products of bytes whatever their values, with room for the bias.
 const maxInt8Products = 1 << 15
 
-// fusedQuantConv is a convolution or linear layer of quantised values by
-// quantised constant weights, with what follows it:
+// fusedQuantConv is a convolution or linear layer of quantized values by
+// quantized constant weights, with its epilogue:
 //
 //	quantize(act(conv(dequantize(x), dequantize(w)) + bias + dequantize(residual)))
 //
@@ -26,20 +26,20 @@ const maxInt8Products = 1 << 15
 //	quantize(act(dequantize(quantize(conv(…) + bias)) + dequantize(residual)))
 //
 // Inputs: x, then the residual where there is one, both outputs of
-// QuantizeLinear. Without out the result stays a real number.
+// QuantizeLinear. If out is nil, the result stays a real number.
 type fusedQuantConv struct {
 	conv      *graph.Conv2d // nil for a linear layer
 	x         graph.DequantizeLinear
 	xSigned   bool
-	w         []int8 // as the graph has it: [K C/g R S] or [O I]
+	w         []int8 // in the order of the graph: [K C/g R S] or [O I]
 	wShape    tensor.Shape
-	wScale    []float32 // by output channel
+	wScale    []float32 // of each output channel
 	bias      []int32   // in units of the sums
 	relu      bool
 	residual  *graph.DequantizeLinear
 	resSigned bool
 	out       *graph.QuantizeLinear // of the result
-	add       *conv.Int8Add
+	add       *conv.QuantAdd
 }
 
 func (o fusedQuantConv) Name() string {
@@ -57,8 +57,9 @@ func (o fusedQuantConv) Infer(in []graph.Type) ([]graph.Type, error) {
 	return o.conv.Infer(types)
 }
 
-// quantMaxPool is quantize(max pool(dequantize(x))) where both round alike, so
-// that the result are bytes of x. Its input is an output of QuantizeLinear.
+// quantMaxPool is quantize(max pool(dequantize(x))) where both have the same scale
+// and zero point, so that the result consists of bytes of x. Its input is an
+// output of QuantizeLinear.
 type quantMaxPool struct {
 	graph.MaxPool2d
 	out graph.QuantizeLinear
@@ -74,16 +75,16 @@ func (o quantMaxPool) Infer(in []graph.Type) ([]graph.Type, error) {
 	return out[:1], nil
 }
 
-// quantFuser matches what integer kernels can compute.
+// quantFuser finds what integer kernels can compute.
 type quantFuser struct {
 	edit
 	use     map[*graph.Value][]*graph.Node
-	claimed map[*graph.Node]bool // additions that a convolution has taken
+	claimed map[*graph.Node]bool // additions in the epilogue of a convolution
 }
 
-// fuseQuantised puts integer kernels in place of
-// dequantize → convolution or linear (→ add) (→ ReLU) → quantize.
-func fuseQuantised(g *graph.Graph) edit {
+// fuseQuantized replaces dequantize → convolution or linear (→ add) (→ ReLU) →
+// quantize by integer kernels.
+func fuseQuantized(g *graph.Graph) edit {
 	f := quantFuser{edit: newEdit(), use: users(g), claimed: map[*graph.Node]bool{}}
 	for _, n := range g.Nodes {
 		f.match(n)
@@ -91,9 +92,9 @@ func fuseQuantised(g *graph.Graph) edit {
 	return f.edit
 }
 
-// quantised returns how v was quantised if v is the dequantised form of a value
-// that is kept as bytes.
-func (f *quantFuser) quantised(v *graph.Value) (dq graph.DequantizeLinear, q *graph.Node, ok bool) {
+// quantized returns the scale and zero point of v, and the node that quantized it,
+// if v is the dequantized form of a value that is kept as bytes.
+func (f *quantFuser) quantized(v *graph.Value) (dq graph.DequantizeLinear, q *graph.Node, ok bool) {
 	if dq, ok = v.Node.Op.(graph.DequantizeLinear); !ok || len(dq.Scale) != 1 {
 		return dq, nil, false
 	}
@@ -101,8 +102,8 @@ func (f *quantFuser) quantised(v *graph.Value) (dq graph.DequantizeLinear, q *gr
 	return dq, q, keptAsBytes(q, f.use)
 }
 
-// keptAsBytes says that the node quantises to one byte a value, and that all
-// that read it can read bytes.
+// keptAsBytes reports whether the result of n stays bytes: n quantizes with one
+// scale, and every node that reads the result accepts bytes.
 func keptAsBytes(n *graph.Node, use map[*graph.Value][]*graph.Node) bool {
 	q, ok := n.Op.(graph.QuantizeLinear)
 	if !ok || len(q.Scale) != 1 {
@@ -146,7 +147,7 @@ func (f *quantFuser) match(n *graph.Node) {
 	default:
 		return
 	}
-	x, xq, ok := f.quantised(n.In[0])
+	x, xq, ok := f.quantized(n.In[0])
 	if !ok || !o.weights(n, x.Scale[0]) {
 		return
 	}
@@ -154,7 +155,7 @@ func (f *quantFuser) match(n *graph.Node) {
 	in := operands(xq.Out[0])
 	last := n
 	if add, res := f.addition(n); add != nil {
-		dq, q, _ := f.quantised(res)
+		dq, q, _ := f.quantized(res)
 		f.claimed[add] = true
 		o.residual, o.resSigned = &dq, q.Op.(graph.QuantizeLinear).Signed
 		in = append(in, operands(q.Out[0])...)
@@ -177,9 +178,10 @@ func (f *quantFuser) match(n *graph.Node) {
 	f.put[last] = replacement{op: o, in: in, out: last.Out}
 }
 
-// matchPool pools bytes where the values before and after are rounded alike.
+// matchPool replaces a max pool by one of bytes if its input and its result have
+// the same scale and zero point.
 func (f *quantFuser) matchPool(n *graph.Node, op graph.MaxPool2d) {
-	x, xq, ok := f.quantised(n.In[0])
+	x, xq, ok := f.quantized(n.In[0])
 	u := f.single(n.Out[0])
 	if !ok || u == nil || len(f.use[n.Out[1]]) > 0 || !keptAsBytes(u, f.use) {
 		return
@@ -191,8 +193,9 @@ func (f *quantFuser) matchPool(n *graph.Node, op graph.MaxPool2d) {
 	f.put[u] = replacement{op: quantMaxPool{op, out}, in: operands(xq.Out[0]), out: u.Out}
 }
 
-// roundedAddition lets the convolution o, whose result the node y rounds, do an
-// addition after that; it returns the node that rounds the sum, and what is added.
+// roundedAddition moves an addition that follows the rounded result y of the
+// convolution o into o's epilogue. It returns the node that rounds the sum, nil if
+// there is no such addition, and what is added.
 func (f *quantFuser) roundedAddition(o *fusedQuantConv, y *graph.Node) (end *graph.Node, residual operand) {
 	back := f.single(y.Out[0])
 	if back == nil || o.relu {
@@ -216,10 +219,10 @@ func (f *quantFuser) roundedAddition(o *fusedQuantConv, y *graph.Node) (end *gra
 	if end == nil || !keptAsBytes(end, f.use) {
 		return nil, residual
 	}
-	resDQ, q, _ := f.quantised(res)
+	resDQ, q, _ := f.quantized(res)
 	resSigned := q.Op.(graph.QuantizeLinear).Signed
 	out := end.Op.(graph.QuantizeLinear)
-	plan, ok := conv.PlanInt8Add(
+	plan, ok := conv.PlanQuantAdd(
 		kernelQuant(dq.Scale[0], dq.Zero[0], o.out.Signed),
 		kernelQuant(resDQ.Scale[0], resDQ.Zero[0], resSigned),
 		kernelQuant(out.Scale[0], out.Zero[0], out.Signed), act)
@@ -231,8 +234,8 @@ func (f *quantFuser) roundedAddition(o *fusedQuantConv, y *graph.Node) (end *gra
 	return end, operand{value: q.Out[0]}
 }
 
-// addition returns the addition that the convolution n can do itself and what
-// it adds, which is quantised.
+// addition returns the addition of n's result and a quantized value that can be
+// part of an epilogue, and that value; nil if there is none.
 func (f *quantFuser) addition(n *graph.Node) (add *graph.Node, res *graph.Value) {
 	y := n.Out[0]
 	u := f.single(y)
@@ -247,14 +250,14 @@ func (f *quantFuser) addition(n *graph.Node) (add *graph.Node, res *graph.Value)
 	if res == y {
 		res = u.In[1]
 	}
-	if _, _, ok := f.quantised(res); !ok {
+	if _, _, ok := f.quantized(res); !ok {
 		return nil, nil
 	}
 	return u, res
 }
 
-// weights takes the integers of the weights and of the bias; false if they are
-// not constants that the kernels can take.
+// weights sets the integers of the weights and of the bias. It reports whether
+// they are constants that the kernels accept.
 func (o *fusedQuantConv) weights(n *graph.Node, xScale float32) bool {
 	dq, ok := n.In[1].Node.Op.(graph.DequantizeLinear)
 	if !ok {
@@ -302,10 +305,10 @@ func (o *fusedQuantConv) weights(n *graph.Node, xScale float32) bool {
 	return true
 }
 
-// constantReals returns the numbers of a constant or of a dequantised one.
+// constantReals returns the numbers of a constant, or of a dequantized constant.
 func constantReals(v *graph.Value) ([]float64, bool) {
-	dq, quantised := v.Node.Op.(graph.DequantizeLinear)
-	if quantised {
+	dq, quantized := v.Node.Op.(graph.DequantizeLinear)
+	if quantized {
 		v = v.Node.In[0]
 	}
 	c, ok := v.Node.Op.(graph.Const)
@@ -315,7 +318,7 @@ func constantReals(v *graph.Value) ([]float64, bool) {
 	out := make([]float64, v.Shape[0])
 	for i, x := range c.Tensor.Float32s() {
 		out[i] = float64(x)
-		if quantised {
+		if quantized {
 			j := i % len(dq.Scale)
 			out[i] = (out[i] - float64(dq.Zero[j])) * float64(dq.Scale[j])
 		}
@@ -323,8 +326,8 @@ func constantReals(v *graph.Value) ([]float64, bool) {
 	return out, true
 }
 
-// kernelQuant is the kernel's view of a quantisation: signed integers are kept
-// as bytes 128 above them.
+// kernelQuant returns a scale and zero point for kernels, which know unsigned
+// bytes only: signed integers are kept as bytes 128 above them.
 func kernelQuant(scale float32, zero int32, signed bool) vec.Quant {
 	if signed {
 		zero += 128
@@ -332,4 +335,4 @@ func kernelQuant(scale float32, zero int32, signed bool) vec.Quant {
 	return vec.Quant{Scale: scale, Zero: uint8(zero)}
 }
 
-var errNotBytes = fmt.Errorf("its input is not kept as bytes")
+var errNotBytes = errors.New("its input is not kept as bytes")

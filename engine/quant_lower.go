@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"crypto/sha256"
 	"unsafe"
 
 	"github.com/resnet-go/resnet/graph"
@@ -15,14 +16,14 @@ func bytesOf(f []float32, n int) []uint8 {
 	return unsafe.Slice((*uint8)(unsafe.Pointer(&f[0])), 4*len(f))[:n]
 }
 
-// outBytes makes room for a quantised value in the order of activations.
+// outBytes makes room for a quantized value in the order of activations.
 func (c *compiler) outBytes(v *graph.Value) *buf {
 	b := c.newBuf((v.Shape.Numel() + 3) / 4)
 	c.bytes[v] = b
 	return b
 }
 
-// signed says whether the bytes of v are 128 above its integers.
+// signed reports whether the bytes of v are 128 above its integers.
 func signed(v *graph.Value) bool {
 	switch op := v.Node.Op.(type) {
 	case graph.QuantizeLinear:
@@ -57,7 +58,8 @@ func (c *compiler) quantize(n *graph.Node, op graph.QuantizeLinear) {
 	}, reads(x), writes(y))
 }
 
-// axisStep returns how many elements apart neighbours along the axis lie.
+// axisStep returns the elements between neighbors along the axis, 1 if all share
+// one scale.
 func axisStep(s tensor.Shape, axis, scales int) int {
 	if scales == 1 {
 		return 1
@@ -133,12 +135,8 @@ func (c *compiler) quantConv(n *graph.Node, op fusedQuantConv) error {
 	if op.relu {
 		e.Act = isa.ActReLU
 	}
-	outScale := float32(1)
-	if op.add != nil {
-		outScale = op.add.Y.Scale
-	} else if op.out != nil {
+	if op.out != nil && op.add == nil {
 		e.OutQuant = kernelQuant(op.out.Scale[0], op.out.Zero[0], op.out.Signed)
-		outScale = op.out.Scale[0]
 	}
 	var res *buf
 	if op.residual != nil {
@@ -147,30 +145,17 @@ func (c *compiler) quantConv(n *graph.Node, op fusedQuantConv) error {
 		}
 		e.ResQuant = kernelQuant(op.residual.Scale[0], op.residual.Zero[0], op.resSigned)
 	}
-	// [K C R S] to [R S C K].
-	filter, taps := len(op.w)/shape.K, shape.R*shape.S
-	w := make([]int8, len(op.w))
-	corr, scale := make([]int32, shape.K), make([]float32, shape.K)
-	for k := range shape.K {
-		sum := int32(0)
-		for i, v := range op.w[k*filter : (k+1)*filter] {
-			w[((i%taps)*(filter/taps)+i/taps)*shape.K+k] = v
-			sum += int32(v)
-		}
-		corr[k] = op.bias[k] - int32(xq.Zero)*sum
-		// Rounded as onnxruntime's QLinearConv does, whose results these are then.
-		scale[k] = float32(xq.Scale*op.wScale[k]) / outScale
-	}
-	e.SetChannels(q, corr, scale)
-	packed := make([]int8, q.PackedLen())
-	q.Pack(packed, w)
+	w := c.packInt8(q, shape, op.w)
+	packed := w.bytes(q.PackedLen())
+	e.SetLayer(q, conv.Int8Layer{X: xq, WScale: op.wScale, Bias: op.bias, Sums: w.sums})
 
 	xLen, yLen := shape.XLen(), shape.YLen()
 	var y *buf
-	if op.out != nil {
-		y = c.outBytes(n.Out[0])
-	} else {
+	real := op.out == nil // the tasks must not keep op, which has the unpacked weights
+	if real {
 		y = c.out(n.Out[0], activation)
+	} else {
+		y = c.outBytes(n.Out[0])
 	}
 	read, xBytes := x, xLen
 	if tasks := q.CopyTasks(); tasks > 0 {
@@ -192,13 +177,49 @@ func (c *compiler) quantConv(n *graph.Node, op fusedQuantConv) error {
 		if res != nil {
 			e.Res = bytesOf(r.b[res.id], yLen)
 		}
-		if op.out != nil {
-			e.Out = bytesOf(r.b[y.id], yLen)
-		} else {
+		if real {
 			e.Float = r.b[y.id]
+		} else {
+			e.Out = bytesOf(r.b[y.id], yLen)
 		}
-		q.Run(task, tmp, bytesOf(r.b[read.id], xBytes), xq.Zero, packed, &e)
+		q.Run(task, conv.Int8Args{X: bytesOf(r.b[read.id], xBytes), Zero: xq.Zero, W: packed, Scratch: tmp}, &e)
 	}, reads(read, res), writes(y))
 	s.flops, s.algorithm = shape.FLOPs(), "int8"
 	return nil
+}
+
+// int8Key identifies packed weights among the plans over one Vars. Weights of a
+// quantized network are constants that each trace of it makes anew, so only their
+// content identifies them.
+type int8Key struct {
+	hash  [sha256.Size]byte // of the unpacked weights
+	shape conv.Conv         // without the images
+}
+
+// int8Pack is packed weights and the sum of each output channel's.
+type int8Pack struct {
+	pack
+	sums []int32
+}
+
+// bytes returns the packed weights, n bytes.
+func (p int8Pack) bytes(n int) []int8 {
+	return unsafe.Slice((*int8)(unsafe.Pointer(&p.floats[0])), 4*len(p.floats))[:n]
+}
+
+// packInt8 packs w [K C/Groups R S], once for all plans over the same Vars.
+func (c *compiler) packInt8(q *conv.Int8Conv, shape conv.Conv, w []int8) int8Pack {
+	shape.N, shape.H, shape.W = 1, 1, 1 // packed weights do not depend on the images
+	key := int8Key{sha256.Sum256(unsafe.Slice((*byte)(unsafe.Pointer(&w[0])), len(w))), shape}
+	v := c.vars
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	p, ok := v.int8Packs[key]
+	if !ok {
+		p.floats, p.block = c.slabs.Floats((q.PackedLen() + 3) / 4)
+		p.sums = q.PackOIHW(p.bytes(q.PackedLen()), w)
+		v.int8Packs[key] = p
+	}
+	c.plan.keep = append(c.plan.keep, p.block)
+	return p
 }

@@ -19,9 +19,10 @@ import (
 type Vars struct {
 	m map[string]*variable
 
-	mu    sync.Mutex // guards what compiling for different batch sizes shares
-	owned map[*tensor.Tensor]bool
-	packs map[sharedPack]pack
+	mu        sync.Mutex // guards what compiling for different batch sizes shares
+	owned     map[*tensor.Tensor]bool
+	packs     map[sharedPack]pack
+	int8Packs map[int8Key]int8Pack
 
 	arenas arenas
 }
@@ -35,7 +36,7 @@ type variable struct {
 
 // NewVars returns an empty store.
 func NewVars() *Vars {
-	return &Vars{m: map[string]*variable{}, owned: map[*tensor.Tensor]bool{}, packs: map[sharedPack]pack{}}
+	return &Vars{m: map[string]*variable{}, owned: map[*tensor.Tensor]bool{}, packs: map[sharedPack]pack{}, int8Packs: map[int8Key]int8Pack{}}
 }
 
 // Set copies t into the store under name. A variable keeps its type: another

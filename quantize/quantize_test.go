@@ -68,7 +68,7 @@ func run(t *testing.T, m nn.Module, vars *engine.Vars, x []float32) []float32 {
 	return out[infer.Output].Float32s()
 }
 
-// A quantised network gives nearly what the network gives, by every method,
+// A quantized network gives nearly what the network gives, by every method,
 // and rounds as many values as the network has layers and shortcuts.
 func TestCalibrate(t *testing.T) {
 	m, vars := network(t)

@@ -74,7 +74,7 @@ func TestBadInput(t *testing.T) {
 		{"predict -m resnet18 " + photo, exitUsage, "a network without weights"},
 		{"predict -m resnet8-cifar@" + bare + " " + photo, exitFailed, "does not say how pictures become inputs"},
 		{"predict -m resnet8-cifar@" + bare + " --preprocess imagnet " + photo, exitUsage, `did you mean "imagenet"?`},
-		{"predict -m resnet8-cifar@" + bare + " --preprocess mnist --classes " + text + " " + photo, exitFailed, "10 classes apart, but there are names of 1"},
+		{"predict -m resnet8-cifar@" + bare + " --preprocess mnist --classes " + text + " " + photo, exitFailed, "has 10 classes, but there are names for 1"},
 		{"embed -m " + model + " " + text, exitFailed, "text.jpg"},
 		{"summary resnt18", exitUsage, `did you mean "resnet18"?`},
 		{"summary " + dir + "/none.safetensors", exitFailed, "none.safetensors"},

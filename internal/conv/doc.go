@@ -57,6 +57,18 @@
 // are rounded when they are packed, the input always through scratch; to the rest
 // of a plan such a convolution has half the channels.
 //
+// # Integers
+//
+// Quantized networks multiply unsigned bytes by signed ones ([Int8Conv], int8.go),
+// with the micro-kernels of package gemm8, which draws their tiles. Weights are
+// packed four channels to a word (int8_pack.go):
+//
+//	panel 0: [r][s][c/4][16][4]    panel 1: [r][s][c/4][16][4]    …
+//
+// with zeros where a row of the filter, or a dilated tap, ends within a word. The
+// epilogue (int8_epilogue.go) scales the sums of each channel, adds a residual and
+// rounds to bytes; int8_add.go finds how to add as onnxruntime does.
+//
 // # Threads
 //
 // A plan depends on the geometry and the instruction set alone. The number of

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/resnet-go/resnet/internal/simd/isa"
@@ -146,7 +147,7 @@ func checkInt8(t *testing.T, r *rand.Rand, c Conv, i int) {
 		}
 	}
 	if e.Res != nil {
-		if a, ok := PlanInt8Add(vec.Quant{Scale: 0.7, Zero: zero}, e.ResQuant, vec.Quant{Scale: 0.9, Zero: uint8([]int{0, 100}[i&1])}, e.Act); ok {
+		if a, ok := PlanQuantAdd(vec.Quant{Scale: 0.7, Zero: zero}, e.ResQuant, vec.Quant{Scale: 0.9, Zero: uint8([]int{0, 100}[i&1])}, e.Act); ok {
 			sum := Int8Epilogue{Res: e.Res, Add: a, Out: make([]uint8, c.YLen())}
 			sum.SetChannels(q, corr, scale)
 			_, _, scaled := naiveInt8(c, x, zero, w, bias, scale, &Int8Epilogue{})
@@ -181,7 +182,7 @@ func checkInt8(t *testing.T, r *rand.Rand, c Conv, i int) {
 }
 
 // naiveAdd adds two bytes as their definition has it.
-func naiveAdd(a *Int8Add, y, res uint8) uint8 {
+func naiveAdd(a *QuantAdd, y, res uint8) uint8 {
 	dy := (float32(y) - float32(a.Y.Zero)) * a.Y.Scale
 	dr := (float32(res) - float32(a.Res.Zero)) * a.Res.Scale
 	v := float32(dy) + float32(dr)
@@ -194,11 +195,11 @@ func naiveAdd(a *Int8Add, y, res uint8) uint8 {
 // For scales as networks have them there are constants that give the result of
 // each of the 65,536 pairs, and for scales that make many results lie in the
 // middle of two integers as well.
-func TestInt8AddOfAllPairs(t *testing.T) {
+func TestQuantAddOfAllPairs(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	scale := func() float32 { return float32(math.Exp2(3*r.Float64() - 6)) }
 	// Scales of a network whose nearest constants do not do.
-	if _, ok := PlanInt8Add(vec.Quant{Scale: 0.013413122, Zero: 128}, vec.Quant{Scale: 0.023342485, Zero: 0}, vec.Quant{Scale: 0.025215775, Zero: 0}, isa.ActReLU); !ok {
+	if _, ok := PlanQuantAdd(vec.Quant{Scale: 0.013413122, Zero: 128}, vec.Quant{Scale: 0.023342485, Zero: 0}, vec.Quant{Scale: 0.025215775, Zero: 0}, isa.ActReLU); !ok {
 		t.Error("no constants for the scales of a network")
 	}
 	found, all := 0, 80
@@ -213,7 +214,7 @@ func TestInt8AddOfAllPairs(t *testing.T) {
 		case 2:
 			y.Scale, res.Scale, out.Scale, out.Zero = 0.25, 0.5, 1, out.Zero&^1
 		}
-		a, ok := PlanInt8Add(y, res, out, act)
+		a, ok := PlanQuantAdd(y, res, out, act)
 		if !ok {
 			continue
 		}
@@ -232,7 +233,7 @@ func TestInt8AddOfAllPairs(t *testing.T) {
 	if found < all-3 {
 		t.Errorf("constants found for %d of %d additions", found, all)
 	}
-	if _, ok := PlanInt8Add(vec.Quant{Scale: 1, Zero: 0}, vec.Quant{Scale: 1, Zero: 0}, vec.Quant{Scale: 1e-9, Zero: 0}, isa.ActNone); ok {
+	if _, ok := PlanQuantAdd(vec.Quant{Scale: 1, Zero: 0}, vec.Quant{Scale: 1, Zero: 0}, vec.Quant{Scale: 1e-9, Zero: 0}, isa.ActNone); ok {
 		t.Error("sums that float32 cannot round to integers have constants")
 	}
 }
@@ -265,7 +266,7 @@ func runInt8(q *Int8Conv, x []uint8, zero uint8, packed []int8, e *Int8Epilogue)
 		x = copied
 	}
 	for task := range q.Tasks() {
-		q.Run(task, scratch, x, zero, packed, e)
+		q.Run(task, Int8Args{X: x, Zero: zero, W: packed, Scratch: scratch}, e)
 	}
 }
 
@@ -296,7 +297,7 @@ func BenchmarkInt8Conv(b *testing.B) {
 					in = copied
 				}
 				for task := range q.Tasks() {
-					q.Run(task, scratch, in, 0, w, &e)
+					q.Run(task, Int8Args{X: in, W: w, Scratch: scratch}, &e)
 				}
 			}
 			b.ReportMetric(float64(c.FLOPs())*float64(b.N)/b.Elapsed().Seconds()/1e9, "GOP/s")
@@ -304,10 +305,54 @@ func BenchmarkInt8Conv(b *testing.B) {
 	}
 }
 
-func BenchmarkInt8AddPlan(b *testing.B) {
+func BenchmarkQuantAddPlan(b *testing.B) {
 	for b.Loop() {
-		if _, ok := PlanInt8Add(vec.Quant{Scale: 0.0213, Zero: 120}, vec.Quant{Scale: 0.0317, Zero: 0}, vec.Quant{Scale: 0.0333, Zero: 0}, isa.ActReLU); !ok {
+		if _, ok := PlanQuantAdd(vec.Quant{Scale: 0.0213, Zero: 120}, vec.Quant{Scale: 0.0317, Zero: 0}, vec.Quant{Scale: 0.0333, Zero: 0}, isa.ActReLU); !ok {
 			b.Fatal("no constants")
+		}
+	}
+}
+
+// Packed weights depend neither on the size of the images, though those of narrow
+// ones are read tap by tap, nor on the order in which they are given.
+func TestInt8PackedWeights(t *testing.T) {
+	r := rand.New(rand.NewPCG(21, 22))
+	for _, c := range []Conv{
+		{C: 8, K: 20, R: 3, S: 3, StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1},
+		{C: 8, K: 20, R: 3, S: 3, StrideH: 2, StrideW: 2, DilH: 1, DilW: 1, Groups: 1},
+		{C: 6, K: 36, R: 2, S: 3, StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 2},
+		{C: 5, K: 17, R: 3, S: 2, StrideH: 1, StrideW: 1, DilH: 1, DilW: 2, Groups: 1},
+	} {
+		var first []int8
+		var hwio []int8
+		for _, size := range []int{7, 30} {
+			c.N, c.H, c.W = 1, size, size
+			q, err := PlanInt8Conv(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if first == nil {
+				hwio = make([]int8, c.WLen())
+				for i := range hwio {
+					hwio[i] = int8(r.IntN(256) - 128)
+				}
+				first = make([]int8, q.PackedLen())
+				q.Pack(first, hwio)
+			}
+			oihw, want := make([]int8, c.WLen()), make([]int32, c.K)
+			taps, in := c.R*c.S, c.C/c.Groups
+			for i, v := range hwio { // [tap][channel][K]
+				k, channel, tap := i%c.K, i/c.K%in, i/c.K/in
+				oihw[(k*in+channel)*taps+tap] = v
+				want[k] += int32(v)
+			}
+			got := make([]int8, q.PackedLen())
+			if sums := q.PackOIHW(got, oihw); !slices.Equal(sums, want) {
+				t.Errorf("%+v: sums %d, want %d", c, sums, want)
+			}
+			if !slices.Equal(got, first) {
+				t.Errorf("%+v: packed weights differ from those of images of 7 pixels", c)
+			}
 		}
 	}
 }

@@ -33,7 +33,7 @@ func (e *avx) normalizeU8() {
 
 // transpose8 does 8 rows of the source and a multiple of 8 columns.
 func (e *avx) transpose8() {
-	e.begin("transpose8", "func(dst *float32, dstStride int, src *float32, srcStride int, cols int)",
+	e.begin("transpose", "func(dst *float32, dstStride int, src *float32, srcStride int, cols int)",
 		"computes dst[j*dstStride+i] = src[i*srcStride+j] for i < 8, j < cols; cols is a positive multiple of 8.")
 	dst, ds, src, ss, cols := e.loadInt("dst"), e.loadInt("dstStride"), e.loadInt("src"), e.loadInt("srcStride"), e.loadInt("cols")
 	ss3, ds3 := e.GP64(), e.GP64()

@@ -8,7 +8,7 @@ import (
 // Edges of vec.WinogradStride2's tiles of outputs and of inputs.
 const stride2M, stride2T = 2, 5
 
-// winogradStride2 writes the transforms of kernel/winograd_stride2_transform.go:
+// winogradStride2 writes the transforms of package wino:
 // the AVX-512 ones for any number of channels, the AVX2 ones for whole vectors.
 func (e *avx) winogradStride2() {
 	e.stride2Input()

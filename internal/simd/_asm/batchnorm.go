@@ -38,27 +38,27 @@ func batchNorm[V, M any](e machine[V, M]) {
 		e.st(e.max(e.argument("floor"), e.add(v[0], v[1])), at("y"))
 	})
 
-	// again is dy, but 0 where the output computed as by scaleShift is <= 0.
-	again := func(dy, x, scale, shift V) V { return e.unless(dy, e.fma(x, scale, e.copyOf(shift))) }
+	// recomputed is dy, but 0 where the output computed as by scaleShift is <= 0.
+	recomputed := func(dy, x, scale, shift V) V { return e.unless(dy, e.fma(x, scale, e.copyOf(shift))) }
 
 	for _, k := range []struct {
-		name, doc           string
-		streams, channels   []string
-		mask, again, output bool
+		name, doc                string
+		streams, channels        []string
+		mask, recomputed, output bool
 	}{
 		{name: "gradReduce", doc: "adds the sums over the rows of dy and of dy*(x-mean) to s and t.", streams: []string{"dy", "x"}},
 		{name: "gradReduceMask", doc: "is gradReduce of dy where not y <= 0.", streams: []string{"dy", "y", "x"}, mask: true},
 		{name: "gradReduceMaskOut", doc: "is gradReduceMask that also writes the masked dy to dz.",
 			streams: []string{"dz", "dy", "y", "x"}, mask: true, output: true},
-		{name: "gradReduceAgain", doc: "is gradReduce of dy where not x*scale+shift <= 0.",
-			streams: []string{"dy", "x"}, channels: []string{"scale", "shift"}, again: true},
+		{name: "gradReduceRecomputed", doc: "is gradReduce of dy where not x*scale+shift <= 0.",
+			streams: []string{"dy", "x"}, channels: []string{"scale", "shift"}, recomputed: true},
 	} {
 		e.sums(kernel{
 			name: k.name, doc: k.doc, streams: k.streams, channels: append([]string{"s", "t", "mean"}, k.channels...), zero: true,
 		}, 4, func(rows int, at memOfRow, ch memOf) {
 			mean, s, t := e.ld(ch("mean")), e.ld(ch("s")), e.ld(ch("t"))
 			var scale, shift V
-			if k.again {
+			if k.recomputed {
 				scale, shift = e.ld(ch("scale")), e.ld(ch("shift"))
 			}
 			var g, d []V
@@ -67,8 +67,8 @@ func batchNorm[V, M any](e machine[V, M]) {
 				if k.mask {
 					v = e.unless(v, e.ld(at("y", r)))
 				}
-				if k.again {
-					v = again(v, x, scale, shift)
+				if k.recomputed {
+					v = recomputed(v, x, scale, shift)
 				}
 				if k.output {
 					e.st(v, at("dz", r))
@@ -124,11 +124,11 @@ func batchNorm[V, M any](e machine[V, M]) {
 			suffix, doc = "Add", ", added to dx"
 		}
 		e.rows(kernel{
-			name: "gradApplyAgain" + suffix, doc: "is gradApply of dy where not x*scale+shift <= 0" + doc + ".",
+			name: "gradApplyRecomputed" + suffix, doc: "is gradApply of dy where not x*scale+shift <= 0" + doc + ".",
 			streams: []string{"dx", "dy", "x"}, channels: []string{"mean", "a", "b", "c0", "scale", "shift"}, zero: true, unroll: 2,
 		}, func(at memOf) {
 			x := e.ld(at("x"))
-			g := again(e.ld(at("dy")), x, e.ld(at("scale")), e.ld(at("shift")))
+			g := recomputed(e.ld(at("dy")), x, e.ld(at("scale")), e.ld(at("shift")))
 			v := e.mulAddTo(func() V { return e.sub(x, e.ld(at("mean"))) }, at("b"), at("c0"))
 			e.fma(g, e.ld(at("a")), v)
 			if acc {

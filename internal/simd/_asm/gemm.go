@@ -122,7 +122,7 @@ type microKernel struct {
 	rows    []rowAddr
 }
 
-// rowAddr says how the address of a row of A is made: base + mult*as.
+// rowAddr is the address of a row of A: base + mult*as.
 type rowAddr struct{ base, mult int }
 
 // gemmKernel writes one function.
@@ -504,7 +504,7 @@ func (k *microKernel) epilogue() {
 	k.finish("masked_", true)
 }
 
-// finish writes one epilogue; masked says that the last panel may be partial.
+// finish writes one epilogue; masked is set if the last panel may be partial.
 func (k *microKernel) finish(prefix string, masked bool) {
 	c, ldc, res := k.b, k.as, k.as3
 	last := func(v int) bool { return masked && v >= k.nv-k.perPanel }

@@ -43,6 +43,8 @@ func main() {
 	files.gemms()
 	files.avx()
 	files.neon()
+	files.dispatch("vec")
+	files.dispatch("wino")
 	for name, text := range files {
 		path := filepath.Join(*out, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -86,7 +88,7 @@ func (o output) gemms() {
 	}
 	o.source("gemm8", "gemm8_stubs_amd64.go", gemm8Stubs())
 	o.source("vec", "quant_stubs_amd64.go", quantStubs())
-	o.asm("vec", "stats_amd64.s", statsKernels)
+	o.source("vec", "stats_stubs_amd64.go", []byte(header("vec")+o.asm("vec", "stats_amd64.s", statsKernels)))
 	o.asm("isa", "peak_amd64.s", peakKernels)
 	o.asm("isa", "bf16_peak_amd64.s", bf16PeakKernel)
 	o.asm("pixels", "pixels_amd64.s", pixelKernels)
@@ -145,12 +147,12 @@ func (o output) neon() {
 	}
 }
 
-// asm runs f and keeps the functions that it made.
-func (o output) asm(pkg, name string, f func(c *build.Context)) {
+// asm runs f, keeps the functions that it made and returns their declarations.
+func (o output) asm(pkg, name string, f func(c *build.Context)) (decls string) {
 	c := build.NewContext()
 	c.ConstraintExpr("!purego")
 	f(c)
-	o.compile(pkg, name, c)
+	return o.compile(pkg, name, c)
 }
 
 // compile keeps the functions of c and returns their declarations.

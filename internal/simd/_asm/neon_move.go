@@ -41,7 +41,7 @@ func (e *neon) zip4(r [4]*value) [4]*value {
 
 // transpose4 does 4 rows of the source and a multiple of 4 columns.
 func (e *neon) transpose4() {
-	e.begin("transpose4", "dst *float32, dstStride int, src *float32, srcStride int, cols int",
+	e.begin("transpose", "dst *float32, dstStride int, src *float32, srcStride int, cols int",
 		"computes dst[j*dstStride+i] = src[i*srcStride+j] for i < 4, j < cols; cols is a positive multiple of 4.")
 	dst, ds, src, ss, cols := e.loadInt("dst"), e.loadInt("dstStride"), e.loadInt("src"), e.loadInt("srcStride"), e.loadInt("cols")
 	rows := [4]x{src, e.gp(), e.gp(), e.gp()}

@@ -16,7 +16,7 @@ func (e *neon) winogradTrain() {
 
 func (e *neon) winogradWeights(m int) {
 	t := m + 2
-	e.begin(fmt.Sprintf("winogradWeights%d", m), "dst *float32, pos int, w *float32, tap, row, c int",
+	e.begin(fmt.Sprintf("winogradWholeWeights%d", m), "dst *float32, pos int, w *float32, tap, row, c int",
 		fmt.Sprintf("is wino.winogradWeights for tiles of %dx%d outputs and 4 columns.", m, m))
 	e.useConstants()
 	dst, pos, w, tap, row, c := e.loadInt("dst"), e.loadInt("pos"), e.loadInt("w"), e.loadInt("tap"), e.loadInt("row"), e.loadInt("c")

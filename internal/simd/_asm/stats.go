@@ -21,6 +21,7 @@ func statsKernels(c *build.Context) {
 			nv := nz * i.perPanel
 			name := fmt.Sprintf("columnSums%d%s", nz, i.name)
 			c.Function(name)
+			c.Pragma("noescape")
 			c.Attributes(attr.NOSPLIT)
 			c.Doc(fmt.Sprintf("%s adds rows of %d floats, less a shift, to sums of them and of their squares.", name, nz*16))
 			c.SignatureExpr("func(s *float32, x *float32, rows int, pitch int)")

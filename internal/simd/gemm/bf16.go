@@ -1,7 +1,7 @@
 package gemm
 
 import (
-	"errors"
+	"fmt"
 	"math"
 
 	"github.com/resnet-go/resnet/internal/simd/isa"
@@ -21,18 +21,18 @@ const (
 	BF16Emulated
 )
 
-// Check returns an error if this machine cannot compute such products.
+// Check returns an error if this machine cannot compute with this precision.
 func (p Precision) Check() error {
 	switch {
 	case p > BF16Emulated:
-		return errors.New("no such products")
+		return fmt.Errorf("precision is %d, must be FP32, BF16 or BF16Emulated", uint8(p))
 	case p == BF16 && !isa.HaveBF16:
 		return isa.ErrNoBF16
 	}
 	return nil
 }
 
-// Words returns how many 32-bit words n neighbouring numbers take.
+// Words returns the number of 32-bit words that n neighboring numbers take.
 func (p Precision) Words(n int) int {
 	if p == FP32 {
 		return n
@@ -40,7 +40,7 @@ func (p Precision) Words(n int) int {
 	return isa.CeilDiv(n, 2)
 }
 
-// NN is gemmNN of these products: a and b hold words, k counts words.
+// NN is [NN] of this precision: a and b hold words, k counts words.
 func (p Precision) NN(m, nz int, g *Args) {
 	if p == FP32 {
 		NN(m, nz, g)
@@ -49,7 +49,7 @@ func (p Precision) NN(m, nz int, g *Args) {
 	gemmNNBF16(p, m, nz, g)
 }
 
-// NNSplit is gemmNNSplit of these products.
+// NNSplit is [NNSplit] of this precision.
 func (p Precision) NNSplit(m, nz int, g *Args) {
 	if p == FP32 {
 		NNSplit(m, nz, g)
@@ -58,7 +58,7 @@ func (p Precision) NNSplit(m, nz int, g *Args) {
 	gemmNNSplitBF16(p, m, nz, g)
 }
 
-// TN is gemmTN of these products.
+// TN is [TN] of this precision.
 func (p Precision) TN(m, nz int, g *Args) {
 	if p == FP32 {
 		TN(m, nz, g)
@@ -87,7 +87,7 @@ func RoundBF16(v float32) float32 { return math.Float32frombits(bf16Bits(v) << 1
 // VDPBF16PS computes it (Intel, "Architecture Instruction Set Extensions
 // Programming Reference", 319433-037, section 2.1): two fused multiply-adds, the
 // odd (upper) pair first, each rounded to nearest even, denormals taken for and
-// written as zeros. Where several NaNs meet, which one comes out is not said here.
+// written as zeros. Where several NaNs meet, any of them may come out.
 func bf16Dot(acc float32, a, b uint32) float32 {
 	acc = fmaFlushed(math.Float32frombits(a&0xffff0000), math.Float32frombits(b&0xffff0000), acc)
 	return fmaFlushed(math.Float32frombits(a<<16), math.Float32frombits(b<<16), acc)
@@ -96,25 +96,7 @@ func bf16Dot(acc float32, a, b uint32) float32 {
 // fmaFlushed returns a*b+c rounded once to nearest even, with denormals taken
 // for zeros before and after.
 func fmaFlushed(a, b, c float32) float32 {
-	// The product of two bfloat16 numbers is exact. The sum is rounded to odd, so
-	// that rounding it again to float32 is as rounding once (Boldo and Melquiond,
-	// "Emulation of FMA and Correctly Rounded Sums", 2008).
-	p, q := float64(flush(a))*float64(flush(b)), float64(flush(c))
-	s := p + q
-	if math.IsNaN(s) || math.IsInf(s, 0) {
-		return float32(s)
-	}
-	t := s - p
-	if e := float64(p-float64(s-t)) + float64(q-t); e != 0 {
-		if bits := math.Float64bits(s); bits&1 == 0 {
-			if e > 0 == (s > 0) {
-				bits++
-			} else {
-				bits--
-			}
-			s = math.Float64frombits(bits)
-		}
-	}
+	s := isa.FMAOdd(flush(a), flush(b), flush(c))
 	// A result is tiny if, rounded without a lower bound of the exponent, it is
 	// below the smallest normal number.
 	if math.Abs(s) < 0x1p-126-0x1p-151 {
@@ -134,11 +116,11 @@ func flush(v float32) float32 {
 // bf16Args are the arguments of the kernels that round float32 to bfloat16.
 // Strides and distances are in bytes, masks have a bit for each element.
 //
-// Narrow stores rows of neighbouring floats, each row as 32 floats for each
-// block and then, of the next 16 and 16, those of the masks low and high, as the
-// 16-bit numbers of the mask words. Pairs stores rows of 16 words, of which each
-// holds a float of the row at src in its lower half and the one hi bytes on in
-// its upper half, zeros where the masks are zero; words masks what is stored.
+// Narrow stores rows of neighboring floats: 32 floats for each block, and then the
+// 16 floats that the mask low selects and the next 16 that high selects, as the 16-bit
+// numbers that the mask words selects. Pairs stores rows of 16 words. A word holds a
+// float of the row at src in its lower half and the float hi bytes further on in its
+// upper half, zeros where the masks are zero; words selects the words to store.
 type bf16Args struct {
 	dst    *float32
 	src    *float32
@@ -164,9 +146,8 @@ var pairOrder = func() (p [32]uint16) {
 // ones returns the mask of the first n of width elements, n from any range.
 func ones(n, width int) uint64 { return 1<<max(0, min(n, width)) - 1 }
 
-// Narrow rounds rows of n floats, which lie step floats apart in src, to words
-// of two neighbouring numbers, of which rows lie dstep apart in dst. After an
-// odd n follows a zero.
+// Narrow rounds rows of n floats, step floats apart in src, to words of two
+// neighboring numbers, in rows dstep words apart in dst. A zero follows an odd n.
 func (p Precision) Narrow(dst, src []float32, rows, n, step, dstep int) {
 	if rows < 1 {
 		return
@@ -180,7 +161,8 @@ func (p Precision) Narrow(dst, src []float32, rows, n, step, dstep int) {
 
 // Pairs rounds rows pairs of cols floats to words, dst[i*dstep+j] =
 // (src[i*step+j], src[i*step+hi+j]), and zeros for the columns up to width. low
-// and high say which of the two there is; the other is zero.
+// and high report whether src has the first and the second float of the pairs; a
+// missing one is zero.
 func (p Precision) Pairs(dst, src []float32, rows, cols, width, step, dstep, hi int, low, high bool) {
 	if rows < 1 {
 		return
@@ -209,8 +191,8 @@ func (p Precision) Pairs(dst, src []float32, rows, cols, width, step, dstep, hi 
 	}
 }
 
-// PairPanel packs rows of 16 columns, of which cols are in use and which lie
-// stride floats apart, as words of neighbouring rows.
+// PairPanel packs rows of 16 columns, stride floats apart, as words of neighboring
+// rows. The first cols columns are in use.
 func (p Precision) PairPanel(dst, src []float32, rows, cols, stride int) {
 	p.Pairs(dst, src, rows/2, cols, isa.PanelWidth, 2*stride, isa.PanelWidth, stride, true, true)
 	if rows%2 == 1 {
@@ -218,7 +200,7 @@ func (p Precision) PairPanel(dst, src []float32, rows, cols, stride int) {
 	}
 }
 
-// String returns the name of the products.
+// String returns the name of the precision.
 func (p Precision) String() string {
 	return [...]string{"float32", "native", "emulated"}[min(p, BF16Emulated)]
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/resnet-go/resnet/internal/simd/isa"
 )
 
-// bf16Tile is a micro-kernel on words of two bfloat16 numbers in Go, for any m
-// and nz: tn says which of the two. Its sums begin with the bias, as those of
-// the assembly do, which makes the bits the same.
+// bf16Tile is the TN (if tn) or NN micro-kernel on words of two bfloat16 numbers in
+// Go, for any m and nz. Its sums start with the bias, as in the assembly, so that the
+// bits are the same.
 func bf16Tile(tn bool, m, nz int, g *Args) {
 	for ; g.Tiles > 0; g.nextTile() {
 		offs := unsafe.Slice(g.AOff, g.Batch)
@@ -42,9 +42,7 @@ func bf16Tile(tn bool, m, nz int, g *Args) {
 						}
 						word := math.Float32bits(*av)
 						bv := (*[isa.PanelWidth]float32)(unsafe.Pointer(b))
-						for j := range acc {
-							acc[j] = bf16Dot(acc[j], word, math.Float32bits(bv[j]))
-						}
+						bf16DotRow(&acc, word, bv)
 					}
 				}
 				rest := *g
@@ -55,7 +53,38 @@ func bf16Tile(tn bool, m, nz int, g *Args) {
 	}
 }
 
-// bf16NarrowGeneric is [Products.narrow] in Go.
+// bf16DotRow is [bf16Dot] of a with each word of b. Nearly all of its fused
+// multiply-adds are rounded by a float64 sum, which is several times faster: the
+// product is exact there, and rounding twice goes wrong only where the float64 sum
+// lies halfway between two float32 numbers. Those, and what may be denormal,
+// infinite or NaN, are left to bf16Dot.
+func bf16DotRow(acc *[isa.PanelWidth]float32, a uint32, b *[isa.PanelWidth]float32) {
+	hi, lo := float64(flush(math.Float32frombits(a&0xffff0000))), float64(flush(math.Float32frombits(a<<16)))
+	for j, c := range acc {
+		word := math.Float32bits(b[j])
+		if math.Float32bits(c)<<1-1 >= 0x00ffffff { // not denormal
+			s := hi*float64(flush(math.Float32frombits(word&0xffff0000))) + float64(c)
+			if roundsOnce(s) {
+				s = lo*float64(flush(math.Float32frombits(word<<16))) + float64(float32(s))
+				if roundsOnce(s) {
+					acc[j] = float32(s)
+					continue
+				}
+			}
+		}
+		acc[j] = bf16Dot(c, a, word)
+	}
+}
+
+// roundsOnce reports whether s, a float64 sum, is a normal float32 number after
+// rounding, and is not halfway between two of them.
+func roundsOnce(s float64) bool {
+	const normal = 250 // exponents, away from both ends
+	bits := math.Float64bits(s)
+	return bits&(1<<29-1) != 1<<28 && bits>>52&0x7ff-(1023-125) < normal
+}
+
+// bf16NarrowGeneric is [Precision.Narrow] in Go.
 func bf16NarrowGeneric(g *bf16Args) {
 	at := func(i, j int) uint32 { return bf16Bits(*isa.FloatAt(g.src, i*g.step+j*4)) }
 	for i := range g.rows {
@@ -74,7 +103,7 @@ func bf16NarrowGeneric(g *bf16Args) {
 	}
 }
 
-// bf16PairsGeneric is one block of columns of [Products.pairs] in Go.
+// bf16PairsGeneric is one block of columns of [Precision.Pairs] in Go.
 func bf16PairsGeneric(g *bf16Args) {
 	for i := range g.rows {
 		for j := 0; g.words>>j&1 != 0; j++ {

@@ -5,7 +5,7 @@ package gemm
 import "github.com/resnet-go/resnet/internal/simd/isa"
 
 // NN runs the NN micro-kernel for a tile of m rows by nz panels, which are
-// within maxRows.
+// within [MaxRows].
 func NN(m, nz int, g *Args) {
 	if isa.UseAVX512 {
 		gemmNNAVX512(m, nz, g)
@@ -29,7 +29,7 @@ func NNSplit(m, nz int, g *Args) {
 }
 
 // TN runs the TN micro-kernel for a tile of m rows by nz panels, which are
-// within maxRows.
+// within [MaxRows] and [MaxTNPanels].
 func TN(m, nz int, g *Args) {
 	if isa.UseAVX512 {
 		gemmTNAVX512(m, nz, g)

@@ -12,23 +12,6 @@ const (
 	ActReLU6            // y = min(max(v, 0), 6)
 )
 
-func CeilDiv(a, b int) int { return (a + b - 1) / b }
-
-// CheckFloats panics unless a slice handed to a kernel has the length that its
-// plan was made for: a wrong one is a bug in the caller, and the kernels below
-// do not look again.
-func CheckFloats(what string, s []float32, want int) {
-	if len(s) != want {
-		panic("isa: " + what + " has the wrong length")
-	}
-}
-
-func CheckMin(what string, s []float32, want int) {
-	if len(s) < want {
-		panic("isa: " + what + " is too short")
-	}
-}
-
 // Bounds returns what the activation clamps to.
 func (a Act) Bounds() (lo, hi float32) {
 	switch a {

@@ -12,9 +12,8 @@ import (
 	"github.com/resnet-go/resnet/internal/cpu"
 )
 
-// Which instruction sets the kernels of this package use. Built with the tag
-// purego all stay false. Tests flip them to run each variant; nothing else
-// writes them after start-up.
+// The instruction sets that the kernels use; all false with the build tag purego.
+// Tests flip them to run each variant. Nothing else writes them after start-up.
 var (
 	UseAVX2   = HaveAsm && cpu.AVX2
 	UseAVX512 = HaveAsm && cpu.AVX512
@@ -35,15 +34,44 @@ func ISA() string {
 	return "generic"
 }
 
-// UseVNNI says that the CPU has the 8-bit dot products of AVX-512 (VPDPBUSD);
-// they are used where useAVX512 is set too.
+// Lanes returns the number of float32 in a vector of the instruction set in use, 0
+// without assembly.
+func Lanes() int {
+	switch {
+	case UseAVX512:
+		return 16
+	case UseAVX2:
+		return 8
+	case UseNEON:
+		return 4
+	}
+	return 0
+}
+
+// Vectorized returns the number of channels, of n neighboring ones, that kernels over
+// channels compute: whole vectors, which leave the rest to Go. AVX-512 masks the last
+// vector and computes all.
+func Vectorized(n int) int {
+	switch {
+	case UseAVX512:
+		return n
+	case UseAVX2:
+		return n &^ 7
+	case UseNEON:
+		return n &^ 3
+	}
+	return 0
+}
+
+// UseVNNI is set if the CPU has the 8-bit dot products of AVX-512 (VPDPBUSD). They
+// are used where UseAVX512 is set too.
 var UseVNNI = HaveAsm && cpu.AVX512VNNI
 
-// RoundMagic rounds to an integer, ties to even, what is added to it, and is
-// taken off again.
+// RoundMagic is 1.5·2²³: adding it to a float32 below 2²² and subtracting it again
+// rounds to the nearest integer, ties to even.
 const RoundMagic = 3 << 22
 
-// HaveBF16 says that the processor has bfloat16 dot products.
+// HaveBF16 is set if the processor has bfloat16 dot products (AVX512-BF16).
 var HaveBF16 = HaveAsm && cpu.AVX512BF16
 
 // ErrNoBF16 names the missing instructions.

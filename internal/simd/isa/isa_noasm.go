@@ -2,5 +2,5 @@
 
 package isa
 
-// HaveAsm says that this build has assembly kernels.
+// HaveAsm is set if this build has assembly kernels.
 const HaveAsm = false

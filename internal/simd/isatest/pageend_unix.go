@@ -8,7 +8,7 @@ import (
 	"unsafe"
 )
 
-// pageEnd returns n values of which the last ends where a page begins that
+// pageEnd returns n values. The last one ends where a page begins that
 // may not be read.
 func pageEnd(t testing.TB, n int) []float32 {
 	page := syscall.Getpagesize()

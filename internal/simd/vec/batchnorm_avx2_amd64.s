@@ -1033,9 +1033,9 @@ few55:
 	VZEROUPPER
 	RET
 
-// func gradReduceAgainAVX2(dy *float32, x *float32, s *float32, t *float32, mean *float32, scale *float32, shift *float32, rows int, c int)
+// func gradReduceRecomputedAVX2(dy *float32, x *float32, s *float32, t *float32, mean *float32, scale *float32, shift *float32, rows int, c int)
 // Requires: AVX, FMA3
-TEXT ·gradReduceAgainAVX2(SB), NOSPLIT, $0-72
+TEXT ·gradReduceRecomputedAVX2(SB), NOSPLIT, $0-72
 	MOVQ   dy+0(FP), AX
 	MOVQ   x+8(FP), CX
 	MOVQ   s+16(FP), DX
@@ -1994,9 +1994,9 @@ end112:
 	VZEROUPPER
 	RET
 
-// func gradApplyAgainAVX2(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows int, c int)
+// func gradApplyRecomputedAVX2(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows int, c int)
 // Requires: AVX, FMA3
-TEXT ·gradApplyAgainAVX2(SB), NOSPLIT, $0-88
+TEXT ·gradApplyRecomputedAVX2(SB), NOSPLIT, $0-88
 	MOVQ   dx+0(FP), AX
 	MOVQ   dy+8(FP), CX
 	MOVQ   x+16(FP), DX
@@ -2112,9 +2112,9 @@ end118:
 	VZEROUPPER
 	RET
 
-// func gradApplyAgainAddAVX2(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows int, c int)
+// func gradApplyRecomputedAddAVX2(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows int, c int)
 // Requires: AVX, FMA3
-TEXT ·gradApplyAgainAddAVX2(SB), NOSPLIT, $0-88
+TEXT ·gradApplyRecomputedAddAVX2(SB), NOSPLIT, $0-88
 	MOVQ   dx+0(FP), AX
 	MOVQ   dy+8(FP), CX
 	MOVQ   x+16(FP), DX

@@ -1011,9 +1011,9 @@ few55:
 	VZEROUPPER
 	RET
 
-// func gradReduceAgainAVX512(dy *float32, x *float32, s *float32, t *float32, mean *float32, scale *float32, shift *float32, rows int, c int)
+// func gradReduceRecomputedAVX512(dy *float32, x *float32, s *float32, t *float32, mean *float32, scale *float32, shift *float32, rows int, c int)
 // Requires: AVX, AVX512F
-TEXT ·gradReduceAgainAVX512(SB), NOSPLIT, $0-72
+TEXT ·gradReduceRecomputedAVX512(SB), NOSPLIT, $0-72
 	MOVQ   dy+0(FP), AX
 	MOVQ   x+8(FP), CX
 	MOVQ   s+16(FP), DX
@@ -1952,9 +1952,9 @@ end112:
 	VZEROUPPER
 	RET
 
-// func gradApplyAgainAVX512(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows int, c int)
+// func gradApplyRecomputedAVX512(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows int, c int)
 // Requires: AVX, AVX512F
-TEXT ·gradApplyAgainAVX512(SB), NOSPLIT, $0-88
+TEXT ·gradApplyRecomputedAVX512(SB), NOSPLIT, $0-88
 	MOVQ   dx+0(FP), AX
 	MOVQ   dy+8(FP), CX
 	MOVQ   x+16(FP), DX
@@ -2068,9 +2068,9 @@ end118:
 	VZEROUPPER
 	RET
 
-// func gradApplyAgainAddAVX512(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows int, c int)
+// func gradApplyRecomputedAddAVX512(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows int, c int)
 // Requires: AVX, AVX512F
-TEXT ·gradApplyAgainAddAVX512(SB), NOSPLIT, $0-88
+TEXT ·gradApplyRecomputedAddAVX512(SB), NOSPLIT, $0-88
 	MOVQ   dx+0(FP), AX
 	MOVQ   dy+8(FP), CX
 	MOVQ   x+16(FP), DX

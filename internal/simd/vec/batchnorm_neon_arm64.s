@@ -1113,8 +1113,8 @@ done79:
 few75:
 	RET
 
-// gradReduceAgainNEON is gradReduce of dy where not x*scale+shift <= 0.
-TEXT ·gradReduceAgainNEON(SB), NOSPLIT, $0-72
+// gradReduceRecomputedNEON is gradReduce of dy where not x*scale+shift <= 0.
+TEXT ·gradReduceRecomputedNEON(SB), NOSPLIT, $0-72
 	MOVD dy+0(FP), R0
 	MOVD x+8(FP), R1
 	MOVD s+16(FP), R2
@@ -2203,8 +2203,8 @@ done156:
 end152:
 	RET
 
-// gradApplyAgainNEON is gradApply of dy where not x*scale+shift <= 0.
-TEXT ·gradApplyAgainNEON(SB), NOSPLIT, $0-88
+// gradApplyRecomputedNEON is gradApply of dy where not x*scale+shift <= 0.
+TEXT ·gradApplyRecomputedNEON(SB), NOSPLIT, $0-88
 	MOVD dx+0(FP), R0
 	MOVD dy+8(FP), R1
 	MOVD x+16(FP), R2
@@ -2348,8 +2348,8 @@ done164:
 end160:
 	RET
 
-// gradApplyAgainAddNEON is gradApply of dy where not x*scale+shift <= 0, added to dx.
-TEXT ·gradApplyAgainAddNEON(SB), NOSPLIT, $0-88
+// gradApplyRecomputedAddNEON is gradApply of dy where not x*scale+shift <= 0, added to dx.
+TEXT ·gradApplyRecomputedAddNEON(SB), NOSPLIT, $0-88
 	MOVD dx+0(FP), R0
 	MOVD dy+8(FP), R1
 	MOVD x+16(FP), R2

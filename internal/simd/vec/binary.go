@@ -141,6 +141,9 @@ func Axpy(y, x []float32, a float32) {
 	axpy(y, x, a)
 }
 
+// AddTo adds src to dst, of the same length.
+func AddTo(dst, src []float32) { axpy(dst, src[:len(dst)], 1) }
+
 // Scale computes y[i] = a*x[i]. y may be x.
 func Scale(y, x []float32, a float32) { BinaryScalar(OpMul, y, x, a) }
 
@@ -157,6 +160,80 @@ func Fill(y []float32, v float32) {
 	for n := 1; n < len(y); n *= 2 {
 		copy(y[n:], y[:n])
 	}
+}
+
+// binary computes y = a op b.
+func binary(op BinaryOp, y, a, b []float32) {
+	n := len(a)
+	if n == 0 {
+		return
+	}
+	y, b = y[:n], b[:n]
+	if op == OpPow || isa.Lanes() == 0 {
+		binaryGeneric(op, y, a, b)
+		return
+	}
+	p, q, r := &y[0], &a[0], &b[0]
+	switch op {
+	case OpAdd:
+		binaryAddAsm(p, q, r, n)
+	case OpSub:
+		binarySubAsm(p, q, r, n)
+	case OpMul:
+		binaryMulAsm(p, q, r, n)
+	case OpDiv:
+		binaryDivAsm(p, q, r, n)
+	case OpMax:
+		binaryMaxAsm(p, q, r, n)
+	case OpMin:
+		binaryMinAsm(p, q, r, n)
+	case OpAddReLU:
+		binaryAddReLUAsm(p, q, r, n)
+	}
+}
+
+// binaryScalar computes y = a op s.
+func binaryScalar(op BinaryOp, y, a []float32, s float32) {
+	n := len(a)
+	if n == 0 {
+		return
+	}
+	y = y[:n]
+	if op == OpPow || isa.Lanes() == 0 {
+		binaryScalarGeneric(op, y, a, s)
+		return
+	}
+	p, q := &y[0], &a[0]
+	switch op {
+	case OpAdd:
+		scalarAddAsm(p, q, n, s)
+	case OpSub:
+		scalarSubAsm(p, q, n, s)
+	case OpMul:
+		scalarMulAsm(p, q, n, s)
+	case OpDiv:
+		scalarDivAsm(p, q, n, s)
+	case OpMax:
+		scalarMaxAsm(p, q, n, s)
+	case OpMin:
+		scalarMinAsm(p, q, n, s)
+	case OpAddReLU:
+		scalarAddReLUAsm(p, q, n, s)
+	}
+}
+
+// axpy computes y += a*x.
+func axpy(y, x []float32, a float32) {
+	n := len(y)
+	if n == 0 {
+		return
+	}
+	x = x[:n]
+	if isa.Lanes() == 0 {
+		axpyGeneric(y, x, a)
+		return
+	}
+	axpyAsm(&y[0], &x[0], n, a)
 }
 
 func binaryGeneric(op BinaryOp, y, a, b []float32) {

@@ -7,15 +7,15 @@ import (
 	"github.com/resnet-go/resnet/internal/simd/isa"
 )
 
-// DropoutKey says which random numbers a dropout uses: those of one operation
-// in one step of a run with that seed.
+// DropoutKey selects the random numbers of a dropout: one operation in one step of a
+// run with this seed.
 type DropoutKey struct {
 	Seed, Step uint64
 	Op         uint32 // below 2^31
 }
 
-// dropoutStream sets the operations of this package apart from other users of
-// the same seed, which number theirs from 0.
+// dropoutStream distinguishes the operations of this package from other users of the
+// same seed, which number their operations from 0.
 const dropoutStream = 1 << 31
 
 // counter returns the Philox counter of block 0, and the key.
@@ -57,6 +57,23 @@ func Dropout(y, x []float32, p float32, key DropoutKey, first int) {
 func DropPath(factor []float32, p float32, key DropoutKey, first int) {
 	Fill(factor, 1)
 	Dropout(factor, factor, p, key, first)
+}
+
+// dropout is dropoutGeneric from a whole block on.
+func dropout(y, x []float32, limit uint32, scale float32, ctr [4]uint32, key [2]uint32, first int) {
+	if n := len(x) &^ 31; n > 0 && isa.Lanes() > 0 {
+		ctr[0] = uint32(first >> 2)
+		var keys [20]uint32
+		k := key
+		for i := 0; i < len(keys); i += 2 {
+			keys[i], keys[i+1] = k[0], k[1]
+			k[0] += 0x9E3779B9 // the Weyl constants of Philox
+			k[1] += 0xBB67AE85
+		}
+		dropoutAsm(&y[0], &x[0], n, limit, scale, &ctr[0], &keys[0])
+		y, x, first = y[n:], x[n:], first+n
+	}
+	dropoutGeneric(y, x, limit, scale, ctr, key, first)
 }
 
 // dropoutGeneric keeps the elements whose random word is at least limit.

@@ -31,9 +31,9 @@ tail2:
 	VZEROUPPER
 	RET
 
-// func transpose8AVX2(dst *float32, dstStride int, src *float32, srcStride int, cols int)
+// func transposeAVX2(dst *float32, dstStride int, src *float32, srcStride int, cols int)
 // Requires: AVX
-TEXT ·transpose8AVX2(SB), NOSPLIT, $0-40
+TEXT ·transposeAVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), AX
 	MOVQ dstStride+8(FP), CX
 	MOVQ src+16(FP), DX

@@ -35,8 +35,8 @@ loop1:
 	BNE loop1
 	RET
 
-// transpose4NEON computes dst[j*dstStride+i] = src[i*srcStride+j] for i < 4, j < cols; cols is a positive multiple of 4.
-TEXT ·transpose4NEON(SB), NOSPLIT, $0-40
+// transposeNEON computes dst[j*dstStride+i] = src[i*srcStride+j] for i < 4, j < cols; cols is a positive multiple of 4.
+TEXT ·transposeNEON(SB), NOSPLIT, $0-40
 	MOVD dst+0(FP), R0
 	MOVD dstStride+8(FP), R1
 	MOVD src+16(FP), R2

@@ -63,6 +63,28 @@ func orOne(v float32) float32 {
 	return v
 }
 
+// sgd computes, with g = g*gradScale + decay*p,
+//
+//	v = v*momentum + g*fresh
+//	p -= lr*(g*direct + v*ahead)
+//
+// and, if v is nil, p -= lr*g.
+func sgd(p, v, g []float32, k *sgdCoefs) {
+	n := len(p)
+	if n == 0 {
+		return
+	}
+	g = g[:n]
+	switch {
+	case isa.Lanes() == 0:
+		sgdGeneric(p, v, g, k)
+	case v == nil:
+		sgdPlainAsm(&p[0], &g[0], n, &k.gradScale)
+	default:
+		sgdMomentumAsm(&p[0], &v[:n][0], &g[0], n, &k.gradScale)
+	}
+}
+
 func sgdGeneric(p, v, g []float32, k *sgdCoefs) {
 	if v == nil {
 		for i := range p {
@@ -127,6 +149,24 @@ func (o *Adam) coefs() adamCoefs {
 	return k
 }
 
+// adam computes, with g = g*gradScale + decay*p,
+//
+//	m = m*beta1 + g*fresh1
+//	v = v*beta2 + g*g*fresh2
+//	p = p*keep - m*rate/(sqrt(v)*root + eps)
+func adam(p, m, v, g []float32, k *adamCoefs) {
+	n := len(p)
+	if n == 0 {
+		return
+	}
+	m, v, g = m[:n], v[:n], g[:n]
+	if isa.Lanes() == 0 {
+		adamGeneric(p, m, v, g, k)
+		return
+	}
+	adamAsm(&p[0], &m[0], &v[0], &g[0], n, &k.gradScale)
+}
+
 func adamGeneric(p, m, v, g []float32, k *adamCoefs) {
 	for i := range p {
 		d := float32(k.gradScale*g[i]) + float32(k.decay*p[i])
@@ -176,6 +216,20 @@ func EMA(avg, p []float32, decay float32) {
 	ema(avg, p, decay, float32(1-float64(decay)))
 }
 
+// ema computes avg = decay*avg + fresh*p.
+func ema(avg, p []float32, decay, fresh float32) {
+	n := len(avg)
+	if n == 0 {
+		return
+	}
+	p = p[:n]
+	if isa.Lanes() == 0 {
+		emaGeneric(avg, p, decay, fresh)
+		return
+	}
+	emaAsm(&avg[0], &p[0], n, decay, fresh)
+}
+
 func emaGeneric(avg, p []float32, decay, fresh float32) {
 	p = p[:len(avg)]
 	for i, v := range avg {
@@ -200,6 +254,15 @@ func SumSquares(x []float32) float64 {
 		}
 	}
 	return lane[0]
+}
+
+// sumSquares computes lane[i%sumLanes] += x[i]^2.
+func sumSquares(lane *[sumLanes]float64, x []float32) {
+	if n := len(x) / sumLanes * sumLanes; n > 0 && isa.Lanes() > 0 {
+		sumSquaresAsm(&lane[0], &x[0], n)
+		x = x[n:]
+	}
+	sumSquaresGeneric(lane, x)
 }
 
 func sumSquaresGeneric(lane *[sumLanes]float64, x []float32) {

@@ -3,8 +3,7 @@ package vec
 import "unsafe"
 
 // PieceLen is the number of float32 values in a piece of a flat element-wise
-// kernel: 256 KiB, so that the two or three arrays of a kernel fit the
-// second-level cache, while a piece is long against the cost of handing it to
+// kernel: 256 KiB, so that the two or three arrays of a kernel fit in L2, while a piece is long against the cost of handing it to
 // a worker.
 const PieceLen = 1 << 16
 

@@ -3,6 +3,8 @@ package vec
 import (
 	"fmt"
 	"math"
+
+	"github.com/resnet-go/resnet/internal/simd/isa"
 )
 
 // PoolShape is the geometry of a pooling window over N x H x W x C arrays with
@@ -232,6 +234,38 @@ func AvgPoolGrad(dx, dy []float32, p *PoolShape, countIncludePad bool, lo, hi in
 			}
 		}
 	}
+}
+
+// maxPool does a run of windows.
+func maxPool(y []float32, arg []uint16, x []float32, w *window) {
+	last := (w.pixels-1)*w.pixelStep + (w.rows-1)*w.rowStep + (w.cols-1)*w.colStep + w.c - 1
+	_, _ = x[last], y[w.pixels*w.c-1]
+	if arg != nil {
+		_ = arg[w.pixels*w.c-1]
+	}
+	switch {
+	case isa.Lanes() == 0:
+	case arg != nil:
+		maxPoolArgAsm(&y[0], &arg[0], &x[0], &w.pixels)
+	default:
+		maxPoolAsm(&y[0], &x[0], &w.pixels)
+	}
+	if done := isa.Vectorized(w.c); done < w.c {
+		maxPoolChannels(y, arg, x, w, done)
+	}
+}
+
+// maxPoolGrad adds dy to dx where arg is the tap; pixels of dx are step apart.
+func maxPoolGrad(dx, dy []float32, arg []uint16, tap uint16, c, step int) {
+	pixels := len(dy) / c
+	if pixels == 0 {
+		return
+	}
+	_, _ = dx[(pixels-1)*step+c-1], arg[pixels*c-1]
+	if isa.Lanes() > 0 {
+		maxPoolGradAsm(&dx[0], &dy[0], &arg[0], int(tap), pixels, c, step)
+	}
+	maxPoolGradChannels(dx, dy, arg, tap, c, step, isa.Vectorized(c))
 }
 
 // maxPoolChannels does the channels from the given one on.

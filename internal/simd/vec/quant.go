@@ -6,15 +6,16 @@ import (
 	"github.com/resnet-go/resnet/internal/simd/isa"
 )
 
-// Quant says how the integers of a tensor stand for real numbers:
-// real = (q - Zero) * Scale, with unsigned 8-bit q.
+// Quant is the scale and the zero point of a quantized tensor, whose unsigned
+// bytes q stand for the real numbers (q - Zero) * Scale.
 type Quant struct {
 	Scale float32 // above 0
 	Zero  uint8
 }
 
 // QuantizeTo returns clamp(round(x/scale) + zero, lo, hi), ties rounded to even;
-// NaN becomes lo. It divides in float32, as ONNX QuantizeLinear does.
+// NaN becomes lo. It divides in float32, as ONNX's QuantizeLinear does: a product
+// by the reciprocal rounds differently.
 func QuantizeTo(x, scale float32, zero, lo, hi int32) float32 {
 	r := math.RoundToEven(float64(x/scale)) + float64(zero)
 	if !(r > float64(lo)) {
@@ -23,9 +24,9 @@ func QuantizeTo(x, scale float32, zero, lo, hi int32) float32 {
 	return float32(min(r, float64(hi)))
 }
 
-// Quantize stores the nearest integers of x as [QuantizeTo] has them, in 0..255.
+// Quantize stores [QuantizeTo] of x, in 0..255.
 func (q Quant) Quantize(dst []uint8, x []float32) {
-	isa.CheckLen(len(x), len(dst), "values to quantise")
+	isa.CheckLen(len(x), len(dst), "values to quantize")
 	n := q.quantizeVec(dst, x)
 	dst, x = dst[n:], x[n:]
 	lo, hi := -float32(q.Zero), 255-float32(q.Zero)
@@ -43,9 +44,9 @@ func (q Quant) Quantize(dst []uint8, x []float32) {
 	}
 }
 
-// Dequantize stores the real numbers of x.
+// Dequantize stores the real numbers that x stands for.
 func (q Quant) Dequantize(dst []float32, x []uint8) {
-	isa.CheckLen(len(x), len(dst), "values to dequantise")
+	isa.CheckLen(len(x), len(dst), "values to dequantize")
 	n := q.dequantizeVec(dst, x)
 	zero := float32(q.Zero)
 	for i := n; i < len(x); i++ {
@@ -53,9 +54,31 @@ func (q Quant) Dequantize(dst []float32, x []uint8) {
 	}
 }
 
+// quantizeVec quantizes whole vectors and returns the number of values done. Only
+// amd64 has kernels for bytes.
+func (q Quant) quantizeVec(dst []uint8, x []float32) int {
+	n := len(x) &^ 15
+	if n == 0 || !isa.UseAVX2 {
+		return 0
+	}
+	lo := -float32(q.Zero)
+	quantizeBytesAsm(&dst[0], &x[0], n, q.Scale, lo, lo+255, int32(q.Zero))
+	return n
+}
+
+// dequantizeVec is quantizeVec for [Quant.Dequantize].
+func (q Quant) dequantizeVec(dst []float32, x []uint8) int {
+	n := len(x) &^ 15
+	if n == 0 || !isa.UseAVX2 {
+		return 0
+	}
+	dequantizeBytesAsm(&dst[0], &x[0], n, q.Scale, float32(q.Zero))
+	return n
+}
+
 // MaxPoolBytes is [MaxPool] of bytes without the winners, for the output rows
-// lo to hi of all images. It gives what the real numbers that the bytes stand
-// for would give, because these grow with the bytes. scratch holds a row of x.
+// lo to hi of all images. The largest byte stands for the largest real number, so
+// nothing is dequantized. scratch holds a row of x.
 func MaxPoolBytes(y, x, scratch []uint8, p *PoolShape, lo, hi int) {
 	isa.CheckLen(len(x), p.N*p.H*p.W*p.C, "input")
 	isa.CheckLen(len(y), p.N*p.OH*p.OW*p.C, "output")
@@ -96,4 +119,14 @@ func maxBytes(dst, x, y []uint8) {
 	for i := n; i < len(dst); i++ {
 		dst[i] = max(x[i], y[i])
 	}
+}
+
+// maxBytesVec is quantizeVec for maxBytes.
+func maxBytesVec(dst, x, y []uint8) int {
+	n := len(dst) &^ 63
+	if n == 0 || !isa.UseAVX2 {
+		return 0
+	}
+	maxBytesAsm(&dst[0], &x[0], &y[0], n)
+	return n
 }

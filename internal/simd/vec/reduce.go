@@ -151,6 +151,62 @@ func BroadcastRow(dx, row []float32, scale float32, accumulate bool) {
 	}
 }
 
+// sumRows computes, for each of the rows, out[ch] += a[r][ch], times b[r][ch] if b
+// is not nil.
+func sumRows(out, a, b []float32) {
+	c := len(out)
+	if c == 0 || len(a) < c {
+		return
+	}
+	rows := len(a) / c
+	switch {
+	case isa.Lanes() == 0:
+		sumRowsGeneric(out, a, b)
+	case b == nil:
+		sumRowsAsm(&a[0], &out[0], rows, c)
+	default:
+		sumMulRowsAsm(&a[0], &b[:len(a)][0], &out[0], rows, c)
+	}
+}
+
+// rowSum returns the sum of x.
+func rowSum(x []float32) float64 {
+	n := len(x)
+	if n < 32 || isa.Lanes() == 0 {
+		return sum64(x)
+	}
+	var lane [maxLanes]float32
+	laneSumAsm(&x[0], n, &lane[0])
+	return laneTotal(&lane)
+}
+
+// rowDot returns the sum of a*b.
+func rowDot(a, b []float32) float64 {
+	n := len(a)
+	if n < 32 || isa.Lanes() == 0 {
+		return dot64(a, b)
+	}
+	b = b[:n]
+	var lane [maxLanes]float32
+	laneDotAsm(&a[0], &b[0], n, &lane[0])
+	return laneTotal(&lane)
+}
+
+// maxLanes is the number of float32 of the longest vector.
+const maxLanes = 16
+
+// laneTotal adds the sums of the lanes of a vector.
+func laneTotal(lane *[maxLanes]float32) float64 {
+	if isa.UseNEON {
+		return sum64(lane[:4])
+	}
+	sum := 0.0
+	for _, v := range lane {
+		sum += float64(v)
+	}
+	return sum
+}
+
 func sumRowsGeneric(out, a, b []float32) {
 	c := len(out)
 	for r := 0; r+c <= len(a) && c > 0; r += c {

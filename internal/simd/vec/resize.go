@@ -14,7 +14,7 @@ const (
 )
 
 // Resize changes the height and width of N x H x W x C arrays as torch's
-// interpolate with a given size: the centre of output pixel i is at
+// interpolate with a given size: the center of output pixel i is at
 // (i+1/2)*in/out - 1/2, and bilinear weights beyond the edge repeat it. A
 // Resize may be used by many goroutines at once.
 type Resize struct {

@@ -64,6 +64,18 @@ func LogSoftmaxGrad(dx, dy, y []float32, c int, accumulate bool) {
 	}
 }
 
+// rowMax returns the largest value. A NaN may or may not be noticed: it shows
+// in the sum of the exponentials anyway.
+func rowMax(x []float32) float32 {
+	n, lanes := len(x), isa.Lanes()
+	if n < 16 || lanes == 0 {
+		return rowMaxGeneric(x)
+	}
+	var lane [maxLanes]float32
+	rowMaxAsm(&x[0], n, &lane[0])
+	return rowMaxGeneric(lane[:lanes])
+}
+
 func rowMaxGeneric(x []float32) float32 {
 	m := float32(math.Inf(-1))
 	for _, v := range x {
@@ -90,6 +102,21 @@ func sumExp(x []float32) (m float32, sum float64) {
 		x = x[n:]
 	}
 	return m, sum
+}
+
+// expShift sets y = exp(x-m) and returns the sum of y.
+func expShift(y, x []float32, m float32) float64 {
+	n := len(x)
+	if n == 0 {
+		return 0
+	}
+	y = y[:n]
+	if isa.Lanes() == 0 {
+		return expShiftGeneric(y, x, m)
+	}
+	var lane [maxLanes]float32
+	expShiftAsm(&y[0], &x[0], n, m, &lane[0])
+	return laneTotal(&lane)
 }
 
 // expShiftGeneric sets y = exp(x-m) and returns the sum of y.

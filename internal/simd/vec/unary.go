@@ -49,8 +49,8 @@ func Unary(op UnaryOp, y, x []float32, a, b float32) {
 	unaryGeneric(op, y, x, a, b)
 }
 
-// GradNeeds tells which of the input x and the output y of the forward pass
-// [UnaryGrad] reads; the other may be nil.
+// GradNeeds reports whether [UnaryGrad] reads the input x and the output y of the
+// forward pass; what it does not read may be nil.
 func (op UnaryOp) GradNeeds() (x, y bool) {
 	switch op {
 	case OpReLU, OpSigmoid, OpTanh, OpExp, OpSqrt, OpRsqrt, OpReciprocal:
@@ -62,7 +62,7 @@ func (op UnaryOp) GradNeeds() (x, y bool) {
 }
 
 // UnaryGrad computes dx[i] (+)= dy[i]*op'(x[i]); x and y are the input and the
-// output of [Unary], of which it reads what [UnaryOp.GradNeeds] says. With
+// output of [Unary]; [UnaryOp.GradNeeds] reports which it reads. With
 // accumulate it adds to dx. dx may be any of the inputs. At a kink the
 // derivative is torch's: ReLU, ELU and leaky ReLU take the left one at 0, clamp
 // is 0 at both bounds (torch's relu6 and hardtanh), |x| is 0 at 0.
@@ -82,6 +82,83 @@ func UnaryGrad(op UnaryOp, dx, dy, x, y []float32, a, b float32, accumulate bool
 		return
 	}
 	unaryGradGeneric(op, dx, dy, x, y, a, b, accumulate)
+}
+
+// unary computes y = op(x) if there is assembly for it.
+func unary(op UnaryOp, y, x []float32, a, b float32) bool {
+	n := len(x)
+	if n == 0 || isa.Lanes() == 0 {
+		return n == 0
+	}
+	p, q := &y[:n][0], &x[0]
+	switch op {
+	case OpReLU:
+		clampAsm(p, q, n, 0, float32(math.Inf(1)))
+	case OpClamp:
+		clampAsm(p, q, n, a, b)
+	case OpLeakyReLU:
+		leakyReLUAsm(p, q, n, a)
+	case OpSigmoid:
+		sigmoidAsm(p, q, n)
+	case OpTanh:
+		tanhAsm(p, q, n)
+	case OpSiLU:
+		siluAsm(p, q, n)
+	case OpGELU:
+		geluAsm(p, q, n)
+	case OpExp:
+		expAsm(p, q, n)
+	default:
+		return false
+	}
+	return true
+}
+
+// unaryGrad computes dx (+)= dy*op' if there is assembly for it.
+func unaryGrad(op UnaryOp, dx, dy, x, y []float32, a, b float32, accumulate bool) bool {
+	n := len(dx)
+	if n == 0 || isa.Lanes() == 0 {
+		return n == 0
+	}
+	p, q := &dx[0], &dy[:n][0]
+	switch {
+	case op == OpReLU && accumulate:
+		reluGradAddAsm(p, q, &y[:n][0], n)
+	case op == OpReLU:
+		reluGradAsm(p, q, &y[:n][0], n)
+	case op == OpSigmoid && accumulate:
+		sigmoidGradAddAsm(p, q, &y[:n][0], n)
+	case op == OpSigmoid:
+		sigmoidGradAsm(p, q, &y[:n][0], n)
+	case op == OpTanh && accumulate:
+		tanhGradAddAsm(p, q, &y[:n][0], n)
+	case op == OpTanh:
+		tanhGradAsm(p, q, &y[:n][0], n)
+	case op == OpLeakyReLU && accumulate:
+		leakyReLUGradAddAsm(p, q, &x[:n][0], n, a)
+	case op == OpLeakyReLU:
+		leakyReLUGradAsm(p, q, &x[:n][0], n, a)
+	case op != OpSiLU && op != OpGELU:
+		return false
+	case !accumulate:
+		gradOfInput(op, p, q, &x[:n][0], n)
+	default:
+		var buf [256]float32
+		for i := 0; i < n; i += len(buf) {
+			k := min(len(buf), n-i)
+			gradOfInput(op, &buf[0], &dy[i], &x[i], k)
+			binary(OpAdd, dx[i:i+k], dx[i:i+k], buf[:k])
+		}
+	}
+	return true
+}
+
+func gradOfInput(op UnaryOp, dx, dy, x *float32, n int) {
+	if op == OpSiLU {
+		siluGradAsm(dx, dy, x, n)
+	} else {
+		geluGradAsm(dx, dy, x, n)
+	}
 }
 
 func unaryGeneric(op UnaryOp, y, x []float32, a, b float32) {

@@ -8,7 +8,7 @@ import (
 )
 
 // BenchmarkVec runs the element-wise kernels over arrays that fit the
-// second-level cache and ones that do not fit any, piece by piece as the engine
+// L2 cache and ones that do not fit any, piece by piece as the engine
 // does. MB/s counts every array that is read or written once: compare with copy.
 func BenchmarkVec(b *testing.B) {
 	for _, size := range []struct {
@@ -50,8 +50,12 @@ func BenchmarkVec(b *testing.B) {
 			{"BatchNormGradReduce", 2, func(lo, hi int) { BatchNormGradReduce(part, nil, y[lo:hi], nil, x[lo:hi], k) }},
 			{"BatchNormGradReduce+ReLU", 3, func(lo, hi int) { BatchNormGradReduce(part, nil, y[lo:hi], z[lo:hi], x[lo:hi], k) }},
 			{"BatchNormGradReduce+ReLU+dz", 4, func(lo, hi int) { BatchNormGradReduce(part, u[lo:hi], y[lo:hi], z[lo:hi], x[lo:hi], k) }},
-			{"BatchNormGradApply", 3, func(lo, hi int) { BatchNormGradApply(u[lo:hi], y[lo:hi], nil, x[lo:hi], k, k, k, k, false) }},
-			{"BatchNormGradApply+ReLU", 4, func(lo, hi int) { BatchNormGradApply(u[lo:hi], y[lo:hi], z[lo:hi], x[lo:hi], k, k, k, k, false) }},
+			{"BatchNormGradApply", 3, func(lo, hi int) {
+				BatchNormGradApply(u[lo:hi], y[lo:hi], nil, x[lo:hi], NormGradCoefs{Mean: k, A: k, B: k, C: k}, false)
+			}},
+			{"BatchNormGradApply+ReLU", 4, func(lo, hi int) {
+				BatchNormGradApply(u[lo:hi], y[lo:hi], z[lo:hi], x[lo:hi], NormGradCoefs{Mean: k, A: k, B: k, C: k}, false)
+			}},
 			{"ReLU", 2, func(lo, hi int) { Unary(OpReLU, y[lo:hi], x[lo:hi], 0, 0) }},
 			{"ReLUGrad", 3, func(lo, hi int) { UnaryGrad(OpReLU, z[lo:hi], y[lo:hi], nil, x[lo:hi], 0, 0, false) }},
 			{"Add", 3, func(lo, hi int) { Binary(OpAdd, z[lo:hi], y[lo:hi], x[lo:hi]) }},
@@ -126,9 +130,9 @@ func BenchmarkBatchNorm(b *testing.B) {
 			{"Stats", 1, func() { BatchNormStats(part, x, c) }},
 			{"ScaleShiftAdd", 3, func() { ScaleShiftAdd(y, x, k, k, z, true) }},
 			{"GradReduce", 3, func() { BatchNormGradReduce(part, nil, y, z, x, k) }},
-			{"GradReduceAgain", 2, func() { BatchNormGradReduceAgain(part, y, x, k, k, k) }},
-			{"GradApply", 4, func() { BatchNormGradApply(y, y, z, x, k, k, k, k, false) }},
-			{"GradApplyAgain", 3, func() { BatchNormGradApplyAgain(y, y, x, k, k, k, k, k, k, false) }},
+			{"GradReduceRecomputed", 2, func() { BatchNormGradReduceRecomputed(part, y, x, k, k, k) }},
+			{"GradApply", 4, func() { BatchNormGradApply(y, y, z, x, NormGradCoefs{Mean: k, A: k, B: k, C: k}, false) }},
+			{"GradApplyRecomputed", 3, func() { BatchNormGradApplyRecomputed(y, y, x, NormGradCoefs{k, k, k, k, k, k}, false) }},
 		} {
 			b.Run(fmt.Sprintf("%s/%d", f.name, c), func(b *testing.B) {
 				b.SetBytes(int64(4 * n * f.arrays))

@@ -29,7 +29,7 @@ func FuzzVec(f *testing.F) {
 			BatchNormStats(stats, x, c)
 			ScaleShiftAdd(y, x, scale, shift, z, true)
 			BatchNormGradReduce(reduce, masked, dy, x, z, mean)
-			BatchNormGradApplyAgain(dx, dy, x, mean, scale, shift, mean, scale, shift, false)
+			BatchNormGradApplyRecomputed(dx, dy, x, NormGradCoefs{mean, scale, shift, mean, scale, shift}, false)
 			SumMulRows(sums, x, dy, c, 0.5)
 			Unary(UnaryOp(seed%uint64(OpExp)), act, x, -1, 1)
 			Dropout(drop, x, 0.25, DropoutKey{Seed: seed}, int(ch))

@@ -39,10 +39,10 @@ func gradReduceMaskAVX512(dy *float32, y *float32, x *float32, s *float32, t *fl
 //go:noescape
 func gradReduceMaskOutAVX512(dz *float32, dy *float32, y *float32, x *float32, s *float32, t *float32, mean *float32, rows int, c int)
 
-// gradReduceAgainAVX512 is gradReduce of dy where not x*scale+shift <= 0.
+// gradReduceRecomputedAVX512 is gradReduce of dy where not x*scale+shift <= 0.
 //
 //go:noescape
-func gradReduceAgainAVX512(dy *float32, x *float32, s *float32, t *float32, mean *float32, scale *float32, shift *float32, rows int, c int)
+func gradReduceRecomputedAVX512(dy *float32, x *float32, s *float32, t *float32, mean *float32, scale *float32, shift *float32, rows int, c int)
 
 // gradApplyAVX512 computes dx = a*dy + (b*(x-mean) + c) on rows x c.
 //
@@ -84,15 +84,15 @@ func gradApplyMaskAddAVX512(dx *float32, dy *float32, y *float32, x *float32, me
 //go:noescape
 func scaleGradMaskAddAVX512(dx *float32, dy *float32, y *float32, a *float32, rows int, c int)
 
-// gradApplyAgainAVX512 is gradApply of dy where not x*scale+shift <= 0.
+// gradApplyRecomputedAVX512 is gradApply of dy where not x*scale+shift <= 0.
 //
 //go:noescape
-func gradApplyAgainAVX512(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows int, c int)
+func gradApplyRecomputedAVX512(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows int, c int)
 
-// gradApplyAgainAddAVX512 is gradApply of dy where not x*scale+shift <= 0, added to dx.
+// gradApplyRecomputedAddAVX512 is gradApply of dy where not x*scale+shift <= 0, added to dx.
 //
 //go:noescape
-func gradApplyAgainAddAVX512(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows int, c int)
+func gradApplyRecomputedAddAVX512(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows int, c int)
 
 // sumRowsAVX512 adds the sum over the rows of a to out.
 //
@@ -369,10 +369,10 @@ func gradReduceMaskAVX2(dy *float32, y *float32, x *float32, s *float32, t *floa
 //go:noescape
 func gradReduceMaskOutAVX2(dz *float32, dy *float32, y *float32, x *float32, s *float32, t *float32, mean *float32, rows int, c int)
 
-// gradReduceAgainAVX2 is gradReduce of dy where not x*scale+shift <= 0.
+// gradReduceRecomputedAVX2 is gradReduce of dy where not x*scale+shift <= 0.
 //
 //go:noescape
-func gradReduceAgainAVX2(dy *float32, x *float32, s *float32, t *float32, mean *float32, scale *float32, shift *float32, rows int, c int)
+func gradReduceRecomputedAVX2(dy *float32, x *float32, s *float32, t *float32, mean *float32, scale *float32, shift *float32, rows int, c int)
 
 // gradApplyAVX2 computes dx = a*dy + (b*(x-mean) + c) on rows x c.
 //
@@ -414,15 +414,15 @@ func gradApplyMaskAddAVX2(dx *float32, dy *float32, y *float32, x *float32, mean
 //go:noescape
 func scaleGradMaskAddAVX2(dx *float32, dy *float32, y *float32, a *float32, rows int, c int)
 
-// gradApplyAgainAVX2 is gradApply of dy where not x*scale+shift <= 0.
+// gradApplyRecomputedAVX2 is gradApply of dy where not x*scale+shift <= 0.
 //
 //go:noescape
-func gradApplyAgainAVX2(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows int, c int)
+func gradApplyRecomputedAVX2(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows int, c int)
 
-// gradApplyAgainAddAVX2 is gradApply of dy where not x*scale+shift <= 0, added to dx.
+// gradApplyRecomputedAddAVX2 is gradApply of dy where not x*scale+shift <= 0, added to dx.
 //
 //go:noescape
-func gradApplyAgainAddAVX2(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows int, c int)
+func gradApplyRecomputedAddAVX2(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows int, c int)
 
 // sumRowsAVX2 adds the sum over the rows of a to out.
 //
@@ -659,10 +659,10 @@ func maxPoolGradAVX2(dx *float32, dy *float32, arg *uint16, tap int, pixels int,
 //go:noescape
 func normalizeU8AVX2(dst *float32, src *byte, scale *float32, shift *float32, n int)
 
-// transpose8AVX2 computes dst[j*dstStride+i] = src[i*srcStride+j] for i < 8, j < cols; cols is a positive multiple of 8.
+// transposeAVX2 computes dst[j*dstStride+i] = src[i*srcStride+j] for i < 8, j < cols; cols is a positive multiple of 8.
 //
 //go:noescape
-func transpose8AVX2(dst *float32, dstStride int, src *float32, srcStride int, cols int)
+func transposeAVX2(dst *float32, dstStride int, src *float32, srcStride int, cols int)
 
 // dropoutAVX2 is vec.dropoutGeneric on whole blocks; n is a multiple of 32, keys are the keys of the 10 rounds.
 //

@@ -39,10 +39,10 @@ func gradReduceMaskNEON(dy *float32, y *float32, x *float32, s *float32, t *floa
 //go:noescape
 func gradReduceMaskOutNEON(dz *float32, dy *float32, y *float32, x *float32, s *float32, t *float32, mean *float32, rows, c int)
 
-// gradReduceAgainNEON is gradReduce of dy where not x*scale+shift <= 0.
+// gradReduceRecomputedNEON is gradReduce of dy where not x*scale+shift <= 0.
 //
 //go:noescape
-func gradReduceAgainNEON(dy *float32, x *float32, s *float32, t *float32, mean *float32, scale *float32, shift *float32, rows, c int)
+func gradReduceRecomputedNEON(dy *float32, x *float32, s *float32, t *float32, mean *float32, scale *float32, shift *float32, rows, c int)
 
 // gradApplyNEON computes dx = a*dy + (b*(x-mean) + c) on rows x c.
 //
@@ -84,15 +84,15 @@ func gradApplyMaskAddNEON(dx *float32, dy *float32, y *float32, x *float32, mean
 //go:noescape
 func scaleGradMaskAddNEON(dx *float32, dy *float32, y *float32, a *float32, rows, c int)
 
-// gradApplyAgainNEON is gradApply of dy where not x*scale+shift <= 0.
+// gradApplyRecomputedNEON is gradApply of dy where not x*scale+shift <= 0.
 //
 //go:noescape
-func gradApplyAgainNEON(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows, c int)
+func gradApplyRecomputedNEON(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows, c int)
 
-// gradApplyAgainAddNEON is gradApply of dy where not x*scale+shift <= 0, added to dx.
+// gradApplyRecomputedAddNEON is gradApply of dy where not x*scale+shift <= 0, added to dx.
 //
 //go:noescape
-func gradApplyAgainAddNEON(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows, c int)
+func gradApplyRecomputedAddNEON(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows, c int)
 
 // sumRowsNEON adds the sum over the rows of a to out.
 //
@@ -339,10 +339,10 @@ func maxPoolGradNEON(dx, dy *float32, arg *uint16, tap, pixels, c, step int)
 //go:noescape
 func normalizeU8NEON(dst *float32, src *byte, scale, shift *float32, n int)
 
-// transpose4NEON computes dst[j*dstStride+i] = src[i*srcStride+j] for i < 4, j < cols; cols is a positive multiple of 4.
+// transposeNEON computes dst[j*dstStride+i] = src[i*srcStride+j] for i < 4, j < cols; cols is a positive multiple of 4.
 //
 //go:noescape
-func transpose4NEON(dst *float32, dstStride int, src *float32, srcStride int, cols int)
+func transposeNEON(dst *float32, dstStride int, src *float32, srcStride int, cols int)
 
 // dropoutNEON is vec.dropoutGeneric on whole blocks; n is a multiple of 16, keys are the keys of the 10 rounds.
 //

@@ -4,7 +4,7 @@ package vec
 const maxDims = 6
 
 // walk steps through a shape of at most maxDims dimensions and keeps the
-// offsets of two arrays with strides of their own.
+// offsets of two arrays, each with its own strides.
 type walk struct {
 	n      int
 	shape  [maxDims]int
@@ -26,7 +26,7 @@ func (w *walk) init(shape, stride0, stride1 []int) {
 	copy(w.stride[1][:], stride1)
 }
 
-// collapse drops dimensions of extent 1 and joins neighbours that both arrays
+// collapse drops dimensions of extent 1 and joins neighbors that both arrays
 // run through evenly, so that the innermost loop is as long as can be. At
 // least one dimension is left. It keeps the order of the elements.
 func (w *walk) collapse() {

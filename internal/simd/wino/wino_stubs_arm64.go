@@ -34,15 +34,15 @@ func winogradOutput4NEON(y, res, m *float32, pos int, bias *float32, row, pixel,
 //go:noescape
 func winogradOutput4AddNEON(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
 
-// winogradWeights2NEON is wino.winogradWeights for tiles of 2x2 outputs and 4 columns.
+// winogradWholeWeights2NEON is wino.winogradWeights for tiles of 2x2 outputs and 4 columns.
 //
 //go:noescape
-func winogradWeights2NEON(dst *float32, pos int, w *float32, tap, row, c int)
+func winogradWholeWeights2NEON(dst *float32, pos int, w *float32, tap, row, c int)
 
-// winogradWeights4NEON is wino.winogradWeights for tiles of 4x4 outputs and 4 columns.
+// winogradWholeWeights4NEON is wino.winogradWeights for tiles of 4x4 outputs and 4 columns.
 //
 //go:noescape
-func winogradWeights4NEON(dst *float32, pos int, w *float32, tap, row, c int)
+func winogradWholeWeights4NEON(dst *float32, pos int, w *float32, tap, row, c int)
 
 // winogradPair0NEON is wino.winogradPair for pair 0 and 4 columns.
 //

@@ -4,8 +4,8 @@
 
 #include "textflag.h"
 
-// winogradWeights2NEON is wino.winogradWeights for tiles of 2x2 outputs and 4 columns.
-TEXT ·winogradWeights2NEON(SB), NOSPLIT, $0-48
+// winogradWholeWeights2NEON is wino.winogradWeights for tiles of 2x2 outputs and 4 columns.
+TEXT ·winogradWholeWeights2NEON(SB), NOSPLIT, $0-48
 	MOVD $neon_wino_train<>(SB), R0
 	MOVD dst+0(FP), R1
 	MOVD pos+8(FP), R2
@@ -130,8 +130,8 @@ row1:
 	BNE row1
 	RET
 
-// winogradWeights4NEON is wino.winogradWeights for tiles of 4x4 outputs and 4 columns.
-TEXT ·winogradWeights4NEON(SB), NOSPLIT, $0-48
+// winogradWholeWeights4NEON is wino.winogradWeights for tiles of 4x4 outputs and 4 columns.
+TEXT ·winogradWholeWeights4NEON(SB), NOSPLIT, $0-48
 	MOVD $neon_wino_train<>(SB), R0
 	MOVD dst+0(FP), R1
 	MOVD pos+8(FP), R2

@@ -13,8 +13,8 @@ const (
 // Karatsuba's products and that of the odd inputs.
 func stride2WeightLine(g0, g1, g2 float32) [4]float32 { return [4]float32{g0, g0 + g2, g2, g1} }
 
-// Stride2Weights transforms a panel of filters, w [3][3][c][stride], of which
-// the first cols columns are used, to dst, [16][c][16].
+// Stride2Weights transforms a panel of filters, the first cols columns of
+// w [3][3][c][stride], to dst, [16][c][16].
 func Stride2Weights(dst, w []float32, c, cols, stride int) {
 	for i := range c {
 		for k := range isa.PanelWidth {
@@ -48,7 +48,7 @@ func stride2OutputLine(p [Stride2T]float32) [Stride2M]float32 {
 	return [Stride2M]float32{p[0] + p[1] + p[3], p[1] - p[2] + p[4]}
 }
 
-// Stride2Tile is a tile of 5x5 input pixels; see [inputTile].
+// Stride2Tile is a tile of 5x5 input pixels; see [InputTile].
 type Stride2Tile struct {
 	Rows        [Stride2T]*float32
 	Pixel       int

@@ -2,7 +2,7 @@ package wino
 
 import "github.com/resnet-go/resnet/internal/simd/isa"
 
-// The transforms of gradients are the adjoints of those in winograd_transform.go
+// The transforms of gradients are the adjoints of those in wino_generic.go
 // for tiles of 4x4 outputs: of Aᵀ for the gradient of the outputs, of G for that
 // of the weights.
 

@@ -49,24 +49,24 @@ func BatchNormGradReduce(part, dz, dy, y, x, mean []float32) {
 	fold(part[c:], t)
 }
 
-// BatchNormGradReduceAgain is [BatchNormGradReduce] for a ReLU right after the
-// batch norm: it computes y = x*scale + shift again, as [ScaleShift] does and to
-// the same bits, rather than read it from memory. See [BatchNorm.Coefs].
-func BatchNormGradReduceAgain(part, dy, x, mean, scale, shift []float32) {
+// BatchNormGradReduceRecomputed is [BatchNormGradReduce] for a ReLU right after the
+// batch norm: it recomputes y = x*scale + shift, as [ScaleShift] does and to the
+// same bits, instead of reading it from memory. See [BatchNorm.Coefs].
+func BatchNormGradReduceRecomputed(part, dy, x, mean, scale, shift []float32) {
 	c := len(mean)
-	isa.CheckLen(len(part), 2*c, "BatchNormGradReduceAgain part")
-	isa.CheckLen(len(scale), c, "BatchNormGradReduceAgain scale")
-	isa.CheckLen(len(shift), c, "BatchNormGradReduceAgain shift")
-	isa.CheckLen(len(dy), len(x), "BatchNormGradReduceAgain dy")
+	isa.CheckLen(len(part), 2*c, "BatchNormGradReduceRecomputed part")
+	isa.CheckLen(len(scale), c, "BatchNormGradReduceRecomputed scale")
+	isa.CheckLen(len(shift), c, "BatchNormGradReduceRecomputed shift")
+	isa.CheckLen(len(dy), len(x), "BatchNormGradReduceRecomputed dy")
 	clear(part)
 	if len(x) == 0 {
 		return
 	}
 	rows := len(x) / c
-	isa.CheckLen(len(x), rows*c, "BatchNormGradReduceAgain x")
+	isa.CheckLen(len(x), rows*c, "BatchNormGradReduceRecomputed x")
 	k := widen(c, rows)
 	if k == 1 {
-		gradReduceAgain(part[:c], part[c:], dy, x, mean, scale, shift)
+		gradReduceRecomputed(part[:c], part[c:], dy, x, mean, scale, shift)
 		return
 	}
 	var room [5*maxWide + 16]float32
@@ -78,8 +78,8 @@ func BatchNormGradReduceAgain(part, dy, x, mean, scale, shift []float32) {
 	repeat(ws, scale)
 	repeat(wb, shift)
 	full := rows / k * w
-	gradReduceAgain(s, t, dy[:full], x[:full], m, ws, wb)
-	gradReduceAgain(s[:c], t[:c], dy[full:], x[full:], mean, scale, shift)
+	gradReduceRecomputed(s, t, dy[:full], x[:full], m, ws, wb)
+	gradReduceRecomputed(s[:c], t[:c], dy[full:], x[full:], mean, scale, shift)
 	fold(part[:c], s)
 	fold(part[c:], t)
 }
@@ -107,7 +107,7 @@ type BatchNormGrad struct {
 	Gamma        []float32 // nil: ones
 	Mean, InvStd []float32 // as used in the forward pass
 
-	// Fixed says that the forward pass used fixed statistics, which are
+	// Fixed is set if the forward pass used fixed statistics, which are
 	// constants to the gradient: dx = dy'*A, with B and C zero.
 	Fixed bool
 
@@ -171,19 +171,25 @@ func (b *BatchNormGrad) set(ch int, dbeta, dgamma float64, rows int) {
 	}
 }
 
-// BatchNormGradApply computes, for rows x c with c = len(mean),
+// NormGradCoefs are the values for each channel that [BatchNormGradApply] reads.
+type NormGradCoefs struct {
+	Mean, A, B, C []float32
+	Scale, Shift  []float32 // of the forward pass: [BatchNormGradApplyRecomputed] only
+}
+
+// BatchNormGradApply computes, for rows x c with c = len(Mean),
 //
-//	dx[r][ch] (+)= a[ch]*dy'[r][ch] + b[ch]*(x[r][ch]-mean[ch]) + c[ch]
+//	dx[r][ch] (+)= A[ch]*dy'[r][ch] + B[ch]*(x[r][ch]-Mean[ch]) + C[ch]
 //
 // with dy' as in [BatchNormGradReduce], or dy itself if y is nil (it has been masked
 // already, or there is no ReLU). With accumulate the result is added to dx. dx
 // may be dy, x or y.
-func BatchNormGradApply(dx, dy, y, x, mean, a, b, c []float32, accumulate bool) {
-	n := len(mean)
+func BatchNormGradApply(dx, dy, y, x []float32, k NormGradCoefs, accumulate bool) {
+	n := len(k.Mean)
 	isa.CheckLen(len(x), len(dx), "BatchNormGradApply x")
-	isa.CheckLen(len(a), n, "BatchNormGradApply a")
-	isa.CheckLen(len(b), n, "BatchNormGradApply b")
-	isa.CheckLen(len(c), n, "BatchNormGradApply c")
+	isa.CheckLen(len(k.A), n, "BatchNormGradApply A")
+	isa.CheckLen(len(k.B), n, "BatchNormGradApply B")
+	isa.CheckLen(len(k.C), n, "BatchNormGradApply C")
 	isa.CheckLen(len(dy), len(dx), "BatchNormGradApply dy")
 	if y != nil {
 		isa.CheckLen(len(y), len(dx), "BatchNormGradApply y")
@@ -193,55 +199,56 @@ func BatchNormGradApply(dx, dy, y, x, mean, a, b, c []float32, accumulate bool) 
 	}
 	rows := len(dx) / n
 	isa.CheckLen(len(dx), rows*n, "BatchNormGradApply dx")
-	k := widen(n, rows)
-	if k == 1 {
-		gradApply(dx, dy, y, x, mean, a, b, c, accumulate)
+	group := widen(n, rows)
+	if group == 1 {
+		gradApply(dx, dy, y, x, &k, accumulate)
 		return
 	}
 	var room [4*maxWide + 16]float32
 	buf := aligned(room[:])
-	w := k * n
-	wm, wa, wb, wc := buf[:w], buf[maxWide:maxWide+w], buf[2*maxWide:2*maxWide+w], buf[3*maxWide:3*maxWide+w]
-	repeat(wm, mean)
-	repeat(wa, a)
-	repeat(wb, b)
-	repeat(wc, c)
-	full := rows / k * w
-	gradApply(dx[:full], dy[:full], upTo(y, full), x[:full], wm, wa, wb, wc, accumulate)
-	gradApply(dx[full:], dy[full:], from(y, full), x[full:], mean, a, b, c, accumulate)
+	w := group * n
+	wide := NormGradCoefs{Mean: buf[:w], A: buf[maxWide : maxWide+w], B: buf[2*maxWide : 2*maxWide+w], C: buf[3*maxWide : 3*maxWide+w]}
+	repeat(wide.Mean, k.Mean)
+	repeat(wide.A, k.A)
+	repeat(wide.B, k.B)
+	repeat(wide.C, k.C)
+	full := rows / group * w
+	gradApply(dx[:full], dy[:full], upTo(y, full), x[:full], &wide, accumulate)
+	gradApply(dx[full:], dy[full:], from(y, full), x[full:], &k, accumulate)
 }
 
-// BatchNormGradApplyAgain is [BatchNormGradApply] for a ReLU right after the
-// batch norm, with y computed again as by [BatchNormGradReduceAgain]. dx may be
+// BatchNormGradApplyRecomputed is [BatchNormGradApply] for a ReLU right after the
+// batch norm, with y recomputed as by [BatchNormGradReduceRecomputed]. dx may be
 // dy or x.
-func BatchNormGradApplyAgain(dx, dy, x, mean, a, b, c, scale, shift []float32, accumulate bool) {
-	n := len(mean)
-	isa.CheckLen(len(x), len(dx), "BatchNormGradApplyAgain x")
-	isa.CheckLen(len(dy), len(dx), "BatchNormGradApplyAgain dy")
-	for _, v := range [...][]float32{a, b, c, scale, shift} {
-		isa.CheckLen(len(v), n, "BatchNormGradApplyAgain coefficient")
+func BatchNormGradApplyRecomputed(dx, dy, x []float32, k NormGradCoefs, accumulate bool) {
+	n := len(k.Mean)
+	isa.CheckLen(len(x), len(dx), "BatchNormGradApplyRecomputed x")
+	isa.CheckLen(len(dy), len(dx), "BatchNormGradApplyRecomputed dy")
+	for _, v := range [...][]float32{k.A, k.B, k.C, k.Scale, k.Shift} {
+		isa.CheckLen(len(v), n, "BatchNormGradApplyRecomputed coefficient")
 	}
 	if len(dx) == 0 {
 		return
 	}
 	rows := len(dx) / n
-	isa.CheckLen(len(dx), rows*n, "BatchNormGradApplyAgain dx")
-	k := widen(n, rows)
-	if k == 1 {
-		gradApplyAgain(dx, dy, x, mean, a, b, c, scale, shift, accumulate)
+	isa.CheckLen(len(dx), rows*n, "BatchNormGradApplyRecomputed dx")
+	group := widen(n, rows)
+	if group == 1 {
+		gradApplyRecomputed(dx, dy, x, &k, accumulate)
 		return
 	}
 	var room [6*maxWide + 16]float32
 	buf := aligned(room[:])
-	w := k * n
-	var wide [6][]float32
-	for i, v := range [...][]float32{mean, a, b, c, scale, shift} {
-		wide[i] = buf[i*maxWide : i*maxWide+w]
-		repeat(wide[i], v)
+	w := group * n
+	var v [6][]float32
+	for i, row := range [...][]float32{k.Mean, k.A, k.B, k.C, k.Scale, k.Shift} {
+		v[i] = buf[i*maxWide : i*maxWide+w]
+		repeat(v[i], row)
 	}
-	full := rows / k * w
-	gradApplyAgain(dx[:full], dy[:full], x[:full], wide[0], wide[1], wide[2], wide[3], wide[4], wide[5], accumulate)
-	gradApplyAgain(dx[full:], dy[full:], x[full:], mean, a, b, c, scale, shift, accumulate)
+	wide := NormGradCoefs{Mean: v[0], A: v[1], B: v[2], C: v[3], Scale: v[4], Shift: v[5]}
+	full := rows / group * w
+	gradApplyRecomputed(dx[:full], dy[:full], x[:full], &wide, accumulate)
+	gradApplyRecomputed(dx[full:], dy[full:], x[full:], &k, accumulate)
 }
 
 // ScaleGrad computes dx[r][ch] (+)= a[ch]*dy'[r][ch], the gradient of
@@ -272,6 +279,116 @@ func ScaleGrad(dx, dy, y, a []float32, accumulate bool) {
 	scaleGrad(dx[full:], dy[full:], from(y, full), a, accumulate)
 }
 
+// gradReduce computes, for each of the rows of x,
+//
+//	s[ch] += dy'[r][ch]
+//	t[ch] += dy'[r][ch]*(x[r][ch]-mean[ch])
+//
+// with dy' = dy, but 0 where y <= 0 unless y is nil, and sets dz to dy' unless dz is
+// nil, which it must be where y is.
+func gradReduce(s, t, dz, dy, y, x, mean []float32) {
+	c, n := len(mean), len(x)
+	if n == 0 {
+		return
+	}
+	if y == nil && dz != nil {
+		panic(badArgs)
+	}
+	s, t, dy = s[:c], t[:c], dy[:n]
+	rows := n / c
+	switch {
+	case isa.Lanes() == 0:
+		gradReduceGeneric(s, t, dz, dy, y, x, mean)
+	case y == nil:
+		gradReduceAsm(&dy[0], &x[0], &s[0], &t[0], &mean[0], rows, c)
+	case dz == nil:
+		gradReduceMaskAsm(&dy[0], &y[:n][0], &x[0], &s[0], &t[0], &mean[0], rows, c)
+	default:
+		gradReduceMaskOutAsm(&dz[:n][0], &dy[0], &y[:n][0], &x[0], &s[0], &t[0], &mean[0], rows, c)
+	}
+}
+
+// gradReduceRecomputed is gradReduce with y = x*scale + shift, computed here.
+func gradReduceRecomputed(s, t, dy, x, mean, scale, shift []float32) {
+	c, n := len(mean), len(x)
+	if n == 0 {
+		return
+	}
+	s, t, dy, scale, shift = s[:c], t[:c], dy[:n], scale[:c], shift[:c]
+	if isa.Lanes() == 0 {
+		gradReduceRecomputedGeneric(s, t, dy, x, mean, scale, shift)
+		return
+	}
+	gradReduceRecomputedAsm(&dy[0], &x[0], &s[0], &t[0], &mean[0], &scale[0], &shift[0], n/c, c)
+}
+
+// gradApplyRecomputed is gradApply with y = x*Scale + Shift, computed here.
+func gradApplyRecomputed(dx, dy, x []float32, k *NormGradCoefs, accumulate bool) {
+	ch, n := len(k.Mean), len(dx)
+	if n == 0 {
+		return
+	}
+	dy, x = dy[:n], x[:n]
+	mean, a, b, c, scale, shift := k.Mean, k.A[:ch], k.B[:ch], k.C[:ch], k.Scale[:ch], k.Shift[:ch]
+	switch {
+	case isa.Lanes() == 0:
+		gradApplyRecomputedGeneric(dx, dy, x, k, accumulate)
+	case accumulate:
+		gradApplyRecomputedAddAsm(&dx[0], &dy[0], &x[0], &mean[0], &a[0], &b[0], &c[0], &scale[0], &shift[0], n/ch, ch)
+	default:
+		gradApplyRecomputedAsm(&dx[0], &dy[0], &x[0], &mean[0], &a[0], &b[0], &c[0], &scale[0], &shift[0], n/ch, ch)
+	}
+}
+
+// gradApply computes, for each of the rows of x,
+//
+//	dx[r][ch] (+)= A[ch]*dy'[r][ch] + (B[ch]*(x[r][ch]-Mean[ch]) + C[ch])
+//
+// with dy' = dy, but 0 where y <= 0 unless y is nil.
+func gradApply(dx, dy, y, x []float32, k *NormGradCoefs, accumulate bool) {
+	ch, n := len(k.Mean), len(dx)
+	if n == 0 {
+		return
+	}
+	dy, x = dy[:n], x[:n]
+	mean, a, b, c := k.Mean, k.A[:ch], k.B[:ch], k.C[:ch]
+	rows := n / ch
+	switch {
+	case isa.Lanes() == 0:
+		gradApplyGeneric(dx, dy, y, x, k, accumulate)
+	case y == nil && !accumulate:
+		gradApplyAsm(&dx[0], &dy[0], &x[0], &mean[0], &a[0], &b[0], &c[0], rows, ch)
+	case y == nil:
+		gradApplyAddAsm(&dx[0], &dy[0], &x[0], &mean[0], &a[0], &b[0], &c[0], rows, ch)
+	case !accumulate:
+		gradApplyMaskAsm(&dx[0], &dy[0], &y[:n][0], &x[0], &mean[0], &a[0], &b[0], &c[0], rows, ch)
+	default:
+		gradApplyMaskAddAsm(&dx[0], &dy[0], &y[:n][0], &x[0], &mean[0], &a[0], &b[0], &c[0], rows, ch)
+	}
+}
+
+// scaleGrad computes dx[r][ch] (+)= a[ch]*dy'[r][ch], with dy' as in gradApply.
+func scaleGrad(dx, dy, y, a []float32, accumulate bool) {
+	c, n := len(a), len(dx)
+	if n == 0 {
+		return
+	}
+	dy = dy[:n]
+	rows := n / c
+	switch {
+	case isa.Lanes() == 0:
+		scaleGradGeneric(dx, dy, y, a, accumulate)
+	case y == nil && !accumulate:
+		scaleGradAsm(&dx[0], &dy[0], &a[0], rows, c)
+	case y == nil:
+		scaleGradAddAsm(&dx[0], &dy[0], &a[0], rows, c)
+	case !accumulate:
+		scaleGradMaskAsm(&dx[0], &dy[0], &y[:n][0], &a[0], rows, c)
+	default:
+		scaleGradMaskAddAsm(&dx[0], &dy[0], &y[:n][0], &a[0], rows, c)
+	}
+}
+
 func gradReduceGeneric(s, t, dz, dy, y, x, mean []float32) {
 	c := len(mean)
 	s, t = s[:c], t[:c]
@@ -290,7 +407,7 @@ func gradReduceGeneric(s, t, dz, dy, y, x, mean []float32) {
 	}
 }
 
-func gradReduceAgainGeneric(s, t, dy, x, mean, scale, shift []float32) {
+func gradReduceRecomputedGeneric(s, t, dy, x, mean, scale, shift []float32) {
 	c := len(mean)
 	for r := 0; r < len(x); r += c {
 		for i := 0; i < c; i++ {
@@ -304,7 +421,8 @@ func gradReduceAgainGeneric(s, t, dy, x, mean, scale, shift []float32) {
 	}
 }
 
-func gradApplyAgainGeneric(dx, dy, x, mean, a, b, c, scale, shift []float32, accumulate bool) {
+func gradApplyRecomputedGeneric(dx, dy, x []float32, k *NormGradCoefs, accumulate bool) {
+	mean, a, b, c, scale, shift := k.Mean, k.A, k.B, k.C, k.Scale, k.Shift
 	n := len(mean)
 	for r := 0; r < len(dx); r += n {
 		for i := 0; i < n; i++ {
@@ -321,7 +439,8 @@ func gradApplyAgainGeneric(dx, dy, x, mean, a, b, c, scale, shift []float32, acc
 	}
 }
 
-func gradApplyGeneric(dx, dy, y, x, mean, a, b, c []float32, accumulate bool) {
+func gradApplyGeneric(dx, dy, y, x []float32, k *NormGradCoefs, accumulate bool) {
+	mean, a, b, c := k.Mean, k.A, k.B, k.C
 	n := len(mean)
 	for r := 0; r < len(dx); r += n {
 		for i := 0; i < n; i++ {

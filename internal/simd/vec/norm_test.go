@@ -242,12 +242,12 @@ func TestBatchNormGradAgain(t *testing.T) {
 		isatest.SameBits(t, "scale", again.Scale, bn.Scale)
 		isatest.SameBits(t, "shift", again.Shift, bn.Shift)
 		BatchNormGradReduce(want, nil, dy, y, x, bn.Mean)
-		BatchNormGradReduceAgain(part, dy, x, bn.Mean, again.Scale, again.Shift)
+		BatchNormGradReduceRecomputed(part, dy, x, bn.Mean, again.Scale, again.Shift)
 		isatest.SameBits(t, "part", part, want)
 		for _, acc := range []bool{false, true} {
 			wantDX, dx := b.Inout(old), b.Inout(old)
-			BatchNormGradApply(wantDX, dy, y, x, bn.Mean, ka, kb, kc, acc)
-			BatchNormGradApplyAgain(dx, dy, x, bn.Mean, ka, kb, kc, again.Scale, again.Shift, acc)
+			BatchNormGradApply(wantDX, dy, y, x, NormGradCoefs{Mean: bn.Mean, A: ka, B: kb, C: kc}, acc)
+			BatchNormGradApplyRecomputed(dx, dy, x, NormGradCoefs{bn.Mean, ka, kb, kc, again.Scale, again.Shift}, acc)
 			isatest.SameBits(t, "dx", dx, wantDX)
 		}
 	})
@@ -278,17 +278,17 @@ func TestBatchNormGradApply(t *testing.T) {
 				return v
 			}
 			dx := b.Inout(old)
-			BatchNormGradApply(dx, dy, yy, x, mean, ka, kb, kc, acc)
+			BatchNormGradApply(dx, dy, yy, x, NormGradCoefs{Mean: mean, A: ka, B: kb, C: kc}, acc)
 			isatest.Near(t, "BatchNormGradApply", dx, func(i int) float64 { return want(i, true) }, 2e-6, 1e-6)
 			if !acc {
 				alias := b.Inout(dy)
-				BatchNormGradApply(alias, alias, yy, x, mean, ka, kb, kc, acc)
+				BatchNormGradApply(alias, alias, yy, x, NormGradCoefs{Mean: mean, A: ka, B: kb, C: kc}, acc)
 				isatest.SameBits(t, "in place", alias, dx)
 			}
 			cut := b.Inout(old)
 			k := rows / 3 * c
-			BatchNormGradApply(cut[:k], dy[:k], upTo(yy, k), x[:k], mean, ka, kb, kc, acc)
-			BatchNormGradApply(cut[k:], dy[k:], from(yy, k), x[k:], mean, ka, kb, kc, acc)
+			BatchNormGradApply(cut[:k], dy[:k], upTo(yy, k), x[:k], NormGradCoefs{Mean: mean, A: ka, B: kb, C: kc}, acc)
+			BatchNormGradApply(cut[k:], dy[k:], from(yy, k), x[k:], NormGradCoefs{Mean: mean, A: ka, B: kb, C: kc}, acc)
 			isatest.SameBits(t, "cut", cut, dx)
 			dx = b.Inout(old)
 			ScaleGrad(dx, dy, yy, ka, acc)
@@ -337,7 +337,7 @@ func TestBatchNormGradient(t *testing.T) {
 		each(func(p []float32, lo, hi int) { BatchNormGradReduce(p, nil, dy[lo:hi], y[lo:hi], x[lo:hi], bn.Mean) })
 		gr := BatchNormGrad{Gamma: gamma, Mean: bn.Mean, InvStd: bn.InvStd, DGamma: s(), DBeta: s(), A: s(), B: s(), C: s()}
 		gr.Finalize(parts, rows, piece)
-		BatchNormGradApply(dx, dy, y, x, bn.Mean, gr.A, gr.B, gr.C, false)
+		BatchNormGradApply(dx, dy, y, x, NormGradCoefs{Mean: bn.Mean, A: gr.A, B: gr.B, C: gr.C}, false)
 
 		to64 := func(v []float32) []float64 {
 			w := make([]float64, len(v))
@@ -391,9 +391,9 @@ func TestBatchNormAllocs(t *testing.T) {
 			bn.Finalize(part, rows, rows)
 			ScaleShiftAddScaled(y, x, v, v, x, v, v, true)
 			BatchNormGradReduce(part, nil, y, y, x, v)
-			BatchNormGradReduceAgain(part, y, x, v, v, v)
-			BatchNormGradApplyAgain(y, y, x, v, v, v, v, v, v, false)
-			BatchNormGradApply(y, y, y, x, v, v, v, v, true)
+			BatchNormGradReduceRecomputed(part, y, x, v, v, v)
+			BatchNormGradApplyRecomputed(y, y, x, NormGradCoefs{v, v, v, v, v, v}, false)
+			BatchNormGradApply(y, y, y, x, NormGradCoefs{Mean: v, A: v, B: v, C: v}, true)
 		})
 	})
 }

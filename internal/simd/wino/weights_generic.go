@@ -33,7 +33,7 @@ func weightLine(t int, g0, g1, g2 float32, u *[maxEdge]float32) {
 	u[3], u[4] = isa.FMA(g1, weightTapB1, pb), isa.FMA(-g1, weightTapB1, pb)
 }
 
-// winogradWeightsGeneric is winogradWeights in plain Go.
+// winogradWeightsGeneric is [Weights] in plain Go.
 func winogradWeightsGeneric(t int, dst *float32, pos int, w *float32, tap, row, c, cols int) {
 	for i := range c {
 		for k := range isa.PanelWidth {
@@ -58,11 +58,11 @@ func winogradWeightsGeneric(t int, dst *float32, pos int, w *float32, tap, row, 
 	}
 }
 
-// RowPairs are the rows of positions that [winogradPair] transforms together:
+// RowPairs are the rows of positions that [WeightRows] transforms together:
 // those that need the same parts of the sum.
 var RowPairs = [3][2]int{{0, 5}, {1, 2}, {3, 4}}
 
-// winogradPairGeneric is winogradPair in plain Go.
+// winogradPairGeneric is [WeightRows] in plain Go.
 func winogradPairGeneric(pair int, dst *float32, pos int, w *float32, tap, c int) {
 	for i := range c {
 		for k := range isa.PanelWidth {
@@ -82,7 +82,7 @@ func winogradPairGeneric(pair int, dst *float32, pos int, w *float32, tap, c int
 	}
 }
 
-// winogradTilesGeneric is winogradTiles in plain Go.
+// winogradTilesGeneric is [MultiplyTiles] in plain Go.
 func winogradTilesGeneric(tiles int, c, v, w *float32, tap, k, more int) {
 	for j := range isa.PanelWidth {
 		var sums [maxEdge * maxEdge * MaxGroup]float32

@@ -131,7 +131,7 @@ func (b *BatchNorm) Finalize(parts []float32, rows, pieceRows int) {
 }
 
 // foldChannels is how many channels the final steps join at a time: the parts
-// of a channel are far apart, those of neighbours share cache lines.
+// of a channel are far apart, the parts of neighboring channels share cache lines.
 const foldChannels = 64
 
 // Fixed sets Mean, InvStd, Scale and Shift from the running statistics, as for
@@ -188,7 +188,7 @@ func ScaleShiftAdd(y, x, scale, shift, res []float32, relu bool) {
 
 // ScaleShiftAddScaled computes y = x*scale + shift + (res*resScale + resShift),
 // then ReLU if relu: as [ScaleShiftAdd] where the shortcut is a convolution
-// with a batch norm of its own. y may be x or res.
+// with its own batch norm. y may be x or res.
 func ScaleShiftAddScaled(y, x, scale, shift, res, resScale, resShift []float32, relu bool) {
 	isa.CheckLen(len(res), len(x), "ScaleShiftAddScaled res")
 	isa.CheckLen(len(resScale), len(scale), "ScaleShiftAddScaled resScale")
@@ -230,6 +230,53 @@ func scaleShiftWide(y, x, scale, shift, res, rs, rb []float32, relu bool) {
 	}
 	scaleShift(y[:full], x[:full], ws, wb, res[:full], wrs, wrb, relu)
 	scaleShift(y[full:], x[full:], scale, shift, res[full:], rs, rb, relu)
+}
+
+// shiftedSums computes, for each of the rows of x,
+//
+//	sum[ch] += x[r][ch]-origin[ch]
+//	sq[ch]  += (x[r][ch]-origin[ch])^2
+func shiftedSums(sum, sq, x, origin []float32) {
+	c := len(sum)
+	if c == 0 || len(x) < c {
+		return
+	}
+	sq, origin = sq[:c], origin[:c]
+	if isa.Lanes() == 0 {
+		shiftedSumsGeneric(sum, sq, x, origin)
+		return
+	}
+	shiftedSumsAsm(&x[0], &sum[0], &sq[0], &origin[0], len(x)/c, c)
+}
+
+// scaleShift computes, for each of the rows of x,
+//
+//	y[r][ch] = x[r][ch]*scale[ch] + shift[ch]                                  if res is nil
+//	y[r][ch] = x[r][ch]*scale[ch] + shift[ch] + res[r][ch]                     if rs is nil
+//	y[r][ch] = x[r][ch]*scale[ch] + shift[ch] + (res[r][ch]*rs[ch] + rb[ch])
+//
+// and, if relu, max(0, .) of it.
+func scaleShift(y, x, scale, shift, res, rs, rb []float32, relu bool) {
+	c, n := len(scale), len(x)
+	if n == 0 {
+		return
+	}
+	y, shift = y[:n], shift[:c]
+	floor := float32(math.Inf(-1))
+	if relu {
+		floor = 0
+	}
+	rows := n / c
+	switch {
+	case isa.Lanes() == 0:
+		scaleShiftGeneric(y, x, scale, shift, res, rs, rb, relu)
+	case res == nil:
+		scaleShiftAsm(&y[0], &x[0], &scale[0], &shift[0], rows, c, floor)
+	case rs == nil:
+		scaleShiftAddAsm(&y[0], &x[0], &res[:n][0], &scale[0], &shift[0], rows, c, floor)
+	default:
+		scaleShiftAddScaledAsm(&y[0], &x[0], &res[:n][0], &scale[0], &shift[0], &rs[:c][0], &rb[:c][0], rows, c, floor)
+	}
 }
 
 func shiftedSumsGeneric(sum, sq, x, origin []float32) {
