@@ -181,6 +181,12 @@ func (c *compiler) lowerNode(n *graph.Node) error {
 		return c.resize(n, op)
 	case graph.ResizeGrad:
 		return c.resizeGrad(n, op)
+	case graph.RoIAlign:
+		c.roiAlign(n, op)
+	case graph.RoIAlignGrad:
+		c.roiAlignGrad(n, op)
+	case graph.Detach:
+		c.alias(n.Out[0], n.In[0])
 	case graph.Reduce:
 		return c.reduce(n, op)
 	case graph.ReduceMaxGrad:

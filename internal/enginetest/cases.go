@@ -16,6 +16,7 @@ func Cases() []Case {
 	t.norms()
 	t.elementwise()
 	t.pools()
+	t.detection()
 	t.reductions()
 	t.shapes()
 	t.losses()

@@ -168,6 +168,13 @@ func eval(op graph.Op, in []array) ([]array, error) {
 	case graph.ResizeGrad:
 		return one(resizeGrad(op, in[0]))
 
+	case graph.RoIAlign:
+		return roiAlign(op, in[0], in[1])
+	case graph.RoIAlignGrad:
+		return roiAlignGrad(op, in[0], in[1])
+	case graph.Detach:
+		return in, nil
+
 	case graph.Reduce:
 		return reduce(op, in[0])
 	case graph.ReduceMaxGrad:
