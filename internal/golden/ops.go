@@ -20,6 +20,9 @@ type Attrs struct {
 	LabelSmoothing                               float32 `json:"label_smoothing"`
 	WeightDecay                                  float32 `json:"weight_decay"`
 	LR                                           []float32
+	Scale                                        float32
+	SamplingRatio                                int `json:"sampling_ratio"`
+	Aligned                                      bool
 }
 
 // Unary are the goldens that are one element-wise function each.
@@ -83,6 +86,8 @@ func (a Attrs) Apply(g *graph.Graph, op string, in []*graph.Value) []*graph.Valu
 		return g.Must(graph.Reduce{Fn: graph.Mean, Axes: []int{2, 3}, Keep: true}, in...)
 	case "upsample_nearest", "upsample_bilinear":
 		return g.Must(graph.Resize{OH: a.Size[0], OW: a.Size[1], Bilinear: op == "upsample_bilinear"}, in...)
+	case "roi_align":
+		return g.Must(graph.RoIAlign{OH: a.Size[0], OW: a.Size[1], Scale: a.Scale, SamplingRatio: a.SamplingRatio, Aligned: a.Aligned}, in...)
 	case "leaky_relu":
 		return g.Must(graph.Unary{Fn: graph.LeakyRelu, A: a.NegativeSlope}, in...)
 	case "clip":
