@@ -151,6 +151,10 @@ func (c *compiler) lowerNode(n *graph.Node) error {
 		return c.batchNormGrad(n, fusedBatchNormGrad{BatchNormGrad: op}, nil)
 	case fusedBatchNormGrad:
 		return c.batchNormGrad(n, op, n.In[5])
+	case graph.GroupNorm:
+		c.groupNorm(n, op)
+	case graph.GroupNormGrad:
+		c.groupNormGrad(n, op)
 	case graph.QuantizeLinear:
 		c.quantize(n, op)
 	case graph.DequantizeLinear:

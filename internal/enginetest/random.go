@@ -89,7 +89,7 @@ func (e Extents) Op(c *Choices) graph.Op {
 	roi := func() graph.RoIAlign {
 		return graph.RoIAlign{OH: n(), OW: n(), Scale: e.float(c), SamplingRatio: small(3), Aligned: c.yes()}
 	}
-	switch c.Below(48) {
+	switch c.Below(50) {
 	case 0, 1:
 		return conv()
 	case 2:
@@ -169,7 +169,11 @@ func (e Extents) Op(c *Choices) graph.Op {
 	case 43:
 		return []graph.Op{graph.SGD{Momentum: e.float(c)}, graph.AdamW{Beta1: 0.9, Beta2: 0.99}, graph.LARS{Momentum: e.float(c), Trust: 0.1}}[c.Below(3)]
 	}
-	switch c.Below(4) {
+	switch c.Below(6) {
+	case 4:
+		return graph.GroupNorm{Groups: n(), Eps: e.float(c)}
+	case 5:
+		return graph.GroupNormGrad{Groups: n()}
 	case 0:
 		return graph.Detach{}
 	case 1:

@@ -5,11 +5,16 @@
 package ref
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/tensor"
 )
+
+// ErrValue is part of the error of an operator that refuses a value, rather than a
+// shape: a label that is no class, an index outside of its axis.
+var ErrValue = errors.New("an input has a value out of range")
 
 // Result holds the values of one run.
 type Result struct{ values map[*graph.Value]array }
@@ -138,6 +143,11 @@ func eval(op graph.Op, in []array) ([]array, error) {
 		return one(batchNormRecomputed(in[0], in[1], in[2], in[3], in[4]))
 	case graph.BatchNormGrad:
 		return batchNormGrad(in), nil
+
+	case graph.GroupNorm:
+		return groupNorm(op, in[0], in[1], in[2]), nil
+	case graph.GroupNormGrad:
+		return groupNormGrad(op, in[0], in[1], in[2], in[3], in[4]), nil
 
 	case graph.Unary:
 		return unary(op, in[0])

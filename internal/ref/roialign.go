@@ -31,7 +31,7 @@ func roiAxis(o graph.RoIAlign, from, to float32, bins, extent int) (samples [][]
 	if n := math.Ceil(float64(bin)); o.SamplingRatio > 0 {
 		count = o.SamplingRatio
 	} else if !(n <= graph.MaxRoISamples) {
-		return nil, 0, fmt.Errorf("%g samples of a bin", n)
+		return nil, 0, fmt.Errorf("%w: %g samples of a bin", ErrValue, n)
 	} else {
 		count = int(n)
 	}
@@ -62,7 +62,7 @@ func eachRoI(o graph.RoIAlign, xs []int, boxes array, f func(out, in int, weight
 		row := boxes.f[5*k : 5*k+5]
 		for _, v := range row {
 			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return fmt.Errorf("box %d is %v", k, row)
+				return fmt.Errorf("%w: box %d is %v", ErrValue, k, row)
 			}
 		}
 		n := int(row[0])
@@ -70,7 +70,7 @@ func eachRoI(o graph.RoIAlign, xs []int, boxes array, f func(out, in int, weight
 			continue
 		}
 		if float64(n) != row[0] || n < 0 || n >= xs[0] {
-			return fmt.Errorf("box %d is of image %g of %d", k, row[0], xs[0])
+			return fmt.Errorf("%w: box %d is of image %g of %d", ErrValue, k, row[0], xs[0])
 		}
 		ys, county, err := roiAxis(o, float32(row[2]), float32(row[4]), o.OH, xs[2])
 		if err != nil {

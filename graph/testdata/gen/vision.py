@@ -41,8 +41,30 @@ def roi_align():
              lambda x, b: torchvision.ops.roi_align(x, b, out, scale, ratio, aligned), [0])
 
 
+def norms():
+    def params(*shape):
+        return [r(*shape, scale=0.3, shift=1), r(*shape, scale=0.3)]
+    for tag, shape, groups in (("4d", (2, 6, 4, 5), 3), ("32", (1, 64, 5, 4), 32), ("3d", (2, 4, 7), 2), ("5d", (2, 4, 2, 3, 2), 4)):
+        case("group_norm_" + tag, "group_norm", dict(groups=groups, eps=1e-5),
+             lambda: [r(*shape, scale=2, shift=0.5)] + params(shape[1]),
+             lambda x, w, b: F.group_norm(x, groups, w, b, 1e-5))
+    for tag, shape, last in (("1", (3, 2, 7), 1), ("2", (2, 3, 4, 5), 2), ("3", (2, 3, 4, 3), 3)):
+        case("layer_norm_" + tag, "layer_norm", dict(eps=1e-6), lambda: [r(*shape, scale=2)] + params(*shape[-last:]),
+             lambda x, w, b: F.layer_norm(x, shape[-last:], w, b, 1e-6))
+    case("instance_norm", "instance_norm", dict(eps=1e-5), lambda: [r(2, 3, 4, 5)] + params(3),
+         lambda x, w, b: F.instance_norm(x, weight=w, bias=b, eps=1e-5))
+
+
+def upsample():
+    for mode, kw in (("nearest", {}), ("bilinear", dict(align_corners=False))):
+        for tag, hw, scale in (("1.5", (5, 7), (1.5, 1.5)), ("mixed", (9, 10), (0.5, 2.3)), ("same", (4, 5), (1.2, 1.1))):
+            size = [int(hw[0] * scale[0]), int(hw[1] * scale[1])]
+            case(f"upsample_{mode}_scale_{tag}", "upsample_" + mode, dict(size=size, scale_hw=scale), lambda: [r(2, 3, *hw)],
+                 lambda x: F.interpolate(x, scale_factor=scale, mode=mode, **kw))
+
+
 def main():
-    for part in (roi_align,):
+    for part in (roi_align, norms, upsample):
         part()
 
 
