@@ -39,6 +39,14 @@ type Port struct {
 	Layout tensor.Layout // of the tensor; NCHW for outputs
 }
 
+// NewTensor makes a tensor that fits the port, filled with zeros.
+func (p Port) NewTensor() *tensor.Tensor {
+	if p.DType == tensor.Int64 {
+		return tensor.NewInt64(p.Shape...)
+	}
+	return tensor.New(p.Shape...)
+}
+
 // Compile turns g into a plan over vars, which must hold every variable of g.
 // Errors name the operator and module path that cannot be compiled.
 func Compile(g *graph.Graph, vars *Vars, opt Options) (*Plan, error) {

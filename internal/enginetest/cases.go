@@ -22,6 +22,7 @@ func Cases() []Case {
 	t.reductions()
 	t.shapes()
 	t.losses()
+	t.visionLosses()
 	t.dropouts()
 	t.optimisers()
 	t.inference()

@@ -216,6 +216,13 @@ func eval(op graph.Op, in []array) ([]array, error) {
 	case graph.BCEWithLogitsGrad:
 		return one(bceWithLogitsGrad(in))
 
+	case graph.SigmoidFocal:
+		return sigmoidFocal(op, in)
+	case graph.SigmoidFocalGrad:
+		return sigmoidFocalGrad(op, in)
+	case graph.OneHot:
+		return oneHot(op, in[0])
+
 	case graph.Dropout:
 		return one(dropout(op, in[0], in[1]))
 
