@@ -253,8 +253,10 @@ func (c *compiler) lowerNode(n *graph.Node) error {
 		return c.ema(n)
 	case graph.GlobalNorm:
 		return c.globalNorm(n)
+	case graph.HostOp:
+		return c.host(n, op)
 	default:
-		return fmt.Errorf("the engine has no kernel for this operator")
+		return fmt.Errorf("the engine has no kernel for this operator: implement graph.HostOp to compute it")
 	}
 	return nil
 }

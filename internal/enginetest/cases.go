@@ -19,6 +19,7 @@ func Cases() []Case {
 	t.pools()
 	t.scaledResizes()
 	t.detection()
+	t.hosts()
 	t.reductions()
 	t.shapes()
 	t.losses()
