@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -37,6 +39,24 @@ var splitNames = map[string]string{
 // a folder inside a class folder that cannot be listed.
 func OpenFolder(fsys fs.FS, opt Options) (*Splits, error) {
 	return openFolder(&fsSource{fsys, opt.fileLimit()}, opt)
+}
+
+// FindPictures returns the pictures of a folder and of the folders below it, in
+// order, as paths that begin with dir, by the rules of [OpenFolder]: hidden files
+// are left out and symbolic links are followed. A folder below dir that cannot be
+// listed is among them; reading it as a picture is an error.
+func FindPictures(dir string) ([]string, error) {
+	list, err := (&fsSource{fsys: os.DirFS(dir)}).list()
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	for _, f := range list.files {
+		if list.closed[f] || IsPicture(f) {
+			found = append(found, filepath.Join(dir, filepath.FromSlash(f)))
+		}
+	}
+	return found, nil
 }
 
 // tree lists the files of a source without their common leading folder.

@@ -43,8 +43,8 @@ func openSource(name string, limit int64) (source, error) {
 	if info.IsDir() {
 		return &fsSource{os.DirFS(name), limit}, nil
 	}
-	if err := notAFile(info.Mode()); err != nil {
-		return nil, fmt.Errorf("%s %w", name, err)
+	if err := limitread.Regular(name, info.Mode()); err != nil {
+		return nil, err
 	}
 	f, err := os.Open(name)
 	if err != nil {
@@ -118,35 +118,19 @@ func leadsBack(dir fs.FileInfo, above []fs.FileInfo) bool {
 	return slices.ContainsFunc(above, func(a fs.FileInfo) bool { return os.SameFile(a, dir) })
 }
 
-// notAFile returns an error if a thing of that mode is neither a regular file nor
-// a folder. Opening such a thing, a named pipe for example, could block for ever.
-func notAFile(mode fs.FileMode) error {
-	switch {
-	case mode.IsRegular(), mode.IsDir():
-		return nil
-	case mode&fs.ModeNamedPipe != 0:
-		return errors.New("is a named pipe, not a file")
-	case mode&fs.ModeSocket != 0:
-		return errors.New("is a socket, not a file")
-	case mode&fs.ModeDevice != 0:
-		return errors.New("is a device, not a file")
-	}
-	return errors.New("is not a regular file")
-}
-
 func (s *fsSource) read(name string, buf []byte) ([]byte, error) {
 	info, err := fs.Stat(s.fsys, name)
 	if err != nil {
 		return nil, short(err)
 	}
-	if err := notAFile(info.Mode()); err != nil {
-		return nil, err
-	}
 	if info.IsDir() {
 		if _, err := fs.ReadDir(s.fsys, name); err != nil {
 			return nil, short(err)
 		}
-		return nil, fmt.Errorf("is a folder nested more than %d deep, or was closed when the dataset was opened", maxDepth)
+		return nil, fmt.Errorf("folders are nested more than %d deep", maxDepth)
+	}
+	if err := limitread.Regular(path.Base(name), info.Mode()); err != nil {
+		return nil, err
 	}
 	f, err := s.fsys.Open(name)
 	if err != nil {
