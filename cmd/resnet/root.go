@@ -99,7 +99,7 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:     "resnet",
 		Version: version().Version,
-		Short: "Train, evaluate and use residual networks",
+		Short:   "Train, evaluate and use residual networks",
 		Long: `resnet trains, evaluates and uses residual networks, in pure Go on the CPU.
 
 MODEL is a name (see "resnet models"), a model file, or NAME@FILE for a file
