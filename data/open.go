@@ -1,11 +1,14 @@
 package data
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -82,6 +85,13 @@ func Open(spec string, opt Options) (*Splits, error) {
 
 func openDir(kind, path string, opt Options) (*Splits, error) {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) && kind == "idx" {
+		// idx:DIR/emnist-letters: one of several datasets of a folder.
+		dir, prefix := filepath.Split(path)
+		if s, err := openIDX(os.DirFS(cmp.Or(dir, ".")), prefix+"-", opt); err == nil {
+			return s, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/embedded"
-	"github.com/resnet-go/resnet/internal/steadyfile"
+	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/modelfile/keras"
 	"github.com/resnet-go/resnet/models"
@@ -179,7 +179,7 @@ func openEmbedded() (*Result, error) {
 
 // explainOpen adds to the error of opening a model file what to do about it.
 func explainOpen(path string, err error) error {
-	var special *steadyfile.NotRegularError
+	var special *limitread.NotRegularError
 	switch {
 	case errors.As(err, &special) && special.Mode.IsDir():
 		return fmt.Errorf("%s is a folder; a model is a file, such as %s", path, filepath.Join(path, "best.safetensors"))

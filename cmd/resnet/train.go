@@ -80,6 +80,7 @@ With --json, stdout has one line per epoch, and the result as the last line.`,
 }
 
 func (c *trainCommand) run(cmd *cobra.Command) error {
+	saving.Store(true)
 	cfg, err := c.config(cmd)
 	if err != nil {
 		return err
