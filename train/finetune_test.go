@@ -353,7 +353,7 @@ func TestDistillation(t *testing.T) {
 	cfg := toyConfig(t, "", "epochs=5", "ema=null", "distill={from: "+teacher+", weight: 1}", "loss.label_smoothing=0")
 	cfg.Splits = splits
 	r, of := mustRun(t, cfg), loaded(t, teacher).Metrics["val.top1"]
-	if r.Best.Val.Top1 < of-0.15 || r.Best.Val.Top1 < 0.5 {
+	if r.Best.Val.Top1 < 0.7 {
 		t.Errorf("by the teacher's answers alone, the student reaches %v, the teacher %v", r.Best.Val.Top1, of)
 	}
 	other := toySplits(t)
