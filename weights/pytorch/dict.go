@@ -50,7 +50,7 @@ func (r *Reader) choose(root any, want string) error {
 	_, isModule := root.(*object)
 	flat := isModule || f.direct(top)
 	named := len(found) > 0 && found[0].rank < len(preferred)
-	if flat && !named {
+	if isModule || flat && !named {
 		// The top is the state dict; dictionaries in it are parts of it.
 		found = slices.Insert(found, 0, candidate{"", top, 0})
 	}

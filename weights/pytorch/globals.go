@@ -70,10 +70,11 @@ var globals = func() map[string]*global {
 		add(global{name: name, call: first})
 	}
 	add(global{name: "torch.jit._pickle.restore_type_tag", call: first})
-	add(global{name: "copyreg._reconstructor", call: reconstruct})
-	add(global{name: "copy_reg._reconstructor", call: reconstruct})
-	add(global{name: "copyreg.__newobj__", call: reconstruct})
-	add(global{name: "copy_reg.__newobj__", call: reconstruct})
+	for _, module := range []string{"copyreg", "copy_reg"} {
+		for _, name := range []string{"_reconstructor", "__newobj__", "__newobj_ex__"} {
+			add(global{name: module + "." + name, call: reconstruct})
+		}
+	}
 	add(global{name: "collections.defaultdict", call: func(*unpickler, tuple) (any, error) { return &dict{}, nil }})
 	for _, name := range []string{"builtins", "__builtin__"} {
 		add(global{name: name + ".set", call: first})

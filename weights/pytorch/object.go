@@ -54,7 +54,12 @@ func harms(module, name string) bool {
 		at = at[:i]
 	}
 	full := module + "." + name
-	return strings.Contains(name, "__") || slices.ContainsFunc(dangerousNames, func(d string) bool { return full == d })
+	for part := range strings.SplitSeq(name, ".") { // such as function.__globals__
+		if strings.HasPrefix(part, "__") && strings.HasSuffix(part, "__") {
+			return true
+		}
+	}
+	return slices.Contains(dangerousNames, full)
 }
 
 // unknown returns the global for an object that is not in globals.
