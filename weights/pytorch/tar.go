@@ -23,7 +23,7 @@ const window = 4 << 10
 func isTar(b []byte) bool { return len(b) > 262 && string(b[257:262]) == "ustar" }
 
 func (r *Reader) openTar(ra io.ReaderAt, size int64) (any, error) {
-	members := map[string]*member{}
+	members := map[string]*tarMember{}
 	sr := io.NewSectionReader(ra, 0, size)
 	for tr := tar.NewReader(sr); len(members) < 64; {
 		h, err := tr.Next()
@@ -43,7 +43,7 @@ func (r *Reader) openTar(ra io.ReaderAt, size int64) (any, error) {
 		if members[h.Name] != nil {
 			return nil, badf("the tar archive has %s twice", clip(h.Name))
 		}
-		members[h.Name] = &member{ra: ra, name: h.Name, at: at, end: at + h.Size}
+		members[h.Name] = &tarMember{ra: ra, name: h.Name, at: at, end: at + h.Size}
 	}
 	for _, name := range []string{"storages", "tensors", "pickle"} {
 		if members[name] == nil {
@@ -72,15 +72,15 @@ func (r *Reader) openTar(ra io.ReaderAt, size int64) (any, error) {
 	})
 }
 
-// member is a member of the archive, read from at on.
-type member struct {
+// tarMember is a member of the archive, read from at on.
+type tarMember struct {
 	ra      io.ReaderAt
 	name    string
 	at, end int64
 }
 
 // take reads the next n bytes.
-func (m *member) take(b []byte) error {
+func (m *tarMember) take(b []byte) error {
 	if int64(len(b)) > m.end-m.at {
 		return badf("the member %s of the tar archive is cut off", m.name)
 	}
@@ -92,7 +92,7 @@ func (m *member) take(b []byte) error {
 }
 
 // pickle reads the next pickle, which has at most limit bytes.
-func (m *member) pickle(limit int64, persID func(any) (any, error)) (any, error) {
+func (m *tarMember) pickle(limit int64, persID func(any) (any, error)) (any, error) {
 	b := make([]byte, min(limit, m.end-m.at))
 	if err := m.take(b); err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func (m *member) pickle(limit int64, persID func(any) (any, error)) (any, error)
 }
 
 // count reads how many things follow, each of at least least bytes.
-func (m *member) count(least int64) (int64, error) {
+func (m *tarMember) count(least int64) (int64, error) {
 	v, err := m.pickle(window, noID)
 	if err != nil {
 		return 0, err
@@ -119,7 +119,7 @@ func (m *member) count(least int64) (int64, error) {
 func noID(any) (any, error) { return nil, badf("a persistent id is where none can be") }
 
 // fields reads a pickle of a tuple or list of n values.
-func (m *member) fields(n int, limit int64) ([]any, error) {
+func (m *tarMember) fields(n int, limit int64) ([]any, error) {
 	v, err := m.pickle(limit, noID)
 	if err != nil {
 		return nil, err
@@ -138,7 +138,7 @@ func (m *member) fields(n int, limit int64) ([]any, error) {
 }
 
 // storages reads where each storage is, by its key.
-func (a *tarFile) storages(m *member) (map[string]*storage, error) {
+func (a *tarFile) storages(m *tarMember) (map[string]*storage, error) {
 	n, err := m.count(16)
 	if err != nil {
 		return nil, err
@@ -187,7 +187,7 @@ func (a *tarFile) storages(m *member) (map[string]*storage, error) {
 }
 
 // tarTensors reads the views of the storages, by the keys that the pickle has.
-func tarTensors(m *member, storages map[string]*storage) (map[string]*view, error) {
+func tarTensors(m *tarMember, storages map[string]*storage) (map[string]*view, error) {
 	n, err := m.count(20)
 	if err != nil {
 		return nil, err
