@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/image/bmp"
 	"golang.org/x/image/webp"
+
+	"github.com/resnet-go/resnet/internal/mistaken"
 )
 
 // DefaultMaxPixels is the default limit of a picture that is decoded: 89,478,485
@@ -101,6 +103,9 @@ func decodeConfig(kind format, data []byte) (image.Config, error) {
 	case formatBMP:
 		cfg, err = bmp.DecodeConfig(r)
 	default:
+		if what := mistaken.For(data[:min(len(data), mistaken.Head)]); what != "" {
+			return cfg, fmt.Errorf("imaging: %w, but %s (starts with %q)", ErrFormat, what, data[:min(len(data), 8)])
+		}
 		return cfg, fmt.Errorf("imaging: %w (starts with %q)", ErrFormat, data[:min(len(data), 8)])
 	}
 	if err != nil {
