@@ -115,6 +115,13 @@ func (s *Splits) MultiLabel() bool {
 	return false
 }
 
+// OnClose has f called by Close, for those that open datasets elsewhere.
+func (s *Splits) OnClose(f func() error) { s.close = f }
+
+// Finish holds out a validation part as the options of [Open] say, and returns an
+// error if there are no samples, for those that open datasets elsewhere.
+func (s *Splits) Finish(opt Options) (*Splits, error) { return s.finish(opt) }
+
 // Close closes the files that the parts read from, which must not be used
 // afterwards.
 func (s *Splits) Close() error {
