@@ -114,10 +114,10 @@ func newAxis(in, out int) axis {
 	return a
 }
 
-// upsampled returns the largest of the logits z [classes zh zw] at each pixel of a
-// w by h picture. Rows are independent, so that threads do not change the result.
-func upsampled(z []float32, classes, zh, zw, w, h, threads int) *Mask {
-	m := &Mask{W: w, H: h, Pix: make([]uint8, w*h)}
+// upsample interpolates logits z [classes zh zw] to w by h pixels and calls each
+// with every row, [classes w], from several goroutines. Rows are independent, so
+// that threads do not change what a row gets.
+func upsample(z []float32, classes, zh, zw, w, h, threads int, each func(y int, row []float32)) {
 	ys, xs := newAxis(zh, h), newAxis(zw, w)
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
@@ -126,25 +126,45 @@ func upsampled(z []float32, classes, zh, zw, w, h, threads int) *Mask {
 	var wg sync.WaitGroup
 	for range min(threads, h) {
 		wg.Go(func() {
-			line, best := make([]float32, zw), make([]float32, w)
+			line, out := make([]float32, zw), make([]float32, classes*w)
 			for y := int(next.Add(1)) - 1; y < h; y = int(next.Add(1)) - 1 {
-				row := m.Pix[y*w : (y+1)*w]
 				for c := range classes {
 					plane := z[c*zh*zw : (c+1)*zh*zw]
 					lo, hi, t := plane[ys.lo[y]*zw:][:zw], plane[ys.hi[y]*zw:][:zw], ys.t[y]
 					for x := range line {
 						line[x] = lo[x] + t*(hi[x]-lo[x])
 					}
+					row := out[c*w : (c+1)*w]
 					for x := range row {
 						a, b := line[xs.lo[x]], line[xs.hi[x]]
-						if v := a + xs.t[x]*(b-a); c == 0 || v > best[x] {
-							best[x], row[x] = v, uint8(c)
-						}
+						row[x] = a + xs.t[x]*(b-a)
 					}
 				}
+				each(y, out)
 			}
 		})
 	}
 	wg.Wait()
+}
+
+// largest writes the class with the largest logit of each pixel of a row.
+func largest(dst []uint8, row []float32) {
+	w := len(dst)
+	clear(dst)
+	best := row[:w]
+	for c := 1; c*w < len(row); c++ {
+		for x, v := range row[c*w : (c+1)*w] {
+			if v > best[x] {
+				best[x], dst[x] = v, uint8(c)
+			}
+		}
+	}
+}
+
+// upsampled returns the largest of the logits z [classes zh zw] at each pixel of a
+// w by h picture.
+func upsampled(z []float32, classes, zh, zw, w, h, threads int) *Mask {
+	m := &Mask{W: w, H: h, Pix: make([]uint8, w*h)}
+	upsample(z, classes, zh, zw, w, h, threads, func(y int, row []float32) { largest(m.Pix[y*w:(y+1)*w], row) })
 	return m
 }
