@@ -40,6 +40,9 @@ func (r *Result) fit(cfg models.Config, opt Options) error {
 	if len(r.Source.Dicts) > 1 {
 		r.Notes = append(r.Notes, fmt.Sprintf("state dict %q was chosen of %q", r.Source.Dict, r.Source.Dicts))
 	}
+	if opt.Backbone {
+		tensors = r.backbone(draft, tensors)
+	}
 	fitted(&cfg, draft, tensors)
 	if opt.Classes > 0 {
 		cfg.Classes = opt.Classes
@@ -48,18 +51,22 @@ func (r *Result) fit(cfg models.Config, opt Options) error {
 	if err != nil {
 		return err
 	}
-	state, report, err := weights.Fit(nn.Wants(net), tensors, weights.FitOptions{Partial: opt.Partial})
+	partial := opt.Partial || r.NewHead
+	state, report, err := weights.Fit(nn.Wants(net), tensors, weights.FitOptions{Partial: partial})
 	report.Renamed = how
 	r.Report = report
+	if err == nil && !opt.Partial && r.NewHead {
+		err = onlyHeadMissing(net, report)
+	}
 	if err != nil {
 		return err
 	}
-	if opt.Partial {
+	if partial {
 		if err := nn.Init(net, opt.Seed); err != nil {
 			return err
 		}
 	}
-	if _, err := nn.Load(net, state, nn.LoadOptions{Partial: opt.Partial, Share: true}); err != nil {
+	if _, err := nn.Load(net, state, nn.LoadOptions{Partial: partial, Share: true}); err != nil {
 		return err
 	}
 	return r.describe(net, cfg, family)

@@ -46,6 +46,12 @@ type Options struct {
 	// Classes is the number of classes; 0 means as many as the file's last
 	// layer has. Another number than the file's needs Partial.
 	Classes int
+	// Backbone is for training on other classes: it takes the tensors of the network
+	// and leaves out others, such as those of a projector or of a second encoder in
+	// files of self-supervised training; only the last layer may be missing, which
+	// then has fresh values drawn by Seed (see [Result].NewHead). It has no effect on
+	// files that describe their own network.
+	Backbone bool
 	// Deferred leaves large tensors in the file until they are needed, see
 	// [weights.LoadOptions]. Keras files are read whole.
 	Deferred bool
@@ -75,6 +81,9 @@ type Result struct {
 	// the file but its origin leaves no doubt; Why names the origin.
 	Preprocess *data.Preprocess
 	Why        string
+	// NewHead is set if the file had no last layer for the network, see
+	// [Options].Backbone.
+	NewHead bool
 	// Source describes where the tensors came from, Size is the bytes of the file.
 	Source *weights.Source
 	Size   int64
