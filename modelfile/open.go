@@ -67,7 +67,11 @@ type Result struct {
 	// models, and nil for an ONNX graph or a Keras model.
 	Module nn.Module
 	Model  *models.Model
-	// Input is the shape of one picture, [C H W]; the output is [N Classes].
+	// Task is what the network is for.
+	Task models.Task
+	// Input is the shape of one picture, [C H W]; the output is [N Classes] of
+	// pictures, or [N Classes H W] of their pixels in segmentation, where H and W are
+	// those for which the network is meant.
 	Input   tensor.Shape
 	Classes int
 	// File is the network as the content of one of our own files: its architecture
@@ -241,7 +245,7 @@ func openDescribed(h *weights.Handle, opt Options) (*Result, error) {
 // FromFile makes the network that one of our own model files describes. Errors
 // begin with name.
 func FromFile(name string, file *weights.File) (*Result, error) {
-	r := &Result{File: file.ModelOnly()}
+	r := &Result{File: file.ModelOnly(), Task: models.Classification}
 	var err error
 	switch arch := r.File.Architecture; {
 	case len(arch) == 0:
@@ -257,7 +261,7 @@ func FromFile(name string, file *weights.File) (*Result, error) {
 			r.Model, err = cfg.Build()
 		}
 		if err == nil {
-			r.Module, r.Input, r.Classes = r.Model, r.Model.Input(), cfg.Classes
+			r.Module, r.Task, r.Input, r.Classes = r.Model, cfg.Task(), r.Model.Input(), cfg.Classes
 		}
 	}
 	if err == nil {

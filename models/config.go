@@ -46,6 +46,10 @@ type Config struct {
 	GateBias     float32       `json:"gate_bias,omitempty"`     // first bias of the gates of joins and highways
 	AvgDown      bool          `json:"avg_down,omitempty"`      // projections average before they subsample (ResNet-D)
 	Blur         bool          `json:"blur,omitempty"`          // blur before subsampling
+
+	// Segmentation is the head of a network that gives every pixel a class; nil for
+	// a classifier.
+	Segmentation *SegmentationHead `json:"segmentation,omitempty"`
 }
 
 // BlockKind is the kind of all blocks of a network.
@@ -147,6 +151,11 @@ func (cfg Config) Check() error {
 	if err := cfg.checkKnobs(); err != nil {
 		return fail("%w", err)
 	}
+	if cfg.Segmentation != nil {
+		if err := cfg.Segmentation.check(cfg); err != nil {
+			return fail("segmentation: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -193,10 +202,20 @@ func (cfg Config) Depth() int {
 
 // Model is a network with its description, which a model file keeps so that
 // the network can be built from it again. Its modules and keys are those of the network
-// inside.
+// inside: a classifier or a network with another head, one of which is nil.
 type Model struct {
 	*ResNet
+	Segmenter
 	Config Config
+}
+
+// Forward runs the network inside: logits [N classes] of a classifier, logits
+// [N classes H W] of a segmentation network.
+func (m *Model) Forward(c *nn.Context, x *graph.Value) *graph.Value {
+	if m.Segmenter != nil {
+		return m.Segmenter.Forward(c, x)
+	}
+	return m.ResNet.Forward(c, x)
 }
 
 // Input returns the shape [C H W] of the images that the model is meant for.
@@ -212,6 +231,10 @@ func (cfg Config) Build() (*Model, error) {
 		return nil, err
 	}
 	cfg.Layers, cfg.Dilate = slices.Clone(cfg.Layers), slices.Clone(cfg.Dilate)
+	if cfg.Segmentation != nil {
+		cfg.Segmentation = cfg.Segmentation.clone()
+		return &Model{Segmenter: newSegmenter(cfg), Config: cfg}, nil
+	}
 	return &Model{ResNet: newResNet(cfg), Config: cfg}, nil
 }
 
