@@ -46,6 +46,9 @@ type Config struct {
 	GateBias     float32       `json:"gate_bias,omitempty"`     // first bias of the gates of joins and highways
 	AvgDown      bool          `json:"avg_down,omitempty"`      // projections average before they subsample (ResNet-D)
 	Blur         bool          `json:"blur,omitempty"`          // blur before subsampling
+
+	// Detection is the head of a network that finds objects; nil for a classifier.
+	Detection *DetectionHead `json:"detection,omitempty"`
 }
 
 // BlockKind is the kind of all blocks of a network.
@@ -147,6 +150,11 @@ func (cfg Config) Check() error {
 	if err := cfg.checkKnobs(); err != nil {
 		return fail("%w", err)
 	}
+	if cfg.Detection != nil {
+		if err := cfg.Detection.check(cfg); err != nil {
+			return fail("detection: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -193,10 +201,20 @@ func (cfg Config) Depth() int {
 
 // Model is a network with its description, which a model file keeps so that
 // the network can be built from it again. Its modules and keys are those of the network
-// inside.
+// inside: a classifier or a network with another head, one of which is nil.
 type Model struct {
 	*ResNet
+	Detector
 	Config Config
+}
+
+// Forward runs the network inside: logits [N classes] of a classifier; see
+// [RetinaNet] for detectors.
+func (m *Model) Forward(c *nn.Context, x *graph.Value) *graph.Value {
+	if m.Detector != nil {
+		return m.Detector.Forward(c, x)
+	}
+	return m.ResNet.Forward(c, x)
 }
 
 // Input returns the shape [C H W] of the images that the model is meant for.
@@ -212,6 +230,10 @@ func (cfg Config) Build() (*Model, error) {
 		return nil, err
 	}
 	cfg.Layers, cfg.Dilate = slices.Clone(cfg.Layers), slices.Clone(cfg.Dilate)
+	if cfg.Detection != nil {
+		cfg.Detection = cfg.Detection.clone()
+		return &Model{Detector: newDetector(cfg), Config: cfg}, nil
+	}
 	return &Model{ResNet: newResNet(cfg), Config: cfg}, nil
 }
 
