@@ -54,7 +54,7 @@ func New(net *models.Model, vars *engine.Vars, opt infer.Options) (*Detector, er
 	d := &Detector{head: h, channels: net.Config.InChannels, classes: net.Config.Classes, transform: newTransform(h)}
 	switch m := net.Detector.(type) {
 	case *models.RetinaNet:
-		d.finder = &retina{net: m, head: h, classes: d.classes, grids: map[inputSize][][]boxes.Box{}}
+		d.finder = &retina{net: m, head: h, classes: d.classes, levels: map[inputSize][]boxes.Level{}}
 	default:
 		return nil, fmt.Errorf("detect: %s has an unknown kind of detector, %T", net.Config.Name, m)
 	}

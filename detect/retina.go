@@ -18,8 +18,8 @@ type retina struct {
 	head    *models.DetectionHead
 	classes int
 
-	mu    sync.Mutex
-	grids map[inputSize][][]boxes.Box // the anchors of each level
+	mu     sync.Mutex
+	levels map[inputSize][]boxes.Level
 }
 
 // Outputs of the query, each with the number of a level.
@@ -31,18 +31,15 @@ const (
 func (r *retina) query() infer.Query {
 	return infer.Query{Name: "detect", Build: func(t *nn.Traced) error {
 		features, logits, deltas := r.net.Levels(t)
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		key := inputSize{t.Input.Shape[2], t.Input.Shape[3]}
-		r.grids[key] = nil
+		var levels []boxes.Level
 		for i, f := range features {
 			t.Graph.Output(fmt.Sprintf(logitsOutput, i), logits[i])
 			t.Graph.Output(fmt.Sprintf(deltasOutput, i), deltas[i])
-			anchors := r.head.Anchors
-			anchors.Sizes = anchors.Sizes[i : i+1]
-			level := boxes.Level{H: f.Shape[2], W: f.Shape[3]}
-			r.grids[key] = append(r.grids[key], anchors.Grid(key.h, key.w, []boxes.Level{level}))
+			levels = append(levels, boxes.Level{H: f.Shape[2], W: f.Shape[3]})
 		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.levels[inputSize{t.Input.Shape[2], t.Input.Shape[3]}] = levels
 		return nil
 	}}
 }
@@ -53,8 +50,14 @@ type inputSize struct{ h, w int }
 // anchors returns the anchors of each level for an input whose plan is compiled.
 func (r *retina) anchors(size inputSize) [][]boxes.Box {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.grids[size]
+	levels := r.levels[size]
+	r.mu.Unlock()
+	grids := make([][]boxes.Box, len(levels))
+	for i, l := range levels {
+		one := boxes.Anchors{Sizes: r.head.Anchors.Sizes[i : i+1], Ratios: r.head.Anchors.Ratios}
+		grids[i] = one.Grid(size.h, size.w, []boxes.Level{l})
+	}
+	return grids
 }
 
 var unitCoder = boxes.Coder{Weights: [4]float32{1, 1, 1, 1}}

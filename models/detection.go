@@ -15,6 +15,8 @@ import (
 type Detector interface {
 	nn.Module
 
+	Heads() []Head // the parts that are not the backbone
+
 	// Pyramid returns the backbone with the feature pyramid on it, whose state-dict
 	// keys begin with "backbone.".
 	Pyramid() *PyramidBackbone
@@ -73,6 +75,12 @@ func (h *DetectionHead) clone() *DetectionHead {
 		own.Anchors.Sizes[i] = slices.Clone(s)
 	}
 	return &own
+}
+
+// channels sets the mean and deviation of inputs that are not RGB to those of gray
+// pictures of ImageNet.
+func (h *DetectionHead) channels(n int) {
+	h.Mean, h.Std = slices.Repeat([]float32{0.449}, n), slices.Repeat([]float32{0.226}, n)
 }
 
 // check returns an error that names a field of h that does not go with cfg.

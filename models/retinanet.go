@@ -41,6 +41,12 @@ func newRetinaNet(cfg Config) *RetinaNet {
 // Pyramid implements [Detector].
 func (r *RetinaNet) Pyramid() *PyramidBackbone { return r.Backbone }
 
+// Heads implements [Detector].
+func (r *RetinaNet) Heads() []Head {
+	const cls, reg = "head.classification_head", "head.regression_head"
+	return []Head{{Path: cls, Last: cls + ".cls_logits"}, {Path: reg}}
+}
+
 // Forward runs the backbone and, on each level of the pyramid, the heads.
 func (r *RetinaNet) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	var levels, logits, deltas []*graph.Value
