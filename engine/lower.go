@@ -151,6 +151,10 @@ func (c *compiler) lowerNode(n *graph.Node) error {
 		return c.batchNormGrad(n, fusedBatchNormGrad{BatchNormGrad: op}, nil)
 	case fusedBatchNormGrad:
 		return c.batchNormGrad(n, op, n.In[5])
+	case graph.GroupNorm:
+		c.groupNorm(n, op)
+	case graph.GroupNormGrad:
+		c.groupNormGrad(n, op)
 	case graph.QuantizeLinear:
 		c.quantize(n, op)
 	case graph.DequantizeLinear:
@@ -181,6 +185,12 @@ func (c *compiler) lowerNode(n *graph.Node) error {
 		return c.resize(n, op)
 	case graph.ResizeGrad:
 		return c.resizeGrad(n, op)
+	case graph.RoIAlign:
+		c.roiAlign(n, op)
+	case graph.RoIAlignGrad:
+		c.roiAlignGrad(n, op)
+	case graph.Detach:
+		c.alias(n.Out[0], n.In[0])
 	case graph.Reduce:
 		return c.reduce(n, op)
 	case graph.ReduceMaxGrad:

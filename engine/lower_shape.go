@@ -22,6 +22,16 @@ func (c *compiler) reshape(n *graph.Node) error {
 	return nil
 }
 
+// alias makes v another name of the value of.
+func (c *compiler) alias(v, of *graph.Value) {
+	if at, ok := c.at[of]; ok {
+		c.at[v] = at
+	}
+	if slot, ok := c.ints[of]; ok {
+		c.ints[v] = slot
+	}
+}
+
 func (c *compiler) permute(n *graph.Node, o graph.Permute) error {
 	in, out := n.In[0].Shape, n.Out[0].Shape
 	rank := len(in)

@@ -20,6 +20,10 @@ type Attrs struct {
 	LabelSmoothing                               float32 `json:"label_smoothing"`
 	WeightDecay                                  float32 `json:"weight_decay"`
 	LR                                           []float32
+	Scale                                        float32
+	ScaleHW                                      [2]float64 `json:"scale_hw"`
+	SamplingRatio                                int        `json:"sampling_ratio"`
+	Aligned                                      bool
 }
 
 // Unary are the goldens that are one element-wise function each.
@@ -70,6 +74,12 @@ func (a Attrs) Apply(g *graph.Graph, op string, in []*graph.Value) []*graph.Valu
 		}
 		out := g.Must(graph.BatchNormTrain{Eps: a.Eps, Momentum: a.Momentum}, in...)
 		return []*graph.Value{out[0], out[3], out[4]}
+	case "group_norm":
+		return []*graph.Value{graph.GroupNormOf(g, in[0], in[1], in[2], a.Groups, a.Eps)}
+	case "layer_norm":
+		return []*graph.Value{graph.LayerNorm(g, in[0], in[1], in[2], a.Eps)}
+	case "instance_norm":
+		return []*graph.Value{graph.InstanceNorm(g, in[0], in[1], in[2], a.Eps)}
 	case "l2_normalize":
 		squares := g.Must1(graph.Reduce{Fn: graph.Sum, Axes: []int{a.Axis}, Keep: true}, g.Must1(graph.Unary{Fn: graph.Square}, in[0]))
 		norm := g.Must1(graph.Unary{Fn: graph.Sqrt}, squares)
@@ -82,7 +92,9 @@ func (a Attrs) Apply(g *graph.Graph, op string, in []*graph.Value) []*graph.Valu
 	case "global_avg_pool":
 		return g.Must(graph.Reduce{Fn: graph.Mean, Axes: []int{2, 3}, Keep: true}, in...)
 	case "upsample_nearest", "upsample_bilinear":
-		return g.Must(graph.Resize{OH: a.Size[0], OW: a.Size[1], Bilinear: op == "upsample_bilinear"}, in...)
+		return g.Must(graph.Resize{OH: a.Size[0], OW: a.Size[1], Bilinear: op == "upsample_bilinear", ScaleH: a.ScaleHW[0], ScaleW: a.ScaleHW[1]}, in...)
+	case "roi_align":
+		return g.Must(graph.RoIAlign{OH: a.Size[0], OW: a.Size[1], Scale: a.Scale, SamplingRatio: a.SamplingRatio, Aligned: a.Aligned}, in...)
 	case "leaky_relu":
 		return g.Must(graph.Unary{Fn: graph.LeakyRelu, A: a.NegativeSlope}, in...)
 	case "clip":

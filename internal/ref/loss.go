@@ -30,7 +30,7 @@ func weightedTargets(o graph.CrossEntropy, in []array) (t array, total float64, 
 				continue
 			}
 			if label < 0 || label >= int64(classes) {
-				return t, 0, fmt.Errorf("label %d of sample %d is not in 0..%d", label, n, classes-1)
+				return t, 0, fmt.Errorf("%w: label %d of sample %d is not in 0..%d", ErrValue, label, n, classes-1)
 			}
 			row[label] = 1
 			total += weight(int(label))
