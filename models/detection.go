@@ -105,6 +105,9 @@ func (h *DetectionHead) check(cfg Config) error {
 			return fmt.Errorf("%s is %d, want %d to %d", p.what, p.n, p.lo, p.high)
 		}
 	}
+	if h.V2 && h.Kind == DetectorRetinaNet && h.Channels%headGroups != 0 {
+		return fmt.Errorf("channels is %d, want a multiple of %d for the group norms of version 2", h.Channels, headGroups)
+	}
 	if h.MaxSize < h.MinSize {
 		return fmt.Errorf("max_size is %d, want at least min_size %d", h.MaxSize, h.MinSize)
 	}
@@ -258,7 +261,7 @@ func detectionOptions(name string) (opts []Option, ok bool, err error) {
 func detectionTable() []named {
 	var rows []named
 	for _, k := range detectionKinds() {
-		for v, suffix := range []string{detectionSuffix} {
+		for v, suffix := range []string{detectionSuffix, detectionSuffixV2} {
 			about := fmt.Sprintf("detection: %s on ResNet-50, version %d", k.about, v+1)
 			rows = append(rows, named{k.prefix + "resnet50" + suffix, about, []Option{layers50, k.apply(v == 1)}})
 		}

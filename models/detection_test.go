@@ -26,7 +26,7 @@ func TestGoldenRetinaNet(t *testing.T) {
 	for _, v := range []struct {
 		file, name string
 		eps        float32
-	}{{"retinanet", "retinanet_resnet18_fpn", 0}} {
+	}{{"retinanet", "retinanet_resnet18_fpn", 0}, {"retinanet_v2", "retinanet_resnet18_fpn_v2", 1e-5}} {
 		want, _ := golden.Load(t, "testdata/detection/"+v.file+".safetensors")
 		m, err := New(v.name, Classes(5), func(c *Config) { c.Detection.NormEps = v.eps })
 		if err != nil {

@@ -129,13 +129,21 @@ func headForward(c *nn.Context, convs []nn.Sequential, x *graph.Value) *graph.Va
 	return x
 }
 
-// headConvs returns the four 3x3 convolutions of a head, each with a ReLU.
+// headGroups is the number of groups of the heads' norms.
+const headGroups = 32
+
+// headConvs returns the four 3x3 convolutions of a head, each with a ReLU; with
+// norm, a group norm instead of a bias.
 func headConvs(channels int, norm bool) []nn.Sequential {
 	var convs []nn.Sequential
 	for range 4 {
 		conv := headOutput(channels, channels)
+		if norm {
+			conv.Bias = nil
+			convs = append(convs, nn.Sequential{conv, nn.NewGroupNorm(headGroups, channels), nn.NewReLU()})
+			continue
+		}
 		convs = append(convs, nn.Sequential{conv, nn.NewReLU()})
-		_ = norm
 	}
 	return convs
 }

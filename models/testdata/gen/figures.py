@@ -150,7 +150,7 @@ def main():
         assert out[name]["params"] == weights.meta["num_params"]
     for encoder in ("resnet18", "resnet34", "resnet50"):
         add(f"unet_{encoder}", "segmentation_models_pytorch Unet", lambda e=encoder: smp.Unet(e, encoder_weights=None, classes=21), 256)
-    for version in ("retinanet_resnet50_fpn",):
+    for version in ("retinanet_resnet50_fpn", "retinanet_resnet50_fpn_v2"):
         build = getattr(torchvision.models.detection, version)
         add(version, "torchvision: backbone and head", lambda b=build: OneStage(b(weights=None, weights_backbone=None)), 800,
             published=torchvision.models.get_model_weights(version).DEFAULT.meta["_ops"])
