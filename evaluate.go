@@ -11,6 +11,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/metrics"
+	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -68,6 +69,9 @@ func (e *Evaluation) Worst(n int) []SamplePrediction {
 // with the labels. Classes are matched as [Model.LabelsOf] does. The error for a
 // picture that cannot be decoded is a *data.SampleError.
 func (m *Model) Evaluate(ctx context.Context, ds data.Dataset, opt EvaluateOptions) (*Evaluation, error) {
+	if err := m.isFor(models.Classification, "Evaluate"); err != nil {
+		return nil, err
+	}
 	labels, err := m.LabelsOf(ds)
 	if err != nil {
 		return nil, err

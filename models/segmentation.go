@@ -159,6 +159,12 @@ var segmentationKinds = []segmentationKind{
 // segmentation networks have unless an option sets another.
 const VOCClasses = 21
 
+// VOCNames returns the names of Pascal VOC's classes, with the background first.
+func VOCNames() []string {
+	return []string{"background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
+		"dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"}
+}
+
 // AuxHead sets whether a segmentation network has an auxiliary classifier.
 func AuxHead(on bool) Option {
 	return func(c *Config) {

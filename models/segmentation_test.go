@@ -119,9 +119,11 @@ func TestSegmentationErrors(t *testing.T) {
 		"width is 0":              func(h *SegmentationHead) { h.Width = 0 },
 		"decoder is for unet":     func(h *SegmentationHead) { h.Decoder = []int{1} },
 		"dropout":                 func(h *SegmentationHead) { h.Dropout = 1 },
-		"aux is for":              func(h *SegmentationHead) { *h = SegmentationHead{Kind: SegmenterUNet, Aux: true, Decoder: []int{1, 1, 1, 1, 1}} },
-		"decoder has 2 blocks":    func(h *SegmentationHead) { *h = SegmentationHead{Kind: SegmenterUNet, Decoder: []int{1, 1}} },
-		"0 channels":              func(h *SegmentationHead) { *h = SegmentationHead{Kind: SegmenterUNet, Decoder: []int{1, 1, 1, 1, 0}} },
+		"aux is for": func(h *SegmentationHead) {
+			*h = SegmentationHead{Kind: SegmenterUNet, Aux: true, Decoder: []int{1, 1, 1, 1, 1}}
+		},
+		"decoder has 2 blocks": func(h *SegmentationHead) { *h = SegmentationHead{Kind: SegmenterUNet, Decoder: []int{1, 1}} },
+		"0 channels":           func(h *SegmentationHead) { *h = SegmentationHead{Kind: SegmenterUNet, Decoder: []int{1, 1, 1, 1, 0}} },
 	} {
 		cfg := base
 		cfg.Segmentation = base.Segmentation.clone()

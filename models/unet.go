@@ -21,6 +21,28 @@ type UNetDecoder struct {
 	Blocks []*UNetBlock
 }
 
+// Forward decodes x alone: all blocks without finer levels.
+func (d *UNetDecoder) Forward(c *nn.Context, x *graph.Value) *graph.Value {
+	return d.join(c, []*graph.Value{x}, x)
+}
+
+// join decodes the levels, the coarsest last, up to the size of the picture.
+func (d *UNetDecoder) join(c *nn.Context, levels []*graph.Value, picture *graph.Value) *graph.Value {
+	last := len(levels) - 1
+	y := levels[last]
+	for i, b := range d.Blocks {
+		coarse := y
+		y = c.CallFunc(b, coarse, func() *graph.Value {
+			if i >= last {
+				return b.Forward(c, resizeTo(c, coarse, picture, false))
+			}
+			skip := levels[last-1-i]
+			return b.Forward(c, c.Concat(1, resizeTo(c, coarse, skip, false), skip))
+		})
+	}
+	return y
+}
+
 // UNetBlock scales its input up to the size of a finer level, joins that level's
 // channels, and has two 3x3 convolutions, each with norm and ReLU.
 type UNetBlock struct {
@@ -66,16 +88,7 @@ func (u *UNet) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 		levels = u.Encoder.levels(c, x)
 		return levels[len(levels)-1]
 	})
-	for i, b := range u.Decoder.Blocks {
-		coarse := y
-		y = c.CallFunc(b, coarse, func() *graph.Value {
-			if i >= len(levels)-1 {
-				return b.Forward(c, resizeTo(c, coarse, x, false))
-			}
-			skip := levels[len(levels)-2-i]
-			return b.Forward(c, c.Concat(1, resizeTo(c, coarse, skip, false), skip))
-		})
-	}
+	y = c.CallFunc(u.Decoder, y, func() *graph.Value { return u.Decoder.join(c, levels, x) })
 	return c.Call(u.SegmentationHead, y)
 }
 

@@ -114,6 +114,7 @@ done, 1 when something failed, 2 for a mistake in the command line.`,
 		a.trainCommand(),
 		a.evalCommand(),
 		a.predictCommand(),
+		a.segmentCommand(),
 		a.embedCommand(),
 		a.explainCommand(),
 		a.inspectCommand(),
@@ -148,6 +149,9 @@ func group(cmd *cobra.Command, args []string) error {
 
 // flagError adds the nearest flag to the message for an unknown one.
 func flagError(cmd *cobra.Command, err error) error {
+	if wrong := (*pflag.InvalidValueError)(nil); errors.As(err, &wrong) {
+		return usageError{invalidValue(wrong)}
+	}
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) {
 		return usageError{err}
@@ -162,6 +166,19 @@ func flagError(cmd *cobra.Command, err error) error {
 		return usagef("unknown flag --%s; did you mean --%s?", name, near)
 	}
 	return usagef("unknown flag --%s; see %s --help", name, cmd.CommandPath())
+}
+
+// invalidValue returns the error for a flag's value that is not of its type.
+func invalidValue(e *pflag.InvalidValueError) error {
+	f := e.GetFlag()
+	want := map[string]string{
+		"int": "a whole number", "uint64": "a whole number of 0 or more", "float64": "a number",
+		"bool": "true or false", "duration": "a time such as 90s, 10m or 2h30m",
+	}[f.Value.Type()]
+	if want == "" {
+		return fmt.Errorf("--%s %q: %w", f.Name, e.GetValue(), e.Unwrap())
+	}
+	return fmt.Errorf("--%s wants %s, not %q", f.Name, want, e.GetValue())
 }
 
 // atLeast and atMost check the number of arguments; what names them.

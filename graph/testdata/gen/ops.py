@@ -41,6 +41,7 @@ import golden  # noqa: E402
 
 SEED = 20
 OUT = os.path.join(HERE, "..", "ops")
+OTHERS = ("adam.", "adam_wd.", "lamb", "rmsprop")  # made by optimizers.py
 rng = None
 
 
