@@ -264,7 +264,13 @@ func (c *compiler) lowerNode(n *graph.Node) error {
 	case graph.SGD:
 		return c.sgd(n, op)
 	case graph.AdamW:
-		return c.adamW(n, op)
+		return c.adam(n, vec.Adam{Beta1: op.Beta1, Beta2: op.Beta2, Eps: op.Eps, WeightDecay: op.WeightDecay, Decoupled: true})
+	case graph.Adam:
+		return c.adam(n, vec.Adam{Beta1: op.Beta1, Beta2: op.Beta2, Eps: op.Eps, WeightDecay: op.WeightDecay})
+	case graph.LAMB:
+		return c.lamb(n, op)
+	case graph.RMSprop:
+		return c.rmsProp(n, op)
 	case graph.LARS:
 		return c.lars(n, op)
 	case graph.EMA:

@@ -46,7 +46,7 @@ func inPlaceInput(op graph.Op, output int) (input int, ok bool) {
 	switch op.(type) {
 	case graph.SGD, graph.LARS:
 		return []int{0, 2}[output], true
-	case graph.AdamW:
+	case graph.Adam, graph.AdamW, graph.LAMB, graph.RMSprop:
 		return []int{0, 2, 3}[output], true
 	case graph.EMA:
 		return 0, true

@@ -167,7 +167,9 @@ func (e Extents) Op(c *Choices) graph.Op {
 	case 42:
 		return graph.Dropout{P: e.float(c), Key: uint32(c.Below(256)), PerSample: c.yes()}
 	case 43:
-		return []graph.Op{graph.SGD{Momentum: e.float(c)}, graph.AdamW{Beta1: 0.9, Beta2: 0.99}, graph.LARS{Momentum: e.float(c), Trust: 0.1}}[c.Below(3)]
+		return []graph.Op{graph.SGD{Momentum: e.float(c)}, graph.AdamW{Beta1: 0.9, Beta2: 0.99}, graph.LARS{Momentum: e.float(c), Trust: 0.1},
+			graph.Adam{Beta1: 0.9, Beta2: 0.99, WeightDecay: e.float(c)}, graph.LAMB{Beta1: 0.9, Beta2: 0.99, Eps: 1e-6, WeightDecay: e.float(c)},
+			graph.RMSprop{Alpha: 0.9, Eps: 1e-6, Momentum: e.float(c)}}[c.Below(6)]
 	}
 	focal := func() graph.SigmoidFocal { return graph.SigmoidFocal{Alpha: e.float(c), Gamma: e.float(c)} }
 	axis := func() int { return small(6) }

@@ -201,7 +201,9 @@ func (a Attrs) alongLast(g *graph.Graph, f graph.Op, x *graph.Value) []*graph.Va
 // Optimize builds the three steps of an optimizer's golden and returns the
 // parameter after each; nil for another operation.
 func (a Attrs) Optimize(g *graph.Graph, op string, in []*graph.Value) []*graph.Value {
-	if op != "sgd" && op != "adamw" && op != "lars" && op != "ema" {
+	switch op {
+	case "sgd", "adam", "adamw", "lamb", "lars", "rmsprop", "ema":
+	default:
 		return nil
 	}
 	p := in[0]
@@ -218,6 +220,17 @@ func (a Attrs) Optimize(g *graph.Graph, op string, in []*graph.Value) []*graph.V
 			o := g.Must(graph.AdamW{Beta1: a.Beta1, Beta2: a.Beta2, Eps: a.Eps, WeightDecay: a.WeightDecay},
 				p, grad, m, v, lr, g.Scalar(float32(i+1)))
 			p, m, v = o[0], o[1], o[2]
+		case "adam":
+			o := g.Must(graph.Adam{Beta1: a.Beta1, Beta2: a.Beta2, Eps: a.Eps, WeightDecay: a.WeightDecay},
+				p, grad, m, v, lr, g.Scalar(float32(i+1)))
+			p, m, v = o[0], o[1], o[2]
+		case "lamb":
+			o := g.Must(graph.LAMB{Beta1: a.Beta1, Beta2: a.Beta2, Eps: a.Eps, WeightDecay: a.WeightDecay},
+				p, grad, m, v, lr, g.Scalar(float32(i+1)))
+			p, m, v = o[0], o[1], o[2]
+		case "rmsprop":
+			o := g.Must(graph.RMSprop{Alpha: a.Decay, Eps: a.Eps, Momentum: a.Momentum, WeightDecay: a.WeightDecay}, p, grad, v, m, lr)
+			p, v, m = o[0], o[1], o[2]
 		case "lars":
 			o := g.Must(graph.LARS{Momentum: a.Momentum, WeightDecay: a.WeightDecay, Trust: a.Trust, Eps: a.Eps}, p, grad, v, lr)
 			p, v = o[0], o[1]

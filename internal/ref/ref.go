@@ -249,6 +249,12 @@ func eval(op graph.Op, in []array) ([]array, error) {
 		return sgd(op, in), nil
 	case graph.AdamW:
 		return adamW(op, in), nil
+	case graph.Adam:
+		return adam(op, in), nil
+	case graph.LAMB:
+		return lamb(op, in), nil
+	case graph.RMSprop:
+		return rmsProp(op, in), nil
 	case graph.LARS:
 		return lars(op, in), nil
 	case graph.EMA:
