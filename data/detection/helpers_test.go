@@ -5,9 +5,21 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"io"
 	"testing"
 	"testing/fstest"
+
+	"github.com/resnet-go/resnet/data/imaging"
 )
+
+func writePNG(w io.Writer, m *imaging.Image) error {
+	out := image.NewRGBA(image.Rect(0, 0, m.W, m.H))
+	for i := range m.W * m.H {
+		copy(out.Pix[4*i:], m.Pix[3*i:3*i+3])
+		out.Pix[4*i+3] = 255
+	}
+	return png.Encode(w, out)
+}
 
 func pngBytes(t testing.TB, w, h int) []byte {
 	t.Helper()
