@@ -19,7 +19,7 @@ type compiler struct {
 	vars *Vars
 
 	at       map[*graph.Value]place
-	ints     map[*graph.Value]int // int64 inputs: their port
+	ints     map[*graph.Value]int // int64 values: their slot in run.i64, see lower_ints.go
 	winners  map[*graph.Value]int // MaxPool2d's second output: its slot in run.winners
 	stored   map[*graph.Value]*variable
 	updated  map[*graph.Value]bool // variables that the graph updates
@@ -58,6 +58,11 @@ func newCompiler(g *graph.Graph, vars *Vars, opt Options) *compiler {
 func (c *compiler) lower() error {
 	c.planUpdates()
 	for _, n := range c.g.Nodes {
+		if _, ok := n.Op.(graph.Input); ok {
+			c.plan.ports++
+		}
+	}
+	for _, n := range c.g.Nodes {
 		c.node = n
 		err := c.checkWinners(n)
 		if err == nil {
@@ -71,6 +76,15 @@ func (c *compiler) lower() error {
 		}
 	}
 	for _, o := range c.g.Outputs {
+		if o.Value.DType == tensor.Int64 {
+			slot, err := c.intsOf(o.Value)
+			if err != nil {
+				return fmt.Errorf("engine: output %q: %w", o.Name, err)
+			}
+			c.plan.outputs = append(c.plan.outputs, Port{Name: o.Name, Type: o.Value.Type})
+			c.plan.results = append(c.plan.results, result{ints: slot})
+			continue
+		}
 		at, ok := c.at[o.Value]
 		if !ok {
 			return fmt.Errorf("engine: output %q: %v has no float32 value to read", o.Name, o.Value)
@@ -87,13 +101,15 @@ func (c *compiler) lower() error {
 			at.layout = rowMajor // found out once, not at each run
 		}
 		c.plan.outputs = append(c.plan.outputs, Port{Name: o.Name, Type: o.Value.Type})
-		c.plan.results = append(c.plan.results, result(at))
+		c.plan.results = append(c.plan.results, result{buf: at.buf, layout: at.layout})
 	}
 	c.writeUpdates()
 	// Outputs are read after the last step.
 	end := &step{name: "outputs", run: func(*run, int, int) {}}
 	for _, r := range c.plan.results {
-		end.reads = append(end.reads, r.buf)
+		if r.buf != nil {
+			end.reads = append(end.reads, r.buf)
+		}
 	}
 	c.plan.steps = append(c.plan.steps, end)
 	return c.err
@@ -219,6 +235,12 @@ func (c *compiler) lowerNode(n *graph.Node) error {
 		return c.bce(n)
 	case graph.BCEWithLogitsGrad:
 		return c.bceGrad(n)
+	case graph.SigmoidFocal:
+		return c.sigmoidFocal(n, op)
+	case graph.SigmoidFocalGrad:
+		return c.sigmoidFocalGrad(n, op)
+	case graph.OneHot:
+		return c.oneHot(n, op)
 	case graph.Dropout:
 		return c.dropout(n, op)
 	case graph.SGD:
@@ -237,8 +259,10 @@ func (c *compiler) lowerNode(n *graph.Node) error {
 		return c.ema(n)
 	case graph.GlobalNorm:
 		return c.globalNorm(n)
+	case graph.HostOp:
+		return c.host(n, op)
 	default:
-		return fmt.Errorf("the engine has no kernel for this operator")
+		return fmt.Errorf("the engine has no kernel for this operator: implement graph.HostOp to compute it")
 	}
 	return nil
 }
@@ -269,7 +293,8 @@ func (c *compiler) input(v *graph.Value, op graph.Input) {
 func (c *compiler) variable(v *graph.Value, op graph.Variable) {
 	x := c.vars.m[op.Label]
 	if v.DType != tensor.Float32 {
-		return // counters for other programs; no operator reads them
+		c.ints[v] = c.fixedInts(x.i64)
+		return
 	}
 	b := c.newBuf(v.Shape.Numel())
 	switch {
@@ -287,6 +312,7 @@ func (c *compiler) variable(v *graph.Value, op graph.Variable) {
 
 func (c *compiler) constant(v *graph.Value, op graph.Const) {
 	if v.DType != tensor.Float32 {
+		c.ints[v] = c.fixedInts(op.Tensor.Int64s())
 		return
 	}
 	b := c.newBuf(v.Shape.Numel())

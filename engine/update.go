@@ -28,7 +28,7 @@ func (c *compiler) planUpdates() {
 	// What reads the same memory by another name reads the variable.
 	for i := len(c.g.Nodes) - 1; i >= 0; i-- {
 		switch n := c.g.Nodes[i]; n.Op.(type) {
-		case graph.Reshape, graph.Detach:
+		case graph.Reshape, graph.Permute, graph.Detach:
 			lastRead[n.In[0]] = max(lastRead[n.In[0]], lastRead[n.Out[0]])
 		}
 	}

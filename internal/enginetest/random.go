@@ -89,7 +89,7 @@ func (e Extents) Op(c *Choices) graph.Op {
 	roi := func() graph.RoIAlign {
 		return graph.RoIAlign{OH: n(), OW: n(), Scale: e.float(c), SamplingRatio: small(3), Aligned: c.yes()}
 	}
-	switch c.Below(50) {
+	switch c.Below(52) {
 	case 0, 1:
 		return conv()
 	case 2:
@@ -171,7 +171,14 @@ func (e Extents) Op(c *Choices) graph.Op {
 			graph.Adam{Beta1: 0.9, Beta2: 0.99, WeightDecay: e.float(c)}, graph.LAMB{Beta1: 0.9, Beta2: 0.99, Eps: 1e-6, WeightDecay: e.float(c)},
 			graph.RMSprop{Alpha: 0.9, Eps: 1e-6, Momentum: e.float(c)}}[c.Below(6)]
 	}
-	switch c.Below(6) {
+	focal := func() graph.SigmoidFocal { return graph.SigmoidFocal{Alpha: e.float(c), Gamma: e.float(c)} }
+	switch c.Below(9) {
+	case 6:
+		return focal()
+	case 7:
+		return graph.SigmoidFocalGrad{Of: focal()}
+	case 8:
+		return graph.OneHot{Classes: n()}
 	case 4:
 		return graph.GroupNorm{Groups: n(), Eps: e.float(c)}
 	case 5:

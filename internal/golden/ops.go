@@ -15,6 +15,7 @@ type Attrs struct {
 	TransB                                       bool `json:"trans_b"`
 	Approximate                                  string
 	Momentum, Eps, Min, Max, Value, Decay        float32
+	Alpha, Gamma, Beta, Smooth                   float32
 	Beta1, Beta2, Trust                          float32
 	NegativeSlope                                float32 `json:"negative_slope"`
 	LabelSmoothing                               float32 `json:"label_smoothing"`
@@ -118,6 +119,16 @@ func (a Attrs) Apply(g *graph.Graph, op string, in []*graph.Value) []*graph.Valu
 		return a.alongLast(g, f, in[0])
 	case "cross_entropy", "cross_entropy_soft":
 		return g.Must(graph.CrossEntropy{LabelSmoothing: a.LabelSmoothing}, in...)
+	case "focal":
+		return g.Must(graph.SigmoidFocal{Alpha: a.Alpha, Gamma: a.Gamma}, in...)
+	case "l1_loss", "smooth_l1_loss":
+		return []*graph.Value{graph.SmoothL1Loss(g, in[0], in[1], in[2], a.Beta)}
+	case "giou_loss":
+		return []*graph.Value{graph.GIoULoss(g, in[0], in[1], in[2], a.Eps)}
+	case "bce_loss":
+		return []*graph.Value{graph.BCELoss(g, in[0], in[1], in[2])}
+	case "dice_loss":
+		return []*graph.Value{graph.DiceLoss(g, in[0], in[1], a.Smooth)}
 	case "bce_with_logits":
 		return g.Must(graph.BCEWithLogits{}, in...)
 	case "concat":
