@@ -5,7 +5,6 @@ import (
 	"image"
 	"image/color"
 	"io"
-	"os"
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/imaging"
@@ -24,12 +23,11 @@ type Picture struct {
 // the picture is decoded.
 func File(path string) Picture {
 	return Picture{path, func(opt imaging.DecodeOptions) (*imaging.Image, error) {
-		f, err := os.Open(path)
+		b, err := limitread.File(path, data.DefaultMaxFileBytes)
 		if err != nil {
 			return nil, err
 		}
-		defer f.Close()
-		return decode(f, opt)
+		return imaging.Decode(b, opt)
 	}}
 }
 

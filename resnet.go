@@ -24,6 +24,7 @@ import (
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/segment"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
 )
@@ -92,6 +93,7 @@ type Model struct {
 	name    string
 	net     nn.Module
 	input   tensor.Shape // of the network, [C H W]
+	task    models.Task
 	meta    weights.Meta
 	prep    data.Preprocess
 	classes []string
@@ -172,7 +174,7 @@ func New(name string, seed uint64, opt Options) (*Model, error) {
 		}
 		opt.Weights.Preprocess = &p
 	}
-	r := &modelfile.Result{Module: net, Input: net.Input(), Classes: net.Config.Classes, File: &weights.File{}}
+	r := &modelfile.Result{Module: net, Task: net.Config.Task(), Input: net.Input(), Classes: net.Config.Classes, File: &weights.File{}}
 	return assemble(name, r, nil, opt)
 }
 
@@ -195,7 +197,7 @@ func (o Options) check() error {
 // parameters.
 func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) (*Model, error) {
 	meta := r.File.Meta
-	m := &Model{name: name, net: r.Module, input: r.Input, meta: meta, notes: r.Notes, opt: opt}
+	m := &Model{name: name, net: r.Module, input: r.Input, task: r.Task, meta: meta, notes: r.Notes, opt: opt}
 	switch {
 	case len(meta.Preprocess) > 0 && opt.Weights.Preprocess != nil:
 		return nil, fmt.Errorf("resnet: %s has its own preprocessing: leave out another", name)
@@ -229,7 +231,11 @@ func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) 
 	}
 
 	var err error
-	if m.runner, err = infer.New(r.Module, vars, infer.Options{Threads: opt.Threads, Exact: opt.Compute.Exact, BF16: opt.Compute.BF16, Tuning: opt.Compute.Tuning}); err != nil {
+	compute := infer.Options{Threads: opt.Threads, Exact: opt.Compute.Exact, BF16: opt.Compute.BF16, Tuning: opt.Compute.Tuning}
+	if m.task != models.Classification {
+		compute.Plans = segment.Plans // inputs have many sizes
+	}
+	if m.runner, err = infer.New(r.Module, vars, compute); err != nil {
 		return nil, fmt.Errorf("resnet: %s: %w", name, err)
 	}
 	return m, nil
@@ -237,6 +243,10 @@ func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) 
 
 // Name returns what the model was opened as.
 func (m *Model) Name() string { return m.name }
+
+// Task returns what the model is for: [Model.Classify] and [Model.Embed], or
+// [Model.Segment].
+func (m *Model) Task() models.Task { return m.task }
 
 // Classes returns the names of the classes by their index. The caller must not
 // change them.

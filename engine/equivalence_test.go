@@ -31,7 +31,7 @@ func (m machine) Run(in map[string]*tensor.Tensor) ([]*tensor.Tensor, error) {
 		feeds = append(feeds, t)
 	}
 	for _, p := range m.plan.Outputs() {
-		out = append(out, tensor.New(p.Shape...))
+		out = append(out, p.NewTensor())
 	}
 	return out, m.plan.Run(feeds, out)
 }

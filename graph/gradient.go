@@ -56,10 +56,14 @@ func (g *Graph) gradients(loss *Value, wrt []*Value, segment func(path string) s
 		needs[v.ID] = true
 	}
 	for _, n := range forward {
+		if _, cut := n.Op.(Detach); cut {
+			continue
+		}
 		for _, in := range n.In {
 			if needs[in.ID] {
 				for _, out := range n.Out {
-					needs[out.ID] = true
+					// Integers, such as indices, have no gradient.
+					needs[out.ID] = needs[out.ID] || out.DType == tensor.Float32
 				}
 				break
 			}

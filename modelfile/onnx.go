@@ -8,6 +8,7 @@ import (
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/steadyfile"
 	"github.com/resnet-go/resnet/modelfile/onnx"
+	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/weights"
 )
@@ -109,8 +110,12 @@ func openONNX(h *weights.Handle, opt Options) (*Result, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	out := t.Output.Shape
-	if len(out) < 2 || out.Numel() != out[1] {
-		return nil, fmt.Errorf("%s: its output is %v, must be [N classes]", path, out)
+	r.Task = models.Classification
+	switch {
+	case len(out) == 4 && out[2]*out[3] > 1:
+		r.Task = models.Segmentation
+	case len(out) < 2 || out.Numel() != out[1]:
+		return nil, fmt.Errorf("%s: its output is %v, must be [N classes] of pictures or [N classes H W] of pixels", path, out)
 	}
 	r.Input, r.Classes = in.Shape[1:], out[1]
 	if _, end := graph.Logits(t.Output); end == "sigmoid" {

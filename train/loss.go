@@ -3,6 +3,7 @@ package train
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/graph"
@@ -14,6 +15,9 @@ type Loss interface {
 	// recipe returns the loss as recipes have it.
 	recipe() LossRecipe
 }
+
+// lossKinds are the names of losses in recipes.
+var lossKinds = []string{"cross-entropy", "bce"}
 
 // CrossEntropy is for pictures of one class each; see graph.CrossEntropy.
 type CrossEntropy struct {
@@ -64,6 +68,11 @@ func (l LossRecipe) on(ds data.Dataset, spec string) (LossRecipe, error) {
 	case l.bce() && l.LabelSmoothing > 0:
 		return l, errors.New("loss.label_smoothing belongs to cross-entropy, not to bce")
 	}
+	weights, err := l.ClassWeights.on(ds.Classes())
+	if err != nil {
+		return l, err
+	}
+	l.ClassWeights.Weights, l.ClassWeights.ByName = weights, nil
 	if l.ClassWeights.Balanced {
 		l.ClassWeights = ClassWeights{}
 		for _, w := range data.ClassWeights(ds) {
@@ -72,3 +81,6 @@ func (l LossRecipe) on(ds data.Dataset, spec string) (LossRecipe, error) {
 	}
 	return l, nil
 }
+
+// LossNames returns the names of the losses that recipes have.
+func LossNames() []string { return slices.Clone(lossKinds) }

@@ -108,6 +108,9 @@ func (c *evalCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	for _, n := range r.Notes {
+		c.note("%s", n)
+	}
 	e := &evaluation{Model: m.Name(), Data: splits.Spec, Split: part, TTA: c.flip, Skipped: r.Skipped,
 		Single: r.Single, Multi: r.Multi, samples: r.Samples}
 	if e.Single != nil {

@@ -250,12 +250,15 @@ func (c *explainCommand) draw(all []*resnet.Explanation) error {
 }
 
 func (a *app) writePNG(path string, m image.Image) error {
-	err := atomicfile.Write(path, func(w io.Writer) error { return png.Encode(w, m) })
-	if err != nil {
+	if err := savePNG(path, m); err != nil {
 		return fmt.Errorf("writing the sheet: %w", err)
 	}
 	a.note("%s: %d×%d pixels", path, m.Bounds().Dx(), m.Bounds().Dy())
 	return nil
+}
+
+func savePNG(path string, m image.Image) error {
+	return atomicfile.Write(path, func(w io.Writer) error { return png.Encode(w, m) })
 }
 
 // writeMaps writes the numbers of the maps, which all have the same size.

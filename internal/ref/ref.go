@@ -5,11 +5,16 @@
 package ref
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/tensor"
 )
+
+// ErrValue is part of the error of an operator that refuses a value, rather than a
+// shape: a label that is no class, an index outside of its axis.
+var ErrValue = errors.New("an input has a value out of range")
 
 // Result holds the values of one run.
 type Result struct{ values map[*graph.Value]array }
@@ -139,6 +144,11 @@ func eval(op graph.Op, in []array) ([]array, error) {
 	case graph.BatchNormGrad:
 		return batchNormGrad(in), nil
 
+	case graph.GroupNorm:
+		return groupNorm(op, in[0], in[1], in[2]), nil
+	case graph.GroupNormGrad:
+		return groupNormGrad(op, in[0], in[1], in[2], in[3], in[4]), nil
+
 	case graph.Unary:
 		return unary(op, in[0])
 	case graph.UnaryGrad:
@@ -167,6 +177,13 @@ func eval(op graph.Op, in []array) ([]array, error) {
 		return one(resize(op, in[0]))
 	case graph.ResizeGrad:
 		return one(resizeGrad(op, in[0]))
+
+	case graph.RoIAlign:
+		return roiAlign(op, in[0], in[1])
+	case graph.RoIAlignGrad:
+		return roiAlignGrad(op, in[0], in[1])
+	case graph.Detach:
+		return in, nil
 
 	case graph.Reduce:
 		return reduce(op, in[0])
@@ -199,6 +216,13 @@ func eval(op graph.Op, in []array) ([]array, error) {
 	case graph.BCEWithLogitsGrad:
 		return one(bceWithLogitsGrad(in))
 
+	case graph.SigmoidFocal:
+		return sigmoidFocal(op, in)
+	case graph.SigmoidFocalGrad:
+		return sigmoidFocalGrad(op, in)
+	case graph.OneHot:
+		return oneHot(op, in[0])
+
 	case graph.Dropout:
 		return one(dropout(op, in[0], in[1]))
 
@@ -206,6 +230,12 @@ func eval(op graph.Op, in []array) ([]array, error) {
 		return sgd(op, in), nil
 	case graph.AdamW:
 		return adamW(op, in), nil
+	case graph.Adam:
+		return adam(op, in), nil
+	case graph.LAMB:
+		return lamb(op, in), nil
+	case graph.RMSprop:
+		return rmsProp(op, in), nil
 	case graph.LARS:
 		return lars(op, in), nil
 	case graph.EMA:

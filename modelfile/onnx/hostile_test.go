@@ -63,9 +63,11 @@ func TestErrors(t *testing.T) {
 		want []string
 	}{
 		{"unknown operator", file(13, []*nodeProto{op("NonMaxSuppression", []string{"x"})}), []string{"the node", "NonMaxSuppression", "13"}},
-		{"another domain", file(13, []*nodeProto{{name: "f", op: "FusedConv", domain: "com.microsoft", in: []string{"x"}, out: []string{"y"}}}), []string{"com.microsoft.FusedConv"}},
+		{"another domain", file(13, []*nodeProto{{name: "f", op: "Conv", domain: "com.microsoft.nchwc", in: []string{"x"}, out: []string{"y"}}}), []string{"com.microsoft.nchwc.Conv", "basic"}},
+		{"onnxruntime's", file(13, []*nodeProto{{name: "f", op: "Attention", domain: "com.microsoft", in: []string{"x"}, out: []string{"y"}}}), []string{"com.microsoft.Attention", "basic"}},
+		{"other classifiers", file(13, []*nodeProto{{name: "f", op: "SVMClassifier", domain: "ai.onnx.ml", in: []string{"x"}, out: []string{"y"}}}), []string{"ai.onnx.ml.SVMClassifier", "only networks"}},
 		{"scale of the graph", file(13, []*nodeProto{op("QuantizeLinear", []string{"x", "x"})}), []string{"the node", "the scale", "known"}},
-		{"integers", file(13, []*nodeProto{op("QLinearConv", []string{"x", "s"})}), []string{"quantized", "integer"}},
+		{"integers", file(13, []*nodeProto{op("QLinearConv", []string{"x", "s"})}), []string{"the node", "QLinearConv"}},
 		{"old", file(6, []*nodeProto{op("Relu", []string{"x"})}), []string{"opset 6", "7 to"}},
 		{"missing value", file(13, []*nodeProto{op("Add", []string{"x", "gone"})}), []string{"the node", "Add", "opset 13", "gone"}},
 		{"inputs", file(13, []*nodeProto{op("Conv", []string{"x"})}), []string{"the node", "Conv", "1 inputs"}},

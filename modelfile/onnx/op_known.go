@@ -18,8 +18,12 @@ func cast(n *node) {
 		n.fold(n.foldCast(v.st, to))
 		return
 	}
-	if !to.isFloat() {
-		n.failf("values computed at run time cannot become %v", to)
+	switch {
+	case to.isFloat() && v.elem.isFloat(), v.elem == to, v.elem == elemBool:
+	case to.isFloat(): // whole numbers of few digits, which float32 holds
+	case !v.elem.isFloat() && to.bytes() > v.elem.bytes() && v.elem == elemUint8, to == elemInt64 && v.elem == elemInt32:
+	default:
+		n.failf("values of type %v computed at run time cannot become %v", v.elem, to)
 	}
 	v.elem = to
 	n.put(0, v)

@@ -356,8 +356,6 @@ def optimisers():
 
 def main():
     os.makedirs(OUT, exist_ok=True)
-    for f in glob.glob(os.path.join(OUT, "*.safetensors")):
-        os.remove(f)
     for part in (convs, norms, pools, unary, binary, losses, shapes, upsample_and_matmul, optimisers):
         part()
     files = glob.glob(os.path.join(OUT, "*.safetensors"))
