@@ -4,6 +4,8 @@ import (
 	"archive/zip"
 	"bytes"
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -19,10 +21,11 @@ type pictureCase struct {
 	File, Kind, Error string
 	Limit             int
 	Share             float64
-	Lenient           bool
+	Width, Height     int
+	SHA256            string // of the pixels, where they are exact
 
 	data []byte
-	want *Image // nil if Error is set
+	want *Image // nil if Error or SHA256 is set
 }
 
 // pictureCases reads the pictures with Pillow's pixels.
@@ -52,7 +55,7 @@ func pictureCases(t testing.TB) []pictureCase {
 	for i := range cases {
 		c := &cases[i]
 		c.data = contents[c.File]
-		if c.Error != "" {
+		if c.Error != "" || c.SHA256 != "" {
 			continue
 		}
 		// "P6", the size, "255" and the samples, as Pillow writes it.
@@ -85,6 +88,13 @@ func TestPictures(t *testing.T) {
 		case err != nil:
 			n.wrong++
 			t.Errorf("%s: %v", c.File, err)
+		case c.SHA256 != "":
+			got := new(Image)
+			Convert(got, m, 3)
+			if sum := sha256.Sum256(got.Pix); got.W != c.Width || got.H != c.Height || hex.EncodeToString(sum[:]) != c.SHA256 {
+				n.wrong++
+				t.Errorf("%s: %d x %d pixels, not those of Pillow, %d x %d", c.File, got.W, got.H, c.Width, c.Height)
+			}
 		default:
 			got := new(Image)
 			Convert(got, m, 3)
@@ -130,11 +140,9 @@ func TestPartsOfPictures(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", c.File, err)
 			}
-			n := w / max(whole.W, 1) // the reduction that was made
-			if whole.W == w {
+			n := reduce
+			if whole.W == w && whole.H == h { // which not all files are
 				n = 1
-			} else {
-				n = reduce
 			}
 			if Orientation(c.data) > 1 && n > 1 {
 				continue // turned, the part begins elsewhere
