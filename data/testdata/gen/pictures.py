@@ -666,7 +666,7 @@ def main():
     if args.rounds == 0:  # a few of each kind, small ones
         keep, seen = [], {}
         for e in sorted(index, key=lambda e: len(contents[e["file"]])):
-            most = {"orientation": 20, "foreign": 99, "jpeg-sampling": 9, "jpeg-damaged": 6, "tiff-kinds": 16, "png": 8, "bmp": 8}.get(e["kind"], 3)
+            most = {"orientation": 20, "foreign": 99, "jpeg-sampling": 9, "jpeg-damaged": 6, "tiff-kinds": 16, "png": 8, "bmp": 8}.get(e["kind"], 2)
             seen[e["kind"]] = seen.get(e["kind"], 0) + 1
             # Not the smallest, which have but one block.
             if seen[e["kind"]] > 1 and seen[e["kind"]] <= most + 1 or "error" in e:
@@ -677,7 +677,7 @@ def main():
     with zipfile.ZipFile(args.out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as z:
         def put(name, data):
             z.writestr(zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED, 9)
-        put("index.json", json.dumps(keep, indent=0))
+        put("index.json", json.dumps(keep, separators=(",", ":")))
         for e in keep:
             put(e["file"], contents[e["file"]])
             if "error" not in e and "sha256" not in e:
