@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/models"
@@ -96,7 +95,7 @@ func (m *Model) decodeGroup(ps []Picture) *group {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(ps); i = int(next.Add(1)) - 1 {
 				g.results[i].Name = ps[i].Name
-				img, err := ps[i].load(imaging.DecodeOptions{MaxPixels: m.opt.MaxPixels})
+				img, err := ps[i].load(m.opt.decode())
 				if err == nil {
 					err = m.prep.ApplyNHWC(g.x[i*size:(i+1)*size], img)
 				}

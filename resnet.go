@@ -45,6 +45,9 @@ type Options struct {
 	// MaxPixels is the largest picture, width times height, that is decoded;
 	// 0 means imaging.DefaultMaxPixels.
 	MaxPixels int
+	// IgnoreOrientation leaves pictures as their files store them. Otherwise they are
+	// turned as their EXIF or XMP data tell, which torchvision's datasets do not do.
+	IgnoreOrientation bool
 	// Compute trades speed for precision.
 	Compute Compute
 	// Weights supplies what a file that holds only weights does not contain.

@@ -24,6 +24,7 @@ type modelFlags struct {
 	exact      bool
 	bf16       bf16Flag
 	noTuning   bool
+	asStored   bool // pictures are not turned by their orientation
 }
 
 func (f *modelFlags) add(cmd *cobra.Command, batch int) {
@@ -37,6 +38,11 @@ func (f *modelFlags) add(cmd *cobra.Command, batch int) {
 	f.bf16.add(cmd)
 	fs.BoolVar(&f.noTuning, "no-tuning", false, "ignore the times that resnet tune has measured")
 	completeWith(cmd, "preprocess", data.PresetNames())
+}
+
+// addOrientation adds the flag of commands that decode pictures.
+func (f *modelFlags) addOrientation(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.asStored, "ignore-orientation", false, "leave pictures as stored instead of turning them by their EXIF orientation (as torchvision's datasets)")
 }
 
 // completeWith gives the shell the values with which it completes a flag.
@@ -56,7 +62,7 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	opt := resnet.Options{Threads: a.threads, Batch: f.batch, TopK: topK,
+	opt := resnet.Options{Threads: a.threads, Batch: f.batch, TopK: topK, IgnoreOrientation: f.asStored,
 		Compute: resnet.Compute{Exact: f.exact, BF16: engine.BF16(f.bf16), Tuning: a.tuning(f.noTuning || f.exact)}}
 	opt.Weights.Keys = keys
 	if f.preprocess != "" {
