@@ -34,6 +34,9 @@ type fit struct {
 // pictures. 0 is unknown.
 type PictureOptions struct {
 	Channels, Height, Width int
+	// Chosen keeps to the present answer; otherwise an output that does not give the
+	// scores of classes gives way to another.
+	Chosen bool
 }
 
 // Pictures describes how a model takes pictures.
@@ -117,6 +120,9 @@ func (m *Model) FitPictures(opt PictureOptions) (*Pictures, error) {
 		}
 	}()
 	for k, a := range all {
+		if k > 0 && opt.Chosen {
+			break
+		}
 		m.answers = append([]*answer{a}, slices.Delete(slices.Clone(all), k, k+1)...)
 		if err := m.refuse(); err != nil {
 			first = cmpError(first, err)
