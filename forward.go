@@ -168,7 +168,7 @@ func (m *Model) Forward(ctx context.Context, x *tensor.Tensor) (logits, features
 		if err != nil {
 			return nil, nil, err
 		}
-		out, err := m.runner.Run(ctx, forward, infer.Tensors{nn.ImageInput: part})
+		out, err := m.runner.Run(ctx, m.forward(), infer.Tensors{nn.ImageInput: part})
 		if err != nil {
 			return nil, nil, fmt.Errorf("resnet: %s: %w", m.name, err)
 		}
@@ -190,9 +190,14 @@ const (
 )
 
 // forward asks for the logits and features of a batch.
-var forward = infer.Query{Name: "forward", Build: func(t *nn.Traced) error {
+func (m *Model) forward() infer.Query {
+	return infer.Query{Name: "forward", Build: func(t *nn.Traced) error { return m.ends.build(t) }}
+}
+
+func (e ends) build(t *nn.Traced) error {
 	z, _ := graph.Logits(t.Output)
 	f := graph.Features(z)
+	z = e.logits(t.Graph, z)
 	if len(f.Shape) != 2 {
 		n := t.Input.Shape[0]
 		f = t.Graph.Must1(graph.Reshape{Shape: tensor.Shape{n, f.Shape.Numel() / n}}, f)
@@ -200,4 +205,4 @@ var forward = infer.Query{Name: "forward", Build: func(t *nn.Traced) error {
 	t.Graph.Output(logitsOutput, z)
 	t.Graph.Output(featuresOutput, f)
 	return nil
-}}
+}

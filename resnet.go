@@ -100,6 +100,7 @@ type Model struct {
 	net     nn.Module
 	input   tensor.Shape // of the network, [C H W]
 	fixed   int          // the batch that the network computes, if it allows no other
+	ends    ends         // what its output is
 	meta    weights.Meta
 	prep    data.Preprocess
 	classes []string
@@ -247,6 +248,11 @@ func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) 
 	var err error
 	if m.runner, err = infer.New(r.Module, vars, infer.Options{Threads: opt.Threads, Exact: opt.Compute.Exact, BF16: opt.Compute.BF16, Tuning: opt.Compute.Tuning}); err != nil {
 		return nil, fmt.Errorf("resnet: %s: %w", name, err)
+	}
+	if len(r.Outputs) > 0 {
+		if err := m.settleEnds(); err != nil {
+			return nil, err
+		}
 	}
 	return m, nil
 }

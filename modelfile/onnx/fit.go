@@ -401,5 +401,9 @@ func (f *fit) part(g *graph.Graph, x *graph.Value, run func(*graph.Value) *graph
 	if y.Shape.Numel()%s[0] != 0 {
 		panic(&graph.Error{Op: "ONNX output", Err: fmt.Errorf("it is %v for %d pictures", y.Shape, s[0])})
 	}
-	return reshape(y, s[0], y.Shape.Numel()/s[0])
+	classes := y.Shape.Numel() / s[0]
+	if op, ok := y.Node.Op.(graph.Unary); ok { // so that the end of the network is seen
+		return g.Must1(op, reshape(y.Node.In[0], s[0], classes))
+	}
+	return reshape(y, s[0], classes)
 }
