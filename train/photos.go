@@ -58,7 +58,7 @@ func choosePhotos(cfg Config) (Config, error) {
 		return cfg, err
 	}
 	r := cfg.Recipe
-	if r.Loss.Kind == "bce" && !slices.Contains(given, "loss.label_smoothing") {
+	if r.Loss.bce() && !slices.Contains(given, "loss.label_smoothing") {
 		r.Loss.LabelSmoothing = 0 // which belongs to cross-entropy
 	}
 	how := "a new network learns from scratch"
