@@ -275,6 +275,7 @@ func openDescribed(h *weights.Handle, opt Options) (*Result, error) {
 		return nil, err
 	}
 	r.Source = source
+	r.noteOutputs(opt)
 	return r, nil
 }
 
@@ -290,6 +291,7 @@ func FromFile(name string, file *weights.File) (*Result, error) {
 		var m *keras.Model
 		if m, err = keras.FromArchitecture(arch); err == nil {
 			r.Module, r.Input, r.Classes = m, m.Input(), m.Classes()
+			r.FixedSize, r.Outputs = m.FixedSize(), m.Outputs()
 		}
 	default:
 		var cfg models.Config
@@ -326,16 +328,19 @@ func read(h *weights.Handle, opt Options) (*weights.File, *weights.Source, error
 			}
 			return readONNX(h.Path(), m)
 		case weights.Keras, weights.HDF5:
-			return readKeras(h)
+			return readKeras(h, opt)
 		}
 	}
 	return h.Load(weights.LoadOptions{Dict: opt.Dict, Deferred: opt.Deferred})
 }
 
-func readKeras(h *weights.Handle) (*weights.File, *weights.Source, error) {
+func readKeras(h *weights.Handle, opt Options) (*weights.File, *weights.Source, error) {
 	m, err := keras.Read(h, h.Size())
 	if errors.Is(err, keras.ErrArchitecture) {
 		return nil, nil, fmt.Errorf("%s %w: files of weights alone are known from %s only", h.Path(), ErrNoNetwork, strings.Join(keras.Applications(), ", "))
+	}
+	if err == nil && opt.Output != "" {
+		err = m.SetOutput(opt.Output)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", h.Path(), err)
