@@ -131,12 +131,13 @@ func (r Ref) Open(opt Options) (*Result, error) {
 	if r.Name == "" && (opt.Keys.Len() > 0 || opt.Partial || opt.Classes != 0) {
 		return nil, fmt.Errorf("%s describes its own network; to rename its tensors, to load a part of them or to set the number of classes, name a network: NAME@FILE", r.name())
 	}
-	var cfg models.Config
+	var named *models.Config
 	if r.Name != "" {
-		var err error
-		if cfg, err = Lookup(r.Name); err != nil {
+		cfg, err := Lookup(r.Name)
+		if err != nil {
 			return nil, err
 		}
+		named = &cfg
 	}
 	if r.File == "" {
 		if r.Name != "" {
@@ -144,6 +145,15 @@ func (r Ref) Open(opt Options) (*Result, error) {
 		}
 		return openEmbedded()
 	}
+	if info, err := os.Stat(r.File); err == nil && info.IsDir() {
+		return openFolder(r, opt)
+	}
+	return r.open(named, opt)
+}
+
+// open opens the file for a network, or, for nil, as the network that it describes
+// itself.
+func (r Ref) open(network *models.Config, opt Options) (*Result, error) {
 	h, err := weights.Open(r.File)
 	if err != nil {
 		return nil, explainOpen(r.File, err)
@@ -151,8 +161,8 @@ func (r Ref) Open(opt Options) (*Result, error) {
 	defer h.Close()
 	var res *Result
 	switch {
-	case r.Name != "":
-		res, err = openNamed(h, cfg, opt)
+	case network != nil:
+		res, err = openNamed(h, *network, opt)
 	case h.Format() == weights.ONNX && opt.Dict == "":
 		res, err = openONNX(h, opt)
 	default:
@@ -230,8 +240,6 @@ func openEmbedded() (*Result, error) {
 func explainOpen(path string, err error) error {
 	var special *steadyfile.NotRegularError
 	switch {
-	case errors.As(err, &special) && special.Mode.IsDir():
-		return fmt.Errorf("%s is a folder; a model is a file, such as %s", path, filepath.Join(path, "best.safetensors"))
 	case errors.As(err, &special):
 		return fmt.Errorf("%w; a model is not read from start to end: copy it to a file first", err)
 	case errors.Is(err, fs.ErrNotExist):
