@@ -288,8 +288,11 @@ func (m *Model) try(in *valueProto, t trial, n int) (classes int, err error) {
 	if t.layout == layoutCHW || t.layout == layoutHWC {
 		rows = 1
 	}
-	if len(s) > 0 && s.Numel()/rows == slices.Max(s) && s.Numel()%rows == 0 && (s[0] == rows || rows == 1) {
-		return s.Numel() / rows, nil
+	switch {
+	case len(s) > 1 && s[0] == rows && s[1:].Numel() == slices.Max(s[1:]):
+		return s[1:].Numel(), nil
+	case len(s) > 0 && rows == 1 && s.Numel() == slices.Max(s): // without an axis for the batch
+		return s.Numel(), nil
 	}
 	return 0, fmt.Errorf("onnx: the output %q is %v for %d pictures of %d x %d pixels: %w", m.Answer(), s, rows, t.h, t.w, errShape)
 }
@@ -338,7 +341,11 @@ func (m *Model) batchOf(in *valueProto, t trial, written int) int {
 	if err != nil || len(out.Shape) == 0 || out.Shape[0] != n || out.Shape.Numel() != n*m.fit.classes {
 		return written
 	}
-	if in.known && in.dims[0] > 0 && mixes(out, n) {
+	// Where the file declares the number of pictures, only what certainly keeps them
+	// separate may have another; where it leaves it open, only what certainly mixes
+	// them, as scales found from all of them, may not.
+	mixed, reduced := mixes(out, n)
+	if reduced || mixed && in.known && in.dims[0] > 0 {
 		return written
 	}
 	return 0
