@@ -241,6 +241,8 @@ func (c *compiler) lowerNode(n *graph.Node) error {
 		c.where(n)
 	case graph.ToFloat:
 		return c.toFloat(n)
+	case graph.ToInt:
+		c.toInt(n)
 	case graph.Gather:
 		return c.gather(n, op)
 	case graph.GatherGrad:
