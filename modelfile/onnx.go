@@ -7,6 +7,7 @@ import (
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/steadyfile"
+	"github.com/resnet-go/resnet/modelfile/keras"
 	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
@@ -57,9 +58,27 @@ func Metadata(f *weights.File) (map[string]string, error) {
 		texts[metaPreprocess] = string(f.Preprocess)
 	}
 	if len(f.Architecture) > 0 {
-		texts[metaArchitecture] = string(f.Architecture)
+		arch, err := withoutAux(f.Architecture)
+		if err != nil {
+			return nil, err
+		}
+		texts[metaArchitecture] = string(arch)
 	}
 	return texts, nil
+}
+
+// withoutAux returns the description of a network without its auxiliary classifier,
+// which a graph for inference does not have.
+func withoutAux(arch json.RawMessage) (json.RawMessage, error) {
+	if keras.IsArchitecture(arch) {
+		return arch, nil
+	}
+	cfg, err := models.ParseConfig(arch)
+	if err != nil || cfg.Segmentation == nil || !cfg.Segmentation.Aux {
+		return arch, nil // a description of another version is kept as it is
+	}
+	models.AuxHead(false)(&cfg)
+	return json.Marshal(cfg)
 }
 
 func loadONNX(h *weights.Handle, deferred bool) (*onnx.Model, error) {
@@ -114,6 +133,13 @@ func openONNX(h *weights.Handle, opt Options) (*Result, error) {
 	switch {
 	case len(out) == 4 && out[2]*out[3] > 1:
 		r.Task = models.Segmentation
+		other, err := m.Input(1, size+32)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		if r.FixedSize = other.Shape.Equal(in.Shape); r.FixedSize {
+			r.Notes = append(r.Notes, fmt.Sprintf("the graph takes pictures of %d x %d only, to which all are resized; masks have the pictures' own sizes", in.Shape[3], in.Shape[2]))
+		}
 	case len(out) < 2 || out.Numel() != out[1]:
 		return nil, fmt.Errorf("%s: its output is %v, must be [N classes] of pictures or [N classes H W] of pixels", path, out)
 	}

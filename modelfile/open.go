@@ -74,6 +74,9 @@ type Result struct {
 	// those for which the network is meant.
 	Input   tensor.Shape
 	Classes int
+	// FixedSize is set if the network takes pictures of no other size than Input's,
+	// in segmentation: a graph that was exported so.
+	FixedSize bool
 	// File is the network as the content of one of our own files: its architecture
 	// (empty for an ONNX graph of others), all its tensors, and other metadata.
 	File *weights.File
