@@ -80,7 +80,7 @@ func Compile(g *graph.Graph, vars *Vars, opt Options) (*Plan, error) {
 func optimize(g *graph.Graph, vars *Vars, fast bool) (*graph.Graph, error) {
 	passes := []func(*graph.Graph) edit{
 		func(g *graph.Graph) edit { return foldBatchNorm(g, knownConstants(g, vars)) },
-		func(g *graph.Graph) edit { return fuseQuantized(g) },
+		func(g *graph.Graph) edit { return fuseQuantized(g, vars) },
 		fuseBatchNormTrain,
 		fuseStats,
 		fuseBatchNormGrad,

@@ -216,6 +216,25 @@ func eval(op graph.Op, in []array) ([]array, error) {
 	case graph.BCEWithLogitsGrad:
 		return one(bceWithLogitsGrad(in))
 
+	case graph.Compare:
+		return one(compare(op, in[0], in[1]))
+	case graph.Where:
+		return one(where(in[0], in[1], in[2]))
+	case graph.ToFloat:
+		return one(toFloat(in[0]))
+	case graph.Gather:
+		return gather(op, in[0], in[1])
+	case graph.GatherGrad:
+		return gatherGrad(op, in[0], in[1])
+	case graph.GatherElements:
+		return gatherElements(op, in[0], in[1])
+	case graph.GatherElementsGrad:
+		return gatherElementsGrad(op, in[0], in[1])
+	case graph.TopK:
+		return topK(op, in[0]), nil
+	case graph.ArgMax:
+		return one(argMax(op, in[0]))
+
 	case graph.SigmoidFocal:
 		return sigmoidFocal(op, in)
 	case graph.SigmoidFocalGrad:
