@@ -27,7 +27,8 @@ type Description struct {
 }
 
 // FromModule makes a model of a network in memory, which has its values: one of
-// package models, or any module whose output is logits [N classes]. The values
+// package models, or any module whose output is logits, [N classes] for pictures
+// or [N classes H W] for their pixels. The values
 // are copied; the module keeps its own. Options.Weights must not be set.
 func FromModule(net nn.Module, d Description, opt Options) (*Model, error) {
 	if err := opt.check(); err != nil {
@@ -47,7 +48,7 @@ func FromModule(net nn.Module, d Description, opt Options) (*Model, error) {
 	}
 	p := d.Preprocess
 	input := tensor.Shape{p.Channels, p.Height, p.Width}
-	classes, err := outputs(net, input)
+	task, classes, err := outputs(net, input)
 	if err != nil {
 		return nil, fmt.Errorf("resnet: %s: %w", d.Name, err)
 	}
@@ -72,20 +73,23 @@ func FromModule(net nn.Module, d Description, opt Options) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("resnet: %s: %w", d.Name, err)
 	}
-	return assemble(d.Name, &modelfile.Result{Module: net, Input: input, Classes: classes, File: file}, vars, opt)
+	return assemble(d.Name, &modelfile.Result{Module: net, Task: task, Input: input, Classes: classes, File: file}, vars, opt)
 }
 
-// outputs returns the number of classes of a network.
-func outputs(net nn.Module, input tensor.Shape) (int, error) {
+// outputs returns what a network is for, and the number of its classes.
+func outputs(net nn.Module, input tensor.Shape) (models.Task, int, error) {
 	t, err := nn.Trace(net, nn.TraceOptions{Input: graph.F32(1, input[0], input[1], input[2])})
 	if err != nil {
-		return 0, err
+		return "", 0, err
 	}
-	s := t.Output.Shape
-	if len(s) != 2 {
-		return 0, fmt.Errorf("the network's output is %v, must be logits [N classes]", s)
+	switch s := t.Output.Shape; len(s) {
+	case 2:
+		return models.Classification, s[1], nil
+	case 4:
+		return models.Segmentation, s[1], nil
+	default:
+		return "", 0, fmt.Errorf("the network's output is %v, must be logits [N classes] of pictures or [N classes H W] of pixels", s)
 	}
-	return s[1], nil
 }
 
 // Save writes the model as a file of this project. [Open] opens the file of a

@@ -24,6 +24,7 @@ import (
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/segment"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
 )
@@ -44,6 +45,9 @@ type Options struct {
 	// MaxPixels is the largest picture, width times height, that is decoded;
 	// 0 means imaging.DefaultMaxPixels.
 	MaxPixels int
+	// IgnoreOrientation leaves pictures as their files store them. Otherwise they are
+	// turned as their EXIF or XMP data tell, which torchvision's datasets do not do.
+	IgnoreOrientation bool
 	// Compute trades speed for precision.
 	Compute Compute
 	// Weights supplies what a file that holds only weights does not contain.
@@ -84,6 +88,13 @@ type WeightsOnly struct {
 	// the rest, which [Model.Notes] lists.
 	Partial bool
 	Seed    uint64
+	// Output names the output that is the answer, of an ONNX or Keras file with several;
+	// "" takes the one that most likely has the scores of the classes, and
+	// [Model.Notes] lists the others.
+	Output string
+	// AllowNonFinite opens a file whose weights are NaN or infinite, which otherwise is
+	// a *[modelfile.NonFiniteError].
+	AllowNonFinite bool
 }
 
 // Model is a network with its weights, classes and preprocessing, ready for
@@ -92,6 +103,9 @@ type Model struct {
 	name    string
 	net     nn.Module
 	input   tensor.Shape // of the network, [C H W]
+	task    models.Task
+	fixed   int  // the batch that the network computes, if it allows no other
+	ends    ends // what its output is
 	meta    weights.Meta
 	prep    data.Preprocess
 	classes []string
@@ -125,9 +139,17 @@ func Open(model string, opt Options) (*Model, error) {
 	if err := opt.check(); err != nil {
 		return nil, err
 	}
-	r, err := modelfile.Open(model, modelfile.Options{Keys: opt.Weights.Keys, Partial: opt.Weights.Partial, Seed: opt.Weights.Seed, Deferred: true})
+	open := modelfile.Options{Keys: opt.Weights.Keys, Partial: opt.Weights.Partial, Seed: opt.Weights.Seed, Deferred: true,
+		Output: opt.Weights.Output, AllowNonFinite: opt.Weights.AllowNonFinite}
+	if p := opt.Weights.Preprocess; p != nil {
+		open.Picture = *p
+	}
+	r, err := modelfile.Open(model, open)
 	if err != nil {
 		return nil, fmt.Errorf("resnet: %w", err)
+	}
+	if err := r.Suit(opt.Weights.Preprocess); err != nil {
+		return nil, fmt.Errorf("resnet: %s: %w", model, err)
 	}
 	if model == "" {
 		model = modelfile.EmbeddedName
@@ -172,7 +194,7 @@ func New(name string, seed uint64, opt Options) (*Model, error) {
 		}
 		opt.Weights.Preprocess = &p
 	}
-	r := &modelfile.Result{Module: net, Input: net.Input(), Classes: net.Config.Classes, File: &weights.File{}}
+	r := &modelfile.Result{Module: net, Task: net.Config.Task(), Input: net.Input(), Classes: net.Config.Classes, File: &weights.File{}}
 	return assemble(name, r, nil, opt)
 }
 
@@ -195,7 +217,7 @@ func (o Options) check() error {
 // parameters.
 func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) (*Model, error) {
 	meta := r.File.Meta
-	m := &Model{name: name, net: r.Module, input: r.Input, meta: meta, notes: r.Notes, opt: opt}
+	m := &Model{name: name, net: r.Module, input: r.Input, task: r.Task, fixed: r.Batch, meta: meta, notes: r.Notes, opt: opt}
 	switch {
 	case len(meta.Preprocess) > 0 && opt.Weights.Preprocess != nil:
 		return nil, fmt.Errorf("resnet: %s has its own preprocessing: leave out another", name)
@@ -229,14 +251,27 @@ func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) 
 	}
 
 	var err error
-	if m.runner, err = infer.New(r.Module, vars, infer.Options{Threads: opt.Threads, Exact: opt.Compute.Exact, BF16: opt.Compute.BF16, Tuning: opt.Compute.Tuning}); err != nil {
+	compute := infer.Options{Threads: opt.Threads, Exact: opt.Compute.Exact, BF16: opt.Compute.BF16, Tuning: opt.Compute.Tuning}
+	if m.task != models.Classification {
+		compute.Plans = segment.Plans // inputs have many sizes
+	}
+	if m.runner, err = infer.New(r.Module, vars, compute); err != nil {
 		return nil, fmt.Errorf("resnet: %s: %w", name, err)
+	}
+	if len(r.Outputs) > 0 {
+		if err := m.settleEnds(); err != nil {
+			return nil, err
+		}
 	}
 	return m, nil
 }
 
 // Name returns what the model was opened as.
 func (m *Model) Name() string { return m.name }
+
+// Task returns what the model is for: [Model.Classify] and [Model.Embed], or
+// [Model.Segment].
+func (m *Model) Task() models.Task { return m.task }
 
 // Classes returns the names of the classes by their index. The caller must not
 // change them.

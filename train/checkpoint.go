@@ -3,6 +3,7 @@ package train
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -43,6 +44,26 @@ func (s *session) save() error {
 		s.unsaved = nil
 	}
 	if err := weights.Save(filepath.Join(s.out, LastFile), f, weights.SaveOptions{}); err != nil {
+		return &unwritten{err}
+	}
+	return nil
+}
+
+// EpochFile is the name of the file in Config.Out that keeps the model of an epoch
+// from 1, see [Checkpoint].EveryEpochs.
+func EpochFile(epoch int) string { return fmt.Sprintf("epoch-%04d.safetensors", epoch) }
+
+// keep writes the model of the epoch just ended into a file of its own, at the
+// intervals of the recipe.
+func (s *session) keep(rec EpochRecord) error {
+	if every := s.rec.Checkpoint.EveryEpochs; every == 0 || rec.Epoch%every != 0 {
+		return nil
+	}
+	f, err := s.bestFile(rec)
+	if err != nil {
+		return err
+	}
+	if err := weights.Save(filepath.Join(s.out, EpochFile(rec.Epoch)), f, weights.SaveOptions{}); err != nil {
 		return &unwritten{err}
 	}
 	return nil

@@ -14,10 +14,11 @@ import (
 // The inputs and outputs of a training graph, besides nn.ImageInput and
 // nn.RNGInput.
 const (
-	inTarget = "target"    // int64 [N] or float32 [N classes]
-	inLR     = "lr"        // scalar
-	inStep   = "step"      // scalar: the update's number from 1, for AdamW
-	inDecay  = "ema_decay" // scalar; 1 leaves the averages as they are
+	inTarget  = "target"    // int64 [N] or float32 [N classes]
+	inTeacher = "teacher"   // float32 [N classes]: the teacher's logits
+	inLR      = "lr"        // scalar
+	inStep    = "step"      // scalar: the update's number from 1, for Adam and its kin
+	inDecay   = "ema_decay" // scalar; 1 leaves the averages as they are
 
 	outLoss   = "loss"      // scalar
 	outLogits = "logits"    // [N classes]
@@ -79,7 +80,12 @@ func (s *Step) add(t *nn.Traced, update bool) error {
 		}
 		in = append(in, g.Const(c))
 	}
-	loss := g.Must1(s.loss.op(), in...)
+	loss := s.loss.add(g, in)
+	if s.teacher != nil {
+		if loss, err = s.distill(g, t.Output, loss); err != nil {
+			return err
+		}
+	}
 	g.Output(outLoss, loss)
 	g.Output(outLogits, t.Output)
 
@@ -195,9 +201,17 @@ func (s *Step) learn(g *graph.Graph, params, grads []*graph.Value) error {
 		if inModule(v.Name, s.headPath) {
 			rate = lr
 		}
-		op, slots, scalars, err := s.updateOp(g, float32(decay), rate)
+		op, slots, counts, err := s.opt.update(float32(decay))
 		if err != nil {
 			return err
+		}
+		scalars := []*graph.Value{rate}
+		if counts {
+			t, err := g.Input(inStep, graph.F32())
+			if err != nil {
+				return err
+			}
+			scalars = append(scalars, t)
 		}
 		in := []*graph.Value{params[i], grads[i]}
 		vars := []*graph.Value{params[i]}
@@ -216,28 +230,6 @@ func (s *Step) learn(g *graph.Graph, params, grads []*graph.Value) error {
 		}
 	}
 	return nil
-}
-
-// updateOp returns the update operator, the names of its slots and its scalar
-// inputs.
-func (s *Step) updateOp(g *graph.Graph, decay float32, lr *graph.Value) (op graph.Op, slots []string, scalars []*graph.Value, err error) {
-	o := s.opt
-	switch o.Kind {
-	case "sgd":
-		return graph.SGD{Momentum: float32(o.Momentum), Nesterov: o.Nesterov, WeightDecay: decay},
-			[]string{"momentum"}, []*graph.Value{lr}, nil
-	case "lars":
-		return graph.LARS{Momentum: float32(o.Momentum), WeightDecay: decay,
-			Trust: float32(orDefault(o.Trust, 0.001)), Eps: float32(orDefault(o.Eps, 1e-8))}, []string{"momentum"}, []*graph.Value{lr}, nil
-	case "adamw":
-		t, err := g.Input(inStep, graph.F32())
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		return graph.AdamW{Beta1: float32(orDefault(o.Beta1, 0.9)), Beta2: float32(orDefault(o.Beta2, 0.999)),
-			Eps: float32(orDefault(o.Eps, 1e-8)), WeightDecay: decay}, []string{"m", "v"}, []*graph.Value{lr, t}, nil
-	}
-	return nil, nil, nil, fmt.Errorf("unknown optimizer %q", o.Kind)
 }
 
 // average adds the moving average of everything that training changes in the
@@ -286,18 +278,6 @@ func normParams(m nn.Module) map[*nn.Param]bool {
 		}
 	}
 	return norms
-}
-
-// lastLinear returns the path of the last fully connected layer, which gives
-// the logits; "" if there is none or it is the whole model.
-func lastLinear(m nn.Module) string {
-	last := ""
-	for path, mod := range nn.Modules(m) {
-		if _, ok := mod.(*nn.Linear); ok {
-			last = path
-		}
-	}
-	return last
 }
 
 // inModule reports whether the parameter lies in the module at path.

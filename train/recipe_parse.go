@@ -210,11 +210,17 @@ func remove(m *yaml.Node, key string) {
 	}
 }
 
+// cutSet cuts KEY=VALUE.
+func cutSet(set string) (key, value string, ok bool) {
+	key, value, ok = strings.Cut(set, "=")
+	key = strings.TrimSpace(key)
+	return key, value, ok && key != ""
+}
+
 // applySet carries out one KEY=VALUE.
 func applySet(root *yaml.Node, set string) error {
-	key, value, ok := strings.Cut(set, "=")
-	key = strings.TrimSpace(key)
-	if !ok || key == "" {
+	key, value, ok := cutSet(set)
+	if !ok {
 		return &RecipeError{File: "--set", Problem: fmt.Sprintf("%q is not of the form KEY=VALUE, such as lr.peak=0.1", set)}
 	}
 	var doc yaml.Node

@@ -26,6 +26,9 @@ type StepOptions struct {
 	// BodyLR scales the learning rate of all but the last fully connected layer;
 	// 0 means 1.
 	BodyLR float64
+	// Teacher makes the network learn from another's logits besides the targets; nil
+	// is off.
+	Teacher *Teaching
 	// EMA keeps a moving average of all parameters and running statistics.
 	EMA bool
 	// Accumulate is the number of batches whose gradients are averaged for an
@@ -40,6 +43,12 @@ type StepOptions struct {
 	Vars *engine.Vars
 	// Compute is how the step is computed: threads, algorithms, precision.
 	Compute infer.Options
+}
+
+// Teaching is how much a network learns from a teacher's logits, see [Distill].
+type Teaching struct {
+	Weight      float64 // of the teacher's part of the loss, 0 to 1
+	Temperature float64 // above 0
 }
 
 // Step is one step of training as a compiled graph: forward pass, loss,
@@ -60,6 +69,7 @@ type Step struct {
 	bodyLR    float64 // factor on the learning rate outside the head
 	ema       bool
 	recompute bool
+	teacher   *Teaching
 	// accumulate is the number of batches per update.
 	accumulate int
 
@@ -72,7 +82,9 @@ type Step struct {
 type StepInput struct {
 	// Batch has N rows of X, and Targets where the step's are soft, else Labels.
 	Batch *data.Batch
-	LR    float64
+	// Teacher is the teacher's logits [N classes] for the batch, if the step has one.
+	Teacher []float32
+	LR      float64
 	// EMADecay is the decay of the moving averages; 1 leaves them as they are.
 	EMADecay float64
 	// Seed and Draw choose the random numbers of dropout and stochastic depth;
@@ -101,11 +113,11 @@ func NewStep(m nn.Module, opt StepOptions) (*Step, error) {
 		return nil, errors.New("train: NewStep needs a module, an input shape [N C H W], a loss and an optimizer")
 	}
 	s := &Step{module: m, vars: opt.Vars, options: opt.Compute, input: opt.Input, classes: opt.Classes,
-		headPath: lastLinear(m), bodyLR: opt.BodyLR, ema: opt.EMA, recompute: opt.Recompute, accumulate: max(1, opt.Accumulate)}
+		headPath: nn.LastLinear(m), bodyLR: opt.BodyLR, ema: opt.EMA, recompute: opt.Recompute, teacher: opt.Teacher, accumulate: max(1, opt.Accumulate)}
 	s.opt, _ = opt.Optimizer.recipe()
 	s.loss = opt.Loss.recipe()
-	if s.loss.ClassWeights.Balanced {
-		return nil, errors.New("train: NewStep: ClassWeights is balanced, which needs data: give the weights")
+	if s.loss.ClassWeights.Balanced || len(s.loss.ClassWeights.ByName) > 0 {
+		return nil, errors.New("train: NewStep: ClassWeights is balanced or by name, which needs data: give the weights")
 	}
 	s.soft = opt.SoftTargets || s.loss.bce()
 	if s.vars == nil {
@@ -224,10 +236,18 @@ func (s *Step) bind(in StepInput) (*stepPlan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("train: the targets: %w", err)
 	}
+	var taught *tensor.Tensor
+	if s.teacher != nil {
+		if taught, err = tensor.FromFloat32(in.Teacher, s.input[0], s.classes); err != nil {
+			return nil, fmt.Errorf("train: the teacher's logits: %w", err)
+		}
+	}
 	for i, port := range p.plan.Inputs() {
 		switch port.Name {
 		case nn.ImageInput:
 			p.in[i] = x
+		case inTeacher:
+			p.in[i] = taught
 		case inTarget:
 			p.in[i] = y
 		}

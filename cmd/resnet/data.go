@@ -65,11 +65,11 @@ func split(s *data.Splits, name string) (data.Dataset, string, error) {
 func (a *app) dataCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "data",
-		Short: "Look at a dataset",
+		Short: "Look at a dataset, divide it",
 		Args:  cobra.ArbitraryArgs,
 		RunE:  group,
 	}
-	cmd.AddCommand(a.dataCheckCommand())
+	cmd.AddCommand(a.dataCheckCommand(), a.dataSplitCommand())
 	return cmd
 }
 
