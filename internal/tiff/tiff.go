@@ -17,9 +17,9 @@ const (
 	photoYCbCr  = 6
 )
 
-// JPEG decodes a JPEG file to interleaved samples. ycc is set if YCbCr is to
-// become RGB; other components stay as they are.
-type JPEG func(file []byte, ycc bool) (pix []byte, w, h, channels int, err error)
+// JPEG decodes a JPEG file of at most the given size to interleaved samples. ycc is
+// set if YCbCr is to become RGB; other components stay as they are.
+type JPEG func(file []byte, ycc bool, maxW, maxH int) (pix []byte, w, h, channels int, err error)
 
 // layout is how a picture is stored.
 type layout struct {

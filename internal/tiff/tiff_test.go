@@ -60,7 +60,9 @@ func rgb(w, h int, more map[uint16][]uint16) map[uint16][]uint16 {
 	return tags
 }
 
-func noJPEG([]byte, bool) ([]byte, int, int, int, error) { return nil, 0, 0, 0, errors.New("no JPEG") }
+func noJPEG([]byte, bool, int, int) ([]byte, int, int, int, error) {
+	return nil, 0, 0, 0, errors.New("no JPEG")
+}
 
 func deflated(b []byte) []byte {
 	var out bytes.Buffer
