@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"image"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,6 +59,9 @@ func (m *Model) Explain(ctx context.Context, p Picture, opt ExplainOptions) (*Ex
 	if err != nil {
 		return nil, err
 	}
+	if err := m.finite(p.Name, logits.Float32s(), nil); err != nil {
+		return nil, err
+	}
 	probabilities := m.probabilities(logits.Float32s())
 	classes := opt.Classes
 	if len(classes) == 0 {
@@ -72,6 +76,11 @@ func (m *Model) Explain(ctx context.Context, p Picture, opt ExplainOptions) (*Ex
 	maps, err := e.Maps(ctx, x, classes, opt.Options)
 	if err != nil {
 		return nil, err
+	}
+	for _, h := range maps {
+		if slices.ContainsFunc(h.Values, func(v float32) bool { return v != v || math.IsInf(float64(v), 0) }) {
+			return nil, fmt.Errorf("%s: the map of the model %s has a value that is %w", p.Name, m.name, ErrNonFinite)
+		}
 	}
 	out := &Explanation{Name: p.Name, Maps: maps}
 	for _, c := range classes {

@@ -88,6 +88,13 @@ type WeightsOnly struct {
 	// the rest, which [Model.Notes] lists.
 	Partial bool
 	Seed    uint64
+	// Output names the output that is the answer, of an ONNX or Keras file with several;
+	// "" takes the one that most likely has the scores of the classes, and
+	// [Model.Notes] lists the others.
+	Output string
+	// AllowNonFinite opens a file whose weights are NaN or infinite, which otherwise is
+	// a *[modelfile.NonFiniteError].
+	AllowNonFinite bool
 }
 
 // Model is a network with its weights, classes and preprocessing, ready for
@@ -97,6 +104,8 @@ type Model struct {
 	net     nn.Module
 	input   tensor.Shape // of the network, [C H W]
 	task    models.Task
+	fixed   int  // the batch that the network computes, if it allows no other
+	ends    ends // what its output is
 	meta    weights.Meta
 	prep    data.Preprocess
 	classes []string
@@ -130,9 +139,17 @@ func Open(model string, opt Options) (*Model, error) {
 	if err := opt.check(); err != nil {
 		return nil, err
 	}
-	r, err := modelfile.Open(model, modelfile.Options{Keys: opt.Weights.Keys, Partial: opt.Weights.Partial, Seed: opt.Weights.Seed, Deferred: true})
+	open := modelfile.Options{Keys: opt.Weights.Keys, Partial: opt.Weights.Partial, Seed: opt.Weights.Seed, Deferred: true,
+		Output: opt.Weights.Output, AllowNonFinite: opt.Weights.AllowNonFinite}
+	if p := opt.Weights.Preprocess; p != nil {
+		open.Picture = *p
+	}
+	r, err := modelfile.Open(model, open)
 	if err != nil {
 		return nil, fmt.Errorf("resnet: %w", err)
+	}
+	if err := r.Suit(opt.Weights.Preprocess); err != nil {
+		return nil, fmt.Errorf("resnet: %s: %w", model, err)
 	}
 	if model == "" {
 		model = modelfile.EmbeddedName
@@ -200,7 +217,7 @@ func (o Options) check() error {
 // parameters.
 func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) (*Model, error) {
 	meta := r.File.Meta
-	m := &Model{name: name, net: r.Module, input: r.Input, task: r.Task, meta: meta, notes: r.Notes, opt: opt}
+	m := &Model{name: name, net: r.Module, input: r.Input, task: r.Task, fixed: r.Batch, meta: meta, notes: r.Notes, opt: opt}
 	switch {
 	case len(meta.Preprocess) > 0 && opt.Weights.Preprocess != nil:
 		return nil, fmt.Errorf("resnet: %s has its own preprocessing: leave out another", name)
@@ -240,6 +257,11 @@ func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) 
 	}
 	if m.runner, err = infer.New(r.Module, vars, compute); err != nil {
 		return nil, fmt.Errorf("resnet: %s: %w", name, err)
+	}
+	if len(r.Outputs) > 0 {
+		if err := m.settleEnds(); err != nil {
+			return nil, err
+		}
 	}
 	return m, nil
 }

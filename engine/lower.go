@@ -235,6 +235,24 @@ func (c *compiler) lowerNode(n *graph.Node) error {
 		return c.bce(n)
 	case graph.BCEWithLogitsGrad:
 		return c.bceGrad(n)
+	case graph.Compare:
+		return c.compare(n, op)
+	case graph.Where:
+		c.where(n)
+	case graph.ToFloat:
+		return c.toFloat(n)
+	case graph.Gather:
+		return c.gather(n, op)
+	case graph.GatherGrad:
+		return c.gatherGrad(n, op)
+	case graph.GatherElements:
+		return c.gatherElements(n, op)
+	case graph.GatherElementsGrad:
+		return c.gatherElementsGrad(n, op)
+	case graph.TopK:
+		c.topK(n, op)
+	case graph.ArgMax:
+		c.argMax(n, op)
 	case graph.SigmoidFocal:
 		return c.sigmoidFocal(n, op)
 	case graph.SigmoidFocalGrad:
@@ -259,8 +277,10 @@ func (c *compiler) lowerNode(n *graph.Node) error {
 		return c.ema(n)
 	case graph.GlobalNorm:
 		return c.globalNorm(n)
+	case graph.HostOp:
+		return c.host(n, op)
 	default:
-		return fmt.Errorf("the engine has no kernel for this operator")
+		return fmt.Errorf("the engine has no kernel for this operator: implement graph.HostOp to compute it")
 	}
 	return nil
 }

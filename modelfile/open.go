@@ -55,6 +55,16 @@ type Options struct {
 	// Deferred leaves large tensors in the file until they are needed, see
 	// [weights.LoadOptions]. Keras files are read whole.
 	Deferred bool
+	// Picture is what is known of the caller's pictures: where an ONNX file leaves its
+	// input's channels, height and width open, they are as here. The zero value is
+	// nothing.
+	Picture data.Preprocess
+	// Output names the output that is the network's answer, of an ONNX or Keras file
+	// with several; "" takes the one that most likely has the scores of the classes.
+	Output string
+	// AllowNonFinite accepts weights that are NaN or infinite, which otherwise are a
+	// *[NonFiniteError].
+	AllowNonFinite bool
 	// Bare accepts a file of weights that does not say for which network they are:
 	// the result then has no Module. Otherwise such a file is an error that wraps
 	// [ErrNoNetwork].
@@ -74,6 +84,17 @@ type Result struct {
 	// those for which the network is meant.
 	Input   tensor.Shape
 	Classes int
+	// FixedSize is set if the network takes pictures of the size of Input only.
+	FixedSize bool
+	// Whole is set if the network takes whole numbers: pictures with values from 0 to
+	// 255, without normalization.
+	Whole bool
+	// Batch is the number of pictures that the network computes at once, if it allows
+	// no other; else 0. Its Forward takes any number, but repeats its graph for more.
+	Batch int
+	// Outputs are the names of the outputs of an ONNX or Keras file, the one first that
+	// is the answer; see [Options].Output.
+	Outputs []string
 	// File is the network as the content of one of our own files: its architecture
 	// (empty for an ONNX graph of others), all its tensors, and other metadata.
 	File *weights.File
@@ -150,11 +171,39 @@ func (r Ref) Open(opt Options) (*Result, error) {
 	default:
 		res, err = openDescribed(h, opt)
 	}
+	if err == nil && !opt.AllowNonFinite {
+		err = checkFinite(r.File, res.File.Tensors)
+	}
 	if err != nil {
 		return nil, err
 	}
 	res.Size = h.Size()
 	return res, nil
+}
+
+// Suit makes a preprocessing that the caller has chosen suit the network: its number
+// of channels, its size if no other will do, and no normalization where the network
+// takes whole numbers, which is an error if p has one. nil is left alone.
+func (r *Result) Suit(p *data.Preprocess) error {
+	if p == nil {
+		return nil
+	}
+	in := r.Input
+	if p.Channels == in[0] && (p.Height == in[1] && p.Width == in[2] || !r.FixedSize) && !r.Whole {
+		return nil
+	}
+	if r.Whole && !p.Raw() {
+		return fmt.Errorf("its input is of whole numbers from 0 to 255, so pictures must not be normalized: leave out the preprocessing, or take keras-raw")
+	}
+	h, w := p.Height, p.Width
+	if r.FixedSize {
+		h, w = in[1], in[2]
+	}
+	if q := p.For(in[0], h, w); q.String() != p.String() {
+		*p = q
+		r.Notes = append(r.Notes, fmt.Sprintf("the preprocessing is changed to suit the network: %s", q))
+	}
+	return nil
 }
 
 // EmbeddedName is the name of the model inside the program.

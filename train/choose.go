@@ -40,18 +40,30 @@ func DefaultRecipe(model, spec string) string {
 // size, and what is trained. Keys in Set stay as they are given there.
 func Choose(cfg Config) (Config, error) {
 	if cfg.Recipe != nil {
-		if len(cfg.Set) > 0 {
-			return cfg, errors.New("train: Config.Set changes a recipe that is chosen, but Recipe is given: give one of them")
+		if len(cfg.Set) > 0 || cfg.Optimizer != "" {
+			return cfg, errors.New("train: Config.Set and Optimizer change a recipe that is chosen, but Recipe is given: leave out one")
 		}
 		return cfg, nil
 	}
-	name := DefaultRecipe(cfg.Model, cfg.Data)
-	if name == photosRecipe {
-		return choosePhotos(cfg)
-	}
 	var err error
-	cfg.Recipe, err = LoadRecipe(name, cfg.Set...)
+	if name := DefaultRecipe(cfg.Model, cfg.Data); name == photosRecipe {
+		cfg, err = choosePhotos(cfg)
+	} else {
+		cfg.Recipe, err = LoadRecipe(name, cfg.Set...)
+		if err == nil {
+			err = cfg.useOptimizer()
+		}
+	}
+	cfg.Set, cfg.Optimizer = nil, ""
 	return cfg, err
+}
+
+// useOptimizer gives the recipe the Optimizer.
+func (c *Config) useOptimizer() error {
+	if c.Optimizer == "" {
+		return nil
+	}
+	return c.Recipe.SetOptimizer(c.Optimizer, slices.Contains(keysOf(c.Set), "lr.peak"))
 }
 
 // openSplits opens the data of a run. valSpec names other data to evaluate on.
@@ -140,5 +152,5 @@ func keysOf(set []string) []string {
 		key, _, _ := cutSet(s)
 		keys = append(keys, key)
 	}
-	return slices.Compact(keys)
+	return keys
 }

@@ -80,7 +80,7 @@ func (s *Step) add(t *nn.Traced, update bool) error {
 		}
 		in = append(in, g.Const(c))
 	}
-	loss := g.Must1(s.loss.op(), in...)
+	loss := s.loss.add(g, in)
 	if s.teacher != nil {
 		if loss, err = s.distill(g, t.Output, loss); err != nil {
 			return err

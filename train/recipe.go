@@ -96,9 +96,11 @@ type OptimizerRecipe struct {
 // LossRecipe is the [Loss] of a recipe.
 type LossRecipe struct {
 	// Kind is cross-entropy, bce (for data with any number of labels per picture,
-	// or as Wightman et al. 2021), or empty: bce for multi-label data, else
-	// cross-entropy.
+	// or as Wightman et al. 2021), focal (see [Focal]), sigmoid-focal (focal with a
+	// yes-or-no question per class, what focal is for multi-label data), or empty: bce
+	// for multi-label data, else cross-entropy.
 	Kind           string  `yaml:"name,omitempty"`
+	Gamma          float64 `yaml:"gamma,omitempty"` // of focal, default 2
 	LabelSmoothing float64 `yaml:"label_smoothing,omitempty"`
 	// ClassWeights is empty (all 1), "balanced" (by the inverse of the class's
 	// frequency), a list with a weight for each class, or weights by class name.
@@ -192,6 +194,8 @@ func (r *Recipe) Valid() error {
 		return badKey("optimizer.nesterov", "belongs to sgd with a momentum")
 	case r.Loss.Kind != "" && !slices.Contains(lossKinds, r.Loss.Kind):
 		return unknownName("loss.name", "loss", r.Loss.Kind, lossKinds)
+	case !(r.Loss.Gamma >= 0 && r.Loss.Gamma < 100):
+		return badKey("loss.gamma", "%v is not a power from 0 on", r.Loss.Gamma)
 	case !(r.Loss.LabelSmoothing >= 0 && r.Loss.LabelSmoothing < 1):
 		return badKey("loss.label_smoothing", "%v is not a share below 1", r.Loss.LabelSmoothing)
 	case r.EMA != nil && !(r.EMA.Decay >= 0 && r.EMA.Decay < 1):
