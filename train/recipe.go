@@ -70,6 +70,10 @@ type Recipe struct {
 	EarlyStop  *EarlyStop `yaml:"early_stop,omitempty"`
 	Checkpoint Checkpoint `yaml:"checkpoint,omitempty"`
 	Finetune   *Finetune  `yaml:"finetune,omitempty"`
+
+	// batchOfRate is the batch size that the recipe has without changes by KEY=VALUE:
+	// the one that its learning rate is meant for. 0 if it is not known.
+	batchOfRate int
 }
 
 // optimizerKinds are the names of optimizers in recipes.

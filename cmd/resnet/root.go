@@ -91,7 +91,7 @@ Results go to stdout, progress and messages to stderr. The exit code is 0 when
 done, 1 when something failed, 2 for a mistake in the command line.`,
 		Example: `  resnet train                               # a minute on the embedded sample
   resnet predict photo.jpg                   # with the embedded model
-  resnet train --model resnet18 --data folder:photos --out runs/photos
+  resnet train --data folder:photos --out runs/photos
   resnet eval --model runs/photos/best.safetensors --data folder:photos`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
