@@ -127,7 +127,7 @@ func TestFocalEqualsPyTorch(t *testing.T) {
 				}
 				in = append(in, g.Const(w))
 			}
-			return l.add(g, in), nil
+			return l.add(g, in)
 		})
 	}
 }

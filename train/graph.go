@@ -72,15 +72,10 @@ func (s *Step) add(t *nn.Traced, update bool) error {
 	if err != nil {
 		return err
 	}
-	in := []*graph.Value{t.Output, y}
-	if w := s.loss.ClassWeights.Weights; len(w) > 0 {
-		c := tensor.New(len(w))
-		for i, x := range w {
-			c.Float32s()[i] = float32(x)
-		}
-		in = append(in, g.Const(c))
+	loss, err := s.loss.Loss(g, t.Output, y)
+	if err != nil {
+		return err
 	}
-	loss := s.loss.add(g, in)
 	if s.teacher != nil {
 		if loss, err = s.distill(g, t.Output, loss); err != nil {
 			return err
@@ -200,6 +195,12 @@ func (s *Step) learn(g *graph.Graph, params, grads []*graph.Value) error {
 		rate := bodyLR
 		if inModule(v.Name, s.headPath) {
 			rate = lr
+		}
+		if s.opt.own != nil {
+			if err := s.updateByOwn(g, v, params[i], grads[i], rate); err != nil {
+				return err
+			}
+			continue
 		}
 		op, slots, counts, err := s.opt.update(float32(decay))
 		if err != nil {

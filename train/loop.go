@@ -210,6 +210,9 @@ func (s *session) lr() float64 { return s.lrOf(s.state.Update) }
 func (s *session) lastLR() float64 { return s.lrOf(max(s.start.update, s.state.Update-1)) }
 
 func (s *session) lrOf(update int) float64 {
+	if s.rate != nil {
+		return s.rate(update-s.start.update, s.clock.total)
+	}
 	if g := s.state.Gate; g != nil && !g.Open {
 		return s.rec.LR.Gate.LR
 	}
@@ -256,7 +259,7 @@ func (s *session) epoch(ctx context.Context) error {
 		if err := s.saveIfDue(); err != nil {
 			return err
 		}
-		if s.state.Step == updates || s.outOfTime() {
+		if s.state.Step == updates || s.outOfTime() || s.state.Stopped != "" {
 			break
 		}
 		began = time.Now()
@@ -289,6 +292,9 @@ func (s *session) prepareEpoch() {
 func (s *session) trainOn(b *data.Batch, micro int) error {
 	st, lr, acc := &s.state, s.lr(), s.step.accumulate
 	in := StepInput{Batch: b, LR: lr, EMADecay: s.decay(), Seed: s.seed, Draw: st.Update*acc + micro, Update: st.Update + 1, Add: micro+1 < acc}
+	if !(lr >= 0) || math.IsInf(lr, 1) {
+		return fmt.Errorf("epoch %d, step %d: the learning rate is %v: it must be a number of 0 or more", st.Epoch+1, st.Update+1, lr)
+	}
 	step := s.step
 	if s.warmingHead() {
 		step = s.head
@@ -327,6 +333,11 @@ func (s *session) trainOn(b *data.Batch, micro int) error {
 	}
 	done := StepRecord{Epoch: st.Epoch + 1, Step: st.Update, LR: lr, Loss: r.Loss, Top1: float64(hits) / float64(b.N)}
 	s.log.step(done, st.Sums.metrics(), s.clock.batch)
+	if s.onStep != nil {
+		if err := s.stopped(s.onStep(done)); err != nil {
+			return err
+		}
+	}
 	return s.tolerate(s.results.step(done))
 }
 
