@@ -61,7 +61,7 @@ func (l Focal) Loss(g *graph.Graph, logits, targets *graph.Value) (*graph.Value,
 }
 
 // Loss adds the loss, see [Loss]. Its class weights must be numbers.
-func (l LossRecipe) Loss(g *graph.Graph, logits, targets *graph.Value) (loss *graph.Value, err error) {
+func (l LossRecipe) Loss(g *graph.Graph, logits, targets *graph.Value) (*graph.Value, error) {
 	if l.ClassWeights.Balanced || len(l.ClassWeights.ByName) > 0 {
 		return nil, errors.New("train: the class weights are balanced or by name, which needs data: give the weights")
 	}
@@ -73,8 +73,12 @@ func (l LossRecipe) Loss(g *graph.Graph, logits, targets *graph.Value) (loss *gr
 		}
 		in = append(in, g.Const(c))
 	}
-	err = graph.Try(func() { loss, err = l.add(g, in) })
-	return loss, err
+	var loss *graph.Value
+	var failed error
+	if err := graph.Try(func() { loss, failed = l.add(g, in) }); err != nil {
+		return nil, err
+	}
+	return loss, failed
 }
 
 // lossKinds are the names of losses in recipes.
