@@ -137,6 +137,10 @@ func (c *Client) fill(ctx context.Context, d *download, f *os.File) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		var hopeless hopelessError
+		if errors.As(err, &hopeless) {
+			return offlineError(*d, hopeless.error)
+		}
 		var again *retryError
 		if !errors.As(err, &again) {
 			return err
@@ -250,7 +254,7 @@ func (c *Client) copy(f *os.File, body io.Reader, d *download, at, total int64, 
 			alive()
 			at += int64(n)
 			if total >= 0 && at > total || d.limit > 0 && at > d.limit {
-				return localError{fmt.Errorf("%s: the server sends more than %d bytes", d.url, cmp.Or(max(total, 0), d.limit))}
+				return localError{fmt.Errorf("%s: the server sends more than %d bytes, the size or the limit", d.url, cmp.Or(max(total, 0), d.limit))}
 			}
 			if _, err := f.Write(buf[:n]); err != nil {
 				return localError{err}
@@ -300,10 +304,17 @@ func networkError(ctx context.Context, err error) error {
 	}
 	var dns *net.DNSError
 	if errors.As(err, &dns) && dns.IsNotFound {
-		return fmt.Errorf("%w: %w", ErrOffline, err)
+		return hopelessError{err}
 	}
 	return &retryError{err: err, network: true}
 }
+
+// hopelessError is an error of the network that no second try mends: there is no
+// such host, as far as this machine can tell.
+type hopelessError struct{ error }
+
+// Unwrap returns the cause.
+func (e hopelessError) Unwrap() error { return e.error }
 
 // statusError is the error of an answer that is not the file.
 func statusError(resp *http.Response, address string) error {

@@ -119,9 +119,23 @@ func (c *Client) note(text string) {
 	}
 }
 
+// client returns the client for requests. The token goes to the host that it is
+// for, and to no other that it redirects to, not even on the same machine.
 func (c *Client) client() *http.Client {
+	client := http.Client{}
 	if c.HTTP != nil {
-		return c.HTTP
+		client = *c.HTTP
 	}
-	return http.DefaultClient
+	if client.CheckRedirect == nil {
+		client.CheckRedirect = func(req *http.Request, via []*http.Request) error {
+			if len(via) >= 10 {
+				return errors.New("it redirects more than 10 times")
+			}
+			if req.URL.Host != via[0].URL.Host || via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
+				req.Header.Del("Authorization")
+			}
+			return nil
+		}
+	}
+	return &client
 }

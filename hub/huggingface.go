@@ -284,7 +284,7 @@ func (m metadata) sum() *checksum {
 // head asks for the metadata of a file. The hub answers for a large file with a
 // redirect, which is not followed: its headers have what is wanted.
 func (r *repo) head(ctx context.Context, address string) (metadata, error) {
-	client := *r.c.client()
+	client := r.c.client()
 	client.CheckRedirect = func(req *http.Request, via []*http.Request) error {
 		if len(via) < 10 && req.URL.Host == via[0].URL.Host && via[len(via)-1].Response == nil && req.Response != nil && req.Response.Header.Get("X-Linked-Etag") == "" {
 			return nil // a renamed repository
@@ -349,6 +349,10 @@ func (r *repo) try(ctx context.Context, request func(context.Context) error) err
 		cancel()
 		if late {
 			err = &retryError{err: fmt.Errorf("no answer within %v", headTimeout), network: true}
+		}
+		var hopeless hopelessError
+		if errors.As(err, &hopeless) {
+			return fmt.Errorf("%s: %w: %w", r.name, ErrOffline, hopeless.error)
 		}
 		var again *retryError
 		if !errors.As(err, &again) {

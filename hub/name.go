@@ -81,15 +81,15 @@ func Parse(text string) (n Name, ok bool, err error) {
 	case "hf", "hf-hub", "hf_hub", "timm-hub":
 		n, err = parseRepo(text, rest)
 	case "":
-		org, rest, found := strings.Cut(text, "/")
+		org, name, found := strings.Cut(text, "/")
 		switch {
 		case !found:
 			return Name{}, false, nil
 		case org == "torchvision" || org == "keras":
-			n, err = parseWeights(org, rest)
+			n, err = parseWeights(org, name)
 		default:
-			at, _, _ := strings.Cut(text, "@")
-			if !repoName.MatchString(at) {
+			repo, rev, hasRev := strings.Cut(text, "@")
+			if !repoName.MatchString(repo) || hasRev && !shortName.MatchString(rev) {
 				return Name{}, false, nil
 			}
 			n, err = parseRepo(text, text)
