@@ -60,3 +60,9 @@ with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "published.js
     f.write('{\n "torchvision": "%s",\n "keras": "%s",\n "models": [\n' % (out["torchvision"], out["keras"]))
     f.write(",\n".join("  " + json.dumps(m) for m in out["models"]))
     f.write("\n ]\n}\n")
+
+# The names of ImageNet's classes, in the order of the weights' outputs.
+from torchvision.models._meta import _IMAGENET_CATEGORIES
+
+with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "data", "imagenet.txt"), "w") as f:
+    f.write("\n".join(_IMAGENET_CATEGORIES) + "\n")

@@ -87,7 +87,7 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 		return nil, err
 	}
 	m, err := resnet.Open(f.model, opt)
-	if errors.Is(err, resnet.ErrUnknown) || errors.Is(err, resnet.ErrNoWeights) || errors.Is(err, modelfile.ErrRemote) {
+	if errors.Is(err, resnet.ErrUnknown) || errors.Is(err, resnet.ErrNoWeights) || errors.Is(err, hub.ErrNotFound) {
 		return nil, usageError{err}
 	}
 	if err != nil {
