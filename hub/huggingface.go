@@ -82,6 +82,9 @@ func (r *repo) resolve(ctx context.Context) (commit string, files []string, err 
 	}
 	dir := filepath.Join(r.folder, "snapshots", known)
 	cached := commitHex.MatchString(known) && exists(dir)
+	if cached && known == r.revision && r.complete(dir) { // a commit never changes
+		return known, nil, nil
+	}
 	if r.c.Offline {
 		if cached {
 			return known, nil, nil
@@ -119,6 +122,23 @@ func (r *repo) resolve(ctx context.Context) (commit string, files []string, err 
 		}
 	}
 	return info.SHA, slices.Clip(append([]string{}, files...)), nil
+}
+
+// complete reports whether a snapshot has the files of weights that its first one
+// of weightFiles needs.
+func (r *repo) complete(dir string) bool {
+	for _, name := range weightFiles {
+		at := filepath.Join(dir, filepath.FromSlash(name))
+		if !exists(at) {
+			continue
+		}
+		if !strings.HasSuffix(name, ".index.json") {
+			return true
+		}
+		shards, err := readIndex(at)
+		return err == nil && !slices.ContainsFunc(shards, func(s string) bool { return !exists(filepath.Join(dir, filepath.FromSlash(s))) })
+	}
+	return false
 }
 
 // cached returns a commit that is on disk.

@@ -13,7 +13,8 @@ import (
 )
 
 // Fetch returns r with its file on this machine: a published model is downloaded,
-// unless it is on disk already, and File is where it is. Any other r is returned as
+// unless it is on disk already, and File is where it is; Remote then names the
+// commit, so that it stays the same when the publisher has a newer one. Any other r is returned as
 // it is. c nil is [hub.FromEnv].
 func (r Ref) Fetch(ctx context.Context, c *hub.Client) (Ref, error) {
 	if r.Remote == (hub.Name{}) || r.File != "" {
@@ -28,6 +29,7 @@ func (r Ref) Fetch(ctx context.Context, c *hub.Client) (Ref, error) {
 		var repo *hub.Repository
 		if repo, err = c.Repository(ctx, r.Remote); err == nil {
 			r.File = filepath.Join(repo.Dir, filepath.FromSlash(r.Remote.File))
+			r.Remote.Revision = repo.Commit
 		}
 	default:
 		r.File, err = c.File(ctx, r.Remote)
