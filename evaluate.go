@@ -149,6 +149,12 @@ func (m *Model) score(ctx context.Context, ds data.Dataset, opt EvaluateOptions)
 				logits[i] = (logits[i] + v) / 2
 			}
 		}
+		for i, k := range b.Index[:b.Real] {
+			n := len(logits) / b.Real
+			if err := m.finite(ds.Name(k), logits[i*n:(i+1)*n], nil); err != nil {
+				return nil, fmt.Errorf("resnet: %w", err)
+			}
+		}
 		e.Logits = append(e.Logits, logits...)
 		e.Index = append(e.Index, b.Index[:b.Real]...)
 		if opt.Progress != nil {

@@ -44,7 +44,8 @@ func OpenFolder(fsys fs.FS, opt Options) (*Splits, error) {
 // FindPictures returns the pictures of a folder and of the folders below it, in
 // order, as paths that begin with dir, by the rules of [OpenFolder]: hidden files
 // are left out and symbolic links are followed. A folder below dir that cannot be
-// listed is among them; reading it as a picture is an error.
+// listed is among them, and so are photos of formats that are not read, such as
+// HEIC; reading them is an error, which names the format.
 func FindPictures(dir string) ([]string, error) {
 	list, err := (&fsSource{fsys: os.DirFS(dir)}).list()
 	if err != nil {
@@ -52,7 +53,7 @@ func FindPictures(dir string) ([]string, error) {
 	}
 	var found []string
 	for _, f := range list.files {
-		if list.closed[f] || IsPicture(f) {
+		if list.closed[f] || IsPicture(f) || slices.Contains(unreadEndings, strings.ToLower(path.Ext(f))) {
 			found = append(found, filepath.Join(dir, filepath.FromSlash(f)))
 		}
 	}

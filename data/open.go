@@ -24,6 +24,9 @@ type Options struct {
 	// MaxPixels is the limit of a picture's width times height; 0 means
 	// imaging.DefaultMaxPixels.
 	MaxPixels int
+	// IgnoreOrientation leaves pictures as their files store them, as torchvision's
+	// datasets do, instead of turning them as their EXIF or XMP data tell.
+	IgnoreOrientation bool
 	// MaxFileBytes is the limit of one picture's file, unpacked; 0 means
 	// DefaultMaxFileBytes.
 	MaxFileBytes int64
@@ -33,7 +36,7 @@ type Options struct {
 const DefaultMaxFileBytes = 256 << 20
 
 func (o Options) decode() imaging.DecodeOptions {
-	return imaging.DecodeOptions{MaxPixels: o.MaxPixels}
+	return imaging.DecodeOptions{MaxPixels: o.MaxPixels, IgnoreOrientation: o.IgnoreOrientation}
 }
 
 func (o Options) fileLimit() int64 {

@@ -172,10 +172,13 @@ func short(err error) error {
 }
 
 // pictureEndings are the endings of the names of pictures, in lower case.
-var pictureEndings = []string{".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp"}
+var pictureEndings = imaging.Endings()
+
+// unreadEndings are those of photos that are not read.
+var unreadEndings = imaging.UnreadEndings()
 
 // PictureEndings returns the endings of the files that folders are searched for,
-// such as ".jpg".
+// such as ".jpg": those of [imaging.Endings].
 func PictureEndings() []string { return slices.Clone(pictureEndings) }
 
 // IsPicture reports whether a file is a picture by the ending of its name, in

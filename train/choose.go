@@ -1,11 +1,13 @@
 package train
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/resnet-go/resnet/data"
+	segmentations "github.com/resnet-go/resnet/data/segmentation"
 	"github.com/resnet-go/resnet/modelfile"
 )
 
@@ -24,6 +26,8 @@ func DefaultRecipe(model, spec string) string {
 	switch {
 	case kind == "folder" || kind == "multilabel":
 		return photosRecipe
+	case slices.Contains(segmentations.Kinds(), kind):
+		return "segment"
 	case hasWeights(model):
 		return "finetune"
 	case kind == "cifar10" || kind == "cifar100":
@@ -40,25 +44,37 @@ func DefaultRecipe(model, spec string) string {
 // size, and what is trained. Keys in Set stay as they are given there.
 func Choose(cfg Config) (Config, error) {
 	if cfg.Recipe != nil {
-		if len(cfg.Set) > 0 {
-			return cfg, errors.New("train: Config.Set changes a recipe that is chosen, but Recipe is given: give one of them")
+		if len(cfg.Set) > 0 || cfg.Optimizer != "" {
+			return cfg, errors.New("train: Config.Set and Optimizer change a recipe that is chosen, but Recipe is given: leave out one")
 		}
 		return cfg, nil
 	}
-	name := DefaultRecipe(cfg.Model, cfg.Data)
-	if name == photosRecipe {
-		return choosePhotos(cfg)
-	}
 	var err error
-	cfg.Recipe, err = LoadRecipe(name, cfg.Set...)
+	if name := DefaultRecipe(cfg.Model, cfg.Data); name == photosRecipe {
+		cfg, err = choosePhotos(cfg)
+	} else {
+		cfg.Recipe, err = LoadRecipe(name, cfg.Set...)
+		if err == nil {
+			err = cfg.useOptimizer()
+		}
+	}
+	cfg.Set, cfg.Optimizer = nil, ""
 	return cfg, err
+}
+
+// useOptimizer gives the recipe the Optimizer.
+func (c *Config) useOptimizer() error {
+	if c.Optimizer == "" {
+		return nil
+	}
+	return c.Recipe.SetOptimizer(c.Optimizer, slices.Contains(keysOf(c.Set), "lr.peak"))
 }
 
 // openSplits opens the data of a run. valSpec names other data to evaluate on.
 func openSplits(cfg Config, spec, valSpec string, share float64, seed uint64) (*data.Splits, error) {
 	open := cfg.Open
 	if open == nil {
-		open = data.Open
+		open = openData
 	}
 	if spec == "" {
 		return nil, errors.New("no data given: name them as KIND:PATH, such as folder:photos")
@@ -79,6 +95,14 @@ func openSplits(cfg Config, spec, valSpec string, share float64, seed uint64) (*
 		return nil, errors.Join(fmt.Errorf("data to evaluate on: %w", err), s.Close())
 	}
 	return s, nil
+}
+
+// openData opens data of every kind.
+func openData(spec string, opt data.Options) (*data.Splits, error) {
+	if kind, _, _ := cut(spec); slices.Contains(segmentations.Kinds(), kind) {
+		return segmentations.Open(context.Background(), spec, opt)
+	}
+	return data.Open(spec, opt)
 }
 
 // fitBatch makes a batch that is larger than the training data smaller, and notes
@@ -140,5 +164,5 @@ func keysOf(set []string) []string {
 		key, _, _ := cutSet(s)
 		keys = append(keys, key)
 	}
-	return slices.Compact(keys)
+	return keys
 }

@@ -40,58 +40,101 @@ func TestPlateauEqualsPyTorch(t *testing.T) {
 	}
 }
 
-func TestDistillEqualsPyTorch(t *testing.T) {
-	var cases []struct {
-		Weight, Temperature, Loss float64
-		Logits, Teacher, Grad     []float32
-		Labels                    []int64
+// lossCase is a loss of logits [4 3] that PyTorch has computed.
+type lossCase struct {
+	Weight, Temperature    float64 // of distillation
+	Gamma, Smoothing, Loss float64
+	Weights                []float64
+	Logits, Teacher, Grad  []float32
+	Labels                 []int64
+}
+
+// check compares a loss and its gradient with PyTorch's.
+func (c *lossCase) check(t *testing.T, add func(g *graph.Graph, z, y *graph.Value) (*graph.Value, error)) {
+	t.Helper()
+	g := &graph.Graph{}
+	z, err := g.Input("z", graph.F32(4, 3))
+	if err != nil {
+		t.Fatal(err)
 	}
+	y, err := g.Input("y", graph.Type{DType: tensor.Int64, Shape: tensor.Shape{4}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	loss, err := add(g, z, y)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grads, err := g.Gradients(loss, []*graph.Value{z})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Output("loss", loss)
+	g.Output("grad", grads[0])
+	plan, err := engine.Compile(g, engine.NewVars(), engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	feed := map[string]*tensor.Tensor{}
+	feed["z"], _ = tensor.FromFloat32(c.Logits, 4, 3)
+	feed["y"], _ = tensor.FromInt64(c.Labels, 4)
+	if c.Teacher != nil {
+		feed[inTeacher], _ = tensor.FromFloat32(c.Teacher, 4, 3)
+	}
+	var ins []*tensor.Tensor
+	for _, p := range plan.Inputs() {
+		ins = append(ins, feed[p.Name])
+	}
+	out := []*tensor.Tensor{tensor.New(), tensor.New(4, 3)}
+	if err := plan.Run(ins, out); err != nil {
+		t.Fatal(err)
+	}
+	if got := float64(out[0].Float32s()[0]); math.Abs(got-c.Loss) > 1e-5*(1+c.Loss) {
+		t.Errorf("%+v: loss %v", c, got)
+	}
+	for i, want := range c.Grad {
+		if got := out[1].Float32s()[i]; math.Abs(float64(got-want)) > 3e-6 {
+			t.Errorf("%+v: gradient %d is %v, want %v", c, i, got, want)
+		}
+	}
+}
+
+func TestDistillEqualsPyTorch(t *testing.T) {
+	var cases []lossCase
 	readJSON(t, "distill.json", &cases)
 	for _, c := range cases {
-		g := &graph.Graph{}
-		in := func(name string, typ graph.Type) *graph.Value {
-			v, err := g.Input(name, typ)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return v
-		}
-		z, y := in("z", graph.F32(4, 3)), in("y", graph.Type{DType: tensor.Int64, Shape: tensor.Shape{4}})
 		s := &Step{teacher: &Teaching{Weight: c.Weight, Temperature: c.Temperature}}
-		loss, err := s.distill(g, z, g.Must1(graph.CrossEntropy{}, z, y))
-		if err != nil {
-			t.Fatal(err)
+		c.check(t, func(g *graph.Graph, z, y *graph.Value) (*graph.Value, error) {
+			return s.distill(g, z, g.Must1(graph.CrossEntropy{}, z, y))
+		})
+	}
+}
+
+func TestFocalEqualsPyTorch(t *testing.T) {
+	var cases []lossCase
+	readJSON(t, "focal.json", &cases)
+	for _, c := range cases {
+		l := Focal{Gamma: c.Gamma}.recipe()
+		if l.LabelSmoothing = c.Smoothing; c.Gamma == 0 {
+			l.Gamma = -1
 		}
-		grads, err := g.Gradients(loss, []*graph.Value{z})
-		if err != nil {
-			t.Fatal(err)
-		}
-		g.Output("loss", loss)
-		g.Output("grad", grads[0])
-		plan, err := engine.Compile(g, engine.NewVars(), engine.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		logits, _ := tensor.FromFloat32(c.Logits, 4, 3)
-		teacher, _ := tensor.FromFloat32(c.Teacher, 4, 3)
-		labels, _ := tensor.FromInt64(c.Labels, 4)
-		feed := map[string]*tensor.Tensor{"z": logits, "y": labels, inTeacher: teacher}
-		var ins []*tensor.Tensor
-		for _, p := range plan.Inputs() {
-			ins = append(ins, feed[p.Name])
-		}
-		out := []*tensor.Tensor{tensor.New(), tensor.New(4, 3)}
-		if err := plan.Run(ins, out); err != nil {
-			t.Fatal(err)
-		}
-		if got := float64(out[0].Float32s()[0]); math.Abs(got-c.Loss) > 1e-5 {
-			t.Errorf("weight %g, temperature %g: loss %v, want %v", c.Weight, c.Temperature, got, c.Loss)
-		}
-		for i, want := range c.Grad {
-			if got := out[1].Float32s()[i]; math.Abs(float64(got-want)) > 1e-6 {
-				t.Errorf("weight %g, temperature %g: gradient %d is %v, want %v", c.Weight, c.Temperature, i, got, want)
+		c.check(t, func(g *graph.Graph, z, y *graph.Value) (*graph.Value, error) {
+			in := []*graph.Value{z, y}
+			if c.Weights != nil {
+				w := tensor.New(3)
+				for i, x := range c.Weights {
+					w.Float32s()[i] = float32(x)
+				}
+				in = append(in, g.Const(w))
 			}
-		}
+			return l.add(g, in), nil
+		})
+	}
+}
+
+func TestFocalTrains(t *testing.T) {
+	if r := mustRun(t, toyConfig(t, "", "loss.name=focal", "ema=null")); r.Best.Val.Top1 < 0.7 {
+		t.Errorf("with focal loss: top-1 %v", r.Best.Val.Top1)
 	}
 }
 

@@ -57,8 +57,11 @@ func choosePhotos(cfg Config) (Config, error) {
 	if cfg.Recipe, err = LoadRecipe(photosRecipe, append(c.set(), cfg.Set...)...); err != nil {
 		return cfg, err
 	}
+	if err := cfg.useOptimizer(); err != nil {
+		return cfg, err
+	}
 	r := cfg.Recipe
-	if r.Loss.Kind == "bce" && !slices.Contains(given, "loss.label_smoothing") {
+	if r.Loss.bce() && !slices.Contains(given, "loss.label_smoothing") {
 		r.Loss.LabelSmoothing = 0 // which belongs to cross-entropy
 	}
 	how := "a new network learns from scratch"
@@ -178,7 +181,7 @@ func (f pictureFacts) choose(own *Recipe, embedded, trained, ownBatch bool) choi
 	}
 	perEpoch := math.Max(1, math.Floor(n/float64(c.batch)))
 	c.epochs = int(math.Ceil(45 * math.Sqrt(n) / perEpoch))
-	c.epochs = max(12, min(c.epochs, 100))
+	c.epochs = max(12, min(c.epochs, 150))
 	rate := float64(c.batch) / 32
 	switch {
 	case embedded:

@@ -47,6 +47,9 @@ type Config struct {
 	// keys of the chosen one, each KEY=VALUE.
 	Recipe *Recipe
 	Set    []string
+	// Optimizer, if it is not empty, is given to the chosen recipe by
+	// [Recipe.SetOptimizer]; lr.peak in Set stays.
+	Optimizer string
 	// Out is the folder for the files of the run, created if it does not exist. It
 	// must not hold a run unless Resume is set. If it is empty, nothing is written.
 	Out string
@@ -105,6 +108,9 @@ type StepRecord struct {
 	LR    float64 `json:"lr"`
 	Loss  float64 `json:"loss"`
 	Top1  float64 `json:"top1"` // of the batch
+	// PixelAccuracy is the share of the batch's pixels whose class is right, in
+	// segmentation.
+	PixelAccuracy float64 `json:"pixel_accuracy,omitempty"`
 }
 
 // EpochRecord describes one epoch, counted from 1.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/resnet-go/resnet/embedded"
 	"github.com/resnet-go/resnet/internal/term"
@@ -30,6 +31,7 @@ type trainCommand struct {
 	epochs, workers, folds    int
 	maxTime                   time.Duration
 	optimizer                 string
+	flags                     *pflag.FlagSet // of the command
 }
 
 func (a *app) trainCommand() *cobra.Command {
@@ -73,6 +75,7 @@ With --json, stdout has one line per epoch, and the result as the last line.`,
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
+	c.flags = f
 	f.StringVarP(&c.data, "data", "d", "", "SPEC of the data (default: the sample inside the program)")
 	f.StringVar(&c.valData, "val-data", "", "SPEC of other data to evaluate on")
 	f.StringVarP(&c.model, "model", "m", "", "network to train, or model file to start from (default: by data and recipe)")
@@ -190,11 +193,11 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 	if c.recipe != "" {
 		cfg.Recipe, err = train.LoadRecipe(c.recipe, set...)
 	} else {
-		cfg.Set = set
+		cfg.Set, cfg.Optimizer = set, c.optimizer
 		cfg, err = train.Choose(cfg)
 	}
 	if err == nil && c.optimizer != "" {
-		err = c.setOptimizer(cmd, cfg.Recipe)
+		err = c.setOptimizer(cfg.Recipe, set)
 	}
 	if err != nil {
 		return cfg, c.explain(err)
@@ -219,7 +222,7 @@ func newRunFolder() string {
 // explain turns mistakes of the user into usage errors.
 func (c *trainCommand) explain(err error) error {
 	if recipe := (*train.RecipeError)(nil); errors.As(err, &recipe) {
-		return usageError{err}
+		return usageError{c.nameFlag(recipe)}
 	}
 	if stopped := (*train.Interrupted)(nil); errors.As(err, &stopped) {
 		return stoppedError{stopped}
@@ -248,7 +251,10 @@ func (c *trainCommand) print(r *train.Result) error {
 	}
 	if m := best.Val; m != nil {
 		figures := fmt.Sprintf("top-1 %s, top-5 %s", term.Percent(m.Top1), term.Percent(m.Top5))
-		if m.MAP > 0 {
+		switch {
+		case m.PixelAccuracy > 0:
+			figures = fmt.Sprintf("mIoU %s, pixel accuracy %s", term.Percent(m.MeanIoU), term.Percent(m.PixelAccuracy))
+		case m.MAP > 0:
 			figures = "mAP " + term.Percent(m.MAP)
 		}
 		c.printf("evaluation: %s, loss %.4f (%s, %s pictures)\n", figures, m.Loss, which, term.Count(m.Samples))
@@ -268,6 +274,10 @@ func (c *trainCommand) print(r *train.Result) error {
 	for _, w := range r.Warnings {
 		c.printf("warning: %s\n", w)
 	}
-	c.printf("model: %s\n\nnext:\n  resnet eval --model %s%s\n  resnet predict --model %s PHOTO\n  resnet summary %s\n", model, model, spec, model, model)
+	use := "predict"
+	if best.Train.PixelAccuracy > 0 {
+		use = "segment"
+	}
+	c.printf("model: %s\n\nnext:\n  resnet eval --model %s%s\n  resnet "+use+" --model %s PHOTO\n  resnet summary %s\n", model, model, spec, model, model)
 	return nil
 }

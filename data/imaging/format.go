@@ -53,19 +53,17 @@ var endings = []string{
 	".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pam",
 }
 
-// foreignEndings are the endings of pictures that are not read, in lower case.
-var foreignEndings = []string{
-	".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".ico", ".svg", ".psd", ".tga", ".exr", ".hdr", ".dcm",
-	".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf",
-}
+// unreadEndings are the endings of photos that are not read, in lower case. Camera raw
+// files are not among them, beside which there often is a JPEG file.
+var unreadEndings = []string{".heic", ".heif", ".avif", ".jxl", ".jp2"}
 
 // Endings returns the endings of the names of the picture files that are read, such as
 // ".jpg", in lower case.
 func Endings() []string { return slices.Clone(endings) }
 
-// ForeignEndings returns the endings of the names of pictures that are not read, such
-// as ".heic", in lower case, so that a folder of them is not taken for an empty one.
-func ForeignEndings() []string { return slices.Clone(foreignEndings) }
+// UnreadEndings returns the endings of the names of photos that are not read, such as
+// ".heic", in lower case, so that a folder of them is not taken for an empty one.
+func UnreadEndings() []string { return slices.Clone(unreadEndings) }
 
 // foreign is what a file is instead of a picture that is read.
 type foreign struct {

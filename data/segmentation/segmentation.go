@@ -77,7 +77,7 @@ func (s *set) Decode(i int, dst *imaging.Image) error {
 }
 
 func (s *set) decodeOptions() imaging.DecodeOptions {
-	return imaging.DecodeOptions{MaxPixels: s.opt.MaxPixels}
+	return imaging.DecodeOptions{MaxPixels: s.opt.MaxPixels, IgnoreOrientation: s.opt.IgnoreOrientation}
 }
 
 // DecodeMask writes the classes of the pixels.

@@ -28,12 +28,16 @@ type fit struct {
 	// batch is the number of pictures that the graph takes, if that is fixed; else 0.
 	batch   int
 	classes int
+	maps    bool // the answer is maps of classes [N classes H W]
 }
 
 // PictureOptions are what the caller of [Model.FitPictures] knows about its
 // pictures. 0 is unknown.
 type PictureOptions struct {
 	Channels, Height, Width int
+	// Chosen keeps to the present answer; otherwise an output that does not give the
+	// scores of classes gives way to another.
+	Chosen bool
 }
 
 // Pictures describes how a model takes pictures.
@@ -41,6 +45,9 @@ type Pictures struct {
 	Input   tensor.Shape // of one picture, [C H W]
 	Free    bool         // the file leaves height and width open
 	Classes int
+	// Maps is set if the answer has scores for each pixel, [N classes H W], as of
+	// segmentation, and no output has scores for whole pictures.
+	Maps bool
 	// Whole is set if the input is of whole numbers, 0 to 255, as which pictures go
 	// in without any normalization.
 	Whole bool
@@ -87,8 +94,20 @@ const maxTrials, leastTrials, trialNodes = 64, 4, 1 << 17
 // file leaves them open, which output has the scores of the classes (see
 // [Model.Answers]), and whether the batch is fixed. Where the file does not say, it
 // tries what is usual and takes the first that the graph can be computed with. From
-// then on, [Model.Forward] takes [N C H W] and gives [N classes].
+// then on, [Model.Forward] takes [N C H W] and gives [N classes], or [N classes H W]
+// if no output has scores for whole pictures.
 func (m *Model) FitPictures(opt PictureOptions) (*Pictures, error) {
+	p, err := m.fitPictures(opt, false)
+	if errors.Is(err, errShape) {
+		if maps, failed := m.fitPictures(opt, true); failed == nil {
+			return maps, nil
+		}
+	}
+	return p, err
+}
+
+// fitPictures is FitPictures for answers that are scores of pictures, or maps.
+func (m *Model) fitPictures(opt PictureOptions, maps bool) (*Pictures, error) {
 	var notes []string
 	if len(m.inputs) > 1 {
 		notes = m.fixSwitches()
@@ -117,6 +136,9 @@ func (m *Model) FitPictures(opt PictureOptions) (*Pictures, error) {
 		}
 	}()
 	for k, a := range all {
+		if k > 0 && opt.Chosen {
+			break
+		}
 		m.answers = append([]*answer{a}, slices.Delete(slices.Clone(all), k, k+1)...)
 		if err := m.refuse(); err != nil {
 			first = cmpError(first, err)
@@ -126,14 +148,14 @@ func (m *Model) FitPictures(opt PictureOptions) (*Pictures, error) {
 			if limit--; limit < 0 {
 				return nil, first
 			}
-			classes, err := m.try(in, t, written)
+			classes, err := m.try(in, t, written, maps)
 			if err != nil {
 				first = cmpError(first, err)
 				continue
 			}
-			m.fit = &fit{layout: t.layout, classes: classes}
+			m.fit = &fit{layout: t.layout, classes: classes, maps: maps}
 			m.fit.batch = m.batchOf(in, t, written)
-			p := &Pictures{Input: tensor.Shape{t.c, t.h, t.w}, Classes: classes, Whole: in.elem != 0 && !in.elem.isFloat(), Batch: m.fit.batch,
+			p := &Pictures{Input: tensor.Shape{t.c, t.h, t.w}, Classes: classes, Maps: maps, Whole: in.elem != 0 && !in.elem.isFloat(), Batch: m.fit.batch,
 				Free: !in.known || len(in.dims) >= 3 && slices.Contains(in.dims[1:], -1), Notes: notes}
 			if t.layout == layoutFlat && t.c > 1 {
 				p.Notes = append(p.Notes, fmt.Sprintf("the input is a row of %d numbers: they are taken as %d channels one after another, of %d x %d pixels", t.c*t.h*t.w, t.c, t.h, t.w))
@@ -272,7 +294,7 @@ func openSizes(h, w int64, opt PictureOptions) [][2]int {
 var errShape = errors.New("it must be [N classes]")
 
 // try writes the graph for a batch of n and returns the number of classes.
-func (m *Model) try(in *valueProto, t trial, n int) (classes int, err error) {
+func (m *Model) try(in *valueProto, t trial, n int, maps bool) (classes int, err error) {
 	out, err := m.trace(in, t, n)
 	if err != nil {
 		return 0, err
@@ -282,8 +304,16 @@ func (m *Model) try(in *valueProto, t trial, n int) (classes int, err error) {
 	if t.layout == layoutCHW || t.layout == layoutHWC {
 		rows = 1
 	}
-	if len(s) > 0 && s.Numel()/rows == slices.Max(s) && s.Numel()%rows == 0 && (s[0] == rows || rows == 1) {
-		return s.Numel() / rows, nil
+	switch {
+	case maps && len(s) == 4 && s[0] == rows && t.layout == layoutNHWC:
+		return s[3], nil
+	case maps && len(s) == 4 && s[0] == rows:
+		return s[1], nil
+	case maps:
+	case len(s) > 1 && s[0] == rows && s[1:].Numel() == slices.Max(s[1:]):
+		return s[1:].Numel(), nil
+	case len(s) > 0 && rows == 1 && s.Numel() == slices.Max(s): // without an axis for the batch
+		return s.Numel(), nil
 	}
 	return 0, fmt.Errorf("onnx: the output %q is %v for %d pictures of %d x %d pixels: %w", m.Answer(), s, rows, t.h, t.w, errShape)
 }
@@ -329,10 +359,14 @@ func (m *Model) batchOf(in *valueProto, t trial, written int) int {
 	}
 	n := written + 1
 	out, err := m.trace(in, t, n)
-	if err != nil || len(out.Shape) == 0 || out.Shape[0] != n || out.Shape.Numel() != n*m.fit.classes {
+	if err != nil || len(out.Shape) == 0 || out.Shape[0] != n || !m.fit.maps && out.Shape.Numel() != n*m.fit.classes {
 		return written
 	}
-	if in.known && in.dims[0] > 0 && mixes(out, n) {
+	// Where the file declares the number of pictures, only what certainly keeps them
+	// separate may have another; where it leaves it open, only what certainly mixes
+	// them, as scales found from all of them, may not.
+	mixed, reduced := mixes(out, n)
+	if reduced || mixed && in.known && in.dims[0] > 0 {
 		return written
 	}
 	return 0
@@ -392,8 +426,18 @@ func (f *fit) part(g *graph.Graph, x *graph.Value, run func(*graph.Value) *graph
 		x = reshape(x, s[0], s[1]*s[2]*s[3])
 	}
 	y := run(x)
+	if f.maps {
+		if f.layout == layoutNHWC {
+			y = g.Must1(graph.Permute{Perm: []int{0, 3, 1, 2}}, y)
+		}
+		return y
+	}
 	if y.Shape.Numel()%s[0] != 0 {
 		panic(&graph.Error{Op: "ONNX output", Err: fmt.Errorf("it is %v for %d pictures", y.Shape, s[0])})
 	}
-	return reshape(y, s[0], y.Shape.Numel()/s[0])
+	classes := y.Shape.Numel() / s[0]
+	if op, ok := y.Node.Op.(graph.Unary); ok { // so that the end of the network is seen
+		return g.Must1(op, reshape(y.Node.In[0], s[0], classes))
+	}
+	return reshape(y, s[0], classes)
 }

@@ -138,7 +138,8 @@ func TestExternalStaysInside(t *testing.T) {
 	}
 	for _, e := range [][2]string{{"offset", "-1"}, {"offset", "999"}, {"length", "999"}, {"length", "-5"}, {"offset", "x"}, {"offset", "9223372036854775807"}} {
 		w := &tensorProto{name: "w", dims: []int64{32}, elem: elemFloat, location: 1, external: []entryProto{{"location", "good"}, {e[0], e[1]}}}
-		x := &external{dir: inside, files: map[string][]byte{}}
+		x := newExternal()
+		x.dir = inside
 		if _, err := x.decode(w); err == nil {
 			t.Errorf("%v: no error", e)
 		}
@@ -196,7 +197,7 @@ func TestIf(t *testing.T) {
 		{op: "Equal", in: []string{"c", "two"}, out: []string{"b"}},
 		op("If", []string{"b"}, branch("then_branch", "Relu"), branch("else_branch", "Sigmoid")),
 	}, intsOf("one", 1), intsOf("two", 2))
-	m, err := fromProto(p, &external{})
+	m, err := fromProto(p, newExternal())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +228,7 @@ func TestGelu(t *testing.T) {
 		} else {
 			nodes = append(nodes, &nodeProto{op: "Mul", in: []string{"x", "c"}, out: []string{"d"}}, op("Mul", []string{"d", "half"}))
 		}
-		m, err := fromProto(file(13, nodes, floatsOf("root", []float32{1.4142135}), floatsOf("one", []float32{1}), floatsOf("half", []float32{c.half})), &external{})
+		m, err := fromProto(file(13, nodes, floatsOf("root", []float32{1.4142135}), floatsOf("one", []float32{1}), floatsOf("half", []float32{c.half})), newExternal())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -241,7 +242,7 @@ func TestGelu(t *testing.T) {
 func TestFixed(t *testing.T) {
 	p := file(13, []*nodeProto{op("Reshape", []string{"x", "s"})})
 	p.graph.inputs = append(p.graph.inputs, &valueProto{name: "s", elem: elemInt64})
-	m, err := fromProto(p, &external{})
+	m, err := fromProto(p, newExternal())
 	if err != nil {
 		t.Fatal(err)
 	}

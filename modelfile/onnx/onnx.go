@@ -112,7 +112,9 @@ func read(r io.ReaderAt, size int64, opt ReadOptions) (*Model, error) {
 		return nil, fmt.Errorf("the file is larger than %d bytes, which no ONNX file can be", MaxFileSize)
 	}
 	var data []byte
-	ext := &external{files: map[string][]byte{}, path: opt.Path}
+	ext := newExternal()
+	ext.path = opt.Path
+	defer ext.close()
 	if opt.Path != "" {
 		ext.dir = filepath.Dir(opt.Path)
 	}
@@ -134,7 +136,7 @@ func read(r io.ReaderAt, size int64, opt ReadOptions) (*Model, error) {
 }
 
 // Decode reads a model from memory, where all tensors must be inside.
-func Decode(data []byte) (*Model, error) { return decode(data, &external{files: map[string][]byte{}}) }
+func Decode(data []byte) (*Model, error) { return decode(data, newExternal()) }
 
 func decode(data []byte, ext *external) (*Model, error) {
 	proto, err := (&decoder{}).model(data)

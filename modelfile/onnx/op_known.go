@@ -45,7 +45,7 @@ func constant(n *node) {
 		if a.t == nil {
 			n.failf("it has no value")
 		}
-		s, err := (&external{}).decode(a.t)
+		s, err := newExternal().decode(a.t)
 		if err != nil {
 			n.failf("%w", err)
 		}
@@ -70,7 +70,7 @@ func constantOfShape(n *node) {
 	}
 	fill := newStatic(elemFloat, tensor.Shape{1})
 	if a := n.attr("value"); a != nil && a.t != nil {
-		if fill, err = (&external{}).decode(a.t); err != nil {
+		if fill, err = newExternal().decode(a.t); err != nil {
 			n.failf("%w", err)
 		}
 		if fill.shape.Numel() != 1 {
@@ -153,7 +153,7 @@ func branch(n *node) {
 	}
 	// Only the branch sees its initializers; names do not repeat.
 	for _, t := range a.g.initializers {
-		s, err := (&external{}).decode(t)
+		s, err := newExternal().decode(t)
 		if err != nil {
 			n.failf("%w", err)
 		}

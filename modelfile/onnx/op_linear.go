@@ -305,7 +305,7 @@ func softmax(n *node) {
 		return
 	}
 	axis := n.axis(n.attrInt("axis", -1), rank)
-	if axis == rank-1 {
+	if axis == rank-1 && (rank < 3 || x.Shape[1:axis].Numel() > 1) {
 		n.set(along(x))
 		return
 	}

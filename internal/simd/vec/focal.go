@@ -68,10 +68,11 @@ func (f Focal) negatives(dx, x, e []float32, skip int, scale float32) float64 {
 		q := z * z
 		s := 2 * z * (1 + q*(1.0/3+q*(1.0/5+q*(1.0/7+q*(1.0/9+q*(1.0/11+q*(1.0/13)))))))
 		p := 1 / (1 + t)
+		rest := t * p // 1-p
 		if x[i] > 0 {
 			s += x[i]
 		} else {
-			p *= t
+			p, rest = rest, p
 		}
 		power := p * p
 		if f.Gamma != 2 {
@@ -81,7 +82,7 @@ func (f Focal) negatives(dx, x, e []float32, skip int, scale float32) float64 {
 			sum += float64(power * s)
 		}
 		if dx != nil {
-			dx[i] = scale * a * power * (f.Gamma*(1-p)*s + p)
+			dx[i] = scale * a * power * (f.Gamma*rest*s + p)
 		}
 	}
 	return float64(a) * sum

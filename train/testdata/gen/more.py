@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Writes ../plateau.json and ../distill.json: the learning rates of PyTorch's
-ReduceLROnPlateau, and the loss of knowledge distillation with its gradient.
+"""Writes ../plateau.json, ../distill.json and ../focal.json: the learning rates of
+PyTorch's ReduceLROnPlateau, and the losses of knowledge distillation and of focal
+loss with their gradients.
 
 Made with PyTorch 2.x, seed 1. Run: python3 train/testdata/gen/more.py
 """
@@ -53,3 +54,20 @@ def distill(weight, t):
 
 with open(os.path.join(HERE, "..", "distill.json"), "w") as f:
     json.dump([distill(0.5, 4), distill(0.9, 2), distill(1, 1)], f)
+
+
+def focal(gamma, weights, smoothing):
+    """The loss of RetinaNet with a softmax in place of the sigmoids."""
+    z = (torch.randn(4, 3, dtype=torch.float64) * 3).requires_grad_()
+    y = torch.tensor([0, 2, 1, 1])
+    target = F.one_hot(y, 3) * (1 - smoothing) + smoothing / 3
+    logp = F.log_softmax(z, 1)
+    w = torch.tensor(weights or [1.0] * 3, dtype=torch.float64)
+    loss = -(target * w * (1 - logp.exp()) ** gamma * logp).sum() / 4
+    loss.backward()
+    flat = lambda x: x.detach().flatten().tolist()  # noqa: E731
+    return {"gamma": gamma, "weights": weights, "smoothing": smoothing, "logits": flat(z), "labels": y.tolist(), "loss": loss.item(), "grad": flat(z.grad)}
+
+
+with open(os.path.join(HERE, "..", "focal.json"), "w") as f:
+    json.dump([focal(2, None, 0), focal(1.5, [1, 2, 0.5], 0), focal(2, None, 0.1), focal(0, [1, 2, 3], 0)], f)
