@@ -64,7 +64,7 @@ func TestVisionShapeRules(t *testing.T) {
 		{graph.GatherElements{}, []graph.Type{f32(2, 5), i64(3)}, "the ranks of the input [2 5] and the indices [3] differ"},
 		{graph.GatherElementsGrad{Axis: 1, X: tensor.Shape{2, 5}}, []graph.Type{f32(1, 9), i64(1, 9)}, "float32[2 5]"},
 		{graph.TopK{K: 3, Axis: 1}, []graph.Type{f32(2, 5)}, "float32[2 3] int64[2 3]"},
-		{graph.TopK{K: 6, Axis: 1}, []graph.Type{f32(2, 5)}, "K is 6, must be from 1 to the 5 elements of axis 1"},
+		{graph.TopK{K: 6, Axis: 1}, []graph.Type{f32(2, 5)}, "want a K from 1 to the 5 elements of axis 1 of [2 5], got 6"},
 		{graph.TopK{K: 1}, []graph.Type{f32()}, "[] has no axis 0"},
 		{graph.ArgMax{Axis: 1}, []graph.Type{f32(2, 5, 3)}, "int64[2 3]"},
 		{graph.ArgMax{Axis: 1, Keep: true}, []graph.Type{f32(2, 5, 3)}, "int64[2 1 3]"},
