@@ -124,14 +124,15 @@ func (c *Conv) winogradWeights(m int) (winogradWeights, float64) {
 	sums := rows * tiles * positions / 2 / winogradShare * vectors()
 	weights, best := storedWeights, withWeights(sums, rows*positions*isa.PanelWidth)
 	// The others transform to tiles of 4x4 only, by assembly.
-	if m == 4 && (isa.UseAVX2 || isa.UseNEON) {
+	machine := isa.Planned()
+	if m == 4 && (machine.AVX2 || machine.NEON) {
 		blocks := float64(newWinograd(*c, m, pairedRows).tileBlocks.count)
 		pairs := withWeights(sums+rows*blocks*cyclesPerPairs*vectors(), rows*9*isa.PanelWidth)
 		if pairs < best {
 			weights, best = pairedRows, pairs
 		}
 	}
-	if m == 4 && isa.UseAVX512 {
+	if m == 4 && machine.AVX512 {
 		groups := math.Floor(tiles/wino.MaxGroup) * cyclesPerEight
 		if rest := count % wino.MaxGroup; rest > 0 && wino.GroupOf(rest) == wino.MaxGroup {
 			groups += cyclesPerEight
