@@ -69,8 +69,12 @@ func parseOperation(o rawObject) (*operation, []ref, error) {
 	var config struct {
 		Function string `json:"function"`
 	}
+	all := map[string]any{} // with arguments that the operation itself has, such as axes
 	if len(o.Config) > 0 {
 		if err := json.Unmarshal(o.Config, &config); err != nil {
+			return nil, nil, err
+		}
+		if err := json.Unmarshal(o.Config, &all); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -103,6 +107,11 @@ func parseOperation(o rawObject) (*operation, []ref, error) {
 	}
 	if len(r.refs) == 0 {
 		return nil, nil, errors.New("inbound_nodes: an operation without tensors")
+	}
+	for k, v := range all {
+		if _, given := op.named[k]; !given && k != "name" && k != "dtype" && k != "function" {
+			op.named[k] = operand{tensor: -1, value: v}
+		}
 	}
 	return op, r.refs, nil
 }
