@@ -23,7 +23,7 @@ import (
 // folder is what a folder has that holds a model as hubs distribute them, or that a
 // training has written.
 type folder struct {
-	file       string // of the weights
+	file       string         // of the weights
 	network    *models.Config // nil if no config has it
 	why        error          // why there is none although there is a config
 	classes    []string
