@@ -223,6 +223,9 @@ func (r *Result) Suit(p *data.Preprocess) error {
 	if r.Whole && !p.Raw() {
 		return fmt.Errorf("its input is of whole numbers from 0 to 255, so pictures must not be normalized: leave out the preprocessing, or take keras-raw")
 	}
+	if p.Channels == 1 && in[0] == 3 {
+		return fmt.Errorf("the preprocessing gives 1 channels, gray, but the network takes 3: take one for colors")
+	}
 	h, w := p.Height, p.Width
 	if r.FixedSize {
 		h, w = in[1], in[2]
