@@ -116,6 +116,13 @@ func (s *Splits) MultiLabel() bool {
 	return false
 }
 
+// OnClose has f called by Close, for those that open datasets elsewhere.
+func (s *Splits) OnClose(f func() error) { s.close = f }
+
+// Finish holds out a validation part as the options of [Open] say, and returns an
+// error if there are no samples, for those that open datasets elsewhere.
+func (s *Splits) Finish(opt Options) (*Splits, error) { return s.finish(opt) }
+
 // Validate makes other data the part to evaluate on: their val part, else their test
 // part, else their only one. Their classes must be among those of s. Closing s closes
 // them, too; on an error they are closed at once.

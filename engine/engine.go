@@ -98,6 +98,11 @@ func optimize(g *graph.Graph, vars *Vars, fast bool) (*graph.Graph, error) {
 }
 
 func checkVariables(g *graph.Graph, vars *Vars) error {
+	for _, u := range g.Updates {
+		if v := u.Variable; v.DType != tensor.Float32 {
+			return fmt.Errorf("engine: variable %q is %s: only float32 variables can be updated by a graph", v.Node.Op.(graph.Variable).Label, v.Type)
+		}
+	}
 	for _, n := range g.Nodes {
 		op, ok := n.Op.(graph.Variable)
 		if !ok {

@@ -54,7 +54,7 @@ func compilerWith(opt engine.Options, workers int, last bool) enginetest.Compile
 		opt := opt
 		opt.Threads = workers
 		for _, n := range g.Nodes {
-			if in, ok := n.Op.(graph.Input); ok && last && len(in.Type.Shape) == 4 {
+			if in, ok := n.Op.(graph.Input); ok && last && len(in.Type.Shape) == 4 && in.Type.DType == tensor.Float32 {
 				in.Layout = tensor.NHWC
 				n.Op = in
 			}

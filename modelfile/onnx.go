@@ -3,11 +3,15 @@ package modelfile
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/steadyfile"
+	"github.com/resnet-go/resnet/modelfile/keras"
 	"github.com/resnet-go/resnet/modelfile/onnx"
+	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/weights"
 )
@@ -56,9 +60,27 @@ func Metadata(f *weights.File) (map[string]string, error) {
 		texts[metaPreprocess] = string(f.Preprocess)
 	}
 	if len(f.Architecture) > 0 {
-		texts[metaArchitecture] = string(f.Architecture)
+		arch, err := withoutAux(f.Architecture)
+		if err != nil {
+			return nil, err
+		}
+		texts[metaArchitecture] = string(arch)
 	}
 	return texts, nil
+}
+
+// withoutAux returns the description of a network without its auxiliary classifier,
+// which a graph for inference does not have.
+func withoutAux(arch json.RawMessage) (json.RawMessage, error) {
+	if keras.IsArchitecture(arch) {
+		return arch, nil
+	}
+	cfg, err := models.ParseConfig(arch)
+	if err != nil || cfg.Segmentation == nil || !cfg.Segmentation.Aux {
+		return arch, nil // a description of another version is kept as it is
+	}
+	models.AuxHead(false)(&cfg)
+	return json.Marshal(cfg)
 }
 
 func loadONNX(h *weights.Handle, deferred bool) (*onnx.Model, error) {
@@ -89,46 +111,93 @@ func openONNX(h *weights.Handle, opt Options) (*Result, error) {
 		file.Architecture = nil
 	}
 	r := &Result{Module: m, File: file, Source: source}
-	size := 224
-	if p := file.Preprocess; len(p) > 0 {
-		var prep data.Preprocess
-		if err := json.Unmarshal(p, &prep); err != nil {
-			return nil, fmt.Errorf("%s: its metadata %q: %w", path, metaPreprocess, err)
+	if err := r.fitONNX(m, opt); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
+}
+
+// fitONNX finds out how pictures go into a graph, and what it answers.
+func (r *Result) fitONNX(m *onnx.Model, opt Options) error {
+	file := r.File
+	want := opt.Picture
+	if len(file.Preprocess) > 0 {
+		if err := json.Unmarshal(file.Preprocess, &want); err != nil {
+			return fmt.Errorf("its metadata %q: %w", metaPreprocess, err)
 		}
-		size = prep.Height
 	}
-	in, err := m.Input(1, size)
+	if opt.Output != "" {
+		if err := m.SetAnswer(opt.Output); err != nil {
+			return err
+		}
+	}
+	pictures, err := m.FitPictures(onnx.PictureOptions{Channels: want.Channels, Height: want.Height, Width: want.Width, Chosen: opt.Output != ""})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return err
 	}
-	if s := in.Shape; len(s) != 4 || s[1] != 1 && s[1] != 3 {
-		return nil, fmt.Errorf("%s: its input is %v, must be pictures as [N C H W] with 1 or 3 channels", path, s)
-	}
-	t, err := nn.Trace(m, nn.TraceOptions{Input: in})
+	r.Input, r.Classes, r.FixedSize, r.Whole = pictures.Input, pictures.Classes, !pictures.Free, pictures.Whole
+	r.Outputs = m.Answers()
+	traced, err := nn.Trace(m, nn.TraceOptions{Input: graph.F32(append([]int{1}, r.Input...)...)})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return err
 	}
-	out := t.Output.Shape
-	if len(out) < 2 || out.Numel() != out[1] {
-		return nil, fmt.Errorf("%s: its output is %v, must be [N classes]", path, out)
+	r.Task = models.Classification
+	if pictures.Maps {
+		r.Task = models.Segmentation
+		if r.FixedSize {
+			r.Notes = append(r.Notes, fmt.Sprintf("the graph takes pictures of %d x %d only, to which all are resized; masks have the pictures' own sizes", r.Input[2], r.Input[1]))
+		}
 	}
-	r.Input, r.Classes = in.Shape[1:], out[1]
-	if _, end := graph.Logits(t.Output); end == "sigmoid" {
+	if _, end := graph.Logits(traced.Output); end == "sigmoid" {
 		file.MultiLabel = true
 	}
 	r.Notes = append(r.Notes, fmt.Sprintf("the graph of the file is run unchanged: opset %d%s", m.Opset(), by(m.Producer())))
+	r.Notes = append(r.Notes, pictures.Notes...)
+	r.noteOutputs(opt)
+	if pictures.Batch > 0 {
+		r.Batch = pictures.Batch
+		r.Notes = append(r.Notes, fmt.Sprintf("its graph is written for %d at a time, so pictures are computed so: to be faster, export it with a batch of any size", pictures.Batch))
+	}
+	if names := m.ClassNames(); len(file.Classes) == 0 && len(names) == r.Classes {
+		file.Classes = names
+	}
 	if len(file.Classes) != 0 && len(file.Classes) != r.Classes {
-		return nil, fmt.Errorf("%s: it names %d classes, but its output has %d", path, len(file.Classes), r.Classes)
+		return fmt.Errorf("it names %d classes, but its output %q has %d", len(file.Classes), m.Answer(), r.Classes)
 	}
-	if len(file.Preprocess) == 0 && r.Classes == 1000 && r.Input[0] == 3 {
-		p, err := data.Preset("imagenet")
-		if err != nil {
-			return nil, err
-		}
-		p.Resize, p.Height, p.Width = r.Input[1]*p.Resize/p.Height, r.Input[1], r.Input[2]
-		r.Preprocess, r.Why = &p, "usual for ImageNet"
+	if len(file.Preprocess) > 0 {
+		return nil
 	}
-	return r, nil
+	preset, why := "", ""
+	switch {
+	case r.Whole:
+		preset, why = "keras-raw", "values from 0 to 255, as its input of whole numbers takes them"
+	case r.Classes == 1000 && r.Input[0] == 3:
+		preset, why = "imagenet", "usual for ImageNet"
+	default:
+		return nil
+	}
+	p, err := data.Preset(preset)
+	if err != nil {
+		return err
+	}
+	p = p.For(r.Input[0], r.Input[1], r.Input[2])
+	r.Preprocess, r.Why = &p, why
+	return nil
+}
+
+// noteOutputs tells which output is the answer where there are several.
+func (r *Result) noteOutputs(opt Options) {
+	if len(r.Outputs) > 1 && opt.Output == "" {
+		r.Notes = append(r.Notes, fmt.Sprintf("of its outputs, %q is taken as the answer; the others are %s (--output-name chooses)", r.Outputs[0], quoted(r.Outputs[1:])))
+	}
+}
+
+func quoted(names []string) string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = strconv.Quote(n)
+	}
+	return strings.Join(out, ", ")
 }
 
 func by(producer string) string {

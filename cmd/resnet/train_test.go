@@ -118,7 +118,7 @@ func TestInterruptedTrainingGoesOn(t *testing.T) {
 		}
 	}
 	_ = cmd.Wait() // the exit code is checked below
-	if code := cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(said.String(), "--resume --out "+broken) {
+	if code := cmd.ProcessState.ExitCode(); code != exitSignal+2 || !strings.Contains(said.String(), "--resume --out "+broken) {
 		t.Fatalf("exit code %d, stderr\n%s", code, said.String())
 	}
 	done(t, "train", "--resume", "--out", broken, "--quiet")

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/resnet-go/resnet/internal/mistaken"
 	"github.com/resnet-go/resnet/internal/pnm"
 	"github.com/resnet-go/resnet/internal/tiff"
 )
@@ -52,19 +53,17 @@ var endings = []string{
 	".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pam",
 }
 
-// foreignEndings are the endings of pictures that are not read, in lower case.
-var foreignEndings = []string{
-	".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".ico", ".svg", ".psd", ".tga", ".exr", ".hdr", ".dcm",
-	".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf",
-}
+// unreadEndings are the endings of photos that are not read, in lower case. Camera raw
+// files are not among them, beside which there often is a JPEG file.
+var unreadEndings = []string{".heic", ".heif", ".avif", ".jxl", ".jp2"}
 
 // Endings returns the endings of the names of the picture files that are read, such as
 // ".jpg", in lower case.
 func Endings() []string { return slices.Clone(endings) }
 
-// ForeignEndings returns the endings of the names of pictures that are not read, such
-// as ".heic", in lower case, so that a folder of them is not taken for an empty one.
-func ForeignEndings() []string { return slices.Clone(foreignEndings) }
+// UnreadEndings returns the endings of the names of photos that are not read, such as
+// ".heic", in lower case, so that a folder of them is not taken for an empty one.
+func UnreadEndings() []string { return slices.Clone(unreadEndings) }
 
 // foreign is what a file is instead of a picture that is read.
 type foreign struct {
@@ -79,7 +78,6 @@ const (
 	convert   = "convert it to JPEG or PNG"
 	convertIn = "convert it to JPEG or PNG, for example: magick photo.%s photo.jpg"
 	raw       = "develop it to JPEG or TIFF with the camera's program or darktable"
-	download  = "download the picture itself"
 )
 
 // magics are how files of other formats begin.
@@ -109,7 +107,6 @@ var magics = []struct {
 	{0, "SIMPLE  =", foreign{"a FITS file", "scale it to 8 bits and save it as PNG"}},
 	{0, "\x93NUMPY", foreign{"a NumPy array", "save it as PNG, for example with Pillow: Image.fromarray(a).save(\"a.png\")"}},
 	{0, "PK\x03\x04", foreign{"a zip file", "unpack it, or name it as a data set"}},
-	{0, "\x1f\x8b", foreign{"a gzip file", "unpack it with gunzip"}},
 	{0, "\x1a\x45\xdf\xa3", foreign{"a video (Matroska or WebM)", "extract pictures, for example: ffmpeg -i video frame%04d.png"}},
 	{0, "FUJIFILMCCD-RAW", foreign{"a raw camera file (RAF)", raw}},
 	{0, "IIRO", foreign{"a raw camera file (ORF)", raw}},
@@ -119,7 +116,6 @@ var magics = []struct {
 	{0, "FOVb", foreign{"a raw camera file (X3F)", raw}},
 	{0, "\x00MRM", foreign{"a raw camera file (MRW)", raw}},
 	{6, "HEAPCCDR", foreign{"a raw camera file (CRW)", raw}},
-	{0, "version https://git-lfs.github.com/spec/", foreign{"a pointer of Git LFS", "the picture itself was not fetched: run git lfs pull"}},
 }
 
 // formatError returns the error for bytes of a format that is not read, naming it where
@@ -139,8 +135,11 @@ func formatError(data []byte) error {
 	if len(data) >= 12 && string(data[4:8]) == "ftyp" {
 		return mediaFile(data).error()
 	}
-	if f, ok := markup(data); ok {
-		return f.error()
+	if isSVG(data) {
+		return foreign{"an SVG drawing", "render it as PNG, for example: rsvg-convert drawing.svg -o drawing.png"}.error()
+	}
+	if what := mistaken.For(data[:min(len(data), mistaken.Head)]); what != "" {
+		return fmt.Errorf("imaging: %w: it is %s", ErrFormat, what)
 	}
 	if head := data[:min(len(data), 512)]; len(bytes.Trim(head, "\x00")) == 0 {
 		return foreign{"a file of zeros", "the copy or download was not finished: fetch it again"}.error()
@@ -184,21 +183,10 @@ func mediaFile(data []byte) foreign {
 	return foreign{"a video (MP4 or QuickTime)", "extract pictures, for example: ffmpeg -i video.mp4 frame%04d.png"}
 }
 
-// markup names files of HTML and XML.
-func markup(data []byte) (foreign, bool) {
+// isSVG reports whether a file is an SVG drawing.
+func isSVG(data []byte) bool {
 	head := strings.ToLower(string(bytes.TrimPrefix(data[:min(len(data), 4096)], []byte("\xef\xbb\xbf"))))
 	head = strings.TrimLeft(head, " \t\r\n")
-	switch {
-	case strings.HasPrefix(head, "<svg"), strings.HasPrefix(head, "<?xml") && strings.Contains(head, "<svg"),
-		strings.HasPrefix(head, "<!--") && strings.Contains(head, "<svg"), strings.HasPrefix(head, "<!doctype svg"):
-		return foreign{"an SVG drawing", "render it as PNG, for example: rsvg-convert drawing.svg -o drawing.png"}, true
-	case strings.HasPrefix(head, "<!doctype html"), strings.HasPrefix(head, "<html"), strings.HasPrefix(head, "<head"), strings.HasPrefix(head, "<!--"),
-		strings.HasPrefix(head, "<?xml") && strings.Contains(head, "<html"):
-		return foreign{"a web page (HTML)", "the address led to a page and not to the picture: " + download}, true
-	case strings.HasPrefix(head, "<?xml"), strings.HasPrefix(head, "<error"):
-		return foreign{"an XML text, such as a server's error message", download}, true
-	case strings.HasPrefix(head, "{\""), strings.HasPrefix(head, "{\n"):
-		return foreign{"a JSON text, such as a server's error message", download}, true
-	}
-	return foreign{}, false
+	return strings.HasPrefix(head, "<svg") || strings.HasPrefix(head, "<!doctype svg") ||
+		(strings.HasPrefix(head, "<?xml") || strings.HasPrefix(head, "<!--")) && strings.Contains(head, "<svg")
 }

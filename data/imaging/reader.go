@@ -132,6 +132,9 @@ func (r *Reader) pixels(dst *Image, data []byte, part Rect, reduce int) (factor 
 		if err != nil {
 			return 0, err
 		}
+		if m.Model == jpeg.Two {
+			return 0, jpeg.UnsupportedError("two components, must be 1, 3 or 4")
+		}
 		reduce = 1 << m.Shift // which is 1 for some files
 		fromJPEG(dst, m, reduced(part, reduce))
 		return reduce, nil

@@ -266,8 +266,8 @@ func (d *header) runs(m *image.Paletted, in []byte) error {
 				return errEnd
 			}
 			x, y = x+int(in[0]), y+int(in[1])
-			if x >= d.w {
-				x, y = x%d.w, y+x/d.w
+			if x > d.w { // a row's end is still of that row
+				x, y = (x-1)%d.w+1, y+(x-1)/d.w
 			}
 			in = in[2:]
 		default: // pixels, as they are

@@ -24,6 +24,10 @@ type Attrs struct {
 	Scale                                        float32
 	ScaleHW                                      [2]float64 `json:"scale_hw"`
 	SamplingRatio                                int        `json:"sampling_ratio"`
+	K                                            int
+	OutputPadding                                []int `json:"output_padding"`
+	Compare                                      graph.CompareFn
+	Smallest                                     bool
 	Aligned                                      bool
 }
 
@@ -94,6 +98,26 @@ func (a Attrs) Apply(g *graph.Graph, op string, in []*graph.Value) []*graph.Valu
 		return g.Must(graph.Reduce{Fn: graph.Mean, Axes: []int{2, 3}, Keep: true}, in...)
 	case "upsample_nearest", "upsample_bilinear":
 		return g.Must(graph.Resize{OH: a.Size[0], OW: a.Size[1], Bilinear: op == "upsample_bilinear", ScaleH: a.ScaleHW[0], ScaleW: a.ScaleHW[1]}, in...)
+	case "gather":
+		return g.Must(graph.Gather{Axis: a.Axis}, in...)
+	case "gather_elements":
+		return g.Must(graph.GatherElements{Axis: a.Axis}, in...)
+	case "topk":
+		return g.Must(graph.TopK{K: a.K, Axis: a.Axis, Smallest: a.Smallest}, in...)
+	case "argmax":
+		return g.Must(graph.ArgMax{Axis: a.Axis, Keep: a.Keepdims}, in...)
+	case "where": // of a comparison of the first two
+		return g.Must(graph.Where{}, g.Must1(graph.Compare{Fn: a.Compare}, in[0], in[1]), in[2], in[3])
+	case "prelu":
+		return []*graph.Value{graph.PReLU(g, in[0], in[1])}
+	case "conv_transpose2d":
+		var bias *graph.Value
+		if len(in) == 3 {
+			bias = in[2]
+		}
+		return []*graph.Value{graph.ConvTranspose2d{StrideH: a.Stride[0], StrideW: a.Stride[1], PadH: a.Padding[0], PadW: a.Padding[1],
+			OutputPadH: a.OutputPadding[0], OutputPadW: a.OutputPadding[1], DilationH: a.Dilation[0], DilationW: a.Dilation[1],
+			Groups: a.Groups}.Apply(g, in[0], in[1], bias)}
 	case "roi_align":
 		return g.Must(graph.RoIAlign{OH: a.Size[0], OW: a.Size[1], Scale: a.Scale, SamplingRatio: a.SamplingRatio, Aligned: a.Aligned}, in...)
 	case "leaky_relu":

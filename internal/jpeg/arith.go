@@ -211,8 +211,9 @@ func (d *arithmetic) sequential(r *reader, b *block, c *scanComponent) (rows uin
 	b[0] = int32(int16(c.last * q[0]))
 	d.nextAC(r, c, 1, blockSize-1, func(zig, v int) {
 		at := unzig[zig]
-		b[at] = int32(int16(int32(v) * q[zig]))
-		rows |= 1 << (at >> 3)
+		p, wide := coefficient(int32(v), q[zig])
+		b[at] = p
+		rows |= 1<<(at>>3) | wide
 	})
 	return rows
 }

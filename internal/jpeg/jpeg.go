@@ -125,6 +125,7 @@ type frame struct {
 	adobe         bool // there is an Adobe marker, which sets transform
 	transform     uint8
 	planes        bool // the planes are laid out
+	cut           bool // a scan could not be read to its end
 	shift         int  // of Options, or 0 for files that ignore it
 }
 
@@ -182,9 +183,11 @@ func (d *Decoder) decode(data []byte, configOnly bool) error {
 		return FormatError("missing SOI marker")
 	}
 	for done := false; !done; {
-		if done, err = d.next(configOnly); err != nil {
+		done, err = d.next(configOnly)
+		if err != nil && (configOnly || !d.complete()) { // else what follows the picture does not matter
 			return err
 		}
+		done = done || err != nil
 	}
 	if configOnly {
 		return nil
@@ -205,9 +208,6 @@ func (d *Decoder) next(configOnly bool) (done bool, err error) {
 	r, f := &d.bits, &d.frame
 	marker, err := r.marker()
 	if err != nil {
-		if !configOnly && d.complete() { // only the last marker is missing
-			return true, nil
-		}
 		return false, err
 	}
 	switch {
@@ -234,7 +234,8 @@ func (d *Decoder) next(configOnly bool) (done bool, err error) {
 }
 
 // complete reports whether all of the picture was read, so that a file without its
-// last marker is known not to be cut off between two scans.
+// last marker, or with garbage instead of it, is known not to be cut off between two
+// scans.
 func (d *Decoder) complete() bool {
 	for i := range d.comp[:d.frame.nComp] {
 		c := &d.comp[i]
@@ -247,7 +248,7 @@ func (d *Decoder) complete() bool {
 			}
 		}
 	}
-	return d.frame.planes
+	return d.frame.planes && !d.frame.cut
 }
 
 // segment reads a marker's segment of n bytes.
@@ -319,12 +320,13 @@ func (d *Decoder) startOfFrame(b []byte) error {
 	if f.nComp != 0 {
 		return FormatError("multiple SOF markers")
 	}
-	switch len(b) {
-	case 6 + 3*1, 6 + 3*3, 6 + 3*4: // gray; YCbCr or RGB; YCbCrK or CMYK
-	default:
-		return UnsupportedError("number of components, which must be 1, 3 or 4")
-	}
 	n := (len(b) - 6) / 3
+	if len(b) != 6+3*n || n < 1 {
+		return FormatError("SOF has wrong length")
+	}
+	if n > maxComponents {
+		return UnsupportedError(fmt.Sprintf("%d components, at most %d are read", n, maxComponents))
+	}
 	if b[0] != 8 {
 		return UnsupportedError(fmt.Sprintf("samples of %d bits, only 8 bits are read", b[0]))
 	}

@@ -6,6 +6,7 @@ type Model int
 // The color models.
 const (
 	Gray Model = iota
+	Two        // of two components, which only parts of TIFF files have
 	YCbCr
 	RGB
 	CMYK
@@ -63,6 +64,8 @@ func (d *Decoder) model() Model {
 	switch {
 	case f.nComp == 1:
 		return Gray
+	case f.nComp == 2:
+		return Two
 	case f.nComp == 4 && f.adobe && f.transform != 0:
 		return YCCK
 	case f.nComp == 4:

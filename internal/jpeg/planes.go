@@ -17,8 +17,9 @@ func (d *Decoder) reconstruct() {
 				rows := uint(0)
 				for zig := range blockSize {
 					if at := unzig[zig]; b[at] != 0 {
-						b[at] = int32(int16(b[at] * q[zig]))
-						rows |= 1 << (at >> 3)
+						p, wide := coefficient(b[at], q[zig])
+						b[at] = p
+						rows |= 1<<(at>>3) | wide
 					}
 				}
 				c.store(b, rows|1, bx, by)

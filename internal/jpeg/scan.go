@@ -93,6 +93,7 @@ func (d *Decoder) scan(n int) error {
 		err = d.interleaved(comps, b)
 	}
 	d.bits.drop()
+	f.cut = f.cut || err != nil
 	return err
 }
 
@@ -276,7 +277,6 @@ func (d *Decoder) resync(want uint8) error {
 		case marker < sof0Marker: // not valid
 		case marker < rst0Marker, marker > rst7Marker, ahead == 1, ahead == 2:
 			r.pos -= 2 // before the marker, where nothing is left to read
-			r.starved = true
 			return nil
 		case ahead == 6, ahead == 7:
 		default:
@@ -380,14 +380,15 @@ func (d *Decoder) sequential(b *block, c *scanComponent) (rows uint, err error) 
 		}
 		acc, n = r.acc, r.n
 		if zig = min(zig, blockSize); zig == blockSize { // damaged: libjpeg stores it last
-			at := blockSize - 1
-			b[at] = int32(int16(v * q[at]))
-			rows |= 1 << 7
+			p, wide := coefficient(v, q[blockSize-1])
+			b[blockSize-1] = p
+			rows |= 1<<7 | wide
 			break
 		}
 		at := unzig[zig]
-		b[at&63] = int32(int16(v * q[zig]))
-		rows |= 1 << (at >> 3)
+		p, wide := coefficient(v, q[zig])
+		b[at&63] = p
+		rows |= 1<<(at>>3) | wide
 	}
 	r.acc, r.n = acc, n
 	return rows, nil

@@ -51,10 +51,13 @@ func (m *Model) Deferred() bool {
 // is impossible or would save next to nothing.
 func (x *external) deferred(t *tensorProto, r role) (*tensor.Tensor, error) {
 	wanted := r == roleWeight && t.elem.isFloat() || r == roleInteger && t.elem.bytes() == 1
-	if x.src == nil || !wanted || len(t.dims) < 2 || !t.hasRaw || t.location == 1 {
+	if x.src == nil || !wanted || len(t.dims) < 2 || !t.hasRaw && t.location != 1 {
 		return nil, nil
 	}
 	shape, err := sized(t.dims)
+	if err == nil && t.location == 1 && shape.Numel() >= minDeferred {
+		return x.deferredOutside(t, shape)
+	}
 	if err != nil || shape.Numel() < minDeferred || len(t.raw) != shape.Numel()*t.elem.bytes() {
 		return nil, nil // decode reports what is wrong
 	}
@@ -66,6 +69,22 @@ func (x *external) deferred(t *tensorProto, r role) (*tensor.Tensor, error) {
 	return tensor.Deferred(func(dst []float32) error {
 		if err := readFloats(src, int64(at), elem, dst); err != nil {
 			return fmt.Errorf("%s: tensor %q: %w", path, name, err)
+		}
+		return nil
+	}, shape...)
+}
+
+// deferredOutside is deferred for a tensor that is in another file.
+func (x *external) deferredOutside(t *tensorProto, shape tensor.Shape) (*tensor.Tensor, error) {
+	location, f, offset, err := x.place(t, int64(shape.Numel())*int64(t.elem.bytes()))
+	if err != nil {
+		return nil, fmt.Errorf("tensor %q: %w", t.name, err)
+	}
+	x.kept[location] = true
+	elem, name := t.elem, t.name
+	return tensor.Deferred(func(dst []float32) error {
+		if err := readFloats(f, offset, elem, dst); err != nil {
+			return fmt.Errorf("%s: tensor %q: %w", f.Name(), name, err)
 		}
 		return nil
 	}, shape...)

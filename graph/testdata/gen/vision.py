@@ -126,8 +126,45 @@ def losses():
         case(f"dice_loss_{smooth:.0f}", "dice_loss", dict(smooth=2 * smooth), make, dice)
 
 
+def gathers():
+    def index(limit, *shape):
+        return ops.labels(int(np.prod(shape)), limit).reshape(shape)
+    case("gather_embedding", "gather", dict(axis=0), lambda: [r(7, 5), index(7, 2, 3)], lambda w, i: F.embedding(i, w))
+    case("gather_1", "gather", dict(axis=1), lambda: [r(2, 5, 3, 2), index(5, 4)], lambda x, i: x.index_select(1, i))
+    case("gather_elements", "gather_elements", dict(axis=1), lambda: [r(3, 5, 2), index(5, 3, 7, 2)],
+         lambda x, i: torch.gather(x, 1, i))
+    case("gather_elements_0", "gather_elements", dict(axis=0), lambda: [r(3, 5), index(3, 4, 2)],
+         lambda x, i: torch.gather(x, 0, i))
+    for tag, shape, axis, k, smallest in (("last", (3, 9), 1, 4, False), ("channels", (2, 6, 3, 2), 1, 3, False), ("smallest", (7, 2), 0, 3, True)):
+        case("topk_" + tag, "topk", dict(axis=axis, k=k, smallest=smallest), lambda: [r(*shape)],
+             lambda x: x.topk(k, axis, not smallest))
+    for i, fn in enumerate((torch.lt, torch.le, torch.gt, torch.ge, torch.eq, torch.ne)):
+        case("where_" + fn.__name__, "where", dict(compare=i),
+             lambda: [np.round(r(2, 3, 4)), np.round(r(3, 1)), r(2, 3, 4), r(4)],
+             lambda a, b, x, y: torch.where(fn(a, b), x, y), [2, 3])
+
+    def edge(x):
+        x.reshape(-1)[:3] = 0
+        return x
+    for tag, count in (("channels", 3), ("one", 1)):
+        case("prelu_" + tag, "prelu", {}, lambda: [edge(r(2, 3, 4, 2)), r(count)], F.prelu)
+
+
+def transposed():
+    for tag, x, w, s, p, extra, d, groups, bias in (
+            ("mask_head", (2, 5, 3, 4), (5, 7, 2, 2), (2, 2), (0, 0), (0, 0), (1, 1), 1, True),
+            ("decoder", (1, 3, 4, 4), (3, 4, 3, 3), (2, 2), (1, 1), (1, 1), (1, 1), 1, True),
+            ("groups", (1, 4, 5, 3), (4, 3, 4, 4), (2, 2), (1, 1), (0, 0), (1, 1), 2, False),
+            ("dilation", (1, 2, 3, 3), (2, 2, 3, 3), (1, 1), (1, 1), (2, 2), (3, 3), 1, False),
+            ("uneven", (1, 3, 4, 3), (3, 2, 3, 2), (3, 1), (0, 1), (2, 0), (1, 2), 1, True)):
+        attrs = dict(stride=s, padding=p, output_padding=extra, dilation=d, groups=groups)
+        case("conv_transpose2d_" + tag, "conv_transpose2d", attrs,
+             lambda: [r(*x), r(*w, scale=0.3)] + ([r(w[1] * groups)] if bias else []),
+             lambda x, w, b=None: F.conv_transpose2d(x, w, b, s, p, extra, groups, d))
+
+
 def main():
-    for part in (roi_align, norms, upsample, losses):
+    for part in (roi_align, norms, upsample, losses, gathers, transposed):
         part()
 
 
