@@ -176,12 +176,14 @@ func (f pictureFacts) choose(own *Recipe, embedded, trained, ownBatch bool) choi
 		c.batch *= 2
 	}
 	c.batch = max(1, min(c.batch, int(n)))
+	if left := int(n) % c.batch; left*5 > int(n) { // an epoch would leave out many
+		c.batch = int(n) / (int(n)/c.batch + 1)
+	}
 	if ownBatch {
 		c.batch = own.BatchSize
 	}
 	perEpoch := math.Max(1, math.Floor(n/float64(c.batch)))
-	c.epochs = int(math.Ceil(45 * math.Sqrt(n) / perEpoch))
-	c.epochs = max(12, min(c.epochs, 150))
+	c.epochs = min(int(math.Ceil(max(12+300/math.Sqrt(n), 120/perEpoch))), 150)
 	rate := math.Pow(float64(c.batch)/32, 0.75) // smaller batches, smaller steps
 	switch {
 	case embedded:

@@ -21,7 +21,7 @@ func TestChoicesAreSensible(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n := 2; n < 200_000; n = n*3/2 + 1 {
-		for _, side := range []int{8, 28, 100, 2000} {
+		for _, side := range []int{28, 2000} {
 			for start := range 6 {
 				f := pictureFacts{n: n, classes: 2, side: side, smallest: 1, held: start%2 == 0, glyphs: side == 28 && start > 2, multi: start == 5}
 				c := f.choose(own, start < 2, start < 4, false)
