@@ -203,4 +203,3 @@ func TestIgnoredLabel(t *testing.T) {
 		t.Errorf("%d, want %d", data.IgnoredLabel, graph.IgnoreLabel)
 	}
 }
-
