@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
+
+	"github.com/resnet-go/resnet/internal/limitread"
 )
 
 // FilesOf returns the files of fsys.
@@ -18,8 +21,8 @@ func (f *Files) Open(name string) (io.ReadCloser, error) {
 		if err != nil {
 			return nil, short(err)
 		}
-		if !info.Mode().IsRegular() { // opening a pipe would wait for a writer
-			return nil, fmt.Errorf("it is not a file but %v", info.Mode().Type())
+		if err := limitread.Regular(path.Base(name), info.Mode()); err != nil { // opening a pipe would wait for a writer
+			return nil, err
 		}
 		r, err := s.fsys.Open(name)
 		if err != nil {

@@ -183,6 +183,45 @@ func near(t *testing.T, what string, got, want []float32) {
 	}
 }
 
+// Long edges, which are not walked step by step, cross the columns at the same places.
+func TestLongEdges(t *testing.T) {
+	rng := philox.New(2, 0)
+	for range 3000 {
+		h, w := rng.IntN(40)+1, rng.IntN(40)+1
+		far := []int{30, 300, 3000}[rng.IntN(3)]
+		at := func() int { return rng.IntN(2*far) - far + scale*20 }
+		e := newEdge(at(), at(), at(), at())
+		if rng.IntN(4) == 0 {
+			e = newEdge(5, at(), 7, at())
+		}
+		walked, jumped := crossings{h: h, w: w}, crossings{h: h, w: w}
+		for d := range e.long + 1 {
+			walked.to(e.at(d))
+		}
+		if e.long > 0 {
+			jumped.jump(&e)
+		}
+		if !slices.Equal(walked.at, jumped.at) {
+			t.Fatalf("%+v in %d x %d: %v, want %v", e, h, w, jumped.at, walked.at)
+		}
+		if e.long > 0 && (walked.x != jumped.x || walked.y != jumped.y) {
+			t.Fatalf("%+v ends at %d, %d", e, jumped.x, jumped.y)
+		}
+	}
+}
+
+// A polygon that reaches far outside of the picture costs no more than others.
+func TestDistantCorners(t *testing.T) {
+	r, err := FromPolygon([]float64{-1e8, -1e8, 2e8, -1e8, 2e8, 2e8, -1e8, 2e8}, 30, 40)
+	if err != nil || r.Area() != 30*40 {
+		t.Errorf("area %d, %v", r.Area(), err)
+	}
+	r, err = FromPolygon([]float64{10.5, -1e8, 20.5, -1e8, 20.5, 2e8, 10.5, 2e8}, 30, 40)
+	if err != nil || r.Area() != 30*10 {
+		t.Errorf("area %d, %v", r.Area(), err)
+	}
+}
+
 // Mirroring, cutting and resampling agree with doing it pixel by pixel.
 func TestBitmapGeometry(t *testing.T) {
 	rng := philox.New(1, 0)
@@ -246,7 +285,7 @@ func TestErrors(t *testing.T) {
 		"odd numbers":       func() error { _, err := FromPolygon([]float64{1, 2, 3, 4, 5, 6, 7}, 5, 5); return err },
 		"NaN corner":        func() error { _, err := FromPolygon([]float64{1, 2, math.NaN(), 4, 5, 6}, 5, 5); return err },
 		"distant corner":    func() error { _, err := FromPolygon([]float64{1, 2, 1e300, 4, 5, 6}, 5, 5); return err },
-		"endless outline":   func() error { _, err := FromPolygon(long, 5, 5); return err },
+		"endless outline":   func() error { _, err := FromPolygon(long, 5, 1000); return err },
 		"sizes that differ": func() error { _, err := Union(RLE{H: 1, W: 2}, RLE{H: 2, W: 1}); return err },
 		"IoU that differs":  func() error { _, err := IoU([]RLE{{H: 1, W: 2}}, []RLE{{H: 2, W: 1}}, nil); return err },
 	} {

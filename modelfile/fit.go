@@ -33,7 +33,7 @@ func (r *Result) fit(cfg models.Config, opt Options) error {
 	if err != nil {
 		return err
 	}
-	tensors, family, how := Recognize(nn.Wants(draft), tensors)
+	tensors, family, how := r.recognize(draft, tensors, opt.Backbone)
 	if how != "" {
 		r.Notes = append(r.Notes, "tensors renamed: "+how)
 	}
@@ -129,13 +129,14 @@ func preprocess(cfg models.Config, family string) (p data.Preprocess, why string
 // fitted sets the number of classes and of input channels, and whether there is an
 // auxiliary classifier, to what the tensors have.
 func fitted(cfg *models.Config, draft *models.Model, tensors map[string]*tensor.Tensor) {
+	found := false // of a head that is not auxiliary
 	for _, h := range draft.Heads() {
 		t := tensors[h.Last+".weight"]
 		switch {
 		case h.Aux:
-			models.AuxHead(t != nil)(cfg)
+			models.AuxHead(t != nil || !found)(cfg)
 		case t != nil && len(t.Shape()) >= 2:
-			cfg.Classes = t.Shape()[0] / h.PerClass()
+			cfg.Classes, found = t.Shape()[0]/h.PerClass(), true
 		}
 	}
 	for _, e := range nn.Params(draft) { // the first layer is a convolution

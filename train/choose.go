@@ -1,11 +1,13 @@
 package train
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/resnet-go/resnet/data"
+	segmentations "github.com/resnet-go/resnet/data/segmentation"
 	"github.com/resnet-go/resnet/modelfile"
 )
 
@@ -24,6 +26,8 @@ func DefaultRecipe(model, spec string) string {
 	switch {
 	case kind == "folder" || kind == "multilabel":
 		return photosRecipe
+	case slices.Contains(segmentations.Kinds(), kind):
+		return "segment"
 	case hasWeights(model):
 		return "finetune"
 	case kind == "cifar10" || kind == "cifar100":
@@ -70,7 +74,7 @@ func (c *Config) useOptimizer() error {
 func openSplits(cfg Config, spec, valSpec string, share float64, seed uint64) (*data.Splits, error) {
 	open := cfg.Open
 	if open == nil {
-		open = data.Open
+		open = openData
 	}
 	if spec == "" {
 		return nil, errors.New("no data given: name them as KIND:PATH, such as folder:photos")
@@ -93,6 +97,14 @@ func openSplits(cfg Config, spec, valSpec string, share float64, seed uint64) (*
 	return s, nil
 }
 
+// openData opens data of every kind.
+func openData(spec string, opt data.Options) (*data.Splits, error) {
+	if kind, _, _ := cut(spec); slices.Contains(segmentations.Kinds(), kind) {
+		return segmentations.Open(context.Background(), spec, opt)
+	}
+	return data.Open(spec, opt)
+}
+
 // fitBatch makes a batch that is larger than the training data smaller, and notes
 // which pictures an epoch leaves out.
 func (j *job) fitBatch() {
@@ -100,14 +112,13 @@ func (j *job) fitBatch() {
 	if was > n {
 		rec := *j.rec
 		rec.BatchSize = smallBatch(n, was)
-		how := "the learning rate is in proportion"
-		if rec.LR.PeakBatch == 0 {
-			rec.LR.Peak *= float64(rec.BatchSize) / float64(was)
-			how = fmt.Sprintf("the learning rate goes down in proportion, from %g to %.4g", j.rec.LR.Peak, rec.LR.Peak)
+		note := fmt.Sprintf("the batch size of %d is above the number of training pictures, %d: batches of %d are used", was, n, rec.BatchSize)
+		if of := rec.batchOfRate; rec.LR.PeakBatch == 0 && rec.BatchSize < of {
+			rec.LR.Peak *= float64(rec.BatchSize) / float64(of)
+			note += fmt.Sprintf(", and the learning rate goes down in proportion, from %g to %.4g", j.rec.LR.Peak, rec.LR.Peak)
 		}
 		j.rec = &rec
-		j.notes = append(j.notes, fmt.Sprintf("the batch size of %d is above the number of training pictures, %d: batches of %d are used, and %s",
-			was, n, rec.BatchSize, how))
+		j.notes = append(j.notes, note)
 	}
 	batch := j.rec.BatchSize * max(1, j.rec.Accumulate)
 	if left := n % batch; left*100 > n && batch <= n {
@@ -117,10 +128,10 @@ func (j *job) fitBatch() {
 }
 
 // smallBatch returns a batch size for n samples: a power of two that gives at least
-// four batches, but not below eight where there are eight.
+// four batches, from eight, where there are eight samples, to 256.
 func smallBatch(n, most int) int {
 	b := 8
-	for b*2*4 <= n && b*2 <= most {
+	for b*2*4 <= n && b*2 <= min(most, 256) {
 		b *= 2
 	}
 	return min(b, n, most)

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -40,7 +41,11 @@ type job struct {
 	threads   int // 0 means one per CPU
 	workers   int // that decode; 0 means threads
 	teacher   *teacher
-	maxTime   time.Duration
+	// What FitOptions has and no recipe.
+	rate    RateFunc
+	onStep  func(StepRecord) error
+	onEpoch func(EpochRecord) error
+	maxTime time.Duration
 }
 
 // state is where a run is: all that the next step depends on besides the
@@ -139,6 +144,11 @@ func (s *session) endEpoch(rec EpochRecord) error {
 	st.Epoch, st.Step, st.Sums = st.Epoch+1, 0, tally{}
 	pace := s.pace()
 	s.log.epoch(rec, s.epochs, isBest, pace, s.remaining())
+	if s.onEpoch != nil {
+		if err := s.stopped(s.onEpoch(rec)); err != nil {
+			return err
+		}
+	}
 	if s.out == "" {
 		return nil
 	}
@@ -188,6 +198,15 @@ func (s *session) judge(rec EpochRecord) bool {
 	return best
 }
 
+// stopped turns ErrStop of a callback into the end of the run.
+func (s *session) stopped(err error) error {
+	if errors.Is(err, ErrStop) {
+		s.state.Stopped = "stopped by a callback"
+		return nil
+	}
+	return err
+}
+
 // lowerRate is a step of a plateau schedule.
 func (s *session) lowerRate(rec EpochRecord) {
 	loss := rec.Train.Loss
@@ -207,7 +226,7 @@ func better(m *Metrics, best *EpochRecord, delta float64) bool {
 	if best == nil {
 		return true
 	}
-	a, b := m.Top1+m.MAP, best.Val.Top1+best.Val.MAP
+	a, b := m.Score(), best.Val.Score()
 	if a != b {
 		return a > b+delta
 	}
@@ -239,7 +258,7 @@ func (s *session) result() *Result {
 		r.Last = st.History[n-1]
 	}
 	if s.eval != nil {
-		r.Skipped += len(s.eval.loader.Bad())
+		r.Skipped += s.eval.skipped()
 	}
 	return r
 }

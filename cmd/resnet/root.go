@@ -114,7 +114,7 @@ done, 1 when something failed, 2 for a mistake in the command line, and 128 plus
 the number of the signal after an interruption (130 for Ctrl-C).`,
 		Example: `  resnet train                               # a minute on the embedded sample
   resnet predict photo.jpg                   # with the embedded model
-  resnet train --model resnet18 --data folder:photos --out runs/photos
+  resnet train --data folder:photos --out runs/photos
   resnet eval --model runs/photos/best.safetensors --data folder:photos`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
