@@ -6,7 +6,10 @@ import (
 	"image"
 	"iter"
 	"slices"
+	"strconv"
+	"strings"
 
+	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/segment"
@@ -139,4 +142,71 @@ func (m *Model) decodeNext(ctx context.Context, ps iter.Seq[Picture]) iter.Seq[d
 			}
 		}
 	}
+}
+
+// EvaluateMasks compares the classes of pixels that the model finds with the masks
+// of a dataset (see [data.Masks]), as torchvision's reference evaluation does. The
+// data's classes are found by their names among the model's; names that are numbers
+// stand for the model's classes of these numbers. The error for a picture that
+// cannot be decoded is a *data.SampleError.
+func (m *Model) EvaluateMasks(ctx context.Context, ds data.MaskDataset, opt EvaluateOptions) (*segment.Evaluation, error) {
+	net, err := m.segmenter()
+	if err != nil {
+		return nil, err
+	}
+	masks, err := m.masksOf(ds)
+	if err != nil {
+		return nil, err
+	}
+	e, err := net.Evaluate(ctx, masks, segment.EvaluateOptions{Batch: m.opt.Batch, SkipBad: opt.SkipBad, Progress: opt.Progress})
+	if err != nil {
+		return nil, fmt.Errorf("resnet: %s: %w", m.name, err)
+	}
+	return e, nil
+}
+
+// masksOf returns a dataset with the model's classes.
+func (m *Model) masksOf(ds data.MaskDataset) (data.MaskDataset, error) {
+	if slices.Equal(ds.Classes(), m.classes) {
+		return ds, nil
+	}
+	r := &renamed{MaskDataset: ds, classes: m.classes}
+	for i := range r.to {
+		r.to[i] = uint8(i)
+	}
+	numbers := allNumbers(ds.Classes()) || allNumbers(m.classes)
+	for i, class := range ds.Classes() {
+		k := slices.Index(m.classes, class)
+		switch {
+		case numbers && i < len(m.classes):
+			k = i
+		case k < 0:
+			return nil, fmt.Errorf("resnet: the data have the class %q, which %s does not know; its classes are %s", class, m.name, strings.Join(m.classes, ", "))
+		}
+		r.to[i] = uint8(k)
+	}
+	return r, nil
+}
+
+func allNumbers(names []string) bool {
+	return !slices.ContainsFunc(names, func(name string) bool { _, err := strconv.Atoi(name); return err != nil })
+}
+
+// renamed is a dataset whose classes have other numbers.
+type renamed struct {
+	data.MaskDataset
+	classes []string
+	to      [256]uint8
+}
+
+func (r *renamed) Classes() []string { return r.classes }
+
+func (r *renamed) DecodeMask(i int, dst *imaging.Image) error {
+	if err := r.MaskDataset.DecodeMask(i, dst); err != nil {
+		return err
+	}
+	for at, v := range dst.Pix {
+		dst.Pix[at] = r.to[v]
+	}
+	return nil
 }

@@ -12,7 +12,12 @@ import "math"
 // Box is an axis-parallel rectangle in pixels: from X1 to X2 and from Y1 to Y2,
 // without the +1 that counts pixels. A Box with X2 < X1 or Y2 < Y1 is degenerate:
 // its sides are negative.
-type Box struct{ X1, Y1, X2, Y2 float32 }
+type Box struct {
+	X1 float32 `json:"x1"`
+	Y1 float32 `json:"y1"`
+	X2 float32 `json:"x2"`
+	Y2 float32 `json:"y2"`
+}
 
 // W returns the width.
 func (b Box) W() float32 { return b.X2 - b.X1 }

@@ -10,8 +10,8 @@ import (
 
 	"github.com/resnet-go/resnet/boxes"
 	"github.com/resnet-go/resnet/data/imaging"
-	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/infer"
+	"github.com/resnet-go/resnet/masks"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -22,14 +22,14 @@ type Object struct {
 	Box   boxes.Box // in pixels of the picture
 	Class int
 	Score float32 // 0 to 1
+	// Mask is the object's part of the picture, where the network finds masks; else
+	// nil.
+	Mask *masks.RLE
 }
 
-// Detector is a network with its values, ready to find objects. It keeps a plan for
-// each size of input, of which there are at most about 70. It is safe for concurrent use.
+// Detector is a network with its values, ready to find objects. It is safe for
+// concurrent use.
 type Detector struct {
-	head      *models.DetectionHead
-	channels  int
-	classes   int
 	transform *transform
 	runner    *infer.Runner
 	finder    finder
@@ -44,30 +44,21 @@ type finder interface {
 	objects(x *tensor.Tensor, h, w int, out infer.Tensors) []Object
 }
 
-// New returns a detector with the values in vars, which must not be changed while
-// it is in use; nil takes those of the network's parameters.
-func New(net *models.Model, vars *engine.Vars, opt infer.Options) (*Detector, error) {
+// New returns the detector that a runner of net runs.
+func New(r *infer.Runner, net *models.Model) (*Detector, error) {
 	h := net.Config.Detection
 	if h == nil {
 		return nil, fmt.Errorf("detect: %s is not a detector", net.Config.Name)
 	}
-	d := &Detector{head: h, channels: net.Config.InChannels, classes: net.Config.Classes, transform: newTransform(h)}
+	d := &Detector{transform: newTransform(h), runner: r}
 	switch m := net.Detector.(type) {
 	case *models.RetinaNet:
-		d.finder = &retina{net: m, head: h, classes: d.classes, levels: map[inputSize][]boxes.Level{}}
+		d.finder = &retina{net: m, head: h, classes: net.Config.Classes, levels: map[inputSize][]boxes.Level{}}
 	default:
 		return nil, fmt.Errorf("detect: %s has an unknown kind of detector, %T", net.Config.Name, m)
 	}
-	var err error
-	d.runner, err = infer.New(net, vars, opt)
-	return d, err
+	return d, nil
 }
-
-// Vars returns the values that the detector runs with.
-func (d *Detector) Vars() *engine.Vars { return d.runner.Vars() }
-
-// Classes returns the number of classes, class 0 included.
-func (d *Detector) Classes() int { return d.classes }
 
 // Detect returns the objects in a picture, the highest score first. Each picture is
 // computed alone, so that its objects do not depend on the size of others.

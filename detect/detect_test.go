@@ -109,7 +109,11 @@ func filled(t testing.TB, name string, change map[string][2]float32, opts ...mod
 	if changed != len(change) {
 		t.Fatalf("%d of %d weights were changed", changed, len(change))
 	}
-	d, err := New(net, vars, infer.Options{Threads: 2})
+	r, err := infer.New(net, vars, infer.Options{Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := New(r, net)
 	if err != nil {
 		t.Fatal(err)
 	}

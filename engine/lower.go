@@ -66,6 +66,9 @@ func (c *compiler) lower() error {
 		c.node = n
 		err := c.checkWinners(n)
 		if err == nil {
+			err = checkAxes(n)
+		}
+		if err == nil {
 			err = c.lowerNode(n)
 		}
 		if err == nil {
@@ -124,6 +127,25 @@ func (c *compiler) checkWinners(n *graph.Node) error {
 	for i, v := range n.In {
 		if _, ok := c.winners[v]; ok {
 			return fmt.Errorf("input %d is the winners of a MaxPool2d, which only its gradient can read", i)
+		}
+	}
+	return nil
+}
+
+// maxAxes is the highest rank of the kernels that go through a value axis by axis.
+const maxAxes = 6
+
+// checkAxes refuses values of more axes than the kernels have, except for operators that
+// see a value as a list of elements.
+func checkAxes(n *graph.Node) error {
+	switch n.Op.(type) {
+	case graph.Input, graph.Variable, graph.Const, graph.Reshape, graph.Detach, graph.Unary, graph.UnaryGrad, graph.Affine,
+		graph.ToFloat, graph.ToInt, graph.HostOp:
+		return nil
+	}
+	for _, v := range slices.Concat(n.In, n.Out) {
+		if len(v.Shape) > maxAxes {
+			return fmt.Errorf("%v has %d axes, the engine computes with at most %d: join axes by Reshape", v.Shape, len(v.Shape), maxAxes)
 		}
 	}
 	return nil
@@ -241,6 +263,8 @@ func (c *compiler) lowerNode(n *graph.Node) error {
 		c.where(n)
 	case graph.ToFloat:
 		return c.toFloat(n)
+	case graph.ToInt:
+		c.toInt(n)
 	case graph.Gather:
 		return c.gather(n, op)
 	case graph.GatherGrad:

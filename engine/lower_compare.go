@@ -179,3 +179,18 @@ func (c *compiler) toFloat(n *graph.Node) error {
 	}, nil, writes(y))
 	return nil
 }
+
+func (c *compiler) toInt(n *graph.Node) {
+	x, y := c.in(n.In[0], rowMajor), c.outInts(n.Out[0])
+	path := n.String()
+	c.pieces("", x.size, func(r *run, lo, hi int) {
+		out := r.i64[y][lo:hi]
+		for i, v := range r.b[x.id][lo:hi] {
+			if !(v > -1<<63 && v < 1<<63) {
+				r.fail(fmt.Errorf("engine: %s: %g at %d is no int64", path, v, lo+i))
+				return
+			}
+			out[i] = int64(v)
+		}
+	}, reads(x), nil)
+}

@@ -110,6 +110,22 @@ func (ToFloat) Infer(in []Type) ([]Type, error) {
 	return result(in[0].Shape...)
 }
 
+// ToInt cuts numbers off toward zero. Input float32 of any shape; output int64 of the
+// same. A number that is not finite, or of 2^63 and more, stops the run with an error.
+// Equals ONNX Cast.
+type ToInt struct{}
+
+// Name implements [Op].
+func (ToInt) Name() string { return "ToInt" }
+
+// Infer implements [Op].
+func (ToInt) Infer(in []Type) ([]Type, error) {
+	if err := arity(in, 1, 1); err != nil {
+		return nil, err
+	}
+	return []Type{{DType: tensor.Int64, Shape: in[0].Shape}}, floats(in)
+}
+
 // PReLU is x where x > 0 and slope*x elsewhere, with trained slopes (He et al. 2015,
 // "Delving Deep into Rectifiers", section 2.1), as PyTorch's prelu. x is [N ...] or [N C
 // ...], slope [1] or [C]. Equals ONNX PRelu. A mistake in shapes is a panic with an

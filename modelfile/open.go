@@ -144,12 +144,13 @@ func (r Ref) Open(opt Options) (*Result, error) {
 	if r.Name == "" && (opt.Keys.Len() > 0 || opt.Partial || opt.Classes != 0) {
 		return nil, fmt.Errorf("%s describes its own network; to rename its tensors, to load a part of them or to set the number of classes, name a network: NAME@FILE", r.name())
 	}
-	var cfg models.Config
+	var named *models.Config
 	if r.Name != "" {
-		var err error
-		if cfg, err = Lookup(r.Name); err != nil {
+		cfg, err := Lookup(r.Name)
+		if err != nil {
 			return nil, err
 		}
+		named = &cfg
 	}
 	if r.File == "" {
 		if r.Name != "" {
@@ -157,6 +158,15 @@ func (r Ref) Open(opt Options) (*Result, error) {
 		}
 		return openEmbedded()
 	}
+	if info, err := os.Stat(r.File); err == nil && info.IsDir() {
+		return openFolder(r, opt)
+	}
+	return r.open(named, opt)
+}
+
+// open opens the file for a network, or, for nil, as the network that it describes
+// itself.
+func (r Ref) open(network *models.Config, opt Options) (*Result, error) {
 	h, err := weights.Open(r.File)
 	if err != nil {
 		return nil, explainOpen(r.File, err)
@@ -164,8 +174,8 @@ func (r Ref) Open(opt Options) (*Result, error) {
 	defer h.Close()
 	var res *Result
 	switch {
-	case r.Name != "":
-		res, err = openNamed(h, cfg, opt)
+	case network != nil:
+		res, err = openNamed(h, *network, opt)
 	case h.Format() == weights.ONNX && opt.Dict == "":
 		res, err = openONNX(h, opt)
 	default:
@@ -243,8 +253,6 @@ func openEmbedded() (*Result, error) {
 func explainOpen(path string, err error) error {
 	var special *limitread.NotRegularError
 	switch {
-	case errors.As(err, &special) && special.Mode.IsDir():
-		return fmt.Errorf("%s is a folder; a model is a file, such as %s", path, filepath.Join(path, "best.safetensors"))
 	case errors.As(err, &special):
 		return fmt.Errorf("%w; a model is not read from start to end: copy it to a file first", err)
 	case errors.Is(err, fs.ErrNotExist):
@@ -288,6 +296,7 @@ func openDescribed(h *weights.Handle, opt Options) (*Result, error) {
 		return nil, err
 	}
 	r.Source = source
+	r.noteOutputs(opt)
 	return r, nil
 }
 
@@ -303,6 +312,7 @@ func FromFile(name string, file *weights.File) (*Result, error) {
 		var m *keras.Model
 		if m, err = keras.FromArchitecture(arch); err == nil {
 			r.Module, r.Input, r.Classes = m, m.Input(), m.Classes()
+			r.FixedSize, r.Outputs = m.FixedSize(), m.Outputs()
 		}
 	default:
 		var cfg models.Config
@@ -339,16 +349,19 @@ func read(h *weights.Handle, opt Options) (*weights.File, *weights.Source, error
 			}
 			return readONNX(h.Path(), m)
 		case weights.Keras, weights.HDF5:
-			return readKeras(h)
+			return readKeras(h, opt)
 		}
 	}
 	return h.Load(weights.LoadOptions{Dict: opt.Dict, Deferred: opt.Deferred})
 }
 
-func readKeras(h *weights.Handle) (*weights.File, *weights.Source, error) {
+func readKeras(h *weights.Handle, opt Options) (*weights.File, *weights.Source, error) {
 	m, err := keras.Read(h, h.Size())
 	if errors.Is(err, keras.ErrArchitecture) {
 		return nil, nil, fmt.Errorf("%s %w: files of weights alone are known from %s only", h.Path(), ErrNoNetwork, strings.Join(keras.Applications(), ", "))
+	}
+	if err == nil && opt.Output != "" {
+		err = m.SetOutput(opt.Output)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", h.Path(), err)

@@ -44,7 +44,8 @@ func (r *RetinaNet) Pyramid() *PyramidBackbone { return r.Backbone }
 // Heads implements [Detector].
 func (r *RetinaNet) Heads() []Head {
 	const cls, reg = "head.classification_head", "head.regression_head"
-	return []Head{{Path: cls, Last: cls + ".cls_logits"}, {Path: reg}}
+	m := r.Head.ClassificationHead
+	return []Head{{Path: cls, Last: cls + ".cls_logits", Outputs: m.ClsLogits.Out / m.classes}, {Path: reg}}
 }
 
 // Forward runs the backbone and, on each level of the pyramid, the heads.

@@ -46,7 +46,13 @@ type Head struct {
 	// "classifier.4"; empty if that is in another head.
 	Last string
 	Aux  bool // an auxiliary classifier, for training
+	// Outputs is the number of channels of Last for each class, the anchors of a
+	// position; 0 stands for 1.
+	Outputs int
 }
+
+// PerClass returns the number of channels of Last for each class.
+func (h Head) PerClass() int { return max(h.Outputs, 1) }
 
 // Heads returns the parts that are not the backbone: "fc" of a classifier.
 func (m *Model) Heads() []Head {

@@ -13,7 +13,9 @@ func (c *Context) Compare(fn graph.CompareFn, a, b *graph.Value) *graph.Value {
 }
 
 // Where is a where cond is not 0, else b, broadcasting.
-func (c *Context) Where(cond, a, b *graph.Value) *graph.Value { return c.Op1(graph.Where{}, cond, a, b) }
+func (c *Context) Where(cond, a, b *graph.Value) *graph.Value {
+	return c.Op1(graph.Where{}, cond, a, b)
+}
 
 // ToFloat converts int64 to float32.
 func (c *Context) ToFloat(x *graph.Value) *graph.Value { return c.Op1(graph.ToFloat{}, x) }

@@ -106,11 +106,17 @@ func (r EpochRecord) figures() map[string]float64 {
 	if r.Train.Top5 > 0 || r.Train.Top1 > 0 {
 		m["train.top1"] = r.Train.Top1
 	}
+	if r.Train.PixelAccuracy > 0 {
+		m["train.pixel_accuracy"] = r.Train.PixelAccuracy
+	}
 	if r.Val != nil {
 		m["val.loss"] = r.Val.Loss
-		if r.Val.MAP > 0 {
+		switch {
+		case r.Val.PixelAccuracy > 0:
+			m["val.mean_iou"], m["val.pixel_accuracy"] = r.Val.MeanIoU, r.Val.PixelAccuracy
+		case r.Val.MAP > 0:
 			m["val.map"] = r.Val.MAP
-		} else {
+		default:
 			m["val.top1"], m["val.top5"] = r.Val.Top1, r.Val.Top5
 		}
 	}

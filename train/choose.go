@@ -1,11 +1,13 @@
 package train
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/resnet-go/resnet/data"
+	segmentations "github.com/resnet-go/resnet/data/segmentation"
 	"github.com/resnet-go/resnet/modelfile"
 )
 
@@ -24,6 +26,8 @@ func DefaultRecipe(model, spec string) string {
 	switch {
 	case kind == "folder" || kind == "multilabel":
 		return photosRecipe
+	case slices.Contains(segmentations.Kinds(), kind):
+		return "segment"
 	case hasWeights(model):
 		return "finetune"
 	case kind == "cifar10" || kind == "cifar100":
@@ -70,7 +74,7 @@ func (c *Config) useOptimizer() error {
 func openSplits(cfg Config, spec, valSpec string, share float64, seed uint64) (*data.Splits, error) {
 	open := cfg.Open
 	if open == nil {
-		open = data.Open
+		open = openData
 	}
 	if spec == "" {
 		return nil, errors.New("no data given: name them as KIND:PATH, such as folder:photos")
@@ -91,6 +95,14 @@ func openSplits(cfg Config, spec, valSpec string, share float64, seed uint64) (*
 		return nil, errors.Join(fmt.Errorf("data to evaluate on: %w", err), s.Close())
 	}
 	return s, nil
+}
+
+// openData opens data of every kind.
+func openData(spec string, opt data.Options) (*data.Splits, error) {
+	if kind, _, _ := cut(spec); slices.Contains(segmentations.Kinds(), kind) {
+		return segmentations.Open(context.Background(), spec, opt)
+	}
+	return data.Open(spec, opt)
 }
 
 // fitBatch makes a batch that is larger than the training data smaller, and notes

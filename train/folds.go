@@ -77,5 +77,5 @@ func (r *Result) score() float64 {
 	if r.Best == nil || r.Best.Val == nil {
 		return 0
 	}
-	return r.Best.Val.Top1 + r.Best.Val.MAP
+	return r.Best.Val.Score()
 }

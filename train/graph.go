@@ -14,14 +14,14 @@ import (
 // The inputs and outputs of a training graph, besides nn.ImageInput and
 // nn.RNGInput.
 const (
-	inTarget  = "target"    // int64 [N] or float32 [N classes]
+	inTarget  = "target"    // int64 [N] or float32 [N classes]; int64 [N*H*W] of pixels
 	inTeacher = "teacher"   // float32 [N classes]: the teacher's logits
 	inLR      = "lr"        // scalar
 	inStep    = "step"      // scalar: the update's number from 1, for Adam and its kin
 	inDecay   = "ema_decay" // scalar; 1 leaves the averages as they are
 
 	outLoss   = "loss"      // scalar
-	outLogits = "logits"    // [N classes]
+	outLogits = "logits"    // [N classes], or [N*H*W classes] of pixels
 	outNorm   = "grad_norm" // scalar, where gradients are clipped
 )
 
@@ -43,7 +43,11 @@ func (s *Step) build(update bool) (*stepPlan, error) {
 // extend adds loss, gradients and updates to a traced network.
 func (s *Step) extend(t *nn.Traced, update bool) error {
 	shape := t.Output.Shape
-	if len(shape) != 2 || s.classes > 0 && shape[1] != s.classes {
+	var err error
+	if s.task, err = taskOf(shape); err != nil {
+		return err
+	}
+	if s.classes > 0 && shape[1] != s.classes {
 		return fmt.Errorf("the network's output is %v, but the data have %d classes: it must be [%d %d]", shape, s.classes, s.input[0], s.classes)
 	}
 	s.classes = shape[1]
@@ -64,30 +68,14 @@ func (s *Step) extend(t *nn.Traced, update bool) error {
 // add is extend for an output that fits the data.
 func (s *Step) add(t *nn.Traced, update bool) error {
 	g := t.Graph
-	target := graph.Type{DType: tensor.Int64, Shape: tensor.Shape{s.input[0]}}
-	if s.soft {
-		target = graph.F32(s.input[0], s.classes)
-	}
-	y, err := g.Input(inTarget, target)
+	loss, logits, err := s.task.loss(s, t)
 	if err != nil {
 		return err
 	}
-	in := []*graph.Value{t.Output, y}
-	if w := s.loss.ClassWeights.Weights; len(w) > 0 {
-		c := tensor.New(len(w))
-		for i, x := range w {
-			c.Float32s()[i] = float32(x)
-		}
-		in = append(in, g.Const(c))
-	}
-	loss := s.loss.add(g, in)
-	if s.teacher != nil {
-		if loss, err = s.distill(g, t.Output, loss); err != nil {
-			return err
-		}
-	}
 	g.Output(outLoss, loss)
-	g.Output(outLogits, t.Output)
+	if logits != nil {
+		g.Output(outLogits, logits)
+	}
 
 	params := make([]*graph.Value, len(s.trainable))
 	for i, v := range s.trainable {
@@ -191,6 +179,10 @@ func (s *Step) learn(g *graph.Graph, params, grads []*graph.Value) error {
 	if s.bodyLR != 0 && s.bodyLR != 1 {
 		bodyLR = g.Must1(graph.Affine{Scale: float32(s.bodyLR)}, lr)
 	}
+	auxLR := lr
+	if s.auxLR != 0 && s.auxLR != 1 {
+		auxLR = g.Must1(graph.Affine{Scale: float32(s.auxLR)}, lr)
+	}
 	norms := normParams(s.module)
 	for i, v := range s.trainable {
 		decay := s.opt.WeightDecay
@@ -198,8 +190,13 @@ func (s *Step) learn(g *graph.Graph, params, grads []*graph.Value) error {
 			decay = 0
 		}
 		rate := bodyLR
-		if inModule(v.Name, s.headPath) {
-			rate = lr
+		for _, h := range s.heads {
+			if inModule(v.Name, h.Path) {
+				rate = lr
+				if h.Aux {
+					rate = auxLR
+				}
+			}
 		}
 		op, slots, counts, err := s.opt.update(float32(decay))
 		if err != nil {

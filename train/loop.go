@@ -21,7 +21,7 @@ type loop struct {
 	head  *Step        // trains the last layer alone, see Finetune.WarmHead; nil if there is no such phase
 	vars  *engine.Vars // of step
 	train *data.Loader
-	eval  *evaluator // nil without validation
+	eval  evaluator // nil without validation
 	// loading is the context of the training part's loader, which does not see
 	// that of the run: the step in progress is to be finished.
 	loading     context.Context
@@ -44,7 +44,7 @@ func (l *loop) stop() {
 	l.stopLoading()
 	l.train.Close()
 	if l.eval != nil {
-		l.eval.loader.Close()
+		l.eval.close()
 	}
 }
 
@@ -75,6 +75,7 @@ func (s *session) build(state map[string]*tensor.Tensor) error {
 	if rec.Finetune != nil {
 		opt.BodyLR = rec.Finetune.BackboneLR
 	}
+	opt.AuxLR = rec.LR.Aux
 	if s.teacher != nil {
 		opt.Teacher = &Teaching{Weight: orDefault(rec.Distill.Weight, 0.5), Temperature: orDefault(rec.Distill.Temperature, 4)}
 	}
@@ -93,7 +94,7 @@ func (s *session) build(state map[string]*tensor.Tensor) error {
 	if s.out == "" {
 		return nil
 	}
-	s.results, err = openResults(s.out, &s.state, s.meta)
+	s.results, err = openResults(s.out, &s.state, s.meta, s.step.pixels())
 	return err
 }
 
@@ -272,7 +273,7 @@ func (s *session) epoch(ctx context.Context) error {
 // next epoch, during the last steps of this one.
 func (s *session) prepareNext() {
 	if s.eval != nil && s.due() {
-		s.eval.loader.Prepare(s.loading, 0, 0)
+		s.eval.prepare(s.loading)
 	} else {
 		s.prepareEpoch()
 	}
@@ -309,12 +310,7 @@ func (s *session) trainOn(b *data.Batch, micro int) error {
 	if what := notFinite("the norm of the gradients", r.GradNorm); what != "" {
 		return s.diverged(what, lr)
 	}
-	hits := 0
-	if b.Labels != nil {
-		hits = st.Sums.count(r.Logits, b.Labels, b.N, s.step.classes)
-	} else {
-		st.Sums.Samples += b.N
-	}
+	hits, share := s.step.task.count(&st.Sums, r, b, s.step.classes)
 	st.Sums.Loss += r.Loss
 	st.Sums.Batches++
 	if !in.Add {
@@ -325,7 +321,12 @@ func (s *session) trainOn(b *data.Batch, micro int) error {
 	if in.Add {
 		return nil
 	}
-	done := StepRecord{Epoch: st.Epoch + 1, Step: st.Update, LR: lr, Loss: r.Loss, Top1: float64(hits) / float64(b.N)}
+	done := StepRecord{Epoch: st.Epoch + 1, Step: st.Update, LR: lr, Loss: r.Loss}
+	if st.Sums.Pixels > 0 {
+		done.PixelAccuracy = share
+	} else {
+		done.Top1 = share
+	}
 	s.log.step(done, st.Sums.metrics(), s.clock.batch)
 	return s.tolerate(s.results.step(done))
 }
@@ -403,10 +404,9 @@ func notFinite(what string, x float64) string {
 func (s *session) evaluate(ctx context.Context) (Metrics, error) {
 	s.log.startEval(s.splits.Eval().Len())
 	defer s.log.endEpoch()
-	left := s.eval.loader.Steps()
-	ahead := min(s.eval.loader.Prefetch(), left-1)
+	left := s.eval.idle()
 	m, err := s.eval.run(ctx, s.vars, func(samples int) {
-		if left--; left == ahead {
+		if left--; left == 0 {
 			s.prepareEpoch()
 		}
 		s.log.evaluated(samples)

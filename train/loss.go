@@ -105,7 +105,17 @@ func (l LossRecipe) focal(g *graph.Graph, in []*graph.Value) *graph.Value {
 // on settles what the recipe leaves to the data: an empty Kind and balanced
 // class weights.
 func (l LossRecipe) on(ds data.Dataset, spec string) (LossRecipe, error) {
-	multi := ds.MultiLabel()
+	multi := ds.MultiLabel() && data.Masks(ds) == nil
+	switch {
+	case multi == ds.MultiLabel():
+		if l.Dice != 0 {
+			return l, errors.New("loss.dice is for pictures with masks")
+		}
+	case l.Kind != "" && l.Kind != "cross-entropy":
+		return l, fmt.Errorf("loss.name: the pictures of %s have masks, whose pixels need cross-entropy, not %s", spec, l.Kind)
+	case l.ClassWeights.Balanced:
+		return l, errors.New("loss.class_weights: balanced is for labels of whole pictures: give a number for each class, by name or as a list")
+	}
 	if l.Kind == "focal" && multi {
 		l.Kind = "sigmoid-focal"
 	}

@@ -105,6 +105,11 @@ type LossRecipe struct {
 	// ClassWeights is empty (all 1), "balanced" (by the inverse of the class's
 	// frequency), a list with a weight for each class, or weights by class name.
 	ClassWeights ClassWeights `yaml:"class_weights,omitempty"`
+	// Aux is the weight of the loss of a segmentation network's auxiliary classifier,
+	// where it has one; 0 means 0.5. Dice is the weight of the Dice loss of pixels
+	// besides their cross-entropy; 0 is off.
+	Aux  float64 `yaml:"aux,omitempty"`
+	Dice float64 `yaml:"dice,omitempty"`
 }
 
 // EMARecipe keeps an exponential moving average of all weights and running
@@ -198,6 +203,10 @@ func (r *Recipe) Valid() error {
 		return badKey("loss.gamma", "%v is not a power from 0 on", r.Loss.Gamma)
 	case !(r.Loss.LabelSmoothing >= 0 && r.Loss.LabelSmoothing < 1):
 		return badKey("loss.label_smoothing", "%v is not a share below 1", r.Loss.LabelSmoothing)
+	case !(r.Loss.Aux >= 0 && r.Loss.Aux < 1000):
+		return badKey("loss.aux", "%v is not a weight from 0 to below 1000", r.Loss.Aux)
+	case !(r.Loss.Dice >= 0 && r.Loss.Dice < 1000):
+		return badKey("loss.dice", "%v is not a weight from 0 to below 1000", r.Loss.Dice)
 	case r.EMA != nil && !(r.EMA.Decay >= 0 && r.EMA.Decay < 1):
 		return badKey("ema.decay", "%v is not a share below 1", r.EMA.Decay)
 	case r.EMA != nil && r.EMA.Every < 0:

@@ -55,6 +55,8 @@ type Schedule struct {
 	Rise     float64 `yaml:"rise,omitempty"`      // default 0.3
 	Div      float64 `yaml:"div,omitempty"`       // default 25
 	FinalDiv float64 `yaml:"final_div,omitempty"` // default 1e4
+	// Aux scales the rate of auxiliary classifiers of segmentation networks; 0 means 1.
+	Aux float64 `yaml:"aux,omitempty"`
 	// Gate is a warm-up for very deep networks that ends when the network has
 	// begun to learn; nil is off.
 	Gate *Gate `yaml:"gate,omitempty"`
@@ -103,6 +105,8 @@ func (s *Schedule) valid() error {
 		return badKey("lr.patience", "%d is below 0", s.Patience)
 	case !(s.Final >= 0 && s.Final <= 1):
 		return badKey("lr.final", "%v is not a share from 0 to 1", s.Final)
+	case !(s.Aux >= 0 && s.Aux < 1e6):
+		return badKey("lr.aux", "%v is not a factor of 0 or more", s.Aux)
 	case !(s.Power >= 0):
 		return badKey("lr.power", "%v is below 0", s.Power)
 	case !(s.Rise >= 0 && s.Rise < 1):

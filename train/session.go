@@ -207,7 +207,7 @@ func better(m *Metrics, best *EpochRecord, delta float64) bool {
 	if best == nil {
 		return true
 	}
-	a, b := m.Top1+m.MAP, best.Val.Top1+best.Val.MAP
+	a, b := m.Score(), best.Val.Score()
 	if a != b {
 		return a > b+delta
 	}
@@ -239,7 +239,7 @@ func (s *session) result() *Result {
 		r.Last = st.History[n-1]
 	}
 	if s.eval != nil {
-		r.Skipped += len(s.eval.loader.Bad())
+		r.Skipped += s.eval.skipped()
 	}
 	return r
 }

@@ -177,6 +177,9 @@ func (j *job) checkData() error {
 		return fmt.Errorf("loss.class_weights has %d weights, but %s has %d classes: give one weight per class", len(w), sp.Spec, n)
 	}
 	j.notes = append(j.notes, sp.Notes...)
+	if data.Masks(sp.Train) != nil {
+		return nil // which classes there are is known from the masks
+	}
 	if counts := data.ClassCounts(sp.Train); slices.Contains(counts, 0) {
 		var empty []string
 		for i, c := range counts {
@@ -245,6 +248,9 @@ func (j *job) network(cfg Config, run *weights.File) (*models.Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := j.checkTask(net.Config); err != nil {
+		return nil, err
+	}
 	return net, nn.Init(net, j.seed)
 }
 
@@ -256,7 +262,7 @@ func (j *job) shape() []models.Option {
 // classes are others.
 func (j *job) pretrained(ref modelfile.Ref) (*models.Model, error) {
 	model := ref.String()
-	r, err := ref.Open(modelfile.Options{Keys: j.keys, Backbone: j.rec.Finetune != nil, Seed: j.seed})
+	r, err := ref.Open(modelfile.Options{Keys: j.keys, Backbone: j.replacesHead(), Seed: j.seed})
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
@@ -265,6 +271,9 @@ func (j *job) pretrained(ref modelfile.Ref) (*models.Model, error) {
 			model, model)
 	}
 	f, conf := r.File, r.Model.Config
+	if err := j.checkTask(conf); err != nil {
+		return nil, err
+	}
 	j.notes = append(j.notes, r.Notes...)
 	source := "by the model file"
 	if r.Preprocess != nil {
@@ -322,28 +331,32 @@ func resize(p *data.Preprocess, side int) {
 	p.Width, p.Height = side, side
 }
 
+// replacesHead reports whether a trained model of other classes gets a new last
+// layer: in fine-tuning, and in segmentation, which begins with a backbone.
+func (j *job) replacesHead() bool { return j.rec.Finetune != nil || data.Masks(j.splits.Train) != nil }
+
 // keepHead loads the weights, leaving out the last layer if it belongs to
 // other classes.
 func (j *job) keepHead(net *models.Model, r *modelfile.Result, model string) error {
 	f := r.File
-	head := nn.LastLinear(net)
+	heads := headsOf(net)
 	want := map[string]*nn.Param{}
 	for _, e := range nn.Params(net) {
 		want[e.Name] = e.Param
 	}
 	other := r.NewHead || len(f.Classes) > 0 && !slices.Equal(f.Classes, j.splits.Classes())
 	for key, t := range f.Tensors {
-		if p := want[key]; p != nil && inModule(key, head) && !t.Shape().Equal(p.Shape) {
+		if p := want[key]; p != nil && inLast(key, heads) && !t.Shape().Equal(p.Shape) {
 			other = true
 		}
 	}
-	if other && j.rec.Finetune == nil {
+	if other && !j.replacesHead() {
 		return fmt.Errorf("model %s has other classes than the %d of %s: to give it a new last layer, use --recipe finetune",
 			model, len(j.splits.Classes()), j.splits.Spec)
 	}
 	state := map[string]*tensor.Tensor{}
 	for key, t := range f.Tensors {
-		if !other || !inModule(key, head) {
+		if !other || !inLast(key, heads) {
 			state[key] = t
 		}
 	}
@@ -353,7 +366,7 @@ func (j *job) keepHead(net *models.Model, r *modelfile.Result, model string) err
 	}
 	var missing []string
 	for _, key := range report.Missing {
-		if !other || !inModule(key, head) {
+		if !other || !inLast(key, heads) {
 			missing = append(missing, key)
 		}
 	}
@@ -361,7 +374,7 @@ func (j *job) keepHead(net *models.Model, r *modelfile.Result, model string) err
 		return fmt.Errorf("model %s: %w", model, &weights.FitError{Report: weights.Report{Missing: missing, Unexpected: report.Unexpected}})
 	}
 	if other {
-		j.notes = append(j.notes, fmt.Sprintf("new last layer (%s) for %d classes", head, len(j.splits.Classes())))
+		j.notes = append(j.notes, fmt.Sprintf("new last layer (%s) for %d classes", lastNames(heads), len(j.splits.Classes())))
 	}
 	return nil
 }
@@ -383,18 +396,18 @@ func (j *job) freeze(net nn.Module) error {
 	if len(ft.Freeze) == 0 {
 		return nil
 	}
-	head := nn.LastLinear(net)
+	heads := headsOf(net)
 	prefixes := map[string]bool{}
 	for _, f := range ft.Freeze {
 		if f != "backbone" {
 			prefixes[f] = true
 			continue
 		}
-		if head == "" {
+		if len(heads) == 0 {
 			return errors.New("finetune.freeze: backbone: the model has no last fully connected layer that could stay free")
 		}
 		for _, e := range nn.Params(net) {
-			if !inModule(e.Name, head) {
+			if !inHeads(e.Name, heads) {
 				prefixes[e.Name] = true
 			}
 		}
@@ -429,7 +442,7 @@ func (j *job) describe(cfg Config, net *models.Model) error {
 		return err
 	}
 	j.meta = weights.Meta{
-		Architecture: arch, Classes: j.splits.Classes(), MultiLabel: j.splits.MultiLabel(), Preprocess: prep,
+		Architecture: arch, Classes: j.splits.Classes(), MultiLabel: j.splits.MultiLabel() && net.Config.Task() == models.Classification, Preprocess: prep,
 		Recipe: string(text), Seed: j.seed, Command: cfg.Command, Data: weights.DataInfo{Spec: j.splits.Spec, Hash: j.hash},
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/infer"
+	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -23,9 +24,10 @@ type StepOptions struct {
 	// SoftTargets makes the targets distributions over the classes, as mixed
 	// batches have them, instead of labels. A [BCE] always has soft targets.
 	SoftTargets bool
-	// BodyLR scales the learning rate of all but the last fully connected layer;
-	// 0 means 1.
-	BodyLR float64
+	// BodyLR scales the learning rate of the backbone: of all but the last fully
+	// connected layer of a classifier, or the heads of a segmentation network; 0 means
+	// 1. AuxLR scales the rate of auxiliary heads likewise.
+	BodyLR, AuxLR float64
 	// Teacher makes the network learn from another's logits besides the targets; nil
 	// is off.
 	Teacher *Teaching
@@ -65,8 +67,10 @@ type Step struct {
 	soft      bool // targets are float32 [N classes]
 	loss      LossRecipe
 	opt       OptimizerRecipe
-	headPath  string  // module path of the last fully connected layer
-	bodyLR    float64 // factor on the learning rate outside the head
+	heads     []models.Head
+	task      task
+	bodyLR    float64 // factor on the learning rate outside the heads
+	auxLR     float64 // factor on the learning rate of auxiliary heads
 	ema       bool
 	recompute bool
 	teacher   *Teaching
@@ -103,17 +107,17 @@ type StepInput struct {
 type StepResult struct {
 	Loss     float64   // mean over the batch
 	GradNorm float64   // of all gradients together; 0 without clipping
-	Logits   []float32 // [N classes]
+	Logits   []float32 // [N classes], or [N H W classes] of pixels
 }
 
 // NewStep compiles the training step of a network whose output is logits
-// [N classes]. An error about shapes names the path of the module.
+// [N classes] of pictures, or [N classes H W] of their pixels. An error about shapes names the path of the module.
 func NewStep(m nn.Module, opt StepOptions) (*Step, error) {
 	if m == nil || opt.Loss == nil || opt.Optimizer == nil || len(opt.Input) != 4 {
 		return nil, errors.New("train: NewStep needs a module, an input shape [N C H W], a loss and an optimizer")
 	}
 	s := &Step{module: m, vars: opt.Vars, options: opt.Compute, input: opt.Input, classes: opt.Classes,
-		headPath: nn.LastLinear(m), bodyLR: opt.BodyLR, ema: opt.EMA, recompute: opt.Recompute, teacher: opt.Teacher, accumulate: max(1, opt.Accumulate)}
+		heads: headsOf(m), bodyLR: opt.BodyLR, auxLR: opt.AuxLR, ema: opt.EMA, recompute: opt.Recompute, teacher: opt.Teacher, accumulate: max(1, opt.Accumulate)}
 	s.opt, _ = opt.Optimizer.recipe()
 	s.loss = opt.Loss.recipe()
 	if s.loss.ClassWeights.Balanced || len(s.loss.ClassWeights.ByName) > 0 {
@@ -157,7 +161,10 @@ func (s *Step) Run(in StepInput) (StepResult, error) {
 	if err := p.plan.Run(p.in, p.out); err != nil {
 		return StepResult{}, err
 	}
-	r := StepResult{Loss: float64(p.loss.Float32s()[0]), Logits: p.logits.Float32s()}
+	r := StepResult{Loss: float64(p.loss.Float32s()[0])}
+	if p.logits != nil {
+		r.Logits = p.logits.Float32s()
+	}
 	if p.norm != nil {
 		r.GradNorm = float64(p.norm.Float32s()[0])
 	}
@@ -227,12 +234,7 @@ func (s *Step) bind(in StepInput) (*stepPlan, error) {
 	if err != nil {
 		return nil, err
 	}
-	var y *tensor.Tensor
-	if s.soft {
-		y, err = tensor.FromFloat32(b.Targets, s.input[0], s.classes)
-	} else {
-		y, err = tensor.FromInt64(b.Labels, s.input[0])
-	}
+	targets, err := s.task.targets(s, b)
 	if err != nil {
 		return nil, fmt.Errorf("train: the targets: %w", err)
 	}
@@ -248,8 +250,10 @@ func (s *Step) bind(in StepInput) (*stepPlan, error) {
 			p.in[i] = x
 		case inTeacher:
 			p.in[i] = taught
-		case inTarget:
-			p.in[i] = y
+		default:
+			if y := targets[port.Name]; y != nil {
+				p.in[i] = y
+			}
 		}
 	}
 	return p, nil

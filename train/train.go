@@ -108,6 +108,9 @@ type StepRecord struct {
 	LR    float64 `json:"lr"`
 	Loss  float64 `json:"loss"`
 	Top1  float64 `json:"top1"` // of the batch
+	// PixelAccuracy is the share of the batch's pixels whose class is right, in
+	// segmentation.
+	PixelAccuracy float64 `json:"pixel_accuracy,omitempty"`
 }
 
 // EpochRecord describes one epoch, counted from 1.

@@ -12,13 +12,13 @@ func (s *session) warmHead(opt StepOptions) error {
 	if ft == nil || ft.WarmHead == 0 || s.state.Epoch >= s.start.epoch+ft.WarmHead {
 		return nil
 	}
-	head := nn.LastLinear(s.module)
-	if head == "" {
+	heads := headsOf(s.module)
+	if len(heads) == 0 {
 		return errors.New("finetune.warm_head: the model has no last fully connected layer that could learn alone")
 	}
 	var froze []*nn.Param
 	for _, e := range nn.Params(s.module) {
-		if p := e.Param; !inModule(e.Name, head) && !p.Frozen {
+		if p := e.Param; !inHeads(e.Name, heads) && !p.Frozen {
 			p.Frozen = true
 			froze = append(froze, p)
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/data/segmentation"
 	"github.com/resnet-go/resnet/embedded"
 	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/internal/term"
@@ -17,8 +19,12 @@ import (
 // inside the program.
 func openData(spec string, opt data.Options) (*data.Splits, error) {
 	if spec != "" && spec != embedded.SampleName {
-		if kind, _, ok := strings.Cut(spec, ":"); !ok || !slices.Contains(data.Kinds(), kind) {
+		kind, _, ok := strings.Cut(spec, ":")
+		switch {
+		case !ok || !slices.Contains(dataKinds(), kind):
 			return nil, usageError{badSpec(spec, kind, ok)}
+		case slices.Contains(segmentation.Kinds(), kind):
+			return segmentation.Open(context.Background(), spec, opt)
 		}
 		return data.Open(spec, opt)
 	}
@@ -30,15 +36,20 @@ func openData(spec string, opt data.Options) (*data.Splits, error) {
 	return s, nil
 }
 
+// dataKinds returns the kinds that a SPEC may start with.
+func dataKinds() []string {
+	return slices.Sorted(slices.Values(slices.Concat(data.Kinds(), segmentation.Kinds())))
+}
+
 // badSpec returns the error for a SPEC whose kind is missing or unknown.
 func badSpec(spec, kind string, hasKind bool) error {
 	if !hasKind {
-		return fmt.Errorf("data %q is not of the form KIND:PATH, such as folder:%s (kinds: %s)", spec, spec, strings.Join(data.Kinds(), ", "))
+		return fmt.Errorf("data %q is not of the form KIND:PATH, such as folder:%s (kinds: %s)", spec, spec, strings.Join(dataKinds(), ", "))
 	}
 	if hasBoxes(spec) {
 		return fmt.Errorf("%s has boxes, and this command takes pictures with one label each (kinds: %s); see resnet data check %s", spec, strings.Join(data.Kinds(), ", "), spec)
 	}
-	return fmt.Errorf("unknown kind of data %q in %q%s", kind, spec, suggest.Phrase(kind, data.Kinds()))
+	return fmt.Errorf("unknown kind of data %q in %q%s", kind, spec, suggest.Phrase(kind, dataKinds()))
 }
 
 // split returns a part of s by its name; an empty name is the part to evaluate on.

@@ -251,7 +251,10 @@ func (c *trainCommand) print(r *train.Result) error {
 	}
 	if m := best.Val; m != nil {
 		figures := fmt.Sprintf("top-1 %s, top-5 %s", term.Percent(m.Top1), term.Percent(m.Top5))
-		if m.MAP > 0 {
+		switch {
+		case m.PixelAccuracy > 0:
+			figures = fmt.Sprintf("mIoU %s, pixel accuracy %s", term.Percent(m.MeanIoU), term.Percent(m.PixelAccuracy))
+		case m.MAP > 0:
 			figures = "mAP " + term.Percent(m.MAP)
 		}
 		c.printf("evaluation: %s, loss %.4f (%s, %s pictures)\n", figures, m.Loss, which, term.Count(m.Samples))
@@ -271,6 +274,10 @@ func (c *trainCommand) print(r *train.Result) error {
 	for _, w := range r.Warnings {
 		c.printf("warning: %s\n", w)
 	}
-	c.printf("model: %s\n\nnext:\n  resnet eval --model %s%s\n  resnet predict --model %s PHOTO\n  resnet summary %s\n", model, model, spec, model, model)
+	use := "predict"
+	if best.Train.PixelAccuracy > 0 {
+		use = "segment"
+	}
+	c.printf("model: %s\n\nnext:\n  resnet eval --model %s%s\n  resnet "+use+" --model %s PHOTO\n  resnet summary %s\n", model, model, spec, model, model)
 	return nil
 }

@@ -67,6 +67,15 @@ func (t *table) comparisons() {
 			b.out("y", b.op(graph.ToFloat{}, x))
 		})
 	}
+	for _, s := range [][]int{{}, {5}, {2, 3, 2, 2}} {
+		t.add(fmt.Sprintf("toint/%v", s), func(b *builder) {
+			x := b.feed("x", b.random(3, 0, s...))
+			if len(s) == 1 {
+				copy(b.c.Inputs["x"].Float32s(), []float32{1e15, -7.999999, 0, 2.5, -1e18})
+			}
+			b.out("y", b.op(graph.ToInt{}, x))
+		})
+	}
 	for _, s := range [][2][]int{{{2, 5, 3, 4}, {5}}, {{2, 5, 3, 4}, {1}}, {{7, 3}, {3}}, {{6}, {1}}, {{2, 3, 5}, {3}}} {
 		t.add(fmt.Sprintf("prelu/%v_%v", s[0], s[1]), func(b *builder) {
 			x, a := b.few("x", s[0]...), b.variable("a", 0.2, 0.25, s[1]...)

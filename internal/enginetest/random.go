@@ -173,7 +173,9 @@ func (e Extents) Op(c *Choices) graph.Op {
 	}
 	focal := func() graph.SigmoidFocal { return graph.SigmoidFocal{Alpha: e.float(c), Gamma: e.float(c)} }
 	axis := func() int { return small(6) }
-	switch c.Below(18) {
+	switch c.Below(19) {
+	case 18:
+		return graph.ToInt{}
 	case 9:
 		return graph.Compare{Fn: graph.CompareFn(c.Below(7))}
 	case 10:

@@ -62,6 +62,17 @@ func toFloat(x array) array {
 	return y
 }
 
+func toInt(x array) ([]array, error) {
+	y := array{shape: x.shape, i: make([]int64, len(x.f))}
+	for i, v := range x.f {
+		if !(math.Abs(v) < 1<<63) {
+			return nil, fmt.Errorf("%w: %g at %d is no int64", ErrValue, v, i)
+		}
+		y.i[i] = int64(v)
+	}
+	return []array{y}, nil
+}
+
 // gathered calls f with the positions in the output and in an input of shape x of each
 // element that Gather reads.
 func gathered(axis int, x tensor.Shape, index array, f func(out, in int)) error {

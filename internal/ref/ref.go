@@ -222,6 +222,8 @@ func eval(op graph.Op, in []array) ([]array, error) {
 		return one(where(in[0], in[1], in[2]))
 	case graph.ToFloat:
 		return one(toFloat(in[0]))
+	case graph.ToInt:
+		return toInt(in[0])
 	case graph.Gather:
 		return gather(op, in[0], in[1])
 	case graph.GatherGrad:

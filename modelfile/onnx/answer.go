@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
+	score "github.com/resnet-go/resnet/internal/answer"
 	"github.com/resnet-go/resnet/internal/suggest"
 )
 
@@ -126,38 +126,20 @@ func (a *answer) behind(m *Model, maker map[string]*nodeProto, o *valueProto) {
 	} else if o.other == "" && o.elem != 0 && !o.elem.isFloat() {
 		a.score -= 50 // numbers that are no scores
 	}
+	end := ""
 	if n := endOf(maker, a.value); n != nil {
-		switch n.op {
-		case "Softmax", "LogSoftmax":
-			a.score += 20
-		case "Sigmoid", "HardSigmoid":
-			a.score += 15
-		}
+		end = map[string]string{"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid", "HardSigmoid": "sigmoid"}[n.op]
 	}
-	name := strings.ToLower(o.name)
-	for _, good := range []string{"logit", "prob", "pred", "class", "score", "softmax"} {
-		if strings.Contains(name, good) {
-			a.score += 5
-			break
-		}
-	}
-	for _, bad := range []string{"aux", "feat", "embed", "hidden", "pool", "mask", "indic", "attention", "loss"} {
-		if strings.Contains(name, bad) {
-			a.score -= 10
-			break
-		}
-	}
+	axes := -1
 	if o.known && o.other == "" {
-		large := 0
+		axes = 0
 		for _, d := range o.dims[min(1, len(o.dims)):] {
 			if d != 1 {
-				large++
+				axes++
 			}
 		}
-		if large > 1 {
-			a.score -= 8 // a map, or a sequence
-		}
 	}
+	a.score += score.Score(o.name, end, axes)
 }
 
 // labelCast reports whether a Cast makes texts or whole numbers.

@@ -304,15 +304,16 @@ func (m *Model) try(in *valueProto, t trial, n int, maps bool) (classes int, err
 	if t.layout == layoutCHW || t.layout == layoutHWC {
 		rows = 1
 	}
-	if maps {
-		if len(s) == 4 && s[0] == rows {
-			if t.layout == layoutNHWC {
-				return s[3], nil
-			}
-			return s[1], nil
-		}
-	} else if len(s) > 0 && s.Numel()/rows == slices.Max(s) && s.Numel()%rows == 0 && (s[0] == rows || rows == 1) {
-		return s.Numel() / rows, nil
+	switch {
+	case maps && len(s) == 4 && s[0] == rows && t.layout == layoutNHWC:
+		return s[3], nil
+	case maps && len(s) == 4 && s[0] == rows:
+		return s[1], nil
+	case maps:
+	case len(s) > 1 && s[0] == rows && s[1:].Numel() == slices.Max(s[1:]):
+		return s[1:].Numel(), nil
+	case len(s) > 0 && rows == 1 && s.Numel() == slices.Max(s): // without an axis for the batch
+		return s.Numel(), nil
 	}
 	return 0, fmt.Errorf("onnx: the output %q is %v for %d pictures of %d x %d pixels: %w", m.Answer(), s, rows, t.h, t.w, errShape)
 }
@@ -361,7 +362,11 @@ func (m *Model) batchOf(in *valueProto, t trial, written int) int {
 	if err != nil || len(out.Shape) == 0 || out.Shape[0] != n || !m.fit.maps && out.Shape.Numel() != n*m.fit.classes {
 		return written
 	}
-	if in.known && in.dims[0] > 0 && mixes(out, n) {
+	// Where the file declares the number of pictures, only what certainly keeps them
+	// separate may have another; where it leaves it open, only what certainly mixes
+	// them, as scales found from all of them, may not.
+	mixed, reduced := mixes(out, n)
+	if reduced || mixed && in.known && in.dims[0] > 0 {
 		return written
 	}
 	return 0

@@ -1,21 +1,27 @@
 package onnx
 
-import "github.com/resnet-go/resnet/graph"
+import (
+	"slices"
+
+	"github.com/resnet-go/resnet/graph"
+)
 
 // mixes reports whether a picture's part of out may depend on other pictures of
 // the batch, which has n. The pictures lie one after another along the first axis of
 // the input and, as far as is followed here, of all that is computed from it; an
-// operator of which that is not known counts as one that mixes.
-func mixes(out *graph.Value, n int) bool {
+// operator of which that is not known counts as one that mixes. reduced is set if one
+// certainly does: it reduces the first axis.
+func mixes(out *graph.Value, n int) (mixed, reduced bool) {
 	w := &batchWalk{n: n, seen: map[*graph.Node]bool{}, known: map[*graph.Node]bool{}}
 	w.depends(out.Node)
-	return w.mixed
+	return w.mixed, w.reduced
 }
 
 type batchWalk struct {
 	n           int
 	seen, known map[*graph.Node]bool // known: whether a node depends on the input
 	mixed       bool
+	reduced     bool
 }
 
 // depends reports whether a node depends on the pictures, and checks the nodes on
@@ -56,6 +62,9 @@ func (w *batchWalk) depends(root *graph.Node) bool {
 // keeps reports whether a node keeps pictures separate along the first axis.
 func (w *batchWalk) keeps(node *graph.Node, on []int) bool {
 	in, out := node.In, node.Out[0].Shape
+	if op, ok := node.Op.(graph.Reduce); ok && slices.Contains(op.Axes, 0) && in[0].Shape[0]%w.n == 0 {
+		w.reduced = true
+	}
 	if len(out) == 0 || out[0]%w.n != 0 {
 		return false
 	}
