@@ -127,7 +127,7 @@ func TestFocalEqualsPyTorch(t *testing.T) {
 				}
 				in = append(in, g.Const(w))
 			}
-			return l.add(g, in), nil
+			return l.add(g, in)
 		})
 	}
 }
@@ -255,14 +255,23 @@ func TestSWAIsTheMeanOfEpochs(t *testing.T) {
 
 func TestBatchFitsTheData(t *testing.T) {
 	var log strings.Builder
-	cfg := toyConfig(t, t.TempDir(), "epochs=1", "batch_size=128", "lr.warmup=0", "lr.schedule=constant", "ema=null")
-	cfg.Log.W = &log
-	r := mustRun(t, cfg)
-	if r.Steps != 6 || math.Abs(r.Last.LR-0.05/8) > 1e-9 {
+	cfg := toyConfig(t, t.TempDir())
+	r, err := ParseRecipe("toy.yaml", []byte(strings.Replace(toyRecipe, "batch_size: 16", "batch_size: 128", 1)),
+		"epochs=1", "lr.warmup=0", "lr.schedule=constant", "ema=null")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Recipe, cfg.Log.W = r, &log
+	if r := mustRun(t, cfg); r.Steps != 6 || math.Abs(r.Last.LR-0.05/8) > 1e-9 {
 		t.Errorf("%d steps, rate %v", r.Steps, r.Last.LR)
 	}
 	if !strings.Contains(log.String(), "the batch size of 128 is above the number of training pictures, 96: batches of 16 are used") {
 		t.Errorf("the log:\n%s", log.String())
+	}
+	// A batch size that the user has set changes no rate.
+	cfg = toyConfig(t, "", "epochs=1", "batch_size=128", "lr.warmup=0", "lr.schedule=constant")
+	if r := mustRun(t, cfg); r.Last.LR != 0.05 {
+		t.Errorf("rate %v", r.Last.LR)
 	}
 	log.Reset()
 	cfg = toyConfig(t, "", "epochs=1", "batch_size=60")
@@ -272,7 +281,7 @@ func TestBatchFitsTheData(t *testing.T) {
 		t.Errorf("the log:\n%s", log.String())
 	}
 	for n := 1; n < 3000; n = n*5/4 + 1 {
-		if b := smallBatch(n, 256); b < 1 || b > n || n >= 32 && n/b < 4 {
+		if b := smallBatch(n, 256); b < 1 || b > n || n >= 32 && n/b < 4 || b > 256 {
 			t.Errorf("%d pictures, batches of %d", n, b)
 		}
 	}

@@ -10,11 +10,75 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// Loss is what training minimizes: [CrossEntropy], [BCE], [Focal], or a [LossRecipe]
-// as recipes have it.
+// Loss is what training minimizes: [CrossEntropy], [BCE], [Focal], a [LossRecipe] as
+// recipes have it, or one of your own.
 type Loss interface {
-	// recipe returns the loss as recipes have it.
-	recipe() LossRecipe
+	// Loss adds the loss of a batch to the graph and returns it, a scalar. logits are
+	// the network's output [N classes], targets int64 labels [N], or distributions
+	// [N classes] where batches are mixed or the loss is a [SoftLoss].
+	Loss(g *graph.Graph, logits, targets *graph.Value) (*graph.Value, error)
+}
+
+// SoftLoss is implemented by a [Loss] whose targets are float32 [N classes] always,
+// such as one for pictures with any number of labels.
+type SoftLoss interface {
+	Loss
+	SoftTargets() bool
+}
+
+// LossFunc is a function that is a [Loss].
+type LossFunc func(g *graph.Graph, logits, targets *graph.Value) (*graph.Value, error)
+
+// Loss calls f.
+func (f LossFunc) Loss(g *graph.Graph, logits, targets *graph.Value) (*graph.Value, error) {
+	return f(g, logits, targets)
+}
+
+// ownLoss is the Kind of a Loss that is not of this package.
+const ownLoss = "own"
+
+// lossOf returns a loss as recipes have it.
+func lossOf(l Loss) LossRecipe {
+	if r, ok := l.(interface{ recipe() LossRecipe }); ok {
+		return r.recipe()
+	}
+	return LossRecipe{Kind: ownLoss, own: l}
+}
+
+// Loss adds the loss, see [Loss].
+func (l CrossEntropy) Loss(g *graph.Graph, logits, targets *graph.Value) (*graph.Value, error) {
+	return l.recipe().Loss(g, logits, targets)
+}
+
+// Loss adds the loss, see [Loss].
+func (l BCE) Loss(g *graph.Graph, logits, targets *graph.Value) (*graph.Value, error) {
+	return l.recipe().Loss(g, logits, targets)
+}
+
+// Loss adds the loss, see [Loss].
+func (l Focal) Loss(g *graph.Graph, logits, targets *graph.Value) (*graph.Value, error) {
+	return l.recipe().Loss(g, logits, targets)
+}
+
+// Loss adds the loss, see [Loss]. Its class weights must be numbers.
+func (l LossRecipe) Loss(g *graph.Graph, logits, targets *graph.Value) (*graph.Value, error) {
+	if l.ClassWeights.Balanced || len(l.ClassWeights.ByName) > 0 {
+		return nil, errors.New("train: the class weights are balanced or by name, which needs data: give the weights")
+	}
+	in := []*graph.Value{logits, targets}
+	if w := l.ClassWeights.Weights; len(w) > 0 {
+		c := tensor.New(len(w))
+		for i, x := range w {
+			c.Float32s()[i] = float32(x)
+		}
+		in = append(in, g.Const(c))
+	}
+	var loss *graph.Value
+	var failed error
+	if err := graph.Try(func() { loss, failed = l.add(g, in) }); err != nil {
+		return nil, err
+	}
+	return loss, failed
 }
 
 // lossKinds are the names of losses in recipes.
@@ -56,22 +120,33 @@ func (l Focal) recipe() LossRecipe {
 func (l LossRecipe) recipe() LossRecipe { return l }
 
 // bce reports whether the loss asks a yes-or-no question per class.
-func (l LossRecipe) bce() bool { return l.Kind == "bce" || l.Kind == "sigmoid-focal" }
+func (l LossRecipe) bce() bool {
+	if soft, ok := l.own.(SoftLoss); ok {
+		return soft.SoftTargets()
+	}
+	return l.Kind == "bce" || l.Kind == "sigmoid-focal"
+}
 
 // add adds the loss to the graph. in are the logits, the targets and, if there are
 // any, the class weights.
-func (l LossRecipe) add(g *graph.Graph, in []*graph.Value) *graph.Value {
+func (l LossRecipe) add(g *graph.Graph, in []*graph.Value) (*graph.Value, error) {
 	switch l.Kind {
+	case ownLoss:
+		loss, err := l.own.Loss(g, in[0], in[1])
+		if err == nil && (loss == nil || len(loss.Shape) != 0 || loss.DType != tensor.Float32) {
+			err = fmt.Errorf("train: the loss %T must be a scalar of float32", l.own)
+		}
+		return loss, err
 	case "bce":
-		return g.Must1(graph.BCEWithLogits{}, in...)
+		return g.Must1(graph.BCEWithLogits{}, in...), nil
 	case "focal":
-		return l.focal(g, in)
+		return l.focal(g, in), nil
 	case "sigmoid-focal":
 		rows := in[0].Shape[0]
 		share := g.Must1(graph.BroadcastTo{Shape: tensor.Shape{rows}}, g.Scalar(1/float32(in[0].Shape.Numel())))
-		return g.Must1(graph.SigmoidFocal{Alpha: -1, Gamma: float32(l.gamma())}, in[0], in[1], share)
+		return g.Must1(graph.SigmoidFocal{Alpha: -1, Gamma: float32(l.gamma())}, in[0], in[1], share), nil
 	}
-	return g.Must1(graph.CrossEntropy{LabelSmoothing: float32(l.LabelSmoothing)}, in...)
+	return g.Must1(graph.CrossEntropy{LabelSmoothing: float32(l.LabelSmoothing)}, in...), nil
 }
 
 func (l LossRecipe) gamma() float64 { return max(orDefault(l.Gamma, 2), 0) }

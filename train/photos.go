@@ -185,8 +185,9 @@ func (f pictureFacts) choose(own *Recipe, embedded, trained, ownBatch bool) choi
 	rate := float64(c.batch) / 32
 	switch {
 	case embedded:
-		// Its features are of small pictures and few: all of it learns at the full rate.
-		c.size, c.body = f.smallSize(), 1
+		// Its features are of things on 32 pixels: at 64 it is worse. It is small, so
+		// all of it learns at the full rate.
+		c.size, c.body = 32, 1
 		c.peak, c.decay, c.warmup, c.warmHead = 0.03*math.Sqrt(rate), 5e-4, 1, 1
 	case trained:
 		c.body = 0.1

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -67,7 +68,7 @@ func atLeastOne(text string) (string, error) {
 }
 
 func aboveZero(text string) (string, error) {
-	if x, err := strconv.ParseFloat(text, 64); err != nil || !(x > 0 && x < 1e6) {
+	if x, err := strconv.ParseFloat(text, 64); err != nil || !(x > 0 && x <= math.MaxFloat32) {
 		return "", errors.New("is not a number above 0, such as 0.01")
 	}
 	return text, nil

@@ -161,7 +161,6 @@ func TestTrainMistakes(t *testing.T) {
 		{"--lr x", exitUsage, `"x"`},
 		{"--data idxx:here", exitUsage, `did you mean "idx"?`},
 		{"--data folder:" + one + " --out " + dir + "/a", exitFailed, "class"},
-		{"--batch 7000 --out " + dir + "/b", exitFailed, "batch size 7000"},
 		{"--out " + run, exitFailed, "already holds a run"},
 		{"--resume", exitUsage, "--resume needs --out"},
 		{"--resume --out " + run + " --lr 1", exitUsage, "--lr cannot be combined with --resume"},

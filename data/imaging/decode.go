@@ -87,8 +87,11 @@ func decodeWhole(dst *Image, kind format, data []byte, limit int) error {
 // jpegPart returns a decoder of the parts of TIFF files.
 func jpegPart(limit int) tiff.JPEG {
 	var d jpeg.Decoder
-	return func(file []byte, ycc bool) ([]byte, int, int, int, error) {
+	return func(file []byte, ycc bool, maxW, maxH int) ([]byte, int, int, int, error) {
 		w, h, err := d.Size(file)
+		if err == nil && (w > maxW || h > maxH) {
+			err = fmt.Errorf("JPEG of %d x %d pixels, must be at most %d x %d", w, h, maxW, maxH)
+		}
 		if err == nil {
 			err = checkSize(w, h, limit)
 		}

@@ -100,6 +100,10 @@ func decodeGIF(dst *Image, data []byte) error {
 	if bits < 2 || bits > 8 {
 		return fmt.Errorf("GIF file with a code size of %d bits, must be 2 to 8", bits)
 	}
+	const most = 3000 // pixels that LZW makes of a byte
+	if f.at.W*f.at.H > most*len(data) {
+		return errGIFEnd
+	}
 	indices := make([]byte, f.at.W*f.at.H)
 	z := lzw.NewReader(&gifBlocks{data: f.data[1:]}, lzw.LSB, bits)
 	defer z.Close()

@@ -33,6 +33,10 @@ func pngSize(data []byte) (w, h int, err error) {
 // decodePNG decodes a file. The standard library's decoder refuses flaws that
 // libpng or Pillow only warn of, so that a file it refuses is mended and tried again.
 func decodePNG(data []byte) (image.Image, error) {
+	const most = 1032 // bytes that Deflate makes of one
+	if size, ok := pngRows(data[16:29]); ok && size > most*int64(len(data)) {
+		return nil, errors.New("PNG file that is too short for its pixels")
+	}
 	m, err := png.Decode(bytes.NewReader(data))
 	if err == nil {
 		return m, nil

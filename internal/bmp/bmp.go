@@ -37,6 +37,9 @@ type header struct {
 // Size returns the size of a picture, reading only the header.
 func Size(data []byte) (w, h int, err error) {
 	d, err := readHeader(data)
+	if err == nil && (d.w < 1 || d.h < 1) {
+		err = fmt.Errorf("BMP of %d x %d pixels", d.w, d.h)
+	}
 	return d.w, d.h, err
 }
 
@@ -149,16 +152,21 @@ func Decode(data []byte) (image.Image, error) {
 		return nil, err
 	}
 	pixels := data[d.pixels:]
+	if coded := d.code == codeRLE8 || d.code == codeRLE4; !coded { // before memory is taken for it
+		stride, used := d.stride()
+		if len(pixels) < stride*(d.h-1)+used {
+			return nil, errEnd
+		}
+	}
 	if d.bits > 8 {
-		return d.direct(pixels)
+		return d.direct(pixels), nil
 	}
 	m := image.NewPaletted(image.Rect(0, 0, d.w, d.h), d.colorTable(data))
 	if d.code == codeRGB {
-		err = d.indexed(m, pixels)
-	} else {
-		err = d.runs(m, pixels)
+		d.indexed(m, pixels)
+		return m, nil
 	}
-	return m, err
+	return m, d.runs(m, pixels)
 }
 
 // colorTable returns the palette. Colors beyond its end are black.
@@ -175,14 +183,13 @@ func (d *header) colorTable(data []byte) color.Palette {
 	return p
 }
 
-// rows gives each row of pixels as stored, which end at multiples of 4 bytes, and
-// its place from the top.
-func (d *header) rows(pixels []byte, f func(y int, row []byte)) error {
-	used := (d.w*d.bits + 7) / 8
-	stride := (d.w*d.bits + 31) / 32 * 4
-	if len(pixels) < stride*(d.h-1)+used {
-		return errEnd
-	}
+// stride returns how many bytes there are from a row to the next, a multiple of 4,
+// and how many of them have pixels.
+func (d *header) stride() (stride, used int) { return (d.w*d.bits + 31) / 32 * 4, (d.w*d.bits + 7) / 8 }
+
+// rows gives each row of pixels as stored and its place from the top.
+func (d *header) rows(pixels []byte, f func(y int, row []byte)) {
+	stride, used := d.stride()
 	for i := range d.h {
 		y := i
 		if !d.topDown {
@@ -190,12 +197,11 @@ func (d *header) rows(pixels []byte, f func(y int, row []byte)) error {
 		}
 		f(y, pixels[i*stride:i*stride+used])
 	}
-	return nil
 }
 
-func (d *header) indexed(m *image.Paletted, pixels []byte) error {
+func (d *header) indexed(m *image.Paletted, pixels []byte) {
 	mask := byte(1<<d.bits - 1)
-	return d.rows(pixels, func(y int, row []byte) {
+	d.rows(pixels, func(y int, row []byte) {
 		for x := range d.w {
 			bit := x * d.bits
 			m.Pix[y*m.Stride+x] = row[bit/8] >> (8 - d.bits - bit%8) & mask
@@ -204,7 +210,7 @@ func (d *header) indexed(m *image.Paletted, pixels []byte) error {
 }
 
 // direct reads pixels of 16 to 32 bits.
-func (d *header) direct(pixels []byte) (image.Image, error) {
+func (d *header) direct(pixels []byte) image.Image {
 	m := image.NewNRGBA(image.Rect(0, 0, d.w, d.h))
 	var shift [3]int
 	var largest [3]uint64
@@ -215,7 +221,7 @@ func (d *header) direct(pixels []byte) (image.Image, error) {
 		largest[c] = uint64(mask >> shift[c])
 	}
 	size := d.bits / 8
-	err := d.rows(pixels, func(y int, row []byte) {
+	d.rows(pixels, func(y int, row []byte) {
 		out := m.Pix[y*m.Stride:]
 		for x := range d.w {
 			var v uint32
@@ -230,7 +236,7 @@ func (d *header) direct(pixels []byte) (image.Image, error) {
 			out[4*x+3] = 255
 		}
 	})
-	return m, err
+	return m
 }
 
 // runs reads run-length coded pixels. Those that are skipped have color 0.

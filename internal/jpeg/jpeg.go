@@ -126,7 +126,8 @@ type frame struct {
 	transform     uint8
 	planes        bool // the planes are laid out
 	cut           bool // a scan could not be read to its end
-	shift         int  // of Options, or 0 for files that ignore it
+	scans         int
+	shift         int // of Options, or 0 for files that ignore it
 }
 
 // Options choose what is decoded of a picture. The zero value is all of it.

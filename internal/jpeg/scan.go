@@ -1,5 +1,7 @@
 package jpeg
 
+import "fmt"
+
 // unzig is where in a block the n-th coefficient in zig-zag order lies. It is
 // longer than a block so that an index of 7 bits is within it.
 var unzig = [2 * blockSize]uint8{
@@ -12,6 +14,10 @@ var unzig = [2 * blockSize]uint8{
 	58, 59, 52, 45, 38, 31, 39, 46,
 	53, 60, 61, 54, 47, 55, 62, 63,
 }
+
+// maxScans is far above what encoders write: 10 by libjpeg's, some dozens by those that
+// optimize.
+const maxScans = 500
 
 // scanComponent is a component of a scan.
 type scanComponent struct {
@@ -38,6 +44,10 @@ func (d *Decoder) scan(n int) error {
 	f := &d.frame
 	if f.nComp == 0 {
 		return FormatError("missing SOF marker")
+	}
+	// Each scan goes through the whole picture, however few its data are.
+	if f.scans++; f.scans > maxScans {
+		return UnsupportedError(fmt.Sprintf("more than %d scans", maxScans))
 	}
 	if n < 6 || 4+2*f.nComp < n || n%2 != 0 {
 		return FormatError("SOS has wrong length")

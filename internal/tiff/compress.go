@@ -109,6 +109,9 @@ func unpackBits(raw []byte, size int) ([]byte, error) {
 	return out, nil
 }
 
+// overhang is how many pixels a JPEG file may have beyond its strip or tile.
+const overhang = 64
+
 // jpeg decodes a strip or tile that is a JPEG file, whose tables may be in the
 // directory.
 func (l *layout) jpeg(pix, raw []byte, plane, x0, y0 int) error {
@@ -116,7 +119,7 @@ func (l *layout) jpeg(pix, raw []byte, plane, x0, y0 int) error {
 		// Without the end of the one and the start of the other.
 		raw = append(bytes.TrimSuffix(bytes.Clone(tables), []byte{0xff, 0xd9}), raw[2:]...)
 	}
-	got, w, h, channels, err := l.decode(raw, l.photo == photoYCbCr && !l.planar)
+	got, w, h, channels, err := l.decode(raw, l.photo == photoYCbCr && !l.planar, l.cw+overhang, l.ch+overhang)
 	if err != nil {
 		return err
 	}

@@ -17,9 +17,9 @@ const (
 	photoYCbCr  = 6
 )
 
-// JPEG decodes a JPEG file to interleaved samples. ycc is set if YCbCr is to
-// become RGB; other components stay as they are.
-type JPEG func(file []byte, ycc bool) (pix []byte, w, h, channels int, err error)
+// JPEG decodes a JPEG file of at most the given size to interleaved samples. ycc is
+// set if YCbCr is to become RGB; other components stay as they are.
+type JPEG func(file []byte, ycc bool, maxW, maxH int) (pix []byte, w, h, channels int, err error)
 
 // layout is how a picture is stored.
 type layout struct {
@@ -189,6 +189,9 @@ func Decode(data []byte, decode JPEG) (image.Image, error) {
 	if err != nil {
 		return nil, err
 	}
+	if l.tooLarge() {
+		return nil, errEnd
+	}
 	// The samples that matter, 8 bits each.
 	pix := make([]byte, l.w*l.h*l.used)
 	planes := 1
@@ -206,6 +209,23 @@ func Decode(data []byte, decode JPEG) (image.Image, error) {
 		}
 	}
 	return l.picture(pix), nil
+}
+
+// tooLarge reports whether the file is too short for its pixels, so that no memory is
+// taken for them. Deflate and LZW make of a byte at most some thousand.
+func (l *layout) tooLarge() bool {
+	times := 1
+	switch l.compression {
+	case 2, 3, 4, 7:
+		return false
+	case 5, 8, 32946, 32773:
+		times = 3000
+	}
+	samples := l.samples
+	if l.subsampled() {
+		samples = 1
+	}
+	return l.w*l.h*samples*l.bits/8 > times*len(l.data)
 }
 
 // part decodes strip or tile i, whose upper left corner is (x0, y0), into pix.
