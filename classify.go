@@ -23,7 +23,7 @@ type Result struct {
 	Name        string       // of the picture
 	Predictions []Prediction // the most probable first
 	Embedding   []float32    // from EmbedAll: the features before the last layer
-	Err         error        // why the picture could not be decoded; the rest is then empty
+	Err         error        // why there is no answer, such as a picture that cannot be decoded; the rest is then empty
 }
 
 // Classify recognizes what is in a picture: it returns the Options.TopK most probable classes,
@@ -37,8 +37,9 @@ func (m *Model) Classify(ctx context.Context, p Picture) ([]Prediction, error) {
 }
 
 // ClassifyBatch is [Model.Classify] for several pictures, in their order. A
-// picture that cannot be decoded has its error in its result; the error that is
-// returned ends the whole: that of ctx, or of the engine.
+// picture that cannot be decoded, or for which the network gives no finite numbers
+// ([ErrNonFinite]), has its error in its result; the error that is returned ends the
+// whole: that of ctx, or of the engine.
 func (m *Model) ClassifyBatch(ctx context.Context, ps []Picture) ([]Result, error) {
 	return collect(m.ClassifyAll(ctx, slices.Values(ps)), len(ps))
 }
@@ -100,7 +101,10 @@ func (m *Model) all(ctx context.Context, ps iter.Seq[Picture], fill func(r *Resu
 			row := 0
 			for _, r := range g.results {
 				if r.Err == nil {
-					fill(&r, rowOf(logits, row), rowOf(features, row))
+					z, f := rowOf(logits, row), rowOf(features, row)
+					if r.Err = m.finite(r.Name, z, f); r.Err == nil {
+						fill(&r, z, f)
+					}
 					row++
 				}
 				if !yield(r, nil) {

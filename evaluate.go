@@ -38,6 +38,8 @@ type Evaluation struct {
 	// order. It is nil for models of several labels per picture.
 	Samples []SamplePrediction
 	Skipped int // pictures that could not be decoded
+	// Notes describe what was assumed and may be wrong.
+	Notes []string
 
 	Index  []int     // of each evaluated picture, in the dataset
 	Logits []float32 // [len(Index) classes]
@@ -80,6 +82,7 @@ func (m *Model) Evaluate(ctx context.Context, ds data.Dataset, opt EvaluateOptio
 	if err != nil {
 		return nil, err
 	}
+	e.Notes = orderNotes(m.classes, ds.Classes())
 	truth := make([][]int, len(e.Index))
 	for i, k := range e.Index {
 		truth[i] = labels(k)
@@ -146,6 +149,12 @@ func (m *Model) score(ctx context.Context, ds data.Dataset, opt EvaluateOptions)
 				logits[i] = (logits[i] + v) / 2
 			}
 		}
+		for i, k := range b.Index[:b.Real] {
+			n := len(logits) / b.Real
+			if err := m.finite(ds.Name(k), logits[i*n:(i+1)*n], nil); err != nil {
+				return nil, fmt.Errorf("resnet: %w", err)
+			}
+		}
 		e.Logits = append(e.Logits, logits...)
 		e.Index = append(e.Index, b.Index[:b.Real]...)
 		if opt.Progress != nil {
@@ -210,6 +219,17 @@ func (m *Model) LabelsOf(ds data.Dataset) (func(sample int) []int, error) {
 		}
 		return out
 	}, nil
+}
+
+// orderNotes returns a note if the classes of a model and of the data have numbers
+// for names, and torchvision would have matched them in another order: it sorts
+// folders as text, 10 before 2.
+func orderNotes(model, theirs []string) []string {
+	if !numbered(model) || !slices.IsSorted(theirs) || len(theirs) != len(model) || numbered(theirs) {
+		return nil
+	}
+	return []string{fmt.Sprintf("the classes of the model and of the data have only numbers for names, and were matched by number (0, 1, 2, 3). "+
+		"PyTorch's ImageFolder takes folders in the order of text (%s): for a model trained so, give the names in that order (--classes)", firstNames(theirs, 4))}
 }
 
 // numbered reports whether the names are 0, 1, 2, …

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"image"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,6 +63,9 @@ func (m *Model) Explain(ctx context.Context, p Picture, opt ExplainOptions) (*Ex
 	if err != nil {
 		return nil, err
 	}
+	if err := m.finite(p.Name, logits.Float32s(), nil); err != nil {
+		return nil, err
+	}
 	probabilities := m.probabilities(logits.Float32s())
 	classes := opt.Classes
 	if len(classes) == 0 {
@@ -77,6 +81,11 @@ func (m *Model) Explain(ctx context.Context, p Picture, opt ExplainOptions) (*Ex
 	if err != nil {
 		return nil, err
 	}
+	for _, h := range maps {
+		if slices.ContainsFunc(h.Values, func(v float32) bool { return v != v || math.IsInf(float64(v), 0) }) {
+			return nil, fmt.Errorf("%s: the map of the model %s has a value that is %w", p.Name, m.name, ErrNonFinite)
+		}
+	}
 	out := &Explanation{Name: p.Name, Maps: maps}
 	for _, c := range classes {
 		out.Classes = append(out.Classes, Prediction{m.classes[c], c, probabilities[c]})
@@ -90,7 +99,7 @@ func (m *Model) Explain(ctx context.Context, p Picture, opt ExplainOptions) (*Ex
 // prepare decodes a picture and makes it the network's input, [1 C H W]. An error
 // names the picture.
 func (m *Model) prepare(p Picture) (*imaging.Image, *tensor.Tensor, error) {
-	img, err := p.load(imaging.DecodeOptions{MaxPixels: m.opt.MaxPixels})
+	img, err := p.load(m.opt.decode())
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", p.Name, err)
 	}

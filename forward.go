@@ -6,10 +6,10 @@ import (
 	"iter"
 	"math/bits"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
-	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/models"
@@ -77,6 +77,9 @@ func (m *Model) decodeAhead(outer context.Context, ps iter.Seq[Picture]) iter.Se
 }
 
 func (m *Model) batch() int {
+	if m.fixed > 1 {
+		return m.fixed
+	}
 	if m.opt.Batch > 0 {
 		return m.opt.Batch
 	}
@@ -96,7 +99,7 @@ func (m *Model) decodeGroup(ps []Picture) *group {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(ps); i = int(next.Add(1)) - 1 {
 				g.results[i].Name = ps[i].Name
-				img, err := ps[i].load(imaging.DecodeOptions{MaxPixels: m.opt.MaxPixels})
+				img, err := ps[i].load(m.opt.decode())
 				if err == nil {
 					err = m.prep.ApplyNHWC(g.x[i*size:(i+1)*size], img)
 				}
@@ -152,21 +155,30 @@ func (m *Model) Forward(ctx context.Context, x *tensor.Tensor) (logits, features
 		wrap = func(x []float32, n int) (*tensor.Tensor, error) { return tensor.FromNHWC(x, n, in[0], in[1], in[2]) }
 	}
 	var z, f []float32
-	for _, k := range batchSizes(n, m.batch()) {
+	batches := batchSizes(n, m.batch())
+	if m.fixed > 0 {
+		batches = slices.Repeat([]int{m.fixed}, (n+m.fixed-1)/m.fixed)
+	}
+	for _, k := range batches {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
 		}
-		part, err := wrap(x.Float32s()[done*size:(done+k)*size], k)
+		pictures := x.Float32s()[done*size : min(done+k, n)*size]
+		if missing := k*size - len(pictures); missing > 0 { // the last batch is filled up
+			pictures = append(slices.Clone(pictures), make([]float32, missing)...)
+		}
+		part, err := wrap(pictures, k)
 		if err != nil {
 			return nil, nil, err
 		}
-		out, err := m.runner.Run(ctx, forward, infer.Tensors{nn.ImageInput: part})
+		out, err := m.runner.Run(ctx, m.forward(), infer.Tensors{nn.ImageInput: part})
 		if err != nil {
 			return nil, nil, fmt.Errorf("resnet: %s: %w", m.name, err)
 		}
 		z, f = append(z, out[logitsOutput].Float32s()...), append(f, out[featuresOutput].Float32s()...)
 		done += k
 	}
+	z, f = z[:len(z)/done*n], f[:len(f)/done*n]
 	if logits, err = tensor.FromFloat32(z, n, len(z)/n); err != nil {
 		return nil, nil, err
 	}
@@ -181,9 +193,14 @@ const (
 )
 
 // forward asks for the logits and features of a batch.
-var forward = infer.Query{Name: "forward", Build: func(t *nn.Traced) error {
+func (m *Model) forward() infer.Query {
+	return infer.Query{Name: "forward", Build: func(t *nn.Traced) error { return m.ends.build(t) }}
+}
+
+func (e ends) build(t *nn.Traced) error {
 	z, _ := graph.Logits(t.Output)
 	f := graph.Features(z)
+	z = e.logits(t.Graph, z)
 	if len(f.Shape) != 2 {
 		n := t.Input.Shape[0]
 		f = t.Graph.Must1(graph.Reshape{Shape: tensor.Shape{n, f.Shape.Numel() / n}}, f)
@@ -191,4 +208,4 @@ var forward = infer.Query{Name: "forward", Build: func(t *nn.Traced) error {
 	t.Graph.Output(logitsOutput, z)
 	t.Graph.Output(featuresOutput, f)
 	return nil
-}}
+}

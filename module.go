@@ -15,7 +15,8 @@ import (
 	"github.com/resnet-go/resnet/weights"
 )
 
-// Description gives the inputs and outputs of a network their meaning. Preprocess must be given.
+// Description gives the inputs and outputs of a network their meaning. Preprocess
+// must be given, except for a detector.
 type Description struct {
 	Name       string          // of the model, for messages; may be empty
 	Classes    []string        // by index; nil numbers them
@@ -34,8 +35,13 @@ func FromModule(net nn.Module, d Description, opt Options) (*Model, error) {
 	if err := opt.check(); err != nil {
 		return nil, err
 	}
-	if net == nil || d.Preprocess.Width == 0 {
+	m, known := net.(*models.Model)
+	detector := known && m.Config.Task() == models.Detection
+	switch {
+	case net == nil || d.Preprocess.Width == 0 && !detector:
 		return nil, errors.New("resnet: FromModule needs a network and Description.Preprocess")
+	case detector && d.Preprocess.Width != 0:
+		return nil, errors.New("resnet: FromModule: a detector prepares pictures itself: leave out Description.Preprocess")
 	}
 	if opt.Weights.Preprocess != nil || opt.Weights.Classes != nil || opt.Weights.Keys != nil || opt.Weights.Partial {
 		return nil, errors.New("resnet: FromModule: Preprocess and Classes belong to the Description; Keys and Partial belong to files")
@@ -48,17 +54,23 @@ func FromModule(net nn.Module, d Description, opt Options) (*Model, error) {
 	}
 	p := d.Preprocess
 	input := tensor.Shape{p.Channels, p.Height, p.Width}
-	task, classes, err := outputs(net, input)
-	if err != nil {
-		return nil, fmt.Errorf("resnet: %s: %w", d.Name, err)
-	}
+	var task models.Task
+	var classes int
+	var err error
 	file := &weights.File{Meta: d.Meta}
 	file.Classes, file.MultiLabel = d.Classes, d.MultiLabel
-	if file.Preprocess, err = json.Marshal(p); err != nil {
-		return nil, err
+	if detector {
+		task, classes, input, file.Preprocess = models.Detection, m.Config.Classes, m.Input(), nil
+	} else {
+		if task, classes, err = outputs(net, input); err != nil {
+			return nil, fmt.Errorf("resnet: %s: %w", d.Name, err)
+		}
+		if file.Preprocess, err = json.Marshal(p); err != nil {
+			return nil, err
+		}
 	}
 	file.Architecture = nil
-	if m, ok := net.(*models.Model); ok {
+	if known {
 		if file.Architecture, err = json.Marshal(m.Config); err != nil {
 			return nil, err
 		}
@@ -99,8 +111,11 @@ func (m *Model) Save(path string) error {
 	f := &weights.File{Meta: m.meta, Tensors: map[string]*tensor.Tensor{}}
 	f.Classes, f.Training = m.classes, nil
 	var err error
-	if f.Preprocess, err = json.Marshal(m.prep); err != nil {
-		return err
+	f.Preprocess = nil
+	if m.task != models.Detection {
+		if f.Preprocess, err = json.Marshal(m.prep); err != nil {
+			return err
+		}
 	}
 	if n, ok := m.net.(*models.Model); ok {
 		if f.Architecture, err = json.Marshal(n.Config); err != nil {

@@ -350,7 +350,7 @@ func TestOpenErrors(t *testing.T) {
 		want  string
 	}{
 		{filepath.Join(dir, "none.safetensors"), Options{}, "none.safetensors"},
-		{dir, Options{}, "is a folder"},
+		{t.TempDir(), Options{}, "is a folder"},
 		{text, Options{}, text},
 		{"resnet81", Options{}, `unknown model "resnet81"; did you mean "resnet18"?`},
 		{"resnet81@" + bare, Options{}, `unknown model "resnet81"`},

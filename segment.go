@@ -120,7 +120,7 @@ func (m *Model) decodeNext(ctx context.Context, ps iter.Seq[Picture]) iter.Seq[d
 		go func() {
 			defer close(pictures)
 			for p := range ps {
-				img, err := p.load(imaging.DecodeOptions{MaxPixels: m.opt.MaxPixels})
+				img, err := p.load(m.opt.decode())
 				if err != nil {
 					err = fmt.Errorf("%s: %w", p.Name, err)
 				}

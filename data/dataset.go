@@ -322,3 +322,21 @@ func singles(n int) [][]int {
 	}
 	return s
 }
+
+// PictureSize returns the width and height of sample i, upright, in pixels. Of a
+// file only what tells the size is decoded.
+func PictureSize(ds Dataset, i int) (w, h int, err error) {
+	from, k := origin(ds, i)
+	if f, ok := from.(FileDataset); ok {
+		var r imaging.Reader
+		if _, err := f.Open(k, &r, nil); err != nil {
+			return 0, 0, err
+		}
+		return r.W, r.H, nil
+	}
+	var m imaging.Image
+	if err := from.Decode(k, &m); err != nil {
+		return 0, 0, err
+	}
+	return m.W, m.H, nil
+}

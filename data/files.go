@@ -15,9 +15,13 @@ func OpenFiles(path string, opt Options) (*Files, error) {
 }
 
 // List returns the slash-separated paths of all files, sorted, without hidden ones.
+// A folder that cannot be listed is among them; reading it is an error.
 func (f *Files) List() ([]string, error) {
-	files, _, err := f.src.list()
-	return files, err
+	list, err := f.src.list()
+	if err != nil {
+		return nil, err
+	}
+	return list.files, nil
 }
 
 // Read returns the contents of a file, using the memory of buf. The error does not

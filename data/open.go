@@ -1,9 +1,12 @@
 package data
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/resnet-go/resnet/data/imaging"
@@ -21,6 +24,9 @@ type Options struct {
 	// MaxPixels is the limit of a picture's width times height; 0 means
 	// imaging.DefaultMaxPixels.
 	MaxPixels int
+	// IgnoreOrientation leaves pictures as their files store them, as torchvision's
+	// datasets do, instead of turning them as their EXIF or XMP data tell.
+	IgnoreOrientation bool
 	// MaxFileBytes is the limit of one picture's file, unpacked; 0 means
 	// DefaultMaxFileBytes.
 	MaxFileBytes int64
@@ -30,7 +36,7 @@ type Options struct {
 const DefaultMaxFileBytes = 256 << 20
 
 func (o Options) decode() imaging.DecodeOptions {
-	return imaging.DecodeOptions{MaxPixels: o.MaxPixels}
+	return imaging.DecodeOptions{MaxPixels: o.MaxPixels, IgnoreOrientation: o.IgnoreOrientation}
 }
 
 func (o Options) fileLimit() int64 {
@@ -79,6 +85,13 @@ func Open(spec string, opt Options) (*Splits, error) {
 
 func openDir(kind, path string, opt Options) (*Splits, error) {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) && kind == "idx" {
+		// idx:DIR/emnist-letters: one of several datasets of a folder.
+		dir, prefix := filepath.Split(path)
+		if s, err := openIDX(os.DirFS(cmp.Or(dir, ".")), prefix+"-", opt); err == nil {
+			return s, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

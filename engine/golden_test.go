@@ -90,7 +90,7 @@ func checkOperator(t *testing.T, op string, a golden.Attrs, tensors map[string]*
 		feed = append(feed, tensors[port.Name])
 	}
 	for _, port := range p.Outputs() {
-		got = append(got, tensor.New(port.Shape...))
+		got = append(got, port.NewTensor())
 	}
 	if err := p.Run(feed, got); err != nil {
 		t.Fatal(err)

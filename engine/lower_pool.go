@@ -86,7 +86,7 @@ func newResize(o graph.Resize, x tensor.Shape) (*vec.Resize, error) {
 	if o.Bilinear {
 		mode = vec.ResizeBilinear
 	}
-	return vec.NewResize(x[2], x[3], o.OH, o.OW, x[1], mode)
+	return vec.NewScaledResize(x[2], x[3], o.OH, o.OW, x[1], mode, o.ScaleH, o.ScaleW)
 }
 
 func (c *compiler) resize(n *graph.Node, o graph.Resize) error {

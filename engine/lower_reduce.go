@@ -30,7 +30,7 @@ func (c *compiler) reduce(n *graph.Node, o graph.Reduce) error {
 	case o.Fn == graph.Sum && (rank == 4 && slices.Equal(axes, []int{0, 2, 3}) || rank == 2 && slices.Equal(axes, []int{0})):
 		c.columnSums(n)
 	default:
-		c.reduceGeneral(n, op, axes, o.Keep)
+		c.reduceGeneral(n, op, axes)
 	}
 	return nil
 }
@@ -59,15 +59,16 @@ func (c *compiler) columnSums(n *graph.Node) {
 	c.emit(conv.PlanColumnSums(rows, ch), args{conv.ArgX: x, conv.ArgY: y}, isa.ActNone)
 }
 
-func (c *compiler) reduceGeneral(n *graph.Node, op vec.ReduceOp, axes []int, keep bool) {
+func (c *compiler) reduceGeneral(n *graph.Node, op vec.ReduceOp, axes []int) {
 	x := n.In[0]
-	// What is left must lie in the result's own order.
-	l := activation
-	if rank := len(x.Shape); rank == 4 && !keep && len(axes) < rank-1 {
-		l = rowMajor
+	// What is left lies in the order of the input. Only if all four axes stay is
+	// that the order of an activation.
+	l, to := activation, activation
+	if rank := len(x.Shape); rank != len(n.Out[0].Shape) && (rank == 4 && len(axes) < rank-1 || rank > 4) {
+		l, to = rowMajor, rowMajor
 	}
 	in := c.in(x, l)
-	y := c.out(n.Out[0], activation)
+	y := c.out(n.Out[0], to)
 	shape := l.shape(x.Shape)
 	mask := axisMask(l, len(x.Shape), axes)
 	size := n.Out[0].Shape.Numel()

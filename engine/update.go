@@ -23,8 +23,13 @@ func (c *compiler) planUpdates() {
 		c.plan.writes = true
 		c.updated[u.Variable] = true
 		times[u.New]++
-		if _, ok := u.New.Node.Op.(graph.Variable); ok {
-			lastRead[u.New] = never
+		lastRead[u.New] = never
+	}
+	// What reads the same memory by another name reads the variable.
+	for i := len(c.g.Nodes) - 1; i >= 0; i-- {
+		switch n := c.g.Nodes[i]; n.Op.(type) {
+		case graph.Reshape, graph.Permute, graph.Detach:
+			lastRead[n.In[0]] = max(lastRead[n.In[0]], lastRead[n.Out[0]])
 		}
 	}
 	for _, u := range c.g.Updates {

@@ -56,10 +56,15 @@ func (g *Graph) gradients(loss *Value, wrt []*Value, segment func(path string) s
 		needs[v.ID] = true
 	}
 	for _, n := range forward {
+		switch n.Op.(type) {
+		case Detach, Compare:
+			continue
+		}
 		for _, in := range n.In {
 			if needs[in.ID] {
 				for _, out := range n.Out {
-					needs[out.ID] = true
+					// Integers, such as indices, have no gradient.
+					needs[out.ID] = needs[out.ID] || out.DType == tensor.Float32
 				}
 				break
 			}

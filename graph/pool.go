@@ -169,9 +169,15 @@ func (o AvgPool2dGrad) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Va
 // interpolation with half-pixel centers (PyTorch's interpolate with
 // align_corners=False; no antialias). Input [N C H W]; output [N C OH OW].
 // Equals ONNX Resize.
+//
+// Positions follow the ratio of the sizes, or 1/ScaleH and 1/ScaleW where those are
+// not 0: PyTorch's interpolate with a scale_factor, whose output has floor(scale*H)
+// rows, goes by the scale itself. An axis whose size stays is copied. Positions are
+// computed in float32; nearest takes pixel floor(i*ratio).
 type Resize struct {
-	OH, OW   int
-	Bilinear bool
+	OH, OW         int
+	Bilinear       bool
+	ScaleH, ScaleW float64
 }
 
 // Name implements [Op].
@@ -188,6 +194,11 @@ func (o Resize) Infer(in []Type) ([]Type, error) {
 	}
 	if o.OH < 1 || o.OW < 1 {
 		return nil, fmt.Errorf("the size is %dx%d, must be positive", o.OH, o.OW)
+	}
+	for _, scale := range []float64{o.ScaleH, o.ScaleW} {
+		if !(scale >= 0 && scale <= maxExtent) || scale != 0 && 1/scale > maxExtent {
+			return nil, fmt.Errorf("the scale is %g, must be positive, or 0 for the ratio of the sizes", scale)
+		}
 	}
 	if err := floats(in); err != nil {
 		return nil, err

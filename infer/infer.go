@@ -300,7 +300,7 @@ func Bind(p *engine.Plan, in Tensors) (*Call, error) {
 		return nil, err
 	}
 	for _, port := range p.Outputs() {
-		c.out = append(c.out, tensor.New(port.Shape...))
+		c.out = append(c.out, port.NewTensor())
 	}
 	return c, nil
 }

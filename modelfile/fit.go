@@ -44,6 +44,7 @@ func (r *Result) fit(cfg models.Config, opt Options) error {
 		tensors = r.backbone(draft, tensors)
 	}
 	fitted(&cfg, draft, tensors)
+	r.normEps(&cfg, draft, tensors)
 	if opt.Classes > 0 {
 		cfg.Classes = opt.Classes
 	}
@@ -88,6 +89,10 @@ func (r *Result) describe(net *models.Model, cfg models.Config, family string) e
 		r.File.Classes = models.VOCNames()
 		r.Notes = append(r.Notes, "the 21 classes are called as in Pascal VOC, which torchvision's segmentation networks know")
 	}
+	if cfg.Task() == models.Detection && cfg.Classes == models.COCOClasses && len(r.File.Classes) == 0 {
+		r.File.Classes = models.COCONames()
+		r.Notes = append(r.Notes, "the 91 classes are called as in COCO, by its category ids")
+	}
 	if len(r.File.Preprocess) > 0 {
 		return nil
 	}
@@ -131,13 +136,34 @@ func fitted(cfg *models.Config, draft *models.Model, tensors map[string]*tensor.
 		case h.Aux:
 			models.AuxHead(t != nil || !found)(cfg)
 		case t != nil && len(t.Shape()) >= 2:
-			cfg.Classes, found = t.Shape()[0], true
+			cfg.Classes, found = t.Shape()[0]/h.PerClass(), true
 		}
 	}
 	for _, e := range nn.Params(draft) { // the first layer is a convolution
 		if t := tensors[e.Name]; t != nil && len(t.Shape()) == 4 && len(e.Param.Shape) == 4 {
-			cfg.InChannels = t.Shape()[1]
+			models.InChannels(t.Shape()[1])(cfg)
 		}
 		break
 	}
+}
+
+// normEps sets Eps of a detector's frozen batch norms to that of the weights.
+// torchvision's weights COCO_V1 of its first detectors, and what was fine-tuned from
+// them, were trained with 0, which torchvision sets when it loads them; 1e-5 would
+// cost accuracy. That they were frozen shows in what frozen norms do not have:
+// counters.
+func (r *Result) normEps(cfg *models.Config, draft *models.Model, tensors map[string]*tensor.Tensor) {
+	h := cfg.Detection
+	if h == nil || !h.FrozenNorm {
+		return
+	}
+	own := *h
+	cfg.Detection = &own
+	for _, e := range nn.Params(draft) {
+		if weights.IsCounter(e.Name) && tensors[e.Name] != nil {
+			return // trained with ordinary norms
+		}
+	}
+	own.NormEps = 0
+	r.Notes = append(r.Notes, "the backbone's batch norms compute with an epsilon of 0, as in torchvision's weights COCO_V1")
 }

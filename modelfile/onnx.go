@@ -3,6 +3,8 @@ package modelfile
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/graph"
@@ -109,57 +111,93 @@ func openONNX(h *weights.Handle, opt Options) (*Result, error) {
 		file.Architecture = nil
 	}
 	r := &Result{Module: m, File: file, Source: source}
-	size := 224
-	if p := file.Preprocess; len(p) > 0 {
-		var prep data.Preprocess
-		if err := json.Unmarshal(p, &prep); err != nil {
-			return nil, fmt.Errorf("%s: its metadata %q: %w", path, metaPreprocess, err)
+	if err := r.fitONNX(m, opt); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
+}
+
+// fitONNX finds out how pictures go into a graph, and what it answers.
+func (r *Result) fitONNX(m *onnx.Model, opt Options) error {
+	file := r.File
+	want := opt.Picture
+	if len(file.Preprocess) > 0 {
+		if err := json.Unmarshal(file.Preprocess, &want); err != nil {
+			return fmt.Errorf("its metadata %q: %w", metaPreprocess, err)
 		}
-		size = prep.Height
 	}
-	in, err := m.Input(1, size)
+	if opt.Output != "" {
+		if err := m.SetAnswer(opt.Output); err != nil {
+			return err
+		}
+	}
+	pictures, err := m.FitPictures(onnx.PictureOptions{Channels: want.Channels, Height: want.Height, Width: want.Width, Chosen: opt.Output != ""})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return err
 	}
-	if s := in.Shape; len(s) != 4 || s[1] != 1 && s[1] != 3 {
-		return nil, fmt.Errorf("%s: its input is %v, must be pictures as [N C H W] with 1 or 3 channels", path, s)
-	}
-	t, err := nn.Trace(m, nn.TraceOptions{Input: in})
+	r.Input, r.Classes, r.FixedSize, r.Whole = pictures.Input, pictures.Classes, !pictures.Free, pictures.Whole
+	r.Outputs = m.Answers()
+	traced, err := nn.Trace(m, nn.TraceOptions{Input: graph.F32(append([]int{1}, r.Input...)...)})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return err
 	}
-	out := t.Output.Shape
 	r.Task = models.Classification
-	switch {
-	case len(out) == 4 && out[2]*out[3] > 1:
+	if pictures.Maps {
 		r.Task = models.Segmentation
-		other, err := m.Input(1, size+32)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+		if r.FixedSize {
+			r.Notes = append(r.Notes, fmt.Sprintf("the graph takes pictures of %d x %d only, to which all are resized; masks have the pictures' own sizes", r.Input[2], r.Input[1]))
 		}
-		if r.FixedSize = other.Shape.Equal(in.Shape); r.FixedSize {
-			r.Notes = append(r.Notes, fmt.Sprintf("the graph takes pictures of %d x %d only, to which all are resized; masks have the pictures' own sizes", in.Shape[3], in.Shape[2]))
-		}
-	case len(out) < 2 || out.Numel() != out[1]:
-		return nil, fmt.Errorf("%s: its output is %v, must be [N classes] of pictures or [N classes H W] of pixels", path, out)
 	}
-	r.Input, r.Classes = in.Shape[1:], out[1]
-	if _, end := graph.Logits(t.Output); end == "sigmoid" {
+	if _, end := graph.Logits(traced.Output); end == "sigmoid" {
 		file.MultiLabel = true
 	}
 	r.Notes = append(r.Notes, fmt.Sprintf("the graph of the file is run unchanged: opset %d%s", m.Opset(), by(m.Producer())))
+	r.Notes = append(r.Notes, pictures.Notes...)
+	r.noteOutputs(opt)
+	if pictures.Batch > 0 {
+		r.Batch = pictures.Batch
+		r.Notes = append(r.Notes, fmt.Sprintf("its graph is written for %d at a time, so pictures are computed so: to be faster, export it with a batch of any size", pictures.Batch))
+	}
+	if names := m.ClassNames(); len(file.Classes) == 0 && len(names) == r.Classes {
+		file.Classes = names
+	}
 	if len(file.Classes) != 0 && len(file.Classes) != r.Classes {
-		return nil, fmt.Errorf("%s: it names %d classes, but its output has %d", path, len(file.Classes), r.Classes)
+		return fmt.Errorf("it names %d classes, but its output %q has %d", len(file.Classes), m.Answer(), r.Classes)
 	}
-	if len(file.Preprocess) == 0 && r.Classes == 1000 && r.Input[0] == 3 {
-		p, err := data.Preset("imagenet")
-		if err != nil {
-			return nil, err
-		}
-		p.Resize, p.Height, p.Width = r.Input[1]*p.Resize/p.Height, r.Input[1], r.Input[2]
-		r.Preprocess, r.Why = &p, "usual for ImageNet"
+	if len(file.Preprocess) > 0 {
+		return nil
 	}
-	return r, nil
+	preset, why := "", ""
+	switch {
+	case r.Whole:
+		preset, why = "keras-raw", "values from 0 to 255, as its input of whole numbers takes them"
+	case r.Classes == 1000 && r.Input[0] == 3:
+		preset, why = "imagenet", "usual for ImageNet"
+	default:
+		return nil
+	}
+	p, err := data.Preset(preset)
+	if err != nil {
+		return err
+	}
+	p = p.For(r.Input[0], r.Input[1], r.Input[2])
+	r.Preprocess, r.Why = &p, why
+	return nil
+}
+
+// noteOutputs tells which output is the answer where there are several.
+func (r *Result) noteOutputs(opt Options) {
+	if len(r.Outputs) > 1 && opt.Output == "" {
+		r.Notes = append(r.Notes, fmt.Sprintf("of its outputs, %q is taken as the answer; the others are %s (--output-name chooses)", r.Outputs[0], quoted(r.Outputs[1:])))
+	}
+}
+
+func quoted(names []string) string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = strconv.Quote(n)
+	}
+	return strings.Join(out, ", ")
 }
 
 func by(producer string) string {

@@ -18,7 +18,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/embedded"
-	"github.com/resnet-go/resnet/internal/steadyfile"
+	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/modelfile/keras"
 	"github.com/resnet-go/resnet/models"
@@ -55,6 +55,16 @@ type Options struct {
 	// Deferred leaves large tensors in the file until they are needed, see
 	// [weights.LoadOptions]. Keras files are read whole.
 	Deferred bool
+	// Picture is what is known of the caller's pictures: where an ONNX file leaves its
+	// input's channels, height and width open, they are as here. The zero value is
+	// nothing.
+	Picture data.Preprocess
+	// Output names the output that is the network's answer, of an ONNX or Keras file
+	// with several; "" takes the one that most likely has the scores of the classes.
+	Output string
+	// AllowNonFinite accepts weights that are NaN or infinite, which otherwise are a
+	// *[NonFiniteError].
+	AllowNonFinite bool
 	// Bare accepts a file of weights that does not say for which network they are:
 	// the result then has no Module. Otherwise such a file is an error that wraps
 	// [ErrNoNetwork].
@@ -74,9 +84,17 @@ type Result struct {
 	// those for which the network is meant.
 	Input   tensor.Shape
 	Classes int
-	// FixedSize is set if the network takes pictures of no other size than Input's,
-	// in segmentation: a graph that was exported so.
+	// FixedSize is set if the network takes pictures of the size of Input only.
 	FixedSize bool
+	// Whole is set if the network takes whole numbers: pictures with values from 0 to
+	// 255, without normalization.
+	Whole bool
+	// Batch is the number of pictures that the network computes at once, if it allows
+	// no other; else 0. Its Forward takes any number, but repeats its graph for more.
+	Batch int
+	// Outputs are the names of the outputs of an ONNX or Keras file, the one first that
+	// is the answer; see [Options].Output.
+	Outputs []string
 	// File is the network as the content of one of our own files: its architecture
 	// (empty for an ONNX graph of others), all its tensors, and other metadata.
 	File *weights.File
@@ -126,12 +144,13 @@ func (r Ref) Open(opt Options) (*Result, error) {
 	if r.Name == "" && (opt.Keys.Len() > 0 || opt.Partial || opt.Classes != 0) {
 		return nil, fmt.Errorf("%s describes its own network; to rename its tensors, to load a part of them or to set the number of classes, name a network: NAME@FILE", r.name())
 	}
-	var cfg models.Config
+	var named *models.Config
 	if r.Name != "" {
-		var err error
-		if cfg, err = Lookup(r.Name); err != nil {
+		cfg, err := Lookup(r.Name)
+		if err != nil {
 			return nil, err
 		}
+		named = &cfg
 	}
 	if r.File == "" {
 		if r.Name != "" {
@@ -139,6 +158,15 @@ func (r Ref) Open(opt Options) (*Result, error) {
 		}
 		return openEmbedded()
 	}
+	if info, err := os.Stat(r.File); err == nil && info.IsDir() {
+		return openFolder(r, opt)
+	}
+	return r.open(named, opt)
+}
+
+// open opens the file for a network, or, for nil, as the network that it describes
+// itself.
+func (r Ref) open(network *models.Config, opt Options) (*Result, error) {
 	h, err := weights.Open(r.File)
 	if err != nil {
 		return nil, explainOpen(r.File, err)
@@ -146,18 +174,46 @@ func (r Ref) Open(opt Options) (*Result, error) {
 	defer h.Close()
 	var res *Result
 	switch {
-	case r.Name != "":
-		res, err = openNamed(h, cfg, opt)
+	case network != nil:
+		res, err = openNamed(h, *network, opt)
 	case h.Format() == weights.ONNX && opt.Dict == "":
 		res, err = openONNX(h, opt)
 	default:
 		res, err = openDescribed(h, opt)
+	}
+	if err == nil && !opt.AllowNonFinite {
+		err = checkFinite(r.File, res.File.Tensors)
 	}
 	if err != nil {
 		return nil, err
 	}
 	res.Size = h.Size()
 	return res, nil
+}
+
+// Suit makes a preprocessing that the caller has chosen suit the network: its number
+// of channels, its size if no other will do, and no normalization where the network
+// takes whole numbers, which is an error if p has one. nil is left alone.
+func (r *Result) Suit(p *data.Preprocess) error {
+	if p == nil {
+		return nil
+	}
+	in := r.Input
+	if p.Channels == in[0] && (p.Height == in[1] && p.Width == in[2] || !r.FixedSize) && !r.Whole {
+		return nil
+	}
+	if r.Whole && !p.Raw() {
+		return fmt.Errorf("its input is of whole numbers from 0 to 255, so pictures must not be normalized: leave out the preprocessing, or take keras-raw")
+	}
+	h, w := p.Height, p.Width
+	if r.FixedSize {
+		h, w = in[1], in[2]
+	}
+	if q := p.For(in[0], h, w); q.String() != p.String() {
+		*p = q
+		r.Notes = append(r.Notes, fmt.Sprintf("the preprocessing is changed to suit the network: %s", q))
+	}
+	return nil
 }
 
 // EmbeddedName is the name of the model inside the program.
@@ -195,10 +251,8 @@ func openEmbedded() (*Result, error) {
 
 // explainOpen adds to the error of opening a model file what to do about it.
 func explainOpen(path string, err error) error {
-	var special *steadyfile.NotRegularError
+	var special *limitread.NotRegularError
 	switch {
-	case errors.As(err, &special) && special.Mode.IsDir():
-		return fmt.Errorf("%s is a folder; a model is a file, such as %s", path, filepath.Join(path, "best.safetensors"))
 	case errors.As(err, &special):
 		return fmt.Errorf("%w; a model is not read from start to end: copy it to a file first", err)
 	case errors.Is(err, fs.ErrNotExist):
@@ -242,6 +296,7 @@ func openDescribed(h *weights.Handle, opt Options) (*Result, error) {
 		return nil, err
 	}
 	r.Source = source
+	r.noteOutputs(opt)
 	return r, nil
 }
 
@@ -257,6 +312,7 @@ func FromFile(name string, file *weights.File) (*Result, error) {
 		var m *keras.Model
 		if m, err = keras.FromArchitecture(arch); err == nil {
 			r.Module, r.Input, r.Classes = m, m.Input(), m.Classes()
+			r.FixedSize, r.Outputs = m.FixedSize(), m.Outputs()
 		}
 	default:
 		var cfg models.Config
@@ -293,16 +349,19 @@ func read(h *weights.Handle, opt Options) (*weights.File, *weights.Source, error
 			}
 			return readONNX(h.Path(), m)
 		case weights.Keras, weights.HDF5:
-			return readKeras(h)
+			return readKeras(h, opt)
 		}
 	}
 	return h.Load(weights.LoadOptions{Dict: opt.Dict, Deferred: opt.Deferred})
 }
 
-func readKeras(h *weights.Handle) (*weights.File, *weights.Source, error) {
+func readKeras(h *weights.Handle, opt Options) (*weights.File, *weights.Source, error) {
 	m, err := keras.Read(h, h.Size())
 	if errors.Is(err, keras.ErrArchitecture) {
 		return nil, nil, fmt.Errorf("%s %w: files of weights alone are known from %s only", h.Path(), ErrNoNetwork, strings.Join(keras.Applications(), ", "))
+	}
+	if err == nil && opt.Output != "" {
+		err = m.SetOutput(opt.Output)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", h.Path(), err)

@@ -89,7 +89,7 @@ func TestRef(t *testing.T) {
 		// Folders.
 		{"a@b", ref{"", "a@b"}, nil, "a@b is a folder; a model is a file, such as " + filepath.Join("a@b", "best.safetensors")},
 		{"timm", ref{"", "timm"}, nil, "timm is a folder"},
-		{".", ref{"", "."}, nil, ". is a folder"},
+		{".", ref{"", "."}, nil, ""}, // it has model.safetensors
 		{"resnet18@timm", ref{"resnet18", "timm"}, nil, "timm is a folder"},
 
 		// Files that are missing.

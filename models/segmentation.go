@@ -17,12 +17,16 @@ type Task string
 const (
 	Classification Task = "classification" // a class for each picture
 	Segmentation   Task = "segmentation"   // a class for each pixel
+	Detection      Task = "detection"      // objects, each with a box and a class
 )
 
 // Task returns what the network is for.
 func (cfg Config) Task() Task {
-	if cfg.Segmentation != nil {
+	switch {
+	case cfg.Segmentation != nil:
 		return Segmentation
+	case cfg.Detection != nil:
+		return Detection
 	}
 	return Classification
 }
@@ -42,12 +46,21 @@ type Head struct {
 	// "classifier.4"; empty if that is in another head.
 	Last string
 	Aux  bool // an auxiliary classifier, for training
+	// Outputs is the number of channels of Last for each class, the anchors of a
+	// position; 0 stands for 1.
+	Outputs int
 }
+
+// PerClass returns the number of channels of Last for each class.
+func (h Head) PerClass() int { return max(h.Outputs, 1) }
 
 // Heads returns the parts that are not the backbone: "fc" of a classifier.
 func (m *Model) Heads() []Head {
-	if m.Segmenter != nil {
+	switch {
+	case m.Segmenter != nil:
 		return m.Segmenter.Heads()
+	case m.Detector != nil:
+		return m.Detector.Heads()
 	}
 	return []Head{{Path: "fc", Last: "fc"}}
 }

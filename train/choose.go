@@ -44,18 +44,30 @@ func DefaultRecipe(model, spec string) string {
 // size, and what is trained. Keys in Set stay as they are given there.
 func Choose(cfg Config) (Config, error) {
 	if cfg.Recipe != nil {
-		if len(cfg.Set) > 0 {
-			return cfg, errors.New("train: Config.Set changes a recipe that is chosen, but Recipe is given: give one of them")
+		if len(cfg.Set) > 0 || cfg.Optimizer != "" {
+			return cfg, errors.New("train: Config.Set and Optimizer change a recipe that is chosen, but Recipe is given: leave out one")
 		}
 		return cfg, nil
 	}
-	name := DefaultRecipe(cfg.Model, cfg.Data)
-	if name == photosRecipe {
-		return choosePhotos(cfg)
-	}
 	var err error
-	cfg.Recipe, err = LoadRecipe(name, cfg.Set...)
+	if name := DefaultRecipe(cfg.Model, cfg.Data); name == photosRecipe {
+		cfg, err = choosePhotos(cfg)
+	} else {
+		cfg.Recipe, err = LoadRecipe(name, cfg.Set...)
+		if err == nil {
+			err = cfg.useOptimizer()
+		}
+	}
+	cfg.Set, cfg.Optimizer = nil, ""
 	return cfg, err
+}
+
+// useOptimizer gives the recipe the Optimizer.
+func (c *Config) useOptimizer() error {
+	if c.Optimizer == "" {
+		return nil
+	}
+	return c.Recipe.SetOptimizer(c.Optimizer, slices.Contains(keysOf(c.Set), "lr.peak"))
 }
 
 // openSplits opens the data of a run. valSpec names other data to evaluate on.
@@ -100,14 +112,13 @@ func (j *job) fitBatch() {
 	if was > n {
 		rec := *j.rec
 		rec.BatchSize = smallBatch(n, was)
-		how := "the learning rate is in proportion"
-		if rec.LR.PeakBatch == 0 {
-			rec.LR.Peak *= float64(rec.BatchSize) / float64(was)
-			how = fmt.Sprintf("the learning rate goes down in proportion, from %g to %.4g", j.rec.LR.Peak, rec.LR.Peak)
+		note := fmt.Sprintf("the batch size of %d is above the number of training pictures, %d: batches of %d are used", was, n, rec.BatchSize)
+		if of := rec.batchOfRate; rec.LR.PeakBatch == 0 && rec.BatchSize < of {
+			rec.LR.Peak *= float64(rec.BatchSize) / float64(of)
+			note += fmt.Sprintf(", and the learning rate goes down in proportion, from %g to %.4g", j.rec.LR.Peak, rec.LR.Peak)
 		}
 		j.rec = &rec
-		j.notes = append(j.notes, fmt.Sprintf("the batch size of %d is above the number of training pictures, %d: batches of %d are used, and %s",
-			was, n, rec.BatchSize, how))
+		j.notes = append(j.notes, note)
 	}
 	batch := j.rec.BatchSize * max(1, j.rec.Accumulate)
 	if left := n % batch; left*100 > n && batch <= n {
@@ -117,10 +128,10 @@ func (j *job) fitBatch() {
 }
 
 // smallBatch returns a batch size for n samples: a power of two that gives at least
-// four batches, but not below eight where there are eight.
+// four batches, from eight, where there are eight samples, to 256.
 func smallBatch(n, most int) int {
 	b := 8
-	for b*2*4 <= n && b*2 <= most {
+	for b*2*4 <= n && b*2 <= min(most, 256) {
 		b *= 2
 	}
 	return min(b, n, most)
@@ -152,5 +163,5 @@ func keysOf(set []string) []string {
 		key, _, _ := cutSet(s)
 		keys = append(keys, key)
 	}
-	return slices.Compact(keys)
+	return keys
 }

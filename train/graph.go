@@ -198,6 +198,12 @@ func (s *Step) learn(g *graph.Graph, params, grads []*graph.Value) error {
 				}
 			}
 		}
+		if s.opt.own != nil {
+			if err := s.updateByOwn(g, v, params[i], grads[i], rate); err != nil {
+				return err
+			}
+			continue
+		}
 		op, slots, counts, err := s.opt.update(float32(decay))
 		if err != nil {
 			return err

@@ -211,6 +211,9 @@ func (s *session) lr() float64 { return s.lrOf(s.state.Update) }
 func (s *session) lastLR() float64 { return s.lrOf(max(s.start.update, s.state.Update-1)) }
 
 func (s *session) lrOf(update int) float64 {
+	if s.rate != nil {
+		return s.rate(update-s.start.update, s.clock.total)
+	}
 	if g := s.state.Gate; g != nil && !g.Open {
 		return s.rec.LR.Gate.LR
 	}
@@ -257,7 +260,7 @@ func (s *session) epoch(ctx context.Context) error {
 		if err := s.saveIfDue(); err != nil {
 			return err
 		}
-		if s.state.Step == updates || s.outOfTime() {
+		if s.state.Step == updates || s.outOfTime() || s.state.Stopped != "" {
 			break
 		}
 		began = time.Now()
@@ -290,6 +293,9 @@ func (s *session) prepareEpoch() {
 func (s *session) trainOn(b *data.Batch, micro int) error {
 	st, lr, acc := &s.state, s.lr(), s.step.accumulate
 	in := StepInput{Batch: b, LR: lr, EMADecay: s.decay(), Seed: s.seed, Draw: st.Update*acc + micro, Update: st.Update + 1, Add: micro+1 < acc}
+	if !(lr >= 0) || math.IsInf(lr, 1) {
+		return fmt.Errorf("epoch %d, step %d: the learning rate is %v: it must be a number of 0 or more", st.Epoch+1, st.Update+1, lr)
+	}
 	step := s.step
 	if s.warmingHead() {
 		step = s.head
@@ -328,6 +334,11 @@ func (s *session) trainOn(b *data.Batch, micro int) error {
 		done.Top1 = share
 	}
 	s.log.step(done, st.Sums.metrics(), s.clock.batch)
+	if s.onStep != nil {
+		if err := s.stopped(s.onStep(done)); err != nil {
+			return err
+		}
+	}
 	return s.tolerate(s.results.step(done))
 }
 

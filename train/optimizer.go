@@ -3,15 +3,108 @@ package train
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/weights"
 )
 
 // Optimizer is how a network learns: [SGD], [Adam], [AdamW], [LAMB], [LARS],
-// [RMSprop], or an [OptimizerRecipe] as recipes have it.
+// [RMSprop], an [OptimizerRecipe] as recipes have it, or an [Updater] of your own.
 type Optimizer interface {
-	// recipe returns the optimizer as recipes have it, and its learning rate.
-	recipe() (o OptimizerRecipe, lr float64)
+	// Rate returns the learning rate, with a [Schedule] its peak; 0 if it has none of
+	// its own.
+	Rate() float64
+}
+
+// Updater is an [Optimizer] of your own: it writes the update of a parameter into the
+// graph of a step. Weight decay, if it has any, and clipping of gradients are its own
+// matter.
+type Updater interface {
+	Optimizer
+	Update(g *graph.Graph, u *Update) (*graph.Value, error)
+}
+
+// Update is what an [Updater] makes the new value of a parameter from.
+type Update struct {
+	Name        string       // of the parameter, its state-dict key
+	Param, Grad *graph.Value // of one shape
+	LR          *graph.Value // scalar: the learning rate of this update
+	Count       *graph.Value // scalar: the number of the update, from 1
+	// NoDecay is set for biases and the parameters of normalization, to which weight
+	// decay is usually not applied.
+	NoDecay bool
+
+	slot func(name string) (*graph.Value, error)
+	g    *graph.Graph
+}
+
+// Slot returns a variable of the parameter's shape that keeps its value from one
+// update to the next, such as a momentum. It is zero at first, and saved with the
+// state of the training.
+func (u *Update) Slot(name string) (*graph.Value, error) { return u.slot(name) }
+
+// Keep makes a slot's value after this update.
+func (u *Update) Keep(slot, value *graph.Value) error { return u.g.Assign(slot, value) }
+
+// optimizerOf returns an optimizer as recipes have it, and its learning rate.
+func optimizerOf(o Optimizer) (OptimizerRecipe, float64, error) {
+	if r, ok := o.(interface {
+		recipe() (o OptimizerRecipe, lr float64)
+	}); ok {
+		recipe, lr := r.recipe()
+		return recipe, lr, nil
+	}
+	own, ok := o.(Updater)
+	if !ok {
+		return OptimizerRecipe{}, 0, fmt.Errorf("train: the optimizer %T has no method Update: it must be an Updater", o)
+	}
+	return OptimizerRecipe{Kind: "own", own: own}, own.Rate(), nil
+}
+
+// Rate returns LR.
+func (o SGD) Rate() float64 { return o.LR }
+
+// Rate returns LR.
+func (o Adam) Rate() float64 { return o.LR }
+
+// Rate returns LR.
+func (o AdamW) Rate() float64 { return o.LR }
+
+// Rate returns LR.
+func (o LAMB) Rate() float64 { return o.LR }
+
+// Rate returns LR.
+func (o LARS) Rate() float64 { return o.LR }
+
+// Rate returns LR.
+func (o RMSprop) Rate() float64 { return o.LR }
+
+// Rate returns 0: the rate is in the recipe's schedule.
+func (o OptimizerRecipe) Rate() float64 { return 0 }
+
+// updateByOwn adds the update of a parameter by an Updater.
+func (s *Step) updateByOwn(g *graph.Graph, v nn.Var, param, grad, rate *graph.Value) error {
+	count, err := g.Input(inStep, graph.F32())
+	if err != nil {
+		return err
+	}
+	u := &Update{Name: v.Name, Param: param, Grad: grad, LR: rate, Count: count, NoDecay: v.Param.NoDecay, g: g}
+	u.slot = func(name string) (*graph.Value, error) {
+		if name == "" || strings.ContainsAny(name, ".") {
+			return nil, fmt.Errorf("train: %T: %q is not a name for a slot: give a word without dots", s.opt.own, name)
+		}
+		return s.slot(g, weights.OptimPrefix+name+"."+v.Name, v)
+	}
+	next, err := s.opt.own.Update(g, u)
+	if err != nil {
+		return fmt.Errorf("%T: %s: %w", s.opt.own, v.Name, err)
+	}
+	if next == nil || !next.Shape.Equal(param.Shape) {
+		return fmt.Errorf("%T: %s: the update must return a new value of shape %v", s.opt.own, v.Name, param.Shape)
+	}
+	return g.Assign(param, next)
 }
 
 // SGD is stochastic gradient descent; see graph.SGD. LR is the learning rate,

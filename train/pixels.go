@@ -42,12 +42,10 @@ func (segmentation) loss(s *Step, t *nn.Traced) (loss, logits *graph.Value, err 
 	if err != nil {
 		return nil, nil, err
 	}
-	weights := s.classWeights(g)
-	entropy := func(z *graph.Value) *graph.Value {
-		return g.Must1(s.loss.op(), append([]*graph.Value{z, y}, weights...)...)
-	}
 	logits = rowsOf(g, t.Output)
-	loss = entropy(logits)
+	if loss, err = s.loss.Loss(g, logits, y); err != nil {
+		return nil, nil, err
+	}
 	if w := s.loss.Dice; w > 0 {
 		target, err := g.Input(inOneHot, graph.F32(pixels, s.classes))
 		if err != nil {
@@ -66,7 +64,11 @@ func (segmentation) loss(s *Step, t *nn.Traced) (loss, logits *graph.Value, err 
 		if z.Shape[2] != out[2] || z.Shape[3] != out[3] {
 			z = g.Must1(graph.Resize{OH: out[2], OW: out[3], Bilinear: true}, z)
 		}
-		loss = weightedSum(g, loss, entropy(rowsOf(g, z)), orDefault(s.loss.Aux, defaultAux))
+		aux, err := s.loss.Loss(g, rowsOf(g, z), y)
+		if err != nil {
+			return nil, nil, err
+		}
+		loss = weightedSum(g, loss, aux, orDefault(s.loss.Aux, defaultAux))
 	}
 	return loss, logits, nil
 }

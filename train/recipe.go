@@ -70,6 +70,10 @@ type Recipe struct {
 	EarlyStop  *EarlyStop `yaml:"early_stop,omitempty"`
 	Checkpoint Checkpoint `yaml:"checkpoint,omitempty"`
 	Finetune   *Finetune  `yaml:"finetune,omitempty"`
+
+	// batchOfRate is the batch size that the recipe has without changes by KEY=VALUE:
+	// the one that its learning rate is meant for. 0 if it is not known.
+	batchOfRate int
 }
 
 // optimizerKinds are the names of optimizers in recipes.
@@ -91,14 +95,18 @@ type OptimizerRecipe struct {
 	Eps       float64 `yaml:"eps,omitempty"`       // all but SGD, default 1e-8 (LAMB: 1e-6)
 	Trust     float64 `yaml:"trust,omitempty"`     // LARS, default 0.001
 	ClipNorm  float64 `yaml:"clip_norm,omitempty"` // limit of the gradients' norm; 0 is off
+
+	own Updater // an optimizer that is not of this package
 }
 
 // LossRecipe is the [Loss] of a recipe.
 type LossRecipe struct {
 	// Kind is cross-entropy, bce (for data with any number of labels per picture,
-	// or as Wightman et al. 2021), or empty: bce for multi-label data, else
-	// cross-entropy.
+	// or as Wightman et al. 2021), focal (see [Focal]), sigmoid-focal (focal with a
+	// yes-or-no question per class, what focal is for multi-label data), or empty: bce
+	// for multi-label data, else cross-entropy.
 	Kind           string  `yaml:"name,omitempty"`
+	Gamma          float64 `yaml:"gamma,omitempty"` // of focal, default 2
 	LabelSmoothing float64 `yaml:"label_smoothing,omitempty"`
 	// ClassWeights is empty (all 1), "balanced" (by the inverse of the class's
 	// frequency), a list with a weight for each class, or weights by class name.
@@ -108,6 +116,8 @@ type LossRecipe struct {
 	// besides their cross-entropy; 0 is off.
 	Aux  float64 `yaml:"aux,omitempty"`
 	Dice float64 `yaml:"dice,omitempty"`
+
+	own Loss // of Kind ownLoss
 }
 
 // EMARecipe keeps an exponential moving average of all weights and running
@@ -191,12 +201,14 @@ func (r *Recipe) Valid() error {
 		return badKey("train_size", "%d is below 0", r.TrainSize)
 	case r.Validation >= 1:
 		return badKey("validation", "%v is not a share below 1", r.Validation)
-	case !slices.Contains(optimizerKinds, o.Kind):
+	case o.own == nil && !slices.Contains(optimizerKinds, o.Kind):
 		return unknownName("optimizer.name", "optimizer", o.Kind, optimizerKinds)
 	case o.Nesterov && (o.Kind != "sgd" || o.Momentum == 0):
 		return badKey("optimizer.nesterov", "belongs to sgd with a momentum")
-	case r.Loss.Kind != "" && !slices.Contains(lossKinds, r.Loss.Kind):
+	case r.Loss.own == nil && r.Loss.Kind != "" && !slices.Contains(lossKinds, r.Loss.Kind):
 		return unknownName("loss.name", "loss", r.Loss.Kind, lossKinds)
+	case !(r.Loss.Gamma >= 0 && r.Loss.Gamma < 100):
+		return badKey("loss.gamma", "%v is not a power from 0 on", r.Loss.Gamma)
 	case !(r.Loss.LabelSmoothing >= 0 && r.Loss.LabelSmoothing < 1):
 		return badKey("loss.label_smoothing", "%v is not a share below 1", r.Loss.LabelSmoothing)
 	case !(r.Loss.Aux >= 0 && r.Loss.Aux < 1000):

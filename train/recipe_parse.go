@@ -110,12 +110,15 @@ func ParseRecipe(file string, text []byte, set ...string) (*Recipe, error) {
 	if root, err = resolveBase(file, root); err != nil {
 		return nil, err
 	}
+	r := &Recipe{}
+	if n := lookup(root, "batch_size"); n != nil {
+		_ = n.Decode(&r.batchOfRate) // decoding the whole reports the mistake
+	}
 	for _, s := range set {
 		if err := applySet(root, s); err != nil {
 			return nil, err
 		}
 	}
-	r := &Recipe{}
 	if err := root.Decode(r); err != nil {
 		return nil, decodeError(file, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/internal/chart"
@@ -21,7 +22,13 @@ type results struct {
 	head   []string   // of results.csv
 	rows   [][]string // of results.csv
 	events *eventWriter
+	drawn  time.Time // when the curves were drawn last
+	stale  *state    // what they do not show yet; nil if they are up to date
 }
+
+// curvesEvery is the time between two drawings of the curves: they take longer than an
+// epoch of few pictures.
+const curvesEvery = 5 * time.Second
 
 var csvHead = []string{"epoch", "step", "lr", "train_loss", "train_top1", "train_top5",
 	"val_loss", "val_top1", "val_top5", "val_map", "images_per_second", "seconds", "data_wait"}
@@ -152,7 +159,23 @@ func (r *results) epoch(rec EpochRecord, st *state, p pace) error {
 	if err := r.wrap(r.events.flush()); err != nil {
 		return err
 	}
-	return r.curves(st)
+	r.stale = st
+	if time.Since(r.drawn) < curvesEvery {
+		return nil
+	}
+	return r.draw()
+}
+
+// draw draws the curves, if they are not up to date.
+func (r *results) draw() error {
+	if r.stale == nil {
+		return nil
+	}
+	if err := r.curves(r.stale); err != nil {
+		return err
+	}
+	r.drawn, r.stale = time.Now(), nil
+	return nil
 }
 
 // scalars returns the names of TensorBoard's curves of a part, and their values.
@@ -217,12 +240,18 @@ func (r *results) curves(st *state) error {
 	return nil
 }
 
-// close ends the event file.
+// close draws the curves and ends the event file.
 func (r *results) close() error {
-	if r == nil || r.events == nil {
+	if r == nil {
 		return nil
 	}
-	err := r.events.close()
-	r.events = nil
-	return r.wrap(err)
+	err := r.draw()
+	if r.events != nil {
+		closed := r.events.close()
+		r.events = nil
+		if err == nil {
+			err = r.wrap(closed)
+		}
+	}
+	return err
 }

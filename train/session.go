@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -40,7 +41,11 @@ type job struct {
 	threads   int // 0 means one per CPU
 	workers   int // that decode; 0 means threads
 	teacher   *teacher
-	maxTime   time.Duration
+	// What FitOptions has and no recipe.
+	rate    RateFunc
+	onStep  func(StepRecord) error
+	onEpoch func(EpochRecord) error
+	maxTime time.Duration
 }
 
 // state is where a run is: all that the next step depends on besides the
@@ -139,6 +144,11 @@ func (s *session) endEpoch(rec EpochRecord) error {
 	st.Epoch, st.Step, st.Sums = st.Epoch+1, 0, tally{}
 	pace := s.pace()
 	s.log.epoch(rec, s.epochs, isBest, pace, s.remaining())
+	if s.onEpoch != nil {
+		if err := s.stopped(s.onEpoch(rec)); err != nil {
+			return err
+		}
+	}
 	if s.out == "" {
 		return nil
 	}
@@ -186,6 +196,15 @@ func (s *session) judge(rec EpochRecord) bool {
 		st.Stopped = fmt.Sprintf("early stop: no better result in %d evaluations (best epoch %d)", st.Waited, st.Best.Epoch)
 	}
 	return best
+}
+
+// stopped turns ErrStop of a callback into the end of the run.
+func (s *session) stopped(err error) error {
+	if errors.Is(err, ErrStop) {
+		s.state.Stopped = "stopped by a callback"
+		return nil
+	}
+	return err
 }
 
 // lowerRate is a step of a plateau schedule.

@@ -118,8 +118,11 @@ func NewStep(m nn.Module, opt StepOptions) (*Step, error) {
 	}
 	s := &Step{module: m, vars: opt.Vars, options: opt.Compute, input: opt.Input, classes: opt.Classes,
 		heads: headsOf(m), bodyLR: opt.BodyLR, auxLR: opt.AuxLR, ema: opt.EMA, recompute: opt.Recompute, teacher: opt.Teacher, accumulate: max(1, opt.Accumulate)}
-	s.opt, _ = opt.Optimizer.recipe()
-	s.loss = opt.Loss.recipe()
+	var err error
+	if s.opt, _, err = optimizerOf(opt.Optimizer); err != nil {
+		return nil, err
+	}
+	s.loss = lossOf(opt.Loss)
 	if s.loss.ClassWeights.Balanced || len(s.loss.ClassWeights.ByName) > 0 {
 		return nil, errors.New("train: NewStep: ClassWeights is balanced or by name, which needs data: give the weights")
 	}
@@ -132,7 +135,6 @@ func NewStep(m nn.Module, opt StepOptions) (*Step, error) {
 			}
 		}
 	}
-	var err error
 	if s.accumulate > 1 {
 		if s.adding, err = s.build(false); err != nil {
 			return nil, err

@@ -76,27 +76,15 @@ func (classification) loss(s *Step, t *nn.Traced) (loss, logits *graph.Value, er
 	if err != nil {
 		return nil, nil, err
 	}
-	loss = g.Must1(s.loss.op(), append([]*graph.Value{t.Output, y}, s.classWeights(g)...)...)
+	if loss, err = s.loss.Loss(g, t.Output, y); err != nil {
+		return nil, nil, err
+	}
 	if s.teacher != nil {
 		if loss, err = s.distill(g, t.Output, loss); err != nil {
 			return nil, nil, err
 		}
 	}
 	return loss, t.Output, nil
-}
-
-// classWeights returns the weights of the classes as an input of the loss; none if
-// all are 1.
-func (s *Step) classWeights(g *graph.Graph) []*graph.Value {
-	w := s.loss.ClassWeights.Weights
-	if len(w) == 0 {
-		return nil
-	}
-	c := tensor.New(len(w))
-	for i, x := range w {
-		c.Float32s()[i] = float32(x)
-	}
-	return []*graph.Value{g.Const(c)}
 }
 
 func (classification) targets(s *Step, b *data.Batch) (infer.Tensors, error) {

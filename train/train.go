@@ -47,6 +47,9 @@ type Config struct {
 	// keys of the chosen one, each KEY=VALUE.
 	Recipe *Recipe
 	Set    []string
+	// Optimizer, if it is not empty, is given to the chosen recipe by
+	// [Recipe.SetOptimizer]; lr.peak in Set stays.
+	Optimizer string
 	// Out is the folder for the files of the run, created if it does not exist. It
 	// must not hold a run unless Resume is set. If it is empty, nothing is written.
 	Out string

@@ -1,12 +1,15 @@
 package weights
 
 import (
+	"archive/zip"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/resnet-go/resnet/internal/mistaken"
 	"github.com/resnet-go/resnet/internal/steadyfile"
 )
 
@@ -50,7 +53,7 @@ type Handle struct {
 
 // Open opens a file and detects its format. The content decides; where it does
 // not, because an ONNX file has no mark, the name's ending does. An error names
-// the path. A folder, a pipe or a device is a *steadyfile.NotRegularError.
+// the path. A folder, a pipe or a device is a *limitread.NotRegularError.
 func Open(path string) (*Handle, error) {
 	f, err := steadyfile.Open(path)
 	if err != nil {
@@ -66,7 +69,7 @@ func Open(path string) (*Handle, error) {
 
 func detect(f *steadyfile.File) (Format, error) {
 	path := f.Name()
-	head := make([]byte, 16)
+	head := make([]byte, mistaken.Head)
 	n, err := f.ReadAt(head, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", fmt.Errorf("%s: %w", path, err)
@@ -74,13 +77,16 @@ func detect(f *steadyfile.File) (Format, error) {
 	head = head[:n]
 	has := func(at int, mark string) bool { return len(head) >= at && strings.HasPrefix(string(head[at:]), mark) }
 	byName, known := extensions[strings.ToLower(filepath.Ext(path))]
+	if what := mistaken.For(head); what != "" {
+		return "", fmt.Errorf("%s is %s", path, what)
+	}
 	switch {
 	case n == 0:
 		return "", fmt.Errorf("%s is empty", path)
 	case has(0, "\x89HDF\r\n\x1a\n"):
 		return HDF5, nil
 	case has(0, "PK\x03\x04"):
-		if byName == Keras {
+		if byName == Keras || isKeras(f) {
 			return Keras, nil
 		}
 		return PyTorch, nil
@@ -94,6 +100,12 @@ func detect(f *steadyfile.File) (Format, error) {
 		return byName, nil
 	}
 	return "", fmt.Errorf("%s is not a file of weights: it is neither safetensors nor PyTorch, Keras or ONNX", path)
+}
+
+// isKeras reports whether a zip archive has the members of a .keras file.
+func isKeras(f *steadyfile.File) bool {
+	z, err := zip.NewReader(f, f.Size())
+	return err == nil && slices.ContainsFunc(z.File, func(m *zip.File) bool { return m.Name == "model.weights.h5" })
 }
 
 // Path returns the path by which the file was opened.

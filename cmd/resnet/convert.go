@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
@@ -32,6 +33,8 @@ type convertFlags struct {
 	seed       uint64
 	half       bool
 	force      bool
+	output     string
+	nonFinite  bool
 }
 
 func (a *app) convertCommand() *cobra.Command {
@@ -86,6 +89,8 @@ tensor.`,
 	fs.BoolVar(&f.half, "half", false, "write floating point as float16")
 	fs.BoolVar(&f.force, "force", false, "replace OUT if it exists")
 	completeWith(cmd, "model", models.Names())
+	fs.StringVar(&f.output, "output-name", "", "which output of an ONNX or Keras file is the answer, if it has several (default: the one with the scores of classes)")
+	fs.BoolVar(&f.nonFinite, "allow-nonfinite", false, "convert weights that are NaN or infinite, too")
 	completeWith(cmd, "preprocess", data.PresetNames())
 	return cmd
 }
@@ -178,7 +183,7 @@ func (c *conversion) forModel(ref modelfile.Ref) error {
 		return usagef("--num-classes %d is below 0", c.numClasses)
 	}
 	r, err := ref.Open(modelfile.Options{
-		Keys: keys, Dict: c.dict, Partial: c.partial, Seed: c.seed, Classes: c.numClasses,
+		Keys: keys, Dict: c.dict, Partial: c.partial, Seed: c.seed, Classes: c.numClasses, AllowNonFinite: c.nonFinite,
 	})
 	if err != nil {
 		return err
@@ -223,7 +228,7 @@ func (c *conversion) asItIs(ref modelfile.Ref) error {
 	if err != nil {
 		return err
 	}
-	r, err := ref.Open(modelfile.Options{Dict: c.dict, Bare: true})
+	r, err := ref.Open(modelfile.Options{Dict: c.dict, Bare: true, Output: c.output, AllowNonFinite: c.nonFinite})
 	if err != nil {
 		return err
 	}
@@ -265,15 +270,15 @@ func (c *conversion) describe() error {
 		if err != nil {
 			return err
 		}
-		if p.Channels != c.net.Input[0] {
-			return fmt.Errorf("--preprocess %s gives %d channels, but the network takes %d", c.preprocess, p.Channels, c.net.Input[0])
+		if err := c.net.Suit(&p); err != nil {
+			return fmt.Errorf("--preprocess %s: %w", c.preprocess, err)
 		}
 		if c.file.Preprocess, err = json.Marshal(p); err != nil {
 			return err
 		}
 	}
 	if c.classes != "" {
-		names, err := readLines(c.classes)
+		names, err := readClassNames(c.classes)
 		if err != nil {
 			return fmt.Errorf("--classes: %w", err)
 		}
@@ -338,7 +343,7 @@ func readPreprocess(v string) (data.Preprocess, error) {
 		return p, nil
 	}
 	var p data.Preprocess
-	b, err := os.ReadFile(v)
+	b, err := limitread.File(v, maxClassFile)
 	if err != nil {
 		return p, fmt.Errorf("--preprocess: %w", err)
 	}

@@ -46,6 +46,9 @@ func badSpec(spec, kind string, hasKind bool) error {
 	if !hasKind {
 		return fmt.Errorf("data %q is not of the form KIND:PATH, such as folder:%s (kinds: %s)", spec, spec, strings.Join(dataKinds(), ", "))
 	}
+	if hasBoxes(spec) {
+		return fmt.Errorf("%s has boxes, and this command takes pictures with one label each (kinds: %s); see resnet data check %s", spec, strings.Join(data.Kinds(), ", "), spec)
+	}
 	return fmt.Errorf("unknown kind of data %q in %q%s", kind, spec, suggest.Phrase(kind, dataKinds()))
 }
 
@@ -73,11 +76,11 @@ func split(s *data.Splits, name string) (data.Dataset, string, error) {
 func (a *app) dataCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "data",
-		Short: "Look at a dataset",
+		Short: "Look at a dataset, divide it",
 		Args:  cobra.ArbitraryArgs,
 		RunE:  group,
 	}
-	cmd.AddCommand(a.dataCheckCommand())
+	cmd.AddCommand(a.dataCheckCommand(), a.dataSplitCommand())
 	return cmd
 }
 
@@ -92,8 +95,15 @@ parts (so that the evaluation would see pictures that were trained on). Of pictu
 with masks it reports how many have each class and its share of the pixels; a mask
 of another size than its picture, or with a class that there is not, is unreadable.
 
-The exit code is 1 if a picture cannot be decoded or is in two parts.`,
+Of pictures with boxes (coco:DIR, coco:FILE.json, voc:DIR, or a zip) it also counts
+the objects, and reports annotations that are likely wrong: of unknown pictures or
+categories, with an id twice, without area, outside of their picture, pictures that are
+not there or have another size.
+
+The exit code is 1 if a picture cannot be decoded or is in two parts, or an
+annotation is wrong.`,
 		Example: `  resnet data check                          # the sample inside the program
+  resnet data check coco:export              # boxes, as COCO, CVAT, Label Studio write them
   resnet data check folder:photos
   resnet data check cifar10:cifar-10-batches-bin --json
   resnet data check masks:road`,
@@ -102,6 +112,9 @@ The exit code is 1 if a picture cannot be decoded or is in two parts.`,
 			spec := ""
 			if len(args) > 0 {
 				spec = args[0]
+			}
+			if hasBoxes(spec) {
+				return a.checkBoxes(cmd.Context(), spec, seed)
 			}
 			s, err := openData(spec, data.Options{Seed: seed})
 			if err != nil {

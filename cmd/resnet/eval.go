@@ -59,6 +59,7 @@ network's input, without the pixels that have no class.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
 	}
 	c.add(cmd, 128)
+	c.addOrientation(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&c.data, "data", "d", "", "SPEC of the data (default: the sample inside the program, for models trained on it)")
 	f.StringVar(&c.split, "split", "", "part of the data: train, val or test (default: test, else val)")
@@ -101,7 +102,7 @@ func (c *evalCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	splits, err := openData(c.data, data.Options{Seed: c.seed})
+	splits, err := openData(c.data, data.Options{Seed: c.seed, IgnoreOrientation: c.asStored})
 	if err != nil {
 		return err
 	}
@@ -122,6 +123,9 @@ func (c *evalCommand) run(ctx context.Context) error {
 	r, err := c.evaluate(ctx, m, ds, splits.Spec)
 	if err != nil {
 		return err
+	}
+	for _, n := range r.Notes {
+		c.note("%s", n)
 	}
 	e := &evaluation{Model: m.Name(), Data: splits.Spec, Split: part, TTA: c.flip, Skipped: r.Skipped,
 		Single: r.Single, Multi: r.Multi, samples: r.Samples}

@@ -49,6 +49,7 @@ done, and the exit code is 1.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
 	}
 	c.add(cmd, 1)
+	c.addOrientation(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&c.outDir, "out", "o", "", "folder for overlays and masks; for one picture also the overlay's file, ending in .png")
 	f.StringVar(&c.mask, "mask", "", "file for the mask of one picture, ending in .png")

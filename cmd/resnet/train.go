@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/resnet-go/resnet/embedded"
 	"github.com/resnet-go/resnet/internal/term"
@@ -30,6 +31,7 @@ type trainCommand struct {
 	epochs, workers, folds    int
 	maxTime                   time.Duration
 	optimizer                 string
+	flags                     *pflag.FlagSet // of the command
 }
 
 func (a *app) trainCommand() *cobra.Command {
@@ -73,6 +75,7 @@ With --json, stdout has one line per epoch, and the result as the last line.`,
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
+	c.flags = f
 	f.StringVarP(&c.data, "data", "d", "", "SPEC of the data (default: the sample inside the program)")
 	f.StringVar(&c.valData, "val-data", "", "SPEC of other data to evaluate on")
 	f.StringVarP(&c.model, "model", "m", "", "network to train, or model file to start from (default: by data and recipe)")
@@ -105,6 +108,7 @@ With --json, stdout has one line per epoch, and the result as the last line.`,
 }
 
 func (c *trainCommand) run(cmd *cobra.Command) error {
+	saving.Store(true)
 	cfg, err := c.config(cmd)
 	if err != nil {
 		return err
@@ -189,11 +193,11 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 	if c.recipe != "" {
 		cfg.Recipe, err = train.LoadRecipe(c.recipe, set...)
 	} else {
-		cfg.Set = set
+		cfg.Set, cfg.Optimizer = set, c.optimizer
 		cfg, err = train.Choose(cfg)
 	}
 	if err == nil && c.optimizer != "" {
-		err = c.setOptimizer(cmd, cfg.Recipe)
+		err = c.setOptimizer(cfg.Recipe, set)
 	}
 	if err != nil {
 		return cfg, c.explain(err)
@@ -218,7 +222,7 @@ func newRunFolder() string {
 // explain turns mistakes of the user into usage errors.
 func (c *trainCommand) explain(err error) error {
 	if recipe := (*train.RecipeError)(nil); errors.As(err, &recipe) {
-		return usageError{err}
+		return usageError{c.nameFlag(recipe)}
 	}
 	if stopped := (*train.Interrupted)(nil); errors.As(err, &stopped) {
 		return stoppedError{stopped}

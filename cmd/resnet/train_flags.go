@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/train"
 )
@@ -65,7 +68,7 @@ func atLeastOne(text string) (string, error) {
 }
 
 func aboveZero(text string) (string, error) {
-	if x, err := strconv.ParseFloat(text, 64); err != nil || !(x > 0 && x < 1e6) {
+	if x, err := strconv.ParseFloat(text, 64); err != nil || !(x > 0 && x <= math.MaxFloat32) {
 		return "", errors.New("is not a number above 0, such as 0.01")
 	}
 	return text, nil
@@ -132,6 +135,9 @@ func (c *trainCommand) settings(cmd *cobra.Command) ([]string, error) {
 		}
 		set = append(set, s.key+"="+v)
 	}
+	if names := train.OptimizerNames(); c.optimizer != "" && !slices.Contains(names, c.optimizer) {
+		return nil, usagef("--optimizer: unknown optimizer %q%s", c.optimizer, suggest.Phrase(c.optimizer, names))
+	}
 	switch {
 	case changed("epochs") && c.epochs < 1:
 		return nil, usagef("--epochs %d is not a number of epochs, 1 or more", c.epochs)
@@ -152,14 +158,27 @@ func (c *trainCommand) settings(cmd *cobra.Command) ([]string, error) {
 	return set, nil
 }
 
-// setOptimizer carries out --optimizer.
-func (c *trainCommand) setOptimizer(cmd *cobra.Command, r *train.Recipe) error {
-	keep := cmd.Flags().Changed("lr")
-	for _, s := range c.set {
-		keep = keep || strings.HasPrefix(s, "lr.peak=")
+// nameFlag gives a mistake in the value of a flag the flag's name.
+func (c *trainCommand) nameFlag(e *train.RecipeError) error {
+	if e.File != "--set" {
+		return e
 	}
+	for _, s := range settings {
+		if e.Key == s.key && c.flags.Changed(s.flag) {
+			named := *e
+			named.File, named.Key = "", ""
+			return fmt.Errorf("--%s: %s", s.flag, strings.TrimPrefix(named.Error(), "recipe : "))
+		}
+	}
+	return e
+}
+
+// setOptimizer carries out --optimizer, which train.Choose has done already for a
+// recipe that it has chosen.
+func (c *trainCommand) setOptimizer(r *train.Recipe, set []string) error {
+	keep := slices.ContainsFunc(set, func(s string) bool { return strings.HasPrefix(s, "lr.peak=") })
 	if err := r.SetOptimizer(c.optimizer, keep); err != nil {
-		return usagef("--optimizer: %w", err)
+		return err
 	}
 	if !keep {
 		c.note("optimizer %s, at the learning rate %.3g; change it by --lr, or look for one by --lr-find", c.optimizer, r.LR.Peak)

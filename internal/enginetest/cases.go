@@ -14,11 +14,19 @@ func Cases() []Case {
 	t.convolutions()
 	t.products()
 	t.norms()
+	t.groupNorms()
 	t.elementwise()
 	t.pools()
+	t.scaledResizes()
+	t.detection()
+	t.hosts()
+	t.comparisons()
+	t.gathers()
+	t.transposedConvolutions()
 	t.reductions()
 	t.shapes()
 	t.losses()
+	t.visionLosses()
 	t.dropouts()
 	t.optimisers()
 	t.inference()
@@ -173,6 +181,45 @@ func (t *table) norms() {
 	})
 }
 
+func (t *table) groupNorms() {
+	for _, q := range []struct {
+		shape  []int
+		groups int
+	}{
+		{[]int{4, 6}, 1}, {[]int{5, 18}, 3}, {[]int{70, 384}, 1}, {[]int{2, 4, 3, 3}, 2}, {[]int{2, 3, 5, 4}, 3}, {[]int{1, 64, 7, 7}, 32},
+		{[]int{3, 20, 6, 5}, 1}, {[]int{2, 17, 9, 8}, 17}, {[]int{3, 6, 1, 1}, 2}, {[]int{2, 64, 70, 41}, 8}, {[]int{1, 3, 90, 300}, 1},
+	} {
+		t.add(fmt.Sprintf("groupnorm/%v_%d", q.shape, q.groups), func(b *builder) {
+			b.tol(1e-4)
+			x := b.feed("x", b.random(2, 0.5, q.shape...))
+			gamma, beta := b.variable("gamma", 0.2, 1, q.shape[1]), b.variable("beta", 0.2, 0, q.shape[1])
+			out := b.g.Must(graph.GroupNorm{Groups: q.groups, Eps: 1e-5}, x, gamma, beta)
+			b.out("mean", out[1])
+			b.out("invstd", out[2])
+			b.grads(out[0], x, gamma, beta)
+		})
+	}
+	for _, s := range [][2][]int{{{7, 5}, {5}}, {{2, 3, 8}, {8}}, {{2, 3, 4, 6}, {4, 6}}, {{2, 5, 3, 4}, {5, 3, 4}}, {{2, 3, 2, 4, 5}, {5}}} {
+		t.add(fmt.Sprintf("layernorm/%v_%v", s[0], s[1]), func(b *builder) {
+			b.tol(1e-4)
+			x, gamma, beta := b.in("x", s[0]...), b.variable("gamma", 0.2, 1, s[1]...), b.variable("beta", 0.2, 0, s[1]...)
+			b.grads(graph.LayerNorm(b.g, x, gamma, beta, 1e-6), x, gamma, beta)
+		})
+	}
+	for _, s := range [][]int{{2, 3, 7}, {2, 5, 4, 6}, {1, 2, 3, 2, 4}} {
+		t.add(fmt.Sprintf("instancenorm/%v", s), func(b *builder) {
+			b.tol(1e-4)
+			x, gamma, beta := b.in("x", s...), b.variable("gamma", 0.2, 1, s[1]), b.variable("beta", 0.2, 0, s[1])
+			b.grads(graph.InstanceNorm(b.g, x, gamma, beta, 1e-5), x, gamma, beta)
+		})
+	}
+	t.add("groupnorm/far_mean", func(b *builder) {
+		b.tol(1e-3)
+		x, gamma, beta := b.feed("x", b.random(1, 1000, 2, 6, 6, 6)), b.variable("gamma", 0.2, 1, 6), b.variable("beta", 0.2, 0, 6)
+		b.grads(b.g.Must(graph.GroupNorm{Groups: 3, Eps: 1e-5}, x, gamma, beta)[0], x, gamma, beta)
+	})
+}
+
 // normParams makes the variables of a batch norm: gamma, beta, mean, variance.
 func (b *builder) normParams(prefix string, c int) []*graph.Value {
 	return []*graph.Value{b.variable(prefix+"gamma", 0.2, 1, c), b.variable(prefix+"beta", 0.2, 0, c),
@@ -287,11 +334,26 @@ func (t *table) pools() {
 		x := b.feed("x", b.random(0.1, -5, 2, 5, 7, 7))
 		b.grads(b.op(graph.MaxPool2d{Window: pooling(3, 2, 1)}, x), x)
 	})
-	for _, q := range [][6]int{{2, 3, 3, 4, 6, 8}, {1, 17, 4, 3, 7, 8}, {1, 5, 7, 9, 4, 5}, {1, 16, 1, 1, 3, 2}, {2, 1, 5, 5, 1, 1}, {1, 20, 4, 4, 4, 4}} {
+	for _, q := range [][6]int{{2, 3, 3, 4, 6, 8}, {1, 17, 4, 3, 7, 8}, {1, 5, 7, 9, 4, 5}, {1, 16, 1, 1, 3, 2}, {2, 1, 5, 5, 1, 1}, {1, 20, 4, 4, 4, 4},
+		{1, 1, 49, 7, 98, 41}} { // 49 to 98 and 7 to 41 are sizes whose ratio float32 rounds down
 		for _, bilinear := range []bool{false, true} {
 			t.add(fmt.Sprintf("resize/%v_%v", q, bilinear), func(b *builder) {
 				x := b.in("x", q[:4]...)
 				b.grads(b.op(graph.Resize{OH: q[4], OW: q[5], Bilinear: bilinear}, x), x)
+			})
+		}
+	}
+}
+
+func (t *table) scaledResizes() {
+	for _, q := range []struct {
+		h, w, oh, ow int
+		sh, sw       float64
+	}{{3, 4, 6, 8, 2, 2}, {5, 7, 7, 10, 1.5, 1.5}, {9, 10, 4, 3, 0.5, 0.3}, {5, 5, 5, 5, 1.1, 1}, {5, 4, 5, 9, 0, 2.3}, {3, 3, 9, 9, 1.2, 1e-3}} {
+		for _, bilinear := range []bool{false, true} {
+			t.add(fmt.Sprintf("resize/scaled_%v_%v", q, bilinear), func(b *builder) {
+				x := b.in("x", 2, 3, q.h, q.w)
+				b.grads(b.op(graph.Resize{OH: q.oh, OW: q.ow, Bilinear: bilinear, ScaleH: q.sh, ScaleW: q.sw}, x), x)
 			})
 		}
 	}

@@ -61,6 +61,19 @@ func (t *table) plumbing() {
 		b.out("old", b.op(square(1, 1), x, p)) // made later, but with the old p
 		b.out("new", b.op(square(1, 1), x, out[0]))
 	})
+	for _, alias := range []graph.Op{graph.Reshape{Shape: []int{45, 3}}, graph.Detach{}} {
+		t.add("plumbing/old_value_by_another_name_"+alias.Name(), func(b *builder) {
+			b.steps(2)
+			p, v, q, lr := b.variable("p", 1, 0, 5, 27), b.zeros("v", 5, 27), b.variable("q", 1, 0, 45, 3), b.g.Scalar(0.1)
+			old := b.op(alias, p)
+			out := b.g.Must(graph.SGD{Momentum: 0.9}, p, b.op(graph.Affine{Scale: 0.1}, p), v, lr)
+			b.assign(p, out[0])
+			b.assign(v, out[1])
+			b.assign(q, b.op(graph.Reshape{Shape: []int{45, 3}}, old))
+			b.out("old", b.op(graph.Unary{Fn: graph.Exp}, old)) // made later, but of the old p
+			b.out("same", old)
+		})
+	}
 	t.add("plumbing/new_value_kept_in_another_variable", func(b *builder) {
 		b.steps(2)
 		p, q, v, lr := b.variable("p", 1, 0, 17), b.variable("q", 1, 0, 17), b.zeros("v", 17), b.g.Scalar(0.1)

@@ -73,7 +73,7 @@ func (e Extents) Op(c *Choices) graph.Op {
 	}
 	reduce := func() graph.Reduce {
 		o := graph.Reduce{Fn: graph.ReduceFn(c.Below(4)), Keep: c.yes()}
-		for a := range 4 {
+		for a := range 1 + c.Below(6) {
 			if c.Below(3) == 0 {
 				o.Axes = append(o.Axes, a)
 			}
@@ -86,7 +86,10 @@ func (e Extents) Op(c *Choices) graph.Op {
 	unary := func() graph.Unary { return graph.Unary{Fn: graph.UnaryFn(c.Below(18)), A: e.float(c), B: e.float(c)} }
 	avg := func() graph.AvgPool2d { return graph.AvgPool2d{Window: window(), CountPad: c.yes()} }
 	smoothing := func() graph.CrossEntropy { return graph.CrossEntropy{LabelSmoothing: e.float(c)} }
-	switch c.Below(45) {
+	roi := func() graph.RoIAlign {
+		return graph.RoIAlign{OH: n(), OW: n(), Scale: e.float(c), SamplingRatio: small(3), Aligned: c.yes()}
+	}
+	switch c.Below(58) {
 	case 0, 1:
 		return conv()
 	case 2:
@@ -134,25 +137,25 @@ func (e Extents) Op(c *Choices) graph.Op {
 	case 29:
 		return graph.ReduceMaxGrad{Of: reduce()}
 	case 30:
-		return graph.BroadcastTo{Shape: e.Shape(c, c.Below(5))}
+		return graph.BroadcastTo{Shape: e.Shape(c, c.Below(7))}
 	case 31:
 		return graph.Softmax{}
 	case 32:
 		return graph.LogSoftmax{}
 	case 33:
-		return graph.Reshape{Shape: e.Shape(c, c.Below(5))}
+		return graph.Reshape{Shape: e.Shape(c, c.Below(7))}
 	case 34:
 		p := graph.Permute{}
-		for range c.Below(5) {
-			p.Perm = append(p.Perm, small(4))
+		for range c.Below(7) {
+			p.Perm = append(p.Perm, small(6))
 		}
 		return p
 	case 35:
-		return graph.Concat{Axis: small(4)}
+		return graph.Concat{Axis: small(6)}
 	case 36:
-		return graph.Slice{Axis: small(4), Start: small(2), Count: 1 + small(3), Step: 1 + small(2)}
+		return graph.Slice{Axis: small(6), Start: small(2), Count: 1 + small(3), Step: 1 + small(2)}
 	case 37:
-		return graph.Pad{Axis: small(4), Before: small(3), After: small(3), Between: small(2), Value: e.float(c)}
+		return graph.Pad{Axis: small(6), Before: small(3), After: small(3), Between: small(2), Value: e.float(c)}
 	case 38:
 		return smoothing()
 	case 39:
@@ -168,6 +171,46 @@ func (e Extents) Op(c *Choices) graph.Op {
 			graph.Adam{Beta1: 0.9, Beta2: 0.99, WeightDecay: e.float(c)}, graph.LAMB{Beta1: 0.9, Beta2: 0.99, Eps: 1e-6, WeightDecay: e.float(c)},
 			graph.RMSprop{Alpha: 0.9, Eps: 1e-6, Momentum: e.float(c)}}[c.Below(6)]
 	}
+	focal := func() graph.SigmoidFocal { return graph.SigmoidFocal{Alpha: e.float(c), Gamma: e.float(c)} }
+	axis := func() int { return small(6) }
+	switch c.Below(19) {
+	case 18:
+		return graph.ToInt{}
+	case 9:
+		return graph.Compare{Fn: graph.CompareFn(c.Below(7))}
+	case 10:
+		return graph.Where{}
+	case 11:
+		return graph.ToFloat{}
+	case 12:
+		return graph.Gather{Axis: axis()}
+	case 13:
+		return graph.GatherGrad{Axis: axis(), X: e.Shape(c, 1+c.Below(4))}
+	case 14:
+		return graph.GatherElements{Axis: axis()}
+	case 15:
+		return graph.GatherElementsGrad{Axis: axis(), X: e.Shape(c, 1+c.Below(4))}
+	case 16:
+		return graph.TopK{K: n(), Axis: axis(), Smallest: c.yes()}
+	case 17:
+		return graph.ArgMax{Axis: axis(), Keep: c.yes()}
+	case 6:
+		return focal()
+	case 7:
+		return graph.SigmoidFocalGrad{Of: focal()}
+	case 8:
+		return graph.OneHot{Classes: n()}
+	case 4:
+		return graph.GroupNorm{Groups: n(), Eps: e.float(c)}
+	case 5:
+		return graph.GroupNormGrad{Groups: n()}
+	case 0:
+		return graph.Detach{}
+	case 1:
+		return roi()
+	case 2:
+		return graph.RoIAlignGrad{Of: roi(), X: e.Shape(c, 4)}
+	}
 	return []graph.Op{graph.EMA{}, graph.GlobalNorm{}, graph.Input{Label: "x", Type: graph.F32(e.Shape(c, c.Below(5))...)},
 		graph.Variable{Label: "x", Type: graph.F32(e.Shape(c, c.Below(5))...)}}[c.Below(4)]
 }
@@ -181,12 +224,19 @@ func RandomCase(bytes []byte, n int) Case {
 	b := &builder{g: &graph.Graph{}}
 	b.c = Case{Name: "random", Graph: b.g, Steps: 1, Tol: 1e-3, Vars: map[string]*tensor.Tensor{}, Inputs: map[string]*tensor.Tensor{}}
 	var inputs, values []*graph.Value
-	for i, rank := range []int{4, 2, 1, 4} {
+	for i, rank := range []int{4, 2, 1, 4, 1 + c.Below(6), 3 + c.Below(4)} {
 		x := tensor.New(Tame.Shape(c, rank)...)
 		for j := range x.Float32s() {
 			x.Float32s()[j] = float32(c.Below(256))/128 - 1
 		}
 		inputs = append(inputs, b.feed(fmt.Sprint("in", i), x))
+	}
+	for i, rank := range []int{1, 1 + c.Below(4)} {
+		x := tensor.NewInt64(Tame.Shape(c, rank)...)
+		for j := range x.Int64s() {
+			x.Int64s()[j] = int64(c.Below(3))
+		}
+		values = append(values, b.feed(fmt.Sprint("index", i), x))
 	}
 	values = append(append(values, inputs...), b.rngInput(int64(c.Below(256)), int64(c.Below(256))))
 	for range n {
@@ -225,7 +275,7 @@ func RandomCase(bytes []byte, n int) Case {
 	}
 	last := values[len(values)-1]
 	for _, v := range values {
-		if v.DType == tensor.Float32 && (v == last || c.Below(8) == 1) {
+		if v == last || c.Below(8) == 1 {
 			b.out(v.String(), v)
 		}
 	}

@@ -15,11 +15,20 @@ type Attrs struct {
 	TransB                                       bool `json:"trans_b"`
 	Approximate                                  string
 	Momentum, Eps, Min, Max, Value, Decay        float32
+	Alpha, Gamma, Beta, Smooth                   float32
 	Beta1, Beta2, Trust                          float32
 	NegativeSlope                                float32 `json:"negative_slope"`
 	LabelSmoothing                               float32 `json:"label_smoothing"`
 	WeightDecay                                  float32 `json:"weight_decay"`
 	LR                                           []float32
+	Scale                                        float32
+	ScaleHW                                      [2]float64 `json:"scale_hw"`
+	SamplingRatio                                int        `json:"sampling_ratio"`
+	K                                            int
+	OutputPadding                                []int `json:"output_padding"`
+	Compare                                      graph.CompareFn
+	Smallest                                     bool
+	Aligned                                      bool
 }
 
 // Unary are the goldens that are one element-wise function each.
@@ -70,6 +79,12 @@ func (a Attrs) Apply(g *graph.Graph, op string, in []*graph.Value) []*graph.Valu
 		}
 		out := g.Must(graph.BatchNormTrain{Eps: a.Eps, Momentum: a.Momentum}, in...)
 		return []*graph.Value{out[0], out[3], out[4]}
+	case "group_norm":
+		return []*graph.Value{graph.GroupNormOf(g, in[0], in[1], in[2], a.Groups, a.Eps)}
+	case "layer_norm":
+		return []*graph.Value{graph.LayerNorm(g, in[0], in[1], in[2], a.Eps)}
+	case "instance_norm":
+		return []*graph.Value{graph.InstanceNorm(g, in[0], in[1], in[2], a.Eps)}
 	case "l2_normalize":
 		squares := g.Must1(graph.Reduce{Fn: graph.Sum, Axes: []int{a.Axis}, Keep: true}, g.Must1(graph.Unary{Fn: graph.Square}, in[0]))
 		norm := g.Must1(graph.Unary{Fn: graph.Sqrt}, squares)
@@ -82,7 +97,29 @@ func (a Attrs) Apply(g *graph.Graph, op string, in []*graph.Value) []*graph.Valu
 	case "global_avg_pool":
 		return g.Must(graph.Reduce{Fn: graph.Mean, Axes: []int{2, 3}, Keep: true}, in...)
 	case "upsample_nearest", "upsample_bilinear":
-		return g.Must(graph.Resize{OH: a.Size[0], OW: a.Size[1], Bilinear: op == "upsample_bilinear"}, in...)
+		return g.Must(graph.Resize{OH: a.Size[0], OW: a.Size[1], Bilinear: op == "upsample_bilinear", ScaleH: a.ScaleHW[0], ScaleW: a.ScaleHW[1]}, in...)
+	case "gather":
+		return g.Must(graph.Gather{Axis: a.Axis}, in...)
+	case "gather_elements":
+		return g.Must(graph.GatherElements{Axis: a.Axis}, in...)
+	case "topk":
+		return g.Must(graph.TopK{K: a.K, Axis: a.Axis, Smallest: a.Smallest}, in...)
+	case "argmax":
+		return g.Must(graph.ArgMax{Axis: a.Axis, Keep: a.Keepdims}, in...)
+	case "where": // of a comparison of the first two
+		return g.Must(graph.Where{}, g.Must1(graph.Compare{Fn: a.Compare}, in[0], in[1]), in[2], in[3])
+	case "prelu":
+		return []*graph.Value{graph.PReLU(g, in[0], in[1])}
+	case "conv_transpose2d":
+		var bias *graph.Value
+		if len(in) == 3 {
+			bias = in[2]
+		}
+		return []*graph.Value{graph.ConvTranspose2d{StrideH: a.Stride[0], StrideW: a.Stride[1], PadH: a.Padding[0], PadW: a.Padding[1],
+			OutputPadH: a.OutputPadding[0], OutputPadW: a.OutputPadding[1], DilationH: a.Dilation[0], DilationW: a.Dilation[1],
+			Groups: a.Groups}.Apply(g, in[0], in[1], bias)}
+	case "roi_align":
+		return g.Must(graph.RoIAlign{OH: a.Size[0], OW: a.Size[1], Scale: a.Scale, SamplingRatio: a.SamplingRatio, Aligned: a.Aligned}, in...)
 	case "leaky_relu":
 		return g.Must(graph.Unary{Fn: graph.LeakyRelu, A: a.NegativeSlope}, in...)
 	case "clip":
@@ -106,6 +143,16 @@ func (a Attrs) Apply(g *graph.Graph, op string, in []*graph.Value) []*graph.Valu
 		return a.alongLast(g, f, in[0])
 	case "cross_entropy", "cross_entropy_soft":
 		return g.Must(graph.CrossEntropy{LabelSmoothing: a.LabelSmoothing}, in...)
+	case "focal":
+		return g.Must(graph.SigmoidFocal{Alpha: a.Alpha, Gamma: a.Gamma}, in...)
+	case "l1_loss", "smooth_l1_loss":
+		return []*graph.Value{graph.SmoothL1Loss(g, in[0], in[1], in[2], a.Beta)}
+	case "giou_loss":
+		return []*graph.Value{graph.GIoULoss(g, in[0], in[1], in[2], a.Eps)}
+	case "bce_loss":
+		return []*graph.Value{graph.BCELoss(g, in[0], in[1], in[2])}
+	case "dice_loss":
+		return []*graph.Value{graph.DiceLoss(g, in[0], in[1], a.Smooth)}
 	case "bce_with_logits":
 		return g.Must(graph.BCEWithLogits{}, in...)
 	case "concat":

@@ -118,17 +118,23 @@ type blend struct {
 	t    float64
 }
 
-// blends returns how each of out positions along an axis is made of in.
-func blends(in, out int, bilinear bool) []blend {
+// blends returns how each of out positions along an axis is made of in. As PyTorch
+// does, it computes positions in float32.
+func blends(in, out int, bilinear bool, scale float64) []blend {
 	bl := make([]blend, out)
+	ratio := float32(in) / float32(out)
+	if scale != 0 && in != out {
+		ratio = float32(1 / scale)
+	}
+	last := float64(in - 1)
 	for i := range bl {
 		if !bilinear {
-			bl[i].a = i * in / out
+			bl[i].a = int(min(math.Floor(float64(float32(i)*ratio)), last))
 			bl[i].b = bl[i].a
 			continue
 		}
-		pos := max((float64(i)+0.5)*float64(in)/float64(out)-0.5, 0)
-		a := min(int(pos), in-1)
+		pos := min(max(float64(float32(float32(i)+0.5)*ratio)-0.5, 0), last)
+		a := int(pos)
 		bl[i] = blend{a, min(a+1, in-1), pos - float64(a)}
 	}
 	return bl
@@ -137,7 +143,7 @@ func blends(in, out int, bilinear bool) []blend {
 // corners calls f for each weight with which an input element of x counts in
 // an output element of y.
 func corners(o graph.Resize, xs []int, f func(y, x int, weight float64)) {
-	rows, cols := blends(xs[2], o.OH, o.Bilinear), blends(xs[3], o.OW, o.Bilinear)
+	rows, cols := blends(xs[2], o.OH, o.Bilinear, o.ScaleH), blends(xs[3], o.OW, o.Bilinear, o.ScaleW)
 	y := 0
 	for p := 0; p < xs[0]*xs[1]; p++ {
 		picture := p * xs[2] * xs[3]

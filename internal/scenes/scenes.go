@@ -1,7 +1,7 @@
-// Package scenes draws pictures of several things with a class for each pixel, for
-// tests and trials of segmentation and detection: clothes of Fashion-MNIST, tinted
-// and scaled, on backgrounds of blurred noise. The command in write makes folders of
-// them.
+// Package scenes generates pictures of objects in front of textures, with exact
+// boxes and masks: data on which detectors and segmenters can be trained in minutes,
+// without a download. The objects are the pictures of a classification dataset, cut
+// out, scaled, tinted and partly behind one another.
 package scenes
 
 import (
@@ -13,208 +13,253 @@ import (
 	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/embedded"
 	"github.com/resnet-go/resnet/internal/philox"
+	"github.com/resnet-go/resnet/masks"
 )
 
-// Options are what scenes look like.
+// Options are the choices of [Write]. The zero value of a field is the usual choice.
 type Options struct {
-	Size  int      // width and height of a picture
-	Most  int      // things in a picture, 1 to Most
-	Sorts []string // names of the classes of things; nil for all ten
-	Test  bool     // things from the test part, which no other scene has
-	Seed  uint64
+	Train, Val       int // pictures of each part; 0 means 300 and 100
+	MinSide, MaxSide int // of a picture, pixels; 0 means 128 and 256
+	MaxObjects       int // in a picture, which has at least one; 0 means 6
+	Seed             uint64
+	// Objects are the pictures that are cut out: training pictures from its training
+	// part, the others from its test or validation part. Nil means the sample of
+	// Fashion-MNIST inside the program. A gray picture is cut out where it is not black,
+	// one in color by an ellipse.
+	Objects *data.Splits
+	// Backgrounds are photographs to use instead of textures.
+	Backgrounds data.Dataset
 }
 
-// Thing is one thing in a scene.
-type Thing struct {
-	Class int        // from 1; 0 is the background
-	Box   [4]int     // of what can be seen of it: x, y, width, height
-	Mask  []uint8    // 1 where it can be seen, [Size*Size]
-	color [3]float64 // of its brightest pixel
-}
-
-// Scene is a picture with things.
-type Scene struct {
-	Picture *imaging.Image
-	Mask    *imaging.Image // the class of each pixel, one channel
-	Things  []Thing        // in the order in which they were put, the last in front
-}
-
-// Maker draws scenes.
-type Maker struct {
-	opt     Options
-	classes []string
-	things  data.Dataset
-	byClass [][]int
-}
-
-// New returns a maker of scenes.
-func New(opt Options) (*Maker, error) {
-	if opt.Size < 32 || opt.Most < 1 {
-		return nil, fmt.Errorf("scenes: size %d and %d things must be at least 32 and 1", opt.Size, opt.Most)
+func (o *Options) fill() error {
+	for _, f := range []struct {
+		name     string
+		v        *int
+		def, max int
+	}{{"Train", &o.Train, 300, 1 << 20}, {"Val", &o.Val, 100, 1 << 20}, {"MinSide", &o.MinSide, 128, 4096}, {"MaxSide", &o.MaxSide, 256, 4096}, {"MaxObjects", &o.MaxObjects, 6, 100}} {
+		if *f.v == 0 {
+			*f.v = f.def
+		}
+		if *f.v < 1 || *f.v > f.max {
+			return fmt.Errorf("scenes: %s is %d, must be within 1 to %d", f.name, *f.v, f.max)
+		}
 	}
-	s, err := data.OpenIDX(embedded.Fashion(), data.Options{ValFraction: -1})
+	if o.MinSide < 48 || o.MinSide > o.MaxSide {
+		return fmt.Errorf("scenes: MinSide is %d, must be within 48 to MaxSide, %d", o.MinSide, o.MaxSide)
+	}
+	if o.Objects == nil {
+		s, err := data.OpenIDX(embedded.Fashion(), data.Options{})
+		if err != nil {
+			return err
+		}
+		o.Objects = s
+	}
+	if o.Objects.Train == nil {
+		return errors.New("scenes: the objects have no training part")
+	}
+	return nil
+}
+
+// Streams of random numbers.
+const (
+	opScene uint32 = iota + 1
+	opTexture
+)
+
+// object is one object in a scene, of which some pixels can be seen.
+type object struct {
+	class int
+	mask  *masks.Bitmap
+}
+
+// scene is a picture and its objects, the hindmost first.
+type scene struct {
+	m       *imaging.Image
+	w, h    int
+	objects []object
+}
+
+// draw makes picture number i of a part.
+func (o *Options) draw(part uint32, i int, objects data.Dataset) (*scene, error) {
+	rng := philox.Keyed(o.Seed, opScene, part, uint32(i))
+	side := func() int { return o.MinSide + rng.IntN(o.MaxSide-o.MinSide+1) }
+	w, h := side(), side()
+	m, err := o.background(&rng, part, i, w, h)
 	if err != nil {
 		return nil, err
 	}
-	m := &Maker{opt: opt, classes: []string{"background"}, things: s.Train}
-	if opt.Test {
-		m.things = s.Test
+	// owner has the object that each pixel shows, from 1.
+	owner := make([]uint8, w*h)
+	n := 1 + rng.IntN(o.MaxObjects)
+	classes := make([]int, n)
+	sizes := make([]int, n) // pixels if nothing was in front
+	var cut imaging.Image
+	for k := range n {
+		at := rng.IntN(objects.Len())
+		if err := objects.Decode(at, &cut); err != nil {
+			return nil, fmt.Errorf("scenes: %s: %w", objects.Name(at), err)
+		}
+		labels := objects.Labels(at)
+		if len(labels) == 0 {
+			return nil, fmt.Errorf("scenes: %s has no label", objects.Name(at))
+		}
+		classes[k] = labels[0]
+		sizes[k] = place(&rng, m, owner, &cut, uint8(k+1))
 	}
-	names := opt.Sorts
-	if names == nil {
-		names = s.Classes()
-	}
-	all := make([][]int, len(s.Classes()))
-	for i := range m.things.Len() {
-		k := m.things.Labels(i)[0]
-		all[k] = append(all[k], i)
-	}
-	for _, name := range names {
-		found := false
-		for k, class := range s.Classes() {
-			if class == name {
-				m.classes, m.byClass, found = append(m.classes, name), append(m.byClass, all[k]), true
+	s := &scene{m: m, w: w, h: h}
+	bits := make([]uint8, w*h)
+	for k := range n {
+		seen := 0
+		for p, v := range owner {
+			bits[p] = 0
+			if int(v) == k+1 {
+				bits[p] = 1
+				seen++
 			}
 		}
-		if !found {
-			return nil, fmt.Errorf("scenes: there is no thing %q, only %q", name, s.Classes())
+		// What is nearly hidden is part of the background.
+		if seen >= 24 && float64(seen) >= 0.3*float64(sizes[k]) {
+			s.objects = append(s.objects, object{classes[k], masks.NewBitmap(bits, h, w)})
 		}
 	}
-	return m, nil
-}
-
-// Classes returns the names of the classes, the background first.
-func (m *Maker) Classes() []string { return m.classes }
-
-// Scene draws scene number n, the same each time.
-func (m *Maker) Scene(n int) (*Scene, error) {
-	size := m.opt.Size
-	rng := philox.New(m.opt.Seed, uint64(n))
-	s := &Scene{Picture: background(&rng, size), Mask: imaging.New(size, size, 1)}
-	for range 1 + rng.IntN(m.opt.Most) {
-		if err := m.put(s, &rng); err != nil {
-			return nil, err
-		}
-	}
-	var seen []Thing
-	for _, t := range s.Things {
-		if t.bound(size) {
-			seen = append(seen, t)
-		}
-	}
-	s.Things = seen
 	return s, nil
 }
 
-// background returns smooth noise: random colors on a coarse grid, interpolated.
-func background(rng *philox.Rand, size int) *imaging.Image {
-	cells := 2 + rng.IntN(4)
-	coarse := imaging.New(cells, cells, 3)
-	for i := range coarse.Pix {
-		coarse.Pix[i] = uint8(40 + rng.IntN(150))
+// place draws an object at a random place and size into m, marks its pixels in owner,
+// and returns how many they are.
+func place(rng *philox.Rand, m *imaging.Image, owner []uint8, cut *imaging.Image, number uint8) int {
+	alpha := outline(cut)
+	// From a fifth of the picture's shorter side to two thirds of it.
+	side := float64(min(m.W, m.H)) * math.Exp(rng.Uniform(math.Log(0.2), math.Log(0.65)))
+	scale := side / float64(max(cut.W, cut.H))
+	w, h := max(int(float64(cut.W)*scale), 8), max(int(float64(cut.H)*scale), 8)
+	var pixels, shape imaging.Image
+	imaging.Resize(&pixels, cut, w, h, imaging.Bilinear)
+	imaging.Resize(&shape, alpha, w, h, imaging.Bilinear)
+	if rng.IntN(2) == 1 {
+		imaging.FlipH(&pixels)
+		imaging.FlipH(&shape)
 	}
-	out := new(imaging.Image)
-	imaging.Resize(out, coarse, size, size, imaging.Bicubic)
-	for i, v := range out.Pix {
-		out.Pix[i] = uint8(min(max(int(v)+rng.IntN(21)-10, 0), 255))
-	}
-	return out
-}
-
-// put adds a thing in front of the others.
-func (m *Maker) put(s *Scene, rng *philox.Rand) error {
-	size := m.opt.Size
-	class := rng.IntN(len(m.byClass))
-	var thing, scaled imaging.Image
-	if err := m.things.Decode(m.byClass[class][rng.IntN(len(m.byClass[class]))], &thing); err != nil {
-		return err
-	}
-	side := max(20, int(float64(size)*rng.Uniform(0.3, 0.65)))
-	imaging.Resize(&scaled, &thing, side, side, imaging.Bilinear)
-	x0, y0 := rng.IntN(size-side/2)-side/4, rng.IntN(size-side/2)-side/4
-	t := Thing{Class: class + 1, Mask: make([]uint8, size*size)}
-	for k := range t.color {
-		t.color[k] = rng.Uniform(90, 255)
-	}
-	for y := range side {
-		for x, v := range scaled.Row(y) {
+	tint := [3]float64{rng.Uniform(0.4, 1), rng.Uniform(0.4, 1), rng.Uniform(0.4, 1)}
+	x0, y0 := rng.IntN(m.W-w/2)-w/4, rng.IntN(m.H-h/2)-h/4 // up to a quarter is outside
+	n := 0
+	for y := range h {
+		for x := range w {
 			px, py := x0+x, y0+y
-			if px < 0 || py < 0 || px >= size || py >= size || v < 25 {
+			if px < 0 || py < 0 || px >= m.W || py >= m.H || shape.Pix[y*w+x] < 128 {
 				continue
 			}
-			at := py*size + px
-			for k := range 3 {
-				s.Picture.Pix[at*3+k] = uint8(math.Min(255, t.color[k]*(0.25+0.75*float64(v)/255)))
+			owner[py*m.W+px] = number
+			n++
+			for c := range 3 {
+				v := float64(pixels.Pix[(y*w+x)*pixels.C+c%pixels.C])
+				if pixels.C == 1 {
+					v = tint[c] * (40 + 215*v/255)
+				}
+				m.Pix[3*(py*m.W+px)+c] = uint8(v)
 			}
-			for i := range s.Things {
-				s.Things[i].Mask[at] = 0
+		}
+	}
+	return n
+}
+
+// outline returns where a picture shows its object: 255 there, else 0.
+func outline(cut *imaging.Image) *imaging.Image {
+	w, h := cut.W, cut.H
+	a := imaging.New(w, h, 1)
+	for i := range a.Pix {
+		a.Pix[i] = 255
+	}
+	if cut.C == 3 {
+		for y := range h {
+			for x := range w {
+				dx, dy := (float64(x)+0.5)/float64(w)-0.5, (float64(y)+0.5)/float64(h)-0.5
+				if dx*dx+dy*dy > 0.47*0.47 {
+					a.Pix[y*w+x] = 0
+				}
 			}
-			t.Mask[at], s.Mask.Pix[at] = 1, uint8(t.Class)
+		}
+		return a
+	}
+	// Black that reaches the edge is outside; dark places inside are not.
+	var stack []int
+	visit := func(x, y int) {
+		if x >= 0 && y >= 0 && x < w && y < h && a.Pix[y*w+x] != 0 && cut.Pix[y*w+x] < 24 {
+			a.Pix[y*w+x] = 0
+			stack = append(stack, y*w+x)
 		}
 	}
-	s.Things = append(s.Things, t)
-	return nil
+	for x := range w {
+		visit(x, 0)
+		visit(x, h-1)
+	}
+	for y := range h {
+		visit(0, y)
+		visit(w-1, y)
+	}
+	for len(stack) > 0 {
+		p := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		visit(p%w-1, p/w)
+		visit(p%w+1, p/w)
+		visit(p%w, p/w-1)
+		visit(p%w, p/w+1)
+	}
+	return a
 }
 
-// bound sets the box and reports whether anything can be seen.
-func (t *Thing) bound(size int) bool {
-	x0, y0, x1, y1 := size, size, -1, -1
-	for at, v := range t.Mask {
-		if v == 0 {
-			continue
+func (o *Options) background(rng *philox.Rand, part uint32, i, w, h int) (*imaging.Image, error) {
+	if o.Backgrounds == nil {
+		return texture(philox.Keyed(o.Seed, opTexture, part, uint32(i)), w, h), nil
+	}
+	var m, rgb imaging.Image
+	at := rng.IntN(o.Backgrounds.Len())
+	if err := o.Backgrounds.Decode(at, &m); err != nil {
+		return nil, fmt.Errorf("scenes: %s: %w", o.Backgrounds.Name(at), err)
+	}
+	imaging.Convert(&rgb, &m, 3)
+	// The largest part of the picture's shape, at a random place.
+	scale := min(float64(rgb.W)/float64(w), float64(rgb.H)/float64(h))
+	r := imaging.Rect{W: max(int(float64(w)*scale), 1), H: max(int(float64(h)*scale), 1)}
+	r.X, r.Y = rng.IntN(rgb.W-r.W+1), rng.IntN(rgb.H-r.H+1)
+	out := new(imaging.Image)
+	imaging.ResizeRect(out, &rgb, r, w, h, imaging.Bilinear)
+	return out, nil
+}
+
+// texture draws a mixture of two colors by noise of several scales.
+func texture(rng philox.Rand, w, h int) *imaging.Image {
+	m := imaging.New(w, h, 3)
+	level := make([]float64, w*h)
+	for _, octave := range []struct {
+		cell   int
+		weight float64
+	}{{64, 0.45}, {24, 0.25}, {8, 0.2}, {3, 0.1}} {
+		gw := w/octave.cell + 2
+		grid := make([]float64, gw*(h/octave.cell+2))
+		for i := range grid {
+			grid[i] = rng.Float64()
 		}
-		x, y := at%size, at/size
-		x0, y0, x1, y1 = min(x0, x), min(y0, y), max(x1, x), max(y1, y)
-	}
-	t.Box = [4]int{x0, y0, x1 - x0 + 1, y1 - y0 + 1}
-	return x1 >= 0
-}
-
-// Masks is a number of scenes as a dataset with masks.
-type Masks struct {
-	classes []string
-	scenes  []*Scene
-}
-
-// Masks returns the scenes from, from+1, … as a dataset in memory.
-func (m *Maker) Masks(from, n int) (*Masks, error) {
-	d := &Masks{classes: m.classes}
-	for i := range n {
-		s, err := m.Scene(from + i)
-		if err != nil {
-			return nil, err
+		for y := range h {
+			gy, fy := y/octave.cell, float64(y%octave.cell)/float64(octave.cell)
+			for x := range w {
+				gx, fx := x/octave.cell, float64(x%octave.cell)/float64(octave.cell)
+				g := grid[gy*gw+gx:]
+				top := float64(g[0]*(1-fx)) + float64(g[1]*fx)
+				low := float64(g[gw]*(1-fx)) + float64(g[gw+1]*fx)
+				level[y*w+x] += float64(octave.weight * (float64(top*(1-fy)) + float64(low*fy)))
+			}
 		}
-		d.scenes = append(d.scenes, s)
 	}
-	if n == 0 {
-		return nil, errors.New("scenes: no scenes")
+	var a, b [3]float64
+	for c := range 3 {
+		a[c], b[c] = rng.Uniform(0, 200), rng.Uniform(0, 200)
 	}
-	return d, nil
-}
-
-// Len returns the number of scenes.
-func (d *Masks) Len() int { return len(d.scenes) }
-
-// Classes returns the names of the classes, the background first.
-func (d *Masks) Classes() []string { return d.classes }
-
-// MultiLabel returns true: the labels are those of pixels.
-func (d *Masks) MultiLabel() bool { return true }
-
-// Name returns "scene i".
-func (d *Masks) Name(i int) string { return fmt.Sprintf("scene %d", i) }
-
-// Labels returns nil.
-func (d *Masks) Labels(int) []int { return nil }
-
-// Decode copies the picture.
-func (d *Masks) Decode(i int, dst *imaging.Image) error {
-	dst.CopyFrom(d.scenes[i].Picture)
-	return nil
-}
-
-// DecodeMask copies the mask.
-func (d *Masks) DecodeMask(i int, dst *imaging.Image) error {
-	dst.CopyFrom(d.scenes[i].Mask)
-	return nil
+	for i, v := range level {
+		noise := float64(rng.IntN(17) - 8)
+		for c := range 3 {
+			m.Pix[3*i+c] = uint8(min(max(a[c]+float64((b[c]-a[c])*v)+noise, 0), 255))
+		}
+	}
+	return m
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/nn"
@@ -13,6 +14,8 @@ import (
 type act struct {
 	kind  actKind
 	unary graph.Unary
+	name  string // of a function that is made of several operators
+	fn    func(c *nn.Context, x *graph.Value) *graph.Value
 }
 
 type actKind uint8
@@ -21,6 +24,7 @@ const (
 	actLinear actKind = iota
 	actUnary
 	actSoftmax
+	actComposed
 )
 
 // nonNegative reports whether the function has no negative values.
@@ -48,6 +52,8 @@ func (a act) apply(c *nn.Context, x *graph.Value) *graph.Value {
 			return toNCHW(c, c.Softmax(toNHWC(c, x)))
 		}
 		return c.Softmax(x)
+	case actComposed:
+		return a.fn(c, x)
 	}
 	return x
 }
@@ -55,19 +61,19 @@ func (a act) apply(c *nn.Context, x *graph.Value) *graph.Value {
 // activations are Keras's functions by name.
 var activations = map[string]act{
 	"linear":       {},
-	"relu":         {actUnary, graph.Unary{Fn: graph.Relu}},
-	"relu6":        {actUnary, graph.Unary{Fn: graph.Clip, A: 0, B: 6}},
-	"leaky_relu":   {actUnary, graph.Unary{Fn: graph.LeakyRelu, A: 0.2}},
-	"sigmoid":      {actUnary, graph.Unary{Fn: graph.Sigmoid}},
-	"tanh":         {actUnary, graph.Unary{Fn: graph.Tanh}},
-	"silu":         {actUnary, graph.Unary{Fn: graph.Silu}},
-	"swish":        {actUnary, graph.Unary{Fn: graph.Silu}},
-	"gelu":         {actUnary, graph.Unary{Fn: graph.Gelu}},
-	"hard_sigmoid": {actUnary, graph.Unary{Fn: graph.HardSigmoid}},
-	"hard_silu":    {actUnary, graph.Unary{Fn: graph.HardSwish}},
-	"hard_swish":   {actUnary, graph.Unary{Fn: graph.HardSwish}},
-	"exponential":  {actUnary, graph.Unary{Fn: graph.Exp}},
-	"softplus":     {actUnary, graph.Unary{Fn: graph.Softplus}},
+	"relu":         {kind: actUnary, unary: graph.Unary{Fn: graph.Relu}},
+	"relu6":        {kind: actUnary, unary: graph.Unary{Fn: graph.Clip, A: 0, B: 6}},
+	"leaky_relu":   {kind: actUnary, unary: graph.Unary{Fn: graph.LeakyRelu, A: 0.2}},
+	"sigmoid":      {kind: actUnary, unary: graph.Unary{Fn: graph.Sigmoid}},
+	"tanh":         {kind: actUnary, unary: graph.Unary{Fn: graph.Tanh}},
+	"silu":         {kind: actUnary, unary: graph.Unary{Fn: graph.Silu}},
+	"swish":        {kind: actUnary, unary: graph.Unary{Fn: graph.Silu}},
+	"gelu":         {kind: actUnary, unary: graph.Unary{Fn: graph.Gelu}},
+	"hard_sigmoid": {kind: actUnary, unary: graph.Unary{Fn: graph.HardSigmoid}},
+	"hard_silu":    {kind: actUnary, unary: graph.Unary{Fn: graph.HardSwish}},
+	"hard_swish":   {kind: actUnary, unary: graph.Unary{Fn: graph.HardSwish}},
+	"exponential":  {kind: actUnary, unary: graph.Unary{Fn: graph.Exp}},
+	"softplus":     {kind: actUnary, unary: graph.Unary{Fn: graph.Softplus}},
 	"softmax":      {kind: actSoftmax},
 }
 
@@ -89,6 +95,8 @@ func parseAct(raw json.RawMessage) (act, error) {
 			return reluLayer(o.Config)
 		case "LeakyReLU":
 			return leakyLayer(o.Config)
+		case "ELU":
+			return eluLayer(o.Config)
 		case "function":
 			raw = o.Config
 		default:
@@ -124,12 +132,16 @@ func reluLayer(config json.RawMessage) (act, error) {
 		return act{}, fmt.Errorf("threshold: %w", err)
 	}
 	switch {
-	case threshold != 0:
-		return act{}, fmt.Errorf("a threshold of %g is not supported", threshold)
-	case c.Max != nil && slope != 0:
-		return act{}, fmt.Errorf("max_value together with negative_slope is not supported")
+	case threshold != 0 || c.Max != nil && slope != 0: // f(x) = x from the threshold to max, slope*(x - threshold) below
+		if c.Max == nil {
+			inf := float32(math.Inf(1))
+			c.Max = &inf
+		}
+		return composed("ReLU", func(c2 *nn.Context, x *graph.Value) *graph.Value {
+			return generalReLU(c2, x, float32(slope), float32(threshold), *c.Max)
+		}), nil
 	case c.Max != nil:
-		return act{actUnary, graph.Unary{Fn: graph.Clip, A: 0, B: *c.Max}}, nil
+		return act{kind: actUnary, unary: graph.Unary{Fn: graph.Clip, A: 0, B: *c.Max}}, nil
 	case slope != 0:
 		return leaky(slope)
 	}
@@ -163,7 +175,7 @@ func leaky(slope float64) (act, error) {
 	if !(slope >= 0) {
 		return act{}, fmt.Errorf("a negative_slope of %g is not supported", slope)
 	}
-	return act{actUnary, graph.Unary{Fn: graph.LeakyRelu, A: float32(slope)}}, nil
+	return act{kind: actUnary, unary: graph.Unary{Fn: graph.LeakyRelu, A: float32(slope)}}, nil
 }
 
 // number reads a number that may also be an array of one, as Keras 2 writes

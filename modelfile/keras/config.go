@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -28,8 +29,10 @@ type spec struct {
 	name   string
 	layers []*layerSpec
 	input  string // the input layer; "" in a Sequential without one
-	output ref
-	shape  []int // of the input without the batch, 0 where it is free; nil if unknown
+	output ref    // the answer, one of outputs
+	// outputs are all of them, in the file's order; nil stands for output alone.
+	outputs []ref
+	shape   []int // of the input without the batch, 0 where it is free; nil if unknown
 }
 
 // layerSpec describes a layer and its calls.
@@ -41,6 +44,8 @@ type layerSpec struct {
 	calls  [][]ref // the inputs of each call
 	sub    *spec   // of a model used as a layer
 	frozen bool
+	op     *operation      // of a function called on a tensor; then
+	nodes  json.RawMessage // its inbound_nodes
 }
 
 // Bounds on untrusted configs.
@@ -68,6 +73,7 @@ type rawModel struct {
 
 // parseSpec reads a config: Keras 3's, or the legacy one of .h5 files.
 func parseSpec(b []byte) (*spec, error) {
+	b = plainJSON(b)
 	// Parts that are kept unchanged and written again must have readable numbers.
 	var whole any
 	if err := json.Unmarshal(b, &whole); err != nil {
@@ -83,6 +89,43 @@ func parseSpec(b []byte) (*spec, error) {
 		return nil, fmt.Errorf("keras: the model's config: %w", err)
 	}
 	return s, nil
+}
+
+// plainJSON replaces NaN and Infinity, which Python writes and reads, by null. They
+// are in initializers, constraints and the like, which nothing here needs.
+func plainJSON(b []byte) []byte {
+	if !bytes.Contains(b, []byte("NaN")) && !bytes.Contains(b, []byte("Infinity")) {
+		return b
+	}
+	out := make([]byte, 0, len(b))
+	inText := false
+	for i := 0; i < len(b); {
+		c := b[i]
+		switch {
+		case inText && c == '\\' && i+1 < len(b):
+			out = append(out, c, b[i+1])
+			i += 2
+			continue
+		case c == '"':
+			inText = !inText
+		case !inText:
+			n := 0
+			for _, word := range []string{"NaN", "-Infinity", "Infinity"} {
+				if bytes.HasPrefix(b[i:], []byte(word)) {
+					n = len(word)
+					break
+				}
+			}
+			if n > 0 {
+				out = append(out, "null"...)
+				i += n
+				continue
+			}
+		}
+		out = append(out, c)
+		i++
+	}
+	return out
 }
 
 func isModel(class string) bool {
@@ -171,6 +214,14 @@ func parseLayer(raw json.RawMessage, depth int, count *int) (*layerSpec, error) 
 	}
 	l.frozen = common.Trainable != nil && !*common.Trainable
 	var err error
+	if l.sub == nil && isOperation(o) {
+		var refs []ref
+		if l.op, refs, err = parseOperation(o); err != nil {
+			return nil, fmt.Errorf("%s %s: %w", l.class, l.name, err)
+		}
+		l.calls, l.nodes = [][]ref{refs}, o.Inbound
+		return l, nil
+	}
 	if l.calls, err = parseNodes(o.Inbound); err != nil {
 		return nil, fmt.Errorf("%s %s: %w", l.class, l.name, err)
 	}
@@ -287,32 +338,49 @@ func tensorsIn(raw json.RawMessage, refs *[]ref) error {
 	return err
 }
 
-// one reads input_layers or output_layers, which must name one tensor.
-func one(raw json.RawMessage, what string) (ref, error) {
+// refsOf reads input_layers or output_layers: one tensor, a list of them, or, of a
+// model with named ones, an object.
+func refsOf(raw json.RawMessage, what string) ([]ref, error) {
+	raw = bytes.TrimSpace(raw)
 	var list []json.RawMessage
-	if err := json.Unmarshal(raw, &list); err != nil {
-		return ref{}, fmt.Errorf("%s: %w", what, err)
+	if len(raw) > 0 && raw[0] == '{' {
+		named := map[string]json.RawMessage{}
+		if err := json.Unmarshal(raw, &named); err != nil {
+			return nil, fmt.Errorf("%s: %w", what, err)
+		}
+		for _, k := range slices.Sorted(maps.Keys(named)) {
+			list = append(list, named[k])
+		}
+	} else if err := json.Unmarshal(raw, &list); err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	if len(list) > 0 && bytes.HasPrefix(bytes.TrimSpace(list[0]), []byte(`"`)) {
 		list = []json.RawMessage{raw}
 	}
-	if len(list) != 1 {
-		return ref{}, fmt.Errorf("it has %d %s, only models with one are supported", len(list), what)
+	if len(list) == 0 || len(list) > maxLayers {
+		return nil, fmt.Errorf("it has %d %s", len(list), what)
 	}
-	r, err := parseRef(list[0])
-	if err != nil {
-		return r, fmt.Errorf("%s: %w", what, err)
+	out := make([]ref, len(list))
+	for i, l := range list {
+		var err error
+		if out[i], err = parseRef(l); err != nil {
+			return nil, fmt.Errorf("%s: %w", what, err)
+		}
 	}
-	return r, nil
+	return out, nil
 }
 
 // connect checks the references of a functional model.
 func (s *spec) connect(m rawModel, names map[string]*layerSpec) error {
-	in, err := one(m.InputLayers, "inputs")
+	ins, err := refsOf(m.InputLayers, "inputs")
 	if err != nil {
 		return err
 	}
-	if s.output, err = one(m.OutputLayers, "outputs"); err != nil {
+	if len(ins) != 1 {
+		return fmt.Errorf("it has %d inputs, only models with one are supported: save the part that takes the picture as a model of its own", len(ins))
+	}
+	in := ins[0]
+	if s.outputs, err = refsOf(m.OutputLayers, "outputs"); err != nil {
 		return err
 	}
 	l := names[in.layer]
@@ -326,7 +394,10 @@ func (s *spec) connect(m rawModel, names map[string]*layerSpec) error {
 	}
 	// A model used as a layer counts its own making as node 0 in some
 	// versions: then its calls are 1, 2, …
-	refs := []*ref{&s.output}
+	var refs []*ref
+	for i := range s.outputs {
+		refs = append(refs, &s.outputs[i])
+	}
 	last := map[string]int{}
 	for _, l := range s.layers {
 		for _, call := range l.calls {
@@ -353,7 +424,16 @@ func (s *spec) connect(m rawModel, names map[string]*layerSpec) error {
 			return fmt.Errorf("call %d of layer %s does not exist", r.node, r.layer)
 		}
 	}
+	s.output = s.outputs[0]
 	return nil
+}
+
+// ends are all outputs.
+func (s *spec) ends() []ref {
+	if len(s.outputs) == 0 {
+		return []ref{s.output}
+	}
+	return s.outputs
 }
 
 // chain connects the layers of a Sequential.
@@ -504,10 +584,21 @@ func (s *spec) order() ([]*layerSpec, error) {
 		at   ref
 		next int
 	}
-	stack := []frame{{at: s.output}}
-	state[s.output] = open
-	met[s.output.layer] = 0
-	for len(stack) > 0 {
+	var stack []frame
+	ends := s.ends()
+	for len(stack) > 0 || len(ends) > 0 {
+		if len(stack) == 0 {
+			end := ends[0]
+			ends = ends[1:]
+			if state[end] != 0 {
+				continue
+			}
+			state[end] = open
+			if _, ok := met[end.layer]; !ok {
+				met[end.layer] = len(met)
+			}
+			stack = append(stack, frame{at: end})
+		}
 		f := &stack[len(stack)-1]
 		inputs := byName[f.at.layer].calls[f.at.node]
 		if f.next == len(inputs) {

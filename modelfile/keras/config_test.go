@@ -33,13 +33,17 @@ func TestRefusals(t *testing.T) {
 		"subclass":         {`{"class_name": "MyModel", "config": {}}`, "MyModel"},
 		"channels first":   {sequential(picture, `Conv2D "filters": 2, "kernel_size": 3, "data_format": "channels_first"`), "channels_first"},
 		"padding":          {sequential(picture, `Conv2D "filters": 2, "kernel_size": 3, "padding": "causal"`), "causal"},
-		"activation":       {sequential(picture, `Activation "activation": "selu"`), "selu"},
+		"activation":       {sequential(picture, `Activation "activation": "sparsemax"`), "sparsemax"},
 		"kernel too large": {sequential(picture, `Conv2D "filters": 2, "kernel_size": 9`), "does not fit"},
 		"no filters":       {sequential(picture, `Conv2D "filters": 0, "kernel_size": 3`), "filters"},
 		"groups":           {sequential(picture, `Conv2D "filters": 4, "kernel_size": 3, "groups": 2`), "groups"},
 		"axis":             {sequential(picture, `BatchNormalization "axis": 1`), "axis"},
 		"reshape":          {sequential(picture, `Reshape "target_shape": [5, 5]`), "target_shape"},
-		"threshold":        {sequential(picture, `ReLU "threshold": 1.0`), "threshold"},
+		"threshold":        {sequential(picture, `ReLU "threshold": [1.0, 2.0]`), "threshold"},
+		"resizing":         {sequential(picture, `Resizing "height": 4, "width": 4, "interpolation": "lanczos3"`), "lanczos3"},
+		"group norm":       {sequential(picture, `GroupNormalization "groups": 2`), "2 groups"},
+		"shared axes":      {sequential(picture, `PReLU "shared_axes": [4]`), "shared_axes"},
+		"layer norm":       {sequential(picture, `LayerNormalization "axis": 4`), "axis"},
 		"huge":             {sequential(picture, `Flatten "x": 0`, `Dense "units": 999999999`), "units"},
 		"no input shape":   {sequential(`Flatten "x": 0`), "shape of its input"},
 		"no layers":        {`{"class_name": "Sequential", "config": {"layers": []}}`, "no layers"},
@@ -54,9 +58,12 @@ func TestRefusals(t *testing.T) {
 			{"class_name": "InputLayer", "name": "i", "config": {"batch_shape": [null, 4, 4, 2]}, "inbound_nodes": []},
 			{"class_name": "ReLU", "name": "b", "config": {}, "inbound_nodes": [[["other", 0, 0, {}]]]}],
 			"input_layers": [["i", 0, 0]], "output_layers": [["b", 0, 0]]}}`, "other"},
-		"two outputs": {`{"class_name": "Functional", "config": {"name": "m", "layers": [
+		"no outputs": {`{"class_name": "Functional", "config": {"name": "m", "layers": [
 			{"class_name": "InputLayer", "name": "i", "config": {"batch_shape": [null, 4, 4, 2]}, "inbound_nodes": []}],
-			"input_layers": [["i", 0, 0]], "output_layers": [["i", 0, 0], ["i", 0, 0]]}}`, "outputs"},
+			"input_layers": [["i", 0, 0]], "output_layers": []}}`, "0 outputs"},
+		"two inputs": {`{"class_name": "Functional", "config": {"name": "m", "layers": [
+			{"class_name": "InputLayer", "name": "i", "config": {"batch_shape": [null, 4, 4, 2]}, "inbound_nodes": []}],
+			"input_layers": [["i", 0, 0], ["i", 0, 0]], "output_layers": [["i", 0, 0]]}}`, "2 inputs"},
 	} {
 		if _, err := Parse([]byte(c.config)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, c.want)

@@ -14,6 +14,8 @@ import (
 type architecture struct {
 	Keras json.RawMessage `json:"keras"` // its config
 	BGR   bool            `json:"bgr,omitempty"`
+	// Output is the answer of a model with several outputs, "" of others.
+	Output string `json:"output,omitempty"`
 }
 
 // IsArchitecture reports whether a model file's description of its network
@@ -35,7 +37,10 @@ func FromArchitecture(b json.RawMessage) (*Model, error) {
 		return nil, err
 	}
 	m.BGR = a.BGR
-	return m, nil
+	if a.Output != "" {
+		err = m.SetOutput(a.Output)
+	}
+	return m, err
 }
 
 // File returns the model as the content of our own model file. A network of
@@ -64,7 +69,11 @@ func (m *Model) File() (*weights.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.Architecture, err = json.Marshal(architecture{config, m.BGR})
+	a := architecture{Keras: config, BGR: m.BGR}
+	if names := m.Outputs(); len(names) > 1 {
+		a.Output = names[0]
+	}
+	f.Architecture, err = json.Marshal(a)
 	return f, err
 }
 

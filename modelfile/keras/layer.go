@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/nn"
@@ -131,8 +132,11 @@ func (plain) variables() []variable { return nil }
 // newLayer makes the layer of a class.
 func newLayer(class string, config json.RawMessage) (layer, error) {
 	make, ok := classes[class]
+	if class != "RandomCrop" && strings.HasPrefix(class, "Random") || slices.Contains(passives, class) {
+		return &passive{name: class}, nil
+	}
 	if !ok {
-		return nil, fmt.Errorf("layers of this class are not supported")
+		return nil, fmt.Errorf("layers of this class are not supported; those that are: %s, and augmentation", strings.Join(Layers(), ", "))
 	}
 	if len(config) == 0 {
 		config = json.RawMessage("{}")
@@ -178,13 +182,32 @@ var classes = map[string]func(json.RawMessage) (layer, error){
 	"Rescaling":              newRescaling,
 	"Normalization":          newNormalization,
 	"UpSampling2D":           newUpsampling,
+	"SeparableConv2D":        newSeparable,
+	"SeparableConvolution2D": newSeparable,
+	"Convolution2D":          newConv,
+	"Conv2DTranspose":        newTransposed,
+	"PReLU":                  newPReLU,
+	"ELU":                    func(c json.RawMessage) (layer, error) { return activationOf(eluLayer(c)) },
+	"ThresholdedReLU":        func(c json.RawMessage) (layer, error) { return activationOf(thresholdedLayer(c)) },
+	"LayerNormalization":     newNorm("LayerNormalization"),
+	"RMSNormalization":       newNorm("RMSNormalization"),
+	"GroupNormalization":     newNorm("GroupNormalization"),
+	"UnitNormalization":      newNorm("UnitNormalization"),
+	"Average": func(json.RawMessage) (layer, error) {
+		return &average{elementwise{fn: graph.Add, name: "Average"}}, nil
+	},
+	"CenterCrop": newResizing(true),
+	"Resizing":   newResizing(false),
+	"Lambda":     lambda,
 }
 
 // Layers lists the classes of layers that can be read, sorted.
 func Layers() []string {
 	var names []string
 	for n := range classes {
-		names = append(names, n)
+		if n != "Lambda" && !strings.HasPrefix(n, "Convolution") && n != "SeparableConvolution2D" { // older names
+			names = append(names, n)
+		}
 	}
 	slices.Sort(names)
 	return names

@@ -122,8 +122,8 @@ func (l *conv) variables() []variable {
 	return vs
 }
 
-// Forward implements [nn.Module].
-func (l *conv) Forward(c *nn.Context, x *graph.Value) *graph.Value {
+// window returns the convolution of an input.
+func (l *conv) window(c *nn.Context, x *graph.Value) graph.Conv2d {
 	if len(x.Shape) != 4 {
 		c.Failf("want an image [N C H W], got %v", x.Shape)
 	}
@@ -133,6 +133,12 @@ func (l *conv) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 		op.PadTop, op.PadBottom = samePad(x.Shape[2], l.KernelH, op.StrideH, op.DilationH)
 		op.PadLeft, op.PadRight = samePad(x.Shape[3], l.KernelW, op.StrideW, op.DilationW)
 	}
+	return op
+}
+
+// Forward implements [nn.Module].
+func (l *conv) Forward(c *nn.Context, x *graph.Value) *graph.Value {
+	op := l.window(c, x)
 	var b *graph.Value
 	if l.Bias != nil {
 		b = c.Param(l.Bias)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"math"
 	"regexp"
@@ -114,6 +115,13 @@ func readArchive(r io.ReaderAt, size int64) (*Model, error) {
 		n := w.UncompressedSize64
 		if n != w.CompressedSize64 || at < 0 || at > size || n > uint64(size-at) {
 			return nil, fmt.Errorf("keras: %s is not within the archive", weightsMember)
+		}
+		sum := crc32.NewIEEE()
+		if _, err := io.Copy(sum, io.NewSectionReader(r, at, int64(n))); err != nil {
+			return nil, fmt.Errorf("keras: %s: %w", weightsMember, err)
+		}
+		if sum.Sum32() != w.CRC32 {
+			return nil, fmt.Errorf("keras: the checksum of %s is wrong: the file is damaged", weightsMember)
 		}
 		h, err = hdf5.NewReader(io.NewSectionReader(r, at, int64(n)), int64(n))
 		if err != nil {
@@ -336,7 +344,7 @@ func (m *Model) groups() []named {
 	used := map[string]int{}
 	var out []named
 	for _, l := range m.layers {
-		if l.class == "InputLayer" && m.spec.class == classSequential {
+		if l.class == "InputLayer" && m.spec.class == classSequential || l.op != nil {
 			continue
 		}
 		class := l.class

@@ -44,8 +44,8 @@ type Model struct {
 	// Info is what our own files hold besides what Keras reads.
 	Info Info
 
-	spec   *spec
-	layers []*layerSpec // in Keras's order
+	spec   *spec        `key:"-"`
+	layers []*layerSpec `key:"-"` // in Keras's order
 	calls  []call
 	inputs []int // Keras's shape of the input
 	shapes map[ref][]int
@@ -88,7 +88,9 @@ func buildFrom(s *spec, shape []int, inner bool) (*Model, error) {
 	byName := map[string]*layerSpec{}
 	for _, l := range m.layers {
 		byName[l.name] = l
-		if l.sub == nil {
+		if l.op != nil {
+			m.Modules[l.name] = l.op
+		} else if l.sub == nil {
 			made, err := newLayer(l.class, l.config)
 			if err != nil {
 				return nil, fmt.Errorf("keras: layer %s of class %s: %w", l.name, l.class, err)
@@ -133,10 +135,10 @@ func buildFrom(s *spec, shape []int, inner bool) (*Model, error) {
 		}
 	}
 	m.foldPadding()
-	if !inner {
-		m.Final = m.takeFinal()
+	if inner {
+		return m, nil
 	}
-	return m, nil
+	return m, m.choose("")
 }
 
 // buildCall makes a layer's parameters at its first call, and returns the
@@ -236,7 +238,7 @@ func (m *Model) users(layer string) []call {
 			}
 		}
 	}
-	if n != 1 || m.spec.output.layer == layer {
+	if n != 1 || slices.ContainsFunc(m.spec.ends(), func(r ref) bool { return r.layer == layer }) {
 		return nil
 	}
 	return out
@@ -300,7 +302,7 @@ func (m *Model) nonNegative(r ref) bool {
 // takeFinal removes the softmax or sigmoid at the end and returns its name.
 func (m *Model) takeFinal() string {
 	out := m.spec.output
-	if len(m.shapes[out]) != 1 || m.users(out.layer) != nil || out.node != 0 {
+	if len(m.shapes[out]) != 1 || out.node != 0 {
 		return ""
 	}
 	for _, c := range m.calls {
@@ -346,6 +348,9 @@ func (m *Model) Input() tensor.Shape {
 	}
 	return tensor.Shape{m.inputs[2], m.inputs[0], m.inputs[1]}
 }
+
+// FixedSize reports whether the config declares the height and width of the images.
+func (m *Model) FixedSize() bool { return !slices.Contains(m.spec.shape, 0) }
 
 // Classes returns the number of logits, 0 if the output is no vector.
 func (m *Model) Classes() int {

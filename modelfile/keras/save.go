@@ -198,6 +198,12 @@ func (m *Model) object(legacy bool) (object, error) {
 			o["name"] = l.name
 			o["inbound_nodes"] = m.nodes(l)
 		}
+		if l.op != nil {
+			o["inbound_nodes"] = l.nodes
+			if !legacy {
+				o["module"] = "keras.src.ops.numpy"
+			}
+		}
 		layers = append(layers, o)
 	}
 	c["layers"] = layers
@@ -206,7 +212,14 @@ func (m *Model) object(legacy bool) (object, error) {
 		return m.layerObject("keras", classSequential, c, legacy), nil
 	}
 	c["input_layers"] = []any{s.input, 0, 0}
-	c["output_layers"] = []any{s.output.layer, s.output.node, 0}
+	outputs := []any{}
+	for _, r := range s.ends() {
+		outputs = append(outputs, []any{r.layer, r.node, 0})
+	}
+	c["output_layers"] = outputs
+	if len(outputs) == 1 {
+		c["output_layers"] = outputs[0]
+	}
 	o := m.layerObject("keras.src.models.functional", classFunctional, c, legacy)
 	if !legacy {
 		o["registered_name"] = classFunctional

@@ -39,16 +39,25 @@ func (m *Model) Deferred() bool {
 			return true
 		}
 	}
+	for _, q := range m.integers {
+		if q.Deferred() {
+			return true
+		}
+	}
 	return false
 }
 
 // deferred returns an initializer as a tensor that is read later, or nil if that
 // is impossible or would save next to nothing.
 func (x *external) deferred(t *tensorProto, r role) (*tensor.Tensor, error) {
-	if x.src == nil || r != roleWeight || !t.elem.isFloat() || len(t.dims) < 2 || !t.hasRaw || t.location == 1 {
+	wanted := r == roleWeight && t.elem.isFloat() || r == roleInteger && t.elem.bytes() == 1
+	if x.src == nil || !wanted || len(t.dims) < 2 || !t.hasRaw && t.location != 1 {
 		return nil, nil
 	}
 	shape, err := sized(t.dims)
+	if err == nil && t.location == 1 && shape.Numel() >= minDeferred {
+		return x.deferredOutside(t, shape)
+	}
 	if err != nil || shape.Numel() < minDeferred || len(t.raw) != shape.Numel()*t.elem.bytes() {
 		return nil, nil // decode reports what is wrong
 	}
@@ -65,7 +74,24 @@ func (x *external) deferred(t *tensorProto, r role) (*tensor.Tensor, error) {
 	}, shape...)
 }
 
-// readFloats reads elements that lie in a file from at on.
+// deferredOutside is deferred for a tensor that is in another file.
+func (x *external) deferredOutside(t *tensorProto, shape tensor.Shape) (*tensor.Tensor, error) {
+	location, f, offset, err := x.place(t, int64(shape.Numel())*int64(t.elem.bytes()))
+	if err != nil {
+		return nil, fmt.Errorf("tensor %q: %w", t.name, err)
+	}
+	x.kept[location] = true
+	elem, name := t.elem, t.name
+	return tensor.Deferred(func(dst []float32) error {
+		if err := readFloats(f, offset, elem, dst); err != nil {
+			return fmt.Errorf("%s: tensor %q: %w", f.Name(), name, err)
+		}
+		return nil
+	}, shape...)
+}
+
+// readFloats reads elements that lie in a file from at on: floats, or integers of
+// a byte.
 func readFloats(r io.ReaderAt, at int64, elem elemType, dst []float32) error {
 	size := elem.bytes()
 	chunk := make([]byte, min(len(dst)*size, 128<<10))
@@ -75,7 +101,13 @@ func readFloats(r io.ReaderAt, at int64, elem elemType, dst []float32) error {
 		if _, err := r.ReadAt(b, at); err != nil {
 			return err
 		}
-		(&static{elem: elem, f: dst[:n]}).fill(b)
+		if elem.isFloat() {
+			(&static{elem: elem, f: dst[:n]}).fill(b)
+		} else {
+			for i, v := range b {
+				dst[i] = float32(wrap(elem, int64(v)))
+			}
+		}
 		dst, at = dst[n:], at+int64(len(b))
 	}
 	return steadyfile.Check(r)

@@ -63,9 +63,11 @@ func TestErrors(t *testing.T) {
 		want []string
 	}{
 		{"unknown operator", file(13, []*nodeProto{op("NonMaxSuppression", []string{"x"})}), []string{"the node", "NonMaxSuppression", "13"}},
-		{"another domain", file(13, []*nodeProto{{name: "f", op: "FusedConv", domain: "com.microsoft", in: []string{"x"}, out: []string{"y"}}}), []string{"com.microsoft.FusedConv"}},
+		{"another domain", file(13, []*nodeProto{{name: "f", op: "Conv", domain: "com.microsoft.nchwc", in: []string{"x"}, out: []string{"y"}}}), []string{"com.microsoft.nchwc.Conv", "basic"}},
+		{"onnxruntime's", file(13, []*nodeProto{{name: "f", op: "Attention", domain: "com.microsoft", in: []string{"x"}, out: []string{"y"}}}), []string{"com.microsoft.Attention", "basic"}},
+		{"other classifiers", file(13, []*nodeProto{{name: "f", op: "SVMClassifier", domain: "ai.onnx.ml", in: []string{"x"}, out: []string{"y"}}}), []string{"ai.onnx.ml.SVMClassifier", "only networks"}},
 		{"scale of the graph", file(13, []*nodeProto{op("QuantizeLinear", []string{"x", "x"})}), []string{"the node", "the scale", "known"}},
-		{"integers", file(13, []*nodeProto{op("QLinearConv", []string{"x", "s"})}), []string{"quantized", "integer"}},
+		{"integers", file(13, []*nodeProto{op("QLinearConv", []string{"x", "s"})}), []string{"the node", "QLinearConv"}},
 		{"old", file(6, []*nodeProto{op("Relu", []string{"x"})}), []string{"opset 6", "7 to"}},
 		{"missing value", file(13, []*nodeProto{op("Add", []string{"x", "gone"})}), []string{"the node", "Add", "opset 13", "gone"}},
 		{"inputs", file(13, []*nodeProto{op("Conv", []string{"x"})}), []string{"the node", "Conv", "1 inputs"}},
@@ -136,7 +138,8 @@ func TestExternalStaysInside(t *testing.T) {
 	}
 	for _, e := range [][2]string{{"offset", "-1"}, {"offset", "999"}, {"length", "999"}, {"length", "-5"}, {"offset", "x"}, {"offset", "9223372036854775807"}} {
 		w := &tensorProto{name: "w", dims: []int64{32}, elem: elemFloat, location: 1, external: []entryProto{{"location", "good"}, {e[0], e[1]}}}
-		x := &external{dir: inside, files: map[string][]byte{}}
+		x := newExternal()
+		x.dir = inside
 		if _, err := x.decode(w); err == nil {
 			t.Errorf("%v: no error", e)
 		}
@@ -194,7 +197,7 @@ func TestIf(t *testing.T) {
 		{op: "Equal", in: []string{"c", "two"}, out: []string{"b"}},
 		op("If", []string{"b"}, branch("then_branch", "Relu"), branch("else_branch", "Sigmoid")),
 	}, intsOf("one", 1), intsOf("two", 2))
-	m, err := fromProto(p, &external{})
+	m, err := fromProto(p, newExternal())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +228,7 @@ func TestGelu(t *testing.T) {
 		} else {
 			nodes = append(nodes, &nodeProto{op: "Mul", in: []string{"x", "c"}, out: []string{"d"}}, op("Mul", []string{"d", "half"}))
 		}
-		m, err := fromProto(file(13, nodes, floatsOf("root", []float32{1.4142135}), floatsOf("one", []float32{1}), floatsOf("half", []float32{c.half})), &external{})
+		m, err := fromProto(file(13, nodes, floatsOf("root", []float32{1.4142135}), floatsOf("one", []float32{1}), floatsOf("half", []float32{c.half})), newExternal())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -239,7 +242,7 @@ func TestGelu(t *testing.T) {
 func TestFixed(t *testing.T) {
 	p := file(13, []*nodeProto{op("Reshape", []string{"x", "s"})})
 	p.graph.inputs = append(p.graph.inputs, &valueProto{name: "s", elem: elemInt64})
-	m, err := fromProto(p, &external{})
+	m, err := fromProto(p, newExternal())
 	if err != nil {
 		t.Fatal(err)
 	}

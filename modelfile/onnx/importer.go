@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -21,6 +22,7 @@ type importer struct {
 
 	vals    map[string]value
 	names   map[*graph.Value]*nn.Param // parameters that are in use
+	used    map[string]bool            // names that are taken by a node, or wanted
 	consts  map[*static]*graph.Value
 	batch   int // of this trace
 	written int // that the file declares, 0 if dynamic
@@ -48,16 +50,57 @@ func (e *NotStaticError) Error() string {
 	return fmt.Sprintf("%s, %q, must be known when the model is loaded", e.What, e.Input)
 }
 
-// run evaluates the graph on its inputs and returns the outputs. Mistakes are
-// panics with a *graph.Error, see graph.Try.
-func (im *importer) run(inputs map[string]*graph.Value) []value {
+// run evaluates what the wanted values need on the graph's inputs, and returns
+// them. Mistakes are panics with a *graph.Error, see graph.Try.
+func (im *importer) run(inputs map[string]*graph.Value, wanted []string) []value {
 	im.vals, im.consts = map[string]value{}, map[*static]*graph.Value{}
 	im.names = map[*graph.Value]*nn.Param{}
+	nodes := im.m.proto.graph.nodes
+	lives := live(nodes, wanted)
+	im.used = usedNames(nodes, lives, wanted)
 	for _, v := range im.m.inputs {
-		im.input(v, inputs[v.name])
+		if inputs[v.name] != nil || im.used[v.name] || im.m.fixed[v.name] != nil {
+			im.input(v, inputs[v.name])
+		}
 	}
-	out := im.nodes(im.m.proto.graph)
-	return out
+	for _, p := range nodes {
+		if lives[p] {
+			im.node(p)
+		}
+	}
+	return im.outputs(wanted)
+}
+
+// usedNames are the names that live nodes take, or that are wanted.
+func usedNames(nodes []*nodeProto, lives map[*nodeProto]bool, wanted []string) map[string]bool {
+	used := map[string]bool{}
+	var use func(nodes []*nodeProto)
+	use = func(nodes []*nodeProto) {
+		for _, n := range nodes {
+			if lives != nil && !lives[n] {
+				continue
+			}
+			for _, name := range n.in {
+				used[name] = true
+			}
+			for _, a := range n.attrs {
+				if a.g != nil {
+					outer := lives
+					lives = nil // all of a branch
+					use(a.g.nodes)
+					lives = outer
+					for _, o := range a.g.outputs {
+						used[o.name] = true
+					}
+				}
+			}
+		}
+	}
+	use(nodes)
+	for _, w := range wanted {
+		used[w] = true
+	}
+	return used
 }
 
 func (im *importer) input(v *valueProto, x *graph.Value) {
@@ -69,10 +112,12 @@ func (im *importer) input(v *valueProto, x *graph.Value) {
 	switch {
 	case v.other != "":
 		fail(fmt.Errorf("it is %s, not a tensor", v.other))
-	case !v.elem.isFloat():
+	case v.elem != 0 && !v.elem.isFloat() && (x == nil || x.DType != tensor.Float32):
 		fail(fmt.Errorf("it is of type %v, and the graph computes with floating point alone: %w", v.elem, &NotStaticError{v.name, "the input"}))
 	case x == nil:
 		fail(fmt.Errorf("it is not fed"))
+	case v.elem != 0 && v.elem.bytes() == 0:
+		fail(fmt.Errorf("it is of type %v, which is not supported", v.elem))
 	case x.DType != tensor.Float32:
 		fail(fmt.Errorf("it is fed with %v, it must be float32", x.Type))
 	}
@@ -88,23 +133,45 @@ func (im *importer) input(v *valueProto, x *graph.Value) {
 			im.batch, im.written = x.Shape[0], int(v.dims[0])
 		}
 	}
-	im.vals[v.name] = value{dyn: x, elem: v.elem}
+	elem := v.elem
+	if elem == 0 { // not declared
+		elem = elemFloat
+	}
+	im.vals[v.name] = value{dyn: x, elem: elem}
 }
 
-// nodes evaluates the nodes of g, or of a branch, and returns its outputs.
+// nodes evaluates the nodes of a branch and returns its outputs.
 func (im *importer) nodes(g *graphProto) []value {
 	for _, p := range g.nodes {
 		im.node(p)
 	}
-	out := make([]value, len(g.outputs))
+	names := make([]string, len(g.outputs))
 	for i, o := range g.outputs {
-		v, ok := im.lookup(o.name)
+		names[i] = o.name
+	}
+	return im.outputs(names)
+}
+
+func (im *importer) outputs(names []string) []value {
+	out := make([]value, len(names))
+	for i, name := range names {
+		v, ok := im.lookup(name)
 		if !ok {
-			panic(&graph.Error{Op: "ONNX output " + o.name, Err: fmt.Errorf("no node makes it")})
+			err := im.m.unread[name]
+			if err == nil {
+				err = errors.New("no node makes it")
+			}
+			panic(&graph.Error{Op: "ONNX output " + name, Err: err})
 		}
 		out[i] = v
 	}
 	return out
+}
+
+// integers is a tensor of integers that DequantizeLinear reads, as float32.
+type integers struct {
+	*tensor.Tensor
+	elem elemType
 }
 
 // lookup returns what a name stands for. Parameters enter the graph when they
@@ -115,6 +182,11 @@ func (im *importer) lookup(name string) (value, bool) {
 	}
 	if s, ok := im.m.consts[name]; ok {
 		return value{st: s, elem: s.elem}, true
+	}
+	if q, ok := im.m.integers[name]; ok {
+		v := value{dyn: im.g.Const(q.Tensor), elem: q.elem}
+		im.vals[name] = v
+		return v, true
 	}
 	if p, ok := im.m.Params[name]; ok {
 		v := value{dyn: im.param(p), elem: elemFloat}
@@ -160,9 +232,9 @@ func (im *importer) node(p *nodeProto) {
 	if n.path == "" {
 		n.path = p.name
 	}
-	def, ok := operators[p.op]
-	if !ok || !isONNX(p.domain) {
-		n.failf("operator %s%s is not supported", domainPrefix(p.domain), p.op)
+	def, ok := operators[p.key()]
+	if !ok {
+		n.failf("operator %s is not supported", p.key())
 	}
 	n.ins = make([]value, len(p.in))
 	given := 0
@@ -171,6 +243,9 @@ func (im *importer) node(p *nodeProto) {
 			continue // left out
 		}
 		v, ok := im.lookup(name)
+		if err := im.m.unread[name]; !ok && err != nil {
+			n.failf("its input %q: %w", name, err)
+		}
 		if !ok {
 			n.failf("its input %q is made by no node before it", name)
 		}
@@ -214,9 +289,18 @@ func domainPrefix(domain string) string {
 	return domain + "."
 }
 
+// version returns the opset by which the node is read: the model's, or its
+// function's.
+func (n *node) version() int64 {
+	if n.nodeProto.version > 0 {
+		return n.nodeProto.version
+	}
+	return n.m.opset
+}
+
 // failf stops with an error that names the node, its operator and the opset.
 func (n *node) failf(format string, args ...any) {
-	err := fmt.Errorf("opset %d: %w", n.m.opset, fmt.Errorf(format, args...))
+	err := fmt.Errorf("opset %d: %w", n.version(), fmt.Errorf(format, args...))
 	panic(&graph.Error{Path: n.path, Op: "ONNX " + n.op, Err: err})
 }
 
@@ -296,7 +380,8 @@ func (n *node) put(i int, v value) {
 	}
 }
 
-// set makes v the first output, of the first input's type.
+// set makes v the first output, of the first input's type if that is of
+// floating-point numbers.
 func (n *node) set(v *graph.Value) {
 	elem := elemFloat
 	if len(n.ins) > 0 && n.ins[0].elem.isFloat() {
@@ -305,13 +390,21 @@ func (n *node) set(v *graph.Value) {
 	n.put(0, value{dyn: v, elem: elem})
 }
 
+// same makes v the first output, of the first input's type, which may be of whole
+// numbers: for operators that move elements and do not compute with them.
+func (n *node) same(v *graph.Value) { n.put(0, value{dyn: v, elem: n.ins[0].elem}) }
+
+// moved returns input i for an operator that moves elements: unlike [node.x], it
+// may be of whole numbers, which the graph holds as float32.
+func (n *node) moved(i int) *graph.Value { return n.dynamic(n.must(i)) }
+
 func (n *node) fold(s *static) { n.put(0, value{st: s, elem: s.elem}) }
 
 // only fails if an output beyond the first is used by anything: what we do not
 // compute must not be missed.
 func (n *node) only(why string) {
 	for i, o := range n.out {
-		if i > 0 && o != "" {
+		if i > 0 && o != "" && n.used[o] {
 			n.failf("output %d, %q: %s", i, o, why)
 		}
 	}
@@ -415,7 +508,7 @@ func (n *node) axes(as []int64, rank int) []int {
 // it on; nil if they are not given.
 func (n *node) axesOf(since int64, i, rank int) []int {
 	var as []int64
-	if n.m.opset >= since {
+	if n.version() >= since {
 		if !n.has(i) {
 			return nil
 		}

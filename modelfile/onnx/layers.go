@@ -36,6 +36,7 @@ const (
 	roleShift                // trained, of a normalization
 	roleMean                 // a running mean, not trained
 	roleVariance             // a running variance, not trained
+	roleInteger              // quantized, read by DequantizeLinear alone
 	roleConst                // part of the computation's form
 )
 
@@ -50,6 +51,10 @@ func inputRole(op string, i int) role {
 		return roleWeight
 	case "Mul":
 		return roleScale
+	case "DequantizeLinear":
+		if i == 0 {
+			return roleInteger
+		}
 	case "BatchNormalization", "InstanceNormalization", "LayerNormalization":
 		if i < 5 {
 			return [...]role{roleConst, roleScale, roleShift, roleMean, roleVariance}[i]
@@ -155,10 +160,12 @@ func (m *Model) layers() {
 		dyn[v.name] = true
 	}
 	used := map[string]bool{"": true}
+	next := map[string]int{} // the number that the next node of a path gets
 	for i, n := range m.proto.graph.nodes {
 		path := m.pathOf(n, i)
-		for base, k := path, 1; used[path]; k++ {
-			path = base + "_" + strconv.Itoa(k)
+		for base := path; used[path]; {
+			next[base]++
+			path = base + "_" + strconv.Itoa(next[base])
 		}
 		used[path] = true
 		m.paths[n] = path
@@ -230,7 +237,7 @@ func (m *Model) findHead() *head {
 		}
 	}
 	h := &head{}
-	at := g.outputs[0].name
+	at := m.answers[0].value
 	for range 8 {
 		n := maker[at]
 		if n == nil || len(n.in) == 0 {
@@ -286,7 +293,7 @@ func (m *Model) findHead() *head {
 // linear layer.
 func (m *Model) Head() (weight, bias string, classes int, err error) {
 	if m.head == nil {
-		return "", "", 0, fmt.Errorf("onnx: the output %q does not come from a linear layer that nothing else uses", m.proto.graph.outputs[0].name)
+		return "", "", 0, fmt.Errorf("onnx: the output %q does not come from a linear layer that nothing else uses", m.Answer())
 	}
 	return m.head.weight, m.head.bias, m.Params[m.head.weight].Shape[m.head.classes], nil
 }
@@ -317,8 +324,8 @@ func (m *Model) SetClasses(n int, seed uint64) error {
 	if bias != "" {
 		m.Params[bias] = newParam(roleWeight, tensor.New(n))
 	}
-	for _, o := range m.proto.graph.outputs[:1] {
-		if o.known && len(o.dims) > 0 {
+	for _, o := range m.proto.graph.outputs {
+		if o.name == m.answers[0].value && o.known && len(o.dims) > 0 {
 			o.dims[len(o.dims)-1] = int64(n)
 		}
 	}

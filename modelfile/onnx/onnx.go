@@ -49,10 +49,17 @@ type Model struct {
 	proto  *modelProto
 	consts map[string]*static // initializers that are not parameters
 	fixed  map[string]*static // inputs whose values are known
-	paths  map[*nodeProto]string
-	opset  int64
-	inputs []*valueProto // that are not initializers
-	head   *head
+	// integers are large quantized weights that are still in the file.
+	integers map[string]*integers
+	paths    map[*nodeProto]string
+	opset    int64
+	inputs   []*valueProto // that are not initializers
+	head     *head
+	// answers are the outputs; the first is what Forward computes.
+	answers []*answer
+	texts   map[string][]string // initializers of texts
+	unread  map[string]error    // initializers that no number can be made of, and why
+	fit     *fit                // how pictures are fed; nil feeds the input as the file declares it
 	// elements is the number of elements of all initializers.
 	elements int
 }
@@ -105,7 +112,9 @@ func read(r io.ReaderAt, size int64, opt ReadOptions) (*Model, error) {
 		return nil, fmt.Errorf("the file is larger than %d bytes, which no ONNX file can be", MaxFileSize)
 	}
 	var data []byte
-	ext := &external{files: map[string][]byte{}, path: opt.Path}
+	ext := newExternal()
+	ext.path = opt.Path
+	defer ext.close()
 	if opt.Path != "" {
 		ext.dir = filepath.Dir(opt.Path)
 	}
@@ -127,7 +136,7 @@ func read(r io.ReaderAt, size int64, opt ReadOptions) (*Model, error) {
 }
 
 // Decode reads a model from memory, where all tensors must be inside.
-func Decode(data []byte) (*Model, error) { return decode(data, &external{files: map[string][]byte{}}) }
+func Decode(data []byte) (*Model, error) { return decode(data, newExternal()) }
 
 func decode(data []byte, ext *external) (*Model, error) {
 	proto, err := (&decoder{}).model(data)
@@ -149,12 +158,21 @@ func fromProto(p *modelProto, ext *external) (*Model, error) {
 		return nil, fmt.Errorf("%w: its graph has %d nodes and %d outputs", errDamaged, len(p.graph.nodes), len(p.graph.outputs))
 	case p.graph.sparse > 0:
 		return nil, fmt.Errorf("sparse initializers are not supported: %d in the file", p.graph.sparse)
-	case p.functions > 0:
-		return nil, fmt.Errorf("the file defines %d custom functions: export it with functions inlined (onnx.inliner.inline_local_functions)", p.functions)
+	}
+	outputs := map[string]bool{}
+	for _, o := range p.graph.outputs {
+		if outputs[o.name] {
+			return nil, fmt.Errorf("%w: two outputs are called %q", errDamaged, o.name)
+		}
+		outputs[o.name] = true
+	}
+	if err := p.inline(); err != nil {
+		return nil, err
 	}
 	m := &Model{
 		Params: map[string]*nn.Param{}, Layers: map[string]*Layer{},
-		proto: p, consts: map[string]*static{}, fixed: map[string]*static{}, paths: map[*nodeProto]string{},
+		proto: p, consts: map[string]*static{}, fixed: map[string]*static{}, integers: map[string]*integers{}, paths: map[*nodeProto]string{},
+		texts: map[string][]string{}, unread: map[string]error{},
 	}
 	for _, o := range p.opsets {
 		if o.domain == "" || o.domain == "ai.onnx" {
@@ -164,7 +182,13 @@ func fromProto(p *modelProto, ext *external) (*Model, error) {
 	if m.opset < MinOpset || m.opset > MaxOpset {
 		return nil, fmt.Errorf("the file uses opset %d; opsets %d to %d are read (onnx.version_converter converts)", m.opset, MinOpset, MaxOpset)
 	}
-	if err := m.refuse(p.graph.nodes); err != nil {
+	for _, t := range p.graph.initializers {
+		if len(t.strings) > 0 {
+			m.texts[t.name] = t.strings
+		}
+	}
+	m.answers = m.findAnswers()
+	if err := m.refuse(); err != nil {
 		return nil, err
 	}
 	if err := m.initializers(ext); err != nil {
@@ -191,7 +215,15 @@ func (m *Model) initializers(ext *external) error {
 			return err
 		} else if value != nil {
 			m.elements += value.Numel()
-			m.Params[t.name] = newParam(role, value)
+			if role == roleInteger {
+				m.integers[t.name] = &integers{value, t.elem}
+			} else {
+				m.Params[t.name] = newParam(role, value)
+			}
+			continue
+		}
+		if t.elem.bytes() == 0 { // of texts, complex or packed numbers: perhaps nothing needs it
+			m.unread[t.name] = fmt.Errorf("its elements are of type %v, which is not supported", t.elem)
 			continue
 		}
 		s, err := ext.decode(t)
@@ -199,7 +231,7 @@ func (m *Model) initializers(ext *external) error {
 			return err
 		}
 		m.elements += s.shape.Numel()
-		if role == roleConst || role == roleNone || !s.elem.isFloat() || len(s.f) < 1 {
+		if role == roleConst || role == roleNone || role == roleInteger || !s.elem.isFloat() || len(s.f) < 1 {
 			m.consts[t.name] = s
 			continue
 		}
@@ -332,16 +364,23 @@ func (m *Model) Fix(input string, t *tensor.Tensor) error {
 	return fmt.Errorf("onnx: no input %q", input)
 }
 
-// Forward implements [nn.Module]: it computes the model's first output from
-// its only input.
+// Forward implements [nn.Module]: it computes [Model.Answer] from the only
+// input. After [Model.FitPictures] it takes pictures [N C H W] and gives
+// [N classes].
 func (m *Model) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	in, err := m.onlyInput()
 	if err != nil {
 		c.Failf("%v", err)
 	}
-	im := &importer{m: m, g: c.Graph(), c: c, training: c.Training, param: c.Param, running: c.Running}
-	out := im.run(map[string]*graph.Value{in.name: x})
-	return im.dynamic(out[0])
+	run := func(x *graph.Value) *graph.Value {
+		im := &importer{m: m, g: c.Graph(), c: c, training: c.Training, param: c.Param, running: c.Running}
+		out := im.run(map[string]*graph.Value{in.name: x}, []string{m.answers[0].value})
+		return im.dynamic(out[0])
+	}
+	if m.fit == nil {
+		return run(x)
+	}
+	return m.fit.forward(c.Graph(), x, run)
 }
 
 // Graph writes the model's inference as a new graph, with inputs of the given
@@ -383,7 +422,11 @@ func (m *Model) graph(inputs map[string]graph.Type) (g *graph.Graph, outs []valu
 			in[name] = v
 		}
 		im := &importer{m: m, g: g, param: param, running: param}
-		outs = im.run(in)
+		var wanted []string
+		for _, o := range m.proto.graph.outputs {
+			wanted = append(wanted, o.name)
+		}
+		outs = im.run(in, wanted)
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("onnx: %w", err)

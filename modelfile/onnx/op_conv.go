@@ -134,11 +134,58 @@ func conv(n *node) {
 	g := n.spatial(x, w.Shape[2:])
 	x, w = n.wide(x), n.wide(w)
 	g.same(size(x))
+	x, w = n.cropTaps(x, w, &g)
 	in := []*graph.Value{x, w}
 	if n.has(2) {
 		in = append(in, n.x(2))
 	}
 	n.set(n.narrow(n.do(n.conv2d(g), in...), g))
+}
+
+// cropTaps leaves out the rows and columns of a dilated kernel that meet padding
+// alone, with their padding: by dilation, a small file could ask for pictures of any
+// size that are nearly all padding.
+func (n *node) cropTaps(x, w *graph.Value, g *geometry) (*graph.Value, *graph.Value) {
+	for a := range 2 {
+		extent, k, d := x.Shape[2+a], g.kernel[a], g.dilated[a]
+		if d == 1 || g.before[a]+g.after[a] <= extent {
+			continue
+		}
+		room := extent + g.before[a] + g.after[a] - (k-1)*d - 1
+		if room < 0 {
+			continue // the operator reports it
+		}
+		last := room / g.stride[a] * g.stride[a] // where the last window begins
+		lo, hi := k, -1
+		for r := range k { // tap r reads r*d-before to last+r*d-before
+			if r*d-g.before[a] < extent && last+r*d-g.before[a] >= 0 {
+				lo, hi = min(lo, r), max(hi, r)
+			}
+		}
+		if hi < 0 { // all is padding; one tap is as good as any
+			lo, hi = 0, 0
+		}
+		if lo == 0 && hi == k-1 {
+			continue
+		}
+		w = n.do(graph.Slice{Axis: 2 + a, Start: lo, Count: hi - lo + 1, Step: 1}, w)
+		count := last/g.stride[a] + 1
+		g.kernel[a] = hi - lo + 1
+		g.before[a] -= lo * d
+		g.after[a] = (count-1)*g.stride[a] + (g.kernel[a]-1)*d + 1 - extent - g.before[a]
+		if g.kernel[a] == 1 {
+			g.dilated[a] = 1
+		}
+		if cut := -g.before[a]; cut > 0 && cut < x.Shape[2+a] {
+			x = n.do(graph.Slice{Axis: 2 + a, Start: cut, Count: x.Shape[2+a] - cut, Step: 1}, x)
+			g.before[a] = 0
+		}
+		if cut := -g.after[a]; cut > 0 && cut < x.Shape[2+a] {
+			x = n.do(graph.Slice{Axis: 2 + a, Start: 0, Count: x.Shape[2+a] - cut, Step: 1}, x)
+			g.after[a] = 0
+		}
+	}
+	return x, w
 }
 
 // convTranspose is the gradient of a convolution to its input.
@@ -218,15 +265,15 @@ func (n *node) window(x *graph.Value, g *geometry) graph.Window {
 
 func maxPool(n *node) {
 	n.only("the indices of the maxima are not computed")
-	x := n.x(0)
+	x := n.moved(0)
 	g := n.spatial(x, nil)
 	x = n.wide(x)
 	w := n.window(x, &g)
 	if g.dilated == [2]int{1, 1} {
-		n.set(n.narrow(n.g.Must(graph.MaxPool2d{Window: w}, x)[0], g))
+		n.same(n.narrow(n.g.Must(graph.MaxPool2d{Window: w}, x)[0], g))
 		return
 	}
-	n.set(n.narrow(n.dilatedMax(x, g, w), g))
+	n.same(n.narrow(n.dilatedMax(x, g, w), g))
 }
 
 // dilatedMax is the maximum over the taps of the window, each a slice of the

@@ -12,7 +12,7 @@ var unaryFns = map[string]graph.UnaryFn{
 }
 
 func unary(n *node) {
-	if n.allStatic() && n.foldUnary() {
+	if n.allStatic() && n.foldUnary() || n.logic() {
 		return
 	}
 	x := n.x(0)
@@ -47,11 +47,8 @@ func unary(n *node) {
 		switch mode := n.attrString("approximate", "none"); mode {
 		case "none":
 			n.set(n.unary(graph.Gelu, x))
-		case "tanh": // x/2 * (1 + tanh(√(2/π) * (x + 0.044715 x³)))
-			cube := n.binary(graph.Mul, x, n.unary(graph.Square, x))
-			in := n.binary(graph.Add, x, n.affine(cube, 0.044715, 0))
-			t := n.unary(graph.Tanh, n.affine(in, float32(math.Sqrt(2/math.Pi)), 0))
-			n.set(n.binary(graph.Mul, n.affine(x, 0.5, 0), n.affine(t, 1, 1)))
+		case "tanh":
+			n.set(n.tanhGelu(x))
 		default:
 			n.failf("the approximation %q is not known", mode)
 		}
@@ -70,6 +67,16 @@ func unary(n *node) {
 	case "Selu":
 		y := n.elu(x, n.attrFloat("alpha", 1.6732632), 1)
 		n.set(n.affine(y, n.attrFloat("gamma", 1.050701), 0))
+	case "ThresholdedRelu": // x where x > alpha, else 0
+		a := n.attrFloat("alpha", 1)
+		n.set(n.binary(graph.Mul, x, n.step(n.affine(x, 1, -a))))
+	case "Shrink": // x-bias where x > lambd, x+bias where x < -lambd, else 0
+		lambda, bias := n.attrFloat("lambd", 0.5), n.attrFloat("bias", 0)
+		high := n.binary(graph.Mul, n.affine(x, 1, -bias), n.step(n.affine(x, 1, -lambda)))
+		low := n.binary(graph.Mul, n.affine(x, 1, bias), n.step(n.affine(x, -1, -lambda)))
+		n.set(n.binary(graph.Add, high, low))
+	case "Sign":
+		n.set(n.binary(graph.Sub, n.step(x), n.step(n.affine(x, -1, 0))))
 	case "Mish":
 		n.set(n.binary(graph.Mul, x, n.unary(graph.Tanh, n.unary(graph.Softplus, x))))
 	case "Swish":
@@ -83,6 +90,14 @@ func unary(n *node) {
 	}
 }
 
+// tanhGelu is x/2 * (1 + tanh(√(2/π) * (x + 0.044715 x³))).
+func (n *node) tanhGelu(x *graph.Value) *graph.Value {
+	cube := n.binary(graph.Mul, x, n.unary(graph.Square, x))
+	in := n.binary(graph.Add, x, n.affine(cube, 0.044715, 0))
+	t := n.unary(graph.Tanh, n.affine(in, float32(math.Sqrt(2/math.Pi)), 0))
+	return n.binary(graph.Mul, n.affine(x, 0.5, 0), n.affine(t, 1, 1))
+}
+
 // elu is max(x, 0) + alpha*(e^(scale*min(x, 0)) - 1).
 func (n *node) elu(x *graph.Value, alpha, scale float32) *graph.Value {
 	low := n.binary(graph.Min, x, n.g.Scalar(0))
@@ -90,6 +105,16 @@ func (n *node) elu(x *graph.Value, alpha, scale float32) *graph.Value {
 		low = n.affine(low, scale, 0)
 	}
 	return n.binary(graph.Add, n.unary(graph.Relu, x), n.affine(n.unary(graph.Exp, low), alpha, -alpha))
+}
+
+// step is 1 where x > 0, else 0: the positive part times a number that makes even
+// the smallest one larger than 1, up to 1.
+func (n *node) step(x *graph.Value) *graph.Value {
+	y := n.unary(graph.Relu, x)
+	for range 2 { // the smallest normal number is 2^-126
+		y = n.clip(n.affine(y, 1<<63, 0), 0, 1)
+	}
+	return y
 }
 
 // slopes is x where x > 0, else slope*x.
@@ -121,6 +146,9 @@ var binaryFns = map[string]graph.BinaryFn{
 
 func arithmetic(n *node) {
 	if n.allStatic() && n.foldBinary() {
+		return
+	}
+	if n.logic() {
 		return
 	}
 	fn, ok := binaryFns[n.op]
@@ -222,7 +250,7 @@ func variadic(n *node) {
 
 func clip(n *node) {
 	lo, hi := float32(math.Inf(-1)), float32(math.Inf(1))
-	if n.m.opset < 11 {
+	if n.version() < 11 {
 		n.set(n.clip(n.x(0), n.attrFloat("min", lo), n.attrFloat("max", hi)))
 		return
 	}
@@ -298,8 +326,9 @@ func pow(n *node) {
 		p = -p
 	}
 	whole := float32(math.Floor(float64(p)))
-	if p-whole != 0 && p-whole != 0.5 || p > 16 {
-		n.failf("the exponent %g: only whole and half numbers up to 16 are supported", e[0])
+	if p-whole != 0 && p-whole != 0.5 || p > 16 { // e^(p ln x); of a negative x it is NaN, as it must be
+		n.set(n.unary(graph.Exp, n.affine(n.unary(graph.Log, x), e[0], 0)))
+		return
 	}
 	var y *graph.Value
 	times := func(f *graph.Value) {
@@ -329,19 +358,20 @@ func pow(n *node) {
 	n.set(y)
 }
 
-// where chooses by a known condition.
+// where takes one side if a condition is known and the same everywhere.
 func where(n *node) {
 	if n.allStatic() {
 		n.fold(n.foldWhere())
 		return
 	}
-	c := n.static(0, "the condition")
-	all := len(c.i) > 0
-	for _, v := range c.i {
-		all = all && v == c.i[0]
+	c := n.must(0).st
+	all := c != nil && len(c.i) > 0 && c.elem == elemBool
+	for i := 0; all && i < len(c.i); i++ {
+		all = c.i[i] == c.i[0]
 	}
-	if !all || c.elem != elemBool {
-		n.failf("only a condition that is the same everywhere can choose between values")
+	if !all || !n.must(1).elem.isFloat() || !n.must(2).elem.isFloat() {
+		n.chosen()
+		return
 	}
 	a, b := n.x(1), n.x(2)
 	shape := n.broadcast(n.broadcast(c.shape, a.Shape), b.Shape)
@@ -357,10 +387,10 @@ func where(n *node) {
 // dropout does nothing at inference; in training it drops as the file says.
 func dropout(n *node) {
 	ratio := n.attrFloat("ratio", 0.5)
-	if n.m.opset >= 12 && n.has(1) {
+	if n.version() >= 12 && n.has(1) {
 		ratio = n.number(1, "the ratio")
 	}
-	if n.m.opset >= 12 && n.has(2) {
+	if n.version() >= 12 && n.has(2) {
 		if t := n.ints(2, "training_mode"); len(t) == 1 && t[0] != 0 && ratio != 0 && !n.training {
 			n.failf("the file asks for dropout at inference (training_mode is true): export it in evaluation mode")
 		}

@@ -1,6 +1,9 @@
 package onnx
 
-import "github.com/resnet-go/resnet/tensor"
+import (
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/tensor"
+)
 
 // This file has the operators that give constants, shapes and types.
 
@@ -18,8 +21,16 @@ func cast(n *node) {
 		n.fold(n.foldCast(v.st, to))
 		return
 	}
-	if !to.isFloat() {
-		n.failf("values computed at run time cannot become %v", to)
+	switch {
+	case to.isFloat() && v.elem.isFloat(), v.elem == to, v.elem == elemBool:
+	case to == elemBool:
+		v.dyn = n.do(graph.Compare{Fn: graph.NotEqual}, v.dyn, n.g.Scalar(0))
+	case v.elem.isFloat() && (to == elemInt32 || to == elemInt64):
+		v.dyn = n.do(graph.ToFloat{}, n.do(graph.ToInt{}, v.dyn))
+	case to.isFloat(): // whole numbers of few digits, which float32 holds
+	case !v.elem.isFloat() && to.bytes() > v.elem.bytes() && v.elem == elemUint8, to == elemInt64 && v.elem == elemInt32:
+	default:
+		n.failf("values of type %v computed at run time cannot become %v", v.elem, to)
 	}
 	v.elem = to
 	n.put(0, v)
@@ -34,7 +45,7 @@ func constant(n *node) {
 		if a.t == nil {
 			n.failf("it has no value")
 		}
-		s, err := (&external{}).decode(a.t)
+		s, err := newExternal().decode(a.t)
 		if err != nil {
 			n.failf("%w", err)
 		}
@@ -59,7 +70,7 @@ func constantOfShape(n *node) {
 	}
 	fill := newStatic(elemFloat, tensor.Shape{1})
 	if a := n.attr("value"); a != nil && a.t != nil {
-		if fill, err = (&external{}).decode(a.t); err != nil {
+		if fill, err = newExternal().decode(a.t); err != nil {
 			n.failf("%w", err)
 		}
 		if fill.shape.Numel() != 1 {
@@ -142,7 +153,7 @@ func branch(n *node) {
 	}
 	// Only the branch sees its initializers; names do not repeat.
 	for _, t := range a.g.initializers {
-		s, err := (&external{}).decode(t)
+		s, err := newExternal().decode(t)
 		if err != nil {
 			n.failf("%w", err)
 		}

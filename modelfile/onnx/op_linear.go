@@ -94,12 +94,18 @@ func matMul(n *node) {
 // batchNormalization keeps its parameters and statistics, so that it can be
 // trained.
 func batchNormalization(n *node) {
+	trained := n.attrInt("training_mode", 0) != 0
+	if trained && !n.training && !n.varies(0) {
+		n.normalizeConstant() // standardized weights: the batch is known
+		return
+	}
 	n.only("statistics of a batch are not computed: export the model in evaluation mode")
-	if n.attrInt("training_mode", 0) != 0 && !n.training {
+	if trained && !n.training {
 		n.failf("the file normalizes by the batch's statistics (training_mode is 1): export the model in evaluation mode")
 	}
-	if n.m.opset < 9 && n.attrInt("spatial", 1) == 0 {
-		n.failf("statistics for each pixel (spatial is 0) are not supported")
+	if s := n.shape(1); n.version() < 9 && n.attrInt("spatial", 1) == 0 && len(s) != 1 {
+		n.normalizePixels(s)
+		return
 	}
 	x := n.x(0)
 	eps, momentum := n.attrFloat("epsilon", 1e-5), n.attrFloat("momentum", 0.9)
@@ -128,6 +134,54 @@ func batchNormalization(n *node) {
 		y = n.do(graph.BatchNorm{Eps: eps}, in...)
 	}
 	n.set(n.reshape(y, shape...))
+}
+
+// varies reports whether input i depends on the pictures.
+func (n *node) varies(i int) bool {
+	v := n.must(i)
+	if v.dyn == nil {
+		return false
+	}
+	walk := &batchWalk{n: 1, seen: map[*graph.Node]bool{}, known: map[*graph.Node]bool{}}
+	return walk.depends(v.dyn.Node)
+}
+
+// normalizeConstant is batch norm by the statistics of its own input, over all axes
+// but the second.
+func (n *node) normalizeConstant() {
+	x, scale, shift := n.x(0), n.x(1), n.x(2)
+	if len(x.Shape) < 2 {
+		n.failf("an input %v", x.Shape)
+	}
+	var axes []int
+	wide := make(tensor.Shape, len(x.Shape))
+	for a := range x.Shape {
+		if wide[a] = 1; a != 1 {
+			axes = append(axes, a)
+		}
+	}
+	wide[1] = x.Shape[1]
+	y, _, _ := n.normalize(x, axes, n.attrFloat("epsilon", 1e-5))
+	y = n.binary(graph.Mul, y, n.reshape(scale, wide...))
+	n.set(n.binary(graph.Add, y, n.reshape(shift, wide...)))
+	if len(n.out) > 1 && (n.used[n.out[1]] || len(n.out) > 2 && n.used[n.out[2]]) {
+		n.failf("its running statistics are outputs that something takes: export the model in evaluation mode")
+	}
+}
+
+// normalizePixels is batch norm with statistics for each element of a picture, of
+// the given shape, as opset 7 has it by spatial=0.
+func (n *node) normalizePixels(shape tensor.Shape) {
+	x := n.x(0)
+	in := make([]*graph.Value, 5)
+	for i := 1; i < 5; i++ {
+		if in[i] = n.x(i); !in[i].Shape.Equal(shape) || !shape.Equal(x.Shape[1:]) {
+			n.failf("statistics %v for each pixel (spatial is 0) of an input %v", in[i].Shape, x.Shape)
+		}
+	}
+	scale := n.binary(graph.Mul, in[1], n.unary(graph.Rsqrt, n.affine(in[4], 1, n.attrFloat("epsilon", 1e-5))))
+	y := n.binary(graph.Mul, n.binary(graph.Sub, x, in[3]), scale)
+	n.set(n.binary(graph.Add, y, in[2]))
 }
 
 // normalize computes (x - mean) / sqrt(var + eps) with the statistics over axes.
@@ -183,7 +237,7 @@ func reduce(n *node) {
 	axes := n.axesOf(since, 1, len(shape))
 	keep := n.attrInt("keepdims", 1) != 0
 	if len(axes) == 0 {
-		if n.m.opset >= since && n.attrInt("noop_with_empty_axes", 0) != 0 {
+		if n.version() >= since && n.attrInt("noop_with_empty_axes", 0) != 0 {
 			n.put(0, v)
 			return
 		}
@@ -244,15 +298,20 @@ func softmax(n *node) {
 		}
 		return n.do(graph.Softmax{}, x)
 	}
-	if n.m.opset < 13 {
+	if n.version() < 13 {
 		axis := n.axis(n.attrInt("axis", 1), rank)
 		y := along(n.reshape(x, x.Shape[:axis].Numel(), x.Shape[axis:].Numel()))
 		n.set(n.reshape(y, x.Shape...))
 		return
 	}
 	axis := n.axis(n.attrInt("axis", -1), rank)
-	if axis == rank-1 {
+	if axis == rank-1 && (rank < 3 || x.Shape[1:axis].Numel() > 1) {
 		n.set(along(x))
+		return
+	}
+	if x.Shape[axis+1:].Numel() == 1 { // such as [N C 1 1]: no element moves
+		y := along(n.reshape(x, x.Shape[:axis].Numel(), x.Shape[axis]))
+		n.set(n.reshape(y, x.Shape...))
 		return
 	}
 	perm := make([]int, rank)

@@ -33,9 +33,9 @@ func resize(n *node) {
 	var scales []float32
 	var sizes []int64
 	switch {
-	case n.op == "Upsample" || n.m.opset < 11:
+	case n.op == "Upsample" || n.version() < 11:
 		r.coordinates, r.nearest = "asymmetric", "floor"
-		if n.op == "Upsample" && n.m.opset < 9 {
+		if n.op == "Upsample" && n.version() < 9 {
 			a := n.attr("scales")
 			if a == nil {
 				n.failf("it has no scales")

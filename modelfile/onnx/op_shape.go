@@ -25,7 +25,7 @@ func (n *node) view(shape tensor.Shape) {
 		n.fold(v.st.as(shape))
 		return
 	}
-	n.set(n.reshape(v.dyn, shape...))
+	n.same(n.reshape(v.dyn, shape...))
 }
 
 func flatten(n *node) {
@@ -115,7 +115,7 @@ func transpose(n *node) {
 		n.put(0, n.ins[0])
 		return
 	}
-	n.set(n.do(graph.Permute{Perm: perm}, n.x(0)))
+	n.same(n.do(graph.Permute{Perm: perm}, n.moved(0)))
 }
 
 func squeeze(n *node) {
@@ -139,7 +139,7 @@ func squeeze(n *node) {
 func unsqueeze(n *node) {
 	s := n.shape(0)
 	var as []int64
-	if n.m.opset >= 13 {
+	if n.version() >= 13 {
 		as = n.ints(1, "the axes")
 	} else {
 		as = n.attrInts("axes")
@@ -192,9 +192,9 @@ func concat(n *node) {
 		if v := n.ins[i]; v.st != nil && v.st.shape.Numel() == 0 {
 			continue
 		}
-		in = append(in, n.x(i))
+		in = append(in, n.moved(i))
 	}
-	n.set(n.do(graph.Concat{Axis: axis}, in...))
+	n.same(n.do(graph.Concat{Axis: axis}, in...))
 }
 
 // cut takes elements along an axis, count of them from start by step.
@@ -252,7 +252,7 @@ func (n *node) pick(x *graph.Value, axis int, index []int) *graph.Value {
 func slice(n *node) {
 	s := n.shape(0)
 	var starts, ends, axes, steps []int64
-	if n.m.opset < 10 {
+	if n.version() < 10 {
 		starts, ends, axes = n.attrInts("starts"), n.attrInts("ends"), n.attrInts("axes")
 	} else {
 		starts, ends = n.ints(1, "the starts"), n.ints(2, "the ends")
@@ -316,7 +316,7 @@ func split(n *node) {
 	s := n.shape(0)
 	axis := n.axis(n.attrInt("axis", 0), len(s))
 	parts := n.attrInts("split")
-	if n.m.opset >= 13 {
+	if n.version() >= 13 {
 		parts = nil
 		if n.has(1) {
 			parts = n.ints(1, "the sizes")
@@ -352,7 +352,7 @@ func pad(n *node) {
 	s := n.shape(0)
 	var pads []int64
 	fill := float32(0)
-	if n.m.opset < 11 {
+	if n.version() < 11 {
 		pads, fill = n.attrInts("pads"), n.attrFloat("value", 0)
 	} else {
 		pads = n.ints(1, "the padding")
@@ -378,8 +378,8 @@ func pad(n *node) {
 	p := n.small("the padding", pads, -maxElements, maxElements)
 	mode := n.attrString("mode", "constant")
 	v := n.must(0)
-	if v.elem.isFloat() {
-		v = value{dyn: n.x(0), elem: v.elem}
+	if v.dyn != nil || v.elem.isFloat() {
+		v = value{dyn: n.moved(0), elem: v.elem}
 	}
 	for i, a := range axes {
 		before, after := p[i], p[len(axes)+i]
@@ -458,7 +458,7 @@ func expand(n *node) {
 		n.put(0, n.ins[0])
 		return
 	}
-	n.set(n.do(graph.BroadcastTo{Shape: shape}, n.x(0)))
+	n.same(n.do(graph.BroadcastTo{Shape: shape}, n.moved(0)))
 }
 
 func tile(n *node) {
@@ -492,10 +492,14 @@ func tile(n *node) {
 	n.put(0, v)
 }
 
-// gather takes known positions of an axis.
+// gather takes positions of an axis.
 func gather(n *node) {
 	s := n.shape(0)
 	axis := n.axis(n.attrInt("axis", 0), len(s))
+	if n.must(1).dyn != nil {
+		n.gatherAt()
+		return
+	}
 	n.ints(1, "the positions")
 	at := n.ins[1].st
 	index := make([]int, len(at.i))
@@ -516,7 +520,7 @@ func gather(n *node) {
 	if len(index) == 0 {
 		n.failf("no positions")
 	}
-	n.set(n.reshape(n.pick(n.x(0), axis, index), shape...))
+	n.same(n.reshape(n.pick(n.moved(0), axis, index), shape...))
 }
 
 // depthToSpace moves blocks of channels into the image, SpaceToDepth back.

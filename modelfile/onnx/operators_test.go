@@ -124,7 +124,7 @@ func runNodeTest(t *testing.T, dir string) (op string, o outcome) {
 			proto.opsets[i].version = MinOpset
 		}
 	}
-	m, err := fromProto(proto, &external{})
+	m, err := fromProto(proto, newExternal())
 	if err != nil {
 		o.why = reason(err)
 		return op, o
@@ -317,7 +317,7 @@ func readPB(path string) (*static, error) {
 	if err != nil {
 		return nil, err
 	}
-	return (&external{}).decode(tp)
+	return newExternal().decode(tp)
 }
 
 // report writes the list.

@@ -25,7 +25,8 @@ type modelProto struct {
 	graph     *graphProto
 	opsets    []opsetProto
 	metadata  []entryProto
-	functions int // how many; they are not decoded
+	functions []*functionProto
+	messages  int // parts of the file
 }
 
 type opsetProto struct {
@@ -46,8 +47,19 @@ type graphProto struct {
 
 type nodeProto struct {
 	name, op, domain string
+	overload         string // of a function
 	in, out          []string
 	attrs            []*attrProto
+	version          int64 // of ai.onnx, in the body of a function; 0 is the model's
+}
+
+// functionProto is a function that the file defines.
+type functionProto struct {
+	name, domain, overload string
+	in, out, attrs         []string
+	defaults               []*attrProto
+	nodes                  []*nodeProto
+	opsets                 []opsetProto
 }
 
 // attrProto is an attribute; kind is one of the attr constants.
@@ -96,7 +108,7 @@ type tensorProto struct {
 	floats   []float32
 	ints     []int64 // from int32_data, int64_data or uint64_data
 	doubles  []float64
-	strings  int
+	strings  []string
 	external []entryProto
 	location int64 // 1: external
 }
@@ -262,29 +274,78 @@ func (d *decoder) model(b []byte) (*modelProto, error) {
 			m.graph, err = d.graph(f)
 			return err
 		case 8:
-			if err := d.message(); err != nil {
-				return err
-			}
-			var o opsetProto
-			err := each(f.b, func(f field) error {
-				switch f.num {
-				case 1:
-					return f.str(&o.domain)
-				case 2:
-					return f.int(&o.version)
-				}
-				return nil
-			})
-			m.opsets = append(m.opsets, o)
-			return err
+			return d.opset(f, &m.opsets)
 		case 14:
 			return d.entry(f, &m.metadata)
 		case 25:
-			m.functions++
+			fn, err := d.function(f)
+			m.functions = append(m.functions, fn)
+			return err
 		}
 		return nil
 	})
+	m.messages = d.messages
 	return m, err
+}
+
+func (d *decoder) opset(f field, to *[]opsetProto) error {
+	if err := d.message(); err != nil {
+		return err
+	}
+	var o opsetProto
+	err := each(f.b, func(f field) error {
+		switch f.num {
+		case 1:
+			return f.str(&o.domain)
+		case 2:
+			return f.int(&o.version)
+		}
+		return nil
+	})
+	*to = append(*to, o)
+	return err
+}
+
+func (d *decoder) function(f field) (*functionProto, error) {
+	fn := &functionProto{}
+	if err := d.message(); err != nil {
+		return fn, err
+	}
+	if err := f.want(protowire.BytesType); err != nil {
+		return fn, err
+	}
+	d.depth++ // tensors of its nodes do not alias the file
+	defer func() { d.depth-- }()
+	return fn, each(f.b, func(f field) error {
+		if err := d.message(); err != nil {
+			return err
+		}
+		list := map[protowire.Number]*[]string{4: &fn.in, 5: &fn.out, 6: &fn.attrs}[f.num]
+		switch f.num {
+		case 1:
+			return f.str(&fn.name)
+		case 4, 5, 6:
+			var s string
+			err := f.str(&s)
+			*list = append(*list, s)
+			return err
+		case 7:
+			n, err := d.node(f)
+			fn.nodes = append(fn.nodes, n)
+			return err
+		case 9:
+			return d.opset(f, &fn.opsets)
+		case 10:
+			return f.str(&fn.domain)
+		case 11:
+			a, err := d.attr(f)
+			fn.defaults = append(fn.defaults, a)
+			return err
+		case 13:
+			return f.str(&fn.overload)
+		}
+		return nil
+	})
 }
 
 func (d *decoder) entry(f field, to *[]entryProto) error {
@@ -382,6 +443,8 @@ func (d *decoder) node(f field) (*nodeProto, error) {
 			return err
 		case 7:
 			return f.str(&n.domain)
+		case 8:
+			return f.str(&n.overload)
 		}
 		return nil
 	})
@@ -522,7 +585,13 @@ func (d *decoder) tensor(f field) (*tensorProto, error) {
 		case 5, 7, 11:
 			return f.varints(&t.ints)
 		case 6:
-			t.strings++
+			if err := d.message(); err != nil {
+				return err
+			}
+			var s string
+			err := f.str(&s)
+			t.strings = append(t.strings, s)
+			return err
 		case 8:
 			return f.str(&t.name)
 		case 9:

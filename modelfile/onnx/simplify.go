@@ -62,7 +62,7 @@ func (s *simplifier) number(name string) (float64, bool) {
 	if n := s.maker[name]; n != nil && n.op == "Constant" && len(n.attrs) == 1 {
 		switch a := n.attrs[0]; {
 		case a.t != nil:
-			c, _ = (&external{}).convert(a.t)
+			c, _ = newExternal().convert(a.t)
 		case a.name == "value_float":
 			return float64(a.f), true
 		}

@@ -3,10 +3,7 @@ package onnx
 import (
 	"encoding/binary"
 	"fmt"
-	"io"
 	"math"
-	"os"
-	"path/filepath"
 	"strconv"
 
 	"github.com/resnet-go/resnet/tensor"
@@ -140,17 +137,6 @@ func sized(dims []int64) (tensor.Shape, error) {
 	return shape, nil
 }
 
-// external reads the data of tensors that are in other files than the model.
-type external struct {
-	dir   string // "" if the model did not come from a file
-	files map[string][]byte
-
-	// Of a model whose large weights stay in its file.
-	data []byte      // the whole file
-	src  io.ReaderAt // the file, nil if nothing is deferred
-	path string
-}
-
 // decode converts a tensor of the file.
 func (x *external) decode(t *tensorProto) (*static, error) {
 	s, err := x.convert(t)
@@ -171,7 +157,7 @@ func (x *external) convert(t *tensorProto) (*static, error) {
 	}
 	raw, hasRaw := t.raw, t.hasRaw
 	if t.location == 1 {
-		if raw, err = x.read(t); err != nil {
+		if raw, err = x.read(t, int64(shape.Numel())*int64(size)); err != nil {
 			return nil, err
 		}
 		hasRaw = true
@@ -296,67 +282,4 @@ func wrap(t elemType, x int64) int64 {
 		}
 	}
 	return x
-}
-
-// read returns the bytes of a tensor kept in another file, which must lie in
-// the model's folder or below it.
-func (x *external) read(t *tensorProto) ([]byte, error) {
-	var location string
-	offset, length := int64(0), int64(-1)
-	for _, e := range t.external {
-		var err error
-		switch e.key {
-		case "location":
-			location = e.value
-		case "offset":
-			offset, err = strconv.ParseInt(e.value, 10, 64)
-		case "length":
-			length, err = strconv.ParseInt(e.value, 10, 64)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("external data: %s %q is not a number", e.key, e.value)
-		}
-	}
-	if x.dir == "" {
-		return nil, fmt.Errorf("its data are in the file %q, but the model was not loaded from a folder", location)
-	}
-	if !filepath.IsLocal(filepath.FromSlash(location)) {
-		return nil, fmt.Errorf("external data %q is not in the model's folder", location)
-	}
-	data, ok := x.files[location]
-	if !ok {
-		var err error
-		if data, err = x.open(location); err != nil {
-			return nil, fmt.Errorf("external data: %w", err)
-		}
-		x.files[location] = data
-	}
-	if offset < 0 || offset > int64(len(data)) {
-		return nil, fmt.Errorf("external data: offset %d is outside %s of %d bytes", offset, location, len(data))
-	}
-	if length < 0 {
-		length = int64(len(data)) - offset
-	}
-	if length > int64(len(data))-offset {
-		return nil, fmt.Errorf("external data: %d bytes from %d are not in %s of %d bytes", length, offset, location, len(data))
-	}
-	return data[offset : offset+length], nil
-}
-
-// open reads a file of the model's folder. os.Root refuses symbolic links that
-// lead out of it.
-func (x *external) open(location string) ([]byte, error) {
-	root, err := os.OpenRoot(x.dir)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	info, err := root.Stat(location)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", location)
-	}
-	return root.ReadFile(location)
 }

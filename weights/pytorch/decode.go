@@ -70,6 +70,18 @@ func (k *sink) put(at int, b []byte) {
 		for i := range len(b) / 2 {
 			k.i[at+i] = int64(int16(le.Uint16(b[2*i:])))
 		}
+	case UInt16:
+		for i := range len(b) / 2 {
+			k.i[at+i] = int64(le.Uint16(b[2*i:]))
+		}
+	case UInt32:
+		for i := range len(b) / 4 {
+			k.i[at+i] = int64(le.Uint32(b[4*i:]))
+		}
+	case UInt64:
+		for i := range len(b) / 8 {
+			k.i[at+i] = int64(le.Uint64(b[8*i:]))
+		}
 	case Int8:
 		for i, x := range b {
 			k.i[at+i] = int64(int8(x))
@@ -127,6 +139,9 @@ func (v *view) read(k *sink, s section) error {
 	if err := s.check(crc32.ChecksumIEEE(b)); err != nil && int64(len(b)) == s.size {
 		return err
 	}
+	if s.big {
+		swap(b, size)
+	}
 	v.gather(k, b)
 	return nil
 }
@@ -143,6 +158,9 @@ func (v *view) stream(k *sink, s section, begin, end int64) error {
 		}
 		if whole && s.hasSum {
 			sum = crc32.Update(sum, crc32.IEEETable, b)
+		}
+		if s.big {
+			swap(b, int64(step))
 		}
 		k.put(int(at-begin)/step, b)
 		at += int64(len(b))

@@ -21,11 +21,14 @@ var notModel = []string{"optimizer", "optim", "optimizer_state_dict", "optimizer
 
 // choose finds the state dict below root and lists its tensors.
 func (r *Reader) choose(root any, want string) error {
-	top, ok := root.(*dict)
+	f := finder{has: map[*dict]bool{}, made: map[*object]*dict{}}
+	top, ok := f.dict(root)
+	if !ok {
+		top, ok = listed(root)
+	}
 	if !ok {
 		return badf("it holds %s, not a dictionary of tensors", describe(root))
 	}
-	f := finder{has: map[*dict]bool{}}
 	type candidate struct {
 		name string
 		d    *dict
@@ -34,7 +37,7 @@ func (r *Reader) choose(root any, want string) error {
 	var found []candidate
 	for k, v := range top.all() {
 		name, ok := k.(string)
-		d, isDict := v.(*dict)
+		d, isDict := f.dict(v)
 		if !ok || !isDict || slices.Contains(notModel, name) || !f.tensors(d, 0) {
 			continue
 		}
@@ -45,9 +48,10 @@ func (r *Reader) choose(root any, want string) error {
 		found = append(found, candidate{name, d, rank})
 	}
 	slices.SortStableFunc(found, func(a, b candidate) int { return a.rank - b.rank })
-	flat := f.direct(top)
+	_, isModule := root.(*object)
+	flat := isModule || f.direct(top)
 	named := len(found) > 0 && found[0].rank < len(preferred)
-	if flat && !named {
+	if isModule || flat && !named {
 		// The top is the state dict; dictionaries in it are parts of it.
 		found = slices.Insert(found, 0, candidate{"", top, 0})
 	}
@@ -56,7 +60,7 @@ func (r *Reader) choose(root any, want string) error {
 	}
 	switch {
 	case want != "":
-		d, err := lookup(top, want)
+		d, err := f.lookup(top, want)
 		if err != nil {
 			return err
 		}
@@ -66,6 +70,9 @@ func (r *Reader) choose(root any, want string) error {
 		r.dict = want
 		return r.take(&f, d)
 	case len(found) == 0:
+		if f.needs != nil {
+			return f.needs
+		}
 		return badf("it holds no dictionary of tensors")
 	case len(found) > 1 && !named && !flat:
 		return badf("it holds several dictionaries of tensors: name one of %s", strings.Join(clipAll(r.dicts), ", "))
@@ -75,14 +82,14 @@ func (r *Reader) choose(root any, want string) error {
 }
 
 // lookup follows a dotted name.
-func lookup(d *dict, path string) (*dict, error) {
+func (f *finder) lookup(d *dict, path string) (*dict, error) {
 	for _, part := range strings.Split(path, ".") {
 		v, ok := d.get(part)
-		next, isDict := v.(*dict)
+		next, isDict := f.dict(v)
 		if !ok || !isDict {
 			var names []string
 			for k, v := range d.all() {
-				if _, isDict := v.(*dict); isDict {
+				if _, isDict := f.dict(v); isDict {
 					names = append(names, fmt.Sprint(k))
 				}
 			}
@@ -115,8 +122,8 @@ func describe(v any) string {
 		return "a list"
 	case string:
 		return "a text"
-	case *opaque:
-		return v.what
+	case *object:
+		return "an object of the class " + clip(v.class)
 	case *global:
 		return v.name
 	}
@@ -126,12 +133,74 @@ func describe(v any) string {
 // finder knows which dictionaries have tensors in them. It looks at each once,
 // and so ends for a dictionary that holds itself.
 type finder struct {
-	has map[*dict]bool
+	has   map[*dict]bool
+	made  map[*object]*dict
+	needs error // a function that would have to make a tensor
+}
+
+// dict returns a value as a dictionary: one, or an object that holds others, such
+// as a whole module.
+func (f *finder) dict(v any) (*dict, bool) {
+	switch v := v.(type) {
+	case *dict:
+		return v, true
+	case *object:
+		d, ok := f.made[v]
+		if !ok {
+			d = v.contents()
+			f.made[v] = d
+		}
+		return d, d.len() > 0
+	}
+	return nil, false
+}
+
+// listed returns a list of objects, such as (state dict, epoch), as a dictionary
+// by their places.
+func listed(v any) (*dict, bool) {
+	var items []any
+	switch v := v.(type) {
+	case tuple:
+		items = v
+	case *list:
+		items = v.items
+	}
+	d := &dict{}
+	for i, item := range items {
+		d.set(strconv.Itoa(i), item) // cannot fail: each place is there once
+	}
+	return d, len(items) > 0
+}
+
+// tensor returns a value as a tensor, nil if it is none.
+func (f *finder) tensor(v any) *view {
+	switch v := v.(type) {
+	case *view:
+		return v
+	case *object:
+		if v.made != nil && f.needs == nil {
+			f.needs = unbuilt(v.made.name)
+		}
+		return v.array()
+	}
+	return nil
+}
+
+// unbuilt is the error for a tensor that an unknown function makes.
+func unbuilt(name string) error {
+	i := strings.LastIndexByte(name, '.')
+	switch name[i+1:] {
+	case "_rebuild_qtensor":
+		return badf("its tensors are quantized integers: load the file in PyTorch and save the state dict of the network before quantization, or call dequantize() on each")
+	case "_rebuild_sparse_tensor", "_rebuild_sparse_csr_tensor":
+		return badf("its tensors are sparse: load the file in PyTorch, call to_dense() on each and save them")
+	}
+	return &GlobalError{Module: name[:max(i, 0)], Name: name[i+1:]}
 }
 
 func (f *finder) direct(d *dict) bool {
 	for _, v := range d.all() {
-		if _, ok := v.(*view); ok {
+		if f.tensor(v) != nil {
 			return true
 		}
 	}
@@ -146,7 +215,7 @@ func (f *finder) tensors(d *dict, depth int) bool {
 	has := f.direct(d)
 	if depth < maxNesting {
 		for _, v := range d.all() {
-			if sub, ok := v.(*dict); ok && f.tensors(sub, depth+1) {
+			if sub, ok := f.dict(v); ok && f.tensors(sub, depth+1) {
 				has = true
 			}
 		}
@@ -207,21 +276,22 @@ func (w *walker) walk(d *dict, prefix string, depth int) error {
 			}
 			name = prefix + name
 		}
-		switch v := v.(type) {
-		case *view:
+		t := w.finder.tensor(v)
+		switch o, _ := v.(*object); {
+		case t != nil && t.dtype.converts():
 			w.names = append(w.names, name)
-			w.views = append(w.views, v)
-		case *dict:
-			if w.finder.tensors(v, depth) {
-				if err := w.walk(v, name+".", depth+1); err != nil {
-					return err
-				}
-			} else {
-				w.reader.ignored = append(w.reader.ignored, name)
-			}
-		default:
-			w.reader.ignored = append(w.reader.ignored, name)
+			w.views = append(w.views, t)
+			continue
+		case o != nil && o.made != nil: // its value cannot be known
+			return unbuilt(o.made.name)
 		}
+		if sub, ok := w.finder.dict(v); ok && t == nil && w.finder.tensors(sub, depth) {
+			if err := w.walk(sub, name+".", depth+1); err != nil {
+				return err
+			}
+			continue
+		}
+		w.reader.ignored = append(w.reader.ignored, name)
 	}
 	return nil
 }

@@ -11,6 +11,10 @@ type storage struct {
 	key   string
 	dtype DType // "" is bytes without type; views give it
 	numel int64 // elements, or bytes if there is no type
+	// inline has the bytes of an array that is in the pickle itself; big is set if
+	// their order is big-endian.
+	inline []byte
+	big    bool
 	// root is the storage that this is a part of, beginning at element first:
 	// a form of views in the oldest files. nil for all others.
 	root  *storage
@@ -32,6 +36,8 @@ type global struct {
 	name string // module.name
 	// call makes a value; nil if the object is not a function.
 	call func(p *unpickler, args tuple) (any, error)
+	// foreign is set for an object that is not in globals.
+	foreign bool
 	// storage is set for a class of storages, whose elements have type dtype ("" for
 	// bytes without type). Otherwise dtype is the type that an object such as
 	// torch.float32 names.
@@ -39,9 +45,8 @@ type global struct {
 	dtype   DType
 }
 
-// globals are all Python objects that a pickle may name, by module.name. The
-// inert ones belong to the numbers and settings that training programs save
-// together with tensors; they become opaque values.
+// globals are the Python objects whose meaning is known, by module.name. All
+// others become [object] values, see unknown.
 var globals = func() map[string]*global {
 	m := map[string]*global{}
 	add := func(g global) { m[g.name] = &g }
@@ -60,16 +65,26 @@ var globals = func() map[string]*global {
 	add(global{name: "torch._utils._rebuild_parameter_with_state", call: parameter(4)})
 	add(global{name: "torch._tensor._rebuild_from_type_v2", call: rebuildFromType})
 	add(global{name: "torch.Tensor"})
-	add(global{name: "torch.nn.parameter.Parameter"})
 	add(global{name: "torch.Size", call: size})
 	add(global{name: "collections.OrderedDict", call: orderedDict})
 	add(global{name: "collections.Counter", call: orderedDict})
-	for _, inert := range []string{
-		"argparse.Namespace", "_codecs.encode", "torch.device", "numpy.dtype",
-		"numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar",
-	} {
-		add(global{name: inert, call: func(*unpickler, tuple) (any, error) { return &opaque{inert}, nil }})
+	for _, name := range []string{"torch.nn.parameter.Parameter", "torch.nn.Parameter", "torch.nn.parameter.Buffer", "torch.autograd.variable.Variable", "torch.autograd.Variable"} {
+		add(global{name: name, call: first})
 	}
+	add(global{name: "torch.jit._pickle.restore_type_tag", call: first})
+	for _, module := range []string{"copyreg", "copy_reg"} {
+		for _, name := range []string{"_reconstructor", "__newobj__", "__newobj_ex__"} {
+			add(global{name: module + "." + name, call: reconstruct})
+		}
+	}
+	add(global{name: "collections.defaultdict", call: func(*unpickler, tuple) (any, error) { return &dict{}, nil }})
+	for _, name := range []string{"builtins", "__builtin__"} {
+		add(global{name: name + ".getattr", call: member(name)})
+		add(global{name: name + ".set", call: first})
+		add(global{name: name + ".frozenset", call: first})
+	}
+	add(global{name: "_codecs.encode", call: encoded})
+	add(global{name: "numpy.dtype", call: numpyDType})
 	return m
 }()
 
@@ -77,7 +92,9 @@ var globals = func() map[string]*global {
 var storageTypes = map[string]DType{
 	"DoubleStorage": Float64, "FloatStorage": Float32, "HalfStorage": Float16, "BFloat16Storage": BFloat16,
 	"LongStorage": Int64, "IntStorage": Int32, "ShortStorage": Int16, "CharStorage": Int8,
-	"ByteStorage": UInt8, "BoolStorage": Bool,
+	"ByteStorage": UInt8, "BoolStorage": Bool, "UInt16Storage": UInt16, "UInt32Storage": UInt32, "UInt64Storage": UInt64,
+	"ComplexFloatStorage": complex64, "ComplexDoubleStorage": complex128,
+	"QInt8Storage": "qint8", "QUInt8Storage": "quint8", "QInt32Storage": "qint32",
 }
 
 // rebuild makes a tensor of (storage, offset, size, stride, …).

@@ -1,6 +1,7 @@
 package pytorch
 
 import (
+	"archive/tar"
 	"archive/zip"
 	"bytes"
 	"encoding/binary"
@@ -97,11 +98,24 @@ func TestHostilePickles(t *testing.T) {
 		{"os.system", proto + named("os", "system") + "(" + text("true") + "tR.", `"os.system"`},
 		{"eval", proto + named("builtins", "eval") + "(" + text("1") + "tR.", `"builtins.eval"`},
 		{"protocol 4 name", "\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R.", `"posix.system"`},
-		{"INST", proto + "(" + text("true") + "ios\nsystem\n.", "operation 0x69"},
-		{"OBJ", proto + "(" + "N" + "o.", "operation 0x6f"},
+		{"INST", proto + "(" + text("true") + "ios\nsystem\n.", `"os.system"`},
+		{"OBJ", proto + "(" + named("os", "system") + text("true") + "o.", `"os.system"`},
+		{"OBJ of nothing", proto + "(o.", "no class"},
+		{"OBJ of None", proto + "(" + "N" + "o.", "cannot be called"},
+		{"NEWOBJ_EX of a function", proto + named("nt", "system") + ")}\x92.", `"nt.system"`},
+		{"a part of a module", proto + named("os.path", "join") + ".", `"os.path.join"`},
+		{"unknown function", one(named("lib", "rebuild") + "(" + good + number(0) + numbers(2) + numbers(1) + "\x89}tR"), `"lib.rebuild"`},
+		{"quantized", one(named("torch._utils", "_rebuild_qtensor") + "(" + good + "tR"), "dequantize"},
+		{"copyreg", proto + named("copyreg", "_reconstructor") + ")R.", "no class"},
+		{"an array beyond its bytes", one(named("numpy.core.multiarray", "_reconstruct") + ")R(K\x01" + numbers(9) +
+			named("numpy", "dtype") + text("f4") + "\x85R" + "\x89C\x04abcdtb"), "no dictionary of tensors"},
+		{"a line that is no number", proto + "Ix\n.", "cannot be read"},
+		{"a string without end", proto + "S'a\n.", "cannot be read"},
+		{"a memo of a text", proto + "gx\n.", "memo"},
+		{"DICT with an odd number", proto + "(Nd.", "without value"},
 		{"EXT1", proto + "\x82\x01.", "operation 0x82"},
-		{"text PERSID", proto + "Pkey\n.", "operation 0x50"},
-		{"NEWOBJ_EX", proto + "\x92.", "operation 0x92"},
+		{"text PERSID", proto + "Pkey\n.", "not described"},
+		{"NEWOBJ_EX", proto + "\x92.", "empty stack"},
 		{"dotted name", proto + named("torch._utils", "_rebuild_tensor_v2.__globals__") + ".", "__globals__"},
 		{"class is called", proto + named("torch", "FloatStorage") + ")R.", "not a function"},
 		{"a number is called", proto + "K\x01)R.", "cannot be called"},
@@ -153,7 +167,7 @@ func TestHostilePickles(t *testing.T) {
 		{"storage in two ways", proto + "}" + text("a") + tensorOf(good, 0, numbers(2), numbers(1)) + "s" +
 			text("b") + tensorOf(storageOf("LongStorage", "0", 1), 0, numbers(1), numbers(1)) + "s.", "two ways"},
 		{"persistent id", proto + text("a") + "Q.", "not described"},
-		{"module's source", proto + "(" + text("module") + "NNNNtQ.", "whole model"},
+		{"module's source", proto + "(" + text("module") + named("os", "system") + "NNNtQ.", `"os.system"`},
 		{"names clash", proto + "}" + text("a.b") + tensorOf(good, 0, numbers(2), numbers(1)) + "s" +
 			text("a") + "}" + text("b") + tensorOf(good, 0, numbers(2), numbers(1)) + "ss.", "two tensors are named"},
 		{"function as type", one(named("torch._tensor", "_rebuild_from_type_v2") + "(" +
@@ -216,7 +230,7 @@ func TestHostileArchives(t *testing.T) {
 	}
 	refuse(t, zipped(t, zip.Deflate, files()), "compressed")
 	refuse(t, zipped(t, zip.Store, files("other/data.pkl", pickle)), "more than one data.pkl")
-	refuse(t, zipped(t, zip.Store, files("archive/byteorder", "big")), `"big"`)
+	refuse(t, zipped(t, zip.Store, files("archive/byteorder", "middle")), `"middle"`)
 	refuse(t, zipped(t, zip.Store, map[string]string{"x.txt": "x"}), "no data.pkl")
 	refuse(t, zipped(t, zip.Store, map[string]string{"a/b/data.pkl": pickle}), "no data.pkl")
 	refuse(t, []byte("PK\x03\x04 and then nothing"), "zip")
@@ -246,6 +260,20 @@ func TestHostileArchives(t *testing.T) {
 		t.Fatal(err)
 	}
 	refuse(t, b.Bytes(), "beyond the end of the file")
+}
+
+// emptyTar is an archive with one member that torch.save would not write.
+func emptyTar(t *testing.T) string {
+	t.Helper()
+	var b strings.Builder
+	w := tar.NewWriter(&b)
+	if err := w.WriteHeader(&tar.Header{Name: "weights.txt", Mode: 0o644}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
 }
 
 func TestHostileStreams(t *testing.T) {
@@ -293,6 +321,7 @@ func TestHostileStreams(t *testing.T) {
 		"version 7":              "\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02K\x07.",
 		"neither a zip archive":  "hello, world",
 		"tar archive":            strings.Repeat("\x00", 257) + "ustar" + strings.Repeat("\x00", 250),
+		"without the member":     emptyTar(t),
 		"no tensor uses":         head + object(f) + keys("k", "x") + block(2, 8),
 		"there twice":            head + object(f) + keys("k", "k") + block(2, 8) + block(2, 8),
 		"no bytes for storage":   head + object(f) + keys(),
@@ -308,6 +337,14 @@ func TestHostileStreams(t *testing.T) {
 	}
 }
 
+func manyClasses(n int) string {
+	var b strings.Builder
+	for i := 0; b.Len() < n; i++ {
+		fmt.Fprintf(&b, "cm\n%x\n", i)
+	}
+	return b.String()
+}
+
 // Opening a file needs at most 128 times the pickle, whatever it does.
 func TestMemoryIsBounded(t *testing.T) {
 	const n = 1 << 18
@@ -318,21 +355,27 @@ func TestMemoryIsBounded(t *testing.T) {
 	tensor := tensorOf(storageOf("FloatStorage", "0", 2), 0, "("+strings.Repeat("K\x00", 16)+"t", "("+strings.Repeat("K\x00", 16)+"t")
 	i := strings.LastIndex(tensor, "R")
 	for name, pickle := range map[string]string{
-		"dictionaries": "\x80\x02" + rep("}"),
-		"lists":        "\x80\x02" + rep("]"),
-		"sets":         "\x80\x02" + rep("\x8f"),
-		"marks":        "\x80\x02" + rep("("),
-		"tuples":       "\x80\x02" + rep("(t"),
-		"nested":       "\x80\x02" + rep(")\x85"),
-		"numbers":      "\x80\x02" + rep("J\x00\x00\x00\x01"),
-		"long numbers": "\x80\x02" + rep("\x8a\x09123456789"),
-		"texts":        "\x80\x02" + rep("\x8c\x01a"),
-		"memo":         "\x80\x02N" + rep("\x94"),
-		"entries":      "\x80\x02" + rep("}NNs"),
-		"entries 2":    "\x80\x02" + rep("}K\x01Ns"),
-		"dicts called": memo(named("collections", "OrderedDict")) + rep("h\x00)R"),
-		"dict copies":  "\x80\x04" + named("collections", "OrderedDict") + "\x94](" + rep("N") + "e\x94" + rep("h\x00h\x01\x85R"),
-		"tensors":      "\x80\x04" + tensor[:strings.Index(tensor, "(")] + "\x94" + tensor[strings.Index(tensor, "("):i] + "\x94" + "R" + rep("h\x00h\x01R"),
+		"dictionaries":    "\x80\x02" + rep("}"),
+		"lists":           "\x80\x02" + rep("]"),
+		"sets":            "\x80\x02" + rep("\x8f"),
+		"marks":           "\x80\x02" + rep("("),
+		"tuples":          "\x80\x02" + rep("(t"),
+		"nested":          "\x80\x02" + rep(")\x85"),
+		"numbers":         "\x80\x02" + rep("J\x00\x00\x00\x01"),
+		"long numbers":    "\x80\x02" + rep("\x8a\x09123456789"),
+		"texts":           "\x80\x02" + rep("\x8c\x01a"),
+		"memo":            "\x80\x02N" + rep("\x94"),
+		"entries":         "\x80\x02" + rep("}NNs"),
+		"entries 2":       "\x80\x02" + rep("}K\x01Ns"),
+		"dicts called":    memo(named("collections", "OrderedDict")) + rep("h\x00)R"),
+		"objects":         memo(named("lib", "C")) + rep("h\x00)R"),
+		"objects made":    memo(named("lib", "C")) + rep("h\x00)\x81}b"),
+		"classes":         "\x80\x02" + rep("ca\nb\n"),
+		"many classes":    "\x80\x02" + manyClasses(n),
+		"numbers as text": "\x80\x02" + rep("I1\n"),
+		"sets made":       "\x80\x02" + rep("(\x91"),
+		"dict copies":     "\x80\x04" + named("collections", "OrderedDict") + "\x94](" + rep("N") + "e\x94" + rep("h\x00h\x01\x85R"),
+		"tensors":         "\x80\x04" + tensor[:strings.Index(tensor, "(")] + "\x94" + tensor[strings.Index(tensor, "("):i] + "\x94" + "R" + rep("h\x00h\x01R"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := archived(t, pickle+"N.", map[string]string{"0": "12345678"})
@@ -356,7 +399,7 @@ func TestMemoryIsBounded(t *testing.T) {
 }
 
 func FuzzReader(f *testing.F) {
-	files, err := filepath.Glob("testdata/torch*/*.pth")
+	files, err := filepath.Glob("testdata/*/*.p*")
 	if err != nil || len(files) == 0 {
 		f.Fatalf("no files: %v", err)
 	}
@@ -378,7 +421,7 @@ func FuzzReader(f *testing.F) {
 // FuzzPickle reaches deeper than FuzzReader: the fuzzer need not keep the
 // archive's checksums right.
 func FuzzPickle(f *testing.F) {
-	files, err := filepath.Glob("testdata/torch*/*.pth")
+	files, err := filepath.Glob("testdata/*/*.p*")
 	if err != nil || len(files) == 0 {
 		f.Fatalf("no files: %v", err)
 	}

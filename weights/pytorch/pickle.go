@@ -6,6 +6,8 @@ import (
 	"iter"
 	"math"
 	"math/big"
+	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -17,8 +19,6 @@ type (
 	rawBuf []byte // bytes
 	// dict keeps the order of its keys.
 	dict struct{ *entries }
-	// opaque is a value that is not needed and was not made.
-	opaque struct{ what string }
 )
 
 // entries are the entries of a dict, nil while it is empty.
@@ -38,7 +38,7 @@ func (d *dict) set(k, v any) error {
 			return badf("a dictionary has the key %s twice", clip(fmt.Sprint(k)))
 		}
 		d.index[k] = len(d.keys)
-	case nil, bool, float64, *big.Int, tuple, *opaque, *global, rawBuf:
+	case nil, bool, float64, *big.Int, tuple, *object, *global, rawBuf:
 	default:
 		return badf("a dictionary has a key that is a list, a dictionary or a tensor")
 	}
@@ -95,7 +95,8 @@ type unpickler struct {
 	marks  []int
 	memo   map[uint32]any
 	persID func(id any) (any, error)
-	copied int // entries that calls have copied
+	others map[string]*global // objects that are not in globals
+	copied int                // entries that calls have copied
 }
 
 // copying counts entries that a call copies. Honest pickles copy each value at
@@ -230,8 +231,8 @@ func (p *unpickler) step(op byte) error {
 	switch op {
 	case 0x80: // PROTO
 		v, err := p.number(1)
-		if err == nil && (v < 2 || v > 5) {
-			err = badf("pickle protocol %d is not one of 2 to 5", v)
+		if err == nil && (v < 1 || v > 5) {
+			err = badf("pickle protocol %d is not one of 1 to 5", v)
 		}
 		return err
 	case 0x95: // FRAME
@@ -264,31 +265,54 @@ func (p *unpickler) step(op byte) error {
 		return err
 	case 'U', 'T': // SHORT_BINSTRING, BINSTRING: texts of Python 2
 		b, err := p.sized(map[byte]uint64{'U': 1, 'T': 4}[op])
-		if err == nil && !utf8.Valid(b) {
-			err = badf("a text is not UTF-8")
-		}
-		p.push(string(b))
+		p.push(python2Text(b))
 		return err
-	case 'C', 'B', 0x8e: // SHORT_BINBYTES, BINBYTES, BINBYTES8
-		b, err := p.sized(map[byte]uint64{'C': 1, 'B': 4, 0x8e: 8}[op])
+	case 'I', 'L', 'F', 'S', 'V': // INT, LONG, FLOAT, STRING, UNICODE: as lines of text
+		return p.lined(op)
+	case 'C', 'B', 0x8e, 0x96: // SHORT_BINBYTES, BINBYTES, BINBYTES8, BYTEARRAY8
+		b, err := p.sized(map[byte]uint64{'C': 1, 'B': 4, 0x8e: 8, 0x96: 8}[op])
 		p.push(rawBuf(append([]byte(nil), b...)))
 		return err
 	case 0x85, 0x86, 0x87, 't': // TUPLE1 to TUPLE3, TUPLE
 		return p.tuple(op)
+	case 'l', 'd', 0x91: // LIST, DICT, FROZENSET
+		return p.marked(op)
+	case '0': // POP
+		if len(p.stack) == p.floor() && len(p.marks) > 0 {
+			_, err := p.popMark()
+			return err
+		}
+		_, err := p.pop()
+		return err
+	case '1': // POP_MARK
+		_, err := p.popMark()
+		return err
+	case '2': // DUP
+		v, err := p.top()
+		p.push(v)
+		return err
 	case 'a', 'e', 0x90: // APPEND, APPENDS, ADDITEMS
 		return p.appends(op)
 	case 's', 'u': // SETITEM, SETITEMS
 		return p.setItems(op)
-	case 'q', 'r', 0x94, 'h', 'j': // BINPUT, LONG_BINPUT, MEMOIZE, BINGET, LONG_BINGET
+	case 'q', 'r', 0x94, 'p', 'h', 'j', 'g': // BINPUT, LONG_BINPUT, MEMOIZE, PUT, BINGET, LONG_BINGET, GET
 		return p.memory(op)
 	case 'c', 0x93: // GLOBAL, STACK_GLOBAL
 		return p.global(op)
 	case 'R', 0x81: // REDUCE, NEWOBJ: both call the object here
 		return p.reduce()
+	case 'i', 'o', 0x92: // INST, OBJ, NEWOBJ_EX
+		return p.instance(op)
 	case 'b':
 		return p.build()
-	case 'Q': // BINPERSID
-		id, err := p.pop()
+	case 'Q', 'P': // BINPERSID, PERSID
+		var id any
+		var err error
+		if op == 'Q' {
+			id, err = p.pop()
+		} else {
+			id, err = p.line()
+		}
 		if err != nil {
 			return err
 		}
@@ -381,7 +405,7 @@ func (p *unpickler) appends(op byte) error {
 	switch l := v.(type) {
 	case *list:
 		l.items = append(l.items, items...)
-	case *opaque:
+	case *object: // a list of a class of its own
 	default:
 		return badf("the pickle appends to something that is not a list")
 	}
@@ -404,6 +428,12 @@ func (p *unpickler) setItems(op byte) error {
 		return err
 	}
 	d, ok := v.(*dict)
+	if o, isObject := v.(*object); isObject { // a dictionary of a class of its own
+		if o.items == nil {
+			o.items = &dict{}
+		}
+		d, ok = o.items, true
+	}
 	if !ok || len(items)%2 != 0 {
 		return badf("the pickle sets items of something that is not a dictionary, or a key without value")
 	}
@@ -423,11 +453,18 @@ func (p *unpickler) memory(op byte) error {
 		n, err = p.number(1)
 	case 'r', 'j':
 		n, err = p.number(4)
+	case 'p', 'g':
+		var text string
+		if text, err = p.line(); err == nil {
+			if n, err = strconv.ParseUint(text, 10, 32); err != nil {
+				err = badf("a place in the memo is %s", clip(text))
+			}
+		}
 	}
 	if err != nil {
 		return err
 	}
-	if op == 'h' || op == 'j' {
+	if op == 'h' || op == 'j' || op == 'g' {
 		v, ok := p.memo[uint32(n)]
 		if !ok {
 			return badf("the pickle recalls value %d, which it did not store", n)
@@ -462,12 +499,32 @@ func (p *unpickler) global(op byte) error {
 			return badf("the pickle names a Python object by something that is not a text")
 		}
 	}
-	g, ok := globals[module+"."+name]
-	if !ok {
-		return &GlobalError{Module: module, Name: name}
-	}
+	g, err := p.find(module, name)
 	p.push(g)
-	return nil
+	return err
+}
+
+// find returns the object of a name. Each name has one, so that a pickle that
+// names a class again and again takes no memory for it.
+func (p *unpickler) find(module, name string) (*global, error) {
+	if g, ok := globals[module+"."+name]; ok {
+		return g, nil
+	}
+	if strings.HasPrefix(module, "torch.cuda") && globals["torch."+name] != nil { // torch.cuda.FloatStorage
+		return globals["torch."+name], nil
+	}
+	if g, ok := p.others[module+"."+name]; ok {
+		return g, nil
+	}
+	g, err := unknown(module, name)
+	if err != nil {
+		return nil, err
+	}
+	if p.others == nil {
+		p.others = map[string]*global{}
+	}
+	p.others[g.name] = g
+	return g, nil
 }
 
 func (p *unpickler) reduce() error {
@@ -475,15 +532,11 @@ func (p *unpickler) reduce() error {
 	if err != nil {
 		return err
 	}
-	g, ok := t[0].(*global)
 	args, isTuple := t[1].(tuple)
-	if !ok || !isTuple {
+	if !isTuple {
 		return badf("the pickle calls something that cannot be called")
 	}
-	if g.call == nil {
-		return badf("the pickle calls %s, which is not a function", g.name)
-	}
-	v, err := g.call(p, args)
+	v, err := p.call(t[0], args)
 	p.push(v)
 	return err
 }
@@ -491,15 +544,25 @@ func (p *unpickler) reduce() error {
 // build sets attributes of an object. Dictionaries have some that are not
 // needed (a state dict's _metadata).
 func (p *unpickler) build() error {
-	if _, err := p.pop(); err != nil {
+	state, err := p.pop()
+	if err != nil {
 		return err
 	}
 	v, err := p.top()
 	if err != nil {
 		return err
 	}
-	switch v.(type) {
-	case *dict, *opaque:
+	switch v := v.(type) {
+	case *dict, *list:
+		return nil
+	case *object:
+		v.state = state
+		return nil
+	case *view: // a parameter of PyTorch before 0.4: (requires_grad, …)
+		if _, ok := state.(tuple); ok {
+			return nil
+		}
+	case *global: // a class with attributes
 		return nil
 	}
 	return badf("the pickle sets attributes of something that has none")

@@ -1,10 +1,15 @@
 // Package pytorch reads and writes the files of torch.save: the zip format of
-// PyTorch 1.6 and later and the older stream of pickles.
+// PyTorch 1.6 and later, the older stream of pickles, and the tar archives of
+// 2016. It writes the first.
 //
 // Such a file is a Python pickle, which is a program. The reader runs only the
 // part of it that builds dictionaries, numbers, texts and tensors, with its own
-// interpreter that cannot call anything: a pickle that names any other Python
-// object is refused with a [GlobalError].
+// interpreter that cannot call anything. Objects of all other classes are the data
+// that the pickle has about them: a whole module, saved instead of its state dict
+// or by TorchScript, gives its parameters and buffers, and what a checkpoint holds
+// beside them is left out. A pickle that names a function which would do harm in
+// Python (os.system, eval), or that needs an unknown function to make a tensor, is
+// refused with a [GlobalError].
 //
 // The reader trusts nothing. Opening a file needs at most 128 times the size of
 // its pickle (limited to 8 MiB; in honest files it has some 100 bytes per tensor),
@@ -13,6 +18,7 @@
 package pytorch
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 
@@ -40,15 +46,16 @@ func badf(format string, args ...any) error {
 	return &FormatError{Problem: fmt.Sprintf(format, args...)}
 }
 
-// GlobalError is a pickle that names a Python object which no tensor needs.
-// Loading such a pickle in Python would run code of that module.
+// GlobalError is a pickle that names a Python object which would do harm, or that
+// needs an unknown function to make a tensor. Loading such a pickle in Python would
+// run code of that module.
 type GlobalError struct {
 	Module, Name string
 }
 
 // Error names the object.
 func (e *GlobalError) Error() string {
-	return fmt.Sprintf("pytorch: the file names the Python object %s, which no tensor needs; it is refused and nothing was run. Save model.state_dict() instead of whole objects",
+	return fmt.Sprintf("pytorch: the file needs the Python object %s, which is not run; the file is refused. Load it in Python, if you trust it, and save model.state_dict()",
 		clip(e.Module+"."+e.Name))
 }
 
@@ -67,11 +74,31 @@ const (
 	Int8     DType = "int8"
 	UInt8    DType = "uint8"
 	Bool     DType = "bool"
+	UInt16   DType = "uint16"
+	UInt32   DType = "uint32"
+	UInt64   DType = "uint64"
+)
+
+// Element types that are known but do not convert.
+const (
+	complex64  DType = "complex64"
+	complex128 DType = "complex128"
 )
 
 var sizes = map[DType]int64{
 	Float64: 8, Float32: 4, Float16: 2, BFloat16: 2,
-	Int64: 8, Int32: 4, Int16: 2, Int8: 1, UInt8: 1, Bool: 1,
+	Int64: 8, Int32: 4, Int16: 2, Int8: 1, UInt8: 1, Bool: 1, UInt16: 2, UInt32: 4, UInt64: 8,
+	complex64: 8, complex128: 16, "complex32": 4, "qint8": 1, "quint8": 1, "qint32": 4,
+	"float8_e4m3fn": 1, "float8_e5m2": 1, "float8_e4m3fnuz": 1, "float8_e5m2fnuz": 1,
+}
+
+// converts reports whether tensors of the type can be read.
+func (d DType) converts() bool {
+	switch d {
+	case Int64, Int32, Int16, Int8, UInt8, Bool, UInt16, UInt32, UInt64:
+		return true
+	}
+	return d.float()
 }
 
 // Size returns the bytes of one element.
@@ -122,6 +149,7 @@ type section struct {
 	size   int64
 	sum    uint32 // CRC-32 of the bytes
 	hasSum bool   // the format has one
+	big    bool   // elements are big-endian
 }
 
 // Open opens a file. Close the reader when done; where tensors of
@@ -167,9 +195,13 @@ func NewReader(ra io.ReaderAt, size int64, opt Options) (*Reader, error) {
 	r := &Reader{src: ra}
 	var root any
 	var err error
-	if string(head[:]) == "PK\x03\x04" {
+	var begin [512]byte
+	switch n, _ := ra.ReadAt(begin[:min(size, 512)], 0); { // what is read short is no tar archive
+	case string(head[:]) == "PK\x03\x04":
 		root, err = r.openZip(ra, size)
-	} else {
+	case isTar(begin[:n]):
+		root, err = r.openTar(ra, size)
+	default:
 		root, err = r.openStream(ra, size)
 	}
 	if err != nil {
@@ -187,7 +219,7 @@ func (r *Reader) checkStorages(size int64) error {
 	total, seen := int64(0), map[string]bool{}
 	for _, e := range r.entries {
 		s := r.views[e.Name].storage
-		if !seen[s.key] {
+		if s.inline == nil && !seen[s.key] {
 			seen[s.key] = true
 			if s.root != nil {
 				s = s.root
@@ -267,7 +299,13 @@ func (r *Reader) read(name string, v *view, k *sink) error {
 	if s.root != nil {
 		s = s.root
 	}
-	b, err := r.box.bytes(s)
+	var b section
+	var err error
+	if s.inline != nil {
+		b = section{ReaderAt: bytes.NewReader(s.inline), size: int64(len(s.inline)), big: s.big}
+	} else {
+		b, err = r.box.bytes(s)
+	}
 	if err == nil {
 		err = v.read(k, b)
 	}

@@ -29,10 +29,7 @@ func (r *Reader) openStream(ra io.ReaderAt, size int64) (any, error) {
 	if _, err := io.ReadFull(io.NewSectionReader(ra, 0, size), b); err != nil {
 		return nil, fmt.Errorf("pytorch: read the pickle: %w", err)
 	}
-	if b[0] != 0x80 {
-		if len(b) > 262 && string(b[257:262]) == "ustar" {
-			return nil, badf("it is a tar archive as PyTorch before 0.1.10 wrote; load and save it with a newer PyTorch")
-		}
+	if b[0] != 0x80 && b[0] != 'L' { // protocol 1 has no mark, its first value is a number
 		return nil, badf("it is neither a zip archive nor a pickle, so it was not written by torch.save")
 	}
 	storages := map[string]*storage{}
@@ -133,8 +130,8 @@ func persistent(known map[string]*storage, id any, stream bool) (any, error) {
 		want = 6
 	}
 	if !ok || len(t) != want || t[0] != "storage" {
-		if ok && len(t) > 0 && t[0] == "module" {
-			return nil, badf("it holds a whole model with its Python source; save model.state_dict() instead")
+		if ok && len(t) > 1 && t[0] == "module" { // a class with its source, of a whole module
+			return t[1], nil
 		}
 		return nil, badf("a storage is not described as torch.save does")
 	}

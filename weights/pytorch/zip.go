@@ -18,6 +18,7 @@ type zipFile struct {
 	size   int64
 	prefix string // NAME/
 	files  map[string]*zip.File
+	big    bool // the elements are big-endian
 }
 
 // extraRecord is where [Write] puts what is not PyTorch's; torch.load does not
@@ -52,8 +53,10 @@ func (r *Reader) openZip(ra io.ReaderAt, size int64) (any, error) {
 	}
 	if order, err := z.small("byteorder", 16); err != nil {
 		return nil, err
-	} else if s := strings.TrimSpace(string(order)); s != "little" && s != "" {
-		return nil, badf("its byte order is %s; only little-endian files can be read", clip(s))
+	} else if s := strings.TrimSpace(string(order)); s == "big" {
+		z.big = true
+	} else if s != "little" && s != "" {
+		return nil, badf("its byte order is %s, not little or big", clip(s))
 	}
 	if r.extra, err = z.small(extraRecord, maxExtra); err != nil {
 		return nil, err
@@ -65,11 +68,7 @@ func (r *Reader) openZip(ra io.ReaderAt, size int64) (any, error) {
 	r.box = z
 	storages := map[string]*storage{}
 	p := &unpickler{b: pickle, persID: func(id any) (any, error) { return persistent(storages, id, false) }}
-	root, err := p.next()
-	if _, global := err.(*GlobalError); global && z.files[z.prefix+"constants.pkl"] != nil {
-		return nil, fmt.Errorf("%w (it is a TorchScript archive: save the state dict of the model it was made from)", err)
-	}
-	return root, err
+	return p.next()
 }
 
 // find returns a record's place in the file, and false if there is none.
@@ -92,7 +91,7 @@ func (z *zipFile) find(name string) (section, bool, error) {
 	if at < 0 || at > z.size || n > uint64(z.size-at) {
 		return section{}, true, badf("record %s is beyond the end of the file", clip(f.Name))
 	}
-	return section{ReaderAt: io.NewSectionReader(z.ra, at, int64(n)), size: int64(n), sum: f.CRC32, hasSum: true}, true, nil
+	return section{ReaderAt: io.NewSectionReader(z.ra, at, int64(n)), size: int64(n), sum: f.CRC32, hasSum: true, big: z.big}, true, nil
 }
 
 // small reads a record whole, nil if there is none.

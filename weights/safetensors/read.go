@@ -152,10 +152,13 @@ func badJSON(err error) error {
 }
 
 func parseMetadata(dec *json.Decoder) (map[string]string, error) {
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+	m := map[string]string{}
+	switch t, err := dec.Token(); {
+	case err == nil && t == nil: // null, as the reference implementation reads it
+		return m, nil
+	case err != nil || t != json.Delim('{'):
 		return nil, &FormatError{Problem: "__metadata__ is not a JSON object"}
 	}
-	m := map[string]string{}
 	for dec.More() {
 		k, err := dec.Token()
 		if err != nil {

@@ -33,29 +33,39 @@ type resizeAxis struct {
 
 // NewResize prepares the change of h x w pixels of c channels to oh x ow.
 func NewResize(h, w, oh, ow, c int, mode ResizeMode) (*Resize, error) {
+	return NewScaledResize(h, w, oh, ow, c, mode, 0, 0)
+}
+
+// NewScaledResize is [NewResize] with positions by the scales of the axes, as torch's
+// interpolate with a scale factor, where they are not 0.
+func NewScaledResize(h, w, oh, ow, c int, mode ResizeMode, scaleH, scaleW float64) (*Resize, error) {
 	if h <= 0 || w <= 0 || oh <= 0 || ow <= 0 || c <= 0 {
 		return nil, fmt.Errorf("resize: %dx%d to %dx%d of %d channels: every extent must be positive", h, w, oh, ow, c)
 	}
 	if mode > ResizeBilinear {
 		return nil, fmt.Errorf("resize: unknown mode %d", mode)
 	}
-	return &Resize{h, w, oh, ow, c, newResizeAxis(h, oh, mode), newResizeAxis(w, ow, mode)}, nil
+	return &Resize{h, w, oh, ow, c, newResizeAxis(h, oh, mode, scaleH), newResizeAxis(w, ow, mode, scaleW)}, nil
 }
 
-func newResizeAxis(in, out int, mode ResizeMode) resizeAxis {
+func newResizeAxis(in, out int, mode ResizeMode, scale float64) resizeAxis {
 	x := resizeAxis{make([]int, out), make([]int, out), make([]float32, out), make([]int, in), make([]int, in)}
 	// torch computes the positions in float32.
 	ratio := float32(in) / float32(out)
+	if scale != 0 && in != out {
+		ratio = float32(1 / scale)
+	}
 	for i := range x.a {
 		switch mode {
 		case ResizeNearest:
-			x.a[i] = min(int(math.Floor(float64(float32(i)*ratio))), in-1)
+			x.a[i] = int(min(math.Floor(float64(float32(i)*ratio)), float64(in-1)))
 			x.b[i] = x.a[i]
 		case ResizeBilinear:
 			pos := max(float32((float32(i)+0.5)*ratio)-0.5, 0)
-			x.a[i] = min(int(pos), in-1)
+			x.a[i] = int(min(pos, float32(in-1)))
 			x.b[i] = min(x.a[i]+1, in-1)
-			x.t[i] = pos - float32(x.a[i])
+			// A scale may point beyond the last pixel, which then counts alone.
+			x.t[i] = min(pos-float32(x.a[i]), 1)
 		}
 	}
 	for i := range x.from {

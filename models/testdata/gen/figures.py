@@ -81,6 +81,17 @@ def bottle(i, p, s, _):
     return Bottle(i, p, s), 4 * p
 
 
+class OneStage(nn.Module):
+    """A RetinaNet without the preparation of pictures and what follows the heads."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.backbone, self.head = model.backbone, model.head
+
+    def forward(self, x):
+        return self.head(list(self.backbone(x).values()))
+
+
 def main():
     out = {}
 
@@ -139,6 +150,10 @@ def main():
         assert out[name]["params"] == weights.meta["num_params"]
     for encoder in ("resnet18", "resnet34", "resnet50"):
         add(f"unet_{encoder}", "segmentation_models_pytorch Unet", lambda e=encoder: smp.Unet(e, encoder_weights=None, classes=21), 256)
+    for version in ("retinanet_resnet50_fpn", "retinanet_resnet50_fpn_v2"):
+        build = getattr(torchvision.models.detection, version)
+        add(version, "torchvision: backbone and head", lambda b=build: OneStage(b(weights=None, weights_backbone=None)), 800,
+            published=torchvision.models.get_model_weights(version).DEFAULT.meta["_ops"])
     versions = {"torch": torch.__version__.split("+")[0], "torchvision": torchvision.__version__.split("+")[0], "timm": timm.__version__}
     with open(os.path.join(HERE, "..", "figures.json"), "w") as f:
         json.dump({"versions": versions, "networks": out}, f, indent=1)
