@@ -200,9 +200,9 @@ func TestCompilingBlocksNobodyElse(t *testing.T) {
 	if n := traces.Load(); n != 1 {
 		t.Errorf("the new batch size was traced %d times, want once", n)
 	}
-	cancelled, stop := context.WithCancel(t.Context())
+	canceled, stop := context.WithCancel(t.Context())
 	stop()
-	if _, err := r.Run(cancelled, Query{}, Tensors{nn.ImageInput: pictures(1)}); !errors.Is(err, context.Canceled) {
+	if _, err := r.Run(canceled, Query{}, Tensors{nn.ImageInput: pictures(1)}); !errors.Is(err, context.Canceled) {
 		t.Errorf("an ended context gives %v", err)
 	}
 }
