@@ -10,6 +10,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/data/segmentation"
 	"github.com/resnet-go/resnet/internal/scenes"
 	"github.com/resnet-go/resnet/models"
 )
@@ -112,13 +113,10 @@ func TestSegmenterIsSaved(t *testing.T) {
 
 // TestEvaluateMasks: classes are matched by name, and unknown ones are an error.
 func TestEvaluateMasks(t *testing.T) {
-	ds, err := scenes.NewMasks(scenes.Options{MinSide: 32, MaxSide: 32, MaxObjects: 1}, false, 3, "Bag", "Trouser")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ds := data.Masks(sceneSplits(t, 3, 1).Train)
 	m := segmenterModel(t, "unet_resnet20-cifar") // 21 classes that are numbered
 	e, err := m.EvaluateMasks(t.Context(), ds, EvaluateOptions{})
-	if err != nil || e.Pictures != 3 || e.Pixels != 3*32*32 || e.PerClass[2].Pixels+e.PerClass[1].Pixels == 0 {
+	if err != nil || e.Pictures != 3 || e.Pixels != 3*48*48 || e.PerClass[2].Pixels+e.PerClass[1].Pixels == 0 {
 		t.Errorf("%+v, %v", e, err)
 	}
 	m.classes = slices.Clone(m.classes)
@@ -133,4 +131,23 @@ func TestEvaluateMasks(t *testing.T) {
 	if err != nil || e.PerClass[7].Pixels == 0 || e.PerClass[0].Pixels != 0 {
 		t.Errorf("classes in another order: %v", err)
 	}
+}
+
+// sceneSplits returns scenes of 48 x 48 pixels with bags and trousers, and their masks.
+func sceneSplits(t *testing.T, train, val int) *data.Splits {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "scenes")
+	clothes, err := scenes.Clothes("Bag", "Trouser")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := scenes.Write(dir, scenes.Options{Train: train, Val: val, MinSide: 48, MaxSide: 48, MaxObjects: 1, Seed: 2, Objects: clothes}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := segmentation.Open(t.Context(), "voc:"+dir, data.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
 }

@@ -3,12 +3,14 @@ package segment_test
 import (
 	"errors"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/data/segmentation"
 	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/internal/scenes"
 	"github.com/resnet-go/resnet/models"
@@ -68,14 +70,7 @@ func TestAnySize(t *testing.T) {
 
 // TestEvaluate compares the figures with a plain computation from the logits.
 func TestEvaluate(t *testing.T) {
-	maker, err := scenes.New(scenes.Options{Size: 32, Most: 2, Sorts: []string{"Bag", "Trouser"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ds, err := maker.Masks(0, 7)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ds := data.Masks(sceneSplits(t, 7, 1).Train)
 	n := network(t, 3, 0)
 	e, err := n.Evaluate(t.Context(), ds, segment.EvaluateOptions{Batch: 4})
 	if err != nil {
@@ -95,13 +90,13 @@ func TestEvaluate(t *testing.T) {
 		for at, truth := range mask.Pix {
 			sum, best, found := 0.0, math.Inf(-1), 0
 			for c := range 3 {
-				v := float64(z.Float32s()[c*32*32+at])
+				v := float64(z.Float32s()[c*48*48+at])
 				sum += math.Exp(v)
 				if v > best {
 					best, found = v, c
 				}
 			}
-			loss += math.Log(sum) - float64(z.Float32s()[int(truth)*32*32+at])
+			loss += math.Log(sum) - float64(z.Float32s()[int(truth)*48*48+at])
 			pixels++
 			union[truth]++
 			if found == int(truth) {
@@ -124,7 +119,7 @@ func TestEvaluate(t *testing.T) {
 
 // broken is a dataset with a sample that cannot be decoded.
 type broken struct {
-	*scenes.Masks
+	data.MaskDataset
 	bad int
 }
 
@@ -132,18 +127,11 @@ func (b broken) DecodeMask(i int, dst *imaging.Image) error {
 	if i == b.bad {
 		return errors.New("broken")
 	}
-	return b.Masks.DecodeMask(i, dst)
+	return b.MaskDataset.DecodeMask(i, dst)
 }
 
 func TestEvaluateSkips(t *testing.T) {
-	maker, err := scenes.New(scenes.Options{Size: 32, Most: 1, Sorts: []string{"Bag", "Trouser"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ds, err := maker.Masks(0, 4)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ds := data.Masks(sceneSplits(t, 4, 1).Train)
 	n := network(t, 3, 0)
 	var bad *data.SampleError
 	if _, err := n.Evaluate(t.Context(), broken{ds, 2}, segment.EvaluateOptions{}); !errors.As(err, &bad) || bad.Index != 2 {
@@ -153,4 +141,23 @@ func TestEvaluateSkips(t *testing.T) {
 	if err != nil || e.Skipped != 1 || e.Pictures != 3 {
 		t.Errorf("%+v, %v", e, err)
 	}
+}
+
+// sceneSplits returns scenes of 48 x 48 pixels with bags and trousers, and their masks.
+func sceneSplits(t *testing.T, train, val int) *data.Splits {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "scenes")
+	clothes, err := scenes.Clothes("Bag", "Trouser")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := scenes.Write(dir, scenes.Options{Train: train, Val: val, MinSide: 48, MaxSide: 48, MaxObjects: 1, Seed: 2, Objects: clothes}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := segmentation.Open(t.Context(), "voc:"+dir, data.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
 }

@@ -11,12 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/resnet-go/resnet/data"
-	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/internal/scenes"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
-	"github.com/resnet-go/resnet/segment"
 	"github.com/resnet-go/resnet/weights"
 )
 
@@ -40,33 +37,15 @@ func pixelModel(t *testing.T) string {
 	return path
 }
 
-// sceneFolder writes pictures and masks of scenes.
+// sceneFolder writes pictures and masks of scenes of 48 x 48 pixels.
 func sceneFolder(t *testing.T, n int) string {
 	t.Helper()
-	dir := t.TempDir()
-	ds, err := scenes.NewMasks(scenes.Options{MinSide: 32, MaxSide: 32, MaxObjects: 1}, false, n, "Bag", "Trouser")
+	dir := filepath.Join(t.TempDir(), "scenes")
+	clothes, err := scenes.Clothes("Bag", "Trouser")
 	if err != nil {
 		t.Fatal(err)
 	}
-	save := func(m image.Image, parts ...string) {
-		path := filepath.Join(append([]string{dir}, parts...)...)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := savePNG(path, m); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i := range n {
-		var picture, mask imaging.Image
-		if err := data.DecodeMasked(ds, i, &picture, &mask); err != nil {
-			t.Fatal(err)
-		}
-		name := string(rune('a'+i)) + ".png"
-		save(picture.RGBA(), "images", name)
-		save((&segment.Mask{W: 32, H: 32, Pix: mask.Pix}).Paletted(), "masks", name)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "classes.txt"), []byte("background\nBag\nTrouser\n"), 0o644); err != nil {
+	if err := scenes.Write(dir, scenes.Options{Train: n, Val: 1, MinSide: 48, MaxSide: 48, MaxObjects: 1, Objects: clothes}); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -183,14 +162,14 @@ func TestMasksFromStartToEnd(t *testing.T) {
 	if b, err := os.ReadFile(filepath.Join(out, "report", "classes.csv")); err != nil || strings.Count(string(b), "\n") != 4 {
 		t.Errorf("classes.csv: %v\n%s", err, b)
 	}
-	if text := done(t, "segment", "-m", best, filepath.Join(dir, "images", "a.png")); !strings.Contains(text, "32×32") {
+	if text := done(t, "segment", "-m", best, filepath.Join(dir, "JPEGImages", "000001.png")); !strings.Contains(text, "48×48") {
 		t.Errorf("segment prints\n%s", text)
 	}
 	onnx := filepath.Join(out, "m.onnx")
 	done(t, "convert", best, onnx)
 	a, b := filepath.Join(out, "a.png"), filepath.Join(out, "b.png")
-	done(t, "segment", "-m", best, filepath.Join(dir, "images", "a.png"), "--mask", a)
-	done(t, "segment", "-m", onnx, filepath.Join(dir, "images", "a.png"), "--mask", b)
+	done(t, "segment", "-m", best, filepath.Join(dir, "JPEGImages", "000001.png"), "--mask", a)
+	done(t, "segment", "-m", onnx, filepath.Join(dir, "JPEGImages", "000001.png"), "--mask", b)
 	if !slices.Equal(readPNG(t, a).(*image.Paletted).Pix, readPNG(t, b).(*image.Paletted).Pix) {
 		t.Error("the ONNX file has another mask")
 	}

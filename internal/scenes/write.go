@@ -44,8 +44,10 @@ func Write(dir string, o Options) error {
 		n    int
 	}{{"train", o.Train}, {"val", o.Val}} {
 		objects := o.Objects.Train
-		if p.name == "val" {
-			objects = o.evalObjects()
+		if eval := o.Objects.Test; p.name == "val" && eval != nil {
+			objects = eval
+		} else if eval := o.Objects.Val; p.name == "val" && eval != nil {
+			objects = eval
 		}
 		scenes, errs := make([]*scene, p.n), make([]error, p.n)
 		var wg sync.WaitGroup
