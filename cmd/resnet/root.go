@@ -110,7 +110,7 @@ timm/resnet50.a1_in1k or torchvision/resnet50, and are downloaded once (see
 
 SPEC names images with labels: cifar10:DIR, cifar100:DIR, idx:DIR, folder:DIR or
 folder:FILE.zip (train/, val/ or test/, one folder per class in each), or
-multilabel:DIR. Without --data, the sample inside the program is used.
+multilabel:DIR; or pictures with a class for each pixel: voc:DIR or masks:DIR. Without --data, the sample inside the program is used.
 
 Results go to stdout, progress and messages to stderr. The exit code is 0 when
 done, 1 when something failed, 2 for a mistake in the command line, and 128 plus
