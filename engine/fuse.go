@@ -50,9 +50,9 @@ func (o fusedBatchNormTrain) Infer(in []graph.Type) ([]graph.Type, error) {
 	return o.BatchNormTrain.Infer(in[:5])
 }
 
-// normalisation returns the operator, not fused with anything yet, that puts
+// normalization returns the operator, not fused with anything yet, that puts
 // n's first output in the place of a fused one.
-func normalisation(n *graph.Node) (op fusedBatchNormTrain, ok bool) {
+func normalization(n *graph.Node) (op fusedBatchNormTrain, ok bool) {
 	switch o := n.Op.(type) {
 	case graph.BatchNormTrain:
 		return fusedBatchNormTrain{BatchNormTrain: o}, true
@@ -260,7 +260,7 @@ func fuseBatchNormTrain(g *graph.Graph) edit {
 	use := users(g)
 	only := func(v *graph.Value, n *graph.Node) bool { return len(use[v]) == 1 && use[v][0] == n }
 	isNorm := func(v *graph.Value) bool {
-		_, ok := normalisation(v.Node)
+		_, ok := normalization(v.Node)
 		return ok && v.Index == 0 && !e.touched(v.Node)
 	}
 	for _, n := range g.Nodes {
@@ -289,12 +289,12 @@ func fuseBatchNormTrain(g *graph.Graph) edit {
 		}
 		e.skip[norm] = true
 		out := append([]*graph.Value{n.Out[0]}, norm.Out[1:]...)
-		op, _ := normalisation(norm)
+		op, _ := normalization(norm)
 		op.relu, op.residual = true, residual != nil
 		e.put[n] = replacement{op: op, in: in, out: out}
 	}
 	for _, n := range g.Nodes {
-		if op, ok := normalisation(n); ok && !e.touched(n) {
+		if op, ok := normalization(n); ok && !e.touched(n) {
 			e.put[n] = replacement{op: op, in: operands(n.In...), out: n.Out}
 		}
 	}

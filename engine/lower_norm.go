@@ -5,7 +5,7 @@ import (
 	"github.com/resnet-go/resnet/internal/simd/vec"
 )
 
-// batchNorm is normalising with fixed statistics where no convolution before
+// batchNorm is normalizing with fixed statistics where no convolution before
 // it could take them in.
 func (c *compiler) batchNorm(n *graph.Node, op graph.BatchNorm) error {
 	rows, ch, err := pixels(n.In[0].Shape)
@@ -69,7 +69,7 @@ func (c *compiler) batchNormTrain(n *graph.Node, op fusedBatchNormTrain) error {
 	return nil
 }
 
-// statistics emits what a batch norm in training does besides normalising: its
+// statistics emits what a batch norm in training does besides normalizing: its
 // statistics, given by rest or taken from x, and the running ones. It returns
 // the coefficients of y = x*scale + shift.
 func (c *compiler) statistics(n *graph.Node, op fusedBatchNormTrain, x, gamma, beta *buf, rest []*graph.Value, rows, ch int) (coef *buf) {

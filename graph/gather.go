@@ -170,7 +170,7 @@ func (o TopK) Infer(in []Type) ([]Type, error) {
 		return nil, err
 	}
 	if o.K < 1 || o.K > in[0].Shape[o.Axis] {
-		return nil, fmt.Errorf("K is %d, must be from 1 to the %d elements of axis %d of %v", o.K, in[0].Shape[o.Axis], o.Axis, in[0].Shape)
+		return nil, fmt.Errorf("want a K from 1 to the %d elements of axis %d of %v, got %d", in[0].Shape[o.Axis], o.Axis, in[0].Shape, o.K)
 	}
 	out := in[0].Shape.Clone()
 	out[o.Axis] = o.K
