@@ -112,11 +112,7 @@ func TestSegmenterIsSaved(t *testing.T) {
 
 // TestEvaluateMasks: classes are matched by name, and unknown ones are an error.
 func TestEvaluateMasks(t *testing.T) {
-	maker, err := scenes.New(scenes.Options{Size: 32, Most: 1, Sorts: []string{"Bag", "Trouser"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ds, err := maker.Masks(0, 3)
+	ds, err := scenes.NewMasks(scenes.Options{MinSide: 32, MaxSide: 32, MaxObjects: 1}, false, 3, "Bag", "Trouser")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,11 +40,7 @@ func pixelConfig(t *testing.T, out string, set ...string) Config {
 func pixelSplits(t *testing.T) *data.Splits {
 	t.Helper()
 	part := func(test bool, n int) data.Dataset {
-		m, err := scenes.New(scenes.Options{Size: 32, Most: 1, Sorts: []string{"Bag", "Trouser"}, Test: test, Seed: 2})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ds, err := m.Masks(0, n)
+		ds, err := scenes.NewMasks(scenes.Options{MinSide: 32, MaxSide: 32, MaxObjects: 1, Seed: 2}, test, n, "Bag", "Trouser")
 		if err != nil {
 			t.Fatal(err)
 		}

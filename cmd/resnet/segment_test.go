@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/internal/scenes"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
@@ -42,7 +44,7 @@ func pixelModel(t *testing.T) string {
 func sceneFolder(t *testing.T, n int) string {
 	t.Helper()
 	dir := t.TempDir()
-	m, err := scenes.New(scenes.Options{Size: 32, Most: 1, Sorts: []string{"Bag", "Trouser"}})
+	ds, err := scenes.NewMasks(scenes.Options{MinSide: 32, MaxSide: 32, MaxObjects: 1}, false, n, "Bag", "Trouser")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,13 +58,13 @@ func sceneFolder(t *testing.T, n int) string {
 		}
 	}
 	for i := range n {
-		s, err := m.Scene(i)
-		if err != nil {
+		var picture, mask imaging.Image
+		if err := data.DecodeMasked(ds, i, &picture, &mask); err != nil {
 			t.Fatal(err)
 		}
 		name := string(rune('a'+i)) + ".png"
-		save(s.Picture.RGBA(), "images", name)
-		save((&segment.Mask{W: 32, H: 32, Pix: s.Mask.Pix}).Paletted(), "masks", name)
+		save(picture.RGBA(), "images", name)
+		save((&segment.Mask{W: 32, H: 32, Pix: mask.Pix}).Paletted(), "masks", name)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "classes.txt"), []byte("background\nBag\nTrouser\n"), 0o644); err != nil {
 		t.Fatal(err)
