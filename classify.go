@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/resnet-go/resnet/metrics"
+	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -80,6 +81,10 @@ func collect(results iter.Seq2[Result, error], n int) ([]Result, error) {
 // all computes every picture; fill completes its result.
 func (m *Model) all(ctx context.Context, ps iter.Seq[Picture], fill func(r *Result, logits, features []float32)) iter.Seq2[Result, error] {
 	return func(yield func(Result, error) bool) {
+		if err := m.isFor(models.Classification, "Classify, Embed and the like"); err != nil {
+			yield(Result{}, err)
+			return
+		}
 		for g := range m.decodeAhead(ctx, ps) {
 			var logits, features *tensor.Tensor
 			if g.good > 0 {

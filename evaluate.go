@@ -11,6 +11,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/metrics"
+	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -37,6 +38,8 @@ type Evaluation struct {
 	// order. It is nil for models of several labels per picture.
 	Samples []SamplePrediction
 	Skipped int // pictures that could not be decoded
+	// Notes describe what was assumed and may be wrong.
+	Notes []string
 
 	Index  []int     // of each evaluated picture, in the dataset
 	Logits []float32 // [len(Index) classes]
@@ -68,6 +71,9 @@ func (e *Evaluation) Worst(n int) []SamplePrediction {
 // with the labels. Classes are matched as [Model.LabelsOf] does. The error for a
 // picture that cannot be decoded is a *data.SampleError.
 func (m *Model) Evaluate(ctx context.Context, ds data.Dataset, opt EvaluateOptions) (*Evaluation, error) {
+	if err := m.isFor(models.Classification, "Evaluate"); err != nil {
+		return nil, err
+	}
 	labels, err := m.LabelsOf(ds)
 	if err != nil {
 		return nil, err
@@ -76,6 +82,7 @@ func (m *Model) Evaluate(ctx context.Context, ds data.Dataset, opt EvaluateOptio
 	if err != nil {
 		return nil, err
 	}
+	e.Notes = orderNotes(m.classes, ds.Classes())
 	truth := make([][]int, len(e.Index))
 	for i, k := range e.Index {
 		truth[i] = labels(k)
@@ -212,6 +219,17 @@ func (m *Model) LabelsOf(ds data.Dataset) (func(sample int) []int, error) {
 		}
 		return out
 	}, nil
+}
+
+// orderNotes returns a note if the classes of a model and of the data have numbers
+// for names, and torchvision would have matched them in another order: it sorts
+// folders as text, 10 before 2.
+func orderNotes(model, theirs []string) []string {
+	if !numbered(model) || !slices.IsSorted(theirs) || len(theirs) != len(model) || numbered(theirs) {
+		return nil
+	}
+	return []string{fmt.Sprintf("the classes of the model and of the data have only numbers for names, and were matched by number (0, 1, 2, 3). "+
+		"PyTorch's ImageFolder takes folders in the order of text (%s): for a model trained so, give the names in that order (--classes)", firstNames(theirs, 4))}
 }
 
 // numbered reports whether the names are 0, 1, 2, …

@@ -44,7 +44,7 @@ func ExampleModel_ClassifyBatch() {
 	}
 	// Output:
 	// data/testdata/formats/chroma420.jpg 1 class
-	// upload: imaging: not a JPEG, PNG, GIF, WebP or BMP picture (starts with "not a pi")
+	// upload: imaging: not a JPEG, PNG, GIF, WebP, BMP, TIFF or PPM picture (starts with "not a pi")
 }
 
 // A model is evaluated on a dataset with the same classes.

@@ -95,7 +95,7 @@ func (m *Model) Explain(ctx context.Context, p Picture, opt ExplainOptions) (*Ex
 // prepare decodes a picture and makes it the network's input, [1 C H W]. An error
 // names the picture.
 func (m *Model) prepare(p Picture) (*imaging.Image, *tensor.Tensor, error) {
-	img, err := p.load(imaging.DecodeOptions{MaxPixels: m.opt.MaxPixels})
+	img, err := p.load(m.opt.decode())
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", p.Name, err)
 	}

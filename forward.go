@@ -10,9 +10,9 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/infer"
+	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -99,7 +99,7 @@ func (m *Model) decodeGroup(ps []Picture) *group {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(ps); i = int(next.Add(1)) - 1 {
 				g.results[i].Name = ps[i].Name
-				img, err := ps[i].load(imaging.DecodeOptions{MaxPixels: m.opt.MaxPixels})
+				img, err := ps[i].load(m.opt.decode())
 				if err == nil {
 					err = m.prep.ApplyNHWC(g.x[i*size:(i+1)*size], img)
 				}
@@ -139,6 +139,9 @@ func batchSizes(n, largest int) []int {
 // pictures as [Model.Preprocess] prepares them; see [Model.Input]. More inputs
 // than Options.Batch are computed one batch after another.
 func (m *Model) Forward(ctx context.Context, x *tensor.Tensor) (logits, features *tensor.Tensor, err error) {
+	if err := m.isFor(models.Classification, "Forward"); err != nil {
+		return nil, nil, err
+	}
 	in := m.Input()
 	if x == nil {
 		return nil, nil, fmt.Errorf("resnet: %s: the inputs are nil, must be float32[n %d %d %d]", m.name, in[0], in[1], in[2])

@@ -15,7 +15,8 @@ import (
 	"github.com/resnet-go/resnet/weights"
 )
 
-// Description gives the inputs and outputs of a network their meaning. Preprocess must be given.
+// Description gives the inputs and outputs of a network their meaning. Preprocess
+// must be given, except for a detector.
 type Description struct {
 	Name       string          // of the model, for messages; may be empty
 	Classes    []string        // by index; nil numbers them
@@ -27,14 +28,20 @@ type Description struct {
 }
 
 // FromModule makes a model of a network in memory, which has its values: one of
-// package models, or any module whose output is logits [N classes]. The values
+// package models, or any module whose output is logits, [N classes] for pictures
+// or [N classes H W] for their pixels. The values
 // are copied; the module keeps its own. Options.Weights must not be set.
 func FromModule(net nn.Module, d Description, opt Options) (*Model, error) {
 	if err := opt.check(); err != nil {
 		return nil, err
 	}
-	if net == nil || d.Preprocess.Width == 0 {
+	m, known := net.(*models.Model)
+	detector := known && m.Config.Task() == models.Detection
+	switch {
+	case net == nil || d.Preprocess.Width == 0 && !detector:
 		return nil, errors.New("resnet: FromModule needs a network and Description.Preprocess")
+	case detector && d.Preprocess.Width != 0:
+		return nil, errors.New("resnet: FromModule: a detector prepares pictures itself: leave out Description.Preprocess")
 	}
 	if opt.Weights.Preprocess != nil || opt.Weights.Classes != nil || opt.Weights.Keys != nil || opt.Weights.Partial {
 		return nil, errors.New("resnet: FromModule: Preprocess and Classes belong to the Description; Keys and Partial belong to files")
@@ -47,17 +54,23 @@ func FromModule(net nn.Module, d Description, opt Options) (*Model, error) {
 	}
 	p := d.Preprocess
 	input := tensor.Shape{p.Channels, p.Height, p.Width}
-	classes, err := outputs(net, input)
-	if err != nil {
-		return nil, fmt.Errorf("resnet: %s: %w", d.Name, err)
-	}
+	var task models.Task
+	var classes int
+	var err error
 	file := &weights.File{Meta: d.Meta}
 	file.Classes, file.MultiLabel = d.Classes, d.MultiLabel
-	if file.Preprocess, err = json.Marshal(p); err != nil {
-		return nil, err
+	if detector {
+		task, classes, input, file.Preprocess = models.Detection, m.Config.Classes, m.Input(), nil
+	} else {
+		if task, classes, err = outputs(net, input); err != nil {
+			return nil, fmt.Errorf("resnet: %s: %w", d.Name, err)
+		}
+		if file.Preprocess, err = json.Marshal(p); err != nil {
+			return nil, err
+		}
 	}
 	file.Architecture = nil
-	if m, ok := net.(*models.Model); ok {
+	if known {
 		if file.Architecture, err = json.Marshal(m.Config); err != nil {
 			return nil, err
 		}
@@ -72,20 +85,23 @@ func FromModule(net nn.Module, d Description, opt Options) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("resnet: %s: %w", d.Name, err)
 	}
-	return assemble(d.Name, &modelfile.Result{Module: net, Input: input, Classes: classes, File: file}, vars, opt)
+	return assemble(d.Name, &modelfile.Result{Module: net, Task: task, Input: input, Classes: classes, File: file}, vars, opt)
 }
 
-// outputs returns the number of classes of a network.
-func outputs(net nn.Module, input tensor.Shape) (int, error) {
+// outputs returns what a network is for, and the number of its classes.
+func outputs(net nn.Module, input tensor.Shape) (models.Task, int, error) {
 	t, err := nn.Trace(net, nn.TraceOptions{Input: graph.F32(1, input[0], input[1], input[2])})
 	if err != nil {
-		return 0, err
+		return "", 0, err
 	}
-	s := t.Output.Shape
-	if len(s) != 2 {
-		return 0, fmt.Errorf("the network's output is %v, must be logits [N classes]", s)
+	switch s := t.Output.Shape; len(s) {
+	case 2:
+		return models.Classification, s[1], nil
+	case 4:
+		return models.Segmentation, s[1], nil
+	default:
+		return "", 0, fmt.Errorf("the network's output is %v, must be logits [N classes] of pictures or [N classes H W] of pixels", s)
 	}
-	return s[1], nil
 }
 
 // Save writes the model as a file of this project. [Open] opens the file of a
@@ -95,8 +111,11 @@ func (m *Model) Save(path string) error {
 	f := &weights.File{Meta: m.meta, Tensors: map[string]*tensor.Tensor{}}
 	f.Classes, f.Training = m.classes, nil
 	var err error
-	if f.Preprocess, err = json.Marshal(m.prep); err != nil {
-		return err
+	f.Preprocess = nil
+	if m.task != models.Detection {
+		if f.Preprocess, err = json.Marshal(m.prep); err != nil {
+			return err
+		}
 	}
 	if n, ok := m.net.(*models.Model); ok {
 		if f.Architecture, err = json.Marshal(n.Config); err != nil {

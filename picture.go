@@ -5,7 +5,6 @@ import (
 	"image"
 	"image/color"
 	"io"
-	"os"
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/imaging"
@@ -20,16 +19,15 @@ type Picture struct {
 	load func(opt imaging.DecodeOptions) (*imaging.Image, error)
 }
 
-// File is a picture in a JPEG, PNG, GIF, WebP or BMP file. The file is opened when
-// the picture is decoded.
+// File is a picture in a file of a format that [imaging.Decode] reads: JPEG, PNG, GIF,
+// WebP, BMP, TIFF, PPM. The file is opened when the picture is decoded.
 func File(path string) Picture {
 	return Picture{path, func(opt imaging.DecodeOptions) (*imaging.Image, error) {
-		f, err := os.Open(path)
+		b, err := limitread.File(path, data.DefaultMaxFileBytes)
 		if err != nil {
 			return nil, err
 		}
-		defer f.Close()
-		return decode(f, opt)
+		return imaging.Decode(b, opt)
 	}}
 }
 
@@ -48,6 +46,11 @@ func Encoded(name string, file []byte) Picture {
 // EXIF orientation: turn it first.
 func Image(m image.Image) Picture {
 	return Picture{"image", func(imaging.DecodeOptions) (*imaging.Image, error) { return fromImage(m), nil }}
+}
+
+// decode returns how pictures are decoded.
+func (o *Options) decode() imaging.DecodeOptions {
+	return imaging.DecodeOptions{MaxPixels: o.MaxPixels, IgnoreOrientation: o.IgnoreOrientation}
 }
 
 func decode(r io.Reader, opt imaging.DecodeOptions) (*imaging.Image, error) {

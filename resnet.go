@@ -18,12 +18,14 @@ import (
 	"sync"
 
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/detect"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/explain"
 	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/segment"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
 )
@@ -44,6 +46,9 @@ type Options struct {
 	// MaxPixels is the largest picture, width times height, that is decoded;
 	// 0 means imaging.DefaultMaxPixels.
 	MaxPixels int
+	// IgnoreOrientation leaves pictures as their files store them. Otherwise they are
+	// turned as their EXIF or XMP data tell, which torchvision's datasets do not do.
+	IgnoreOrientation bool
 	// Compute trades speed for precision.
 	Compute Compute
 	// Weights supplies what a file that holds only weights does not contain.
@@ -99,14 +104,17 @@ type Model struct {
 	name    string
 	net     nn.Module
 	input   tensor.Shape // of the network, [C H W]
-	fixed   int          // the batch that the network computes, if it allows no other
-	ends    ends         // what its output is
+	task    models.Task
+	fixed   int  // the batch that the network computes, if it allows no other
+	ends    ends // what its output is
 	meta    weights.Meta
 	prep    data.Preprocess
 	classes []string
 	opt     Options
 	notes   []string
 	runner  *infer.Runner
+
+	detector *detect.Detector // nil unless the task is detection
 
 	mu        sync.Mutex
 	explainer *explain.Explainer
@@ -162,7 +170,7 @@ func Open(model string, opt Options) (*Model, error) {
 // New returns the network of that name in package models with fresh random
 // weights, drawn by seed: for benchmarks and tests.
 // Without opt.Weights.Preprocess, pictures become inputs by ImageNet's preprocessing
-// scaled to the network's size.
+// scaled to the network's size; a detector has its own.
 func New(name string, seed uint64, opt Options) (*Model, error) {
 	if err := opt.check(); err != nil {
 		return nil, err
@@ -177,7 +185,7 @@ func New(name string, seed uint64, opt Options) (*Model, error) {
 	if err := nn.Init(net, seed); err != nil {
 		return nil, fmt.Errorf("resnet: %s: %w", name, err)
 	}
-	if opt.Weights.Preprocess == nil {
+	if opt.Weights.Preprocess == nil && net.Config.Task() != models.Detection {
 		p, err := data.Preset("imagenet")
 		if err != nil {
 			return nil, err
@@ -189,7 +197,7 @@ func New(name string, seed uint64, opt Options) (*Model, error) {
 		}
 		opt.Weights.Preprocess = &p
 	}
-	r := &modelfile.Result{Module: net, Input: net.Input(), Classes: net.Config.Classes, File: &weights.File{}}
+	r := &modelfile.Result{Module: net, Task: net.Config.Task(), Input: net.Input(), Classes: net.Config.Classes, File: &weights.File{}}
 	return assemble(name, r, nil, opt)
 }
 
@@ -212,8 +220,11 @@ func (o Options) check() error {
 // parameters.
 func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) (*Model, error) {
 	meta := r.File.Meta
-	m := &Model{name: name, net: r.Module, input: r.Input, fixed: r.Batch, meta: meta, notes: r.Notes, opt: opt}
+	m := &Model{name: name, net: r.Module, input: r.Input, task: r.Task, fixed: r.Batch, meta: meta, notes: r.Notes, opt: opt}
 	switch {
+	case m.task == models.Detection && opt.Weights.Preprocess != nil:
+		return nil, fmt.Errorf("resnet: %s is a detector, which prepares pictures itself: leave out the preprocessing", name)
+	case m.task == models.Detection:
 	case len(meta.Preprocess) > 0 && opt.Weights.Preprocess != nil:
 		return nil, fmt.Errorf("resnet: %s has its own preprocessing: leave out another", name)
 	case len(meta.Preprocess) > 0:
@@ -226,10 +237,13 @@ func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) 
 		return nil, fmt.Errorf("resnet: %s does not say how pictures become inputs; name a preprocessing (%s)",
 			name, strings.Join(data.PresetNames(), ", "))
 	}
-	if err := m.prep.Valid(); err != nil {
+	if r.FixedSize {
+		m.prep.Width, m.prep.Height, m.prep.Resize, m.prep.Squash = r.Input[2], r.Input[1], 0, true
+	}
+	if err := m.prep.Valid(); err != nil && m.task != models.Detection {
 		return nil, fmt.Errorf("resnet: %s: %w", name, err)
 	}
-	if m.prep.Channels != r.Input[0] {
+	if m.prep.Channels != r.Input[0] && m.task != models.Detection {
 		return nil, fmt.Errorf("resnet: %s takes %d channels, but its preprocessing gives %d", name, r.Input[0], m.prep.Channels)
 	}
 
@@ -246,8 +260,17 @@ func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) 
 	}
 
 	var err error
-	if m.runner, err = infer.New(r.Module, vars, infer.Options{Threads: opt.Threads, Exact: opt.Compute.Exact, BF16: opt.Compute.BF16, Tuning: opt.Compute.Tuning}); err != nil {
+	compute := infer.Options{Threads: opt.Threads, Exact: opt.Compute.Exact, BF16: opt.Compute.BF16, Tuning: opt.Compute.Tuning}
+	if m.task != models.Classification {
+		compute.Plans = segment.Plans // inputs have many sizes
+	}
+	if m.runner, err = infer.New(r.Module, vars, compute); err != nil {
 		return nil, fmt.Errorf("resnet: %s: %w", name, err)
+	}
+	if net, ok := r.Module.(*models.Model); ok && m.task == models.Detection {
+		if m.detector, err = detect.New(m.runner, net); err != nil {
+			return nil, fmt.Errorf("resnet: %s: %w", name, err)
+		}
 	}
 	if len(r.Outputs) > 0 {
 		if err := m.settleEnds(); err != nil {
@@ -260,6 +283,10 @@ func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) 
 // Name returns what the model was opened as.
 func (m *Model) Name() string { return m.name }
 
+// Task returns what the model is for: [Model.Classify] and [Model.Embed],
+// [Model.Segment], or [Model.Detect].
+func (m *Model) Task() models.Task { return m.task }
+
 // Classes returns the names of the classes by their index. The caller must not
 // change them.
 func (m *Model) Classes() []string { return m.classes }
@@ -268,7 +295,8 @@ func (m *Model) Classes() []string { return m.classes }
 // class then has an independent probability, and they do not add up to 1.
 func (m *Model) MultiLabel() bool { return m.meta.MultiLabel }
 
-// Preprocess returns how pictures become inputs.
+// Preprocess returns how pictures become inputs. It is empty for a detector, which
+// describes that itself: see [models.DetectionHead].
 func (m *Model) Preprocess() data.Preprocess { return m.prep }
 
 // Meta returns what the model's file records about itself: recipe, command, seed,
@@ -289,7 +317,11 @@ func (m *Model) Network() nn.Module { return m.net }
 // changed while the model is in use.
 func (m *Model) Vars() *engine.Vars { return m.runner.Vars() }
 
-// Input returns the shape of one input, [C H W].
+// Input returns the shape of one input, [C H W]; for a detector, whose inputs have
+// many sizes, a typical one.
 func (m *Model) Input() tensor.Shape {
+	if m.task == models.Detection {
+		return m.input
+	}
 	return tensor.Shape{m.prep.Channels, m.prep.Height, m.prep.Width}
 }

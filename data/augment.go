@@ -15,6 +15,10 @@ type Augment struct {
 	// RandomResizedCrop cuts out a random part and resizes it to the input
 	// size; it replaces the resize and crop of [Preprocess].
 	RandomResizedCrop *RandomResizedCrop `json:"random_resized_crop,omitempty" yaml:"random_resized_crop,omitempty"`
+	// RandomScale varies the size of pictures with masks, of which a random part of the
+	// input's size is then cut out, with its mask. Pixels outside the picture are black
+	// and have no class.
+	RandomScale *RandomScale `json:"random_scale,omitempty" yaml:"random_scale,omitempty"`
 	// PadCrop is the number of black pixels added at each side after the resize of
 	// [Preprocess], before the input size is cut out at a random place (He et al.,
 	// arXiv 1512.03385, section 4.2: 4 for CIFAR).
@@ -73,6 +77,11 @@ func (a *Augment) Valid() error {
 			return fmt.Errorf("data: augment: random_resized_crop and pad_crop are both set, and exclude each other: leave one out")
 		}
 		if err := ranges("random_resized_crop", r.Scale, r.Ratio); err != nil {
+			return err
+		}
+	}
+	if a.RandomScale != nil {
+		if err := a.RandomScale.valid(); err != nil {
 			return err
 		}
 	}
@@ -151,6 +160,8 @@ const (
 	opRand
 	opJitter
 	opGrayscale
+	opMaskScale
+	opMaskCrop
 )
 
 // sampleKey is what the random decisions for one sample depend on.

@@ -16,12 +16,16 @@ type Batch struct {
 	Epoch, Step int
 
 	// N is the number of rows. The first Real rows are samples; the others pad the
-	// last batch of [Pad]: zeros, with label -1 and zero targets.
+	// last batch of [Pad]: zeros, with label -1 ([IgnoredLabel] with masks) and zero
+	// targets.
 	N, Real int
 	H, W, C int
 
-	X      []float32 // inputs, [N, H, W, C] (channels last)
-	Labels []int64   // the class of each row, [N]; of a mixed row, its own class; nil for multi-label data
+	X []float32 // inputs, [N, H, W, C] (channels last)
+	// Labels is the class of each row, [N]; of a mixed row, its own class; nil for
+	// multi-label data. With masks it is the class of each pixel, [N, H, W], and
+	// [IgnoredLabel] where that does not count.
+	Labels []int64
 	// Targets are the soft, multi-hot or one-hot targets, [N, classes], when
 	// batches are mixed, the dataset is multi-label or LoaderConfig.SoftTargets is
 	// set; else nil.
@@ -56,6 +60,8 @@ type workerState struct {
 	files  imaging.Reader
 	file   []byte
 	spare  []float32
+
+	mask, maskCrop imaging.Image
 }
 
 // errSkipped marks a row whose sample is left out.
@@ -101,7 +107,7 @@ func (l *Loader) sample(b *slot, row int, e entry, ws *workerState) error {
 		}
 	}
 	size := b.H * b.W * b.C
-	if err := l.input(b.X[row*size:(row+1)*size], b.Epoch, e, ws); err != nil {
+	if err := l.row(b, row, b.X[row*size:(row+1)*size], e, ws); err != nil {
 		bad := &SampleError{Index: i, Name: l.ds.Name(i), Err: err}
 		if l.cfg.SkipBad {
 			l.mu.Lock()
@@ -111,6 +117,9 @@ func (l *Loader) sample(b *slot, row int, e entry, ws *workerState) error {
 		return bad
 	}
 	b.Index[row] = i
+	if l.masks != nil {
+		return nil
+	}
 	labels := l.ds.Labels(i)
 	if b.Labels != nil {
 		b.Labels[row] = int64(labels[0])
@@ -122,6 +131,15 @@ func (l *Loader) sample(b *slot, row int, e entry, ws *workerState) error {
 		}
 	}
 	return nil
+}
+
+// row writes the input of a sample and, with masks, its labels.
+func (l *Loader) row(b *slot, row int, x []float32, e entry, ws *workerState) error {
+	if l.masks == nil {
+		return l.input(x, b.Epoch, e, ws)
+	}
+	n := b.H * b.W
+	return l.dense(x, b.Labels[row*n:(row+1)*n], b.Epoch, e, ws)
 }
 
 // input decodes, augments and normalizes a sample.
@@ -174,7 +192,7 @@ func (l *Loader) key(epoch int, e entry) sampleKey {
 // complete finishes a batch when all its rows are made: it closes the gaps of
 // skipped rows, pads, and mixes.
 func (l *Loader) complete(b *slot, ws *workerState) {
-	size, k := b.H*b.W*b.C, 0
+	size, k, labels := b.H*b.W*b.C, 0, len(b.Labels)/b.N
 	if b.Targets != nil {
 		k = len(b.Targets) / b.N
 	}
@@ -191,9 +209,7 @@ func (l *Loader) complete(b *slot, ws *workerState) {
 			copy(b.X[real*size:(real+1)*size], b.X[row*size:])
 			copy(b.Targets[real*k:(real+1)*k], b.Targets[row*k:])
 			b.Index[real] = b.Index[row]
-			if b.Labels != nil {
-				b.Labels[real] = b.Labels[row]
-			}
+			copy(b.Labels[real*labels:(real+1)*labels], b.Labels[row*labels:])
 		}
 		real++
 	}
@@ -203,16 +219,18 @@ func (l *Loader) complete(b *slot, ws *workerState) {
 	}
 	clear(b.X[real*size:])
 	clear(b.Targets[real*k:])
+	none := int64(-1)
+	if l.masks != nil {
+		none = IgnoredLabel
+	}
 	for row := real; row < len(b.Index); row++ {
 		b.Index[row] = -1
-		if b.Labels != nil {
-			b.Labels[row] = -1
-		}
+	}
+	for i := real * labels; i < len(b.Labels); i++ {
+		b.Labels[i] = none
 	}
 	b.X, b.Targets, b.Index = b.X[:b.N*size], b.Targets[:b.N*k], b.Index[:b.N]
-	if b.Labels != nil {
-		b.Labels = b.Labels[:b.N]
-	}
+	b.Labels = b.Labels[:b.N*labels]
 	if a := l.cfg.Augment; a.Mixes() {
 		ws.spare = resized(ws.spare, max(size, k))
 		a.mix(&b.Batch, l.cfg.Seed, ws.spare)

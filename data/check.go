@@ -41,6 +41,10 @@ type PartReport struct {
 	MinH     int         `json:"min_height"`
 	MaxW     int         `json:"max_width"`
 	MaxH     int         `json:"max_height"`
+	// Pixels are the pixels of each class and Ignored those that do not count, of
+	// pictures with masks; PerClass then counts the pictures that have the class.
+	Pixels  []int64 `json:"pixels,omitempty"`
+	Ignored int64   `json:"ignored_pixels,omitempty"`
 }
 
 // BadSample is a sample that cannot be decoded.
@@ -115,18 +119,25 @@ func checkPart(ctx context.Context, p part, workers int) (PartReport, []pixelSum
 			r.NoLabel++
 		}
 	}
+	masks := Masks(ds)
+	if masks != nil {
+		r.Pixels, r.NoLabel = make([]int64, len(ds.Classes())), 0
+	}
 	sums := make([]pixelSum, ds.Len())
 	bad, unread := make([]error, ds.Len()), make([]error, ds.Len())
 	lines := make([]string, ds.Len())
 	var mu sync.Mutex
 	r.MinW, r.MinH = math.MaxInt, math.MaxInt
 	err := forEach(ctx, ds.Len(), workers, func() func(int) error {
-		var m imaging.Image
+		var m, mask imaging.Image
 		var buf []byte
 		return func(i int) error {
 			var b []byte
 			if b, unread[i], bad[i] = readSample(ds, i, buf, &m); unread[i] == nil {
 				buf, lines[i] = b, hashLine(ds, i, b)
+			}
+			if bad[i] == nil && masks != nil {
+				bad[i] = decodeMask(masks, i, &m, &mask)
 			}
 			if bad[i] != nil {
 				return nil
@@ -136,6 +147,9 @@ func checkPart(ctx context.Context, p part, workers int) (PartReport, []pixelSum
 			defer mu.Unlock()
 			if m.C == 1 {
 				r.Gray++
+			}
+			if masks != nil {
+				r.countMask(&mask)
 			}
 			r.MinW, r.MinH = min(r.MinW, m.W), min(r.MinH, m.H)
 			r.MaxW, r.MaxH = max(r.MaxW, m.W), max(r.MaxH, m.H)
@@ -160,6 +174,21 @@ func checkPart(ctx context.Context, p part, workers int) (PartReport, []pixelSum
 	}
 	r.Hash = hashLines(ds, lines)
 	return r, sums, nil
+}
+
+// countMask adds the pixels of a mask.
+func (r *PartReport) countMask(mask *imaging.Image) {
+	var n [256]int64
+	for _, v := range mask.Pix {
+		n[v]++
+	}
+	for k := range r.Pixels {
+		r.Pixels[k] += n[k]
+		if n[k] > 0 {
+			r.PerClass[k]++
+		}
+	}
+	r.Ignored += n[IgnoredClass]
 }
 
 func pixelHash(m *imaging.Image) (sum [32]byte) {
@@ -249,6 +278,9 @@ func (r *Report) Warnings() []string {
 				empty, more = empty[:10], fmt.Sprintf(" and %d more", n-10)
 			}
 			w = append(w, fmt.Sprintf("%s: classes without pictures: %s%s", p.Name, strings.Join(empty, ", "), more))
+		}
+		if p.Pixels != nil {
+			continue // pictures of a class have other classes, too
 		}
 		if p.Name == "train" && most >= 10*least {
 			w = append(w, fmt.Sprintf("train: the largest class has %d pictures and the smallest %d: class weights or balanced sampling may help", most, least))

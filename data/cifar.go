@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"sort"
 	"strings"
 
@@ -28,7 +29,7 @@ var cifar10Classes = []string{"airplane", "automobile", "bird", "cat", "deer", "
 // that is missing.
 func OpenCIFAR10(fsys fs.FS, opt Options) (*Splits, error) {
 	return openCIFAR(fsys, opt, cifarLayout{
-		folder: "cifar-10-batches-bin", names: "batches.meta.txt", fallback: cifar10Classes,
+		folder: "cifar-10-batches-bin", python: "cifar-10-batches-py", names: "batches.meta.txt", fallback: cifar10Classes,
 		classes: 10, labels: 1, train: "data_batch_*.bin", test: "test_batch.bin",
 	})
 }
@@ -39,13 +40,14 @@ func OpenCIFAR10(fsys fs.FS, opt Options) (*Splits, error) {
 // must hold whole records.
 func OpenCIFAR100(fsys fs.FS, opt Options) (*Splits, error) {
 	return openCIFAR(fsys, opt, cifarLayout{
-		folder: "cifar-100-binary", names: "fine_label_names.txt",
+		folder: "cifar-100-binary", python: "cifar-100-python", names: "fine_label_names.txt",
 		classes: 100, labels: 2, train: "train.bin", test: "test.bin",
 	})
 }
 
 type cifarLayout struct {
 	folder, names string
+	python        string   // folder of the Python version
 	fallback      []string // class names if the file of names is missing
 	classes       int
 	labels        int // bytes in front of a picture; the last one counts
@@ -72,6 +74,9 @@ func openCIFAR(fsys fs.FS, opt Options, lay cifarLayout) (*Splits, error) {
 		return nil, err
 	}
 	if train == nil && test == nil {
+		if python := pythonCIFAR(fsys, lay); python != "" {
+			return nil, fmt.Errorf("%s is a file of CIFAR's Python version: give the binary version (%s), which its makers publish beside it", python, lay.folder)
+		}
 		return nil, fmt.Errorf("neither %s nor %s: %w", lay.train, lay.test, fs.ErrNotExist)
 	}
 	// A nil *cifar in the interface would not compare equal to nil.
@@ -82,6 +87,19 @@ func openCIFAR(fsys fs.FS, opt Options, lay cifarLayout) (*Splits, error) {
 		s.Test = test
 	}
 	return s.finish(opt)
+}
+
+// pythonCIFAR returns the name of a file of CIFAR's Python version, "" if there is
+// none.
+func pythonCIFAR(fsys fs.FS, lay cifarLayout) string {
+	for _, dir := range []string{".", lay.python} {
+		for _, name := range []string{"data_batch_1", "test_batch", "train", "test"} {
+			if info, err := fs.Stat(fsys, path.Join(dir, name)); err == nil && info.Mode().IsRegular() {
+				return path.Join(dir, name)
+			}
+		}
+	}
+	return ""
 }
 
 func cifarClasses(fsys fs.FS, lay cifarLayout) ([]string, error) {

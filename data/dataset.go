@@ -10,6 +10,7 @@ package data
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/resnet-go/resnet/data/imaging"
@@ -115,6 +116,37 @@ func (s *Splits) MultiLabel() bool {
 	return false
 }
 
+// OnClose has f called by Close, for those that open datasets elsewhere.
+func (s *Splits) OnClose(f func() error) { s.close = f }
+
+// Finish holds out a validation part as the options of [Open] say, and returns an
+// error if there are no samples, for those that open datasets elsewhere.
+func (s *Splits) Finish(opt Options) (*Splits, error) { return s.finish(opt) }
+
+// Validate makes other data the part to evaluate on: their val part, else their test
+// part, else their only one. Their classes must be among those of s. Closing s closes
+// them, too; on an error they are closed at once.
+func (s *Splits) Validate(other *Splits) error {
+	ds := other.Eval()
+	if ds == nil {
+		ds = other.Train
+	}
+	ds, err := WithClasses(ds, s.Classes())
+	if err != nil {
+		return errors.Join(fmt.Errorf("%s: %w", other.Spec, err), other.Close())
+	}
+	s.Val, s.Notes = ds, append(s.Notes, other.Notes...)
+	before := s.close
+	s.close = func() error {
+		err := other.Close()
+		if before != nil {
+			err = errors.Join(before(), err)
+		}
+		return err
+	}
+	return nil
+}
+
 // Close closes the files that the parts read from, which must not be used
 // afterwards.
 func (s *Splits) Close() error {
@@ -166,17 +198,58 @@ func (s *subset) Content(i int, buf []byte) ([]byte, error) {
 }
 func (s *subset) inMemory() bool { return inMemory(s.of) }
 
-// origin returns the dataset that sample i of a subset comes from, and its
-// number there.
+// origin returns the dataset that sample i of a subset, or of one with other
+// classes, comes from, and its number there.
 func origin(ds Dataset, i int) (Dataset, int) {
 	for {
-		s, ok := ds.(*subset)
-		if !ok {
+		switch s := ds.(type) {
+		case *subset:
+			ds, i = s.of, s.indexes[i]
+		case *relabeled:
+			ds = s.Dataset
+		default:
 			return ds, i
 		}
-		ds, i = s.of, s.indexes[i]
 	}
 }
+
+// WithClasses returns ds with the classes of another dataset, in their order: its
+// labels change by the classes' names. A class of ds that is not among them is an
+// error.
+func WithClasses(ds Dataset, classes []string) (Dataset, error) {
+	if slices.Equal(ds.Classes(), classes) {
+		return ds, nil
+	}
+	r := &relabeled{Dataset: ds, classes: classes}
+	for _, c := range ds.Classes() {
+		k := slices.Index(classes, c)
+		if k < 0 {
+			return nil, fmt.Errorf("data: the class %q is not among those of the training part (%s)", c, strings.Join(classes[:min(len(classes), 10)], ", "))
+		}
+		r.to = append(r.to, k)
+	}
+	return r, nil
+}
+
+// relabeled is a dataset with other classes.
+type relabeled struct {
+	Dataset
+	classes []string
+	to      []int // the class of each of the dataset's
+}
+
+func (r *relabeled) Classes() []string { return r.classes }
+
+func (r *relabeled) Labels(i int) []int {
+	var labels []int
+	for _, k := range r.Dataset.Labels(i) {
+		labels = append(labels, r.to[k])
+	}
+	return labels
+}
+
+func (r *relabeled) Content(i int, buf []byte) ([]byte, error) { return content(r.Dataset, i, buf) }
+func (r *relabeled) inMemory() bool                            { return inMemory(r.Dataset) }
 
 // inMemory reports whether the pictures are in memory already, so that a cache
 // would only hold a second copy.
@@ -248,4 +321,22 @@ func singles(n int) [][]int {
 		s[i] = all[i : i+1 : i+1]
 	}
 	return s
+}
+
+// PictureSize returns the width and height of sample i, upright, in pixels. Of a
+// file only what tells the size is decoded.
+func PictureSize(ds Dataset, i int) (w, h int, err error) {
+	from, k := origin(ds, i)
+	if f, ok := from.(FileDataset); ok {
+		var r imaging.Reader
+		if _, err := f.Open(k, &r, nil); err != nil {
+			return 0, 0, err
+		}
+		return r.W, r.H, nil
+	}
+	var m imaging.Image
+	if err := from.Decode(k, &m); err != nil {
+		return 0, 0, err
+	}
+	return m.W, m.H, nil
 }

@@ -119,6 +119,6 @@ func ExampleCheck() {
 		fmt.Println(w)
 	}
 	// Output:
-	// val: pictures that cannot be decoded: 1 of 2, such as val/pattern/broken.png (imaging: not a JPEG, PNG, GIF, WebP or BMP picture (starts with "not a pi"))
+	// val: pictures that cannot be decoded: 1 of 2, such as val/pattern/broken.png (imaging: not a JPEG, PNG, GIF, WebP, BMP, TIFF or PPM picture (starts with "not a pi"))
 	// pictures that are in more than one part, so that the evaluation sees training pictures: 1, such as train train/scene/scene.png and val val/scene/again.png
 }

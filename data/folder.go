@@ -1,11 +1,19 @@
 package data
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 var byteBuffers = sync.Pool{New: func() any { return new([]byte) }}
@@ -19,14 +27,37 @@ var splitNames = map[string]string{
 
 // OpenFolder opens pictures in folders: train/, val/ and test/ in the root of
 // fsys (any of them suffices), with one folder per class in each. The
-// classes are the sorted names of the class folders of train/; below a class
-// folder, pictures may lie in further folders. If the root has class folders
-// and no train/, everything is one training part. If the root holds a single
-// folder and nothing else, that folder is taken as the root. Hidden files and files
-// without a picture's ending (see [PictureEndings]) are left out, and counted in
-// Notes.
+// classes are the sorted names of the class folders of train/, in Unicode's
+// composed form (NFC); below a class folder, pictures may lie in further folders.
+// If the root has class folders and no parts, everything is one training part;
+// folders called train or test are classes then, if they lie among other folders
+// of pictures and have no class folders. If the root holds a single folder and
+// nothing else, that folder is taken as the root. Hidden files and files without
+// a picture's ending (see [PictureEndings]) are left out, and counted in Notes.
+//
+// A file that cannot be read is a sample whose Decode returns an error, and so is
+// a folder inside a class folder that cannot be listed.
 func OpenFolder(fsys fs.FS, opt Options) (*Splits, error) {
 	return openFolder(&fsSource{fsys, opt.fileLimit()}, opt)
+}
+
+// FindPictures returns the pictures of a folder and of the folders below it, in
+// order, as paths that begin with dir, by the rules of [OpenFolder]: hidden files
+// are left out and symbolic links are followed. A folder below dir that cannot be
+// listed is among them, and so are photos of formats that are not read, such as
+// HEIC; reading them is an error, which names the format.
+func FindPictures(dir string) ([]string, error) {
+	list, err := (&fsSource{fsys: os.DirFS(dir)}).list()
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	for _, f := range list.files {
+		if list.closed[f] || IsPicture(f) || slices.Contains(unreadEndings, strings.ToLower(path.Ext(f))) {
+			found = append(found, filepath.Join(dir, filepath.FromSlash(f)))
+		}
+	}
+	return found, nil
 }
 
 // tree lists the files of a source without their common leading folder.
@@ -36,23 +67,19 @@ type tree struct {
 	dirs  []string
 }
 
-func readTree(src source) (*tree, error) {
-	files, dirs, err := src.list()
-	if err != nil {
-		return nil, err
-	}
-	t := &tree{files: files, dirs: dirs}
+func readTree(list *contents) *tree {
+	t := &tree{files: list.files, dirs: list.dirs}
 	for {
 		top := t.top()
 		if len(top) != 1 || splitNames[strings.ToLower(top[0])] != "" {
-			return t, nil
+			return t
 		}
 		prefix := top[0] + "/"
 		inner := cutPrefix(t.dirs, prefix)
 		if len(inner) == 0 || slices.ContainsFunc(t.files, func(f string) bool {
 			return !strings.HasPrefix(f, prefix) && IsPicture(f)
 		}) {
-			return t, nil
+			return t
 		}
 		t = &tree{t.root + prefix, cutPrefix(t.files, prefix), inner}
 	}
@@ -83,63 +110,87 @@ func cutPrefix(names []string, prefix string) []string {
 	return out
 }
 
+// folderPart is a part of a dataset of folders.
+type folderPart struct {
+	*tree
+	name string // of its folder; "" for the root
+}
+
+// parts finds the parts among the folders of the root, by the names in splitNames.
+func (t *tree) parts() (map[string]folderPart, error) {
+	parts := map[string]folderPart{}
+	var others, named []string
+	hasClasses := false
+	for _, dir := range t.top() {
+		sub := t.sub(dir)
+		part := splitNames[strings.ToLower(dir)]
+		if part == "" {
+			if sub.hasPictures() {
+				others = append(others, dir)
+			}
+			continue
+		}
+		if old, twice := parts[part]; twice {
+			return nil, fmt.Errorf("both %s/ and %s/ are the %s part: keep one", old.name, dir, part)
+		}
+		parts[part] = folderPart{sub, dir}
+		named = append(named, dir)
+		hasClasses = hasClasses || slices.ContainsFunc(sub.top(), func(class string) bool { return sub.sub(class).hasPictures() })
+	}
+	switch {
+	case len(parts) == 0, len(others) > 0 && !hasClasses:
+		return map[string]folderPart{"train": {t, ""}}, nil
+	case len(others) > 0:
+		return nil, fmt.Errorf("%s lies beside %s, which is a part of the data by its name and has class folders: move %[1]s into it if it is a class, "+
+			"or elsewhere if it is not; or name the folder of one part alone", firstFolders(others), firstFolders(named))
+	}
+	return parts, nil
+}
+
+// firstFolders lists names for a message.
+func firstFolders(names []string) string {
+	more := ""
+	if len(names) > 3 {
+		names, more = names[:3], fmt.Sprintf(" and %d more", len(names)-3)
+	}
+	return strings.Join(names, "/, ") + "/" + more
+}
+
+func (t *tree) hasPictures() bool { return slices.ContainsFunc(t.files, IsPicture) }
+
 func openFolder(src source, opt Options) (*Splits, error) {
-	t, err := readTree(src)
+	list, err := src.list()
 	if err != nil {
 		return nil, err
 	}
-	parts := map[string]*tree{}
-	folderOf := map[string]string{}
-	for _, dir := range t.top() {
-		if part := splitNames[strings.ToLower(dir)]; part != "" {
-			if parts[part] != nil {
-				return nil, fmt.Errorf("both %s/ and %s/ are the %s part: keep one", folderOf[part], dir, part)
-			}
-			parts[part], folderOf[part] = t.sub(dir), dir
+	t := readTree(list)
+	parts, err := t.parts()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range parts {
+		if dir := t.root + p.name; list.closed[dir] {
+			_, err := src.read(dir, nil)
+			return nil, fmt.Errorf("%s: %w", dir, err)
 		}
 	}
-	if len(parts) == 0 {
-		parts["train"] = t
+	classes, err := folderClasses(t, parts)
+	if err != nil {
+		return nil, err
 	}
-
-	// The training part decides which classes there are; without one, all parts do.
-	var classes []string
-	if p := parts["train"]; p != nil {
-		classes = p.top()
-	} else {
-		for _, p := range parts {
-			classes = append(classes, p.top()...)
-		}
-		slices.Sort(classes)
-		classes = slices.Compact(classes)
-	}
-	where := t.root
-	if folderOf["train"] != "" {
-		where += folderOf["train"]
-	}
-	if where = strings.TrimSuffix(where, "/"); where == "" {
-		where = "the root"
-	}
-	switch len(classes) {
-	case 0:
-		return nil, fmt.Errorf("%s has no class folders: put the pictures of each class in a folder of its name", where)
-	case 1:
-		return nil, fmt.Errorf("%s has only one class folder, %s: at least two classes are needed", where, classes[0])
-	}
-
 	s := new(Splits)
-	other := 0
-	for _, part := range []string{"train", "val", "test"} {
-		p := parts[part]
-		if p == nil {
+	var left leftOut
+	for _, name := range []string{"train", "val", "test"} {
+		p, ok := parts[name]
+		if !ok {
 			continue
 		}
-		ds, skipped, err := folderPart(src, p, classes, folderOf[part], folderOf["train"], opt)
+		ds, err := p.dataset(src, list, classes, parts["train"].name, &left)
 		if err != nil {
 			return nil, err
 		}
-		other += skipped
-		switch part {
+		ds.opt = opt.decode()
+		switch name {
 		case "train":
 			s.Train = ds
 		case "val":
@@ -148,36 +199,152 @@ func openFolder(src source, opt Options) (*Splits, error) {
 			s.Test = ds
 		}
 	}
-	if other > 0 {
-		s.Notes = append(s.Notes, fmt.Sprintf("left out %d files that are not pictures by their endings, or not in a class folder", other))
-	}
+	s.Notes = append(s.Notes, left.notes()...)
 	return s.finish(opt)
 }
 
-func folderPart(src source, p *tree, classes []string, name, trainName string, opt Options) (*fileSet, int, error) {
+// folderClasses returns the names of the classes. The training part decides which
+// there are; without one, all parts do.
+func folderClasses(t *tree, parts map[string]folderPart) ([]string, error) {
+	deciding := parts
+	if p, ok := parts["train"]; ok {
+		deciding = map[string]folderPart{"train": p}
+	}
+	var classes []string
+	for _, p := range deciding {
+		for _, dir := range p.top() {
+			if !utf8.ValidString(dir) {
+				return nil, fmt.Errorf("the name of the class folder %q is not UTF-8, the encoding of the names in model files: rename it", p.root+dir)
+			}
+			classes = append(classes, className(dir))
+		}
+	}
+	slices.Sort(classes)
+	classes = slices.Compact(classes)
+	where := strings.TrimSuffix(t.root+parts["train"].name, "/")
+	if where == "" {
+		where = "the root"
+	}
+	switch len(classes) {
+	case 0:
+		return nil, fmt.Errorf("%s has no class folders: put the pictures of each class in a folder of its name", where)
+	case 1:
+		return nil, fmt.Errorf("%s has only one class folder, %s: at least two classes are needed", where, classes[0])
+	}
+	return classes, nil
+}
+
+// className returns the name of the class of a folder. File systems differ in how
+// they store accents: what looks the same is one class.
+func className(dir string) string { return norm.NFC.String(dir) }
+
+// dataset returns the pictures of the part. What is not a picture goes to left.
+func (p folderPart) dataset(src source, list *contents, classes []string, trainName string, left *leftOut) (*fileSet, error) {
 	index := make(map[string]int, len(classes))
 	for i, c := range classes {
 		index[c] = i
 	}
 	for _, dir := range p.top() {
-		if _, ok := index[dir]; !ok {
-			return nil, 0, fmt.Errorf("%s/%s has no counterpart in %s/: the training part decides which classes there are", name, dir, trainName)
+		if _, ok := index[className(dir)]; !ok {
+			return nil, fmt.Errorf("%s/%s has no counterpart in %s/: the training part decides which classes there are", p.name, dir, trainName)
 		}
 	}
-	f := &fileSet{src: src, classes: classes, opt: opt.decode()}
+	f := &fileSet{src: src, classes: classes}
 	single := singles(len(classes))
-	skipped := 0
+	found := make([]bool, len(classes))
 	for _, file := range p.files {
-		dir, _, ok := strings.Cut(file, "/")
-		if !ok || !IsPicture(file) {
-			skipped++
+		dir, _, inClass := strings.Cut(file, "/")
+		closed := list.closed[p.root+file]
+		if !closed && (!inClass || !IsPicture(file)) {
+			left.add(file, inClass)
 			continue
 		}
+		k := index[className(dir)]
+		found[k] = true
 		f.names = append(f.names, p.root+file)
-		f.labels = append(f.labels, single[index[dir]])
+		f.labels = append(f.labels, single[k])
 	}
 	if len(f.names) == 0 {
-		return nil, 0, fmt.Errorf("%s has no pictures (%s) in its class folders", strings.TrimSuffix(p.root, "/"), strings.Join(pictureEndings, " "))
+		return nil, fmt.Errorf("%s has no pictures (%s) in its class folders%s", strings.TrimSuffix(p.root, "/"), strings.Join(pictureEndings, " "), left.among())
 	}
-	return f, skipped, nil
+	if p.name == trainName {
+		for k, class := range classes {
+			if !found[k] {
+				left.empty = append(left.empty, fmt.Sprintf("the class folder %s%s has no pictures%s", p.root, class, p.endings(class)))
+			}
+		}
+	}
+	return f, nil
+}
+
+// endings describes the files of a class that has no pictures.
+func (p folderPart) endings(class string) string {
+	var left leftOut
+	for _, file := range p.files {
+		if dir, _, ok := strings.Cut(file, "/"); ok && className(dir) == class {
+			left.add(file, true)
+		}
+	}
+	return left.among()
+}
+
+// leftOut counts the files that are not samples.
+type leftOut struct {
+	endings map[string]int // files in class folders without a picture's ending
+	loose   []string       // pictures that lie in no class folder
+	empty   []string       // sentences about classes of the training part without pictures
+}
+
+func (l *leftOut) add(file string, inClass bool) {
+	if !inClass && IsPicture(file) {
+		l.loose = append(l.loose, file)
+		return
+	}
+	if l.endings == nil {
+		l.endings = make(map[string]int)
+	}
+	l.endings[strings.ToLower(path.Ext(file))]++
+}
+
+// list names the endings, the most frequent first.
+func (l *leftOut) list() string {
+	endings := slices.SortedFunc(maps.Keys(l.endings), func(a, b string) int {
+		return cmp.Or(l.endings[b]-l.endings[a], strings.Compare(a, b))
+	})
+	var out []string
+	for i, e := range endings {
+		if i == 5 {
+			out = append(out, fmt.Sprintf("%d other endings", len(endings)-i))
+			break
+		}
+		name := e
+		if e == "" {
+			name = "without ending"
+		}
+		out = append(out, fmt.Sprintf("%d %s", l.endings[e], name))
+	}
+	return strings.Join(out, ", ")
+}
+
+// among returns what is there instead of pictures, for an error.
+func (l *leftOut) among() string {
+	if len(l.endings) == 0 {
+		return ""
+	}
+	return ", only other files (" + l.list() + ")"
+}
+
+func (l *leftOut) notes() []string {
+	notes := l.empty
+	if len(l.endings) > 0 {
+		n := 0
+		for _, k := range l.endings {
+			n += k
+		}
+		notes = append(notes, fmt.Sprintf("left out %d files that are not pictures by their endings: %s", n, l.list()))
+	}
+	if len(l.loose) > 0 {
+		notes = append(notes, fmt.Sprintf("left out %d pictures that are in no class folder, such as %s", len(l.loose), l.loose[0]))
+	}
+	return notes
 }

@@ -9,9 +9,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/internal/limitread"
 )
 
 // maxIDX is the limit of an unpacked IDX file, against gzip bombs: more than ten
@@ -20,26 +24,50 @@ const maxIDX = 8 << 30
 
 // OpenIDX opens a dataset in the IDX format of MNIST (LeCun, Cortes and
 // Burges), which Fashion-MNIST, KMNIST and EMNIST share: train-images-idx3-ubyte,
-// train-labels-idx1-ubyte and the same with t10k for the test part, each plain
-// or as .gz. Class names are the lines of classes.txt. Without that file, they are
-// Fashion-MNIST's names if the labels are Fashion-MNIST's, or else the numbers.
+// train-labels-idx1-ubyte and the same with t10k or test for the test part, each
+// plain or as .gz. All names may begin alike, as EMNIST's do with emnist-letters-.
+// Class names are the lines of classes.txt. Without that file, they are
+// Fashion-MNIST's names if the labels are Fashion-MNIST's, EMNIST's by the names
+// of its files, or else the numbers. EMNIST's pictures, which its files hold
+// transposed, are turned upright.
 func OpenIDX(fsys fs.FS, opt Options) (*Splits, error) {
-	train, err := openIDXPart(fsys, "train")
+	return openIDX(fsys, "", opt)
+}
+
+// openIDX is OpenIDX for files whose names begin with prefix.
+func openIDX(fsys fs.FS, prefix string, opt Options) (*Splits, error) {
+	files, err := findIDX(fsys, prefix)
 	if err != nil {
 		return nil, err
 	}
-	test, err := openIDXPart(fsys, "t10k")
+	train, err := openIDXPart(fsys, files, "train")
+	if err != nil {
+		return nil, err
+	}
+	test, err := openIDXPart(fsys, files, "t10k")
 	if err != nil {
 		return nil, err
 	}
 	if train == nil && test == nil {
 		return nil, fmt.Errorf("neither train-images-idx3-ubyte nor t10k-images-idx3-ubyte, plain or .gz: %w", fs.ErrNotExist)
 	}
-	classes, err := idxClasses(fsys, train, test)
+	s := new(Splits)
+	if e, ok := emnistClasses[strings.ToLower(files.prefix)]; ok {
+		s.Notes = append(s.Notes, "EMNIST: its files hold the pictures transposed; they are turned upright")
+		for _, p := range []*idx{train, test} {
+			if p == nil {
+				continue
+			}
+			p.transpose()
+			if err := p.renumber(e.first, len(e.names)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	classes, err := idxClasses(fsys, files.prefix, train, test)
 	if err != nil {
 		return nil, err
 	}
-	s := new(Splits)
 	single := singles(len(classes))
 	for _, p := range []*idx{train, test} {
 		if p != nil {
@@ -55,7 +83,76 @@ func OpenIDX(fsys fs.FS, opt Options) (*Splits, error) {
 	return s.finish(opt)
 }
 
-func idxClasses(fsys fs.FS, parts ...*idx) ([]string, error) {
+// emnistClasses are the classes of EMNIST's sets (Cohen and others, arXiv
+// 1702.05373, section III) by the names of their files, and the label of the first.
+var emnistClasses = map[string]struct {
+	names string
+	first byte
+}{
+	"emnist-balanced-": {emnistMerged, 0},
+	"emnist-bymerge-":  {emnistMerged, 0},
+	"emnist-byclass-":  {"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", 0},
+	"emnist-letters-":  {"ABCDEFGHIJKLMNOPQRSTUVWXYZ", 1},
+	"emnist-digits-":   {"0123456789", 0},
+	"emnist-mnist-":    {"0123456789", 0},
+}
+
+// emnistMerged are the classes where small letters that look like capitals are
+// counted with them.
+const emnistMerged = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"
+
+// idxFiles are the names of the files of one dataset, by part, kind and rank.
+type idxFiles struct {
+	prefix string
+	names  map[string]string
+}
+
+var idxName = regexp.MustCompile(`^(?i:(.*?)(train|t10k|test)-(images|labels)[-.]idx([0-9])-ubyte)(\.gz)?$`)
+
+// findIDX finds the files of the one dataset of the root whose names begin with
+// prefix.
+func findIDX(fsys fs.FS, prefix string) (idxFiles, error) {
+	entries, err := fs.ReadDir(fsys, ".")
+	if err != nil {
+		return idxFiles{}, err
+	}
+	var found []idxFiles
+	for _, e := range entries {
+		m := idxName.FindStringSubmatch(e.Name())
+		if m == nil || !strings.HasPrefix(m[1], prefix) || hidden(e.Name()) {
+			continue
+		}
+		i := slices.IndexFunc(found, func(f idxFiles) bool { return f.prefix == m[1] })
+		if i < 0 {
+			i = len(found)
+			found = append(found, idxFiles{m[1], map[string]string{}})
+		}
+		part := strings.ToLower(m[2])
+		if part == "test" {
+			part = "t10k"
+		}
+		key := part + "-" + strings.ToLower(m[3]) + m[4]
+		if found[i].names[key] == "" || m[5] == "" { // a plain file before a packed one
+			found[i].names[key] = e.Name()
+		}
+	}
+	switch len(found) {
+	case 0:
+		return idxFiles{}, nil
+	case 1:
+		return found[0], nil
+	}
+	var sets []string
+	for _, f := range found {
+		if f.prefix == prefix {
+			return f, nil
+		}
+		sets = append(sets, strings.TrimRight(f.prefix, "-_."))
+	}
+	return idxFiles{}, fmt.Errorf("holds several datasets (%s): name one, as idx:DIR/%s", strings.Join(sets, ", "), sets[0])
+}
+
+func idxClasses(fsys fs.FS, prefix string, parts ...*idx) ([]string, error) {
 	count, in := 0, ""
 	for _, p := range parts {
 		if p == nil {
@@ -73,6 +170,9 @@ func idxClasses(fsys fs.FS, parts ...*idx) ([]string, error) {
 			if p != nil && fashionLabels[fmt.Sprintf("%x", sha256.Sum256(p.labels))] {
 				return fashionClasses, nil
 			}
+		}
+		if e, ok := emnistClasses[strings.ToLower(prefix)]; ok {
+			return strings.Split(e.names, ""), nil
 		}
 		names := make([]string, count)
 		for i := range names {
@@ -102,26 +202,32 @@ var (
 
 // idx is one part of an IDX dataset in memory.
 type idx struct {
-	name    string // of the file of pictures
-	classes []string
-	single  [][]int
-	w, h    int
-	pix     []byte
-	labels  []byte
+	name      string // of the file of pictures
+	labelName string
+	classes   []string
+	single    [][]int
+	w, h      int
+	pix       []byte
+	labels    []byte
 }
 
-// openIDXPart returns nil if fsys has no such part.
-func openIDXPart(fsys fs.FS, part string) (*idx, error) {
-	name, images, err := readIDX(fsys, part+"-images", 3)
-	if err != nil || name == "" {
-		return nil, err
+// openIDXPart returns nil if there is no such part among the files.
+func openIDXPart(fsys fs.FS, files idxFiles, part string) (*idx, error) {
+	name := files.names[part+"-images3"]
+	if name == "" {
+		return nil, nil
 	}
-	labelName, labels, err := readIDX(fsys, part+"-labels", 1)
+	images, err := readIDX(fsys, name, 3)
 	if err != nil {
 		return nil, err
 	}
+	labelName := files.names[part+"-labels1"]
 	if labelName == "" {
-		return nil, fmt.Errorf("%s has no labels beside it (%s-labels-idx1-ubyte, plain or .gz): %w", name, part, fs.ErrNotExist)
+		return nil, fmt.Errorf("%s has no labels beside it (%s%s-labels-idx1-ubyte, plain or .gz): %w", name, files.prefix, part, fs.ErrNotExist)
+	}
+	labels, err := readIDX(fsys, labelName, 1)
+	if err != nil {
+		return nil, err
 	}
 	n, h, w := images.dims[0], images.dims[1], images.dims[2]
 	if n != labels.dims[0] {
@@ -130,39 +236,61 @@ func openIDXPart(fsys fs.FS, part string) (*idx, error) {
 	if n == 0 || h == 0 || w == 0 {
 		return nil, fmt.Errorf("%s holds %d pictures of %d x %d pixels, must be at least 1 of each", name, n, w, h)
 	}
-	return &idx{name: name, w: w, h: h, pix: images.data, labels: labels.data}, nil
+	return &idx{name: name, labelName: labelName, w: w, h: h, pix: images.data, labels: labels.data}, nil
 }
 
-// readIDX reads stem-idxN-ubyte or one of its other usual names; the name is
-// "" if there is none.
-func readIDX(fsys fs.FS, stem string, rank int) (string, *idxFile, error) {
-	for _, form := range []string{"%s-idx%d-ubyte", "%s.idx%d-ubyte"} {
-		for _, end := range []string{"", ".gz"} {
-			name := fmt.Sprintf(form, stem, rank) + end
-			f, err := fsys.Open(name)
-			if errors.Is(err, fs.ErrNotExist) {
-				continue
+// transpose mirrors all pictures along their main diagonal.
+func (d *idx) transpose() {
+	buf := make([]byte, d.w*d.h)
+	for i := range d.Len() {
+		p := d.picture(i)
+		copy(buf, p)
+		for y := range d.h {
+			for x := range d.w {
+				p[x*d.h+y] = buf[y*d.w+x]
 			}
-			if err != nil {
-				return "", nil, err
-			}
-			defer f.Close()
-			var r io.Reader = f
-			if end != "" {
-				z, err := gzip.NewReader(f)
-				if err != nil {
-					return "", nil, fmt.Errorf("%s: %w", name, err)
-				}
-				r = z
-			}
-			file, err := parseIDX(r, rank)
-			if err != nil {
-				return "", nil, fmt.Errorf("%s: %w", name, err)
-			}
-			return name, file, nil
 		}
 	}
-	return "", nil, nil
+	d.w, d.h = d.h, d.w
+}
+
+// renumber subtracts the number of the first of n classes from the labels.
+func (d *idx) renumber(first byte, n int) error {
+	for i, l := range d.labels {
+		if l < first || int(l-first) >= n {
+			return fmt.Errorf("%s: record %d has label %d, not one of %d to %d", d.labelName, i, l, first, int(first)+n-1)
+		}
+		d.labels[i] = l - first
+	}
+	return nil
+}
+
+func readIDX(fsys fs.FS, name string, rank int) (*idxFile, error) {
+	info, err := fs.Stat(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := limitread.Regular(name, info.Mode()); err != nil {
+		return nil, err
+	}
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var r io.Reader = f
+	if strings.HasSuffix(strings.ToLower(name), ".gz") {
+		z, err := gzip.NewReader(f)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		r = z
+	}
+	file, err := parseIDX(r, rank)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return file, nil
 }
 
 type idxFile struct {

@@ -62,7 +62,8 @@ type Loader struct {
 	cfg     LoaderConfig
 	norm    normalizer
 	cache   *cache
-	byClass [][]uint32 // for Balanced
+	byClass [][]uint32  // for Balanced
+	masks   MaskDataset // nil for labels of whole pictures
 
 	mu    sync.Mutex
 	bad   map[int]*SampleError
@@ -99,8 +100,18 @@ func NewLoader(ds Dataset, cfg LoaderConfig) (*Loader, error) {
 	case cfg.Last < Drop || cfg.Last > Keep:
 		return nil, fmt.Errorf("data: Last, for the last batch, is %d, must be Drop, Pad or Keep", cfg.Last)
 	}
-	if err := checkLabels(ds); err != nil {
-		return nil, err
+	masks := Masks(ds)
+	if masks == nil {
+		if err := checkLabels(ds); err != nil {
+			return nil, err
+		}
+		if cfg.Augment != nil && cfg.Augment.RandomScale != nil {
+			return nil, errors.New("data: augment: random_scale is for pictures with masks; random_resized_crop is for pictures with labels")
+		}
+	} else if cfg.Augment != nil {
+		if err := cfg.Augment.forMasks(); err != nil {
+			return nil, err
+		}
 	}
 	if cfg.Workers <= 0 {
 		cfg.Workers = runtime.GOMAXPROCS(0)
@@ -111,7 +122,7 @@ func NewLoader(ds Dataset, cfg LoaderConfig) (*Loader, error) {
 	if cfg.CacheBytes == 0 {
 		cfg.CacheBytes = 512 << 20
 	}
-	l := &Loader{ds: ds, cfg: cfg, bad: make(map[int]*SampleError), cache: newCache(ds, cfg.CacheBytes)}
+	l := &Loader{ds: ds, cfg: cfg, masks: masks, bad: make(map[int]*SampleError), cache: newCache(ds, cfg.CacheBytes)}
 	l.norm.init(cfg.Preprocess)
 	if cfg.Balanced {
 		var err error

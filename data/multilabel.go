@@ -44,10 +44,11 @@ type labelRow struct {
 }
 
 func openMultiLabel(src source, opt Options) (*Splits, error) {
-	files, _, err := src.list()
+	list, err := src.list()
 	if err != nil {
 		return nil, err
 	}
+	files := list.files
 	labelFile, err := findLabelFile(files)
 	if err != nil {
 		return nil, err

@@ -1,12 +1,12 @@
 package data
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
+	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
+	"path/filepath"
 	"strings"
 
 	"github.com/resnet-go/resnet/data/imaging"
@@ -24,6 +24,9 @@ type Options struct {
 	// MaxPixels is the limit of a picture's width times height; 0 means
 	// imaging.DefaultMaxPixels.
 	MaxPixels int
+	// IgnoreOrientation leaves pictures as their files store them, as torchvision's
+	// datasets do, instead of turning them as their EXIF or XMP data tell.
+	IgnoreOrientation bool
 	// MaxFileBytes is the limit of one picture's file, unpacked; 0 means
 	// DefaultMaxFileBytes.
 	MaxFileBytes int64
@@ -33,7 +36,7 @@ type Options struct {
 const DefaultMaxFileBytes = 256 << 20
 
 func (o Options) decode() imaging.DecodeOptions {
-	return imaging.DecodeOptions{MaxPixels: o.MaxPixels}
+	return imaging.DecodeOptions{MaxPixels: o.MaxPixels, IgnoreOrientation: o.IgnoreOrientation}
 }
 
 func (o Options) fileLimit() int64 {
@@ -82,6 +85,13 @@ func Open(spec string, opt Options) (*Splits, error) {
 
 func openDir(kind, path string, opt Options) (*Splits, error) {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) && kind == "idx" {
+		// idx:DIR/emnist-letters: one of several datasets of a folder.
+		dir, prefix := filepath.Split(path)
+		if s, err := openIDX(os.DirFS(cmp.Or(dir, ".")), prefix+"-", opt); err == nil {
+			return s, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -141,48 +151,4 @@ func (s *Splits) finish(opt Options) (*Splits, error) {
 		"no validation part: held out %d of %d training samples, class by class (share %g, seed %d)",
 		val.Len(), val.Len()+train.Len(), share, opt.Seed))
 	return s, nil
-}
-
-// HoldOut splits ds in two, class by class: val gets that share of each class,
-// rounded to the nearest number, but at least one sample of a class of two or
-// more, and never all. Which samples it gets depends only on the seed and their
-// names, so that most stay where they are when samples are added. The class of a
-// multi-label sample is its first label.
-func HoldOut(ds Dataset, share float64, seed uint64) (train, val Dataset) {
-	type member struct {
-		index int
-		key   [32]byte
-	}
-	byClass := make(map[int][]member)
-	for i := range ds.Len() {
-		class := -1
-		if l := ds.Labels(i); len(l) > 0 {
-			class = l[0]
-		}
-		text := binary.LittleEndian.AppendUint64(nil, seed)
-		byClass[class] = append(byClass[class], member{i, sha256.Sum256(append(text, ds.Name(i)...))})
-	}
-	held := make([]bool, ds.Len())
-	for _, members := range byClass {
-		n := int(share*float64(len(members)) + 0.5)
-		n = min(max(n, 1), len(members)-1)
-		slices.SortFunc(members, func(a, b member) int {
-			if c := slices.Compare(a.key[:], b.key[:]); c != 0 {
-				return c
-			}
-			return a.index - b.index
-		})
-		for _, m := range members[:n] {
-			held[m.index] = true
-		}
-	}
-	var in, out []int
-	for i, h := range held {
-		if h {
-			out = append(out, i)
-		} else {
-			in = append(in, i)
-		}
-	}
-	return Subset(ds, in), Subset(ds, out)
 }

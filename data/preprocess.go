@@ -24,6 +24,9 @@ import (
 //  3. cut out the center, Width by Height pixels, black where the picture is
 //     smaller;
 //  4. (v/255 - Mean) / Std for each channel.
+//
+// For a segmentation network, whose input has any size, step 3 is left out (see
+// [Preprocess.Whole]), and Width by Height is the size of training inputs.
 type Preprocess struct {
 	Channels      int            `json:"channels" yaml:"channels"` // 1 gray, 3 RGB
 	Width         int            `json:"width" yaml:"width"`       // of the network's input, pixels
@@ -40,6 +43,9 @@ var presets = map[string]Preprocess{
 	"imagenet": {Channels: 3, Width: 224, Height: 224, Resize: 256, Interpolation: imaging.Bilinear,
 		Mean: []float32{0.485, 0.456, 0.406}, Std: []float32{0.229, 0.224, 0.225}},
 	"imagenet-v2": {Channels: 3, Width: 224, Height: 224, Resize: 232, Interpolation: imaging.Bilinear,
+		Mean: []float32{0.485, 0.456, 0.406}, Std: []float32{0.229, 0.224, 0.225}},
+	// torchvision's evaluation of segmentation networks, which crops nothing.
+	"segmentation": {Channels: 3, Width: 520, Height: 520, Resize: 520, Interpolation: imaging.Bilinear,
 		Mean: []float32{0.485, 0.456, 0.406}, Std: []float32{0.229, 0.224, 0.225}},
 	// Usually quoted means and deviations of the training images.
 	"cifar10": {Channels: 3, Width: 32, Height: 32, Resize: 32, Interpolation: imaging.Bilinear,
@@ -102,6 +108,27 @@ func (p Preprocess) Valid() error {
 	}
 	return nil
 }
+
+// Whole returns p without its crop for a w by h picture: all of the picture becomes
+// the input, in the size that step 2 gives it.
+func (p Preprocess) Whole(w, h int) (Preprocess, error) {
+	if w < 1 || h < 1 {
+		return p, errEmpty
+	}
+	w, h, err := p.resized(w, h)
+	if err != nil {
+		return p, err
+	}
+	if w > maxSide || h > maxSide || w > maxInputPixels/h {
+		return p, fmt.Errorf("the input would have %d x %d pixels, more than %d: use a preprocessing that makes it smaller (resize)", w, h, maxInputPixels)
+	}
+	p.Width, p.Height, p.Resize, p.Squash = w, h, 0, true
+	return p, nil
+}
+
+// maxInputPixels limits the input of [Preprocess.Whole]: a network needs some
+// kilobytes for each of its pixels.
+const maxInputPixels = 1 << 24
 
 // String returns the preprocessing as one line of JSON.
 func (p Preprocess) String() string {

@@ -157,10 +157,13 @@ func (r *run) prepare(b *slot, step int) {
 	b.errs = resized(b.errs, len(b.entries))
 	clear(b.errs)
 	multi := r.l.ds.MultiLabel()
-	if !multi {
+	switch {
+	case r.l.masks != nil:
+		b.Labels = resized(b.Labels, b.N*b.H*b.W)
+	case !multi:
 		b.Labels = resized(b.Labels, b.N)
 	}
-	if multi || cfg.SoftTargets || cfg.Augment.Mixes() {
+	if r.l.masks == nil && (multi || cfg.SoftTargets || cfg.Augment.Mixes()) {
 		b.Targets = resized(b.Targets, b.N*len(r.l.ds.Classes()))
 		clear(b.Targets)
 	}

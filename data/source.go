@@ -1,7 +1,6 @@
 package data
 
 import (
-	"archive/zip"
 	"errors"
 	"fmt"
 	"io"
@@ -18,11 +17,21 @@ import (
 // source is a set of files: a folder or the contents of a zip. Its methods are
 // safe for concurrent use.
 type source interface {
-	// list returns the slash-separated paths of all files and folders, sorted.
-	list() (files, dirs []string, err error)
+	// list returns what the source holds.
+	list() (*contents, error)
 	// read returns the contents of a file, using the memory of buf.
 	read(name string, buf []byte) ([]byte, error)
 	close() error
+}
+
+// contents is the slash-separated paths of all files and folders of a source, each
+// sorted.
+type contents struct {
+	files, dirs []string
+	// closed are the folders that cannot be listed. They are among files too, so
+	// that pictures that may be in them are not lost without an error: reading
+	// such a "file" returns what is wrong with the folder.
+	closed map[string]bool
 }
 
 // openSource opens a folder or a zip file.
@@ -33,6 +42,9 @@ func openSource(name string, limit int64) (source, error) {
 	}
 	if info.IsDir() {
 		return &fsSource{os.DirFS(name), limit}, nil
+	}
+	if err := limitread.Regular(name, info.Mode()); err != nil {
+		return nil, err
 	}
 	f, err := os.Open(name)
 	if err != nil {
@@ -52,19 +64,21 @@ type fsSource struct {
 	limit int64
 }
 
-// maxDepth limits the nesting of folders, so that a symbolic link to a parent
-// folder ends in an error and not in an endless walk.
-const maxDepth = 12
+// maxDepth limits the nesting of folders.
+const maxDepth = 32
 
-func (s *fsSource) list() (files, dirs []string, err error) {
-	var walk func(dir string, depth int) error
-	walk = func(dir string, depth int) error {
-		if depth > maxDepth {
-			return fmt.Errorf("%s: folders nested more than %d deep; does a symbolic link lead back?", dir, maxDepth)
-		}
+func (s *fsSource) list() (*contents, error) {
+	l := &contents{closed: make(map[string]bool)}
+	// above are the folders on the way to dir, by which a link that leads back is
+	// found.
+	var walk func(dir string, above []fs.FileInfo) error
+	walk = func(dir string, above []fs.FileInfo) error {
 		entries, err := fs.ReadDir(s.fsys, dir)
 		if err != nil {
 			return err
+		}
+		if info, err := fs.Stat(s.fsys, dir); err == nil {
+			above = append(slices.Clip(above), info)
 		}
 		for _, e := range entries {
 			if hidden(e.Name()) {
@@ -72,32 +86,52 @@ func (s *fsSource) list() (files, dirs []string, err error) {
 			}
 			name, isDir := path.Join(dir, e.Name()), e.IsDir()
 			if e.Type()&fs.ModeSymlink != 0 {
+				// A link that leads nowhere is a file that cannot be read.
 				info, err := fs.Stat(s.fsys, name)
-				if err != nil {
-					return err
+				isDir = err == nil && info.IsDir()
+				if isDir && leadsBack(info, above) {
+					continue
 				}
-				isDir = info.IsDir()
 			}
 			if !isDir {
-				files = append(files, name)
+				l.files = append(l.files, name)
 				continue
 			}
-			dirs = append(dirs, name)
-			if err := walk(name, depth+1); err != nil {
-				return err
+			l.dirs = append(l.dirs, name)
+			if len(above) > maxDepth || walk(name, above) != nil {
+				l.closed[name] = true
+				l.files = append(l.files, name)
 			}
 		}
 		return nil
 	}
-	if err := walk(".", 0); err != nil {
-		return nil, nil, err
+	if err := walk(".", nil); err != nil {
+		return nil, err
 	}
-	slices.Sort(files)
-	slices.Sort(dirs)
-	return files, dirs, nil
+	slices.Sort(l.files)
+	slices.Sort(l.dirs)
+	return l, nil
+}
+
+// leadsBack reports whether a folder is one of those above it.
+func leadsBack(dir fs.FileInfo, above []fs.FileInfo) bool {
+	return slices.ContainsFunc(above, func(a fs.FileInfo) bool { return os.SameFile(a, dir) })
 }
 
 func (s *fsSource) read(name string, buf []byte) ([]byte, error) {
+	info, err := fs.Stat(s.fsys, name)
+	if err != nil {
+		return nil, short(err)
+	}
+	if info.IsDir() {
+		if _, err := fs.ReadDir(s.fsys, name); err != nil {
+			return nil, short(err)
+		}
+		return nil, fmt.Errorf("folders are nested more than %d deep", maxDepth)
+	}
+	if err := limitread.Regular(path.Base(name), info.Mode()); err != nil {
+		return nil, err
+	}
 	f, err := s.fsys.Open(name)
 	if err != nil {
 		return nil, short(err)
@@ -108,74 +142,16 @@ func (s *fsSource) read(name string, buf []byte) ([]byte, error) {
 
 func (s *fsSource) close() error { return nil }
 
-// zipSource reads the files of a zip without unpacking them to disk.
-type zipSource struct {
-	file  io.Closer
-	files map[string]*zip.File
-	names []string
-	dirs  []string
-	limit int64
+// hidden reports whether a file or folder belongs to the system, not to the data:
+// names that begin with a dot, and folders that macOS, Windows, Linux and network
+// drives create beside a user's own.
+func hidden(name string) bool {
+	switch name {
+	case "__MACOSX", "lost+found", "$RECYCLE.BIN", "System Volume Information", "@eaDir", "#recycle":
+		return true
+	}
+	return strings.HasPrefix(name, ".")
 }
-
-func newZipSource(r io.ReaderAt, size, limit int64) (*zipSource, error) {
-	z, err := zip.NewReader(r, size)
-	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
-		return nil, err
-	}
-	s := &zipSource{files: make(map[string]*zip.File), limit: limit}
-	dirs := make(map[string]bool)
-	for _, f := range z.File {
-		name, isDir := strings.CutSuffix(strings.ReplaceAll(f.Name, `\`, "/"), "/")
-		if !fs.ValidPath(name) {
-			return nil, fmt.Errorf("zip entry %q is not a path inside the zip", f.Name)
-		}
-		if slices.ContainsFunc(strings.Split(name, "/"), hidden) {
-			continue
-		}
-		if !isDir {
-			if s.files[name] != nil {
-				return nil, fmt.Errorf("zip has two entries %q", f.Name)
-			}
-			s.files[name] = f
-			s.names = append(s.names, name)
-			name = path.Dir(name)
-		}
-		for ; name != "." && !dirs[name]; name = path.Dir(name) {
-			dirs[name] = true
-			s.dirs = append(s.dirs, name)
-		}
-	}
-	slices.Sort(s.names)
-	slices.Sort(s.dirs)
-	return s, nil
-}
-
-func (s *zipSource) list() (files, dirs []string, err error) { return s.names, s.dirs, nil }
-
-func (s *zipSource) read(name string, buf []byte) ([]byte, error) {
-	f := s.files[name]
-	if f == nil {
-		return nil, fs.ErrNotExist
-	}
-	if f.UncompressedSize64 > uint64(s.limit) {
-		return nil, &limitread.TooLarge{Limit: s.limit}
-	}
-	r, err := f.Open()
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	return readAll(r, buf, s.limit)
-}
-
-func (s *zipSource) close() error {
-	if s.file == nil {
-		return nil
-	}
-	return s.file.Close()
-}
-
-func hidden(name string) bool { return strings.HasPrefix(name, ".") || name == "__MACOSX" }
 
 // readAll reads a file of a source.
 func readAll(r io.Reader, buf []byte, limit int64) ([]byte, error) {
@@ -196,10 +172,13 @@ func short(err error) error {
 }
 
 // pictureEndings are the endings of the names of pictures, in lower case.
-var pictureEndings = []string{".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp"}
+var pictureEndings = imaging.Endings()
+
+// unreadEndings are those of photos that are not read.
+var unreadEndings = imaging.UnreadEndings()
 
 // PictureEndings returns the endings of the files that folders are searched for,
-// such as ".jpg".
+// such as ".jpg": those of [imaging.Endings].
 func PictureEndings() []string { return slices.Clone(pictureEndings) }
 
 // IsPicture reports whether a file is a picture by the ending of its name, in

@@ -28,7 +28,7 @@ func (c *compiler) keep(b *buf) {
 		return
 	}
 	if err := w.Load(); err != nil {
-		c.fail(err)
+		c.fail(fmt.Errorf("read a constant: %w", err))
 		b.data = make([]float32, b.size)
 		return
 	}
@@ -41,8 +41,8 @@ func (c *compiler) read(b *buf) []float32 {
 	if b.data != nil {
 		return b.data
 	}
-	x := c.reading.floats(b.size, c.g, c.vars)
-	if err := b.source.w.Read(x); err != nil {
+	x, err := c.reading.of(b.source.w, c.g, c.vars)
+	if err != nil {
 		c.fail(err)
 	}
 	return x
@@ -50,7 +50,7 @@ func (c *compiler) read(b *buf) []float32 {
 
 func (c *compiler) fail(err error) {
 	if c.err == nil {
-		c.err = fmt.Errorf("read a constant: %w", err)
+		c.err = err
 	}
 }
 
@@ -61,8 +61,21 @@ type reading struct {
 	block *memory.Block
 }
 
+// of returns the elements of t, of a deferred one until the next call. After an
+// error they are unspecified.
+func (r *reading) of(t *tensor.Tensor, g *graph.Graph, vars *Vars) ([]float32, error) {
+	if !t.Deferred() {
+		return t.Float32s(), nil
+	}
+	x := r.floats(t.Numel(), g, vars)
+	if err := t.Read(x); err != nil {
+		return x, fmt.Errorf("read a constant: %w", err)
+	}
+	return x, nil
+}
+
 // floats returns n floats. The first call makes room for the largest of the
-// graph's deferred variables.
+// graph's deferred constants.
 func (r *reading) floats(n int, g *graph.Graph, vars *Vars) []float32 {
 	if n > len(r.x) {
 		r.release()
@@ -93,8 +106,10 @@ func deferredOf(op graph.Op, vars *Vars) *tensor.Tensor {
 		w = vars.m[op.Label].own
 	case scaledWeight:
 		w = op.w
+	case graph.Const:
+		w = op.Tensor
 	}
-	if w == nil || !w.Deferred() {
+	if w == nil || w.DType() != tensor.Float32 || !w.Deferred() {
 		return nil
 	}
 	return w

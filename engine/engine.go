@@ -39,6 +39,14 @@ type Port struct {
 	Layout tensor.Layout // of the tensor; NCHW for outputs
 }
 
+// NewTensor makes a tensor that fits the port, filled with zeros.
+func (p Port) NewTensor() *tensor.Tensor {
+	if p.DType == tensor.Int64 {
+		return tensor.NewInt64(p.Shape...)
+	}
+	return tensor.New(p.Shape...)
+}
+
 // Compile turns g into a plan over vars, which must hold every variable of g.
 // Errors name the operator and module path that cannot be compiled.
 func Compile(g *graph.Graph, vars *Vars, opt Options) (*Plan, error) {
@@ -72,7 +80,7 @@ func Compile(g *graph.Graph, vars *Vars, opt Options) (*Plan, error) {
 func optimize(g *graph.Graph, vars *Vars, fast bool) (*graph.Graph, error) {
 	passes := []func(*graph.Graph) edit{
 		func(g *graph.Graph) edit { return foldBatchNorm(g, knownConstants(g, vars)) },
-		func(g *graph.Graph) edit { return fuseQuantized(g) },
+		func(g *graph.Graph) edit { return fuseQuantized(g, vars) },
 		fuseBatchNormTrain,
 		fuseStats,
 		fuseBatchNormGrad,
@@ -90,6 +98,11 @@ func optimize(g *graph.Graph, vars *Vars, fast bool) (*graph.Graph, error) {
 }
 
 func checkVariables(g *graph.Graph, vars *Vars) error {
+	for _, u := range g.Updates {
+		if v := u.Variable; v.DType != tensor.Float32 {
+			return fmt.Errorf("engine: variable %q is %s: only float32 variables can be updated by a graph", v.Node.Op.(graph.Variable).Label, v.Type)
+		}
+	}
 	for _, n := range g.Nodes {
 		op, ok := n.Op.(graph.Variable)
 		if !ok {

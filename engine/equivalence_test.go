@@ -31,7 +31,7 @@ func (m machine) Run(in map[string]*tensor.Tensor) ([]*tensor.Tensor, error) {
 		feeds = append(feeds, t)
 	}
 	for _, p := range m.plan.Outputs() {
-		out = append(out, tensor.New(p.Shape...))
+		out = append(out, p.NewTensor())
 	}
 	return out, m.plan.Run(feeds, out)
 }
@@ -54,7 +54,7 @@ func compilerWith(opt engine.Options, workers int, last bool) enginetest.Compile
 		opt := opt
 		opt.Threads = workers
 		for _, n := range g.Nodes {
-			if in, ok := n.Op.(graph.Input); ok && last && len(in.Type.Shape) == 4 {
+			if in, ok := n.Op.(graph.Input); ok && last && len(in.Type.Shape) == 4 && in.Type.DType == tensor.Float32 {
 				in.Layout = tensor.NHWC
 				n.Op = in
 			}

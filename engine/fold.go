@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"math"
 
@@ -61,12 +62,15 @@ type source struct {
 	scale []float64         // what data is still to be multiplied by, or nil
 	by    [2]*tensor.Tensor // see scaledWeight
 	eps   float32
+	// hash is the SHA-256 of quantized weights; zero of others. Each trace of a file
+	// makes these constants anew, so only their content identifies them.
+	hash [sha256.Size]byte
 }
 
 // scaledWeight notes where the weight lies; packing scales it.
 func (c *compiler) scaledWeight(v *graph.Value, op scaledWeight) {
 	b := c.newBuf(v.Shape.Numel())
-	b.constant(source(op))
+	b.constant(source{w: op.w, scale: op.scale, by: op.by, eps: op.eps})
 	c.at[v] = place{b, rowMajor}
 }
 
@@ -93,6 +97,7 @@ type packed struct {
 type sharedPack struct {
 	w, gamma, variance *tensor.Tensor
 	eps                float32
+	hash               [sha256.Size]byte // instead of w, of quantized weights
 	key                conv.PackingKey
 }
 
@@ -141,14 +146,17 @@ type pack struct {
 }
 
 // shared returns what do makes of s in a layout, once for all plans if all of s
-// is adopted.
+// is adopted or known by its content.
 func (v *Vars) shared(s source, layout conv.PackingKey, do func() pack) pack {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if !v.owned[s.w] || s.scale != nil && !(v.owned[s.by[0]] && v.owned[s.by[1]]) {
+	key := sharedPack{s.w, s.by[0], s.by[1], s.eps, s.hash, layout}
+	switch {
+	case s.hash != [sha256.Size]byte{}:
+		key.w = nil
+	case !v.owned[s.w] || s.scale != nil && !(v.owned[s.by[0]] && v.owned[s.by[1]]):
 		return do()
 	}
-	key := sharedPack{s.w, s.by[0], s.by[1], s.eps, layout}
 	p, ok := v.packs[key]
 	if !ok {
 		if p = do(); p.block != nil { // else the weights could not be read

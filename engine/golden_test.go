@@ -90,7 +90,7 @@ func checkOperator(t *testing.T, op string, a golden.Attrs, tensors map[string]*
 		feed = append(feed, tensors[port.Name])
 	}
 	for _, port := range p.Outputs() {
-		got = append(got, tensor.New(port.Shape...))
+		got = append(got, port.NewTensor())
 	}
 	if err := p.Run(feed, got); err != nil {
 		t.Fatal(err)
@@ -142,6 +142,15 @@ func checkOptimiser(t *testing.T, op string, a golden.Attrs, tensors map[string]
 	case "adamw":
 		in = append(in, slot(0), slot(1), lr, input("t", graph.F32()))
 		opt = graph.AdamW{Beta1: a.Beta1, Beta2: a.Beta2, Eps: a.Eps, WeightDecay: a.WeightDecay}
+	case "adam":
+		in = append(in, slot(0), slot(1), lr, input("t", graph.F32()))
+		opt = graph.Adam{Beta1: a.Beta1, Beta2: a.Beta2, Eps: a.Eps, WeightDecay: a.WeightDecay}
+	case "lamb":
+		in = append(in, slot(0), slot(1), lr, input("t", graph.F32()))
+		opt = graph.LAMB{Beta1: a.Beta1, Beta2: a.Beta2, Eps: a.Eps, WeightDecay: a.WeightDecay}
+	case "rmsprop":
+		in = append(in, slot(0), slot(1), lr)
+		opt = graph.RMSprop{Alpha: a.Decay, Eps: a.Eps, Momentum: a.Momentum, WeightDecay: a.WeightDecay}
 	case "ema":
 		in = append(in, lr)
 		opt = graph.EMA{}
@@ -165,7 +174,7 @@ func checkOptimiser(t *testing.T, op string, a golden.Attrs, tensors map[string]
 	for step := range 3 {
 		feed := feeds(step)
 		switch op {
-		case "adamw":
+		case "adam", "adamw", "lamb":
 			count := tensor.New()
 			count.Float32s()[0] = float32(step + 1)
 			feed = append(feed, count)

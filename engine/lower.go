@@ -19,7 +19,7 @@ type compiler struct {
 	vars *Vars
 
 	at       map[*graph.Value]place
-	ints     map[*graph.Value]int // int64 inputs: their port
+	ints     map[*graph.Value]int // int64 values: their slot in run.i64, see lower_ints.go
 	winners  map[*graph.Value]int // MaxPool2d's second output: its slot in run.winners
 	stored   map[*graph.Value]*variable
 	updated  map[*graph.Value]bool // variables that the graph updates
@@ -58,8 +58,16 @@ func newCompiler(g *graph.Graph, vars *Vars, opt Options) *compiler {
 func (c *compiler) lower() error {
 	c.planUpdates()
 	for _, n := range c.g.Nodes {
+		if _, ok := n.Op.(graph.Input); ok {
+			c.plan.ports++
+		}
+	}
+	for _, n := range c.g.Nodes {
 		c.node = n
 		err := c.checkWinners(n)
+		if err == nil {
+			err = checkAxes(n)
+		}
 		if err == nil {
 			err = c.lowerNode(n)
 		}
@@ -71,6 +79,15 @@ func (c *compiler) lower() error {
 		}
 	}
 	for _, o := range c.g.Outputs {
+		if o.Value.DType == tensor.Int64 {
+			slot, err := c.intsOf(o.Value)
+			if err != nil {
+				return fmt.Errorf("engine: output %q: %w", o.Name, err)
+			}
+			c.plan.outputs = append(c.plan.outputs, Port{Name: o.Name, Type: o.Value.Type})
+			c.plan.results = append(c.plan.results, result{ints: slot})
+			continue
+		}
 		at, ok := c.at[o.Value]
 		if !ok {
 			return fmt.Errorf("engine: output %q: %v has no float32 value to read", o.Name, o.Value)
@@ -87,13 +104,15 @@ func (c *compiler) lower() error {
 			at.layout = rowMajor // found out once, not at each run
 		}
 		c.plan.outputs = append(c.plan.outputs, Port{Name: o.Name, Type: o.Value.Type})
-		c.plan.results = append(c.plan.results, result(at))
+		c.plan.results = append(c.plan.results, result{buf: at.buf, layout: at.layout})
 	}
 	c.writeUpdates()
 	// Outputs are read after the last step.
 	end := &step{name: "outputs", run: func(*run, int, int) {}}
 	for _, r := range c.plan.results {
-		end.reads = append(end.reads, r.buf)
+		if r.buf != nil {
+			end.reads = append(end.reads, r.buf)
+		}
 	}
 	c.plan.steps = append(c.plan.steps, end)
 	return c.err
@@ -108,6 +127,25 @@ func (c *compiler) checkWinners(n *graph.Node) error {
 	for i, v := range n.In {
 		if _, ok := c.winners[v]; ok {
 			return fmt.Errorf("input %d is the winners of a MaxPool2d, which only its gradient can read", i)
+		}
+	}
+	return nil
+}
+
+// maxAxes is the highest rank of the kernels that go through a value axis by axis.
+const maxAxes = 6
+
+// checkAxes refuses values of more axes than the kernels have, except for operators that
+// see a value as a list of elements.
+func checkAxes(n *graph.Node) error {
+	switch n.Op.(type) {
+	case graph.Input, graph.Variable, graph.Const, graph.Reshape, graph.Detach, graph.Unary, graph.UnaryGrad, graph.Affine,
+		graph.ToFloat, graph.ToInt, graph.HostOp:
+		return nil
+	}
+	for _, v := range slices.Concat(n.In, n.Out) {
+		if len(v.Shape) > maxAxes {
+			return fmt.Errorf("%v has %d axes, the engine computes with at most %d: join axes by Reshape", v.Shape, len(v.Shape), maxAxes)
 		}
 	}
 	return nil
@@ -219,20 +257,54 @@ func (c *compiler) lowerNode(n *graph.Node) error {
 		return c.bce(n)
 	case graph.BCEWithLogitsGrad:
 		return c.bceGrad(n)
+	case graph.Compare:
+		return c.compare(n, op)
+	case graph.Where:
+		c.where(n)
+	case graph.ToFloat:
+		return c.toFloat(n)
+	case graph.ToInt:
+		c.toInt(n)
+	case graph.Gather:
+		return c.gather(n, op)
+	case graph.GatherGrad:
+		return c.gatherGrad(n, op)
+	case graph.GatherElements:
+		return c.gatherElements(n, op)
+	case graph.GatherElementsGrad:
+		return c.gatherElementsGrad(n, op)
+	case graph.TopK:
+		c.topK(n, op)
+	case graph.ArgMax:
+		c.argMax(n, op)
+	case graph.SigmoidFocal:
+		return c.sigmoidFocal(n, op)
+	case graph.SigmoidFocalGrad:
+		return c.sigmoidFocalGrad(n, op)
+	case graph.OneHot:
+		return c.oneHot(n, op)
 	case graph.Dropout:
 		return c.dropout(n, op)
 	case graph.SGD:
 		return c.sgd(n, op)
 	case graph.AdamW:
-		return c.adamW(n, op)
+		return c.adam(n, vec.Adam{Beta1: op.Beta1, Beta2: op.Beta2, Eps: op.Eps, WeightDecay: op.WeightDecay, Decoupled: true})
+	case graph.Adam:
+		return c.adam(n, vec.Adam{Beta1: op.Beta1, Beta2: op.Beta2, Eps: op.Eps, WeightDecay: op.WeightDecay})
+	case graph.LAMB:
+		return c.lamb(n, op)
+	case graph.RMSprop:
+		return c.rmsProp(n, op)
 	case graph.LARS:
 		return c.lars(n, op)
 	case graph.EMA:
 		return c.ema(n)
 	case graph.GlobalNorm:
 		return c.globalNorm(n)
+	case graph.HostOp:
+		return c.host(n, op)
 	default:
-		return fmt.Errorf("the engine has no kernel for this operator")
+		return fmt.Errorf("the engine has no kernel for this operator: implement graph.HostOp to compute it")
 	}
 	return nil
 }
@@ -263,7 +335,8 @@ func (c *compiler) input(v *graph.Value, op graph.Input) {
 func (c *compiler) variable(v *graph.Value, op graph.Variable) {
 	x := c.vars.m[op.Label]
 	if v.DType != tensor.Float32 {
-		return // counters for other programs; no operator reads them
+		c.ints[v] = c.fixedInts(x.i64)
+		return
 	}
 	b := c.newBuf(v.Shape.Numel())
 	switch {
@@ -281,6 +354,7 @@ func (c *compiler) variable(v *graph.Value, op graph.Variable) {
 
 func (c *compiler) constant(v *graph.Value, op graph.Const) {
 	if v.DType != tensor.Float32 {
+		c.ints[v] = c.fixedInts(op.Tensor.Int64s())
 		return
 	}
 	b := c.newBuf(v.Shape.Numel())

@@ -53,7 +53,9 @@ type args [conv.NumArgs]*buf
 // convolution chooses how a convolution is computed and emits its steps. w is
 // nil for a weight gradient.
 func (c *compiler) convolution(shape conv.Conv, want conv.Want, w *graph.Value, b args, act isa.Act) error {
-	shape.Precision = c.products
+	if want.Op != conv.QuantForward {
+		shape.Precision = c.products
+	}
 	want.Fast = c.fast
 	want.Residual = b[conv.ArgResidual] != nil
 	want.ConstantWeights = w != nil && c.at[w].buf.kind == constant

@@ -275,9 +275,9 @@ func (c *compiler) selectGrad(n *graph.Node, o graph.SelectGrad) error {
 
 // dropout follows vec.DropoutKey: the same mask at any cutting.
 func (c *compiler) dropout(n *graph.Node, o graph.Dropout) error {
-	port, ok := c.ints[n.In[1]]
-	if !ok {
-		return fmt.Errorf("seed and step must be an input of the graph")
+	port, err := c.intsOf(n.In[1])
+	if err != nil {
+		return err
 	}
 	x := c.in(n.In[0], activation)
 	y := c.out(n.Out[0], activation)

@@ -13,25 +13,30 @@ import (
 type classifier struct {
 	rows, classes int
 	logits        *buf
-	labels        int  // input port of int64 labels, -1 for distributions
+	labels        int  // slot of int64 labels, -1 for distributions
+	total         int  // place in run.f64 of the denominator, -1 if it is found anew for each piece
 	targets       *buf // distributions
 	weights       *buf // class weights, or nil
 }
 
 func (c *compiler) classifier(in []*graph.Value) (classifier, error) {
 	s := in[0].Shape
-	k := classifier{rows: s[0], classes: s[1], labels: -1, logits: c.in(in[0], activation)}
+	k := classifier{rows: s.Numel() / s[1], classes: s[1], labels: -1, total: -1, logits: c.in(in[0], activation)}
 	if in[1].DType == tensor.Int64 {
-		port, ok := c.ints[in[1]]
-		if !ok {
-			return k, fmt.Errorf("labels must be an input of the graph")
+		slot, err := c.intsOf(in[1])
+		if err != nil {
+			return k, err
 		}
-		k.labels = port
+		k.labels = slot
 	} else {
 		k.targets = c.in(in[1], activation)
 	}
 	if len(in) == 3 {
 		k.weights = c.in(in[2], rowMajor)
+	}
+	if len(s) == 4 && k.labels >= 0 { // a pass over all pixels, too long for each piece
+		k.total = c.plan.doubles
+		c.plan.doubles++
 	}
 	return k, nil
 }
@@ -57,8 +62,22 @@ func (k classifier) kernel(r *run, o graph.CrossEntropy) vec.CrossEntropy {
 	return vec.CrossEntropy{Smoothing: o.LabelSmoothing, Weight: r.opt(k.weights), Ignore: graph.IgnoreLabel, UseIgnore: true}
 }
 
+// findTotal emits the step that finds the denominator of a segmentation.
+func (k classifier) findTotal(c *compiler, o graph.CrossEntropy) {
+	if k.total < 0 {
+		return
+	}
+	c.step("total", 1, func(r *run, _, _ int) {
+		e := k.kernel(r, o)
+		r.f64[k.total] = e.Denominator(r.i64[k.labels])
+	}, reads(k.weights), nil)
+}
+
 // denominator is what the mean over the rows divides by.
 func (k classifier) denominator(r *run, e *vec.CrossEntropy) float64 {
+	if k.total >= 0 {
+		return r.f64[k.total]
+	}
 	if k.labels >= 0 {
 		return e.Denominator(r.i64[k.labels])
 	}
@@ -81,6 +100,7 @@ func (c *compiler) crossEntropy(n *graph.Node, o graph.CrossEntropy) error {
 			}
 		}, nil, nil)
 	}
+	k.findTotal(c, o)
 	c.rows("", k.rows, k.classes, func(r *run, lo, hi int) {
 		e := k.kernel(r, o)
 		k.crossEntropyRows(r, &e, r.b[loss.id], nil, 1, lo, hi)
@@ -100,6 +120,7 @@ func (c *compiler) crossEntropyGrad(n *graph.Node, o graph.CrossEntropyGrad) err
 	dloss := c.in(n.In[0], rowMajor)
 	loss := c.newBuf(k.rows)
 	dx := c.out(n.Out[0], activation)
+	k.findTotal(c, o.Of)
 	c.rows("", k.rows, k.classes, func(r *run, lo, hi int) {
 		e := k.kernel(r, o.Of)
 		scale := float32(float64(r.b[dloss.id][0]) / k.denominator(r, &e))

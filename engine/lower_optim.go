@@ -39,15 +39,49 @@ func (c *compiler) sgd(n *graph.Node, op graph.SGD) error {
 	return nil
 }
 
-func (c *compiler) adamW(n *graph.Node, op graph.AdamW) error {
+// adam lowers Adam and AdamW, whose rates and step count are filled in at each run.
+func (c *compiler) adam(n *graph.Node, o vec.Adam) error {
 	l := c.paramLayout(n.In[0])
 	grad, lr, t := c.in(n.In[1], l), c.in(n.In[4], rowMajor), c.in(n.In[5], rowMajor)
 	p, m, v := c.inPlace(n.Out[0], n.In[0], l), c.inPlace(n.Out[1], n.In[2], l), c.inPlace(n.Out[2], n.In[3], l)
 	c.pieces("", p.size, func(r *run, lo, hi int) {
-		o := vec.Adam{LR: r.b[lr.id][0], Beta1: op.Beta1, Beta2: op.Beta2, Eps: op.Eps,
-			WeightDecay: op.WeightDecay, Decoupled: true, Step: int(r.b[t.id][0])}
+		o := o
+		o.LR, o.Step = r.b[lr.id][0], int(r.b[t.id][0])
 		o.Update(r.b[p.id][lo:hi], r.b[m.id][lo:hi], r.b[v.id][lo:hi], r.b[grad.id][lo:hi])
 	}, reads(grad, lr, t, p, m, v), writes(p, m, v))
+	return nil
+}
+
+func (c *compiler) lamb(n *graph.Node, op graph.LAMB) error {
+	l := c.paramLayout(n.In[0])
+	grad, lr, t := c.in(n.In[1], l), c.in(n.In[4], rowMajor), c.in(n.In[5], rowMajor)
+	p, m, v := c.inPlace(n.Out[0], n.In[0], l), c.inPlace(n.Out[1], n.In[2], l), c.inPlace(n.Out[2], n.In[3], l)
+	size := p.size
+	u := c.newBuf(size)
+	parts := vec.Pieces(size, vec.PieceLen)
+	sums := c.newDoubles(2 * parts)
+	c.step("direction", parts, func(r *run, task, _ int) {
+		lo, hi := vec.PieceBounds(task, vec.PieceLen, size)
+		o := vec.Adam{Beta1: op.Beta1, Beta2: op.Beta2, Eps: op.Eps, WeightDecay: op.WeightDecay, Step: int(r.b[t.id][0])}
+		o.LAMBDirection(r.b[u.id][lo:hi], r.b[p.id][lo:hi], r.b[m.id][lo:hi], r.b[v.id][lo:hi], r.b[grad.id][lo:hi])
+		r.f64[sums+task] = vec.SumSquares(r.b[p.id][lo:hi])
+		r.f64[sums+parts+task] = vec.SumSquares(r.b[u.id][lo:hi])
+	}, reads(grad, t, p, m, v), writes(u, m, v))
+	c.pieces("", size, func(r *run, lo, hi int) {
+		trust := vec.LAMBTrust(vec.SumFloat64(r.f64[sums:sums+parts]), vec.SumFloat64(r.f64[sums+parts:sums+2*parts]))
+		vec.Axpy(r.b[p.id][lo:hi], r.b[u.id][lo:hi], -r.b[lr.id][0]*trust)
+	}, reads(lr, p, u), writes(p))
+	return nil
+}
+
+func (c *compiler) rmsProp(n *graph.Node, op graph.RMSprop) error {
+	l := c.paramLayout(n.In[0])
+	grad, lr := c.in(n.In[1], l), c.in(n.In[4], rowMajor)
+	p, v, b := c.inPlace(n.Out[0], n.In[0], l), c.inPlace(n.Out[1], n.In[2], l), c.inPlace(n.Out[2], n.In[3], l)
+	c.pieces("", p.size, func(r *run, lo, hi int) {
+		o := vec.RMSprop{LR: r.b[lr.id][0], Alpha: op.Alpha, Eps: op.Eps, Momentum: op.Momentum, WeightDecay: op.WeightDecay}
+		o.Step(r.b[p.id][lo:hi], r.b[v.id][lo:hi], r.b[b.id][lo:hi], r.b[grad.id][lo:hi])
+	}, reads(grad, lr, p, v, b), writes(p, v, b))
 	return nil
 }
 

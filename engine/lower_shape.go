@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/simd/vec"
 )
@@ -38,6 +40,9 @@ func (c *compiler) permute(n *graph.Node, o graph.Permute) error {
 	if rank == 0 {
 		return c.reshape(n)
 	}
+	if c.permuteInPlace(n, o) {
+		return nil
+	}
 	x := c.in(n.In[0], activation)
 	y := c.out(n.Out[0], activation)
 	inAt := permutation(rank, activation, rowMajor) // logical axis -> place in memory
@@ -51,6 +56,35 @@ func (c *compiler) permute(n *graph.Node, o graph.Permute) error {
 		vec.Permute(r.b[y.id], r.b[x.id], shape, perm, i, i+1)
 	}, reads(x), writes(y))
 	return nil
+}
+
+// permuteInPlace makes the output another name of the input if its elements lie in
+// memory as one of the layouts has them: channels moved last are where activations
+// have them already.
+func (c *compiler) permuteInPlace(n *graph.Node, o graph.Permute) bool {
+	at := c.at[n.In[0]]
+	if at.buf.source.scale != nil {
+		return false
+	}
+	to := make([]int, len(o.Perm)) // input axis -> output axis
+	for i, a := range o.Perm {
+		to[a] = i
+	}
+	out := n.Out[0].Shape
+	var axes []int
+	for _, a := range at.layout.axes(len(o.Perm)) {
+		if n.In[0].Shape[a] != 1 {
+			axes = append(axes, to[a])
+		}
+	}
+	for _, l := range []layout{rowMajor, activation} {
+		if slices.Equal(axes, longAxes(out, l.axes(len(out)))) {
+			c.keep(at.buf)
+			c.at[n.Out[0]] = place{at.buf, l}
+			return true
+		}
+	}
+	return false
 }
 
 // axisView returns an activation as outer x size x inner around one axis.

@@ -42,6 +42,8 @@ type Plan struct {
 	scratch int    // floats per worker
 	winners []int
 	doubles int
+	ports   int         // the number of inputs
+	ints    []intValues // int64 values that are no inputs; their slots follow the inputs'
 	feeds   []feed
 	results []result
 	writes  bool // updates variables
@@ -61,8 +63,9 @@ type feed struct {
 
 // result is where an output lies after a run.
 type result struct {
-	buf    *buf
+	buf    *buf // nil for an int64 output
 	layout layout
+	ints   int // the slot of an int64 output
 }
 
 // run is the memory of one run.
@@ -70,7 +73,7 @@ type run struct {
 	plan    *Plan
 	arena   arena
 	b       [][]float32 // by buf.id
-	i64     [][]int64   // by input
+	i64     [][]int64   // by slot: the inputs, then Plan.ints
 	scratch [][]float32 // by worker
 	workers []conv.Worker
 	winners [][]uint16
@@ -98,7 +101,14 @@ func (p *Plan) newRun() *run {
 			r.b[b.id] = b.data
 		}
 	}
-	r.i64 = make([][]int64, len(p.inputs))
+	r.i64 = make([][]int64, len(p.inputs), len(p.inputs)+len(p.ints))
+	for _, v := range p.ints {
+		data := v.fixed
+		if data == nil {
+			data = make([]int64, v.size)
+		}
+		r.i64 = append(r.i64, data)
+	}
 	r.scratch = make([][]float32, p.pool.Workers())
 	r.workers = make([]conv.Worker, p.pool.Workers())
 	for _, n := range p.winners {
@@ -246,6 +256,10 @@ func (p *Plan) run(in, out []*tensor.Tensor, times []StepTime) error {
 	for i := range out {
 		if out[i] != nil {
 			res := p.results[i]
+			if res.buf == nil {
+				copy(out[i].Int64s(), r.i64[res.ints])
+				continue
+			}
 			relayout(out[i].Float32s(), r.b[res.buf.id], p.outputs[i].Shape, res.layout, rowMajor)
 		}
 	}

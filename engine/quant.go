@@ -1,8 +1,11 @@
 package engine
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"math"
+	"slices"
 
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/conv"
@@ -25,16 +28,17 @@ const maxInt8Products = 1 << 15
 //
 //	quantize(act(dequantize(quantize(conv(…) + bias)) + dequantize(residual)))
 //
-// Inputs: x, then the residual where there is one, both outputs of
-// QuantizeLinear. If out is nil, the result stays a real number.
+// Inputs: x, the integers of the weights, then the residual where there is one; x
+// and the residual are outputs of QuantizeLinear. If out is nil, the result stays a
+// real number.
 type fusedQuantConv struct {
 	conv      *graph.Conv2d // nil for a linear layer
 	x         graph.DequantizeLinear
 	xSigned   bool
-	w         []int8 // in the order of the graph: [K C/g R S] or [O I]
-	wShape    tensor.Shape
-	wScale    []float32 // of each output channel
-	bias      []int32   // in units of the sums
+	wScale    []float32         // of each output channel
+	wSum      []int32           // of each output channel's integers
+	wHash     [sha256.Size]byte // of all integers
+	bias      []int32           // in units of the sums
 	relu      bool
 	residual  *graph.DequantizeLinear
 	resSigned bool
@@ -50,11 +54,13 @@ func (o fusedQuantConv) Name() string {
 }
 
 func (o fusedQuantConv) Infer(in []graph.Type) ([]graph.Type, error) {
-	types := []graph.Type{in[0], graph.F32(o.wShape...)}
-	if o.conv == nil {
-		return graph.Linear{}.Infer(types)
+	if len(in) < 2 {
+		return nil, fmt.Errorf("%d inputs, want x and the weights at least", len(in))
 	}
-	return o.conv.Infer(types)
+	if o.conv == nil {
+		return graph.Linear{}.Infer(in[:2])
+	}
+	return o.conv.Infer(in[:2])
 }
 
 // quantMaxPool is quantize(max pool(dequantize(x))) where both have the same scale
@@ -78,14 +84,18 @@ func (o quantMaxPool) Infer(in []graph.Type) ([]graph.Type, error) {
 // quantFuser finds what integer kernels can compute.
 type quantFuser struct {
 	edit
+	g       *graph.Graph
 	use     map[*graph.Value][]*graph.Node
 	claimed map[*graph.Node]bool // additions in the epilogue of a convolution
+	vars    *Vars
+	reading reading // of weights
 }
 
 // fuseQuantized replaces dequantize → convolution or linear (→ add) (→ ReLU) →
 // quantize by integer kernels.
-func fuseQuantized(g *graph.Graph) edit {
-	f := quantFuser{edit: newEdit(), use: users(g), claimed: map[*graph.Node]bool{}}
+func fuseQuantized(g *graph.Graph, vars *Vars) edit {
+	f := quantFuser{edit: newEdit(), g: g, use: users(g), claimed: map[*graph.Node]bool{}, vars: vars}
+	defer f.reading.release()
 	for _, n := range g.Nodes {
 		f.match(n)
 	}
@@ -148,11 +158,11 @@ func (f *quantFuser) match(n *graph.Node) {
 		return
 	}
 	x, xq, ok := f.quantized(n.In[0])
-	if !ok || !o.weights(n, x.Scale[0]) {
+	if !ok || !f.weights(&o, n, x.Scale[0]) {
 		return
 	}
 	o.x, o.xSigned = x, xq.Op.(graph.QuantizeLinear).Signed
-	in := operands(xq.Out[0])
+	in := operands(xq.Out[0], n.In[1].Node.In[0])
 	last := n
 	if add, res := f.addition(n); add != nil {
 		dq, q, _ := f.quantized(res)
@@ -256,9 +266,9 @@ func (f *quantFuser) addition(n *graph.Node) (add *graph.Node, res *graph.Value)
 	return u, res
 }
 
-// weights sets the integers of the weights and of the bias. It reports whether
-// they are constants that the kernels accept.
-func (o *fusedQuantConv) weights(n *graph.Node, xScale float32) bool {
+// weights sets what the kernels need to know of the weights, and the bias. It
+// reports whether both are constants that the kernels accept.
+func (f *quantFuser) weights(o *fusedQuantConv, n *graph.Node, xScale float32) bool {
 	dq, ok := n.In[1].Node.Op.(graph.DequantizeLinear)
 	if !ok {
 		return false
@@ -267,9 +277,8 @@ func (o *fusedQuantConv) weights(n *graph.Node, xScale float32) bool {
 	if !ok {
 		return false
 	}
-	o.wShape = n.In[1].Shape
-	k := o.wShape[0]
-	if o.wShape.Numel()/k > maxInt8Products || len(dq.Scale) > 1 && dq.Axis != 0 {
+	k, size := n.In[1].Shape[0], n.In[1].Shape.Numel()
+	if size/k > maxInt8Products || len(dq.Scale) > 1 && dq.Axis != 0 {
 		return false
 	}
 	for _, z := range dq.Zero {
@@ -277,11 +286,8 @@ func (o *fusedQuantConv) weights(n *graph.Node, xScale float32) bool {
 			return false
 		}
 	}
-	o.w = make([]int8, o.wShape.Numel())
-	for i, v := range c.Tensor.Float32s() {
-		if o.w[i] = int8(max(-128, min(127, v))); float32(o.w[i]) != v {
-			return false
-		}
+	if !f.integers(o, c.Tensor, k) {
+		return false
 	}
 	o.wScale = make([]float32, k)
 	for i := range o.wScale {
@@ -302,6 +308,35 @@ func (o *fusedQuantConv) weights(n *graph.Node, xScale float32) bool {
 		}
 		o.bias[i] = int32(v)
 	}
+	return true
+}
+
+// integers sums and hashes the integers of k output channels. It reports whether
+// they are bytes. They are not kept: packing reads them again.
+func (f *quantFuser) integers(o *fusedQuantConv, t *tensor.Tensor, k int) bool {
+	w, err := f.reading.of(t, f.g, f.vars)
+	if err != nil {
+		f.err = err
+		return false
+	}
+	o.wSum = make([]int32, k)
+	hash := sha256.New()
+	var block [4096]uint8
+	filter := len(w) / k
+	for i := range k {
+		for row := range slices.Chunk(w[i*filter:][:filter], len(block)) {
+			for j, v := range row {
+				x := int8(max(-128, min(127, v)))
+				if float32(x) != v {
+					return false
+				}
+				o.wSum[i] += int32(x)
+				block[j] = uint8(x)
+			}
+			hash.Write(block[:len(row)])
+		}
+	}
+	hash.Sum(o.wHash[:0])
 	return true
 }
 

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"crypto/sha256"
 	"unsafe"
 
 	"github.com/resnet-go/resnet/graph"
@@ -18,7 +17,7 @@ func bytesOf(f []float32, n int) []uint8 {
 
 // outBytes makes room for a quantized value in the order of activations.
 func (c *compiler) outBytes(v *graph.Value) *buf {
-	b := c.newBuf((v.Shape.Numel() + 3) / 4)
+	b := c.newBuf(conv.FloatsOf(v.Shape.Numel()))
 	c.bytes[v] = b
 	return b
 }
@@ -107,7 +106,7 @@ func (c *compiler) quantMaxPool(n *graph.Node, op quantMaxPool) error {
 	y := c.outBytes(n.Out[0])
 	xLen, yLen := n.In[0].Shape.Numel(), n.Out[0].Shape.Numel()
 	row := p.W * p.C
-	c.needScratch((row + 3) / 4)
+	c.needScratch(conv.FloatsOf(row))
 	rows := p.N * p.OH
 	size := vec.PieceRows(rows, p.OW*p.C)
 	c.step("", vec.Pieces(rows, size), func(r *run, task, worker int) {
@@ -118,108 +117,36 @@ func (c *compiler) quantMaxPool(n *graph.Node, op quantMaxPool) error {
 }
 
 func (c *compiler) quantConv(n *graph.Node, op fusedQuantConv) error {
-	shape := linearShape(n.In[0].Shape, op.wShape)
+	x, w := n.In[0], n.In[1]
+	shape := linearShape(x.Shape, w.Shape)
 	if op.conv != nil {
-		shape = convShape(*op.conv, n.In[0].Shape, op.wShape)
+		shape = convShape(*op.conv, x.Shape, w.Shape)
 	}
-	q, err := conv.PlanInt8Conv(shape)
-	if err != nil {
-		return err
+	q := &conv.Quant{
+		X: kernelQuant(op.x.Scale[0], op.x.Zero[0], op.xSigned), Add: op.add, Real: op.out == nil,
+		WScale: op.wScale, WSum: op.wSum, Bias: op.bias,
 	}
-	x, ok := c.bytes[n.In[0]]
-	if !ok {
+	var b args
+	var ok bool
+	if b[conv.ArgX], ok = c.bytes[x]; !ok {
 		return errNotBytes
 	}
-	xq := kernelQuant(op.x.Scale[0], op.x.Zero[0], op.xSigned)
-	e := conv.Int8Epilogue{Add: op.add}
-	if op.relu {
-		e.Act = isa.ActReLU
-	}
-	if op.out != nil && op.add == nil {
-		e.OutQuant = kernelQuant(op.out.Scale[0], op.out.Zero[0], op.out.Signed)
-	}
-	var res *buf
 	if op.residual != nil {
-		if res, ok = c.bytes[n.In[1]]; !ok {
+		if b[conv.ArgResidual], ok = c.bytes[n.In[2]]; !ok {
 			return errNotBytes
 		}
-		e.ResQuant = kernelQuant(op.residual.Scale[0], op.residual.Zero[0], op.resSigned)
+		q.Residual = kernelQuant(op.residual.Scale[0], op.residual.Zero[0], op.resSigned)
 	}
-	w := c.packInt8(q, shape, op.w)
-	packed := w.bytes(q.PackedLen())
-	e.SetLayer(q, conv.Int8Layer{X: xq, WScale: op.wScale, Bias: op.bias, Sums: w.sums})
-
-	xLen, yLen := shape.XLen(), shape.YLen()
-	var y *buf
-	real := op.out == nil // the tasks must not keep op, which has the unpacked weights
-	if real {
-		y = c.out(n.Out[0], activation)
+	if op.out == nil {
+		b[conv.ArgY] = c.out(n.Out[0], activation)
 	} else {
-		y = c.outBytes(n.Out[0])
+		b[conv.ArgY] = c.outBytes(n.Out[0])
+		q.Y = kernelQuant(op.out.Scale[0], op.out.Zero[0], op.out.Signed)
 	}
-	read, xBytes := x, xLen
-	if tasks := q.CopyTasks(); tasks > 0 {
-		size := q.CopyLen()
-		read = c.newBuf((size + 3) / 4)
-		c.step("copy", tasks, func(r *run, task, _ int) {
-			q.Copy(task, bytesOf(r.b[read.id], size), bytesOf(r.b[x.id], xLen), xq.Zero)
-		}, reads(x), writes(read))
-		xBytes = size
+	act := isa.ActNone
+	if op.relu {
+		act = isa.ActReLU
 	}
-	scratch := q.ScratchBytes()
-	c.needScratch((scratch + 3) / 4)
-	s := c.step("", q.Tasks(), func(r *run, task, worker int) {
-		e := e
-		var tmp []uint8
-		if scratch > 0 {
-			tmp = bytesOf(r.scratch[worker], scratch)
-		}
-		if res != nil {
-			e.Res = bytesOf(r.b[res.id], yLen)
-		}
-		if real {
-			e.Float = r.b[y.id]
-		} else {
-			e.Out = bytesOf(r.b[y.id], yLen)
-		}
-		q.Run(task, conv.Int8Args{X: bytesOf(r.b[read.id], xBytes), Zero: xq.Zero, W: packed, Scratch: tmp}, &e)
-	}, reads(read, res), writes(y))
-	s.flops, s.algorithm = shape.FLOPs(), "int8"
-	return nil
-}
-
-// int8Key identifies packed weights among the plans over one Vars. Weights of a
-// quantized network are constants that each trace of it makes anew, so only their
-// content identifies them.
-type int8Key struct {
-	hash  [sha256.Size]byte // of the unpacked weights
-	shape conv.Conv         // without the images
-}
-
-// int8Pack is packed weights and the sum of each output channel's.
-type int8Pack struct {
-	pack
-	sums []int32
-}
-
-// bytes returns the packed weights, n bytes.
-func (p int8Pack) bytes(n int) []int8 {
-	return unsafe.Slice((*int8)(unsafe.Pointer(&p.floats[0])), 4*len(p.floats))[:n]
-}
-
-// packInt8 packs w [K C/Groups R S], once for all plans over the same Vars.
-func (c *compiler) packInt8(q *conv.Int8Conv, shape conv.Conv, w []int8) int8Pack {
-	shape.N, shape.H, shape.W = 1, 1, 1 // packed weights do not depend on the images
-	key := int8Key{sha256.Sum256(unsafe.Slice((*byte)(unsafe.Pointer(&w[0])), len(w))), shape}
-	v := c.vars
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	p, ok := v.int8Packs[key]
-	if !ok {
-		p.floats, p.block = c.slabs.Floats((q.PackedLen() + 3) / 4)
-		p.sums = q.PackOIHW(p.bytes(q.PackedLen()), w)
-		v.int8Packs[key] = p
-	}
-	c.plan.keep = append(c.plan.keep, p.block)
-	return p
+	c.at[w].buf.source.hash = op.wHash
+	return c.convolution(shape, conv.Want{Op: conv.QuantForward, Quant: q}, w, b, act)
 }

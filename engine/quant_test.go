@@ -57,7 +57,7 @@ func TestQuantizedWeightsAreShared(t *testing.T) {
 		if want, _ := run(NewVars(), s[0], s[1]); !slices.Equal(got, want) {
 			t.Errorf("%d images of %d pixels: shared weights give other results", s[0], s[1])
 		}
-		if n := len(vars.int8Packs); n != 1 {
+		if n := len(vars.packs); n != 1 {
 			t.Fatalf("%d packed weights after %d plans, want 1", n, i+1)
 		}
 		if i == 0 {

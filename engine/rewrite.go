@@ -12,6 +12,7 @@ import (
 type edit struct {
 	skip map[*graph.Node]bool
 	put  map[*graph.Node]replacement
+	err  error // why the pass could not match
 }
 
 func newEdit() edit {
@@ -50,6 +51,9 @@ func (e edit) touched(n *graph.Node) bool {
 
 // apply builds the edited graph, leaving out nodes that nothing needs.
 func apply(g *graph.Graph, e edit) (*graph.Graph, error) {
+	if e.err != nil {
+		return nil, e.err
+	}
 	inputsOf := func(n *graph.Node) []*graph.Value {
 		r, ok := e.put[n]
 		if !ok {

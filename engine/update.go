@@ -28,7 +28,7 @@ func (c *compiler) planUpdates() {
 	// What reads the same memory by another name reads the variable.
 	for i := len(c.g.Nodes) - 1; i >= 0; i-- {
 		switch n := c.g.Nodes[i]; n.Op.(type) {
-		case graph.Reshape, graph.Detach:
+		case graph.Reshape, graph.Permute, graph.Detach:
 			lastRead[n.In[0]] = max(lastRead[n.In[0]], lastRead[n.Out[0]])
 		}
 	}
@@ -46,7 +46,7 @@ func inPlaceInput(op graph.Op, output int) (input int, ok bool) {
 	switch op.(type) {
 	case graph.SGD, graph.LARS:
 		return []int{0, 2}[output], true
-	case graph.AdamW:
+	case graph.Adam, graph.AdamW, graph.LAMB, graph.RMSprop:
 		return []int{0, 2, 3}[output], true
 	case graph.EMA:
 		return 0, true

@@ -19,10 +19,9 @@ import (
 type Vars struct {
 	m map[string]*variable
 
-	mu        sync.Mutex // guards what compiling for different batch sizes shares
-	owned     map[*tensor.Tensor]bool
-	packs     map[sharedPack]pack
-	int8Packs map[int8Key]int8Pack
+	mu    sync.Mutex // guards what compiling for different batch sizes shares
+	owned map[*tensor.Tensor]bool
+	packs map[sharedPack]pack
 
 	arenas arenas
 }
@@ -36,7 +35,7 @@ type variable struct {
 
 // NewVars returns an empty store.
 func NewVars() *Vars {
-	return &Vars{m: map[string]*variable{}, owned: map[*tensor.Tensor]bool{}, packs: map[sharedPack]pack{}, int8Packs: map[int8Key]int8Pack{}}
+	return &Vars{m: map[string]*variable{}, owned: map[*tensor.Tensor]bool{}, packs: map[sharedPack]pack{}}
 }
 
 // Set copies t into the store under name. A variable keeps its type: another

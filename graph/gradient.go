@@ -56,7 +56,8 @@ func (g *Graph) gradients(loss *Value, wrt []*Value, segment func(path string) s
 		needs[v.ID] = true
 	}
 	for _, n := range forward {
-		if _, cut := n.Op.(Detach); cut {
+		switch n.Op.(type) {
+		case Detach, Compare:
 			continue
 		}
 		for _, in := range n.In {

@@ -102,6 +102,7 @@ type Graph struct {
 	path   string
 	inputs map[string]*Value
 	vars   map[string]*Value
+	owners map[string]any // of variables, see OwnedVariable
 }
 
 // Error is a shape or type mistake, with the place in the model where it was made.
@@ -250,6 +251,24 @@ func (g *Graph) source(m *map[string]*Value, name string, op Op) (*Value, error)
 	}
 	(*m)[name] = out[0]
 	return out[0], nil
+}
+
+// OwnedVariable is [Graph.Variable] for a variable that belongs to something, such as
+// a parameter of a network. It returns an error if the name belongs to something else,
+// which would share the value without anybody's wish. owner must be comparable.
+func (g *Graph) OwnedVariable(name string, t Type, owner any) (*Value, error) {
+	if before, ok := g.owners[name]; ok && before != owner {
+		return nil, &Error{Path: g.path, Op: Variable{}.Name(), Err: fmt.Errorf("%q is a variable of something else in this graph: give one of the two another name (of a network, by TraceOptions.Prefix)", name)}
+	}
+	v, err := g.Variable(name, t)
+	if err != nil {
+		return nil, err
+	}
+	if g.owners == nil {
+		g.owners = map[string]any{}
+	}
+	g.owners[name] = owner
+	return v, nil
 }
 
 // Const adds a constant; t must not be changed afterwards. Like [Graph.Must] it

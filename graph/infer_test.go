@@ -81,6 +81,9 @@ func TestShapeRules(t *testing.T) {
 		{graph.SGD{}, []graph.Type{c, c, c, f32()}, "float32[5] float32[5]"},
 		{graph.AdamW{}, []graph.Type{c, c, c, c, f32(), f32()}, "float32[5] float32[5] float32[5]"},
 		{graph.LARS{}, []graph.Type{c, c, c, f32()}, "float32[5] float32[5]"},
+		{graph.Adam{}, []graph.Type{c, c, c, c, f32(), f32()}, "float32[5] float32[5] float32[5]"},
+		{graph.LAMB{}, []graph.Type{c, c, c, c, f32(), f32()}, "float32[5] float32[5] float32[5]"},
+		{graph.RMSprop{}, []graph.Type{c, c, c, c, f32()}, "float32[5] float32[5] float32[5]"},
 		{graph.EMA{}, []graph.Type{c, c, f32()}, "float32[5]"},
 		{graph.GlobalNorm{}, []graph.Type{c, f32(2, 3)}, "float32[]"},
 	} {

@@ -20,8 +20,11 @@ const IgnoreLabel = -100
 // any other label outside 0..C-1 stops the run with an error. With targets that are
 // distributions the sum is divided by N, not by the class weights, as in PyTorch.
 //
-// Inputs: logits [N C]; targets, int64 labels [N] or float32 distributions
-// [N C] (mixup, cutmix); optionally class weights [C]. Output: a scalar.
+// Logits [N C H W] are those of a segmentation, whose pixels count as rows.
+//
+// Inputs: logits [N C] or [N C H W]; targets, int64 labels [N] or [N H W], or float32
+// distributions like the logits (mixup, cutmix); optionally class weights [C]. Output: a
+// scalar.
 type CrossEntropy struct{ LabelSmoothing float32 }
 
 // Name implements [Op].
@@ -33,14 +36,15 @@ func (o CrossEntropy) Infer(in []Type) ([]Type, error) {
 		return nil, err
 	}
 	logits, target := in[0], in[1]
-	if logits.DType != tensor.Float32 || len(logits.Shape) != 2 {
-		return nil, fmt.Errorf("want logits float32[N C], got %s", logits)
+	if logits.DType != tensor.Float32 || len(logits.Shape) != 2 && len(logits.Shape) != 4 {
+		return nil, fmt.Errorf("want logits float32[N C] or float32[N C H W], got %s", logits)
 	}
-	n, c := logits.Shape[0], logits.Shape[1]
-	labels := target.DType == tensor.Int64 && target.Shape.Equal(tensor.Shape{n})
+	c := logits.Shape[1]
+	dense := append(logits.Shape[:1].Clone(), logits.Shape[2:]...)
+	labels := target.DType == tensor.Int64 && target.Shape.Equal(dense)
 	soft := target.DType == tensor.Float32 && target.Shape.Equal(logits.Shape)
 	if !labels && !soft {
-		return nil, fmt.Errorf("want targets int64[%d] or float32[%d %d], got %s", n, n, c, target)
+		return nil, fmt.Errorf("want targets int64%v or float32%v, got %s", dense, logits.Shape, target)
 	}
 	if len(in) == 3 && (in[2].DType != tensor.Float32 || !in[2].Shape.Equal(tensor.Shape{c})) {
 		return nil, fmt.Errorf("want class weights float32[%d], got %s", c, in[2])
@@ -62,7 +66,7 @@ func (o CrossEntropy) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Val
 }
 
 // CrossEntropyGrad is the gradient of [CrossEntropy] with respect to the logits. Inputs:
-// the gradient of the scalar loss, then the inputs of CrossEntropy; output [N C].
+// the gradient of the scalar loss, then the inputs of CrossEntropy; output like the logits.
 type CrossEntropyGrad struct{ Of CrossEntropy }
 
 // Name implements [Op].

@@ -46,6 +46,56 @@ func (AdamW) Name() string { return "AdamW" }
 // Infer implements [Op].
 func (AdamW) Infer(in []Type) ([]Type, error) { return updateTypes(in, 2, 2) }
 
+// Adam is Adam (Kingma and Ba 2015, algorithm 1) with the weight decay in the
+// gradient, in PyTorch's form, t counting from 1:
+//
+//	d = grad + WeightDecay*p;  m = Beta1*m + (1-Beta1)*d;  v = Beta2*v + (1-Beta2)*d²
+//	p = p - lr * m/(1-Beta1^t) / (√(v/(1-Beta2^t)) + Eps)
+//
+// Inputs: p, grad, m, v of one shape, lr, t (float32 scalar); outputs: new p,
+// m, v.
+type Adam struct{ Beta1, Beta2, Eps, WeightDecay float32 }
+
+// Name implements [Op].
+func (Adam) Name() string { return "Adam" }
+
+// Infer implements [Op].
+func (Adam) Infer(in []Type) ([]Type, error) { return updateTypes(in, 2, 2) }
+
+// LAMB is Adam with a trust ratio for each layer (You et al. 2020, algorithm 2),
+// t counting from 1:
+//
+//	m = Beta1*m + (1-Beta1)*grad;  v = Beta2*v + (1-Beta2)*grad²
+//	u = m/(1-Beta1^t) / (√(v/(1-Beta2^t)) + Eps) + WeightDecay*p
+//	r = ‖p‖/‖u‖, or 1 where ‖p‖ or ‖u‖ is 0;  p = p - lr*r*u
+//
+// Inputs: p, grad, m, v of one shape, lr, t (float32 scalar); outputs: new p,
+// m, v.
+type LAMB struct{ Beta1, Beta2, Eps, WeightDecay float32 }
+
+// Name implements [Op].
+func (LAMB) Name() string { return "LAMB" }
+
+// Infer implements [Op].
+func (LAMB) Infer(in []Type) ([]Type, error) { return updateTypes(in, 2, 2) }
+
+// RMSprop divides the gradient by the root of its running mean square (Tieleman
+// and Hinton 2012, lecture 6.5), in PyTorch's form:
+//
+//	d = grad + WeightDecay*p;  v = Alpha*v + (1-Alpha)*d²;  u = d/(√v + Eps)
+//	b = Momentum*b + u;  p = p - lr*b
+//
+// With Momentum 0, p = p - lr*u and b does not change.
+//
+// Inputs: p, grad, v, b of one shape, lr; outputs: new p, v, b.
+type RMSprop struct{ Alpha, Eps, Momentum, WeightDecay float32 }
+
+// Name implements [Op].
+func (RMSprop) Name() string { return "RMSprop" }
+
+// Infer implements [Op].
+func (RMSprop) Infer(in []Type) ([]Type, error) { return updateTypes(in, 2, 1) }
+
 // LARS scales each layer's rate by its trust ratio (You, Gitman and Ginsburg
 // 2017, algorithm 1):
 //

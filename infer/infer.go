@@ -28,6 +28,10 @@ type Options struct {
 	// Tuning holds measured times by which algorithms are chosen; nil chooses by a
 	// model of the machine.
 	Tuning engine.Tuning
+	// Plans is the number of plans that a [Runner] keeps, for inputs of many shapes:
+	// another one takes the place of the plan that was not used for the longest time.
+	// 0 keeps all.
+	Plans int
 }
 
 // Output is the name of the only output of the zero [Query].
@@ -120,6 +124,7 @@ type Runner struct {
 
 	mu    sync.Mutex
 	plans map[key]*compilation
+	uses  int64 // of plans so far
 }
 
 type key struct {
@@ -135,6 +140,7 @@ type compilation struct {
 	done chan struct{}
 	plan *engine.Plan
 	err  error
+	used int64 // Runner.uses when it was asked for last
 }
 
 // New returns net ready to run with the values in vars, which must not be changed
@@ -143,6 +149,9 @@ type compilation struct {
 func New(net nn.Module, vars *engine.Vars, opt Options) (*Runner, error) {
 	if opt.Threads < 0 {
 		return nil, fmt.Errorf("infer: Threads is %d, must not be negative", opt.Threads)
+	}
+	if opt.Plans < 0 {
+		return nil, fmt.Errorf("infer: Plans is %d, must not be negative", opt.Plans)
 	}
 	if err := opt.BF16.Check(); err != nil {
 		return nil, fmt.Errorf("infer: %w", err)
@@ -204,9 +213,12 @@ func (r *Runner) Plan(ctx context.Context, q Query, in Input) (*engine.Plan, err
 		r.mu.Lock()
 		c, found := r.plans[k]
 		if !found {
+			r.makeRoom()
 			c = &compilation{done: make(chan struct{}), err: errAbandoned}
 			r.plans[k] = c
 		}
+		r.uses++
+		c.used = r.uses
 		r.mu.Unlock()
 		if !found {
 			r.compile(k, c, in, q)
@@ -224,13 +236,37 @@ func (r *Runner) Plan(ctx context.Context, q Query, in Input) (*engine.Plan, err
 	}
 }
 
+// makeRoom removes the plan that was not used for the longest time if there are
+// Options.Plans. One that is being compiled stays.
+func (r *Runner) makeRoom() {
+	if r.opt.Plans <= 0 || len(r.plans) < r.opt.Plans {
+		return
+	}
+	var oldest key
+	var of *compilation
+	for k, c := range r.plans {
+		select {
+		case <-c.done:
+			if of == nil || c.used < of.used {
+				oldest, of = k, c
+			}
+		default:
+		}
+	}
+	if of != nil {
+		delete(r.plans, oldest)
+	}
+}
+
 // compile makes the plan of c. It runs in the caller's goroutine, so that a panic
 // of the module's Forward reaches the caller.
 func (r *Runner) compile(k key, c *compilation, in Input, q Query) {
 	defer func() {
 		if c.err != nil {
 			r.mu.Lock()
-			delete(r.plans, k)
+			if r.plans[k] == c {
+				delete(r.plans, k)
+			}
 			r.mu.Unlock()
 		}
 		close(c.done)
@@ -264,7 +300,7 @@ func Bind(p *engine.Plan, in Tensors) (*Call, error) {
 		return nil, err
 	}
 	for _, port := range p.Outputs() {
-		c.out = append(c.out, tensor.New(port.Shape...))
+		c.out = append(c.out, port.NewTensor())
 	}
 	return c, nil
 }

@@ -51,3 +51,28 @@ func ExampleEvaluateMultiLabel() {
 	// Output:
 	// mAP 1.00, exactly right 0.67, wrong decisions 0.17
 }
+
+// Boxes that a detector found, judged by COCO's protocol and by Pascal VOC's.
+func ExampleEvaluateCOCO() {
+	objects := []metrics.Object{
+		{ID: 1, Image: 10, Category: 1, Box: [4]float64{10, 10, 50, 40}, Area: 2000},
+		{ID: 2, Image: 11, Category: 1, Box: [4]float64{0, 0, 30, 30}, Area: 900},
+	}
+	detections := []metrics.Detection{
+		{Image: 10, Category: 1, Box: [4]float64{10, 10, 50, 40}, Score: 0.9},
+		{Image: 11, Category: 1, Box: [4]float64{5, 0, 30, 30}, Score: 0.8},
+	}
+	coco, err := metrics.EvaluateCOCO(objects, detections, metrics.COCOConfig{Images: []int64{10, 11}, Categories: []int64{1}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	voc, err := metrics.EvaluateVOC(objects, detections, metrics.VOCConfig{Images: []int64{10, 11}, Categories: []int64{1}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("AP %.3f, AP50 %.3f, small %.3f, medium %.3f\n", coco.AP, coco.AP50, coco.APSmall, coco.APMedium)
+	fmt.Printf("VOC %.3f\n", voc.MAP)
+	// Output:
+	// AP 0.752, AP50 1.000, small 0.500, medium 1.000
+	// VOC 1.000
+}

@@ -14,19 +14,22 @@ import (
 type Family struct {
 	Name  string
 	Rules []string // of a [weights.KeyMap]; rules that fit no tensor are left out
+	// First is the family's name of the first tensor, where the rules fit only after
+	// what stands before it has been removed.
+	First string
 }
 
 // Families are the namings that [Recognize] knows beside torchvision's, which
 // timm and most others share.
 var Families = []Family{
-	{"pytorch_resnet_cifar10", []string{"linear.=fc."}},
-	{"pytorch-cifar", []string{"linear.=fc.", "**.shortcut.0.=**.downsample.0.", "**.shortcut.1.=**.downsample.1."}},
-	{"timm-resnetv2", []string{
+	{Name: "pytorch_resnet_cifar10", Rules: []string{"linear.=fc."}},
+	{Name: "pytorch-cifar", Rules: []string{"linear.=fc.", "**.shortcut.0.=**.downsample.0.", "**.shortcut.1.=**.downsample.1."}},
+	{Name: "timm-resnetv2", Rules: []string{
 		"stem.conv.=conv1.", "head.fc.=fc.",
 		"stages.0.blocks.=layer1.", "stages.1.blocks.=layer2.", "stages.2.blocks.=layer3.", "stages.3.blocks.=layer4.",
 		"*.*.norm1.=*.*.bn1.", "*.*.norm2.=*.*.bn2.", "*.*.norm3.=*.*.bn3.", "*.*.downsample.conv.=*.*.downsample.0.",
 	}},
-	{"transformers", []string{
+	{Name: "transformers", Rules: []string{
 		"resnet.embedder.embedder.convolution.=conv1.", "resnet.embedder.embedder.normalization.=bn1.",
 		"resnet.encoder.=encoder.", "embedder.embedder.convolution.=conv1.", "embedder.embedder.normalization.=bn1.",
 		"encoder.stages.0.layers.=layer1.", "encoder.stages.1.layers.=layer2.",
@@ -36,6 +39,11 @@ var Families = []Family{
 		"*.*.layer.2.convolution.=*.*.conv3.", "*.*.layer.2.normalization.=*.*.bn3.",
 		"*.*.shortcut.convolution.=*.*.downsample.0.", "*.*.shortcut.normalization.=*.*.downsample.1.",
 		"classifier.1.=fc.",
+	}},
+	// nn.Sequential(*list(resnet.children())[:-1]), the usual way to cut off the
+	// last layer.
+	{Name: "children", First: "0.weight", Rules: []string{
+		"0.=conv1.", "1.=bn1.", "4.=layer1.", "5.=layer2.", "6.=layer3.", "7.=layer4.",
 	}},
 }
 
@@ -63,12 +71,12 @@ func Recognize(want []weights.Want, tensors map[string]*tensor.Tensor) (renamed 
 		}
 		// What stands before every name may hide what a rule looks for, or, where
 		// the family's first name is another, show only after the rules.
-		for _, before := range beginningsOf(want, names) {
+		for _, before := range beginningsOf(f.first(want), names) {
 			to, unused, err := k.Rename(without(before, names))
 			if err != nil {
 				continue
 			}
-			for _, after := range beginningsOf(want, to) {
+			for _, after := range beginningsOf(first(want), to) {
 				try(without(after, to), f, removal(before), used(f.Rules, unused), removal(after))
 			}
 		}
@@ -112,19 +120,36 @@ func count(wanted map[string]bool, names []string) int {
 	return n
 }
 
-// beginningsOf returns what stands before the model's first tensor in the
-// names, "" always among them.
-func beginningsOf(want []weights.Want, names []string) []string {
-	out := []string{""}
+// first returns the name of the model's first tensor.
+func first(want []weights.Want) string {
 	if len(want) == 0 {
+		return ""
+	}
+	return want[0].Name
+}
+
+// first returns what the family calls the model's first tensor.
+func (f Family) first(want []weights.Want) string {
+	if f.First != "" && len(want) > 0 {
+		return f.First
+	}
+	return first(want)
+}
+
+// beginningsOf returns what stands before the first tensor in the names, "" always
+// among them, the better ones first.
+func beginningsOf(first string, names []string) []string {
+	out := []string{""}
+	if first == "" {
 		return out
 	}
 	for _, n := range names {
-		if b, ok := strings.CutSuffix(n, "."+want[0].Name); ok && len(out) < 8 {
+		if b, ok := strings.CutSuffix(n, "."+first); ok && len(out) < 64 {
 			out = append(out, b+".")
 		}
 	}
-	return out
+	out = preferred(out)
+	return out[:min(len(out), 8)]
 }
 
 func hasTwice(names []string) bool {

@@ -33,14 +33,18 @@ func (r *Result) fit(cfg models.Config, opt Options) error {
 	if err != nil {
 		return err
 	}
-	tensors, family, how := Recognize(nn.Wants(draft), tensors)
+	tensors, family, how := r.recognize(draft, tensors, opt.Backbone)
 	if how != "" {
 		r.Notes = append(r.Notes, "tensors renamed: "+how)
 	}
 	if len(r.Source.Dicts) > 1 {
 		r.Notes = append(r.Notes, fmt.Sprintf("state dict %q was chosen of %q", r.Source.Dict, r.Source.Dicts))
 	}
-	fitted(&cfg, tensors)
+	if opt.Backbone {
+		tensors = r.backbone(draft, tensors)
+	}
+	fitted(&cfg, draft, tensors)
+	r.normEps(&cfg, draft, tensors)
 	if opt.Classes > 0 {
 		cfg.Classes = opt.Classes
 	}
@@ -48,18 +52,22 @@ func (r *Result) fit(cfg models.Config, opt Options) error {
 	if err != nil {
 		return err
 	}
-	state, report, err := weights.Fit(nn.Wants(net), tensors, weights.FitOptions{Partial: opt.Partial})
+	partial := opt.Partial || r.NewHead
+	state, report, err := weights.Fit(nn.Wants(net), tensors, weights.FitOptions{Partial: partial})
 	report.Renamed = how
 	r.Report = report
+	if err == nil && !opt.Partial && r.NewHead {
+		err = onlyHeadMissing(net, report)
+	}
 	if err != nil {
 		return err
 	}
-	if opt.Partial {
+	if partial {
 		if err := nn.Init(net, opt.Seed); err != nil {
 			return err
 		}
 	}
-	if _, err := nn.Load(net, state, nn.LoadOptions{Partial: opt.Partial, Share: true}); err != nil {
+	if _, err := nn.Load(net, state, nn.LoadOptions{Partial: partial, Share: true}); err != nil {
 		return err
 	}
 	return r.describe(net, cfg, family)
@@ -67,7 +75,7 @@ func (r *Result) fit(cfg models.Config, opt Options) error {
 
 // describe fills in the file.
 func (r *Result) describe(net *models.Model, cfg models.Config, family string) error {
-	r.Module, r.Model, r.Input, r.Classes = net, net, net.Input(), cfg.Classes
+	r.Module, r.Model, r.Task, r.Input, r.Classes = net, net, cfg.Task(), net.Input(), cfg.Classes
 	r.File.Tensors = nn.Values(net)
 	var err error
 	if r.File.Architecture, err = json.Marshal(cfg); err != nil {
@@ -76,6 +84,14 @@ func (r *Result) describe(net *models.Model, cfg models.Config, family string) e
 	if len(r.File.Classes) != 0 && len(r.File.Classes) != cfg.Classes {
 		r.Notes = append(r.Notes, fmt.Sprintf("the file's %d class names are left out, because the network has %d classes", len(r.File.Classes), cfg.Classes))
 		r.File.Classes = nil
+	}
+	if cfg.Task() == models.Segmentation && cfg.Classes == models.VOCClasses && len(r.File.Classes) == 0 {
+		r.File.Classes = models.VOCNames()
+		r.Notes = append(r.Notes, "the 21 classes are called as in Pascal VOC, which torchvision's segmentation networks know")
+	}
+	if cfg.Task() == models.Detection && cfg.Classes == models.COCOClasses && len(r.File.Classes) == 0 {
+		r.File.Classes = models.COCONames()
+		r.Notes = append(r.Notes, "the 91 classes are called as in COCO, by its category ids")
 	}
 	if len(r.File.Preprocess) > 0 {
 		return nil
@@ -94,6 +110,12 @@ func preprocess(cfg models.Config, family string) (p data.Preprocess, why string
 		return p, "", false
 	}
 	switch {
+	case cfg.Task() == models.Segmentation:
+		if cfg.Segmentation.Kind == models.SegmenterUNet || cfg.Classes != models.VOCClasses {
+			return p, "", false
+		}
+		p, err = data.Preset("segmentation")
+		return p, "usual for torchvision's segmentation networks", err == nil
 	case family == "pytorch_resnet_cifar10" && cfg.Stem == models.StemCIFAR:
 		// Its trainer uses ImageNet's mean and deviation for CIFAR-10.
 		p.Width, p.Height, p.Resize = cfg.InputSize, cfg.InputSize, cfg.InputSize
@@ -104,13 +126,44 @@ func preprocess(cfg models.Config, family string) (p data.Preprocess, why string
 	return p, "", false
 }
 
-// fitted sets the number of classes and of input channels to what the tensors
-// have.
-func fitted(cfg *models.Config, tensors map[string]*tensor.Tensor) {
-	if t := tensors["fc.weight"]; t != nil && len(t.Shape()) >= 2 {
-		cfg.Classes = t.Shape()[0]
+// fitted sets the number of classes and of input channels, and whether there is an
+// auxiliary classifier, to what the tensors have.
+func fitted(cfg *models.Config, draft *models.Model, tensors map[string]*tensor.Tensor) {
+	found := false // of a head that is not auxiliary
+	for _, h := range draft.Heads() {
+		t := tensors[h.Last+".weight"]
+		switch {
+		case h.Aux:
+			models.AuxHead(t != nil || !found)(cfg)
+		case t != nil && len(t.Shape()) >= 2:
+			cfg.Classes, found = t.Shape()[0]/h.PerClass(), true
+		}
 	}
-	if t := tensors["conv1.weight"]; t != nil && len(t.Shape()) == 4 {
-		cfg.InChannels = t.Shape()[1]
+	for _, e := range nn.Params(draft) { // the first layer is a convolution
+		if t := tensors[e.Name]; t != nil && len(t.Shape()) == 4 && len(e.Param.Shape) == 4 {
+			models.InChannels(t.Shape()[1])(cfg)
+		}
+		break
 	}
+}
+
+// normEps sets Eps of a detector's frozen batch norms to that of the weights.
+// torchvision's weights COCO_V1 of its first detectors, and what was fine-tuned from
+// them, were trained with 0, which torchvision sets when it loads them; 1e-5 would
+// cost accuracy. That they were frozen shows in what frozen norms do not have:
+// counters.
+func (r *Result) normEps(cfg *models.Config, draft *models.Model, tensors map[string]*tensor.Tensor) {
+	h := cfg.Detection
+	if h == nil || !h.FrozenNorm {
+		return
+	}
+	own := *h
+	cfg.Detection = &own
+	for _, e := range nn.Params(draft) {
+		if weights.IsCounter(e.Name) && tensors[e.Name] != nil {
+			return // trained with ordinary norms
+		}
+	}
+	own.NormEps = 0
+	r.Notes = append(r.Notes, "the backbone's batch norms compute with an epsilon of 0, as in torchvision's weights COCO_V1")
 }

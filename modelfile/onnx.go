@@ -9,7 +9,9 @@ import (
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/steadyfile"
+	"github.com/resnet-go/resnet/modelfile/keras"
 	"github.com/resnet-go/resnet/modelfile/onnx"
+	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/weights"
 )
@@ -58,9 +60,27 @@ func Metadata(f *weights.File) (map[string]string, error) {
 		texts[metaPreprocess] = string(f.Preprocess)
 	}
 	if len(f.Architecture) > 0 {
-		texts[metaArchitecture] = string(f.Architecture)
+		arch, err := withoutAux(f.Architecture)
+		if err != nil {
+			return nil, err
+		}
+		texts[metaArchitecture] = string(arch)
 	}
 	return texts, nil
+}
+
+// withoutAux returns the description of a network without its auxiliary classifier,
+// which a graph for inference does not have.
+func withoutAux(arch json.RawMessage) (json.RawMessage, error) {
+	if keras.IsArchitecture(arch) {
+		return arch, nil
+	}
+	cfg, err := models.ParseConfig(arch)
+	if err != nil || cfg.Segmentation == nil || !cfg.Segmentation.Aux {
+		return arch, nil // a description of another version is kept as it is
+	}
+	models.AuxHead(false)(&cfg)
+	return json.Marshal(cfg)
 }
 
 func loadONNX(h *weights.Handle, deferred bool) (*onnx.Model, error) {
@@ -120,6 +140,13 @@ func (r *Result) fitONNX(m *onnx.Model, opt Options) error {
 	traced, err := nn.Trace(m, nn.TraceOptions{Input: graph.F32(append([]int{1}, r.Input...)...)})
 	if err != nil {
 		return err
+	}
+	r.Task = models.Classification
+	if pictures.Maps {
+		r.Task = models.Segmentation
+		if r.FixedSize {
+			r.Notes = append(r.Notes, fmt.Sprintf("the graph takes pictures of %d x %d only, to which all are resized; masks have the pictures' own sizes", r.Input[2], r.Input[1]))
+		}
 	}
 	if _, end := graph.Logits(traced.Output); end == "sigmoid" {
 		file.MultiLabel = true

@@ -18,7 +18,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/embedded"
-	"github.com/resnet-go/resnet/internal/steadyfile"
+	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/modelfile/keras"
 	"github.com/resnet-go/resnet/models"
@@ -46,6 +46,12 @@ type Options struct {
 	// Classes is the number of classes; 0 means as many as the file's last
 	// layer has. Another number than the file's needs Partial.
 	Classes int
+	// Backbone is for training on other classes: it takes the tensors of the network
+	// and leaves out others, such as those of a projector or of a second encoder in
+	// files of self-supervised training; only the last layer may be missing, which
+	// then has fresh values drawn by Seed (see [Result].NewHead). It has no effect on
+	// files that describe their own network.
+	Backbone bool
 	// Deferred leaves large tensors in the file until they are needed, see
 	// [weights.LoadOptions]. Keras files are read whole.
 	Deferred bool
@@ -71,7 +77,11 @@ type Result struct {
 	// models, and nil for an ONNX graph or a Keras model.
 	Module nn.Module
 	Model  *models.Model
-	// Input is the shape of one picture, [C H W]; the output is [N Classes].
+	// Task is what the network is for.
+	Task models.Task
+	// Input is the shape of one picture, [C H W]; the output is [N Classes] of
+	// pictures, or [N Classes H W] of their pixels in segmentation, where H and W are
+	// those for which the network is meant.
 	Input   tensor.Shape
 	Classes int
 	// FixedSize is set if the network takes pictures of the size of Input only.
@@ -92,6 +102,9 @@ type Result struct {
 	// the file but its origin leaves no doubt; Why names the origin.
 	Preprocess *data.Preprocess
 	Why        string
+	// NewHead is set if the file had no last layer for the network, see
+	// [Options].Backbone.
+	NewHead bool
 	// Source describes where the tensors came from, Size is the bytes of the file.
 	Source *weights.Source
 	Size   int64
@@ -241,7 +254,7 @@ func openEmbedded() (*Result, error) {
 
 // explainOpen adds to the error of opening a model file what to do about it.
 func explainOpen(path string, err error) error {
-	var special *steadyfile.NotRegularError
+	var special *limitread.NotRegularError
 	switch {
 	case errors.As(err, &special):
 		return fmt.Errorf("%w; a model is not read from start to end: copy it to a file first", err)
@@ -293,7 +306,7 @@ func openDescribed(h *weights.Handle, opt Options) (*Result, error) {
 // FromFile makes the network that one of our own model files describes. Errors
 // begin with name.
 func FromFile(name string, file *weights.File) (*Result, error) {
-	r := &Result{File: file.ModelOnly()}
+	r := &Result{File: file.ModelOnly(), Task: models.Classification}
 	var err error
 	switch arch := r.File.Architecture; {
 	case len(arch) == 0:
@@ -310,7 +323,7 @@ func FromFile(name string, file *weights.File) (*Result, error) {
 			r.Model, err = cfg.Build()
 		}
 		if err == nil {
-			r.Module, r.Input, r.Classes = r.Model, r.Model.Input(), cfg.Classes
+			r.Module, r.Task, r.Input, r.Classes = r.Model, cfg.Task(), r.Model.Input(), cfg.Classes
 		}
 	}
 	if err == nil {

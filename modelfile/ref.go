@@ -54,7 +54,8 @@ func Lookup(name string) (models.Config, error) {
 
 // Parse returns what a text names. The order is:
 //
-//  1. A URL is an error that wraps [ErrRemote].
+//  1. The name of the model inside the program ([EmbeddedName]), as messages have
+//     it, is that model. A URL is an error that wraps [ErrRemote].
 //  2. A text that is the path of an existing file is that file, even with an @.
 //  3. A hub's name for weights (timm/resnet50.a1_in1k) wraps [ErrRemote], too.
 //  4. A text whose part before the @ has a slash or a dot is a path. Nothing
@@ -64,7 +65,7 @@ func Lookup(name string) (models.Config, error) {
 //     that name.
 func Parse(text string) (Ref, error) {
 	switch {
-	case text == "":
+	case text == "", text == EmbeddedName && !exists(text):
 		return Ref{}, nil
 	case isURL(text):
 		return Ref{}, remoteError(text)

@@ -46,6 +46,11 @@ type Config struct {
 	GateBias     float32       `json:"gate_bias,omitempty"`     // first bias of the gates of joins and highways
 	AvgDown      bool          `json:"avg_down,omitempty"`      // projections average before they subsample (ResNet-D)
 	Blur         bool          `json:"blur,omitempty"`          // blur before subsampling
+
+	// Segmentation is the head of a network that gives every pixel a class, Detection
+	// the head of one that finds objects; both are nil for a classifier.
+	Segmentation *SegmentationHead `json:"segmentation,omitempty"`
+	Detection    *DetectionHead    `json:"detection,omitempty"`
 }
 
 // BlockKind is the kind of all blocks of a network.
@@ -62,7 +67,14 @@ const (
 func Classes(n int) Option { return func(c *Config) { c.Classes = n } }
 
 // InChannels sets the channels of the images: 1 for gray, 3 for RGB.
-func InChannels(n int) Option { return func(c *Config) { c.InChannels = n } }
+func InChannels(n int) Option {
+	return func(c *Config) {
+		if c.Detection != nil && c.InChannels != n {
+			c.Detection.channels(n)
+		}
+		c.InChannels = n
+	}
+}
 
 // InputSize sets the height and width of the images the network is meant for.
 func InputSize(n int) Option { return func(c *Config) { c.InputSize = n } }
@@ -147,6 +159,18 @@ func (cfg Config) Check() error {
 	if err := cfg.checkKnobs(); err != nil {
 		return fail("%w", err)
 	}
+	switch {
+	case cfg.Segmentation != nil && cfg.Detection != nil:
+		return fail("segmentation and detection do not go together")
+	case cfg.Segmentation != nil:
+		if err := cfg.Segmentation.check(cfg); err != nil {
+			return fail("segmentation: %w", err)
+		}
+	case cfg.Detection != nil:
+		if err := cfg.Detection.check(cfg); err != nil {
+			return fail("detection: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -193,10 +217,24 @@ func (cfg Config) Depth() int {
 
 // Model is a network with its description, which a model file keeps so that
 // the network can be built from it again. Its modules and keys are those of the network
-// inside.
+// inside: a classifier or a network with another head; the others are nil.
 type Model struct {
 	*ResNet
+	Segmenter
+	Detector
 	Config Config
+}
+
+// Forward runs the network inside: logits [N classes] of a classifier, logits
+// [N classes H W] of a segmentation network; see [RetinaNet] for detectors.
+func (m *Model) Forward(c *nn.Context, x *graph.Value) *graph.Value {
+	switch {
+	case m.Segmenter != nil:
+		return m.Segmenter.Forward(c, x)
+	case m.Detector != nil:
+		return m.Detector.Forward(c, x)
+	}
+	return m.ResNet.Forward(c, x)
 }
 
 // Input returns the shape [C H W] of the images that the model is meant for.
@@ -212,6 +250,14 @@ func (cfg Config) Build() (*Model, error) {
 		return nil, err
 	}
 	cfg.Layers, cfg.Dilate = slices.Clone(cfg.Layers), slices.Clone(cfg.Dilate)
+	switch {
+	case cfg.Segmentation != nil:
+		cfg.Segmentation = cfg.Segmentation.clone()
+		return &Model{Segmenter: newSegmenter(cfg), Config: cfg}, nil
+	case cfg.Detection != nil:
+		cfg.Detection = cfg.Detection.clone()
+		return &Model{Detector: newDetector(cfg), Config: cfg}, nil
+	}
 	return &Model{ResNet: newResNet(cfg), Config: cfg}, nil
 }
 

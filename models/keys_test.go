@@ -30,7 +30,7 @@ func TestKeysAreTimms(t *testing.T) {
 	}
 }
 
-func compareKeys(t *testing.T, name, list string) {
+func compareKeys(t *testing.T, name, list string, opts ...Option) {
 	t.Helper()
 	f, err := os.Open("testdata/" + list + ".txt.gz")
 	if err != nil {
@@ -41,7 +41,7 @@ func compareKeys(t *testing.T, name, list string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := New(name)
+	m, err := New(name, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,10 @@
 // Package models has the residual networks: for ImageNet in torchvision's layout
 // (resnet.go) and for CIFAR (cifar.go), with pre-activation (preact.go), wide
 // (wide.go), highway (highway.go), ResNet-D (resnetd.go) and attention
-// (attention.go) variants that compose by options (variant.go), their blocks, and
-// a table of names. State-dict keys are torchvision's, and timm's where only timm
-// has the model.
+// (attention.go) variants that compose by options (variant.go), their blocks,
+// segmentation networks that have them as backbones (segmentation.go), and a table
+// of names. State-dict keys are torchvision's, timm's where only timm has the model,
+// and segmentation_models_pytorch's for U-Net.
 package models
 
 import (
@@ -43,12 +44,13 @@ var table = slices.Concat([]named{
 	{"wide_resnet101_2", "Wide ResNet, 101 layers, bottlenecks twice as wide", []Option{layers101, Groups(1, 128)}},
 	{"plain18", "ResNet-18 without shortcuts", []Option{layers18, Shortcuts(ShortcutNone)}},
 	{"plain34", "ResNet-34 without shortcuts", []Option{layers34, Shortcuts(ShortcutNone)}},
-}, cifarTable(), preActTable(), wideTable(), highwayTable(), resnetDTable(), attentionTable())
+}, cifarTable(), preActTable(), wideTable(), highwayTable(), resnetDTable(), attentionTable(), segmentationTable(), detectionTable())
 
 // Names lists the names for [New]. CIFAR networks of other depths have names, too:
 // resnet14-cifar, plain26-cifar, preresnet14-cifar and highway14-cifar for any
-// 6n+2, wrn-22-2 for any 6n+4 and width. Every name can be followed by [Variants]:
-// resnet20-cifar+se.
+// 6n+2, wrn-22-2 for any 6n+4 and width; fcn_, deeplabv3_ and unet_ before the name of
+// any classifier is a segmentation network with that backbone. Every name can be
+// followed by [Variants]: resnet20-cifar+se.
 func Names() []string {
 	names := make([]string, len(table))
 	for i, n := range table {
@@ -110,7 +112,7 @@ func options(name string) ([]Option, error) {
 			return n.opts, nil
 		}
 	}
-	for _, read := range []func(string) ([]Option, bool, error){cifarOptions, wideOptions} {
+	for _, read := range []func(string) ([]Option, bool, error){cifarOptions, wideOptions, segmentationOptions, detectionOptions} {
 		if opts, ok, err := read(name); ok {
 			return opts, err
 		}

@@ -192,7 +192,7 @@ type ResNet struct {
 	Norm    nn.Module         // nil without pre-activation
 	AvgPool *nn.GlobalAvgPool `key:"avgpool"`
 	Dropout *nn.Dropout       // nil for none
-	FC      *nn.Linear
+	FC      *nn.Linear        // nil, with AvgPool and Dropout, in a backbone
 }
 
 // newResNet builds the network that cfg, which has been checked, describes.
@@ -212,6 +212,23 @@ func newResNet(cfg Config) *ResNet {
 	r.FC = nn.NewLinear(s.in, cfg.Classes)
 	cfg.varyNetwork(r)
 	return r
+}
+
+// newBackbone builds the network that cfg, which has been checked, describes
+// without its classifier, for another head: see [ResNet.levels].
+func newBackbone(cfg Config) *ResNet {
+	r := newResNet(cfg)
+	r.AvgPool, r.Dropout, r.FC = nil, nil, nil
+	return r
+}
+
+// levelChannels returns the channels of each of [ResNet.levels].
+func (cfg Config) levelChannels() []int {
+	channels := []int{cfg.stemWidth()}
+	for i := range cfg.Layers {
+		channels = append(channels, cfg.Width<<i*cfg.expansion())
+	}
+	return channels
 }
 
 // stages builds layer1 to layer4, carrying the channel count, the dilation and
@@ -250,31 +267,40 @@ func (s *stages) layer(planes, blocks, stride int, dilate bool) nn.Sequential {
 
 // Forward runs the stem, the stages and the classifier.
 func (r *ResNet) Forward(c *nn.Context, x *graph.Value) *graph.Value {
+	levels := r.levels(c, x)
+	x = c.Call(r.AvgPool, levels[len(levels)-1])
+	if r.Dropout != nil {
+		x = c.Call(r.Dropout, x)
+	}
+	return c.Call(r.FC, x)
+}
+
+// levels runs the stem and the stages and returns what each gives, from the
+// finest to the coarsest: the stem without its pooling, then layer1 and so on. The
+// norm of a pre-activation network counts to its last stage.
+func (r *ResNet) levels(c *nn.Context, x *graph.Value) []*graph.Value {
 	x = c.Call(r.Conv1, x)
 	if r.BN1 != nil {
 		x = c.Call(r.BN1, x)
 		x = c.Call(r.ReLU, x)
 	}
+	levels := []*graph.Value{x}
 	if r.MaxPool != nil {
 		x = c.Call(r.MaxPool, x)
 	}
 
-	x = c.Call(r.Layer1, x)
-	x = c.Call(r.Layer2, x)
-	x = c.Call(r.Layer3, x)
-	if len(r.Layer4) > 0 {
-		x = c.Call(r.Layer4, x)
+	for _, layer := range []nn.Sequential{r.Layer1, r.Layer2, r.Layer3, r.Layer4} {
+		if len(layer) > 0 {
+			x = c.Call(layer, x)
+			levels = append(levels, x)
+		}
 	}
 
 	if r.Norm != nil {
 		x = c.Call(r.Norm, x)
-		x = c.Call(r.ReLU, x)
+		levels[len(levels)-1] = c.Call(r.ReLU, x)
 	}
-	x = c.Call(r.AvgPool, x)
-	if r.Dropout != nil {
-		x = c.Call(r.Dropout, x)
-	}
-	return c.Call(r.FC, x)
+	return levels
 }
 
 // ResNet18 returns the network of 18 weight layers for ImageNet: [New] of

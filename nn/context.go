@@ -20,6 +20,7 @@ type Context struct {
 	tree    *tree
 	traced  *Traced
 	path    string
+	prefix  string // of variables' names
 	vars    map[*Param]*graph.Value
 	running map[*Param]*graph.Value // running statistics changed so far
 	updates []*Param                // the keys of running, in order of first use
@@ -120,7 +121,8 @@ func (c *Context) kind() string {
 	return "model"
 }
 
-// Param returns the value of p, a variable whose name is p's key. p must be
+// Param returns the value of p, a variable whose name is p's key, after
+// [TraceOptions].Prefix. p must be
 // reachable from the traced model by exported fields.
 func (c *Context) Param(p *Param) *graph.Value {
 	if v, ok := c.vars[p]; ok {
@@ -133,7 +135,7 @@ func (c *Context) Param(p *Param) *graph.Value {
 	if !ok {
 		c.Failf("a parameter %v is used that no exported field of the model holds", p.typ())
 	}
-	v, err := c.Graph().Variable(name, p.typ())
+	v, err := c.Graph().OwnedVariable(c.prefix+name, p.typ(), p)
 	if err != nil {
 		panic(err)
 	}
@@ -166,7 +168,7 @@ func (c *Context) count(p *Param) {
 		return
 	}
 	c.counted[p] = true
-	c.traced.Counters = append(c.traced.Counters, c.tree.names[p])
+	c.traced.Counters = append(c.traced.Counters, c.prefix+c.tree.names[p])
 }
 
 // Op adds an operator that has no method here.
@@ -204,7 +206,7 @@ func (c *Context) drop(x *graph.Value, p float32, perSample bool) *graph.Value {
 	// The key is a hash of the path, so that a change elsewhere in the model does
 	// not change this mask.
 	h := fnv.New32a()
-	h.Write([]byte(c.path + "#" + strconv.Itoa(c.draws[c.path]))) // never fails
+	h.Write([]byte(c.prefix + c.path + "#" + strconv.Itoa(c.draws[c.path]))) // never fails
 	c.draws[c.path]++
 	return c.Op1(graph.Dropout{P: p, Key: h.Sum32(), PerSample: perSample}, x, c.traced.RNG)
 }

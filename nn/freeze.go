@@ -71,3 +71,15 @@ func FrozenNorms(m Module) []string {
 	}
 	return paths
 }
+
+// LastLinear returns the path of the last fully connected layer, which gives a
+// classifier's logits; "" if there is none or it is the whole model.
+func LastLinear(m Module) string {
+	last := ""
+	for path, mod := range Modules(m) {
+		if _, ok := mod.(*Linear); ok {
+			last = path
+		}
+	}
+	return last
+}

@@ -80,6 +80,18 @@ func TestOpsBuildTheirOperator(t *testing.T) {
 		{image, func(c *nn.Context, x *graph.Value) *graph.Value { return c.Reshape(x, 8, 36) }, graph.Reshape{Shape: tensor.Shape{8, 36}}, tensor.Shape{8, 36}},
 		{image, (*nn.Context).Flatten, graph.Reshape{Shape: tensor.Shape{2, 144}}, tensor.Shape{2, 144}},
 		{image, func(c *nn.Context, x *graph.Value) *graph.Value { return c.Permute(x, 0, 2, 3, 1) }, graph.Permute{Perm: []int{0, 2, 3, 1}}, tensor.Shape{2, 6, 6, 4}},
+		{image, (*nn.Context).Detach, graph.Detach{}, image},
+		{image, func(c *nn.Context, x *graph.Value) *graph.Value { return c.Compare(graph.Greater, x, c.Scalar(1)) }, graph.Compare{Fn: graph.Greater}, image},
+		{image, func(c *nn.Context, x *graph.Value) *graph.Value { return c.Where(x, c.Scalar(1), x) }, graph.Where{}, image},
+		{matrix, func(c *nn.Context, x *graph.Value) *graph.Value { return c.Gather(x, c.Const(tensor.NewInt64(5)), 1) }, graph.Gather{Axis: 1}, tensor.Shape{3, 5}},
+		{matrix, func(c *nn.Context, x *graph.Value) *graph.Value {
+			return c.GatherElements(x, c.Const(tensor.NewInt64(3, 2)), 1)
+		}, graph.GatherElements{Axis: 1}, tensor.Shape{3, 2}},
+		{matrix, func(c *nn.Context, x *graph.Value) *graph.Value { y, _ := c.TopK(x, 2, 1); return y }, graph.TopK{K: 2, Axis: 1}, tensor.Shape{3, 2}},
+		{matrix, func(c *nn.Context, x *graph.Value) *graph.Value { return c.ArgMax(x, 0) }, graph.ArgMax{}, tensor.Shape{4}},
+		{image, func(c *nn.Context, x *graph.Value) *graph.Value {
+			return c.RoIAlign(x, c.Const(tensor.New(5, 5)), graph.RoIAlign{OH: 2, OW: 3, Scale: 0.5})
+		}, graph.RoIAlign{OH: 2, OW: 3, Scale: 0.5}, tensor.Shape{5, 4, 2, 3}},
 		{matrix, func(c *nn.Context, x *graph.Value) *graph.Value { return c.BroadcastTo(x, 2, 3, 4) }, graph.BroadcastTo{Shape: tensor.Shape{2, 3, 4}}, tensor.Shape{2, 3, 4}},
 	} {
 		tr, err := nn.Trace(c.f, nn.TraceOptions{Input: graph.F32(c.in...)})

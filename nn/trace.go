@@ -27,8 +27,13 @@ type TraceOptions struct {
 	// Training traces the training form: batch statistics, which also update
 	// the running statistics, and dropout.
 	Training bool
-	// Graph is the graph to add to; nil means a new one.
+	// Graph is the graph to add to; nil means a new one. A network that is traced into
+	// it twice shares its variables; another network must not have keys of the first,
+	// which is an error, unless it has another Prefix.
 	Graph *graph.Graph
+	// Prefix, such as "teacher.", stands before the state-dict keys in the names of
+	// the graph's variables, and in the Traced.
+	Prefix string
 	// X, a value of Graph, is the model's input instead of Input.
 	X *graph.Value
 }
@@ -88,8 +93,8 @@ func Trace(m Module, opt TraceOptions) (*Traced, error) {
 		}
 	}
 	c := &Context{
-		Training: opt.Training,
-		tree:     tree, traced: &Traced{Graph: g, Input: x},
+		Training: opt.Training, prefix: opt.Prefix,
+		tree: tree, traced: &Traced{Graph: g, Input: x},
 		vars: map[*Param]*graph.Value{}, running: map[*Param]*graph.Value{},
 		counted: map[*Param]bool{}, draws: map[string]int{},
 	}
@@ -109,9 +114,10 @@ func Trace(m Module, opt TraceOptions) (*Traced, error) {
 	for _, e := range tree.params {
 		if v, ok := c.vars[e.Param]; !ok {
 			if !weights.IsCounter(e.Name) {
-				t.Unused = append(t.Unused, e.Name)
+				t.Unused = append(t.Unused, opt.Prefix+e.Name)
 			}
 		} else if tree.names[e.Param] == e.Name {
+			e.Name = opt.Prefix + e.Name
 			t.Params = append(t.Params, Var{e, v})
 		}
 	}

@@ -3,6 +3,7 @@ package train
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -48,6 +49,26 @@ func (s *session) save() error {
 	return nil
 }
 
+// EpochFile is the name of the file in Config.Out that keeps the model of an epoch
+// from 1, see [Checkpoint].EveryEpochs.
+func EpochFile(epoch int) string { return fmt.Sprintf("epoch-%04d.safetensors", epoch) }
+
+// keep writes the model of the epoch just ended into a file of its own, at the
+// intervals of the recipe.
+func (s *session) keep(rec EpochRecord) error {
+	if every := s.rec.Checkpoint.EveryEpochs; every == 0 || rec.Epoch%every != 0 {
+		return nil
+	}
+	f, err := s.bestFile(rec)
+	if err != nil {
+		return err
+	}
+	if err := weights.Save(filepath.Join(s.out, EpochFile(rec.Epoch)), f, weights.SaveOptions{}); err != nil {
+		return &unwritten{err}
+	}
+	return nil
+}
+
 // unwritten is the error of a file that could not be written.
 type unwritten struct{ error }
 
@@ -85,11 +106,17 @@ func (r EpochRecord) figures() map[string]float64 {
 	if r.Train.Top5 > 0 || r.Train.Top1 > 0 {
 		m["train.top1"] = r.Train.Top1
 	}
+	if r.Train.PixelAccuracy > 0 {
+		m["train.pixel_accuracy"] = r.Train.PixelAccuracy
+	}
 	if r.Val != nil {
 		m["val.loss"] = r.Val.Loss
-		if r.Val.MAP > 0 {
+		switch {
+		case r.Val.PixelAccuracy > 0:
+			m["val.mean_iou"], m["val.pixel_accuracy"] = r.Val.MeanIoU, r.Val.PixelAccuracy
+		case r.Val.MAP > 0:
 			m["val.map"] = r.Val.MAP
-		} else {
+		default:
 			m["val.top1"], m["val.top5"] = r.Val.Top1, r.Val.Top5
 		}
 	}

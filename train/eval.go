@@ -8,6 +8,7 @@ import (
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/infer"
+	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/metrics"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -23,8 +24,30 @@ type Metrics struct {
 	Top1 float64 `json:"top1"` // share of samples, 0 to 1
 	Top5 float64 `json:"top5"` // 1 with up to five classes
 	// MAP is the mean average precision, of multi-label data in evaluation.
-	MAP     float64 `json:"map,omitempty"`
-	Samples int     `json:"samples"`
+	MAP float64 `json:"map,omitempty"`
+	// MeanIoU is the mean over the classes of intersection over union, of pixels in
+	// evaluation, and PixelAccuracy the share of pixels whose class is right. Top1 and
+	// Top5 are then 0.
+	MeanIoU       float64 `json:"mean_iou,omitempty"`
+	PixelAccuracy float64 `json:"pixel_accuracy,omitempty"`
+	Samples       int     `json:"samples"`
+}
+
+// Score is the figure by which a model is the best: top-1, mean average precision
+// or mean intersection over union.
+func (m Metrics) Score() float64 { return m.Top1 + m.MAP + m.MeanIoU }
+
+// text returns the figures besides the loss for a line of the log.
+func (m Metrics) text() string {
+	switch {
+	case m.MeanIoU > 0:
+		return fmt.Sprintf("mIoU %s, pixel accuracy %s", term.Percent(m.MeanIoU), term.Percent(m.PixelAccuracy))
+	case m.PixelAccuracy > 0:
+		return "pixel accuracy " + term.Percent(m.PixelAccuracy)
+	case m.MAP > 0:
+		return "mAP " + term.Percent(m.MAP)
+	}
+	return "top-1 " + term.Percent(m.Top1)
 }
 
 // tally adds up metrics over batches. It is part of a checkpoint.
@@ -34,6 +57,7 @@ type tally struct {
 	Top1    int     `json:"top1"`
 	Top5    int     `json:"top5"`
 	Samples int     `json:"samples"`
+	Pixels  int     `json:"pixels,omitempty"` // with classes; Top1 then counts pixels
 }
 
 // count adds the hits of a batch's real rows and returns the number of top-1 hits.
@@ -54,14 +78,18 @@ func (t *tally) count(logits []float32, labels []int64, real, classes int) (hits
 
 func (t *tally) metrics() Metrics {
 	m := Metrics{Samples: t.Samples, Loss: t.Loss / float64(max(t.Batches, 1))}
+	if t.Pixels > 0 {
+		m.PixelAccuracy = float64(t.Top1) / float64(t.Pixels)
+		return m
+	}
 	if t.Samples > 0 {
 		m.Top1, m.Top5 = float64(t.Top1)/float64(t.Samples), float64(t.Top5)/float64(t.Samples)
 	}
 	return m
 }
 
-// evaluator runs a network's inference form on a dataset.
-type evaluator struct {
+// pictureEvaluator runs a classifier's inference form on a dataset.
+type pictureEvaluator struct {
 	module  nn.Module
 	options infer.Options
 	loader  *data.Loader
@@ -72,22 +100,30 @@ type evaluator struct {
 	labels  func(i int) []int // of the dataset
 }
 
-func newEvaluator(m nn.Module, ds data.Dataset, cfg data.LoaderConfig, opt infer.Options) (*evaluator, error) {
+func newPictureEvaluator(m nn.Module, ds data.Dataset, cfg data.LoaderConfig, opt infer.Options) (evaluator, error) {
 	cfg.Last, cfg.Shuffle, cfg.Balanced, cfg.Augment = data.Pad, false, false, nil
 	cfg.BatchSize = min(cfg.BatchSize, max(1, ds.Len()))
 	l, err := data.NewLoader(ds, cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &evaluator{module: m, options: opt, loader: l, prep: cfg.Preprocess, batch: cfg.BatchSize,
+	return &pictureEvaluator{module: m, options: opt, loader: l, prep: cfg.Preprocess, batch: cfg.BatchSize,
 		classes: len(ds.Classes()), multi: ds.MultiLabel(), labels: ds.Labels}, nil
 }
 
-// run evaluates the network with the values of vars, the moving averages where
-// there are any; nil stands for the parameters' own. each, if not nil, is called
-// after every batch.
-func (e *evaluator) run(ctx context.Context, vars *engine.Vars, each func(samples int)) (Metrics, error) {
-	r, err := e.runner(vars)
+func (e *pictureEvaluator) prepare(ctx context.Context) { e.loader.Prepare(ctx, 0, 0) }
+func (e *pictureEvaluator) skipped() int                { return len(e.loader.Bad()) }
+func (e *pictureEvaluator) close()                      { e.loader.Close() }
+
+// idle is the number of batches but those that are made ahead.
+func (e *pictureEvaluator) idle() int {
+	steps := e.loader.Steps()
+	return steps - min(e.loader.Prefetch(), steps-1)
+}
+
+// run calls each after every batch.
+func (e *pictureEvaluator) run(ctx context.Context, vars *engine.Vars, each func(samples int)) (Metrics, error) {
+	r, err := runnerOf(e.module, vars, e.options)
 	if err != nil {
 		return Metrics{}, err
 	}
@@ -159,13 +195,14 @@ func classNumbers(n int) []string {
 	return names
 }
 
-// runner returns the network ready to run with the values of vars.
-func (e *evaluator) runner(vars *engine.Vars) (*infer.Runner, error) {
+// runnerOf returns a network ready to run with the values of vars, the moving
+// averages where there are any; nil stands for its parameters' own.
+func runnerOf(m nn.Module, vars *engine.Vars, opt infer.Options) (*infer.Runner, error) {
 	if vars == nil {
-		return infer.New(e.module, nil, e.options)
+		return infer.New(m, nil, opt)
 	}
 	values := map[string]*tensor.Tensor{} // copies: training goes on to change vars
-	for _, p := range nn.Params(e.module) {
+	for _, p := range nn.Params(m) {
 		t, err := vars.Get(weights.EMAPrefix + p.Name)
 		if err != nil {
 			t, err = vars.Get(p.Name)
@@ -175,9 +212,9 @@ func (e *evaluator) runner(vars *engine.Vars) (*infer.Runner, error) {
 		}
 		values[p.Name] = t
 	}
-	own, err := infer.Adopt(e.module, values)
+	own, err := infer.Adopt(m, values)
 	if err != nil {
 		return nil, err
 	}
-	return infer.New(e.module, own, e.options)
+	return infer.New(m, own, opt)
 }

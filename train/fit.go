@@ -77,17 +77,38 @@ type FitOptions struct {
 	// Schedule is of the learning rate, over the epochs of this Fit; nil is
 	// constant. Its Peak is the optimizer's LR.
 	Schedule *Schedule
+	// Rate, if it is not nil, gives the learning rate of each update instead of
+	// Schedule and the optimizer's LR.
+	Rate     RateFunc
 	EMA      float64 // decay of the moving averages that are evaluated and kept; 0 is off
 	Patience int     // evaluations without a better one before it stops; 0 never stops
 	Seed     uint64
 	Threads  int
 	Log      Log
+	// OnStep and OnEpoch are called after each update and each epoch, with its
+	// evaluation; nil for none. An error ends the Fit and is its error, but for
+	// [ErrStop], which ends it as if it were complete.
+	OnStep  func(StepRecord) error
+	OnEpoch func(EpochRecord) error
+	// Accumulate is the number of batches whose gradients are averaged for an update;
+	// 0 means 1.
+	Accumulate int
 }
 
+// RateFunc returns the learning rate of an update, numbered from 0, of a Fit of total
+// updates.
+type RateFunc func(update, total int) float64
+
+// ErrStop is what OnStep and OnEpoch of [FitOptions] return to end a Fit.
+var ErrStop = errors.New("train: stopped by a callback")
+
 // recipe returns the options as a recipe.
-func (o FitOptions) recipe(loss Loss, opt Optimizer, prep *data.Preprocess) *Recipe {
-	optimizer, lr := opt.recipe()
-	rec := &Recipe{Name: "fit", Epochs: o.Epochs, BatchSize: o.BatchSize, Optimizer: optimizer, Loss: loss.recipe(),
+func (o FitOptions) recipe(loss Loss, opt Optimizer, prep *data.Preprocess) (*Recipe, error) {
+	optimizer, lr, err := optimizerOf(opt)
+	if err != nil {
+		return nil, err
+	}
+	rec := &Recipe{Name: "fit", Epochs: o.Epochs, BatchSize: o.BatchSize, Optimizer: optimizer, Loss: lossOf(loss), Accumulate: o.Accumulate,
 		Augment: o.Augment, Preprocess: Preprocess{Custom: prep}, LR: Schedule{Kind: Constant}}
 	if rec.BatchSize == 0 {
 		rec.BatchSize = 32
@@ -102,7 +123,10 @@ func (o FitOptions) recipe(loss Loss, opt Optimizer, prep *data.Preprocess) *Rec
 	if o.Patience != 0 {
 		rec.EarlyStop = &EarlyStop{Patience: o.Patience}
 	}
-	return rec
+	if o.Rate != nil && rec.LR.Peak == 0 {
+		rec.LR.Peak = 1 // which is not used
+	}
+	return rec, nil
 }
 
 // Fit trains on a dataset. Afterwards the module's parameters hold what was
@@ -114,7 +138,8 @@ func (o FitOptions) recipe(loss Loss, opt Optimizer, prep *data.Preprocess) *Rec
 // learning rate. [Trainer.Reset] discards all of that. The Result counts epochs and
 // updates of all Fits.
 //
-// Errors are the same as those of [Run]. If ctx ends, nothing is written, but the module
+// A batch size above the number of samples becomes smaller, as the log notes. Errors
+// are the same as those of [Run]. If ctx ends, nothing is written, but the module
 // keeps what it learned, and another Fit continues with the next epoch. After a
 // *[Diverged] error it starts with a fresh optimizer.
 func (t *Trainer) Fit(ctx context.Context, ds data.Dataset, opt FitOptions) (*Result, error) {
@@ -128,8 +153,11 @@ func (t *Trainer) Fit(ctx context.Context, ds data.Dataset, opt FitOptions) (*Re
 			return nil, err
 		}
 	}
-	rec := opt.recipe(t.loss, t.opt, &prep)
-	if err := rec.Valid(); err != nil {
+	rec, err := opt.recipe(t.loss, t.opt, &prep)
+	if err == nil {
+		err = rec.Valid()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("train: Fit: %w", err)
 	}
 	s := &session{
@@ -139,10 +167,12 @@ func (t *Trainer) Fit(ctx context.Context, ds data.Dataset, opt FitOptions) (*Re
 		loop:   loop{start: t.done},
 		output: output{log: newLogger(opt.Log)},
 	}
+	s.rate, s.onStep, s.onEpoch = opt.Rate, opt.OnStep, opt.OnEpoch
 	defer s.close()
 	if err := s.checkData(); err != nil {
 		return nil, err
 	}
+	s.fitBatch()
 	if err := t.build(s); err != nil {
 		return nil, err
 	}
@@ -285,7 +315,7 @@ func (t *Trainer) Predict(x *tensor.Tensor) (*tensor.Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := t.loss.recipe()
+	l := lossOf(t.loss)
 	multi := l.bce() || l.Kind == "" && t.multi
 	z := out[infer.Output]
 	p, shape := z.Float32s(), z.Shape()

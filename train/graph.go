@@ -14,13 +14,14 @@ import (
 // The inputs and outputs of a training graph, besides nn.ImageInput and
 // nn.RNGInput.
 const (
-	inTarget = "target"    // int64 [N] or float32 [N classes]
-	inLR     = "lr"        // scalar
-	inStep   = "step"      // scalar: the update's number from 1, for AdamW
-	inDecay  = "ema_decay" // scalar; 1 leaves the averages as they are
+	inTarget  = "target"    // int64 [N] or float32 [N classes]; int64 [N*H*W] of pixels
+	inTeacher = "teacher"   // float32 [N classes]: the teacher's logits
+	inLR      = "lr"        // scalar
+	inStep    = "step"      // scalar: the update's number from 1, for Adam and its kin
+	inDecay   = "ema_decay" // scalar; 1 leaves the averages as they are
 
 	outLoss   = "loss"      // scalar
-	outLogits = "logits"    // [N classes]
+	outLogits = "logits"    // [N classes], or [N*H*W classes] of pixels
 	outNorm   = "grad_norm" // scalar, where gradients are clipped
 )
 
@@ -42,7 +43,11 @@ func (s *Step) build(update bool) (*stepPlan, error) {
 // extend adds loss, gradients and updates to a traced network.
 func (s *Step) extend(t *nn.Traced, update bool) error {
 	shape := t.Output.Shape
-	if len(shape) != 2 || s.classes > 0 && shape[1] != s.classes {
+	var err error
+	if s.task, err = taskOf(shape); err != nil {
+		return err
+	}
+	if s.classes > 0 && shape[1] != s.classes {
 		return fmt.Errorf("the network's output is %v, but the data have %d classes: it must be [%d %d]", shape, s.classes, s.input[0], s.classes)
 	}
 	s.classes = shape[1]
@@ -63,25 +68,14 @@ func (s *Step) extend(t *nn.Traced, update bool) error {
 // add is extend for an output that fits the data.
 func (s *Step) add(t *nn.Traced, update bool) error {
 	g := t.Graph
-	target := graph.Type{DType: tensor.Int64, Shape: tensor.Shape{s.input[0]}}
-	if s.soft {
-		target = graph.F32(s.input[0], s.classes)
-	}
-	y, err := g.Input(inTarget, target)
+	loss, logits, err := s.task.loss(s, t)
 	if err != nil {
 		return err
 	}
-	in := []*graph.Value{t.Output, y}
-	if w := s.loss.ClassWeights.Weights; len(w) > 0 {
-		c := tensor.New(len(w))
-		for i, x := range w {
-			c.Float32s()[i] = float32(x)
-		}
-		in = append(in, g.Const(c))
-	}
-	loss := g.Must1(s.loss.op(), in...)
 	g.Output(outLoss, loss)
-	g.Output(outLogits, t.Output)
+	if logits != nil {
+		g.Output(outLogits, logits)
+	}
 
 	params := make([]*graph.Value, len(s.trainable))
 	for i, v := range s.trainable {
@@ -185,6 +179,10 @@ func (s *Step) learn(g *graph.Graph, params, grads []*graph.Value) error {
 	if s.bodyLR != 0 && s.bodyLR != 1 {
 		bodyLR = g.Must1(graph.Affine{Scale: float32(s.bodyLR)}, lr)
 	}
+	auxLR := lr
+	if s.auxLR != 0 && s.auxLR != 1 {
+		auxLR = g.Must1(graph.Affine{Scale: float32(s.auxLR)}, lr)
+	}
 	norms := normParams(s.module)
 	for i, v := range s.trainable {
 		decay := s.opt.WeightDecay
@@ -192,12 +190,31 @@ func (s *Step) learn(g *graph.Graph, params, grads []*graph.Value) error {
 			decay = 0
 		}
 		rate := bodyLR
-		if inModule(v.Name, s.headPath) {
-			rate = lr
+		for _, h := range s.heads {
+			if inModule(v.Name, h.Path) {
+				rate = lr
+				if h.Aux {
+					rate = auxLR
+				}
+			}
 		}
-		op, slots, scalars, err := s.updateOp(g, float32(decay), rate)
+		if s.opt.own != nil {
+			if err := s.updateByOwn(g, v, params[i], grads[i], rate); err != nil {
+				return err
+			}
+			continue
+		}
+		op, slots, counts, err := s.opt.update(float32(decay))
 		if err != nil {
 			return err
+		}
+		scalars := []*graph.Value{rate}
+		if counts {
+			t, err := g.Input(inStep, graph.F32())
+			if err != nil {
+				return err
+			}
+			scalars = append(scalars, t)
 		}
 		in := []*graph.Value{params[i], grads[i]}
 		vars := []*graph.Value{params[i]}
@@ -216,28 +233,6 @@ func (s *Step) learn(g *graph.Graph, params, grads []*graph.Value) error {
 		}
 	}
 	return nil
-}
-
-// updateOp returns the update operator, the names of its slots and its scalar
-// inputs.
-func (s *Step) updateOp(g *graph.Graph, decay float32, lr *graph.Value) (op graph.Op, slots []string, scalars []*graph.Value, err error) {
-	o := s.opt
-	switch o.Kind {
-	case "sgd":
-		return graph.SGD{Momentum: float32(o.Momentum), Nesterov: o.Nesterov, WeightDecay: decay},
-			[]string{"momentum"}, []*graph.Value{lr}, nil
-	case "lars":
-		return graph.LARS{Momentum: float32(o.Momentum), WeightDecay: decay,
-			Trust: float32(orDefault(o.Trust, 0.001)), Eps: float32(orDefault(o.Eps, 1e-8))}, []string{"momentum"}, []*graph.Value{lr}, nil
-	case "adamw":
-		t, err := g.Input(inStep, graph.F32())
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		return graph.AdamW{Beta1: float32(orDefault(o.Beta1, 0.9)), Beta2: float32(orDefault(o.Beta2, 0.999)),
-			Eps: float32(orDefault(o.Eps, 1e-8)), WeightDecay: decay}, []string{"m", "v"}, []*graph.Value{lr, t}, nil
-	}
-	return nil, nil, nil, fmt.Errorf("unknown optimizer %q", o.Kind)
 }
 
 // average adds the moving average of everything that training changes in the
@@ -286,18 +281,6 @@ func normParams(m nn.Module) map[*nn.Param]bool {
 		}
 	}
 	return norms
-}
-
-// lastLinear returns the path of the last fully connected layer, which gives
-// the logits; "" if there is none or it is the whole model.
-func lastLinear(m nn.Module) string {
-	last := ""
-	for path, mod := range nn.Modules(m) {
-		if _, ok := mod.(*nn.Linear); ok {
-			last = path
-		}
-	}
-	return last
 }
 
 // inModule reports whether the parameter lies in the module at path.

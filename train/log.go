@@ -90,7 +90,7 @@ func (l *logger) endEpoch() {
 // step logs an update; sums are the epoch's figures so far.
 func (l *logger) step(r StepRecord, sums Metrics, samples int) {
 	l.send(Event{Kind: "step", Step: &r})
-	l.advance(samples, fmt.Sprintf("loss %.4f · top-1 %s · lr %.3g", sums.Loss, term.Percent(sums.Top1), r.LR))
+	l.advance(samples, fmt.Sprintf("loss %.4f · %s · lr %.3g", sums.Loss, sums.text(), r.LR))
 }
 
 // waited adds time spent waiting for data.
@@ -150,18 +150,14 @@ func fit(s string, columns int) string {
 func (l *logger) epoch(r EpochRecord, epochs int, best bool, p pace, left time.Duration) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "epoch %d/%d: train loss %.4f", r.Epoch, epochs, r.Train.Loss)
-	if r.Train.Top5 > 0 {
-		fmt.Fprintf(&b, ", top-1 %s", term.Percent(r.Train.Top1))
+	if r.Train.Top5 > 0 || r.Train.PixelAccuracy > 0 {
+		fmt.Fprintf(&b, ", %s", r.Train.text())
 	}
 	if v := r.Val; v != nil {
 		fmt.Fprintf(&b, " · val loss %.4f", v.Loss)
-		if v.MAP > 0 {
-			fmt.Fprintf(&b, ", mAP %s", term.Percent(v.MAP))
-		} else {
-			fmt.Fprintf(&b, ", top-1 %s", term.Percent(v.Top1))
-			if v.Top5 < 1 {
-				fmt.Fprintf(&b, ", top-5 %s", term.Percent(v.Top5))
-			}
+		fmt.Fprintf(&b, ", %s", v.text())
+		if v.MAP == 0 && v.PixelAccuracy == 0 && v.Top5 < 1 {
+			fmt.Fprintf(&b, ", top-5 %s", term.Percent(v.Top5))
 		}
 		if best {
 			b.WriteString(" (best)")

@@ -18,9 +18,10 @@ import (
 // on.
 type loop struct {
 	step  *Step
+	head  *Step        // trains the last layer alone, see Finetune.WarmHead; nil if there is no such phase
 	vars  *engine.Vars // of step
 	train *data.Loader
-	eval  *evaluator // nil without validation
+	eval  evaluator // nil without validation
 	// loading is the context of the training part's loader, which does not see
 	// that of the run: the step in progress is to be finished.
 	loading     context.Context
@@ -43,7 +44,7 @@ func (l *loop) stop() {
 	l.stopLoading()
 	l.train.Close()
 	if l.eval != nil {
-		l.eval.loader.Close()
+		l.eval.close()
 	}
 }
 
@@ -68,13 +69,20 @@ func (s *session) build(state map[string]*tensor.Tensor) error {
 	opt := StepOptions{
 		Input:   tensor.Shape{rec.BatchSize, train.Channels, train.Height, train.Width},
 		Classes: len(sp.Classes()), Loss: loss, Optimizer: rec.Optimizer, SoftTargets: rec.Augment.Mixes(),
-		EMA: rec.EMA != nil, Accumulate: rec.Accumulate, Recompute: rec.Recompute,
+		EMA: rec.EMA != nil || rec.SWA != nil, Accumulate: rec.Accumulate, Recompute: rec.Recompute,
 		Vars: s.vars, Compute: infer.Options{Threads: s.threads, Exact: rec.Exact, BF16: s.bf16},
 	}
 	if rec.Finetune != nil {
 		opt.BodyLR = rec.Finetune.BackboneLR
 	}
+	opt.AuxLR = rec.LR.Aux
+	if s.teacher != nil {
+		opt.Teacher = &Teaching{Weight: orDefault(rec.Distill.Weight, 0.5), Temperature: orDefault(rec.Distill.Temperature, 4)}
+	}
 	if s.step, err = NewStep(s.module, opt); err != nil {
+		return err
+	}
+	if err := s.warmHead(opt); err != nil {
 		return err
 	}
 	if err := s.schedule(); err != nil {
@@ -86,7 +94,7 @@ func (s *session) build(state map[string]*tensor.Tensor) error {
 	if s.out == "" {
 		return nil
 	}
-	s.results, err = openResults(s.out, &s.state, s.meta)
+	s.results, err = openResults(s.out, &s.state, s.meta, s.step.pixels())
 	return err
 }
 
@@ -94,6 +102,9 @@ func (s *session) build(state map[string]*tensor.Tensor) error {
 func (s *session) load(train data.Preprocess, loss LossRecipe) (err error) {
 	rec, sp := s.rec, s.splits
 	common := data.LoaderConfig{Seed: s.seed, SkipBad: s.skipBad, Workers: s.threads}
+	if s.workers > 0 {
+		common.Workers = s.workers
+	}
 	lc := common
 	lc.BatchSize, lc.Preprocess, lc.Augment, lc.SoftTargets = rec.BatchSize, train, &rec.Augment, loss.bce()
 	lc.Shuffle, lc.Balanced, lc.Last = true, rec.Balanced, data.Drop
@@ -140,9 +151,19 @@ func (s *session) countBatches() error {
 		if err != nil {
 			return err
 		}
-		s.counted[key] = t.Int64s()[0] - int64(s.state.Update*s.step.accumulate)
+		s.counted[key] = t.Int64s()[0] - s.tracked()
 	}
 	return nil
+}
+
+// tracked returns the number of batches that batch norms have seen in this run: all
+// but those of the epochs that train the last layer alone.
+func (s *session) tracked() int64 {
+	updates := s.state.Update
+	if s.head != nil {
+		updates = max(s.start.update, updates-s.rec.Finetune.WarmHead*s.perEpoch)
+	}
+	return int64(updates * s.step.accumulate)
 }
 
 // value returns a copy of a variable as it is now.
@@ -152,7 +173,7 @@ func (s *session) value(name string) (*tensor.Tensor, error) {
 		return nil, err
 	}
 	if before, ok := s.counted[name]; ok {
-		t.Int64s()[0] = before + int64(s.state.Update*s.step.accumulate)
+		t.Int64s()[0] = before + s.tracked()
 	}
 	return t, nil
 }
@@ -190,8 +211,14 @@ func (s *session) lr() float64 { return s.lrOf(s.state.Update) }
 func (s *session) lastLR() float64 { return s.lrOf(max(s.start.update, s.state.Update-1)) }
 
 func (s *session) lrOf(update int) float64 {
+	if s.rate != nil {
+		return s.rate(update-s.start.update, s.clock.total)
+	}
 	if g := s.state.Gate; g != nil && !g.Open {
 		return s.rec.LR.Gate.LR
+	}
+	if p := s.state.Plateau; p != nil {
+		return p.Scale * s.rec.LR.at(update-s.start.update, s.clock)
 	}
 	return s.rec.LR.at(update-s.start.update, s.clock)
 }
@@ -233,7 +260,7 @@ func (s *session) epoch(ctx context.Context) error {
 		if err := s.saveIfDue(); err != nil {
 			return err
 		}
-		if s.state.Step == updates {
+		if s.state.Step == updates || s.outOfTime() || s.state.Stopped != "" {
 			break
 		}
 		began = time.Now()
@@ -249,7 +276,7 @@ func (s *session) epoch(ctx context.Context) error {
 // next epoch, during the last steps of this one.
 func (s *session) prepareNext() {
 	if s.eval != nil && s.due() {
-		s.eval.loader.Prepare(s.loading, 0, 0)
+		s.eval.prepare(s.loading)
 	} else {
 		s.prepareEpoch()
 	}
@@ -266,7 +293,20 @@ func (s *session) prepareEpoch() {
 func (s *session) trainOn(b *data.Batch, micro int) error {
 	st, lr, acc := &s.state, s.lr(), s.step.accumulate
 	in := StepInput{Batch: b, LR: lr, EMADecay: s.decay(), Seed: s.seed, Draw: st.Update*acc + micro, Update: st.Update + 1, Add: micro+1 < acc}
-	r, err := s.step.Run(in)
+	if !(lr >= 0) || math.IsInf(lr, 1) {
+		return fmt.Errorf("epoch %d, step %d: the learning rate is %v: it must be a number of 0 or more", st.Epoch+1, st.Update+1, lr)
+	}
+	step := s.step
+	if s.warmingHead() {
+		step = s.head
+	}
+	if s.teacher != nil {
+		var err error
+		if in.Teacher, err = s.teacher.logits(b); err != nil {
+			return fmt.Errorf("epoch %d, step %d: the teacher: %w", st.Epoch+1, st.Update+1, err)
+		}
+	}
+	r, err := step.Run(in)
 	if err != nil {
 		return fmt.Errorf("epoch %d, step %d: %w", st.Epoch+1, st.Update+1, err)
 	}
@@ -276,12 +316,7 @@ func (s *session) trainOn(b *data.Batch, micro int) error {
 	if what := notFinite("the norm of the gradients", r.GradNorm); what != "" {
 		return s.diverged(what, lr)
 	}
-	hits := 0
-	if b.Labels != nil {
-		hits = st.Sums.count(r.Logits, b.Labels, b.N, s.step.classes)
-	} else {
-		st.Sums.Samples += b.N
-	}
+	hits, share := s.step.task.count(&st.Sums, r, b, s.step.classes)
 	st.Sums.Loss += r.Loss
 	st.Sums.Batches++
 	if !in.Add {
@@ -292,14 +327,27 @@ func (s *session) trainOn(b *data.Batch, micro int) error {
 	if in.Add {
 		return nil
 	}
-	step := StepRecord{Epoch: st.Epoch + 1, Step: st.Update, LR: lr, Loss: r.Loss, Top1: float64(hits) / float64(b.N)}
-	s.log.step(step, st.Sums.metrics(), s.clock.batch)
-	return s.tolerate(s.results.step(step))
+	done := StepRecord{Epoch: st.Epoch + 1, Step: st.Update, LR: lr, Loss: r.Loss}
+	if st.Sums.Pixels > 0 {
+		done.PixelAccuracy = share
+	} else {
+		done.Top1 = share
+	}
+	s.log.step(done, st.Sums.metrics(), s.clock.batch)
+	if s.onStep != nil {
+		if err := s.stopped(s.onStep(done)); err != nil {
+			return err
+		}
+	}
+	return s.tolerate(s.results.step(done))
 }
 
 // decay returns the decay of the moving averages at the next update. During the
 // warm-up they just follow: the first weights are of no use.
 func (s *session) decay() float64 {
+	if s.rec.SWA != nil {
+		return s.meanDecay()
+	}
 	switch e, next := s.rec.EMA, s.state.Update; {
 	case e == nil:
 		return 0
@@ -310,6 +358,23 @@ func (s *session) decay() float64 {
 	default:
 		return e.Decay
 	}
+}
+
+// meanDecay returns the decay by which moving averages become the plain mean of the
+// weights at the ends of epochs, see [SWARecipe]. Before, they just follow.
+func (s *session) meanDecay() float64 {
+	first := s.start.epoch + int(orDefault(s.rec.SWA.Start, 0.75)*float64(s.epochs-s.start.epoch))
+	n := s.state.Epoch - first
+	switch {
+	case n < 0:
+		return 0
+	case s.state.Step+1 < s.updatesIn(s.state.Epoch):
+		if n == 0 {
+			return 0
+		}
+		return 1
+	}
+	return float64(n) / float64(n+1)
 }
 
 // gate opens the [Gate] when the error over the last batches has fallen enough.
@@ -350,10 +415,9 @@ func notFinite(what string, x float64) string {
 func (s *session) evaluate(ctx context.Context) (Metrics, error) {
 	s.log.startEval(s.splits.Eval().Len())
 	defer s.log.endEpoch()
-	left := s.eval.loader.Steps()
-	ahead := min(s.eval.loader.Prefetch(), left-1)
+	left := s.eval.idle()
 	m, err := s.eval.run(ctx, s.vars, func(samples int) {
-		if left--; left == ahead {
+		if left--; left == 0 {
 			s.prepareEpoch()
 		}
 		s.log.evaluated(samples)

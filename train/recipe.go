@@ -3,6 +3,9 @@ package train
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -41,11 +44,17 @@ type Recipe struct {
 	LR        Schedule        `yaml:"lr"`
 	Loss      LossRecipe      `yaml:"loss"`
 	EMA       *EMARecipe      `yaml:"ema,omitempty"`
+	SWA       *SWARecipe      `yaml:"swa,omitempty"`
+	Distill   *Distill        `yaml:"distill,omitempty"`
 
 	// Preprocess is how pictures are prepared at evaluation: a name that
 	// data.Preset knows, or the fields of data.Preprocess.
 	Preprocess Preprocess   `yaml:"preprocess"`
 	Augment    data.Augment `yaml:"augment"`
+	// Size is the side of the network's inputs in pixels, if it differs from that
+	// of Preprocess, or of the model file in fine-tuning; the size that pictures are
+	// resized to before the middle is cut out changes in proportion.
+	Size int `yaml:"size,omitempty"`
 	// TrainSize is the side of the training inputs in pixels, if it differs from the
 	// evaluation's (Touvron et al. 2019, FixRes).
 	TrainSize int `yaml:"train_size,omitempty"`
@@ -61,69 +70,54 @@ type Recipe struct {
 	EarlyStop  *EarlyStop `yaml:"early_stop,omitempty"`
 	Checkpoint Checkpoint `yaml:"checkpoint,omitempty"`
 	Finetune   *Finetune  `yaml:"finetune,omitempty"`
+
+	// batchOfRate is the batch size that the recipe has without changes by KEY=VALUE:
+	// the one that its learning rate is meant for. 0 if it is not known.
+	batchOfRate int
 }
+
+// optimizerKinds are the names of optimizers in recipes.
+var optimizerKinds = []string{"sgd", "adam", "adamw", "lamb", "lars", "rmsprop"}
 
 // OptimizerRecipe is the [Optimizer] of a recipe.
 type OptimizerRecipe struct {
-	Kind        string  `yaml:"name"` // sgd, adamw or lars
-	Momentum    float64 `yaml:"momentum,omitempty"`
+	Kind        string  `yaml:"name"`               // sgd, adam, adamw, lamb, lars or rmsprop
+	Momentum    float64 `yaml:"momentum,omitempty"` // of SGD, LARS and RMSprop
 	Nesterov    bool    `yaml:"nesterov,omitempty"`
 	WeightDecay float64 `yaml:"weight_decay,omitempty"`
 	// DecayNorm and DecayBias apply the weight decay to the parameters of
 	// normalization layers and to biases, too; usually it is not applied to them.
 	DecayNorm bool    `yaml:"decay_norm,omitempty"`
 	DecayBias bool    `yaml:"decay_bias,omitempty"`
-	Beta1     float64 `yaml:"beta1,omitempty"`     // AdamW, default 0.9
-	Beta2     float64 `yaml:"beta2,omitempty"`     // AdamW, default 0.999
-	Eps       float64 `yaml:"eps,omitempty"`       // AdamW and LARS, default 1e-8
+	Beta1     float64 `yaml:"beta1,omitempty"`     // Adam, AdamW and LAMB, default 0.9
+	Beta2     float64 `yaml:"beta2,omitempty"`     // Adam, AdamW and LAMB, default 0.999
+	Alpha     float64 `yaml:"alpha,omitempty"`     // RMSprop, default 0.99
+	Eps       float64 `yaml:"eps,omitempty"`       // all but SGD, default 1e-8 (LAMB: 1e-6)
 	Trust     float64 `yaml:"trust,omitempty"`     // LARS, default 0.001
 	ClipNorm  float64 `yaml:"clip_norm,omitempty"` // limit of the gradients' norm; 0 is off
+
+	own Updater // an optimizer that is not of this package
 }
 
 // LossRecipe is the [Loss] of a recipe.
 type LossRecipe struct {
 	// Kind is cross-entropy, bce (for data with any number of labels per picture,
-	// or as Wightman et al. 2021), or empty: bce for multi-label data, else
-	// cross-entropy.
+	// or as Wightman et al. 2021), focal (see [Focal]), sigmoid-focal (focal with a
+	// yes-or-no question per class, what focal is for multi-label data), or empty: bce
+	// for multi-label data, else cross-entropy.
 	Kind           string  `yaml:"name,omitempty"`
+	Gamma          float64 `yaml:"gamma,omitempty"` // of focal, default 2
 	LabelSmoothing float64 `yaml:"label_smoothing,omitempty"`
 	// ClassWeights is empty (all 1), "balanced" (by the inverse of the class's
-	// frequency), or a list with a weight for each class.
+	// frequency), a list with a weight for each class, or weights by class name.
 	ClassWeights ClassWeights `yaml:"class_weights,omitempty"`
-}
+	// Aux is the weight of the loss of a segmentation network's auxiliary classifier,
+	// where it has one; 0 means 0.5. Dice is the weight of the Dice loss of pixels
+	// besides their cross-entropy; 0 is off.
+	Aux  float64 `yaml:"aux,omitempty"`
+	Dice float64 `yaml:"dice,omitempty"`
 
-// ClassWeights is a list of weights or the word balanced.
-type ClassWeights struct {
-	Balanced bool
-	Weights  []float64
-}
-
-// IsZero reports whether there are no weights, so that the YAML encoder leaves the
-// key out.
-func (c ClassWeights) IsZero() bool { return !c.Balanced && len(c.Weights) == 0 }
-
-// UnmarshalYAML reads either form.
-func (c *ClassWeights) UnmarshalYAML(n *yaml.Node) error {
-	*c = ClassWeights{}
-	if n.Kind == yaml.ScalarNode {
-		switch n.Value {
-		case "balanced":
-			c.Balanced = true
-			return nil
-		case "", "none", "null":
-			return nil
-		}
-		return fmt.Errorf("line %d: %q is neither balanced, none nor a list of numbers", n.Line, n.Value)
-	}
-	return n.Decode(&c.Weights)
-}
-
-// MarshalYAML writes either form.
-func (c ClassWeights) MarshalYAML() (any, error) {
-	if c.Balanced {
-		return "balanced", nil
-	}
-	return c.Weights, nil
+	own Loss // of Kind ownLoss
 }
 
 // EMARecipe keeps an exponential moving average of all weights and running
@@ -133,37 +127,23 @@ type EMARecipe struct {
 	Every int     `yaml:"every,omitempty"` // steps between two updates, default 1
 }
 
-// Preprocess is a data.Preprocess, given in YAML by its fields or by name.
-type Preprocess struct {
-	Preset string
-	Custom *data.Preprocess
+// SWARecipe keeps the plain mean of the weights and running statistics at the ends
+// of the last epochs, which is evaluated and saved as the model (stochastic weight
+// averaging; Izmailov et al. 2018, arXiv 1803.05407). It goes well with a rate that
+// stays high, such as lr.schedule constant, or cosine with lr.final=0.5.
+type SWARecipe struct {
+	// Start is the share of the run after which the mean begins; 0 means 0.75.
+	Start float64 `yaml:"start,omitempty"`
 }
 
-// UnmarshalYAML reads a name or the fields.
-func (p *Preprocess) UnmarshalYAML(n *yaml.Node) error {
-	*p = Preprocess{}
-	if n.Kind == yaml.ScalarNode {
-		p.Preset = n.Value
-		return nil
-	}
-	p.Custom = new(data.Preprocess)
-	return n.Decode(p.Custom)
-}
-
-// MarshalYAML writes the form that was given.
-func (p Preprocess) MarshalYAML() (any, error) {
-	if p.Custom != nil {
-		return p.Custom, nil
-	}
-	return p.Preset, nil
-}
-
-// Resolve returns the preprocessing that is given or named.
-func (p Preprocess) Resolve() (data.Preprocess, error) {
-	if p.Custom != nil {
-		return *p.Custom, p.Custom.Valid()
-	}
-	return data.Preset(p.Preset)
+// Distill makes the network learn from a trained one, the teacher, besides the labels
+// (Hinton, Vinyals and Dean 2015, arXiv 1503.02531, section 2): the loss is
+//
+//	(1-Weight)*loss(labels) + Weight*T²*CrossEntropy(logits/T, softmax(teacher's logits/T))
+type Distill struct {
+	From        string  `yaml:"from"`                  // the teacher's model file, of the same classes
+	Weight      float64 `yaml:"weight,omitempty"`      // default 0.5
+	Temperature float64 `yaml:"temperature,omitempty"` // T, default 4
 }
 
 // EarlyStop ends a run that no longer improves.
@@ -173,9 +153,12 @@ type EarlyStop struct {
 	MinDelta float64 `yaml:"min_delta,omitempty"` // smallest improvement that counts
 }
 
-// Checkpoint is how often to save within epochs; 0 means never.
+// Checkpoint is how often to save besides the end of each epoch; 0 means never.
 type Checkpoint struct {
-	EverySteps   int     `yaml:"every_steps,omitempty"`
+	EverySteps int `yaml:"every_steps,omitempty"`
+	// EveryEpochs is the number of epochs between two models that are kept in files
+	// of their own, such as epoch-0010.safetensors.
+	EveryEpochs  int     `yaml:"every_epochs,omitempty"`
 	EverySeconds float64 `yaml:"every_seconds,omitempty"`
 }
 
@@ -186,9 +169,16 @@ type Finetune struct {
 	// Freeze names the modules that keep their weights, by the beginning of
 	// their path, or "backbone" for all but the last layer. Their batch norms
 	// use the running statistics.
-	Freeze []string `yaml:"freeze,omitempty,flow"`
+	Freeze Names `yaml:"freeze,omitempty,flow"`
 	// BackboneLR scales the learning rate of all but the last layer; 0 means 1.
 	BackboneLR float64 `yaml:"backbone_lr,omitempty"`
+	// WarmHead is the number of epochs at the start in which only the last layer
+	// learns, before it passes useful gradients to the others.
+	WarmHead int `yaml:"warm_head,omitempty"`
+	// FreezeNorm makes all batch norms use their running statistics, without
+	// updating them: small batches have poor statistics. Their weights and biases
+	// learn.
+	FreezeNorm bool `yaml:"freeze_norm,omitempty"`
 }
 
 // Valid returns an error that names the key at fault.
@@ -205,30 +195,54 @@ func (r *Recipe) Valid() error {
 		return badKey("eval_batch", "%d is below 0", r.EvalBatch)
 	case r.EvalEvery < 0:
 		return badKey("eval_every", "%d is below 0", r.EvalEvery)
+	case r.Size < 0 || r.Size > maxSide:
+		return badKey("size", "%d is not a side in pixels, 1 to %d", r.Size, maxSide)
 	case r.TrainSize < 0:
 		return badKey("train_size", "%d is below 0", r.TrainSize)
 	case r.Validation >= 1:
 		return badKey("validation", "%v is not a share below 1", r.Validation)
-	case o.Kind != "sgd" && o.Kind != "adamw" && o.Kind != "lars":
-		return &keyError{"optimizer.name", fmt.Sprintf("unknown optimizer %q", o.Kind), suggest.Name(o.Kind, []string{"sgd", "adamw", "lars"})}
+	case o.own == nil && !slices.Contains(optimizerKinds, o.Kind):
+		return unknownName("optimizer.name", "optimizer", o.Kind, optimizerKinds)
 	case o.Nesterov && (o.Kind != "sgd" || o.Momentum == 0):
 		return badKey("optimizer.nesterov", "belongs to sgd with a momentum")
-	case r.Loss.Kind != "" && r.Loss.Kind != "cross-entropy" && r.Loss.Kind != "bce":
-		return &keyError{"loss.name", fmt.Sprintf("unknown loss %q", r.Loss.Kind), suggest.Name(r.Loss.Kind, []string{"cross-entropy", "bce"})}
+	case r.Loss.own == nil && r.Loss.Kind != "" && !slices.Contains(lossKinds, r.Loss.Kind):
+		return unknownName("loss.name", "loss", r.Loss.Kind, lossKinds)
+	case !(r.Loss.Gamma >= 0 && r.Loss.Gamma < 100):
+		return badKey("loss.gamma", "%v is not a power from 0 on", r.Loss.Gamma)
 	case !(r.Loss.LabelSmoothing >= 0 && r.Loss.LabelSmoothing < 1):
 		return badKey("loss.label_smoothing", "%v is not a share below 1", r.Loss.LabelSmoothing)
+	case !(r.Loss.Aux >= 0 && r.Loss.Aux < 1000):
+		return badKey("loss.aux", "%v is not a weight from 0 to below 1000", r.Loss.Aux)
+	case !(r.Loss.Dice >= 0 && r.Loss.Dice < 1000):
+		return badKey("loss.dice", "%v is not a weight from 0 to below 1000", r.Loss.Dice)
 	case r.EMA != nil && !(r.EMA.Decay >= 0 && r.EMA.Decay < 1):
 		return badKey("ema.decay", "%v is not a share below 1", r.EMA.Decay)
 	case r.EMA != nil && r.EMA.Every < 0:
 		return badKey("ema.every", "%d is below 0", r.EMA.Every)
+	case r.SWA != nil && r.EMA != nil:
+		return badKey("swa", "is another average than ema: set one of them to null")
+	case r.SWA != nil && !(r.SWA.Start >= 0 && r.SWA.Start < 1):
+		return badKey("swa.start", "%v is not a share below 1", r.SWA.Start)
+	case r.Distill != nil && r.Distill.From == "":
+		return badKey("distill.from", "names no file: give the teacher's model file")
+	case r.Distill != nil && !(r.Distill.Weight >= 0 && r.Distill.Weight <= 1):
+		return badKey("distill.weight", "%v is not a share from 0 to 1", r.Distill.Weight)
+	case r.Distill != nil && !(r.Distill.Temperature >= 0 && r.Distill.Temperature < 1000):
+		return badKey("distill.temperature", "%v is not a temperature above 0", r.Distill.Temperature)
 	case r.EarlyStop != nil && r.EarlyStop.Patience < 1:
 		return badKey("early_stop.patience", "%d is below 1", r.EarlyStop.Patience)
 	case r.Checkpoint.EverySteps < 0:
 		return badKey("checkpoint.every_steps", "%d is below 0", r.Checkpoint.EverySteps)
+	case r.Checkpoint.EveryEpochs < 0:
+		return badKey("checkpoint.every_epochs", "%d is below 0", r.Checkpoint.EveryEpochs)
 	case !(r.Checkpoint.EverySeconds >= 0):
 		return badKey("checkpoint.every_seconds", "%v is below 0", r.Checkpoint.EverySeconds)
 	case r.Finetune != nil && !(r.Finetune.BackboneLR >= 0):
 		return badKey("finetune.backbone_lr", "%v is below 0", r.Finetune.BackboneLR)
+	case r.Finetune != nil && r.Finetune.WarmHead < 0:
+		return badKey("finetune.warm_head", "%d is below 0", r.Finetune.WarmHead)
+	case r.Finetune != nil && r.Finetune.WarmHead > 0 && r.Iterations > 0:
+		return badKey("finetune.warm_head", "counts epochs, but the recipe's length is in iterations")
 	}
 	if _, err := engine.ParseBF16(r.BF16); err != nil {
 		return badKey("bf16", "%q is neither native, emulate nor off", r.BF16)
@@ -239,14 +253,14 @@ func (r *Recipe) Valid() error {
 		below float64
 	}{
 		{"optimizer.momentum", o.Momentum, 1}, {"optimizer.weight_decay", o.WeightDecay, 1},
-		{"optimizer.beta1", o.Beta1, 1}, {"optimizer.beta2", o.Beta2, 1}, {"optimizer.eps", o.Eps, 1},
+		{"optimizer.beta1", o.Beta1, 1}, {"optimizer.beta2", o.Beta2, 1}, {"optimizer.alpha", o.Alpha, 1}, {"optimizer.eps", o.Eps, 1},
 		{"optimizer.trust", o.Trust, 1000}, {"optimizer.clip_norm", o.ClipNorm, 1e30},
 	} {
 		if !(f.v >= 0 && f.v < f.below) {
 			return badKey(f.key, "%v is not a number from 0 to below %g", f.v, f.below)
 		}
 	}
-	for _, w := range r.Loss.ClassWeights.Weights {
+	for _, w := range slices.Concat(r.Loss.ClassWeights.Weights, slices.Collect(maps.Values(r.Loss.ClassWeights.ByName))) {
 		if !(w >= 0 && w < 1e30) {
 			return badKey("loss.class_weights", "%v is not a weight of 0 or more", w)
 		}
@@ -261,6 +275,17 @@ func (r *Recipe) Valid() error {
 		return badKey("augment", "%v", err)
 	}
 	return nil
+}
+
+// maxSide is the largest Size.
+const maxSide = 1 << 14
+
+func unknownName(key, what, name string, known []string) error {
+	e := &keyError{key, fmt.Sprintf("unknown %s %q", what, name), suggest.Name(name, known)}
+	if e.suggest == "" {
+		e.problem += " (known: " + strings.Join(known, ", ") + ")"
+	}
+	return e
 }
 
 // YAML returns the recipe as a file that [LoadRecipe] reads back.

@@ -110,12 +110,15 @@ func ParseRecipe(file string, text []byte, set ...string) (*Recipe, error) {
 	if root, err = resolveBase(file, root); err != nil {
 		return nil, err
 	}
+	r := &Recipe{}
+	if n := lookup(root, "batch_size"); n != nil {
+		_ = n.Decode(&r.batchOfRate) // decoding the whole reports the mistake
+	}
 	for _, s := range set {
 		if err := applySet(root, s); err != nil {
 			return nil, err
 		}
 	}
-	r := &Recipe{}
 	if err := root.Decode(r); err != nil {
 		return nil, decodeError(file, err)
 	}
@@ -210,11 +213,17 @@ func remove(m *yaml.Node, key string) {
 	}
 }
 
+// cutSet cuts KEY=VALUE.
+func cutSet(set string) (key, value string, ok bool) {
+	key, value, ok = strings.Cut(set, "=")
+	key = strings.TrimSpace(key)
+	return key, value, ok && key != ""
+}
+
 // applySet carries out one KEY=VALUE.
 func applySet(root *yaml.Node, set string) error {
-	key, value, ok := strings.Cut(set, "=")
-	key = strings.TrimSpace(key)
-	if !ok || key == "" {
+	key, value, ok := cutSet(set)
+	if !ok {
 		return &RecipeError{File: "--set", Problem: fmt.Sprintf("%q is not of the form KEY=VALUE, such as lr.peak=0.1", set)}
 	}
 	var doc yaml.Node

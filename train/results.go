@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/internal/chart"
@@ -18,12 +19,23 @@ import (
 // curves. A nil results writes nothing.
 type results struct {
 	dir    string
+	head   []string   // of results.csv
 	rows   [][]string // of results.csv
 	events *eventWriter
+	drawn  time.Time // when the curves were drawn last
+	stale  *state    // what they do not show yet; nil if they are up to date
 }
+
+// curvesEvery is the time between two drawings of the curves: they take longer than an
+// epoch of few pictures.
+const curvesEvery = 5 * time.Second
 
 var csvHead = []string{"epoch", "step", "lr", "train_loss", "train_top1", "train_top5",
 	"val_loss", "val_top1", "val_top5", "val_map", "images_per_second", "seconds", "data_wait"}
+
+// csvHeadPixels is for segmentation.
+var csvHeadPixels = []string{"epoch", "step", "lr", "train_loss", "train_pixel_accuracy",
+	"val_loss", "val_mean_iou", "val_pixel_accuracy", "images_per_second", "seconds", "data_wait"}
 
 // csvTimes is the number of columns at the end that hold times.
 const csvTimes = 3
@@ -33,8 +45,11 @@ const eventsEvery = 10
 
 // openResults starts the files of a run, or continues them from the state's epoch:
 // rows of later epochs, which will be trained again, are dropped.
-func openResults(dir string, st *state, meta weights.Meta) (*results, error) {
-	r := &results{dir: dir}
+func openResults(dir string, st *state, meta weights.Meta, pixels bool) (*results, error) {
+	r := &results{dir: dir, head: csvHead}
+	if pixels {
+		r.head = csvHeadPixels
+	}
 	err := atomicfile.Write(filepath.Join(dir, RecipeFile), func(w io.Writer) error {
 		_, err := io.WriteString(w, meta.Recipe)
 		return err
@@ -47,13 +62,13 @@ func openResults(dir string, st *state, meta weights.Meta) (*results, error) {
 		rows, _ := csv.NewReader(f).ReadAll() // damaged rows are written again
 		f.Close()
 		for _, row := range rows {
-			if len(row) == len(csvHead) {
+			if len(row) == len(r.head) {
 				old[row[0]] = row
 			}
 		}
 	}
 	for _, rec := range st.History {
-		row := csvRow(rec)
+		row := r.row(rec)
 		if o := old[row[0]]; o != nil {
 			copy(row[len(row)-csvTimes:], o[len(o)-csvTimes:]) // times are in no checkpoint
 		}
@@ -65,16 +80,22 @@ func openResults(dir string, st *state, meta weights.Meta) (*results, error) {
 	return r, nil
 }
 
-func csvRow(r EpochRecord) []string {
+// row returns the cells of an epoch, without times.
+func (r *results) row(rec EpochRecord) []string {
 	f := func(x float64) string { return strconv.FormatFloat(x, 'g', 8, 64) }
-	row := []string{strconv.Itoa(r.Epoch), strconv.Itoa(r.Step), f(r.LR), f(r.Train.Loss), f(r.Train.Top1), f(r.Train.Top5), "", "", "", "", "", "", ""}
-	if v := r.Val; v != nil {
-		row[6] = f(v.Loss)
+	cells := map[string]string{"epoch": strconv.Itoa(rec.Epoch), "step": strconv.Itoa(rec.Step), "lr": f(rec.LR),
+		"train_loss": f(rec.Train.Loss), "train_top1": f(rec.Train.Top1), "train_top5": f(rec.Train.Top5), "train_pixel_accuracy": f(rec.Train.PixelAccuracy)}
+	if v := rec.Val; v != nil {
+		cells["val_loss"], cells["val_mean_iou"], cells["val_pixel_accuracy"] = f(v.Loss), f(v.MeanIoU), f(v.PixelAccuracy)
 		if v.MAP > 0 {
-			row[9] = f(v.MAP)
+			cells["val_map"] = f(v.MAP)
 		} else {
-			row[7], row[8] = f(v.Top1), f(v.Top5)
+			cells["val_top1"], cells["val_top5"] = f(v.Top1), f(v.Top5)
 		}
+	}
+	row := make([]string, len(r.head))
+	for i, name := range r.head {
+		row[i] = cells[name]
 	}
 	return row
 }
@@ -102,7 +123,7 @@ func (r *results) wrap(err error) error {
 
 // epoch writes an epoch to all files.
 func (r *results) epoch(rec EpochRecord, st *state, p pace) error {
-	row := csvRow(rec)
+	row := r.row(rec)
 	for i, t := range [csvTimes]string{
 		strconv.FormatFloat(p.rate, 'f', 1, 64), strconv.FormatFloat(p.elapsed.Seconds(), 'f', 1, 64), strconv.FormatFloat(p.wait, 'f', 4, 64),
 	} {
@@ -112,7 +133,7 @@ func (r *results) epoch(rec EpochRecord, st *state, p pace) error {
 	err := atomicfile.Write(filepath.Join(r.dir, ResultsFile), func(w io.Writer) error {
 		var b bytes.Buffer
 		cw := csv.NewWriter(&b)
-		if err := cw.WriteAll(append([][]string{csvHead}, r.rows...)); err != nil {
+		if err := cw.WriteAll(append([][]string{r.head}, r.rows...)); err != nil {
 			return err
 		}
 		_, err := w.Write(b.Bytes())
@@ -126,14 +147,11 @@ func (r *results) epoch(rec EpochRecord, st *state, p pace) error {
 			return &unwritten{err}
 		}
 	}
-	tags := []string{"loss/train", "top1/train", "top5/train", "lr", "images_per_second", "data_wait"}
-	vals := []float64{rec.Train.Loss, rec.Train.Top1, rec.Train.Top5, rec.LR, p.rate, p.wait}
-	if v := rec.Val; v != nil {
-		tags = append(tags, "loss/val", "top1/val", "top5/val")
-		vals = append(vals, v.Loss, v.Top1, v.Top5)
-		if v.MAP > 0 {
-			tags, vals = append(tags, "map/val"), append(vals, v.MAP)
-		}
+	tags, vals := rec.Train.scalars("train")
+	tags, vals = append(tags, "lr", "images_per_second", "data_wait"), append(vals, rec.LR, p.rate, p.wait)
+	if rec.Val != nil {
+		t, v := rec.Val.scalars("val")
+		tags, vals = append(tags, t...), append(vals, v...)
 	}
 	if err := r.wrap(r.events.scalars(rec.Step, tags, vals)); err != nil {
 		return err
@@ -141,7 +159,40 @@ func (r *results) epoch(rec EpochRecord, st *state, p pace) error {
 	if err := r.wrap(r.events.flush()); err != nil {
 		return err
 	}
-	return r.curves(st)
+	r.stale = st
+	if time.Since(r.drawn) < curvesEvery {
+		return nil
+	}
+	return r.draw()
+}
+
+// draw draws the curves, if they are not up to date.
+func (r *results) draw() error {
+	if r.stale == nil {
+		return nil
+	}
+	if err := r.curves(r.stale); err != nil {
+		return err
+	}
+	r.drawn, r.stale = time.Now(), nil
+	return nil
+}
+
+// scalars returns the names of TensorBoard's curves of a part, and their values.
+func (m Metrics) scalars(part string) (tags []string, vals []float64) {
+	tags, vals = []string{"loss/" + part}, []float64{m.Loss}
+	if m.PixelAccuracy > 0 {
+		tags, vals = append(tags, "pixel_accuracy/"+part), append(vals, m.PixelAccuracy)
+		if part == "val" {
+			tags, vals = append(tags, "mean_iou/"+part), append(vals, m.MeanIoU)
+		}
+		return tags, vals
+	}
+	tags, vals = append(tags, "top1/"+part, "top5/"+part), append(vals, m.Top1, m.Top5)
+	if m.MAP > 0 {
+		tags, vals = append(tags, "map/"+part), append(vals, m.MAP)
+	}
+	return tags, vals
 }
 
 // curves draws loss, accuracy and learning rate by epoch.
@@ -150,12 +201,15 @@ func (r *results) curves(st *state) error {
 	score := "top-1 accuracy, %"
 	for _, rec := range st.History {
 		x = append(x, float64(rec.Epoch))
-		loss, top1, lr = append(loss, rec.Train.Loss), append(top1, 100*rec.Train.Top1), append(lr, rec.LR)
+		loss, top1, lr = append(loss, rec.Train.Loss), append(top1, 100*(rec.Train.Top1+rec.Train.PixelAccuracy)), append(lr, rec.LR)
 		if v := rec.Val; v != nil {
 			vx = append(vx, float64(rec.Epoch))
-			vloss, vtop1 = append(vloss, v.Loss), append(vtop1, 100*(v.Top1+v.MAP))
-			if v.MAP > 0 {
+			vloss, vtop1 = append(vloss, v.Loss), append(vtop1, 100*v.Score())
+			switch {
+			case v.MAP > 0:
 				score = "mean average precision, %"
+			case v.PixelAccuracy > 0:
+				score = "mean IoU, %"
 			}
 		}
 	}
@@ -167,7 +221,7 @@ func (r *results) curves(st *state) error {
 		return s
 	}
 	accuracy := series(top1, vtop1)
-	if score[0] == 'm' {
+	if score[0] == 'm' && len(vtop1) > 0 {
 		accuracy = accuracy[1:] // there is none of training
 	}
 	c, err := chart.Lines(
@@ -186,12 +240,18 @@ func (r *results) curves(st *state) error {
 	return nil
 }
 
-// close ends the event file.
+// close draws the curves and ends the event file.
 func (r *results) close() error {
-	if r == nil || r.events == nil {
+	if r == nil {
 		return nil
 	}
-	err := r.events.close()
-	r.events = nil
-	return r.wrap(err)
+	err := r.draw()
+	if r.events != nil {
+		closed := r.events.close()
+		r.events = nil
+		if err == nil {
+			err = r.wrap(closed)
+		}
+	}
+	return err
 }

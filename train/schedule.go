@@ -16,9 +16,10 @@ const (
 	Cosine     = "cosine"     // half a cosine from the peak to Final
 	Polynomial = "polynomial" // (1-progress)^Power from the peak to Final
 	OneCycle   = "one-cycle"  // up and down once (Smith and Topin 2018)
+	Plateau    = "plateau"    // times Gamma when the validation loss no longer falls
 )
 
-var scheduleKinds = []string{Constant, StepDecay, MultiStep, Cosine, Polynomial, OneCycle}
+var scheduleKinds = []string{Constant, StepDecay, MultiStep, Cosine, Polynomial, OneCycle, Plateau}
 
 // Schedule gives the learning rate of each step. Lengths of time (Warmup, Every,
 // Milestones) are in the unit of the run's length: epochs, or iterations if the
@@ -39,8 +40,13 @@ type Schedule struct {
 	Every      float64   `yaml:"every,omitempty"`
 	Gamma      float64   `yaml:"gamma,omitempty"`
 	Milestones []float64 `yaml:"milestones,omitempty,flow"`
+	// Patience belongs to plateau: the number of evaluations without a lower
+	// validation loss (training loss, if nothing is evaluated) after which the rate
+	// is multiplied by Gamma, default 0.1. It equals PyTorch's ReduceLROnPlateau,
+	// whose relative threshold of 1e-4 it has.
+	Patience int `yaml:"patience,omitempty"` // default 10
 	// Final is the rate at the end of cosine and polynomial, as a share of the
-	// peak; they begin when the warm-up has ended.
+	// peak; they begin when the warm-up has ended. For plateau it is the lowest.
 	Final float64 `yaml:"final,omitempty"`
 	Power float64 `yaml:"power,omitempty"` // of polynomial, default 1
 	// Rise, Div and FinalDiv belong to one-cycle, which equals PyTorch's OneCycleLR:
@@ -49,6 +55,8 @@ type Schedule struct {
 	Rise     float64 `yaml:"rise,omitempty"`      // default 0.3
 	Div      float64 `yaml:"div,omitempty"`       // default 25
 	FinalDiv float64 `yaml:"final_div,omitempty"` // default 1e4
+	// Aux scales the rate of auxiliary classifiers of segmentation networks; 0 means 1.
+	Aux float64 `yaml:"aux,omitempty"`
 	// Gate is a warm-up for very deep networks that ends when the network has
 	// begun to learn; nil is off.
 	Gate *Gate `yaml:"gate,omitempty"`
@@ -91,8 +99,14 @@ func (s *Schedule) valid() error {
 		return badKey("lr.milestones", "%v do not rise", s.Milestones)
 	case (s.Kind == StepDecay || s.Kind == MultiStep) && !(s.Gamma > 0 && s.Gamma <= 1):
 		return badKey("lr.gamma", "%v is not a factor above 0 and up to 1", s.Gamma)
+	case s.Kind == Plateau && !(s.Gamma >= 0 && s.Gamma < 1):
+		return badKey("lr.gamma", "%v is not a factor above 0 and below 1", s.Gamma)
+	case s.Patience < 0:
+		return badKey("lr.patience", "%d is below 0", s.Patience)
 	case !(s.Final >= 0 && s.Final <= 1):
 		return badKey("lr.final", "%v is not a share from 0 to 1", s.Final)
+	case !(s.Aux >= 0 && s.Aux < 1e6):
+		return badKey("lr.aux", "%v is not a factor of 0 or more", s.Aux)
 	case !(s.Power >= 0):
 		return badKey("lr.power", "%v is below 0", s.Power)
 	case !(s.Rise >= 0 && s.Rise < 1):
@@ -177,3 +191,6 @@ func orDefault(x, d float64) float64 {
 	}
 	return x
 }
+
+// ScheduleNames returns the kinds of [Schedule].
+func ScheduleNames() []string { return slices.Clone(scheduleKinds) }

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -38,6 +39,13 @@ type job struct {
 	module    nn.Module
 	bf16      engine.BF16
 	threads   int // 0 means one per CPU
+	workers   int // that decode; 0 means threads
+	teacher   *teacher
+	// What FitOptions has and no recipe.
+	rate    RateFunc
+	onStep  func(StepRecord) error
+	onEpoch func(EpochRecord) error
+	maxTime time.Duration
 }
 
 // state is where a run is: all that the next step depends on besides the
@@ -54,6 +62,9 @@ type state struct {
 	Stopped string        `json:"stopped,omitempty"`
 	History []EpochRecord `json:"history,omitempty"`
 	SkipBad bool          `json:"skip_bad,omitempty"`
+	Plateau *plateauState `json:"plateau,omitempty"`
+	// ValData is Config.ValData.
+	ValData string `json:"val_data,omitempty"`
 	// Checked is the hash of all parts of the data when every picture was
 	// looked at; empty if that was left out.
 	Checked string `json:"checked,omitempty"`
@@ -81,6 +92,11 @@ func (s *session) run(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return r, err
 	}
+	if best := r.Best; best != nil && s.eval != nil {
+		if d := doubt(best.Val, s.splits.Eval()); d != "" {
+			r.Warnings = append(r.Warnings, d)
+		}
+	}
 	return r, s.results.close()
 }
 
@@ -92,12 +108,17 @@ func (s *session) epochsFrom(ctx context.Context) error {
 		}
 		rec := EpochRecord{Epoch: s.state.Epoch + 1, Step: s.state.Update, Train: s.state.Sums.metrics()}
 		rec.LR = s.lastLR()
-		if s.eval != nil && s.due() {
+		late := s.outOfTime()
+		if s.eval != nil && (s.due() || late) {
 			val, err := s.evaluate(ctx)
 			if err != nil {
 				return err
 			}
 			rec.Val = &val
+		}
+		if late && s.state.Epoch+1 < s.epochs {
+			s.state.Stopped = fmt.Sprintf("stopped after %s, the limit of time, in epoch %d of %d; to continue: --resume --epochs %d",
+				s.maxTime, s.state.Epoch+1, s.epochs, s.epochs)
 		}
 		if err := s.endEpoch(rec); err != nil {
 			return err
@@ -105,6 +126,9 @@ func (s *session) epochsFrom(ctx context.Context) error {
 	}
 	return nil
 }
+
+// outOfTime reports whether the time of the session is up.
+func (s *session) outOfTime() bool { return s.maxTime > 0 && time.Since(s.began) >= s.maxTime }
 
 // due reports whether the epoch in progress ends with an evaluation.
 func (s *session) due() bool {
@@ -116,9 +140,15 @@ func (s *session) endEpoch(rec EpochRecord) error {
 	st := &s.state
 	st.History = append(st.History, rec)
 	isBest := s.judge(rec)
+	s.lowerRate(rec)
 	st.Epoch, st.Step, st.Sums = st.Epoch+1, 0, tally{}
 	pace := s.pace()
 	s.log.epoch(rec, s.epochs, isBest, pace, s.remaining())
+	if s.onEpoch != nil {
+		if err := s.stopped(s.onEpoch(rec)); err != nil {
+			return err
+		}
+	}
 	if s.out == "" {
 		return nil
 	}
@@ -130,6 +160,9 @@ func (s *session) endEpoch(rec EpochRecord) error {
 		s.unsaved = f
 	}
 	if err := s.tolerate(s.save()); err != nil {
+		return err
+	}
+	if err := s.tolerate(s.keep(rec)); err != nil {
 		return err
 	}
 	return s.tolerate(s.results.epoch(rec, st, pace))
@@ -159,10 +192,33 @@ func (s *session) judge(rec EpochRecord) bool {
 		r := rec
 		st.Best = &r
 	}
-	if e := s.rec.EarlyStop; e != nil && st.Waited >= e.Patience && st.Epoch+1 < s.epochs {
+	if e := s.rec.EarlyStop; e != nil && !s.warmingHead() && st.Waited >= e.Patience && st.Epoch+1 < s.epochs {
 		st.Stopped = fmt.Sprintf("early stop: no better result in %d evaluations (best epoch %d)", st.Waited, st.Best.Epoch)
 	}
 	return best
+}
+
+// stopped turns ErrStop of a callback into the end of the run.
+func (s *session) stopped(err error) error {
+	if errors.Is(err, ErrStop) {
+		s.state.Stopped = "stopped by a callback"
+		return nil
+	}
+	return err
+}
+
+// lowerRate is a step of a plateau schedule.
+func (s *session) lowerRate(rec EpochRecord) {
+	loss := rec.Train.Loss
+	switch {
+	case rec.Val != nil:
+		loss = rec.Val.Loss
+	case s.eval != nil:
+		return
+	}
+	if s.state.plateau(&s.rec.LR, loss) {
+		s.log.note("the loss no longer falls: the learning rate goes down to %.3g", s.rec.LR.Peak*s.state.Plateau.Scale)
+	}
 }
 
 // better compares by top-1 or mean average precision, then by loss.
@@ -170,7 +226,7 @@ func better(m *Metrics, best *EpochRecord, delta float64) bool {
 	if best == nil {
 		return true
 	}
-	a, b := m.Top1+m.MAP, best.Val.Top1+best.Val.MAP
+	a, b := m.Score(), best.Val.Score()
 	if a != b {
 		return a > b+delta
 	}
@@ -202,7 +258,7 @@ func (s *session) result() *Result {
 		r.Last = st.History[n-1]
 	}
 	if s.eval != nil {
-		r.Skipped += len(s.eval.loader.Bad())
+		r.Skipped += s.eval.skipped()
 	}
 	return r
 }

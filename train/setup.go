@@ -25,7 +25,8 @@ func cut(spec string) (kind, path string, ok bool) { return strings.Cut(spec, ":
 // prepare makes a session of a Config.
 func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 	s := &session{
-		job:    job{seed: cfg.Seed, keys: cfg.Keys, skipBad: cfg.SkipBad, threads: cfg.Threads},
+		job: job{seed: cfg.Seed, keys: cfg.Keys, skipBad: cfg.SkipBad, threads: cfg.Threads, workers: cfg.Workers,
+			maxTime: cfg.MaxTime},
 		output: output{out: cfg.Out, log: newLogger(cfg.Log)},
 	}
 	defer func() {
@@ -47,27 +48,21 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 		if err := freshFolder(cfg.Out); err != nil {
 			return nil, err
 		}
-		if s.rec = cfg.Recipe; s.rec == nil {
-			if s.rec, err = LoadRecipe(DefaultRecipe(cfg.Model, spec)); err != nil {
-				return nil, err
-			}
+		if cfg, err = Choose(cfg); err != nil {
+			return nil, err
 		}
-		if err := s.rec.Valid(); err != nil {
-			return nil, fmt.Errorf("recipe %s: %w", s.rec.Name, err)
-		}
+		s.rec = cfg.Recipe
+		s.notes = append(s.notes, cfg.chosen...)
+		s.state.ValData = cfg.ValData
+	}
+	if err := s.rec.Valid(); err != nil {
+		return nil, fmt.Errorf("recipe %s: %w", s.rec.Name, err)
 	}
 	if err := s.choosePrecision(); err != nil {
 		return nil, err
 	}
 	if s.splits = cfg.Splits; s.splits == nil {
-		open := cfg.Open
-		if open == nil {
-			open = data.Open
-		}
-		if spec == "" {
-			return nil, errors.New("no data given: name them as KIND:PATH, such as folder:photos")
-		}
-		if s.splits, err = open(spec, data.Options{ValFraction: s.rec.Validation, Seed: s.seed}); err != nil {
+		if s.splits, err = openSplits(cfg, spec, s.state.ValData, s.rec.Validation, s.seed); err != nil {
 			return nil, err
 		}
 		s.ownSplits = true
@@ -78,6 +73,7 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 	if err := s.look(ctx, cfg); err != nil {
 		return nil, err
 	}
+	s.fitBatch()
 	net, err := s.network(cfg, from)
 	if err != nil {
 		return nil, err
@@ -88,6 +84,9 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 			return nil, err
 		}
 		s.state.SkipBad = s.skipBad
+	}
+	if s.teacher, err = s.openTeacher(); err != nil {
+		return nil, err
 	}
 	var state map[string]*tensor.Tensor
 	if from != nil {
@@ -158,7 +157,7 @@ func (s *session) loadRun(cfg Config) (*weights.File, error) {
 		return nil, err
 	}
 	s.meta, s.seed, s.skipBad = f.Meta, f.Seed, s.state.SkipBad
-	return f, nil
+	return f, s.extend(cfg.Epochs)
 }
 
 // checkData returns an error for data that nothing can be learned from.
@@ -178,6 +177,9 @@ func (j *job) checkData() error {
 		return fmt.Errorf("loss.class_weights has %d weights, but %s has %d classes: give one weight per class", len(w), sp.Spec, n)
 	}
 	j.notes = append(j.notes, sp.Notes...)
+	if data.Masks(sp.Train) != nil {
+		return nil // which classes there are is known from the masks
+	}
 	if counts := data.ClassCounts(sp.Train); slices.Contains(counts, 0) {
 		var empty []string
 		for i, c := range counts {
@@ -220,6 +222,7 @@ func (j *job) network(cfg Config, run *weights.File) (*models.Model, error) {
 	if j.prep, err = j.rec.Preprocess.Resolve(); err != nil {
 		return nil, err
 	}
+	resize(&j.prep, j.rec.Size)
 	model := cfg.Model
 	if model == "" && j.rec.Finetune != nil {
 		model = j.rec.Finetune.From
@@ -245,6 +248,9 @@ func (j *job) network(cfg Config, run *weights.File) (*models.Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := j.checkTask(net.Config); err != nil {
+		return nil, err
+	}
 	return net, nn.Init(net, j.seed)
 }
 
@@ -256,7 +262,7 @@ func (j *job) shape() []models.Option {
 // classes are others.
 func (j *job) pretrained(ref modelfile.Ref) (*models.Model, error) {
 	model := ref.String()
-	r, err := ref.Open(modelfile.Options{Keys: j.keys})
+	r, err := ref.Open(modelfile.Options{Keys: j.keys, Backbone: j.replacesHead(), Seed: j.seed})
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
@@ -265,21 +271,19 @@ func (j *job) pretrained(ref modelfile.Ref) (*models.Model, error) {
 			model, model)
 	}
 	f, conf := r.File, r.Model.Config
+	if err := j.checkTask(conf); err != nil {
+		return nil, err
+	}
 	j.notes = append(j.notes, r.Notes...)
 	source := "by the model file"
 	if r.Preprocess != nil {
-		if f.Preprocess, err = json.Marshal(r.Preprocess); err != nil {
-			return nil, err
-		}
 		source = "as " + r.Why
 	}
-	if len(f.Preprocess) > 0 {
-		if err := json.Unmarshal(f.Preprocess, &j.prep); err != nil {
-			return nil, fmt.Errorf("model %s: preprocess: %w", model, err)
-		}
-		if err := j.prep.Valid(); err != nil {
+	if len(f.Preprocess) > 0 || r.Preprocess != nil {
+		if err := readPreprocess(r, &j.prep); err != nil {
 			return nil, fmt.Errorf("model %s: %w", model, err)
 		}
+		resize(&j.prep, j.rec.Size)
 		j.notes = append(j.notes, "pictures are prepared "+source+": "+j.prep.String())
 	}
 	for _, o := range j.shape() {
@@ -292,33 +296,67 @@ func (j *job) pretrained(ref modelfile.Ref) (*models.Model, error) {
 	if err := nn.Init(net, j.seed); err != nil {
 		return nil, err
 	}
-	if err := j.keepHead(net, f, model); err != nil {
+	if err := j.keepHead(net, r, model); err != nil {
 		return nil, err
 	}
 	return net, j.freeze(net)
 }
 
+// readPreprocess sets p to how pictures were prepared for a model; without a word
+// on it, p stays.
+func readPreprocess(r *modelfile.Result, p *data.Preprocess) error {
+	switch {
+	case r.Preprocess != nil:
+		*p = *r.Preprocess
+	case len(r.File.Preprocess) == 0:
+		return nil
+	default:
+		*p = data.Preprocess{}
+		if err := json.Unmarshal(r.File.Preprocess, p); err != nil {
+			return fmt.Errorf("preprocess: %w", err)
+		}
+	}
+	return p.Valid()
+}
+
+// resize sets the side of a network's inputs; 0 leaves it. What pictures are resized
+// to before the middle is cut out changes in proportion.
+func resize(p *data.Preprocess, side int) {
+	if side == 0 {
+		return
+	}
+	if p.Resize > 0 {
+		p.Resize = max(side, (p.Resize*side+p.Width/2)/p.Width)
+	}
+	p.Width, p.Height = side, side
+}
+
+// replacesHead reports whether a trained model of other classes gets a new last
+// layer: in fine-tuning, and in segmentation, which begins with a backbone.
+func (j *job) replacesHead() bool { return j.rec.Finetune != nil || data.Masks(j.splits.Train) != nil }
+
 // keepHead loads the weights, leaving out the last layer if it belongs to
 // other classes.
-func (j *job) keepHead(net *models.Model, f *weights.File, model string) error {
-	head := lastLinear(net)
+func (j *job) keepHead(net *models.Model, r *modelfile.Result, model string) error {
+	f := r.File
+	heads := headsOf(net)
 	want := map[string]*nn.Param{}
 	for _, e := range nn.Params(net) {
 		want[e.Name] = e.Param
 	}
-	other := len(f.Classes) > 0 && !slices.Equal(f.Classes, j.splits.Classes())
+	other := r.NewHead || len(f.Classes) > 0 && !slices.Equal(f.Classes, j.splits.Classes())
 	for key, t := range f.Tensors {
-		if p := want[key]; p != nil && inModule(key, head) && !t.Shape().Equal(p.Shape) {
+		if p := want[key]; p != nil && inLast(key, heads) && !t.Shape().Equal(p.Shape) {
 			other = true
 		}
 	}
-	if other && j.rec.Finetune == nil {
+	if other && !j.replacesHead() {
 		return fmt.Errorf("model %s has other classes than the %d of %s: to give it a new last layer, use --recipe finetune",
 			model, len(j.splits.Classes()), j.splits.Spec)
 	}
 	state := map[string]*tensor.Tensor{}
 	for key, t := range f.Tensors {
-		if !other || !inModule(key, head) {
+		if !other || !inLast(key, heads) {
 			state[key] = t
 		}
 	}
@@ -328,7 +366,7 @@ func (j *job) keepHead(net *models.Model, f *weights.File, model string) error {
 	}
 	var missing []string
 	for _, key := range report.Missing {
-		if !other || !inModule(key, head) {
+		if !other || !inLast(key, heads) {
 			missing = append(missing, key)
 		}
 	}
@@ -336,7 +374,7 @@ func (j *job) keepHead(net *models.Model, f *weights.File, model string) error {
 		return fmt.Errorf("model %s: %w", model, &weights.FitError{Report: weights.Report{Missing: missing, Unexpected: report.Unexpected}})
 	}
 	if other {
-		j.notes = append(j.notes, fmt.Sprintf("new last layer (%s) for %d classes", head, len(j.splits.Classes())))
+		j.notes = append(j.notes, fmt.Sprintf("new last layer (%s) for %d classes", lastNames(heads), len(j.splits.Classes())))
 	}
 	return nil
 }
@@ -344,21 +382,32 @@ func (j *job) keepHead(net *models.Model, f *weights.File, model string) error {
 // freeze freezes the modules that the recipe names, and notes it.
 func (j *job) freeze(net nn.Module) error {
 	ft := j.rec.Finetune
-	if ft == nil || len(ft.Freeze) == 0 {
+	if ft == nil {
 		return nil
 	}
-	head := lastLinear(net)
+	if ft.FreezeNorm {
+		for _, m := range nn.Modules(net) {
+			if b, ok := m.(*nn.BatchNorm); ok {
+				b.RunningMean.Frozen, b.RunningVar.Frozen = true, true
+			}
+		}
+		j.notes = append(j.notes, "batch norms keep the statistics of the trained model")
+	}
+	if len(ft.Freeze) == 0 {
+		return nil
+	}
+	heads := headsOf(net)
 	prefixes := map[string]bool{}
 	for _, f := range ft.Freeze {
 		if f != "backbone" {
 			prefixes[f] = true
 			continue
 		}
-		if head == "" {
+		if len(heads) == 0 {
 			return errors.New("finetune.freeze: backbone: the model has no last fully connected layer that could stay free")
 		}
 		for _, e := range nn.Params(net) {
-			if !inModule(e.Name, head) {
+			if !inHeads(e.Name, heads) {
 				prefixes[e.Name] = true
 			}
 		}
@@ -393,7 +442,7 @@ func (j *job) describe(cfg Config, net *models.Model) error {
 		return err
 	}
 	j.meta = weights.Meta{
-		Architecture: arch, Classes: j.splits.Classes(), MultiLabel: j.splits.MultiLabel(), Preprocess: prep,
+		Architecture: arch, Classes: j.splits.Classes(), MultiLabel: j.splits.MultiLabel() && net.Config.Task() == models.Classification, Preprocess: prep,
 		Recipe: string(text), Seed: j.seed, Command: cfg.Command, Data: weights.DataInfo{Spec: j.splits.Spec, Hash: j.hash},
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/infer"
+	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -23,9 +24,13 @@ type StepOptions struct {
 	// SoftTargets makes the targets distributions over the classes, as mixed
 	// batches have them, instead of labels. A [BCE] always has soft targets.
 	SoftTargets bool
-	// BodyLR scales the learning rate of all but the last fully connected layer;
-	// 0 means 1.
-	BodyLR float64
+	// BodyLR scales the learning rate of the backbone: of all but the last fully
+	// connected layer of a classifier, or the heads of a segmentation network; 0 means
+	// 1. AuxLR scales the rate of auxiliary heads likewise.
+	BodyLR, AuxLR float64
+	// Teacher makes the network learn from another's logits besides the targets; nil
+	// is off.
+	Teacher *Teaching
 	// EMA keeps a moving average of all parameters and running statistics.
 	EMA bool
 	// Accumulate is the number of batches whose gradients are averaged for an
@@ -42,6 +47,12 @@ type StepOptions struct {
 	Compute infer.Options
 }
 
+// Teaching is how much a network learns from a teacher's logits, see [Distill].
+type Teaching struct {
+	Weight      float64 // of the teacher's part of the loss, 0 to 1
+	Temperature float64 // above 0
+}
+
 // Step is one step of training as a compiled graph: forward pass, loss,
 // gradients, update and moving averages in one plan. With accumulation there is
 // a second plan, which adds up gradients and updates only running statistics.
@@ -56,10 +67,13 @@ type Step struct {
 	soft      bool // targets are float32 [N classes]
 	loss      LossRecipe
 	opt       OptimizerRecipe
-	headPath  string  // module path of the last fully connected layer
-	bodyLR    float64 // factor on the learning rate outside the head
+	heads     []models.Head
+	task      task
+	bodyLR    float64 // factor on the learning rate outside the heads
+	auxLR     float64 // factor on the learning rate of auxiliary heads
 	ema       bool
 	recompute bool
+	teacher   *Teaching
 	// accumulate is the number of batches per update.
 	accumulate int
 
@@ -72,7 +86,9 @@ type Step struct {
 type StepInput struct {
 	// Batch has N rows of X, and Targets where the step's are soft, else Labels.
 	Batch *data.Batch
-	LR    float64
+	// Teacher is the teacher's logits [N classes] for the batch, if the step has one.
+	Teacher []float32
+	LR      float64
 	// EMADecay is the decay of the moving averages; 1 leaves them as they are.
 	EMADecay float64
 	// Seed and Draw choose the random numbers of dropout and stochastic depth;
@@ -91,21 +107,24 @@ type StepInput struct {
 type StepResult struct {
 	Loss     float64   // mean over the batch
 	GradNorm float64   // of all gradients together; 0 without clipping
-	Logits   []float32 // [N classes]
+	Logits   []float32 // [N classes], or [N H W classes] of pixels
 }
 
 // NewStep compiles the training step of a network whose output is logits
-// [N classes]. An error about shapes names the path of the module.
+// [N classes] of pictures, or [N classes H W] of their pixels. An error about shapes names the path of the module.
 func NewStep(m nn.Module, opt StepOptions) (*Step, error) {
 	if m == nil || opt.Loss == nil || opt.Optimizer == nil || len(opt.Input) != 4 {
 		return nil, errors.New("train: NewStep needs a module, an input shape [N C H W], a loss and an optimizer")
 	}
 	s := &Step{module: m, vars: opt.Vars, options: opt.Compute, input: opt.Input, classes: opt.Classes,
-		headPath: lastLinear(m), bodyLR: opt.BodyLR, ema: opt.EMA, recompute: opt.Recompute, accumulate: max(1, opt.Accumulate)}
-	s.opt, _ = opt.Optimizer.recipe()
-	s.loss = opt.Loss.recipe()
-	if s.loss.ClassWeights.Balanced {
-		return nil, errors.New("train: NewStep: ClassWeights is balanced, which needs data: give the weights")
+		heads: headsOf(m), bodyLR: opt.BodyLR, auxLR: opt.AuxLR, ema: opt.EMA, recompute: opt.Recompute, teacher: opt.Teacher, accumulate: max(1, opt.Accumulate)}
+	var err error
+	if s.opt, _, err = optimizerOf(opt.Optimizer); err != nil {
+		return nil, err
+	}
+	s.loss = lossOf(opt.Loss)
+	if s.loss.ClassWeights.Balanced || len(s.loss.ClassWeights.ByName) > 0 {
+		return nil, errors.New("train: NewStep: ClassWeights is balanced or by name, which needs data: give the weights")
 	}
 	s.soft = opt.SoftTargets || s.loss.bce()
 	if s.vars == nil {
@@ -116,7 +135,6 @@ func NewStep(m nn.Module, opt StepOptions) (*Step, error) {
 			}
 		}
 	}
-	var err error
 	if s.accumulate > 1 {
 		if s.adding, err = s.build(false); err != nil {
 			return nil, err
@@ -145,7 +163,10 @@ func (s *Step) Run(in StepInput) (StepResult, error) {
 	if err := p.plan.Run(p.in, p.out); err != nil {
 		return StepResult{}, err
 	}
-	r := StepResult{Loss: float64(p.loss.Float32s()[0]), Logits: p.logits.Float32s()}
+	r := StepResult{Loss: float64(p.loss.Float32s()[0])}
+	if p.logits != nil {
+		r.Logits = p.logits.Float32s()
+	}
 	if p.norm != nil {
 		r.GradNorm = float64(p.norm.Float32s()[0])
 	}
@@ -215,21 +236,26 @@ func (s *Step) bind(in StepInput) (*stepPlan, error) {
 	if err != nil {
 		return nil, err
 	}
-	var y *tensor.Tensor
-	if s.soft {
-		y, err = tensor.FromFloat32(b.Targets, s.input[0], s.classes)
-	} else {
-		y, err = tensor.FromInt64(b.Labels, s.input[0])
-	}
+	targets, err := s.task.targets(s, b)
 	if err != nil {
 		return nil, fmt.Errorf("train: the targets: %w", err)
+	}
+	var taught *tensor.Tensor
+	if s.teacher != nil {
+		if taught, err = tensor.FromFloat32(in.Teacher, s.input[0], s.classes); err != nil {
+			return nil, fmt.Errorf("train: the teacher's logits: %w", err)
+		}
 	}
 	for i, port := range p.plan.Inputs() {
 		switch port.Name {
 		case nn.ImageInput:
 			p.in[i] = x
-		case inTarget:
-			p.in[i] = y
+		case inTeacher:
+			p.in[i] = taught
+		default:
+			if y := targets[port.Name]; y != nil {
+				p.in[i] = y
+			}
 		}
 	}
 	return p, nil

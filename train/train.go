@@ -11,9 +11,9 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"time"
 
 	"github.com/resnet-go/resnet/data"
-	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/weights"
 )
 
@@ -39,17 +39,34 @@ type Config struct {
 	Data   string
 	Open   func(spec string, opt data.Options) (*data.Splits, error)
 	Splits *data.Splits
-	Recipe *Recipe // nil means the recipe that DefaultRecipe names
+	// ValData is opened like Data, for the pictures to evaluate on: its val, test or
+	// only part, whose classes must be among Data's. Empty means Data's own, or a
+	// share of its training part.
+	ValData string
+	// Recipe is how to train; nil means the one that [Choose] chooses. Set changes
+	// keys of the chosen one, each KEY=VALUE.
+	Recipe *Recipe
+	Set    []string
+	// Optimizer, if it is not empty, is given to the chosen recipe by
+	// [Recipe.SetOptimizer]; lr.peak in Set stays.
+	Optimizer string
 	// Out is the folder for the files of the run, created if it does not exist. It
 	// must not hold a run unless Resume is set. If it is empty, nothing is written.
 	Out string
 	// Resume continues the run in Out, with its model, recipe, seed and data: Model
 	// and Recipe must be zero, and the content of the data must be the same.
 	Resume bool
-	Seed   uint64 // of initial weights, order, augmentation and dropout
+	// Epochs, with Resume, is a new length of the run, also of one that has ended; 0
+	// leaves it.
+	Epochs int
+	// MaxTime ends the run early, after an evaluation; 0 is no limit.
+	MaxTime time.Duration
+	Seed    uint64 // of initial weights, order, augmentation and dropout
 	// Threads is the number of threads that compute and decode; 0 means one per CPU.
 	// It does not change the results.
 	Threads int
+	// Workers is the number of goroutines that decode pictures; 0 means Threads.
+	Workers int
 	// SkipBad leaves out pictures that cannot be decoded, and counts them.
 	SkipBad bool
 	// SkipCheck leaves out the check at the start that decodes every picture once.
@@ -59,6 +76,8 @@ type Config struct {
 	SkipHash bool
 	Command  []string // the command line, recorded in the model file
 	Log      Log
+
+	chosen []string // notes of Choose
 }
 
 // Log receives the progress of a run. The zero Log discards it.
@@ -89,6 +108,9 @@ type StepRecord struct {
 	LR    float64 `json:"lr"`
 	Loss  float64 `json:"loss"`
 	Top1  float64 `json:"top1"` // of the batch
+	// PixelAccuracy is the share of the batch's pixels whose class is right, in
+	// segmentation.
+	PixelAccuracy float64 `json:"pixel_accuracy,omitempty"`
 }
 
 // EpochRecord describes one epoch, counted from 1.
@@ -102,16 +124,19 @@ type EpochRecord struct {
 
 // Result describes a run that has ended.
 type Result struct {
-	Epochs    int          `json:"epochs"` // done
-	Steps     int          `json:"steps"`  // updates done
-	Last      EpochRecord  `json:"last"`
-	Best      *EpochRecord `json:"best,omitempty"`    // nil without validation
-	Stopped   string       `json:"stopped,omitempty"` // why the run ended before the recipe; empty if it did not
-	Skipped   int          `json:"skipped,omitempty"` // bad pictures, in this session
-	LastFile  string       `json:"last_file,omitempty"`
-	BestFile  string       `json:"best_file,omitempty"`
-	Seconds   float64      `json:"seconds"` // of this session
-	PerSecond float64      `json:"images_per_second"`
+	Epochs  int          `json:"epochs"` // done
+	Steps   int          `json:"steps"`  // updates done
+	Last    EpochRecord  `json:"last"`
+	Best    *EpochRecord `json:"best,omitempty"`    // nil without validation
+	Stopped string       `json:"stopped,omitempty"` // why the run ended before the recipe; empty if it did not
+	// Warnings are what makes the result doubtful, such as that it is no better than
+	// chance.
+	Warnings  []string `json:"warnings,omitempty"`
+	Skipped   int      `json:"skipped,omitempty"` // bad pictures, in this session
+	LastFile  string   `json:"last_file,omitempty"`
+	BestFile  string   `json:"best_file,omitempty"`
+	Seconds   float64  `json:"seconds"` // of this session
+	PerSecond float64  `json:"images_per_second"`
 	// DataWait is the share of PerSecond's time that was spent waiting for data.
 	DataWait float64 `json:"data_wait"`
 	// History has all epochs, including those before a resume.
@@ -153,28 +178,6 @@ func (e *Diverged) Error() string {
 		s += "; the last good state is kept in " + e.Checkpoint
 	}
 	return s + "; try a lower lr.peak, a longer lr.warmup or optimizer.clip_norm=1"
-}
-
-// hasWeights reports whether a text names a model with weights. An error is
-// reported where the model is opened.
-func hasWeights(model string) bool {
-	ref, err := modelfile.Parse(model)
-	return err == nil && model != "" && ref.HasWeights()
-}
-
-// DefaultRecipe returns the name of the recipe for a model and data where none is
-// named: fine-tuning for a model file, else by the kind of data.
-func DefaultRecipe(model, spec string) string {
-	kind, _, _ := cut(spec)
-	switch {
-	case hasWeights(model):
-		return "finetune"
-	case kind == "cifar10" || kind == "cifar100":
-		return "cifar-fast"
-	case kind == "idx" || kind == "embedded" || kind == "":
-		return "fashion-quick"
-	}
-	return "imagenet-v1"
 }
 
 // Run trains by cfg until the recipe ends. If ctx ends, the step in progress is

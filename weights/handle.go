@@ -53,7 +53,7 @@ type Handle struct {
 
 // Open opens a file and detects its format. The content decides; where it does
 // not, because an ONNX file has no mark, the name's ending does. An error names
-// the path. A folder, a pipe or a device is a *steadyfile.NotRegularError.
+// the path. A folder, a pipe or a device is a *limitread.NotRegularError.
 func Open(path string) (*Handle, error) {
 	f, err := steadyfile.Open(path)
 	if err != nil {

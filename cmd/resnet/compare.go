@@ -102,6 +102,7 @@ func (c *compareCommand) run(ctx context.Context, args []string) error {
 	}
 	c.note("%s: %d networks, %d runs, in %s", e.Name, len(s.Variants), len(s.Runs), c.opt.Dir)
 	began := time.Now()
+	saving.Store(true)
 	err = s.Train(ctx)
 	end()
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
@@ -277,7 +278,7 @@ func (c *conversion) describe() error {
 		}
 	}
 	if c.classes != "" {
-		names, err := readLines(c.classes)
+		names, err := readClassNames(c.classes)
 		if err != nil {
 			return fmt.Errorf("--classes: %w", err)
 		}
@@ -342,7 +343,7 @@ func readPreprocess(v string) (data.Preprocess, error) {
 		return p, nil
 	}
 	var p data.Preprocess
-	b, err := os.ReadFile(v)
+	b, err := limitread.File(v, maxClassFile)
 	if err != nil {
 		return p, fmt.Errorf("--preprocess: %w", err)
 	}

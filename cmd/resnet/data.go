@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/data/segmentation"
 	"github.com/resnet-go/resnet/embedded"
 	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/internal/term"
@@ -17,8 +19,12 @@ import (
 // inside the program.
 func openData(spec string, opt data.Options) (*data.Splits, error) {
 	if spec != "" && spec != embedded.SampleName {
-		if kind, _, ok := strings.Cut(spec, ":"); !ok || !slices.Contains(data.Kinds(), kind) {
+		kind, _, ok := strings.Cut(spec, ":")
+		switch {
+		case !ok || !slices.Contains(dataKinds(), kind):
 			return nil, usageError{badSpec(spec, kind, ok)}
+		case slices.Contains(segmentation.Kinds(), kind):
+			return segmentation.Open(context.Background(), spec, opt)
 		}
 		return data.Open(spec, opt)
 	}
@@ -30,12 +36,20 @@ func openData(spec string, opt data.Options) (*data.Splits, error) {
 	return s, nil
 }
 
+// dataKinds returns the kinds that a SPEC may start with.
+func dataKinds() []string {
+	return slices.Sorted(slices.Values(slices.Concat(data.Kinds(), segmentation.Kinds())))
+}
+
 // badSpec returns the error for a SPEC whose kind is missing or unknown.
 func badSpec(spec, kind string, hasKind bool) error {
 	if !hasKind {
-		return fmt.Errorf("data %q is not of the form KIND:PATH, such as folder:%s (kinds: %s)", spec, spec, strings.Join(data.Kinds(), ", "))
+		return fmt.Errorf("data %q is not of the form KIND:PATH, such as folder:%s (kinds: %s)", spec, spec, strings.Join(dataKinds(), ", "))
 	}
-	return fmt.Errorf("unknown kind of data %q in %q%s", kind, spec, suggest.Phrase(kind, data.Kinds()))
+	if hasBoxes(spec) {
+		return fmt.Errorf("%s has boxes, and this command takes pictures with one label each (kinds: %s); see resnet data check %s", spec, strings.Join(data.Kinds(), ", "), spec)
+	}
+	return fmt.Errorf("unknown kind of data %q in %q%s", kind, spec, suggest.Phrase(kind, dataKinds()))
 }
 
 // split returns a part of s by its name; an empty name is the part to evaluate on.
@@ -62,11 +76,11 @@ func split(s *data.Splits, name string) (data.Dataset, string, error) {
 func (a *app) dataCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "data",
-		Short: "Look at a dataset",
+		Short: "Look at a dataset, divide it",
 		Args:  cobra.ArbitraryArgs,
 		RunE:  group,
 	}
-	cmd.AddCommand(a.dataCheckCommand())
+	cmd.AddCommand(a.dataCheckCommand(), a.dataSplitCommand())
 	return cmd
 }
 
@@ -79,8 +93,15 @@ func (a *app) dataCheckCommand() *cobra.Command {
 which cannot be decoded, and which occur more than once, within a part or in two
 parts (so that the evaluation would see pictures that were trained on).
 
-The exit code is 1 if a picture cannot be decoded or is in two parts.`,
+Of pictures with boxes (coco:DIR, coco:FILE.json, voc:DIR, or a zip) it also counts
+the objects, and reports annotations that are likely wrong: of unknown pictures or
+categories, with an id twice, without area, outside of their picture, pictures that are
+not there or have another size.
+
+The exit code is 1 if a picture cannot be decoded or is in two parts, or an
+annotation is wrong.`,
 		Example: `  resnet data check                          # the sample inside the program
+  resnet data check coco:export              # boxes, as COCO, CVAT, Label Studio write them
   resnet data check folder:photos
   resnet data check cifar10:cifar-10-batches-bin --json`,
 		Args: atMost(1),
@@ -88,6 +109,9 @@ The exit code is 1 if a picture cannot be decoded or is in two parts.`,
 			spec := ""
 			if len(args) > 0 {
 				spec = args[0]
+			}
+			if hasBoxes(spec) {
+				return a.checkBoxes(cmd.Context(), spec, seed)
 			}
 			s, err := openData(spec, data.Options{Seed: seed})
 			if err != nil {

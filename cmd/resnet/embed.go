@@ -31,6 +31,7 @@ JSON a picture.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
 	}
 	c.add(cmd, 16)
+	c.addOrientation(cmd)
 	return cmd
 }
 

@@ -153,14 +153,52 @@ func TestInterrupt(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(500 * time.Millisecond) // a signal before the handler is there ends it as well, but not with code 1
+	time.Sleep(500 * time.Millisecond) // a signal before the handler is there ends it as well, but without a message
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
 	timeout := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
 	defer timeout.Stop()
 	_ = cmd.Wait() // the exit code tells all
-	if code := cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(errs.String(), "interrupted") {
+	if code := cmd.ProcessState.ExitCode(); code != exitSignal+int(syscall.SIGINT) || !strings.Contains(errs.String(), "interrupted") {
+		t.Errorf("exit code %d, stderr %q", code, errs.String())
+	}
+}
+
+// Results that cannot be written are an error of every command.
+func TestFullDisk(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	for _, args := range [][]string{
+		{"version"}, {"--help"}, {"models"}, {"train", "--print-recipe"}, {"data", "check"}, {"summary", "resnet18"},
+	} {
+		cmd := program(t, args...)
+		var errs bytes.Buffer
+		cmd.Stdout, cmd.Stderr = full, &errs
+		_ = cmd.Run()
+		if code := cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(errs.String(), "no space left") {
+			t.Errorf("resnet %v on a full disk: exit code %d, stderr %q", args, code, errs.String())
+		}
+	}
+}
+
+// A reader that closes the output ends the program quietly, as it does other
+// programs.
+func TestClosedPipe(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	defer w.Close()
+	cmd := program(t, "models")
+	var errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = w, &errs
+	_ = cmd.Run()
+	if code := cmd.ProcessState.ExitCode(); code != errPipe.code || errs.Len() > 0 {
 		t.Errorf("exit code %d, stderr %q", code, errs.String())
 	}
 }

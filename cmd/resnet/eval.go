@@ -12,6 +12,8 @@ import (
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/metrics"
+	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/segment"
 )
 
 type evalCommand struct {
@@ -42,15 +44,22 @@ With --out, the whole report is written to files: report.json, confusion.json,
 confusion.png and predictions.csv.
 
 For data of several labels per picture, the report has average precision,
-precision, recall and F1 of each label.`,
+precision, recall and F1 of each label.
+
+For a segmentation network and pictures with masks, the report has the mean
+intersection over union (mIoU), each class's, and the pixel accuracy, computed as
+in torchvision: over the pixels of all pictures together, in the size of the
+network's input, without the pixels that have no class.`,
 		Example: `  resnet eval --model runs/photos/best.safetensors --data folder:photos
   resnet eval --data folder:cifar10.zip --tta --json
   resnet eval -m best.safetensors --data idx:mnist --split test --out report
-  resnet eval -m best.safetensors --data folder:photos --bf16=emulate`,
+  resnet eval -m best.safetensors --data folder:photos --bf16=emulate
+  resnet eval -m fcn_resnet50@fcn_resnet50_coco.pth --data voc:VOCdevkit`,
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
 	}
 	c.add(cmd, 128)
+	c.addOrientation(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&c.data, "data", "d", "", "SPEC of the data (default: the sample inside the program, for models trained on it)")
 	f.StringVar(&c.split, "split", "", "part of the data: train, val or test (default: test, else val)")
@@ -73,6 +82,7 @@ type evaluation struct {
 	TTA     bool                      `json:"tta"`
 	Skipped int                       `json:"skipped"` // pictures that could not be decoded
 	Single  *metrics.Report           `json:"report,omitempty"`
+	Masks   *segment.Evaluation       `json:"segmentation_report,omitempty"`
 	Multi   *metrics.MultiLabelReport `json:"multi_label_report,omitempty"`
 	Worst   []resnet.SamplePrediction `json:"worst"`
 	samples []resnet.SamplePrediction
@@ -92,7 +102,7 @@ func (c *evalCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	splits, err := openData(c.data, data.Options{Seed: c.seed})
+	splits, err := openData(c.data, data.Options{Seed: c.seed, IgnoreOrientation: c.asStored})
 	if err != nil {
 		return err
 	}
@@ -104,9 +114,18 @@ func (c *evalCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if masks := data.Masks(ds); masks != nil {
+		return c.runMasks(ctx, m, masks, splits.Spec, part)
+	}
+	if m.Task() == models.Segmentation {
+		return usagef("%s is a segmentation network, which is measured on pictures with masks: name data of kind masks, voc or coco, not %s", m.Name(), splits.Spec)
+	}
 	r, err := c.evaluate(ctx, m, ds, splits.Spec)
 	if err != nil {
 		return err
+	}
+	for _, n := range r.Notes {
+		c.note("%s", n)
 	}
 	e := &evaluation{Model: m.Name(), Data: splits.Spec, Split: part, TTA: c.flip, Skipped: r.Skipped,
 		Single: r.Single, Multi: r.Multi, samples: r.Samples}

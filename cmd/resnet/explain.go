@@ -74,6 +74,7 @@ A heat map shows what the class's score depends on, not whether the class is rig
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
 	}
 	c.add(cmd, 16)
+	c.addOrientation(cmd)
 	f := cmd.Flags()
 	f.StringVar(&c.method, "method", string(explain.GradCAM), strings.Join(methodNames(), ", "))
 	f.StringVar(&c.layer, "layer", "", "module whose output is explained (default: the last one with height and width; for guided and saliency the image)")
@@ -250,12 +251,15 @@ func (c *explainCommand) draw(all []*resnet.Explanation) error {
 }
 
 func (a *app) writePNG(path string, m image.Image) error {
-	err := atomicfile.Write(path, func(w io.Writer) error { return png.Encode(w, m) })
-	if err != nil {
+	if err := savePNG(path, m); err != nil {
 		return fmt.Errorf("writing the sheet: %w", err)
 	}
 	a.note("%s: %d×%d pixels", path, m.Bounds().Dx(), m.Bounds().Dy())
 	return nil
+}
+
+func savePNG(path string, m image.Image) error {
+	return atomicfile.Write(path, func(w io.Writer) error { return png.Encode(w, m) })
 }
 
 // writeMaps writes the numbers of the maps, which all have the same size.

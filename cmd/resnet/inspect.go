@@ -43,6 +43,7 @@ caption gives both. Filters are drawn with 0 in mid gray, all on one scale.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args) },
 	}
 	c.add(cmd, 1)
+	c.addOrientation(cmd)
 	f := cmd.Flags()
 	f.StringVar(&c.layer, "layer", "", "module to look at (default: the first convolution)")
 	f.IntVar(&c.channels, "channels", 64, "largest number of filters, of feature maps, or of tiles of filters by inputs")

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,6 +10,7 @@ import (
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
+	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/modelfile"
 )
 
@@ -24,6 +24,7 @@ type modelFlags struct {
 	exact      bool
 	bf16       bf16Flag
 	noTuning   bool
+	asStored   bool // pictures are not turned by their orientation
 	output     string
 	nonFinite  bool
 }
@@ -32,7 +33,7 @@ func (f *modelFlags) add(cmd *cobra.Command, batch int) {
 	fs := cmd.Flags()
 	fs.StringVarP(&f.model, "model", "m", "", "model file (.safetensors, .onnx, .keras, .h5) or NAME@FILE (default: the model inside the program)")
 	fs.StringVar(&f.preprocess, "preprocess", "", "how pictures become inputs, for a file without this information: "+strings.Join(data.PresetNames(), ", ")+", or a JSON file")
-	fs.StringVar(&f.classes, "classes", "", "file with one class name per line, for a model file that has none")
+	fs.StringVar(&f.classes, "classes", "", "file of class names, one per line or JSON, for a model file that has none")
 	fs.IntVar(&f.batch, "batch", batch, "pictures per batch")
 	fs.StringArrayVar(&f.keys, "keys", nil, "rename the tensors of NAME@FILE: OLD=NEW, or a file with one rule per line; may be repeated")
 	fs.BoolVar(&f.exact, "exact", false, "disable Winograd convolution (slower, rounding as in PyTorch)")
@@ -41,6 +42,11 @@ func (f *modelFlags) add(cmd *cobra.Command, batch int) {
 	fs.BoolVar(&f.nonFinite, "allow-nonfinite", false, "open a file whose weights are NaN or infinite")
 	fs.BoolVar(&f.noTuning, "no-tuning", false, "ignore the times that resnet tune has measured")
 	completeWith(cmd, "preprocess", data.PresetNames())
+}
+
+// addOrientation adds the flag of commands that decode pictures.
+func (f *modelFlags) addOrientation(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.asStored, "ignore-orientation", false, "leave pictures as stored instead of turning them by their EXIF orientation (as torchvision's datasets)")
 }
 
 // completeWith gives the shell the values with which it completes a flag.
@@ -60,7 +66,7 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	opt := resnet.Options{Threads: a.threads, Batch: f.batch, TopK: topK,
+	opt := resnet.Options{Threads: a.threads, Batch: f.batch, TopK: topK, IgnoreOrientation: f.asStored,
 		Compute: resnet.Compute{Exact: f.exact, BF16: engine.BF16(f.bf16), Tuning: a.tuning(f.noTuning || f.exact)}}
 	opt.Weights.Keys, opt.Weights.Output, opt.Weights.AllowNonFinite = keys, f.output, f.nonFinite
 	if f.preprocess != "" {
@@ -71,7 +77,7 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 		opt.Weights.Preprocess = &p
 	}
 	if f.classes != "" {
-		names, err := readLines(f.classes)
+		names, err := readClassNames(f.classes)
 		if err != nil {
 			return nil, fmt.Errorf("--classes: %w", err)
 		}
@@ -102,19 +108,20 @@ func parseModel(model string) (modelfile.Ref, error) {
 	return ref, nil
 }
 
-func readLines(path string) ([]string, error) {
-	b, err := os.ReadFile(path)
+// maxClassFile is the limit of a file of class names. ImageNet-21k's has under
+// a megabyte.
+const maxClassFile = 64 << 20
+
+// readClassNames reads a file of class names, in any form of
+// [data.ParseClassNames].
+func readClassNames(path string) ([]string, error) {
+	b, err := limitread.File(path, maxClassFile)
 	if err != nil {
 		return nil, err
 	}
-	var lines []string
-	for line := range strings.Lines(string(b)) {
-		if line = strings.TrimSpace(line); line != "" {
-			lines = append(lines, line)
-		}
+	names, err := data.ParseClassNames(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if len(lines) == 0 {
-		return nil, fmt.Errorf("%s is empty", path)
-	}
-	return lines, nil
+	return names, nil
 }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"fmt"
-	"io/fs"
 	"iter"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -14,38 +12,25 @@ import (
 )
 
 // pictureNames returns the arguments with each folder replaced by the pictures
-// in it and below, in order. "-" stands for one picture on stdin.
+// in it and below, in order. "-" stands for one picture on stdin. An argument that
+// cannot be read stays: it is reported when its turn comes, and the others are
+// still done.
 func pictureNames(args []string) ([]string, error) {
 	var names []string
 	for _, arg := range args {
-		if arg == "-" {
-			if slices.Contains(names, "-") {
-				return nil, usagef(`"-" (stdin) is given twice`)
-			}
-			names = append(names, arg)
-			continue
-		}
 		info, err := os.Stat(arg)
-		if err != nil {
-			return nil, err
-		}
-		if !info.IsDir() {
+		switch {
+		case arg == "-" && slices.Contains(names, "-"):
+			return nil, usagef(`"-" (stdin) is given twice`)
+		case arg == "-", err != nil, !info.IsDir():
 			names = append(names, arg)
 			continue
 		}
-		found := len(names)
-		err = filepath.WalkDir(arg, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && !d.IsDir() && data.IsPicture(path) {
-				names = append(names, path)
-			}
-			return err
-		})
-		if err != nil {
-			return nil, err
+		found, err := data.FindPictures(arg)
+		if err != nil || len(found) == 0 {
+			found = []string{arg}
 		}
-		if len(names) == found {
-			return nil, fmt.Errorf("%s holds no pictures (%s)", arg, strings.Join(data.PictureEndings(), ", "))
-		}
+		names = append(names, found...)
 	}
 	return names, nil
 }
@@ -58,12 +43,29 @@ func (a *app) pictures(names []string) iter.Seq[resnet.Picture] {
 			if name == "-" {
 				p = resnet.Reader("stdin", a.in)
 			}
+			if info, err := os.Stat(name); err == nil && info.IsDir() {
+				p = resnet.Reader(name, failingReader{folderError(name)})
+			}
 			if !yield(p) {
 				return
 			}
 		}
 	}
 }
+
+// folderError returns why there is no picture to read in a folder.
+func folderError(dir string) error {
+	if _, err := os.ReadDir(dir); err != nil {
+		return err
+	}
+	return fmt.Errorf("the folder holds no pictures (%s)", strings.Join(data.PictureEndings(), ", "))
+}
+
+// failingReader returns its error instead of bytes.
+type failingReader struct{ err error }
+
+// Read returns the error.
+func (r failingReader) Read([]byte) (int, error) { return 0, r.err }
 
 // unreadable counts pictures that could not be read and reports each.
 type unreadable struct{ bad, all int }

@@ -22,9 +22,9 @@ func (a *app) predictCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "predict IMAGE|DIR|-...",
 		Short: "Classify pictures",
-		Long: `predict prints the most probable classes of each picture: JPEG, PNG, GIF (first
-frame), WebP or BMP. DIR stands for all pictures in the folder and below; "-" reads
-one picture from stdin.
+		Long: `predict prints the most probable classes of each picture: JPEG, PNG, GIF, WebP,
+BMP, TIFF or PPM; of animations and documents of pages, the first one. DIR stands
+for all pictures in the folder and below; "-" reads one picture from stdin.
 
 A picture that cannot be read is reported on stderr, the others are still
 classified, and the exit code is 1.`,
@@ -36,6 +36,7 @@ classified, and the exit code is 1.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
 	}
 	c.add(cmd, 16)
+	c.addOrientation(cmd)
 	cmd.Flags().IntVarP(&c.topK, "topk", "k", 5, "classes to print for each picture")
 	return cmd
 }

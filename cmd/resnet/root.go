@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -19,6 +20,7 @@ const (
 	exitDone   = 0
 	exitFailed = 1
 	exitUsage  = 2
+	exitSignal = 128 // plus the number of the signal that ended the program
 )
 
 // app is what all commands share: input, output, and the flags that every command
@@ -43,18 +45,37 @@ func usagef(format string, args ...any) error {
 
 // run executes one command line and returns the exit code.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
-	a := &app{in: in, out: out, err: errOut}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	failed := func(err error) {
+		if errors.Is(err, syscall.EPIPE) {
+			stop(errPipe)
+		}
+	}
+	results := &output{w: out, failed: failed}
+	a := &app{in: in, out: results, err: &output{w: errOut, failed: failed}}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(in)
-	root.SetOut(out)
-	root.SetErr(errOut)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
 	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil && results.err != nil {
+		err = fmt.Errorf("the results could not be written: %w", results.err)
+		a.running = true
+	}
 	if err == nil {
 		return exitDone
 	}
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		err = errors.New("interrupted")
+	if ctx.Err() != nil {
+		stopped := interruptionOf(ctx)
+		if errors.Is(err, context.Canceled) {
+			err = stopped
+		}
+		if stopped != errPipe {
+			fmt.Fprintf(errOut, "%s: %s\n", cmd.CommandPath(), oneLine(err))
+		}
+		return stopped.code
 	}
 	fmt.Fprintf(errOut, "%s: %s\n", cmd.CommandPath(), oneLine(err))
 	if usage := (usageError{}); !a.running || errors.As(err, &usage) {
@@ -76,8 +97,9 @@ func oneLine(err error) string {
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "resnet",
-		Short: "Train, evaluate and use residual networks",
+		Use:     "resnet",
+		Version: version().Version,
+		Short:   "Train, evaluate and use residual networks",
 		Long: `resnet trains, evaluates and uses residual networks, in pure Go on the CPU.
 
 MODEL is a name (see "resnet models"), a model file, or NAME@FILE for a file
@@ -88,10 +110,11 @@ folder:FILE.zip (train/, val/ or test/, one folder per class in each), or
 multilabel:DIR. Without --data, the sample inside the program is used.
 
 Results go to stdout, progress and messages to stderr. The exit code is 0 when
-done, 1 when something failed, 2 for a mistake in the command line.`,
+done, 1 when something failed, 2 for a mistake in the command line, and 128 plus
+the number of the signal after an interruption (130 for Ctrl-C).`,
 		Example: `  resnet train                               # a minute on the embedded sample
   resnet predict photo.jpg                   # with the embedded model
-  resnet train --model resnet18 --data folder:photos --out runs/photos
+  resnet train --data folder:photos --out runs/photos
   resnet eval --model runs/photos/best.safetensors --data folder:photos`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -110,10 +133,14 @@ done, 1 when something failed, 2 for a mistake in the command line.`,
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress, and no messages except errors")
 	f.IntVar(&a.threads, "threads", 0, "threads to use; 0 means one per CPU; results do not depend on it, unless tuned")
 	root.SetFlagErrorFunc(flagError)
+	root.SetVersionTemplate("resnet {{.Version}}\n")
+	root.SetHelpCommand(helpCommand())
 	root.AddCommand(
 		a.trainCommand(),
 		a.evalCommand(),
 		a.predictCommand(),
+		a.segmentCommand(),
+		a.detectCommand(),
 		a.embedCommand(),
 		a.explainCommand(),
 		a.inspectCommand(),
@@ -132,22 +159,57 @@ done, 1 when something failed, 2 for a mistake in the command line.`,
 	return root
 }
 
-// group is the action of a command that only has subcommands.
-func group(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return cmd.Help()
+// helpCommand is cobra's, except that an unknown command is an error.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]",
+		Short:   "Help about a command",
+		Example: "  resnet help train",
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			var names []string
+			if at, _, err := cmd.Root().Find(args); err == nil {
+				names = commandNames(at)
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			at, rest, err := cmd.Root().Find(args)
+			if err != nil {
+				return usageError{err}
+			}
+			if len(rest) > 0 {
+				return group(at, rest)
+			}
+			at.InitDefaultHelpFlag()
+			return at.Help()
+		},
 	}
+}
+
+// commandNames returns the names of the commands below cmd.
+func commandNames(cmd *cobra.Command) []string {
 	var names []string
 	for _, c := range cmd.Commands() {
 		if c.IsAvailableCommand() {
 			names = append(names, c.Name())
 		}
 	}
-	return usagef("unknown command %q%s", args[0], suggest.Phrase(args[0], names))
+	return names
+}
+
+// group is the action of a command that only has subcommands.
+func group(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	return usagef("unknown command %q%s", args[0], suggest.Phrase(args[0], commandNames(cmd)))
 }
 
 // flagError adds the nearest flag to the message for an unknown one.
 func flagError(cmd *cobra.Command, err error) error {
+	if wrong := (*pflag.InvalidValueError)(nil); errors.As(err, &wrong) {
+		return usageError{invalidValue(wrong)}
+	}
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) {
 		return usageError{err}
@@ -162,6 +224,19 @@ func flagError(cmd *cobra.Command, err error) error {
 		return usagef("unknown flag --%s; did you mean --%s?", name, near)
 	}
 	return usagef("unknown flag --%s; see %s --help", name, cmd.CommandPath())
+}
+
+// invalidValue returns the error for a flag's value that is not of its type.
+func invalidValue(e *pflag.InvalidValueError) error {
+	f := e.GetFlag()
+	want := map[string]string{
+		"int": "a whole number", "uint64": "a whole number of 0 or more", "float64": "a number",
+		"bool": "true or false", "duration": "a time such as 90s, 10m or 2h30m",
+	}[f.Value.Type()]
+	if want == "" {
+		return fmt.Errorf("--%s %q: %w", f.Name, e.GetValue(), e.Unwrap())
+	}
+	return fmt.Errorf("--%s wants %s, not %q", f.Name, want, e.GetValue())
 }
 
 // atLeast and atMost check the number of arguments; what names them.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/resnet-go/resnet/embedded"
 	"github.com/resnet-go/resnet/internal/term"
@@ -19,14 +20,18 @@ import (
 type trainCommand struct {
 	*app
 	model, data, recipe, out  string
+	valData                   string
 	set                       []string
-	epochs, batch             int
-	rate                      float64
 	keys                      []string
 	resume, skipBad, show     bool
 	noCheck, recompute, exact bool
+	findLR                    bool
 	bf16                      bf16Flag
 	seed                      uint64
+	epochs, workers, folds    int
+	maxTime                   time.Duration
+	optimizer                 string
+	flags                     *pflag.FlagSet // of the command
 }
 
 func (a *app) trainCommand() *cobra.Command {
@@ -34,52 +39,76 @@ func (a *app) trainCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "train",
 		Short: "Train a network",
-		Long: `train trains a network on labelled pictures and leaves the model in a folder:
+		Long: `train trains a network on labeled pictures and leaves the model in a folder:
 best.safetensors to use, last.safetensors to continue from, the recipe,
 results.csv, curves, and TensorBoard events.
 
+For your own pictures, --data folder:DIR is enough: batch size, epochs, learning
+rate and input size are chosen by the number of pictures and their sizes, and
+training starts from the model inside the program where that is best. A model
+trained on pictures like yours is better: --model FILE or NAME@FILE. It gets a new
+last layer for your classes, which learns first; then everything learns, the rest at
+a lower rate.
+
 A recipe describes how to train: a built-in one (` + strings.Join(train.RecipeNames(), ", ") + `)
-or a YAML file; --set changes single keys. Without --recipe, the recipe is chosen
-by the data and the model. --model FILE starts from a trained model: fine-tuning.
+or a YAML file; --set changes single keys, which train/recipes/README.md lists.
+--print-recipe shows what would be used.
 
 Ctrl-C finishes the step, saves, and prints how to continue. A run that is
-continued by --resume ends with the same bits as one that was never stopped.
+continued by --resume ends with the same bits as one that was never stopped. With
+--epochs, --resume also continues a run that has ended.
 
 Without arguments, it trains a small network on the sample inside the program.
 With --json, stdout has one line per epoch, and the result as the last line.`,
 		Example: `  resnet train
-  resnet train --model resnet18 --data folder:photos --epochs 30 --out runs/photos
+  resnet train --data folder:photos --out runs/photos
+  resnet train --data folder:photos --model resnet50@weights.safetensors
+  resnet train --data folder:photos --model resnet18@weights.pth --freeze backbone --patience 5
+  resnet train --data folder:photos --size 96 --optimizer adamw --class-weights balanced --max-time 10m
+  resnet train --data folder:photos --lr-find
+  resnet train --data folder:photos --folds 5
   resnet train --data cifar10:cifar-10-batches-bin --recipe cifar --set lr.peak=0.05
-  resnet train --model resnet50@weights.safetensors --data folder:photos --recipe finetune
-  resnet train --model resnet50 --data folder:photos --recompute
-  resnet train --model resnet50 --data folder:photos --bf16
-  resnet train --resume --out runs/photos`,
+  resnet train --model resnet50 --data folder:photos --recipe imagenet-v1 --recompute --bf16
+  resnet train --resume --out runs/photos --epochs 60`,
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
 	f := cmd.Flags()
-	f.StringVarP(&c.model, "model", "m", "", "network to train, or model file to start from (default: the recipe's)")
+	f.SortFlags = false
+	c.flags = f
 	f.StringVarP(&c.data, "data", "d", "", "SPEC of the data (default: the sample inside the program)")
+	f.StringVar(&c.valData, "val-data", "", "SPEC of other data to evaluate on")
+	f.StringVarP(&c.model, "model", "m", "", "network to train, or model file to start from (default: by data and recipe)")
 	f.StringVarP(&c.recipe, "recipe", "r", "", "name or file of the recipe (default: by data and model)")
+	f.StringVarP(&c.out, "out", "o", "", "folder for all files of the run (default: runs/train, runs/train-2, …)")
+	f.IntVar(&c.epochs, "epochs", 0, "passes over the training data (default: the recipe's)")
+	for _, s := range settings {
+		s.add(f)
+	}
+	f.StringVar(&c.optimizer, "optimizer", "", "sgd, adam, adamw, lamb, lars or rmsprop, with its usual learning rate (default: the recipe's)")
 	f.StringArrayVarP(&c.set, "set", "s", nil, "change a key of the recipe: KEY=VALUE; may be repeated")
 	f.StringArrayVar(&c.keys, "keys", nil, "rename the tensors of NAME@FILE: OLD=NEW, or a file with one rule per line; may be repeated")
-	f.IntVar(&c.epochs, "epochs", 0, "passes over the training data (default: the recipe's)")
-	f.IntVar(&c.batch, "batch", 0, "pictures per step (default: the recipe's)")
-	f.Float64Var(&c.rate, "lr", 0, "highest learning rate (default: the recipe's)")
-	f.StringVarP(&c.out, "out", "o", "", "folder for all files of the run (default: runs/train, runs/train-2, …)")
+	f.DurationVar(&c.maxTime, "max-time", 0, "stop after this time, such as 10m or 2h30m, with an evaluation")
+	f.IntVar(&c.folds, "folds", 0, "cross-validation: train this number of networks, each without another part of the data")
+	f.BoolVar(&c.findLR, "lr-find", false, "look for a good learning rate and stop")
 	f.BoolVar(&c.resume, "resume", false, "continue the run in --out")
 	f.BoolVar(&c.skipBad, "skip-bad", false, "leave out pictures that cannot be decoded, and count them")
 	f.BoolVar(&c.noCheck, "no-check", false, "do not decode every picture before training")
 	f.BoolVar(&c.recompute, "recompute", false, "recompute activations in the backward pass: less memory, more time, the same result")
 	f.BoolVar(&c.exact, "exact", false, "disable Winograd convolution (slower, rounding as in PyTorch)")
 	c.bf16.add(cmd)
+	f.IntVar(&c.workers, "workers", 0, "goroutines that decode pictures (default: --threads); results do not depend on it")
 	f.BoolVar(&c.show, "print-recipe", false, "print the complete recipe and stop")
 	f.Uint64Var(&c.seed, "seed", 0, "seed of initial weights, order, augmentation and dropout")
 	completeWith(cmd, "recipe", train.RecipeNames())
+	completeWith(cmd, "optimizer", train.OptimizerNames())
+	completeWith(cmd, "schedule", train.ScheduleNames())
+	completeWith(cmd, "loss", train.LossNames())
 	return cmd
 }
 
 func (c *trainCommand) run(cmd *cobra.Command) error {
+	saving.Store(true)
 	cfg, err := c.config(cmd)
 	if err != nil {
 		return err
@@ -91,6 +120,12 @@ func (c *trainCommand) run(cmd *cobra.Command) error {
 		}
 		c.printf("%s", text)
 		return nil
+	}
+	switch {
+	case c.findLR:
+		return c.runFindLR(cmd.Context(), cfg)
+	case c.folds > 0:
+		return c.runFolds(cmd.Context(), cfg)
 	}
 	r, err := train.Run(cmd.Context(), cfg)
 	if err != nil {
@@ -113,6 +148,7 @@ type trainLine struct {
 	// DataWait is the share of the time spent waiting for data, of epoch.
 	DataWait *float64      `json:"data_wait,omitempty"`
 	Result   *train.Result `json:"result,omitempty"`
+	Folds    *train.Folds  `json:"folds,omitempty"` // of --folds
 }
 
 func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
@@ -121,8 +157,8 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 		return train.Config{}, err
 	}
 	cfg := train.Config{
-		Model: c.model, Keys: keys, Data: c.data, Open: openData, Out: c.out, Resume: c.resume,
-		Seed: c.seed, Threads: c.threads, SkipBad: c.skipBad, SkipCheck: c.noCheck, Command: os.Args,
+		Model: c.model, Keys: keys, Data: c.data, ValData: c.valData, Open: openData, Out: c.out, Resume: c.resume,
+		Seed: c.seed, Threads: c.threads, Workers: c.workers, MaxTime: c.maxTime, SkipBad: c.skipBad, SkipCheck: c.noCheck, Command: os.Args,
 	}
 	if !c.quiet {
 		cfg.Log.W = c.err
@@ -134,15 +170,15 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 			}
 		}
 	}
+	set, err := c.settings(cmd)
+	if err != nil {
+		return cfg, err
+	}
 	if c.resume {
-		for _, flag := range []string{"model", "recipe", "set", "epochs", "batch", "lr", "recompute", "exact", "bf16", "seed", "print-recipe"} {
-			if cmd.Flags().Changed(flag) {
-				return cfg, usagef("--%s cannot be combined with --resume: the run in --out has its own", flag)
-			}
-		}
 		if c.out == "" {
 			return cfg, usagef("--resume needs --out, the folder of the run to continue")
 		}
+		cfg.Epochs = c.epochs
 		return cfg, nil
 	}
 	if cfg.Data == "" {
@@ -154,24 +190,18 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 	if err := c.bf16.check(); err != nil {
 		return cfg, err
 	}
-	recipe := c.recipe
-	if recipe == "" {
-		recipe = train.DefaultRecipe(c.model, cfg.Data)
+	if c.recipe != "" {
+		cfg.Recipe, err = train.LoadRecipe(c.recipe, set...)
+	} else {
+		cfg.Set, cfg.Optimizer = set, c.optimizer
+		cfg, err = train.Choose(cfg)
 	}
-	set := c.set
-	for _, s := range []struct{ flag, key string }{
-		{"epochs", "epochs"}, {"batch", "batch_size"}, {"lr", "lr.peak"},
-		{"recompute", "recompute"}, {"exact", "exact"}, {"bf16", "bf16"},
-	} {
-		if f := cmd.Flags().Lookup(s.flag); f.Changed {
-			set = append(set, s.key+"="+f.Value.String())
-		}
+	if err == nil && c.optimizer != "" {
+		err = c.setOptimizer(cfg.Recipe, set)
 	}
-	r, err := train.LoadRecipe(recipe, set...)
 	if err != nil {
 		return cfg, c.explain(err)
 	}
-	cfg.Recipe = r
 	if cfg.Out == "" {
 		cfg.Out = newRunFolder()
 	}
@@ -192,7 +222,7 @@ func newRunFolder() string {
 // explain turns mistakes of the user into usage errors.
 func (c *trainCommand) explain(err error) error {
 	if recipe := (*train.RecipeError)(nil); errors.As(err, &recipe) {
-		return usageError{err}
+		return usageError{c.nameFlag(recipe)}
 	}
 	if stopped := (*train.Interrupted)(nil); errors.As(err, &stopped) {
 		return stoppedError{stopped}
@@ -221,7 +251,10 @@ func (c *trainCommand) print(r *train.Result) error {
 	}
 	if m := best.Val; m != nil {
 		figures := fmt.Sprintf("top-1 %s, top-5 %s", term.Percent(m.Top1), term.Percent(m.Top5))
-		if m.MAP > 0 {
+		switch {
+		case m.PixelAccuracy > 0:
+			figures = fmt.Sprintf("mIoU %s, pixel accuracy %s", term.Percent(m.MeanIoU), term.Percent(m.PixelAccuracy))
+		case m.MAP > 0:
 			figures = "mAP " + term.Percent(m.MAP)
 		}
 		c.printf("evaluation: %s, loss %.4f (%s, %s pictures)\n", figures, m.Loss, which, term.Count(m.Samples))
@@ -238,6 +271,13 @@ func (c *trainCommand) print(r *train.Result) error {
 	if meta.Data.Spec != embedded.SampleName {
 		spec = " --data " + strings.Join(quoted([]string{meta.Data.Spec}), "")
 	}
-	c.printf("model: %s\n\nnext:\n  resnet eval --model %s%s\n  resnet predict --model %s PHOTO\n  resnet summary %s\n", model, model, spec, model, model)
+	for _, w := range r.Warnings {
+		c.printf("warning: %s\n", w)
+	}
+	use := "predict"
+	if best.Train.PixelAccuracy > 0 {
+		use = "segment"
+	}
+	c.printf("model: %s\n\nnext:\n  resnet eval --model %s%s\n  resnet "+use+" --model %s PHOTO\n  resnet summary %s\n", model, model, spec, model, model)
 	return nil
 }

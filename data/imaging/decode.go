@@ -1,19 +1,15 @@
 package imaging
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
 	"image/color"
-	"image/gif"
-	"image/png"
 
-	"golang.org/x/image/bmp"
-	"golang.org/x/image/webp"
-
-	"github.com/resnet-go/resnet/internal/mistaken"
+	"github.com/resnet-go/resnet/internal/bmp"
+	"github.com/resnet-go/resnet/internal/jpeg"
+	"github.com/resnet-go/resnet/internal/pnm"
+	"github.com/resnet-go/resnet/internal/tiff"
 )
 
 // DefaultMaxPixels is the default limit of a picture that is decoded: 89,478,485
@@ -24,41 +20,11 @@ const DefaultMaxPixels = 1024 * 1024 * 1024 / 4 / 3
 // [DecodeOptions.MaxPixels].
 var ErrTooLarge = errors.New("too many pixels")
 
-// ErrFormat is wrapped by the error for bytes of no known picture format.
-var ErrFormat = errors.New("not a JPEG, PNG, GIF, WebP or BMP picture")
-
 // DecodeOptions are the limits and choices of [Decode]. The zero value is the
 // usual one.
 type DecodeOptions struct {
 	MaxPixels         int  // width times height; 0 means DefaultMaxPixels
-	IgnoreOrientation bool // leave the picture as stored, regardless of EXIF
-}
-
-type format int
-
-const (
-	formatUnknown format = iota
-	formatJPEG
-	formatPNG
-	formatGIF
-	formatWebP
-	formatBMP
-)
-
-func sniff(data []byte) format {
-	switch {
-	case bytes.HasPrefix(data, []byte("\xff\xd8\xff")):
-		return formatJPEG
-	case bytes.HasPrefix(data, []byte("\x89PNG\r\n\x1a\n")):
-		return formatPNG
-	case bytes.HasPrefix(data, []byte("GIF87a")), bytes.HasPrefix(data, []byte("GIF89a")):
-		return formatGIF
-	case len(data) >= 12 && string(data[:4]) == "RIFF" && string(data[8:12]) == "WEBP":
-		return formatWebP
-	case bytes.HasPrefix(data, []byte("BM")):
-		return formatBMP
-	}
-	return formatUnknown
+	IgnoreOrientation bool // leave the picture as stored, regardless of EXIF and XMP
 }
 
 func checkSize(w, h, limit int) error {
@@ -68,78 +34,84 @@ func checkSize(w, h, limit int) error {
 	return nil
 }
 
-// checkWebPFrames checks the size in the header of each frame: in the extended
-// format, the file's header may give a smaller size, but the decoder allocates the
-// size of the frame.
-func checkWebPFrames(data []byte, limit int) error {
-	for kind, b := range riffChunks(data) {
-		switch {
-		case kind == "VP8 " && len(b) >= 10: // RFC 6386, section 9.1
-			w, h := binary.LittleEndian.Uint16(b[6:]), binary.LittleEndian.Uint16(b[8:])
-			if err := checkSize(int(w&0x3fff), int(h&0x3fff), limit); err != nil {
-				return err
-			}
-		case kind == "VP8L" && len(b) >= 5: // RFC 9649, section 3.4
-			bits := int(binary.LittleEndian.Uint32(b[1:]))
-			if err := checkSize(bits&0x3fff+1, bits>>14&0x3fff+1, limit); err != nil {
-				return err
-			}
-		}
+// size returns the size of a picture that is not JPEG, reading only the headers, and
+// refuses those above the limit in any of their parts.
+func size(kind format, data []byte, limit int) (w, h int, err error) {
+	switch kind {
+	case formatPNG:
+		w, h, err = pngSize(data)
+	case formatGIF:
+		w, h, err = gifSize(data)
+	case formatWebP:
+		w, h, err = webpSize(data, limit)
+	case formatBMP:
+		w, h, err = bmp.Size(data)
+	case formatTIFF:
+		w, h, err = tiff.Size(data)
+	case formatPNM:
+		w, h, err = pnm.Size(data)
+	default:
+		return 0, 0, formatError(data)
 	}
+	if err != nil && !errors.Is(err, ErrTooLarge) {
+		err = fmt.Errorf("imaging: %w", err)
+	}
+	return w, h, err
+}
+
+// decodeWhole decodes a file that is not JPEG.
+func decodeWhole(dst *Image, kind format, data []byte, limit int) error {
+	var m image.Image
+	var err error
+	switch kind {
+	case formatPNG:
+		m, err = decodePNG(data)
+	case formatGIF:
+		return decodeGIF(dst, data)
+	case formatWebP:
+		return decodeWebP(dst, data)
+	case formatBMP:
+		m, err = bmp.Decode(data)
+	case formatTIFF:
+		m, err = tiff.Decode(data, jpegPart(limit))
+	default:
+		m, err = pnm.Decode(data)
+	}
+	if err != nil {
+		return err
+	}
+	fromStd(dst, m)
 	return nil
 }
 
-func decodeConfig(kind format, data []byte) (image.Config, error) {
-	var cfg image.Config
-	var err error
-	r := bytes.NewReader(data)
-	switch kind {
-	case formatPNG:
-		cfg, err = png.DecodeConfig(r)
-	case formatGIF:
-		cfg, err = gif.DecodeConfig(r)
-	case formatWebP:
-		cfg, err = webp.DecodeConfig(r)
-	case formatBMP:
-		cfg, err = bmp.DecodeConfig(r)
-	default:
-		if what := mistaken.For(data[:min(len(data), mistaken.Head)]); what != "" {
-			return cfg, fmt.Errorf("imaging: %w, but %s (starts with %q)", ErrFormat, what, data[:min(len(data), 8)])
+// jpegPart returns a decoder of the parts of TIFF files.
+func jpegPart(limit int) tiff.JPEG {
+	var d jpeg.Decoder
+	return func(file []byte, ycc bool, maxW, maxH int) ([]byte, int, int, int, error) {
+		w, h, err := d.Size(file)
+		if err == nil && (w > maxW || h > maxH) {
+			err = fmt.Errorf("JPEG of %d x %d pixels, must be at most %d x %d", w, h, maxW, maxH)
 		}
-		return cfg, fmt.Errorf("imaging: %w (starts with %q)", ErrFormat, data[:min(len(data), 8)])
+		if err == nil {
+			err = checkSize(w, h, limit)
+		}
+		if err != nil {
+			return nil, 0, 0, 0, err
+		}
+		p, err := d.Decode(file, jpeg.Options{})
+		if err != nil {
+			return nil, 0, 0, 0, err
+		}
+		if channels := len(p.Planes); channels != 3 {
+			return planesTogether(p), w, h, channels, nil
+		}
+		if p.Model = jpeg.RGB; ycc {
+			p.Model = jpeg.YCbCr
+		}
+		var m Image
+		fromJPEG(&m, p, Rect{0, 0, w, h})
+		return m.Pix, w, h, 3, nil
 	}
-	if err != nil {
-		return cfg, fmt.Errorf("imaging: %w", err)
-	}
-	return cfg, nil
-}
-
-// decodeStd runs the decoder of a format that is not JPEG.
-func decodeStd(kind format, data []byte) (image.Image, error) {
-	r := bytes.NewReader(data)
-	switch kind {
-	case formatPNG:
-		return png.Decode(r)
-	case formatGIF:
-		return gif.Decode(r)
-	case formatWebP:
-		return webp.Decode(r)
-	default:
-		return bmp.Decode(r)
-	}
-}
-
-// placeFrame puts the first frame of a GIF at its place on the whole screen,
-// whose rest stays black.
-func placeFrame(dst *Image, img image.Image, w, h int) {
-	b := img.Bounds()
-	if b.Min == (image.Point{}) && b.Dx() == w && b.Dy() == h {
-		fromStd(dst, img, formatGIF)
-		return
-	}
-	var frame Image
-	fromStd(&frame, img, formatGIF)
-	CropPad(dst, &frame, Rect{-b.Min.X, -b.Min.Y, w, h})
 }
 
 // FromImage converts a picture of the standard library: gray types to one
@@ -147,7 +119,7 @@ func placeFrame(dst *Image, img image.Image, w, h int) {
 // standard library has no orientation: see [Orient].
 func FromImage(img image.Image) *Image {
 	m := new(Image)
-	fromStd(m, img, formatUnknown)
+	fromStd(m, img)
 	return m
 }
 
@@ -163,22 +135,13 @@ func (m *Image) RGBA() *image.RGBA {
 
 // fromStd converts a decoded picture. Types and cases that need no speed go
 // through color.NRGBA64, which undoes the multiplication by alpha.
-func fromStd(dst *Image, img image.Image, kind format) {
+func fromStd(dst *Image, img image.Image) {
 	b := img.Bounds()
 	w, h := b.Dx(), b.Dy()
 	switch m := img.(type) {
 	case *image.YCbCr:
-		switch {
-		case kind == formatWebP:
-			webpToRGB(dst, m)
-			return
-		case wholeChroma(m):
-			jpegToRGB(dst, m, Rect{0, 0, w, h}, true)
-			return
-		}
-	case *image.NYCbCrA:
-		if kind == formatWebP {
-			webpToRGB(dst, &m.YCbCr)
+		if wholeChroma(m) {
+			fromYCbCr(dst, m)
 			return
 		}
 	case *image.Gray:
@@ -214,9 +177,8 @@ func fromStd(dst *Image, img image.Image, kind format) {
 	case *image.CMYK:
 		dst.Reset(w, h, 3)
 		each(dst, m.Pix, m.Stride, 4, func(out, p []uint8) {
-			k := 255 - int(p[3])
 			for c := range out {
-				out[c] = uint8(k - min(k, mulDiv255(int(p[c]), k)))
+				out[c] = cmykChannel(p[c], 255-p[3])
 			}
 		})
 		return

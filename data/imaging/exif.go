@@ -2,29 +2,58 @@ package imaging
 
 import (
 	"bytes"
+	"compress/zlib"
 	"encoding/binary"
-	"iter"
+	"encoding/hex"
+	"io"
+	"regexp"
+	"strings"
+
+	"github.com/resnet-go/resnet/internal/tiff"
 )
 
-// Orientation returns the EXIF orientation (1 to 8) of a JPEG, PNG or WebP
-// file, or 1 if it has none or a damaged one: damaged EXIF is no reason to refuse a
-// picture. It reads only the headers.
+// Orientation returns the orientation (1 to 8) of a file by its EXIF data or,
+// without them, its XMP data, as Pillow's exif_transpose finds it; or 1 if it has
+// none or a damaged one: damaged metadata are no reason to refuse a picture. It
+// reads only the headers.
 func Orientation(data []byte) int {
-	var tiff []byte
+	var exif, xmp []byte
 	switch sniff(data) {
 	case formatJPEG:
-		tiff = jpegExif(data)
+		exif, xmp = jpegMetadata(data)
 	case formatPNG:
-		tiff = pngExif(data)
+		exif, xmp = pngMetadata(data)
 	case formatWebP:
-		tiff = webpExif(data)
+		exif, xmp = webpMetadata(data)
+	case formatTIFF:
+		exif = data
 	}
-	return tiffOrientation(tiff)
+	o, inside := tiff.Orientation(exif)
+	if xmp == nil {
+		xmp = inside
+	}
+	if o == 0 && xmp != nil {
+		o = xmpOrientation(xmp)
+	}
+	return max(o, 1)
 }
 
-var exifHeader = []byte("Exif\x00\x00")
+var xmpPattern = regexp.MustCompile(`tiff:Orientation(?:="|>)([1-8])`)
 
-func jpegExif(data []byte) []byte {
+// xmpOrientation returns the orientation in XMP data, or 0.
+func xmpOrientation(xmp []byte) int {
+	if m := xmpPattern.FindSubmatch(xmp); m != nil {
+		return int(m[1][0] - '0')
+	}
+	return 0
+}
+
+var (
+	exifHeader = []byte("Exif\x00\x00")
+	xmpHeader  = []byte("http://ns.adobe.com/xap/1.0/\x00")
+)
+
+func jpegMetadata(data []byte) (exif, xmp []byte) {
 	data = data[2:] // start of image
 	for len(data) >= 4 && data[0] == 0xff {
 		marker := data[1]
@@ -36,94 +65,100 @@ func jpegExif(data []byte) []byte {
 			data = data[2:]
 			continue
 		case marker == 0xda || marker == 0xd9: // start of scan, end of image
-			return nil
+			return exif, xmp
 		}
 		n := int(binary.BigEndian.Uint16(data[2:]))
 		if n < 2 || 2+n > len(data) {
-			return nil
+			return exif, xmp
 		}
-		if marker == 0xe1 {
-			if tiff, ok := bytes.CutPrefix(data[4:2+n], exifHeader); ok {
-				return tiff
+		if b := data[4 : 2+n]; marker == 0xe1 {
+			if b, ok := bytes.CutPrefix(b, exifHeader); ok && exif == nil {
+				exif = b
+			}
+			if b, ok := bytes.CutPrefix(b, xmpHeader); ok && xmp == nil {
+				xmp = b
 			}
 		}
 		data = data[2+n:]
 	}
-	return nil
+	return exif, xmp
 }
 
-func pngExif(data []byte) []byte {
-	data = data[8:] // signature
-	for len(data) >= 12 {
-		n := binary.BigEndian.Uint32(data)
-		if uint64(n)+12 > uint64(len(data)) {
-			return nil
+func pngMetadata(data []byte) (exif, xmp []byte) {
+	for name, b := range pngChunks(data) {
+		switch name {
+		case "eXIf":
+			exif = bytes.TrimPrefix(b, exifHeader)
+		case "zTXt", "tEXt", "iTXt":
+			key, text, _ := bytes.Cut(b, []byte{0})
+			switch string(key) {
+			case "Raw profile type exif": // of ImageMagick
+				if exif == nil && name != "iTXt" {
+					exif = rawProfile(name, text)
+				}
+			case "XML:com.adobe.xmp":
+				xmp = pngText(name, text)
+			}
 		}
-		if string(data[4:8]) == "eXIf" {
-			return data[8 : 8+n]
+	}
+	return exif, xmp
+}
+
+// pngText returns the text of a chunk after its key.
+func pngText(name string, b []byte) []byte {
+	switch {
+	case name == "tEXt":
+		return b
+	case name == "zTXt" && len(b) > 1:
+		return inflated(b[1:])
+	case name == "iTXt" && len(b) > 2:
+		compressed := b[0] == 1
+		_, b, _ = bytes.Cut(b[2:], []byte{0}) // language
+		_, b, _ = bytes.Cut(b, []byte{0})     // key in that language
+		if compressed {
+			return inflated(b)
 		}
-		data = data[12+n:]
+		return b
 	}
 	return nil
 }
 
-func webpExif(data []byte) []byte {
+// maxMetadata limits what compressed metadata may become.
+const maxMetadata = 1 << 20
+
+func inflated(b []byte) []byte {
+	z, err := zlib.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return nil
+	}
+	out, err := io.ReadAll(io.LimitReader(z, maxMetadata))
+	if err != nil {
+		return nil
+	}
+	return out
+}
+
+// rawProfile returns EXIF data written as hexadecimal numbers, after three lines.
+func rawProfile(name string, text []byte) []byte {
+	lines := strings.SplitN(string(pngText(name, text)), "\n", 4)
+	if len(lines) < 4 {
+		return nil
+	}
+	b, err := hex.DecodeString(strings.ReplaceAll(strings.TrimSpace(lines[3]), "\n", ""))
+	if err != nil {
+		return nil
+	}
+	return bytes.TrimPrefix(b, exifHeader)
+}
+
+func webpMetadata(data []byte) (exif, xmp []byte) {
 	for kind, b := range riffChunks(data) {
-		if kind == "EXIF" {
-			return bytes.TrimPrefix(b, exifHeader)
+		switch kind {
+		case "EXIF":
+			exif = bytes.TrimPrefix(b, exifHeader)
+		case "XMP ":
+			xmp = b
 		}
 	}
-	return nil
-}
-
-// riffChunks returns the name and the contents of each complete chunk of a RIFF
-// file.
-func riffChunks(data []byte) iter.Seq2[string, []byte] {
-	return func(yield func(string, []byte) bool) {
-		data := data[12:] // RIFF size WEBP
-		for len(data) >= 8 {
-			n := uint64(binary.LittleEndian.Uint32(data[4:]))
-			if 8+n > uint64(len(data)) || !yield(string(data[:4]), data[8:8+n]) {
-				return
-			}
-			data = data[min(8+n+n%2, uint64(len(data))):]
-		}
-	}
-}
-
-// tiffOrientation reads tag 0x0112 of the first image directory (Exif 3.0,
-// section 4.6).
-func tiffOrientation(tiff []byte) int {
-	const tag, short = 0x0112, 3
-	if len(tiff) < 8 {
-		return 1
-	}
-	var order binary.ByteOrder
-	switch string(tiff[:4]) {
-	case "II*\x00":
-		order = binary.LittleEndian
-	case "MM\x00*":
-		order = binary.BigEndian
-	default:
-		return 1
-	}
-	at := uint64(order.Uint32(tiff[4:]))
-	if at+2 > uint64(len(tiff)) {
-		return 1
-	}
-	entries := tiff[at+2:]
-	for range order.Uint16(tiff[at:]) {
-		if len(entries) < 12 {
-			return 1
-		}
-		if order.Uint16(entries) == tag {
-			v := int(order.Uint16(entries[8:]))
-			if order.Uint16(entries[2:]) != short || order.Uint32(entries[4:]) != 1 || v < 1 || v > 8 {
-				return 1
-			}
-			return v
-		}
-		entries = entries[12:]
-	}
-	return 1
+	return exif, xmp
 }

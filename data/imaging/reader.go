@@ -10,14 +10,19 @@ import (
 	"github.com/resnet-go/resnet/internal/jpeg"
 )
 
-// Decode reads a JPEG, PNG, GIF (first frame), WebP (still) or BMP file and
-// turns it the right way up by its EXIF orientation. The format is detected from
-// the bytes, not from a name. A gray file gives one channel, all others three.
+// Decode reads a JPEG, PNG, GIF, WebP, BMP, TIFF or PPM file (of an animation or a
+// document of pages, the first picture) and turns it the right way up by its EXIF
+// or XMP orientation. The format is detected from the bytes, not from a name. A
+// gray file gives one channel, all others three.
 //
 // Colors become RGB as with Pillow's convert("RGB"): alpha is dropped, not
 // blended; 16 bits become 8 by their upper byte (also 16-bit gray, which some
 // versions of Pillow clip instead); CMYK by (255-C)(255-K)/255. Chroma of JPEG
 // and WebP is interpolated as libjpeg-turbo and libwebp do by default.
+//
+// Flaws that libjpeg and libpng only warn of are no error: damaged data within a
+// JPEG file, a missing end marker, wrong checksums of PNG chunks. A file that is
+// cut off is one.
 func Decode(data []byte, opt DecodeOptions) (*Image, error) {
 	m := new(Image)
 	if err := DecodeInto(m, data, opt); err != nil {
@@ -48,6 +53,7 @@ type Reader struct {
 	data        []byte
 	kind        format
 	w, h        int // as stored
+	limit       int // of pixels
 	orientation int
 	jpeg        jpeg.Decoder
 	whole       Image
@@ -56,28 +62,19 @@ type Reader struct {
 // Open reads the headers of a file, whose bytes must stay as they are until the
 // picture is decoded. Its errors are those of [Decode].
 func (r *Reader) Open(data []byte, opt DecodeOptions) error {
-	if len(data) == 0 {
-		return fmt.Errorf("imaging: empty file: %w", ErrFormat)
-	}
 	r.data, r.kind, r.orientation = data, sniff(data), 1
+	if r.limit = opt.MaxPixels; r.limit <= 0 {
+		r.limit = DefaultMaxPixels
+	}
 	var err error
 	if r.w, r.h, err = r.size(); err != nil {
 		return err
 	}
-	limit := opt.MaxPixels
-	if limit <= 0 {
-		limit = DefaultMaxPixels
-	}
 	if r.w < 1 || r.h < 1 {
 		return fmt.Errorf("imaging: a picture of %d x %d pixels", r.w, r.h)
 	}
-	if err := checkSize(r.w, r.h, limit); err != nil {
+	if err := checkSize(r.w, r.h, r.limit); err != nil {
 		return err
-	}
-	if r.kind == formatWebP {
-		if err := checkWebPFrames(data, limit); err != nil {
-			return err
-		}
 	}
 	if !opt.IgnoreOrientation {
 		r.orientation = Orientation(data)
@@ -95,8 +92,7 @@ func (r *Reader) size() (w, h int, err error) {
 		}
 		return w, h, nil
 	}
-	cfg, err := decodeConfig(r.kind, r.data)
-	return cfg.Width, cfg.Height, err
+	return size(r.kind, r.data, r.limit)
 }
 
 // Decode writes the picture that was opened to dst. After an error the contents
@@ -114,35 +110,9 @@ func (r *Reader) decode(dst *Image, part Rect, reduce int) (int, error) {
 	if data == nil {
 		return 0, errors.New("imaging: no picture is open")
 	}
-	img, err := r.pixels(data, part, reduce)
+	reduce, err := r.pixels(dst, data, part, reduce)
 	if err != nil {
 		return 0, fmt.Errorf("imaging: %w", err)
-	}
-	whole := part == Rect{0, 0, r.w, r.h}
-	ycc, isYCC := img.(*image.YCbCr)
-	gray, isGray := img.(*image.Gray)
-	switch {
-	case r.kind == formatJPEG && isYCC:
-		jpegToRGB(dst, ycc, reduced(part, reduce), reduce < 8)
-	case r.kind == formatJPEG && isGray:
-		p := reduced(part, reduce)
-		dst.Reset(p.W, p.H, 1)
-		for y := range p.H {
-			copy(dst.Row(y), gray.Pix[(p.Y+y)*gray.Stride+p.X:])
-		}
-	default:
-		to := dst
-		if reduce = 1; !whole {
-			to = &r.whole
-		}
-		if r.kind == formatGIF {
-			placeFrame(to, img, r.w, r.h)
-		} else {
-			fromStd(to, img, r.kind)
-		}
-		if !whole {
-			Crop(dst, to, part)
-		}
 	}
 	Orient(dst, r.orientation)
 	return reduce, nil
@@ -150,17 +120,33 @@ func (r *Reader) decode(dst *Image, part Rect, reduce int) (int, error) {
 
 // pixels runs the decoder. A panic of the decoder on damaged or hostile bytes
 // becomes an error, so that a file cannot end a server.
-func (r *Reader) pixels(data []byte, part Rect, reduce int) (img image.Image, err error) {
+func (r *Reader) pixels(dst *Image, data []byte, part Rect, reduce int) (factor int, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("decoder failed: %v", p)
 		}
 	}()
-	if r.kind != formatJPEG {
-		return decodeStd(r.kind, data)
+	if r.kind == formatJPEG {
+		p := reduced(part, reduce)
+		m, err := r.jpeg.Decode(data, jpeg.Options{Shift: bits.TrailingZeros(uint(reduce)), Part: image.Rect(p.X, p.Y, p.X+p.W, p.Y+p.H)})
+		if err != nil {
+			return 0, err
+		}
+		if m.Model == jpeg.Two {
+			return 0, jpeg.UnsupportedError("two components, must be 1, 3 or 4")
+		}
+		reduce = 1 << m.Shift // which is 1 for some files
+		fromJPEG(dst, m, reduced(part, reduce))
+		return reduce, nil
 	}
-	p := reduced(part, reduce)
-	return r.jpeg.Decode(data, jpeg.Options{Shift: bits.TrailingZeros(uint(reduce)), Part: image.Rect(p.X, p.Y, p.X+p.W, p.Y+p.H)})
+	if whole := part == (Rect{0, 0, r.w, r.h}); whole {
+		return 1, decodeWhole(dst, r.kind, data, r.limit)
+	}
+	if err := decodeWhole(&r.whole, r.kind, data, r.limit); err != nil {
+		return 0, err
+	}
+	Crop(dst, &r.whole, part)
+	return 1, nil
 }
 
 // reduced returns the pixels that a part covers at 1/n of the size.

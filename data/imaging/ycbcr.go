@@ -3,28 +3,94 @@ package imaging
 import (
 	"image"
 	"sync"
+
+	"github.com/resnet-go/resnet/internal/jpeg"
 )
 
-// jpegToRGB converts the part r of a picture in JFIF YCbCr as libjpeg-turbo does
-// by default: chroma that is halved in one or both directions is interpolated by
-// a triangle filter if fancy is set ("fancy upsampling", jdsample.c), other
-// ratios are repeated; then the conversion of jdcolor.c in 16-bit fixed point.
-func jpegToRGB(dst *Image, m *image.YCbCr, r Rect, smooth bool) {
+// fromJPEG converts the part r of a decoded picture as libjpeg-turbo does by
+// default: chroma that is halved in one or both directions is interpolated by
+// a triangle filter where the picture is smooth ("fancy upsampling", jdsample.c),
+// other ratios are repeated; then the conversion of jdcolor.c in 16-bit fixed
+// point. CMYK becomes RGB as in Pillow.
+func fromJPEG(dst *Image, p *jpeg.Picture, r Rect) {
 	kind := plain
-	if smooth {
+	if p.Smooth {
 		kind = fancyJPEG
 	}
 	up := upsamplers.Get().(*upsampler)
 	defer upsamplers.Put(up)
-	up.init(m, kind, r.X, r.X+r.W)
-	dst.Reset(r.W, r.H, 3)
-	for y := range r.H {
-		at := (r.Y+y)*m.YStride + r.X
-		luma := m.Y[at : at+r.W]
-		cb, cr := up.rows(r.Y + y)
-		ycbcrRow(dst.Row(y), luma, cb[:len(luma)], cr[:len(luma)])
+	up.init(p.Planes, kind, r.X, r.X+r.W)
+	channels := 3
+	if p.Model == jpeg.Gray {
+		channels = 1
 	}
-	up.m = nil
+	dst.Reset(r.W, r.H, channels)
+	for y := range r.H {
+		out, at := dst.Row(y), r.Y+y
+		switch p.Model {
+		case jpeg.Gray:
+			copy(out, up.row(0, at))
+		case jpeg.YCbCr:
+			ycbcrRow(out, up.row(0, at), up.row(1, at), up.row(2, at))
+		case jpeg.RGB:
+			interleave(out, up.row(0, at), up.row(1, at), up.row(2, at))
+		case jpeg.YCCK:
+			ycbcrRow(out, up.row(0, at), up.row(1, at), up.row(2, at))
+			addBlack(out, up.row(3, at))
+		case jpeg.CMYK:
+			interleave(out, up.row(0, at), up.row(1, at), up.row(2, at))
+			for i := range out {
+				out[i] = 255 - out[i]
+			}
+			addBlack(out, up.row(3, at))
+		}
+	}
+	up.planes = nil
+}
+
+// planesTogether returns the samples of all components as they are, pixel by pixel.
+func planesTogether(p *jpeg.Picture) []byte {
+	var up upsampler
+	kind := plain
+	if p.Smooth {
+		kind = fancyJPEG
+	}
+	up.init(p.Planes, kind, 0, p.Width)
+	n := len(p.Planes)
+	out := make([]byte, p.Width*p.Height*n)
+	for y := range p.Height {
+		for c := range n {
+			for x, v := range up.row(c, y) {
+				out[(y*p.Width+x)*n+c] = v
+			}
+		}
+	}
+	return out
+}
+
+func interleave(out, r, g, b []uint8) {
+	g, b = g[:len(r)], b[:len(r)]
+	for x := range r {
+		o := out[3*x : 3*x+3 : 3*x+3]
+		o[0], o[1], o[2] = r[x], g[x], b[x]
+	}
+}
+
+// addBlack turns a row of cyan, magenta and yellow into red, green and blue. Black is
+// stored inverted, as Adobe's programs do, also in files without their marker: Pillow
+// takes all for theirs.
+func addBlack(row, black []uint8) {
+	for x, light := range black[:len(row)/3] {
+		o := row[3*x : 3*x+3 : 3*x+3]
+		for c, v := range o {
+			o[c] = cmykChannel(v, light)
+		}
+	}
+}
+
+// cmykChannel is a channel of RGB for an amount of ink and 255 less the black.
+func cmykChannel(ink, light uint8) uint8 {
+	return light - min(light, uint8(mulDiv255(int(ink), int(light))))
 }
 
 // ycbcrRow converts a row.
@@ -42,18 +108,35 @@ func ycbcrRow(out, luma, cb, cr []uint8) {
 	}
 }
 
+// planesOf returns the planes of a picture of the standard library.
+func planesOf(m *image.YCbCr) []jpeg.Plane {
+	w, h := m.Rect.Dx(), m.Rect.Dy()
+	sx, sy := steps(m.SubsampleRatio)
+	chroma := jpeg.Plane{Stride: m.CStride, Width: (w + sx - 1) / sx, Height: (h + sy - 1) / sy, StepX: sx, StepY: sy}
+	luma := jpeg.Plane{Pix: m.Y, Stride: m.YStride, Width: w, Height: h, StepX: 1, StepY: 1}
+	cb, cr := chroma, chroma
+	cb.Pix, cr.Pix = m.Cb, m.Cr
+	return []jpeg.Plane{luma, cb, cr}
+}
+
+// fromYCbCr converts a picture of the standard library as one of a JPEG file.
+func fromYCbCr(dst *Image, m *image.YCbCr) {
+	w, h := m.Rect.Dx(), m.Rect.Dy()
+	p := jpeg.Picture{Width: w, Height: h, Model: jpeg.YCbCr, Smooth: true, Planes: planesOf(m)}
+	fromJPEG(dst, &p, Rect{0, 0, w, h})
+}
+
 // webpToRGB converts the studio-range YCbCr of VP8 as libwebp does
 // (src/dsp/yuv.h), after its "fancy" upsampling (src/dsp/upsampling.c).
 func webpToRGB(dst *Image, m *image.YCbCr) {
 	w, h := m.Rect.Dx(), m.Rect.Dy()
 	var up upsampler
-	up.init(m, fancyWebP, 0, w)
+	up.init(planesOf(m), fancyWebP, 0, w)
 	dst.Reset(w, h, 3)
 	for y := range h {
-		luma := m.Y[y*m.YStride : y*m.YStride+w]
-		cb, cr := up.rows(y)
+		cb, cr := up.row(1, y), up.row(2, y)
 		out := dst.Row(y)
-		for x, l := range luma {
+		for x, l := range up.row(0, y) {
 			y1 := int32(l) * 19077 >> 8
 			b, r := int32(cb[x]), int32(cr[x])
 			o := out[3*x : 3*x+3 : 3*x+3]
@@ -72,16 +155,12 @@ const (
 	fancyWebP
 )
 
-// upsampler gives the chroma planes at full size, row by row.
+// upsampler gives the planes at full size, row by row.
 type upsampler struct {
-	m      *image.YCbCr
+	planes []jpeg.Plane
 	kind   fancy
-	cw, ch int // of the chroma planes
-	sx, sy int // chroma steps in luma pixels
-	// The wanted columns belong to the chroma samples c0 to below c1, without the
-	// first skip columns.
-	c0, c1, skip int
-	cb, cr       []uint8
+	x0, x1 int // the wanted columns
+	rows   [4][]uint8
 }
 
 var upsamplers = sync.Pool{New: func() any { return new(upsampler) }}
@@ -110,58 +189,57 @@ func wholeChroma(m *image.YCbCr) bool {
 	return m.Rect.Min.X%sx == 0 && m.Rect.Min.Y%sy == 0
 }
 
-// init makes u give the columns x0 to below x1 of m.
-func (u *upsampler) init(m *image.YCbCr, kind fancy, x0, x1 int) {
-	u.m, u.kind = m, kind
-	u.sx, u.sy = steps(m.SubsampleRatio)
-	u.cw, u.ch = (m.Rect.Dx()+u.sx-1)/u.sx, (m.Rect.Dy()+u.sy-1)/u.sy
-	u.c0, u.c1 = x0/u.sx, (x1+u.sx-1)/u.sx
-	u.skip = x0 - u.c0*u.sx
-	// Room for an interpolated row of whole steps.
-	n := (u.c1-u.c0)*u.sx + 1
-	u.cb, u.cr = grow(u.cb, n), grow(u.cr, n)
+// init makes u give the columns x0 to below x1 of planes.
+func (u *upsampler) init(planes []jpeg.Plane, kind fancy, x0, x1 int) {
+	u.planes, u.kind, u.x0, u.x1 = planes, kind, x0, x1
+	for i, p := range planes {
+		// Room for an interpolated row of whole steps.
+		u.rows[i] = grow(u.rows[i], x1-x0+2*p.StepX+1)
+	}
 }
 
-// rows returns the chroma of row y; they hold until the next call.
-func (u *upsampler) rows(y int) (cb, cr []uint8) {
-	return u.row(u.cb, u.m.Cb, y)[u.skip:], u.row(u.cr, u.m.Cr, y)[u.skip:]
+func line(p *jpeg.Plane, y int) []uint8 {
+	y = min(max(y, 0), p.Height-1)
+	return p.Pix[y*p.Stride : y*p.Stride+p.Width]
 }
 
-func (u *upsampler) line(plane []uint8, cy int) []uint8 {
-	cy = min(max(cy, 0), u.ch-1)
-	return plane[cy*u.m.CStride : cy*u.m.CStride+u.cw]
-}
-
-func (u *upsampler) row(out, plane []uint8, y int) []uint8 {
-	cy := y / u.sy
-	near := u.line(plane, cy)
+// row returns row y of a plane, which holds until the next call.
+func (u *upsampler) row(i, y int) []uint8 {
+	p := &u.planes[i]
+	sx, sy := p.StepX, p.StepY
+	if sx == 1 && sy == 1 {
+		return line(p, y)[u.x0:u.x1]
+	}
+	// The wanted columns belong to the samples c0 to below c1.
+	c0, c1 := u.x0/sx, (u.x1+sx-1)/sx
+	out := u.rows[i]
+	cy := y / sy
+	near := line(p, cy)
 	far := near
-	if u.sy == 2 { // the second nearest row: above for the upper one of a pair
-		far = u.line(plane, cy-1+2*(y%2))
+	if sy == 2 { // the second nearest row: above for the upper one of a pair
+		far = line(p, cy-1+2*(y%2))
 	}
 	switch smooth := u.kind != plain; {
-	case u.sx == 1 && u.sy == 1:
-		return near[u.c0:u.c1]
-	case u.kind == fancyWebP && u.sx == 2 && u.sy == 2:
+	case u.kind == fancyWebP && sx == 2 && sy == 2:
 		webpRow(out, near, far)
-	case smooth && u.sx == 2 && u.sy == 2 && u.cw > 2:
-		triangle2x2(out, near, far, u.c0, u.c1)
-	case smooth && u.sx == 2 && u.sy == 1 && u.cw > 2:
-		triangle2x1(out, near, u.c0, u.c1)
-	case smooth && u.sx == 1 && u.sy == 2:
+	case smooth && sx == 2 && sy == 2 && p.Width > 2:
+		triangle2x2(out, near, far, c0, c1)
+	case smooth && sx == 2 && sy == 1 && p.Width > 2:
+		triangle2x1(out, near, c0, c1)
+	case smooth && sx == 1 && sy == 2:
 		bias := uint32(1 + y%2)
-		near, far = near[u.c0:u.c1], far[u.c0:u.c1]
+		near, far = near[c0:c1], far[c0:c1]
 		for i := range near {
 			out[i] = uint8((3*uint32(near[i]) + uint32(far[i]) + bias) >> 2)
 		}
 	default:
-		for i, v := range near[u.c0:u.c1] {
-			for k := range u.sx {
-				out[i*u.sx+k] = v
+		for i, v := range near[c0:c1] {
+			for k := range sx {
+				out[i*sx+k] = v
 			}
 		}
 	}
-	return out
+	return out[u.x0-c0*sx:][:u.x1-u.x0]
 }
 
 // triangle2x1 writes the columns of the samples c0 to below c1.

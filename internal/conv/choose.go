@@ -13,9 +13,10 @@ type Op uint8
 
 // The values of Op.
 const (
-	Forward    Op = iota // y = act(conv(x, w) + bias + residual), statistics of y
-	InputGrad            // dx = Σ dy·w + residual: Args.X is dy, Args.Y is dx
-	WeightGrad           // dw = Σ x·dy + residual: Args.Y is dw
+	Forward      Op = iota // y = act(conv(x, w) + bias + residual), statistics of y
+	InputGrad              // dx = Σ dy·w + residual: Args.X is dy, Args.Y is dx
+	WeightGrad             // dw = Σ x·dy + residual: Args.Y is dw
+	QuantForward           // Forward of quantized values, see [Quant]: arrays of bytes, four to a float
 )
 
 // Want is what to compute of a convolution, and what the choice of an algorithm
@@ -33,6 +34,8 @@ type Want struct {
 	// Residual is set where a gradient is added to Args.Residual; a forward
 	// convolution adds it in any case, unless it is nil.
 	Residual bool
+	// Quant is set for a QuantForward, and nil for the others.
+	Quant *Quant
 	// Times returns measured milliseconds by algorithm, for a geometry as
 	// [Conv.Geometry] names it; nil where there are none. Only forward convolutions
 	// with ConstantWeights and Fast ask. Times itself may be nil.
@@ -54,9 +57,10 @@ type algorithm func(c Conv, w Want) (candidate, error)
 // algorithms are all ways to compute a convolution. To add one, write its file
 // and a line here.
 var algorithms = [...][]algorithm{
-	Forward:    {directForward, winogradForward(4), winogradForward(2), winogradStride2},
-	InputGrad:  {directInputGrad, winogradInputGrad(4), winogradInputGrad(2)},
-	WeightGrad: {directWeightGrad, winogradWeightGrad},
+	Forward:      {directForward, winogradForward(4), winogradForward(2), winogradStride2},
+	InputGrad:    {directInputGrad, winogradInputGrad(4), winogradInputGrad(2)},
+	WeightGrad:   {directWeightGrad, winogradWeightGrad},
+	QuantForward: {int8Forward},
 }
 
 // Choose compiles a convolution by the algorithm that was measured to take the

@@ -6,8 +6,8 @@
 // picks the algorithm, its tiles and its tasks, and returns a [Plan], a list of
 // steps. Each algorithm has a file of its own that returns plans: direct.go,
 // direct_grad.go (input gradient), weight_grad.go, winograd.go, winograd_grad.go,
-// winograd_weight_grad.go, winograd_stride2.go, matmul.go, stats.go. To add one,
-// write its file and a line in the table of choose.go. What they share is
+// winograd_weight_grad.go, winograd_stride2.go, int8.go, matmul.go, stats.go. To
+// add one, write its file and a line in the table of choose.go. What they share is
 // written once: splitting into tiles and blocks (tiles.go), copying an input
 // window with its padding (window.go), prefetching (prefetch.go), packing
 // weights (packing.go), rounding to bfloat16 (bf16.go) and the cost model
@@ -59,7 +59,7 @@
 //
 // # Integers
 //
-// Quantized networks multiply unsigned bytes by signed ones ([Int8Conv], int8.go),
+// Quantized networks multiply unsigned bytes by signed ones ([QuantForward], int8.go),
 // with the micro-kernels of package gemm8, which draws their tiles. Weights are
 // packed four channels to a word (int8_pack.go):
 //

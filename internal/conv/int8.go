@@ -5,9 +5,8 @@ import (
 	"github.com/resnet-go/resnet/internal/simd/isa"
 )
 
-// Int8Conv is a planned convolution (or linear layer) of unsigned 8-bit
-// activations by signed 8-bit weights with 32-bit sums. The input is
-// [N][H][W][C], the output [N][OutH][OutW][K]; padding stands for real zero.
+// int8Conv is a convolution (or linear layer) of unsigned 8-bit activations by
+// signed 8-bit weights with 32-bit sums. Padding stands for real zero.
 //
 // The micro-kernels of package gemm8 read, for each row of a tile, the bytes that
 // the filter covers: a row of the filter at a time, or a tap where its pixels are
@@ -26,7 +25,7 @@ import (
 //	  ⋮                  plane 2: x x x x x x ·  (right of each output)
 //
 // or, with a stride, where also rows between are left out, one for each tap.
-type Int8Conv struct {
+type int8Conv struct {
 	conv     Conv
 	c, k     int // channels of a group: in, out
 	panels   int // of a group
@@ -69,31 +68,34 @@ const (
 )
 
 const (
+	int8Name        = "int8"    // what profiles show
 	int8InputBytes  = 256 << 10 // input of a task, unless one row has more
 	int8WeightBytes = 512 << 10 // weights of a task, unless one call has more
 	int8Slack       = 64        // bytes after a copy that the last load may touch
 	int8Narrow      = 9         // largest width of images that are copied in planes
 )
 
-// PlanInt8Conv plans c; see [Conv.Check] for the errors.
-func PlanInt8Conv(c Conv) (*Int8Conv, error) {
-	if err := c.Check(); err != nil {
-		return nil, err
-	}
-	q := &Int8Conv{conv: c, c: c.C / c.Groups, k: c.K / c.Groups, planes: 1}
+// int8Forward is the algorithm of a convolution of quantized values.
+func int8Forward(c Conv, w Want) (candidate, error) {
+	return candidate{name: int8Name, plan: func() *Plan { return newInt8(c).plan(w.Quant) }}, nil
+}
+
+// newInt8 chooses how the input is read, and cuts the work into tiles and tasks.
+func newInt8(c Conv) *int8Conv {
+	q := &int8Conv{conv: c, c: c.C / c.Groups, k: c.K / c.Groups, planes: 1}
 	q.panels = isa.CeilDiv(q.k, isa.PanelWidth)
 	q.layOut()
 	q.nz, q.maxM = choosePanels(q.panels, gemm8.MaxRows, q.tilesCost)
 	q.cut()
-	if q.copied == copyByTask && (q.pans.count > 1 || q.rows.count > 1 && q.CopyLen() <= int8WeightBytes) {
+	if q.copied == copyByTask && (q.pans.count > 1 || q.rows.count > 1 && q.copyLen() <= int8WeightBytes) {
 		q.copied = copyBefore
 	}
-	return q, nil
+	return q
 }
 
 // layOut decides how the kernels read the input, and whether it must be copied
 // for that.
-func (q *Int8Conv) layOut() {
+func (q *int8Conv) layOut() {
 	c := &q.conv
 	q.n, q.oh, q.ow = c.N, c.OutH(), c.OutW()
 	q.stepH, q.stepW = c.StrideH, c.StrideW
@@ -139,7 +141,7 @@ func (q *Int8Conv) layOut() {
 
 // layOutCopy decides on the copy: the rows and pixels that taps read, without
 // those that the stride of a filter of one row, or one column, leaves out.
-func (q *Int8Conv) layOutCopy(narrow bool) {
+func (q *int8Conv) layOutCopy(narrow bool) {
 	c := &q.conv
 	if c.R == 1 {
 		q.stepH = 1
@@ -160,7 +162,7 @@ func (q *Int8Conv) layOutCopy(narrow bool) {
 }
 
 // tilesCost estimates the cycles of all tiles of nz panels and at most most rows.
-func (q *Int8Conv) tilesCost(nz, most int) (cost float64) {
+func (q *int8Conv) tilesCost(nz, most int) (cost float64) {
 	width := q.ow
 	if q.oneRow {
 		width *= q.oh
@@ -172,7 +174,7 @@ func (q *Int8Conv) tilesCost(nz, most int) (cost float64) {
 }
 
 // cut chooses the rows and panels of a task from the geometry alone.
-func (q *Int8Conv) cut() {
+func (q *int8Conv) cut() {
 	rowBytes := q.stepH * q.rowPitch * q.planes
 	unit := 1
 	if q.oneRow && q.ow < q.maxM {
@@ -196,14 +198,14 @@ func (q *Int8Conv) cut() {
 	want := min(targetTasks, int(work/(2*minTaskFLOPs))+1)
 	// Every worker reads all of what is not cut: the larger is cut, but panels
 	// stay in L1 for some tiles.
-	for q.Tasks() < want {
+	for q.tasks() < want {
 		tiles := q.rows.size * q.ow / q.maxM
 		splitRows, splitPans := tiles >= 16 && q.rows.size > unit, q.pans.size > pansUnit
 		if splitRows && splitPans {
 			splitRows = q.oh*rowBytes >= weights
 		}
 		switch {
-		case splitRows || !splitPans && tiles >= 2 && q.rows.size > unit && q.Tasks() < 4:
+		case splitRows || !splitPans && tiles >= 2 && q.rows.size > unit && q.tasks() < 4:
 			rows = 2 * q.rows.count
 		case splitPans:
 			pans = min(2*q.pans.count, groups)
@@ -219,32 +221,32 @@ func (q *Int8Conv) cut() {
 type int8Task struct{ n, group, oy0, oy1, p0, p1 int }
 
 // task returns a task by its number. Tasks of the same weights follow each other.
-func (q *Int8Conv) task(i int) (t int8Task) {
+func (q *int8Conv) task(i int) (t int8Task) {
 	t.oy0, t.oy1, i = q.rows.take(i)
 	t.n = i % q.n
 	t.p0, t.p1, t.group = q.pans.take(i / q.n)
 	return t
 }
 
-// Tasks is the number of tasks of [Int8Conv.Run]. They are independent.
-func (q *Int8Conv) Tasks() int { return q.n * q.rows.count * q.conv.Groups * q.pans.count }
+// tasks is the number of tasks of run.
+func (q *int8Conv) tasks() int { return q.n * q.rows.count * q.conv.Groups * q.pans.count }
 
 // taskRows returns the input rows that a number of output rows reads.
-func (q *Int8Conv) taskRows(rows int) int {
+func (q *int8Conv) taskRows(rows int) int {
 	return (rows-1)*q.stepH + (q.conv.R-1)*q.conv.DilH + 1
 }
 
-// ScratchBytes is the scratch memory that one task needs.
-func (q *Int8Conv) ScratchBytes() int {
+// scratchBytes is the scratch memory that one task needs.
+func (q *int8Conv) scratchBytes() int {
 	if q.copied != copyByTask {
 		return 0
 	}
 	return q.taskRows(q.rows.size)*q.rowPitch + int8Slack
 }
 
-// CopyTasks is the number of tasks of [Int8Conv.Copy], all of which must finish
-// before the first task of [Int8Conv.Run]. It is 0 if no copy is needed.
-func (q *Int8Conv) CopyTasks() int {
+// copyTasks is the number of tasks of copyInput. It is 0 if the input is not
+// copied by a step of its own.
+func (q *int8Conv) copyTasks() int {
 	if q.copied != copyBefore {
 		return 0
 	}
@@ -252,26 +254,25 @@ func (q *Int8Conv) CopyTasks() int {
 }
 
 // copyBlocks returns the rows of a plane that one task copies.
-func (q *Int8Conv) copyBlocks() blocks {
+func (q *int8Conv) copyBlocks() blocks {
 	return newBlocks(q.copyRows, max(1, int8InputBytes/4/(q.copyCols*q.c)))
 }
 
-// CopyLen is the length of the copied input.
-func (q *Int8Conv) CopyLen() int {
+// copyLen is the length of the copied input.
+func (q *int8Conv) copyLen() int {
 	return q.conv.N*q.conv.Groups*q.planes*q.copyRows*q.copyCols*q.c + int8Slack
 }
 
-// Copy does one task of copying the input x, whose zero point is zero.
-func (q *Int8Conv) Copy(task int, dst, x []uint8, zero uint8) {
-	isa.CheckLen(len(dst), q.CopyLen(), "copied input")
-	isa.CheckLen(len(x), q.conv.XLen(), "input")
+// copyInput does one task of copying the input x to dst. Padding gets the byte
+// zero, which stands for real zero.
+func (q *int8Conv) copyInput(task int, dst, x []uint8, zero uint8) {
 	r0, r1, i := q.copyBlocks().take(task) // i: [group][n][plane]
 	w := q.window(i%q.planes, r0, r1-r0)
 	copyWindow(dst[(i*q.copyRows+r0)*q.copyCols*q.c:], q.image(x, i/q.planes%q.conv.N, i/q.planes/q.conv.N), &w, zero)
 }
 
 // window returns rows of a plane of an image.
-func (q *Int8Conv) window(plane, r0, rows int) window {
+func (q *int8Conv) window(plane, r0, rows int) window {
 	c := &q.conv
 	w := window{
 		h: c.H, w: c.W, pixel: c.C, y0: -c.PadTop, x0: -c.PadLeft,
@@ -287,6 +288,6 @@ func (q *Int8Conv) window(plane, r0, rows int) window {
 }
 
 // image returns what is left of x from the channels of a group of an image on.
-func (q *Int8Conv) image(x []uint8, n, group int) []uint8 {
+func (q *int8Conv) image(x []uint8, n, group int) []uint8 {
 	return x[n*q.conv.H*q.conv.W*q.conv.C+group*q.c:]
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // QuantAdd is the residual addition of two quantized tensors, of which the first,
-// y, is the rounded result of an [Int8Conv]:
+// y, is the rounded result of a [QuantForward]:
 //
 //	out = quantize(act(dequantize(y) + dequantize(res)))
 //

@@ -2,57 +2,55 @@ package conv
 
 import (
 	"math"
-	"unsafe"
 
 	"github.com/resnet-go/resnet/internal/simd/gemm8"
 	"github.com/resnet-go/resnet/internal/simd/isa"
 	"github.com/resnet-go/resnet/internal/simd/vec"
 )
 
-// Int8Epilogue is what becomes of the sums. Its channels are set by SetLayer or
-// SetChannels.
-type Int8Epilogue struct {
-	corr  []int32
-	scale []float32
-	large bool // a scale is 1 or more: a scaled sum may not fit in an int32
+// Quant is what a [QuantForward] computes with besides its arrays: the scales and
+// zero points of
+//
+//	y = quantize(act(dequantize(conv(x, w)) + bias + dequantize(residual)))
+//
+// A sum of products is exact; it is scaled, and the residual added, in float32.
+type Quant struct {
+	X        vec.Quant
+	WScale   []float32 // [K], of the weights, whose zero points are 0
+	WSum     []int32   // [K], the sum of each output channel's weights
+	Bias     []int32   // [K], in units of X.Scale*WScale
+	Residual vec.Quant // of Args.Residual, if there is one
+	Y        vec.Quant // of the result
+	Real     bool      // the result is real numbers, not quantized ones; Y is ignored
 
-	Act isa.Act // ActNone or ActReLU
-
-	// Res is a residual in the layout of the output, or nil. It is added to the
-	// scaled sums; if Add is set, to these rounded to bytes of Add.Y. Add then
-	// has the activation and the other scales and zero points.
-	Res      []uint8
-	ResQuant vec.Quant
-	Add      *QuantAdd
-
-	// One of the two outputs.
-	Out      []uint8
-	OutQuant vec.Quant
-	Float    []float32
+	// Add, if not nil, adds the residual to the result after it was rounded to bytes
+	// of Add.Y. It has the activation and the other scales and zero points, instead
+	// of Args.Act, Residual and Y.
+	Add *QuantAdd
 }
 
-// epilogue translates e for the kernels, but for the addresses that depend on
-// the tile.
-func (e *Int8Epilogue) epilogue(k int) gemm8.Epilogue {
+// epilogue returns what becomes of the sums, without the addresses that depend
+// on the tile.
+func (l *Quant) epilogue(k int, act isa.Act, mayOverflow bool) gemm8.Epilogue {
 	g := gemm8.Epilogue{
-		Mode: gemm8.ModeBytes, Res: unsafe.SliceData(e.Res), ResStride: k, OutStride: k, MayOverflow: e.large,
+		Mode: gemm8.ModeBytes, ResStride: k, OutStride: k, MayOverflow: mayOverflow,
 		ClampOutLo: float32(math.Inf(-1)), ClampOutHi: float32(math.Inf(1)),
 	}
-	act, out := e.Act, e.OutQuant
+	out := l.Y
 	switch {
-	case e.Float != nil:
+	case l.Real:
 		g.Mode, g.OutStride = gemm8.ModeFloats, 4*k
-		g.ResZero, g.ResScale = float32(e.ResQuant.Zero), e.ResQuant.Scale
-	case e.Add != nil:
+		g.ResZero, g.ResScale = float32(l.Residual.Zero), l.Residual.Scale
+	case l.Add != nil:
 		g.Mode = gemm8.ModeAdd
-		act, out = e.Add.Act, e.Add.Out
+		act, out = l.Add.Act, l.Add.Out
 		g.Magic = isa.RoundMagic
-		g.ClampMidLo = isa.RoundMagic - float32(e.Add.Y.Zero)
+		g.ClampMidLo = isa.RoundMagic - float32(l.Add.Y.Zero)
 		g.ClampMidHi = 255 + g.ClampMidLo
-		g.MulY, g.MulRes, g.Plus = e.Add.mulY, e.Add.mulRes, e.Add.plus
+		g.MulY, g.MulRes, g.Plus = l.Add.mulY, l.Add.mulRes, l.Add.plus
 	default:
 		g.Zero = int32(out.Zero)
-		g.ResZero, g.ResScale = float32(e.ResQuant.Zero), e.ResQuant.Scale/out.Scale
+		g.ResZero, g.ResScale = float32(l.Residual.Zero), l.Residual.Scale/out.Scale
 	}
 	least := uint8(0) // the byte of real 0, where ReLU cuts
 	switch act {

@@ -7,22 +7,80 @@ import (
 	"github.com/resnet-go/resnet/internal/simd/isa"
 )
 
-// Int8Args are the arrays of a task of an [Int8Conv].
-type Int8Args struct {
-	X       []uint8 // the input, or what [Int8Conv.Copy] made of it
-	Zero    uint8   // zero point of the input
-	W       []int8  // packed
-	Scratch []uint8 // at least [Int8Conv.ScratchBytes]
+// bytesOf views the memory of f as n bytes.
+func bytesOf(f []float32, n int) []uint8 {
+	return unsafe.Slice((*uint8)(unsafe.Pointer(unsafe.SliceData(f))), 4*len(f))[:n]
 }
 
-// Run computes one task.
-func (q *Int8Conv) Run(task int, args Int8Args, e *Int8Epilogue) {
-	q.check(&args, e)
+// FloatsOf returns the length of an array of floats that holds n bytes.
+func FloatsOf(n int) int { return isa.CeilDiv(n, 4) }
+
+// plan returns the steps for the quantized values l describes: a copy of the
+// input where many tasks read the same of it, and the products.
+func (q *int8Conv) plan(l *Quant) *Plan {
+	ch := q.channels(l)
+	p := &Plan{Algorithm: int8Name, Packed: q.packing()}
+	input, zero := ArgX, l.X.Zero
+	if q.copied == copyBefore {
+		p.Floats[ArgInputs] = FloatsOf(q.copyLen())
+		input = ArgInputs
+		p.Steps = append(p.Steps, Step{
+			Name: "copy", Tasks: q.copyTasks(), Reads: []Arg{ArgX}, Writes: []Arg{ArgInputs},
+			Run: func(_ *Worker, task int, a Args) {
+				isa.CheckFloats("x", a.X, FloatsOf(q.conv.XLen()))
+				isa.CheckFloats("copied input", a.Inputs, FloatsOf(q.copyLen()))
+				q.copyInput(task, bytesOf(a.Inputs, q.copyLen()), bytesOf(a.X, q.conv.XLen()), zero)
+			},
+		})
+	}
+	packed := p.Packed.Len
+	p.Steps = append(p.Steps, Step{
+		Tasks: q.tasks(), Scratch: FloatsOf(q.scratchBytes()), FLOPs: q.conv.FLOPs(),
+		Reads: []Arg{input, ArgPacked, ArgResidual}, Writes: []Arg{ArgY},
+		Run: func(worker *Worker, task int, a Args) {
+			q.check(&a, packed, l.Real)
+			q.run(task, worker.Scratch, &a, l, &ch)
+		},
+	})
+	return p
+}
+
+// check panics unless the arrays have the lengths of q: a wrong one is a bug of
+// the caller, and the kernels do not look again.
+func (q *int8Conv) check(a *Args, packed int, realY bool) {
+	if q.copied == copyBefore {
+		isa.CheckFloats("copied input", a.Inputs, FloatsOf(q.copyLen()))
+	} else {
+		isa.CheckFloats("x", a.X, FloatsOf(q.conv.XLen()))
+	}
+	isa.CheckFloats("packed weights", a.Packed, packed)
+	size := FloatsOf(q.conv.YLen())
+	if a.Residual != nil {
+		isa.CheckFloats("residual", a.Residual, size)
+	}
+	if realY {
+		size = q.conv.YLen()
+	}
+	isa.CheckFloats("y", a.Y, size)
+}
+
+// run computes one task.
+func (q *int8Conv) run(task int, scratch []float32, args *Args, l *Quant, ch *int8Channels) {
 	t := q.task(task)
-	src := q.source(&args, &t)
+	src := q.source(args, scratch, &t, l.X.Zero)
+	weights := bytesOf(args.Packed, 4*len(args.Packed))
+	var residual, bytes []uint8 // of y, bytes only if it is quantized
+	if args.Residual != nil {
+		residual = bytesOf(args.Residual, q.conv.YLen())
+	}
+	if !l.Real {
+		bytes = bytesOf(args.Y, q.conv.YLen())
+	}
 	var sums [gemm8.MaxTileSums]int32
 	a := gemm8.Args{AOff: &q.aoff[0], Batch: len(q.aoff), K: q.words, AStride: q.stepW * q.c, BStride: q.panelLen, C: &sums[0]}
-	a.SetEpilogue(e.epilogue(q.conv.K))
+	e := l.epilogue(q.conv.K, args.Act, ch.large)
+	e.Res = unsafe.SliceData(residual)
+	a.SetEpilogue(e)
 
 	rows, width := t.oy1-t.oy0, q.ow
 	if q.oneRow {
@@ -30,11 +88,11 @@ func (q *Int8Conv) Run(task int, args Int8Args, e *Int8Epilogue) {
 	}
 	for p := t.p0; p < t.p1; p += q.nz {
 		nz := min(q.nz, t.p1-p)
-		b := args.W[(t.group*q.panels+p)*q.panelLen:]
-		a.B = &b[0]
+		b := weights[(t.group*q.panels+p)*q.panelLen:]
+		a.B = (*int8)(unsafe.Pointer(&b[0]))
 		next := q.following(b, &t, p, nz)
 		channel := (t.group*q.panels + p) * isa.PanelWidth
-		a.Corr, a.Scale = &e.corr[channel], &e.scale[channel]
+		a.Corr, a.Scale = &ch.corr[channel], &ch.scale[channel]
 		a.SetPanels(nz, q.k-p*isa.PanelWidth)
 		for y := range rows {
 			from := y * q.stepH * q.rowPitch
@@ -49,13 +107,13 @@ func (q *Int8Conv) Run(task int, args Int8Args, e *Int8Epilogue) {
 						a.PrefetchA = &src[from+m*a.AStride]
 					}
 					a.PrefetchB = next.take(a.B)
-					if e.Float != nil {
-						a.Out = unsafe.Pointer(&e.Float[at])
+					if l.Real {
+						a.Out = unsafe.Pointer(&args.Y[at])
 					} else {
-						a.Out = unsafe.Pointer(&e.Out[at])
+						a.Out = unsafe.Pointer(&bytes[at])
 					}
-					if e.Res != nil {
-						a.Res = &e.Res[at]
+					if residual != nil {
+						a.Res = &residual[at]
 					}
 					a.Tile(m)
 					from += m * a.AStride
@@ -66,51 +124,35 @@ func (q *Int8Conv) Run(task int, args Int8Args, e *Int8Epilogue) {
 	}
 }
 
-// check panics unless the arrays have the lengths of q: a wrong one is a bug of
-// the caller, and the kernels do not look again.
-func (q *Int8Conv) check(a *Int8Args, e *Int8Epilogue) {
-	if q.copied == copyBefore {
-		isa.CheckLen(len(a.X), q.CopyLen(), "copied input")
-	} else {
-		isa.CheckLen(len(a.X), q.conv.XLen(), "input")
-	}
-	isa.CheckMinBytes(len(a.Scratch), q.ScratchBytes())
-	isa.CheckLen(len(a.W), q.PackedLen(), "packed weights")
-	isa.CheckLen(len(e.corr), q.conv.Groups*q.panels*isa.PanelWidth, "corrections")
-	isa.CheckLen(len(e.Out)+len(e.Float), q.conv.YLen(), "output")
-	if e.Res != nil {
-		isa.CheckLen(len(e.Res), q.conv.YLen(), "residual")
-	}
-}
-
 // source returns the input as the kernels read it, from the first pixel of the
 // task on. It copies the task's rows if need be.
-func (q *Int8Conv) source(a *Int8Args, t *int8Task) []uint8 {
+func (q *int8Conv) source(a *Args, scratch []float32, t *int8Task, zero uint8) []uint8 {
 	from := t.oy0 * q.stepH
 	switch q.copied {
 	case copyBefore:
 		image := q.planes * q.copyRows * q.copyCols * q.c
-		return a.X[(t.group*q.conv.N+t.n)*image+from*q.rowPitch:]
+		return bytesOf(a.Inputs, q.copyLen())[(t.group*q.conv.N+t.n)*image+from*q.rowPitch:]
 	case copyByTask:
 		w := q.window(0, from, q.taskRows(t.oy1-t.oy0))
-		copyWindow(a.Scratch, q.image(a.X, t.n, t.group), &w, a.Zero)
-		return a.Scratch
+		dst := bytesOf(scratch, q.scratchBytes())
+		copyWindow(dst, q.image(bytesOf(a.X, q.conv.XLen()), t.n, t.group), &w, zero)
+		return dst
 	}
-	return a.X[(t.n*q.conv.H+from)*q.rowPitch:]
+	return bytesOf(a.X, q.conv.XLen())[(t.n*q.conv.H+from)*q.rowPitch:]
 }
 
 // weightPrefetch is weights to prefetch, a share by each tile. It is simpler than
 // [prefetcher]: a tile of this kernel prefetches a cache line every other word,
 // whatever there is, and the panels of two calls lie next to each other.
 type weightPrefetch struct {
-	left    []int8
+	left    []uint8
 	perTile int // bytes
 }
 
 // following returns the weights that are read after the panels p to p+nz, whose
 // packed weights begin at b: those of the next call, or after the last call of a
 // task, of the next task but one, since another worker does the next.
-func (q *Int8Conv) following(b []int8, t *int8Task, p, nz int) weightPrefetch {
+func (q *int8Conv) following(b []uint8, t *int8Task, p, nz int) weightPrefetch {
 	skip := nz
 	if p+nz >= t.p1 && q.n*q.rows.count == 1 {
 		skip += q.pans.size
@@ -125,7 +167,7 @@ func (w *weightPrefetch) take(b *int8) *int8 {
 	if w.perTile == 0 || len(w.left) < w.perTile {
 		return b
 	}
-	next := &w.left[0]
+	next := (*int8)(unsafe.Pointer(&w.left[0]))
 	w.left = w.left[w.perTile:]
 	return next
 }

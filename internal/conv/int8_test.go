@@ -1,11 +1,11 @@
 package conv
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"math/big"
 	"math/rand/v2"
-	"slices"
 	"testing"
 
 	"github.com/resnet-go/resnet/internal/simd/isa"
@@ -14,14 +14,14 @@ import (
 )
 
 // naiveInt8 is the definition: sums in int64, the epilogue of [gemm8.Epilogue], and
-// the scaled sums.
-func naiveInt8(c Conv, x []uint8, zero uint8, w []int8, bias []int32, scale []float32, e *Int8Epilogue) (q []uint8, f []float32, scaled []float32) {
+// the scaled sums. scale is that of the sums, relative to what they are rounded to.
+func naiveInt8(c Conv, x []uint8, w []int8, scale []float32, l *Quant, res []uint8, act isa.Act) (q []uint8, f []float32, scaled []float32) {
 	cg, kg := c.C/c.Groups, c.K/c.Groups
 	for n := range c.N {
 		for oy := range c.OutH() {
 			for ox := range c.OutW() {
 				for k := range c.K {
-					sum := int64(bias[k])
+					sum := int64(l.Bias[k])
 					for r := range c.R {
 						for s := range c.S {
 							iy, ix := oy*c.StrideH+r*c.DilH-c.PadTop, ox*c.StrideW+s*c.DilW-c.PadLeft
@@ -29,25 +29,25 @@ func naiveInt8(c Conv, x []uint8, zero uint8, w []int8, bias []int32, scale []fl
 								continue
 							}
 							for i := range cg {
-								v := int64(x[((n*c.H+iy)*c.W+ix)*c.C+k/kg*cg+i]) - int64(zero)
+								v := int64(x[((n*c.H+iy)*c.W+ix)*c.C+k/kg*cg+i]) - int64(l.X.Zero)
 								sum += v * int64(w[((r*c.S+s)*cg+i)*c.K+k])
 							}
 						}
 					}
 					v := float32(float32(sum) * scale[k])
 					scaled = append(scaled, v)
-					if e.Res != nil {
-						rs := e.ResQuant.Scale
-						if e.Float == nil {
-							rs /= e.OutQuant.Scale
+					if res != nil {
+						rs := l.Residual.Scale
+						if !l.Real {
+							rs /= l.Y.Scale
 						}
-						v += float32((float32(e.Res[len(q)]) - float32(e.ResQuant.Zero)) * rs)
+						v += float32((float32(res[len(q)]) - float32(l.Residual.Zero)) * rs)
 					}
-					if e.Act == isa.ActReLU && v < 0 {
+					if act == isa.ActReLU && v < 0 {
 						v = 0
 					}
 					f = append(f, v)
-					q = append(q, uint8(min(max(math.RoundToEven(float64(v))+float64(e.OutQuant.Zero), 0), 255)))
+					q = append(q, uint8(min(max(math.RoundToEven(float64(v))+float64(l.Y.Zero), 0), 255)))
 				}
 			}
 		}
@@ -103,10 +103,6 @@ func TestInt8ConvAgainstNaive(t *testing.T) {
 
 // checkInt8 runs one shape; i varies the epilogue and makes extreme values.
 func checkInt8(t *testing.T, r *rand.Rand, c Conv, i int) {
-	q, err := PlanInt8Conv(c)
-	if err != nil {
-		t.Fatal(err)
-	}
 	x, w := make([]uint8, c.XLen()), make([]int8, c.WLen())
 	for j := range x {
 		x[j] = uint8(r.IntN(256))
@@ -120,62 +116,66 @@ func checkInt8(t *testing.T, r *rand.Rand, c Conv, i int) {
 			w[j] = [3]int8{-128, 127, 127}[r.IntN(3)]
 		}
 	}
-	zero := uint8([]int{0, 128, 255, 7}[i%4])
-	bias, scale := make([]int32, c.K), make([]float32, c.K)
-	for k := range bias {
-		bias[k] = int32(r.IntN(20001) - 10000)
-		scale[k] = float32((0.5 + r.Float64()) / 40 / math.Sqrt(float64(c.R*c.S*c.C/c.Groups)))
+	l := Quant{
+		X:      vec.Quant{Scale: 0.9, Zero: uint8([]int{0, 128, 255, 7}[i%4])},
+		Y:      vec.Quant{Scale: 0.7, Zero: uint8([]int{0, 100, 255}[i%3])},
+		WScale: make([]float32, c.K), WSum: make([]int32, c.K), Bias: make([]int32, c.K),
 	}
-	corr := make([]int32, c.K)
-	for k := range corr {
-		corr[k] = bias[k]
+	for k := range c.K {
+		l.Bias[k] = int32(r.IntN(20001) - 10000)
+		l.WScale[k] = float32((0.5 + r.Float64()) / 40 / math.Sqrt(float64(c.R*c.S*c.C/c.Groups)))
 		for j := k; j < len(w); j += c.K {
-			corr[k] -= int32(zero) * int32(w[j])
+			l.WSum[k] += int32(w[j])
 		}
 	}
-	e := Int8Epilogue{OutQuant: vec.Quant{Scale: 0.7, Zero: uint8([]int{0, 100, 255}[i%3])}}
-	e.SetChannels(q, corr, scale)
-	packed := make([]int8, q.PackedLen())
-	q.Pack(packed, w)
+	// scales returns the factors of the sums, which are rounded to numbers of this scale.
+	scales := func(to float32) []float32 {
+		list := make([]float32, c.K)
+		for k := range list {
+			list[k] = float32(l.X.Scale*l.WScale[k]) / to
+		}
+		return list
+	}
+	act := isa.ActNone
 	if i&1 != 0 {
-		e.Act = isa.ActReLU
+		act = isa.ActReLU
 	}
+	var res []uint8
 	if i&2 != 0 {
-		e.Res, e.ResQuant = make([]uint8, c.YLen()), vec.Quant{Scale: 0.3, Zero: uint8(i)}
-		for j := range e.Res {
-			e.Res[j] = uint8(r.IntN(256))
+		res, l.Residual = make([]uint8, c.YLen()), vec.Quant{Scale: 0.3, Zero: uint8(i)}
+		for j := range res {
+			res[j] = uint8(r.IntN(256))
 		}
 	}
-	if e.Res != nil {
-		if a, ok := PlanQuantAdd(vec.Quant{Scale: 0.7, Zero: zero}, e.ResQuant, vec.Quant{Scale: 0.9, Zero: uint8([]int{0, 100}[i&1])}, e.Act); ok {
-			sum := Int8Epilogue{Res: e.Res, Add: a, Out: make([]uint8, c.YLen())}
-			sum.SetChannels(q, corr, scale)
-			_, _, scaled := naiveInt8(c, x, zero, w, bias, scale, &Int8Epilogue{})
-			runInt8(q, x, zero, packed, &sum)
+	if res != nil {
+		if a, ok := PlanQuantAdd(vec.Quant{Scale: 0.7, Zero: l.X.Zero}, l.Residual, vec.Quant{Scale: 0.9, Zero: uint8([]int{0, 100}[i&1])}, act); ok {
+			sum := l
+			sum.Add = a
+			_, _, scaled := naiveInt8(c, x, w, scales(a.Y.Scale), &l, nil, isa.ActNone)
+			got, _ := runInt8(t, c, x, w, &sum, res, act)
 			for j, v := range scaled {
 				y := uint8(min(max(math.RoundToEven(float64(v))+float64(a.Y.Zero), 0), 255))
-				if want := naiveAdd(a, y, e.Res[j]); sum.Out[j] != want {
-					t.Fatalf("%+v: sum %d is %d, want %d", c, j, sum.Out[j], want)
+				if want := naiveAdd(a, y, res[j]); got[j] != want {
+					t.Fatalf("%+v: sum %d is %d, want %d", c, j, got[j], want)
 				}
 			}
 		} else {
 			t.Error("no constants for an addition")
 		}
 	}
-	for _, float := range []bool{false, true} {
-		e.Out, e.Float = nil, nil
-		if float {
-			e.Float = make([]float32, c.YLen())
-		} else {
-			e.Out = make([]uint8, c.YLen())
+	for _, toReal := range []bool{false, true} {
+		l.Real = toReal
+		to := l.Y.Scale
+		if l.Real {
+			to = 1
 		}
-		wantQ, wantF, _ := naiveInt8(c, x, zero, w, bias, scale, &e)
-		runInt8(q, x, zero, packed, &e)
+		wantQ, wantF, _ := naiveInt8(c, x, w, scales(to), &l, res, act)
+		gotQ, gotF := runInt8(t, c, x, w, &l, res, act)
 		for j := range wantQ {
-			if float && e.Float[j] != wantF[j] {
-				t.Fatalf("%+v: float output %d of %d is %v, want %v", c, j, len(wantF), e.Float[j], wantF[j])
-			} else if !float && e.Out[j] != wantQ[j] {
-				t.Fatalf("%+v: output %d of %d is %d, want %d", c, j, len(wantQ), e.Out[j], wantQ[j])
+			if l.Real && gotF[j] != wantF[j] {
+				t.Fatalf("%+v: float output %d of %d is %v, want %v", c, j, len(wantF), gotF[j], wantF[j])
+			} else if !l.Real && gotQ[j] != wantQ[j] {
+				t.Fatalf("%+v: output %d of %d is %d, want %d", c, j, len(wantQ), gotQ[j], wantQ[j])
 			}
 		}
 	}
@@ -255,19 +255,80 @@ func TestFMA32(t *testing.T) {
 	}
 }
 
-// runInt8 runs all tasks.
-func runInt8(q *Int8Conv, x []uint8, zero uint8, packed []int8, e *Int8Epilogue) {
-	scratch := make([]uint8, q.ScratchBytes())
-	if q.CopyTasks() > 0 {
-		copied := make([]uint8, q.CopyLen())
-		for task := range q.CopyTasks() {
-			q.Copy(task, copied, x, zero)
+// bytesInFloats returns n bytes, and the floats whose memory they are.
+func bytesInFloats(n int) ([]uint8, []float32) {
+	f := make([]float32, FloatsOf(n))
+	return bytesOf(f, n), f
+}
+
+// quantPlan chooses a plan and returns the arrays for it, packed if there are
+// weights [R][S][C/Groups][K].
+func quantPlan(t testing.TB, c Conv, w []int8, l *Quant) (*Plan, Args) {
+	t.Helper()
+	p, err := Choose(c, Want{Op: QuantForward, Quant: l, ConstantWeights: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, x := bytesInFloats(c.XLen())
+	_, y := bytesInFloats(c.YLen())
+	a := Args{X: x, Packed: make([]float32, p.Packed.Len), Inputs: make([]float32, p.Floats[ArgInputs]), Y: y}
+	if l.Real {
+		a.Y = make([]float32, c.YLen())
+	}
+	if w != nil {
+		pack(p, a.Packed, Weights{Data: floatsOf(w)})
+	}
+	return p, a
+}
+
+func floatsOf(w []int8) []float32 {
+	f := make([]float32, len(w))
+	for i, v := range w {
+		f[i] = float32(v)
+	}
+	return f
+}
+
+func pack(p *Plan, dst []float32, w Weights) {
+	for task := range p.Packed.Tasks {
+		p.Packed.Pack(task, dst, w)
+	}
+}
+
+// runSteps runs all tasks of a plan.
+func runSteps(p *Plan, a Args, scratch []float32) {
+	for i := range p.Steps {
+		worker := Worker{Scratch: scratch}
+		for task := range p.Steps[i].Tasks {
+			p.Steps[i].Run(&worker, task, a)
 		}
-		x = copied
 	}
-	for task := range q.Tasks() {
-		q.Run(task, Int8Args{X: x, Zero: zero, W: packed, Scratch: scratch}, e)
+}
+
+func scratchOf(p *Plan) []float32 {
+	most := 0
+	for _, s := range p.Steps {
+		most = max(most, s.Scratch)
 	}
+	return make([]float32, most)
+}
+
+// runInt8 computes a convolution; one of the results is nil.
+func runInt8(t *testing.T, c Conv, x []uint8, w []int8, l *Quant, res []uint8, act isa.Act) ([]uint8, []float32) {
+	t.Helper()
+	p, a := quantPlan(t, c, w, l)
+	a.Act = act
+	copy(bytesOf(a.X, len(x)), x)
+	if res != nil {
+		var to []uint8
+		to, a.Residual = bytesInFloats(len(res))
+		copy(to, res)
+	}
+	runSteps(p, a, scratchOf(p))
+	if l.Real {
+		return nil, a.Y
+	}
+	return bytesOf(a.Y, c.YLen()), nil
 }
 
 func BenchmarkInt8Conv(b *testing.B) {
@@ -283,22 +344,14 @@ func BenchmarkInt8Conv(b *testing.B) {
 			c := Conv{N: s.batch, H: s.hw, W: s.hw, C: s.c, K: s.k, R: s.r, S: s.r, StrideH: s.stride, StrideW: s.stride, DilH: 1, DilW: 1, Groups: 1}
 			c.PadTop = s.r / 2
 			c.PadLeft, c.PadBottom, c.PadRight = c.PadTop, c.PadTop, c.PadTop
-			q, err := PlanInt8Conv(c)
-			if err != nil {
-				b.Fatal(err)
-			}
-			e := Int8Epilogue{Act: isa.ActReLU, Out: make([]uint8, c.YLen()), OutQuant: vec.Quant{Scale: 1, Zero: 0}}
-			e.SetChannels(q, make([]int32, c.K), make([]float32, c.K))
-			x, w, scratch, copied := make([]uint8, c.XLen()), make([]int8, q.PackedLen()), make([]uint8, q.ScratchBytes()), make([]uint8, q.CopyLen())
+			p, a := quantPlan(b, c, nil, &Quant{
+				X: vec.Quant{Scale: 1}, Y: vec.Quant{Scale: 1},
+				WScale: make([]float32, c.K), WSum: make([]int32, c.K), Bias: make([]int32, c.K),
+			})
+			a.Act = isa.ActReLU
+			scratch := scratchOf(p)
 			for b.Loop() {
-				in := x
-				for task := range q.CopyTasks() {
-					q.Copy(task, copied, x, 0)
-					in = copied
-				}
-				for task := range q.Tasks() {
-					q.Run(task, Int8Args{X: in, W: w, Scratch: scratch}, &e)
-				}
+				runSteps(p, a, scratch)
 			}
 			b.ReportMetric(float64(c.FLOPs())*float64(b.N)/b.Elapsed().Seconds()/1e9, "GOP/s")
 		})
@@ -323,34 +376,32 @@ func TestInt8PackedWeights(t *testing.T) {
 		{C: 6, K: 36, R: 2, S: 3, StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 2},
 		{C: 5, K: 17, R: 3, S: 2, StrideH: 1, StrideW: 1, DilH: 1, DilW: 2, Groups: 1},
 	} {
-		var first []int8
-		var hwio []int8
+		var first, hwio []float32
 		for _, size := range []int{7, 30} {
 			c.N, c.H, c.W = 1, size, size
-			q, err := PlanInt8Conv(c)
-			if err != nil {
-				t.Fatal(err)
+			packing := newInt8(c).packing()
+			packed := func(w Weights) []float32 {
+				dst := make([]float32, packing.Len)
+				for task := range packing.Tasks {
+					packing.Pack(task, dst, w)
+				}
+				return dst
 			}
 			if first == nil {
-				hwio = make([]int8, c.WLen())
+				hwio = make([]float32, c.WLen())
 				for i := range hwio {
-					hwio[i] = int8(r.IntN(256) - 128)
+					hwio[i] = float32(r.IntN(256) - 128)
 				}
-				first = make([]int8, q.PackedLen())
-				q.Pack(first, hwio)
+				first = packed(Weights{Data: hwio})
 			}
-			oihw, want := make([]int8, c.WLen()), make([]int32, c.K)
+			oihw := make([]float32, c.WLen())
 			taps, in := c.R*c.S, c.C/c.Groups
 			for i, v := range hwio { // [tap][channel][K]
 				k, channel, tap := i%c.K, i/c.K%in, i/c.K/in
 				oihw[(k*in+channel)*taps+tap] = v
-				want[k] += int32(v)
 			}
-			got := make([]int8, q.PackedLen())
-			if sums := q.PackOIHW(got, oihw); !slices.Equal(sums, want) {
-				t.Errorf("%+v: sums %d, want %d", c, sums, want)
-			}
-			if !slices.Equal(got, first) {
+			got := packed(Weights{Data: oihw, Order: OIHW})
+			if !bytes.Equal(bytesOf(got, 4*len(got)), bytesOf(first, 4*len(first))) {
 				t.Errorf("%+v: packed weights differ from those of images of 7 pixels", c)
 			}
 		}

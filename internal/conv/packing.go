@@ -17,10 +17,11 @@ const (
 
 // Weights are the weights of a convolution before they are packed.
 type Weights struct {
-	Data  []float32
+	Data  []float32 // of a [QuantForward], integers in -128..127
 	Order Order
 	// Scale multiplies each filter of weights in the order OIHW, in float64 and
-	// rounded once; nil is 1. A folded batch norm has one.
+	// rounded once; nil is 1. A folded batch norm has one, quantized weights have
+	// none.
 	Scale []float64
 }
 

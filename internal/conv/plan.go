@@ -30,6 +30,8 @@ type Step struct {
 
 // Args are the arrays of a plan. Which of them a step uses, its Reads and Writes
 // name; the others are ignored. None may overlap another, but for Residual and Y.
+// Of a [QuantForward], X, Packed, Residual, Inputs and Y hold bytes, four to a
+// float, and there is no Bias.
 type Args struct {
 	X        []float32 // input; for an input gradient, the output's gradient
 	DY       []float32 // weight gradient: the output's gradient

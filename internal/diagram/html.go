@@ -53,6 +53,15 @@ func (d *Diagram) HTML(w io.Writer) error {
 		}
 	} else {
 		fmt.Fprintf(&b, `<div class="in">%s</div>`, standalone(block(d.root.items)))
+		for _, it := range d.root.items {
+			if !it.backbone() {
+				continue
+			}
+			fmt.Fprintf(&b, "<h2>%s</h2>\n", escape(it.path))
+			for _, c := range it.items {
+				d.fold(&b, c)
+			}
+		}
 	}
 	fmt.Fprintf(&b, "<script>%s</script></body></html>\n", script)
 	_, err := io.WriteString(w, b.String())

@@ -116,10 +116,16 @@ func stage(it *item) *figure {
 }
 
 // draw lays the parts of the network under one another. A network that is no
-// chain of parts is drawn as one block.
+// chain of parts is drawn as one block, and its backbone under it.
 func draw(root *item) *figure {
 	if !root.chain() {
-		return block(root.items)
+		f := block(root.items)
+		for _, it := range root.items {
+			if it.backbone() {
+				f.below(it.path, draw(it))
+			}
+		}
+		return f
 	}
 	var parts []*figure
 	for _, r := range runs(root.items) {
@@ -151,6 +157,14 @@ func draw(root *item) *figure {
 		out.h += p.h
 	}
 	return out
+}
+
+// below adds a figure under f, with a title.
+func (f *figure) below(title string, g *figure) {
+	y := f.h + frameGap
+	fmt.Fprintf(&f.body, `<text class="head" x="4" y="%.1f">%s</text><g transform="translate(0 %.1f)">%s</g>`+"\n",
+		y+16, escape(title), y+titleH+6, g.body.String())
+	f.w, f.h = max(f.w, g.w, width(title)*1.1+8), y+titleH+6+g.h
 }
 
 func (d *Diagram) totals() string {

@@ -19,17 +19,39 @@ func (t *table) optimisers() {
 			})
 		}
 		for _, decay := range []float32{0, 0.05} {
-			t.add(fmt.Sprintf("adamw/%v_%g", s, decay), func(b *builder) {
+			for name, o := range map[string]graph.Op{
+				"adamw": graph.AdamW{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: decay},
+				"adam":  graph.Adam{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: decay},
+				"lamb":  graph.LAMB{Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, WeightDecay: decay},
+			} {
+				t.add(fmt.Sprintf("%s/%v_%g", name, s, decay), func(b *builder) {
+					b.steps(3)
+					p, m, v, grad := b.variable("p", 1, 0, s...), b.zeros("m", s...), b.zeros("v", s...), b.in("grad", s...)
+					step := b.zeros("t")
+					next := b.op(graph.Affine{Scale: 1, Shift: 1}, step)
+					out := b.g.Must(o, p, grad, m, v, b.feed("lr", b.random(0, 0.01)), next)
+					b.assign(step, next)
+					b.assign(p, out[0])
+					b.assign(m, out[1])
+					b.assign(v, out[2])
+				})
+			}
+		}
+		t.add(fmt.Sprintf("lamb/%v_zero", s), func(b *builder) { // ‖p‖ is 0 in the first step
+			p, m, v, grad := b.zeros("p", s...), b.zeros("m", s...), b.zeros("v", s...), b.in("grad", s...)
+			out := b.g.Must(graph.LAMB{Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, WeightDecay: 0.1}, p, grad, m, v, b.feed("lr", b.random(0, 0.01)), b.g.Scalar(1))
+			for i, x := range []*graph.Value{p, m, v} {
+				b.assign(x, out[i])
+			}
+		})
+		for _, o := range []graph.RMSprop{{Alpha: 0.99, Eps: 1e-8}, {Alpha: 0.9, Eps: 1e-3, Momentum: 0.9, WeightDecay: 0.01}} {
+			t.add(fmt.Sprintf("rmsprop/%v_%v", s, o), func(b *builder) {
 				b.steps(3)
-				p, m, v, grad := b.variable("p", 1, 0, s...), b.zeros("m", s...), b.zeros("v", s...), b.in("grad", s...)
-				step := b.zeros("t")
-				next := b.op(graph.Affine{Scale: 1, Shift: 1}, step)
-				o := graph.AdamW{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: decay}
-				out := b.g.Must(o, p, grad, m, v, b.feed("lr", b.random(0, 0.01)), next)
-				b.assign(step, next)
-				b.assign(p, out[0])
-				b.assign(m, out[1])
-				b.assign(v, out[2])
+				p, v, m, grad := b.variable("p", 1, 0, s...), b.zeros("v", s...), b.zeros("b", s...), b.in("grad", s...)
+				out := b.g.Must(o, p, grad, v, m, b.feed("lr", b.random(0, 0.01)))
+				for i, x := range []*graph.Value{p, v, m} {
+					b.assign(x, out[i])
+				}
 			})
 		}
 		for _, zero := range []bool{false, true} {

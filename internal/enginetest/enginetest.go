@@ -52,20 +52,25 @@ func Compare(t *testing.T, compile Compile) {
 	}
 }
 
-// CompareRandom compares n random graphs of the seed; see [RandomCase]. Graphs
-// with infinite or undefined values are left out: there the order of sums
-// matters, and whether a padded zero is multiplied or skipped. What the reference
-// refuses, such as a label out of range, the engine only must survive; it need
+// CompareRandom compares n random graphs of the seed, made by [RandomCase], and as many
+// by [RandomMoves]. Graphs with infinite or undefined values are left out: there the
+// order of sums matters, and whether a padded zero is multiplied or skipped. What the
+// reference refuses, such as a label out of range, the engine only must survive; it need
 // not compute what no output needs.
 func CompareRandom(t *testing.T, compile Compile, seed uint64, n int) {
+	compareRandom(t, compile, seed, n, func(bytes []byte) Case { return RandomCase(bytes, 20) })
+	compareRandom(t, compile, seed, n, func(bytes []byte) Case { return RandomMoves(bytes, 12) })
+}
+
+func compareRandom(t *testing.T, compile Compile, seed uint64, n int, random func(bytes []byte) Case) {
 	rng := philox.New(seed, 0)
-	bytes := make([]byte, 2048)
+	bytes := make([]byte, 8192)
 	compared := 0
 	for i := range n {
 		for j := range bytes {
 			bytes[j] = byte(rng.Uint32())
 		}
-		c := RandomCase(bytes, 20)
+		c := random(bytes)
 		want, err := ref.Run(c.Graph, c.Vars, c.Inputs)
 		if err != nil {
 			if m, err := compile(c.Graph, clone(c.Vars)); err == nil {
@@ -78,7 +83,7 @@ func CompareRandom(t *testing.T, compile Compile, seed uint64, n int) {
 		}
 		compared++
 		for _, err := range c.Check(compile) {
-			t.Errorf("random graph %d of seed %d: %v", i, seed, err)
+			t.Errorf("random graph %q %d of seed %d: %v", c.Name, i, seed, err)
 		}
 	}
 	if compared < n/2 {

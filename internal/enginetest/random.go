@@ -89,7 +89,7 @@ func (e Extents) Op(c *Choices) graph.Op {
 	roi := func() graph.RoIAlign {
 		return graph.RoIAlign{OH: n(), OW: n(), Scale: e.float(c), SamplingRatio: small(3), Aligned: c.yes()}
 	}
-	switch c.Below(50) {
+	switch c.Below(58) {
 	case 0, 1:
 		return conv()
 	case 2:
@@ -167,9 +167,39 @@ func (e Extents) Op(c *Choices) graph.Op {
 	case 42:
 		return graph.Dropout{P: e.float(c), Key: uint32(c.Below(256)), PerSample: c.yes()}
 	case 43:
-		return []graph.Op{graph.SGD{Momentum: e.float(c)}, graph.AdamW{Beta1: 0.9, Beta2: 0.99}, graph.LARS{Momentum: e.float(c), Trust: 0.1}}[c.Below(3)]
+		return []graph.Op{graph.SGD{Momentum: e.float(c)}, graph.AdamW{Beta1: 0.9, Beta2: 0.99}, graph.LARS{Momentum: e.float(c), Trust: 0.1},
+			graph.Adam{Beta1: 0.9, Beta2: 0.99, WeightDecay: e.float(c)}, graph.LAMB{Beta1: 0.9, Beta2: 0.99, Eps: 1e-6, WeightDecay: e.float(c)},
+			graph.RMSprop{Alpha: 0.9, Eps: 1e-6, Momentum: e.float(c)}}[c.Below(6)]
 	}
-	switch c.Below(6) {
+	focal := func() graph.SigmoidFocal { return graph.SigmoidFocal{Alpha: e.float(c), Gamma: e.float(c)} }
+	axis := func() int { return small(6) }
+	switch c.Below(19) {
+	case 18:
+		return graph.ToInt{}
+	case 9:
+		return graph.Compare{Fn: graph.CompareFn(c.Below(7))}
+	case 10:
+		return graph.Where{}
+	case 11:
+		return graph.ToFloat{}
+	case 12:
+		return graph.Gather{Axis: axis()}
+	case 13:
+		return graph.GatherGrad{Axis: axis(), X: e.Shape(c, 1+c.Below(4))}
+	case 14:
+		return graph.GatherElements{Axis: axis()}
+	case 15:
+		return graph.GatherElementsGrad{Axis: axis(), X: e.Shape(c, 1+c.Below(4))}
+	case 16:
+		return graph.TopK{K: n(), Axis: axis(), Smallest: c.yes()}
+	case 17:
+		return graph.ArgMax{Axis: axis(), Keep: c.yes()}
+	case 6:
+		return focal()
+	case 7:
+		return graph.SigmoidFocalGrad{Of: focal()}
+	case 8:
+		return graph.OneHot{Classes: n()}
 	case 4:
 		return graph.GroupNorm{Groups: n(), Eps: e.float(c)}
 	case 5:
@@ -200,6 +230,13 @@ func RandomCase(bytes []byte, n int) Case {
 			x.Float32s()[j] = float32(c.Below(256))/128 - 1
 		}
 		inputs = append(inputs, b.feed(fmt.Sprint("in", i), x))
+	}
+	for i, rank := range []int{1, 1 + c.Below(4)} {
+		x := tensor.NewInt64(Tame.Shape(c, rank)...)
+		for j := range x.Int64s() {
+			x.Int64s()[j] = int64(c.Below(3))
+		}
+		values = append(values, b.feed(fmt.Sprint("index", i), x))
 	}
 	values = append(append(values, inputs...), b.rngInput(int64(c.Below(256)), int64(c.Below(256))))
 	for range n {
@@ -238,7 +275,7 @@ func RandomCase(bytes []byte, n int) Case {
 	}
 	last := values[len(values)-1]
 	for _, v := range values {
-		if v.DType == tensor.Float32 && (v == last || c.Below(8) == 1) {
+		if v == last || c.Below(8) == 1 {
 			b.out(v.String(), v)
 		}
 	}

@@ -15,6 +15,7 @@ type Attrs struct {
 	TransB                                       bool `json:"trans_b"`
 	Approximate                                  string
 	Momentum, Eps, Min, Max, Value, Decay        float32
+	Alpha, Gamma, Beta, Smooth                   float32
 	Beta1, Beta2, Trust                          float32
 	NegativeSlope                                float32 `json:"negative_slope"`
 	LabelSmoothing                               float32 `json:"label_smoothing"`
@@ -23,6 +24,10 @@ type Attrs struct {
 	Scale                                        float32
 	ScaleHW                                      [2]float64 `json:"scale_hw"`
 	SamplingRatio                                int        `json:"sampling_ratio"`
+	K                                            int
+	OutputPadding                                []int `json:"output_padding"`
+	Compare                                      graph.CompareFn
+	Smallest                                     bool
 	Aligned                                      bool
 }
 
@@ -93,6 +98,26 @@ func (a Attrs) Apply(g *graph.Graph, op string, in []*graph.Value) []*graph.Valu
 		return g.Must(graph.Reduce{Fn: graph.Mean, Axes: []int{2, 3}, Keep: true}, in...)
 	case "upsample_nearest", "upsample_bilinear":
 		return g.Must(graph.Resize{OH: a.Size[0], OW: a.Size[1], Bilinear: op == "upsample_bilinear", ScaleH: a.ScaleHW[0], ScaleW: a.ScaleHW[1]}, in...)
+	case "gather":
+		return g.Must(graph.Gather{Axis: a.Axis}, in...)
+	case "gather_elements":
+		return g.Must(graph.GatherElements{Axis: a.Axis}, in...)
+	case "topk":
+		return g.Must(graph.TopK{K: a.K, Axis: a.Axis, Smallest: a.Smallest}, in...)
+	case "argmax":
+		return g.Must(graph.ArgMax{Axis: a.Axis, Keep: a.Keepdims}, in...)
+	case "where": // of a comparison of the first two
+		return g.Must(graph.Where{}, g.Must1(graph.Compare{Fn: a.Compare}, in[0], in[1]), in[2], in[3])
+	case "prelu":
+		return []*graph.Value{graph.PReLU(g, in[0], in[1])}
+	case "conv_transpose2d":
+		var bias *graph.Value
+		if len(in) == 3 {
+			bias = in[2]
+		}
+		return []*graph.Value{graph.ConvTranspose2d{StrideH: a.Stride[0], StrideW: a.Stride[1], PadH: a.Padding[0], PadW: a.Padding[1],
+			OutputPadH: a.OutputPadding[0], OutputPadW: a.OutputPadding[1], DilationH: a.Dilation[0], DilationW: a.Dilation[1],
+			Groups: a.Groups}.Apply(g, in[0], in[1], bias)}
 	case "roi_align":
 		return g.Must(graph.RoIAlign{OH: a.Size[0], OW: a.Size[1], Scale: a.Scale, SamplingRatio: a.SamplingRatio, Aligned: a.Aligned}, in...)
 	case "leaky_relu":
@@ -118,6 +143,16 @@ func (a Attrs) Apply(g *graph.Graph, op string, in []*graph.Value) []*graph.Valu
 		return a.alongLast(g, f, in[0])
 	case "cross_entropy", "cross_entropy_soft":
 		return g.Must(graph.CrossEntropy{LabelSmoothing: a.LabelSmoothing}, in...)
+	case "focal":
+		return g.Must(graph.SigmoidFocal{Alpha: a.Alpha, Gamma: a.Gamma}, in...)
+	case "l1_loss", "smooth_l1_loss":
+		return []*graph.Value{graph.SmoothL1Loss(g, in[0], in[1], in[2], a.Beta)}
+	case "giou_loss":
+		return []*graph.Value{graph.GIoULoss(g, in[0], in[1], in[2], a.Eps)}
+	case "bce_loss":
+		return []*graph.Value{graph.BCELoss(g, in[0], in[1], in[2])}
+	case "dice_loss":
+		return []*graph.Value{graph.DiceLoss(g, in[0], in[1], a.Smooth)}
 	case "bce_with_logits":
 		return g.Must(graph.BCEWithLogits{}, in...)
 	case "concat":
@@ -166,7 +201,9 @@ func (a Attrs) alongLast(g *graph.Graph, f graph.Op, x *graph.Value) []*graph.Va
 // Optimize builds the three steps of an optimizer's golden and returns the
 // parameter after each; nil for another operation.
 func (a Attrs) Optimize(g *graph.Graph, op string, in []*graph.Value) []*graph.Value {
-	if op != "sgd" && op != "adamw" && op != "lars" && op != "ema" {
+	switch op {
+	case "sgd", "adam", "adamw", "lamb", "lars", "rmsprop", "ema":
+	default:
 		return nil
 	}
 	p := in[0]
@@ -183,6 +220,17 @@ func (a Attrs) Optimize(g *graph.Graph, op string, in []*graph.Value) []*graph.V
 			o := g.Must(graph.AdamW{Beta1: a.Beta1, Beta2: a.Beta2, Eps: a.Eps, WeightDecay: a.WeightDecay},
 				p, grad, m, v, lr, g.Scalar(float32(i+1)))
 			p, m, v = o[0], o[1], o[2]
+		case "adam":
+			o := g.Must(graph.Adam{Beta1: a.Beta1, Beta2: a.Beta2, Eps: a.Eps, WeightDecay: a.WeightDecay},
+				p, grad, m, v, lr, g.Scalar(float32(i+1)))
+			p, m, v = o[0], o[1], o[2]
+		case "lamb":
+			o := g.Must(graph.LAMB{Beta1: a.Beta1, Beta2: a.Beta2, Eps: a.Eps, WeightDecay: a.WeightDecay},
+				p, grad, m, v, lr, g.Scalar(float32(i+1)))
+			p, m, v = o[0], o[1], o[2]
+		case "rmsprop":
+			o := g.Must(graph.RMSprop{Alpha: a.Decay, Eps: a.Eps, Momentum: a.Momentum, WeightDecay: a.WeightDecay}, p, grad, v, m, lr)
+			p, v, m = o[0], o[1], o[2]
 		case "lars":
 			o := g.Must(graph.LARS{Momentum: a.Momentum, WeightDecay: a.WeightDecay, Trust: a.Trust, Eps: a.Eps}, p, grad, v, lr)
 			p, v = o[0], o[1]

@@ -10,6 +10,9 @@ type reader struct {
 	// beginning of what comes next, or zero.
 	acc uint64
 	n   uint
+	// starved is set when a marker came before the end of what should be decoded:
+	// zeros are read instead.
+	starved bool
 }
 
 // take returns the next n bytes, which are not entropy-coded.
@@ -23,25 +26,27 @@ func (r *reader) take(n int) ([]byte, error) {
 	return b, nil
 }
 
-func (r *reader) byte() (uint8, error) {
-	b, err := r.take(1)
-	if err != nil {
-		return 0, err
-	}
-	return b[0], nil
-}
-
-// align returns unread whole bytes to the input and drops the bits of a byte that
-// was read in part.
-func (r *reader) align() {
-	for ; r.n >= 8; r.n -= 8 {
-		r.pos--
-		if r.data[r.pos] == 0 && r.pos > 0 && r.data[r.pos-1] == 0xff { // an escaped 0xff
-			r.pos--
+// marker returns the next marker. As libjpeg, it skips what comes before it.
+func (r *reader) marker() (uint8, error) {
+	for ; r.pos < len(r.data); r.pos++ {
+		if r.data[r.pos] != 0xff {
+			continue
+		}
+		for r.pos < len(r.data) && r.data[r.pos] == 0xff { // fill bytes, section B.1.1.2
+			r.pos++
+		}
+		if r.pos < len(r.data) && r.data[r.pos] != 0 { // else an escaped 0xff
+			r.pos++
+			return r.data[r.pos-1], nil
 		}
 	}
-	r.acc, r.n = 0, 0
+	r.pos = len(r.data)
+	return 0, errEnd
 }
+
+// drop forgets the bits of an entropy-coded segment that were not used. What was
+// read ahead is of the same segment, so that no marker is lost with it.
+func (r *reader) drop() { r.acc, r.n = 0, 0 }
 
 // fill makes n at least 57, unless a marker or the end of the data comes first.
 func (r *reader) fill() {
@@ -56,26 +61,55 @@ func (r *reader) fill() {
 			return
 		}
 	}
-	for r.n <= 56 && r.pos < len(r.data) {
-		c := r.data[r.pos]
-		if c == 0xff {
-			if r.pos+1 >= len(r.data) || r.data[r.pos+1] != 0 {
-				return
-			}
-			r.pos++
+	for r.n <= 56 {
+		c, ok := r.codedByte()
+		if !ok {
+			return
 		}
-		r.pos++
 		r.acc |= uint64(c) << (56 - r.n)
 		r.n += 8
 	}
 }
 
-// short is the error where bits are missing.
-func (r *reader) short() error {
-	if r.pos+1 >= len(r.data) {
-		return FormatError("short Huffman data")
+// codedByte returns the next byte of an entropy-coded segment, or false before a
+// marker or the end of the data.
+func (r *reader) codedByte() (uint8, bool) {
+	if r.pos >= len(r.data) {
+		return 0, false
 	}
-	return FormatError("missing 0xff00 sequence")
+	c := r.data[r.pos]
+	if c == 0xff {
+		next := r.pos + 1
+		for next < len(r.data) && r.data[next] == 0xff { // fill bytes
+			next++
+		}
+		if next >= len(r.data) || r.data[next] != 0 {
+			return 0, false
+		}
+		r.pos = next // the zero that escapes 0xff
+	}
+	r.pos++
+	return c, true
+}
+
+// atEnd reports whether no marker follows where [reader.codedByte] has no more.
+func (r *reader) atEnd() bool {
+	for _, c := range r.data[r.pos:] {
+		if c != 0xff {
+			return false
+		}
+	}
+	return true
+}
+
+// short makes up for missing bits: before a marker they are zeros, as in libjpeg.
+func (r *reader) short() error {
+	if r.atEnd() {
+		return errEnd
+	}
+	// Below the n bits that there are, acc is zero.
+	r.starved, r.n = true, 57
+	return nil
 }
 
 // need makes sure that there are n bits, up to 32.

@@ -42,15 +42,12 @@ func (d *Decoder) huffmanTables(b []byte) error {
 		if class > maxTc {
 			return FormatError("bad Tc value")
 		}
-		if th > maxTh || d.frame.baseline && th > 1 {
+		if th > maxTh {
 			return FormatError("bad Th value")
 		}
 		n := 0
 		for _, k := range b[1:17] {
 			n += int(k)
-		}
-		if n == 0 {
-			return FormatError("Huffman table has zero length")
 		}
 		if n > maxValues {
 			return FormatError("Huffman table has excessive length")
@@ -139,7 +136,9 @@ func (r *reader) symbol(h *huffman) (uint8, error) {
 	}
 	for i := range maxCodeLength {
 		if uint(i) >= r.n {
-			return 0, r.short()
+			if err := r.short(); err != nil {
+				return 0, err
+			}
 		}
 		if code := int32(r.acc >> (63 - i)); code <= h.maxCodes[i] {
 			r.acc <<= i + 1
@@ -147,5 +146,7 @@ func (r *reader) symbol(h *huffman) (uint8, error) {
 			return h.value(i, code), nil
 		}
 	}
-	return 0, FormatError("bad Huffman code")
+	// No such code: libjpeg has then read 17 bits, warns and takes it for zero.
+	_, err := r.get(maxCodeLength + 1)
+	return 0, err
 }

@@ -8,11 +8,16 @@ type block [blockSize]int32
 const blockSize = 64
 
 // store transforms a block and stores its pixels. Only rows whose bit in rows is
-// set may have coefficients other than zero.
+// set may have coefficients other than zero; wideRow is set too if one but the
+// first is out of range.
 func (c *component) store(b *block, rows uint, bx, by int) {
 	dst := c.pix[c.side*(by*c.stride+bx):]
 	switch c.side {
 	case 8:
+		if rows&wideRow != 0 || outOfRange(b[0]) {
+			idct8Wide(b, rows, dst, c.stride)
+			return
+		}
 		idct8(b, rows, dst, c.stride)
 	case 4:
 		idct4(b, dst, c.stride)

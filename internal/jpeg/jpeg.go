@@ -4,8 +4,13 @@
 // skips most of the inverse transform (like libjpeg's scale_denom and Pillow's
 // Image.draft).
 //
-// It reads sequential and progressive files of 8 bits with Huffman coding in
-// gray, YCbCr, RGB, CMYK and YCbCrK, as image/jpeg does.
+// It reads what libjpeg-turbo reads of 8 bits: sequential and progressive files
+// with Huffman or arithmetic coding, and lossless files with Huffman coding, in
+// gray, YCbCr, RGB, CMYK and YCbCrK, with all sampling factors that are whole
+// multiples. Damage is treated as libjpeg treats it: where the data of a scan make
+// no sense, or a marker comes too early, the decoder goes on at the next restart
+// marker, and what is missing is gray. A file that ends before its data do is an
+// error; one that lacks only its last marker is not.
 //
 // The reading of markers, scans and the 8x8 inverse transform are derived from
 // image/jpeg, Copyright 2009 The Go Authors, under the license in LICENSE here.
@@ -14,6 +19,7 @@
 package jpeg
 
 import (
+	"fmt"
 	"image"
 	"io"
 )
@@ -28,7 +34,8 @@ type UnsupportedError string
 
 func (e UnsupportedError) Error() string { return "unsupported JPEG feature: " + string(e) }
 
-const errSubsampling = UnsupportedError("luma/chroma subsampling ratio")
+// errEnd is the error for a file that ends too early.
+var errEnd = fmt.Errorf("the JPEG file is cut off: %w", io.ErrUnexpectedEOF)
 
 // component is one plane (T.81, section B.2.2).
 type component struct {
@@ -40,7 +47,13 @@ type component struct {
 	stride int
 	pix    []uint8
 	coeffs []block // of a progressive file, between scans
-	seen   bool    // a progressive scan had it
+	seen   bool    // a scan had it
+	quant  block   // the quantization table, in zig-zag order, as it was at the first scan
+	// lowest is, in a progressive file, the lowest bit that is known of each
+	// coefficient in zig-zag order, or -1.
+	lowest [blockSize]int8
+	// Blocks in a row and in a column, without those that only fill up units.
+	bw, bh int
 	// The blocks that are wanted: columns bx0 to below bx1, rows by0 to below by1.
 	bx0, bx1, by0, by1 int
 }
@@ -57,16 +70,23 @@ const (
 
 // The markers (T.81, table B.1).
 const (
+	temMarker   = 0x01
 	sof0Marker  = 0xc0 // baseline sequential
 	sof1Marker  = 0xc1 // extended sequential
 	sof2Marker  = 0xc2 // progressive
+	sof3Marker  = 0xc3 // lossless
 	dhtMarker   = 0xc4
+	sof9Marker  = 0xc9 // extended sequential, arithmetic coding
+	sof10Marker = 0xca // progressive, arithmetic coding
+	dacMarker   = 0xcc
+	sof15Marker = 0xcf
 	rst0Marker  = 0xd0
 	rst7Marker  = 0xd7
 	soiMarker   = 0xd8
 	eoiMarker   = 0xd9
 	sosMarker   = 0xda
 	dqtMarker   = 0xdb
+	dnlMarker   = 0xdc
 	driMarker   = 0xdd
 	comMarker   = 0xfe
 	app0Marker  = 0xe0
@@ -84,36 +104,42 @@ type Decoder struct {
 	comp   [maxComponents]component
 	huff   [maxTc + 1][maxTh + 1]huffman
 	quant  [maxTq + 1]block // in zig-zag order
+	tables [maxTq + 1]bool  // quant is defined
 	eobRun uint16           // section G.1.2.2
+	arith  arithmetic
 
-	gray image.Gray
-	ycc  image.YCbCr
+	picture Picture
+	planes  [maxComponents]Plane
 }
 
 // frame is what is known of the file so far.
 type frame struct {
 	width, height int
 	nComp         int
+	hMax, vMax    int // the largest sampling factors
 	ri            int // restart interval
-	baseline      bool
 	progressive   bool
+	arithmetic    bool
+	lossless      bool
 	jfif          bool
 	adobe         bool // there is an Adobe marker, which sets transform
 	transform     uint8
 	planes        bool // the planes are laid out
-	shift         int  // of Options, or 0 for files that ignore it
+	cut           bool // a scan could not be read to its end
+	scans         int
+	shift         int // of Options, or 0 for files that ignore it
 }
 
 // Options choose what is decoded of a picture. The zero value is all of it.
 type Options struct {
 	// Shift, 0 to 3, gives the picture at 1/2^Shift of its size: ceil(width /
-	// 2^Shift) by ceil(height / 2^Shift) pixels. RGB and CMYK files ignore it, as
-	// the size of the returned picture shows.
+	// 2^Shift) by ceil(height / 2^Shift) pixels. Lossless files ignore it, as
+	// [Picture.Shift] shows.
 	Shift int
 	// Part is the part of the picture, at the scale of Shift, whose pixels are
 	// wanted: the others of the returned picture are undefined. The whole file
 	// is read nevertheless, so that a damaged file is an error for every part.
-	// An empty part stands for the whole. RGB and CMYK files are decoded whole.
+	// An empty part stands for the whole. Lossless files are decoded whole.
 	Part image.Rectangle
 }
 
@@ -128,14 +154,13 @@ func (d *Decoder) Size(data []byte) (width, height int, err error) {
 	return d.frame.width, d.frame.height, nil
 }
 
-// Decode decodes a file to an *image.Gray, *image.YCbCr, *image.RGBA (RGB files)
-// or *image.CMYK. The picture holds until the decoder's next use.
-func (d *Decoder) Decode(data []byte, opt Options) (image.Image, error) {
+// Decode decodes a file. The picture holds until the decoder's next use.
+func (d *Decoder) Decode(data []byte, opt Options) (*Picture, error) {
 	d.opt = opt
 	if err := d.decode(data, false); err != nil {
 		return nil, err
 	}
-	return d.picture()
+	return d.result(), nil
 }
 
 // decode reads a file's segments. With configOnly, it stops when the size and the
@@ -144,67 +169,26 @@ func (d *Decoder) decode(data []byte, configOnly bool) error {
 	d.bits = reader{data: data}
 	d.frame = frame{}
 	d.eobRun = 0
-	d.quant = [maxTq + 1]block{}
+	d.tables = [maxTq + 1]bool{}
 	for c := range d.huff {
 		for h := range d.huff[c] {
 			d.huff[c][h].defined = false
 		}
 	}
-	for i := range d.comp {
-		d.comp[i].seen = false
-	}
-	r := &d.bits
-
-	head, err := r.take(2)
+	d.arith.setDefaults()
+	head, err := d.bits.take(2)
 	if err != nil {
 		return err
 	}
 	if head[0] != 0xff || head[1] != soiMarker {
 		return FormatError("missing SOI marker")
 	}
-	for {
-		head, err := r.take(2)
-		if err != nil {
+	for done := false; !done; {
+		done, err = d.next(configOnly)
+		if err != nil && (configOnly || !d.complete()) { // else what follows the picture does not matter
 			return err
 		}
-		first, marker := head[0], head[1]
-		for first != 0xff { // as libjpeg, skip what does not belong here
-			first = marker
-			if marker, err = r.byte(); err != nil {
-				return err
-			}
-		}
-		if marker == 0 { // so is an escaped 0xff
-			continue
-		}
-		for marker == 0xff { // fill bytes, section B.1.1.2
-			if marker, err = r.byte(); err != nil {
-				return err
-			}
-		}
-		if marker == eoiMarker {
-			break
-		}
-		if rst0Marker <= marker && marker <= rst7Marker { // one too many at the end of a scan
-			continue
-		}
-		length, err := r.take(2)
-		if err != nil {
-			return err
-		}
-		n := int(length[0])<<8 + int(length[1]) - 2
-		if n < 0 {
-			return FormatError("short segment length")
-		}
-		if marker == sosMarker && configOnly {
-			return nil
-		}
-		if err := d.segment(marker, n, configOnly); err != nil {
-			return err
-		}
-		if d.frame.nComp != 0 && marker <= sof2Marker && configOnly && d.frame.jfif {
-			return nil
-		}
+		done = done || err != nil
 	}
 	if configOnly {
 		return nil
@@ -215,7 +199,57 @@ func (d *Decoder) decode(data []byte, configOnly bool) error {
 	if d.frame.progressive {
 		d.reconstruct()
 	}
+	d.blank()
 	return nil
+}
+
+// next reads the next marker with its segment and reports whether the picture is
+// complete or, with configOnly, whether enough is known.
+func (d *Decoder) next(configOnly bool) (done bool, err error) {
+	r, f := &d.bits, &d.frame
+	marker, err := r.marker()
+	if err != nil {
+		return false, err
+	}
+	switch {
+	case marker == eoiMarker:
+		return true, nil
+	case rst0Marker <= marker && marker <= rst7Marker, marker == temMarker: // one too many at the end of a scan
+		return false, nil
+	}
+	length, err := r.take(2)
+	if err != nil {
+		return false, err
+	}
+	n := int(length[0])<<8 + int(length[1]) - 2
+	if n < 0 {
+		return false, FormatError("short segment length")
+	}
+	if marker == sosMarker && configOnly {
+		return true, nil
+	}
+	if err := d.segment(marker, n, configOnly); err != nil {
+		return false, err
+	}
+	return configOnly && f.nComp != 0 && marker <= sof3Marker && f.jfif, nil
+}
+
+// complete reports whether all of the picture was read, so that a file without its
+// last marker, or with garbage instead of it, is known not to be cut off between two
+// scans.
+func (d *Decoder) complete() bool {
+	for i := range d.comp[:d.frame.nComp] {
+		c := &d.comp[i]
+		if !c.seen {
+			return false
+		}
+		for _, low := range c.lowest {
+			if d.frame.progressive && low != 0 {
+				return false
+			}
+		}
+	}
+	return d.frame.planes && !d.frame.cut
 }
 
 // segment reads a marker's segment of n bytes.
@@ -224,58 +258,61 @@ func (d *Decoder) segment(marker uint8, n int, configOnly bool) error {
 	switch marker {
 	case sosMarker: // the data begin after its header
 		return d.scan(n)
-	case dhtMarker, dqtMarker, driMarker:
+	case dhtMarker, dqtMarker, driMarker, dacMarker:
 		if configOnly {
 			_, err := r.take(n)
 			return err
 		}
 	}
 	b, err := r.take(n)
+	if err != nil {
+		return err
+	}
 	switch marker {
-	case sof0Marker, sof1Marker, sof2Marker:
-		if err != nil {
-			return err
-		}
-		d.frame.baseline = marker == sof0Marker
-		d.frame.progressive = marker == sof2Marker
+	case sof0Marker, sof1Marker, sof2Marker, sof3Marker, sof9Marker, sof10Marker:
+		d.frame.progressive = marker == sof2Marker || marker == sof10Marker
+		d.frame.arithmetic = marker == sof9Marker || marker == sof10Marker
+		d.frame.lossless = marker == sof3Marker
 		return d.startOfFrame(b)
 	case dhtMarker:
-		if err != nil {
-			return err
-		}
 		return d.huffmanTables(b)
 	case dqtMarker:
-		if err != nil {
-			return err
-		}
 		return d.quantTables(b)
+	case dacMarker:
+		return d.arith.conditioning(b)
 	case driMarker:
 		if n != 2 {
 			return FormatError("DRI has wrong length")
 		}
-		if err != nil {
-			return err
-		}
 		d.frame.ri = int(b[0])<<8 + int(b[1])
 		return nil
 	case app0Marker:
-		if err == nil && n >= 5 {
-			d.frame.jfif = string(b[:5]) == "JFIF\x00"
+		if n >= 5 && string(b[:5]) == "JFIF\x00" {
+			d.frame.jfif = true
 		}
-		return err
+		return nil
 	case app14Marker:
-		if err == nil && n >= 12 && string(b[:5]) == "Adobe" {
+		if n >= 12 && string(b[:5]) == "Adobe" {
 			d.frame.adobe, d.frame.transform = true, b[11]
 		}
-		return err
+		return nil
 	}
 	switch {
-	case app0Marker <= marker && marker <= app15Marker || marker == comMarker:
-		return err
-	case marker < 0xc0:
-		return FormatError("unknown marker")
+	case app0Marker <= marker && marker <= app15Marker, marker == comMarker, marker == dnlMarker:
+		return nil
+	case marker < sof0Marker:
+		return FormatError(fmt.Sprintf("unknown marker 0x%02x", marker))
+	case marker <= sof15Marker:
+		return UnsupportedError(fmt.Sprintf("coding process SOF%d (%s)", marker-sof0Marker, processes[marker-sof0Marker]))
 	}
-	return UnsupportedError("unknown marker")
+	return UnsupportedError(fmt.Sprintf("marker 0x%02x", marker))
+}
+
+// processes are the coding processes that are not read, by the number of their
+// marker (table B.1).
+var processes = [16]string{
+	5: "hierarchical", 6: "hierarchical", 7: "hierarchical", 8: "reserved", 11: "lossless with arithmetic coding",
+	13: "hierarchical", 14: "hierarchical", 15: "hierarchical",
 }
 
 // startOfFrame reads the frame's header (section B.2.2).
@@ -284,73 +321,56 @@ func (d *Decoder) startOfFrame(b []byte) error {
 	if f.nComp != 0 {
 		return FormatError("multiple SOF markers")
 	}
-	switch len(b) {
-	case 6 + 3*1, 6 + 3*3, 6 + 3*4: // gray; YCbCr or RGB; YCbCrK or CMYK
-	default:
-		return UnsupportedError("number of components")
-	}
 	n := (len(b) - 6) / 3
-	if b[0] != 8 {
-		return UnsupportedError("precision")
+	if len(b) != 6+3*n || n < 1 {
+		return FormatError("SOF has wrong length")
 	}
-	f.nComp = n
-	f.height, f.width = int(b[1])<<8+int(b[2]), int(b[3])<<8+int(b[4])
+	if n > maxComponents {
+		return UnsupportedError(fmt.Sprintf("%d components, at most %d are read", n, maxComponents))
+	}
+	if b[0] != 8 {
+		return UnsupportedError(fmt.Sprintf("samples of %d bits, only 8 bits are read", b[0]))
+	}
 	if int(b[5]) != n {
 		return FormatError("SOF has wrong length")
 	}
+	f.height, f.width = int(b[1])<<8+int(b[2]), int(b[3])<<8+int(b[4])
+	f.hMax, f.vMax = 1, 1
 	for i := range n {
 		c := &d.comp[i]
 		c.id = b[6+3*i]
-		for j := range i {
-			if c.id == d.comp[j].id {
-				return FormatError("repeated component identifier")
-			}
-		}
 		if c.tq = b[8+3*i]; c.tq > maxTq {
 			return FormatError("bad Tq value")
 		}
-		hv := b[7+3*i]
-		c.h, c.v = int(hv>>4), int(hv&0x0f)
+		c.h, c.v = int(b[7+3*i]>>4), int(b[7+3*i]&0x0f)
 		if c.h < 1 || 4 < c.h || c.v < 1 || 4 < c.v {
-			return FormatError("luma/chroma subsampling ratio")
+			return FormatError(fmt.Sprintf("sampling factors %d x %d, must be 1 to 4", c.h, c.v))
 		}
-		if c.h == 3 || c.v == 3 || !d.sampling(i, hv) {
-			return errSubsampling
+		if n == 1 {
+			// One component is not interleaved: its blocks come row by row whatever
+			// the factors (sections A.2 and 4.8.2).
+			c.h, c.v = 1, 1
+		}
+		f.hMax, f.vMax = max(f.hMax, c.h), max(f.vMax, c.v)
+	}
+	for i := range n {
+		c := &d.comp[i]
+		if f.hMax%c.h != 0 || f.vMax%c.v != 0 {
+			return UnsupportedError("sampling factors that are not whole multiples of each other")
+		}
+		side := 8
+		if f.lossless {
+			side = 1
+		}
+		c.bw = (f.width*c.h + side*f.hMax - 1) / (side * f.hMax)
+		c.bh = (f.height*c.v + side*f.vMax - 1) / (side * f.vMax)
+		c.seen = false
+		for k := range c.lowest {
+			c.lowest[k] = -1
 		}
 	}
+	f.nComp = n
 	return nil
-}
-
-// sampling reports whether component i may have its sampling factors.
-func (d *Decoder) sampling(i int, hv uint8) bool {
-	c, first := &d.comp[i], &d.comp[0]
-	switch d.frame.nComp {
-	case 1:
-		// One component is not interleaved: its blocks come row by row whatever
-		// the factors (sections A.2 and 4.8.2).
-		c.h, c.v = 1, 1
-	case 3:
-		// 4:4:4, 4:4:0, 4:2:2, 4:2:0, 4:1:1 and 4:1:0, both chroma planes equal.
-		switch i {
-		case 0:
-			return c.v != 4
-		case 1:
-			return first.h%c.h == 0 && first.v%c.v == 0
-		case 2:
-			return d.comp[1].h == c.h && d.comp[1].v == c.v
-		}
-	case 4:
-		// All planes equal, or the middle two halved in both directions.
-		switch i {
-		case 0:
-			return hv == 0x11 || hv == 0x22
-		case 1, 2:
-			return hv == 0x11
-		case 3:
-			return first.h == c.h && first.v == c.v
-		}
-	}
-	return true
 }
 
 // quantTables reads quantization tables (section B.2.4.1).
@@ -374,9 +394,8 @@ func (d *Decoder) quantTables(b []byte) error {
 				d.quant[tq][i] = int32(b[2*i])<<8 | int32(b[2*i+1])
 			}
 		}
+		d.tables[tq] = true
 		b = b[blockSize<<wide:]
 	}
 	return nil
 }
-
-var errEnd = io.ErrUnexpectedEOF

@@ -9,6 +9,7 @@ import (
 	"image/jpeg"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -41,23 +42,66 @@ func files(t testing.TB) map[string][]byte {
 }
 
 // same compares pictures value by value.
-func same(got, want image.Image) error {
-	if g, w := fmt.Sprintf("%T %v", got, got.Bounds()), fmt.Sprintf("%T %v", want, want.Bounds()); g != w {
+func same(got *Picture, want image.Image) error {
+	g := asImage(got)
+	if g, w := fmt.Sprintf("%T %v", g, g.Bounds()), fmt.Sprintf("%T %v", want, want.Bounds()); g != w {
 		return fmt.Errorf("%s, not %s", g, w)
 	}
-	return samePart(got, want, got.Bounds())
+	return samePart(g, want, g.Bounds())
+}
+
+// asImage returns a picture as image/jpeg does, which repeats chroma.
+func asImage(p *Picture) image.Image {
+	r, y := image.Rect(0, 0, p.Width, p.Height), &p.Planes[0]
+	if p.Model == Gray {
+		return &image.Gray{Pix: y.Pix, Stride: y.Stride, Rect: r}
+	}
+	at := func(c, x, y int) uint8 {
+		p := &p.Planes[c]
+		return p.Pix[y/p.StepY*p.Stride+x/p.StepX]
+	}
+	switch cb, cr := &p.Planes[1], &p.Planes[2]; p.Model {
+	case RGB:
+		out := image.NewRGBA(r)
+		for y := range p.Height {
+			for x := range p.Width {
+				out.SetRGBA(x, y, color.RGBA{at(0, x, y), at(1, x, y), at(2, x, y), 255})
+			}
+		}
+		return out
+	case CMYK, YCCK:
+		out := image.NewCMYK(r)
+		for y := range p.Height {
+			for x := range p.Width {
+				c, m, ye := at(0, x, y), at(1, x, y), at(2, x, y)
+				if p.Model == YCCK {
+					c, m, ye = color.YCbCrToRGB(c, m, ye)
+				} else {
+					c, m, ye = 255-c, 255-m, 255-ye
+				}
+				out.SetCMYK(x, y, color.CMYK{c, m, ye, 255 - at(3, x, y)})
+			}
+		}
+		return out
+	default:
+		ratio := map[[2]int]image.YCbCrSubsampleRatio{
+			{1, 1}: image.YCbCrSubsampleRatio444, {1, 2}: image.YCbCrSubsampleRatio440, {2, 1}: image.YCbCrSubsampleRatio422,
+			{2, 2}: image.YCbCrSubsampleRatio420, {4, 1}: image.YCbCrSubsampleRatio411, {4, 2}: image.YCbCrSubsampleRatio410,
+		}[[2]int{cb.StepX, cb.StepY}]
+		return &image.YCbCr{Y: y.Pix, Cb: cb.Pix, Cr: cr.Pix, YStride: y.Stride, CStride: cb.Stride, SubsampleRatio: ratio, Rect: r}
+	}
 }
 
 // likeStandard decodes data with a decoder and with image/jpeg, which must
-// agree.
+// agree where image/jpeg reads the file.
 func likeStandard(d *Decoder, data []byte) error {
-	want, wantErr := standard(data)
-	got, err := d.Decode(data, Options{})
-	if (err == nil) != (wantErr == nil) {
-		return fmt.Errorf("error %v, of image/jpeg %v", err, wantErr)
-	}
+	want, err := standard(data)
 	if err != nil {
 		return nil
+	}
+	got, err := d.Decode(data, Options{})
+	if err != nil {
+		return fmt.Errorf("error %v, which image/jpeg does not find", err)
 	}
 	return same(got, want)
 }
@@ -85,19 +129,57 @@ func TestEqualsImageJPEG(t *testing.T) {
 		if w != cfg.Width || h != cfg.Height || (err == nil) != (cfgErr == nil) {
 			t.Errorf("%s: size %d x %d, %v; want %d x %d, %v", name, w, h, err, cfg.Width, cfg.Height, cfgErr)
 		}
-		// Cut off anywhere, and with a byte changed anywhere.
-		step := max(1, len(data)/60)
-		for at := 0; at < len(data); at += step {
-			if err := likeStandard(&used, data[:at]); err != nil {
-				t.Errorf("%s cut off after %d bytes: %v", name, at, err)
+	}
+}
+
+// A file that is cut off is an error, except where only the end marker is missing; a
+// changed byte may be one; and neither is ever a panic. A part of a damaged picture
+// is that part of the whole.
+func TestDamage(t *testing.T) {
+	var d, part Decoder
+	for name, data := range files(t) {
+		data = data[:bytes.LastIndex(data, []byte{0xff, eoiMarker})+2]
+		step := max(1, len(data)/12)
+		for at := 0; at < len(data)-2; at += step {
+			if _, err := d.Decode(data[:at], Options{}); err == nil {
+				t.Errorf("%s cut off after %d of %d bytes is no error", name, at, len(data))
 			}
 			damaged := bytes.Clone(data)
 			damaged[at] ^= 1 << (at % 8)
-			if w, h, err := used.Size(damaged); err == nil && w*h > 1<<20 {
+			w, h, err := d.Size(damaged)
+			if err != nil || w*h > 1<<20 || w == 0 || h == 0 {
 				continue
 			}
-			if err := likeStandard(&used, damaged); err != nil {
-				t.Errorf("%s with byte %d changed: %v", name, at, err)
+			whole, err := d.Decode(damaged, Options{})
+			got, partErr := part.Decode(damaged, Options{Part: image.Rect(w/3, h/3, w/3+1, h/3+1)})
+			if (err == nil) != (partErr == nil) {
+				t.Fatalf("%s with byte %d changed: error %v, of a part %v", name, at, err, partErr)
+			}
+			if err == nil {
+				for c := range whole.Planes {
+					g, w := &got.Planes[c], &whole.Planes[c]
+					x, y := whole.Width/3/w.StepX, whole.Height/3/w.StepY
+					if a, b := g.Pix[y*g.Stride+x], w.Pix[y*w.Stride+x]; a != b {
+						t.Errorf("%s with byte %d changed: component %d is %d in a part, %d in the whole", name, at, c, a, b)
+					}
+				}
+			}
+		}
+		if strings.Contains(name, "truncated") {
+			continue // which lacks scans as well
+		}
+		for _, end := range []int{1, 2} {
+			got, err := d.Decode(data[:len(data)-end], Options{})
+			if err != nil {
+				t.Errorf("%s without the last %d bytes: %v", name, end, err)
+				continue
+			}
+			want, err := part.Decode(data, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := same(got, asImage(want)); err != nil {
+				t.Errorf("%s without the last %d bytes: %v", name, end, err)
 			}
 		}
 	}
@@ -168,33 +250,29 @@ func TestPartsEqualTheWhole(t *testing.T) {
 			if err != nil {
 				continue
 			}
-			b := want.Bounds()
+			b := image.Rect(0, 0, want.Width, want.Height)
 			for i := range 12 {
 				x, y := b.Dx()*i/13, b.Dy()*(i*5%12)/13
 				r := image.Rect(x, y, x+1+b.Dx()*i/20, y+1+b.Dy()/(1+i)).Intersect(b)
-				if ycc, ok := part.last(); ok { // what is left of before must not show
-					for _, p := range [][]uint8{ycc.Y, ycc.Cb, ycc.Cr} {
-						for j := range p {
-							p[j] = 99
-						}
+				for c := range part.comp { // what is left of before must not show
+					for j := range part.comp[c].pix {
+						part.comp[c].pix[j] = 99
 					}
 				}
 				got, err := part.Decode(data, Options{Shift: shift, Part: r})
 				if err != nil {
 					t.Fatalf("%s: %v", name, err)
 				}
-				if got.Bounds() != b {
-					t.Fatalf("%s: part of %v, whole of %v", name, got.Bounds(), b)
+				if got.Width != b.Dx() || got.Height != b.Dy() {
+					t.Fatalf("%s: part of %d x %d, whole of %v", name, got.Width, got.Height, b)
 				}
-				if err := samePart(got, want, r); err != nil {
+				if err := samePart(asImage(got), asImage(want), r); err != nil {
 					t.Errorf("%s at 1/%d, part %v: %v", name, 1<<shift, r, err)
 				}
 			}
 		}
 	}
 }
-
-func (d *Decoder) last() (*image.YCbCr, bool) { return &d.ycc, d.ycc.Y != nil }
 
 // A flat picture is as flat at any scale, and a gradient's scaled values are
 // the means of the pixels that they stand for.
@@ -212,10 +290,11 @@ func TestScaled(t *testing.T) {
 	var d Decoder
 	for shift := range 4 {
 		n := 1 << shift
-		got, err := d.Decode(buf.Bytes(), Options{Shift: shift})
+		p, err := d.Decode(buf.Bytes(), Options{Shift: shift})
 		if err != nil {
 			t.Fatal(err)
 		}
+		got := asImage(p)
 		if b := got.Bounds(); b.Dx() != (83+n-1)/n || b.Dy() != (61+n-1)/n {
 			t.Fatalf("1/%d has %v", n, b)
 		}
@@ -254,28 +333,38 @@ func TestNoGarbage(t *testing.T) {
 	}
 }
 
+// Of any bytes, a part is that of the whole, and nothing of the picture before shows.
 func FuzzDecode(f *testing.F) {
 	for _, data := range files(f) {
 		if len(data) < 20000 {
 			f.Add(data, uint8(1), uint16(3), uint16(5))
 		}
 	}
-	var d Decoder
+	var used Decoder
 	f.Fuzz(func(t *testing.T, data []byte, shift uint8, x, y uint16) {
-		w, h, err := d.Size(data)
+		w, h, err := used.Size(data)
 		if err != nil || w*h > 1<<20 || w == 0 || h == 0 {
 			return
 		}
-		if err := likeStandard(&d, data); err != nil {
-			t.Error(err)
+		var fresh Decoder
+		n := int(shift % 4)
+		whole, err := fresh.Decode(data, Options{Shift: n})
+		if err != nil {
+			if _, err := used.Decode(data, Options{Shift: n}); err == nil {
+				t.Fatal("an error the first time only")
+			}
+			return
 		}
-		n := int(shift%3) + 1
-		opt := Options{Shift: n, Part: image.Rect(int(x)%w>>n, int(y)%h>>n, int(x)%w>>n+9, int(y)%h>>n+3)}
-		if m, err := d.Decode(data, opt); err == nil {
-			b := m.Bounds()
-			for y := b.Min.Y; y < b.Max.Y; y++ {
-				m.At(b.Min.X, y)
-				m.At(b.Max.X-1, y)
+		px, py := int(x)%whole.Width, int(y)%whole.Height
+		part, err := used.Decode(data, Options{Shift: n, Part: image.Rect(px, py, px+1, py+1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for c := range whole.Planes {
+			p, q := &whole.Planes[c], &part.Planes[c]
+			at := py/p.StepY*p.Stride + px/p.StepX
+			if p.Pix[at] != q.Pix[at] {
+				t.Errorf("component %d of (%d, %d) is %d in a part, %d in the whole", c, px, py, q.Pix[at], p.Pix[at])
 			}
 		}
 	})

@@ -1,94 +1,86 @@
 package jpeg
 
-import (
-	"image"
-	"image/color"
+// Model is the meaning of a picture's components.
+type Model int
+
+// The color models.
+const (
+	Gray Model = iota
+	Two        // of two components, which only parts of TIFF files have
+	YCbCr
+	RGB
+	CMYK
+	YCCK // YCbCr of the inverse of cyan, magenta and yellow; and black
 )
 
-// ratios are the chroma steps of YCbCr pictures.
-var ratios = map[[2]int]image.YCbCrSubsampleRatio{
-	{1, 1}: image.YCbCrSubsampleRatio444,
-	{1, 2}: image.YCbCrSubsampleRatio440,
-	{2, 1}: image.YCbCrSubsampleRatio422,
-	{2, 2}: image.YCbCrSubsampleRatio420,
-	{4, 1}: image.YCbCrSubsampleRatio411,
-	{4, 2}: image.YCbCrSubsampleRatio410,
+// Picture is a decoded picture.
+type Picture struct {
+	Width, Height int
+	Model         Model
+	Shift         int // that of [Options], or 0 if the file ignores it
+	// Smooth is set if libjpeg interpolates chroma, which it does not for pictures
+	// of an eighth of the size and for lossless ones.
+	Smooth bool
+	Planes []Plane // of the components
 }
 
-// picture returns the decoded planes.
-func (d *Decoder) picture() (image.Image, error) {
-	f, y := &d.frame, &d.comp[0]
-	w, h := (f.width+1<<f.shift-1)>>f.shift, (f.height+1<<f.shift-1)>>f.shift
-	if f.nComp == 1 {
-		d.gray = image.Gray{Pix: y.pix, Stride: y.stride, Rect: image.Rect(0, 0, w, h)}
-		return &d.gray, nil
-	}
-	cb, cr := &d.comp[1], &d.comp[2]
-	ratio, ok := ratios[[2]int{y.h * y.side / (cb.h * cb.side), y.v * y.side / (cb.v * cb.side)}]
-	if !ok {
-		return nil, errSubsampling
-	}
-	d.ycc = image.YCbCr{
-		Y: y.pix, Cb: cb.pix, Cr: cr.pix, YStride: y.stride, CStride: cb.stride,
-		SubsampleRatio: ratio, Rect: image.Rect(0, 0, w, h),
-	}
-	switch {
-	case f.nComp == 4:
-		return d.cmyk()
-	case d.isRGB():
-		return d.rgb(), nil
-	}
-	return &d.ycc, nil
+// Plane is a component of a picture.
+type Plane struct {
+	Pix           []uint8
+	Stride        int
+	Width, Height int // in samples
+	StepX, StepY  int // pixels that a sample is wide and high
 }
 
-// isRGB reports whether the three components are red, green and blue: by
-// Adobe's marker, where 0 stands for that, or by their names.
-func (d *Decoder) isRGB() bool {
+// result returns the decoded planes.
+func (d *Decoder) result() *Picture {
 	f := &d.frame
-	if f.jfif {
-		return false
+	round := 1<<f.shift - 1
+	p := &d.picture
+	*p = Picture{
+		Width: (f.width + round) >> f.shift, Height: (f.height + round) >> f.shift,
+		Model: d.model(), Shift: f.shift, Smooth: f.shift < 3 && !f.lossless,
+		Planes: d.planes[:f.nComp],
 	}
-	if f.adobe && f.transform == 0 {
-		return true
+	full := 8 >> f.shift
+	if f.lossless {
+		full = 1
 	}
-	return d.comp[0].id == 'R' && d.comp[1].id == 'G' && d.comp[2].id == 'B'
-}
-
-func (d *Decoder) rgb() *image.RGBA {
-	m := &d.ycc
-	out := image.NewRGBA(m.Rect)
-	for y := range m.Rect.Dy() {
-		row := out.Pix[y*out.Stride:]
-		for x := range m.Rect.Dx() {
-			at := m.COffset(x, y)
-			p := row[4*x : 4*x+4 : 4*x+4]
-			p[0], p[1], p[2], p[3] = m.Y[y*m.YStride+x], m.Cb[at], m.Cr[at], 255
+	for i := range p.Planes {
+		c := &d.comp[i]
+		x, y := f.hMax*full/(c.h*c.side), f.vMax*full/(c.v*c.side)
+		d.planes[i] = Plane{
+			Pix: c.pix, Stride: c.stride, StepX: x, StepY: y,
+			Width: (p.Width + x - 1) / x, Height: (p.Height + y - 1) / y,
 		}
 	}
-	return out
+	return p
 }
 
-// cmyk puts a file of four components together. Adobe's programs write CMYK
-// inverted; YCbCrK is the inverse of RGB, and the two inversions are none.
-func (d *Decoder) cmyk() (*image.CMYK, error) {
-	if !d.frame.adobe {
-		return nil, UnsupportedError("unknown color model: 4-component JPEG doesn't have Adobe APP14 metadata")
-	}
-	m, black := &d.ycc, &d.comp[3]
-	out := image.NewCMYK(m.Rect)
-	for y := range m.Rect.Dy() {
-		row := out.Pix[y*out.Stride:]
-		for x := range m.Rect.Dx() {
-			at := m.COffset(x, y)
-			p := row[4*x : 4*x+4 : 4*x+4]
-			c0, c1, c2 := m.Y[y*m.YStride+x], m.Cb[at], m.Cr[at]
-			if d.frame.transform != 0 {
-				p[0], p[1], p[2] = color.YCbCrToRGB(c0, c1, c2)
-			} else {
-				p[0], p[1], p[2] = 255-c0, 255-c1, 255-c2
-			}
-			p[3] = 255 - black.pix[y*black.stride+x]
+// model returns the color model by libjpeg's rules: of the markers or, without
+// them, the names of the components.
+func (d *Decoder) model() Model {
+	f := &d.frame
+	switch {
+	case f.nComp == 1:
+		return Gray
+	case f.nComp == 2:
+		return Two
+	case f.nComp == 4 && f.adobe && f.transform != 0:
+		return YCCK
+	case f.nComp == 4:
+		return CMYK
+	case f.jfif:
+		return YCbCr
+	case f.adobe:
+		if f.transform == 0 {
+			return RGB
 		}
+		return YCbCr
 	}
-	return out, nil
+	ids := [3]uint8{d.comp[0].id, d.comp[1].id, d.comp[2].id}
+	if ids == [3]uint8{'R', 'G', 'B'} || f.lossless && ids == [3]uint8{1, 2, 3} {
+		return RGB
+	}
+	return YCbCr
 }

@@ -5,6 +5,7 @@ package limitread
 import (
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 )
@@ -18,6 +19,37 @@ func (e *TooLarge) Error() string {
 		return fmt.Sprintf("the file is larger than the limit of %d MiB", mib)
 	}
 	return fmt.Sprintf("the file is larger than the limit of %d bytes", e.Limit)
+}
+
+// NotRegularError is the error of a path that is not a regular file. Opening
+// such a path, a named pipe for example, may wait for ever.
+type NotRegularError struct {
+	Path string
+	Mode fs.FileMode
+}
+
+// Error names the path and what it is.
+func (e *NotRegularError) Error() string {
+	kind := "special file"
+	switch {
+	case e.Mode.IsDir():
+		kind = "folder"
+	case e.Mode&fs.ModeNamedPipe != 0:
+		kind = "named pipe"
+	case e.Mode&fs.ModeSocket != 0:
+		kind = "socket"
+	case e.Mode&fs.ModeDevice != 0:
+		kind = "device"
+	}
+	return fmt.Sprintf("%s is a %s, not a regular file", e.Path, kind)
+}
+
+// Regular returns a *[NotRegularError] if mode is not that of a regular file.
+func Regular(path string, mode fs.FileMode) error {
+	if mode.IsRegular() {
+		return nil
+	}
+	return &NotRegularError{path, mode}
 }
 
 // All reads to the end of r, into the memory of buf where it suffices. More than
@@ -42,8 +74,15 @@ func All(r io.Reader, buf []byte, limit int64) ([]byte, error) {
 	}
 }
 
-// File reads a file of at most limit bytes. The error names the file.
+// File reads a regular file of at most limit bytes. The error names the file.
 func File(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := Regular(path, info.Mode()); err != nil {
+		return nil, err
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err

@@ -30,7 +30,8 @@ func For(head []byte) string {
 		return "a pointer of Git LFS, not the file that it stands for: fetch that with git lfs pull, or download it from the hub's web page"
 	case begins("version https://hawser.github.com/"):
 		return "an old pointer of Git LFS, not the file that it stands for: fetch that with git lfs pull"
-	case begins("<!doctype html", "<html", "<head", "<body", "<script", "<meta", "<title"):
+	case begins("<!doctype html", "<html", "<head", "<body", "<script", "<meta", "<title", "<!--"),
+		begins("<?xml") && strings.Contains(text, "<html"):
 		return "a web page (HTML), not the file that it was to be: the download gave a page instead, such as one to log in or to confirm; download the file itself"
 	case begins("<?xml") && strings.Contains(text, "<svg"), begins("<svg"):
 		return "a drawing (SVG), which has no pixels: convert it to PNG"

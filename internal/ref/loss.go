@@ -10,7 +10,8 @@ import (
 // -log p[n, c] * t[n, c], divided by total.
 func weightedTargets(o graph.CrossEntropy, in []array) (t array, total float64, err error) {
 	logits, target := in[0], in[1]
-	rows, classes := logits.shape[0], logits.shape[1]
+	classes := logits.shape[1]
+	rows := len(logits.f) / classes
 	weight := func(c int) float64 {
 		if len(in) == 3 {
 			return in[2].f[c]
@@ -42,7 +43,29 @@ func weightedTargets(o graph.CrossEntropy, in []array) (t array, total float64, 
 	return t, total, nil
 }
 
+// classesLast brings the axis of classes to the end: rows of classes for labels of
+// the shape of what is left.
+func classesLast(a array) array {
+	if len(a.shape) == 2 {
+		return a
+	}
+	return permute(graph.Permute{Perm: []int{0, 2, 3, 1}}, a)
+}
+
+// pixelRows is in with logits, and targets that are distributions, as rows of classes.
+func pixelRows(in []array) []array {
+	out := append([]array{}, in...)
+	for i, a := range in[:2] {
+		if a.i == nil {
+			a = classesLast(a)
+			out[i] = array{shape: []int{len(a.f) / in[0].shape[1], in[0].shape[1]}, f: a.f}
+		}
+	}
+	return out
+}
+
 func crossEntropy(o graph.CrossEntropy, in []array) ([]array, error) {
+	in = pixelRows(in)
 	t, total, err := weightedTargets(o, in)
 	if err != nil {
 		return nil, err
@@ -58,6 +81,8 @@ func crossEntropy(o graph.CrossEntropy, in []array) ([]array, error) {
 
 func crossEntropyGrad(o graph.CrossEntropyGrad, in []array) ([]array, error) {
 	dloss, in := in[0].f[0], in[1:]
+	s := in[0].shape
+	in = pixelRows(in)
 	t, total, err := weightedTargets(o.Of, in)
 	if err != nil {
 		return nil, err
@@ -76,6 +101,9 @@ func crossEntropyGrad(o graph.CrossEntropyGrad, in []array) ([]array, error) {
 				dx.f[i] *= dloss / total
 			}
 		}
+	}
+	if len(s) == 4 {
+		dx = permute(graph.Permute{Perm: []int{0, 3, 1, 2}}, array{shape: []int{s[0], s[2], s[3], s[1]}, f: dx.f})
 	}
 	return one(dx)
 }

@@ -44,6 +44,53 @@ func adamW(o graph.AdamW, in []array) []array {
 	return []array{newP, newM, newV}
 }
 
+func adam(o graph.Adam, in []array) []array {
+	decayed := append([]array{}, in...)
+	decayed[1] = zeros(in[1].shape...)
+	for i := range decayed[1].f {
+		decayed[1].f[i] = in[1].f[i] + float64(o.WeightDecay)*in[0].f[i]
+	}
+	return adamW(graph.AdamW{Beta1: o.Beta1, Beta2: o.Beta2, Eps: o.Eps}, decayed)
+}
+
+func lamb(o graph.LAMB, in []array) []array {
+	// From p = 0 at the rate -1, Adam's step is the direction without weight decay.
+	at := append([]array{}, in...)
+	at[0], at[4] = zeros(in[0].shape...), scalar(-1)
+	out := adamW(graph.AdamW{Beta1: o.Beta1, Beta2: o.Beta2, Eps: o.Eps}, at)
+	p, u, lr := in[0], out[0], in[4].f[0]
+	for i := range u.f {
+		u.f[i] += float64(o.WeightDecay) * p.f[i]
+	}
+	r := 1.0
+	if pn, un := norm(p), norm(u); pn != 0 && un != 0 {
+		r = pn / un
+	}
+	out[0] = zeros(p.shape...)
+	for i := range p.f {
+		out[0].f[i] = p.f[i] - lr*r*u.f[i]
+	}
+	return out
+}
+
+func rmsProp(o graph.RMSprop, in []array) []array {
+	p, grad, v, b, lr := in[0], in[1], in[2], in[3], in[4].f[0]
+	alpha, m := float64(o.Alpha), float64(o.Momentum)
+	newP, newV, newB := zeros(p.shape...), zeros(p.shape...), zeros(p.shape...)
+	copy(newB.f, b.f)
+	for i := range p.f {
+		d := grad.f[i] + float64(o.WeightDecay)*p.f[i]
+		newV.f[i] = alpha*v.f[i] + (1-alpha)*d*d
+		u := d / (math.Sqrt(newV.f[i]) + float64(o.Eps))
+		if m != 0 {
+			newB.f[i] = m*b.f[i] + u
+			u = newB.f[i]
+		}
+		newP.f[i] = p.f[i] - lr*u
+	}
+	return []array{newP, newV, newB}
+}
+
 func lars(o graph.LARS, in []array) []array {
 	p, grad, v, lr := in[0], in[1], in[2], in[3].f[0]
 	decay := float64(o.WeightDecay)

@@ -216,6 +216,34 @@ func eval(op graph.Op, in []array) ([]array, error) {
 	case graph.BCEWithLogitsGrad:
 		return one(bceWithLogitsGrad(in))
 
+	case graph.Compare:
+		return one(compare(op, in[0], in[1]))
+	case graph.Where:
+		return one(where(in[0], in[1], in[2]))
+	case graph.ToFloat:
+		return one(toFloat(in[0]))
+	case graph.ToInt:
+		return toInt(in[0])
+	case graph.Gather:
+		return gather(op, in[0], in[1])
+	case graph.GatherGrad:
+		return gatherGrad(op, in[0], in[1])
+	case graph.GatherElements:
+		return gatherElements(op, in[0], in[1])
+	case graph.GatherElementsGrad:
+		return gatherElementsGrad(op, in[0], in[1])
+	case graph.TopK:
+		return topK(op, in[0]), nil
+	case graph.ArgMax:
+		return one(argMax(op, in[0]))
+
+	case graph.SigmoidFocal:
+		return sigmoidFocal(op, in)
+	case graph.SigmoidFocalGrad:
+		return sigmoidFocalGrad(op, in)
+	case graph.OneHot:
+		return oneHot(op, in[0])
+
 	case graph.Dropout:
 		return one(dropout(op, in[0], in[1]))
 
@@ -223,6 +251,12 @@ func eval(op graph.Op, in []array) ([]array, error) {
 		return sgd(op, in), nil
 	case graph.AdamW:
 		return adamW(op, in), nil
+	case graph.Adam:
+		return adam(op, in), nil
+	case graph.LAMB:
+		return lamb(op, in), nil
+	case graph.RMSprop:
+		return rmsProp(op, in), nil
 	case graph.LARS:
 		return lars(op, in), nil
 	case graph.EMA:
@@ -230,7 +264,36 @@ func eval(op graph.Op, in []array) ([]array, error) {
 	case graph.GlobalNorm:
 		return one(globalNorm(in))
 	}
+	if op, ok := op.(graph.HostOp); ok {
+		return host(op, in)
+	}
 	return nil, fmt.Errorf("the interpreter has no operator %s (%T)", op.Name(), op)
+}
+
+// host calls an operator's own Compute.
+func host(op graph.HostOp, in []array) ([]array, error) {
+	types, tensors := make([]graph.Type, len(in)), make([]*tensor.Tensor, len(in))
+	for i, a := range in {
+		types[i], tensors[i] = graph.Type{DType: a.dtype(), Shape: a.shape}, a.tensor()
+	}
+	results, err := op.Infer(types)
+	if err != nil {
+		return nil, err
+	}
+	room := make([]*tensor.Tensor, len(results))
+	for i, t := range results {
+		if room[i] = tensor.New(t.Shape...); t.DType == tensor.Int64 {
+			room[i] = tensor.NewInt64(t.Shape...)
+		}
+	}
+	if err := op.Compute(tensors, room); err != nil {
+		return nil, err
+	}
+	out := make([]array, len(room))
+	for i, t := range room {
+		out[i] = fromTensor(t)
+	}
+	return out, nil
 }
 
 func one(a array) ([]array, error) { return []array{a}, nil }

@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"runtime"
+
+	"github.com/resnet-go/resnet/internal/limitread"
 )
 
 // ErrChanged is wrapped by the errors of [File] for a file that is not what it
@@ -26,37 +27,16 @@ type File struct {
 	info os.FileInfo
 }
 
-// NotRegularError is the error of [Open] for a path that is not a regular file.
-type NotRegularError struct {
-	Path string
-	Mode fs.FileMode
-}
-
-// Error names the path and what it is.
-func (e *NotRegularError) Error() string {
-	kind := "special file"
-	switch {
-	case e.Mode.IsDir():
-		kind = "folder"
-	case e.Mode&fs.ModeNamedPipe != 0:
-		kind = "named pipe"
-	case e.Mode&fs.ModeSocket != 0:
-		kind = "socket"
-	case e.Mode&fs.ModeDevice != 0:
-		kind = "device"
-	}
-	return fmt.Sprintf("%s is a %s, not a regular file", e.Path, kind)
-}
-
-// Open opens a regular file; any other path is a *[NotRegularError]. It looks
+// Open opens a regular file; any other path is a
+// *[limitread.NotRegularError]. It looks
 // before it opens, because opening a named pipe waits until someone writes to it.
 func Open(path string) (*File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, &NotRegularError{path, info.Mode()}
+	if err := limitread.Regular(path, info.Mode()); err != nil {
+		return nil, err
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -66,9 +46,9 @@ func Open(path string) (*File, error) {
 		f.Close()
 		return nil, err
 	}
-	if !info.Mode().IsRegular() { // replaced in between
+	if err := limitread.Regular(path, info.Mode()); err != nil { // replaced in between
 		f.Close()
-		return nil, &NotRegularError{path, info.Mode()}
+		return nil, err
 	}
 	return &File{f, info}, nil
 }

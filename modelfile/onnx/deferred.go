@@ -39,13 +39,19 @@ func (m *Model) Deferred() bool {
 			return true
 		}
 	}
+	for _, q := range m.integers {
+		if q.Deferred() {
+			return true
+		}
+	}
 	return false
 }
 
 // deferred returns an initializer as a tensor that is read later, or nil if that
 // is impossible or would save next to nothing.
 func (x *external) deferred(t *tensorProto, r role) (*tensor.Tensor, error) {
-	if x.src == nil || r != roleWeight || !t.elem.isFloat() || len(t.dims) < 2 || !t.hasRaw && t.location != 1 {
+	wanted := r == roleWeight && t.elem.isFloat() || r == roleInteger && t.elem.bytes() == 1
+	if x.src == nil || !wanted || len(t.dims) < 2 || !t.hasRaw && t.location != 1 {
 		return nil, nil
 	}
 	shape, err := sized(t.dims)
@@ -84,7 +90,8 @@ func (x *external) deferredOutside(t *tensorProto, shape tensor.Shape) (*tensor.
 	}, shape...)
 }
 
-// readFloats reads elements that lie in a file from at on.
+// readFloats reads elements that lie in a file from at on: floats, or integers of
+// a byte.
 func readFloats(r io.ReaderAt, at int64, elem elemType, dst []float32) error {
 	size := elem.bytes()
 	chunk := make([]byte, min(len(dst)*size, 128<<10))
@@ -94,7 +101,13 @@ func readFloats(r io.ReaderAt, at int64, elem elemType, dst []float32) error {
 		if _, err := r.ReadAt(b, at); err != nil {
 			return err
 		}
-		(&static{elem: elem, f: dst[:n]}).fill(b)
+		if elem.isFloat() {
+			(&static{elem: elem, f: dst[:n]}).fill(b)
+		} else {
+			for i, v := range b {
+				dst[i] = float32(wrap(elem, int64(v)))
+			}
+		}
 		dst, at = dst[n:], at+int64(len(b))
 	}
 	return steadyfile.Check(r)

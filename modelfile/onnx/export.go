@@ -280,6 +280,9 @@ func (x *exporter) isInitializer(name string) bool {
 
 func (x *exporter) valueInfo(name string, v *graph.Value) *valueProto {
 	out := &valueProto{name: name, elem: elemFloat, known: true, dims: x.dims(v)}
+	if v.DType == tensor.Int64 {
+		out.elem = elemInt64
+	}
 	for _, d := range out.dims {
 		s := ""
 		if d < 0 {

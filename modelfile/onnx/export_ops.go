@@ -36,7 +36,8 @@ func (x *exporter) node(n *graph.Node) error {
 	case graph.Const:
 		name := x.unique(constName(n, "constant"))
 		if op.Tensor.DType() == tensor.Int64 {
-			return errors.New("an integer constant")
+			y = x.init(name, shape64(op.Tensor.Shape()), nil, op.Tensor.Int64s())
+			break
 		}
 		y = x.init(name, shape64(op.Tensor.Shape()), op.Tensor.Float32s(), nil)
 	case graph.Conv2d:
@@ -85,7 +86,7 @@ func (x *exporter) node(n *graph.Node) error {
 		count := attrI("count_include_pad", int64(bit(op.CountPad)))
 		y = x.add(n, "AveragePool", in, append(windowAttrs(op.Window), count)...)
 	case graph.Resize:
-		y = x.resize(n, op, in[0])
+		y, err = x.resize(n, op, in[0])
 	case graph.Reduce:
 		y = x.reduce(n, op, in[0])
 	case graph.BroadcastTo:
@@ -111,6 +112,30 @@ func (x *exporter) node(n *graph.Node) error {
 		pads := make([]int64, 2*len(n.In[0].Shape))
 		pads[op.Axis], pads[len(n.In[0].Shape)+op.Axis] = int64(op.Before), int64(op.After)
 		y = x.add(n, "Pad", []string{in[0], x.integers(n, "pads", pads), x.number(n, op.Value)}, attrS("mode", "constant"))
+	case graph.Detach:
+		y = in[0]
+	case graph.RoIAlign:
+		y = x.roiAlign(n, op, in)
+	case graph.GroupNorm:
+		y, err = x.groupNorm(n, op, in)
+	case graph.Compare:
+		y = x.compare(n, op, in)
+	case graph.Where:
+		y = x.add(n, "Where", []string{x.cast(n, in[0], elemBool), in[1], in[2]})
+	case graph.ToFloat:
+		y = x.cast(n, in[0], elemFloat)
+	case graph.ToInt:
+		y = x.cast(n, in[0], elemInt64)
+	case graph.OneHot:
+		y = x.oneHot(n, op, in[0])
+	case graph.Gather:
+		y = x.add(n, "Gather", in, attrI("axis", int64(op.Axis)))
+	case graph.GatherElements:
+		y = x.add(n, "GatherElements", in, attrI("axis", int64(op.Axis)))
+	case graph.TopK:
+		y = x.topK(n, op, in[0])
+	case graph.ArgMax:
+		y = x.add(n, "ArgMax", in, attrI("axis", int64(op.Axis)), attrI("keepdims", int64(bit(op.Keep))))
 	default:
 		return errors.New("the operator has no form in ONNX")
 	}
@@ -226,14 +251,18 @@ func (x *exporter) unary(n *graph.Node, op graph.Unary, in string) (string, erro
 
 // resize gives the size of the image, after the extents of batch and channels
 // as they are when the file is run.
-func (x *exporter) resize(n *graph.Node, op graph.Resize, in string) string {
-	lead := x.add(n, "Shape", []string{in}, attrI("start", 0), attrI("end", 2))
-	sizes := x.add(n, "Concat", []string{lead, x.integers(n, "size", []int64{int64(op.OH), int64(op.OW)})}, attrI("axis", 0))
+func (x *exporter) resize(n *graph.Node, op graph.Resize, in string) (string, error) {
 	attrs := []*attrProto{attrS("coordinate_transformation_mode", "asymmetric"), attrS("mode", "nearest"), attrS("nearest_mode", "floor")}
 	if op.Bilinear {
 		attrs = []*attrProto{attrS("coordinate_transformation_mode", "half_pixel"), attrS("mode", "linear")}
 	}
-	return x.add(n, "Resize", []string{in, "", "", sizes}, attrs...)
+	if op.ScaleH != 0 || op.ScaleW != 0 {
+		scales, err := x.scales(n, op)
+		return x.add(n, "Resize", []string{in, "", scales}, attrs...), err
+	}
+	lead := x.add(n, "Shape", []string{in}, attrI("start", 0), attrI("end", 2))
+	sizes := x.add(n, "Concat", []string{lead, x.integers(n, "size", []int64{int64(op.OH), int64(op.OW)})}, attrI("axis", 0))
+	return x.add(n, "Resize", []string{in, "", "", sizes}, attrs...), nil
 }
 
 func (x *exporter) reduce(n *graph.Node, op graph.Reduce, in string) string {
@@ -278,7 +307,8 @@ func (x *exporter) broadcastTo(n *graph.Node, in string) (string, error) {
 
 func (x *exporter) reshape(n *graph.Node, in string) (string, error) {
 	from, to := x.dims(n.In[0]), x.dims(n.Out[0])
-	if len(to) == 2 && len(from) > 1 && from[0] == to[0] {
+	// Both may follow the batch size, yet one be a multiple of it.
+	if len(to) == 2 && len(from) > 1 && from[0] == to[0] && n.In[0].Shape[0] == n.Out[0].Shape[0] {
 		return x.add(n, "Flatten", []string{in}, attrI("axis", 1)), nil
 	}
 	open := 0

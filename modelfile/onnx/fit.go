@@ -28,6 +28,7 @@ type fit struct {
 	// batch is the number of pictures that the graph takes, if that is fixed; else 0.
 	batch   int
 	classes int
+	maps    bool // the answer is maps of classes [N classes H W]
 }
 
 // PictureOptions are what the caller of [Model.FitPictures] knows about its
@@ -44,6 +45,9 @@ type Pictures struct {
 	Input   tensor.Shape // of one picture, [C H W]
 	Free    bool         // the file leaves height and width open
 	Classes int
+	// Maps is set if the answer has scores for each pixel, [N classes H W], as of
+	// segmentation, and no output has scores for whole pictures.
+	Maps bool
 	// Whole is set if the input is of whole numbers, 0 to 255, as which pictures go
 	// in without any normalization.
 	Whole bool
@@ -90,8 +94,20 @@ const maxTrials, leastTrials, trialNodes = 64, 4, 1 << 17
 // file leaves them open, which output has the scores of the classes (see
 // [Model.Answers]), and whether the batch is fixed. Where the file does not say, it
 // tries what is usual and takes the first that the graph can be computed with. From
-// then on, [Model.Forward] takes [N C H W] and gives [N classes].
+// then on, [Model.Forward] takes [N C H W] and gives [N classes], or [N classes H W]
+// if no output has scores for whole pictures.
 func (m *Model) FitPictures(opt PictureOptions) (*Pictures, error) {
+	p, err := m.fitPictures(opt, false)
+	if errors.Is(err, errShape) {
+		if maps, failed := m.fitPictures(opt, true); failed == nil {
+			return maps, nil
+		}
+	}
+	return p, err
+}
+
+// fitPictures is FitPictures for answers that are scores of pictures, or maps.
+func (m *Model) fitPictures(opt PictureOptions, maps bool) (*Pictures, error) {
 	var notes []string
 	if len(m.inputs) > 1 {
 		notes = m.fixSwitches()
@@ -132,14 +148,14 @@ func (m *Model) FitPictures(opt PictureOptions) (*Pictures, error) {
 			if limit--; limit < 0 {
 				return nil, first
 			}
-			classes, err := m.try(in, t, written)
+			classes, err := m.try(in, t, written, maps)
 			if err != nil {
 				first = cmpError(first, err)
 				continue
 			}
-			m.fit = &fit{layout: t.layout, classes: classes}
+			m.fit = &fit{layout: t.layout, classes: classes, maps: maps}
 			m.fit.batch = m.batchOf(in, t, written)
-			p := &Pictures{Input: tensor.Shape{t.c, t.h, t.w}, Classes: classes, Whole: in.elem != 0 && !in.elem.isFloat(), Batch: m.fit.batch,
+			p := &Pictures{Input: tensor.Shape{t.c, t.h, t.w}, Classes: classes, Maps: maps, Whole: in.elem != 0 && !in.elem.isFloat(), Batch: m.fit.batch,
 				Free: !in.known || len(in.dims) >= 3 && slices.Contains(in.dims[1:], -1), Notes: notes}
 			if t.layout == layoutFlat && t.c > 1 {
 				p.Notes = append(p.Notes, fmt.Sprintf("the input is a row of %d numbers: they are taken as %d channels one after another, of %d x %d pixels", t.c*t.h*t.w, t.c, t.h, t.w))
@@ -278,7 +294,7 @@ func openSizes(h, w int64, opt PictureOptions) [][2]int {
 var errShape = errors.New("it must be [N classes]")
 
 // try writes the graph for a batch of n and returns the number of classes.
-func (m *Model) try(in *valueProto, t trial, n int) (classes int, err error) {
+func (m *Model) try(in *valueProto, t trial, n int, maps bool) (classes int, err error) {
 	out, err := m.trace(in, t, n)
 	if err != nil {
 		return 0, err
@@ -289,6 +305,11 @@ func (m *Model) try(in *valueProto, t trial, n int) (classes int, err error) {
 		rows = 1
 	}
 	switch {
+	case maps && len(s) == 4 && s[0] == rows && t.layout == layoutNHWC:
+		return s[3], nil
+	case maps && len(s) == 4 && s[0] == rows:
+		return s[1], nil
+	case maps:
 	case len(s) > 1 && s[0] == rows && s[1:].Numel() == slices.Max(s[1:]):
 		return s[1:].Numel(), nil
 	case len(s) > 0 && rows == 1 && s.Numel() == slices.Max(s): // without an axis for the batch
@@ -338,7 +359,7 @@ func (m *Model) batchOf(in *valueProto, t trial, written int) int {
 	}
 	n := written + 1
 	out, err := m.trace(in, t, n)
-	if err != nil || len(out.Shape) == 0 || out.Shape[0] != n || out.Shape.Numel() != n*m.fit.classes {
+	if err != nil || len(out.Shape) == 0 || out.Shape[0] != n || !m.fit.maps && out.Shape.Numel() != n*m.fit.classes {
 		return written
 	}
 	// Where the file declares the number of pictures, only what certainly keeps them
@@ -405,6 +426,12 @@ func (f *fit) part(g *graph.Graph, x *graph.Value, run func(*graph.Value) *graph
 		x = reshape(x, s[0], s[1]*s[2]*s[3])
 	}
 	y := run(x)
+	if f.maps {
+		if f.layout == layoutNHWC {
+			y = g.Must1(graph.Permute{Perm: []int{0, 3, 1, 2}}, y)
+		}
+		return y
+	}
 	if y.Shape.Numel()%s[0] != 0 {
 		panic(&graph.Error{Op: "ONNX output", Err: fmt.Errorf("it is %v for %d pictures", y.Shape, s[0])})
 	}

@@ -168,6 +168,12 @@ func (im *importer) outputs(names []string) []value {
 	return out
 }
 
+// integers is a tensor of integers that DequantizeLinear reads, as float32.
+type integers struct {
+	*tensor.Tensor
+	elem elemType
+}
+
 // lookup returns what a name stands for. Parameters enter the graph when they
 // are first used.
 func (im *importer) lookup(name string) (value, bool) {
@@ -176,6 +182,11 @@ func (im *importer) lookup(name string) (value, bool) {
 	}
 	if s, ok := im.m.consts[name]; ok {
 		return value{st: s, elem: s.elem}, true
+	}
+	if q, ok := im.m.integers[name]; ok {
+		v := value{dyn: im.g.Const(q.Tensor), elem: q.elem}
+		im.vals[name] = v
+		return v, true
 	}
 	if p, ok := im.m.Params[name]; ok {
 		v := value{dyn: im.param(p), elem: elemFloat}

@@ -2,12 +2,18 @@ package onnx
 
 import (
 	"encoding/binary"
+	"errors"
 	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/ref"
+	"github.com/resnet-go/resnet/internal/steadyfile"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/quantize"
@@ -87,23 +93,7 @@ func TestInt8(t *testing.T) {
 // What resnet quantize writes has the form that onnxruntime's integer kernels
 // take: biases are int32 in units of the sums.
 func TestInt8BiasesAreIntegers(t *testing.T) {
-	m, err := models.New("resnet8-cifar")
-	if err != nil {
-		t.Fatal(err)
-	}
-	initialize(t, m, 5)
-	vars := engine.NewVars()
-	for _, e := range nn.Params(m) {
-		if err := vars.Set(e.Name, e.Param.Value); err != nil {
-			t.Fatal(err)
-		}
-	}
-	x := randomInput(6, 2, 32, 32, 3)
-	batches := func(yield func(*tensor.Tensor, error) bool) { yield(tensor.FromNHWC(x.Float32s(), 2, 3, 32, 32)) }
-	q, err := quantize.Calibrate(t.Context(), m, vars, tensor.Shape{3, 32, 32}, batches, quantize.Options{Method: quantize.MinMax})
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := quantizedNet(t)
 	p, err := export(q, SaveOptions{Input: tensor.Shape{3, 32, 32}})
 	if err != nil {
 		t.Fatal(err)
@@ -145,5 +135,88 @@ func TestInt8BiasesAreIntegers(t *testing.T) {
 	}
 	if layers != 8 { // the stem, two in each of three blocks, the last
 		t.Errorf("%d layers, want 8", layers)
+	}
+}
+
+// quantizedNet quantizes a network with weights large enough to be deferred.
+func quantizedNet(t *testing.T) nn.Module {
+	t.Helper()
+	m, err := models.New("resnet8-cifar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	initialize(t, m, 5)
+	vars := engine.NewVars()
+	for _, e := range nn.Params(m) {
+		if err := vars.Set(e.Name, e.Param.Value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x := randomInput(6, 2, 32, 32, 3)
+	batches := func(yield func(*tensor.Tensor, error) bool) { yield(tensor.FromNHWC(x.Float32s(), 2, 3, 32, 32)) }
+	q, err := quantize.Calibrate(t.Context(), m, vars, tensor.Shape{3, 32, 32}, batches, quantize.Options{Method: quantize.MinMax})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+// Large integers stay in a file that is read with LoadDeferred, and the network
+// computes the same.
+func TestInt8Deferred(t *testing.T) {
+	if !steadyfile.Replaceable {
+		t.Skip("files are read whole here")
+	}
+	path := filepath.Join(t.TempDir(), "model.onnx")
+	if err := Save(path, quantizedNet(t), SaveOptions{Input: tensor.Shape{3, 32, 32}}); err != nil {
+		t.Fatal(err)
+	}
+	x := randomInput(7, 2, 32, 32, 3)
+	x, err := tensor.FromFloat32(x.Float32s(), 2, 3, 32, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compile := func(m *Model) (*engine.Plan, error) {
+		g, err := m.Graph(map[string]graph.Type{m.Inputs()[0].Name: {DType: tensor.Float32, Shape: x.Shape()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		vars := engine.NewVars()
+		for _, e := range nn.Params(m) {
+			if err := vars.Adopt(e.Name, e.Param.Value); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return engine.Compile(g, vars, engine.Options{Threads: 1})
+	}
+	var all [][]float32
+	var later *Model
+	for _, load := range []func(string) (*Model, error){Load, LoadDeferred} {
+		m, err := load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		later = m
+		p, err := compile(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		y := tensor.New(p.Outputs()[0].Shape...)
+		if err := p.Run([]*tensor.Tensor{x}, []*tensor.Tensor{y}); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, y.Float32s())
+	}
+	if !slices.Equal(all[0], all[1]) {
+		t.Error("a network with deferred integers computes something else")
+	}
+	if len(later.integers) < 2 || !later.Deferred() {
+		t.Errorf("after compiling, %d tensors of integers are in the file, want the large ones", len(later.integers))
+	}
+	if err := os.Truncate(path, 1000); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := compile(later); !errors.Is(err, steadyfile.ErrChanged) || !strings.Contains(err.Error(), path) {
+		t.Errorf("compiling after the file was cut off: error %v", err)
 	}
 }

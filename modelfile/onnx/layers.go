@@ -36,6 +36,7 @@ const (
 	roleShift                // trained, of a normalization
 	roleMean                 // a running mean, not trained
 	roleVariance             // a running variance, not trained
+	roleInteger              // quantized, read by DequantizeLinear alone
 	roleConst                // part of the computation's form
 )
 
@@ -50,6 +51,10 @@ func inputRole(op string, i int) role {
 		return roleWeight
 	case "Mul":
 		return roleScale
+	case "DequantizeLinear":
+		if i == 0 {
+			return roleInteger
+		}
 	case "BatchNormalization", "InstanceNormalization", "LayerNormalization":
 		if i < 5 {
 			return [...]role{roleConst, roleScale, roleShift, roleMean, roleVariance}[i]

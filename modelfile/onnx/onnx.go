@@ -49,10 +49,12 @@ type Model struct {
 	proto  *modelProto
 	consts map[string]*static // initializers that are not parameters
 	fixed  map[string]*static // inputs whose values are known
-	paths  map[*nodeProto]string
-	opset  int64
-	inputs []*valueProto // that are not initializers
-	head   *head
+	// integers are large quantized weights that are still in the file.
+	integers map[string]*integers
+	paths    map[*nodeProto]string
+	opset    int64
+	inputs   []*valueProto // that are not initializers
+	head     *head
 	// answers are the outputs; the first is what Forward computes.
 	answers []*answer
 	texts   map[string][]string // initializers of texts
@@ -169,7 +171,7 @@ func fromProto(p *modelProto, ext *external) (*Model, error) {
 	}
 	m := &Model{
 		Params: map[string]*nn.Param{}, Layers: map[string]*Layer{},
-		proto: p, consts: map[string]*static{}, fixed: map[string]*static{}, paths: map[*nodeProto]string{},
+		proto: p, consts: map[string]*static{}, fixed: map[string]*static{}, integers: map[string]*integers{}, paths: map[*nodeProto]string{},
 		texts: map[string][]string{}, unread: map[string]error{},
 	}
 	for _, o := range p.opsets {
@@ -213,7 +215,11 @@ func (m *Model) initializers(ext *external) error {
 			return err
 		} else if value != nil {
 			m.elements += value.Numel()
-			m.Params[t.name] = newParam(role, value)
+			if role == roleInteger {
+				m.integers[t.name] = &integers{value, t.elem}
+			} else {
+				m.Params[t.name] = newParam(role, value)
+			}
 			continue
 		}
 		if t.elem.bytes() == 0 { // of texts, complex or packed numbers: perhaps nothing needs it
@@ -225,7 +231,7 @@ func (m *Model) initializers(ext *external) error {
 			return err
 		}
 		m.elements += s.shape.Numel()
-		if role == roleConst || role == roleNone || !s.elem.isFloat() || len(s.f) < 1 {
+		if role == roleConst || role == roleNone || role == roleInteger || !s.elem.isFloat() || len(s.f) < 1 {
 			m.consts[t.name] = s
 			continue
 		}

@@ -12,7 +12,7 @@ var unaryFns = map[string]graph.UnaryFn{
 }
 
 func unary(n *node) {
-	if n.allStatic() && n.foldUnary() {
+	if n.allStatic() && n.foldUnary() || n.logic() {
 		return
 	}
 	x := n.x(0)
@@ -146,6 +146,9 @@ var binaryFns = map[string]graph.BinaryFn{
 
 func arithmetic(n *node) {
 	if n.allStatic() && n.foldBinary() {
+		return
+	}
+	if n.logic() {
 		return
 	}
 	fn, ok := binaryFns[n.op]
@@ -355,19 +358,20 @@ func pow(n *node) {
 	n.set(y)
 }
 
-// where chooses by a known condition.
+// where takes one side if a condition is known and the same everywhere.
 func where(n *node) {
 	if n.allStatic() {
 		n.fold(n.foldWhere())
 		return
 	}
-	c := n.static(0, "the condition")
-	all := len(c.i) > 0
-	for _, v := range c.i {
-		all = all && v == c.i[0]
+	c := n.must(0).st
+	all := c != nil && len(c.i) > 0 && c.elem == elemBool
+	for i := 0; all && i < len(c.i); i++ {
+		all = c.i[i] == c.i[0]
 	}
-	if !all || c.elem != elemBool {
-		n.failf("only a condition that is the same everywhere can choose between values")
+	if !all || !n.must(1).elem.isFloat() || !n.must(2).elem.isFloat() {
+		n.chosen()
+		return
 	}
 	a, b := n.x(1), n.x(2)
 	shape := n.broadcast(n.broadcast(c.shape, a.Shape), b.Shape)

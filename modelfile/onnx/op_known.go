@@ -1,6 +1,9 @@
 package onnx
 
-import "github.com/resnet-go/resnet/tensor"
+import (
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/tensor"
+)
 
 // This file has the operators that give constants, shapes and types.
 
@@ -20,6 +23,10 @@ func cast(n *node) {
 	}
 	switch {
 	case to.isFloat() && v.elem.isFloat(), v.elem == to, v.elem == elemBool:
+	case to == elemBool:
+		v.dyn = n.do(graph.Compare{Fn: graph.NotEqual}, v.dyn, n.g.Scalar(0))
+	case v.elem.isFloat() && (to == elemInt32 || to == elemInt64):
+		v.dyn = n.do(graph.ToFloat{}, n.do(graph.ToInt{}, v.dyn))
 	case to.isFloat(): // whole numbers of few digits, which float32 holds
 	case !v.elem.isFloat() && to.bytes() > v.elem.bytes() && v.elem == elemUint8, to == elemInt64 && v.elem == elemInt32:
 	default:

@@ -492,10 +492,14 @@ func tile(n *node) {
 	n.put(0, v)
 }
 
-// gather takes known positions of an axis.
+// gather takes positions of an axis.
 func gather(n *node) {
 	s := n.shape(0)
 	axis := n.axis(n.attrInt("axis", 0), len(s))
+	if n.must(1).dyn != nil {
+		n.gatherAt()
+		return
+	}
 	n.ints(1, "the positions")
 	at := n.ins[1].st
 	index := make([]int, len(at.i))

@@ -13,6 +13,7 @@ var preferred = []string{
 	"state_dict_ema", "model_ema", "ema_state_dict", "ema",
 	"state_dict", "model_state_dict", "model_state", "model", "net", "network",
 	"weights", "params", "module",
+	"teacher", "student", // of DINO
 }
 
 // notModel are names of dictionaries that hold tensors of the training.

@@ -76,7 +76,8 @@ def case(name, op, attrs, make, fn, diff=None, ngrad=1):
     t = {f"in.{i}": x for i, x in enumerate(ins)}
     douts = []
     for i, o in enumerate(outs):
-        t[f"out.{i}"] = o.detach().numpy().astype(np.float32)
+        o = o.detach()
+        t[f"out.{i}"] = o.numpy().astype(np.float32 if o.is_floating_point() else np.int64)
         if i < ngrad and diff:
             douts.append(r(*o.shape))
             t[f"dout.{i}"] = douts[-1]

@@ -210,6 +210,44 @@ func LARSTrust(paramSq, gradSq float64, eta, weightDecay, eps float32) float32 {
 	return float32(float64(eta) * p / (g + float64(weightDecay)*p + float64(eps)))
 }
 
+// LAMBTrust returns the layer's rate |p|/|u| of LAMB from the sums of squares of
+// the parameter and its direction (see [Adam.LAMBDirection]), and 1 if either is 0.
+func LAMBTrust(paramSq, directionSq float64) float32 {
+	if paramSq == 0 || directionSq == 0 {
+		return 1
+	}
+	return float32(math.Sqrt(paramSq) / math.Sqrt(directionSq))
+}
+
+// RMSprop holds the hyperparameters of RMSprop (Tieleman and Hinton 2012), torch's
+// form without centering.
+type RMSprop struct{ LR, Alpha, Eps, Momentum, WeightDecay float32 }
+
+// Step updates a piece of a parameter in one pass:
+//
+//	d = g + WeightDecay*p;  v = Alpha*v + (1-Alpha)*d*d;  u = d/(sqrt(v)+Eps)
+//	b = Momentum*b + u;  p = p - LR*b      (Momentum 0: p = p - LR*u, b stays)
+//
+// It is plain Go: next to the convolutions of a step its time does not count.
+func (o *RMSprop) Step(p, v, b, g []float32) {
+	isa.CheckLen(len(g), len(p), "RMSprop.Step g")
+	isa.CheckLen(len(v), len(p), "RMSprop.Step v")
+	isa.CheckLen(len(b), len(p), "RMSprop.Step b")
+	v, b, g = v[:len(p)], b[:len(p)], g[:len(p)]
+	fresh := float32(1 - float64(o.Alpha))
+	for i := range p {
+		d := g[i] + float32(o.WeightDecay*p[i])
+		s := float32(o.Alpha*v[i]) + float32(float32(fresh*d)*d)
+		v[i] = s
+		u := d / (float32(math.Sqrt(float64(s))) + o.Eps)
+		if o.Momentum != 0 {
+			u = float32(o.Momentum*b[i]) + u
+			b[i] = u
+		}
+		p[i] -= float32(o.LR * u)
+	}
+}
+
 // EMA moves an exponential average towards p: avg = decay*avg + (1-decay)*p.
 func EMA(avg, p []float32, decay float32) {
 	isa.CheckLen(len(p), len(avg), "EMA p")

@@ -1,6 +1,7 @@
 """Parameters and multiply-adds of every network of the table by PyTorch, to models/testdata/figures.json.
 
-Made with torch 2.15.0, torchvision 0.29.0, timm 1.0. Nothing is computed: the
+Made with torch 2.15.0, torchvision 0.29.2, timm 1.0, segmentation_models_pytorch 0.6.0.
+Nothing is computed: the
 networks run on PyTorch's device "meta", and its own counter
 (torch.utils.flop_counter) counts 2 operations a multiply-add of convolutions and
 matrix products, as the graph does; those of the fixed blur of resnetblur, which
@@ -18,6 +19,7 @@ import warnings
 
 warnings.simplefilter("ignore")
 
+import segmentation_models_pytorch as smp  # noqa: E402
 import timm  # noqa: E402
 import torch  # noqa: E402
 import torchvision  # noqa: E402
@@ -79,6 +81,17 @@ def bottle(i, p, s, _):
     return Bottle(i, p, s), 4 * p
 
 
+class OneStage(nn.Module):
+    """A RetinaNet without the preparation of pictures and what follows the heads."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.backbone, self.head = model.backbone, model.head
+
+    def forward(self, x):
+        return self.head(list(self.backbone(x).values()))
+
+
 def main():
     out = {}
 
@@ -129,6 +142,18 @@ def main():
         n = (depth - 4) // 6
         add(f"wrn-{depth}-{k}", "PyTorch after Zagoruyko & Komodakis 2016",
             lambda n=n, k=k: fam.net(fam.pre_basic("B"), 16, (16 * k, 32 * k, 64 * k), (n, n, n), pre=True))
+    for name in ("fcn_resnet50", "fcn_resnet101", "deeplabv3_resnet50", "deeplabv3_resnet101"):
+        weights = torchvision.models.get_model_weights(name).DEFAULT
+        build = getattr(torchvision.models.segmentation, name)
+        add(name, "torchvision", lambda b=build: b(weights=None, weights_backbone=None, num_classes=21, aux_loss=True), 520,
+            published=weights.meta["_ops"])
+        assert out[name]["params"] == weights.meta["num_params"]
+    for encoder in ("resnet18", "resnet34", "resnet50"):
+        add(f"unet_{encoder}", "segmentation_models_pytorch Unet", lambda e=encoder: smp.Unet(e, encoder_weights=None, classes=21), 256)
+    for version in ("retinanet_resnet50_fpn", "retinanet_resnet50_fpn_v2"):
+        build = getattr(torchvision.models.detection, version)
+        add(version, "torchvision: backbone and head", lambda b=build: OneStage(b(weights=None, weights_backbone=None)), 800,
+            published=torchvision.models.get_model_weights(version).DEFAULT.meta["_ops"])
     versions = {"torch": torch.__version__.split("+")[0], "torchvision": torchvision.__version__.split("+")[0], "timm": timm.__version__}
     with open(os.path.join(HERE, "..", "figures.json"), "w") as f:
         json.dump({"versions": versions, "networks": out}, f, indent=1)

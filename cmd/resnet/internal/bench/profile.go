@@ -94,7 +94,7 @@ func perMS(n int64, ms float64) float64 {
 // Grad in the backward pass.
 func phase(s engine.Step) string {
 	switch s.Op {
-	case "SGD", "AdamW", "LARS", "EMA", "GlobalNorm":
+	case "SGD", "Adam", "AdamW", "LAMB", "LARS", "RMSprop", "EMA", "GlobalNorm":
 		return Update
 	}
 	if strings.Contains(s.Op, "Grad") {

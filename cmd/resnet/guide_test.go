@@ -1,0 +1,48 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Every command of docs/photos.md runs, in the order of the page.
+func TestGuideToYourOwnPhotos(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "photos.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	for i := range 24 {
+		class := []string{"cat", "dog"}[i%2]
+		name := []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"}[i/2]
+		writePicture(t, filepath.Join("photos", class, name+".png"), i)
+	}
+	// The page names a JPEG file; what a file is called does not matter.
+	if err := os.Rename(filepath.Join("photos", "cat", "1.png"), filepath.Join("photos", "cat", "1.jpg")); err != nil {
+		t.Fatal(err)
+	}
+	commands := 0
+	for line := range strings.Lines(string(page)) {
+		args, ok := strings.CutPrefix(line, "    resnet ")
+		if !ok {
+			continue
+		}
+		commands++
+		out := done(t, strings.Fields(args)...)
+		if strings.HasPrefix(args, "train --data folder:photos --out") {
+			if !strings.Contains(out, "evaluation: top-1 ") || !strings.Contains(out, "best.safetensors") {
+				t.Errorf("train printed\n%s", out)
+			}
+		}
+	}
+	if commands < 10 {
+		t.Errorf("the page has only %d commands", commands)
+	}
+	for _, f := range []string{"sheet.png", "runs/photos/curves.png", "parts/test/dog", "runs/folds/fold-3/best.safetensors", "runs/sizes/best.safetensors"} {
+		if _, err := os.Stat(filepath.FromSlash(f)); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,16 @@
+//go:build !unix
+
+package main
+
+import (
+	"os"
+	"syscall"
+)
+
+// stopSignals ask the program to end.
+var stopSignals = []os.Signal{os.Interrupt, syscall.SIGTERM}
+
+const sigPipe = syscall.Signal(13)
+
+// ignorePipe does nothing: only Unix kills a program that writes to a closed pipe.
+func ignorePipe() {}

@@ -1,0 +1,18 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// stopSignals ask the program to end.
+var stopSignals = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
+
+const sigPipe = syscall.SIGPIPE
+
+// ignorePipe makes writing to a closed pipe an error. Without it, the program
+// would be killed before it has saved anything.
+func ignorePipe() { signal.Ignore(syscall.SIGPIPE) }

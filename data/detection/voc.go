@@ -1,0 +1,371 @@
+package detection
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/internal/limitread"
+)
+
+// vocClasses are the classes of the challenge, in its order.
+var vocClasses = []string{"aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+	"diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"}
+
+// maxXML is the limit of the annotations of one picture.
+const maxXML = 16 << 20
+
+type vocXML struct {
+	XMLName  xml.Name    `xml:"annotation"`
+	Filename string      `xml:"filename"`
+	Width    string      `xml:"size>width"`
+	Height   string      `xml:"size>height"`
+	Objects  []vocObject `xml:"object"`
+}
+
+type vocObject struct {
+	Name      string   `xml:"name"`
+	Difficult *string  `xml:"difficult"`
+	Boxes     []vocBox `xml:"bndbox"`
+}
+
+type vocBox struct {
+	Xmin string `xml:"xmin"`
+	Ymin string `xml:"ymin"`
+	Xmax string `xml:"xmax"`
+	Ymax string `xml:"ymax"`
+}
+
+// vocPicture is what one XML file gives.
+type vocPicture struct {
+	file     string // of the XML
+	filename string
+	w, h     int
+	objects  []vocEntry
+}
+
+type vocEntry struct {
+	class     string
+	box       [4]float64 // xmin, ymin, xmax, ymax as in the file
+	hasBox    bool
+	difficult bool
+	known     bool // difficult is in the file
+}
+
+// parseVOC reads one file. The error names the object and the field.
+func parseVOC(file string, text []byte) (*vocPicture, error) {
+	dec := xml.NewDecoder(bytes.NewReader(text))
+	dec.CharsetReader = func(charset string, r io.Reader) (io.Reader, error) {
+		switch strings.ToLower(charset) {
+		case "ascii", "us-ascii", "utf8":
+			return r, nil
+		case "iso-8859-1", "latin1", "windows-1252":
+			b, err := io.ReadAll(r)
+			return strings.NewReader(latin1(b)), err
+		}
+		return nil, fmt.Errorf("the encoding %s is not known: write the file as UTF-8", charset)
+	}
+	var x vocXML
+	if err := dec.Decode(&x); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = errors.New("the file has no <annotation>")
+		}
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	p := &vocPicture{file: file, filename: strings.TrimSpace(x.Filename)}
+	// Many files have no size, or 0.
+	p.w, p.h = size(x.Width), size(x.Height)
+	for i, o := range x.Objects {
+		class := strings.TrimSpace(o.Name)
+		if class == "" {
+			return nil, fmt.Errorf("%s: object %d: name is missing, must be the class", file, i+1)
+		}
+		e := vocEntry{class: class}
+		if o.Difficult != nil && strings.TrimSpace(*o.Difficult) != "" {
+			e.known = true
+			switch v := strings.ToLower(strings.TrimSpace(*o.Difficult)); v {
+			case "0", "false", "no", "unspecified":
+			case "1", "true", "yes":
+				e.difficult = true
+			default:
+				return nil, fmt.Errorf("%s: object %d (%s): difficult is %q, must be 0 or 1", file, i+1, class, v)
+			}
+		}
+		if len(o.Boxes) > 0 {
+			e.hasBox = true
+			b := o.Boxes[0]
+			for k, field := range []struct{ name, text string }{{"xmin", b.Xmin}, {"ymin", b.Ymin}, {"xmax", b.Xmax}, {"ymax", b.Ymax}} {
+				v, err := strconv.ParseFloat(strings.TrimSpace(field.text), 64)
+				if err != nil || math.IsInf(v, 0) || math.IsNaN(v) {
+					return nil, fmt.Errorf("%s: object %d (%s): %s is %q, must be a number", file, i+1, class, field.name, field.text)
+				}
+				e.box[k] = v
+			}
+		}
+		p.objects = append(p.objects, e)
+	}
+	return p, nil
+}
+
+func size(s string) int {
+	v, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
+	if err != nil || !(v > 0 && v < 1<<24) {
+		return 0
+	}
+	return int(v)
+}
+
+// latin1 returns text in ISO 8859-1 as UTF-8.
+func latin1(b []byte) string {
+	var s strings.Builder
+	for _, c := range b {
+		s.WriteRune(rune(c))
+	}
+	return s.String()
+}
+
+func openVOC(files *data.Files, opt Options) (*Splits, error) {
+	names, err := files.List()
+	if err != nil {
+		return nil, err
+	}
+	s := new(Splits)
+	parts, err := vocParts(files, names)
+	if err != nil {
+		return nil, err
+	}
+	read := map[string][]*vocPicture{}
+	var used []string
+	zeroBased := ""
+	for _, part := range []string{"train", "val", "test"} {
+		for _, name := range parts[part] {
+			text, err := readXML(files, name)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+			p, err := parseVOC(name, text)
+			if err != nil {
+				return nil, err
+			}
+			read[part] = append(read[part], p)
+			for _, o := range p.objects {
+				used = append(used, o.class)
+				if o.hasBox && min(o.box[0], o.box[1]) < 1 && (zeroBased == "" || name < zeroBased) {
+					zeroBased = name
+				}
+			}
+		}
+		slices.Sort(used)
+		used = slices.Compact(used)
+	}
+	if len(used) == 0 {
+		return nil, errors.New("no XML file has an object")
+	}
+	classes := used
+	if !slices.ContainsFunc(used, func(c string) bool { return !slices.Contains(vocClasses, c) }) {
+		classes = vocClasses
+	}
+	shift := 1.0
+	if zeroBased != "" {
+		shift = 0
+		s.Notes = append(s.Notes, fmt.Sprintf("coordinates count from 0, not from 1 as in Pascal VOC: a box in %s begins at 0", zeroBased))
+	}
+	v := &vocLinker{classes: classes, shift: shift, stems: map[string][]string{}, masks: map[string]string{}, locate: newLocator(names)}
+	v.index(names)
+	id := int64(0)
+	for _, part := range []string{"train", "val", "test"} {
+		if read[part] == nil {
+			continue
+		}
+		d := &Dataset{classes: classes, files: files, decode: opt.imaging()}
+		for k := range classes {
+			d.Categories = append(d.Categories, int64(k+1))
+		}
+		found := newFindings(part)
+		for _, p := range read[part] {
+			v.add(d, p, part, found)
+		}
+		if len(d.Pictures) == 0 {
+			return nil, fmt.Errorf("none of the %d pictures of the %s part is there, such as that of %s", len(read[part]), part, read[part][0].file)
+		}
+		for i := range d.Pictures { // ids over all parts
+			d.Pictures[i].ID = id + 1
+			id++
+		}
+		found.inspect(d)
+		s.Findings = append(s.Findings, found.sorted()...)
+		s.set(part, d)
+	}
+	return s.finish(opt)
+}
+
+func readXML(files *data.Files, name string) ([]byte, error) {
+	r, err := files.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return limitread.All(r, nil, maxXML)
+}
+
+// vocParts returns the XML files of each part.
+func vocParts(files *data.Files, names []string) (map[string][]string, error) {
+	xmls := map[string]string{} // by folder and stem
+	parts := map[string][]string{}
+	var roots []string
+	for _, n := range names {
+		if strings.ToLower(path.Ext(n)) == ".xml" {
+			xmls[strings.TrimSuffix(n, path.Ext(n))] = n
+		}
+		if dir, base := path.Split(n); strings.HasSuffix("/"+dir, "/ImageSets/Main/") && slices.Contains(vocLists, base) {
+			roots = append(roots, strings.TrimSuffix(strings.TrimSuffix(dir, "ImageSets/Main/"), "/"))
+		}
+	}
+	if len(xmls) == 0 {
+		return nil, fmt.Errorf("no XML files of annotations: %w", fs.ErrNotExist)
+	}
+	slices.Sort(roots)
+	roots = slices.Compact(roots)
+	if len(roots) > 1 {
+		return nil, fmt.Errorf("%s and %s both have ImageSets/Main: name the folder to take, as voc:…/%s", roots[0], roots[1], path.Base(roots[1]))
+	}
+	if len(roots) == 0 {
+		for _, n := range xmls {
+			part := cmp.Or(partOf(path.Dir(n)), "train")
+			parts[part] = append(parts[part], n)
+		}
+		for _, p := range parts {
+			slices.Sort(p)
+		}
+		return parts, nil
+	}
+	for _, list := range vocLists {
+		part := partOf(list)
+		if parts[part] != nil && list == "trainval.txt" {
+			continue // train.txt is there
+		}
+		name := path.Join(roots[0], "ImageSets/Main", list)
+		if !slices.Contains(names, name) {
+			continue
+		}
+		text, err := files.Read(name, nil)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		seen := map[string]bool{}
+		for i, line := range strings.Split(string(text), "\n") {
+			fields := strings.Fields(line)
+			if len(fields) == 0 || len(fields) > 1 && fields[1] == "-1" {
+				continue
+			}
+			stem := path.Join(roots[0], "Annotations", fields[0])
+			file := cmp.Or(xmls[stem], xmls[strings.TrimSuffix(stem, path.Ext(stem))])
+			if file == "" {
+				if part == "test" { // whose annotations are not published
+					continue
+				}
+				return nil, fmt.Errorf("%s: line %d: %s has no file %s.xml", name, i+1, fields[0], stem)
+			}
+			if !seen[file] {
+				parts[part] = append(parts[part], file)
+				seen[file] = true
+			}
+		}
+	}
+	if len(parts) == 0 {
+		return nil, fmt.Errorf("the lists in %s name no pictures with annotations", path.Join(roots[0], "ImageSets/Main"))
+	}
+	return parts, nil
+}
+
+// vocLists are the lists of the parts, train before trainval.
+var vocLists = []string{"train.txt", "trainval.txt", "val.txt", "test.txt"}
+
+// vocLinker finds the pictures of XML files.
+type vocLinker struct {
+	classes []string
+	shift   float64
+	stems   map[string][]string // pictures by name without ending
+	masks   map[string]string   // files of SegmentationObject by name without ending
+	locate  *locator
+	objects int64 // so far, over all parts
+}
+
+func stem(name string) string { return strings.TrimSuffix(path.Base(name), path.Ext(name)) }
+
+func (v *vocLinker) index(names []string) {
+	for _, n := range names {
+		switch folder := path.Base(path.Dir(n)); {
+		case !data.IsPicture(n) || folder == "SegmentationClass":
+		case folder == "SegmentationObject":
+			v.masks[stem(n)] = n
+		default:
+			v.stems[stem(n)] = append(v.stems[stem(n)], n)
+		}
+	}
+}
+
+// picture returns the file that an XML file is about: of the same name in its folder,
+// or in a folder beside, or the one that it names.
+func (v *vocLinker) picture(p *vocPicture, part string) (file string, several bool) {
+	found := v.stems[stem(p.file)]
+	dir := path.Dir(p.file)
+	for _, near := range []string{dir, path.Join(path.Dir(dir), "JPEGImages"), path.Join(path.Dir(dir), "images")} {
+		for _, f := range found {
+			if path.Dir(f) == near {
+				return f, false
+			}
+		}
+	}
+	if len(found) == 1 {
+		return found[0], false
+	}
+	if p.filename != "" {
+		if f, several := v.locate.find(p.filename, dir, part); f != "" || several {
+			return f, several
+		}
+	}
+	return "", len(found) > 1
+}
+
+func (v *vocLinker) add(d *Dataset, p *vocPicture, part string, found *findings) {
+	file, several := v.picture(p, part)
+	switch {
+	case several:
+		found.add(AmbiguousPicture, "%s", p.file)
+		return
+	case file == "":
+		found.add(MissingPicture, "%s: %s", p.file, cmp.Or(p.filename, stem(p.file)))
+		return
+	}
+	pic := Picture{Name: file, W: p.w, H: p.h, maskFile: v.masks[stem(p.file)]}
+	for i, e := range p.objects {
+		if !e.hasBox {
+			found.add(NoBox, "%s, object %d (%s)", p.file, i+1, e.class)
+			continue
+		}
+		if !e.known {
+			found.add(NoDifficult, "%s, object %d (%s)", p.file, i+1, e.class)
+		}
+		b := e.box
+		v.objects++
+		o := Object{ID: v.objects, Class: slices.Index(v.classes, e.class), Difficult: e.difficult,
+			Box: [4]float64{b[0] - v.shift, b[1] - v.shift, b[2] - b[0] + v.shift, b[3] - b[1] + v.shift}}
+		o.Area = o.Box[2] * o.Box[3]
+		if pic.maskFile != "" && i < 254 { // 255 marks borders
+			o.instance = uint8(i + 1)
+		}
+		pic.Objects = append(pic.Objects, o)
+	}
+	d.Pictures = append(d.Pictures, pic)
+}

@@ -1,0 +1,352 @@
+package segmentation
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"fmt"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/data/imaging"
+)
+
+// classes are the names of a dataset's classes, and how masks show them.
+type classes struct {
+	names []string
+	read  reading
+	note  string // what was found out, for people; may be empty
+}
+
+// maxClasses is the largest number of classes: 255 is the value of pixels without.
+const maxClasses = data.IgnoredClass
+
+// classFiles are the files that name classes, the first that exists counts.
+var classFiles = []struct {
+	name  string
+	parse func(text string) (*classes, error)
+}{
+	{"classes.csv", parseClassCSV},
+	{"class_dict.csv", parseClassCSV},
+	{"_classes.csv", parseClassCSV},
+	{"labelmap.txt", parseLabelMap},
+	{"label_colors.txt", parseLabelColors},
+	{"classes.txt", parseClassNames},
+	{"codes.txt", parseClassNames},
+}
+
+// classes reads the file that names the classes, in the root or, as some exports
+// have it, in the folder of a part; nil if there is none.
+func (t *tree) classes() (*classes, error) {
+	for _, dir := range []string{"", "train/", "training/", "annotations/", "masks/", "labels/"} {
+		for _, f := range classFiles {
+			if !t.has[dir+f.name] {
+				continue
+			}
+			b, err := t.read(dir + f.name)
+			if err != nil {
+				return nil, err
+			}
+			c, err := f.parse(strings.TrimPrefix(string(b), "\ufeff"))
+			if err == nil && len(c.names) > maxClasses {
+				err = fmt.Errorf("it names %d classes, more than %d", len(c.names), maxClasses)
+			}
+			if err == nil && len(c.names) == 0 {
+				err = fmt.Errorf("it names no classes")
+			}
+			if err != nil {
+				return nil, fmt.Errorf("%s%s%s: %w", t.root, dir, f.name, err)
+			}
+			return c, nil
+		}
+	}
+	return nil, nil
+}
+
+// parseClassNames reads one name for each line: the class of value 0, 1, ….
+func parseClassNames(text string) (*classes, error) {
+	c := &classes{}
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			c.names = append(c.names, line)
+		}
+	}
+	return c, nil
+}
+
+// parseClassCSV reads lines NAME,VALUE or VALUE,NAME (as Roboflow writes them) or
+// NAME,RED,GREEN,BLUE (as in Kaggle's class_dict.csv), with a head or without. The
+// value 255, and names of nothing, are pixels that do not count.
+func parseClassCSV(text string) (*classes, error) {
+	r := csv.NewReader(strings.NewReader(text))
+	r.TrimLeadingSpace, r.FieldsPerRecord = true, -1
+	rows, err := r.ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	b := newBuilder()
+	for i, row := range rows {
+		for k := range row {
+			row[k] = strings.TrimSpace(row[k])
+		}
+		switch {
+		case len(row) == 2:
+			name, number := row[0], row[1]
+			if _, err := strconv.Atoi(number); err != nil {
+				name, number = number, name
+			}
+			v, err := strconv.Atoi(number)
+			if err != nil && i == 0 {
+				continue // the head
+			}
+			if err != nil || v < 0 || v > 255 {
+				return nil, fmt.Errorf("line %d: %q has no value from 0 to 255", i+1, strings.Join(row, ","))
+			}
+			if err := b.value(name, v); err != nil {
+				return nil, fmt.Errorf("line %d: %w", i+1, err)
+			}
+		case len(row) >= 4:
+			color, err := parseColor(row[1:4])
+			if err != nil && i == 0 {
+				continue
+			}
+			if err == nil {
+				err = b.color(row[0], color)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("line %d: %w", i+1, err)
+			}
+		default:
+			return nil, fmt.Errorf("line %d: %q is neither NAME,VALUE nor NAME,RED,GREEN,BLUE", i+1, strings.Join(row, ","))
+		}
+	}
+	return b.classes()
+}
+
+// parseLabelMap reads CVAT's labelmap.txt: lines NAME:RED,GREEN,BLUE:…, comments
+// with #. Its masks have these colors.
+func parseLabelMap(text string) (*classes, error) {
+	b := newBuilder()
+	n := 0
+	for line := range strings.Lines(text) {
+		n++
+		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
+			continue
+		}
+		fields := strings.Split(line, ":")
+		if len(fields) < 2 {
+			return nil, fmt.Errorf("line %d: %q is not of the form NAME:RED,GREEN,BLUE::", n, line)
+		}
+		color, err := parseColor(strings.Split(fields[1], ","))
+		if err == nil {
+			err = b.color(strings.TrimSpace(fields[0]), color)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
+	}
+	return b.classes()
+}
+
+// parseLabelColors reads CamVid's label_colors.txt: lines RED GREEN BLUE NAME.
+func parseLabelColors(text string) (*classes, error) {
+	b := newBuilder()
+	n := 0
+	for line := range strings.Lines(text) {
+		n++
+		words := strings.Fields(line)
+		if len(words) == 0 {
+			continue
+		}
+		if len(words) < 4 {
+			return nil, fmt.Errorf("line %d: %q is not of the form RED GREEN BLUE NAME", n, strings.TrimSpace(line))
+		}
+		color, err := parseColor(words[:3])
+		if err == nil {
+			err = b.color(strings.Join(words[3:], " "), color)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
+	}
+	return b.classes()
+}
+
+func parseColor(words []string) (c [3]uint8, err error) {
+	for i := range c {
+		if i >= len(words) {
+			return c, fmt.Errorf("the color %q has not three numbers", strings.Join(words, ","))
+		}
+		v, err := strconv.Atoi(strings.TrimSpace(words[i]))
+		if err != nil || v < 0 || v > 255 {
+			return c, fmt.Errorf("the color %q has a number that is not from 0 to 255", strings.Join(words, ","))
+		}
+		c[i] = uint8(v)
+	}
+	return c, nil
+}
+
+// builder collects classes by value or by color.
+type builder struct {
+	names  []string
+	index  map[string]uint8
+	values map[int]string
+	colors map[[3]uint8]uint8
+}
+
+func newBuilder() *builder {
+	return &builder{index: map[string]uint8{}, values: map[int]string{}, colors: map[[3]uint8]uint8{}}
+}
+
+// nameless are the names of pixels that do not count, in lower case.
+var nameless = []string{"void", "ignore", "ignored", "unlabeled", "unlabelled", "unknown"}
+
+// class returns the number of the class of that name, a new one if it is new.
+func (b *builder) class(name string) (uint8, error) {
+	if name == "" {
+		return 0, fmt.Errorf("a class has no name")
+	}
+	if slices.Contains(nameless, strings.ToLower(name)) {
+		return data.IgnoredClass, nil
+	}
+	i, ok := b.index[name]
+	if !ok {
+		if len(b.names) == maxClasses {
+			return 0, fmt.Errorf("there are more than %d classes", maxClasses)
+		}
+		i = uint8(len(b.names))
+		b.index[name] = i
+		b.names = append(b.names, name)
+	}
+	return i, nil
+}
+
+func (b *builder) color(name string, c [3]uint8) error {
+	i, err := b.class(name)
+	if err != nil {
+		return err
+	}
+	if old, ok := b.colors[c]; ok && old != i {
+		return fmt.Errorf("the color %d,%d,%d of %q is another class's, too", c[0], c[1], c[2], name)
+	}
+	b.colors[c] = i
+	return nil
+}
+
+func (b *builder) value(name string, v int) error {
+	if old, ok := b.values[v]; ok {
+		return fmt.Errorf("the value %d is that of %q and of %q", v, old, name)
+	}
+	b.values[v] = name
+	return nil
+}
+
+// classes returns what was collected. Values become classes in their order.
+func (b *builder) classes() (*classes, error) {
+	switch {
+	case len(b.values) > 0 && len(b.colors) > 0:
+		return nil, fmt.Errorf("some classes have a value and others a color: give all one or the other")
+	case len(b.colors) > 0:
+		return &classes{names: b.names, read: reading{colors: b.colors}}, nil
+	}
+	to := nothing()
+	for v := range 256 {
+		name, ok := b.values[v]
+		if !ok || v == data.IgnoredClass && slices.Contains(nameless, strings.ToLower(name)) {
+			continue
+		}
+		i, err := b.class(name)
+		if err != nil {
+			return nil, err
+		}
+		to[v] = int16(i)
+	}
+	return &classes{names: b.names, read: reading{values: to}}, nil
+}
+
+// look finds out the classes of masks that no file names: all masks are read, since
+// a rare class may be in one of them alone.
+func (t *tree) look(ctx context.Context, samples []sample, opt data.Options) (*classes, error) {
+	var seen [256]atomic.Bool
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			var m imaging.Image
+			var all reading
+			for ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= len(samples) {
+					return
+				}
+				b, err := t.files.Read(samples[i].mask, nil)
+				if err != nil || all.decode(&m, b, opt.MaxPixels) != nil {
+					continue // reported by name when the mask is used
+				}
+				for v := range 256 {
+					if bytes.IndexByte(m.Pix, uint8(v)) >= 0 {
+						seen[v].Store(true)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	var values []int
+	for v := range seen {
+		if seen[v].Load() {
+			values = append(values, v)
+		}
+	}
+	return classesOf(values, t.firstError(samples, opt))
+}
+
+// firstError returns why the first mask cannot be read; nil if it can.
+func (t *tree) firstError(samples []sample, opt data.Options) error {
+	b, err := t.files.Read(samples[0].mask, nil)
+	if err == nil {
+		var m imaging.Image
+		err = new(reading).decode(&m, b, opt.MaxPixels)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", samples[0].mask, err)
+	}
+	return nil
+}
+
+// classesOf returns the classes of masks with these values, sorted; bad is why the
+// first mask could not be read.
+func classesOf(values []int, bad error) (*classes, error) {
+	c := &classes{}
+	most := -1
+	for _, v := range values {
+		if v != data.IgnoredClass {
+			most = v
+		}
+	}
+	switch {
+	case len(values) == 0:
+		return nil, fmt.Errorf("no mask can be read: %w", bad)
+	case most <= 0 && slices.Contains(values, data.IgnoredClass):
+		c.names, c.read.values = []string{"background", "foreground"}, nothing()
+		c.read.values[0], c.read.values[255] = 0, 1
+		c.note = "the masks have the values 0 and 255 alone, which are taken as background and foreground"
+		return c, nil
+	case most > 20 && 2*len(values) < most:
+		return nil, fmt.Errorf("the masks have %d values up to %d, such as %v, which are not the numbers of classes 0, 1, 2, …: "+
+			"name the class of each value in a file classes.csv of the data, with lines NAME,VALUE", len(values), most, values[:min(4, len(values))])
+	}
+	for v := range max(most+1, 2) {
+		c.names = append(c.names, strconv.Itoa(v))
+	}
+	c.note = fmt.Sprintf("no file names the classes (classes.txt, one name per line): %d of them are numbered, the largest value of the masks", len(c.names))
+	return c, nil
+}

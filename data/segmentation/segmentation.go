@@ -1,0 +1,107 @@
+// Package segmentation reads pictures whose pixels have classes: Pascal VOC's
+// layout and folders of pictures and masks, as data.MaskDataset.
+//
+// A mask is a picture file of the same size as its picture. Its values are class
+// numbers: the indices of a palette, however the palette's colors are, or gray
+// values; or its colors stand for classes that a file of the data names.
+package segmentation
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/internal/suggest"
+)
+
+// Kinds returns the kinds of dataset that a SPEC of [Open] may start with.
+func Kinds() []string { return []string{"masks", "voc"} }
+
+// Open opens the dataset that spec names, KIND:PATH, where PATH is a folder or a
+// zip file:
+//
+//	voc:DIR      Pascal VOC's layout; see [OpenVOC]
+//	masks:DIR    folders of pictures and masks; see [OpenMasks]
+//
+// An error names the file that is missing or wrong. Close the splits when done.
+func Open(ctx context.Context, spec string, opt data.Options) (*data.Splits, error) {
+	kind, path, ok := strings.Cut(spec, ":")
+	if !ok || path == "" {
+		return nil, fmt.Errorf("data: %q is not of the form KIND:PATH, such as masks:road (kinds: %s)", spec, strings.Join(Kinds(), ", "))
+	}
+	open := map[string]func(context.Context, *data.Files, data.Options) (*data.Splits, error){"voc": OpenVOC, "masks": OpenMasks}[kind]
+	if open == nil {
+		return nil, fmt.Errorf("data: unknown kind of dataset %q in %q%s", kind, spec, suggest.Phrase(kind, Kinds()))
+	}
+	files, err := data.OpenFiles(path, opt)
+	if err != nil {
+		return nil, fmt.Errorf("data: %s: %w", spec, err)
+	}
+	s, err := open(ctx, files, opt)
+	if err != nil {
+		files.Close() // after an error that matters more
+		return nil, fmt.Errorf("data: %s: %w", spec, err)
+	}
+	s.Spec = spec
+	s.OnClose(files.Close)
+	return s, nil
+}
+
+// set is a part of a dataset whose pictures and masks are files.
+type set struct {
+	files   *data.Files
+	classes []string
+	read    reading
+	samples []sample
+	opt     data.Options
+}
+
+// sample is a picture and its mask, by the paths of their files.
+type sample struct{ picture, mask string }
+
+func (s *set) Len() int           { return len(s.samples) }
+func (s *set) Classes() []string  { return s.classes }
+func (s *set) MultiLabel() bool   { return true }
+func (s *set) Name(i int) string  { return s.samples[i].picture }
+func (s *set) Labels(i int) []int { return nil }
+
+// Decode writes the picture.
+func (s *set) Decode(i int, dst *imaging.Image) error {
+	b, err := s.files.Read(s.samples[i].picture, nil)
+	if err != nil {
+		return err
+	}
+	return imaging.DecodeInto(dst, b, s.decodeOptions())
+}
+
+func (s *set) decodeOptions() imaging.DecodeOptions {
+	return imaging.DecodeOptions{MaxPixels: s.opt.MaxPixels, IgnoreOrientation: s.opt.IgnoreOrientation}
+}
+
+// DecodeMask writes the classes of the pixels.
+func (s *set) DecodeMask(i int, dst *imaging.Image) error {
+	name := s.samples[i].mask
+	b, err := s.files.Read(name, nil)
+	if err == nil {
+		err = s.read.decode(dst, b, s.opt.MaxPixels)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// Content returns the bytes of the picture's file and of the mask's.
+func (s *set) Content(i int, buf []byte) ([]byte, error) {
+	picture, err := s.files.Read(s.samples[i].picture, buf)
+	if err != nil {
+		return nil, err
+	}
+	mask, err := s.files.Read(s.samples[i].mask, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.samples[i].mask, err)
+	}
+	return append(picture, mask...), nil
+}

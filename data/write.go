@@ -1,0 +1,162 @@
+package data
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Divide divides the training part of s anew, class by class: the shares val and test
+// (0 for none) of the samples become the validation and the test part. A part that s
+// has already is kept and gets no share. Files of the same content stay in one part:
+// a picture that is evaluated must not have been trained on. Which samples are chosen
+// depends only on the seed and their names.
+func Divide(s *Splits, val, test float64, seed uint64) (*Splits, error) {
+	switch {
+	case s.Train == nil:
+		return nil, fmt.Errorf("data: %s has no training part to divide", s.Spec)
+	case !(val >= 0 && test >= 0 && val+test < 1):
+		return nil, fmt.Errorf("data: shares of %v and %v leave nothing to train on: give shares of 0 or more whose sum is below 1", val, test)
+	}
+	d := &Splits{Spec: s.Spec, Train: s.Train, Val: s.Val, Test: s.Test}
+	// As HoldOut chooses by the order of a draw, the shares must not be drawn alike.
+	if test > 0 && d.Test == nil {
+		d.Train, d.Test = HoldOut(d.Train, test, seed)
+	}
+	if val > 0 && d.Val == nil {
+		rest := 1.0
+		if s.Test == nil {
+			rest -= test
+		}
+		d.Train, d.Val = HoldOut(d.Train, val/rest, seed+1)
+	}
+	moved, err := together(s, d)
+	if err != nil {
+		return nil, err
+	}
+	if moved > 0 {
+		d.Notes = append(d.Notes, fmt.Sprintf("%d pictures are copies of others and went to the same part", moved))
+	}
+	return d, nil
+}
+
+// together moves samples of the parts made of s.Train that are copies of others to the
+// part of those: training before test before validation. It returns their number.
+func together(s, d *Splits) (moved int, err error) {
+	where := make(map[string]int, s.Train.Len())
+	for i := range s.Train.Len() {
+		where[s.Train.Name(i)] = i
+	}
+	made := []*Dataset{&d.Train}
+	if s.Test == nil && d.Test != nil {
+		made = append(made, &d.Test)
+	}
+	if s.Val == nil && d.Val != nil {
+		made = append(made, &d.Val)
+	}
+	home := map[[32]byte]int{} // the part of a content
+	members := make([][]int, len(made))
+	var buf []byte
+	for p, ds := range made {
+		for i := range (*ds).Len() {
+			name := (*ds).Name(i)
+			if buf, err = content(*ds, i, buf); err != nil {
+				return 0, &SampleError{i, name, err}
+			}
+			key := sha256.Sum256(buf)
+			at, known := home[key]
+			if !known {
+				home[key], at = p, p
+			}
+			if at != p {
+				moved++
+			}
+			members[at] = append(members[at], where[name])
+		}
+	}
+	if moved == 0 {
+		return 0, nil
+	}
+	for p, ds := range made {
+		slices.Sort(members[p])
+		*ds = Subset(s.Train, members[p])
+	}
+	return moved, nil
+}
+
+// WriteFolder writes a dataset of picture files as [OpenFolder] reads it: the files of
+// each part, with their bytes, as DIR/PART/CLASS/FILE. dir must not exist, or be
+// empty. It is complete, or not there. link, if it is not nil, makes a file instead
+// of writing its bytes, given the sample's name.
+func WriteFolder(ctx context.Context, s *Splits, dir string, link func(name, to string) error) error {
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+		return fmt.Errorf("data: %s is not empty: name a folder that does not exist", dir)
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(filepath.Clean(dir)), 0o755); err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(filepath.Clean(dir)), "."+filepath.Base(dir)+"-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp) // gone already, if all went well
+	for _, p := range s.parts() {
+		if err := writePart(ctx, p, filepath.Join(tmp, p.name), link); err != nil {
+			return err
+		}
+	}
+	if err := os.Chmod(tmp, 0o755); err != nil {
+		return err
+	}
+	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.Rename(tmp, dir)
+}
+
+func writePart(ctx context.Context, p part, dir string, link func(name, to string) error) error {
+	for _, class := range p.ds.Classes() { // a class without pictures in a part stays one
+		if err := os.MkdirAll(filepath.Join(dir, class), 0o755); err != nil {
+			return err
+		}
+	}
+	var buf []byte
+	for i := range p.ds.Len() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		name, class := p.ds.Name(i), p.ds.Classes()[p.ds.Labels(i)[0]]
+		to := filepath.Join(dir, class, filepath.FromSlash(belowClass(name, class)))
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return err
+		}
+		var err error
+		if link != nil {
+			err = link(name, to)
+		} else if buf, err = content(p.ds, i, buf); err == nil {
+			err = os.WriteFile(to, buf, 0o644)
+		}
+		if err != nil {
+			return fmt.Errorf("data: %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// belowClass returns the part of a file's name below its class folder.
+func belowClass(name, class string) string {
+	parts := strings.Split(name, "/")
+	if i := slices.Index(parts, class); i >= 0 && i+1 < len(parts) {
+		return path.Join(parts[i+1:]...)
+	}
+	return path.Base(name)
+}

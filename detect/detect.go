@@ -1,0 +1,83 @@
+// Package detect runs detectors of package models on pictures: it prepares the
+// picture, computes the network and turns its outputs into objects with a box, a
+// class and a score, all as torchvision 0.29 does.
+package detect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/resnet-go/resnet/boxes"
+	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/infer"
+	"github.com/resnet-go/resnet/masks"
+	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// Object is what a detector has found in a picture.
+type Object struct {
+	Box   boxes.Box // in pixels of the picture
+	Class int
+	Score float32 // 0 to 1
+	// Mask is the object's part of the picture, where the network finds masks; else
+	// nil.
+	Mask *masks.RLE
+}
+
+// Detector is a network with its values, ready to find objects. It is safe for
+// concurrent use.
+type Detector struct {
+	transform *transform
+	runner    *infer.Runner
+	finder    finder
+}
+
+// finder is the part of a detector that depends on the kind of network.
+type finder interface {
+	// query asks for the outputs that objects needs.
+	query() infer.Query
+	// objects returns what the network has found, best first, in pixels of an input
+	// of padded size of which only a part of height h and width w is the picture.
+	objects(x *tensor.Tensor, h, w int, out infer.Tensors) []Object
+}
+
+// New returns the detector that a runner of net runs.
+func New(r *infer.Runner, net *models.Model) (*Detector, error) {
+	h := net.Config.Detection
+	if h == nil {
+		return nil, fmt.Errorf("detect: %s is not a detector", net.Config.Name)
+	}
+	d := &Detector{transform: newTransform(h), runner: r}
+	switch m := net.Detector.(type) {
+	case *models.RetinaNet:
+		d.finder = &retina{net: m, head: h, classes: net.Config.Classes, levels: map[inputSize][]boxes.Level{}}
+	default:
+		return nil, fmt.Errorf("detect: %s has an unknown kind of detector, %T", net.Config.Name, m)
+	}
+	return d, nil
+}
+
+// Detect returns the objects in a picture, the highest score first. Each picture is
+// computed alone, so that its objects do not depend on the size of others.
+func (d *Detector) Detect(ctx context.Context, m *imaging.Image) ([]Object, error) {
+	if m == nil || m.W < 1 || m.H < 1 {
+		return nil, errors.New("detect: the picture is empty")
+	}
+	x, h, w, err := d.transform.apply(m)
+	if err != nil {
+		return nil, fmt.Errorf("detect: %w", err)
+	}
+	out, err := d.runner.Run(ctx, d.finder.query(), infer.Tensors{nn.ImageInput: x})
+	if err != nil {
+		return nil, err
+	}
+	objects := d.finder.objects(x, h, w, out)
+	sx, sy := float32(m.W)/float32(w), float32(m.H)/float32(h)
+	for i := range objects {
+		objects[i].Box = objects[i].Box.Scale(sx, sy)
+	}
+	return objects, nil
+}

@@ -1,0 +1,171 @@
+package detect
+
+import (
+	"context"
+	"math"
+	"os"
+	"testing"
+
+	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/engine"
+	"github.com/resnet-go/resnet/infer"
+	"github.com/resnet-go/resnet/internal/golden"
+	"github.com/resnet-go/resnet/internal/namefill"
+	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/tensor"
+)
+
+func TestGoldenSize(t *testing.T) {
+	g, _ := golden.Load(t, "testdata/size.safetensors")
+	tr := &transform{minSize: 800, maxSize: 1333}
+	rows := g["size"].Int64s()
+	for i := 0; i < len(rows); i += 4 {
+		r := rows[i : i+4]
+		if h, w := tr.size(int(r[0]), int(r[1])); h != int(r[2]) || w != int(r[3]) {
+			t.Errorf("a picture %d x %d (height x width) becomes %d x %d, want %d x %d", r[0], r[1], h, w, r[2], r[3])
+		}
+	}
+}
+
+var standard = &models.DetectionHead{MinSize: 37, MaxSize: 60, Mean: []float32{0.485, 0.456, 0.406}, Std: []float32{0.229, 0.224, 0.225}}
+
+func TestGoldenTransform(t *testing.T) {
+	g, _ := golden.Load(t, "testdata/transform.safetensors")
+	s := g["picture"].Shape()
+	m := imaging.New(s[1], s[0], 3)
+	for i, v := range g["picture"].Float32s() {
+		m.Pix[i] = uint8(v)
+	}
+	x, h, w, err := newTransform(standard).apply(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := g["want"]
+	if h != want.Shape()[1] || w != want.Shape()[2] || !x.Shape().Equal(tensor.Shape{1, 3, padded(h), padded(w)}) {
+		t.Fatalf("the input is %v with a picture of %d x %d, want %v", x.Shape(), h, w, want.Shape())
+	}
+	for i, v := range x.Float32s() { // N, H, W, C
+		c, px, py := i%3, i/3%padded(w), i/3/padded(w)
+		var exp float32
+		if px < w && py < h {
+			exp = want.Float32s()[(c*h+py)*w+px]
+		}
+		if math.Abs(float64(v-exp)) > 1e-5 { // positions between pixels are rounded once more than in PyTorch
+			t.Fatalf("channel %d of pixel (%d, %d) is %g, want %g", c, px, py, v, exp)
+		}
+	}
+}
+
+func picture(t testing.TB) *imaging.Image {
+	t.Helper()
+	b, err := os.ReadFile("testdata/picture.png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := imaging.Decode(b, imaging.DecodeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// filled returns the detector of a golden: weights filled from their names, changed
+// as the golden's script did.
+func filled(t testing.TB, name string, change map[string][2]float32, opts ...models.Option) *Detector {
+	t.Helper()
+	opts = append(opts, models.Classes(5), func(c *models.Config) {
+		c.Detection.MinSize, c.Detection.MaxSize = 128, 200
+		if !c.Detection.V2 {
+			c.Detection.NormEps = 0
+		}
+	})
+	net, err := models.New(name, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vars := engine.NewVars()
+	changed := 0
+	for _, e := range nn.Params(net) {
+		x := tensor.NewInt64()
+		if e.Param.DType == tensor.Float32 {
+			x = tensor.New(e.Param.Shape...)
+			kind, err := namefill.KindOf(e.Name, len(e.Param.Shape))
+			if err != nil {
+				t.Fatal(err)
+			}
+			namefill.Fill(e.Name, x, kind)
+			if c, ok := change[e.Name]; ok {
+				changed++
+				for i, v := range x.Float32s() {
+					x.Float32s()[i] = v*c[0] + c[1]
+				}
+			}
+		}
+		if err := vars.Set(e.Name, x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if changed != len(change) {
+		t.Fatalf("%d of %d weights were changed", changed, len(change))
+	}
+	r, err := infer.New(net, vars, infer.Options{Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := New(r, net)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// TestGoldenDetectors compares whole detectors with torchvision: from the picture
+// to boxes, scores and classes.
+func TestGoldenDetectors(t *testing.T) {
+	for file, name := range map[string]string{
+		"retinanet": "retinanet_resnet18_fpn", "retinanet_v2": "retinanet_resnet18_fpn_v2",
+	} {
+		t.Run(file, func(t *testing.T) {
+			g, meta := golden.Load(t, "testdata/"+file+".safetensors")
+			var attrs struct{ Change map[string][2]float32 }
+			meta.Decode(t, "attrs", &attrs)
+			got, err := filled(t, name, attrs.Change).Detect(context.Background(), picture(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			compare(t, got, g)
+		})
+	}
+}
+
+// compare checks that objects are those of a golden, in an order that differs only
+// where scores differ by rounding.
+func compare(t *testing.T, got []Object, g map[string]*tensor.Tensor) {
+	t.Helper()
+	boxes, scores, labels := g["boxes"].Float32s(), g["scores"].Float32s(), g["labels"].Int64s()
+	if len(got) != len(scores) {
+		t.Fatalf("%d objects, want %d", len(got), len(scores))
+	}
+	used := make([]bool, len(got))
+	for i, score := range scores {
+		found := false
+		for j, o := range got {
+			off := 0.
+			for k, v := range [4]float32{o.Box.X1, o.Box.Y1, o.Box.X2, o.Box.Y2} {
+				off = max(off, math.Abs(float64(v-boxes[4*i+k])))
+			}
+			same := o.Class == int(labels[i]) && off < 1e-3 && math.Abs(float64(o.Score-score)) < 1e-5
+			if same && !used[j] {
+				used[j], found = true, true
+				break
+			}
+		}
+		if !found {
+			t.Errorf("object %d is missing: class %d, score %g, box %v", i, labels[i], score, boxes[4*i:4*i+4])
+		}
+		if i > 0 && got[i].Score > got[i-1].Score {
+			t.Errorf("object %d has a higher score than the one before", i)
+		}
+	}
+}

@@ -1,0 +1,102 @@
+"""Goldens of package detect by torchvision, in detect/testdata.
+
+Made with torch 2.15.0, torchvision 0.29.2; no random numbers: weights are filled
+from their names by internal/golden/golden.py, the scales of a few last layers are
+changed so that scores spread. Run: python3 detect/testdata/gen/detect.py
+
+size.safetensors: torchvision's sizes [S 4] int64 (height, width, resized height,
+    width) of pictures, by 800 and 1333.
+transform.safetensors: a picture [23 41 3] of bytes (as float32) and what the
+    transform of min_size 37, max_size 60 makes of it: [3 h w].
+NAME.safetensors, of detectors of 5 classes on a ResNet-18 whose batch norms have
+    eps 0 in the first version, min_size 128, max_size 200, for picture.png, 120 x 90:
+    boxes [N 4], scores [N], labels [N] int64, and masks [N h w] where the model has masks,
+    after the whole model. Attributes: "change", by key the factor and the summand of
+    a weight.
+"""
+
+import os
+import sys
+
+import numpy as np
+import torch
+from PIL import Image
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+OUT = os.path.join(HERE, "..")
+ROOT = os.path.join(HERE, "..", "..", "..")
+sys.path[:0] = [os.path.join(ROOT, "internal", "golden"), os.path.join(ROOT, "models", "testdata", "gen")]
+import golden  # noqa: E402
+from detection import filled, retina  # noqa: E402
+from torchvision.models.detection.transform import GeneralizedRCNNTransform  # noqa: E402
+
+torch.set_num_threads(1)
+
+
+def picture(name, h, w):
+    return np.floor((golden.fill(name, (h, w, 3), "input") + 1) * 127.99).astype(np.float32)
+
+
+def smooth(name, h, w):
+    """A picture with structure: few values, scaled up."""
+    small = torch.from_numpy(picture(name, 9, 12)).permute(2, 0, 1)[None]
+    return torch.nn.functional.interpolate(small, (h, w), mode="bilinear").floor()[0].permute(1, 2, 0).numpy()
+
+
+def tensor(pix):
+    return torch.from_numpy(pix).permute(2, 0, 1) / 255
+
+
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+
+
+def sizes():
+    t = GeneralizedRCNNTransform(800, 1333, MEAN, STD)
+    rows = []
+    shapes = [(h, 640) for h in range(1, 1000, 41)] + [(427, 640), (640, 427), (97, 97), (161, 200), (149, 4000), (5, 1333), (800, 1333), (3000, 2000)]
+    for h, w in shapes:
+        scale = min(800 / min(h, w), 1333 / max(h, w))
+        if int(h * scale) < 1 or int(w * scale) < 1 or h * w < 4000:
+            continue
+        rows.append([h, w, *t.resize(torch.empty(1, h, w), None)[0].shape[-2:]])
+    golden.write(os.path.join(OUT, "size.safetensors"), {"size": np.array(rows, np.int64)}, {"op": "size"})
+
+
+def transform():
+    p = picture("picture", 23, 41)
+    t = GeneralizedRCNNTransform(37, 60, MEAN, STD)
+    x = tensor(p)
+    y = t.resize(t.normalize(x), None)[0]
+    golden.write(os.path.join(OUT, "transform.safetensors"), {"picture": p, "want": y.numpy()}, {"op": "transform"})
+
+
+def detector(name, model, change):
+    filled(model)
+    state = model.state_dict()
+    for k, (factor, summand) in change.items():
+        state[k].mul_(factor).add_(summand)
+    model.transform = GeneralizedRCNNTransform(128, 200, MEAN, STD)
+    model.eval()
+    p = smooth("picture", 90, 120)
+    with torch.no_grad():
+        got = model([tensor(p)])[0]
+        double = model.double()([tensor(p).double()])[0]
+    gaps = (got["scores"][:-1] - got["scores"][1:]).abs()
+    out = {"boxes": got["boxes"].numpy(), "scores": got["scores"].numpy(), "labels": got["labels"].numpy()}
+    if "masks" in got:
+        out["masks"] = got["masks"][:, 0].numpy()
+    path = os.path.join(OUT, name + ".safetensors")
+    golden.write(path, out, {"op": name, "attrs": {"change": change}})
+    n = len(got["scores"])
+    same = n == len(double["scores"]) and torch.equal(got["labels"], double["labels"])
+    print(name, os.path.getsize(path), n, "objects, scores", out["scores"][[0, 1, 2, n // 2]], out["scores"][-1:], "least gap", gaps.min().item(),
+          "same in float64:", same, (got["boxes"] - double["boxes"]).abs().max().item() if same else "")
+
+
+if __name__ == "__main__":
+    sizes()
+    transform()
+    Image.fromarray(smooth("picture", 90, 120).astype(np.uint8)).save(os.path.join(OUT, "picture.png"))
+    cls, reg = "head.classification_head.cls_logits.", "head.regression_head.bbox_reg."
+    detector("retinanet", retina(False), {cls + "weight": (0.02, 0), cls + "bias": (1, -4), reg + "weight": (0.005, 0)})
+    detector("retinanet_v2", retina(True), {cls + "weight": (1, 0), cls + "bias": (1, -4), reg + "weight": (0.2, 0)})

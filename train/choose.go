@@ -1,0 +1,167 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/resnet-go/resnet/data"
+	segmentations "github.com/resnet-go/resnet/data/segmentation"
+	"github.com/resnet-go/resnet/modelfile"
+)
+
+// hasWeights reports whether a text names a model with weights. An error is
+// reported where the model is opened.
+func hasWeights(model string) bool {
+	ref, err := modelfile.Parse(model)
+	return err == nil && model != "" && ref.HasWeights()
+}
+
+// DefaultRecipe returns the name of the recipe for a model and data where none is
+// named: fine-tuning for a model file, else by the kind of data. [Choose] fits the
+// recipe photos to the data besides.
+func DefaultRecipe(model, spec string) string {
+	kind, _, _ := cut(spec)
+	switch {
+	case kind == "folder" || kind == "multilabel":
+		return photosRecipe
+	case slices.Contains(segmentations.Kinds(), kind):
+		return "segment"
+	case hasWeights(model):
+		return "finetune"
+	case kind == "cifar10" || kind == "cifar100":
+		return "cifar-fast"
+	case kind == "idx" || kind == "embedded" || kind == "":
+		return "fashion-quick"
+	}
+	return "imagenet-v1"
+}
+
+// Choose returns cfg with a Recipe, and with a Model if the recipe leaves none: the
+// Recipe as it is if there is one, else that of [DefaultRecipe]. The recipe photos is
+// fitted to the data, which are opened for it: batch size, epochs, rates and input
+// size, and what is trained. Keys in Set stay as they are given there.
+func Choose(cfg Config) (Config, error) {
+	if cfg.Recipe != nil {
+		if len(cfg.Set) > 0 || cfg.Optimizer != "" {
+			return cfg, errors.New("train: Config.Set and Optimizer change a recipe that is chosen, but Recipe is given: leave out one")
+		}
+		return cfg, nil
+	}
+	var err error
+	if name := DefaultRecipe(cfg.Model, cfg.Data); name == photosRecipe {
+		cfg, err = choosePhotos(cfg)
+	} else {
+		cfg.Recipe, err = LoadRecipe(name, cfg.Set...)
+		if err == nil {
+			err = cfg.useOptimizer()
+		}
+	}
+	cfg.Set, cfg.Optimizer = nil, ""
+	return cfg, err
+}
+
+// useOptimizer gives the recipe the Optimizer.
+func (c *Config) useOptimizer() error {
+	if c.Optimizer == "" {
+		return nil
+	}
+	return c.Recipe.SetOptimizer(c.Optimizer, slices.Contains(keysOf(c.Set), "lr.peak"))
+}
+
+// openSplits opens the data of a run. valSpec names other data to evaluate on.
+func openSplits(cfg Config, spec, valSpec string, share float64, seed uint64) (*data.Splits, error) {
+	open := cfg.Open
+	if open == nil {
+		open = openData
+	}
+	if spec == "" {
+		return nil, errors.New("no data given: name them as KIND:PATH, such as folder:photos")
+	}
+	if valSpec == "" {
+		return open(spec, data.Options{ValFraction: share, Seed: seed})
+	}
+	whole := data.Options{ValFraction: -1, Seed: seed}
+	s, err := open(spec, whole)
+	if err != nil {
+		return nil, err
+	}
+	v, err := open(valSpec, whole)
+	if err == nil {
+		err = s.Validate(v)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("data to evaluate on: %w", err), s.Close())
+	}
+	return s, nil
+}
+
+// openData opens data of every kind.
+func openData(spec string, opt data.Options) (*data.Splits, error) {
+	if kind, _, _ := cut(spec); slices.Contains(segmentations.Kinds(), kind) {
+		return segmentations.Open(context.Background(), spec, opt)
+	}
+	return data.Open(spec, opt)
+}
+
+// fitBatch makes a batch that is larger than the training data smaller, and notes
+// which pictures an epoch leaves out.
+func (j *job) fitBatch() {
+	n, was := j.splits.Train.Len(), j.rec.BatchSize
+	if was > n {
+		rec := *j.rec
+		rec.BatchSize = smallBatch(n, was)
+		note := fmt.Sprintf("the batch size of %d is above the number of training pictures, %d: batches of %d are used", was, n, rec.BatchSize)
+		if of := rec.batchOfRate; rec.LR.PeakBatch == 0 && rec.BatchSize < of {
+			rec.LR.Peak *= float64(rec.BatchSize) / float64(of)
+			note += fmt.Sprintf(", and the learning rate goes down in proportion, from %g to %.4g", j.rec.LR.Peak, rec.LR.Peak)
+		}
+		j.rec = &rec
+		j.notes = append(j.notes, note)
+	}
+	batch := j.rec.BatchSize * max(1, j.rec.Accumulate)
+	if left := n % batch; left*100 > n && batch <= n {
+		j.notes = append(j.notes, fmt.Sprintf("each epoch leaves out %d of the %d training pictures, others each time, as they do not fill a batch of %d",
+			left, n, batch))
+	}
+}
+
+// smallBatch returns a batch size for n samples: a power of two that gives at least
+// four batches, from eight, where there are eight samples, to 256.
+func smallBatch(n, most int) int {
+	b := 8
+	for b*2*4 <= n && b*2 <= min(most, 256) {
+		b *= 2
+	}
+	return min(b, n, most)
+}
+
+// extend gives a run that is continued a new length; 0 leaves it.
+func (s *session) extend(epochs int) error {
+	if epochs == 0 {
+		return nil
+	}
+	if s.rec.Iterations > 0 {
+		return fmt.Errorf("the run's length is %d iterations, so it cannot get a number of epochs", s.rec.Iterations)
+	}
+	if epochs <= s.state.Epoch {
+		return fmt.Errorf("the run has done %d epochs: to continue it, give more than that, not %d", s.state.Epoch, epochs)
+	}
+	s.notes = append(s.notes, fmt.Sprintf("the run now has %d epochs in place of %d; the learning rate follows the schedule of the new length", epochs, s.rec.Epochs))
+	s.rec.Epochs = epochs
+	s.state.Stopped, s.state.Waited = "", 0
+	text, err := s.rec.YAML()
+	s.meta.Recipe = string(text)
+	return err
+}
+
+// keysOf returns the keys that KEY=VALUE texts set.
+func keysOf(set []string) []string {
+	var keys []string
+	for _, s := range set {
+		key, _, _ := cutSet(s)
+		keys = append(keys, key)
+	}
+	return keys
+}

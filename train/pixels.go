@@ -1,0 +1,190 @@
+package train
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/engine"
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/infer"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/segment"
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// inOneHot is the input of targets [pixels classes] for the Dice loss: 1 at a
+// pixel's class, all zero for a pixel that does not count.
+const inOneHot = "one_hot"
+
+// defaultAux is the weight of the loss of auxiliary classifiers, torchvision's.
+const defaultAux = 0.5
+
+// segmentation is the task of a class for each pixel.
+type segmentation struct{}
+
+// pixels reports whether the step is of segmentation.
+func (s *Step) pixels() bool {
+	_, is := s.task.(segmentation)
+	return is
+}
+
+func (segmentation) loss(s *Step, t *nn.Traced) (loss, logits *graph.Value, err error) {
+	if s.teacher != nil {
+		return nil, nil, errNoTeacher
+	}
+	if s.loss.bce() {
+		return nil, nil, fmt.Errorf("the loss of pixels is cross-entropy, not %s", s.loss.Kind)
+	}
+	g, out := t.Graph, t.Output.Shape
+	pixels := out[0] * out[2] * out[3]
+	y, err := g.Input(inTarget, graph.Type{DType: tensor.Int64, Shape: tensor.Shape{pixels}})
+	if err != nil {
+		return nil, nil, err
+	}
+	logits = rowsOf(g, t.Output)
+	if loss, err = s.loss.Loss(g, logits, y); err != nil {
+		return nil, nil, err
+	}
+	if w := s.loss.Dice; w > 0 {
+		target, err := g.Input(inOneHot, graph.F32(pixels, s.classes))
+		if err != nil {
+			return nil, nil, err
+		}
+		loss = weightedSum(g, loss, dice(g, logits, target), w)
+	}
+	for _, h := range headsOf(s.module) {
+		if !h.Aux {
+			continue
+		}
+		z, err := t.At(h.Path)
+		if err != nil {
+			return nil, nil, err
+		}
+		if z.Shape[2] != out[2] || z.Shape[3] != out[3] {
+			z = g.Must1(graph.Resize{OH: out[2], OW: out[3], Bilinear: true}, z)
+		}
+		aux, err := s.loss.Loss(g, rowsOf(g, z), y)
+		if err != nil {
+			return nil, nil, err
+		}
+		loss = weightedSum(g, loss, aux, orDefault(s.loss.Aux, defaultAux))
+	}
+	return loss, logits, nil
+}
+
+// rowsOf returns logits [N classes H W] as [N*H*W classes].
+func rowsOf(g *graph.Graph, z *graph.Value) *graph.Value {
+	s := z.Shape
+	return g.Must1(graph.Reshape{Shape: tensor.Shape{s[0] * s[2] * s[3], s[1]}}, g.Must1(graph.Permute{Perm: []int{0, 2, 3, 1}}, z))
+}
+
+// weightedSum is a + w*b.
+func weightedSum(g *graph.Graph, a, b *graph.Value, w float64) *graph.Value {
+	return g.Must1(graph.Binary{Fn: graph.Add}, a, g.Must1(graph.Affine{Scale: float32(w)}, b))
+}
+
+// dice is the Dice loss (Milletari et al. 2016, section 3) of logits and one-hot
+// targets [pixels classes], as segmentation_models_pytorch's DiceLoss in the mode
+// "multiclass": for each class that the batch has,
+//
+//	1 - 2·Σ p·t / (Σ p + Σ t),  p = softmax(logits)
+//
+// over all pixels that count, and the sum of these divided by the number of all
+// classes.
+func dice(g *graph.Graph, logits, target *graph.Value) *graph.Value {
+	sum := func(x *graph.Value, axis int) *graph.Value {
+		return g.Must1(graph.Reduce{Fn: graph.Sum, Axes: []int{axis}, Keep: true}, x)
+	}
+	binary := func(fn graph.BinaryFn, a, b *graph.Value) *graph.Value { return g.Must1(graph.Binary{Fn: fn}, a, b) }
+	counts := sum(target, 1) // 0 for a pixel that does not count
+	p := binary(graph.Mul, g.Must1(graph.Softmax{}, logits), counts)
+	both := sum(binary(graph.Mul, p, target), 0)
+	present := sum(target, 0)
+	all := binary(graph.Max, binary(graph.Add, sum(p, 0), present), g.Scalar(1e-7))
+	score := binary(graph.Div, g.Must1(graph.Affine{Scale: 2}, both), all)
+	lost := binary(graph.Mul, g.Must1(graph.Affine{Scale: -1, Shift: 1}, score), binary(graph.Min, present, g.Scalar(1)))
+	return g.Must1(graph.Reduce{Fn: graph.Mean, Axes: []int{0, 1}}, lost)
+}
+
+func (segmentation) targets(s *Step, b *data.Batch) (infer.Tensors, error) {
+	pixels := s.input[0] * s.input[2] * s.input[3]
+	y, err := tensor.FromInt64(b.Labels, pixels)
+	if err != nil || s.loss.Dice == 0 {
+		return infer.Tensors{inTarget: y}, err
+	}
+	oneHot := tensor.New(pixels, s.classes)
+	for i, class := range b.Labels {
+		if class >= 0 && int(class) < s.classes {
+			oneHot.Float32s()[i*s.classes+int(class)] = 1
+		}
+	}
+	return infer.Tensors{inTarget: y, inOneHot: oneHot}, nil
+}
+
+func (segmentation) count(sums *tally, r StepResult, b *data.Batch, classes int) (hits int, share float64) {
+	counted := 0
+	for i, class := range b.Labels {
+		if class < 0 {
+			continue
+		}
+		counted++
+		row := r.Logits[i*classes : (i+1)*classes]
+		right := true
+		for _, v := range row {
+			if v > row[class] {
+				right = false
+				break
+			}
+		}
+		if right {
+			hits++
+		}
+	}
+	sums.Samples += b.N
+	sums.Top1 += hits
+	sums.Pixels += counted
+	if counted == 0 {
+		return 0, 0
+	}
+	return hits, float64(hits) / float64(counted)
+}
+
+// pixelEvaluator evaluates a segmentation network.
+type pixelEvaluator struct {
+	module  nn.Module
+	masks   data.MaskDataset
+	cfg     data.LoaderConfig
+	options infer.Options
+	bad     int
+}
+
+func newPixelEvaluator(m nn.Module, masks data.MaskDataset, cfg data.LoaderConfig, opt infer.Options) (evaluator, error) {
+	if err := cfg.Preprocess.Valid(); err != nil {
+		return nil, err
+	}
+	opt.Plans = segment.Plans
+	return &pixelEvaluator{module: m, masks: masks, cfg: cfg, options: opt}, nil
+}
+
+func (e *pixelEvaluator) run(ctx context.Context, vars *engine.Vars, each func(samples int)) (Metrics, error) {
+	r, err := runnerOf(e.module, vars, e.options)
+	if err != nil {
+		return Metrics{}, err
+	}
+	net, err := segment.New(r, e.cfg.Preprocess, len(e.masks.Classes()), e.options.Threads)
+	if err != nil {
+		return Metrics{}, err
+	}
+	found, err := net.Evaluate(ctx, e.masks, segment.EvaluateOptions{Batch: e.cfg.BatchSize, SkipBad: e.cfg.SkipBad, Progress: each})
+	if err != nil {
+		return Metrics{}, err
+	}
+	e.bad = found.Skipped
+	return Metrics{Loss: found.Loss, MeanIoU: found.MeanIoU, PixelAccuracy: found.PixelAccuracy, Samples: found.Pictures}, nil
+}
+
+func (e *pixelEvaluator) prepare(context.Context) {}
+func (e *pixelEvaluator) idle() int               { return e.masks.Len() }
+func (e *pixelEvaluator) skipped() int            { return e.bad }
+func (e *pixelEvaluator) close()                  {}
