@@ -81,7 +81,7 @@ func collect(results iter.Seq2[Result, error], n int) ([]Result, error) {
 // all computes every picture; fill completes its result.
 func (m *Model) all(ctx context.Context, ps iter.Seq[Picture], fill func(r *Result, logits, features []float32)) iter.Seq2[Result, error] {
 	return func(yield func(Result, error) bool) {
-		if err := m.isFor(models.Classification, "Classify, Embed and the like"); err != nil {
+		if err := m.isFor(models.Classification, "Classify or Embed"); err != nil {
 			yield(Result{}, err)
 			return
 		}

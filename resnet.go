@@ -21,6 +21,7 @@ import (
 	"github.com/resnet-go/resnet/detect"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/explain"
+	"github.com/resnet-go/resnet/hub"
 	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
@@ -51,6 +52,9 @@ type Options struct {
 	IgnoreOrientation bool
 	// Compute trades speed for precision.
 	Compute Compute
+	// Hub downloads models that are named by where they are published, such as
+	// timm/resnet50.a1_in1k; nil is hub.FromEnv. Other names download nothing.
+	Hub *hub.Client
 	// Weights supplies what a file that holds only weights does not contain.
 	Weights WeightsOnly
 }
@@ -143,7 +147,7 @@ func Open(model string, opt Options) (*Model, error) {
 		return nil, err
 	}
 	open := modelfile.Options{Keys: opt.Weights.Keys, Partial: opt.Weights.Partial, Seed: opt.Weights.Seed, Deferred: true,
-		Output: opt.Weights.Output, AllowNonFinite: opt.Weights.AllowNonFinite}
+		Output: opt.Weights.Output, AllowNonFinite: opt.Weights.AllowNonFinite, Hub: opt.Hub}
 	if p := opt.Weights.Preprocess; p != nil {
 		open.Picture = *p
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/masks"
 	"github.com/resnet-go/resnet/models"
-	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -31,17 +30,20 @@ type Object struct {
 // concurrent use.
 type Detector struct {
 	transform *transform
-	runner    *infer.Runner
 	finder    finder
 }
 
 // finder is the part of a detector that depends on the kind of network.
 type finder interface {
-	// query asks for the outputs that objects needs.
-	query() infer.Query
-	// objects returns what the network has found, best first, in pixels of an input
-	// of padded size of which only a part of height h and width w is the picture.
-	objects(x *tensor.Tensor, h, w int, out infer.Tensors) []Object
+	// find returns what the network finds, best first, in pixels of an input of which
+	// only a part of height h and width w is the picture.
+	find(ctx context.Context, x *tensor.Tensor, h, w int) ([]found, error)
+}
+
+// found is an object in an input.
+type found struct {
+	Object
+	mask []float32 // probabilities [models.MaskSize models.MaskSize] inside the box; nil for none
 }
 
 // New returns the detector that a runner of net runs.
@@ -50,10 +52,12 @@ func New(r *infer.Runner, net *models.Model) (*Detector, error) {
 	if h == nil {
 		return nil, fmt.Errorf("detect: %s is not a detector", net.Config.Name)
 	}
-	d := &Detector{transform: newTransform(h), runner: r}
+	d := &Detector{transform: newTransform(h)}
 	switch m := net.Detector.(type) {
 	case *models.RetinaNet:
-		d.finder = &retina{net: m, head: h, classes: net.Config.Classes, levels: map[inputSize][]boxes.Level{}}
+		d.finder = &retina{net: m, head: h, classes: net.Config.Classes, runner: r, levels: map[inputSize][]boxes.Level{}}
+	case *models.RCNN:
+		d.finder = newTwoStage(r, m, net.Config)
 	default:
 		return nil, fmt.Errorf("detect: %s has an unknown kind of detector, %T", net.Config.Name, m)
 	}
@@ -70,14 +74,28 @@ func (d *Detector) Detect(ctx context.Context, m *imaging.Image) ([]Object, erro
 	if err != nil {
 		return nil, fmt.Errorf("detect: %w", err)
 	}
-	out, err := d.runner.Run(ctx, d.finder.query(), infer.Tensors{nn.ImageInput: x})
+	all, err := d.finder.find(ctx, x, h, w)
 	if err != nil {
 		return nil, err
 	}
-	objects := d.finder.objects(x, h, w, out)
+	objects := make([]Object, len(all))
 	sx, sy := float32(m.W)/float32(w), float32(m.H)/float32(h)
-	for i := range objects {
-		objects[i].Box = objects[i].Box.Scale(sx, sy)
+	var pixels []float32
+	for i, f := range all {
+		objects[i] = f.Object
+		b := f.Box.Scale(sx, sy)
+		objects[i].Box = b
+		if f.mask != nil {
+			if pixels == nil {
+				pixels = make([]float32, m.W*m.H)
+			}
+			masks.Paste(pixels, f.mask, models.MaskSize, [4]float32{b.X1, b.Y1, b.X2, b.Y2}, m.H, m.W)
+			mask := masks.Threshold(pixels, m.H, m.W, maskThreshold)
+			objects[i].Mask = &mask
+		}
 	}
 	return objects, nil
 }
+
+// maskThreshold is the probability above which a pixel belongs to an object.
+const maskThreshold = 0.5

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/resnet-go/resnet/data/imaging"
@@ -11,6 +12,7 @@ import (
 	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/internal/golden"
 	"github.com/resnet-go/resnet/internal/namefill"
+	"github.com/resnet-go/resnet/masks"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -76,6 +78,9 @@ func filled(t testing.TB, name string, change map[string][2]float32, opts ...mod
 	t.Helper()
 	opts = append(opts, models.Classes(5), func(c *models.Config) {
 		c.Detection.MinSize, c.Detection.MaxSize = 128, 200
+		if c.Detection.Proposals > 0 {
+			c.Detection.Proposals, c.Detection.Detections = 60, 20
+		}
 		if !c.Detection.V2 {
 			c.Detection.NormEps = 0
 		}
@@ -125,8 +130,13 @@ func filled(t testing.TB, name string, change map[string][2]float32, opts ...mod
 func TestGoldenDetectors(t *testing.T) {
 	for file, name := range map[string]string{
 		"retinanet": "retinanet_resnet18_fpn", "retinanet_v2": "retinanet_resnet18_fpn_v2",
+		"fasterrcnn": "fasterrcnn_resnet18_fpn", "fasterrcnn_v2": "fasterrcnn_resnet18_fpn_v2",
+		"maskrcnn": "maskrcnn_resnet18_fpn", "maskrcnn_v2": "maskrcnn_resnet18_fpn_v2",
 	} {
 		t.Run(file, func(t *testing.T) {
+			if testing.Short() && strings.HasPrefix(file, "fasterrcnn") {
+				t.Skip("the detectors with masks have these inside")
+			}
 			g, meta := golden.Load(t, "testdata/"+file+".safetensors")
 			var attrs struct{ Change map[string][2]float32 }
 			meta.Decode(t, "attrs", &attrs)
@@ -158,6 +168,7 @@ func compare(t *testing.T, got []Object, g map[string]*tensor.Tensor) {
 			same := o.Class == int(labels[i]) && off < 1e-3 && math.Abs(float64(o.Score-score)) < 1e-5
 			if same && !used[j] {
 				used[j], found = true, true
+				compareMask(t, i, o.Mask, g)
 				break
 			}
 		}
@@ -167,5 +178,35 @@ func compare(t *testing.T, got []Object, g map[string]*tensor.Tensor) {
 		if i > 0 && got[i].Score > got[i-1].Score {
 			t.Errorf("object %d has a higher score than the one before", i)
 		}
+	}
+}
+
+// compareMask checks a mask with that of object i of a golden, up to two pixels whose
+// probabilities are at the threshold.
+func compareMask(t *testing.T, i int, got *masks.RLE, g map[string]*tensor.Tensor) {
+	t.Helper()
+	areas := g["mask_areas"]
+	switch {
+	case areas == nil:
+		if got != nil {
+			t.Errorf("object %d has a mask", i)
+		}
+		return
+	case got == nil:
+		t.Errorf("object %d has no mask", i)
+		return
+	}
+	if a := areas.Int64s()[i]; math.Abs(float64(int64(got.Area())-a)) > 2 {
+		t.Errorf("the mask of object %d has %d pixels, want %d", i, got.Area(), a)
+	}
+	bits, words := g["mask_bits"].Int64s(), g["mask_bits"].Shape()[1]
+	wrong := 0
+	for p, v := range got.Bitmap().Bits(nil) {
+		if want := uint8(bits[i*words+p/64] >> (p % 64) & 1); v != want {
+			wrong++
+		}
+	}
+	if wrong > 2 {
+		t.Errorf("%d pixels of the mask of object %d are wrong", wrong, i)
 	}
 }

@@ -20,7 +20,7 @@ func (a *app) embedCommand() *cobra.Command {
 		Use:   "embed IMAGE|DIR|-...",
 		Short: "Turn pictures into vectors for search and comparison",
 		Long: `embed prints, for each picture, the features that the network's last layer
-decides by: a vector for a search index, a nearest-neighbour look-up or a
+decides by: a vector for a search index, a nearest-neighbor look-up or a
 classifier of your own. Pictures alike have vectors alike.
 
 The output is CSV, the picture's name and then its numbers; with --json a line of

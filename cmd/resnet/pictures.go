@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"iter"
 	"os"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/hub"
 )
 
 // pictureNames returns the arguments with each folder replaced by the pictures
@@ -43,7 +45,9 @@ func (a *app) pictures(names []string) iter.Seq[resnet.Picture] {
 			if name == "-" {
 				p = resnet.Reader("stdin", a.in)
 			}
-			if info, err := os.Stat(name); err == nil && info.IsDir() {
+			if isAddress(name) {
+				p = a.remotePicture(name)
+			} else if info, err := os.Stat(name); err == nil && info.IsDir() {
 				p = resnet.Reader(name, failingReader{folderError(name)})
 			}
 			if !yield(p) {
@@ -51,6 +55,37 @@ func (a *app) pictures(names []string) iter.Seq[resnet.Picture] {
 			}
 		}
 	}
+}
+
+// isAddress reports whether a picture is on the web.
+func isAddress(name string) bool {
+	return strings.HasPrefix(name, "https://") || strings.HasPrefix(name, "http://")
+}
+
+// remotePicture is a picture at an address, which is downloaded when it is decoded.
+func (a *app) remotePicture(address string) resnet.Picture {
+	return resnet.Reader(address, &lazyReader{read: func() ([]byte, error) {
+		c := hub.FromEnv()
+		return c.Get(a.ctx, address, data.DefaultMaxFileBytes)
+	}})
+}
+
+// lazyReader gets its bytes when they are first asked for.
+type lazyReader struct {
+	read func() ([]byte, error)
+	from *bytes.Reader
+}
+
+// Read reads the bytes.
+func (r *lazyReader) Read(p []byte) (int, error) {
+	if r.from == nil {
+		b, err := r.read()
+		if err != nil {
+			return 0, err
+		}
+		r.from = bytes.NewReader(b)
+	}
+	return r.from.Read(p)
 }
 
 // folderError returns why there is no picture to read in a folder.

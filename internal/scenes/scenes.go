@@ -44,8 +44,8 @@ func (o *Options) fill() error {
 			return fmt.Errorf("scenes: %s is %d, must be within 1 to %d", f.name, *f.v, f.max)
 		}
 	}
-	if o.MinSide < 48 || o.MinSide > o.MaxSide {
-		return fmt.Errorf("scenes: MinSide is %d, must be within 48 to MaxSide, %d", o.MinSide, o.MaxSide)
+	if o.MinSide < 32 || o.MinSide > o.MaxSide {
+		return fmt.Errorf("scenes: MinSide is %d, must be within 32 to MaxSide, %d", o.MinSide, o.MaxSide)
 	}
 	if o.Objects == nil {
 		s, err := data.OpenIDX(embedded.Fashion(), data.Options{})

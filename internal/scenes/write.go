@@ -44,10 +44,8 @@ func Write(dir string, o Options) error {
 		n    int
 	}{{"train", o.Train}, {"val", o.Val}} {
 		objects := o.Objects.Train
-		if eval := o.Objects.Test; p.name == "val" && eval != nil {
-			objects = eval
-		} else if eval := o.Objects.Val; p.name == "val" && eval != nil {
-			objects = eval
+		if p.name == "val" {
+			objects = o.evalObjects()
 		}
 		scenes, errs := make([]*scene, p.n), make([]error, p.n)
 		var wg sync.WaitGroup

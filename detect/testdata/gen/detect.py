@@ -9,9 +9,10 @@ size.safetensors: torchvision's sizes [S 4] int64 (height, width, resized height
 transform.safetensors: a picture [23 41 3] of bytes (as float32) and what the
     transform of min_size 37, max_size 60 makes of it: [3 h w].
 NAME.safetensors, of detectors of 5 classes on a ResNet-18 whose batch norms have
-    eps 0 in the first version, min_size 128, max_size 200, for picture.png, 120 x 90:
-    boxes [N 4], scores [N], labels [N] int64, and masks [N h w] where the model has masks,
-    after the whole model. Attributes: "change", by key the factor and the summand of
+    eps 0 in the first version, min_size 128, max_size 200, R-CNNs with 60 proposals and 20 detections, for picture.png, 120 x 90:
+    boxes [N 4], scores [N], labels [N] int64, after the whole model; where it has
+    masks, the pixels of each above 0.5, mask_areas [N], and, which, mask_bits
+    [N words] int64, row by row from the lowest bit. Attributes: "change", by key the factor and the summand of
     a weight.
 """
 
@@ -27,7 +28,7 @@ OUT = os.path.join(HERE, "..")
 ROOT = os.path.join(HERE, "..", "..", "..")
 sys.path[:0] = [os.path.join(ROOT, "internal", "golden"), os.path.join(ROOT, "models", "testdata", "gen")]
 import golden  # noqa: E402
-from detection import filled, retina  # noqa: E402
+from detection import filled, rcnn, retina  # noqa: E402
 from torchvision.models.detection.transform import GeneralizedRCNNTransform  # noqa: E402
 
 torch.set_num_threads(1)
@@ -84,7 +85,10 @@ def detector(name, model, change):
     gaps = (got["scores"][:-1] - got["scores"][1:]).abs()
     out = {"boxes": got["boxes"].numpy(), "scores": got["scores"].numpy(), "labels": got["labels"].numpy()}
     if "masks" in got:
-        out["masks"] = got["masks"][:, 0].numpy()
+        bits = got["masks"][:, 0].numpy() > 0.5
+        out["mask_areas"] = bits.sum((1, 2)).astype(np.int64)
+        packed = np.packbits(bits.reshape(len(bits), -1), 1, bitorder="little")
+        out["mask_bits"] = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view("<i8")
     path = os.path.join(OUT, name + ".safetensors")
     golden.write(path, out, {"op": name, "attrs": {"change": change}})
     n = len(got["scores"])
@@ -93,6 +97,28 @@ def detector(name, model, change):
           "same in float64:", same, (got["boxes"] - double["boxes"]).abs().max().item() if same else "")
 
 
+@torch.no_grad()
+def factors(model, stds):
+    """The factors of weights that give the outputs of layers these deviations, one layer after the other."""
+    model = filled(model).eval()
+    model.transform = GeneralizedRCNNTransform(128, 200, MEAN, STD)
+    change = {}
+    for layer, (std, bias) in stds.items():
+        seen = []
+        module = model.get_submodule(layer)
+        hook = module.register_forward_hook(lambda m, i, o: seen.append((o - (m.bias[:, None, None] if o.ndim == 4 else m.bias)).flatten()))
+        model([tensor(smooth("picture", 90, 120))])
+        hook.remove()
+        factor = float(f"{std / torch.cat(seen).std().item():.2g}")
+        module.weight.mul_(factor)
+        module.bias.mul_(bias)
+        change[layer + ".weight"], change[layer + ".bias"] = (factor, 0), (bias, 0)
+    return change
+
+
+RCNN_STDS = {"rpn.head.cls_logits": (2, 1), "rpn.head.bbox_pred": (0.3, 1),
+             "roi_heads.box_predictor.cls_score": (1, 10), "roi_heads.box_predictor.bbox_pred": (1, 1)}
+
 if __name__ == "__main__":
     sizes()
     transform()
@@ -100,3 +126,11 @@ if __name__ == "__main__":
     cls, reg = "head.classification_head.cls_logits.", "head.regression_head.bbox_reg."
     detector("retinanet", retina(False), {cls + "weight": (0.02, 0), cls + "bias": (1, -4), reg + "weight": (0.005, 0)})
     detector("retinanet_v2", retina(True), {cls + "weight": (1, 0), cls + "bias": (1, -4), reg + "weight": (0.2, 0)})
+    for v2 in (False, True):
+        for kind in ("fasterrcnn", "maskrcnn"):
+            stds = dict(RCNN_STDS)
+            if kind == "maskrcnn":
+                stds["roi_heads.mask_predictor.mask_fcn_logits"] = (2, 1)
+            model = rcnn(v2, kind == "maskrcnn")
+            model.rpn._post_nms_top_n["testing"], model.roi_heads.detections_per_img = 60, 20  # for speed
+            detector(kind + "_v2" * v2, model, factors(model, stds))
