@@ -25,7 +25,9 @@ type Report struct {
 	Parts      []PartReport `json:"parts"`
 	// Duplicates are groups of samples with the same pixels.
 	Duplicates []Duplicate `json:"duplicates"`
-	Notes      []string    `json:"notes,omitempty"`
+	// Empty is Splits.Empty: class folders to train on without pictures.
+	Empty []string `json:"empty,omitempty"`
+	Notes []string `json:"notes,omitempty"`
 }
 
 // PartReport describes one part of a dataset.
@@ -74,7 +76,7 @@ type PartSample struct {
 // hashes. workers is the number of goroutines; 0 means one per CPU. The only error
 // is that of ctx.
 func Check(ctx context.Context, s *Splits, workers int) (*Report, error) {
-	r := &Report{Spec: s.Spec, Classes: s.Classes(), MultiLabel: s.MultiLabel(), Notes: s.Notes, Duplicates: []Duplicate{}}
+	r := &Report{Spec: s.Spec, Classes: s.Classes(), MultiLabel: s.MultiLabel(), Empty: s.Empty, Notes: s.Notes, Duplicates: []Duplicate{}}
 	groups := make(map[[32]byte][]place)
 	var unread error
 	for i, p := range s.parts() {

@@ -75,6 +75,10 @@ type Splits struct {
 	// Notes describe decisions that a user may want to know, such as a validation
 	// part that was split off.
 	Notes []string
+	// Empty has a sentence for each class folder of the training part that has no
+	// pictures, of a dataset of folders: training refuses such a class, which cannot be
+	// learned.
+	Empty []string
 
 	close func() error
 }

@@ -199,7 +199,7 @@ func openFolder(src source, opt Options) (*Splits, error) {
 			s.Test = ds
 		}
 	}
-	s.Notes = append(s.Notes, left.notes()...)
+	s.Notes, s.Empty = append(s.Notes, left.notes()...), left.empty
 	return s.finish(opt)
 }
 

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -187,5 +188,30 @@ func TestLeftOut(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("notes lack %q:\n%s", want, text)
 		}
+	}
+}
+
+// A class folder without pictures is in Splits.Empty and in the report, also of parts
+// that were divided.
+func TestEmptyClassIsReported(t *testing.T) {
+	fsys := fstest.MapFS{
+		"train/a/1.png": {Data: []byte("x")}, "train/a/2.png": {Data: []byte("x")}, "train/b/1.png": {Data: []byte("x")},
+		"train/c/1.heic": {Data: []byte("x")}, "train/d": {Mode: fs.ModeDir | 0o755},
+	}
+	s, err := OpenFolder(fsys, Options{ValFraction: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"the class folder train/c has no pictures, only other files (1 .heic)", "the class folder train/d has no pictures"}
+	if !slices.Equal(s.Empty, want) {
+		t.Errorf("empty %q", s.Empty)
+	}
+	r, err := Check(context.Background(), s, 1)
+	if err != nil || !slices.Equal(r.Empty, want) {
+		t.Errorf("report %q, %v", r.Empty, err)
+	}
+	d, err := Divide(s, 0.3, 0, 1)
+	if err == nil && !slices.Equal(d.Empty, want) {
+		t.Errorf("divided: %q", d.Empty)
 	}
 }

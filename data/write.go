@@ -25,7 +25,7 @@ func Divide(s *Splits, val, test float64, seed uint64) (*Splits, error) {
 	case !(val >= 0 && test >= 0 && val+test < 1):
 		return nil, fmt.Errorf("data: shares of %v and %v leave nothing to train on: give shares of 0 or more whose sum is below 1", val, test)
 	}
-	d := &Splits{Spec: s.Spec, Train: s.Train, Val: s.Val, Test: s.Test}
+	d := &Splits{Spec: s.Spec, Train: s.Train, Val: s.Val, Test: s.Test, Empty: s.Empty}
 	// As HoldOut chooses by the order of a draw, the shares must not be drawn alike.
 	if test > 0 && d.Test == nil {
 		d.Train, d.Test = HoldOut(d.Train, test, seed)

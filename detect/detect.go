@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	"github.com/resnet-go/resnet/boxes"
+	"github.com/resnet-go/resnet/data/detection"
 	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/masks"
@@ -29,8 +30,8 @@ type Object struct {
 // Detector is a network with its values, ready to find objects. It is safe for
 // concurrent use.
 type Detector struct {
-	transform *transform
-	finder    finder
+	prep   detection.Preprocess
+	finder finder
 }
 
 // finder is the part of a detector that depends on the kind of network.
@@ -48,14 +49,14 @@ type found struct {
 
 // New returns the detector that a runner of net runs.
 func New(r *infer.Runner, net *models.Model) (*Detector, error) {
-	h := net.Config.Detection
-	if h == nil {
-		return nil, fmt.Errorf("detect: %s is not a detector", net.Config.Name)
+	p, err := Preprocess(net.Config)
+	if err != nil {
+		return nil, err
 	}
-	d := &Detector{transform: newTransform(h)}
+	d := &Detector{prep: p}
 	switch m := net.Detector.(type) {
 	case *models.RetinaNet:
-		d.finder = &retina{net: m, head: h, classes: net.Config.Classes, runner: r, levels: map[inputSize][]boxes.Level{}}
+		d.finder = &retina{net: m, head: net.Config.Detection, classes: net.Config.Classes, runner: r, levels: map[inputSize][]boxes.Level{}}
 	case *models.RCNN:
 		d.finder = newTwoStage(r, m, net.Config)
 	default:
@@ -70,7 +71,7 @@ func (d *Detector) Detect(ctx context.Context, m *imaging.Image) ([]Object, erro
 	if m == nil || m.W < 1 || m.H < 1 {
 		return nil, errors.New("detect: the picture is empty")
 	}
-	x, h, w, err := d.transform.apply(m)
+	x, h, w, err := input(d.prep, m)
 	if err != nil {
 		return nil, fmt.Errorf("detect: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resnet-go/resnet/data/detection"
 	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/infer"
@@ -18,28 +19,18 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-func TestGoldenSize(t *testing.T) {
-	g, _ := golden.Load(t, "testdata/size.safetensors")
-	tr := &transform{minSize: 800, maxSize: 1333}
-	rows := g["size"].Int64s()
-	for i := 0; i < len(rows); i += 4 {
-		r := rows[i : i+4]
-		if h, w := tr.size(int(r[0]), int(r[1])); h != int(r[2]) || w != int(r[3]) {
-			t.Errorf("a picture %d x %d (height x width) becomes %d x %d, want %d x %d", r[0], r[1], h, w, r[2], r[3])
-		}
-	}
-}
-
-var standard = &models.DetectionHead{MinSize: 37, MaxSize: 60, Mean: []float32{0.485, 0.456, 0.406}, Std: []float32{0.229, 0.224, 0.225}}
-
-func TestGoldenTransform(t *testing.T) {
+// TestGoldenInput compares the input of a picture, with its padding, with
+// torchvision.
+func TestGoldenInput(t *testing.T) {
 	g, _ := golden.Load(t, "testdata/transform.safetensors")
 	s := g["picture"].Shape()
 	m := imaging.New(s[1], s[0], 3)
 	for i, v := range g["picture"].Float32s() {
 		m.Pix[i] = uint8(v)
 	}
-	x, h, w, err := newTransform(standard).apply(m)
+	p := detection.Standard()
+	p.MinSize, p.MaxSize = 37, 60
+	x, h, w, err := input(p, m)
 	if err != nil {
 		t.Fatal(err)
 	}

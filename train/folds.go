@@ -47,7 +47,7 @@ func CrossValidate(ctx context.Context, cfg Config, k int) (*Folds, error) {
 	f := &Folds{}
 	out := cfg.Out
 	for i, fold := range data.Folds(whole.Train, k, cfg.Seed) {
-		fold.Spec = whole.Spec
+		fold.Spec, fold.Empty = whole.Spec, whole.Empty
 		fold.Notes = append(fold.Notes, fmt.Sprintf("fold %d of %d: %d pictures to train on, %d to evaluate on", i+1, k, fold.Train.Len(), fold.Val.Len()))
 		if i == 0 {
 			fold.Notes = append(whole.Notes, fold.Notes...)

@@ -15,6 +15,7 @@ type logger struct {
 	Log
 	terminal bool
 	width    int
+	classes  int // with up to five, the top-5 accuracy is always 100 %
 
 	head        string // "epoch 3/40" or "evaluating"
 	done, total int    // samples
@@ -156,7 +157,7 @@ func (l *logger) epoch(r EpochRecord, epochs int, best bool, p pace, left time.D
 	if v := r.Val; v != nil {
 		fmt.Fprintf(&b, " · val loss %.4f", v.Loss)
 		fmt.Fprintf(&b, ", %s", v.text())
-		if v.MAP == 0 && v.PixelAccuracy == 0 && v.Top5 < 1 {
+		if v.MAP == 0 && v.PixelAccuracy == 0 && l.classes > 5 {
 			fmt.Fprintf(&b, ", top-5 %s", term.Percent(v.Top5))
 		}
 		if best {

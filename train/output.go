@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/weights"
 )
@@ -57,6 +58,9 @@ func (m *meter) pace() pace {
 
 // announce logs what the run is.
 func (s *session) announce() {
+	if !s.splits.MultiLabel() && data.Masks(s.splits.Train) == nil {
+		s.log.classes = len(s.splits.Classes())
+	}
 	for _, n := range s.notes {
 		s.log.note("%s", n)
 	}

@@ -279,30 +279,12 @@ func noLines(n *yaml.Node) {
 // checkKeys compares the keys of a mapping with the fields of the type that it
 // will be decoded into.
 func checkKeys(file, at string, n *yaml.Node, t reflect.Type) error {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	switch t {
-	case reflect.TypeFor[Preprocess]():
-		t = reflect.TypeFor[Preprocess]().Field(1).Type.Elem()
-	case reflect.TypeFor[ClassWeights]():
-		return nil
-	}
+	names, fields := recipeFields(t)
 	if n.Kind == yaml.AliasNode {
 		return &RecipeError{File: file, Line: n.Line, Key: at, Problem: "aliases (*name) are not used in recipes"}
 	}
-	if n.Kind != yaml.MappingNode || t.Kind() != reflect.Struct {
+	if n.Kind != yaml.MappingNode || fields == nil {
 		return nil
-	}
-	fields := map[string]reflect.Type{}
-	var names []string
-	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
-		if name == "" || name == "-" {
-			continue
-		}
-		fields[name] = t.Field(i).Type
-		names = append(names, name)
 	}
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -324,6 +306,52 @@ func checkKeys(file, at string, n *yaml.Node, t reflect.Type) error {
 		}
 	}
 	return nil
+}
+
+// recipeFields returns the keys of a part of a recipe, in their order, and their
+// types; nil if the part has none of its own.
+func recipeFields(t reflect.Type) ([]string, map[string]reflect.Type) {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t {
+	case reflect.TypeFor[Preprocess]():
+		t = reflect.TypeFor[Preprocess]().Field(1).Type.Elem()
+	case reflect.TypeFor[ClassWeights]():
+		return nil, nil
+	}
+	if t.Kind() != reflect.Struct {
+		return nil, nil
+	}
+	var names []string
+	fields := map[string]reflect.Type{}
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+		if name == "" || name == "-" {
+			continue
+		}
+		names, fields[name] = append(names, name), t.Field(i).Type
+	}
+	return names, fields
+}
+
+// RecipeKeys returns the keys of a recipe as [LoadRecipe] takes them in KEY=VALUE, in
+// the order of the file: epochs, lr.peak, augment.pad_crop.
+func RecipeKeys() []string {
+	var keys []string
+	var walk func(at string, t reflect.Type)
+	walk = func(at string, t reflect.Type) {
+		names, fields := recipeFields(t)
+		if names == nil {
+			keys = append(keys, at)
+			return
+		}
+		for _, n := range names {
+			walk(strings.TrimPrefix(at+"."+n, "."), fields[n])
+		}
+	}
+	walk("", reflect.TypeFor[Recipe]())
+	return keys
 }
 
 var yamlLine = regexp.MustCompile(`line (\d+): `)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -168,4 +169,20 @@ func TestReadmeHasEveryKey(t *testing.T) {
 		}
 	}
 	check("", reflect.TypeFor[Recipe]())
+}
+
+// Every key can be set: none is unknown.
+func TestRecipeKeysCanBeSet(t *testing.T) {
+	keys := RecipeKeys()
+	for _, want := range []string{"epochs", "lr.peak", "loss.class_weights", "finetune.freeze", "swa.start"} {
+		if !slices.Contains(keys, want) {
+			t.Errorf("no key %s", want)
+		}
+	}
+	for _, k := range keys {
+		_, err := LoadRecipe("cifar", k+"=1")
+		if err != nil && strings.Contains(err.Error(), "unknown key") {
+			t.Errorf("%s: %v", k, err)
+		}
+	}
 }

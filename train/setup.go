@@ -170,6 +170,10 @@ func (j *job) checkData() error {
 	if n < 2 && !sp.MultiLabel() || n < 1 {
 		return fmt.Errorf("%s has one class (%s): training needs two or more", sp.Spec, strings.Join(sp.Classes(), ", "))
 	}
+	if len(sp.Empty) > 0 {
+		return fmt.Errorf("%s: %s: add pictures of the class, in a format that can be read (%s), or remove the folder",
+			sp.Spec, strings.Join(sp.Empty, "; "), strings.Join(data.PictureEndings(), " "))
+	}
 	if ev := sp.Eval(); ev != nil && len(ev.Classes()) != n {
 		return fmt.Errorf("%s has %d classes to train on and %d to evaluate on", sp.Spec, n, len(ev.Classes()))
 	}

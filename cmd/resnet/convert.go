@@ -14,7 +14,6 @@ import (
 	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/modelfile"
-	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/weights"
 )
@@ -88,7 +87,6 @@ tensor.`,
 	fs.Uint64Var(&f.seed, "seed", 0, "seed of the fresh values of --partial")
 	fs.BoolVar(&f.half, "half", false, "write floating point as float16")
 	fs.BoolVar(&f.force, "force", false, "replace OUT if it exists")
-	completeWith(cmd, "model", models.Names())
 	fs.StringVar(&f.output, "output-name", "", "which output of an ONNX or Keras file is the answer, if it has several (default: the one with the scores of classes)")
 	fs.BoolVar(&f.nonFinite, "allow-nonfinite", false, "convert weights that are NaN or infinite, too")
 	completeWith(cmd, "preprocess", data.PresetNames())

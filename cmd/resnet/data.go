@@ -100,8 +100,8 @@ the objects, and reports annotations that are likely wrong: of unknown pictures 
 categories, with an id twice, without area, outside of their picture, pictures that are
 not there or have another size.
 
-The exit code is 1 if a picture cannot be decoded or is in two parts, or an
-annotation is wrong.`,
+The exit code is 1 if a picture cannot be decoded or is in two parts, a class folder
+to train on has no pictures, or an annotation is wrong.`,
 		Example: `  resnet data check                          # the sample inside the program
   resnet data check coco:export              # boxes, as COCO, CVAT, Label Studio write them
   resnet data check folder:photos
@@ -216,6 +216,9 @@ func checkFailed(r *data.Report) error {
 		if d.Between {
 			between++
 		}
+	}
+	if len(r.Empty) > 0 {
+		return fmt.Errorf("%s: %s: add pictures of the class, or remove the folder", r.Spec, strings.Join(r.Empty, "; "))
 	}
 	if bad > 0 {
 		return fmt.Errorf("%s: %d pictures cannot be decoded", r.Spec, bad)

@@ -59,6 +59,9 @@ func (a *app) doctor(ctx context.Context) error {
 func (a *app) printDoctor(r *doctor.Report) error {
 	v := version()
 	a.printf("resnet       %s %s\n", v.Version, v.Go)
+	if v.CGO {
+		a.printf("build        with cgo: it needs this system's C library; CGO_ENABLED=0 go install ./cmd/resnet makes a static program\n")
+	}
 	a.printf("system       %s, %d CPUs, %d threads used\n", r.Platform, r.CPUs, r.Threads)
 	a.printf("kernels      %s\n", r.ISA)
 	if len(r.Features) > 0 {

@@ -42,6 +42,10 @@ func TestBadInput(t *testing.T) {
 	write("one/train/cat/a.png", whole)
 	write("broken/train/cat/a.png", whole)
 	write("broken/train/dog/b.png", whole[:40])
+	write("noclass/train/cat/a.png", whole)
+	write("noclass/train/cat/b.png", whole)
+	write("noclass/train/dog/a.png", whole)
+	write("noclass/train/eel/a.HEIC", []byte("x"))
 	noModel := write("text.safetensors", []byte("hello"))
 	model := fashionModel(t, nil)
 	bare := fashionModel(t, func(f *weights.File) { f.Meta = weights.Meta{} })
@@ -94,6 +98,9 @@ func TestBadInput(t *testing.T) {
 		{"eval -m " + model + " --worst -1", exitUsage, "--worst -1 is below 0"},
 		{"data check folder:" + dir + "/broken", exitFailed, "cannot be decoded"},
 		{"data check folder:" + empty, exitFailed, "empty"},
+		{"data check folder:" + dir + "/noclass", exitFailed, "the class folder train/eel has no pictures, only other files (1 .heic): add pictures of the class, or remove the folder"},
+		{"train --data folder:" + dir + "/noclass --out " + dir + "/run", exitFailed, "the class folder train/eel has no pictures, only other files (1 .heic)"},
+		{"train --data folder:" + dir + "/noclass --skip-bad --folds 2 --out " + dir + "/run", exitFailed, "train/eel has no pictures"},
 		{"bench resnet81", exitUsage, `did you mean "resnet18"?`},
 		{"bench --mode trian", exitUsage, `unknown mode "trian"; did you mean "train"?`},
 		{"bench --peer trch", exitUsage, `unknown peer "trch"; did you mean "torch"?`},

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -55,7 +54,7 @@ func (c *predictCommand) run(cmd *cobra.Command, args []string) error {
 	}
 	widest := 0
 	for _, n := range names {
-		widest = max(widest, utf8.RuneCountInString(n))
+		widest = max(widest, term.Columns(n))
 	}
 	progress := term.NewProgress(c.err, c.quiet || len(names) < 2 || term.IsTerminal(c.out), "pictures", len(names))
 	defer progress.Close()
@@ -102,6 +101,6 @@ func (c *predictCommand) print(r resnet.Result, bad *unreadable, single bool, wi
 	for _, p := range r.Predictions {
 		ps = append(ps, fmt.Sprintf("%s %s", p.Class, term.Percent(p.Probability)))
 	}
-	c.printf("%s%s  %s\n", r.Name, strings.Repeat(" ", max(widest-utf8.RuneCountInString(r.Name), 0)), strings.Join(ps, ", "))
+	c.printf("%s%s  %s\n", r.Name, strings.Repeat(" ", max(widest-term.Columns(r.Name), 0)), strings.Join(ps, ", "))
 	return nil
 }

@@ -160,6 +160,7 @@ the number of the signal after an interruption (130 for Ctrl-C).`,
 		a.benchWorkerCommand(),
 		a.versionCommand(),
 	)
+	completeAll(root)
 	return root
 }
 

@@ -271,6 +271,9 @@ func (c *trainCommand) print(r *train.Result) error {
 	if meta.Data.Spec != embedded.SampleName {
 		spec = " --data " + strings.Join(quoted([]string{meta.Data.Spec}), "")
 	}
+	if c.skipBad || r.Skipped > 0 { // the pictures to evaluate on may have bad ones, too
+		spec += " --skip-bad"
+	}
 	for _, w := range r.Warnings {
 		c.printf("warning: %s\n", w)
 	}

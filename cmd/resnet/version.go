@@ -10,9 +10,10 @@ import (
 type versionInfo struct {
 	Version  string `json:"version"`
 	Revision string `json:"revision,omitempty"`
-	Modified bool   `json:"modified,omitempty"` // the source differed from the revision
+	Modified bool   `json:"modified"` // the source differed from the revision
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
+	CGO      bool   `json:"cgo"` // built with cgo, so that it needs the C library of its system; CGO_ENABLED=0 builds without
 }
 
 func (a *app) versionCommand() *cobra.Command {
@@ -33,7 +34,11 @@ func (a *app) versionCommand() *cobra.Command {
 			if v.Modified {
 				a.printf(" (modified)")
 			}
-			a.printf(" %s %s\n", v.Go, v.Platform)
+			a.printf(" %s %s", v.Go, v.Platform)
+			if v.CGO {
+				a.printf(" cgo")
+			}
+			a.printf("\n")
 			return nil
 		},
 	}
@@ -55,6 +60,8 @@ func version() versionInfo {
 			v.Revision = s.Value
 		case "vcs.modified":
 			v.Modified = s.Value == "true"
+		case "CGO_ENABLED":
+			v.CGO = s.Value == "1"
 		}
 	}
 	return v

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/image/font/sfnt"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
@@ -20,6 +21,7 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 
 	"github.com/resnet-go/resnet/internal/atomicfile"
+	"github.com/resnet-go/resnet/internal/glyphs"
 )
 
 // Series is one curve: X and Y of one length. Points that are not finite are
@@ -83,7 +85,7 @@ func Lines(panels ...Panel) (*Chart, error) {
 
 func (p Panel) plot() (*plot.Plot, error) {
 	pl := plot.New()
-	pl.Title.Text, pl.X.Label.Text, pl.Y.Label.Text = p.Title, p.XLabel, p.YLabel
+	pl.Title.Text, pl.X.Label.Text, pl.Y.Label.Text = readable(p.Title), readable(p.XLabel), readable(p.YLabel)
 	pl.Title.Padding = vg.Points(4)
 	pl.Legend.Top = true
 	grid := plotter.NewGrid()
@@ -94,7 +96,7 @@ func (p Panel) plot() (*plot.Plot, error) {
 		pl.Y.Scale, pl.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: 2}
 	}
 	if len(p.XNames) > 0 {
-		pl.NominalX(p.XNames...)
+		pl.NominalX(readableAll(p.XNames)...)
 		if len(p.XNames) > 4 {
 			pl.X.Tick.Label.Rotation, pl.X.Tick.Label.XAlign, pl.X.Tick.Label.YAlign = math.Pi/6, draw.XRight, draw.YTop
 		}
@@ -131,7 +133,7 @@ func (p Panel) plot() (*plot.Plot, error) {
 			rises += run[len(run)-1].Y - run[0].Y
 		}
 		if s.Name != "" {
-			pl.Legend.Add(s.Name, &plotter.Line{LineStyle: style})
+			pl.Legend.Add(readable(s.Name), &plotter.Line{LineStyle: style})
 		}
 	}
 	// Put the legend where rising or falling curves end, not where they pass.
@@ -177,6 +179,7 @@ func Confusion(title string, classes []string, counts [][]int) (*Chart, error) {
 		cell = vg.Points(10)
 	}
 	labels := n <= 100
+	title, classes = readable(title), readableAll(classes)
 	var longest vg.Length
 	textFont := font.From(plot.DefaultFont, vg.Points(min(9, cell.Points()*0.8)))
 	style := draw.TextStyle{Color: color.Black, Font: textFont, Handler: plot.DefaultTextHandler}
@@ -250,6 +253,24 @@ func drawConfusion(c draw.Canvas, title string, classes []string, counts [][]int
 func shade(share float64) color.Color {
 	mix := func(a, b float64) uint8 { return uint8(a + (b-a)*share + 0.5) }
 	return color.RGBA{mix(0xff, 0x08), mix(0xff, 0x30), mix(0xff, 0x6b), 0xff}
+}
+
+// readable returns s with spellings of the characters that the font lacks.
+func readable(s string) string {
+	face := font.DefaultCache.Lookup(plot.DefaultFont, vg.Points(9)).Face
+	var buf sfnt.Buffer
+	return glyphs.Readable(s, func(r rune) bool {
+		i, err := face.GlyphIndex(&buf, r)
+		return err == nil && i != 0
+	})
+}
+
+func readableAll(names []string) []string {
+	out := make([]string, len(names))
+	for i, s := range names {
+		out[i] = readable(s)
+	}
+	return out
 }
 
 // shorten keeps labels from filling the picture.

@@ -162,3 +162,29 @@ func TestSaveByExtension(t *testing.T) {
 		}
 	}
 }
+
+// A class whose name the font cannot draw is drawn as its spelling.
+func TestNamesOutsideTheFont(t *testing.T) {
+	draw := func(classes ...string) []byte {
+		ch, err := Confusion("m", classes, [][]int{{1, 0}, {0, 2}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if err := ch.PNG(&b); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	if !bytes.Equal(draw("猫", "dog"), draw(`\u732b`, "dog")) || bytes.Equal(draw("猫", "dog"), draw("犬", "dog")) {
+		t.Error("Chinese names are not spelled")
+	}
+	ch, err := Lines(Panel{Title: "标题", Series: []Series{{Name: "训练", X: []float64{1, 2}, Y: []float64{1, 2}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := ch.SVG(&b); err != nil || !strings.Contains(b.String(), `\u6807\u9898`) || !strings.Contains(b.String(), `\u8bad\u7ec3`) {
+		t.Errorf("title and legend are not spelled: %v", err)
+	}
+}

@@ -92,7 +92,7 @@ func frame(out *image.RGBA, r image.Rectangle, thick int, c color.RGBA) {
 // inside.
 func caption(out *image.RGBA, face font.Face, r image.Rectangle, label string, c color.RGBA) {
 	b := out.Bounds()
-	label = fit(face, label, b.Dx()-4)
+	label = fit(face, readable(label), b.Dx()-4)
 	width := font.MeasureString(face, label).Ceil() + 4
 	x, y := max(min(r.Min.X, b.Dx()-width), 0), r.Min.Y-line
 	if y < 0 {

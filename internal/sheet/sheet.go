@@ -13,8 +13,11 @@ import (
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/gofont/goregular"
 	"golang.org/x/image/font/opentype"
+	"golang.org/x/image/font/sfnt"
 	"golang.org/x/image/math/fixed"
 	"gonum.org/v1/plot/palette/moreland"
+
+	"github.com/resnet-go/resnet/internal/glyphs"
 )
 
 // Tile is a picture of a sheet.
@@ -51,6 +54,7 @@ func (s Sheet) Draw() (*image.RGBA, error) {
 		return nil, err
 	}
 	defer face.Close()
+	s.Title = readable(s.Title)
 	columns := min(s.Columns, len(s.Tiles))
 	rows := (len(s.Tiles) + columns - 1) / columns
 	w, h, lines := widen, 1, 0
@@ -68,6 +72,7 @@ func (s Sheet) Draw() (*image.RGBA, error) {
 	width := gap + columns*(w+gap)
 	barWidth := 0
 	if s.Low+s.High != "" {
+		s.Low, s.High = readable(s.Low), readable(s.High)
 		for _, text := range []string{s.Low, s.High} {
 			barWidth = max(barWidth, font.MeasureString(face, text).Ceil())
 		}
@@ -96,7 +101,7 @@ func (s Sheet) Draw() (*image.RGBA, error) {
 		b := t.Image.Bounds()
 		draw.Draw(out, image.Rect(x, y, x+b.Dx(), y+b.Dy()), t.Image, b.Min, draw.Over)
 		for j, l := range t.Caption {
-			text(x, y+b.Dy()+2+j*line, w, l)
+			text(x, y+b.Dy()+2+j*line, w, readable(l))
 		}
 	}
 	if barWidth > 0 {
@@ -124,6 +129,19 @@ func newFace() (font.Face, error) {
 		return nil, fmt.Errorf("sheet: %w", err)
 	}
 	return face, nil
+}
+
+// readable returns s with spellings of the characters that the font lacks.
+func readable(s string) string {
+	f, err := parsed()
+	if err != nil {
+		return s // newFace returns the error
+	}
+	var buf sfnt.Buffer
+	return glyphs.Readable(s, func(r rune) bool {
+		i, err := f.GlyphIndex(&buf, r)
+		return err == nil && i != 0
+	})
 }
 
 // fit cuts s to a width.

@@ -1,6 +1,7 @@
 package sheet
 
 import (
+	"bytes"
 	"image"
 	"image/color"
 	"math"
@@ -109,5 +110,23 @@ func TestSheet(t *testing.T) {
 		if _, err := s.Draw(); err == nil {
 			t.Errorf("a sheet of %d tiles in %d columns is drawn", len(s.Tiles), s.Columns)
 		}
+	}
+}
+
+// A caption that the font cannot draw is drawn as its spelling, and differently from
+// another one.
+func TestCaptionsOutsideTheFont(t *testing.T) {
+	pixels := func(caption string) []byte {
+		m, err := Sheet{Columns: 1, Tiles: []Tile{{image.NewGray(image.Rect(0, 0, 200, 4)), []string{caption}}}}.Draw()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.Pix
+	}
+	if !bytes.Equal(pixels("猫 1"), pixels(`\u732b 1`)) || bytes.Equal(pixels("猫"), pixels("犬")) || bytes.Equal(pixels("猫"), pixels("")) {
+		t.Error("captions of Chinese characters are not spelled")
+	}
+	if readable("Кот, γάτα, Ñandú") != "Кот, γάτα, Ñandú" {
+		t.Error("what the font has is spelled")
 	}
 }

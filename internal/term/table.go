@@ -6,8 +6,14 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/rivo/uniseg"
 )
+
+// Columns returns the columns that s takes on a terminal: two for a Chinese,
+// Japanese or Korean character and for most emoji, none for a combining mark (UAX #11,
+// UAX #29).
+func Columns(s string) int { return uniseg.StringWidth(s) }
 
 // Table is a list of rows in aligned columns, as plain text.
 type Table struct {
@@ -52,7 +58,7 @@ func (t *Table) WriteTo(w io.Writer) (int64, error) {
 	width := make([]int, len(t.head))
 	for _, row := range append([][]string{t.head}, t.rows...) {
 		for i, c := range row {
-			width[i] = max(width[i], utf8.RuneCountInString(c))
+			width[i] = max(width[i], Columns(c))
 		}
 	}
 	var b strings.Builder
@@ -71,7 +77,7 @@ func (t *Table) WriteTo(w io.Writer) (int64, error) {
 			if i > 0 {
 				l.WriteString("  ")
 			}
-			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(c))
+			pad := strings.Repeat(" ", width[i]-Columns(c))
 			if t.right[i] {
 				l.WriteString(pad + c)
 			} else {

@@ -29,6 +29,29 @@ all    1207  0.51
 	}
 }
 
+// Columns line up by what a terminal shows, not by the number of characters.
+func TestTableOfWideNames(t *testing.T) {
+	tab := NewTable("class", ">n")
+	tab.Row("猫と犬", 1)
+	tab.Row("한국어", 22)
+	tab.Row("cafe\u0301", 3)
+	tab.Row("👩‍👩‍👧", 4)
+	tab.Row("ab", 5)
+	var b bytes.Buffer
+	if _, err := tab.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	want := "class    n\n──────  ──\n猫と犬   1\n한국어  22\ncafe\u0301     3\n👩‍👩‍👧       4\nab       5\n"
+	if b.String() != want {
+		t.Errorf("got\n%swant\n%s", b.String(), want)
+	}
+	for s, n := range map[string]int{"": 0, "a": 1, "é": 1, "е́": 1, "ＡＢ": 4, "ｱ": 1, "─": 1, "×": 1, "…": 1} {
+		if got := Columns(s); got != n {
+			t.Errorf("%q takes %d columns, want %d", s, got, n)
+		}
+	}
+}
+
 func TestFormats(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
 		{Count(0), "0"}, {Count(999), "999"}, {Count(1000), "1,000"}, {Count(11689512), "11,689,512"}, {Count(-1234), "-1,234"},

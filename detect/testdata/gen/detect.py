@@ -4,8 +4,6 @@ Made with torch 2.15.0, torchvision 0.29.2; no random numbers: weights are fille
 from their names by internal/golden/golden.py, the scales of a few last layers are
 changed so that scores spread. Run: python3 detect/testdata/gen/detect.py
 
-size.safetensors: torchvision's sizes [S 4] int64 (height, width, resized height,
-    width) of pictures, by 800 and 1333.
 transform.safetensors: a picture [23 41 3] of bytes (as float32) and what the
     transform of min_size 37, max_size 60 makes of it: [3 h w].
 NAME.safetensors, of detectors of 5 classes on a ResNet-18 whose batch norms have
@@ -49,18 +47,6 @@ def tensor(pix):
 
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-
-
-def sizes():
-    t = GeneralizedRCNNTransform(800, 1333, MEAN, STD)
-    rows = []
-    shapes = [(h, 640) for h in range(1, 1000, 41)] + [(427, 640), (640, 427), (97, 97), (161, 200), (149, 4000), (5, 1333), (800, 1333), (3000, 2000)]
-    for h, w in shapes:
-        scale = min(800 / min(h, w), 1333 / max(h, w))
-        if int(h * scale) < 1 or int(w * scale) < 1 or h * w < 4000:
-            continue
-        rows.append([h, w, *t.resize(torch.empty(1, h, w), None)[0].shape[-2:]])
-    golden.write(os.path.join(OUT, "size.safetensors"), {"size": np.array(rows, np.int64)}, {"op": "size"})
 
 
 def transform():
@@ -120,7 +106,6 @@ RCNN_STDS = {"rpn.head.cls_logits": (2, 1), "rpn.head.bbox_pred": (0.3, 1),
              "roi_heads.box_predictor.cls_score": (1, 10), "roi_heads.box_predictor.bbox_pred": (1, 1)}
 
 if __name__ == "__main__":
-    sizes()
     transform()
     Image.fromarray(smooth("picture", 90, 120).astype(np.uint8)).save(os.path.join(OUT, "picture.png"))
     cls, reg = "head.classification_head.cls_logits.", "head.regression_head.bbox_reg."
