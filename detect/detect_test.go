@@ -63,11 +63,26 @@ func picture(t testing.TB) *imaging.Image {
 	return m
 }
 
-// filled returns the detector of a golden: weights filled from their names, changed
-// as the golden's script did.
-func filled(t testing.TB, name string, change map[string][2]float32, opts ...models.Option) *Detector {
+// filled returns the detector of a golden.
+func filled(t testing.TB, name string, change map[string][2]float32) *Detector {
 	t.Helper()
-	opts = append(opts, models.Classes(5), func(c *models.Config) {
+	net, vars := filledNet(t, name, change)
+	r, err := infer.New(net, vars, infer.Options{Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := New(r, net)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// filledNet returns the network of a golden, with weights filled from their names and
+// changed as the golden's script did.
+func filledNet(t testing.TB, name string, change map[string][2]float32) (*models.Model, *engine.Vars) {
+	t.Helper()
+	opts := append([]models.Option{}, models.Classes(5), func(c *models.Config) {
 		c.Detection.MinSize, c.Detection.MaxSize = 128, 200
 		if c.Detection.Proposals > 0 {
 			c.Detection.Proposals, c.Detection.Detections = 60, 20
@@ -105,15 +120,7 @@ func filled(t testing.TB, name string, change map[string][2]float32, opts ...mod
 	if changed != len(change) {
 		t.Fatalf("%d of %d weights were changed", changed, len(change))
 	}
-	r, err := infer.New(net, vars, infer.Options{Threads: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := New(r, net)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
+	return net, vars
 }
 
 // TestGoldenDetectors compares whole detectors with torchvision: from the picture

@@ -12,6 +12,11 @@ NAME.safetensors, of detectors of 5 classes on a ResNet-18 whose batch norms hav
     masks, the pixels of each above 0.5, mask_areas [N], and, which, mask_bits
     [N words] int64, row by row from the lowest bit. Attributes: "change", by key the factor and the summand of
     a weight.
+loss_NAME.safetensors: "loss.PART" of the same detectors on a batch of two inputs [2 3 96
+    128], filled from the name "batch", with the boxes and labels of the attributes, batch
+    norms by their statistics, in float64. Of the parameters "params" of the
+    attributes: "norms" [P] of their gradients, and "sums" [P], their products with
+    what is filled from the name "dot." + key.
 """
 
 import os
@@ -27,6 +32,7 @@ ROOT = os.path.join(HERE, "..", "..", "..")
 sys.path[:0] = [os.path.join(ROOT, "internal", "golden"), os.path.join(ROOT, "models", "testdata", "gen")]
 import golden  # noqa: E402
 from detection import filled, rcnn, retina  # noqa: E402
+from torchvision.models.detection.image_list import ImageList  # noqa: E402
 from torchvision.models.detection.transform import GeneralizedRCNNTransform  # noqa: E402
 
 torch.set_num_threads(1)
@@ -105,12 +111,42 @@ def factors(model, stds):
 RCNN_STDS = {"rpn.head.cls_logits": (2, 1), "rpn.head.bbox_pred": (0.3, 1),
              "roi_heads.box_predictor.cls_score": (1, 10), "roi_heads.box_predictor.bbox_pred": (1, 1)}
 
+BOXES = [[[8.0, 6.0, 60.0, 50.0], [40.0, 30.0, 110.0, 90.0], [70.0, 8.0, 90.0, 24.0]], [[20.0, 16.0, 100.0, 80.0]]]
+LABELS = [[1, 3, 2], [4]]
+
+
+def losses(name, model, change):
+    """The losses on a batch of two inputs, [2 3 96 128], as they are fed to the backbone, and their gradients."""
+    filled(model)
+    state = model.state_dict()
+    for k, (factor, summand) in change.items():
+        state[k].mul_(factor).add_(summand)
+    model = model.double().train()
+    for m in model.modules():  # statistics as filled
+        if isinstance(m, torch.nn.BatchNorm2d):
+            m.eval()
+    x = torch.from_numpy(golden.fill("batch", (2, 3, 96, 128), "input")).double()
+    model.transform.forward = lambda images, targets: (ImageList(x, [(96, 128)] * 2), targets)
+    targets = [{"boxes": torch.tensor(b).double(), "labels": torch.tensor(l)} for b, l in zip(BOXES, LABELS)]
+    got = model(list(x), targets)
+    sum(got.values()).backward()
+    out = {"loss." + k: v.detach().float().numpy() for k, v in got.items()}
+    params = [(k, p) for k, p in model.named_parameters() if p.grad is not None]
+    out["norms"] = np.array([p.grad.norm().item() for _, p in params], np.float32)
+    out["sums"] = np.array([(p.grad * torch.from_numpy(golden.fill("dot." + k, p.shape, "input"))).sum().item() for k, p in params], np.float32)
+    golden.write(os.path.join(OUT, f"loss_{name}.safetensors"), out,
+                 {"op": name, "attrs": {"change": change, "params": [k for k, _ in params], "boxes": BOXES, "labels": LABELS}})
+    print(name, {k: v.item() for k, v in got.items()})
+
+
 if __name__ == "__main__":
     transform()
     Image.fromarray(smooth("picture", 90, 120).astype(np.uint8)).save(os.path.join(OUT, "picture.png"))
     cls, reg = "head.classification_head.cls_logits.", "head.regression_head.bbox_reg."
     detector("retinanet", retina(False), {cls + "weight": (0.02, 0), cls + "bias": (1, -4), reg + "weight": (0.005, 0)})
     detector("retinanet_v2", retina(True), {cls + "weight": (1, 0), cls + "bias": (1, -4), reg + "weight": (0.2, 0)})
+    losses("retinanet", retina(False), {cls + "weight": (0.02, 0), cls + "bias": (1, -4), reg + "weight": (0.005, 0)})
+    losses("retinanet_v2", retina(True), {cls + "weight": (1, 0), cls + "bias": (1, -4), reg + "weight": (0.2, 0)})
     for v2 in (False, True):
         for kind in ("fasterrcnn", "maskrcnn"):
             stds = dict(RCNN_STDS)

@@ -59,6 +59,7 @@ def retina(v2):
     anchors = retinanet._default_anchorgen()
     head = retinanet.RetinaNetHead(256, anchors.num_anchors_per_location()[0], CLASSES,
                                    norm_layer=lambda c: torch.nn.GroupNorm(32, c))
+    head.regression_head._loss_type = "giou"
     return retinanet.RetinaNet(backbone, CLASSES, anchor_generator=anchors, head=head)
 
 
