@@ -26,8 +26,8 @@ type Report struct {
 	// Duplicates are groups of samples with the same pixels.
 	Duplicates []Duplicate `json:"duplicates"`
 	// Empty is Splits.Empty: class folders to train on without pictures.
-	Empty []string `json:"empty,omitempty"`
-	Notes []string `json:"notes,omitempty"`
+	Empty []string `json:"empty"`
+	Notes []string `json:"notes"`
 }
 
 // PartReport describes one part of a dataset.

@@ -131,8 +131,8 @@ type Result struct {
 	Stopped string       `json:"stopped,omitempty"` // why the run ended before the recipe; empty if it did not
 	// Warnings are what makes the result doubtful, such as that it is no better than
 	// chance.
-	Warnings  []string `json:"warnings,omitempty"`
-	Skipped   int      `json:"skipped,omitempty"` // bad pictures, in this session
+	Warnings  []string `json:"warnings"`
+	Skipped   int      `json:"skipped"` // bad pictures, in this session
 	LastFile  string   `json:"last_file,omitempty"`
 	BestFile  string   `json:"best_file,omitempty"`
 	Seconds   float64  `json:"seconds"` // of this session

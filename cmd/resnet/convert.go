@@ -99,10 +99,10 @@ type converted struct {
 	InFormat   weights.Format  `json:"in_format"`
 	Out        string          `json:"out"`
 	OutFormat  weights.Format  `json:"out_format"`
-	Model      string          `json:"model,omitempty"`
+	Model      string          `json:"model"` // "" if unknown
 	Tensors    int             `json:"tensors"`
 	Elements   int64           `json:"elements"`
-	Classes    int             `json:"classes,omitempty"` // names known
+	Classes    int             `json:"classes"` // names known
 	Preprocess json.RawMessage `json:"preprocess,omitempty"`
 	Report     *weights.Report `json:"report,omitempty"`
 }

@@ -17,7 +17,7 @@ import (
 type splitReport struct {
 	Out   string         `json:"out"`
 	Parts map[string]int `json:"parts"` // pictures of each part
-	Notes []string       `json:"notes,omitempty"`
+	Notes []string       `json:"notes"`
 }
 
 func (a *app) dataSplitCommand() *cobra.Command {

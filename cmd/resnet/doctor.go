@@ -30,6 +30,12 @@ The exit code is 1 if an output is wrong.`,
 	}
 }
 
+// doctorReport is what doctor --json prints.
+type doctorReport struct {
+	versionInfo
+	*doctor.Report
+}
+
 func (a *app) doctor(ctx context.Context) error {
 	m, err := resnet.Open("", resnet.Options{Threads: a.threads})
 	if err != nil && !errors.Is(err, embedded.ErrNoModel) {
@@ -40,10 +46,7 @@ func (a *app) doctor(ctx context.Context) error {
 		return err
 	}
 	if a.json {
-		err = a.printJSON(struct {
-			versionInfo
-			*doctor.Report
-		}{version(), r})
+		err = a.printJSON(doctorReport{version(), r})
 	} else {
 		err = a.printDoctor(r)
 	}

@@ -37,8 +37,8 @@ JSON a picture.`,
 
 type embeddingLine struct {
 	Image     string    `json:"image"`
-	Embedding []float32 `json:"embedding,omitempty"`
-	Error     string    `json:"error,omitempty"`
+	Embedding []float32 `json:"embedding"`
+	Error     string    `json:"error,omitempty"` // why there is no embedding
 }
 
 func (c *embedCommand) run(cmd *cobra.Command, args []string) error {

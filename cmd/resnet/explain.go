@@ -154,6 +154,11 @@ func (c *explainCommand) run(cmd *cobra.Command, args []string) error {
 			return err
 		}
 		if bad.skip(c.app, resnet.Result{Name: p.Name, Err: err}) {
+			if c.json {
+				if err := c.printJSONLine(explainLine{Image: p.Name, Method: c.method, Error: oneLine(err)}); err != nil {
+					return err
+				}
+			}
 			continue
 		}
 		all = append(all, x)
@@ -198,6 +203,7 @@ type explainLine struct {
 	Image  string       `json:"image"`
 	Method string       `json:"method"`
 	Maps   []explainMap `json:"maps"`
+	Error  string       `json:"error,omitempty"` // why there are no maps
 }
 
 type explainMap struct {
@@ -350,6 +356,13 @@ func checkLayer(m *resnet.Model, layer string) error {
 	return usagef("no layer %q%s; --list-layers lists them", layer, nearest(layer, names))
 }
 
+// listedLayer is a module that --layer can name.
+type listedLayer struct {
+	Layer  string `json:"layer"`
+	Kind   string `json:"kind"`
+	Output []int  `json:"output"`
+}
+
 func listLayers(a *app, m *resnet.Model) error {
 	e, err := m.Explainer()
 	if err != nil {
@@ -357,14 +370,9 @@ func listLayers(a *app, m *resnet.Model) error {
 	}
 	list := e.Layers()
 	if a.json {
-		type line struct {
-			Layer  string `json:"layer"`
-			Kind   string `json:"kind"`
-			Output []int  `json:"output"`
-		}
-		var lines []line
+		var lines []listedLayer
 		for _, l := range list {
-			lines = append(lines, line{l.Path, l.Kind, l.Shape})
+			lines = append(lines, listedLayer{l.Path, l.Kind, l.Shape})
 		}
 		return a.printJSON(lines)
 	}

@@ -59,6 +59,7 @@ func cliWith(t *testing.T, stdin string, args ...string) (code int, stdout, stde
 	t.Helper()
 	var out, errs bytes.Buffer
 	code = run(t.Context(), args, strings.NewReader(stdin), &out, &errs)
+	checkJSON(t, args, out.String())
 	return code, out.String(), errs.String()
 }
 

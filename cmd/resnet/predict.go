@@ -74,8 +74,8 @@ func (c *predictCommand) run(cmd *cobra.Command, args []string) error {
 
 type predictionLine struct {
 	Image       string              `json:"image"`
-	Predictions []resnet.Prediction `json:"predictions,omitempty"`
-	Error       string              `json:"error,omitempty"`
+	Predictions []resnet.Prediction `json:"predictions"`
+	Error       string              `json:"error,omitempty"` // why there are no predictions
 }
 
 func (c *predictCommand) print(r resnet.Result, bad *unreadable, single bool, widest int) error {

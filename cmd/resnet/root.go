@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -112,9 +111,12 @@ SPEC names images with labels: cifar10:DIR, cifar100:DIR, idx:DIR, folder:DIR or
 folder:FILE.zip (train/, val/ or test/, one folder per class in each), or
 multilabel:DIR; or pictures with a class for each pixel: voc:DIR or masks:DIR. Without --data, the sample inside the program is used.
 
-Results go to stdout, progress and messages to stderr. The exit code is 0 when
-done, 1 when something failed, 2 for a mistake in the command line, and 128 plus
-the number of the signal after an interruption (130 for Ctrl-C).`,
+Results go to stdout, progress and messages to stderr. With --json, results are
+JSON: each command's help has its form, docs/json.md its fields.
+
+The exit code is 0 when done, 1 when something failed, 2 for a mistake in the
+command line, and 128 plus the number of the signal after an interruption (130 for
+Ctrl-C).`,
 		Example: `  resnet train                               # a minute on the embedded sample
   resnet predict photo.jpg                   # with the embedded model
   resnet train --data folder:photos --out runs/photos
@@ -160,6 +162,7 @@ the number of the signal after an interruption (130 for Ctrl-C).`,
 		a.benchWorkerCommand(),
 		a.versionCommand(),
 	)
+	describeJSON(root)
 	completeAll(root)
 	return root
 }
@@ -275,19 +278,4 @@ func (a *app) note(format string, args ...any) {
 // printf prints a result.
 func (a *app) printf(format string, args ...any) {
 	fmt.Fprintf(a.out, format, args...)
-}
-
-// printJSON prints a result as indented JSON.
-func (a *app) printJSON(v any) error {
-	e := json.NewEncoder(a.out)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
-}
-
-// printJSONLine prints a result as one line of JSON.
-func (a *app) printJSONLine(v any) error {
-	e := json.NewEncoder(a.out)
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
 }

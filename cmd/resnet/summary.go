@@ -84,8 +84,8 @@ type layerLine struct {
 // fileSummary are the metadata of a model file.
 type fileSummary struct {
 	Path       string             `json:"path"`
-	Format     weights.Format     `json:"format,omitempty"` // empty for the model inside the program
-	Notes      []string           `json:"notes,omitempty"`
+	Format     weights.Format     `json:"format"` // empty for the model inside the program
+	Notes      []string           `json:"notes"`
 	Bytes      int64              `json:"bytes"`
 	Command    []string           `json:"command"`
 	Seed       uint64             `json:"seed"`

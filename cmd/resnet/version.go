@@ -9,7 +9,7 @@ import (
 
 type versionInfo struct {
 	Version  string `json:"version"`
-	Revision string `json:"revision,omitempty"`
+	Revision string `json:"revision"` // of the source; "" if unknown
 	Modified bool   `json:"modified"` // the source differed from the revision
 	Go       string `json:"go"`
 	Platform string `json:"platform"`

@@ -22,28 +22,34 @@ import (
 
 // Page is a report.
 type Page struct {
-	Title    string
-	Question string // what the experiment asks
-	Findings []string
-	Sections []Section
-	Facts    []Fact // how and where it was made
-	Files    []Text // recipes, word for word
-	Partial  string // what is still missing; "" if the report is complete
+	Title    string    `json:"title"`
+	Question string    `json:"question"` // what the experiment asks
+	Findings []string  `json:"findings"`
+	Sections []Section `json:"sections"`
+	Facts    []Fact    `json:"facts"`   // how and where it was made
+	Files    []Text    `json:"files"`   // recipes, word for word
+	Partial  string    `json:"partial"` // what is still missing; "" if the report is complete
 }
 
 // Fact is a name and its value, such as the data.
-type Fact struct{ Name, Value string }
+type Fact struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
 
 // Text is a file shown in the page.
-type Text struct{ Name, Body string }
+type Text struct {
+	Name string `json:"name"`
+	Body string `json:"body"`
+}
 
 // Section is a heading with its content.
 type Section struct {
-	Title    string
-	Text     []string // paragraphs
-	Figures  []*Figure
-	Tables   []*Table
-	Surfaces []*Surface
+	Title    string     `json:"title"`
+	Text     []string   `json:"text"` // paragraphs
+	Figures  []*Figure  `json:"figures"`
+	Tables   []*Table   `json:"tables"`
+	Surfaces []*Surface `json:"surfaces"`
 }
 
 // Figure is a chart of curves.
@@ -61,11 +67,12 @@ type Figure struct {
 
 // Series is one curve; Err, if any, is the standard deviation over the seeds.
 type Series struct {
-	Name   string
-	X, Y   []float64
-	Err    []float64
-	Dashed bool
-	Color  int // of the palette; series that belong together share a color
+	Name   string    `json:"name"`
+	X      []float64 `json:"x"`
+	Y      []float64 `json:"y"` // null where it is not finite
+	Err    []float64 `json:"err,omitempty"`
+	Dashed bool      `json:"dashed,omitempty"`
+	Color  int       `json:"colour"` // of the palette; series that belong together share a color
 }
 
 // Surface is a landscape: Z[row][column] over Y[row] and X[column].
@@ -81,9 +88,9 @@ type Surface struct {
 
 // Table is a table of cells.
 type Table struct {
-	Title string
-	Heads []string
-	Rows  [][]string
+	Title string     `json:"title"`
+	Heads []string   `json:"heads"`
+	Rows  [][]string `json:"rows"`
 }
 
 var (

@@ -29,9 +29,9 @@ type Config struct {
 	Mode    string `json:"mode"`
 	Batch   int    `json:"batch"`
 	Threads int    `json:"threads"`
-	Size    int    `json:"size"`            // height and width of the input; 0 means the network's own
-	Exact   bool   `json:"exact,omitempty"` // ours: direct convolutions only
-	BF16    string `json:"bf16,omitempty"`  // ours: native or emulate, see engine.BF16
+	Size    int    `json:"size"`  // height and width of the input; 0 means the network's own
+	Exact   bool   `json:"exact"` // ours: direct convolutions only
+	BF16    string `json:"bf16"`  // ours: native, emulate or "" for float32, see engine.BF16
 	// Tuning chooses the algorithms of ours; nil leaves that to the model of the
 	// machine.
 	Tuning engine.Tuning `json:"-"`

@@ -33,19 +33,19 @@ type Program struct {
 type Measurement struct {
 	Program   string  `json:"program"`
 	Version   string  `json:"version"`
-	Variant   string  `json:"variant,omitempty"`
+	Variant   string  `json:"variant"`
 	Steps     int     `json:"steps"`
 	MedianMS  float64 `json:"median_ms"` // of a step
 	LowMS     float64 `json:"low_ms"`    // 10th percentile
 	HighMS    float64 `json:"high_ms"`   // 90th
 	ImagesPS  float64 `json:"images_per_s"`
-	GFLOPS    float64 `json:"gflops"`               // of the network's products, a second
-	PeakShare float64 `json:"peak_share,omitempty"` // of the FMA peak of the threads, measured in the same run
-	PeakMB    float64 `json:"peak_memory_mb"`       // most resident memory of the process, see peakMemoryMB
-	Ratio     float64 `json:"time_ratio,omitempty"` // our time over this program's; for peers
+	GFLOPS    float64 `json:"gflops"`         // of the network's products, a second
+	PeakShare float64 `json:"peak_share"`     // 0 if unknown; of the FMA peak of the threads, measured in the same run
+	PeakMB    float64 `json:"peak_memory_mb"` // most resident memory of the process, see peakMemoryMB
+	Ratio     float64 `json:"time_ratio"`     // our time over this program's; 0 for ours
 	// Difference is the largest between this peer's outputs and ours, over the
 	// largest output: of logits, in training of the first loss.
-	Difference float64 `json:"difference,omitempty"`
+	Difference float64 `json:"difference"`
 }
 
 // Comparison is one configuration, measured by ours and the peers in alternation.
@@ -53,9 +53,9 @@ type Comparison struct {
 	Config
 	PeakGFLOPS float64       `json:"peak_gflops"` // FMA peak of a core, median of the turns; 0 if unknown
 	Ours       Measurement   `json:"ours"`
-	Peers      []Measurement `json:"peers,omitempty"`
+	Peers      []Measurement `json:"peers"`
 	// LeftOut names the peers that cannot run the configuration, and why.
-	LeftOut []string `json:"left_out,omitempty"`
+	LeftOut []string `json:"left_out"`
 }
 
 // Run measures a configuration by every program in alternation, ours first: in each

@@ -20,8 +20,8 @@ const (
 type StepProfile struct {
 	Name      string  `json:"name"`
 	Phase     string  `json:"phase"`
-	Geometry  string  `json:"geometry,omitempty"` // of a convolution, see engine.Step
-	Algorithm string  `json:"algorithm,omitempty"`
+	Geometry  string  `json:"geometry"` // of a convolution, see engine.Step
+	Algorithm string  `json:"algorithm"`
 	MS        float64 `json:"ms"`     // median
 	Share     float64 `json:"share"`  // of the time of all steps
 	GFLOPS    float64 `json:"gflops"` // a second, of the direct algorithm

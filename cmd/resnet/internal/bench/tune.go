@@ -18,8 +18,8 @@ type Tuned struct {
 	Layers []tuning.Layer `json:"layers"`
 	// Times of the network with the model's choices and with the measured ones,
 	// run in turns; 0 if these are the same.
-	ModelMS    float64 `json:"model_ms,omitempty"`
-	MeasuredMS float64 `json:"measured_ms,omitempty"`
+	ModelMS    float64 `json:"model_ms"`
+	MeasuredMS float64 `json:"measured_ms"`
 }
 
 // Changed returns the number of layers for which the measured choice is another

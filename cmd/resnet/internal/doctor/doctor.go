@@ -34,7 +34,7 @@ type Report struct {
 	Features []string `json:"features"`
 	BF16     bool     `json:"bf16"` // --bf16 works here
 	// BF16PeakGFLOPS is the peak of bfloat16 products of one core; 0 without.
-	BF16PeakGFLOPS float64 `json:"bf16_peak_gflops,omitempty"`
+	BF16PeakGFLOPS float64 `json:"bf16_peak_gflops"`
 	// PeakGFLOPS is the FMA peak of one core; 0 where no kernels in assembly exist.
 	PeakGFLOPS float64 `json:"peak_gflops"`
 	// GEMMGFLOPS is the speed of a 768 x 768 x 768 matrix product on one thread,
