@@ -29,6 +29,15 @@ var Families = []Family{
 		"stages.0.blocks.=layer1.", "stages.1.blocks.=layer2.", "stages.2.blocks.=layer3.", "stages.3.blocks.=layer4.",
 		"*.*.norm1.=*.*.bn1.", "*.*.norm2.=*.*.bn2.", "*.*.norm3.=*.*.bn3.", "*.*.downsample.conv.=*.*.downsample.0.",
 	}},
+	// torchvision's detectors before its version 0.13, and its published files.
+	{Name: "torchvision-detection", Rules: []string{
+		"backbone.fpn.inner_blocks.*.weight=backbone.fpn.inner_blocks.*.0.weight", "backbone.fpn.inner_blocks.*.bias=backbone.fpn.inner_blocks.*.0.bias",
+		"backbone.fpn.layer_blocks.*.weight=backbone.fpn.layer_blocks.*.0.weight", "backbone.fpn.layer_blocks.*.bias=backbone.fpn.layer_blocks.*.0.bias",
+		"head.*.conv.0.=head.*.conv.0.0.", "head.*.conv.2.=head.*.conv.1.0.", "head.*.conv.4.=head.*.conv.2.0.", "head.*.conv.6.=head.*.conv.3.0.",
+		"rpn.head.conv.weight=rpn.head.conv.0.0.weight", "rpn.head.conv.bias=rpn.head.conv.0.0.bias",
+		"roi_heads.mask_head.mask_fcn1.=roi_heads.mask_head.0.0.", "roi_heads.mask_head.mask_fcn2.=roi_heads.mask_head.1.0.",
+		"roi_heads.mask_head.mask_fcn3.=roi_heads.mask_head.2.0.", "roi_heads.mask_head.mask_fcn4.=roi_heads.mask_head.3.0.",
+	}},
 	{Name: "transformers", Rules: []string{
 		"resnet.embedder.embedder.convolution.=conv1.", "resnet.embedder.embedder.normalization.=bn1.",
 		"resnet.encoder.=encoder.", "embedder.embedder.convolution.=conv1.", "embedder.embedder.normalization.=bn1.",
