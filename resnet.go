@@ -241,7 +241,7 @@ func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) 
 		return nil, fmt.Errorf("resnet: %s does not say how pictures become inputs; name a preprocessing (%s)",
 			name, strings.Join(data.PresetNames(), ", "))
 	}
-	if r.FixedSize {
+	if r.FixedSize && m.task == models.Segmentation { // the mask is of the whole picture
 		m.prep.Width, m.prep.Height, m.prep.Resize, m.prep.Squash = r.Input[2], r.Input[1], 0, true
 	}
 	if err := m.prep.Valid(); err != nil && m.task != models.Detection {
@@ -276,7 +276,7 @@ func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) 
 			return nil, fmt.Errorf("resnet: %s: %w", name, err)
 		}
 	}
-	if len(r.Outputs) > 0 {
+	if len(r.Outputs) > 0 && m.task == models.Classification {
 		if err := m.settleEnds(); err != nil {
 			return nil, err
 		}
