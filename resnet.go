@@ -276,7 +276,7 @@ func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) 
 			return nil, fmt.Errorf("resnet: %s: %w", name, err)
 		}
 	}
-	if len(r.Outputs) > 0 {
+	if len(r.Outputs) > 0 && m.task == models.Classification {
 		if err := m.settleEnds(); err != nil {
 			return nil, err
 		}
