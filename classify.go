@@ -82,7 +82,7 @@ func collect(results iter.Seq2[Result, error], n int) ([]Result, error) {
 // [Options].
 func (m *Model) all(ctx context.Context, ps iter.Seq[Picture], mirror bool, fill func(r *Result, logits, features []float32)) iter.Seq2[Result, error] {
 	return func(yield func(Result, error) bool) {
-		if err := m.isFor(models.Classification, "Classify, Embed and the like"); err != nil {
+		if err := m.isFor(models.Classification, "Classify or Embed"); err != nil {
 			yield(Result{}, err)
 			return
 		}

@@ -3,7 +3,9 @@ package resnet_test
 import (
 	"context"
 	"fmt"
+	"image/png"
 	"log"
+	"os"
 
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
@@ -65,5 +67,30 @@ func ExampleModel_Evaluate() {
 	fmt.Printf("%.1f%% of %d pictures\n", 100*e.Single.Top1, e.Single.Samples)
 	for _, p := range e.Worst(3) {
 		fmt.Println(p.Name, "is a", p.True, "and was taken for a", p.Predicted)
+	}
+}
+
+// The class of every pixel of a picture of any size.
+func ExampleModel_Segment() {
+	m, err := resnet.Open("fcn_resnet50@fcn_resnet50_coco.pth", resnet.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	s, err := m.Segment(context.Background(), resnet.File("photo.jpg"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, a := range s.Areas {
+		fmt.Printf("%s covers %.0f%% of the picture\n", a.Class, 100*a.Share)
+	}
+	f, err := os.Create("overlay.png")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := png.Encode(f, s.Overlay(0.5)); err != nil {
+		log.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		log.Fatal(err)
 	}
 }

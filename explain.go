@@ -15,6 +15,7 @@ import (
 	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/internal/sheet"
 	"github.com/resnet-go/resnet/internal/suggest"
+	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -47,6 +48,9 @@ func (x *Explanation) Overlay(i int) *image.RGBA {
 // Explain finds the parts of a picture that raise the score of its most probable
 // class, or of the classes in opt. An error names the picture.
 func (m *Model) Explain(ctx context.Context, p Picture, opt ExplainOptions) (*Explanation, error) {
+	if err := m.isFor(models.Classification, "Explain"); err != nil {
+		return nil, err
+	}
 	e, err := m.Explainer()
 	if err != nil {
 		return nil, err

@@ -21,6 +21,7 @@ import (
 	"github.com/resnet-go/resnet/detect"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/explain"
+	"github.com/resnet-go/resnet/hub"
 	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
@@ -55,6 +56,9 @@ type Options struct {
 	Mirror bool
 	// Compute trades speed for precision.
 	Compute Compute
+	// Hub downloads models that are named by where they are published, such as
+	// timm/resnet50.a1_in1k; nil is hub.FromEnv. Other names download nothing.
+	Hub *hub.Client
 	// Weights supplies what a file that holds only weights does not contain.
 	Weights WeightsOnly
 }
@@ -147,7 +151,7 @@ func Open(model string, opt Options) (*Model, error) {
 		return nil, err
 	}
 	open := modelfile.Options{Keys: opt.Weights.Keys, Partial: opt.Weights.Partial, Seed: opt.Weights.Seed, Deferred: true,
-		Output: opt.Weights.Output, AllowNonFinite: opt.Weights.AllowNonFinite}
+		Output: opt.Weights.Output, AllowNonFinite: opt.Weights.AllowNonFinite, Hub: opt.Hub}
 	if p := opt.Weights.Preprocess; p != nil {
 		open.Picture = *p
 	}
@@ -241,7 +245,7 @@ func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) 
 		return nil, fmt.Errorf("resnet: %s does not say how pictures become inputs; name a preprocessing (%s)",
 			name, strings.Join(data.PresetNames(), ", "))
 	}
-	if r.FixedSize {
+	if r.FixedSize && m.task == models.Segmentation { // the mask is of the whole picture
 		m.prep.Width, m.prep.Height, m.prep.Resize, m.prep.Squash = r.Input[2], r.Input[1], 0, true
 	}
 	if err := m.prep.Valid(); err != nil && m.task != models.Detection {

@@ -333,7 +333,7 @@ func TestOpenErrors(t *testing.T) {
 	bare := filledFile(t, func(f *weights.File) { f.Meta = weights.Meta{} })
 	short := filledFile(t, func(f *weights.File) { delete(f.Tensors, "layer1.0.bn1.weight") })
 	nine := filledFile(t, func(f *weights.File) { f.Classes = letters[:9] })
-	grey := filledFile(t, func(f *weights.File) {
+	gray := filledFile(t, func(f *weights.File) {
 		f.Preprocess = json.RawMessage(`{"channels":1,"width":32,"height":32,"interpolation":"bilinear","mean":[0],"std":[1]}`)
 	})
 	text := filepath.Join(dir, "model.safetensors")
@@ -363,7 +363,7 @@ func TestOpenErrors(t *testing.T) {
 		{filledFile(t, nil), Options{Weights: WeightsOnly{Preprocess: &prep}}, "has its own preprocessing"},
 		{short, Options{}, "layer1.0.bn1.weight"},
 		{nine, Options{}, "has 10 classes, but there are names for 9"},
-		{grey, Options{}, "takes 3 channels, but its preprocessing gives 1"},
+		{gray, Options{}, "takes 3 channels, but its preprocessing gives 1"},
 		{bare, Options{Threads: -1}, "Threads is -1"},
 		{bare, Options{Batch: -1}, "Batch is -1"},
 		{bare, Options{TopK: -1}, "TopK is -1"},
@@ -394,9 +394,9 @@ func TestNewIsUntrainedButWorks(t *testing.T) {
 
 // What Image makes of a decoded picture is what decoding its file gives.
 func TestImageEqualsFile(t *testing.T) {
-	grey16 := image.NewGray16(image.Rect(0, 0, 5, 4))
-	for i := range grey16.Pix {
-		grey16.Pix[i] = uint8(37 * i)
+	gray16 := image.NewGray16(image.Rect(0, 0, 5, 4))
+	for i := range gray16.Pix {
+		gray16.Pix[i] = uint8(37 * i)
 	}
 	alpha := picture(2, 5, 4)
 	for i := 3; i < len(alpha.Pix); i += 4 {
@@ -404,10 +404,10 @@ func TestImageEqualsFile(t *testing.T) {
 	}
 	palette := image.NewPaletted(image.Rect(0, 0, 5, 4), color.Palette{color.NRGBA{1, 2, 3, 255}, color.NRGBA{200, 100, 50, 255}})
 	palette.Pix[7] = 1
-	grey := image.NewGray(image.Rect(0, 0, 5, 4))
-	copy(grey.Pix, alpha.Pix)
-	for name, m := range map[string]image.Image{"RGB": picture(1, 5, 4), "alpha": alpha, "grey": grey, "grey 16": grey16, "palette": palette,
-		"part": picture(3, 9, 9).SubImage(image.Rect(2, 3, 7, 7)), "grey part": grey.SubImage(image.Rect(1, 1, 4, 3))} {
+	gray := image.NewGray(image.Rect(0, 0, 5, 4))
+	copy(gray.Pix, alpha.Pix)
+	for name, m := range map[string]image.Image{"RGB": picture(1, 5, 4), "alpha": alpha, "gray": gray, "gray 16": gray16, "palette": palette,
+		"part": picture(3, 9, 9).SubImage(image.Rect(2, 3, 7, 7)), "gray part": gray.SubImage(image.Rect(1, 1, 4, 3))} {
 		var b bytes.Buffer
 		if err := png.Encode(&b, m); err != nil {
 			t.Fatal(err)

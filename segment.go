@@ -100,7 +100,7 @@ func (m *Model) isFor(task models.Task, method string) error {
 	if m.task == task {
 		return nil
 	}
-	return fmt.Errorf("resnet: %s is a model for %s: %s is for %s", m.name, m.task, method, task)
+	return fmt.Errorf("resnet: %s is a model for %s, but %s takes one for %s", m.name, m.task, method, task)
 }
 
 // decoded is a picture, or why it is none.

@@ -123,7 +123,7 @@ func TestRandomResizedCropDraws(t *testing.T) {
 	}
 	// torchvision 0.14.1, RandomResizedCrop.get_params of a 500 x 400 picture,
 	// 20,000 draws from seed 0 (parts that do not fit are drawn again, which
-	// favours small ones).
+	// favors small ones).
 	const wantShare, wantLog = 0.4520, 0.0279
 	if m := area / n; math.Abs(m-wantShare) > 0.01 {
 		t.Errorf("mean share of the area %.4f, want %.4f", m, wantShare)
@@ -325,18 +325,18 @@ func TestColorOps(t *testing.T) {
 			t.Errorf("%s: %d of 60 changed, %d differ between two epochs", name, changed, differ)
 		}
 	}
-	grey := 0
+	gray := 0
 	for _, m := range inputs(t, ds, plain(12, 9, 3), &Augment{Grayscale: 0.5}, 0) {
 		same := true
 		for i := 0; i < len(m.Pix); i += 3 {
 			same = same && m.Pix[i] == m.Pix[i+1] && m.Pix[i] == m.Pix[i+2]
 		}
 		if same {
-			grey++
+			gray++
 		}
 	}
-	if grey < 18 || grey > 42 {
-		t.Errorf("%d of 60 grey, want about half", grey)
+	if gray < 18 || gray > 42 {
+		t.Errorf("%d of 60 gray, want about half", gray)
 	}
 }
 

@@ -69,7 +69,7 @@ func TestCheck(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := Check(ctx, s, 2); !errors.Is(err, context.Canceled) {
-		t.Errorf("a cancelled check gives %v", err)
+		t.Errorf("a canceled check gives %v", err)
 	}
 }
 

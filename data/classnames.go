@@ -2,6 +2,7 @@ package data
 
 import (
 	"bytes"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,14 @@ import (
 
 	"golang.org/x/text/encoding/unicode"
 )
+
+//go:embed imagenet.txt
+var imageNetText string
+
+// ImageNetClasses returns the names of the 1,000 classes of ImageNet (ILSVRC 2012),
+// in the order of their WordNet numbers, in which published networks have them. Two
+// pairs of classes share a name, as with torchvision.
+func ImageNetClasses() []string { return nonEmptyLines(imageNetText) }
 
 // maxClassNames is the limit of the number of classes of a file of names, against
 // an index of billions.

@@ -69,7 +69,7 @@ func FuzzIDX(f *testing.F) {
 func FuzzZip(f *testing.F) {
 	f.Add(zipBytes(folderFS("train/a/1.png", "train/b/2.png", "val/b/3.png")), false)
 	f.Add(zipBytes(folderFS("../a/1.png", "b/2.png")), false)
-	f.Add(zipBytes(labelled("x/labels.csv", "file,labels\na.png,x\n", "x/a.png")), true)
+	f.Add(zipBytes(labeled("x/labels.csv", "file,labels\na.png,x\n", "x/a.png")), true)
 	f.Fuzz(func(t *testing.T, b []byte, multi bool) {
 		src, err := newZipSource(bytes.NewReader(b), int64(len(b)), fuzzOptions.MaxFileBytes)
 		if err != nil {
@@ -90,7 +90,7 @@ func FuzzLabelCSV(f *testing.F) {
 	f.Add([]byte("file,split,cat,dog\na.png,train,1,0\nb.png,val,0,1\n"))
 	f.Add([]byte("\xef\xbb\xbffile,\"la\"\"bels\"\r\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if s, err := OpenMultiLabel(labelled("labels.csv", string(text), "a.png", "b.png"), fuzzOptions); err == nil {
+		if s, err := OpenMultiLabel(labeled("labels.csv", string(text), "a.png", "b.png"), fuzzOptions); err == nil {
 			exercise(t, s)
 		}
 	})
@@ -99,7 +99,7 @@ func FuzzLabelCSV(f *testing.F) {
 func FuzzLabelJSON(f *testing.F) {
 	f.Add([]byte(`[{"file":"a.png","labels":["x"]},{"file":"b.png","labels":[],"split":"val"}]`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if s, err := OpenMultiLabel(labelled("labels.json", string(text), "a.png", "b.png"), fuzzOptions); err == nil {
+		if s, err := OpenMultiLabel(labeled("labels.json", string(text), "a.png", "b.png"), fuzzOptions); err == nil {
 			exercise(t, s)
 		}
 	})

@@ -7,7 +7,7 @@ import (
 )
 
 // labeled returns pictures and a label file.
-func labelled(labelFile, text string, paths ...string) fstest.MapFS {
+func labeled(labelFile, text string, paths ...string) fstest.MapFS {
 	fsys := folderFS(paths...)
 	fsys[labelFile] = file([]byte(text))
 	return fsys
@@ -30,7 +30,7 @@ func TestMultiLabel(t *testing.T) {
 			[]string{"train x a.png", "train x+y b.png"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, err := openBoth(t, "multilabel", labelled(c.file, c.text, c.paths...), Options{ValFraction: -1})
+			s, err := openBoth(t, "multilabel", labeled(c.file, c.text, c.paths...), Options{ValFraction: -1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -45,7 +45,7 @@ func TestMultiLabel(t *testing.T) {
 }
 
 func TestMultiLabelClassOrder(t *testing.T) {
-	fsys := labelled("labels.csv", "file,labels\na.png,cat\n", "a.png")
+	fsys := labeled("labels.csv", "file,labels\na.png,cat\n", "a.png")
 	fsys["classes.txt"] = file([]byte("dog\ncat\n\n"))
 	s, err := openBoth(t, "multilabel", fsys, Options{})
 	if err != nil {
@@ -80,11 +80,11 @@ func TestMultiLabelErrors(t *testing.T) {
 		{"rest", "labels.json", `[{"file":"a.png","labels":["x"]}]]`, []string{"labels.json", "after"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := openBoth(t, "multilabel", labelled(c.file, c.text, "a.png"), Options{})
+			_, err := openBoth(t, "multilabel", labeled(c.file, c.text, "a.png"), Options{})
 			checkError(t, err, c.want...)
 		})
 	}
-	fsys := labelled("labels.csv", "file,labels\na.png,cot\n", "a.png")
+	fsys := labeled("labels.csv", "file,labels\na.png,cot\n", "a.png")
 	fsys["classes.txt"] = file([]byte("dog\ncat\n"))
 	_, err := openBoth(t, "multilabel", fsys, Options{})
 	checkError(t, err, `"cot"`, `"cat"`)

@@ -66,6 +66,9 @@ func Open(spec string, opt Options) (*Splits, error) {
 		return nil, fmt.Errorf("data: %q is not of the form KIND:PATH, such as folder:photos (kinds: %s)",
 			spec, strings.Join(Kinds(), ", "))
 	}
+	if strings.Contains(path, "://") {
+		return nil, fmt.Errorf("data: %s is an address of the web: datasets are not downloaded; fetch it first, for example with curl -LO %s, and give the file", spec, path)
+	}
 	var s *Splits
 	var err error
 	switch kind {

@@ -70,11 +70,11 @@ func TestPreprocessIsTorchvisions(t *testing.T) {
 }
 
 func TestPreprocessForms(t *testing.T) {
-	grey := Preprocess{Channels: 1, Width: 4, Height: 3, Interpolation: imaging.Bilinear, Mean: []float32{0}, Std: []float32{1}}
+	gray := Preprocess{Channels: 1, Width: 4, Height: 3, Interpolation: imaging.Bilinear, Mean: []float32{0}, Std: []float32{1}}
 	// No resize, picture smaller than the input: black around the middle.
 	m := imaging.New(2, 1, 1)
 	m.Pix = []uint8{255, 51}
-	x, err := grey.Apply(m)
+	x, err := gray.Apply(m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,12 +83,12 @@ func TestPreprocessForms(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	// Squash gives the whole picture, gray from RGB by luma.
-	grey.Squash = true
+	gray.Squash = true
 	rgb := imaging.New(8, 3, 3)
 	for i := range rgb.Pix {
 		rgb.Pix[i] = []uint8{200, 100, 50}[i%3]
 	}
-	if x, err = grey.Apply(rgb); err != nil {
+	if x, err = gray.Apply(rgb); err != nil {
 		t.Fatal(err)
 	}
 	luma := float32(math.Round(0.299*200+0.587*100+0.114*50)) / 255
@@ -171,7 +171,7 @@ func TestInputsOfFilesEqualThoseOfPictures(t *testing.T) {
 	s := jpegFolder(t, 6, 190, 150)
 	for name, p := range map[string]Preprocess{
 		"crop":    {Channels: 3, Width: 64, Height: 48, Resize: 80},
-		"grey":    {Channels: 1, Width: 40, Height: 48, Resize: 50},
+		"gray":    {Channels: 1, Width: 40, Height: 48, Resize: 50},
 		"squash":  {Channels: 3, Width: 33, Height: 44, Squash: true},
 		"larger":  {Channels: 3, Width: 90, Height: 90, Resize: 60},
 		"as is":   {Channels: 3, Width: 120, Height: 100},

@@ -9,11 +9,11 @@ import (
 	"fmt"
 
 	"github.com/resnet-go/resnet/boxes"
+	"github.com/resnet-go/resnet/data/detection"
 	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/masks"
 	"github.com/resnet-go/resnet/models"
-	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -30,30 +30,35 @@ type Object struct {
 // Detector is a network with its values, ready to find objects. It is safe for
 // concurrent use.
 type Detector struct {
-	transform *transform
-	runner    *infer.Runner
-	finder    finder
+	prep   detection.Preprocess
+	finder finder
 }
 
 // finder is the part of a detector that depends on the kind of network.
 type finder interface {
-	// query asks for the outputs that objects needs.
-	query() infer.Query
-	// objects returns what the network has found, best first, in pixels of an input
-	// of padded size of which only a part of height h and width w is the picture.
-	objects(x *tensor.Tensor, h, w int, out infer.Tensors) []Object
+	// find returns what the network finds, best first, in pixels of an input of which
+	// only a part of height h and width w is the picture.
+	find(ctx context.Context, x *tensor.Tensor, h, w int) ([]found, error)
+}
+
+// found is an object in an input.
+type found struct {
+	Object
+	mask []float32 // probabilities [models.MaskSize models.MaskSize] inside the box; nil for none
 }
 
 // New returns the detector that a runner of net runs.
 func New(r *infer.Runner, net *models.Model) (*Detector, error) {
-	h := net.Config.Detection
-	if h == nil {
-		return nil, fmt.Errorf("detect: %s is not a detector", net.Config.Name)
+	p, err := Preprocess(net.Config)
+	if err != nil {
+		return nil, err
 	}
-	d := &Detector{transform: newTransform(h), runner: r}
+	d := &Detector{prep: p}
 	switch m := net.Detector.(type) {
 	case *models.RetinaNet:
-		d.finder = &retina{net: m, head: h, classes: net.Config.Classes, levels: map[inputSize][]boxes.Level{}}
+		d.finder = &retina{net: m, head: net.Config.Detection, classes: net.Config.Classes, runner: r, levels: map[inputSize][]boxes.Level{}}
+	case *models.RCNN:
+		d.finder = newTwoStage(r, m, net.Config)
 	default:
 		return nil, fmt.Errorf("detect: %s has an unknown kind of detector, %T", net.Config.Name, m)
 	}
@@ -66,18 +71,32 @@ func (d *Detector) Detect(ctx context.Context, m *imaging.Image) ([]Object, erro
 	if m == nil || m.W < 1 || m.H < 1 {
 		return nil, errors.New("detect: the picture is empty")
 	}
-	x, h, w, err := d.transform.apply(m)
+	x, h, w, err := input(d.prep, m)
 	if err != nil {
 		return nil, fmt.Errorf("detect: %w", err)
 	}
-	out, err := d.runner.Run(ctx, d.finder.query(), infer.Tensors{nn.ImageInput: x})
+	all, err := d.finder.find(ctx, x, h, w)
 	if err != nil {
 		return nil, err
 	}
-	objects := d.finder.objects(x, h, w, out)
+	objects := make([]Object, len(all))
 	sx, sy := float32(m.W)/float32(w), float32(m.H)/float32(h)
-	for i := range objects {
-		objects[i].Box = objects[i].Box.Scale(sx, sy)
+	var pixels []float32
+	for i, f := range all {
+		objects[i] = f.Object
+		b := f.Box.Scale(sx, sy)
+		objects[i].Box = b
+		if f.mask != nil {
+			if pixels == nil {
+				pixels = make([]float32, m.W*m.H)
+			}
+			masks.Paste(pixels, f.mask, models.MaskSize, [4]float32{b.X1, b.Y1, b.X2, b.Y2}, m.H, m.W)
+			mask := masks.Threshold(pixels, m.H, m.W, maskThreshold)
+			objects[i].Mask = &mask
+		}
 	}
 	return objects, nil
 }
+
+// maskThreshold is the probability above which a pixel belongs to an object.
+const maskThreshold = 0.5

@@ -4,40 +4,33 @@ import (
 	"context"
 	"math"
 	"os"
+	"strings"
 	"testing"
 
+	"github.com/resnet-go/resnet/data/detection"
 	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/internal/golden"
 	"github.com/resnet-go/resnet/internal/namefill"
+	"github.com/resnet-go/resnet/masks"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
 
-func TestGoldenSize(t *testing.T) {
-	g, _ := golden.Load(t, "testdata/size.safetensors")
-	tr := &transform{minSize: 800, maxSize: 1333}
-	rows := g["size"].Int64s()
-	for i := 0; i < len(rows); i += 4 {
-		r := rows[i : i+4]
-		if h, w := tr.size(int(r[0]), int(r[1])); h != int(r[2]) || w != int(r[3]) {
-			t.Errorf("a picture %d x %d (height x width) becomes %d x %d, want %d x %d", r[0], r[1], h, w, r[2], r[3])
-		}
-	}
-}
-
-var standard = &models.DetectionHead{MinSize: 37, MaxSize: 60, Mean: []float32{0.485, 0.456, 0.406}, Std: []float32{0.229, 0.224, 0.225}}
-
-func TestGoldenTransform(t *testing.T) {
+// TestGoldenInput compares the input of a picture, with its padding, with
+// torchvision.
+func TestGoldenInput(t *testing.T) {
 	g, _ := golden.Load(t, "testdata/transform.safetensors")
 	s := g["picture"].Shape()
 	m := imaging.New(s[1], s[0], 3)
 	for i, v := range g["picture"].Float32s() {
 		m.Pix[i] = uint8(v)
 	}
-	x, h, w, err := newTransform(standard).apply(m)
+	p := detection.Standard()
+	p.MinSize, p.MaxSize = 37, 60
+	x, h, w, err := input(p, m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,12 +63,30 @@ func picture(t testing.TB) *imaging.Image {
 	return m
 }
 
-// filled returns the detector of a golden: weights filled from their names, changed
-// as the golden's script did.
-func filled(t testing.TB, name string, change map[string][2]float32, opts ...models.Option) *Detector {
+// filled returns the detector of a golden.
+func filled(t testing.TB, name string, change map[string][2]float32) *Detector {
 	t.Helper()
-	opts = append(opts, models.Classes(5), func(c *models.Config) {
+	net, vars := filledNet(t, name, change)
+	r, err := infer.New(net, vars, infer.Options{Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := New(r, net)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// filledNet returns the network of a golden, with weights filled from their names and
+// changed as the golden's script did.
+func filledNet(t testing.TB, name string, change map[string][2]float32) (*models.Model, *engine.Vars) {
+	t.Helper()
+	opts := append([]models.Option{}, models.Classes(5), func(c *models.Config) {
 		c.Detection.MinSize, c.Detection.MaxSize = 128, 200
+		if c.Detection.Proposals > 0 {
+			c.Detection.Proposals, c.Detection.Detections = 60, 20
+		}
 		if !c.Detection.V2 {
 			c.Detection.NormEps = 0
 		}
@@ -109,15 +120,7 @@ func filled(t testing.TB, name string, change map[string][2]float32, opts ...mod
 	if changed != len(change) {
 		t.Fatalf("%d of %d weights were changed", changed, len(change))
 	}
-	r, err := infer.New(net, vars, infer.Options{Threads: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := New(r, net)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
+	return net, vars
 }
 
 // TestGoldenDetectors compares whole detectors with torchvision: from the picture
@@ -125,8 +128,13 @@ func filled(t testing.TB, name string, change map[string][2]float32, opts ...mod
 func TestGoldenDetectors(t *testing.T) {
 	for file, name := range map[string]string{
 		"retinanet": "retinanet_resnet18_fpn", "retinanet_v2": "retinanet_resnet18_fpn_v2",
+		"fasterrcnn": "fasterrcnn_resnet18_fpn", "fasterrcnn_v2": "fasterrcnn_resnet18_fpn_v2",
+		"maskrcnn": "maskrcnn_resnet18_fpn", "maskrcnn_v2": "maskrcnn_resnet18_fpn_v2",
 	} {
 		t.Run(file, func(t *testing.T) {
+			if testing.Short() && strings.HasPrefix(file, "fasterrcnn") {
+				t.Skip("the detectors with masks have these inside")
+			}
 			g, meta := golden.Load(t, "testdata/"+file+".safetensors")
 			var attrs struct{ Change map[string][2]float32 }
 			meta.Decode(t, "attrs", &attrs)
@@ -158,6 +166,7 @@ func compare(t *testing.T, got []Object, g map[string]*tensor.Tensor) {
 			same := o.Class == int(labels[i]) && off < 1e-3 && math.Abs(float64(o.Score-score)) < 1e-5
 			if same && !used[j] {
 				used[j], found = true, true
+				compareMask(t, i, o.Mask, g)
 				break
 			}
 		}
@@ -167,5 +176,35 @@ func compare(t *testing.T, got []Object, g map[string]*tensor.Tensor) {
 		if i > 0 && got[i].Score > got[i-1].Score {
 			t.Errorf("object %d has a higher score than the one before", i)
 		}
+	}
+}
+
+// compareMask checks a mask with that of object i of a golden, up to two pixels whose
+// probabilities are at the threshold.
+func compareMask(t *testing.T, i int, got *masks.RLE, g map[string]*tensor.Tensor) {
+	t.Helper()
+	areas := g["mask_areas"]
+	switch {
+	case areas == nil:
+		if got != nil {
+			t.Errorf("object %d has a mask", i)
+		}
+		return
+	case got == nil:
+		t.Errorf("object %d has no mask", i)
+		return
+	}
+	if a := areas.Int64s()[i]; math.Abs(float64(int64(got.Area())-a)) > 2 {
+		t.Errorf("the mask of object %d has %d pixels, want %d", i, got.Area(), a)
+	}
+	bits, words := g["mask_bits"].Int64s(), g["mask_bits"].Shape()[1]
+	wrong := 0
+	for p, v := range got.Bitmap().Bits(nil) {
+		if want := uint8(bits[i*words+p/64] >> (p % 64) & 1); v != want {
+			wrong++
+		}
+	}
+	if wrong > 2 {
+		t.Errorf("%d pixels of the mask of object %d are wrong", wrong, i)
 	}
 }

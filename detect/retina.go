@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"sync"
@@ -17,6 +18,7 @@ type retina struct {
 	net     *models.RetinaNet
 	head    *models.DetectionHead
 	classes int
+	runner  *infer.Runner
 
 	mu     sync.Mutex
 	levels map[inputSize][]boxes.Level
@@ -62,8 +64,12 @@ func (r *retina) anchors(size inputSize) [][]boxes.Box {
 
 var unitCoder = boxes.Coder{Weights: [4]float32{1, 1, 1, 1}}
 
-func (r *retina) objects(x *tensor.Tensor, h, w int, out infer.Tensors) []Object {
-	var found []boxes.Box
+func (r *retina) find(ctx context.Context, x *tensor.Tensor, h, w int) ([]found, error) {
+	out, err := r.runner.Run(ctx, r.query(), infer.Tensors{nn.ImageInput: x})
+	if err != nil {
+		return nil, err
+	}
+	var all []boxes.Box
 	var scores []float32
 	var classes []int
 	for i, cells := range r.anchors(inputSize{x.Shape()[2], x.Shape()[3]}) {
@@ -72,17 +78,17 @@ func (r *retina) objects(x *tensor.Tensor, h, w int, out infer.Tensors) []Object
 		for k, a := range at {
 			anchor := a / r.classes
 			b := unitCoder.Decode([4]float32(deltas[4*anchor:]), cells[anchor])
-			found = append(found, b.Clip(float32(w), float32(h)))
+			all = append(all, b.Clip(float32(w), float32(h)))
 			scores, classes = append(scores, s[k]), append(classes, a%r.classes)
 		}
 	}
-	keep := boxes.BatchedNMS(found, scores, classes, r.head.NMSThreshold)
+	keep := boxes.BatchedNMS(all, scores, classes, r.head.NMSThreshold)
 	keep = keep[:min(len(keep), r.head.Detections)]
-	objects := make([]Object, len(keep))
+	objects := make([]found, len(keep))
 	for i, k := range keep {
-		objects[i] = Object{Box: found[k], Class: classes[k], Score: scores[k]}
+		objects[i] = found{Object: Object{Box: all[k], Class: classes[k], Score: scores[k]}}
 	}
-	return objects
+	return objects, nil
 }
 
 // candidates returns the indices and scores of the k logits with the highest

@@ -1,5 +1,5 @@
 // Package embedded holds what the program carries inside itself: a small
-// labelled sample to train on and a small trained model to predict with.
+// labeled sample to train on and a small trained model to predict with.
 package embedded
 
 import (

@@ -54,7 +54,7 @@ func TestFashionIsBalanced(t *testing.T) {
 	}
 }
 
-func TestClassesAndLicence(t *testing.T) {
+func TestClassesAndLicense(t *testing.T) {
 	b, err := fs.ReadFile(Fashion(), "classes.txt")
 	if err != nil || bytes.Count(b, []byte("\n")) != 10 {
 		t.Errorf("classes.txt: %q, %v", b, err)

@@ -31,52 +31,55 @@ func (o fusedConv) Infer(in []graph.Type) ([]graph.Type, error) {
 	return out, err
 }
 
-// fusedBatchNormTrain is act(BatchNormTrain(x) + residual), with the
-// statistics taken from the convolution that made x where given is set.
-// Inputs: those of BatchNormTrain, then residual, then mean and variance. With
-// known it stands for BatchNormRecomputed: inputs 3 and 4 are the mean and the
-// inverse deviation, and there is one output.
+// fusedBatchNormTrain is act(BatchNormTrain(x) + residual). Inputs: those of
+// BatchNormTrain, then residual, then mean and variance.
 type fusedBatchNormTrain struct {
 	graph.BatchNormTrain
-	relu, residual, given, known bool
+	relu, residual bool
+	statsFromConv  bool // mean and variance come from the convolution that made x
+	// fixedStats is set if the operator stands for BatchNormRecomputed: inputs 3 and
+	// 4 are the mean and the inverse deviation, and there is one output.
+	fixedStats bool
 }
 
 func (fusedBatchNormTrain) Name() string { return "BatchNormTrain+" }
 
 func (o fusedBatchNormTrain) Infer(in []graph.Type) ([]graph.Type, error) {
-	if o.known {
+	if o.fixedStats {
 		return graph.BatchNormRecomputed{}.Infer(in[:5])
 	}
 	return o.BatchNormTrain.Infer(in[:5])
 }
 
-// normalisation returns the operator, not fused with anything yet, that puts
+// normalization returns the operator, not fused with anything yet, that puts
 // n's first output in the place of a fused one.
-func normalisation(n *graph.Node) (op fusedBatchNormTrain, ok bool) {
+func normalization(n *graph.Node) (op fusedBatchNormTrain, ok bool) {
 	switch o := n.Op.(type) {
 	case graph.BatchNormTrain:
 		return fusedBatchNormTrain{BatchNormTrain: o}, true
 	case graph.BatchNormRecomputed:
-		return fusedBatchNormTrain{known: true}, true
+		return fusedBatchNormTrain{fixedStats: true}, true
 	}
 	return op, false
 }
 
 // fusedBatchNormGrad is BatchNormGrad of dy masked by the ReLU that followed.
-// Inputs: those of BatchNormGrad, then the ReLU's output; or with again, where
-// nothing was added between the two, beta, from which the mask is computed
-// again. With masked its fourth output is the masked dy, the gradient of the
-// residual branch.
+// Inputs: those of BatchNormGrad, then the ReLU's output, or beta.
 type fusedBatchNormGrad struct {
 	graph.BatchNormGrad
-	masked, again bool
+	// keepMasked adds a fourth output, the masked dy: the gradient of the residual
+	// branch.
+	keepMasked bool
+	// recomputeMask computes the mask from beta instead of reading the ReLU's output,
+	// which saves its memory traffic. It needs a ReLU with nothing added before it.
+	recomputeMask bool
 }
 
 func (fusedBatchNormGrad) Name() string { return "BatchNormGrad+" }
 
 func (o fusedBatchNormGrad) Infer(in []graph.Type) ([]graph.Type, error) {
 	out, err := o.BatchNormGrad.Infer(in[:5])
-	if err == nil && o.masked {
+	if err == nil && o.keepMasked {
 		out = append(out, in[0])
 	}
 	return out, err
@@ -260,7 +263,7 @@ func fuseBatchNormTrain(g *graph.Graph) edit {
 	use := users(g)
 	only := func(v *graph.Value, n *graph.Node) bool { return len(use[v]) == 1 && use[v][0] == n }
 	isNorm := func(v *graph.Value) bool {
-		_, ok := normalisation(v.Node)
+		_, ok := normalization(v.Node)
 		return ok && v.Index == 0 && !e.touched(v.Node)
 	}
 	for _, n := range g.Nodes {
@@ -289,12 +292,12 @@ func fuseBatchNormTrain(g *graph.Graph) edit {
 		}
 		e.skip[norm] = true
 		out := append([]*graph.Value{n.Out[0]}, norm.Out[1:]...)
-		op, _ := normalisation(norm)
+		op, _ := normalization(norm)
 		op.relu, op.residual = true, residual != nil
 		e.put[n] = replacement{op: op, in: in, out: out}
 	}
 	for _, n := range g.Nodes {
-		if op, ok := normalisation(n); ok && !e.touched(n) {
+		if op, ok := normalization(n); ok && !e.touched(n) {
 			e.put[n] = replacement{op: op, in: operands(n.In...), out: n.Out}
 		}
 	}
@@ -307,7 +310,7 @@ func fuseStats(g *graph.Graph) edit {
 	e := newEdit()
 	for _, n := range g.Nodes {
 		bn, ok := n.Op.(fusedBatchNormTrain)
-		if !ok || bn.given || bn.known {
+		if !ok || bn.statsFromConv || bn.fixedStats {
 			continue
 		}
 		conv := n.In[0].Node
@@ -321,7 +324,7 @@ func fuseStats(g *graph.Graph) edit {
 			in:  operands(conv.In...),
 			out: []*graph.Value{conv.Out[0], mean, variance},
 		}
-		bn.given = true
+		bn.statsFromConv = true
 		e.put[n] = replacement{op: bn, in: append(operands(n.In...), operands(mean, variance)...), out: n.Out}
 	}
 	return e
@@ -343,16 +346,16 @@ func fuseBatchNormGrad(g *graph.Graph) edit {
 		if u, ok := mask.Op.(graph.UnaryGrad); !ok || u.Of.Fn != graph.Relu || use[dz][0] != n {
 			continue
 		}
-		f := fusedBatchNormGrad{BatchNormGrad: op, masked: len(use[dz]) > 1}
+		f := fusedBatchNormGrad{BatchNormGrad: op, keepMasked: len(use[dz]) > 1}
 		in := append(operands(mask.In[1]), operands(n.In[1:]...)...)
 		y := mask.In[0]
-		if norm, ok := y.Node.Op.(fusedBatchNormTrain); ok && y.Index == 0 && !norm.residual && !f.masked && y.Node.In[0] == n.In[1] {
-			f.again = true
+		if norm, ok := y.Node.Op.(fusedBatchNormTrain); ok && y.Index == 0 && !norm.residual && !f.keepMasked && y.Node.In[0] == n.In[1] {
+			f.recomputeMask = true
 			y = y.Node.In[2]
 		}
 		in = append(in, operand{value: y})
 		out := n.Out
-		if f.masked {
+		if f.keepMasked {
 			out = append(append([]*graph.Value(nil), out...), dz)
 		}
 		e.skip[mask] = true

@@ -25,7 +25,7 @@ func TestAgainstPyTorch(t *testing.T) {
 			var a golden.Attrs
 			meta.Decode(t, "attrs", &a)
 			if a.LR != nil {
-				checkOptimiser(t, meta["op"], a, tensors)
+				checkOptimizer(t, meta["op"], a, tensors)
 				return
 			}
 			checkOperator(t, meta["op"], a, tensors)
@@ -100,8 +100,8 @@ func checkOperator(t *testing.T, op string, a golden.Attrs, tensors map[string]*
 	}
 }
 
-// checkOptimiser takes three steps, keeping the slots in Vars.
-func checkOptimiser(t *testing.T, op string, a golden.Attrs, tensors map[string]*tensor.Tensor) {
+// checkOptimizer takes three steps, keeping the slots in Vars.
+func checkOptimizer(t *testing.T, op string, a golden.Attrs, tensors map[string]*tensor.Tensor) {
 	g, vars := &graph.Graph{}, NewVars()
 	typ := graph.F32(tensors["in.0"].Shape()...)
 	variable := func(name string, x *tensor.Tensor) *graph.Value {
@@ -155,7 +155,7 @@ func checkOptimiser(t *testing.T, op string, a golden.Attrs, tensors map[string]
 		in = append(in, lr)
 		opt = graph.EMA{}
 	default:
-		t.Fatalf("no optimiser for %s", op)
+		t.Fatalf("no optimizer for %s", op)
 	}
 	out := g.Must(opt, in...)
 	for i, v := range out {

@@ -8,7 +8,7 @@ import (
 
 // A layout is the order of a value's axes in memory. The public order
 // is N, C, H, W; inside the engine channels come last, because a vector of
-// neighbouring channels is what every kernel loads.
+// neighboring channels is what every kernel loads.
 type layout uint8
 
 const (

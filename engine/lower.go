@@ -133,7 +133,7 @@ func (c *compiler) checkWinners(n *graph.Node) error {
 }
 
 // maxAxes is the highest rank of the kernels that go through a value axis by axis.
-const maxAxes = 6
+const maxAxes = 8
 
 // checkAxes refuses values of more axes than the kernels have, except for operators that
 // see a value as a list of elements.

@@ -215,7 +215,7 @@ func onesShape(n int) tensor.Shape {
 	return s
 }
 
-// strides returns how far apart neighbours lie along each axis of a contiguous
+// strides returns how far apart neighbors lie along each axis of a contiguous
 // array of extents s that is stretched to shape; 0 along stretched axes.
 func strides(s, shape []int) []int {
 	out := make([]int, len(s))

@@ -41,8 +41,20 @@ func (f *focal) reads(more ...*buf) []*buf {
 	return present(append(more, f.logits, f.targets, f.weights))
 }
 
+// each emits a step over the rows.
+func (f *focal) each(c *compiler, do func(r *run, row int, scratch []float32), reads, writes []*buf) {
+	c.needScratch(vec.FocalScratch)
+	size := vec.PieceRows(f.rows, f.classes)
+	c.step("", vec.Pieces(f.rows, size), func(r *run, task, worker int) {
+		lo, hi := vec.PieceBounds(task, size, f.rows)
+		for i := lo; i < hi; i++ {
+			do(r, i, r.scratch[worker])
+		}
+	}, reads, writes)
+}
+
 // row computes row i: its weighted loss, and the gradient in dx unless it is nil.
-func (f *focal) row(r *run, i int, dx []float32, scale float32) float32 {
+func (f *focal) row(r *run, i int, dx []float32, scale float32, scratch []float32) float32 {
 	label, weight := -1, float32(1)
 	if f.labels >= 0 {
 		l := r.i64[f.labels][i]
@@ -64,7 +76,7 @@ func (f *focal) row(r *run, i int, dx []float32, scale float32) float32 {
 		return 0
 	}
 	lo, hi := i*f.classes, (i+1)*f.classes
-	return float32(float64(weight) * f.op.Row(dx, r.b[f.logits.id][lo:hi], r.part(f.targets, lo, hi), label, scale*weight))
+	return float32(float64(weight) * f.op.Row(dx, r.b[f.logits.id][lo:hi], r.part(f.targets, lo, hi), label, scale*weight, scratch))
 }
 
 func (c *compiler) sigmoidFocal(n *graph.Node, o graph.SigmoidFocal) error {
@@ -74,10 +86,8 @@ func (c *compiler) sigmoidFocal(n *graph.Node, o graph.SigmoidFocal) error {
 	}
 	loss := c.newBuf(f.rows)
 	y := c.out(n.Out[0], rowMajor)
-	c.rows("", f.rows, f.classes, func(r *run, lo, hi int) {
-		for i := lo; i < hi; i++ {
-			r.b[loss.id][i] = f.row(r, i, nil, 1)
-		}
+	f.each(c, func(r *run, i int, scratch []float32) {
+		r.b[loss.id][i] = f.row(r, i, nil, 1, scratch)
 	}, f.reads(), writes(loss))
 	c.step("sum", 1, func(r *run, _, _ int) {
 		r.b[y.id][0] = float32(sum64(r.b[loss.id]))
@@ -92,10 +102,8 @@ func (c *compiler) sigmoidFocalGrad(n *graph.Node, o graph.SigmoidFocalGrad) err
 	}
 	dloss := c.in(n.In[0], rowMajor)
 	dx := c.out(n.Out[0], rowMajor)
-	c.rows("", f.rows, f.classes, func(r *run, lo, hi int) {
-		for i := lo; i < hi; i++ {
-			f.row(r, i, r.b[dx.id][i*f.classes:(i+1)*f.classes], r.b[dloss.id][0])
-		}
+	f.each(c, func(r *run, i int, scratch []float32) {
+		f.row(r, i, r.b[dx.id][i*f.classes:(i+1)*f.classes], r.b[dloss.id][0], scratch)
 	}, f.reads(dloss), writes(dx))
 	return nil
 }

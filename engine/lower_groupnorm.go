@@ -37,8 +37,8 @@ func (c *compiler) images(phase string, p imagePieces, floats int, do func(r *ru
 	}, reads, writes)
 }
 
-// pixelSteps emits a step over the pieces of pixels of all images; rows of single
-// pixels, as layer norm has, are taken many a task.
+// pixelSteps emits a step over the pieces of pixels of all images; small images are taken
+// many a task.
 func (c *compiler) pixelSteps(phase string, p imagePieces, do func(r *run, image, lo, hi int), reads, writes []*buf) *step {
 	if p.each == 1 {
 		return c.rows(phase, p.images, p.pixels*p.ch, func(r *run, lo, hi int) {
@@ -63,22 +63,19 @@ func (c *compiler) groupNorm(n *graph.Node, o graph.GroupNorm) {
 	gamma, beta := c.in(n.In[1], rowMajor), c.in(n.In[2], rowMajor)
 	y := c.out(n.Out[0], activation)
 	mean, invstd := c.out(n.Out[1], rowMajor), c.out(n.Out[2], rowMajor)
-	coef := c.newBuf(2 * ch * p.images)
-	var parts *buf
-	if p.pixels > 1 {
-		parts = c.newBuf(2 * ch * p.images * p.each)
-		c.step("statistics", p.images*p.each, func(r *run, task, _ int) {
-			_, lo, hi := p.piece(task)
-			vec.BatchNormStats(r.b[parts.id][2*ch*task:2*ch*(task+1)], r.b[x.id][lo:hi], ch)
-		}, reads(x), writes(parts))
+	if p.pixels == 1 {
+		c.rowNorm(p, groups, o.Eps, x, gamma, beta, y, mean, invstd)
+		return
 	}
+	coef := c.newBuf(2 * ch * p.images)
+	parts := c.newBuf(2 * ch * p.images * p.each)
+	c.step("statistics", p.images*p.each, func(r *run, task, _ int) {
+		_, lo, hi := p.piece(task)
+		vec.BatchNormStats(r.b[parts.id][2*ch*task:2*ch*(task+1)], r.b[x.id][lo:hi], ch)
+	}, reads(x), writes(parts))
 	c.images("coefficients", p, 2*ch*p.each, func(r *run, i int) {
 		m, inv := r.b[mean.id][i*groups:(i+1)*groups], r.b[invstd.id][i*groups:(i+1)*groups]
-		if parts != nil {
-			groupStats(m, inv, r.b[parts.id][2*ch*p.each*i:2*ch*p.each*(i+1)], p, o.Eps)
-		} else {
-			rowStats(m, inv, r.b[x.id][i*ch:(i+1)*ch], o.Eps)
-		}
+		groupStats(m, inv, r.b[parts.id][2*ch*p.each*i:2*ch*p.each*(i+1)], p, o.Eps)
 		scale, shift := r.b[coef.id][2*ch*i:][:ch], r.b[coef.id][2*ch*i+ch:][:ch]
 		for k := range scale {
 			g := k / (ch / groups)
@@ -86,7 +83,7 @@ func (c *compiler) groupNorm(n *graph.Node, o graph.GroupNorm) {
 			scale[k] = float32(s)
 			shift[k] = float32(float64(r.b[beta.id][k]) - float64(float64(m[g])*s))
 		}
-	}, reads(x, parts, gamma, beta), writes(mean, invstd, coef))
+	}, reads(parts, gamma, beta), writes(mean, invstd, coef))
 	s := c.pixelSteps("", p, func(r *run, i, lo, hi int) {
 		scale, shift := r.b[coef.id][2*ch*i:][:ch], r.b[coef.id][2*ch*i+ch:][:ch]
 		vec.ScaleShift(r.b[y.id][lo:hi], r.b[x.id][lo:hi], scale, shift, false)
@@ -116,24 +113,76 @@ func groupStats(mean, invstd, parts []float32, p imagePieces, eps float32) {
 	}
 }
 
-// rowStats is groupStats of an image of one pixel.
-func rowStats(mean, invstd, x []float32, eps float32) {
-	per := len(x) / len(mean)
-	for g := range mean {
-		row := x[g*per : (g+1)*per]
-		sum := 0.0
-		for _, v := range row {
-			sum += float64(v)
+// rowNorm is groupNorm for images of one pixel, rows of features as layer norm has them:
+// one pass over each while it is in the cache.
+func (c *compiler) rowNorm(p imagePieces, groups int, eps float32, x, gamma, beta, y, mean, invstd *buf) {
+	per := p.ch / groups
+	s := c.rows("", p.images, p.ch, func(r *run, lo, hi int) {
+		for i := lo * groups; i < hi*groups; i++ {
+			row, out := r.b[x.id][i*per:(i+1)*per], r.b[y.id][i*per:(i+1)*per]
+			m, inv := rowStats(row, eps)
+			r.b[mean.id][i], r.b[invstd.id][i] = m, inv
+			first := i % groups * per
+			scale, shift := r.b[gamma.id][first:first+per], r.b[beta.id][first:first+per]
+			for k, v := range row {
+				out[k] = (v-m)*inv*scale[k] + shift[k]
+			}
 		}
-		m := sum / float64(per)
-		squares := 0.0
-		for _, v := range row {
-			d := float64(v) - m
-			squares += float64(d * d)
-		}
-		mean[g] = float32(m)
-		invstd[g] = float32(1 / math.Sqrt(squares/float64(per)+float64(eps)))
+	}, reads(x, gamma, beta), writes(y, mean, invstd))
+	s.inPlace.out, s.inPlace.in = y, x
+}
+
+// rowStats returns the mean and the inverse deviation of a row.
+func rowStats(row []float32, eps float32) (mean, invstd float32) {
+	sum := 0.0
+	for _, v := range row {
+		sum += float64(v)
 	}
+	m := sum / float64(len(row))
+	squares := 0.0
+	for _, v := range row {
+		d := float64(v) - m
+		squares += float64(d * d)
+	}
+	return float32(m), float32(1 / math.Sqrt(squares/float64(len(row))+float64(eps)))
+}
+
+// rowNormGrad is groupNormGrad for images of one pixel.
+func (c *compiler) rowNormGrad(p imagePieces, groups int, dy, x, gamma, mean, invstd, dx, dgamma, dbeta *buf) {
+	per := p.ch / groups
+	c.rows("parameters", p.ch, 2*p.images, func(r *run, lo, hi int) {
+		sum, dot := make([]float64, hi-lo), make([]float64, hi-lo)
+		for i := range p.images {
+			d, row := r.b[dy.id][i*p.ch+lo:i*p.ch+hi], r.b[x.id][i*p.ch+lo:i*p.ch+hi]
+			for k, v := range d {
+				g := i*groups + (lo+k)/per
+				sum[k] += float64(v)
+				dot[k] += float64(v * ((row[k] - r.b[mean.id][g]) * r.b[invstd.id][g]))
+			}
+		}
+		for k := range sum {
+			r.b[dbeta.id][lo+k], r.b[dgamma.id][lo+k] = float32(sum[k]), float32(dot[k])
+		}
+	}, reads(dy, x, mean, invstd), writes(dgamma, dbeta))
+	s := c.rows("", p.images, p.ch, func(r *run, lo, hi int) {
+		for i := lo * groups; i < hi*groups; i++ {
+			row, d, out := r.b[x.id][i*per:(i+1)*per], r.b[dy.id][i*per:(i+1)*per], r.b[dx.id][i*per:(i+1)*per]
+			first := i % groups * per
+			scale := r.b[gamma.id][first : first+per]
+			m, inv := r.b[mean.id][i], r.b[invstd.id][i]
+			var sum, dot float64
+			for k, v := range d {
+				u := v * scale[k]
+				sum += float64(u)
+				dot += float64(u * ((row[k] - m) * inv))
+			}
+			a, b := float32(sum/float64(per)), float32(dot/float64(per))
+			for k, v := range d {
+				out[k] = inv * (v*scale[k] - a - (row[k]-m)*inv*b)
+			}
+		}
+	}, reads(dy, x, gamma, mean, invstd), writes(dx))
+	s.inPlace.out, s.inPlace.in = dx, dy
 }
 
 // groupNormGrad has the sums of each channel of each piece by the kernel of batch
@@ -145,6 +194,10 @@ func (c *compiler) groupNormGrad(n *graph.Node, o graph.GroupNormGrad) {
 	dy, x := c.in(n.In[0], activation), c.in(n.In[1], activation)
 	gamma, mean, invstd := c.in(n.In[2], rowMajor), c.in(n.In[3], rowMajor), c.in(n.In[4], rowMajor)
 	dx, dgamma, dbeta := c.out(n.Out[0], activation), c.out(n.Out[1], rowMajor), c.out(n.Out[2], rowMajor)
+	if p.pixels == 1 {
+		c.rowNormGrad(p, groups, dy, x, gamma, mean, invstd, dx, dgamma, dbeta)
+		return
+	}
 	// For each image: the mean of each channel's group, and the A, B and C of
 	// vec.BatchNormGradApply.
 	coef := c.newBuf(4 * ch * p.images)

@@ -5,7 +5,7 @@ import (
 	"github.com/resnet-go/resnet/internal/simd/vec"
 )
 
-// batchNorm is normalising with fixed statistics where no convolution before
+// batchNorm is normalizing with fixed statistics where no convolution before
 // it could take them in.
 func (c *compiler) batchNorm(n *graph.Node, op graph.BatchNorm) error {
 	rows, ch, err := pixels(n.In[0].Shape)
@@ -47,7 +47,7 @@ func (c *compiler) batchNormTrain(n *graph.Node, op fusedBatchNormTrain) error {
 	}
 	y := c.out(n.Out[0], activation)
 	var coef *buf
-	if op.known {
+	if op.fixedStats {
 		coef = c.scaleAndShift(gamma, beta, c.in(n.In[3], rowMajor), c.in(n.In[4], rowMajor), ch)
 	} else {
 		coef = c.statistics(n, op, x, gamma, beta, rest, rows, ch)
@@ -69,7 +69,7 @@ func (c *compiler) batchNormTrain(n *graph.Node, op fusedBatchNormTrain) error {
 	return nil
 }
 
-// statistics emits what a batch norm in training does besides normalising: its
+// statistics emits what a batch norm in training does besides normalizing: its
 // statistics, given by rest or taken from x, and the running ones. It returns
 // the coefficients of y = x*scale + shift.
 func (c *compiler) statistics(n *graph.Node, op fusedBatchNormTrain, x, gamma, beta *buf, rest []*graph.Value, rows, ch int) (coef *buf) {
@@ -78,11 +78,11 @@ func (c *compiler) statistics(n *graph.Node, op fusedBatchNormTrain, x, gamma, b
 
 	// One part a piece: the means, then the sums of squared differences.
 	pieceRows := vec.PieceRows(rows, ch)
-	if op.given {
+	if op.statsFromConv {
 		pieceRows = rows
 	}
 	parts := c.newBuf(2 * ch * vec.Pieces(rows, pieceRows))
-	if op.given {
+	if op.statsFromConv {
 		m, v := c.in(rest[0], rowMajor), c.in(rest[1], rowMajor)
 		c.step("parts", 1, func(r *run, _, _ int) {
 			p := r.b[parts.id]
@@ -121,12 +121,12 @@ func (c *compiler) batchNormGrad(n *graph.Node, op fusedBatchNormGrad, last *gra
 	gamma, mean, invstd := c.in(n.In[2], rowMajor), c.in(n.In[3], rowMajor), c.in(n.In[4], rowMajor)
 	var y, again, masked *buf
 	switch {
-	case op.again:
+	case op.recomputeMask:
 		again = c.scaleAndShift(gamma, c.in(last, rowMajor), mean, invstd, ch)
 	case last != nil:
 		y = c.in(last, activation)
 	}
-	if op.masked {
+	if op.keepMasked {
 		masked = c.out(n.Out[3], activation)
 	}
 	pieceRows := vec.PieceRows(rows, ch)

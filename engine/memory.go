@@ -36,11 +36,11 @@ const alignment = 16
 
 // planMemory gives each temporary a place in one arena, so that two share
 // memory only if their lifetimes do not overlap, and returns the arena's size
-// in floats. It also honours the steps' wishes to work in place.
+// in floats. It also honors the steps' wishes to work in place.
 //
 // Large buffers are placed first, each at the lowest offset that is free for
 // its whole lifetime; it is the usual greedy heuristic and comes within a few
-// per cent of the lower bound on these networks.
+// percent of the lower bound on these networks.
 func planMemory(bufs []*buf, steps []*step) int {
 	for _, b := range bufs {
 		b.first, b.last = len(steps), -1

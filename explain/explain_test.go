@@ -187,7 +187,7 @@ func TestOcclusion(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	opt.Progress = func(int, int) { cancel() }
 	if _, err := e.Maps(ctx, x, nil, opt); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
+		t.Errorf("canceled: %v", err)
 	}
 }
 

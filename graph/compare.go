@@ -34,10 +34,8 @@ func (f CompareFn) String() string {
 // gradient flows through it.
 type Compare struct{ Fn CompareFn }
 
-// Name implements [Op].
 func (o Compare) Name() string { return o.Fn.String() }
 
-// Infer implements [Op].
 func (o Compare) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 2, 2); err != nil {
 		return nil, err
@@ -59,10 +57,8 @@ func (o Compare) Infer(in []Type) ([]Type, error) {
 // all float32, broadcast against each other. Equals ONNX Where.
 type Where struct{}
 
-// Name implements [Op].
 func (Where) Name() string { return "Where" }
 
-// Infer implements [Op].
 func (Where) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 3, 3); err != nil {
 		return nil, err
@@ -96,10 +92,8 @@ func (o Where) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 // float32 of the same. Equals ONNX Cast.
 type ToFloat struct{}
 
-// Name implements [Op].
 func (ToFloat) Name() string { return "ToFloat" }
 
-// Infer implements [Op].
 func (ToFloat) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 1, 1); err != nil {
 		return nil, err
@@ -115,10 +109,8 @@ func (ToFloat) Infer(in []Type) ([]Type, error) {
 // Equals ONNX Cast.
 type ToInt struct{}
 
-// Name implements [Op].
 func (ToInt) Name() string { return "ToInt" }
 
-// Infer implements [Op].
 func (ToInt) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 1, 1); err != nil {
 		return nil, err

@@ -21,10 +21,8 @@ type Conv2d struct {
 	Groups               int
 }
 
-// Name implements [Op].
 func (Conv2d) Name() string { return "Conv2d" }
 
-// Infer implements [Op].
 func (o Conv2d) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 2, 3); err != nil {
 		return nil, err
@@ -88,10 +86,8 @@ type Conv2dInputGrad struct {
 	X    tensor.Shape
 }
 
-// Name implements [Op].
 func (Conv2dInputGrad) Name() string { return "Conv2dInputGrad" }
 
-// Infer implements [Op].
 func (o Conv2dInputGrad) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 2, 2); err != nil {
 		return nil, err
@@ -126,10 +122,8 @@ type Conv2dWeightGrad struct {
 	W    tensor.Shape
 }
 
-// Name implements [Op].
 func (Conv2dWeightGrad) Name() string { return "Conv2dWeightGrad" }
 
-// Infer implements [Op].
 func (o Conv2dWeightGrad) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 2, 2); err != nil {
 		return nil, err

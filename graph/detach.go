@@ -5,10 +5,8 @@ package graph
 // (Chen and He 2021) from the loss. Input of any type and shape; output the same.
 type Detach struct{}
 
-// Name implements [Op].
 func (Detach) Name() string { return "Detach" }
 
-// Infer implements [Op].
 func (Detach) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 1, 1); err != nil {
 		return nil, err

@@ -57,10 +57,8 @@ type Unary struct {
 	A, B float32
 }
 
-// Name implements [Op].
 func (o Unary) Name() string { return o.Fn.String() }
 
-// Infer implements [Op].
 func (o Unary) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 1, 1); err != nil {
 		return nil, err
@@ -92,10 +90,8 @@ func (o Unary) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 // derivative is PyTorch's: 0 at ReLU's 0 and at both bounds of Clip.
 type UnaryGrad struct{ Of Unary }
 
-// Name implements [Op].
 func (o UnaryGrad) Name() string { return o.Of.Fn.String() + "Grad" }
 
-// Infer implements [Op].
 func (o UnaryGrad) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 2, 2); err != nil {
 		return nil, err
@@ -153,10 +149,8 @@ func (f BinaryFn) String() string {
 // aligned at their last axis and an extent of 1 stretches.
 type Binary struct{ Fn BinaryFn }
 
-// Name implements [Op].
 func (o Binary) Name() string { return o.Fn.String() }
 
-// Infer implements [Op].
 func (o Binary) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 2, 2); err != nil {
 		return nil, err
@@ -221,10 +215,8 @@ func (o Binary) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 // other. Inputs: x, other (broadcast against each other), dy.
 type SelectGrad struct{ Fn BinaryFn }
 
-// Name implements [Op].
 func (o SelectGrad) Name() string { return o.Fn.String() + "Grad" }
 
-// Infer implements [Op].
 func (o SelectGrad) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 3, 3); err != nil {
 		return nil, err
@@ -246,10 +238,8 @@ func (o SelectGrad) Infer(in []Type) ([]Type, error) {
 // same.
 type Affine struct{ Scale, Shift float32 }
 
-// Name implements [Op].
 func (Affine) Name() string { return "Affine" }
 
-// Infer implements [Op].
 func (Affine) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 1, 1); err != nil {
 		return nil, err

@@ -22,10 +22,8 @@ import (
 // with an error. Output: a scalar.
 type SigmoidFocal struct{ Alpha, Gamma float32 }
 
-// Name implements [Op].
 func (SigmoidFocal) Name() string { return "SigmoidFocal" }
 
-// Infer implements [Op].
 func (o SigmoidFocal) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 2, 3); err != nil {
 		return nil, err
@@ -62,10 +60,8 @@ func (o SigmoidFocal) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Val
 // [R C].
 type SigmoidFocalGrad struct{ Of SigmoidFocal }
 
-// Name implements [Op].
 func (SigmoidFocalGrad) Name() string { return "SigmoidFocalGrad" }
 
-// Infer implements [Op].
 func (o SigmoidFocalGrad) Infer(in []Type) ([]Type, error) { return lossGradType(o.Of, in) }
 
 // OneHot is 1 at the class of each label and 0 elsewhere. Input: labels int64 of any
@@ -74,10 +70,8 @@ func (o SigmoidFocalGrad) Infer(in []Type) ([]Type, error) { return lossGradType
 // with an error. Equals ONNX OneHot with axis -1 and values 0, 1.
 type OneHot struct{ Classes int }
 
-// Name implements [Op].
 func (OneHot) Name() string { return "OneHot" }
 
-// Infer implements [Op].
 func (o OneHot) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 1, 1); err != nil {
 		return nil, err

@@ -32,10 +32,8 @@ func indexed(in []Type) error {
 // error. Equals ONNX Gather.
 type Gather struct{ Axis int }
 
-// Name implements [Op].
 func (Gather) Name() string { return "Gather" }
 
-// Infer implements [Op].
 func (o Gather) Infer(in []Type) ([]Type, error) {
 	if err := indexed(in); err != nil {
 		return nil, err
@@ -60,10 +58,8 @@ type GatherGrad struct {
 	X    tensor.Shape
 }
 
-// Name implements [Op].
 func (GatherGrad) Name() string { return "GatherGrad" }
 
-// Infer implements [Op].
 func (o GatherGrad) Infer(in []Type) ([]Type, error) {
 	if err := indexed(in); err != nil {
 		return nil, err
@@ -95,10 +91,8 @@ func gradientOf(op Op, x tensor.Shape, in []Type) ([]Type, error) {
 // 0..extent-1 stops the run with an error. Equals ONNX GatherElements.
 type GatherElements struct{ Axis int }
 
-// Name implements [Op].
 func (GatherElements) Name() string { return "GatherElements" }
 
-// Infer implements [Op].
 func (o GatherElements) Infer(in []Type) ([]Type, error) {
 	if err := indexed(in); err != nil {
 		return nil, err
@@ -130,10 +124,8 @@ type GatherElementsGrad struct {
 	X    tensor.Shape
 }
 
-// Name implements [Op].
 func (GatherElementsGrad) Name() string { return "GatherElementsGrad" }
 
-// Infer implements [Op].
 func (o GatherElementsGrad) Infer(in []Type) ([]Type, error) {
 	if err := indexed(in); err != nil {
 		return nil, err
@@ -155,10 +147,8 @@ type TopK struct {
 	Smallest bool
 }
 
-// Name implements [Op].
 func (TopK) Name() string { return "TopK" }
 
-// Infer implements [Op].
 func (o TopK) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 1, 1); err != nil {
 		return nil, err
@@ -170,7 +160,7 @@ func (o TopK) Infer(in []Type) ([]Type, error) {
 		return nil, err
 	}
 	if o.K < 1 || o.K > in[0].Shape[o.Axis] {
-		return nil, fmt.Errorf("K is %d, must be from 1 to the %d elements of axis %d of %v", o.K, in[0].Shape[o.Axis], o.Axis, in[0].Shape)
+		return nil, fmt.Errorf("want a K from 1 to the %d elements of axis %d of %v, got %d", in[0].Shape[o.Axis], o.Axis, in[0].Shape, o.K)
 	}
 	out := in[0].Shape.Clone()
 	out[o.Axis] = o.K
@@ -190,10 +180,8 @@ type ArgMax struct {
 	Keep bool
 }
 
-// Name implements [Op].
 func (ArgMax) Name() string { return "ArgMax" }
 
-// Infer implements [Op].
 func (o ArgMax) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 1, 1); err != nil {
 		return nil, err

@@ -319,10 +319,8 @@ type Input struct {
 	Layout tensor.Layout // of the tensors that the caller feeds
 }
 
-// Name implements [Op].
 func (Input) Name() string { return "Input" }
 
-// Infer implements [Op].
 func (o Input) Infer([]Type) ([]Type, error) {
 	if o.Layout != tensor.NCHW && (o.Layout != tensor.NHWC || o.Type.DType != tensor.Float32 || len(o.Type.Shape) != 4) {
 		return nil, fmt.Errorf("input %q is %s: only float32 inputs of rank 4 can be %v", o.Label, o.Type, o.Layout)
@@ -337,19 +335,15 @@ type Variable struct {
 	Type  Type
 }
 
-// Name implements [Op].
 func (Variable) Name() string { return "Variable" }
 
-// Infer implements [Op].
 func (o Variable) Infer([]Type) ([]Type, error) { return []Type{o.Type}, validType(o.Type) }
 
 // Const is a constant. Made by [Graph.Const].
 type Const struct{ Tensor *tensor.Tensor }
 
-// Name implements [Op].
 func (Const) Name() string { return "Const" }
 
-// Infer implements [Op].
 func (o Const) Infer([]Type) ([]Type, error) {
 	if o.Tensor == nil {
 		return nil, errors.New("the constant has no tensor")

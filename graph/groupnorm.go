@@ -25,10 +25,8 @@ type GroupNorm struct {
 	Eps    float32
 }
 
-// Name implements [Op].
 func (GroupNorm) Name() string { return "GroupNorm" }
 
-// Infer implements [Op].
 func (o GroupNorm) Infer(in []Type) ([]Type, error) {
 	if err := perChannel(in, 3); err != nil {
 		return nil, err
@@ -63,10 +61,8 @@ func (o GroupNorm) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value 
 // invstd [N Groups]; outputs dx, dgamma, dbeta.
 type GroupNormGrad struct{ Groups int }
 
-// Name implements [Op].
 func (GroupNormGrad) Name() string { return "GroupNormGrad" }
 
-// Infer implements [Op].
 func (o GroupNormGrad) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 5, 5); err != nil {
 		return nil, err

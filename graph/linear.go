@@ -10,10 +10,8 @@ import (
 // output [N O]. Equals ONNX Gemm with transB.
 type Linear struct{}
 
-// Name implements [Op].
 func (Linear) Name() string { return "Linear" }
 
-// Infer implements [Op].
 func (Linear) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 2, 3); err != nil {
 		return nil, err
@@ -52,10 +50,8 @@ func (Linear) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 // LinearInputGrad is dx = dy w. Inputs: dy [N O], w [O I]; output [N I].
 type LinearInputGrad struct{}
 
-// Name implements [Op].
 func (LinearInputGrad) Name() string { return "LinearInputGrad" }
 
-// Infer implements [Op].
 func (LinearInputGrad) Infer(in []Type) ([]Type, error) {
 	if err := matrices(in); err != nil {
 		return nil, err
@@ -75,10 +71,8 @@ func (LinearInputGrad) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Va
 // LinearWeightGrad is dw = dyᵀ x. Inputs: x [N I], dy [N O]; output [O I].
 type LinearWeightGrad struct{}
 
-// Name implements [Op].
 func (LinearWeightGrad) Name() string { return "LinearWeightGrad" }
 
-// Infer implements [Op].
 func (LinearWeightGrad) Infer(in []Type) ([]Type, error) {
 	if err := matrices(in); err != nil {
 		return nil, err
@@ -100,10 +94,8 @@ func (LinearWeightGrad) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*V
 // with TransB), rank 2 or 3; output [... M N].
 type MatMul struct{ TransA, TransB bool }
 
-// Name implements [Op].
 func (MatMul) Name() string { return "MatMul" }
 
-// Infer implements [Op].
 func (o MatMul) Infer(in []Type) ([]Type, error) { return matmulType(in, o.TransA, o.TransB) }
 
 // Grad returns da = dy bᵀ and db = aᵀ dy, transposed where a or b was.

@@ -27,10 +27,8 @@ const IgnoreLabel = -100
 // scalar.
 type CrossEntropy struct{ LabelSmoothing float32 }
 
-// Name implements [Op].
 func (CrossEntropy) Name() string { return "CrossEntropy" }
 
-// Infer implements [Op].
 func (o CrossEntropy) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 2, 3); err != nil {
 		return nil, err
@@ -69,10 +67,8 @@ func (o CrossEntropy) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Val
 // the gradient of the scalar loss, then the inputs of CrossEntropy; output like the logits.
 type CrossEntropyGrad struct{ Of CrossEntropy }
 
-// Name implements [Op].
 func (CrossEntropyGrad) Name() string { return "CrossEntropyGrad" }
 
-// Infer implements [Op].
 func (o CrossEntropyGrad) Infer(in []Type) ([]Type, error) { return lossGradType(o.Of, in) }
 
 // BCEWithLogits is the mean binary cross entropy of sigmoid(logits), one
@@ -84,10 +80,8 @@ func (o CrossEntropyGrad) Infer(in []Type) ([]Type, error) { return lossGradType
 // positives [C] (PyTorch's pos_weight). Output: a scalar.
 type BCEWithLogits struct{}
 
-// Name implements [Op].
 func (BCEWithLogits) Name() string { return "BCEWithLogits" }
 
-// Infer implements [Op].
 func (BCEWithLogits) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 2, 3); err != nil {
 		return nil, err
@@ -117,10 +111,8 @@ func (o BCEWithLogits) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Va
 // the gradient of the scalar loss, then the inputs of BCEWithLogits; output [N C].
 type BCEWithLogitsGrad struct{}
 
-// Name implements [Op].
 func (BCEWithLogitsGrad) Name() string { return "BCEWithLogitsGrad" }
 
-// Infer implements [Op].
 func (BCEWithLogitsGrad) Infer(in []Type) ([]Type, error) { return lossGradType(BCEWithLogits{}, in) }
 
 // onlyLogits stops if a gradient with respect to targets or weights is needed.

@@ -15,10 +15,8 @@ import (
 // BatchNormalization.
 type BatchNorm struct{ Eps float32 }
 
-// Name implements [Op].
 func (BatchNorm) Name() string { return "BatchNorm" }
 
-// Infer implements [Op].
 func (o BatchNorm) Infer(in []Type) ([]Type, error) {
 	if err := perChannel(in, 5); err != nil {
 		return nil, err
@@ -73,10 +71,8 @@ func (o BatchNorm) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value 
 // running mean and variance [C].
 type BatchNormTrain struct{ Eps, Momentum float32 }
 
-// Name implements [Op].
 func (BatchNormTrain) Name() string { return "BatchNormTrain" }
 
-// Infer implements [Op].
 func (o BatchNormTrain) Infer(in []Type) ([]Type, error) {
 	if err := perChannel(in, 5); err != nil {
 		return nil, err
@@ -114,10 +110,8 @@ func (o BatchNormTrain) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*V
 // Eps) [C]. Output like x.
 type BatchNormRecomputed struct{}
 
-// Name implements [Op].
 func (BatchNormRecomputed) Name() string { return "BatchNormRecomputed" }
 
-// Infer implements [Op].
 func (BatchNormRecomputed) Infer(in []Type) ([]Type, error) {
 	if err := perChannel(in, 5); err != nil {
 		return nil, err
@@ -133,10 +127,8 @@ func (BatchNormRecomputed) Infer(in []Type) ([]Type, error) {
 // Inputs: dy, x [N C] or [N C H W], gamma, mean, invstd [C]; outputs dx, dgamma, dbeta.
 type BatchNormGrad struct{}
 
-// Name implements [Op].
 func (BatchNormGrad) Name() string { return "BatchNormGrad" }
 
-// Infer implements [Op].
 func (BatchNormGrad) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 5, 5); err != nil {
 		return nil, err

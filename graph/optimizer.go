@@ -24,10 +24,8 @@ type SGD struct {
 	Nesterov              bool
 }
 
-// Name implements [Op].
 func (SGD) Name() string { return "SGD" }
 
-// Infer implements [Op].
 func (SGD) Infer(in []Type) ([]Type, error) { return updateTypes(in, 1, 1) }
 
 // AdamW is Adam with decoupled weight decay (Loshchilov and Hutter 2019,
@@ -40,10 +38,8 @@ func (SGD) Infer(in []Type) ([]Type, error) { return updateTypes(in, 1, 1) }
 // m, v.
 type AdamW struct{ Beta1, Beta2, Eps, WeightDecay float32 }
 
-// Name implements [Op].
 func (AdamW) Name() string { return "AdamW" }
 
-// Infer implements [Op].
 func (AdamW) Infer(in []Type) ([]Type, error) { return updateTypes(in, 2, 2) }
 
 // Adam is Adam (Kingma and Ba 2015, algorithm 1) with the weight decay in the
@@ -56,10 +52,8 @@ func (AdamW) Infer(in []Type) ([]Type, error) { return updateTypes(in, 2, 2) }
 // m, v.
 type Adam struct{ Beta1, Beta2, Eps, WeightDecay float32 }
 
-// Name implements [Op].
 func (Adam) Name() string { return "Adam" }
 
-// Infer implements [Op].
 func (Adam) Infer(in []Type) ([]Type, error) { return updateTypes(in, 2, 2) }
 
 // LAMB is Adam with a trust ratio for each layer (You et al. 2020, algorithm 2),
@@ -73,10 +67,8 @@ func (Adam) Infer(in []Type) ([]Type, error) { return updateTypes(in, 2, 2) }
 // m, v.
 type LAMB struct{ Beta1, Beta2, Eps, WeightDecay float32 }
 
-// Name implements [Op].
 func (LAMB) Name() string { return "LAMB" }
 
-// Infer implements [Op].
 func (LAMB) Infer(in []Type) ([]Type, error) { return updateTypes(in, 2, 2) }
 
 // RMSprop divides the gradient by the root of its running mean square (Tieleman
@@ -90,10 +82,8 @@ func (LAMB) Infer(in []Type) ([]Type, error) { return updateTypes(in, 2, 2) }
 // Inputs: p, grad, v, b of one shape, lr; outputs: new p, v, b.
 type RMSprop struct{ Alpha, Eps, Momentum, WeightDecay float32 }
 
-// Name implements [Op].
 func (RMSprop) Name() string { return "RMSprop" }
 
-// Infer implements [Op].
 func (RMSprop) Infer(in []Type) ([]Type, error) { return updateTypes(in, 2, 1) }
 
 // LARS scales each layer's rate by its trust ratio (You, Gitman and Ginsburg
@@ -105,30 +95,24 @@ func (RMSprop) Infer(in []Type) ([]Type, error) { return updateTypes(in, 2, 1) }
 // Inputs: p, grad, v of one shape, lr; outputs: new p, new v.
 type LARS struct{ Momentum, WeightDecay, Trust, Eps float32 }
 
-// Name implements [Op].
 func (LARS) Name() string { return "LARS" }
 
-// Infer implements [Op].
 func (LARS) Infer(in []Type) ([]Type, error) { return updateTypes(in, 1, 1) }
 
 // EMA is the exponential moving average: e = decay*e + (1-decay)*p. Inputs:
 // e, p of one shape, decay (scalar); output: new e.
 type EMA struct{}
 
-// Name implements [Op].
 func (EMA) Name() string { return "EMA" }
 
-// Infer implements [Op].
 func (EMA) Infer(in []Type) ([]Type, error) { return updateTypes(in, 0, 1) }
 
 // GlobalNorm is the Euclidean norm of all its inputs together, used to clip
 // gradients. Output: a scalar.
 type GlobalNorm struct{}
 
-// Name implements [Op].
 func (GlobalNorm) Name() string { return "GlobalNorm" }
 
-// Infer implements [Op].
 func (GlobalNorm) Infer(in []Type) ([]Type, error) {
 	if len(in) == 0 {
 		return nil, fmt.Errorf("there are no inputs")

@@ -59,10 +59,8 @@ func (w Window) count(size, before, after, kernel, stride int) int {
 // which ONNX counts within the whole input.
 type MaxPool2d struct{ Window }
 
-// Name implements [Op].
 func (MaxPool2d) Name() string { return "MaxPool2d" }
 
-// Infer implements [Op].
 func (o MaxPool2d) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 1, 1); err != nil {
 		return nil, err
@@ -89,10 +87,8 @@ type MaxPool2dGrad struct {
 	X      tensor.Shape
 }
 
-// Name implements [Op].
 func (MaxPool2dGrad) Name() string { return "MaxPool2dGrad" }
 
-// Infer implements [Op].
 func (o MaxPool2dGrad) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 2, 2); err != nil {
 		return nil, err
@@ -116,10 +112,8 @@ type AvgPool2d struct {
 	CountPad bool
 }
 
-// Name implements [Op].
 func (AvgPool2d) Name() string { return "AvgPool2d" }
 
-// Infer implements [Op].
 func (o AvgPool2d) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 1, 1); err != nil {
 		return nil, err
@@ -142,10 +136,8 @@ type AvgPool2dGrad struct {
 	X    tensor.Shape
 }
 
-// Name implements [Op].
 func (AvgPool2dGrad) Name() string { return "AvgPool2dGrad" }
 
-// Infer implements [Op].
 func (o AvgPool2dGrad) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 1, 1); err != nil {
 		return nil, err
@@ -180,10 +172,8 @@ type Resize struct {
 	ScaleH, ScaleW float64
 }
 
-// Name implements [Op].
 func (Resize) Name() string { return "Resize" }
 
-// Infer implements [Op].
 func (o Resize) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 1, 1); err != nil {
 		return nil, err
@@ -218,10 +208,8 @@ type ResizeGrad struct {
 	X      tensor.Shape
 }
 
-// Name implements [Op].
 func (ResizeGrad) Name() string { return "ResizeGrad" }
 
-// Infer implements [Op].
 func (o ResizeGrad) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 1, 1); err != nil {
 		return nil, err

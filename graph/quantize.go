@@ -20,7 +20,6 @@ type QuantizeLinear struct {
 	Signed bool
 }
 
-// Name implements [Op].
 func (QuantizeLinear) Name() string { return "QuantizeLinear" }
 
 // Bounds returns the range of the integers.
@@ -31,7 +30,6 @@ func (o QuantizeLinear) Bounds() (lo, hi int32) {
 	return 0, 255
 }
 
-// Infer implements [Op].
 func (o QuantizeLinear) Infer(in []Type) ([]Type, error) {
 	lo, hi := o.Bounds()
 	for _, z := range o.Zero {
@@ -50,10 +48,8 @@ type DequantizeLinear struct {
 	Axis  int       // of the scales if there is more than one
 }
 
-// Name implements [Op].
 func (DequantizeLinear) Name() string { return "DequantizeLinear" }
 
-// Infer implements [Op].
 func (o DequantizeLinear) Infer(in []Type) ([]Type, error) {
 	return inferScales(in, o.Scale, o.Zero, o.Axis)
 }

@@ -25,10 +25,8 @@ type Dropout struct {
 	PerSample bool
 }
 
-// Name implements [Op].
 func (o Dropout) Name() string { return "Dropout" }
 
-// Infer implements [Op].
 func (o Dropout) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 2, 2); err != nil {
 		return nil, err

@@ -39,10 +39,8 @@ type Reduce struct {
 	Keep bool
 }
 
-// Name implements [Op].
 func (o Reduce) Name() string { return o.Fn.String() }
 
-// Infer implements [Op].
 func (o Reduce) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 1, 1); err != nil {
 		return nil, err
@@ -100,10 +98,8 @@ func (o Reduce) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 // Inputs: x, the maxima y, dy; output like x.
 type ReduceMaxGrad struct{ Of Reduce }
 
-// Name implements [Op].
 func (ReduceMaxGrad) Name() string { return "ReduceMaxGrad" }
 
-// Infer implements [Op].
 func (o ReduceMaxGrad) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 3, 3); err != nil {
 		return nil, err
@@ -125,10 +121,8 @@ func (o ReduceMaxGrad) Infer(in []Type) ([]Type, error) {
 // Equals ONNX Expand.
 type BroadcastTo struct{ Shape tensor.Shape }
 
-// Name implements [Op].
 func (BroadcastTo) Name() string { return "BroadcastTo" }
 
-// Infer implements [Op].
 func (o BroadcastTo) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 1, 1); err != nil {
 		return nil, err
@@ -154,10 +148,8 @@ func (o BroadcastTo) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Valu
 // Softmax is e^x / Σ e^x along the last axis. Equals ONNX Softmax with axis -1.
 type Softmax struct{}
 
-// Name implements [Op].
 func (Softmax) Name() string { return "Softmax" }
 
-// Infer implements [Op].
 func (Softmax) Infer(in []Type) ([]Type, error) { return lastAxis(in) }
 
 // Grad is y*(dy - Σ dy*y), with the sum along the last axis.
@@ -171,10 +163,8 @@ func (Softmax) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 // LogSoftmax is the logarithm of [Softmax], without its overflow for large x.
 type LogSoftmax struct{}
 
-// Name implements [Op].
 func (LogSoftmax) Name() string { return "LogSoftmax" }
 
-// Infer implements [Op].
 func (LogSoftmax) Infer(in []Type) ([]Type, error) { return lastAxis(in) }
 
 // Grad is dy - softmax(x)*Σ dy, with the sum along the last axis.

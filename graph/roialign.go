@@ -35,10 +35,8 @@ type RoIAlign struct {
 	Aligned       bool
 }
 
-// Name implements [Op].
 func (RoIAlign) Name() string { return "RoIAlign" }
 
-// Infer implements [Op].
 func (o RoIAlign) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 2, 2); err != nil {
 		return nil, err
@@ -86,10 +84,8 @@ type RoIAlignGrad struct {
 	X  tensor.Shape
 }
 
-// Name implements [Op].
 func (RoIAlignGrad) Name() string { return "RoIAlignGrad" }
 
-// Infer implements [Op].
 func (o RoIAlignGrad) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 2, 2); err != nil {
 		return nil, err

@@ -10,10 +10,8 @@ import (
 // in memory.
 type Reshape struct{ Shape tensor.Shape }
 
-// Name implements [Op].
 func (Reshape) Name() string { return "Reshape" }
 
-// Infer implements [Op].
 func (o Reshape) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 1, 1); err != nil {
 		return nil, err
@@ -36,10 +34,8 @@ func (o Reshape) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 // input. Equals ONNX Transpose.
 type Permute struct{ Perm []int }
 
-// Name implements [Op].
 func (Permute) Name() string { return "Permute" }
 
-// Infer implements [Op].
 func (o Permute) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 1, 1); err != nil {
 		return nil, err
@@ -72,10 +68,8 @@ func (o Permute) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 // Concat joins its inputs along Axis. Equals ONNX Concat.
 type Concat struct{ Axis int }
 
-// Name implements [Op].
 func (Concat) Name() string { return "Concat" }
 
-// Infer implements [Op].
 func (o Concat) Infer(in []Type) ([]Type, error) {
 	if len(in) == 0 {
 		return nil, fmt.Errorf("there are no inputs to join")
@@ -121,10 +115,8 @@ func (o Concat) Grad(g *Graph, n *Node, dout []*Value, need []bool) []*Value {
 // Slice takes Count elements along Axis: Start, Start+Step, … Equals ONNX Slice.
 type Slice struct{ Axis, Start, Count, Step int }
 
-// Name implements [Op].
 func (Slice) Name() string { return "Slice" }
 
-// Infer implements [Op].
 func (o Slice) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 1, 1); err != nil {
 		return nil, err
@@ -158,10 +150,8 @@ type Pad struct {
 	Value                  float32
 }
 
-// Name implements [Op].
 func (Pad) Name() string { return "Pad" }
 
-// Infer implements [Op].
 func (o Pad) Infer(in []Type) ([]Type, error) {
 	if err := arity(in, 1, 1); err != nil {
 		return nil, err

@@ -165,6 +165,12 @@ func New(net nn.Module, vars *engine.Vars, opt Options) (*Runner, error) {
 	return &Runner{net: net, vars: vars, opt: opt, plans: map[key]*compilation{}}, nil
 }
 
+// With returns a runner of another module, such as a part of r's, with the same
+// values and options.
+func (r *Runner) With(net nn.Module) *Runner {
+	return &Runner{net: net, vars: r.vars, opt: r.opt, plans: map[key]*compilation{}}
+}
+
 // Vars returns the values that the runner runs with.
 func (r *Runner) Vars() *engine.Vars { return r.vars }
 

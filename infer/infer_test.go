@@ -200,9 +200,9 @@ func TestCompilingBlocksNobodyElse(t *testing.T) {
 	if n := traces.Load(); n != 1 {
 		t.Errorf("the new batch size was traced %d times, want once", n)
 	}
-	cancelled, stop := context.WithCancel(t.Context())
+	canceled, stop := context.WithCancel(t.Context())
 	stop()
-	if _, err := r.Run(cancelled, Query{}, Tensors{nn.ImageInput: pictures(1)}); !errors.Is(err, context.Canceled) {
+	if _, err := r.Run(canceled, Query{}, Tensors{nn.ImageInput: pictures(1)}); !errors.Is(err, context.Canceled) {
 		t.Errorf("an ended context gives %v", err)
 	}
 }
@@ -313,4 +313,33 @@ func TestCallAllocatesNothing(t *testing.T) {
 		t.Errorf("%g allocations a run", n)
 	}
 	var _ []engine.Step = c.Steps()
+}
+
+// TestPlansAreLimited: the plan that was not used for the longest time makes room
+// for another, and results stay the same.
+func TestPlansAreLimited(t *testing.T) {
+	m := newNetwork(t)
+	var traced []int
+	m.trace = func(batch int) { traced = append(traced, batch) }
+	r, err := New(m, nil, Options{Threads: 1, Plans: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[int][]float32{}
+	for _, n := range []int{1, 2, 1, 3, 1, 2, 2} { // 3 takes the place of 2, and 2 that of 3
+		got := run(t, r, pictures(n))
+		if want[n] != nil && !slices.Equal(got, want[n]) {
+			t.Errorf("batch %d: %v, before %v", n, got, want[n])
+		}
+		want[n] = got
+		if len(r.plans) > 2 {
+			t.Errorf("%d plans", len(r.plans))
+		}
+	}
+	if !slices.Equal(traced, []int{1, 2, 3, 2}) {
+		t.Errorf("compiled for batches %v", traced)
+	}
+	if _, err := New(m, nil, Options{Plans: -1}); err == nil {
+		t.Error("-1 plans are no error")
+	}
 }

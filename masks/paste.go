@@ -27,7 +27,7 @@ func Paste(dst []float32, mask []float32, size int, box [4]float32, h, w int) {
 		if !(math.Abs(float64(v)) < 1<<30) {
 			return
 		}
-		e[i] = int(v) // towards zero
+		e[i] = int(v) // toward zero
 	}
 	bw, bh := max(e[2]-e[0]+1, 1), max(e[3]-e[1]+1, 1)
 	x0, x1 := max(e[0], 0), min(e[2]+1, w)

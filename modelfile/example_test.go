@@ -15,14 +15,14 @@ func ExampleParse() {
 			fmt.Println(err)
 			continue
 		}
-		fmt.Printf("name %q, file %q\n", ref.Name, ref.File)
+		fmt.Printf("name %q, file %q, published %q\n", ref.Name, ref.File, ref.Remote.Repo)
 	}
 	// Output:
-	// name "", file "runs/photos/best.safetensors"
-	// name "resnet50", file "resnet50.pth"
-	// name "resnet50", file ""
+	// name "", file "runs/photos/best.safetensors", published ""
+	// name "resnet50", file "resnet50.pth", published ""
+	// name "resnet50", file "", published ""
 	// unknown model "resent50"; did you mean "resnet50"?
-	// timm/resnet50.a1_in1k is not a file: models are not downloaded yet. Download its weights and give NAME@FILE, with a NAME that resnet models lists
+	// name "", file "", published "timm/resnet50.a1_in1k"
 }
 
 // The model inside the program.

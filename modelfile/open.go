@@ -7,6 +7,7 @@ package modelfile
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/embedded"
+	"github.com/resnet-go/resnet/hub"
 	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/modelfile/keras"
@@ -65,6 +67,8 @@ type Options struct {
 	// AllowNonFinite accepts weights that are NaN or infinite, which otherwise are a
 	// *[NonFiniteError].
 	AllowNonFinite bool
+	// Hub downloads published models; nil is [hub.FromEnv].
+	Hub *hub.Client
 	// Bare accepts a file of weights that does not say for which network they are:
 	// the result then has no Module. Otherwise such a file is an error that wraps
 	// [ErrNoNetwork].
@@ -131,7 +135,7 @@ func Open(model string, opt Options) (*Result, error) {
 // Load opens the file at path for the network of that name in package models,
 // as [Ref.Open] does.
 func Load(name, path string, opt Options) (*Result, error) {
-	return Ref{name, path}.Open(opt)
+	return Ref{Name: name, File: path}.Open(opt)
 }
 
 // Open opens a model with its values: the one inside the program, the network
@@ -140,7 +144,21 @@ func Load(name, path string, opt Options) (*Result, error) {
 // Partial is set, such a file must have exactly the network's tensors; else the
 // error is a *weights.FitError. The file is opened once, and everything is read
 // from that open file.
+//
+// A published model is downloaded first, unless it is on disk, see [Ref.Fetch].
 func (r Ref) Open(opt Options) (*Result, error) {
+	r, err := r.Fetch(context.Background(), opt.Hub)
+	if err != nil {
+		return nil, err
+	}
+	if r.Remote != (hub.Name{}) {
+		return r.openFetched(opt)
+	}
+	return r.openLocal(opt)
+}
+
+// openLocal is Open of what is on disk.
+func (r Ref) openLocal(opt Options) (*Result, error) {
 	if r.Name == "" && (opt.Keys.Len() > 0 || opt.Partial || opt.Classes != 0) {
 		return nil, fmt.Errorf("%s describes its own network; to rename its tensors, to load a part of them or to set the number of classes, name a network: NAME@FILE", r.name())
 	}
@@ -205,6 +223,9 @@ func (r *Result) Suit(p *data.Preprocess) error {
 	if r.Whole && !p.Raw() {
 		return fmt.Errorf("its input is of whole numbers from 0 to 255, so pictures must not be normalized: leave out the preprocessing, or take keras-raw")
 	}
+	if p.Channels == 1 && in[0] == 3 {
+		return fmt.Errorf("the preprocessing gives 1 channels, gray, but the network takes 3: take one for colors")
+	}
 	h, w := p.Height, p.Width
 	if r.FixedSize {
 		h, w = in[1], in[2]
@@ -260,9 +281,19 @@ func explainOpen(path string, err error) error {
 		if errors.As(err, &cause) {
 			err = cause.Err
 		}
-		return fmt.Errorf("cannot open the model file %s: %w%s", path, err, similar(path))
+		hint := similar(path)
+		if n, ok, failed := hub.Parse(path); ok && failed == nil && !hasFormat(path) {
+			hint = "; for the published model, give " + n.String()
+		}
+		return fmt.Errorf("cannot open the model file %s: %w%s", path, err, hint)
 	}
 	return err
+}
+
+// hasFormat reports whether a name has the ending of a model file.
+func hasFormat(path string) bool {
+	_, err := weights.FormatOf(path)
+	return err == nil
 }
 
 // similar suggests a file in the folder of one that is missing.

@@ -96,7 +96,7 @@ func onnxruntime(t *testing.T, python, name, file string, x *tensor.Tensor, got 
 		t.Fatal(err)
 	}
 	model, in, out := filepath.Join(dir, "m.onnx"), filepath.Join(dir, "in.safetensors"), filepath.Join(dir, "out.safetensors")
-	if err := onnx.Save(model, r.Module, onnx.SaveOptions{Input: r.Input, KeepBatchNorm: true}); err != nil {
+	if err := onnx.Save(model, r.Module, onnx.SaveOptions{Input: x.Shape()[1:], KeepBatchNorm: true}); err != nil {
 		t.Fatal(err)
 	}
 	if err := weights.Save(in, &weights.File{Tensors: map[string]*tensor.Tensor{"x": x}}, weights.SaveOptions{}); err != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resnet-go/resnet/hub"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
@@ -40,6 +41,10 @@ func ours(t *testing.T, path string) {
 // the files and folders below.
 func TestRef(t *testing.T) {
 	t.Chdir(t.TempDir())
+	t.Setenv("HF_HUB_OFFLINE", "1")
+	for _, v := range []string{"HOME", "HF_HOME", "TORCH_HOME", "KERAS_HOME"} {
+		t.Setenv(v, t.TempDir())
+	}
 	ours(t, "model.safetensors")
 	for _, same := range []string{"model@epoch3.safetensors", "resnet18@home", "plain", "timm/resnet50.a1_in1k", "resnet34/best.safetensors"} {
 		b, err := os.ReadFile("model.safetensors")
@@ -57,7 +62,7 @@ func TestRef(t *testing.T) {
 		t.Fatal(err)
 	}
 	type ref = modelfile.Ref
-	noRef := ref{"-", "-"}
+	noRef := ref{Name: "-", File: "-"}
 	for _, c := range []struct {
 		text  string
 		ref   ref    // noRef if Parse fails
@@ -65,18 +70,18 @@ func TestRef(t *testing.T) {
 		wants string // part of the error of Parse or Open; "" if both succeed
 	}{
 		{"", ref{}, nil, ""},
-		{"model.safetensors", ref{"", "model.safetensors"}, nil, ""},
-		{"./model.safetensors", ref{"", "./model.safetensors"}, nil, ""},
-		{"resnet8-cifar@model.safetensors", ref{"resnet8-cifar", "model.safetensors"}, nil, ""},
-		{"resnet8-cifar@model@epoch3.safetensors", ref{"resnet8-cifar", "model@epoch3.safetensors"}, nil, ""},
+		{"model.safetensors", ref{File: "model.safetensors"}, nil, ""},
+		{"./model.safetensors", ref{File: "./model.safetensors"}, nil, ""},
+		{"resnet8-cifar@model.safetensors", ref{Name: "resnet8-cifar", File: "model.safetensors"}, nil, ""},
+		{"resnet8-cifar@model@epoch3.safetensors", ref{Name: "resnet8-cifar", File: "model@epoch3.safetensors"}, nil, ""},
 
 		// A file that exists goes before all else.
-		{"model@epoch3.safetensors", ref{"", "model@epoch3.safetensors"}, nil, ""},
-		{"resnet18@home", ref{"", "resnet18@home"}, nil, ""},
-		{"plain", ref{"", "plain"}, nil, ""},
-		{"timm/resnet50.a1_in1k", ref{"", "timm/resnet50.a1_in1k"}, nil, ""},
-		{"resnet8-cifar@timm/resnet50.a1_in1k", ref{"resnet8-cifar", "timm/resnet50.a1_in1k"}, nil, ""},
-		{"resnet34/best.safetensors", ref{"", "resnet34/best.safetensors"}, nil, ""},
+		{"model@epoch3.safetensors", ref{File: "model@epoch3.safetensors"}, nil, ""},
+		{"resnet18@home", ref{File: "resnet18@home"}, nil, ""},
+		{"plain", ref{File: "plain"}, nil, ""},
+		{"timm/resnet50.a1_in1k", ref{File: "timm/resnet50.a1_in1k"}, nil, ""},
+		{"resnet8-cifar@timm/resnet50.a1_in1k", ref{Name: "resnet8-cifar", File: "timm/resnet50.a1_in1k"}, nil, ""},
+		{"resnet34/best.safetensors", ref{File: "resnet34/best.safetensors"}, nil, ""},
 
 		// Names.
 		{"resnet18", ref{Name: "resnet18"}, modelfile.ErrNoWeights, "resnet18 is a network without weights: give resnet18@FILE"},
@@ -87,27 +92,31 @@ func TestRef(t *testing.T) {
 		{"resnet18@", noRef, nil, "resnet18@ names no file: give resnet18@FILE"},
 
 		// Folders.
-		{"a@b", ref{"", "a@b"}, nil, "a@b is a folder; a model is a file, such as " + filepath.Join("a@b", "best.safetensors")},
-		{"timm", ref{"", "timm"}, nil, "timm is a folder"},
-		{".", ref{"", "."}, nil, ""}, // it has model.safetensors
-		{"resnet18@timm", ref{"resnet18", "timm"}, nil, "timm is a folder"},
+		{"a@b", ref{File: "a@b"}, nil, "a@b is a folder; a model is a file, such as " + filepath.Join("a@b", "best.safetensors")},
+		{"timm", ref{File: "timm"}, nil, "timm is a folder"},
+		{".", ref{File: "."}, nil, ""}, // it has model.safetensors
+		{"resnet18@timm", ref{Name: "resnet18", File: "timm"}, nil, "timm is a folder"},
 
 		// Files that are missing.
-		{"modle.safetensors", ref{"", "modle.safetensors"}, fs.ErrNotExist, "cannot open the model file modle.safetensors: no such file or directory; did you mean model.safetensors?"},
-		{"none.onnx", ref{"", "none.onnx"}, fs.ErrNotExist, "cannot open the model file none.onnx: no such file"},
-		{"nowhere/model.pth", ref{"", "nowhere/model.pth"}, fs.ErrNotExist, "there is no folder nowhere"},
-		{"runs/me@home/best.safetensors", ref{"", "runs/me@home/best.safetensors"}, fs.ErrNotExist, "cannot open the model file runs/me@home/best.safetensors"},
-		{"v1.2@home.pth", ref{"", "v1.2@home.pth"}, fs.ErrNotExist, "cannot open the model file v1.2@home.pth"},
-		{"resnet18@none", ref{"resnet18", "none"}, fs.ErrNotExist, "cannot open the model file none: no such file"},
-		{"keras/model.h5", ref{"", "keras/model.h5"}, fs.ErrNotExist, "cannot open the model file keras/model.h5"},
+		{"modle.safetensors", ref{File: "modle.safetensors"}, fs.ErrNotExist, "cannot open the model file modle.safetensors: no such file or directory; did you mean model.safetensors?"},
+		{"none.onnx", ref{File: "none.onnx"}, fs.ErrNotExist, "cannot open the model file none.onnx: no such file"},
+		{"nowhere/model.pth", ref{File: "nowhere/model.pth"}, fs.ErrNotExist, "there is no folder nowhere"},
+		{"runs/me@home/best.safetensors", ref{File: "runs/me@home/best.safetensors"}, fs.ErrNotExist, "cannot open the model file runs/me@home/best.safetensors"},
+		{"v1.2@home.pth", ref{File: "v1.2@home.pth"}, fs.ErrNotExist, "cannot open the model file v1.2@home.pth"},
+		{"resnet18@none", ref{Name: "resnet18", File: "none"}, fs.ErrNotExist, "cannot open the model file none: no such file"},
+		{"keras/model.h5", ref{File: "keras/model.h5"}, fs.ErrNotExist, "cannot open the model file keras/model.h5"},
 
-		// What is not on this machine.
-		{"timm/resnet50.a2_in1k", noRef, modelfile.ErrRemote, "timm/resnet50.a2_in1k is not a file: models are not downloaded yet. Download its weights and give NAME@FILE"},
-		{"torchvision/resnet50:IMAGENET1K_V2", noRef, modelfile.ErrRemote, "not downloaded"},
-		{"keras/resnet50", noRef, modelfile.ErrRemote, "not downloaded"},
-		{"https://example.org/resnet50.pth#sha256=00", noRef, modelfile.ErrRemote, "not downloaded"},
-		{"resnet50@https://example.org/resnet50.pth", noRef, modelfile.ErrRemote, "not downloaded"},
-		{"resnet50@timm/resnet50.a2_in1k", noRef, modelfile.ErrRemote, "not downloaded"},
+		{"timm/resnet50.a2_in1k", ref{File: "timm/resnet50.a2_in1k"}, fs.ErrNotExist, "for the published model, give hf://timm/resnet50.a2_in1k"},
+
+		// What is not on this machine, without a network.
+		{"microsoft/resnet-50", ref{Remote: hub.Name{Kind: hub.HuggingFace, Repo: "microsoft/resnet-50"}}, hub.ErrOffline, "HF_HUB_OFFLINE"},
+		{"hf://timm/resnet50.a2_in1k@v1", ref{Remote: hub.Name{Kind: hub.HuggingFace, Repo: "timm/resnet50.a2_in1k", Revision: "v1"}}, hub.ErrOffline, "timm/resnet50.a2_in1k"},
+		{"torchvision/resnet50:IMAGENET1K_V2", ref{Remote: hub.Name{Kind: hub.Torchvision, Repo: "resnet50", Revision: "IMAGENET1K_V2"}}, hub.ErrOffline, "resnet50-11ad3fa6.pth"},
+		{"torchvision/resnet55", ref{Remote: hub.Name{Kind: hub.Torchvision, Repo: "resnet55"}}, hub.ErrNotFound, "resnet50"},
+		{"keras/resnet50", ref{Remote: hub.Name{Kind: hub.Keras, Repo: "resnet50"}}, hub.ErrOffline, "copy it to"},
+		{"https://example.org/resnet50.pth#sha256=00", noRef, nil, "64 digits"},
+		{"resnet50@https://example.org/resnet50.pth", ref{Name: "resnet50", Remote: hub.Name{Kind: hub.Address, Repo: "https://example.org/resnet50.pth"}}, hub.ErrOffline, "example.org"},
+		{"resnet50@microsoft/resnet-50", ref{Name: "resnet50", Remote: hub.Name{Kind: hub.HuggingFace, Repo: "microsoft/resnet-50"}}, hub.ErrOffline, "microsoft/resnet-50"},
 	} {
 		got, err := modelfile.Parse(c.text)
 		if (err != nil) != (c.ref == noRef) || err == nil && got != c.ref {
@@ -115,10 +124,12 @@ func TestRef(t *testing.T) {
 			continue
 		}
 		if err == nil {
-			if got.String() != c.text {
+			if again, err := modelfile.Parse(got.String()); got.Remote != (hub.Name{}) && (err != nil || again != got) {
+				t.Errorf("Parse(%q).String() = %q, which is %+v, %v", c.text, got, again, err)
+			} else if got.Remote == (hub.Name{}) && got.String() != c.text {
 				t.Errorf("Parse(%q).String() = %q", c.text, got)
 			}
-			if want := c.ref.File != "" || c.text == ""; got.HasWeights() != want {
+			if want := c.ref.File != "" || c.ref.Remote != (hub.Name{}) || c.text == ""; got.HasWeights() != want {
 				t.Errorf("Parse(%q).HasWeights() = %v", c.text, !want)
 			}
 			_, err = got.Open(modelfile.Options{})

@@ -10,7 +10,7 @@ import (
 	"github.com/resnet-go/resnet/nn"
 )
 
-// Detector is a network that finds objects: [RetinaNet], for now. Package detect
+// Detector is a network that finds objects: [RetinaNet] or [RCNN]. Package detect
 // runs it on pictures.
 type Detector interface {
 	nn.Module
@@ -27,7 +27,9 @@ type DetectorKind string
 
 // The kinds of detectors.
 const (
-	DetectorRetinaNet DetectorKind = "retinanet" // see [RetinaNet]
+	DetectorRetinaNet  DetectorKind = "retinanet"  // see [RetinaNet]
+	DetectorFasterRCNN DetectorKind = "fasterrcnn" // see [RCNN]
+	DetectorMaskRCNN   DetectorKind = "maskrcnn"   // the same with masks
 )
 
 // DetectionHead describes the part of a detector that follows the backbone, how
@@ -64,7 +66,17 @@ type DetectionHead struct {
 	TopK           int     `json:"top_k"`
 	NMSThreshold   float64 `json:"nms_threshold"`
 	Detections     int     `json:"detections"`
+
+	// R-CNNs choose proposals first: the TopK best of each level compete by
+	// ProposalNMS, and the best Proposals are kept. The rest is for what becomes of
+	// these. BoxFeatures are what the box head computes of each.
+	Proposals   int     `json:"proposals,omitempty"`
+	ProposalNMS float64 `json:"proposal_nms,omitempty"`
+	BoxFeatures int     `json:"box_features,omitempty"`
 }
+
+// twoStage reports whether there are proposals.
+func (h *DetectionHead) twoStage() bool { return h.Kind != DetectorRetinaNet }
 
 func (h *DetectionHead) clone() *DetectionHead {
 	own := *h
@@ -85,7 +97,7 @@ func (h *DetectionHead) channels(n int) {
 
 // check returns an error that names a field of h that does not go with cfg.
 func (h *DetectionHead) check(cfg Config) error {
-	if err := known("kind", h.Kind, DetectorRetinaNet); err != nil {
+	if err := known("kind", h.Kind, DetectorRetinaNet, DetectorFasterRCNN, DetectorMaskRCNN); err != nil {
 		return err
 	}
 	if cfg.Dropout != 0 {
@@ -94,13 +106,20 @@ func (h *DetectionHead) check(cfg Config) error {
 	if cfg.Classes < 2 {
 		return errors.New("classes is 1, want at least 2: class 0 is never an object")
 	}
-	for _, p := range []struct {
+	type count struct {
 		what        string
 		n, lo, high int
-	}{
+	}
+	counts := []count{
 		{"channels", h.Channels, 1, 1 << 14}, {"min_size", h.MinSize, 1, 1 << 13}, {"max_size", h.MaxSize, 1, 1 << 13},
 		{"top_k", h.TopK, 1, 1 << 20}, {"detections", h.Detections, 1, 1 << 20},
-	} {
+	}
+	if h.twoStage() {
+		counts = append(counts, count{"proposals", h.Proposals, 1, 1 << 16}, count{"box_features", h.BoxFeatures, 1, 1 << 16})
+	} else {
+		counts = append(counts, count{"proposals", h.Proposals, 0, 0}, count{"box_features", h.BoxFeatures, 0, 0})
+	}
+	for _, p := range counts {
 		if p.n < p.lo || p.n > p.high {
 			return fmt.Errorf("%s is %d, want %d to %d", p.what, p.n, p.lo, p.high)
 		}
@@ -114,7 +133,7 @@ func (h *DetectionHead) check(cfg Config) error {
 	for _, p := range []struct {
 		what string
 		v    float64
-	}{{"norm_eps", float64(h.NormEps)}, {"score_threshold", h.ScoreThreshold}, {"nms_threshold", h.NMSThreshold}} {
+	}{{"norm_eps", float64(h.NormEps)}, {"score_threshold", h.ScoreThreshold}, {"nms_threshold", h.NMSThreshold}, {"proposal_nms", h.ProposalNMS}} {
 		if !(p.v >= 0 && p.v <= 1) {
 			return fmt.Errorf("%s is %g, want 0 to 1", p.what, p.v)
 		}
@@ -161,7 +180,7 @@ func (h *DetectionHead) checkAnchors(cfg Config) error {
 func (h *DetectionHead) stages(cfg Config) []int {
 	var s []int
 	for i := 1; i <= len(cfg.Layers); i++ {
-		if i > 1 || len(cfg.Layers) < 4 { // RetinaNet leaves out the finest of four
+		if i > 1 || len(cfg.Layers) < 4 || h.twoStage() { // RetinaNet leaves out the finest of four
 			s = append(s, i)
 		}
 	}
@@ -174,11 +193,19 @@ func (h *DetectionHead) levels(cfg Config) []string {
 	for i := range h.stages(cfg) {
 		names = append(names, fmt.Sprint(i))
 	}
+	if h.twoStage() {
+		return append(names, "pool")
+	}
 	return append(names, "p6", "p7")
 }
 
 // newDetector builds the network that cfg, which has been checked, describes.
-func newDetector(cfg Config) Detector { return newRetinaNet(cfg) }
+func newDetector(cfg Config) Detector {
+	if cfg.Detection.twoStage() {
+		return newRCNN(cfg)
+	}
+	return newRetinaNet(cfg)
+}
 
 // COCOClasses is the number of classes of COCO in torchvision's numbering, which
 // are COCO's category ids from 1 to 90, with gaps, and 0 for the background.
@@ -199,7 +226,14 @@ func detectionKinds() []detectionKind {
 	}
 	retina := common
 	retina.Kind, retina.Anchors, retina.Detections = DetectorRetinaNet, boxes.RetinaNetAnchors(), 300
-	return []detectionKind{{"retinanet_", "RetinaNet", retina}}
+	faster := common
+	faster.Kind, faster.Anchors, faster.Detections = DetectorFasterRCNN, boxes.ProposalAnchors(), 100
+	faster.Proposals, faster.ProposalNMS, faster.BoxFeatures = 1000, 0.7, 1024
+	mask := faster
+	mask.Kind = DetectorMaskRCNN
+	return []detectionKind{
+		{"retinanet_", "RetinaNet", retina}, {"fasterrcnn_", "Faster R-CNN", faster}, {"maskrcnn_", "Mask R-CNN", mask},
+	}
 }
 
 const (

@@ -36,7 +36,7 @@ var blockDropoutKnob = knob{
 }
 
 // DropPath sets the drop probability of the last block's branch, which falls
-// linearly towards the first block (stochastic depth, Huang et al. 2016).
+// linearly toward the first block (stochastic depth, Huang et al. 2016).
 func DropPath(p float32) Option { return func(c *Config) { c.DropPath = p } }
 
 var dropPathKnob = knob{

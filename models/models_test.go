@@ -215,10 +215,10 @@ func TestOptionsShape(t *testing.T) {
 	if dilated[""].Params != v15[""].Params {
 		t.Error("dilation changes the number of parameters")
 	}
-	grey := build("resnet18", InChannels(1), InputSize(28), Stem(StemCIFAR), Classes(10))
-	shape(grey, "conv1", 1, 64, 28, 28)
-	shape(grey, "layer4", 1, 512, 4, 4)
-	shape(grey, "fc", 1, 10)
+	gray := build("resnet18", InChannels(1), InputSize(28), Stem(StemCIFAR), Classes(10))
+	shape(gray, "conv1", 1, 64, 28, 28)
+	shape(gray, "layer4", 1, 512, 4, 4)
+	shape(gray, "fc", 1, 10)
 
 	// Shortcut C adds a projection and its norm to each block with an identity.
 	b, c := build("resnet20-cifar", Shortcuts(ShortcutB)), build("resnet20-cifar", Shortcuts(ShortcutC))
@@ -400,7 +400,7 @@ func TestShapeErrorNamesTheBlock(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 	if _, err := nn.Trace(m, nn.TraceOptions{Input: graph.F32(1, 1, 224, 224)}); err == nil || !strings.Contains(err.Error(), "conv1: Conv2d") {
-		t.Errorf("error for a grey image is %v", err)
+		t.Errorf("error for a gray image is %v", err)
 	}
 	b := NewBasicBlock(4, 4, BlockOptions{Groups: 2})
 	if _, err := nn.Trace(b, nn.TraceOptions{Input: graph.F32(1, 4, 8, 8)}); err == nil || !strings.Contains(err.Error(), "bottleneck") {

@@ -74,7 +74,7 @@ func Load(m Module, values map[string]*tensor.Tensor, opt LoadOptions) (weights.
 }
 
 // Wants lists the names, types and shapes of m's parameters and buffers, for
-// [weights.Fit] and [weights.Recognise].
+// [weights.Fit].
 func Wants(m Module) []weights.Want { return wants(Params(m)) }
 
 func wants(params []Entry) []weights.Want {

@@ -82,8 +82,8 @@ func TestInitDependsOnNameAlone(t *testing.T) {
 	}
 }
 
-// TestInitialisers checks mean, deviation and bounds on 36,864 numbers.
-func TestInitialisers(t *testing.T) {
+// TestInitializers checks mean, deviation and bounds on 36,864 numbers.
+func TestInitializers(t *testing.T) {
 	const k, c, r = 128, 32, 3 // fan in 288, fan out 1152
 	for _, test := range []struct {
 		name      string

@@ -87,6 +87,8 @@ func MACs(n *graph.Node) int64 {
 	switch op := n.Op.(type) {
 	case graph.Conv2d:
 		return out * int64(n.In[1].Shape[1:].Numel())
+	case graph.Conv2dInputGrad: // a transposed convolution
+		return int64(n.In[0].Shape.Numel()) * int64(n.In[1].Shape[1:].Numel())
 	case graph.Linear:
 		return out * int64(n.In[1].Shape[1])
 	case graph.MatMul:

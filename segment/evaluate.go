@@ -15,13 +15,17 @@ import (
 // EvaluateOptions are the choices of [Network.Evaluate].
 type EvaluateOptions struct {
 	// Batch is the largest number of pictures of one size that are computed at once;
-	// 0 means 1.
+	// 0 means 1. Pictures whose inputs have more than half a million pixels together
+	// are not: memory grows with them, and the speed no longer does.
 	Batch int
 	// SkipBad leaves out pictures that cannot be decoded, and counts them.
 	SkipBad bool
 	// Progress is called with the number of pictures that are done; may be nil.
 	Progress func(pictures int)
 }
+
+// maxBatchPixels limits the inputs of a batch.
+const maxBatchPixels = 1 << 19
 
 // Evaluation is how a network does on pictures with masks.
 type Evaluation struct {
@@ -48,7 +52,7 @@ func (n *Network) Evaluate(ctx context.Context, ds data.MaskDataset, opt Evaluat
 	flush := func() error {
 		for len(group) > 0 {
 			k := batch
-			for k > len(group) { // powers of two, so that few plans serve all
+			for k > len(group) { // few sizes, so that few plans serve all
 				k /= 2
 			}
 			l, p, err := n.score(ctx, group[:k], confusion)
@@ -64,6 +68,13 @@ func (n *Network) Evaluate(ctx context.Context, ds data.MaskDataset, opt Evaluat
 		return nil
 	}
 	err := n.decodeAll(ctx, ds, batch, func(s labeled) error {
+		var input data.Preprocess
+		if s.err == nil {
+			var err error
+			if input, err = n.prep.Whole(s.picture.W, s.picture.H); err != nil {
+				s.err = &data.SampleError{Index: s.index, Name: ds.Name(s.index), Err: err}
+			}
+		}
 		switch {
 		case s.err != nil && opt.SkipBad:
 			e.Skipped++
@@ -76,7 +87,8 @@ func (n *Network) Evaluate(ctx context.Context, ds data.MaskDataset, opt Evaluat
 				return err
 			}
 		}
-		if group = append(group, s); len(group) == batch {
+		group = append(group, s)
+		if len(group) == batch || (len(group)+1)*input.Width*input.Height > maxBatchPixels {
 			return flush()
 		}
 		return nil
@@ -160,6 +172,7 @@ func crossEntropy(row []float32, truth []uint8) (loss float64, n int) {
 
 // labeled is a picture with its mask, or why it is none.
 type labeled struct {
+	index   int // in the dataset
 	picture *imaging.Image
 	mask    imaging.Image
 	err     error
@@ -179,6 +192,7 @@ func (n *Network) decodeAll(ctx context.Context, ds data.MaskDataset, batch int,
 	defer cancel()
 	producer.Go(func() {
 		defer close(chunks)
+		batch = min(batch, 16) // pictures that wait need memory, too
 		for from := 0; from < ds.Len(); from += batch {
 			chunk := make([]labeled, min(batch, ds.Len()-from))
 			var wg sync.WaitGroup
@@ -186,7 +200,7 @@ func (n *Network) decodeAll(ctx context.Context, ds data.MaskDataset, batch int,
 				wg.Go(func() {
 					for i := worker; i < len(chunk) && ctx.Err() == nil; i += workers {
 						s := &chunk[i]
-						s.picture = new(imaging.Image)
+						s.index, s.picture = from+i, new(imaging.Image)
 						if err := data.DecodeMasked(ds, from+i, s.picture, &s.mask); err != nil {
 							s.err = &data.SampleError{Index: from + i, Name: ds.Name(from + i), Err: err}
 						}

@@ -14,7 +14,7 @@ import (
 // The inputs and outputs of a training graph, besides nn.ImageInput and
 // nn.RNGInput.
 const (
-	inTarget  = "target"    // int64 [N] or float32 [N classes]; int64 [N*H*W] of pixels
+	inTarget  = "target"    // int64 [N] or float32 [N classes]; int64 [N H W] of pixels
 	inTeacher = "teacher"   // float32 [N classes]: the teacher's logits
 	inLR      = "lr"        // scalar
 	inStep    = "step"      // scalar: the update's number from 1, for Adam and its kin

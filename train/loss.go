@@ -15,7 +15,8 @@ import (
 type Loss interface {
 	// Loss adds the loss of a batch to the graph and returns it, a scalar. logits are
 	// the network's output [N classes], targets int64 labels [N], or distributions
-	// [N classes] where batches are mixed or the loss is a [SoftLoss].
+	// [N classes] where batches are mixed or the loss is a [SoftLoss]. Of pictures with
+	// masks, N counts all pixels of the batch.
 	Loss(g *graph.Graph, logits, targets *graph.Value) (*graph.Value, error)
 }
 
@@ -186,7 +187,7 @@ func (l LossRecipe) on(ds data.Dataset, spec string) (LossRecipe, error) {
 		if l.Dice != 0 {
 			return l, errors.New("loss.dice is for pictures with masks")
 		}
-	case l.Kind != "" && l.Kind != "cross-entropy":
+	case l.Kind != "" && l.Kind != "cross-entropy" && l.Kind != ownLoss:
 		return l, fmt.Errorf("loss.name: the pictures of %s have masks, whose pixels need cross-entropy, not %s", spec, l.Kind)
 	case l.ClassWeights.Balanced:
 		return l, errors.New("loss.class_weights: balanced is for labels of whole pictures: give a number for each class, by name or as a list")

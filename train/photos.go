@@ -169,29 +169,31 @@ func (f pictureFacts) choose(own *Recipe, embedded, trained, ownBatch bool) choi
 	if f.multi {
 		c.smoothing = 0
 	}
-	// At least ten steps an epoch, where there are pictures for it, and more steps in
-	// all for more pictures, but fewer passes.
+	// Batches as large as batch norm likes, up to 32 as long as they are four an epoch.
+	// More pictures need more steps in all, but fewer passes.
 	c.batch = 8
-	for c.batch < 64 && float64(c.batch*2*10) <= n {
+	for c.batch < 32 && float64(c.batch*2*4) <= n || c.batch == 32 && float64(c.batch*2*10) <= n {
 		c.batch *= 2
 	}
 	c.batch = max(1, min(c.batch, int(n)))
+	if left := int(n) % c.batch; left*5 > int(n) { // an epoch would leave out many
+		c.batch = int(n) / (int(n)/c.batch + 1)
+	}
 	if ownBatch {
 		c.batch = own.BatchSize
 	}
 	perEpoch := math.Max(1, math.Floor(n/float64(c.batch)))
-	c.epochs = int(math.Ceil(45 * math.Sqrt(n) / perEpoch))
-	c.epochs = max(12, min(c.epochs, 150))
-	rate := float64(c.batch) / 32
+	c.epochs = min(int(math.Ceil(max(12+300/math.Sqrt(n), 120/perEpoch))), 150)
+	rate := math.Pow(float64(c.batch)/32, 0.75) // smaller batches, smaller steps
 	switch {
 	case embedded:
 		// Its features are of things on 32 pixels: at 64 it is worse. It is small, so
 		// all of it learns at the full rate.
 		c.size, c.body = 32, 1
-		c.peak, c.decay, c.warmup, c.warmHead = 0.03*math.Sqrt(rate), 5e-4, 1, 1
+		c.peak, c.decay, c.warmup, c.warmHead = 0.02*rate, 5e-4, 1, 1
 	case trained:
 		c.body = 0.1
-		c.peak, c.decay, c.warmup, c.warmHead = 0.02*math.Sqrt(rate), 1e-4, 1, 1
+		c.peak, c.decay, c.warmup, c.warmHead = 0.02*rate, 1e-4, 1, 1
 		c.freezeNorm = c.batch < 16
 	default:
 		c.epochs = min(2*c.epochs, 150)
@@ -199,7 +201,7 @@ func (f pictureFacts) choose(own *Recipe, embedded, trained, ownBatch bool) choi
 		if f.side > 2*tinySide && strings.HasPrefix(own.Preprocess.Preset, "imagenet") {
 			c.size = 128
 		}
-		c.peak, c.decay, c.warmup = 0.05*math.Sqrt(rate), 5e-4, 2
+		c.peak, c.decay, c.warmup = 0.05*rate, 5e-4, 2
 	}
 	if f.side <= tinySide {
 		c.pad = 4

@@ -38,12 +38,12 @@ func (segmentation) loss(s *Step, t *nn.Traced) (loss, logits *graph.Value, err 
 	}
 	g, out := t.Graph, t.Output.Shape
 	pixels := out[0] * out[2] * out[3]
-	y, err := g.Input(inTarget, graph.Type{DType: tensor.Int64, Shape: tensor.Shape{pixels}})
+	y, err := g.Input(inTarget, graph.Type{DType: tensor.Int64, Shape: tensor.Shape{out[0], out[2], out[3]}})
 	if err != nil {
 		return nil, nil, err
 	}
 	logits = rowsOf(g, t.Output)
-	if loss, err = s.loss.Loss(g, logits, y); err != nil {
+	if loss, err = s.loss.Loss(g, t.Output, y); err != nil {
 		return nil, nil, err
 	}
 	if w := s.loss.Dice; w > 0 {
@@ -64,7 +64,7 @@ func (segmentation) loss(s *Step, t *nn.Traced) (loss, logits *graph.Value, err 
 		if z.Shape[2] != out[2] || z.Shape[3] != out[3] {
 			z = g.Must1(graph.Resize{OH: out[2], OW: out[3], Bilinear: true}, z)
 		}
-		aux, err := s.loss.Loss(g, rowsOf(g, z), y)
+		aux, err := s.loss.Loss(g, z, y)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -109,7 +109,7 @@ func dice(g *graph.Graph, logits, target *graph.Value) *graph.Value {
 
 func (segmentation) targets(s *Step, b *data.Batch) (infer.Tensors, error) {
 	pixels := s.input[0] * s.input[2] * s.input[3]
-	y, err := tensor.FromInt64(b.Labels, pixels)
+	y, err := tensor.FromInt64(b.Labels, s.input[0], s.input[2], s.input[3])
 	if err != nil || s.loss.Dice == 0 {
 		return infer.Tensors{inTarget: y}, err
 	}

@@ -149,6 +149,14 @@ func NewStep(m nn.Module, opt StepOptions) (*Step, error) {
 // Classes returns the number of classes of the network's output.
 func (s *Step) Classes() int { return s.classes }
 
+// Labels returns the number of labels of a batch: N of pictures, N*H*W of pixels.
+func (s *Step) Labels() int {
+	if s.pixels() {
+		return s.input[0] * s.input[2] * s.input[3]
+	}
+	return s.input[0]
+}
+
 // Vars returns the values that the step trains: parameters and running
 // statistics by state-dict key, optimizer slots and averages by the prefixes of
 // package weights.

@@ -87,8 +87,9 @@ GFLOP/s, bytes read and written, and the share of the time.`,
 }
 
 func (c *benchCommand) check(names []string) error {
-	for _, n := range names {
-		if _, err := parseModel(n); err != nil {
+	for i, n := range names {
+		var err error
+		if names[i], err = c.fetch(n); err != nil {
 			return err
 		}
 	}

@@ -112,8 +112,14 @@ func (f *convertFlags) run(in, out string) error {
 	if err != nil {
 		return usageError{err}
 	}
+	if in, err = f.app.fetch(in); err != nil {
+		return err
+	}
 	ref, err := parseModel(in)
 	if err != nil {
+		return err
+	}
+	if ref, err = ref.Fetch(f.app.ctx, nil); err != nil {
 		return err
 	}
 	switch {

@@ -91,7 +91,9 @@ func (a *app) dataCheckCommand() *cobra.Command {
 		Short: "Count classes, find unreadable pictures and duplicates",
 		Long: `check decodes every picture of a dataset and reports how many each class has,
 which cannot be decoded, and which occur more than once, within a part or in two
-parts (so that the evaluation would see pictures that were trained on).
+parts (so that the evaluation would see pictures that were trained on). Of pictures
+with masks it reports how many have each class and its share of the pixels; a mask
+of another size than its picture, or with a class that there is not, is unreadable.
 
 Of pictures with boxes (coco:DIR, coco:FILE.json, voc:DIR, or a zip) it also counts
 the objects, and reports annotations that are likely wrong: of unknown pictures or
@@ -103,7 +105,8 @@ to train on has no pictures, or an annotation is wrong.`,
 		Example: `  resnet data check                          # the sample inside the program
   resnet data check coco:export              # boxes, as COCO, CVAT, Label Studio write them
   resnet data check folder:photos
-  resnet data check cifar10:cifar-10-batches-bin --json`,
+  resnet data check cifar10:cifar-10-batches-bin --json
+  resnet data check masks:road`,
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			spec := ""
@@ -152,13 +155,22 @@ func (a *app) printCheck(r *data.Report) error {
 		t.Row(cells...)
 	}
 	for k, class := range r.Classes {
-		row(class, func(p data.PartReport) any { return term.Count(p.PerClass[k]) })
+		row(class, func(p data.PartReport) any {
+			if p.Pixels == nil {
+				return term.Count(p.PerClass[k])
+			}
+			return fmt.Sprintf("%s pictures, %s", term.Count(p.PerClass[k]), pixelShare(p, p.Pixels[k]))
+		})
+	}
+	masks := slices.ContainsFunc(r.Parts, func(p data.PartReport) bool { return p.Pixels != nil })
+	if masks {
+		row("no class", func(p data.PartReport) any { return pixelShare(p, p.Ignored) })
 	}
 	t.Rule()
 	row("pictures", func(p data.PartReport) any { return term.Count(p.Images) })
 	row("unreadable", func(p data.PartReport) any { return term.Count(len(p.Bad)) })
 	row("gray", func(p data.PartReport) any { return term.Count(p.Gray) })
-	if r.MultiLabel {
+	if r.MultiLabel && !masks {
 		row("without label", func(p data.PartReport) any { return term.Count(p.NoLabel) })
 	}
 	row("smallest", func(p data.PartReport) any { return fmt.Sprintf("%d×%d", p.MinW, p.MinH) })
@@ -182,6 +194,15 @@ func (a *app) printCheck(r *data.Report) error {
 		a.printf("hash: %s\n", r.Hash)
 	}
 	return nil
+}
+
+// pixelShare returns a share of the pixels of a part.
+func pixelShare(p data.PartReport, n int64) string {
+	all := p.Ignored
+	for _, k := range p.Pixels {
+		all += k
+	}
+	return term.Percent(float64(n)/float64(max(all, 1))) + " of the pixels"
 }
 
 // checkFailed returns an error if training on the data would fail, or their

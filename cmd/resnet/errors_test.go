@@ -73,7 +73,7 @@ func TestBadInput(t *testing.T) {
 		{"predict -m " + model + " " + empty, exitFailed, "holds no pictures"},
 		{"predict -m " + dir + "/none.safetensors " + photo, exitFailed, "none.safetensors"},
 		{"predict -m " + noModel + " " + photo, exitFailed, "text.safetensors"},
-		{"predict -m " + dir + " " + photo, exitFailed, "is a folder"},
+		{"predict -m " + t.TempDir() + " " + photo, exitFailed, "is a folder"},
 		{"predict -m resnet81 " + photo, exitUsage, `unknown model "resnet81"; did you mean "resnet18"?`},
 		{"predict -m resnet18 " + photo, exitUsage, "a network without weights"},
 		{"predict -m resnet8-cifar@" + bare + " " + photo, exitFailed, "does not say how pictures become inputs"},

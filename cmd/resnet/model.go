@@ -34,7 +34,7 @@ func (f *modelFlags) add(cmd *cobra.Command, batch int) {
 	fs := cmd.Flags()
 	fs.StringVarP(&f.model, "model", "m", "", "model file (.safetensors, .onnx, .keras, .h5) or NAME@FILE (default: the model inside the program)")
 	fs.StringVar(&f.preprocess, "preprocess", "", "how pictures become inputs, for a file without this information: "+strings.Join(data.PresetNames(), ", ")+", or a JSON file")
-	fs.StringVar(&f.classes, "classes", "", "file of class names, one per line or JSON, for a model file that has none")
+	fs.StringVar(&f.classes, "classes", "", "file of class names, one per line or JSON, or imagenet, for a model file that has none")
 	fs.IntVar(&f.batch, "batch", batch, "pictures per batch")
 	fs.StringArrayVar(&f.keys, "keys", nil, "rename the tensors of NAME@FILE: OLD=NEW, or a file with one rule per line; may be repeated")
 	fs.BoolVar(&f.exact, "exact", false, "disable Winograd convolution (slower, rounding as in PyTorch)")
@@ -77,7 +77,9 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 		}
 		opt.Weights.Preprocess = &p
 	}
-	if f.classes != "" {
+	if f.classes == "imagenet" && !exists(f.classes) {
+		opt.Weights.Classes = data.ImageNetClasses()
+	} else if f.classes != "" {
 		names, err := readClassNames(f.classes)
 		if err != nil {
 			return nil, fmt.Errorf("--classes: %w", err)
@@ -87,8 +89,12 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 	if err := f.bf16.check(); err != nil {
 		return nil, err
 	}
-	m, err := resnet.Open(f.model, opt)
-	if errors.Is(err, resnet.ErrUnknown) || errors.Is(err, resnet.ErrNoWeights) || errors.Is(err, modelfile.ErrRemote) {
+	model, err := a.fetch(f.model)
+	if err != nil {
+		return nil, err
+	}
+	m, err := resnet.Open(model, opt)
+	if errors.Is(err, resnet.ErrUnknown) || errors.Is(err, resnet.ErrNoWeights) {
 		return nil, usageError{err}
 	}
 	if err != nil {

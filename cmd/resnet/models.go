@@ -20,13 +20,18 @@ type modelLine struct {
 }
 
 func (a *app) modelsCommand() *cobra.Command {
-	return &cobra.Command{
+	published := false
+	cmd := &cobra.Command{
 		Use:   "models [PART_OF_NAME]",
 		Short: "List the networks that can be built",
 		Example: `  resnet models
-  resnet models cifar --json`,
+  resnet models cifar --json
+  resnet models --published resnet50       # weights of torchvision and Keras`,
 		Args: atMost(1),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if published {
+				return a.printPublished(strings.Join(args, ""))
+			}
 			list, err := models.List()
 			if err != nil {
 				return err
@@ -51,6 +56,8 @@ func (a *app) modelsCommand() *cobra.Command {
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&published, "published", false, "list published weights, with accuracy, size and license (see resnet pull)")
+	return cmd
 }
 
 // shapeString prints a shape as 3×224×224.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/hub"
 	"github.com/resnet-go/resnet/internal/limitread"
 )
 
@@ -108,8 +108,11 @@ func (a *app) pictures(names []string) iter.Seq[resnet.Picture] {
 }
 
 func (a *app) picture(name string) resnet.Picture {
-	if name == "-" {
+	switch {
+	case name == "-":
 		return resnet.Reader("stdin", a.in)
+	case isAddress(name):
+		return a.remotePicture(name)
 	}
 	info, err := os.Stat(name)
 	switch {
@@ -151,7 +154,7 @@ func (a *app) zipped(name, path, inside string) resnet.Picture {
 		}
 		a.zips[path] = z
 	}
-	return resnet.Reader(name, &zippedReader{zip: z, name: inside})
+	return resnet.Reader(name, &lazyReader{read: func() ([]byte, error) { return z.Read(inside, nil) }})
 }
 
 // closeZips closes the zips of the pictures.
@@ -164,23 +167,35 @@ func (a *app) closeZips() error {
 	return errors.Join(errs...)
 }
 
-// zippedReader reads a file of a zip when its first byte is asked for.
-type zippedReader struct {
-	zip  *data.Files
-	name string
-	r    io.Reader
+// isAddress reports whether a picture is on the web.
+func isAddress(name string) bool {
+	return strings.HasPrefix(name, "https://") || strings.HasPrefix(name, "http://")
 }
 
-// Read reads from the file.
-func (z *zippedReader) Read(p []byte) (int, error) {
-	if z.r == nil {
-		b, err := z.zip.Read(z.name, nil)
+// remotePicture is a picture at an address, which is downloaded when it is decoded.
+func (a *app) remotePicture(address string) resnet.Picture {
+	return resnet.Reader(address, &lazyReader{read: func() ([]byte, error) {
+		c := hub.FromEnv()
+		return c.Get(a.ctx, address, data.DefaultMaxFileBytes)
+	}})
+}
+
+// lazyReader gets its bytes when they are first asked for.
+type lazyReader struct {
+	read func() ([]byte, error)
+	from *bytes.Reader
+}
+
+// Read reads the bytes.
+func (r *lazyReader) Read(p []byte) (int, error) {
+	if r.from == nil {
+		b, err := r.read()
 		if err != nil {
 			return 0, err
 		}
-		z.r = bytes.NewReader(b)
+		r.from = bytes.NewReader(b)
 	}
-	return z.r.Read(p)
+	return r.from.Read(p)
 }
 
 // folderError returns why there is no picture to read in a folder.

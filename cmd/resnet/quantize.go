@@ -20,6 +20,7 @@ import (
 	"github.com/resnet-go/resnet/metrics"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/modelfile/onnx"
+	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/quantize"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
@@ -122,6 +123,9 @@ func (c *quantizeCommand) run(ctx context.Context) error {
 	m, err := c.open(c.app, 0)
 	if err != nil {
 		return err
+	}
+	if m.Task() != models.Classification {
+		return usagef("%s is a model for %s: only classifiers can be quantized yet", m.Name(), m.Task())
 	}
 	if m.MultiLabel() {
 		return errors.New("models with several labels per picture cannot be quantized yet: their accuracy has no top-1")

@@ -20,7 +20,7 @@ func TestQuantize(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	if e := evaluated(t, "-m", out); e.Single == nil {
-		t.Error("the quantised file cannot be evaluated")
+		t.Error("the quantized file cannot be evaluated")
 	}
 }
 

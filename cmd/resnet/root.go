@@ -26,6 +26,7 @@ const (
 // app is what all commands share: input, output, and the flags that every command
 // has.
 type app struct {
+	ctx      context.Context // of the whole command line
 	in       io.Reader
 	out, err io.Writer // results, progress
 
@@ -54,7 +55,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		}
 	}
 	results := &output{w: out, failed: failed}
-	a := &app{in: in, out: results, err: &output{w: errOut, failed: failed}}
+	a := &app{ctx: ctx, in: in, out: results, err: &output{w: errOut, failed: failed}}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(in)
@@ -107,11 +108,13 @@ func (a *app) root() *cobra.Command {
 		Long: `resnet trains, evaluates and uses residual networks, in pure Go on the CPU.
 
 MODEL is a name (see "resnet models"), a model file, or NAME@FILE for a file
-that holds weights only. Without --model, the model inside the program is used.
+that holds weights only. Published models have names, too, such as
+timm/resnet50.a1_in1k or torchvision/resnet50, and are downloaded once (see
+"resnet pull"). Without --model, the model inside the program is used.
 
 SPEC names images with labels: cifar10:DIR, cifar100:DIR, idx:DIR, folder:DIR or
 folder:FILE.zip (train/, val/ or test/, one folder per class in each), or
-multilabel:DIR. Without --data, the sample inside the program is used.
+multilabel:DIR; or pictures with a class for each pixel: voc:DIR or masks:DIR. Without --data, the sample inside the program is used.
 
 Results go to stdout, progress and messages to stderr. With --json, results are
 JSON: each command's help has its form, docs/json.md its fields.
@@ -155,6 +158,7 @@ Ctrl-C).`,
 		a.convertCommand(),
 		a.quantizeCommand(),
 		a.modelsCommand(),
+		a.pullCommand(),
 		a.dataCommand(),
 		a.doctorCommand(),
 		a.benchCommand(),

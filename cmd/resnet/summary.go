@@ -108,7 +108,7 @@ func (c *summaryCommand) run(name string) error {
 	if err := checkEnd("--graph", c.graph, ".svg", ".html"); err != nil {
 		return err
 	}
-	net, input, file, err := summarised(name)
+	net, input, file, err := c.summarized(name)
 	if err != nil {
 		return err
 	}
@@ -162,7 +162,11 @@ func drawNetwork(path, name string, net nn.Module, input []int) error {
 
 // summarized returns the network that a text names (see [modelfile.Ref]), its
 // input as C, H, W, and a summary of its file, nil for a network without weights.
-func summarised(model string) (nn.Module, []int, *fileSummary, error) {
+func (a *app) summarized(model string) (nn.Module, []int, *fileSummary, error) {
+	model, err := a.fetch(model)
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	ref, err := parseModel(model)
 	if err != nil {
 		return nil, nil, nil, err

@@ -184,7 +184,7 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 	if cfg.Data == "" {
 		cfg.Data = embedded.SampleName
 	}
-	if _, err := parseModel(c.model); err != nil {
+	if cfg.Model, err = c.fetch(c.model); err != nil {
 		return cfg, err
 	}
 	if err := c.bf16.check(); err != nil {

@@ -98,8 +98,9 @@ of 16 and of powers of two below, eval of 128.`,
 }
 
 func (c *tuneCommand) run(ctx context.Context, names []string) error {
-	for _, n := range names {
-		if _, err := parseModel(n); err != nil {
+	for i, n := range names {
+		var err error
+		if names[i], err = c.fetch(n); err != nil {
 			return err
 		}
 	}

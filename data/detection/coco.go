@@ -257,6 +257,9 @@ func (f *cocoFile) link(d *Dataset, found *findings, locate *locator, part strin
 			fresh++
 		}
 		ids[o.ID] = true
+		if o.ID == 0 && !o.Crowd {
+			found.add(ZeroID, "%s", where())
+		}
 		if !c.outline(&o, &d.Pictures[p], found, where) {
 			continue
 		}

@@ -1,13 +1,18 @@
 package detection
 
 import (
+	"archive/zip"
+	"bytes"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/data/imaging"
 )
 
 const twoImages = `{"images":[{"id":0,"file_name":"a.png","width":20,"height":10},{"id":7,"file_name":"b.png","width":20,"height":10}],
@@ -104,6 +109,60 @@ func TestCOCOLayouts(t *testing.T) {
 				t.Errorf("pictures %v, want %v; findings %v", got, c.want, s.Findings)
 			}
 		})
+	}
+}
+
+// A SPEC may name one of several files, and a zip.
+func TestOpenSpec(t *testing.T) {
+	dir := t.TempDir()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for name, f := range tree(t, map[string]string{"set/annotations/instances_a.json": twoImages, "set/annotations/instances_b.json": "broken"}, "set/images/a.png", "set/images/b.png") {
+		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), f.Data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(name, "b.json") {
+			continue
+		}
+		w, err := z.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(f.Data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "set.zip"), b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"set/annotations/instances_a.json", "set.zip"} {
+		s, err := Open("coco:"+filepath.Join(dir, filepath.FromSlash(name)), noHoldOut)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Train.Len() != 2 || len(s.Train.Labels(1)) != 2 {
+			t.Errorf("%s: %d pictures", name, s.Train.Len())
+		}
+		var m imaging.Image
+		if err := s.Train.Decode(1, &m); err != nil || m.W != 20 {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	for spec, want := range map[string]string{
+		"boxes": "not of the form KIND:PATH", "cocoo:x": `did you mean "coco"`, "coco:" + dir + "/gone": "no such file", "coco:" + dir + "/gone.json": "no such file", "voc:x.json": "give coco:x.json",
+	} {
+		if _, err := Open(spec, noHoldOut); err == nil || !strings.Contains(err.Error(), want) && !strings.Contains(err.Error(), "cannot find") {
+			t.Errorf("%s: error %v, want one with %q", spec, err, want)
+		}
 	}
 }
 

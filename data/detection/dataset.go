@@ -175,7 +175,7 @@ func (d *Dataset) Masks(i int) ([]masks.RLE, error) {
 // masks is Masks for a picture whose size is known.
 func (d *Dataset) masks(i, w, h int) ([]masks.RLE, error) {
 	p := &d.Pictures[i]
-	var instances *imaging.Image
+	var instances *instanceMasks
 	all := make([]masks.RLE, len(p.Objects))
 	for k := range p.Objects {
 		o := &p.Objects[k]
@@ -189,17 +189,11 @@ func (d *Dataset) masks(i, w, h int) ([]masks.RLE, error) {
 			all[k], err = masks.FromPolygons(o.polygons, h, w)
 		case o.instance > 0:
 			if instances == nil {
-				if instances, err = d.instances(p, w, h); err != nil {
+				if instances, err = d.readInstances(p, w, h); err != nil {
 					return nil, err
 				}
 			}
-			bits := make([]uint8, w*h)
-			for at, v := range instances.Pix {
-				if v == o.instance {
-					bits[at] = 1
-				}
-			}
-			all[k] = masks.NewBitmap(bits, h, w).RLE()
+			all[k], err = instances.of(o)
 		default:
 			err = ErrNoMask
 		}

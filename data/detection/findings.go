@@ -28,6 +28,7 @@ const (
 	DuplicatePicture Kind = "duplicate_picture_id"
 	DuplicateObject  Kind = "duplicate_annotation_id"
 	MissingID        Kind = "missing_annotation_id"
+	ZeroID           Kind = "annotation_id_0"
 	UnknownPicture   Kind = "unknown_picture"
 	UnknownCategory  Kind = "unknown_category"
 	NoBox            Kind = "no_box"
@@ -39,6 +40,7 @@ const (
 	Empty            Kind = "picture_without_objects"
 	NoDifficult      Kind = "missing_difficult"
 	BadMask          Kind = "bad_mask"
+	NoAnnotations    Kind = "no_annotations"
 )
 
 var kinds = map[Kind]struct {
@@ -50,6 +52,7 @@ var kinds = map[Kind]struct {
 	DuplicatePicture: {"pictures with the id of an earlier one, which were left out", true},
 	DuplicateObject:  {"annotations with the id of an earlier one, which got another", false},
 	MissingID:        {"annotations without an id, which got one", false},
+	ZeroID:           {"annotations with the id 0, which COCO's evaluation never counts as found", false},
 	UnknownPicture:   {"annotations of a picture that is not listed, which were left out", true},
 	UnknownCategory:  {"annotations of a category that is not listed, which were left out", true},
 	NoBox:            {"annotations with neither a box nor a mask, which were left out", true},
@@ -58,6 +61,7 @@ var kinds = map[Kind]struct {
 	BadPolygon:       {"polygons of fewer than three corners or an odd number of coordinates, which were left out", false},
 	MaskSize:         {"masks of another size than their picture, which were left out", true},
 	BadMask:          {"pictures with a mask that cannot be drawn, where training stops", true},
+	NoAnnotations:    {"pictures without a file of annotations, which count as without objects", false},
 	Crowd:            {"crowds, which training leaves out", false},
 	Empty:            {"pictures without objects, which training leaves out", false},
 	NoDifficult:      {"objects without the field difficult, which count as not difficult", false},

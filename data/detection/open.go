@@ -118,7 +118,8 @@ func (s *Splits) Close() error {
 // Open opens the dataset that spec names, KIND:PATH, a folder or a zip of it:
 //
 //	coco:DIR, coco:FILE.zip   COCO's JSON; see [OpenCOCO]
-//	coco:FILE.json            one file of annotations, whose pictures are in its folder
+//	coco:FILE.json            one file of annotations, whose pictures are in its folder or,
+//	                          if that has the name annotations, in the folder above
 //	voc:DIR, voc:FILE.zip     Pascal VOC's XML; see [OpenVOC]
 //
 // Each part of the dataset has the same classes. What is wrong in the annotations but
@@ -150,6 +151,10 @@ func open(kind, name string, opt Options) (*Splits, error) {
 			return nil, err
 		} else if !info.IsDir() {
 			name, only = filepath.Dir(name), filepath.Base(name)
+			if abs, err := filepath.Abs(name); err == nil && strings.EqualFold(filepath.Base(abs), "annotations") {
+				// Its pictures are beside this folder, not in it.
+				name, only = filepath.Dir(abs), filepath.Base(abs)+"/"+only
+			}
 		}
 	}
 	files, err := data.OpenFiles(name, opt.Options)
@@ -185,9 +190,10 @@ func OpenCOCO(fsys fs.FS, opt Options) (*Splits, error) {
 // OpenVOC opens Pascal VOC's XML in fsys: Annotations/ with JPEGImages/, and parts by
 // the lists in ImageSets/Main; or XML files beside their pictures, in folders train/,
 // valid/ and test/ or in one. Masks come from SegmentationObject/ where that has a
-// file for the picture. Classes are the 20 of the challenge in its order if there
-// are no others, else sorted by name. Coordinates count from 1, as in the challenge,
-// unless a box begins at 0.
+// file for the picture. Classes are those of CVAT's labelmap.txt, or else those that
+// occur, sorted by name, but in the challenge's order if they are its 20. Coordinates
+// count from 1, as in the challenge, unless a box begins at 0 or most have a decimal
+// point.
 func OpenVOC(fsys fs.FS, opt Options) (*Splits, error) {
 	return openVOC(data.FilesOf(fsys, opt.Options), opt)
 }

@@ -49,6 +49,7 @@ type vocBox struct {
 // vocPicture is what one XML file gives.
 type vocPicture struct {
 	file     string // of the XML
+	missing  bool   // there is no such file: the picture is in a list only
 	filename string
 	w, h     int
 	objects  []vocEntry
@@ -60,6 +61,7 @@ type vocEntry struct {
 	hasBox    bool
 	difficult bool
 	known     bool // difficult is in the file
+	point     bool // the coordinates are written with a decimal point
 }
 
 // parseVOC reads one file. The error names the object and the field.
@@ -110,6 +112,7 @@ func parseVOC(file string, text []byte) (*vocPicture, error) {
 					return nil, fmt.Errorf("%s: object %d (%s): %s is %q, must be a number", file, i+1, class, field.name, field.text)
 				}
 				e.box[k] = v
+				e.point = e.point || strings.Contains(field.text, ".")
 			}
 		}
 		p.objects = append(p.objects, e)
@@ -146,22 +149,33 @@ func openVOC(files *data.Files, opt Options) (*Splits, error) {
 	}
 	read := map[string][]*vocPicture{}
 	var used []string
-	zeroBased := ""
+	boxes, points, zero := 0, 0, ""
 	for _, part := range []string{"train", "val", "test"} {
-		for _, name := range parts[part] {
-			text, err := readXML(files, name)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
+		for _, e := range parts[part] {
+			if e.missing {
+				read[part] = append(read[part], &vocPicture{file: e.name, missing: true})
+				continue
 			}
-			p, err := parseVOC(name, text)
+			text, err := readXML(files, e.name)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", e.name, err)
+			}
+			p, err := parseVOC(e.name, text)
 			if err != nil {
 				return nil, err
 			}
 			read[part] = append(read[part], p)
 			for _, o := range p.objects {
 				used = append(used, o.class)
-				if o.hasBox && min(o.box[0], o.box[1]) < 1 && (zeroBased == "" || name < zeroBased) {
-					zeroBased = name
+				if !o.hasBox {
+					continue
+				}
+				boxes++
+				if o.point {
+					points++
+				}
+				if zero == "" && min(o.box[0], o.box[1]) < 1 {
+					zero = e.name
 				}
 			}
 		}
@@ -171,14 +185,18 @@ func openVOC(files *data.Files, opt Options) (*Splits, error) {
 	if len(used) == 0 {
 		return nil, errors.New("no XML file has an object")
 	}
-	classes := used
-	if !slices.ContainsFunc(used, func(c string) bool { return !slices.Contains(vocClasses, c) }) {
-		classes = vocClasses
+	classes, err := vocNames(files, names, used)
+	if err != nil {
+		return nil, err
 	}
 	shift := 1.0
-	if zeroBased != "" {
+	switch { // Pascal VOC's own files have a decimal point in a few boxes
+	case zero != "":
 		shift = 0
-		s.Notes = append(s.Notes, fmt.Sprintf("coordinates count from 0, not from 1 as in Pascal VOC: a box in %s begins at 0", zeroBased))
+		s.Notes = append(s.Notes, fmt.Sprintf("coordinates count from 0, not from 1 as in Pascal VOC: a box in %s begins at 0", zero))
+	case 2*points > boxes:
+		shift = 0
+		s.Notes = append(s.Notes, "coordinates count from 0, not from 1 as in Pascal VOC: most have a decimal point")
 	}
 	v := &vocLinker{classes: classes, shift: shift, stems: map[string][]string{}, masks: map[string]string{}, locate: newLocator(names)}
 	v.index(names)
@@ -209,6 +227,36 @@ func openVOC(files *data.Files, opt Options) (*Splits, error) {
 	return s.finish(opt)
 }
 
+// vocNames returns the classes: those of CVAT's labelmap.txt, and then others that are
+// used; without that file, those that are used, in the challenge's order if they are
+// all of its classes.
+func vocNames(files *data.Files, names, used []string) ([]string, error) {
+	at := slices.IndexFunc(names, func(n string) bool { return path.Base(n) == "labelmap.txt" })
+	if at < 0 {
+		if len(used) == len(vocClasses) && !slices.ContainsFunc(used, func(c string) bool { return !slices.Contains(vocClasses, c) }) {
+			return vocClasses, nil
+		}
+		return used, nil
+	}
+	text, err := files.Read(names[at], nil)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", names[at], err)
+	}
+	var classes []string
+	for _, line := range strings.Split(string(text), "\n") {
+		name, _, _ := strings.Cut(line, ":")
+		if name = strings.TrimSpace(name); name != "" && !strings.HasPrefix(name, "#") && name != "background" && !slices.Contains(classes, name) {
+			classes = append(classes, name)
+		}
+	}
+	for _, c := range used {
+		if !slices.Contains(classes, c) {
+			classes = append(classes, c)
+		}
+	}
+	return classes, nil
+}
+
 func readXML(files *data.Files, name string) ([]byte, error) {
 	r, err := files.Open(name)
 	if err != nil {
@@ -218,16 +266,22 @@ func readXML(files *data.Files, name string) ([]byte, error) {
 	return limitread.All(r, nil, maxXML)
 }
 
+// vocListed is an XML file of a part.
+type vocListed struct {
+	name    string
+	missing bool // it is not there
+}
+
 // vocParts returns the XML files of each part.
-func vocParts(files *data.Files, names []string) (map[string][]string, error) {
+func vocParts(files *data.Files, names []string) (map[string][]vocListed, error) {
 	xmls := map[string]string{} // by folder and stem
-	parts := map[string][]string{}
-	var roots []string
+	var sorted, roots []string
 	for _, n := range names {
 		if strings.ToLower(path.Ext(n)) == ".xml" {
 			xmls[strings.TrimSuffix(n, path.Ext(n))] = n
+			sorted = append(sorted, n)
 		}
-		if dir, base := path.Split(n); strings.HasSuffix("/"+dir, "/ImageSets/Main/") && slices.Contains(vocLists, base) {
+		if dir, base := path.Split(n); strings.HasSuffix("/"+dir, "/ImageSets/Main/") && vocList(base) != "" {
 			roots = append(roots, strings.TrimSuffix(strings.TrimSuffix(dir, "ImageSets/Main/"), "/"))
 		}
 	}
@@ -239,79 +293,119 @@ func vocParts(files *data.Files, names []string) (map[string][]string, error) {
 	if len(roots) > 1 {
 		return nil, fmt.Errorf("%s and %s both have ImageSets/Main: name the folder to take, as voc:…/%s", roots[0], roots[1], path.Base(roots[1]))
 	}
+	parts := map[string][]vocListed{}
 	if len(roots) == 0 {
-		for _, n := range xmls {
+		for _, n := range sorted {
 			part := cmp.Or(partOf(path.Dir(n)), "train")
-			parts[part] = append(parts[part], n)
-		}
-		for _, p := range parts {
-			slices.Sort(p)
+			parts[part] = append(parts[part], vocListed{name: n})
 		}
 		return parts, nil
 	}
-	for _, list := range vocLists {
-		part := partOf(list)
-		if parts[part] != nil && list == "trainval.txt" {
-			continue // train.txt is there
-		}
-		name := path.Join(roots[0], "ImageSets/Main", list)
-		if !slices.Contains(names, name) {
+	root := roots[0]
+	lists := map[string]string{} // of each part; train before trainval and default
+	for _, n := range names {
+		dir, base := path.Split(n)
+		if dir != path.Join(root, "ImageSets/Main")+"/" || vocList(base) == "" {
 			continue
 		}
-		text, err := files.Read(name, nil)
+		if part := vocList(base); lists[part] == "" || strings.EqualFold(base, "train.txt") {
+			lists[part] = n
+		}
+	}
+	for part, list := range lists {
+		text, err := files.Read(list, nil)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return nil, fmt.Errorf("%s: %w", list, err)
 		}
 		seen := map[string]bool{}
-		for i, line := range strings.Split(string(text), "\n") {
-			fields := strings.Fields(line)
-			if len(fields) == 0 || len(fields) > 1 && fields[1] == "-1" {
+		for _, line := range strings.Split(string(text), "\n") {
+			line = strings.TrimSpace(line)
+			if line == "" {
 				continue
 			}
-			stem := path.Join(roots[0], "Annotations", fields[0])
-			file := cmp.Or(xmls[stem], xmls[strings.TrimSuffix(stem, path.Ext(stem))])
-			if file == "" {
-				if part == "test" { // whose annotations are not published
+			at := path.Join(root, "Annotations", line)
+			e := vocListed{name: cmp.Or(xmls[at], xmls[strings.TrimSuffix(at, path.Ext(at))])}
+			if e.name == "" { // a flag may follow: -1 if a class is not in the picture
+				if name, flag, ok := cutLast(line); ok && flag == "-1" {
+					continue
+				} else if ok && (flag == "0" || flag == "1") {
+					at = path.Join(root, "Annotations", name)
+					e.name = xmls[at]
+				}
+			}
+			if e.name == "" {
+				if part == "test" { // whose annotations are often not published
 					continue
 				}
-				return nil, fmt.Errorf("%s: line %d: %s has no file %s.xml", name, i+1, fields[0], stem)
+				e = vocListed{at + ".xml", true}
 			}
-			if !seen[file] {
-				parts[part] = append(parts[part], file)
-				seen[file] = true
+			if !seen[e.name] {
+				parts[part] = append(parts[part], e)
+				seen[e.name] = true
 			}
 		}
 	}
 	if len(parts) == 0 {
-		return nil, fmt.Errorf("the lists in %s name no pictures with annotations", path.Join(roots[0], "ImageSets/Main"))
+		return nil, fmt.Errorf("the lists in %s name no pictures with annotations", path.Join(root, "ImageSets/Main"))
 	}
 	return parts, nil
 }
 
-// vocLists are the lists of the parts, train before trainval.
-var vocLists = []string{"train.txt", "trainval.txt", "val.txt", "test.txt"}
+// cutLast cuts a line before its last word.
+func cutLast(line string) (before, last string, ok bool) {
+	i := strings.LastIndexAny(line, " \t")
+	if i < 0 {
+		return "", "", false
+	}
+	return strings.TrimSpace(line[:i]), line[i+1:], true
+}
+
+// vocList returns the part of a list in ImageSets/Main, and "" for lists of one class.
+func vocList(base string) string {
+	name, ok := strings.CutSuffix(strings.ToLower(base), ".txt")
+	switch {
+	case !ok:
+	case name == "default": // CVAT's
+		return "train"
+	case !strings.Contains(name, "_"):
+		return partOf(base)
+	}
+	return ""
+}
 
 // vocLinker finds the pictures of XML files.
 type vocLinker struct {
 	classes []string
 	shift   float64
 	stems   map[string][]string // pictures by name without ending
-	masks   map[string]string   // files of SegmentationObject by name without ending
+	masks   map[string]string   // files of SegmentationObject, by the XML file without ending
 	locate  *locator
 	objects int64 // so far, over all parts
 }
 
 func stem(name string) string { return strings.TrimSuffix(path.Base(name), path.Ext(name)) }
 
+// below returns the path of a file without its ending below a folder of that name, and
+// what is above the folder.
+func below(name, folder string) (root, rel string, ok bool) {
+	name = strings.TrimSuffix("/"+name, path.Ext(name))
+	root, rel, ok = strings.Cut(name, "/"+folder+"/")
+	return strings.TrimPrefix(root, "/"), rel, ok
+}
+
 func (v *vocLinker) index(names []string) {
 	for _, n := range names {
-		switch folder := path.Base(path.Dir(n)); {
-		case !data.IsPicture(n) || folder == "SegmentationClass":
-		case folder == "SegmentationObject":
-			v.masks[stem(n)] = n
-		default:
-			v.stems[stem(n)] = append(v.stems[stem(n)], n)
+		if !data.IsPicture(n) {
+			continue
 		}
+		if _, _, ok := below(n, "SegmentationClass"); ok {
+			continue
+		}
+		if root, rel, ok := below(n, "SegmentationObject"); ok {
+			v.masks[path.Join(root, "Annotations", rel)] = n
+			continue
+		}
+		v.stems[stem(n)] = append(v.stems[stem(n)], n)
 	}
 }
 
@@ -320,7 +414,13 @@ func (v *vocLinker) index(names []string) {
 func (v *vocLinker) picture(p *vocPicture, part string) (file string, several bool) {
 	found := v.stems[stem(p.file)]
 	dir := path.Dir(p.file)
-	for _, near := range []string{dir, path.Join(path.Dir(dir), "JPEGImages"), path.Join(path.Dir(dir), "images")} {
+	places := []string{dir}
+	if root, rel, ok := below(p.file, "Annotations"); ok {
+		places = append(places, path.Join(root, "JPEGImages", path.Dir(rel)), path.Join(root, "images", path.Dir(rel)))
+	} else {
+		places = append(places, path.Join(path.Dir(dir), "JPEGImages"), path.Join(path.Dir(dir), "images"))
+	}
+	for _, near := range places {
 		for _, f := range found {
 			if path.Dir(f) == near {
 				return f, false
@@ -348,7 +448,10 @@ func (v *vocLinker) add(d *Dataset, p *vocPicture, part string, found *findings)
 		found.add(MissingPicture, "%s: %s", p.file, cmp.Or(p.filename, stem(p.file)))
 		return
 	}
-	pic := Picture{Name: file, W: p.w, H: p.h, maskFile: v.masks[stem(p.file)]}
+	if p.missing {
+		found.add(NoAnnotations, "%s", p.file)
+	}
+	pic := Picture{Name: file, W: p.w, H: p.h, maskFile: v.masks[strings.TrimSuffix(p.file, path.Ext(p.file))]}
 	for i, e := range p.objects {
 		if !e.hasBox {
 			found.add(NoBox, "%s, object %d (%s)", p.file, i+1, e.class)

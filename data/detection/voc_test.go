@@ -37,13 +37,17 @@ func TestVOC(t *testing.T) {
 			"VOCdevkit/VOC2012/ImageSets/Main/train.txt": "a\n", "VOCdevkit/VOC2012/ImageSets/Main/val.txt": "b 1\nunused -1\n",
 			"VOCdevkit/VOC2012/ImageSets/Main/trainval.txt": "a\nb\n", "VOCdevkit/VOC2012/ImageSets/Main/dog_train.txt": "zzz",
 		}, "VOCdevkit/VOC2012/JPEGImages/a.png", "VOCdevkit/VOC2012/JPEGImages/b.png"),
-			"train VOCdevkit/VOC2012/JPEGImages/a.png dog [1 2 4 6] false; train VOCdevkit/VOC2012/JPEGImages/a.png person [0 0 20 10] true; val VOCdevkit/VOC2012/JPEGImages/b.png dog [1 2 4 6] false", 20},
+			"train VOCdevkit/VOC2012/JPEGImages/a.png dog [1 2 4 6] false; train VOCdevkit/VOC2012/JPEGImages/a.png person [0 0 20 10] true; val VOCdevkit/VOC2012/JPEGImages/b.png dog [1 2 4 6] false", 2},
 		"beside the pictures": {tree(t, map[string]string{"train/a.xml": vocText(vocBoxText("zebra", "2", "3", "5", "8", "")), "valid/a.xml": vocText(dog)}, "train/a.png", "valid/a.png"),
 			"train train/a.png zebra [1 2 4 6] false; val valid/a.png dog [1 2 4 6] false", 2},
 		"from 0, fractions": {tree(t, map[string]string{"a.xml": vocText(vocBoxText("zebra", "0.5", " 3 ", "5.25", "8.0", notDifficult))}, "a.png"),
 			"train a.png zebra [0.5 3 4.75 5] false", 1},
+		"decimal points": {tree(t, map[string]string{"a.xml": vocText(vocBoxText("zebra", "2.0", "3.0", "5.0", "8.0", notDifficult))}, "a.png"),
+			"train a.png zebra [2 3 3 5] false", 1},
+		"CVAT": {tree(t, map[string]string{"Annotations/sub/a 1.xml": vocText(dog), "ImageSets/Main/default.txt": "sub/a 1\nb\n"}, "JPEGImages/sub/a 1.png", "JPEGImages/b.png"),
+			"train JPEGImages/sub/a 1.png dog [1 2 4 6] false", 1},
 		"by filename": {tree(t, map[string]string{"labels/0001.xml": vocText(dog)}, "pictures/a.png", "pictures/b.png"),
-			"train pictures/a.png dog [1 2 4 6] false", 20},
+			"train pictures/a.png dog [1 2 4 6] false", 1},
 		"old encoding": {tree(t, map[string]string{"a.xml": `<?xml version="1.0" encoding="ISO-8859-1"?>` + vocText(vocBoxText("k\xe4se", "2", "3", "5", "8", notDifficult))}, "a.png"),
 			"train a.png käse [1 2 4 6] false", 1},
 	} {
@@ -93,7 +97,6 @@ func TestVOCErrors(t *testing.T) {
 	dog := vocText(vocBoxText("dog", "2", "3", "5", "8", ""))
 	for want, texts := range map[string]map[string]string{
 		"no XML files":          nil,
-		"b has no file":         {"Annotations/a.xml": dog, "ImageSets/Main/train.txt": "a\nb"},
 		"both have ImageSets":   {"x/Annotations/a.xml": dog, "x/ImageSets/Main/train.txt": "a", "y/ImageSets/Main/val.txt": "a"},
 		"none of the 1 picture": {"Annotations/z.xml": strings.Replace(dog, "a.png", "z.png", 1)},
 	} {
@@ -134,6 +137,32 @@ func TestVOCMasks(t *testing.T) {
 	ms, err := s.Train.Masks(0)
 	if err != nil || ms[0].Box() != [4]float64{4, 3, 5, 1} || ms[1].Box() != s.Train.Pictures[0].Objects[1].Box {
 		t.Errorf("masks %v, %v", ms, err)
+	}
+	// CVAT numbers masks in another order than boxes, and has folders in folders.
+	swapped := tree(t, map[string]string{
+		"x/Annotations/sub/a.xml": vocText(vocBoxText("cat", "5", "6", "9", "6", "") + vocBoxText("dog", "5", "4", "9", "4", "")),
+		"x/labelmap.txt":          "# label:color_rgb:parts:actions\nbackground:0,0,0::\nwolf:1,2,3::\ndog:::\n",
+	}, "x/JPEGImages/sub/a.png", "x/JPEGImages/a.png")
+	swapped["x/SegmentationObject/sub/a.png"] = &fstest.MapFile{Data: b.Bytes()}
+	s2, err := OpenVOC(swapped, noHoldOut)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(s2.Classes(), []string{"wolf", "dog", "cat"}) || s2.Train.Name(0) != "x/JPEGImages/sub/a.png" {
+		t.Errorf("classes %v, picture %s", s2.Classes(), s2.Train.Name(0))
+	}
+	ms, err = s2.Train.Masks(0)
+	if err != nil || ms[0].Box() != [4]float64{4, 5, 5, 1} || ms[1].Box() != [4]float64{4, 3, 5, 1} {
+		t.Errorf("masks %v, %v", ms, err)
+	}
+	moved := tree(t, map[string]string{"Annotations/a.xml": vocText(vocBoxText("cat", "12", "1", "19", "9", ""))}, "JPEGImages/a.png")
+	moved["SegmentationObject/a.png"] = &fstest.MapFile{Data: b.Bytes()}
+	s3, err := OpenVOC(moved, noHoldOut)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s3.Train.Masks(0); err == nil || !strings.Contains(err.Error(), "no mask at its box") {
+		t.Errorf("mask elsewhere: %v", err)
 	}
 	fsys["SegmentationObject/a.png"] = &fstest.MapFile{Data: pngBytes(t, 20, 10)}
 	if _, err := s.Train.Masks(0); err == nil || !strings.Contains(err.Error(), "SegmentationObject/a.png") {

@@ -199,13 +199,13 @@ func TestTransforms(t *testing.T) {
 			if c.Op == "grayscale" || math.IsNaN(c.Args.Magnitude) {
 				return
 			}
-			grey, rgb := new(Image), new(Image)
-			Convert(grey, in, 1)
-			Convert(rgb, grey, 3)
+			gray, rgb := new(Image), new(Image)
+			Convert(gray, in, 1)
+			Convert(rgb, gray, 3)
 			want, got1 := c.run(t, rgb), new(Image)
-			Convert(got1, c.run(t, grey), 3)
+			Convert(got1, c.run(t, gray), 3)
 			if largest, count := difference(got1, want); largest > 0 {
-				t.Errorf("grey: %d values differ from those of an equal RGB picture, by up to %d", count, largest)
+				t.Errorf("gray: %d values differ from those of an equal RGB picture, by up to %d", count, largest)
 			}
 		})
 	}

@@ -219,12 +219,12 @@ func TestFromImage(t *testing.T) {
 		}
 	}
 	whole := image.Rect(0, 0, 17, 15)
-	grey, grey16 := image.NewGray(whole), image.NewGray16(whole)
+	gray, gray16 := image.NewGray(whole), image.NewGray16(whole)
 	rgba, nrgba, opaque := image.NewRGBA(whole), image.NewNRGBA(whole), image.NewRGBA(whole)
 	rgba64, nrgba64 := image.NewRGBA64(whole), image.NewNRGBA64(whole)
 	cmyk, paletted := image.NewCMYK(whole), image.NewPaletted(whole, palette.Plan9)
 	ycc, full, alpha := image.NewYCbCr(whole, image.YCbCrSubsampleRatio420), image.NewYCbCr(whole, image.YCbCrSubsampleRatio444), image.NewNYCbCrA(whole, image.YCbCrSubsampleRatio422)
-	for _, pix := range [][]uint8{grey.Pix, grey16.Pix, nrgba.Pix, opaque.Pix, nrgba64.Pix, cmyk.Pix, paletted.Pix,
+	for _, pix := range [][]uint8{gray.Pix, gray16.Pix, nrgba.Pix, opaque.Pix, nrgba64.Pix, cmyk.Pix, paletted.Pix,
 		ycc.Y, ycc.Cb, ycc.Cr, full.Y, full.Cb, full.Cr, alpha.Y, alpha.Cb, alpha.Cr, alpha.A} {
 		fill(pix)
 	}
@@ -239,7 +239,7 @@ func TestFromImage(t *testing.T) {
 		image.Image
 		SubImage(image.Rectangle) image.Image
 	}
-	for _, m := range []sub{grey, grey16, rgba, nrgba, opaque, rgba64, nrgba64, cmyk, paletted, ycc, full, alpha} {
+	for _, m := range []sub{gray, gray16, rgba, nrgba, opaque, rgba64, nrgba64, cmyk, paletted, ycc, full, alpha} {
 		part := m.SubImage(r)
 		got := FromImage(part)
 		name := fmt.Sprintf("%T", m)

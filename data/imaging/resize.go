@@ -13,7 +13,7 @@ type Filter string
 
 // The resampling filters. Bilinear and Bicubic are widened when a picture gets
 // smaller (antialias), as Pillow and torchvision's antialias=True do; Box
-// averages; Nearest takes the pixel under the centre.
+// averages; Nearest takes the pixel under the center.
 const (
 	Nearest  Filter = "nearest"
 	Box      Filter = "box"
@@ -309,7 +309,7 @@ func newAxis(in int, start, size float64, out int, f Filter) axis {
 	return axis{in, start, scale, f.support() * max(scale, 1), f}
 }
 
-// at returns the centre of output i in the inputs, and the first of them that
+// at returns the center of output i in the inputs, and the first of them that
 // it reads and the one after the last.
 func (a *axis) at(i int) (center float64, lo, hi int) {
 	center = a.start + (float64(i)+0.5)*a.scale
@@ -385,7 +385,7 @@ func (t *taps) row1(dst, src []uint8) {
 	}
 }
 
-// resizeNearest is Pillow's scaling by nearest neighbour: positions are summed
+// resizeNearest is Pillow's scaling by nearest neighbor: positions are summed
 // up in floating point, not multiplied, and that decides ties.
 func resizeNearest(dst, src *Image, j sampling) {
 	dst.Reset(j.out.W, j.out.H, src.C)

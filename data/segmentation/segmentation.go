@@ -1,5 +1,5 @@
 // Package segmentation reads pictures whose pixels have classes: Pascal VOC's
-// layout and folders of pictures and masks, as data.MaskDataset.
+// layout, COCO's objects, and folders of pictures and masks, as data.MaskDataset.
 //
 // A mask is a picture file of the same size as its picture. Its values are class
 // numbers: the indices of a palette, however the palette's colors are, or gray
@@ -17,19 +17,32 @@ import (
 )
 
 // Kinds returns the kinds of dataset that a SPEC of [Open] may start with.
-func Kinds() []string { return []string{"masks", "voc"} }
+func Kinds() []string { return []string{"coco", "coco-voc", "masks", "voc"} }
 
 // Open opens the dataset that spec names, KIND:PATH, where PATH is a folder or a
 // zip file:
 //
 //	voc:DIR      Pascal VOC's layout; see [OpenVOC]
 //	masks:DIR    folders of pictures and masks; see [OpenMasks]
+//	coco:DIR     COCO's JSON, whose objects have polygons or runs; see detection.OpenCOCO.
+//	             Class 0 is the background, and pixels of several objects do not count
+//	coco-voc:DIR the same with Pascal VOC's 21 classes; objects of others are background,
+//	             and pictures to train on have more than 1000 pixels of objects, as
+//	             for torchvision's published weights
 //
 // An error names the file that is missing or wrong. Close the splits when done.
 func Open(ctx context.Context, spec string, opt data.Options) (*data.Splits, error) {
 	kind, path, ok := strings.Cut(spec, ":")
 	if !ok || path == "" {
 		return nil, fmt.Errorf("data: %q is not of the form KIND:PATH, such as masks:road (kinds: %s)", spec, strings.Join(Kinds(), ", "))
+	}
+	if kind == "coco" || kind == "coco-voc" {
+		s, err := openCOCO("coco:"+path, opt, kind == "coco-voc")
+		if err != nil {
+			return nil, fmt.Errorf("data: %s: %w", spec, err)
+		}
+		s.Spec = spec
+		return s, nil
 	}
 	open := map[string]func(context.Context, *data.Files, data.Options) (*data.Splits, error){"voc": OpenVOC, "masks": OpenMasks}[kind]
 	if open == nil {

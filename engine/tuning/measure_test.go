@@ -96,7 +96,7 @@ func TestMeasure(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := Measure(ctx, compile, 1); !errors.Is(err, context.Canceled) {
-		t.Errorf("a cancelled measurement: %v", err)
+		t.Errorf("a canceled measurement: %v", err)
 	}
 	broken := errors.New("no memory")
 	if _, err := Measure(t.Context(), func(engine.Tuning) (Plan, error) { return nil, broken }, 1); !errors.Is(err, broken) {

@@ -36,7 +36,7 @@ func confusion(t *testing.T) *Chart {
 	return c
 }
 
-func TestPNGHasTheColours(t *testing.T) {
+func TestPNGHasTheColors(t *testing.T) {
 	var b bytes.Buffer
 	if err := curves(t).PNG(&b); err != nil {
 		t.Fatal(err)

@@ -21,7 +21,7 @@ const (
 // vectors returns the number of vectors that hold a panel's 16 columns; of NEON,
 // where there are twice as many, large cores do four per cycle instead of two.
 func vectors() float64 {
-	if isa.UseAVX512 {
+	if isa.Planned().AVX512 {
 		return 1
 	}
 	return 2

@@ -12,7 +12,7 @@ type subConv struct {
 	h, w       int   // number of rows and columns
 	rows, cols []int // the taps, in the order of rising output index; may be empty
 	oy, ox     int   // output index that tap rows[0] reaches from the first row
-	dh, dw     int   // output rows between neighbouring taps
+	dh, dw     int   // output rows between neighboring taps
 }
 
 // gradSubConvs returns the parity classes of the input gradient of c, row
@@ -34,7 +34,7 @@ func gradSubConvs(c Conv) []subConv {
 }
 
 // gradTaps returns the taps r with at - r*dil divisible by stride, falling, the
-// quotient of the first, and the difference between neighbouring quotients.
+// quotient of the first, and the difference between neighboring quotients.
 func gradTaps(at, taps, stride, dil int) (rs []int, first, step int) {
 	step = 1
 	for r := taps - 1; r >= 0; r-- {

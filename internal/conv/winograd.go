@@ -124,14 +124,15 @@ func (c *Conv) winogradWeights(m int) (winogradWeights, float64) {
 	sums := rows * tiles * positions / 2 / winogradShare * vectors()
 	weights, best := storedWeights, withWeights(sums, rows*positions*isa.PanelWidth)
 	// The others transform to tiles of 4x4 only, by assembly.
-	if m == 4 && (isa.UseAVX2 || isa.UseNEON) {
+	machine := isa.Planned()
+	if m == 4 && (machine.AVX2 || machine.NEON) {
 		blocks := float64(newWinograd(*c, m, pairedRows).tileBlocks.count)
 		pairs := withWeights(sums+rows*blocks*cyclesPerPairs*vectors(), rows*9*isa.PanelWidth)
 		if pairs < best {
 			weights, best = pairedRows, pairs
 		}
 	}
-	if m == 4 && isa.UseAVX512 {
+	if m == 4 && machine.AVX512 {
 		groups := math.Floor(tiles/wino.MaxGroup) * cyclesPerEight
 		if rest := count % wino.MaxGroup; rest > 0 && wino.GroupOf(rest) == wino.MaxGroup {
 			groups += cyclesPerEight
@@ -268,8 +269,7 @@ func (f *winograd) run(previous, task int, scratch []float32, a *Args, stats boo
 	}
 	for p := p0; p < p1; p += f.nz {
 		nz := min(f.nz, p1-p)
-		o.k = p * isa.PanelWidth
-		o.cols = min(f.conv.K-o.k, nz*isa.PanelWidth)
+		f.setPanels(&o, p, nz)
 		switch f.weights {
 		case storedWeights:
 			f.multiply(block, a.Packed, products, t1-t0, p, nz)
@@ -316,25 +316,28 @@ type channels struct{ c0, c1, pitch, pos int }
 func (f *winograd) transformTiles(tmp, x, v []float32, lo, hi int, ch channels) {
 	c := &f.conv
 	in := wino.InputTile{Pixel: c.C * 4}
+	place := f.place(lo)
 	for tile := lo; tile < hi; tile++ {
-		n, ty, tx := f.place(tile)
-		iy, ix := ty*f.m-c.PadTop, tx*f.m-c.PadLeft
+		iy, ix := place.ty*f.m-c.PadTop, place.tx*f.m-c.PadLeft
 		in.Left, in.Right = max(0, -ix), min(f.t, c.W-ix)
 		for i := range f.t {
 			in.Rows[i] = &f.zeros[0]
 			if y := iy + i; y >= 0 && y < c.H && in.Left < in.Right {
-				in.Rows[i] = &x[((n*c.H+y)*c.W+ix+in.Left)*c.C+ch.c0]
+				in.Rows[i] = &x[((place.n*c.H+y)*c.W+ix+in.Left)*c.C+ch.c0]
 			}
 		}
 		wino.Input(f.t, &v[(tile-lo)*ch.pitch], ch.pos*4, &in, ch.c1-ch.c0, &tmp[0])
+		f.next(&place)
 	}
 }
 
 // store transforms the products of tiles t0..t1-1, whose positions are pos floats
 // apart, into y.
 func (f *winograd) store(o *winogradOutput, products []float32, pos, t0, t1 int) {
+	place := f.place(t0)
 	for tile := t0; tile < t1; tile++ {
-		out := f.outputTile(o, tile)
-		wino.Output(f.t, &products[(tile-t0)*f.nz*isa.PanelWidth], pos*4, &out, o.cols, &o.tmp[0])
+		f.setTile(o, &place)
+		wino.Output(f.t, &products[(tile-t0)*f.nz*isa.PanelWidth], pos*4, &o.tile, o.cols, &o.tmp[0])
+		f.next(&place)
 	}
 }

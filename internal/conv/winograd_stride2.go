@@ -139,17 +139,18 @@ func (f *stride2) plan(w Want) *Plan {
 func (f *stride2) transformTiles(tmp, x, block []float32, lo, hi, at int) {
 	c := &f.conv
 	in := wino.Stride2Tile{Pixel: c.C * 4}
+	place := f.place(lo)
 	for tile := lo; tile < hi; tile++ {
-		n, ty, tx := f.place(tile)
-		iy, ix := 2*ty*f.m-c.PadTop, 2*tx*f.m-c.PadLeft
+		iy, ix := 2*place.ty*f.m-c.PadTop, 2*place.tx*f.m-c.PadLeft
 		in.Left, in.Right = max(0, -ix), min(f.t, c.W-ix)
 		for i := range f.t {
 			in.Rows[i] = &f.zeros[0]
 			if y := iy + i; y >= 0 && y < c.H && in.Left < in.Right {
-				in.Rows[i] = &x[((n*c.H+y)*c.W+ix+in.Left)*c.C]
+				in.Rows[i] = &x[((place.n*c.H+y)*c.W+ix+in.Left)*c.C]
 			}
 		}
 		wino.Stride2Input(&block[(at+tile-lo)*c.C], f.vPos*4, &in, c.C, &tmp[0])
+		f.next(&place)
 	}
 }
 
@@ -182,11 +183,12 @@ func (f *stride2) run(task int, scratch []float32, a *Args) {
 	for p := p0; p < p1; p += f.nz {
 		nz := min(f.nz, p1-p)
 		f.multiply(block, a.Packed, products, t1-t0, p, nz)
-		o.k = p * isa.PanelWidth
-		o.cols = min(f.conv.K-o.k, nz*isa.PanelWidth)
+		f.setPanels(&o, p, nz)
+		place := f.place(t0)
 		for tile := t0; tile < t1; tile++ {
-			out := f.outputTile(&o, tile)
-			wino.Stride2Output(&products[(tile-t0)*f.nz*isa.PanelWidth], f.mPos*4, &out, o.cols, &tmp[0])
+			f.setTile(&o, &place)
+			wino.Stride2Output(&products[(tile-t0)*f.nz*isa.PanelWidth], f.mPos*4, &o.tile, o.cols, &tmp[0])
+			f.next(&place)
 		}
 	}
 }

@@ -22,8 +22,8 @@ type winogradShape struct {
 	tiles     int // of all images
 	panels    int
 	positions int
-	edge      int // the matrices of transformed weights are edge x edge, see multiply
-	matrices  int
+	matrices  int     // of transformed weights
+	served    [][]int // the positions that each matrix is multiplied with
 	packedLen int
 
 	tileBlocks, panelBlocks blocks
@@ -37,7 +37,8 @@ type winogradShape struct {
 // newWinogradShape cuts the outputs of c into tiles of m x m, of t x t inputs, for
 // edge x edge matrices of weights.
 func newWinogradShape(c Conv, m, t, edge int) winogradShape {
-	f := winogradShape{conv: c, m: m, t: t, oh: c.OutH(), ow: c.OutW(), panels: isa.CeilDiv(c.K, isa.PanelWidth), positions: t * t, edge: edge, matrices: edge * edge}
+	f := winogradShape{conv: c, m: m, t: t, oh: c.OutH(), ow: c.OutW(), panels: isa.CeilDiv(c.K, isa.PanelWidth), positions: t * t, matrices: edge * edge}
+	f.served = f.servedBy(edge)
 	f.th, f.tw = isa.CeilDiv(f.oh, m), isa.CeilDiv(f.ow, m)
 	f.tiles = c.N * f.th * f.tw
 	f.packedLen = f.panels * f.matrices * c.C * isa.PanelWidth
@@ -60,11 +61,23 @@ func (f *winogradShape) tasks() int { return f.tileBlocks.count * f.panelBlocks.
 // blockFloats returns the length of the transformed inputs of a block of tiles.
 func (f *winogradShape) blockFloats() int { return f.positions * f.vPos }
 
-// place returns the image, row and column of a tile.
-func (f *winogradShape) place(tile int) (n, ty, tx int) {
-	tx = tile % f.tw
-	tile /= f.tw
-	return tile / f.th, tile % f.th, tx
+// tilePlace is the image, row and column of a tile.
+type tilePlace struct{ n, ty, tx int }
+
+func (f *winogradShape) place(tile int) tilePlace {
+	row := tile / f.tw
+	return tilePlace{row / f.th, row % f.th, tile % f.tw}
+}
+
+// next moves p on by a tile, without the divisions of place.
+func (f *winogradShape) next(p *tilePlace) {
+	if p.tx++; p.tx < f.tw {
+		return
+	}
+	p.tx = 0
+	if p.ty++; p.ty == f.th {
+		p.n, p.ty = p.n+1, 0
+	}
 }
 
 // transformedPacking returns the packing of transformed weights,
@@ -90,9 +103,7 @@ func (f *winogradShape) transformedPacking(layout string, transform func(dst, w 
 }
 
 // multiply computes the products of all positions of some tiles with nz panels
-// of transformed weights, from p on. In each direction a position has a matrix of
-// its own, but the last matrix, which serves all positions that are left: one
-// with stride 1, two with stride 2.
+// of transformed weights, from p on.
 func (f *winogradShape) multiply(block, packed, products []float32, tiles, p, nz int) {
 	c := f.conv.C
 	var g gemm.Args
@@ -102,40 +113,47 @@ func (f *winogradShape) multiply(block, packed, products []float32, tiles, p, nz
 	g.AStride, g.BStride, g.LDC = c*4, f.matrices*c*isa.PanelWidth*4, f.nz*isa.PanelWidth*4
 	count, tilesOf := isa.CeilDiv(tiles, f.maxM), split(tiles, f.maxM)
 	var ahead prefetcher
-	for matrix := range f.matrices {
-		row, col := matrix/f.edge, matrix%f.edge
-		rowEnd, colEnd := f.positionsEnd(row), f.positionsEnd(col)
+	for matrix, positions := range f.served {
 		from := (p*f.matrices + matrix) * c * isa.PanelWidth
 		g.B = &packed[from]
-		ahead.begin(count * (rowEnd - row) * (colEnd - col))
+		g.NoPrefetch()
 		if f.weightsExceedL2 {
+			ahead.begin(count * len(positions))
 			f.prefetchMatrix(&ahead, packed, matrix, from, nz)
 		}
-		for i := row; i < rowEnd; i++ {
-			for j := col; j < colEnd; j++ {
-				pos, tile := i*f.t+j, 0
-				for _, t := range tilesOf {
-					g.AStep, g.CStep = t.rows*g.AStride, t.rows*g.LDC
-					for n := t.n; n > 0; {
+		for _, pos := range positions {
+			from, to := pos*f.vPos, pos*f.mPos
+			for i := range tilesOf {
+				t := &tilesOf[i]
+				g.AStep, g.CStep = t.rows*g.AStride, t.rows*g.LDC
+				for n := t.n; n > 0; {
+					g.Tiles = n
+					if f.weightsExceedL2 {
 						g.Tiles = ahead.set(&g, n)
-						n -= g.Tiles
-						g.A, g.C, g.Res = &block[pos*f.vPos+tile*c], &products[pos*f.mPos+tile*f.nz*isa.PanelWidth], nil
-						tile += g.Tiles * t.rows
-						gemm.NN(t.rows, nz, &g)
 					}
+					n -= g.Tiles
+					g.A, g.C, g.Res = &block[from], &products[to], nil
+					from += g.Tiles * t.rows * c
+					to += g.Tiles * t.rows * f.nz * isa.PanelWidth
+					gemm.NN(t.rows, nz, &g)
 				}
 			}
 		}
 	}
 }
 
-// positionsEnd returns the position after the last that matrix i of a direction
-// serves.
-func (f *winogradShape) positionsEnd(i int) int {
-	if i == f.edge-1 {
-		return f.t
+// servedBy returns the positions by the matrix that they are multiplied by. In
+// each direction a position has a matrix of its own, but the last matrix, of
+// edge, serves all positions that are left: one with stride 1, two with stride 2.
+func (f *winogradShape) servedBy(edge int) [][]int {
+	served := make([][]int, f.matrices)
+	for i := range f.t {
+		for j := range f.t {
+			matrix := min(i, edge-1)*edge + min(j, edge-1)
+			served[matrix] = append(served[matrix], i*f.t+j)
+		}
 	}
-	return i + 1
+	return served
 }
 
 // prefetchMatrix adds the matrix that follows the one at packed[from], of nz
@@ -155,8 +173,8 @@ func (f *winogradShape) prefetchMatrix(ahead *prefetcher, packed []float32, matr
 
 // winogradOutput is where the products of a task go.
 type winogradOutput struct {
-	tile        wino.OutputTile // what is the same for all tiles
-	bias        []float32       // all channels
+	tile        wino.OutputTile
+	bias        []float32 // all channels
 	residual, y []float32
 	tmp         []float32
 	k, cols     int // first channel, number of channels
@@ -172,17 +190,21 @@ func (f *winogradShape) output(a *Args) (o winogradOutput) {
 	return o
 }
 
-// outputTile returns where a tile goes.
-func (f *winogradShape) outputTile(o *winogradOutput, tile int) wino.OutputTile {
-	out := o.tile
-	n, ty, tx := f.place(tile)
-	oy, ox := ty*f.m, tx*f.m
-	at := ((n*f.oh+oy)*f.ow+ox)*f.conv.K + o.k
-	out.Bias, out.Y, out.Height, out.Width = &o.bias[o.k], &o.y[at], min(f.m, f.oh-oy), min(f.m, f.ow-ox)
+// setPanels makes nz panels from p on what is stored next.
+func (f *winogradShape) setPanels(o *winogradOutput, p, nz int) {
+	o.k = p * isa.PanelWidth
+	o.cols = min(f.conv.K-o.k, nz*isa.PanelWidth)
+	o.tile.Bias = &o.bias[o.k]
+}
+
+// setTile makes o.tile the place of a tile.
+func (f *winogradShape) setTile(o *winogradOutput, p *tilePlace) {
+	oy, ox := p.ty*f.m, p.tx*f.m
+	at := ((p.n*f.oh+oy)*f.ow+ox)*f.conv.K + o.k
+	o.tile.Y, o.tile.Height, o.tile.Width = &o.y[at], min(f.m, f.oh-oy), min(f.m, f.ow-ox)
 	if o.residual != nil {
-		out.Res = &o.residual[at]
+		o.tile.Res = &o.residual[at]
 	}
-	return out
 }
 
 // stats leaves the statistics of cols channels from channel k on, of tiles
@@ -217,10 +239,10 @@ func (f *winogradShape) statsRows(part int) (rows int) {
 // t0..t1-1.
 func (f *winogradShape) spans(t0, t1 int, do func(pixel, pixels int)) {
 	for t0 < t1 {
-		n, ty, tx := f.place(t0)
-		tiles := min(t1-t0, f.tw-tx)
-		for oy := ty * f.m; oy < min(ty*f.m+f.m, f.oh); oy++ {
-			do((n*f.oh+oy)*f.ow+tx*f.m, min(tiles*f.m, f.ow-tx*f.m))
+		p := f.place(t0)
+		tiles := min(t1-t0, f.tw-p.tx)
+		for oy := p.ty * f.m; oy < min(p.ty*f.m+f.m, f.oh); oy++ {
+			do((p.n*f.oh+oy)*f.ow+p.tx*f.m, min(tiles*f.m, f.ow-p.tx*f.m))
 		}
 		t0 += tiles
 	}

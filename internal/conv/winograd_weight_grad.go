@@ -132,17 +132,18 @@ func (g *winogradGrad) transformGrad(tmp, dy, d []float32, lo, hi, k0, k1 int) {
 	f := g.forward
 	k := f.conv.K
 	in := wino.GradTile{Pixel: k * 4}
+	place := f.place(lo)
 	for tile := lo; tile < hi; tile++ {
-		n, ty, tx := f.place(tile)
-		oy, ox := ty*f.m, tx*f.m
+		oy, ox := place.ty*f.m, place.tx*f.m
 		in.Width = min(f.m, f.ow-ox)
 		for i := range in.Rows {
 			in.Rows[i] = &f.zeros[0]
 			if oy+i < f.oh {
-				in.Rows[i] = &dy[((n*f.oh+oy+i)*f.ow+ox)*k+k0]
+				in.Rows[i] = &dy[((place.n*f.oh+oy+i)*f.ow+ox)*k+k0]
 			}
 		}
 		wino.OutputGrad(&d[(tile-lo)*g.dPitch], g.dPos*4, &in, k1-k0, &tmp[0])
+		f.next(&place)
 	}
 }
 
@@ -159,7 +160,7 @@ func (g *winogradGrad) multiply(q gradProduct) {
 	a.SetAct(isa.ActNone)
 	a.AOff, a.Batch, a.K = &g.zero[0], 1, q.tiles
 	a.AStride, a.BStride, a.LDC = g.vPitch*4, g.dPitch*4, g.uPitch*4
-	panels := isa.CeilDiv(q.k, isa.PanelWidth)
+	panels, tilesOf := isa.CeilDiv(q.k, isa.PanelWidth), split(q.c, g.maxM)
 	for pos := range g.forward.positions {
 		for p := 0; p < panels; p += g.nz {
 			nz := min(g.nz, panels-p)
@@ -167,7 +168,8 @@ func (g *winogradGrad) multiply(q gradProduct) {
 			a.B = &q.d[pos*g.dPos+p*isa.PanelWidth]
 			a.NoPrefetch()
 			at := 0
-			for _, t := range split(q.c, g.maxM) {
+			for i := range tilesOf {
+				t := &tilesOf[i]
 				if t.n == 0 {
 					continue
 				}

@@ -2,7 +2,7 @@
 // operating system offer to the kernels.
 //
 // Detection is golang.org/x/sys/cpu's, so the switches of the GODEBUG
-// environment variable are honoured: GODEBUG=cpu.avx512f=off leaves AVX-512
+// environment variable are honored: GODEBUG=cpu.avx512f=off leaves AVX-512
 // out, GODEBUG=cpu.avx2=off leaves AVX2 (and with it all of AVX-512) out,
 // GODEBUG=cpu.asimd=off leaves NEON out.
 package cpu

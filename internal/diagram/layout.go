@@ -202,9 +202,9 @@ func block(items []*item) *figure {
 }
 
 // fromX is where an arc begins: the left edge of a box, the dot of the input.
-func fromX(from int, edge, centre float64) float64 {
+func fromX(from int, edge, center float64) float64 {
 	if from < 0 {
-		return centre
+		return center
 	}
 	return edge
 }

@@ -9,10 +9,10 @@ import (
 )
 
 // maxRank is the highest rank of [RandomMoves], that of the engine's kernels.
-const maxRank = 6
+const maxRank = 8
 
 // RandomMoves applies n operators that change the rank or the order of a value, whose
-// ranks go from 0 to 6, mixed with those that work on pictures, so that every layout
+// ranks go from 0 to 8, mixed with those that work on pictures, so that every layout
 // meets every rank. Unlike in [RandomCase] each operator is made to fit. Outputs are
 // some of the values, the last, and the gradients of a weighted sum of it.
 func RandomMoves(bytes []byte, n int) Case {

@@ -124,7 +124,7 @@ func BenchmarkRun(b *testing.B) {
 
 // Each worker begins with a share of neighboring tasks and helps with those of
 // the others after it.
-func TestRunSharesNeighbours(t *testing.T) {
+func TestRunSharesNeighbors(t *testing.T) {
 	p := NewPool(2)
 	defer p.Close()
 	for _, n := range []int{2, 3, 8, 13} {

@@ -65,7 +65,7 @@ func readHeader(data []byte) (header, error) {
 		return d, err
 	}
 	if d.largest < 1 {
-		return d, errors.New("Netpbm file whose largest value is 0, must be 1 to 65535")
+		return d, errors.New("a Netpbm file whose largest value is 0, must be 1 to 65535")
 	}
 	d.pixels = t
 	return d, nil
@@ -153,7 +153,7 @@ func (t *tokens) number(name string, limit int) (int, error) {
 	}
 	v, err := strconv.ParseUint(string(word), 10, 31)
 	if err != nil || int(v) > limit {
-		return 0, fmt.Errorf("Netpbm file whose %s is %q, must be a number up to %d", name, word, limit)
+		return 0, fmt.Errorf("a Netpbm file whose %s is %q, must be a number up to %d", name, word, limit)
 	}
 	return int(v), nil
 }

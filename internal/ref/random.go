@@ -15,7 +15,10 @@ func dropout(o graph.Dropout, x, rng array) array {
 			[2]uint32{uint32(seed), uint32(seed >> 32)})
 		return float64(r[i%4]) >= math.Min(math.RoundToEven(float64(o.P)*(1<<32)), math.MaxUint32)
 	}
-	_, sample := around(x.shape, 0)
+	sample := 1
+	if o.PerSample {
+		_, sample = around(x.shape, 0)
+	}
 	for at, v := range x.f {
 		i := at
 		switch {

@@ -67,7 +67,7 @@ func TestOverlay(t *testing.T) {
 func TestGrayAndRGB(t *testing.T) {
 	g := Gray([]float32{-1, 0, 1, 3}, 2, 2, 3, -1, 1)
 	if g.Bounds().Dx() != 6 || g.RGBAAt(2, 2).R != 0 || g.RGBAAt(3, 0).R != 128 || g.RGBAAt(0, 3).R != 255 || g.RGBAAt(5, 5).R != 255 {
-		t.Error("grey levels are wrong")
+		t.Error("gray levels are wrong")
 	}
 	if c := Gray([]float32{5}, 1, 1, 1, 5, 5).RGBAAt(0, 0); c.R != 128 {
 		t.Errorf("without a range: %v", c)

@@ -34,6 +34,7 @@ type Progress struct {
 	w     io.Writer
 	what  string
 	total int
+	bytes bool // they are bytes
 	done  int
 	start time.Time
 	drawn time.Time
@@ -46,6 +47,15 @@ func NewProgress(w io.Writer, quiet bool, what string, total int) *Progress {
 		return nil
 	}
 	return &Progress{w: w, what: what, total: total, start: time.Now()}
+}
+
+// NewByteProgress is [NewProgress] for bytes; a total of 0 is unknown.
+func NewByteProgress(w io.Writer, quiet bool, what string, total int64) *Progress {
+	p := NewProgress(w, quiet, what, int(total))
+	if p != nil {
+		p.bytes = true
+	}
+	return p
 }
 
 // Add counts n more things as done.
@@ -82,11 +92,18 @@ func (p *Progress) line(now time.Time) string {
 	}
 	full := int(share * width)
 	bar := strings.Repeat("█", full) + strings.Repeat("░", width-full)
-	s := fmt.Sprintf("%s %s %s/%s", bar, p.what, Count(p.done), Count(p.total))
+	count := Count[int]
+	if p.bytes {
+		count = Bytes[int]
+	}
+	if p.total <= 0 {
+		return fmt.Sprintf("%s %s", p.what, count(p.done))
+	}
+	s := fmt.Sprintf("%s %s %s/%s", bar, p.what, count(p.done), count(p.total))
 	if elapsed := now.Sub(p.start); p.done > 0 && elapsed > time.Second {
 		rate := float64(p.done) / elapsed.Seconds()
 		left := time.Duration(float64(p.total-p.done) / rate * float64(time.Second))
-		s += fmt.Sprintf(" · %.0f/s · %s left", rate, Duration(left))
+		s += fmt.Sprintf(" · %s/s · %s left", count(int(rate)), Duration(left))
 	}
 	return s
 }

@@ -392,7 +392,7 @@ func (l *layout) color() func(out, in []byte) {
 // divide undoes the multiplication by alpha, as Pillow does.
 func divide(v, alpha uint8) uint8 {
 	if alpha == 0 {
-		return v
+		return 0
 	}
 	return uint8(min(255*int(v)/int(alpha), 255))
 }

@@ -490,12 +490,12 @@ func (l *resizing) along(c *nn.Context, x *graph.Value, axis, out int) *graph.Va
 	m := tensor.New(out, in)
 	row := func(i int) []float32 { return m.Float32s()[i*in : (i+1)*in] }
 	for i := range out {
-		at := (float64(i)+0.5)*float64(in)/float64(out) - 0.5
-		if l.interpolation == "nearest" {
-			row(i)[min(max(int(math.Floor(at+0.5)), 0), in-1)] = 1
+		if l.interpolation == "nearest" { // in float32, as TensorFlow decides ties
+			at := (float32(i) + 0.5) * (float32(in) / float32(out))
+			row(i)[min(int(math.Floor(float64(at))), in-1)] = 1
 			continue
 		}
-		cubic(row(i), at)
+		cubic(row(i), (float64(i)+0.5)*float64(in)/float64(out)-0.5)
 	}
 	perm := []int{0, 1, 2, 3}
 	perm[axis], perm[3] = 3, axis

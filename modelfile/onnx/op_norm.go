@@ -161,6 +161,11 @@ func localResponse(n *node) {
 		}
 	}
 	base := n.affine(sum, alpha/float32(size), bias)
+	if beta == 0.75 { // the usual one, by roots, which are more precise
+		root := n.unary(graph.Rsqrt, base)
+		n.set(n.binary(graph.Mul, x, n.binary(graph.Mul, root, n.unary(graph.Sqrt, root))))
+		return
+	}
 	n.set(n.binary(graph.Mul, x, n.unary(graph.Exp, n.affine(n.unary(graph.Log, base), -beta, 0))))
 }
 

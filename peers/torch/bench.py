@@ -90,7 +90,7 @@ def main():
             model = torch.compile(model)
         elif variant == "script":
             model = torch.jit.optimize_for_inference(torch.jit.trace(model, x))
-        for _ in range(3):  # TorchScript and compile optimise in their first calls
+        for _ in range(3):  # TorchScript and compile optimize in their first calls
             out = model(x)
         protocol.write_output(args, out.numpy())
         protocol.serve(args, info, lambda: model(x))

@@ -1,4 +1,4 @@
-"""Models by our names, with He-initialised weights from a fixed seed."""
+"""Models by our names, with He-initialized weights from a fixed seed."""
 
 import torch
 import torch.nn as nn

@@ -3,7 +3,7 @@
 
 Recipe (the same as ours): 40 epochs, batch 128, last partial batch dropped (390
 steps an epoch), shuffled each epoch; pad 4 with black and crop 32 at random,
-flip with p = 1/2; normalise; SGD, momentum 0.9, Nesterov, weight decay 5e-4 on
+flip with p = 1/2; normalize; SGD, momentum 0.9, Nesterov, weight decay 5e-4 on
 convolution and fc weights only; learning rate per step: linear from peak/W to
 the peak 0.2 over W = 2 epochs, then cosine to 0 at the last step; mean cross
 entropy; He normal (fan out) convolutions, BN eps 1e-5, momentum 0.1.
@@ -57,7 +57,7 @@ def load(zip_path, cache):
 
 
 def prepare(x):
-    """uint8 N,H,W,C to normalised float N,C,H,W, channels last in memory."""
+    """uint8 N,H,W,C to normalized float N,C,H,W, channels last in memory."""
     return ((x.float() / 255 - MEAN) / STD).permute(0, 3, 1, 2)
 
 

@@ -15,11 +15,11 @@ to the RGB PNG "in" gives the RGB PNG "out". Sizes are given as w, h.
     resized_crop      crop the box, then resize: left, top, width, height, size [w,h], filter
     hflip, grayscale  (grayscale has three equal channels)
     brightness, contrast, saturation, hue    torchvision's adjust_*: factor
-    trivial           an operation of TrivialAugmentWide, nearest neighbour, black fill:
+    trivial           an operation of TrivialAugmentWide, nearest neighbor, black fill:
                       transform (torchvision's name), magnitude
 
 formats/index.json is a list of {"in", "out", "exact", "note"}: decoding the file
-"in", honouring its EXIF orientation and converting to RGB gives the PNG "out".
+"in", honoring its EXIF orientation and converting to RGB gives the PNG "out".
 Where "exact" is false the format is lossy and decoders may differ by rounding.
 """
 
@@ -140,15 +140,15 @@ def transforms(out):
     return index
 
 
-def png16(path, px, colour):
-    """Write a 16-bit PNG, which PIL cannot do for colour. px: H,W,channels uint16; colour: PNG's colour type."""
+def png16(path, px, color):
+    """Write a 16-bit PNG, which PIL cannot do for color. px: H,W,channels uint16; color: PNG's color type."""
     h, w, _ = px.shape
     rows = b"".join(b"\0" + px[i].astype(">u2").tobytes() for i in range(h))
 
     def chunk(tag, data):
         return struct.pack(">I", len(data)) + tag + data + struct.pack(">I", zlib.crc32(tag + data))
     with open(path, "wb") as f:
-        f.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, 16, colour, 0, 0, 0)) +
+        f.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, 16, color, 0, 0, 0)) +
                 chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b""))
 
 
@@ -204,9 +204,9 @@ def formats(out):
     case("grey_alpha.png", True, "grey with alpha, dropped")
     pal = im.quantize(16, dither=Image.Dither.NONE)
     pal.save(path("palette.png"))
-    case("palette.png", True, "palette of 16 colours")
+    case("palette.png", True, "palette of 16 colors")
     pal.save(path("palette_transparent.png"), transparency=0)
-    case("palette_transparent.png", True, "colour 0 is transparent, which is dropped", pal.convert("RGB"))
+    case("palette_transparent.png", True, "color 0 is transparent, which is dropped", pal.convert("RGB"))
 
     pal.save(path("still.gif"))
     case("still.gif", True, "palette")

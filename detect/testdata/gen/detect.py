@@ -4,15 +4,19 @@ Made with torch 2.15.0, torchvision 0.29.2; no random numbers: weights are fille
 from their names by internal/golden/golden.py, the scales of a few last layers are
 changed so that scores spread. Run: python3 detect/testdata/gen/detect.py
 
-size.safetensors: torchvision's sizes [S 4] int64 (height, width, resized height,
-    width) of pictures, by 800 and 1333.
 transform.safetensors: a picture [23 41 3] of bytes (as float32) and what the
     transform of min_size 37, max_size 60 makes of it: [3 h w].
 NAME.safetensors, of detectors of 5 classes on a ResNet-18 whose batch norms have
-    eps 0 in the first version, min_size 128, max_size 200, for picture.png, 120 x 90:
-    boxes [N 4], scores [N], labels [N] int64, and masks [N h w] where the model has masks,
-    after the whole model. Attributes: "change", by key the factor and the summand of
+    eps 0 in the first version, min_size 128, max_size 200, R-CNNs with 60 proposals and 20 detections, for picture.png, 120 x 90:
+    boxes [N 4], scores [N], labels [N] int64, after the whole model; where it has
+    masks, the pixels of each above 0.5, mask_areas [N], and, which, mask_bits
+    [N words] int64, row by row from the lowest bit. Attributes: "change", by key the factor and the summand of
     a weight.
+loss_NAME.safetensors: "loss.PART" of the same detectors on a batch of two inputs [2 3 96
+    128], filled from the name "batch", with the boxes and labels of the attributes, batch
+    norms by their statistics, in float64. Of the parameters "params" of the
+    attributes: "norms" [P] of their gradients, and "sums" [P], their products with
+    what is filled from the name "dot." + key.
 """
 
 import os
@@ -27,7 +31,8 @@ OUT = os.path.join(HERE, "..")
 ROOT = os.path.join(HERE, "..", "..", "..")
 sys.path[:0] = [os.path.join(ROOT, "internal", "golden"), os.path.join(ROOT, "models", "testdata", "gen")]
 import golden  # noqa: E402
-from detection import filled, retina  # noqa: E402
+from detection import filled, rcnn, retina  # noqa: E402
+from torchvision.models.detection.image_list import ImageList  # noqa: E402
 from torchvision.models.detection.transform import GeneralizedRCNNTransform  # noqa: E402
 
 torch.set_num_threads(1)
@@ -48,18 +53,6 @@ def tensor(pix):
 
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-
-
-def sizes():
-    t = GeneralizedRCNNTransform(800, 1333, MEAN, STD)
-    rows = []
-    shapes = [(h, 640) for h in range(1, 1000, 41)] + [(427, 640), (640, 427), (97, 97), (161, 200), (149, 4000), (5, 1333), (800, 1333), (3000, 2000)]
-    for h, w in shapes:
-        scale = min(800 / min(h, w), 1333 / max(h, w))
-        if int(h * scale) < 1 or int(w * scale) < 1 or h * w < 4000:
-            continue
-        rows.append([h, w, *t.resize(torch.empty(1, h, w), None)[0].shape[-2:]])
-    golden.write(os.path.join(OUT, "size.safetensors"), {"size": np.array(rows, np.int64)}, {"op": "size"})
 
 
 def transform():
@@ -84,7 +77,10 @@ def detector(name, model, change):
     gaps = (got["scores"][:-1] - got["scores"][1:]).abs()
     out = {"boxes": got["boxes"].numpy(), "scores": got["scores"].numpy(), "labels": got["labels"].numpy()}
     if "masks" in got:
-        out["masks"] = got["masks"][:, 0].numpy()
+        bits = got["masks"][:, 0].numpy() > 0.5
+        out["mask_areas"] = bits.sum((1, 2)).astype(np.int64)
+        packed = np.packbits(bits.reshape(len(bits), -1), 1, bitorder="little")
+        out["mask_bits"] = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view("<i8")
     path = os.path.join(OUT, name + ".safetensors")
     golden.write(path, out, {"op": name, "attrs": {"change": change}})
     n = len(got["scores"])
@@ -93,10 +89,69 @@ def detector(name, model, change):
           "same in float64:", same, (got["boxes"] - double["boxes"]).abs().max().item() if same else "")
 
 
+@torch.no_grad()
+def factors(model, stds):
+    """The factors of weights that give the outputs of layers these deviations, one layer after the other."""
+    model = filled(model).eval()
+    model.transform = GeneralizedRCNNTransform(128, 200, MEAN, STD)
+    change = {}
+    for layer, (std, bias) in stds.items():
+        seen = []
+        module = model.get_submodule(layer)
+        hook = module.register_forward_hook(lambda m, i, o: seen.append((o - (m.bias[:, None, None] if o.ndim == 4 else m.bias)).flatten()))
+        model([tensor(smooth("picture", 90, 120))])
+        hook.remove()
+        factor = float(f"{std / torch.cat(seen).std().item():.2g}")
+        module.weight.mul_(factor)
+        module.bias.mul_(bias)
+        change[layer + ".weight"], change[layer + ".bias"] = (factor, 0), (bias, 0)
+    return change
+
+
+RCNN_STDS = {"rpn.head.cls_logits": (2, 1), "rpn.head.bbox_pred": (0.3, 1),
+             "roi_heads.box_predictor.cls_score": (1, 10), "roi_heads.box_predictor.bbox_pred": (1, 1)}
+
+BOXES = [[[8.0, 6.0, 60.0, 50.0], [40.0, 30.0, 110.0, 90.0], [70.0, 8.0, 90.0, 24.0]], [[20.0, 16.0, 100.0, 80.0]]]
+LABELS = [[1, 3, 2], [4]]
+
+
+def losses(name, model, change):
+    """The losses on a batch of two inputs, [2 3 96 128], as they are fed to the backbone, and their gradients."""
+    filled(model)
+    state = model.state_dict()
+    for k, (factor, summand) in change.items():
+        state[k].mul_(factor).add_(summand)
+    model = model.double().train()
+    for m in model.modules():  # statistics as filled
+        if isinstance(m, torch.nn.BatchNorm2d):
+            m.eval()
+    x = torch.from_numpy(golden.fill("batch", (2, 3, 96, 128), "input")).double()
+    model.transform.forward = lambda images, targets: (ImageList(x, [(96, 128)] * 2), targets)
+    targets = [{"boxes": torch.tensor(b).double(), "labels": torch.tensor(l)} for b, l in zip(BOXES, LABELS)]
+    got = model(list(x), targets)
+    sum(got.values()).backward()
+    out = {"loss." + k: v.detach().float().numpy() for k, v in got.items()}
+    params = [(k, p) for k, p in model.named_parameters() if p.grad is not None]
+    out["norms"] = np.array([p.grad.norm().item() for _, p in params], np.float32)
+    out["sums"] = np.array([(p.grad * torch.from_numpy(golden.fill("dot." + k, p.shape, "input"))).sum().item() for k, p in params], np.float32)
+    golden.write(os.path.join(OUT, f"loss_{name}.safetensors"), out,
+                 {"op": name, "attrs": {"change": change, "params": [k for k, _ in params], "boxes": BOXES, "labels": LABELS}})
+    print(name, {k: v.item() for k, v in got.items()})
+
+
 if __name__ == "__main__":
-    sizes()
     transform()
     Image.fromarray(smooth("picture", 90, 120).astype(np.uint8)).save(os.path.join(OUT, "picture.png"))
     cls, reg = "head.classification_head.cls_logits.", "head.regression_head.bbox_reg."
     detector("retinanet", retina(False), {cls + "weight": (0.02, 0), cls + "bias": (1, -4), reg + "weight": (0.005, 0)})
     detector("retinanet_v2", retina(True), {cls + "weight": (1, 0), cls + "bias": (1, -4), reg + "weight": (0.2, 0)})
+    losses("retinanet", retina(False), {cls + "weight": (0.02, 0), cls + "bias": (1, -4), reg + "weight": (0.005, 0)})
+    losses("retinanet_v2", retina(True), {cls + "weight": (1, 0), cls + "bias": (1, -4), reg + "weight": (0.2, 0)})
+    for v2 in (False, True):
+        for kind in ("fasterrcnn", "maskrcnn"):
+            stds = dict(RCNN_STDS)
+            if kind == "maskrcnn":
+                stds["roi_heads.mask_predictor.mask_fcn_logits"] = (2, 1)
+            model = rcnn(v2, kind == "maskrcnn")
+            model.rpn._post_nms_top_n["testing"], model.roi_heads.detections_per_img = 60, 20  # for speed
+            detector(kind + "_v2" * v2, model, factors(model, stds))

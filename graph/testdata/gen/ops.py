@@ -11,7 +11,7 @@ where an input has none). Everything is computed in float64 from float32 inputs
 and rounded once, so these are true values, not those of a float32 run. The
 metadata has "op", and "attrs" as one JSON object.
 
-Optimiser cases: in.0 is the parameter, in.1, in.2, in.3 are the gradients of
+Optimizer cases: in.0 is the parameter, in.1, in.2, in.3 are the gradients of
 three steps, out.0, out.1, out.2 the parameter after each; attrs.lr has a rate a
 step. EMA: in.0 the average, in.1.. the parameter at each step.
 
@@ -325,7 +325,7 @@ def torch_step(make):
     return step
 
 
-def optimisers():
+def optimizers():
     for name, kw in (("sgd", {}), ("sgd_wd", dict(weight_decay=0.01)), ("sgd_momentum", dict(momentum=0.9)),
                      ("sgd_momentum_wd", dict(momentum=0.9, weight_decay=0.01)),
                      ("sgd_nesterov_wd", dict(momentum=0.9, nesterov=True, weight_decay=0.01))):
@@ -357,7 +357,7 @@ def optimisers():
 
 def main():
     os.makedirs(OUT, exist_ok=True)
-    for part in (convs, norms, pools, unary, binary, losses, shapes, upsample_and_matmul, optimisers):
+    for part in (convs, norms, pools, unary, binary, losses, shapes, upsample_and_matmul, optimizers):
         part()
     files = glob.glob(os.path.join(OUT, "*.safetensors"))
     size = sum(map(os.path.getsize, files))

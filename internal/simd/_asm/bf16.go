@@ -175,7 +175,7 @@ func convert(c *build.Context, low, high, dst reg.VecPhysical) {
 // gemm.bf16Args.
 func packKernels(c *build.Context) {
 	for _, pairs := range []bool{false, true} {
-		name, doc := "bf16NarrowNative", "rounds rows of neighbouring floats."
+		name, doc := "bf16NarrowNative", "rounds rows of neighboring floats."
 		if pairs {
 			name, doc = "bf16PairsNative", "rounds pairs of rows of 16 floats."
 		}

@@ -15,11 +15,24 @@ type entry struct {
 
 var declaration = regexp.MustCompile(`(?m)^func (\w+?)(AVX512|AVX2|NEON)\((.*)\)$`)
 
-// dispatch writes, for each kernel of the declared ones, a function that calls it
-// on the instruction set in use: pkg_amd64.go, pkg_arm64.go and, where there is no
-// assembly, pkg_noasm.go. All declare the same functions, so that the code that
-// calls them needs no build tags; it calls none that the instruction set lacks.
+var textSymbol = regexp.MustCompile(`(?m)^TEXT ·(\w+)\(SB\), NOSPLIT, \$\d+-(\d+)$`)
+
+// dispatch writes, for each kernel of the declared ones, a function that continues
+// as the kernel of the instruction set in use: a jump, which takes over the frame
+// of the arguments, since a call that copies them costs as much as the transform
+// of a few pixels. pkg_amd64.go and pkg_arm64.go declare these functions, and
+// pkg_noasm.go where there is no assembly. All declare the same, so that the code
+// that calls them needs no build tags; it calls none that the instruction set
+// lacks.
 func (o output) dispatch(pkg string) {
+	argBytes := map[string]string{} // by symbol
+	for name, text := range o {
+		if strings.HasPrefix(name, pkg+"/") && strings.HasSuffix(name, ".s") {
+			for _, m := range textSymbol.FindAllStringSubmatch(string(text), -1) {
+				argBytes[m[1]] = m[2]
+			}
+		}
+	}
 	var list []*entry
 	for name, text := range o {
 		if !strings.HasPrefix(name, pkg+"/") || !strings.Contains(name, "_stubs_") {
@@ -51,33 +64,42 @@ func (o output) dispatch(pkg string) {
 		{"arm64", "!purego", []string{"NEON"}},
 		{"noasm", "(!amd64 && !arm64) || purego", nil},
 	} {
-		text, imports := "", ""
+		text, asm, best := "", "", "" // best is what the assembly asks for
 		for _, e := range list {
-			text += fmt.Sprintf("func %sAsm(%s) {\n", e.name, e.signature)
 			var have []string
 			for _, isa := range target.isas {
 				if slices.Contains(e.isas, isa) {
 					have = append(have, isa)
 				}
 			}
-			var args []string
-			for _, p := range params(e.signature) {
-				args = append(args, p.name)
+			if len(have) == 0 {
+				text += fmt.Sprintf("func %sAsm(%s) { panic(noAssembly) }\n\n", e.name, e.signature)
+				continue
 			}
-			call := func(isa string) string { return e.name + isa + "(" + strings.Join(args, ", ") + ")\n" }
-			switch len(have) {
-			case 0:
-				text += "panic(noAssembly)\n"
-			case 1:
-				text += call(have[0])
-			case 2:
-				imports = "import \"github.com/resnet-go/resnet/internal/simd/isa\"\n\n"
-				text += "if isa.Use" + have[0] + " {\n" + call(have[0]) + "} else {\n" + call(have[1]) + "}\n"
+			text += fmt.Sprintf("//go:noescape\nfunc %sAsm(%s)\n\n", e.name, e.signature)
+			bytes := argBytes[e.name+have[0]]
+			if bytes == "" {
+				panic(pkg + "." + e.name + have[0] + " is declared, but no assembly has it")
 			}
-			text += "}\n\n"
+			asm += fmt.Sprintf("\nTEXT ·%sAsm(SB), NOSPLIT, $0-%s\n", e.name, bytes)
+			if len(have) == 2 {
+				best = have[0]
+				asm += "\tMOVQ ·use" + best + "(SB), AX\n\tCMPB (AX), $0\n\tJNE  2(PC)\n\tJMP  ·" + e.name + have[1] + "(SB)\n"
+			}
+			asm += "\tJMP  ·" + e.name + have[0] + "(SB)\n"
 		}
-		o.source(pkg, pkg+"_"+target.file+".go", []byte(strings.Replace(header(pkg), "!purego", target.tags, 1)+imports+
+		head, imports := strings.Replace(header(pkg), "!purego", target.tags, 1), ""
+		if best != "" {
+			// The assembler does not take the hyphen in the path of package isa.
+			imports = "import \"github.com/resnet-go/resnet/internal/simd/isa\"\n\n"
+			text = "// use" + best + " is where the assembly finds whether to use it.\n//\n//lint:ignore U1000 assembly reads it\nvar use" + best + " = &isa.Use" + best + "\n\n" + text
+		}
+		o.source(pkg, pkg+"_"+target.file+".go", []byte(head+imports+
 			"// noAssembly is a bug of the caller, which asks for the instruction set first.\n"+
 			"const noAssembly = \""+pkg+": this instruction set has no such kernel\"\n\n"+text))
+		if asm != "" {
+			head, _, _ := strings.Cut(head, "package")
+			o[pkg+"/"+pkg+"_dispatch_"+target.file+".s"] = []byte(head + "#include \"textflag.h\"\n" + asm)
+		}
 	}
 }

@@ -123,12 +123,12 @@ func PairOfPanels(panels int) (nz, m int) {
 // MaxRows returns the largest m that the micro-kernels take with nz panels, 0
 // if they do not take nz.
 func MaxRows(nz int) int {
-	switch {
-	case isa.UseAVX512:
+	switch machine := isa.Planned(); {
+	case machine.AVX512:
 		return [isa.MaxPanels + 1]int{0, 28, 14, 9, 7}[nz]
-	case isa.UseAVX2:
+	case machine.AVX2:
 		return [isa.MaxPanels + 1]int{0, 6}[nz]
-	case isa.UseNEON:
+	case machine.NEON:
 		return [isa.MaxPanels + 1]int{0, neonRows}[nz]
 	}
 	return [isa.MaxPanels + 1]int{0, 8}[nz]

@@ -131,10 +131,10 @@ const MaxTileSums = 28 * isa.PanelWidth
 // MaxRows returns the largest number of rows of a tile of nz panels, 0 if
 // the micro-kernels do not take nz.
 func MaxRows(nz int) int {
-	switch {
-	case isa.UseAVX512 && isa.UseVNNI:
+	switch machine := isa.Planned(); {
+	case machine.AVX512 && machine.VNNI:
 		return [isa.MaxPanels + 1]int{0, 14, 14, 9, 6}[nz]
-	case isa.UseAVX2:
+	case machine.AVX2:
 		return [isa.MaxPanels + 1]int{0, 2}[nz]
 	}
 	return [isa.MaxPanels + 1]int{0, 4}[nz]

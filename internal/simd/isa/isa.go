@@ -67,6 +67,23 @@ func Vectorized(n int) int {
 // are used where UseAVX512 is set too.
 var UseVNNI = HaveAsm && cpu.AVX512VNNI
 
+// Set is a choice of instruction sets.
+type Set struct{ AVX2, AVX512, NEON, VNNI bool }
+
+// PlanFor, unless it is nil, replaces the instruction sets in use wherever the form
+// of a computation is chosen: algorithms, tiles, tasks. A test sets it to see the
+// plans of a machine that it does not run on. Such a plan can be compiled, for
+// weights are packed alike everywhere, but must not be run.
+var PlanFor *Set
+
+// Planned returns the instruction sets that plans are made for.
+func Planned() Set {
+	if PlanFor != nil {
+		return *PlanFor
+	}
+	return Set{AVX2: UseAVX2, AVX512: UseAVX512, NEON: UseNEON, VNNI: UseVNNI}
+}
+
 // RoundMagic is 1.5·2²³: adding it to a float32 below 2²² and subtracting it again
 // rounds to the nearest integer, ties to even.
 const RoundMagic = 3 << 22

@@ -89,7 +89,7 @@ func BinaryCol(op BinaryOp, y, a, col []float32, c int) {
 	}
 }
 
-// BinaryStrided computes y = a op b with general broadcasting over at most 6
+// BinaryStrided computes y = a op b with general broadcasting over at most 8
 // dimensions. y is contiguous of the given shape; element i, j, ... of a is
 // a[i*aStride[0]+j*aStride[1]+...], likewise b, so that stride 0 broadcasts. It
 // does the part [lo, hi) of dimension 0. y may be a (or b) if the strides of

@@ -3,7 +3,7 @@ package vec
 import "github.com/resnet-go/resnet/internal/simd/isa"
 
 // CopyStrided copies, or with accumulate adds, an array of the given shape (at
-// most 6 dimensions) between two places with strides of their own; a stride of
+// most 8 dimensions) between two places with strides of their own; a stride of
 // 0 in the source broadcasts. Padding, cropping, slicing, concatenation and
 // their gradients are calls of it on subslices: dst and src begin at the first
 // element. They must not overlap.
@@ -66,7 +66,7 @@ func CopyRows(dst []float32, dstStride int, src []float32, srcStride, cols, rows
 }
 
 // Permute computes dst with its dimension i being dimension perm[i] of src, a
-// contiguous array of the given shape (at most 6 dimensions), for [lo, hi) of
+// contiguous array of the given shape (at most 8 dimensions), for [lo, hi) of
 // dst's dimension 0; dst and src are the whole arrays.
 func Permute(dst, src []float32, shape, perm []int, lo, hi int) {
 	n := len(shape)

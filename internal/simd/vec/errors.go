@@ -2,6 +2,6 @@ package vec
 
 const (
 	badOp   = "vec: unknown operation"
-	badRank = "vec: more than 6 dimensions"
+	badRank = "vec: more than 8 dimensions"
 	badArgs = "vec: arguments do not fit each other"
 )

@@ -10,68 +10,79 @@ import (
 // graph.SigmoidFocal.
 type Focal struct{ Alpha, Gamma float32 }
 
-// focalChunk is how many logits are brought through sigmoid and softplus at once: two
-// such arrays stay in the first cache.
-const focalChunk = 1024
+// FocalScratch is how many floats [Focal.Row] needs for itself.
+const FocalScratch = 1024
 
 // Row returns the loss of one row of logits x, and sets dx (if not nil) to scale times
 // the derivatives. Targets are target, or those of label, of which -1 is none.
-func (f Focal) Row(dx, x, target []float32, label int, scale float32) float64 {
+func (f Focal) Row(dx, x, target []float32, label int, scale float32, scratch []float32) float64 {
 	if dx != nil {
 		isa.CheckLen(len(dx), len(x), "Focal.Row dx")
 	}
 	sum := 0.0
-	var room [2*focalChunk + 16]float32
-	buf := aligned(room[:])
-	for at := 0; at < len(x); at += focalChunk {
-		part := x[at:min(at+focalChunk, len(x))]
-		p, s := buf[:len(part)], buf[focalChunk:focalChunk+len(part)]
-		Unary(OpSigmoid, p, part, 0, 0)
-		Unary(OpSoftplus, s, part, 0, 0)
+	if target != nil {
+		for i, t := range target[:len(x)] {
+			loss, dl := f.one(x[i], t)
+			sum += loss
+			if dx != nil {
+				dx[i] = float32(float64(scale) * dl)
+			}
+		}
+		return sum
+	}
+	for at := 0; at < len(x); at += FocalScratch {
+		part := x[at:min(at+FocalScratch, len(x))]
+		e := scratch[:len(part)]
+		for i, v := range part {
+			e[i] = -max(v, -v) // NaN stays
+		}
+		Unary(OpExp, e, e, 0, 0)
 		var d []float32
 		if dx != nil {
 			d = dx[at:][:len(part)]
 		}
-		if target == nil {
-			sum += f.negatives(d, p, s, scale)
-			if i := label - at; i >= 0 && i < len(part) {
-				// The class's own target is not 0: replace what was counted.
-				sum -= f.negatives(nil, p[i:i+1], s[i:i+1], scale)
-				loss, dl := f.one(part[i], 1)
-				sum += loss
-				if d != nil {
-					d[i] = float32(float64(scale) * dl)
-				}
-			}
-			continue
-		}
-		for i, t := range target[at:][:len(part)] {
-			loss, dl := f.one(part[i], t)
-			sum += loss
-			if d != nil {
-				d[i] = float32(float64(scale) * dl)
-			}
+		sum += f.negatives(d, part, e, label-at, scale)
+	}
+	if label >= 0 {
+		loss, dl := f.one(x[label], 1)
+		sum += loss
+		if dx != nil {
+			dx[label] = float32(float64(scale) * dl)
 		}
 	}
 	return sum
 }
 
-// negatives is Row for targets of 0, nearly all of a detector's: with p = σ(x) and s =
-// softplus(x), the loss is a*p^Gamma*s and its derivative a*p^Gamma*(Gamma*(1-p)*s+p).
-func (f Focal) negatives(dx, p, s []float32, scale float32) float64 {
+// negatives is Row for targets of 0, nearly all of a detector's, without element skip:
+// with p = σ(x) and s = softplus(x), the loss is a*p^Gamma*s and its derivative
+// a*p^Gamma*(Gamma*(1-p)*s+p). e holds exp(-|x|), of which both are made.
+func (f Focal) negatives(dx, x, e []float32, skip int, scale float32) float64 {
 	a := float32(1)
 	if f.Alpha >= 0 {
 		a = 1 - f.Alpha
 	}
 	sum := 0.0
-	for i, v := range p {
-		power := v * v
-		if f.Gamma != 2 {
-			power = float32(math.Pow(float64(v), float64(f.Gamma)))
+	for i, t := range e {
+		// ln(1+t) = 2*atanh(z); t is at most 1, so z at most 1/3.
+		z := t / (2 + t)
+		q := z * z
+		s := 2 * z * (1 + q*(1.0/3+q*(1.0/5+q*(1.0/7+q*(1.0/9+q*(1.0/11+q*(1.0/13)))))))
+		p := 1 / (1 + t)
+		rest := t * p // 1-p
+		if x[i] > 0 {
+			s += x[i]
+		} else {
+			p, rest = rest, p
 		}
-		sum += float64(power * s[i])
+		power := p * p
+		if f.Gamma != 2 {
+			power = float32(math.Pow(float64(p), float64(f.Gamma)))
+		}
+		if i != skip {
+			sum += float64(power * s)
+		}
 		if dx != nil {
-			dx[i] = scale * a * power * (f.Gamma*(1-v)*s[i] + v)
+			dx[i] = scale * a * power * (f.Gamma*rest*s + p)
 		}
 	}
 	return float64(a) * sum

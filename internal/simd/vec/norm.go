@@ -85,7 +85,7 @@ type BatchNorm struct {
 
 // Finalize joins the parts that [BatchNormStats] made of the pieces of rows x C,
 // in their order, and sets Mean, InvStd (of the biased variance), Scale and
-// Shift. The running statistics, if kept, move towards the batch's mean and
+// Shift. The running statistics, if kept, move toward the batch's mean and
 // unbiased variance (Ioffe and Szegedy, arXiv 1502.03167, algorithm 2; torch's
 // convention of momentum). With a single row the unbiased variance is taken as
 // the biased one, where torch refuses.

@@ -248,7 +248,7 @@ func (o *RMSprop) Step(p, v, b, g []float32) {
 	}
 }
 
-// EMA moves an exponential average towards p: avg = decay*avg + (1-decay)*p.
+// EMA moves an exponential average toward p: avg = decay*avg + (1-decay)*p.
 func EMA(avg, p []float32, decay float32) {
 	isa.CheckLen(len(p), len(avg), "EMA p")
 	ema(avg, p, decay, float32(1-float64(decay)))

@@ -137,7 +137,7 @@ func TestOptimAllocs(t *testing.T) {
 	isatest.EachISA(t, func(t *testing.T) {
 		x := make([]float32, 1000)
 		s, a := SGD{LR: 1, Momentum: 1}, Adam{Step: 1}
-		isatest.NoAllocs(t, "optimisers", func() {
+		isatest.NoAllocs(t, "optimizers", func() {
 			s.Step(x, x, x)
 			a.Update(x, x, x, x)
 			EMA(x, x, 1)

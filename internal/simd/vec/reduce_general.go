@@ -16,7 +16,7 @@ const (
 )
 
 // Reduce reduces the dimensions of x whose bits are set in axes (bit d for
-// dimension d; at most 6). y holds what is left, contiguous; Reduce computes
+// dimension d; at most 8). y holds what is left, contiguous; Reduce computes
 // its elements [lo, hi). Sums and products are in float64, over all reduced
 // elements in row-major order, except that the reduction of the dimensions
 // before a kept innermost one goes through [SumRows].

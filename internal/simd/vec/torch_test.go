@@ -245,7 +245,7 @@ func TestOptimTorch(t *testing.T) {
 					o.Step = i + 1
 					o.Update(p, m, adamV, grad)
 				} else {
-					t.Fatalf("golden of unknown optimiser %q", run.Name)
+					t.Fatalf("golden of unknown optimizer %q", run.Name)
 				}
 				isatest.Near(t, fmt.Sprintf("%s step %d", run.Name, i+1), p, run.Steps[i].at, 5e-7, 5e-7)
 			}

@@ -9,582 +9,229 @@ import "github.com/resnet-go/resnet/internal/simd/isa"
 // noAssembly is a bug of the caller, which asks for the instruction set first.
 const noAssembly = "vec: this instruction set has no such kernel"
 
-func adamAsm(p *float32, m *float32, v *float32, grad *float32, n int, coefs *float32) {
-	if isa.UseAVX512 {
-		adamAVX512(p, m, v, grad, n, coefs)
-	} else {
-		adamAVX2(p, m, v, grad, n, coefs)
-	}
-}
-
-func axpyAsm(y *float32, x *float32, n int, a float32) {
-	if isa.UseAVX512 {
-		axpyAVX512(y, x, n, a)
-	} else {
-		axpyAVX2(y, x, n, a)
-	}
-}
-
-func binaryAddAsm(y *float32, a *float32, b *float32, n int) {
-	if isa.UseAVX512 {
-		binaryAddAVX512(y, a, b, n)
-	} else {
-		binaryAddAVX2(y, a, b, n)
-	}
-}
-
-func binaryAddReLUAsm(y *float32, a *float32, b *float32, n int) {
-	if isa.UseAVX512 {
-		binaryAddReLUAVX512(y, a, b, n)
-	} else {
-		binaryAddReLUAVX2(y, a, b, n)
-	}
-}
-
-func binaryDivAsm(y *float32, a *float32, b *float32, n int) {
-	if isa.UseAVX512 {
-		binaryDivAVX512(y, a, b, n)
-	} else {
-		binaryDivAVX2(y, a, b, n)
-	}
-}
-
-func binaryMaxAsm(y *float32, a *float32, b *float32, n int) {
-	if isa.UseAVX512 {
-		binaryMaxAVX512(y, a, b, n)
-	} else {
-		binaryMaxAVX2(y, a, b, n)
-	}
-}
-
-func binaryMinAsm(y *float32, a *float32, b *float32, n int) {
-	if isa.UseAVX512 {
-		binaryMinAVX512(y, a, b, n)
-	} else {
-		binaryMinAVX2(y, a, b, n)
-	}
-}
-
-func binaryMulAsm(y *float32, a *float32, b *float32, n int) {
-	if isa.UseAVX512 {
-		binaryMulAVX512(y, a, b, n)
-	} else {
-		binaryMulAVX2(y, a, b, n)
-	}
-}
-
-func binarySubAsm(y *float32, a *float32, b *float32, n int) {
-	if isa.UseAVX512 {
-		binarySubAVX512(y, a, b, n)
-	} else {
-		binarySubAVX2(y, a, b, n)
-	}
-}
-
-func clampAsm(y *float32, x *float32, n int, a float32, b float32) {
-	if isa.UseAVX512 {
-		clampAVX512(y, x, n, a, b)
-	} else {
-		clampAVX2(y, x, n, a, b)
-	}
-}
-
-func columnSums1Asm(s *float32, x *float32, rows, pitch int) {
-	if isa.UseAVX512 {
-		columnSums1AVX512(s, x, rows, pitch)
-	} else {
-		columnSums1AVX2(s, x, rows, pitch)
-	}
-}
-
-func columnSums2Asm(s *float32, x *float32, rows, pitch int) {
-	if isa.UseAVX512 {
-		columnSums2AVX512(s, x, rows, pitch)
-	} else {
-		columnSums2AVX2(s, x, rows, pitch)
-	}
-}
-
-func columnSums3Asm(s *float32, x *float32, rows int, pitch int) {
-	columnSums3AVX512(s, x, rows, pitch)
-}
-
-func columnSums4Asm(s *float32, x *float32, rows int, pitch int) {
-	columnSums4AVX512(s, x, rows, pitch)
-}
-
-func dequantizeBytesAsm(dst *float32, x *uint8, n int, scale, zero float32) {
-	if isa.UseAVX512 {
-		dequantizeBytesAVX512(dst, x, n, scale, zero)
-	} else {
-		dequantizeBytesAVX2(dst, x, n, scale, zero)
-	}
-}
-
-func dropoutAsm(y, x *float32, n int, limit uint32, scale float32, ctr, keys *uint32) {
-	if isa.UseAVX512 {
-		dropoutAVX512(y, x, n, limit, scale, ctr, keys)
-	} else {
-		dropoutAVX2(y, x, n, limit, scale, ctr, keys)
-	}
-}
-
-func emaAsm(avg *float32, p *float32, n int, decay float32, fresh float32) {
-	if isa.UseAVX512 {
-		emaAVX512(avg, p, n, decay, fresh)
-	} else {
-		emaAVX2(avg, p, n, decay, fresh)
-	}
-}
-
-func expAsm(y *float32, x *float32, n int) {
-	if isa.UseAVX512 {
-		expAVX512(y, x, n)
-	} else {
-		expAVX2(y, x, n)
-	}
-}
-
-func expShiftAsm(y *float32, x *float32, n int, m float32, sum *float32) {
-	if isa.UseAVX512 {
-		expShiftAVX512(y, x, n, m, sum)
-	} else {
-		expShiftAVX2(y, x, n, m, sum)
-	}
-}
-
-func geluAsm(y *float32, x *float32, n int) {
-	if isa.UseAVX512 {
-		geluAVX512(y, x, n)
-	} else {
-		geluAVX2(y, x, n)
-	}
-}
-
-func geluGradAsm(dx *float32, dy *float32, x *float32, n int) {
-	if isa.UseAVX512 {
-		geluGradAVX512(dx, dy, x, n)
-	} else {
-		geluGradAVX2(dx, dy, x, n)
-	}
-}
-
-func gradApplyAsm(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, rows, c int) {
-	if isa.UseAVX512 {
-		gradApplyAVX512(dx, dy, x, mean, a, b, c0, rows, c)
-	} else {
-		gradApplyAVX2(dx, dy, x, mean, a, b, c0, rows, c)
-	}
-}
-
-func gradApplyAddAsm(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, rows, c int) {
-	if isa.UseAVX512 {
-		gradApplyAddAVX512(dx, dy, x, mean, a, b, c0, rows, c)
-	} else {
-		gradApplyAddAVX2(dx, dy, x, mean, a, b, c0, rows, c)
-	}
-}
-
-func gradApplyMaskAsm(dx *float32, dy *float32, y *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, rows, c int) {
-	if isa.UseAVX512 {
-		gradApplyMaskAVX512(dx, dy, y, x, mean, a, b, c0, rows, c)
-	} else {
-		gradApplyMaskAVX2(dx, dy, y, x, mean, a, b, c0, rows, c)
-	}
-}
-
-func gradApplyMaskAddAsm(dx *float32, dy *float32, y *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, rows, c int) {
-	if isa.UseAVX512 {
-		gradApplyMaskAddAVX512(dx, dy, y, x, mean, a, b, c0, rows, c)
-	} else {
-		gradApplyMaskAddAVX2(dx, dy, y, x, mean, a, b, c0, rows, c)
-	}
-}
-
-func gradApplyRecomputedAsm(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows, c int) {
-	if isa.UseAVX512 {
-		gradApplyRecomputedAVX512(dx, dy, x, mean, a, b, c0, scale, shift, rows, c)
-	} else {
-		gradApplyRecomputedAVX2(dx, dy, x, mean, a, b, c0, scale, shift, rows, c)
-	}
-}
-
-func gradApplyRecomputedAddAsm(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows, c int) {
-	if isa.UseAVX512 {
-		gradApplyRecomputedAddAVX512(dx, dy, x, mean, a, b, c0, scale, shift, rows, c)
-	} else {
-		gradApplyRecomputedAddAVX2(dx, dy, x, mean, a, b, c0, scale, shift, rows, c)
-	}
-}
-
-func gradReduceAsm(dy *float32, x *float32, s *float32, t *float32, mean *float32, rows, c int) {
-	if isa.UseAVX512 {
-		gradReduceAVX512(dy, x, s, t, mean, rows, c)
-	} else {
-		gradReduceAVX2(dy, x, s, t, mean, rows, c)
-	}
-}
-
-func gradReduceMaskAsm(dy *float32, y *float32, x *float32, s *float32, t *float32, mean *float32, rows, c int) {
-	if isa.UseAVX512 {
-		gradReduceMaskAVX512(dy, y, x, s, t, mean, rows, c)
-	} else {
-		gradReduceMaskAVX2(dy, y, x, s, t, mean, rows, c)
-	}
-}
-
-func gradReduceMaskOutAsm(dz *float32, dy *float32, y *float32, x *float32, s *float32, t *float32, mean *float32, rows, c int) {
-	if isa.UseAVX512 {
-		gradReduceMaskOutAVX512(dz, dy, y, x, s, t, mean, rows, c)
-	} else {
-		gradReduceMaskOutAVX2(dz, dy, y, x, s, t, mean, rows, c)
-	}
-}
-
-func gradReduceRecomputedAsm(dy *float32, x *float32, s *float32, t *float32, mean *float32, scale *float32, shift *float32, rows, c int) {
-	if isa.UseAVX512 {
-		gradReduceRecomputedAVX512(dy, x, s, t, mean, scale, shift, rows, c)
-	} else {
-		gradReduceRecomputedAVX2(dy, x, s, t, mean, scale, shift, rows, c)
-	}
-}
-
-func laneDotAsm(a *float32, b *float32, n int, sum *float32) {
-	if isa.UseAVX512 {
-		laneDotAVX512(a, b, n, sum)
-	} else {
-		laneDotAVX2(a, b, n, sum)
-	}
-}
-
-func laneSumAsm(x *float32, n int, sum *float32) {
-	if isa.UseAVX512 {
-		laneSumAVX512(x, n, sum)
-	} else {
-		laneSumAVX2(x, n, sum)
-	}
-}
-
-func leakyReLUAsm(y *float32, x *float32, n int, a float32) {
-	if isa.UseAVX512 {
-		leakyReLUAVX512(y, x, n, a)
-	} else {
-		leakyReLUAVX2(y, x, n, a)
-	}
-}
-
-func leakyReLUGradAsm(dx *float32, dy *float32, x *float32, n int, a float32) {
-	if isa.UseAVX512 {
-		leakyReLUGradAVX512(dx, dy, x, n, a)
-	} else {
-		leakyReLUGradAVX2(dx, dy, x, n, a)
-	}
-}
-
-func leakyReLUGradAddAsm(dx *float32, dy *float32, x *float32, n int, a float32) {
-	if isa.UseAVX512 {
-		leakyReLUGradAddAVX512(dx, dy, x, n, a)
-	} else {
-		leakyReLUGradAddAVX2(dx, dy, x, n, a)
-	}
-}
-
-func maxBytesAsm(dst, x, y *uint8, n int) {
-	if isa.UseAVX512 {
-		maxBytesAVX512(dst, x, y, n)
-	} else {
-		maxBytesAVX2(dst, x, y, n)
-	}
-}
-
-func maxPoolAsm(y *float32, x *float32, w *int) {
-	if isa.UseAVX512 {
-		maxPoolAVX512(y, x, w)
-	} else {
-		maxPoolAVX2(y, x, w)
-	}
-}
-
-func maxPoolArgAsm(y *float32, arg *uint16, x *float32, w *int) {
-	if isa.UseAVX512 {
-		maxPoolArgAVX512(y, arg, x, w)
-	} else {
-		maxPoolArgAVX2(y, arg, x, w)
-	}
-}
-
-func maxPoolGradAsm(dx, dy *float32, arg *uint16, tap, pixels, c, step int) {
-	if isa.UseAVX512 {
-		maxPoolGradAVX512(dx, dy, arg, tap, pixels, c, step)
-	} else {
-		maxPoolGradAVX2(dx, dy, arg, tap, pixels, c, step)
-	}
-}
-
-func normalizeU8Asm(dst *float32, src *byte, scale, shift *float32, n int) {
-	if isa.UseAVX512 {
-		normalizeU8AVX512(dst, src, scale, shift, n)
-	} else {
-		normalizeU8AVX2(dst, src, scale, shift, n)
-	}
-}
-
-func quantizeBytesAsm(dst *uint8, x *float32, n int, scale, lo, hi float32, zero int32) {
-	if isa.UseAVX512 {
-		quantizeBytesAVX512(dst, x, n, scale, lo, hi, zero)
-	} else {
-		quantizeBytesAVX2(dst, x, n, scale, lo, hi, zero)
-	}
-}
-
-func reluGradAsm(dx *float32, dy *float32, y *float32, n int) {
-	if isa.UseAVX512 {
-		reluGradAVX512(dx, dy, y, n)
-	} else {
-		reluGradAVX2(dx, dy, y, n)
-	}
-}
-
-func reluGradAddAsm(dx *float32, dy *float32, y *float32, n int) {
-	if isa.UseAVX512 {
-		reluGradAddAVX512(dx, dy, y, n)
-	} else {
-		reluGradAddAVX2(dx, dy, y, n)
-	}
-}
-
-func rowMaxAsm(x *float32, n int, most *float32) {
-	if isa.UseAVX512 {
-		rowMaxAVX512(x, n, most)
-	} else {
-		rowMaxAVX2(x, n, most)
-	}
-}
-
-func scalarAddAsm(y *float32, a *float32, n int, b float32) {
-	if isa.UseAVX512 {
-		scalarAddAVX512(y, a, n, b)
-	} else {
-		scalarAddAVX2(y, a, n, b)
-	}
-}
-
-func scalarAddReLUAsm(y *float32, a *float32, n int, b float32) {
-	if isa.UseAVX512 {
-		scalarAddReLUAVX512(y, a, n, b)
-	} else {
-		scalarAddReLUAVX2(y, a, n, b)
-	}
-}
-
-func scalarDivAsm(y *float32, a *float32, n int, b float32) {
-	if isa.UseAVX512 {
-		scalarDivAVX512(y, a, n, b)
-	} else {
-		scalarDivAVX2(y, a, n, b)
-	}
-}
-
-func scalarMaxAsm(y *float32, a *float32, n int, b float32) {
-	if isa.UseAVX512 {
-		scalarMaxAVX512(y, a, n, b)
-	} else {
-		scalarMaxAVX2(y, a, n, b)
-	}
-}
-
-func scalarMinAsm(y *float32, a *float32, n int, b float32) {
-	if isa.UseAVX512 {
-		scalarMinAVX512(y, a, n, b)
-	} else {
-		scalarMinAVX2(y, a, n, b)
-	}
-}
-
-func scalarMulAsm(y *float32, a *float32, n int, b float32) {
-	if isa.UseAVX512 {
-		scalarMulAVX512(y, a, n, b)
-	} else {
-		scalarMulAVX2(y, a, n, b)
-	}
-}
-
-func scalarSubAsm(y *float32, a *float32, n int, b float32) {
-	if isa.UseAVX512 {
-		scalarSubAVX512(y, a, n, b)
-	} else {
-		scalarSubAVX2(y, a, n, b)
-	}
-}
-
-func scaleGradAsm(dx *float32, dy *float32, a *float32, rows, c int) {
-	if isa.UseAVX512 {
-		scaleGradAVX512(dx, dy, a, rows, c)
-	} else {
-		scaleGradAVX2(dx, dy, a, rows, c)
-	}
-}
-
-func scaleGradAddAsm(dx *float32, dy *float32, a *float32, rows, c int) {
-	if isa.UseAVX512 {
-		scaleGradAddAVX512(dx, dy, a, rows, c)
-	} else {
-		scaleGradAddAVX2(dx, dy, a, rows, c)
-	}
-}
-
-func scaleGradMaskAsm(dx *float32, dy *float32, y *float32, a *float32, rows, c int) {
-	if isa.UseAVX512 {
-		scaleGradMaskAVX512(dx, dy, y, a, rows, c)
-	} else {
-		scaleGradMaskAVX2(dx, dy, y, a, rows, c)
-	}
-}
-
-func scaleGradMaskAddAsm(dx *float32, dy *float32, y *float32, a *float32, rows, c int) {
-	if isa.UseAVX512 {
-		scaleGradMaskAddAVX512(dx, dy, y, a, rows, c)
-	} else {
-		scaleGradMaskAddAVX2(dx, dy, y, a, rows, c)
-	}
-}
-
-func scaleShiftAsm(y *float32, x *float32, scale *float32, shift *float32, rows, c int, floor float32) {
-	if isa.UseAVX512 {
-		scaleShiftAVX512(y, x, scale, shift, rows, c, floor)
-	} else {
-		scaleShiftAVX2(y, x, scale, shift, rows, c, floor)
-	}
-}
-
-func scaleShiftAddAsm(y *float32, x *float32, res *float32, scale *float32, shift *float32, rows, c int, floor float32) {
-	if isa.UseAVX512 {
-		scaleShiftAddAVX512(y, x, res, scale, shift, rows, c, floor)
-	} else {
-		scaleShiftAddAVX2(y, x, res, scale, shift, rows, c, floor)
-	}
-}
-
-func scaleShiftAddScaledAsm(y *float32, x *float32, res *float32, scale *float32, shift *float32, rs *float32, rb *float32, rows, c int, floor float32) {
-	if isa.UseAVX512 {
-		scaleShiftAddScaledAVX512(y, x, res, scale, shift, rs, rb, rows, c, floor)
-	} else {
-		scaleShiftAddScaledAVX2(y, x, res, scale, shift, rs, rb, rows, c, floor)
-	}
-}
-
-func sgdMomentumAsm(p *float32, v *float32, grad *float32, n int, coefs *float32) {
-	if isa.UseAVX512 {
-		sgdMomentumAVX512(p, v, grad, n, coefs)
-	} else {
-		sgdMomentumAVX2(p, v, grad, n, coefs)
-	}
-}
-
-func sgdPlainAsm(p *float32, grad *float32, n int, coefs *float32) {
-	if isa.UseAVX512 {
-		sgdPlainAVX512(p, grad, n, coefs)
-	} else {
-		sgdPlainAVX2(p, grad, n, coefs)
-	}
-}
-
-func shiftedSumsAsm(x *float32, sum *float32, sq *float32, origin *float32, rows, c int) {
-	if isa.UseAVX512 {
-		shiftedSumsAVX512(x, sum, sq, origin, rows, c)
-	} else {
-		shiftedSumsAVX2(x, sum, sq, origin, rows, c)
-	}
-}
-
-func sigmoidAsm(y *float32, x *float32, n int) {
-	if isa.UseAVX512 {
-		sigmoidAVX512(y, x, n)
-	} else {
-		sigmoidAVX2(y, x, n)
-	}
-}
-
-func sigmoidGradAsm(dx *float32, dy *float32, y *float32, n int) {
-	if isa.UseAVX512 {
-		sigmoidGradAVX512(dx, dy, y, n)
-	} else {
-		sigmoidGradAVX2(dx, dy, y, n)
-	}
-}
-
-func sigmoidGradAddAsm(dx *float32, dy *float32, y *float32, n int) {
-	if isa.UseAVX512 {
-		sigmoidGradAddAVX512(dx, dy, y, n)
-	} else {
-		sigmoidGradAddAVX2(dx, dy, y, n)
-	}
-}
-
-func siluAsm(y *float32, x *float32, n int) {
-	if isa.UseAVX512 {
-		siluAVX512(y, x, n)
-	} else {
-		siluAVX2(y, x, n)
-	}
-}
-
-func siluGradAsm(dx *float32, dy *float32, x *float32, n int) {
-	if isa.UseAVX512 {
-		siluGradAVX512(dx, dy, x, n)
-	} else {
-		siluGradAVX2(dx, dy, x, n)
-	}
-}
-
-func sumMulRowsAsm(a *float32, b *float32, out *float32, rows, c int) {
-	if isa.UseAVX512 {
-		sumMulRowsAVX512(a, b, out, rows, c)
-	} else {
-		sumMulRowsAVX2(a, b, out, rows, c)
-	}
-}
-
-func sumRowsAsm(a *float32, out *float32, rows, c int) {
-	if isa.UseAVX512 {
-		sumRowsAVX512(a, out, rows, c)
-	} else {
-		sumRowsAVX2(a, out, rows, c)
-	}
-}
-
-func sumSquaresAsm(lane *float64, x *float32, n int) {
-	if isa.UseAVX512 {
-		sumSquaresAVX512(lane, x, n)
-	} else {
-		sumSquaresAVX2(lane, x, n)
-	}
-}
-
-func tanhAsm(y *float32, x *float32, n int) {
-	if isa.UseAVX512 {
-		tanhAVX512(y, x, n)
-	} else {
-		tanhAVX2(y, x, n)
-	}
-}
-
-func tanhGradAsm(dx *float32, dy *float32, y *float32, n int) {
-	if isa.UseAVX512 {
-		tanhGradAVX512(dx, dy, y, n)
-	} else {
-		tanhGradAVX2(dx, dy, y, n)
-	}
-}
-
-func tanhGradAddAsm(dx *float32, dy *float32, y *float32, n int) {
-	if isa.UseAVX512 {
-		tanhGradAddAVX512(dx, dy, y, n)
-	} else {
-		tanhGradAddAVX2(dx, dy, y, n)
-	}
-}
-
-func transposeAsm(dst *float32, dstStride int, src *float32, srcStride int, cols int) {
-	transposeAVX2(dst, dstStride, src, srcStride, cols)
-}
+// useAVX512 is where the assembly finds whether to use it.
+//
+//lint:ignore U1000 assembly reads it
+var useAVX512 = &isa.UseAVX512
+
+//go:noescape
+func adamAsm(p *float32, m *float32, v *float32, grad *float32, n int, coefs *float32)
+
+//go:noescape
+func axpyAsm(y *float32, x *float32, n int, a float32)
+
+//go:noescape
+func binaryAddAsm(y *float32, a *float32, b *float32, n int)
+
+//go:noescape
+func binaryAddReLUAsm(y *float32, a *float32, b *float32, n int)
+
+//go:noescape
+func binaryDivAsm(y *float32, a *float32, b *float32, n int)
+
+//go:noescape
+func binaryMaxAsm(y *float32, a *float32, b *float32, n int)
+
+//go:noescape
+func binaryMinAsm(y *float32, a *float32, b *float32, n int)
+
+//go:noescape
+func binaryMulAsm(y *float32, a *float32, b *float32, n int)
+
+//go:noescape
+func binarySubAsm(y *float32, a *float32, b *float32, n int)
+
+//go:noescape
+func clampAsm(y *float32, x *float32, n int, a float32, b float32)
+
+//go:noescape
+func columnSums1Asm(s *float32, x *float32, rows, pitch int)
+
+//go:noescape
+func columnSums2Asm(s *float32, x *float32, rows, pitch int)
+
+//go:noescape
+func columnSums3Asm(s *float32, x *float32, rows int, pitch int)
+
+//go:noescape
+func columnSums4Asm(s *float32, x *float32, rows int, pitch int)
+
+//go:noescape
+func dequantizeBytesAsm(dst *float32, x *uint8, n int, scale, zero float32)
+
+//go:noescape
+func dropoutAsm(y, x *float32, n int, limit uint32, scale float32, ctr, keys *uint32)
+
+//go:noescape
+func emaAsm(avg *float32, p *float32, n int, decay float32, fresh float32)
+
+//go:noescape
+func expAsm(y *float32, x *float32, n int)
+
+//go:noescape
+func expShiftAsm(y *float32, x *float32, n int, m float32, sum *float32)
+
+//go:noescape
+func geluAsm(y *float32, x *float32, n int)
+
+//go:noescape
+func geluGradAsm(dx *float32, dy *float32, x *float32, n int)
+
+//go:noescape
+func gradApplyAsm(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, rows, c int)
+
+//go:noescape
+func gradApplyAddAsm(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, rows, c int)
+
+//go:noescape
+func gradApplyMaskAsm(dx *float32, dy *float32, y *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, rows, c int)
+
+//go:noescape
+func gradApplyMaskAddAsm(dx *float32, dy *float32, y *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, rows, c int)
+
+//go:noescape
+func gradApplyRecomputedAsm(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows, c int)
+
+//go:noescape
+func gradApplyRecomputedAddAsm(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows, c int)
+
+//go:noescape
+func gradReduceAsm(dy *float32, x *float32, s *float32, t *float32, mean *float32, rows, c int)
+
+//go:noescape
+func gradReduceMaskAsm(dy *float32, y *float32, x *float32, s *float32, t *float32, mean *float32, rows, c int)
+
+//go:noescape
+func gradReduceMaskOutAsm(dz *float32, dy *float32, y *float32, x *float32, s *float32, t *float32, mean *float32, rows, c int)
+
+//go:noescape
+func gradReduceRecomputedAsm(dy *float32, x *float32, s *float32, t *float32, mean *float32, scale *float32, shift *float32, rows, c int)
+
+//go:noescape
+func laneDotAsm(a *float32, b *float32, n int, sum *float32)
+
+//go:noescape
+func laneSumAsm(x *float32, n int, sum *float32)
+
+//go:noescape
+func leakyReLUAsm(y *float32, x *float32, n int, a float32)
+
+//go:noescape
+func leakyReLUGradAsm(dx *float32, dy *float32, x *float32, n int, a float32)
+
+//go:noescape
+func leakyReLUGradAddAsm(dx *float32, dy *float32, x *float32, n int, a float32)
+
+//go:noescape
+func maxBytesAsm(dst, x, y *uint8, n int)
+
+//go:noescape
+func maxPoolAsm(y *float32, x *float32, w *int)
+
+//go:noescape
+func maxPoolArgAsm(y *float32, arg *uint16, x *float32, w *int)
+
+//go:noescape
+func maxPoolGradAsm(dx, dy *float32, arg *uint16, tap, pixels, c, step int)
+
+//go:noescape
+func normalizeU8Asm(dst *float32, src *byte, scale, shift *float32, n int)
+
+//go:noescape
+func quantizeBytesAsm(dst *uint8, x *float32, n int, scale, lo, hi float32, zero int32)
+
+//go:noescape
+func reluGradAsm(dx *float32, dy *float32, y *float32, n int)
+
+//go:noescape
+func reluGradAddAsm(dx *float32, dy *float32, y *float32, n int)
+
+//go:noescape
+func rowMaxAsm(x *float32, n int, most *float32)
+
+//go:noescape
+func scalarAddAsm(y *float32, a *float32, n int, b float32)
+
+//go:noescape
+func scalarAddReLUAsm(y *float32, a *float32, n int, b float32)
+
+//go:noescape
+func scalarDivAsm(y *float32, a *float32, n int, b float32)
+
+//go:noescape
+func scalarMaxAsm(y *float32, a *float32, n int, b float32)
+
+//go:noescape
+func scalarMinAsm(y *float32, a *float32, n int, b float32)
+
+//go:noescape
+func scalarMulAsm(y *float32, a *float32, n int, b float32)
+
+//go:noescape
+func scalarSubAsm(y *float32, a *float32, n int, b float32)
+
+//go:noescape
+func scaleGradAsm(dx *float32, dy *float32, a *float32, rows, c int)
+
+//go:noescape
+func scaleGradAddAsm(dx *float32, dy *float32, a *float32, rows, c int)
+
+//go:noescape
+func scaleGradMaskAsm(dx *float32, dy *float32, y *float32, a *float32, rows, c int)
+
+//go:noescape
+func scaleGradMaskAddAsm(dx *float32, dy *float32, y *float32, a *float32, rows, c int)
+
+//go:noescape
+func scaleShiftAsm(y *float32, x *float32, scale *float32, shift *float32, rows, c int, floor float32)
+
+//go:noescape
+func scaleShiftAddAsm(y *float32, x *float32, res *float32, scale *float32, shift *float32, rows, c int, floor float32)
+
+//go:noescape
+func scaleShiftAddScaledAsm(y *float32, x *float32, res *float32, scale *float32, shift *float32, rs *float32, rb *float32, rows, c int, floor float32)
+
+//go:noescape
+func sgdMomentumAsm(p *float32, v *float32, grad *float32, n int, coefs *float32)
+
+//go:noescape
+func sgdPlainAsm(p *float32, grad *float32, n int, coefs *float32)
+
+//go:noescape
+func shiftedSumsAsm(x *float32, sum *float32, sq *float32, origin *float32, rows, c int)
+
+//go:noescape
+func sigmoidAsm(y *float32, x *float32, n int)
+
+//go:noescape
+func sigmoidGradAsm(dx *float32, dy *float32, y *float32, n int)
+
+//go:noescape
+func sigmoidGradAddAsm(dx *float32, dy *float32, y *float32, n int)
+
+//go:noescape
+func siluAsm(y *float32, x *float32, n int)
+
+//go:noescape
+func siluGradAsm(dx *float32, dy *float32, x *float32, n int)
+
+//go:noescape
+func sumMulRowsAsm(a *float32, b *float32, out *float32, rows, c int)
+
+//go:noescape
+func sumRowsAsm(a *float32, out *float32, rows, c int)
+
+//go:noescape
+func sumSquaresAsm(lane *float64, x *float32, n int)
+
+//go:noescape
+func tanhAsm(y *float32, x *float32, n int)
+
+//go:noescape
+func tanhGradAsm(dx *float32, dy *float32, y *float32, n int)
+
+//go:noescape
+func tanhGradAddAsm(dx *float32, dy *float32, y *float32, n int)
+
+//go:noescape
+func transposeAsm(dst *float32, dstStride int, src *float32, srcStride int, cols int)

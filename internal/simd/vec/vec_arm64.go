@@ -7,298 +7,221 @@ package vec
 // noAssembly is a bug of the caller, which asks for the instruction set first.
 const noAssembly = "vec: this instruction set has no such kernel"
 
-func adamAsm(p *float32, m *float32, v *float32, grad *float32, n int, coefs *float32) {
-	adamNEON(p, m, v, grad, n, coefs)
-}
+//go:noescape
+func adamAsm(p *float32, m *float32, v *float32, grad *float32, n int, coefs *float32)
 
-func axpyAsm(y *float32, x *float32, n int, a float32) {
-	axpyNEON(y, x, n, a)
-}
+//go:noescape
+func axpyAsm(y *float32, x *float32, n int, a float32)
 
-func binaryAddAsm(y *float32, a *float32, b *float32, n int) {
-	binaryAddNEON(y, a, b, n)
-}
+//go:noescape
+func binaryAddAsm(y *float32, a *float32, b *float32, n int)
 
-func binaryAddReLUAsm(y *float32, a *float32, b *float32, n int) {
-	binaryAddReLUNEON(y, a, b, n)
-}
+//go:noescape
+func binaryAddReLUAsm(y *float32, a *float32, b *float32, n int)
 
-func binaryDivAsm(y *float32, a *float32, b *float32, n int) {
-	binaryDivNEON(y, a, b, n)
-}
+//go:noescape
+func binaryDivAsm(y *float32, a *float32, b *float32, n int)
 
-func binaryMaxAsm(y *float32, a *float32, b *float32, n int) {
-	binaryMaxNEON(y, a, b, n)
-}
+//go:noescape
+func binaryMaxAsm(y *float32, a *float32, b *float32, n int)
 
-func binaryMinAsm(y *float32, a *float32, b *float32, n int) {
-	binaryMinNEON(y, a, b, n)
-}
+//go:noescape
+func binaryMinAsm(y *float32, a *float32, b *float32, n int)
 
-func binaryMulAsm(y *float32, a *float32, b *float32, n int) {
-	binaryMulNEON(y, a, b, n)
-}
+//go:noescape
+func binaryMulAsm(y *float32, a *float32, b *float32, n int)
 
-func binarySubAsm(y *float32, a *float32, b *float32, n int) {
-	binarySubNEON(y, a, b, n)
-}
+//go:noescape
+func binarySubAsm(y *float32, a *float32, b *float32, n int)
 
-func clampAsm(y *float32, x *float32, n int, a float32, b float32) {
-	clampNEON(y, x, n, a, b)
-}
+//go:noescape
+func clampAsm(y *float32, x *float32, n int, a float32, b float32)
 
-func columnSums1Asm(s *float32, x *float32, rows, pitch int) {
-	columnSums1NEON(s, x, rows, pitch)
-}
+//go:noescape
+func columnSums1Asm(s *float32, x *float32, rows, pitch int)
 
-func columnSums2Asm(s *float32, x *float32, rows, pitch int) {
-	columnSums2NEON(s, x, rows, pitch)
-}
+//go:noescape
+func columnSums2Asm(s *float32, x *float32, rows, pitch int)
 
-func columnSums3Asm(s *float32, x *float32, rows int, pitch int) {
-	panic(noAssembly)
-}
+func columnSums3Asm(s *float32, x *float32, rows int, pitch int) { panic(noAssembly) }
 
-func columnSums4Asm(s *float32, x *float32, rows int, pitch int) {
-	panic(noAssembly)
-}
+func columnSums4Asm(s *float32, x *float32, rows int, pitch int) { panic(noAssembly) }
 
-func dequantizeBytesAsm(dst *float32, x *uint8, n int, scale, zero float32) {
-	panic(noAssembly)
-}
+func dequantizeBytesAsm(dst *float32, x *uint8, n int, scale, zero float32) { panic(noAssembly) }
 
-func dropoutAsm(y, x *float32, n int, limit uint32, scale float32, ctr, keys *uint32) {
-	dropoutNEON(y, x, n, limit, scale, ctr, keys)
-}
+//go:noescape
+func dropoutAsm(y, x *float32, n int, limit uint32, scale float32, ctr, keys *uint32)
 
-func emaAsm(avg *float32, p *float32, n int, decay float32, fresh float32) {
-	emaNEON(avg, p, n, decay, fresh)
-}
+//go:noescape
+func emaAsm(avg *float32, p *float32, n int, decay float32, fresh float32)
 
-func expAsm(y *float32, x *float32, n int) {
-	expNEON(y, x, n)
-}
+//go:noescape
+func expAsm(y *float32, x *float32, n int)
 
-func expShiftAsm(y *float32, x *float32, n int, m float32, sum *float32) {
-	expShiftNEON(y, x, n, m, sum)
-}
+//go:noescape
+func expShiftAsm(y *float32, x *float32, n int, m float32, sum *float32)
 
-func geluAsm(y *float32, x *float32, n int) {
-	geluNEON(y, x, n)
-}
+//go:noescape
+func geluAsm(y *float32, x *float32, n int)
 
-func geluGradAsm(dx *float32, dy *float32, x *float32, n int) {
-	geluGradNEON(dx, dy, x, n)
-}
+//go:noescape
+func geluGradAsm(dx *float32, dy *float32, x *float32, n int)
 
-func gradApplyAsm(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, rows, c int) {
-	gradApplyNEON(dx, dy, x, mean, a, b, c0, rows, c)
-}
+//go:noescape
+func gradApplyAsm(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, rows, c int)
 
-func gradApplyAddAsm(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, rows, c int) {
-	gradApplyAddNEON(dx, dy, x, mean, a, b, c0, rows, c)
-}
+//go:noescape
+func gradApplyAddAsm(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, rows, c int)
 
-func gradApplyMaskAsm(dx *float32, dy *float32, y *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, rows, c int) {
-	gradApplyMaskNEON(dx, dy, y, x, mean, a, b, c0, rows, c)
-}
+//go:noescape
+func gradApplyMaskAsm(dx *float32, dy *float32, y *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, rows, c int)
 
-func gradApplyMaskAddAsm(dx *float32, dy *float32, y *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, rows, c int) {
-	gradApplyMaskAddNEON(dx, dy, y, x, mean, a, b, c0, rows, c)
-}
+//go:noescape
+func gradApplyMaskAddAsm(dx *float32, dy *float32, y *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, rows, c int)
 
-func gradApplyRecomputedAsm(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows, c int) {
-	gradApplyRecomputedNEON(dx, dy, x, mean, a, b, c0, scale, shift, rows, c)
-}
+//go:noescape
+func gradApplyRecomputedAsm(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows, c int)
 
-func gradApplyRecomputedAddAsm(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows, c int) {
-	gradApplyRecomputedAddNEON(dx, dy, x, mean, a, b, c0, scale, shift, rows, c)
-}
+//go:noescape
+func gradApplyRecomputedAddAsm(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, scale *float32, shift *float32, rows, c int)
 
-func gradReduceAsm(dy *float32, x *float32, s *float32, t *float32, mean *float32, rows, c int) {
-	gradReduceNEON(dy, x, s, t, mean, rows, c)
-}
+//go:noescape
+func gradReduceAsm(dy *float32, x *float32, s *float32, t *float32, mean *float32, rows, c int)
 
-func gradReduceMaskAsm(dy *float32, y *float32, x *float32, s *float32, t *float32, mean *float32, rows, c int) {
-	gradReduceMaskNEON(dy, y, x, s, t, mean, rows, c)
-}
+//go:noescape
+func gradReduceMaskAsm(dy *float32, y *float32, x *float32, s *float32, t *float32, mean *float32, rows, c int)
 
-func gradReduceMaskOutAsm(dz *float32, dy *float32, y *float32, x *float32, s *float32, t *float32, mean *float32, rows, c int) {
-	gradReduceMaskOutNEON(dz, dy, y, x, s, t, mean, rows, c)
-}
+//go:noescape
+func gradReduceMaskOutAsm(dz *float32, dy *float32, y *float32, x *float32, s *float32, t *float32, mean *float32, rows, c int)
 
-func gradReduceRecomputedAsm(dy *float32, x *float32, s *float32, t *float32, mean *float32, scale *float32, shift *float32, rows, c int) {
-	gradReduceRecomputedNEON(dy, x, s, t, mean, scale, shift, rows, c)
-}
+//go:noescape
+func gradReduceRecomputedAsm(dy *float32, x *float32, s *float32, t *float32, mean *float32, scale *float32, shift *float32, rows, c int)
 
-func laneDotAsm(a *float32, b *float32, n int, sum *float32) {
-	laneDotNEON(a, b, n, sum)
-}
+//go:noescape
+func laneDotAsm(a *float32, b *float32, n int, sum *float32)
 
-func laneSumAsm(x *float32, n int, sum *float32) {
-	laneSumNEON(x, n, sum)
-}
+//go:noescape
+func laneSumAsm(x *float32, n int, sum *float32)
 
-func leakyReLUAsm(y *float32, x *float32, n int, a float32) {
-	leakyReLUNEON(y, x, n, a)
-}
+//go:noescape
+func leakyReLUAsm(y *float32, x *float32, n int, a float32)
 
-func leakyReLUGradAsm(dx *float32, dy *float32, x *float32, n int, a float32) {
-	leakyReLUGradNEON(dx, dy, x, n, a)
-}
+//go:noescape
+func leakyReLUGradAsm(dx *float32, dy *float32, x *float32, n int, a float32)
 
-func leakyReLUGradAddAsm(dx *float32, dy *float32, x *float32, n int, a float32) {
-	leakyReLUGradAddNEON(dx, dy, x, n, a)
-}
+//go:noescape
+func leakyReLUGradAddAsm(dx *float32, dy *float32, x *float32, n int, a float32)
 
-func maxBytesAsm(dst, x, y *uint8, n int) {
-	panic(noAssembly)
-}
+func maxBytesAsm(dst, x, y *uint8, n int) { panic(noAssembly) }
 
-func maxPoolAsm(y *float32, x *float32, w *int) {
-	maxPoolNEON(y, x, w)
-}
+//go:noescape
+func maxPoolAsm(y *float32, x *float32, w *int)
 
-func maxPoolArgAsm(y *float32, arg *uint16, x *float32, w *int) {
-	maxPoolArgNEON(y, arg, x, w)
-}
+//go:noescape
+func maxPoolArgAsm(y *float32, arg *uint16, x *float32, w *int)
 
-func maxPoolGradAsm(dx, dy *float32, arg *uint16, tap, pixels, c, step int) {
-	maxPoolGradNEON(dx, dy, arg, tap, pixels, c, step)
-}
+//go:noescape
+func maxPoolGradAsm(dx, dy *float32, arg *uint16, tap, pixels, c, step int)
 
-func normalizeU8Asm(dst *float32, src *byte, scale, shift *float32, n int) {
-	normalizeU8NEON(dst, src, scale, shift, n)
-}
+//go:noescape
+func normalizeU8Asm(dst *float32, src *byte, scale, shift *float32, n int)
 
 func quantizeBytesAsm(dst *uint8, x *float32, n int, scale, lo, hi float32, zero int32) {
 	panic(noAssembly)
 }
 
-func reluGradAsm(dx *float32, dy *float32, y *float32, n int) {
-	reluGradNEON(dx, dy, y, n)
-}
+//go:noescape
+func reluGradAsm(dx *float32, dy *float32, y *float32, n int)
 
-func reluGradAddAsm(dx *float32, dy *float32, y *float32, n int) {
-	reluGradAddNEON(dx, dy, y, n)
-}
+//go:noescape
+func reluGradAddAsm(dx *float32, dy *float32, y *float32, n int)
 
-func rowMaxAsm(x *float32, n int, most *float32) {
-	rowMaxNEON(x, n, most)
-}
+//go:noescape
+func rowMaxAsm(x *float32, n int, most *float32)
 
-func scalarAddAsm(y *float32, a *float32, n int, b float32) {
-	scalarAddNEON(y, a, n, b)
-}
+//go:noescape
+func scalarAddAsm(y *float32, a *float32, n int, b float32)
 
-func scalarAddReLUAsm(y *float32, a *float32, n int, b float32) {
-	scalarAddReLUNEON(y, a, n, b)
-}
+//go:noescape
+func scalarAddReLUAsm(y *float32, a *float32, n int, b float32)
 
-func scalarDivAsm(y *float32, a *float32, n int, b float32) {
-	scalarDivNEON(y, a, n, b)
-}
+//go:noescape
+func scalarDivAsm(y *float32, a *float32, n int, b float32)
 
-func scalarMaxAsm(y *float32, a *float32, n int, b float32) {
-	scalarMaxNEON(y, a, n, b)
-}
+//go:noescape
+func scalarMaxAsm(y *float32, a *float32, n int, b float32)
 
-func scalarMinAsm(y *float32, a *float32, n int, b float32) {
-	scalarMinNEON(y, a, n, b)
-}
+//go:noescape
+func scalarMinAsm(y *float32, a *float32, n int, b float32)
 
-func scalarMulAsm(y *float32, a *float32, n int, b float32) {
-	scalarMulNEON(y, a, n, b)
-}
+//go:noescape
+func scalarMulAsm(y *float32, a *float32, n int, b float32)
 
-func scalarSubAsm(y *float32, a *float32, n int, b float32) {
-	scalarSubNEON(y, a, n, b)
-}
+//go:noescape
+func scalarSubAsm(y *float32, a *float32, n int, b float32)
 
-func scaleGradAsm(dx *float32, dy *float32, a *float32, rows, c int) {
-	scaleGradNEON(dx, dy, a, rows, c)
-}
+//go:noescape
+func scaleGradAsm(dx *float32, dy *float32, a *float32, rows, c int)
 
-func scaleGradAddAsm(dx *float32, dy *float32, a *float32, rows, c int) {
-	scaleGradAddNEON(dx, dy, a, rows, c)
-}
+//go:noescape
+func scaleGradAddAsm(dx *float32, dy *float32, a *float32, rows, c int)
 
-func scaleGradMaskAsm(dx *float32, dy *float32, y *float32, a *float32, rows, c int) {
-	scaleGradMaskNEON(dx, dy, y, a, rows, c)
-}
+//go:noescape
+func scaleGradMaskAsm(dx *float32, dy *float32, y *float32, a *float32, rows, c int)
 
-func scaleGradMaskAddAsm(dx *float32, dy *float32, y *float32, a *float32, rows, c int) {
-	scaleGradMaskAddNEON(dx, dy, y, a, rows, c)
-}
+//go:noescape
+func scaleGradMaskAddAsm(dx *float32, dy *float32, y *float32, a *float32, rows, c int)
 
-func scaleShiftAsm(y *float32, x *float32, scale *float32, shift *float32, rows, c int, floor float32) {
-	scaleShiftNEON(y, x, scale, shift, rows, c, floor)
-}
+//go:noescape
+func scaleShiftAsm(y *float32, x *float32, scale *float32, shift *float32, rows, c int, floor float32)
 
-func scaleShiftAddAsm(y *float32, x *float32, res *float32, scale *float32, shift *float32, rows, c int, floor float32) {
-	scaleShiftAddNEON(y, x, res, scale, shift, rows, c, floor)
-}
+//go:noescape
+func scaleShiftAddAsm(y *float32, x *float32, res *float32, scale *float32, shift *float32, rows, c int, floor float32)
 
-func scaleShiftAddScaledAsm(y *float32, x *float32, res *float32, scale *float32, shift *float32, rs *float32, rb *float32, rows, c int, floor float32) {
-	scaleShiftAddScaledNEON(y, x, res, scale, shift, rs, rb, rows, c, floor)
-}
+//go:noescape
+func scaleShiftAddScaledAsm(y *float32, x *float32, res *float32, scale *float32, shift *float32, rs *float32, rb *float32, rows, c int, floor float32)
 
-func sgdMomentumAsm(p *float32, v *float32, grad *float32, n int, coefs *float32) {
-	sgdMomentumNEON(p, v, grad, n, coefs)
-}
+//go:noescape
+func sgdMomentumAsm(p *float32, v *float32, grad *float32, n int, coefs *float32)
 
-func sgdPlainAsm(p *float32, grad *float32, n int, coefs *float32) {
-	sgdPlainNEON(p, grad, n, coefs)
-}
+//go:noescape
+func sgdPlainAsm(p *float32, grad *float32, n int, coefs *float32)
 
-func shiftedSumsAsm(x *float32, sum *float32, sq *float32, origin *float32, rows, c int) {
-	shiftedSumsNEON(x, sum, sq, origin, rows, c)
-}
+//go:noescape
+func shiftedSumsAsm(x *float32, sum *float32, sq *float32, origin *float32, rows, c int)
 
-func sigmoidAsm(y *float32, x *float32, n int) {
-	sigmoidNEON(y, x, n)
-}
+//go:noescape
+func sigmoidAsm(y *float32, x *float32, n int)
 
-func sigmoidGradAsm(dx *float32, dy *float32, y *float32, n int) {
-	sigmoidGradNEON(dx, dy, y, n)
-}
+//go:noescape
+func sigmoidGradAsm(dx *float32, dy *float32, y *float32, n int)
 
-func sigmoidGradAddAsm(dx *float32, dy *float32, y *float32, n int) {
-	sigmoidGradAddNEON(dx, dy, y, n)
-}
+//go:noescape
+func sigmoidGradAddAsm(dx *float32, dy *float32, y *float32, n int)
 
-func siluAsm(y *float32, x *float32, n int) {
-	siluNEON(y, x, n)
-}
+//go:noescape
+func siluAsm(y *float32, x *float32, n int)
 
-func siluGradAsm(dx *float32, dy *float32, x *float32, n int) {
-	siluGradNEON(dx, dy, x, n)
-}
+//go:noescape
+func siluGradAsm(dx *float32, dy *float32, x *float32, n int)
 
-func sumMulRowsAsm(a *float32, b *float32, out *float32, rows, c int) {
-	sumMulRowsNEON(a, b, out, rows, c)
-}
+//go:noescape
+func sumMulRowsAsm(a *float32, b *float32, out *float32, rows, c int)
 
-func sumRowsAsm(a *float32, out *float32, rows, c int) {
-	sumRowsNEON(a, out, rows, c)
-}
+//go:noescape
+func sumRowsAsm(a *float32, out *float32, rows, c int)
 
-func sumSquaresAsm(lane *float64, x *float32, n int) {
-	sumSquaresNEON(lane, x, n)
-}
+//go:noescape
+func sumSquaresAsm(lane *float64, x *float32, n int)
 
-func tanhAsm(y *float32, x *float32, n int) {
-	tanhNEON(y, x, n)
-}
+//go:noescape
+func tanhAsm(y *float32, x *float32, n int)
 
-func tanhGradAsm(dx *float32, dy *float32, y *float32, n int) {
-	tanhGradNEON(dx, dy, y, n)
-}
+//go:noescape
+func tanhGradAsm(dx *float32, dy *float32, y *float32, n int)
 
-func tanhGradAddAsm(dx *float32, dy *float32, y *float32, n int) {
-	tanhGradAddNEON(dx, dy, y, n)
-}
+//go:noescape
+func tanhGradAddAsm(dx *float32, dy *float32, y *float32, n int)
 
-func transposeAsm(dst *float32, dstStride int, src *float32, srcStride int, cols int) {
-	transposeNEON(dst, dstStride, src, srcStride, cols)
-}
+//go:noescape
+func transposeAsm(dst *float32, dstStride int, src *float32, srcStride int, cols int)

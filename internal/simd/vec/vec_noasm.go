@@ -11,85 +11,47 @@ func adamAsm(p *float32, m *float32, v *float32, grad *float32, n int, coefs *fl
 	panic(noAssembly)
 }
 
-func axpyAsm(y *float32, x *float32, n int, a float32) {
-	panic(noAssembly)
-}
+func axpyAsm(y *float32, x *float32, n int, a float32) { panic(noAssembly) }
 
-func binaryAddAsm(y *float32, a *float32, b *float32, n int) {
-	panic(noAssembly)
-}
+func binaryAddAsm(y *float32, a *float32, b *float32, n int) { panic(noAssembly) }
 
-func binaryAddReLUAsm(y *float32, a *float32, b *float32, n int) {
-	panic(noAssembly)
-}
+func binaryAddReLUAsm(y *float32, a *float32, b *float32, n int) { panic(noAssembly) }
 
-func binaryDivAsm(y *float32, a *float32, b *float32, n int) {
-	panic(noAssembly)
-}
+func binaryDivAsm(y *float32, a *float32, b *float32, n int) { panic(noAssembly) }
 
-func binaryMaxAsm(y *float32, a *float32, b *float32, n int) {
-	panic(noAssembly)
-}
+func binaryMaxAsm(y *float32, a *float32, b *float32, n int) { panic(noAssembly) }
 
-func binaryMinAsm(y *float32, a *float32, b *float32, n int) {
-	panic(noAssembly)
-}
+func binaryMinAsm(y *float32, a *float32, b *float32, n int) { panic(noAssembly) }
 
-func binaryMulAsm(y *float32, a *float32, b *float32, n int) {
-	panic(noAssembly)
-}
+func binaryMulAsm(y *float32, a *float32, b *float32, n int) { panic(noAssembly) }
 
-func binarySubAsm(y *float32, a *float32, b *float32, n int) {
-	panic(noAssembly)
-}
+func binarySubAsm(y *float32, a *float32, b *float32, n int) { panic(noAssembly) }
 
-func clampAsm(y *float32, x *float32, n int, a float32, b float32) {
-	panic(noAssembly)
-}
+func clampAsm(y *float32, x *float32, n int, a float32, b float32) { panic(noAssembly) }
 
-func columnSums1Asm(s *float32, x *float32, rows, pitch int) {
-	panic(noAssembly)
-}
+func columnSums1Asm(s *float32, x *float32, rows, pitch int) { panic(noAssembly) }
 
-func columnSums2Asm(s *float32, x *float32, rows, pitch int) {
-	panic(noAssembly)
-}
+func columnSums2Asm(s *float32, x *float32, rows, pitch int) { panic(noAssembly) }
 
-func columnSums3Asm(s *float32, x *float32, rows int, pitch int) {
-	panic(noAssembly)
-}
+func columnSums3Asm(s *float32, x *float32, rows int, pitch int) { panic(noAssembly) }
 
-func columnSums4Asm(s *float32, x *float32, rows int, pitch int) {
-	panic(noAssembly)
-}
+func columnSums4Asm(s *float32, x *float32, rows int, pitch int) { panic(noAssembly) }
 
-func dequantizeBytesAsm(dst *float32, x *uint8, n int, scale, zero float32) {
-	panic(noAssembly)
-}
+func dequantizeBytesAsm(dst *float32, x *uint8, n int, scale, zero float32) { panic(noAssembly) }
 
 func dropoutAsm(y, x *float32, n int, limit uint32, scale float32, ctr, keys *uint32) {
 	panic(noAssembly)
 }
 
-func emaAsm(avg *float32, p *float32, n int, decay float32, fresh float32) {
-	panic(noAssembly)
-}
+func emaAsm(avg *float32, p *float32, n int, decay float32, fresh float32) { panic(noAssembly) }
 
-func expAsm(y *float32, x *float32, n int) {
-	panic(noAssembly)
-}
+func expAsm(y *float32, x *float32, n int) { panic(noAssembly) }
 
-func expShiftAsm(y *float32, x *float32, n int, m float32, sum *float32) {
-	panic(noAssembly)
-}
+func expShiftAsm(y *float32, x *float32, n int, m float32, sum *float32) { panic(noAssembly) }
 
-func geluAsm(y *float32, x *float32, n int) {
-	panic(noAssembly)
-}
+func geluAsm(y *float32, x *float32, n int) { panic(noAssembly) }
 
-func geluGradAsm(dx *float32, dy *float32, x *float32, n int) {
-	panic(noAssembly)
-}
+func geluGradAsm(dx *float32, dy *float32, x *float32, n int) { panic(noAssembly) }
 
 func gradApplyAsm(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, c0 *float32, rows, c int) {
 	panic(noAssembly)
@@ -131,97 +93,53 @@ func gradReduceRecomputedAsm(dy *float32, x *float32, s *float32, t *float32, me
 	panic(noAssembly)
 }
 
-func laneDotAsm(a *float32, b *float32, n int, sum *float32) {
-	panic(noAssembly)
-}
+func laneDotAsm(a *float32, b *float32, n int, sum *float32) { panic(noAssembly) }
 
-func laneSumAsm(x *float32, n int, sum *float32) {
-	panic(noAssembly)
-}
+func laneSumAsm(x *float32, n int, sum *float32) { panic(noAssembly) }
 
-func leakyReLUAsm(y *float32, x *float32, n int, a float32) {
-	panic(noAssembly)
-}
+func leakyReLUAsm(y *float32, x *float32, n int, a float32) { panic(noAssembly) }
 
-func leakyReLUGradAsm(dx *float32, dy *float32, x *float32, n int, a float32) {
-	panic(noAssembly)
-}
+func leakyReLUGradAsm(dx *float32, dy *float32, x *float32, n int, a float32) { panic(noAssembly) }
 
-func leakyReLUGradAddAsm(dx *float32, dy *float32, x *float32, n int, a float32) {
-	panic(noAssembly)
-}
+func leakyReLUGradAddAsm(dx *float32, dy *float32, x *float32, n int, a float32) { panic(noAssembly) }
 
-func maxBytesAsm(dst, x, y *uint8, n int) {
-	panic(noAssembly)
-}
+func maxBytesAsm(dst, x, y *uint8, n int) { panic(noAssembly) }
 
-func maxPoolAsm(y *float32, x *float32, w *int) {
-	panic(noAssembly)
-}
+func maxPoolAsm(y *float32, x *float32, w *int) { panic(noAssembly) }
 
-func maxPoolArgAsm(y *float32, arg *uint16, x *float32, w *int) {
-	panic(noAssembly)
-}
+func maxPoolArgAsm(y *float32, arg *uint16, x *float32, w *int) { panic(noAssembly) }
 
-func maxPoolGradAsm(dx, dy *float32, arg *uint16, tap, pixels, c, step int) {
-	panic(noAssembly)
-}
+func maxPoolGradAsm(dx, dy *float32, arg *uint16, tap, pixels, c, step int) { panic(noAssembly) }
 
-func normalizeU8Asm(dst *float32, src *byte, scale, shift *float32, n int) {
-	panic(noAssembly)
-}
+func normalizeU8Asm(dst *float32, src *byte, scale, shift *float32, n int) { panic(noAssembly) }
 
 func quantizeBytesAsm(dst *uint8, x *float32, n int, scale, lo, hi float32, zero int32) {
 	panic(noAssembly)
 }
 
-func reluGradAsm(dx *float32, dy *float32, y *float32, n int) {
-	panic(noAssembly)
-}
+func reluGradAsm(dx *float32, dy *float32, y *float32, n int) { panic(noAssembly) }
 
-func reluGradAddAsm(dx *float32, dy *float32, y *float32, n int) {
-	panic(noAssembly)
-}
+func reluGradAddAsm(dx *float32, dy *float32, y *float32, n int) { panic(noAssembly) }
 
-func rowMaxAsm(x *float32, n int, most *float32) {
-	panic(noAssembly)
-}
+func rowMaxAsm(x *float32, n int, most *float32) { panic(noAssembly) }
 
-func scalarAddAsm(y *float32, a *float32, n int, b float32) {
-	panic(noAssembly)
-}
+func scalarAddAsm(y *float32, a *float32, n int, b float32) { panic(noAssembly) }
 
-func scalarAddReLUAsm(y *float32, a *float32, n int, b float32) {
-	panic(noAssembly)
-}
+func scalarAddReLUAsm(y *float32, a *float32, n int, b float32) { panic(noAssembly) }
 
-func scalarDivAsm(y *float32, a *float32, n int, b float32) {
-	panic(noAssembly)
-}
+func scalarDivAsm(y *float32, a *float32, n int, b float32) { panic(noAssembly) }
 
-func scalarMaxAsm(y *float32, a *float32, n int, b float32) {
-	panic(noAssembly)
-}
+func scalarMaxAsm(y *float32, a *float32, n int, b float32) { panic(noAssembly) }
 
-func scalarMinAsm(y *float32, a *float32, n int, b float32) {
-	panic(noAssembly)
-}
+func scalarMinAsm(y *float32, a *float32, n int, b float32) { panic(noAssembly) }
 
-func scalarMulAsm(y *float32, a *float32, n int, b float32) {
-	panic(noAssembly)
-}
+func scalarMulAsm(y *float32, a *float32, n int, b float32) { panic(noAssembly) }
 
-func scalarSubAsm(y *float32, a *float32, n int, b float32) {
-	panic(noAssembly)
-}
+func scalarSubAsm(y *float32, a *float32, n int, b float32) { panic(noAssembly) }
 
-func scaleGradAsm(dx *float32, dy *float32, a *float32, rows, c int) {
-	panic(noAssembly)
-}
+func scaleGradAsm(dx *float32, dy *float32, a *float32, rows, c int) { panic(noAssembly) }
 
-func scaleGradAddAsm(dx *float32, dy *float32, a *float32, rows, c int) {
-	panic(noAssembly)
-}
+func scaleGradAddAsm(dx *float32, dy *float32, a *float32, rows, c int) { panic(noAssembly) }
 
 func scaleGradMaskAsm(dx *float32, dy *float32, y *float32, a *float32, rows, c int) {
 	panic(noAssembly)
@@ -243,61 +161,35 @@ func scaleShiftAddScaledAsm(y *float32, x *float32, res *float32, scale *float32
 	panic(noAssembly)
 }
 
-func sgdMomentumAsm(p *float32, v *float32, grad *float32, n int, coefs *float32) {
-	panic(noAssembly)
-}
+func sgdMomentumAsm(p *float32, v *float32, grad *float32, n int, coefs *float32) { panic(noAssembly) }
 
-func sgdPlainAsm(p *float32, grad *float32, n int, coefs *float32) {
-	panic(noAssembly)
-}
+func sgdPlainAsm(p *float32, grad *float32, n int, coefs *float32) { panic(noAssembly) }
 
 func shiftedSumsAsm(x *float32, sum *float32, sq *float32, origin *float32, rows, c int) {
 	panic(noAssembly)
 }
 
-func sigmoidAsm(y *float32, x *float32, n int) {
-	panic(noAssembly)
-}
+func sigmoidAsm(y *float32, x *float32, n int) { panic(noAssembly) }
 
-func sigmoidGradAsm(dx *float32, dy *float32, y *float32, n int) {
-	panic(noAssembly)
-}
+func sigmoidGradAsm(dx *float32, dy *float32, y *float32, n int) { panic(noAssembly) }
 
-func sigmoidGradAddAsm(dx *float32, dy *float32, y *float32, n int) {
-	panic(noAssembly)
-}
+func sigmoidGradAddAsm(dx *float32, dy *float32, y *float32, n int) { panic(noAssembly) }
 
-func siluAsm(y *float32, x *float32, n int) {
-	panic(noAssembly)
-}
+func siluAsm(y *float32, x *float32, n int) { panic(noAssembly) }
 
-func siluGradAsm(dx *float32, dy *float32, x *float32, n int) {
-	panic(noAssembly)
-}
+func siluGradAsm(dx *float32, dy *float32, x *float32, n int) { panic(noAssembly) }
 
-func sumMulRowsAsm(a *float32, b *float32, out *float32, rows, c int) {
-	panic(noAssembly)
-}
+func sumMulRowsAsm(a *float32, b *float32, out *float32, rows, c int) { panic(noAssembly) }
 
-func sumRowsAsm(a *float32, out *float32, rows, c int) {
-	panic(noAssembly)
-}
+func sumRowsAsm(a *float32, out *float32, rows, c int) { panic(noAssembly) }
 
-func sumSquaresAsm(lane *float64, x *float32, n int) {
-	panic(noAssembly)
-}
+func sumSquaresAsm(lane *float64, x *float32, n int) { panic(noAssembly) }
 
-func tanhAsm(y *float32, x *float32, n int) {
-	panic(noAssembly)
-}
+func tanhAsm(y *float32, x *float32, n int) { panic(noAssembly) }
 
-func tanhGradAsm(dx *float32, dy *float32, y *float32, n int) {
-	panic(noAssembly)
-}
+func tanhGradAsm(dx *float32, dy *float32, y *float32, n int) { panic(noAssembly) }
 
-func tanhGradAddAsm(dx *float32, dy *float32, y *float32, n int) {
-	panic(noAssembly)
-}
+func tanhGradAddAsm(dx *float32, dy *float32, y *float32, n int) { panic(noAssembly) }
 
 func transposeAsm(dst *float32, dstStride int, src *float32, srcStride int, cols int) {
 	panic(noAssembly)

@@ -1,7 +1,7 @@
 package vec
 
 // maxDims is the highest rank of the general strided kernels.
-const maxDims = 6
+const maxDims = 8
 
 // walk steps through a shape of at most maxDims dimensions and keeps the
 // offsets of two arrays, each with its own strides.

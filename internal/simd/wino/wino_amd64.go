@@ -9,146 +9,65 @@ import "github.com/resnet-go/resnet/internal/simd/isa"
 // noAssembly is a bug of the caller, which asks for the instruction set first.
 const noAssembly = "wino: this instruction set has no such kernel"
 
-func winogradInput2Asm(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32) {
-	if isa.UseAVX512 {
-		winogradInput2AVX512(v, pos, rows, pixel, left, right, n, tmp)
-	} else {
-		winogradInput2AVX2(v, pos, rows, pixel, left, right, n, tmp)
-	}
-}
+// useAVX512 is where the assembly finds whether to use it.
+//
+//lint:ignore U1000 assembly reads it
+var useAVX512 = &isa.UseAVX512
 
-func winogradInput4Asm(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32) {
-	if isa.UseAVX512 {
-		winogradInput4AVX512(v, pos, rows, pixel, left, right, n, tmp)
-	} else {
-		winogradInput4AVX2(v, pos, rows, pixel, left, right, n, tmp)
-	}
-}
+//go:noescape
+func winogradInput2Asm(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32)
 
-func winogradOutput2Asm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32) {
-	if isa.UseAVX512 {
-		winogradOutput2AVX512(y, res, m, pos, bias, row, pixel, height, width, n, lo, hi, tmp)
-	} else {
-		winogradOutput2AVX2(y, res, m, pos, bias, row, pixel, height, width, n, lo, hi, tmp)
-	}
-}
+//go:noescape
+func winogradInput4Asm(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32)
 
-func winogradOutput2AddAsm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32) {
-	if isa.UseAVX512 {
-		winogradOutput2AddAVX512(y, res, m, pos, bias, row, pixel, height, width, n, lo, hi, tmp)
-	} else {
-		winogradOutput2AddAVX2(y, res, m, pos, bias, row, pixel, height, width, n, lo, hi, tmp)
-	}
-}
+//go:noescape
+func winogradOutput2Asm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
 
-func winogradOutput4Asm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32) {
-	if isa.UseAVX512 {
-		winogradOutput4AVX512(y, res, m, pos, bias, row, pixel, height, width, n, lo, hi, tmp)
-	} else {
-		winogradOutput4AVX2(y, res, m, pos, bias, row, pixel, height, width, n, lo, hi, tmp)
-	}
-}
+//go:noescape
+func winogradOutput2AddAsm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
 
-func winogradOutput4AddAsm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32) {
-	if isa.UseAVX512 {
-		winogradOutput4AddAVX512(y, res, m, pos, bias, row, pixel, height, width, n, lo, hi, tmp)
-	} else {
-		winogradOutput4AddAVX2(y, res, m, pos, bias, row, pixel, height, width, n, lo, hi, tmp)
-	}
-}
+//go:noescape
+func winogradOutput4Asm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
 
-func winogradOutputGradAsm(v *float32, pos int, rows **float32, pixel, width, n int, tmp *float32) {
-	if isa.UseAVX512 {
-		winogradOutputGradAVX512(v, pos, rows, pixel, width, n, tmp)
-	} else {
-		winogradOutputGradAVX2(v, pos, rows, pixel, width, n, tmp)
-	}
-}
+//go:noescape
+func winogradOutput4AddAsm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
 
-func winogradPair0Asm(dst *float32, pos int, w *float32, tap, c int) {
-	if isa.UseAVX512 {
-		winogradPair0AVX512(dst, pos, w, tap, c)
-	} else {
-		winogradPair0AVX2(dst, pos, w, tap, c)
-	}
-}
+//go:noescape
+func winogradOutputGradAsm(v *float32, pos int, rows **float32, pixel, width, n int, tmp *float32)
 
-func winogradPair1Asm(dst *float32, pos int, w *float32, tap, c int) {
-	if isa.UseAVX512 {
-		winogradPair1AVX512(dst, pos, w, tap, c)
-	} else {
-		winogradPair1AVX2(dst, pos, w, tap, c)
-	}
-}
+//go:noescape
+func winogradPair0Asm(dst *float32, pos int, w *float32, tap, c int)
 
-func winogradPair2Asm(dst *float32, pos int, w *float32, tap, c int) {
-	if isa.UseAVX512 {
-		winogradPair2AVX512(dst, pos, w, tap, c)
-	} else {
-		winogradPair2AVX2(dst, pos, w, tap, c)
-	}
-}
+//go:noescape
+func winogradPair1Asm(dst *float32, pos int, w *float32, tap, c int)
 
-func winogradStride2InputAsm(v *float32, pos int, rows **float32, pixel int, left int, right int, n int, tmp *float32) {
-	if isa.UseAVX512 {
-		winogradStride2InputAVX512(v, pos, rows, pixel, left, right, n, tmp)
-	} else {
-		winogradStride2InputAVX2(v, pos, rows, pixel, left, right, n, tmp)
-	}
-}
+//go:noescape
+func winogradPair2Asm(dst *float32, pos int, w *float32, tap, c int)
 
-func winogradStride2OutputAsm(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32) {
-	if isa.UseAVX512 {
-		winogradStride2OutputAVX512(y, res, m, pos, bias, row, pixel, height, width, n, lo, hi, tmp)
-	} else {
-		winogradStride2OutputAVX2(y, res, m, pos, bias, row, pixel, height, width, n, lo, hi, tmp)
-	}
-}
+//go:noescape
+func winogradStride2InputAsm(v *float32, pos int, rows **float32, pixel int, left int, right int, n int, tmp *float32)
 
-func winogradStride2OutputAddAsm(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32) {
-	if isa.UseAVX512 {
-		winogradStride2OutputAddAVX512(y, res, m, pos, bias, row, pixel, height, width, n, lo, hi, tmp)
-	} else {
-		winogradStride2OutputAddAVX2(y, res, m, pos, bias, row, pixel, height, width, n, lo, hi, tmp)
-	}
-}
+//go:noescape
+func winogradStride2OutputAsm(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
 
-func winogradTiles4Asm(c *float32, v *float32, w *float32, tap int, k int, ahead uintptr, more int) {
-	winogradTiles4AVX512(c, v, w, tap, k, ahead, more)
-}
+//go:noescape
+func winogradStride2OutputAddAsm(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
 
-func winogradTiles8Asm(c *float32, v *float32, w *float32, tap int, k int, ahead uintptr, more int) {
-	winogradTiles8AVX512(c, v, w, tap, k, ahead, more)
-}
+//go:noescape
+func winogradTiles4Asm(c *float32, v *float32, w *float32, tap int, k int, ahead uintptr, more int)
 
-func winogradWeightGradAsm(dw *float32, tap int, u *float32, pos, n int, tmp *float32) {
-	if isa.UseAVX512 {
-		winogradWeightGradAVX512(dw, tap, u, pos, n, tmp)
-	} else {
-		winogradWeightGradAVX2(dw, tap, u, pos, n, tmp)
-	}
-}
+//go:noescape
+func winogradTiles8Asm(c *float32, v *float32, w *float32, tap int, k int, ahead uintptr, more int)
 
-func winogradWeights2Asm(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64) {
-	if isa.UseAVX512 {
-		winogradWeights2AVX512(dst, pos, w, tap, row, c, mask, bits)
-	} else {
-		winogradWeights2AVX2(dst, pos, w, tap, row, c, mask, bits)
-	}
-}
+//go:noescape
+func winogradWeightGradAsm(dw *float32, tap int, u *float32, pos, n int, tmp *float32)
 
-func winogradWeights4Asm(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64) {
-	if isa.UseAVX512 {
-		winogradWeights4AVX512(dst, pos, w, tap, row, c, mask, bits)
-	} else {
-		winogradWeights4AVX2(dst, pos, w, tap, row, c, mask, bits)
-	}
-}
+//go:noescape
+func winogradWeights2Asm(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
 
-func winogradWholeWeights2Asm(dst *float32, pos int, w *float32, tap, row, c int) {
-	panic(noAssembly)
-}
+//go:noescape
+func winogradWeights4Asm(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
 
-func winogradWholeWeights4Asm(dst *float32, pos int, w *float32, tap, row, c int) {
-	panic(noAssembly)
-}
+func winogradWholeWeights2Asm(dst *float32, pos int, w *float32, tap, row, c int) { panic(noAssembly) }
+
+func winogradWholeWeights4Asm(dst *float32, pos int, w *float32, tap, row, c int) { panic(noAssembly) }

@@ -7,45 +7,35 @@ package wino
 // noAssembly is a bug of the caller, which asks for the instruction set first.
 const noAssembly = "wino: this instruction set has no such kernel"
 
-func winogradInput2Asm(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32) {
-	winogradInput2NEON(v, pos, rows, pixel, left, right, n, tmp)
-}
+//go:noescape
+func winogradInput2Asm(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32)
 
-func winogradInput4Asm(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32) {
-	winogradInput4NEON(v, pos, rows, pixel, left, right, n, tmp)
-}
+//go:noescape
+func winogradInput4Asm(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32)
 
-func winogradOutput2Asm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32) {
-	winogradOutput2NEON(y, res, m, pos, bias, row, pixel, height, width, n, lo, hi, tmp)
-}
+//go:noescape
+func winogradOutput2Asm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
 
-func winogradOutput2AddAsm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32) {
-	winogradOutput2AddNEON(y, res, m, pos, bias, row, pixel, height, width, n, lo, hi, tmp)
-}
+//go:noescape
+func winogradOutput2AddAsm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
 
-func winogradOutput4Asm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32) {
-	winogradOutput4NEON(y, res, m, pos, bias, row, pixel, height, width, n, lo, hi, tmp)
-}
+//go:noescape
+func winogradOutput4Asm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
 
-func winogradOutput4AddAsm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32) {
-	winogradOutput4AddNEON(y, res, m, pos, bias, row, pixel, height, width, n, lo, hi, tmp)
-}
+//go:noescape
+func winogradOutput4AddAsm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
 
-func winogradOutputGradAsm(v *float32, pos int, rows **float32, pixel, width, n int, tmp *float32) {
-	winogradOutputGradNEON(v, pos, rows, pixel, width, n, tmp)
-}
+//go:noescape
+func winogradOutputGradAsm(v *float32, pos int, rows **float32, pixel, width, n int, tmp *float32)
 
-func winogradPair0Asm(dst *float32, pos int, w *float32, tap, c int) {
-	winogradPair0NEON(dst, pos, w, tap, c)
-}
+//go:noescape
+func winogradPair0Asm(dst *float32, pos int, w *float32, tap, c int)
 
-func winogradPair1Asm(dst *float32, pos int, w *float32, tap, c int) {
-	winogradPair1NEON(dst, pos, w, tap, c)
-}
+//go:noescape
+func winogradPair1Asm(dst *float32, pos int, w *float32, tap, c int)
 
-func winogradPair2Asm(dst *float32, pos int, w *float32, tap, c int) {
-	winogradPair2NEON(dst, pos, w, tap, c)
-}
+//go:noescape
+func winogradPair2Asm(dst *float32, pos int, w *float32, tap, c int)
 
 func winogradStride2InputAsm(v *float32, pos int, rows **float32, pixel int, left int, right int, n int, tmp *float32) {
 	panic(noAssembly)
@@ -67,9 +57,8 @@ func winogradTiles8Asm(c *float32, v *float32, w *float32, tap int, k int, ahead
 	panic(noAssembly)
 }
 
-func winogradWeightGradAsm(dw *float32, tap int, u *float32, pos, n int, tmp *float32) {
-	winogradWeightGradNEON(dw, tap, u, pos, n, tmp)
-}
+//go:noescape
+func winogradWeightGradAsm(dw *float32, tap int, u *float32, pos, n int, tmp *float32)
 
 func winogradWeights2Asm(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64) {
 	panic(noAssembly)
@@ -79,10 +68,8 @@ func winogradWeights4Asm(dst *float32, pos int, w *float32, tap int, row int, c 
 	panic(noAssembly)
 }
 
-func winogradWholeWeights2Asm(dst *float32, pos int, w *float32, tap, row, c int) {
-	winogradWholeWeights2NEON(dst, pos, w, tap, row, c)
-}
+//go:noescape
+func winogradWholeWeights2Asm(dst *float32, pos int, w *float32, tap, row, c int)
 
-func winogradWholeWeights4Asm(dst *float32, pos int, w *float32, tap, row, c int) {
-	winogradWholeWeights4NEON(dst, pos, w, tap, row, c)
-}
+//go:noescape
+func winogradWholeWeights4Asm(dst *float32, pos int, w *float32, tap, row, c int)

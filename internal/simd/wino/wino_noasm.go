@@ -35,17 +35,11 @@ func winogradOutputGradAsm(v *float32, pos int, rows **float32, pixel, width, n 
 	panic(noAssembly)
 }
 
-func winogradPair0Asm(dst *float32, pos int, w *float32, tap, c int) {
-	panic(noAssembly)
-}
+func winogradPair0Asm(dst *float32, pos int, w *float32, tap, c int) { panic(noAssembly) }
 
-func winogradPair1Asm(dst *float32, pos int, w *float32, tap, c int) {
-	panic(noAssembly)
-}
+func winogradPair1Asm(dst *float32, pos int, w *float32, tap, c int) { panic(noAssembly) }
 
-func winogradPair2Asm(dst *float32, pos int, w *float32, tap, c int) {
-	panic(noAssembly)
-}
+func winogradPair2Asm(dst *float32, pos int, w *float32, tap, c int) { panic(noAssembly) }
 
 func winogradStride2InputAsm(v *float32, pos int, rows **float32, pixel int, left int, right int, n int, tmp *float32) {
 	panic(noAssembly)
@@ -79,10 +73,6 @@ func winogradWeights4Asm(dst *float32, pos int, w *float32, tap int, row int, c 
 	panic(noAssembly)
 }
 
-func winogradWholeWeights2Asm(dst *float32, pos int, w *float32, tap, row, c int) {
-	panic(noAssembly)
-}
+func winogradWholeWeights2Asm(dst *float32, pos int, w *float32, tap, row, c int) { panic(noAssembly) }
 
-func winogradWholeWeights4Asm(dst *float32, pos int, w *float32, tap, row, c int) {
-	panic(noAssembly)
-}
+func winogradWholeWeights4Asm(dst *float32, pos int, w *float32, tap, row, c int) { panic(noAssembly) }

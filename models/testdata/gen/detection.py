@@ -59,7 +59,25 @@ def retina(v2):
     anchors = retinanet._default_anchorgen()
     head = retinanet.RetinaNetHead(256, anchors.num_anchors_per_location()[0], CLASSES,
                                    norm_layer=lambda c: torch.nn.GroupNorm(32, c))
+    head.regression_head._loss_type = "giou"
     return retinanet.RetinaNet(backbone, CLASSES, anchor_generator=anchors, head=head)
+
+
+def rcnn(v2, masks):
+    """A Faster or Mask R-CNN as torchvision's builders make it, on a ResNet-18."""
+    from torchvision.models.detection import faster_rcnn as f
+    from torchvision.models.detection import mask_rcnn as m
+
+    bn = torch.nn.BatchNorm2d
+    backbone = _resnet_fpn_extractor(body(not v2), 5, norm_layer=bn if v2 else None)
+    kind = m.MaskRCNN if masks else f.FasterRCNN
+    if not v2:
+        return kind(backbone, CLASSES)
+    anchors = f._default_anchorgen()
+    kwargs = {"mask_head": m.MaskRCNNHeads(backbone.out_channels, [256] * 4, 1, norm_layer=bn)} if masks else {}
+    return kind(backbone, CLASSES, rpn_anchor_generator=anchors,
+                rpn_head=f.RPNHead(backbone.out_channels, anchors.num_anchors_per_location()[0], conv_depth=2),
+                box_head=f.FastRCNNConvFCHead((backbone.out_channels, 7, 7), [256] * 4, [1024], norm_layer=bn), **kwargs)
 
 
 def levels(name, model, frozen):

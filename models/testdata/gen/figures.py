@@ -92,6 +92,21 @@ class OneStage(nn.Module):
         return self.head(list(self.backbone(x).values()))
 
 
+class TwoStage(nn.Module):
+    """An R-CNN without what chooses: the heads on 1000 proposals and 100 detections."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.backbone, self.head, self.heads = model.backbone, model.rpn.head, model.roi_heads
+
+    def forward(self, x):
+        self.head(list(self.backbone(x).values()))
+        boxes = self.heads.box_predictor(self.heads.box_head(torch.empty(1000, 256, 7, 7, device=x.device)))
+        if self.heads.mask_head is None:
+            return boxes
+        return self.heads.mask_predictor(self.heads.mask_head(torch.empty(100, 256, 14, 14, device=x.device)))
+
+
 def main():
     out = {}
 
@@ -154,6 +169,13 @@ def main():
         build = getattr(torchvision.models.detection, version)
         add(version, "torchvision: backbone and head", lambda b=build: OneStage(b(weights=None, weights_backbone=None)), 800,
             published=torchvision.models.get_model_weights(version).DEFAULT.meta["_ops"])
+    for version in ("fasterrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn_v2", "maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2"):
+        build = getattr(torchvision.models.detection, version)
+        published = torchvision.models.get_model_weights(version).DEFAULT.meta["_ops"]
+        if version == "maskrcnn_resnet50_fpn":  # counted where no object was found
+            published = 0
+        add(version, "torchvision: backbone, RPN, heads on 1000 proposals" + ", masks of 100" * ("mask" in version),
+            lambda b=build: TwoStage(b(weights=None, weights_backbone=None)), 800, **{"published": published} if published else {})
     versions = {"torch": torch.__version__.split("+")[0], "torchvision": torchvision.__version__.split("+")[0], "timm": timm.__version__}
     with open(os.path.join(HERE, "..", "figures.json"), "w") as f:
         json.dump({"versions": versions, "networks": out}, f, indent=1)

@@ -29,7 +29,7 @@ func TestSpeedDocument(t *testing.T) {
 	page, places := string(b), regexp.MustCompile(`(?s)<!-- table: (\S+) -->\n.*?<!-- end -->`)
 	tables := map[string]func(*testing.T) string{
 		"infer": func(t *testing.T) string { return comparisons(t, "infer-*.json") },
-		"int8":  quantised,
+		"int8":  quantized,
 		"train": func(t *testing.T) string { return comparisons(t, "train-*.json") },
 		"avx2":  func(t *testing.T) string { return comparisons(t, "avx2-*.json") },
 		"start": starts, "tune": tunings, "profile": profiles,
@@ -162,7 +162,7 @@ func footnote(all []Comparison) string {
 }
 
 // quantized adds the time of onnxruntime's float32 network.
-func quantised(t *testing.T) string {
+func quantized(t *testing.T) string {
 	all := results[Comparison](t, "int8-*.json")
 	whole := results[Comparison](t, "infer-*.json")
 	var rows [][]string

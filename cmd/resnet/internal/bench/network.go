@@ -151,7 +151,7 @@ func (n *network) training(opt infer.Options) (*infer.Call, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &data.Batch{X: random(n.input).Float32s(), Labels: make([]int64, n.cfg.Batch), N: n.cfg.Batch, Real: n.cfg.Batch}
+	b := &data.Batch{X: random(n.input).Float32s(), Labels: make([]int64, s.Labels()), N: n.cfg.Batch, Real: n.cfg.Batch}
 	for i := range b.Labels {
 		b.Labels[i] = int64(i * 7 % s.Classes())
 	}

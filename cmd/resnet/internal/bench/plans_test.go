@@ -18,19 +18,28 @@ var update = flag.Bool("update", false, "write the tables of plans in testdata a
 
 // TestPlans guards speed without a clock: what the plans of the usual networks
 // consist of, by which algorithm each convolution is computed, what they move
-// and hold in memory. Whoever changes that on purpose runs it with -update, also
-// with GODEBUG=cpu.avx512f=off, and shows the difference in the commit.
+// and hold in memory. The plans are those of a processor with AVX-512 and of one
+// with AVX2, whatever the processor; NEON's are AVX2's, whose tiles have the same
+// shape. Whoever changes a plan on purpose runs it with -update, and shows the
+// difference in the commit.
 func TestPlans(t *testing.T) {
-	if !isa.HaveAsm {
-		t.Skip("compiling packs weights by assembly: a build without it has no table")
+	for name, set := range map[string]isa.Set{
+		"avx512": {AVX2: true, AVX512: true, VNNI: true},
+		"avx2":   {AVX2: true},
+		"neon":   {NEON: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name == "neon" && os.Getenv("RESNET_NIGHTLY") == "" {
+				t.Skip("the plans are AVX2's; set RESNET_NIGHTLY=1 to check")
+			}
+			isa.PlanFor = &set
+			defer func() { isa.PlanFor = nil }()
+			testPlans(t, strings.Replace(name, "neon", "avx2", 1))
+		})
 	}
-	testPlans(t)
 }
 
-func testPlans(t *testing.T) {
-	if isa.ISA() == "generic" {
-		t.Skip("the tables are those of AVX-512 and AVX2: algorithms are chosen by instruction set")
-	}
+func testPlans(t *testing.T, table string) {
 	var b strings.Builder
 	for _, cfg := range []Config{
 		{Model: "resnet18", Mode: Infer, Batch: 1, Threads: 2},
@@ -71,8 +80,7 @@ func testPlans(t *testing.T) {
 			}
 		}
 	}
-	// The micro-kernels of NEON take tiles of the same shape as those of AVX2.
-	path := filepath.Join("testdata", "plans."+strings.Replace(isa.ISA(), "neon", "avx2", 1)+".txt")
+	path := filepath.Join("testdata", "plans."+table+".txt")
 	if *update {
 		if err := os.MkdirAll("testdata", 0o755); err != nil {
 			t.Fatal(err)

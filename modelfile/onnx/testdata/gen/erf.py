@@ -20,7 +20,7 @@ weight = np.maximum(weight, 1e-9)
 u = x * x
 basis = np.polynomial.chebyshev.chebvander(2 * u / LIMIT**2 - 1, DEGREE)
 w = weight.copy()
-for _ in range(200):  # Lawson: towards the smallest maximum
+for _ in range(200):  # Lawson: toward the smallest maximum
     c, *_ = np.linalg.lstsq(basis * w[:, None], target * w, rcond=None)
     r = np.abs((basis @ c - target) * weight)
     w = w * np.sqrt(0.5 + r / r.max())

@@ -1,4 +1,4 @@
-"""Makes a small bottleneck ResNet, quantises it and runs it, all by onnxruntime.
+"""Makes a small bottleneck ResNet, quantizes it and runs it, all by onnxruntime.
 
     python int8.py OUT
 

@@ -1,4 +1,4 @@
-"""Quantises a model of 3x32x32 pictures to QDQ form, on random pictures.
+"""Quantizes a model of 3x32x32 pictures to QDQ form, on random pictures.
 
     python quantize.py MODEL.onnx OUT.onnx
 

@@ -29,7 +29,7 @@ def safetensors(path, **arrays):
         f.write(struct.pack("<Q", len(h)) + h + data)
 
 
-def randomise(m):
+def randomize(m):
     """Draws batch norms far from identity, and calibrates them on noise so that
     activations keep a sane size in deep networks."""
     for b in m.modules():
@@ -123,7 +123,7 @@ def main():
     if what == "small":
         for name, (make, opset, keep, dynamic) in SMALL.items():
             torch.manual_seed(0)
-            x, y = export(randomise(make()), f"{out}/{name}.onnx", opset, keep, dynamic, 2)
+            x, y = export(randomize(make()), f"{out}/{name}.onnx", opset, keep, dynamic, 2)
             safetensors(f"{out}/{name}.safetensors", x=x, torch=y)
         return
     import torchvision
@@ -132,7 +132,7 @@ def main():
     torch.manual_seed(0)
     m = getattr(torchvision.models, name)()
     m.size = (224, 224)
-    x, y = export(randomise(m), f"{out}/{what}.onnx", 13, keep == "bn", True, 2)
+    x, y = export(randomize(m), f"{out}/{what}.onnx", 13, keep == "bn", True, 2)
     safetensors(f"{out}/{what}.safetensors", x=x, torch=y)
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Makes ../vec.json: results of PyTorch that the tests of the element-wise,
-loss, pooling, resize and optimiser kernels compare with.
+loss, pooling, resize and optimizer kernels compare with.
 
 Made with torch 1.13.0a0 (Debian 1.13.1+dfsg-4), numpy 1.24.2, seed 20251124.
 Run: python3 vec.py > ../vec.json
@@ -110,7 +110,7 @@ for mode, n, ch, h, w, oh, ow in [
     resizes.append(dict(mode=mode, n=n, c=ch, h=h, w=w, oh=oh, ow=ow, x=nhwc(v), y=nhwc(y), dy=nhwc(dy), dx=nhwc(v.grad)))
 out["resize"] = resizes
 
-# Optimisers: three steps with given gradients.
+# Optimizers: three steps with given gradients.
 p0, grads = torch.randn(37), [torch.randn(37) for _ in range(3)]
 optims = []
 for name, make in {

@@ -1,0 +1,48 @@
+package hub
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+)
+
+// Get downloads a small file, such as a picture, of at most limit bytes into memory.
+// Nothing is kept on disk.
+func (c *Client) Get(ctx context.Context, address string, limit int64) ([]byte, error) {
+	n, err := parseAddress(address)
+	if err != nil {
+		return nil, err
+	}
+	if c.Offline {
+		return nil, fmt.Errorf("%s: %w (HF_HUB_OFFLINE is set)", address, ErrOffline)
+	}
+	f, err := os.CreateTemp("", "resnet-download-*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	d := download{url: n.Repo, name: n.Repo, path: f.Name(), partial: f.Name(), size: -1, limit: limit}
+	if n.SHA256 != "" {
+		d.sum = sha256Sum(n.SHA256, "the address")
+	}
+	if err := c.fill(ctx, &d, f); err != nil {
+		if errors.Is(err, ErrOffline) {
+			err = fmt.Errorf("%s cannot be downloaded (%w): download it with another program, for example with curl, and give the file", address, ErrOffline)
+		}
+		return nil, err
+	}
+	if err := d.verify(f); err != nil {
+		return nil, err
+	}
+	if _, err := f.Seek(0, 0); err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if _, err := b.ReadFrom(f); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
