@@ -50,6 +50,10 @@ type Options struct {
 	// IgnoreOrientation leaves pictures as their files store them. Otherwise they are
 	// turned as their EXIF or XMP data tell, which torchvision's datasets do not do.
 	IgnoreOrientation bool
+	// Mirror makes Classify and the like average the logits of each picture and of its
+	// mirror image (test-time augmentation), which takes twice the time. It does not
+	// change embeddings.
+	Mirror bool
 	// Compute trades speed for precision.
 	Compute Compute
 	// Hub downloads models that are named by where they are published, such as
