@@ -363,7 +363,7 @@ func TestJSONOutputs(t *testing.T) {
 		{"predict", "-m", model, photo, broken}, {"embed", "-m", model, photo, broken},
 		{"explain", "-m", model, "-o", filepath.Join(dir, "s.png"), photo, broken}, {"explain", "-m", model, "--list-layers"},
 		{"inspect", "-m", model, "-o", filepath.Join(dir, "f.png")}, {"inspect", "-m", model, "--list-layers"},
-		{"summary", "resnet20-cifar", "--depth", "0"}, {"summary", model}, {"models"}, {"version"},
+		{"summary", "resnet20-cifar", "--depth", "0"}, {"summary", model}, {"models"}, {"models", "--published"}, {"version"},
 		{"convert", model, filepath.Join(dir, "out.pth")},
 		{"data", "check", "folder:" + classes}, {"data", "split", "folder:" + classes, "-o", filepath.Join(dir, "parts"), "--val", "0.25"},
 		{"train", "--model", "resnet8-cifar", "--data", "folder:" + classes, "--epochs", "1", "--size", "16", "--batch", "2", "--out", filepath.Join(dir, "run")},
