@@ -3,6 +3,7 @@ module github.com/resnet-go/resnet
 go 1.26.0
 
 require (
+	github.com/gofrs/flock v0.13.2
 	github.com/rivo/uniseg v0.4.7
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.9
@@ -14,10 +15,7 @@ require (
 	google.golang.org/protobuf v1.36.12
 )
 
-require (
-	github.com/gofrs/flock v0.13.2 // indirect
-	github.com/inconshreveable/mousetrap v1.1.0 // indirect
-)
+require github.com/inconshreveable/mousetrap v1.1.0 // indirect
 
 require (
 	codeberg.org/go-fonts/liberation v0.5.0 // indirect
