@@ -35,6 +35,9 @@ func TestProbabilitiesStay(t *testing.T) {
 		if said := strings.Contains(strings.Join(m.Notes(), "\n"), "sums to 1"); said == (name == "softmax-of-ones-behind") {
 			t.Errorf("%s: notes %q", name, m.Notes())
 		}
+		if got := m.Preprocess(); got.String() != p.String() { // though the file's size is fixed
+			t.Errorf("%s: the preprocessing has become %s", name, got)
+		}
 		x, err := p.Apply(imaging.New(8, 8, 3))
 		if err != nil {
 			t.Fatal(err)

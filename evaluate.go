@@ -134,21 +134,11 @@ func (m *Model) score(ctx context.Context, ds data.Dataset, opt EvaluateOptions)
 		if err != nil {
 			return nil, err
 		}
-		z, _, err := m.Forward(ctx, x)
+		z, _, err := m.forwardMirrored(ctx, x, opt.Mirror)
 		if err != nil {
 			return nil, err
 		}
 		logits := z.Float32s()
-		if opt.Mirror {
-			mirror(x.Float32s(), b.W, b.C)
-			mirrored, _, err := m.Forward(ctx, x)
-			if err != nil {
-				return nil, err
-			}
-			for i, v := range mirrored.Float32s() {
-				logits[i] = (logits[i] + v) / 2
-			}
-		}
 		for i, k := range b.Index[:b.Real] {
 			n := len(logits) / b.Real
 			if err := m.finite(ds.Name(k), logits[i*n:(i+1)*n], nil); err != nil {
@@ -163,6 +153,26 @@ func (m *Model) score(ctx context.Context, ds data.Dataset, opt EvaluateOptions)
 	}
 	e.Skipped = len(loader.Bad())
 	return e, nil
+}
+
+// forwardMirrored is Forward of pictures x with the channels last. With mirrored, the logits
+// are the mean of those of the pictures and of their mirror images, and x is mirrored
+// afterwards.
+func (m *Model) forwardMirrored(ctx context.Context, x *tensor.Tensor, mirrored bool) (logits, features *tensor.Tensor, err error) {
+	if logits, features, err = m.Forward(ctx, x); err != nil || !mirrored {
+		return logits, features, err
+	}
+	in := m.Input()
+	mirror(x.Float32s(), in[2], in[0])
+	turned, _, err := m.Forward(ctx, x)
+	if err != nil {
+		return nil, nil, err
+	}
+	z := logits.Float32s()
+	for i, v := range turned.Float32s() {
+		z[i] = (z[i] + v) / 2
+	}
+	return logits, features, nil
 }
 
 // mirror turns pictures, [N H W C], left to right.

@@ -50,6 +50,10 @@ type Options struct {
 	// IgnoreOrientation leaves pictures as their files store them. Otherwise they are
 	// turned as their EXIF or XMP data tell, which torchvision's datasets do not do.
 	IgnoreOrientation bool
+	// Mirror makes Classify and the like average the logits of each picture and of its
+	// mirror image (test-time augmentation), which takes twice the time. It does not
+	// change embeddings.
+	Mirror bool
 	// Compute trades speed for precision.
 	Compute Compute
 	// Hub downloads models that are named by where they are published, such as
@@ -276,7 +280,7 @@ func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) 
 			return nil, fmt.Errorf("resnet: %s: %w", name, err)
 		}
 	}
-	if len(r.Outputs) > 0 {
+	if len(r.Outputs) > 0 && m.task == models.Classification {
 		if err := m.settleEnds(); err != nil {
 			return nil, err
 		}

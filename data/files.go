@@ -24,6 +24,9 @@ func (f *Files) List() ([]string, error) {
 	return list.files, nil
 }
 
+// Pictures is List without the files that [FindPictures] leaves out.
+func (f *Files) Pictures() ([]string, error) { return listPictures(f.src) }
+
 // Read returns the contents of a file, using the memory of buf. The error does not
 // repeat the name.
 func (f *Files) Read(name string, buf []byte) ([]byte, error) { return f.src.read(name, buf) }

@@ -47,14 +47,23 @@ func OpenFolder(fsys fs.FS, opt Options) (*Splits, error) {
 // listed is among them, and so are photos of formats that are not read, such as
 // HEIC; reading them is an error, which names the format.
 func FindPictures(dir string) ([]string, error) {
-	list, err := (&fsSource{fsys: os.DirFS(dir)}).list()
+	found, err := listPictures(&fsSource{fsys: os.DirFS(dir)})
+	for i, f := range found {
+		found[i] = filepath.Join(dir, filepath.FromSlash(f))
+	}
+	return found, err
+}
+
+// listPictures returns what FindPictures finds in a source.
+func listPictures(src source) ([]string, error) {
+	list, err := src.list()
 	if err != nil {
 		return nil, err
 	}
 	var found []string
 	for _, f := range list.files {
 		if list.closed[f] || IsPicture(f) || slices.Contains(unreadEndings, strings.ToLower(path.Ext(f))) {
-			found = append(found, filepath.Join(dir, filepath.FromSlash(f)))
+			found = append(found, f)
 		}
 	}
 	return found, nil

@@ -56,7 +56,7 @@ func TestNonFiniteIndex(t *testing.T) {
 		if i := nonFinite(x); i != at {
 			t.Errorf("found at %d, want %d", i, at)
 		}
-		x[at] = -0.0
+		x[at] = 0
 	}
 }
 

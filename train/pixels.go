@@ -13,10 +13,6 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// inOneHot is the input of targets [pixels classes] for the Dice loss: 1 at a
-// pixel's class, all zero for a pixel that does not count.
-const inOneHot = "one_hot"
-
 // defaultAux is the weight of the loss of auxiliary classifiers, torchvision's.
 const defaultAux = 0.5
 
@@ -37,7 +33,6 @@ func (segmentation) loss(s *Step, t *nn.Traced) (loss, logits *graph.Value, err 
 		return nil, nil, fmt.Errorf("the loss of pixels is cross-entropy, not %s", s.loss.Kind)
 	}
 	g, out := t.Graph, t.Output.Shape
-	pixels := out[0] * out[2] * out[3]
 	y, err := g.Input(inTarget, graph.Type{DType: tensor.Int64, Shape: tensor.Shape{out[0], out[2], out[3]}})
 	if err != nil {
 		return nil, nil, err
@@ -47,11 +42,7 @@ func (segmentation) loss(s *Step, t *nn.Traced) (loss, logits *graph.Value, err 
 		return nil, nil, err
 	}
 	if w := s.loss.Dice; w > 0 {
-		target, err := g.Input(inOneHot, graph.F32(pixels, s.classes))
-		if err != nil {
-			return nil, nil, err
-		}
-		loss = weightedSum(g, loss, dice(g, logits, target), w)
+		loss = weightedSum(g, loss, graph.DiceLoss(g, t.Output, y, 0), w)
 	}
 	for _, h := range headsOf(s.module) {
 		if !h.Aux {
@@ -84,42 +75,9 @@ func weightedSum(g *graph.Graph, a, b *graph.Value, w float64) *graph.Value {
 	return g.Must1(graph.Binary{Fn: graph.Add}, a, g.Must1(graph.Affine{Scale: float32(w)}, b))
 }
 
-// dice is the Dice loss (Milletari et al. 2016, section 3) of logits and one-hot
-// targets [pixels classes], as segmentation_models_pytorch's DiceLoss in the mode
-// "multiclass": for each class that the batch has,
-//
-//	1 - 2·Σ p·t / (Σ p + Σ t),  p = softmax(logits)
-//
-// over all pixels that count, and the sum of these divided by the number of all
-// classes.
-func dice(g *graph.Graph, logits, target *graph.Value) *graph.Value {
-	sum := func(x *graph.Value, axis int) *graph.Value {
-		return g.Must1(graph.Reduce{Fn: graph.Sum, Axes: []int{axis}, Keep: true}, x)
-	}
-	binary := func(fn graph.BinaryFn, a, b *graph.Value) *graph.Value { return g.Must1(graph.Binary{Fn: fn}, a, b) }
-	counts := sum(target, 1) // 0 for a pixel that does not count
-	p := binary(graph.Mul, g.Must1(graph.Softmax{}, logits), counts)
-	both := sum(binary(graph.Mul, p, target), 0)
-	present := sum(target, 0)
-	all := binary(graph.Max, binary(graph.Add, sum(p, 0), present), g.Scalar(1e-7))
-	score := binary(graph.Div, g.Must1(graph.Affine{Scale: 2}, both), all)
-	lost := binary(graph.Mul, g.Must1(graph.Affine{Scale: -1, Shift: 1}, score), binary(graph.Min, present, g.Scalar(1)))
-	return g.Must1(graph.Reduce{Fn: graph.Mean, Axes: []int{0, 1}}, lost)
-}
-
 func (segmentation) targets(s *Step, b *data.Batch) (infer.Tensors, error) {
-	pixels := s.input[0] * s.input[2] * s.input[3]
 	y, err := tensor.FromInt64(b.Labels, s.input[0], s.input[2], s.input[3])
-	if err != nil || s.loss.Dice == 0 {
-		return infer.Tensors{inTarget: y}, err
-	}
-	oneHot := tensor.New(pixels, s.classes)
-	for i, class := range b.Labels {
-		if class >= 0 && int(class) < s.classes {
-			oneHot.Float32s()[i*s.classes+int(class)] = 1
-		}
-	}
-	return infer.Tensors{inTarget: y, inOneHot: oneHot}, nil
+	return infer.Tensors{inTarget: y}, err
 }
 
 func (segmentation) count(sums *tally, r StepResult, b *data.Batch, classes int) (hits int, share float64) {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/resnet-go/resnet/data/detection"
+	"github.com/resnet-go/resnet/hub"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/train"
 )
@@ -22,6 +23,7 @@ func completeAll(root *cobra.Command) {
 	}
 	byArgument := map[string]cobra.CompletionFunc{
 		"resnet summary": one(completeNetwork), "resnet quantize": one(completeTrained),
+		"resnet pull":  completePublished,
 		"resnet bench": completeNetwork, "resnet tune": completeNetwork,
 		"resnet data check": one(completeBoxes), "resnet data split": one(completeData),
 	}
@@ -64,14 +66,20 @@ func completeNetwork(_ *cobra.Command, _ []string, typed string) ([]string, cobr
 	if name, file, ok := strings.Cut(typed, "@"); ok {
 		return completePath(name+"@", file)
 	}
-	// Without a name that fits, the shell completes files.
-	return starting(models.Names(), typed), cobra.ShellCompDirectiveDefault
+	names := starting(models.Names(), typed)
+	if typed != "" { // else the published ones would hide the networks
+		names = append(names, starting(publishedNames(), typed)...)
+	}
+	return names, cobra.ShellCompDirectiveDefault // without a name that fits, the shell completes files
 }
 
 // completeTrained completes MODEL where it needs weights: NAME@FILE, or a file.
 func completeTrained(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 	if name, file, ok := strings.Cut(typed, "@"); ok {
 		return completePath(name+"@", file)
+	}
+	if found := starting(publishedNames(), typed); typed != "" && len(found) > 0 {
+		return found, cobra.ShellCompDirectiveDefault
 	}
 	var names []string
 	if typed != "" { // else files: most models are one
@@ -83,6 +91,20 @@ func completeTrained(_ *cobra.Command, _ []string, typed string) ([]string, cobr
 		return nil, cobra.ShellCompDirectiveDefault
 	}
 	return names, cobra.ShellCompDirectiveNoSpace
+}
+
+// completePublished completes the name of a published model.
+func completePublished(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	return starting(publishedNames(), typed), cobra.ShellCompDirectiveNoFileComp
+}
+
+// publishedNames returns the names of published models that the program knows.
+func publishedNames() []string {
+	var names []string
+	for _, p := range hub.AllPublished() {
+		names = append(names, p.Name().String())
+	}
+	return names
 }
 
 // completeData completes the SPEC of data with labels, KIND:PATH.

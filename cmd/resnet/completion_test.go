@@ -36,6 +36,8 @@ func TestCompletion(t *testing.T) {
 		{[]string{"convert", "--model", "resnet1"}, []string{"resnet18"}, nil},
 		{[]string{"predict", "--model", "resnet1"}, []string{"resnet18@"}, []string{"resnet18"}},
 		{[]string{"predict", "--model", "resnet18@ph"}, []string{"resnet18@photo.zip", "resnet18@photos/"}, nil},
+		{[]string{"pull", "torchvision/resnet5"}, []string{"torchvision/resnet50"}, nil},
+		{[]string{"predict", "--model", "keras/resnet50"}, []string{"keras/resnet50"}, nil},
 		{[]string{"eval", "--model", "photo"}, nil, []string{"resnet18@"}},
 		{[]string{"train", "--data", ""}, []string{"folder:", "cifar10:", "multilabel:", "masks:"}, nil},
 		{[]string{"train", "--data", "fo"}, []string{"folder:"}, []string{"idx:"}},

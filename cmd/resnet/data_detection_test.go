@@ -61,7 +61,7 @@ func TestCheckBoxes(t *testing.T) {
 	if code != exitFailed || !strings.Contains(errs, "instances_train.json: annotation 1 (id 1): area is \"big\"") {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
-	if code, _, errs = cli(t, "train", "--data", "coco:"+dir); code != exitUsage || !strings.Contains(errs, "has boxes") {
+	if code, _, errs = cli(t, "train", "--data", "coco:"+dir); code != exitFailed || !strings.Contains(errs, "annotation 1 (id 1)") {
 		t.Errorf("train: exit code %d: %s", code, errs)
 	}
 }

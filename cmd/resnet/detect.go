@@ -29,7 +29,7 @@ type detectCommand struct {
 func (a *app) detectCommand() *cobra.Command {
 	c := &detectCommand{app: a, taken: map[string]bool{}}
 	cmd := &cobra.Command{
-		Use:   "detect IMAGE|DIR|-...",
+		Use:   "detect IMAGE|DIR|FILE.zip|@LIST|-...",
 		Short: "Find objects in pictures",
 		Long: `detect prints the objects in each picture: class, score and box. With --out it
 also draws them: boxes in the colors of the classes with names and scores, and masks
@@ -46,8 +46,9 @@ pictures are numbered from 1.
 Objects with a score below --threshold are left out everywhere. To measure a model by
 its results, keep them: --threshold 0.
 
-DIR stands for all pictures in the folder and below; "-" reads one picture from
-stdin. A picture that cannot be read is reported on stderr, the others are still
+` + picturesHelp + `
+
+A picture that cannot be read is reported on stderr, the others are still
 done, and the exit code is 1.`,
 		Example: `  resnet detect -m retinanet_resnet50_fpn@retinanet_resnet50_fpn_coco-eeacb38b.pth photo.jpg -o objects.png
   resnet detect -m runs/street/best.safetensors --threshold 0.7 -o found holiday/

@@ -2,13 +2,11 @@ package main
 
 import (
 	"bufio"
-	"encoding/binary"
 	"encoding/csv"
 	"fmt"
 	"image"
 	"image/png"
 	"io"
-	"math"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -44,7 +42,7 @@ func methodNames() []string {
 func (a *app) explainCommand() *cobra.Command {
 	c := &explainCommand{app: a}
 	cmd := &cobra.Command{
-		Use:   "explain IMAGE|DIR|-...",
+		Use:   "explain IMAGE|DIR|FILE.zip|@LIST|-...",
 		Short: "Show which parts of a picture raise a class's score",
 		Long: `explain draws a sheet: for each picture the network's input, and the input under a
 heat map for each class. Black is 0, white is the largest value of the map (the
@@ -59,7 +57,8 @@ Methods:
   guided     guided backpropagation to the pixels (Springenberg et al. 2015)
   saliency   the plain gradient (Simonyan et al. 2014)
 
-A heat map shows what the class's score depends on, not whether the class is right.`,
+A heat map shows what the class's score depends on, not whether the class is right.
+` + picturesHelp,
 		Example: `  resnet explain photo.jpg -o sheet.png
   resnet explain cat.jpg dog.jpg --top 3 --method gradcam++ -o sheet.png
   resnet explain photo.jpg --class dog --layer layer2 -o sheet.png
@@ -280,24 +279,15 @@ func writeMaps(path string, all []*resnet.Explanation) error {
 	return nil
 }
 
-// writeMapsNPY writes NumPy's format 1.0: magic, version, length of the header,
-// header padded to 64 bytes, the elements.
 func writeMapsNPY(w io.Writer, all []*resnet.Explanation) error {
 	first := all[0].Maps[0]
-	head := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d, %d, %d), }", len(all), len(all[0].Maps), first.H, first.W)
-	const before = 10 // bytes before the header
-	head += strings.Repeat(" ", 63-(before+len(head))%64) + "\n"
-	b := append([]byte("\x93NUMPY\x01\x00"), byte(len(head)), byte(len(head)>>8))
-	b = append(b, head...)
+	var parts [][]float32
 	for _, x := range all {
 		for _, m := range x.Maps {
-			for _, v := range m.Values {
-				b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
-			}
+			parts = append(parts, m.Values)
 		}
 	}
-	_, err := w.Write(b)
-	return err
+	return writeNPY(w, parts, len(all), len(all[0].Maps), first.H, first.W)
 }
 
 func writeMapsCSV(w io.Writer, all []*resnet.Explanation) error {

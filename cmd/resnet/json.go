@@ -23,6 +23,7 @@ var jsonForms = map[string]string{
 	"convert":    "one JSON document",
 	"quantize":   "one JSON document",
 	"models":     "one JSON document, a list",
+	"pull":       "a line of JSON for each model",
 	"data check": "one JSON document",
 	"data split": "one JSON document",
 	"doctor":     "one JSON document",

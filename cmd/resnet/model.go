@@ -27,6 +27,7 @@ type modelFlags struct {
 	asStored   bool // pictures are not turned by their orientation
 	output     string
 	nonFinite  bool
+	mirror     bool // average with the mirror image
 }
 
 func (f *modelFlags) add(cmd *cobra.Command, batch int) {
@@ -66,7 +67,7 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	opt := resnet.Options{Threads: a.threads, Batch: f.batch, TopK: topK, IgnoreOrientation: f.asStored,
+	opt := resnet.Options{Threads: a.threads, Batch: f.batch, TopK: topK, IgnoreOrientation: f.asStored, Mirror: f.mirror,
 		Compute: resnet.Compute{Exact: f.exact, BF16: engine.BF16(f.bf16), Tuning: a.tuning(f.noTuning || f.exact)}}
 	opt.Weights.Keys, opt.Weights.Output, opt.Weights.AllowNonFinite = keys, f.output, f.nonFinite
 	if f.preprocess != "" {

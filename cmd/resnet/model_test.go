@@ -17,6 +17,8 @@ func TestEveryCommandReadsModelAlike(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("RESNET_TUNING", filepath.Join(dir, "tuning.json"))
+	t.Setenv("HF_HUB_OFFLINE", "1")
+	t.Setenv("HF_HUB_CACHE", dir)
 	calib := "--calib embedded:fashion -o " + filepath.Join(dir, "out.onnx")
 	for _, c := range []struct {
 		model string
@@ -28,7 +30,8 @@ func TestEveryCommandReadsModelAlike(t *testing.T) {
 		{dir, exitFailed, dir + " is a folder; a model is a file, such as " + filepath.Join(dir, "best.safetensors")},
 		{"resnet81", exitUsage, `unknown model "resnet81"; did you mean "resnet18"?`},
 		{"resnet81@" + missing, exitUsage, `unknown model "resnet81"; did you mean "resnet18"?`},
-		{"timm/resnet50.a1_in1k", exitUsage, "timm/resnet50.a1_in1k is not a file: models are not downloaded yet."},
+		{"timm/resnet50.a1_in1k", exitFailed, "timm/resnet50.a1_in1k: it is not on this machine and cannot be downloaded (HF_HUB_OFFLINE is set)"},
+		{"torchvision/resnet51", exitUsage, `torchvision publishes no residual network "resnet51"`},
 	} {
 		for _, command := range []string{
 			"predict " + photo + " -m", "eval -m", "embed " + photo + " -m", "explain " + photo + " -o " + filepath.Join(dir, "x.png") + " -m", "inspect --list-layers -m",

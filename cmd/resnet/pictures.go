@@ -2,59 +2,169 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"iter"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/hub"
+	"github.com/resnet-go/resnet/internal/limitread"
 )
 
-// pictureNames returns the arguments with each folder replaced by the pictures
-// in it and below, in order. "-" stands for one picture on stdin. An argument that
-// cannot be read stays: it is reported when its turn comes, and the others are
-// still done.
+// picturesHelp describes the arguments of commands that take pictures.
+const picturesHelp = `DIR stands for all pictures in the folder and below, FILE.zip for those in the zip,
+@LIST for the pictures, folders and zips that a text file names, one a line; "-"
+reads one picture from stdin.`
+
+// maxListFile is the limit of a file of pictures' names: millions of them.
+const maxListFile = 256 << 20
+
+// pictureNames returns the arguments with each folder, zip and list replaced by the
+// pictures in it, in order. A picture in a zip is called FILE.zip/NAME. "-" stands for
+// one picture on stdin. An argument that cannot be read stays: it is reported when its
+// turn comes, and the others are still done; only a list must be readable, as it is
+// part of the command line.
 func pictureNames(args []string) ([]string, error) {
 	var names []string
 	for _, arg := range args {
-		info, err := os.Stat(arg)
-		switch {
-		case arg == "-" && slices.Contains(names, "-"):
-			return nil, usagef(`"-" (stdin) is given twice`)
-		case arg == "-", err != nil, !info.IsDir():
-			names = append(names, arg)
+		list, isList := strings.CutPrefix(arg, "@")
+		if _, err := os.Lstat(arg); !isList || err == nil { // a file may be called @1.jpg
+			if arg == "-" && slices.Contains(names, "-") {
+				return nil, usagef(`"-" (stdin) is given twice`)
+			}
+			names = append(names, expand(arg)...)
 			continue
 		}
-		found, err := data.FindPictures(arg)
-		if err != nil || len(found) == 0 {
-			found = []string{arg}
+		b, err := limitread.File(list, maxListFile)
+		if err != nil {
+			return nil, fmt.Errorf("the list %s: %w", arg, err)
 		}
-		names = append(names, found...)
+		before := len(names)
+		for line := range strings.Lines(strings.TrimPrefix(string(b), "\ufeff")) {
+			switch line = strings.TrimRight(line, "\r\n"); line {
+			case "":
+			case "-": // a file of this name
+				names = append(names, "./-")
+			default:
+				names = append(names, expand(line)...)
+			}
+		}
+		if len(names) == before {
+			return nil, fmt.Errorf("the list %s names no pictures: it must have a file's name on each line", arg)
+		}
 	}
 	return names, nil
+}
+
+// expand returns the pictures in a folder or zip; an argument that is neither, or has
+// none, is returned as it is.
+func expand(arg string) []string {
+	info, err := os.Stat(arg)
+	if arg == "-" || err != nil {
+		return []string{arg}
+	}
+	var found []string
+	switch {
+	case info.IsDir():
+		found, err = data.FindPictures(arg)
+	case isZip(arg) && info.Mode().IsRegular():
+		found, err = zipPictures(arg)
+	}
+	if err != nil || len(found) == 0 {
+		return []string{arg}
+	}
+	return found
+}
+
+func isZip(name string) bool { return strings.EqualFold(filepath.Ext(name), ".zip") }
+
+// zipPictures returns the pictures of a zip as FILE.zip/NAME.
+func zipPictures(path string) ([]string, error) {
+	z, err := data.OpenFiles(path, data.Options{})
+	if err != nil {
+		return nil, err
+	}
+	found, err := z.Pictures()
+	for i, name := range found {
+		found[i] = path + "/" + name
+	}
+	return found, errors.Join(err, z.Close())
 }
 
 // pictures are the pictures of these names.
 func (a *app) pictures(names []string) iter.Seq[resnet.Picture] {
 	return func(yield func(resnet.Picture) bool) {
 		for _, name := range names {
-			p := resnet.File(name)
-			if name == "-" {
-				p = resnet.Reader("stdin", a.in)
-			}
-			if isAddress(name) {
-				p = a.remotePicture(name)
-			} else if info, err := os.Stat(name); err == nil && info.IsDir() {
-				p = resnet.Reader(name, failingReader{folderError(name)})
-			}
-			if !yield(p) {
+			if !yield(a.picture(name)) {
 				return
 			}
 		}
 	}
+}
+
+func (a *app) picture(name string) resnet.Picture {
+	switch {
+	case name == "-":
+		return resnet.Reader("stdin", a.in)
+	case isAddress(name):
+		return a.remotePicture(name)
+	}
+	info, err := os.Stat(name)
+	switch {
+	case err == nil && info.IsDir():
+		return resnet.Reader(name, failingReader{folderError(name)})
+	case err == nil && isZip(name):
+		return resnet.Reader(name, failingReader{zipError(name)})
+	case err != nil:
+		if path, inside, ok := insideZip(name); ok {
+			return a.zipped(name, path, inside)
+		}
+	}
+	return resnet.File(name)
+}
+
+// insideZip divides FILE.zip/NAME, if FILE.zip is a file.
+func insideZip(name string) (path, inside string, ok bool) {
+	for i, c := range name {
+		if c != '/' || !isZip(name[:i]) {
+			continue
+		}
+		if info, err := os.Stat(name[:i]); err == nil && info.Mode().IsRegular() {
+			return name[:i], name[i+1:], true
+		}
+	}
+	return "", "", false
+}
+
+// zipped is a picture in a zip. It is read when it is decoded.
+func (a *app) zipped(name, path, inside string) resnet.Picture {
+	z := a.zips[path]
+	if z == nil {
+		var err error
+		if z, err = data.OpenFiles(path, data.Options{}); err != nil {
+			return resnet.Reader(name, failingReader{err})
+		}
+		if a.zips == nil {
+			a.zips = map[string]*data.Files{}
+		}
+		a.zips[path] = z
+	}
+	return resnet.Reader(name, &lazyReader{read: func() ([]byte, error) { return z.Read(inside, nil) }})
+}
+
+// closeZips closes the zips of the pictures.
+func (a *app) closeZips() error {
+	var errs []error
+	for _, z := range a.zips {
+		errs = append(errs, z.Close())
+	}
+	a.zips = nil
+	return errors.Join(errs...)
 }
 
 // isAddress reports whether a picture is on the web.
@@ -96,6 +206,14 @@ func folderError(dir string) error {
 	return fmt.Errorf("the folder holds no pictures (%s)", strings.Join(data.PictureEndings(), ", "))
 }
 
+// zipError returns why there is no picture to read in a zip.
+func zipError(path string) error {
+	if _, err := zipPictures(path); err != nil {
+		return err
+	}
+	return fmt.Errorf("the zip holds no pictures (%s)", strings.Join(data.PictureEndings(), ", "))
+}
+
 // failingReader returns its error instead of bytes.
 type failingReader struct{ err error }
 
@@ -121,7 +239,11 @@ func (u *unreadable) err() error {
 	case u.bad == 0:
 		return nil
 	case u.all == 1:
-		return fmt.Errorf("the picture could not be read")
+		return unreadError{errors.New("the picture could not be read")}
 	}
-	return fmt.Errorf("%d of %d pictures could not be read", u.bad, u.all)
+	return unreadError{fmt.Errorf("%d of %d pictures could not be read", u.bad, u.all)}
 }
+
+// unreadError is the error of a command that has done all pictures but those that
+// could not be read.
+type unreadError struct{ error }

@@ -1,34 +1,51 @@
 package main
 
 import (
+	"encoding/csv"
+	"errors"
 	"fmt"
+	"io"
+	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/resnet-go/resnet"
+	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/internal/term"
 )
 
 type predictCommand struct {
 	*app
 	modelFlags
-	topK int
+	topK      int
+	threshold float64
+	csv       bool
+	outFile   string
+
+	table *csv.Writer // of --csv
 }
 
 func (a *app) predictCommand() *cobra.Command {
 	c := &predictCommand{app: a}
 	cmd := &cobra.Command{
-		Use:   "predict IMAGE|DIR|-...",
+		Use:   "predict IMAGE|DIR|FILE.zip|@LIST|-...",
 		Short: "Classify pictures",
 		Long: `predict prints the most probable classes of each picture: JPEG, PNG, GIF, WebP,
-BMP, TIFF or PPM; of animations and documents of pages, the first one. DIR stands
-for all pictures in the folder and below; "-" reads one picture from stdin.
+BMP, TIFF or PPM; of animations and documents of pages, the first one.
+` + picturesHelp + `
+
+--csv prints a line for each class of each picture: image, rank, class, index,
+probability, error. -o FILE writes the results to a file, whole or not at all: as CSV
+if it ends in .csv, as lines of JSON if it ends in .json or .jsonl.
 
 A picture that cannot be read is reported on stderr, the others are still
 classified, and the exit code is 1.`,
 		Example: `  resnet predict photo.jpg
   resnet predict --topk 3 --model runs/photos/best.safetensors holiday/
+  resnet predict --threshold 0.5 --tta -o holiday.csv holiday.zip
+  find . -name '*.jpg' > list.txt && resnet predict --csv @list.txt
   curl -s https://example.org/cat.jpg | resnet predict --json -
   resnet predict --model resnet50@weights.safetensors --preprocess imagenet --classes names.txt photo.jpg`,
 		Args: atLeast(1, "a picture"),
@@ -36,13 +53,30 @@ classified, and the exit code is 1.`,
 	}
 	c.add(cmd, 16)
 	c.addOrientation(cmd)
-	cmd.Flags().IntVarP(&c.topK, "topk", "k", 5, "classes to print for each picture")
+	f := cmd.Flags()
+	f.IntVarP(&c.topK, "topk", "k", 5, "classes to print for each picture")
+	f.Float64Var(&c.threshold, "threshold", 0, "leave out classes of a lower probability")
+	f.BoolVar(&c.mirror, "tta", false, "test-time augmentation: average the logits of the picture and its mirror image")
+	f.BoolVar(&c.csv, "csv", false, "print CSV")
+	f.StringVarP(&c.outFile, "out", "o", "", "file for the results, .csv, .json, .jsonl or text (default: stdout)")
 	return cmd
 }
 
 func (c *predictCommand) run(cmd *cobra.Command, args []string) error {
 	if c.topK < 1 {
 		return usagef("--topk %d is below 1", c.topK)
+	}
+	if !(c.threshold >= 0 && c.threshold <= 1) {
+		return usagef("--threshold is %v, must be between 0 and 1", c.threshold)
+	}
+	switch end := strings.ToLower(filepath.Ext(c.outFile)); {
+	case end == ".csv" && !c.json:
+		c.csv = true
+	case (end == ".json" || end == ".jsonl") && !c.csv:
+		c.json = true
+	}
+	if c.csv && c.json {
+		return usagef("--csv and --json (or the ending of -o) exclude each other: give one of them")
 	}
 	names, err := pictureNames(args)
 	if err != nil {
@@ -52,9 +86,40 @@ func (c *predictCommand) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	if c.outFile == "" {
+		return c.all(cmd, m, names)
+	}
+	var unread error
+	err = atomicfile.Write(c.outFile, func(w io.Writer) error {
+		file := &output{w: w, failed: func(error) {}}
+		c.app.out = file
+		err := c.all(cmd, m, names)
+		if file.err != nil {
+			return file.err
+		}
+		if errors.As(err, new(unreadError)) { // the others are worth keeping
+			unread, err = err, nil
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	c.note("results written to %s", c.outFile)
+	return unread
+}
+
+// all classifies the pictures and prints the results.
+func (c *predictCommand) all(cmd *cobra.Command, m *resnet.Model, names []string) error {
 	widest := 0
 	for _, n := range names {
 		widest = max(widest, term.Columns(n))
+	}
+	if c.csv {
+		c.table = csv.NewWriter(c.out)
+		if err := c.table.Write([]string{"image", "rank", "class", "index", "probability", "error"}); err != nil {
+			return err
+		}
 	}
 	progress := term.NewProgress(c.err, c.quiet || len(names) < 2 || term.IsTerminal(c.out), "pictures", len(names))
 	defer progress.Close()
@@ -79,28 +144,55 @@ type predictionLine struct {
 }
 
 func (c *predictCommand) print(r resnet.Result, bad *unreadable, single bool, widest int) error {
-	failed := bad.skip(c.app, r)
+	line := predictionLine{Image: r.Name}
+	if bad.skip(c.app, r) {
+		line.Error = oneLine(r.Err)
+	}
+	for _, p := range r.Predictions {
+		if p.Probability >= c.threshold {
+			line.Predictions = append(line.Predictions, p)
+		}
+	}
 	switch {
 	case c.json:
-		line := predictionLine{Image: r.Name, Predictions: r.Predictions}
-		if failed {
-			line.Error = oneLine(r.Err)
-		}
 		return c.printJSONLine(line)
-	case failed:
+	case c.csv:
+		return c.printCSV(line)
+	case line.Error != "":
 		return nil
-	case single:
+	case single && len(line.Predictions) > 0:
 		t := term.NewTable("class", ">probability")
-		for _, p := range r.Predictions {
+		for _, p := range line.Predictions {
 			t.Row(p.Class, term.Percent(p.Probability))
 		}
 		_, err := t.WriteTo(c.out)
 		return err
 	}
 	var ps []string
-	for _, p := range r.Predictions {
+	for _, p := range line.Predictions {
 		ps = append(ps, fmt.Sprintf("%s %s", p.Class, term.Percent(p.Probability)))
+	}
+	if len(ps) == 0 {
+		ps = []string{fmt.Sprintf("no class with a probability of %v or more", c.threshold)}
 	}
 	c.printf("%s%s  %s\n", r.Name, strings.Repeat(" ", max(widest-term.Columns(r.Name), 0)), strings.Join(ps, ", "))
 	return nil
+}
+
+// printCSV prints a line for each class, and for a picture without any one with its
+// name and error. It comes at once, as a line of JSON does.
+func (c *predictCommand) printCSV(line predictionLine) error {
+	for i, p := range line.Predictions {
+		row := []string{line.Image, strconv.Itoa(i + 1), p.Class, strconv.Itoa(p.Index), strconv.FormatFloat(p.Probability, 'g', -1, 64), ""}
+		if err := c.table.Write(row); err != nil {
+			return err
+		}
+	}
+	if len(line.Predictions) == 0 {
+		if err := c.table.Write([]string{line.Image, "", "", "", "", line.Error}); err != nil {
+			return err
+		}
+	}
+	c.table.Flush()
+	return c.table.Error()
 }

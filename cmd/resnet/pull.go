@@ -87,9 +87,7 @@ they are there without a network, for this program and the others:
 Every command takes these names for MODEL and downloads what is missing. A broken
 download goes on where it stopped. The environment decides where from and where to:
 HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE, TORCH_HOME, KERAS_HOME,
-HTTPS_PROXY.
-
-With --json, it prints one line for each model.`,
+HTTPS_PROXY.`,
 		Example: `  resnet pull timm/resnet50.a1_in1k
   resnet pull torchvision/resnet18 keras/resnet50v2 --json
   HF_ENDPOINT=https://mirror.example.org resnet pull microsoft/resnet-50

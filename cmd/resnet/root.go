@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/internal/suggest"
 )
 
@@ -33,7 +34,8 @@ type app struct {
 	quiet   bool
 	threads int
 
-	running bool // the command line was parsed: later errors are not usage errors
+	zips    map[string]*data.Files // zips among the pictures, open until the command ends
+	running bool                   // the command line was parsed: later errors are not usage errors
 }
 
 // usageError is a mistake in the command line that only the command can detect.
@@ -60,6 +62,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	cmd, err := root.ExecuteContextC(ctx)
+	if zipErr := a.closeZips(); err == nil {
+		err = zipErr
+	}
 	if err == nil && results.err != nil {
 		err = fmt.Errorf("the results could not be written: %w", results.err)
 		a.running = true

@@ -26,7 +26,7 @@ type segmentCommand struct {
 func (a *app) segmentCommand() *cobra.Command {
 	c := &segmentCommand{app: a, taken: map[string]bool{}}
 	cmd := &cobra.Command{
-		Use:   "segment IMAGE|DIR|-...",
+		Use:   "segment IMAGE|DIR|FILE.zip|@LIST|-...",
 		Short: "Find the class of every pixel of pictures",
 		Long: `segment prints what each class covers of each picture, and with --out also draws
 it. The model must be a segmentation network: one that train has made from
@@ -39,8 +39,9 @@ the colors of the classes, and NAME-mask.png, whose color indices are the classe
 (as in Pascal VOC). For one picture, --out FILE.png is the overlay and --mask
 FILE.png the mask.
 
-DIR stands for all pictures in the folder and below; "-" reads one picture from
-stdin. A picture that cannot be read is reported on stderr, the others are still
+` + picturesHelp + `
+
+A picture that cannot be read is reported on stderr, the others are still
 done, and the exit code is 1.`,
 		Example: `  resnet segment -m runs/road/best.safetensors photo.jpg -o overlay.png
   resnet segment -m fcn_resnet50@fcn_resnet50_coco-1167a1af.pth -o segmented holiday/

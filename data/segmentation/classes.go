@@ -140,7 +140,7 @@ func parseLabelMap(text string) (*classes, error) {
 		}
 		fields := strings.Split(line, ":")
 		if len(fields) < 2 {
-			return nil, fmt.Errorf("line %d: %q is not of the form NAME:RED,GREEN,BLUE::", n, line)
+			return nil, fmt.Errorf("line %d: %q is not of CVAT's form, NAME:RED,GREEN,BLUE and two colons", n, line)
 		}
 		color, err := parseColor(strings.Split(fields[1], ","))
 		if err == nil {
