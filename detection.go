@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/resnet-go/resnet/boxes"
+	"github.com/resnet-go/resnet/data/detection"
+	"github.com/resnet-go/resnet/detect"
 	"github.com/resnet-go/resnet/internal/sheet"
 	"github.com/resnet-go/resnet/masks"
 	"github.com/resnet-go/resnet/models"
@@ -89,4 +91,14 @@ func (m *Model) DetectAll(ctx context.Context, ps iter.Seq[Picture]) iter.Seq2[*
 			yield(nil, err)
 		}
 	}
+}
+
+// EvaluateObjects measures a detector on a dataset with boxes as COCO does: the 12
+// numbers of its table and the average precision of each class. Of opt, SkipBad and
+// Progress count.
+func (m *Model) EvaluateObjects(ctx context.Context, ds *detection.Dataset, opt EvaluateOptions) (*detect.Evaluation, error) {
+	if err := m.isFor(models.Detection, "EvaluateObjects"); err != nil {
+		return nil, err
+	}
+	return m.detector.Evaluate(ctx, ds, m.classes, detect.EvaluateOptions{SkipBad: opt.SkipBad, Progress: opt.Progress})
 }

@@ -123,3 +123,41 @@ func TestImageIDs(t *testing.T) {
 		}
 	}
 }
+
+// TestEvalOfDetectors: COCO's table of boxes and masks, as text, JSON and files; data
+// without boxes is an error that names what to give.
+func TestEvalOfDetectors(t *testing.T) {
+	model, dir, out := detectorModel(t), sceneFolder(t, 2), filepath.Join(t.TempDir(), "report")
+	for _, kind := range []string{"coco:", "voc:"} {
+		text := done(t, "eval", "-m", model, "-d", kind+dir, "--split", "train", "-o", out)
+		for _, want := range []string{"0.50:0.95", "small", "masks", "Bag", "Trouser"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: no %q in\n%s", kind, want, text)
+			}
+		}
+	}
+	var e evaluation
+	if err := json.Unmarshal([]byte(done(t, "eval", "-m", model, "-d", "coco:"+dir, "--split", "train", "--json")), &e); err != nil {
+		t.Fatal(err)
+	}
+	if r := e.Objects; r == nil || r.Pictures != 2 || r.Objects == 0 || r.Boxes == nil || r.Masks == nil || len(r.Boxes.PerClass) != 2 {
+		t.Errorf("the report is %+v", r)
+	}
+	var all []cocoResult
+	b, err := os.ReadFile(filepath.Join(out, "results.json"))
+	if err == nil {
+		err = json.Unmarshal(b, &all)
+	}
+	if err != nil || len(all) == 0 || all[0].Segmentation == nil {
+		t.Errorf("%d results, %v", len(all), err)
+	}
+	for want, args := range map[string][]string{
+		"pictures with boxes": {"eval", "-m", model, "-d", "folder:" + dir},
+		"--tta":               {"eval", "-m", model, "-d", "coco:" + dir, "--tta"},
+		"--csv":               {"eval", "-m", model, "-d", "coco:" + dir, "--csv", "x.csv"},
+	} {
+		if code, _, errs := cli(t, args...); code != exitUsage || !strings.Contains(errs, want) {
+			t.Errorf("%q: code %d, %s", args, code, errs)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/detect"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/metrics"
 	"github.com/resnet-go/resnet/models"
@@ -49,12 +50,19 @@ precision, recall and F1 of each label.
 For a segmentation network and pictures with masks, the report has the mean
 intersection over union (mIoU), each class's, and the pixel accuracy, computed as
 in torchvision: over the pixels of all pictures together, in the size of the
-network's input, without the pixels that have no class.`,
+network's input, without the pixels that have no class.
+
+For a detector and pictures with boxes, the report is COCO's: average precision (AP)
+over all IoU from 0.50 to 0.95, at 0.50 and 0.75, and by the size of objects, average
+recall (AR), and the AP of each class; for masks, too, where model and data have them.
+Classes of the data and the model are those of the same name. With --out, results.json
+has all detections in the form of COCO's results.`,
 		Example: `  resnet eval --model runs/photos/best.safetensors --data folder:photos
   resnet eval --data folder:cifar10.zip --tta --json
   resnet eval -m best.safetensors --data idx:mnist --split test --out report
   resnet eval -m best.safetensors --data folder:photos --bf16=emulate
-  resnet eval -m fcn_resnet50@fcn_resnet50_coco.pth --data voc:VOCdevkit`,
+  resnet eval -m fcn_resnet50@fcn_resnet50_coco.pth --data voc:VOCdevkit
+  resnet eval -m retinanet_resnet50_fpn@retinanet_resnet50_fpn_coco.pth --data coco:coco --split val`,
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
 	}
@@ -83,6 +91,7 @@ type evaluation struct {
 	Skipped int                       `json:"skipped"` // pictures that could not be decoded
 	Single  *metrics.Report           `json:"report,omitempty"`
 	Masks   *segment.Evaluation       `json:"segmentation_report,omitempty"`
+	Objects *detect.Evaluation        `json:"detection_report,omitempty"`
 	Multi   *metrics.MultiLabelReport `json:"multi_label_report,omitempty"`
 	Worst   []resnet.SamplePrediction `json:"worst"`
 	samples []resnet.SamplePrediction
@@ -101,6 +110,9 @@ func (c *evalCommand) run(ctx context.Context) error {
 	m, err := c.open(c.app, 0)
 	if err != nil {
 		return err
+	}
+	if m.Task() == models.Detection {
+		return c.runBoxes(ctx, m)
 	}
 	splits, err := openData(c.data, data.Options{Seed: c.seed, IgnoreOrientation: c.asStored})
 	if err != nil {
