@@ -175,6 +175,6 @@ func loopback(host string) bool {
 
 // safe reports whether a relative path or a revision stays in its folder.
 func safe(name string) bool {
-	return name != "" && path.IsAbs(name) == false && path.Clean(name) == name && name != ".." && !strings.HasPrefix(name, "../") &&
+	return name != "" && !path.IsAbs(name) && path.Clean(name) == name && name != ".." && !strings.HasPrefix(name, "../") &&
 		!strings.ContainsAny(name, "\\\x00:") && revision.MatchString(strings.ReplaceAll(name, " ", "_"))
 }

@@ -139,11 +139,11 @@ func fitted(cfg *models.Config, draft *models.Model, tensors map[string]*tensor.
 			cfg.Classes, found = t.Shape()[0]/h.PerClass(), true
 		}
 	}
-	for _, e := range nn.Params(draft) { // the first layer is a convolution
-		if t := tensors[e.Name]; t != nil && len(t.Shape()) == 4 && len(e.Param.Shape) == 4 {
+	if params := nn.Params(draft); len(params) > 0 { // the first layer is a convolution
+		first := params[0]
+		if t := tensors[first.Name]; t != nil && len(t.Shape()) == 4 && len(first.Param.Shape) == 4 {
 			models.InChannels(t.Shape()[1])(cfg)
 		}
-		break
 	}
 }
 
