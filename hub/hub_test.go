@@ -388,6 +388,12 @@ func TestLookup(t *testing.T) {
 	_, err = Lookup(Name{Kind: Keras, Repo: "resnet50", Revision: "IMAGENET1K_V2"})
 	check(t, err, ErrNotFound, "imagenet")
 	for _, p := range AllPublished() {
+		if p.From == "timm" {
+			if n, ok, err := Parse("timm/" + p.Network); !ok || err != nil || n != p.Name() {
+				t.Errorf("%+v: %+v, %v", p.Name(), n, err)
+			}
+			continue
+		}
 		if again, err := Lookup(p.Name()); err != nil || again != p {
 			t.Errorf("%v gives %+v, %v", p.Name(), again, err)
 		}

@@ -16,13 +16,13 @@ import (
 	"github.com/resnet-go/resnet/internal/suggest"
 )
 
-// Published is a file of weights that torchvision or Keras publishes.
+// Published are weights that torchvision, Keras or timm publishes.
 type Published struct {
-	From    string `json:"from"` // torchvision or keras
+	From    string `json:"from"` // torchvision, keras or timm
 	Network string `json:"name"`
 	Weights string `json:"weights"` // IMAGENET1K_V2; imagenet or notop for Keras
 	Default bool   `json:"default"` // what the name without weights stands for
-	URL     string `json:"url"`
+	URL     string `json:"url"`     // of the file; "" for a repository of the Hugging Face hub
 	// SHA256 is the beginning of the checksum, as torchvision has it in the file's name;
 	// MD5 is Keras'.
 	SHA256  string             `json:"sha256,omitempty"`
@@ -45,8 +45,11 @@ type Published struct {
 // Name returns the name by which [Parse] finds p.
 func (p *Published) Name() Name {
 	n := Name{Kind: Torchvision, Repo: p.Network, Revision: p.Weights}
-	if p.From == "keras" {
+	switch p.From {
+	case "keras":
 		n.Kind = Keras
+	case "timm":
+		return Name{Kind: HuggingFace, Repo: "timm/" + p.Network}
 	}
 	if p.Default {
 		n.Revision = ""
@@ -57,8 +60,9 @@ func (p *Published) Name() Name {
 //go:embed published.json
 var publishedJSON []byte
 
-// AllPublished returns the weights of torchvision and Keras, as the scripts in this
-// folder found them in these packages.
+// AllPublished returns the weights of torchvision, Keras and timm, as the script in
+// this folder found them in these packages: of timm, those whose networks package
+// models has.
 var AllPublished = sync.OnceValue(func() []*Published {
 	var table struct {
 		Models []*Published `json:"models"`

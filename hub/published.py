@@ -1,8 +1,8 @@
-"""Writes published.json: the weights of residual networks that torchvision and
-Keras publish, with their files, checksums, accuracies and preparation of
+"""Writes published.json: the weights of residual networks that torchvision, Keras
+and timm publish, with their files, checksums, accuracies and preparation of
 pictures, as those packages themselves describe them.
 
-    pip install torchvision keras
+    pip install torchvision keras timm
     python published.py
 """
 
@@ -12,6 +12,7 @@ import re
 
 os.environ["KERAS_BACKEND"] = "torch"  # two backends in one process do not get along
 import keras
+import timm
 import torchvision
 from keras.src.applications import resnet
 from torchvision.models import get_model_weights, list_models
@@ -56,8 +57,24 @@ for name, (top, notop) in resnet.WEIGHTS_HASHES.items():
             entry["metrics"] = dict(zip(("acc@1", "acc@5"), ACCURACY[name]))
         out["models"].append(entry)
 
+# timm's weights on the Hugging Face hub, of the networks that this project builds.
+# timm's package states no accuracies; they are on the models' pages.
+ARCHITECTURES = ["ecaresnet50d", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet18d", "resnet34d", "resnet50d",
+                 "resnet101d", "resnet152d", "resnetblur50", "resnetv2_18", "resnetv2_34", "resnetv2_50", "resnetv2_101", "resnext50_32x4d",
+                 "resnext101_32x8d", "resnext101_64x4d", "seresnet50", "seresnext50_32x4d", "wide_resnet50_2", "wide_resnet101_2"]
+for full in timm.list_pretrained():
+    if full.split(".")[0] not in ARCHITECTURES:
+        continue
+    cfg = timm.get_pretrained_cfg(full)
+    if not cfg.hf_hub_id or cfg.hf_hub_id != "timm/" + full or cfg.num_classes != 1000:
+        continue
+    out["models"].append({
+        "from": "timm", "name": full, "weights": full.split(".")[1], "default": True, "dataset": "ImageNet-1K", "classes": cfg.num_classes,
+        "license": cfg.license or "", "preprocess": {"crop": (cfg.test_input_size or cfg.input_size)[1], "interpolation": cfg.interpolation},
+    })
+
 with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "published.json"), "w") as f:
-    f.write('{\n "torchvision": "%s",\n "keras": "%s",\n "models": [\n' % (out["torchvision"], out["keras"]))
+    f.write('{\n "torchvision": "%s",\n "keras": "%s",\n "timm": "%s",\n "models": [\n' % (out["torchvision"], out["keras"], timm.__version__))
     f.write(",\n".join("  " + json.dumps(m) for m in out["models"]))
     f.write("\n ]\n}\n")
 

@@ -108,3 +108,17 @@ func TestTorchvisionWeights(t *testing.T) {
 		t.Errorf("classes %q", r.File.Classes[:min(3, len(r.File.Classes))])
 	}
 }
+
+// TestPublishedNetworks checks that package models has the networks of all published
+// weights.
+func TestPublishedNetworks(t *testing.T) {
+	for _, p := range hub.AllPublished() {
+		name, _, _ := strings.Cut(p.Network, ".")
+		if v2, ok := strings.CutPrefix(name, "resnetv2_"); ok {
+			name = "preresnet" + v2 // as timm's are called here
+		}
+		if _, err := modelfile.Lookup(name); err != nil && p.From != "keras" {
+			t.Errorf("%s/%s: %v", p.From, p.Network, err)
+		}
+	}
+}

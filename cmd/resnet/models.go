@@ -26,7 +26,7 @@ func (a *app) modelsCommand() *cobra.Command {
 		Short: "List the networks that can be built",
 		Example: `  resnet models
   resnet models cifar --json
-  resnet models --published resnet50       # weights of torchvision and Keras`,
+  resnet models --published resnet50       # weights of torchvision, Keras and timm`,
 		Args: atMost(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if published {

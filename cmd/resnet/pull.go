@@ -162,13 +162,13 @@ func (a *app) printPublished(part string) error {
 	var lines []publishedLine
 	var names []string
 	for _, p := range hub.AllPublished() {
-		name := p.Name().String()
+		name := strings.TrimPrefix(p.Name().String(), "hf://")
 		names = append(names, name)
 		if !strings.Contains(name, strings.ToLower(part)) && !strings.Contains(name, part) {
 			continue
 		}
 		l := publishedLine{Name: name, Network: p.Network, Weights: p.Weights, Dataset: p.Dataset, Metrics: p.Metrics, MB: p.MB, License: p.License,
-			Source: map[string]string{"torchvision": "torchvision's metadata of the weights", "keras": "the table of keras.io/api/applications"}[p.From]}
+			Source: map[string]string{"torchvision": "torchvision's metadata of the weights", "keras": "the table of keras.io/api/applications", "timm": "none: see the model's page"}[p.From]}
 		switch {
 		case p.Preprocess.Crop > 0:
 			l.Input = fmt.Sprintf("%d×%d", p.Preprocess.Crop, p.Preprocess.Crop)
@@ -202,7 +202,10 @@ func (a *app) printPublished(part string) error {
 
 // metricsText names the metrics of a model, the usual first.
 func metricsText(l publishedLine) string {
-	if len(l.Metrics) == 0 {
+	switch {
+	case strings.HasPrefix(l.Name, "timm/"):
+		return "see its page"
+	case len(l.Metrics) == 0:
 		return "no last layer"
 	}
 	order := []string{"acc@1", "box_map", "mask_map", "miou", "acc@5", "pixel_acc"}
