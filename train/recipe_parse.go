@@ -13,8 +13,10 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/internal/suggest"
+	"github.com/resnet-go/resnet/weights"
 )
 
 //go:embed recipes/*.yaml
@@ -392,4 +394,15 @@ func locate(file string, root *yaml.Node, set []string, err error) error {
 		}
 	}
 	return e
+}
+
+// DataOptions returns how a training run divided data without a validation part, so
+// that an evaluation of its model sees the pictures that were held out and no others.
+// It is the zero value but for the seed for a model that does not have its recipe.
+func DataOptions(meta weights.Meta) data.Options {
+	opt := data.Options{Seed: meta.Seed}
+	if r, err := ParseRecipe("the model file's recipe", []byte(meta.Recipe)); err == nil && meta.Recipe != "" {
+		opt.ValFraction = r.Validation
+	}
+	return opt
 }

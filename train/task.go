@@ -158,6 +158,8 @@ func lastNames(heads []models.Head) string {
 func (j *job) checkTask(cfg models.Config) error {
 	masks := data.Masks(j.splits.Train) != nil
 	switch {
+	case cfg.Task() == models.Detection:
+		return fmt.Errorf("%s is a detector: detectors run and are evaluated here, but are not trained yet", cfg.Name)
 	case masks && cfg.Task() != models.Segmentation:
 		return fmt.Errorf("%s has masks, which need a segmentation network, but %s is for %s: name one, such as --model unet_%s or fcn_%s; with @FILE after the name it begins with the weights of a classifier's file",
 			j.splits.Spec, cfg.Name, cfg.Task(), cfg.Name, cfg.Name)

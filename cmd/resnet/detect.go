@@ -33,9 +33,10 @@ func (a *app) detectCommand() *cobra.Command {
 		Short: "Find objects in pictures",
 		Long: `detect prints the objects in each picture: class, score and box. With --out it
 also draws them: boxes in the colors of the classes with names and scores, and masks
-where the model finds them. The model must be a detector: one that train has made, or
-torchvision's weights for retinanet_resnet50_fpn, fasterrcnn_resnet50_fpn,
-maskrcnn_resnet50_fpn or their second versions (_v2).
+where the model finds them. The model must be a detector: torchvision's weights for
+retinanet_resnet50_fpn, fasterrcnn_resnet50_fpn, maskrcnn_resnet50_fpn or their second
+versions (_v2), or a file that convert has made of them. Detectors cannot be trained
+yet.
 
 --out FOLDER gets a file NAME-objects.png for each picture; for one picture, --out
 FILE.png is that file. --results FILE.json gets all objects in the form of COCO's
@@ -51,7 +52,7 @@ its results, keep them: --threshold 0.
 A picture that cannot be read is reported on stderr, the others are still
 done, and the exit code is 1.`,
 		Example: `  resnet detect -m retinanet_resnet50_fpn@retinanet_resnet50_fpn_coco-eeacb38b.pth photo.jpg -o objects.png
-  resnet detect -m runs/street/best.safetensors --threshold 0.7 -o found holiday/
+  resnet detect -m torchvision/fasterrcnn_resnet50_fpn --threshold 0.7 -o found holiday/
   resnet detect -m maskrcnn.safetensors --threshold 0 --results results.json val2017/`,
 		Args: atLeast(1, "a picture"),
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
@@ -89,7 +90,7 @@ func (c *detectCommand) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	if m.Task() != models.Detection {
-		return usagef("%s is a model for %s: name a detector by --model, such as retinanet_resnet50_fpn@FILE or one that train has made from boxes", m.Name(), m.Task())
+		return usagef("%s is a model for %s: name a detector by --model, such as torchvision/retinanet_resnet50_fpn or retinanet_resnet50_fpn@FILE", m.Name(), m.Task())
 	}
 	progress := term.NewProgress(c.err, c.quiet || len(names) < 2 || term.IsTerminal(c.out), "pictures", len(names))
 	defer progress.Close()

@@ -15,6 +15,7 @@ import (
 	"github.com/resnet-go/resnet/metrics"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/segment"
+	"github.com/resnet-go/resnet/train"
 )
 
 type evalCommand struct {
@@ -23,6 +24,7 @@ type evalCommand struct {
 	data      string
 	split     string
 	seed      uint64
+	seeded    func() bool // --seed was given
 	flip      bool
 	skipBad   bool
 	worst     int
@@ -71,7 +73,8 @@ has all detections in the form of COCO's results.`,
 	f := cmd.Flags()
 	f.StringVarP(&c.data, "data", "d", "", "SPEC of the data (default: the sample inside the program, for models trained on it)")
 	f.StringVar(&c.split, "split", "", "part of the data: train, val or test (default: test, else val)")
-	f.Uint64Var(&c.seed, "seed", 0, "selects the validation part if the data have none, as in train")
+	f.Uint64Var(&c.seed, "seed", 0, "selects the validation part if the data have none (default: as the model was trained)")
+	c.seeded = func() bool { return f.Changed("seed") }
 	f.BoolVar(&c.flip, "tta", false, "test-time augmentation: average the logits of the picture and its mirror image")
 	f.BoolVar(&c.skipBad, "skip-bad", false, "leave out pictures that cannot be decoded, and count them")
 	f.IntVar(&c.worst, "worst", 10, "number of wrong answers to list, by highest loss")
@@ -114,7 +117,12 @@ func (c *evalCommand) run(ctx context.Context) error {
 	if m.Task() == models.Detection {
 		return c.runBoxes(ctx, m)
 	}
-	splits, err := openData(c.data, data.Options{Seed: c.seed, IgnoreOrientation: c.asStored})
+	opt := train.DataOptions(m.Meta())
+	if c.seeded() {
+		opt.Seed = c.seed
+	}
+	opt.IgnoreOrientation = c.asStored
+	splits, err := openData(c.data, opt)
 	if err != nil {
 		return err
 	}

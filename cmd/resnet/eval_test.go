@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/csv"
 	"encoding/json"
+	"fmt"
 	"image/png"
 	"math"
 	"os"
@@ -10,8 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/metrics"
 	"github.com/resnet-go/resnet/tensor"
+	"github.com/resnet-go/resnet/train"
 	"github.com/resnet-go/resnet/weights"
 )
 
@@ -152,5 +155,47 @@ func TestEvalOfSeveralLabels(t *testing.T) {
 	readJSON(t, filepath.Join(dir, "out", "report.json"), &e)
 	if e.Multi == nil || e.Multi.Samples == 0 || e.Multi.Threshold != 0.3 || e.Single != nil {
 		t.Errorf("report %+v", e)
+	}
+}
+
+// Without --seed, eval measures a model on the pictures that its training held out,
+// whatever their share and seed.
+func TestEvalOfWhatWasHeldOut(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 40 {
+		writePicture(t, filepath.Join(dir, []string{"dark", "noise"}[i%2], fmt.Sprint(i, ".png")), i)
+	}
+	spec, out := "folder:"+dir, filepath.Join(t.TempDir(), "run")
+	done(t, "train", "--model", "resnet8-cifar", "--recipe", "fashion-quick", "--data", spec, "--batch", "8", "--epochs", "2",
+		"--seed", "5", "--val-split", "0.3", "--out", out)
+	e := evaluated(t, "-m", filepath.Join(out, train.BestFile), "-d", spec, "--out", filepath.Join(out, "report"))
+	s, err := data.Open(spec, data.Options{ValFraction: 0.3, Seed: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	want := map[string]bool{}
+	for i := range s.Val.Len() {
+		want[s.Val.Name(i)] = true
+	}
+	if e.Split != "val" || e.Single.Samples != len(want) || len(want) != 12 {
+		t.Fatalf("%d samples of %s, want %d of val", e.Single.Samples, e.Split, len(want))
+	}
+	f, err := os.Open(filepath.Join(out, "report", "predictions.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range rows[1:] {
+		if !want[row[0]] {
+			t.Errorf("%s was not held out", row[0])
+		}
+	}
+	if e := evaluated(t, "-m", filepath.Join(out, train.BestFile), "-d", spec, "--seed", "6"); e.Single.Samples != len(want) {
+		t.Errorf("--seed 6: %d samples", e.Single.Samples)
 	}
 }
