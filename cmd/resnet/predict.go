@@ -175,7 +175,8 @@ func (c *predictCommand) print(r resnet.Result, bad *unreadable, single bool, wi
 	if len(ps) == 0 {
 		ps = []string{fmt.Sprintf("no class with a probability of %v or more", c.threshold)}
 	}
-	c.printf("%s%s  %s\n", r.Name, strings.Repeat(" ", max(widest-term.Columns(r.Name), 0)), strings.Join(ps, ", "))
+	name := term.Plain(r.Name)
+	c.printf("%s%s  %s\n", name, strings.Repeat(" ", max(widest-term.Columns(name), 0)), strings.Join(ps, ", "))
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/internal/suggest"
+	"github.com/resnet-go/resnet/internal/term"
 )
 
 // Exit codes.
@@ -97,7 +98,7 @@ func oneLine(err error) string {
 			parts = append(parts, line)
 		}
 	}
-	return strings.Join(parts, "; ")
+	return term.Plain(strings.Join(parts, "; "))
 }
 
 func (a *app) root() *cobra.Command {
@@ -276,11 +277,12 @@ func noMore(n int, args []string) error {
 // note prints a line for people on stderr, unless --quiet.
 func (a *app) note(format string, args ...any) {
 	if !a.quiet {
-		fmt.Fprintf(a.err, format+"\n", args...)
+		fmt.Fprintln(a.err, term.PlainLines(fmt.Sprintf(format, args...)))
 	}
 }
 
-// printf prints a result.
+// printf prints a result. Names of files and classes, which come from anywhere,
+// cannot command the terminal.
 func (a *app) printf(format string, args ...any) {
-	fmt.Fprintf(a.out, format, args...)
+	fmt.Fprint(a.out, term.PlainLines(fmt.Sprintf(format, args...)))
 }

@@ -42,7 +42,7 @@ func (t *Table) Row(cells ...any) {
 	}
 	row := make([]string, len(t.head))
 	for i, c := range cells {
-		row[i] = fmt.Sprint(c)
+		row[i] = Plain(fmt.Sprint(c))
 	}
 	t.rows = append(t.rows, row)
 }
