@@ -33,7 +33,7 @@ func stopOnSignal(parent context.Context) context.Context {
 	ctx, stop := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 1)
 	for _, s := range stopSignals {
-		if !signal.Ignored(s) {
+		if !ignored(s) {
 			signal.Notify(signals, s)
 		}
 	}

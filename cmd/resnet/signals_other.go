@@ -14,3 +14,7 @@ const sigPipe = syscall.Signal(13)
 
 // ignorePipe does nothing: only Unix kills a program that writes to a closed pipe.
 func ignorePipe() {}
+
+// ignored returns false: WebAssembly has no signals, and Windows none that are
+// ignored from the start.
+func ignored(os.Signal) bool { return false }

@@ -16,3 +16,6 @@ const sigPipe = syscall.SIGPIPE
 // ignorePipe makes writing to a closed pipe an error. Without it, the program
 // would be killed before it has saved anything.
 func ignorePipe() { signal.Ignore(syscall.SIGPIPE) }
+
+// ignored reports whether a signal was ignored when the program started.
+func ignored(s os.Signal) bool { return signal.Ignored(s) }
