@@ -61,6 +61,9 @@ func pixelSplits(t *testing.T, train, val int) *data.Splits {
 // TestSegmentationLearns: the networks learn the shapes of things in scenes, where
 // background alone gives a mIoU of 0.32, and the run leaves its figures in the files.
 func TestSegmentationLearns(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains for a while")
+	}
 	for model, at := range map[string]float64{"unet_resnet8-cifar": 0.42, "fcn_resnet8-cifar": 0.42, "deeplabv3_resnet8-cifar": 0.42} {
 		t.Run(model, func(t *testing.T) {
 			if model != "fcn_resnet8-cifar" && os.Getenv("RESNET_NIGHTLY") == "" {
@@ -93,6 +96,9 @@ func TestSegmentationLearns(t *testing.T) {
 // TestSegmentationResumes: an interrupted run ends with the same bits, at any number
 // of threads.
 func TestSegmentationResumes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains for a while")
+	}
 	whole, broken := t.TempDir(), t.TempDir()
 	cfg := pixelConfig(t, whole)
 	cfg.Threads = 3
