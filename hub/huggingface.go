@@ -18,6 +18,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/resnet-go/resnet/internal/atomicfile"
+	"github.com/resnet-go/resnet/internal/limitread"
 )
 
 // Repository is a repository of the Hugging Face hub as it is on disk.
@@ -117,7 +120,11 @@ func (r *repo) resolve(ctx context.Context) (commit string, files []string, err 
 		}
 	}
 	if info.SHA != r.revision {
-		if err := writeFile(filepath.Join(r.folder, "refs", filepath.FromSlash(r.revision)), info.SHA); err != nil {
+		ref := filepath.Join(r.folder, "refs", filepath.FromSlash(r.revision))
+		if err := os.MkdirAll(filepath.Dir(ref), 0o755); err != nil {
+			return "", nil, err
+		}
+		if err := atomicfile.Write(ref, func(w io.Writer) error { _, err := io.WriteString(w, info.SHA); return err }); err != nil {
 			return "", nil, err
 		}
 	}
@@ -203,7 +210,7 @@ const maxIndex = 64 << 20
 
 // readIndex returns the shards that an index names, each once.
 func readIndex(file string) ([]string, error) {
-	b, err := os.ReadFile(file)
+	b, err := limitread.File(file, maxIndex)
 	if err != nil {
 		return nil, err
 	}
@@ -432,24 +439,4 @@ func escape(name string) string {
 		parts[i] = url.PathEscape(p)
 	}
 	return strings.Join(parts, "/")
-}
-
-// writeFile writes a small file as a whole.
-func writeFile(name, text string) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".tmp-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	if _, err := f.WriteString(text); err != nil {
-		f.Close()
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), name)
 }

@@ -182,18 +182,23 @@ func (a *app) printCheck(r *data.Report) error {
 	for _, n := range r.Notes {
 		a.printf("note: %s\n", n)
 	}
-	for _, p := range r.Parts {
+	a.printProblems(r.Parts, r.Warnings(), r.Hash)
+	return nil
+}
+
+// printProblems prints what is wrong with the parts of a dataset, and its hash.
+func (a *app) printProblems(parts []data.PartReport, warnings []string, hash string) {
+	for _, p := range parts {
 		for _, b := range p.Bad {
 			a.printf("unreadable: %s %s: %s\n", p.Name, b.Name, b.Error)
 		}
 	}
-	for _, w := range r.Warnings() {
+	for _, w := range warnings {
 		a.printf("warning: %s\n", w)
 	}
-	if r.Hash != "" {
-		a.printf("hash: %s\n", r.Hash)
+	if hash != "" {
+		a.printf("hash: %s\n", hash)
 	}
-	return nil
 }
 
 // pixelShare returns a share of the pixels of a part.

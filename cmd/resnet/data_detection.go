@@ -99,16 +99,6 @@ func (a *app) printBoxes(r *detection.Report) error {
 			a.printf("note: %s\n", f)
 		}
 	}
-	for _, p := range r.Parts {
-		for _, b := range p.Bad {
-			a.printf("unreadable: %s %s: %s\n", p.Name, b.Name, b.Error)
-		}
-	}
-	for _, w := range r.Warnings() {
-		a.printf("warning: %s\n", w)
-	}
-	if r.Hash != "" {
-		a.printf("hash: %s\n", r.Hash)
-	}
+	a.printProblems(r.Parts, r.Warnings(), r.Hash)
 	return nil
 }

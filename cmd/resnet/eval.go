@@ -117,12 +117,7 @@ func (c *evalCommand) run(ctx context.Context) error {
 	if m.Task() == models.Detection {
 		return c.runBoxes(ctx, m)
 	}
-	opt := train.DataOptions(m.Meta())
-	if c.seeded() {
-		opt.Seed = c.seed
-	}
-	opt.IgnoreOrientation = c.asStored
-	splits, err := openData(c.data, opt)
+	splits, err := openData(c.data, c.dataOptions(m))
 	if err != nil {
 		return err
 	}
@@ -162,6 +157,17 @@ func (c *evalCommand) run(ctx context.Context) error {
 		return c.printMulti(e)
 	}
 	return c.printSingle(e)
+}
+
+// dataOptions returns how the data are divided: as in the model's training, unless
+// --seed is given.
+func (c *evalCommand) dataOptions(m *resnet.Model) data.Options {
+	opt := train.DataOptions(m.Meta())
+	if c.seeded() {
+		opt.Seed = c.seed
+	}
+	opt.IgnoreOrientation = c.asStored
+	return opt
 }
 
 const noCIFAR = "the model inside the program is for pictures like CIFAR-10's, which the program does not contain: name data, as " +

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/resnet-go/resnet"
-	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/detection"
 	"github.com/resnet-go/resnet/detect"
 	"github.com/resnet-go/resnet/internal/atomicfile"
@@ -28,7 +27,7 @@ func (c *evalCommand) runBoxes(ctx context.Context, m *resnet.Model) error {
 	case c.csv != "":
 		return usagef("--csv is for data of one label per picture: --out FOLDER writes all detections")
 	}
-	splits, err := detection.Open(c.data, detection.Options{Options: data.Options{Seed: c.seed, IgnoreOrientation: c.asStored}})
+	splits, err := detection.Open(c.data, detection.Options{Options: c.dataOptions(m)})
 	if err != nil {
 		return err
 	}
