@@ -57,6 +57,15 @@ func (st *state) read(path string, meta *weights.Meta) (*Recipe, error) {
 	if len(meta.Training) == 0 {
 		return nil, fmt.Errorf("%s %w", path, errNoState)
 	}
+	var keys map[string]json.RawMessage
+	if err := json.Unmarshal(meta.Training, &keys); err != nil {
+		return nil, fmt.Errorf("%s: its training state is damaged: %w", path, err)
+	}
+	for _, k := range []string{"epoch", "step", "update", "sums"} {
+		if keys[k] == nil {
+			return nil, fmt.Errorf("%s: its training state is damaged: it has no %s", path, k)
+		}
+	}
 	dec := json.NewDecoder(bytes.NewReader(meta.Training))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(st); err != nil {
