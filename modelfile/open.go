@@ -67,6 +67,8 @@ type Options struct {
 	// AllowNonFinite accepts weights that are NaN or infinite, which otherwise are a
 	// *[NonFiniteError].
 	AllowNonFinite bool
+	// SkipChecksums does not compare checksums, see [weights.LoadOptions].
+	SkipChecksums bool
 	// Hub downloads published models; nil is [hub.FromEnv].
 	Hub *hub.Client
 	// Bare accepts a file of weights that does not say for which network they are:
@@ -383,7 +385,7 @@ func read(h *weights.Handle, opt Options) (*weights.File, *weights.Source, error
 			return readKeras(h, opt)
 		}
 	}
-	return h.Load(weights.LoadOptions{Dict: opt.Dict, Deferred: opt.Deferred})
+	return h.Load(weights.LoadOptions{Dict: opt.Dict, Deferred: opt.Deferred, SkipChecksums: opt.SkipChecksums})
 }
 
 func readKeras(h *weights.Handle, opt Options) (*weights.File, *weights.Source, error) {
