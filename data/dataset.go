@@ -211,6 +211,8 @@ func origin(ds Dataset, i int) (Dataset, int) {
 			ds, i = s.of, s.indexes[i]
 		case *relabeled:
 			ds = s.Dataset
+		case *withInputs:
+			ds = s.Dataset
 		default:
 			return ds, i
 		}

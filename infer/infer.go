@@ -34,11 +34,12 @@ type Options struct {
 	Plans int
 }
 
-// Output is the name of the only output of the zero [Query].
-const Output = "output"
+// Output is the name under which the zero [Query] has what the network returns.
+const Output = nn.MainOutput
 
 // Query is what a caller wants to know about a network. The zero value is the
-// network's output in inference, named [Output].
+// network's output in inference, named [Output], and its other outputs by the names
+// that it gives them (see [nn.Context.Output]).
 type Query struct {
 	// Name identifies Build among the queries of a [Runner]: two queries with the
 	// same name must have a Build that adds the same operators. A Query with Build
@@ -48,7 +49,7 @@ type Query struct {
 	Training bool
 	// Build names outputs of the traced network and may add operators and inputs
 	// first, or set t.Graph to a graph rewritten from it. It may call graph.Must,
-	// whose errors it returns. nil names the network's output [Output].
+	// whose errors it returns. nil names the network's outputs.
 	Build func(t *nn.Traced) error
 }
 
@@ -59,7 +60,8 @@ type Input struct {
 	Layout tensor.Layout
 }
 
-// Tensors are inputs or outputs by name. The network's input is [nn.ImageInput].
+// Tensors are inputs or outputs by name. The network's input is [nn.ImageInput];
+// other inputs have the names by which it asks for them, see [nn.Context.Input].
 type Tensors map[string]*tensor.Tensor
 
 // Compile traces net, adds what q wants and compiles the graph over vars. It
@@ -72,7 +74,13 @@ func Compile(net nn.Module, vars *engine.Vars, in Input, q Query, opt Options) (
 	}
 	build := q.Build
 	if build == nil {
-		build = func(t *nn.Traced) error { t.Graph.Output(Output, t.Output); return nil }
+		build = func(t *nn.Traced) error {
+			t.Graph.Output(Output, t.Output)
+			for _, o := range t.Outputs {
+				t.Graph.Output(o.Name, o.Value)
+			}
+			return nil
+		}
 	}
 	var failed error
 	if err := graph.Try(func() { failed = build(t) }); err != nil {
@@ -294,6 +302,9 @@ func Bind(p *engine.Plan, in Tensors) (*Call, error) {
 	c := &Call{plan: p}
 	var names []string
 	for _, port := range p.Inputs() {
+		if in[port.Name] == nil {
+			return nil, fmt.Errorf("infer: no tensor is given for the network's input %q, %v: a network of several inputs needs all of them, as the Run methods of this package and of resnet.Model take them", port.Name, port.Type)
+		}
 		c.in = append(c.in, in[port.Name])
 		names = append(names, port.Name)
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/modelfile/keras"
+	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -340,7 +341,12 @@ func FromFile(name string, file *weights.File) (*Result, error) {
 	var err error
 	switch arch := r.File.Architecture; {
 	case len(arch) == 0:
+		if why := r.File.Extra[NoGraph]; why != "" {
+			return nil, fmt.Errorf("%s %w, because its graph could not be written (%s): build the network in Go and give it the weights by nn.Load", name, ErrNoNetwork, why)
+		}
 		return nil, fmt.Errorf("%s %w: give NAME@%s, with a NAME that resnet models lists", name, ErrNoNetwork, name)
+	case onnx.IsArchitecture(arch):
+		err = r.openGraph(arch)
 	case keras.IsArchitecture(arch):
 		var m *keras.Model
 		if m, err = keras.FromArchitecture(arch); err == nil {

@@ -70,7 +70,7 @@ func (s *session) build(state map[string]*tensor.Tensor) error {
 		Input:   tensor.Shape{rec.BatchSize, train.Channels, train.Height, train.Width},
 		Classes: len(sp.Classes()), Loss: loss, Optimizer: rec.Optimizer, SoftTargets: rec.Augment.Mixes(),
 		EMA: rec.EMA != nil || rec.SWA != nil, Accumulate: rec.Accumulate, Recompute: rec.Recompute,
-		Vars: s.vars, Compute: infer.Options{Threads: s.threads, Exact: rec.Exact, BF16: s.bf16},
+		Inputs: data.Inputs(sp.Train), Vars: s.vars, Compute: infer.Options{Threads: s.threads, Exact: rec.Exact, BF16: s.bf16},
 	}
 	if rec.Finetune != nil {
 		opt.BodyLR = rec.Finetune.BackboneLR

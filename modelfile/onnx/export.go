@@ -35,13 +35,17 @@ type SaveOptions struct {
 	// into the convolutions and linear layers before them where possible.
 	KeepBatchNorm bool
 	// InputName and OutputName name the file's input and output; "input" and
-	// "output" if empty.
+	// "output" if empty. Other inputs and outputs of the network have the names that
+	// it gives them.
 	InputName, OutputName string
 	// Metadata are texts kept in the file: classes, preprocessing.
 	Metadata map[string]string
 	// External puts the tensors into a separate file in the same folder, with
 	// ".data" added to the name. Models above 2 GB need it.
 	External bool
+
+	// shapes writes parameters without their values, which need not exist.
+	shapes bool
 }
 
 // Save writes m, whose parameters must have values, as an ONNX model: the same
@@ -234,11 +238,22 @@ func (x *exporter) graph(t *nn.Traced) error {
 		}
 	}
 	mark(t.Output)
+	for _, o := range t.Outputs {
+		x.used[o.Value]++
+		mark(o.Value)
+	}
 	if !live[t.Input.Node] {
 		return errors.New("onnx: the model's output does not depend on its input")
 	}
-	x.out.inputs = []*valueProto{x.valueInfo(x.opt.InputName, t.Input)}
-	x.names[t.Input] = x.opt.InputName
+	inputs := append([]nn.Named{{Name: x.opt.InputName, Value: t.Input}}, t.Inputs...)
+	outputs := append([]nn.Named{{Name: x.opt.OutputName, Value: t.Output}}, t.Outputs...)
+	if err := x.reserve(inputs[1:], outputs[1:]); err != nil {
+		return err
+	}
+	for _, in := range inputs {
+		x.out.inputs = append(x.out.inputs, x.valueInfo(in.Name, in.Value))
+		x.names[in.Value] = in.Name
+	}
 	var nodes []*graph.Node
 	for _, n := range t.Graph.Nodes {
 		if live[n] {
@@ -255,23 +270,43 @@ func (x *exporter) graph(t *nn.Traced) error {
 			return fmt.Errorf("onnx: %v: %w", n, err)
 		}
 	}
-	// The output's own name replaces the one it has as a value.
-	last := x.names[t.Output]
-	if t.Output == t.Input || x.isInitializer(last) {
-		x.emit(&nodeProto{name: x.opt.OutputName, op: "Identity", in: []string{last}, out: []string{x.opt.OutputName}})
-	} else {
-		for _, n := range x.out.nodes {
-			for _, names := range [][]string{n.in, n.out} {
-				for i, s := range names {
-					if s == last {
-						names[i] = x.opt.OutputName
-					}
+	for _, o := range outputs {
+		x.output(o.Name, o.Value)
+	}
+	return nil
+}
+
+// reserve takes the names of the other inputs and outputs.
+func (x *exporter) reserve(inputs, outputs []nn.Named) error {
+	for _, n := range slices.Concat(inputs, outputs) {
+		if x.taken[n.Name] {
+			return fmt.Errorf("onnx: two things are called %q, of the inputs, outputs and parameters: give the input or output another name", n.Name)
+		}
+		x.taken[n.Name] = true
+	}
+	return nil
+}
+
+// output makes a value an output of the file, under whose name the value goes from
+// then on, unless it has one already that must stay.
+func (x *exporter) output(name string, v *graph.Value) {
+	x.out.outputs = append(x.out.outputs, x.valueInfo(name, v))
+	last := x.names[v]
+	named := func(p *valueProto) bool { return p.name == last }
+	if slices.ContainsFunc(x.out.inputs, named) || slices.ContainsFunc(x.out.outputs, named) || x.isInitializer(last) {
+		x.emit(&nodeProto{name: x.unique("/" + name + "/Identity"), op: "Identity", in: []string{last}, out: []string{name}})
+		return
+	}
+	for _, n := range x.out.nodes {
+		for _, names := range [][]string{n.in, n.out} {
+			for i, s := range names {
+				if s == last {
+					names[i] = name
 				}
 			}
 		}
 	}
-	x.out.outputs = []*valueProto{x.valueInfo(x.opt.OutputName, t.Output)}
-	return nil
+	x.names[v] = name
 }
 
 func (x *exporter) isInitializer(name string) bool {

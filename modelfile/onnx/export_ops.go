@@ -149,6 +149,10 @@ func (x *exporter) variable(n *graph.Node, op graph.Variable) error {
 	if x.folds(n.Out[0]) {
 		return nil
 	}
+	if x.opt.shapes {
+		x.init(op.Label, shape64(op.Type.Shape), nil, nil)
+		return nil
+	}
 	t, err := x.value(op)
 	if err != nil {
 		return err

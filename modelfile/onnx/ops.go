@@ -127,7 +127,13 @@ func Operators() []string {
 // so that it comes before any shape is known.
 func (m *Model) refuse() error {
 	nodes := m.proto.graph.nodes
-	lives := live(nodes, []string{m.answers[0].value})
+	wanted := []string{m.answers[0].value}
+	if m.main != nil { // all outputs of our own are computed
+		for _, a := range m.answers[1:] {
+			wanted = append(wanted, a.value)
+		}
+	}
+	lives := live(nodes, wanted)
 	for _, n := range nodes {
 		if _, ok := operators[n.key()]; ok || !lives[n] {
 			continue
