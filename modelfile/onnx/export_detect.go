@@ -261,8 +261,8 @@ func (s section) taps(low, high, pixels string) string {
 	last := s.cast(s.cast(s.op("Add", center, radius), elemInt64), elemFloat)
 	one := s.float(1)
 	extent := s.op("Max", s.op("Add", s.op("Sub", last, first), one), one) // [n 1]
-	pixel := s.cast(s.op("Range", s.int(0), pixels, s.int(1)), elemFloat)   // [pixels]
-	inner := s.op("Sub", pixel, first)                                      // [n pixels]
+	pixel := s.cast(s.op("Range", s.int(0), pixels, s.int(1)), elemFloat)  // [pixels]
+	inner := s.op("Sub", pixel, first)                                     // [n pixels]
 	inside := s.op("And", s.op("GreaterOrEqual", inner, s.float(0)), s.op("Less", inner, extent))
 	ratio := s.op("Div", s.float(models.MaskSize+2), extent)
 	at := s.op("Max", s.op("Sub", s.op("Mul", ratio, s.op("Add", inner, half)), half), s.float(0))
