@@ -310,7 +310,7 @@ func FuzzTar(f *testing.F) {
 	})
 }
 
-// TestFuzzedShards opens damaged shards as a whole.
+// TestDamagedShards opens damaged shards as a whole.
 func TestDamagedShards(t *testing.T) {
 	dir := t.TempDir()
 	whole := shard(0, 3)

@@ -35,8 +35,8 @@ type app struct {
 	quiet   bool
 	threads int
 
-	zips    map[string]*data.Files // zips among the pictures, open until the command ends
-	running bool                   // the command line was parsed: later errors are not usage errors
+	archives map[string]*data.Files // zips and tars among the pictures, open until the command ends
+	running  bool                   // the command line was parsed: later errors are not usage errors
 }
 
 // usageError is a mistake in the command line that only the command can detect.
@@ -63,8 +63,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	cmd, err := root.ExecuteContextC(ctx)
-	if zipErr := a.closeZips(); err == nil {
-		err = zipErr
+	if closeErr := a.closeArchives(); err == nil {
+		err = closeErr
 	}
 	if err == nil && results.err != nil {
 		err = fmt.Errorf("the results could not be written: %w", results.err)
@@ -115,7 +115,9 @@ timm/resnet50.a1_in1k or torchvision/resnet50, and are downloaded once (see
 
 SPEC names images with labels: cifar10:DIR, cifar100:DIR, idx:DIR, folder:DIR or
 folder:FILE.zip (train/, val/ or test/, one folder per class in each), or
-multilabel:DIR; or pictures with a class for each pixel: voc:DIR or masks:DIR. Without --data, the sample inside the program is used.
+multilabel:DIR; tar:FILE, tar:DIR or "tar:train-{000..099}.tar" for WebDataset's
+shards; or pictures with a class for each pixel: voc:DIR or masks:DIR. Without --data,
+the sample inside the program is used.
 
 Results go to stdout, progress and messages to stderr. With --json, results are
 JSON: each command's help has its form, docs/json.md its fields.
