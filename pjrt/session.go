@@ -3,6 +3,7 @@ package pjrt
 import (
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/modelfile/stablehlo"
@@ -16,10 +17,11 @@ type Session struct {
 	executable *Executable
 	client     *Client
 	variables  map[string]*Buffer
+	unused     map[string]*tensor.Tensor // variables that the graph does not need
 }
 
 // NewSession writes a graph as StableHLO, compiles it and copies its variables to the
-// device. Those that the graph does not need are left out.
+// device.
 func (c *Client) NewSession(g *graph.Graph, variables map[string]*tensor.Tensor) (*Session, error) {
 	program, err := stablehlo.Write(g, stablehlo.Options{Donate: true})
 	if err != nil {
@@ -29,12 +31,13 @@ func (c *Client) NewSession(g *graph.Graph, variables map[string]*tensor.Tensor)
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{program, executable, c, map[string]*Buffer{}}
+	s := &Session{program, executable, c, map[string]*Buffer{}, maps.Clone(variables)}
 	for _, a := range program.Arguments {
 		if !a.Variable {
 			continue
 		}
 		t := variables[a.Name]
+		delete(s.unused, a.Name)
 		if t == nil || t.DType() != a.Type.DType || !t.Shape().Equal(a.Type.Shape) {
 			return nil, errors.Join(fmt.Errorf("pjrt: the variable %q is %v, must be %v", a.Name, t, a.Type), s.Close())
 		}
@@ -105,6 +108,9 @@ func (s *Session) Variable(name string) (*tensor.Tensor, error) {
 			t := empty(a.Type)
 			return t, s.variables[name].Download(t)
 		}
+	}
+	if t := s.unused[name]; t != nil {
+		return t, nil
 	}
 	return nil, fmt.Errorf("pjrt: the graph has no variable %q", name)
 }

@@ -32,12 +32,17 @@ const accPrefix = weights.OptimPrefix + "accumulated."
 // build builds and compiles the graph of a step, and adds the optimizer's and the
 // averages' slots to s.vars, where they are not there yet.
 func (s *Step) build(update bool) (*stepPlan, error) {
-	q := infer.Query{Training: true, Build: func(t *nn.Traced) error { return s.extend(t, update) }}
-	plan, err := infer.Compile(s.module, s.vars, infer.Input{Shape: s.input, Layout: tensor.NHWC}, q, s.options)
+	plan, err := infer.Compile(s.module, s.vars, s.images(), s.query(update), s.options)
 	if err != nil {
 		return nil, err
 	}
 	return s.ports(plan), nil
+}
+
+func (s *Step) images() infer.Input { return infer.Input{Shape: s.input, Layout: tensor.NHWC} }
+
+func (s *Step) query(update bool) infer.Query {
+	return infer.Query{Training: true, Build: func(t *nn.Traced) error { return s.extend(t, update) }}
 }
 
 // extend adds loss, gradients and updates to a traced network.

@@ -21,6 +21,7 @@ var jsonForms = map[string]string{
 	"inspect":    "a line of JSON; with --list-layers one document, a list",
 	"summary":    "one JSON document",
 	"convert":    "one JSON document",
+	"export":     "one JSON document",
 	"quantize":   "one JSON document",
 	"models":     "one JSON document, a list",
 	"pull":       "a line of JSON for each model",
