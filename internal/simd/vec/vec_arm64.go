@@ -47,6 +47,9 @@ func columnSums3Asm(s *float32, x *float32, rows int, pitch int) { panic(noAssem
 
 func columnSums4Asm(s *float32, x *float32, rows int, pitch int) { panic(noAssembly) }
 
+//go:noescape
+func depthwiseAsm(y, x, w, bias *float32, f *int, lo, hi float32)
+
 func dequantizeBytesAsm(dst *float32, x *uint8, n int, scale, zero float32) { panic(noAssembly) }
 
 //go:noescape

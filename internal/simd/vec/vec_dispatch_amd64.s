@@ -94,6 +94,13 @@ TEXT ·columnSums3Asm(SB), NOSPLIT, $0-32
 TEXT ·columnSums4Asm(SB), NOSPLIT, $0-32
 	JMP  ·columnSums4AVX512(SB)
 
+TEXT ·depthwiseAsm(SB), NOSPLIT, $0-48
+	MOVQ ·useAVX512(SB), AX
+	CMPB (AX), $0
+	JNE  2(PC)
+	JMP  ·depthwiseAVX2(SB)
+	JMP  ·depthwiseAVX512(SB)
+
 TEXT ·dequantizeBytesAsm(SB), NOSPLIT, $0-32
 	MOVQ ·useAVX512(SB), AX
 	CMPB (AX), $0

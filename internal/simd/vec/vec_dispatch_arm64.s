@@ -40,6 +40,9 @@ TEXT ·columnSums1Asm(SB), NOSPLIT, $0-32
 TEXT ·columnSums2Asm(SB), NOSPLIT, $0-32
 	JMP  ·columnSums2NEON(SB)
 
+TEXT ·depthwiseAsm(SB), NOSPLIT, $0-48
+	JMP  ·depthwiseNEON(SB)
+
 TEXT ·dropoutAsm(SB), NOSPLIT, $0-48
 	JMP  ·dropoutNEON(SB)
 

@@ -37,6 +37,8 @@ func columnSums3Asm(s *float32, x *float32, rows int, pitch int) { panic(noAssem
 
 func columnSums4Asm(s *float32, x *float32, rows int, pitch int) { panic(noAssembly) }
 
+func depthwiseAsm(y, x, w, bias *float32, f *int, lo, hi float32) { panic(noAssembly) }
+
 func dequantizeBytesAsm(dst *float32, x *uint8, n int, scale, zero float32) { panic(noAssembly) }
 
 func dropoutAsm(y, x *float32, n int, limit uint32, scale float32, ctr, keys *uint32) {

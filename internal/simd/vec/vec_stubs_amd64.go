@@ -324,6 +324,11 @@ func maxPoolAVX512(y *float32, x *float32, w *int)
 //go:noescape
 func maxPoolGradAVX512(dx *float32, dy *float32, arg *uint16, tap int, pixels int, c int, step int)
 
+// depthwiseAVX512 is vec.filters.channels.
+//
+//go:noescape
+func depthwiseAVX512(y *float32, x *float32, w *float32, bias *float32, f *int, lo float32, hi float32)
+
 // normalizeU8AVX512 computes dst = src*scale + shift.
 //
 //go:noescape
@@ -653,6 +658,11 @@ func maxPoolAVX2(y *float32, x *float32, w *int)
 //
 //go:noescape
 func maxPoolGradAVX2(dx *float32, dy *float32, arg *uint16, tap int, pixels int, c int, step int)
+
+// depthwiseAVX2 is vec.filters.channels.
+//
+//go:noescape
+func depthwiseAVX2(y *float32, x *float32, w *float32, bias *float32, f *int, lo float32, hi float32)
 
 // normalizeU8AVX2 computes dst = src*scale + shift.
 //

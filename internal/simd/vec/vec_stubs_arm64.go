@@ -334,6 +334,11 @@ func maxPoolNEON(y *float32, x *float32, w *int)
 //go:noescape
 func maxPoolGradNEON(dx, dy *float32, arg *uint16, tap, pixels, c, step int)
 
+// depthwiseNEON is vec.filters.channels.
+//
+//go:noescape
+func depthwiseNEON(y, x, w, bias *float32, f *int, lo, hi float32)
+
 // normalizeU8NEON computes dst = src*scale + shift; n is a positive multiple of 8.
 //
 //go:noescape
