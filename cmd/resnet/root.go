@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/internal/term"
@@ -34,6 +35,7 @@ type app struct {
 	json    bool
 	quiet   bool
 	threads int
+	memory  memoryFlag // --max-memory
 
 	zips    map[string]*data.Files // zips among the pictures, open until the command ends
 	running bool                   // the command line was parsed: later errors are not usage errors
@@ -135,6 +137,7 @@ Ctrl-C).`,
 			if a.threads < 0 {
 				return usagef("--threads %d is below 0 (0 means one per CPU)", a.threads)
 			}
+			resnet.SetMaxMemory(int64(a.memory))
 			a.running = true
 			return nil
 		},
@@ -143,6 +146,7 @@ Ctrl-C).`,
 	f.BoolVar(&a.json, "json", false, "print results as JSON")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress, and no messages except errors")
 	f.IntVar(&a.threads, "threads", 0, "threads to use; 0 means one per CPU; results do not depend on it, unless tuned")
+	f.Var(&a.memory, "max-memory", "memory that a model, file or dataset may need, such as 8GiB (default: the machine's; for what files ask for, 1 GiB and 64 times their size)")
 	root.SetFlagErrorFunc(flagError)
 	root.SetVersionTemplate("resnet {{.Version}}\n")
 	root.SetHelpCommand(helpCommand())
