@@ -123,6 +123,12 @@ func (j *job) becomeDetector(conf *models.Config) error {
 			suffix = "_fpn_v2"
 		}
 		conf.Name, conf.Dropout = string(kind)+"_"+conf.Name+suffix, 0
+		if d.Channels > 0 {
+			conf.Detection.Channels = d.Channels
+		}
+		if d.BoxFeatures > 0 && kind != models.DetectorRetinaNet {
+			conf.Detection.BoxFeatures = d.BoxFeatures
+		}
 		if p := j.prep; len(p.Mean) == conf.InChannels && len(p.Std) == conf.InChannels {
 			conf.Detection.Mean, conf.Detection.Std = slices.Clone(p.Mean), slices.Clone(p.Std)
 		}

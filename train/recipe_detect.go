@@ -17,6 +17,13 @@ type DetectRecipe struct {
 	// Neither changes a model that is a detector.
 	Kind models.DetectorKind `yaml:"kind,omitempty"`
 	V2   bool                `yaml:"v2,omitempty"`
+	// Channels of the pyramid and the heads' convolutions, and BoxFeatures of the box
+	// head, of the detector that a classifier becomes; 0 means 256 and 1024, torchvision's.
+	Channels    int `yaml:"channels,omitempty"`
+	BoxFeatures int `yaml:"box_features,omitempty"`
+	// Proposals is the number of boxes that a two-stage detector looks at in a picture,
+	// twice as many in training; 0 leaves that of the model, 1000. Small pictures have few.
+	Proposals int `yaml:"proposals,omitempty"`
 	// MinSize and MaxSize are those of models.DetectionHead; 0 leaves those of the
 	// model. Size sets MinSize, and MaxSize in proportion.
 	MinSize int `yaml:"min_size,omitempty"`
@@ -69,6 +76,12 @@ func (r *Recipe) validDetect() error {
 		return badKey("size", "%d is not a shorter side in pixels, 1 to %d", r.Size, maxDetectSide/2)
 	case r.Size > 0 && (d.MinSize > 0 || d.MaxSize > 0):
 		return badKey("size", "sets detect.min_size and detect.max_size, which are given, too: leave out one")
+	case d.Channels < 0 || d.Channels > 1<<14:
+		return badKey("detect.channels", "%d is not a number of channels, 1 to %d", d.Channels, 1<<14)
+	case d.BoxFeatures < 0 || d.BoxFeatures > 1<<16:
+		return badKey("detect.box_features", "%d is not a number of features, 1 to %d", d.BoxFeatures, 1<<16)
+	case d.Proposals < 0 || d.Proposals > 1<<15:
+		return badKey("detect.proposals", "%d is not a number of boxes, 1 to %d", d.Proposals, 1<<15)
 	case d.TrainableLayers < 0 || d.TrainableLayers > 5:
 		return badKey("detect.trainable_layers", "%d is not a number of stages, 1 to 5", d.TrainableLayers)
 	case d.Anchors < 0 || d.Boxes < 0:
@@ -102,7 +115,8 @@ func (r *Recipe) validDetect() error {
 // maxDetectSide is the largest side of a detector's input.
 const maxDetectSide = 1 << 13
 
-// resizeDetector sets the size to which a detector's pictures are resized.
+// resizeDetector sets the size to which a detector's pictures are resized, and the
+// number of its proposals.
 func (r *Recipe) resizeDetector(h *models.DetectionHead) {
 	if r.Size > 0 {
 		h.MaxSize = max(r.Size, (r.Size*h.MaxSize+h.MinSize/2)/h.MinSize)
@@ -110,6 +124,9 @@ func (r *Recipe) resizeDetector(h *models.DetectionHead) {
 	}
 	if d := r.Detect; d.MinSize > 0 {
 		h.MinSize, h.MaxSize = d.MinSize, max(h.MaxSize, d.MinSize)
+	}
+	if d := r.Detect; d.Proposals > 0 && h.Kind != models.DetectorRetinaNet {
+		h.Proposals = d.Proposals
 	}
 	if d := r.Detect; d.MaxSize > 0 {
 		h.MinSize, h.MaxSize = min(h.MinSize, d.MaxSize), d.MaxSize
