@@ -98,7 +98,7 @@ func (s *session) build(state map[string]*tensor.Tensor) error {
 	if s.out == "" {
 		return nil
 	}
-	s.results, err = openResults(s.out, &s.state, s.meta, s.step.pixels())
+	s.results, err = openResults(s.out, &s.state, s.meta, s.step.csvHead())
 	return err
 }
 

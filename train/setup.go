@@ -404,7 +404,9 @@ func (j *job) keepHead(net *models.Model, r *modelfile.Result, model string) err
 	if len(missing)+len(report.Unexpected) > 0 {
 		return fmt.Errorf("model %s: %w", model, &weights.FitError{Report: weights.Report{Missing: missing, Unexpected: report.Unexpected}})
 	}
-	if other {
+	switch {
+	case other && j.rec.Detect != nil && r.NewHead: // of a classifier, as is noted
+	case other:
 		j.notes = append(j.notes, fmt.Sprintf("new last layer (%s) for %d classes", lastNames(heads), len(j.splits.Classes())))
 	}
 	return nil

@@ -186,6 +186,20 @@ func (s *Step) Labels() int {
 	return s.input[0]
 }
 
+// csvHead returns the columns of results.csv.
+func (s *Step) csvHead() []string {
+	switch t := s.task.(type) {
+	case segmentation:
+		return csvHeadPixels
+	case *objects:
+		if t.net.Config.Detection.Kind == models.DetectorRetinaNet {
+			return csvHeadRetina
+		}
+		return csvHeadObjects
+	}
+	return csvHead
+}
+
 // Vars returns the values that the step trains: parameters and running
 // statistics by state-dict key, optimizer slots and averages by the prefixes of
 // package weights.
