@@ -18,6 +18,7 @@ type output struct {
 	results *results      // nil without out
 	saved   time.Time     // when the checkpoint was written last
 	unsaved *weights.File // the best model, where it could not be written yet
+	made    []string      // folders that were made for out, the outermost last
 }
 
 // existing returns the path of a file of the run, "" if there is none.
@@ -38,6 +39,8 @@ type meter struct {
 	trained time.Duration // in training steps and in waiting for their data
 	waited  time.Duration // for data, of trained
 	images  int           // trained on
+
+	evaluated time.Duration // that the last evaluation took
 }
 
 // pace is how fast a session goes. It differs between runs that are the same

@@ -32,6 +32,7 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 	defer func() {
 		if err != nil {
 			s.close()
+			s.abandon()
 		}
 	}()
 	var from *weights.File
@@ -45,7 +46,7 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 			spec = from.Data.Spec
 		}
 	default:
-		if err := freshFolder(cfg.Out); err != nil {
+		if s.made, err = freshFolder(cfg.Out); err != nil {
 			return nil, err
 		}
 		if cfg, err = Choose(cfg); err != nil {
@@ -117,18 +118,34 @@ func (j *job) choosePrecision() (err error) {
 	return nil
 }
 
-// freshFolder creates the folder, which must not hold a run.
-func freshFolder(out string) error {
+// freshFolder creates the folder, which must not hold a run. It returns the folders
+// that it has made, the outermost last, also with an error.
+func freshFolder(out string) (made []string, err error) {
 	if out == "" {
-		return nil
+		return nil, nil
+	}
+	for at := filepath.Clean(out); ; at = filepath.Dir(at) {
+		if _, err := os.Lstat(at); err == nil || at == filepath.Dir(at) {
+			break
+		}
+		made = append(made, at)
 	}
 	if err := os.MkdirAll(out, 0o755); err != nil {
-		return fmt.Errorf("output folder: %w", err)
+		return made, fmt.Errorf("output folder: %w", err)
 	}
 	if _, err := os.Stat(filepath.Join(out, LastFile)); err == nil {
-		return fmt.Errorf("%s already holds a run: continue it by --resume, or name another folder by --out", out)
+		return made, fmt.Errorf("%s already holds a run: continue it by --resume, or name another folder by --out", out)
 	}
-	return nil
+	return made, nil
+}
+
+// abandon removes the folders that were made for a run which has left nothing in them.
+func (o *output) abandon() {
+	for _, dir := range o.made {
+		if os.Remove(dir) != nil { // fails, as it should, if anything is in it
+			return
+		}
+	}
 }
 
 // loadRun reads the state of the run in cfg.Out.
