@@ -8,7 +8,9 @@ package hub
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -111,6 +113,15 @@ func isTrue(v string) bool {
 		return true
 	}
 	return false
+}
+
+// checkEndpoint returns an error unless Endpoint is an address.
+func (c *Client) checkEndpoint() error {
+	u, err := url.Parse(c.Endpoint)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+		return fmt.Errorf("the address of the hub, HF_ENDPOINT, is %q, must be one such as %s", c.Endpoint, defaultEndpoint)
+	}
+	return nil
 }
 
 func (c *Client) note(text string) {

@@ -94,6 +94,9 @@ func (r *repo) resolve(ctx context.Context) (commit string, files []string, err 
 		}
 		return "", nil, fmt.Errorf("%s: %w (HF_HUB_OFFLINE is set): fetch it once with the network, or copy the cache %s of another machine", r.name, ErrOffline, r.folder)
 	}
+	if err := r.c.checkEndpoint(); err != nil {
+		return "", nil, err
+	}
 	var info struct {
 		SHA      string `json:"sha"`
 		Siblings []struct {

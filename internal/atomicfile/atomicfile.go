@@ -2,8 +2,10 @@
 package atomicfile
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +22,37 @@ func Write(path string, write func(w io.Writer) error) error {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	return nil
+}
+
+// target returns where the links at path lead to, even if there is no file yet: a
+// link stays, and the file that it names is replaced.
+func target(path string) (string, error) {
+	const most = 40 // as Linux follows
+	for range most {
+		to, err := os.Readlink(path)
+		if err != nil {
+			return path, nil // no link, or nothing yet
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(path), to)
+		}
+		path = to
+	}
+	return "", errors.New("it is a symbolic link that leads to itself")
+}
+
+// plain returns the cause of an error of the file system: its message has the name of
+// the temporary file, or again that of the file.
+func plain(err error) error {
+	var p *fs.PathError
+	var l *os.LinkError
+	switch {
+	case errors.As(err, &p):
+		return p.Err
+	case errors.As(err, &l):
+		return l.Err
+	}
+	return err
 }
 
 // isStream reports whether path is a device or pipe, or one of the process's open
@@ -51,10 +84,16 @@ func replace(path string, write func(w io.Writer) error) (err error) {
 	if isStream(path) {
 		return writeThrough(path, write)
 	}
+	if path, err = target(path); err != nil {
+		return err
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return errors.New("it is a folder")
+	}
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".tmp-*")
 	if err != nil {
-		return err
+		return plain(err)
 	}
 	temp := f.Name()
 	defer func() {
@@ -63,7 +102,7 @@ func replace(path string, write func(w io.Writer) error) (err error) {
 			os.Remove(temp)
 		}
 	}()
-	if err := write(f); err != nil {
+	if err := write(quiet{f}); err != nil {
 		return err
 	}
 	mode := os.FileMode(0o644)
@@ -71,16 +110,25 @@ func replace(path string, write func(w io.Writer) error) (err error) {
 		mode = old.Mode().Perm()
 	}
 	if err := f.Chmod(mode); err != nil {
-		return err
+		return plain(err)
 	}
 	if err := f.Sync(); err != nil {
-		return err
+		return plain(err)
 	}
 	if err := f.Close(); err != nil {
-		return err
+		return plain(err)
 	}
 	if err := os.Rename(temp, path); err != nil {
-		return err
+		return plain(err)
 	}
-	return syncDir(dir)
+	return plain(syncDir(dir))
+}
+
+// quiet writes to the temporary file, whose name is in no error.
+type quiet struct{ f *os.File }
+
+// Write writes to the temporary file.
+func (q quiet) Write(b []byte) (int, error) {
+	n, err := q.f.Write(b)
+	return n, plain(err)
 }
