@@ -69,7 +69,8 @@ type Progress struct {
 
 // FromEnv returns a client as the environment describes it. It honors
 //
-//	HF_ENDPOINT, HF_TOKEN, HF_HUB_CACHE, HF_HOME, HF_HUB_OFFLINE   as huggingface_hub does
+//	HF_ENDPOINT, HF_TOKEN, HF_HUB_CACHE, HF_HOME, HF_HUB_OFFLINE,
+//	HF_HUB_ETAG_TIMEOUT                                             as huggingface_hub does
 //	TORCH_HOME, KERAS_HOME, XDG_CACHE_HOME                          as torch and Keras do
 //	HTTPS_PROXY, HTTP_PROXY, NO_PROXY                               as net/http does
 func FromEnv() *Client {

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"unicode"
 
-	"github.com/hajimehoshi/bitmapfont/v3"
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/opentype"
 	"golang.org/x/image/font/sfnt"
@@ -43,14 +42,14 @@ func (f *face) inOutline(r rune) bool {
 // is set, as it draws others as nothing.
 func inBitmap(r rune) bool {
 	punctuation := r >= 0x3001 && r <= 0x301f || r == 'ー' || r == '・' || r >= 0xff01 && r <= 0xff5e
-	if r > 0xffff || !punctuation && !unicode.In(r, east...) {
+	if eastern == nil || r > 0xffff || !punctuation && !unicode.In(r, east...) {
 		return false
 	}
 	bitmaps.Lock()
 	defer bitmaps.Unlock()
 	known, ok := bitmaps.known[r]
 	if !ok {
-		known = drawn(bitmapfont.Face, r)
+		known = drawn(eastern, r)
 		bitmaps.known[r] = known
 	}
 	return known
@@ -74,7 +73,7 @@ func drawn(f font.Face, r rune) bool {
 // of returns the font for a character.
 func (f *face) of(r rune) font.Face {
 	if !f.inOutline(r) && inBitmap(r) {
-		return bitmapfont.Face
+		return eastern
 	}
 	return f.Face
 }
