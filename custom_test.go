@@ -143,7 +143,7 @@ func (f *fixed) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	return c.Op1(graph.Affine{Scale: 1 / float32(n)}, y)
 }
 
-// A graph that cannot be written does not cost the weights, and opening says why.
+// A graph that cannot be written does not cost the weights, and the error on opening gives the reason.
 func TestGraphThatCannotBeWritten(t *testing.T) {
 	m := model(t, &fixed{nn.NewLinear(3, 3)})
 	path := filepath.Join(t.TempDir(), "fixed.safetensors")

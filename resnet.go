@@ -104,6 +104,8 @@ type WeightsOnly struct {
 	// AllowNonFinite opens a file whose weights are NaN or infinite, which otherwise is
 	// a *[modelfile.NonFiniteError].
 	AllowNonFinite bool
+	// SkipChecksums does not compare checksums, see [weights.LoadOptions].
+	SkipChecksums bool
 }
 
 // Model is a network with its weights, classes and preprocessing, ready for
@@ -151,7 +153,8 @@ func Open(model string, opt Options) (*Model, error) {
 		return nil, err
 	}
 	open := modelfile.Options{Keys: opt.Weights.Keys, Partial: opt.Weights.Partial, Seed: opt.Weights.Seed, Deferred: true,
-		Output: opt.Weights.Output, AllowNonFinite: opt.Weights.AllowNonFinite, Hub: opt.Hub}
+		Output: opt.Weights.Output, AllowNonFinite: opt.Weights.AllowNonFinite,
+		SkipChecksums: opt.Weights.SkipChecksums, Hub: opt.Hub}
 	if p := opt.Weights.Preprocess; p != nil {
 		open.Picture = *p
 	}

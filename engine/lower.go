@@ -35,7 +35,7 @@ type compiler struct {
 	err      error // of reading a deferred constant
 }
 
-// place says where a value lies.
+// place is where a value lies.
 type place struct {
 	buf    *buf
 	layout layout
@@ -447,7 +447,7 @@ func (c *compiler) rows(phase string, rows, cols int, do func(r *run, lo, hi int
 	}, reads, writes)
 }
 
-// needScratch says that each worker of the step needs n floats.
+// needScratch reserves n floats of scratch memory for each worker of the step.
 func (c *compiler) needScratch(n int) { c.plan.scratch = max(c.plan.scratch, n) }
 
 func reads(bs ...*buf) []*buf { return present(bs) }

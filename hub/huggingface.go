@@ -299,7 +299,7 @@ func link(blob, pointer string) error {
 	return nil
 }
 
-// metadata is what the hub says of a file without sending it.
+// metadata is the hub's description of a file, without its content.
 type metadata struct {
 	etag string
 	size int64

@@ -185,7 +185,7 @@ func (r *Result) fitONNX(m *onnx.Model, opt Options) error {
 	return nil
 }
 
-// noteOutputs tells which output is the answer where there are several.
+// noteOutputs notes which output is the answer where there are several.
 func (r *Result) noteOutputs(opt Options) {
 	if len(r.Outputs) > 1 && opt.Output == "" {
 		r.Notes = append(r.Notes, fmt.Sprintf("of its outputs, %q is taken as the answer; the others are %s (--output-name chooses)", r.Outputs[0], quoted(r.Outputs[1:])))

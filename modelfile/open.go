@@ -68,6 +68,8 @@ type Options struct {
 	// AllowNonFinite accepts weights that are NaN or infinite, which otherwise are a
 	// *[NonFiniteError].
 	AllowNonFinite bool
+	// SkipChecksums does not compare checksums, see [weights.LoadOptions].
+	SkipChecksums bool
 	// Hub downloads published models; nil is [hub.FromEnv].
 	Hub *hub.Client
 	// Bare accepts a file of weights that does not say for which network they are:
@@ -313,7 +315,7 @@ func similar(path string) string {
 	return ""
 }
 
-// openDescribed opens a file that says which network its weights are for, or,
+// openDescribed opens a file that describes the network its weights are for, or,
 // with [Options].Bare, one that does not.
 func openDescribed(h *weights.Handle, opt Options) (*Result, error) {
 	file, source, err := read(h, opt)
@@ -389,7 +391,7 @@ func read(h *weights.Handle, opt Options) (*weights.File, *weights.Source, error
 			return readKeras(h, opt)
 		}
 	}
-	return h.Load(weights.LoadOptions{Dict: opt.Dict, Deferred: opt.Deferred})
+	return h.Load(weights.LoadOptions{Dict: opt.Dict, Deferred: opt.Deferred, SkipChecksums: opt.SkipChecksums})
 }
 
 func readKeras(h *weights.Handle, opt Options) (*weights.File, *weights.Source, error) {

@@ -79,6 +79,7 @@ type gateState struct {
 func (s *session) close() {
 	s.stop()
 	s.results.close() // after an error that matters more
+	s.leave()
 	if s.ownSplits {
 		s.splits.Close()
 	}

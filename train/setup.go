@@ -5,9 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -32,11 +29,14 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 	}
 	defer func() {
 		if err != nil {
-			s.close()
 			s.abandon()
+			s.close()
 		}
 	}()
-	var from *weights.File
+	if err := s.enter(cfg.Out, cfg.Resume); err != nil {
+		return nil, err
+	}
+	var from *checkpoint
 	spec := cfg.Data
 	switch {
 	case cfg.Resume:
@@ -44,12 +44,9 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 			return nil, err
 		}
 		if spec == "" {
-			spec = from.Data.Spec
+			spec = from.file.Data.Spec
 		}
 	default:
-		if s.made, err = freshFolder(cfg.Out); err != nil {
-			return nil, err
-		}
 		if cfg, err = Choose(cfg); err != nil {
 			return nil, err
 		}
@@ -92,7 +89,7 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 	}
 	var state map[string]*tensor.Tensor
 	if from != nil {
-		state = from.State
+		state = from.file.State
 	}
 	if err := s.build(state); err != nil {
 		return nil, err
@@ -117,65 +114,6 @@ func (j *job) choosePrecision() (err error) {
 		j.notes = append(j.notes, "training uses emulated bfloat16 operands, which is slow; evaluation is float32")
 	}
 	return nil
-}
-
-// freshFolder creates the folder, which must not hold a run. It returns the folders
-// that it has made, the outermost last, also with an error.
-func freshFolder(out string) (made []string, err error) {
-	if out == "" {
-		return nil, nil
-	}
-	for at := filepath.Clean(out); ; at = filepath.Dir(at) {
-		if _, err := os.Lstat(at); err == nil || at == filepath.Dir(at) {
-			break
-		}
-		made = append(made, at)
-	}
-	if err := os.MkdirAll(out, 0o755); err != nil {
-		return made, fmt.Errorf("output folder: %w", err)
-	}
-	if _, err := os.Stat(filepath.Join(out, LastFile)); err == nil {
-		return made, fmt.Errorf("%s already holds a run: continue it by --resume, or name another folder by --out", out)
-	}
-	return made, nil
-}
-
-// abandon removes the folders that were made for a run which has left nothing in them.
-func (o *output) abandon() {
-	for _, dir := range o.made {
-		if os.Remove(dir) != nil { // fails, as it should, if anything is in it
-			return
-		}
-	}
-}
-
-// loadRun reads the state of the run in cfg.Out.
-func (s *session) loadRun(cfg Config) (*weights.File, error) {
-	switch {
-	case cfg.Out == "":
-		return nil, errors.New("to resume, name the folder of the run by --out")
-	case cfg.Model != "" || cfg.Recipe != nil:
-		return nil, errors.New("a run is resumed with its own model and recipe: leave out --model and --recipe")
-	}
-	path := filepath.Join(cfg.Out, LastFile)
-	f, err := weights.Load(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no run to resume: %w", err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if len(f.Training) == 0 {
-		return nil, fmt.Errorf("%s holds a model without training state: it cannot be resumed, but training can start from it by --model", path)
-	}
-	if err := json.Unmarshal(f.Training, &s.state); err != nil {
-		return nil, fmt.Errorf("%s: its training state is damaged: %w", path, err)
-	}
-	if s.rec, err = ParseRecipe(path+"#recipe", []byte(f.Recipe)); err != nil {
-		return nil, err
-	}
-	s.meta, s.seed, s.skipBad = f.Meta, f.Seed, s.state.SkipBad
-	return f, s.extend(cfg.Epochs)
 }
 
 // checkData returns an error for data that nothing can be learned from.
@@ -216,26 +154,17 @@ func (j *job) checkData() error {
 
 // network builds the model with its initial values; on resuming, from the
 // file's. It also settles the preprocessing.
-func (j *job) network(cfg Config, run *weights.File) (*models.Model, error) {
+func (j *job) network(cfg Config, run *checkpoint) (*models.Model, error) {
 	if run != nil {
-		if err := json.Unmarshal(run.Preprocess, &j.prep); err != nil {
-			return nil, fmt.Errorf("%s: preprocess: %w", filepath.Join(cfg.Out, LastFile), err)
-		}
-		if err := j.prep.Valid(); err != nil {
-			return nil, err
-		}
-		conf, err := models.ParseConfig(run.Architecture)
+		j.prep = run.prep
+		net, err := run.arch.Build()
 		if err != nil {
 			return nil, err
 		}
-		net, err := conf.Build()
-		if err != nil {
-			return nil, err
+		if n := run.arch.Classes; n != len(j.splits.Classes()) {
+			return nil, fmt.Errorf("the run has %d classes, %s has %d", n, j.splits.Spec, len(j.splits.Classes()))
 		}
-		if conf.Classes != len(j.splits.Classes()) {
-			return nil, fmt.Errorf("the run has %d classes, %s has %d", conf.Classes, j.splits.Spec, len(j.splits.Classes()))
-		}
-		if _, err := nn.Load(net, run.Tensors, nn.LoadOptions{}); err != nil {
+		if _, err := nn.Load(net, run.file.Tensors, nn.LoadOptions{}); err != nil {
 			return nil, err
 		}
 		return net, j.freeze(net)

@@ -92,7 +92,7 @@ func jsonFields(t *testing.T, of reflect.Type) []jsonField {
 
 var packageFields = map[string]map[string]string{} // by package: TYPE.FIELD and its comment
 
-// fieldComment returns what the source says about a field.
+// fieldComment returns the comment of a field in the source.
 func fieldComment(t *testing.T, of reflect.Type, field string) string {
 	t.Helper()
 	pkg := of.PkgPath()
@@ -275,7 +275,7 @@ func checkJSON(t *testing.T, args []string, out string) {
 	}
 }
 
-// unlike returns what of v is not as the type says; "" if all is.
+// unlike describes where v does not match its type; "" if it matches.
 func unlike(t *testing.T, at string, v any, of reflect.Type) string {
 	t.Helper()
 	if of == reflect.TypeFor[json.RawMessage]() || of.Kind() == reflect.Interface {
@@ -345,7 +345,7 @@ func unlike(t *testing.T, at string, v any, of reflect.Type) string {
 	return ""
 }
 
-// What commands print is what the document says. Others are compared wherever a test
+// The JSON of commands matches the document. Others are compared wherever a test
 // runs them with --json.
 func TestJSONOutputs(t *testing.T) {
 	model := fashionModel(t, nil)
@@ -376,7 +376,7 @@ func TestJSONOutputs(t *testing.T) {
 	}
 }
 
-// An output that is not as the document says is found.
+// An output that does not match the document is found.
 func TestUnlike(t *testing.T) {
 	of := reflect.TypeFor[predictionLine]()
 	for text, want := range map[string]string{

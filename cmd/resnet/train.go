@@ -129,9 +129,6 @@ func (c *trainCommand) run(cmd *cobra.Command) error {
 	}
 	r, err := train.Run(cmd.Context(), cfg)
 	if err != nil {
-		if c.out == "" {
-			_ = os.Remove(cfg.Out) // fails, as it should, if anything was saved
-		}
 		return c.explain(err)
 	}
 	if c.json {

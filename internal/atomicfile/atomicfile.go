@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,8 +16,10 @@ import (
 // path is either the old file or the whole new one: a
 // temporary file in the same folder is written, flushed to the disk, renamed,
 // and the folder flushed. On an error (no space, no permission) the old file
-// stays unchanged, the temporary one is removed, and the error names path. A device
-// or pipe, such as /dev/stdout, is no file to replace: it is written to.
+// stays unchanged, the temporary one is removed, and the error names path. A process
+// that is killed leaves the temporary file behind; a later one that writes to the
+// folder removes it. A device or pipe, such as /dev/stdout, is no file to replace: it
+// is written to.
 func Write(path string, write func(w io.Writer) error) error {
 	if err := replace(path, write); err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
@@ -91,37 +94,40 @@ func replace(path string, write func(w io.Writer) error) (err error) {
 		return errors.New("it is a folder")
 	}
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".tmp-*")
+	removeOnce(dir)
+	if err := step("create"); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, temporary(path)+"*")
 	if err != nil {
 		return plain(err)
 	}
 	temp := f.Name()
+	unlock := mark(temp)
 	defer func() {
+		unlock()
 		if err != nil {
 			f.Close() // closing twice does no harm here
 			os.Remove(temp)
 		}
 	}()
-	if err := write(quiet{f}); err != nil {
+	if err := write(faulty{quiet{f}}); err != nil {
 		return err
 	}
 	mode := os.FileMode(0o644)
 	if old, err := os.Stat(path); err == nil {
 		mode = old.Mode().Perm()
 	}
-	if err := f.Chmod(mode); err != nil {
+	if err := do("chmod", func() error { return f.Chmod(mode) }); err != nil {
 		return plain(err)
 	}
-	if err := f.Sync(); err != nil {
+	if err := do("sync", f.Sync); err != nil {
 		return plain(err)
 	}
-	if err := f.Close(); err != nil {
+	if err := do("close", f.Close); err != nil {
 		return plain(err)
 	}
-	if err := os.Rename(temp, path); err != nil {
-		return plain(err)
-	}
-	return plain(syncDir(dir))
+	return rename(temp, path)
 }
 
 // quiet writes to the temporary file, whose name is in no error.
@@ -131,4 +137,38 @@ type quiet struct{ f *os.File }
 func (q quiet) Write(b []byte) (int, error) {
 	n, err := q.f.Write(b)
 	return n, plain(err)
+}
+
+func rename(temp, path string) error {
+	if err := do("rename", func() error { return os.Rename(temp, path) }); err != nil {
+		return plain(err)
+	}
+	return plain(do("sync folder", func() error { return syncDir(filepath.Dir(path)) }))
+}
+
+// Keep gives the file at path the second name as, which replaces what has that name,
+// so that it stays when [Write] replaces path. It does nothing if there is no file at
+// path. Where files cannot have two names, the file loses its first.
+func Keep(path, as string) error {
+	err := keep(path, as)
+	if err != nil {
+		return fmt.Errorf("cannot keep %s as %s: %w", path, as, err)
+	}
+	return nil
+}
+
+func keep(path, as string) error {
+	if err := step("link"); err != nil {
+		return err
+	}
+	temp := filepath.Join(filepath.Dir(as), fmt.Sprintf("%s%d", temporary(as), rand.Uint32()))
+	switch err := os.Link(path, temp); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return rename(path, as)
+	}
+	// Renaming one name of a file to another of the same file does nothing.
+	defer os.Remove(temp)
+	return rename(temp, as)
 }

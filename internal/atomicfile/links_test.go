@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func text(s string) func(io.Writer) error {
+func content(s string) func(io.Writer) error {
 	return func(w io.Writer) error { _, err := io.WriteString(w, s); return err }
 }
 
@@ -25,7 +25,7 @@ func TestLinksStay(t *testing.T) {
 		}
 	}
 	for _, c := range [][3]string{{"direct", "sub/file", "made"}, {"second", "sub/file", "replaced"}, {"absolute", "sub/other", "made"}} {
-		if err := Write(filepath.Join(dir, c[0]), text(c[2])); err != nil {
+		if err := Write(filepath.Join(dir, c[0]), content(c[2])); err != nil {
 			t.Error(err)
 		}
 		if b, err := os.ReadFile(filepath.Join(dir, c[1])); err != nil || string(b) != c[2] {
@@ -41,7 +41,7 @@ func TestLinksStay(t *testing.T) {
 	if err := os.Symlink("loop", loop); err != nil {
 		t.Fatal(err)
 	}
-	if err := Write(loop, text("x")); err == nil || !strings.Contains(err.Error(), "leads to itself") {
+	if err := Write(loop, content("x")); err == nil || !strings.Contains(err.Error(), "leads to itself") {
 		t.Error(err)
 	}
 }
@@ -50,7 +50,7 @@ func TestLinksStay(t *testing.T) {
 func TestMessagesHaveOneName(t *testing.T) {
 	dir := t.TempDir()
 	for _, path := range []string{filepath.Join(dir, "none", "f.json"), dir, filepath.Join(dir, strings.Repeat("long", 100))} {
-		err := Write(path, text("x"))
+		err := Write(path, content("x"))
 		if err == nil {
 			t.Fatalf("%s was written", path)
 		}

@@ -50,7 +50,7 @@ type candidate struct {
 	plan   func() *Plan
 }
 
-// algorithm estimates and plans one way to compute a convolution. The error says
+// algorithm estimates and plans one way to compute a convolution. The error is the reason
 // why it cannot.
 type algorithm func(c Conv, w Want) (candidate, error)
 

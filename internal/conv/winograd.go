@@ -63,7 +63,7 @@ const (
 	fewBlock      = 24       // tiles, at least, of a block where there are few
 )
 
-// checkWinograd returns an error that says why a convolution cannot be computed
+// checkWinograd returns an error with the reason why a convolution cannot be computed
 // by [winograd], nil if it can.
 func (c *Conv) checkWinograd() error {
 	if err := c.Check(); err != nil {

@@ -40,7 +40,7 @@ const (
 	stride2Edge = 4 // of the square of matrices of weights
 )
 
-// checkStride2 returns an error that says why a convolution cannot be computed
+// checkStride2 returns an error with the reason why a convolution cannot be computed
 // by [stride2], nil if it can.
 func (c *Conv) checkStride2() error {
 	if err := c.Check(); err != nil {
