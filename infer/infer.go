@@ -313,7 +313,7 @@ func Bind(p *engine.Plan, in Tensors) (*Call, error) {
 	var names []string
 	for _, port := range p.Inputs() {
 		if in[port.Name] == nil {
-			return nil, fmt.Errorf("infer: no tensor is given for the network's input %q, %v: a network of several inputs needs all of them, as the Run methods of this package and of resnet.Model take them", port.Name, port.Type)
+			return nil, fmt.Errorf("infer: the network takes the input %q, %v, for which there is no tensor: networks of several inputs are run in Go, by resnet.Model.Run or Runner.Run", port.Name, port.Type)
 		}
 		c.in = append(c.in, in[port.Name])
 		names = append(names, port.Name)

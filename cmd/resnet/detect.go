@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -85,12 +84,9 @@ func (c *detectCommand) run(cmd *cobra.Command, args []string) error {
 			return fmt.Errorf("--out: %w", err)
 		}
 	}
-	m, err := c.open(c.app, 0)
+	m, err := c.openFor(c.app, 0, models.Detection, ", such as torchvision/retinanet_resnet50_fpn or retinanet_resnet50_fpn@FILE")
 	if err != nil {
 		return err
-	}
-	if m.Task() != models.Detection {
-		return usagef("%s is a model for %s: name a detector by --model, such as torchvision/retinanet_resnet50_fpn or retinanet_resnet50_fpn@FILE", m.Name(), m.Task())
 	}
 	progress := term.NewProgress(c.err, c.quiet || len(names) < 2 || term.IsTerminal(c.out), "pictures", len(names))
 	defer progress.Close()
@@ -109,7 +105,7 @@ func (c *detectCommand) run(cmd *cobra.Command, args []string) error {
 		at++
 	}
 	if c.results != "" {
-		err := atomicfile.Write(c.results, func(w io.Writer) error { return json.NewEncoder(w).Encode(results) })
+		err := atomicfile.Write(c.results, func(w io.Writer) error { return encodeJSON(w, results, "", true) })
 		if err != nil {
 			return fmt.Errorf("--results: %w", err)
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/internal/sheet"
 	"github.com/resnet-go/resnet/internal/term"
+	"github.com/resnet-go/resnet/models"
 )
 
 type explainCommand struct {
@@ -117,7 +118,7 @@ func (c *explainCommand) run(cmd *cobra.Command, args []string) error {
 	if names, err = pictureNames(args); err != nil {
 		return err
 	}
-	m, err := c.open(c.app, c.top)
+	m, err := c.openFor(c.app, c.top, models.Classification, "")
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/modelfile"
+	"github.com/resnet-go/resnet/models"
 )
 
 // modelFlags choose a trained model.
@@ -107,6 +108,24 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 		a.note("%s: %s", f.model, n)
 	}
 	return m, nil
+}
+
+// ofTask is what a model of a task is called, what it does, and the command for it.
+var ofTask = map[models.Task]struct{ name, does, command string }{
+	models.Classification: {"a classifier", "which gives whole pictures a class", "resnet predict"},
+	models.Segmentation:   {"a segmentation network", "which gives each pixel a class", "resnet segment"},
+	models.Detection:      {"a detector", "which finds objects", "resnet detect"},
+}
+
+// openFor is open for a command that needs a model of one task, such as those in
+// examples.
+func (f *modelFlags) openFor(a *app, topK int, task models.Task, examples string) (*resnet.Model, error) {
+	m, err := f.open(a, topK)
+	if err != nil || m.Task() == task {
+		return m, err
+	}
+	have, want := ofTask[m.Task()], ofTask[task]
+	return nil, usagef("%s is a model for %s, %s: use %s, or name %s by --model%s", m.Name(), m.Task(), have.does, have.command, want.name, examples)
 }
 
 // parseModel is [modelfile.Parse] with usage errors.

@@ -115,9 +115,14 @@ that holds weights only. Published models have names, too, such as
 timm/resnet50.a1_in1k or torchvision/resnet50, and are downloaded once (see
 "resnet pull"). Without --model, the model inside the program is used.
 
-SPEC names images with labels: cifar10:DIR, cifar100:DIR, idx:DIR, folder:DIR or
-folder:FILE.zip (train/, val/ or test/, one folder per class in each), or
-multilabel:DIR; or pictures with a class for each pixel: voc:DIR or masks:DIR. Without --data, the sample inside the program is used.
+SPEC names data; DIR of folder and coco can also be a zip. Without --data, the sample
+inside the program is used.
+  folder:DIR       pictures in a folder for each class, or train/ and val/ of such
+  multilabel:DIR   pictures with any number of labels each
+  cifar10:DIR, cifar100:DIR, idx:DIR   the files of CIFAR and of MNIST
+  coco:DIR, coco:FILE.json   objects with boxes or masks, as COCO's files have them
+  voc:DIR          objects with boxes, or a class for each pixel, as Pascal VOC's
+  masks:DIR        pictures and masks with a class for each pixel
 
 Results go to stdout, progress and messages to stderr. With --json, results are
 JSON: each command's help has its form, docs/json.md its fields.
@@ -172,6 +177,8 @@ Ctrl-C).`,
 		a.benchWorkerCommand(),
 		a.versionCommand(),
 	)
+	root.SetOut(a.out) // which the command completion notes when it is made
+	completionGroup(root)
 	describeJSON(root)
 	completeAll(root)
 	return root
@@ -201,6 +208,17 @@ func helpCommand() *cobra.Command {
 			at.InitDefaultHelpFlag()
 			return at.Help()
 		},
+	}
+}
+
+// completionGroup makes cobra's command for completion refuse a shell that it does
+// not know, as other commands do.
+func completionGroup(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			c.Args, c.RunE = cobra.ArbitraryArgs, group
+		}
 	}
 }
 
