@@ -28,7 +28,7 @@ type detectCommand struct {
 func (a *app) detectCommand() *cobra.Command {
 	c := &detectCommand{app: a, taken: map[string]bool{}}
 	cmd := &cobra.Command{
-		Use:   "detect IMAGE|DIR|FILE.zip|@LIST|-...",
+		Use:   "detect IMAGE|DIR|FILE.zip|FILE.tar|@LIST|-...",
 		Short: "Find objects in pictures",
 		Long: `detect prints the objects in each picture: class, score and box. With --out it
 also draws them: boxes in the colors of the classes with names and scores, and masks

@@ -43,7 +43,7 @@ func methodNames() []string {
 func (a *app) explainCommand() *cobra.Command {
 	c := &explainCommand{app: a}
 	cmd := &cobra.Command{
-		Use:   "explain IMAGE|DIR|FILE.zip|@LIST|-...",
+		Use:   "explain IMAGE|DIR|FILE.zip|FILE.tar|@LIST|-...",
 		Short: "Show which parts of a picture raise a class's score",
 		Long: `explain draws a sheet: for each picture the network's input, and the input under a
 heat map for each class. Black is 0, white is the largest value of the map (the

@@ -30,10 +30,10 @@ import (
 var jsonTypes = map[string][]jsonType{
 	"train":      {{"", reflect.TypeFor[trainLine]()}, {"with --lr-find", reflect.TypeFor[*train.LRSearch]()}},
 	"eval":       {{"", reflect.TypeFor[*evaluation]()}},
-	"predict":    {{"", reflect.TypeFor[predictionLine]()}},
+	"predict":    {{"", reflect.TypeFor[predictionLine]()}, {"with --jsonl", reflect.TypeFor[scoredLine]()}},
 	"segment":    {{"", reflect.TypeFor[segmentLine]()}},
 	"detect":     {{"", reflect.TypeFor[detectLine]()}},
-	"embed":      {{"", reflect.TypeFor[embeddingLine]()}},
+	"embed":      {{"", reflect.TypeFor[embeddingLine]()}, {"with --jsonl", reflect.TypeFor[embeddedLine]()}},
 	"explain":    {{"", reflect.TypeFor[explainLine]()}, {"with --list-layers", reflect.TypeFor[[]listedLayer]()}},
 	"inspect":    {{"", reflect.TypeFor[inspectLine]()}, {"with --list-layers", reflect.TypeFor[[]listedLayer]()}},
 	"summary":    {{"", reflect.TypeFor[summary]()}},

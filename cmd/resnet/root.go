@@ -37,8 +37,8 @@ type app struct {
 	threads int
 	memory  memoryFlag // --max-memory
 
-	zips    map[string]*data.Files // zips among the pictures, open until the command ends
-	running bool                   // the command line was parsed: later errors are not usage errors
+	archives map[string]*data.Files // zips and tars among the pictures, open until the command ends
+	running  bool                   // the command line was parsed: later errors are not usage errors
 }
 
 // usageError is a mistake in the command line that only the command can detect.
@@ -65,8 +65,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	cmd, err := root.ExecuteContextC(ctx)
-	if zipErr := a.closeZips(); err == nil {
-		err = zipErr
+	if closeErr := a.closeArchives(); err == nil {
+		err = closeErr
 	}
 	if err == nil && results.err != nil {
 		err = fmt.Errorf("the results could not be written: %w", results.err)
@@ -123,6 +123,7 @@ inside the program is used.
   coco:DIR, coco:FILE.json   objects with boxes or masks, as COCO's files have them
   voc:DIR          objects with boxes, or a class for each pixel, as Pascal VOC's
   masks:DIR        pictures and masks with a class for each pixel
+  tar:FILE, tar:DIR, "tar:train-{000..099}.tar"   tars and WebDataset's shards
 
 Results go to stdout, progress and messages to stderr. With --json, results are
 JSON: each command's help has its form, docs/json.md its fields.
