@@ -128,7 +128,15 @@ func classifyOne(ctx context.Context, c *call, params values, p picture, out *re
 	if err != nil {
 		return err
 	}
-	img, logits, _, err := c.numbers(ctx, p)
+	img, release, x, err := c.row(ctx, p)
+	if err != nil {
+		return err
+	}
+	if !explained {
+		release()
+	}
+	defer release()
+	logits, _, err := c.forward(ctx, x, 1)
 	if err != nil {
 		return err
 	}
@@ -139,19 +147,6 @@ func classifyOne(ctx context.Context, c *call, params values, p picture, out *re
 		return err
 	}
 	return c.explain(ctx, p, img, opt, out)
-}
-
-// numbers decodes a picture and returns it with the network's outputs.
-func (c *call) numbers(ctx context.Context, p picture) (img *imaging.Image, logits, features []float32, err error) {
-	if img, err = c.decode(ctx, p); err != nil {
-		return nil, nil, nil, err
-	}
-	x, err := c.row(p, img)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	logits, features, err = c.forward(ctx, x, 1)
-	return img, logits, features, err
 }
 
 func (c *call) explainOptions(params values) (opt resnet.ExplainOptions, err error) {
@@ -202,7 +197,7 @@ func dataURL(m image.Image) (string, error) {
 func (s *Server) handleEmbed(w http.ResponseWriter, r *http.Request) error {
 	return s.handlePictures(w, r, models.Classification, nil, func(ctx context.Context, c *call, _ values, p picture, out *result) (err error) {
 		var logits []float32
-		if _, logits, out.Embedding, err = c.numbers(ctx, p); err != nil {
+		if logits, out.Embedding, err = c.numbers(ctx, p); err != nil {
 			return err
 		}
 		_, err = c.in.model.Predictions(p.name, logits, 1) // which checks that the numbers are finite
@@ -251,10 +246,11 @@ func (s *Server) handleDetect(w http.ResponseWriter, r *http.Request) error {
 
 // detect decodes a picture and finds the objects in it.
 func (c *call) detect(ctx context.Context, p picture) (d *resnet.Detections, err error) {
-	img, err := c.decode(ctx, p)
+	img, release, err := c.decode(ctx, p)
 	if err != nil {
 		return nil, err
 	}
+	defer release()
 	err = c.alone(ctx, func(ctx context.Context) (err error) {
 		d, err = c.in.model.Detect(ctx, resnet.Pixels(p.name, img))
 		return err
@@ -284,10 +280,11 @@ func (s *Server) handleSegment(w http.ResponseWriter, r *http.Request) error {
 
 // segment decodes a picture and finds the class of each pixel.
 func (c *call) segment(ctx context.Context, p picture) (m *resnet.Segmentation, err error) {
-	img, err := c.decode(ctx, p)
+	img, release, err := c.decode(ctx, p)
 	if err != nil {
 		return nil, err
 	}
+	defer release()
 	err = c.alone(ctx, func(ctx context.Context) (err error) {
 		m, err = c.in.model.Segment(ctx, resnet.Pixels(p.name, img))
 		return err

@@ -173,7 +173,7 @@ func (c *call) inferClasses(ctx context.Context, x *oip.Tensor, n int) (map[stri
 		k, f := len(c.in.model.Classes()), c.in.features
 		logits, features = make([]float32, n*k), make([]float32, n*f)
 		err := each(n, func(i int) error {
-			_, z, e, err := c.numbers(ctx, ps[i])
+			z, e, err := c.numbers(ctx, ps[i])
 			if err == nil {
 				copy(logits[i*k:], z)
 				copy(features[i*f:], e)

@@ -14,8 +14,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/resnet-go/resnet/data/imaging"
 )
 
 // budget is an amount of memory that requests share.
@@ -181,24 +179,4 @@ func mediaType(r *http.Request) (kind string, params map[string]string, err erro
 		return "", nil, errorf(http.StatusUnsupportedMediaType, "Content-Type is %.100q, which is no type: %v", header, err)
 	}
 	return kind, params, nil
-}
-
-// decode decodes a picture when there is a decoder free. The error is the client's
-// fault.
-func (s *Server) decode(ctx context.Context, name string, file []byte) (*imaging.Image, error) {
-	select {
-	case s.decoders <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	s.metrics.decoding.Inc()
-	defer func() { s.metrics.decoding.Dec(); <-s.decoders }()
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	m, err := imaging.Decode(file, imaging.DecodeOptions{MaxPixels: s.opt.MaxPixels})
-	if err != nil {
-		return nil, errorf(http.StatusBadRequest, "%s: %v", name, err)
-	}
-	return m, nil
 }

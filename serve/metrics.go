@@ -13,7 +13,6 @@ type serverMetrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec // by route and status
 	seconds  *prometheus.HistogramVec
-	decoding prometheus.Gauge
 	bodies   prometheus.Gauge
 
 	total, stage, batchSize *prometheus.HistogramVec
@@ -31,7 +30,6 @@ func newServerMetrics(s *Server) *serverMetrics {
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "resnet_http_requests_total", Help: "Requests by route and status; those of gRPC have the status of their HTTP response."}, []string{"route", "status"}),
 		seconds:  prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "resnet_http_request_seconds", Help: "Time from a request's headers to the end of its answer.", Buckets: seconds}, []string{"route"}),
-		decoding: prometheus.NewGauge(prometheus.GaugeOpts{Name: "resnet_decoding_pictures", Help: "Pictures that are being decoded."}),
 		bodies:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "resnet_body_bytes", Help: "Memory of the bodies of requests in progress."}),
 
 		total:     prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "resnet_inference_seconds", Help: "Time of answered requests for inference.", Buckets: seconds}, model),
@@ -41,7 +39,7 @@ func newServerMetrics(s *Server) *serverMetrics {
 		dropped:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "resnet_dropped_total", Help: "Requests that ended before they were computed: cancelled, or past their deadline."}, model),
 		loads:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "resnet_model_loads_total", Help: "Models loaded, by result."}, []string{"model", "version", "result"}),
 	}
-	m.registry.MustRegister(m.requests, m.seconds, m.decoding, m.bodies, m.total, m.stage, m.batchSize, m.rejected, m.dropped, m.loads,
+	m.registry.MustRegister(m.requests, m.seconds, m.bodies, m.total, m.stage, m.batchSize, m.rejected, m.dropped, m.loads,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &modelCollector{s})
 	return m
 }
@@ -75,12 +73,13 @@ var (
 	queueDesc    = prometheus.NewDesc("resnet_queue_length", "Requests that wait for the model.", []string{"model", "version"}, nil)
 	admittedDesc = prometheus.NewDesc("resnet_pictures_in_progress", "Pictures that were admitted and are not answered yet.", []string{"model", "version"}, nil)
 	weightsDesc  = prometheus.NewDesc("resnet_model_weight_bytes", "Size of the model's weights as float32.", []string{"model", "version"}, nil)
+	decodingDesc = prometheus.NewDesc("resnet_decoding_pictures", "Pictures that are being decoded.", nil, nil)
 	readyDesc    = prometheus.NewDesc("resnet_model_ready", "1 for a version that is ready, 0 for one that is not.", []string{"model", "version"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c *modelCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{queueDesc, admittedDesc, weightsDesc, readyDesc} {
+	for _, d := range []*prometheus.Desc{queueDesc, admittedDesc, weightsDesc, readyDesc, decodingDesc} {
 		ch <- d
 	}
 }
@@ -90,6 +89,7 @@ func (c *modelCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
+	gauge(decodingDesc, float64(len(c.s.decoders.slots)))
 	for _, v := range c.s.versions() {
 		in := v.instance
 		if in == nil {

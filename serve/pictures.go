@@ -14,7 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/models"
 )
@@ -199,23 +198,6 @@ func (c *call) took(st stage, d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.parts[st] += d
-}
-
-// decode decodes a picture.
-func (c *call) decode(ctx context.Context, p picture) (*imaging.Image, error) {
-	defer func(began time.Time) { c.took(stageInput, time.Since(began)) }(time.Now())
-	return c.s.decode(ctx, p.name, p.file)
-}
-
-// row returns the network's input of a picture, [H W C].
-func (c *call) row(p picture, img *imaging.Image) ([]float32, error) {
-	defer func(began time.Time) { c.took(stageInput, time.Since(began)) }(time.Now())
-	prep := c.in.model.Preprocess()
-	x := make([]float32, c.in.model.Input().Numel())
-	if err := prep.ApplyNHWC(x, img); err != nil {
-		return nil, errorf(http.StatusBadRequest, "%s: %v", p.name, err)
-	}
-	return x, nil
 }
 
 // forward computes n inputs, [n H W C], together with those of other requests.

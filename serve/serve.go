@@ -147,7 +147,7 @@ type Server struct {
 	models map[string][]*version // high versions first
 	names  []string              // in the order in which they were given
 
-	decoders chan struct{} // holds a value for each picture that is being decoded
+	decoders *decoders
 	bodies   budget
 }
 
@@ -158,7 +158,7 @@ func New(ctx context.Context, opt Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{opt: opt, log: opt.Log, started: time.Now(), models: map[string][]*version{},
-		decoders: make(chan struct{}, opt.Decoders), bodies: budget{limit: opt.MaxBodies}}
+		decoders: newDecoders(opt.Decoders, opt.MaxPixels), bodies: budget{limit: opt.MaxBodies}}
 	s.metrics = newServerMetrics(s)
 	for _, src := range opt.Models {
 		if err := s.addSource(src); err != nil {

@@ -96,7 +96,7 @@ type status struct {
 func (s *Server) handleStatus(w http.ResponseWriter, r *http.Request) error {
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
-	out := status{s.Ready(), time.Since(s.started).Seconds(), len(s.decoders), runtime.NumGoroutine(), mem.HeapAlloc, []modelStatus{}}
+	out := status{s.Ready(), time.Since(s.started).Seconds(), len(s.decoders.slots), runtime.NumGoroutine(), mem.HeapAlloc, []modelStatus{}}
 	for _, v := range s.versions() {
 		m := modelStatus{Name: v.name, Version: v.version}
 		if in := v.instance; in != nil {
