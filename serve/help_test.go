@@ -2,8 +2,11 @@ package serve
 
 import (
 	"encoding/base64"
+	"fmt"
 	"image"
 	"image/png"
+	"log/slog"
+	"os"
 	"strings"
 	"testing"
 
@@ -24,4 +27,22 @@ func decodeDataURL(t testing.TB, url string) image.Image {
 		t.Fatal(err)
 	}
 	return m
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// nightly reports whether tests may take longer.
+func nightly() bool { return os.Getenv("RESNET_NIGHTLY") != "" }
+
+// residentBytes returns the resident memory of the process; 0 where it is not known.
+func residentBytes() int64 {
+	b, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	var size, resident int64
+	if _, err := fmt.Sscan(string(b), &size, &resident); err != nil {
+		return 0
+	}
+	return resident * int64(os.Getpagesize())
 }

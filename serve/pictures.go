@@ -258,11 +258,17 @@ func each(n int, f func(i int) error) error {
 func (s *Server) holdFor(params values, task models.Task) (*instance, error) {
 	name := params["model"]
 	if name == "" {
+		waiting := ""
 		for _, v := range s.versions() {
-			if v.instance != nil && v.instance.model.Task() == task {
+			if v.instance == nil {
+				waiting = v.name
+			} else if v.instance.model.Task() == task {
 				name = v.name
 				break
 			}
+		}
+		if name == "" && waiting != "" { // what it is for is known when it is loaded
+			return nil, &apiError{http.StatusServiceUnavailable, fmt.Sprintf("no model for %s is ready; %s is not", task, waiting), time.Second}
 		}
 		if name == "" {
 			return nil, errorf(http.StatusNotFound, "no model for %s is ready", task)
