@@ -39,9 +39,13 @@ func (b *budget) give(n int64) {
 	b.used -= n
 }
 
-// maxRatio is how many times larger a body may become when it is decompressed. Text of
-// numbers shrinks to a fifth; a bomb to a thousandth.
-const maxRatio = 100
+// maxRatio is how many times larger a body may become when it is decompressed, from
+// freeSize on. Text of numbers shrinks to a fifth; a bomb to a thousandth, and so does a
+// tensor of zeros, which is small, though.
+const (
+	maxRatio = 100
+	freeSize = 4 << 20
+)
 
 // body reads the body of a request, decompressed. The caller calls free when it does not
 // need the bytes any more.
@@ -71,11 +75,12 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) (body []byte, free
 	// The error is that of a connection without deadlines, such as a test's.
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(s.opt.BodyTimeout))
-	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
 	body, err = readAll(http.MaxBytesReader(w, r.Body, s.opt.MaxBody), max(r.ContentLength, 0), s.opt.MaxBody, reserve)
 	if err != nil {
+		// The deadline stays, because net/http now reads the rest of the body.
 		return nil, free, bodyError(err)
 	}
+	_ = control.SetReadDeadline(time.Time{})
 	encoding := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding")))
 	var unpack io.ReadCloser
 	switch encoding {
@@ -92,7 +97,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) (body []byte, free
 		return nil, free, errorf(http.StatusBadRequest, "the body is not compressed by %s: %v", encoding, err)
 	}
 	defer unpack.Close()
-	limit := min(s.opt.MaxBody, maxRatio*int64(len(body))+1<<10)
+	limit := min(s.opt.MaxBody, max(maxRatio*int64(len(body)), freeSize))
 	body, err = readAll(unpack, 0, limit, reserve)
 	var large *tooLarge
 	switch {
