@@ -89,11 +89,14 @@ func (s *Server) handlePictures(w http.ResponseWriter, r *http.Request, task mod
 	a := answer{in.name, in.version, requestID(r.Context()), make([]result, len(ps))}
 	failed := 0
 	errs := make([]error, len(ps))
-	each(len(ps), func(i int) error {
+	err = each(len(ps), func(i int) error {
 		a.Results[i].Name = ps[i].name
 		errs[i] = one(r.Context(), c, params, ps[i], &a.Results[i])
 		return nil
 	})
+	if err != nil {
+		return err
+	}
 	for i, err := range errs {
 		if err == nil {
 			continue
@@ -123,6 +126,11 @@ func classifyOne(ctx context.Context, c *call, params values, p picture, out *re
 	explained, err := params.bool("explain")
 	if err != nil {
 		return err
+	}
+	for _, name := range []string{"layer", "method", "class"} {
+		if _, given := params[name]; given && !explained {
+			return errorf(http.StatusBadRequest, "the parameter %s is for explain=true", name)
+		}
 	}
 	opt, err := c.explainOptions(params)
 	if err != nil {

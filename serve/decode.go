@@ -43,10 +43,10 @@ func (d *decoders) decode(ctx context.Context, p picture, then func(*imaging.Ima
 	if err := d.pixels.Acquire(ctx, bytes); err != nil {
 		return nil, nil, err
 	}
-	release = sync.OnceFunc(func() { d.pixels.Release(bytes) })
+	free := sync.OnceFunc(func() { d.pixels.Release(bytes) })
 	defer func() {
-		if err != nil {
-			release()
+		if img == nil { // also after a panic
+			free()
 		}
 	}()
 	select {
@@ -58,14 +58,14 @@ func (d *decoders) decode(ctx context.Context, p picture, then func(*imaging.Ima
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
-	img = new(imaging.Image)
-	if err := r.Decode(img); err != nil {
+	m := new(imaging.Image)
+	if err := r.Decode(m); err != nil {
 		return nil, nil, errorf(http.StatusBadRequest, "%s: %v", p.name, err)
 	}
-	if err := then(img); err != nil {
+	if err := then(m); err != nil {
 		return nil, nil, errorf(http.StatusBadRequest, "%s: %v", p.name, err)
 	}
-	return img, release, nil
+	return m, free, nil
 }
 
 // decode decodes a picture for a detector or segmentation network, which prepare

@@ -58,8 +58,10 @@ func (s *Server) newInstance(ctx context.Context, v *version, m *resnet.Model) (
 	return in, nil
 }
 
-// warm compiles the plans of larger batches.
+// warm compiles the plans of larger batches. Whatever goes wrong will go wrong again for
+// the request that needs the plan, which gets the error.
 func (in *instance) warm() {
+	defer func() { _ = recover() }()
 	for n := 2; n <= in.server.opt.MaxBatch; n *= 2 {
 		if !in.hold() {
 			return

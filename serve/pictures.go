@@ -64,6 +64,9 @@ func (s *Server) parts(body []byte, boundary string, params values, known []stri
 	if boundary == "" {
 		return nil, errors.New("Content-Type is multipart/form-data without a boundary")
 	}
+	if !bytes.Contains(body, []byte("--"+boundary+"--")) {
+		return nil, errors.New("the form is damaged: it has no end")
+	}
 	for form := multipart.NewReader(bytes.NewReader(body), boundary); ; {
 		part, err := form.NextRawPart()
 		if err == io.EOF {
@@ -234,15 +237,24 @@ func (c *call) do(j *job) error {
 	return err
 }
 
-// each runs f for 0 to n-1 at once and returns the first error by index.
+// each runs f for 0 to n-1 at once and returns the first error by index. A panic becomes
+// an error, because in a goroutine of its own it would end the program.
 func each(n int, f func(i int) error) error {
 	if n == 1 {
 		return f(0)
 	}
+	guarded := func(i int) (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("the request failed: %v", p)
+			}
+		}()
+		return f(i)
+	}
 	errs := make([]error, n)
 	var wg sync.WaitGroup
 	for i := range n {
-		wg.Go(func() { errs[i] = f(i) })
+		wg.Go(func() { errs[i] = guarded(i) })
 	}
 	wg.Wait()
 	for _, err := range errs {

@@ -361,9 +361,10 @@ func TestTimeout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gate := make(chan struct{})
-	go in.queue.do(&job{ctx: context.Background(), n: 1, run: func(context.Context) error { <-gate; return nil }})
+	defer in.drop()
+	gate, busy := make(chan struct{}), make(chan struct{})
+	defer close(gate)
+	go in.queue.do(&job{ctx: context.Background(), n: 1, run: func(context.Context) error { close(busy); <-gate; return nil }})
+	<-busy
 	ask(t, "POST", web.URL+"/v1/classify", "", picturePNG(t, 1, 8, 8), 504, nil)
-	close(gate)
-	in.drop()
 }
