@@ -36,7 +36,7 @@ func runPeer(t *testing.T, python string, args ...string) string {
 // NVIDIA's client for Triton calls everything that it can over HTTP and gRPC, and its
 // descriptors of messages have the names and numbers that ours have.
 func TestTritonClient(t *testing.T) {
-	python := peerPython(t, "tritonclient.http, tritonclient.grpc")
+	python := peerPython(t, "tritonclient.http, tritonclient.grpc, ml_dtypes")
 	src := Source{Name: "clothes", Open: func(context.Context) (*resnet.Model, error) { return resnet.Open("", resnet.Options{Batch: 8}) }}
 	_, web := start(t, Options{Models: []Source{src, Of("finder", detector(t)), Of("cutter", segmenter(t))}, Control: true})
 	picture := filepath.Join(t.TempDir(), "picture.png")

@@ -1,4 +1,4 @@
-"""Calls the server by NVIDIA's unchanged client (tritonclient 2.73.0), over HTTP and gRPC.
+"""Calls the server by NVIDIA's unchanged client (tritonclient 2.73.0, ml_dtypes), over HTTP and gRPC.
 
     python triton_client.py HOST:PORT PICTURE OIP_PROTO
 """
@@ -6,6 +6,7 @@
 import re
 import sys
 
+import ml_dtypes
 import numpy as np
 import tritonclient.grpc as grpc
 import tritonclient.http as http
@@ -107,9 +108,9 @@ def main():
                 c.async_stream_infer(name, [tensor], request_id=str(i))
             c.stop_stream()
             expect("stream", [(r.get_response().id, e) for r, e in got], [("0", None), ("1", None), ("2", None)])
-        for kind in ("FP16", "BF16"):
+        for kind, dtype in (("FP16", np.float16), ("BF16", ml_dtypes.bfloat16)):
             half = lib.InferInput("input", list(x.shape), kind)
-            half.set_data_from_numpy(x.astype(np.float16) if kind == "FP16" else x)
+            half.set_data_from_numpy(x.astype(dtype))
             if np.abs(c.infer(name, [half]).as_numpy("logits") - z).max() > 0.2:
                 raise SystemExit(f"other logits with {kind}")
 
