@@ -110,11 +110,37 @@ func openONNX(h *weights.Handle, opt Options) (*Result, error) {
 		} // else batch norms were folded, so only the graph can be run
 		file.Architecture = nil
 	}
+	if opt.Output != "" {
+		if err := m.SetAnswer(opt.Output); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	if m.FindsObjects() {
+		r := &Result{File: file, Source: source}
+		if err := r.rebuildONNX(m, opt); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		return r, nil
+	}
 	r := &Result{Module: m, File: file, Source: source}
 	if err := r.fitONNX(m, opt); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return r, nil
+}
+
+// rebuildONNX makes the network of a detector's graph anew.
+func (r *Result) rebuildONNX(m *onnx.Model, opt Options) error {
+	if opt.Output != "" {
+		return fmt.Errorf("the output %q of the graph is a detector's, all of whose outputs are used: leave out its name", opt.Output)
+	}
+	net, notes, err := m.Detector()
+	if err != nil {
+		return err
+	}
+	r.Notes = append(r.Notes, fmt.Sprintf("the file has a graph%s of %s, which is built anew with the file's weights", by(m.Producer()), net.Config.Name))
+	r.Notes = append(r.Notes, notes...)
+	return r.describe(net, net.Config, "")
 }
 
 // fitONNX finds out how pictures go into a graph, and what it answers.
@@ -124,11 +150,6 @@ func (r *Result) fitONNX(m *onnx.Model, opt Options) error {
 	if len(file.Preprocess) > 0 {
 		if err := json.Unmarshal(file.Preprocess, &want); err != nil {
 			return fmt.Errorf("its metadata %q: %w", metaPreprocess, err)
-		}
-	}
-	if opt.Output != "" {
-		if err := m.SetAnswer(opt.Output); err != nil {
-			return err
 		}
 	}
 	pictures, err := m.FitPictures(onnx.PictureOptions{Channels: want.Channels, Height: want.Height, Width: want.Width, Chosen: opt.Output != ""})
