@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/weights"
 )
 
 // peerPython returns the Python with the programs that tests compare with, or skips.
@@ -72,7 +74,7 @@ func outputsOf(t *testing.T, b []byte) []Object {
 }
 
 // written writes the network of a golden as an ONNX file.
-func written(t *testing.T, net *models.Model, vars *engine.Vars, keep bool) string {
+func written(t *testing.T, net *models.Model, vars *engine.Vars, opt onnx.SaveOptions) string {
 	t.Helper()
 	for _, e := range nn.Params(net) {
 		v, err := vars.Get(e.Name)
@@ -82,7 +84,7 @@ func written(t *testing.T, net *models.Model, vars *engine.Vars, keep bool) stri
 		e.Param.Value = v
 	}
 	path := filepath.Join(t.TempDir(), "detector.onnx")
-	if err := onnx.Save(path, net, onnx.SaveOptions{KeepBatchNorm: keep}); err != nil {
+	if err := onnx.Save(path, net, opt); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -103,7 +105,7 @@ func TestExportedDetectors(t *testing.T) {
 			var attrs struct{ Change map[string][2]float32 }
 			meta.Decode(t, "attrs", &attrs)
 			net, vars := filledNet(t, name, attrs.Change)
-			got := ranByONNXRuntime(t, python, written(t, net, vars, i%2 == 0))
+			got := ranByONNXRuntime(t, python, written(t, net, vars, onnx.SaveOptions{KeepBatchNorm: i%2 == 0}))
 			compare(t, got[0], g)
 		})
 	}
@@ -123,26 +125,94 @@ func TestImportedDetectors(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r, err := modelfile.Open(filepath.Join(dir, name+".onnx"), modelfile.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
+			got, r := opened(t, filepath.Join(dir, name+".onnx"))
 			if r.Task != models.Detection || len(r.Notes) != 1 || !strings.HasPrefix(r.Model.Config.Name, strings.TrimSuffix(name, "_v2")+"_resnet") {
 				t.Errorf("%s for %s: %q", r.Model.Config.Name, r.Task, r.Notes)
 			}
-			run, err := infer.New(r.Module, nil, infer.Options{Threads: 2})
-			if err != nil {
-				t.Fatal(err)
-			}
-			d, err := New(run, r.Model)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := d.Detect(t.Context(), picture(t))
-			if err != nil {
-				t.Fatal(err)
-			}
 			alike(t, got, outputsOf(t, b))
+		})
+	}
+}
+
+// opened returns what the model of a file finds in the picture of the goldens.
+func opened(t *testing.T, path string) ([]Object, *modelfile.Result) {
+	t.Helper()
+	r, err := modelfile.Open(path, modelfile.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, err := infer.New(r.Module, nil, infer.Options{Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := New(run, r.Model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := d.Detect(t.Context(), picture(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got, r
+}
+
+// TestOwnONNX: our own files open as the network that was written, with the same
+// bits; without the metadata that describe it, and with folded batch norms, it is
+// recognized by its layers. onnxruntime, if it is there, finds the same.
+func TestOwnONNX(t *testing.T) {
+	for _, file := range []string{"retinanet", "retinanet_v2", "fasterrcnn_v2", "maskrcnn"} {
+		t.Run(file, func(t *testing.T) {
+			kind, version, _ := strings.Cut(file, "_")
+			name := kind + "_resnet18_fpn"
+			if version != "" {
+				name += "_" + version
+			}
+			_, meta := golden.Load(t, "testdata/"+file+".safetensors")
+			var attrs struct{ Change map[string][2]float32 }
+			meta.Decode(t, "attrs", &attrs)
+			net, vars := filledNet(t, name, attrs.Change, func(c *models.Config) {
+				c.Width, c.Detection.Channels = 16, 64
+				c.Detection.TopK, c.Detection.ScoreThreshold, c.Detection.NMSThreshold = 150, 0.04, 0.45
+			})
+			run, err := infer.New(net, vars, infer.Options{Threads: 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := New(run, net)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := d.Detect(t.Context(), picture(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			arch, err := json.Marshal(net.Config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			described := &weights.File{}
+			described.Architecture = arch
+			texts, err := modelfile.Metadata(described)
+			if err != nil {
+				t.Fatal(err)
+			}
+			whole := written(t, net, vars, onnx.SaveOptions{KeepBatchNorm: true, Metadata: texts})
+			if got, _ := opened(t, whole); !reflect.DeepEqual(got, want) {
+				t.Error("the file finds something else than the network")
+			}
+			folded := written(t, net, vars, onnx.SaveOptions{})
+			got, r := opened(t, folded)
+			alike(t, got, want)
+			a, b := *r.Model.Config.Detection, *net.Config.Detection
+			a.NormEps, b.NormEps = 0, 0
+			if !reflect.DeepEqual(a, b) {
+				t.Errorf("the network is\n%+v, want\n%+v", a, b)
+			}
+			if python := os.Getenv("RESNET_PEER_PYTHON"); python != "" {
+				for _, objects := range ranByONNXRuntime(t, python, whole, folded) {
+					alike(t, objects, want)
+				}
+			}
 		})
 	}
 }

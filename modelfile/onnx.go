@@ -13,6 +13,7 @@ import (
 	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
 )
 
@@ -104,6 +105,9 @@ func openONNX(h *weights.Handle, opt Options) (*Result, error) {
 		return nil, err
 	}
 	if len(file.Architecture) > 0 {
+		if m.FindsObjects() {
+			file.Tensors = ownTensors(file.Architecture, m)
+		}
 		if r, err := FromFile(path, file); err == nil {
 			r.Source = source
 			return r, nil
@@ -127,6 +131,26 @@ func openONNX(h *weights.Handle, opt Options) (*Result, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return r, nil
+}
+
+// ownTensors returns the tensors of a graph that are those of the network that arch
+// describes, without the numbers of what is around it.
+func ownTensors(arch json.RawMessage, m *onnx.Model) map[string]*tensor.Tensor {
+	tensors := map[string]*tensor.Tensor{}
+	cfg, err := models.ParseConfig(arch)
+	if err != nil {
+		return tensors
+	}
+	net, err := cfg.Build()
+	if err != nil {
+		return tensors
+	}
+	for _, w := range nn.Wants(net) {
+		if t := m.Initializer(w.Name); t != nil {
+			tensors[w.Name] = t
+		}
+	}
+	return tensors
 }
 
 // rebuildONNX makes the network of a detector's graph anew.

@@ -66,7 +66,7 @@ func newRebuild(m *Model) *rebuild {
 }
 
 // constant returns a value that the file holds; ok is false for one that is computed.
-// Behind a Reshape, the shape is that before it.
+// Behind a Reshape, the shape is that before it, and behind a Cast the type.
 func (r *rebuild) constant(name string) (s *static, ok bool) {
 	for range 64 { // a chain of nodes, which could be a ring
 		if p := r.m.Params[name]; p != nil {
@@ -85,7 +85,7 @@ func (r *rebuild) constant(name string) (s *static, ok bool) {
 		case n.op == "Constant" && len(n.attrs) == 1 && n.attrs[0].t != nil:
 			s, err := newExternal().convert(n.attrs[0].t)
 			return s, err == nil
-		case slices.Contains([]string{"Identity", "Reshape", "Unsqueeze", "Squeeze"}, n.op) && len(n.in) > 0:
+		case slices.Contains([]string{"Identity", "Reshape", "Unsqueeze", "Squeeze", "Cast"}, n.op) && len(n.in) > 0:
 			name = n.in[0]
 		default:
 			return nil, false
@@ -207,7 +207,7 @@ func (s *static) transposed() *static {
 // that it is multiplied with and that are added, or operators that do that.
 func (r *rebuild) follow(l *weighted) error {
 	y := l.node.out[0]
-	for {
+	for range 16 { // a chain of nodes, which could be a ring
 		users := r.users[y]
 		if len(users) != 1 || len(users[0].out) != 1 {
 			return nil
@@ -215,8 +215,8 @@ func (r *rebuild) follow(l *weighted) error {
 		n := users[0]
 		switch n.op {
 		case "Mul", "Add":
-			other := n.in[0]
-			if other == y {
+			other := n.input(0)
+			if other == y && len(n.in) > 1 {
 				other = n.in[1]
 			}
 			c, ok := r.perChannel(l, other)
@@ -258,6 +258,7 @@ func (r *rebuild) follow(l *weighted) error {
 		}
 		y = n.out[0]
 	}
+	return nil
 }
 
 // input returns the name of input i, "" if it is left out.

@@ -384,14 +384,14 @@ func (f *filler) layer(node, norm *graph.Node, l *weighted) error {
 	}
 	if l.scale != nil && norm == nil { // into the layer
 		weight, bias = slices.Clone(weight), slices.Clone(bias)
-		each := len(weight) / l.out()
+		inner := l.weight.shape[1:].Numel() // elements for each channel, which are together
 		if l.node.op == "ConvTranspose" {
-			return fmt.Errorf("%s is followed by a normalization", l)
+			inner = l.weight.shape[2:].Numel() // of each input
+		}
+		for i := range weight {
+			weight[i] *= l.scale[i/inner%l.out()]
 		}
 		for i := range bias {
-			for j := i * each; j < (i+1)*each; j++ {
-				weight[j] *= l.scale[i]
-			}
 			bias[i] = bias[i]*l.scale[i] + l.shift[i]
 		}
 	}

@@ -53,7 +53,7 @@ func (r *rebuild) normalization(channels int) (mean, std []float32, ok bool) {
 		}
 		a, ok := r.constant(n.in[1])
 		users := r.users[n.out[0]]
-		if !ok || len(a.f) != channels || len(users) != 1 || users[0].op != "Div" || users[0].in[0] != n.out[0] {
+		if !ok || len(a.f) != channels || len(users) != 1 || users[0].op != "Div" || len(users[0].in) != 2 || users[0].in[0] != n.out[0] {
 			continue
 		}
 		if b, ok := r.constant(users[0].in[1]); ok && len(b.f) == channels {
@@ -68,8 +68,10 @@ func (r *rebuild) normalization(channels int) (mean, std []float32, ok bool) {
 func (r *rebuild) sides() (least, most int, ok bool) {
 	side := func(name string) (int, bool) {
 		n := r.maker[name]
-		for n != nil && (n.op == "Cast" || n.op == "Identity" || n.op == "Unsqueeze") {
-			n = r.maker[n.input(0)]
+		for range 8 { // a chain of nodes, which could be a ring
+			if n != nil && (n.op == "Cast" || n.op == "Identity" || n.op == "Unsqueeze") {
+				n = r.maker[n.input(0)]
+			}
 		}
 		if n == nil || n.op != "Mul" && n.op != "Div" {
 			return 0, false
@@ -135,6 +137,11 @@ func rounded(v float64) float64 { return math.Round(v*1e6) / 1e6 }
 // after it.
 func (r *rebuild) numbers(h *models.DetectionHead) bool {
 	var kept []int
+	everyNode(r.m.proto.graph.nodes, func(n *nodeProto) {
+		if most, ok := r.number(n.input(2)); ok && n.op == "NonMaxSuppression" && most > 0 && most < 1<<20 {
+			kept = append(kept, int(most)) // PyTorch's exporter bounds them later
+		}
+	})
 	candidates := 0
 	for _, n := range r.m.proto.graph.nodes {
 		switch n.op {
