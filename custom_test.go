@@ -129,7 +129,7 @@ func TestSeveralInputsAndOutputs(t *testing.T) {
 		}
 	}
 	_, err := again.Classify(context.Background(), resnet.Image(image.NewGray(image.Rect(0, 0, 16, 12))))
-	if err == nil || !strings.Contains(err.Error(), `"sensor"`) || !strings.Contains(err.Error(), "resnet.Model") {
+	if err == nil || !strings.Contains(err.Error(), `"sensor"`) || !strings.Contains(err.Error(), "resnet.Model.Run") {
 		t.Errorf("a picture alone: %v", err)
 	}
 }

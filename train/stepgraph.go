@@ -22,7 +22,7 @@ func StepGraph(m nn.Module, opt StepOptions) (*graph.Graph, *engine.Vars, error)
 	if err != nil {
 		return nil, nil, err
 	}
-	g, err := infer.Graph(s.module, s.images(), s.query(true))
+	g, err := infer.Graph(s.traced(), s.images(), s.query(true))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/internal/term"
+	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights/safetensors"
 )
@@ -92,7 +93,7 @@ func (c *embedCommand) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	m, err := c.open(c.app, 0)
+	m, err := c.openFor(c.app, 0, models.Classification, "")
 	if err != nil {
 		return err
 	}
@@ -203,7 +204,7 @@ func (c *embedCommand) write() error {
 			return err
 		})
 	}
-	images, err := json.Marshal(c.names)
+	images, err := json.Marshal(markNames(c.names))
 	if err != nil {
 		return err
 	}
@@ -212,6 +213,6 @@ func (c *embedCommand) write() error {
 		copy(all.Float32s()[i*width:], e)
 	}
 	return atomicfile.Write(c.outFile, func(w io.Writer) error {
-		return safetensors.Write(w, []safetensors.Tensor{{Name: "embeddings", Tensor: all}}, map[string]string{"images": string(images)})
+		return safetensors.Write(w, []safetensors.Tensor{{Name: "embeddings", Tensor: all}}, map[string]string{"images": string(putNames(images))})
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/internal/term"
+	"github.com/resnet-go/resnet/models"
 )
 
 type predictCommand struct {
@@ -74,14 +75,18 @@ func (c *predictCommand) run(cmd *cobra.Command, args []string) error {
 	if !(c.threshold >= 0 && c.threshold <= 1) {
 		return usagef("--threshold is %v, must be between 0 and 1", c.threshold)
 	}
-	switch end := strings.ToLower(filepath.Ext(c.outFile)); {
-	case end == ".csv" && !c.json:
-		c.csv = true
-	case (end == ".json" || end == ".jsonl") && !c.csv:
-		c.json = true
-	}
 	if c.csv && c.json {
-		return usagef("--csv and --json (or the ending of -o) exclude each other: give one of them")
+		return usagef("--csv and --json exclude each other: give one of them")
+	}
+	switch end := strings.ToLower(filepath.Ext(c.outFile)); {
+	case end == ".csv" && c.json:
+		return usagef("--json and the ending of -o %s exclude each other: leave out --json, or name a file that ends in .json", c.outFile)
+	case (end == ".json" || end == ".jsonl") && c.csv:
+		return usagef("--csv and the ending of -o %s exclude each other: leave out --csv, or name a file that ends in .csv", c.outFile)
+	case end == ".csv":
+		c.csv = true
+	case end == ".json" || end == ".jsonl":
+		c.json = true
 	}
 	if c.list != "" && (c.csv || c.outFile != "") {
 		return usagef("--csv and -o do not go with --jsonl, which prints JSON: --resume FILE writes to a file")
@@ -90,7 +95,7 @@ func (c *predictCommand) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	m, err := c.open(c.app, c.topK)
+	m, err := c.openFor(c.app, c.topK, models.Classification, "")
 	if err != nil {
 		return err
 	}
