@@ -232,7 +232,14 @@ func checkOutputs(m *Model, g *graph.Graph, outs []value, feeds map[string]*tens
 			g.Output(fmt.Sprint(i), v.dyn)
 		}
 	}
-	p, err := engine.Compile(g, engine.NewVars(), engine.Options{})
+	vars, values := engine.NewVars(), map[string]*tensor.Tensor{}
+	for name, p := range m.Params {
+		if err := vars.Set(name, p.Value); err != nil {
+			return "", wrong("variable: %w", err)
+		}
+		values[name] = p.Value
+	}
+	p, err := engine.Compile(g, vars, engine.Options{})
 	if err != nil {
 		return "", wrong("compile: %w", err)
 	}
@@ -246,7 +253,7 @@ func checkOutputs(m *Model, g *graph.Graph, outs []value, feeds map[string]*tens
 	if err := p.Run(in, got); err != nil {
 		return "", wrong("run: %w", err)
 	}
-	r, err := ref.Run(g, nil, feeds)
+	r, err := ref.Run(g, values, feeds)
 	if err != nil {
 		return "", wrong("reference: %w", err)
 	}

@@ -12,11 +12,11 @@ import (
 	"testing"
 )
 
-// TestRandomGraphs compares random graphs with onnxruntime, which
+// TestDrawnGraphs compares random graphs with onnxruntime, which
 // testdata/gen/random_graphs.py runs in the Python that RESNET_PEER_PYTHON names:
 // 300, 100,000 with RESNET_NIGHTLY=1, or as many as RESNET_RANDOM_GRAPHS has, from
 // RESNET_RANDOM_SEED on.
-func TestRandomGraphs(t *testing.T) {
+func TestDrawnGraphs(t *testing.T) {
 	python := os.Getenv("RESNET_PEER_PYTHON")
 	if python == "" {
 		t.Skip("set RESNET_PEER_PYTHON to a Python that has onnx, onnxruntime and numpy")
@@ -77,7 +77,7 @@ func TestRandomGraphs(t *testing.T) {
 func compareRandom(dir string) (why string, err error) {
 	m, err := Load(filepath.Join(dir, "model.onnx"))
 	if err == nil {
-		_, err = runSet(m, filepath.Join(dir, "test_data_set_0"), near)
+		_, err = runSet(m, filepath.Join(dir, "test_data_set_0"), nearLargest)
 	}
 	var wrong *wrongError
 	if errors.As(err, &wrong) {
@@ -89,9 +89,9 @@ func compareRandom(dir string) (why string, err error) {
 	return "", nil
 }
 
-// near compares with a tolerance relative to the largest element: in a chain of
+// nearLargest compares with a tolerance relative to the largest element: in a chain of
 // operators, sums cancel.
-func near(got, want *static) error {
+func nearLargest(got, want *static) error {
 	if !got.shape.Equal(want.shape) || got.elem.isFloat() != want.elem.isFloat() {
 		return fmt.Errorf("got %v%v, want %v%v", got.elem, got.shape, want.elem, want.shape)
 	}

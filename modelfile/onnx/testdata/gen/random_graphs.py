@@ -18,7 +18,7 @@ from onnx import helper as h
 from onnx import numpy_helper as nh
 
 UNARY = ("Relu Sigmoid Tanh Abs Neg Exp Sqrt Erf Softplus Softsign Elu Selu LeakyRelu HardSigmoid HardSwish Celu Gelu Mish "
-         "ThresholdedRelu Clip Floor Ceil Sin Cos Reciprocal Identity Log").split()
+         "ThresholdedRelu Clip Floor Ceil Reciprocal Identity Log").split()
 REDUCE = "ReduceSum ReduceMean ReduceMax ReduceMin ReduceL1 ReduceL2 ReduceSumSquare ReduceLogSumExp ReduceProd".split()
 BINARY = "Add Sub Mul Max Min Div Pow".split()
 MOST = 6000  # elements of a tensor
