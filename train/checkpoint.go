@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/weights"
 )
 
@@ -43,7 +44,11 @@ func (s *session) save() error {
 		}
 		s.unsaved = nil
 	}
-	if err := weights.Save(filepath.Join(s.out, LastFile), f, weights.SaveOptions{}); err != nil {
+	last := filepath.Join(s.out, LastFile)
+	if err := atomicfile.Keep(last, filepath.Join(s.out, PreviousFile)); err != nil {
+		return &unwritten{err}
+	}
+	if err := weights.Save(last, f, weights.SaveOptions{}); err != nil {
 		return &unwritten{err}
 	}
 	return nil

@@ -172,6 +172,9 @@ func (e *pictureEvaluator) run(ctx context.Context, vars *engine.Vars, each func
 	if s := plan.Outputs()[0].Shape; len(s) != 2 || s[1] != e.classes {
 		return Metrics{}, fmt.Errorf("the network's output is %v, but the data have %d classes", s, e.classes)
 	}
+	asks := func(name string) bool {
+		return slices.ContainsFunc(plan.Inputs(), func(p engine.Port) bool { return p.Name == name })
+	}
 	var t tally
 	var all []float32
 	var truth [][]int
@@ -184,7 +187,7 @@ func (e *pictureEvaluator) run(ctx context.Context, vars *engine.Vars, each func
 		if err != nil {
 			return Metrics{}, err
 		}
-		out, err := r.Run(ctx, infer.Query{}, infer.Tensors{nn.ImageInput: x})
+		out, err := r.Run(ctx, infer.Query{}, inputsFor(asks, x, b))
 		if err != nil {
 			return Metrics{}, err
 		}

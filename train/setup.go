@@ -5,15 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/modelfile"
+	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -31,10 +29,14 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 	}
 	defer func() {
 		if err != nil {
+			s.abandon()
 			s.close()
 		}
 	}()
-	var from *weights.File
+	if err := s.enter(cfg.Out, cfg.Resume); err != nil {
+		return nil, err
+	}
+	var from *checkpoint
 	spec := cfg.Data
 	switch {
 	case cfg.Resume:
@@ -42,12 +44,9 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 			return nil, err
 		}
 		if spec == "" {
-			spec = from.Data.Spec
+			spec = from.file.Data.Spec
 		}
 	default:
-		if err := freshFolder(cfg.Out); err != nil {
-			return nil, err
-		}
 		if cfg, err = Choose(cfg); err != nil {
 			return nil, err
 		}
@@ -95,7 +94,7 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 	}
 	var state map[string]*tensor.Tensor
 	if from != nil {
-		state = from.State
+		state = from.file.State
 	}
 	if err := s.build(state); err != nil {
 		return nil, err
@@ -120,49 +119,6 @@ func (j *job) choosePrecision() (err error) {
 		j.notes = append(j.notes, "training uses emulated bfloat16 operands, which is slow; evaluation is float32")
 	}
 	return nil
-}
-
-// freshFolder creates the folder, which must not hold a run.
-func freshFolder(out string) error {
-	if out == "" {
-		return nil
-	}
-	if err := os.MkdirAll(out, 0o755); err != nil {
-		return fmt.Errorf("output folder: %w", err)
-	}
-	if _, err := os.Stat(filepath.Join(out, LastFile)); err == nil {
-		return fmt.Errorf("%s already holds a run: continue it by --resume, or name another folder by --out", out)
-	}
-	return nil
-}
-
-// loadRun reads the state of the run in cfg.Out.
-func (s *session) loadRun(cfg Config) (*weights.File, error) {
-	switch {
-	case cfg.Out == "":
-		return nil, errors.New("to resume, name the folder of the run by --out")
-	case cfg.Model != "" || cfg.Recipe != nil:
-		return nil, errors.New("a run is resumed with its own model and recipe: leave out --model and --recipe")
-	}
-	path := filepath.Join(cfg.Out, LastFile)
-	f, err := weights.Load(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no run to resume: %w", err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if len(f.Training) == 0 {
-		return nil, fmt.Errorf("%s holds a model without training state: it cannot be resumed, but training can start from it by --model", path)
-	}
-	if err := json.Unmarshal(f.Training, &s.state); err != nil {
-		return nil, fmt.Errorf("%s: its training state is damaged: %w", path, err)
-	}
-	if s.rec, err = ParseRecipe(path+"#recipe", []byte(f.Recipe)); err != nil {
-		return nil, err
-	}
-	s.meta, s.seed, s.skipBad = f.Meta, f.Seed, s.state.SkipBad
-	return f, s.extend(cfg.Epochs)
 }
 
 // checkData returns an error for data that nothing can be learned from.
@@ -203,28 +159,17 @@ func (j *job) checkData() error {
 
 // network builds the model with its initial values; on resuming, from the
 // file's. It also settles the preprocessing.
-func (j *job) network(cfg Config, run *weights.File) (*models.Model, error) {
+func (j *job) network(cfg Config, run *checkpoint) (*models.Model, error) {
 	if run != nil {
-		if j.rec.Detect == nil {
-			if err := json.Unmarshal(run.Preprocess, &j.prep); err != nil {
-				return nil, fmt.Errorf("%s: preprocess: %w", filepath.Join(cfg.Out, LastFile), err)
-			}
-			if err := j.prep.Valid(); err != nil {
-				return nil, err
-			}
-		}
-		conf, err := models.ParseConfig(run.Architecture)
+		j.prep = run.prep
+		net, err := run.arch.Build()
 		if err != nil {
 			return nil, err
 		}
-		net, err := conf.Build()
-		if err != nil {
-			return nil, err
+		if n := len(j.classes()); run.arch.Classes != n {
+			return nil, fmt.Errorf("the run has %d classes, %s has %d", run.arch.Classes, j.splits.Spec, n)
 		}
-		if n := len(j.classes()); conf.Classes != n {
-			return nil, fmt.Errorf("the run has %d classes, %s has %d", conf.Classes, j.splits.Spec, n)
-		}
-		if _, err := nn.Load(net, run.Tensors, nn.LoadOptions{}); err != nil {
+		if _, err := nn.Load(net, run.file.Tensors, nn.LoadOptions{}); err != nil {
 			return nil, err
 		}
 		return net, j.freeze(net)
@@ -281,6 +226,9 @@ func (j *job) pretrained(ref modelfile.Ref) (*models.Model, error) {
 	r, err := ref.Open(modelfile.Options{Keys: j.keys, Backbone: j.replacesHead(), Seed: j.seed})
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
+	}
+	if onnx.IsArchitecture(r.File.Architecture) {
+		return nil, fmt.Errorf("model %s describes its network by a graph, which this does not train: in Go, resnet.Open(…).Network() and train.Compile do", model)
 	}
 	if r.Model == nil {
 		return nil, fmt.Errorf("model %s holds a network of another library, which cannot be trained: if its tensors fit a network of resnet models, give NAME@%s",

@@ -46,6 +46,9 @@ type StepOptions struct {
 	// needs besides: optimizer slots and averages that it does not have yet. nil
 	// stands for copies of the parameters' values.
 	Vars *engine.Vars
+	// Inputs are the types, for one sample, of the numbers beside the pictures that
+	// batches have (see data.WithInputs). An [OutputsLoss] gets them as targets.
+	Inputs map[string]data.InputType
 	// Detection is how a detector is trained, which has its own losses: Loss, Classes,
 	// SoftTargets and Teacher are then not used.
 	Detection *DetectionStep
@@ -86,6 +89,7 @@ type Step struct {
 	ema       bool
 	recompute bool
 	teacher   *Teaching
+	inputs    map[string]data.InputType // beside the pictures, for one sample
 	// accumulate is the number of batches per update.
 	accumulate int
 
@@ -140,7 +144,7 @@ func NewStep(m nn.Module, opt StepOptions) (*Step, error) {
 		return nil, errors.New("train: NewStep needs a module, an input shape [N C H W], a loss and an optimizer; a detector needs StepOptions.Detection instead of a loss")
 	}
 	s := &Step{module: m, vars: opt.Vars, options: opt.Compute, input: opt.Input, classes: opt.Classes,
-		heads: headsOf(m), bodyLR: opt.BodyLR, auxLR: opt.AuxLR, ema: opt.EMA, recompute: opt.Recompute, teacher: opt.Teacher, accumulate: max(1, opt.Accumulate)}
+		heads: headsOf(m), bodyLR: opt.BodyLR, auxLR: opt.AuxLR, ema: opt.EMA, recompute: opt.Recompute, teacher: opt.Teacher, inputs: opt.Inputs, accumulate: max(1, opt.Accumulate)}
 	var err error
 	if s.opt, _, err = optimizerOf(opt.Optimizer); err != nil {
 		return nil, err
@@ -323,7 +327,12 @@ func (s *Step) bind(in StepInput) (*stepPlan, error) {
 		default:
 			if y := targets[port.Name]; y != nil {
 				p.in[i] = y
+			} else if b := in.Batch; b != nil && b.Inputs[port.Name] != nil {
+				p.in[i] = b.Inputs[port.Name]
 			}
+		}
+		if p.in[i] == nil {
+			return nil, fmt.Errorf("train: the network takes the input %q, %v, which the data do not have: add it by data.WithInputs", port.Name, port.Type)
 		}
 	}
 	return p, nil

@@ -86,7 +86,7 @@ func (classification) loss(s *Step, t *nn.Traced) (loss, logits *graph.Value, er
 	if err != nil {
 		return nil, nil, err
 	}
-	if loss, err = s.loss.Loss(g, t.Output, y); err != nil {
+	if loss, err = s.lossOf(t, y); err != nil {
 		return nil, nil, err
 	}
 	if s.teacher != nil {

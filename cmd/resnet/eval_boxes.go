@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -89,7 +88,7 @@ func (c *evalCommand) writeBoxes(e *evaluation) error {
 			results[i].Segmentation = &cocoRunCodes{[2]int{d.Mask.H, d.Mask.W}, d.Mask.String()}
 		}
 	}
-	return atomicfile.Write(filepath.Join(c.outDir, "results.json"), func(w io.Writer) error { return json.NewEncoder(w).Encode(results) })
+	return atomicfile.Write(filepath.Join(c.outDir, "results.json"), func(w io.Writer) error { return encodeJSON(w, results, "", true) })
 }
 
 // cocoLines are the rows of COCO's table, in its order.

@@ -96,7 +96,7 @@ With --json, stdout has one line per epoch, and the result as the last line.`,
 	f.StringVar(&c.optimizer, "optimizer", "", "sgd, adam, adamw, lamb, lars or rmsprop, with its usual learning rate (default: the recipe's)")
 	f.StringArrayVarP(&c.set, "set", "s", nil, "change a key of the recipe: KEY=VALUE; may be repeated")
 	f.StringArrayVar(&c.keys, "keys", nil, "rename the tensors of NAME@FILE: OLD=NEW, or a file with one rule per line; may be repeated")
-	f.DurationVar(&c.maxTime, "max-time", 0, "stop after this time, such as 10m or 2h30m, with an evaluation")
+	f.DurationVar(&c.maxTime, "max-time", 0, "stop by this time, such as 10m or 2h30m, the evaluation included")
 	f.IntVar(&c.folds, "folds", 0, "cross-validation: train this number of networks, each without another part of the data")
 	f.BoolVar(&c.findLR, "lr-find", false, "look for a good learning rate and stop")
 	f.BoolVar(&c.resume, "resume", false, "continue the run in --out")
@@ -137,9 +137,6 @@ func (c *trainCommand) run(cmd *cobra.Command) error {
 	}
 	r, err := train.Run(cmd.Context(), cfg)
 	if err != nil {
-		if c.out == "" {
-			_ = os.Remove(cfg.Out) // fails, as it should, if anything was saved
-		}
 		return c.explain(err)
 	}
 	if c.json {
