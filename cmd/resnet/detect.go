@@ -58,6 +58,7 @@ done, and the exit code is 1.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
 	}
 	c.add(cmd, 1)
+	c.normEps.add(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&c.outDir, "out", "o", "", "folder for pictures with the objects drawn; for one picture also a file, ending in .png")
 	f.StringVar(&c.results, "results", "", "file for all objects in the form of COCO's results, ending in .json")

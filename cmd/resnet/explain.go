@@ -85,6 +85,7 @@ A heat map shows what the class's score depends on, not whether the class is rig
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
 	}
 	c.add(cmd, 16)
+	c.normEps.add(cmd)
 	c.addOrientation(cmd)
 	f := cmd.Flags()
 	f.StringVar(&c.method, "method", string(explain.GradCAM), strings.Join(methodNames(), ", "))

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -30,6 +31,7 @@ type modelFlags struct {
 	nonFinite  bool
 	skipSums   bool
 	mirror     bool // average with the mirror image
+	normEps    normEpsFlag
 }
 
 func (f *modelFlags) add(cmd *cobra.Command, batch int) {
@@ -58,6 +60,35 @@ func (f *modelFlags) addOrientation(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.asStored, "ignore-orientation", false, "leave pictures as stored instead of turning them by their EXIF orientation (as torchvision's datasets)")
 }
 
+// normEpsFlag is --norm-eps, whose zero is another value than none.
+type normEpsFlag struct{ value *float32 }
+
+// String implements pflag.Value.
+func (f *normEpsFlag) String() string {
+	if f.value == nil {
+		return ""
+	}
+	return strconv.FormatFloat(float64(*f.value), 'g', -1, 32)
+}
+
+// Type implements pflag.Value.
+func (*normEpsFlag) Type() string { return "number" }
+
+// Set implements pflag.Value.
+func (f *normEpsFlag) Set(s string) error {
+	v, err := strconv.ParseFloat(s, 32)
+	if err != nil || !(v >= 0 && v < 1) {
+		return fmt.Errorf("%q is not a number from 0 to below 1, such as 0 or 1e-5", s)
+	}
+	eps := float32(v)
+	f.value = &eps
+	return nil
+}
+
+func (f *normEpsFlag) add(cmd *cobra.Command) {
+	cmd.Flags().Var(f, "norm-eps", "epsilon of the frozen batch norms of a detector's PyTorch weights: 0 as in torchvision's COCO_V1, 1e-5 without (default: that of torchvision's files of the same form)")
+}
+
 // completeWith gives the shell the values with which it completes a flag.
 func completeWith(cmd *cobra.Command, flag string, values []string) {
 	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
@@ -78,7 +109,7 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 	opt := resnet.Options{Threads: a.threads, Batch: f.batch, TopK: topK, IgnoreOrientation: f.asStored, Mirror: f.mirror,
 		Compute: resnet.Compute{Exact: f.exact, BF16: engine.BF16(f.bf16), Tuning: a.tuning(f.noTuning || f.exact)}}
 	opt.Weights.Keys, opt.Weights.Output, opt.Weights.AllowNonFinite = keys, f.output, f.nonFinite
-	opt.Weights.SkipChecksums = f.skipSums
+	opt.Weights.SkipChecksums, opt.Weights.NormEps = f.skipSums, f.normEps.value
 	if f.preprocess != "" {
 		p, err := readPreprocess(f.preprocess)
 		if err != nil {
