@@ -135,7 +135,7 @@ func (c *explainCommand) run(cmd *cobra.Command, args []string) error {
 	if names, err = pictureNames(args); err != nil {
 		return err
 	}
-	m, err := c.openFor(c.app, c.top, models.Classification, "")
+	m, err := c.open(c.app, c.top)
 	if err != nil {
 		return err
 	}

@@ -35,8 +35,19 @@ type modelFlags struct {
 }
 
 func (f *modelFlags) add(cmd *cobra.Command, batch int) {
-	cmd.Flags().StringVarP(&f.model, "model", "m", "", "model file (.safetensors, .onnx, .keras, .h5) or NAME@FILE (default: the model inside the program)")
+	f.addModel(cmd, "model file (.safetensors, .onnx, .keras, .h5) or NAME@FILE (default: the model inside the program)")
 	f.addChoices(cmd, batch)
+}
+
+// addFor is add for a command whose model must be of a task that the model inside the
+// program does not have.
+func (f *modelFlags) addFor(cmd *cobra.Command, task models.Task, batch int) {
+	f.addModel(cmd, ofTask[task].name+": a file (.safetensors, .onnx), NAME@FILE or a published name; must be given")
+	f.addChoices(cmd, batch)
+}
+
+func (f *modelFlags) addModel(cmd *cobra.Command, usage string) {
+	cmd.Flags().StringVarP(&f.model, "model", "m", "", usage)
 }
 
 // addChoices adds the flags of how a model is opened, without the one of which.
