@@ -77,7 +77,7 @@ func (c *predictCommand) run(cmd *cobra.Command, args []string) error {
 		return usagef("--threshold is %v, must be between 0 and 1", c.threshold)
 	}
 	if c.csv && c.json {
-		return usagef("--csv and --json exclude each other: give one of them")
+		return usagef("--csv and --json (and what the ending of -o stands for) exclude each other: give one of them")
 	}
 	switch end := strings.ToLower(filepath.Ext(c.outFile)); {
 	case end == ".csv" && c.json:
