@@ -76,6 +76,12 @@ func (e *pictureError) Error() string {
 // Unwrap returns the cause.
 func (e *pictureError) Unwrap() error { return e.err }
 
+// Pixels is a decoded picture, the right way up. It must not be changed until the
+// model has answered.
+func Pixels(name string, m *imaging.Image) Picture {
+	return Picture{name, func(imaging.DecodeOptions) (*imaging.Image, error) { return m, nil }}
+}
+
 // decode returns how pictures are decoded.
 func (o *Options) decode() imaging.DecodeOptions {
 	return imaging.DecodeOptions{MaxPixels: o.MaxPixels, IgnoreOrientation: o.IgnoreOrientation}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/internal/budget"
+	"github.com/resnet-go/resnet/internal/limitread"
 )
 
 // The layout of CIFAR's binary files: label bytes, then a 32x32 picture as
@@ -94,7 +96,7 @@ func openCIFAR(fsys fs.FS, opt Options, lay cifarLayout) (*Splits, error) {
 }
 
 func cifarClasses(fsys fs.FS, lay cifarLayout) ([]string, error) {
-	text, err := fs.ReadFile(fsys, lay.names)
+	text, err := limitread.FS(fsys, lay.names, maxNames)
 	if errors.Is(err, fs.ErrNotExist) {
 		if lay.fallback != nil {
 			return lay.fallback, nil
@@ -142,7 +144,14 @@ func openCIFARFiles(fsys fs.FS, lay cifarLayout, pattern string, classes []strin
 	c := &cifar{classes: classes, single: singles(len(classes)), skip: lay.labels}
 	record := lay.labels + cifarImage
 	for _, name := range names {
-		data, err := fs.ReadFile(fsys, name)
+		info, err := fs.Stat(fsys, name)
+		if err != nil {
+			return nil, err
+		}
+		if err := budget.Machine(name, info.Size()); err != nil {
+			return nil, err
+		}
+		data, err := limitread.FS(fsys, name, info.Size())
 		if err != nil {
 			return nil, err
 		}

@@ -33,6 +33,21 @@ type compiler struct {
 	slabs    memory.Slabs // of packed weights
 	reading  reading
 	err      error // of reading a deferred constant
+
+	readBy map[*graph.Value]bool // see isRead
+}
+
+// isRead reports whether an operator reads v.
+func (c *compiler) isRead(v *graph.Value) bool {
+	if c.readBy == nil {
+		c.readBy = map[*graph.Value]bool{}
+		for _, n := range c.g.Nodes {
+			for _, in := range n.In {
+				c.readBy[in] = true
+			}
+		}
+	}
+	return c.readBy[v]
 }
 
 // place is where a value lies.

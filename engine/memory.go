@@ -79,11 +79,11 @@ func planMemory(bufs []*buf, steps []*step) int {
 		}
 		return live[i].first < live[j].first
 	})
-	var placed []*buf // by offset
+	others := newLifetimes(live, len(steps))
 	total := 0
 	for _, b := range live {
 		at := 0
-		for _, p := range placed {
+		for _, p := range others.overlapping(b) {
 			if p.last < b.first || b.last < p.first {
 				continue
 			}
@@ -94,10 +94,7 @@ func planMemory(bufs []*buf, steps []*step) int {
 		}
 		b.offset = at
 		total = max(total, at+b.size)
-		i := sort.Search(len(placed), func(i int) bool { return placed[i].offset > at })
-		placed = append(placed, nil)
-		copy(placed[i+1:], placed[i:])
-		placed[i] = b
+		others.place(b)
 	}
 	return total
 }

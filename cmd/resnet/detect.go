@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/resnet-go/resnet"
+	"github.com/resnet-go/resnet/boxes"
 	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/models"
@@ -28,7 +29,7 @@ type detectCommand struct {
 func (a *app) detectCommand() *cobra.Command {
 	c := &detectCommand{app: a, taken: map[string]bool{}}
 	cmd := &cobra.Command{
-		Use:   "detect IMAGE|DIR|FILE.zip|@LIST|-...",
+		Use:   "detect IMAGE|DIR|FILE.zip|FILE.tar|@LIST|-...",
 		Short: "Find objects in pictures",
 		Long: `detect prints the objects in each picture: class, score and box. With --out it
 also draws them: boxes in the colors of the classes with names and scores, and masks
@@ -139,6 +140,11 @@ type cocoResult struct {
 	Segmentation *cocoRunCodes `json:"segmentation,omitempty"`
 }
 
+// cocoBox returns a box as COCO's files have it: x, y, width, height.
+func cocoBox(b boxes.Box) *[4]float64 {
+	return &[4]float64{float64(b.X1), float64(b.Y1), float64(b.W()), float64(b.H())}
+}
+
 // cocoRunCodes is a mask in COCO's compressed form.
 type cocoRunCodes struct {
 	Size   [2]int `json:"size"` // height, width
@@ -175,8 +181,7 @@ func (c *detectCommand) one(d *resnet.Detections, id int64, bad *unreadable, sin
 		if o.Score < c.threshold {
 			break // the scores fall
 		}
-		r := cocoResult{ImageID: id, CategoryID: o.Index, Score: o.Score,
-			Box: [4]float64{float64(o.Box.X1), float64(o.Box.Y1), float64(o.Box.W()), float64(o.Box.H())}}
+		r := cocoResult{ImageID: id, CategoryID: o.Index, Score: o.Score, Box: *cocoBox(o.Box)}
 		if o.Mask != nil {
 			r.Segmentation = &cocoRunCodes{[2]int{o.Mask.H, o.Mask.W}, o.Mask.String()}
 		}

@@ -25,6 +25,8 @@ var jsonForms = map[string]string{
 	"convert":    "one JSON document",
 	"quantize":   "one JSON document",
 	"models":     "one JSON document, a list",
+	"serve":      "a line of JSON when the server listens",
+	"serve key":  "one JSON document",
 	"pull":       "a line of JSON for each model",
 	"data check": "one JSON document",
 	"data split": "one JSON document",

@@ -33,8 +33,13 @@ type modelFlags struct {
 }
 
 func (f *modelFlags) add(cmd *cobra.Command, batch int) {
+	cmd.Flags().StringVarP(&f.model, "model", "m", "", "model file (.safetensors, .onnx, .keras, .h5) or NAME@FILE (default: the model inside the program)")
+	f.addChoices(cmd, batch)
+}
+
+// addChoices adds the flags of how a model is opened, without the one of which.
+func (f *modelFlags) addChoices(cmd *cobra.Command, batch int) {
 	fs := cmd.Flags()
-	fs.StringVarP(&f.model, "model", "m", "", "model file (.safetensors, .onnx, .keras, .h5) or NAME@FILE (default: the model inside the program)")
 	fs.StringVar(&f.preprocess, "preprocess", "", "how pictures become inputs, for a file without this information: "+strings.Join(data.PresetNames(), ", ")+", or a JSON file")
 	fs.StringVar(&f.classes, "classes", "", "file of class names, one per line or JSON, or imagenet, for a model file that has none")
 	fs.IntVar(&f.batch, "batch", batch, "pictures per batch")

@@ -20,6 +20,7 @@ import (
 type predictCommand struct {
 	*app
 	modelFlags
+	scoreFlags
 	topK      int
 	threshold float64
 	csv       bool
@@ -32,7 +33,7 @@ type predictCommand struct {
 func (a *app) predictCommand() *cobra.Command {
 	c := &predictCommand{app: a}
 	cmd := &cobra.Command{
-		Use:   "predict IMAGE|DIR|FILE.zip|@LIST|-...",
+		Use:   "predict IMAGE|DIR|FILE.zip|FILE.tar|@LIST|-...",
 		Short: "Classify pictures",
 		Long: `predict prints the most probable classes of each picture: JPEG, PNG, GIF, WebP,
 BMP, TIFF or PPM; of animations and documents of pages, the first one.
@@ -46,19 +47,23 @@ if it ends in .csv, as lines of JSON if it ends in .json or .jsonl.
 them, until it is interrupted. A picture that is still being written waits.
 
 A picture that cannot be read is reported on stderr, the others are still
-classified, and the exit code is 1.`,
+classified, and the exit code is 1.
+
+` + scoreHelp,
 		Example: `  resnet predict photo.jpg
   resnet predict --topk 3 --model runs/photos/best.safetensors holiday/
   resnet predict --threshold 0.5 --tta -o holiday.csv holiday.zip
   resnet predict --watch --json inbox/
   find . -name '*.jpg' > list.txt && resnet predict --csv @list.txt
   curl -s https://example.org/cat.jpg | resnet predict --json -
+  resnet predict --jsonl list.txt --shard auto --resume scores.jsonl
   resnet predict --model resnet50@weights.safetensors --preprocess imagenet --classes names.txt photo.jpg`,
 		Args: atLeast(1, "a picture"),
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
 	}
-	c.add(cmd, 16)
+	c.modelFlags.add(cmd, 16)
 	c.addOrientation(cmd)
+	c.scoreFlags.add(cmd)
 	f := cmd.Flags()
 	f.IntVarP(&c.topK, "topk", "k", 5, "classes to print for each picture")
 	f.Float64Var(&c.threshold, "threshold", 0, "leave out classes of a lower probability")
@@ -89,13 +94,19 @@ func (c *predictCommand) run(cmd *cobra.Command, args []string) error {
 	case end == ".json" || end == ".jsonl":
 		c.json = true
 	}
-	if c.watch && c.outFile != "" {
-		return usagef("--watch has no end, and -o writes a file when all is done: leave out -o, and redirect the output")
-	}
 	if c.watch {
+		switch {
+		case c.outFile != "":
+			return usagef("--watch has no end, and -o writes a file when all is done: leave out -o, and redirect the output")
+		case c.list != "":
+			return usagef("--watch takes folders, not a list: leave out --jsonl")
+		}
 		if err := checkFolders(args); err != nil {
 			return err
 		}
+	}
+	if c.list != "" && (c.csv || c.outFile != "") {
+		return usagef("--csv and -o do not go with --jsonl, which prints JSON: --resume FILE writes to a file")
 	}
 	names, err := pictureNames(args)
 	if err != nil {
@@ -107,6 +118,11 @@ func (c *predictCommand) run(cmd *cobra.Command, args []string) error {
 	}
 	if c.watch {
 		return c.runWatch(cmd.Context(), m, args)
+	}
+	if c.list != "" {
+		return c.score(c.app, m.ClassifyAll, func(r resnet.Result, problem string) any {
+			return scoredLine{r.Name, c.kept(r.Predictions), problem}
+		})
 	}
 	if c.outFile == "" {
 		return c.all(cmd, m, names)
@@ -164,15 +180,27 @@ type predictionLine struct {
 	Error       string              `json:"error,omitempty"` // why there are no predictions
 }
 
+// scoredLine is the line of a picture with --jsonl.
+type scoredLine struct {
+	ID          string              `json:"id"` // of the input; of pictures in a folder, zip or tar, with the name there
+	Predictions []resnet.Prediction `json:"predictions"`
+	Error       string              `json:"error,omitempty"` // why there are no predictions
+}
+
+// kept returns the predictions that --threshold leaves.
+func (c *predictCommand) kept(all []resnet.Prediction) (kept []resnet.Prediction) {
+	for _, p := range all {
+		if p.Probability >= c.threshold {
+			kept = append(kept, p)
+		}
+	}
+	return kept
+}
+
 func (c *predictCommand) print(r resnet.Result, bad *unreadable, single bool, widest int) error {
-	line := predictionLine{Image: r.Name}
+	line := predictionLine{Image: r.Name, Predictions: c.kept(r.Predictions)}
 	if bad.skip(c.app, r) {
 		line.Error = oneLine(r.Err)
-	}
-	for _, p := range r.Predictions {
-		if p.Probability >= c.threshold {
-			line.Predictions = append(line.Predictions, p)
-		}
 	}
 	switch {
 	case c.json:

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/internal/term"
@@ -35,9 +36,10 @@ type app struct {
 	json    bool
 	quiet   bool
 	threads int
+	memory  memoryFlag // --max-memory
 
-	zips    map[string]*data.Files // zips among the pictures, open until the command ends
-	running bool                   // the command line was parsed: later errors are not usage errors
+	archives map[string]*data.Files // zips and tars among the pictures, open until the command ends
+	running  bool                   // the command line was parsed: later errors are not usage errors
 }
 
 // usageError is a mistake in the command line that only the command can detect.
@@ -64,8 +66,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	cmd, err := a.execute(ctx, root, args)
-	if zipErr := a.closeZips(); err == nil {
-		err = zipErr
+	if closeErr := a.closeArchives(); err == nil {
+		err = closeErr
 	}
 	if err == nil && results.err != nil {
 		err = fmt.Errorf("the results could not be written: %w", results.err)
@@ -132,6 +134,7 @@ inside the program is used.
   coco:DIR, coco:FILE.json   objects with boxes or masks, as COCO's files have them
   voc:DIR          objects with boxes, or a class for each pixel, as Pascal VOC's
   masks:DIR        pictures and masks with a class for each pixel
+  tar:FILE, tar:DIR, "tar:train-{000..099}.tar"   tars and WebDataset's shards
 
 Results go to stdout, progress and messages to stderr. With --json, results are
 JSON: each command's help has its form, docs/json.md its fields.
@@ -151,6 +154,7 @@ Ctrl-C).`,
 			if a.threads < 0 {
 				return usagef("--threads %d is below 0 (0 means one per CPU)", a.threads)
 			}
+			resnet.SetMaxMemory(int64(a.memory))
 			a.running = true
 			return nil
 		},
@@ -159,6 +163,7 @@ Ctrl-C).`,
 	f.BoolVar(&a.json, "json", false, "print results as JSON")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress, and no messages except errors")
 	f.IntVar(&a.threads, "threads", 0, "threads to use; 0 means one per CPU; results do not depend on it, unless tuned")
+	f.Var(&a.memory, "max-memory", "memory that a model, file or dataset may need, such as 8GiB (default: the machine's; for what files ask for, 1 GiB and 64 times their size)")
 	root.SetFlagErrorFunc(flagError)
 	root.SetVersionTemplate("resnet {{.Version}}\n")
 	root.SetHelpCommand(helpCommand())
@@ -169,6 +174,7 @@ Ctrl-C).`,
 		a.segmentCommand(),
 		a.detectCommand(),
 		a.embedCommand(),
+		a.serveCommand(),
 		a.explainCommand(),
 		a.inspectCommand(),
 		a.summaryCommand(),

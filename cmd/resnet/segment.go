@@ -26,7 +26,7 @@ type segmentCommand struct {
 func (a *app) segmentCommand() *cobra.Command {
 	c := &segmentCommand{app: a, taken: map[string]bool{}}
 	cmd := &cobra.Command{
-		Use:   "segment IMAGE|DIR|FILE.zip|@LIST|-...",
+		Use:   "segment IMAGE|DIR|FILE.zip|FILE.tar|@LIST|-...",
 		Short: "Find the class of every pixel of pictures",
 		Long: `segment prints what each class covers of each picture, and with --out also draws
 it. The model must be a segmentation network: one that train has made from
