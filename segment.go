@@ -100,7 +100,8 @@ func (m *Model) isFor(task models.Task, method string) error {
 	if m.task == task {
 		return nil
 	}
-	return fmt.Errorf("resnet: %s is a model for %s, but %s takes one for %s", m.name, m.task, method, task)
+	use := map[models.Task]string{models.Classification: "Classify", models.Segmentation: "Segment", models.Detection: "Detect"}[m.task]
+	return fmt.Errorf("resnet: %s is a model for %s, but %s takes one for %s: use %s", m.name, m.task, method, task, use)
 }
 
 // decoded is a picture, or why it is none.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/budget"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -32,13 +33,18 @@ type Options struct {
 	// another one takes the place of the plan that was not used for the longest time.
 	// 0 keeps all.
 	Plans int
+	// FileSize is the size in bytes of the file that determines the size of the input,
+	// by which the memory for one picture is bounded; 0 is no bound but the machine's
+	// memory.
+	FileSize int64
 }
 
-// Output is the name of the only output of the zero [Query].
-const Output = "output"
+// Output is the name under which the zero [Query] has what the network returns.
+const Output = nn.MainOutput
 
 // Query is what a caller wants to know about a network. The zero value is the
-// network's output in inference, named [Output].
+// network's output in inference, named [Output], and its other outputs by the names
+// that it gives them (see [nn.Context.Output]).
 type Query struct {
 	// Name identifies Build among the queries of a [Runner]: two queries with the
 	// same name must have a Build that adds the same operators. A Query with Build
@@ -48,7 +54,7 @@ type Query struct {
 	Training bool
 	// Build names outputs of the traced network and may add operators and inputs
 	// first, or set t.Graph to a graph rewritten from it. It may call graph.Must,
-	// whose errors it returns. nil names the network's output [Output].
+	// whose errors it returns. nil names the network's outputs.
 	Build func(t *nn.Traced) error
 }
 
@@ -59,7 +65,8 @@ type Input struct {
 	Layout tensor.Layout
 }
 
-// Tensors are inputs or outputs by name. The network's input is [nn.ImageInput].
+// Tensors are inputs or outputs by name. The network's input is [nn.ImageInput];
+// other inputs have the names by which it asks for them, see [nn.Context.Input].
 type Tensors map[string]*tensor.Tensor
 
 // Compile traces net, adds what q wants and compiles the graph over vars. It
@@ -72,7 +79,13 @@ func Compile(net nn.Module, vars *engine.Vars, in Input, q Query, opt Options) (
 	}
 	build := q.Build
 	if build == nil {
-		build = func(t *nn.Traced) error { t.Graph.Output(Output, t.Output); return nil }
+		build = func(t *nn.Traced) error {
+			t.Graph.Output(Output, t.Output)
+			for _, o := range t.Outputs {
+				t.Graph.Output(o.Name, o.Value)
+			}
+			return nil
+		}
 	}
 	var failed error
 	if err := graph.Try(func() { failed = build(t) }); err != nil {
@@ -88,7 +101,12 @@ func Compile(net nn.Module, vars *engine.Vars, in Input, q Query, opt Options) (
 		}
 		named[o.Name] = true
 	}
-	return engine.Compile(t.Graph, vars, engine.Options{Threads: opt.Threads, Fast: !opt.Exact, BF16: opt.BF16, Tuning: opt.Tuning})
+	p, err := engine.Compile(t.Graph, vars, engine.Options{Threads: opt.Threads, Fast: !opt.Exact, BF16: opt.BF16, Tuning: opt.Tuning})
+	if err != nil || opt.FileSize == 0 {
+		return p, err
+	}
+	one := p.Memory() / int64(max(1, in.Shape[0]))
+	return p, budget.File(fmt.Sprintf("infer: the plan for a picture of %v", in.Shape[1:]), one, opt.FileSize)
 }
 
 // Adopt makes variables of the values of net's parameters, by state-dict key,
@@ -294,6 +312,9 @@ func Bind(p *engine.Plan, in Tensors) (*Call, error) {
 	c := &Call{plan: p}
 	var names []string
 	for _, port := range p.Inputs() {
+		if in[port.Name] == nil {
+			return nil, fmt.Errorf("infer: the network takes the input %q, %v, for which there is no tensor: networks of several inputs are run in Go, by resnet.Model.Run or Runner.Run", port.Name, port.Type)
+		}
 		c.in = append(c.in, in[port.Name])
 		names = append(names, port.Name)
 	}

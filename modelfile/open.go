@@ -23,6 +23,7 @@ import (
 	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/modelfile/keras"
+	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -67,6 +68,8 @@ type Options struct {
 	// AllowNonFinite accepts weights that are NaN or infinite, which otherwise are a
 	// *[NonFiniteError].
 	AllowNonFinite bool
+	// SkipChecksums does not compare checksums, see [weights.LoadOptions].
+	SkipChecksums bool
 	// Hub downloads published models; nil is [hub.FromEnv].
 	Hub *hub.Client
 	// Bare accepts a file of weights that does not say for which network they are:
@@ -312,7 +315,7 @@ func similar(path string) string {
 	return ""
 }
 
-// openDescribed opens a file that says which network its weights are for, or,
+// openDescribed opens a file that describes the network its weights are for, or,
 // with [Options].Bare, one that does not.
 func openDescribed(h *weights.Handle, opt Options) (*Result, error) {
 	file, source, err := read(h, opt)
@@ -338,7 +341,12 @@ func FromFile(name string, file *weights.File) (*Result, error) {
 	var err error
 	switch arch := r.File.Architecture; {
 	case len(arch) == 0:
+		if why := r.File.Extra[NoGraph]; why != "" {
+			return nil, fmt.Errorf("%s %w, because its graph could not be written (%s): build the network in Go and give it the weights by nn.Load", name, ErrNoNetwork, why)
+		}
 		return nil, fmt.Errorf("%s %w: give NAME@%s, with a NAME that resnet models lists", name, ErrNoNetwork, name)
+	case onnx.IsArchitecture(arch):
+		err = r.openGraph(arch)
 	case keras.IsArchitecture(arch):
 		var m *keras.Model
 		if m, err = keras.FromArchitecture(arch); err == nil {
@@ -383,7 +391,7 @@ func read(h *weights.Handle, opt Options) (*weights.File, *weights.Source, error
 			return readKeras(h, opt)
 		}
 	}
-	return h.Load(weights.LoadOptions{Dict: opt.Dict, Deferred: opt.Deferred})
+	return h.Load(weights.LoadOptions{Dict: opt.Dict, Deferred: opt.Deferred, SkipChecksums: opt.SkipChecksums})
 }
 
 func readKeras(h *weights.Handle, opt Options) (*weights.File, *weights.Source, error) {

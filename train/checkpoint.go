@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/weights"
 )
 
@@ -43,7 +44,11 @@ func (s *session) save() error {
 		}
 		s.unsaved = nil
 	}
-	if err := weights.Save(filepath.Join(s.out, LastFile), f, weights.SaveOptions{}); err != nil {
+	last := filepath.Join(s.out, LastFile)
+	if err := atomicfile.Keep(last, filepath.Join(s.out, PreviousFile)); err != nil {
+		return &unwritten{err}
+	}
+	if err := weights.Save(last, f, weights.SaveOptions{}); err != nil {
 		return &unwritten{err}
 	}
 	return nil
@@ -109,7 +114,19 @@ func (r EpochRecord) figures() map[string]float64 {
 	if r.Train.PixelAccuracy > 0 {
 		m["train.pixel_accuracy"] = r.Train.PixelAccuracy
 	}
-	if r.Val != nil {
+	if d := r.Train.Detection; d != nil {
+		for name, v := range d.Parts {
+			m["train."+name] = v
+		}
+	}
+	switch {
+	case r.Val != nil && r.Val.Detection != nil:
+		d := r.Val.Detection
+		m["val.box_ap"], m["val.box_ap50"] = d.Boxes[0], d.Boxes[1]
+		if d.Masks != nil {
+			m["val.mask_ap"], m["val.mask_ap50"] = d.Masks[0], d.Masks[1]
+		}
+	case r.Val != nil:
 		m["val.loss"] = r.Val.Loss
 		switch {
 		case r.Val.PixelAccuracy > 0:

@@ -1,12 +1,19 @@
 package train
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/weights"
 )
@@ -18,6 +25,94 @@ type output struct {
 	results *results      // nil without out
 	saved   time.Time     // when the checkpoint was written last
 	unsaved *weights.File // the best model, where it could not be written yet
+	lock    *flock.Flock  // of the folder; nil without out, or where files cannot be locked
+	made    []string      // folders that were made for out, the outermost last
+}
+
+// lockFile is the file in the folder of a run that its process locks. It stays there:
+// to remove it would let two processes hold locks on two files of that name.
+const lockFile = ".lock"
+
+// enter makes the folder of the run and locks it, so that no other process trains
+// into it. The system frees the lock when the process ends, however it ends. What a
+// killed run left behind is removed. A new run needs a folder without a run.
+func (s *session) enter(out string, resume bool) error {
+	switch {
+	case out == "" && resume:
+		return errors.New("to resume, name the folder of the run by --out")
+	case out == "":
+		return nil
+	case resume:
+		if info, err := os.Stat(out); err != nil || !info.IsDir() {
+			return fmt.Errorf("there is no run to resume in %s: %w", out, cmp.Or(err, fs.ErrNotExist))
+		}
+	default:
+		s.made = missing(out)
+		if err := os.MkdirAll(out, 0o755); err != nil {
+			return fmt.Errorf("output folder: %w", err)
+		}
+	}
+	l := flock.New(filepath.Join(out, lockFile), flock.SetPermissions(0o644))
+	switch ok, err := l.TryLock(); {
+	case err != nil && !os.IsPermission(err):
+		s.notes = append(s.notes, fmt.Sprintf("warning: %s cannot be locked (%v): make sure that no other training writes to it", out, err))
+	case err != nil:
+		return fmt.Errorf("output folder: %w", err)
+	case !ok:
+		return fmt.Errorf("another training is writing to %s: wait until it has ended, or name another folder by --out", out)
+	default:
+		s.lock = l
+		if err := atomicfile.RemoveLeftovers(out); err != nil {
+			return fmt.Errorf("output folder: %w", err)
+		}
+	}
+	if resume {
+		return nil
+	}
+	for _, name := range []string{LastFile, PreviousFile} {
+		if s.existing(name) != "" {
+			return fmt.Errorf("%s already holds a run: continue it by --resume, or name another folder by --out", out)
+		}
+	}
+	return nil
+}
+
+// missing returns the folders of a path that do not exist, the outermost last.
+func missing(path string) []string {
+	var dirs []string
+	for at := filepath.Clean(path); ; at = filepath.Dir(at) {
+		if _, err := os.Lstat(at); err == nil || at == filepath.Dir(at) {
+			return dirs
+		}
+		dirs = append(dirs, at)
+	}
+}
+
+// abandon removes the folders that were made for a run which has left nothing in them.
+func (o *output) abandon() {
+	if len(o.made) == 0 {
+		return
+	}
+	files, err := os.ReadDir(o.out)
+	if err != nil || len(files) > 1 || len(files) == 1 && files[0].Name() != lockFile {
+		return
+	}
+	if runtime.GOOS == "windows" { // which does not remove a file that is open
+		o.leave()
+	}
+	os.Remove(filepath.Join(o.out, lockFile))
+	for _, dir := range o.made {
+		if os.Remove(dir) != nil { // fails, as it should, if anything is in it
+			return
+		}
+	}
+}
+
+// leave frees the folder.
+func (o *output) leave() {
+	if o.lock != nil {
+		o.lock.Close() // the lock ends with the process at the latest
+	}
 }
 
 // existing returns the path of a file of the run, "" if there is none.
@@ -38,6 +133,8 @@ type meter struct {
 	trained time.Duration // in training steps and in waiting for their data
 	waited  time.Duration // for data, of trained
 	images  int           // trained on
+
+	evaluated time.Duration // that the last evaluation took
 }
 
 // pace is how fast a session goes. It differs between runs that are the same

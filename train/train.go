@@ -7,9 +7,10 @@ package train
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -19,12 +20,15 @@ import (
 
 // The files of a run in Config.Out.
 const (
-	LastFile    = "last.safetensors" // the newest state, complete, from which Resume continues
-	BestFile    = "best.safetensors" // the best model so far, without training state
-	RecipeFile  = "recipe.yaml"      // the complete recipe
-	ResultsFile = "results.csv"      // one line per epoch
-	CurvesPNG   = "curves.png"
-	CurvesSVG   = "curves.svg"
+	LastFile = "last.safetensors" // the newest state, complete, from which Resume continues
+	// PreviousFile is the state before LastFile's, from which Resume continues if
+	// LastFile is damaged.
+	PreviousFile = "previous.safetensors"
+	BestFile     = "best.safetensors" // the best model so far, without training state
+	RecipeFile   = "recipe.yaml"      // the complete recipe
+	ResultsFile  = "results.csv"      // one line per epoch
+	CurvesPNG    = "curves.png"
+	CurvesSVG    = "curves.svg"
 )
 
 // Config describes a run: the network, the data, the recipe.
@@ -59,7 +63,9 @@ type Config struct {
 	// Epochs, with Resume, is a new length of the run, also of one that has ended; 0
 	// leaves it.
 	Epochs int
-	// MaxTime ends the run early, after an evaluation; 0 is no limit.
+	// MaxTime ends the run early, after an evaluation, for which time is set aside; 0
+	// is no limit. An evaluation that would end more than a tenth and two seconds later is cut off: the
+	// run then ends without its figures.
 	MaxTime time.Duration
 	Seed    uint64 // of initial weights, order, augmentation and dropout
 	// Threads is the number of threads that compute and decode; 0 means one per CPU.
@@ -111,6 +117,8 @@ type StepRecord struct {
 	// PixelAccuracy is the share of the batch's pixels whose class is right, in
 	// segmentation.
 	PixelAccuracy float64 `json:"pixel_accuracy,omitempty"`
+	// Parts are the losses of a detector.
+	Parts []LossPart `json:"parts,omitempty"`
 }
 
 // EpochRecord describes one epoch, counted from 1.
@@ -191,7 +199,11 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 		return nil, err
 	}
 	defer s.close()
-	return s.run(ctx)
+	r, err := s.run(ctx)
+	if err != nil {
+		s.abandon()
+	}
+	return r, err
 }
 
 // Status is a run's progress as recorded in its output folder.
@@ -206,24 +218,28 @@ type Status struct {
 // ReadStatus reads the progress of the run in a folder. Its error wraps
 // fs.ErrNotExist if there is none.
 func ReadStatus(out string) (*Status, error) {
-	path := filepath.Join(out, LastFile)
-	meta, _, err := weights.LoadMeta(path)
+	meta, st, rec, err := readState(filepath.Join(out, LastFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if m, s, r, before := readState(filepath.Join(out, PreviousFile)); before == nil {
+			meta, st, rec, err = m, s, r, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
-	if len(meta.Training) == 0 {
-		return nil, fmt.Errorf("%s holds a model without training state", path)
-	}
-	var st state
-	if err := json.Unmarshal(meta.Training, &st); err != nil {
-		return nil, fmt.Errorf("%s: its training state is damaged: %w", path, err)
-	}
-	s := &Status{Seed: meta.Seed, History: st.History}
-	if s.Recipe, err = ParseRecipe(path+"#recipe", []byte(meta.Recipe)); err != nil {
-		return nil, err
-	}
+	s := &Status{Recipe: rec, Seed: meta.Seed, History: st.History}
 	s.Model = s.Recipe.Model
 	s.Finished = st.Stopped != "" || s.Recipe.Epochs > 0 && st.Epoch >= s.Recipe.Epochs ||
 		s.Recipe.Iterations > 0 && st.Update >= s.Recipe.Iterations
 	return s, nil
+}
+
+func readState(path string) (*weights.Meta, *state, *Recipe, error) {
+	meta, _, err := weights.LoadMeta(path)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	st := new(state)
+	rec, err := st.read(path, meta)
+	return meta, st, rec, err
 }

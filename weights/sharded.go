@@ -18,7 +18,7 @@ const (
 )
 
 // openSharded opens the files that an index names, which must be beside it.
-func (h *Handle) openSharded() (_ *opened, err error) {
+func (h *Handle) openSharded(opt LoadOptions) (_ *opened, err error) {
 	if h.Size() > maxIndex {
 		return nil, fmt.Errorf("it is larger than the limit of %d bytes for an index", maxIndex)
 	}
@@ -52,7 +52,7 @@ func (h *Handle) openSharded() (_ *opened, err error) {
 		if len(shards) == maxShards {
 			return nil, fmt.Errorf("it names more than %d files", maxShards)
 		}
-		s, err := o.openShard(filepath.Join(filepath.Dir(h.Path()), file))
+		s, err := o.openShard(filepath.Join(filepath.Dir(h.Path()), file), opt)
 		if err != nil {
 			return nil, err
 		}
@@ -82,7 +82,7 @@ func (h *Handle) openSharded() (_ *opened, err error) {
 
 // openShard opens one of the files. A shard that is an index is refused, so an
 // index cannot name itself.
-func (o *opened) openShard(path string) (*opened, error) {
+func (o *opened) openShard(path string, opt LoadOptions) (*opened, error) {
 	h, err := Open(path)
 	if err != nil {
 		return nil, err
@@ -91,5 +91,5 @@ func (o *opened) openShard(path string) (*opened, error) {
 	if h.format != Safetensors && h.format != PyTorch {
 		return nil, fmt.Errorf("%s is a file of format %s, not a part of a sharded file", path, h.format)
 	}
-	return h.open(LoadOptions{})
+	return h.open(LoadOptions{SkipChecksums: opt.SkipChecksums})
 }

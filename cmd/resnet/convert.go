@@ -34,6 +34,7 @@ type convertFlags struct {
 	force      bool
 	output     string
 	nonFinite  bool
+	skipSums   bool
 }
 
 func (a *app) convertCommand() *cobra.Command {
@@ -89,6 +90,7 @@ tensor.`,
 	fs.BoolVar(&f.force, "force", false, "replace OUT if it exists")
 	fs.StringVar(&f.output, "output-name", "", "which output of an ONNX or Keras file is the answer, if it has several (default: the one with the scores of classes)")
 	fs.BoolVar(&f.nonFinite, "allow-nonfinite", false, "convert weights that are NaN or infinite, too")
+	fs.BoolVar(&f.skipSums, "skip-checksums", false, "do not compare the checksums in IN")
 	completeWith(cmd, "preprocess", data.PresetNames())
 	return cmd
 }
@@ -187,7 +189,7 @@ func (c *conversion) forModel(ref modelfile.Ref) error {
 		return usagef("--num-classes %d is below 0", c.numClasses)
 	}
 	r, err := ref.Open(modelfile.Options{
-		Keys: keys, Dict: c.dict, Partial: c.partial, Seed: c.seed, Classes: c.numClasses, AllowNonFinite: c.nonFinite,
+		Keys: keys, Dict: c.dict, Partial: c.partial, Seed: c.seed, Classes: c.numClasses, AllowNonFinite: c.nonFinite, SkipChecksums: c.skipSums,
 	})
 	if err != nil {
 		return err
@@ -232,7 +234,7 @@ func (c *conversion) asItIs(ref modelfile.Ref) error {
 	if err != nil {
 		return err
 	}
-	r, err := ref.Open(modelfile.Options{Dict: c.dict, Bare: true, Output: c.output, AllowNonFinite: c.nonFinite})
+	r, err := ref.Open(modelfile.Options{Dict: c.dict, Bare: true, Output: c.output, AllowNonFinite: c.nonFinite, SkipChecksums: c.skipSums})
 	if err != nil {
 		return err
 	}

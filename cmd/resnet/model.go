@@ -12,6 +12,7 @@ import (
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/modelfile"
+	"github.com/resnet-go/resnet/models"
 )
 
 // modelFlags choose a trained model.
@@ -27,6 +28,7 @@ type modelFlags struct {
 	asStored   bool // pictures are not turned by their orientation
 	output     string
 	nonFinite  bool
+	skipSums   bool
 	mirror     bool // average with the mirror image
 }
 
@@ -46,6 +48,7 @@ func (f *modelFlags) addChoices(cmd *cobra.Command, batch int) {
 	f.bf16.add(cmd)
 	fs.StringVar(&f.output, "output-name", "", "which output of an ONNX or Keras file is the answer, if it has several (default: the one with the scores of classes)")
 	fs.BoolVar(&f.nonFinite, "allow-nonfinite", false, "open a file whose weights are NaN or infinite")
+	fs.BoolVar(&f.skipSums, "skip-checksums", false, "do not compare the checksums in a model file")
 	fs.BoolVar(&f.noTuning, "no-tuning", false, "ignore the times that resnet tune has measured")
 	completeWith(cmd, "preprocess", data.PresetNames())
 }
@@ -75,6 +78,7 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 	opt := resnet.Options{Threads: a.threads, Batch: f.batch, TopK: topK, IgnoreOrientation: f.asStored, Mirror: f.mirror,
 		Compute: resnet.Compute{Exact: f.exact, BF16: engine.BF16(f.bf16), Tuning: a.tuning(f.noTuning || f.exact)}}
 	opt.Weights.Keys, opt.Weights.Output, opt.Weights.AllowNonFinite = keys, f.output, f.nonFinite
+	opt.Weights.SkipChecksums = f.skipSums
 	if f.preprocess != "" {
 		p, err := readPreprocess(f.preprocess)
 		if err != nil {
@@ -109,6 +113,24 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 		a.note("%s: %s", f.model, n)
 	}
 	return m, nil
+}
+
+// ofTask is what a model of a task is called, what it does, and the command for it.
+var ofTask = map[models.Task]struct{ name, does, command string }{
+	models.Classification: {"a classifier", "which gives whole pictures a class", "resnet predict"},
+	models.Segmentation:   {"a segmentation network", "which gives each pixel a class", "resnet segment"},
+	models.Detection:      {"a detector", "which finds objects", "resnet detect"},
+}
+
+// openFor is open for a command that needs a model of one task, such as those in
+// examples.
+func (f *modelFlags) openFor(a *app, topK int, task models.Task, examples string) (*resnet.Model, error) {
+	m, err := f.open(a, topK)
+	if err != nil || m.Task() == task {
+		return m, err
+	}
+	have, want := ofTask[m.Task()], ofTask[task]
+	return nil, usagef("%s is a model for %s, %s: use %s, or name %s by --model%s", m.Name(), m.Task(), have.does, have.command, want.name, examples)
 }
 
 // parseModel is [modelfile.Parse] with usage errors.

@@ -2,8 +2,11 @@
 package atomicfile
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,13 +16,46 @@ import (
 // path is either the old file or the whole new one: a
 // temporary file in the same folder is written, flushed to the disk, renamed,
 // and the folder flushed. On an error (no space, no permission) the old file
-// stays unchanged, the temporary one is removed, and the error names path. A device
-// or pipe, such as /dev/stdout, is no file to replace: it is written to.
+// stays unchanged, the temporary one is removed, and the error names path. A process
+// that is killed leaves the temporary file behind; a later one that writes to the
+// folder removes it. A device or pipe, such as /dev/stdout, is no file to replace: it
+// is written to.
 func Write(path string, write func(w io.Writer) error) error {
 	if err := replace(path, write); err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	return nil
+}
+
+// target returns where the links at path lead to, even if there is no file yet: a
+// link stays, and the file that it names is replaced.
+func target(path string) (string, error) {
+	const most = 40 // as Linux follows
+	for range most {
+		to, err := os.Readlink(path)
+		if err != nil {
+			return path, nil // no link, or nothing yet
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(path), to)
+		}
+		path = to
+	}
+	return "", errors.New("it is a symbolic link that leads to itself")
+}
+
+// plain returns the cause of an error of the file system: its message has the name of
+// the temporary file, or again that of the file.
+func plain(err error) error {
+	var p *fs.PathError
+	var l *os.LinkError
+	switch {
+	case errors.As(err, &p):
+		return p.Err
+	case errors.As(err, &l):
+		return l.Err
+	}
+	return err
 }
 
 // isStream reports whether path is a device or pipe, or one of the process's open
@@ -51,36 +87,88 @@ func replace(path string, write func(w io.Writer) error) (err error) {
 	if isStream(path) {
 		return writeThrough(path, write)
 	}
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".tmp-*")
-	if err != nil {
+	if path, err = target(path); err != nil {
 		return err
 	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return errors.New("it is a folder")
+	}
+	dir := filepath.Dir(path)
+	removeOnce(dir)
+	if err := step("create"); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, temporary(path)+"*")
+	if err != nil {
+		return plain(err)
+	}
 	temp := f.Name()
+	unlock := mark(temp)
 	defer func() {
+		unlock()
 		if err != nil {
 			f.Close() // closing twice does no harm here
 			os.Remove(temp)
 		}
 	}()
-	if err := write(f); err != nil {
+	if err := write(faulty{quiet{f}}); err != nil {
 		return err
 	}
 	mode := os.FileMode(0o644)
 	if old, err := os.Stat(path); err == nil {
 		mode = old.Mode().Perm()
 	}
-	if err := f.Chmod(mode); err != nil {
+	if err := do("chmod", func() error { return f.Chmod(mode) }); err != nil {
+		return plain(err)
+	}
+	if err := do("sync", f.Sync); err != nil {
+		return plain(err)
+	}
+	if err := do("close", f.Close); err != nil {
+		return plain(err)
+	}
+	return rename(temp, path)
+}
+
+// quiet writes to the temporary file, whose name is in no error.
+type quiet struct{ f *os.File }
+
+// Write writes to the temporary file.
+func (q quiet) Write(b []byte) (int, error) {
+	n, err := q.f.Write(b)
+	return n, plain(err)
+}
+
+func rename(temp, path string) error {
+	if err := do("rename", func() error { return os.Rename(temp, path) }); err != nil {
+		return plain(err)
+	}
+	return plain(do("sync folder", func() error { return syncDir(filepath.Dir(path)) }))
+}
+
+// Keep gives the file at path the second name as, which replaces what has that name,
+// so that it stays when [Write] replaces path. It does nothing if there is no file at
+// path. Where files cannot have two names, the file loses its first.
+func Keep(path, as string) error {
+	err := keep(path, as)
+	if err != nil {
+		return fmt.Errorf("cannot keep %s as %s: %w", path, as, err)
+	}
+	return nil
+}
+
+func keep(path, as string) error {
+	if err := step("link"); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		return err
+	temp := filepath.Join(filepath.Dir(as), fmt.Sprintf("%s%d", temporary(as), rand.Uint32()))
+	switch err := os.Link(path, temp); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return rename(path, as)
 	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(temp, path); err != nil {
-		return err
-	}
-	return syncDir(dir)
+	// Renaming one name of a file to another of the same file does nothing.
+	defer os.Remove(temp)
+	return rename(temp, as)
 }

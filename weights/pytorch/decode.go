@@ -30,6 +30,14 @@ func (s section) check(sum uint32) error {
 	return nil
 }
 
+// checkAll compares the checksum of all bytes, where only a part of them was read.
+func (s section) checkAll() error {
+	if s.checkWhole == nil {
+		return nil
+	}
+	return s.checkWhole()
+}
+
 // sink takes elements in the file's form.
 type sink struct {
 	dtype DType
@@ -136,7 +144,11 @@ func (v *view) read(k *sink, s section) error {
 	if _, err := s.ReadAt(b, begin); err != nil {
 		return fmt.Errorf("read: %w", err)
 	}
-	if err := s.check(crc32.ChecksumIEEE(b)); err != nil && int64(len(b)) == s.size {
+	if int64(len(b)) < s.size {
+		if err := s.checkAll(); err != nil {
+			return err
+		}
+	} else if err := s.check(crc32.ChecksumIEEE(b)); err != nil {
 		return err
 	}
 	if s.big {
@@ -168,7 +180,7 @@ func (v *view) stream(k *sink, s section, begin, end int64) error {
 	if whole {
 		return s.check(sum)
 	}
-	return nil
+	return s.checkAll()
 }
 
 // gather decodes the elements of a strided view, b being its span.

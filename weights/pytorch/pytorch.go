@@ -39,7 +39,7 @@ type FormatError struct {
 	Problem string
 }
 
-// Error says what is wrong.
+// Error describes what is wrong.
 func (e *FormatError) Error() string { return "pytorch: " + e.Problem }
 
 func badf(format string, args ...any) error {
@@ -121,6 +121,8 @@ type Options struct {
 	// "model_ema" or, nested, "checkpoint.model". Empty means the first of
 	// [Reader.Dicts].
 	Dict string
+	// SkipChecksums does not compare the checksums of the zip format.
+	SkipChecksums bool
 }
 
 // Reader reads the tensors of one file's state dict. Tensors are read from the
@@ -150,6 +152,8 @@ type section struct {
 	sum    uint32 // CRC-32 of the bytes
 	hasSum bool   // the format has one
 	big    bool   // elements are big-endian
+	// checkWhole compares the checksum by reading all bytes; nil if there is none.
+	checkWhole func() error
 }
 
 // Open opens a file. Close the reader when done; where tensors of
@@ -198,7 +202,7 @@ func NewReader(ra io.ReaderAt, size int64, opt Options) (*Reader, error) {
 	var begin [512]byte
 	switch n, _ := ra.ReadAt(begin[:min(size, 512)], 0); { // what is read short is no tar archive
 	case string(head[:]) == "PK\x03\x04":
-		root, err = r.openZip(ra, size)
+		root, err = r.openZip(ra, size, opt.SkipChecksums)
 	case isTar(begin[:n]):
 		root, err = r.openTar(ra, size)
 	default:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/resnet-go/resnet/internal/steadyfile"
 )
@@ -19,6 +20,10 @@ type zipFile struct {
 	prefix string // NAME/
 	files  map[string]*zip.File
 	big    bool // the elements are big-endian
+	skip   bool // checksums are not compared
+
+	mu    sync.Mutex
+	whole map[string]error // records whose checksum was compared by reading all of them
 }
 
 // extraRecord is where [Write] puts what is not PyTorch's; torch.load does not
@@ -28,12 +33,12 @@ const extraRecord = "extra/resnet.json"
 // maxExtra bounds the extra record, as safetensors bounds its header.
 const maxExtra = 100_000_000
 
-func (r *Reader) openZip(ra io.ReaderAt, size int64) (any, error) {
+func (r *Reader) openZip(ra io.ReaderAt, size int64, skip bool) (any, error) {
 	zr, err := zip.NewReader(ra, size)
 	if err != nil {
 		return nil, badf("it begins like a zip archive, but is none: %v (is it cut off?)", err)
 	}
-	z := &zipFile{ra: ra, size: size, files: make(map[string]*zip.File, len(zr.File))}
+	z := &zipFile{ra: ra, size: size, skip: skip, files: make(map[string]*zip.File, len(zr.File)), whole: map[string]error{}}
 	found := false
 	for _, f := range zr.File {
 		if z.files[f.Name] != nil {
@@ -91,7 +96,7 @@ func (z *zipFile) find(name string) (section, bool, error) {
 	if at < 0 || at > z.size || n > uint64(z.size-at) {
 		return section{}, true, badf("record %s is beyond the end of the file", clip(f.Name))
 	}
-	return section{ReaderAt: io.NewSectionReader(z.ra, at, int64(n)), size: int64(n), sum: f.CRC32, hasSum: true, big: z.big}, true, nil
+	return section{ReaderAt: io.NewSectionReader(z.ra, at, int64(n)), size: int64(n), sum: f.CRC32, hasSum: !z.skip, big: z.big}, true, nil
 }
 
 // small reads a record whole, nil if there is none.
@@ -111,6 +116,22 @@ func (z *zipFile) small(name string, limit int64) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// checkWhole compares the checksum of a record of which a tensor needs a part only.
+// It reads each record once.
+func (z *zipFile) checkWhole(key string, b section) error {
+	if !b.hasSum || b.sum == 0 {
+		return nil
+	}
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	err, known := z.whole[key]
+	if !known {
+		err = b.copyTo(io.Discard)
+		z.whole[key] = err
+	}
+	return err
+}
+
 func (z *zipFile) bytes(s *storage) (section, error) {
 	b, ok, err := z.find("data/" + s.key)
 	if err != nil {
@@ -122,5 +143,6 @@ func (z *zipFile) bytes(s *storage) (section, error) {
 	if want := s.bytes(); b.size != want {
 		return b, badf("storage %s has %d bytes, the pickle says %d", clip(s.key), b.size, want)
 	}
+	b.checkWhole = func() error { return z.checkWhole(s.key, b) }
 	return b, nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"math"
 	"slices"
@@ -32,6 +33,7 @@ type Reader struct {
 	entries  []Entry
 	index    map[string]int
 	metadata map[string]string
+	sums     map[string]string // of the tensors, by name; nil if the file has none
 }
 
 // Open opens a file. Close the reader when done, and not while a tensor is read;
@@ -62,8 +64,20 @@ func (r *Reader) Close() error {
 // NewReader reads and checks the header of a file of the given size. A file
 // that breaks the format's rules is a *FormatError. If ra has a method
 // Check() error, which reports that the file has changed since it was opened,
-// deferred tensors call it.
+// deferred tensors call it. A file that [Write] wrote has checksums: the header's is
+// compared here, a tensor's whenever it is read, and a mismatch is an error that wraps
+// [ErrChecksum].
 func NewReader(ra io.ReaderAt, size int64) (*Reader, error) {
+	r, err := NewUncheckedReader(ra, size)
+	if err != nil {
+		return nil, err
+	}
+	return r, r.takeChecksums()
+}
+
+// NewUncheckedReader is [NewReader] without comparing checksums: for files that
+// another program changed without renewing them, and to save what can be saved.
+func NewUncheckedReader(ra io.ReaderAt, size int64) (*Reader, error) {
 	if size < 8 {
 		return nil, &FormatError{Problem: fmt.Sprintf("%d bytes are too few for a file of this format", size)}
 	}
@@ -286,5 +300,8 @@ func (r *Reader) Bytes(name string) ([]byte, error) {
 	if _, err := r.r.ReadAt(b, r.data+e.Begin); err != nil {
 		return nil, fmt.Errorf("safetensors: read tensor %q: %w", name, err)
 	}
-	return b, nil
+	if r.sums == nil {
+		return b, nil
+	}
+	return b, r.check(name, crc32.Checksum(b, castagnoli))
 }

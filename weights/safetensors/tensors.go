@@ -3,6 +3,7 @@ package safetensors
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"math"
 
 	"github.com/resnet-go/resnet/internal/steadyfile"
@@ -72,18 +73,21 @@ func (r *Reader) floats(e Entry, x []float32) error {
 }
 
 // chunks reads the bytes of a tensor piece by piece: f gets the number of the
-// first element of each.
+// first element of each. The checksum is computed from what is in the cache anyway.
 func (r *Reader) chunks(e Entry, f func(at int, b []byte)) error {
-	length := e.End - e.Begin
+	length, sum := e.End-e.Begin, uint32(0)
 	buf := make([]byte, min(length, chunk))
 	for at := int64(0); at < length; at += chunk {
 		b := buf[:min(length-at, chunk)]
 		if n, err := r.r.ReadAt(b, r.data+e.Begin+at); n < len(b) {
 			return fmt.Errorf("safetensors: read tensor %q: %w", e.Name, err)
 		}
+		if r.sums != nil {
+			sum = crc32.Update(sum, castagnoli, b)
+		}
 		f(int(at/size[e.DType]), b)
 	}
-	return nil
+	return r.check(e.Name, sum)
 }
 
 func isFloat(d DType) bool { return d == F32 || d == F16 || d == BF16 || d == F64 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -71,42 +72,56 @@ func Write(w io.Writer, tensors []Tensor, metadata map[string]string) error {
 }
 
 func header(ts []Tensor, metadata map[string]string) ([]byte, error) {
-	var b bytes.Buffer
-	b.WriteByte('{')
-	if len(metadata) > 0 {
-		m, err := marshal(metadata) // sorted by key
-		if err != nil {
-			return nil, err
-		}
-		b.WriteString(`"__metadata__":`)
-		b.Write(m)
+	if _, ok := metadata[checksumKey]; ok {
+		return nil, fmt.Errorf("safetensors: the metadata %s is reserved for checksums", checksumKey)
 	}
-	at, seen := 0, map[string]bool{}
-	for _, t := range ts {
-		if seen[t.Name] {
+	entries, sums := make([]Entry, len(ts)), make(map[string]string, len(ts))
+	at := int64(0)
+	for i, t := range ts {
+		if sums[t.Name] != "" {
 			return nil, fmt.Errorf("safetensors: tensor %q is given twice", t.Name)
 		}
-		seen[t.Name] = true
-		end := at + t.Tensor.Numel()*t.As.Size()
-		name, err := marshal(t.Name)
+		end := at + int64(t.Tensor.Numel()*t.As.Size())
+		entries[i] = Entry{Name: t.Name, DType: t.As, Shape: append(tensor.Shape{}, t.Tensor.Shape()...), Begin: at, End: end}
+		sum, err := sum(t)
 		if err != nil {
 			return nil, err
 		}
-		e, err := marshal(struct {
-			DType   DType  `json:"dtype"`
-			Shape   []int  `json:"shape"`
-			Offsets [2]int `json:"data_offsets"`
-		}{t.As, append([]int{}, t.Tensor.Shape()...), [2]int{at, end}})
+		sums[t.Name], at = sumText(sum), end
+	}
+	checks, err := marshal(checksums{Header: headerSum(entries, metadata, sums), Tensors: sums})
+	if err != nil {
+		return nil, err
+	}
+	metadata = maps.Clone(metadata)
+	if metadata == nil {
+		metadata = map[string]string{}
+	}
+	metadata[checksumKey] = string(checks)
+	m, err := marshal(metadata) // sorted by key
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	b.WriteString(`{"__metadata__":`)
+	b.Write(m)
+	for _, e := range entries {
+		name, err := marshal(e.Name)
 		if err != nil {
 			return nil, err
 		}
-		if b.Len() > 1 {
-			b.WriteByte(',')
+		entry, err := marshal(struct {
+			DType   DType        `json:"dtype"`
+			Shape   tensor.Shape `json:"shape"`
+			Offsets [2]int64     `json:"data_offsets"`
+		}{e.DType, e.Shape, [2]int64{e.Begin, e.End}})
+		if err != nil {
+			return nil, err
 		}
+		b.WriteByte(',')
 		b.Write(name)
 		b.WriteByte(':')
-		b.Write(e)
-		at = end
+		b.Write(entry)
 	}
 	b.WriteByte('}')
 	for b.Len()%8 != 0 { // so that the data begin aligned
@@ -133,16 +148,26 @@ func encode(w io.Writer, t Tensor) error {
 	var buf [8192]byte
 	le := binary.LittleEndian
 	n, step := t.Tensor.Numel(), t.As.Size()
+	var floats []float32
+	var ints []int64
+	if t.As == I64 {
+		ints = t.Tensor.Int64s()
+	} else {
+		if err := t.Tensor.Load(); err != nil {
+			return fmt.Errorf("safetensors: tensor %q: %w", t.Name, err)
+		}
+		floats = t.Tensor.Float32s()
+	}
 	for i := 0; i < n; {
 		b := buf[:0]
 		for ; i < n && len(b) <= len(buf)-step; i++ {
 			switch t.As {
 			case F32:
-				b = le.AppendUint32(b, math.Float32bits(t.Tensor.Float32s()[i]))
+				b = le.AppendUint32(b, math.Float32bits(floats[i]))
 			case F16:
-				b = le.AppendUint16(b, ToHalf(t.Tensor.Float32s()[i]))
+				b = le.AppendUint16(b, ToHalf(floats[i]))
 			default:
-				b = le.AppendUint64(b, uint64(t.Tensor.Int64s()[i]))
+				b = le.AppendUint64(b, uint64(ints[i]))
 			}
 		}
 		if _, err := w.Write(b); err != nil {
