@@ -18,6 +18,8 @@ import (
 
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/resnet-go/resnet"
 )
 
 // serving runs resnet serve and returns its address; the test's end is the signal that
@@ -144,6 +146,40 @@ func TestServe(t *testing.T) {
 	}
 	if code := stop(); code != exitDone {
 		t.Errorf("the exit code is %d", code)
+	}
+}
+
+// Names for the same file share a model, until the file is another one.
+func TestServedModelsOfAFileAreOne(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "..", "embedded", "resnet20.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "a.safetensors")
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := &serveCommand{app: &app{err: io.Discard}, modelFlags: modelFlags{batch: 1}}
+	open := func(text string) *resnet.Model {
+		src, err := c.source(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := src.Open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	first := open("a=" + file)
+	if open("b:2="+file) != first || open("") == first {
+		t.Error("the same file is open twice, or another model is taken for it")
+	}
+	if err := os.Chtimes(file, time.Now(), time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if open("a="+file) == first {
+		t.Error("a new file is not opened")
 	}
 }
 
