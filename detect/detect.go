@@ -47,6 +47,10 @@ type found struct {
 	mask []float32 // probabilities [models.MaskSize models.MaskSize] inside the box; nil for none
 }
 
+// Plans is a good number of plans for the runner of a [Detector], whose inputs have many
+// sizes.
+const Plans = 8
+
 // New returns the detector that a runner of net runs.
 func New(r *infer.Runner, net *models.Model) (*Detector, error) {
 	p, err := Preprocess(net.Config)

@@ -159,10 +159,18 @@ func (r *Result) normEps(cfg *models.Config, draft *models.Model, tensors map[st
 	}
 	own := *h
 	cfg.Detection = &own
+	detector := false
 	for _, e := range nn.Params(draft) {
-		if weights.IsCounter(e.Name) && tensors[e.Name] != nil {
+		switch {
+		case tensors[e.Name] == nil:
+		case weights.IsCounter(e.Name):
 			return // trained with ordinary norms
+		case !inHead(e.Name, "backbone.body"):
+			detector = true
 		}
+	}
+	if !detector {
+		return // a classifier's weights, of a time before counters
 	}
 	own.NormEps = 0
 	r.Notes = append(r.Notes, "the backbone's batch norms compute with an epsilon of 0, as in torchvision's weights COCO_V1")

@@ -23,6 +23,7 @@ const (
 	outLoss   = "loss"      // scalar
 	outLogits = "logits"    // [N classes], or [N*H*W classes] of pixels
 	outNorm   = "grad_norm" // scalar, where gradients are clipped
+	outPart   = "part."     // scalar, a loss of a detector, whose name follows
 )
 
 // accPrefix begins the names of the variables that gradients are added up in.
@@ -33,7 +34,11 @@ const accPrefix = weights.OptimPrefix + "accumulated."
 // averages' slots to s.vars, where they are not there yet.
 func (s *Step) build(update bool) (*stepPlan, error) {
 	q := infer.Query{Training: true, Build: func(t *nn.Traced) error { return s.extend(t, update) }}
-	plan, err := infer.Compile(s.module, s.vars, infer.Input{Shape: s.input, Layout: tensor.NHWC}, q, s.options)
+	traced := s.module
+	if s.task != nil { // else it depends on the output, see extend
+		traced = s.task.module(s)
+	}
+	plan, err := infer.Compile(traced, s.vars, infer.Input{Shape: s.input, Layout: tensor.NHWC}, q, s.options)
 	if err != nil {
 		return nil, err
 	}
@@ -42,15 +47,19 @@ func (s *Step) build(update bool) (*stepPlan, error) {
 
 // extend adds loss, gradients and updates to a traced network.
 func (s *Step) extend(t *nn.Traced, update bool) error {
-	shape := t.Output.Shape
-	var err error
-	if s.task, err = taskOf(shape); err != nil {
-		return err
+	if o, ok := s.task.(*objects); ok {
+		s.classes = o.net.Config.Classes
+	} else {
+		shape := t.Output.Shape
+		var err error
+		if s.task, err = taskOf(shape); err != nil {
+			return err
+		}
+		if s.classes > 0 && shape[1] != s.classes {
+			return fmt.Errorf("the network's output is %v, but the data have %d classes: it must be [%d %d]", shape, s.classes, s.input[0], s.classes)
+		}
+		s.classes = shape[1]
 	}
-	if s.classes > 0 && shape[1] != s.classes {
-		return fmt.Errorf("the network's output is %v, but the data have %d classes: it must be [%d %d]", shape, s.classes, s.input[0], s.classes)
-	}
-	s.classes = shape[1]
 	s.counters, s.trainable = t.Counters, t.Trainable()
 	if len(s.trainable) == 0 {
 		return fmt.Errorf("every parameter is frozen: there is nothing to train")

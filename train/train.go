@@ -115,6 +115,8 @@ type StepRecord struct {
 	// PixelAccuracy is the share of the batch's pixels whose class is right, in
 	// segmentation.
 	PixelAccuracy float64 `json:"pixel_accuracy,omitempty"`
+	// Parts are the losses of a detector.
+	Parts []LossPart `json:"parts,omitempty"`
 }
 
 // EpochRecord describes one epoch, counted from 1.
