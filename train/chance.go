@@ -12,7 +12,7 @@ import (
 // nothing was evaluated. One class answered always gives the accuracy that others
 // must exceed.
 func doubt(m *Metrics, ds data.Dataset) string {
-	if m == nil || ds == nil || ds.MultiLabel() || m.Samples == 0 {
+	if m == nil || ds == nil || ds.MultiLabel() || m.Samples == 0 || m.KNN != nil {
 		return ""
 	}
 	most, class := 0, 0

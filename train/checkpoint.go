@@ -114,7 +114,12 @@ func (r EpochRecord) figures() map[string]float64 {
 	if r.Train.PixelAccuracy > 0 {
 		m["train.pixel_accuracy"] = r.Train.PixelAccuracy
 	}
-	if r.Val != nil {
+	if r.Train.Spread != nil {
+		m["train.spread"] = *r.Train.Spread
+	}
+	if r.Val != nil && r.Val.KNN != nil {
+		m["val.knn"] = *r.Val.KNN
+	} else if r.Val != nil {
 		m["val.loss"] = r.Val.Loss
 		switch {
 		case r.Val.PixelAccuracy > 0:

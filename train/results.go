@@ -37,6 +37,20 @@ var csvHead = []string{"epoch", "step", "lr", "train_loss", "train_top1", "train
 var csvHeadPixels = []string{"epoch", "step", "lr", "train_loss", "train_pixel_accuracy",
 	"val_loss", "val_mean_iou", "val_pixel_accuracy", "images_per_second", "seconds", "data_wait"}
 
+// csvHeadViews is for training without labels.
+var csvHeadViews = []string{"epoch", "step", "lr", "train_loss", "train_spread", "val_knn", "images_per_second", "seconds", "data_wait"}
+
+// csvHead returns the columns for the task.
+func (s *session) csvHead() []string {
+	switch {
+	case s.step.pixels():
+		return csvHeadPixels
+	case s.rec.SSL != nil:
+		return csvHeadViews
+	}
+	return csvHead
+}
+
 // csvTimes is the number of columns at the end that hold times.
 const csvTimes = 3
 
@@ -45,11 +59,8 @@ const eventsEvery = 10
 
 // openResults starts the files of a run, or continues them from the state's epoch:
 // rows of later epochs, which will be trained again, are dropped.
-func openResults(dir string, st *state, meta weights.Meta, pixels bool) (*results, error) {
-	r := &results{dir: dir, head: csvHead}
-	if pixels {
-		r.head = csvHeadPixels
-	}
+func openResults(dir string, st *state, meta weights.Meta, head []string) (*results, error) {
+	r := &results{dir: dir, head: head}
 	err := atomicfile.Write(filepath.Join(dir, RecipeFile), func(w io.Writer) error {
 		_, err := io.WriteString(w, meta.Recipe)
 		return err
@@ -85,7 +96,12 @@ func (r *results) row(rec EpochRecord) []string {
 	f := func(x float64) string { return strconv.FormatFloat(x, 'g', 8, 64) }
 	cells := map[string]string{"epoch": strconv.Itoa(rec.Epoch), "step": strconv.Itoa(rec.Step), "lr": f(rec.LR),
 		"train_loss": f(rec.Train.Loss), "train_top1": f(rec.Train.Top1), "train_top5": f(rec.Train.Top5), "train_pixel_accuracy": f(rec.Train.PixelAccuracy)}
-	if v := rec.Val; v != nil {
+	if s := rec.Train.Spread; s != nil {
+		cells["train_spread"] = f(*s)
+	}
+	if v := rec.Val; v != nil && v.KNN != nil {
+		cells["val_knn"] = f(*v.KNN)
+	} else if v != nil {
 		cells["val_loss"], cells["val_mean_iou"], cells["val_pixel_accuracy"] = f(v.Loss), f(v.MeanIoU), f(v.PixelAccuracy)
 		if v.MAP > 0 {
 			cells["val_map"] = f(v.MAP)
@@ -180,7 +196,13 @@ func (r *results) draw() error {
 
 // scalars returns the names of TensorBoard's curves of a part, and their values.
 func (m Metrics) scalars(part string) (tags []string, vals []float64) {
+	if m.KNN != nil {
+		return []string{"knn/" + part}, []float64{*m.KNN}
+	}
 	tags, vals = []string{"loss/" + part}, []float64{m.Loss}
+	if m.Spread != nil {
+		return append(tags, "spread/"+part), append(vals, *m.Spread)
+	}
 	if m.PixelAccuracy > 0 {
 		tags, vals = append(tags, "pixel_accuracy/"+part), append(vals, m.PixelAccuracy)
 		if part == "val" {
@@ -197,15 +219,20 @@ func (m Metrics) scalars(part string) (tags []string, vals []float64) {
 
 // curves draws loss, accuracy and learning rate by epoch.
 func (r *results) curves(st *state) error {
-	var x, loss, top1, lr, vx, vloss, vtop1 []float64
+	var x, loss, top1, lr, vx, vloss, vtop1, spread []float64
 	score := "top-1 accuracy, %"
 	for _, rec := range st.History {
 		x = append(x, float64(rec.Epoch))
 		loss, top1, lr = append(loss, rec.Train.Loss), append(top1, 100*(rec.Train.Top1+rec.Train.PixelAccuracy)), append(lr, rec.LR)
+		if s := rec.Train.Spread; s != nil {
+			spread = append(spread, *s)
+		}
 		if v := rec.Val; v != nil {
 			vx = append(vx, float64(rec.Epoch))
 			vloss, vtop1 = append(vloss, v.Loss), append(vtop1, 100*v.Score())
 			switch {
+			case v.KNN != nil:
+				score = "k-nearest-neighbor accuracy, %"
 			case v.MAP > 0:
 				score = "mean average precision, %"
 			case v.PixelAccuracy > 0:
@@ -221,12 +248,19 @@ func (r *results) curves(st *state) error {
 		return s
 	}
 	accuracy := series(top1, vtop1)
-	if score[0] == 'm' && len(vtop1) > 0 {
+	if (score[0] == 'm' || len(spread) > 0) && len(vtop1) > 0 {
 		accuracy = accuracy[1:] // there is none of training
 	}
+	losses, second := series(loss, vloss), chart.Panel{Title: "Accuracy", XLabel: "epoch", YLabel: score, Series: accuracy}
+	if len(spread) > 0 {
+		losses = losses[:1] // there is none of validation
+		if len(vtop1) == 0 {
+			second = chart.Panel{Title: "Spread of the features", XLabel: "epoch", YLabel: "spread, 1 is healthy", Series: []chart.Series{{X: x, Y: spread}}}
+		}
+	}
 	c, err := chart.Lines(
-		chart.Panel{Title: "Loss", XLabel: "epoch", YLabel: "loss", Series: series(loss, vloss)},
-		chart.Panel{Title: "Accuracy", XLabel: "epoch", YLabel: score, Series: accuracy},
+		chart.Panel{Title: "Loss", XLabel: "epoch", YLabel: "loss", Series: losses},
+		second,
 		chart.Panel{Title: "Learning rate", XLabel: "epoch", YLabel: "learning rate", Series: []chart.Series{{X: x, Y: lr}}},
 	)
 	if err != nil {

@@ -130,6 +130,11 @@ func (r EpochRecord) valid() error {
 				return fmt.Errorf("%v is not a share from 0 to 1", share)
 			}
 		}
+		for _, x := range []*float64{m.KNN, m.Spread} {
+			if x != nil && !(*x >= 0 && *x < 1e6) {
+				return fmt.Errorf("kNN or spread is %v", *x)
+			}
+		}
 		if m.Samples < 0 {
 			return fmt.Errorf("%d samples", m.Samples)
 		}
