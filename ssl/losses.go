@@ -38,10 +38,17 @@ func variance(c *nn.Context, x *graph.Value) *graph.Value {
 	return c.Affine(c.Sum(c.Square(x), 0), 1/float32(x.Shape[0]-1), 0)
 }
 
-// spread is [SpreadOutput] of projections z [N D].
-func spread(c *nn.Context, z *graph.Value) *graph.Value {
+// gauge adds the outputs that show whether projections z [N D] collapse.
+func gauge(c *nn.Context, z *graph.Value) {
 	z = centered(c, normalize(c, detach(c, z)))
-	return c.Affine(mean(c, c.Sqrt(variance(c, z))), float32(math.Sqrt(float64(z.Shape[1]))), 0)
+	v := variance(c, z)
+	c.Output(SpreadOutput, c.Affine(mean(c, c.Sqrt(v)), float32(math.Sqrt(float64(z.Shape[1]))), 0))
+	// tr(C²) is the sum of the squares of the products of all rows, of which there are
+	// fewer than there are columns.
+	products := c.Op1(graph.MatMul{TransB: true}, z, z)
+	trace := c.Affine(sum(c, v), float32(z.Shape[0]-1), 0)
+	squares := c.Max(sum(c, c.Square(products)), c.Scalar(1e-30))
+	c.Output(DimensionsOutput, c.Div(c.Square(trace), squares))
 }
 
 // simsiam is -(cos(p1, z2) + cos(p2, z1))/2 with z behind a stopped gradient.
@@ -122,6 +129,6 @@ func (n *Network) rotation(c *nn.Context, x *graph.Value, pictures int) *graph.V
 		angle.Int64s()[i] = int64(i / pictures)
 	}
 	f := c.Call(n.Model, x)
-	c.Output(SpreadOutput, spread(c, c.Slice(f, 0, 0, pictures, 1)))
+	gauge(c, c.Slice(f, 0, 0, pictures, 1))
 	return c.Op1(graph.CrossEntropy{}, c.Call(n.Turned, f), c.Const(angle))
 }

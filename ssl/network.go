@@ -28,6 +28,11 @@ const (
 	// sphere and 0 if they are all alike. For rotation, it is that of the backbone's
 	// features, which are not negative: healthy values are smaller.
 	SpreadOutput = "spread"
+	// DimensionsOutput is a scalar output that shows the other way to collapse, which the
+	// spread does not: the effective number of directions in which the normalized first
+	// projections differ, tr(C)²/tr(C²) of their covariance C (the participation ratio). It
+	// is 1 if they all lie on one line, and at most the number of pictures less 1.
+	DimensionsOutput = "dimensions"
 )
 
 // Network is a backbone under training without labels. In training, Forward takes views
@@ -199,7 +204,7 @@ func (n *Network) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 		views[i] = c.Slice(x, 0, i*pictures, pictures, 1)
 		z[i] = c.Call(n.Projector, c.Call(n.Model, views[i]))
 	}
-	c.Output(SpreadOutput, spread(c, z[0]))
+	gauge(c, z[0])
 	switch n.pretext.Method {
 	case SimSiam:
 		return n.simsiam(c, z)

@@ -280,48 +280,60 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// TestSpread: 1 for projections that spread evenly, 0 for equal ones.
-func TestSpread(t *testing.T) {
+// TestGauge: spread and dimensions of projections that spread evenly, on a line, and not
+// at all.
+func TestGauge(t *testing.T) {
 	for _, c := range []struct {
-		name string
-		z    func(row, col int) float32
-		want float64
+		name               string
+		z                  func(row, col int) float32
+		spread, dimensions float64
 	}{
 		{"axes", func(r, c int) float32 {
 			if r/2 == c {
 				return float32(3 * (1 - 2*(r%2)))
 			}
 			return 0
-		}, math.Sqrt(2.0/15) * math.Sqrt(8)}, // each column: two elements ±1 of 16
-		{"equal", func(_, c int) float32 { return float32(c + 1) }, 0},
-		{"zero", func(_, c int) float32 { return 0 }, 0},
+		}, math.Sqrt(2.0/15) * math.Sqrt(8), 8}, // each column: two elements ±1 of 16
+		{"line", func(r, c int) float32 { return float32(2 - 4*(r%2)) }, math.Sqrt(16.0 / 15), 1},
+		{"equal", func(_, c int) float32 { return float32(c + 1) }, 0, 0},
+		{"zero", func(_, c int) float32 { return 0 }, 0, 0},
 	} {
 		z := tensor.New(16, 8)
 		for i := range z.Float32s() {
 			z.Float32s()[i] = c.z(i/8, i%8)
 		}
-		got := float64(spreadOf(t, z))
-		if math.Abs(got-c.want) > 1e-5 {
-			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		spread, dimensions := gaugeOf(t, z)
+		// Equal rows differ by rounding alone, in any number of directions.
+		if math.Abs(spread-c.spread) > 1e-5 || c.dimensions > 0 && math.Abs(dimensions-c.dimensions) > 1e-4 || !(dimensions >= 0 && dimensions < 16) {
+			t.Errorf("%s: %v and %v, want %v and %v", c.name, spread, dimensions, c.spread, c.dimensions)
 		}
 	}
 }
 
-type spreader struct{ nn.Stateless }
+type gauged struct{ nn.Stateless }
 
-func (*spreader) Forward(c *nn.Context, x *graph.Value) *graph.Value { return spread(c, x) }
+func (*gauged) Forward(c *nn.Context, x *graph.Value) *graph.Value {
+	gauge(c, x)
+	return x
+}
 
-func spreadOf(t *testing.T, z *tensor.Tensor) float32 {
+func gaugeOf(t *testing.T, z *tensor.Tensor) (spread, dimensions float64) {
 	t.Helper()
-	plan, err := infer.Compile(&spreader{}, engine.NewVars(), infer.Input{Shape: z.Shape()}, infer.Query{}, infer.Options{})
+	q := infer.Query{Name: "gauge", Build: func(tr *nn.Traced) error {
+		for _, o := range tr.Outputs {
+			tr.Graph.Output(o.Name, o.Value)
+		}
+		return nil
+	}}
+	plan, err := infer.Compile(&gauged{}, engine.NewVars(), infer.Input{Shape: z.Shape()}, q, infer.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := tensor.New()
-	if err := plan.Run([]*tensor.Tensor{z}, []*tensor.Tensor{out}); err != nil {
+	out := []*tensor.Tensor{tensor.New(), tensor.New()}
+	if err := plan.Run([]*tensor.Tensor{z}, out); err != nil {
 		t.Fatal(err)
 	}
-	return out.Float32s()[0]
+	return float64(out[0].Float32s()[0]), float64(out[1].Float32s()[0])
 }
 
 // TestMomentum: 0.99 at first, 1 at the end, never falling.

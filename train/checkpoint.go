@@ -114,8 +114,8 @@ func (r EpochRecord) figures() map[string]float64 {
 	if r.Train.PixelAccuracy > 0 {
 		m["train.pixel_accuracy"] = r.Train.PixelAccuracy
 	}
-	if r.Train.Spread != nil {
-		m["train.spread"] = *r.Train.Spread
+	if g := r.Train.Gauge; g != nil {
+		m["train.spread"], m["train.dimensions"] = g.Spread, g.Dimensions
 	}
 	if r.Val != nil && r.Val.KNN != nil {
 		m["val.knn"] = *r.Val.KNN

@@ -36,10 +36,10 @@ type Metrics struct {
 	Samples       int     `json:"samples"`
 	// KNN is the share of the pictures that weighted nearest neighbors classify right by
 	// the features of a network that learns without labels, in evaluation; Loss, Top1 and
-	// Top5 are then 0. Spread shows whether it collapses, in training: about 1 is healthy,
-	// 0 is collapsed, see ssl.SpreadOutput. Both are nil for other networks.
-	KNN    *float64 `json:"knn,omitempty"`
-	Spread *float64 `json:"spread,omitempty"`
+	// Top5 are then 0. Gauge shows whether it collapses, in training. Both are nil for
+	// other networks.
+	KNN   *float64 `json:"knn,omitempty"`
+	Gauge *Gauge   `json:"gauge,omitempty"`
 	// Detection is of detectors, nil of others. MAP is then COCO's AP of boxes, and Loss,
 	// Top1 and Top5 are 0 in evaluation.
 	Detection *DetectionMetrics `json:"detection,omitempty"`
@@ -80,8 +80,8 @@ func (m Metrics) text() string {
 			parts = append(parts, fmt.Sprintf("%s %.3f", strings.TrimPrefix(name, "loss_"), d.Parts[name]))
 		}
 		return strings.Join(parts, ", ")
-	case m.KNN != nil || m.Spread != nil:
-		return spreadText(m)
+	case m.KNN != nil || m.Gauge != nil:
+		return viewsText(m)
 	case m.MeanIoU > 0:
 		return fmt.Sprintf("mIoU %s, pixel accuracy %s", term.Percent(m.MeanIoU), term.Percent(m.PixelAccuracy))
 	case m.PixelAccuracy > 0:
@@ -94,13 +94,13 @@ func (m Metrics) text() string {
 
 // tally adds up metrics over batches. It is part of a checkpoint.
 type tally struct {
-	Loss    float64  `json:"loss"` // sum of the batches' losses
-	Batches int      `json:"batches"`
-	Top1    int      `json:"top1"`
-	Top5    int      `json:"top5"`
-	Samples int      `json:"samples"`
-	Pixels  int      `json:"pixels,omitempty"` // with classes; Top1 then counts pixels
-	Spread  *float64 `json:"spread,omitempty"` // sum of those of the batches, without labels
+	Loss    float64 `json:"loss"` // sum of the batches' losses
+	Batches int     `json:"batches"`
+	Top1    int     `json:"top1"`
+	Top5    int     `json:"top5"`
+	Samples int     `json:"samples"`
+	Pixels  int     `json:"pixels,omitempty"` // with classes; Top1 then counts pixels
+	Gauge   *Gauge  `json:"gauge,omitempty"`  // moving averages, without labels
 	// Parts are the sums of a detector's losses.
 	Parts map[string]float64 `json:"parts,omitempty"`
 }
@@ -130,9 +130,9 @@ func (t *tally) metrics() Metrics {
 		}
 		return m
 	}
-	if t.Spread != nil {
-		mean := *t.Spread / float64(max(t.Batches, 1))
-		m.Spread = &mean
+	if t.Gauge != nil {
+		g := *t.Gauge
+		m.Gauge = &g
 		return m
 	}
 	if t.Pixels > 0 {

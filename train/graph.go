@@ -24,8 +24,11 @@ const (
 	outLoss   = "loss"      // scalar
 	outLogits = "logits"    // [N classes], or [N*H*W classes] of pixels
 	outNorm   = "grad_norm" // scalar, where gradients are clipped
-	outSpread = "spread"    // scalar, of a network that learns without labels
-	outPart   = "part."     // scalar, a loss of a detector, whose name follows
+	// Scalars of a network that learns without labels, see package ssl.
+	outSpread     = "spread"
+	outDimensions = "dimensions"
+
+	outPart = "part." // scalar, a loss of a detector, whose name follows
 )
 
 // accPrefix begins the names of the variables that gradients are added up in.

@@ -151,7 +151,7 @@ func fit(s string, columns int) string {
 func (l *logger) epoch(r EpochRecord, epochs int, best bool, p pace, left time.Duration) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "epoch %d/%d: train loss %.4f", r.Epoch, epochs, r.Train.Loss)
-	if r.Train.Top5 > 0 || r.Train.PixelAccuracy > 0 || r.Train.Spread != nil {
+	if r.Train.Top5 > 0 || r.Train.PixelAccuracy > 0 || r.Train.Gauge != nil {
 		fmt.Fprintf(&b, ", %s", r.Train.text())
 	}
 	if v := r.Val; v != nil {

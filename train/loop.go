@@ -366,7 +366,7 @@ func (s *session) trainOn(b batch, micro int) error {
 	}
 	done := StepRecord{Epoch: st.Epoch + 1, Step: st.Update, LR: lr, Loss: r.Loss, Parts: r.Parts}
 	if s.rec.SSL != nil {
-		done.Spread = &r.Spread
+		done.Gauge = &Gauge{r.Spread, r.Dimensions}
 	}
 	if st.Sums.Pixels > 0 {
 		done.PixelAccuracy = share

@@ -24,8 +24,11 @@ func (selfSupervised) module(s *Step) nn.Module { return s.module }
 
 func (selfSupervised) loss(_ *Step, t *nn.Traced) (loss, logits *graph.Value, err error) {
 	for _, o := range t.Outputs {
-		if o.Name == ssl.SpreadOutput {
+		switch o.Name {
+		case ssl.SpreadOutput:
 			t.Graph.Output(outSpread, o.Value)
+		case ssl.DimensionsOutput:
+			t.Graph.Output(outDimensions, o.Value)
 		}
 	}
 	return t.Output, nil, nil
@@ -43,11 +46,25 @@ func (t selfSupervised) targets(_ *Step, in StepInput) (infer.Tensors, error) {
 
 func (t selfSupervised) count(sums *tally, r StepResult, b batch, _ int) (hits int, share float64) {
 	sums.Samples += b.n()
-	if sums.Spread == nil {
-		sums.Spread = new(float64)
+	if sums.Gauge == nil {
+		sums.Gauge = &Gauge{r.Spread, r.Dimensions}
+		return 0, 0
 	}
-	*sums.Spread += r.Spread
+	const keep = 0.9
+	sums.Gauge.Spread = keep*sums.Gauge.Spread + (1-keep)*r.Spread
+	sums.Gauge.Dimensions = keep*sums.Gauge.Dimensions + (1-keep)*r.Dimensions
 	return 0, 0
+}
+
+// Gauge shows whether a network that learns without labels collapses: as moving averages
+// over about ten steps at the end of an epoch.
+type Gauge struct {
+	// Spread is about 1 where projections are healthy and 0 where all are alike, see
+	// ssl.SpreadOutput.
+	Spread float64 `json:"spread"`
+	// Dimensions is the number of directions in which projections differ, 1 where they lie
+	// on a line, see ssl.DimensionsOutput.
+	Dimensions float64 `json:"dimensions"`
 }
 
 // withoutLabels returns the network if it is one that learns without labels, else nil.
@@ -123,13 +140,18 @@ func (s *session) targetDecay(micro int) float64 {
 // predictorPath is where an ssl.Network has its predictor.
 const predictorPath = weights.PretextPrefix + "predictor"
 
-// collapsed is the spread below which projections are nearly all alike.
-const collapsed = 0.2
+// Below this spread, or these dimensions, projections are nearly all alike. Healthy ones
+// of a few hundred pictures have tens of dimensions.
+const (
+	leastSpread     = 0.2
+	leastDimensions = 1.25
+)
 
 // collapse returns a warning if an epoch shows that the network gives all pictures the
 // same features; "" if it does not.
 func (j *job) collapse(rec EpochRecord) string {
-	if rec.Train.Spread == nil || *rec.Train.Spread >= collapsed || j.rec.SSL == nil {
+	g := rec.Train.Gauge
+	if g == nil || j.rec.SSL == nil || g.Spread >= leastSpread && g.Dimensions >= leastDimensions {
 		return ""
 	}
 	advice := "lower lr.peak, lengthen lr.warmup"
@@ -146,17 +168,15 @@ func (j *job) collapse(rec EpochRecord) string {
 		advice += ", lower ssl.lambda"
 	case m == ssl.VICReg:
 		advice += ", raise ssl.variance"
-	case m == ssl.Rotation:
-		advice += "; of the features, which are not negative, a small spread alone is no proof"
 	}
-	return fmt.Sprintf("the features collapse: in epoch %d all pictures got nearly the same (spread %.3f; it is about 1 where they differ in all directions). Do this: %s",
-		rec.Epoch, *rec.Train.Spread, advice)
+	return fmt.Sprintf("the features collapse: in epoch %d pictures got nearly the same ones (spread %.3f, about 1 is healthy; %.1f dimensions, tens are healthy). Do this: %s",
+		rec.Epoch, g.Spread, g.Dimensions, advice)
 }
 
-// spreadText is the figure of a line of the log.
-func spreadText(m Metrics) string {
+// viewsText is the figure of a line of the log.
+func viewsText(m Metrics) string {
 	if m.KNN != nil {
 		return "kNN " + term.Percent(*m.KNN)
 	}
-	return fmt.Sprintf("spread %.3f", *m.Spread)
+	return fmt.Sprintf("spread %.3f, %.1f dimensions", m.Gauge.Spread, m.Gauge.Dimensions)
 }

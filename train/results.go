@@ -38,7 +38,7 @@ var csvHeadPixels = []string{"epoch", "step", "lr", "train_loss", "train_pixel_a
 	"val_loss", "val_mean_iou", "val_pixel_accuracy", "images_per_second", "seconds", "data_wait"}
 
 // csvHeadViews is for training without labels.
-var csvHeadViews = []string{"epoch", "step", "lr", "train_loss", "train_spread", "val_knn", "images_per_second", "seconds", "data_wait"}
+var csvHeadViews = []string{"epoch", "step", "lr", "train_loss", "train_spread", "train_dimensions", "val_knn", "images_per_second", "seconds", "data_wait"}
 
 // csvHead returns the columns for the task.
 func (s *session) csvHead() []string {
@@ -96,8 +96,8 @@ func (r *results) row(rec EpochRecord) []string {
 	f := func(x float64) string { return strconv.FormatFloat(x, 'g', 8, 64) }
 	cells := map[string]string{"epoch": strconv.Itoa(rec.Epoch), "step": strconv.Itoa(rec.Step), "lr": f(rec.LR),
 		"train_loss": f(rec.Train.Loss), "train_top1": f(rec.Train.Top1), "train_top5": f(rec.Train.Top5), "train_pixel_accuracy": f(rec.Train.PixelAccuracy)}
-	if s := rec.Train.Spread; s != nil {
-		cells["train_spread"] = f(*s)
+	if g := rec.Train.Gauge; g != nil {
+		cells["train_spread"], cells["train_dimensions"] = f(g.Spread), f(g.Dimensions)
 	}
 	if v := rec.Val; v != nil && v.KNN != nil {
 		cells["val_knn"] = f(*v.KNN)
@@ -200,8 +200,8 @@ func (m Metrics) scalars(part string) (tags []string, vals []float64) {
 		return []string{"knn/" + part}, []float64{*m.KNN}
 	}
 	tags, vals = []string{"loss/" + part}, []float64{m.Loss}
-	if m.Spread != nil {
-		return append(tags, "spread/"+part), append(vals, *m.Spread)
+	if m.Gauge != nil {
+		return append(tags, "spread/"+part, "dimensions/"+part), append(vals, m.Gauge.Spread, m.Gauge.Dimensions)
 	}
 	if m.PixelAccuracy > 0 {
 		tags, vals = append(tags, "pixel_accuracy/"+part), append(vals, m.PixelAccuracy)
@@ -224,8 +224,8 @@ func (r *results) curves(st *state) error {
 	for _, rec := range st.History {
 		x = append(x, float64(rec.Epoch))
 		loss, top1, lr = append(loss, rec.Train.Loss), append(top1, 100*(rec.Train.Top1+rec.Train.PixelAccuracy)), append(lr, rec.LR)
-		if s := rec.Train.Spread; s != nil {
-			spread = append(spread, *s)
+		if g := rec.Train.Gauge; g != nil {
+			spread = append(spread, g.Spread)
 		}
 		if v := rec.Val; v != nil {
 			vx = append(vx, float64(rec.Epoch))

@@ -135,7 +135,8 @@ type StepResult struct {
 	Loss     float64   // mean over the batch
 	GradNorm float64   // of all gradients together; 0 without clipping
 	Logits   []float32 // [N classes], or [N H W classes] of pixels; nil of a detector
-	Spread   float64   // of a network that learns without labels, see ssl.SpreadOutput
+	// Spread and Dimensions are of a network that learns without labels, see package ssl.
+	Spread, Dimensions float64
 	// Parts are the losses of a detector, which add up to Loss.
 	Parts []LossPart
 }
@@ -221,7 +222,7 @@ func (s *Step) Run(in StepInput) (StepResult, error) {
 		r.Logits = p.logits.Float32s()
 	}
 	if p.spread != nil {
-		r.Spread = float64(p.spread.Float32s()[0])
+		r.Spread, r.Dimensions = float64(p.spread.Float32s()[0]), float64(p.dimensions.Float32s()[0])
 	}
 	for i, t := range p.parts {
 		r.Parts = append(r.Parts, LossPart{p.partNames[i], float64(t.Float32s()[0])})
@@ -251,7 +252,8 @@ type stepPlan struct {
 	rng          *tensor.Tensor
 	loss, logits *tensor.Tensor
 	norm         *tensor.Tensor // nil without clipping
-	spread       *tensor.Tensor // nil with labels
+	spread       *tensor.Tensor // nil with labels, and so is dimensions
+	dimensions   *tensor.Tensor
 	parts        []*tensor.Tensor
 	partNames    []string
 }
@@ -281,6 +283,8 @@ func (s *Step) ports(plan *engine.Plan) *stepPlan {
 			p.norm = t
 		case outSpread:
 			p.spread = t
+		case outDimensions:
+			p.dimensions = t
 		}
 		if name, ok := strings.CutPrefix(port.Name, outPart); ok {
 			p.parts, p.partNames = append(p.parts, t), append(p.partNames, name)

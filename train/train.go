@@ -117,8 +117,8 @@ type StepRecord struct {
 	PixelAccuracy float64 `json:"pixel_accuracy,omitempty"`
 	// Parts are the losses of a detector.
 	Parts []LossPart `json:"parts,omitempty"`
-	// Spread is that of [Metrics], of the batch.
-	Spread *float64 `json:"spread,omitempty"`
+	// Gauge is of the batch, of a network that learns without labels.
+	Gauge *Gauge `json:"gauge,omitempty"`
 }
 
 // EpochRecord describes one epoch, counted from 1.

@@ -315,7 +315,7 @@ func (c *trainCommand) print(r *train.Result) error {
 	if r.LinearProbe != nil {
 		c.printf("linear probe of the last epoch: %s right\n", term.Percent(*r.LinearProbe))
 	}
-	if best.Train.Spread != nil {
+	if best.Train.Gauge != nil {
 		c.printf("model: %s (a backbone without a last layer)\n\nnext:\n  resnet train --model %s --data folder:LABELED\n  resnet embed --model %s PHOTO\n  resnet summary %s\n", model, model, model, model)
 		return nil
 	}
