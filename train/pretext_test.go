@@ -117,7 +117,7 @@ func TestCollapse(t *testing.T) {
 	for _, free := range []bool{true, false} {
 		cfg := viewsConfig(t, "simsiam", "", "lr.warmup=0", "lr.schedule=constant", "lr.peak=0.1", "epochs=1")
 		cfg.Recipe.SSL.NoStopGradient = free
-		cfg.Splits = &data.Splits{Spec: "toy:1", Train: toy(t, 200, 1)}
+		cfg.Splits = &data.Splits{Spec: "toy:1", Train: toy(t, 400, 1)}
 		var log strings.Builder
 		cfg.Log.W = &log
 		r := mustRun(t, cfg)
