@@ -129,7 +129,7 @@ func TestSeveralInputsAndOutputs(t *testing.T) {
 		}
 	}
 	_, err := again.Classify(context.Background(), resnet.Image(image.NewGray(image.Rect(0, 0, 16, 12))))
-	if err == nil || !strings.Contains(err.Error(), `"sensor"`) || !strings.Contains(err.Error(), "resnet.Model") {
+	if err == nil || !strings.Contains(err.Error(), `"sensor"`) || !strings.Contains(err.Error(), "resnet.Model.Run") {
 		t.Errorf("a picture alone: %v", err)
 	}
 }
@@ -143,7 +143,7 @@ func (f *fixed) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	return c.Op1(graph.Affine{Scale: 1 / float32(n)}, y)
 }
 
-// A graph that cannot be written does not cost the weights, and opening says why.
+// A graph that cannot be written does not cost the weights, and the error on opening gives the reason.
 func TestGraphThatCannotBeWritten(t *testing.T) {
 	m := model(t, &fixed{nn.NewLinear(3, 3)})
 	path := filepath.Join(t.TempDir(), "fixed.safetensors")

@@ -48,6 +48,12 @@ func Image(m image.Image) Picture {
 	return Picture{"image", func(imaging.DecodeOptions) (*imaging.Image, error) { return fromImage(m), nil }}
 }
 
+// Pixels is a decoded picture, the right way up. It must not be changed until the
+// model has answered.
+func Pixels(name string, m *imaging.Image) Picture {
+	return Picture{name, func(imaging.DecodeOptions) (*imaging.Image, error) { return m, nil }}
+}
+
 // decode returns how pictures are decoded.
 func (o *Options) decode() imaging.DecodeOptions {
 	return imaging.DecodeOptions{MaxPixels: o.MaxPixels, IgnoreOrientation: o.IgnoreOrientation}

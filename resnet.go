@@ -11,6 +11,7 @@
 package resnet
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -23,6 +24,7 @@ import (
 	"github.com/resnet-go/resnet/explain"
 	"github.com/resnet-go/resnet/hub"
 	"github.com/resnet-go/resnet/infer"
+	"github.com/resnet-go/resnet/internal/budget"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
@@ -227,6 +229,17 @@ func (o Options) check() error {
 	return nil
 }
 
+// largeInput is the size in bytes of an input from which on a model's plan is made when
+// the model is opened.
+const largeInput = 16 << 20
+
+// SetMaxMemory sets the memory in bytes that a model's plan, a file or a dataset may
+// need: more is an error before it is allocated. It is for the whole process. 0, as at
+// the start, stands for the memory of the machine (or of the container, or GOMEMLIMIT)
+// and, for what a file asks for, such as the size of pictures and what unpacks from
+// compressed data, 1 GiB and 64 times the size of the file.
+func SetMaxMemory(bytes int64) { budget.Set(bytes) }
+
 // assemble makes a model of a network and its values, nil for those of its
 // parameters.
 func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) (*Model, error) {
@@ -275,11 +288,20 @@ func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) 
 	if m.task != models.Classification {
 		compute.Plans = segment.Plans // inputs have many sizes
 	}
+	if m.task == models.Classification || r.FixedSize {
+		compute.FileSize = r.Size
+	}
 	if m.runner, err = infer.New(r.Module, vars, compute); err != nil {
 		return nil, fmt.Errorf("resnet: %s: %w", name, err)
 	}
 	if net, ok := r.Module.(*models.Model); ok && m.task == models.Detection {
 		if m.detector, err = detect.New(m.runner, net); err != nil {
+			return nil, fmt.Errorf("resnet: %s: %w", name, err)
+		}
+	}
+	if 4*m.prep.Channels*m.prep.Height*m.prep.Width > largeInput && compute.FileSize > 0 {
+		// Pictures of the size that the file wants are allocated before the first plan.
+		if _, err := m.runner.Plan(context.Background(), infer.Query{}, infer.Input{Shape: tensor.Shape{1, m.prep.Channels, m.prep.Height, m.prep.Width}}); err != nil {
 			return nil, fmt.Errorf("resnet: %s: %w", name, err)
 		}
 	}

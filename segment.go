@@ -104,7 +104,8 @@ func (m *Model) isFor(task models.Task, method string) error {
 		return fmt.Errorf("resnet: %s has no last layer, so it gives features and no classes, but %s takes a model for %s: "+
 			"train one from it with resnet train --model %s --data folder:PHOTOS, or get its features with Embed or resnet embed", m.name, method, task, m.name)
 	}
-	return fmt.Errorf("resnet: %s is a model for %s, but %s takes one for %s", m.name, m.task, method, task)
+	use := map[models.Task]string{models.Classification: "Classify", models.Segmentation: "Segment", models.Detection: "Detect"}[m.task]
+	return fmt.Errorf("resnet: %s is a model for %s, but %s takes one for %s: use %s", m.name, m.task, method, task, use)
 }
 
 // decoded is a picture, or why it is none.

@@ -330,7 +330,7 @@ func singles(n int) [][]int {
 }
 
 // PictureSize returns the width and height of sample i, upright, in pixels. Of a
-// file only what tells the size is decoded.
+// file only the part with the size is decoded.
 func PictureSize(ds Dataset, i int) (w, h int, err error) {
 	from, k := origin(ds, i)
 	if f, ok := from.(FileDataset); ok {

@@ -15,12 +15,15 @@ import (
 	"strings"
 
 	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/internal/budget"
 	"github.com/resnet-go/resnet/internal/limitread"
 )
 
-// maxIDX is the limit of an unpacked IDX file, against gzip bombs: more than ten
-// times the size of the largest published file (EMNIST by class, 0.6 GB).
-const maxIDX = 8 << 30
+// maxIDX keeps the size in an IDX file's header far from overflow.
+const maxIDX = 1 << 40
+
+// maxNames is the limit of a file of class names, in bytes.
+const maxNames = 1 << 20
 
 // OpenIDX opens a dataset in the IDX format of MNIST (LeCun, Cortes and
 // Burges), which Fashion-MNIST, KMNIST and EMNIST share: train-images-idx3-ubyte,
@@ -164,7 +167,7 @@ func idxClasses(fsys fs.FS, prefix string, parts ...*idx) ([]string, error) {
 			}
 		}
 	}
-	text, err := fs.ReadFile(fsys, "classes.txt")
+	text, err := limitread.FS(fsys, "classes.txt", maxNames)
 	if errors.Is(err, fs.ErrNotExist) {
 		for _, p := range parts {
 			if p != nil && fashionLabels[fmt.Sprintf("%x", sha256.Sum256(p.labels))] {
@@ -286,7 +289,7 @@ func readIDX(fsys fs.FS, name string, rank int) (*idxFile, error) {
 		}
 		r = z
 	}
-	file, err := parseIDX(r, rank)
+	file, err := parseIDX(r, rank, info.Size())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -298,9 +301,10 @@ type idxFile struct {
 	data []byte
 }
 
-// parseIDX reads an array of bytes with rank dimensions to the end of r. Memory
-// grows with the data, not with the size in the header, which may be hostile.
-func parseIDX(r io.Reader, rank int) (*idxFile, error) {
+// parseIDX reads an array of bytes with rank dimensions to the end of r, which unpacks
+// a file of packed bytes. Memory grows with the data, not with the size in the header,
+// which may be hostile, up to the budget of the file.
+func parseIDX(r io.Reader, rank int, packed int64) (*idxFile, error) {
 	head := make([]byte, 4+4*rank)
 	if _, err := io.ReadFull(r, head); err != nil {
 		return nil, fmt.Errorf("IDX header: %w", err)
@@ -317,6 +321,9 @@ func parseIDX(r io.Reader, rank int) (*idxFile, error) {
 		}
 		f.dims[i] = int(d)
 		size *= d
+	}
+	if err := budget.File("its content", size, packed); err != nil {
+		return nil, err
 	}
 	var buf bytes.Buffer
 	n, err := io.Copy(&buf, io.LimitReader(r, size+1))

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/resnet-go/resnet/internal/atomicfile"
 )
 
 // Divide divides the training part of s anew, class by class: the shares val and test
@@ -104,23 +106,14 @@ func WriteFolder(ctx context.Context, s *Splits, dir string, link func(name, to 
 	if err := os.MkdirAll(filepath.Dir(filepath.Clean(dir)), 0o755); err != nil {
 		return err
 	}
-	tmp, err := os.MkdirTemp(filepath.Dir(filepath.Clean(dir)), "."+filepath.Base(dir)+"-*")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(tmp) // gone already, if all went well
-	for _, p := range s.parts() {
-		if err := writePart(ctx, p, filepath.Join(tmp, p.name), link); err != nil {
-			return err
+	return atomicfile.Folder(dir, func(tmp string) error {
+		for _, p := range s.parts() {
+			if err := writePart(ctx, p, filepath.Join(tmp, p.name), link); err != nil {
+				return err
+			}
 		}
-	}
-	if err := os.Chmod(tmp, 0o755); err != nil {
-		return err
-	}
-	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return os.Rename(tmp, dir)
+		return nil
+	})
 }
 
 func writePart(ctx context.Context, p part, dir string, link func(name, to string) error) error {

@@ -73,6 +73,16 @@ func (a *arenas) remove(i int) arena {
 // page is what scratch areas are apart in an arena at least, in floats.
 const page = 1024
 
+// Memory returns the bytes that a run needs besides the weights and the tensors
+// of its inputs and outputs.
+func (p *Plan) Memory() int64 {
+	n := 4 * int64(p.runFloats())
+	for _, w := range p.winners {
+		n += 2 * int64(w)
+	}
+	return n
+}
+
 // runFloats returns the size of the arena that a run needs.
 func (p *Plan) runFloats() int {
 	return roundUp(p.arena, page) + p.pool.Workers()*roundUp(p.scratch, page)

@@ -11,6 +11,7 @@ import (
 	"fmt"
 
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/budget"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -59,6 +60,9 @@ func Compile(g *graph.Graph, vars *Vars, opt Options) (*Plan, error) {
 	if err := checkVariables(g, vars); err != nil {
 		return nil, err
 	}
+	if err := checkSizes(g); err != nil {
+		return nil, err
+	}
 	if err := loadUpdated(g, vars); err != nil {
 		return nil, err
 	}
@@ -73,7 +77,23 @@ func Compile(g *graph.Graph, vars *Vars, opt Options) (*Plan, error) {
 	}
 	c.plan.dropUnread()
 	c.plan.arena = planMemory(c.plan.bufs, c.plan.steps)
+	if err := budget.Machine("engine: the plan", c.plan.Memory()); err != nil {
+		return nil, err
+	}
 	return c.plan, nil
+}
+
+// checkSizes returns an error for a value that alone is larger than the machine's
+// memory, before any work is done for it.
+func checkSizes(g *graph.Graph) error {
+	for _, n := range g.Nodes {
+		for _, v := range n.Out {
+			if err := budget.Machine(fmt.Sprintf("engine: %s: an output %v", n, v.Type), 4*int64(v.Shape.Numel())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // optimize runs the passes in the order in which they build on each other.

@@ -33,9 +33,24 @@ type compiler struct {
 	slabs    memory.Slabs // of packed weights
 	reading  reading
 	err      error // of reading a deferred constant
+
+	readBy map[*graph.Value]bool // see isRead
 }
 
-// place says where a value lies.
+// isRead reports whether an operator reads v.
+func (c *compiler) isRead(v *graph.Value) bool {
+	if c.readBy == nil {
+		c.readBy = map[*graph.Value]bool{}
+		for _, n := range c.g.Nodes {
+			for _, in := range n.In {
+				c.readBy[in] = true
+			}
+		}
+	}
+	return c.readBy[v]
+}
+
+// place is where a value lies.
 type place struct {
 	buf    *buf
 	layout layout
@@ -447,7 +462,7 @@ func (c *compiler) rows(phase string, rows, cols int, do func(r *run, lo, hi int
 	}, reads, writes)
 }
 
-// needScratch says that each worker of the step needs n floats.
+// needScratch reserves n floats of scratch memory for each worker of the step.
 func (c *compiler) needScratch(n int) { c.plan.scratch = max(c.plan.scratch, n) }
 
 func reads(bs ...*buf) []*buf { return present(bs) }

@@ -22,14 +22,10 @@ func (c *compiler) maxPool(n *graph.Node, o graph.MaxPool2d) error {
 	x := c.in(n.In[0], activation)
 	y := c.out(n.Out[0], activation)
 	slot := -1
-	for _, m := range c.g.Nodes {
-		for _, v := range m.In {
-			if v == n.Out[1] && slot < 0 {
-				slot = len(c.plan.winners)
-				c.plan.winners = append(c.plan.winners, y.size)
-				c.winners[v] = slot
-			}
-		}
+	if v := n.Out[1]; c.isRead(v) {
+		slot = len(c.plan.winners)
+		c.plan.winners = append(c.plan.winners, y.size)
+		c.winners[v] = slot
 	}
 	c.rows("", p.N*p.OH, p.OW*p.C, func(r *run, lo, hi int) {
 		var arg []uint16

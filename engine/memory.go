@@ -2,7 +2,7 @@ package engine
 
 import "sort"
 
-// bufKind says where a buffer's memory comes from.
+// bufKind is where a buffer's memory comes from.
 type bufKind uint8
 
 const (
@@ -36,7 +36,7 @@ const alignment = 16
 
 // planMemory gives each temporary a place in one arena, so that two share
 // memory only if their lifetimes do not overlap, and returns the arena's size
-// in floats. It also honors the steps' wishes to work in place.
+// in floats. Steps that can work in place do so.
 //
 // Large buffers are placed first, each at the lowest offset that is free for
 // its whole lifetime; it is the usual greedy heuristic and comes within a few
@@ -79,11 +79,11 @@ func planMemory(bufs []*buf, steps []*step) int {
 		}
 		return live[i].first < live[j].first
 	})
-	var placed []*buf // by offset
+	others := newLifetimes(live, len(steps))
 	total := 0
 	for _, b := range live {
 		at := 0
-		for _, p := range placed {
+		for _, p := range others.overlapping(b) {
 			if p.last < b.first || b.last < p.first {
 				continue
 			}
@@ -94,10 +94,7 @@ func planMemory(bufs []*buf, steps []*step) int {
 		}
 		b.offset = at
 		total = max(total, at+b.size)
-		i := sort.Search(len(placed), func(i int) bool { return placed[i].offset > at })
-		placed = append(placed, nil)
-		copy(placed[i+1:], placed[i:])
-		placed[i] = b
+		others.place(b)
 	}
 	return total
 }

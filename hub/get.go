@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"github.com/resnet-go/resnet/internal/steadyfile"
 )
 
 // Get downloads a small file, such as a picture, of at most limit bytes into memory.
@@ -24,6 +26,9 @@ func (c *Client) Get(ctx context.Context, address string, limit int64) ([]byte, 
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
+	if steadyfile.Replaceable {
+		os.Remove(f.Name()) // at once, so that a killed process leaves nothing behind
+	}
 	d := download{url: n.Repo, name: n.Repo, path: f.Name(), partial: f.Name(), size: -1, limit: limit}
 	if n.SHA256 != "" {
 		d.sum = sha256Sum(n.SHA256, "the address")

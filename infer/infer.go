@@ -13,6 +13,7 @@ import (
 
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/budget"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -32,6 +33,10 @@ type Options struct {
 	// another one takes the place of the plan that was not used for the longest time.
 	// 0 keeps all.
 	Plans int
+	// FileSize is the size in bytes of the file that determines the size of the input,
+	// by which the memory for one picture is bounded; 0 is no bound but the machine's
+	// memory.
+	FileSize int64
 }
 
 // Output is the name under which the zero [Query] has what the network returns.
@@ -96,7 +101,12 @@ func Compile(net nn.Module, vars *engine.Vars, in Input, q Query, opt Options) (
 		}
 		named[o.Name] = true
 	}
-	return engine.Compile(t.Graph, vars, engine.Options{Threads: opt.Threads, Fast: !opt.Exact, BF16: opt.BF16, Tuning: opt.Tuning})
+	p, err := engine.Compile(t.Graph, vars, engine.Options{Threads: opt.Threads, Fast: !opt.Exact, BF16: opt.BF16, Tuning: opt.Tuning})
+	if err != nil || opt.FileSize == 0 {
+		return p, err
+	}
+	one := p.Memory() / int64(max(1, in.Shape[0]))
+	return p, budget.File(fmt.Sprintf("infer: the plan for a picture of %v", in.Shape[1:]), one, opt.FileSize)
 }
 
 // Adopt makes variables of the values of net's parameters, by state-dict key,
@@ -303,7 +313,7 @@ func Bind(p *engine.Plan, in Tensors) (*Call, error) {
 	var names []string
 	for _, port := range p.Inputs() {
 		if in[port.Name] == nil {
-			return nil, fmt.Errorf("infer: no tensor is given for the network's input %q, %v: a network of several inputs needs all of them, as the Run methods of this package and of resnet.Model take them", port.Name, port.Type)
+			return nil, fmt.Errorf("infer: the network takes the input %q, %v, for which there is no tensor: networks of several inputs are run in Go, by resnet.Model.Run or Runner.Run", port.Name, port.Type)
 		}
 		c.in = append(c.in, in[port.Name])
 		names = append(names, port.Name)

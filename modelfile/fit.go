@@ -1,8 +1,10 @@
 package modelfile
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/models"
@@ -77,10 +79,12 @@ func (r *Result) fit(cfg models.Config, opt Options) error {
 func (r *Result) describe(net *models.Model, cfg models.Config, family string) error {
 	r.Module, r.Model, r.Task, r.Input, r.Classes = net, net, cfg.Task(), net.Input(), cfg.Classes
 	r.File.Tensors = nn.Values(net)
-	var err error
-	if r.File.Architecture, err = json.Marshal(cfg); err != nil {
+	arch, err := json.Marshal(cfg)
+	if err != nil {
 		return err
 	}
+	r.forget(net, arch)
+	r.File.Architecture = arch
 	if len(r.File.Classes) != 0 && len(r.File.Classes) != cfg.Classes {
 		r.Notes = append(r.Notes, fmt.Sprintf("the file's %d class names are left out, because the network has %d classes", len(r.File.Classes), cfg.Classes))
 		r.File.Classes = nil
@@ -100,6 +104,26 @@ func (r *Result) describe(net *models.Model, cfg models.Config, family string) e
 		r.Preprocess, r.Why = &p, why
 	}
 	return nil
+}
+
+// forget removes what the file records about the training of its own network, if that
+// is another one now, or has fresh values: its figures are not those of this network.
+// The names of the classes go with the last layer.
+func (r *Result) forget(net *models.Model, arch json.RawMessage) {
+	f := r.File
+	if !f.Ours() || bytes.Equal(f.Architecture, arch) && r.Report.Complete() {
+		return
+	}
+	if len(f.Metrics) > 0 || f.Recipe != "" || len(f.Command) > 0 {
+		r.Notes = append(r.Notes, "the file's figures and recipe are left out, because the network is not the one that was trained")
+	}
+	f.Metrics, f.Recipe, f.Command, f.Data, f.Seed = nil, "", nil, weights.DataInfo{}, 0
+	for _, name := range r.Report.Missing {
+		if len(f.Classes) > 0 && slices.ContainsFunc(net.Heads(), func(h models.Head) bool { return inHead(name, h.Last) }) {
+			r.Notes = append(r.Notes, "the names of the classes are left out, because the last layer has fresh values")
+			f.Classes = nil
+		}
+	}
 }
 
 // preprocess returns how pictures were prepared for the weights, if the network

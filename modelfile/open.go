@@ -316,7 +316,7 @@ func similar(path string) string {
 	return ""
 }
 
-// openDescribed opens a file that says which network its weights are for, or,
+// openDescribed opens a file that describes the network its weights are for, or,
 // with [Options].Bare, one that does not.
 func openDescribed(h *weights.Handle, opt Options) (*Result, error) {
 	file, source, err := read(h, opt)

@@ -207,6 +207,25 @@ func (m *RCNN) classify(c *nn.Context, pooled *graph.Value) (logits, deltas *gra
 	return logits, deltas
 }
 
+// Scores returns what the heads compute of each proposal in a trace of m: the logits
+// [K classes], the deltas [K 4*classes] and the proposals [K 5] themselves, in the
+// form of [graph.RoIAlign].
+func (m *RCNN) Scores(t *nn.Traced) (logits, deltas, proposals *graph.Value) {
+	for _, n := range t.Graph.Nodes {
+		if _, ok := n.Op.(detections); ok {
+			return n.In[0], n.In[1], n.In[2]
+		}
+	}
+	return nil, nil, nil
+}
+
+// Level returns the level of the pyramid from which a box is cut, 0 for the finest,
+// of a picture that is not tiny (Lin et al. 2017, equation 1).
+func (m *RCNN) Level(b boxes.Box) int {
+	first := exponent(float64(m.stride), 1)
+	return levelOf(b, float64(first), float64(first+len(m.Backbone.stages)-1)) - first
+}
+
 // Masks returns the logits of the masks, [K classes MaskSize MaskSize], of boxes
 // that were cut into bins, [K channels MaskSize/2 MaskSize/2].
 func (m *RCNN) Masks(c *nn.Context, pooled *graph.Value) *graph.Value {

@@ -117,9 +117,21 @@ func (r EpochRecord) figures() map[string]float64 {
 	if g := r.Train.Gauge; g != nil {
 		m["train.spread"], m["train.dimensions"] = g.Spread, g.Dimensions
 	}
-	if r.Val != nil && r.Val.KNN != nil {
+	if d := r.Train.Detection; d != nil {
+		for name, v := range d.Parts {
+			m["train."+name] = v
+		}
+	}
+	switch {
+	case r.Val != nil && r.Val.Detection != nil:
+		d := r.Val.Detection
+		m["val.box_ap"], m["val.box_ap50"] = d.Boxes[0], d.Boxes[1]
+		if d.Masks != nil {
+			m["val.mask_ap"], m["val.mask_ap50"] = d.Masks[0], d.Masks[1]
+		}
+	case r.Val != nil && r.Val.KNN != nil:
 		m["val.knn"] = *r.Val.KNN
-	} else if r.Val != nil {
+	case r.Val != nil:
 		m["val.loss"] = r.Val.Loss
 		switch {
 		case r.Val.PixelAccuracy > 0:

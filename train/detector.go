@@ -48,6 +48,9 @@ func (j *job) detector(ref modelfile.Ref) (*models.Model, error) {
 // pretrainedDetector builds a detector from the file of a detector or of a classifier.
 func (j *job) pretrainedDetector(ref modelfile.Ref) (*models.Model, error) {
 	model := ref.String()
+	if ref == (modelfile.Ref{}) {
+		model = modelfile.EmbeddedName
+	}
 	r, err := ref.Open(modelfile.Options{Keys: j.keys, Backbone: true, Seed: j.seed})
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)

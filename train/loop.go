@@ -98,7 +98,7 @@ func (s *session) build(state map[string]*tensor.Tensor) error {
 	if s.out == "" {
 		return nil
 	}
-	s.results, err = openResults(s.out, &s.state, s.meta, s.csvHead())
+	s.results, err = openResults(s.out, &s.state, s.meta, s.step.csvHead())
 	return err
 }
 
@@ -115,8 +115,7 @@ func (s *session) load(opt *StepOptions) error {
 		return err
 	}
 	opt.Input = tensor.Shape{rec.BatchSize, train.Channels, train.Height, train.Width}
-	opt.Classes, opt.Loss, opt.SoftTargets = len(sp.Classes()), loss, rec.Augment.Mixes()
-	opt.Inputs = data.Inputs(sp.Train)
+	opt.Classes, opt.Loss, opt.SoftTargets, opt.Inputs = len(sp.Classes()), loss, rec.Augment.Mixes(), data.Inputs(sp.Train)
 	if rec.SSL != nil {
 		opt.Input[0] *= rec.SSL.Rows()
 		opt.Classes, opt.Loss = 0, nil
@@ -450,9 +449,9 @@ func notFinite(what string, x float64) string {
 	return ""
 }
 
-// evaluate runs the validation. When ctx ends in the middle, the state at the
-// end of the epoch is saved, and resuming evaluates again.
-func (s *session) evaluate(ctx context.Context) (Metrics, error) {
+// evaluate runs the validation. When outer, around ctx, ends in the middle, the state
+// at the end of the epoch is saved, and resuming evaluates again.
+func (s *session) evaluate(ctx, outer context.Context) (Metrics, error) {
 	s.log.startEval(s.splits.Eval().Len())
 	defer s.log.endEpoch()
 	left := s.eval.idle()
@@ -462,8 +461,8 @@ func (s *session) evaluate(ctx context.Context) (Metrics, error) {
 		}
 		s.log.evaluated(samples)
 	})
-	if err != nil && ctx.Err() != nil {
-		return m, s.interrupted(ctx)
+	if err != nil && outer.Err() != nil {
+		return m, s.interrupted(outer)
 	}
 	if err != nil {
 		return m, fmt.Errorf("evaluation after epoch %d: %w", s.state.Epoch+1, err)

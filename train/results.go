@@ -5,8 +5,10 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -40,16 +42,14 @@ var csvHeadPixels = []string{"epoch", "step", "lr", "train_loss", "train_pixel_a
 // csvHeadViews is for training without labels.
 var csvHeadViews = []string{"epoch", "step", "lr", "train_loss", "train_spread", "train_dimensions", "val_knn", "images_per_second", "seconds", "data_wait"}
 
-// csvHead returns the columns for the task.
-func (s *session) csvHead() []string {
-	switch {
-	case s.step.pixels():
-		return csvHeadPixels
-	case s.rec.SSL != nil:
-		return csvHeadViews
-	}
-	return csvHead
-}
+// csvHeadObjects is for detectors.
+var csvHeadObjects = []string{"epoch", "step", "lr", "train_loss",
+	"train_loss_objectness", "train_loss_rpn_box_reg", "train_loss_classifier", "train_loss_box_reg", "train_loss_mask",
+	"val_box_ap", "val_box_ap50", "val_box_ap75", "val_mask_ap", "val_mask_ap50", "images_per_second", "seconds", "data_wait"}
+
+// csvHeadRetina is for RetinaNets.
+var csvHeadRetina = []string{"epoch", "step", "lr", "train_loss", "train_classification", "train_bbox_regression",
+	"val_box_ap", "val_box_ap50", "val_box_ap75", "images_per_second", "seconds", "data_wait"}
 
 // csvTimes is the number of columns at the end that hold times.
 const csvTimes = 3
@@ -99,7 +99,18 @@ func (r *results) row(rec EpochRecord) []string {
 	if g := rec.Train.Gauge; g != nil {
 		cells["train_spread"], cells["train_dimensions"] = f(g.Spread), f(g.Dimensions)
 	}
-	if v := rec.Val; v != nil && v.KNN != nil {
+	if d := rec.Train.Detection; d != nil {
+		for name, v := range d.Parts {
+			cells["train_"+name] = f(v)
+		}
+	}
+	if v := rec.Val; v != nil && v.Detection != nil {
+		d := v.Detection
+		cells["val_box_ap"], cells["val_box_ap50"], cells["val_box_ap75"] = f(d.Boxes[0]), f(d.Boxes[1]), f(d.Boxes[2])
+		if d.Masks != nil {
+			cells["val_mask_ap"], cells["val_mask_ap50"] = f(d.Masks[0]), f(d.Masks[1])
+		}
+	} else if v != nil && v.KNN != nil {
 		cells["val_knn"] = f(*v.KNN)
 	} else if v != nil {
 		cells["val_loss"], cells["val_mean_iou"], cells["val_pixel_accuracy"] = f(v.Loss), f(v.MeanIoU), f(v.PixelAccuracy)
@@ -199,6 +210,9 @@ func (m Metrics) scalars(part string) (tags []string, vals []float64) {
 	if m.KNN != nil {
 		return []string{"knn/" + part}, []float64{*m.KNN}
 	}
+	if d := m.Detection; d != nil {
+		return d.scalars(part, m.Loss)
+	}
 	tags, vals = []string{"loss/" + part}, []float64{m.Loss}
 	if m.Gauge != nil {
 		return append(tags, "spread/"+part, "dimensions/"+part), append(vals, m.Gauge.Spread, m.Gauge.Dimensions)
@@ -213,6 +227,26 @@ func (m Metrics) scalars(part string) (tags []string, vals []float64) {
 	tags, vals = append(tags, "top1/"+part, "top5/"+part), append(vals, m.Top1, m.Top5)
 	if m.MAP > 0 {
 		tags, vals = append(tags, "map/"+part), append(vals, m.MAP)
+	}
+	return tags, vals
+}
+
+// scalars is Metrics.scalars of a detector.
+func (d *DetectionMetrics) scalars(part string, loss float64) (tags []string, vals []float64) {
+	add := func(name string, v float64) { tags, vals = append(tags, name+"/"+part), append(vals, v) }
+	if d.Parts != nil {
+		add("loss", loss)
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.Parts)) {
+		add(name, d.Parts[name])
+	}
+	if d.Boxes != nil {
+		add("box_ap", d.Boxes[0])
+		add("box_ap50", d.Boxes[1])
+	}
+	if d.Masks != nil {
+		add("mask_ap", d.Masks[0])
+		add("mask_ap50", d.Masks[1])
 	}
 	return tags, vals
 }
@@ -232,7 +266,9 @@ func (r *results) curves(st *state) error {
 			vloss, vtop1 = append(vloss, v.Loss), append(vtop1, 100*v.Score())
 			switch {
 			case v.KNN != nil:
-				score = "k-nearest-neighbor accuracy, %"
+				score, vloss = "k-nearest-neighbor accuracy, %", nil
+			case v.Detection != nil:
+				score, vloss = "AP of boxes, %", nil // there is no loss of validation
 			case v.MAP > 0:
 				score = "mean average precision, %"
 			case v.PixelAccuracy > 0:
@@ -242,24 +278,21 @@ func (r *results) curves(st *state) error {
 	}
 	series := func(train, val []float64) []chart.Series {
 		s := []chart.Series{{Name: "train", X: x, Y: train}}
-		if len(vx) > 0 {
+		if len(val) > 0 {
 			s = append(s, chart.Series{Name: "validation", X: vx, Y: val})
 		}
 		return s
 	}
 	accuracy := series(top1, vtop1)
-	if (score[0] == 'm' || len(spread) > 0) && len(vtop1) > 0 {
+	if score[0] != 't' && len(vtop1) > 0 {
 		accuracy = accuracy[1:] // there is none of training
 	}
-	losses, second := series(loss, vloss), chart.Panel{Title: "Accuracy", XLabel: "epoch", YLabel: score, Series: accuracy}
-	if len(spread) > 0 {
-		losses = losses[:1] // there is none of validation
-		if len(vtop1) == 0 {
-			second = chart.Panel{Title: "Spread of the features", XLabel: "epoch", YLabel: "spread, 1 is healthy", Series: []chart.Series{{X: x, Y: spread}}}
-		}
+	second := chart.Panel{Title: "Accuracy", XLabel: "epoch", YLabel: score, Series: accuracy}
+	if len(spread) > 0 && len(vtop1) == 0 {
+		second = chart.Panel{Title: "Spread of the features", XLabel: "epoch", YLabel: "spread, 1 is healthy", Series: []chart.Series{{X: x, Y: spread}}}
 	}
 	c, err := chart.Lines(
-		chart.Panel{Title: "Loss", XLabel: "epoch", YLabel: "loss", Series: losses},
+		chart.Panel{Title: "Loss", XLabel: "epoch", YLabel: "loss", Series: series(loss, vloss)},
 		second,
 		chart.Panel{Title: "Learning rate", XLabel: "epoch", YLabel: "learning rate", Series: []chart.Series{{X: x, Y: lr}}},
 	)

@@ -37,7 +37,7 @@ func readCheckpoint(path string) (*checkpoint, error) {
 	if c.recipe, err = c.state.read(path, &f.Meta); err != nil {
 		return nil, err
 	}
-	if c.recipe.Detect == nil { // a detector prepares pictures itself
+	if c.recipe.Detect == nil { // a detector's files have none
 		if err := json.Unmarshal(f.Preprocess, &c.prep); err != nil {
 			return nil, fmt.Errorf("%s: preprocess: %w", path, err)
 		}

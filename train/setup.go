@@ -11,6 +11,7 @@ import (
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/modelfile"
+	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -28,6 +29,7 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 	}
 	defer func() {
 		if err != nil {
+			s.abandon()
 			s.close()
 		}
 	}()
@@ -241,6 +243,9 @@ func (j *job) pretrained(ref modelfile.Ref) (*models.Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
+	if onnx.IsArchitecture(r.File.Architecture) {
+		return nil, fmt.Errorf("model %s describes its network by a graph, which this does not train: in Go, resnet.Open(…).Network() and train.Compile do", model)
+	}
 	if r.Model == nil {
 		return nil, fmt.Errorf("model %s holds a network of another library, which cannot be trained: if its tensors fit a network of resnet models, give NAME@%s",
 			model, model)
@@ -374,7 +379,9 @@ func (j *job) keepHead(net *models.Model, r *modelfile.Result, model string) err
 	if len(missing)+len(report.Unexpected) > 0 {
 		return fmt.Errorf("model %s: %w", model, &weights.FitError{Report: weights.Report{Missing: missing, Unexpected: report.Unexpected}})
 	}
-	if other {
+	switch {
+	case other && j.rec.Detect != nil && r.NewHead: // of a classifier, as is noted
+	case other:
 		j.notes = append(j.notes, fmt.Sprintf("new last layer (%s) for %d classes", lastNames(heads), len(j.splits.Classes())))
 	}
 	return nil

@@ -203,6 +203,22 @@ func (s *Step) Labels() int {
 	return s.input[0]
 }
 
+// csvHead returns the columns of results.csv.
+func (s *Step) csvHead() []string {
+	switch t := s.task.(type) {
+	case segmentation:
+		return csvHeadPixels
+	case *objects:
+		if t.net.Config.Detection.Kind == models.DetectorRetinaNet {
+			return csvHeadRetina
+		}
+		return csvHeadObjects
+	case selfSupervised:
+		return csvHeadViews
+	}
+	return csvHead
+}
+
 // Vars returns the values that the step trains: parameters and running
 // statistics by state-dict key, optimizer slots and averages by the prefixes of
 // package weights.
@@ -337,8 +353,8 @@ func (s *Step) bind(in StepInput) (*stepPlan, error) {
 		default:
 			if y := targets[port.Name]; y != nil {
 				p.in[i] = y
-			} else if in.Batch != nil && in.Batch.Inputs[port.Name] != nil {
-				p.in[i] = in.Batch.Inputs[port.Name]
+			} else if b := in.Batch; b != nil && b.Inputs[port.Name] != nil {
+				p.in[i] = b.Inputs[port.Name]
 			}
 		}
 		if p.in[i] == nil {

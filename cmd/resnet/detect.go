@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/resnet-go/resnet"
+	"github.com/resnet-go/resnet/boxes"
 	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/models"
@@ -29,7 +29,7 @@ type detectCommand struct {
 func (a *app) detectCommand() *cobra.Command {
 	c := &detectCommand{app: a, taken: map[string]bool{}}
 	cmd := &cobra.Command{
-		Use:   "detect IMAGE|DIR|FILE.zip|@LIST|-...",
+		Use:   "detect IMAGE|DIR|FILE.zip|FILE.tar|@LIST|-...",
 		Short: "Find objects in pictures",
 		Long: `detect prints the objects in each picture: class, score and box. With --out it
 also draws them: boxes in the colors of the classes with names and scores, and masks
@@ -85,12 +85,9 @@ func (c *detectCommand) run(cmd *cobra.Command, args []string) error {
 			return fmt.Errorf("--out: %w", err)
 		}
 	}
-	m, err := c.open(c.app, 0)
+	m, err := c.openFor(c.app, 0, models.Detection, ", such as torchvision/retinanet_resnet50_fpn or retinanet_resnet50_fpn@FILE")
 	if err != nil {
 		return err
-	}
-	if m.Task() != models.Detection {
-		return usagef("%s is a model for %s: name a detector by --model, such as torchvision/retinanet_resnet50_fpn or retinanet_resnet50_fpn@FILE", m.Name(), m.Task())
 	}
 	progress := term.NewProgress(c.err, c.quiet || len(names) < 2 || term.IsTerminal(c.out), "pictures", len(names))
 	defer progress.Close()
@@ -109,7 +106,7 @@ func (c *detectCommand) run(cmd *cobra.Command, args []string) error {
 		at++
 	}
 	if c.results != "" {
-		err := atomicfile.Write(c.results, func(w io.Writer) error { return json.NewEncoder(w).Encode(results) })
+		err := atomicfile.Write(c.results, func(w io.Writer) error { return encodeJSON(w, results, "", true) })
 		if err != nil {
 			return fmt.Errorf("--results: %w", err)
 		}
@@ -141,6 +138,11 @@ type cocoResult struct {
 	Box          [4]float64    `json:"bbox"` // x, y, width, height
 	Score        float64       `json:"score"`
 	Segmentation *cocoRunCodes `json:"segmentation,omitempty"`
+}
+
+// cocoBox returns a box as COCO's files have it: x, y, width, height.
+func cocoBox(b boxes.Box) *[4]float64 {
+	return &[4]float64{float64(b.X1), float64(b.Y1), float64(b.W()), float64(b.H())}
 }
 
 // cocoRunCodes is a mask in COCO's compressed form.
@@ -179,8 +181,7 @@ func (c *detectCommand) one(d *resnet.Detections, id int64, bad *unreadable, sin
 		if o.Score < c.threshold {
 			break // the scores fall
 		}
-		r := cocoResult{ImageID: id, CategoryID: o.Index, Score: o.Score,
-			Box: [4]float64{float64(o.Box.X1), float64(o.Box.Y1), float64(o.Box.W()), float64(o.Box.H())}}
+		r := cocoResult{ImageID: id, CategoryID: o.Index, Score: o.Score, Box: *cocoBox(o.Box)}
 		if o.Mask != nil {
 			r.Segmentation = &cocoRunCodes{[2]int{o.Mask.H, o.Mask.W}, o.Mask.String()}
 		}

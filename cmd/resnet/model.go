@@ -12,6 +12,7 @@ import (
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/modelfile"
+	"github.com/resnet-go/resnet/models"
 )
 
 // modelFlags choose a trained model.
@@ -32,8 +33,13 @@ type modelFlags struct {
 }
 
 func (f *modelFlags) add(cmd *cobra.Command, batch int) {
+	cmd.Flags().StringVarP(&f.model, "model", "m", "", "model file (.safetensors, .onnx, .keras, .h5) or NAME@FILE (default: the model inside the program)")
+	f.addChoices(cmd, batch)
+}
+
+// addChoices adds the flags of how a model is opened, without the one of which.
+func (f *modelFlags) addChoices(cmd *cobra.Command, batch int) {
 	fs := cmd.Flags()
-	fs.StringVarP(&f.model, "model", "m", "", "model file (.safetensors, .onnx, .keras, .h5) or NAME@FILE (default: the model inside the program)")
 	fs.StringVar(&f.preprocess, "preprocess", "", "how pictures become inputs, for a file without this information: "+strings.Join(data.PresetNames(), ", ")+", or a JSON file")
 	fs.StringVar(&f.classes, "classes", "", "file of class names, one per line or JSON, or imagenet, for a model file that has none")
 	fs.IntVar(&f.batch, "batch", batch, "pictures per batch")
@@ -107,6 +113,24 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 		a.note("%s: %s", f.model, n)
 	}
 	return m, nil
+}
+
+// ofTask is what a model of a task is called, what it does, and the command for it.
+var ofTask = map[models.Task]struct{ name, does, command string }{
+	models.Classification: {"a classifier", "which gives whole pictures a class", "resnet predict"},
+	models.Segmentation:   {"a segmentation network", "which gives each pixel a class", "resnet segment"},
+	models.Detection:      {"a detector", "which finds objects", "resnet detect"},
+}
+
+// openFor is open for a command that needs a model of one task, such as those in
+// examples.
+func (f *modelFlags) openFor(a *app, topK int, task models.Task, examples string) (*resnet.Model, error) {
+	m, err := f.open(a, topK)
+	if err != nil || m.Task() == task {
+		return m, err
+	}
+	have, want := ofTask[m.Task()], ofTask[task]
+	return nil, usagef("%s is a model for %s, %s: use %s, or name %s by --model%s", m.Name(), m.Task(), have.does, have.command, want.name, examples)
 }
 
 // parseModel is [modelfile.Parse] with usage errors.

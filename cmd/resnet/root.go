@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/internal/term"
@@ -34,9 +35,10 @@ type app struct {
 	json    bool
 	quiet   bool
 	threads int
+	memory  memoryFlag // --max-memory
 
-	zips    map[string]*data.Files // zips among the pictures, open until the command ends
-	running bool                   // the command line was parsed: later errors are not usage errors
+	archives map[string]*data.Files // zips and tars among the pictures, open until the command ends
+	running  bool                   // the command line was parsed: later errors are not usage errors
 }
 
 // usageError is a mistake in the command line that only the command can detect.
@@ -63,8 +65,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	cmd, err := root.ExecuteContextC(ctx)
-	if zipErr := a.closeZips(); err == nil {
-		err = zipErr
+	if closeErr := a.closeArchives(); err == nil {
+		err = closeErr
 	}
 	if err == nil && results.err != nil {
 		err = fmt.Errorf("the results could not be written: %w", results.err)
@@ -113,9 +115,15 @@ that holds weights only. Published models have names, too, such as
 timm/resnet50.a1_in1k or torchvision/resnet50, and are downloaded once (see
 "resnet pull"). Without --model, the model inside the program is used.
 
-SPEC names images with labels: cifar10:DIR, cifar100:DIR, idx:DIR, folder:DIR or
-folder:FILE.zip (train/, val/ or test/, one folder per class in each), or
-multilabel:DIR; or pictures with a class for each pixel: voc:DIR or masks:DIR. Without --data, the sample inside the program is used.
+SPEC names data; DIR of folder and coco can also be a zip. Without --data, the sample
+inside the program is used.
+  folder:DIR       pictures in a folder for each class, or train/ and val/ of such
+  multilabel:DIR   pictures with any number of labels each
+  cifar10:DIR, cifar100:DIR, idx:DIR   the files of CIFAR and of MNIST
+  coco:DIR, coco:FILE.json   objects with boxes or masks, as COCO's files have them
+  voc:DIR          objects with boxes, or a class for each pixel, as Pascal VOC's
+  masks:DIR        pictures and masks with a class for each pixel
+  tar:FILE, tar:DIR, "tar:train-{000..099}.tar"   tars and WebDataset's shards
 
 Results go to stdout, progress and messages to stderr. With --json, results are
 JSON: each command's help has its form, docs/json.md its fields.
@@ -135,6 +143,7 @@ Ctrl-C).`,
 			if a.threads < 0 {
 				return usagef("--threads %d is below 0 (0 means one per CPU)", a.threads)
 			}
+			resnet.SetMaxMemory(int64(a.memory))
 			a.running = true
 			return nil
 		},
@@ -143,6 +152,7 @@ Ctrl-C).`,
 	f.BoolVar(&a.json, "json", false, "print results as JSON")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress, and no messages except errors")
 	f.IntVar(&a.threads, "threads", 0, "threads to use; 0 means one per CPU; results do not depend on it, unless tuned")
+	f.Var(&a.memory, "max-memory", "memory that a model, file or dataset may need, such as 8GiB (default: the machine's; for what files ask for, 1 GiB and 64 times their size)")
 	root.SetFlagErrorFunc(flagError)
 	root.SetVersionTemplate("resnet {{.Version}}\n")
 	root.SetHelpCommand(helpCommand())
@@ -153,6 +163,7 @@ Ctrl-C).`,
 		a.segmentCommand(),
 		a.detectCommand(),
 		a.embedCommand(),
+		a.serveCommand(),
 		a.explainCommand(),
 		a.inspectCommand(),
 		a.summaryCommand(),
@@ -168,6 +179,8 @@ Ctrl-C).`,
 		a.benchWorkerCommand(),
 		a.versionCommand(),
 	)
+	root.SetOut(a.out) // which the command completion notes when it is made
+	completionGroup(root)
 	describeJSON(root)
 	completeAll(root)
 	return root
@@ -197,6 +210,17 @@ func helpCommand() *cobra.Command {
 			at.InitDefaultHelpFlag()
 			return at.Help()
 		},
+	}
+}
+
+// completionGroup makes cobra's command for completion refuse a shell that it does
+// not know, as other commands do.
+func completionGroup(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			c.Args, c.RunE = cobra.ArbitraryArgs, group
+		}
 	}
 }
 

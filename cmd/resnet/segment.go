@@ -26,7 +26,7 @@ type segmentCommand struct {
 func (a *app) segmentCommand() *cobra.Command {
 	c := &segmentCommand{app: a, taken: map[string]bool{}}
 	cmd := &cobra.Command{
-		Use:   "segment IMAGE|DIR|FILE.zip|@LIST|-...",
+		Use:   "segment IMAGE|DIR|FILE.zip|FILE.tar|@LIST|-...",
 		Short: "Find the class of every pixel of pictures",
 		Long: `segment prints what each class covers of each picture, and with --out also draws
 it. The model must be a segmentation network: one that train has made from
@@ -81,12 +81,9 @@ func (c *segmentCommand) run(cmd *cobra.Command, args []string) error {
 			return fmt.Errorf("--out: %w", err)
 		}
 	}
-	m, err := c.open(c.app, 0)
+	m, err := c.openFor(c.app, 0, models.Segmentation, ", such as fcn_resnet50@FILE or one that train has made from masks")
 	if err != nil {
 		return err
-	}
-	if m.Task() != models.Segmentation {
-		return usagef("%s is a model for %s: name a segmentation network by --model, such as fcn_resnet50@FILE or one that train has made from masks", m.Name(), m.Task())
 	}
 	progress := term.NewProgress(c.err, c.quiet || len(names) < 2 || term.IsTerminal(c.out), "pictures", len(names))
 	defer progress.Close()

@@ -245,3 +245,45 @@ func TestKeep(t *testing.T) {
 		t.Errorf("%v", files)
 	}
 }
+
+// A folder is there whole or not at all, and what a killed process left is removed.
+func TestFolder(t *testing.T) {
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "d")
+	left := filepath.Join(parent, ".d.tmp-77")
+	if err := os.MkdirAll(filepath.Join(left, "sub"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(left, folderLock), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(parent, ".e.tmp-78") // not ours: it has no lock
+	if err := os.Mkdir(other, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	failed := errors.New("failed")
+	for _, want := range []error{failed, nil} {
+		err := Folder(dir, func(tmp string) error {
+			if err := RemoveLeftovers(parent); err != nil {
+				return err
+			}
+			if err := os.WriteFile(filepath.Join(tmp, "file"), []byte("x"), 0o644); err != nil {
+				return err
+			}
+			return want
+		})
+		if !errors.Is(err, want) {
+			t.Errorf("error %v, want %v", err, want)
+		}
+		_, err = os.Stat(filepath.Join(dir, "file"))
+		if (err == nil) != (want == nil) {
+			t.Errorf("after %v: %v", want, err)
+		}
+	}
+	if files, _ := os.ReadDir(dir); len(files) != 1 {
+		t.Errorf("the folder has %v", files)
+	}
+	if files, _ := os.ReadDir(parent); len(files) != 2 {
+		t.Errorf("left over: %v", files)
+	}
+}

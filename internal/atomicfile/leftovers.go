@@ -32,7 +32,7 @@ func mark(temp string) (unlock func()) {
 	return func() { l.Close() } // it was not written to
 }
 
-// RemoveLeftovers removes the temporary files in a folder that no process is
+// RemoveLeftovers removes the temporary files and folders in a folder that no process is
 // writing: killed ones have left them.
 func RemoveLeftovers(dir string) error { return removeLeftovers(dir, 0) }
 
@@ -42,7 +42,7 @@ func removeLeftovers(dir string, age time.Duration) error {
 		return err
 	}
 	for _, e := range entries {
-		if !e.Type().IsRegular() || !isTemporary.MatchString(e.Name()) {
+		if !e.Type().IsRegular() && !e.IsDir() || !isTemporary.MatchString(e.Name()) {
 			continue
 		}
 		info, err := e.Info()
@@ -57,17 +57,25 @@ func removeLeftovers(dir string, age time.Duration) error {
 }
 
 func removeUnused(path string) error {
-	if runtime.GOOS == "windows" {
-		os.Remove(path) // fails for a file that is open
-		return nil
+	file := path
+	if info, err := os.Lstat(path); err != nil {
+		return err
+	} else if info.IsDir() {
+		file = filepath.Join(path, folderLock)
 	}
-	l := flock.New(path, flock.SetFlag(os.O_RDONLY))
+	if runtime.GOOS == "windows" {
+		if os.Remove(file) != nil { // fails for a file that is open
+			return nil
+		}
+		return os.RemoveAll(path)
+	}
+	l := flock.New(file, flock.SetFlag(os.O_RDONLY))
 	ok, err := l.TryLock()
 	if err != nil || !ok {
 		return nil
 	}
 	defer l.Close()
-	return os.Remove(path)
+	return os.RemoveAll(path)
 }
 
 // looked are the folders in which this process has removed leftovers.

@@ -74,6 +74,31 @@ func All(r io.Reader, buf []byte, limit int64) ([]byte, error) {
 	}
 }
 
+// FS is [File] for a file of fsys.
+func FS(fsys fs.FS, name string, limit int64) ([]byte, error) {
+	info, err := fs.Stat(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := Regular(name, info.Mode()); err != nil {
+		return nil, err
+	}
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var room []byte
+	if n := info.Size(); n > 0 && n <= limit {
+		room = make([]byte, 0, n+1) // the end of the file is found without growing
+	}
+	b, err := All(f, room, limit)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return b, nil
+}
+
 // File reads a regular file of at most limit bytes. The error names the file.
 func File(path string, limit int64) ([]byte, error) {
 	info, err := os.Stat(path)

@@ -3,6 +3,7 @@ package suggest
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -34,7 +35,8 @@ func Name(name string, candidates []string) string {
 }
 
 // Phrase returns `; did you mean "X"?` for the nearest candidate, or, if none is
-// near, the whole list in order: " (there are a, b, c)".
+// near, the list in order, " (there are a, b, c)", of which it names the first few if
+// it is long.
 func Phrase(name string, candidates []string) string {
 	if c, ok := Nearest(name, candidates); ok {
 		return `; did you mean "` + c + `"?`
@@ -42,7 +44,17 @@ func Phrase(name string, candidates []string) string {
 	if len(candidates) == 0 {
 		return ""
 	}
-	return " (there are " + strings.Join(slices.SortedFunc(slices.Values(candidates), cmp.Compare[string]), ", ") + ")"
+	return " (there are " + Few(slices.SortedFunc(slices.Values(candidates), cmp.Compare[string])) + ")"
+}
+
+// Few joins names for a message, "a, b, c". Of more than a line holds it names the
+// first: "a, b and 50 more".
+func Few(names []string) string {
+	const most, shown = 30, 8
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
 }
 
 // Distance returns the number of single characters that must be inserted, removed,

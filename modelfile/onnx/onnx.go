@@ -316,6 +316,21 @@ func (m *Model) Tensors() map[string]*tensor.Tensor {
 	return out
 }
 
+// Initializer returns a tensor of the file by its name, not copied, whatever it is
+// used for; nil if there is none.
+func (m *Model) Initializer(name string) *tensor.Tensor {
+	if p := m.Params[name]; p != nil {
+		return p.Value
+	}
+	if s := m.consts[name]; s != nil {
+		t, err := s.tensor()
+		if err == nil {
+			return t
+		}
+	}
+	return nil
+}
+
 // Input returns the type of a batch of n for the model's only input. Height
 // and width, where the file leaves them open, become size; if size is 0, that
 // is an error.

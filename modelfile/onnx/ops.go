@@ -126,6 +126,9 @@ func Operators() []string {
 // refuse returns an error for what can be seen from the operators' names alone,
 // so that it comes before any shape is known.
 func (m *Model) refuse() error {
+	if m.FindsObjects() {
+		return nil // it may be built anew, see Detector
+	}
 	nodes := m.proto.graph.nodes
 	wanted := []string{m.answers[0].value}
 	if m.main != nil { // all outputs of our own are computed
