@@ -124,7 +124,8 @@ func (a *app) root() *cobra.Command {
 MODEL is a name (see "resnet models"), a model file, or NAME@FILE for a file
 that holds weights only. Published models have names, too, such as
 timm/resnet50.a1_in1k or torchvision/resnet50, and are downloaded once (see
-"resnet pull"). Without --model, the model inside the program is used.
+"resnet pull"). Without --model, the model inside the program is used, a classifier;
+detect and segment need a detector or a segmentation network.
 
 SPEC names data; DIR of folder and coco can also be a zip. Without --data, the sample
 inside the program is used.
@@ -134,6 +135,7 @@ inside the program is used.
   coco:DIR, coco:FILE.json   objects with boxes or masks, as COCO's files have them
   voc:DIR          objects with boxes, or a class for each pixel, as Pascal VOC's
   masks:DIR        pictures and masks with a class for each pixel
+  coco-voc:DIR     COCO's objects as pixels of Pascal VOC's 21 classes
   tar:FILE, tar:DIR, "tar:train-{000..099}.tar"   tars and WebDataset's shards
 
 Results go to stdout, progress and messages to stderr. With --json, results are
@@ -179,6 +181,7 @@ Ctrl-C).`,
 		a.inspectCommand(),
 		a.summaryCommand(),
 		a.convertCommand(),
+		a.exportCommand(),
 		a.quantizeCommand(),
 		a.modelsCommand(),
 		a.pullCommand(),
