@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/hostile"
 	"github.com/resnet-go/resnet/internal/membound"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -290,6 +291,7 @@ func FuzzDecode(f *testing.F) {
 		file(13, []*nodeProto{op("MatMul", []string{"x", "w"})}, floatsOf("w", make([]float32, 8), 4, 2)),
 	} {
 		f.Add(bytesOf(p))
+		hostile.Add(f, hostile.Protobuf(bytesOf(p)))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var m *Model
