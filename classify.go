@@ -3,6 +3,7 @@ package resnet
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"iter"
 	"slices"
 
@@ -48,7 +49,7 @@ func (m *Model) ClassifyBatch(ctx context.Context, ps []Picture) ([]Result, erro
 // memory at a time. Decoding runs ahead of computing. An error ends
 // the sequence.
 func (m *Model) ClassifyAll(ctx context.Context, ps iter.Seq[Picture]) iter.Seq2[Result, error] {
-	return m.all(ctx, ps, m.opt.Mirror, func(r *Result, logits, _ []float32) { r.Predictions = m.predictions(logits) })
+	return m.all(ctx, ps, m.opt.Mirror, func(r *Result, logits, _ []float32) { r.Predictions = m.predictions(logits, 0) })
 }
 
 // Embed returns the features of a picture: what the last layer, which decides
@@ -125,10 +126,26 @@ func rowOf(t *tensor.Tensor, i int) []float32 {
 	return t.Float32s()[i*n : (i+1)*n]
 }
 
-// predictions turns logits into the most probable classes.
-func (m *Model) predictions(logits []float32) []Prediction {
+// Predictions returns the topK most probable classes by the logits of one picture that
+// [Model.Forward] has computed, the most probable first; 0 stands for Options.TopK. The
+// error for logits that are not finite names the picture and wraps [ErrNonFinite].
+func (m *Model) Predictions(picture string, logits []float32, topK int) ([]Prediction, error) {
+	if len(logits) != len(m.classes) {
+		return nil, fmt.Errorf("resnet: %s: there are %d logits for %d classes", m.name, len(logits), len(m.classes))
+	}
+	if err := m.finite(picture, logits, nil); err != nil {
+		return nil, err
+	}
+	return m.predictions(logits, topK), nil
+}
+
+// predictions turns logits into the most probable classes; keep 0 stands for
+// Options.TopK.
+func (m *Model) predictions(logits []float32, keep int) []Prediction {
 	p := m.probabilities(logits)
-	keep := m.opt.TopK
+	if keep == 0 {
+		keep = m.opt.TopK
+	}
 	if keep == 0 {
 		keep = 5
 		if m.MultiLabel() {

@@ -26,6 +26,10 @@ type ExplainOptions struct {
 
 	Classes []int // by index, see [Model.ClassIndex]; none stands for the most probable ones
 	Top     int   // the number of most probable classes; 0 means 1
+	// Objects are for detectors: the numbers of objects among those that Detect finds,
+	// from 0 for the one with the highest score. Without them, the best of each of
+	// Classes are explained, or without these the Top best of all.
+	Objects []int
 }
 
 // Explanation is which parts of a picture raise the scores of classes.
@@ -33,27 +37,49 @@ type Explanation struct {
 	Name    string       // of the picture
 	Classes []Prediction // one per map
 	Maps    []explain.Map
+	// Objects are what a detector's maps are of.
+	Objects []ExplainedObject
 	// Picture is the part of the picture that the network gets, in finer pixels if
-	// the network's input is small.
+	// the network's input is small. Of a detector, it shows the objects' boxes.
 	Picture *image.RGBA
+
+	input *image.RGBA // of a detector, with its padding; else nil
+}
+
+// ExplainedObject is an object with its number among those that Detect finds, from 0.
+type ExplainedObject struct {
+	Number int
+	Object
 }
 
 // Overlay returns the picture under the heat map number i, half and half: from
 // black (0) to white (the largest values).
 func (x *Explanation) Overlay(i int) *image.RGBA {
 	m := x.Maps[i]
-	return sheet.Overlay(x.Picture, m.Values, m.W, m.H)
+	if x.input == nil {
+		return sheet.Overlay(x.Picture, m.Values, m.W, m.H)
+	}
+	return part(sheet.Overlay(x.input, m.Values, m.W, m.H), x.Picture.Bounds())
 }
 
 // Explain finds the parts of a picture that raise the score of its most probable
-// class, or of the classes in opt. An error names the picture.
+// class, or of the classes in opt. Of a detector it explains the class scores of
+// objects, of a segmentation network the mean logits of classes over the picture: by
+// default of the class with the largest share, background (class 0) aside. An error
+// names the picture.
 func (m *Model) Explain(ctx context.Context, p Picture, opt ExplainOptions) (*Explanation, error) {
-	if err := m.isFor(models.Classification, "Explain"); err != nil {
-		return nil, err
-	}
 	e, err := m.Explainer()
 	if err != nil {
 		return nil, err
+	}
+	if len(opt.Objects) > 0 && m.Task() != models.Detection {
+		return nil, fmt.Errorf("resnet: %s is a model for %s: ExplainOptions.Objects are for detectors", m.name, m.Task())
+	}
+	switch m.Task() {
+	case models.Detection:
+		return m.explainObjects(ctx, e, p, opt)
+	case models.Segmentation:
+		return m.explainPixels(ctx, e, p, opt)
 	}
 	img, x, err := m.prepare(p)
 	if err != nil {
@@ -69,31 +95,43 @@ func (m *Model) Explain(ctx context.Context, p Picture, opt ExplainOptions) (*Ex
 	probabilities := m.probabilities(logits.Float32s())
 	classes := opt.Classes
 	if len(classes) == 0 {
-		order := make([]int, len(probabilities))
-		for i := range order {
-			order[i] = i
-		}
-		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(probabilities[b], probabilities[a]) })
-		classes = order[:min(max(opt.Top, 1), len(order))]
+		classes = highest(probabilities, opt.Top)
 	}
 	opt.MultiLabel, opt.Batch = m.MultiLabel(), m.batch()
 	maps, err := e.Maps(ctx, x, classes, opt.Options)
 	if err != nil {
 		return nil, err
 	}
-	for _, h := range maps {
-		if slices.ContainsFunc(h.Values, func(v float32) bool { return v != v || math.IsInf(float64(v), 0) }) {
-			return nil, fmt.Errorf("%s: the map of the model %s has a value that is %w", p.Name, m.name, ErrNonFinite)
-		}
+	if err := m.finiteMaps(p.Name, maps); err != nil {
+		return nil, err
 	}
 	out := &Explanation{Name: p.Name, Maps: maps}
 	for _, c := range classes {
 		out.Classes = append(out.Classes, Prediction{m.classes[c], c, probabilities[c]})
 	}
 	if out.Picture, err = m.seen(img, x); err != nil {
-		return nil, fmt.Errorf("%s: %w", p.Name, err)
+		return nil, named(p.Name, err)
 	}
 	return out, nil
+}
+
+// highest returns the indices of the n highest values, at least one.
+func highest(values []float64, n int) []int {
+	order := make([]int, len(values))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(values[b], values[a]) })
+	return order[:min(max(n, 1), len(order))]
+}
+
+func (m *Model) finiteMaps(picture string, maps []explain.Map) error {
+	for _, h := range maps {
+		if slices.ContainsFunc(h.Values, func(v float32) bool { return v != v || math.IsInf(float64(v), 0) }) {
+			return fmt.Errorf("%s: the map of the model %s has a value that is %w", picture, m.name, ErrNonFinite)
+		}
+	}
+	return nil
 }
 
 // prepare decodes a picture and makes it the network's input, [1 C H W]. An error
@@ -101,12 +139,12 @@ func (m *Model) Explain(ctx context.Context, p Picture, opt ExplainOptions) (*Ex
 func (m *Model) prepare(p Picture) (*imaging.Image, *tensor.Tensor, error) {
 	img, err := p.load(m.opt.decode())
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", p.Name, err)
+		return nil, nil, named(p.Name, err)
 	}
 	in := m.Input()
 	x := tensor.NewNHWC(1, in[0], in[1], in[2])
 	if err := m.prep.ApplyNHWC(x.Float32s(), img); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", p.Name, err)
+		return nil, nil, named(p.Name, err)
 	}
 	return img, x, nil
 }
@@ -182,12 +220,18 @@ func (m *Model) seen(img *imaging.Image, x *tensor.Tensor) (*image.RGBA, error) 
 			return nil, err
 		}
 	}
-	planes := make([]float32, 3*p.Width*p.Height)
-	for i := range p.Width * p.Height {
+	return drawn(row, p.Width, p.Height, p.Channels, p.Mean, p.Std, k), nil
+}
+
+// drawn returns an input, whose channels come last, as a picture with k pixels for
+// each of its own along both sides.
+func drawn(row []float32, w, h, channels int, mean, std []float32, k int) *image.RGBA {
+	planes := make([]float32, 3*w*h)
+	for i := range w * h {
 		for c := range 3 {
-			from := min(c, p.Channels-1)
-			planes[c*p.Width*p.Height+i] = row[i*p.Channels+from]*p.Std[from] + p.Mean[from]
+			from := min(c, channels-1)
+			planes[c*w*h+i] = row[i*channels+from]*std[from] + mean[from]
 		}
 	}
-	return sheet.RGB(planes, p.Width, p.Height, k, 0, 1), nil
+	return sheet.RGB(planes, w, h, k, 0, 1)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/resnet-go/resnet/data"
-	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
@@ -62,7 +61,7 @@ func FromModule(net nn.Module, d Description, opt Options) (*Model, error) {
 	if detector {
 		task, classes, input, file.Preprocess = models.Detection, m.Config.Classes, m.Input(), nil
 	} else {
-		if task, classes, err = outputs(net, input); err != nil {
+		if task, classes, err = modelfile.TaskOf(net, input); err != nil {
 			return nil, fmt.Errorf("resnet: %s: %w", d.Name, err)
 		}
 		if file.Preprocess, err = json.Marshal(p); err != nil {
@@ -71,7 +70,7 @@ func FromModule(net nn.Module, d Description, opt Options) (*Model, error) {
 	}
 	file.Architecture = nil
 	if known {
-		if file.Architecture, err = json.Marshal(m.Config); err != nil {
+		if err := modelfile.Describe(&file.Meta, net, input); err != nil {
 			return nil, err
 		}
 	}
@@ -88,25 +87,12 @@ func FromModule(net nn.Module, d Description, opt Options) (*Model, error) {
 	return assemble(d.Name, &modelfile.Result{Module: net, Task: task, Input: input, Classes: classes, File: file}, vars, opt)
 }
 
-// outputs returns what a network is for, and the number of its classes.
-func outputs(net nn.Module, input tensor.Shape) (models.Task, int, error) {
-	t, err := nn.Trace(net, nn.TraceOptions{Input: graph.F32(1, input[0], input[1], input[2])})
-	if err != nil {
-		return "", 0, err
-	}
-	switch s := t.Output.Shape; len(s) {
-	case 2:
-		return models.Classification, s[1], nil
-	case 4:
-		return models.Segmentation, s[1], nil
-	default:
-		return "", 0, fmt.Errorf("the network's output is %v, must be logits [N classes] of pictures or [N classes H W] of pixels", s)
-	}
-}
-
-// Save writes the model as a file of this project. [Open] opens the file of a
-// network of package models. The file of another network holds its weights by
-// state-dict key, for nn.Load.
+// Save writes the model as a file of this project, which [Open] and all commands
+// open: the file describes a network of package models by its configuration, and any
+// other by its graph for inference. It holds the weights by state-dict key, for
+// nn.Load. A network whose graph cannot be written, because of an operator that ONNX
+// lacks or because it takes only one batch size, is in the file by its weights alone;
+// the error of Open then has the reason.
 func (m *Model) Save(path string) error {
 	f := &weights.File{Meta: m.meta, Tensors: map[string]*tensor.Tensor{}}
 	f.Classes, f.Training = m.classes, nil
@@ -117,10 +103,8 @@ func (m *Model) Save(path string) error {
 			return err
 		}
 	}
-	if n, ok := m.net.(*models.Model); ok {
-		if f.Architecture, err = json.Marshal(n.Config); err != nil {
-			return err
-		}
+	if err := modelfile.Describe(&f.Meta, m.net, m.Input()); err != nil {
+		return err
 	}
 	for _, e := range nn.Params(m.net) {
 		t, err := m.Vars().Get(e.Name)

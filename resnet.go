@@ -107,6 +107,9 @@ type WeightsOnly struct {
 	// "" takes the one that most likely has the scores of the classes, and
 	// [Model.Notes] lists the others.
 	Output string
+	// NormEps is the epsilon of the batch norms in a detector's backbone, see
+	// [modelfile.Options].
+	NormEps *float32
 	// AllowNonFinite opens a file whose weights are NaN or infinite, which otherwise is
 	// a *[modelfile.NonFiniteError].
 	AllowNonFinite bool
@@ -159,7 +162,7 @@ func Open(model string, opt Options) (*Model, error) {
 		return nil, err
 	}
 	open := modelfile.Options{Keys: opt.Weights.Keys, Partial: opt.Weights.Partial, Seed: opt.Weights.Seed, Deferred: true,
-		Output: opt.Weights.Output, AllowNonFinite: opt.Weights.AllowNonFinite,
+		Output: opt.Weights.Output, NormEps: opt.Weights.NormEps, AllowNonFinite: opt.Weights.AllowNonFinite,
 		SkipChecksums: opt.Weights.SkipChecksums, Hub: opt.Hub}
 	if p := opt.Weights.Preprocess; p != nil {
 		open.Picture = *p

@@ -430,7 +430,7 @@ func TestImageEqualsFile(t *testing.T) {
 }
 
 // A model reads its weights when a plan is compiled. It takes no harm from a file
-// that is replaced by a rename, and tells of one that was written to in place.
+// that is replaced by a rename, and reports one that was written to in place.
 func TestFileThatChanges(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("files are read whole there")

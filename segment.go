@@ -100,7 +100,8 @@ func (m *Model) isFor(task models.Task, method string) error {
 	if m.task == task {
 		return nil
 	}
-	return fmt.Errorf("resnet: %s is a model for %s, but %s takes one for %s", m.name, m.task, method, task)
+	use := map[models.Task]string{models.Classification: "Classify", models.Segmentation: "Segment", models.Detection: "Detect"}[m.task]
+	return fmt.Errorf("resnet: %s is a model for %s, but %s takes one for %s: use %s", m.name, m.task, method, task, use)
 }
 
 // decoded is a picture, or why it is none.
@@ -122,7 +123,7 @@ func (m *Model) decodeNext(ctx context.Context, ps iter.Seq[Picture]) iter.Seq[d
 			for p := range ps {
 				img, err := p.load(m.opt.decode())
 				if err != nil {
-					err = fmt.Errorf("%s: %w", p.Name, err)
+					err = named(p.Name, err)
 				}
 				select {
 				case pictures <- decoded{p.Name, img, err}:

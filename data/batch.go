@@ -7,6 +7,7 @@ import (
 
 	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/internal/philox"
+	"github.com/resnet-go/resnet/tensor"
 )
 
 // Batch is a number of samples as a network takes them. Its memory is reused:
@@ -31,6 +32,9 @@ type Batch struct {
 	// set; else nil.
 	Targets []float32
 	Index   []int // which sample of the dataset each row is; -1 in padding
+	// Inputs are the numbers beside the pictures, [N …] by name, see [WithInputs]; nil
+	// if the dataset has none.
+	Inputs map[string]*tensor.Tensor
 }
 
 // slot is a batch that is being made.
@@ -231,6 +235,7 @@ func (l *Loader) complete(b *slot, ws *workerState) {
 	}
 	b.X, b.Targets, b.Index = b.X[:b.N*size], b.Targets[:b.N*k], b.Index[:b.N]
 	b.Labels = b.Labels[:b.N*labels]
+	l.gatherInputs(&b.Batch)
 	if a := l.cfg.Augment; a.Mixes() {
 		ws.spare = resized(ws.spare, max(size, k))
 		a.mix(&b.Batch, l.cfg.Seed, ws.spare)

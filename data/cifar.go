@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"sort"
 	"strings"
 
@@ -23,33 +22,36 @@ const (
 
 var cifar10Classes = []string{"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
 
-// OpenCIFAR10 opens the binary version of CIFAR-10 (Krizhevsky, "Learning
-// Multiple Layers of Features from Tiny Images", 2009): data_batch_N.bin and
-// test_batch.bin, in the root of fsys or in its folder cifar-10-batches-bin.
-// Files may be missing or shorter than the official ones, but must hold whole
-// records. Class names come from batches.meta.txt, or are the official ones if
-// that is missing.
+// OpenCIFAR10 opens CIFAR-10 (Krizhevsky, "Learning Multiple Layers of Features from
+// Tiny Images", 2009): data_batch_N.bin and test_batch.bin of the binary version, or
+// data_batch_N and test_batch of the Python version, in the root of fsys or in its
+// folder cifar-10-batches-bin or cifar-10-batches-py. Files may be missing or shorter
+// than the official ones, but must hold whole records. Class names come from
+// batches.meta.txt or batches.meta, or are the official ones if that is missing. The
+// Python version's pickles are read as data: nothing is executed.
 func OpenCIFAR10(fsys fs.FS, opt Options) (*Splits, error) {
 	return openCIFAR(fsys, opt, cifarLayout{
-		folder: "cifar-10-batches-bin", python: "cifar-10-batches-py", names: "batches.meta.txt", fallback: cifar10Classes,
+		folder: "cifar-10-batches-bin", names: "batches.meta.txt", fallback: cifar10Classes,
 		classes: 10, labels: 1, train: "data_batch_*.bin", test: "test_batch.bin",
+		python: pythonLayout{folder: "cifar-10-batches-py", train: "data_batch_[0-9]*", test: "test_batch", meta: "batches.meta", names: "label_names", labels: "labels"},
 	})
 }
 
-// OpenCIFAR100 opens the binary version of CIFAR-100 by its 100 fine labels:
-// train.bin, test.bin and fine_label_names.txt, in the root of fsys or in its
-// folder cifar-100-binary. Files may be shorter than the official ones, but
-// must hold whole records.
+// OpenCIFAR100 opens CIFAR-100 by its 100 fine labels: train.bin, test.bin and
+// fine_label_names.txt of the binary version, or train, test and meta of the Python
+// version, in the root of fsys or in its folder cifar-100-binary or cifar-100-python.
+// Files may be shorter than the official ones, but must hold whole records.
 func OpenCIFAR100(fsys fs.FS, opt Options) (*Splits, error) {
 	return openCIFAR(fsys, opt, cifarLayout{
-		folder: "cifar-100-binary", python: "cifar-100-python", names: "fine_label_names.txt",
+		folder: "cifar-100-binary", names: "fine_label_names.txt",
 		classes: 100, labels: 2, train: "train.bin", test: "test.bin",
+		python: pythonLayout{folder: "cifar-100-python", train: "train", test: "test", meta: "meta", names: "fine_label_names", labels: "fine_labels"},
 	})
 }
 
 type cifarLayout struct {
 	folder, names string
-	python        string   // folder of the Python version
+	python        pythonLayout
 	fallback      []string // class names if the file of names is missing
 	classes       int
 	labels        int // bytes in front of a picture; the last one counts
@@ -76,9 +78,11 @@ func openCIFAR(fsys fs.FS, opt Options, lay cifarLayout) (*Splits, error) {
 		return nil, err
 	}
 	if train == nil && test == nil {
-		if python := pythonCIFAR(fsys, lay); python != "" {
-			return nil, fmt.Errorf("%s is a file of CIFAR's Python version: give the binary version (%s), which its makers publish beside it", python, lay.folder)
+		if train, test, err = openPythonCIFAR(fsys, lay); err != nil {
+			return nil, err
 		}
+	}
+	if train == nil && test == nil {
 		return nil, fmt.Errorf("neither %s nor %s: %w", lay.train, lay.test, fs.ErrNotExist)
 	}
 	// A nil *cifar in the interface would not compare equal to nil.
@@ -89,19 +93,6 @@ func openCIFAR(fsys fs.FS, opt Options, lay cifarLayout) (*Splits, error) {
 		s.Test = test
 	}
 	return s.finish(opt)
-}
-
-// pythonCIFAR returns the name of a file of CIFAR's Python version, "" if there is
-// none.
-func pythonCIFAR(fsys fs.FS, lay cifarLayout) string {
-	for _, dir := range []string{".", lay.python} {
-		for _, name := range []string{"data_batch_1", "test_batch", "train", "test"} {
-			if info, err := fs.Stat(fsys, path.Join(dir, name)); err == nil && info.Mode().IsRegular() {
-				return path.Join(dir, name)
-			}
-		}
-	}
-	return ""
 }
 
 func cifarClasses(fsys fs.FS, lay cifarLayout) ([]string, error) {

@@ -1,10 +1,10 @@
 package data
 
-// Files are the files of a folder or of a zip, for readers of other layouts. Its
+// Files are the files of a folder, a zip or a tar, for readers of other layouts. Its
 // methods are safe for concurrent use.
 type Files struct{ src source }
 
-// OpenFiles opens a folder or a zip file. Files above the limit of opt are errors
+// OpenFiles opens a folder, a zip or a tar (see [IsTar]). Files above the limit of opt are errors
 // when they are read.
 func OpenFiles(path string, opt Options) (*Files, error) {
 	src, err := openSource(path, opt.fileLimit())
@@ -24,12 +24,13 @@ func (f *Files) List() ([]string, error) {
 	return list.files, nil
 }
 
-// Pictures is List without the files that [FindPictures] leaves out.
+// Pictures is List without the files that [FindPictures] leaves out; those of a tar
+// come in the order in which they are stored.
 func (f *Files) Pictures() ([]string, error) { return listPictures(f.src) }
 
 // Read returns the contents of a file, using the memory of buf. The error does not
 // repeat the name.
 func (f *Files) Read(name string, buf []byte) ([]byte, error) { return f.src.read(name, buf) }
 
-// Close closes the zip.
+// Close closes the zip or tar.
 func (f *Files) Close() error { return f.src.close() }

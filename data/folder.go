@@ -60,8 +60,12 @@ func listPictures(src source) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	files := list.files
+	if t, ok := src.(*tarSource); ok {
+		files = t.names // read from start to end
+	}
 	var found []string
-	for _, f := range list.files {
+	for _, f := range files {
 		if list.closed[f] || IsPicture(f) || slices.Contains(unreadEndings, strings.ToLower(path.Ext(f))) {
 			found = append(found, f)
 		}
@@ -209,6 +213,9 @@ func openFolder(src source, opt Options) (*Splits, error) {
 		}
 	}
 	s.Notes, s.Empty = append(s.Notes, left.notes()...), left.empty
+	if t, ok := src.(*tarSource); ok {
+		s.Notes = append(s.Notes, t.notes()...)
+	}
 	return s.finish(opt)
 }
 

@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+
+	"github.com/resnet-go/resnet/tensor"
 )
 
 // LastBatch selects what happens to a last batch that is not full.
@@ -62,8 +64,9 @@ type Loader struct {
 	cfg     LoaderConfig
 	norm    normalizer
 	cache   *cache
-	byClass [][]uint32  // for Balanced
-	masks   MaskDataset // nil for labels of whole pictures
+	byClass [][]uint32                // for Balanced
+	masks   MaskDataset               // nil for labels of whole pictures
+	inputs  map[string]*tensor.Tensor // beside the pictures, see WithInputs
 
 	mu    sync.Mutex
 	bad   map[int]*SampleError
@@ -123,6 +126,9 @@ func NewLoader(ds Dataset, cfg LoaderConfig) (*Loader, error) {
 		cfg.CacheBytes = 512 << 20
 	}
 	l := &Loader{ds: ds, cfg: cfg, masks: masks, bad: make(map[int]*SampleError), cache: newCache(ds, cfg.CacheBytes)}
+	if l.inputs, _ = inputsOf(ds, 0); len(l.inputs) > 0 && cfg.Augment.Mixes() {
+		return nil, errors.New("data: augment: mixup and cutmix mix pictures, but the dataset has other inputs beside them (WithInputs), which are not mixed: leave them out")
+	}
 	l.norm.init(cfg.Preprocess)
 	if cfg.Balanced {
 		var err error

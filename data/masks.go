@@ -28,6 +28,9 @@ const IgnoredLabel = -100
 // Masks returns ds as a dataset with masks, also if it is a subset of one; nil if
 // it has none.
 func Masks(ds Dataset) MaskDataset {
+	if w, ok := ds.(*withInputs); ok {
+		return Masks(w.Dataset)
+	}
 	if s, ok := ds.(*subset); ok {
 		if Masks(s.of) == nil {
 			return nil

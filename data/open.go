@@ -48,7 +48,7 @@ func (o Options) fileLimit() int64 {
 
 // Kinds returns the kinds of dataset that a SPEC of [Open] may start with.
 func Kinds() []string {
-	return []string{"cifar10", "cifar100", "folder", "idx", "multilabel"}
+	return []string{"cifar10", "cifar100", "folder", "idx", "multilabel", "tar"}
 }
 
 // Open opens the dataset that spec names, KIND:PATH:
@@ -57,7 +57,9 @@ func Kinds() []string {
 //	idx:DIR                          MNIST's file names, plain or .gz; see [OpenIDX]
 //	folder:DIR, folder:FILE.zip      train/, val/ or test/, one folder per class; see [OpenFolder]
 //	multilabel:DIR, multilabel:FILE.zip   labels.csv or labels.json; see [OpenMultiLabel]
+//	tar:FILE, tar:DIR, tar:train-{000..099}.tar, tar:*.tar   WebDataset's shards; see [OpenTars]
 //
+// FILE may be a tar (see [IsTar]) wherever it may be a zip.
 // An error names the file that is missing or wrong, and the nearest kind if
 // the kind is unknown. Close the splits when done.
 func Open(spec string, opt Options) (*Splits, error) {
@@ -76,6 +78,11 @@ func Open(spec string, opt Options) (*Splits, error) {
 		s, err = openDir(kind, path, opt)
 	case "folder", "multilabel":
 		s, err = openFiles(kind, path, opt)
+	case "tar":
+		var paths []string
+		if paths, err = FindTars(path); err == nil {
+			s, err = OpenTars(paths, opt)
+		}
 	default:
 		return nil, fmt.Errorf("data: unknown kind of dataset %q in %q%s", kind, spec, suggest.Phrase(kind, Kinds()))
 	}

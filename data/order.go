@@ -29,7 +29,11 @@ func (l *Loader) order(dst []entry, epoch int) []entry {
 		}
 		if l.cfg.Shuffle {
 			rng := philox.Keyed(l.cfg.Seed, uint32(opShuffle), uint32(epoch), 0)
-			rng.Shuffle(n, func(i, j int) { dst[i], dst[j] = dst[j], dst[i] })
+			if shards := l.shards(); shards != nil {
+				shuffleShards(dst, shards, &rng)
+			} else {
+				rng.Shuffle(n, func(i, j int) { dst[i], dst[j] = dst[j], dst[i] })
+			}
 		}
 		if r := l.cfg.Repeat; r > 1 {
 			for i := n - 1; i >= 0; i-- { // downwards: place i/r is read before it is written

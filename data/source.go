@@ -14,7 +14,7 @@ import (
 	"github.com/resnet-go/resnet/internal/limitread"
 )
 
-// source is a set of files: a folder or the contents of a zip. Its methods are
+// source is a set of files: a folder or the contents of a zip or of tars. Its methods are
 // safe for concurrent use.
 type source interface {
 	// list returns what the source holds.
@@ -34,7 +34,7 @@ type contents struct {
 	closed map[string]bool
 }
 
-// openSource opens a folder or a zip file.
+// openSource opens a folder, a zip or a tar.
 func openSource(name string, limit int64) (source, error) {
 	info, err := os.Stat(name)
 	if err != nil {
@@ -45,6 +45,9 @@ func openSource(name string, limit int64) (source, error) {
 	}
 	if err := limitread.Regular(name, info.Mode()); err != nil {
 		return nil, err
+	}
+	if IsTar(name) {
+		return openTars([]string{name}, []string{""}, limit)
 	}
 	f, err := os.Open(name)
 	if err != nil {

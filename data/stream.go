@@ -35,6 +35,8 @@ func (f *Files) Open(name string) (io.ReadCloser, error) {
 			return nil, fs.ErrNotExist
 		}
 		return z.Open()
+	case *tarSource:
+		return s.stream(name)
 	default:
 		return nil, fmt.Errorf("files of %T cannot be read as a stream", s)
 	}

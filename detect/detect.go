@@ -44,8 +44,13 @@ type finder interface {
 // found is an object in an input.
 type found struct {
 	Object
+	at   int       // which of the network's rows of logits has its score, where that is known
 	mask []float32 // probabilities [models.MaskSize models.MaskSize] inside the box; nil for none
 }
+
+// Plans is a good number of plans for the runner of a [Detector], whose inputs have many
+// sizes.
+const Plans = 8
 
 // New returns the detector that a runner of net runs.
 func New(r *infer.Runner, net *models.Model) (*Detector, error) {
@@ -79,6 +84,12 @@ func (d *Detector) Detect(ctx context.Context, m *imaging.Image) ([]Object, erro
 	if err != nil {
 		return nil, err
 	}
+	return d.objects(m, all, h, w), nil
+}
+
+// objects brings what was found in an input, of which h by w pixels are the picture m,
+// to pixels of m.
+func (d *Detector) objects(m *imaging.Image, all []found, h, w int) []Object {
 	objects := make([]Object, len(all))
 	sx, sy := float32(m.W)/float32(w), float32(m.H)/float32(h)
 	var pixels []float32
@@ -95,7 +106,7 @@ func (d *Detector) Detect(ctx context.Context, m *imaging.Image) ([]Object, erro
 			objects[i].Mask = &mask
 		}
 	}
-	return objects, nil
+	return objects
 }
 
 // maskThreshold is the probability above which a pixel belongs to an object.

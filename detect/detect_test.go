@@ -79,10 +79,10 @@ func filled(t testing.TB, name string, change map[string][2]float32) *Detector {
 }
 
 // filledNet returns the network of a golden, with weights filled from their names and
-// changed as the golden's script did.
-func filledNet(t testing.TB, name string, change map[string][2]float32) (*models.Model, *engine.Vars) {
+// changed as the golden's script did; options may give it fewer channels.
+func filledNet(t testing.TB, name string, change map[string][2]float32, options ...models.Option) (*models.Model, *engine.Vars) {
 	t.Helper()
-	opts := append([]models.Option{}, models.Classes(5), func(c *models.Config) {
+	opts := append(options, models.Classes(5), func(c *models.Config) {
 		c.Detection.MinSize, c.Detection.MaxSize = 128, 200
 		if c.Detection.Proposals > 0 {
 			c.Detection.Proposals, c.Detection.Detections = 60, 20

@@ -73,16 +73,8 @@ func NewRetinaLoss(net *models.RetinaNet, cfg models.Config, t *nn.Traced) (*Ret
 
 func (l *RetinaLoss) add(g *graph.Graph, logits, deltas []*graph.Value) *Loss {
 	rows := l.images * len(l.anchors)
-	join := func(levels []*graph.Value, k int) *graph.Value {
-		return g.Must1(graph.Reshape{Shape: tensor.Shape{rows, k}}, g.Must1(graph.Concat{Axis: 1}, levels...))
-	}
-	input := func(name string, t graph.Type) *graph.Value {
-		v, err := g.Input(name, t)
-		if err != nil {
-			panic(&graph.Error{Op: "RetinaLoss", Err: err})
-		}
-		return v
-	}
+	join := func(levels []*graph.Value, k int) *graph.Value { return joinLevels(g, levels, rows, k) }
+	input := func(name string, t graph.Type) *graph.Value { return addInput(g, "RetinaLoss", name, t) }
 	classes := input(classTarget, graph.Type{DType: tensor.Int64, Shape: tensor.Shape{rows}})
 	focal := graph.SigmoidFocal{Alpha: focalAlpha, Gamma: focalGamma}
 	cls := g.Must1(focal, join(logits, l.classes), classes, input(classWeight, graph.F32(rows)))
@@ -176,23 +168,4 @@ func (l *RetinaLoss) Targets(b *detection.Batch) (infer.Tensors, error) {
 		}
 	}
 	return infer.Tensors{classTarget: classes, classWeight: classWeights, boxTarget: box, boxWeight: boxWeights}, nil
-}
-
-// objectsOf returns the boxes of a picture of a batch, and an error for one that
-// cannot be trained on.
-func objectsOf(b *detection.Batch, row, classes int) ([]boxes.Box, error) {
-	objects := make([]boxes.Box, b.Valid[row])
-	for i := range objects {
-		at := row*b.Capacity + i
-		v := b.Boxes[4*at : 4*at+4]
-		o := boxes.Box{X1: v[0], Y1: v[1], X2: v[2], Y2: v[3]}
-		if !o.Finite() || !(o.W() > 0) || !(o.H() > 0) {
-			return nil, fmt.Errorf("detect: picture %d of the batch has the box %v, whose sides must be positive", row, v)
-		}
-		if c := b.Labels[at]; c < 0 || c >= int64(classes) {
-			return nil, fmt.Errorf("detect: picture %d of the batch has an object of class %d, the network has classes 0 to %d", row, c, classes-1)
-		}
-		objects[i] = o
-	}
-	return objects, nil
 }

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"math"
+	"os"
 	"testing"
 
 	"github.com/resnet-go/resnet/boxes"
@@ -11,7 +12,7 @@ import (
 	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/internal/golden"
 	"github.com/resnet-go/resnet/internal/namefill"
-	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/masks"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -39,38 +40,71 @@ func (l *lossGolden) batch() *detection.Batch {
 			}
 			b.Boxes, b.Labels = append(b.Boxes, box[:]...), append(b.Labels, label)
 		}
+		var ms []*masks.Bitmap
+		for _, box := range bs {
+			ms = append(ms, ellipse(box))
+		}
+		b.Masks = append(b.Masks, ms)
 	}
 	return b
 }
 
+// ellipse is the mask inside a box, in a picture of 96 x 128.
+func ellipse(b [4]float32) *masks.Bitmap {
+	const h, w = 96, 128
+	bits := make([]uint8, h*w)
+	for i := range bits {
+		x, y := float64(i%w)+0.5, float64(i/w)+0.5
+		dx := 2 * (x - float64(b[0]+b[2])/2) / float64(b[2]-b[0])
+		dy := 2 * (y - float64(b[1]+b[3])/2) / float64(b[3]-b[1])
+		if dx*dx+dy*dy <= 1 {
+			bits[i] = 1
+		}
+	}
+	return masks.NewBitmap(bits, h, w)
+}
+
 // TestGoldenLosses compares the losses of a batch and their gradients with
 // torchvision: the norm of each parameter's gradient, and its product with fixed
-// numbers.
+// numbers. R-CNNs learn of all anchors and boxes, so that nothing is random.
 func TestGoldenLosses(t *testing.T) {
-	for file, name := range map[string]string{"retinanet": "retinanet_resnet18_fpn", "retinanet_v2": "retinanet_resnet18_fpn_v2"} {
-		t.Run(file, func(t *testing.T) {
-			want, meta := golden.Load(t, "testdata/loss_"+file+".safetensors")
-			var g lossGolden
-			meta.Decode(t, "attrs", &g)
-			net, vars := filledNet(t, name, g.Change)
-			tr, err := nn.Trace(net, nn.TraceOptions{Input: graph.F32(2, 3, 96, 128)})
-			if err != nil {
-				t.Fatal(err)
+	for _, kind := range []string{"retinanet", "fasterrcnn", "maskrcnn"} {
+		for _, v2 := range []string{"", "_v2"} {
+			if kind == "fasterrcnn" && os.Getenv("RESNET_NIGHTLY") != "1" {
+				continue // maskrcnn has all of it
 			}
-			l, loss, err := NewRetinaLoss(net.Detector.(*models.RetinaNet), net.Config, tr)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, p := range loss.Parts {
-				tr.Graph.Output(p.Name, p.Value)
-			}
-			in, err := l.Targets(g.batch())
-			if err != nil {
-				t.Fatal(err)
-			}
-			compareLosses(t, tr, loss, in, vars, &g, want)
-		})
+			t.Run(kind+v2, func(t *testing.T) { testGoldenLosses(t, kind+v2, kind+"_resnet18_fpn"+v2) })
+		}
 	}
+}
+
+func testGoldenLosses(t *testing.T, file, name string) {
+	want, meta := golden.Load(t, "testdata/loss_"+file+".safetensors")
+	var g lossGolden
+	meta.Decode(t, "attrs", &g)
+	net, vars := filledNet(t, name, g.Change)
+	net.Config.Detection.Proposals = 30 // of which training keeps twice as many
+	b := g.batch()
+	training, err := NewTraining(net, b.Capacity, Sampling{Anchors: 8192, Boxes: 96})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr, err := nn.Trace(training.Module(), nn.TraceOptions{Input: graph.F32(2, 3, 96, 128)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	loss, err := training.Loss(tr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range loss.Parts {
+		tr.Graph.Output(p.Name, p.Value)
+	}
+	in, err := training.Targets(b, 1, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareLosses(t, tr, loss, in, vars, &g, want)
 }
 
 func compareLosses(t *testing.T, tr *nn.Traced, loss *Loss, in infer.Tensors, vars *engine.Vars, g *lossGolden, want map[string]*tensor.Tensor) {

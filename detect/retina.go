@@ -71,7 +71,8 @@ func (r *retina) find(ctx context.Context, x *tensor.Tensor, h, w int) ([]found,
 	}
 	var all []boxes.Box
 	var scores []float32
-	var classes []int
+	var classes, rows []int
+	first := 0
 	for i, cells := range r.anchors(inputSize{x.Shape()[2], x.Shape()[3]}) {
 		deltas := out[fmt.Sprintf(deltasOutput, i)].Float32s()
 		at, s := candidates(out[fmt.Sprintf(logitsOutput, i)].Float32s(), r.head.ScoreThreshold, r.head.TopK)
@@ -79,14 +80,15 @@ func (r *retina) find(ctx context.Context, x *tensor.Tensor, h, w int) ([]found,
 			anchor := a / r.classes
 			b := unitCoder.Decode([4]float32(deltas[4*anchor:]), cells[anchor])
 			all = append(all, b.Clip(float32(w), float32(h)))
-			scores, classes = append(scores, s[k]), append(classes, a%r.classes)
+			scores, classes, rows = append(scores, s[k]), append(classes, a%r.classes), append(rows, first+anchor)
 		}
+		first += len(cells)
 	}
 	keep := boxes.BatchedNMS(all, scores, classes, r.head.NMSThreshold)
 	keep = keep[:min(len(keep), r.head.Detections)]
 	objects := make([]found, len(keep))
 	for i, k := range keep {
-		objects[i] = found{Object: Object{Box: all[k], Class: classes[k], Score: scores[k]}}
+		objects[i] = found{Object: Object{Box: all[k], Class: classes[k], Score: scores[k]}, at: rows[k]}
 	}
 	return objects, nil
 }

@@ -70,6 +70,11 @@ func (t *twoStage) find(ctx context.Context, x *tensor.Tensor, h, w int) ([]foun
 	if err != nil {
 		return nil, err
 	}
+	return t.objects(ctx, sizes, out)
+}
+
+// objects reads the outputs of the query, and computes the masks.
+func (t *twoStage) objects(ctx context.Context, sizes *tensor.Tensor, out infer.Tensors) ([]found, error) {
 	var all []found
 	rows := out[objectsOutput].Float32s()
 	for i := 0; i < len(rows) && rows[i+5] >= 0; i += 6 {

@@ -12,7 +12,7 @@ import (
 // weight that is packed is read into memory that all weights share while the
 // plan is compiled, and only its panels stay. Any other constant is loaded.
 
-// constant makes b the constant that s says. One that is deferred has no data.
+// constant makes b the constant of source s. One that is deferred has no data.
 func (b *buf) constant(s source) {
 	b.kind, b.source = constant, s
 	if !s.w.Deferred() {

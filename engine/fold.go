@@ -91,6 +91,7 @@ func (c *compiler) scaled(v *graph.Value) place {
 type packed struct {
 	weight *buf
 	key    conv.PackingKey
+	order  conv.Order
 }
 
 // sharedPack identifies packed weights among the plans over one Vars.
@@ -99,6 +100,7 @@ type sharedPack struct {
 	eps                float32
 	hash               [sha256.Size]byte // instead of w, of quantized weights
 	key                conv.PackingKey
+	order              conv.Order
 }
 
 // pack returns the weights v as p lays them out: packed at once where they are
@@ -113,21 +115,26 @@ func (c *compiler) pack(v *graph.Value, p *conv.Packing) *buf {
 		return dst
 	}
 	if at.layout != rowMajor || !p.OIHW {
-		at = place{c.in(v, weight), weight}
+		return c.packConstant(c.in(v, weight), p, conv.HWIO)
 	}
-	key := packed{at.buf, p.Key}
+	return c.packConstant(at.buf, p, conv.OIHW)
+}
+
+// packConstant returns constant weights, stored in the given order, as p lays them out.
+func (c *compiler) packConstant(from *buf, p *conv.Packing, order conv.Order) *buf {
+	key := packed{from, p.Key, order}
 	if b, ok := c.packs[key]; ok {
 		return b
 	}
 	b := c.newBuf(p.Len)
 	b.kind = constant
-	made := c.vars.shared(at.buf.source, p.Key, func() (made pack) {
-		w := conv.Weights{Data: c.read(at.buf)}
+	made := c.vars.shared(from.source, p.Key, order, func() (made pack) {
+		w := conv.Weights{Data: c.read(from), Order: order}
 		if c.err != nil {
 			return made
 		}
-		if at.layout == rowMajor {
-			w.Order, w.Scale = conv.OIHW, at.buf.source.scale
+		if order == conv.OIHW {
+			w.Scale = from.source.scale
 		}
 		made.floats, made.block = c.slabs.Floats(p.Len)
 		c.plan.pool.Run(p.Tasks, func(task, _ int) { p.Pack(task, made.floats, w) })
@@ -147,10 +154,10 @@ type pack struct {
 
 // shared returns what do makes of s in a layout, once for all plans if all of s
 // is adopted or known by its content.
-func (v *Vars) shared(s source, layout conv.PackingKey, do func() pack) pack {
+func (v *Vars) shared(s source, layout conv.PackingKey, order conv.Order, do func() pack) pack {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	key := sharedPack{s.w, s.by[0], s.by[1], s.eps, s.hash, layout}
+	key := sharedPack{s.w, s.by[0], s.by[1], s.eps, s.hash, layout, order}
 	switch {
 	case s.hash != [sha256.Size]byte{}:
 		key.w = nil

@@ -8,7 +8,7 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// The operators that passes put in place of groups of graph operators.
+// The operators by which passes replace groups of graph operators.
 
 // fusedConv is act(conv(x, w) + bias + residual). Inputs: x, w, then the bias
 // and the residual where there are any. With stats its further outputs are the

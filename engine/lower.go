@@ -51,7 +51,7 @@ func (c *compiler) isRead(v *graph.Value) bool {
 	return c.readBy[v]
 }
 
-// place says where a value lies.
+// place is where a value lies.
 type place struct {
 	buf    *buf
 	layout layout
@@ -463,7 +463,7 @@ func (c *compiler) rows(phase string, rows, cols int, do func(r *run, lo, hi int
 	}, reads, writes)
 }
 
-// needScratch says that each worker of the step needs n floats.
+// needScratch reserves n floats of scratch memory for each worker of the step.
 func (c *compiler) needScratch(n int) { c.plan.scratch = max(c.plan.scratch, n) }
 
 func reads(bs ...*buf) []*buf { return present(bs) }

@@ -187,9 +187,30 @@ func (c *compiler) weightGrad(n *graph.Node, shape conv.Conv) error {
 	return c.convolution(shape, conv.Want{Op: conv.WeightGrad}, nil, b, isa.ActNone)
 }
 
+// constantMatMul emits the product of x [N I] with a constant as a linear layer, whose
+// weights are packed once.
+func (c *compiler) constantMatMul(n *graph.Node, op graph.MatMul) error {
+	x, y := n.In[0].Shape, n.Out[0].Shape
+	order := conv.HWIO // [I O]
+	if op.TransB {
+		order = conv.OIHW // [O I]
+	}
+	p, err := conv.Choose(conv.Linear(x[0], x[1], y[1]), conv.Want{ConstantWeights: true})
+	if err != nil {
+		return err
+	}
+	b := args{conv.ArgX: c.in(n.In[0], rowMajor), conv.ArgY: c.out(n.Out[0], rowMajor)}
+	b[conv.ArgPacked] = c.packConstant(c.at[n.In[1]].buf, p.Packed, order)
+	c.emit(p, b, isa.ActNone)
+	return nil
+}
+
 func (c *compiler) matMul(n *graph.Node, op graph.MatMul) error {
 	y := n.Out[0].Shape
 	a := n.In[0].Shape
+	if w := c.at[n.In[1]]; len(y) == 2 && !op.TransA && w.buf.kind == constant && w.layout == rowMajor && w.buf.source.scale == nil {
+		return c.constantMatMul(n, op)
+	}
 	m := conv.MatMul{Batch: 1, M: y[len(y)-2], N: y[len(y)-1], K: a[len(a)-1], TransA: op.TransA, TransB: op.TransB}
 	if op.TransA {
 		m.K = a[len(a)-2]

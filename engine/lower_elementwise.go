@@ -182,9 +182,9 @@ func (c *compiler) binaryBroadcast(n *graph.Node, op vec.BinaryOp, a, b *graph.V
 			return
 		}
 	}
-	aStride, bStride := strides(as, shape), strides(bs, shape)
+	broadcast := vec.Broadcast{Shape: shape, A: strides(as, shape), B: strides(bs, shape)}
 	c.step("", max(1, first(shape)), func(r *run, i, _ int) {
-		vec.BinaryStrided(op, r.b[y.id], r.b[aBuf.id], r.b[bBuf.id], shape, aStride, bStride, i, i+1)
+		vec.BinaryStrided(op, r.b[y.id], r.b[aBuf.id], r.b[bBuf.id], broadcast, i, i+1)
 	}, in, outs)
 }
 

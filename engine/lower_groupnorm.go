@@ -64,7 +64,7 @@ func (c *compiler) groupNorm(n *graph.Node, o graph.GroupNorm) {
 	y := c.out(n.Out[0], activation)
 	mean, invstd := c.out(n.Out[1], rowMajor), c.out(n.Out[2], rowMajor)
 	if p.pixels == 1 {
-		c.rowNorm(p, groups, o.Eps, x, gamma, beta, y, mean, invstd)
+		c.rowNorm(p, o, normBufs{x: x, gamma: gamma, mean: mean, invstd: invstd}, beta, y)
 		return
 	}
 	coef := c.newBuf(2 * ch * p.images)
@@ -113,14 +113,19 @@ func groupStats(mean, invstd, parts []float32, p imagePieces, eps float32) {
 	}
 }
 
+// normBufs are the buffers that a group norm and its gradient share: the input,
+// the factors, and the mean and the inverse deviation of each group.
+type normBufs struct{ x, gamma, mean, invstd *buf }
+
 // rowNorm is groupNorm for images of one pixel, rows of features as layer norm has them:
 // one pass over each while it is in the cache.
-func (c *compiler) rowNorm(p imagePieces, groups int, eps float32, x, gamma, beta, y, mean, invstd *buf) {
-	per := p.ch / groups
+func (c *compiler) rowNorm(p imagePieces, o graph.GroupNorm, b normBufs, beta, y *buf) {
+	x, gamma, mean, invstd := b.x, b.gamma, b.mean, b.invstd
+	groups, per := o.Groups, p.ch/o.Groups
 	s := c.rows("", p.images, p.ch, func(r *run, lo, hi int) {
 		for i := lo * groups; i < hi*groups; i++ {
 			row, out := r.b[x.id][i*per:(i+1)*per], r.b[y.id][i*per:(i+1)*per]
-			m, inv := rowStats(row, eps)
+			m, inv := rowStats(row, o.Eps)
 			r.b[mean.id][i], r.b[invstd.id][i] = m, inv
 			first := i % groups * per
 			scale, shift := r.b[gamma.id][first:first+per], r.b[beta.id][first:first+per]
@@ -148,7 +153,8 @@ func rowStats(row []float32, eps float32) (mean, invstd float32) {
 }
 
 // rowNormGrad is groupNormGrad for images of one pixel.
-func (c *compiler) rowNormGrad(p imagePieces, groups int, dy, x, gamma, mean, invstd, dx, dgamma, dbeta *buf) {
+func (c *compiler) rowNormGrad(p imagePieces, groups int, b normBufs, dy, dx, dgamma, dbeta *buf) {
+	x, gamma, mean, invstd := b.x, b.gamma, b.mean, b.invstd
 	per := p.ch / groups
 	c.rows("parameters", p.ch, 2*p.images, func(r *run, lo, hi int) {
 		sum, dot := make([]float64, hi-lo), make([]float64, hi-lo)
@@ -195,7 +201,7 @@ func (c *compiler) groupNormGrad(n *graph.Node, o graph.GroupNormGrad) {
 	gamma, mean, invstd := c.in(n.In[2], rowMajor), c.in(n.In[3], rowMajor), c.in(n.In[4], rowMajor)
 	dx, dgamma, dbeta := c.out(n.Out[0], activation), c.out(n.Out[1], rowMajor), c.out(n.Out[2], rowMajor)
 	if p.pixels == 1 {
-		c.rowNormGrad(p, groups, dy, x, gamma, mean, invstd, dx, dgamma, dbeta)
+		c.rowNormGrad(p, groups, normBufs{x: x, gamma: gamma, mean: mean, invstd: invstd}, dy, dx, dgamma, dbeta)
 		return
 	}
 	// For each image: the mean of each channel's group, and the A, B and C of

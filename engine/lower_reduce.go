@@ -104,7 +104,7 @@ func (c *compiler) reduceMaxGrad(n *graph.Node, o graph.ReduceMaxGrad) error {
 	const piece = 1024
 	c.step("", vec.Pieces(size, piece), func(r *run, task, _ int) {
 		lo, hi := vec.PieceBounds(task, piece, size)
-		vec.ReduceGrad(vec.ReduceMax, r.b[dx.id], r.b[dy.id], r.b[x.id], r.b[y.id], v.Shape, mask, lo, hi, false)
+		vec.ReduceMaxGrad(r.b[dx.id], r.b[dy.id], r.b[x.id], r.b[y.id], v.Shape, mask, lo, hi)
 	}, reads(x, y, dy), writes(dx))
 	return nil
 }

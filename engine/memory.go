@@ -2,7 +2,7 @@ package engine
 
 import "sort"
 
-// bufKind says where a buffer's memory comes from.
+// bufKind is where a buffer's memory comes from.
 type bufKind uint8
 
 const (
@@ -36,7 +36,7 @@ const alignment = 16
 
 // planMemory gives each temporary a place in one arena, so that two share
 // memory only if their lifetimes do not overlap, and returns the arena's size
-// in floats. It also honors the steps' wishes to work in place.
+// in floats. Steps that can work in place do so.
 //
 // Large buffers are placed first, each at the lowest offset that is free for
 // its whole lifetime; it is the usual greedy heuristic and comes within a few

@@ -8,7 +8,7 @@ import (
 )
 
 // edit is what a pass wants changed in a graph: nodes left out, and nodes put
-// in place of others. A pass only matches; apply does the rebuilding.
+// instead of others. A pass only matches; apply does the rebuilding.
 type edit struct {
 	skip map[*graph.Node]bool
 	put  map[*graph.Node]replacement

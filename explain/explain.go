@@ -112,7 +112,8 @@ type Explainer struct {
 }
 
 // New returns an explainer of net with the values in vars, nil for its parameters'
-// own (see [infer.New]), for images of shape input, [C H W].
+// own (see [infer.New]), for images of shape input, [C H W]. [Explainer.Maps] needs a
+// classifier; [Explainer.Map] takes any network.
 func New(net nn.Module, vars *engine.Vars, input tensor.Shape, opt infer.Options) (*Explainer, error) {
 	if len(input) != 3 {
 		return nil, fmt.Errorf("explain: the input is %v, must be [C H W]", input)
@@ -125,23 +126,22 @@ func New(net nn.Module, vars *engine.Vars, input tensor.Shape, opt infer.Options
 	if err != nil {
 		return nil, fmt.Errorf("explain: %w", err)
 	}
-	one, err := read(t)
-	if err != nil {
-		return nil, err
-	}
-	return &Explainer{input: input.Clone(), runner: r, one: one}, nil
+	return &Explainer{input: input.Clone(), runner: r, one: &traced{Traced: t, n: 1}}, nil
 }
 
-// traced is the network as a graph with its logits, [n classes].
+// traced is the network as a graph for n images.
 type traced struct {
 	*nn.Traced
 	n      int
-	logits *graph.Value
+	logits *graph.Value // [n classes], of a classifier
 }
 
 // read finds the logits of a traced network.
 func read(t *nn.Traced) (*traced, error) {
 	n := t.Input.Shape[0]
+	if len(t.Output.Shape) != 2 {
+		return nil, fmt.Errorf("explain: the network's output is %v, must be [N classes]: use Map", t.Output.Type)
+	}
 	z, _ := graph.Logits(t.Output)
 	if len(z.Shape) != 2 || z.Shape[0] != n {
 		return nil, fmt.Errorf("explain: the network's output is %v, must be [N classes]", t.Output.Type)
@@ -231,6 +231,7 @@ const (
 	featuresOutput    = "features"
 	activationsOutput = "activations"
 	gradientOutput    = "gradient"
+	scoreOutput       = "score"
 )
 
 // logits computes n images, [n C H W].

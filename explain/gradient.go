@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/infer"
@@ -11,11 +12,66 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-const classInput = "class" // [1 classes], 1 for the class and 0 elsewhere
+// classInput has 1 for the class and 0 elsewhere, or the weights of a [Score].
+const classInput = "class"
+
+// Score is a number that a network computes of an image: a sum of elements of one of
+// its values, each times a weight.
+type Score struct {
+	// Name names Value: the same name must stand for the same value.
+	Name string
+	// Value finds the value in a trace of the network for one image.
+	Value func(t *nn.Traced) (*graph.Value, error)
+	// Weights has the value's shape.
+	Weights *tensor.Tensor
+	// Layer is the module that class activation maps read by default.
+	Layer string
+}
+
+// Map explains a score that is not a class's of a classifier, such as that of a box:
+// which places of a layer raise it. in has the image, [1 C H W] of any size that the
+// network takes, as [nn.ImageInput], and other inputs of the network. The methods
+// are those of [Explainer.Maps] but Occlusion. In the result, Logit is the score, and
+// Class is 0.
+func (e *Explainer) Map(ctx context.Context, in infer.Tensors, s Score, opt Options) (Map, error) {
+	if opt.Method == "" {
+		opt.Method = GradCAM
+	}
+	if _, err := ParseMethod(string(opt.Method)); err != nil {
+		return Map{}, err
+	}
+	if opt.Method == Occlusion {
+		return Map{}, errors.New("explain: occlusion is for classifiers: take another method")
+	}
+	if opt.Layer == "" && opt.Method.AtLayer() {
+		opt.Layer = s.Layer
+	}
+	feed := infer.Tensors{classInput: s.Weights}
+	maps.Copy(feed, in)
+	return e.byGradient(ctx, feed, s.Name, opt, func(t *nn.Traced) (*traced, error) {
+		v, err := s.Value(t)
+		if err != nil {
+			return nil, err
+		}
+		if !v.Shape.Equal(s.Weights.Shape()) {
+			return nil, fmt.Errorf("explain: the weights of the score are %v, its value is %v", s.Weights, v.Type)
+		}
+		return &traced{Traced: t, n: t.Input.Shape[0], logits: v}, nil
+	})
+}
 
 // gradient computes a map by the gradient of a class's logit with respect to the
 // activations of a layer or to the image.
 func (e *Explainer) gradient(ctx context.Context, x *tensor.Tensor, class, classes int, opt Options) (Map, error) {
+	one := tensor.New(1, classes)
+	one.Float32s()[class] = 1
+	m, err := e.byGradient(ctx, infer.Tensors{nn.ImageInput: x, classInput: one}, "", opt, read)
+	m.Class = class
+	return m, err
+}
+
+// byGradient computes a map by the gradient of a sum of what find finds.
+func (e *Explainer) byGradient(ctx context.Context, in infer.Tensors, name string, opt Options, find func(*nn.Traced) (*traced, error)) (Map, error) {
 	guided := opt.Method == Guided
 	path := opt.Layer
 	if path == "" && opt.Method.AtLayer() {
@@ -25,10 +81,11 @@ func (e *Explainer) gradient(ctx context.Context, x *tensor.Tensor, class, class
 		}
 		path = s.Path
 	}
-	one := tensor.New(1, classes)
-	one.Float32s()[class] = 1
-	in := infer.Tensors{nn.ImageInput: x, classInput: one}
-	out, err := e.ask(ctx, fmt.Sprintf("gradient/%v/%s", guided, path), in, func(t *traced) error {
+	q := infer.Query{Name: fmt.Sprintf("gradient/%v/%s/%s", guided, name, path), Build: func(n *nn.Traced) error {
+		t, err := find(n)
+		if err != nil {
+			return err
+		}
 		of := t.Input
 		if path != "" {
 			s, err := t.at(path)
@@ -37,17 +94,18 @@ func (e *Explainer) gradient(ctx context.Context, x *tensor.Tensor, class, class
 			}
 			of = s.out
 		}
-		if len(of.Shape) != 4 {
+		if len(of.Shape) != 4 || of.Shape[0] != t.n {
 			return fmt.Errorf("explain: layer %q gives %v, which has no height and width", path, of.Shape)
 		}
 		return t.addGradient(of, guided)
-	})
+	}}
+	out, err := e.runner.Run(ctx, q, in)
 	if err != nil {
 		return Map{}, err
 	}
 	a, g, shape := out[activationsOutput].Float32s(), out[gradientOutput].Float32s(), out[gradientOutput].Shape()
 	c, h, w := shape[1], shape[2], shape[3]
-	m := Map{Class: class, Layer: path, W: w, H: h}
+	m := Map{Layer: path, W: w, H: h, Logit: out[scoreOutput].Float32s()[0]}
 	switch opt.Method {
 	case GradCAM:
 		m.Values = weighted(a, camWeights(g, c), c)
@@ -59,14 +117,18 @@ func (e *Explainer) gradient(ctx context.Context, x *tensor.Tensor, class, class
 	return m, nil
 }
 
-// addGradient adds two outputs: of, and the gradient with respect to it.
+// addGradient adds three outputs: of, the gradient with respect to it, and the score.
 func (t *traced) addGradient(of *graph.Value, guided bool) error {
 	g := t.Graph
 	class, err := g.Input(classInput, t.logits.Type)
 	if err != nil {
 		return err
 	}
-	score := g.Must1(graph.Reduce{Fn: graph.Sum, Axes: []int{0, 1}}, g.Must1(graph.Binary{Fn: graph.Mul}, t.logits, class))
+	var axes []int
+	for a := range t.logits.Shape {
+		axes = append(axes, a)
+	}
+	score := g.Must1(graph.Reduce{Fn: graph.Sum, Axes: axes}, g.Must1(graph.Binary{Fn: graph.Mul}, t.logits, class))
 	if guided {
 		defer guide(g)()
 	}
@@ -76,6 +138,7 @@ func (t *traced) addGradient(of *graph.Value, guided bool) error {
 	}
 	g.Output(activationsOutput, of)
 	g.Output(gradientOutput, grads[0])
+	g.Output(scoreOutput, score)
 	return nil
 }
 

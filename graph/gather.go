@@ -28,7 +28,7 @@ func indexed(in []Type) error {
 // Gather takes whole slices of x along Axis: y[..., i, ...] = x[..., index[i], ...], where
 // the axis is replaced by those of the indices. Rows of a table along axis 0 are an
 // embedding. Inputs: x, int64 indices of any shape; output of x's shape with the
-// indices' in place of the axis. An index outside of 0..extent-1 stops the run with an
+// indices' instead of the axis. An index outside of 0..extent-1 stops the run with an
 // error. Equals ONNX Gather.
 type Gather struct{ Axis int }
 

@@ -8,7 +8,9 @@ package hub
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,7 +69,8 @@ type Progress struct {
 
 // FromEnv returns a client as the environment describes it. It honors
 //
-//	HF_ENDPOINT, HF_TOKEN, HF_HUB_CACHE, HF_HOME, HF_HUB_OFFLINE   as huggingface_hub does
+//	HF_ENDPOINT, HF_TOKEN, HF_HUB_CACHE, HF_HOME, HF_HUB_OFFLINE,
+//	HF_HUB_ETAG_TIMEOUT                                             as huggingface_hub does
 //	TORCH_HOME, KERAS_HOME, XDG_CACHE_HOME                          as torch and Keras do
 //	HTTPS_PROXY, HTTP_PROXY, NO_PROXY                               as net/http does
 func FromEnv() *Client {
@@ -111,6 +114,15 @@ func isTrue(v string) bool {
 		return true
 	}
 	return false
+}
+
+// checkEndpoint returns an error unless Endpoint is an address.
+func (c *Client) checkEndpoint() error {
+	u, err := url.Parse(c.Endpoint)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+		return fmt.Errorf("the address of the hub, HF_ENDPOINT, is %q, must be one such as %s", c.Endpoint, defaultEndpoint)
+	}
+	return nil
 }
 
 func (c *Client) note(text string) {

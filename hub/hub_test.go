@@ -242,7 +242,7 @@ func TestRefusals(t *testing.T) {
 	_, err = h.client(t).Repository(t.Context(), Name{Kind: HuggingFace, Repo: "org/name", File: "x.bin"})
 	check(t, err, ErrNotFound, "x.bin", "README.md")
 
-	// What arrives is not what the ETag says: nothing is kept.
+	// Content that does not match the ETag is not kept.
 	h.setFault(func(w http.ResponseWriter, r *http.Request) bool {
 		_, _ = w.Write(append([]byte("X"), model[1:]...))
 		return true

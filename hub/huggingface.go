@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha1"
 	"encoding/json"
@@ -51,6 +52,11 @@ type repo struct {
 
 // Repository downloads the files of a repository that a model needs: its weights,
 // config.json and preprocessor_config.json. n.File asks for one file instead.
+//
+// A branch or tag may move, so that the hub is asked each time for the commit that it
+// names, as huggingface_hub does; if the hub cannot be asked, the copy on disk is used
+// after one try, which ends after HF_HUB_ETAG_TIMEOUT seconds (10). Nothing is asked
+// for a commit that is on disk (ORG/NAME@COMMIT), or if HF_HUB_OFFLINE is set.
 func (c *Client) Repository(ctx context.Context, n Name) (*Repository, error) {
 	r := &repo{c: c, name: n.Repo, revision: n.Revision, folder: filepath.Join(c.HubCache, "models--"+strings.ReplaceAll(n.Repo, "/", "--"))}
 	if r.revision == "" {
@@ -94,6 +100,9 @@ func (r *repo) resolve(ctx context.Context) (commit string, files []string, err 
 		}
 		return "", nil, fmt.Errorf("%s: %w (HF_HUB_OFFLINE is set): fetch it once with the network, or copy the cache %s of another machine", r.name, ErrOffline, r.folder)
 	}
+	if err := r.c.checkEndpoint(); err != nil {
+		return "", nil, err
+	}
 	var info struct {
 		SHA      string `json:"sha"`
 		Siblings []struct {
@@ -101,7 +110,11 @@ func (r *repo) resolve(ctx context.Context) (commit string, files []string, err 
 		} `json:"siblings"`
 	}
 	address := r.c.Endpoint + "/api/models/" + r.name + "/revision/" + url.PathEscape(r.revision)
-	if err := r.json(ctx, address, &info); err != nil {
+	tries := cmp.Or(r.c.Tries, 3)
+	if cached {
+		tries = 1 // the copy on disk will do
+	}
+	if err := r.json(ctx, address, tries, &info); err != nil {
 		if cached && !errors.Is(err, ErrNotFound) && ctx.Err() == nil {
 			r.c.note(fmt.Sprintf("%s: the hub cannot be asked (%v); the copy on disk, commit %s, is used", r.name, err, known[:7]))
 			return known, nil, nil
@@ -286,7 +299,7 @@ func link(blob, pointer string) error {
 	return nil
 }
 
-// metadata is what the hub says of a file without sending it.
+// metadata is the hub's description of a file, without its content.
 type metadata struct {
 	etag string
 	size int64
@@ -319,7 +332,7 @@ func (r *repo) head(ctx context.Context, address string) (metadata, error) {
 		return http.ErrUseLastResponse
 	}
 	var m metadata
-	err := r.try(ctx, func(ctx context.Context) error {
+	err := r.try(ctx, cmp.Or(r.c.Tries, 3), func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodHead, address, nil)
 		if err != nil {
 			return err
@@ -361,21 +374,24 @@ func firstOf(h http.Header, names ...string) string {
 }
 
 // headTimeout is how long a small request may take: metadata, and the list of files.
-const headTimeout = 15 * time.Second
-
-// try runs a small request, again where that may help.
-func (r *repo) try(ctx context.Context, request func(context.Context) error) error {
-	tries := r.c.Tries
-	if tries == 0 {
-		tries = 3
+// It is that of huggingface_hub, whose variable changes it here, too.
+func headTimeout() time.Duration {
+	if s, err := strconv.ParseFloat(os.Getenv("HF_HUB_ETAG_TIMEOUT"), 64); err == nil && s > 0 && s < 3600 {
+		return time.Duration(s * float64(time.Second))
 	}
+	return 10 * time.Second
+}
+
+// try runs a small request, up to a number of times where that may help.
+func (r *repo) try(ctx context.Context, tries int, request func(context.Context) error) error {
+	timeout := headTimeout()
 	for failed := 1; ; failed++ {
-		small, cancel := context.WithTimeout(ctx, headTimeout)
+		small, cancel := context.WithTimeout(ctx, timeout)
 		err := request(small)
 		late := small.Err() != nil && ctx.Err() == nil
 		cancel()
 		if late {
-			err = &retryError{err: fmt.Errorf("no answer within %v", headTimeout), network: true}
+			err = &retryError{err: fmt.Errorf("no answer within %v", timeout), network: true}
 		}
 		var hopeless hopelessError
 		if errors.As(err, &hopeless) {
@@ -398,8 +414,8 @@ func (r *repo) try(ctx context.Context, request func(context.Context) error) err
 }
 
 // json reads a small JSON answer.
-func (r *repo) json(ctx context.Context, address string, to any) error {
-	return r.try(ctx, func(ctx context.Context) error {
+func (r *repo) json(ctx context.Context, address string, tries int, to any) error {
+	return r.try(ctx, tries, func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 		if err != nil {
 			return err

@@ -42,11 +42,12 @@ type Options struct {
 	FileSize int64
 }
 
-// Output is the name of the only output of the zero [Query].
-const Output = "output"
+// Output is the name under which the zero [Query] has what the network returns.
+const Output = nn.MainOutput
 
 // Query is what a caller wants to know about a network. The zero value is the
-// network's output in inference, named [Output].
+// network's output in inference, named [Output], and its other outputs by the names
+// that it gives them (see [nn.Context.Output]).
 type Query struct {
 	// Name identifies Build among the queries of a [Runner]: two queries with the
 	// same name must have a Build that adds the same operators. A Query with Build
@@ -56,7 +57,7 @@ type Query struct {
 	Training bool
 	// Build names outputs of the traced network and may add operators and inputs
 	// first, or set t.Graph to a graph rewritten from it. It may call graph.Must,
-	// whose errors it returns. nil names the network's output [Output].
+	// whose errors it returns. nil names the network's outputs.
 	Build func(t *nn.Traced) error
 }
 
@@ -67,20 +68,42 @@ type Input struct {
 	Layout tensor.Layout
 }
 
-// Tensors are inputs or outputs by name. The network's input is [nn.ImageInput].
+// Tensors are inputs or outputs by name. The network's input is [nn.ImageInput];
+// other inputs have the names by which it asks for them, see [nn.Context.Input].
 type Tensors map[string]*tensor.Tensor
 
 // Compile traces net, adds what q wants and compiles the graph over vars. It
 // keeps nothing: a plan that trains, which no two callers can share, is compiled
-// so. Errors are those of [nn.Trace], q.Build and [engine.Compile].
+// so. Errors are those of [Graph] and [engine.Compile].
 func Compile(net nn.Module, vars *engine.Vars, in Input, q Query, opt Options) (*engine.Plan, error) {
+	g, err := Graph(net, in, q)
+	if err != nil {
+		return nil, err
+	}
+	p, err := engine.Compile(g, vars, engine.Options{Threads: opt.Threads, Fast: !opt.Exact, BF16: opt.BF16, Tuning: opt.Tuning, BatchInvariant: opt.BatchInvariant})
+	if err != nil || opt.FileSize == 0 {
+		return p, err
+	}
+	one := p.Memory() / int64(max(1, in.Shape[0]))
+	return p, budget.File(fmt.Sprintf("infer: the plan for a picture of %v", in.Shape[1:]), one, opt.FileSize)
+}
+
+// Graph traces net and adds what q wants: the graph that [Compile] compiles, for those
+// that have it run elsewhere. Errors are those of [nn.Trace] and q.Build.
+func Graph(net nn.Module, in Input, q Query) (*graph.Graph, error) {
 	t, err := nn.Trace(net, nn.TraceOptions{Input: graph.F32(in.Shape...), Layout: in.Layout, Training: q.Training})
 	if err != nil {
 		return nil, err
 	}
 	build := q.Build
 	if build == nil {
-		build = func(t *nn.Traced) error { t.Graph.Output(Output, t.Output); return nil }
+		build = func(t *nn.Traced) error {
+			t.Graph.Output(Output, t.Output)
+			for _, o := range t.Outputs {
+				t.Graph.Output(o.Name, o.Value)
+			}
+			return nil
+		}
 	}
 	var failed error
 	if err := graph.Try(func() { failed = build(t) }); err != nil {
@@ -96,12 +119,7 @@ func Compile(net nn.Module, vars *engine.Vars, in Input, q Query, opt Options) (
 		}
 		named[o.Name] = true
 	}
-	p, err := engine.Compile(t.Graph, vars, engine.Options{Threads: opt.Threads, Fast: !opt.Exact, BF16: opt.BF16, Tuning: opt.Tuning, BatchInvariant: opt.BatchInvariant})
-	if err != nil || opt.FileSize == 0 {
-		return p, err
-	}
-	one := p.Memory() / int64(max(1, in.Shape[0]))
-	return p, budget.File(fmt.Sprintf("infer: the plan for a picture of %v", in.Shape[1:]), one, opt.FileSize)
+	return t.Graph, nil
 }
 
 // Adopt makes variables of the values of net's parameters, by state-dict key,
@@ -307,6 +325,9 @@ func Bind(p *engine.Plan, in Tensors) (*Call, error) {
 	c := &Call{plan: p}
 	var names []string
 	for _, port := range p.Inputs() {
+		if in[port.Name] == nil {
+			return nil, fmt.Errorf("infer: the network takes the input %q, %v, for which there is no tensor: networks of several inputs are run in Go, by resnet.Model.Run or Runner.Run", port.Name, port.Type)
+		}
 		c.in = append(c.in, in[port.Name])
 		names = append(names, port.Name)
 	}

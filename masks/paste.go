@@ -17,7 +17,7 @@ func Paste(dst []float32, mask []float32, size int, box [4]float32, h, w int) {
 	// All of this is float32, as in PyTorch. The conversions keep products and sums
 	// from being fused.
 	padded := size + 2
-	grow := float32(float64(padded) / float64(size))
+	grow := float32(Growth(size))
 	halfW, halfH := float32(box[2]-box[0])*0.5, float32(box[3]-box[1])*0.5
 	cx, cy := float32(box[2]+box[0])*0.5, float32(box[3]+box[1])*0.5
 	halfW, halfH = float32(halfW*grow), float32(halfH*grow)
@@ -55,6 +55,10 @@ func Paste(dst []float32, mask []float32, size int, box [4]float32, h, w int) {
 		}
 	}
 }
+
+// Growth is the factor by which [Paste] enlarges the box of a mask of size by size
+// values, because it gives the mask a border.
+func Growth(size int) float64 { return float64(size+2) / float64(size) }
 
 // tap is where a pixel comes from in linear resampling with half-pixel centers.
 type tap struct {

@@ -21,6 +21,7 @@ func (r *Result) backbone(net *models.Model, tensors map[string]*tensor.Tensor) 
 			own[w.Name] = t
 		}
 	}
+	var missing []string // heads
 	for _, h := range net.Heads() {
 		if slices.ContainsFunc(nn.Wants(net), func(w weights.Want) bool {
 			return inHead(w.Name, h.Path) && own[w.Name] == nil && !weights.IsCounter(w.Name)
@@ -28,9 +29,15 @@ func (r *Result) backbone(net *models.Model, tensors map[string]*tensor.Tensor) 
 			maps.DeleteFunc(own, func(name string, _ *tensor.Tensor) bool { return inHead(name, h.Path) })
 			if !h.Aux {
 				r.NewHead = true
-				r.Notes = append(r.Notes, "the file has no last layer ("+h.Path+") for the network")
+				missing = append(missing, h.Path)
 			}
 		}
+	}
+	switch {
+	case net.Config.Task() == models.Detection && len(missing) > 0:
+		r.Notes = append(r.Notes, "the file has no weights of the network's "+strings.Join(missing, ", "))
+	case len(missing) > 0:
+		r.Notes = append(r.Notes, "the file has no last layer ("+strings.Join(missing, ", ")+") for the network")
 	}
 	var left []string
 	for _, name := range slices.Sorted(maps.Keys(tensors)) {
@@ -54,6 +61,9 @@ func (r *Result) recognize(net *models.Model, tensors map[string]*tensor.Tensor,
 	}
 	prefix, _, _ := strings.Cut(wants[0].Name, ".")
 	prefix += "."
+	if net.Config.Task() == models.Detection {
+		prefix = "backbone.body."
+	}
 	var inner []weights.Want
 	for _, w := range wants {
 		if name, ok := strings.CutPrefix(w.Name, prefix); ok {

@@ -1,8 +1,10 @@
 package modelfile
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/models"
@@ -44,7 +46,9 @@ func (r *Result) fit(cfg models.Config, opt Options) error {
 		tensors = r.backbone(draft, tensors)
 	}
 	fitted(&cfg, draft, tensors)
-	r.normEps(&cfg, draft, tensors)
+	if err := r.normEps(&cfg, draft, tensors, opt.NormEps); err != nil {
+		return err
+	}
 	if opt.Classes > 0 {
 		cfg.Classes = opt.Classes
 	}
@@ -77,10 +81,12 @@ func (r *Result) fit(cfg models.Config, opt Options) error {
 func (r *Result) describe(net *models.Model, cfg models.Config, family string) error {
 	r.Module, r.Model, r.Task, r.Input, r.Classes = net, net, cfg.Task(), net.Input(), cfg.Classes
 	r.File.Tensors = nn.Values(net)
-	var err error
-	if r.File.Architecture, err = json.Marshal(cfg); err != nil {
+	arch, err := json.Marshal(cfg)
+	if err != nil {
 		return err
 	}
+	r.forget(net, arch)
+	r.File.Architecture = arch
 	if len(r.File.Classes) != 0 && len(r.File.Classes) != cfg.Classes {
 		r.Notes = append(r.Notes, fmt.Sprintf("the file's %d class names are left out, because the network has %d classes", len(r.File.Classes), cfg.Classes))
 		r.File.Classes = nil
@@ -100,6 +106,26 @@ func (r *Result) describe(net *models.Model, cfg models.Config, family string) e
 		r.Preprocess, r.Why = &p, why
 	}
 	return nil
+}
+
+// forget removes what the file records about the training of its own network, if that
+// is another one now, or has fresh values: its figures are not those of this network.
+// The names of the classes go with the last layer.
+func (r *Result) forget(net *models.Model, arch json.RawMessage) {
+	f := r.File
+	if !f.Ours() || bytes.Equal(f.Architecture, arch) && r.Report.Complete() {
+		return
+	}
+	if len(f.Metrics) > 0 || f.Recipe != "" || len(f.Command) > 0 {
+		r.Notes = append(r.Notes, "the file's figures and recipe are left out, because the network is not the one that was trained")
+	}
+	f.Metrics, f.Recipe, f.Command, f.Data, f.Seed = nil, "", nil, weights.DataInfo{}, 0
+	for _, name := range r.Report.Missing {
+		if len(f.Classes) > 0 && slices.ContainsFunc(net.Heads(), func(h models.Head) bool { return inHead(name, h.Last) }) {
+			r.Notes = append(r.Notes, "the names of the classes are left out, because the last layer has fresh values")
+			f.Classes = nil
+		}
+	}
 }
 
 // preprocess returns how pictures were prepared for the weights, if the network
@@ -147,23 +173,32 @@ func fitted(cfg *models.Config, draft *models.Model, tensors map[string]*tensor.
 	}
 }
 
-// normEps sets Eps of a detector's frozen batch norms to that of the weights.
-// torchvision's weights COCO_V1 of its first detectors, and what was fine-tuned from
-// them, were trained with 0, which torchvision sets when it loads them; 1e-5 would
-// cost accuracy. That they were frozen shows in what frozen norms do not have:
-// counters.
-func (r *Result) normEps(cfg *models.Config, draft *models.Model, tensors map[string]*tensor.Tensor) {
+// normEps sets Eps of a detector's frozen batch norms: to want or, if that is nil, to
+// that of the weights. torchvision's weights COCO_V1 of its first detectors, and what
+// was fine-tuned from them, were trained with 0, which torchvision sets when it loads
+// them; 1e-5 would cost accuracy. That they were frozen shows in what frozen norms do
+// not have: counters. Weights that torchvision's detectors have learned without
+// COCO_V1 look the same but were trained with 1e-5, so a note names the choice.
+func (r *Result) normEps(cfg *models.Config, draft *models.Model, tensors map[string]*tensor.Tensor, want *float32) error {
 	h := cfg.Detection
-	if h == nil || !h.FrozenNorm {
-		return
+	switch {
+	case h == nil && want != nil:
+		return fmt.Errorf("the epsilon of frozen batch norms is %g, but %s is not a detector: leave it out", *want, cfg.Name)
+	case h == nil || !h.FrozenNorm && want == nil:
+		return nil
 	}
 	own := *h
 	cfg.Detection = &own
+	if want != nil {
+		own.NormEps = *want
+		return nil // Build checks it
+	}
 	for _, e := range nn.Params(draft) {
 		if weights.IsCounter(e.Name) && tensors[e.Name] != nil {
-			return // trained with ordinary norms
+			return nil // trained with ordinary norms
 		}
 	}
 	own.NormEps = 0
-	r.Notes = append(r.Notes, "the backbone's batch norms compute with an epsilon of 0, as in torchvision's weights COCO_V1")
+	r.Notes = append(r.Notes, "the backbone's batch norms compute with an epsilon of 0, as in torchvision's weights COCO_V1 and what is trained from them; if these were trained without COCO_V1, it is 1e-5 (--norm-eps 1e-5)")
+	return nil
 }

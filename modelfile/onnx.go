@@ -13,6 +13,7 @@ import (
 	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
 )
 
@@ -104,17 +105,66 @@ func openONNX(h *weights.Handle, opt Options) (*Result, error) {
 		return nil, err
 	}
 	if len(file.Architecture) > 0 {
+		if m.FindsObjects() {
+			file.Tensors = ownTensors(file.Architecture, m)
+		}
 		if r, err := FromFile(path, file); err == nil {
 			r.Source = source
 			return r, nil
 		} // else batch norms were folded, so only the graph can be run
 		file.Architecture = nil
 	}
+	if opt.Output != "" {
+		if err := m.SetAnswer(opt.Output); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	if m.FindsObjects() {
+		r := &Result{File: file, Source: source}
+		if err := r.rebuildONNX(m, opt); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		return r, nil
+	}
 	r := &Result{Module: m, File: file, Source: source}
 	if err := r.fitONNX(m, opt); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return r, nil
+}
+
+// ownTensors returns the tensors of a graph that are those of the network that arch
+// describes, without the numbers of what is around it.
+func ownTensors(arch json.RawMessage, m *onnx.Model) map[string]*tensor.Tensor {
+	tensors := map[string]*tensor.Tensor{}
+	cfg, err := models.ParseConfig(arch)
+	if err != nil {
+		return tensors
+	}
+	net, err := cfg.Build()
+	if err != nil {
+		return tensors
+	}
+	for _, w := range nn.Wants(net) {
+		if t := m.Initializer(w.Name); t != nil {
+			tensors[w.Name] = t
+		}
+	}
+	return tensors
+}
+
+// rebuildONNX makes the network of a detector's graph anew.
+func (r *Result) rebuildONNX(m *onnx.Model, opt Options) error {
+	if opt.Output != "" {
+		return fmt.Errorf("the output %q of the graph is a detector's, all of whose outputs are used: leave out its name", opt.Output)
+	}
+	net, notes, err := m.Detector()
+	if err != nil {
+		return err
+	}
+	r.Notes = append(r.Notes, fmt.Sprintf("the file has a graph%s of %s, which is built anew with the file's weights", by(m.Producer()), net.Config.Name))
+	r.Notes = append(r.Notes, notes...)
+	return r.describe(net, net.Config, "")
 }
 
 // fitONNX finds out how pictures go into a graph, and what it answers.
@@ -124,11 +174,6 @@ func (r *Result) fitONNX(m *onnx.Model, opt Options) error {
 	if len(file.Preprocess) > 0 {
 		if err := json.Unmarshal(file.Preprocess, &want); err != nil {
 			return fmt.Errorf("its metadata %q: %w", metaPreprocess, err)
-		}
-	}
-	if opt.Output != "" {
-		if err := m.SetAnswer(opt.Output); err != nil {
-			return err
 		}
 	}
 	pictures, err := m.FitPictures(onnx.PictureOptions{Channels: want.Channels, Height: want.Height, Width: want.Width, Chosen: opt.Output != ""})
@@ -185,7 +230,7 @@ func (r *Result) fitONNX(m *onnx.Model, opt Options) error {
 	return nil
 }
 
-// noteOutputs tells which output is the answer where there are several.
+// noteOutputs notes which output is the answer where there are several.
 func (r *Result) noteOutputs(opt Options) {
 	if len(r.Outputs) > 1 && opt.Output == "" {
 		r.Notes = append(r.Notes, fmt.Sprintf("of its outputs, %q is taken as the answer; the others are %s (--output-name chooses)", r.Outputs[0], quoted(r.Outputs[1:])))

@@ -55,7 +55,7 @@ func (r Ref) published() (*hub.Published, error) {
 }
 
 // openFetched opens a published model that is on disk, and adds what its publisher
-// says elsewhere than in the file.
+// states elsewhere than in the file.
 func (r Ref) openFetched(opt Options) (*Result, error) {
 	res, err := Ref{Name: r.Name, File: r.File}.openLocal(opt)
 	if err != nil {

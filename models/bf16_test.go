@@ -41,7 +41,7 @@ func away(got, want *tensor.Tensor) float64 {
 // Logits of bfloat16 products are as far from the exact ones as PyTorch's with
 // the same roundings, and nearer than PyTorch's autocast, which rounds activations
 // between the layers, too. PyTorch with float32 sums is up to 3e-3 away from
-// itself with float64 sums: testdata/gen/bf16.py tells why.
+// itself with float64 sums: testdata/gen/bf16.py explains why.
 func TestBF16AgainstPyTorch(t *testing.T) {
 	want, _ := golden.Load(t, "testdata/bf16.safetensors")
 	for name, w := range map[string]*whole{

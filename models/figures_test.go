@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write docs/models.md anew")
 
 // published are figures of papers, in millions of parameters and 1e9
 // multiply-adds ("FLOPs" there); 0 where the paper has none. They have so few
-// digits that the last may be rounded either way. off says why ours differs by more.
+// digits that the last may be rounded either way. off explains why ours differs by more.
 var published = map[string]struct {
 	params, macs float64
 	where        string
@@ -65,7 +65,7 @@ type figure struct {
 
 // TestFigures: every network of the table has exactly the parameters and
 // multiply-adds that PyTorch counts in the reference, and the papers' figures to
-// their precision. docs/models.md, which tells of both, is up to date.
+// their precision. docs/models.md, which describes both, is up to date.
 func TestFigures(t *testing.T) {
 	b, err := os.ReadFile("testdata/figures.json")
 	if err != nil {
@@ -165,7 +165,7 @@ Parameters are without running statistics. MACs are multiply-adds of convolution
 }
 
 // TestV1 is the paper's ResNet-50: the stride on the first 1x1 convolution saves
-// what its table says.
+// what its table lists.
 func TestV1(t *testing.T) {
 	for name, want := range map[string]float64{"resnet50": 3.8, "resnet101": 7.6, "resnet152": 11.3} {
 		if got := macs(t, name, V1()) / 1e9; math.Abs(got-want) > 0.1 {

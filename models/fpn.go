@@ -16,6 +16,9 @@ type PyramidBackbone struct {
 	stages []int `key:"-"` // of Body, counted from 1
 }
 
+// pyramidPath is the path of a detector's pyramid, which classifiers do not have.
+const pyramidPath = "backbone.fpn"
+
 // newPyramidBackbone builds the backbone of a detector; inputs of the extra levels
 // are the channels of the last stage, and the pyramid's.
 func newPyramidBackbone(cfg Config, fpn func(in []int) *FPN) *PyramidBackbone {

@@ -14,7 +14,7 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-// whole is a golden of a whole model; testdata/gen/models.py tells what its
+// whole is a golden of a whole model; testdata/gen/models.py describes what its
 // tensors are.
 type whole struct {
 	t       *testing.T

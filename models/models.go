@@ -123,7 +123,7 @@ func options(name string) ([]Option, error) {
 	if near := suggest.Name(name, Names()); near != "" {
 		return nil, fmt.Errorf("models: unknown model %q; did you mean %q?", name, near)
 	}
-	return nil, fmt.Errorf("models: unknown model %q; known are %v", name, Names())
+	return nil, fmt.Errorf("models: unknown model %q; known are %s: resnet models lists them", name, suggest.Few(Names()))
 }
 
 // New returns the network with the given name, changed by the options. It has no

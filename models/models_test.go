@@ -115,7 +115,7 @@ func TestConfigErrors(t *testing.T) {
 	}
 }
 
-// FuzzParseConfig: what a model file says of its network is refused or can be
+// FuzzParseConfig: the description of a network in a model file is refused or can be
 // built.
 func FuzzParseConfig(f *testing.F) {
 	for _, name := range []string{"resnet18", "resnext50_32x4d", "resnet20-cifar", "wrn-16-4+se+shortcut-gate", "highway8-cifar", "resnet50d+cbam+blur"} {
@@ -249,7 +249,7 @@ func TestOptionsShape(t *testing.T) {
 	}
 }
 
-// TestPadShortcut compares option A with what the paper says, by hand.
+// TestPadShortcut compares option A with the paper's definition, by hand.
 func TestPadShortcut(t *testing.T) {
 	x := tensor.New(1, 1, 3, 3)
 	for i := range x.Float32s() {

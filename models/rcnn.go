@@ -1,6 +1,7 @@
 package models
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/resnet-go/resnet/boxes"
@@ -108,9 +109,9 @@ func (m *RCNN) Pyramid() *PyramidBackbone { return m.Backbone }
 // Heads implements [Detector].
 func (m *RCNN) Heads() []Head {
 	const box, mask = "roi_heads.box_predictor", "roi_heads.mask_predictor"
-	heads := []Head{{Path: "rpn"}, {Path: box, Last: box + ".cls_score"}}
+	heads := []Head{{Path: pyramidPath}, {Path: "rpn"}, {Path: "roi_heads.box_head"}, {Path: box, Last: box + ".cls_score"}}
 	if m.RoIHeads.MaskPredictor != nil {
-		heads = append(heads, Head{Path: mask, Last: mask + ".mask_fcn_logits"})
+		heads = append(heads, Head{Path: "roi_heads.mask_head"}, Head{Path: mask, Last: mask + ".mask_fcn_logits"})
 	}
 	return heads
 }
@@ -122,7 +123,8 @@ func (m *RCNN) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	if err != nil {
 		c.Failf("%w", err)
 	}
-	levels, rois := m.propose(c, x, sizes)
+	p := m.propose(c, x, sizes, m.head.TopK, m.head.Proposals)
+	levels, rois := p.levels, p.rois
 	cls, deltas := m.classify(c, m.pool(c, levels, rois, sizes, x.Shape[2], boxBins))
 	n := x.Shape[0]
 	found := c.Op1(detections{
@@ -136,30 +138,39 @@ func (m *RCNN) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	return out
 }
 
-// propose runs the backbone and the region proposal network. It returns the levels
-// of the pyramid and the proposals [N*Proposals 5] in the form of [graph.RoIAlign].
-func (m *RCNN) propose(c *nn.Context, x, sizes *graph.Value) (levels []*graph.Value, rois *graph.Value) {
+// proposed is what the region proposal network gives.
+type proposed struct {
+	levels         []*graph.Value // of the pyramid
+	logits, deltas []*graph.Value // of the anchors of each level, see [RPNHead]
+	sizes          []boxes.Level  // of the levels
+	rois           *graph.Value   // the proposals [N*keep 5] in the form of [graph.RoIAlign]
+}
+
+// propose runs the backbone and the region proposal network, of whose topK best boxes
+// of each level the best keep become proposals.
+func (m *RCNN) propose(c *nn.Context, x, sizes *graph.Value, topK, keep int) proposed {
+	var p proposed
 	c.CallFunc(m.Backbone, x, func() *graph.Value {
-		levels = m.Backbone.Levels(c, x)
-		return levels[len(levels)-1]
+		p.levels = m.Backbone.Levels(c, x)
+		return p.levels[len(p.levels)-1]
 	})
-	var logits, deltas []*graph.Value
-	p := proposals{
-		anchors: m.head.Anchors, images: x.Shape[0], height: x.Shape[2], width: x.Shape[3],
-		topK: m.head.TopK, keep: m.head.Proposals, nms: m.head.ProposalNMS,
-	}
-	for _, l := range levels {
+	for _, l := range p.levels {
 		var d *graph.Value
-		logits = append(logits, c.CallFunc(m.RPN.Head, l, func() *graph.Value {
+		p.logits = append(p.logits, c.CallFunc(m.RPN.Head, l, func() *graph.Value {
 			var z *graph.Value
 			z, d = m.RPN.Head.both(c, l)
 			return z
 		}))
-		deltas = append(deltas, d)
-		p.levels = append(p.levels, boxes.Level{H: l.Shape[2], W: l.Shape[3]})
+		p.deltas = append(p.deltas, d)
+		p.sizes = append(p.sizes, boxes.Level{H: l.Shape[2], W: l.Shape[3]})
 	}
-	in := append(append(logits, deltas...), sizes)
-	return levels, c.Op1(graph.Detach{}, c.Op1(p, in...))
+	op := proposals{
+		anchors: m.head.Anchors, levels: p.sizes, images: x.Shape[0], height: x.Shape[2], width: x.Shape[3],
+		topK: topK, keep: keep, nms: m.head.ProposalNMS,
+	}
+	in := append(slices.Concat(p.logits, p.deltas), sizes)
+	p.rois = c.Op1(graph.Detach{}, c.Op1(op, in...))
+	return p
 }
 
 // pool cuts each box into bins by bins: [K channels bins bins], each from the level
@@ -194,6 +205,25 @@ func (m *RCNN) classify(c *nn.Context, pooled *graph.Value) (logits, deltas *gra
 		return z
 	})
 	return logits, deltas
+}
+
+// Scores returns what the heads compute of each proposal in a trace of m: the logits
+// [K classes], the deltas [K 4*classes] and the proposals [K 5] themselves, in the
+// form of [graph.RoIAlign].
+func (m *RCNN) Scores(t *nn.Traced) (logits, deltas, proposals *graph.Value) {
+	for _, n := range t.Graph.Nodes {
+		if _, ok := n.Op.(detections); ok {
+			return n.In[0], n.In[1], n.In[2]
+		}
+	}
+	return nil, nil, nil
+}
+
+// Level returns the level of the pyramid from which a box is cut, 0 for the finest,
+// of a picture that is not tiny (Lin et al. 2017, equation 1).
+func (m *RCNN) Level(b boxes.Box) int {
+	first := exponent(float64(m.stride), 1)
+	return levelOf(b, float64(first), float64(first+len(m.Backbone.stages)-1)) - first
 }
 
 // Masks returns the logits of the masks, [K classes MaskSize MaskSize], of boxes

@@ -140,6 +140,13 @@ const (
 	canonicalLevel = 4
 )
 
+// levelOf returns the level, from first to last, that suits the size of a box.
+func levelOf(b boxes.Box, first, last float64) int {
+	size := float32(math.Sqrt(float64(b.Area())))
+	level := math.Floor(float64(canonicalLevel + float32(math.Log2(float64(size/canonicalSize))) + 1e-6))
+	return int(min(max(level, first), last))
+}
+
 // Compute implements [graph.HostOp].
 func (o assignment) Compute(in, out []*tensor.Tensor) error {
 	rois, sizes := in[0].Float32s(), in[1].Float32s()
@@ -161,9 +168,7 @@ func (o assignment) Compute(in, out []*tensor.Tensor) error {
 		if r[0] < 0 {
 			continue
 		}
-		size := float32(math.Sqrt(float64(boxAt(r, 1).Area())))
-		level := math.Floor(float64(canonicalLevel + float32(math.Log2(float64(size/canonicalSize))) + 1e-6))
-		l := int(min(max(level, float64(first)), float64(last))) - first
+		l := levelOf(boxAt(r, 1), float64(first), float64(last)) - first
 		l = min(max(l, 0), len(o.heights)-1)
 		row := out[l].Float32s()[5*k : 5*k+5]
 		row[0] = r[0]
@@ -193,6 +198,11 @@ func (o detections) Infer(in []graph.Type) ([]graph.Type, error) {
 		return nil, fmt.Errorf("got %d inputs, want 4", len(in))
 	}
 	return []graph.Type{graph.F32(o.images*o.keep, 6)}, nil
+}
+
+// DecodeBox returns the box that the deltas of an R-CNN's box head make of a proposal.
+func DecodeBox(deltas [4]float32, proposal boxes.Box) boxes.Box {
+	return boxes.Coder{Weights: boxWeights}.Decode(deltas, proposal)
 }
 
 // boxWeights are those of the coder of boxes relative to proposals.

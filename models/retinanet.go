@@ -45,7 +45,7 @@ func (r *RetinaNet) Pyramid() *PyramidBackbone { return r.Backbone }
 func (r *RetinaNet) Heads() []Head {
 	const cls, reg = "head.classification_head", "head.regression_head"
 	m := r.Head.ClassificationHead
-	return []Head{{Path: cls, Last: cls + ".cls_logits", Outputs: m.ClsLogits.Out / m.classes}, {Path: reg}}
+	return []Head{{Path: pyramidPath}, {Path: cls, Last: cls + ".cls_logits", Outputs: m.ClsLogits.Out / m.classes}, {Path: reg}}
 }
 
 // Forward runs the backbone and, on each level of the pyramid, the heads.

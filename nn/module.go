@@ -21,7 +21,8 @@ import (
 // Module is a part of a network. Forward adds its operators to the graph
 // behind c and returns the output. [Context.Call] runs it at each [Trace]; it
 // must not change the module. Shapes are N, C, H, W unless a module's doc gives
-// others.
+// others. A network of several inputs or outputs asks for the other inputs by
+// [Context.Input] and gives the other outputs by [Context.Output].
 type Module interface {
 	Forward(c *Context, x *graph.Value) *graph.Value
 }

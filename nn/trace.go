@@ -11,10 +11,12 @@ import (
 	"github.com/resnet-go/resnet/weights"
 )
 
-// Names of the graph inputs that [Trace] makes.
+// Names of the graph inputs that [Trace] makes, and of the output that the model
+// returns, by which package infer runs it.
 const (
-	ImageInput = "input" // the model's input
-	RNGInput   = "rng"   // int64[2]: seed and step, where the graph has random operators
+	ImageInput = "input"  // the model's input
+	RNGInput   = "rng"    // int64[2]: seed and step, where the graph has random operators
+	MainOutput = "output" // what Forward returns
 )
 
 // TraceOptions are the choices of [Trace].
@@ -44,6 +46,9 @@ type Traced struct {
 	Input  *graph.Value
 	Output *graph.Value // not yet a graph output; name it by [graph.Graph.Output]
 	RNG    *graph.Value // the graph input [RNGInput], nil if nothing is random
+	// Inputs are the model's other inputs and Outputs its other outputs, in the order
+	// of [Context.Input] and [Context.Output]. Outputs are not yet graph outputs either.
+	Inputs, Outputs []Named
 
 	// Params are the parameters and buffers that the forward pass reads, in
 	// state-dict order.
@@ -56,6 +61,12 @@ type Traced struct {
 	Counters []string
 	// Calls are the calls of modules in the order in which they returned.
 	Calls []Call
+}
+
+// Named is a value of a graph by the name that the model gives it.
+type Named struct {
+	Name  string
+	Value *graph.Value
 }
 
 // Var is a parameter as a variable of the graph.

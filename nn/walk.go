@@ -60,7 +60,7 @@ func mayBe(a, b Module) bool {
 	if t != reflect.TypeOf(b) {
 		return false
 	}
-	if t.Kind() == reflect.Pointer || !t.Comparable() { // comparing them says nothing
+	if t.Kind() == reflect.Pointer || !t.Comparable() { // comparing them proves nothing
 		return true
 	}
 	return a == b

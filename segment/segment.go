@@ -54,8 +54,8 @@ func (n *Network) Logits(ctx context.Context, m *imaging.Image) (*tensor.Tensor,
 	return n.logits(ctx, []*imaging.Image{m})
 }
 
-// logits is [Network.Logits] for pictures of one size.
-func (n *Network) logits(ctx context.Context, ms []*imaging.Image) (*tensor.Tensor, error) {
+// input makes pictures of one size an input of the network.
+func (n *Network) input(ms []*imaging.Image) (*tensor.Tensor, error) {
 	p, err := n.prep.Whole(ms[0].W, ms[0].H)
 	if err != nil {
 		return nil, err
@@ -67,7 +67,12 @@ func (n *Network) logits(ctx context.Context, ms []*imaging.Image) (*tensor.Tens
 			return nil, err
 		}
 	}
-	x, err := tensor.FromNHWC(rows, len(ms), p.Channels, p.Height, p.Width)
+	return tensor.FromNHWC(rows, len(ms), p.Channels, p.Height, p.Width)
+}
+
+// logits is [Network.Logits] for pictures of one size.
+func (n *Network) logits(ctx context.Context, ms []*imaging.Image) (*tensor.Tensor, error) {
+	x, err := n.input(ms)
 	if err != nil {
 		return nil, err
 	}

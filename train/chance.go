@@ -12,6 +12,10 @@ import (
 // nothing was evaluated. One class answered always gives the accuracy that others
 // must exceed.
 func doubt(m *Metrics, ds data.Dataset) string {
+	if m != nil && m.Detection != nil && m.Detection.Objects > 0 && m.Detection.Boxes[1] < 0.01 {
+		return fmt.Sprintf("the best AP50, %.3f, means that nearly no object is found: the detector has learned nothing useful. "+
+			"More epochs (detectors need hundreds of steps), a trained model to start from (--model FILE) or another learning rate (resnet train --lr-find) may help; resnet data check looks for faults in the data", m.Detection.Boxes[1])
+	}
 	if m == nil || ds == nil || ds.MultiLabel() || m.Samples == 0 {
 		return ""
 	}

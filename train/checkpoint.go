@@ -114,7 +114,19 @@ func (r EpochRecord) figures() map[string]float64 {
 	if r.Train.PixelAccuracy > 0 {
 		m["train.pixel_accuracy"] = r.Train.PixelAccuracy
 	}
-	if r.Val != nil {
+	if d := r.Train.Detection; d != nil {
+		for name, v := range d.Parts {
+			m["train."+name] = v
+		}
+	}
+	switch {
+	case r.Val != nil && r.Val.Detection != nil:
+		d := r.Val.Detection
+		m["val.box_ap"], m["val.box_ap50"] = d.Boxes[0], d.Boxes[1]
+		if d.Masks != nil {
+			m["val.mask_ap"], m["val.mask_ap50"] = d.Masks[0], d.Masks[1]
+		}
+	case r.Val != nil:
 		m["val.loss"] = r.Val.Loss
 		switch {
 		case r.Val.PixelAccuracy > 0:

@@ -7,8 +7,11 @@ import (
 	"slices"
 
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/data/detection"
 	segmentations "github.com/resnet-go/resnet/data/segmentation"
 	"github.com/resnet-go/resnet/modelfile"
+	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/weights"
 )
 
 // hasWeights reports whether a text names a model with weights. An error is
@@ -24,6 +27,8 @@ func hasWeights(model string) bool {
 func DefaultRecipe(model, spec string) string {
 	kind, _, _ := cut(spec)
 	switch {
+	case model != "" && slices.Contains(detection.Kinds(), kind) && taskOfModel(model) != models.Segmentation:
+		return detectRecipe
 	case kind == "folder" || kind == "multilabel":
 		return photosRecipe
 	case slices.Contains(segmentations.Kinds(), kind):
@@ -38,6 +43,50 @@ func DefaultRecipe(model, spec string) string {
 	return "imagenet-v1"
 }
 
+// detectRecipe is the recipe of detectors.
+const detectRecipe = "detect"
+
+// taskOfModel returns what a model is for, as its name or the metadata of its file
+// tell: classification if they do not.
+func taskOfModel(model string) models.Task {
+	ref, err := modelfile.Parse(model)
+	if err != nil {
+		return models.Classification
+	}
+	if ref.Name != "" {
+		if conf, err := models.Lookup(ref.Name); err == nil {
+			return conf.Task()
+		}
+	}
+	if ref.File != "" {
+		if meta, _, err := weights.LoadMeta(ref.File); err == nil && len(meta.Architecture) > 0 {
+			if conf, err := models.ParseConfig(meta.Architecture); err == nil {
+				return conf.Task()
+			}
+		}
+	}
+	return models.Classification
+}
+
+// chooseOfObjects chooses between masks and boxes for data that may have both, where
+// no model is named, and notes it.
+func (c *Config) chooseOfObjects() string {
+	const others = "for boxes: --recipe detect, or --model fasterrcnn_resnet18_fpn; for the box and the mask of each object: --model maskrcnn_resnet18_fpn"
+	s, err := segmentations.Open(context.Background(), c.Data, data.Options{ValFraction: -1})
+	if err == nil {
+		s.Close()
+		c.chosen = append(c.chosen, c.Data+" has masks: what is trained is a segmentation network, which gives every pixel a class; "+others)
+		return "segment"
+	}
+	d, failed := detection.Open(c.Data, detection.Options{Options: data.Options{ValFraction: -1}})
+	if failed != nil {
+		return "segment" // whose error describes the data
+	}
+	d.Close()
+	c.chosen = append(c.chosen, c.Data+" has no mask for every object: what is trained is a detector, which finds boxes")
+	return detectRecipe
+}
+
 // Choose returns cfg with a Recipe, and with a Model if the recipe leaves none: the
 // Recipe as it is if there is one, else that of [DefaultRecipe]. The recipe photos is
 // fitted to the data, which are opened for it: batch size, epochs, rates and input
@@ -50,7 +99,11 @@ func Choose(cfg Config) (Config, error) {
 		return cfg, nil
 	}
 	var err error
-	if name := DefaultRecipe(cfg.Model, cfg.Data); name == photosRecipe {
+	name := DefaultRecipe(cfg.Model, cfg.Data)
+	if kind, _, _ := cut(cfg.Data); cfg.Model == "" && cfg.Splits == nil && slices.Contains(detection.Kinds(), kind) {
+		name = cfg.chooseOfObjects()
+	}
+	if name == photosRecipe {
 		cfg, err = choosePhotos(cfg)
 	} else {
 		cfg.Recipe, err = LoadRecipe(name, cfg.Set...)
@@ -71,9 +124,12 @@ func (c *Config) useOptimizer() error {
 }
 
 // openSplits opens the data of a run. valSpec names other data to evaluate on.
-func openSplits(cfg Config, spec, valSpec string, share float64, seed uint64) (*data.Splits, error) {
+func openSplits(cfg Config, rec *Recipe, spec, valSpec string, share float64, seed uint64) (*data.Splits, error) {
 	open := cfg.Open
-	if open == nil {
+	switch {
+	case rec != nil && rec.Detect != nil:
+		open = openObjects
+	case open == nil:
 		open = openData
 	}
 	if spec == "" {

@@ -3,7 +3,10 @@ package train
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
@@ -31,6 +34,21 @@ type Metrics struct {
 	MeanIoU       float64 `json:"mean_iou,omitempty"`
 	PixelAccuracy float64 `json:"pixel_accuracy,omitempty"`
 	Samples       int     `json:"samples"`
+	// Detection is of detectors, nil of others. MAP is then COCO's AP of boxes, and Loss,
+	// Top1 and Top5 are 0 in evaluation.
+	Detection *DetectionMetrics `json:"detection,omitempty"`
+}
+
+// DetectionMetrics are the results of a detector.
+type DetectionMetrics struct {
+	// Parts are the means of the losses that add up to Loss, in training, called as in
+	// torchvision.
+	Parts map[string]float64 `json:"parts,omitempty"`
+	// Boxes and Masks are COCO's 12 numbers in evaluation, see metrics.COCO.Stats; Masks
+	// is there where a detector finds masks and the data have them.
+	Boxes   []float64 `json:"boxes,omitempty"`
+	Masks   []float64 `json:"masks,omitempty"`
+	Objects int       `json:"objects,omitempty"` // true ones, in evaluation
 }
 
 // Score is the figure by which a model is the best: top-1, mean average precision
@@ -39,7 +57,17 @@ func (m Metrics) Score() float64 { return m.Top1 + m.MAP + m.MeanIoU }
 
 // text returns the figures besides the loss for a line of the log.
 func (m Metrics) text() string {
-	switch {
+	switch d := m.Detection; {
+	case d != nil && len(d.Masks) > 1:
+		return fmt.Sprintf("box AP %.3f, AP50 %.3f, mask AP %.3f", d.Boxes[0], d.Boxes[1], d.Masks[0])
+	case d != nil && len(d.Boxes) > 1:
+		return fmt.Sprintf("box AP %.3f, AP50 %.3f", d.Boxes[0], d.Boxes[1])
+	case d != nil:
+		var parts []string
+		for _, name := range slices.Sorted(maps.Keys(d.Parts)) {
+			parts = append(parts, fmt.Sprintf("%s %.3f", strings.TrimPrefix(name, "loss_"), d.Parts[name]))
+		}
+		return strings.Join(parts, ", ")
 	case m.MeanIoU > 0:
 		return fmt.Sprintf("mIoU %s, pixel accuracy %s", term.Percent(m.MeanIoU), term.Percent(m.PixelAccuracy))
 	case m.PixelAccuracy > 0:
@@ -58,6 +86,8 @@ type tally struct {
 	Top5    int     `json:"top5"`
 	Samples int     `json:"samples"`
 	Pixels  int     `json:"pixels,omitempty"` // with classes; Top1 then counts pixels
+	// Parts are the sums of a detector's losses.
+	Parts map[string]float64 `json:"parts,omitempty"`
 }
 
 // count adds the hits of a batch's real rows and returns the number of top-1 hits.
@@ -78,6 +108,13 @@ func (t *tally) count(logits []float32, labels []int64, real, classes int) (hits
 
 func (t *tally) metrics() Metrics {
 	m := Metrics{Samples: t.Samples, Loss: t.Loss / float64(max(t.Batches, 1))}
+	if t.Parts != nil {
+		m.Detection = &DetectionMetrics{Parts: map[string]float64{}}
+		for name, sum := range t.Parts {
+			m.Detection.Parts[name] = sum / float64(max(t.Batches, 1))
+		}
+		return m
+	}
 	if t.Pixels > 0 {
 		m.PixelAccuracy = float64(t.Top1) / float64(t.Pixels)
 		return m
@@ -135,6 +172,9 @@ func (e *pictureEvaluator) run(ctx context.Context, vars *engine.Vars, each func
 	if s := plan.Outputs()[0].Shape; len(s) != 2 || s[1] != e.classes {
 		return Metrics{}, fmt.Errorf("the network's output is %v, but the data have %d classes", s, e.classes)
 	}
+	asks := func(name string) bool {
+		return slices.ContainsFunc(plan.Inputs(), func(p engine.Port) bool { return p.Name == name })
+	}
 	var t tally
 	var all []float32
 	var truth [][]int
@@ -147,7 +187,7 @@ func (e *pictureEvaluator) run(ctx context.Context, vars *engine.Vars, each func
 		if err != nil {
 			return Metrics{}, err
 		}
-		out, err := r.Run(ctx, infer.Query{}, infer.Tensors{nn.ImageInput: x})
+		out, err := r.Run(ctx, infer.Query{}, inputsFor(asks, x, b))
 		if err != nil {
 			return Metrics{}, err
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/metrics"
+	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -361,19 +362,21 @@ func (t *Trainer) meta() (weights.Meta, error) {
 			return m, err
 		}
 	}
-	if net, ok := t.module.(*models.Model); ok {
-		m.Architecture, err = json.Marshal(net.Config)
-	}
 	return m, err
 }
 
-// Save writes the model as a file. Networks of package models can be opened
-// from it alone; for others it holds the weights by state-dict key, for
-// nn.Load.
+// Save writes the model as a file, which resnet.Open and all commands open, see
+// [resnet.Model.Save]. Before Fit, the file of a network that is not of package models
+// holds its weights alone, because the size of its pictures is not known.
 func (t *Trainer) Save(path string) error {
 	meta, err := t.meta()
 	if err != nil {
 		return err
+	}
+	if _, known := t.module.(*models.Model); known || t.prep.Width > 0 {
+		if err := modelfile.Describe(&meta, t.module, tensor.Shape{t.prep.Channels, t.prep.Height, t.prep.Width}); err != nil {
+			return err
+		}
 	}
 	return weights.Save(path, &weights.File{Meta: meta, Tensors: nn.Values(t.module)}, weights.SaveOptions{})
 }

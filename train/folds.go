@@ -36,7 +36,7 @@ func CrossValidate(ctx context.Context, cfg Config, k int) (*Folds, error) {
 	}
 	whole := cfg.Splits
 	if whole == nil {
-		if whole, err = openSplits(cfg, cfg.Data, "", -1, cfg.Seed); err != nil {
+		if whole, err = openSplits(cfg, cfg.Recipe, cfg.Data, "", -1, cfg.Seed); err != nil {
 			return nil, err
 		}
 		defer whole.Close()

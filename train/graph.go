@@ -23,6 +23,7 @@ const (
 	outLoss   = "loss"      // scalar
 	outLogits = "logits"    // [N classes], or [N*H*W classes] of pixels
 	outNorm   = "grad_norm" // scalar, where gradients are clipped
+	outPart   = "part."     // scalar, a loss of a detector, whose name follows
 )
 
 // accPrefix begins the names of the variables that gradients are added up in.
@@ -32,25 +33,42 @@ const accPrefix = weights.OptimPrefix + "accumulated."
 // build builds and compiles the graph of a step, and adds the optimizer's and the
 // averages' slots to s.vars, where they are not there yet.
 func (s *Step) build(update bool) (*stepPlan, error) {
-	q := infer.Query{Training: true, Build: func(t *nn.Traced) error { return s.extend(t, update) }}
-	plan, err := infer.Compile(s.module, s.vars, infer.Input{Shape: s.input, Layout: tensor.NHWC}, q, s.options)
+	plan, err := infer.Compile(s.traced(), s.vars, s.images(), s.query(update), s.options)
 	if err != nil {
 		return nil, err
 	}
 	return s.ports(plan), nil
 }
 
+// traced returns the module whose graph a step is built on.
+func (s *Step) traced() nn.Module {
+	if s.task != nil { // else it depends on the output, see extend
+		return s.task.module(s)
+	}
+	return s.module
+}
+
+func (s *Step) images() infer.Input { return infer.Input{Shape: s.input, Layout: tensor.NHWC} }
+
+func (s *Step) query(update bool) infer.Query {
+	return infer.Query{Training: true, Build: func(t *nn.Traced) error { return s.extend(t, update) }}
+}
+
 // extend adds loss, gradients and updates to a traced network.
 func (s *Step) extend(t *nn.Traced, update bool) error {
-	shape := t.Output.Shape
-	var err error
-	if s.task, err = taskOf(shape); err != nil {
-		return err
+	if o, ok := s.task.(*objects); ok {
+		s.classes = o.net.Config.Classes
+	} else {
+		shape := t.Output.Shape
+		var err error
+		if s.task, err = taskOf(shape); err != nil {
+			return err
+		}
+		if s.classes > 0 && shape[1] != s.classes {
+			return fmt.Errorf("the network's output is %v, but the data have %d classes: it must be [%d %d]", shape, s.classes, s.input[0], s.classes)
+		}
+		s.classes = shape[1]
 	}
-	if s.classes > 0 && shape[1] != s.classes {
-		return fmt.Errorf("the network's output is %v, but the data have %d classes: it must be [%d %d]", shape, s.classes, s.input[0], s.classes)
-	}
-	s.classes = shape[1]
 	s.counters, s.trainable = t.Counters, t.Trainable()
 	if len(s.trainable) == 0 {
 		return fmt.Errorf("every parameter is frozen: there is nothing to train")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/data/detection"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/nn"
@@ -17,11 +18,15 @@ import (
 // loop is what computes: the compiled step, what feeds it, and how long it goes
 // on.
 type loop struct {
-	step  *Step
-	head  *Step        // trains the last layer alone, see Finetune.WarmHead; nil if there is no such phase
-	vars  *engine.Vars // of step
-	train *data.Loader
-	eval  evaluator // nil without validation
+	step *Step
+	head *Step        // trains the last layer alone, see Finetune.WarmHead; nil if there is no such phase
+	vars *engine.Vars // of step
+	// inputs are those of a detector, and steps its steps for each of them, with one set
+	// of values.
+	inputs []detection.Shape
+	steps  map[detection.Shape]*Step
+	train  feed
+	eval   evaluator // nil without validation
 	// loading is the context of the training part's loader, which does not see
 	// that of the run: the step in progress is to be finished.
 	loading     context.Context
@@ -38,7 +43,7 @@ type position struct{ epoch, update int }
 
 // stop ends loading.
 func (l *loop) stop() {
-	if l.loading == nil {
+	if l.loading == nil || l.train == nil {
 		return
 	}
 	l.stopLoading()
@@ -51,27 +56,23 @@ func (l *loop) stop() {
 // build makes loaders, variables and plans. state holds the optimizer's slots
 // and the averages of a run that is continued; nil starts fresh.
 func (s *session) build(state map[string]*tensor.Tensor) error {
-	rec, sp := s.rec, s.splits
-	train := s.prep
-	if rec.TrainSize > 0 {
-		train.Width, train.Height = rec.TrainSize, rec.TrainSize
+	rec := s.rec
+	opt := StepOptions{
+		Optimizer: rec.Optimizer, EMA: rec.EMA != nil || rec.SWA != nil, Accumulate: rec.Accumulate, Recompute: rec.Recompute,
+		Compute: infer.Options{Threads: s.threads, Exact: rec.Exact, BF16: s.bf16},
 	}
-	loss, err := rec.Loss.on(sp.Train, sp.Spec)
+	load := s.load
+	if rec.Detect != nil {
+		load = s.loadObjects
+	}
+	err := load(&opt)
 	if err != nil {
-		return err
-	}
-	if err := s.load(train, loss); err != nil {
 		return err
 	}
 	if err := s.fill(state); err != nil {
 		return err
 	}
-	opt := StepOptions{
-		Input:   tensor.Shape{rec.BatchSize, train.Channels, train.Height, train.Width},
-		Classes: len(sp.Classes()), Loss: loss, Optimizer: rec.Optimizer, SoftTargets: rec.Augment.Mixes(),
-		EMA: rec.EMA != nil || rec.SWA != nil, Accumulate: rec.Accumulate, Recompute: rec.Recompute,
-		Vars: s.vars, Compute: infer.Options{Threads: s.threads, Exact: rec.Exact, BF16: s.bf16},
-	}
+	opt.Vars = s.vars
 	if rec.Finetune != nil {
 		opt.BodyLR = rec.Finetune.BackboneLR
 	}
@@ -80,6 +81,9 @@ func (s *session) build(state map[string]*tensor.Tensor) error {
 		opt.Teacher = &Teaching{Weight: orDefault(rec.Distill.Weight, 0.5), Temperature: orDefault(rec.Distill.Temperature, 4)}
 	}
 	if s.step, err = NewStep(s.module, opt); err != nil {
+		return err
+	}
+	if err := s.stepsOfInputs(opt); err != nil {
 		return err
 	}
 	if err := s.warmHead(opt); err != nil {
@@ -94,13 +98,24 @@ func (s *session) build(state map[string]*tensor.Tensor) error {
 	if s.out == "" {
 		return nil
 	}
-	s.results, err = openResults(s.out, &s.state, s.meta, s.step.pixels())
+	s.results, err = openResults(s.out, &s.state, s.meta, s.step.csvHead())
 	return err
 }
 
-// load makes the loaders.
-func (s *session) load(train data.Preprocess, loss LossRecipe) (err error) {
+// load makes the loaders of pictures with labels or masks, and sets what a step
+// depends on.
+func (s *session) load(opt *StepOptions) error {
 	rec, sp := s.rec, s.splits
+	train := s.prep
+	if rec.TrainSize > 0 {
+		train.Width, train.Height = rec.TrainSize, rec.TrainSize
+	}
+	loss, err := rec.Loss.on(sp.Train, sp.Spec)
+	if err != nil {
+		return err
+	}
+	opt.Input = tensor.Shape{rec.BatchSize, train.Channels, train.Height, train.Width}
+	opt.Classes, opt.Loss, opt.SoftTargets, opt.Inputs = len(sp.Classes()), loss, rec.Augment.Mixes(), data.Inputs(sp.Train)
 	common := data.LoaderConfig{Seed: s.seed, SkipBad: s.skipBad, Workers: s.threads}
 	if s.workers > 0 {
 		common.Workers = s.workers
@@ -108,9 +123,11 @@ func (s *session) load(train data.Preprocess, loss LossRecipe) (err error) {
 	lc := common
 	lc.BatchSize, lc.Preprocess, lc.Augment, lc.SoftTargets = rec.BatchSize, train, &rec.Augment, loss.bce()
 	lc.Shuffle, lc.Balanced, lc.Last = true, rec.Balanced, data.Drop
-	if s.train, err = data.NewLoader(sp.Train, lc); err != nil {
+	l, err := data.NewLoader(sp.Train, lc)
+	if err != nil {
 		return fmt.Errorf("training part of %s: %w", sp.Spec, err)
 	}
+	s.train = labelFeed{l}
 	ev := sp.Eval()
 	if ev == nil || ev.Len() == 0 {
 		return nil
@@ -238,7 +255,7 @@ func (s *session) epoch(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if b.Step == max(first, last-s.train.Prefetch()) {
+		if b.step() == max(first, last-s.train.Prefetch()) {
 			s.prepareNext()
 		}
 		if micro == 0 && ctx.Err() != nil {
@@ -250,7 +267,7 @@ func (s *session) epoch(ctx context.Context) error {
 		if err := s.trainOn(b, micro-1); err != nil {
 			return err
 		}
-		s.images += b.N
+		s.images += b.n()
 		if micro < acc {
 			asked = time.Now()
 			continue
@@ -290,21 +307,21 @@ func (s *session) prepareEpoch() {
 }
 
 // trainOn runs the step on a batch, number micro of its update, and counts.
-func (s *session) trainOn(b *data.Batch, micro int) error {
+func (s *session) trainOn(b batch, micro int) error {
 	st, lr, acc := &s.state, s.lr(), s.step.accumulate
-	in := StepInput{Batch: b, LR: lr, EMADecay: s.decay(), Seed: s.seed, Draw: st.Update*acc + micro, Update: st.Update + 1, Add: micro+1 < acc}
+	in := StepInput{Batch: b.labels, Objects: b.objects, LR: lr, EMADecay: s.decay(), Seed: s.seed, Draw: st.Update*acc + micro, Update: st.Update + 1, Add: micro+1 < acc}
 	if !(lr >= 0) || math.IsInf(lr, 1) {
 		return fmt.Errorf("epoch %d, step %d: the learning rate is %v: it must be a number of 0 or more", st.Epoch+1, st.Update+1, lr)
 	}
-	step := s.step
-	if s.warmingHead() {
-		step = s.head
-	}
 	if s.teacher != nil {
 		var err error
-		if in.Teacher, err = s.teacher.logits(b); err != nil {
+		if in.Teacher, err = s.teacher.logits(b.labels); err != nil {
 			return fmt.Errorf("epoch %d, step %d: the teacher: %w", st.Epoch+1, st.Update+1, err)
 		}
+	}
+	step := s.stepFor(b)
+	if s.warmingHead() {
+		step = s.head
 	}
 	r, err := step.Run(in)
 	if err != nil {
@@ -327,7 +344,7 @@ func (s *session) trainOn(b *data.Batch, micro int) error {
 	if in.Add {
 		return nil
 	}
-	done := StepRecord{Epoch: st.Epoch + 1, Step: st.Update, LR: lr, Loss: r.Loss}
+	done := StepRecord{Epoch: st.Epoch + 1, Step: st.Update, LR: lr, Loss: r.Loss, Parts: r.Parts}
 	if st.Sums.Pixels > 0 {
 		done.PixelAccuracy = share
 	} else {
@@ -410,9 +427,9 @@ func notFinite(what string, x float64) string {
 	return ""
 }
 
-// evaluate runs the validation. When ctx ends in the middle, the state at the
-// end of the epoch is saved, and resuming evaluates again.
-func (s *session) evaluate(ctx context.Context) (Metrics, error) {
+// evaluate runs the validation. When outer, around ctx, ends in the middle, the state
+// at the end of the epoch is saved, and resuming evaluates again.
+func (s *session) evaluate(ctx, outer context.Context) (Metrics, error) {
 	s.log.startEval(s.splits.Eval().Len())
 	defer s.log.endEpoch()
 	left := s.eval.idle()
@@ -422,8 +439,8 @@ func (s *session) evaluate(ctx context.Context) (Metrics, error) {
 		}
 		s.log.evaluated(samples)
 	})
-	if err != nil && ctx.Err() != nil {
-		return m, s.interrupted(ctx)
+	if err != nil && outer.Err() != nil {
+		return m, s.interrupted(outer)
 	}
 	if err != nil {
 		return m, fmt.Errorf("evaluation after epoch %d: %w", s.state.Epoch+1, err)

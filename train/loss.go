@@ -27,6 +27,17 @@ type SoftLoss interface {
 	SoftTargets() bool
 }
 
+// OutputsLoss is implemented by a [Loss] of a network with several outputs (see
+// nn.Context.Output), or of data with more to learn than classes.
+type OutputsLoss interface {
+	Loss
+	// OutputsLoss adds the loss of a batch to the graph and returns it, a scalar. out
+	// are the network's outputs by name, nn.MainOutput is what Forward returns. targets
+	// are what the data have: "target" as in Loss, and [N …] by name what
+	// data.WithInputs added.
+	OutputsLoss(g *graph.Graph, out, targets map[string]*graph.Value) (*graph.Value, error)
+}
+
 // LossFunc is a function that is a [Loss].
 type LossFunc func(g *graph.Graph, logits, targets *graph.Value) (*graph.Value, error)
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -25,6 +26,7 @@ type output struct {
 	saved   time.Time     // when the checkpoint was written last
 	unsaved *weights.File // the best model, where it could not be written yet
 	lock    *flock.Flock  // of the folder; nil without out, or where files cannot be locked
+	made    []string      // folders that were made for out, the outermost last
 }
 
 // lockFile is the file in the folder of a run that its process locks. It stays there:
@@ -45,6 +47,7 @@ func (s *session) enter(out string, resume bool) error {
 			return fmt.Errorf("there is no run to resume in %s: %w", out, cmp.Or(err, fs.ErrNotExist))
 		}
 	default:
+		s.made = missing(out)
 		if err := os.MkdirAll(out, 0o755); err != nil {
 			return fmt.Errorf("output folder: %w", err)
 		}
@@ -74,6 +77,37 @@ func (s *session) enter(out string, resume bool) error {
 	return nil
 }
 
+// missing returns the folders of a path that do not exist, the outermost last.
+func missing(path string) []string {
+	var dirs []string
+	for at := filepath.Clean(path); ; at = filepath.Dir(at) {
+		if _, err := os.Lstat(at); err == nil || at == filepath.Dir(at) {
+			return dirs
+		}
+		dirs = append(dirs, at)
+	}
+}
+
+// abandon removes the folders that were made for a run which has left nothing in them.
+func (o *output) abandon() {
+	if len(o.made) == 0 {
+		return
+	}
+	files, err := os.ReadDir(o.out)
+	if err != nil || len(files) > 1 || len(files) == 1 && files[0].Name() != lockFile {
+		return
+	}
+	if runtime.GOOS == "windows" { // which does not remove a file that is open
+		o.leave()
+	}
+	os.Remove(filepath.Join(o.out, lockFile))
+	for _, dir := range o.made {
+		if os.Remove(dir) != nil { // fails, as it should, if anything is in it
+			return
+		}
+	}
+}
+
 // leave frees the folder.
 func (o *output) leave() {
 	if o.lock != nil {
@@ -99,6 +133,8 @@ type meter struct {
 	trained time.Duration // in training steps and in waiting for their data
 	waited  time.Duration // for data, of trained
 	images  int           // trained on
+
+	evaluated time.Duration // that the last evaluation took
 }
 
 // pace is how fast a session goes. It differs between runs that are the same

@@ -79,7 +79,7 @@ func (h heavyBall) Update(g *graph.Graph, u *train.Update) (*graph.Value, error)
 	return g.Must1(graph.Binary{Fn: graph.Sub}, u.Param, step), u.Keep(v, next)
 }
 
-// A loss, an optimizer and a schedule of one's own do what the built-in ones do.
+// A loss, an optimizer and a schedule of your own do what the built-in ones do.
 func TestOwnLossOptimizerAndRate(t *testing.T) {
 	none := func(*train.FitOptions) {}
 	sgd := train.SGD{LR: 0.05, Momentum: 0.9}

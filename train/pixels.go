@@ -25,6 +25,8 @@ func (s *Step) pixels() bool {
 	return is
 }
 
+func (segmentation) module(s *Step) nn.Module { return s.module }
+
 func (segmentation) loss(s *Step, t *nn.Traced) (loss, logits *graph.Value, err error) {
 	if s.teacher != nil {
 		return nil, nil, errNoTeacher
@@ -75,12 +77,13 @@ func weightedSum(g *graph.Graph, a, b *graph.Value, w float64) *graph.Value {
 	return g.Must1(graph.Binary{Fn: graph.Add}, a, g.Must1(graph.Affine{Scale: float32(w)}, b))
 }
 
-func (segmentation) targets(s *Step, b *data.Batch) (infer.Tensors, error) {
-	y, err := tensor.FromInt64(b.Labels, s.input[0], s.input[2], s.input[3])
+func (segmentation) targets(s *Step, in StepInput) (infer.Tensors, error) {
+	y, err := tensor.FromInt64(in.Batch.Labels, s.input[0], s.input[2], s.input[3])
 	return infer.Tensors{inTarget: y}, err
 }
 
-func (segmentation) count(sums *tally, r StepResult, b *data.Batch, classes int) (hits int, share float64) {
+func (segmentation) count(sums *tally, r StepResult, of batch, classes int) (hits int, share float64) {
+	b := of.labels
 	counted := 0
 	for i, class := range b.Labels {
 		if class < 0 {

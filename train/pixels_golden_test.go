@@ -84,7 +84,7 @@ func compareSegmentation(t *testing.T, name string, training bool) {
 		return nil
 	}
 	batch := &data.Batch{N: shape[0], H: shape[2], W: shape[3], Labels: labels}
-	in, err := s.task.targets(s, batch)
+	in, err := s.task.targets(s, StepInput{Batch: batch})
 	if err != nil {
 		t.Fatal(err)
 	}

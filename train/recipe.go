@@ -70,6 +70,8 @@ type Recipe struct {
 	EarlyStop  *EarlyStop `yaml:"early_stop,omitempty"`
 	Checkpoint Checkpoint `yaml:"checkpoint,omitempty"`
 	Finetune   *Finetune  `yaml:"finetune,omitempty"`
+	// Detect is set in recipes of detectors.
+	Detect *DetectRecipe `yaml:"detect,omitempty"`
 
 	// batchOfRate is the batch size that the recipe has without changes by KEY=VALUE:
 	// the one that its learning rate is meant for. 0 if it is not known.
@@ -274,7 +276,7 @@ func (r *Recipe) Valid() error {
 	if err := r.Augment.Valid(); err != nil {
 		return badKey("augment", "%v", err)
 	}
-	return nil
+	return r.validDetect()
 }
 
 // maxSide is the largest Size.

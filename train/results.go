@@ -5,8 +5,10 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -37,6 +39,15 @@ var csvHead = []string{"epoch", "step", "lr", "train_loss", "train_top1", "train
 var csvHeadPixels = []string{"epoch", "step", "lr", "train_loss", "train_pixel_accuracy",
 	"val_loss", "val_mean_iou", "val_pixel_accuracy", "images_per_second", "seconds", "data_wait"}
 
+// csvHeadObjects is for detectors.
+var csvHeadObjects = []string{"epoch", "step", "lr", "train_loss",
+	"train_loss_objectness", "train_loss_rpn_box_reg", "train_loss_classifier", "train_loss_box_reg", "train_loss_mask",
+	"val_box_ap", "val_box_ap50", "val_box_ap75", "val_mask_ap", "val_mask_ap50", "images_per_second", "seconds", "data_wait"}
+
+// csvHeadRetina is for RetinaNets.
+var csvHeadRetina = []string{"epoch", "step", "lr", "train_loss", "train_classification", "train_bbox_regression",
+	"val_box_ap", "val_box_ap50", "val_box_ap75", "images_per_second", "seconds", "data_wait"}
+
 // csvTimes is the number of columns at the end that hold times.
 const csvTimes = 3
 
@@ -45,11 +56,8 @@ const eventsEvery = 10
 
 // openResults starts the files of a run, or continues them from the state's epoch:
 // rows of later epochs, which will be trained again, are dropped.
-func openResults(dir string, st *state, meta weights.Meta, pixels bool) (*results, error) {
-	r := &results{dir: dir, head: csvHead}
-	if pixels {
-		r.head = csvHeadPixels
-	}
+func openResults(dir string, st *state, meta weights.Meta, head []string) (*results, error) {
+	r := &results{dir: dir, head: head}
 	err := atomicfile.Write(filepath.Join(dir, RecipeFile), func(w io.Writer) error {
 		_, err := io.WriteString(w, meta.Recipe)
 		return err
@@ -85,7 +93,18 @@ func (r *results) row(rec EpochRecord) []string {
 	f := func(x float64) string { return strconv.FormatFloat(x, 'g', 8, 64) }
 	cells := map[string]string{"epoch": strconv.Itoa(rec.Epoch), "step": strconv.Itoa(rec.Step), "lr": f(rec.LR),
 		"train_loss": f(rec.Train.Loss), "train_top1": f(rec.Train.Top1), "train_top5": f(rec.Train.Top5), "train_pixel_accuracy": f(rec.Train.PixelAccuracy)}
-	if v := rec.Val; v != nil {
+	if d := rec.Train.Detection; d != nil {
+		for name, v := range d.Parts {
+			cells["train_"+name] = f(v)
+		}
+	}
+	if v := rec.Val; v != nil && v.Detection != nil {
+		d := v.Detection
+		cells["val_box_ap"], cells["val_box_ap50"], cells["val_box_ap75"] = f(d.Boxes[0]), f(d.Boxes[1]), f(d.Boxes[2])
+		if d.Masks != nil {
+			cells["val_mask_ap"], cells["val_mask_ap50"] = f(d.Masks[0]), f(d.Masks[1])
+		}
+	} else if v != nil {
 		cells["val_loss"], cells["val_mean_iou"], cells["val_pixel_accuracy"] = f(v.Loss), f(v.MeanIoU), f(v.PixelAccuracy)
 		if v.MAP > 0 {
 			cells["val_map"] = f(v.MAP)
@@ -180,6 +199,9 @@ func (r *results) draw() error {
 
 // scalars returns the names of TensorBoard's curves of a part, and their values.
 func (m Metrics) scalars(part string) (tags []string, vals []float64) {
+	if d := m.Detection; d != nil {
+		return d.scalars(part, m.Loss)
+	}
 	tags, vals = []string{"loss/" + part}, []float64{m.Loss}
 	if m.PixelAccuracy > 0 {
 		tags, vals = append(tags, "pixel_accuracy/"+part), append(vals, m.PixelAccuracy)
@@ -195,6 +217,26 @@ func (m Metrics) scalars(part string) (tags []string, vals []float64) {
 	return tags, vals
 }
 
+// scalars is Metrics.scalars of a detector.
+func (d *DetectionMetrics) scalars(part string, loss float64) (tags []string, vals []float64) {
+	add := func(name string, v float64) { tags, vals = append(tags, name+"/"+part), append(vals, v) }
+	if d.Parts != nil {
+		add("loss", loss)
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.Parts)) {
+		add(name, d.Parts[name])
+	}
+	if d.Boxes != nil {
+		add("box_ap", d.Boxes[0])
+		add("box_ap50", d.Boxes[1])
+	}
+	if d.Masks != nil {
+		add("mask_ap", d.Masks[0])
+		add("mask_ap50", d.Masks[1])
+	}
+	return tags, vals
+}
+
 // curves draws loss, accuracy and learning rate by epoch.
 func (r *results) curves(st *state) error {
 	var x, loss, top1, lr, vx, vloss, vtop1 []float64
@@ -206,6 +248,8 @@ func (r *results) curves(st *state) error {
 			vx = append(vx, float64(rec.Epoch))
 			vloss, vtop1 = append(vloss, v.Loss), append(vtop1, 100*v.Score())
 			switch {
+			case v.Detection != nil:
+				score, vloss = "AP of boxes, %", nil // there is no loss of validation
 			case v.MAP > 0:
 				score = "mean average precision, %"
 			case v.PixelAccuracy > 0:
@@ -215,13 +259,13 @@ func (r *results) curves(st *state) error {
 	}
 	series := func(train, val []float64) []chart.Series {
 		s := []chart.Series{{Name: "train", X: x, Y: train}}
-		if len(vx) > 0 {
+		if len(val) > 0 {
 			s = append(s, chart.Series{Name: "validation", X: vx, Y: val})
 		}
 		return s
 	}
 	accuracy := series(top1, vtop1)
-	if score[0] == 'm' && len(vtop1) > 0 {
+	if score[0] != 't' && len(vtop1) > 0 {
 		accuracy = accuracy[1:] // there is none of training
 	}
 	c, err := chart.Lines(

@@ -37,11 +37,13 @@ func readCheckpoint(path string) (*checkpoint, error) {
 	if c.recipe, err = c.state.read(path, &f.Meta); err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(f.Preprocess, &c.prep); err != nil {
-		return nil, fmt.Errorf("%s: preprocess: %w", path, err)
-	}
-	if err := c.prep.Valid(); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	if c.recipe.Detect == nil { // a detector's files have none
+		if err := json.Unmarshal(f.Preprocess, &c.prep); err != nil {
+			return nil, fmt.Errorf("%s: preprocess: %w", path, err)
+		}
+		if err := c.prep.Valid(); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
 	}
 	if c.arch, err = models.ParseConfig(f.Architecture); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)

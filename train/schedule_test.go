@@ -81,7 +81,7 @@ func TestGateIsForDeepNets(t *testing.T) {
 	}
 	for depth, want := range map[int]float64{56: 0.1, 110: 0.01} {
 		s := &session{job: job{rec: r, depth: depth}, output: output{log: newLogger(Log{})}}
-		s.train = loaderOf(t, r.BatchSize)
+		s.train = labelFeed{loaderOf(t, r.BatchSize)}
 		s.step = &Step{accumulate: 1}
 		if err := s.schedule(); err != nil {
 			t.Fatal(err)

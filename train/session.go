@@ -109,15 +109,14 @@ func (s *session) epochsFrom(ctx context.Context) error {
 		}
 		rec := EpochRecord{Epoch: s.state.Epoch + 1, Step: s.state.Update, Train: s.state.Sums.metrics()}
 		rec.LR = s.lastLR()
-		late := s.outOfTime()
-		if s.eval != nil && (s.due() || late) {
-			val, err := s.evaluate(ctx)
+		if s.eval != nil && (s.due() || s.outOfTime()) {
+			val, err := s.evaluateInTime(ctx)
 			if err != nil {
 				return err
 			}
-			rec.Val = &val
+			rec.Val = val
 		}
-		if late && s.state.Epoch+1 < s.epochs {
+		if s.outOfTime() && s.state.Epoch+1 < s.epochs {
 			s.state.Stopped = fmt.Sprintf("stopped after %s, the limit of time, in epoch %d of %d; to continue: --resume --epochs %d",
 				s.maxTime, s.state.Epoch+1, s.epochs, s.epochs)
 		}
@@ -128,8 +127,52 @@ func (s *session) epochsFrom(ctx context.Context) error {
 	return nil
 }
 
-// outOfTime reports whether the time of the session is up.
-func (s *session) outOfTime() bool { return s.maxTime > 0 && time.Since(s.began) >= s.maxTime }
+// outOfTime reports whether the time of the session is up, but for what an evaluation
+// needs.
+func (s *session) outOfTime() bool {
+	return s.maxTime > 0 && time.Since(s.began)+s.evaluationTime() >= s.maxTime
+}
+
+// evaluationTime estimates how long an evaluation takes: as long as the one before,
+// and half as long as training on these pictures before the first.
+func (s *session) evaluationTime() time.Duration {
+	switch {
+	case s.eval == nil:
+		return 0
+	case s.evaluated > 0:
+		return s.evaluated
+	case s.images == 0:
+		return 0
+	}
+	return time.Duration(float64(s.trained) / float64(s.images) * float64(s.splits.Eval().Len()) / 2)
+}
+
+// graceTime is the least by which an evaluation may exceed the limit of time, so that
+// small data are evaluated even then.
+const graceTime = 2 * time.Second
+
+// evaluateInTime is evaluate, but it returns nil, and notes it, if that would take
+// much longer than the time of the session.
+func (s *session) evaluateInTime(outer context.Context) (*Metrics, error) {
+	ctx := outer
+	if s.maxTime > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(outer, s.began.Add(s.maxTime+max(s.maxTime/10, graceTime)))
+		defer cancel()
+	}
+	began := time.Now()
+	m, err := s.evaluate(ctx, outer)
+	switch {
+	case err != nil && ctx.Err() != nil && outer.Err() == nil:
+		s.evaluated = time.Since(began)
+		s.log.note("the evaluation of epoch %d was cut off after %s by the limit of time, %s: evaluate %s by resnet eval", s.state.Epoch+1, s.evaluated.Round(time.Millisecond), s.maxTime, LastFile)
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	s.evaluated = time.Since(began)
+	return &m, nil
+}
 
 // due reports whether the epoch in progress ends with an evaluation.
 func (s *session) due() bool {

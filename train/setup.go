@@ -11,6 +11,7 @@ import (
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/modelfile"
+	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -28,6 +29,7 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 	}
 	defer func() {
 		if err != nil {
+			s.abandon()
 			s.close()
 		}
 	}()
@@ -59,10 +61,15 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 		return nil, err
 	}
 	if s.splits = cfg.Splits; s.splits == nil {
-		if s.splits, err = openSplits(cfg, spec, s.state.ValData, s.rec.Validation, s.seed); err != nil {
+		if s.splits, err = openSplits(cfg, s.rec, spec, s.state.ValData, s.rec.Validation, s.seed); err != nil {
 			return nil, err
 		}
 		s.ownSplits = true
+	}
+	if s.rec.Detect != nil {
+		if err := s.useObjects(); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.checkData(); err != nil {
 		return nil, err
@@ -159,8 +166,8 @@ func (j *job) network(cfg Config, run *checkpoint) (*models.Model, error) {
 		if err != nil {
 			return nil, err
 		}
-		if n := run.arch.Classes; n != len(j.splits.Classes()) {
-			return nil, fmt.Errorf("the run has %d classes, %s has %d", n, j.splits.Spec, len(j.splits.Classes()))
+		if n := len(j.classes()); run.arch.Classes != n {
+			return nil, fmt.Errorf("the run has %d classes, %s has %d", run.arch.Classes, j.splits.Spec, n)
 		}
 		if _, err := nn.Load(net, run.file.Tensors, nn.LoadOptions{}); err != nil {
 			return nil, err
@@ -171,7 +178,9 @@ func (j *job) network(cfg Config, run *checkpoint) (*models.Model, error) {
 	if j.prep, err = j.rec.Preprocess.Resolve(); err != nil {
 		return nil, err
 	}
-	resize(&j.prep, j.rec.Size)
+	if j.rec.Detect == nil {
+		resize(&j.prep, j.rec.Size)
+	}
 	model := cfg.Model
 	if model == "" && j.rec.Finetune != nil {
 		model = j.rec.Finetune.From
@@ -185,6 +194,9 @@ func (j *job) network(cfg Config, run *checkpoint) (*models.Model, error) {
 	ref, err := modelfile.Parse(model)
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
+	}
+	if j.rec.Detect != nil {
+		return j.detector(ref)
 	}
 	if ref.HasWeights() {
 		return j.pretrained(ref)
@@ -214,6 +226,9 @@ func (j *job) pretrained(ref modelfile.Ref) (*models.Model, error) {
 	r, err := ref.Open(modelfile.Options{Keys: j.keys, Backbone: j.replacesHead(), Seed: j.seed})
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
+	}
+	if onnx.IsArchitecture(r.File.Architecture) {
+		return nil, fmt.Errorf("model %s describes its network by a graph, which this does not train: in Go, resnet.Open(…).Network() and train.Compile do", model)
 	}
 	if r.Model == nil {
 		return nil, fmt.Errorf("model %s holds a network of another library, which cannot be trained: if its tensors fit a network of resnet models, give NAME@%s",
@@ -282,7 +297,17 @@ func resize(p *data.Preprocess, side int) {
 
 // replacesHead reports whether a trained model of other classes gets a new last
 // layer: in fine-tuning, and in segmentation, which begins with a backbone.
-func (j *job) replacesHead() bool { return j.rec.Finetune != nil || data.Masks(j.splits.Train) != nil }
+func (j *job) replacesHead() bool {
+	return j.rec.Finetune != nil || j.rec.Detect != nil || data.Masks(j.splits.Train) != nil
+}
+
+// classes returns the names of the network's classes.
+func (j *job) classes() []string {
+	if j.rec.Detect != nil {
+		return detectorClasses(j.splits.Classes())
+	}
+	return j.splits.Classes()
+}
 
 // keepHead loads the weights, leaving out the last layer if it belongs to
 // other classes.
@@ -293,7 +318,7 @@ func (j *job) keepHead(net *models.Model, r *modelfile.Result, model string) err
 	for _, e := range nn.Params(net) {
 		want[e.Name] = e.Param
 	}
-	other := r.NewHead || len(f.Classes) > 0 && !slices.Equal(f.Classes, j.splits.Classes())
+	other := r.NewHead || len(f.Classes) > 0 && !slices.Equal(f.Classes, j.classes())
 	for key, t := range f.Tensors {
 		if p := want[key]; p != nil && inLast(key, heads) && !t.Shape().Equal(p.Shape) {
 			other = true
@@ -303,9 +328,14 @@ func (j *job) keepHead(net *models.Model, r *modelfile.Result, model string) err
 		return fmt.Errorf("model %s has other classes than the %d of %s: to give it a new last layer, use --recipe finetune",
 			model, len(j.splits.Classes()), j.splits.Spec)
 	}
+	// Boxes have sides of each class: what a head has in another number is new, too.
+	fresh := func(key string) bool {
+		p, t := want[key], f.Tensors[key]
+		return other && (inLast(key, heads) || inHeads(key, heads) && (t == nil || p != nil && !t.Shape().Equal(p.Shape)))
+	}
 	state := map[string]*tensor.Tensor{}
 	for key, t := range f.Tensors {
-		if !other || !inLast(key, heads) {
+		if !fresh(key) {
 			state[key] = t
 		}
 	}
@@ -315,30 +345,35 @@ func (j *job) keepHead(net *models.Model, r *modelfile.Result, model string) err
 	}
 	var missing []string
 	for _, key := range report.Missing {
-		if !other || !inLast(key, heads) {
+		if !fresh(key) {
 			missing = append(missing, key)
 		}
 	}
 	if len(missing)+len(report.Unexpected) > 0 {
 		return fmt.Errorf("model %s: %w", model, &weights.FitError{Report: weights.Report{Missing: missing, Unexpected: report.Unexpected}})
 	}
-	if other {
+	switch {
+	case other && j.rec.Detect != nil && r.NewHead: // of a classifier, as is noted
+	case other:
 		j.notes = append(j.notes, fmt.Sprintf("new last layer (%s) for %d classes", lastNames(heads), len(j.splits.Classes())))
 	}
 	return nil
 }
 
 // freeze freezes the modules that the recipe names, and notes it.
-func (j *job) freeze(net nn.Module) error {
+func (j *job) freeze(net *models.Model) error {
+	if j.rec.Detect != nil {
+		if err := j.freezeStages(net); err != nil {
+			return err
+		}
+	}
 	ft := j.rec.Finetune
 	if ft == nil {
 		return nil
 	}
 	if ft.FreezeNorm {
-		for _, m := range nn.Modules(net) {
-			if b, ok := m.(*nn.BatchNorm); ok {
-				b.RunningMean.Frozen, b.RunningVar.Frozen = true, true
-			}
+		for _, b := range bodyNorms(net) {
+			b.RunningMean.Frozen, b.RunningVar.Frozen = true, true
 		}
 		j.notes = append(j.notes, "batch norms keep the statistics of the trained model")
 	}
@@ -380,9 +415,11 @@ func (j *job) describe(cfg Config, net *models.Model) error {
 	if err != nil {
 		return err
 	}
-	prep, err := json.Marshal(j.prep)
-	if err != nil {
-		return err
+	var prep []byte
+	if j.rec.Detect == nil { // a detector's config has it
+		if prep, err = json.Marshal(j.prep); err != nil {
+			return err
+		}
 	}
 	rec := *j.rec
 	rec.Model = net.Config.Name
@@ -391,7 +428,7 @@ func (j *job) describe(cfg Config, net *models.Model) error {
 		return err
 	}
 	j.meta = weights.Meta{
-		Architecture: arch, Classes: j.splits.Classes(), MultiLabel: j.splits.MultiLabel() && net.Config.Task() == models.Classification, Preprocess: prep,
+		Architecture: arch, Classes: j.classes(), MultiLabel: j.splits.MultiLabel() && net.Config.Task() == models.Classification, Preprocess: prep,
 		Recipe: string(text), Seed: j.seed, Command: cfg.Command, Data: weights.DataInfo{Spec: j.splits.Spec, Hash: j.hash},
 	}
 	return nil

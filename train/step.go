@@ -3,8 +3,11 @@ package train
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/data/detection"
+	"github.com/resnet-go/resnet/detect"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/models"
@@ -43,8 +46,20 @@ type StepOptions struct {
 	// needs besides: optimizer slots and averages that it does not have yet. nil
 	// stands for copies of the parameters' values.
 	Vars *engine.Vars
+	// Inputs are the types, for one sample, of the numbers beside the pictures that
+	// batches have (see data.WithInputs). An [OutputsLoss] gets them as targets.
+	Inputs map[string]data.InputType
+	// Detection is how a detector is trained, which has its own losses: Loss, Classes,
+	// SoftTargets and Teacher are then not used.
+	Detection *DetectionStep
 	// Compute is how the step is computed: threads, algorithms, precision.
 	Compute infer.Options
+}
+
+// DetectionStep are the choices of [NewStep] for a detector.
+type DetectionStep struct {
+	Capacity int // objects in a picture that a batch has room for
+	Sampling detect.Sampling
 }
 
 // Teaching is how much a network learns from a teacher's logits, see [Distill].
@@ -74,6 +89,7 @@ type Step struct {
 	ema       bool
 	recompute bool
 	teacher   *Teaching
+	inputs    map[string]data.InputType // beside the pictures, for one sample
 	// accumulate is the number of batches per update.
 	accumulate int
 
@@ -86,6 +102,9 @@ type Step struct {
 type StepInput struct {
 	// Batch has N rows of X, and Targets where the step's are soft, else Labels.
 	Batch *data.Batch
+	// Objects is a detector's batch instead of Batch. The labels of its objects are the
+	// network's classes, from 1.
+	Objects *detection.Batch
 	// Teacher is the teacher's logits [N classes] for the batch, if the step has one.
 	Teacher []float32
 	LR      float64
@@ -107,33 +126,23 @@ type StepInput struct {
 type StepResult struct {
 	Loss     float64   // mean over the batch
 	GradNorm float64   // of all gradients together; 0 without clipping
-	Logits   []float32 // [N classes], or [N H W classes] of pixels
+	Logits   []float32 // [N classes], or [N H W classes] of pixels; nil of a detector
+	// Parts are the losses of a detector, which add up to Loss.
+	Parts []LossPart
+}
+
+// LossPart is one of the losses of a detector, called as in torchvision.
+type LossPart struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
 }
 
 // NewStep compiles the training step of a network whose output is logits
 // [N classes] of pictures, or [N classes H W] of their pixels. An error about shapes names the path of the module.
 func NewStep(m nn.Module, opt StepOptions) (*Step, error) {
-	if m == nil || opt.Loss == nil || opt.Optimizer == nil || len(opt.Input) != 4 {
-		return nil, errors.New("train: NewStep needs a module, an input shape [N C H W], a loss and an optimizer")
-	}
-	s := &Step{module: m, vars: opt.Vars, options: opt.Compute, input: opt.Input, classes: opt.Classes,
-		heads: headsOf(m), bodyLR: opt.BodyLR, auxLR: opt.AuxLR, ema: opt.EMA, recompute: opt.Recompute, teacher: opt.Teacher, accumulate: max(1, opt.Accumulate)}
-	var err error
-	if s.opt, _, err = optimizerOf(opt.Optimizer); err != nil {
+	s, err := newStep(m, opt)
+	if err != nil {
 		return nil, err
-	}
-	s.loss = lossOf(opt.Loss)
-	if s.loss.ClassWeights.Balanced || len(s.loss.ClassWeights.ByName) > 0 {
-		return nil, errors.New("train: NewStep: ClassWeights is balanced or by name, which needs data: give the weights")
-	}
-	s.soft = opt.SoftTargets || s.loss.bce()
-	if s.vars == nil {
-		s.vars = engine.NewVars()
-		for _, e := range nn.Params(m) {
-			if err := s.vars.Set(e.Name, e.Param.Value); err != nil {
-				return nil, err
-			}
-		}
 	}
 	if s.accumulate > 1 {
 		if s.adding, err = s.build(false); err != nil {
@@ -142,6 +151,39 @@ func NewStep(m nn.Module, opt StepOptions) (*Step, error) {
 	}
 	if s.update, err = s.build(true); err != nil {
 		return nil, err
+	}
+	return s, nil
+}
+
+// newStep returns a step without its plans.
+func newStep(m nn.Module, opt StepOptions) (*Step, error) {
+	if m == nil || opt.Loss == nil && opt.Detection == nil || opt.Optimizer == nil || len(opt.Input) != 4 {
+		return nil, errors.New("train: NewStep needs a module, an input shape [N C H W], a loss and an optimizer; a detector needs StepOptions.Detection instead of a loss")
+	}
+	s := &Step{module: m, vars: opt.Vars, options: opt.Compute, input: opt.Input, classes: opt.Classes,
+		heads: headsOf(m), bodyLR: opt.BodyLR, auxLR: opt.AuxLR, ema: opt.EMA, recompute: opt.Recompute, teacher: opt.Teacher, inputs: opt.Inputs, accumulate: max(1, opt.Accumulate)}
+	var err error
+	if s.opt, _, err = optimizerOf(opt.Optimizer); err != nil {
+		return nil, err
+	}
+	if d := opt.Detection; d != nil {
+		if s.task, err = newObjects(m, *d); err != nil {
+			return nil, err
+		}
+	} else {
+		s.loss = lossOf(opt.Loss)
+	}
+	if s.loss.ClassWeights.Balanced || len(s.loss.ClassWeights.ByName) > 0 {
+		return nil, errors.New("train: NewStep: ClassWeights is balanced or by name, which needs data: give the weights")
+	}
+	s.soft = opt.Detection == nil && (opt.SoftTargets || s.loss.bce())
+	if s.vars == nil {
+		s.vars = engine.NewVars()
+		for _, e := range nn.Params(m) {
+			if err := s.vars.Set(e.Name, e.Param.Value); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return s, nil
 }
@@ -155,6 +197,20 @@ func (s *Step) Labels() int {
 		return s.input[0] * s.input[2] * s.input[3]
 	}
 	return s.input[0]
+}
+
+// csvHead returns the columns of results.csv.
+func (s *Step) csvHead() []string {
+	switch t := s.task.(type) {
+	case segmentation:
+		return csvHeadPixels
+	case *objects:
+		if t.net.Config.Detection.Kind == models.DetectorRetinaNet {
+			return csvHeadRetina
+		}
+		return csvHeadObjects
+	}
+	return csvHead
 }
 
 // Vars returns the values that the step trains: parameters and running
@@ -174,6 +230,9 @@ func (s *Step) Run(in StepInput) (StepResult, error) {
 	r := StepResult{Loss: float64(p.loss.Float32s()[0])}
 	if p.logits != nil {
 		r.Logits = p.logits.Float32s()
+	}
+	for i, t := range p.parts {
+		r.Parts = append(r.Parts, LossPart{p.partNames[i], float64(t.Float32s()[0])})
 	}
 	if p.norm != nil {
 		r.GradNorm = float64(p.norm.Float32s()[0])
@@ -199,6 +258,8 @@ type stepPlan struct {
 	rng          *tensor.Tensor
 	loss, logits *tensor.Tensor
 	norm         *tensor.Tensor // nil without clipping
+	parts        []*tensor.Tensor
+	partNames    []string
 }
 
 func (s *Step) plan(add bool) *stepPlan {
@@ -225,6 +286,9 @@ func (s *Step) ports(plan *engine.Plan) *stepPlan {
 		case outNorm:
 			p.norm = t
 		}
+		if name, ok := strings.CutPrefix(port.Name, outPart); ok {
+			p.parts, p.partNames = append(p.parts, t), append(p.partNames, name)
+		}
 		p.out = append(p.out, t)
 	}
 	return p
@@ -232,7 +296,7 @@ func (s *Step) ports(plan *engine.Plan) *stepPlan {
 
 // bind puts the inputs of a run into the memory of its plan.
 func (s *Step) bind(in StepInput) (*stepPlan, error) {
-	p, b := s.plan(in.Add), in.Batch
+	p := s.plan(in.Add)
 	if p == nil {
 		return nil, errors.New("train: StepInput.Add is set, but StepOptions.Accumulate is below 2")
 	}
@@ -240,11 +304,20 @@ func (s *Step) bind(in StepInput) (*stepPlan, error) {
 	p.decay.Float32s()[0] = float32(in.EMADecay)
 	p.t.Float32s()[0] = float32(in.Update)
 	p.rng.Int64s()[0], p.rng.Int64s()[1] = int64(in.Seed), int64(in.Draw)
-	x, err := tensor.FromNHWC(b.X, s.input[0], s.input[1], s.input[2], s.input[3])
+	pixels := []float32(nil)
+	switch _, detector := s.task.(*objects); {
+	case detector && in.Objects != nil:
+		pixels = in.Objects.X
+	case !detector && in.Batch != nil:
+		pixels = in.Batch.X
+	default:
+		return nil, errors.New("train: StepInput has no batch for the network: a detector needs Objects, any other Batch")
+	}
+	x, err := tensor.FromNHWC(pixels, s.input[0], s.input[1], s.input[2], s.input[3])
 	if err != nil {
 		return nil, err
 	}
-	targets, err := s.task.targets(s, b)
+	targets, err := s.task.targets(s, in)
 	if err != nil {
 		return nil, fmt.Errorf("train: the targets: %w", err)
 	}
@@ -263,7 +336,12 @@ func (s *Step) bind(in StepInput) (*stepPlan, error) {
 		default:
 			if y := targets[port.Name]; y != nil {
 				p.in[i] = y
+			} else if b := in.Batch; b != nil && b.Inputs[port.Name] != nil {
+				p.in[i] = b.Inputs[port.Name]
 			}
+		}
+		if p.in[i] == nil {
+			return nil, fmt.Errorf("train: the network takes the input %q, %v, which the data do not have: add it by data.WithInputs", port.Name, port.Type)
 		}
 	}
 	return p, nil

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/data/detection"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/infer"
@@ -15,17 +17,20 @@ import (
 )
 
 // task is what a network is trained for, as far as a step depends on it: what
-// targets are, what the loss is, and what is counted. See [classification] and
-// [segmentation]; validation is an [evaluator].
+// targets are, what the loss is, and what is counted. See [classification],
+// [segmentation] and [objects]; what feeds it is a [feed], and validation an
+// [evaluator].
 type task interface {
+	// module is what is traced: the network, or a form of it with the same keys.
+	module(s *Step) nn.Module
 	// loss adds the inputs of the targets and the loss to the graph of a step. logits
 	// is what count gets; nil for none.
 	loss(s *Step, t *nn.Traced) (loss, logits *graph.Value, err error)
 	// targets returns the targets of a batch by the names of these inputs.
-	targets(s *Step, b *data.Batch) (infer.Tensors, error)
+	targets(s *Step, in StepInput) (infer.Tensors, error)
 	// count adds what a step found on a batch to the sums of the epoch. It returns
 	// the number of hits and their share.
-	count(sums *tally, r StepResult, b *data.Batch, classes int) (hits int, share float64)
+	count(sums *tally, r StepResult, b batch, classes int) (hits int, share float64)
 }
 
 // taskOf returns what a network with that output is trained for.
@@ -60,11 +65,16 @@ func newEvaluator(m nn.Module, ds data.Dataset, cfg data.LoaderConfig, opt infer
 	if masks := data.Masks(ds); masks != nil {
 		return newPixelEvaluator(m, masks, cfg, opt)
 	}
+	if boxes := objectsOf(ds); boxes != nil && isDetector(m) {
+		return newObjectEvaluator(m, boxes, cfg, opt), nil
+	}
 	return newPictureEvaluator(m, ds, cfg, opt)
 }
 
 // classification is the task of a class, or any number of labels, for each picture.
 type classification struct{}
+
+func (classification) module(s *Step) nn.Module { return s.module }
 
 func (classification) loss(s *Step, t *nn.Traced) (loss, logits *graph.Value, err error) {
 	g := t.Graph
@@ -76,7 +86,7 @@ func (classification) loss(s *Step, t *nn.Traced) (loss, logits *graph.Value, er
 	if err != nil {
 		return nil, nil, err
 	}
-	if loss, err = s.loss.Loss(g, t.Output, y); err != nil {
+	if loss, err = s.lossOf(t, y); err != nil {
 		return nil, nil, err
 	}
 	if s.teacher != nil {
@@ -87,7 +97,8 @@ func (classification) loss(s *Step, t *nn.Traced) (loss, logits *graph.Value, er
 	return loss, t.Output, nil
 }
 
-func (classification) targets(s *Step, b *data.Batch) (infer.Tensors, error) {
+func (classification) targets(s *Step, in StepInput) (infer.Tensors, error) {
+	b := in.Batch
 	var y *tensor.Tensor
 	var err error
 	if s.soft {
@@ -98,7 +109,8 @@ func (classification) targets(s *Step, b *data.Batch) (infer.Tensors, error) {
 	return infer.Tensors{inTarget: y}, err
 }
 
-func (classification) count(sums *tally, r StepResult, b *data.Batch, classes int) (hits int, share float64) {
+func (classification) count(sums *tally, r StepResult, of batch, classes int) (hits int, share float64) {
+	b := of.labels
 	if b.Labels == nil {
 		sums.Samples += b.N
 		return 0, 0
@@ -159,9 +171,9 @@ func (j *job) checkTask(cfg models.Config) error {
 	masks := data.Masks(j.splits.Train) != nil
 	switch {
 	case cfg.Task() == models.Detection:
-		return fmt.Errorf("%s is a detector: detectors run and are evaluated here, but are not trained yet", cfg.Name)
+		return fmt.Errorf("%s is a detector, which learns from boxes: use --recipe detect, with data of kind %s", cfg.Name, strings.Join(detection.Kinds(), " or "))
 	case masks && cfg.Task() != models.Segmentation:
-		return fmt.Errorf("%s has masks, which need a segmentation network, but %s is for %s: name one, such as --model unet_%s or fcn_%s; with @FILE after the name it begins with the weights of a classifier's file",
+		return fmt.Errorf("%s has masks, which need a segmentation network, but %s is for %s: name one, such as --model unet_%s or fcn_%s; with @FILE after the name it begins with the weights of a classifier's file. To learn the boxes of objects, use --recipe detect",
 			j.splits.Spec, cfg.Name, cfg.Task(), cfg.Name, cfg.Name)
 	case !masks && cfg.Task() == models.Segmentation:
 		return fmt.Errorf("%s is a segmentation network, which learns from masks, but %s has labels of whole pictures: name data of kind masks, voc or coco", cfg.Name, j.splits.Spec)

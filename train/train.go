@@ -63,7 +63,9 @@ type Config struct {
 	// Epochs, with Resume, is a new length of the run, also of one that has ended; 0
 	// leaves it.
 	Epochs int
-	// MaxTime ends the run early, after an evaluation; 0 is no limit.
+	// MaxTime ends the run early, after an evaluation, for which time is set aside; 0
+	// is no limit. An evaluation that would end more than a tenth and two seconds later is cut off: the
+	// run then ends without its figures.
 	MaxTime time.Duration
 	Seed    uint64 // of initial weights, order, augmentation and dropout
 	// Threads is the number of threads that compute and decode; 0 means one per CPU.
@@ -115,6 +117,8 @@ type StepRecord struct {
 	// PixelAccuracy is the share of the batch's pixels whose class is right, in
 	// segmentation.
 	PixelAccuracy float64 `json:"pixel_accuracy,omitempty"`
+	// Parts are the losses of a detector.
+	Parts []LossPart `json:"parts,omitempty"`
 }
 
 // EpochRecord describes one epoch, counted from 1.
@@ -195,7 +199,11 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 		return nil, err
 	}
 	defer s.close()
-	return s.run(ctx)
+	r, err := s.run(ctx)
+	if err != nil {
+		s.abandon()
+	}
+	return r, err
 }
 
 // Status is a run's progress as recorded in its output folder.

@@ -94,6 +94,8 @@ func detect(f *steadyfile.File) (Format, error) {
 		return Safetensors, nil
 	case has(0, "{") && strings.HasSuffix(strings.ToLower(path), ".json"):
 		return Sharded, nil
+	case n <= 8 && byName == Safetensors: // cut off in the header's length, which may begin with any byte
+		return Safetensors, nil
 	case has(0, "\x80") && byName != ONNX:
 		return PyTorch, nil
 	case known:

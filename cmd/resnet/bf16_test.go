@@ -42,7 +42,7 @@ func TestBF16NeedsTheProcessor(t *testing.T) {
 	}
 }
 
-// A run that multiplied bfloat16 numbers says so in its log, recipe and model,
+// bfloat16 training is recorded in the log, the recipe and the model,
 // and goes on the same way.
 func TestTrainBF16(t *testing.T) {
 	dir := t.TempDir()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/resnet-go/resnet"
+	"github.com/resnet-go/resnet/boxes"
 	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/models"
@@ -29,14 +29,15 @@ type detectCommand struct {
 func (a *app) detectCommand() *cobra.Command {
 	c := &detectCommand{app: a, taken: map[string]bool{}}
 	cmd := &cobra.Command{
-		Use:   "detect IMAGE|DIR|FILE.zip|@LIST|-...",
+		Use:   "detect IMAGE|DIR|FILE.zip|FILE.tar|@LIST|-...",
 		Short: "Find objects in pictures",
 		Long: `detect prints the objects in each picture: class, score and box. With --out it
 also draws them: boxes in the colors of the classes with names and scores, and masks
-where the model finds them. The model must be a detector: torchvision's weights for
-retinanet_resnet50_fpn, fasterrcnn_resnet50_fpn, maskrcnn_resnet50_fpn or their second
-versions (_v2), or a file that convert has made of them. Detectors cannot be trained
-yet.
+where the model finds them. The model must be a detector: one that train has made from
+pictures with boxes (resnet train --data coco:DIR, coco:FILE.json or voc:DIR, see
+docs/detection.md), torchvision's weights for retinanet_resnet50_fpn,
+fasterrcnn_resnet50_fpn, maskrcnn_resnet50_fpn or their second versions (_v2), an ONNX
+file that PyTorch has exported of these, or a file that convert has made.
 
 --out FOLDER gets a file NAME-objects.png for each picture; for one picture, --out
 FILE.png is that file. --results FILE.json gets all objects in the form of COCO's
@@ -53,11 +54,13 @@ A picture that cannot be read is reported on stderr, the others are still
 done, and the exit code is 1.`,
 		Example: `  resnet detect -m retinanet_resnet50_fpn@retinanet_resnet50_fpn_coco-eeacb38b.pth photo.jpg -o objects.png
   resnet detect -m torchvision/fasterrcnn_resnet50_fpn --threshold 0.7 -o found holiday/
+  resnet detect -m fasterrcnn.onnx photo.jpg
   resnet detect -m maskrcnn.safetensors --threshold 0 --results results.json val2017/`,
 		Args: atLeast(1, "a picture"),
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
 	}
-	c.add(cmd, 1)
+	c.addFor(cmd, models.Detection, 1)
+	c.normEps.add(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&c.outDir, "out", "o", "", "folder for pictures with the objects drawn; for one picture also a file, ending in .png")
 	f.StringVar(&c.results, "results", "", "file for all objects in the form of COCO's results, ending in .json")
@@ -85,12 +88,9 @@ func (c *detectCommand) run(cmd *cobra.Command, args []string) error {
 			return fmt.Errorf("--out: %w", err)
 		}
 	}
-	m, err := c.open(c.app, 0)
+	m, err := c.openFor(c.app, 0, models.Detection, ", such as torchvision/retinanet_resnet50_fpn or retinanet_resnet50_fpn@FILE")
 	if err != nil {
 		return err
-	}
-	if m.Task() != models.Detection {
-		return usagef("%s is a model for %s: name a detector by --model, such as torchvision/retinanet_resnet50_fpn or retinanet_resnet50_fpn@FILE", m.Name(), m.Task())
 	}
 	progress := term.NewProgress(c.err, c.quiet || len(names) < 2 || term.IsTerminal(c.out), "pictures", len(names))
 	defer progress.Close()
@@ -109,7 +109,7 @@ func (c *detectCommand) run(cmd *cobra.Command, args []string) error {
 		at++
 	}
 	if c.results != "" {
-		err := atomicfile.Write(c.results, func(w io.Writer) error { return json.NewEncoder(w).Encode(results) })
+		err := atomicfile.Write(c.results, func(w io.Writer) error { return encodeJSON(w, results, "", true) })
 		if err != nil {
 			return fmt.Errorf("--results: %w", err)
 		}
@@ -141,6 +141,11 @@ type cocoResult struct {
 	Box          [4]float64    `json:"bbox"` // x, y, width, height
 	Score        float64       `json:"score"`
 	Segmentation *cocoRunCodes `json:"segmentation,omitempty"`
+}
+
+// cocoBox returns a box as COCO's files have it: x, y, width, height.
+func cocoBox(b boxes.Box) *[4]float64 {
+	return &[4]float64{float64(b.X1), float64(b.Y1), float64(b.W()), float64(b.H())}
 }
 
 // cocoRunCodes is a mask in COCO's compressed form.
@@ -179,8 +184,7 @@ func (c *detectCommand) one(d *resnet.Detections, id int64, bad *unreadable, sin
 		if o.Score < c.threshold {
 			break // the scores fall
 		}
-		r := cocoResult{ImageID: id, CategoryID: o.Index, Score: o.Score,
-			Box: [4]float64{float64(o.Box.X1), float64(o.Box.Y1), float64(o.Box.W()), float64(o.Box.H())}}
+		r := cocoResult{ImageID: id, CategoryID: o.Index, Score: o.Score, Box: *cocoBox(o.Box)}
 		if o.Mask != nil {
 			r.Segmentation = &cocoRunCodes{[2]int{o.Mask.H, o.Mask.W}, o.Mask.String()}
 		}

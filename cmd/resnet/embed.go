@@ -15,6 +15,7 @@ import (
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/internal/term"
+	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights/safetensors"
 )
@@ -22,6 +23,7 @@ import (
 type embedCommand struct {
 	*app
 	modelFlags
+	scoreFlags
 	outFile string
 
 	table      *csv.Writer
@@ -32,7 +34,7 @@ type embedCommand struct {
 func (a *app) embedCommand() *cobra.Command {
 	c := &embedCommand{app: a}
 	cmd := &cobra.Command{
-		Use:   "embed IMAGE|DIR|FILE.zip|@LIST|-...",
+		Use:   "embed IMAGE|DIR|FILE.zip|FILE.tar|@LIST|-...",
 		Short: "Turn pictures into vectors for search and comparison",
 		Long: `embed prints, for each picture, the features that the network's last layer
 decides by: a vector for a search index, a nearest-neighbor look-up or a classifier
@@ -46,22 +48,33 @@ where the tensor "embeddings" has the rows, and the metadata "images" the names 
 JSON list.
 
 A picture that cannot be read is reported on stderr and has no row, and the exit code
-is 1.`,
+is 1.
+
+` + scoreHelp,
 		Example: `  resnet embed photos/ > vectors.csv
   resnet embed photos/ -o vectors.npy           # numpy.load("vectors.npy")
   resnet embed photos.zip -o vectors.safetensors
-  resnet embed --json --model runs/photos/best.safetensors photo.jpg`,
+  resnet embed --json --model runs/photos/best.safetensors photo.jpg
+  resnet embed --jsonl shards.txt --shard 3/16 --resume vectors-3.jsonl`,
 		Args: atLeast(1, "a picture"),
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
 	}
-	c.add(cmd, 16)
+	c.modelFlags.add(cmd, 16)
 	c.addOrientation(cmd)
+	c.scoreFlags.add(cmd)
 	cmd.Flags().StringVarP(&c.outFile, "out", "o", "", "file for the vectors: .csv, .npy or .safetensors (default: CSV to stdout)")
 	return cmd
 }
 
 type embeddingLine struct {
 	Image     string    `json:"image"`
+	Embedding []float32 `json:"embedding"`
+	Error     string    `json:"error,omitempty"` // why there is no embedding
+}
+
+// embeddedLine is the line of a picture with --jsonl.
+type embeddedLine struct {
+	ID        string    `json:"id"` // of the input; of pictures in a folder, zip or tar, with the name there
 	Embedding []float32 `json:"embedding"`
 	Error     string    `json:"error,omitempty"` // why there is no embedding
 }
@@ -73,13 +86,21 @@ func (c *embedCommand) run(cmd *cobra.Command, args []string) error {
 	if c.outFile != "" && c.json {
 		return usagef("-o %s and --json exclude each other: the file has a form of its own", c.outFile)
 	}
+	if c.outFile != "" && c.list != "" {
+		return usagef("-o does not go with --jsonl: --resume FILE writes lines of JSON to a file")
+	}
 	names, err := pictureNames(args)
 	if err != nil {
 		return err
 	}
-	m, err := c.open(c.app, 0)
+	m, err := c.openFor(c.app, 0, models.Classification, "")
 	if err != nil {
 		return err
+	}
+	if c.list != "" {
+		return c.score(c.app, m.EmbedAll, func(r resnet.Result, problem string) any {
+			return embeddedLine{r.Name, r.Embedding, problem}
+		})
 	}
 	switch strings.ToLower(filepath.Ext(c.outFile)) {
 	case "":
@@ -183,7 +204,7 @@ func (c *embedCommand) write() error {
 			return err
 		})
 	}
-	images, err := json.Marshal(c.names)
+	images, err := json.Marshal(markNames(c.names))
 	if err != nil {
 		return err
 	}
@@ -192,6 +213,6 @@ func (c *embedCommand) write() error {
 		copy(all.Float32s()[i*width:], e)
 	}
 	return atomicfile.Write(c.outFile, func(w io.Writer) error {
-		return safetensors.Write(w, []safetensors.Tensor{{Name: "embeddings", Tensor: all}}, map[string]string{"images": string(images)})
+		return safetensors.Write(w, []safetensors.Tensor{{Name: "embeddings", Tensor: all}}, map[string]string{"images": string(putNames(images))})
 	})
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/resnet-go/resnet/weights"
 )
 
-// Every mistake ends with one line that says what and where, and its exit code.
+// Every mistake ends with one line that names the mistake and its place, and its exit code.
 func TestBadInput(t *testing.T) {
 	dir := t.TempDir()
 	photo := filepath.Join(dir, "photo.png")

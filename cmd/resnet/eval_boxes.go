@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/metrics"
+	"github.com/resnet-go/resnet/train"
 )
 
 // runBoxes evaluates a detector.
@@ -88,7 +88,7 @@ func (c *evalCommand) writeBoxes(e *evaluation) error {
 			results[i].Segmentation = &cocoRunCodes{[2]int{d.Mask.H, d.Mask.W}, d.Mask.String()}
 		}
 	}
-	return atomicfile.Write(filepath.Join(c.outDir, "results.json"), func(w io.Writer) error { return json.NewEncoder(w).Encode(results) })
+	return atomicfile.Write(filepath.Join(c.outDir, "results.json"), func(w io.Writer) error { return encodeJSON(w, results, "", true) })
 }
 
 // cocoLines are the rows of COCO's table, in its order.
@@ -103,23 +103,50 @@ func (c *evalCommand) printBoxesOf(e *evaluation) error {
 	c.head(e)
 	r := e.Objects
 	c.printf("%s pictures, %s objects\n\n", term.Count(r.Pictures), term.Count(r.Objects))
-	kinds, columns := []*metrics.COCO{r.Boxes}, []string{"", "IoU", "area", ">detections", ">boxes"}
+	kinds, stats := []*metrics.COCO{r.Boxes}, r.Boxes.Stats()
+	numbers := [][]float64{stats[:]}
 	if r.Masks != nil {
-		kinds, columns = append(kinds, r.Masks), append(columns, ">masks")
+		stats := r.Masks.Stats()
+		kinds, numbers = append(kinds, r.Masks), append(numbers, stats[:])
 	}
-	t := term.NewTable(columns...)
-	for i, l := range cocoLines {
-		cells := []any{l.what, l.iou, l.area, l.most}
-		for _, k := range kinds {
-			cells = append(cells, precision(k.Stats()[i]))
-		}
-		t.Row(cells...)
-	}
-	if _, err := t.WriteTo(c.out); err != nil {
+	if err := c.printCOCO(numbers); err != nil {
 		return err
 	}
 	c.printf("\n")
 	return c.printClassAP(r, kinds)
+}
+
+// printCOCO prints COCO's table of the 12 numbers of boxes and, if there are any, of
+// masks.
+func (a *app) printCOCO(numbers [][]float64) error {
+	columns := []string{"", "IoU", "area", ">detections", ">boxes"}
+	if len(numbers) > 1 {
+		columns = append(columns, ">masks")
+	}
+	t := term.NewTable(columns...)
+	for i, l := range cocoLines {
+		cells := []any{l.what, l.iou, l.area, l.most}
+		for _, k := range numbers {
+			cells = append(cells, precision(k[i]))
+		}
+		t.Row(cells...)
+	}
+	_, err := t.WriteTo(a.out)
+	return err
+}
+
+// printDetection prints the evaluation of a detector after training.
+func (c *trainCommand) printDetection(d *train.DetectionMetrics, head string) error {
+	c.printf("%s:\n\n", head)
+	numbers := [][]float64{d.Boxes}
+	if d.Masks != nil {
+		numbers = append(numbers, d.Masks)
+	}
+	if err := c.printCOCO(numbers); err != nil {
+		return err
+	}
+	c.printf("\n")
+	return nil
 }
 
 func (c *evalCommand) printClassAP(r *detect.Evaluation, kinds []*metrics.COCO) error {

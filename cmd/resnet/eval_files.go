@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/csv"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -55,11 +54,7 @@ func (c *evalCommand) write(e *evaluation, classes []string) error {
 }
 
 func writeJSON(path string, v any) error {
-	return atomicfile.Write(path, func(w io.Writer) error {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(v)
-	})
+	return atomicfile.Write(path, func(w io.Writer) error { return encodeJSON(w, v, "  ", true) })
 }
 
 func writeCSV(path string, ps []resnet.SamplePrediction) error {

@@ -20,7 +20,7 @@ import (
 func (c *evalCommand) runMasks(ctx context.Context, m *resnet.Model, ds data.MaskDataset, spec, part string) error {
 	switch {
 	case m.Task() != models.Segmentation:
-		return usagef("%s is a model for %s, but %s has masks: name a segmentation network by --model", m.Name(), m.Task(), spec)
+		return usagef("%s is %s, but %s has masks: name a segmentation network by --model", m.Name(), ofTask[m.Task()].name, spec)
 	case c.flip:
 		return usagef("--tta is for classifiers: leave it out")
 	case c.csv != "":

@@ -8,6 +8,7 @@ import (
 	"image/png"
 	"io"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/internal/sheet"
 	"github.com/resnet-go/resnet/internal/term"
+	"github.com/resnet-go/resnet/models"
 )
 
 type explainCommand struct {
@@ -25,6 +27,7 @@ type explainCommand struct {
 	modelFlags
 	method, layer string
 	class         []string
+	boxes         []int
 	top           int
 	patch, stride int
 	out, raw      string
@@ -42,7 +45,7 @@ func methodNames() []string {
 func (a *app) explainCommand() *cobra.Command {
 	c := &explainCommand{app: a}
 	cmd := &cobra.Command{
-		Use:   "explain IMAGE|DIR|FILE.zip|@LIST|-...",
+		Use:   "explain IMAGE|DIR|FILE.zip|FILE.tar|@LIST|-...",
 		Short: "Show which parts of a picture raise a class's score",
 		Long: `explain draws a sheet: for each picture the network's input, and the input under a
 heat map for each class. Black is 0, white is the largest value of the map (the
@@ -57,12 +60,21 @@ Methods:
   guided     guided backpropagation to the pixels (Springenberg et al. 2015)
   saliency   the plain gradient (Simonyan et al. 2014)
 
+Of a detector, what raises the class score of an object is explained: of the best one,
+of the best of each --class, or of the objects numbered by --box, in the order in
+which detect --threshold 0 prints them, from 1. The heat map is then that of the level
+of the feature pyramid from which the box comes, unless --layer names another module,
+such as backbone.body.layer4. Of a segmentation network, what raises a class's mean
+logit over the picture is explained, by default of the class that covers most beside
+the background. Occlusion is for classifiers alone.
+
 A heat map shows what the class's score depends on, not whether the class is right.
 ` + picturesHelp,
 		Example: `  resnet explain photo.jpg -o sheet.png
   resnet explain cat.jpg dog.jpg --top 3 --method gradcam++ -o sheet.png
   resnet explain photo.jpg --class dog --layer layer2 -o sheet.png
   resnet explain photo.jpg --method occlusion --raw map.npy -o sheet.png
+  resnet explain street.jpg --model torchvision/fasterrcnn_resnet50_fpn --box 2 -o sheet.png
   resnet explain --list-layers --model runs/photos/best.safetensors`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if c.listLayers {
@@ -73,12 +85,14 @@ A heat map shows what the class's score depends on, not whether the class is rig
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
 	}
 	c.add(cmd, 16)
+	c.normEps.add(cmd)
 	c.addOrientation(cmd)
 	f := cmd.Flags()
 	f.StringVar(&c.method, "method", string(explain.GradCAM), strings.Join(methodNames(), ", "))
 	f.StringVar(&c.layer, "layer", "", "module whose output is explained (default: the last one with height and width; for guided and saliency the image)")
 	f.StringArrayVar(&c.class, "class", nil, "class by name or number; may be repeated (default: the most probable)")
-	f.IntVar(&c.top, "top", 1, "without --class: number of most probable classes")
+	f.IntSliceVar(&c.boxes, "box", nil, "of a detector: number of the object, 1 for the best; several as 1,2,5")
+	f.IntVar(&c.top, "top", 1, "without --class and --box: number of most probable classes, or of objects")
 	f.IntVar(&c.patch, "patch", 0, "occlusion: side of the patch in the network's pixels (default: a seventh of the input)")
 	f.IntVar(&c.stride, "stride", 0, "occlusion: step of the patch (default: a quarter of the patch)")
 	f.StringVarP(&c.out, "out", "o", "", "PNG file to write the sheet to")
@@ -97,6 +111,10 @@ func (c *explainCommand) run(cmd *cobra.Command, args []string) error {
 		return usagef("--top %d is below 1", c.top)
 	case len(c.class) > 0 && cmd.Flags().Changed("top"):
 		return usagef("--top chooses the most probable classes: leave it out with --class")
+	case len(c.boxes) > 0 && (len(c.class) > 0 || cmd.Flags().Changed("top")):
+		return usagef("--box chooses the objects: leave out --class and --top")
+	case slices.ContainsFunc(c.boxes, func(n int) bool { return n < 1 }):
+		return usagef("--box %d is below 1, the number of the best object", slices.Min(c.boxes))
 	case method != explain.Occlusion && (c.patch != 0 || c.stride != 0):
 		return usagef("--patch and --stride are for --method occlusion")
 	case method == explain.Occlusion && c.layer != "":
@@ -127,7 +145,16 @@ func (c *explainCommand) run(cmd *cobra.Command, args []string) error {
 	if err := checkLayer(m, c.layer); err != nil {
 		return err
 	}
+	switch {
+	case len(c.boxes) > 0 && m.Task() != models.Detection:
+		return usagef("--box is for detectors: %s is a model for %s", m.Name(), m.Task())
+	case method == explain.Occlusion && m.Task() != models.Classification:
+		return usagef("--method occlusion is for classifiers: %s is a model for %s", m.Name(), m.Task())
+	}
 	opt := resnet.ExplainOptions{Top: c.top}
+	for _, n := range c.boxes {
+		opt.Objects = append(opt.Objects, n-1)
+	}
 	opt.Method, opt.Layer, opt.Patch, opt.Stride = method, c.layer, c.patch, c.stride
 	for _, name := range c.class {
 		i, err := m.ClassIndex(name)
@@ -212,12 +239,19 @@ type explainMap struct {
 	Width  int     `json:"width"`
 	Height int     `json:"height"`
 	Top    float64 `json:"top"` // the value of the brightest color
+	// Of a detector: the number of the object, 1 for the best, and its box.
+	Object int         `json:"object,omitempty"`
+	Box    *[4]float64 `json:"bbox,omitempty"` // x, y, width, height
 }
 
 func (c *explainCommand) print(x *resnet.Explanation) error {
 	line := explainLine{Image: x.Name, Method: c.method}
 	for i, m := range x.Maps {
-		line.Maps = append(line.Maps, explainMap{x.Classes[i], m.Logit, m.Layer, m.W, m.H, sheet.Top(m.Values)})
+		e := explainMap{Prediction: x.Classes[i], Logit: m.Logit, Layer: m.Layer, Width: m.W, Height: m.H, Top: sheet.Top(m.Values)}
+		if x.Objects != nil {
+			e.Object, e.Box = x.Objects[i].Number+1, cocoBox(x.Objects[i].Box)
+		}
+		line.Maps = append(line.Maps, e)
 	}
 	if c.json {
 		return c.printJSONLine(line)
@@ -227,7 +261,11 @@ func (c *explainCommand) print(x *resnet.Explanation) error {
 		if m.Layer != "" {
 			at = m.Layer
 		}
-		c.printf("%s  %s %s, %s of %s, %d×%d, up to %.2g\n", x.Name, m.Class, term.Percent(m.Probability), c.method, at, m.Width, m.Height, m.Top)
+		class := m.Class
+		if m.Object > 0 {
+			class = fmt.Sprintf("object %d, %s", m.Object, m.Class)
+		}
+		c.printf("%s  %s %s, %s of %s, %d×%d, up to %.2g\n", x.Name, class, term.Percent(m.Probability), c.method, at, m.Width, m.Height, m.Top)
 	}
 	return nil
 }
@@ -267,7 +305,7 @@ func savePNG(path string, m image.Image) error {
 	return atomicfile.Write(path, func(w io.Writer) error { return png.Encode(w, m) })
 }
 
-// writeMaps writes the numbers of the maps, which all have the same size.
+// writeMaps writes the numbers of the maps.
 func writeMaps(path string, all []*resnet.Explanation) error {
 	write := writeMapsCSV
 	if strings.EqualFold(filepath.Ext(path), ".npy") {
@@ -284,6 +322,9 @@ func writeMapsNPY(w io.Writer, all []*resnet.Explanation) error {
 	var parts [][]float32
 	for _, x := range all {
 		for _, m := range x.Maps {
+			if m.W != first.W || m.H != first.H || len(x.Maps) != len(all[0].Maps) {
+				return fmt.Errorf("the map of %s is %d×%d, that of %s %d×%d, which an array cannot hold: write .csv, or name one --layer and one picture", x.Name, m.W, m.H, all[0].Name, first.W, first.H)
+			}
 			parts = append(parts, m.Values)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/modelfile/keras"
 	"github.com/resnet-go/resnet/modelfile/onnx"
+	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/weights"
 )
 
@@ -28,7 +29,9 @@ func (c *conversion) export(out string, format weights.Format) error {
 		if err != nil {
 			return err
 		}
-		return onnx.Save(out, c.net.Module, onnx.SaveOptions{Input: c.net.Input, KeepBatchNorm: true, Metadata: texts})
+		return onnx.Save(out, c.net.Module, onnx.SaveOptions{
+			Input: c.net.Input, KeepBatchNorm: true, Metadata: texts, FreeSize: c.net.Task == models.Segmentation && !c.net.FixedSize,
+		})
 	}
 	m, err := c.keras()
 	if err != nil {

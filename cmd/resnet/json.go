@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
 	"reflect"
 	"strings"
 
@@ -21,8 +23,11 @@ var jsonForms = map[string]string{
 	"inspect":    "a line of JSON; with --list-layers one document, a list",
 	"summary":    "one JSON document",
 	"convert":    "one JSON document",
+	"export":     "one JSON document",
 	"quantize":   "one JSON document",
 	"models":     "one JSON document, a list",
+	"serve":      "a line of JSON when the server listens",
+	"serve key":  "one JSON document",
 	"pull":       "a line of JSON for each model",
 	"data check": "one JSON document",
 	"data split": "one JSON document",
@@ -53,18 +58,22 @@ func describeJSON(root *cobra.Command) {
 }
 
 // printJSON prints a result as indented JSON.
-func (a *app) printJSON(v any) error {
-	e := json.NewEncoder(a.out)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(withLists(v))
-}
+func (a *app) printJSON(v any) error { return encodeJSON(a.out, withLists(v), "  ", false) }
 
 // printJSONLine prints a result as one line of JSON.
-func (a *app) printJSONLine(v any) error {
-	e := json.NewEncoder(a.out)
-	e.SetEscapeHTML(false)
-	return e.Encode(withLists(v))
+func (a *app) printJSONLine(v any) error { return encodeJSON(a.out, withLists(v), "", false) }
+
+// encodeJSON writes v as JSON, also names that are not UTF-8, see [markNames].
+func encodeJSON(w io.Writer, v any, indent string, html bool) error {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetIndent("", indent)
+	e.SetEscapeHTML(html)
+	if err := e.Encode(markNames(v)); err != nil {
+		return err
+	}
+	_, err := w.Write(putNames(b.Bytes()))
+	return err
 }
 
 // withLists returns v with empty lists and maps instead of nil ones, so that readers

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,6 +13,7 @@ import (
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/modelfile"
+	"github.com/resnet-go/resnet/models"
 )
 
 // modelFlags choose a trained model.
@@ -30,11 +32,28 @@ type modelFlags struct {
 	nonFinite  bool
 	skipSums   bool
 	mirror     bool // average with the mirror image
+	normEps    normEpsFlag
 }
 
 func (f *modelFlags) add(cmd *cobra.Command, batch int) {
+	f.addModel(cmd, "model file (.safetensors, .onnx, .keras, .h5) or NAME@FILE (default: the model inside the program)")
+	f.addChoices(cmd, batch)
+}
+
+// addFor is add for a command whose model must be of a task that the model inside the
+// program does not have.
+func (f *modelFlags) addFor(cmd *cobra.Command, task models.Task, batch int) {
+	f.addModel(cmd, ofTask[task].name+": a file (.safetensors, .onnx), NAME@FILE or a published name; must be given")
+	f.addChoices(cmd, batch)
+}
+
+func (f *modelFlags) addModel(cmd *cobra.Command, usage string) {
+	cmd.Flags().StringVarP(&f.model, "model", "m", "", usage)
+}
+
+// addChoices adds the flags of how a model is opened, without the one of which.
+func (f *modelFlags) addChoices(cmd *cobra.Command, batch int) {
 	fs := cmd.Flags()
-	fs.StringVarP(&f.model, "model", "m", "", "model file (.safetensors, .onnx, .keras, .h5) or NAME@FILE (default: the model inside the program)")
 	fs.StringVar(&f.preprocess, "preprocess", "", "how pictures become inputs, for a file without this information: "+strings.Join(data.PresetNames(), ", ")+", or a JSON file")
 	fs.StringVar(&f.classes, "classes", "", "file of class names, one per line or JSON, or imagenet, for a model file that has none")
 	fs.IntVar(&f.batch, "batch", batch, "pictures per batch")
@@ -52,6 +71,35 @@ func (f *modelFlags) add(cmd *cobra.Command, batch int) {
 // addOrientation adds the flag of commands that decode pictures.
 func (f *modelFlags) addOrientation(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.asStored, "ignore-orientation", false, "leave pictures as stored instead of turning them by their EXIF orientation (as torchvision's datasets)")
+}
+
+// normEpsFlag is --norm-eps, whose zero is another value than none.
+type normEpsFlag struct{ value *float32 }
+
+// String implements pflag.Value.
+func (f *normEpsFlag) String() string {
+	if f.value == nil {
+		return ""
+	}
+	return strconv.FormatFloat(float64(*f.value), 'g', -1, 32)
+}
+
+// Type implements pflag.Value.
+func (*normEpsFlag) Type() string { return "number" }
+
+// Set implements pflag.Value.
+func (f *normEpsFlag) Set(s string) error {
+	v, err := strconv.ParseFloat(s, 32)
+	if err != nil || !(v >= 0 && v < 1) {
+		return fmt.Errorf("%q is not a number from 0 to below 1, such as 0 or 1e-5", s)
+	}
+	eps := float32(v)
+	f.value = &eps
+	return nil
+}
+
+func (f *normEpsFlag) add(cmd *cobra.Command) {
+	cmd.Flags().Var(f, "norm-eps", "epsilon of the frozen batch norms of a detector's PyTorch weights: 0 as in torchvision's COCO_V1, 1e-5 without (default: that of torchvision's files of the same form)")
 }
 
 // completeWith gives the shell the values with which it completes a flag.
@@ -74,7 +122,7 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 	opt := resnet.Options{Threads: a.threads, Batch: f.batch, TopK: topK, IgnoreOrientation: f.asStored, Mirror: f.mirror,
 		Compute: resnet.Compute{Exact: f.exact, BF16: engine.BF16(f.bf16), Tuning: a.tuning(f.noTuning || f.exact), BatchInvariant: f.invariant}}
 	opt.Weights.Keys, opt.Weights.Output, opt.Weights.AllowNonFinite = keys, f.output, f.nonFinite
-	opt.Weights.SkipChecksums = f.skipSums
+	opt.Weights.SkipChecksums, opt.Weights.NormEps = f.skipSums, f.normEps.value
 	if f.preprocess != "" {
 		p, err := readPreprocess(f.preprocess)
 		if err != nil {
@@ -109,6 +157,24 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 		a.note("%s: %s", f.model, n)
 	}
 	return m, nil
+}
+
+// ofTask is what a model of a task is called, what it does, and the command for it.
+var ofTask = map[models.Task]struct{ name, does, command string }{
+	models.Classification: {"a classifier", "which gives whole pictures a class", "resnet predict"},
+	models.Segmentation:   {"a segmentation network", "which gives each pixel a class", "resnet segment"},
+	models.Detection:      {"a detector", "which finds objects", "resnet detect"},
+}
+
+// openFor is open for a command that needs a model of one task, such as those in
+// examples.
+func (f *modelFlags) openFor(a *app, topK int, task models.Task, examples string) (*resnet.Model, error) {
+	m, err := f.open(a, topK)
+	if err != nil || m.Task() == task {
+		return m, err
+	}
+	have, want := ofTask[m.Task()], ofTask[task]
+	return nil, usagef("%s is a model for %s, %s: use %s, or name %s by --model%s", m.Name(), m.Task(), have.does, have.command, want.name, examples)
 }
 
 // parseModel is [modelfile.Parse] with usage errors.

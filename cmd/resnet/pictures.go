@@ -17,14 +17,14 @@ import (
 )
 
 // picturesHelp describes the arguments of commands that take pictures.
-const picturesHelp = `DIR stands for all pictures in the folder and below, FILE.zip for those in the zip,
-@LIST for the pictures, folders and zips that a text file names, one a line; "-"
-reads one picture from stdin.`
+const picturesHelp = `DIR stands for all pictures in the folder and below, FILE.zip or FILE.tar for
+those in it, @LIST for the pictures, folders, zips and tars that a text file names, one
+a line; "-" reads one picture from stdin.`
 
 // maxListFile is the limit of a file of pictures' names: millions of them.
 const maxListFile = 256 << 20
 
-// pictureNames returns the arguments with each folder, zip and list replaced by the
+// pictureNames returns the arguments with each folder, zip, tar and list replaced by the
 // pictures in it, in order. A picture in a zip is called FILE.zip/NAME. "-" stands for
 // one picture on stdin. An argument that cannot be read stays: it is reported when its
 // turn comes, and the others are still done; only a list must be readable, as it is
@@ -61,7 +61,7 @@ func pictureNames(args []string) ([]string, error) {
 	return names, nil
 }
 
-// expand returns the pictures in a folder or zip; an argument that is neither, or has
+// expand returns the pictures in a folder, zip or tar; an argument that is neither, or has
 // none, is returned as it is.
 func expand(arg string) []string {
 	info, err := os.Stat(arg)
@@ -72,8 +72,8 @@ func expand(arg string) []string {
 	switch {
 	case info.IsDir():
 		found, err = data.FindPictures(arg)
-	case isZip(arg) && info.Mode().IsRegular():
-		found, err = zipPictures(arg)
+	case isArchive(arg) && info.Mode().IsRegular():
+		found, err = archivePictures(arg)
 	}
 	if err != nil || len(found) == 0 {
 		return []string{arg}
@@ -81,10 +81,13 @@ func expand(arg string) []string {
 	return found
 }
 
-func isZip(name string) bool { return strings.EqualFold(filepath.Ext(name), ".zip") }
+// isArchive reports whether a file holds pictures, by the ending of its name.
+func isArchive(name string) bool {
+	return strings.EqualFold(filepath.Ext(name), ".zip") || data.IsTar(name)
+}
 
-// zipPictures returns the pictures of a zip as FILE.zip/NAME.
-func zipPictures(path string) ([]string, error) {
+// archivePictures returns the pictures of a zip or tar as FILE.zip/NAME.
+func archivePictures(path string) ([]string, error) {
 	z, err := data.OpenFiles(path, data.Options{})
 	if err != nil {
 		return nil, err
@@ -118,20 +121,20 @@ func (a *app) picture(name string) resnet.Picture {
 	switch {
 	case err == nil && info.IsDir():
 		return resnet.Reader(name, failingReader{folderError(name)})
-	case err == nil && isZip(name):
-		return resnet.Reader(name, failingReader{zipError(name)})
+	case err == nil && isArchive(name):
+		return resnet.Reader(name, failingReader{archiveError(name)})
 	case err != nil:
-		if path, inside, ok := insideZip(name); ok {
-			return a.zipped(name, path, inside)
+		if path, inside, ok := insideArchive(name); ok {
+			return a.archived(name, path, inside)
 		}
 	}
 	return resnet.File(name)
 }
 
-// insideZip divides FILE.zip/NAME, if FILE.zip is a file.
-func insideZip(name string) (path, inside string, ok bool) {
+// insideArchive divides FILE.zip/NAME, if FILE.zip is a file.
+func insideArchive(name string) (path, inside string, ok bool) {
 	for i, c := range name {
-		if c != '/' || !isZip(name[:i]) {
+		if c != '/' || !isArchive(name[:i]) {
 			continue
 		}
 		if info, err := os.Stat(name[:i]); err == nil && info.Mode().IsRegular() {
@@ -141,29 +144,29 @@ func insideZip(name string) (path, inside string, ok bool) {
 	return "", "", false
 }
 
-// zipped is a picture in a zip. It is read when it is decoded.
-func (a *app) zipped(name, path, inside string) resnet.Picture {
-	z := a.zips[path]
+// archived is a picture in a zip or tar. It is read when it is decoded.
+func (a *app) archived(name, path, inside string) resnet.Picture {
+	z := a.archives[path]
 	if z == nil {
 		var err error
 		if z, err = data.OpenFiles(path, data.Options{}); err != nil {
 			return resnet.Reader(name, failingReader{err})
 		}
-		if a.zips == nil {
-			a.zips = map[string]*data.Files{}
+		if a.archives == nil {
+			a.archives = map[string]*data.Files{}
 		}
-		a.zips[path] = z
+		a.archives[path] = z
 	}
 	return resnet.Reader(name, &lazyReader{read: func() ([]byte, error) { return z.Read(inside, nil) }})
 }
 
-// closeZips closes the zips of the pictures.
-func (a *app) closeZips() error {
+// closeArchives closes the zips and tars of the pictures.
+func (a *app) closeArchives() error {
 	var errs []error
-	for _, z := range a.zips {
+	for _, z := range a.archives {
 		errs = append(errs, z.Close())
 	}
-	a.zips = nil
+	a.archives = nil
 	return errors.Join(errs...)
 }
 
@@ -206,12 +209,12 @@ func folderError(dir string) error {
 	return fmt.Errorf("the folder holds no pictures (%s)", strings.Join(data.PictureEndings(), ", "))
 }
 
-// zipError returns why there is no picture to read in a zip.
-func zipError(path string) error {
-	if _, err := zipPictures(path); err != nil {
+// archiveError returns why there is no picture to read in a zip or tar.
+func archiveError(path string) error {
+	if _, err := archivePictures(path); err != nil {
 		return err
 	}
-	return fmt.Errorf("the zip holds no pictures (%s)", strings.Join(data.PictureEndings(), ", "))
+	return fmt.Errorf("the archive holds no pictures (%s)", strings.Join(data.PictureEndings(), ", "))
 }
 
 // failingReader returns its error instead of bytes.

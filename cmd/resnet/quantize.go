@@ -120,12 +120,9 @@ func (c *quantizeCommand) run(ctx context.Context) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	m, err := c.open(c.app, 0)
+	m, err := c.openFor(c.app, 0, models.Classification, "; others cannot be quantized yet")
 	if err != nil {
 		return err
-	}
-	if m.Task() != models.Classification {
-		return usagef("%s is a model for %s: only classifiers can be quantized yet", m.Name(), m.Task())
 	}
 	if m.MultiLabel() {
 		return errors.New("models with several labels per picture cannot be quantized yet: their accuracy has no top-1")

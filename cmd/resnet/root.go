@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -37,8 +38,8 @@ type app struct {
 	threads int
 	memory  memoryFlag // --max-memory
 
-	zips    map[string]*data.Files // zips among the pictures, open until the command ends
-	running bool                   // the command line was parsed: later errors are not usage errors
+	archives map[string]*data.Files // zips and tars among the pictures, open until the command ends
+	running  bool                   // the command line was parsed: later errors are not usage errors
 }
 
 // usageError is a mistake in the command line that only the command can detect.
@@ -64,9 +65,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	root.SetIn(in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
-	cmd, err := root.ExecuteContextC(ctx)
-	if zipErr := a.closeZips(); err == nil {
-		err = zipErr
+	cmd, err := a.execute(ctx, root, args)
+	if closeErr := a.closeArchives(); err == nil {
+		err = closeErr
 	}
 	if err == nil && results.err != nil {
 		err = fmt.Errorf("the results could not be written: %w", results.err)
@@ -92,6 +93,16 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	return exitFailed
 }
 
+// execute runs the command line. For an unknown command with --help, cobra would print
+// the help of the commands around it.
+func (a *app) execute(ctx context.Context, root *cobra.Command, args []string) (*cobra.Command, error) {
+	help := slices.Contains(args, "--help") || slices.Contains(args, "-h")
+	if at, rest, err := root.Find(args); help && err == nil && at.HasSubCommands() && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
+		return at, group(at, rest)
+	}
+	return root.ExecuteContextC(ctx)
+}
+
 // oneLine returns an error's message on a single line.
 func oneLine(err error) string {
 	var parts []string
@@ -113,11 +124,19 @@ func (a *app) root() *cobra.Command {
 MODEL is a name (see "resnet models"), a model file, or NAME@FILE for a file
 that holds weights only. Published models have names, too, such as
 timm/resnet50.a1_in1k or torchvision/resnet50, and are downloaded once (see
-"resnet pull"). Without --model, the model inside the program is used.
+"resnet pull"). Without --model, the model inside the program is used, a classifier;
+detect and segment need a detector or a segmentation network.
 
-SPEC names images with labels: cifar10:DIR, cifar100:DIR, idx:DIR, folder:DIR or
-folder:FILE.zip (train/, val/ or test/, one folder per class in each), or
-multilabel:DIR; or pictures with a class for each pixel: voc:DIR or masks:DIR. Without --data, the sample inside the program is used.
+SPEC names data; DIR of folder and coco can also be a zip. Without --data, the sample
+inside the program is used.
+  folder:DIR       pictures in a folder for each class, or train/ and val/ of such
+  multilabel:DIR   pictures with any number of labels each
+  cifar10:DIR, cifar100:DIR, idx:DIR   the files of CIFAR and of MNIST
+  coco:DIR, coco:FILE.json   objects with boxes or masks, as COCO's files have them
+  voc:DIR          objects with boxes, or a class for each pixel, as Pascal VOC's
+  masks:DIR        pictures and masks with a class for each pixel
+  coco-voc:DIR     COCO's objects as pixels of Pascal VOC's 21 classes
+  tar:FILE, tar:DIR, "tar:train-{000..099}.tar"   tars and WebDataset's shards
 
 Results go to stdout, progress and messages to stderr. With --json, results are
 JSON: each command's help has its form, docs/json.md its fields.
@@ -157,10 +176,12 @@ Ctrl-C).`,
 		a.segmentCommand(),
 		a.detectCommand(),
 		a.embedCommand(),
+		a.serveCommand(),
 		a.explainCommand(),
 		a.inspectCommand(),
 		a.summaryCommand(),
 		a.convertCommand(),
+		a.exportCommand(),
 		a.quantizeCommand(),
 		a.modelsCommand(),
 		a.pullCommand(),
@@ -172,6 +193,8 @@ Ctrl-C).`,
 		a.benchWorkerCommand(),
 		a.versionCommand(),
 	)
+	root.SetOut(a.out) // which the command completion notes when it is made
+	completionGroup(root)
 	describeJSON(root)
 	completeAll(root)
 	return root
@@ -201,6 +224,17 @@ func helpCommand() *cobra.Command {
 			at.InitDefaultHelpFlag()
 			return at.Help()
 		},
+	}
+}
+
+// completionGroup makes cobra's command for completion refuse a shell that it does
+// not know, as other commands do.
+func completionGroup(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			c.Args, c.RunE = cobra.ArbitraryArgs, group
+		}
 	}
 }
 

@@ -26,13 +26,15 @@ type segmentCommand struct {
 func (a *app) segmentCommand() *cobra.Command {
 	c := &segmentCommand{app: a, taken: map[string]bool{}}
 	cmd := &cobra.Command{
-		Use:   "segment IMAGE|DIR|FILE.zip|@LIST|-...",
+		Use:   "segment IMAGE|DIR|FILE.zip|FILE.tar|@LIST|-...",
 		Short: "Find the class of every pixel of pictures",
 		Long: `segment prints what each class covers of each picture, and with --out also draws
 it. The model must be a segmentation network: one that train has made from
 pictures with masks, torchvision's weights for fcn_resnet50, fcn_resnet101,
 deeplabv3_resnet50 or deeplabv3_resnet101, a U-Net of segmentation_models_pytorch,
-or an ONNX file. Pictures may have any size; the mask has the picture's.
+or an ONNX file. Pictures may have any size; the mask has the picture's. To train one,
+name pictures with masks by "resnet train --data": masks:DIR, voc:DIR, coco:DIR or
+coco-voc:DIR (docs/segmentation.md).
 
 --out FOLDER gets two files for each picture: NAME-overlay.png, the picture under
 the colors of the classes, and NAME-mask.png, whose color indices are the classes
@@ -49,7 +51,7 @@ done, and the exit code is 1.`,
 		Args: atLeast(1, "a picture"),
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
 	}
-	c.add(cmd, 1)
+	c.addFor(cmd, models.Segmentation, 1)
 	c.addOrientation(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&c.outDir, "out", "o", "", "folder for overlays and masks; for one picture also the overlay's file, ending in .png")
@@ -81,12 +83,9 @@ func (c *segmentCommand) run(cmd *cobra.Command, args []string) error {
 			return fmt.Errorf("--out: %w", err)
 		}
 	}
-	m, err := c.open(c.app, 0)
+	m, err := c.openFor(c.app, 0, models.Segmentation, ", such as fcn_resnet50@FILE or one that train has made from masks")
 	if err != nil {
 		return err
-	}
-	if m.Task() != models.Segmentation {
-		return usagef("%s is a model for %s: name a segmentation network by --model, such as fcn_resnet50@FILE or one that train has made from masks", m.Name(), m.Task())
 	}
 	progress := term.NewProgress(c.err, c.quiet || len(names) < 2 || term.IsTerminal(c.out), "pictures", len(names))
 	defer progress.Close()

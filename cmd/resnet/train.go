@@ -50,6 +50,12 @@ trained on pictures like yours is better: --model FILE or NAME@FILE. It gets a n
 last layer for your classes, which learns first; then everything learns, the rest at
 a lower rate.
 
+Pictures with boxes (coco:DIR, coco:FILE.json, voc:DIR) train a detector:
+--model names a detector, or the file of a classifier or a detector to start from.
+The best model is that of the highest AP on the validation part. Without --model and
+--recipe, data with a mask for every object train a segmentation network, others a
+detector, as a note tells; docs/detection.md is the guide.
+
 A recipe describes how to train: a built-in one (` + strings.Join(train.RecipeNames(), ", ") + `)
 or a YAML file; --set changes single keys, which train/recipes/README.md lists.
 --print-recipe shows what would be used.
@@ -67,6 +73,8 @@ With --json, stdout has one line per epoch, and the result as the last line.`,
   resnet train --data folder:photos --size 96 --optimizer adamw --class-weights balanced --max-time 10m
   resnet train --data folder:photos --lr-find
   resnet train --data folder:photos --folds 5
+  resnet train --data coco:export --model fasterrcnn_resnet50_fpn@weights.pth --size 480
+  resnet train --data coco:export --recipe detect --model resnet18@weights.pth --epochs 40
   resnet train --data cifar10:cifar-10-batches-bin --recipe cifar --set lr.peak=0.05
   resnet train --model resnet50 --data folder:photos --recipe imagenet-v1 --recompute --bf16
   resnet train --resume --out runs/photos --epochs 60`,
@@ -88,7 +96,7 @@ With --json, stdout has one line per epoch, and the result as the last line.`,
 	f.StringVar(&c.optimizer, "optimizer", "", "sgd, adam, adamw, lamb, lars or rmsprop, with its usual learning rate (default: the recipe's)")
 	f.StringArrayVarP(&c.set, "set", "s", nil, "change a key of the recipe: KEY=VALUE; may be repeated")
 	f.StringArrayVar(&c.keys, "keys", nil, "rename the tensors of NAME@FILE: OLD=NEW, or a file with one rule per line; may be repeated")
-	f.DurationVar(&c.maxTime, "max-time", 0, "stop after this time, such as 10m or 2h30m, with an evaluation")
+	f.DurationVar(&c.maxTime, "max-time", 0, "stop by this time, such as 10m or 2h30m, the evaluation included")
 	f.IntVar(&c.folds, "folds", 0, "cross-validation: train this number of networks, each without another part of the data")
 	f.BoolVar(&c.findLR, "lr-find", false, "look for a good learning rate and stop")
 	f.BoolVar(&c.resume, "resume", false, "continue the run in --out")
@@ -129,9 +137,6 @@ func (c *trainCommand) run(cmd *cobra.Command) error {
 	}
 	r, err := train.Run(cmd.Context(), cfg)
 	if err != nil {
-		if c.out == "" {
-			_ = os.Remove(cfg.Out) // fails, as it should, if anything was saved
-		}
 		return c.explain(err)
 	}
 	if c.json {
@@ -249,7 +254,11 @@ func (c *trainCommand) print(r *train.Result) error {
 	if r.Best != nil {
 		best, which = *r.Best, fmt.Sprintf("best epoch, %d", r.Best.Epoch)
 	}
-	if m := best.Val; m != nil {
+	if m := best.Val; m != nil && m.Detection != nil {
+		if err := c.printDetection(m.Detection, fmt.Sprintf("evaluation of %s pictures with %s objects (%s)", term.Count(m.Samples), term.Count(m.Detection.Objects), which)); err != nil {
+			return err
+		}
+	} else if m != nil {
 		figures := fmt.Sprintf("top-1 %s, top-5 %s", term.Percent(m.Top1), term.Percent(m.Top5))
 		switch {
 		case m.PixelAccuracy > 0:
@@ -278,7 +287,10 @@ func (c *trainCommand) print(r *train.Result) error {
 		c.printf("warning: %s\n", w)
 	}
 	use := "predict"
-	if best.Train.PixelAccuracy > 0 {
+	switch {
+	case best.Train.Detection != nil:
+		use = "detect"
+	case best.Train.PixelAccuracy > 0:
 		use = "segment"
 	}
 	c.printf("model: %s\n\nnext:\n  resnet eval --model %s%s\n  resnet "+use+" --model %s PHOTO\n  resnet summary %s\n", model, model, spec, model, model)

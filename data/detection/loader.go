@@ -193,6 +193,20 @@ func (l *Loader) Steps() int { return l.steps }
 // Shapes returns the inputs that batches may have.
 func (l *Loader) Shapes() []Shape { return slices.Clone(l.cfg.Shapes) }
 
+// Used returns the inputs that batches of the dataset have.
+func (l *Loader) Used() []Shape {
+	var used []Shape
+	for i, g := range l.groups {
+		if len(g) > 0 {
+			used = append(used, l.cfg.Shapes[i])
+		}
+	}
+	return used
+}
+
+// Prefetch returns the number of batches that are made ahead.
+func (l *Loader) Prefetch() int { return l.cfg.Prefetch }
+
 // Capacity returns the number of objects per picture that there is room for.
 func (l *Loader) Capacity() int { return l.cfg.Capacity }
 

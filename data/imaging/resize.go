@@ -110,7 +110,7 @@ type sampling struct {
 	// which may have no more than what is needed of it.
 	in     Rect
 	region Region // of in, that is resampled
-	w, h   int    // to so many pixels,
+	w, h   int    // size of the result in pixels
 	out    Rect   // of which this part is wanted
 	f      Filter
 }

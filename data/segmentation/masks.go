@@ -89,7 +89,7 @@ func trimapClasses() *classes {
 // paired is a picture with its mask.
 type paired struct {
 	sample
-	part string // train, val or test; empty if no folder says
+	part string // train, val or test; empty if no folder names it
 	stem string // name of the picture's file without ending
 }
 
@@ -122,7 +122,7 @@ var (
 	betweenWords = "_- ."
 )
 
-// place is what the path of a file says about it.
+// place is what the path of a file reveals about it.
 type place struct {
 	part  string // train, val or test, or ""
 	role  string // "mask", "picture", "other", or ""
@@ -154,7 +154,7 @@ func placeOf(name string) place {
 	return p
 }
 
-// folderWords returns what the name of a folder says: "train_masks", "valannot".
+// folderWords returns the words of a folder's name: "train_masks", "valannot".
 func folderWords(name string) (part, role string) {
 	roleOf := func(word string) string {
 		switch {

@@ -77,7 +77,7 @@ func DefaultPath() (string, error) {
 
 // Open reads the file at path. The cache can always be used: where the file is
 // missing it is empty, where the file cannot be read or is no such file it is
-// empty and warning says why; [Cache.Save] then replaces it.
+// empty and warning is the reason; [Cache.Save] then replaces it.
 func Open(path string) (c *Cache, warning error) {
 	c = &Cache{path: path, here: Here()}
 	c.times, warning = read(path)
@@ -111,7 +111,7 @@ func (c *Cache) Len() int {
 }
 
 // Record keeps the milliseconds that a convolution of this geometry took by
-// each algorithm, in place of what was kept before. It is in the file after
+// each algorithm, instead of what was kept before. It is in the file after
 // [Cache.Save].
 func (c *Cache) Record(geometry string, threads int, ms map[string]float64) {
 	c.mu.Lock()

@@ -41,7 +41,7 @@ const (
 // Measure times the convolutions of a network by every algorithm, each where it
 // will run: inside the network, with the caches as the layers before leave them.
 // It compiles the network once for each algorithm and runs these plans in turns
-// for about so many seconds, so that a machine whose speed drifts is alike for
+// for about the given number of seconds, so that a machine whose speed drifts is alike for
 // all. A layer's time is the lower quartile of its runs, since other programs
 // only ever add to it. Layers come in the network's order; those which only one
 // algorithm can compute are left out.

@@ -11,7 +11,7 @@ import (
 	"github.com/resnet-go/resnet/engine"
 )
 
-// fake is a plan whose steps take what a table says, on a clock of its own.
+// fake is a plan whose steps take the times of a table, on a simulated clock.
 type fake struct {
 	algorithm string // of all its convolutions but the last
 	took      map[string]map[string]time.Duration

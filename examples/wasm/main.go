@@ -2,7 +2,7 @@
 
 // Command wasm is recognition inside a web page: it offers the function
 // resnetClassify to the page's scripts and stays for as long as the page does.
-// README.md tells how to build and serve it.
+// README.md describes how to build and serve it.
 package main
 
 import (

@@ -27,6 +27,37 @@ func Write(path string, write func(w io.Writer) error) error {
 	return nil
 }
 
+// target returns where the links at path lead to, even if there is no file yet: a
+// link stays, and the file that it names is replaced.
+func target(path string) (string, error) {
+	const most = 40 // as Linux follows
+	for range most {
+		to, err := os.Readlink(path)
+		if err != nil {
+			return path, nil // no link, or nothing yet
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(path), to)
+		}
+		path = to
+	}
+	return "", errors.New("it is a symbolic link that leads to itself")
+}
+
+// plain returns the cause of an error of the file system: its message has the name of
+// the temporary file, or again that of the file.
+func plain(err error) error {
+	var p *fs.PathError
+	var l *os.LinkError
+	switch {
+	case errors.As(err, &p):
+		return p.Err
+	case errors.As(err, &l):
+		return l.Err
+	}
+	return err
+}
+
 // isStream reports whether path is a device or pipe, or one of the process's open
 // files, as /dev/stdout is, even if that is a regular file.
 func isStream(path string) bool {
@@ -56,6 +87,12 @@ func replace(path string, write func(w io.Writer) error) (err error) {
 	if isStream(path) {
 		return writeThrough(path, write)
 	}
+	if path, err = target(path); err != nil {
+		return err
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return errors.New("it is a folder")
+	}
 	dir := filepath.Dir(path)
 	removeOnce(dir)
 	if err := step("create"); err != nil {
@@ -63,7 +100,7 @@ func replace(path string, write func(w io.Writer) error) (err error) {
 	}
 	f, err := os.CreateTemp(dir, temporary(path)+"*")
 	if err != nil {
-		return err
+		return plain(err)
 	}
 	temp := f.Name()
 	unlock := mark(temp)
@@ -74,7 +111,7 @@ func replace(path string, write func(w io.Writer) error) (err error) {
 			os.Remove(temp)
 		}
 	}()
-	if err := write(faulty{f}); err != nil {
+	if err := write(faulty{quiet{f}}); err != nil {
 		return err
 	}
 	mode := os.FileMode(0o644)
@@ -82,22 +119,31 @@ func replace(path string, write func(w io.Writer) error) (err error) {
 		mode = old.Mode().Perm()
 	}
 	if err := do("chmod", func() error { return f.Chmod(mode) }); err != nil {
-		return err
+		return plain(err)
 	}
 	if err := do("sync", f.Sync); err != nil {
-		return err
+		return plain(err)
 	}
 	if err := do("close", f.Close); err != nil {
-		return err
+		return plain(err)
 	}
 	return rename(temp, path)
 }
 
+// quiet writes to the temporary file, whose name is in no error.
+type quiet struct{ f *os.File }
+
+// Write writes to the temporary file.
+func (q quiet) Write(b []byte) (int, error) {
+	n, err := q.f.Write(b)
+	return n, plain(err)
+}
+
 func rename(temp, path string) error {
 	if err := do("rename", func() error { return os.Rename(temp, path) }); err != nil {
-		return err
+		return plain(err)
 	}
-	return do("sync folder", func() error { return syncDir(filepath.Dir(path)) })
+	return plain(do("sync folder", func() error { return syncDir(filepath.Dir(path)) }))
 }
 
 // Keep gives the file at path the second name as, which replaces what has that name,

@@ -22,7 +22,7 @@ const (
 
 var errEnd = errors.New("the BMP file is cut off")
 
-// header is what a file says of its picture.
+// header describes the picture of a file.
 type header struct {
 	w, h    int
 	topDown bool

@@ -50,7 +50,7 @@ func (c *Conv) narrowPanelOIHW(task int, dst []float32, w Weights) {
 		}
 		for tap := range taps {
 			at := tap*size + ch/2*isa.PanelWidth
-			c.Precision.PairPanel(dst[at:][:c.Precision.Words(n)*isa.PanelWidth], b[tap*isa.PanelWidth:], n, isa.PanelWidth, taps*isa.PanelWidth)
+			c.Precision.PairRows(dst[at:][:c.Precision.Words(n)*isa.PanelWidth], b[tap*isa.PanelWidth:], n, isa.PanelWidth, isa.PanelWidth, taps*isa.PanelWidth)
 		}
 	}
 }
@@ -63,7 +63,7 @@ func (c *Conv) narrowTransposed(dst, src []float32, rows, cols int) {
 		n := min(64, rows-i)
 		b := block[:n*isa.PanelWidth]
 		packTransposed(b, src[i:], n, cols, c.K)
-		c.Precision.PairPanel(dst[i/2*isa.PanelWidth:][:c.Precision.Words(n)*isa.PanelWidth], b, n, isa.PanelWidth, isa.PanelWidth)
+		c.Precision.PairRows(dst[i/2*isa.PanelWidth:][:c.Precision.Words(n)*isa.PanelWidth], b, n, isa.PanelWidth, isa.PanelWidth, isa.PanelWidth)
 	}
 }
 
@@ -118,7 +118,8 @@ func pairWindow(p gemm.Precision, dst, src []float32, w *window, step int) {
 				if !low {
 					first, hi = j+step, 0
 				}
-				p.Pairs(pairs, s[(w.x0+first*w.jumpW)*w.pixel:], end-j, w.channels, w.pitch, w.jumpW*w.pixel, w.pitch, hi, low, high)
+				p.Pairs(pairs, s[(w.x0+first*w.jumpW)*w.pixel:], gemm.Pairing{Rows: end - j, Cols: w.channels, Width: w.pitch,
+					Step: w.jumpW * w.pixel, DStep: w.pitch, Hi: hi, NoLow: !low, NoHigh: !high})
 			}
 			j = end
 		}
@@ -128,10 +129,7 @@ func pairWindow(p gemm.Precision, dst, src []float32, w *window, step int) {
 // pairRow packs n merged pixels of cn channels.
 func (g *weightGrad) pairRow(d, x []float32, n, cn int) {
 	c := &g.conv
-	c.Precision.Pairs(d, x, n/2, cn, g.xPitch, 2*c.C, g.xPitch, c.C, true, true)
-	if n%2 == 1 {
-		c.Precision.Pairs(d[n/2*g.xPitch:], x[(n-1)*c.C:], 1, cn, g.xPitch, 0, g.xPitch, 0, true, false)
-	}
+	c.Precision.PairRows(d, x, n, cn, g.xPitch, c.C)
 }
 
 // pairDY is packDY for pairs of pixels.
@@ -143,10 +141,7 @@ func (g *weightGrad) pairDY(dst, src []float32, px, kn int) {
 	for k := 0; k < kn; k += g.yPitch {
 		d, s, cn := dst[k/g.yPitch*g.groupPitch:], src[k:], min(g.yPitch, kn-k)
 		for at := 0; ; at += width {
-			p.Pairs(d, s, width/2, cn, g.yPitch, 2*g.conv.K, g.yPitch, g.conv.K, true, true)
-			if width%2 == 1 {
-				p.Pairs(d[width/2*g.yPitch:], s[(width-1)*g.conv.K:], 1, cn, g.yPitch, 0, g.yPitch, 0, true, false)
-			}
+			p.PairRows(d, s, width, cn, g.yPitch, g.conv.K)
 			if at+width == px {
 				break
 			}

@@ -5,8 +5,11 @@ import (
 	"slices"
 )
 
-// Direct is the algorithm that adds up products one by one.
-const Direct = "direct"
+// The algorithms that add up products one by one.
+const (
+	Direct    = "direct"
+	Depthwise = "depthwise"
+)
 
 // Op is what to compute of a convolution.
 type Op uint8
@@ -50,17 +53,18 @@ type candidate struct {
 	name   string
 	cycles float64 // estimate, comparable among the candidates of one convolution
 	margin float64 // share of the best other estimate that cycles must be below; 0 means 1
+	only   bool    // no other algorithm can be faster
 	plan   func() *Plan
 }
 
-// algorithm estimates and plans one way to compute a convolution. The error says
+// algorithm estimates and plans one way to compute a convolution. The error is the reason
 // why it cannot.
 type algorithm func(c Conv, w Want) (candidate, error)
 
 // algorithms are all ways to compute a convolution. To add one, write its file
 // and a line here.
 var algorithms = [...][]algorithm{
-	Forward:      {directForward, winogradForward(4), winogradForward(2), winogradStride2},
+	Forward:      {depthwiseForward, directForward, winogradForward(4), winogradForward(2), winogradStride2},
 	InputGrad:    {directInputGrad, winogradInputGrad(4), winogradInputGrad(2)},
 	WeightGrad:   {directWeightGrad, winogradWeightGrad},
 	QuantForward: {int8Forward},
@@ -79,7 +83,7 @@ func Choose(c Conv, w Want) (*Plan, error) {
 		by.N = 1
 		ranked = candidates(by, w)
 	}
-	best, names := cheapest(ranked), []string{Direct}
+	best, names := cheapest(ranked), []string{list[0].name}
 	if w.Op == Forward && w.ConstantWeights {
 		names = names[:0]
 		for _, a := range list {
@@ -96,11 +100,15 @@ func Choose(c Conv, w Want) (*Plan, error) {
 	return p, nil
 }
 
-// candidates lists the algorithms that can compute c, the direct one first.
+// candidates lists the algorithms that can compute c, those that add up products one
+// by one first.
 func candidates(c Conv, w Want) (list []candidate) {
 	for _, a := range algorithms[w.Op] {
 		if k, err := a(c, w); err == nil {
 			list = append(list, k)
+			if k.only {
+				break
+			}
 		}
 	}
 	return list

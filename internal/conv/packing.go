@@ -107,7 +107,7 @@ func (c *Conv) packPanel(task int, dst, w []float32) {
 	}
 	size := c.Precision.Words(cg) * isa.PanelWidth
 	for tap := range c.R * c.S {
-		c.Precision.PairPanel(dst[tap*size:][:size], w[tap*cg*c.K+k0:], cg, cols, c.K)
+		c.Precision.PairRows(dst[tap*size:][:size], w[tap*cg*c.K+k0:], cg, cols, isa.PanelWidth, c.K)
 	}
 }
 

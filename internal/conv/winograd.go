@@ -10,7 +10,7 @@ import (
 	"github.com/resnet-go/resnet/internal/simd/wino"
 )
 
-// winograd is a 3x3 convolution of stride 1 that multiplies less: F(mxm,3x3) of
+// winograd is a 3x3 convolution of stride 1, dilated or not, that multiplies less: F(mxm,3x3) of
 // Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016,
 // arXiv:1509.09308), section 4.1. It transforms overlapping tiles of
 // (m+2)x(m+2) inputs, multiplies the channels of each of the (m+2)² positions of
@@ -63,7 +63,7 @@ const (
 	fewBlock      = 24       // tiles, at least, of a block where there are few
 )
 
-// checkWinograd returns an error that says why a convolution cannot be computed
+// checkWinograd returns an error with the reason why a convolution cannot be computed
 // by [winograd], nil if it can.
 func (c *Conv) checkWinograd() error {
 	if err := c.Check(); err != nil {
@@ -72,11 +72,20 @@ func (c *Conv) checkWinograd() error {
 	if c.Precision != gemm.FP32 {
 		return errors.New("convolution: Winograd multiplies float32 only")
 	}
-	if c.R != 3 || c.S != 3 || c.StrideH != 1 || c.StrideW != 1 || c.DilH != 1 || c.DilW != 1 || c.Groups != 1 {
-		return fmt.Errorf("convolution: Winograd wants a 3x3 kernel, stride 1, dilation 1, 1 group, got %dx%d, %dx%d, %dx%d, %d",
-			c.R, c.S, c.StrideH, c.StrideW, c.DilH, c.DilW, c.Groups)
+	if c.R != 3 || c.S != 3 || c.StrideH != 1 || c.StrideW != 1 || c.Groups != 1 {
+		return fmt.Errorf("convolution: Winograd wants a 3x3 kernel, stride 1, 1 group, got %dx%d, %dx%d, %d",
+			c.R, c.S, c.StrideH, c.StrideW, c.Groups)
 	}
 	return nil
+}
+
+// checkUndilated is checkWinograd where neighboring outputs must be in a tile: for
+// statistics and gradients.
+func (c *Conv) checkUndilated() error {
+	if c.DilH != 1 || c.DilW != 1 {
+		return fmt.Errorf("convolution: Winograd's training wants dilation 1, got %dx%d", c.DilH, c.DilW)
+	}
+	return c.checkWinograd()
 }
 
 // winogradForward is the algorithm of a forward convolution with tiles of m x m
@@ -94,7 +103,11 @@ func winogradCandidate(c Conv, m int, w Want, flops int64, panels func() *Packin
 	if !w.Fast {
 		return k, errExact
 	}
-	if err := c.checkWinograd(); err != nil {
+	check := c.checkWinograd
+	if w.Stats {
+		check = c.checkUndilated
+	}
+	if err := check(); err != nil {
 		return k, err
 	}
 	weights, cycles := c.winogradWeights(m)
@@ -113,7 +126,7 @@ var errExact = errors.New("convolution: Winograd rounds differently from the sum
 // and the cycles of the convolution.
 func (c *Conv) winogradWeights(m int) (winogradWeights, float64) {
 	panels := float64(isa.CeilDiv(c.K, isa.PanelWidth))
-	count := c.N * isa.CeilDiv(c.OutH(), m) * isa.CeilDiv(c.OutW(), m)
+	count := c.N * len(outputSpans(c.OutH(), m, c.DilH)) * len(outputSpans(c.OutW(), m, c.DilW))
 	tiles, positions := float64(count), float64((m+2)*(m+2))
 	in, out := float64(cyclesPerInput4), float64(cyclesPerOutput4)
 	if m == 2 {
@@ -315,15 +328,15 @@ type channels struct{ c0, c1, pitch, pos int }
 // transformTiles transforms channels of tiles lo..hi-1 to v.
 func (f *winograd) transformTiles(tmp, x, v []float32, lo, hi int, ch channels) {
 	c := &f.conv
-	in := wino.InputTile{Pixel: c.C * 4}
+	in := wino.InputTile{Pixel: c.DilW * c.C * 4}
 	place := f.place(lo)
 	for tile := lo; tile < hi; tile++ {
-		iy, ix := place.ty*f.m-c.PadTop, place.tx*f.m-c.PadLeft
-		in.Left, in.Right = max(0, -ix), min(f.t, c.W-ix)
+		iy, ix := f.rows[place.ty].first-c.PadTop, f.cols[place.tx].first-c.PadLeft
+		in.Left, in.Right = isa.CeilDiv(max(0, -ix), c.DilW), min(f.t, isa.CeilDiv(max(0, c.W-ix), c.DilW))
 		for i := range f.t {
 			in.Rows[i] = &f.zeros[0]
-			if y := iy + i; y >= 0 && y < c.H && in.Left < in.Right {
-				in.Rows[i] = &x[((place.n*c.H+y)*c.W+ix+in.Left)*c.C+ch.c0]
+			if y := iy + i*c.DilH; y >= 0 && y < c.H && in.Left < in.Right {
+				in.Rows[i] = &x[((place.n*c.H+y)*c.W+ix+in.Left*c.DilW)*c.C+ch.c0]
 			}
 		}
 		wino.Input(f.t, &v[(tile-lo)*ch.pitch], ch.pos*4, &in, ch.c1-ch.c0, &tmp[0])

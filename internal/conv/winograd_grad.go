@@ -18,7 +18,7 @@ func winogradInputGrad(m int) algorithm {
 // [N][OutH][OutW][K], with the flipped and transposed weights is dx,
 // [N][H][W][C].
 func (c Conv) transposed() (Conv, error) {
-	if err := c.checkWinograd(); err != nil {
+	if err := c.checkUndilated(); err != nil {
 		return c, err
 	}
 	if p := max(c.PadTop, c.PadLeft, c.PadBottom, c.PadRight); p > 2 {

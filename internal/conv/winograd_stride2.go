@@ -40,7 +40,7 @@ const (
 	stride2Edge = 4 // of the square of matrices of weights
 )
 
-// checkStride2 returns an error that says why a convolution cannot be computed
+// checkStride2 returns an error with the reason why a convolution cannot be computed
 // by [stride2], nil if it can.
 func (c *Conv) checkStride2() error {
 	if err := c.Check(); err != nil {
@@ -141,7 +141,7 @@ func (f *stride2) transformTiles(tmp, x, block []float32, lo, hi, at int) {
 	in := wino.Stride2Tile{Pixel: c.C * 4}
 	place := f.place(lo)
 	for tile := lo; tile < hi; tile++ {
-		iy, ix := 2*place.ty*f.m-c.PadTop, 2*place.tx*f.m-c.PadLeft
+		iy, ix := 2*f.rows[place.ty].first-c.PadTop, 2*f.cols[place.tx].first-c.PadLeft
 		in.Left, in.Right = max(0, -ix), min(f.t, c.W-ix)
 		for i := range f.t {
 			in.Rows[i] = &f.zeros[0]

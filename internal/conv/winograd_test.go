@@ -35,6 +35,24 @@ var winogradShapes = []Conv{
 	{N: 1, H: 4, W: 4, C: 3, K: 6, R: 3, S: 3, StrideH: 1, StrideW: 1, PadTop: 9, PadLeft: 8, PadBottom: 7, PadRight: 6, DilH: 1, DilW: 1, Groups: 1},
 }
 
+// dilatedShapes are the same with dilation: of more phases than outputs, of tiles that
+// are cut in each phase, and with padding that whole tiles lie in.
+var dilatedShapes = []Conv{
+	dilated(conv(1, 9, 9, 16, 32, 3, 1, 2), 2, 2),
+	dilated(conv(2, 13, 17, 20, 18, 3, 1, 4), 4, 4),
+	dilated(conv(1, 17, 16, 24, 40, 3, 1, 3), 3, 2),
+	dilated(conv(1, 7, 7, 130, 9, 3, 1, 12), 12, 12),
+	dilated(conv(3, 11, 5, 3, 20, 3, 1, 1), 2, 1),
+	dilated(conv(1, 30, 31, 40, 72, 3, 1, 0), 5, 4),
+	dilated(conv(1, 1, 1, 17, 33, 3, 1, 9), 9, 8),
+	{N: 2, H: 9, W: 7, C: 12, K: 18, R: 3, S: 3, StrideH: 1, StrideW: 1, PadTop: 0, PadLeft: 1, PadBottom: 2, PadRight: 6, DilH: 2, DilW: 3, Groups: 1},
+}
+
+func dilated(c Conv, dilH, dilW int) Conv {
+	c.DilH, c.DilW = dilH, dilW
+	return c
+}
+
 // waysOf are the ways to come by the weights for tiles of tile x tile outputs.
 // Registers are not used with AVX2 and NEON, whose sums differ from those of plain
 // Go.
@@ -104,7 +122,7 @@ func TestWinogradAgainstNaive(t *testing.T) {
 	defer two.Close()
 	defer eight.Close()
 	var cases []*convCase
-	for _, c := range winogradShapes {
+	for _, c := range append(dilatedShapes, winogradShapes...) {
 		cases = append(cases, newConvCase(c))
 	}
 	isatest.EachISA(t, func(t *testing.T) {
@@ -128,6 +146,9 @@ func FuzzWinograd(f *testing.F) {
 		c := Conv{
 			N: 1 + r.IntN(3), H: 1 + r.IntN(18), W: 1 + r.IntN(25), C: 1 + r.IntN(40), K: 1 + r.IntN(70), R: 3, S: 3, StrideH: 1, StrideW: 1,
 			PadTop: r.IntN(4), PadLeft: r.IntN(4), PadBottom: r.IntN(4), PadRight: r.IntN(4), DilH: 1, DilW: 1, Groups: 1,
+		}
+		if r.IntN(2) == 0 {
+			c = dilated(c, 1+r.IntN(5), 1+r.IntN(5))
 		}
 		if c.Check() != nil {
 			t.Skip("the kernel is larger than the input")

@@ -15,16 +15,18 @@ import (
 //
 // A task has a block of tiles and a block of panels.
 type winogradShape struct {
-	conv      Conv
-	m, t      int // edge of a tile of outputs, of inputs
-	oh, ow    int
-	th, tw    int // tiles of an image: rows, columns
-	tiles     int // of all images
-	panels    int
-	positions int
-	matrices  int     // of transformed weights
-	served    [][]int // the positions that each matrix is multiplied with
-	packedLen int
+	conv   Conv
+	m, t   int // edge of a tile of outputs, of inputs
+	oh, ow int
+	// An image has len(rows) x len(cols) tiles. With dilation, outputs that are a
+	// dilation apart are neighbors in a tile: they depend on the same inputs.
+	rows, cols []outputSpan
+	tiles      int // of all images
+	panels     int
+	positions  int
+	matrices   int     // of transformed weights
+	served     [][]int // the positions that each matrix is multiplied with
+	packedLen  int
 
 	tileBlocks, panelBlocks blocks
 	nz, maxM                int
@@ -39,11 +41,26 @@ type winogradShape struct {
 func newWinogradShape(c Conv, m, t, edge int) winogradShape {
 	f := winogradShape{conv: c, m: m, t: t, oh: c.OutH(), ow: c.OutW(), panels: isa.CeilDiv(c.K, isa.PanelWidth), positions: t * t, matrices: edge * edge}
 	f.served = f.servedBy(edge)
-	f.th, f.tw = isa.CeilDiv(f.oh, m), isa.CeilDiv(f.ow, m)
-	f.tiles = c.N * f.th * f.tw
+	f.rows, f.cols = outputSpans(f.oh, m, c.DilH), outputSpans(f.ow, m, c.DilW)
+	f.tiles = c.N * len(f.rows) * len(f.cols)
 	f.packedLen = f.panels * f.matrices * c.C * isa.PanelWidth
-	f.zeros = make([]float32, max(t*c.C, t*f.panels*isa.PanelWidth))
+	f.zeros = make([]float32, max(((t-1)*c.DilW+1)*c.C, t*f.panels*isa.PanelWidth)) // a row of inputs, or of outputs
 	return f
+}
+
+// outputSpan is the rows or the columns of outputs of a tile: count of them from
+// first on, a dilation apart.
+type outputSpan struct{ first, count int }
+
+// outputSpans cuts n rows or columns into spans of up to m.
+func outputSpans(n, m, dilation int) []outputSpan {
+	var spans []outputSpan
+	for phase := range min(dilation, n) {
+		for first := phase; first < n; first += m * dilation {
+			spans = append(spans, outputSpan{first, min(m, isa.CeilDiv(n-first, dilation))})
+		}
+	}
+	return spans
 }
 
 // setBlocks gives each task the given numbers of tiles and panels.
@@ -65,17 +82,17 @@ func (f *winogradShape) blockFloats() int { return f.positions * f.vPos }
 type tilePlace struct{ n, ty, tx int }
 
 func (f *winogradShape) place(tile int) tilePlace {
-	row := tile / f.tw
-	return tilePlace{row / f.th, row % f.th, tile % f.tw}
+	row := tile / len(f.cols)
+	return tilePlace{row / len(f.rows), row % len(f.rows), tile % len(f.cols)}
 }
 
 // next moves p on by a tile, without the divisions of place.
 func (f *winogradShape) next(p *tilePlace) {
-	if p.tx++; p.tx < f.tw {
+	if p.tx++; p.tx < len(f.cols) {
 		return
 	}
 	p.tx = 0
-	if p.ty++; p.ty == f.th {
+	if p.ty++; p.ty == len(f.rows) {
 		p.n, p.ty = p.n+1, 0
 	}
 }
@@ -185,7 +202,7 @@ func (f *winogradShape) output(a *Args) (o winogradOutput) {
 	if o.bias == nil {
 		o.bias = f.zeros
 	}
-	o.tile = wino.OutputTile{Row: f.ow * f.conv.K * 4, Pixel: f.conv.K * 4}
+	o.tile = wino.OutputTile{Row: f.conv.DilH * f.ow * f.conv.K * 4, Pixel: f.conv.DilW * f.conv.K * 4}
 	o.tile.Lo, o.tile.Hi = a.Act.Bounds()
 	return o
 }
@@ -199,9 +216,9 @@ func (f *winogradShape) setPanels(o *winogradOutput, p, nz int) {
 
 // setTile makes o.tile the place of a tile.
 func (f *winogradShape) setTile(o *winogradOutput, p *tilePlace) {
-	oy, ox := p.ty*f.m, p.tx*f.m
-	at := ((p.n*f.oh+oy)*f.ow+ox)*f.conv.K + o.k
-	o.tile.Y, o.tile.Height, o.tile.Width = &o.y[at], min(f.m, f.oh-oy), min(f.m, f.ow-ox)
+	row, col := f.rows[p.ty], f.cols[p.tx]
+	at := ((p.n*f.oh+row.first)*f.ow+col.first)*f.conv.K + o.k
+	o.tile.Y, o.tile.Height, o.tile.Width = &o.y[at], row.count, col.count
 	if o.residual != nil {
 		o.tile.Res = &o.residual[at]
 	}
@@ -236,11 +253,11 @@ func (f *winogradShape) statsRows(part int) (rows int) {
 }
 
 // spans calls do with the rows of neighboring output pixels that make up tiles
-// t0..t1-1.
+// t0..t1-1, which must not be dilated.
 func (f *winogradShape) spans(t0, t1 int, do func(pixel, pixels int)) {
 	for t0 < t1 {
 		p := f.place(t0)
-		tiles := min(t1-t0, f.tw-p.tx)
+		tiles := min(t1-t0, len(f.cols)-p.tx)
 		for oy := p.ty * f.m; oy < min(p.ty*f.m+f.m, f.oh); oy++ {
 			do((p.n*f.oh+oy)*f.ow+p.tx*f.m, min(tiles*f.m, f.ow-p.tx*f.m))
 		}

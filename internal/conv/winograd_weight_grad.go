@@ -49,7 +49,7 @@ func winogradWeightGrad(c Conv, w Want) (k candidate, err error) {
 	if !w.Fast {
 		return k, errExact
 	}
-	if err := c.checkWinograd(); err != nil {
+	if err := c.checkUndilated(); err != nil {
 		return k, err
 	}
 	if w.Residual {
@@ -134,7 +134,7 @@ func (g *winogradGrad) transformGrad(tmp, dy, d []float32, lo, hi, k0, k1 int) {
 	in := wino.GradTile{Pixel: k * 4}
 	place := f.place(lo)
 	for tile := lo; tile < hi; tile++ {
-		oy, ox := place.ty*f.m, place.tx*f.m
+		oy, ox := f.rows[place.ty].first, f.cols[place.tx].first
 		in.Width = min(f.m, f.ow-ox)
 		for i := range in.Rows {
 			in.Rows[i] = &f.zeros[0]

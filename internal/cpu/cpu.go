@@ -1,4 +1,4 @@
-// Package cpu tells which vector instruction sets this machine and its
+// Package cpu detects which vector instruction sets this machine and its
 // operating system offer to the kernels.
 //
 // Detection is golang.org/x/sys/cpu's, so the switches of the GODEBUG

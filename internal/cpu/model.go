@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Model returns the processor's name as the system tells it, or the
+// Model returns the processor's name as reported by the system, or the
 // architecture's where it does not.
 func Model() string {
 	b, err := os.ReadFile("/proc/cpuinfo")

@@ -222,7 +222,7 @@ func (m *ownNet) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	return c.GlobalAvgPool(c.Add(c.ReLU(c.Call(m.B, x)), c.Call(m.C, x)))
 }
 
-// TestOwnNetwork: networks of one's own, whatever their form, with text that
+// TestOwnNetwork: custom networks, whatever their form, with text that
 // needs escaping.
 func TestOwnNetwork(t *testing.T) {
 	conv := func(in, out int) *nn.Conv2d { return nn.NewConv2d(in, out, 3, nn.Padding(1)) }

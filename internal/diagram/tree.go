@@ -298,7 +298,7 @@ func (it *item) stage() bool {
 	return len(it.items) > 0 && it.chain() && !slices.ContainsFunc(it.items, func(c *item) bool { return len(c.items) == 0 })
 }
 
-// backbone reports whether an item has stages, so that a box of its name says too
+// backbone reports whether an item has stages, so that a box with its name alone would show too
 // little.
 func (it *item) backbone() bool { return slices.ContainsFunc(it.items, (*item).stage) }
 

@@ -61,7 +61,7 @@ func unary(o graph.Unary, x array) ([]array, error) {
 }
 
 // unaryGrad returns dy times the derivative, which is a function of the output
-// or the input as o.Fn.FromOutput says.
+// or the input depending on o.Fn.FromOutput.
 func unaryGrad(o graph.Unary, of, dy array) ([]array, error) {
 	a, b := float64(o.A), float64(o.B)
 	inside := func(yes bool) float64 {

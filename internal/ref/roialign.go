@@ -15,7 +15,7 @@ type roiSample struct {
 }
 
 // roiAxis returns the samples of each bin of a box along one axis of the given
-// extent. Samples outside of the map are left out, so count tells how many there
+// extent. Samples outside of the map are left out, so count is the number of samples there
 // are. As torchvision does for float32 maps, positions are computed in float32.
 func roiAxis(o graph.RoIAlign, from, to float32, bins, extent int) (samples [][]roiSample, count int, err error) {
 	offset := float32(0)

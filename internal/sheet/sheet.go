@@ -13,7 +13,6 @@ import (
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/gofont/goregular"
 	"golang.org/x/image/font/opentype"
-	"golang.org/x/image/font/sfnt"
 	"golang.org/x/image/math/fixed"
 	"gonum.org/v1/plot/palette/moreland"
 
@@ -119,29 +118,25 @@ func (s Sheet) Draw() (*image.RGBA, error) {
 
 var parsed = sync.OnceValues(func() (*opentype.Font, error) { return opentype.Parse(goregular.TTF) })
 
-func newFace() (font.Face, error) {
+func newFace() (*face, error) {
 	f, err := parsed()
 	if err != nil {
 		return nil, fmt.Errorf("sheet: %w", err)
 	}
-	face, err := opentype.NewFace(f, &opentype.FaceOptions{Size: size, DPI: 72, Hinting: font.HintingFull})
+	of, err := opentype.NewFace(f, &opentype.FaceOptions{Size: size, DPI: 72, Hinting: font.HintingFull})
 	if err != nil {
 		return nil, fmt.Errorf("sheet: %w", err)
 	}
-	return face, nil
+	return &face{Face: of, outline: f}, nil
 }
 
-// readable returns s with spellings of the characters that the font lacks.
+// readable returns s with spellings of the characters that the fonts lack.
 func readable(s string) string {
 	f, err := parsed()
 	if err != nil {
 		return s // newFace returns the error
 	}
-	var buf sfnt.Buffer
-	return glyphs.Readable(s, func(r rune) bool {
-		i, err := f.GlyphIndex(&buf, r)
-		return err == nil && i != 0
-	})
+	return glyphs.Readable(s, (&face{outline: f}).has)
 }
 
 // fit cuts s to a width.

@@ -5,6 +5,7 @@ import (
 	"image"
 	"image/color"
 	"math"
+	"strings"
 	"testing"
 )
 
@@ -113,8 +114,8 @@ func TestSheet(t *testing.T) {
 	}
 }
 
-// A caption that the font cannot draw is drawn as its spelling, and differently from
-// another one.
+// A caption of Chinese, Japanese or Korean is drawn; one that no font can draw is drawn
+// as its spelling, and differently from another one.
 func TestCaptionsOutsideTheFont(t *testing.T) {
 	pixels := func(caption string) []byte {
 		m, err := Sheet{Columns: 1, Tiles: []Tile{{image.NewGray(image.Rect(0, 0, 200, 4)), []string{caption}}}}.Draw()
@@ -123,8 +124,18 @@ func TestCaptionsOutsideTheFont(t *testing.T) {
 		}
 		return m.Pix
 	}
-	if !bytes.Equal(pixels("猫 1"), pixels(`\u732b 1`)) || bytes.Equal(pixels("猫"), pixels("犬")) || bytes.Equal(pixels("猫"), pixels("")) {
-		t.Error("captions of Chinese characters are not spelled")
+	for _, name := range []string{"猫", "简体", "繁體", "ねこ、カタカナ・ー", "고양이", "「猫」！"} {
+		if got := readable(name); got != name {
+			t.Errorf("%s is spelled %s", name, got)
+		}
+		if bytes.Equal(pixels(name), pixels("")) || bytes.Equal(pixels(name), pixels(strings.Repeat("犬", len([]rune(name))))) {
+			t.Errorf("%s is not drawn", name)
+		}
+	}
+	for name, want := range map[string]string{"🐱 1": `\U0001f431 1`, "کتاب": `\u06a9\u062a\u0627\u0628`, "\u9fff": `\u9fff`} {
+		if got := readable(name); got != want || !bytes.Equal(pixels(name), pixels(want)) {
+			t.Errorf("%s is drawn as %s", name, got)
+		}
 	}
 	if readable("Кот, γάτα, Ñandú") != "Кот, γάτα, Ñandú" {
 		t.Error("what the font has is spelled")

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"time"
 
 	"github.com/resnet-go/resnet/internal/limitread"
 )
@@ -58,6 +59,9 @@ func (f *File) Name() string { return f.f.Name() }
 
 // Size returns the bytes that the file had when it was opened.
 func (f *File) Size() int64 { return f.info.Size() }
+
+// ModTime returns the modification time that the file had when it was opened.
+func (f *File) ModTime() time.Time { return f.info.ModTime() }
 
 // Close closes the file. The runtime closes a file that nothing refers to any
 // more.

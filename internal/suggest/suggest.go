@@ -3,13 +3,14 @@ package suggest
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 )
 
 // Nearest returns the candidate that is nearest to name and whether it is near
 // enough to be what was meant: it contains name, or differs by at most two edits
-// or a third of the name's length. Case does not count.
+// (one of three letters) or a third of the name's length. Case does not count.
 func Nearest(name string, candidates []string) (string, bool) {
 	best, distance := "", 1<<30
 	for _, c := range candidates {
@@ -21,7 +22,7 @@ func Nearest(name string, candidates []string) (string, bool) {
 			best, distance = c, d
 		}
 	}
-	return best, best != "" && distance <= max(2, len(name)/3)
+	return best, best != "" && distance <= max(min(2, len(name)-2), len(name)/3)
 }
 
 // Name returns the candidate that was probably meant, or "" if none is near.
@@ -34,7 +35,8 @@ func Name(name string, candidates []string) string {
 }
 
 // Phrase returns `; did you mean "X"?` for the nearest candidate, or, if none is
-// near, the whole list in order: " (there are a, b, c)".
+// near, the list in order, " (there are a, b, c)", of which it names the first few if
+// it is long.
 func Phrase(name string, candidates []string) string {
 	if c, ok := Nearest(name, candidates); ok {
 		return `; did you mean "` + c + `"?`
@@ -42,7 +44,17 @@ func Phrase(name string, candidates []string) string {
 	if len(candidates) == 0 {
 		return ""
 	}
-	return " (there are " + strings.Join(slices.SortedFunc(slices.Values(candidates), cmp.Compare[string]), ", ") + ")"
+	return " (there are " + Few(slices.SortedFunc(slices.Values(candidates), cmp.Compare[string])) + ")"
+}
+
+// Few joins names for a message, "a, b, c". Of more than a line holds it names the
+// first: "a, b and 50 more".
+func Few(names []string) string {
+	const most, shown = 30, 8
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
 }
 
 // Distance returns the number of single characters that must be inserted, removed,

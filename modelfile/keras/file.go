@@ -99,7 +99,7 @@ func FromFile(f *weights.File) (*Model, error) {
 	}
 	cfg, err := models.ParseConfig(f.Architecture)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("only networks of package models, and Keras models, can be written as Keras models: write others as .onnx: %w", err)
 	}
 	net, err := cfg.Build()
 	if err != nil {

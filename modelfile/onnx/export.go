@@ -12,6 +12,7 @@ import (
 
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/atomicfile"
+	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -30,23 +31,38 @@ type SaveOptions struct {
 	// Batch is the batch size of the file; 0 leaves it open, as the dynamic
 	// axis "batch".
 	Batch int
+	// FreeSize leaves height and width open, as the dynamic axes "height" and "width";
+	// Input then has the size for which the network is meant. It suits networks for
+	// segmentation; one that works for a single size only is an error.
+	FreeSize bool
 	// KeepBatchNorm writes batch norms as operators, so that training can continue
 	// from the file and its tensors are the state dict. Otherwise they are folded
 	// into the convolutions and linear layers before them where possible.
 	KeepBatchNorm bool
 	// InputName and OutputName name the file's input and output; "input" and
-	// "output" if empty.
+	// "output" if empty. Other inputs and outputs of the network have the names that
+	// it gives them.
 	InputName, OutputName string
 	// Metadata are texts kept in the file: classes, preprocessing.
 	Metadata map[string]string
 	// External puts the tensors into a separate file in the same folder, with
 	// ".data" added to the name. Models above 2 GB need it.
 	External bool
+
+	// shapes writes parameters without their values, which need not exist.
+	shapes bool
 }
 
 // Save writes m, whose parameters must have values, as an ONNX model: the same
 // bytes for the same model. Initializers have the parameters' state-dict keys.
 // Operators that ONNX lacks are an error that names the module.
+//
+// A detector of package models becomes a model of one picture [3 H W] of any size,
+// values from 0 to 1 of red, green and blue, as torchvision's detectors are exported:
+// it normalizes and resizes the picture itself, and its outputs are boxes [n 4] (x1,
+// y1, x2, y2 in pixels of the picture), labels [n], int64, scores [n] and, of Mask
+// R-CNNs, masks [n 1 H W], probabilities of each pixel; the highest score comes
+// first. Of opt, Input, Batch, FreeSize and OutputName then have no effect.
 func Save(path string, m nn.Module, opt SaveOptions) error {
 	p, err := export(m, opt)
 	if err != nil {
@@ -89,11 +105,18 @@ type exporter struct {
 	// batch's. other has each value's counterpart; nil if the batch is fixed.
 	other  map[*graph.Value]*graph.Value
 	values map[string]*tensor.Tensor // of the parameters
+	sized  []*graph.Value            // those already written that have a height and width, see resize
+	detect *detectorExport           // nil unless the network is a detector
 	used   map[*graph.Value]int
 	folded map[*graph.Node]*fold // batch norms, and the layers they are folded into
 }
 
 func export(m nn.Module, opt SaveOptions) (*modelProto, error) {
+	net, detector := m.(*models.Model)
+	detector = detector && net.Detector != nil
+	if detector {
+		opt.Batch, opt.FreeSize, opt.Input = 1, true, tensor.Shape{net.Config.InChannels, 0, 0}
+	}
 	if len(opt.Input) != 3 {
 		return nil, fmt.Errorf("onnx: SaveOptions.Input is %v, want [C H W]", opt.Input)
 	}
@@ -116,24 +139,16 @@ func export(m nn.Module, opt SaveOptions) (*modelProto, error) {
 		}
 		x.taken[e.Name] = true
 	}
-	batch := opt.Batch
-	if batch == 0 {
-		batch = 2
-	}
-	t, err := x.trace(m, batch)
+	t, err := x.traces(m)
 	if err != nil {
 		return nil, err
 	}
-	if opt.Batch == 0 {
-		o, err := x.trace(m, batch+1)
-		if err != nil {
-			return nil, err
-		}
-		if err := x.match(t.Graph, o.Graph); err != nil {
-			return nil, err
-		}
+	if detector {
+		err = x.detector(t, net)
+	} else {
+		err = x.graph(t)
 	}
-	if err := x.graph(t); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	p := &modelProto{irVersion: irVersion, producer: "resnet", graph: x.out, opsets: []opsetProto{{"", exportOpset}}}
@@ -143,9 +158,38 @@ func export(m nn.Module, opt SaveOptions) (*modelProto, error) {
 	return p, nil
 }
 
-func (x *exporter) trace(m nn.Module, n int) (*nn.Traced, error) {
-	in := graph.F32(append([]int{n}, x.opt.Input...)...)
-	t, err := nn.Trace(m, nn.TraceOptions{Input: in})
+// sizesOfTraces are the heights and widths by which a second trace shows what follows
+// the size of the input. They are multiples of 32, as some networks need it, and far
+// enough apart that no layer has the same size in both.
+var sizesOfTraces = [2][2]int{{256, 320}, {320, 448}}
+
+// traces traces m, and compares it with a second trace if the batch or the size of
+// the input is left open.
+func (x *exporter) traces(m nn.Module) (*nn.Traced, error) {
+	var shapes [2]tensor.Shape
+	for i := range shapes {
+		batch := x.opt.Batch
+		if batch == 0 {
+			batch = 2 + i
+		}
+		shapes[i] = append(tensor.Shape{batch}, x.opt.Input...)
+		if x.opt.FreeSize {
+			shapes[i][2], shapes[i][3] = sizesOfTraces[i][0], sizesOfTraces[i][1]
+		}
+	}
+	t, err := trace(m, shapes[0])
+	if err != nil || shapes[0].Equal(shapes[1]) {
+		return t, err
+	}
+	o, err := trace(m, shapes[1])
+	if err != nil {
+		return nil, err
+	}
+	return t, x.match(t.Graph, o.Graph)
+}
+
+func trace(m nn.Module, shape tensor.Shape) (*nn.Traced, error) {
+	t, err := nn.Trace(m, nn.TraceOptions{Input: graph.F32(shape...)})
 	if err != nil {
 		return nil, fmt.Errorf("onnx: %w", err)
 	}
@@ -171,14 +215,16 @@ func equal(a, b *tensor.Tensor) (bool, error) {
 	return slices.EqualFunc(a.Float32s(), b.Float32s(), func(x, y float32) bool { return math.Float32bits(x) == math.Float32bits(y) }), nil
 }
 
-// match pairs the values of two traces that differ in the batch alone.
+// match pairs the values of two traces that differ in the batch and the size alone.
 func (x *exporter) match(a, b *graph.Graph) error {
 	x.other = map[*graph.Value]*graph.Value{}
-	differ := func(n *graph.Node) error {
-		return fmt.Errorf("onnx: %v depends on the batch size: choose one (SaveOptions.Batch)", n)
+	what := "batch size: choose one (SaveOptions.Batch)"
+	if x.opt.FreeSize {
+		what = "batch size or the size of the picture: choose them (SaveOptions.Batch, SaveOptions.FreeSize)"
 	}
+	differ := func(n *graph.Node) error { return fmt.Errorf("onnx: %v depends on the %s", n, what) }
 	if len(a.Nodes) != len(b.Nodes) {
-		return errors.New("onnx: the model has other operators for another batch size: choose one (SaveOptions.Batch)")
+		return fmt.Errorf("onnx: the model has other operators for another %s", what)
 	}
 	for i, n := range a.Nodes {
 		o := b.Nodes[i]
@@ -186,7 +232,16 @@ func (x *exporter) match(a, b *graph.Graph) error {
 			return differ(n)
 		}
 		switch op := n.Op.(type) {
-		case graph.Input, graph.Reshape, graph.BroadcastTo, graph.Conv2dInputGrad:
+		case graph.Input, graph.Reshape, graph.BroadcastTo, graph.Conv2dInputGrad, graph.HostOp:
+		case graph.Slice: // of other extents, to the end of both
+			q := o.Op.(graph.Slice)
+			if op != q && !(x.opt.FreeSize && op.Axis == q.Axis && op.Start == q.Start && op.Step == q.Step && toEnd(n) && toEnd(o)) {
+				return differ(n)
+			}
+		case graph.Resize: // to a size; one by scales must have the same
+			if q := o.Op.(graph.Resize); !x.opt.FreeSize && op != q || op.Bilinear != q.Bilinear || op.ScaleH != q.ScaleH || op.ScaleW != q.ScaleW {
+				return differ(n)
+			}
 		case graph.Const:
 			same, err := equal(op.Tensor, o.Op.(graph.Const).Tensor)
 			if err != nil {
@@ -207,7 +262,14 @@ func (x *exporter) match(a, b *graph.Graph) error {
 	return nil
 }
 
-// dims returns v's shape with -1 for the extents that follow the batch.
+// toEnd reports whether a slice takes as many elements as there are.
+func toEnd(n *graph.Node) bool {
+	op := n.Op.(graph.Slice)
+	return op.Start+op.Count*op.Step >= n.In[0].Shape[op.Axis]
+}
+
+// dims returns v's shape with -1 for the extents that follow the batch or the size of
+// the input.
 func (x *exporter) dims(v *graph.Value) []int64 {
 	out := make([]int64, len(v.Shape))
 	for i, d := range v.Shape {
@@ -219,32 +281,28 @@ func (x *exporter) dims(v *graph.Value) []int64 {
 	return out
 }
 
-func (x *exporter) graph(t *nn.Traced) error {
+// live returns the nodes that the values need, in order, and counts their uses.
+func (x *exporter) live(g *graph.Graph, outputs ...*graph.Value) []*graph.Node {
 	live := map[*graph.Node]bool{}
-	x.used[t.Output]++
 	var mark func(v *graph.Value)
 	mark = func(v *graph.Value) {
+		x.used[v]++
 		if live[v.Node] {
 			return
 		}
 		live[v.Node] = true
 		for _, in := range v.Node.In {
-			x.used[in]++
 			mark(in)
 		}
 	}
-	mark(t.Output)
-	if !live[t.Input.Node] {
-		return errors.New("onnx: the model's output does not depend on its input")
+	for _, v := range outputs {
+		mark(v)
 	}
-	x.out.inputs = []*valueProto{x.valueInfo(x.opt.InputName, t.Input)}
-	x.names[t.Input] = x.opt.InputName
-	var nodes []*graph.Node
-	for _, n := range t.Graph.Nodes {
-		if live[n] {
-			nodes = append(nodes, n)
-		}
-	}
+	return slices.DeleteFunc(slices.Clone(g.Nodes), func(n *graph.Node) bool { return !live[n] })
+}
+
+// nodes writes operators.
+func (x *exporter) nodes(nodes []*graph.Node) error {
 	if !x.opt.KeepBatchNorm {
 		for _, n := range nodes {
 			x.findFold(n)
@@ -254,24 +312,73 @@ func (x *exporter) graph(t *nn.Traced) error {
 		if err := x.node(n); err != nil {
 			return fmt.Errorf("onnx: %v: %w", n, err)
 		}
+		for _, v := range n.Out {
+			if len(v.Shape) == 4 && x.names[v] != "" {
+				x.sized = append(x.sized, v)
+			}
+		}
 	}
-	// The output's own name replaces the one it has as a value.
-	last := x.names[t.Output]
-	if t.Output == t.Input || x.isInitializer(last) {
-		x.emit(&nodeProto{name: x.opt.OutputName, op: "Identity", in: []string{last}, out: []string{x.opt.OutputName}})
-	} else {
-		for _, n := range x.out.nodes {
-			for _, names := range [][]string{n.in, n.out} {
-				for i, s := range names {
-					if s == last {
-						names[i] = x.opt.OutputName
-					}
+	return nil
+}
+
+func (x *exporter) graph(t *nn.Traced) error {
+	inputs := append([]nn.Named{{Name: x.opt.InputName, Value: t.Input}}, t.Inputs...)
+	outputs := append([]nn.Named{{Name: x.opt.OutputName, Value: t.Output}}, t.Outputs...)
+	values := make([]*graph.Value, len(outputs))
+	for i, o := range outputs {
+		values[i] = o.Value
+	}
+	nodes := x.live(t.Graph, values...)
+	if x.used[t.Input] == 0 {
+		return errors.New("onnx: the model's output does not depend on its input")
+	}
+	if err := x.reserve(inputs[1:], outputs[1:]); err != nil {
+		return err
+	}
+	for _, in := range inputs {
+		x.out.inputs = append(x.out.inputs, x.valueInfo(in.Name, in.Value))
+		x.names[in.Value] = in.Name
+	}
+	if err := x.nodes(nodes); err != nil {
+		return err
+	}
+	for _, o := range outputs {
+		x.output(o.Name, o.Value)
+	}
+	return nil
+}
+
+// reserve takes the names of the other inputs and outputs.
+func (x *exporter) reserve(inputs, outputs []nn.Named) error {
+	for _, n := range slices.Concat(inputs, outputs) {
+		if x.taken[n.Name] {
+			return fmt.Errorf("onnx: two things are called %q, of the inputs, outputs and parameters: give the input or output another name", n.Name)
+		}
+		x.taken[n.Name] = true
+	}
+	return nil
+}
+
+// output makes a value an output of the file, under whose name the value goes from
+// then on, unless it has one already that must stay.
+func (x *exporter) output(name string, v *graph.Value) {
+	x.out.outputs = append(x.out.outputs, x.valueInfo(name, v))
+	last := x.names[v]
+	named := func(p *valueProto) bool { return p.name == last }
+	if slices.ContainsFunc(x.out.inputs, named) || slices.ContainsFunc(x.out.outputs, named) || x.isInitializer(last) {
+		x.emit(&nodeProto{name: x.unique("/" + name + "/Identity"), op: "Identity", in: []string{last}, out: []string{name}})
+		return
+	}
+	for _, n := range x.out.nodes {
+		for _, names := range [][]string{n.in, n.out} {
+			for i, s := range names {
+				if s == last {
+					names[i] = name
 				}
 			}
 		}
 	}
-	x.out.outputs = []*valueProto{x.valueInfo(x.opt.OutputName, t.Output)}
-	return nil
+	x.names[v] = name
 }
 
 func (x *exporter) isInitializer(name string) bool {
@@ -283,10 +390,13 @@ func (x *exporter) valueInfo(name string, v *graph.Value) *valueProto {
 	if v.DType == tensor.Int64 {
 		out.elem = elemInt64
 	}
-	for _, d := range out.dims {
+	for a, d := range out.dims {
 		s := ""
 		if d < 0 {
 			s = "batch"
+			if a >= 2 && x.opt.FreeSize {
+				s = [...]string{"height", "width"}[a%2]
+			}
 		}
 		out.names = append(out.names, s)
 	}

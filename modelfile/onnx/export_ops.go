@@ -25,6 +25,11 @@ func (x *exporter) node(n *graph.Node) error {
 	}
 	var y string
 	var err error
+	if x.detect != nil {
+		if done, err := x.choose(n, in); done || err != nil {
+			return err
+		}
+	}
 	switch op := n.Op.(type) {
 	case graph.Input:
 		if x.names[n.Out[0]] == "" {
@@ -103,6 +108,9 @@ func (x *exporter) node(n *graph.Node) error {
 		y = x.add(n, "Concat", in, attrI("axis", int64(op.Axis)))
 	case graph.Slice:
 		end := op.Start + (op.Count-1)*op.Step + 1
+		if x.dims(n.Out[0])[op.Axis] < 0 {
+			end = math.MaxInt64 // it follows the size of the input
+		}
 		y = x.add(n, "Slice", []string{in[0], x.integers(n, "starts", []int64{int64(op.Start)}), x.integers(n, "ends", []int64{int64(end)}),
 			x.integers(n, "axes", []int64{int64(op.Axis)}), x.integers(n, "steps", []int64{int64(op.Step)})})
 	case graph.Pad:
@@ -147,6 +155,10 @@ func (x *exporter) node(n *graph.Node) error {
 func (x *exporter) variable(n *graph.Node, op graph.Variable) error {
 	x.names[n.Out[0]] = op.Label
 	if x.folds(n.Out[0]) {
+		return nil
+	}
+	if x.opt.shapes {
+		x.init(op.Label, shape64(op.Type.Shape), nil, nil)
 		return nil
 	}
 	t, err := x.value(op)
@@ -261,8 +273,27 @@ func (x *exporter) resize(n *graph.Node, op graph.Resize, in string) (string, er
 		return x.add(n, "Resize", []string{in, "", scales}, attrs...), err
 	}
 	lead := x.add(n, "Shape", []string{in}, attrI("start", 0), attrI("end", 2))
-	sizes := x.add(n, "Concat", []string{lead, x.integers(n, "size", []int64{int64(op.OH), int64(op.OW)})}, attrI("axis", 0))
+	size, err := x.sizeOf(n, op)
+	if err != nil {
+		return "", err
+	}
+	sizes := x.add(n, "Concat", []string{lead, size}, attrI("axis", 0))
 	return x.add(n, "Resize", []string{in, "", "", sizes}, attrs...), nil
+}
+
+// sizeOf returns the height and width that a Resize gives: numbers or, where they
+// follow the size of the input, those of a value that has the same in both traces.
+func (x *exporter) sizeOf(n *graph.Node, op graph.Resize) (string, error) {
+	y := n.Out[0]
+	if d := x.dims(y); d[2] >= 0 && d[3] >= 0 {
+		return x.integers(n, "size", []int64{int64(op.OH), int64(op.OW)}), nil
+	}
+	for _, v := range slices.Backward(x.sized) {
+		if o := x.other[v]; o != nil && v.Shape[2] == op.OH && v.Shape[3] == op.OW && o.Shape[2] == x.other[y].Shape[2] && o.Shape[3] == x.other[y].Shape[3] {
+			return x.add(n, "Shape", []string{x.names[v]}, attrI("start", 2), attrI("end", 4)), nil
+		}
+	}
+	return "", errors.New("its size follows that of the picture in a way that has no form in ONNX: choose a size (SaveOptions.FreeSize)")
 }
 
 func (x *exporter) reduce(n *graph.Node, op graph.Reduce, in string) string {

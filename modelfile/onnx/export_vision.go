@@ -23,14 +23,8 @@ func (x *exporter) pick(n *graph.Node, in string, axis, start, end int) string {
 
 // roiAlign takes the boxes apart into the images' indices and the corners.
 func (x *exporter) roiAlign(n *graph.Node, op graph.RoIAlign, in []string) string {
-	mode := "output_half_pixel"
-	if op.Aligned {
-		mode = "half_pixel"
-	}
 	image := x.add(n, "Squeeze", []string{x.pick(n, in[1], 1, 0, 1), x.integers(n, "axes", []int64{1})})
-	return x.add(n, "RoiAlign", []string{in[0], x.pick(n, in[1], 1, 1, 5), x.cast(n, image, elemInt64)},
-		attrS("coordinate_transformation_mode", mode), attrS("mode", "avg"), attrI("output_height", int64(op.OH)), attrI("output_width", int64(op.OW)),
-		attrI("sampling_ratio", int64(max(op.SamplingRatio, 0))), attrF("spatial_scale", op.Scale))
+	return x.add(n, "RoiAlign", []string{in[0], x.pick(n, in[1], 1, 1, 5), x.cast(n, image, elemInt64)}, roiAttrs(op)...)
 }
 
 // groupNorm is LayerNormalization for one group of features, and else

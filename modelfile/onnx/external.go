@@ -21,6 +21,9 @@ type external struct {
 	data []byte      // the whole file
 	src  io.ReaderAt // the file, nil if nothing is deferred
 	path string
+
+	// stateDict is set if external tensors have no values here, see [FromArchitecture].
+	stateDict bool
 }
 
 func newExternal() *external {

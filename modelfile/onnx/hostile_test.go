@@ -12,6 +12,7 @@ import (
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/hostile"
 	"github.com/resnet-go/resnet/internal/membound"
+	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -293,6 +294,30 @@ func FuzzDecode(f *testing.F) {
 		f.Add(bytesOf(p))
 		hostile.Add(f, hostile.Protobuf(bytesOf(p)))
 	}
+	for _, name := range []string{"retinanet_resnet18_fpn_v2", "maskrcnn_resnet18_fpn"} {
+		m, err := models.New(name, func(c *models.Config) { // channels so few that the file is small
+			c.Width, c.Classes, c.Detection.Channels = 1, 2, 32
+			if c.Detection.BoxFeatures > 0 {
+				c.Detection.BoxFeatures, c.Detection.Channels = 1, 1
+			}
+		})
+		if err != nil {
+			f.Fatal(err)
+		}
+		initialize(f, m, 1)
+		var b bytes.Buffer
+		if err := Write(&b, m, SaveOptions{KeepBatchNorm: true}); err != nil {
+			f.Fatal(err)
+		}
+		back, err := Decode(b.Bytes())
+		if err != nil {
+			f.Fatal(err)
+		}
+		if _, _, err := back.Detector(); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b.Bytes())
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var m *Model
 		used, over := membound.Over(membound.Slack, 512, len(data), func() { m, _ = Decode(data) })
@@ -301,6 +326,9 @@ func FuzzDecode(f *testing.F) {
 		}
 		if m == nil {
 			return
+		}
+		if m.FindsObjects() {
+			_, _, _ = m.Detector()
 		}
 		in, err := m.Input(2, 8)
 		if err != nil || in.Shape.Numel() > 1<<20 {

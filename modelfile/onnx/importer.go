@@ -112,7 +112,7 @@ func (im *importer) input(v *valueProto, x *graph.Value) {
 	switch {
 	case v.other != "":
 		fail(fmt.Errorf("it is %s, not a tensor", v.other))
-	case v.elem != 0 && !v.elem.isFloat() && (x == nil || x.DType != tensor.Float32):
+	case v.elem != 0 && !v.elem.isFloat() && im.m.main == nil && (x == nil || x.DType != tensor.Float32):
 		fail(fmt.Errorf("it is of type %v, and the graph computes with floating point alone: %w", v.elem, &NotStaticError{v.name, "the input"}))
 	case x == nil:
 		fail(fmt.Errorf("it is not fed"))

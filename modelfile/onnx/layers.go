@@ -63,10 +63,10 @@ func inputRole(op string, i int) role {
 	return roleConst
 }
 
-// newParam makes an initializer a parameter. Its Init is for training from
-// scratch; the value is the file's.
-func newParam(r role, value *tensor.Tensor) *nn.Param {
-	p := &nn.Param{Shape: value.Shape().Clone(), Value: value, NoDecay: len(value.Shape()) < 2}
+// newParam makes an initializer a parameter, without a value. Its Init is for
+// training from scratch.
+func newParam(r role, shape tensor.Shape) *nn.Param {
+	p := &nn.Param{Shape: shape.Clone(), NoDecay: len(shape) < 2}
 	switch r {
 	case roleWeight:
 		if !p.NoDecay {
@@ -319,10 +319,12 @@ func (m *Model) SetClasses(n int, seed uint64) error {
 		return fmt.Errorf("onnx: %d classes are too many", n)
 	}
 	features := shape[1-m.head.classes]
-	m.Params[weight] = newParam(roleWeight, tensor.New(shape...))
+	m.Params[weight] = newParam(roleWeight, shape)
+	m.Params[weight].Value = tensor.New(shape...)
 	nn.Uniform(1/math.Sqrt(float64(features)))(m.Params[weight].Value, philoxOf(seed, weight))
 	if bias != "" {
-		m.Params[bias] = newParam(roleWeight, tensor.New(n))
+		m.Params[bias] = newParam(roleWeight, tensor.Shape{n})
+		m.Params[bias].Value = tensor.New(n)
 	}
 	for _, o := range m.proto.graph.outputs {
 		if o.name == m.answers[0].value && o.known && len(o.dims) > 0 {

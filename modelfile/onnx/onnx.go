@@ -62,6 +62,10 @@ type Model struct {
 	fit     *fit                // how pictures are fed; nil feeds the input as the file declares it
 	// elements is the number of elements of all initializers.
 	elements int
+	// Of a network that a model file of ours describes by its graph: the input that
+	// takes pictures, and their shape.
+	main    *valueProto
+	picture tensor.Shape
 }
 
 // Port is an input or output of a model as its file declares it.
@@ -235,6 +239,18 @@ func (m *Model) initializers(ext *external) error {
 		}
 		given[t.name] = true
 		role := roles[t.name]
+		if ext.stateDict && t.location == 1 {
+			shape, err := sized(t.dims)
+			if err != nil {
+				return fmt.Errorf("the parameter %q: %w", t.name, err)
+			}
+			m.elements += shape.Numel()
+			m.Params[t.name] = newParam(role, shape)
+			continue
+		}
+		if ext.stateDict {
+			role = roleConst // all parameters are in the file around the graph
+		}
 		if value, err := ext.deferred(t, role); err != nil {
 			return err
 		} else if value != nil {
@@ -242,7 +258,8 @@ func (m *Model) initializers(ext *external) error {
 			if role == roleInteger {
 				m.integers[t.name] = &integers{value, t.elem}
 			} else {
-				m.Params[t.name] = newParam(role, value)
+				m.Params[t.name] = newParam(role, value.Shape())
+				m.Params[t.name].Value = value
 			}
 			continue
 		}
@@ -263,7 +280,8 @@ func (m *Model) initializers(ext *external) error {
 		if err != nil {
 			return err
 		}
-		m.Params[t.name] = newParam(role, value)
+		m.Params[t.name] = newParam(role, value.Shape())
+		m.Params[t.name].Value = value
 	}
 	g.initializers = nil // the bytes may go
 	for _, v := range g.inputs {
@@ -322,6 +340,21 @@ func (m *Model) Tensors() map[string]*tensor.Tensor {
 	return out
 }
 
+// Initializer returns a tensor of the file by its name, not copied, whatever it is
+// used for; nil if there is none.
+func (m *Model) Initializer(name string) *tensor.Tensor {
+	if p := m.Params[name]; p != nil {
+		return p.Value
+	}
+	if s := m.consts[name]; s != nil {
+		t, err := s.tensor()
+		if err == nil {
+			return t
+		}
+	}
+	return nil
+}
+
 // Input returns the type of a batch of n for the model's only input. Height
 // and width, where the file leaves them open, become size; if size is 0, that
 // is an error.
@@ -351,6 +384,9 @@ func (m *Model) Input(n, size int) (graph.Type, error) {
 
 // onlyInput returns the input that an image goes into.
 func (m *Model) onlyInput() (*valueProto, error) {
+	if m.main != nil {
+		return m.main, nil
+	}
 	var open []*valueProto
 	var names []string
 	for _, v := range m.inputs {
@@ -396,6 +432,9 @@ func (m *Model) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	if err != nil {
 		c.Failf("%v", err)
 	}
+	if m.main != nil {
+		return m.forwardOwn(c, x)
+	}
 	run := func(x *graph.Value) *graph.Value {
 		im := &importer{m: m, g: c.Graph(), c: c, training: c.Training, param: c.Param, running: c.Running}
 		out := im.run(map[string]*graph.Value{in.name: x}, []string{m.answers[0].value})
@@ -405,6 +444,23 @@ func (m *Model) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 		return run(x)
 	}
 	return m.fit.forward(c.Graph(), x, run)
+}
+
+// forwardOwn is Forward of a network that a model file of ours describes: with its
+// other inputs and outputs.
+func (m *Model) forwardOwn(c *nn.Context, x *graph.Value) *graph.Value {
+	in := map[string]*graph.Value{m.main.name: x}
+	m.others(c, in)
+	var wanted []string
+	for _, a := range m.answers {
+		wanted = append(wanted, a.output)
+	}
+	im := &importer{m: m, g: c.Graph(), c: c, training: c.Training, param: c.Param, running: c.Running}
+	out := im.run(in, wanted)
+	for i, a := range m.answers[1:] {
+		c.Output(a.output, im.dynamic(out[i+1]))
+	}
+	return im.dynamic(out[0])
 }
 
 // Graph writes the model's inference as a new graph, with inputs of the given

@@ -384,7 +384,7 @@ func where(n *node) {
 	n.put(0, value{dyn: a, elem: elemFloat})
 }
 
-// dropout does nothing at inference; in training it drops as the file says.
+// dropout does nothing at inference; in training it drops with the file's probability.
 func dropout(n *node) {
 	ratio := n.attrFloat("ratio", 0.5)
 	if n.version() >= 12 && n.has(1) {

@@ -212,10 +212,17 @@ func instanceNormalization(n *node) {
 func layerNormalization(n *node) {
 	x := n.x(0)
 	var axes []int
-	for a := n.axis(n.attrInt("axis", -1), len(x.Shape)); a < len(x.Shape); a++ {
+	first := n.axis(n.attrInt("axis", -1), len(x.Shape))
+	for a := first; a < len(x.Shape); a++ {
 		axes = append(axes, a)
 	}
-	y, mean, invstd := n.normalize(x, axes, n.attrFloat("epsilon", 1e-5))
+	eps := n.attrFloat("epsilon", 1e-5)
+	of := x.Shape[first:]
+	if n.x(1).Shape.Equal(of) && (!n.has(2) || n.x(2).Shape.Equal(of)) {
+		n.layerNorm(x, first, eps)
+		return
+	}
+	y, mean, invstd := n.normalize(x, axes, eps)
 	n.put(1, value{dyn: mean, elem: elemFloat})
 	n.put(2, value{dyn: invstd, elem: elemFloat})
 	y = n.binary(graph.Mul, y, n.x(1))
@@ -223,6 +230,26 @@ func layerNormalization(n *node) {
 		y = n.binary(graph.Add, y, n.x(2))
 	}
 	n.set(y)
+}
+
+// layerNorm is layer normalization with a factor and an addend for each element: group
+// norm of one group of features.
+func (n *node) layerNorm(x *graph.Value, first int, eps float32) {
+	features := x.Shape[first:].Numel()
+	var beta *graph.Value
+	if n.has(2) {
+		beta = n.reshape(n.x(2), features)
+	} else {
+		beta = n.g.Const(tensor.New(features))
+	}
+	y := n.g.Must(graph.GroupNorm{Groups: 1, Eps: eps}, n.reshape(x, x.Shape[:first].Numel(), features), n.reshape(n.x(1), features), beta)
+	of := x.Shape[:first].Clone()
+	for range x.Shape[first:] {
+		of = append(of, 1)
+	}
+	n.put(1, value{dyn: n.reshape(y[1], of...), elem: elemFloat})
+	n.put(2, value{dyn: n.reshape(y[2], of...), elem: elemFloat})
+	n.set(n.reshape(y[0], x.Shape...))
 }
 
 // reduce combines elements along axes, given as an attribute or, from opset 18

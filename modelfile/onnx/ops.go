@@ -126,8 +126,17 @@ func Operators() []string {
 // refuse returns an error for what can be seen from the operators' names alone,
 // so that it comes before any shape is known.
 func (m *Model) refuse() error {
+	if m.FindsObjects() {
+		return nil // it may be built anew, see Detector
+	}
 	nodes := m.proto.graph.nodes
-	lives := live(nodes, []string{m.answers[0].value})
+	wanted := []string{m.answers[0].value}
+	if m.main != nil { // all outputs of our own are computed
+		for _, a := range m.answers[1:] {
+			wanted = append(wanted, a.value)
+		}
+	}
+	lives := live(nodes, wanted)
 	for _, n := range nodes {
 		if _, ok := operators[n.key()]; ok || !lives[n] {
 			continue

@@ -80,7 +80,7 @@ func zipped(t testing.TB, method uint16, files map[string]string) []byte {
 	return b.Bytes()
 }
 
-// refuse checks that a file is refused by an error that says what.
+// refuse checks that a file is refused by an error that names the problem.
 func refuse(t *testing.T, b []byte, what string) {
 	t.Helper()
 	err := readAll(b, Options{})
@@ -242,7 +242,7 @@ func TestHostileArchives(t *testing.T) {
 		t.Error(err)
 	}
 
-	// A member that says it is larger than the file, in its header alone.
+	// A member whose stated size exceeds the file's, in its header alone.
 	var b bytes.Buffer
 	zw := zip.NewWriter(&b)
 	for name, content := range files() {

@@ -39,7 +39,7 @@ type FormatError struct {
 	Problem string
 }
 
-// Error says what is wrong.
+// Error describes what is wrong.
 func (e *FormatError) Error() string { return "pytorch: " + e.Problem }
 
 func badf(format string, args ...any) error {

@@ -58,7 +58,7 @@ type FormatError struct {
 	Problem string
 }
 
-// Error says what is wrong and with which tensor.
+// Error describes what is wrong, and with which tensor.
 func (e *FormatError) Error() string {
 	if e.Tensor == "" {
 		return "safetensors: " + e.Problem

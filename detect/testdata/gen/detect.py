@@ -14,7 +14,8 @@ NAME.safetensors, of detectors of 5 classes on a ResNet-18 whose batch norms hav
     a weight.
 loss_NAME.safetensors: "loss.PART" of the same detectors on a batch of two inputs [2 3 96
     128], filled from the name "batch", with the boxes and labels of the attributes, batch
-    norms by their statistics, in float64. Of the parameters "params" of the
+    norms by their statistics, in float64; of R-CNNs with 60 proposals, of all anchors and
+    boxes, and with the ellipses inside the boxes as masks. Of the parameters "params" of the
     attributes: "norms" [P] of their gradients, and "sums" [P], their products with
     what is filled from the name "dot." + key.
 """
@@ -34,6 +35,7 @@ import golden  # noqa: E402
 from detection import filled, rcnn, retina  # noqa: E402
 from torchvision.models.detection.image_list import ImageList  # noqa: E402
 from torchvision.models.detection.transform import GeneralizedRCNNTransform  # noqa: E402
+from torchvision.models.detection._utils import BalancedPositiveNegativeSampler  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -111,6 +113,23 @@ def factors(model, stds):
 RCNN_STDS = {"rpn.head.cls_logits": (2, 1), "rpn.head.bbox_pred": (0.3, 1),
              "roi_heads.box_predictor.cls_score": (1, 10), "roi_heads.box_predictor.bbox_pred": (1, 1)}
 
+ALL = 10 ** 6
+
+
+def everything(model):
+    """Makes an R-CNN learn of all anchors and boxes, and keep 60 proposals, so that no random numbers are needed."""
+    model.rpn.fg_bg_sampler = BalancedPositiveNegativeSampler(ALL, 0.5)
+    model.roi_heads.fg_bg_sampler = BalancedPositiveNegativeSampler(ALL, 0.25)
+    model.rpn._post_nms_top_n["training"] = 60
+    return model
+
+
+def ellipses(boxes, h, w):
+    """A mask for each box: the ellipse inside it."""
+    y, x = torch.meshgrid(torch.arange(h) + 0.5, torch.arange(w) + 0.5, indexing="ij")
+    return torch.stack([(2 * (x - (b[0] + b[2]) / 2) / (b[2] - b[0])) ** 2 + (2 * (y - (b[1] + b[3]) / 2) / (b[3] - b[1])) ** 2 <= 1 for b in boxes]).to(torch.uint8)
+
+
 BOXES = [[[8.0, 6.0, 60.0, 50.0], [40.0, 30.0, 110.0, 90.0], [70.0, 8.0, 90.0, 24.0]], [[20.0, 16.0, 100.0, 80.0]]]
 LABELS = [[1, 3, 2], [4]]
 
@@ -127,7 +146,7 @@ def losses(name, model, change):
             m.eval()
     x = torch.from_numpy(golden.fill("batch", (2, 3, 96, 128), "input")).double()
     model.transform.forward = lambda images, targets: (ImageList(x, [(96, 128)] * 2), targets)
-    targets = [{"boxes": torch.tensor(b).double(), "labels": torch.tensor(l)} for b, l in zip(BOXES, LABELS)]
+    targets = [{"boxes": torch.tensor(b).double(), "labels": torch.tensor(l), "masks": ellipses(b, 96, 128)} for b, l in zip(BOXES, LABELS)]
     got = model(list(x), targets)
     sum(got.values()).backward()
     out = {"loss." + k: v.detach().float().numpy() for k, v in got.items()}
@@ -154,4 +173,6 @@ if __name__ == "__main__":
                 stds["roi_heads.mask_predictor.mask_fcn_logits"] = (2, 1)
             model = rcnn(v2, kind == "maskrcnn")
             model.rpn._post_nms_top_n["testing"], model.roi_heads.detections_per_img = 60, 20  # for speed
-            detector(kind + "_v2" * v2, model, factors(model, stds))
+            change = factors(model, stds)
+            detector(kind + "_v2" * v2, model, change)
+            losses(kind + "_v2" * v2, everything(rcnn(v2, kind == "maskrcnn")), change)

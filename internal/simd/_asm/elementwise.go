@@ -42,6 +42,32 @@ func elementwise[V, M any](e machine[V, M]) {
 		e.st(e.choose(e.negative(x), e.mul(x, e.argument("a")), x), at("y"))
 	})
 
+	for _, f := range []struct {
+		name, doc string
+		do        func(x V) V
+	}{
+		{"square", "x * x", func(x V) V { return e.mul(x, x) }},
+		{"sqrt", "the square root of x", e.sqrt},
+		{"neg", "-x", e.neg},
+		{"abs", "|x|", e.abs},
+		{"reciprocal", "1 / x", func(x V) V { return e.div(e.constant(1), x) }},
+		{"hardSwish", "x*min(max(x + 3, 0), 6)/6", func(x V) V {
+			c := e.min(e.constant(6), e.max(e.zeros(), e.add(x, e.float(3))))
+			return e.div(e.mul(x, c), e.float(6))
+		}},
+	} {
+		e.flat(kernel{
+			name: f.name, doc: "computes y = " + f.doc + ".", streams: []string{"y", "x"}, consts: true, zero: true, unroll: 2,
+		}, func(at memOf) { e.st(f.do(e.ld(at("x"))), at("y")) })
+	}
+	e.flat(kernel{
+		name: "hardSigmoid", doc: "computes y = min(max(a*x + b, 0), 1).", streams: []string{"y", "x"}, scalars: []string{"a", "b"},
+		consts: true, zero: true, unroll: 2,
+	}, func(at memOf) {
+		v := e.add(e.mul(e.ld(at("x")), e.argument("a")), e.argument("b"))
+		e.st(e.min(e.constant(1), e.max(e.zeros(), v)), at("y"))
+	})
+
 	// Sums over a whole array, lane by lane.
 	var acc []V
 	next := 0

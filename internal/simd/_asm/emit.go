@@ -5,6 +5,7 @@ import "github.com/resnet-go/resnet/internal/simd/_asm/layout"
 // Structs of package vec that kernels read.
 var (
 	window     = layout.Of("vec", "window")
+	filters    = layout.Of("vec", "filters")
 	columnSums = layout.Of("vec", "StatsSums")
 )
 
@@ -12,7 +13,7 @@ var (
 // amd64 (avx) or of arm64 (neon). V is a vector in a register, or what an
 // instruction takes instead of one, M an address. Kernels over arrays are
 // functions of a machine and are written once; kernels whose loops differ
-// (pooling, transposition, dropout, the tiles of Winograd) are in the files
+// (pooling, depthwise convolution, transposition, dropout, the tiles of Winograd) are in the files
 // avx_*.go and neon_*.go.
 //
 // Each method emits its instructions where it is called, in the order that the

@@ -106,7 +106,7 @@ func (o output) avx() {
 			{"vec", "elementwise", func(e *avx) { elementwise(e) }},
 			{"vec", "optim", func(e *avx) { optim(e); e.sumSquares() }},
 			{"vec", "exp", func(e *avx) { expFunctions(e) }},
-			{"vec", "pool", (*avx).pool}, {"vec", "move", (*avx).move}, {"vec", "dropout", (*avx).dropout},
+			{"vec", "pool", (*avx).pool}, {"vec", "depthwise", (*avx).depthwise}, {"vec", "move", (*avx).move}, {"vec", "dropout", (*avx).dropout},
 			{"wino", "wino", (*avx).winograd}, {"wino", "wino_weights", (*avx).winogradWeights},
 			{"wino", "wino_grad", (*avx).winogradGrad}, {"wino", "wino_stride2", (*avx).winogradStride2},
 		} {
@@ -133,7 +133,7 @@ func (o output) neon() {
 		{"vec", "elementwise", func(e *neon) { elementwise(e) }},
 		{"vec", "optim", func(e *neon) { optim(e); e.sumSquares() }},
 		{"vec", "exp", func(e *neon) { expFunctions(e) }},
-		{"vec", "pool", (*neon).pool}, {"vec", "move", (*neon).moves},
+		{"vec", "pool", (*neon).pool}, {"vec", "depthwise", (*neon).depthwise}, {"vec", "move", (*neon).moves},
 		{"wino", "wino", (*neon).winograd}, {"wino", "wino_train", (*neon).winogradTrain},
 		{"isa", "peak", (*neon).peak},
 	} {

@@ -159,23 +159,33 @@ func (p Precision) Narrow(dst, src []float32, rows, n, step, dstep int) {
 		blocks: n / 32, low: ones(rest, 16), high: ones(rest-16, 16), words: ones(isa.CeilDiv(rest, 2)*2, 32), order: &pairOrder})
 }
 
-// Pairs rounds rows pairs of cols floats to words, dst[i*dstep+j] =
-// (src[i*step+j], src[i*step+hi+j]), and zeros for the columns up to width. low
-// and high report whether src has the first and the second float of the pairs; a
-// missing one is zero.
-func (p Precision) Pairs(dst, src []float32, rows, cols, width, step, dstep, hi int, low, high bool) {
-	if rows < 1 {
+// Pairing describes which floats [Precision.Pairs] rounds to a word together.
+type Pairing struct {
+	Rows, Cols  int // of pairs
+	Width       int // columns written; zeros after Cols
+	Step, DStep int // floats from a row to the next in src, words in dst
+	Hi          int // floats from the first of a pair to the second
+
+	NoLow, NoHigh bool // src lacks the first or the second float of each pair, which is zero then
+}
+
+// Pairs rounds pairs of floats to words, dst[i*DStep+j] = (src[i*Step+j],
+// src[i*Step+Hi+j]).
+func (p Precision) Pairs(dst, src []float32, g Pairing) {
+	if g.Rows < 1 {
 		return
 	}
-	last := (rows-1)*step + cols - 1
+	cols, width := g.Cols, g.Width
+	last := (g.Rows-1)*g.Step + cols - 1
+	low, high := !g.NoLow, !g.NoHigh
 	if low {
 		_ = src[last]
 	}
 	if high {
-		_ = src[last+hi]
+		_ = src[last+g.Hi]
 	}
-	_ = dst[(rows-1)*dstep+width-1]
-	a := bf16Args{rows: rows, step: step * 4, dstep: dstep * 4, hi: hi * 4, order: &pairOrder}
+	_ = dst[(g.Rows-1)*g.DStep+width-1]
+	a := bf16Args{rows: g.Rows, step: g.Step * 4, dstep: g.DStep * 4, hi: g.Hi * 4, order: &pairOrder}
 	for j := 0; j < width; j += isa.PanelWidth {
 		// Past the columns nothing is read, and the address must stay inside.
 		a.dst, a.src = &dst[j], &src[min(j, cols-1)]
@@ -191,12 +201,12 @@ func (p Precision) Pairs(dst, src []float32, rows, cols, width, step, dstep, hi 
 	}
 }
 
-// PairPanel packs rows of 16 columns, stride floats apart, as words of neighboring
-// rows. The first cols columns are in use.
-func (p Precision) PairPanel(dst, src []float32, rows, cols, stride int) {
-	p.Pairs(dst, src, rows/2, cols, isa.PanelWidth, 2*stride, isa.PanelWidth, stride, true, true)
+// PairRows rounds neighboring rows of cols floats, stride floats apart, to rows of
+// words, width words apart, with zeros after cols. An odd row is paired with zeros.
+func (p Precision) PairRows(dst, src []float32, rows, cols, width, stride int) {
+	p.Pairs(dst, src, Pairing{Rows: rows / 2, Cols: cols, Width: width, Step: 2 * stride, DStep: width, Hi: stride})
 	if rows%2 == 1 {
-		p.Pairs(dst[rows/2*isa.PanelWidth:], src[(rows-1)*stride:], 1, cols, isa.PanelWidth, 0, isa.PanelWidth, 0, true, false)
+		p.Pairs(dst[rows/2*width:], src[(rows-1)*stride:], Pairing{Rows: 1, Cols: cols, Width: width, NoHigh: true})
 	}
 }
 

@@ -229,7 +229,7 @@ func TestBF16Packing(t *testing.T) {
 						want[i*dstep+j] = math.Float32frombits(w)
 					}
 				}
-				p.Pairs(dst, src, rows, n, width, step, dstep, hi, low, high)
+				p.Pairs(dst, src, Pairing{Rows: rows, Cols: n, Width: width, Step: step, DStep: dstep, Hi: hi, NoLow: !low, NoHigh: !high})
 				isatest.SameBits(t, fmt.Sprintf("pairs %d rows of %d", rows, n), dst, want)
 			}
 		}

@@ -89,12 +89,16 @@ func BinaryCol(op BinaryOp, y, a, col []float32, c int) {
 	}
 }
 
-// BinaryStrided computes y = a op b with general broadcasting over at most 8
-// dimensions. y is contiguous of the given shape; element i, j, ... of a is
-// a[i*aStride[0]+j*aStride[1]+...], likewise b, so that stride 0 broadcasts. It
-// does the part [lo, hi) of dimension 0. y may be a (or b) if the strides of
-// that one are y's own.
-func BinaryStrided(op BinaryOp, y, a, b []float32, shape, aStride, bStride []int, lo, hi int) {
+// Broadcast describes the operands of [BinaryStrided]: the shape of the result, of
+// at most 8 dimensions, and the distances between elements of a and b in each
+// dimension, 0 where they are broadcast.
+type Broadcast struct{ Shape, A, B []int }
+
+// BinaryStrided computes y = a op b with general broadcasting. y is contiguous;
+// element i, j, ... of a is a[i*s.A[0]+j*s.A[1]+...], likewise b. It does the part
+// [lo, hi) of dimension 0. y may be a (or b) if the strides of that one are y's own.
+func BinaryStrided(op BinaryOp, y, a, b []float32, s Broadcast, lo, hi int) {
+	shape, aStride, bStride := s.Shape, s.A, s.B
 	if op >= binaryOps {
 		panic(badOp)
 	}

@@ -1082,6 +1082,434 @@ done67:
 	VZEROUPPER
 	RET
 
+// func squareAVX2(y *float32, x *float32, n int)
+// Requires: AVX
+TEXT ·squareAVX2(SB), NOSPLIT, $0-24
+	MOVQ   y+0(FP), AX
+	MOVQ   x+8(FP), CX
+	VXORPS Y0, Y0, Y0
+	MOVQ   n+16(FP), DX
+	XORQ   BX, BX
+
+loop72:
+	CMPQ    DX, $+16
+	JLT     single69
+	VMOVUPS (CX)(BX*1), Y0
+	VMULPS  Y0, Y0, Y0
+	VMOVUPS Y0, (AX)(BX*1)
+	VMOVUPS 32(CX)(BX*1), Y0
+	VMULPS  Y0, Y0, Y0
+	VMOVUPS Y0, 32(AX)(BX*1)
+	ADDQ    $+64, BX
+	SUBQ    $+16, DX
+	JMP     loop72
+
+single69:
+	CMPQ    DX, $+8
+	JLT     tail70
+	VMOVUPS (CX)(BX*1), Y0
+	VMULPS  Y0, Y0, Y0
+	VMOVUPS Y0, (AX)(BX*1)
+	ADDQ    $+32, BX
+	SUBQ    $+8, DX
+	JMP     single69
+
+tail70:
+	TESTQ      DX, DX
+	JEQ        done71
+	LEAQ       vectail<>+0(SB), SI
+	MOVQ       DX, DI
+	NEGQ       DI
+	VMOVUPS    32(SI)(DI*4), Y0
+	VMASKMOVPS (CX)(BX*1), Y0, Y1
+	VMULPS     Y1, Y1, Y1
+	VMASKMOVPS Y1, Y0, (AX)(BX*1)
+	LEAQ       (BX)(DX*4), BX
+
+done71:
+	VZEROUPPER
+	RET
+
+// func sqrtAVX2(y *float32, x *float32, n int)
+// Requires: AVX
+TEXT ·sqrtAVX2(SB), NOSPLIT, $0-24
+	MOVQ   y+0(FP), AX
+	MOVQ   x+8(FP), CX
+	VXORPS Y0, Y0, Y0
+	MOVQ   n+16(FP), DX
+	XORQ   BX, BX
+
+loop76:
+	CMPQ    DX, $+16
+	JLT     single73
+	VMOVUPS (CX)(BX*1), Y0
+	VSQRTPS Y0, Y0
+	VMOVUPS Y0, (AX)(BX*1)
+	VMOVUPS 32(CX)(BX*1), Y0
+	VSQRTPS Y0, Y0
+	VMOVUPS Y0, 32(AX)(BX*1)
+	ADDQ    $+64, BX
+	SUBQ    $+16, DX
+	JMP     loop76
+
+single73:
+	CMPQ    DX, $+8
+	JLT     tail74
+	VMOVUPS (CX)(BX*1), Y0
+	VSQRTPS Y0, Y0
+	VMOVUPS Y0, (AX)(BX*1)
+	ADDQ    $+32, BX
+	SUBQ    $+8, DX
+	JMP     single73
+
+tail74:
+	TESTQ      DX, DX
+	JEQ        done75
+	LEAQ       vectail<>+0(SB), SI
+	MOVQ       DX, DI
+	NEGQ       DI
+	VMOVUPS    32(SI)(DI*4), Y0
+	VMASKMOVPS (CX)(BX*1), Y0, Y1
+	VSQRTPS    Y1, Y1
+	VMASKMOVPS Y1, Y0, (AX)(BX*1)
+	LEAQ       (BX)(DX*4), BX
+
+done75:
+	VZEROUPPER
+	RET
+
+// func negAVX2(y *float32, x *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·negAVX2(SB), NOSPLIT, $0-24
+	MOVQ   y+0(FP), AX
+	MOVQ   x+8(FP), CX
+	VXORPS Y0, Y0, Y0
+	MOVQ   n+16(FP), DX
+	XORQ   BX, BX
+
+loop80:
+	CMPQ    DX, $+16
+	JLT     single77
+	VMOVUPS (CX)(BX*1), Y0
+	VPXOR   vec80000000<>+0(SB), Y0, Y0
+	VMOVUPS Y0, (AX)(BX*1)
+	VMOVUPS 32(CX)(BX*1), Y0
+	VPXOR   vec80000000<>+0(SB), Y0, Y0
+	VMOVUPS Y0, 32(AX)(BX*1)
+	ADDQ    $+64, BX
+	SUBQ    $+16, DX
+	JMP     loop80
+
+single77:
+	CMPQ    DX, $+8
+	JLT     tail78
+	VMOVUPS (CX)(BX*1), Y0
+	VPXOR   vec80000000<>+0(SB), Y0, Y0
+	VMOVUPS Y0, (AX)(BX*1)
+	ADDQ    $+32, BX
+	SUBQ    $+8, DX
+	JMP     single77
+
+tail78:
+	TESTQ      DX, DX
+	JEQ        done79
+	LEAQ       vectail<>+0(SB), SI
+	MOVQ       DX, DI
+	NEGQ       DI
+	VMOVUPS    32(SI)(DI*4), Y0
+	VMASKMOVPS (CX)(BX*1), Y0, Y1
+	VPXOR      vec80000000<>+0(SB), Y1, Y1
+	VMASKMOVPS Y1, Y0, (AX)(BX*1)
+	LEAQ       (BX)(DX*4), BX
+
+done79:
+	VZEROUPPER
+	RET
+
+DATA vec80000000<>+0(SB)/4, $0x80000000
+DATA vec80000000<>+4(SB)/4, $0x80000000
+DATA vec80000000<>+8(SB)/4, $0x80000000
+DATA vec80000000<>+12(SB)/4, $0x80000000
+DATA vec80000000<>+16(SB)/4, $0x80000000
+DATA vec80000000<>+20(SB)/4, $0x80000000
+DATA vec80000000<>+24(SB)/4, $0x80000000
+DATA vec80000000<>+28(SB)/4, $0x80000000
+GLOBL vec80000000<>(SB), RODATA|NOPTR, $32
+
+// func absAVX2(y *float32, x *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·absAVX2(SB), NOSPLIT, $0-24
+	MOVQ   y+0(FP), AX
+	MOVQ   x+8(FP), CX
+	VXORPS Y0, Y0, Y0
+	MOVQ   n+16(FP), DX
+	XORQ   BX, BX
+
+loop84:
+	CMPQ    DX, $+16
+	JLT     single81
+	VMOVUPS (CX)(BX*1), Y0
+	VPAND   vec7fffffff<>+0(SB), Y0, Y0
+	VMOVUPS Y0, (AX)(BX*1)
+	VMOVUPS 32(CX)(BX*1), Y0
+	VPAND   vec7fffffff<>+0(SB), Y0, Y0
+	VMOVUPS Y0, 32(AX)(BX*1)
+	ADDQ    $+64, BX
+	SUBQ    $+16, DX
+	JMP     loop84
+
+single81:
+	CMPQ    DX, $+8
+	JLT     tail82
+	VMOVUPS (CX)(BX*1), Y0
+	VPAND   vec7fffffff<>+0(SB), Y0, Y0
+	VMOVUPS Y0, (AX)(BX*1)
+	ADDQ    $+32, BX
+	SUBQ    $+8, DX
+	JMP     single81
+
+tail82:
+	TESTQ      DX, DX
+	JEQ        done83
+	LEAQ       vectail<>+0(SB), SI
+	MOVQ       DX, DI
+	NEGQ       DI
+	VMOVUPS    32(SI)(DI*4), Y0
+	VMASKMOVPS (CX)(BX*1), Y0, Y1
+	VPAND      vec7fffffff<>+0(SB), Y1, Y1
+	VMASKMOVPS Y1, Y0, (AX)(BX*1)
+	LEAQ       (BX)(DX*4), BX
+
+done83:
+	VZEROUPPER
+	RET
+
+DATA vec7fffffff<>+0(SB)/4, $0x7fffffff
+DATA vec7fffffff<>+4(SB)/4, $0x7fffffff
+DATA vec7fffffff<>+8(SB)/4, $0x7fffffff
+DATA vec7fffffff<>+12(SB)/4, $0x7fffffff
+DATA vec7fffffff<>+16(SB)/4, $0x7fffffff
+DATA vec7fffffff<>+20(SB)/4, $0x7fffffff
+DATA vec7fffffff<>+24(SB)/4, $0x7fffffff
+DATA vec7fffffff<>+28(SB)/4, $0x7fffffff
+GLOBL vec7fffffff<>(SB), RODATA|NOPTR, $32
+
+// func reciprocalAVX2(y *float32, x *float32, n int)
+// Requires: AVX
+TEXT ·reciprocalAVX2(SB), NOSPLIT, $0-24
+	MOVQ   y+0(FP), AX
+	MOVQ   x+8(FP), CX
+	VXORPS Y0, Y0, Y0
+	MOVQ   n+16(FP), DX
+	XORQ   BX, BX
+
+loop88:
+	CMPQ    DX, $+16
+	JLT     single85
+	VMOVUPS (CX)(BX*1), Y0
+	VMOVUPS vec3f800000<>+0(SB), Y1
+	VDIVPS  Y0, Y1, Y0
+	VMOVUPS Y0, (AX)(BX*1)
+	VMOVUPS 32(CX)(BX*1), Y0
+	VMOVUPS vec3f800000<>+0(SB), Y1
+	VDIVPS  Y0, Y1, Y0
+	VMOVUPS Y0, 32(AX)(BX*1)
+	ADDQ    $+64, BX
+	SUBQ    $+16, DX
+	JMP     loop88
+
+single85:
+	CMPQ    DX, $+8
+	JLT     tail86
+	VMOVUPS (CX)(BX*1), Y0
+	VMOVUPS vec3f800000<>+0(SB), Y1
+	VDIVPS  Y0, Y1, Y0
+	VMOVUPS Y0, (AX)(BX*1)
+	ADDQ    $+32, BX
+	SUBQ    $+8, DX
+	JMP     single85
+
+tail86:
+	TESTQ      DX, DX
+	JEQ        done87
+	LEAQ       vectail<>+0(SB), SI
+	MOVQ       DX, DI
+	NEGQ       DI
+	VMOVUPS    32(SI)(DI*4), Y0
+	VMASKMOVPS (CX)(BX*1), Y0, Y1
+	VMOVUPS    vec3f800000<>+0(SB), Y2
+	VDIVPS     Y1, Y2, Y1
+	VMASKMOVPS Y1, Y0, (AX)(BX*1)
+	LEAQ       (BX)(DX*4), BX
+
+done87:
+	VZEROUPPER
+	RET
+
+DATA vec3f800000<>+0(SB)/4, $0x3f800000
+DATA vec3f800000<>+4(SB)/4, $0x3f800000
+DATA vec3f800000<>+8(SB)/4, $0x3f800000
+DATA vec3f800000<>+12(SB)/4, $0x3f800000
+DATA vec3f800000<>+16(SB)/4, $0x3f800000
+DATA vec3f800000<>+20(SB)/4, $0x3f800000
+DATA vec3f800000<>+24(SB)/4, $0x3f800000
+DATA vec3f800000<>+28(SB)/4, $0x3f800000
+GLOBL vec3f800000<>(SB), RODATA|NOPTR, $32
+
+// func hardSwishAVX2(y *float32, x *float32, n int)
+// Requires: AVX
+TEXT ·hardSwishAVX2(SB), NOSPLIT, $0-24
+	MOVQ   y+0(FP), AX
+	MOVQ   x+8(FP), CX
+	VXORPS Y0, Y0, Y0
+	MOVQ   n+16(FP), DX
+	XORQ   BX, BX
+
+loop92:
+	CMPQ    DX, $+16
+	JLT     single89
+	VMOVUPS (CX)(BX*1), Y1
+	VMOVUPS vec40c00000<>+0(SB), Y2
+	VADDPS  vec40400000<>+0(SB), Y1, Y3
+	VMAXPS  Y3, Y0, Y3
+	VMINPS  Y3, Y2, Y2
+	VMULPS  Y2, Y1, Y1
+	VDIVPS  vec40c00000<>+0(SB), Y1, Y1
+	VMOVUPS Y1, (AX)(BX*1)
+	VMOVUPS 32(CX)(BX*1), Y1
+	VMOVUPS vec40c00000<>+0(SB), Y2
+	VADDPS  vec40400000<>+0(SB), Y1, Y3
+	VMAXPS  Y3, Y0, Y3
+	VMINPS  Y3, Y2, Y2
+	VMULPS  Y2, Y1, Y1
+	VDIVPS  vec40c00000<>+0(SB), Y1, Y1
+	VMOVUPS Y1, 32(AX)(BX*1)
+	ADDQ    $+64, BX
+	SUBQ    $+16, DX
+	JMP     loop92
+
+single89:
+	CMPQ    DX, $+8
+	JLT     tail90
+	VMOVUPS (CX)(BX*1), Y1
+	VMOVUPS vec40c00000<>+0(SB), Y2
+	VADDPS  vec40400000<>+0(SB), Y1, Y3
+	VMAXPS  Y3, Y0, Y3
+	VMINPS  Y3, Y2, Y2
+	VMULPS  Y2, Y1, Y1
+	VDIVPS  vec40c00000<>+0(SB), Y1, Y1
+	VMOVUPS Y1, (AX)(BX*1)
+	ADDQ    $+32, BX
+	SUBQ    $+8, DX
+	JMP     single89
+
+tail90:
+	TESTQ      DX, DX
+	JEQ        done91
+	LEAQ       vectail<>+0(SB), SI
+	MOVQ       DX, DI
+	NEGQ       DI
+	VMOVUPS    32(SI)(DI*4), Y1
+	VMASKMOVPS (CX)(BX*1), Y1, Y2
+	VMOVUPS    vec40c00000<>+0(SB), Y3
+	VADDPS     vec40400000<>+0(SB), Y2, Y4
+	VMAXPS     Y4, Y0, Y0
+	VMINPS     Y0, Y3, Y0
+	VMULPS     Y0, Y2, Y0
+	VDIVPS     vec40c00000<>+0(SB), Y0, Y0
+	VMASKMOVPS Y0, Y1, (AX)(BX*1)
+	LEAQ       (BX)(DX*4), BX
+
+done91:
+	VZEROUPPER
+	RET
+
+DATA vec40c00000<>+0(SB)/4, $0x40c00000
+DATA vec40c00000<>+4(SB)/4, $0x40c00000
+DATA vec40c00000<>+8(SB)/4, $0x40c00000
+DATA vec40c00000<>+12(SB)/4, $0x40c00000
+DATA vec40c00000<>+16(SB)/4, $0x40c00000
+DATA vec40c00000<>+20(SB)/4, $0x40c00000
+DATA vec40c00000<>+24(SB)/4, $0x40c00000
+DATA vec40c00000<>+28(SB)/4, $0x40c00000
+GLOBL vec40c00000<>(SB), RODATA|NOPTR, $32
+
+DATA vec40400000<>+0(SB)/4, $0x40400000
+DATA vec40400000<>+4(SB)/4, $0x40400000
+DATA vec40400000<>+8(SB)/4, $0x40400000
+DATA vec40400000<>+12(SB)/4, $0x40400000
+DATA vec40400000<>+16(SB)/4, $0x40400000
+DATA vec40400000<>+20(SB)/4, $0x40400000
+DATA vec40400000<>+24(SB)/4, $0x40400000
+DATA vec40400000<>+28(SB)/4, $0x40400000
+GLOBL vec40400000<>(SB), RODATA|NOPTR, $32
+
+// func hardSigmoidAVX2(y *float32, x *float32, n int, a float32, b float32)
+// Requires: AVX
+TEXT ·hardSigmoidAVX2(SB), NOSPLIT, $0-32
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSS a+24(FP), Y0
+	VBROADCASTSS b+28(FP), Y1
+	VXORPS       Y2, Y2, Y2
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+
+loop96:
+	CMPQ    DX, $+16
+	JLT     single93
+	VMOVUPS (CX)(BX*1), Y3
+	VMULPS  Y0, Y3, Y3
+	VADDPS  Y1, Y3, Y3
+	VMOVUPS vec3f800000<>+0(SB), Y4
+	VMAXPS  Y3, Y2, Y3
+	VMINPS  Y3, Y4, Y3
+	VMOVUPS Y3, (AX)(BX*1)
+	VMOVUPS 32(CX)(BX*1), Y3
+	VMULPS  Y0, Y3, Y3
+	VADDPS  Y1, Y3, Y3
+	VMOVUPS vec3f800000<>+0(SB), Y4
+	VMAXPS  Y3, Y2, Y3
+	VMINPS  Y3, Y4, Y3
+	VMOVUPS Y3, 32(AX)(BX*1)
+	ADDQ    $+64, BX
+	SUBQ    $+16, DX
+	JMP     loop96
+
+single93:
+	CMPQ    DX, $+8
+	JLT     tail94
+	VMOVUPS (CX)(BX*1), Y3
+	VMULPS  Y0, Y3, Y3
+	VADDPS  Y1, Y3, Y3
+	VMOVUPS vec3f800000<>+0(SB), Y4
+	VMAXPS  Y3, Y2, Y3
+	VMINPS  Y3, Y4, Y3
+	VMOVUPS Y3, (AX)(BX*1)
+	ADDQ    $+32, BX
+	SUBQ    $+8, DX
+	JMP     single93
+
+tail94:
+	TESTQ      DX, DX
+	JEQ        done95
+	LEAQ       vectail<>+0(SB), SI
+	MOVQ       DX, DI
+	NEGQ       DI
+	VMOVUPS    32(SI)(DI*4), Y3
+	VMASKMOVPS (CX)(BX*1), Y3, Y4
+	VMULPS     Y0, Y4, Y0
+	VADDPS     Y1, Y0, Y0
+	VMOVUPS    vec3f800000<>+0(SB), Y1
+	VMAXPS     Y0, Y2, Y0
+	VMINPS     Y0, Y1, Y0
+	VMASKMOVPS Y0, Y3, (AX)(BX*1)
+	LEAQ       (BX)(DX*4), BX
+
+done95:
+	VZEROUPPER
+	RET
+
 // func laneSumAVX2(x *float32, n int, sum *float32)
 // Requires: AVX
 TEXT ·laneSumAVX2(SB), NOSPLIT, $0-24
@@ -1093,9 +1521,9 @@ TEXT ·laneSumAVX2(SB), NOSPLIT, $0-24
 	MOVQ   n+8(FP), CX
 	XORQ   DX, DX
 
-loop72:
+loop100:
 	CMPQ    CX, $+32
-	JLT     single69
+	JLT     single97
 	VMOVUPS (AX)(DX*1), Y4
 	VADDPS  Y4, Y0, Y0
 	VMOVUPS 32(AX)(DX*1), Y4
@@ -1106,20 +1534,20 @@ loop72:
 	VADDPS  Y4, Y3, Y3
 	ADDQ    $+128, DX
 	SUBQ    $+32, CX
-	JMP     loop72
+	JMP     loop100
 
-single69:
+single97:
 	CMPQ    CX, $+8
-	JLT     tail70
+	JLT     tail98
 	VMOVUPS (AX)(DX*1), Y4
 	VADDPS  Y4, Y0, Y0
 	ADDQ    $+32, DX
 	SUBQ    $+8, CX
-	JMP     single69
+	JMP     single97
 
-tail70:
+tail98:
 	TESTQ      CX, CX
-	JEQ        done71
+	JEQ        done99
 	LEAQ       vectail<>+0(SB), BX
 	MOVQ       CX, SI
 	NEGQ       SI
@@ -1128,7 +1556,7 @@ tail70:
 	VADDPS     Y4, Y1, Y1
 	LEAQ       (DX)(CX*4), DX
 
-done71:
+done99:
 	VADDPS  Y1, Y0, Y0
 	VADDPS  Y3, Y2, Y1
 	VADDPS  Y1, Y0, Y0
@@ -1149,9 +1577,9 @@ TEXT ·laneDotAVX2(SB), NOSPLIT, $0-32
 	MOVQ   n+16(FP), DX
 	XORQ   BX, BX
 
-loop76:
+loop104:
 	CMPQ        DX, $+32
-	JLT         single73
+	JLT         single101
 	VMOVUPS     (AX)(BX*1), Y4
 	VMOVUPS     (CX)(BX*1), Y5
 	VFMADD231PS Y5, Y4, Y0
@@ -1166,21 +1594,21 @@ loop76:
 	VFMADD231PS Y5, Y4, Y3
 	ADDQ        $+128, BX
 	SUBQ        $+32, DX
-	JMP         loop76
+	JMP         loop104
 
-single73:
+single101:
 	CMPQ        DX, $+8
-	JLT         tail74
+	JLT         tail102
 	VMOVUPS     (AX)(BX*1), Y4
 	VMOVUPS     (CX)(BX*1), Y5
 	VFMADD231PS Y5, Y4, Y0
 	ADDQ        $+32, BX
 	SUBQ        $+8, DX
-	JMP         single73
+	JMP         single101
 
-tail74:
+tail102:
 	TESTQ       DX, DX
-	JEQ         done75
+	JEQ         done103
 	LEAQ        vectail<>+0(SB), SI
 	MOVQ        DX, DI
 	NEGQ        DI
@@ -1190,7 +1618,7 @@ tail74:
 	VFMADD231PS Y4, Y5, Y1
 	LEAQ        (BX)(DX*4), BX
 
-done75:
+done103:
 	VADDPS  Y1, Y0, Y0
 	VADDPS  Y3, Y2, Y1
 	VADDPS  Y1, Y0, Y0
@@ -1209,9 +1637,9 @@ TEXT ·reluGradAVX2(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 
-loop80:
+loop108:
 	CMPQ    BX, $+32
-	JLT     single77
+	JLT     single105
 	VMOVUPS (CX)(SI*1), Y1
 	VMOVUPS (DX)(SI*1), Y2
 	VCMPPS  $0x16, Y0, Y2, Y2
@@ -1234,11 +1662,11 @@ loop80:
 	VMOVUPS Y2, 96(AX)(SI*1)
 	ADDQ    $+128, SI
 	SUBQ    $+32, BX
-	JMP     loop80
+	JMP     loop108
 
-single77:
+single105:
 	CMPQ    BX, $+8
-	JLT     tail78
+	JLT     tail106
 	VMOVUPS (CX)(SI*1), Y1
 	VMOVUPS (DX)(SI*1), Y2
 	VCMPPS  $0x16, Y0, Y2, Y2
@@ -1246,11 +1674,11 @@ single77:
 	VMOVUPS Y2, (AX)(SI*1)
 	ADDQ    $+32, SI
 	SUBQ    $+8, BX
-	JMP     single77
+	JMP     single105
 
-tail78:
+tail106:
 	TESTQ      BX, BX
-	JEQ        done79
+	JEQ        done107
 	LEAQ       vectail<>+0(SB), DI
 	MOVQ       BX, R8
 	NEGQ       R8
@@ -1262,7 +1690,7 @@ tail78:
 	VMASKMOVPS Y0, Y1, (AX)(SI*1)
 	LEAQ       (SI)(BX*4), SI
 
-done79:
+done107:
 	VZEROUPPER
 	RET
 
@@ -1276,9 +1704,9 @@ TEXT ·reluGradAddAVX2(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 
-loop84:
+loop112:
 	CMPQ    BX, $+32
-	JLT     single81
+	JLT     single109
 	VMOVUPS (CX)(SI*1), Y1
 	VMOVUPS (DX)(SI*1), Y2
 	VCMPPS  $0x16, Y0, Y2, Y2
@@ -1309,11 +1737,11 @@ loop84:
 	VMOVUPS Y1, 96(AX)(SI*1)
 	ADDQ    $+128, SI
 	SUBQ    $+32, BX
-	JMP     loop84
+	JMP     loop112
 
-single81:
+single109:
 	CMPQ    BX, $+8
-	JLT     tail82
+	JLT     tail110
 	VMOVUPS (CX)(SI*1), Y1
 	VMOVUPS (DX)(SI*1), Y2
 	VCMPPS  $0x16, Y0, Y2, Y2
@@ -1323,11 +1751,11 @@ single81:
 	VMOVUPS Y1, (AX)(SI*1)
 	ADDQ    $+32, SI
 	SUBQ    $+8, BX
-	JMP     single81
+	JMP     single109
 
-tail82:
+tail110:
 	TESTQ      BX, BX
-	JEQ        done83
+	JEQ        done111
 	LEAQ       vectail<>+0(SB), DI
 	MOVQ       BX, R8
 	NEGQ       R8
@@ -1341,7 +1769,7 @@ tail82:
 	VMASKMOVPS Y0, Y1, (AX)(SI*1)
 	LEAQ       (SI)(BX*4), SI
 
-done83:
+done111:
 	VZEROUPPER
 	RET
 
@@ -1356,9 +1784,9 @@ TEXT ·leakyReLUGradAVX2(SB), NOSPLIT, $0-36
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
 
-loop88:
+loop116:
 	CMPQ      BX, $+32
-	JLT       single85
+	JLT       single113
 	VMOVUPS   (CX)(SI*1), Y2
 	VMOVUPS   (DX)(SI*1), Y3
 	VMULPS    Y0, Y2, Y4
@@ -1385,11 +1813,11 @@ loop88:
 	VMOVUPS   Y3, 96(AX)(SI*1)
 	ADDQ      $+128, SI
 	SUBQ      $+32, BX
-	JMP       loop88
+	JMP       loop116
 
-single85:
+single113:
 	CMPQ      BX, $+8
-	JLT       tail86
+	JLT       tail114
 	VMOVUPS   (CX)(SI*1), Y2
 	VMOVUPS   (DX)(SI*1), Y3
 	VMULPS    Y0, Y2, Y4
@@ -1398,11 +1826,11 @@ single85:
 	VMOVUPS   Y3, (AX)(SI*1)
 	ADDQ      $+32, SI
 	SUBQ      $+8, BX
-	JMP       single85
+	JMP       single113
 
-tail86:
+tail114:
 	TESTQ      BX, BX
-	JEQ        done87
+	JEQ        done115
 	LEAQ       vectail<>+0(SB), DI
 	MOVQ       BX, R8
 	NEGQ       R8
@@ -1415,7 +1843,7 @@ tail86:
 	VMASKMOVPS Y1, Y2, (AX)(SI*1)
 	LEAQ       (SI)(BX*4), SI
 
-done87:
+done115:
 	VZEROUPPER
 	RET
 
@@ -1430,9 +1858,9 @@ TEXT ·leakyReLUGradAddAVX2(SB), NOSPLIT, $0-36
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
 
-loop92:
+loop120:
 	CMPQ      BX, $+32
-	JLT       single89
+	JLT       single117
 	VMOVUPS   (CX)(SI*1), Y2
 	VMOVUPS   (DX)(SI*1), Y3
 	VMULPS    Y0, Y2, Y4
@@ -1467,11 +1895,11 @@ loop92:
 	VMOVUPS   Y2, 96(AX)(SI*1)
 	ADDQ      $+128, SI
 	SUBQ      $+32, BX
-	JMP       loop92
+	JMP       loop120
 
-single89:
+single117:
 	CMPQ      BX, $+8
-	JLT       tail90
+	JLT       tail118
 	VMOVUPS   (CX)(SI*1), Y2
 	VMOVUPS   (DX)(SI*1), Y3
 	VMULPS    Y0, Y2, Y4
@@ -1482,11 +1910,11 @@ single89:
 	VMOVUPS   Y2, (AX)(SI*1)
 	ADDQ      $+32, SI
 	SUBQ      $+8, BX
-	JMP       single89
+	JMP       single117
 
-tail90:
+tail118:
 	TESTQ      BX, BX
-	JEQ        done91
+	JEQ        done119
 	LEAQ       vectail<>+0(SB), DI
 	MOVQ       BX, R8
 	NEGQ       R8
@@ -1501,7 +1929,7 @@ tail90:
 	VMASKMOVPS Y0, Y2, (AX)(SI*1)
 	LEAQ       (SI)(BX*4), SI
 
-done91:
+done119:
 	VZEROUPPER
 	RET
 
@@ -1515,9 +1943,9 @@ TEXT ·sigmoidGradAVX2(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 
-loop96:
+loop124:
 	CMPQ    BX, $+32
-	JLT     single93
+	JLT     single121
 	VMOVUPS (DX)(SI*1), Y0
 	VMOVUPS (CX)(SI*1), Y1
 	VMOVUPS vec3f800000<>+0(SB), Y2
@@ -1548,11 +1976,11 @@ loop96:
 	VMOVUPS Y0, 96(AX)(SI*1)
 	ADDQ    $+128, SI
 	SUBQ    $+32, BX
-	JMP     loop96
+	JMP     loop124
 
-single93:
+single121:
 	CMPQ    BX, $+8
-	JLT     tail94
+	JLT     tail122
 	VMOVUPS (DX)(SI*1), Y0
 	VMOVUPS (CX)(SI*1), Y1
 	VMOVUPS vec3f800000<>+0(SB), Y2
@@ -1562,11 +1990,11 @@ single93:
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	SUBQ    $+8, BX
-	JMP     single93
+	JMP     single121
 
-tail94:
+tail122:
 	TESTQ      BX, BX
-	JEQ        done95
+	JEQ        done123
 	LEAQ       vectail<>+0(SB), DI
 	MOVQ       BX, R8
 	NEGQ       R8
@@ -1580,19 +2008,9 @@ tail94:
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 	LEAQ       (SI)(BX*4), SI
 
-done95:
+done123:
 	VZEROUPPER
 	RET
-
-DATA vec3f800000<>+0(SB)/4, $0x3f800000
-DATA vec3f800000<>+4(SB)/4, $0x3f800000
-DATA vec3f800000<>+8(SB)/4, $0x3f800000
-DATA vec3f800000<>+12(SB)/4, $0x3f800000
-DATA vec3f800000<>+16(SB)/4, $0x3f800000
-DATA vec3f800000<>+20(SB)/4, $0x3f800000
-DATA vec3f800000<>+24(SB)/4, $0x3f800000
-DATA vec3f800000<>+28(SB)/4, $0x3f800000
-GLOBL vec3f800000<>(SB), RODATA|NOPTR, $32
 
 // func sigmoidGradAddAVX2(dx *float32, dy *float32, y *float32, n int)
 // Requires: AVX
@@ -1604,9 +2022,9 @@ TEXT ·sigmoidGradAddAVX2(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 
-loop100:
+loop128:
 	CMPQ    BX, $+32
-	JLT     single97
+	JLT     single125
 	VMOVUPS (DX)(SI*1), Y0
 	VMOVUPS (CX)(SI*1), Y1
 	VMOVUPS vec3f800000<>+0(SB), Y2
@@ -1645,11 +2063,11 @@ loop100:
 	VMOVUPS Y0, 96(AX)(SI*1)
 	ADDQ    $+128, SI
 	SUBQ    $+32, BX
-	JMP     loop100
+	JMP     loop128
 
-single97:
+single125:
 	CMPQ    BX, $+8
-	JLT     tail98
+	JLT     tail126
 	VMOVUPS (DX)(SI*1), Y0
 	VMOVUPS (CX)(SI*1), Y1
 	VMOVUPS vec3f800000<>+0(SB), Y2
@@ -1661,11 +2079,11 @@ single97:
 	VMOVUPS Y0, (AX)(SI*1)
 	ADDQ    $+32, SI
 	SUBQ    $+8, BX
-	JMP     single97
+	JMP     single125
 
-tail98:
+tail126:
 	TESTQ      BX, BX
-	JEQ        done99
+	JEQ        done127
 	LEAQ       vectail<>+0(SB), DI
 	MOVQ       BX, R8
 	NEGQ       R8
@@ -1681,7 +2099,7 @@ tail98:
 	VMASKMOVPS Y1, Y0, (AX)(SI*1)
 	LEAQ       (SI)(BX*4), SI
 
-done99:
+done127:
 	VZEROUPPER
 	RET
 
@@ -1695,9 +2113,9 @@ TEXT ·tanhGradAVX2(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 
-loop104:
+loop132:
 	CMPQ         BX, $+32
-	JLT          single101
+	JLT          single129
 	VMOVUPS      (DX)(SI*1), Y0
 	VMOVUPS      (CX)(SI*1), Y1
 	VMOVUPS      vec3f800000<>+0(SB), Y2
@@ -1724,11 +2142,11 @@ loop104:
 	VMOVUPS      Y0, 96(AX)(SI*1)
 	ADDQ         $+128, SI
 	SUBQ         $+32, BX
-	JMP          loop104
+	JMP          loop132
 
-single101:
+single129:
 	CMPQ         BX, $+8
-	JLT          tail102
+	JLT          tail130
 	VMOVUPS      (DX)(SI*1), Y0
 	VMOVUPS      (CX)(SI*1), Y1
 	VMOVUPS      vec3f800000<>+0(SB), Y2
@@ -1737,11 +2155,11 @@ single101:
 	VMOVUPS      Y0, (AX)(SI*1)
 	ADDQ         $+32, SI
 	SUBQ         $+8, BX
-	JMP          single101
+	JMP          single129
 
-tail102:
+tail130:
 	TESTQ        BX, BX
-	JEQ          done103
+	JEQ          done131
 	LEAQ         vectail<>+0(SB), DI
 	MOVQ         BX, R8
 	NEGQ         R8
@@ -1754,7 +2172,7 @@ tail102:
 	VMASKMOVPS   Y1, Y0, (AX)(SI*1)
 	LEAQ         (SI)(BX*4), SI
 
-done103:
+done131:
 	VZEROUPPER
 	RET
 
@@ -1768,9 +2186,9 @@ TEXT ·tanhGradAddAVX2(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 
-loop108:
+loop136:
 	CMPQ         BX, $+32
-	JLT          single105
+	JLT          single133
 	VMOVUPS      (DX)(SI*1), Y0
 	VMOVUPS      (CX)(SI*1), Y1
 	VMOVUPS      vec3f800000<>+0(SB), Y2
@@ -1805,11 +2223,11 @@ loop108:
 	VMOVUPS      Y0, 96(AX)(SI*1)
 	ADDQ         $+128, SI
 	SUBQ         $+32, BX
-	JMP          loop108
+	JMP          loop136
 
-single105:
+single133:
 	CMPQ         BX, $+8
-	JLT          tail106
+	JLT          tail134
 	VMOVUPS      (DX)(SI*1), Y0
 	VMOVUPS      (CX)(SI*1), Y1
 	VMOVUPS      vec3f800000<>+0(SB), Y2
@@ -1820,11 +2238,11 @@ single105:
 	VMOVUPS      Y0, (AX)(SI*1)
 	ADDQ         $+32, SI
 	SUBQ         $+8, BX
-	JMP          single105
+	JMP          single133
 
-tail106:
+tail134:
 	TESTQ        BX, BX
-	JEQ          done107
+	JEQ          done135
 	LEAQ         vectail<>+0(SB), DI
 	MOVQ         BX, R8
 	NEGQ         R8
@@ -1839,6 +2257,6 @@ tail106:
 	VMASKMOVPS   Y1, Y0, (AX)(SI*1)
 	LEAQ         (SI)(BX*4), SI
 
-done107:
+done135:
 	VZEROUPPER
 	RET

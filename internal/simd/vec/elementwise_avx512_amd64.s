@@ -1048,6 +1048,460 @@ done67:
 	VZEROUPPER
 	RET
 
+// func squareAVX512(y *float32, x *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·squareAVX512(SB), NOSPLIT, $0-24
+	MOVQ   y+0(FP), AX
+	MOVQ   x+8(FP), CX
+	VPXORD Z0, Z0, Z0
+	MOVQ   n+16(FP), DX
+	XORQ   BX, BX
+
+loop72:
+	CMPQ    DX, $+32
+	JLT     single69
+	VMOVUPS (CX)(BX*1), Z0
+	VMULPS  Z0, Z0, Z0
+	VMOVUPS Z0, (AX)(BX*1)
+	VMOVUPS 64(CX)(BX*1), Z0
+	VMULPS  Z0, Z0, Z0
+	VMOVUPS Z0, 64(AX)(BX*1)
+	ADDQ    $+128, BX
+	SUBQ    $+32, DX
+	JMP     loop72
+
+single69:
+	CMPQ    DX, $+16
+	JLT     tail70
+	VMOVUPS (CX)(BX*1), Z0
+	VMULPS  Z0, Z0, Z0
+	VMOVUPS Z0, (AX)(BX*1)
+	ADDQ    $+64, BX
+	SUBQ    $+16, DX
+	JMP     single69
+
+tail70:
+	TESTQ     DX, DX
+	JEQ       done71
+	LEAQ      vectail<>+0(SB), SI
+	KMOVW     (SI)(DX*2), K1
+	VMOVUPS.Z (CX)(BX*1), K1, Z0
+	VMULPS    Z0, Z0, Z0
+	VMOVUPS   Z0, K1, (AX)(BX*1)
+	LEAQ      (BX)(DX*4), BX
+
+done71:
+	VZEROUPPER
+	RET
+
+// func sqrtAVX512(y *float32, x *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·sqrtAVX512(SB), NOSPLIT, $0-24
+	MOVQ   y+0(FP), AX
+	MOVQ   x+8(FP), CX
+	VPXORD Z0, Z0, Z0
+	MOVQ   n+16(FP), DX
+	XORQ   BX, BX
+
+loop76:
+	CMPQ    DX, $+32
+	JLT     single73
+	VMOVUPS (CX)(BX*1), Z0
+	VSQRTPS Z0, Z0
+	VMOVUPS Z0, (AX)(BX*1)
+	VMOVUPS 64(CX)(BX*1), Z0
+	VSQRTPS Z0, Z0
+	VMOVUPS Z0, 64(AX)(BX*1)
+	ADDQ    $+128, BX
+	SUBQ    $+32, DX
+	JMP     loop76
+
+single73:
+	CMPQ    DX, $+16
+	JLT     tail74
+	VMOVUPS (CX)(BX*1), Z0
+	VSQRTPS Z0, Z0
+	VMOVUPS Z0, (AX)(BX*1)
+	ADDQ    $+64, BX
+	SUBQ    $+16, DX
+	JMP     single73
+
+tail74:
+	TESTQ     DX, DX
+	JEQ       done75
+	LEAQ      vectail<>+0(SB), SI
+	KMOVW     (SI)(DX*2), K1
+	VMOVUPS.Z (CX)(BX*1), K1, Z0
+	VSQRTPS   Z0, Z0
+	VMOVUPS   Z0, K1, (AX)(BX*1)
+	LEAQ      (BX)(DX*4), BX
+
+done75:
+	VZEROUPPER
+	RET
+
+// func negAVX512(y *float32, x *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·negAVX512(SB), NOSPLIT, $0-24
+	MOVQ   y+0(FP), AX
+	MOVQ   x+8(FP), CX
+	VPXORD Z0, Z0, Z0
+	MOVQ   n+16(FP), DX
+	XORQ   BX, BX
+
+loop80:
+	CMPQ    DX, $+32
+	JLT     single77
+	VMOVUPS (CX)(BX*1), Z0
+	VPXORD  vec80000000<>+0(SB), Z0, Z0
+	VMOVUPS Z0, (AX)(BX*1)
+	VMOVUPS 64(CX)(BX*1), Z0
+	VPXORD  vec80000000<>+0(SB), Z0, Z0
+	VMOVUPS Z0, 64(AX)(BX*1)
+	ADDQ    $+128, BX
+	SUBQ    $+32, DX
+	JMP     loop80
+
+single77:
+	CMPQ    DX, $+16
+	JLT     tail78
+	VMOVUPS (CX)(BX*1), Z0
+	VPXORD  vec80000000<>+0(SB), Z0, Z0
+	VMOVUPS Z0, (AX)(BX*1)
+	ADDQ    $+64, BX
+	SUBQ    $+16, DX
+	JMP     single77
+
+tail78:
+	TESTQ     DX, DX
+	JEQ       done79
+	LEAQ      vectail<>+0(SB), SI
+	KMOVW     (SI)(DX*2), K1
+	VMOVUPS.Z (CX)(BX*1), K1, Z0
+	VPXORD    vec80000000<>+0(SB), Z0, Z0
+	VMOVUPS   Z0, K1, (AX)(BX*1)
+	LEAQ      (BX)(DX*4), BX
+
+done79:
+	VZEROUPPER
+	RET
+
+DATA vec80000000<>+0(SB)/4, $0x80000000
+DATA vec80000000<>+4(SB)/4, $0x80000000
+DATA vec80000000<>+8(SB)/4, $0x80000000
+DATA vec80000000<>+12(SB)/4, $0x80000000
+DATA vec80000000<>+16(SB)/4, $0x80000000
+DATA vec80000000<>+20(SB)/4, $0x80000000
+DATA vec80000000<>+24(SB)/4, $0x80000000
+DATA vec80000000<>+28(SB)/4, $0x80000000
+DATA vec80000000<>+32(SB)/4, $0x80000000
+DATA vec80000000<>+36(SB)/4, $0x80000000
+DATA vec80000000<>+40(SB)/4, $0x80000000
+DATA vec80000000<>+44(SB)/4, $0x80000000
+DATA vec80000000<>+48(SB)/4, $0x80000000
+DATA vec80000000<>+52(SB)/4, $0x80000000
+DATA vec80000000<>+56(SB)/4, $0x80000000
+DATA vec80000000<>+60(SB)/4, $0x80000000
+GLOBL vec80000000<>(SB), RODATA|NOPTR, $64
+
+// func absAVX512(y *float32, x *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·absAVX512(SB), NOSPLIT, $0-24
+	MOVQ   y+0(FP), AX
+	MOVQ   x+8(FP), CX
+	VPXORD Z0, Z0, Z0
+	MOVQ   n+16(FP), DX
+	XORQ   BX, BX
+
+loop84:
+	CMPQ    DX, $+32
+	JLT     single81
+	VMOVUPS (CX)(BX*1), Z0
+	VPANDD  vec7fffffff<>+0(SB), Z0, Z0
+	VMOVUPS Z0, (AX)(BX*1)
+	VMOVUPS 64(CX)(BX*1), Z0
+	VPANDD  vec7fffffff<>+0(SB), Z0, Z0
+	VMOVUPS Z0, 64(AX)(BX*1)
+	ADDQ    $+128, BX
+	SUBQ    $+32, DX
+	JMP     loop84
+
+single81:
+	CMPQ    DX, $+16
+	JLT     tail82
+	VMOVUPS (CX)(BX*1), Z0
+	VPANDD  vec7fffffff<>+0(SB), Z0, Z0
+	VMOVUPS Z0, (AX)(BX*1)
+	ADDQ    $+64, BX
+	SUBQ    $+16, DX
+	JMP     single81
+
+tail82:
+	TESTQ     DX, DX
+	JEQ       done83
+	LEAQ      vectail<>+0(SB), SI
+	KMOVW     (SI)(DX*2), K1
+	VMOVUPS.Z (CX)(BX*1), K1, Z0
+	VPANDD    vec7fffffff<>+0(SB), Z0, Z0
+	VMOVUPS   Z0, K1, (AX)(BX*1)
+	LEAQ      (BX)(DX*4), BX
+
+done83:
+	VZEROUPPER
+	RET
+
+DATA vec7fffffff<>+0(SB)/4, $0x7fffffff
+DATA vec7fffffff<>+4(SB)/4, $0x7fffffff
+DATA vec7fffffff<>+8(SB)/4, $0x7fffffff
+DATA vec7fffffff<>+12(SB)/4, $0x7fffffff
+DATA vec7fffffff<>+16(SB)/4, $0x7fffffff
+DATA vec7fffffff<>+20(SB)/4, $0x7fffffff
+DATA vec7fffffff<>+24(SB)/4, $0x7fffffff
+DATA vec7fffffff<>+28(SB)/4, $0x7fffffff
+DATA vec7fffffff<>+32(SB)/4, $0x7fffffff
+DATA vec7fffffff<>+36(SB)/4, $0x7fffffff
+DATA vec7fffffff<>+40(SB)/4, $0x7fffffff
+DATA vec7fffffff<>+44(SB)/4, $0x7fffffff
+DATA vec7fffffff<>+48(SB)/4, $0x7fffffff
+DATA vec7fffffff<>+52(SB)/4, $0x7fffffff
+DATA vec7fffffff<>+56(SB)/4, $0x7fffffff
+DATA vec7fffffff<>+60(SB)/4, $0x7fffffff
+GLOBL vec7fffffff<>(SB), RODATA|NOPTR, $64
+
+// func reciprocalAVX512(y *float32, x *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·reciprocalAVX512(SB), NOSPLIT, $0-24
+	MOVQ   y+0(FP), AX
+	MOVQ   x+8(FP), CX
+	VPXORD Z0, Z0, Z0
+	MOVQ   n+16(FP), DX
+	XORQ   BX, BX
+
+loop88:
+	CMPQ    DX, $+32
+	JLT     single85
+	VMOVUPS (CX)(BX*1), Z0
+	VMOVUPS vec3f800000<>+0(SB), Z1
+	VDIVPS  Z0, Z1, Z0
+	VMOVUPS Z0, (AX)(BX*1)
+	VMOVUPS 64(CX)(BX*1), Z0
+	VMOVUPS vec3f800000<>+0(SB), Z1
+	VDIVPS  Z0, Z1, Z0
+	VMOVUPS Z0, 64(AX)(BX*1)
+	ADDQ    $+128, BX
+	SUBQ    $+32, DX
+	JMP     loop88
+
+single85:
+	CMPQ    DX, $+16
+	JLT     tail86
+	VMOVUPS (CX)(BX*1), Z0
+	VMOVUPS vec3f800000<>+0(SB), Z1
+	VDIVPS  Z0, Z1, Z0
+	VMOVUPS Z0, (AX)(BX*1)
+	ADDQ    $+64, BX
+	SUBQ    $+16, DX
+	JMP     single85
+
+tail86:
+	TESTQ     DX, DX
+	JEQ       done87
+	LEAQ      vectail<>+0(SB), SI
+	KMOVW     (SI)(DX*2), K1
+	VMOVUPS.Z (CX)(BX*1), K1, Z0
+	VMOVUPS   vec3f800000<>+0(SB), Z1
+	VDIVPS    Z0, Z1, Z0
+	VMOVUPS   Z0, K1, (AX)(BX*1)
+	LEAQ      (BX)(DX*4), BX
+
+done87:
+	VZEROUPPER
+	RET
+
+DATA vec3f800000<>+0(SB)/4, $0x3f800000
+DATA vec3f800000<>+4(SB)/4, $0x3f800000
+DATA vec3f800000<>+8(SB)/4, $0x3f800000
+DATA vec3f800000<>+12(SB)/4, $0x3f800000
+DATA vec3f800000<>+16(SB)/4, $0x3f800000
+DATA vec3f800000<>+20(SB)/4, $0x3f800000
+DATA vec3f800000<>+24(SB)/4, $0x3f800000
+DATA vec3f800000<>+28(SB)/4, $0x3f800000
+DATA vec3f800000<>+32(SB)/4, $0x3f800000
+DATA vec3f800000<>+36(SB)/4, $0x3f800000
+DATA vec3f800000<>+40(SB)/4, $0x3f800000
+DATA vec3f800000<>+44(SB)/4, $0x3f800000
+DATA vec3f800000<>+48(SB)/4, $0x3f800000
+DATA vec3f800000<>+52(SB)/4, $0x3f800000
+DATA vec3f800000<>+56(SB)/4, $0x3f800000
+DATA vec3f800000<>+60(SB)/4, $0x3f800000
+GLOBL vec3f800000<>(SB), RODATA|NOPTR, $64
+
+// func hardSwishAVX512(y *float32, x *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·hardSwishAVX512(SB), NOSPLIT, $0-24
+	MOVQ   y+0(FP), AX
+	MOVQ   x+8(FP), CX
+	VPXORD Z0, Z0, Z0
+	MOVQ   n+16(FP), DX
+	XORQ   BX, BX
+
+loop92:
+	CMPQ    DX, $+32
+	JLT     single89
+	VMOVUPS (CX)(BX*1), Z1
+	VMOVUPS vec40c00000<>+0(SB), Z2
+	VADDPS  vec40400000<>+0(SB), Z1, Z3
+	VMAXPS  Z3, Z0, Z3
+	VMINPS  Z3, Z2, Z2
+	VMULPS  Z2, Z1, Z1
+	VDIVPS  vec40c00000<>+0(SB), Z1, Z1
+	VMOVUPS Z1, (AX)(BX*1)
+	VMOVUPS 64(CX)(BX*1), Z1
+	VMOVUPS vec40c00000<>+0(SB), Z2
+	VADDPS  vec40400000<>+0(SB), Z1, Z3
+	VMAXPS  Z3, Z0, Z3
+	VMINPS  Z3, Z2, Z2
+	VMULPS  Z2, Z1, Z1
+	VDIVPS  vec40c00000<>+0(SB), Z1, Z1
+	VMOVUPS Z1, 64(AX)(BX*1)
+	ADDQ    $+128, BX
+	SUBQ    $+32, DX
+	JMP     loop92
+
+single89:
+	CMPQ    DX, $+16
+	JLT     tail90
+	VMOVUPS (CX)(BX*1), Z1
+	VMOVUPS vec40c00000<>+0(SB), Z2
+	VADDPS  vec40400000<>+0(SB), Z1, Z3
+	VMAXPS  Z3, Z0, Z3
+	VMINPS  Z3, Z2, Z2
+	VMULPS  Z2, Z1, Z1
+	VDIVPS  vec40c00000<>+0(SB), Z1, Z1
+	VMOVUPS Z1, (AX)(BX*1)
+	ADDQ    $+64, BX
+	SUBQ    $+16, DX
+	JMP     single89
+
+tail90:
+	TESTQ     DX, DX
+	JEQ       done91
+	LEAQ      vectail<>+0(SB), SI
+	KMOVW     (SI)(DX*2), K1
+	VMOVUPS.Z (CX)(BX*1), K1, Z1
+	VMOVUPS   vec40c00000<>+0(SB), Z2
+	VADDPS    vec40400000<>+0(SB), Z1, Z3
+	VMAXPS    Z3, Z0, Z0
+	VMINPS    Z0, Z2, Z0
+	VMULPS    Z0, Z1, Z0
+	VDIVPS    vec40c00000<>+0(SB), Z0, Z0
+	VMOVUPS   Z0, K1, (AX)(BX*1)
+	LEAQ      (BX)(DX*4), BX
+
+done91:
+	VZEROUPPER
+	RET
+
+DATA vec40c00000<>+0(SB)/4, $0x40c00000
+DATA vec40c00000<>+4(SB)/4, $0x40c00000
+DATA vec40c00000<>+8(SB)/4, $0x40c00000
+DATA vec40c00000<>+12(SB)/4, $0x40c00000
+DATA vec40c00000<>+16(SB)/4, $0x40c00000
+DATA vec40c00000<>+20(SB)/4, $0x40c00000
+DATA vec40c00000<>+24(SB)/4, $0x40c00000
+DATA vec40c00000<>+28(SB)/4, $0x40c00000
+DATA vec40c00000<>+32(SB)/4, $0x40c00000
+DATA vec40c00000<>+36(SB)/4, $0x40c00000
+DATA vec40c00000<>+40(SB)/4, $0x40c00000
+DATA vec40c00000<>+44(SB)/4, $0x40c00000
+DATA vec40c00000<>+48(SB)/4, $0x40c00000
+DATA vec40c00000<>+52(SB)/4, $0x40c00000
+DATA vec40c00000<>+56(SB)/4, $0x40c00000
+DATA vec40c00000<>+60(SB)/4, $0x40c00000
+GLOBL vec40c00000<>(SB), RODATA|NOPTR, $64
+
+DATA vec40400000<>+0(SB)/4, $0x40400000
+DATA vec40400000<>+4(SB)/4, $0x40400000
+DATA vec40400000<>+8(SB)/4, $0x40400000
+DATA vec40400000<>+12(SB)/4, $0x40400000
+DATA vec40400000<>+16(SB)/4, $0x40400000
+DATA vec40400000<>+20(SB)/4, $0x40400000
+DATA vec40400000<>+24(SB)/4, $0x40400000
+DATA vec40400000<>+28(SB)/4, $0x40400000
+DATA vec40400000<>+32(SB)/4, $0x40400000
+DATA vec40400000<>+36(SB)/4, $0x40400000
+DATA vec40400000<>+40(SB)/4, $0x40400000
+DATA vec40400000<>+44(SB)/4, $0x40400000
+DATA vec40400000<>+48(SB)/4, $0x40400000
+DATA vec40400000<>+52(SB)/4, $0x40400000
+DATA vec40400000<>+56(SB)/4, $0x40400000
+DATA vec40400000<>+60(SB)/4, $0x40400000
+GLOBL vec40400000<>(SB), RODATA|NOPTR, $64
+
+// func hardSigmoidAVX512(y *float32, x *float32, n int, a float32, b float32)
+// Requires: AVX, AVX512F
+TEXT ·hardSigmoidAVX512(SB), NOSPLIT, $0-32
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSS a+24(FP), Z0
+	VBROADCASTSS b+28(FP), Z1
+	VPXORD       Z2, Z2, Z2
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+
+loop96:
+	CMPQ    DX, $+32
+	JLT     single93
+	VMOVUPS (CX)(BX*1), Z3
+	VMULPS  Z0, Z3, Z3
+	VADDPS  Z1, Z3, Z3
+	VMOVUPS vec3f800000<>+0(SB), Z4
+	VMAXPS  Z3, Z2, Z3
+	VMINPS  Z3, Z4, Z3
+	VMOVUPS Z3, (AX)(BX*1)
+	VMOVUPS 64(CX)(BX*1), Z3
+	VMULPS  Z0, Z3, Z3
+	VADDPS  Z1, Z3, Z3
+	VMOVUPS vec3f800000<>+0(SB), Z4
+	VMAXPS  Z3, Z2, Z3
+	VMINPS  Z3, Z4, Z3
+	VMOVUPS Z3, 64(AX)(BX*1)
+	ADDQ    $+128, BX
+	SUBQ    $+32, DX
+	JMP     loop96
+
+single93:
+	CMPQ    DX, $+16
+	JLT     tail94
+	VMOVUPS (CX)(BX*1), Z3
+	VMULPS  Z0, Z3, Z3
+	VADDPS  Z1, Z3, Z3
+	VMOVUPS vec3f800000<>+0(SB), Z4
+	VMAXPS  Z3, Z2, Z3
+	VMINPS  Z3, Z4, Z3
+	VMOVUPS Z3, (AX)(BX*1)
+	ADDQ    $+64, BX
+	SUBQ    $+16, DX
+	JMP     single93
+
+tail94:
+	TESTQ     DX, DX
+	JEQ       done95
+	LEAQ      vectail<>+0(SB), SI
+	KMOVW     (SI)(DX*2), K1
+	VMOVUPS.Z (CX)(BX*1), K1, Z3
+	VMULPS    Z0, Z3, Z0
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS   vec3f800000<>+0(SB), Z1
+	VMAXPS    Z0, Z2, Z0
+	VMINPS    Z0, Z1, Z0
+	VMOVUPS   Z0, K1, (AX)(BX*1)
+	LEAQ      (BX)(DX*4), BX
+
+done95:
+	VZEROUPPER
+	RET
+
 // func laneSumAVX512(x *float32, n int, sum *float32)
 // Requires: AVX, AVX512F
 TEXT ·laneSumAVX512(SB), NOSPLIT, $0-24
@@ -1059,9 +1513,9 @@ TEXT ·laneSumAVX512(SB), NOSPLIT, $0-24
 	MOVQ   n+8(FP), CX
 	XORQ   DX, DX
 
-loop72:
+loop100:
 	CMPQ    CX, $+64
-	JLT     single69
+	JLT     single97
 	VMOVUPS (AX)(DX*1), Z4
 	VADDPS  Z4, Z0, Z0
 	VMOVUPS 64(AX)(DX*1), Z4
@@ -1072,27 +1526,27 @@ loop72:
 	VADDPS  Z4, Z3, Z3
 	ADDQ    $+256, DX
 	SUBQ    $+64, CX
-	JMP     loop72
+	JMP     loop100
 
-single69:
+single97:
 	CMPQ    CX, $+16
-	JLT     tail70
+	JLT     tail98
 	VMOVUPS (AX)(DX*1), Z4
 	VADDPS  Z4, Z0, Z0
 	ADDQ    $+64, DX
 	SUBQ    $+16, CX
-	JMP     single69
+	JMP     single97
 
-tail70:
+tail98:
 	TESTQ     CX, CX
-	JEQ       done71
+	JEQ       done99
 	LEAQ      vectail<>+0(SB), BX
 	KMOVW     (BX)(CX*2), K1
 	VMOVUPS.Z (AX)(DX*1), K1, Z4
 	VADDPS    Z4, Z1, Z1
 	LEAQ      (DX)(CX*4), DX
 
-done71:
+done99:
 	VADDPS  Z1, Z0, Z0
 	VADDPS  Z3, Z2, Z1
 	VADDPS  Z1, Z0, Z0
@@ -1113,9 +1567,9 @@ TEXT ·laneDotAVX512(SB), NOSPLIT, $0-32
 	MOVQ   n+16(FP), DX
 	XORQ   BX, BX
 
-loop76:
+loop104:
 	CMPQ        DX, $+64
-	JLT         single73
+	JLT         single101
 	VMOVUPS     (AX)(BX*1), Z4
 	VMOVUPS     (CX)(BX*1), Z5
 	VFMADD231PS Z5, Z4, Z0
@@ -1130,21 +1584,21 @@ loop76:
 	VFMADD231PS Z5, Z4, Z3
 	ADDQ        $+256, BX
 	SUBQ        $+64, DX
-	JMP         loop76
+	JMP         loop104
 
-single73:
+single101:
 	CMPQ        DX, $+16
-	JLT         tail74
+	JLT         tail102
 	VMOVUPS     (AX)(BX*1), Z4
 	VMOVUPS     (CX)(BX*1), Z5
 	VFMADD231PS Z5, Z4, Z0
 	ADDQ        $+64, BX
 	SUBQ        $+16, DX
-	JMP         single73
+	JMP         single101
 
-tail74:
+tail102:
 	TESTQ       DX, DX
-	JEQ         done75
+	JEQ         done103
 	LEAQ        vectail<>+0(SB), SI
 	KMOVW       (SI)(DX*2), K1
 	VMOVUPS.Z   (AX)(BX*1), K1, Z4
@@ -1152,7 +1606,7 @@ tail74:
 	VFMADD231PS Z5, Z4, Z1
 	LEAQ        (BX)(DX*4), BX
 
-done75:
+done103:
 	VADDPS  Z1, Z0, Z0
 	VADDPS  Z3, Z2, Z1
 	VADDPS  Z1, Z0, Z0
@@ -1171,9 +1625,9 @@ TEXT ·reluGradAVX512(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 
-loop80:
+loop108:
 	CMPQ      BX, $+64
-	JLT       single77
+	JLT       single105
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x16, Z0, Z2, K1
@@ -1196,11 +1650,11 @@ loop80:
 	VMOVUPS   Z1, 192(AX)(SI*1)
 	ADDQ      $+256, SI
 	SUBQ      $+64, BX
-	JMP       loop80
+	JMP       loop108
 
-single77:
+single105:
 	CMPQ      BX, $+16
-	JLT       tail78
+	JLT       tail106
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x16, Z0, Z2, K1
@@ -1208,11 +1662,11 @@ single77:
 	VMOVUPS   Z1, (AX)(SI*1)
 	ADDQ      $+64, SI
 	SUBQ      $+16, BX
-	JMP       single77
+	JMP       single105
 
-tail78:
+tail106:
 	TESTQ     BX, BX
-	JEQ       done79
+	JEQ       done107
 	LEAQ      vectail<>+0(SB), DI
 	KMOVW     (DI)(BX*2), K1
 	VMOVUPS.Z (CX)(SI*1), K1, Z1
@@ -1222,7 +1676,7 @@ tail78:
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 	LEAQ      (SI)(BX*4), SI
 
-done79:
+done107:
 	VZEROUPPER
 	RET
 
@@ -1236,9 +1690,9 @@ TEXT ·reluGradAddAVX512(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 
-loop84:
+loop112:
 	CMPQ      BX, $+64
-	JLT       single81
+	JLT       single109
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x16, Z0, Z2, K1
@@ -1269,11 +1723,11 @@ loop84:
 	VMOVUPS   Z1, 192(AX)(SI*1)
 	ADDQ      $+256, SI
 	SUBQ      $+64, BX
-	JMP       loop84
+	JMP       loop112
 
-single81:
+single109:
 	CMPQ      BX, $+16
-	JLT       tail82
+	JLT       tail110
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x16, Z0, Z2, K1
@@ -1283,11 +1737,11 @@ single81:
 	VMOVUPS   Z1, (AX)(SI*1)
 	ADDQ      $+64, SI
 	SUBQ      $+16, BX
-	JMP       single81
+	JMP       single109
 
-tail82:
+tail110:
 	TESTQ     BX, BX
-	JEQ       done83
+	JEQ       done111
 	LEAQ      vectail<>+0(SB), DI
 	KMOVW     (DI)(BX*2), K1
 	VMOVUPS.Z (CX)(SI*1), K1, Z1
@@ -1299,7 +1753,7 @@ tail82:
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 	LEAQ      (SI)(BX*4), SI
 
-done83:
+done111:
 	VZEROUPPER
 	RET
 
@@ -1314,9 +1768,9 @@ TEXT ·leakyReLUGradAVX512(SB), NOSPLIT, $0-36
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
 
-loop88:
+loop116:
 	CMPQ      BX, $+64
-	JLT       single85
+	JLT       single113
 	VMOVUPS   (CX)(SI*1), Z2
 	VMOVUPS   (DX)(SI*1), Z3
 	VMULPS    Z0, Z2, Z4
@@ -1343,11 +1797,11 @@ loop88:
 	VMOVUPS   Z8, 192(AX)(SI*1)
 	ADDQ      $+256, SI
 	SUBQ      $+64, BX
-	JMP       loop88
+	JMP       loop116
 
-single85:
+single113:
 	CMPQ      BX, $+16
-	JLT       tail86
+	JLT       tail114
 	VMOVUPS   (CX)(SI*1), Z2
 	VMOVUPS   (DX)(SI*1), Z3
 	VMULPS    Z0, Z2, Z4
@@ -1356,11 +1810,11 @@ single85:
 	VMOVUPS   Z9, (AX)(SI*1)
 	ADDQ      $+64, SI
 	SUBQ      $+16, BX
-	JMP       single85
+	JMP       single113
 
-tail86:
+tail114:
 	TESTQ     BX, BX
-	JEQ       done87
+	JEQ       done115
 	LEAQ      vectail<>+0(SB), DI
 	KMOVW     (DI)(BX*2), K1
 	VMOVUPS.Z (CX)(SI*1), K1, Z2
@@ -1371,7 +1825,7 @@ tail86:
 	VMOVUPS   Z10, K1, (AX)(SI*1)
 	LEAQ      (SI)(BX*4), SI
 
-done87:
+done115:
 	VZEROUPPER
 	RET
 
@@ -1386,9 +1840,9 @@ TEXT ·leakyReLUGradAddAVX512(SB), NOSPLIT, $0-36
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
 
-loop92:
+loop120:
 	CMPQ      BX, $+64
-	JLT       single89
+	JLT       single117
 	VMOVUPS   (CX)(SI*1), Z2
 	VMOVUPS   (DX)(SI*1), Z3
 	VMULPS    Z0, Z2, Z4
@@ -1423,11 +1877,11 @@ loop92:
 	VMOVUPS   Z2, 192(AX)(SI*1)
 	ADDQ      $+256, SI
 	SUBQ      $+64, BX
-	JMP       loop92
+	JMP       loop120
 
-single89:
+single117:
 	CMPQ      BX, $+16
-	JLT       tail90
+	JLT       tail118
 	VMOVUPS   (CX)(SI*1), Z2
 	VMOVUPS   (DX)(SI*1), Z3
 	VMULPS    Z0, Z2, Z4
@@ -1438,11 +1892,11 @@ single89:
 	VMOVUPS   Z2, (AX)(SI*1)
 	ADDQ      $+64, SI
 	SUBQ      $+16, BX
-	JMP       single89
+	JMP       single117
 
-tail90:
+tail118:
 	TESTQ     BX, BX
-	JEQ       done91
+	JEQ       done119
 	LEAQ      vectail<>+0(SB), DI
 	KMOVW     (DI)(BX*2), K1
 	VMOVUPS.Z (CX)(SI*1), K1, Z2
@@ -1455,7 +1909,7 @@ tail90:
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 	LEAQ      (SI)(BX*4), SI
 
-done91:
+done119:
 	VZEROUPPER
 	RET
 
@@ -1469,9 +1923,9 @@ TEXT ·sigmoidGradAVX512(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 
-loop96:
+loop124:
 	CMPQ    BX, $+64
-	JLT     single93
+	JLT     single121
 	VMOVUPS (DX)(SI*1), Z0
 	VMOVUPS (CX)(SI*1), Z1
 	VMOVUPS vec3f800000<>+0(SB), Z2
@@ -1502,11 +1956,11 @@ loop96:
 	VMOVUPS Z0, 192(AX)(SI*1)
 	ADDQ    $+256, SI
 	SUBQ    $+64, BX
-	JMP     loop96
+	JMP     loop124
 
-single93:
+single121:
 	CMPQ    BX, $+16
-	JLT     tail94
+	JLT     tail122
 	VMOVUPS (DX)(SI*1), Z0
 	VMOVUPS (CX)(SI*1), Z1
 	VMOVUPS vec3f800000<>+0(SB), Z2
@@ -1516,11 +1970,11 @@ single93:
 	VMOVUPS Z0, (AX)(SI*1)
 	ADDQ    $+64, SI
 	SUBQ    $+16, BX
-	JMP     single93
+	JMP     single121
 
-tail94:
+tail122:
 	TESTQ     BX, BX
-	JEQ       done95
+	JEQ       done123
 	LEAQ      vectail<>+0(SB), DI
 	KMOVW     (DI)(BX*2), K1
 	VMOVUPS.Z (DX)(SI*1), K1, Z0
@@ -1532,27 +1986,9 @@ tail94:
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 	LEAQ      (SI)(BX*4), SI
 
-done95:
+done123:
 	VZEROUPPER
 	RET
-
-DATA vec3f800000<>+0(SB)/4, $0x3f800000
-DATA vec3f800000<>+4(SB)/4, $0x3f800000
-DATA vec3f800000<>+8(SB)/4, $0x3f800000
-DATA vec3f800000<>+12(SB)/4, $0x3f800000
-DATA vec3f800000<>+16(SB)/4, $0x3f800000
-DATA vec3f800000<>+20(SB)/4, $0x3f800000
-DATA vec3f800000<>+24(SB)/4, $0x3f800000
-DATA vec3f800000<>+28(SB)/4, $0x3f800000
-DATA vec3f800000<>+32(SB)/4, $0x3f800000
-DATA vec3f800000<>+36(SB)/4, $0x3f800000
-DATA vec3f800000<>+40(SB)/4, $0x3f800000
-DATA vec3f800000<>+44(SB)/4, $0x3f800000
-DATA vec3f800000<>+48(SB)/4, $0x3f800000
-DATA vec3f800000<>+52(SB)/4, $0x3f800000
-DATA vec3f800000<>+56(SB)/4, $0x3f800000
-DATA vec3f800000<>+60(SB)/4, $0x3f800000
-GLOBL vec3f800000<>(SB), RODATA|NOPTR, $64
 
 // func sigmoidGradAddAVX512(dx *float32, dy *float32, y *float32, n int)
 // Requires: AVX, AVX512F
@@ -1564,9 +2000,9 @@ TEXT ·sigmoidGradAddAVX512(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 
-loop100:
+loop128:
 	CMPQ    BX, $+64
-	JLT     single97
+	JLT     single125
 	VMOVUPS (DX)(SI*1), Z0
 	VMOVUPS (CX)(SI*1), Z1
 	VMOVUPS vec3f800000<>+0(SB), Z2
@@ -1605,11 +2041,11 @@ loop100:
 	VMOVUPS Z0, 192(AX)(SI*1)
 	ADDQ    $+256, SI
 	SUBQ    $+64, BX
-	JMP     loop100
+	JMP     loop128
 
-single97:
+single125:
 	CMPQ    BX, $+16
-	JLT     tail98
+	JLT     tail126
 	VMOVUPS (DX)(SI*1), Z0
 	VMOVUPS (CX)(SI*1), Z1
 	VMOVUPS vec3f800000<>+0(SB), Z2
@@ -1621,11 +2057,11 @@ single97:
 	VMOVUPS Z0, (AX)(SI*1)
 	ADDQ    $+64, SI
 	SUBQ    $+16, BX
-	JMP     single97
+	JMP     single125
 
-tail98:
+tail126:
 	TESTQ     BX, BX
-	JEQ       done99
+	JEQ       done127
 	LEAQ      vectail<>+0(SB), DI
 	KMOVW     (DI)(BX*2), K1
 	VMOVUPS.Z (DX)(SI*1), K1, Z0
@@ -1639,7 +2075,7 @@ tail98:
 	VMOVUPS   Z0, K1, (AX)(SI*1)
 	LEAQ      (SI)(BX*4), SI
 
-done99:
+done127:
 	VZEROUPPER
 	RET
 
@@ -1653,9 +2089,9 @@ TEXT ·tanhGradAVX512(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 
-loop104:
+loop132:
 	CMPQ         BX, $+64
-	JLT          single101
+	JLT          single129
 	VMOVUPS      (DX)(SI*1), Z0
 	VMOVUPS      (CX)(SI*1), Z1
 	VMOVUPS      vec3f800000<>+0(SB), Z2
@@ -1682,11 +2118,11 @@ loop104:
 	VMOVUPS      Z0, 192(AX)(SI*1)
 	ADDQ         $+256, SI
 	SUBQ         $+64, BX
-	JMP          loop104
+	JMP          loop132
 
-single101:
+single129:
 	CMPQ         BX, $+16
-	JLT          tail102
+	JLT          tail130
 	VMOVUPS      (DX)(SI*1), Z0
 	VMOVUPS      (CX)(SI*1), Z1
 	VMOVUPS      vec3f800000<>+0(SB), Z2
@@ -1695,11 +2131,11 @@ single101:
 	VMOVUPS      Z0, (AX)(SI*1)
 	ADDQ         $+64, SI
 	SUBQ         $+16, BX
-	JMP          single101
+	JMP          single129
 
-tail102:
+tail130:
 	TESTQ        BX, BX
-	JEQ          done103
+	JEQ          done131
 	LEAQ         vectail<>+0(SB), DI
 	KMOVW        (DI)(BX*2), K1
 	VMOVUPS.Z    (DX)(SI*1), K1, Z0
@@ -1710,7 +2146,7 @@ tail102:
 	VMOVUPS      Z0, K1, (AX)(SI*1)
 	LEAQ         (SI)(BX*4), SI
 
-done103:
+done131:
 	VZEROUPPER
 	RET
 
@@ -1724,9 +2160,9 @@ TEXT ·tanhGradAddAVX512(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 
-loop108:
+loop136:
 	CMPQ         BX, $+64
-	JLT          single105
+	JLT          single133
 	VMOVUPS      (DX)(SI*1), Z0
 	VMOVUPS      (CX)(SI*1), Z1
 	VMOVUPS      vec3f800000<>+0(SB), Z2
@@ -1761,11 +2197,11 @@ loop108:
 	VMOVUPS      Z0, 192(AX)(SI*1)
 	ADDQ         $+256, SI
 	SUBQ         $+64, BX
-	JMP          loop108
+	JMP          loop136
 
-single105:
+single133:
 	CMPQ         BX, $+16
-	JLT          tail106
+	JLT          tail134
 	VMOVUPS      (DX)(SI*1), Z0
 	VMOVUPS      (CX)(SI*1), Z1
 	VMOVUPS      vec3f800000<>+0(SB), Z2
@@ -1776,11 +2212,11 @@ single105:
 	VMOVUPS      Z0, (AX)(SI*1)
 	ADDQ         $+64, SI
 	SUBQ         $+16, BX
-	JMP          single105
+	JMP          single133
 
-tail106:
+tail134:
 	TESTQ        BX, BX
-	JEQ          done107
+	JEQ          done135
 	LEAQ         vectail<>+0(SB), DI
 	KMOVW        (DI)(BX*2), K1
 	VMOVUPS.Z    (DX)(SI*1), K1, Z0
@@ -1793,6 +2229,6 @@ tail106:
 	VMOVUPS      Z0, K1, (AX)(SI*1)
 	LEAQ         (SI)(BX*4), SI
 
-done107:
+done135:
 	VZEROUPPER
 	RET

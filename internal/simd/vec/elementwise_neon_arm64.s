@@ -1096,6 +1096,423 @@ single102:
 done100:
 	RET
 
+// squareNEON computes y = x * x.
+TEXT ·squareNEON(SB), NOSPLIT, $0-24
+	MOVD y+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD $neon_elementwise<>(SB), R2
+	MOVD n+16(FP), R3
+	SUBS $8, R3
+	BLT tail104
+
+loop107:
+	WORD $0x3dc0003f // ldr q31, [x1]
+	WORD $0x6e3fdffe // fmul v30.4s, v31.4s, v31.4s
+	WORD $0x3d80001e // str q30, [x0]
+	WORD $0x3dc0043f // ldr q31, [x1, #16]
+	WORD $0x6e3fdffe // fmul v30.4s, v31.4s, v31.4s
+	WORD $0x3d80041e // str q30, [x0, #16]
+	ADD $32, R0
+	ADD $32, R1
+	SUBS $8, R3
+	BGE loop107
+
+tail104:
+	ADD $8, R3
+	SUBS $4, R3
+	BLT rest105
+
+vector103:
+	WORD $0x3dc0003f // ldr q31, [x1]
+	WORD $0x6e3fdffe // fmul v30.4s, v31.4s, v31.4s
+	WORD $0x3d80001e // str q30, [x0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R3
+	BGE vector103
+
+rest105:
+	ADDS $4, R3
+	BEQ done106
+
+single108:
+	WORD $0xbd40003f // ldr s31, [x1]
+	WORD $0x6e3fdffe // fmul v30.4s, v31.4s, v31.4s
+	WORD $0xbd00001e // str s30, [x0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R3
+	BNE single108
+
+done106:
+	RET
+
+// sqrtNEON computes y = the square root of x.
+TEXT ·sqrtNEON(SB), NOSPLIT, $0-24
+	MOVD y+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD $neon_elementwise<>(SB), R2
+	MOVD n+16(FP), R3
+	SUBS $8, R3
+	BLT tail110
+
+loop113:
+	WORD $0x3dc0003f // ldr q31, [x1]
+	WORD $0x6ea1fbfe // fsqrt v30.4s, v31.4s
+	WORD $0x3d80001e // str q30, [x0]
+	WORD $0x3dc0043f // ldr q31, [x1, #16]
+	WORD $0x6ea1fbfe // fsqrt v30.4s, v31.4s
+	WORD $0x3d80041e // str q30, [x0, #16]
+	ADD $32, R0
+	ADD $32, R1
+	SUBS $8, R3
+	BGE loop113
+
+tail110:
+	ADD $8, R3
+	SUBS $4, R3
+	BLT rest111
+
+vector109:
+	WORD $0x3dc0003f // ldr q31, [x1]
+	WORD $0x6ea1fbfe // fsqrt v30.4s, v31.4s
+	WORD $0x3d80001e // str q30, [x0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R3
+	BGE vector109
+
+rest111:
+	ADDS $4, R3
+	BEQ done112
+
+single114:
+	WORD $0xbd40003f // ldr s31, [x1]
+	WORD $0x6ea1fbfe // fsqrt v30.4s, v31.4s
+	WORD $0xbd00001e // str s30, [x0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R3
+	BNE single114
+
+done112:
+	RET
+
+// negNEON computes y = -x.
+TEXT ·negNEON(SB), NOSPLIT, $0-24
+	MOVD y+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD $neon_elementwise<>(SB), R2
+	MOVD n+16(FP), R3
+	SUBS $8, R3
+	BLT tail116
+
+loop119:
+	WORD $0x3dc0003f // ldr q31, [x1]
+	WORD $0x6ea0fbfe // fneg v30.4s, v31.4s
+	WORD $0x3d80001e // str q30, [x0]
+	WORD $0x3dc0043f // ldr q31, [x1, #16]
+	WORD $0x6ea0fbfe // fneg v30.4s, v31.4s
+	WORD $0x3d80041e // str q30, [x0, #16]
+	ADD $32, R0
+	ADD $32, R1
+	SUBS $8, R3
+	BGE loop119
+
+tail116:
+	ADD $8, R3
+	SUBS $4, R3
+	BLT rest117
+
+vector115:
+	WORD $0x3dc0003f // ldr q31, [x1]
+	WORD $0x6ea0fbfe // fneg v30.4s, v31.4s
+	WORD $0x3d80001e // str q30, [x0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R3
+	BGE vector115
+
+rest117:
+	ADDS $4, R3
+	BEQ done118
+
+single120:
+	WORD $0xbd40003f // ldr s31, [x1]
+	WORD $0x6ea0fbfe // fneg v30.4s, v31.4s
+	WORD $0xbd00001e // str s30, [x0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R3
+	BNE single120
+
+done118:
+	RET
+
+// absNEON computes y = |x|.
+TEXT ·absNEON(SB), NOSPLIT, $0-24
+	MOVD y+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD $neon_elementwise<>(SB), R2
+	MOVD n+16(FP), R3
+	SUBS $8, R3
+	BLT tail122
+
+loop125:
+	WORD $0x3dc0003f // ldr q31, [x1]
+	WORD $0x4ea0fbfe // fabs v30.4s, v31.4s
+	WORD $0x3d80001e // str q30, [x0]
+	WORD $0x3dc0043f // ldr q31, [x1, #16]
+	WORD $0x4ea0fbfe // fabs v30.4s, v31.4s
+	WORD $0x3d80041e // str q30, [x0, #16]
+	ADD $32, R0
+	ADD $32, R1
+	SUBS $8, R3
+	BGE loop125
+
+tail122:
+	ADD $8, R3
+	SUBS $4, R3
+	BLT rest123
+
+vector121:
+	WORD $0x3dc0003f // ldr q31, [x1]
+	WORD $0x4ea0fbfe // fabs v30.4s, v31.4s
+	WORD $0x3d80001e // str q30, [x0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R3
+	BGE vector121
+
+rest123:
+	ADDS $4, R3
+	BEQ done124
+
+single126:
+	WORD $0xbd40003f // ldr s31, [x1]
+	WORD $0x4ea0fbfe // fabs v30.4s, v31.4s
+	WORD $0xbd00001e // str s30, [x0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R3
+	BNE single126
+
+done124:
+	RET
+
+// reciprocalNEON computes y = 1 / x.
+TEXT ·reciprocalNEON(SB), NOSPLIT, $0-24
+	MOVD y+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD $neon_elementwise<>(SB), R2
+	MOVD n+16(FP), R3
+	SUBS $8, R3
+	BLT tail128
+
+loop131:
+	WORD $0x3dc0003f // ldr q31, [x1]
+	WORD $0x3dc0005e // ldr q30, [x2]
+	WORD $0x6e3fffdd // fdiv v29.4s, v30.4s, v31.4s
+	WORD $0x3d80001d // str q29, [x0]
+	WORD $0x3dc0043f // ldr q31, [x1, #16]
+	WORD $0x3dc0005e // ldr q30, [x2]
+	WORD $0x6e3fffdd // fdiv v29.4s, v30.4s, v31.4s
+	WORD $0x3d80041d // str q29, [x0, #16]
+	ADD $32, R0
+	ADD $32, R1
+	SUBS $8, R3
+	BGE loop131
+
+tail128:
+	ADD $8, R3
+	SUBS $4, R3
+	BLT rest129
+
+vector127:
+	WORD $0x3dc0003f // ldr q31, [x1]
+	WORD $0x3dc0005e // ldr q30, [x2]
+	WORD $0x6e3fffdd // fdiv v29.4s, v30.4s, v31.4s
+	WORD $0x3d80001d // str q29, [x0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R3
+	BGE vector127
+
+rest129:
+	ADDS $4, R3
+	BEQ done130
+
+single132:
+	WORD $0xbd40003f // ldr s31, [x1]
+	WORD $0x3dc0005e // ldr q30, [x2]
+	WORD $0x6e3fffdd // fdiv v29.4s, v30.4s, v31.4s
+	WORD $0xbd00001d // str s29, [x0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R3
+	BNE single132
+
+done130:
+	RET
+
+// hardSwishNEON computes y = x*min(max(x + 3, 0), 6)/6.
+TEXT ·hardSwishNEON(SB), NOSPLIT, $0-24
+	MOVD y+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD $neon_elementwise<>(SB), R2
+	MOVD n+16(FP), R3
+	SUBS $8, R3
+	BLT tail134
+
+loop137:
+	WORD $0x3dc0003f // ldr q31, [x1]
+	WORD $0x3dc0045e // ldr q30, [x2, #16]
+	WORD $0x6f00e41d // movi v29.2d, #0
+	WORD $0x3dc0085c // ldr q28, [x2, #32]
+	WORD $0x4e3cd7fb // fadd v27.4s, v31.4s, v28.4s
+	WORD $0x4e3bf7ba // fmax v26.4s, v29.4s, v27.4s
+	WORD $0x4ebaf7d9 // fmin v25.4s, v30.4s, v26.4s
+	WORD $0x6e39dff8 // fmul v24.4s, v31.4s, v25.4s
+	WORD $0x3dc00457 // ldr q23, [x2, #16]
+	WORD $0x6e37ff16 // fdiv v22.4s, v24.4s, v23.4s
+	WORD $0x3d800016 // str q22, [x0]
+	WORD $0x3dc0043f // ldr q31, [x1, #16]
+	WORD $0x3dc0045e // ldr q30, [x2, #16]
+	WORD $0x6f00e41d // movi v29.2d, #0
+	WORD $0x3dc0085c // ldr q28, [x2, #32]
+	WORD $0x4e3cd7fb // fadd v27.4s, v31.4s, v28.4s
+	WORD $0x4e3bf7ba // fmax v26.4s, v29.4s, v27.4s
+	WORD $0x4ebaf7d9 // fmin v25.4s, v30.4s, v26.4s
+	WORD $0x6e39dff8 // fmul v24.4s, v31.4s, v25.4s
+	WORD $0x3dc00457 // ldr q23, [x2, #16]
+	WORD $0x6e37ff16 // fdiv v22.4s, v24.4s, v23.4s
+	WORD $0x3d800416 // str q22, [x0, #16]
+	ADD $32, R0
+	ADD $32, R1
+	SUBS $8, R3
+	BGE loop137
+
+tail134:
+	ADD $8, R3
+	SUBS $4, R3
+	BLT rest135
+
+vector133:
+	WORD $0x3dc0003f // ldr q31, [x1]
+	WORD $0x3dc0045e // ldr q30, [x2, #16]
+	WORD $0x6f00e41d // movi v29.2d, #0
+	WORD $0x3dc0085c // ldr q28, [x2, #32]
+	WORD $0x4e3cd7fb // fadd v27.4s, v31.4s, v28.4s
+	WORD $0x4e3bf7ba // fmax v26.4s, v29.4s, v27.4s
+	WORD $0x4ebaf7d9 // fmin v25.4s, v30.4s, v26.4s
+	WORD $0x6e39dff8 // fmul v24.4s, v31.4s, v25.4s
+	WORD $0x3dc00457 // ldr q23, [x2, #16]
+	WORD $0x6e37ff16 // fdiv v22.4s, v24.4s, v23.4s
+	WORD $0x3d800016 // str q22, [x0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R3
+	BGE vector133
+
+rest135:
+	ADDS $4, R3
+	BEQ done136
+
+single138:
+	WORD $0xbd40003f // ldr s31, [x1]
+	WORD $0x3dc0045e // ldr q30, [x2, #16]
+	WORD $0x6f00e41d // movi v29.2d, #0
+	WORD $0x3dc0085c // ldr q28, [x2, #32]
+	WORD $0x4e3cd7fb // fadd v27.4s, v31.4s, v28.4s
+	WORD $0x4e3bf7ba // fmax v26.4s, v29.4s, v27.4s
+	WORD $0x4ebaf7d9 // fmin v25.4s, v30.4s, v26.4s
+	WORD $0x6e39dff8 // fmul v24.4s, v31.4s, v25.4s
+	WORD $0x3dc00457 // ldr q23, [x2, #16]
+	WORD $0x6e37ff16 // fdiv v22.4s, v24.4s, v23.4s
+	WORD $0xbd000016 // str s22, [x0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R3
+	BNE single138
+
+done136:
+	RET
+
+// hardSigmoidNEON computes y = min(max(a*x + b, 0), 1).
+TEXT ·hardSigmoidNEON(SB), NOSPLIT, $0-32
+	MOVD y+0(FP), R0
+	MOVD x+8(FP), R1
+	FMOVS a+24(FP), F31
+	WORD $0x4e0407ff // dup v31.4s, v31.s[0]
+	FMOVS b+28(FP), F30
+	WORD $0x4e0407de // dup v30.4s, v30.s[0]
+	MOVD $neon_elementwise<>(SB), R2
+	MOVD n+16(FP), R3
+	SUBS $8, R3
+	BLT tail140
+
+loop143:
+	WORD $0x3dc0003d // ldr q29, [x1]
+	WORD $0x6e3fdfbc // fmul v28.4s, v29.4s, v31.4s
+	WORD $0x4e3ed79b // fadd v27.4s, v28.4s, v30.4s
+	WORD $0x3dc0005a // ldr q26, [x2]
+	WORD $0x6f00e419 // movi v25.2d, #0
+	WORD $0x4e3bf738 // fmax v24.4s, v25.4s, v27.4s
+	WORD $0x4eb8f757 // fmin v23.4s, v26.4s, v24.4s
+	WORD $0x3d800017 // str q23, [x0]
+	WORD $0x3dc0043d // ldr q29, [x1, #16]
+	WORD $0x6e3fdfbc // fmul v28.4s, v29.4s, v31.4s
+	WORD $0x4e3ed79b // fadd v27.4s, v28.4s, v30.4s
+	WORD $0x3dc0005a // ldr q26, [x2]
+	WORD $0x6f00e419 // movi v25.2d, #0
+	WORD $0x4e3bf738 // fmax v24.4s, v25.4s, v27.4s
+	WORD $0x4eb8f757 // fmin v23.4s, v26.4s, v24.4s
+	WORD $0x3d800417 // str q23, [x0, #16]
+	ADD $32, R0
+	ADD $32, R1
+	SUBS $8, R3
+	BGE loop143
+
+tail140:
+	ADD $8, R3
+	SUBS $4, R3
+	BLT rest141
+
+vector139:
+	WORD $0x3dc0003d // ldr q29, [x1]
+	WORD $0x6e3fdfbc // fmul v28.4s, v29.4s, v31.4s
+	WORD $0x4e3ed79b // fadd v27.4s, v28.4s, v30.4s
+	WORD $0x3dc0005a // ldr q26, [x2]
+	WORD $0x6f00e419 // movi v25.2d, #0
+	WORD $0x4e3bf738 // fmax v24.4s, v25.4s, v27.4s
+	WORD $0x4eb8f757 // fmin v23.4s, v26.4s, v24.4s
+	WORD $0x3d800017 // str q23, [x0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R3
+	BGE vector139
+
+rest141:
+	ADDS $4, R3
+	BEQ done142
+
+single144:
+	WORD $0xbd40003d // ldr s29, [x1]
+	WORD $0x6e3fdfbc // fmul v28.4s, v29.4s, v31.4s
+	WORD $0x4e3ed79b // fadd v27.4s, v28.4s, v30.4s
+	WORD $0x3dc0005a // ldr q26, [x2]
+	WORD $0x6f00e419 // movi v25.2d, #0
+	WORD $0x4e3bf738 // fmax v24.4s, v25.4s, v27.4s
+	WORD $0x4eb8f757 // fmin v23.4s, v26.4s, v24.4s
+	WORD $0xbd000017 // str s23, [x0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R3
+	BNE single144
+
+done142:
+	RET
+
 // laneSumNEON sets sum to the sums of x over the lanes.
 TEXT ·laneSumNEON(SB), NOSPLIT, $0-24
 	MOVD x+0(FP), R0
@@ -1105,9 +1522,9 @@ TEXT ·laneSumNEON(SB), NOSPLIT, $0-24
 	WORD $0x6f00e41c // movi v28.2d, #0
 	MOVD n+8(FP), R1
 	SUBS $16, R1
-	BLT tail104
+	BLT tail146
 
-loop107:
+loop149:
 	WORD $0x3dc0001b // ldr q27, [x0]
 	WORD $0x4e3bd7ff // fadd v31.4s, v31.4s, v27.4s
 	WORD $0x3dc0041b // ldr q27, [x0, #16]
@@ -1118,32 +1535,32 @@ loop107:
 	WORD $0x4e3bd79c // fadd v28.4s, v28.4s, v27.4s
 	ADD $64, R0
 	SUBS $16, R1
-	BGE loop107
+	BGE loop149
 
-tail104:
+tail146:
 	ADD $16, R1
 	SUBS $4, R1
-	BLT rest105
+	BLT rest147
 
-vector103:
+vector145:
 	WORD $0x3dc0001b // ldr q27, [x0]
 	WORD $0x4e3bd7ff // fadd v31.4s, v31.4s, v27.4s
 	ADD $16, R0
 	SUBS $4, R1
-	BGE vector103
+	BGE vector145
 
-rest105:
+rest147:
 	ADDS $4, R1
-	BEQ done106
+	BEQ done148
 
-single108:
+single150:
 	WORD $0xbd40001b // ldr s27, [x0]
 	WORD $0x4e3bd7de // fadd v30.4s, v30.4s, v27.4s
 	ADD $4, R0
 	SUBS $1, R1
-	BNE single108
+	BNE single150
 
-done106:
+done148:
 	MOVD sum+16(FP), R2
 	WORD $0x4e3ed7fb // fadd v27.4s, v31.4s, v30.4s
 	WORD $0x4e3cd7ba // fadd v26.4s, v29.4s, v28.4s
@@ -1161,9 +1578,9 @@ TEXT ·laneDotNEON(SB), NOSPLIT, $0-32
 	WORD $0x6f00e41c // movi v28.2d, #0
 	MOVD n+16(FP), R2
 	SUBS $16, R2
-	BLT tail110
+	BLT tail152
 
-loop113:
+loop155:
 	WORD $0x3dc0001b // ldr q27, [x0]
 	WORD $0x3dc0003a // ldr q26, [x1]
 	WORD $0x4e3acf7f // fmla v31.4s, v27.4s, v26.4s
@@ -1179,36 +1596,36 @@ loop113:
 	ADD $64, R0
 	ADD $64, R1
 	SUBS $16, R2
-	BGE loop113
+	BGE loop155
 
-tail110:
+tail152:
 	ADD $16, R2
 	SUBS $4, R2
-	BLT rest111
+	BLT rest153
 
-vector109:
+vector151:
 	WORD $0x3dc0001b // ldr q27, [x0]
 	WORD $0x3dc0003a // ldr q26, [x1]
 	WORD $0x4e3acf7f // fmla v31.4s, v27.4s, v26.4s
 	ADD $16, R0
 	ADD $16, R1
 	SUBS $4, R2
-	BGE vector109
+	BGE vector151
 
-rest111:
+rest153:
 	ADDS $4, R2
-	BEQ done112
+	BEQ done154
 
-single114:
+single156:
 	WORD $0xbd40001b // ldr s27, [x0]
 	WORD $0xbd40003a // ldr s26, [x1]
 	WORD $0x4e3acf7e // fmla v30.4s, v27.4s, v26.4s
 	ADD $4, R0
 	ADD $4, R1
 	SUBS $1, R2
-	BNE single114
+	BNE single156
 
-done112:
+done154:
 	MOVD sum+24(FP), R3
 	WORD $0x4e3ed7fb // fadd v27.4s, v31.4s, v30.4s
 	WORD $0x4e3cd7ba // fadd v26.4s, v29.4s, v28.4s
@@ -1224,9 +1641,9 @@ TEXT ·reluGradNEON(SB), NOSPLIT, $0-32
 	MOVD $neon_elementwise<>(SB), R3
 	MOVD n+24(FP), R4
 	SUBS $16, R4
-	BLT tail116
+	BLT tail158
 
-loop119:
+loop161:
 	WORD $0x3dc0003f // ldr q31, [x1]
 	WORD $0x3dc0005e // ldr q30, [x2]
 	WORD $0x6ea0dbdd // fcmle v29.4s, v30.4s, #0
@@ -1251,14 +1668,14 @@ loop119:
 	ADD $64, R1
 	ADD $64, R2
 	SUBS $16, R4
-	BGE loop119
+	BGE loop161
 
-tail116:
+tail158:
 	ADD $16, R4
 	SUBS $4, R4
-	BLT rest117
+	BLT rest159
 
-vector115:
+vector157:
 	WORD $0x3dc0003f // ldr q31, [x1]
 	WORD $0x3dc0005e // ldr q30, [x2]
 	WORD $0x6ea0dbdd // fcmle v29.4s, v30.4s, #0
@@ -1268,13 +1685,13 @@ vector115:
 	ADD $16, R1
 	ADD $16, R2
 	SUBS $4, R4
-	BGE vector115
+	BGE vector157
 
-rest117:
+rest159:
 	ADDS $4, R4
-	BEQ done118
+	BEQ done160
 
-single120:
+single162:
 	WORD $0xbd40003f // ldr s31, [x1]
 	WORD $0xbd40005e // ldr s30, [x2]
 	WORD $0x6ea0dbdd // fcmle v29.4s, v30.4s, #0
@@ -1284,9 +1701,9 @@ single120:
 	ADD $4, R1
 	ADD $4, R2
 	SUBS $1, R4
-	BNE single120
+	BNE single162
 
-done118:
+done160:
 	RET
 
 // reluGradAddNEON computes dx = dy, but 0 where y <= 0, added to dx.
@@ -1297,9 +1714,9 @@ TEXT ·reluGradAddNEON(SB), NOSPLIT, $0-32
 	MOVD $neon_elementwise<>(SB), R3
 	MOVD n+24(FP), R4
 	SUBS $16, R4
-	BLT tail122
+	BLT tail164
 
-loop125:
+loop167:
 	WORD $0x3dc0003f // ldr q31, [x1]
 	WORD $0x3dc0005e // ldr q30, [x2]
 	WORD $0x6ea0dbdd // fcmle v29.4s, v30.4s, #0
@@ -1332,14 +1749,14 @@ loop125:
 	ADD $64, R1
 	ADD $64, R2
 	SUBS $16, R4
-	BGE loop125
+	BGE loop167
 
-tail122:
+tail164:
 	ADD $16, R4
 	SUBS $4, R4
-	BLT rest123
+	BLT rest165
 
-vector121:
+vector163:
 	WORD $0x3dc0003f // ldr q31, [x1]
 	WORD $0x3dc0005e // ldr q30, [x2]
 	WORD $0x6ea0dbdd // fcmle v29.4s, v30.4s, #0
@@ -1351,13 +1768,13 @@ vector121:
 	ADD $16, R1
 	ADD $16, R2
 	SUBS $4, R4
-	BGE vector121
+	BGE vector163
 
-rest123:
+rest165:
 	ADDS $4, R4
-	BEQ done124
+	BEQ done166
 
-single126:
+single168:
 	WORD $0xbd40003f // ldr s31, [x1]
 	WORD $0xbd40005e // ldr s30, [x2]
 	WORD $0x6ea0dbdd // fcmle v29.4s, v30.4s, #0
@@ -1369,9 +1786,9 @@ single126:
 	ADD $4, R1
 	ADD $4, R2
 	SUBS $1, R4
-	BNE single126
+	BNE single168
 
-done124:
+done166:
 	RET
 
 // leakyReLUGradNEON computes dx = dy, but a*dy where not x > 0.
@@ -1384,9 +1801,9 @@ TEXT ·leakyReLUGradNEON(SB), NOSPLIT, $0-36
 	MOVD $neon_elementwise<>(SB), R3
 	MOVD n+24(FP), R4
 	SUBS $16, R4
-	BLT tail128
+	BLT tail170
 
-loop131:
+loop173:
 	WORD $0x3dc0003e // ldr q30, [x1]
 	WORD $0x3dc0005d // ldr q29, [x2]
 	WORD $0x4ea0cbbc // fcmgt v28.4s, v29.4s, #0
@@ -1415,14 +1832,14 @@ loop131:
 	ADD $64, R1
 	ADD $64, R2
 	SUBS $16, R4
-	BGE loop131
+	BGE loop173
 
-tail128:
+tail170:
 	ADD $16, R4
 	SUBS $4, R4
-	BLT rest129
+	BLT rest171
 
-vector127:
+vector169:
 	WORD $0x3dc0003e // ldr q30, [x1]
 	WORD $0x3dc0005d // ldr q29, [x2]
 	WORD $0x4ea0cbbc // fcmgt v28.4s, v29.4s, #0
@@ -1433,13 +1850,13 @@ vector127:
 	ADD $16, R1
 	ADD $16, R2
 	SUBS $4, R4
-	BGE vector127
+	BGE vector169
 
-rest129:
+rest171:
 	ADDS $4, R4
-	BEQ done130
+	BEQ done172
 
-single132:
+single174:
 	WORD $0xbd40003e // ldr s30, [x1]
 	WORD $0xbd40005d // ldr s29, [x2]
 	WORD $0x4ea0cbbc // fcmgt v28.4s, v29.4s, #0
@@ -1450,9 +1867,9 @@ single132:
 	ADD $4, R1
 	ADD $4, R2
 	SUBS $1, R4
-	BNE single132
+	BNE single174
 
-done130:
+done172:
 	RET
 
 // leakyReLUGradAddNEON computes dx = dy, but a*dy where not x > 0, added to dx.
@@ -1465,9 +1882,9 @@ TEXT ·leakyReLUGradAddNEON(SB), NOSPLIT, $0-36
 	MOVD $neon_elementwise<>(SB), R3
 	MOVD n+24(FP), R4
 	SUBS $16, R4
-	BLT tail134
+	BLT tail176
 
-loop137:
+loop179:
 	WORD $0x3dc0003e // ldr q30, [x1]
 	WORD $0x3dc0005d // ldr q29, [x2]
 	WORD $0x4ea0cbbc // fcmgt v28.4s, v29.4s, #0
@@ -1504,14 +1921,14 @@ loop137:
 	ADD $64, R1
 	ADD $64, R2
 	SUBS $16, R4
-	BGE loop137
+	BGE loop179
 
-tail134:
+tail176:
 	ADD $16, R4
 	SUBS $4, R4
-	BLT rest135
+	BLT rest177
 
-vector133:
+vector175:
 	WORD $0x3dc0003e // ldr q30, [x1]
 	WORD $0x3dc0005d // ldr q29, [x2]
 	WORD $0x4ea0cbbc // fcmgt v28.4s, v29.4s, #0
@@ -1524,13 +1941,13 @@ vector133:
 	ADD $16, R1
 	ADD $16, R2
 	SUBS $4, R4
-	BGE vector133
+	BGE vector175
 
-rest135:
+rest177:
 	ADDS $4, R4
-	BEQ done136
+	BEQ done178
 
-single138:
+single180:
 	WORD $0xbd40003e // ldr s30, [x1]
 	WORD $0xbd40005d // ldr s29, [x2]
 	WORD $0x4ea0cbbc // fcmgt v28.4s, v29.4s, #0
@@ -1543,9 +1960,9 @@ single138:
 	ADD $4, R1
 	ADD $4, R2
 	SUBS $1, R4
-	BNE single138
+	BNE single180
 
-done136:
+done178:
 	RET
 
 // sigmoidGradNEON computes dx = dy*(1-y)*y.
@@ -1556,9 +1973,9 @@ TEXT ·sigmoidGradNEON(SB), NOSPLIT, $0-32
 	MOVD $neon_elementwise<>(SB), R3
 	MOVD n+24(FP), R4
 	SUBS $16, R4
-	BLT tail140
+	BLT tail182
 
-loop143:
+loop185:
 	WORD $0x3dc0005f // ldr q31, [x2]
 	WORD $0x3dc0003e // ldr q30, [x1]
 	WORD $0x3dc0007d // ldr q29, [x3]
@@ -1591,14 +2008,14 @@ loop143:
 	ADD $64, R1
 	ADD $64, R2
 	SUBS $16, R4
-	BGE loop143
+	BGE loop185
 
-tail140:
+tail182:
 	ADD $16, R4
 	SUBS $4, R4
-	BLT rest141
+	BLT rest183
 
-vector139:
+vector181:
 	WORD $0x3dc0005f // ldr q31, [x2]
 	WORD $0x3dc0003e // ldr q30, [x1]
 	WORD $0x3dc0007d // ldr q29, [x3]
@@ -1610,13 +2027,13 @@ vector139:
 	ADD $16, R1
 	ADD $16, R2
 	SUBS $4, R4
-	BGE vector139
+	BGE vector181
 
-rest141:
+rest183:
 	ADDS $4, R4
-	BEQ done142
+	BEQ done184
 
-single144:
+single186:
 	WORD $0xbd40005f // ldr s31, [x2]
 	WORD $0xbd40003e // ldr s30, [x1]
 	WORD $0x3dc0007d // ldr q29, [x3]
@@ -1628,9 +2045,9 @@ single144:
 	ADD $4, R1
 	ADD $4, R2
 	SUBS $1, R4
-	BNE single144
+	BNE single186
 
-done142:
+done184:
 	RET
 
 // sigmoidGradAddNEON computes dx = dy*(1-y)*y, added to dx.
@@ -1641,9 +2058,9 @@ TEXT ·sigmoidGradAddNEON(SB), NOSPLIT, $0-32
 	MOVD $neon_elementwise<>(SB), R3
 	MOVD n+24(FP), R4
 	SUBS $16, R4
-	BLT tail146
+	BLT tail188
 
-loop149:
+loop191:
 	WORD $0x3dc0005f // ldr q31, [x2]
 	WORD $0x3dc0003e // ldr q30, [x1]
 	WORD $0x3dc0007d // ldr q29, [x3]
@@ -1684,14 +2101,14 @@ loop149:
 	ADD $64, R1
 	ADD $64, R2
 	SUBS $16, R4
-	BGE loop149
+	BGE loop191
 
-tail146:
+tail188:
 	ADD $16, R4
 	SUBS $4, R4
-	BLT rest147
+	BLT rest189
 
-vector145:
+vector187:
 	WORD $0x3dc0005f // ldr q31, [x2]
 	WORD $0x3dc0003e // ldr q30, [x1]
 	WORD $0x3dc0007d // ldr q29, [x3]
@@ -1705,13 +2122,13 @@ vector145:
 	ADD $16, R1
 	ADD $16, R2
 	SUBS $4, R4
-	BGE vector145
+	BGE vector187
 
-rest147:
+rest189:
 	ADDS $4, R4
-	BEQ done148
+	BEQ done190
 
-single150:
+single192:
 	WORD $0xbd40005f // ldr s31, [x2]
 	WORD $0xbd40003e // ldr s30, [x1]
 	WORD $0x3dc0007d // ldr q29, [x3]
@@ -1725,9 +2142,9 @@ single150:
 	ADD $4, R1
 	ADD $4, R2
 	SUBS $1, R4
-	BNE single150
+	BNE single192
 
-done148:
+done190:
 	RET
 
 // tanhGradNEON computes dx = dy*(1-y*y).
@@ -1738,9 +2155,9 @@ TEXT ·tanhGradNEON(SB), NOSPLIT, $0-32
 	MOVD $neon_elementwise<>(SB), R3
 	MOVD n+24(FP), R4
 	SUBS $16, R4
-	BLT tail152
+	BLT tail194
 
-loop155:
+loop197:
 	WORD $0x3dc0005f // ldr q31, [x2]
 	WORD $0x3dc0003e // ldr q30, [x1]
 	WORD $0x3dc0007d // ldr q29, [x3]
@@ -1769,14 +2186,14 @@ loop155:
 	ADD $64, R1
 	ADD $64, R2
 	SUBS $16, R4
-	BGE loop155
+	BGE loop197
 
-tail152:
+tail194:
 	ADD $16, R4
 	SUBS $4, R4
-	BLT rest153
+	BLT rest195
 
-vector151:
+vector193:
 	WORD $0x3dc0005f // ldr q31, [x2]
 	WORD $0x3dc0003e // ldr q30, [x1]
 	WORD $0x3dc0007d // ldr q29, [x3]
@@ -1787,13 +2204,13 @@ vector151:
 	ADD $16, R1
 	ADD $16, R2
 	SUBS $4, R4
-	BGE vector151
+	BGE vector193
 
-rest153:
+rest195:
 	ADDS $4, R4
-	BEQ done154
+	BEQ done196
 
-single156:
+single198:
 	WORD $0xbd40005f // ldr s31, [x2]
 	WORD $0xbd40003e // ldr s30, [x1]
 	WORD $0x3dc0007d // ldr q29, [x3]
@@ -1804,9 +2221,9 @@ single156:
 	ADD $4, R1
 	ADD $4, R2
 	SUBS $1, R4
-	BNE single156
+	BNE single198
 
-done154:
+done196:
 	RET
 
 // tanhGradAddNEON computes dx = dy*(1-y*y), added to dx.
@@ -1817,9 +2234,9 @@ TEXT ·tanhGradAddNEON(SB), NOSPLIT, $0-32
 	MOVD $neon_elementwise<>(SB), R3
 	MOVD n+24(FP), R4
 	SUBS $16, R4
-	BLT tail158
+	BLT tail200
 
-loop161:
+loop203:
 	WORD $0x3dc0005f // ldr q31, [x2]
 	WORD $0x3dc0003e // ldr q30, [x1]
 	WORD $0x3dc0007d // ldr q29, [x3]
@@ -1856,14 +2273,14 @@ loop161:
 	ADD $64, R1
 	ADD $64, R2
 	SUBS $16, R4
-	BGE loop161
+	BGE loop203
 
-tail158:
+tail200:
 	ADD $16, R4
 	SUBS $4, R4
-	BLT rest159
+	BLT rest201
 
-vector157:
+vector199:
 	WORD $0x3dc0005f // ldr q31, [x2]
 	WORD $0x3dc0003e // ldr q30, [x1]
 	WORD $0x3dc0007d // ldr q29, [x3]
@@ -1876,13 +2293,13 @@ vector157:
 	ADD $16, R1
 	ADD $16, R2
 	SUBS $4, R4
-	BGE vector157
+	BGE vector199
 
-rest159:
+rest201:
 	ADDS $4, R4
-	BEQ done160
+	BEQ done202
 
-single162:
+single204:
 	WORD $0xbd40005f // ldr s31, [x2]
 	WORD $0xbd40003e // ldr s30, [x1]
 	WORD $0x3dc0007d // ldr q29, [x3]
@@ -1895,13 +2312,21 @@ single162:
 	ADD $4, R1
 	ADD $4, R2
 	SUBS $1, R4
-	BNE single162
+	BNE single204
 
-done160:
+done202:
 	RET
 
 DATA neon_elementwise<>+0(SB)/4, $0x3f800000
 DATA neon_elementwise<>+4(SB)/4, $0x3f800000
 DATA neon_elementwise<>+8(SB)/4, $0x3f800000
 DATA neon_elementwise<>+12(SB)/4, $0x3f800000
-GLOBL neon_elementwise<>(SB), RODATA|NOPTR, $16
+DATA neon_elementwise<>+16(SB)/4, $0x40c00000
+DATA neon_elementwise<>+20(SB)/4, $0x40c00000
+DATA neon_elementwise<>+24(SB)/4, $0x40c00000
+DATA neon_elementwise<>+28(SB)/4, $0x40c00000
+DATA neon_elementwise<>+32(SB)/4, $0x40400000
+DATA neon_elementwise<>+36(SB)/4, $0x40400000
+DATA neon_elementwise<>+40(SB)/4, $0x40400000
+DATA neon_elementwise<>+44(SB)/4, $0x40400000
+GLOBL neon_elementwise<>(SB), RODATA|NOPTR, $48

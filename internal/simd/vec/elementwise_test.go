@@ -227,8 +227,8 @@ func TestBinaryStrided(t *testing.T) {
 			}
 			y := buf.Out(size)
 			cut := outer / 2
-			BinaryStrided(op, y, a, b, shape, as, bs, cut, outer)
-			BinaryStrided(op, y, a, b, shape, as, bs, 0, cut)
+			BinaryStrided(op, y, a, b, Broadcast{shape, as, bs}, cut, outer)
+			BinaryStrided(op, y, a, b, Broadcast{shape, as, bs}, 0, cut)
 			isatest.Near(t, "BinaryStrided", y, func(i int) float64 {
 				ai, bi := 0, 0
 				for d := n - 1; d >= 0; d-- {

@@ -58,14 +58,10 @@ func Reduce(op ReduceOp, y, x []float32, shape []int, axes uint, lo, hi int) {
 	}
 }
 
-// ReduceGrad computes the gradient of [Reduce] for the elements [lo, hi) of dy
-// (and y): it sets, or with accumulate adds to, all elements of dx that were
-// reduced into them. The maximum and minimum share the gradient evenly among
-// equal elements, as torch.amax; x and y may be nil for sum and mean.
-func ReduceGrad(op ReduceOp, dx, dy, x, y []float32, shape []int, axes uint, lo, hi int, accumulate bool) {
-	if op >= reduceOps {
-		panic(badOp)
-	}
+// ReduceMaxGrad computes the gradient of [Reduce] by [ReduceMax] for the elements
+// [lo, hi) of dy (and y): it sets all elements of dx that were reduced into them.
+// Equal maxima share the gradient evenly, as in torch.amax.
+func ReduceMaxGrad(dx, dy, x, y []float32, shape []int, axes uint, lo, hi int) {
 	if hi <= lo {
 		return
 	}
@@ -73,57 +69,23 @@ func ReduceGrad(op ReduceOp, dx, dy, x, y []float32, shape []int, axes uint, lo,
 	count := splitAxes(&kept, &red, shape, axes)
 	kept.seek(kept.n, lo)
 	for i := lo; i < hi; i++ {
-		g := float64(dy[i])
 		base := kept.at[0]
-		var ties, zeros int
-		var rest float64 // the product of the elements that are not 0
-		switch op {
-		case ReduceMean:
-			g /= float64(count)
-		case ReduceMax, ReduceMin:
-			red.seek(red.n, 0)
-			for range count {
-				if x[base+red.at[0]] == y[i] {
-					ties++
-				}
-				red.next(red.n)
+		ties := 0
+		red.seek(red.n, 0)
+		for range count {
+			if x[base+red.at[0]] == y[i] {
+				ties++
 			}
-			g /= float64(max(ties, 1))
-		case ReduceProd:
-			rest = 1
-			red.seek(red.n, 0)
-			for range count {
-				if v := x[base+red.at[0]]; v == 0 {
-					zeros++
-				} else {
-					rest *= float64(v)
-				}
-				red.next(red.n)
-			}
+			red.next(red.n)
 		}
+		g := float32(float64(dy[i]) / float64(max(ties, 1)))
 		red.seek(red.n, 0)
 		for range count {
 			at := base + red.at[0]
-			d := g
-			switch op {
-			case ReduceMax, ReduceMin:
-				if x[at] != y[i] {
-					d = 0
-				}
-			case ReduceProd:
-				switch {
-				case zeros == 0:
-					d *= rest / float64(x[at])
-				case zeros == 1 && x[at] == 0:
-					d *= rest
-				default:
-					d = 0
-				}
+			dx[at] = 0
+			if x[at] == y[i] {
+				dx[at] = g
 			}
-			if accumulate {
-				d += float64(dx[at])
-			}
-			dx[at] = float32(d)
 			red.next(red.n)
 		}
 		kept.next(kept.n)

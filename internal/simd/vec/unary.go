@@ -108,6 +108,20 @@ func unary(op UnaryOp, y, x []float32, a, b float32) bool {
 		geluAsm(p, q, n)
 	case OpExp:
 		expAsm(p, q, n)
+	case OpSqrt:
+		sqrtAsm(p, q, n)
+	case OpNeg:
+		negAsm(p, q, n)
+	case OpAbs:
+		absAsm(p, q, n)
+	case OpSquare:
+		squareAsm(p, q, n)
+	case OpReciprocal:
+		reciprocalAsm(p, q, n)
+	case OpHardSigmoid:
+		hardSigmoidAsm(p, q, n, a, b)
+	case OpHardSwish:
+		hardSwishAsm(p, q, n)
 	default:
 		return false
 	}

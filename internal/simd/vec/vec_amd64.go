@@ -15,6 +15,9 @@ const noAssembly = "vec: this instruction set has no such kernel"
 var useAVX512 = &isa.UseAVX512
 
 //go:noescape
+func absAsm(y *float32, x *float32, n int)
+
+//go:noescape
 func adamAsm(p *float32, m *float32, v *float32, grad *float32, n int, coefs *float32)
 
 //go:noescape
@@ -55,6 +58,9 @@ func columnSums3Asm(s *float32, x *float32, rows int, pitch int)
 
 //go:noescape
 func columnSums4Asm(s *float32, x *float32, rows int, pitch int)
+
+//go:noescape
+func depthwiseAsm(y, x, w, bias *float32, f *int, lo, hi float32)
 
 //go:noescape
 func dequantizeBytesAsm(dst *float32, x *uint8, n int, scale, zero float32)
@@ -108,6 +114,12 @@ func gradReduceMaskOutAsm(dz *float32, dy *float32, y *float32, x *float32, s *f
 func gradReduceRecomputedAsm(dy *float32, x *float32, s *float32, t *float32, mean *float32, scale *float32, shift *float32, rows, c int)
 
 //go:noescape
+func hardSigmoidAsm(y *float32, x *float32, n int, a float32, b float32)
+
+//go:noescape
+func hardSwishAsm(y *float32, x *float32, n int)
+
+//go:noescape
 func laneDotAsm(a *float32, b *float32, n int, sum *float32)
 
 //go:noescape
@@ -135,10 +147,16 @@ func maxPoolArgAsm(y *float32, arg *uint16, x *float32, w *int)
 func maxPoolGradAsm(dx, dy *float32, arg *uint16, tap, pixels, c, step int)
 
 //go:noescape
+func negAsm(y *float32, x *float32, n int)
+
+//go:noescape
 func normalizeU8Asm(dst *float32, src *byte, scale, shift *float32, n int)
 
 //go:noescape
 func quantizeBytesAsm(dst *uint8, x *float32, n int, scale, lo, hi float32, zero int32)
+
+//go:noescape
+func reciprocalAsm(y *float32, x *float32, n int)
 
 //go:noescape
 func reluGradAsm(dx *float32, dy *float32, y *float32, n int)
@@ -214,6 +232,12 @@ func siluAsm(y *float32, x *float32, n int)
 
 //go:noescape
 func siluGradAsm(dx *float32, dy *float32, x *float32, n int)
+
+//go:noescape
+func sqrtAsm(y *float32, x *float32, n int)
+
+//go:noescape
+func squareAsm(y *float32, x *float32, n int)
 
 //go:noescape
 func sumMulRowsAsm(a *float32, b *float32, out *float32, rows, c int)

@@ -4,6 +4,13 @@
 
 #include "textflag.h"
 
+TEXT ·absAsm(SB), NOSPLIT, $0-24
+	MOVQ ·useAVX512(SB), AX
+	CMPB (AX), $0
+	JNE  2(PC)
+	JMP  ·absAVX2(SB)
+	JMP  ·absAVX512(SB)
+
 TEXT ·adamAsm(SB), NOSPLIT, $0-48
 	MOVQ ·useAVX512(SB), AX
 	CMPB (AX), $0
@@ -93,6 +100,13 @@ TEXT ·columnSums3Asm(SB), NOSPLIT, $0-32
 
 TEXT ·columnSums4Asm(SB), NOSPLIT, $0-32
 	JMP  ·columnSums4AVX512(SB)
+
+TEXT ·depthwiseAsm(SB), NOSPLIT, $0-48
+	MOVQ ·useAVX512(SB), AX
+	CMPB (AX), $0
+	JNE  2(PC)
+	JMP  ·depthwiseAVX2(SB)
+	JMP  ·depthwiseAVX512(SB)
 
 TEXT ·dequantizeBytesAsm(SB), NOSPLIT, $0-32
 	MOVQ ·useAVX512(SB), AX
@@ -213,6 +227,20 @@ TEXT ·gradReduceRecomputedAsm(SB), NOSPLIT, $0-72
 	JMP  ·gradReduceRecomputedAVX2(SB)
 	JMP  ·gradReduceRecomputedAVX512(SB)
 
+TEXT ·hardSigmoidAsm(SB), NOSPLIT, $0-32
+	MOVQ ·useAVX512(SB), AX
+	CMPB (AX), $0
+	JNE  2(PC)
+	JMP  ·hardSigmoidAVX2(SB)
+	JMP  ·hardSigmoidAVX512(SB)
+
+TEXT ·hardSwishAsm(SB), NOSPLIT, $0-24
+	MOVQ ·useAVX512(SB), AX
+	CMPB (AX), $0
+	JNE  2(PC)
+	JMP  ·hardSwishAVX2(SB)
+	JMP  ·hardSwishAVX512(SB)
+
 TEXT ·laneDotAsm(SB), NOSPLIT, $0-32
 	MOVQ ·useAVX512(SB), AX
 	CMPB (AX), $0
@@ -276,6 +304,13 @@ TEXT ·maxPoolGradAsm(SB), NOSPLIT, $0-56
 	JMP  ·maxPoolGradAVX2(SB)
 	JMP  ·maxPoolGradAVX512(SB)
 
+TEXT ·negAsm(SB), NOSPLIT, $0-24
+	MOVQ ·useAVX512(SB), AX
+	CMPB (AX), $0
+	JNE  2(PC)
+	JMP  ·negAVX2(SB)
+	JMP  ·negAVX512(SB)
+
 TEXT ·normalizeU8Asm(SB), NOSPLIT, $0-40
 	MOVQ ·useAVX512(SB), AX
 	CMPB (AX), $0
@@ -289,6 +324,13 @@ TEXT ·quantizeBytesAsm(SB), NOSPLIT, $0-40
 	JNE  2(PC)
 	JMP  ·quantizeBytesAVX2(SB)
 	JMP  ·quantizeBytesAVX512(SB)
+
+TEXT ·reciprocalAsm(SB), NOSPLIT, $0-24
+	MOVQ ·useAVX512(SB), AX
+	CMPB (AX), $0
+	JNE  2(PC)
+	JMP  ·reciprocalAVX2(SB)
+	JMP  ·reciprocalAVX512(SB)
 
 TEXT ·reluGradAsm(SB), NOSPLIT, $0-32
 	MOVQ ·useAVX512(SB), AX
@@ -464,6 +506,20 @@ TEXT ·siluGradAsm(SB), NOSPLIT, $0-32
 	JNE  2(PC)
 	JMP  ·siluGradAVX2(SB)
 	JMP  ·siluGradAVX512(SB)
+
+TEXT ·sqrtAsm(SB), NOSPLIT, $0-24
+	MOVQ ·useAVX512(SB), AX
+	CMPB (AX), $0
+	JNE  2(PC)
+	JMP  ·sqrtAVX2(SB)
+	JMP  ·sqrtAVX512(SB)
+
+TEXT ·squareAsm(SB), NOSPLIT, $0-24
+	MOVQ ·useAVX512(SB), AX
+	CMPB (AX), $0
+	JNE  2(PC)
+	JMP  ·squareAVX2(SB)
+	JMP  ·squareAVX512(SB)
 
 TEXT ·sumMulRowsAsm(SB), NOSPLIT, $0-40
 	MOVQ ·useAVX512(SB), AX

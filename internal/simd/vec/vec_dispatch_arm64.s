@@ -4,6 +4,9 @@
 
 #include "textflag.h"
 
+TEXT ·absAsm(SB), NOSPLIT, $0-24
+	JMP  ·absNEON(SB)
+
 TEXT ·adamAsm(SB), NOSPLIT, $0-48
 	JMP  ·adamNEON(SB)
 
@@ -39,6 +42,9 @@ TEXT ·columnSums1Asm(SB), NOSPLIT, $0-32
 
 TEXT ·columnSums2Asm(SB), NOSPLIT, $0-32
 	JMP  ·columnSums2NEON(SB)
+
+TEXT ·depthwiseAsm(SB), NOSPLIT, $0-48
+	JMP  ·depthwiseNEON(SB)
 
 TEXT ·dropoutAsm(SB), NOSPLIT, $0-48
 	JMP  ·dropoutNEON(SB)
@@ -88,6 +94,12 @@ TEXT ·gradReduceMaskOutAsm(SB), NOSPLIT, $0-72
 TEXT ·gradReduceRecomputedAsm(SB), NOSPLIT, $0-72
 	JMP  ·gradReduceRecomputedNEON(SB)
 
+TEXT ·hardSigmoidAsm(SB), NOSPLIT, $0-32
+	JMP  ·hardSigmoidNEON(SB)
+
+TEXT ·hardSwishAsm(SB), NOSPLIT, $0-24
+	JMP  ·hardSwishNEON(SB)
+
 TEXT ·laneDotAsm(SB), NOSPLIT, $0-32
 	JMP  ·laneDotNEON(SB)
 
@@ -112,8 +124,14 @@ TEXT ·maxPoolArgAsm(SB), NOSPLIT, $0-32
 TEXT ·maxPoolGradAsm(SB), NOSPLIT, $0-56
 	JMP  ·maxPoolGradNEON(SB)
 
+TEXT ·negAsm(SB), NOSPLIT, $0-24
+	JMP  ·negNEON(SB)
+
 TEXT ·normalizeU8Asm(SB), NOSPLIT, $0-40
 	JMP  ·normalizeU8NEON(SB)
+
+TEXT ·reciprocalAsm(SB), NOSPLIT, $0-24
+	JMP  ·reciprocalNEON(SB)
 
 TEXT ·reluGradAsm(SB), NOSPLIT, $0-32
 	JMP  ·reluGradNEON(SB)
@@ -189,6 +207,12 @@ TEXT ·siluAsm(SB), NOSPLIT, $0-24
 
 TEXT ·siluGradAsm(SB), NOSPLIT, $0-32
 	JMP  ·siluGradNEON(SB)
+
+TEXT ·sqrtAsm(SB), NOSPLIT, $0-24
+	JMP  ·sqrtNEON(SB)
+
+TEXT ·squareAsm(SB), NOSPLIT, $0-24
+	JMP  ·squareNEON(SB)
 
 TEXT ·sumMulRowsAsm(SB), NOSPLIT, $0-40
 	JMP  ·sumMulRowsNEON(SB)

@@ -7,6 +7,8 @@ package vec
 // noAssembly is a bug of the caller, which asks for the instruction set first.
 const noAssembly = "vec: this instruction set has no such kernel"
 
+func absAsm(y *float32, x *float32, n int) { panic(noAssembly) }
+
 func adamAsm(p *float32, m *float32, v *float32, grad *float32, n int, coefs *float32) {
 	panic(noAssembly)
 }
@@ -36,6 +38,8 @@ func columnSums2Asm(s *float32, x *float32, rows, pitch int) { panic(noAssembly)
 func columnSums3Asm(s *float32, x *float32, rows int, pitch int) { panic(noAssembly) }
 
 func columnSums4Asm(s *float32, x *float32, rows int, pitch int) { panic(noAssembly) }
+
+func depthwiseAsm(y, x, w, bias *float32, f *int, lo, hi float32) { panic(noAssembly) }
 
 func dequantizeBytesAsm(dst *float32, x *uint8, n int, scale, zero float32) { panic(noAssembly) }
 
@@ -93,6 +97,10 @@ func gradReduceRecomputedAsm(dy *float32, x *float32, s *float32, t *float32, me
 	panic(noAssembly)
 }
 
+func hardSigmoidAsm(y *float32, x *float32, n int, a float32, b float32) { panic(noAssembly) }
+
+func hardSwishAsm(y *float32, x *float32, n int) { panic(noAssembly) }
+
 func laneDotAsm(a *float32, b *float32, n int, sum *float32) { panic(noAssembly) }
 
 func laneSumAsm(x *float32, n int, sum *float32) { panic(noAssembly) }
@@ -111,11 +119,15 @@ func maxPoolArgAsm(y *float32, arg *uint16, x *float32, w *int) { panic(noAssemb
 
 func maxPoolGradAsm(dx, dy *float32, arg *uint16, tap, pixels, c, step int) { panic(noAssembly) }
 
+func negAsm(y *float32, x *float32, n int) { panic(noAssembly) }
+
 func normalizeU8Asm(dst *float32, src *byte, scale, shift *float32, n int) { panic(noAssembly) }
 
 func quantizeBytesAsm(dst *uint8, x *float32, n int, scale, lo, hi float32, zero int32) {
 	panic(noAssembly)
 }
+
+func reciprocalAsm(y *float32, x *float32, n int) { panic(noAssembly) }
 
 func reluGradAsm(dx *float32, dy *float32, y *float32, n int) { panic(noAssembly) }
 
@@ -178,6 +190,10 @@ func sigmoidGradAddAsm(dx *float32, dy *float32, y *float32, n int) { panic(noAs
 func siluAsm(y *float32, x *float32, n int) { panic(noAssembly) }
 
 func siluGradAsm(dx *float32, dy *float32, x *float32, n int) { panic(noAssembly) }
+
+func sqrtAsm(y *float32, x *float32, n int) { panic(noAssembly) }
+
+func squareAsm(y *float32, x *float32, n int) { panic(noAssembly) }
 
 func sumMulRowsAsm(a *float32, b *float32, out *float32, rows, c int) { panic(noAssembly) }
 

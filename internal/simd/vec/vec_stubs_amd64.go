@@ -189,6 +189,41 @@ func clampAVX512(y *float32, x *float32, n int, a float32, b float32)
 //go:noescape
 func leakyReLUAVX512(y *float32, x *float32, n int, a float32)
 
+// squareAVX512 computes y = x * x.
+//
+//go:noescape
+func squareAVX512(y *float32, x *float32, n int)
+
+// sqrtAVX512 computes y = the square root of x.
+//
+//go:noescape
+func sqrtAVX512(y *float32, x *float32, n int)
+
+// negAVX512 computes y = -x.
+//
+//go:noescape
+func negAVX512(y *float32, x *float32, n int)
+
+// absAVX512 computes y = |x|.
+//
+//go:noescape
+func absAVX512(y *float32, x *float32, n int)
+
+// reciprocalAVX512 computes y = 1 / x.
+//
+//go:noescape
+func reciprocalAVX512(y *float32, x *float32, n int)
+
+// hardSwishAVX512 computes y = x*min(max(x + 3, 0), 6)/6.
+//
+//go:noescape
+func hardSwishAVX512(y *float32, x *float32, n int)
+
+// hardSigmoidAVX512 computes y = min(max(a*x + b, 0), 1).
+//
+//go:noescape
+func hardSigmoidAVX512(y *float32, x *float32, n int, a float32, b float32)
+
 // laneSumAVX512 sets sum to the sums of x over the lanes.
 //
 //go:noescape
@@ -323,6 +358,11 @@ func maxPoolAVX512(y *float32, x *float32, w *int)
 //
 //go:noescape
 func maxPoolGradAVX512(dx *float32, dy *float32, arg *uint16, tap int, pixels int, c int, step int)
+
+// depthwiseAVX512 is vec.filters.channels.
+//
+//go:noescape
+func depthwiseAVX512(y *float32, x *float32, w *float32, bias *float32, f *int, lo float32, hi float32)
 
 // normalizeU8AVX512 computes dst = src*scale + shift.
 //
@@ -519,6 +559,41 @@ func clampAVX2(y *float32, x *float32, n int, a float32, b float32)
 //go:noescape
 func leakyReLUAVX2(y *float32, x *float32, n int, a float32)
 
+// squareAVX2 computes y = x * x.
+//
+//go:noescape
+func squareAVX2(y *float32, x *float32, n int)
+
+// sqrtAVX2 computes y = the square root of x.
+//
+//go:noescape
+func sqrtAVX2(y *float32, x *float32, n int)
+
+// negAVX2 computes y = -x.
+//
+//go:noescape
+func negAVX2(y *float32, x *float32, n int)
+
+// absAVX2 computes y = |x|.
+//
+//go:noescape
+func absAVX2(y *float32, x *float32, n int)
+
+// reciprocalAVX2 computes y = 1 / x.
+//
+//go:noescape
+func reciprocalAVX2(y *float32, x *float32, n int)
+
+// hardSwishAVX2 computes y = x*min(max(x + 3, 0), 6)/6.
+//
+//go:noescape
+func hardSwishAVX2(y *float32, x *float32, n int)
+
+// hardSigmoidAVX2 computes y = min(max(a*x + b, 0), 1).
+//
+//go:noescape
+func hardSigmoidAVX2(y *float32, x *float32, n int, a float32, b float32)
+
 // laneSumAVX2 sets sum to the sums of x over the lanes.
 //
 //go:noescape
@@ -653,6 +728,11 @@ func maxPoolAVX2(y *float32, x *float32, w *int)
 //
 //go:noescape
 func maxPoolGradAVX2(dx *float32, dy *float32, arg *uint16, tap int, pixels int, c int, step int)
+
+// depthwiseAVX2 is vec.filters.channels.
+//
+//go:noescape
+func depthwiseAVX2(y *float32, x *float32, w *float32, bias *float32, f *int, lo float32, hi float32)
 
 // normalizeU8AVX2 computes dst = src*scale + shift.
 //

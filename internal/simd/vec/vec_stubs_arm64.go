@@ -199,6 +199,41 @@ func clampNEON(y *float32, x *float32, n int, a float32, b float32)
 //go:noescape
 func leakyReLUNEON(y *float32, x *float32, n int, a float32)
 
+// squareNEON computes y = x * x.
+//
+//go:noescape
+func squareNEON(y *float32, x *float32, n int)
+
+// sqrtNEON computes y = the square root of x.
+//
+//go:noescape
+func sqrtNEON(y *float32, x *float32, n int)
+
+// negNEON computes y = -x.
+//
+//go:noescape
+func negNEON(y *float32, x *float32, n int)
+
+// absNEON computes y = |x|.
+//
+//go:noescape
+func absNEON(y *float32, x *float32, n int)
+
+// reciprocalNEON computes y = 1 / x.
+//
+//go:noescape
+func reciprocalNEON(y *float32, x *float32, n int)
+
+// hardSwishNEON computes y = x*min(max(x + 3, 0), 6)/6.
+//
+//go:noescape
+func hardSwishNEON(y *float32, x *float32, n int)
+
+// hardSigmoidNEON computes y = min(max(a*x + b, 0), 1).
+//
+//go:noescape
+func hardSigmoidNEON(y *float32, x *float32, n int, a float32, b float32)
+
 // laneSumNEON sets sum to the sums of x over the lanes.
 //
 //go:noescape
@@ -333,6 +368,11 @@ func maxPoolNEON(y *float32, x *float32, w *int)
 //
 //go:noescape
 func maxPoolGradNEON(dx, dy *float32, arg *uint16, tap, pixels, c, step int)
+
+// depthwiseNEON is vec.filters.channels.
+//
+//go:noescape
+func depthwiseNEON(y, x, w, bias *float32, f *int, lo, hi float32)
 
 // normalizeU8NEON computes dst = src*scale + shift; n is a positive multiple of 8.
 //

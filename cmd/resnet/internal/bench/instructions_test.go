@@ -31,7 +31,7 @@ const countTolerance = 0.03
 
 // TestInstructions guards speed without a clock: how many instructions a step
 // executes in our own functions, for each instruction set that qemu can run,
-// whatever the processor. Whoever changes that on purpose runs it with -update
+// whatever the processor. After an intended change, run it with -update
 // and shows the difference in the commit.
 func TestInstructions(t *testing.T) {
 	if os.Getenv("RESNET_COUNT") == "" {

@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write the tables of plans in testdata a
 // consist of, by which algorithm each convolution is computed, what they move
 // and hold in memory. The plans are those of a processor with AVX-512 and of one
 // with AVX2, whatever the processor; NEON's are AVX2's, whose tiles have the same
-// shape. Whoever changes a plan on purpose runs it with -update, and shows the
+// shape. After an intended change, run it with -update and show the
 // difference in the commit.
 func TestPlans(t *testing.T) {
 	for name, set := range map[string]isa.Set{

@@ -1,0 +1,145 @@
+package serve
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// Keys are the API keys that a server accepts. It holds their hashes only: a key has 256
+// random bits, so that SHA-256 of it tells nothing about it.
+type Keys struct {
+	names  []string
+	hashes [][sha256.Size]byte
+}
+
+// ParseKeys reads a list of keys: a line "NAME HASH" for each, as [NewKey] returns it.
+// Empty lines and those that begin with # are left out.
+func ParseKeys(text []byte) (*Keys, error) {
+	k := &Keys{}
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		name, hash, _ := strings.Cut(line, " ")
+		h, err := hex.DecodeString(strings.TrimSpace(hash))
+		if err != nil || len(h) != sha256.Size {
+			return nil, fmt.Errorf("line %d is not NAME and a SHA-256 hash of 64 hexadecimal digits: make one by resnet serve key NAME", n)
+		}
+		k.names, k.hashes = append(k.names, name), append(k.hashes, [sha256.Size]byte(h))
+	}
+	if err := lines.Err(); err != nil {
+		return nil, err
+	}
+	if len(k.names) == 0 {
+		return nil, errors.New("there is no key: each line must be NAME HASH")
+	}
+	return k, nil
+}
+
+// NewKey makes a key: the text that a client shows, and the line of it for [ParseKeys].
+func NewKey(name string) (key, line string) {
+	key = "rk_" + newID(32)
+	hash := sha256.Sum256([]byte(key))
+	return key, name + " " + hex.EncodeToString(hash[:])
+}
+
+// find returns the name of a key. The time that it takes depends neither on the key nor
+// on which one it is.
+func (k *Keys) find(key string) (name string, ok bool) {
+	hash := sha256.Sum256([]byte(key))
+	found := -1
+	for i := range k.hashes {
+		found = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(hash[:], k.hashes[i][:]), i, found)
+	}
+	if found < 0 {
+		return "", false
+	}
+	return k.names[found], true
+}
+
+// keyContext is the key of the name of a request's API key.
+type keyContext struct{}
+
+func keyName(ctx context.Context) string {
+	name, _ := ctx.Value(keyContext{}).(*string)
+	if name == nil {
+		return ""
+	}
+	return *name
+}
+
+// authorize checks the key of a request. Health is open, because probes have no keys;
+// so is a page, which has no secrets and asks its user for a key.
+func (s *Server) authorize(r *http.Request) error {
+	p := r.URL.Path
+	switch {
+	case s.opt.Keys == nil, p == "/v2/health/live", p == "/v2/health/ready",
+		strings.HasPrefix(p, "/grpc.health.v1.Health/"), strings.HasSuffix(p, "/ServerLive"), strings.HasSuffix(p, "/ServerReady"),
+		s.isPage(p):
+		return nil
+	}
+	key := r.Header.Get("X-Api-Key")
+	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
+		key = strings.TrimSpace(token)
+	}
+	if key == "" {
+		return errorf(http.StatusUnauthorized, "an API key is needed: send it as the header Authorization: Bearer KEY, or X-Api-Key: KEY")
+	}
+	name, ok := s.opt.Keys.find(key)
+	if !ok {
+		return errorf(http.StatusUnauthorized, "the API key is not known")
+	}
+	*r = *r.WithContext(context.WithValue(r.Context(), keyContext{}, &name))
+	return nil
+}
+
+// isPage reports whether a path is answered by Options.Page.
+func (s *Server) isPage(p string) bool {
+	for _, api := range []string{"/v1/", "/v2", "/metrics", "/debug/", "/openapi.json", "/inference."} {
+		if strings.HasPrefix(p, api) {
+			return false
+		}
+	}
+	return true
+}
+
+// cors answers what browsers ask before a page of another site may call the server, and
+// adds the headers that allow it. It reports whether that was all of the request.
+func (s *Server) cors(w http.ResponseWriter, r *http.Request) (done bool) {
+	origin := r.Header.Get("Origin")
+	if origin == "" || len(s.opt.Origins) == 0 {
+		return false
+	}
+	allowed := ""
+	for _, o := range s.opt.Origins {
+		if o == "*" || o == origin {
+			allowed = o
+			break
+		}
+	}
+	h := w.Header()
+	h.Add("Vary", "Origin")
+	if allowed == "" {
+		return false
+	}
+	h.Set("Access-Control-Allow-Origin", allowed)
+	h.Set("Access-Control-Expose-Headers", "X-Request-Id, Traceparent, Retry-After, Inference-Header-Content-Length")
+	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+		return false
+	}
+	h.Set("Access-Control-Allow-Methods", "GET, POST")
+	h.Set("Access-Control-Allow-Headers", "Authorization, X-Api-Key, Content-Type, Content-Encoding, X-Request-Id, Traceparent, Inference-Header-Content-Length")
+	h.Set("Access-Control-Max-Age", "600")
+	w.WriteHeader(http.StatusNoContent)
+	return true
+}

@@ -1,0 +1,193 @@
+package train
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/resnet-go/resnet/modelfile"
+	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// bodyPath is where a detector has its classifier.
+const bodyPath = "backbone.body"
+
+// defaultTrainable is the number of stages of a backbone that learn, torchvision's.
+const defaultTrainable = 3
+
+// detector builds the detector to train with its first values: a detector or, with a
+// detector's heads on it, a classifier.
+func (j *job) detector(ref modelfile.Ref) (*models.Model, error) {
+	if !ref.HasWeights() {
+		if j.rec.Finetune != nil {
+			return nil, fmt.Errorf("finetune is for trained models, but %s is only a name: give its file, as --model %s@FILE", ref.Name, ref.Name)
+		}
+		conf, err := models.Lookup(ref.Name)
+		if err != nil {
+			return nil, err
+		}
+		if err := j.becomeDetector(&conf); err != nil {
+			return nil, err
+		}
+		// Without trained weights there are no statistics that batch norms could keep.
+		conf.Detection.FrozenNorm = false
+		net, err := conf.Build()
+		if err != nil {
+			return nil, err
+		}
+		j.setTrainable(len(conf.Layers) + 1)
+		j.notes = append(j.notes, fmt.Sprintf("%s learns from scratch, which takes many pictures: --model FILE or NAME@FILE begins with the weights of a classifier or a detector", conf.Name))
+		return net, nn.Init(net, j.seed)
+	}
+	return j.pretrainedDetector(ref)
+}
+
+// pretrainedDetector builds a detector from the file of a detector or of a classifier.
+func (j *job) pretrainedDetector(ref modelfile.Ref) (*models.Model, error) {
+	model := ref.String()
+	if ref == (modelfile.Ref{}) {
+		model = modelfile.EmbeddedName
+	}
+	r, err := ref.Open(modelfile.Options{Keys: j.keys, Backbone: true, Seed: j.seed})
+	if err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	if r.Model == nil {
+		return nil, fmt.Errorf("model %s holds a network of another library, which cannot be trained: if its tensors fit a network of resnet models, give NAME@%s", model, model)
+	}
+	j.notes = append(j.notes, r.Notes...)
+	conf := r.Model.Config
+	classifier := conf.Task() == models.Classification
+	if classifier && (len(r.File.Preprocess) > 0 || r.Preprocess != nil) {
+		if err := readPreprocess(r, &j.prep); err != nil {
+			return nil, fmt.Errorf("model %s: %w", model, err)
+		}
+	}
+	if err := j.becomeDetector(&conf); err != nil {
+		return nil, err
+	}
+	if classifier {
+		j.notes = append(j.notes, fmt.Sprintf("%s becomes the backbone of a detector, %s, whose other parts are new", model, conf.Name))
+		r.File.Tensors = bodyOf(r.File.Tensors)
+		r.File.Classes, r.NewHead = nil, true
+	}
+	net, err := conf.Build()
+	if err != nil {
+		return nil, err
+	}
+	if err := nn.Init(net, j.seed); err != nil {
+		return nil, err
+	}
+	if err := j.keepHead(net, r, model); err != nil {
+		return nil, err
+	}
+	if j.rec.Detect.TrainableLayers == 0 {
+		j.setTrainable(defaultTrainable)
+	}
+	return net, j.freeze(net)
+}
+
+// setTrainable records in the recipe what learns, for a run that is resumed.
+func (j *job) setTrainable(stages int) {
+	rec, d := *j.rec, *j.rec.Detect
+	d.TrainableLayers = stages
+	rec.Detect, j.rec = &d, &rec
+}
+
+// bodyOf returns the tensors of a classifier by the names that they have in a
+// detector, without those of its last layer.
+func bodyOf(tensors map[string]*tensor.Tensor) map[string]*tensor.Tensor {
+	body := map[string]*tensor.Tensor{}
+	for name, t := range tensors {
+		if !inModule(name, "fc") {
+			body[bodyPath+"."+name] = t
+		}
+	}
+	return body
+}
+
+// becomeDetector makes conf that of the detector to train.
+func (j *job) becomeDetector(conf *models.Config) error {
+	d := j.rec.Detect
+	switch conf.Task() {
+	case models.Segmentation:
+		return fmt.Errorf("%s is a segmentation network: a detector begins with a classifier or a detector", conf.Name)
+	case models.Classification:
+		kind := d.Kind
+		if kind == "" {
+			kind = models.DetectorFasterRCNN
+		}
+		models.Detect(kind, d.V2)(conf)
+		suffix := "_fpn"
+		if d.V2 {
+			suffix = "_fpn_v2"
+		}
+		conf.Name, conf.Dropout = string(kind)+"_"+conf.Name+suffix, 0
+		if d.Channels > 0 {
+			conf.Detection.Channels = d.Channels
+		}
+		if d.BoxFeatures > 0 && kind != models.DetectorRetinaNet {
+			conf.Detection.BoxFeatures = d.BoxFeatures
+		}
+		if p := j.prep; len(p.Mean) == conf.InChannels && len(p.Std) == conf.InChannels {
+			conf.Detection.Mean, conf.Detection.Std = slices.Clone(p.Mean), slices.Clone(p.Std)
+		}
+	}
+	if conf.InChannels != 3 {
+		return fmt.Errorf("%s takes %d channels, a detector of pictures must take 3", conf.Name, conf.InChannels)
+	}
+	h := *conf.Detection
+	conf.Detection = &h
+	j.rec.resizeDetector(&h)
+	conf.Classes, conf.InputSize = len(j.classes()), h.MinSize
+	if h.Kind == models.DetectorMaskRCNN && !objectsOf(j.splits.Train).HasMasks() {
+		return fmt.Errorf("%s learns masks, but not all objects of %s have one: train a detector of boxes, such as --model fasterrcnn_…, or --set detect.kind=fasterrcnn", conf.Name, j.splits.Spec)
+	}
+	if len(d.MinSizes) > 0 && slices.Max(d.MinSizes) > h.MaxSize {
+		return badKey("detect.min_sizes", "%d is above detect.max_size, %d", slices.Max(d.MinSizes), h.MaxSize)
+	}
+	return nil
+}
+
+// freezeStages freezes the stages of a trained backbone that do not learn.
+func (j *job) freezeStages(net *models.Model) error {
+	n, stages := j.rec.Detect.TrainableLayers, len(net.Config.Layers)
+	if n > stages {
+		return nil
+	}
+	keep := map[string]bool{} // what learns
+	for i := stages - n + 1; i <= stages; i++ {
+		keep[fmt.Sprintf("layer%d", i)] = true
+	}
+	frozen := map[string]bool{}
+	for _, e := range nn.Params(net) {
+		rest, ok := strings.CutPrefix(e.Name, bodyPath+".")
+		if part, _, _ := strings.Cut(rest, "."); ok && !keep[part] {
+			frozen[bodyPath+"."+part] = true
+		}
+	}
+	if len(frozen) == 0 {
+		return nil
+	}
+	names := slices.Sorted(maps.Keys(frozen))
+	if _, err := nn.Freeze(net, names...); err != nil {
+		return err
+	}
+	j.notes = append(j.notes, fmt.Sprintf("frozen: %s (detect.trainable_layers is %d)", strings.Join(names, ", "), n))
+	return nil
+}
+
+// bodyNorms returns the batch norms of a detector's backbone, which alone have
+// statistics of a trained model.
+func bodyNorms(net nn.Module) []*nn.BatchNorm {
+	var norms []*nn.BatchNorm
+	for path, m := range nn.Modules(net) {
+		if b, ok := m.(*nn.BatchNorm); ok && (!isDetector(net) || inModule(path, bodyPath)) {
+			norms = append(norms, b)
+		}
+	}
+	return norms
+}
