@@ -55,6 +55,9 @@ func Compile(m nn.Module, loss Loss, opt Optimizer) (*Trainer, error) {
 	if loss != nil && isDetector(m) {
 		return nil, errors.New("train: Compile: a detector has its own losses: leave out the loss")
 	}
+	if withoutLabels(m) != nil {
+		return nil, errors.New("train: Compile is for networks that learn from labels: give the backbone of an ssl.Network to Run, with a recipe such as simsiam")
+	}
 	if err := nn.Check(m); err != nil {
 		return nil, err
 	}
