@@ -171,6 +171,9 @@ func (j *job) fitBatch() {
 		j.rec = &rec
 		j.notes = append(j.notes, note)
 	}
+	if j.rec.Detect != nil {
+		return // whose loader fills the last batch
+	}
 	batch := j.rec.BatchSize * max(1, j.rec.Accumulate)
 	if left := n % batch; left*100 > n && batch <= n {
 		j.notes = append(j.notes, fmt.Sprintf("each epoch leaves out %d of the %d training pictures, others each time, as they do not fill a batch of %d",
