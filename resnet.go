@@ -81,6 +81,10 @@ type Compute struct {
 	// unless Exact is set; Open of package engine/tuning reads what the command
 	// resnet tune has measured. nil chooses by a model of the machine.
 	Tuning engine.Tuning
+	// BatchInvariant makes the answer for a picture the same bits whatever other
+	// pictures share its batch, as a server needs that collects requests: algorithms
+	// are chosen for one picture. Otherwise a probability may differ by about 1e-6.
+	BatchInvariant bool
 }
 
 // WeightsOnly supplies what a file does not contain that was not written by this
@@ -287,7 +291,8 @@ func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) 
 	}
 
 	var err error
-	compute := infer.Options{Threads: opt.Threads, Exact: opt.Compute.Exact, BF16: opt.Compute.BF16, Tuning: opt.Compute.Tuning}
+	compute := infer.Options{Threads: opt.Threads, Exact: opt.Compute.Exact, BF16: opt.Compute.BF16, Tuning: opt.Compute.Tuning,
+		BatchInvariant: opt.Compute.BatchInvariant}
 	if m.task != models.Classification {
 		compute.Plans = segment.Plans // inputs have many sizes
 	}

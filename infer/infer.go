@@ -29,6 +29,9 @@ type Options struct {
 	// Tuning holds measured times by which algorithms are chosen; nil chooses by a
 	// model of the machine.
 	Tuning engine.Tuning
+	// BatchInvariant makes each image's results the same bits in any batch, see
+	// [engine.Options].
+	BatchInvariant bool
 	// Plans is the number of plans that a [Runner] keeps, for inputs of many shapes:
 	// another one takes the place of the plan that was not used for the longest time.
 	// 0 keeps all.
@@ -101,7 +104,7 @@ func Compile(net nn.Module, vars *engine.Vars, in Input, q Query, opt Options) (
 		}
 		named[o.Name] = true
 	}
-	p, err := engine.Compile(t.Graph, vars, engine.Options{Threads: opt.Threads, Fast: !opt.Exact, BF16: opt.BF16, Tuning: opt.Tuning})
+	p, err := engine.Compile(t.Graph, vars, engine.Options{Threads: opt.Threads, Fast: !opt.Exact, BF16: opt.BF16, Tuning: opt.Tuning, BatchInvariant: opt.BatchInvariant})
 	if err != nil || opt.FileSize == 0 {
 		return p, err
 	}

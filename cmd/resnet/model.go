@@ -26,6 +26,7 @@ type modelFlags struct {
 	exact      bool
 	bf16       bf16Flag
 	noTuning   bool
+	invariant  bool
 	asStored   bool // pictures are not turned by their orientation
 	output     string
 	nonFinite  bool
@@ -62,6 +63,7 @@ func (f *modelFlags) addChoices(cmd *cobra.Command, batch int) {
 	fs.StringVar(&f.output, "output-name", "", "which output of an ONNX or Keras file is the answer, if it has several (default: the one with the scores of classes)")
 	fs.BoolVar(&f.nonFinite, "allow-nonfinite", false, "open a file whose weights are NaN or infinite")
 	fs.BoolVar(&f.skipSums, "skip-checksums", false, "do not compare the checksums in a model file")
+	fs.BoolVar(&f.invariant, "batch-invariant", false, "the same bits for a picture in any batch (chooses algorithms for one picture)")
 	fs.BoolVar(&f.noTuning, "no-tuning", false, "ignore the times that resnet tune has measured")
 	completeWith(cmd, "preprocess", data.PresetNames())
 }
@@ -118,7 +120,7 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 		return nil, err
 	}
 	opt := resnet.Options{Threads: a.threads, Batch: f.batch, TopK: topK, IgnoreOrientation: f.asStored, Mirror: f.mirror,
-		Compute: resnet.Compute{Exact: f.exact, BF16: engine.BF16(f.bf16), Tuning: a.tuning(f.noTuning || f.exact)}}
+		Compute: resnet.Compute{Exact: f.exact, BF16: engine.BF16(f.bf16), Tuning: a.tuning(f.noTuning || f.exact), BatchInvariant: f.invariant}}
 	opt.Weights.Keys, opt.Weights.Output, opt.Weights.AllowNonFinite = keys, f.output, f.nonFinite
 	opt.Weights.SkipChecksums, opt.Weights.NormEps = f.skipSums, f.normEps.value
 	if f.preprocess != "" {

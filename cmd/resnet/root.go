@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -64,7 +65,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	root.SetIn(in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
-	cmd, err := root.ExecuteContextC(ctx)
+	cmd, err := a.execute(ctx, root, args)
 	if closeErr := a.closeArchives(); err == nil {
 		err = closeErr
 	}
@@ -90,6 +91,16 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// execute runs the command line. For an unknown command with --help, cobra would print
+// the help of the commands around it.
+func (a *app) execute(ctx context.Context, root *cobra.Command, args []string) (*cobra.Command, error) {
+	help := slices.Contains(args, "--help") || slices.Contains(args, "-h")
+	if at, rest, err := root.Find(args); help && err == nil && at.HasSubCommands() && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
+		return at, group(at, rest)
+	}
+	return root.ExecuteContextC(ctx)
 }
 
 // oneLine returns an error's message on a single line.
