@@ -135,10 +135,11 @@ func openSplits(cfg Config, rec *Recipe, spec, valSpec string, share float64, se
 	if spec == "" {
 		return nil, errors.New("no data given: name them as KIND:PATH, such as folder:photos")
 	}
+	unlabeled := rec != nil && rec.SSL != nil
 	if valSpec == "" {
-		return open(spec, data.Options{ValFraction: share, Seed: seed})
+		return open(spec, data.Options{ValFraction: share, Seed: seed, Unlabeled: unlabeled})
 	}
-	whole := data.Options{ValFraction: -1, Seed: seed}
+	whole := data.Options{ValFraction: -1, Seed: seed, Unlabeled: unlabeled}
 	s, err := open(spec, whole)
 	if err != nil {
 		return nil, err

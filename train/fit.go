@@ -51,6 +51,9 @@ func Compile(m nn.Module, loss Loss, opt Optimizer) (*Trainer, error) {
 	if m == nil || loss == nil || opt == nil {
 		return nil, errors.New("train: Compile needs a module, a loss and an optimizer")
 	}
+	if withoutLabels(m) != nil {
+		return nil, errors.New("train: Compile is for networks that learn from labels: give the backbone of an ssl.Network to Run, with a recipe such as simsiam")
+	}
 	if err := nn.Check(m); err != nil {
 		return nil, err
 	}
