@@ -31,7 +31,7 @@ export function chart(into, a, b, text, least) {
     let line = [];
     const end = () => {
       if (line.length === 1) { // a point between gaps is a short stroke
-        line.push(line[0].replace(/^[\d.]+/, (px) => String(Number(px) + 1)));
+        line.push(line[0].replace(/^[\d.]+/, (px) => String(Number(px) + 2)));
       }
       if (line.length > 0) {
         parts.push(svg("polyline", { class: name, points: line.join(" ") }));

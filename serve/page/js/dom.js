@@ -28,7 +28,7 @@ export function svg(tag, attributes = {}, text = "") {
 }
 
 // percent writes a share, with a digit more where it is small.
-export const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
+export const percent = (share) => (share > 0 && share < 0.0005 ? "< 0.1 %" : `${(100 * share).toFixed(share < 0.0995 && share > 0 ? 1 : 0)} %`);
 
 // say announces something to people who do not see the page.
 export function say(text) {

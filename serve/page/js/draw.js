@@ -74,7 +74,7 @@ export const css = ([r, g, b]) => `rgb(${r} ${g} ${b})`;
 
 // objectColor returns a color for the boxes of a class that is seen on any picture.
 export function objectColor(index) {
-  return `hsl(${(index * 137.508) % 360} 95% 60%)`;
+  return `hsl(${(index * 137.508) % 360} 95% 72%)`;
 }
 
 // runs returns the lengths of the runs in COCO's compressed form of a mask.

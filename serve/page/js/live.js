@@ -14,12 +14,12 @@ export function draw() {
   const now = list.at(-1);
   const idle = !now || now.requests_per_s === 0; // then there are no latencies
   const figures = now ? [
-    ["Requests per second", now.requests_per_s.toFixed(1)],
-    ["Latency, half", idle ? "–" : ms(now.p50_ms)],
-    ["Latency, 99 of 100", idle ? "–" : ms(now.p99_ms)],
+    ["Requests / s", now.requests_per_s.toFixed(1)],
+    ["Latency p50", idle ? "–" : ms(now.p50_ms)],
+    ["Latency p99", idle ? "–" : ms(now.p99_ms)],
     ["Waiting", now.queue],
     ["In progress", now.in_progress],
-    ["Pictures per batch", now.mean_batch ? now.mean_batch.toFixed(1) : "–"],
+    ["Mean batch", now.mean_batch ? now.mean_batch.toFixed(1) : "–"],
     ["Answered", now.answered],
     ["Rejected", now.rejected],
   ] : [];

@@ -64,8 +64,12 @@ const listers = {
   },
 
   segmentation(result) {
-    answer.replaceChildren(el("ol", { className: "bars", "aria-label": "The classes, the largest area first" }, ...result.areas.map((a) =>
+    const large = result.areas.slice(0, 12), rest = result.areas.slice(12);
+    answer.replaceChildren(el("ol", { className: "bars", "aria-label": "The classes, the largest area first" }, ...large.map((a) =>
       el("li", {}, bar("div", a.share, a.class, percent(a.share), {}, a.index === 0 ? "transparent" : css(classColor(a.index)))))));
+    if (rest.length > 0) {
+      answer.append(el("p", { className: "hint" }, `And ${rest.length} more, together ${percent(rest.reduce((sum, a) => sum + a.share, 0))}.`));
+    }
     return result.areas.slice(0, 5).map((a) => `${a.class}, ${percent(a.share)}`).join("; ");
   },
 };

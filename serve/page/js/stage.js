@@ -114,7 +114,7 @@ async function showHeat(result) {
     if (signal.aborted) {
       return;
     }
-    view.layers = layers.toReversed(); // from the input to the end
+    view.layers = layers; // from the input to the end
     at("depth").max = Math.max(view.layers.length - 1, 0);
     at("depth-field").hidden = view.layers.length < 2;
     const layer = view.layers.includes(view.layer) ? view.layer : "";
