@@ -49,7 +49,8 @@ def open_page(browser, url=URL, allow=(), **options):
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
     page.set_default_timeout(30_000)
-    page.on("console", lambda m: m.type in ("error", "warning") and not any(a in m.text for a in allow) and seen.append(f"console: {m.text}"))
+    # the test's own reading of the layer makes the browser warn of willReadFrequently
+    page.on("console", lambda m: m.type in ("error", "warning") and not any(a in m.text for a in (*allow, "willReadFrequently")) and seen.append(f"console: {m.text}"))
     page.on("pageerror", lambda e: seen.append(f"error: {e}"))
     host = urllib.parse.urlsplit(url).netloc
     page.on("request", lambda r: r.url.startswith("http") and urllib.parse.urlsplit(r.url).netloc != host and seen.append(f"request to {r.url}"))
