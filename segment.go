@@ -97,8 +97,12 @@ func (m *Model) areas(mask *segment.Mask) []Area {
 
 // isFor returns an error unless the model is for a task, which a method needs.
 func (m *Model) isFor(task models.Task, method string) error {
-	if m.task == task {
+	switch {
+	case m.task == task:
 		return nil
+	case m.task == models.Features:
+		return fmt.Errorf("resnet: %s has no last layer, so it gives features and no classes, but %s takes a model for %s: "+
+			"train one from it with resnet train --model %s --data folder:PHOTOS, or get its features with Embed or resnet embed", m.name, method, task, m.name)
 	}
 	use := map[models.Task]string{models.Classification: "Classify", models.Segmentation: "Segment", models.Detection: "Detect"}[m.task]
 	return fmt.Errorf("resnet: %s is a model for %s, but %s takes one for %s: use %s", m.name, m.task, method, task, use)
@@ -123,7 +127,7 @@ func (m *Model) decodeNext(ctx context.Context, ps iter.Seq[Picture]) iter.Seq[d
 			for p := range ps {
 				img, err := p.load(m.opt.decode())
 				if err != nil {
-					err = fmt.Errorf("%s: %w", p.Name, err)
+					err = named(p.Name, err)
 				}
 				select {
 				case pictures <- decoded{p.Name, img, err}:

@@ -36,7 +36,7 @@ import (
 var ErrNoNetwork = errors.New("does not say which network its weights are for")
 
 // Options are the choices of [Open]. The zero value is the usual one. Keys,
-// Partial and Classes need a network that is named: NAME@FILE.
+// Partial, Classes and NormEps need a network that is named: NAME@FILE.
 type Options struct {
 	// Keys renames the file's tensors before all else; nil renames none.
 	Keys *weights.KeyMap
@@ -65,6 +65,10 @@ type Options struct {
 	// Output names the output that is the network's answer, of an ONNX or Keras file
 	// with several; "" takes the one that most likely has the scores of the classes.
 	Output string
+	// NormEps is the epsilon of the batch norms in a detector's backbone, for weights of
+	// PyTorch, which do not have it; nil takes that of torchvision's weights of the same
+	// form.
+	NormEps *float32
 	// AllowNonFinite accepts weights that are NaN or infinite, which otherwise are a
 	// *[NonFiniteError].
 	AllowNonFinite bool
@@ -88,7 +92,7 @@ type Result struct {
 	Task models.Task
 	// Input is the shape of one picture, [C H W]; the output is [N Classes] of
 	// pictures, or [N Classes H W] of their pixels in segmentation, where H and W are
-	// those for which the network is meant.
+	// those for which the network is meant. Classes is 0 if the task is models.Features.
 	Input   tensor.Shape
 	Classes int
 	// FixedSize is set if the network takes pictures of the size of Input only.
@@ -110,7 +114,8 @@ type Result struct {
 	Preprocess *data.Preprocess
 	Why        string
 	// NewHead is set if the file had no last layer for the network, see
-	// [Options].Backbone.
+	// [Options].Backbone. Task is models.Features if the file describes a network that
+	// has none.
 	NewHead bool
 	// Source describes where the tensors came from, Size is the bytes of the file.
 	Source *weights.Source
@@ -162,6 +167,9 @@ func (r Ref) Open(opt Options) (*Result, error) {
 
 // openLocal is Open of what is on disk.
 func (r Ref) openLocal(opt Options) (*Result, error) {
+	if r.Name == "" && opt.NormEps != nil {
+		return nil, fmt.Errorf("%s describes its own network, with the epsilon of its batch norms; to set it for weights of PyTorch, name a detector: NAME@FILE", r.name())
+	}
 	if r.Name == "" && (opt.Keys.Len() > 0 || opt.Partial || opt.Classes != 0) {
 		return nil, fmt.Errorf("%s describes its own network; to rename its tensors, to load a part of them or to set the number of classes, name a network: NAME@FILE", r.name())
 	}
@@ -368,7 +376,7 @@ func FromFile(name string, file *weights.File) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	if r.Classes < 1 {
+	if r.Classes < 1 && r.Task != models.Features {
 		return nil, fmt.Errorf("%s: the network does not end in a vector of classes", name)
 	}
 	r.File.Tensors = nn.Values(r.Module) // with the counters that other formats lack

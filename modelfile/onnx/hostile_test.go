@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/hostile"
 	"github.com/resnet-go/resnet/internal/membound"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
@@ -63,6 +64,9 @@ func TestErrors(t *testing.T) {
 		m    *modelProto
 		want []string
 	}{
+		{"a value given twice", file(13, []*nodeProto{op("Relu", []string{"x"}), op("Neg", []string{"x"})}), []string{"the node", "Neg", `"y"`, "given before"}},
+		{"the input given again", file(13, []*nodeProto{{name: "again", op: "Relu", in: []string{"x"}, out: []string{"x"}}, op("Neg", []string{"x"})}), []string{"again", `"x"`, "given before"}},
+		{"an initializer given again", file(13, []*nodeProto{{name: "again", op: "Relu", in: []string{"x"}, out: []string{"w"}}, op("Neg", []string{"w"})}, floatsOf("w", []float32{1}, 1)), []string{"again", `"w"`, "given before"}},
 		{"unknown operator", file(13, []*nodeProto{op("NonMaxSuppression", []string{"x"})}), []string{"the node", "NonMaxSuppression", "13"}},
 		{"another domain", file(13, []*nodeProto{{name: "f", op: "Conv", domain: "com.microsoft.nchwc", in: []string{"x"}, out: []string{"y"}}}), []string{"com.microsoft.nchwc.Conv", "basic"}},
 		{"onnxruntime's", file(13, []*nodeProto{{name: "f", op: "Attention", domain: "com.microsoft", in: []string{"x"}, out: []string{"y"}}}), []string{"com.microsoft.Attention", "basic"}},
@@ -288,6 +292,7 @@ func FuzzDecode(f *testing.F) {
 		file(13, []*nodeProto{op("MatMul", []string{"x", "w"})}, floatsOf("w", make([]float32, 8), 4, 2)),
 	} {
 		f.Add(bytesOf(p))
+		hostile.Add(f, hostile.Protobuf(bytesOf(p)))
 	}
 	for _, name := range []string{"retinanet_resnet18_fpn_v2", "maskrcnn_resnet18_fpn"} {
 		m, err := models.New(name, func(c *models.Config) { // channels so few that the file is small
