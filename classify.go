@@ -49,7 +49,7 @@ func (m *Model) ClassifyBatch(ctx context.Context, ps []Picture) ([]Result, erro
 // memory at a time. Decoding runs ahead of computing. An error ends
 // the sequence.
 func (m *Model) ClassifyAll(ctx context.Context, ps iter.Seq[Picture]) iter.Seq2[Result, error] {
-	return m.all(ctx, ps, m.opt.Mirror, func(r *Result, logits, _ []float32) { r.Predictions = m.predictions(logits, 0) })
+	return m.all(ctx, "Classify", ps, m.opt.Mirror, func(r *Result, logits, _ []float32) { r.Predictions = m.predictions(logits, 0) })
 }
 
 // Embed returns the features of a picture: what the last layer, which decides
@@ -65,7 +65,7 @@ func (m *Model) Embed(ctx context.Context, p Picture) ([]float32, error) {
 
 // EmbedAll is Embed for any number of pictures, as ClassifyAll is Classify.
 func (m *Model) EmbedAll(ctx context.Context, ps iter.Seq[Picture]) iter.Seq2[Result, error] {
-	return m.all(ctx, ps, false, func(r *Result, _, features []float32) { r.Embedding = slices.Clone(features) })
+	return m.all(ctx, "Embed", ps, false, func(r *Result, _, features []float32) { r.Embedding = slices.Clone(features) })
 }
 
 func collect(results iter.Seq2[Result, error], n int) ([]Result, error) {
@@ -79,13 +79,15 @@ func collect(results iter.Seq2[Result, error], n int) ([]Result, error) {
 	return out, nil
 }
 
-// all computes every picture; fill completes its result. mirror is that of
-// [Options].
-func (m *Model) all(ctx context.Context, ps iter.Seq[Picture], mirror bool, fill func(r *Result, logits, features []float32)) iter.Seq2[Result, error] {
+// all computes every picture for a method; fill completes its result. mirror is that
+// of [Options].
+func (m *Model) all(ctx context.Context, method string, ps iter.Seq[Picture], mirror bool, fill func(r *Result, logits, features []float32)) iter.Seq2[Result, error] {
 	return func(yield func(Result, error) bool) {
-		if err := m.isFor(models.Classification, "Classify or Embed"); err != nil {
-			yield(Result{}, err)
-			return
+		if m.task != models.Features || method != "Embed" {
+			if err := m.isFor(models.Classification, method); err != nil {
+				yield(Result{}, err)
+				return
+			}
 		}
 		for g := range m.decodeAhead(ctx, ps) {
 			var logits, features *tensor.Tensor

@@ -17,7 +17,7 @@ var ErrNonFinite = errors.New("not a finite number")
 func (m *Model) finite(picture string, logits, features []float32) error {
 	what, v := "", float32(0)
 	bad := func(v float32) bool { return v != v || math.IsInf(float64(v), 1) }
-	if i := slices.IndexFunc(logits, bad); i >= 0 {
+	if i := slices.IndexFunc(logits, bad); i >= 0 && len(m.classes) > 0 {
 		what, v = "score of the class "+m.classes[min(i, len(m.classes)-1)], logits[i]
 	} else if i := slices.IndexFunc(features, func(v float32) bool { return bad(v) || math.IsInf(float64(v), -1) }); i >= 0 {
 		what, v = fmt.Sprintf("feature %d", i), features[i]

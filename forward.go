@@ -137,10 +137,13 @@ func batchSizes(n, largest int) []int {
 // Forward computes the logits, [n classes], of n inputs x, [n C H W] in either
 // layout, and the features that the last layer gets, [n features]. Inputs are
 // pictures as [Model.Preprocess] prepares them; see [Model.Input]. More inputs
-// than Options.Batch are computed one batch after another.
+// than Options.Batch are computed one batch after another. For a model without a last
+// layer, logits are the features, too.
 func (m *Model) Forward(ctx context.Context, x *tensor.Tensor) (logits, features *tensor.Tensor, err error) {
-	if err := m.isFor(models.Classification, "Forward"); err != nil {
-		return nil, nil, err
+	if m.task != models.Features {
+		if err := m.isFor(models.Classification, "Forward"); err != nil {
+			return nil, nil, err
+		}
 	}
 	in := m.Input()
 	if x == nil {
@@ -194,6 +197,13 @@ const (
 
 // forward asks for the logits and features of a batch.
 func (m *Model) forward() infer.Query {
+	if m.task == models.Features {
+		return infer.Query{Name: "forward", Build: func(t *nn.Traced) error {
+			t.Graph.Output(logitsOutput, t.Output)
+			t.Graph.Output(featuresOutput, t.Output)
+			return nil
+		}}
+	}
 	return infer.Query{Name: "forward", Build: func(t *nn.Traced) error { return m.ends.build(t) }}
 }
 

@@ -97,8 +97,12 @@ func (m *Model) areas(mask *segment.Mask) []Area {
 
 // isFor returns an error unless the model is for a task, which a method needs.
 func (m *Model) isFor(task models.Task, method string) error {
-	if m.task == task {
+	switch {
+	case m.task == task:
 		return nil
+	case m.task == models.Features:
+		return fmt.Errorf("resnet: %s has no last layer, so it gives features and no classes, but %s takes a model for %s: "+
+			"train one from it with resnet train --model %s --data folder:PHOTOS, or get its features with Embed or resnet embed", m.name, method, task, m.name)
 	}
 	use := map[models.Task]string{models.Classification: "Classify", models.Segmentation: "Segment", models.Detection: "Detect"}[m.task]
 	return fmt.Errorf("resnet: %s is a model for %s, but %s takes one for %s: use %s", m.name, m.task, method, task, use)

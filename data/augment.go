@@ -38,6 +38,10 @@ type Augment struct {
 	ColorJitter *ColorJitter `json:"color_jitter,omitempty" yaml:"color_jitter,omitempty"`
 	// Grayscale is the probability of losing the colors.
 	Grayscale float64 `json:"grayscale,omitempty" yaml:"grayscale,omitempty"`
+	// GaussianBlur and Solarize make views of one picture differ, for learning without
+	// labels.
+	GaussianBlur *GaussianBlur `json:"gaussian_blur,omitempty" yaml:"gaussian_blur,omitempty"`
+	Solarize     *Solarize     `json:"solarize,omitempty" yaml:"solarize,omitempty"`
 	// RandomErasing fills a random rectangle of the normalized input.
 	RandomErasing *RandomErasing `json:"random_erasing,omitempty" yaml:"random_erasing,omitempty"`
 	// MixUp and CutMix are the parameters alpha of the two ways to mix the
@@ -92,6 +96,16 @@ func (a *Augment) Valid() error {
 	}
 	if a.ColorJitter != nil {
 		if err := a.ColorJitter.valid(); err != nil {
+			return err
+		}
+	}
+	if b := a.GaussianBlur; b != nil {
+		if err := b.valid(); err != nil {
+			return err
+		}
+	}
+	if s := a.Solarize; s != nil {
+		if err := s.valid(); err != nil {
 			return err
 		}
 	}
@@ -162,6 +176,9 @@ const (
 	opGrayscale
 	opMaskScale
 	opMaskCrop
+	opJitterChance
+	opBlur
+	opSolarize
 )
 
 // sampleKey is what the random decisions for one sample depend on.
@@ -169,10 +186,14 @@ type sampleKey struct {
 	seed         uint64
 	epoch, index uint32
 	copy         uint32 // which occurrence of the sample in the epoch
+	view         uint32 // which view of it in the batch, see LoaderConfig.Views
 }
 
+// viewShift is the bit at which the view begins, above the copy.
+const viewShift = 28
+
 func (k sampleKey) rand(o op) philox.Rand {
-	return philox.Keyed(k.seed, uint32(o)|k.copy<<8, k.epoch, k.index)
+	return philox.Keyed(k.seed, uint32(o)|k.copy<<8|k.view<<viewShift, k.epoch, k.index)
 }
 
 // view runs the steps of training before normalization.
@@ -219,7 +240,7 @@ func (a *Augment) view(s *stages, p Preprocess, src *picture, key sampleKey) (vi
 			v.m, v.r.X, v.r.Y = &s.ops, 0, 0
 		}
 	}
-	return a.pixels(s, v, key), nil
+	return a.pixels(s, v, key)
 }
 
 // offset draws where a crop of size begins in n pixels; a crop that is larger

@@ -21,6 +21,9 @@ type Batch struct {
 	// targets.
 	N, Real int
 	H, W, C int
+	// Views is the number of rows of each picture, 1 unless LoaderConfig.Views is set.
+	// Row v*N/Views + i is view v of picture i of the batch.
+	Views int
 
 	X []float32 // inputs, [N, H, W, C] (channels last)
 	// Labels is the class of each row, [N]; of a mixed row, its own class; nil for
@@ -41,7 +44,7 @@ type Batch struct {
 type slot struct {
 	Batch
 	entries []entry       // the samples of the rows
-	errs    []error       // one per row
+	errs    []error       // one per entry
 	pending atomic.Int32  // tasks that are not done
 	ready   chan struct{} // receives when the batch is complete
 }
@@ -71,7 +74,7 @@ type workerState struct {
 // errSkipped marks a row whose sample is left out.
 var errSkipped = errors.New("skipped")
 
-// fill makes a row of a batch.
+// fill makes a row of a batch, or all rows of one picture.
 func (l *Loader) fill(b *slot, row int, ws *workerState) error {
 	e := b.entries[row]
 	err := l.sample(b, row, e, ws)
@@ -98,8 +101,8 @@ func (l *Loader) fill(b *slot, row int, ws *workerState) error {
 
 const maxReplace = 100
 
-// sample writes a sample to a row, without trying one again that is known to be
-// bad.
+// sample writes a sample to a row, its views to one row each, without trying one again
+// that is known to be bad.
 func (l *Loader) sample(b *slot, row int, e entry, ws *workerState) error {
 	i := int(e.index)
 	if l.cfg.SkipBad {
@@ -110,15 +113,29 @@ func (l *Loader) sample(b *slot, row int, e entry, ws *workerState) error {
 			return bad
 		}
 	}
-	size := b.H * b.W * b.C
-	if err := l.row(b, row, b.X[row*size:(row+1)*size], e, ws); err != nil {
-		bad := &SampleError{Index: i, Name: l.ds.Name(i), Err: err}
-		if l.cfg.SkipBad {
-			l.mu.Lock()
-			l.bad[i] = bad
-			l.mu.Unlock()
+	for v := range b.Views {
+		if err := l.viewOf(b, v*len(b.entries)+row, v, e, ws); err != nil {
+			bad := &SampleError{Index: i, Name: l.ds.Name(i), Err: err}
+			if l.cfg.SkipBad {
+				l.mu.Lock()
+				l.bad[i] = bad
+				l.mu.Unlock()
+			}
+			return bad
 		}
-		return bad
+	}
+	return nil
+}
+
+// viewOf writes a view of a sample to a row.
+func (l *Loader) viewOf(b *slot, row, view int, e entry, ws *workerState) error {
+	i, size := int(e.index), b.H*b.W*b.C
+	x := b.X[row*size : (row+1)*size]
+	if view > 0 && l.cfg.Turned {
+		before := row - len(b.entries)
+		turn(x, b.X[before*size:(before+1)*size], b.H, b.C)
+	} else if err := l.row(b, row, x, view, e, ws); err != nil {
+		return err
 	}
 	b.Index[row] = i
 	if l.masks != nil {
@@ -138,17 +155,18 @@ func (l *Loader) sample(b *slot, row int, e entry, ws *workerState) error {
 }
 
 // row writes the input of a sample and, with masks, its labels.
-func (l *Loader) row(b *slot, row int, x []float32, e entry, ws *workerState) error {
+func (l *Loader) row(b *slot, row int, x []float32, view int, e entry, ws *workerState) error {
 	if l.masks == nil {
-		return l.input(x, b.Epoch, e, ws)
+		return l.input(x, b.Epoch, view, e, ws)
 	}
 	n := b.H * b.W
 	return l.dense(x, b.Labels[row*n:(row+1)*n], b.Epoch, e, ws)
 }
 
 // input decodes, augments and normalizes a sample.
-func (l *Loader) input(dst []float32, epoch int, e entry, ws *workerState) error {
-	p, a := l.cfg.Preprocess, l.cfg.Augment
+func (l *Loader) input(dst []float32, epoch, which int, e entry, ws *workerState) error {
+	p, a, key := l.cfg.Preprocess, l.augment(which), l.key(epoch, e)
+	key.view = uint32(which)
 	if err := l.fetch(ws, int(e.index)); err != nil {
 		return err
 	}
@@ -157,14 +175,14 @@ func (l *Loader) input(dst []float32, epoch int, e entry, ws *workerState) error
 	if a == nil {
 		v, err = ws.fit(p, &ws.source)
 	} else {
-		v, err = a.view(&ws.stages, p, &ws.source, l.key(epoch, e))
+		v, err = a.view(&ws.stages, p, &ws.source, key)
 	}
 	if err != nil {
 		return err
 	}
 	l.norm.write(dst, v)
 	if a != nil && a.RandomErasing != nil {
-		a.RandomErasing.erase(dst, p.Height, p.Width, p.Channels, l.key(epoch, e))
+		a.RandomErasing.erase(dst, p.Height, p.Width, p.Channels, key)
 	}
 	return nil
 }
@@ -196,6 +214,12 @@ func (l *Loader) key(epoch int, e entry) sampleKey {
 // complete finishes a batch when all its rows are made: it closes the gaps of
 // skipped rows, pads, and mixes.
 func (l *Loader) complete(b *slot, ws *workerState) {
+	if b.Views > 1 { // all rows are real
+		if b.firstError() == nil {
+			l.gatherInputs(&b.Batch)
+		}
+		return
+	}
 	size, k, labels := b.H*b.W*b.C, 0, len(b.Labels)/b.N
 	if b.Targets != nil {
 		k = len(b.Targets) / b.N

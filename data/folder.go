@@ -177,6 +177,9 @@ func openFolder(src source, opt Options) (*Splits, error) {
 		return nil, err
 	}
 	t := readTree(list)
+	if opt.Unlabeled && t.unlabeled() {
+		return openUnlabeled(src, list, opt)
+	}
 	parts, err := t.parts()
 	if err != nil {
 		return nil, err

@@ -38,6 +38,15 @@ type LoaderConfig struct {
 	// 1901.09335, and torchvision's RASampler). An epoch keeps its length, so it
 	// covers only part of the samples. 0 and 1 are off.
 	Repeat int
+	// Views is the number of rows that a batch has of each picture, for learning without
+	// labels: each is augmented separately, the second and further ones by Second, or by
+	// Augment if that is nil. BatchSize counts pictures, and Batch.N is BatchSize*Views:
+	// the first views of all pictures, then all second views. 0 and 1 are off.
+	Views  int
+	Second *Augment
+	// Turned makes 4 Views of one augmented picture, turned by 0, 90, 180 and 270 degrees
+	// counterclockwise.
+	Turned bool
 	Last   LastBatch
 	Seed   uint64
 	// SoftTargets makes Batch.Targets even where Labels alone would suffice: one-hot
@@ -84,8 +93,11 @@ func NewLoader(ds Dataset, cfg LoaderConfig) (*Loader, error) {
 	if err := cfg.Preprocess.Valid(); err != nil {
 		return nil, err
 	}
-	if cfg.Augment != nil {
-		if err := cfg.Augment.Valid(); err != nil {
+	for _, a := range []*Augment{cfg.Augment, cfg.Second} {
+		if a == nil {
+			continue
+		}
+		if err := a.Valid(); err != nil {
 			return nil, err
 		}
 	}
@@ -104,11 +116,14 @@ func NewLoader(ds Dataset, cfg LoaderConfig) (*Loader, error) {
 		return nil, fmt.Errorf("data: Last, for the last batch, is %d, must be Drop, Pad or Keep", cfg.Last)
 	}
 	masks := Masks(ds)
+	if err := cfg.checkViews(masks != nil); err != nil {
+		return nil, err
+	}
 	if masks == nil {
 		if err := checkLabels(ds); err != nil {
 			return nil, err
 		}
-		if cfg.Augment != nil && cfg.Augment.RandomScale != nil {
+		if cfg.Augment != nil && cfg.Augment.RandomScale != nil || cfg.Second != nil && cfg.Second.RandomScale != nil {
 			return nil, errors.New("data: augment: random_scale is for pictures with masks; random_resized_crop is for pictures with labels")
 		}
 	} else if cfg.Augment != nil {

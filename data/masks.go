@@ -147,7 +147,9 @@ func (l *Loader) dense(dst []float32, labels []int64, epoch int, e entry, ws *wo
 			imaging.FlipV(&ws.sized)
 			imaging.FlipV(&ws.maskCrop)
 		}
-		v = a.pixels(&ws.stages, v, key)
+		if v, err = a.pixels(&ws.stages, v, key); err != nil {
+			return err
+		}
 	}
 	l.norm.write(dst, v)
 	writeLabels(labels, &ws.maskCrop, p.Width, p.Height)

@@ -24,6 +24,8 @@ type ColorJitter struct {
 	Contrast   float64 `json:"contrast,omitempty" yaml:"contrast,omitempty"`
 	Saturation float64 `json:"saturation,omitempty" yaml:"saturation,omitempty"`
 	Hue        float64 `json:"hue,omitempty" yaml:"hue,omitempty"` // up to 0.5
+	// P is the probability that it is applied at all; 0 means 1.
+	P float64 `json:"p,omitempty" yaml:"p,omitempty"`
 }
 
 func (r *RandAugment) valid() error {
@@ -48,7 +50,7 @@ func (j *ColorJitter) valid() error {
 			return fmt.Errorf("data: augment: color_jitter.%s %v is not within 0 to %v", p.name, p.v, p.limit)
 		}
 	}
-	return nil
+	return probability("color_jitter.p", j.P)
 }
 
 // bins is the number of magnitudes that a transform may have.
@@ -171,11 +173,11 @@ func (s *stages) transform(t transform, v float64) {
 	}
 }
 
-// pixels runs the steps of training that change pixel values: the policies, the
-// color jitter and the conversion to gray.
-func (a *Augment) pixels(s *stages, v view, key sampleKey) view {
-	if !a.TrivialAugment && a.RandAugment == nil && a.ColorJitter == nil && a.Grayscale == 0 {
-		return v
+// pixels runs the steps of training that change pixel values: the policies, and what
+// changes colors.
+func (a *Augment) pixels(s *stages, v view, key sampleKey) (view, error) {
+	if !a.TrivialAugment && a.RandAugment == nil && !a.changesColors() {
+		return v, nil
 	}
 	s.cut(v)
 	w, h := s.ops.W, s.ops.H
@@ -189,17 +191,8 @@ func (a *Augment) pixels(s *stages, v view, key sampleKey) view {
 			s.transform(space(narrow).draw(&rng, r.Magnitude, w, h))
 		}
 	}
-	if j := a.ColorJitter; j != nil {
-		rng := key.rand(opJitter)
-		j.apply(&rng, &s.ops)
-	}
-	if a.Grayscale > 0 {
-		rng := key.rand(opGrayscale)
-		if rng.Float64() < a.Grayscale {
-			imaging.Grayscale(&s.ops)
-		}
-	}
-	return view{m: &s.ops, r: imaging.Rect{W: w, H: h}}
+	err := a.colors(&s.ops, &s.blur, key)
+	return view{m: &s.ops, r: imaging.Rect{W: w, H: h}}, err
 }
 
 // cut makes s.ops the picture of a view.

@@ -193,6 +193,7 @@ var errEmpty = errors.New("the picture has no pixels")
 // stages is the memory of the steps of one picture.
 type stages struct {
 	decoded, color, sized, ops, spare imaging.Image
+	blur                              []float32
 }
 
 var stagePool = sync.Pool{New: func() any { return new(stages) }}

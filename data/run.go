@@ -147,7 +147,8 @@ func (r *run) prepare(b *slot, step int) {
 	lo := step * cfg.BatchSize
 	b.entries = r.order[lo:min(lo+cfg.BatchSize, len(r.order))]
 	b.Epoch, b.Step = r.epoch, step
-	b.Real, b.N = len(b.entries), len(b.entries)
+	b.Views = r.l.views()
+	b.Real, b.N = len(b.entries)*b.Views, len(b.entries)*b.Views
 	if cfg.Last == Pad {
 		b.N = cfg.BatchSize
 	}

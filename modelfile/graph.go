@@ -47,6 +47,9 @@ func Describe(m *weights.Meta, net nn.Module, input tensor.Shape) error {
 // TaskOf returns what a network is for by its output for pictures [C H W], and the
 // number of its classes.
 func TaskOf(net nn.Module, input tensor.Shape) (models.Task, int, error) {
+	if m, ok := net.(*models.Model); ok && m.Config.Task() == models.Features {
+		return models.Features, 0, nil
+	}
 	if len(input) != 3 {
 		return "", 0, fmt.Errorf("the pictures are %v, must be [C H W]", input)
 	}

@@ -92,7 +92,7 @@ type Result struct {
 	Task models.Task
 	// Input is the shape of one picture, [C H W]; the output is [N Classes] of
 	// pictures, or [N Classes H W] of their pixels in segmentation, where H and W are
-	// those for which the network is meant.
+	// those for which the network is meant. Classes is 0 if the task is models.Features.
 	Input   tensor.Shape
 	Classes int
 	// FixedSize is set if the network takes pictures of the size of Input only.
@@ -114,7 +114,8 @@ type Result struct {
 	Preprocess *data.Preprocess
 	Why        string
 	// NewHead is set if the file had no last layer for the network, see
-	// [Options].Backbone.
+	// [Options].Backbone. Task is models.Features if the file describes a network that
+	// has none.
 	NewHead bool
 	// Source describes where the tensors came from, Size is the bytes of the file.
 	Source *weights.Source
@@ -375,7 +376,7 @@ func FromFile(name string, file *weights.File) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	if r.Classes < 1 {
+	if r.Classes < 1 && r.Task != models.Features {
 		return nil, fmt.Errorf("%s: the network does not end in a vector of classes", name)
 	}
 	r.File.Tensors = nn.Values(r.Module) // with the counters that other formats lack

@@ -16,8 +16,8 @@ import (
 // JSON, from which [Config.Build] makes the same network, whatever defaults a
 // later version has. [Lookup] returns the Config of a name.
 type Config struct {
-	Name       string `json:"name"` // a label; the other fields decide
-	Classes    int    `json:"classes"`
+	Name       string `json:"name"`    // a label; the other fields decide
+	Classes    int    `json:"classes"` // 0: no last layer, the output is the features
 	InChannels int    `json:"in_channels"`
 	InputSize  int    `json:"input_size"` // height and width it is meant for; others work too
 
@@ -63,7 +63,8 @@ const (
 	BlockHighway    BlockKind = "highway"    // see [HighwayBlock]
 )
 
-// Classes sets the number of logits.
+// Classes sets the number of logits. 0 leaves out the last layer, for a backbone whose
+// output is features [N F]: see [Config.Features].
 func Classes(n int) Option { return func(c *Config) { c.Classes = n } }
 
 // InChannels sets the channels of the images: 1 for gray, 3 for RGB.
@@ -115,11 +116,14 @@ func (cfg Config) Check() error {
 	fail := func(format string, args ...any) error {
 		return fmt.Errorf("models: %s: %w", cfg.Name, fmt.Errorf(format, args...))
 	}
+	if cfg.Classes < 0 || cfg.Classes == 0 && (cfg.Segmentation != nil || cfg.Detection != nil) {
+		return fail("classes is %d, want 1 to %d", cfg.Classes, 1<<24)
+	}
 	for _, p := range []struct {
 		what     string
 		n, limit int
 	}{
-		{"classes", cfg.Classes, 1 << 24}, {"in_channels", cfg.InChannels, 1 << 16}, {"input_size", cfg.InputSize, 1 << 16},
+		{"classes", max(cfg.Classes, 1), 1 << 24}, {"in_channels", cfg.InChannels, 1 << 16}, {"input_size", cfg.InputSize, 1 << 16},
 		{"width", cfg.Width, 1 << 16}, {"groups", cfg.Groups, 1 << 16}, {"width_per_group", cfg.WidthPerGroup, 1 << 16},
 	} {
 		if p.n < 1 || p.n > p.limit {
@@ -203,6 +207,12 @@ func (cfg Config) expansion() int {
 	return 1
 }
 
+// Features returns the number of features of a picture, which the last layer gets: 512
+// of ResNet-18.
+func (cfg Config) Features() int {
+	return cfg.Width << (len(cfg.Layers) - 1) * cfg.expansion()
+}
+
 // Depth counts the layers with weights on the main path as He et al. 2015 do:
 // 110 for resnet110-cifar. Projections and gates do not count, a deep stem
 // counts as one layer.
@@ -225,8 +235,9 @@ type Model struct {
 	Config Config
 }
 
-// Forward runs the network inside: logits [N classes] of a classifier, logits
-// [N classes H W] of a segmentation network; see [RetinaNet] for detectors.
+// Forward runs the network inside: logits [N classes] of a classifier, its features
+// [N F] if it has no last layer, logits [N classes H W] of a segmentation network; see
+// [RetinaNet] for detectors.
 func (m *Model) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	switch {
 	case m.Segmenter != nil:

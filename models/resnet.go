@@ -192,7 +192,7 @@ type ResNet struct {
 	Norm    nn.Module         // nil without pre-activation
 	AvgPool *nn.GlobalAvgPool `key:"avgpool"`
 	Dropout *nn.Dropout       // nil for none
-	FC      *nn.Linear        // nil, with AvgPool and Dropout, in a backbone
+	FC      *nn.Linear        // nil without classes and, with AvgPool and Dropout, below another head
 }
 
 // newResNet builds the network that cfg, which has been checked, describes.
@@ -209,8 +209,11 @@ func newResNet(cfg Config) *ResNet {
 		}
 		*layer = s.layer(cfg.Width<<i, cfg.Layers[i], stride, i > 0 && i <= len(cfg.Dilate) && cfg.Dilate[i-1])
 	}
-	r.FC = nn.NewLinear(s.in, cfg.Classes)
+	r.FC = nn.NewLinear(s.in, max(cfg.Classes, 1))
 	cfg.varyNetwork(r)
+	if cfg.Classes == 0 {
+		r.Dropout, r.FC = nil, nil
+	}
 	return r
 }
 
@@ -271,6 +274,9 @@ func (r *ResNet) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	x = c.Call(r.AvgPool, levels[len(levels)-1])
 	if r.Dropout != nil {
 		x = c.Call(r.Dropout, x)
+	}
+	if r.FC == nil {
+		return x
 	}
 	return c.Call(r.FC, x)
 }

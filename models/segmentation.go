@@ -18,6 +18,7 @@ const (
 	Classification Task = "classification" // a class for each picture
 	Segmentation   Task = "segmentation"   // a class for each pixel
 	Detection      Task = "detection"      // objects, each with a box and a class
+	Features       Task = "features"       // numbers for each picture: a backbone without a last layer
 )
 
 // Task returns what the network is for.
@@ -27,6 +28,8 @@ func (cfg Config) Task() Task {
 		return Segmentation
 	case cfg.Detection != nil:
 		return Detection
+	case cfg.Classes == 0:
+		return Features
 	}
 	return Classification
 }
@@ -54,13 +57,16 @@ type Head struct {
 // PerClass returns the number of channels of Last for each class.
 func (h Head) PerClass() int { return max(h.Outputs, 1) }
 
-// Heads returns the parts that are not the backbone: "fc" of a classifier.
+// Heads returns the parts that are not the backbone: "fc" of a classifier, none without
+// classes.
 func (m *Model) Heads() []Head {
 	switch {
 	case m.Segmenter != nil:
 		return m.Segmenter.Heads()
 	case m.Detector != nil:
 		return m.Detector.Heads()
+	case m.Config.Classes == 0:
+		return nil
 	}
 	return []Head{{Path: "fc", Last: "fc"}}
 }

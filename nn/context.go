@@ -122,9 +122,18 @@ func (c *Context) kind() string {
 }
 
 // Param returns the value of p, a variable whose name is p's key, after
-// [TraceOptions].Prefix. p must be
+// [TraceOptions].Prefix, or what [Context.SetRunning] has made of it in this forward
+// pass. p must be
 // reachable from the traced model by exported fields.
 func (c *Context) Param(p *Param) *graph.Value {
+	if v, ok := c.running[p]; ok {
+		return v
+	}
+	return c.variable(p)
+}
+
+// variable is the variable of p.
+func (c *Context) variable(p *Param) *graph.Value {
 	if v, ok := c.vars[p]; ok {
 		return v
 	}
@@ -146,16 +155,13 @@ func (c *Context) Param(p *Param) *graph.Value {
 // Running returns the value of a running statistic at this point of the forward
 // pass, after the updates by [Context.SetRunning] so far: a module that is called
 // twice updates its statistics twice.
-func (c *Context) Running(p *Param) *graph.Value {
-	if v, ok := c.running[p]; ok {
-		return v
-	}
-	return c.Param(p)
-}
+func (c *Context) Running(p *Param) *graph.Value { return c.Param(p) }
 
-// SetRunning assigns v to the buffer p at the end of each run of the graph.
+// SetRunning assigns v to p at the end of each run of the graph: to a buffer, or to a
+// frozen parameter that follows another, such as one of a moving average. From here on,
+// [Context.Param] and [Context.Running] return v.
 func (c *Context) SetRunning(p *Param, v *graph.Value) {
-	c.Param(p)
+	c.variable(p)
 	if _, ok := c.running[p]; !ok {
 		c.updates = append(c.updates, p)
 	}

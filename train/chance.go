@@ -16,7 +16,7 @@ func doubt(m *Metrics, ds data.Dataset) string {
 		return fmt.Sprintf("the best AP50, %.3f, means that nearly no object is found: the detector has learned nothing useful. "+
 			"More epochs (detectors need hundreds of steps), a trained model to start from (--model FILE) or another learning rate (resnet train --lr-find) may help; resnet data check looks for faults in the data", m.Detection.Boxes[1])
 	}
-	if m == nil || ds == nil || ds.MultiLabel() || m.Samples == 0 {
+	if m == nil || ds == nil || ds.MultiLabel() || m.Samples == 0 || m.KNN != nil {
 		return ""
 	}
 	most, class := 0, 0

@@ -114,6 +114,9 @@ func (r EpochRecord) figures() map[string]float64 {
 	if r.Train.PixelAccuracy > 0 {
 		m["train.pixel_accuracy"] = r.Train.PixelAccuracy
 	}
+	if g := r.Train.Gauge; g != nil {
+		m["train.spread"], m["train.dimensions"] = g.Spread, g.Dimensions
+	}
 	if d := r.Train.Detection; d != nil {
 		for name, v := range d.Parts {
 			m["train."+name] = v
@@ -126,6 +129,8 @@ func (r EpochRecord) figures() map[string]float64 {
 		if d.Masks != nil {
 			m["val.mask_ap"], m["val.mask_ap50"] = d.Masks[0], d.Masks[1]
 		}
+	case r.Val != nil && r.Val.KNN != nil:
+		m["val.knn"] = *r.Val.KNN
 	case r.Val != nil:
 		m["val.loss"] = r.Val.Loss
 		switch {

@@ -130,15 +130,18 @@ func openSplits(cfg Config, rec *Recipe, spec, valSpec string, share float64, se
 	case rec != nil && rec.Detect != nil:
 		open = openObjects
 	case open == nil:
-		open = openData
+		open = func(spec string, opt data.Options) (*data.Splits, error) {
+			return segmentations.OpenAny(context.Background(), spec, opt)
+		}
 	}
 	if spec == "" {
 		return nil, errors.New("no data given: name them as KIND:PATH, such as folder:photos")
 	}
+	unlabeled := rec != nil && rec.SSL != nil
 	if valSpec == "" {
-		return open(spec, data.Options{ValFraction: share, Seed: seed})
+		return open(spec, data.Options{ValFraction: share, Seed: seed, Unlabeled: unlabeled})
 	}
-	whole := data.Options{ValFraction: -1, Seed: seed}
+	whole := data.Options{ValFraction: -1, Seed: seed, Unlabeled: unlabeled}
 	s, err := open(spec, whole)
 	if err != nil {
 		return nil, err
@@ -151,14 +154,6 @@ func openSplits(cfg Config, rec *Recipe, spec, valSpec string, share float64, se
 		return nil, errors.Join(fmt.Errorf("data to evaluate on: %w", err), s.Close())
 	}
 	return s, nil
-}
-
-// openData opens data of every kind.
-func openData(spec string, opt data.Options) (*data.Splits, error) {
-	if kind, _, _ := cut(spec); slices.Contains(segmentations.Kinds(), kind) {
-		return segmentations.Open(context.Background(), spec, opt)
-	}
-	return data.Open(spec, opt)
 }
 
 // fitBatch makes a batch that is larger than the training data smaller, and notes
@@ -175,6 +170,9 @@ func (j *job) fitBatch() {
 		}
 		j.rec = &rec
 		j.notes = append(j.notes, note)
+	}
+	if j.rec.Detect != nil {
+		return // whose loader fills the last batch
 	}
 	batch := j.rec.BatchSize * max(1, j.rec.Accumulate)
 	if left := n % batch; left*100 > n && batch <= n {

@@ -34,6 +34,12 @@ type Metrics struct {
 	MeanIoU       float64 `json:"mean_iou,omitempty"`
 	PixelAccuracy float64 `json:"pixel_accuracy,omitempty"`
 	Samples       int     `json:"samples"`
+	// KNN is the share of the pictures that weighted nearest neighbors classify right by
+	// the features of a network that learns without labels, in evaluation; Loss, Top1 and
+	// Top5 are then 0. Gauge shows whether it collapses, in training. Both are nil for
+	// other networks.
+	KNN   *float64 `json:"knn,omitempty"`
+	Gauge *Gauge   `json:"gauge,omitempty"`
 	// Detection is of detectors, nil of others. MAP is then COCO's AP of boxes, and Loss,
 	// Top1 and Top5 are 0 in evaluation.
 	Detection *DetectionMetrics `json:"detection,omitempty"`
@@ -51,9 +57,15 @@ type DetectionMetrics struct {
 	Objects int       `json:"objects,omitempty"` // true ones, in evaluation
 }
 
-// Score is the figure by which a model is the best: top-1, mean average precision
-// or mean intersection over union.
-func (m Metrics) Score() float64 { return m.Top1 + m.MAP + m.MeanIoU }
+// Score is the figure by which a model is the best: top-1, mean average precision, mean
+// intersection over union, or accuracy of nearest neighbors.
+func (m Metrics) Score() float64 {
+	s := m.Top1 + m.MAP + m.MeanIoU
+	if m.KNN != nil {
+		s += *m.KNN
+	}
+	return s
+}
 
 // text returns the figures besides the loss for a line of the log.
 func (m Metrics) text() string {
@@ -68,6 +80,8 @@ func (m Metrics) text() string {
 			parts = append(parts, fmt.Sprintf("%s %.3f", strings.TrimPrefix(name, "loss_"), d.Parts[name]))
 		}
 		return strings.Join(parts, ", ")
+	case m.KNN != nil || m.Gauge != nil:
+		return viewsText(m)
 	case m.MeanIoU > 0:
 		return fmt.Sprintf("mIoU %s, pixel accuracy %s", term.Percent(m.MeanIoU), term.Percent(m.PixelAccuracy))
 	case m.PixelAccuracy > 0:
@@ -86,6 +100,7 @@ type tally struct {
 	Top5    int     `json:"top5"`
 	Samples int     `json:"samples"`
 	Pixels  int     `json:"pixels,omitempty"` // with classes; Top1 then counts pixels
+	Gauge   *Gauge  `json:"gauge,omitempty"`  // moving averages, without labels
 	// Parts are the sums of a detector's losses.
 	Parts map[string]float64 `json:"parts,omitempty"`
 }
@@ -113,6 +128,11 @@ func (t *tally) metrics() Metrics {
 		for name, sum := range t.Parts {
 			m.Detection.Parts[name] = sum / float64(max(t.Batches, 1))
 		}
+		return m
+	}
+	if t.Gauge != nil {
+		g := *t.Gauge
+		m.Gauge = &g
 		return m
 	}
 	if t.Pixels > 0 {

@@ -20,7 +20,7 @@ func (b batch) n() int {
 	if b.objects != nil {
 		return b.objects.N
 	}
-	return b.labels.N
+	return b.labels.N / max(1, b.labels.Views)
 }
 
 // step returns the number of the batch in its epoch.

@@ -34,6 +34,9 @@ func CrossValidate(ctx context.Context, cfg Config, k int) (*Folds, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Recipe.SSL != nil {
+		return nil, errors.New("cross-validation needs labels to learn from, but the recipe learns without: leave out --folds, or train on the features")
+	}
 	whole := cfg.Splits
 	if whole == nil {
 		if whole, err = openSplits(cfg, cfg.Recipe, cfg.Data, "", -1, cfg.Seed); err != nil {

@@ -18,12 +18,17 @@ const (
 	inTeacher = "teacher"   // float32 [N classes]: the teacher's logits
 	inLR      = "lr"        // scalar
 	inStep    = "step"      // scalar: the update's number from 1, for Adam and its kin
+	inFixedLR = "fixed_lr"  // scalar: the rate of parameters that no schedule applies to
 	inDecay   = "ema_decay" // scalar; 1 leaves the averages as they are
 
 	outLoss   = "loss"      // scalar
 	outLogits = "logits"    // [N classes], or [N*H*W classes] of pixels
 	outNorm   = "grad_norm" // scalar, where gradients are clipped
-	outPart   = "part."     // scalar, a loss of a detector, whose name follows
+	// Scalars of a network that learns without labels, see package ssl.
+	outSpread     = "spread"
+	outDimensions = "dimensions"
+
+	outPart = "part." // scalar, a loss of a detector, whose name follows
 )
 
 // accPrefix begins the names of the variables that gradients are added up in.
@@ -56,9 +61,12 @@ func (s *Step) query(update bool) infer.Query {
 
 // extend adds loss, gradients and updates to a traced network.
 func (s *Step) extend(t *nn.Traced, update bool) error {
-	if o, ok := s.task.(*objects); ok {
-		s.classes = o.net.Config.Classes
-	} else {
+	switch task := s.task.(type) {
+	case *objects:
+		s.classes = task.net.Config.Classes
+	case selfSupervised:
+		s.classes = 0
+	default:
 		shape := t.Output.Shape
 		var err error
 		if s.task, err = taskOf(shape); err != nil {
@@ -216,13 +224,22 @@ func (s *Step) learn(g *graph.Graph, params, grads []*graph.Value) error {
 				}
 			}
 		}
+		if s.fixedLR != "" && inModule(v.Name, s.fixedLR) {
+			if rate, err = g.Input(inFixedLR, graph.F32()); err != nil {
+				return err
+			}
+		}
 		if s.opt.own != nil {
 			if err := s.updateByOwn(g, v, params[i], grads[i], rate); err != nil {
 				return err
 			}
 			continue
 		}
-		op, slots, counts, err := s.opt.update(float32(decay))
+		rule := s.opt
+		if rule.WeightsOnly && v.Param.NoDecay {
+			rule.Kind = "sgd"
+		}
+		op, slots, counts, err := rule.update(float32(decay))
 		if err != nil {
 			return err
 		}

@@ -153,16 +153,16 @@ func (l *logger) epoch(r EpochRecord, epochs int, best bool, p pace, left time.D
 	fmt.Fprintf(&b, "epoch %d/%d: train loss %.4f", r.Epoch, epochs, r.Train.Loss)
 	if r.Train.Detection != nil {
 		fmt.Fprintf(&b, " (%s)", r.Train.text())
-	} else if r.Train.Top5 > 0 || r.Train.PixelAccuracy > 0 {
+	} else if r.Train.Top5 > 0 || r.Train.PixelAccuracy > 0 || r.Train.Gauge != nil {
 		fmt.Fprintf(&b, ", %s", r.Train.text())
 	}
 	if v := r.Val; v != nil {
 		b.WriteString(" · ")
-		if v.Detection == nil {
+		if v.Detection == nil && v.KNN == nil {
 			fmt.Fprintf(&b, "val loss %.4f, ", v.Loss)
 		}
 		b.WriteString(v.text())
-		if v.Detection == nil && v.MAP == 0 && v.PixelAccuracy == 0 && l.classes > 5 {
+		if v.Detection == nil && v.MAP == 0 && v.PixelAccuracy == 0 && v.KNN == nil && l.classes > 5 {
 			fmt.Fprintf(&b, ", top-5 %s", term.Percent(v.Top5))
 		}
 		if best {

@@ -116,6 +116,13 @@ func (s *session) load(opt *StepOptions) error {
 	}
 	opt.Input = tensor.Shape{rec.BatchSize, train.Channels, train.Height, train.Width}
 	opt.Classes, opt.Loss, opt.SoftTargets, opt.Inputs = len(sp.Classes()), loss, rec.Augment.Mixes(), data.Inputs(sp.Train)
+	if rec.SSL != nil {
+		opt.Input[0] *= rec.SSL.Rows()
+		opt.Classes, opt.Loss = 0, nil
+		if rec.SSL.FixPredictorLR {
+			opt.FixedLR = predictorPath
+		}
+	}
 	common := data.LoaderConfig{Seed: s.seed, SkipBad: s.skipBad, Workers: s.threads}
 	if s.workers > 0 {
 		common.Workers = s.workers
@@ -123,6 +130,7 @@ func (s *session) load(opt *StepOptions) error {
 	lc := common
 	lc.BatchSize, lc.Preprocess, lc.Augment, lc.SoftTargets = rec.BatchSize, train, &rec.Augment, loss.bce()
 	lc.Shuffle, lc.Balanced, lc.Last = true, rec.Balanced, data.Drop
+	rec.views(&lc)
 	l, err := data.NewLoader(sp.Train, lc)
 	if err != nil {
 		return fmt.Errorf("training part of %s: %w", sp.Spec, err)
@@ -136,6 +144,16 @@ func (s *session) load(opt *StepOptions) error {
 	ec.BatchSize, ec.Preprocess = rec.EvalBatch, s.prep
 	if ec.BatchSize == 0 {
 		ec.BatchSize = rec.BatchSize
+	}
+	if net := withoutLabels(s.module); net != nil {
+		e, err := newNeighborEvaluator(net.Model, sp, ec, infer.Options{Threads: s.threads, Exact: rec.Exact})
+		if err != nil {
+			return fmt.Errorf("validation part of %s: %w", sp.Spec, err)
+		}
+		if e != nil { // else there are no labels to evaluate by
+			s.eval = e
+		}
+		return nil
 	}
 	if s.eval, err = newEvaluator(s.module, ev, ec, infer.Options{Threads: s.threads, Exact: rec.Exact}); err != nil {
 		return fmt.Errorf("validation part of %s: %w", sp.Spec, err)
@@ -309,7 +327,8 @@ func (s *session) prepareEpoch() {
 // trainOn runs the step on a batch, number micro of its update, and counts.
 func (s *session) trainOn(b batch, micro int) error {
 	st, lr, acc := &s.state, s.lr(), s.step.accumulate
-	in := StepInput{Batch: b.labels, Objects: b.objects, LR: lr, EMADecay: s.decay(), Seed: s.seed, Draw: st.Update*acc + micro, Update: st.Update + 1, Add: micro+1 < acc}
+	in := StepInput{Batch: b.labels, Objects: b.objects, LR: lr, EMADecay: s.decay(), Seed: s.seed, Draw: st.Update*acc + micro, Update: st.Update + 1, Add: micro+1 < acc,
+		FixedLR: s.rec.LR.peakOf(s.clock), TargetDecay: s.targetDecay(micro)}
 	if !(lr >= 0) || math.IsInf(lr, 1) {
 		return fmt.Errorf("epoch %d, step %d: the learning rate is %v: it must be a number of 0 or more", st.Epoch+1, st.Update+1, lr)
 	}
@@ -345,6 +364,9 @@ func (s *session) trainOn(b batch, micro int) error {
 		return nil
 	}
 	done := StepRecord{Epoch: st.Epoch + 1, Step: st.Update, LR: lr, Loss: r.Loss, Parts: r.Parts}
+	if s.rec.SSL != nil {
+		done.Gauge = &Gauge{r.Spread, r.Dimensions}
+	}
 	if st.Sums.Pixels > 0 {
 		done.PixelAccuracy = share
 	} else {

@@ -59,7 +59,7 @@ func FindLR(ctx context.Context, cfg Config) (*LRSearch, error) {
 				return nil, err
 			}
 			lr := lowestRate * math.Pow(highestRate/lowestRate, float64(update)/(rateSteps-1))
-			in := StepInput{Batch: b.labels, Objects: b.objects, LR: lr, Seed: s.seed, Draw: update*acc + micro, Update: update + 1, Add: micro+1 < acc}
+			in := StepInput{Batch: b.labels, Objects: b.objects, LR: lr, Seed: s.seed, Draw: update*acc + micro, Update: update + 1, Add: micro+1 < acc, FixedLR: lr, TargetDecay: s.targetDecay(micro)}
 			if s.teacher != nil {
 				if in.Teacher, err = s.teacher.logits(b.labels); err != nil {
 					return nil, err

@@ -72,6 +72,8 @@ type Recipe struct {
 	Finetune   *Finetune  `yaml:"finetune,omitempty"`
 	// Detect is set in recipes of detectors.
 	Detect *DetectRecipe `yaml:"detect,omitempty"`
+	// SSL is set in recipes that train a backbone without labels.
+	SSL *SSLRecipe `yaml:"ssl,omitempty"`
 
 	// batchOfRate is the batch size that the recipe has without changes by KEY=VALUE:
 	// the one that its learning rate is meant for. 0 if it is not known.
@@ -91,12 +93,15 @@ type OptimizerRecipe struct {
 	// normalization layers and to biases, too; usually it is not applied to them.
 	DecayNorm bool    `yaml:"decay_norm,omitempty"`
 	DecayBias bool    `yaml:"decay_bias,omitempty"`
-	Beta1     float64 `yaml:"beta1,omitempty"`     // Adam, AdamW and LAMB, default 0.9
-	Beta2     float64 `yaml:"beta2,omitempty"`     // Adam, AdamW and LAMB, default 0.999
-	Alpha     float64 `yaml:"alpha,omitempty"`     // RMSprop, default 0.99
-	Eps       float64 `yaml:"eps,omitempty"`       // all but SGD, default 1e-8 (LAMB: 1e-6)
-	Trust     float64 `yaml:"trust,omitempty"`     // LARS, default 0.001
-	ClipNorm  float64 `yaml:"clip_norm,omitempty"` // limit of the gradients' norm; 0 is off
+	Beta1     float64 `yaml:"beta1,omitempty"` // Adam, AdamW and LAMB, default 0.9
+	Beta2     float64 `yaml:"beta2,omitempty"` // Adam, AdamW and LAMB, default 0.999
+	Alpha     float64 `yaml:"alpha,omitempty"` // RMSprop, default 0.99
+	Eps       float64 `yaml:"eps,omitempty"`   // all but SGD, default 1e-8 (LAMB: 1e-6)
+	Trust     float64 `yaml:"trust,omitempty"` // LARS, default 0.001
+	// WeightsOnly makes LARS adapt only the rates of weights; biases and the parameters of
+	// normalization are updated as by SGD, as in the code of SimCLR and BYOL.
+	WeightsOnly bool    `yaml:"weights_only,omitempty"`
+	ClipNorm    float64 `yaml:"clip_norm,omitempty"` // limit of the gradients' norm; 0 is off
 
 	own Updater // an optimizer that is not of this package
 }
@@ -205,6 +210,8 @@ func (r *Recipe) Valid() error {
 		return badKey("validation", "%v is not a share below 1", r.Validation)
 	case o.own == nil && !slices.Contains(optimizerKinds, o.Kind):
 		return unknownName("optimizer.name", "optimizer", o.Kind, optimizerKinds)
+	case o.WeightsOnly && o.Kind != "lars":
+		return badKey("optimizer.weights_only", "belongs to lars")
 	case o.Nesterov && (o.Kind != "sgd" || o.Momentum == 0):
 		return badKey("optimizer.nesterov", "belongs to sgd with a momentum")
 	case r.Loss.own == nil && r.Loss.Kind != "" && !slices.Contains(lossKinds, r.Loss.Kind):
@@ -276,7 +283,10 @@ func (r *Recipe) Valid() error {
 	if err := r.Augment.Valid(); err != nil {
 		return badKey("augment", "%v", err)
 	}
-	return r.validDetect()
+	if err := r.validDetect(); err != nil {
+		return err
+	}
+	return r.validSSL()
 }
 
 // maxSide is the largest Size.

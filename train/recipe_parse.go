@@ -4,6 +4,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"reflect"
 	"regexp"
@@ -328,7 +329,13 @@ func recipeFields(t reflect.Type) ([]string, map[string]reflect.Type) {
 	var names []string
 	fields := map[string]reflect.Type{}
 	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+		name, options, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+		if options == "inline" {
+			inner, types := recipeFields(t.Field(i).Type)
+			names = append(names, inner...)
+			maps.Copy(fields, types)
+			continue
+		}
 		if name == "" || name == "-" {
 			continue
 		}

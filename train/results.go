@@ -39,6 +39,9 @@ var csvHead = []string{"epoch", "step", "lr", "train_loss", "train_top1", "train
 var csvHeadPixels = []string{"epoch", "step", "lr", "train_loss", "train_pixel_accuracy",
 	"val_loss", "val_mean_iou", "val_pixel_accuracy", "images_per_second", "seconds", "data_wait"}
 
+// csvHeadViews is for training without labels.
+var csvHeadViews = []string{"epoch", "step", "lr", "train_loss", "train_spread", "train_dimensions", "val_knn", "images_per_second", "seconds", "data_wait"}
+
 // csvHeadObjects is for detectors.
 var csvHeadObjects = []string{"epoch", "step", "lr", "train_loss",
 	"train_loss_objectness", "train_loss_rpn_box_reg", "train_loss_classifier", "train_loss_box_reg", "train_loss_mask",
@@ -93,6 +96,9 @@ func (r *results) row(rec EpochRecord) []string {
 	f := func(x float64) string { return strconv.FormatFloat(x, 'g', 8, 64) }
 	cells := map[string]string{"epoch": strconv.Itoa(rec.Epoch), "step": strconv.Itoa(rec.Step), "lr": f(rec.LR),
 		"train_loss": f(rec.Train.Loss), "train_top1": f(rec.Train.Top1), "train_top5": f(rec.Train.Top5), "train_pixel_accuracy": f(rec.Train.PixelAccuracy)}
+	if g := rec.Train.Gauge; g != nil {
+		cells["train_spread"], cells["train_dimensions"] = f(g.Spread), f(g.Dimensions)
+	}
 	if d := rec.Train.Detection; d != nil {
 		for name, v := range d.Parts {
 			cells["train_"+name] = f(v)
@@ -104,6 +110,8 @@ func (r *results) row(rec EpochRecord) []string {
 		if d.Masks != nil {
 			cells["val_mask_ap"], cells["val_mask_ap50"] = f(d.Masks[0]), f(d.Masks[1])
 		}
+	} else if v != nil && v.KNN != nil {
+		cells["val_knn"] = f(*v.KNN)
 	} else if v != nil {
 		cells["val_loss"], cells["val_mean_iou"], cells["val_pixel_accuracy"] = f(v.Loss), f(v.MeanIoU), f(v.PixelAccuracy)
 		if v.MAP > 0 {
@@ -199,10 +207,16 @@ func (r *results) draw() error {
 
 // scalars returns the names of TensorBoard's curves of a part, and their values.
 func (m Metrics) scalars(part string) (tags []string, vals []float64) {
+	if m.KNN != nil {
+		return []string{"knn/" + part}, []float64{*m.KNN}
+	}
 	if d := m.Detection; d != nil {
 		return d.scalars(part, m.Loss)
 	}
 	tags, vals = []string{"loss/" + part}, []float64{m.Loss}
+	if m.Gauge != nil {
+		return append(tags, "spread/"+part, "dimensions/"+part), append(vals, m.Gauge.Spread, m.Gauge.Dimensions)
+	}
 	if m.PixelAccuracy > 0 {
 		tags, vals = append(tags, "pixel_accuracy/"+part), append(vals, m.PixelAccuracy)
 		if part == "val" {
@@ -239,15 +253,20 @@ func (d *DetectionMetrics) scalars(part string, loss float64) (tags []string, va
 
 // curves draws loss, accuracy and learning rate by epoch.
 func (r *results) curves(st *state) error {
-	var x, loss, top1, lr, vx, vloss, vtop1 []float64
+	var x, loss, top1, lr, vx, vloss, vtop1, spread []float64
 	score := "top-1 accuracy, %"
 	for _, rec := range st.History {
 		x = append(x, float64(rec.Epoch))
 		loss, top1, lr = append(loss, rec.Train.Loss), append(top1, 100*(rec.Train.Top1+rec.Train.PixelAccuracy)), append(lr, rec.LR)
+		if g := rec.Train.Gauge; g != nil {
+			spread = append(spread, g.Spread)
+		}
 		if v := rec.Val; v != nil {
 			vx = append(vx, float64(rec.Epoch))
 			vloss, vtop1 = append(vloss, v.Loss), append(vtop1, 100*v.Score())
 			switch {
+			case v.KNN != nil:
+				score, vloss = "k-nearest-neighbor accuracy, %", nil
 			case v.Detection != nil:
 				score, vloss = "AP of boxes, %", nil // there is no loss of validation
 			case v.MAP > 0:
@@ -268,9 +287,13 @@ func (r *results) curves(st *state) error {
 	if score[0] != 't' && len(vtop1) > 0 {
 		accuracy = accuracy[1:] // there is none of training
 	}
+	second := chart.Panel{Title: "Accuracy", XLabel: "epoch", YLabel: score, Series: accuracy}
+	if len(spread) > 0 && len(vtop1) == 0 {
+		second = chart.Panel{Title: "Spread of the features", XLabel: "epoch", YLabel: "spread, 1 is healthy", Series: []chart.Series{{X: x, Y: spread}}}
+	}
 	c, err := chart.Lines(
 		chart.Panel{Title: "Loss", XLabel: "epoch", YLabel: "loss", Series: series(loss, vloss)},
-		chart.Panel{Title: "Accuracy", XLabel: "epoch", YLabel: score, Series: accuracy},
+		second,
 		chart.Panel{Title: "Learning rate", XLabel: "epoch", YLabel: "learning rate", Series: []chart.Series{{X: x, Y: lr}}},
 	)
 	if err != nil {

@@ -130,6 +130,12 @@ func (r EpochRecord) valid() error {
 				return fmt.Errorf("%v is not a share from 0 to 1", share)
 			}
 		}
+		if m.KNN != nil && !(*m.KNN >= 0 && *m.KNN <= 1) {
+			return fmt.Errorf("knn is %v, not a share from 0 to 1", *m.KNN)
+		}
+		if g := m.Gauge; g != nil && !(g.Spread >= 0 && g.Spread < 1e6 && g.Dimensions >= 0) {
+			return fmt.Errorf("the gauge is %v and %v", g.Spread, g.Dimensions)
+		}
 		if m.Samples < 0 {
 			return fmt.Errorf("%d samples", m.Samples)
 		}

@@ -134,12 +134,17 @@ type clock struct {
 
 func (c clock) steps(units float64) int { return int(math.Round(units * float64(c.unit))) }
 
+// peakOf returns the highest rate of a run.
+func (s *Schedule) peakOf(c clock) float64 {
+	if s.PeakBatch == 0 {
+		return s.Peak
+	}
+	return s.Peak * (float64(c.batch) / float64(s.PeakBatch))
+}
+
 // at returns the rate of step t, from 0, without the gate.
 func (s *Schedule) at(t int, c clock) float64 {
-	peak := s.Peak
-	if s.PeakBatch > 0 {
-		peak *= float64(c.batch) / float64(s.PeakBatch)
-	}
+	peak := s.peakOf(c)
 	warm := c.steps(s.Warmup)
 	if t < warm {
 		f := s.WarmupFrom

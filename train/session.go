@@ -93,6 +93,14 @@ func (s *session) run(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return r, err
 	}
+	if err := s.linearProbe(ctx, r); err != nil {
+		return r, err
+	}
+	if n := len(s.state.History); n > 0 {
+		if w := s.collapse(s.state.History[n-1]); w != "" {
+			r.Warnings = append(r.Warnings, w)
+		}
+	}
 	if best := r.Best; best != nil && s.eval != nil {
 		if d := doubt(best.Val, s.splits.Eval()); d != "" {
 			r.Warnings = append(r.Warnings, d)
@@ -188,6 +196,9 @@ func (s *session) endEpoch(rec EpochRecord) error {
 	st.Epoch, st.Step, st.Sums = st.Epoch+1, 0, tally{}
 	pace := s.pace()
 	s.log.epoch(rec, s.epochs, isBest, pace, s.remaining())
+	if w := s.collapse(rec); w != "" {
+		s.log.note("warning: %s", w)
+	}
 	if s.onEpoch != nil {
 		if err := s.stopped(s.onEpoch(rec)); err != nil {
 			return err

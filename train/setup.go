@@ -83,6 +83,15 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 		return nil, err
 	}
 	s.module, s.depth = net, net.Config.Depth()
+	if s.rec.SSL != nil {
+		var state map[string]*tensor.Tensor
+		if from != nil {
+			state = from.file.State
+		}
+		if s.module, err = s.pretext(net, state); err != nil {
+			return nil, err
+		}
+	}
 	if !cfg.Resume {
 		if err := s.describe(cfg, net); err != nil {
 			return nil, err
@@ -126,6 +135,13 @@ func (j *job) checkData() error {
 	sp := j.splits
 	if sp.Train == nil || sp.Train.Len() == 0 {
 		return fmt.Errorf("%s has no training part", sp.Spec)
+	}
+	if j.rec.SSL != nil {
+		j.notes = append(j.notes, sp.Notes...)
+		if data.Masks(sp.Train) != nil {
+			return fmt.Errorf("%s has masks: training without labels takes pictures, as folder:DIR", sp.Spec)
+		}
+		return nil
 	}
 	n := len(sp.Classes())
 	if n < 2 && !sp.MultiLabel() || n < 1 {
@@ -216,7 +232,7 @@ func (j *job) network(cfg Config, run *checkpoint) (*models.Model, error) {
 }
 
 func (j *job) shape() []models.Option {
-	return []models.Option{models.Classes(len(j.splits.Classes())), models.InChannels(j.prep.Channels), models.InputSize(j.prep.Width)}
+	return []models.Option{models.Classes(len(j.classes())), models.InChannels(j.prep.Channels), models.InputSize(j.prep.Width)}
 }
 
 // pretrained builds a network from a model file of any format, with a new last layer if its
@@ -235,7 +251,11 @@ func (j *job) pretrained(ref modelfile.Ref) (*models.Model, error) {
 			model, model)
 	}
 	f, conf := r.File, r.Model.Config
-	if err := j.checkTask(conf); err != nil {
+	if j.rec.SSL != nil {
+		if err := j.withoutHead(r, model); err != nil {
+			return nil, err
+		}
+	} else if err := j.checkTask(conf); err != nil {
 		return nil, err
 	}
 	j.notes = append(j.notes, r.Notes...)
@@ -303,8 +323,11 @@ func (j *job) replacesHead() bool {
 
 // classes returns the names of the network's classes.
 func (j *job) classes() []string {
-	if j.rec.Detect != nil {
+	switch {
+	case j.rec.Detect != nil:
 		return detectorClasses(j.splits.Classes())
+	case j.rec.SSL != nil:
+		return nil // a backbone has none
 	}
 	return j.splits.Classes()
 }
@@ -318,13 +341,17 @@ func (j *job) keepHead(net *models.Model, r *modelfile.Result, model string) err
 	for _, e := range nn.Params(net) {
 		want[e.Name] = e.Param
 	}
-	other := r.NewHead || len(f.Classes) > 0 && !slices.Equal(f.Classes, j.classes())
+	bare := r.Model.Config.Task() == models.Features // it never had a last layer
+	other := r.NewHead || bare || len(f.Classes) > 0 && !slices.Equal(f.Classes, j.classes())
 	for key, t := range f.Tensors {
 		if p := want[key]; p != nil && inLast(key, heads) && !t.Shape().Equal(p.Shape) {
 			other = true
 		}
 	}
-	if other && !j.replacesHead() {
+	if j.rec.SSL != nil {
+		other = false // none is made
+	}
+	if other && !bare && !j.replacesHead() {
 		return fmt.Errorf("model %s has other classes than the %d of %s: to give it a new last layer, use --recipe finetune",
 			model, len(j.splits.Classes()), j.splits.Spec)
 	}
@@ -428,7 +455,7 @@ func (j *job) describe(cfg Config, net *models.Model) error {
 		return err
 	}
 	j.meta = weights.Meta{
-		Architecture: arch, Classes: j.classes(), MultiLabel: j.splits.MultiLabel() && net.Config.Task() == models.Classification, Preprocess: prep,
+		Architecture: arch, Classes: j.classes(), MultiLabel: j.rec.SSL == nil && j.splits.MultiLabel() && net.Config.Task() == models.Classification, Preprocess: prep,
 		Recipe: string(text), Seed: j.seed, Command: cfg.Command, Data: weights.DataInfo{Spec: j.splits.Spec, Hash: j.hash},
 	}
 	return nil

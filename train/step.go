@@ -52,6 +52,9 @@ type StepOptions struct {
 	// Detection is how a detector is trained, which has its own losses: Loss, Classes,
 	// SoftTargets and Teacher are then not used.
 	Detection *DetectionStep
+	// FixedLR is the path of a module whose learning rate is StepInput.FixedLR instead of
+	// LR; empty for none.
+	FixedLR string
 	// Compute is how the step is computed: threads, algorithms, precision.
 	Compute infer.Options
 }
@@ -88,6 +91,7 @@ type Step struct {
 	auxLR     float64 // factor on the learning rate of auxiliary heads
 	ema       bool
 	recompute bool
+	fixedLR   string
 	teacher   *Teaching
 	inputs    map[string]data.InputType // beside the pictures, for one sample
 	// accumulate is the number of batches per update.
@@ -114,6 +118,10 @@ type StepInput struct {
 	// Draw counts the batches of the whole training.
 	Seed uint64
 	Draw int
+	// FixedLR is the rate of StepOptions.FixedLR's module.
+	FixedLR float64
+	// TargetDecay is the decay of BYOL's target, see ssl.Config.MomentumAt.
+	TargetDecay float64
 	// Update is the number of the update from 1, which AdamW corrects its bias by.
 	Update int
 	// Add only adds the gradients to the sums of the batches before. It must be set
@@ -127,6 +135,8 @@ type StepResult struct {
 	Loss     float64   // mean over the batch
 	GradNorm float64   // of all gradients together; 0 without clipping
 	Logits   []float32 // [N classes], or [N H W classes] of pixels; nil of a detector
+	// Spread and Dimensions are of a network that learns without labels, see package ssl.
+	Spread, Dimensions float64
 	// Parts are the losses of a detector, which add up to Loss.
 	Parts []LossPart
 }
@@ -157,16 +167,19 @@ func NewStep(m nn.Module, opt StepOptions) (*Step, error) {
 
 // newStep returns a step without its plans.
 func newStep(m nn.Module, opt StepOptions) (*Step, error) {
-	if m == nil || opt.Loss == nil && opt.Detection == nil || opt.Optimizer == nil || len(opt.Input) != 4 {
-		return nil, errors.New("train: NewStep needs a module, an input shape [N C H W], a loss and an optimizer; a detector needs StepOptions.Detection instead of a loss")
+	unlabeled := withoutLabels(m)
+	if m == nil || opt.Loss == nil && opt.Detection == nil && unlabeled == nil || opt.Optimizer == nil || len(opt.Input) != 4 {
+		return nil, errors.New("train: NewStep needs a module, an input shape [N C H W], a loss and an optimizer; a detector needs StepOptions.Detection instead of a loss, an ssl.Network none")
 	}
 	s := &Step{module: m, vars: opt.Vars, options: opt.Compute, input: opt.Input, classes: opt.Classes,
-		heads: headsOf(m), bodyLR: opt.BodyLR, auxLR: opt.AuxLR, ema: opt.EMA, recompute: opt.Recompute, teacher: opt.Teacher, inputs: opt.Inputs, accumulate: max(1, opt.Accumulate)}
+		heads: headsOf(m), bodyLR: opt.BodyLR, auxLR: opt.AuxLR, ema: opt.EMA, recompute: opt.Recompute, fixedLR: opt.FixedLR, teacher: opt.Teacher, inputs: opt.Inputs, accumulate: max(1, opt.Accumulate)}
 	var err error
 	if s.opt, _, err = optimizerOf(opt.Optimizer); err != nil {
 		return nil, err
 	}
-	if d := opt.Detection; d != nil {
+	if unlabeled != nil {
+		s.task = selfSupervised{unlabeled}
+	} else if d := opt.Detection; d != nil {
 		if s.task, err = newObjects(m, *d); err != nil {
 			return nil, err
 		}
@@ -176,7 +189,7 @@ func newStep(m nn.Module, opt StepOptions) (*Step, error) {
 	if s.loss.ClassWeights.Balanced || len(s.loss.ClassWeights.ByName) > 0 {
 		return nil, errors.New("train: NewStep: ClassWeights is balanced or by name, which needs data: give the weights")
 	}
-	s.soft = opt.Detection == nil && (opt.SoftTargets || s.loss.bce())
+	s.soft = s.task == nil && (opt.SoftTargets || s.loss.bce())
 	if s.vars == nil {
 		s.vars = engine.NewVars()
 		for _, e := range nn.Params(m) {
@@ -209,6 +222,8 @@ func (s *Step) csvHead() []string {
 			return csvHeadRetina
 		}
 		return csvHeadObjects
+	case selfSupervised:
+		return csvHeadViews
 	}
 	return csvHead
 }
@@ -230,6 +245,9 @@ func (s *Step) Run(in StepInput) (StepResult, error) {
 	r := StepResult{Loss: float64(p.loss.Float32s()[0])}
 	if p.logits != nil {
 		r.Logits = p.logits.Float32s()
+	}
+	if p.spread != nil {
+		r.Spread, r.Dimensions = float64(p.spread.Float32s()[0]), float64(p.dimensions.Float32s()[0])
 	}
 	for i, t := range p.parts {
 		r.Parts = append(r.Parts, LossPart{p.partNames[i], float64(t.Float32s()[0])})
@@ -255,9 +273,12 @@ type stepPlan struct {
 	plan         *engine.Plan
 	in, out      []*tensor.Tensor
 	lr, t, decay *tensor.Tensor
+	fixed        *tensor.Tensor
 	rng          *tensor.Tensor
 	loss, logits *tensor.Tensor
 	norm         *tensor.Tensor // nil without clipping
+	spread       *tensor.Tensor // nil with labels, and so is dimensions
+	dimensions   *tensor.Tensor
 	parts        []*tensor.Tensor
 	partNames    []string
 }
@@ -271,8 +292,8 @@ func (s *Step) plan(add bool) *stepPlan {
 
 // ports makes the memory of a plan's inputs and outputs.
 func (s *Step) ports(plan *engine.Plan) *stepPlan {
-	p := &stepPlan{plan: plan, lr: tensor.New(), t: tensor.New(), decay: tensor.New(), rng: tensor.NewInt64(2)}
-	known := map[string]*tensor.Tensor{inLR: p.lr, inStep: p.t, inDecay: p.decay, nn.RNGInput: p.rng}
+	p := &stepPlan{plan: plan, lr: tensor.New(), t: tensor.New(), decay: tensor.New(), fixed: tensor.New(), rng: tensor.NewInt64(2)}
+	known := map[string]*tensor.Tensor{inLR: p.lr, inStep: p.t, inDecay: p.decay, inFixedLR: p.fixed, nn.RNGInput: p.rng}
 	for _, port := range plan.Inputs() {
 		p.in = append(p.in, known[port.Name])
 	}
@@ -285,6 +306,10 @@ func (s *Step) ports(plan *engine.Plan) *stepPlan {
 			p.logits = t
 		case outNorm:
 			p.norm = t
+		case outSpread:
+			p.spread = t
+		case outDimensions:
+			p.dimensions = t
 		}
 		if name, ok := strings.CutPrefix(port.Name, outPart); ok {
 			p.parts, p.partNames = append(p.parts, t), append(p.partNames, name)
@@ -302,6 +327,7 @@ func (s *Step) bind(in StepInput) (*stepPlan, error) {
 	}
 	p.lr.Float32s()[0] = float32(in.LR)
 	p.decay.Float32s()[0] = float32(in.EMADecay)
+	p.fixed.Float32s()[0] = float32(in.FixedLR)
 	p.t.Float32s()[0] = float32(in.Update)
 	p.rng.Int64s()[0], p.rng.Int64s()[1] = int64(in.Seed), int64(in.Draw)
 	pixels := []float32(nil)

@@ -123,6 +123,9 @@ func (classification) count(sums *tally, r StepResult, of batch, classes int) (h
 // network of package models, the last fully connected layer of another; none if it
 // has no such layer.
 func headsOf(m nn.Module) []models.Head {
+	if withoutLabels(m) != nil {
+		return nil
+	}
 	if net, ok := m.(*models.Model); ok {
 		return net.Heads()
 	}

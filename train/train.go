@@ -119,6 +119,8 @@ type StepRecord struct {
 	PixelAccuracy float64 `json:"pixel_accuracy,omitempty"`
 	// Parts are the losses of a detector.
 	Parts []LossPart `json:"parts,omitempty"`
+	// Gauge is of the batch, of a network that learns without labels.
+	Gauge *Gauge `json:"gauge,omitempty"`
 }
 
 // EpochRecord describes one epoch, counted from 1.
@@ -137,6 +139,10 @@ type Result struct {
 	Last    EpochRecord  `json:"last"`
 	Best    *EpochRecord `json:"best,omitempty"`    // nil without validation
 	Stopped string       `json:"stopped,omitempty"` // why the run ended before the recipe; empty if it did not
+	// LinearProbe is the top-1 accuracy, 0 to 1, of a linear classifier of the features at
+	// the end of a run without labels, on the part to evaluate on: fitted to the training
+	// part's labels by features.FitLinear. nil where there are no labels.
+	LinearProbe *float64 `json:"linear_probe,omitempty"`
 	// Warnings are what makes the result doubtful, such as that it is no better than
 	// chance.
 	Warnings  []string `json:"warnings"`

@@ -27,11 +27,14 @@ import (
 const (
 	OptimPrefix = "optim." // slots of the optimizer: optim.momentum.conv1.weight
 	EMAPrefix   = "ema."   // moving averages: ema.conv1.weight
+	// PretextPrefix is of what a training without labels has above the backbone:
+	// pretext.projector.0.weight.
+	PretextPrefix = "pretext."
 )
 
 // IsState reports whether a tensor of this name belongs to the training.
 func IsState(name string) bool {
-	return strings.HasPrefix(name, OptimPrefix) || strings.HasPrefix(name, EMAPrefix)
+	return strings.HasPrefix(name, OptimPrefix) || strings.HasPrefix(name, EMAPrefix) || strings.HasPrefix(name, PretextPrefix)
 }
 
 // DataInfo describes the data that a model was trained on.
@@ -120,7 +123,7 @@ func (f *File) list(opt SaveOptions) ([]safetensors.Tensor, error) {
 	var ts []safetensors.Tensor
 	for _, name := range slices.Sorted(maps.Keys(f.Tensors)) {
 		if IsState(name) {
-			return nil, fmt.Errorf("the model's tensor %q has a name that is reserved for training state (%s*, %s*): rename the module", name, OptimPrefix, EMAPrefix)
+			return nil, fmt.Errorf("the model's tensor %q has a name that is reserved for training state (%s*, %s*, %s*): rename the module", name, OptimPrefix, EMAPrefix, PretextPrefix)
 		}
 		t := safetensors.Tensor{Name: name, Tensor: f.Tensors[name]}
 		if opt.Half && t.Tensor.DType() == tensor.Float32 {
@@ -130,7 +133,7 @@ func (f *File) list(opt SaveOptions) ([]safetensors.Tensor, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.State)) {
 		if !IsState(name) {
-			return nil, fmt.Errorf("training state %q must have a name that begins with %s or %s", name, OptimPrefix, EMAPrefix)
+			return nil, fmt.Errorf("training state %q must have a name that begins with %s, %s or %s", name, OptimPrefix, EMAPrefix, PretextPrefix)
 		}
 		ts = append(ts, safetensors.Tensor{Name: name, Tensor: f.State[name]})
 	}

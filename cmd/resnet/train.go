@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/resnet-go/resnet/embedded"
+	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/train"
 	"github.com/resnet-go/resnet/weights"
@@ -31,6 +33,7 @@ type trainCommand struct {
 	epochs, workers, folds    int
 	maxTime                   time.Duration
 	optimizer                 string
+	task, method              string
 	flags                     *pflag.FlagSet // of the command
 }
 
@@ -88,6 +91,8 @@ With --json, stdout has one line per epoch, and the result as the last line.`,
 	f.StringVar(&c.valData, "val-data", "", "SPEC of other data to evaluate on")
 	f.StringVarP(&c.model, "model", "m", "", "network to train, or model file to start from (default: by data and recipe)")
 	f.StringVarP(&c.recipe, "recipe", "r", "", "name or file of the recipe (default: by data and model)")
+	f.StringVar(&c.task, "task", "", "ssl learns without labels, by the recipe that --method names (default: by data and model)")
+	f.StringVar(&c.method, "method", "", "of --task ssl: "+strings.Join(train.SSLMethods(), ", ")+" (default: simsiam)")
 	f.StringVarP(&c.out, "out", "o", "", "folder for all files of the run (default: runs/train, runs/train-2, …)")
 	f.IntVar(&c.epochs, "epochs", 0, "passes over the training data (default: the recipe's)")
 	for _, s := range settings {
@@ -109,6 +114,8 @@ With --json, stdout has one line per epoch, and the result as the last line.`,
 	f.BoolVar(&c.show, "print-recipe", false, "print the complete recipe and stop")
 	f.Uint64Var(&c.seed, "seed", 0, "seed of initial weights, order, augmentation and dropout")
 	completeWith(cmd, "recipe", train.RecipeNames())
+	completeWith(cmd, "task", []string{sslTask})
+	completeWith(cmd, "method", train.SSLMethods())
 	completeWith(cmd, "optimizer", train.OptimizerNames())
 	completeWith(cmd, "schedule", train.ScheduleNames())
 	completeWith(cmd, "loss", train.LossNames())
@@ -186,6 +193,9 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 		cfg.Epochs = c.epochs
 		return cfg, nil
 	}
+	if err := c.chooseMethod(); err != nil {
+		return cfg, err
+	}
 	if cfg.Data == "" {
 		cfg.Data = embedded.SampleName
 	}
@@ -211,6 +221,27 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 		cfg.Out = newRunFolder()
 	}
 	return cfg, nil
+}
+
+// sslTask is the value of --task for learning without labels.
+const sslTask = "ssl"
+
+// chooseMethod turns --task and --method into the recipe of that name.
+func (c *trainCommand) chooseMethod() error {
+	switch {
+	case c.task == "" && c.method == "":
+		return nil
+	case c.task != "" && c.task != sslTask:
+		return usagef("--task %q is unknown: ssl learns without labels; any other task follows from --data and --model", c.task)
+	case c.recipe != "":
+		return usagef("--task and --method choose a recipe, but --recipe %s is given: leave out one", c.recipe)
+	case c.method == "":
+		c.method = train.SSLMethods()[0]
+	case !slices.Contains(train.SSLMethods(), c.method):
+		return usagef("--method %q is unknown%s", c.method, suggest.Phrase(c.method, train.SSLMethods()))
+	}
+	c.recipe = c.method
+	return nil
 }
 
 // newRunFolder returns the first of runs/train, runs/train-2, … that does not exist.
@@ -266,7 +297,11 @@ func (c *trainCommand) print(r *train.Result) error {
 		case m.MAP > 0:
 			figures = "mAP " + term.Percent(m.MAP)
 		}
-		c.printf("evaluation: %s, loss %.4f (%s, %s pictures)\n", figures, m.Loss, which, term.Count(m.Samples))
+		if m.KNN != nil {
+			c.printf("nearest neighbors: %s right (%s, %s pictures)\n", term.Percent(*m.KNN), which, term.Count(m.Samples))
+		} else {
+			c.printf("evaluation: %s, loss %.4f (%s, %s pictures)\n", figures, m.Loss, which, term.Count(m.Samples))
+		}
 	}
 	model := r.BestFile
 	if model == "" {
@@ -285,6 +320,13 @@ func (c *trainCommand) print(r *train.Result) error {
 	}
 	for _, w := range r.Warnings {
 		c.printf("warning: %s\n", w)
+	}
+	if r.LinearProbe != nil {
+		c.printf("linear probe of the last epoch: %s right\n", term.Percent(*r.LinearProbe))
+	}
+	if best.Train.Gauge != nil {
+		c.printf("model: %s (a backbone without a last layer)\n\nnext:\n  resnet train --model %s --data folder:LABELED\n  resnet embed --model %s PHOTO\n  resnet summary %s\n", model, model, model, model)
+		return nil
 	}
 	use := "predict"
 	switch {

@@ -1,0 +1,158 @@
+package train
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/engine"
+	"github.com/resnet-go/resnet/features"
+	"github.com/resnet-go/resnet/infer"
+	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// neighborEvaluator measures a backbone by what its features tell of labels that it does
+// not learn from: the accuracy of weighted nearest neighbors, those of the training part.
+type neighborEvaluator struct {
+	backbone *models.Model
+	options  infer.Options
+	known    *data.Loader
+	queries  *data.Loader
+	classes  int
+}
+
+// maxKnown is the largest number of training pictures whose features are neighbors. Of
+// more pictures, every second or third and so on is taken.
+const maxKnown = 50_000
+
+// newNeighborEvaluator returns nil for data whose labels are none, or several for a
+// picture.
+func newNeighborEvaluator(backbone *models.Model, sp *data.Splits, cfg data.LoaderConfig, opt infer.Options) (*neighborEvaluator, error) {
+	ev := sp.Eval()
+	if ev == nil || ev.Len() == 0 || sp.MultiLabel() || len(sp.Classes()) < 2 {
+		return nil, nil
+	}
+	cfg.Last = data.Keep
+	known := sp.Train
+	if step := (known.Len() + maxKnown - 1) / maxKnown; step > 1 {
+		var every []int
+		for i := 0; i < known.Len(); i += step {
+			every = append(every, i)
+		}
+		known = data.Subset(known, every)
+	}
+	e := &neighborEvaluator{backbone: backbone, options: opt, classes: len(sp.Classes())}
+	for _, part := range []struct {
+		ds data.Dataset
+		l  **data.Loader
+	}{{known, &e.known}, {ev, &e.queries}} {
+		c := cfg
+		c.BatchSize = min(c.BatchSize, part.ds.Len())
+		c.Last = data.Pad
+		var err error
+		if *part.l, err = data.NewLoader(part.ds, c); err != nil {
+			return nil, err
+		}
+	}
+	return e, nil
+}
+
+// features returns the features of a part with its labels.
+func (e *neighborEvaluator) features(ctx context.Context, r *infer.Runner, l *data.Loader, each func(samples int)) (features.Set, error) {
+	s := features.Set{Classes: e.classes}
+	var rows []float32
+	d := 0
+	for b, err := range l.Epoch(ctx, 0, 0) {
+		if err != nil {
+			return s, err
+		}
+		x, err := tensor.FromNHWC(b.X, b.N, b.C, b.H, b.W)
+		if err != nil {
+			return s, err
+		}
+		out, err := r.Run(ctx, infer.Query{}, infer.Tensors{nn.ImageInput: x})
+		if err != nil {
+			return s, err
+		}
+		f := out[infer.Output]
+		d = f.Shape()[1]
+		rows = append(rows, f.Float32s()[:b.Real*d]...)
+		for _, c := range b.Labels[:b.Real] {
+			s.Labels = append(s.Labels, int(c))
+		}
+		if each != nil {
+			each(b.Real)
+		}
+	}
+	if len(s.Labels) == 0 {
+		return s, fmt.Errorf("no sample could be evaluated: all pictures are bad")
+	}
+	var err error
+	s.X, err = tensor.FromFloat32(rows, len(s.Labels), d)
+	return s, err
+}
+
+// both returns the features of the training part and of the part to evaluate on.
+func (e *neighborEvaluator) both(ctx context.Context, vars *engine.Vars, each func(samples int)) (known, queries features.Set, err error) {
+	r, err := runnerOf(e.backbone, vars, e.options)
+	if err != nil {
+		return known, queries, err
+	}
+	if known, err = e.features(ctx, r, e.known, nil); err != nil {
+		return known, queries, err
+	}
+	queries, err = e.features(ctx, r, e.queries, each)
+	return known, queries, err
+}
+
+func (e *neighborEvaluator) run(ctx context.Context, vars *engine.Vars, each func(samples int)) (Metrics, error) {
+	known, queries, err := e.both(ctx, vars, each)
+	if err != nil {
+		return Metrics{}, err
+	}
+	answers, err := features.Neighbors{Threads: e.options.Threads}.Classify(known, queries.X)
+	if err != nil {
+		return Metrics{}, err
+	}
+	accuracy := queries.Accuracy(answers)
+	return Metrics{KNN: &accuracy, Samples: len(answers)}, nil
+}
+
+// probe returns the accuracy of a linear classifier of the features.
+func (e *neighborEvaluator) probe(ctx context.Context, vars *engine.Vars) (float64, error) {
+	known, queries, err := e.both(ctx, vars, nil)
+	if err != nil {
+		return 0, err
+	}
+	l, err := features.FitLinear(known, features.LinearOptions{Threads: e.options.Threads})
+	if err != nil {
+		return 0, err
+	}
+	answers, err := l.Classify(queries.X)
+	return queries.Accuracy(answers), err
+}
+
+func (e *neighborEvaluator) prepare(ctx context.Context) { e.known.Prepare(ctx, 0, 0) }
+func (e *neighborEvaluator) idle() int                   { return e.queries.Steps() }
+func (e *neighborEvaluator) skipped() int                { return len(e.queries.Bad()) }
+func (e *neighborEvaluator) close() {
+	e.known.Close()
+	e.queries.Close()
+}
+
+// linearProbe fits a linear classifier to the features at the end of a run without
+// labels, where there are labels to judge by.
+func (s *session) linearProbe(ctx context.Context, r *Result) error {
+	e, ok := s.eval.(*neighborEvaluator)
+	if !ok || len(s.state.History) == 0 {
+		return nil
+	}
+	accuracy, err := e.probe(ctx, s.vars)
+	if err != nil {
+		return fmt.Errorf("linear probe: %w", err)
+	}
+	r.LinearProbe = &accuracy
+	return nil
+}
