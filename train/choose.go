@@ -130,7 +130,9 @@ func openSplits(cfg Config, rec *Recipe, spec, valSpec string, share float64, se
 	case rec != nil && rec.Detect != nil:
 		open = openObjects
 	case open == nil:
-		open = openData
+		open = func(spec string, opt data.Options) (*data.Splits, error) {
+			return segmentations.OpenAny(context.Background(), spec, opt)
+		}
 	}
 	if spec == "" {
 		return nil, errors.New("no data given: name them as KIND:PATH, such as folder:photos")
@@ -152,14 +154,6 @@ func openSplits(cfg Config, rec *Recipe, spec, valSpec string, share float64, se
 		return nil, errors.Join(fmt.Errorf("data to evaluate on: %w", err), s.Close())
 	}
 	return s, nil
-}
-
-// openData opens data of every kind.
-func openData(spec string, opt data.Options) (*data.Splits, error) {
-	if kind, _, _ := cut(spec); slices.Contains(segmentations.Kinds(), kind) {
-		return segmentations.Open(context.Background(), spec, opt)
-	}
-	return data.Open(spec, opt)
 }
 
 // fitBatch makes a batch that is larger than the training data smaller, and notes
