@@ -110,7 +110,7 @@ func (m *Model) Explain(ctx context.Context, p Picture, opt ExplainOptions) (*Ex
 		out.Classes = append(out.Classes, Prediction{m.classes[c], c, probabilities[c]})
 	}
 	if out.Picture, err = m.seen(img, x); err != nil {
-		return nil, fmt.Errorf("%s: %w", p.Name, err)
+		return nil, named(p.Name, err)
 	}
 	return out, nil
 }
@@ -139,12 +139,12 @@ func (m *Model) finiteMaps(picture string, maps []explain.Map) error {
 func (m *Model) prepare(p Picture) (*imaging.Image, *tensor.Tensor, error) {
 	img, err := p.load(m.opt.decode())
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", p.Name, err)
+		return nil, nil, named(p.Name, err)
 	}
 	in := m.Input()
 	x := tensor.NewNHWC(1, in[0], in[1], in[2])
 	if err := m.prep.ApplyNHWC(x.Float32s(), img); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", p.Name, err)
+		return nil, nil, named(p.Name, err)
 	}
 	return img, x, nil
 }

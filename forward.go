@@ -104,7 +104,7 @@ func (m *Model) decodeGroup(ps []Picture) *group {
 					err = m.prep.ApplyNHWC(g.x[i*size:(i+1)*size], img)
 				}
 				if err != nil {
-					g.results[i].Err = fmt.Errorf("%s: %w", ps[i].Name, err)
+					g.results[i].Err = named(ps[i].Name, err)
 				}
 			}
 		})

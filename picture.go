@@ -2,9 +2,12 @@ package resnet
 
 import (
 	"bytes"
+	"errors"
 	"image"
 	"image/color"
 	"io"
+	"io/fs"
+	"strings"
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/imaging"
@@ -47,6 +50,31 @@ func Encoded(name string, file []byte) Picture {
 func Image(m image.Image) Picture {
 	return Picture{"image", func(imaging.DecodeOptions) (*imaging.Image, error) { return fromImage(m), nil }}
 }
+
+// pictureError is the error of a picture, with the picture's name once.
+type pictureError struct {
+	name string
+	err  error
+}
+
+// named returns an error that begins with the name of a picture.
+func named(name string, err error) error { return &pictureError{name, err} }
+
+// Error leaves out the name, and the system call, where the error has them too.
+func (e *pictureError) Error() string {
+	text := e.err.Error()
+	var p *fs.PathError
+	if errors.As(e.err, &p) && p.Path == e.name && text == p.Error() {
+		text = p.Err.Error()
+	}
+	if strings.HasPrefix(text, e.name+": ") || strings.HasPrefix(text, e.name+" ") {
+		return text
+	}
+	return e.name + ": " + text
+}
+
+// Unwrap returns the cause.
+func (e *pictureError) Unwrap() error { return e.err }
 
 // Pixels is a decoded picture, the right way up. It must not be changed until the
 // model has answered.

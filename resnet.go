@@ -81,6 +81,10 @@ type Compute struct {
 	// unless Exact is set; Open of package engine/tuning reads what the command
 	// resnet tune has measured. nil chooses by a model of the machine.
 	Tuning engine.Tuning
+	// BatchInvariant makes the answer for a picture the same bits whatever other
+	// pictures share its batch, as a server needs that collects requests: algorithms
+	// are chosen for one picture. Otherwise a probability may differ by about 1e-6.
+	BatchInvariant bool
 }
 
 // WeightsOnly supplies what a file does not contain that was not written by this
@@ -103,6 +107,9 @@ type WeightsOnly struct {
 	// "" takes the one that most likely has the scores of the classes, and
 	// [Model.Notes] lists the others.
 	Output string
+	// NormEps is the epsilon of the batch norms in a detector's backbone, see
+	// [modelfile.Options].
+	NormEps *float32
 	// AllowNonFinite opens a file whose weights are NaN or infinite, which otherwise is
 	// a *[modelfile.NonFiniteError].
 	AllowNonFinite bool
@@ -155,7 +162,7 @@ func Open(model string, opt Options) (*Model, error) {
 		return nil, err
 	}
 	open := modelfile.Options{Keys: opt.Weights.Keys, Partial: opt.Weights.Partial, Seed: opt.Weights.Seed, Deferred: true,
-		Output: opt.Weights.Output, AllowNonFinite: opt.Weights.AllowNonFinite,
+		Output: opt.Weights.Output, NormEps: opt.Weights.NormEps, AllowNonFinite: opt.Weights.AllowNonFinite,
 		SkipChecksums: opt.Weights.SkipChecksums, Hub: opt.Hub}
 	if p := opt.Weights.Preprocess; p != nil {
 		open.Picture = *p
@@ -284,7 +291,8 @@ func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) 
 	}
 
 	var err error
-	compute := infer.Options{Threads: opt.Threads, Exact: opt.Compute.Exact, BF16: opt.Compute.BF16, Tuning: opt.Compute.Tuning}
+	compute := infer.Options{Threads: opt.Threads, Exact: opt.Compute.Exact, BF16: opt.Compute.BF16, Tuning: opt.Compute.Tuning,
+		BatchInvariant: opt.Compute.BatchInvariant}
 	if m.task != models.Classification {
 		compute.Plans = segment.Plans // inputs have many sizes
 	}

@@ -127,7 +127,7 @@ func (m *Model) decodeNext(ctx context.Context, ps iter.Seq[Picture]) iter.Seq[d
 			for p := range ps {
 				img, err := p.load(m.opt.decode())
 				if err != nil {
-					err = fmt.Errorf("%s: %w", p.Name, err)
+					err = named(p.Name, err)
 				}
 				select {
 				case pictures <- decoded{p.Name, img, err}:

@@ -175,6 +175,16 @@ func (s *Splits) parts() []part {
 	return ps
 }
 
+// Divisible is implemented by datasets that have more than labels, such as boxes, which
+// would be lost behind a wrapper: they give a part of themselves in their own type.
+type Divisible interface {
+	Dataset
+	// Part returns the samples at those indexes, in that order.
+	Part(indexes []int) Dataset
+	// Reclassed returns the dataset with other classes, where class i becomes to[i].
+	Reclassed(classes []string, to []int) Dataset
+}
+
 // Subset returns the samples of ds at those indexes, in that order. It panics
 // if one is out of range.
 func Subset(ds Dataset, indexes []int) Dataset {
@@ -182,6 +192,9 @@ func Subset(ds Dataset, indexes []int) Dataset {
 		if i < 0 || i >= ds.Len() {
 			panic(fmt.Sprintf("data: index %d of a subset is not below %d", i, ds.Len()))
 		}
+	}
+	if d, ok := ds.(Divisible); ok {
+		return d.Part(indexes)
 	}
 	return &subset{ds, indexes}
 }
@@ -233,6 +246,9 @@ func WithClasses(ds Dataset, classes []string) (Dataset, error) {
 			return nil, fmt.Errorf("data: the class %q is not among those of the training part (%s)", c, strings.Join(classes[:min(len(classes), 10)], ", "))
 		}
 		r.to = append(r.to, k)
+	}
+	if d, ok := ds.(Divisible); ok {
+		return d.Reclassed(classes, r.to), nil
 	}
 	return r, nil
 }

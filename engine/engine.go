@@ -31,6 +31,10 @@ type Options struct {
 	// Tuning holds measured times by which Fast chooses algorithms; nil chooses by
 	// a model of the machine.
 	Tuning Tuning
+	// BatchInvariant makes the results of each image of a batch, in inference, the same
+	// bits as if it were computed alone: algorithms are chosen for one image. Otherwise
+	// they are chosen for the whole batch, which may be faster and may round otherwise.
+	BatchInvariant bool
 }
 
 // Port is an input or output of a plan.

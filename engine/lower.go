@@ -28,6 +28,7 @@ type compiler struct {
 	bytes    map[*graph.Value]*buf // quantized values kept as bytes, see quant_lower.go
 	node     *graph.Node           // being lowered
 	fast     bool                  // Options.Fast
+	single   bool                  // Options.BatchInvariant
 	tuning   Tuning                // Options.Tuning
 	products gemm.Precision
 	slabs    memory.Slabs // of packed weights
@@ -63,7 +64,7 @@ type converted struct {
 
 func newCompiler(g *graph.Graph, vars *Vars, opt Options) *compiler {
 	return &compiler{
-		plan: &Plan{pool: parallel.Shared(opt.Threads), arenas: &vars.arenas}, g: g, vars: vars, fast: opt.Fast, tuning: opt.Tuning, products: opt.BF16.products(),
+		plan: &Plan{pool: parallel.Shared(opt.Threads), arenas: &vars.arenas}, g: g, vars: vars, fast: opt.Fast, single: opt.BatchInvariant, tuning: opt.Tuning, products: opt.BF16.products(),
 		at: map[*graph.Value]place{}, ints: map[*graph.Value]int{}, winners: map[*graph.Value]int{},
 		stored: map[*graph.Value]*variable{}, updated: map[*graph.Value]bool{},
 		moved: map[converted]place{}, packs: map[packed]*buf{}, bytes: map[*graph.Value]*buf{},

@@ -56,7 +56,7 @@ func (c *compiler) convolution(shape conv.Conv, want conv.Want, w *graph.Value, 
 	if want.Op != conv.QuantForward {
 		shape.Precision = c.products
 	}
-	want.Fast = c.fast
+	want.Fast, want.BatchInvariant = c.fast, c.single
 	want.Residual = b[conv.ArgResidual] != nil
 	want.ConstantWeights = w != nil && c.at[w].buf.kind == constant
 	if c.tuning != nil {

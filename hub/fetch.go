@@ -409,9 +409,19 @@ func (c *Client) pause(ctx context.Context, d time.Duration) error {
 }
 
 // offlineError describes what to do by hand.
-func offlineError(d download, err error) error {
-	return fmt.Errorf("%s: %w (%w): download %s with another machine or program, and copy it to %s", d.name, ErrOffline, err, d.url, d.path)
+func offlineError(d download, err error) error { return &unreachedError{d, err} }
+
+// unreachedError is the error of a download that no server could be asked for.
+type unreachedError struct {
+	of    download
+	cause error
 }
+
+func (e *unreachedError) Error() string {
+	return fmt.Sprintf("%s: %v (%v): download %s with another machine or program, and copy it to %s", e.of.name, ErrOffline, e.cause, e.of.url, e.of.path)
+}
+
+func (e *unreachedError) Unwrap() []error { return []error{ErrOffline, e.cause} }
 
 const userAgent = "resnet-go"
 

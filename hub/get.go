@@ -10,6 +10,18 @@ import (
 	"github.com/resnet-go/resnet/internal/steadyfile"
 )
 
+// pictureError is an [unreachedError] of a file that is not kept.
+type pictureError struct {
+	address    string
+	err, cause error
+}
+
+func (e *pictureError) Error() string {
+	return fmt.Sprintf("%s cannot be downloaded (%v): download it with another program, for example with curl, and give the file", e.address, e.cause)
+}
+
+func (e *pictureError) Unwrap() error { return e.err }
+
 // Get downloads a small file, such as a picture, of at most limit bytes into memory.
 // Nothing is kept on disk.
 func (c *Client) Get(ctx context.Context, address string, limit int64) ([]byte, error) {
@@ -34,8 +46,8 @@ func (c *Client) Get(ctx context.Context, address string, limit int64) ([]byte, 
 		d.sum = sha256Sum(n.SHA256, "the address")
 	}
 	if err := c.fill(ctx, &d, f); err != nil {
-		if errors.Is(err, ErrOffline) {
-			err = fmt.Errorf("%s cannot be downloaded (%w): download it with another program, for example with curl, and give the file", address, ErrOffline)
+		if unreached := (*unreachedError)(nil); errors.As(err, &unreached) {
+			err = &pictureError{address, err, unreached.cause}
 		}
 		return nil, err
 	}

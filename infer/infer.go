@@ -29,6 +29,9 @@ type Options struct {
 	// Tuning holds measured times by which algorithms are chosen; nil chooses by a
 	// model of the machine.
 	Tuning engine.Tuning
+	// BatchInvariant makes each image's results the same bits in any batch, see
+	// [engine.Options].
+	BatchInvariant bool
 	// Plans is the number of plans that a [Runner] keeps, for inputs of many shapes:
 	// another one takes the place of the plan that was not used for the longest time.
 	// 0 keeps all.
@@ -71,8 +74,23 @@ type Tensors map[string]*tensor.Tensor
 
 // Compile traces net, adds what q wants and compiles the graph over vars. It
 // keeps nothing: a plan that trains, which no two callers can share, is compiled
-// so. Errors are those of [nn.Trace], q.Build and [engine.Compile].
+// so. Errors are those of [Graph] and [engine.Compile].
 func Compile(net nn.Module, vars *engine.Vars, in Input, q Query, opt Options) (*engine.Plan, error) {
+	g, err := Graph(net, in, q)
+	if err != nil {
+		return nil, err
+	}
+	p, err := engine.Compile(g, vars, engine.Options{Threads: opt.Threads, Fast: !opt.Exact, BF16: opt.BF16, Tuning: opt.Tuning, BatchInvariant: opt.BatchInvariant})
+	if err != nil || opt.FileSize == 0 {
+		return p, err
+	}
+	one := p.Memory() / int64(max(1, in.Shape[0]))
+	return p, budget.File(fmt.Sprintf("infer: the plan for a picture of %v", in.Shape[1:]), one, opt.FileSize)
+}
+
+// Graph traces net and adds what q wants: the graph that [Compile] compiles, for those
+// that have it run elsewhere. Errors are those of [nn.Trace] and q.Build.
+func Graph(net nn.Module, in Input, q Query) (*graph.Graph, error) {
 	t, err := nn.Trace(net, nn.TraceOptions{Input: graph.F32(in.Shape...), Layout: in.Layout, Training: q.Training})
 	if err != nil {
 		return nil, err
@@ -101,12 +119,7 @@ func Compile(net nn.Module, vars *engine.Vars, in Input, q Query, opt Options) (
 		}
 		named[o.Name] = true
 	}
-	p, err := engine.Compile(t.Graph, vars, engine.Options{Threads: opt.Threads, Fast: !opt.Exact, BF16: opt.BF16, Tuning: opt.Tuning})
-	if err != nil || opt.FileSize == 0 {
-		return p, err
-	}
-	one := p.Memory() / int64(max(1, in.Shape[0]))
-	return p, budget.File(fmt.Sprintf("infer: the plan for a picture of %v", in.Shape[1:]), one, opt.FileSize)
+	return t.Graph, nil
 }
 
 // Adopt makes variables of the values of net's parameters, by state-dict key,

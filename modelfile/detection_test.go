@@ -101,8 +101,26 @@ func TestSecondVersionsKeepEpsilon(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	new(Result).normEps(&cfg, net, nil)
+	if err := new(Result).normEps(&cfg, net, nil, nil); err != nil {
+		t.Fatal(err)
+	}
 	if cfg.Detection.NormEps != 1e-5 {
 		t.Errorf("epsilon %g", cfg.Detection.NormEps)
+	}
+}
+
+// TestNormEps: what is given counts for both versions; of other networks it is an error.
+func TestNormEps(t *testing.T) {
+	eps := float32(1e-3)
+	for _, name := range []string{"retinanet_resnet18_fpn", "retinanet_resnet18_fpn_v2", "resnet18", "fcn_resnet18"} {
+		cfg, err := models.Lookup(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &Result{}
+		err = r.normEps(&cfg, nil, nil, &eps)
+		if detector := cfg.Detection != nil; detector != (err == nil) || detector && cfg.Detection.NormEps != eps || len(r.Notes) > 0 {
+			t.Errorf("%s: %v, notes %q", name, err, r.Notes)
+		}
 	}
 }

@@ -46,7 +46,9 @@ func (r *Result) fit(cfg models.Config, opt Options) error {
 		tensors = r.backbone(draft, tensors)
 	}
 	fitted(&cfg, draft, tensors)
-	r.normEps(&cfg, draft, tensors)
+	if err := r.normEps(&cfg, draft, tensors, opt.NormEps); err != nil {
+		return err
+	}
 	if opt.Classes > 0 {
 		cfg.Classes = opt.Classes
 	}
@@ -171,31 +173,32 @@ func fitted(cfg *models.Config, draft *models.Model, tensors map[string]*tensor.
 	}
 }
 
-// normEps sets Eps of a detector's frozen batch norms to that of the weights.
-// torchvision's weights COCO_V1 of its first detectors, and what was fine-tuned from
-// them, were trained with 0, which torchvision sets when it loads them; 1e-5 would
-// cost accuracy. That they were frozen shows in what frozen norms do not have:
-// counters.
-func (r *Result) normEps(cfg *models.Config, draft *models.Model, tensors map[string]*tensor.Tensor) {
+// normEps sets Eps of a detector's frozen batch norms: to want or, if that is nil, to
+// that of the weights. torchvision's weights COCO_V1 of its first detectors, and what
+// was fine-tuned from them, were trained with 0, which torchvision sets when it loads
+// them; 1e-5 would cost accuracy. That they were frozen shows in what frozen norms do
+// not have: counters. Weights that torchvision's detectors have learned without
+// COCO_V1 look the same but were trained with 1e-5, so a note names the choice.
+func (r *Result) normEps(cfg *models.Config, draft *models.Model, tensors map[string]*tensor.Tensor, want *float32) error {
 	h := cfg.Detection
-	if h == nil || !h.FrozenNorm {
-		return
+	switch {
+	case h == nil && want != nil:
+		return fmt.Errorf("the epsilon of frozen batch norms is %g, but %s is not a detector: leave it out", *want, cfg.Name)
+	case h == nil || !h.FrozenNorm && want == nil:
+		return nil
 	}
 	own := *h
 	cfg.Detection = &own
-	detector := false
+	if want != nil {
+		own.NormEps = *want
+		return nil // Build checks it
+	}
 	for _, e := range nn.Params(draft) {
-		switch {
-		case tensors[e.Name] == nil:
-		case weights.IsCounter(e.Name):
-			return // trained with ordinary norms
-		case !inHead(e.Name, "backbone.body"):
-			detector = true
+		if weights.IsCounter(e.Name) && tensors[e.Name] != nil {
+			return nil // trained with ordinary norms
 		}
 	}
-	if !detector {
-		return // a classifier's weights, of a time before counters
-	}
 	own.NormEps = 0
-	r.Notes = append(r.Notes, "the backbone's batch norms compute with an epsilon of 0, as in torchvision's weights COCO_V1")
+	r.Notes = append(r.Notes, "the backbone's batch norms compute with an epsilon of 0, as in torchvision's weights COCO_V1 and what is trained from them; if these were trained without COCO_V1, it is 1e-5 (--norm-eps 1e-5)")
+	return nil
 }

@@ -36,7 +36,7 @@ import (
 var ErrNoNetwork = errors.New("does not say which network its weights are for")
 
 // Options are the choices of [Open]. The zero value is the usual one. Keys,
-// Partial and Classes need a network that is named: NAME@FILE.
+// Partial, Classes and NormEps need a network that is named: NAME@FILE.
 type Options struct {
 	// Keys renames the file's tensors before all else; nil renames none.
 	Keys *weights.KeyMap
@@ -65,6 +65,10 @@ type Options struct {
 	// Output names the output that is the network's answer, of an ONNX or Keras file
 	// with several; "" takes the one that most likely has the scores of the classes.
 	Output string
+	// NormEps is the epsilon of the batch norms in a detector's backbone, for weights of
+	// PyTorch, which do not have it; nil takes that of torchvision's weights of the same
+	// form.
+	NormEps *float32
 	// AllowNonFinite accepts weights that are NaN or infinite, which otherwise are a
 	// *[NonFiniteError].
 	AllowNonFinite bool
@@ -163,6 +167,9 @@ func (r Ref) Open(opt Options) (*Result, error) {
 
 // openLocal is Open of what is on disk.
 func (r Ref) openLocal(opt Options) (*Result, error) {
+	if r.Name == "" && opt.NormEps != nil {
+		return nil, fmt.Errorf("%s describes its own network, with the epsilon of its batch norms; to set it for weights of PyTorch, name a detector: NAME@FILE", r.name())
+	}
 	if r.Name == "" && (opt.Keys.Len() > 0 || opt.Partial || opt.Classes != 0) {
 		return nil, fmt.Errorf("%s describes its own network; to rename its tensors, to load a part of them or to set the number of classes, name a network: NAME@FILE", r.name())
 	}

@@ -38,16 +38,25 @@ const accPrefix = weights.OptimPrefix + "accumulated."
 // build builds and compiles the graph of a step, and adds the optimizer's and the
 // averages' slots to s.vars, where they are not there yet.
 func (s *Step) build(update bool) (*stepPlan, error) {
-	q := infer.Query{Training: true, Build: func(t *nn.Traced) error { return s.extend(t, update) }}
-	traced := s.module
-	if s.task != nil { // else it depends on the output, see extend
-		traced = s.task.module(s)
-	}
-	plan, err := infer.Compile(traced, s.vars, infer.Input{Shape: s.input, Layout: tensor.NHWC}, q, s.options)
+	plan, err := infer.Compile(s.traced(), s.vars, s.images(), s.query(update), s.options)
 	if err != nil {
 		return nil, err
 	}
 	return s.ports(plan), nil
+}
+
+// traced returns the module whose graph a step is built on.
+func (s *Step) traced() nn.Module {
+	if s.task != nil { // else it depends on the output, see extend
+		return s.task.module(s)
+	}
+	return s.module
+}
+
+func (s *Step) images() infer.Input { return infer.Input{Shape: s.input, Layout: tensor.NHWC} }
+
+func (s *Step) query(update bool) infer.Query {
+	return infer.Query{Training: true, Build: func(t *nn.Traced) error { return s.extend(t, update) }}
 }
 
 // extend adds loss, gradients and updates to a traced network.

@@ -298,3 +298,36 @@ func TestChooseBetweenMasksAndBoxes(t *testing.T) {
 }
 
 var _ data.Dataset = objectSet{}
+
+// TestDetectorDivides: other data to evaluate on may have some of the classes, in
+// another order, and cross-validation divides pictures with their boxes.
+func TestDetectorDivides(t *testing.T) {
+	dir := objectScenes(t, 6, 2, 1)
+	other := filepath.Join(t.TempDir(), "scenes")
+	clothes, err := scenes.Clothes("Trouser")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := scenes.Write(other, scenes.Options{Train: 1, Val: 3, MinSide: 48, MaxSide: 64, MaxObjects: 1, Objects: clothes}); err != nil {
+		t.Fatal(err)
+	}
+	cfg := objectConfig(t, dir, t.TempDir(), "epochs=1")
+	cfg.Splits, cfg.Data, cfg.ValData = nil, "coco:"+dir, "coco:"+other
+	r := mustRun(t, cfg)
+	if v := r.Last.Val; v.Samples != 3 || v.Detection.Objects != 3 {
+		t.Errorf("evaluated on %+v", v)
+	}
+	cfg = objectConfig(t, dir, t.TempDir(), "epochs=1")
+	f, err := CrossValidate(t.Context(), cfg, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range f.Results {
+		if v := r.Last.Val; v.Samples != 3 || v.Detection == nil || v.Detection.Objects < 3 {
+			t.Errorf("a fold evaluated on %+v", v)
+		}
+	}
+	if objectsOf(cfg.Splits.Train) == nil {
+		t.Error("the caller's data changed")
+	}
+}

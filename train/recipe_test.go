@@ -11,7 +11,7 @@ import (
 )
 
 func TestBuiltinRecipes(t *testing.T) {
-	want := []string{"cifar", "cifar-fast", "fashion-quick", "finetune", "imagenet-v1", "imagenet-v2", "photos", "segment"}
+	want := []string{"cifar", "cifar-fast", "detect", "fashion-quick", "finetune", "imagenet-v1", "imagenet-v2", "photos", "segment"}
 	if got := RecipeNames(); !reflect.DeepEqual(got, want) {
 		t.Fatalf("recipes %v", got)
 	}

@@ -150,6 +150,23 @@ type LossPart struct {
 // NewStep compiles the training step of a network whose output is logits
 // [N classes] of pictures, or [N classes H W] of their pixels. An error about shapes names the path of the module.
 func NewStep(m nn.Module, opt StepOptions) (*Step, error) {
+	s, err := newStep(m, opt)
+	if err != nil {
+		return nil, err
+	}
+	if s.accumulate > 1 {
+		if s.adding, err = s.build(false); err != nil {
+			return nil, err
+		}
+	}
+	if s.update, err = s.build(true); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// newStep returns a step without its plans.
+func newStep(m nn.Module, opt StepOptions) (*Step, error) {
 	unlabeled := withoutLabels(m)
 	if m == nil || opt.Loss == nil && opt.Detection == nil && unlabeled == nil || opt.Optimizer == nil || len(opt.Input) != 4 {
 		return nil, errors.New("train: NewStep needs a module, an input shape [N C H W], a loss and an optimizer; a detector needs StepOptions.Detection instead of a loss, an ssl.Network none")
@@ -180,14 +197,6 @@ func NewStep(m nn.Module, opt StepOptions) (*Step, error) {
 				return nil, err
 			}
 		}
-	}
-	if s.accumulate > 1 {
-		if s.adding, err = s.build(false); err != nil {
-			return nil, err
-		}
-	}
-	if s.update, err = s.build(true); err != nil {
-		return nil, err
 	}
 	return s, nil
 }

@@ -34,6 +34,7 @@ type convertFlags struct {
 	force      bool
 	output     string
 	nonFinite  bool
+	normEps    normEpsFlag
 	skipSums   bool
 }
 
@@ -89,6 +90,7 @@ tensor.`,
 	fs.BoolVar(&f.half, "half", false, "write floating point as float16")
 	fs.BoolVar(&f.force, "force", false, "replace OUT if it exists")
 	fs.StringVar(&f.output, "output-name", "", "which output of an ONNX or Keras file is the answer, if it has several (default: the one with the scores of classes)")
+	f.normEps.add(cmd)
 	fs.BoolVar(&f.nonFinite, "allow-nonfinite", false, "convert weights that are NaN or infinite, too")
 	fs.BoolVar(&f.skipSums, "skip-checksums", false, "do not compare the checksums in IN")
 	completeWith(cmd, "preprocess", data.PresetNames())
@@ -189,7 +191,7 @@ func (c *conversion) forModel(ref modelfile.Ref) error {
 		return usagef("--num-classes %d is below 0", c.numClasses)
 	}
 	r, err := ref.Open(modelfile.Options{
-		Keys: keys, Dict: c.dict, Partial: c.partial, Seed: c.seed, Classes: c.numClasses, AllowNonFinite: c.nonFinite, SkipChecksums: c.skipSums,
+		Keys: keys, Dict: c.dict, Partial: c.partial, Seed: c.seed, Classes: c.numClasses, AllowNonFinite: c.nonFinite, SkipChecksums: c.skipSums, NormEps: c.normEps.value,
 	})
 	if err != nil {
 		return err
@@ -229,6 +231,9 @@ func (c *conversion) take(r *modelfile.Result) error {
 func (c *conversion) asItIs(ref modelfile.Ref) error {
 	if c.partial || c.numClasses != 0 {
 		return usagef("--partial and --num-classes need --model")
+	}
+	if c.normEps.value != nil {
+		return usagef("--norm-eps needs --model, a detector that IN has PyTorch's weights for")
 	}
 	keys, err := keyRules(c.keys)
 	if err != nil {

@@ -33,10 +33,11 @@ func (a *app) detectCommand() *cobra.Command {
 		Short: "Find objects in pictures",
 		Long: `detect prints the objects in each picture: class, score and box. With --out it
 also draws them: boxes in the colors of the classes with names and scores, and masks
-where the model finds them. The model must be a detector: torchvision's weights for
-retinanet_resnet50_fpn, fasterrcnn_resnet50_fpn, maskrcnn_resnet50_fpn or their second
-versions (_v2), or a file that convert has made of them. Detectors cannot be trained
-yet.
+where the model finds them. The model must be a detector: one that train has made from
+pictures with boxes (resnet train --data coco:DIR, coco:FILE.json or voc:DIR, see
+docs/detection.md), torchvision's weights for retinanet_resnet50_fpn,
+fasterrcnn_resnet50_fpn, maskrcnn_resnet50_fpn or their second versions (_v2), an ONNX
+file that PyTorch has exported of these, or a file that convert has made.
 
 --out FOLDER gets a file NAME-objects.png for each picture; for one picture, --out
 FILE.png is that file. --results FILE.json gets all objects in the form of COCO's
@@ -53,11 +54,13 @@ A picture that cannot be read is reported on stderr, the others are still
 done, and the exit code is 1.`,
 		Example: `  resnet detect -m retinanet_resnet50_fpn@retinanet_resnet50_fpn_coco-eeacb38b.pth photo.jpg -o objects.png
   resnet detect -m torchvision/fasterrcnn_resnet50_fpn --threshold 0.7 -o found holiday/
+  resnet detect -m fasterrcnn.onnx photo.jpg
   resnet detect -m maskrcnn.safetensors --threshold 0 --results results.json val2017/`,
 		Args: atLeast(1, "a picture"),
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
 	}
-	c.add(cmd, 1)
+	c.addFor(cmd, models.Detection, 1)
+	c.normEps.add(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&c.outDir, "out", "o", "", "folder for pictures with the objects drawn; for one picture also a file, ending in .png")
 	f.StringVar(&c.results, "results", "", "file for all objects in the form of COCO's results, ending in .json")

@@ -85,6 +85,7 @@ A heat map shows what the class's score depends on, not whether the class is rig
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
 	}
 	c.add(cmd, 16)
+	c.normEps.add(cmd)
 	c.addOrientation(cmd)
 	f := cmd.Flags()
 	f.StringVar(&c.method, "method", string(explain.GradCAM), strings.Join(methodNames(), ", "))
@@ -134,7 +135,7 @@ func (c *explainCommand) run(cmd *cobra.Command, args []string) error {
 	if names, err = pictureNames(args); err != nil {
 		return err
 	}
-	m, err := c.openFor(c.app, c.top, models.Classification, "")
+	m, err := c.open(c.app, c.top)
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,33 @@ func TestPredictFormatsThatDisagree(t *testing.T) {
 	}
 }
 
+// A picture that cannot be read is named once.
+func TestPicturesAreNamedOnce(t *testing.T) {
+	dir := t.TempDir()
+	empty := filepath.Join(dir, "empty.jpg")
+	if err := os.WriteFile(empty, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{filepath.Join(dir, "none.jpg"), empty, dir, "http://127.0.0.1:1/x.jpg", os.DevNull} {
+		code, _, errs := cli(t, "predict", name)
+		if line, _, _ := strings.Cut(errs, "\n"); code != exitFailed || strings.Count(line, name) != 1 || strings.Contains(line, "stat ") || strings.Contains(line, "open ") {
+			t.Errorf("code %d, %s", code, errs)
+		}
+	}
+}
+
+// An unknown command is one with --help, too.
+func TestHelpOfUnknownCommand(t *testing.T) {
+	for _, args := range [][]string{{"nope", "--help"}, {"data", "nope", "-h"}} {
+		if code, out, errs := cli(t, args...); code != exitUsage || out != "" || !strings.Contains(errs, `unknown command "nope"`) {
+			t.Errorf("%v: code %d, %s%s", args, code, out, errs)
+		}
+	}
+	if text := done(t, "data", "check", "--help"); !strings.Contains(text, "resnet data check") {
+		t.Error(text)
+	}
+}
+
 // nameOf reads a name as Python's os.fsencode(json.loads(…)) does.
 func nameOf(t *testing.T, raw json.RawMessage) string {
 	t.Helper()

@@ -23,6 +23,7 @@ var jsonForms = map[string]string{
 	"inspect":    "a line of JSON; with --list-layers one document, a list",
 	"summary":    "one JSON document",
 	"convert":    "one JSON document",
+	"export":     "one JSON document",
 	"quantize":   "one JSON document",
 	"models":     "one JSON document, a list",
 	"serve":      "a line of JSON when the server listens",

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,16 +26,29 @@ type modelFlags struct {
 	exact      bool
 	bf16       bf16Flag
 	noTuning   bool
+	invariant  bool
 	asStored   bool // pictures are not turned by their orientation
 	output     string
 	nonFinite  bool
 	skipSums   bool
 	mirror     bool // average with the mirror image
+	normEps    normEpsFlag
 }
 
 func (f *modelFlags) add(cmd *cobra.Command, batch int) {
-	cmd.Flags().StringVarP(&f.model, "model", "m", "", "model file (.safetensors, .onnx, .keras, .h5) or NAME@FILE (default: the model inside the program)")
+	f.addModel(cmd, "model file (.safetensors, .onnx, .keras, .h5) or NAME@FILE (default: the model inside the program)")
 	f.addChoices(cmd, batch)
+}
+
+// addFor is add for a command whose model must be of a task that the model inside the
+// program does not have.
+func (f *modelFlags) addFor(cmd *cobra.Command, task models.Task, batch int) {
+	f.addModel(cmd, ofTask[task].name+": a file (.safetensors, .onnx), NAME@FILE or a published name; must be given")
+	f.addChoices(cmd, batch)
+}
+
+func (f *modelFlags) addModel(cmd *cobra.Command, usage string) {
+	cmd.Flags().StringVarP(&f.model, "model", "m", "", usage)
 }
 
 // addChoices adds the flags of how a model is opened, without the one of which.
@@ -49,6 +63,7 @@ func (f *modelFlags) addChoices(cmd *cobra.Command, batch int) {
 	fs.StringVar(&f.output, "output-name", "", "which output of an ONNX or Keras file is the answer, if it has several (default: the one with the scores of classes)")
 	fs.BoolVar(&f.nonFinite, "allow-nonfinite", false, "open a file whose weights are NaN or infinite")
 	fs.BoolVar(&f.skipSums, "skip-checksums", false, "do not compare the checksums in a model file")
+	fs.BoolVar(&f.invariant, "batch-invariant", false, "the same bits for a picture in any batch (chooses algorithms for one picture)")
 	fs.BoolVar(&f.noTuning, "no-tuning", false, "ignore the times that resnet tune has measured")
 	completeWith(cmd, "preprocess", data.PresetNames())
 }
@@ -56,6 +71,35 @@ func (f *modelFlags) addChoices(cmd *cobra.Command, batch int) {
 // addOrientation adds the flag of commands that decode pictures.
 func (f *modelFlags) addOrientation(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.asStored, "ignore-orientation", false, "leave pictures as stored instead of turning them by their EXIF orientation (as torchvision's datasets)")
+}
+
+// normEpsFlag is --norm-eps, whose zero is another value than none.
+type normEpsFlag struct{ value *float32 }
+
+// String implements pflag.Value.
+func (f *normEpsFlag) String() string {
+	if f.value == nil {
+		return ""
+	}
+	return strconv.FormatFloat(float64(*f.value), 'g', -1, 32)
+}
+
+// Type implements pflag.Value.
+func (*normEpsFlag) Type() string { return "number" }
+
+// Set implements pflag.Value.
+func (f *normEpsFlag) Set(s string) error {
+	v, err := strconv.ParseFloat(s, 32)
+	if err != nil || !(v >= 0 && v < 1) {
+		return fmt.Errorf("%q is not a number from 0 to below 1, such as 0 or 1e-5", s)
+	}
+	eps := float32(v)
+	f.value = &eps
+	return nil
+}
+
+func (f *normEpsFlag) add(cmd *cobra.Command) {
+	cmd.Flags().Var(f, "norm-eps", "epsilon of the frozen batch norms of a detector's PyTorch weights: 0 as in torchvision's COCO_V1, 1e-5 without (default: that of torchvision's files of the same form)")
 }
 
 // completeWith gives the shell the values with which it completes a flag.
@@ -76,9 +120,9 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 		return nil, err
 	}
 	opt := resnet.Options{Threads: a.threads, Batch: f.batch, TopK: topK, IgnoreOrientation: f.asStored, Mirror: f.mirror,
-		Compute: resnet.Compute{Exact: f.exact, BF16: engine.BF16(f.bf16), Tuning: a.tuning(f.noTuning || f.exact)}}
+		Compute: resnet.Compute{Exact: f.exact, BF16: engine.BF16(f.bf16), Tuning: a.tuning(f.noTuning || f.exact), BatchInvariant: f.invariant}}
 	opt.Weights.Keys, opt.Weights.Output, opt.Weights.AllowNonFinite = keys, f.output, f.nonFinite
-	opt.Weights.SkipChecksums = f.skipSums
+	opt.Weights.SkipChecksums, opt.Weights.NormEps = f.skipSums, f.normEps.value
 	if f.preprocess != "" {
 		p, err := readPreprocess(f.preprocess)
 		if err != nil {

@@ -25,6 +25,7 @@ type predictCommand struct {
 	threshold float64
 	csv       bool
 	outFile   string
+	watch     bool
 
 	table *csv.Writer // of --csv
 }
@@ -42,6 +43,9 @@ BMP, TIFF or PPM; of animations and documents of pages, the first one.
 probability, error. -o FILE writes the results to a file, whole or not at all: as CSV
 if it ends in .csv, as lines of JSON if it ends in .json or .jsonl.
 
+--watch goes on: it classifies the pictures in the folders, and each that comes into
+them, until it is interrupted. A picture that is still being written waits.
+
 A picture that cannot be read is reported on stderr, the others are still
 classified, and the exit code is 1.
 
@@ -49,6 +53,7 @@ classified, and the exit code is 1.
 		Example: `  resnet predict photo.jpg
   resnet predict --topk 3 --model runs/photos/best.safetensors holiday/
   resnet predict --threshold 0.5 --tta -o holiday.csv holiday.zip
+  resnet predict --watch --json inbox/
   find . -name '*.jpg' > list.txt && resnet predict --csv @list.txt
   curl -s https://example.org/cat.jpg | resnet predict --json -
   resnet predict --jsonl list.txt --shard auto --resume scores.jsonl
@@ -65,6 +70,7 @@ classified, and the exit code is 1.
 	f.BoolVar(&c.mirror, "tta", false, "test-time augmentation: average the logits of the picture and its mirror image")
 	f.BoolVar(&c.csv, "csv", false, "print CSV")
 	f.StringVarP(&c.outFile, "out", "o", "", "file for the results, .csv, .json, .jsonl or text (default: stdout)")
+	f.BoolVar(&c.watch, "watch", false, "wait for more pictures in the folders, and classify them as they come")
 	return cmd
 }
 
@@ -76,7 +82,7 @@ func (c *predictCommand) run(cmd *cobra.Command, args []string) error {
 		return usagef("--threshold is %v, must be between 0 and 1", c.threshold)
 	}
 	if c.csv && c.json {
-		return usagef("--csv and --json exclude each other: give one of them")
+		return usagef("--csv and --json (and what the ending of -o stands for) exclude each other: give one of them")
 	}
 	switch end := strings.ToLower(filepath.Ext(c.outFile)); {
 	case end == ".csv" && c.json:
@@ -88,6 +94,17 @@ func (c *predictCommand) run(cmd *cobra.Command, args []string) error {
 	case end == ".json" || end == ".jsonl":
 		c.json = true
 	}
+	if c.watch {
+		switch {
+		case c.outFile != "":
+			return usagef("--watch has no end, and -o writes a file when all is done: leave out -o, and redirect the output")
+		case c.list != "":
+			return usagef("--watch takes folders, not a list: leave out --jsonl")
+		}
+		if err := checkFolders(args); err != nil {
+			return err
+		}
+	}
 	if c.list != "" && (c.csv || c.outFile != "") {
 		return usagef("--csv and -o do not go with --jsonl, which prints JSON: --resume FILE writes to a file")
 	}
@@ -98,6 +115,9 @@ func (c *predictCommand) run(cmd *cobra.Command, args []string) error {
 	m, err := c.openFor(c.app, c.topK, models.Classification, "")
 	if err != nil {
 		return err
+	}
+	if c.watch {
+		return c.runWatch(cmd.Context(), m, args)
 	}
 	if c.list != "" {
 		return c.score(c.app, m.ClassifyAll, func(r resnet.Result, problem string) any {
@@ -134,8 +154,7 @@ func (c *predictCommand) all(cmd *cobra.Command, m *resnet.Model, names []string
 		widest = max(widest, term.Columns(n))
 	}
 	if c.csv {
-		c.table = csv.NewWriter(c.out)
-		if err := c.table.Write([]string{"image", "rank", "class", "index", "probability", "error"}); err != nil {
+		if err := c.beginCSV(); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -64,7 +65,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	root.SetIn(in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
-	cmd, err := root.ExecuteContextC(ctx)
+	cmd, err := a.execute(ctx, root, args)
 	if closeErr := a.closeArchives(); err == nil {
 		err = closeErr
 	}
@@ -92,6 +93,16 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	return exitFailed
 }
 
+// execute runs the command line. For an unknown command with --help, cobra would print
+// the help of the commands around it.
+func (a *app) execute(ctx context.Context, root *cobra.Command, args []string) (*cobra.Command, error) {
+	help := slices.Contains(args, "--help") || slices.Contains(args, "-h")
+	if at, rest, err := root.Find(args); help && err == nil && at.HasSubCommands() && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
+		return at, group(at, rest)
+	}
+	return root.ExecuteContextC(ctx)
+}
+
 // oneLine returns an error's message on a single line.
 func oneLine(err error) string {
 	var parts []string
@@ -113,7 +124,8 @@ func (a *app) root() *cobra.Command {
 MODEL is a name (see "resnet models"), a model file, or NAME@FILE for a file
 that holds weights only. Published models have names, too, such as
 timm/resnet50.a1_in1k or torchvision/resnet50, and are downloaded once (see
-"resnet pull"). Without --model, the model inside the program is used.
+"resnet pull"). Without --model, the model inside the program is used, a classifier;
+detect and segment need a detector or a segmentation network.
 
 SPEC names data; DIR of folder and coco can also be a zip. Without --data, the sample
 inside the program is used.
@@ -123,6 +135,7 @@ inside the program is used.
   coco:DIR, coco:FILE.json   objects with boxes or masks, as COCO's files have them
   voc:DIR          objects with boxes, or a class for each pixel, as Pascal VOC's
   masks:DIR        pictures and masks with a class for each pixel
+  coco-voc:DIR     COCO's objects as pixels of Pascal VOC's 21 classes
   tar:FILE, tar:DIR, "tar:train-{000..099}.tar"   tars and WebDataset's shards
 
 Results go to stdout, progress and messages to stderr. With --json, results are
@@ -168,6 +181,7 @@ Ctrl-C).`,
 		a.inspectCommand(),
 		a.summaryCommand(),
 		a.convertCommand(),
+		a.exportCommand(),
 		a.quantizeCommand(),
 		a.modelsCommand(),
 		a.pullCommand(),

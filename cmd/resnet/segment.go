@@ -32,7 +32,9 @@ func (a *app) segmentCommand() *cobra.Command {
 it. The model must be a segmentation network: one that train has made from
 pictures with masks, torchvision's weights for fcn_resnet50, fcn_resnet101,
 deeplabv3_resnet50 or deeplabv3_resnet101, a U-Net of segmentation_models_pytorch,
-or an ONNX file. Pictures may have any size; the mask has the picture's.
+or an ONNX file. Pictures may have any size; the mask has the picture's. To train one,
+name pictures with masks by "resnet train --data": masks:DIR, voc:DIR, coco:DIR or
+coco-voc:DIR (docs/segmentation.md).
 
 --out FOLDER gets two files for each picture: NAME-overlay.png, the picture under
 the colors of the classes, and NAME-mask.png, whose color indices are the classes
@@ -49,7 +51,7 @@ done, and the exit code is 1.`,
 		Args: atLeast(1, "a picture"),
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
 	}
-	c.add(cmd, 1)
+	c.addFor(cmd, models.Segmentation, 1)
 	c.addOrientation(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&c.outDir, "out", "o", "", "folder for overlays and masks; for one picture also the overlay's file, ending in .png")

@@ -4,13 +4,16 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"github.com/spf13/cobra"
 
@@ -32,6 +35,33 @@ type serveCommand struct {
 	log         string
 	serveOption serve.Options
 	listen      serve.ListenOptions
+	opened      openModels
+}
+
+// openModels are the models that are open, so that those of the same file, under several
+// names or versions, are in memory once.
+type openModels struct {
+	mu    sync.Mutex
+	byKey map[string]weak.Pointer[resnet.Model]
+}
+
+// open returns the model of a key, and opens it if nobody has it.
+func (o *openModels) open(key string, open func() (*resnet.Model, error)) (*resnet.Model, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if m := o.byKey[key].Value(); m != nil {
+		return m, nil
+	}
+	m, err := open()
+	if err != nil {
+		return nil, err
+	}
+	if o.byKey == nil {
+		o.byKey = map[string]weak.Pointer[resnet.Model]{}
+	}
+	maps.DeleteFunc(o.byKey, func(_ string, p weak.Pointer[resnet.Model]) bool { return p.Value() == nil })
+	o.byKey[key] = weak.Make(m)
+	return m, nil
 }
 
 func (a *app) serveCommand() *cobra.Command {
@@ -237,13 +267,15 @@ func (c *serveCommand) source(text string) (serve.Source, error) {
 	flags := c.modelFlags
 	flags.model = model
 	var opened atomic.Value // the stamp of the file that was opened last
+	file := ref.File
 	return serve.Source{
 		Name: name, Version: number,
 		Open: func(context.Context) (*resnet.Model, error) {
-			opened.Store(stamp(ref.File))
-			return flags.open(c.app, 0)
+			now := stamp(file)
+			opened.Store(now)
+			return c.opened.open(model+"\n"+now, func() (*resnet.Model, error) { return flags.open(c.app, 0) })
 		},
-		Changed: func() bool { now := stamp(ref.File); return now != "" && now != opened.Load() },
+		Changed: func() bool { now := stamp(file); return now != "" && now != opened.Load() },
 	}, nil
 }
 

@@ -269,6 +269,36 @@ func clip(b [4]float64, w, h float64) [4]float64 {
 	return [4]float64{x0, y0, x1 - x0, y1 - y0}
 }
 
+// Part implements [data.Divisible].
+func (d *Dataset) Part(indexes []int) data.Dataset { return d.Subset(indexes) }
+
+// Reclassed implements [data.Divisible]. Classes that are new get ids above the others.
+func (d *Dataset) Reclassed(classes []string, to []int) data.Dataset {
+	r := *d
+	r.classes, r.Categories = classes, make([]int64, len(classes))
+	known := make([]bool, len(classes))
+	next := int64(1)
+	for k, c := range to {
+		r.Categories[c], known[c] = d.Categories[k], true
+		next = max(next, d.Categories[k]+1)
+	}
+	for c := range classes {
+		if !known[c] {
+			r.Categories[c] = next
+			next++
+		}
+	}
+	r.Pictures = make([]Picture, len(d.Pictures))
+	for i, p := range d.Pictures {
+		p.Objects = slices.Clone(p.Objects)
+		for k := range p.Objects {
+			p.Objects[k].Class = to[p.Objects[k].Class]
+		}
+		r.Pictures[i] = p
+	}
+	return &r
+}
+
 // Subset returns the pictures at those indexes, in that order.
 func (d *Dataset) Subset(indexes []int) *Dataset {
 	s := *d

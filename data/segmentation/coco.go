@@ -54,14 +54,14 @@ var vocNamesInCOCO = []string{"airplane", "bicycle", "bird", "boat", "bottle", "
 
 // coco is COCO's pictures with a class for each pixel.
 type coco struct {
-	*detection.Dataset
+	of      *detection.Dataset // not embedded: a part of it would have no masks
 	classes []string
 	to      []uint8 // the class of each of the dataset's
 	index   []int   // of the dataset's pictures
 }
 
 func newCOCO(ds *detection.Dataset, voc, train bool) (*coco, error) {
-	c := &coco{Dataset: ds, classes: append([]string{"background"}, ds.Classes()...)}
+	c := &coco{of: ds, classes: append([]string{"background"}, ds.Classes()...)}
 	if voc {
 		c.classes = models.VOCNames()
 	}
@@ -101,19 +101,20 @@ func newCOCO(ds *detection.Dataset, voc, train bool) (*coco, error) {
 
 func (c *coco) Len() int           { return len(c.index) }
 func (c *coco) Classes() []string  { return c.classes }
-func (c *coco) Name(i int) string  { return c.Dataset.Name(c.index[i]) }
+func (c *coco) Name(i int) string  { return c.of.Name(c.index[i]) }
 func (c *coco) Labels(i int) []int { return nil }
+func (c *coco) MultiLabel() bool   { return true }
 
-func (c *coco) Decode(i int, dst *imaging.Image) error { return c.Dataset.Decode(c.index[i], dst) }
+func (c *coco) Decode(i int, dst *imaging.Image) error { return c.of.Decode(c.index[i], dst) }
 
 // DecodeMask draws the objects.
 func (c *coco) DecodeMask(i int, dst *imaging.Image) error {
 	k := c.index[i]
-	w, h, err := c.Dataset.Size(k)
+	w, h, err := c.of.Size(k)
 	if err != nil {
 		return err
 	}
-	all, err := c.Dataset.Masks(k)
+	all, err := c.of.Masks(k)
 	if err != nil {
 		return err
 	}
@@ -122,7 +123,7 @@ func (c *coco) DecodeMask(i int, dst *imaging.Image) error {
 	taken := make([]bool, w*h)
 	var bits []uint8
 	for j, m := range all {
-		o := c.Dataset.Pictures[k].Objects[j]
+		o := c.of.Pictures[k].Objects[j]
 		class := c.to[o.Class]
 		if class == 0 {
 			continue
@@ -143,7 +144,7 @@ func (c *coco) DecodeMask(i int, dst *imaging.Image) error {
 
 // Content returns the bytes of the picture's file and the pixels of its mask.
 func (c *coco) Content(i int, buf []byte) ([]byte, error) {
-	b, err := c.Dataset.Content(c.index[i], buf)
+	b, err := c.of.Content(c.index[i], buf)
 	if err != nil {
 		return nil, err
 	}

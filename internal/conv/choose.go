@@ -37,6 +37,9 @@ type Want struct {
 	// Residual is set where a gradient is added to Args.Residual; a forward
 	// convolution adds it in any case, unless it is nil.
 	Residual bool
+	// BatchInvariant chooses the algorithm by the geometry of one image, so that an
+	// image's results are the same bits in any batch.
+	BatchInvariant bool
 	// Quant is set for a QuantForward, and nil for the others.
 	Quant *Quant
 	// Times returns measured milliseconds by algorithm, for a geometry as
@@ -75,7 +78,12 @@ func Choose(c Conv, w Want) (*Plan, error) {
 		return nil, err
 	}
 	list := candidates(c, w)
-	best, names := cheapest(list), []string{list[0].name}
+	by, ranked := c, list // what decides
+	if w.BatchInvariant && c.N > 1 {
+		by.N = 1
+		ranked = candidates(by, w)
+	}
+	best, names := cheapest(ranked), []string{list[0].name}
 	if w.Op == Forward && w.ConstantWeights {
 		names = names[:0]
 		for _, a := range list {
@@ -83,9 +91,10 @@ func Choose(c Conv, w Want) (*Plan, error) {
 		}
 	}
 	if len(names) > 1 && w.Times != nil {
-		name := Fastest(w.Times(c.Geometry()), names, best.name)
-		best = list[slices.Index(names, name)]
+		best.name = Fastest(w.Times(by.Geometry()), names, best.name)
 	}
+	// An algorithm can compute any number of images or none.
+	best = list[slices.IndexFunc(list, func(k candidate) bool { return k.name == best.name })]
 	p := best.plan()
 	p.Candidates = names
 	return p, nil

@@ -10,7 +10,7 @@ import (
 
 // Nearest returns the candidate that is nearest to name and whether it is near
 // enough to be what was meant: it contains name, or differs by at most two edits
-// or a third of the name's length. Case does not count.
+// (one of three letters) or a third of the name's length. Case does not count.
 func Nearest(name string, candidates []string) (string, bool) {
 	best, distance := "", 1<<30
 	for _, c := range candidates {
@@ -22,7 +22,7 @@ func Nearest(name string, candidates []string) (string, bool) {
 			best, distance = c, d
 		}
 	}
-	return best, best != "" && distance <= max(2, len(name)/3)
+	return best, best != "" && distance <= max(min(2, len(name)-2), len(name)/3)
 }
 
 // Name returns the candidate that was probably meant, or "" if none is near.

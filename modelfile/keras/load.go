@@ -65,6 +65,14 @@ func load(path string, config []byte) (*Model, error) {
 func Read(r io.ReaderAt, size int64) (*Model, error) { return read(r, size, nil) }
 
 func read(r io.ReaderAt, size int64, config []byte) (*Model, error) {
+	m, err := readFile(r, size, config)
+	if err != nil || !m.Info.Hyphens {
+		return m, err
+	}
+	return m.respelled("-", ".")
+}
+
+func readFile(r io.ReaderAt, size int64, config []byte) (*Model, error) {
 	var magic [4]byte
 	if _, err := r.ReadAt(magic[:], 0); err == nil && string(magic[:]) == "PK\x03\x04" {
 		if config != nil {

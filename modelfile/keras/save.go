@@ -19,6 +19,9 @@ type Info struct {
 	MultiLabel   bool            `json:"multilabel,omitempty"`
 	Preprocess   json.RawMessage `json:"preprocess,omitempty"` // data.Preprocess
 	BGR          bool            `json:"bgr,omitempty"`        // see [Model.BGR]
+	// Hyphens is set in a file whose layers have hyphens instead of the dots in their
+	// names.
+	Hyphens bool `json:"hyphens,omitempty"`
 }
 
 // kerasVersion is written as the version of files in Keras 3's form.
@@ -32,6 +35,10 @@ const kerasVersion = "3.0.0"
 // A trained optimizer is not kept. Initializers and regularizers of layers are
 // kept only where the form stays the same.
 func Save(path string, m *Model) error {
+	m, err := m.respelled(".", "-")
+	if err != nil {
+		return err
+	}
 	var write func(w io.Writer) error
 	switch {
 	case strings.HasSuffix(path, ".keras"):

@@ -233,6 +233,11 @@ func (x *exporter) match(a, b *graph.Graph) error {
 		}
 		switch op := n.Op.(type) {
 		case graph.Input, graph.Reshape, graph.BroadcastTo, graph.Conv2dInputGrad, graph.HostOp:
+		case graph.Slice: // of other extents, to the end of both
+			q := o.Op.(graph.Slice)
+			if op != q && !(x.opt.FreeSize && op.Axis == q.Axis && op.Start == q.Start && op.Step == q.Step && toEnd(n) && toEnd(o)) {
+				return differ(n)
+			}
 		case graph.Resize: // to a size; one by scales must have the same
 			if q := o.Op.(graph.Resize); !x.opt.FreeSize && op != q || op.Bilinear != q.Bilinear || op.ScaleH != q.ScaleH || op.ScaleW != q.ScaleW {
 				return differ(n)
@@ -255,6 +260,12 @@ func (x *exporter) match(a, b *graph.Graph) error {
 		}
 	}
 	return nil
+}
+
+// toEnd reports whether a slice takes as many elements as there are.
+func toEnd(n *graph.Node) bool {
+	op := n.Op.(graph.Slice)
+	return op.Start+op.Count*op.Step >= n.In[0].Shape[op.Axis]
 }
 
 // dims returns v's shape with -1 for the extents that follow the batch or the size of

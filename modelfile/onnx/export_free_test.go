@@ -23,7 +23,7 @@ func narrow(t testing.TB, name string) *models.Model {
 			s.Width = 8
 		}
 		if s := c.Segmentation; s != nil && s.Decoder != nil {
-			s.Decoder = []int{24, 16, 12, 8, 8}
+			s.Decoder = []int{24, 16, 12, 8, 8}[:len(s.Decoder)]
 		}
 		if d := c.Detection; d != nil {
 			d.Channels, d.MinSize, d.MaxSize = 8, 96, 160
@@ -50,6 +50,8 @@ func TestFreeSize(t *testing.T) {
 		"fcn_resnet18":       {{1, 3, 64, 96}, {2, 3, 51, 77}},
 		"deeplabv3_resnet18": {{1, 3, 64, 96}, {1, 3, 51, 77}},
 		"unet_resnet18":      {{1, 3, 64, 96}, {2, 3, 96, 32}},
+		"fcn_resnet8-cifar":  {{1, 3, 32, 48}, {2, 3, 19, 30}},
+		"unet_resnet8-cifar": {{1, 3, 32, 48}, {2, 3, 20, 32}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := narrow(t, name)

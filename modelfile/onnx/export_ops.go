@@ -108,6 +108,9 @@ func (x *exporter) node(n *graph.Node) error {
 		y = x.add(n, "Concat", in, attrI("axis", int64(op.Axis)))
 	case graph.Slice:
 		end := op.Start + (op.Count-1)*op.Step + 1
+		if x.dims(n.Out[0])[op.Axis] < 0 {
+			end = math.MaxInt64 // it follows the size of the input
+		}
 		y = x.add(n, "Slice", []string{in[0], x.integers(n, "starts", []int64{int64(op.Start)}), x.integers(n, "ends", []int64{int64(end)}),
 			x.integers(n, "axes", []int64{int64(op.Axis)}), x.integers(n, "steps", []int64{int64(op.Step)})})
 	case graph.Pad:

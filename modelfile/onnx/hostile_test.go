@@ -63,6 +63,9 @@ func TestErrors(t *testing.T) {
 		m    *modelProto
 		want []string
 	}{
+		{"a value given twice", file(13, []*nodeProto{op("Relu", []string{"x"}), op("Neg", []string{"x"})}), []string{"the node", "Neg", `"y"`, "given before"}},
+		{"the input given again", file(13, []*nodeProto{{name: "again", op: "Relu", in: []string{"x"}, out: []string{"x"}}, op("Neg", []string{"x"})}), []string{"again", `"x"`, "given before"}},
+		{"an initializer given again", file(13, []*nodeProto{{name: "again", op: "Relu", in: []string{"x"}, out: []string{"w"}}, op("Neg", []string{"w"})}, floatsOf("w", []float32{1}, 1)), []string{"again", `"w"`, "given before"}},
 		{"unknown operator", file(13, []*nodeProto{op("NonMaxSuppression", []string{"x"})}), []string{"the node", "NonMaxSuppression", "13"}},
 		{"another domain", file(13, []*nodeProto{{name: "f", op: "Conv", domain: "com.microsoft.nchwc", in: []string{"x"}, out: []string{"y"}}}), []string{"com.microsoft.nchwc.Conv", "basic"}},
 		{"onnxruntime's", file(13, []*nodeProto{{name: "f", op: "Attention", domain: "com.microsoft", in: []string{"x"}, out: []string{"y"}}}), []string{"com.microsoft.Attention", "basic"}},

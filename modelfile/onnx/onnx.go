@@ -170,6 +170,9 @@ func fromProto(p *modelProto, ext *external) (*Model, error) {
 		}
 		outputs[o.name] = true
 	}
+	if err := p.graph.checkNames(); err != nil {
+		return nil, err
+	}
 	if err := p.inline(); err != nil {
 		return nil, err
 	}
@@ -202,6 +205,27 @@ func fromProto(p *modelProto, ext *external) (*Model, error) {
 	m.layers()
 	m.head = m.findHead()
 	return m, nil
+}
+
+// checkNames returns an error for a value that two nodes give, or a node and the file:
+// readers of it could take either.
+func (g *graphProto) checkNames() error {
+	given := map[string]bool{}
+	for _, v := range g.inputs {
+		given[v.name] = true
+	}
+	for _, t := range g.initializers {
+		given[t.name] = true
+	}
+	for _, n := range g.nodes {
+		for _, name := range n.out {
+			if name != "" && given[name] {
+				return fmt.Errorf("%w: node %q (%s) gives the value %q, which is given before", errDamaged, n.name, n.op, name)
+			}
+			given[name] = true
+		}
+	}
+	return nil
 }
 
 // initializers decodes the tensors and decides which are parameters.

@@ -131,7 +131,7 @@ func runNodeTest(t *testing.T, dir string) (op string, o outcome) {
 	}
 	sets, _ := filepath.Glob(filepath.Join(dir, "test_data_set_*"))
 	for _, set := range sets {
-		how, err := runSet(m, set)
+		how, err := runSet(m, set, same)
 		if err != nil {
 			o.why = reason(err)
 			var wrong *wrongError
@@ -174,7 +174,7 @@ type wrongError struct{ error }
 
 func wrong(format string, args ...any) error { return &wrongError{fmt.Errorf(format, args...)} }
 
-func runSet(m *Model, set string) (how string, err error) {
+func runSet(m *Model, set string, same func(got, want *static) error) (how string, err error) {
 	var values []*static
 	for i := range m.inputs {
 		s, err := readPB(filepath.Join(set, fmt.Sprintf("input_%d.pb", i)))
@@ -220,11 +220,11 @@ func runSet(m *Model, set string) (how string, err error) {
 		if err != nil {
 			return "", err
 		}
-		return checkOutputs(m, g, outs, feeds, set)
+		return checkOutputs(m, g, outs, feeds, set, same)
 	}
 }
 
-func checkOutputs(m *Model, g *graph.Graph, outs []value, feeds map[string]*tensor.Tensor, set string) (how string, err error) {
+func checkOutputs(m *Model, g *graph.Graph, outs []value, feeds map[string]*tensor.Tensor, set string, same func(got, want *static) error) (how string, err error) {
 	how = "folded"
 	for i, v := range outs {
 		if v.dyn != nil {
@@ -232,7 +232,14 @@ func checkOutputs(m *Model, g *graph.Graph, outs []value, feeds map[string]*tens
 			g.Output(fmt.Sprint(i), v.dyn)
 		}
 	}
-	p, err := engine.Compile(g, engine.NewVars(), engine.Options{})
+	vars, values := engine.NewVars(), map[string]*tensor.Tensor{}
+	for name, p := range m.Params {
+		if err := vars.Set(name, p.Value); err != nil {
+			return "", wrong("variable: %w", err)
+		}
+		values[name] = p.Value
+	}
+	p, err := engine.Compile(g, vars, engine.Options{})
 	if err != nil {
 		return "", wrong("compile: %w", err)
 	}
@@ -246,7 +253,7 @@ func checkOutputs(m *Model, g *graph.Graph, outs []value, feeds map[string]*tens
 	if err := p.Run(in, got); err != nil {
 		return "", wrong("run: %w", err)
 	}
-	r, err := ref.Run(g, nil, feeds)
+	r, err := ref.Run(g, values, feeds)
 	if err != nil {
 		return "", wrong("reference: %w", err)
 	}

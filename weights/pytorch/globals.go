@@ -187,11 +187,12 @@ func newView(s *storage, d DType, available int64, offset, size, stride any) (an
 	if !ok {
 		return nil, badf("a tensor of size %v is too large", shape)
 	}
+	if first >= 0 && n == 0 {
+		v.offset = 0 // a slice of nothing may begin anywhere, and PyTorch reads it
+		return v, nil
+	}
 	if first < 0 || first > available {
 		return nil, badf("a tensor begins at element %d of a storage of %d", first, available)
-	}
-	if n == 0 {
-		return v, nil
 	}
 	if v.span(available) > available-first {
 		return nil, badf("a tensor of size %v, stride %v at element %d is beyond its storage of %d elements", shape, strides, first, available)

@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/internal/scenes"
@@ -31,6 +32,7 @@ func run() error {
 	flag.IntVar(&o.MaxObjects, "objects-max", 0, "most objects in a picture (default 6)")
 	flag.Uint64Var(&o.Seed, "seed", 0, "random seed")
 	objects := flag.String("objects", "", "dataset whose pictures are the objects, such as cifar10:DIR (default the sample of Fashion-MNIST inside)")
+	clothes := flag.String("clothes", "", "with the sample inside, the classes to take, such as Bag,Trouser (default all)")
 	backgrounds := flag.String("backgrounds", "", "dataset of photographs to put them on, such as folder:photos (default textures)")
 	flag.Usage = func() {
 		fmt.Fprintln(os.Stderr, "usage: gen [flags] DIR")
@@ -40,6 +42,13 @@ func run() error {
 	if flag.NArg() != 1 {
 		flag.Usage()
 		os.Exit(2)
+	}
+	if *clothes != "" {
+		s, err := scenes.Clothes(strings.Split(*clothes, ",")...)
+		if err != nil {
+			return err
+		}
+		o.Objects = s
 	}
 	if *objects != "" {
 		s, err := data.Open(*objects, data.Options{})

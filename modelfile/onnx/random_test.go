@@ -1,0 +1,108 @@
+package onnx
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// TestDrawnGraphs compares random graphs with onnxruntime, which
+// testdata/gen/random_graphs.py runs in the Python that RESNET_PEER_PYTHON names:
+// 300, 100,000 with RESNET_NIGHTLY=1, or as many as RESNET_RANDOM_GRAPHS has, from
+// RESNET_RANDOM_SEED on.
+func TestDrawnGraphs(t *testing.T) {
+	python := os.Getenv("RESNET_PEER_PYTHON")
+	if python == "" {
+		t.Skip("set RESNET_PEER_PYTHON to a Python that has onnx, onnxruntime and numpy")
+	}
+	number := func(name string, otherwise int) int {
+		text := os.Getenv(name)
+		if text == "" {
+			return otherwise
+		}
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		return n
+	}
+	count, seed := 300, number("RESNET_RANDOM_SEED", 1)
+	if os.Getenv("RESNET_NIGHTLY") == "1" {
+		count = 100_000
+	}
+	count = number("RESNET_RANDOM_GRAPHS", count)
+	const part = 500
+	made, right := 0, 0
+	refused := map[string]int{}
+	for ; count > 0; count, seed = count-part, seed+part {
+		dir := t.TempDir()
+		out, err := exec.Command(python, "testdata/gen/random_graphs.py", dir, fmt.Sprint(seed), fmt.Sprint(min(count, part))).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		dirs, err := filepath.Glob(filepath.Join(dir, "random-*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		made += len(dirs)
+		for _, d := range dirs {
+			why, err := compareRandom(d)
+			switch {
+			case err != nil:
+				t.Errorf("%s: %v", filepath.Base(d), err)
+			case why != "":
+				refused[why]++
+			default:
+				right++
+			}
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d graphs: %d as onnxruntime computes them, others are refused: %v", made, right, refused)
+	if right < made*3/4 {
+		t.Errorf("of %d graphs, only %d are computed", made, right)
+	}
+}
+
+// compareRandom runs a graph by the engine and by the reference. why is the reason for
+// which it is refused.
+func compareRandom(dir string) (why string, err error) {
+	m, err := Load(filepath.Join(dir, "model.onnx"))
+	if err == nil {
+		_, err = runSet(m, filepath.Join(dir, "test_data_set_0"), nearLargest)
+	}
+	var wrong *wrongError
+	if errors.As(err, &wrong) {
+		return "", err
+	}
+	if err != nil {
+		return strings.Trim(strings.NewReplacer("0", "#", "1", "#", "2", "#", "3", "#", "4", "#", "5", "#", "6", "#", "7", "#", "8", "#", "9", "#").Replace(reason(err)), " "), nil
+	}
+	return "", nil
+}
+
+// nearLargest compares with a tolerance relative to the largest element: in a chain of
+// operators, sums cancel.
+func nearLargest(got, want *static) error {
+	if !got.shape.Equal(want.shape) || got.elem.isFloat() != want.elem.isFloat() {
+		return fmt.Errorf("got %v%v, want %v%v", got.elem, got.shape, want.elem, want.shape)
+	}
+	largest := 1e-2
+	for _, w := range want.f {
+		largest = max(largest, math.Abs(float64(w)))
+	}
+	for i, w := range want.f {
+		if d := math.Abs(float64(got.f[i] - w)); !(d <= 1e-3*largest) {
+			return fmt.Errorf("element %d is %g, want %g", i, got.f[i], w)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,152 @@
+// Command load asks a server to classify pictures, as fast as a number of clients can or
+// at a fixed rate, compares every answer, and prints a line of JSON:
+//
+//	go run ./peers/serve/load -url http://localhost:8080/v1/classify -seconds 20 -clients 8 photo.jpg …
+//
+// An answer is right if its most probable class is that of the first answer to the same
+// picture.
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// result is what one run has measured.
+type result struct {
+	Clients   int            `json:"clients"`
+	Rate      float64        `json:"rate,omitempty"` // requests started per second; 0: as fast as the clients can
+	Seconds   float64        `json:"seconds"`
+	Answered  int64          `json:"answered"`
+	PerSecond float64        `json:"answered_per_s"`
+	P50       float64        `json:"p50_ms"`
+	P90       float64        `json:"p90_ms"`
+	P99       float64        `json:"p99_ms"`
+	Max       float64        `json:"max_ms"`
+	Wrong     int64          `json:"wrong"`    // answers of another class
+	Statuses  map[string]int `json:"statuses"` // of all requests; "error" for those without an answer
+}
+
+// load is a run.
+type load struct {
+	client *http.Client
+	url    string
+	files  [][]byte
+
+	mu       sync.Mutex
+	took     []time.Duration // of requests that were answered
+	statuses map[string]int
+	classes  []string // by picture
+	wrong    atomic.Int64
+}
+
+func main() {
+	url := flag.String("url", "http://localhost:8080/v1/classify?topk=1", "where to post pictures")
+	clients := flag.Int("clients", 1, "clients, each with one request at a time")
+	rate := flag.Float64("rate", 0, "requests started per second, whether or not others are answered; 0 means as many as the clients can")
+	seconds := flag.Float64("seconds", 10, "how long")
+	warm := flag.Float64("warm", 1, "seconds before that, which are not measured")
+	flag.Parse()
+	if flag.NArg() == 0 {
+		fmt.Fprintln(os.Stderr, "name pictures")
+		os.Exit(2)
+	}
+	l := &load{url: *url, client: &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 1024, MaxConnsPerHost: 1024}}}
+	for _, path := range flag.Args() {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		l.files = append(l.files, b)
+	}
+	l.classes = make([]string, len(l.files))
+	run := func(seconds float64) float64 {
+		l.took, l.statuses = nil, map[string]int{}
+		began := time.Now()
+		l.run(*clients, *rate, began.Add(time.Duration(seconds*1e9)))
+		return time.Since(began).Seconds()
+	}
+	run(*warm)
+	took := run(*seconds)
+	out := result{Clients: *clients, Rate: *rate, Seconds: took, Answered: int64(len(l.took)), PerSecond: float64(len(l.took)) / took, Wrong: l.wrong.Load(), Statuses: l.statuses}
+	if n := len(l.took); n > 0 {
+		slices.Sort(l.took)
+		at := func(q float64) float64 { return float64(l.took[min(int(q*float64(n)), n-1)]) / 1e6 }
+		out.P50, out.P90, out.P99, out.Max = at(0.5), at(0.9), at(0.99), at(1)
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(out); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func (l *load) run(clients int, rate float64, end time.Time) {
+	var wg sync.WaitGroup
+	if rate > 0 {
+		step := time.Duration(1e9 / rate)
+		for i, at := 0, time.Now(); at.Before(end); i, at = i+1, at.Add(step) {
+			time.Sleep(time.Until(at))
+			wg.Go(func() { l.ask(i % len(l.files)) })
+		}
+	} else {
+		for c := range clients {
+			wg.Go(func() {
+				for i := c; time.Now().Before(end); i++ {
+					l.ask(i % len(l.files))
+				}
+			})
+		}
+	}
+	wg.Wait()
+}
+
+// ask sends picture i and looks at the answer.
+func (l *load) ask(i int) {
+	began := time.Now()
+	status, class := "error", ""
+	r, err := l.client.Post(l.url, "image/jpeg", bytes.NewReader(l.files[i]))
+	if err == nil {
+		status = r.Status[:3]
+		var answer struct {
+			Class   string // of the peers
+			Results []struct {
+				Predictions []struct{ Class string }
+			}
+		}
+		if b, err := io.ReadAll(r.Body); err != nil {
+			status = "error"
+		} else if r.StatusCode == http.StatusOK {
+			if err := json.Unmarshal(b, &answer); err == nil {
+				class = answer.Class
+				if len(answer.Results) > 0 && len(answer.Results[0].Predictions) > 0 {
+					class = answer.Results[0].Predictions[0].Class
+				}
+			}
+		}
+		r.Body.Close()
+	}
+	took := time.Since(began)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.statuses[status]++
+	if status != "200" {
+		return
+	}
+	l.took = append(l.took, took)
+	if l.classes[i] == "" {
+		l.classes[i] = class
+	}
+	if class == "" || class != l.classes[i] {
+		l.wrong.Add(1)
+	}
+}
