@@ -42,6 +42,10 @@ type Explanation struct {
 	// Picture is the part of the picture that the network gets, in finer pixels if
 	// the network's input is small. Of a detector, it shows the objects' boxes.
 	Picture *image.RGBA
+	// Region is where a classifier's maps lie in the picture, upright: x, y, width and
+	// height as shares of its width and height. It extends beyond the picture where the
+	// picture was padded.
+	Region [4]float64
 
 	input *image.RGBA // of a detector, with its padding; else nil
 }
@@ -108,6 +112,9 @@ func (m *Model) Explain(ctx context.Context, p Picture, opt ExplainOptions) (*Ex
 	out := &Explanation{Name: p.Name, Maps: maps}
 	for _, c := range classes {
 		out.Classes = append(out.Classes, Prediction{m.classes[c], c, probabilities[c]})
+	}
+	if out.Region, err = m.prep.Region(img.W, img.H); err != nil {
+		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
 	if out.Picture, err = m.seen(img, x); err != nil {
 		return nil, named(p.Name, err)

@@ -6,6 +6,7 @@ import (
 	"testing/fstest"
 
 	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/internal/hostile"
 )
 
 // exercise uses all of the splits; samples may be bad, but nothing may panic
@@ -98,6 +99,7 @@ func FuzzLabelCSV(f *testing.F) {
 
 func FuzzLabelJSON(f *testing.F) {
 	f.Add([]byte(`[{"file":"a.png","labels":["x"]},{"file":"b.png","labels":[],"split":"val"}]`))
+	hostile.Add(f, hostile.JSON([]byte(`[{"file":"a.png","labels":["x"]},{"file":"b.png","labels":[],"split":"val"}]`)))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if s, err := OpenMultiLabel(labeled("labels.json", string(text), "a.png", "b.png"), fuzzOptions); err == nil {
 			exercise(t, s)

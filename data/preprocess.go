@@ -231,6 +231,23 @@ func (s *stages) fit(p Preprocess, src *picture) (view, error) {
 	return view{m: &s.sized, r: imaging.Rect{W: p.Width, H: p.Height}}, nil
 }
 
+// Region returns the part of a w by h picture that becomes the input: x, y, width and
+// height as shares of the picture's width and height, so that they hold for the picture
+// in any size. It extends beyond the picture, with x and y below 0, where a small picture
+// is padded.
+func (p Preprocess) Region(w, h int) (region [4]float64, err error) {
+	if w < 1 || h < 1 {
+		return region, errEmpty
+	}
+	w, h, err = p.resized(w, h)
+	if err != nil {
+		return region, err
+	}
+	r := imaging.CenterCropRect(w, h, p.Width, p.Height)
+	x, y := float64(w), float64(h)
+	return [4]float64{float64(r.X) / x, float64(r.Y) / y, float64(r.W) / x, float64(r.H) / y}, nil
+}
+
 // resized returns the size that a w by h picture is resized to.
 func (p Preprocess) resized(w, h int) (int, int, error) {
 	w0, h0 := w, h

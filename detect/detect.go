@@ -70,15 +70,24 @@ func New(r *infer.Runner, net *models.Model) (*Detector, error) {
 	return d, nil
 }
 
+// Input returns a picture as the network's input [1 3 H W], of which the upper left h by
+// w pixels are the picture, resized, and the rest is zero.
+func (d *Detector) Input(m *imaging.Image) (x *tensor.Tensor, h, w int, err error) {
+	if m == nil || m.W < 1 || m.H < 1 {
+		return nil, 0, 0, errors.New("detect: the picture is empty")
+	}
+	if x, h, w, err = input(d.prep, m); err != nil {
+		err = fmt.Errorf("detect: %w", err)
+	}
+	return x, h, w, err
+}
+
 // Detect returns the objects in a picture, the highest score first. Each picture is
 // computed alone, so that its objects do not depend on the size of others.
 func (d *Detector) Detect(ctx context.Context, m *imaging.Image) ([]Object, error) {
-	if m == nil || m.W < 1 || m.H < 1 {
-		return nil, errors.New("detect: the picture is empty")
-	}
-	x, h, w, err := input(d.prep, m)
+	x, h, w, err := d.Input(m)
 	if err != nil {
-		return nil, fmt.Errorf("detect: %w", err)
+		return nil, err
 	}
 	all, err := d.finder.find(ctx, x, h, w)
 	if err != nil {

@@ -2,7 +2,6 @@ package detect
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -41,12 +40,9 @@ type Explanation struct {
 // a layer, activations are read at the level of the pyramid that the box is from. What
 // is explained is the logit of the class, given where the anchor or the proposal lies.
 func (d *Detector) Explain(ctx context.Context, e *explain.Explainer, m *imaging.Image, choose func([]Object) ([]int, error), opt explain.Options) (*Explanation, error) {
-	if m == nil || m.W < 1 || m.H < 1 {
-		return nil, errors.New("detect: the picture is empty")
-	}
-	x, h, w, err := input(d.prep, m)
+	x, h, w, err := d.Input(m)
 	if err != nil {
-		return nil, fmt.Errorf("detect: %w", err)
+		return nil, err
 	}
 	l, ok := d.finder.(locator)
 	if !ok {

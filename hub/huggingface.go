@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/internal/limitread"
+	"github.com/resnet-go/resnet/weights"
 )
 
 // Repository is a repository of the Hugging Face hub as it is on disk.
@@ -218,33 +220,24 @@ func (r *repo) choose(ctx context.Context, commit string, files []string, file s
 	return append(wanted, shards...), nil
 }
 
-// maxIndex bounds an index of shards and an answer of the hub.
-const maxIndex = 64 << 20
+// maxAnswer bounds an answer of the hub.
+const maxAnswer = 64 << 20
 
 // readIndex returns the shards that an index names, each once.
 func readIndex(file string) ([]string, error) {
-	b, err := limitread.File(file, maxIndex)
+	b, err := limitread.File(file, weights.MaxIndex)
 	if err != nil {
 		return nil, err
 	}
-	var index struct {
-		Map map[string]string `json:"weight_map"`
-	}
-	if err := json.Unmarshal(b, &index); err != nil {
+	index, err := weights.ParseIndex(b)
+	if err != nil {
 		return nil, err
 	}
-	var shards []string
-	for _, s := range index.Map {
+	shards := slices.Compact(slices.Sorted(maps.Values(index)))
+	for _, s := range shards {
 		if !safe(s) {
 			return nil, fmt.Errorf("it names the file %q, which is not a path inside the repository", s)
 		}
-		if !slices.Contains(shards, s) {
-			shards = append(shards, s)
-		}
-	}
-	slices.Sort(shards)
-	if len(shards) == 0 {
-		return nil, errors.New("it has no weight_map")
 	}
 	return shards, nil
 }
@@ -429,7 +422,7 @@ func (r *repo) json(ctx context.Context, address string, tries int, to any) erro
 		if resp.StatusCode != http.StatusOK {
 			return statusError(resp, address)
 		}
-		b, err := io.ReadAll(io.LimitReader(resp.Body, maxIndex))
+		b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 		if err != nil {
 			return networkError(ctx, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/hostile"
 	"github.com/resnet-go/resnet/internal/ref"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -127,6 +128,7 @@ func FuzzParseConfig(f *testing.F) {
 			f.Fatal(err)
 		}
 		f.Add(b)
+		hostile.Add(f, hostile.JSON(b))
 	}
 	f.Add([]byte(`{"name":"x","layers":[1,1,1],"shortcut":"none"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -44,11 +44,12 @@ type result struct {
 // heatMap is which parts of a picture raise the score of a class.
 type heatMap struct {
 	resnet.Prediction
-	Layer   string    `json:"layer"`
-	Width   int       `json:"width"`
-	Height  int       `json:"height"`
-	Values  []float32 `json:"values"`  // row by row from the top
-	Overlay string    `json:"overlay"` // PNG as a data URL: the picture under the map
+	Layer   string     `json:"layer"`
+	Width   int        `json:"width"`
+	Height  int        `json:"height"`
+	Values  []float32  `json:"values"`  // row by row from the top
+	Region  [4]float64 `json:"region"`  // of the picture: x, y, width, height as shares of its size
+	Overlay string     `json:"overlay"` // PNG as a data URL: the picture under the map
 }
 
 // object is something in a picture.
@@ -188,7 +189,7 @@ func (c *call) explain(ctx context.Context, p picture, img *imaging.Image, opt r
 		return err
 	}
 	m := x.Maps[0]
-	out.Explanation = &heatMap{x.Classes[0], m.Layer, m.W, m.H, m.Values, overlay}
+	out.Explanation = &heatMap{x.Classes[0], m.Layer, m.W, m.H, m.Values, x.Region, overlay}
 	return nil
 }
 

@@ -91,7 +91,7 @@ func (in *instance) forward(ctx context.Context, rows []float32, n int) (logits,
 	return logits, features, nil
 }
 
-// listLayers returns the layers that can be explained, the last one first.
+// listLayers returns the layers that can be explained, from the input to the end.
 func (in *instance) listLayers() []string {
 	names := []string{}
 	if in.model.Task() != models.Classification {

@@ -105,7 +105,7 @@ func (s *Server) authorize(r *http.Request) error {
 
 // isPage reports whether a path is answered by Options.Page.
 func (s *Server) isPage(p string) bool {
-	for _, api := range []string{"/v1/", "/v2", "/metrics", "/debug/", "/openapi.json", "/inference."} {
+	for _, api := range []string{"/v1/", "/v2", "/metrics", "/debug/", "/openapi.json", "/inference.", "/grpc."} {
 		if strings.HasPrefix(p, api) {
 			return false
 		}

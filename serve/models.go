@@ -186,7 +186,7 @@ func (s *Server) open(ctx context.Context, v *version) (in *instance, err error)
 		return nil, err
 	}
 	if m == nil {
-		return nil, errors.New("Open gave no model")
+		return nil, errors.New("its Open gave no model")
 	}
 	return s.newInstance(ctx, v, m)
 }

@@ -14,8 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/internal/membound"
+	pb "github.com/resnet-go/resnet/serve/internal/oippb"
 )
 
 // slow is a computation that waits until it is let go, and counts what it computes.
@@ -384,6 +387,10 @@ func TestBodiesShareMemory(t *testing.T) {
 		t.Fatal("the budget is not free")
 	}
 	ask(t, "POST", web.URL+"/v1/classify", "", picturePNG(t, 1, 8, 8), 429, nil)
+	_, err := grpcCall[pb.ModelReadyRequest, pb.ModelReadyResponse](t.Context(), web.URL, grpcService+"ModelReady", &pb.ModelReadyRequest{Name: "clothes"})
+	if connect.CodeOf(err) != connect.CodeResourceExhausted {
+		t.Errorf("gRPC's error is %v", err)
+	}
 	s.bodies.give(1 << 20)
 	ask(t, "POST", web.URL+"/v1/classify", "", picturePNG(t, 1, 8, 8), 200, nil)
 	if s.bodies.used != 0 {

@@ -130,7 +130,9 @@ func openSplits(cfg Config, rec *Recipe, spec, valSpec string, share float64, se
 	case rec != nil && rec.Detect != nil:
 		open = openObjects
 	case open == nil:
-		open = openData
+		open = func(spec string, opt data.Options) (*data.Splits, error) {
+			return segmentations.OpenAny(context.Background(), spec, opt)
+		}
 	}
 	if spec == "" {
 		return nil, errors.New("no data given: name them as KIND:PATH, such as folder:photos")
@@ -154,14 +156,6 @@ func openSplits(cfg Config, rec *Recipe, spec, valSpec string, share float64, se
 	return s, nil
 }
 
-// openData opens data of every kind.
-func openData(spec string, opt data.Options) (*data.Splits, error) {
-	if kind, _, _ := cut(spec); slices.Contains(segmentations.Kinds(), kind) {
-		return segmentations.Open(context.Background(), spec, opt)
-	}
-	return data.Open(spec, opt)
-}
-
 // fitBatch makes a batch that is larger than the training data smaller, and notes
 // which pictures an epoch leaves out.
 func (j *job) fitBatch() {
@@ -176,6 +170,9 @@ func (j *job) fitBatch() {
 		}
 		j.rec = &rec
 		j.notes = append(j.notes, note)
+	}
+	if j.rec.Detect != nil {
+		return // whose loader fills the last batch
 	}
 	batch := j.rec.BatchSize * max(1, j.rec.Accumulate)
 	if left := n % batch; left*100 > n && batch <= n {

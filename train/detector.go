@@ -155,7 +155,7 @@ func (j *job) becomeDetector(conf *models.Config) error {
 // freezeStages freezes the stages of a trained backbone that do not learn.
 func (j *job) freezeStages(net *models.Model) error {
 	n, stages := j.rec.Detect.TrainableLayers, len(net.Config.Layers)
-	if n > stages {
+	if n == 0 || n > stages {
 		return nil
 	}
 	keep := map[string]bool{} // what learns

@@ -45,11 +45,15 @@ type Trainer struct {
 }
 
 // Compile prepares a network for training: any module whose output is logits
-// [N, classes]. If it has no weights yet, it is initialized with seed 0; call
+// [N, classes], or a detector of package models, which has its own losses: loss is nil
+// for it, and its first class, 0, is never an object. If the network has no weights yet, it is initialized with seed 0; call
 // nn.Init or nn.Load before for others.
 func Compile(m nn.Module, loss Loss, opt Optimizer) (*Trainer, error) {
-	if m == nil || loss == nil || opt == nil {
+	if m == nil || loss == nil && !isDetector(m) || opt == nil {
 		return nil, errors.New("train: Compile needs a module, a loss and an optimizer")
+	}
+	if loss != nil && isDetector(m) {
+		return nil, errors.New("train: Compile: a detector has its own losses: leave out the loss")
 	}
 	if withoutLabels(m) != nil {
 		return nil, errors.New("train: Compile is for networks that learn from labels: give the backbone of an ssl.Network to Run, with a recipe such as simsiam")
@@ -97,6 +101,10 @@ type FitOptions struct {
 	// Accumulate is the number of batches whose gradients are averaged for an update;
 	// 0 means 1.
 	Accumulate int
+	// Detect has the choices for a detector, which learns from a *detection.Dataset; nil is
+	// the usual ones. MinSize, MaxSize, Kind and what else is of the network is not used:
+	// its Config has it.
+	Detect *DetectRecipe
 }
 
 // RateFunc returns the learning rate of an update, numbered from 0, of a Fit of total
@@ -112,8 +120,11 @@ func (o FitOptions) recipe(loss Loss, opt Optimizer, prep *data.Preprocess) (*Re
 	if err != nil {
 		return nil, err
 	}
-	rec := &Recipe{Name: "fit", Epochs: o.Epochs, BatchSize: o.BatchSize, Optimizer: optimizer, Loss: lossOf(loss), Accumulate: o.Accumulate,
-		Augment: o.Augment, Preprocess: Preprocess{Custom: prep}, LR: Schedule{Kind: Constant}}
+	rec := &Recipe{Name: "fit", Epochs: o.Epochs, BatchSize: o.BatchSize, Optimizer: optimizer, Accumulate: o.Accumulate,
+		Augment: o.Augment, Preprocess: Preprocess{Custom: prep}, LR: Schedule{Kind: Constant}, Detect: o.Detect}
+	if loss != nil {
+		rec.Loss = lossOf(loss)
+	}
 	if rec.BatchSize == 0 {
 		rec.BatchSize = 32
 	}
@@ -146,10 +157,24 @@ func (o FitOptions) recipe(loss Loss, opt Optimizer, prep *data.Preprocess) (*Re
 // are the same as those of [Run]. If ctx ends, nothing is written, but the module
 // keeps what it learned, and another Fit continues with the next epoch. After a
 // *[Diverged] error it starts with a fresh optimizer.
-func (t *Trainer) Fit(ctx context.Context, ds data.Dataset, opt FitOptions) (*Result, error) {
+func (t *Trainer) Fit(ctx context.Context, ds data.Dataset, opt FitOptions) (_ *Result, err error) {
+	detector := isDetector(t.module)
 	prep := opt.Preprocess
 	if prep.Width == 0 {
 		prep = t.prep
+	}
+	switch {
+	case detector && opt.Preprocess.Width != 0:
+		return nil, errors.New("train: Fit: a detector prepares pictures itself: leave out FitOptions.Preprocess")
+	case detector && opt.Detect == nil:
+		opt.Detect = &DetectRecipe{}
+	case !detector && opt.Detect != nil:
+		return nil, fmt.Errorf("train: Fit: FitOptions.Detect is for detectors of package models, not for %s", nn.Kind(t.module))
+	}
+	if prep.Width == 0 && detector {
+		if prep, err = data.Preset("imagenet"); err != nil { // which is not used
+			return nil, err
+		}
 	}
 	if prep.Width == 0 {
 		var err error
@@ -173,6 +198,14 @@ func (t *Trainer) Fit(ctx context.Context, ds data.Dataset, opt FitOptions) (*Re
 	}
 	s.rate, s.onStep, s.onEpoch = opt.Rate, opt.OnStep, opt.OnEpoch
 	defer s.close()
+	if detector {
+		if err := s.useObjects(); err != nil {
+			return nil, err
+		}
+		if n := t.module.(*models.Model).Config.Classes; n != len(s.classes()) {
+			return nil, fmt.Errorf("train: Fit: the network has %d classes, and the data %d: a detector needs one more, for the background", n, len(ds.Classes()))
+		}
+	}
 	if err := s.checkData(); err != nil {
 		return nil, err
 	}
@@ -180,7 +213,7 @@ func (t *Trainer) Fit(ctx context.Context, ds data.Dataset, opt FitOptions) (*Re
 	if err := t.build(s); err != nil {
 		return nil, err
 	}
-	t.classes, t.multi, t.prep, t.seed, t.predict = ds.Classes(), ds.MultiLabel(), prep, opt.Seed, nil
+	t.classes, t.multi, t.prep, t.seed, t.predict = s.classes(), ds.MultiLabel() && !detector, prep, opt.Seed, nil
 	s.announce()
 	r, err := s.run(ctx)
 	if err := t.take(s); err != nil {
@@ -308,6 +341,9 @@ func (t *Trainer) Evaluate(ctx context.Context, ds data.Dataset) (Metrics, error
 // in either layout, such as Preprocess().Batch makes: by softmax, or by a
 // separate sigmoid for each class under [BCE].
 func (t *Trainer) Predict(x *tensor.Tensor) (*tensor.Tensor, error) {
+	if isDetector(t.module) {
+		return nil, errors.New("train: Predict: a detector has no probabilities of classes: Trainer.Model gives a model, whose Detect finds objects")
+	}
 	if t.predict == nil {
 		r, err := infer.New(t.module, nil, infer.Options{Exact: true})
 		if err != nil {
@@ -349,7 +385,10 @@ func (t *Trainer) Model(opt resnet.Options) (*resnet.Model, error) {
 	if m, ok := t.module.(*models.Model); ok {
 		name = m.Config.Name
 	}
-	d := resnet.Description{Name: name, Classes: t.classes, MultiLabel: t.multi, Preprocess: t.prep, Meta: meta}
+	d := resnet.Description{Name: name, Classes: t.classes, MultiLabel: t.multi, Meta: meta}
+	if !isDetector(t.module) { // which prepares pictures itself
+		d.Preprocess = t.prep
+	}
 	return resnet.FromModule(t.module, d, opt)
 }
 
@@ -360,7 +399,7 @@ func (t *Trainer) meta() (weights.Meta, error) {
 		m.Metrics = t.last.Last.figures()
 	}
 	var err error
-	if t.prep.Width > 0 {
+	if t.prep.Width > 0 && !isDetector(t.module) {
 		if m.Preprocess, err = json.Marshal(t.prep); err != nil {
 			return m, err
 		}

@@ -331,3 +331,71 @@ func TestDetectorDivides(t *testing.T) {
 		t.Error("the caller's data changed")
 	}
 }
+
+// TestDetectorFit: two Fits of one epoch are one Fit of two, and the model finds
+// objects and is saved as one that opens.
+func TestDetectorFit(t *testing.T) {
+	dir := objectScenes(t, 6, 2, 1)
+	s, err := detection.Open("coco:"+dir, detection.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	trainer := func() *Trainer {
+		net, err := models.New("resnet8-cifar", models.Detect(models.DetectorFasterRCNN, false), models.Classes(3), func(c *models.Config) {
+			h := c.Detection
+			h.Channels, h.BoxFeatures, h.Proposals, h.MinSize, h.MaxSize, h.FrozenNorm = 16, 32, 20, 48, 80, false
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr, err := Compile(net, nil, SGD{LR: 0.005, Momentum: 0.9})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tr
+	}
+	fit := func(tr *Trainer, epochs int) *Result {
+		r, err := tr.Fit(t.Context(), s.Train, FitOptions{Epochs: epochs, BatchSize: 2, Val: s.Val, Augment: data.Augment{HFlip: 0.5}, Detect: &DetectRecipe{Boxes: 16}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	whole, parts := trainer(), trainer()
+	r := fit(whole, 2)
+	fit(parts, 1)
+	fit(parts, 1)
+	sameState(t, "two Fits", nn.Values(whole.module), nn.Values(parts.module))
+	if r.Last.Val.Detection == nil || len(r.Last.Train.Detection.Parts) != 4 {
+		t.Errorf("%+v", r.Last)
+	}
+	m, err := whole.Model(resnet.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := m.EvaluateObjects(t.Context(), s.Val, resnet.EvaluateOptions{})
+	if err != nil || e.Boxes.Stats() != [12]float64(r.Last.Val.Detection.Boxes) {
+		t.Errorf("%v; the model is measured as %v, Fit measured %v", err, e.Boxes.Stats(), r.Last.Val.Detection.Boxes)
+	}
+	v, err := whole.Evaluate(t.Context(), s.Val)
+	if err != nil || v.MAP != r.Last.Val.MAP {
+		t.Errorf("%v, %+v", err, v)
+	}
+	path := filepath.Join(t.TempDir(), "detector.safetensors")
+	if err := whole.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := resnet.Open(path, resnet.Options{}); err != nil {
+		t.Error(err)
+	}
+	if _, err := whole.Predict(nil); err == nil {
+		t.Error("Predict of a detector is no error")
+	}
+	if _, err := Compile(whole.module, CrossEntropy{}, SGD{LR: 1}); err == nil {
+		t.Error("a detector with another loss is no error")
+	}
+	if _, err := trainer().Fit(t.Context(), toySplits(t).Train, FitOptions{Epochs: 1}); err == nil || !strings.Contains(err.Error(), "has no boxes") {
+		t.Errorf("labels without boxes: %v", err)
+	}
+}

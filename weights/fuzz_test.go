@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/resnet-go/resnet/internal/hostile"
 	"github.com/resnet-go/resnet/internal/membound"
 	"github.com/resnet-go/resnet/weights"
 	"github.com/resnet-go/resnet/weights/safetensors"
@@ -24,6 +25,7 @@ func FuzzLoad(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b)
+	hostile.Add(f, hostile.Fields(b))
 	path := filepath.Join(f.TempDir(), "fuzzed") // of this worker alone
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if err := os.WriteFile(path, b, 0o644); err != nil {
@@ -64,6 +66,7 @@ func FuzzIndex(f *testing.F) {
 	f.Add([]byte(`{"metadata": {"total_size": 9}, "weight_map": {"fc.weight": "a.safetensors", "fc.bias": "a.safetensors"}}`))
 	f.Add([]byte(`{"weight_map": {"conv1.weight": "a.safetensors", "bn1.weight": "a.safetensors", "bn1.running_var": "a.safetensors",
 		"bn1.num_batches_tracked": "a.safetensors", "fc.weight": "a.safetensors", "fc.bias": "a.safetensors"}}`))
+	hostile.Add(f, hostile.JSON([]byte(`{"metadata": {"total_size": 9}, "weight_map": {"fc.weight": "a.safetensors", "fc.bias": "a.safetensors"}}`)))
 	f.Add([]byte(`{"weight_map": {"fc.weight": "../a.safetensors"}}`))
 	f.Add([]byte(`{"weight_map": {"fc.weight": "model.index.json"}}`))
 	path := filepath.Join(dir, "model.index.json")

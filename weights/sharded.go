@@ -12,20 +12,14 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
-const (
-	maxIndex  = 16 << 20 // bytes of an index of shards
-	maxShards = 1024
-)
+// MaxIndex is the limit of the bytes of an index of shards.
+const MaxIndex = 16 << 20
 
-// openSharded opens the files that an index names, which must be beside it.
-func (h *Handle) openSharded(opt LoadOptions) (_ *opened, err error) {
-	if h.Size() > maxIndex {
-		return nil, fmt.Errorf("it is larger than the limit of %d bytes for an index", maxIndex)
-	}
-	b := make([]byte, h.Size())
-	if _, err := h.ReadAt(b, 0); err != nil {
-		return nil, err
-	}
+const maxShards = 1024
+
+// ParseIndex reads an index of shards, as Hugging Face's libraries write it
+// (model.safetensors.index.json): the file of each tensor.
+func ParseIndex(b []byte) (map[string]string, error) {
 	var index struct {
 		WeightMap map[string]string `json:"weight_map"`
 	}
@@ -35,6 +29,22 @@ func (h *Handle) openSharded(opt LoadOptions) (_ *opened, err error) {
 	if len(index.WeightMap) == 0 {
 		return nil, errors.New("it is no index of a sharded file: it has no weight_map")
 	}
+	return index.WeightMap, nil
+}
+
+// openSharded opens the files that an index names, which must be beside it.
+func (h *Handle) openSharded(opt LoadOptions) (_ *opened, err error) {
+	if h.Size() > MaxIndex {
+		return nil, fmt.Errorf("it is larger than the limit of %d bytes for an index", MaxIndex)
+	}
+	b := make([]byte, h.Size())
+	if _, err := h.ReadAt(b, 0); err != nil {
+		return nil, err
+	}
+	index, err := ParseIndex(b)
+	if err != nil {
+		return nil, err
+	}
 	o := &opened{}
 	defer func() {
 		if err != nil {
@@ -42,7 +52,7 @@ func (h *Handle) openSharded(opt LoadOptions) (_ *opened, err error) {
 		}
 	}()
 	shards := map[string]*opened{}
-	for _, file := range slices.Sorted(maps.Values(index.WeightMap)) {
+	for _, file := range slices.Sorted(maps.Values(index)) {
 		if shards[file] != nil {
 			continue
 		}
@@ -58,25 +68,25 @@ func (h *Handle) openSharded(opt LoadOptions) (_ *opened, err error) {
 		}
 		shards[file] = s
 		for _, e := range s.entries {
-			if in := index.WeightMap[e.Name]; in != file {
+			if in := index[e.Name]; in != file {
 				return nil, fmt.Errorf("tensor %q is in %s, but the index has it in %q", e.Name, file, in)
 			}
 			o.entries = append(o.entries, e)
 		}
 	}
-	if len(o.entries) < len(index.WeightMap) {
+	if len(o.entries) < len(index) {
 		has := map[string]bool{}
 		for _, e := range o.entries {
 			has[e.Name] = true
 		}
-		for _, name := range slices.Sorted(maps.Keys(index.WeightMap)) {
+		for _, name := range slices.Sorted(maps.Keys(index)) {
 			if !has[name] {
-				return nil, fmt.Errorf("tensor %q should be in %s, which does not have it", name, index.WeightMap[name])
+				return nil, fmt.Errorf("tensor %q should be in %s, which does not have it", name, index[name])
 			}
 		}
 	}
-	o.tensor = func(name string) (*tensor.Tensor, error) { return shards[index.WeightMap[name]].tensor(name) }
-	o.deferred = func(name string) (*tensor.Tensor, error) { return shards[index.WeightMap[name]].deferred(name) }
+	o.tensor = func(name string) (*tensor.Tensor, error) { return shards[index[name]].tensor(name) }
+	o.deferred = func(name string) (*tensor.Tensor, error) { return shards[index[name]].deferred(name) }
 	return o, nil
 }
 

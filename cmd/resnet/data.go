@@ -20,13 +20,10 @@ import (
 func openData(spec string, opt data.Options) (*data.Splits, error) {
 	if spec != "" && spec != embedded.SampleName {
 		kind, _, ok := strings.Cut(spec, ":")
-		switch {
-		case !ok || !slices.Contains(dataKinds(), kind):
+		if !ok || !slices.Contains(dataKinds(), kind) {
 			return nil, usageError{badSpec(spec, kind, ok)}
-		case slices.Contains(segmentation.Kinds(), kind):
-			return segmentation.Open(context.Background(), spec, opt)
 		}
-		return data.Open(spec, opt)
+		return segmentation.OpenAny(context.Background(), spec, opt)
 	}
 	s, err := data.OpenIDX(embedded.Fashion(), opt)
 	if err != nil {

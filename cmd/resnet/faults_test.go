@@ -198,7 +198,6 @@ func TestModelsOfTheWrongKind(t *testing.T) {
 	for want, args := range map[string][]string{
 		"resnet detect":  {"predict", "-m", detector, picture},
 		"resnet detect,": {"embed", "-m", detector, picture},
-		"use resnet det": {"explain", "-m", detector, "-o", filepath.Join(t.TempDir(), "x.png"), picture},
 		"resnet detect ": {"segment", "-m", detector, picture},
 		"use resnet seg": {"predict", "-m", pixelModel(t), picture},
 		"resnet predict": {"detect", picture},

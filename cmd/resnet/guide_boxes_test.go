@@ -9,9 +9,9 @@ import (
 	"github.com/resnet-go/resnet/internal/scenes"
 )
 
-// exported writes scenes as an annotation tool exports them: the JSON file by that
+// annotated writes scenes as an annotation tool exports them: the JSON file by that
 // name, and the pictures in images.
-func exported(t *testing.T, dir, file string) {
+func annotated(t *testing.T, dir, file string) {
 	t.Helper()
 	clothes, err := scenes.Clothes("Bag", "Trouser")
 	if err != nil {
@@ -43,7 +43,7 @@ func TestGuideToYourOwnBoxes(t *testing.T) {
 	for tool, file := range map[string]string{"CVAT": "annotations/instances_default.json", "Label Studio": "result.json"} {
 		t.Run(tool, func(t *testing.T) {
 			t.Chdir(t.TempDir())
-			exported(t, "export", file)
+			annotated(t, "export", file)
 			writePicture(t, "photo.png", 1)
 			commands := 0
 			for line := range strings.Lines(string(page)) {

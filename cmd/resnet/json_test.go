@@ -38,7 +38,7 @@ var jsonTypes = map[string][]jsonType{
 	"inspect":    {{"", reflect.TypeFor[inspectLine]()}, {"with --list-layers", reflect.TypeFor[[]listedLayer]()}},
 	"summary":    {{"", reflect.TypeFor[summary]()}},
 	"convert":    {{"", reflect.TypeFor[converted]()}},
-	"export":     {{"", reflect.TypeFor[exported]()}},
+	"export":     {{"", reflect.TypeFor[exportReport]()}},
 	"quantize":   {{"", reflect.TypeFor[*quantized]()}},
 	"models":     {{"", reflect.TypeFor[[]modelLine]()}, {"with --published", reflect.TypeFor[[]publishedLine]()}},
 	"serve":      {{"", reflect.TypeFor[servingLine]()}},

@@ -22,6 +22,7 @@ import (
 	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/serve"
+	"github.com/resnet-go/resnet/serve/page"
 )
 
 type serveCommand struct {
@@ -32,6 +33,7 @@ type serveCommand struct {
 	watch       time.Duration
 	keysFile    string
 	maxBody     int
+	page        bool
 	log         string
 	serveOption serve.Options
 	listen      serve.ListenOptions
@@ -71,7 +73,8 @@ func (a *app) serveCommand() *cobra.Command {
 		Short: "Answer requests over HTTP and gRPC",
 		Long: `serve classifies, embeds, detects and segments pictures for clients: over plain HTTP
 at /v1, and by the Open Inference Protocol (version 2) of KServe and Triton at /v2 and
-over gRPC on the same port. docs/serve.md describes all of it.
+over gRPC on the same port. A web page at / tries the models in a browser.
+docs/serve.md describes all of it.
 
 Each --model is a model as in other commands, or NAME=MODEL, or NAME:VERSION=MODEL:
 what clients call it. Without --model, the model inside the program is served.
@@ -111,6 +114,7 @@ signal ends it at once.`,
 	f.DurationVar(&o.Timeout, "timeout", time.Minute, "deadline of a request that has none of its own")
 	f.IntVar(&l.MaxConnections, "max-connections", 1024, "connections at once; more wait")
 	f.DurationVar(&c.watch, "watch", 0, "look this often whether models' files have changed, and load those that have; 0 means never")
+	f.BoolVar(&c.page, "page", true, "show a web page at / to try the models; --page=false answers / with a list of what there is")
 	f.BoolVar(&o.Control, "control", false, "let clients load and unload models (the protocol's repository calls)")
 	f.BoolVar(&o.Profiling, "pprof", false, "serve Go's profiles at /debug/pprof/")
 	f.StringVar(&c.keysFile, "api-keys", "", "file of API keys, a line of resnet serve key for each; clients must show one")
@@ -150,6 +154,9 @@ func (c *serveCommand) run(cmd *cobra.Command) error {
 		return usagef("--max-body is %d MiB, must be less than a TiB", c.maxBody)
 	}
 	o.MaxBatch, o.MaxBody, o.Build = c.batch, int64(c.maxBody)<<20, version().Version
+	if c.page {
+		o.Page = page.Handler()
+	}
 	if err := c.logger(); err != nil {
 		return err
 	}
@@ -212,6 +219,9 @@ func (c *serveCommand) announce(at net.Addr, took time.Duration) {
 	}
 	c.printf("serving %s at %s (models opened in %.2f s)\n", strings.Join(names, ", "), line.URL, line.Seconds)
 	c.note("try: curl --data-binary @photo.jpg %s/v1/classify", line.URL)
+	if c.page {
+		c.note("or open %s in a browser", line.URL)
+	}
 }
 
 // url returns an address of the server for this machine.

@@ -60,8 +60,8 @@ For files of other formats, see resnet convert.`,
 	return cmd
 }
 
-// exported is what resnet export --json prints.
-type exported struct {
+// exportReport is what resnet export --json prints.
+type exportReport struct {
 	Model     string         `json:"model"`
 	Out       string         `json:"out"`
 	Bytes     int            `json:"bytes"`
@@ -156,7 +156,7 @@ func values(net nn.Module) (map[string]*tensor.Tensor, error) {
 }
 
 func (c *exportCommand) print(model string, p *stablehlo.Program) error {
-	e := exported{Model: model, Out: c.out, Bytes: len(p.Text)}
+	e := exportReport{Model: model, Out: c.out, Bytes: len(p.Text)}
 	for _, a := range p.Arguments {
 		e.Arguments = append(e.Arguments, exportedPort{a.Name, a.Type.DType.String(), a.Type.Shape, a.Variable})
 	}

@@ -6,6 +6,7 @@ import (
 	"testing/fstest"
 
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/internal/hostile"
 	"github.com/resnet-go/resnet/internal/membound"
 )
 
@@ -50,6 +51,7 @@ func exercise(t *testing.T, s *Splits) {
 
 func FuzzCOCO(f *testing.F) {
 	f.Add([]byte(twoImages))
+	hostile.Add(f, hostile.JSON([]byte(twoImages)))
 	f.Add([]byte(`{"images":[{"id":"a","file_name":"a.png"}],"annotations":[{"image_id":"a","category_id":1,"segmentation":[{"size":[10,20],"counts":"0550d5"}]}],"categories":[{"id":1}]}`))
 	f.Add([]byte(`{"images":null,"x":[[[[{}]]]],"annotations":[{"bbox":[1,2,3,4],"segmentation":[1,2,3,4,5,6]}]}`))
 	picture := pngBytes(f, 20, 10)

@@ -9,6 +9,7 @@ package segmentation
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/resnet-go/resnet/data"
@@ -117,4 +118,13 @@ func (s *set) Content(i int, buf []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", s.samples[i].mask, err)
 	}
 	return append(picture, mask...), nil
+}
+
+// OpenAny is Open for the kinds of this package, and [data.Open] for others: pictures
+// with masks, or with labels.
+func OpenAny(ctx context.Context, spec string, opt data.Options) (*data.Splits, error) {
+	if kind, _, _ := strings.Cut(spec, ":"); slices.Contains(Kinds(), kind) {
+		return Open(ctx, spec, opt)
+	}
+	return data.Open(spec, opt)
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resnet-go/resnet/internal/hostile"
 	"github.com/resnet-go/resnet/internal/membound"
 )
 
@@ -365,6 +366,7 @@ func FuzzRead(f *testing.F) {
 		f.Add(h5py(f, name))
 	}
 	f.Add(small(f))
+	hostile.Add(f, hostile.Fields(small(f)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		// Checksums would stop almost every mutation at the door.
 		used, over := membound.Over(membound.Slack+2*dataBase, 2*dataTimes, len(b), func() {

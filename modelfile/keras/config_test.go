@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/resnet-go/resnet/internal/hdf5"
+	"github.com/resnet-go/resnet/internal/hostile"
 	"github.com/resnet-go/resnet/internal/membound"
 	"github.com/resnet-go/resnet/nn"
 )
@@ -307,6 +309,9 @@ func FuzzConfig(f *testing.F) {
 				f.Fatal(err)
 			}
 			f.Add(b)
+			if name == "nested.keras" && !legacy {
+				hostile.Add(f, hostile.JSON(b))
+			}
 		}
 	}
 	f.Add([]byte(sequential(picture, `Reshape "target_shape": [-1]`, `Dense "units": 3`)))
@@ -340,6 +345,15 @@ func FuzzRead(f *testing.F) {
 	for _, name := range []string{"nested.keras", "nested.h5", "shared.keras"} {
 		f.Add(unpacked(f, name))
 	}
+	hostile.Add(f, hostile.Zip(unpacked(f, "nested.keras"), func(name string, b []byte) iter.Seq[[]byte] {
+		switch name {
+		case configMember:
+			return hostile.JSON(b)
+		case weightsMember:
+			return hostile.Fields(b)
+		}
+		return nil
+	}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		used, over := membound.Over(membound.Slack+4*unpackBase, 4*unpackTimes, len(b), func() { _, _ = Read(bytes.NewReader(b), int64(len(b))) })
 		if over {

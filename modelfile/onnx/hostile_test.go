@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/hostile"
 	"github.com/resnet-go/resnet/internal/membound"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
@@ -291,6 +292,7 @@ func FuzzDecode(f *testing.F) {
 		file(13, []*nodeProto{op("MatMul", []string{"x", "w"})}, floatsOf("w", make([]float32, 8), 4, 2)),
 	} {
 		f.Add(bytesOf(p))
+		hostile.Add(f, hostile.Protobuf(bytesOf(p)))
 	}
 	for _, name := range []string{"retinanet_resnet18_fpn_v2", "maskrcnn_resnet18_fpn"} {
 		m, err := models.New(name, func(c *models.Config) { // channels so few that the file is small

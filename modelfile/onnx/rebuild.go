@@ -244,8 +244,14 @@ func (r *rebuild) follow(l *weighted) error {
 			}
 			l.groups = len(ones.f)
 			n = back[0]
-		case "GroupNormalization":
-			l.groups = int(n.attr("num_groups", 0))
+		case "GroupNormalization", "InstanceNormalization":
+			if l.scale != nil || l.shift != nil {
+				return nil
+			}
+			l.groups = l.out()
+			if n.op == "GroupNormalization" {
+				l.groups = int(n.attr("num_groups", 0))
+			}
 			scale, ok1 := r.perChannel(l, n.input(1))
 			shift, ok2 := r.perChannel(l, n.input(2))
 			if !ok1 || !ok2 {

@@ -2,14 +2,55 @@
 
 import torch
 import torch.nn as nn
+import torch.nn.functional as F
 import torchvision
 
 from resnet_cifar import CifarResNet, init_
 
 
+class Pixels(nn.Module):
+    """A segmentation network without its auxiliary classifier, which only training needs: logits [N, classes, H, W]."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def load_state_dict(self, state):
+        return self.net.load_state_dict(state)
+
+    def forward(self, x):
+        return F.interpolate(self.net.classifier(self.net.backbone(x)["out"]), size=x.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class Objects(nn.Module):
+    """A detector: a picture [1, 3, H, W] with values from 0 to 1 in, objects out. outputs() gives what programs compare: the logits of the anchors."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def load_state_dict(self, state):
+        return self.net.load_state_dict(state)
+
+    def forward(self, x):
+        return self.net([x[0]])[0]
+
+    def outputs(self, x):
+        images, _ = self.net.transform([x[0]])
+        features = list(self.net.backbone(images.tensors).values())
+        if hasattr(self.net, "head"):
+            return self.net.head(features)["cls_logits"]
+        logits, _ = self.net.rpn.head(features)
+        return torch.cat([z.permute(0, 2, 3, 1).flatten(1) for z in logits], 1)
+
+
 def build(name):
     """Return the model, in training mode, and its image size."""
     torch.manual_seed(1)
+    if name.startswith(("fcn_", "deeplabv3_")):
+        return Pixels(getattr(torchvision.models.segmentation, name)(weights=None, weights_backbone=None, aux_loss=True)), 520
+    if name.startswith(("retinanet_", "fasterrcnn_", "maskrcnn_")):
+        return Objects(getattr(torchvision.models.detection, name)(weights=None, weights_backbone=None)), 800
     if name.endswith("-cifar"):
         return init_(CifarResNet(int(name[len("resnet"):-len("-cifar")]))), 32
     make = getattr(torchvision.models, name, None)

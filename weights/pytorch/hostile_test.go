@@ -8,12 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"iter"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 
+	"github.com/resnet-go/resnet/internal/hostile"
 	"github.com/resnet-go/resnet/internal/membound"
 )
 
@@ -410,6 +413,17 @@ func FuzzReader(f *testing.F) {
 		}
 		f.Add(b)
 	}
+	small, err := os.ReadFile("testdata/torch2.15/flat.pth")
+	if err != nil {
+		f.Fatal(err)
+	}
+	hostile.Add(f, hostile.Fields(small))
+	hostile.Add(f, hostile.Zip(small, func(name string, b []byte) iter.Seq[[]byte] {
+		if path.Base(name) == "data.pkl" {
+			return hostile.Fields(b)
+		}
+		return nil
+	}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		used, over := membound.Over(membound.Slack, 128+maxGrowth, len(b), func() { checkAnswer(t, readAll(b, Options{})) })
 		if over {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resnet-go/resnet/internal/hostile"
 	"github.com/resnet-go/resnet/internal/membound"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -190,6 +191,16 @@ func FuzzRead(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(ref)
+	hostile.Add(f, hostile.Fields(ref))
+	ours := checksummed(f)
+	hostile.Add(f, hostile.Fields(ours))
+	for _, b := range [][]byte{ref, ours} {
+		end := 8 + binary.LittleEndian.Uint64(b)
+		for header := range hostile.Some(hostile.JSON(bytes.TrimRight(b[8:end], " "))) {
+			lead := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))
+			f.Add(slices.Concat(lead, header, b[end:]))
+		}
+	}
 	f.Add(file(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}`, 8))
 	f.Add(file(`{"__metadata__":{"a":"b"},"a":{"dtype":"BF16","shape":[],"data_offsets":[0,2]}}`, 2))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -81,6 +81,8 @@ func Run(ctx context.Context, cfg Config, ours Program, peers []Program, rounds 
 		switch {
 		case p.ONNX && cfg.Mode == Train:
 			why = "it does not train"
+		case p.ONNX && n.detector():
+			why = "an ONNX file of a detector does not give the logits of anchors, by which programs are compared"
 		case !p.ONNX && n.peerName() == "":
 			why = "it runs networks that it knows by name"
 		default:

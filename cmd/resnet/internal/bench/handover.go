@@ -54,7 +54,7 @@ func handOver(n *network, peers bool) (h *handover, err error) {
 	if h.limit = tolerance; quantized {
 		h.limit = quantizedTolerance
 	}
-	if err := writeFloats(h.path("input.f32"), random(n.input).Float32s()); err != nil {
+	if err := writeFloats(h.path("input.f32"), n.given()); err != nil {
 		return nil, err
 	}
 	if !n.ref.HasWeights() || peers && n.peerName() != "" {

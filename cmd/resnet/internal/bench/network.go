@@ -83,6 +83,14 @@ func open(cfg Config, state string, deferred bool) (*network, error) {
 		chw = tensor.Shape{chw[0], cfg.Size, cfg.Size}
 	}
 	n.input = graph.F32(cfg.Batch, chw[0], chw[1], chw[2])
+	if err := n.checkDetector(); err != nil {
+		return nil, err
+	}
+	if n.detector() && !ref.HasWeights() && state == "" {
+		if err := n.spread(); err != nil {
+			return nil, fmt.Errorf("bench: %s: %w", cfg.Model, err)
+		}
+	}
 	return n, nil
 }
 
@@ -138,7 +146,15 @@ func (n *network) compile(by engine.Tuning) (*infer.Call, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.Bind(context.Background(), infer.Query{}, infer.Tensors{nn.ImageInput: random(n.input)})
+	in := infer.Tensors{nn.ImageInput: random(n.input)}
+	if n.detector() && n.model.Config.Detection.Proposals > 0 {
+		sizes, err := tensor.FromFloat32([]float32{float32(n.input.Shape[2]), float32(n.input.Shape[3])}, 1, 2)
+		if err != nil {
+			return nil, err
+		}
+		in[models.SizesInput] = sizes
+	}
+	return r.Bind(context.Background(), infer.Query{}, in)
 }
 
 // training makes the step that package train trains with: cross-entropy, and SGD

@@ -40,19 +40,20 @@ type Answer struct {
 // output unless that is empty, warms up, and answers requests until in ends.
 func Serve(cfg Config, weights, output string, in io.Reader, out io.Writer) error {
 	runtime.GOMAXPROCS(cfg.Threads)
-	s, err := newStep(cfg, weights)
+	s, err := newRun(cfg, weights)
 	if err != nil {
 		return err
 	}
 	if output != "" {
-		if err := s.Run(); err != nil {
-			return err
+		y, err := s.outputs()
+		if err == nil {
+			err = writeFloats(output, y)
 		}
-		if err := writeFloats(output, s.Out()[0].Float32s()); err != nil {
+		if err != nil {
 			return err
 		}
 	}
-	if _, err := timed(s.Run, Request{Steps: 2}); err != nil {
+	if _, err := timed(s.run, Request{Steps: 2}); err != nil {
 		return err
 	}
 	say := json.NewEncoder(out)
@@ -71,7 +72,7 @@ func Serve(cfg Config, weights, output string, in io.Reader, out io.Writer) erro
 		var r Request
 		err := json.Unmarshal(lines.Bytes(), &r)
 		if err == nil {
-			answer.MS, err = timed(s.Run, r)
+			answer.MS, err = timed(s.run, r)
 		}
 		if err != nil {
 			answer.Error = err.Error()

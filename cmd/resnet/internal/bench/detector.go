@@ -1,0 +1,219 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/detect"
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/infer"
+	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// This file measures detectors: from a picture to objects, with all that torchvision's
+// models do when they are called. Programs order objects of nearly equal scores
+// differently, so it is the logits of the anchors that are compared.
+
+// step is what a process repeats.
+type step struct {
+	run func() error
+	// outputs computes what programs compare.
+	outputs func() ([]float32, error)
+}
+
+// newRun opens the network of a configuration as [newStep] does and makes the step
+// that is timed.
+func newRun(cfg Config, state string) (*step, error) {
+	n, err := open(cfg, state, true)
+	if err != nil {
+		return nil, err
+	}
+	if n.detector() {
+		return n.detection()
+	}
+	s, err := n.compile(cfg.Tuning)
+	if err != nil {
+		return nil, err
+	}
+	return &step{s.Run, func() ([]float32, error) { return s.Out()[0].Float32s(), s.Run() }}, nil
+}
+
+// detector reports whether the network finds objects.
+func (n *network) detector() bool { return n.model != nil && n.model.Detector != nil }
+
+// checkDetector returns an error for what is not measured of detectors.
+func (n *network) checkDetector() error {
+	if !n.detector() {
+		return nil
+	}
+	if n.cfg.Mode == Train || n.cfg.Batch != 1 {
+		return fmt.Errorf("bench: %s is a detector, which is measured in inference with a batch of 1", n.cfg.Model)
+	}
+	if n.input.Shape[1] != 3 {
+		return fmt.Errorf("bench: %s takes %d channels, a detector of pictures must take 3", n.cfg.Model, n.input.Shape[1])
+	}
+	return nil
+}
+
+// pictureOf returns a random picture of the size of an input.
+func pictureOf(t graph.Type) *imaging.Image {
+	m := imaging.New(t.Shape[3], t.Shape[2], 3)
+	for i, v := range random(t).Float32s() {
+		m.Pix[i] = uint8(min(max(128+50*v, 0), 255))
+	}
+	return m
+}
+
+// given returns what peers get as input, NHWC: a batch of random numbers or, of a
+// detector, a picture with values from 0 to 1.
+func (n *network) given() []float32 {
+	if !n.detector() {
+		return random(n.input).Float32s()
+	}
+	m := pictureOf(n.input)
+	x := make([]float32, len(m.Pix))
+	for i, v := range m.Pix {
+		x[i] = float32(v) / 255
+	}
+	return x
+}
+
+// detection makes the step of a detector.
+func (n *network) detection() (*step, error) {
+	r, err := infer.New(n.module, nil, infer.Options{Threads: n.cfg.Threads, Exact: n.cfg.Exact, Tuning: n.cfg.Tuning})
+	if err != nil {
+		return nil, err
+	}
+	d, err := detect.New(r, n.model)
+	if err != nil {
+		return nil, err
+	}
+	m := pictureOf(n.input)
+	run := func() error {
+		_, err := d.Detect(context.Background(), m)
+		return err
+	}
+	return &step{run, func() ([]float32, error) {
+		x, h, w, err := d.Input(m)
+		if err != nil {
+			return nil, err
+		}
+		return n.anchorLogits(r, x, h, w)
+	}}, nil
+}
+
+// anchorLogits computes the logits of all anchors, level by level, of an input of which
+// h by w pixels are the picture.
+func (n *network) anchorLogits(r *infer.Runner, x *tensor.Tensor, h, w int) ([]float32, error) {
+	q := infer.Query{Name: "bench", Build: func(t *nn.Traced) error {
+		var levels []*graph.Value
+		switch m := n.model.Detector.(type) {
+		case *models.RetinaNet:
+			_, levels, _ = m.Levels(t)
+		case *models.RCNN:
+			for _, c := range t.Calls {
+				if c.Module == nn.Module(m.RPN.Head) {
+					levels = append(levels, c.Out)
+				}
+			}
+		}
+		t.Graph.Output("logits", t.Graph.Must1(graph.Concat{Axis: 1}, levels...))
+		return nil
+	}}
+	in := infer.Tensors{nn.ImageInput: x}
+	if _, ok := n.model.Detector.(*models.RCNN); ok {
+		sizes, err := tensor.FromFloat32([]float32{float32(h), float32(w)}, 1, 2)
+		if err != nil {
+			return nil, err
+		}
+		in[models.SizesInput] = sizes
+	}
+	out, err := r.Run(context.Background(), q, in)
+	if err != nil {
+		return nil, err
+	}
+	return out["logits"].Float32s(), nil
+}
+
+// spread scales the last layers of a detector with random weights so that some of the
+// scores are high: with scores that are all alike, no program finds an object, and
+// what follows takes no time.
+func (n *network) spread() error {
+	r, err := infer.New(n.module, nil, infer.Options{Threads: n.cfg.Threads})
+	if err != nil {
+		return err
+	}
+	d, err := detect.New(r, n.model)
+	if err != nil {
+		return err
+	}
+	x, h, w, err := d.Input(pictureOf(n.input))
+	if err != nil {
+		return err
+	}
+	z, err := n.anchorLogits(r, x, h, w)
+	if err != nil {
+		return err
+	}
+	switch m := n.model.Detector.(type) {
+	case *models.RetinaNet:
+		last := m.Head.ClassificationHead.ClsLogits
+		scale(last.Weight, 1.5/deviation(z))
+		fillWith(last.Bias, -5)
+	case *models.RCNN:
+		scale(m.RPN.Head.ClsLogits.Weight, 2/deviation(z))
+		q := infer.Query{Name: "scores", Build: func(t *nn.Traced) error {
+			logits, _, _ := m.Scores(t)
+			t.Graph.Output("logits", logits)
+			return nil
+		}}
+		sizes, err := tensor.FromFloat32([]float32{float32(h), float32(w)}, 1, 2)
+		if err != nil {
+			return err
+		}
+		// The values have changed: another runner.
+		if r, err = infer.New(n.module, nil, infer.Options{Threads: n.cfg.Threads}); err != nil {
+			return err
+		}
+		out, err := r.Run(context.Background(), q, infer.Tensors{nn.ImageInput: x, models.SizesInput: sizes})
+		if err != nil {
+			return err
+		}
+		score := m.RoIHeads.BoxPredictor.ClsScore
+		scale(score.Weight, 2/deviation(out["logits"].Float32s()))
+		// Proposals of one picture of noise look alike: classes must differ by themselves.
+		for i, v := range random(graph.F32(1, len(score.Bias.Value.Float32s()), 1, 1)).Float32s() {
+			score.Bias.Value.Float32s()[i] = 1.5 * v
+		}
+	}
+	return nil
+}
+
+func scale(p *nn.Param, by float64) {
+	for i, v := range p.Value.Float32s() {
+		p.Value.Float32s()[i] = float32(float64(v) * by)
+	}
+}
+
+func fillWith(p *nn.Param, v float32) {
+	for i := range p.Value.Float32s() {
+		p.Value.Float32s()[i] = v
+	}
+}
+
+// deviation returns the standard deviation of values, 1 if they are equal.
+func deviation(values []float32) float64 {
+	var sum, squares float64
+	for _, v := range values {
+		sum, squares = sum+float64(v), squares+float64(v)*float64(v)
+	}
+	mean := sum / float64(len(values))
+	if v := squares/float64(len(values)) - mean*mean; v > 0 {
+		return math.Sqrt(v)
+	}
+	return 1
+}

@@ -1,0 +1,190 @@
+// The picture that is shown, what is drawn over it, and the controls of that.
+import { at, percent } from "./dom.js";
+import { drawClasses, drawHeat, drawObjects } from "./draw.js";
+import { detailsOf, heatOf, idOf, state } from "./state.js";
+
+// view is what the user has chosen to see.
+export const view = { heat: false, heatClass: null, layer: "", layers: [], opacity: 0.5, threshold: 0.5, lit: -1 };
+
+let heatEnds = new AbortController();
+let shownHeat = null; // the explanation that is drawn
+const canvas = at("layer"), image = at("picture"), caption = at("caption");
+
+// place sizes the picture: small ones are enlarged by a whole factor.
+function place(width, height) {
+  const grow = Math.max(1, Math.floor(320 / Math.max(width, height)));
+  const aspect = width / height;
+  const wide = Math.min(width * grow, 620 * aspect);
+  image.style.width = `min(${wide}px, calc(62vh * ${aspect}))`;
+  image.style.aspectRatio = `${width} / ${height}`;
+  image.classList.toggle("small", grow > 3);
+  const scale = Math.min(1, 1280 / Math.max(width, height)) * Math.max(1, Math.ceil(640 / Math.max(width, height)));
+  canvas.width = Math.max(1, Math.round(width * scale));
+  canvas.height = Math.max(1, Math.round(height * scale));
+}
+
+// showPicture shows the current picture, with nothing over it yet.
+export function showPicture() {
+  const p = state.current;
+  at("shown").hidden = !p;
+  shownHeat = null;
+  view.heatClass = null;
+  view.lit = -1;
+  clear();
+  if (!p) {
+    image.removeAttribute("src");
+    return;
+  }
+  at("shown-title").textContent = p.name;
+  image.hidden = !p.displayed;
+  canvas.hidden = !p.displayed;
+  at("no-display").hidden = p.displayed;
+  if (p.displayed) {
+    image.alt = p.name;
+    place(p.width, p.height);
+    image.src = p.url;
+  }
+}
+
+function clear() {
+  canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+  caption.textContent = "";
+}
+
+// showAnswer draws the answer over the picture and shows the controls that it has.
+export async function showAnswer(result) {
+  const task = state.model?.task, p = state.current;
+  at("controls").hidden = !result;
+  at("heat-field").hidden = task !== "classification";
+  at("depth-field").hidden = task !== "classification" || !view.heat;
+  at("threshold-field").hidden = task !== "detection";
+  const masks = task === "segmentation" || task === "detection" && result?.objects?.some((o) => o.mask) || task === "classification" && view.heat;
+  at("opacity-field").hidden = !masks || !p.displayed;
+  if (!result) {
+    clear();
+    return;
+  }
+  if (!p.displayed && result.overlay) {
+    fromServer(result.overlay, `${p.name} with the result drawn over it`);
+    return;
+  }
+  if (task === "classification") {
+    await showHeat(result);
+  } else if (task === "detection") {
+    drawObjects(canvas, result, view.threshold, view.opacity, view.lit);
+    const n = result.objects.filter((o) => o.score >= view.threshold).length;
+    caption.textContent = `${n} of ${result.objects.length} found objects have a score of ${percent(view.threshold)} or more.`;
+    image.alt = `${p.name}, with boxes around ${n} objects, which the result lists`;
+  } else if (task === "segmentation") {
+    image.alt = `${p.name}, with an area for each class, which the result lists`;
+    await drawClasses(canvas, result.mask, view.opacity);
+  }
+}
+
+// fromServer shows a picture that the server has drawn, where the browser cannot.
+function fromServer(address, alt) {
+  image.hidden = false;
+  at("no-display").hidden = true;
+  image.style.width = "";
+  image.style.aspectRatio = "";
+  image.src = address;
+  image.alt = alt;
+}
+
+async function showHeat(result) {
+  const p = state.current, model = state.model;
+  heatEnds.abort();
+  const chosen = result.predictions.find((q) => q.index === view.heatClass) ?? result.predictions[0];
+  view.heatClass = chosen.index;
+  at("heat-class").textContent = chosen.class;
+  for (const b of document.querySelectorAll("button.bar")) {
+    b.setAttribute("aria-pressed", String(view.heat && Number(b.dataset.index) === chosen.index));
+  }
+  if (!view.heat) {
+    shownHeat = null;
+    clear();
+    image.alt = p.name;
+    return;
+  }
+  heatEnds = new AbortController();
+  const { signal } = heatEnds;
+  caption.textContent = "The heat map is being computed…";
+  try {
+    const { layers = [] } = await detailsOf(model);
+    if (signal.aborted) {
+      return;
+    }
+    view.layers = layers; // from the input to the end
+    at("depth").max = Math.max(view.layers.length - 1, 0);
+    at("depth-field").hidden = view.layers.length < 2;
+    const layer = view.layers.includes(view.layer) ? view.layer : "";
+    const explanation = await heatOf(p, model, chosen.index, layer, signal);
+    if (signal.aborted || p !== state.current || idOf(model) !== idOf(state.model)) {
+      return;
+    }
+    shownHeat = explanation;
+    if (!p.displayed) {
+      fromServer(explanation.overlay, `${p.name} under a heat map of ${chosen.class}`);
+    } else {
+      drawHeat(canvas, explanation, view.opacity);
+    }
+    setDepth(explanation.layer);
+    const [x, y] = explanation.region;
+    const part = x > 0.002 || y > 0.002 ? " The model sees the part that is not darkened." : "";
+    caption.textContent = `Bright parts raise the score of ${chosen.class}, as the layer ${explanation.layer} has it.${part}`;
+    image.alt = `${p.name} under a heat map of ${chosen.class}`;
+  } catch (e) {
+    if (!signal.aborted) {
+      clear();
+      caption.textContent = e.message;
+    }
+  }
+}
+
+function setDepth(layer) {
+  const i = view.layers.indexOf(layer);
+  if (i >= 0) {
+    at("depth").value = i;
+  }
+  at("depth-name").textContent = layer;
+  at("depth").setAttribute("aria-valuetext", layer);
+}
+
+// wire connects the controls. lastAnswer returns the result that is shown.
+export function wire(lastAnswer) {
+  const again = () => {
+    const result = lastAnswer();
+    if (result) {
+      showAnswer(result);
+    }
+  };
+  at("heat").addEventListener("change", (e) => {
+    view.heat = e.target.checked;
+    again();
+  });
+  let timer;
+  at("depth").addEventListener("input", (e) => {
+    view.layer = view.layers[e.target.value] ?? "";
+    setDepth(view.layer);
+    clearTimeout(timer);
+    timer = setTimeout(again, 200); // the layers on the way are not asked for
+  });
+  at("opacity").addEventListener("input", (e) => {
+    view.opacity = e.target.value / 100;
+    at("opacity-value").textContent = percent(view.opacity);
+    if (shownHeat && state.model.task === "classification") {
+      drawHeat(canvas, shownHeat, view.opacity);
+    } else {
+      again();
+    }
+  });
+  return again;
+}
+
+// explainClass shows the heat map of a class, or hides it when it is shown.
+export function explainClass(index, result) {
+  view.heat = !(view.heat && view.heatClass === index);
+  view.heatClass = index;
+  at("heat").checked = view.heat;
+  showAnswer(result);
+}
