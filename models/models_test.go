@@ -84,7 +84,7 @@ func TestConfigErrors(t *testing.T) {
 		opt  Option
 		want string
 	}{
-		{Classes(0), "classes is 0"},
+		{Classes(-1), "classes is -1"},
 		{InChannels(-1), "in_channels is -1"},
 		{InputSize(0), "input_size"},
 		{Width(0), "width"},
