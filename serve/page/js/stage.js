@@ -131,7 +131,7 @@ async function showHeat(result) {
     setDepth(explanation.layer);
     const [x, y] = explanation.region;
     const part = x > 0.002 || y > 0.002 ? " The model sees the part that is not darkened." : "";
-    caption.textContent = `Bright parts raise the score of ${chosen.class}, as the layer ${explanation.layer} has it.${part}`;
+    caption.textContent = `Bright parts raise the score of ${chosen.class}, computed at ${explanation.layer}.${part}`;
     image.alt = `${p.name} under a heat map of ${chosen.class}`;
   } catch (e) {
     if (!signal.aborted) {
