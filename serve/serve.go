@@ -74,7 +74,7 @@ type Options struct {
 	// Origins are web sites whose pages may call the server (CORS), such as
 	// https://example.org; "*" stands for all.
 	Origins []string
-	// Page answers what is not part of the API, such as / with a web page; nil answers
+	// Page answers what is not part of the API, such as / with a web page, which package serve/page has; nil answers
 	// / with a list of what there is.
 	Page http.Handler
 

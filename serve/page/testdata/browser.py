@@ -406,6 +406,10 @@ def reload(page):
     for verb, text in [("unload", "finder (not ready)"), ("load", "finder (detection, 4 classes)")]:
         urllib.request.urlopen(urllib.request.Request(f"{URL}v2/repository/models/finder/{verb}", data=b"{}")).read()
         expect(page.locator("#model option").nth(1)).to_have_text(text)
+    # a model that is loaded anew is asked again
+    with page.expect_request("**/v1/classify*"):
+        urllib.request.urlopen(urllib.request.Request(f"{URL}v2/repository/models/clothes/load", data=b"{}")).read()
+    settled(page)
 
 
 def locked(browser):
