@@ -55,6 +55,7 @@ def open_page(browser, url=URL, allow=(), **options):
     host = urllib.parse.urlsplit(url).netloc
     page.on("request", lambda r: r.url.startswith("http") and urllib.parse.urlsplit(r.url).netloc != host and seen.append(f"request to {r.url}"))
     page.goto(url)
+    expect(page.locator("body")).to_have_class("empty")  # the scripts run
     return page
 
 
