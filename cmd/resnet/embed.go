@@ -93,7 +93,7 @@ func (c *embedCommand) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	m, err := c.openFor(c.app, 0, models.Classification, "")
+	m, err := c.openFor(c.app, 0, models.Features, "")
 	if err != nil {
 		return err
 	}

@@ -164,14 +164,18 @@ var ofTask = map[models.Task]struct{ name, does, command string }{
 	models.Classification: {"a classifier", "which gives whole pictures a class", "resnet predict"},
 	models.Segmentation:   {"a segmentation network", "which gives each pixel a class", "resnet segment"},
 	models.Detection:      {"a detector", "which finds objects", "resnet detect"},
+	models.Features:       {"a backbone", "which gives numbers and no classes, because it has no last layer", "resnet embed"},
 }
 
 // openFor is open for a command that needs a model of one task, such as those in
-// examples.
+// examples. A command that needs features takes a classifier, too.
 func (f *modelFlags) openFor(a *app, topK int, task models.Task, examples string) (*resnet.Model, error) {
 	m, err := f.open(a, topK)
-	if err != nil || m.Task() == task {
+	if err != nil || m.Task() == task || task == models.Features && m.Task() == models.Classification {
 		return m, err
+	}
+	if m.Task() == models.Features {
+		return nil, usagef("%s has no last layer, so it gives features and no classes: train one by resnet train --model %s --data folder:PHOTOS, or print its features by resnet embed", m.Name(), m.Name())
 	}
 	have, want := ofTask[m.Task()], ofTask[task]
 	return nil, usagef("%s is a model for %s, %s: use %s, or name %s by --model%s", m.Name(), m.Task(), have.does, have.command, want.name, examples)

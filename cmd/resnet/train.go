@@ -59,6 +59,9 @@ The best model is that of the highest AP on the validation part. Without --model
 --recipe, data with a mask for every object train a segmentation network, others a
 detector, as a note tells; docs/detection.md is the guide.
 
+Without labels, --task ssl trains a backbone on a folder of pictures, by --method;
+the file has no last layer, and --model FILE begins a training with labels from it.
+
 A recipe describes how to train: a built-in one (` + strings.Join(train.RecipeNames(), ", ") + `)
 or a YAML file; --set changes single keys, which train/recipes/README.md lists.
 --print-recipe shows what would be used.
@@ -78,6 +81,7 @@ With --json, stdout has one line per epoch, and the result as the last line.`,
   resnet train --data folder:photos --folds 5
   resnet train --data coco:export --model fasterrcnn_resnet50_fpn@weights.pth --size 480
   resnet train --data coco:export --recipe detect --model resnet18@weights.pth --epochs 40
+  resnet train --task ssl --method simsiam --data folder:photos --out runs/backbone
   resnet train --data cifar10:cifar-10-batches-bin --recipe cifar --set lr.peak=0.05
   resnet train --model resnet50 --data folder:photos --recipe imagenet-v1 --recompute --bf16
   resnet train --resume --out runs/photos --epochs 60`,
