@@ -40,6 +40,9 @@ func TestDrawnGraphs(t *testing.T) {
 	const part = 500
 	made, right := 0, 0
 	refused := map[string]int{}
+	defer func() {
+		t.Logf("%d graphs: %d as onnxruntime computes them, others are refused: %v", made, right, refused)
+	}()
 	for ; count > 0; count, seed = count-part, seed+part {
 		dir := t.TempDir()
 		out, err := exec.Command(python, "testdata/gen/random_graphs.py", dir, fmt.Sprint(seed), fmt.Sprint(min(count, part))).CombinedOutput()
@@ -66,7 +69,6 @@ func TestDrawnGraphs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("%d graphs: %d as onnxruntime computes them, others are refused: %v", made, right, refused)
 	if right < made*3/4 {
 		t.Errorf("of %d graphs, only %d are computed", made, right)
 	}

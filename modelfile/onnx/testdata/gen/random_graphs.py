@@ -302,7 +302,7 @@ def one(seed, folder):
         if os.environ.get("VERBOSE"):
             print(seed, str(e)[:200], file=sys.stderr)
         return False
-    if not all(np.isfinite(w).all() and np.abs(w).max() < 1e6 for w in want):
+    if not all(w.size > 0 and np.isfinite(w).all() and np.abs(w).max() < 1e6 for w in want):
         return False
     data = os.path.join(folder, "test_data_set_0")
     os.makedirs(data)

@@ -1,0 +1,67 @@
+package bench
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/weights"
+)
+
+// TestDetectors: a step of a detector runs, what programs compare has a logit for each
+// anchor, and the scores of random weights are spread.
+func TestDetectors(t *testing.T) {
+	for name, perAnchor := range map[string]int{"retinanet_resnet8-cifar_fpn": 3, "maskrcnn_resnet8-cifar_fpn": 1} {
+		net, err := models.New(name, models.Classes(3), func(c *models.Config) {
+			h := c.Detection
+			h.Channels, h.MinSize, h.MaxSize, h.TopK, h.Detections = 8, 32, 64, 20, 5
+			if h.Proposals > 0 {
+				h.Proposals, h.BoxFeatures = 12, 8
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := nn.Init(net, 1); err != nil {
+			t.Fatal(err)
+		}
+		f := &weights.File{Tensors: nn.Values(net)}
+		if f.Architecture, err = json.Marshal(net.Config); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "m.safetensors")
+		if err := weights.Save(path, f, weights.SaveOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		cfg := Config{Model: path, Mode: Infer, Batch: 1, Threads: 1, Size: 40}
+		s, err := newRun(cfg, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.run(); err != nil {
+			t.Fatal(err)
+		}
+		z, err := s.outputs()
+		if err != nil || len(z) == 0 || len(z)%perAnchor != 0 {
+			t.Errorf("%s: %d logits, %v", name, len(z), err)
+		}
+		n, err := open(cfg, "", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := n.spread(); err != nil {
+			t.Fatal(err)
+		}
+		for want, bad := range map[string]Config{
+			"inference": {Model: path, Mode: Train, Batch: 1, Threads: 1},
+			"batch":     {Model: path, Mode: Infer, Batch: 2, Threads: 1},
+		} {
+			if _, err := newRun(bad, ""); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v: the error is %v", bad, err)
+			}
+		}
+	}
+}
