@@ -11,7 +11,7 @@ import (
 )
 
 func TestBuiltinRecipes(t *testing.T) {
-	want := []string{"cifar", "cifar-fast", "detect", "fashion-quick", "finetune", "imagenet-v1", "imagenet-v2", "photos", "segment"}
+	want := []string{"barlow", "byol", "cifar", "cifar-fast", "detect", "fashion-quick", "finetune", "imagenet-v1", "imagenet-v2", "photos", "rotation", "segment", "simclr", "simsiam", "vicreg"}
 	if got := RecipeNames(); !reflect.DeepEqual(got, want) {
 		t.Fatalf("recipes %v", got)
 	}
