@@ -69,6 +69,31 @@ func TestPreprocessIsTorchvisions(t *testing.T) {
 	}
 }
 
+// The part of a picture that becomes the input: torchvision's Resize and CenterCrop,
+// a squashed picture, one that is padded.
+func TestRegion(t *testing.T) {
+	for _, c := range []struct {
+		p    Preprocess
+		w, h int
+		want [4]float64
+	}{
+		{Preprocess{Resize: 256, Width: 224, Height: 224}, 500, 375, [4]float64{58. / 341, 16. / 256, 224. / 341, 224. / 256}},
+		{Preprocess{Resize: 256, Width: 224, Height: 224}, 375, 500, [4]float64{16. / 256, 58. / 341, 224. / 256, 224. / 341}},
+		{Preprocess{Squash: true, Width: 32, Height: 28}, 500, 375, [4]float64{0, 0, 1, 1}},
+		{Preprocess{Width: 32, Height: 32}, 16, 64, [4]float64{-0.5, 0.25, 2, 0.5}},
+	} {
+		got, err := c.p.Region(c.w, c.h)
+		if err != nil || got != c.want {
+			t.Errorf("%+v of %d x %d is %v, %v, must be %v", c.p, c.w, c.h, got, err, c.want)
+		}
+	}
+	for _, size := range [][2]int{{0, 5}, {5, -1}, {1, 1 << 40}} {
+		if r, err := (Preprocess{Resize: 256, Width: 224, Height: 224}).Region(size[0], size[1]); err == nil {
+			t.Errorf("a picture of %v has the region %v", size, r)
+		}
+	}
+}
+
 func TestPreprocessForms(t *testing.T) {
 	gray := Preprocess{Channels: 1, Width: 4, Height: 3, Interpolation: imaging.Bilinear, Mean: []float32{0}, Std: []float32{1}}
 	// No resize, picture smaller than the input: black around the middle.

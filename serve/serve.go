@@ -74,8 +74,8 @@ type Options struct {
 	// Origins are web sites whose pages may call the server (CORS), such as
 	// https://example.org; "*" stands for all.
 	Origins []string
-	// Page answers what is not part of the API, such as / with a web page; nil answers
-	// / with a list of what there is.
+	// Page answers what is not part of the API, such as / with the web page of package
+	// serve/page; nil answers / with a list of what there is.
 	Page http.Handler
 
 	// Log gets what happens; nil means slog.Default.

@@ -215,7 +215,7 @@ func TestExplain(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := got.Results[0].Explanation
-	if e == nil || e.Index != 3 || e.Layer != "layer2" || !slices.Equal(e.Values, x.Maps[0].Values) || e.Width != x.Maps[0].W {
+	if e == nil || e.Index != 3 || e.Layer != "layer2" || !slices.Equal(e.Values, x.Maps[0].Values) || e.Width != x.Maps[0].W || e.Region != x.Region || e.Region == [4]float64{} {
 		t.Errorf("got %+v, must be %+v", e, x.Maps[0])
 	}
 	m := decodeDataURL(t, e.Overlay)

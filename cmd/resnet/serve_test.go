@@ -228,6 +228,25 @@ func exec3(t *testing.T, args ...string) (code int, out, errs string) {
 	return code, o.String(), e.String()
 }
 
+// The page is at /, unless it is switched off.
+func TestServePage(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{{nil, "text/html; charset=utf-8"}, {[]string{"--page=false"}, "application/json"}} {
+		line, stop := serving(t, c.args...)
+		r, err := http.Get(line.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+		if got := r.Header.Get("Content-Type"); r.StatusCode != http.StatusOK || got != c.want {
+			t.Errorf("serve %v: / has status %d and the type %q, must have %q", c.args, r.StatusCode, got, c.want)
+		}
+		stop()
+	}
+}
+
 // Flags override variables, which override the file.
 func TestFillFlags(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "c.yaml")

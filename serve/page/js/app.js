@@ -6,7 +6,7 @@ import { draw as drawLive, follow } from "./live.js";
 import { label, lastAnswer, relist, showNear, showResult, thumb } from "./results.js";
 import { snippets } from "./snippets.js";
 import { showPicture, view, wire } from "./stage.js";
-import { answerOf, drop, idOf, loadModels, newPicture, state } from "./state.js";
+import { answerOf, drop, forget, idOf, loadModels, newPicture, state } from "./state.js";
 
 const most = 200; // pictures in the page
 
@@ -297,7 +297,12 @@ document.body.classList.add("empty");
 at("key-open").hidden = apiKey() === "";
 wireInput(add, trouble);
 await refreshModels();
-follow(refreshModels, (error) => {
+follow(refreshModels, (id) => {
+  forget(id);
+  if (state.model && idOf(state.model) === id) {
+    showAll();
+  }
+}, (error) => {
   if (error) {
     lost(error);
   } else if (away) {

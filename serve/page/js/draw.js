@@ -191,11 +191,15 @@ function paintMask(context, object, W, H, opacity) {
   context.globalAlpha = 1;
 }
 
-// drawClasses draws the mask of a segmentation: its background is left clear.
-export async function drawClasses(canvas, mask, opacity) {
+// drawClasses draws the mask of a segmentation, if current still returns true when it is
+// decoded: its background is left clear.
+export async function drawClasses(canvas, mask, opacity, current) {
   const image = new Image();
   image.src = mask;
   await image.decode();
+  if (!current()) {
+    return;
+  }
   const sheet = new OffscreenCanvas(canvas.width, canvas.height), s = sheet.getContext("2d");
   s.imageSmoothingEnabled = false; // between two classes there is no third
   s.drawImage(image, 0, 0, sheet.width, sheet.height);

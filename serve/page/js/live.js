@@ -33,8 +33,9 @@ export function draw() {
 }
 
 // follow asks for the status while the page is visible. changed is called when the models
-// are others than the page knows, failed with an error, or with null when all is well.
-export function follow(changed, failed) {
+// are others than the page knows, reloaded with the id of a model that was loaded anew,
+// failed with an error, or with null when all is well.
+export function follow(changed, reloaded, failed) {
   let asking = false;
   const tick = async () => {
     if (document.hidden || asking) {
@@ -46,6 +47,10 @@ export function follow(changed, failed) {
       const seen = new Set();
       for (const m of models) {
         seen.add(idOf(m));
+        const before = history.get(idOf(m))?.findLast((s) => s);
+        if (m.ready && before && m.answered < before.answered) { // it counts from its loading
+          reloaded(idOf(m));
+        }
         add(idOf(m), m.ready ? m : null);
       }
       for (const id of history.keys()) {

@@ -7,6 +7,7 @@ import { detailsOf, heatOf, idOf, state } from "./state.js";
 export const view = { heat: false, heatClass: null, layer: "", layers: [], opacity: 0.5, threshold: 0.5, lit: -1 };
 
 let heatEnds = new AbortController();
+let drawing = 0; // the number of times that something was drawn
 let shownHeat = null; // the explanation that is drawn
 const canvas = at("layer"), image = at("picture"), caption = at("caption");
 
@@ -47,6 +48,7 @@ export function showPicture() {
 }
 
 function clear() {
+  drawing++;
   canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
   caption.textContent = "";
 }
@@ -71,13 +73,15 @@ export async function showAnswer(result) {
   if (task === "classification") {
     await showHeat(result);
   } else if (task === "detection") {
+    drawing++;
     drawObjects(canvas, result, view.threshold, view.opacity, view.lit);
     const n = result.objects.filter((o) => o.score >= view.threshold).length;
     caption.textContent = `${n} of ${result.objects.length} found objects have a score of ${percent(view.threshold)} or more.`;
     image.alt = `${p.name}, with boxes around ${n} objects, which the result lists`;
   } else if (task === "segmentation") {
     image.alt = `${p.name}, with an area for each class, which the result lists`;
-    await drawClasses(canvas, result.mask, view.opacity);
+    const mine = ++drawing;
+    await drawClasses(canvas, result.mask, view.opacity, () => mine === drawing);
   }
 }
 
@@ -122,6 +126,7 @@ async function showHeat(result) {
     if (signal.aborted || p !== state.current || idOf(model) !== idOf(state.model)) {
       return;
     }
+    drawing++;
     shownHeat = explanation;
     if (!p.displayed) {
       fromServer(explanation.overlay, `${p.name} under a heat map of ${chosen.class}`);
@@ -131,7 +136,7 @@ async function showHeat(result) {
     setDepth(explanation.layer);
     const [x, y] = explanation.region;
     const part = x > 0.002 || y > 0.002 ? " The model sees the part that is not darkened." : "";
-    caption.textContent = `Bright parts raise the score of ${chosen.class}, as the layer ${explanation.layer} has it.${part}`;
+    caption.textContent = `Bright parts raise the score of ${chosen.class}, computed at ${explanation.layer}.${part}`;
     image.alt = `${p.name} under a heat map of ${chosen.class}`;
   } catch (e) {
     if (!signal.aborted) {

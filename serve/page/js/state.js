@@ -27,6 +27,20 @@ export async function loadModels() {
 
 const details = new Map();
 
+// forget drops what a model has answered: another one has its place.
+export function forget(id) {
+  details.delete(id);
+  for (const p of state.pictures) {
+    p.answers.delete(id);
+    p.embeddings.delete(id);
+    for (const key of p.heats.keys()) {
+      if (key.startsWith(`${id}\n`)) {
+        p.heats.delete(key);
+      }
+    }
+  }
+}
+
 // detailsOf asks for a model's class names and layers.
 export function detailsOf(model) {
   const id = idOf(model);

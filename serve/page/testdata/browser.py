@@ -55,6 +55,7 @@ def open_page(browser, url=URL, allow=(), **options):
     host = urllib.parse.urlsplit(url).netloc
     page.on("request", lambda r: r.url.startswith("http") and urllib.parse.urlsplit(r.url).netloc != host and seen.append(f"request to {r.url}"))
     page.goto(url)
+    expect(page.locator("body")).to_have_class("empty")  # the scripts run
     return page
 
 
@@ -118,7 +119,7 @@ def heat(page):
     rows.nth(1).focus()
     page.keyboard.press("Enter")
     second = rows.nth(1).locator(".name").inner_text()
-    expect(page.locator("#caption")).to_contain_text(f"raise the score of {second}, as the layer")
+    expect(page.locator("#caption")).to_contain_text(f"raise the score of {second}, computed at")
     expect(rows.nth(1)).to_have_attribute("aria-pressed", "true")
     assert rows.nth(1).evaluate("e => e === document.activeElement"), "the focus is lost"
     expect(page.locator("#heat")).to_be_checked()
@@ -134,9 +135,9 @@ def heat(page):
     assert slider.get_attribute("aria-valuetext") == answer["layer"]
     slider.focus()
     page.keyboard.press("Home")
-    expect(page.locator("#caption")).to_contain_text(f"as the layer {layers[0]} has it")
+    expect(page.locator("#caption")).to_contain_text(f"computed at {layers[0]}.")
     page.keyboard.press("ArrowRight")
-    expect(page.locator("#caption")).to_contain_text(f"as the layer {layers[1]} has it")
+    expect(page.locator("#caption")).to_contain_text(f"computed at {layers[1]}.")
     expect(slider).to_have_attribute("aria-valuetext", layers[1])
     page.locator("#opacity").fill("100")
     assert pixels(page, [(0.5, 0.5)])[0][3] == 255
@@ -406,6 +407,10 @@ def reload(page):
     for verb, text in [("unload", "finder (not ready)"), ("load", "finder (detection, 4 classes)")]:
         urllib.request.urlopen(urllib.request.Request(f"{URL}v2/repository/models/finder/{verb}", data=b"{}")).read()
         expect(page.locator("#model option").nth(1)).to_have_text(text)
+    # a model that is loaded anew is asked again
+    with page.expect_request("**/v1/classify*"):
+        urllib.request.urlopen(urllib.request.Request(f"{URL}v2/repository/models/clothes/load", data=b"{}")).read()
+    settled(page)
 
 
 def locked(browser):
