@@ -138,14 +138,46 @@ func (p Panel) plot() (*plot.Plot, error) {
 	}
 	// Put the legend where rising or falling curves end, not where they pass.
 	pl.Legend.Top = rises < 0
+	widen(&pl.X)
+	switch {
+	case !p.LogY:
+		widen(&pl.Y)
+	case !(pl.Y.Min > 0) || math.IsInf(pl.Y.Min, 0): // nothing is drawn
+		pl.Y.Scale, pl.Y.Tick.Marker = plot.LinearScale{}, plot.DefaultTicks{}
+	case pl.Y.Max <= pl.Y.Min*(1+1e-9):
+		pl.Y.Min, pl.Y.Max = pl.Y.Min/10, pl.Y.Max*10
+	}
 	return pl, nil
+}
+
+// widen gives an axis whose values are all the same, up to rounding, a range around
+// them. The plotting library adds and subtracts 1, which is lost in large values.
+func widen(a *plot.Axis) {
+	size := max(math.Abs(a.Min), math.Abs(a.Max))
+	if size > 1e6 && !math.IsInf(size, 0) && a.Max-a.Min <= 1e-9*size {
+		a.Min, a.Max = a.Min-size/10, a.Max+size/10
+	}
+}
+
+// largest and smallest bound what is drawn: labels of larger values, and of ranges
+// that are smaller, take the plotting library for ever.
+const largest, smallest = 1e30, 1e-30
+
+// drawable returns a value as it is drawn, and whether it is.
+func drawable(v float64) (float64, bool) {
+	if math.Abs(v) < smallest {
+		return 0, true
+	}
+	return v, math.Abs(v) <= largest // not if it is NaN
 }
 
 func finiteRuns(s Series, positive bool) []plotter.XYs {
 	var runs []plotter.XYs
 	open := false
 	for i := range s.X {
-		if positive && s.Y[i] <= 0 || math.IsNaN(s.Y[i]) || math.IsInf(s.Y[i], 0) || math.IsNaN(s.X[i]) || math.IsInf(s.X[i], 0) {
+		x, okX := drawable(s.X[i])
+		y, okY := drawable(s.Y[i])
+		if !okX || !okY || positive && y <= 0 {
 			open = false
 			continue
 		}
@@ -153,7 +185,7 @@ func finiteRuns(s Series, positive bool) []plotter.XYs {
 			runs, open = append(runs, nil), true
 		}
 		last := len(runs) - 1
-		runs[last] = append(runs[last], plotter.XY{X: s.X[i], Y: s.Y[i]})
+		runs[last] = append(runs[last], plotter.XY{X: x, Y: y})
 	}
 	return runs
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func curves(t *testing.T) *Chart {
@@ -186,5 +187,32 @@ func TestNamesOutsideTheFont(t *testing.T) {
 	var b bytes.Buffer
 	if err := ch.SVG(&b); err != nil || !strings.Contains(b.String(), `\u6807\u9898`) || !strings.Contains(b.String(), `\u8bad\u7ec3`) {
 		t.Errorf("title and legend are not spelled: %v", err)
+	}
+}
+
+// Values of any size are drawn, or left out, in the end.
+func TestExtremeValues(t *testing.T) {
+	for _, y := range [][]float64{
+		{1e30, 1e30}, {1e300, 1e300}, {-1e30, -1e30}, {1e17, 1e17}, {1e-300, 1e-300}, {1e308, -1e308}, {1e30, -1e30},
+		{1e-29, 2e-29}, {1e16, 1e16 + 2}, {math.MaxFloat64, 1}, {math.NaN(), math.Inf(1)}, {0, 0}, {5, 5},
+	} {
+		for _, log := range []bool{false, true} {
+			done := make(chan error, 1)
+			go func() {
+				c, err := Lines(Panel{Title: "x", XLabel: "epoch", YLabel: "loss", LogY: log, Series: []Series{{X: []float64{1, 2}, Y: y}}})
+				if err == nil {
+					err = c.SVG(io.Discard)
+				}
+				done <- err
+			}()
+			select {
+			case err := <-done:
+				if err != nil {
+					t.Errorf("%v, log %v: %v", y, log, err)
+				}
+			case <-time.After(20 * time.Second):
+				t.Fatalf("%v, log %v: the chart is not drawn in 20 s", y, log)
+			}
+		}
 	}
 }
