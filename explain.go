@@ -85,6 +85,9 @@ func (m *Model) Explain(ctx context.Context, p Picture, opt ExplainOptions) (*Ex
 	case models.Segmentation:
 		return m.explainPixels(ctx, e, p, opt)
 	}
+	if err := m.isFor(models.Classification, "Explain"); err != nil {
+		return nil, err
+	}
 	img, x, err := m.prepare(p)
 	if err != nil {
 		return nil, err

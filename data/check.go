@@ -284,7 +284,7 @@ func (r *Report) Warnings() []string {
 		if p.Pixels != nil {
 			continue // pictures of a class have other classes, too
 		}
-		if p.Name == "train" && most >= 10*least {
+		if p.Name == "train" && most > 0 && most >= 10*least {
 			w = append(w, fmt.Sprintf("train: the largest class has %d pictures and the smallest %d: class weights or balanced sampling may help", most, least))
 		}
 	}

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -36,6 +37,10 @@ type instance struct {
 // newInstance makes a model ready: its plan for one input is compiled, so that the
 // first request does not wait for it. Plans for larger batches are compiled after that.
 func (s *Server) newInstance(ctx context.Context, v *version, m *resnet.Model) (*instance, error) {
+	if m.Task() == models.Features {
+		return nil, fmt.Errorf("%s has no last layer, so it gives features and no classes, which this server does not serve yet: "+
+			"train a classifier from it by resnet train --model %s --data folder:PHOTOS, or get its features by resnet embed", m.Name(), m.Name())
+	}
 	in := &instance{name: v.Name, version: v.Version, model: m, server: s, opened: time.Now(), idle: make(chan struct{}),
 		stats: newStats(s.metrics.model(v.Name, v.Version), s.log)}
 	for _, p := range nn.Params(m.Network()) {

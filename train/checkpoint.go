@@ -45,12 +45,15 @@ func (s *session) save() error {
 		s.unsaved = nil
 	}
 	last := filepath.Join(s.out, LastFile)
-	if err := atomicfile.Keep(last, filepath.Join(s.out, PreviousFile)); err != nil {
-		return &unwritten{err}
+	if !s.lastDamaged { // else the one before it is the only one to continue from
+		if err := atomicfile.Keep(last, filepath.Join(s.out, PreviousFile)); err != nil {
+			return &unwritten{err}
+		}
 	}
 	if err := weights.Save(last, f, weights.SaveOptions{}); err != nil {
 		return &unwritten{err}
 	}
+	s.lastDamaged = false
 	return nil
 }
 

@@ -60,7 +60,7 @@ func (j *job) pretrainedDetector(ref modelfile.Ref) (*models.Model, error) {
 	}
 	j.notes = append(j.notes, r.Notes...)
 	conf := r.Model.Config
-	classifier := conf.Task() == models.Classification
+	classifier := conf.Task() == models.Classification || conf.Task() == models.Features
 	if classifier && (len(r.File.Preprocess) > 0 || r.Preprocess != nil) {
 		if err := readPreprocess(r, &j.prep); err != nil {
 			return nil, fmt.Errorf("model %s: %w", model, err)
@@ -115,7 +115,7 @@ func (j *job) becomeDetector(conf *models.Config) error {
 	switch conf.Task() {
 	case models.Segmentation:
 		return fmt.Errorf("%s is a segmentation network: a detector begins with a classifier or a detector", conf.Name)
-	case models.Classification:
+	case models.Classification, models.Features:
 		kind := d.Kind
 		if kind == "" {
 			kind = models.DetectorFasterRCNN

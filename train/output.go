@@ -26,7 +26,9 @@ type output struct {
 	saved   time.Time     // when the checkpoint was written last
 	unsaved *weights.File // the best model, where it could not be written yet
 	lock    *flock.Flock  // of the folder; nil without out, or where files cannot be locked
-	made    []string      // folders that were made for out, the outermost last
+	// lastDamaged is set until LastFile, which could not be used, is replaced.
+	lastDamaged bool
+	made        []string // folders that were made for out, the outermost last
 }
 
 // lockFile is the file in the folder of a run that its process locks. It stays there:

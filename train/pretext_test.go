@@ -147,6 +147,9 @@ func TestBackboneInUse(t *testing.T) {
 	if f, err := m.Embed(t.Context(), picture); err != nil || len(f) != 64 {
 		t.Errorf("%d features, %v", len(f), err)
 	}
+	if _, err := m.Explain(t.Context(), picture, resnet.ExplainOptions{}); err == nil || !strings.Contains(err.Error(), "has no last layer") {
+		t.Errorf("Explain: %v", err)
+	}
 	if _, err := m.Classify(t.Context(), picture); err == nil || !strings.Contains(err.Error(), "has no last layer") || !strings.Contains(err.Error(), "resnet train --model "+file) {
 		t.Errorf("classifying by a backbone: %v", err)
 	}

@@ -230,6 +230,7 @@ func (s *session) loadRun(cfg Config) (*checkpoint, error) {
 	s.state, s.rec, s.meta = c.state, c.recipe, c.file.Meta
 	s.seed, s.skipBad = c.file.Seed, s.state.SkipBad
 	if damage != nil {
+		s.lastDamaged = true
 		s.notes = append(s.notes, fmt.Sprintf("warning: the newest checkpoint cannot be used: %v; the run continues from the one before it, %s, of epoch %d after step %d",
 			damage, filepath.Join(cfg.Out, PreviousFile), s.state.Epoch+1, s.state.Step))
 	}

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -69,6 +70,10 @@ func TestResumeFromTheCheckpointBefore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			out := interruptedRun(t)
 			damage(filepath.Join(out, LastFile))
+			before, err := os.ReadFile(filepath.Join(out, LastFile))
+			if err != nil {
+				before = nil
+			}
 			if s, err := ReadStatus(out); err != nil && name != "not here" && name != "tensor" {
 				t.Errorf("status %+v, %v", s, err)
 			}
@@ -80,6 +85,10 @@ func TestResumeFromTheCheckpointBefore(t *testing.T) {
 				t.Errorf("the log has no warning:\n%s", log)
 			}
 			sameFiles(t, whole, out, LastFile, BestFile)
+			// What was damaged is not kept as the checkpoint before.
+			if kept, err := os.ReadFile(filepath.Join(out, PreviousFile)); err != nil || before != nil && bytes.Equal(kept, before) {
+				t.Errorf("%s is the damaged checkpoint, or cannot be read (%v)", PreviousFile, err)
+			}
 		})
 	}
 }
