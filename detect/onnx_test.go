@@ -90,21 +90,25 @@ func written(t *testing.T, net *models.Model, vars *engine.Vars, opt onnx.SaveOp
 	return path
 }
 
+// networkOf returns the name of the network of a golden, such as fasterrcnn_v2.
+func networkOf(file string) string {
+	kind, version, _ := strings.Cut(file, "_")
+	if version != "" {
+		version = "_" + version
+	}
+	return kind + "_resnet18_fpn" + version
+}
+
 // TestExportedDetectors: onnxruntime finds in our ONNX files what torchvision finds,
 // with batch norms kept and folded.
 func TestExportedDetectors(t *testing.T) {
 	python := peerPython(t)
 	for i, file := range []string{"retinanet", "retinanet_v2", "fasterrcnn", "fasterrcnn_v2", "maskrcnn", "maskrcnn_v2"} {
 		t.Run(file, func(t *testing.T) {
-			kind, version, _ := strings.Cut(file, "_")
-			name := kind + "_resnet18_fpn"
-			if version != "" {
-				name += "_" + version
-			}
 			g, meta := golden.Load(t, "testdata/"+file+".safetensors")
 			var attrs struct{ Change map[string][2]float32 }
 			meta.Decode(t, "attrs", &attrs)
-			net, vars := filledNet(t, name, attrs.Change)
+			net, vars := filledNet(t, networkOf(file), attrs.Change)
 			got := ranByONNXRuntime(t, python, written(t, net, vars, onnx.SaveOptions{KeepBatchNorm: i%2 == 0}))
 			compare(t, got[0], g)
 		})
@@ -162,15 +166,10 @@ func opened(t *testing.T, path string) ([]Object, *modelfile.Result) {
 func TestOwnONNX(t *testing.T) {
 	for _, file := range []string{"retinanet", "retinanet_v2", "fasterrcnn_v2", "maskrcnn"} {
 		t.Run(file, func(t *testing.T) {
-			kind, version, _ := strings.Cut(file, "_")
-			name := kind + "_resnet18_fpn"
-			if version != "" {
-				name += "_" + version
-			}
 			_, meta := golden.Load(t, "testdata/"+file+".safetensors")
 			var attrs struct{ Change map[string][2]float32 }
 			meta.Decode(t, "attrs", &attrs)
-			net, vars := filledNet(t, name, attrs.Change, func(c *models.Config) {
+			net, vars := filledNet(t, networkOf(file), attrs.Change, func(c *models.Config) {
 				c.Width, c.Detection.Channels = 16, 64
 				c.Detection.TopK, c.Detection.ScoreThreshold, c.Detection.NMSThreshold = 150, 0.04, 0.45
 			})
