@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"io"
 	"iter"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -121,7 +122,8 @@ func changes(v any) iter.Seq[any] {
 	return func(yield func(any) bool) {
 		switch v := v.(type) {
 		case map[string]any:
-			for k, x := range v {
+			for _, k := range slices.Sorted(maps.Keys(v)) { // the same variants in each run
+				x := v[k]
 				with := func(k string, y any) bool {
 					c := map[string]any{}
 					for k, x := range v {

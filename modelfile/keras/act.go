@@ -186,6 +186,8 @@ func number(v any) (float64, error) {
 		return 0, nil
 	case float64:
 		return v, nil
+	case json.Number:
+		return v.Float64()
 	case map[string]any:
 		return number(v["value"])
 	}

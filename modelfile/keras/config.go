@@ -91,6 +91,14 @@ func parseSpec(b []byte) (*spec, error) {
 	return s, nil
 }
 
+// unmarshalExact is [json.Unmarshal] for what is written again: its numbers stay as
+// they are written. As float64, integers above 2^53 would become others.
+func unmarshalExact(b []byte, to any) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	return d.Decode(to)
+}
+
 // plainJSON replaces NaN and Infinity, which Python writes and reads, by null. They
 // are in initializers, constraints and the like, which nothing here needs.
 func plainJSON(b []byte) []byte {
@@ -504,6 +512,9 @@ func parseShape(raw json.RawMessage) ([]int, error) {
 	}
 	if len(*shape) < 2 || len(*shape) > 5 {
 		return nil, fmt.Errorf("an input of rank %d", len(*shape))
+	}
+	if batch := (*shape)[0]; batch != nil && (*batch < 1 || *batch > maxExtent) {
+		return nil, fmt.Errorf("an input with a batch of %d", *batch)
 	}
 	out := make([]int, len(*shape)-1)
 	for i, d := range (*shape)[1:] {

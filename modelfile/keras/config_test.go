@@ -335,6 +335,9 @@ func FuzzConfig(f *testing.F) {
 		if err != nil {
 			t.Fatalf("a config that is written cannot be read: %v", err)
 		}
+		if twice, err := again.Config(); err != nil || !bytes.Equal(twice, config) {
+			t.Fatalf("%s becomes %s when it is read and written again: %v", config, twice, err)
+		}
 		if again.Classes() != m.Classes() || len(again.layers) != len(m.layers) {
 			t.Fatalf("the config became another")
 		}

@@ -40,7 +40,7 @@ func (m *Model) respelled(from, to string) (*Model, error) {
 		return nil, err
 	}
 	var v any
-	if err := json.Unmarshal(config, &v); err != nil {
+	if err := unmarshalExact(config, &v); err != nil {
 		return nil, err
 	}
 	if config, err = json.Marshal(renameIn(v, renamed)); err != nil {

@@ -286,7 +286,7 @@ func (m *Model) nodes(l *layerSpec) []object {
 // 3 writes otherwise and does not need.
 func (l *layerSpec) plainConfig() (object, error) {
 	var c object
-	if err := json.Unmarshal(l.config, &c); err != nil {
+	if err := unmarshalExact(l.config, &c); err != nil {
 		return nil, err
 	}
 	if l.modern {
