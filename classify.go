@@ -106,7 +106,7 @@ func (m *Model) all(ctx context.Context, method string, ps iter.Seq[Picture], mi
 			for _, r := range g.results {
 				if r.Err == nil {
 					z, f := rowOf(logits, row), rowOf(features, row)
-					if r.Err = m.finite(r.Name, z, f); r.Err == nil {
+					if r.Err = m.CheckFinite(r.Name, z, f); r.Err == nil {
 						fill(&r, z, f)
 					}
 					row++
@@ -135,7 +135,7 @@ func (m *Model) Predictions(picture string, logits []float32, topK int) ([]Predi
 	if len(logits) != len(m.classes) {
 		return nil, fmt.Errorf("resnet: %s: there are %d logits for %d classes", m.name, len(logits), len(m.classes))
 	}
-	if err := m.finite(picture, logits, nil); err != nil {
+	if err := m.CheckFinite(picture, logits, nil); err != nil {
 		return nil, err
 	}
 	return m.predictions(logits, topK), nil

@@ -96,7 +96,7 @@ func (m *Model) Explain(ctx context.Context, p Picture, opt ExplainOptions) (*Ex
 	if err != nil {
 		return nil, err
 	}
-	if err := m.finite(p.Name, logits.Float32s(), nil); err != nil {
+	if err := m.CheckFinite(p.Name, logits.Float32s(), nil); err != nil {
 		return nil, err
 	}
 	probabilities := m.probabilities(logits.Float32s())

@@ -70,7 +70,7 @@ type runCodes struct {
 // handlePictures answers a request with pictures: one computes the answer to one of
 // them. An error of the only picture is that of the request; of several, each has its
 // own.
-func (s *Server) handlePictures(w http.ResponseWriter, r *http.Request, task models.Task, known []string,
+func (s *Server) handlePictures(w http.ResponseWriter, r *http.Request, task purpose, known []string,
 	one func(ctx context.Context, c *call, params values, p picture, out *result) error) (err error) {
 	ps, params, free, err := s.pictures(w, r, append(known, "model", "version")...)
 	if err != nil {
@@ -116,7 +116,7 @@ func (s *Server) handlePictures(w http.ResponseWriter, r *http.Request, task mod
 }
 
 func (s *Server) handleClassify(w http.ResponseWriter, r *http.Request) error {
-	return s.handlePictures(w, r, models.Classification, []string{"topk", "explain", "layer", "method", "class"}, classifyOne)
+	return s.handlePictures(w, r, purpose{models.Classification}, []string{"topk", "explain", "layer", "method", "class"}, classifyOne)
 }
 
 func classifyOne(ctx context.Context, c *call, params values, p picture, out *result) error {
@@ -204,18 +204,18 @@ func dataURL(m image.Image) (string, error) {
 }
 
 func (s *Server) handleEmbed(w http.ResponseWriter, r *http.Request) error {
-	return s.handlePictures(w, r, models.Classification, nil, func(ctx context.Context, c *call, _ values, p picture, out *result) (err error) {
-		var logits []float32
-		if logits, out.Embedding, err = c.numbers(ctx, p); err != nil {
+	return s.handlePictures(w, r, purpose{models.Classification, models.Features}, nil, func(ctx context.Context, c *call, _ values, p picture, out *result) error {
+		logits, features, err := c.numbers(ctx, p)
+		if err != nil {
 			return err
 		}
-		_, err = c.in.model.Predictions(p.name, logits, 1) // which checks that the numbers are finite
-		return err
+		out.Embedding = features
+		return c.in.model.CheckFinite(p.name, logits, features)
 	})
 }
 
 func (s *Server) handleDetect(w http.ResponseWriter, r *http.Request) error {
-	return s.handlePictures(w, r, models.Detection, []string{"threshold", "overlay"}, func(ctx context.Context, c *call, params values, p picture, out *result) error {
+	return s.handlePictures(w, r, purpose{models.Detection}, []string{"threshold", "overlay"}, func(ctx context.Context, c *call, params values, p picture, out *result) error {
 		threshold, err := params.share("threshold", 0.5)
 		if err != nil {
 			return err
@@ -268,7 +268,7 @@ func (c *call) detect(ctx context.Context, p picture) (d *resnet.Detections, err
 }
 
 func (s *Server) handleSegment(w http.ResponseWriter, r *http.Request) error {
-	return s.handlePictures(w, r, models.Segmentation, []string{"overlay"}, func(ctx context.Context, c *call, params values, p picture, out *result) error {
+	return s.handlePictures(w, r, purpose{models.Segmentation}, []string{"overlay"}, func(ctx context.Context, c *call, params values, p picture, out *result) error {
 		overlay, err := params.bool("overlay")
 		if err != nil {
 			return err

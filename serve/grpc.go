@@ -298,6 +298,9 @@ func setContents(t *oip.Tensor, c *pb.InferTensorContents) error {
 	case oip.Float16, oip.BFloat:
 		return fmt.Errorf("input %q: %s has no form but raw_input_contents", t.Name, t.Type)
 	default: // whole numbers, which no model takes
+		if t.Type.Size() < 0 {
+			return t.SetRaw(nil) // which has the error for unknown types
+		}
 		return fmt.Errorf("input %q is %s, must be BYTES, FP32, FP16, BF16 or FP64", t.Name, t.Type)
 	}
 	return t.SetRaw(raw)

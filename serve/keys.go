@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -111,6 +112,34 @@ func (s *Server) isPage(p string) bool {
 		}
 	}
 	return true
+}
+
+// checkOrigin returns an error unless text is an origin as browsers send it, or "*".
+func checkOrigin(text string) error {
+	if text == "*" {
+		return nil
+	}
+	bad := func(why string) error {
+		return fmt.Errorf("the origin %q %s: it must be what browsers send, such as https://example.org or http://localhost:3000, or * for all", text, why)
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return bad("cannot be read")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return bad("begins with neither https:// nor http://")
+	case u.Host == "":
+		return bad("has no host")
+	case strings.Contains(u.Host, "*"):
+		return bad("has a wildcard in it, but origins are compared whole")
+	case text != u.Scheme+"://"+u.Host:
+		return bad("has more than a scheme, a host and a port (no slash at the end)")
+	case text != strings.ToLower(text):
+		return bad("has capital letters, which browsers do not send")
+	case u.Scheme == "https" && u.Port() == "443", u.Scheme == "http" && u.Port() == "80", strings.HasSuffix(u.Host, ":"):
+		return bad("has the usual port of its scheme, which browsers leave out")
+	}
+	return nil
 }
 
 // cors answers what browsers ask before a page of another site may call the server, and

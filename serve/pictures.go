@@ -9,6 +9,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -203,24 +204,12 @@ func (c *call) took(st stage, d time.Duration) {
 	c.parts[st] += d
 }
 
-// forward computes n inputs, [n H W C], together with those of other requests.
+// forward computes n inputs, [n H W C], at most MaxBatch, together with those of other
+// requests.
 func (c *call) forward(ctx context.Context, rows []float32, n int) (logits, features []float32, err error) {
-	size, most := len(rows)/n, c.s.opt.MaxBatch
-	var jobs []*job
-	for at := 0; at < n; at += most {
-		k := min(most, n-at)
-		jobs = append(jobs, &job{ctx: ctx, rows: rows[at*size : (at+k)*size], n: k})
-	}
-	if err := each(len(jobs), func(i int) error { return c.do(jobs[i]) }); err != nil {
-		return nil, nil, err
-	}
-	if len(jobs) == 1 {
-		return jobs[0].logits, jobs[0].features, nil
-	}
-	for _, j := range jobs {
-		logits, features = append(logits, j.logits...), append(features, j.features...)
-	}
-	return logits, features, nil
+	j := &job{ctx: ctx, rows: rows, n: n}
+	err = c.do(j)
+	return j.logits, j.features, err
 }
 
 // alone computes something that is not part of a batch.
@@ -265,16 +254,23 @@ func each(n int, f func(i int) error) error {
 	return nil
 }
 
-// holdFor returns the model that a request at /v1 names: the first one for the task if
-// it names none.
-func (s *Server) holdFor(params values, task models.Task) (*instance, error) {
+// callOf is the call for pictures of each task.
+var callOf = map[models.Task]string{models.Classification: "/v1/classify", models.Features: "/v1/embed", models.Detection: "/v1/detect", models.Segmentation: "/v1/segment"}
+
+// purpose is the tasks of models that can answer a call; the first is what it is for.
+type purpose []models.Task
+
+// holdFor returns the model that a request at /v1 names: the first one for the purpose
+// if it names none.
+func (s *Server) holdFor(params values, wanted purpose) (*instance, error) {
+	task := wanted[0]
 	name := params["model"]
 	if name == "" {
 		waiting := ""
 		for _, v := range s.versions() {
 			if v.instance == nil {
 				waiting = v.name
-			} else if v.instance.model.Task() == task {
+			} else if slices.Contains(wanted, v.instance.model.Task()) {
 				name = v.name
 				break
 			}
@@ -290,9 +286,9 @@ func (s *Server) holdFor(params values, task models.Task) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	if got := in.model.Task(); got != task {
+	if got := in.model.Task(); !slices.Contains(wanted, got) {
 		in.drop()
-		return nil, errorf(http.StatusBadRequest, "the model %s is for %s, not for %s", name, got, task)
+		return nil, errorf(http.StatusBadRequest, "the model %s is for %s, not for %s: send its pictures to %s", name, got, task, callOf[got])
 	}
 	return in, nil
 }

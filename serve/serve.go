@@ -26,6 +26,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// ErrOptions is wrapped by the error of [New] for options that make no sense, whatever
+// the models are.
+var ErrOptions = errors.New("serve: wrong options")
+
 // Options are the choices of [New]. Only Models must be set.
 type Options struct {
 	// Models are what the server answers with. The first is the one of requests at /v1
@@ -97,11 +101,16 @@ func (o *Options) fill() error {
 		{"BodyTimeout", int64(o.BodyTimeout)}, {"Timeout", int64(o.Timeout)},
 	} {
 		if v.value < 0 {
-			return fmt.Errorf("serve: %s is %d, must not be negative", v.name, v.value)
+			return fmt.Errorf("%w: %s is %d, must not be negative", ErrOptions, v.name, v.value)
 		}
 	}
 	if len(o.Models) == 0 {
-		return errors.New("serve: Options.Models is empty, must have a model")
+		return fmt.Errorf("%w: Options.Models is empty, must have a model", ErrOptions)
+	}
+	for _, origin := range o.Origins {
+		if err := checkOrigin(origin); err != nil {
+			return fmt.Errorf("%w: Origins: %w", ErrOptions, err)
+		}
 	}
 	set := func(v *int, to int) {
 		if *v == 0 {
@@ -120,7 +129,7 @@ func (o *Options) fill() error {
 		o.MaxBodies = 16 * o.MaxBody
 	}
 	if o.MaxBodies < o.MaxBody {
-		return fmt.Errorf("serve: MaxBodies is %d, must not be less than MaxBody, which is %d", o.MaxBodies, o.MaxBody)
+		return fmt.Errorf("%w: MaxBodies is %d, must not be less than MaxBody, which is %d", ErrOptions, o.MaxBodies, o.MaxBody)
 	}
 	if o.BodyTimeout == 0 {
 		o.BodyTimeout = 30 * time.Second
@@ -133,6 +142,10 @@ func (o *Options) fill() error {
 	}
 	return nil
 }
+
+// maxBatchSize is the largest batch of a request of the Open Inference Protocol, as the
+// configuration of batched models has it.
+func (o *Options) maxBatchSize() int { return min(o.MaxBatch, o.MaxPictures) }
 
 // Server answers requests with models. It is safe for concurrent use.
 type Server struct {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -396,6 +397,11 @@ func TestNewRefusesWhatMakesNoSense(t *testing.T) {
 		"version":     {Models: []Source{{Name: "a", Version: "x", Open: open}}},
 		"twice":       {Models: []Source{{Name: "a", Open: open}, {Name: "a", Open: open}}},
 		"no Open":     {Models: []Source{{Name: "a"}}},
+		"no slash":    {Models: []Source{Of("a", embedded())}, Origins: []string{"https://example.org/"}},
+		"neither":     {Models: []Source{Of("a", embedded())}, Origins: []string{"*", "example.org"}},
+		"wildcard":    {Models: []Source{Of("a", embedded())}, Origins: []string{"https://*.example.org"}},
+		"capital":     {Models: []Source{Of("a", embedded())}, Origins: []string{"https://Example.org"}},
+		"usual port":  {Models: []Source{Of("a", embedded())}, Origins: []string{"http://example.org:80"}},
 		"MaxBodies":   {Models: []Source{Of("a", embedded())}, MaxBody: 10, MaxBodies: 5},
 		"out of luck": {Models: []Source{{Name: "a", Open: func(context.Context) (*resnet.Model, error) { return nil, fmt.Errorf("out of luck") }}}},
 		"panicked":    {Models: []Source{{Name: "a", Open: func(context.Context) (*resnet.Model, error) { panic("it panicked") }}}},
@@ -407,6 +413,9 @@ func TestNewRefusesWhatMakesNoSense(t *testing.T) {
 		}
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error is %v, must name %q", err, want)
+		}
+		if of := want != "out of luck" && want != "panicked"; errors.Is(err, ErrOptions) != of {
+			t.Errorf("%v wraps ErrOptions: %v, must be %v", err, !of, of)
 		}
 	}
 }

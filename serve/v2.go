@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/serve/internal/oip"
 )
 
@@ -140,10 +139,10 @@ func (s *Server) config(name, version string) (*modelConfig, error) {
 		return nil, err
 	}
 	defer in.drop()
-	batched := in.model.Task() == models.Classification
+	batched := in.batched()
 	c := &modelConfig{Name: in.name, Platform: platform, Backend: "resnet"}
 	if batched {
-		c.MaxBatch, c.Batching = s.opt.MaxBatch, &dynamicBatching{[]int{s.opt.MaxBatch}, s.opt.MaxDelay.Microseconds()}
+		c.MaxBatch, c.Batching = s.opt.maxBatchSize(), &dynamicBatching{[]int{s.opt.MaxBatch}, s.opt.MaxDelay.Microseconds()}
 	}
 	list := func(ports []port) (out []configPort) {
 		for _, p := range ports {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -153,6 +155,9 @@ func (c *serveCommand) run(cmd *cobra.Command) error {
 	if c.maxBody > 1<<20 {
 		return usagef("--max-body is %d MiB, must be less than a TiB", c.maxBody)
 	}
+	if err := c.checkListen(); err != nil {
+		return err
+	}
 	o.MaxBatch, o.MaxBody, o.Build = c.batch, int64(c.maxBody)<<20, version().Version
 	if c.page {
 		o.Page = page.Handler()
@@ -183,6 +188,9 @@ func (c *serveCommand) run(cmd *cobra.Command) error {
 	defer saving.Store(false)
 	began := time.Now()
 	s, err := serve.New(cmd.Context(), *o)
+	if errors.Is(err, serve.ErrOptions) {
+		return usageError{err}
+	}
 	if err != nil {
 		return err
 	}
@@ -191,6 +199,30 @@ func (c *serveCommand) run(cmd *cobra.Command) error {
 	}
 	c.listen.Listening = func(at net.Addr) { c.announce(at, time.Since(began)) }
 	return s.ListenAndServe(cmd.Context(), c.listen)
+}
+
+// checkListen returns an error for flags about connections that make no sense, before
+// models are opened for nothing.
+func (c *serveCommand) checkListen() error {
+	l := &c.listen
+	_, port, err := net.SplitHostPort(l.Address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		hint := ""
+		if n, err := strconv.Atoi(l.Address); err == nil && n >= 0 {
+			hint = fmt.Sprintf("; did you mean :%d?", n)
+		}
+		return usagef("--http is %q, must be an address with a port, such as :8080 or 127.0.0.1:8080%s", l.Address, hint)
+	}
+	switch {
+	case l.Certificate == "" && l.Key != "", l.Certificate != "" && l.Key == "":
+		return usagef("TLS needs both --tls-cert and --tls-key")
+	case l.Certificate == "" && l.ClientCA != "":
+		return usagef("--tls-client-ca needs TLS: set --tls-cert and --tls-key, too")
+	}
+	return nil
 }
 
 // servingLine is printed when the server listens.
@@ -277,6 +309,7 @@ func (c *serveCommand) source(text string) (serve.Source, error) {
 	flags := c.modelFlags
 	flags.model = model
 	var opened atomic.Value // the stamp of the file that was opened last
+	var gone atomic.Bool
 	file := ref.File
 	return serve.Source{
 		Name: name, Version: number,
@@ -285,7 +318,17 @@ func (c *serveCommand) source(text string) (serve.Source, error) {
 			opened.Store(now)
 			return c.opened.open(model+"\n"+now, func() (*resnet.Model, error) { return flags.open(c.app, 0) })
 		},
-		Changed: func() bool { now := stamp(file); return now != "" && now != opened.Load() },
+		Changed: func() bool {
+			now := stamp(file)
+			if file != "" && gone.Swap(now == "") != (now == "") {
+				if now == "" {
+					c.serveOption.Log.Warn("the file of a model is gone; the model stays in use", slog.String("model", name), slog.String("file", file))
+				} else {
+					c.serveOption.Log.Info("the file of a model is back", slog.String("model", name), slog.String("file", file))
+				}
+			}
+			return now != "" && now != opened.Load()
+		},
 	}, nil
 }
 
