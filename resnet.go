@@ -336,6 +336,9 @@ func (m *Model) Classes() []string { return m.classes }
 // class then has an independent probability, and they do not add up to 1.
 func (m *Model) MultiLabel() bool { return m.meta.MultiLabel }
 
+// BatchInvariant reports whether the model was opened with Compute.BatchInvariant.
+func (m *Model) BatchInvariant() bool { return m.opt.Compute.BatchInvariant }
+
 // Preprocess returns how pictures become inputs. It is empty for a detector, which
 // describes that itself: see [models.DetectionHead].
 func (m *Model) Preprocess() data.Preprocess { return m.prep }

@@ -52,7 +52,7 @@ func (s *Server) newInstance(ctx context.Context, v *version, m *resnet.Model) (
 	in.queue = newQueue(s.opt.MaxBatch, s.opt.MaxDelay, in.stats, func(rows []float32, n int) (logits, features []float32, err error) {
 		return in.forward(context.Background(), rows, n)
 	})
-	if in.batched() && s.opt.MaxBatch > 1 && !s.opt.SameBits {
+	if in.batched() && s.opt.MaxBatch > 1 && !in.alone() {
 		go in.warm()
 	}
 	return in, nil
@@ -63,6 +63,10 @@ func (s *Server) newInstance(ctx context.Context, v *version, m *resnet.Model) (
 func (in *instance) batched() bool {
 	return in.model.Task() == models.Classification || in.model.Task() == models.Features
 }
+
+// alone reports whether each input is computed by itself, because nothing else makes its
+// bits independent of the batch.
+func (in *instance) alone() bool { return in.server.opt.SameBits && !in.model.BatchInvariant() }
 
 // warm compiles the plans of larger batches. Whatever goes wrong will go wrong again for
 // the request that needs the plan, which gets the error.
@@ -80,7 +84,7 @@ func (in *instance) warm() {
 // forward computes n inputs, [n H W C].
 func (in *instance) forward(ctx context.Context, rows []float32, n int) (logits, features []float32, err error) {
 	shape, step := in.model.Input(), n
-	if in.server.opt.SameBits {
+	if in.alone() {
 		step = 1
 	}
 	for at := 0; at < n; at += step {

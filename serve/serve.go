@@ -45,9 +45,11 @@ type Options struct {
 	// beginning of their request to their answer; 0 means 256. More are rejected with
 	// status 429.
 	MaxQueue int
-	// SameBits computes each input by itself, so that its answer has the same bits
-	// whatever is computed together with it. Otherwise they may differ in the last
-	// places, because batches of different sizes may use different algorithms.
+	// SameBits makes the answer to an input the same bits whatever is computed together
+	// with it. A model that was opened with Compute.BatchInvariant has this property, and
+	// is computed in batches as without SameBits; others are computed input by input.
+	// Otherwise answers may differ in the last places, because batches of different sizes
+	// may use different algorithms.
 	SameBits bool
 
 	// Decoders is the number of pictures that are decoded at once; 0 means half of

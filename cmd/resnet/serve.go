@@ -106,7 +106,7 @@ signal ends it at once.`,
 	f.StringVar(&c.config, "config", "", "YAML file with values of flags")
 	f.DurationVar(&o.MaxDelay, "delay", 0, "how long a batch that is not full waits for more pictures")
 	f.IntVar(&o.MaxQueue, "queue", 256, "pictures in progress for each model; more are rejected with status 429")
-	f.BoolVar(&o.SameBits, "same-bits", false, "compute each picture by itself, so that its answer has the same bits whatever else is computed")
+	f.BoolVar(&o.SameBits, "same-bits", true, "the answer to a picture has the same bits whatever is computed together with it; --same-bits=false may be faster in batches, and differs in the last digits")
 	f.IntVar(&o.Decoders, "decoders", 0, "pictures that are decoded at once; 0 means one for every second CPU")
 	f.IntVar(&o.MaxPixels, "max-pixels", 50_000_000, "largest picture, width times height")
 	f.IntVar(&o.MaxPictures, "max-pictures", 32, "pictures in a request")
@@ -308,6 +308,7 @@ func (c *serveCommand) source(text string) (serve.Source, error) {
 	}
 	flags := c.modelFlags
 	flags.model = model
+	flags.invariant = flags.invariant || c.serveOption.SameBits
 	var opened atomic.Value // the stamp of the file that was opened last
 	var gone atomic.Bool
 	file := ref.File
