@@ -188,10 +188,19 @@ func (c *call) inferRows(ctx context.Context, x *oip.Tensor, n int) (map[string]
 		}
 		logits, features = slices.Concat(zs...), slices.Concat(fs...)
 	} else {
-		rows, err := c.rows(x, n)
+		var rows []float32
+		// Numbers take as long and as much memory as pictures, so they wait for the same
+		// turns: two copies of 4 bytes each.
+		release, err := c.s.decoders.turn(ctx, 8*int64(n)*int64(c.in.model.Input().Numel()), func() (err error) {
+			if rows, err = c.rows(x, n); err != nil {
+				err = badRequest(err)
+			}
+			return err
+		})
 		if err != nil {
-			return nil, badRequest(err)
+			return nil, err
 		}
+		release()
 		if logits, features, err = c.forward(ctx, rows, n); err != nil {
 			return nil, err
 		}

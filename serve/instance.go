@@ -104,7 +104,7 @@ func (in *instance) forward(ctx context.Context, rows []float32, n int) (logits,
 // listLayers returns the layers that can be explained, from the input to the end.
 func (in *instance) listLayers() []string {
 	names := []string{}
-	if in.model.Task() != models.Classification {
+	if in.model.Task() == models.Features { // no class has a score
 		return names
 	}
 	e, err := in.model.Explainer()

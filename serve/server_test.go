@@ -22,6 +22,7 @@ import (
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/explain"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 )
@@ -292,6 +293,43 @@ func TestDetectAndSegment(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	decodeDataURL(t, r.Overlay)
+
+	// Heat maps of an object, of the best one, and of a class of pixels.
+	for query, opt := range map[string]resnet.ExplainOptions{
+		"detect?threshold=0&explain=true":                          {},
+		"detect?threshold=0&explain=true&object=2":                 {Objects: []int{2}},
+		"detect?threshold=0&explain=true&method=saliency&object=1": {Objects: []int{1}, Options: explain.Options{Method: "saliency"}},
+		"segment?explain=true":                                     {},
+		"segment?explain=true&class=7&method=gradcam%2b%2b":        {Classes: []int{7}, Options: explain.Options{Method: "gradcam++"}},
+	} {
+		model := find
+		if strings.HasPrefix(query, "segment") {
+			model = cut
+		}
+		want, err := model.Explain(t.Context(), resnet.Encoded("x", file), opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got answer
+		ask(t, "POST", web.URL+"/v1/"+query, "", file, 200, &got)
+		e := got.Results[0].Explanation
+		if e == nil || !slices.Equal(e.Values, want.Maps[0].Values) || e.Width != want.Maps[0].W || e.Prediction != want.Classes[0] || e.Region != want.Region || e.Region[2] < 1 {
+			t.Fatalf("%s: %+v, must be of %+v", query, e, want.Classes[0])
+		}
+		if model == find && (e.Object == nil || *e.Object != want.Objects[0].Number || (*got.Results[0].Objects)[*e.Object].Score != e.Probability) {
+			t.Errorf("%s: object %v", query, e.Object)
+		}
+		decodeDataURL(t, e.Overlay)
+	}
+	for _, bad := range []string{"detect?explain=true&object=99", "detect?explain=true&object=-1", "detect?object=1", "detect?explain=true&object=1&class=1", "detect?explain=true&layer=none", "segment?explain=true&object=1", "segment?explain=1&class=99"} {
+		ask(t, "POST", web.URL+"/v1/"+bad, "", file, 400, nil)
+	}
+	var info modelInfo
+	for _, name := range []string{"finder", "cutter"} {
+		if ask(t, "GET", web.URL+"/v1/models/"+name, "", nil, 200, &info); len(info.Layers) < 3 {
+			t.Errorf("the layers of %s are %v", name, info.Layers)
+		}
+	}
 
 	var failed errorBody
 	ask(t, "POST", web.URL+"/v1/detect?model=clothes", "", file, 400, &failed)
