@@ -78,6 +78,10 @@ func (s *Server) infer(ctx context.Context, name, version string, req *oip.Reque
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(min(micros, math.MaxInt64/1000))*time.Microsecond)
 		defer cancel()
 	}
+	priority, err := priorityOf(req.Params)
+	if err != nil {
+		return nil, badRequest(err)
+	}
 	inputs, outputs := in.ports()
 	for _, o := range req.Outputs {
 		if !slices.ContainsFunc(outputs, func(p port) bool { return p.name == o.Name }) {
@@ -100,6 +104,7 @@ func (s *Server) infer(ctx context.Context, name, version string, req *oip.Reque
 		return nil, err
 	}
 	defer func() { end(err) }()
+	c.priority = priority
 	var tensors map[string]*oip.Tensor
 	switch in.model.Task() {
 	case models.Detection:
@@ -113,6 +118,28 @@ func (s *Server) infer(ctx context.Context, name, version string, req *oip.Reque
 		return nil, err
 	}
 	return in.respond(req, outputs, tensors)
+}
+
+// The levels of priority that requests of the protocol may have, 1 being the highest, and
+// that of requests without one.
+const (
+	priorityLevels  = 3
+	defaultPriority = 2
+)
+
+// priorityOf returns the level of the parameter priority. As in Triton, 0 and numbers above
+// the lowest level stand for the default.
+func priorityOf(p oip.Params) (int, error) {
+	n, given, err := p.Int("priority")
+	switch {
+	case err != nil:
+		return 0, err
+	case n < 0:
+		return 0, fmt.Errorf("the parameter priority is %d, must be from 1, the highest, to %d", n, priorityLevels)
+	case !given || n == 0 || n > priorityLevels:
+		return defaultPriority, nil
+	}
+	return int(n), nil
 }
 
 func names(ports []port) string {

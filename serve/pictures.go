@@ -180,6 +180,8 @@ type call struct {
 	in    *instance
 	began time.Time
 
+	priority int // of its jobs
+
 	mu    sync.Mutex
 	parts [stages]time.Duration
 }
@@ -190,7 +192,7 @@ func (s *Server) begin(in *instance, pictures int) (c *call, end func(error), er
 	if err != nil {
 		return nil, nil, err
 	}
-	c = &call{s: s, in: in, began: time.Now()}
+	c = &call{s: s, in: in, began: time.Now(), priority: defaultPriority}
 	return c, func(err error) {
 		leave()
 		c.in.stats.answered(time.Since(c.began), c.parts, err)
@@ -207,14 +209,14 @@ func (c *call) took(st stage, d time.Duration) {
 // forward computes n inputs, [n H W C], at most MaxBatch, together with those of other
 // requests.
 func (c *call) forward(ctx context.Context, rows []float32, n int) (logits, features []float32, err error) {
-	j := &job{ctx: ctx, rows: rows, n: n}
+	j := &job{ctx: ctx, rows: rows, n: n, priority: c.priority}
 	err = c.do(j)
 	return j.logits, j.features, err
 }
 
 // alone computes something that is not part of a batch.
 func (c *call) alone(ctx context.Context, run func(ctx context.Context) error) error {
-	return c.do(&job{ctx: ctx, n: 1, run: run})
+	return c.do(&job{ctx: ctx, n: 1, run: run, priority: c.priority})
 }
 
 func (c *call) do(j *job) error {

@@ -120,6 +120,8 @@ type configPort struct {
 type dynamicBatching struct {
 	Preferred []int `json:"preferred_batch_size"`
 	Delay     int64 `json:"max_queue_delay_microseconds"`
+	Levels    int   `json:"priority_levels"`
+	Default   int   `json:"default_priority_level"`
 }
 
 // modelConfig is Triton's configuration of a model.
@@ -142,7 +144,7 @@ func (s *Server) config(name, version string) (*modelConfig, error) {
 	batched := in.batched()
 	c := &modelConfig{Name: in.name, Platform: platform, Backend: "resnet"}
 	if batched {
-		c.MaxBatch, c.Batching = s.opt.maxBatchSize(), &dynamicBatching{[]int{s.opt.MaxBatch}, s.opt.MaxDelay.Microseconds()}
+		c.MaxBatch, c.Batching = s.opt.maxBatchSize(), &dynamicBatching{[]int{s.opt.MaxBatch}, s.opt.MaxDelay.Microseconds(), priorityLevels, defaultPriority}
 	}
 	list := func(ports []port) (out []configPort) {
 		for _, p := range ports {
