@@ -21,7 +21,6 @@ import (
 
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/hub"
-	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/serve"
 	"github.com/resnet-go/resnet/serve/page"
@@ -119,7 +118,7 @@ signal ends it at once.`,
 	f.BoolVar(&c.page, "page", true, "show a web page at / to try the models; --page=false answers / with a list of what there is")
 	f.BoolVar(&o.Control, "control", false, "let clients load and unload models (the protocol's repository calls)")
 	f.BoolVar(&o.Profiling, "pprof", false, "serve Go's profiles at /debug/pprof/")
-	f.StringVar(&c.keysFile, "api-keys", "", "file of API keys, a line of resnet serve key for each; clients must show one")
+	f.StringVar(&c.keysFile, "api-keys", "", "file of API keys, a line of resnet serve key for each; clients must show one. A new file is used without a restart")
 	f.StringSliceVar(&o.Origins, "cors", nil, "web sites whose pages may call the server, such as https://example.org; * for all")
 	f.StringVar(&l.Certificate, "tls-cert", "", "PEM file of the certificate, for TLS")
 	f.StringVar(&l.Key, "tls-key", "", "PEM file of the certificate's key")
@@ -166,12 +165,9 @@ func (c *serveCommand) run(cmd *cobra.Command) error {
 		return err
 	}
 	if c.keysFile != "" {
-		b, err := limitread.File(c.keysFile, 1<<20)
-		if err == nil {
-			o.Keys, err = serve.ParseKeys(b)
-		}
-		if err != nil {
-			return fmt.Errorf("--api-keys %s: %w", c.keysFile, err)
+		var err error
+		if o.Keys, err = serve.OpenKeys(c.keysFile); err != nil {
+			return fmt.Errorf("--api-keys: %w", err)
 		}
 	}
 	if len(c.models) == 0 {
