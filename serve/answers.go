@@ -68,7 +68,7 @@ func (s *Server) handlePictures(w http.ResponseWriter, r *http.Request, task pur
 		return err
 	}
 	defer in.drop()
-	c, end, err := s.begin(in, len(ps))
+	c, end, err := s.begin(r.Context(), in, len(ps))
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func classifyOne(ctx context.Context, c *call, params values, p picture, out *re
 	}
 	began := time.Now()
 	out.Predictions, err = c.in.model.Predictions(p.name, logits, topK)
-	c.took(stageOutput, time.Since(began))
+	c.since(stageOutput, began)
 	if err != nil || explained == nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func (s *Server) handleDetect(w http.ResponseWriter, r *http.Request) error {
 				return err
 			}
 		}
-		defer func(began time.Time) { c.took(stageOutput, time.Since(began)) }(time.Now())
+		defer c.since(stageOutput, time.Now())
 		objects := []object{}
 		for _, o := range d.Objects {
 			if o.Score < threshold {
@@ -230,7 +230,7 @@ func (s *Server) handleSegment(w http.ResponseWriter, r *http.Request) error {
 				return err
 			}
 		}
-		defer func(began time.Time) { c.took(stageOutput, time.Since(began)) }(time.Now())
+		defer c.since(stageOutput, time.Now())
 		out.Width, out.Height, out.Areas = m.Mask.W, m.Mask.H, m.Areas
 		if out.Mask, err = dataURL(m.Mask.Paletted()); err != nil || !overlay {
 			return err

@@ -78,7 +78,7 @@ func (d *decoders) turn(ctx context.Context, bytes int64, f func() error) (relea
 
 // decode decodes a picture.
 func (c *call) decode(ctx context.Context, p picture) (img *imaging.Image, release func(), err error) {
-	defer func(began time.Time) { c.took(stageInput, time.Since(began)) }(time.Now())
+	defer c.since(stageInput, time.Now())
 	img = new(imaging.Image)
 	release, err = c.s.decoders.decode(ctx, p, c.in.model.DecodeOptions(), func(r *imaging.Reader) error { return r.Decode(img) })
 	return img, release, err
@@ -86,7 +86,7 @@ func (c *call) decode(ctx context.Context, p picture) (img *imaging.Image, relea
 
 // row returns the network's input of a picture, [H W C].
 func (c *call) row(ctx context.Context, p picture) (x []float32, err error) {
-	defer func(began time.Time) { c.took(stageInput, time.Since(began)) }(time.Now())
+	defer c.since(stageInput, time.Now())
 	x = make([]float32, c.in.model.Input().Numel())
 	prep := c.in.model.Preprocess()
 	release, err := c.s.decoders.decode(ctx, p, c.in.model.DecodeOptions(), func(r *imaging.Reader) error { return prep.ReadNHWC(x, r) })

@@ -85,7 +85,7 @@ func (c *call) explain(ctx context.Context, p picture, opt resnet.ExplainOptions
 	default:
 		return nil, badRequest(err) // such as a layer that does not exist
 	}
-	defer func(began time.Time) { c.took(stageOutput, time.Since(began)) }(time.Now())
+	defer c.since(stageOutput, time.Now())
 	overlay, err := dataURL(x.Overlay(0))
 	if err != nil {
 		return nil, err

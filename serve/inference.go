@@ -99,7 +99,7 @@ func (s *Server) infer(ctx context.Context, name, version string, req *oip.Reque
 	if err != nil {
 		return nil, badRequest(err)
 	}
-	c, end, err := s.begin(in, n)
+	c, end, err := s.begin(ctx, in, n)
 	if err != nil {
 		return nil, err
 	}
@@ -232,7 +232,7 @@ func (c *call) inferRows(ctx context.Context, x *oip.Tensor, n int) (map[string]
 			return nil, err
 		}
 	}
-	defer func(began time.Time) { c.took(stageOutput, time.Since(began)) }(time.Now())
+	defer c.since(stageOutput, time.Now())
 	k, f := len(logits)/n, len(features)/n
 	for i := range n {
 		if err := c.in.model.CheckFinite("input "+strconv.Itoa(i), logits[i*k:(i+1)*k], features[i*f:(i+1)*f]); err != nil {
@@ -258,7 +258,7 @@ func (c *call) inferRows(ctx context.Context, x *oip.Tensor, n int) (map[string]
 
 // rows returns the network's inputs, [n H W C], of an input [n C H W].
 func (c *call) rows(x *oip.Tensor, n int) ([]float32, error) {
-	defer func(began time.Time) { c.took(stageInput, time.Since(began)) }(time.Now())
+	defer c.since(stageInput, time.Now())
 	shape := c.in.model.Input()
 	ch, hw := shape[0], shape[1]*shape[2]
 	planes, err := x.Floats(0, n*ch*hw)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/serve/internal/otlp"
 )
 
 // picture is the file of a picture in a request.
@@ -180,31 +181,38 @@ type call struct {
 	in    *instance
 	began time.Time
 
-	priority int // of its jobs
+	priority int       // of its jobs
+	spans    *recorder // nil unless the request's trace is exported
 
 	mu    sync.Mutex
 	parts [stages]time.Duration
 }
 
 // begin admits a number of pictures to a model. The caller calls end.
-func (s *Server) begin(in *instance, pictures int) (c *call, end func(error), err error) {
+func (s *Server) begin(ctx context.Context, in *instance, pictures int) (c *call, end func(error), err error) {
 	leave, err := in.admit(pictures)
 	if err != nil {
 		return nil, nil, err
 	}
-	c = &call{s: s, in: in, began: time.Now(), priority: defaultPriority}
+	c = &call{s: s, in: in, began: time.Now(), priority: defaultPriority, spans: recorderOf(ctx)}
 	return c, func(err error) {
 		leave()
 		c.in.stats.answered(time.Since(c.began), c.parts, err)
 	}, nil
 }
 
-// took adds to the time of a stage.
-func (c *call) took(st stage, d time.Duration) {
+// took adds to the time of a stage, and to the request's spans.
+func (c *call) took(st stage, began time.Time, d time.Duration, attributes ...otlp.Attribute) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.parts[st] += d
+	c.mu.Unlock()
+	if c.spans != nil {
+		c.spans.add(stageNames[st], began, d, append(attributes, otlp.Attribute{Key: "resnet.model", Value: c.in.name}, otlp.Attribute{Key: "resnet.version", Value: c.in.version})...)
+	}
 }
+
+// since is took for a stage that ends now.
+func (c *call) since(st stage, began time.Time) { c.took(st, began, time.Since(began)) }
 
 // forward computes n inputs, [n H W C], at most MaxBatch, together with those of other
 // requests.
@@ -222,8 +230,8 @@ func (c *call) alone(ctx context.Context, run func(ctx context.Context) error) e
 func (c *call) do(j *job) error {
 	err := c.in.queue.do(j)
 	if err == nil {
-		c.took(stageQueue, j.queued)
-		c.took(stageCompute, j.computed)
+		c.took(stageQueue, j.added, j.queued)
+		c.took(stageCompute, j.added.Add(j.queued), j.computed, otlp.Attribute{Key: "resnet.batch_size", Value: j.batch})
 	}
 	return err
 }

@@ -24,6 +24,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/resnet-go/resnet/serve/internal/otlp"
 )
 
 // ErrOptions is wrapped by the error of [New] for options that make no sense, whatever
@@ -83,6 +85,10 @@ type Options struct {
 	// Page answers what is not part of the API, such as / with the web page of package
 	// serve/page; nil answers / with a list of what there is.
 	Page http.Handler
+
+	// Traces is where the spans of requests go; nil exports none. The header traceparent
+	// is continued, returned and logged in any case.
+	Traces *TraceExport
 
 	// Log gets what happens; nil means slog.Default.
 	Log *slog.Logger
@@ -162,6 +168,7 @@ type Server struct {
 	models map[string][]*version // high versions first
 	names  []string              // in the order in which they were given
 
+	traces   *otlp.Exporter // nil unless spans are exported
 	decoders *decoders
 	bodies   budget
 }
@@ -175,8 +182,12 @@ func New(ctx context.Context, opt Options) (*Server, error) {
 	s := &Server{opt: opt, log: opt.Log, started: time.Now(), models: map[string][]*version{},
 		decoders: newDecoders(opt.Decoders, opt.MaxPixels), bodies: budget{limit: opt.MaxBodies}}
 	s.metrics = newServerMetrics(s)
+	if opt.Traces != nil {
+		s.traces = otlp.New(opt.Traces.config, s.log)
+	}
 	for _, src := range opt.Models {
 		if err := s.addSource(src); err != nil {
+			s.Close()
 			return nil, err
 		}
 	}
@@ -245,5 +256,8 @@ func (s *Server) Close() {
 	s.mu.RUnlock()
 	for _, v := range all {
 		s.unload(v)
+	}
+	if s.traces != nil {
+		s.traces.Close()
 	}
 }

@@ -87,6 +87,8 @@ Every flag can also be set in a YAML file (--config), by its name without the da
 or by an environment variable: RESNET_SERVE_MAX_BODY is --max-body, with lists
 separated by commas. Flags override variables, which override the file.
 
+Spans of traces are exported by OTLP over HTTP if OTEL_EXPORTER_OTLP_ENDPOINT is set.
+
 SIGTERM and Ctrl-C end the server when the requests in progress are answered; a second
 signal ends it at once.`,
 		Example: `  resnet serve                                        # the model inside the program, at port 8080
@@ -164,8 +166,11 @@ func (c *serveCommand) run(cmd *cobra.Command) error {
 	if err := c.logger(); err != nil {
 		return err
 	}
+	var err error
+	if o.Traces, err = serve.TraceExportFromEnv(os.LookupEnv, o.Build); err != nil {
+		return usageError{err}
+	}
 	if c.keysFile != "" {
-		var err error
 		if o.Keys, err = serve.OpenKeys(c.keysFile); err != nil {
 			return fmt.Errorf("--api-keys: %w", err)
 		}
