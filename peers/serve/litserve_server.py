@@ -3,11 +3,11 @@
     python litserve_server.py MODEL.onnx PORT [THREADS [BATCH]]
 """
 
+import base64
 import sys
 
 import litserve
 import numpy as np
-from fastapi import Request
 
 from prepare import prepare, session
 
@@ -21,8 +21,8 @@ class Classify(litserve.LitAPI):
         self.model = session(self.path, self.threads)
         self.input = self.model.get_inputs()[0].name
 
-    async def decode_request(self, request: Request):
-        return prepare(await request.body())
+    def decode_request(self, request):  # LitServe takes JSON and forms, no bodies of bytes
+        return prepare(base64.b64decode(request["image"]))
 
     def batch(self, inputs):
         return np.concatenate(inputs)

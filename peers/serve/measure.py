@@ -10,6 +10,8 @@ the first of its server, and the classes of servers with each other. 1 client sh
 clients the throughput. --seconds, --rounds and the numbers of models, servers and clients make the time:
 with the defaults, two networks and the embedded model take about ten minutes.
 
+resnet-single has no batches, resnet-anybits lets batches have algorithms of their own.
+
 The last table is where the time of our requests goes: by the server's statistics.
 """
 
@@ -59,17 +61,16 @@ class Server:
 
     def __init__(self, kind, port, model):
         self.kind, self.port, self.log = kind, port, os.path.join(work.name, f"{kind}-{port}.log")
-        self.raw = kind == "pytriton"
         base = f"http://127.0.0.1:{port}"
         env = dict(os.environ)
         if kind.startswith("resnet"):
-            command = [args.resnet, "serve", "--http", f"127.0.0.1:{port}", "--threads", args.threads, "--batch", "1" if kind == "resnet-single" else args.batch, "--log", "none", "--model", model["ours"]] + model["flags"]
+            command = [args.resnet, "serve", "--http", f"127.0.0.1:{port}", "--threads", args.threads, "--batch", "1" if kind == "resnet-single" else args.batch, "--log", "none", "--model", model["ours"]] + model["flags"] + (["--same-bits=false"] if kind == "resnet-anybits" else [])
             self.post, self.ready = base + "/v1/classify?topk=1", base + "/v2/health/ready"
         else:
             python = (args.triton_python or args.python) if kind == "pytriton" else args.python
             command = [python, os.path.join(HERE, kind + "_server.py"), model["onnx"], str(port), args.threads] + ([] if kind == "fastapi" else [args.batch])
             env |= {"PREPROCESS": json.dumps(model["preprocess"]), "OMP_NUM_THREADS": args.threads}
-            self.post = base + ("/v2/models/m/infer" if self.raw else "/classify")
+            self.post = base + ("/v2/models/m/infer" if kind == "pytriton" else "/classify")
             self.ready = base + {"fastapi": "/openapi.json", "litserve": "/health", "pytriton": "/v2/models/m"}[kind]
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=env, start_new_session=True)
@@ -86,7 +87,7 @@ class Server:
             raise SystemExit(f"{self.kind} does not start:\n{log.read()[-3000:]}")
 
     def load(self, clients, seconds, warm):
-        out = subprocess.run([load, "-url", self.post, "-clients", str(clients), "-seconds", str(seconds), "-warm", str(warm)] + (["-raw"] if self.raw else []) + [args.photo], check=True, stdout=subprocess.PIPE)
+        out = subprocess.run([load, "-url", self.post, "-clients", str(clients), "-seconds", str(seconds), "-warm", str(warm)] + ({"pytriton": ["-raw"], "litserve": ["-json"]}.get(self.kind, [])) + [args.photo], check=True, stdout=subprocess.PIPE)
         return json.loads(out.stdout)
 
     def stages(self):

@@ -47,6 +47,7 @@ type load struct {
 	client *http.Client
 	url    string
 	raw    bool
+	kind   string // of bodies
 	files  [][]byte
 
 	mu       sync.Mutex
@@ -62,18 +63,26 @@ func main() {
 	rate := flag.Float64("rate", 0, "requests started per second, whether or not others are answered; 0 means as many as the clients can")
 	seconds := flag.Float64("seconds", 10, "how long")
 	warm := flag.Float64("warm", 1, "seconds before that, which are not measured")
+	asJSON := flag.Bool("json", false, "send pictures in JSON, as base64 in the field image")
 	raw := flag.Bool("raw", false, "the address is one of the Open Inference Protocol: send pictures as raw binary requests, and read the answer's only output, of one text")
 	flag.Parse()
 	if flag.NArg() == 0 {
 		fmt.Fprintln(os.Stderr, "name pictures")
 		os.Exit(2)
 	}
-	l := &load{url: *url, raw: *raw, client: &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 1024, MaxConnsPerHost: 1024}}}
+	l := &load{url: *url, raw: *raw, kind: "image/jpeg", client: &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 1024, MaxConnsPerHost: 1024}}}
 	for _, path := range flag.Args() {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
+		}
+		if *asJSON {
+			if b, err = json.Marshal(map[string][]byte{"image": b}); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			l.kind = "application/json"
 		}
 		l.files = append(l.files, b)
 	}
@@ -125,7 +134,7 @@ func (l *load) ask(i int) {
 	req, err := http.NewRequest(http.MethodPost, l.url, bytes.NewReader(l.files[i]))
 	var r *http.Response
 	if err == nil {
-		req.Header.Set("Content-Type", "image/jpeg")
+		req.Header.Set("Content-Type", l.kind)
 		if l.raw {
 			req.Header.Set("Content-Type", "application/octet-stream")
 			req.Header.Set(jsonSize, "0") // all of the body is the picture
