@@ -29,7 +29,7 @@ func DefaultRecipe(model, spec string) string {
 	switch {
 	case model != "" && slices.Contains(detection.Kinds(), kind) && taskOfModel(model) != models.Segmentation:
 		return detectRecipe
-	case kind == "folder" || kind == "multilabel":
+	case kind == "folder" || kind == "multilabel" || kind == "tar":
 		return photosRecipe
 	case slices.Contains(segmentations.Kinds(), kind):
 		return "segment"
