@@ -50,13 +50,13 @@ func TestLinear(t *testing.T) {
 		t.Errorf("predict: %s", got)
 	}
 	for want, args := range map[string][]string{
-		"the class cat has only":  {"--labels", "50"},
-		"--labels 0 is below 1":   {"--labels", "0"},
-		"--draws 0 is below 1":    {"--draws", "0"},
-		"cannot judge them":       {"--split", "train"},
-		".safetensors":            {"-o", "head.pth"},
-		"--neighbors 0 is below":  {"--neighbors", "0"},
-		"not a finite number":     {"--decay", "NaN"},
+		"the class cat has only": {"--labels", "50"},
+		"--labels 0 is below 1":  {"--labels", "0"},
+		"--draws 0 is below 1":   {"--draws", "0"},
+		"cannot judge them":      {"--split", "train"},
+		".safetensors":           {"-o", "head.pth"},
+		"--neighbors 0 is below": {"--neighbors", "0"},
+		"not a finite number":    {"--decay", "NaN"},
 	} {
 		code, _, errs := cli(t, append([]string{"linear", "--model", model, "--data", "folder:" + photos}, args...)...)
 		if code == exitDone || !strings.Contains(errs, want) {
