@@ -20,6 +20,7 @@ var jsonForms = map[string]string{
 	"detect":     "a line of JSON for each picture",
 	"embed":      "a line of JSON for each picture",
 	"linear":     "one JSON document",
+	"map":        "one JSON document",
 	"explain":    "a line of JSON for each picture; with --list-layers one document, a list",
 	"inspect":    "a line of JSON; with --list-layers one document, a list",
 	"summary":    "one JSON document",
