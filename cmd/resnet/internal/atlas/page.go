@@ -28,6 +28,7 @@ var (
 // content is what the page's script reads.
 type content struct {
 	Cell       int          `json:"cell"`    // pixels of a thumbnail's square
+	Edge       int          `json:"edge"`    // pixels around a thumbnail
 	Columns    int          `json:"columns"` // squares in a row of a sheet
 	Sheets     [][]byte     `json:"sheets"`  // JPEG
 	Sizes      []int        `json:"sizes"`   // width and height of each thumbnail
@@ -53,7 +54,7 @@ type group struct {
 
 // HTML writes the page: one file that loads nothing from anywhere.
 func (m *Map) HTML(w io.Writer) error {
-	c := content{Columns: sheetColumns, Classes: m.Classes, ClustersOf: m.Of, NearCount: nearest,
+	c := content{Edge: edge, Columns: sheetColumns, Classes: m.Classes, ClustersOf: m.Of, NearCount: nearest,
 		Duplicates: m.Duplicates[:min(maxGroups, len(m.Duplicates))], Outliers: m.Outliers, Mislabeled: m.Mislabeled}
 	if c.Classes == nil {
 		c.Classes = []string{}

@@ -21,7 +21,7 @@
   });
   const place = i => {
     const k = i % perSheet;
-    return [sheets[Math.floor(i / perSheet)], k % data.columns * data.cell, Math.floor(k / data.columns) * data.cell, data.sizes[2 * i], data.sizes[2 * i + 1]];
+    return [sheets[Math.floor(i / perSheet)], k % data.columns * data.cell + data.edge, Math.floor(k / data.columns) * data.cell + data.edge, data.sizes[2 * i], data.sizes[2 * i + 1]];
   };
   function paint(ctx, i, x, y, side) { // into a square
     const [image, sx, sy, w, h] = place(i);
@@ -157,7 +157,7 @@
   });
   canvas.addEventListener('pointermove', e => {
     const [x, y] = spot(e), old = fingers.get(e.pointerId);
-    if (!old) { tip(at(x, y, Math.max(14, thumb() * 0.6)), x, y); return; }
+    if (!old) { tip(at(x, y, Math.max(14, thumb() * 0.72)), x, y); return; }
     fingers.set(e.pointerId, [x, y]);
     if (fingers.size === 2) {
       const now = gap(), [a, b] = [...fingers.values()];
@@ -173,12 +173,16 @@
   canvas.addEventListener('pointerup', e => {
     const [x, y] = spot(e);
     if (fingers.delete(e.pointerId) && moved <= 5) {
-      const i = at(x, y, Math.max(e.pointerType === 'mouse' ? 14 : 24, thumb() * 0.6));
-      if (i >= 0) { tip(-1); choose(i, false); }
+      const i = at(x, y, Math.max(e.pointerType === 'mouse' ? 14 : 24, thumb() * 0.72));
+      tip(-1);
+      if (i >= 0) {
+        choose(i, false);
+        if (e.pointerType !== 'mouse') tip(i, x, y); // the panel may be out of sight
+      }
     }
   });
   canvas.addEventListener('pointercancel', e => fingers.delete(e.pointerId));
-  canvas.addEventListener('pointerleave', () => tip(-1));
+  canvas.addEventListener('pointerleave', e => { if (e.pointerType === 'mouse') tip(-1); });
   canvas.addEventListener('wheel', e => {
     const [x, y] = spot(e);
     if (e.deltaY > 0 && view.zoom <= 1) return; // the page scrolls on

@@ -45,6 +45,10 @@ func Thumbnail(m *imaging.Image, side int) *imaging.Image {
 // sheetColumns is the number of thumbnails in a row of a sheet, and of rows.
 const sheetColumns = 16
 
+// edge is the number of pixels around a thumbnail that repeat its edge, because decoders
+// smooth colors across the squares.
+const edge = 4
+
 // sheets returns the thumbnails as JPEGs of squares of cell pixels, in the order of the
 // pictures: headers and tables of a JPEG for each would be half of the page.
 func (m *Map) sheets() (cell int, encoded [][]byte, err error) {
@@ -52,7 +56,7 @@ func (m *Map) sheets() (cell int, encoded [][]byte, err error) {
 	for _, p := range m.Pictures {
 		largest = max(largest, p.Thumb.W, p.Thumb.H)
 	}
-	cell = (largest + 15) / 16 * 16 // blocks of a JPEG have pixels of one picture each
+	cell = (largest + edge + 15) / 16 * 16 // blocks of a JPEG have pixels of one picture each
 	const per = sheetColumns * sheetColumns
 	for at := 0; at < len(m.Pictures); at += per {
 		part := m.Pictures[at:min(at+per, len(m.Pictures))]
@@ -61,9 +65,9 @@ func (m *Map) sheets() (cell int, encoded [][]byte, err error) {
 		for k, p := range part {
 			left, top := k%sheetColumns*cell, k/sheetColumns*cell
 			for y := range cell { // what is not covered repeats the edge
-				row := p.Thumb.Row(min(y, p.Thumb.H-1))
+				row := p.Thumb.Row(min(max(y-edge, 0), p.Thumb.H-1))
 				for x := range cell {
-					from := 3 * min(x, p.Thumb.W-1)
+					from := 3 * min(max(x-edge, 0), p.Thumb.W-1)
 					to := sheet.PixOffset(left+x, top+y)
 					copy(sheet.Pix[to:to+3], row[from:from+3])
 					sheet.Pix[to+3] = 255
