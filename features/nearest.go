@@ -16,8 +16,9 @@ type Near struct {
 
 // Nearest returns for each row of x [N D] the k rows, or all others, that are most
 // similar to it, the most similar first. Of equally similar rows, the first ones of x are
-// taken. All pairs are compared, by matrix products: N² D multiplications, which are
-// faster than an approximate index (HNSW) of as many rows up to several hundred thousand.
+// taken. All pairs are compared, by matrix products: of 10,000 rows of 512 numbers in half
+// the time of an approximate index in Go (github.com/coder/hnsw: to build it and to ask it
+// for 90 neighbors of each row), which would be faster from about 20,000 rows.
 func Nearest(x *tensor.Tensor, k, threads int) ([][]Near, error) {
 	switch {
 	case x == nil || x.DType() != tensor.Float32 || len(x.Shape()) != 2:
