@@ -13,10 +13,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/resnet-go/resnet"
-	"github.com/resnet-go/resnet/internal/cli/atlas"
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/internal/atomicfile"
+	"github.com/resnet-go/resnet/internal/cli/atlas"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/tensor"

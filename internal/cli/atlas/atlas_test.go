@@ -12,8 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/resnet-go/resnet/internal/cli/atlas"
 	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/internal/cli/atlas"
 	"github.com/resnet-go/resnet/internal/philox"
 	"github.com/resnet-go/resnet/tensor"
 )
