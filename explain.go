@@ -175,12 +175,20 @@ func (m *Model) Explainer() (*explain.Explainer, error) {
 }
 
 // Features returns the output of a module of the network for a picture, [C H W] or
-// [features]; [explain.Explainer.Layers] lists the paths of modules. An error names
-// the picture.
+// [features]; [explain.Explainer.Layers] lists the paths of modules. The picture is
+// prepared as the network's task asks for: a detector's has the size at which the
+// detector sees it, with its padding. An error names the picture.
 func (m *Model) Features(ctx context.Context, p Picture, layer string) (*tensor.Tensor, error) {
 	e, err := m.Explainer()
 	if err != nil {
 		return nil, err
+	}
+	if m.Task() == models.Detection {
+		img, err := p.load(m.opt.decode())
+		if err != nil {
+			return nil, named(p.Name, err)
+		}
+		return m.detector.Features(ctx, e, img, layer)
 	}
 	_, x, err := m.prepare(p)
 	if err != nil {
