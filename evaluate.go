@@ -141,7 +141,7 @@ func (m *Model) score(ctx context.Context, ds data.Dataset, opt EvaluateOptions)
 		logits := z.Float32s()
 		for i, k := range b.Index[:b.Real] {
 			n := len(logits) / b.Real
-			if err := m.finite(ds.Name(k), logits[i*n:(i+1)*n], nil); err != nil {
+			if err := m.CheckFinite(ds.Name(k), logits[i*n:(i+1)*n], nil); err != nil {
 				return nil, fmt.Errorf("resnet: %w", err)
 			}
 		}
