@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -44,13 +45,15 @@ func TestSoak(t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
 	defer client.CloseIdleConnections()
 	var answered, rejected, wrong, other atomic.Int64
+	var mu sync.Mutex
+	var times []time.Duration // of what was answered
 	phase := func(d time.Duration) {
 		end := time.Now().Add(d)
 		var wg sync.WaitGroup
 		for c := range 32 {
 			wg.Go(func() {
 				for i := c; time.Now().Before(end); i++ {
-					k := i % len(files)
+					k, began := i%len(files), time.Now()
 					r, err := client.Post(web.URL+"/v1/classify", "", bytes.NewReader(files[k]))
 					if err != nil {
 						t.Errorf("a request was cut off: %v", err)
@@ -72,6 +75,9 @@ func TestSoak(t *testing.T) {
 						wrong.Add(1)
 					default:
 						answered.Add(1)
+						mu.Lock()
+						times = append(times, time.Since(began))
+						mu.Unlock()
 					}
 				}
 			})
@@ -89,6 +95,15 @@ func TestSoak(t *testing.T) {
 	phase(length / 2)
 	heapAfter, residentAfter := settled(t), residentBytes()
 	t.Logf("%v: %d answered, %d rejected, %d wrong, %d others; heap %d to %d, resident %d to %d bytes", length, answered.Load(), rejected.Load(), wrong.Load(), other.Load(), heap, heapAfter, resident, residentAfter)
+	slices.Sort(times)
+	at := func(q float64) time.Duration { return times[min(int(q*float64(len(times))), max(len(times)-1, 0))] }
+	if len(times) > 0 {
+		t.Logf("p50 %v, p99 %v, the longest %v", at(0.5), at(0.99), at(1))
+		// At most 12 pictures are inside; the bound is for machines that do other things, too.
+		if p99 := at(0.99); os.Getenv("RESNET_SOAK") != "" && p99 > 2*time.Second {
+			t.Errorf("p99 is %v", p99)
+		}
+	}
 	if wrong.Load() != 0 || answered.Load() < 10 || rejected.Load() == 0 {
 		t.Errorf("%d answered, %d rejected, %d wrong", answered.Load(), rejected.Load(), wrong.Load())
 	}

@@ -1,15 +1,15 @@
 """LitServe with onnxruntime, batching what waits.
 
-    python litserve_server.py MODEL.onnx PORT [THREADS]
+    python litserve_server.py MODEL.onnx PORT [THREADS [BATCH]]
 """
 
+import base64
 import sys
 
 import litserve
 import numpy as np
-from fastapi import Request
 
-from fastapi_server import prepare, session
+from prepare import prepare, session
 
 
 class Classify(litserve.LitAPI):
@@ -21,8 +21,8 @@ class Classify(litserve.LitAPI):
         self.model = session(self.path, self.threads)
         self.input = self.model.get_inputs()[0].name
 
-    async def decode_request(self, request: Request):
-        return prepare(await request.body())
+    def decode_request(self, request):  # LitServe takes JSON and forms, no bodies of bytes
+        return prepare(base64.b64decode(request["image"]))
 
     def batch(self, inputs):
         return np.concatenate(inputs)
@@ -38,5 +38,5 @@ class Classify(litserve.LitAPI):
 
 
 if __name__ == "__main__":
-    api = Classify(sys.argv[1], int(sys.argv[3]) if len(sys.argv) > 3 else 2, max_batch_size=8, batch_timeout=0.001, api_path="/classify")
+    api = Classify(sys.argv[1], int(sys.argv[3]) if len(sys.argv) > 3 else 2, max_batch_size=int(sys.argv[4]) if len(sys.argv) > 4 else 8, batch_timeout=0.001, api_path="/classify")
     litserve.LitServer(api, accelerator="cpu", workers_per_device=1, track_requests=False).run(host="127.0.0.1", port=int(sys.argv[2]), log_level="warning", generate_client_file=False)

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,13 +34,20 @@ type result struct {
 	P99       float64        `json:"p99_ms"`
 	Max       float64        `json:"max_ms"`
 	Wrong     int64          `json:"wrong"`    // answers of another class
+	Class     string         `json:"class"`    // of the first picture
 	Statuses  map[string]int `json:"statuses"` // of all requests; "error" for those without an answer
 }
+
+// jsonSize is the header of the Open Inference Protocol with the size of the JSON before
+// binary data.
+const jsonSize = "Inference-Header-Content-Length"
 
 // load is a run.
 type load struct {
 	client *http.Client
 	url    string
+	raw    bool
+	kind   string // of bodies
 	files  [][]byte
 
 	mu       sync.Mutex
@@ -55,17 +63,26 @@ func main() {
 	rate := flag.Float64("rate", 0, "requests started per second, whether or not others are answered; 0 means as many as the clients can")
 	seconds := flag.Float64("seconds", 10, "how long")
 	warm := flag.Float64("warm", 1, "seconds before that, which are not measured")
+	asJSON := flag.Bool("json", false, "send pictures in JSON, as base64 in the field image")
+	raw := flag.Bool("raw", false, "the address is one of the Open Inference Protocol: send pictures as raw binary requests, and read the answer's only output, of one text")
 	flag.Parse()
 	if flag.NArg() == 0 {
 		fmt.Fprintln(os.Stderr, "name pictures")
 		os.Exit(2)
 	}
-	l := &load{url: *url, client: &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 1024, MaxConnsPerHost: 1024}}}
+	l := &load{url: *url, raw: *raw, kind: "image/jpeg", client: &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 1024, MaxConnsPerHost: 1024}}}
 	for _, path := range flag.Args() {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
+		}
+		if *asJSON {
+			if b, err = json.Marshal(map[string][]byte{"image": b}); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			l.kind = "application/json"
 		}
 		l.files = append(l.files, b)
 	}
@@ -78,7 +95,7 @@ func main() {
 	}
 	run(*warm)
 	took := run(*seconds)
-	out := result{Clients: *clients, Rate: *rate, Seconds: took, Answered: int64(len(l.took)), PerSecond: float64(len(l.took)) / took, Wrong: l.wrong.Load(), Statuses: l.statuses}
+	out := result{Clients: *clients, Rate: *rate, Seconds: took, Answered: int64(len(l.took)), PerSecond: float64(len(l.took)) / took, Wrong: l.wrong.Load(), Statuses: l.statuses, Class: l.classes[0]}
 	if n := len(l.took); n > 0 {
 		slices.Sort(l.took)
 		at := func(q float64) float64 { return float64(l.took[min(int(q*float64(n)), n-1)]) / 1e6 }
@@ -114,7 +131,16 @@ func (l *load) run(clients int, rate float64, end time.Time) {
 func (l *load) ask(i int) {
 	began := time.Now()
 	status, class := "error", ""
-	r, err := l.client.Post(l.url, "image/jpeg", bytes.NewReader(l.files[i]))
+	req, err := http.NewRequest(http.MethodPost, l.url, bytes.NewReader(l.files[i]))
+	var r *http.Response
+	if err == nil {
+		req.Header.Set("Content-Type", l.kind)
+		if l.raw {
+			req.Header.Set("Content-Type", "application/octet-stream")
+			req.Header.Set(jsonSize, "0") // all of the body is the picture
+		}
+		r, err = l.client.Do(req)
+	}
 	if err == nil {
 		status = r.Status[:3]
 		var answer struct {
@@ -125,6 +151,8 @@ func (l *load) ask(i int) {
 		}
 		if b, err := io.ReadAll(r.Body); err != nil {
 			status = "error"
+		} else if n, err := strconv.Atoi(r.Header.Get(jsonSize)); l.raw && r.StatusCode == http.StatusOK && err == nil && n+4 < len(b) {
+			class = string(b[n+4:]) // behind its length
 		} else if r.StatusCode == http.StatusOK {
 			if err := json.Unmarshal(b, &answer); err == nil {
 				class = answer.Class
