@@ -126,7 +126,7 @@ func (m *Model) score(ctx context.Context, ds data.Dataset, opt EvaluateOptions)
 			return err
 		}
 		for i, k := range index {
-			if err := m.finite(ds.Name(k), rowOf(z, i), nil); err != nil {
+			if err := m.CheckFinite(ds.Name(k), rowOf(z, i), nil); err != nil {
 				return fmt.Errorf("resnet: %w", err)
 			}
 		}

@@ -40,7 +40,7 @@ func (m *Model) EmbedDataset(ctx context.Context, ds data.Dataset, opt EvaluateO
 			return err
 		}
 		for i, k := range index {
-			if err := m.finite(ds.Name(k), nil, rowOf(f, i)); err != nil {
+			if err := m.CheckFinite(ds.Name(k), nil, rowOf(f, i)); err != nil {
 				return fmt.Errorf("resnet: %w", err)
 			}
 			s.Labels = append(s.Labels, ds.Labels(k)[0])

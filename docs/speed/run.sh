@@ -130,4 +130,4 @@ for part in "${@:-infer int8 train avx2 start tune profile}"; do
         esac
     done
 done
-go test ./cmd/resnet/internal/bench -run '^TestSpeedDocument$' -count=1 -update
+go test ./internal/cli/bench -run '^TestSpeedDocument$' -count=1 -update

@@ -215,9 +215,11 @@ func (v *valueProto) trials(opt PictureOptions) ([]trial, error) {
 	case len(d) == 4:
 		first, last := axes{layoutNCHW, d[1], d[2], d[3]}, axes{layoutNHWC, d[3], d[1], d[2]}
 		switch {
-		case d[1] > 0 && picture(d[1]):
-			forms = []axes{first, last}
-		case d[3] > 0 && picture(d[3]):
+		case d[1] > 0 && picture(d[1]) && d[3] < 0: // not pictures of one or three rows
+			forms = []axes{first}
+		case d[3] > 0 && picture(d[3]) && d[1] < 0:
+			forms = []axes{last}
+		case d[3] > 0 && picture(d[3]) && !picture(d[1]):
 			forms = []axes{last, first}
 		default:
 			forms = []axes{first, last}
@@ -270,7 +272,7 @@ func openSizes(h, w int64, opt PictureOptions) [][2]int {
 	var out [][2]int
 	add := func(a, b int) {
 		if h > 0 {
-			a, b = int(min(h, 1<<30)), max(b, 1)
+			a = int(min(h, 1<<30))
 		}
 		if w > 0 {
 			b = int(min(w, 1<<30))

@@ -1,0 +1,41 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/resnet-go/resnet/engine"
+)
+
+// bf16Flag is the value of --bf16.
+type bf16Flag engine.BF16
+
+func (f *bf16Flag) add(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.Var(f, "bf16", "multiply bfloat16 numbers, on processors with AVX512-BF16; emulate: the same bits on any processor, in plain Go and very slowly, to measure accuracy")
+	fs.Lookup("bf16").NoOptDefVal = engine.BF16Native.String()
+	completeWith(cmd, "bf16", []string{"native", "emulate", "off"})
+}
+
+// String returns the name of the value.
+func (f *bf16Flag) String() string { return engine.BF16(*f).String() }
+
+// Set reads a name.
+func (f *bf16Flag) Set(s string) error {
+	v, err := engine.ParseBF16(s)
+	*f = bf16Flag(v)
+	return err
+}
+
+// Type names the kind of value in the help.
+func (f *bf16Flag) Type() string { return "native|emulate" }
+
+// name is String, but "" for off.
+func (f *bf16Flag) name() string {
+	if engine.BF16(*f) == engine.BF16Off {
+		return ""
+	}
+	return f.String()
+}
+
+// check returns an error if the processor lacks the instructions.
+func (f *bf16Flag) check() error { return engine.BF16(*f).Check() }

@@ -1,0 +1,215 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/resnet-go/resnet"
+	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/detect"
+	"github.com/resnet-go/resnet/internal/term"
+	"github.com/resnet-go/resnet/metrics"
+	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/segment"
+	"github.com/resnet-go/resnet/train"
+)
+
+type evalCommand struct {
+	*app
+	modelFlags
+	data      string
+	split     string
+	seed      uint64
+	seeded    func() bool // --seed was given
+	flip      bool
+	skipBad   bool
+	worst     int
+	threshold float64
+	csv       string
+	outDir    string
+}
+
+func (a *app) evalCommand() *cobra.Command {
+	c := &evalCommand{app: a}
+	cmd := &cobra.Command{
+		Use:   "eval",
+		Short: "Measure a model on labeled pictures",
+		Long: `eval runs a model over a part of a dataset (test, else val) and prints accuracy,
+loss, precision, recall and F1 of each class, the confusion matrix, the classes
+that are confused most often, the calibration, and the pictures with the highest
+loss among the wrong answers.
+
+With --out, the whole report is written to files: report.json, confusion.json,
+confusion.png and predictions.csv.
+
+For data of several labels per picture, the report has average precision,
+precision, recall and F1 of each label.
+
+For a segmentation network and pictures with masks, the report has the mean
+intersection over union (mIoU), each class's, and the pixel accuracy, computed as
+in torchvision: over the pixels of all pictures together, in the size of the
+network's input, without the pixels that have no class.
+
+For a detector and pictures with boxes, the report is COCO's: average precision (AP)
+over all IoU from 0.50 to 0.95, at 0.50 and 0.75, and by the size of objects, average
+recall (AR), and the AP of each class; for masks, too, where model and data have them.
+Classes of the data and the model are those of the same name. With --out, results.json
+has all detections in the form of COCO's results.`,
+		Example: `  resnet eval --model runs/photos/best.safetensors --data folder:photos
+  resnet eval --data folder:cifar10.zip --tta --json
+  resnet eval -m best.safetensors --data idx:mnist --split test --out report
+  resnet eval -m best.safetensors --data folder:photos --bf16=emulate
+  resnet eval -m fcn_resnet50@fcn_resnet50_coco.pth --data voc:VOCdevkit
+  resnet eval -m retinanet_resnet50_fpn@retinanet_resnet50_fpn_coco.pth --data coco:coco --split val`,
+		Args: atMost(0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
+	}
+	c.add(cmd, 128)
+	c.normEps.add(cmd)
+	c.addOrientation(cmd)
+	f := cmd.Flags()
+	f.StringVarP(&c.data, "data", "d", "", "SPEC of the data (default: the sample inside the program, for models trained on it)")
+	f.StringVar(&c.split, "split", "", "part of the data: train, val or test (default: test, else val)")
+	f.Uint64Var(&c.seed, "seed", 0, "selects the validation part if the data have none (default: as the model was trained)")
+	c.seeded = func() bool { return f.Changed("seed") }
+	f.BoolVar(&c.flip, "tta", false, "test-time augmentation: average the logits of the picture and its mirror image")
+	f.BoolVar(&c.skipBad, "skip-bad", false, "leave out pictures that cannot be decoded, and count them")
+	f.IntVar(&c.worst, "worst", 10, "number of wrong answers to list, by highest loss")
+	f.Float64Var(&c.threshold, "threshold", 0.5, "probability from which a label counts as predicted, for data of several labels per picture")
+	f.StringVar(&c.csv, "csv", "", "write the prediction of every picture to this file")
+	f.StringVarP(&c.outDir, "out", "o", "", "folder for the report's files")
+	completeWith(cmd, "split", []string{"train", "val", "test"})
+	return cmd
+}
+
+// evaluation is what eval prints: the model's evaluation, and where from.
+type evaluation struct {
+	Model   string                    `json:"model"`
+	Data    string                    `json:"data"`
+	Split   string                    `json:"split"`
+	TTA     bool                      `json:"tta"`
+	Skipped int                       `json:"skipped"` // pictures that could not be decoded
+	Single  *metrics.Report           `json:"report,omitempty"`
+	Masks   *segment.Evaluation       `json:"segmentation_report,omitempty"`
+	Objects *detect.Evaluation        `json:"detection_report,omitempty"`
+	Multi   *metrics.MultiLabelReport `json:"multi_label_report,omitempty"`
+	Worst   []resnet.SamplePrediction `json:"worst"`
+	samples []resnet.SamplePrediction
+}
+
+func (c *evalCommand) run(ctx context.Context) error {
+	if c.worst < 0 {
+		return usagef("--worst %d is below 0, must not be negative", c.worst)
+	}
+	if !(c.threshold > 0 && c.threshold < 1) {
+		return usagef("--threshold is %v, must be between 0 and 1", c.threshold)
+	}
+	if c.model == "" && c.data == "" {
+		return usagef("%s", noCIFAR)
+	}
+	m, err := c.open(c.app, 0)
+	if err != nil {
+		return err
+	}
+	switch {
+	case m.Task() == models.Detection:
+		return c.runBoxes(ctx, m)
+	case m.Task() == models.Features:
+		return noClasses(m)
+	case m.Task() == models.Classification && hasObjects(c.data):
+		return usagef("%s is a classifier, but %s has boxes or masks of objects: name a detector or a segmentation network by --model, or data with a label for each picture", m.Name(), c.data)
+	}
+	splits, err := openData(c.data, c.dataOptions(m))
+	if err != nil {
+		return err
+	}
+	defer splits.Close()
+	for _, n := range splits.Notes {
+		c.note("%s", n)
+	}
+	ds, part, err := split(splits, c.split)
+	if err != nil {
+		return err
+	}
+	if masks := data.Masks(ds); masks != nil {
+		return c.runMasks(ctx, m, masks, splits.Spec, part)
+	}
+	if m.Task() == models.Segmentation {
+		return usagef("%s is a segmentation network, which is measured on pictures with masks: name data of kind masks, voc or coco, not %s", m.Name(), splits.Spec)
+	}
+	r, err := c.evaluate(ctx, m, ds, splits.Spec)
+	if err != nil {
+		return err
+	}
+	for _, n := range r.Notes {
+		c.note("%s", n)
+	}
+	e := &evaluation{Model: m.Name(), Data: splits.Spec, Split: part, TTA: c.flip, Skipped: r.Skipped,
+		Single: r.Single, Multi: r.Multi, samples: r.Samples}
+	if e.Single != nil {
+		e.Worst = r.Worst(c.worst)
+	}
+	if err := c.write(e, m.Classes()); err != nil {
+		return err
+	}
+	if c.json {
+		return c.printJSON(e)
+	}
+	if e.Multi != nil {
+		return c.printMulti(e)
+	}
+	return c.printSingle(e)
+}
+
+// dataOptions returns how the data are divided: as in the model's training, unless
+// --seed is given.
+func (c *evalCommand) dataOptions(m *resnet.Model) data.Options {
+	opt := train.DataOptions(m.Meta())
+	if c.seeded() {
+		opt.Seed = c.seed
+	}
+	opt.IgnoreOrientation = c.asStored
+	return opt
+}
+
+const noCIFAR = "the model inside the program is for pictures like CIFAR-10's, which the program does not contain: name data, as " +
+	"--data folder:cifar10.zip, or a model trained on the sample inside the program, as --model runs/train/best.safetensors"
+
+// evaluate runs the model on the dataset and shows the progress.
+func (c *evalCommand) evaluate(ctx context.Context, m *resnet.Model, ds data.Dataset, spec string) (*resnet.Evaluation, error) {
+	progress := term.NewProgress(c.err, c.quiet, "pictures", ds.Len())
+	defer progress.Close()
+	e, err := m.Evaluate(ctx, ds, resnet.EvaluateOptions{Mirror: c.flip, SkipBad: c.skipBad, Threshold: c.threshold, Progress: progress.Add})
+	if err != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("%s: %w", spec, c.explain(err))
+	}
+	return e, err
+}
+
+// explain adds what to do about a picture that cannot be decoded.
+func (c *evalCommand) explain(err error) error {
+	var bad *data.SampleError
+	if errors.As(err, &bad) && !c.skipBad {
+		return fmt.Errorf("%w (--skip-bad leaves it out)", err)
+	}
+	return err
+}
+
+func (c *evalCommand) head(e *evaluation) {
+	c.printf("%s on %s (%s)\n", e.Model, e.Data, e.Split)
+	var with []string
+	if e.TTA {
+		with = append(with, "mean of each picture and its mirror image")
+	}
+	if e.Skipped > 0 {
+		with = append(with, fmt.Sprintf("%d pictures that cannot be decoded left out", e.Skipped))
+	}
+	if len(with) > 0 {
+		c.printf("%s\n", strings.Join(with, "; "))
+	}
+	c.printf("\n")
+}

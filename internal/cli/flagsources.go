@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/resnet-go/resnet/internal/limitread"
+	"github.com/resnet-go/resnet/internal/suggest"
+)
+
+// maxConfig is the limit of a file with values of flags.
+const maxConfig = 1 << 20
+
+// fillFlags sets the flags that the command line does not have: from environment
+// variables, prefix and the name in capitals, and then from a YAML file; "" is none.
+func fillFlags(flags *pflag.FlagSet, file, prefix string, env func(string) (string, bool)) error {
+	set := map[string]bool{}
+	flags.Visit(func(f *pflag.Flag) { set[f.Name] = true })
+	var failed error
+	flags.VisitAll(func(f *pflag.Flag) {
+		name := prefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		text, given := env(name)
+		if !given || set[f.Name] || failed != nil || f.Name == "help" {
+			return
+		}
+		values := []string{text}
+		if _, list := f.Value.(pflag.SliceValue); list {
+			values = strings.Split(text, ",")
+		}
+		if failed = setFlag(flags, f, values); failed != nil {
+			failed = fmt.Errorf("the environment variable %s: %w", name, failed)
+		}
+		set[f.Name] = true
+	})
+	if failed != nil {
+		return usageError{failed}
+	}
+	if file == "" {
+		if f := flags.Lookup("config"); f != nil {
+			file = f.Value.String() // which a variable may have set
+		}
+	}
+	if file == "" {
+		return nil
+	}
+	b, err := limitread.File(file, maxConfig)
+	if err != nil {
+		return fmt.Errorf("--config: %w", err)
+	}
+	content := map[string]any{}
+	if err := yaml.Unmarshal(b, &content); err != nil {
+		return usagef("--config %s: %w", file, err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(content)) {
+		f := flags.Lookup(name)
+		if f == nil || name == "config" || name == "help" {
+			var known []string
+			flags.VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
+			return usagef("--config %s: there is no key %q%s", file, name, suggest.Phrase(name, known))
+		}
+		if set[name] {
+			continue
+		}
+		values, err := configValues(content[name])
+		if err == nil {
+			err = setFlag(flags, f, values)
+		}
+		if err != nil {
+			return usagef("--config %s: %s: %w", file, name, err)
+		}
+	}
+	return nil
+}
+
+// setFlag gives a flag values; more than one only if it is a list.
+func setFlag(flags *pflag.FlagSet, f *pflag.Flag, values []string) error {
+	if list, ok := f.Value.(pflag.SliceValue); ok {
+		f.Changed = true
+		return list.Replace(values)
+	}
+	if len(values) != 1 {
+		return fmt.Errorf("there are %d values, must be one", len(values))
+	}
+	if err := f.Value.Set(values[0]); err != nil {
+		return fmt.Errorf("the value %q is wrong: %w", values[0], err)
+	}
+	f.Changed = true
+	return nil
+}
+
+// configValues returns a value of a YAML file as texts.
+func configValues(v any) ([]string, error) {
+	switch v := v.(type) {
+	case []any:
+		var out []string
+		for _, e := range v {
+			texts, err := configValues(e)
+			if err != nil || len(texts) != 1 {
+				return nil, fmt.Errorf("the list holds %v, must hold texts and numbers", e)
+			}
+			out = append(out, texts[0])
+		}
+		return out, nil
+	case map[string]any, nil:
+		return nil, fmt.Errorf("the value is %v, must be a text, a number, true, false or a list", v)
+	default:
+		return []string{fmt.Sprint(v)}, nil
+	}
+}
