@@ -209,9 +209,13 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 	if err := c.bf16.check(); err != nil {
 		return cfg, err
 	}
-	if c.recipe != "" {
+	switch {
+	case c.method != "":
+		cfg.Set = set
+		cfg, err = train.ChooseMethod(cfg, c.method)
+	case c.recipe != "":
 		cfg.Recipe, err = train.LoadRecipe(c.recipe, set...)
-	} else {
+	default:
 		cfg.Set, cfg.Optimizer = set, c.optimizer
 		cfg, err = train.Choose(cfg)
 	}
@@ -244,7 +248,6 @@ func (c *trainCommand) chooseMethod() error {
 	case !slices.Contains(train.SSLMethods(), c.method):
 		return usagef("--method %q is unknown%s", c.method, suggest.Phrase(c.method, train.SSLMethods()))
 	}
-	c.recipe = c.method
 	return nil
 }
 
