@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -65,6 +66,9 @@ func (g group) size() int {
 	}
 	return g.x.Size()
 }
+
+// part returns which batches of an evaluation this rank makes.
+func (g group) part() data.Part { return data.Part{Of: g.size(), From: g.rank(), To: g.rank() + 1} }
 
 // alone reports whether there is no other rank.
 func (g group) alone() bool { return g.size() == 1 }

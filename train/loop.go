@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -170,8 +171,14 @@ func (s *session) load(opt *StepOptions) error {
 		}
 		return nil
 	}
+	if data.Masks(ev) == nil { // which each rank evaluates itself
+		ec.Part = s.group.part()
+	}
 	if s.eval, err = newEvaluator(s.module, ev, ec, infer.Options{Threads: s.threads, Exact: rec.Exact}); err != nil {
 		return fmt.Errorf("validation part of %s: %w", sp.Spec, err)
+	}
+	if e, ok := s.eval.(*pictureEvaluator); ok {
+		e.group = s.group
 	}
 	return nil
 }
@@ -494,8 +501,11 @@ func (s *session) evaluate(ctx, outer context.Context) (Metrics, error) {
 		if left--; left == 0 {
 			s.prepareEpoch()
 		}
-		s.log.evaluated(samples)
+		s.log.evaluated(samples * s.group.size())
 	})
+	if known := (*agreed)(nil); errors.As(err, &known) {
+		return m, err
+	}
 	if err != nil && outer.Err() != nil {
 		return m, s.interrupted(outer)
 	}
