@@ -40,14 +40,13 @@ type RankError struct {
 // Error names the rank.
 func (e *RankError) Error() string { return fmt.Sprintf("rank %d: %s", e.Rank, e.Message) }
 
-// lostRanks is the error of an [Exchange].
-type lostRanks struct{ err error }
+// ErrRanksLost is wrapped by the error of a run that an error of its [Exchange] has
+// ended.
+var ErrRanksLost = errors.New("the connection to the other ranks is lost")
 
-func (e *lostRanks) Error() string {
-	return fmt.Sprintf("the connection to the other ranks is lost: %v; start all ranks again with --resume to continue from the last checkpoint", e.err)
+func lost(err error) error {
+	return &agreed{fmt.Errorf("%w: %w; start all ranks again with --resume to continue from the last checkpoint", ErrRanksLost, err)}
 }
-
-func (e *lostRanks) Unwrap() error { return e.err }
 
 // group is the ranks of a run as one of them sees them. The zero group is a run in one
 // process.
@@ -98,12 +97,12 @@ func together[T any](g group, own T, err error) ([]T, error) {
 	if failed := gob.NewEncoder(&m).Encode(e); failed != nil {
 		return nil, failed
 	}
-	all, lost := g.x.Share(m.Bytes())
+	all, failed := g.x.Share(m.Bytes())
 	switch {
-	case lost != nil && err != nil:
+	case failed != nil && err != nil:
 		return nil, &agreed{err}
-	case lost != nil:
-		return nil, &agreed{&lostRanks{lost}}
+	case failed != nil:
+		return nil, lost(failed)
 	case len(all) != g.size():
 		return nil, &agreed{fmt.Errorf("train: the exchange gave the messages of %d ranks, must be %d", len(all), g.size())}
 	}
@@ -145,6 +144,10 @@ func (g group) end(err error) error {
 	}
 	return err
 }
+
+// Together returns an error on all ranks if any of them has one: its own, or else a
+// *[RankError]. It is for what programs do before [Run]. All ranks call it.
+func Together(x Exchange, err error) error { return group{x}.end(err) }
 
 // joint returns a context that ends on all ranks at the same step: when [session.report]
 // finds that the context of any of them has ended.

@@ -312,7 +312,7 @@ func (m *summing) means() (*vector, error) {
 	v := m.nodes[0].sum
 	if !m.group.alone() {
 		if err := m.gather(v); err != nil {
-			return nil, &agreed{&lostRanks{err}}
+			return nil, lost(err)
 		}
 	}
 	share := 1 / float32(m.root.hi)

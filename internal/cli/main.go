@@ -7,17 +7,30 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/resnet-go/resnet/train"
 )
 
 // grace is how long a command may take to end after a signal. A command that
 // waits for input, or for a slow disk, would not end by itself.
 const grace = 1500 * time.Millisecond
 
+// Ranks connects the processes of a training on several machines.
+type Ranks interface {
+	train.Exchange
+	// Close ends the connection, when all ranks are done.
+	Close() error
+}
+
 // Main executes the command line of the process and exits.
-func Main() {
+func Main() { MainOn(nil) }
+
+// MainOn is [Main] for a program that can train on several machines: connect is called
+// where a training begins. nil trains in this process alone.
+func MainOn(connect func() (Ranks, error)) {
 	ctx := stopOnSignal(context.Background())
 	code := make(chan int, 1)
-	go func() { code <- run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr) }()
+	go func() { code <- runOn(ctx, connect, os.Args[1:], os.Stdin, os.Stdout, os.Stderr) }()
 	select {
 	case c := <-code:
 		os.Exit(c)
