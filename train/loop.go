@@ -308,7 +308,9 @@ func (s *session) epoch(ctx context.Context) error {
 		if err := s.trainOn(b, mine.lo+micro-1); err != nil {
 			return err
 		}
-		s.images += b.n()
+		if s.step.shards == 0 {
+			s.images += b.n()
+		}
 		if micro < mine.hi-mine.lo {
 			asked = time.Now()
 			continue

@@ -421,6 +421,7 @@ func (s *session) trainOnShard(b batch, in StepInput, sum *summing) error {
 		return s.diverged(what, in.LR)
 	}
 	st.Sums.plus(batch)
+	s.images += s.clock.batch
 	m := batch.metrics()
 	return s.updated(StepRecord{LR: in.LR, Loss: loss, Top1: m.Top1, PixelAccuracy: m.PixelAccuracy}, hits)
 }

@@ -23,28 +23,29 @@ type Ranks interface {
 }
 
 // Main executes the command line of the process and exits.
-func Main() { MainOn(nil) }
+func Main() { os.Exit(MainOn(nil)) }
 
-// MainOn is [Main] for a program that can train on several machines: connect is called
-// where a training begins. nil trains in this process alone.
-func MainOn(connect func() (Ranks, error)) {
+// MainOn executes the command line of a process that can train on several machines, and
+// returns the exit code. connect is called where a training begins; nil trains in this
+// process alone.
+func MainOn(connect func() (Ranks, error)) int {
 	ctx := stopOnSignal(context.Background())
 	code := make(chan int, 1)
 	go func() { code <- runOn(ctx, connect, os.Args[1:], os.Stdin, os.Stdout, os.Stderr) }()
 	select {
 	case c := <-code:
-		os.Exit(c)
+		return c
 	case <-ctx.Done():
 	}
 	if saving.Load() { // it ends after its step; a second signal ends it at once
-		os.Exit(<-code)
+		return <-code
 	}
 	select {
 	case c := <-code:
-		os.Exit(c)
+		return c
 	case <-time.After(grace):
 		stopped := interruptionOf(ctx)
 		fmt.Fprintf(os.Stderr, "resnet: %s\n", stopped)
-		os.Exit(stopped.code)
+		return stopped.code
 	}
 }
