@@ -118,41 +118,51 @@ func (m *Model) Evaluate(ctx context.Context, ds data.Dataset, opt EvaluateOptio
 
 // score computes the logits of a dataset.
 func (m *Model) score(ctx context.Context, ds data.Dataset, opt EvaluateOptions) (*Evaluation, error) {
+	e := new(Evaluation)
+	var err error
+	e.Index, e.Skipped, err = m.batches(ctx, ds, opt, func(x *tensor.Tensor, index []int) error {
+		z, _, err := m.forwardMirrored(ctx, x, opt.Mirror)
+		if err != nil {
+			return err
+		}
+		for i, k := range index {
+			if err := m.CheckFinite(ds.Name(k), rowOf(z, i), nil); err != nil {
+				return fmt.Errorf("resnet: %w", err)
+			}
+		}
+		e.Logits = append(e.Logits, z.Float32s()...)
+		return nil
+	})
+	return e, err
+}
+
+// batches calls each with the inputs of every batch of a dataset and their numbers in it.
+// It returns the numbers of all, and how many could not be decoded.
+func (m *Model) batches(ctx context.Context, ds data.Dataset, opt EvaluateOptions, each func(x *tensor.Tensor, index []int) error) (all []int, skipped int, err error) {
 	loader, err := data.NewLoader(ds, data.LoaderConfig{
 		BatchSize: m.batch(), Preprocess: m.prep, Last: data.Keep,
 		SkipBad: opt.SkipBad, Workers: m.opt.Threads, CacheBytes: -1,
 	})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	e := new(Evaluation)
 	for b, err := range loader.Epoch(ctx, 0, 0) {
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		x, err := tensor.FromNHWC(b.X[:b.Real*b.H*b.W*b.C], b.Real, b.C, b.H, b.W)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		z, _, err := m.forwardMirrored(ctx, x, opt.Mirror)
-		if err != nil {
-			return nil, err
+		if err := each(x, b.Index[:b.Real]); err != nil {
+			return nil, 0, err
 		}
-		logits := z.Float32s()
-		for i, k := range b.Index[:b.Real] {
-			n := len(logits) / b.Real
-			if err := m.finite(ds.Name(k), logits[i*n:(i+1)*n], nil); err != nil {
-				return nil, fmt.Errorf("resnet: %w", err)
-			}
-		}
-		e.Logits = append(e.Logits, logits...)
-		e.Index = append(e.Index, b.Index[:b.Real]...)
+		all = append(all, b.Index[:b.Real]...)
 		if opt.Progress != nil {
 			opt.Progress(b.Real)
 		}
 	}
-	e.Skipped = len(loader.Bad())
-	return e, nil
+	return all, len(loader.Bad()), nil
 }
 
 // forwardMirrored is Forward of pictures x with the channels last. With mirrored, the logits

@@ -42,9 +42,9 @@ type Explanation struct {
 	// Picture is the part of the picture that the network gets, in finer pixels if
 	// the network's input is small. Of a detector, it shows the objects' boxes.
 	Picture *image.RGBA
-	// Region is where a classifier's maps lie in the picture, upright: x, y, width and
-	// height as shares of its width and height. It extends beyond the picture where the
-	// picture was padded.
+	// Region is where the maps lie in the picture, upright: x, y, width and height as
+	// shares of its width and height. It extends beyond the picture where the picture was
+	// padded.
 	Region [4]float64
 
 	input *image.RGBA // of a detector, with its padding; else nil
@@ -96,7 +96,7 @@ func (m *Model) Explain(ctx context.Context, p Picture, opt ExplainOptions) (*Ex
 	if err != nil {
 		return nil, err
 	}
-	if err := m.finite(p.Name, logits.Float32s(), nil); err != nil {
+	if err := m.CheckFinite(p.Name, logits.Float32s(), nil); err != nil {
 		return nil, err
 	}
 	probabilities := m.probabilities(logits.Float32s())
@@ -175,12 +175,20 @@ func (m *Model) Explainer() (*explain.Explainer, error) {
 }
 
 // Features returns the output of a module of the network for a picture, [C H W] or
-// [features]; [explain.Explainer.Layers] lists the paths of modules. An error names
-// the picture.
+// [features]; [explain.Explainer.Layers] lists the paths of modules. The picture is
+// prepared as the network's task asks for: a detector's has the size at which the
+// detector sees it, with its padding. An error names the picture.
 func (m *Model) Features(ctx context.Context, p Picture, layer string) (*tensor.Tensor, error) {
 	e, err := m.Explainer()
 	if err != nil {
 		return nil, err
+	}
+	if m.Task() == models.Detection {
+		img, err := p.load(m.opt.decode())
+		if err != nil {
+			return nil, named(p.Name, err)
+		}
+		return m.detector.Features(ctx, e, img, layer)
 	}
 	_, x, err := m.prepare(p)
 	if err != nil {

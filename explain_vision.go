@@ -45,6 +45,7 @@ func (m *Model) explainObjects(ctx context.Context, e *explain.Explainer, p Pict
 	k := max((shown+min(found.Width, found.Height)-1)/min(found.Width, found.Height), 1)
 	out.input = drawn(found.Input.Float32s(), s[3], s[2], s[1], found.Mean, found.Std, k)
 	picture := part(out.input, image.Rect(0, 0, k*found.Width, k*found.Height))
+	out.Region = [4]float64{0, 0, float64(s[3]) / float64(found.Width), float64(s[2]) / float64(found.Height)}
 	sx, sy := float64(k*found.Width)/float64(img.W), float64(k*found.Height)/float64(img.H)
 	var marks []sheet.Mark
 	for _, o := range out.Objects {
@@ -127,6 +128,7 @@ func (m *Model) explainPixels(ctx context.Context, e *explain.Explainer, p Pictu
 	for i, h := range found.Maps {
 		out.Classes = append(out.Classes, Prediction{m.classes[h.Class], h.Class, found.Shares[i]})
 	}
+	out.Region = [4]float64{0, 0, 1, 1}
 	s := found.Input.Shape()
 	k := max((shown+min(s[2], s[3])-1)/min(s[2], s[3]), 1)
 	out.Picture = drawn(found.Input.Float32s(), s[3], s[2], s[1], m.prep.Mean, m.prep.Std, k)

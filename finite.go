@@ -11,10 +11,11 @@ import (
 // numbers that are not finite.
 var ErrNonFinite = errors.New("not a finite number")
 
-// finite returns an error that names the picture and the model if the network's
-// logits or features for it are no numbers to go on with. Logits of minus infinity
-// are the logarithm of a probability of 0.
-func (m *Model) finite(picture string, logits, features []float32) error {
+// CheckFinite returns an error that wraps [ErrNonFinite] and names the picture and the
+// model if the logits or features of one picture, as [Model.Forward] has computed them,
+// are no numbers to go on with; either may be nil. Logits of minus infinity are the
+// logarithm of a probability of 0.
+func (m *Model) CheckFinite(picture string, logits, features []float32) error {
 	what, v := "", float32(0)
 	bad := func(v float32) bool { return v != v || math.IsInf(float64(v), 1) }
 	if i := slices.IndexFunc(logits, bad); i >= 0 && len(m.classes) > 0 {

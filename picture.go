@@ -14,7 +14,8 @@ import (
 	"github.com/resnet-go/resnet/internal/limitread"
 )
 
-// Picture is something to recognize: see [File], [Reader], [Encoded] and [Image].
+// Picture is something to recognize: see [File], [Reader], [Encoded], [Image] and
+// [PictureFunc].
 type Picture struct {
 	// Name is what results and errors call the picture.
 	Name string
@@ -81,6 +82,16 @@ func (e *pictureError) Unwrap() error { return e.err }
 func Pixels(name string, m *imaging.Image) Picture {
 	return Picture{name, func(imaging.DecodeOptions) (*imaging.Image, error) { return m, nil }}
 }
+
+// PictureFunc is a picture that load decodes, the right way up, when its turn comes; load
+// may be called by several goroutines at once for several pictures.
+func PictureFunc(name string, load func(opt imaging.DecodeOptions) (*imaging.Image, error)) Picture {
+	return Picture{name, load}
+}
+
+// Decode returns the pixels of the picture, the right way up unless opt leaves it as
+// stored. A picture of [Reader] can be decoded once.
+func (p Picture) Decode(opt imaging.DecodeOptions) (*imaging.Image, error) { return p.load(opt) }
 
 // decode returns how pictures are decoded.
 func (o *Options) decode() imaging.DecodeOptions {

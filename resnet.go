@@ -19,6 +19,7 @@ import (
 	"sync"
 
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/detect"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/explain"
@@ -335,6 +336,12 @@ func (m *Model) Classes() []string { return m.classes }
 // MultiLabel reports whether a picture may have any number of the classes. Each
 // class then has an independent probability, and they do not add up to 1.
 func (m *Model) MultiLabel() bool { return m.meta.MultiLabel }
+
+// BatchInvariant reports whether the model was opened with Compute.BatchInvariant.
+func (m *Model) BatchInvariant() bool { return m.opt.Compute.BatchInvariant }
+
+// DecodeOptions returns how the model decodes pictures, by its [Options].
+func (m *Model) DecodeOptions() imaging.DecodeOptions { return m.opt.decode() }
 
 // Preprocess returns how pictures become inputs. It is empty for a detector, which
 // describes that itself: see [models.DetectionHead].

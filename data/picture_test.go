@@ -8,6 +8,7 @@ import (
 	"image/color"
 	"image/jpeg"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/resnet-go/resnet/data/imaging"
@@ -152,6 +153,59 @@ func TestDamagedFileIsBadForEveryCrop(t *testing.T) {
 		}
 		if len(l.Bad()) != 1 {
 			t.Errorf("%d bad samples", len(l.Bad()))
+		}
+	}
+}
+
+// A picture read from its file is what the decoded one becomes, whatever is cut off.
+func TestReadNHWC(t *testing.T) {
+	var gray bytes.Buffer
+	g := image.NewGray(image.Rect(0, 0, 61, 47))
+	for i := range g.Pix {
+		g.Pix[i] = uint8(i * 7)
+	}
+	if err := jpeg.Encode(&gray, g, nil); err != nil {
+		t.Fatal(err)
+	}
+	files := [][]byte{gray.Bytes()}
+	for i, size := range [][2]int{{500, 375}, {375, 500}, {64, 64}, {32, 24}, {20, 90}, {300, 17}, {5, 5}} {
+		files = append(files, jpegBytes(t, size[0], size[1], i))
+	}
+	mean, std := []float32{0.4, 0.5, 0.6}, []float32{0.2, 0.25, 0.3}
+	for _, p := range []Preprocess{
+		{Channels: 3, Width: 32, Height: 24, Resize: 36, Interpolation: imaging.Bilinear, Mean: mean, Std: std},
+		{Channels: 3, Width: 56, Height: 56, Resize: 64, Interpolation: imaging.Bicubic, Mean: mean, Std: std},
+		{Channels: 1, Width: 28, Height: 28, Resize: 28, Interpolation: imaging.Bilinear, Mean: mean[:1], Std: std[:1]},
+		{Channels: 3, Width: 40, Height: 50, Squash: true, Interpolation: imaging.Nearest, Mean: mean, Std: std},
+		{Channels: 3, Width: 100, Height: 100, Interpolation: imaging.Bilinear, Mean: mean, Std: std},
+	} {
+		n := p.Channels * p.Width * p.Height
+		for i, f := range files {
+			m, err := imaging.Decode(f, imaging.DecodeOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, got := make([]float32, n), make([]float32, n)
+			if err := p.ApplyNHWC(want, m); err != nil {
+				t.Fatal(err)
+			}
+			var r imaging.Reader
+			if err := r.Open(f, imaging.DecodeOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.ReadNHWC(got, &r); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%v: file %d (%d x %d) is read as other values", p, i, m.W, m.H)
+			}
+			// A file that is cut off is an error, wherever that is.
+			if err := r.Open(f[:len(f)-len(f)/8-3], imaging.DecodeOptions{}); err != nil {
+				continue
+			}
+			if err := p.ReadNHWC(got, &r); err == nil {
+				t.Errorf("%v: a file %d that is cut off is read without an error", p, i)
+			}
 		}
 	}
 }

@@ -170,6 +170,16 @@ func (p Preprocess) Batch(ms []*imaging.Image) (*tensor.Tensor, error) {
 // ApplyNHWC writes a picture as the network's input with the channels last,
 // Height*Width*Channels values, to dst. It does not change m.
 func (p Preprocess) ApplyNHWC(dst []float32, m *imaging.Image) error {
+	return p.write(dst, func(*stages) *picture { return &picture{m: m} })
+}
+
+// ReadNHWC decodes the picture that r has opened and writes it as [Preprocess.ApplyNHWC]
+// does, with the same values. It does not decode what the crop leaves out.
+func (p Preprocess) ReadNHWC(dst []float32, r *imaging.Reader) error {
+	return p.write(dst, func(s *stages) *picture { return &picture{reader: r, own: &s.decoded} })
+}
+
+func (p Preprocess) write(dst []float32, src func(*stages) *picture) error {
 	if err := p.Valid(); err != nil {
 		return err
 	}
@@ -180,7 +190,7 @@ func (p Preprocess) ApplyNHWC(dst []float32, m *imaging.Image) error {
 	defer stagePool.Put(s)
 	var n normalizer
 	n.init(p)
-	v, err := s.fit(p, &picture{m: m})
+	v, err := s.fit(p, src(s))
 	if err != nil {
 		return err
 	}

@@ -79,6 +79,21 @@ func (d *Detector) Explain(ctx context.Context, e *explain.Explainer, m *imaging
 	return out, nil
 }
 
+// Features returns the output of a module of the detector's network for a picture,
+// with the padding that the network sees, by an explainer of the network. See
+// [explain.Explainer.Features].
+func (d *Detector) Features(ctx context.Context, e *explain.Explainer, m *imaging.Image, layer string) (*tensor.Tensor, error) {
+	x, h, w, err := d.Input(m)
+	if err != nil {
+		return nil, err
+	}
+	in := infer.Tensors{nn.ImageInput: x}
+	if t, ok := d.finder.(*twoStage); ok {
+		in = t.inputs(x, h, w)
+	}
+	return e.FeaturesOf(ctx, in, layer)
+}
+
 func (r *retina) locate(ctx context.Context, x *tensor.Tensor, h, w int) ([]found, func(int) (explain.Score, error), infer.Tensors, error) {
 	all, err := r.find(ctx, x, h, w)
 	var ends []int // of the levels, in rows
@@ -109,11 +124,7 @@ const (
 )
 
 func (t *twoStage) locate(ctx context.Context, x *tensor.Tensor, h, w int) ([]found, func(int) (explain.Score, error), infer.Tensors, error) {
-	sizes, err := tensor.FromFloat32([]float32{float32(h), float32(w)}, 1, 2)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	in := infer.Tensors{nn.ImageInput: x, models.SizesInput: sizes}
+	in := t.inputs(x, h, w)
 	q := infer.Query{Name: "locate", Build: func(tr *nn.Traced) error {
 		logits, deltas, proposals := t.net.Scores(tr)
 		tr.Graph.Output(rowLogits, logits)
@@ -125,7 +136,7 @@ func (t *twoStage) locate(ctx context.Context, x *tensor.Tensor, h, w int) ([]fo
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	all, err := t.objects(ctx, sizes, out)
+	all, err := t.objects(ctx, in[models.SizesInput], out)
 	if err != nil {
 		return nil, nil, nil, err
 	}

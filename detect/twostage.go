@@ -62,15 +62,20 @@ func (t *twoStage) query() infer.Query {
 }
 
 func (t *twoStage) find(ctx context.Context, x *tensor.Tensor, h, w int) ([]found, error) {
-	sizes, err := tensor.FromFloat32([]float32{float32(h), float32(w)}, 1, 2)
+	in := t.inputs(x, h, w)
+	out, err := t.runner.Run(ctx, t.query(), in)
 	if err != nil {
 		return nil, err
 	}
-	out, err := t.runner.Run(ctx, t.query(), infer.Tensors{nn.ImageInput: x, models.SizesInput: sizes})
-	if err != nil {
-		return nil, err
-	}
-	return t.objects(ctx, sizes, out)
+	return t.objects(ctx, in[models.SizesInput], out)
+}
+
+// inputs are those of the network for an input of which the upper left h by w pixels are
+// the picture.
+func (t *twoStage) inputs(x *tensor.Tensor, h, w int) infer.Tensors {
+	sizes := tensor.New(1, 2)
+	sizes.Float32s()[0], sizes.Float32s()[1] = float32(h), float32(w)
+	return infer.Tensors{nn.ImageInput: x, models.SizesInput: sizes}
 }
 
 // objects reads the outputs of the query, and computes the masks.

@@ -110,6 +110,7 @@ func optimize(g *graph.Graph, vars *Vars, fast bool) (*graph.Graph, error) {
 		fuseBatchNormGrad,
 		fuseGradSum,
 		fuseEpilogue,
+		func(g *graph.Graph) edit { return fuseProductBias(g, knownConstants(g, vars)) },
 		fuseConvPool,
 	}
 	var err error

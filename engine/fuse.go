@@ -242,6 +242,70 @@ func fuseEpilogue(g *graph.Graph) edit {
 	return e
 }
 
+// biasedMatMul is x·w + bias. Inputs: x [N I], a constant w, and a constant bias [O].
+type biasedMatMul struct{ graph.MatMul }
+
+func (biasedMatMul) Name() string { return "MatMul+" }
+
+func (o biasedMatMul) Infer(in []graph.Type) ([]graph.Type, error) { return o.MatMul.Infer(in[:2]) }
+
+// fuseProductBias lets the product of rows with a constant matrix add the constant
+// that follows it, also behind a Reshape that gives the rows their axes back.
+func fuseProductBias(g *graph.Graph, known constants) edit {
+	e := newEdit()
+	use := users(g)
+	only := func(v *graph.Value, n *graph.Node) bool { return len(use[v]) == 1 && use[v][0] == n }
+	for _, n := range g.Nodes {
+		if b, ok := n.Op.(graph.Binary); !ok || b.Fn != graph.Add {
+			continue
+		}
+		for i, x := range n.In {
+			if !x.Shape.Equal(n.Out[0].Shape) || !only(x, n) {
+				continue
+			}
+			product, shaped := x, (*graph.Node)(nil)
+			if _, ok := x.Node.Op.(graph.Reshape); ok {
+				product, shaped = x.Node.In[0], x.Node
+			}
+			op, ok := product.Node.Op.(graph.MatMul)
+			if !ok || op.TransA || len(product.Shape) != 2 || shaped != nil && !only(product, shaped) {
+				continue
+			}
+			cols := product.Shape[1]
+			b := n.In[1-i]
+			if s := b.Shape; len(s) == 0 || s[len(s)-1] != cols || s.Numel() != cols || x.Shape[len(x.Shape)-1] != cols {
+				continue
+			}
+			if _, ok := known(product.Node.In[1]); !ok {
+				continue
+			}
+			t, ok := known(b)
+			if !ok {
+				continue
+			}
+			if e.err = t.Load(); e.err != nil {
+				return e
+			}
+			bias, err := tensor.FromFloat32(t.Float32s(), cols)
+			if err != nil {
+				e.err = err
+				return e
+			}
+			sum := replacement{op: biasedMatMul{op}, in: append(operands(product.Node.In...), operand{fixed: bias}), out: n.Out}
+			if shaped != nil {
+				sum.out = product.Node.Out
+				e.put[n] = replacement{op: shaped.Op, in: operands(product), out: n.Out}
+				e.put[shaped] = sum
+			} else {
+				e.put[n] = sum
+			}
+			e.skip[product.Node] = true
+			break
+		}
+	}
+	return e
+}
+
 // activationOf returns the activation that a convolution can apply itself.
 func activationOf(n *graph.Node) (isa.Act, bool) {
 	u, ok := n.Op.(graph.Unary)

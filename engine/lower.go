@@ -197,6 +197,8 @@ func (c *compiler) lowerNode(n *graph.Node) error {
 		return c.linearWeightGrad(n)
 	case graph.MatMul:
 		return c.matMul(n, op)
+	case biasedMatMul:
+		return c.constantMatMul(n, op.MatMul)
 	case graph.BatchNorm:
 		return c.batchNorm(n, op)
 	case fusedBatchNormTrain:

@@ -88,8 +88,8 @@ func (c *compiler) compare(n *graph.Node, o graph.Compare) error {
 		}, reads(x, z), writes(y))
 		return nil
 	}
-	xs, x := c.stretched(a, len(out))
-	zs, z := c.stretched(b, len(out))
+	xs, x := c.stretched(a, len(out), activation)
+	zs, z := c.stretched(b, len(out), activation)
 	y := c.out(n.Out[0], activation)
 	shape, st := twoAxes(activation.shape(out), strides(xs, activation.shape(out)), strides(zs, activation.shape(out)))
 	length := last(shape)
@@ -143,7 +143,7 @@ func (c *compiler) where(n *graph.Node) {
 	var bufs [3]*buf
 	st := make([][]int, 3)
 	for i, v := range n.In {
-		s, b := c.stretched(v, len(out))
+		s, b := c.stretched(v, len(out), activation)
 		bufs[i], st[i] = b, strides(s, shape)
 	}
 	y := c.out(n.Out[0], activation)

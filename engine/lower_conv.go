@@ -187,8 +187,8 @@ func (c *compiler) weightGrad(n *graph.Node, shape conv.Conv) error {
 	return c.convolution(shape, conv.Want{Op: conv.WeightGrad}, nil, b, isa.ActNone)
 }
 
-// constantMatMul emits the product of x [N I] with a constant as a linear layer, whose
-// weights are packed once.
+// constantMatMul emits the product of x [N I] with a constant, plus the bias that is its
+// third input if there is one, as a linear layer, whose weights are packed once.
 func (c *compiler) constantMatMul(n *graph.Node, op graph.MatMul) error {
 	x, y := n.In[0].Shape, n.Out[0].Shape
 	order := conv.HWIO // [I O]
@@ -200,7 +200,14 @@ func (c *compiler) constantMatMul(n *graph.Node, op graph.MatMul) error {
 		return err
 	}
 	b := args{conv.ArgX: c.in(n.In[0], rowMajor), conv.ArgY: c.out(n.Out[0], rowMajor)}
-	b[conv.ArgPacked] = c.packConstant(c.at[n.In[1]].buf, p.Packed, order)
+	if len(n.In) == 3 {
+		b[conv.ArgBias] = c.in(n.In[2], rowMajor)
+	}
+	w := c.at[n.In[1]]
+	if w.layout != rowMajor {
+		w.buf = c.in(n.In[1], rowMajor)
+	}
+	b[conv.ArgPacked] = c.packConstant(w.buf, p.Packed, order)
 	c.emit(p, b, isa.ActNone)
 	return nil
 }

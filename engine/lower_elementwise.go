@@ -155,21 +155,27 @@ func (c *compiler) binaryScalar(n *graph.Node, op vec.BinaryOp, a, b *graph.Valu
 // attention: a number for each channel, each image and channel, or each pixel.
 func (c *compiler) binaryBroadcast(n *graph.Node, op vec.BinaryOp, a, b *graph.Value) {
 	out := n.Out[0].Shape
-	as, aBuf := c.stretched(a, len(out))
-	bs, bBuf := c.stretched(b, len(out))
-	y := c.out(n.Out[0], activation)
-	shape := activation.shape(out)
+	l := activation
+	if a.Shape.Equal(out) {
+		l = c.flatLayout(a)
+	}
+	as, aBuf := c.stretched(a, len(out), l)
+	bs, bBuf := c.stretched(b, len(out), l)
+	y := c.out(n.Out[0], l)
+	shape := l.shape(out)
 	in, outs := reads(aBuf, bBuf), writes(y)
+	if last := len(shape) - 1; last > 0 && a.Shape.Equal(out) && b.Shape.Numel() == bs[last] && bs[last] == shape[last] { // per channel
+		ch := shape[last]
+		c.rows("", tensor.Shape(shape[:last]).Numel(), ch, func(r *run, lo, hi int) {
+			vec.BinaryRow(op, r.b[y.id][lo*ch:hi*ch], r.b[aBuf.id][lo*ch:hi*ch], r.b[bBuf.id])
+		}, in, outs)
+		return
+	}
 	if len(shape) == 4 && a.Shape.Equal(out) {
 		rows, ch := shape[0]*shape[1]*shape[2], shape[3]
 		image := shape[1] * shape[2] * ch
 		one := func(i int) bool { return bs[i] == 1 }
 		switch {
-		case one(0) && one(1) && one(2) && bs[3] == ch: // per channel
-			c.rows("", rows, ch, func(r *run, lo, hi int) {
-				vec.BinaryRow(op, r.b[y.id][lo*ch:hi*ch], r.b[aBuf.id][lo*ch:hi*ch], r.b[bBuf.id])
-			}, in, outs)
-			return
 		case bs[0] == shape[0] && one(1) && one(2) && bs[3] == ch: // per image and channel
 			c.step("", shape[0], func(r *run, i, _ int) {
 				vec.BinaryRow(op, r.b[y.id][i*image:(i+1)*image], r.b[aBuf.id][i*image:(i+1)*image], r.b[bBuf.id][i*ch:(i+1)*ch])
@@ -188,23 +194,23 @@ func (c *compiler) binaryBroadcast(n *graph.Node, op vec.BinaryOp, a, b *graph.V
 	}, in, outs)
 }
 
-// stretched returns v as an operand of a result of the given rank: its extents
-// in the result's memory order, and its buffer in that order.
-func (c *compiler) stretched(v *graph.Value, rank int) ([]int, *buf) {
+// stretched returns v as an operand of a result of the given rank in layout l: its
+// extents in the result's memory order, and its buffer in that order.
+func (c *compiler) stretched(v *graph.Value, rank int, l layout) ([]int, *buf) {
 	wide := append(onesShape(rank-len(v.Shape)), v.Shape...)
 	if rank == len(v.Shape) {
-		return activation.shape(v.Shape), c.in(v, activation)
+		return l.shape(v.Shape), c.in(v, l)
 	}
 	b := c.in(v, rowMajor)
-	if !sameOrder(wide, rowMajor, activation) {
-		src, perm := b, permutation(rank, rowMajor, activation)
+	if !sameOrder(wide, rowMajor, l) {
+		src, perm := b, permutation(rank, rowMajor, l)
 		dst := c.newBuf(src.size)
 		c.step("layout", 1, func(r *run, _, _ int) {
 			vec.Permute(r.b[dst.id], r.b[src.id], wide, perm, 0, wide[perm[0]])
 		}, reads(src), writes(dst))
 		b = dst
 	}
-	return activation.shape(wide), b
+	return l.shape(wide), b
 }
 
 func onesShape(n int) tensor.Shape {
@@ -239,8 +245,8 @@ func first(shape []int) int {
 // selectGrad is rare (a maximum of two branches), hence a plain loop.
 func (c *compiler) selectGrad(n *graph.Node, o graph.SelectGrad) error {
 	out := n.Out[0].Shape
-	xs, x := c.stretched(n.In[0], len(out))
-	os, other := c.stretched(n.In[1], len(out))
+	xs, x := c.stretched(n.In[0], len(out), activation)
+	os, other := c.stretched(n.In[1], len(out), activation)
 	dy := c.in(n.In[2], activation)
 	dx := c.out(n.Out[0], activation)
 	shape := activation.shape(out)

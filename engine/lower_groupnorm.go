@@ -117,39 +117,31 @@ func groupStats(mean, invstd, parts []float32, p imagePieces, eps float32) {
 // the factors, and the mean and the inverse deviation of each group.
 type normBufs struct{ x, gamma, mean, invstd *buf }
 
-// rowNorm is groupNorm for images of one pixel, rows of features as layer norm has them:
-// one pass over each while it is in the cache.
+// rowBlock is how many floats rowNorm takes at a time: they stay in the first-level
+// cache between its kernels.
+const rowBlock = 4096
+
+// rowNorm is groupNorm for images of one pixel, rows of features as layer norm has them.
+// Each row is computed alone, the variance from the differences to the mean.
 func (c *compiler) rowNorm(p imagePieces, o graph.GroupNorm, b normBufs, beta, y *buf) {
 	x, gamma, mean, invstd := b.x, b.gamma, b.mean, b.invstd
 	groups, per := o.Groups, p.ch/o.Groups
 	s := c.rows("", p.images, p.ch, func(r *run, lo, hi int) {
-		for i := lo * groups; i < hi*groups; i++ {
-			row, out := r.b[x.id][i*per:(i+1)*per], r.b[y.id][i*per:(i+1)*per]
-			m, inv := rowStats(row, o.Eps)
-			r.b[mean.id][i], r.b[invstd.id][i] = m, inv
-			first := i % groups * per
-			scale, shift := r.b[gamma.id][first:first+per], r.b[beta.id][first:first+per]
-			for k, v := range row {
-				out[k] = (v-m)*inv*scale[k] + shift[k]
+		for step := max(1, rowBlock/p.ch); lo < hi; lo += step {
+			to := min(lo+step, hi)
+			in, out := r.b[x.id][lo*p.ch:to*p.ch], r.b[y.id][lo*p.ch:to*p.ch]
+			m, inv := r.b[mean.id][lo*groups:to*groups], r.b[invstd.id][lo*groups:to*groups]
+			vec.SumCols(m, in, per, 1/float32(per))
+			vec.BinaryCol(vec.OpSub, out, in, m, per)
+			vec.SumMulCols(inv, out, out, per, 1/float32(per))
+			for i, v := range inv {
+				inv[i] = float32(1 / math.Sqrt(float64(v)+float64(o.Eps)))
 			}
+			vec.BinaryCol(vec.OpMul, out, out, inv, per)
+			vec.ScaleShift(out, out, r.b[gamma.id], r.b[beta.id], false)
 		}
 	}, reads(x, gamma, beta), writes(y, mean, invstd))
 	s.inPlace.out, s.inPlace.in = y, x
-}
-
-// rowStats returns the mean and the inverse deviation of a row.
-func rowStats(row []float32, eps float32) (mean, invstd float32) {
-	sum := 0.0
-	for _, v := range row {
-		sum += float64(v)
-	}
-	m := sum / float64(len(row))
-	squares := 0.0
-	for _, v := range row {
-		d := float64(v) - m
-		squares += float64(d * d)
-	}
-	return float32(m), float32(1 / math.Sqrt(squares/float64(len(row))+float64(eps)))
 }
 
 // rowNormGrad is groupNormGrad for images of one pixel.

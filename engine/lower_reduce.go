@@ -110,7 +110,7 @@ func (c *compiler) reduceMaxGrad(n *graph.Node, o graph.ReduceMaxGrad) error {
 }
 
 func (c *compiler) broadcastTo(n *graph.Node, o graph.BroadcastTo) error {
-	s, in := c.stretched(n.In[0], len(o.Shape))
+	s, in := c.stretched(n.In[0], len(o.Shape), activation)
 	y := c.out(n.Out[0], activation)
 	shape := activation.shape(o.Shape)
 	if len(shape) == 4 && s[0] == shape[0] && s[1] == 1 && s[2] == 1 && s[3] == shape[3] {

@@ -312,13 +312,23 @@ func (e *Explainer) Features(ctx context.Context, x *tensor.Tensor, path string)
 	if err := e.check(x); err != nil {
 		return nil, err
 	}
-	out, err := e.ask(ctx, "features/"+path, infer.Tensors{nn.ImageInput: x}, func(t *traced) error {
-		s, err := t.at(path)
+	return e.FeaturesOf(ctx, infer.Tensors{nn.ImageInput: x}, path)
+}
+
+// FeaturesOf is Features for an image of any size that the network takes, as
+// [nn.ImageInput], with other inputs of the network.
+func (e *Explainer) FeaturesOf(ctx context.Context, in infer.Tensors, path string) (*tensor.Tensor, error) {
+	if x := in[nn.ImageInput]; x == nil || x.DType() != tensor.Float32 || len(x.Shape()) != 4 || x.Shape()[0] != 1 || x.Shape()[1] != e.input[0] {
+		return nil, e.check(x)
+	}
+	q := infer.Query{Name: "features/" + path, Build: func(n *nn.Traced) error {
+		s, err := (&traced{Traced: n, n: 1}).at(path)
 		if err == nil {
-			t.Graph.Output(featuresOutput, s.out)
+			n.Graph.Output(featuresOutput, s.out)
 		}
 		return err
-	})
+	}}
+	out, err := e.runner.Run(ctx, q, in)
 	if err != nil {
 		return nil, err
 	}

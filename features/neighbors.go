@@ -86,7 +86,7 @@ func (n Neighbors) Classify(known Set, queries *tensor.Tensor) ([]int, error) {
 	if err := finite("the queries", queries); err != nil {
 		return nil, err
 	}
-	rows, total := queries.Shape()[0], known.X.Shape()[0]
+	rows := queries.Shape()[0]
 	k, t := n.K, n.Temperature
 	if k == 0 {
 		k = 200
@@ -97,22 +97,29 @@ func (n Neighbors) Classify(known Set, queries *tensor.Tensor) ([]int, error) {
 	if k < 0 || !(t > 0) || n.Threads < 0 {
 		return nil, fmt.Errorf("features: K is %d, Temperature %v and Threads %d, must not be negative", n.K, n.Temperature, n.Threads)
 	}
-	k = min(k, total)
 	answers := make([]int, rows)
-	if rows == 0 || total == 0 {
-		return answers, nil
+	err := search(known.X, queries, k, n.Threads, func(query int, w *nearest) { answers[query] = w.vote(known, t) })
+	return answers, err
+}
+
+// search calls visit for each row of queries with the k most similar rows of known, of
+// several threads, each with a heap of its own.
+func search(known, queries *tensor.Tensor, k, threads int, visit func(query int, w *nearest)) error {
+	rows, total, d := queries.Shape()[0], known.Shape()[0], known.Shape()[1]
+	k = min(k, total)
+	if rows == 0 || k == 0 {
+		return nil
 	}
-	plan, err := similarities(chunk, total, d, n.Threads)
+	plan, err := similarities(chunk, total, d, threads)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	bank := unit(known.X.Float32s(), d)
-	all, err := tensor.FromFloat32(bank, total, d)
+	all, err := tensor.FromFloat32(unit(known.Float32s(), d), total, d)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	part, sims := tensor.New(chunk, d), tensor.New(chunk, total)
-	pool := parallel.NewPool(n.Threads)
+	pool := parallel.NewPool(threads)
 	defer pool.Close()
 	work := make([]nearest, pool.Workers())
 	for at := 0; at < rows; at += chunk {
@@ -120,15 +127,15 @@ func (n Neighbors) Classify(known Set, queries *tensor.Tensor) ([]int, error) {
 		clear(part.Float32s())
 		copy(part.Float32s(), unit(queries.Float32s()[at*d:(at+count)*d], d))
 		if err := plan.Run([]*tensor.Tensor{part, all}, []*tensor.Tensor{sims}); err != nil {
-			return nil, err
+			return err
 		}
 		pool.Run(count, func(i, worker int) {
 			w := &work[worker]
 			w.find(sims.Float32s()[i*total:(i+1)*total], k)
-			answers[at+i] = w.vote(known, t)
+			visit(at+i, w)
 		})
 	}
-	return answers, nil
+	return nil
 }
 
 // similarities returns the plan of queries [rows d] and known rows [total d] to their

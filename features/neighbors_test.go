@@ -12,7 +12,7 @@ import (
 )
 
 // random returns n rows of d features around one center per class.
-func random(t *testing.T, n, d, classes int, seed uint64) Set {
+func random(t testing.TB, n, d, classes int, seed uint64) Set {
 	t.Helper()
 	centers := philox.New(99, 0)
 	center := make([]float64, classes*d)

@@ -111,6 +111,14 @@ var experiments = []Experiment{
 		variants: byDepth("plain", "resnet", "highway"),
 		page:     claimsPage,
 	},
+	{
+		Name: "labels", Title: "Few labels: random, self-supervised and supervised backbones",
+		Question: "How many labels does a linear classifier need, on features learned without labels?",
+		Source:   "Chen and He, Exploring Simple Siamese Representation Learning, 2021",
+		defaults: depths(20),
+		variants: backbones,
+		page:     labelsPage,
+	},
 }
 
 // depths sets the depths if none are given.

@@ -120,9 +120,12 @@ func (s *Study) csv(w io.Writer) error {
 	for _, r := range s.Runs {
 		for _, e := range r.History {
 			line := []string{r.Variant.Name, r.Variant.Recipe.Model, strconv.FormatUint(r.Seed, 10), strconv.Itoa(e.Epoch), f(e.LR),
-				f(e.Train.Loss), f(1 - e.Train.Top1), "", ""}
-			if e.Val != nil {
-				line[7], line[8] = f(e.Val.Loss), f(1-e.Val.Top1)
+				f(e.Train.Loss), "", "", ""}
+			if v := trainError(e); !math.IsNaN(v) {
+				line[6] = f(v)
+			}
+			if v := testError(e); !math.IsNaN(v) {
+				line[7], line[8] = f(e.Val.Loss), f(v)
 			}
 			if err := c.Write(line); err != nil {
 				return err
@@ -143,9 +146,11 @@ func (s *Study) runTable() report.Section {
 		}
 		row := []string{r.Variant.Name, r.Variant.Recipe.Model, params, strconv.FormatUint(r.Seed, 10), strconv.Itoa(len(r.History)), "", ""}
 		if n := len(r.History); n > 0 {
-			row[5] = term.Percent(1 - r.History[n-1].Train.Top1)
-			if v := r.History[n-1].Val; v != nil {
-				row[6] = term.Percent(1 - v.Top1)
+			if v := trainError(r.History[n-1]); !math.IsNaN(v) {
+				row[5] = term.Percent(v)
+			}
+			if v := testError(r.History[n-1]); !math.IsNaN(v) {
+				row[6] = term.Percent(v)
 			}
 		}
 		if r.Diverged != "" {
@@ -170,10 +175,16 @@ func (s *Study) runs(v *Variant) []*Run {
 // A measure is a number of an epoch.
 type measure func(train.EpochRecord) float64
 
-func trainError(e train.EpochRecord) float64 { return 1 - e.Train.Top1 }
+// trainError is NaN of a network that learns without labels.
+func trainError(e train.EpochRecord) float64 {
+	if e.Train.Gauge != nil {
+		return math.NaN()
+	}
+	return 1 - e.Train.Top1
+}
 
 func testError(e train.EpochRecord) float64 {
-	if e.Val == nil {
+	if e.Val == nil || e.Val.KNN != nil {
 		return math.NaN()
 	}
 	return 1 - e.Val.Top1

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -237,6 +238,9 @@ func (s *Study) work(v *Variant) (float64, error) {
 	if v.Recipe.Iterations > 0 {
 		images = float64(v.Recipe.Iterations * v.Recipe.BatchSize)
 	}
+	if v.Recipe.SSL != nil { // two views
+		images *= 2
+	}
 	return 3 * float64(rows[0].MACs) * images, nil
 }
 
@@ -356,11 +360,16 @@ func (s *Study) train(ctx context.Context, r *Run, threads int, tell func(*Run, 
 		case e.Epoch != nil:
 			steps = e.Epoch.Step / e.Epoch.Epoch
 			tell(r, float64(e.Epoch.Epoch)/float64(epochs))
-			val := ""
-			if m := e.Epoch.Val; m != nil {
-				val = fmt.Sprintf(", test error %.2f %%", 100*(1-m.Top1))
+			text := fmt.Sprintf("loss %.3f", e.Epoch.Train.Loss)
+			if v := trainError(*e.Epoch); !math.IsNaN(v) {
+				text = fmt.Sprintf("training error %.2f %%", 100*v)
 			}
-			s.Log.line("%s, seed %d: epoch %d of %d, training error %.2f %%%s", r.Variant.Name, r.Seed, e.Epoch.Epoch, epochs, 100*(1-e.Epoch.Train.Top1), val)
+			if v := testError(*e.Epoch); !math.IsNaN(v) {
+				text += fmt.Sprintf(", test error %.2f %%", 100*v)
+			} else if m := e.Epoch.Val; m != nil && m.KNN != nil {
+				text += fmt.Sprintf(", nearest neighbors %.2f %% right", 100**m.KNN)
+			}
+			s.Log.line("%s, seed %d: epoch %d of %d, %s", r.Variant.Name, r.Seed, e.Epoch.Epoch, epochs, text)
 		case e.Step != nil && steps > 0:
 			tell(r, min(1, float64(e.Step.Step)/float64(steps*epochs)))
 		}

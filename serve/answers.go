@@ -4,15 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"errors"
 	"image"
 	"image/png"
 	"net/http"
 	"time"
 
 	"github.com/resnet-go/resnet"
-	"github.com/resnet-go/resnet/data/imaging"
-	"github.com/resnet-go/resnet/explain"
 	"github.com/resnet-go/resnet/models"
 )
 
@@ -41,17 +38,6 @@ type result struct {
 	Overlay string        `json:"overlay,omitempty"` // PNG as a data URL: the picture under the result
 }
 
-// heatMap is which parts of a picture raise the score of a class.
-type heatMap struct {
-	resnet.Prediction
-	Layer   string     `json:"layer"`
-	Width   int        `json:"width"`
-	Height  int        `json:"height"`
-	Values  []float32  `json:"values"`  // row by row from the top
-	Region  [4]float64 `json:"region"`  // of the picture: x, y, width, height as shares of its size
-	Overlay string     `json:"overlay"` // PNG as a data URL: the picture under the map
-}
-
 // object is something in a picture.
 type object struct {
 	Class string     `json:"class"`
@@ -70,7 +56,7 @@ type runCodes struct {
 // handlePictures answers a request with pictures: one computes the answer to one of
 // them. An error of the only picture is that of the request; of several, each has its
 // own.
-func (s *Server) handlePictures(w http.ResponseWriter, r *http.Request, task models.Task, known []string,
+func (s *Server) handlePictures(w http.ResponseWriter, r *http.Request, task purpose, known []string,
 	one func(ctx context.Context, c *call, params values, p picture, out *result) error) (err error) {
 	ps, params, free, err := s.pictures(w, r, append(known, "model", "version")...)
 	if err != nil {
@@ -82,7 +68,7 @@ func (s *Server) handlePictures(w http.ResponseWriter, r *http.Request, task mod
 		return err
 	}
 	defer in.drop()
-	c, end, err := s.begin(in, len(ps))
+	c, end, err := s.begin(r.Context(), in, len(ps))
 	if err != nil {
 		return err
 	}
@@ -116,7 +102,7 @@ func (s *Server) handlePictures(w http.ResponseWriter, r *http.Request, task mod
 }
 
 func (s *Server) handleClassify(w http.ResponseWriter, r *http.Request) error {
-	return s.handlePictures(w, r, models.Classification, []string{"topk", "explain", "layer", "method", "class"}, classifyOne)
+	return s.handlePictures(w, r, purpose{models.Classification}, append([]string{"topk"}, explainParams...), classifyOne)
 }
 
 func classifyOne(ctx context.Context, c *call, params values, p picture, out *result) error {
@@ -124,73 +110,22 @@ func classifyOne(ctx context.Context, c *call, params values, p picture, out *re
 	if err != nil {
 		return err
 	}
-	explained, err := params.bool("explain")
+	explained, err := c.explained(params)
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{"layer", "method", "class"} {
-		if _, given := params[name]; given && !explained {
-			return errorf(http.StatusBadRequest, "the parameter %s is for explain=true", name)
-		}
-	}
-	opt, err := c.explainOptions(params)
-	if err != nil {
-		return err
-	}
-	img, release, x, err := c.row(ctx, p)
-	if err != nil {
-		return err
-	}
-	if !explained {
-		release()
-	}
-	defer release()
-	logits, _, err := c.forward(ctx, x, 1)
+	logits, _, err := c.numbers(ctx, p)
 	if err != nil {
 		return err
 	}
 	began := time.Now()
 	out.Predictions, err = c.in.model.Predictions(p.name, logits, topK)
-	c.took(stageOutput, time.Since(began))
-	if err != nil || !explained {
+	c.since(stageOutput, began)
+	if err != nil || explained == nil {
 		return err
 	}
-	return c.explain(ctx, p, img, opt, out)
-}
-
-func (c *call) explainOptions(params values) (opt resnet.ExplainOptions, err error) {
-	opt.Method, opt.Layer = explain.Method(params["method"]), params["layer"]
-	if params["class"] != "" {
-		i, err := c.in.model.ClassIndex(params["class"])
-		if err != nil {
-			return opt, badRequest(err)
-		}
-		opt.Classes = []int{i}
-	}
-	return opt, nil
-}
-
-// explain adds the heat map of the most probable class, or of that in opt.
-func (c *call) explain(ctx context.Context, p picture, img *imaging.Image, opt resnet.ExplainOptions, out *result) error {
-	var x *resnet.Explanation
-	err := c.alone(ctx, func(ctx context.Context) (err error) {
-		x, err = c.in.model.Explain(ctx, resnet.Pixels(p.name, img), opt)
-		return err
-	})
-	if err != nil {
-		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errRetired) {
-			return err
-		}
-		return badRequest(err) // such as a layer that does not exist
-	}
-	defer func(began time.Time) { c.took(stageOutput, time.Since(began)) }(time.Now())
-	overlay, err := dataURL(x.Overlay(0))
-	if err != nil {
-		return err
-	}
-	m := x.Maps[0]
-	out.Explanation = &heatMap{x.Classes[0], m.Layer, m.W, m.H, m.Values, x.Region, overlay}
-	return nil
+	out.Explanation, err = c.explain(ctx, p, *explained)
+	return err
 }
 
 // dataURL returns a picture as the address of a PNG file that holds it.
@@ -204,18 +139,18 @@ func dataURL(m image.Image) (string, error) {
 }
 
 func (s *Server) handleEmbed(w http.ResponseWriter, r *http.Request) error {
-	return s.handlePictures(w, r, models.Classification, nil, func(ctx context.Context, c *call, _ values, p picture, out *result) (err error) {
-		var logits []float32
-		if logits, out.Embedding, err = c.numbers(ctx, p); err != nil {
+	return s.handlePictures(w, r, purpose{models.Classification, models.Features}, nil, func(ctx context.Context, c *call, _ values, p picture, out *result) error {
+		logits, features, err := c.numbers(ctx, p)
+		if err != nil {
 			return err
 		}
-		_, err = c.in.model.Predictions(p.name, logits, 1) // which checks that the numbers are finite
-		return err
+		out.Embedding = features
+		return c.in.model.CheckFinite(p.name, logits, features)
 	})
 }
 
 func (s *Server) handleDetect(w http.ResponseWriter, r *http.Request) error {
-	return s.handlePictures(w, r, models.Detection, []string{"threshold", "overlay"}, func(ctx context.Context, c *call, params values, p picture, out *result) error {
+	return s.handlePictures(w, r, purpose{models.Detection}, append([]string{"threshold", "overlay", "object"}, explainParams...), func(ctx context.Context, c *call, params values, p picture, out *result) error {
 		threshold, err := params.share("threshold", 0.5)
 		if err != nil {
 			return err
@@ -224,11 +159,20 @@ func (s *Server) handleDetect(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
+		explained, err := c.explained(params)
+		if err != nil {
+			return err
+		}
 		d, err := c.detect(ctx, p)
 		if err != nil {
 			return err
 		}
-		defer func(began time.Time) { c.took(stageOutput, time.Since(began)) }(time.Now())
+		if explained != nil {
+			if out.Explanation, err = c.explain(ctx, p, *explained); err != nil {
+				return err
+			}
+		}
+		defer c.since(stageOutput, time.Now())
 		objects := []object{}
 		for _, o := range d.Objects {
 			if o.Score < threshold {
@@ -268,8 +212,12 @@ func (c *call) detect(ctx context.Context, p picture) (d *resnet.Detections, err
 }
 
 func (s *Server) handleSegment(w http.ResponseWriter, r *http.Request) error {
-	return s.handlePictures(w, r, models.Segmentation, []string{"overlay"}, func(ctx context.Context, c *call, params values, p picture, out *result) error {
+	return s.handlePictures(w, r, purpose{models.Segmentation}, append([]string{"overlay"}, explainParams...), func(ctx context.Context, c *call, params values, p picture, out *result) error {
 		overlay, err := params.bool("overlay")
+		if err != nil {
+			return err
+		}
+		explained, err := c.explained(params)
 		if err != nil {
 			return err
 		}
@@ -277,7 +225,12 @@ func (s *Server) handleSegment(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		defer func(began time.Time) { c.took(stageOutput, time.Since(began)) }(time.Now())
+		if explained != nil {
+			if out.Explanation, err = c.explain(ctx, p, *explained); err != nil {
+				return err
+			}
+		}
+		defer c.since(stageOutput, time.Now())
 		out.Width, out.Height, out.Areas = m.Mask.W, m.Mask.H, m.Areas
 		if out.Mask, err = dataURL(m.Mask.Paletted()); err != nil || !overlay {
 			return err

@@ -30,66 +30,78 @@ func newDecoders(n, maxPixels int) *decoders {
 		readers: sync.Pool{New: func() any { return new(imaging.Reader) }}}
 }
 
-// decode decodes a picture and calls then with it, in the same turn. The caller calls
-// release when it does not need the picture any more. An error of the file is a
-// client's.
-func (d *decoders) decode(ctx context.Context, p picture, then func(*imaging.Image) error) (img *imaging.Image, release func(), err error) {
+// decode opens the file of a picture and reads it by a function, in a turn of its own.
+// The caller calls release when it does not need the picture any more. An error of the
+// file is a client's.
+func (d *decoders) decode(ctx context.Context, p picture, opt imaging.DecodeOptions, read func(*imaging.Reader) error) (release func(), err error) {
 	r := d.readers.Get().(*imaging.Reader)
 	defer d.readers.Put(r)
-	if err := r.Open(p.file, imaging.DecodeOptions{MaxPixels: d.maxPixels}); err != nil {
-		return nil, nil, errorf(http.StatusBadRequest, "%s: %v", p.name, err)
+	opt.MaxPixels = d.maxPixels
+	if err := r.Open(p.file, opt); err != nil {
+		return nil, errorf(http.StatusBadRequest, "%s: %v", p.name, err)
 	}
-	bytes := min(3*int64(r.W)*int64(r.H), 3*int64(d.maxPixels))
+	return d.turn(ctx, 3*int64(r.W)*int64(r.H), func() error {
+		if err := read(r); err != nil {
+			return errorf(http.StatusBadRequest, "%s: %v", p.name, err)
+		}
+		return nil
+	})
+}
+
+// turn waits for memory and a processor and calls f. The memory is given back by
+// release, or when f fails.
+func (d *decoders) turn(ctx context.Context, bytes int64, f func() error) (release func(), err error) {
+	bytes = min(bytes, 3*int64(d.maxPixels)*decodedPictures)
 	if err := d.pixels.Acquire(ctx, bytes); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	free := sync.OnceFunc(func() { d.pixels.Release(bytes) })
 	defer func() {
-		if img == nil { // also after a panic
+		if release == nil { // also after a panic
 			free()
 		}
 	}()
 	select {
 	case d.slots <- struct{}{}:
 	case <-ctx.Done():
-		return nil, nil, ctx.Err()
+		return nil, ctx.Err()
 	}
 	defer func() { <-d.slots }()
 	if err := ctx.Err(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	m := new(imaging.Image)
-	if err := r.Decode(m); err != nil {
-		return nil, nil, errorf(http.StatusBadRequest, "%s: %v", p.name, err)
+	if err := f(); err != nil {
+		return nil, err
 	}
-	if err := then(m); err != nil {
-		return nil, nil, errorf(http.StatusBadRequest, "%s: %v", p.name, err)
-	}
-	return m, free, nil
+	return free, nil
 }
 
-// decode decodes a picture for a detector or segmentation network, which prepare
-// pictures themselves.
+// decode decodes a picture.
 func (c *call) decode(ctx context.Context, p picture) (img *imaging.Image, release func(), err error) {
-	defer func(began time.Time) { c.took(stageInput, time.Since(began)) }(time.Now())
-	return c.s.decoders.decode(ctx, p, func(*imaging.Image) error { return nil })
+	defer c.since(stageInput, time.Now())
+	img = new(imaging.Image)
+	release, err = c.s.decoders.decode(ctx, p, c.in.model.DecodeOptions(), func(r *imaging.Reader) error { return r.Decode(img) })
+	return img, release, err
 }
 
-// row decodes a picture and returns it with the network's input of it, [H W C].
-func (c *call) row(ctx context.Context, p picture) (img *imaging.Image, release func(), x []float32, err error) {
-	defer func(began time.Time) { c.took(stageInput, time.Since(began)) }(time.Now())
+// row returns the network's input of a picture, [H W C].
+func (c *call) row(ctx context.Context, p picture) (x []float32, err error) {
+	defer c.since(stageInput, time.Now())
 	x = make([]float32, c.in.model.Input().Numel())
 	prep := c.in.model.Preprocess()
-	img, release, err = c.s.decoders.decode(ctx, p, func(img *imaging.Image) error { return prep.ApplyNHWC(x, img) })
-	return img, release, x, err
+	release, err := c.s.decoders.decode(ctx, p, c.in.model.DecodeOptions(), func(r *imaging.Reader) error { return prep.ReadNHWC(x, r) })
+	if err != nil {
+		return nil, err
+	}
+	release()
+	return x, nil
 }
 
 // numbers computes the network's outputs for a picture.
 func (c *call) numbers(ctx context.Context, p picture) (logits, features []float32, err error) {
-	_, release, x, err := c.row(ctx, p)
+	x, err := c.row(ctx, p)
 	if err != nil {
 		return nil, nil, err
 	}
-	release()
 	return c.forward(ctx, x, 1)
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/resnet-go/resnet/serve/internal/oip"
 	pb "github.com/resnet-go/resnet/serve/internal/oippb"
@@ -21,8 +22,17 @@ const grpcService = "/inference.GRPCInferenceService/"
 // grpcStreamCall is the call that takes a stream of requests.
 const grpcStreamCall = "ModelStreamInfer"
 
-// unary adds a call of the protocol to mux.
-func unary[Req, Res any](s *Server, mux *http.ServeMux, procedure string, f func(ctx context.Context, req *Req) (*Res, error)) {
+// calls are those of gRPC that were added to mux.
+type calls struct {
+	s    *Server
+	mux  *http.ServeMux
+	list []rpc
+}
+
+// unary adds a call of the protocol.
+func unary[Req, Res any](c *calls, procedure string, f func(ctx context.Context, req *Req) (*Res, error)) {
+	s, mux := c.s, c.mux
+	c.list = append(c.list, newRPC(procedure, any(new(Req)).(proto.Message), any(new(Res)).(proto.Message)))
 	mux.Handle(procedure, s.limitBody(connect.NewUnaryHandler(procedure, func(ctx context.Context, r *connect.Request[Req]) (*connect.Response[Res], error) {
 		out, err := f(ctx, r.Msg)
 		if err != nil {
@@ -75,47 +85,48 @@ func (b *countedBody) free() {
 }
 
 func (s *Server) mountGRPC(mux *http.ServeMux) error {
-	unary(s, mux, grpcService+"ServerLive", func(context.Context, *pb.ServerLiveRequest) (*pb.ServerLiveResponse, error) {
+	c := &calls{s: s, mux: mux}
+	unary(c, grpcService+"ServerLive", func(context.Context, *pb.ServerLiveRequest) (*pb.ServerLiveResponse, error) {
 		return &pb.ServerLiveResponse{Live: true}, nil
 	})
-	unary(s, mux, grpcService+"ServerReady", func(context.Context, *pb.ServerReadyRequest) (*pb.ServerReadyResponse, error) {
+	unary(c, grpcService+"ServerReady", func(context.Context, *pb.ServerReadyRequest) (*pb.ServerReadyResponse, error) {
 		return &pb.ServerReadyResponse{Ready: s.Ready()}, nil
 	})
-	unary(s, mux, grpcService+"ModelReady", func(_ context.Context, r *pb.ModelReadyRequest) (*pb.ModelReadyResponse, error) {
+	unary(c, grpcService+"ModelReady", func(_ context.Context, r *pb.ModelReadyRequest) (*pb.ModelReadyResponse, error) {
 		_, in, err := s.find(r.Name, r.Version)
 		if err != nil {
 			return nil, err
 		}
 		return &pb.ModelReadyResponse{Ready: in != nil}, nil
 	})
-	unary(s, mux, grpcService+"ServerMetadata", func(context.Context, *pb.ServerMetadataRequest) (*pb.ServerMetadataResponse, error) {
+	unary(c, grpcService+"ServerMetadata", func(context.Context, *pb.ServerMetadataRequest) (*pb.ServerMetadataResponse, error) {
 		m := s.metadata()
 		return &pb.ServerMetadataResponse{Name: m.Name, Version: m.Version, Extensions: m.Extensions}, nil
 	})
-	unary(s, mux, grpcService+"ModelMetadata", s.grpcMetadata)
-	unary(s, mux, grpcService+"ModelConfig", s.grpcConfig)
-	unary(s, mux, grpcService+"ModelStatistics", s.grpcStatistics)
-	unary(s, mux, grpcService+"ModelInfer", s.grpcInfer)
-	unary(s, mux, grpcService+"RepositoryIndex", func(_ context.Context, r *pb.RepositoryIndexRequest) (*pb.RepositoryIndexResponse, error) {
+	unary(c, grpcService+"ModelMetadata", s.grpcMetadata)
+	unary(c, grpcService+"ModelConfig", s.grpcConfig)
+	unary(c, grpcService+"ModelStatistics", s.grpcStatistics)
+	unary(c, grpcService+"ModelInfer", s.grpcInfer)
+	unary(c, grpcService+"RepositoryIndex", func(_ context.Context, r *pb.RepositoryIndexRequest) (*pb.RepositoryIndexResponse, error) {
 		out := &pb.RepositoryIndexResponse{}
 		for _, m := range s.index(r.Ready) {
 			out.Models = append(out.Models, &pb.RepositoryIndexResponse_ModelIndex{Name: m.Name, Version: m.Version, State: m.State, Reason: m.Reason})
 		}
 		return out, nil
 	})
-	unary(s, mux, grpcService+"RepositoryModelLoad", func(ctx context.Context, r *pb.RepositoryModelLoadRequest) (*pb.RepositoryModelLoadResponse, error) {
+	unary(c, grpcService+"RepositoryModelLoad", func(ctx context.Context, r *pb.RepositoryModelLoadRequest) (*pb.RepositoryModelLoadResponse, error) {
 		if err := s.loadModel(ctx, r.ModelName, len(r.Parameters) > 0); err != nil {
 			return nil, err
 		}
 		return &pb.RepositoryModelLoadResponse{}, nil
 	})
-	unary(s, mux, grpcService+"RepositoryModelUnload", func(_ context.Context, r *pb.RepositoryModelUnloadRequest) (*pb.RepositoryModelUnloadResponse, error) {
+	unary(c, grpcService+"RepositoryModelUnload", func(_ context.Context, r *pb.RepositoryModelUnloadRequest) (*pb.RepositoryModelUnloadResponse, error) {
 		if err := s.unloadModel(r.ModelName); err != nil {
 			return nil, err
 		}
 		return &pb.RepositoryModelUnloadResponse{}, nil
 	})
-	unary(s, mux, "/grpc.health.v1.Health/Check", func(_ context.Context, r *pb.HealthCheckRequest) (*pb.HealthCheckResponse, error) {
+	unary(c, "/grpc.health.v1.Health/Check", func(_ context.Context, r *pb.HealthCheckRequest) (*pb.HealthCheckResponse, error) {
 		if r.Service != "" && r.Service != "inference.GRPCInferenceService" {
 			return nil, errorf(http.StatusNotFound, "there is no service %.200q", r.Service)
 		}
@@ -126,7 +137,9 @@ func (s *Server) mountGRPC(mux *http.ServeMux) error {
 	})
 	stream := grpcService + grpcStreamCall
 	mux.Handle(stream, s.limitBody(connect.NewBidiStreamHandler(stream, s.grpcStream, s.grpcOptions()...)))
-	return nil
+	infer := newRPC(stream, new(pb.ModelInferRequest), new(pb.ModelStreamInferResponse))
+	infer.streams = true
+	return s.mountReflection(mux, append(c.list, infer))
 }
 
 // grpcStream answers the requests of a stream one after the other. An error of one of
@@ -185,7 +198,7 @@ func (s *Server) grpcConfig(_ context.Context, r *pb.ModelConfigRequest) (*pb.Mo
 		out.Output = append(out.Output, &pb.ModelOutput{Name: p.Name, DataType: pb.DataType(pb.DataType_value[p.DataType]), Dims: p.Dims})
 	}
 	if b := c.Batching; b != nil {
-		out.DynamicBatching = &pb.ModelDynamicBatching{MaxQueueDelayMicroseconds: uint64(b.Delay)}
+		out.DynamicBatching = &pb.ModelDynamicBatching{MaxQueueDelayMicroseconds: uint64(b.Delay), PriorityLevels: uint64(b.Levels), DefaultPriorityLevel: uint64(b.Default)}
 		for _, n := range b.Preferred {
 			out.DynamicBatching.PreferredBatchSize = append(out.DynamicBatching.PreferredBatchSize, int32(n))
 		}
@@ -298,6 +311,9 @@ func setContents(t *oip.Tensor, c *pb.InferTensorContents) error {
 	case oip.Float16, oip.BFloat:
 		return fmt.Errorf("input %q: %s has no form but raw_input_contents", t.Name, t.Type)
 	default: // whole numbers, which no model takes
+		if t.Type.Size() < 0 {
+			return t.SetRaw(nil) // which has the error for unknown types
+		}
 		return fmt.Errorf("input %q is %s, must be BYTES, FP32, FP16, BF16 or FP64", t.Name, t.Type)
 	}
 	return t.SetRaw(raw)

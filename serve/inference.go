@@ -41,8 +41,8 @@ type port struct {
 	optional bool
 }
 
-// ports returns the inputs and outputs of a model. The first extent of a classifier's is
-// the batch.
+// ports returns the inputs and outputs of a model. The first extent of those of batched
+// models is the batch.
 func (in *instance) ports() (inputs, outputs []port) {
 	shape, k := in.model.Input(), int64(len(in.model.Classes()))
 	switch in.model.Task() {
@@ -53,15 +53,15 @@ func (in *instance) ports() (inputs, outputs []port) {
 		}
 	case models.Segmentation:
 		return []port{{imageInput, oip.Bytes, []int64{1}, false}}, []port{{maskOutput, oip.Uint8, []int64{1, -1, -1}, false}}
-	default:
-		return []port{
-				{imageInput, oip.Bytes, []int64{-1, 1}, true},
-				{tensorInput, oip.Float32, []int64{-1, int64(shape[0]), int64(shape[1]), int64(shape[2])}, true},
-			}, []port{
-				{probabilitiesOutput, oip.Float32, []int64{-1, k}, false}, {logitsOutput, oip.Float32, []int64{-1, k}, false},
-				{embeddingOutput, oip.Float32, []int64{-1, int64(in.features)}, false},
-			}
 	}
+	inputs = []port{
+		{imageInput, oip.Bytes, []int64{-1, 1}, true},
+		{tensorInput, oip.Float32, []int64{-1, int64(shape[0]), int64(shape[1]), int64(shape[2])}, true},
+	}
+	if in.model.Task() == models.Classification {
+		outputs = []port{{probabilitiesOutput, oip.Float32, []int64{-1, k}, false}, {logitsOutput, oip.Float32, []int64{-1, k}, false}}
+	}
+	return inputs, append(outputs, port{embeddingOutput, oip.Float32, []int64{-1, int64(in.features)}, false})
 }
 
 // infer answers a request of the Open Inference Protocol.
@@ -77,6 +77,10 @@ func (s *Server) infer(ctx context.Context, name, version string, req *oip.Reque
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(min(micros, math.MaxInt64/1000))*time.Microsecond)
 		defer cancel()
+	}
+	priority, err := priorityOf(req.Params)
+	if err != nil {
+		return nil, badRequest(err)
 	}
 	inputs, outputs := in.ports()
 	for _, o := range req.Outputs {
@@ -95,11 +99,12 @@ func (s *Server) infer(ctx context.Context, name, version string, req *oip.Reque
 	if err != nil {
 		return nil, badRequest(err)
 	}
-	c, end, err := s.begin(in, n)
+	c, end, err := s.begin(ctx, in, n)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { end(err) }()
+	c.priority = priority
 	var tensors map[string]*oip.Tensor
 	switch in.model.Task() {
 	case models.Detection:
@@ -107,12 +112,34 @@ func (s *Server) infer(ctx context.Context, name, version string, req *oip.Reque
 	case models.Segmentation:
 		tensors, err = c.inferMask(ctx, pictures(x)[0])
 	default:
-		tensors, err = c.inferClasses(ctx, x, n)
+		tensors, err = c.inferRows(ctx, x, n)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return in.respond(req, outputs, tensors)
+}
+
+// The levels of priority that requests of the protocol may have, 1 being the highest, and
+// that of requests without one.
+const (
+	priorityLevels  = 3
+	defaultPriority = 2
+)
+
+// priorityOf returns the level of the parameter priority. As in Triton, 0 and numbers above
+// the lowest level stand for the default.
+func priorityOf(p oip.Params) (int, error) {
+	n, given, err := p.Int("priority")
+	switch {
+	case err != nil:
+		return 0, err
+	case n < 0:
+		return 0, fmt.Errorf("the parameter priority is %d, must be from 1, the highest, to %d", n, priorityLevels)
+	case !given || n == 0 || n > priorityLevels:
+		return defaultPriority, nil
+	}
+	return int(n), nil
 }
 
 func names(ports []port) string {
@@ -134,6 +161,8 @@ func (in *instance) count(x *oip.Tensor) (int, error) {
 			return 0, fmt.Errorf("input %q has no picture", x.Name)
 		case len(x.Shape) > 2 || len(x.Shape) == 2 && x.Shape[1] != 1:
 			return 0, fmt.Errorf("input %q has the shape %v, must be [n] or [n 1] for n pictures", x.Name, x.Shape)
+		case in.batched():
+			return n, in.fits(n)
 		case n > most:
 			return 0, errorf(http.StatusRequestEntityTooLarge, "input %q has %d pictures, more than the limit of %d: send fewer in each request", x.Name, n, most)
 		case n > 1 && in.model.Task() == models.Segmentation:
@@ -151,9 +180,18 @@ func (in *instance) count(x *oip.Tensor) (int, error) {
 	}
 	switch x.Type {
 	case oip.Float32, oip.Float16, oip.BFloat, oip.Float64:
-		return int(got[0]), nil
+		return int(got[0]), in.fits(int(got[0]))
 	}
 	return 0, fmt.Errorf("input %q is %s, must be FP32, FP16, BF16 or FP64; pictures go to the input %q", x.Name, x.Type, imageInput)
+}
+
+// fits returns an error for a batch that is larger than the max_batch_size in the
+// model's configuration.
+func (in *instance) fits(n int) error {
+	if most := in.server.opt.maxBatchSize(); n > most {
+		return fmt.Errorf("the batch has %d inputs, more than max_batch_size of the model %s, which is %d: send fewer in each request", n, in.name, most)
+	}
+	return nil
 }
 
 // pictures returns the pictures in an input of encoded ones.
@@ -165,56 +203,62 @@ func pictures(x *oip.Tensor) []picture {
 	return ps
 }
 
-// inferClasses computes the outputs of a classifier.
-func (c *call) inferClasses(ctx context.Context, x *oip.Tensor, n int) (map[string]*oip.Tensor, error) {
+// inferRows computes the outputs of a classifier or a backbone.
+func (c *call) inferRows(ctx context.Context, x *oip.Tensor, n int) (map[string]*oip.Tensor, error) {
 	var logits, features []float32
 	if x.Name == imageInput {
 		ps := pictures(x)
-		k, f := len(c.in.model.Classes()), c.in.features
-		logits, features = make([]float32, n*k), make([]float32, n*f)
-		err := each(n, func(i int) error {
-			z, e, err := c.numbers(ctx, ps[i])
-			if err == nil {
-				copy(logits[i*k:], z)
-				copy(features[i*f:], e)
+		zs, fs := make([][]float32, n), make([][]float32, n)
+		err := each(n, func(i int) (err error) { zs[i], fs[i], err = c.numbers(ctx, ps[i]); return err })
+		if err != nil {
+			return nil, err
+		}
+		logits, features = slices.Concat(zs...), slices.Concat(fs...)
+	} else {
+		var rows []float32
+		// Numbers take as long and as much memory as pictures, so they wait for the same
+		// turns: two copies of 4 bytes each.
+		release, err := c.s.decoders.turn(ctx, 8*int64(n)*int64(c.in.model.Input().Numel()), func() (err error) {
+			if rows, err = c.rows(x, n); err != nil {
+				err = badRequest(err)
 			}
 			return err
 		})
 		if err != nil {
 			return nil, err
 		}
-	} else {
-		rows, err := c.rows(x, n)
-		if err != nil {
-			return nil, badRequest(err)
-		}
+		release()
 		if logits, features, err = c.forward(ctx, rows, n); err != nil {
 			return nil, err
 		}
 	}
-	defer func(began time.Time) { c.took(stageOutput, time.Since(began)) }(time.Now())
-	k := len(logits) / n
-	probabilities := make([]float32, 0, len(logits))
+	defer c.since(stageOutput, time.Now())
+	k, f := len(logits)/n, len(features)/n
 	for i := range n {
-		row := logits[i*k : (i+1)*k]
-		// It also finds numbers that are not finite.
-		if _, err := c.in.model.Predictions("input "+strconv.Itoa(i), row, 1); err != nil {
+		if err := c.in.model.CheckFinite("input "+strconv.Itoa(i), logits[i*k:(i+1)*k], features[i*f:(i+1)*f]); err != nil {
 			return nil, err
 		}
-		for _, p := range metrics.Probabilities(row, c.in.model.MultiLabel()) {
+	}
+	embedding := floats(features, n, f)
+	if c.in.model.Task() == models.Features {
+		return map[string]*oip.Tensor{embeddingOutput: embedding}, nil
+	}
+	probabilities := make([]float32, 0, len(logits))
+	for i := range n {
+		for _, p := range metrics.Probabilities(logits[i*k:(i+1)*k], c.in.model.MultiLabel()) {
 			probabilities = append(probabilities, float32(p))
 		}
 	}
 	return map[string]*oip.Tensor{
 		logitsOutput:        floats(logits, n, k),
 		probabilitiesOutput: floats(probabilities, n, k),
-		embeddingOutput:     floats(features, n, len(features)/n),
+		embeddingOutput:     embedding,
 	}, nil
 }
 
 // rows returns the network's inputs, [n H W C], of an input [n C H W].
 func (c *call) rows(x *oip.Tensor, n int) ([]float32, error) {
-	defer func(began time.Time) { c.took(stageInput, time.Since(began)) }(time.Now())
+	defer c.since(stageInput, time.Now())
 	shape := c.in.model.Input()
 	ch, hw := shape[0], shape[1]*shape[2]
 	planes, err := x.Floats(0, n*ch*hw)

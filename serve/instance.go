@@ -2,7 +2,6 @@ package serve
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -37,17 +36,13 @@ type instance struct {
 // newInstance makes a model ready: its plan for one input is compiled, so that the
 // first request does not wait for it. Plans for larger batches are compiled after that.
 func (s *Server) newInstance(ctx context.Context, v *version, m *resnet.Model) (*instance, error) {
-	if m.Task() == models.Features {
-		return nil, fmt.Errorf("%s has no last layer, so it gives features and no classes, which this server does not serve yet: "+
-			"train a classifier from it by resnet train --model %s --data folder:PHOTOS, or get its features by resnet embed", m.Name(), m.Name())
-	}
 	in := &instance{name: v.Name, version: v.Version, model: m, server: s, opened: time.Now(), idle: make(chan struct{}),
 		stats: newStats(s.metrics.model(v.Name, v.Version), s.log)}
 	for _, p := range nn.Params(m.Network()) {
 		in.weightBytes += 4 * int64(p.Param.Shape.Numel())
 	}
 	in.layers = sync.OnceValue(in.listLayers)
-	if m.Task() == models.Classification {
+	if in.batched() {
 		_, features, err := in.forward(ctx, make([]float32, m.Input().Numel()), 1)
 		if err != nil {
 			return nil, err
@@ -57,11 +52,21 @@ func (s *Server) newInstance(ctx context.Context, v *version, m *resnet.Model) (
 	in.queue = newQueue(s.opt.MaxBatch, s.opt.MaxDelay, in.stats, func(rows []float32, n int) (logits, features []float32, err error) {
 		return in.forward(context.Background(), rows, n)
 	})
-	if m.Task() == models.Classification && s.opt.MaxBatch > 1 && !s.opt.SameBits {
+	if in.batched() && s.opt.MaxBatch > 1 && !in.alone() {
 		go in.warm()
 	}
 	return in, nil
 }
+
+// batched reports whether inputs are computed together: those of networks that answer
+// with a row of numbers for each input.
+func (in *instance) batched() bool {
+	return in.model.Task() == models.Classification || in.model.Task() == models.Features
+}
+
+// alone reports whether each input is computed by itself, because nothing else makes its
+// bits independent of the batch.
+func (in *instance) alone() bool { return in.server.opt.SameBits && !in.model.BatchInvariant() }
 
 // warm compiles the plans of larger batches. Whatever goes wrong will go wrong again for
 // the request that needs the plan, which gets the error.
@@ -79,7 +84,7 @@ func (in *instance) warm() {
 // forward computes n inputs, [n H W C].
 func (in *instance) forward(ctx context.Context, rows []float32, n int) (logits, features []float32, err error) {
 	shape, step := in.model.Input(), n
-	if in.server.opt.SameBits {
+	if in.alone() {
 		step = 1
 	}
 	for at := 0; at < n; at += step {
@@ -99,7 +104,7 @@ func (in *instance) forward(ctx context.Context, rows []float32, n int) (logits,
 // listLayers returns the layers that can be explained, from the input to the end.
 func (in *instance) listLayers() []string {
 	names := []string{}
-	if in.model.Task() != models.Classification {
+	if in.model.Task() == models.Features { // no class has a score
 		return names
 	}
 	e, err := in.model.Explainer()

@@ -153,7 +153,7 @@ type certificates struct {
 	checked time.Time // when the files were looked at
 }
 
-// checkEvery is how often files of TLS are looked at, at most.
+// checkEvery is how often files of TLS and of keys are looked at, at most.
 const checkEvery = time.Second
 
 // current returns the configuration by the files as they are.
@@ -180,9 +180,12 @@ func (c *certificates) read() error {
 }
 
 // stamps returns what tells one state of the files from another.
-func (c *certificates) stamps() string {
+func (c *certificates) stamps() string { return stampOf(c.certificate, c.key, c.clientCA) }
+
+// stampOf returns what tells one state of files from another.
+func stampOf(paths ...string) string {
 	s := ""
-	for _, path := range []string{c.certificate, c.key, c.clientCA} {
+	for _, path := range paths {
 		if info, err := os.Stat(path); path != "" && err == nil {
 			s += fmt.Sprint(info.ModTime().UnixNano(), " ", info.Size(), "\n")
 		}

@@ -74,12 +74,13 @@ var (
 	admittedDesc = prometheus.NewDesc("resnet_pictures_in_progress", "Pictures that were admitted and are not answered yet.", []string{"model", "version"}, nil)
 	weightsDesc  = prometheus.NewDesc("resnet_model_weight_bytes", "Size of the model's weights as float32.", []string{"model", "version"}, nil)
 	decodingDesc = prometheus.NewDesc("resnet_decoding_pictures", "Pictures that are being decoded.", nil, nil)
+	spansDesc    = prometheus.NewDesc("resnet_spans_total", "Spans of traces, by what became of them: sent to the collector, or dropped.", []string{"result"}, nil)
 	readyDesc    = prometheus.NewDesc("resnet_model_ready", "1 for a version that is ready, 0 for one that is not.", []string{"model", "version"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c *modelCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{queueDesc, admittedDesc, weightsDesc, readyDesc, decodingDesc} {
+	for _, d := range []*prometheus.Desc{queueDesc, admittedDesc, weightsDesc, readyDesc, decodingDesc, spansDesc} {
 		ch <- d
 	}
 }
@@ -90,6 +91,10 @@ func (c *modelCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	gauge(decodingDesc, float64(len(c.s.decoders.slots)))
+	if t := c.s.traces; t != nil {
+		ch <- prometheus.MustNewConstMetric(spansDesc, prometheus.CounterValue, float64(t.Sent()), "sent")
+		ch <- prometheus.MustNewConstMetric(spansDesc, prometheus.CounterValue, float64(t.Dropped()), "dropped")
+	}
 	for _, v := range c.s.versions() {
 		in := v.instance
 		if in == nil {

@@ -64,21 +64,21 @@ type versionNow struct {
 
 func (s *Server) addSource(src Source) error {
 	if !goodName.MatchString(src.Name) {
-		return fmt.Errorf("serve: the model's name %q must be letters, digits, and . _ - after the first character, at most 100", src.Name)
+		return fmt.Errorf("%w: the model's name %q must be letters, digits, and . _ - after the first character, at most 100", ErrOptions, src.Name)
 	}
 	if src.Version == "" {
 		src.Version = "1"
 	}
 	n, err := strconv.Atoi(src.Version)
 	if err != nil || n < 1 || strconv.Itoa(n) != src.Version {
-		return fmt.Errorf("serve: the version %q of %s must be a whole number of 1 or more", src.Version, src.Name)
+		return fmt.Errorf("%w: the version %q of %s must be a whole number of 1 or more", ErrOptions, src.Version, src.Name)
 	}
 	if src.Open == nil {
-		return fmt.Errorf("serve: the model %s has no Open", src.Name)
+		return fmt.Errorf("%w: the model %s has no Open", ErrOptions, src.Name)
 	}
 	for _, v := range s.models[src.Name] {
 		if v.number == n {
-			return fmt.Errorf("serve: the model %s has the version %d twice: give each a number of its own, such as %s:2=FILE", src.Name, n, src.Name)
+			return fmt.Errorf("%w: the model %s has the version %d twice: give each a number of its own, such as %s:2=FILE", ErrOptions, src.Name, n, src.Name)
 		}
 	}
 	if len(s.models[src.Name]) == 0 {

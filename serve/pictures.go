@@ -9,6 +9,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/serve/internal/otlp"
 )
 
 // picture is the file of a picture in a request.
@@ -179,60 +181,57 @@ type call struct {
 	in    *instance
 	began time.Time
 
+	priority int       // of its jobs
+	spans    *recorder // nil unless the request's trace is exported
+
 	mu    sync.Mutex
 	parts [stages]time.Duration
 }
 
 // begin admits a number of pictures to a model. The caller calls end.
-func (s *Server) begin(in *instance, pictures int) (c *call, end func(error), err error) {
+func (s *Server) begin(ctx context.Context, in *instance, pictures int) (c *call, end func(error), err error) {
 	leave, err := in.admit(pictures)
 	if err != nil {
 		return nil, nil, err
 	}
-	c = &call{s: s, in: in, began: time.Now()}
+	c = &call{s: s, in: in, began: time.Now(), priority: defaultPriority, spans: recorderOf(ctx)}
 	return c, func(err error) {
 		leave()
 		c.in.stats.answered(time.Since(c.began), c.parts, err)
 	}, nil
 }
 
-// took adds to the time of a stage.
-func (c *call) took(st stage, d time.Duration) {
+// took adds to the time of a stage, and to the request's spans.
+func (c *call) took(st stage, began time.Time, d time.Duration, attributes ...otlp.Attribute) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.parts[st] += d
+	c.mu.Unlock()
+	if c.spans != nil {
+		c.spans.add(stageNames[st], began, d, append(attributes, otlp.Attribute{Key: "resnet.model", Value: c.in.name}, otlp.Attribute{Key: "resnet.version", Value: c.in.version})...)
+	}
 }
 
-// forward computes n inputs, [n H W C], together with those of other requests.
+// since is took for a stage that ends now.
+func (c *call) since(st stage, began time.Time) { c.took(st, began, time.Since(began)) }
+
+// forward computes n inputs, [n H W C], at most MaxBatch, together with those of other
+// requests.
 func (c *call) forward(ctx context.Context, rows []float32, n int) (logits, features []float32, err error) {
-	size, most := len(rows)/n, c.s.opt.MaxBatch
-	var jobs []*job
-	for at := 0; at < n; at += most {
-		k := min(most, n-at)
-		jobs = append(jobs, &job{ctx: ctx, rows: rows[at*size : (at+k)*size], n: k})
-	}
-	if err := each(len(jobs), func(i int) error { return c.do(jobs[i]) }); err != nil {
-		return nil, nil, err
-	}
-	if len(jobs) == 1 {
-		return jobs[0].logits, jobs[0].features, nil
-	}
-	for _, j := range jobs {
-		logits, features = append(logits, j.logits...), append(features, j.features...)
-	}
-	return logits, features, nil
+	j := &job{ctx: ctx, rows: rows, n: n, priority: c.priority}
+	err = c.do(j)
+	return j.logits, j.features, err
 }
 
 // alone computes something that is not part of a batch.
 func (c *call) alone(ctx context.Context, run func(ctx context.Context) error) error {
-	return c.do(&job{ctx: ctx, n: 1, run: run})
+	return c.do(&job{ctx: ctx, n: 1, run: run, priority: c.priority})
 }
 
 func (c *call) do(j *job) error {
 	err := c.in.queue.do(j)
 	if err == nil {
-		c.took(stageQueue, j.queued)
-		c.took(stageCompute, j.computed)
+		c.took(stageQueue, j.added, j.queued)
+		c.took(stageCompute, j.added.Add(j.queued), j.computed, otlp.Attribute{Key: "resnet.batch_size", Value: j.batch})
 	}
 	return err
 }
@@ -265,16 +264,23 @@ func each(n int, f func(i int) error) error {
 	return nil
 }
 
-// holdFor returns the model that a request at /v1 names: the first one for the task if
-// it names none.
-func (s *Server) holdFor(params values, task models.Task) (*instance, error) {
+// callOf is the call for pictures of each task.
+var callOf = map[models.Task]string{models.Classification: "/v1/classify", models.Features: "/v1/embed", models.Detection: "/v1/detect", models.Segmentation: "/v1/segment"}
+
+// purpose is the tasks of models that can answer a call; the first is what it is for.
+type purpose []models.Task
+
+// holdFor returns the model that a request at /v1 names: the first one for the purpose
+// if it names none.
+func (s *Server) holdFor(params values, wanted purpose) (*instance, error) {
+	task := wanted[0]
 	name := params["model"]
 	if name == "" {
 		waiting := ""
 		for _, v := range s.versions() {
 			if v.instance == nil {
 				waiting = v.name
-			} else if v.instance.model.Task() == task {
+			} else if slices.Contains(wanted, v.instance.model.Task()) {
 				name = v.name
 				break
 			}
@@ -290,9 +296,9 @@ func (s *Server) holdFor(params values, task models.Task) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	if got := in.model.Task(); got != task {
+	if got := in.model.Task(); !slices.Contains(wanted, got) {
 		in.drop()
-		return nil, errorf(http.StatusBadRequest, "the model %s is for %s, not for %s", name, got, task)
+		return nil, errorf(http.StatusBadRequest, "the model %s is for %s, not for %s: send its pictures to %s", name, got, task, callOf[got])
 	}
 	return in, nil
 }

@@ -18,7 +18,9 @@ type job struct {
 	// jobs; nil if run is set, which is computed alone.
 	rows []float32
 	n    int
-	run  func(ctx context.Context) error
+	// priority orders the jobs that wait: lower numbers first.
+	priority int
+	run      func(ctx context.Context) error
 
 	logits, features []float32 // the result, n rows each
 	err              error
@@ -61,7 +63,10 @@ func (q *queue) do(j *job) error {
 		q.mu.Unlock()
 		return errRetired
 	}
-	q.waiting = append(q.waiting, j)
+	at := len(q.waiting)
+	for ; at > 0 && q.waiting[at-1].priority > j.priority; at-- {
+	}
+	q.waiting = slices.Insert(q.waiting, at, j)
 	q.mu.Unlock()
 	q.signal()
 	select {
@@ -118,7 +123,13 @@ func (q *queue) next() (jobs []*job, rows int) {
 		if len(q.waiting) > 0 {
 			n, full := 0, false
 			if n, rows, full = q.take(); !full && q.delay > 0 && !q.closed {
-				wait = q.delay - time.Since(q.waiting[0].added)
+				first := q.waiting[0].added
+				for _, j := range q.waiting[:n] {
+					if j.added.Before(first) {
+						first = j.added
+					}
+				}
+				wait = q.delay - time.Since(first)
 			}
 			if wait <= 0 {
 				jobs = slices.Clone(q.waiting[:n])

@@ -147,8 +147,8 @@ func (s *Server) surround(mux *http.ServeMux) http.Handler {
 		if !goodID(id) {
 			id = newID(8)
 		}
-		tr := traceOf(r.Header.Get("Traceparent"))
-		r = r.WithContext(context.WithValue(ctx, contextKey{}, &about{id, tr}))
+		tr, spans := s.trace(r.Header.Get("Traceparent"))
+		r = r.WithContext(context.WithValue(ctx, contextKey{}, &about{id, spans}))
 		h := w.Header()
 		h.Set("X-Request-Id", id)
 		h.Set("Traceparent", tr.header())
@@ -166,6 +166,9 @@ func (s *Server) surround(mux *http.ServeMux) http.Handler {
 				}
 			}
 			s.finish(r, route, seen, time.Since(began), tr, id)
+			if spans != nil {
+				s.traces.Add(spans.done(r, route, seen, began)...)
+			}
 		}()
 		if s.cors(seen, r) {
 			return
@@ -207,7 +210,7 @@ type contextKey struct{}
 // about is what a request's context holds.
 type about struct {
 	id    string
-	trace trace
+	spans *recorder // nil unless the request's trace is exported
 }
 
 // requestID returns the id of the request that a context is of; "" if it is of none.
@@ -234,28 +237,6 @@ func newID(n int) string {
 	rand.Read(b) // never fails
 	return hex.EncodeToString(b)
 }
-
-// trace is a request's place in a distributed trace (W3C Trace Context).
-type trace struct {
-	id, parent, span string // hexadecimal
-	flags            string
-}
-
-// traceOf continues the trace of a request, or begins one.
-func traceOf(traceparent string) trace {
-	isHex := func(s string, n int) bool {
-		return len(s) == n && strings.Trim(s, "0123456789abcdef") == ""
-	}
-	p := strings.Split(traceparent, "-")
-	if len(p) >= 4 && isHex(p[0], 2) && p[0] != "ff" && (p[0] != "00" || len(p) == 4) && isHex(p[1], 32) && isHex(p[2], 16) && isHex(p[3], 2) &&
-		strings.Trim(p[1], "0") != "" && strings.Trim(p[2], "0") != "" {
-		return trace{p[1], p[2], newID(8), p[3]}
-	}
-	return trace{newID(16), "", newID(8), "00"}
-}
-
-// header returns the trace with this server's part of it as the parent.
-func (t trace) header() string { return fmt.Sprintf("00-%s-%s-%s", t.id, t.span, t.flags) }
 
 // watched remembers what was answered.
 type watched struct {

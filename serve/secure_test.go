@@ -84,6 +84,61 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// A new file of keys is used without a restart; one that cannot be read leaves the keys.
+func TestKeysAreReadAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys")
+	age := 0
+	write := func(text string) { // as a rename, with another time
+		age++
+		at := time.Now().Add(time.Duration(age) * time.Minute)
+		if err := errors.Join(os.WriteFile(path+".new", []byte(text), 0o600), os.Chtimes(path+".new", at, at), os.Rename(path+".new", path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, firstLine := NewKey("a")
+	second, secondLine := NewKey("b")
+	if _, err := OpenKeys(path); err == nil {
+		t.Error("a file that does not exist gives keys")
+	}
+	write("nonsense")
+	if _, err := OpenKeys(path); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("the error is %v", err)
+	}
+	write(firstLine)
+	keys, err := OpenKeys(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := func(key string) bool {
+		keys.mu.Lock()
+		keys.checked = time.Time{} // as if a second had passed
+		keys.mu.Unlock()
+		_, ok := keys.current(quiet()).find(key)
+		return ok
+	}
+	if !known(first) || known(second) {
+		t.Error("the keys are not those of the file")
+	}
+	write(secondLine)
+	if known(first) || !known(second) {
+		t.Error("the keys are those of the old file")
+	}
+	write("nonsense")
+	if !known(second) {
+		t.Error("a damaged file takes the keys away")
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if !known(second) {
+		t.Error("a file that is gone takes the keys away")
+	}
+	write(firstLine + "\n" + secondLine)
+	if !known(first) || !known(second) {
+		t.Error("the keys are not those of the file")
+	}
+}
+
 func TestCORS(t *testing.T) {
 	_, web := start(t, Options{Origins: []string{"https://good.example"}})
 	call := func(method, origin string) (int, http.Header) {

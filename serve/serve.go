@@ -24,7 +24,13 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/resnet-go/resnet/serve/internal/otlp"
 )
+
+// ErrOptions is wrapped by the error of [New] for options that make no sense, whatever
+// the models are.
+var ErrOptions = errors.New("serve: wrong options")
 
 // Options are the choices of [New]. Only Models must be set.
 type Options struct {
@@ -41,9 +47,11 @@ type Options struct {
 	// beginning of their request to their answer; 0 means 256. More are rejected with
 	// status 429.
 	MaxQueue int
-	// SameBits computes each input by itself, so that its answer has the same bits
-	// whatever is computed together with it. Otherwise they may differ in the last
-	// places, because batches of different sizes may use different algorithms.
+	// SameBits makes the answer to an input the same bits whatever is computed together
+	// with it. A model that was opened with Compute.BatchInvariant has this property, and
+	// is computed in batches as without SameBits; others are computed input by input.
+	// Otherwise answers may differ in the last places, because batches of different sizes
+	// may use different algorithms.
 	SameBits bool
 
 	// Decoders is the number of pictures that are decoded at once; 0 means half of
@@ -78,6 +86,10 @@ type Options struct {
 	// serve/page; nil answers / with a list of what there is.
 	Page http.Handler
 
+	// Traces is where the spans of requests go; nil exports none. The header traceparent
+	// is continued, returned and logged in any case.
+	Traces *TraceExport
+
 	// Log gets what happens; nil means slog.Default.
 	Log *slog.Logger
 	// LogRequests logs every request, not only those that fail.
@@ -97,11 +109,16 @@ func (o *Options) fill() error {
 		{"BodyTimeout", int64(o.BodyTimeout)}, {"Timeout", int64(o.Timeout)},
 	} {
 		if v.value < 0 {
-			return fmt.Errorf("serve: %s is %d, must not be negative", v.name, v.value)
+			return fmt.Errorf("%w: %s is %d, must not be negative", ErrOptions, v.name, v.value)
 		}
 	}
 	if len(o.Models) == 0 {
-		return errors.New("serve: Options.Models is empty, must have a model")
+		return fmt.Errorf("%w: Options.Models is empty, must have a model", ErrOptions)
+	}
+	for _, origin := range o.Origins {
+		if err := checkOrigin(origin); err != nil {
+			return fmt.Errorf("%w: Origins: %w", ErrOptions, err)
+		}
 	}
 	set := func(v *int, to int) {
 		if *v == 0 {
@@ -120,7 +137,7 @@ func (o *Options) fill() error {
 		o.MaxBodies = 16 * o.MaxBody
 	}
 	if o.MaxBodies < o.MaxBody {
-		return fmt.Errorf("serve: MaxBodies is %d, must not be less than MaxBody, which is %d", o.MaxBodies, o.MaxBody)
+		return fmt.Errorf("%w: MaxBodies is %d, must not be less than MaxBody, which is %d", ErrOptions, o.MaxBodies, o.MaxBody)
 	}
 	if o.BodyTimeout == 0 {
 		o.BodyTimeout = 30 * time.Second
@@ -133,6 +150,10 @@ func (o *Options) fill() error {
 	}
 	return nil
 }
+
+// maxBatchSize is the largest batch of a request of the Open Inference Protocol, as the
+// configuration of batched models has it.
+func (o *Options) maxBatchSize() int { return min(o.MaxBatch, o.MaxPictures) }
 
 // Server answers requests with models. It is safe for concurrent use.
 type Server struct {
@@ -147,6 +168,7 @@ type Server struct {
 	models map[string][]*version // high versions first
 	names  []string              // in the order in which they were given
 
+	traces   *otlp.Exporter // nil unless spans are exported
 	decoders *decoders
 	bodies   budget
 }
@@ -160,8 +182,12 @@ func New(ctx context.Context, opt Options) (*Server, error) {
 	s := &Server{opt: opt, log: opt.Log, started: time.Now(), models: map[string][]*version{},
 		decoders: newDecoders(opt.Decoders, opt.MaxPixels), bodies: budget{limit: opt.MaxBodies}}
 	s.metrics = newServerMetrics(s)
+	if opt.Traces != nil {
+		s.traces = otlp.New(opt.Traces.config, s.log)
+	}
 	for _, src := range opt.Models {
 		if err := s.addSource(src); err != nil {
+			s.Close()
 			return nil, err
 		}
 	}
@@ -230,5 +256,8 @@ func (s *Server) Close() {
 	s.mu.RUnlock()
 	for _, v := range all {
 		s.unload(v)
+	}
+	if s.traces != nil {
+		s.traces.Close()
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -21,6 +22,7 @@ import (
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/explain"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 )
@@ -292,6 +294,43 @@ func TestDetectAndSegment(t *testing.T) {
 	}
 	decodeDataURL(t, r.Overlay)
 
+	// Heat maps of an object, of the best one, and of a class of pixels.
+	for query, opt := range map[string]resnet.ExplainOptions{
+		"detect?threshold=0&explain=true":                          {},
+		"detect?threshold=0&explain=true&object=2":                 {Objects: []int{2}},
+		"detect?threshold=0&explain=true&method=saliency&object=1": {Objects: []int{1}, Options: explain.Options{Method: "saliency"}},
+		"segment?explain=true":                                     {},
+		"segment?explain=true&class=7&method=gradcam%2b%2b":        {Classes: []int{7}, Options: explain.Options{Method: "gradcam++"}},
+	} {
+		model := find
+		if strings.HasPrefix(query, "segment") {
+			model = cut
+		}
+		want, err := model.Explain(t.Context(), resnet.Encoded("x", file), opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got answer
+		ask(t, "POST", web.URL+"/v1/"+query, "", file, 200, &got)
+		e := got.Results[0].Explanation
+		if e == nil || !slices.Equal(e.Values, want.Maps[0].Values) || e.Width != want.Maps[0].W || e.Prediction != want.Classes[0] || e.Region != want.Region || e.Region[2] < 1 {
+			t.Fatalf("%s: %+v, must be of %+v", query, e, want.Classes[0])
+		}
+		if model == find && (e.Object == nil || *e.Object != want.Objects[0].Number || (*got.Results[0].Objects)[*e.Object].Score != e.Probability) {
+			t.Errorf("%s: object %v", query, e.Object)
+		}
+		decodeDataURL(t, e.Overlay)
+	}
+	for _, bad := range []string{"detect?explain=true&object=99", "detect?explain=true&object=-1", "detect?object=1", "detect?explain=true&object=1&class=1", "detect?explain=true&layer=none", "segment?explain=true&object=1", "segment?explain=1&class=99"} {
+		ask(t, "POST", web.URL+"/v1/"+bad, "", file, 400, nil)
+	}
+	var info modelInfo
+	for _, name := range []string{"finder", "cutter"} {
+		if ask(t, "GET", web.URL+"/v1/models/"+name, "", nil, 200, &info); len(info.Layers) < 3 {
+			t.Errorf("the layers of %s are %v", name, info.Layers)
+		}
+	}
+
 	var failed errorBody
 	ask(t, "POST", web.URL+"/v1/detect?model=clothes", "", file, 400, &failed)
 	ask(t, "POST", web.URL+"/v1/detect?model=cloths", "", file, 404, &failed)
@@ -396,6 +435,11 @@ func TestNewRefusesWhatMakesNoSense(t *testing.T) {
 		"version":     {Models: []Source{{Name: "a", Version: "x", Open: open}}},
 		"twice":       {Models: []Source{{Name: "a", Open: open}, {Name: "a", Open: open}}},
 		"no Open":     {Models: []Source{{Name: "a"}}},
+		"no slash":    {Models: []Source{Of("a", embedded())}, Origins: []string{"https://example.org/"}},
+		"neither":     {Models: []Source{Of("a", embedded())}, Origins: []string{"*", "example.org"}},
+		"wildcard":    {Models: []Source{Of("a", embedded())}, Origins: []string{"https://*.example.org"}},
+		"capital":     {Models: []Source{Of("a", embedded())}, Origins: []string{"https://Example.org"}},
+		"usual port":  {Models: []Source{Of("a", embedded())}, Origins: []string{"http://example.org:80"}},
 		"MaxBodies":   {Models: []Source{Of("a", embedded())}, MaxBody: 10, MaxBodies: 5},
 		"out of luck": {Models: []Source{{Name: "a", Open: func(context.Context) (*resnet.Model, error) { return nil, fmt.Errorf("out of luck") }}}},
 		"panicked":    {Models: []Source{{Name: "a", Open: func(context.Context) (*resnet.Model, error) { panic("it panicked") }}}},
@@ -407,6 +451,9 @@ func TestNewRefusesWhatMakesNoSense(t *testing.T) {
 		}
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error is %v, must name %q", err, want)
+		}
+		if of := want != "out of luck" && want != "panicked"; errors.Is(err, ErrOptions) != of {
+			t.Errorf("%v wraps ErrOptions: %v, must be %v", err, !of, of)
 		}
 	}
 }

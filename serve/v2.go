@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/serve/internal/oip"
 )
 
@@ -121,6 +120,8 @@ type configPort struct {
 type dynamicBatching struct {
 	Preferred []int `json:"preferred_batch_size"`
 	Delay     int64 `json:"max_queue_delay_microseconds"`
+	Levels    int   `json:"priority_levels"`
+	Default   int   `json:"default_priority_level"`
 }
 
 // modelConfig is Triton's configuration of a model.
@@ -140,10 +141,10 @@ func (s *Server) config(name, version string) (*modelConfig, error) {
 		return nil, err
 	}
 	defer in.drop()
-	batched := in.model.Task() == models.Classification
+	batched := in.batched()
 	c := &modelConfig{Name: in.name, Platform: platform, Backend: "resnet"}
 	if batched {
-		c.MaxBatch, c.Batching = s.opt.MaxBatch, &dynamicBatching{[]int{s.opt.MaxBatch}, s.opt.MaxDelay.Microseconds()}
+		c.MaxBatch, c.Batching = s.opt.maxBatchSize(), &dynamicBatching{[]int{s.opt.MaxBatch}, s.opt.MaxDelay.Microseconds(), priorityLevels, defaultPriority}
 	}
 	list := func(ports []port) (out []configPort) {
 		for _, p := range ports {

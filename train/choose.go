@@ -29,7 +29,7 @@ func DefaultRecipe(model, spec string) string {
 	switch {
 	case model != "" && slices.Contains(detection.Kinds(), kind) && taskOfModel(model) != models.Segmentation:
 		return detectRecipe
-	case kind == "folder" || kind == "multilabel":
+	case kind == "folder" || kind == "multilabel" || kind == "tar":
 		return photosRecipe
 	case slices.Contains(segmentations.Kinds(), kind):
 		return "segment"
@@ -138,13 +138,17 @@ func openSplits(cfg Config, rec *Recipe, spec, valSpec string, share float64, se
 		return nil, errors.New("no data given: name them as KIND:PATH, such as folder:photos")
 	}
 	unlabeled := rec != nil && rec.SSL != nil
+	if kind, _, _ := cut(spec); unlabeled && slices.Contains(segmentations.Kinds(), kind) {
+		return nil, fmt.Errorf("%s has boxes or masks of objects, and training without labels takes pictures alone: give their folder, as folder:DIR", spec)
+	}
 	if valSpec == "" {
-		return open(spec, data.Options{ValFraction: share, Seed: seed, Unlabeled: unlabeled})
+		s, err := open(spec, data.Options{ValFraction: share, Seed: seed, Unlabeled: unlabeled})
+		return s, boxesOnly(err)
 	}
 	whole := data.Options{ValFraction: -1, Seed: seed, Unlabeled: unlabeled}
 	s, err := open(spec, whole)
 	if err != nil {
-		return nil, err
+		return nil, boxesOnly(err)
 	}
 	v, err := open(valSpec, whole)
 	if err == nil {
@@ -154,6 +158,14 @@ func openSplits(cfg Config, rec *Recipe, spec, valSpec string, share float64, se
 		return nil, errors.Join(fmt.Errorf("data to evaluate on: %w", err), s.Close())
 	}
 	return s, nil
+}
+
+// boxesOnly adds to the error for objects without masks what can be trained on them.
+func boxesOnly(err error) error {
+	if none := (*segmentations.NoMaskError)(nil); errors.As(err, &none) {
+		return fmt.Errorf("%w. Detectors learn from boxes: --recipe detect, or --model fasterrcnn_resnet18_fpn, trains one; classifiers learn from pictures with a label, as folder:DIR", err)
+	}
+	return err
 }
 
 // fitBatch makes a batch that is larger than the training data smaller, and notes

@@ -139,6 +139,10 @@ func (j *job) useObjects() error {
 			if ds, err = ds.ForTraining(); err != nil {
 				return err
 			}
+			if ds.Len() == 0 {
+				return fmt.Errorf("no picture of the training part of %s has a box to learn from: %d pictures, whose boxes are missing, mark crowds or have no area; resnet data check %s lists them",
+					sp.Spec, all, sp.Spec)
+			}
 			if left := all - ds.Len(); left > 0 {
 				j.notes = append(j.notes, fmt.Sprintf("%d of %d training pictures are left out, because they have no objects", left, all))
 			}

@@ -242,6 +242,16 @@ func TestDetectorRefuses(t *testing.T) {
 			ds.Pictures[0].Objects = []detection.Object{{ID: o.ID, Class: o.Class, Box: o.Box}}
 			c.Splits.Train = &ds
 		}},
+		{"2 pictures, whose boxes", nil, func(c *Config) {
+			ds := *objectsOf(c.Splits.Train)
+			ds.Pictures = append([]detection.Picture{}, ds.Pictures...)
+			for i := range ds.Pictures {
+				o := ds.Pictures[i].Objects[0]
+				o.Box[2] = 0
+				ds.Pictures[i].Objects = []detection.Object{o}
+			}
+			c.Splits.Train = &ds
+		}},
 		{"the last good state", []string{"lr.peak=1e7", "lr.warmup=0", "epochs=9", "eval_every=9"}, nil},
 	} {
 		cfg := objectConfig(t, dir, t.TempDir(), c.set...)
@@ -293,6 +303,35 @@ func TestChooseBetweenMasksAndBoxes(t *testing.T) {
 		cfg, err := Choose(Config{Data: c.spec, Model: c.model})
 		if err != nil || cfg.Recipe.Name != c.recipe || (len(cfg.chosen) > 0) != (c.note != "") || c.note != "" && !strings.Contains(cfg.chosen[0], c.note) {
 			t.Errorf("%s with %q: recipe %v, %v, %q", c.spec, c.model, cfg.Recipe.Name, err, cfg.chosen)
+		}
+	}
+}
+
+// TestBoxesAreForDetectors: classifiers, segmentation networks and training without
+// labels refuse boxes with what to do instead.
+func TestBoxesAreForDetectors(t *testing.T) {
+	dir := t.TempDir()
+	json := `{"images":[{"id":1,"file_name":"a.png","width":9,"height":9}],"categories":[{"id":1,"name":"x"}],"annotations":[{"id":1,"image_id":1,"category_id":1,"bbox":[1,1,5,5]}]}`
+	if err := os.WriteFile(filepath.Join(dir, "a.json"), []byte(json), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "a.png"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ spec, recipe, model, want string }{
+		{"coco:" + dir, "cifar-fast", "resnet8-cifar", "--recipe detect"},
+		{"coco:" + dir, "segment", "unet_resnet18", "--recipe detect"},
+		{"coco:" + dir, "simsiam", "", "as folder:DIR"},
+		{"masks:" + dir, "simsiam", "", "as folder:DIR"},
+		{pictureFolder(t, 8, 32), "simsiam", "fasterrcnn_resnet18_fpn", "begins with a classifier"},
+		{pictureFolder(t, 8, 32), "simsiam", "unet_resnet18", "begins with a classifier"},
+	} {
+		rec, err := LoadRecipe(c.recipe)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Run(t.Context(), Config{Data: c.spec, Model: c.model, Recipe: rec, Out: t.TempDir()}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s with %s: %v, want %q", c.spec, c.recipe, err, c.want)
 		}
 	}
 }

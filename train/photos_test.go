@@ -1,12 +1,17 @@
 package train
 
 import (
+	"archive/tar"
+	"bytes"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
 	"image/png"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -90,6 +95,34 @@ func TestFolderIsEnough(t *testing.T) {
 	res, err := modelfile.Open(r.BestFile, modelfile.Options{})
 	if err != nil || res.Classes != 2 {
 		t.Errorf("%+v, %v", res, err)
+	}
+}
+
+// TestTarsAreFolders: a tar of class folders gets the model and the recipe of the folder.
+func TestTarsAreFolders(t *testing.T) {
+	spec := pictureFolder(t, 10, 50)
+	_, dir, _ := cut(spec)
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	if err := errors.Join(w.AddFS(os.DirFS(dir)), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	packed := filepath.Join(t.TempDir(), "photos.tar")
+	if err := os.WriteFile(packed, b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, model := range []string{"", "resnet8-cifar"} {
+		folder, err := Choose(Config{Data: spec, Model: model})
+		if err != nil {
+			t.Fatal(err)
+		}
+		archive, err := Choose(Config{Data: "tar:" + packed, Model: model})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if archive.Model != folder.Model || !reflect.DeepEqual(archive.Recipe, folder.Recipe) || !slices.Equal(archive.chosen, folder.chosen) {
+			t.Errorf("the tar gets %s, %+v: %q; the folder %s, %+v: %q", archive.Model, archive.Recipe, archive.chosen, folder.Model, folder.Recipe, folder.chosen)
+		}
 	}
 }
 

@@ -99,12 +99,11 @@ func (j *job) pretext(backbone *models.Model, state map[string]*tensor.Tensor) (
 
 // withoutHead leaves out the last layer of a trained model, which becomes a backbone.
 func (j *job) withoutHead(r *modelfile.Result, model string) error {
-	switch r.Model.Config.Task() {
-	case models.Features:
+	if r.Model.Config.Task() == models.Features {
 		return nil
-	case models.Classification:
-	default:
-		return fmt.Errorf("model %s is a network for %s: training without labels begins with a classifier or a backbone", model, r.Model.Config.Task())
+	}
+	if err := canLoseHead(r.Model.Config); err != nil {
+		return fmt.Errorf("model %s: %w", model, err)
 	}
 	kept := map[string]*tensor.Tensor{}
 	for name, t := range r.File.Tensors {
@@ -115,6 +114,15 @@ func (j *job) withoutHead(r *modelfile.Result, model string) error {
 	r.File.Tensors, r.File.Classes = kept, nil
 	j.notes = append(j.notes, "the last layer of "+model+" is left out")
 	return nil
+}
+
+// canLoseHead returns an error unless a network can learn without labels.
+func canLoseHead(conf models.Config) error {
+	switch conf.Task() {
+	case models.Features, models.Classification:
+		return nil
+	}
+	return fmt.Errorf("%s is a network for %s: training without labels begins with a classifier or a backbone", conf.Name, conf.Task())
 }
 
 // views sets what the loader of a run without labels makes of each picture.

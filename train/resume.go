@@ -12,16 +12,19 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/weights"
 )
 
 // checkpoint is a file from which a run continues, read and checked.
 type checkpoint struct {
-	file   *weights.File
-	recipe *Recipe
-	state  state
-	prep   data.Preprocess
-	arch   models.Config
+	file    *weights.File
+	recipe  *Recipe
+	state   state
+	prep    data.Preprocess
+	arch    models.Config
+	graph   nn.Module // of a graph; else nil, and the network is arch
+	classes int       // of the network
 }
 
 // errNoState is wrapped by the error of a file that holds a model only.
@@ -45,13 +48,7 @@ func readCheckpoint(path string) (*checkpoint, error) {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 	}
-	if c.arch, err = models.ParseConfig(f.Architecture); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if n := len(f.Classes); n > 0 && n != c.arch.Classes {
-		return nil, fmt.Errorf("%s: it has names of %d classes, but the network has %d: the file is damaged", path, n, c.arch.Classes)
-	}
-	return c, nil
+	return c, c.readArchitecture(path)
 }
 
 // read reads the state and the recipe of a run from the metadata of its checkpoint.

@@ -92,13 +92,16 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.module, s.depth = net, net.Config.Depth()
+	s.module = net
+	if _, _, s.depth, err = s.architecture(net); err != nil {
+		return nil, err
+	}
 	if s.rec.SSL != nil {
 		var state map[string]*tensor.Tensor
 		if from != nil {
 			state = from.file.State
 		}
-		if s.module, err = s.pretext(net, state); err != nil {
+		if s.module, err = s.pretext(net.(*models.Model), state); err != nil {
 			return nil, err
 		}
 	}
@@ -185,17 +188,14 @@ func (j *job) checkData() error {
 
 // network builds the model with its initial values; on resuming, from the
 // file's. It also settles the preprocessing.
-func (j *job) network(cfg Config, run *checkpoint) (*models.Model, error) {
+func (j *job) network(cfg Config, run *checkpoint) (nn.Module, error) {
 	if run != nil {
 		j.prep = run.prep
-		net, err := run.arch.Build()
+		if n := len(j.classes()); run.classes != n {
+			return nil, fmt.Errorf("the run has %d classes, %s has %d", run.classes, j.splits.Spec, n)
+		}
+		net, err := run.resumed()
 		if err != nil {
-			return nil, err
-		}
-		if n := len(j.classes()); run.arch.Classes != n {
-			return nil, fmt.Errorf("the run has %d classes, %s has %d", run.arch.Classes, j.splits.Spec, n)
-		}
-		if _, err := nn.Load(net, run.file.Tensors, nn.LoadOptions{}); err != nil {
 			return nil, err
 		}
 		return net, j.freeze(net)
@@ -231,6 +231,15 @@ func (j *job) network(cfg Config, run *checkpoint) (*models.Model, error) {
 		return nil, fmt.Errorf("recipe %s fine-tunes a trained model, but %s is only a name: give its file, as --model FILE or --model %s@FILE",
 			j.rec.Name, model, model)
 	}
+	if j.rec.SSL != nil {
+		conf, err := models.Lookup(ref.Name)
+		if err != nil {
+			return nil, err
+		}
+		if err := canLoseHead(conf); err != nil {
+			return nil, err
+		}
+	}
 	net, err := models.New(ref.Name, j.shape()...)
 	if err != nil {
 		return nil, err
@@ -247,14 +256,15 @@ func (j *job) shape() []models.Option {
 
 // pretrained builds a network from a model file of any format, with a new last layer if its
 // classes are others.
-func (j *job) pretrained(ref modelfile.Ref) (*models.Model, error) {
+func (j *job) pretrained(ref modelfile.Ref) (nn.Module, error) {
 	model := ref.String()
 	r, err := ref.Open(modelfile.Options{Keys: j.keys, Backbone: j.replacesHead(), Seed: j.seed})
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
 	if onnx.IsArchitecture(r.File.Architecture) {
-		return nil, fmt.Errorf("model %s describes its network by a graph, which this does not train: in Go, resnet.Open(…).Network() and train.Compile do", model)
+		j.meta.Architecture = r.File.Architecture
+		return j.ownNetwork(r, model)
 	}
 	if r.Model == nil {
 		return nil, fmt.Errorf("model %s holds a network of another library, which cannot be trained: if its tensors fit a network of resnet models, give NAME@%s",
@@ -398,9 +408,9 @@ func (j *job) keepHead(net *models.Model, r *modelfile.Result, model string) err
 }
 
 // freeze freezes the modules that the recipe names, and notes it.
-func (j *job) freeze(net *models.Model) error {
+func (j *job) freeze(net nn.Module) error {
 	if j.rec.Detect != nil {
-		if err := j.freezeStages(net); err != nil {
+		if err := j.freezeStages(net.(*models.Model)); err != nil {
 			return err
 		}
 	}
@@ -412,6 +422,7 @@ func (j *job) freeze(net *models.Model) error {
 		for _, b := range bodyNorms(net) {
 			b.RunningMean.Frozen, b.RunningVar.Frozen = true, true
 		}
+		graphNorms(net)
 		j.notes = append(j.notes, "batch norms keep the statistics of the trained model")
 	}
 	if len(ft.Freeze) == 0 {
@@ -447,8 +458,8 @@ func (j *job) freeze(net *models.Model) error {
 }
 
 // describe fills in the metadata of the model files.
-func (j *job) describe(cfg Config, net *models.Model) error {
-	arch, err := json.Marshal(net.Config)
+func (j *job) describe(cfg Config, net nn.Module) error {
+	arch, name, _, err := j.architecture(net)
 	if err != nil {
 		return err
 	}
@@ -459,13 +470,13 @@ func (j *job) describe(cfg Config, net *models.Model) error {
 		}
 	}
 	rec := *j.rec
-	rec.Model = net.Config.Name
+	rec.Model = name
 	text, err := rec.YAML()
 	if err != nil {
 		return err
 	}
 	j.meta = weights.Meta{
-		Architecture: arch, Classes: j.classes(), MultiLabel: j.rec.SSL == nil && j.splits.MultiLabel() && net.Config.Task() == models.Classification, Preprocess: prep,
+		Architecture: arch, Classes: j.classes(), MultiLabel: j.rec.SSL == nil && j.splits.MultiLabel() && !isDetector(net) && data.Masks(j.splits.Train) == nil, Preprocess: prep,
 		Recipe: string(text), Seed: j.seed, Command: cfg.Command, Data: weights.DataInfo{Spec: j.splits.Spec, Hash: j.hash},
 	}
 	return nil

@@ -129,7 +129,11 @@ func headsOf(m nn.Module) []models.Head {
 	if net, ok := m.(*models.Model); ok {
 		return net.Heads()
 	}
-	if last := nn.LastLinear(m); last != "" {
+	last := nn.LastLinear(m)
+	if last == "" {
+		last = lastOfGraph(m)
+	}
+	if last != "" {
 		return []models.Head{{Path: last, Last: last}}
 	}
 	return nil

@@ -10,6 +10,17 @@ import (
 	"github.com/resnet-go/resnet/models"
 )
 
+// NoMaskError is the error for an object that has a box and no mask, from which a
+// segmentation network cannot learn.
+type NoMaskError struct {
+	Picture string
+	Object  int64 // its id
+}
+
+func (e *NoMaskError) Error() string {
+	return fmt.Sprintf("%s: object %d has a box and no mask: segmentation needs polygons or runs for each object", e.Picture, e.Object)
+}
+
 // openCOCO opens COCO's JSON (see detection.OpenCOCO), whose objects have polygons
 // or runs. A pixel has the class of its object, also in a crowd; where objects overlap
 // it does not count, as in torchvision's reference. The background is class 0.
@@ -86,7 +97,7 @@ func newCOCO(ds *detection.Dataset, voc, train bool) (*coco, error) {
 		area := 0.0
 		for _, o := range p.Objects {
 			if !o.HasMask() {
-				return nil, fmt.Errorf("%s: object %d has a box and no mask: segmentation needs polygons or runs for each object", p.Name, o.ID)
+				return nil, &NoMaskError{Picture: p.Name, Object: o.ID}
 			}
 			if c.to[o.Class] > 0 {
 				area += o.Area

@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/image/font/sfnt"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
@@ -21,7 +20,6 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 
 	"github.com/resnet-go/resnet/internal/atomicfile"
-	"github.com/resnet-go/resnet/internal/glyphs"
 )
 
 // Series is one curve: X and Y of one length. Points that are not finite are
@@ -211,10 +209,10 @@ func Confusion(title string, classes []string, counts [][]int) (*Chart, error) {
 		cell = vg.Points(10)
 	}
 	labels := n <= 100
-	title, classes = readable(title), readableAll(classes)
+	title, classes = readableEast(title), readableAll(classes)
 	var longest vg.Length
 	textFont := font.From(plot.DefaultFont, vg.Points(min(9, cell.Points()*0.8)))
-	style := draw.TextStyle{Color: color.Black, Font: textFont, Handler: plot.DefaultTextHandler}
+	style := draw.TextStyle{Color: color.Black, Font: textFont, Handler: eastText{plot.DefaultTextHandler}}
 	if labels {
 		for _, c := range classes {
 			longest = max(longest, style.Width(shorten(c)))
@@ -285,24 +283,6 @@ func drawConfusion(c draw.Canvas, title string, classes []string, counts [][]int
 func shade(share float64) color.Color {
 	mix := func(a, b float64) uint8 { return uint8(a + (b-a)*share + 0.5) }
 	return color.RGBA{mix(0xff, 0x08), mix(0xff, 0x30), mix(0xff, 0x6b), 0xff}
-}
-
-// readable returns s with spellings of the characters that the font lacks.
-func readable(s string) string {
-	face := font.DefaultCache.Lookup(plot.DefaultFont, vg.Points(9)).Face
-	var buf sfnt.Buffer
-	return glyphs.Readable(s, func(r rune) bool {
-		i, err := face.GlyphIndex(&buf, r)
-		return err == nil && i != 0
-	})
-}
-
-func readableAll(names []string) []string {
-	out := make([]string, len(names))
-	for i, s := range names {
-		out[i] = readable(s)
-	}
-	return out
 }
 
 // shorten keeps labels from filling the picture.

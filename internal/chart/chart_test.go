@@ -12,6 +12,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/text"
+	"gonum.org/v1/plot/vg"
 )
 
 func curves(t *testing.T) *Chart {
@@ -177,8 +182,27 @@ func TestNamesOutsideTheFont(t *testing.T) {
 		}
 		return b.Bytes()
 	}
-	if !bytes.Equal(draw("猫", "dog"), draw(`\u732b`, "dog")) || bytes.Equal(draw("猫", "dog"), draw("犬", "dog")) {
-		t.Error("Chinese names are not spelled")
+	if !bytes.Equal(draw("کتاب", "dog"), draw(`\u06a9\u062a\u0627\u0628`, "dog")) || bytes.Equal(draw("کتاب", "dog"), draw("🐱", "dog")) {
+		t.Error("names that no font has are not spelled")
+	}
+	// Those of Chinese, Japanese and Korean are drawn.
+	if bytes.Equal(draw("猫", "dog"), draw(`\u732b`, "dog")) || bytes.Equal(draw("猫", "dog"), draw("犬", "dog")) || bytes.Equal(draw("cat 猫", "dog"), draw("cat 犬", "dog")) {
+		t.Error("Chinese names are not drawn")
+	}
+	for _, name := range []string{"猫", "ねこ", "고양이", "cat 猫 cat"} {
+		style := text.Style{Font: font.From(plot.DefaultFont, vg.Points(12)), Handler: eastText{plot.DefaultTextHandler}}
+		want := vg.Length(0)
+		for _, r := range name {
+			if one := vg.Points(12); r > 0x1000 {
+				want += one
+			} else {
+				w, _, _ := plot.DefaultTextHandler.Box(string(r), style.Font)
+				want += w
+			}
+		}
+		if w := style.Width(name); math.Abs(float64(w-want)) > 1 {
+			t.Errorf("%s is %v wide, want %v", name, w, want)
+		}
 	}
 	ch, err := Lines(Panel{Title: "标题", Series: []Series{{Name: "训练", X: []float64{1, 2}, Y: []float64{1, 2}}}})
 	if err != nil {

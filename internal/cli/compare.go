@@ -158,6 +158,9 @@ func (c *compareCommand) experiment(args []string) (*lab.Experiment, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
+	if hasObjects(c.opt.Data) {
+		return nil, usagef("%s has boxes or masks of objects, and the networks of %s are classifiers: name data with a label for each picture by --data, as folder:DIR", c.opt.Data, name)
+	}
 	sample := c.opt.Data == embedded.SampleName
 	if c.recipe == "" {
 		c.recipe = train.DefaultRecipe("", c.opt.Data)

@@ -14,6 +14,7 @@ import (
 	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/modelfile"
+	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/weights"
 )
@@ -276,7 +277,11 @@ func (c *conversion) name() string {
 
 // describe puts preprocessing and classes into the file.
 func (c *conversion) describe() error {
+	detector := c.net != nil && c.net.Model != nil && c.net.Model.Config.Task() == models.Detection
 	if c.preprocess != "" {
+		if detector {
+			return usagef("--preprocess is for models that leave it open, but %s is a detector, which prepares pictures itself: leave it out", c.net.Model.Config.Name)
+		}
 		p, err := readPreprocess(c.preprocess)
 		if err != nil {
 			return err
@@ -298,7 +303,7 @@ func (c *conversion) describe() error {
 		}
 		c.file.Classes = names
 	}
-	if c.net != nil && len(c.file.Preprocess) == 0 {
+	if c.net != nil && len(c.file.Preprocess) == 0 && !detector {
 		c.app.note("how pictures become inputs is not known: name it by --preprocess NAME")
 	}
 	return nil

@@ -223,3 +223,16 @@ func TestConvertToNetworkFormats(t *testing.T) {
 		t.Errorf("--half of ONNX: exit code %d, want 2", code)
 	}
 }
+
+// TestConvertDetector: a detector prepares pictures itself, so that nothing is asked for
+// and nothing is taken.
+func TestConvertDetector(t *testing.T) {
+	model, out := detectorModel(t), filepath.Join(t.TempDir(), "d.onnx")
+	code, _, errs := cli(t, "convert", model, out)
+	if code != exitDone || strings.Contains(errs, "--preprocess") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	if code, _, errs := cli(t, "convert", "--force", model, out, "--preprocess", "imagenet"); code != exitUsage || !strings.Contains(errs, "prepares pictures itself") {
+		t.Errorf("with --preprocess: exit code %d: %s", code, errs)
+	}
+}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/detection"
+	"github.com/resnet-go/resnet/data/segmentation"
 	"github.com/resnet-go/resnet/internal/term"
 )
 
@@ -15,6 +16,13 @@ import (
 func hasBoxes(spec string) bool {
 	kind, _, ok := strings.Cut(spec, ":")
 	return ok && slices.Contains(detection.Kinds(), kind)
+}
+
+// hasObjects reports whether a SPEC names data with boxes or masks instead of labels of
+// whole pictures.
+func hasObjects(spec string) bool {
+	kind, _, ok := strings.Cut(spec, ":")
+	return ok && slices.Contains(segmentation.Kinds(), kind)
 }
 
 // checkBoxes is data check for a dataset with boxes.

@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -79,6 +82,42 @@ type embeddedLine struct {
 	Error     string    `json:"error,omitempty"` // why there is no embedding
 }
 
+// vectorScores are the results of embed --jsonl.
+type vectorScores struct {
+	m    *resnet.Model
+	size int // of the embeddings of an earlier run; 0 if it left none
+}
+
+func (s *vectorScores) compute(ctx context.Context, ps iter.Seq[resnet.Picture]) iter.Seq2[resnet.Result, error] {
+	return s.m.EmbedAll(ctx, ps)
+}
+
+func (s *vectorScores) line(r resnet.Result, problem string) any {
+	return embeddedLine{r.Name, r.Embedding, problem}
+}
+
+func (s *vectorScores) fits(l earlierLine) error {
+	if l.Embedding == nil {
+		return errors.New("has no embedding")
+	}
+	n := bytes.Count(l.Embedding, []byte(",")) + 1
+	switch {
+	case l.Error != "":
+	case s.size == 0:
+		s.size = n
+	case n != s.size:
+		return fmt.Errorf("has an embedding of %d numbers, and lines before it %d", n, s.size)
+	}
+	return nil
+}
+
+func (s *vectorScores) follows(r resnet.Result) error {
+	if n := len(r.Embedding); r.Err == nil && s.size > 0 && n != s.size {
+		return fmt.Errorf("its embeddings have %d numbers, and the model gives %d", s.size, n)
+	}
+	return nil
+}
+
 func (c *embedCommand) run(cmd *cobra.Command, args []string) error {
 	if err := checkEnd("-o", c.outFile, ".csv", ".npy", ".safetensors"); err != nil {
 		return err
@@ -98,9 +137,7 @@ func (c *embedCommand) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	if c.list != "" {
-		return c.score(c.app, m.EmbedAll, func(r resnet.Result, problem string) any {
-			return embeddedLine{r.Name, r.Embedding, problem}
-		})
+		return c.score(c.app, &vectorScores{m: m})
 	}
 	switch strings.ToLower(filepath.Ext(c.outFile)) {
 	case "":

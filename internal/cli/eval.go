@@ -115,8 +115,13 @@ func (c *evalCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if m.Task() == models.Detection {
+	switch {
+	case m.Task() == models.Detection:
 		return c.runBoxes(ctx, m)
+	case m.Task() == models.Features:
+		return noClasses(m)
+	case m.Task() == models.Classification && hasObjects(c.data):
+		return usagef("%s is a classifier, but %s has boxes or masks of objects: name a detector or a segmentation network by --model, or data with a label for each picture", m.Name(), c.data)
 	}
 	splits, err := openData(c.data, c.dataOptions(m))
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/metrics"
+	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/train"
 	"github.com/resnet-go/resnet/weights"
@@ -197,5 +198,36 @@ func TestEvalOfWhatWasHeldOut(t *testing.T) {
 	}
 	if e := evaluated(t, "-m", filepath.Join(out, train.BestFile), "-d", spec, "--seed", "6"); e.Single.Samples != len(want) {
 		t.Errorf("--seed 6: %d samples", e.Single.Samples)
+	}
+}
+
+// TestEvalUsage: a model and data that do not go together are wrong usage.
+func TestEvalUsage(t *testing.T) {
+	features := fashionModel(t, func(f *weights.File) {
+		var conf models.Config
+		if err := json.Unmarshal(f.Architecture, &conf); err != nil {
+			t.Fatal(err)
+		}
+		conf.Classes = 0
+		f.Architecture, f.Classes = jsonOf(t, conf), nil
+		delete(f.Tensors, "fc.weight")
+		delete(f.Tensors, "fc.bias")
+	})
+	scenes := sceneFolder(t, 2)
+	for _, c := range []struct {
+		want string
+		args []string
+	}{
+		{"it gives features", []string{"eval", "-m", features, "--data", "folder:photos"}},
+		{"is a classifier", []string{"eval", "--data", "coco:" + scenes}},
+		{"is a classifier", []string{"eval", "--data", "masks:" + scenes}},
+		{"is a detector", []string{"eval", "-m", detectorModel(t), "--data", "folder:photos"}},
+		{"is a segmentation network", []string{"eval", "-m", pixelModel(t), "--data", ""}},
+		{"unknown split", []string{"eval", "-m", fashionModel(t, nil), "--split", "tset"}},
+		{"are classifiers", []string{"compare", "--data", "coco:" + scenes}},
+	} {
+		if code, _, errs := cli(t, c.args...); code != exitUsage || !strings.Contains(errs, c.want) {
+			t.Errorf("%s: exit code %d: %s", c.args, code, errs)
+		}
 	}
 }

@@ -3,9 +3,36 @@ package cli
 import (
 	"encoding/json"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
+
+// TestInspectVision: filters and feature maps of detectors and segmentation networks are
+// drawn, at the size in which these see a picture.
+func TestInspectVision(t *testing.T) {
+	dir := t.TempDir()
+	picture, out := filepath.Join(dir, "x.png"), filepath.Join(dir, "sheet.png")
+	writePicture(t, picture, 1)
+	for _, c := range []struct {
+		model string
+		args  []string
+		want  inspectLine
+	}{
+		{detectorModel(t), nil, inspectLine{Layer: "backbone.body.conv1", Shape: []int{16, 3, 3, 3}}},
+		{detectorModel(t), []string{picture}, inspectLine{Layer: "backbone.body.conv1", Shape: []int{16, 32, 32}}},
+		{detectorModel(t), []string{picture, "--layer", "backbone.fpn.layer_blocks.1"}, inspectLine{Layer: "backbone.fpn.layer_blocks.1", Shape: []int{8, 16, 16}}},
+		{pixelModel(t), []string{picture}, inspectLine{Layer: "encoder.conv1", Shape: []int{16, 32, 32}}},
+		{pixelModel(t), []string{picture, "--layer", "encoder.layer3"}, inspectLine{Layer: "encoder.layer3", Shape: []int{64, 8, 8}}},
+	} {
+		args := append([]string{"inspect", "-m", c.model, "-o", out, "--json"}, c.args...)
+		var line inspectLine
+		if err := json.Unmarshal([]byte(done(t, args...)), &line); err != nil || line.Layer != c.want.Layer || !slices.Equal(line.Shape, c.want.Shape) {
+			t.Errorf("%s: %+v, %v, want %+v", args, line, err, c.want)
+		}
+		readPNG(t, out)
+	}
+}
 
 // TestExplainObjects: the best object, numbered ones and those of a class are
 // explained, as text, JSON and a sheet; what does not go together is an error.

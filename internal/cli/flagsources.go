@@ -54,7 +54,7 @@ func fillFlags(flags *pflag.FlagSet, file, prefix string, env func(string) (stri
 	}
 	content := map[string]any{}
 	if err := yaml.Unmarshal(b, &content); err != nil {
-		return fmt.Errorf("--config %s: %w", file, err)
+		return usagef("--config %s: %w", file, err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(content)) {
 		f := flags.Lookup(name)

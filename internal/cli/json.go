@@ -19,6 +19,8 @@ var jsonForms = map[string]string{
 	"segment":    "a line of JSON for each picture",
 	"detect":     "a line of JSON for each picture",
 	"embed":      "a line of JSON for each picture",
+	"linear":     "one JSON document",
+	"map":        "one JSON document",
 	"explain":    "a line of JSON for each picture; with --list-layers one document, a list",
 	"inspect":    "a line of JSON; with --list-layers one document, a list",
 	"summary":    "one JSON document",

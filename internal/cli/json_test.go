@@ -34,6 +34,8 @@ var jsonTypes = map[string][]jsonType{
 	"segment":    {{"", reflect.TypeFor[segmentLine]()}},
 	"detect":     {{"", reflect.TypeFor[detectLine]()}},
 	"embed":      {{"", reflect.TypeFor[embeddingLine]()}, {"with --jsonl", reflect.TypeFor[embeddedLine]()}},
+	"map":        {{"", reflect.TypeFor[*mapReport]()}},
+	"linear":     {{"", reflect.TypeFor[*linearReport]()}},
 	"explain":    {{"", reflect.TypeFor[explainLine]()}, {"with --list-layers", reflect.TypeFor[[]listedLayer]()}},
 	"inspect":    {{"", reflect.TypeFor[inspectLine]()}, {"with --list-layers", reflect.TypeFor[[]listedLayer]()}},
 	"summary":    {{"", reflect.TypeFor[summary]()}},

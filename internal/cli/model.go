@@ -175,10 +175,15 @@ func (f *modelFlags) openFor(a *app, topK int, task models.Task, examples string
 		return m, err
 	}
 	if m.Task() == models.Features {
-		return nil, usagef("%s has no last layer, so it gives features and no classes: train one by resnet train --model %s --data folder:PHOTOS, or print its features by resnet embed", m.Name(), m.Name())
+		return nil, noClasses(m)
 	}
 	have, want := ofTask[m.Task()], ofTask[task]
 	return nil, usagef("%s is a model for %s, %s: use %s, or name %s by --model%s", m.Name(), m.Task(), have.does, have.command, want.name, examples)
+}
+
+// noClasses is the error for a backbone where classes are needed.
+func noClasses(m *resnet.Model) error {
+	return usagef("%s has no last layer, so it gives features and no classes: train one by resnet train --model %s --data folder:PHOTOS, or print its features by resnet embed", m.Name(), m.Name())
 }
 
 // parseModel is [modelfile.Parse] with usage errors.

@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -120,9 +122,7 @@ func (c *predictCommand) run(cmd *cobra.Command, args []string) error {
 		return c.runWatch(cmd.Context(), m, args)
 	}
 	if c.list != "" {
-		return c.score(c.app, m.ClassifyAll, func(r resnet.Result, problem string) any {
-			return scoredLine{r.Name, c.kept(r.Predictions), problem}
-		})
+		return c.score(c.app, classScores{c, m})
 	}
 	if c.outFile == "" {
 		return c.all(cmd, m, names)
@@ -186,6 +186,39 @@ type scoredLine struct {
 	Predictions []resnet.Prediction `json:"predictions"`
 	Error       string              `json:"error,omitempty"` // why there are no predictions
 }
+
+// classScores are the results of predict --jsonl.
+type classScores struct {
+	*predictCommand
+	m *resnet.Model
+}
+
+func (s classScores) compute(ctx context.Context, ps iter.Seq[resnet.Picture]) iter.Seq2[resnet.Result, error] {
+	return s.m.ClassifyAll(ctx, ps)
+}
+
+func (s classScores) line(r resnet.Result, problem string) any {
+	return scoredLine{r.Name, s.kept(r.Predictions), problem}
+}
+
+func (s classScores) fits(l earlierLine) error {
+	if l.Predictions == nil {
+		return errors.New("has no predictions")
+	}
+	classes := s.m.Classes()
+	for _, p := range l.Predictions {
+		switch {
+		case p.Index < 0 || p.Index >= len(classes):
+			return fmt.Errorf("has a class %d (%s), and the model has %d classes", p.Index, p.Class, len(classes))
+		case classes[p.Index] != p.Class:
+			return fmt.Errorf("has %q as class %d, which is %q in the model", p.Class, p.Index, classes[p.Index])
+		}
+	}
+	return nil
+}
+
+// follows needs no look: fits knows the model's classes.
+func (classScores) follows(resnet.Result) error { return nil }
 
 // kept returns the predictions that --threshold leaves.
 func (c *predictCommand) kept(all []resnet.Prediction) (kept []resnet.Prediction) {

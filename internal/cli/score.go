@@ -58,6 +58,7 @@ func (f *scoreFlags) add(cmd *cobra.Command) {
 // scoring is one run over a list of pictures.
 type scoring struct {
 	*app
+	kind  scoreKind
 	share share
 	done  map[[16]byte]int // results by the hash of their ids
 	lines int
@@ -67,11 +68,33 @@ type scoring struct {
 	skipped, bad, all int
 }
 
-// score computes the pictures of the list by a method such as
-// [resnet.Model.ClassifyAll], and prints what line makes of each result; problem is its
-// error.
-func (f *scoreFlags) score(a *app, compute func(context.Context, iter.Seq[resnet.Picture]) iter.Seq2[resnet.Result, error], line func(r resnet.Result, problem string) any) error {
-	s := &scoring{app: a, out: a.out}
+// scoreKind is what a command makes of a list of pictures.
+type scoreKind interface {
+	// compute is a method such as [resnet.Model.ClassifyAll].
+	compute(context.Context, iter.Seq[resnet.Picture]) iter.Seq2[resnet.Result, error]
+	// line returns what is printed of a result; problem is its error.
+	line(r resnet.Result, problem string) any
+	// fits returns an error for a result of an earlier run that is of another command.
+	fits(earlier earlierLine) error
+	// follows returns an error for a result that is of another model than those that
+	// fits was given, as far as this can be told.
+	follows(r resnet.Result) error
+}
+
+// earlierLine is a line of an earlier run, of any command.
+type earlierLine struct {
+	ID          *string             `json:"id"`
+	Predictions []resnet.Prediction `json:"predictions"` // nil if it is none of predict
+	Embedding   json.RawMessage     `json:"embedding"`   // nil if it is none of embed
+	Error       string              `json:"error"`
+}
+
+// otherFile is what to do about results of another command or model.
+const otherFile = "name a file that this command has written with this model, or a new one"
+
+// score computes the pictures of the list, and prints a line for each.
+func (f *scoreFlags) score(a *app, kind scoreKind) error {
+	s := &scoring{app: a, kind: kind, out: a.out}
 	var err error
 	if s.share, err = parseShare(f.shard, environment); err != nil {
 		return err
@@ -93,7 +116,7 @@ func (f *scoreFlags) score(a *app, compute func(context.Context, iter.Seq[resnet
 		defer file.Close()
 		s.out = file
 	}
-	for r, err := range compute(a.ctx, s.pictures(in)) {
+	for r, err := range kind.compute(a.ctx, s.pictures(in)) {
 		if err != nil {
 			return err
 		}
@@ -102,7 +125,10 @@ func (f *scoreFlags) score(a *app, compute func(context.Context, iter.Seq[resnet
 			s.bad++
 			problem = oneLine(r.Err)
 		}
-		if err := s.print(line(r, problem)); err != nil {
+		if err := kind.follows(r); err != nil {
+			return fmt.Errorf("--resume %s: %w: %s", f.resume, err, otherFile)
+		}
+		if err := s.print(kind.line(r, problem)); err != nil {
 			return err
 		}
 	}
@@ -180,11 +206,12 @@ func (s *scoring) remember(file io.Reader) (end int64, err error) {
 		case err != nil:
 			return 0, err
 		}
-		var have struct {
-			ID *string `json:"id"`
-		}
+		var have earlierLine
 		if tooLong || json.Unmarshal(line, &have) != nil || have.ID == nil {
 			return 0, fmt.Errorf("line %d is not a result with an id: name a file that --resume has written, or a new one", n)
+		}
+		if err := s.kind.fits(have); err != nil {
+			return 0, fmt.Errorf("line %d %w: %s", n, err, otherFile)
 		}
 		end += int64(len(line)) + 1
 		s.done[hashID(*have.ID)]++

@@ -281,7 +281,7 @@ func TestScoreErrors(t *testing.T) {
 	model := fashionModel(t, nil)
 	list, _ := manyPictures(t, 2)
 	other := filepath.Join(t.TempDir(), "notes.txt")
-	if err := os.WriteFile(other, []byte("{\"id\":\"a\"}\nmy notes\nmore"), 0o644); err != nil {
+	if err := os.WriteFile(other, []byte("{\"id\":\"a\",\"predictions\":[],\"embedding\":[1]}\nmy notes\nmore"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -304,5 +304,50 @@ func TestScoreErrors(t *testing.T) {
 	}
 	if b, _ := os.ReadFile(other); !strings.HasSuffix(string(b), "more") {
 		t.Errorf("the file that is no result was changed to %q", b)
+	}
+}
+
+// TestScoreOthers checks that results of another command or model are not continued, and
+// stay as they are.
+func TestScoreOthers(t *testing.T) {
+	model := fashionModel(t, nil)
+	list, _ := manyPictures(t, 1)
+	dir := t.TempDir()
+	own := map[string]string{}
+	for _, command := range []string{"predict", "embed"} {
+		own[command] = filepath.Join(dir, command+".jsonl")
+		done(t, command, "-m", model, "--jsonl", list, "--resume", own[command])
+		done(t, command, "-m", model, "--jsonl", list, "--resume", own[command])
+	}
+	own["shorter"] = filepath.Join(dir, "shorter.jsonl")
+	if err := os.WriteFile(own["shorter"], []byte(`{"id":"a","embedding":[1,2,3]}`+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ command, model, resume, want string }{
+		{"predict", model, own["embed"], "line 1 has no predictions"},
+		{"embed", model, own["predict"], "line 1 has no embedding"},
+		{"predict", "", own["predict"], "in the model"},
+		{"embed", "", own["shorter"], "the model gives 64"},
+	} {
+		before, err := os.ReadFile(c.resume)
+		if err != nil {
+			t.Fatal(err)
+		}
+		more := filepath.Join(dir, "more.txt")
+		if err := os.WriteFile(more, []byte(list+".png\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		writePicture(t, list+".png", 1)
+		args := []string{c.command, "--jsonl", more, "--resume", c.resume}
+		if c.model != "" {
+			args = append(args, "-m", c.model)
+		}
+		code, _, errs := cli(t, args...)
+		if code != exitFailed || !strings.Contains(errs, c.resume+": ") || !strings.Contains(errs, c.want) || !strings.Contains(errs, "or a new one") {
+			t.Errorf("%s: exit code %d: %s", args, code, errs)
+		}
+		if after, _ := os.ReadFile(c.resume); !bytes.Equal(before, after) {
+			t.Errorf("%s changed the file", args)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,7 +21,6 @@ import (
 
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/hub"
-	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/serve"
 	"github.com/resnet-go/resnet/serve/page"
@@ -86,6 +87,8 @@ Every flag can also be set in a YAML file (--config), by its name without the da
 or by an environment variable: RESNET_SERVE_MAX_BODY is --max-body, with lists
 separated by commas. Flags override variables, which override the file.
 
+Spans of traces are exported by OTLP over HTTP if OTEL_EXPORTER_OTLP_ENDPOINT is set.
+
 SIGTERM and Ctrl-C end the server when the requests in progress are answered; a second
 signal ends it at once.`,
 		Example: `  resnet serve                                        # the model inside the program, at port 8080
@@ -104,7 +107,7 @@ signal ends it at once.`,
 	f.StringVar(&c.config, "config", "", "YAML file with values of flags")
 	f.DurationVar(&o.MaxDelay, "delay", 0, "how long a batch that is not full waits for more pictures")
 	f.IntVar(&o.MaxQueue, "queue", 256, "pictures in progress for each model; more are rejected with status 429")
-	f.BoolVar(&o.SameBits, "same-bits", false, "compute each picture by itself, so that its answer has the same bits whatever else is computed")
+	f.BoolVar(&o.SameBits, "same-bits", true, "the answer to a picture has the same bits whatever is computed together with it; --same-bits=false may be faster in batches, and differs in the last digits")
 	f.IntVar(&o.Decoders, "decoders", 0, "pictures that are decoded at once; 0 means one for every second CPU")
 	f.IntVar(&o.MaxPixels, "max-pixels", 50_000_000, "largest picture, width times height")
 	f.IntVar(&o.MaxPictures, "max-pictures", 32, "pictures in a request")
@@ -117,7 +120,7 @@ signal ends it at once.`,
 	f.BoolVar(&c.page, "page", true, "show a web page at / to try the models; --page=false answers / with a list of what there is")
 	f.BoolVar(&o.Control, "control", false, "let clients load and unload models (the protocol's repository calls)")
 	f.BoolVar(&o.Profiling, "pprof", false, "serve Go's profiles at /debug/pprof/")
-	f.StringVar(&c.keysFile, "api-keys", "", "file of API keys, a line of resnet serve key for each; clients must show one")
+	f.StringVar(&c.keysFile, "api-keys", "", "file of API keys, a line of resnet serve key for each; clients must show one. A new file is used without a restart")
 	f.StringSliceVar(&o.Origins, "cors", nil, "web sites whose pages may call the server, such as https://example.org; * for all")
 	f.StringVar(&l.Certificate, "tls-cert", "", "PEM file of the certificate, for TLS")
 	f.StringVar(&l.Key, "tls-key", "", "PEM file of the certificate's key")
@@ -153,6 +156,9 @@ func (c *serveCommand) run(cmd *cobra.Command) error {
 	if c.maxBody > 1<<20 {
 		return usagef("--max-body is %d MiB, must be less than a TiB", c.maxBody)
 	}
+	if err := c.checkListen(); err != nil {
+		return err
+	}
 	o.MaxBatch, o.MaxBody, o.Build = c.batch, int64(c.maxBody)<<20, version().Version
 	if c.page {
 		o.Page = page.Handler()
@@ -160,13 +166,13 @@ func (c *serveCommand) run(cmd *cobra.Command) error {
 	if err := c.logger(); err != nil {
 		return err
 	}
+	var err error
+	if o.Traces, err = serve.TraceExportFromEnv(os.LookupEnv, o.Build); err != nil {
+		return usageError{err}
+	}
 	if c.keysFile != "" {
-		b, err := limitread.File(c.keysFile, 1<<20)
-		if err == nil {
-			o.Keys, err = serve.ParseKeys(b)
-		}
-		if err != nil {
-			return fmt.Errorf("--api-keys %s: %w", c.keysFile, err)
+		if o.Keys, err = serve.OpenKeys(c.keysFile); err != nil {
+			return fmt.Errorf("--api-keys: %w", err)
 		}
 	}
 	if len(c.models) == 0 {
@@ -183,6 +189,9 @@ func (c *serveCommand) run(cmd *cobra.Command) error {
 	defer saving.Store(false)
 	began := time.Now()
 	s, err := serve.New(cmd.Context(), *o)
+	if errors.Is(err, serve.ErrOptions) {
+		return usageError{err}
+	}
 	if err != nil {
 		return err
 	}
@@ -191,6 +200,30 @@ func (c *serveCommand) run(cmd *cobra.Command) error {
 	}
 	c.listen.Listening = func(at net.Addr) { c.announce(at, time.Since(began)) }
 	return s.ListenAndServe(cmd.Context(), c.listen)
+}
+
+// checkListen returns an error for flags about connections that make no sense, before
+// models are opened for nothing.
+func (c *serveCommand) checkListen() error {
+	l := &c.listen
+	_, port, err := net.SplitHostPort(l.Address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		hint := ""
+		if n, err := strconv.Atoi(l.Address); err == nil && n >= 0 {
+			hint = fmt.Sprintf("; did you mean :%d?", n)
+		}
+		return usagef("--http is %q, must be an address with a port, such as :8080 or 127.0.0.1:8080%s", l.Address, hint)
+	}
+	switch {
+	case l.Certificate == "" && l.Key != "", l.Certificate != "" && l.Key == "":
+		return usagef("TLS needs both --tls-cert and --tls-key")
+	case l.Certificate == "" && l.ClientCA != "":
+		return usagef("--tls-client-ca needs TLS: set --tls-cert and --tls-key, too")
+	}
+	return nil
 }
 
 // servingLine is printed when the server listens.
@@ -276,7 +309,9 @@ func (c *serveCommand) source(text string) (serve.Source, error) {
 	}
 	flags := c.modelFlags
 	flags.model = model
+	flags.invariant = flags.invariant || c.serveOption.SameBits
 	var opened atomic.Value // the stamp of the file that was opened last
+	var gone atomic.Bool
 	file := ref.File
 	return serve.Source{
 		Name: name, Version: number,
@@ -285,7 +320,17 @@ func (c *serveCommand) source(text string) (serve.Source, error) {
 			opened.Store(now)
 			return c.opened.open(model+"\n"+now, func() (*resnet.Model, error) { return flags.open(c.app, 0) })
 		},
-		Changed: func() bool { now := stamp(file); return now != "" && now != opened.Load() },
+		Changed: func() bool {
+			now := stamp(file)
+			if file != "" && gone.Swap(now == "") != (now == "") {
+				if now == "" {
+					c.serveOption.Log.Warn("the file of a model is gone; the model stays in use", slog.String("model", name), slog.String("file", file))
+				} else {
+					c.serveOption.Log.Info("the file of a model is back", slog.String("model", name), slog.String("file", file))
+				}
+			}
+			return now != "" && now != opened.Load()
+		},
 	}, nil
 }
 

@@ -209,11 +209,28 @@ func TestServeRefusesWrongFlags(t *testing.T) {
 		{"yaml", []string{"--config", path("d.yaml", "a: [")}},
 		{"no such file", []string{"--config", filepath.Join(dir, "none")}},
 		{"line 1 is not NAME", []string{"--api-keys", path("keys", "phone")}},
-		{"needs a certificate and its key", []string{"--tls-cert", path("cert", "x")}},
+		{"did you mean :8080?", []string{"--http", "8080"}},
+		{"must be an address with a port", []string{"--http", "localhost"}},
+		{"must be an address with a port", []string{"--http", ":99999"}},
+		{"neither https:// nor http://", []string{"--cors", "example.org"}},
+		{"no slash at the end", []string{"--cors", "https://example.org/"}},
+		{"both --tls-cert and --tls-key", []string{"--tls-cert", "x.pem"}},
+		{"both --tls-cert and --tls-key", []string{"--tls-key", "x.pem"}},
+		{"--tls-client-ca needs TLS", []string{"--tls-client-ca", "x.pem"}},
+		{"must be a whole number of 1 or more", []string{"-m", "a:0="}},
+		{"--queue is 0, must be 1 or more", []string{"--queue", "0"}},
+		{"--batch is 0", []string{"--batch", "0"}},
+		{"less than a TiB", []string{"--max-body", "9999999"}},
+		{"nonsense", []string{"--model", "nonsense"}},
+		{"both --tls-cert and --tls-key", []string{"--tls-cert", path("cert", "x")}},
 	} {
+		want := exitUsage
+		if c.want == "no such file" || c.want == "line 1 is not NAME" {
+			want = exitFailed // the flag is right, the file is not
+		}
 		code, out, errs := exec3(t, append([]string{"serve", "--http", "127.0.0.1:0", "--log", "none"}, c.args...)...)
-		if code == exitDone || !strings.Contains(errs, c.want) {
-			t.Errorf("%v: code %d, %s%s, must name %q", c.args, code, out, errs, c.want)
+		if code != want || !strings.Contains(errs, c.want) {
+			t.Errorf("%v: code %d, %s%s, must be %d and name %q", c.args, code, out, errs, want, c.want)
 		}
 	}
 }

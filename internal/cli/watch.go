@@ -3,13 +3,16 @@ package cli
 import (
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"time"
 
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/modelfile"
 )
 
 // watchEvery is the pause between two looks at a folder. Looking, instead of asking the
@@ -88,12 +91,16 @@ func (c *predictCommand) runWatch(ctx context.Context, m *resnet.Model, dirs []s
 			return err
 		}
 	}
+	model := newModelWatch(c.model)
 	c.note("watching %s; Ctrl-C ends it", dirs[0])
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(watchEvery):
+		}
+		if what := model.changed(); what != "" {
+			c.note("%s", what)
 		}
 		names, err := w.look(time.Now())
 		if err != nil {
@@ -114,6 +121,49 @@ func (c *predictCommand) runWatch(ctx context.Context, m *resnet.Model, dirs []s
 			}
 		}
 	}
+}
+
+// modelWatch notices when the file of a model is no longer what was opened. A run that
+// watches goes on with the model that it has, which nobody may expect.
+type modelWatch struct {
+	path string // "" if the model is in no file, or the change has been reported
+	info os.FileInfo
+}
+
+func newModelWatch(model string) *modelWatch {
+	ref, err := modelfile.Parse(model)
+	if err != nil || ref.File == "" { // inside the program, or downloaded
+		return &modelWatch{}
+	}
+	w := &modelWatch{path: ref.File}
+	if w.info, err = os.Stat(ref.File); err != nil {
+		w.path = ""
+	}
+	return w
+}
+
+// changed returns what has happened to the file, once.
+func (w *modelWatch) changed() string {
+	if w.path == "" {
+		return ""
+	}
+	info, err := os.Stat(w.path)
+	what := ""
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		what = "was removed"
+	case err != nil: // a network drive may be away for a while
+	case !os.SameFile(info, w.info):
+		what = "was replaced"
+	case info.Size() != w.info.Size() || !info.ModTime().Equal(w.info.ModTime()):
+		what = "was written to"
+	}
+	if what == "" {
+		return ""
+	}
+	what = fmt.Sprintf("the model file %s %s: what was opened stays in use until the end; start again to open another", w.path, what)
+	w.path = ""
+	return what
 }
 
 // beginCSV writes the line of names.

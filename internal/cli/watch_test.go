@@ -83,6 +83,46 @@ func TestPredictWatch(t *testing.T) {
 	}
 }
 
+// TestModelWatch: a removed, replaced or overwritten model file is reported once.
+func TestModelWatch(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m.safetensors")
+	for what, do := range map[string]func() error{
+		"was removed": func() error { return os.Remove(path) },
+		"was replaced": func() error {
+			if err := os.WriteFile(path+".new", []byte("model"), 0o644); err != nil {
+				return err
+			}
+			return os.Rename(path+".new", path)
+		},
+		"was written to": func() error { return os.WriteFile(path, []byte("longer model"), 0o644) },
+	} {
+		if err := os.WriteFile(path, []byte("model"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for _, model := range []string{path, "resnet18@" + path} {
+			w := newModelWatch(model)
+			if got := w.changed(); got != "" {
+				t.Errorf("%s: %s before anything happened", what, got)
+			}
+			if model == path {
+				continue
+			}
+			if err := do(); err != nil {
+				t.Fatal(err)
+			}
+			if got := w.changed(); !strings.Contains(got, path+" "+what) {
+				t.Errorf("%q, want %q", got, what)
+			}
+			if got := w.changed(); got != "" {
+				t.Errorf("%s: reported twice: %s", what, got)
+			}
+		}
+	}
+	if w := newModelWatch(""); w.changed() != "" {
+		t.Error("the model inside the program has no file")
+	}
+}
+
 func TestPredictWatchMistakes(t *testing.T) {
 	dir := t.TempDir()
 	for want, args := range map[string][]string{

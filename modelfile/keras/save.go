@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/resnet-go/resnet/internal/atomicfile"
@@ -179,7 +180,7 @@ func (m *Model) object(legacy bool) (object, error) {
 	layers := []object{}
 	if s.class == classSequential && s.input == "" {
 		layers = append(layers, m.layerObject("keras.layers", "InputLayer", object{
-			"batch_shape": m.kerasShape(s.shape), "dtype": "float32", "sparse": false, "name": s.name + "_input",
+			"batch_shape": m.kerasShape(s.shape), "dtype": "float32", "sparse": false, "name": s.freeName(s.name + "_input"),
 		}, legacy))
 	}
 	for _, l := range m.layers {
@@ -232,6 +233,14 @@ func (m *Model) object(legacy bool) (object, error) {
 		o["registered_name"] = classFunctional
 	}
 	return o, nil
+}
+
+// freeName returns name, or a longer one if a layer has it.
+func (s *spec) freeName(name string) string {
+	for slices.ContainsFunc(s.layers, func(l *layerSpec) bool { return l.name == name }) {
+		name += "_1"
+	}
+	return name
 }
 
 func (m *Model) layerObject(module, class string, config object, legacy bool) object {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/nn"
@@ -185,4 +186,34 @@ func (m *Model) others(c *nn.Context, in map[string]*graph.Value) {
 		}
 		in[v.name] = x
 	}
+}
+
+// LastLayer returns the path of the fully connected layer that gives the scores of the
+// classes, of a network that [FromArchitecture] made: its parameters' keys without
+// ".weight" and ".bias". It is "" if the graph has no such layer.
+func (m *Model) LastLayer() string {
+	if m.head == nil {
+		return ""
+	}
+	path, ok := strings.CutSuffix(m.head.weight, ".weight")
+	if !ok || m.Params[m.head.weight] == nil || m.head.bias != "" && m.head.bias != path+".bias" {
+		return ""
+	}
+	return path
+}
+
+// Statistics returns the parameters that hold means and variances of batch norms.
+func (m *Model) Statistics() []*nn.Param {
+	var all []*nn.Param
+	for _, n := range m.proto.graph.nodes {
+		if n.op != "BatchNormalization" || len(n.in) < 5 {
+			continue
+		}
+		for _, name := range n.in[3:5] {
+			if p := m.Params[name]; p != nil {
+				all = append(all, p)
+			}
+		}
+	}
+	return all
 }

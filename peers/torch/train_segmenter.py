@@ -3,8 +3,8 @@
 
     python3 peers/torch/train_segmenter.py START.safetensors SCENES EPOCHS PEAK [SEED]
 
-START is fcn_resnetN, deeplabv3_resnetN or unet_resnetN, saved by resnet. SCENES is a
-folder that internal/scenes/gen wrote. The recipe: batches of 8 whole pictures, half of
+START is fcn_resnetN, deeplabv3_resnetN, unet_resnetN, or one of the first two on
+resnetN-cifar, saved by resnet. SCENES is a folder that internal/scenes/gen wrote. The recipe: batches of 8 whole pictures, half of
 them mirrored, SGD with momentum 0.9, PEAK scaled by 8/32 and ten times that for the
 auxiliary head, falling to 0 with the power 0.9 of the steps left, cross entropy plus half
 that of the auxiliary head. Prints the mean IoU. The order of pictures differs from
@@ -28,11 +28,26 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from resnet_cifar import CifarResNet
 from safetensors import safe_open
 from torchvision.models import segmentation
+from torchvision.models.segmentation.deeplabv3 import DeepLabHead, DeepLabV3
+from torchvision.models.segmentation.fcn import FCN, FCNHead
 
 torch.set_num_threads(int(os.environ.get("THREADS", "1")))
 BATCH, MEAN, STD = 8, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+
+
+class CifarBody(torch.nn.ModuleDict):
+    """The last two stages of a CifarResNet, as IntermediateLayerGetter gives those of others."""
+
+    def __init__(self, depth):
+        super().__init__({k: v for k, v in CifarResNet(depth).named_children() if k != "fc"})
+
+    def forward(self, x):
+        x = self["layer1"](F.relu(self["bn1"](self["conv1"](x))))
+        aux = self["layer2"](x)
+        return {"out": self["layer3"](aux), "aux": aux}
 
 
 def build(path):
@@ -44,6 +59,12 @@ def build(path):
         import segmentation_models_pytorch as smp
 
         model = smp.Unet(encoder, encoder_weights=None, classes=conf["classes"])
+    elif encoder.endswith("-cifar"):
+        body, other = CifarBody(int(encoder[len("resnet"):-len("-cifar")])), FCNHead(32, conf["classes"])
+        if head == "fcn":
+            model = FCN(body, FCNHead(64, conf["classes"]), other)
+        else:
+            model = DeepLabV3(body, DeepLabHead(64, conf["classes"]), other)
     else:
         model = getattr(segmentation, conf["name"])(weights=None, weights_backbone=None, num_classes=conf["classes"], aux_loss=True)
     model.load_state_dict(state)

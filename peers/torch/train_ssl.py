@@ -7,12 +7,13 @@ DIR has train/CLASS/*.jpg and test/CLASS/*.jpg. The recipes are those of train/r
 initial distributions; random numbers differ. After each epoch, one line of JSON has the
 mean loss, the spread at its end, and the accuracy of weighted nearest
 neighbors (k 200, t 0.1); the last line has a linear probe by scikit-learn, if it is
-installed.
+installed. With --checkpoint FILE, a run that was stopped goes on after its last epoch.
 """
 
 import argparse
 import json
 import math
+import os
 import time
 
 import numpy as np
@@ -99,6 +100,7 @@ def main():
     a.add_argument("--warmup", type=float, default=0)
     a.add_argument("--seed", type=int, default=0)
     a.add_argument("--threads", type=int, default=1)
+    a.add_argument("--checkpoint", default="")
     o = a.parse_args()
     torch.set_num_threads(o.threads)
     torch.manual_seed(o.seed)
@@ -117,8 +119,14 @@ def main():
     else:
         opt, peak = LARS(params, 1e-4), 1.0 * o.batch / 256
     total, warm, step = o.epochs * len(train), int(o.warmup * len(train)), 0
-    began, images = time.time(), 0
-    for epoch in range(o.epochs):
+    began, first = time.time(), 0
+    if o.checkpoint and os.path.exists(o.checkpoint):
+        c = torch.load(o.checkpoint, weights_only=False)
+        net.load_state_dict(c["net"])
+        opt.v, first, step = c["slots"], c["epoch"], c["step"]
+        torch.set_rng_state(c["rng"])
+        gen.set_state(c["gen"])
+    for epoch in range(first, o.epochs):
         losses, start = [], time.time()
         for (one, two), _ in train:
             lr = peak * (step + 1) / warm if step < warm else peak * (1 + math.cos(math.pi * (step - warm) / (total - warm))) / 2
@@ -131,10 +139,14 @@ def main():
             opt.step(lrs)
             losses.append(loss.item())
             step += 1
-            images += len(one)
         rate = len(losses) * o.batch / (time.time() - start)
         (f, y), (q, z) = features(net, known), features(net, test)
         print(json.dumps(dict(epoch=epoch + 1, loss=float(np.mean(losses)), spread=net.spread, knn=knn(f, y, q, z), images_per_second=rate)), flush=True)
+        if o.checkpoint:
+            torch.save(dict(net=net.state_dict(), slots=opt.v, epoch=epoch + 1, step=step, rng=torch.get_rng_state(), gen=gen.get_state()), o.checkpoint + ".new")
+            os.replace(o.checkpoint + ".new", o.checkpoint)
+    if first == o.epochs:
+        return
     try:
         from sklearn.linear_model import LogisticRegression
         from sklearn.preprocessing import StandardScaler

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/resnet-go/resnet/weights/safetensors"
 )
@@ -48,6 +49,30 @@ func (t DataType) Size() int {
 		return 0
 	}
 	return -1
+}
+
+// otherNames are what the types are called elsewhere: by numpy, ONNX and in
+// configurations of models.
+var otherNames = map[string]DataType{
+	"FLOAT": Float32, "FLOAT32": Float32, "F32": Float32, "DOUBLE": Float64, "FLOAT64": Float64, "F64": Float64,
+	"HALF": Float16, "FLOAT16": Float16, "F16": Float16, "BFLOAT16": BFloat,
+	"STRING": Bytes, "BYTE": Bytes, "OBJECT": Bytes, "BINARY": Bytes, "BOOLEAN": Bool, "INT": Int64, "LONG": Int64,
+}
+
+// unknown is the error for a type that the protocol does not have.
+func (t DataType) unknown() string {
+	if t == "" {
+		return "there is no datatype, must be one of the protocol's, such as FP32 or BYTES"
+	}
+	name := strings.TrimPrefix(strings.ToUpper(string(t)), "TYPE_")
+	meant, known := otherNames[name]
+	if DataType(name).Size() >= 0 {
+		meant, known = DataType(name), true
+	}
+	if known {
+		return fmt.Sprintf("the datatype %.100q is none of the protocol's; did you mean %s?", t, meant)
+	}
+	return fmt.Sprintf("the datatype %.100q is none of the protocol's, such as FP32 or BYTES", t)
 }
 
 // Params are the parameters of a request, an answer or a tensor: bool, int64, uint64,
@@ -116,7 +141,7 @@ func (t *Tensor) Count() (int64, error) {
 func (t *Tensor) check() error {
 	size := t.Type.Size()
 	if size < 0 {
-		return fmt.Errorf("input %q: the datatype %q is none of the protocol's, such as FP32 or BYTES", t.Name, t.Type)
+		return fmt.Errorf("input %q: %s", t.Name, t.Type.unknown())
 	}
 	n, err := t.Count()
 	if err != nil {

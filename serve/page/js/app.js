@@ -6,7 +6,7 @@ import { draw as drawLive, follow } from "./live.js";
 import { label, lastAnswer, relist, showNear, showResult, thumb } from "./results.js";
 import { snippets } from "./snippets.js";
 import { showPicture, view, wire } from "./stage.js";
-import { answerOf, drop, forget, idOf, loadModels, newPicture, state } from "./state.js";
+import { answerOf, drop, forget, idOf, loadModels, newPicture, state, usable } from "./state.js";
 
 const most = 200; // pictures in the page
 
@@ -38,11 +38,12 @@ function showModels() {
   const names = state.models.map((m) => m.name);
   select.replaceChildren(...state.models.map((m, i) => {
     const version = names.filter((n) => n === m.name).length > 1 ? `, version ${m.version}` : "";
-    const what = m.ready ? `${m.task}, ${m.classes} ${m.classes === 1 ? "class" : "classes"}` : "not ready";
-    return el("option", { value: String(i), disabled: !m.ready, selected: m === state.model, title: m.reason ?? "" }, `${m.name}${version} (${what})`);
+    const what = m.ready && !m.classes ? m.task : m.ready ? `${m.task}, ${m.classes} ${m.classes === 1 ? "class" : "classes"}` : "not ready";
+    return el("option", { value: String(i), disabled: !usable(m), selected: m === state.model, title: m.reason ?? "" }, `${m.name}${version} (${what})`);
   }));
   select.disabled = state.models.length === 0;
-  trouble(state.model ? "" : state.models.length === 0 ? "The server has no model." : `No model of the server is ready. ${state.models[0].name}: ${state.models[0].reason ?? "loading"}.`);
+  const numeric = state.models.find((m) => m.ready);
+  trouble(state.model ? "" : state.models.length === 0 ? "The server has no model." : numeric ? `${numeric.name} has no last layer: it answers at v1/embed, with numbers that a page cannot show.` : `No model of the server is ready. ${state.models[0].name}: ${state.models[0].reason ?? "loading"}.`);
 }
 
 function modelChanged() {

@@ -17,12 +17,16 @@ export const which = (model) => ({ model: model.name, version: model.version });
 // paths of the calls, by what a model is for.
 const paths = { classification: "v1/classify", detection: "v1/detect", segmentation: "v1/segment" };
 
+// usable reports whether the page can show a model's answers. Those of networks without a
+// last layer are numbers alone, which compare pictures.
+export const usable = (model) => model.ready && model.task in paths;
+
 // loadModels asks for the models and keeps the choice if it is still there.
 export async function loadModels() {
   const { models } = await call("v1/models");
   const chosen = state.model && models.find((m) => m.ready && idOf(m) === idOf(state.model));
   state.models = models;
-  state.model = chosen ?? models.find((m) => m.ready && paths[m.task]) ?? null;
+  state.model = chosen ?? models.find(usable) ?? null;
 }
 
 const details = new Map();
@@ -53,9 +57,9 @@ export function detailsOf(model) {
 }
 
 // embedder returns the model whose embeddings compare pictures: the chosen one, or the
-// first that classifies.
+// first that has any.
 export function embedder() {
-  const able = (m) => m?.ready && m.task === "classification" && m.embedding > 0;
+  const able = (m) => m?.ready && m.embedding > 0;
   return able(state.model) ? state.model : state.models.find(able) ?? null;
 }
 

@@ -1,6 +1,6 @@
 //go:build !js
 
-package sheet
+package glyphs
 
 import (
 	"github.com/hajimehoshi/bitmapfont/v3"

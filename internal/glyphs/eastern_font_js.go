@@ -1,4 +1,4 @@
-package sheet
+package glyphs
 
 import "golang.org/x/image/font"
 

@@ -1,0 +1,53 @@
+package lab
+
+import (
+	"math"
+	"slices"
+	"testing"
+	"time"
+)
+
+// TestLabels: three backbones; more labels are better; the one that was trained with
+// labels is best; a second report computes nothing anew.
+func TestLabels(t *testing.T) {
+	opt := options(t, folder(t), "epochs=4")
+	opt.Depths = []int{8}
+	s := finished(t, "labels", opt)
+	p, err := s.Report(t.Context(), time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := p.Sections[0].Figures[0]
+	at := map[string][]float64{}
+	for _, series := range f.Series {
+		at[series.Name] = series.Y
+	}
+	if len(at) != 3 || !slices.Equal(f.XNames, []string{"1", "2", "5", "10", "20", "all"}) {
+		t.Fatalf("series %v at %v", at, f.XNames)
+	}
+	for name, y := range at {
+		if len(y) != 6 || y[0] > y[5]+0.05 {
+			t.Errorf("%s: %v", name, y)
+		}
+		for _, v := range y {
+			if math.IsNaN(v) || v < 0 || v > 1 {
+				t.Errorf("%s: %v", name, y)
+			}
+		}
+	}
+	if sup, fresh := at[supervisedName], at[untrainedName]; sup[5] < 0.9 || sup[0] < fresh[0] {
+		t.Errorf("supervised %v, random %v", sup, fresh)
+	}
+	if len(p.Findings) != 2 {
+		t.Errorf("findings %q", p.Findings)
+	}
+	for _, row := range p.Sections[1].Tables[0].Rows {
+		if ssl := row[0] == pretextName; ssl != (row[5] == "") || ssl != (row[6] == "") {
+			t.Errorf("a run's errors: %q", row)
+		}
+	}
+	again, err := s.Report(t.Context(), time.Second)
+	if err != nil || !slices.Equal(again.Findings, p.Findings) {
+		t.Errorf("the second report: %v, %q", err, again.Findings)
+	}
+}
