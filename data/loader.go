@@ -47,8 +47,10 @@ type LoaderConfig struct {
 	// Turned makes 4 Views of one augmented picture, turned by 0, 90, 180 and 270 degrees
 	// counterclockwise.
 	Turned bool
-	Last   LastBatch
-	Seed   uint64
+	// Part leaves out some batches of every epoch, which other processes make.
+	Part Part
+	Last LastBatch
+	Seed uint64
 	// SoftTargets makes Batch.Targets even where Labels alone would suffice: one-hot
 	// rows.
 	SoftTargets bool
@@ -65,6 +67,23 @@ type LoaderConfig struct {
 	// estimated to fit: 0 means 512 MiB, below 0 none. Cached pictures are decoded at
 	// full size (see [RandomResizedCrop]).
 	CacheBytes int64
+}
+
+// Part is which batches of an epoch are made: of every Of in a row, numbered from 0,
+// those from From to below To. The zero Part makes all. The number of steps of an epoch
+// and of each batch stay.
+type Part struct{ Of, From, To int }
+
+// has reports whether the batch of a step is made.
+func (p Part) has(step int) bool {
+	return p == Part{} || step%p.Of >= p.From && step%p.Of < p.To
+}
+
+func (p Part) valid() error {
+	if p != (Part{}) && (p.Of < 1 || p.From < 0 || p.From >= p.To || p.To > p.Of) {
+		return fmt.Errorf("data: Part is batches %d to below %d of every %d, must be some of them", p.From, p.To, p.Of)
+	}
+	return nil
 }
 
 // Loader makes batches of a dataset and prefetches them.
@@ -114,6 +133,9 @@ func NewLoader(ds Dataset, cfg LoaderConfig) (*Loader, error) {
 		return nil, fmt.Errorf("data: repeat is %d, must not be negative; above 1 it needs shuffling without balancing", cfg.Repeat)
 	case cfg.Last < Drop || cfg.Last > Keep:
 		return nil, fmt.Errorf("data: Last, for the last batch, is %d, must be Drop, Pad or Keep", cfg.Last)
+	}
+	if err := cfg.Part.valid(); err != nil {
+		return nil, err
 	}
 	masks := Masks(ds)
 	if err := cfg.checkViews(masks != nil); err != nil {

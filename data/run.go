@@ -123,6 +123,9 @@ func (r *run) dispatch(step int) {
 	defer close(r.ordered)
 	defer r.given.Store(true)
 	for ; step < r.l.Steps(); step++ {
+		if !r.l.cfg.Part.has(step) {
+			continue
+		}
 		var b *slot
 		select {
 		case b = <-r.free:

@@ -115,47 +115,70 @@ func (c *Client) complete(ctx context.Context, d *download) error {
 
 // fill downloads the part of d that f lacks, and tries again where that may help.
 func (c *Client) fill(ctx context.Context, d *download, f *os.File) error {
-	tries := cmp.Or(c.Tries, 5)
-	for failed := 0; ; {
+	failed, err := c.persist(ctx, retries{
+		tries:   cmp.Or(c.Tries, 5),
+		pause:   func(failed int) time.Duration { return time.Duration(1<<min(failed, 5)) * 250 * time.Millisecond },
+		offline: func(err error) error { return offlineError(*d, err) },
+	}, func() (further bool, err error) {
 		before, err := f.Seek(0, io.SeekEnd)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if d.size >= 0 && before > d.size {
 			if err := f.Truncate(0); err != nil {
-				return err
+				return false, err
 			}
-			continue
+			before = 0
 		}
 		if d.size >= 0 && before == d.size && before > 0 {
-			return nil
+			return false, nil
 		}
 		err = c.request(ctx, d, f, before)
-		if err == nil {
-			return nil
+		if err != nil && ctx.Err() != nil {
+			return false, context.Cause(ctx)
 		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
+		after, _ := f.Seek(0, io.SeekEnd)
+		return after > before, err
+	})
+	if again := (*retryError)(nil); errors.As(err, &again) {
+		return fmt.Errorf("%s: %w (tried %d times; the same command goes on where it stopped)", d.url, again.err, failed)
+	}
+	return err
+}
+
+// retries is how a request is made again.
+type retries struct {
+	tries int // in a row without getting further
+	// pause returns the least time to wait after that number of failures.
+	pause func(failed int) time.Duration
+	// offline returns the error where no server can be reached.
+	offline func(error) error
+}
+
+// persist makes a request again as long as that may help. It returns the number of
+// failures in a row, and a *retryError if they were too many.
+func (c *Client) persist(ctx context.Context, r retries, request func() (further bool, err error)) (failed int, err error) {
+	for {
+		further, err := request()
 		var hopeless hopelessError
-		if errors.As(err, &hopeless) {
-			return offlineError(*d, hopeless.error)
-		}
 		var again *retryError
-		if !errors.As(err, &again) {
-			return err
+		switch {
+		case errors.As(err, &hopeless):
+			return failed, r.offline(hopeless.error)
+		case !errors.As(err, &again): // or nil
+			return failed, err
 		}
-		if after, _ := f.Seek(0, io.SeekEnd); after > before {
+		if further {
 			failed = 0
 		}
-		if failed++; failed >= tries {
+		if failed++; failed >= r.tries {
 			if again.network {
-				return offlineError(*d, again.err)
+				return failed, r.offline(again.err)
 			}
-			return fmt.Errorf("%s: %w (tried %d times; the same command goes on where it stopped)", d.url, again.err, failed)
+			return failed, again
 		}
-		if err := c.pause(ctx, max(again.after, time.Duration(1<<min(failed, 5))*250*time.Millisecond)); err != nil {
-			return err
+		if err := c.pause(ctx, max(again.after, r.pause(failed))); err != nil {
+			return failed, err
 		}
 	}
 }

@@ -378,32 +378,23 @@ func headTimeout() time.Duration {
 // try runs a small request, up to a number of times where that may help.
 func (r *repo) try(ctx context.Context, tries int, request func(context.Context) error) error {
 	timeout := headTimeout()
-	for failed := 1; ; failed++ {
+	_, err := r.c.persist(ctx, retries{
+		tries:   tries,
+		pause:   func(failed int) time.Duration { return time.Duration(failed) * 500 * time.Millisecond },
+		offline: func(err error) error { return fmt.Errorf("%s: %w: %w", r.name, ErrOffline, err) },
+	}, func() (bool, error) {
 		small, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
 		err := request(small)
-		late := small.Err() != nil && ctx.Err() == nil
-		cancel()
-		if late {
+		if small.Err() != nil && ctx.Err() == nil {
 			err = &retryError{err: fmt.Errorf("no answer within %v", timeout), network: true}
 		}
-		var hopeless hopelessError
-		if errors.As(err, &hopeless) {
-			return fmt.Errorf("%s: %w: %w", r.name, ErrOffline, hopeless.error)
-		}
-		var again *retryError
-		if !errors.As(err, &again) {
-			return err
-		}
-		if failed >= tries {
-			if again.network {
-				return fmt.Errorf("%s: %w: %w", r.name, ErrOffline, again.err)
-			}
-			return again.err
-		}
-		if err := r.c.pause(ctx, max(again.after, time.Duration(failed)*500*time.Millisecond)); err != nil {
-			return err
-		}
+		return false, err
+	})
+	if again := (*retryError)(nil); errors.As(err, &again) {
+		return again.err
 	}
+	return err
 }
 
 // json reads a small JSON answer.

@@ -155,6 +155,7 @@ type pictureEvaluator struct {
 	classes int
 	multi   bool
 	labels  func(i int) []int // of the dataset
+	group   group             // each rank evaluates some of the batches
 }
 
 func newPictureEvaluator(m nn.Module, ds data.Dataset, cfg data.LoaderConfig, opt infer.Options) (evaluator, error) {
@@ -174,7 +175,8 @@ func (e *pictureEvaluator) close()                      { e.loader.Close() }
 
 // idle is the number of batches but those that are made ahead.
 func (e *pictureEvaluator) idle() int {
-	steps := e.loader.Steps()
+	n := e.group.size()
+	steps := (e.loader.Steps() + n - 1 - e.group.rank()) / n
 	return steps - min(e.loader.Prefetch(), steps-1)
 }
 
@@ -195,10 +197,7 @@ func (e *pictureEvaluator) run(ctx context.Context, vars *engine.Vars, each func
 	asks := func(name string) bool {
 		return slices.ContainsFunc(plan.Inputs(), func(p engine.Port) bool { return p.Name == name })
 	}
-	var t tally
-	var all []float32
-	var truth [][]int
-	loss := 0.0
+	var parts []evaluated
 	for b, err := range e.loader.Epoch(ctx, 0, 0) {
 		if err != nil {
 			return Metrics{}, err
@@ -212,24 +211,58 @@ func (e *pictureEvaluator) run(ctx context.Context, vars *engine.Vars, each func
 			return Metrics{}, err
 		}
 		logits := out[infer.Output].Float32s()[:b.Real*e.classes]
+		p := evaluated{Step: b.Step}
 		if e.multi {
-			for _, z := range logits {
-				if notFinite("", float64(z)) != "" {
-					return Metrics{Loss: math.NaN()}, nil // the caller reports it
-				}
-			}
-			all = append(all, logits...)
-			for _, i := range b.Index[:b.Real] {
-				truth = append(truth, e.labels(i))
-			}
+			p.Logits, p.Index = slices.Clone(logits), slices.Clone(b.Index[:b.Real])
 		} else {
-			t.count(logits, b.Labels, b.Real, e.classes)
+			p.Sums.count(logits, b.Labels, b.Real, e.classes)
 			for n := range b.Real {
-				loss += metrics.CrossEntropy(logits[n*e.classes:(n+1)*e.classes], int(b.Labels[n]))
+				p.Losses = append(p.Losses, metrics.CrossEntropy(logits[n*e.classes:(n+1)*e.classes], int(b.Labels[n])))
 			}
 		}
+		parts = append(parts, p)
 		if each != nil {
 			each(b.Real)
+		}
+	}
+	return e.merge(parts)
+}
+
+// evaluated is what the evaluation of a batch has found.
+type evaluated struct {
+	Step   int
+	Sums   tally
+	Losses []float64 // of the samples
+	Logits []float32 // of multi-label data, with the samples' numbers
+	Index  []int
+}
+
+// merge returns the metrics of all batches, those of the other ranks too, which are
+// added up in the dataset's order.
+func (e *pictureEvaluator) merge(own []evaluated) (Metrics, error) {
+	ranks, err := together(e.group, own, nil)
+	if err != nil {
+		return Metrics{}, err
+	}
+	parts := slices.Concat(ranks...)
+	slices.SortFunc(parts, func(a, b evaluated) int { return a.Step - b.Step })
+	var t tally
+	var all []float32
+	var truth [][]int
+	loss := 0.0
+	for _, p := range parts {
+		t.plus(p.Sums)
+		for _, x := range p.Losses {
+			loss += x
+		}
+		for _, z := range p.Logits {
+			if notFinite("", float64(z)) != "" {
+				return Metrics{Loss: math.NaN()}, nil // the caller reports it
+			}
+		}
+		all = append(all, p.Logits...)
+		for _, i := range p.Index {
+			truth = append(truth, e.labels(i))
 		}
 	}
 	if e.multi {

@@ -30,9 +30,10 @@ func CrossValidate(ctx context.Context, cfg Config, k int) (*Folds, error) {
 	case cfg.Resume || cfg.ValData != "":
 		return nil, errors.New("cross-validation makes its own runs and its own data to evaluate on: leave out --resume and --val-data")
 	}
+	ranks := group{cfg.Exchange}
 	cfg, err := Choose(cfg)
 	if err != nil {
-		return nil, err
+		return nil, ranks.end(err)
 	}
 	if cfg.Recipe.SSL != nil {
 		return nil, errors.New("cross-validation needs labels to learn from, but the recipe learns without: leave out --folds, or train on the features")
@@ -40,7 +41,7 @@ func CrossValidate(ctx context.Context, cfg Config, k int) (*Folds, error) {
 	whole := cfg.Splits
 	if whole == nil {
 		if whole, err = openSplits(cfg, cfg.Recipe, cfg.Data, "", -1, cfg.Seed); err != nil {
-			return nil, err
+			return nil, ranks.end(err)
 		}
 		defer whole.Close()
 	}

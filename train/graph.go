@@ -94,6 +94,9 @@ func (s *Step) extend(t *nn.Traced, update bool) error {
 // add is extend for an output that fits the data.
 func (s *Step) add(t *nn.Traced, update bool) error {
 	g := t.Graph
+	if s.shards > 0 && update {
+		return s.updateByMeans(t)
+	}
 	loss, logits, err := s.task.loss(s, t)
 	if err != nil {
 		return err
@@ -110,6 +113,9 @@ func (s *Step) add(t *nn.Traced, update bool) error {
 	grads, err := s.gradients(g, t, loss, params)
 	if err != nil {
 		return err
+	}
+	if s.shards > 0 {
+		return s.giveGradients(g, grads)
 	}
 	if s.accumulate > 1 {
 		if grads, err = s.accumulateInto(g, grads, update); err != nil || !update {

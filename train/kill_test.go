@@ -10,7 +10,10 @@ import (
 	"testing"
 )
 
-const childEnv = "RESNET_TRAIN_CHILD" // the folder of the run that this process is to do
+const (
+	childEnv  = "RESNET_TRAIN_CHILD"  // the folder of the run that this process is to do
+	methodEnv = "RESNET_TRAIN_METHOD" // of learning without labels; empty for a classifier
+)
 
 func TestMain(m *testing.M) {
 	if out := os.Getenv(childEnv); out != "" {
@@ -31,7 +34,7 @@ func child(out string) {
 	if _, err := os.Stat(out + "/" + LastFile); err == nil {
 		cfg.Resume, cfg.Command = true, []string{"another", "line"}
 	} else {
-		cfg.Recipe = recipe(t, killSet)
+		cfg.Recipe = killConfig(t, os.Getenv(methodEnv), out).Recipe
 	}
 	if _, err := Run(context.Background(), cfg); err != nil {
 		t.Fatal(err)
@@ -41,6 +44,13 @@ func child(out string) {
 }
 
 const killSet = "checkpoint.every_steps=4"
+
+func killConfig(t testing.TB, method, out string) Config {
+	if method == "" {
+		return toyConfig(t, out, killSet)
+	}
+	return viewsConfig(t, method, out, killSet, "epochs=3")
+}
 
 // fatal is a testing.TB for a process that is no test.
 type fatal struct{ testing.TB }
@@ -55,20 +65,30 @@ func (fatal) Fatal(args ...any) {
 // A process that is killed in mid-epoch, again and again, leaves in the end the
 // files of one that was left alone: the kill comes between checkpoints, so
 // steps are done twice.
-func TestKillAndResume(t *testing.T) {
+func TestKillAndResume(t *testing.T) { killAndResume(t, "") }
+
+// TestKillWithoutLabels: the same of learning without labels, whose network has parts
+// that no model file has.
+func TestKillWithoutLabels(t *testing.T) {
+	for _, method := range []string{"simsiam", "byol"} {
+		t.Run(method, func(t *testing.T) { killAndResume(t, method) })
+	}
+}
+
+func killAndResume(t *testing.T, method string) {
 	exe, err := os.Executable()
 	if err != nil {
 		t.Skipf("the test's own program is not known here: %v", err)
 	}
 	whole, killed := t.TempDir(), t.TempDir()
-	mustRun(t, toyConfig(t, whole, killSet))
+	mustRun(t, killConfig(t, method, whole))
 	kills := 0
 	for round := 0; ; round++ {
 		if round > 20 {
 			t.Fatal("the run does not come to its end")
 		}
 		cmd := exec.Command(exe, "-test.run=^$")
-		cmd.Env = append(os.Environ(), childEnv+"="+killed)
+		cmd.Env = append(os.Environ(), childEnv+"="+killed, methodEnv+"="+method)
 		var stderr strings.Builder
 		cmd.Stderr = &stderr
 		stdout, err := cmd.StdoutPipe()

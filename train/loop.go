@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -35,7 +36,11 @@ type loop struct {
 	start                   position // before the first step of the run
 	perEpoch, total, epochs int      // updates per epoch, updates and epochs at the end
 	clock                   clock
-	counted                 map[string]int64 // num_batches_tracked before the run
+	sum, headSum            *summing // of step and head, with shards
+	// own is the context of this process; stopAll ends that of all ranks.
+	own     context.Context
+	stopAll context.CancelCauseFunc
+	counted map[string]int64 // num_batches_tracked before the run
 }
 
 // position is how far training was.
@@ -72,7 +77,7 @@ func (s *session) build(state map[string]*tensor.Tensor) error {
 	if err := s.fill(state); err != nil {
 		return err
 	}
-	opt.Vars = s.vars
+	opt.Vars, opt.shards = s.vars, rec.Shards
 	if rec.Finetune != nil {
 		opt.BodyLR = rec.Finetune.BackboneLR
 	}
@@ -88,6 +93,12 @@ func (s *session) build(state map[string]*tensor.Tensor) error {
 	}
 	if err := s.warmHead(opt); err != nil {
 		return err
+	}
+	if rec.Shards > 0 {
+		s.sum = newSumming(s.group, s.step, rec.Shards)
+		if s.head != nil {
+			s.headSum = newSumming(s.group, s.head, rec.Shards)
+		}
 	}
 	if err := s.schedule(); err != nil {
 		return err
@@ -114,7 +125,8 @@ func (s *session) load(opt *StepOptions) error {
 	if err != nil {
 		return err
 	}
-	opt.Input = tensor.Shape{rec.BatchSize, train.Channels, train.Height, train.Width}
+	batch := rec.BatchSize / max(1, rec.Shards)
+	opt.Input = tensor.Shape{batch, train.Channels, train.Height, train.Width}
 	opt.Classes, opt.Loss, opt.SoftTargets, opt.Inputs = len(sp.Classes()), loss, rec.Augment.Mixes(), data.Inputs(sp.Train)
 	if rec.SSL != nil {
 		opt.Input[0] *= rec.SSL.Rows()
@@ -128,9 +140,13 @@ func (s *session) load(opt *StepOptions) error {
 		common.Workers = s.workers
 	}
 	lc := common
-	lc.BatchSize, lc.Preprocess, lc.Augment, lc.SoftTargets = rec.BatchSize, train, &rec.Augment, loss.bce()
+	lc.BatchSize, lc.Preprocess, lc.Augment, lc.SoftTargets = batch, train, &rec.Augment, loss.bce()
 	lc.Shuffle, lc.Balanced, lc.Last = true, rec.Balanced, data.Drop
 	rec.views(&lc)
+	if rec.Shards > 0 {
+		own := s.mineOf(rec.Shards)
+		lc.Part = data.Part{Of: rec.Shards, From: own.lo, To: own.hi}
+	}
 	l, err := data.NewLoader(sp.Train, lc)
 	if err != nil {
 		return fmt.Errorf("training part of %s: %w", sp.Spec, err)
@@ -155,8 +171,14 @@ func (s *session) load(opt *StepOptions) error {
 		}
 		return nil
 	}
+	if data.Masks(ev) == nil { // which each rank evaluates itself
+		ec.Part = s.group.part()
+	}
 	if s.eval, err = newEvaluator(s.module, ev, ec, infer.Options{Threads: s.threads, Exact: rec.Exact}); err != nil {
 		return fmt.Errorf("validation part of %s: %w", sp.Spec, err)
+	}
+	if e, ok := s.eval.(*pictureEvaluator); ok {
+		e.group = s.group
 	}
 	return nil
 }
@@ -216,7 +238,7 @@ func (s *session) value(name string) (*tensor.Tensor, error) {
 // schedule works out how long the run is.
 func (s *session) schedule() error {
 	batches, acc := s.train.Steps(), s.step.accumulate
-	s.perEpoch = batches / acc
+	s.perEpoch = batches / s.step.batches()
 	if s.perEpoch == 0 {
 		return fmt.Errorf("accumulate is %d, but an epoch has only %d batches of %d", acc, batches, s.rec.BatchSize)
 	}
@@ -260,7 +282,8 @@ func (s *session) lrOf(update int) float64 {
 
 // epoch trains to the end of the epoch in progress.
 func (s *session) epoch(ctx context.Context) error {
-	acc := s.step.accumulate
+	acc := s.step.batches()
+	mine := s.mine()
 	updates := s.updatesIn(s.state.Epoch)
 	s.log.startEpoch(s.state.Epoch+1, s.epochs, s.state.Step*s.clock.batch, updates*s.clock.batch)
 	defer s.log.endEpoch()
@@ -273,7 +296,7 @@ func (s *session) epoch(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if b.step() == max(first, last-s.train.Prefetch()) {
+		if b.step() == max(first+mine.lo, s.lastBut(last, mine)) {
 			s.prepareNext()
 		}
 		if micro == 0 && ctx.Err() != nil {
@@ -282,11 +305,13 @@ func (s *session) epoch(ctx context.Context) error {
 		s.waited += time.Since(asked)
 		s.log.waited(time.Since(asked))
 		micro++
-		if err := s.trainOn(b, micro-1); err != nil {
+		if err := s.trainOn(b, mine.lo+micro-1); err != nil {
 			return err
 		}
-		s.images += b.n()
-		if micro < acc {
+		if s.step.shards == 0 {
+			s.images += b.n()
+		}
+		if micro < mine.hi-mine.lo {
 			asked = time.Now()
 			continue
 		}
@@ -295,7 +320,13 @@ func (s *session) epoch(ctx context.Context) error {
 		if err := s.saveIfDue(); err != nil {
 			return err
 		}
-		if s.state.Step == updates || s.outOfTime() || s.state.Stopped != "" {
+		if s.state.Step == updates || s.state.Stopped != "" {
+			break
+		}
+		if late, err := s.outOfTime(); err != nil || late {
+			if err != nil {
+				return err
+			}
 			break
 		}
 		began = time.Now()
@@ -326,7 +357,7 @@ func (s *session) prepareEpoch() {
 
 // trainOn runs the step on a batch, number micro of its update, and counts.
 func (s *session) trainOn(b batch, micro int) error {
-	st, lr, acc := &s.state, s.lr(), s.step.accumulate
+	st, lr, acc := &s.state, s.lr(), s.step.batches()
 	in := StepInput{Batch: b.labels, Objects: b.objects, LR: lr, EMADecay: s.decay(), Seed: s.seed, Draw: st.Update*acc + micro, Update: st.Update + 1, Add: micro+1 < acc,
 		FixedLR: s.rec.LR.peakOf(s.clock), TargetDecay: s.targetDecay(micro)}
 	if !(lr >= 0) || math.IsInf(lr, 1) {
@@ -342,6 +373,13 @@ func (s *session) trainOn(b batch, micro int) error {
 	if s.warmingHead() {
 		step = s.head
 	}
+	if s.step.shards > 0 {
+		sum := s.sum
+		if s.warmingHead() {
+			sum = s.headSum
+		}
+		return s.trainOnShard(b, in, sum)
+	}
 	r, err := step.Run(in)
 	if err != nil {
 		return fmt.Errorf("epoch %d, step %d: %w", st.Epoch+1, st.Update+1, err)
@@ -355,15 +393,11 @@ func (s *session) trainOn(b batch, micro int) error {
 	hits, share := s.step.task.count(&st.Sums, r, b, s.step.classes)
 	st.Sums.Loss += r.Loss
 	st.Sums.Batches++
-	if !in.Add {
-		st.Update++
-		st.Step++
-	}
-	s.gate(hits)
 	if in.Add {
+		s.gate(hits)
 		return nil
 	}
-	done := StepRecord{Epoch: st.Epoch + 1, Step: st.Update, LR: lr, Loss: r.Loss, Parts: r.Parts}
+	done := StepRecord{LR: lr, Loss: r.Loss, Parts: r.Parts}
 	if s.rec.SSL != nil {
 		done.Gauge = &Gauge{r.Spread, r.Dimensions}
 	}
@@ -372,6 +406,16 @@ func (s *session) trainOn(b batch, micro int) error {
 	} else {
 		done.Top1 = share
 	}
+	return s.updated(done, hits)
+}
+
+// updated counts an update.
+func (s *session) updated(done StepRecord, hits int) error {
+	st := &s.state
+	st.Update++
+	st.Step++
+	s.gate(hits)
+	done.Epoch, done.Step = st.Epoch+1, st.Update
 	s.log.step(done, st.Sums.metrics(), s.clock.batch)
 	if s.onStep != nil {
 		if err := s.stopped(s.onStep(done)); err != nil {
@@ -459,8 +503,11 @@ func (s *session) evaluate(ctx, outer context.Context) (Metrics, error) {
 		if left--; left == 0 {
 			s.prepareEpoch()
 		}
-		s.log.evaluated(samples)
+		s.log.evaluated(samples * s.group.size())
 	})
+	if known := (*agreed)(nil); errors.As(err, &known) {
+		return m, err
+	}
 	if err != nil && outer.Err() != nil {
 		return m, s.interrupted(outer)
 	}

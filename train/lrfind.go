@@ -42,7 +42,7 @@ func FindLR(ctx context.Context, cfg Config) (*LRSearch, error) {
 	if cfg.Resume {
 		return nil, errors.New("a search for the learning rate starts a network of its own: leave out --resume")
 	}
-	cfg.Out = ""
+	cfg.Out, cfg.Exchange, cfg.whole = "", nil, true
 	s, err := prepare(ctx, cfg)
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/internal/atomicfile"
+	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/weights"
 )
@@ -191,6 +192,9 @@ func (s *session) announce() {
 }
 
 func (s *session) name() string {
+	if _, ok := s.module.(*onnx.Model); ok {
+		return "the network of the model file's graph"
+	}
 	if n, ok := s.module.(interface{ Kind() string }); ok {
 		return n.Kind()
 	}

@@ -91,7 +91,7 @@ func choosePhotos(cfg Config) (Config, error) {
 func factsOf(cfg Config) (f pictureFacts, err error) {
 	s := cfg.Splits
 	if s == nil {
-		if s, err = openSplits(cfg, nil, cfg.Data, "", -1, cfg.Seed); err != nil {
+		if s, err = openSplits(cfg, cfg.Recipe, cfg.Data, "", -1, cfg.Seed); err != nil {
 			return f, err
 		}
 		defer s.Close()

@@ -28,6 +28,11 @@ type Recipe struct {
 	// update, for batches that do not fit into memory. The learning rate's steps are
 	// updates. Batch norm sees single batches. 0 means 1.
 	Accumulate int `yaml:"accumulate,omitempty"`
+	// Shards is the number of equal parts that a batch is cut into. Each is computed
+	// separately, with batch-norm statistics of its own, and the update takes the mean of
+	// their gradients and running statistics, summed in a fixed order: so the result is
+	// the same on any number of ranks, see [Exchange]. 0 computes the batch as a whole.
+	Shards int `yaml:"shards,omitempty"`
 	// Recompute keeps only the inputs and outputs of the network's blocks until the
 	// backward pass, and computes the rest again there: less memory, more time, the
 	// same bits.
@@ -198,6 +203,8 @@ func (r *Recipe) Valid() error {
 		return badKey("batch_size", "%d is below 1", r.BatchSize)
 	case r.Accumulate < 0:
 		return badKey("accumulate", "%d is below 0", r.Accumulate)
+	case r.Shards < 0:
+		return badKey("shards", "%d is below 0", r.Shards)
 	case r.EvalBatch < 0:
 		return badKey("eval_batch", "%d is below 0", r.EvalBatch)
 	case r.EvalEvery < 0:

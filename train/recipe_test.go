@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/resnet-go/resnet/internal/hostile"
 )
 
 func TestBuiltinRecipes(t *testing.T) {
@@ -123,6 +125,9 @@ func FuzzParseRecipe(f *testing.F) {
 			f.Fatal(err)
 		}
 		f.Add(text, "epochs=1")
+	}
+	for text := range hostile.Some(hostile.Text([]byte(toyRecipe))) {
+		f.Add(text, "lr.peak=0.1")
 	}
 	f.Fuzz(func(t *testing.T, text []byte, set string) {
 		r, err := ParseRecipe("fuzz.yaml", text, set)

@@ -102,7 +102,7 @@ func (st *state) valid(rec *Recipe) error {
 	if st.Step < 0 || st.Update != update+st.Step {
 		return fmt.Errorf("update is %d, but the epochs before have %d updates and this one %d", st.Update, update, st.Step)
 	}
-	if err := st.Sums.valid(st.Step * max(1, rec.Accumulate)); err != nil {
+	if err := st.Sums.valid(st.Step * max(1, rec.Accumulate, rec.Shards)); err != nil {
 		return fmt.Errorf("sums: %w", err)
 	}
 	if b := st.Best; b != nil && (b.Val == nil || b.Epoch < 1 || b.Epoch > st.Epoch || !reflect.DeepEqual(*b, st.History[b.Epoch-1])) {
@@ -220,8 +220,16 @@ func (s *session) loadRun(cfg Config) (*checkpoint, error) {
 	if cfg.Model != "" || cfg.Recipe != nil {
 		return nil, errors.New("a run is resumed with its own model and recipe: leave out --model and --recipe")
 	}
-	c, damage, err := newestCheckpoint(cfg.Out)
-	if err != nil {
+	var c *checkpoint
+	var damage error
+	var err error
+	path := filepath.Join(cfg.Out, LastFile)
+	if s.group.rank() == 0 {
+		if c, damage, err = newestCheckpoint(cfg.Out); damage != nil {
+			path = filepath.Join(cfg.Out, PreviousFile)
+		}
+	}
+	if c, err = s.readTogether(c, path, err); err != nil {
 		return nil, err
 	}
 	s.state, s.rec, s.meta = c.state, c.recipe, c.file.Meta

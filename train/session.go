@@ -25,6 +25,7 @@ type session struct {
 // job is what is trained, on what and how: settled before the first step.
 type job struct {
 	rec     *Recipe
+	group   group
 	seed    uint64
 	skipBad bool
 	keys    *weights.KeyMap // of Config
@@ -88,6 +89,7 @@ func (s *session) close() {
 func (s *session) run(ctx context.Context) (*Result, error) {
 	s.loading, s.stopLoading = context.WithCancel(context.WithoutCancel(ctx))
 	s.began, s.saved = time.Now(), time.Now()
+	ctx = s.joint(ctx)
 	err := s.epochsFrom(ctx)
 	r := s.result()
 	if err != nil {
@@ -117,14 +119,24 @@ func (s *session) epochsFrom(ctx context.Context) error {
 		}
 		rec := EpochRecord{Epoch: s.state.Epoch + 1, Step: s.state.Update, Train: s.state.Sums.metrics()}
 		rec.LR = s.lastLR()
-		if s.eval != nil && (s.due() || s.outOfTime()) {
+		if err := s.stillEqual(); err != nil {
+			return err
+		}
+		late, err := s.outOfTime()
+		if err != nil {
+			return err
+		}
+		if s.eval != nil && (s.due() || late) {
 			val, err := s.evaluateInTime(ctx)
 			if err != nil {
 				return err
 			}
 			rec.Val = val
 		}
-		if s.outOfTime() && s.state.Epoch+1 < s.epochs {
+		if late, err = s.outOfTime(); err != nil {
+			return err
+		}
+		if late && s.state.Epoch+1 < s.epochs {
 			s.state.Stopped = fmt.Sprintf("stopped after %s, the limit of time, in epoch %d of %d; to continue: --resume --epochs %d",
 				s.maxTime, s.state.Epoch+1, s.epochs, s.epochs)
 		}
@@ -136,9 +148,13 @@ func (s *session) epochsFrom(ctx context.Context) error {
 }
 
 // outOfTime reports whether the time of the session is up, but for what an evaluation
-// needs.
-func (s *session) outOfTime() bool {
-	return s.maxTime > 0 && time.Since(s.began)+s.evaluationTime() >= s.maxTime
+// needs; on several ranks, by the clock of rank 0.
+func (s *session) outOfTime() (bool, error) {
+	if s.maxTime <= 0 {
+		return false, nil
+	}
+	all, err := together(s.group, time.Since(s.began)+s.evaluationTime() >= s.maxTime, nil)
+	return err == nil && all[0], err
 }
 
 // evaluationTime estimates how long an evaluation takes: as long as the one before,
@@ -163,7 +179,7 @@ const graceTime = 2 * time.Second
 // much longer than the time of the session.
 func (s *session) evaluateInTime(outer context.Context) (*Metrics, error) {
 	ctx := outer
-	if s.maxTime > 0 {
+	if s.maxTime > 0 && s.group.alone() { // else the ranks would disagree on whether it was cut off
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(outer, s.began.Add(s.maxTime+max(s.maxTime/10, graceTime)))
 		defer cancel()

@@ -22,10 +22,15 @@ func cut(spec string) (kind, path string, ok bool) { return strings.Cut(spec, ":
 
 // prepare makes a session of a Config.
 func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
+	ranks := group{cfg.Exchange}
+	out := cfg.Out
+	if ranks.rank() > 0 { // rank 0 writes the files and the log
+		out, cfg.Log = "", Log{}
+	}
 	s := &session{
-		job: job{seed: cfg.Seed, keys: cfg.Keys, skipBad: cfg.SkipBad, threads: cfg.Threads, workers: cfg.Workers,
+		job: job{group: ranks, seed: cfg.Seed, keys: cfg.Keys, skipBad: cfg.SkipBad, threads: cfg.Threads, workers: cfg.Workers,
 			maxTime: cfg.MaxTime},
-		output: output{out: cfg.Out, log: newLogger(cfg.Log)},
+		output: output{out: out, log: newLogger(cfg.Log)},
 	}
 	defer func() {
 		if err != nil {
@@ -33,8 +38,10 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 			s.close()
 		}
 	}()
-	if err := s.enter(cfg.Out, cfg.Resume); err != nil {
-		return nil, err
+	if ranks.rank() == 0 {
+		if err := s.enter(cfg.Out, cfg.Resume); err != nil {
+			return nil, err
+		}
 	}
 	var from *checkpoint
 	spec := cfg.Data
@@ -78,6 +85,9 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 		return nil, err
 	}
 	s.fitBatch()
+	if err := s.chooseShards(cfg); err != nil {
+		return nil, fmt.Errorf("recipe %s: %w", s.rec.Name, err)
+	}
 	net, err := s.network(cfg, from)
 	if err != nil {
 		return nil, err

@@ -57,6 +57,8 @@ type StepOptions struct {
 	FixedLR string
 	// Compute is how the step is computed: threads, algorithms, precision.
 	Compute infer.Options
+
+	shards int // Recipe.Shards; Input is then of one shard
 }
 
 // DetectionStep are the choices of [NewStep] for a detector.
@@ -96,9 +98,14 @@ type Step struct {
 	inputs    map[string]data.InputType // beside the pictures, for one sample
 	// accumulate is the number of batches per update.
 	accumulate int
+	// shards is the number of shards of a batch; 0 is a batch as a whole.
+	shards int
+	parts  []sharedPart // what a shard contributes
+	shared int          // its length
 
 	update, adding *stepPlan
-	counters       []string // num_batches_tracked keys
+	shard          *stepPlan // nil without shards
+	counters       []string  // num_batches_tracked keys
 	trainable      []nn.Var
 }
 
@@ -159,6 +166,11 @@ func NewStep(m nn.Module, opt StepOptions) (*Step, error) {
 			return nil, err
 		}
 	}
+	if s.shards > 0 {
+		if s.shard, err = s.build(false); err != nil {
+			return nil, err
+		}
+	}
 	if s.update, err = s.build(true); err != nil {
 		return nil, err
 	}
@@ -172,7 +184,7 @@ func newStep(m nn.Module, opt StepOptions) (*Step, error) {
 		return nil, errors.New("train: NewStep needs a module, an input shape [N C H W], a loss and an optimizer; a detector needs StepOptions.Detection instead of a loss, an ssl.Network none")
 	}
 	s := &Step{module: m, vars: opt.Vars, options: opt.Compute, input: opt.Input, classes: opt.Classes,
-		heads: headsOf(m), bodyLR: opt.BodyLR, auxLR: opt.AuxLR, ema: opt.EMA, recompute: opt.Recompute, fixedLR: opt.FixedLR, teacher: opt.Teacher, inputs: opt.Inputs, accumulate: max(1, opt.Accumulate)}
+		heads: headsOf(m), bodyLR: opt.BodyLR, auxLR: opt.AuxLR, ema: opt.EMA, recompute: opt.Recompute, fixedLR: opt.FixedLR, teacher: opt.Teacher, inputs: opt.Inputs, accumulate: max(1, opt.Accumulate), shards: opt.shards}
 	var err error
 	if s.opt, _, err = optimizerOf(opt.Optimizer); err != nil {
 		return nil, err
@@ -242,7 +254,15 @@ func (s *Step) Run(in StepInput) (StepResult, error) {
 	if err := p.plan.Run(p.in, p.out); err != nil {
 		return StepResult{}, err
 	}
-	r := StepResult{Loss: float64(p.loss.Float32s()[0])}
+	return p.result(), nil
+}
+
+// result returns what a run has found.
+func (p *stepPlan) result() StepResult {
+	var r StepResult
+	if p.loss != nil { // else the plan only updates
+		r.Loss = float64(p.loss.Float32s()[0])
+	}
 	if p.logits != nil {
 		r.Logits = p.logits.Float32s()
 	}
@@ -255,7 +275,7 @@ func (s *Step) Run(in StepInput) (StepResult, error) {
 	if p.norm != nil {
 		r.GradNorm = float64(p.norm.Float32s()[0])
 	}
-	return r, nil
+	return r
 }
 
 // Bind returns the step on a batch, to be run and measured any number of times.
@@ -298,6 +318,10 @@ func (s *Step) ports(plan *engine.Plan) *stepPlan {
 		p.in = append(p.in, known[port.Name])
 	}
 	for _, port := range plan.Outputs() {
+		if contributes(port.Name) { // each run has its own memory for it
+			p.out = append(p.out, nil)
+			continue
+		}
 		t := tensor.New(port.Shape...)
 		switch port.Name {
 		case outLoss:
@@ -325,11 +349,21 @@ func (s *Step) bind(in StepInput) (*stepPlan, error) {
 	if p == nil {
 		return nil, errors.New("train: StepInput.Add is set, but StepOptions.Accumulate is below 2")
 	}
+	return s.bindTo(p, in)
+}
+
+// scalars sets the inputs of a plan that are not data.
+func (p *stepPlan) scalars(in StepInput) {
 	p.lr.Float32s()[0] = float32(in.LR)
 	p.decay.Float32s()[0] = float32(in.EMADecay)
 	p.fixed.Float32s()[0] = float32(in.FixedLR)
 	p.t.Float32s()[0] = float32(in.Update)
 	p.rng.Int64s()[0], p.rng.Int64s()[1] = int64(in.Seed), int64(in.Draw)
+}
+
+// bindTo puts the inputs of a run into the memory of a plan.
+func (s *Step) bindTo(p *stepPlan, in StepInput) (*stepPlan, error) {
+	p.scalars(in)
 	pixels := []float32(nil)
 	switch _, detector := s.task.(*objects); {
 	case detector && in.Objects != nil:

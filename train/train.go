@@ -71,6 +71,10 @@ type Config struct {
 	// Threads is the number of threads that compute and decode; 0 means one per CPU.
 	// It does not change the results.
 	Threads int
+	// Exchange connects this process with the other ranks of a training on several
+	// machines, which have the same Config but for it; nil trains in this process alone.
+	// The batches are cut into Recipe.Shards, 8 if the recipe has none.
+	Exchange Exchange
 	// Workers is the number of goroutines that decode pictures; 0 means Threads.
 	Workers int
 	// SkipBad leaves out pictures that cannot be decoded, and counts them.
@@ -84,6 +88,7 @@ type Config struct {
 	Log      Log
 
 	chosen []string // notes of Choose
+	whole  bool     // ignore Recipe.Shards
 }
 
 // Log receives the progress of a run. The zero Log discards it.
@@ -200,13 +205,17 @@ func (e *Diverged) Error() string {
 // stays. Other errors name the file, key or flag at fault. The Result is not nil if
 // training began.
 func Run(ctx context.Context, cfg Config) (*Result, error) {
+	ranks := group{cfg.Exchange}
 	s, err := prepare(ctx, cfg)
 	if err != nil {
-		return nil, err
+		return nil, ranks.end(err)
 	}
 	defer s.close()
-	r, err := s.run(ctx)
-	if err != nil {
+	var r *Result
+	if err = s.sameEverywhere(); err == nil {
+		r, err = s.run(ctx)
+	}
+	if err = ranks.end(err); err != nil {
 		s.abandon()
 	}
 	return r, err

@@ -73,6 +73,9 @@ func FuzzCOCO(f *testing.F) {
 func FuzzVOC(f *testing.F) {
 	f.Add([]byte(vocText(vocBoxText("dog", "2", "3", "5", "8", notDifficult))), []byte("a 1\n"))
 	f.Add([]byte(vocText(vocBoxText("x", "0", "1e3", "5", "-8", ""))), []byte(""))
+	for text := range hostile.Some(hostile.Text([]byte(vocText(vocBoxText("dog", "2", "3", "5", "8", notDifficult))))) {
+		f.Add(text, []byte("a 1\n"))
+	}
 	picture := pngBytes(f, 20, 10)
 	f.Fuzz(func(t *testing.T, text, list []byte) {
 		if used, over := membound.Over(membound.Slack, 512, len(text), func() { _, _ = parseVOC("a.xml", text) }); over {

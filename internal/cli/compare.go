@@ -162,12 +162,20 @@ func (c *compareCommand) experiment(args []string) (*lab.Experiment, error) {
 		return nil, usagef("%s has boxes or masks of objects, and the networks of %s are classifiers: name data with a label for each picture by --data, as folder:DIR", c.opt.Data, name)
 	}
 	sample := c.opt.Data == embedded.SampleName
-	if c.recipe == "" {
-		c.recipe = train.DefaultRecipe("", c.opt.Data)
+	chosen := c.recipe
+	if chosen == "" {
+		chosen = train.DefaultRecipe("", c.opt.Data)
 	}
-	r, err := train.LoadRecipe(c.recipe, c.set...)
+	r, err := train.LoadRecipe(chosen, c.set...)
 	if err != nil {
 		return nil, usageError{err}
+	}
+	if c.recipe == "" { // the networks learn from scratch, so the recipe of a folder does, too
+		fitted, err := train.Choose(train.Config{Data: c.opt.Data, Open: openData, Model: "resnet20-cifar", Set: c.set})
+		if err != nil {
+			return nil, err
+		}
+		r = fitted.Recipe
 	}
 	switch {
 	case c.epochs > 0:

@@ -28,15 +28,10 @@ func evaluated(t *testing.T, args ...string) evaluation {
 	return e
 }
 
-func TestEvalAndItsFiles(t *testing.T) {
-	model, dir := fashionModel(t, nil), filepath.Join(t.TempDir(), "report")
-	e := evaluated(t, "-m", model, "--out", dir)
-	r := e.Single
-	if r.Samples != 1000 || e.Split != "test" || len(e.Worst) != 10 || len(r.Classes) != 10 {
-		t.Fatalf("%d samples of %s, %d worst, %d classes", r.Samples, e.Split, len(e.Worst), len(r.Classes))
-	}
-
-	f, err := os.Open(filepath.Join(dir, "predictions.csv"))
+// csvRows returns the rows of a CSV file below its header.
+func csvRows(t *testing.T, path string) [][]string {
+	t.Helper()
+	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,12 +40,23 @@ func TestEvalAndItsFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return rows[1:]
+}
+
+func TestEvalAndItsFiles(t *testing.T) {
+	model, dir := fashionModel(t, nil), filepath.Join(t.TempDir(), "report")
+	e := evaluated(t, "-m", model, "--out", dir)
+	r := e.Single
+	if r.Samples != 1000 || e.Split != "test" || len(e.Worst) != 10 || len(r.Classes) != 10 {
+		t.Fatalf("%d samples of %s, %d worst, %d classes", r.Samples, e.Split, len(e.Worst), len(r.Classes))
+	}
+
 	right, confusion := 0, metrics.NewConfusion(r.Confusion.Classes)
 	place := make(map[string]int)
 	for i, c := range r.Confusion.Classes {
 		place[c] = i
 	}
-	for _, row := range rows[1:] {
+	for _, row := range csvRows(t, filepath.Join(dir, "predictions.csv")) {
 		if row[1] == row[2] {
 			right++
 		}
@@ -182,16 +188,7 @@ func TestEvalOfWhatWasHeldOut(t *testing.T) {
 	if e.Split != "val" || e.Single.Samples != len(want) || len(want) != 12 {
 		t.Fatalf("%d samples of %s, want %d of val", e.Single.Samples, e.Split, len(want))
 	}
-	f, err := os.Open(filepath.Join(out, "report", "predictions.csv"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, row := range rows[1:] {
+	for _, row := range csvRows(t, filepath.Join(out, "report", "predictions.csv")) {
 		if !want[row[0]] {
 			t.Errorf("%s was not held out", row[0])
 		}

@@ -7,31 +7,45 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/resnet-go/resnet/train"
 )
 
 // grace is how long a command may take to end after a signal. A command that
 // waits for input, or for a slow disk, would not end by itself.
 const grace = 1500 * time.Millisecond
 
+// Ranks connects the processes of a training on several machines.
+type Ranks interface {
+	train.Exchange
+	// Close ends the connection, when all ranks are done.
+	Close() error
+}
+
 // Main executes the command line of the process and exits.
-func Main() {
+func Main() { os.Exit(MainOn(nil)) }
+
+// MainOn executes the command line of a process that can train on several machines, and
+// returns the exit code. connect is called where a training begins; nil trains in this
+// process alone.
+func MainOn(connect func() (Ranks, error)) int {
 	ctx := stopOnSignal(context.Background())
 	code := make(chan int, 1)
-	go func() { code <- run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr) }()
+	go func() { code <- runOn(ctx, connect, os.Args[1:], os.Stdin, os.Stdout, os.Stderr) }()
 	select {
 	case c := <-code:
-		os.Exit(c)
+		return c
 	case <-ctx.Done():
 	}
 	if saving.Load() { // it ends after its step; a second signal ends it at once
-		os.Exit(<-code)
+		return <-code
 	}
 	select {
 	case c := <-code:
-		os.Exit(c)
+		return c
 	case <-time.After(grace):
 		stopped := interruptionOf(ctx)
 		fmt.Fprintf(os.Stderr, "resnet: %s\n", stopped)
-		os.Exit(stopped.code)
+		return stopped.code
 	}
 }

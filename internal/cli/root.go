@@ -29,7 +29,8 @@ const (
 // app is what all commands share: input, output, and the flags that every command
 // has.
 type app struct {
-	ctx      context.Context // of the whole command line
+	ctx      context.Context       // of the whole command line
+	connect  func() (Ranks, error) // nil if the program trains in one process only
 	in       io.Reader
 	out, err io.Writer // results, progress
 
@@ -51,6 +52,10 @@ func usagef(format string, args ...any) error {
 
 // run executes one command line and returns the exit code.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	return runOn(ctx, nil, args, in, out, errOut)
+}
+
+func runOn(ctx context.Context, connect func() (Ranks, error), args []string, in io.Reader, out, errOut io.Writer) int {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	failed := func(err error) {
@@ -59,7 +64,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		}
 	}
 	results := &output{w: out, failed: failed}
-	a := &app{ctx: ctx, in: in, out: results, err: &output{w: errOut, failed: failed}}
+	a := &app{ctx: ctx, connect: connect, in: in, out: results, err: &output{w: errOut, failed: failed}}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(in)
@@ -75,6 +80,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	}
 	if err == nil {
 		return exitDone
+	}
+	if known := (knownError{}); errors.As(err, &known) {
+		errOut = io.Discard
 	}
 	if ctx.Err() != nil {
 		stopped := interruptionOf(ctx)

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -70,6 +71,10 @@ Ctrl-C finishes the step, saves, and prints how to continue. A run that is
 continued by --resume ends with the same bits as one that was never stopped. With
 --epochs, --resume also continues a run that has ended.
 
+With --shards, a batch is computed in equal parts, and several machines can train one
+network to the same bits: the program resnet-mpi does, started by mpirun or Slurm; see
+docs/scale.md.
+
 Without arguments, it trains a small network on the sample inside the program.
 With --json, stdout has one line per epoch, and the result as the last line.`,
 		Example: `  resnet train
@@ -128,7 +133,41 @@ With --json, stdout has one line per epoch, and the result as the last line.`,
 
 func (c *trainCommand) run(cmd *cobra.Command) error {
 	saving.Store(true)
+	if c.connect == nil {
+		return c.train(cmd, nil)
+	}
+	ranks, err := c.connect()
+	if err != nil {
+		return err
+	}
+	if ranks.Rank() > 0 { // rank 0 reports for all
+		c.quiet, c.app.out = true, io.Discard
+	}
+	err = c.train(cmd, ranks)
+	if closeErr := ranks.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil && ranks.Rank() > 0 && !errors.Is(err, train.ErrRanksLost) {
+		return knownError{err}
+	}
+	return err
+}
+
+// knownError is the error of a rank that rank 0 reports.
+type knownError struct{ error }
+
+func (e knownError) Unwrap() error { return e.error }
+
+func (c *trainCommand) train(cmd *cobra.Command, ranks Ranks) error {
 	cfg, err := c.config(cmd)
+	if ranks != nil {
+		if err == nil && ranks.Size() > 1 && c.findLR {
+			err = usagef("--lr-find looks for a rate in one process: leave out the other ranks")
+		}
+		if err = train.Together(ranks, err); err == nil {
+			cfg.Exchange = ranks
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -149,6 +188,9 @@ func (c *trainCommand) run(cmd *cobra.Command) error {
 	r, err := train.Run(cmd.Context(), cfg)
 	if err != nil {
 		return c.explain(err)
+	}
+	if ranks != nil && ranks.Rank() > 0 {
+		return nil // it has no files to report
 	}
 	if c.json {
 		return c.printJSONLine(trainLine{Kind: "result", Result: r})
@@ -209,9 +251,13 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 	if err := c.bf16.check(); err != nil {
 		return cfg, err
 	}
-	if c.recipe != "" {
+	switch {
+	case c.method != "":
+		cfg.Set = set
+		cfg, err = train.ChooseMethod(cfg, c.method)
+	case c.recipe != "":
 		cfg.Recipe, err = train.LoadRecipe(c.recipe, set...)
-	} else {
+	default:
 		cfg.Set, cfg.Optimizer = set, c.optimizer
 		cfg, err = train.Choose(cfg)
 	}
@@ -244,7 +290,6 @@ func (c *trainCommand) chooseMethod() error {
 	case !slices.Contains(train.SSLMethods(), c.method):
 		return usagef("--method %q is unknown%s", c.method, suggest.Phrase(c.method, train.SSLMethods()))
 	}
-	c.recipe = c.method
 	return nil
 }
 

@@ -39,6 +39,7 @@ var settings = []setting{
 	{"class-weights", "loss.class_weights", "weights", "balanced (rare classes count more), or NAME=WEIGHT,…; a class without a weight has 1", classWeights},
 	{"val-split", "validation", "share", "share of the training pictures to hold out, if there are none for validation (default 0.1 to 0.2)", belowOne},
 	{"accumulate", "accumulate", "number", "batches whose gradients are averaged for an update (default 1)", atLeastOne},
+	{"shards", "shards", "number", "equal parts that a batch is computed in, with batch norm of its own each: what ranks share (default 0, of resnet-mpi 8)", atLeastOne},
 	{"swa", "swa.start", "share", "average the weights of the epochs after this share of the run, such as 0.75", belowOne},
 	{"teacher", "distill.from", "FILE", "trained model of the same classes to learn from, too (distillation)", anyText},
 	{"keep-every", "checkpoint.every_epochs", "epochs", "keep the model of each such epoch in a file of its own", atLeastOne},

@@ -220,7 +220,10 @@ type cursor struct {
 }
 
 func (c *cursor) take(n int) []byte {
-	if c.err != nil || n < 0 || n > len(c.b) {
+	if c.err != nil { // the first one is the cause
+		return nil
+	}
+	if n < 0 || n > len(c.b) {
 		c.err = errShort
 		return nil
 	}

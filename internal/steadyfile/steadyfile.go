@@ -70,7 +70,7 @@ func (f *File) Close() error { return f.f.Close() }
 // ReadAt reads as [os.File.ReadAt] does; a file that has become too short is an
 // error that wraps [ErrChanged].
 func (f *File) ReadAt(p []byte, off int64) (int, error) {
-	n, err := f.f.ReadAt(p, off)
+	n, err := f.faulty(p, off)
 	if err == io.EOF && off+int64(len(p)) <= f.Size() {
 		return n, fmt.Errorf("%w (it is shorter now)", ErrChanged)
 	}

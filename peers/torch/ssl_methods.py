@@ -27,15 +27,25 @@ DEFAULTS = {
 
 
 class Encoder(CifarResNet):
-    """The backbone: features [N 64]."""
+    """The backbone: features [N width]. Depth 18 is ResNet-18 with CIFAR's stem."""
 
     def __init__(self, depth):
-        super().__init__(depth)
-        del self.fc
+        if depth != 18:
+            super().__init__(depth)
+            del self.fc
+            self.width = 64
+            return
+        nn.Module.__init__(self)
+        from torchvision.models import resnet18
+        net = resnet18()
+        self.conv1, self.bn1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False), net.bn1
+        self.layer1, self.layer2, self.layer3, self.layer4 = net.layer1, net.layer2, net.layer3, net.layer4
+        self.width = 512
 
     def features(self, x):
         x = F.relu(self.bn1(self.conv1(x)))
-        return self.layer3(self.layer2(self.layer1(x))).mean((2, 3))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        return (self.layer4(x) if self.width == 512 else x).mean((2, 3))
 
     def forward(self, x):
         return self.features(x)
@@ -68,16 +78,16 @@ class Network(Encoder):
         self.method, self.o = method, {**DEFAULTS[method], **options}
         o, p = self.o, {}
         if method == "rotation":
-            p["turned"] = nn.Linear(64, 4)
+            p["turned"] = nn.Linear(self.width, 4)
         else:
-            p["projector"] = projector(64, o, method == "simsiam")
+            p["projector"] = projector(self.width, o, method == "simsiam")
         if method in ("simsiam", "byol"):
             p["predictor"] = nn.Sequential(nn.Linear(o["dim"], o["predictor"], bias=method == "byol"), nn.BatchNorm1d(o["predictor"]),
                                            nn.ReLU(), nn.Linear(o["predictor"], o["dim"]))
         if method == "barlow":
             p["norm"] = plain(o["dim"])
         if method == "byol":
-            p["target"], p["targetproj"] = Encoder(depth), projector(64, o, False)
+            p["target"], p["targetproj"] = Encoder(depth), projector(self.width, o, False)
             for q in [*p["target"].parameters(), *p["targetproj"].parameters()]:
                 q.requires_grad = False
         self.pretext = nn.ModuleDict(p)

@@ -19,6 +19,7 @@ package pytorch
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 
@@ -37,13 +38,20 @@ const (
 // FormatError is a file that breaks the rules of the format.
 type FormatError struct {
 	Problem string
+
+	cause error // such as a read that failed; nil if there is none
 }
 
 // Error describes what is wrong.
 func (e *FormatError) Error() string { return "pytorch: " + e.Problem }
 
+// Unwrap returns what is behind the problem, such as a read that failed.
+func (e *FormatError) Unwrap() error { return e.cause }
+
+// badf returns a FormatError, which wraps what %w stands for.
 func badf(format string, args ...any) error {
-	return &FormatError{Problem: fmt.Sprintf(format, args...)}
+	err := fmt.Errorf(format, args...)
+	return &FormatError{err.Error(), errors.Unwrap(err)}
 }
 
 // GlobalError is a pickle that names a Python object which would do harm, or that

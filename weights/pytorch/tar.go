@@ -31,7 +31,7 @@ func (r *Reader) openTar(ra io.ReaderAt, size int64) (any, error) {
 			break
 		}
 		if err != nil {
-			return nil, badf("the tar archive: %v (is it cut off?)", err)
+			return nil, badf("the tar archive: %w (is it cut off?)", err)
 		}
 		at, err := sr.Seek(0, io.SeekCurrent)
 		if err != nil {

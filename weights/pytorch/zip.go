@@ -36,7 +36,7 @@ const maxExtra = 100_000_000
 func (r *Reader) openZip(ra io.ReaderAt, size int64, skip bool) (any, error) {
 	zr, err := zip.NewReader(ra, size)
 	if err != nil {
-		return nil, badf("it begins like a zip archive, but is none: %v (is it cut off?)", err)
+		return nil, badf("it begins like a zip archive, but is none: %w (is it cut off?)", err)
 	}
 	z := &zipFile{ra: ra, size: size, skip: skip, files: make(map[string]*zip.File, len(zr.File)), whole: map[string]error{}}
 	found := false
@@ -90,7 +90,7 @@ func (z *zipFile) find(name string) (section, bool, error) {
 		return section{}, true, err
 	}
 	if err != nil {
-		return section{}, true, badf("record %s: %v", clip(f.Name), err)
+		return section{}, true, badf("record %s: %w", clip(f.Name), err)
 	}
 	n := f.UncompressedSize64
 	if at < 0 || at > z.size || n > uint64(z.size-at) {

@@ -1,0 +1,187 @@
+// Package mpi connects the ranks of a training by MPI, the standard of parallel
+// programs: mpirun, Slurm or Kubernetes starts the processes, and the MPI library of the
+// machines moves their gradients over the fastest network there is. The library is one
+// that the user has; it is loaded when the program runs, without cgo.
+package mpi
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"unsafe"
+)
+
+// World is all ranks that a launcher has started together. It is a train.Exchange. Its
+// methods are for one goroutine at a time.
+type World struct {
+	library    *library
+	rank, size int
+	calls      chan func()
+	failed     bool
+}
+
+// Open loads an MPI library and initializes it; a process can do this once. The library
+// is the file that the variable RESNET_MPI names, or else one that belongs to the
+// launcher: with the standard ABI of MPI 5 (libmpi_abi.so.1), of MPICH and its relatives
+// (libmpi.so.12), or of Open MPI up to 5 (libmpi.so.40). Without a launcher, the World
+// has one rank. Close it when done.
+func Open() (*World, error) {
+	w := &World{calls: make(chan func())}
+	go func() {
+		runtime.LockOSThread() // MPI is told that one thread makes all calls
+		for f := range w.calls {
+			f()
+		}
+	}()
+	var err error
+	w.do(func() { err = w.open() })
+	if err != nil {
+		close(w.calls)
+		return nil, fmt.Errorf("mpi: %w", err)
+	}
+	return w, nil
+}
+
+// do calls f on the thread of MPI.
+func (w *World) do(f func()) {
+	done := make(chan struct{})
+	w.calls <- func() {
+		defer close(done)
+		f()
+	}
+	<-done
+}
+
+func (w *World) open() error {
+	l, err := load()
+	if err != nil {
+		return err
+	}
+	var provided, rank, size int32
+	if code := l.initThread(0, 0, l.funneled, &provided); code != 0 {
+		return fmt.Errorf("%s: MPI_Init_thread failed with code %d", l.path, code)
+	}
+	// Errors are to come back as codes, so that the training can report them.
+	if err := l.check("MPI_Comm_set_errhandler", l.setErrhandler(l.world, l.errorsReturn)); err != nil {
+		return err
+	}
+	if err := l.check("MPI_Comm_rank", l.commRank(l.world, &rank)); err != nil {
+		return err
+	}
+	if err := l.check("MPI_Comm_size", l.commSize(l.world, &size)); err != nil {
+		return err
+	}
+	w.library, w.rank, w.size = l, int(rank), int(size)
+	if n, of := launched(); n > 1 && size == 1 {
+		l.finalize()
+		return fmt.Errorf("%s has started %d processes, but the library %s sees only this one: they belong to different MPI installations; name the launcher's library by RESNET_MPI=FILE", of, n, l.path)
+	}
+	return nil
+}
+
+// Rank returns the number of this process, from 0.
+func (w *World) Rank() int { return w.rank }
+
+// Size returns the number of ranks.
+func (w *World) Size() int { return w.size }
+
+// Library returns the path of the MPI library.
+func (w *World) Library() string { return w.library.path }
+
+// Share gives each rank the messages of all, by rank. Together they may have 2 GiB.
+func (w *World) Share(own []byte) (all [][]byte, err error) {
+	w.do(func() { all, err = w.share(own) })
+	w.failed = w.failed || err != nil
+	return all, err
+}
+
+func (w *World) share(own []byte) ([][]byte, error) {
+	l := w.library
+	length := []int32{int32(min(len(own), math.MaxInt32))}
+	lengths, starts := make([]int32, w.size), make([]int32, w.size)
+	if err := l.check("MPI_Allgather", l.allgather(pointer(length), 4, l.bytes, pointer(lengths), 4, l.bytes, l.world)); err != nil {
+		return nil, err
+	}
+	total := int64(0)
+	for r, n := range lengths {
+		starts[r] = int32(total)
+		if total += int64(n); total > math.MaxInt32 {
+			return nil, errors.New("mpi: the messages of the ranks exceed 2 GiB")
+		}
+	}
+	text := make([]byte, total)
+	if err := l.check("MPI_Allgatherv", l.allgatherv(pointer(own), length[0], l.bytes, pointer(text), &lengths[0], &starts[0], l.bytes, l.world)); err != nil {
+		return nil, err
+	}
+	all := make([][]byte, w.size)
+	for r, n := range lengths {
+		all[r] = text[starts[r]:][:n:n]
+	}
+	return all, nil
+}
+
+// largest is the most elements that one call sends.
+const largest = 1 << 30
+
+// AllToAll sends send[r] to rank r and fills recv[r] with what rank r sends to this one.
+// In each round a rank sends to one other and receives from one other, so that every
+// link carries one message at a time.
+func (w *World) AllToAll(send, recv [][]float32) (err error) {
+	if len(send) != w.size || len(recv) != w.size {
+		return fmt.Errorf("mpi: AllToAll has parts for %d and %d ranks, must be %d", len(send), len(recv), w.size)
+	}
+	w.do(func() {
+		copy(recv[w.rank], send[w.rank])
+		for round := 1; round < w.size && err == nil; round++ {
+			to, from := (w.rank+round)%w.size, (w.rank-round+w.size)%w.size
+			err = w.swap(send[to], to, recv[from], from)
+		}
+	})
+	w.failed = w.failed || err != nil
+	return err
+}
+
+func (w *World) swap(send []float32, to int, recv []float32, from int) error {
+	l := w.library
+	for first := true; first || len(send)+len(recv) > 0; first = false {
+		s, r := send[:min(len(send), largest)], recv[:min(len(recv), largest)]
+		code := l.sendrecv(pointer(s), int32(len(s)), l.floats, int32(to), 0, pointer(r), int32(len(r)), l.floats, int32(from), 0, l.world, l.statusIgnore)
+		if err := l.check("MPI_Sendrecv", code); err != nil {
+			return fmt.Errorf("%w (to rank %d, from rank %d)", err, to, from)
+		}
+		send, recv = send[len(s):], recv[len(r):]
+	}
+	return nil
+}
+
+// Close ends the connection when all ranks are done. After an error of another method it
+// ends the processes of all ranks, which could not finish any more.
+func (w *World) Close() (err error) {
+	w.do(func() {
+		if w.failed {
+			w.library.abort(w.library.world, 1)
+		}
+		err = w.library.check("MPI_Finalize", w.library.finalize())
+	})
+	close(w.calls)
+	return err
+}
+
+// Exit ends the process with an exit code, as the C library does it: MPICH takes leave of
+// the launcher in a handler of atexit, without which the launcher kills the other ranks.
+// It is os.Exit where no library is loaded.
+func Exit(code int) {
+	if exit := libraryExit.Load(); exit != nil {
+		(*exit)(int32(code))
+	}
+	os.Exit(code)
+}
+
+// libraryExit is the function exit of the C library, once MPI is loaded.
+var libraryExit atomic.Pointer[func(code int32)]
+
+// pointer returns the address of a slice's first element; nil for an empty one.
+func pointer[T any](s []T) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }

@@ -1,0 +1,333 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/weights"
+)
+
+// hall is an exchange between goroutines.
+type hall struct {
+	mu      sync.Mutex
+	all     *sync.Cond
+	size    int
+	waiting int
+	round   int
+	left    bool // a rank has ended
+	bytes   [][]byte
+	floats  [][][]float32
+}
+
+func newHall(size int) *hall {
+	h := &hall{size: size, bytes: make([][]byte, size), floats: make([][][]float32, size)}
+	h.all = sync.NewCond(&h.mu)
+	return h
+}
+
+var errLeft = errors.New("a rank has ended")
+
+// meet waits until all ranks have called it.
+func (h *hall) meet(before func()) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	before()
+	round := h.round
+	if h.waiting++; h.waiting == h.size {
+		h.waiting = 0
+		h.round++
+		h.all.Broadcast()
+	}
+	for h.round == round && !h.left {
+		h.all.Wait()
+	}
+	if h.round == round {
+		return errLeft
+	}
+	return nil
+}
+
+// leave ends the exchange for all.
+func (h *hall) leave() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.left = true
+	h.all.Broadcast()
+}
+
+type seat struct {
+	*hall
+	rank int
+	// fail, if not nil, is called before each exchange; its error ends the rank.
+	fail func() error
+}
+
+func (s *seat) Rank() int { return s.rank }
+func (s *seat) Size() int { return s.size }
+
+func (s *seat) Share(own []byte) ([][]byte, error) {
+	if s.fail != nil {
+		if err := s.fail(); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.meet(func() { s.bytes[s.rank] = own }); err != nil {
+		return nil, err
+	}
+	got := append([][]byte(nil), s.bytes...)
+	return got, s.meet(func() {})
+}
+
+func (s *seat) AllToAll(send, recv [][]float32) error {
+	if err := s.meet(func() { s.floats[s.rank] = send }); err != nil {
+		return err
+	}
+	// What is received may be part of what others still send.
+	copies := make([][]float32, s.size)
+	for r := range recv {
+		copies[r] = append([]float32(nil), s.floats[r][s.rank]...)
+		if len(copies[r]) != len(recv[r]) {
+			panic("lengths differ")
+		}
+	}
+	if err := s.meet(func() {}); err != nil {
+		return err
+	}
+	for r := range recv {
+		copy(recv[r], copies[r])
+	}
+	return nil
+}
+
+// ranks trains with a number of ranks and returns their results and errors.
+func ranks(t testing.TB, n int, config func(rank int) Config, prepare func(*seat)) ([]*Result, []error) {
+	t.Helper()
+	h := newHall(n)
+	results, errs := make([]*Result, n), make([]error, n)
+	var wg sync.WaitGroup
+	for r := range n {
+		cfg := config(r)
+		x := &seat{hall: h, rank: r}
+		if prepare != nil {
+			prepare(x)
+		}
+		cfg.Exchange = x
+		wg.Go(func() {
+			defer h.leave()
+			results[r], errs[r] = Run(context.Background(), cfg)
+		})
+	}
+	wg.Wait()
+	return results, errs
+}
+
+var shardSet = []string{"shards=8", "epochs=2"}
+
+// Any number of ranks trains to the bits of one process.
+func TestRanksAgree(t *testing.T) {
+	one := filepath.Join(t.TempDir(), "one")
+	want := mustRun(t, toyConfig(t, one, shardSet...))
+	for _, n := range []int{1, 2, 3, 4} {
+		out := filepath.Join(t.TempDir(), "ranks")
+		got, errs := ranks(t, n, func(int) Config {
+			cfg := toyConfig(t, out, shardSet...)
+			cfg.Threads = 1
+			return cfg
+		}, nil)
+		for r, err := range errs {
+			if err != nil {
+				t.Fatalf("rank %d of %d: %v", r, n, err)
+			}
+			if got[r].Last.Train != want.Last.Train || *got[r].Last.Val != *want.Last.Val {
+				t.Errorf("rank %d of %d: %+v, want %+v", r, n, got[r].Last, want.Last)
+			}
+		}
+		sameFiles(t, one, out, LastFile, BestFile, RecipeFile)
+	}
+}
+
+// tensorsOf returns the tensors of a model file but for running statistics and counters.
+func learned(t testing.TB, out string) map[string][]float32 {
+	t.Helper()
+	f, err := weights.Load(filepath.Join(out, LastFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string][]float32{}
+	for name, v := range f.Tensors {
+		if !strings.Contains(name, "running_") && !weights.IsCounter(name) {
+			all[name] = v.Float32s()
+		}
+	}
+	return all
+}
+
+// The mean over shards is the mean of accumulated gradients, and one shard is the whole
+// batch.
+func TestShardsAreAccumulatedBatches(t *testing.T) {
+	for _, c := range [][2][]string{
+		{{"shards=2"}, {"accumulate=2", "batch_size=8"}},
+		{{"shards=1"}, {}},
+	} {
+		a, b := t.TempDir(), t.TempDir()
+		mustRun(t, toyConfig(t, a, append(c[0], "epochs=2")...))
+		mustRun(t, toyConfig(t, b, append(c[1], "epochs=2")...))
+		x, y := learned(t, a), learned(t, b)
+		if len(x) == 0 || !maps.EqualFunc(x, y, slices.Equal) {
+			t.Errorf("%v and %v differ", c[0], c[1])
+		}
+	}
+}
+
+// Networks with all that a step can have train alike on two ranks, also when they are
+// stopped and continued by another number of ranks.
+func TestRanksStopAndContinue(t *testing.T) {
+	for name, set := range map[string][]string{
+		"adamw": {"shards=4", "optimizer={name: adamw, weight_decay: 0.05}", "lr.peak=0.003"},
+		"lars":  {"shards=4", "optimizer={name: lars, momentum: 0.9, trust: 0.02}", "lr={schedule: one-cycle, peak: 1}", "ema=null", "eval_batch=64"},
+		"mixed": {"shards=2", "augment={mixup: 0.2, cutmix: 1}", "iterations=9"},
+		"gate":  {"shards=4", "lr.gate={lr: 0.001, until_error: 0.8, from_depth: 8}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			one, out := t.TempDir(), filepath.Join(t.TempDir(), "ranks")
+			mustRun(t, toyConfig(t, one, set...))
+			n := 0
+			for resume := false; ; resume = true {
+				n = n%2 + 1
+				ctx, cancel := context.WithCancel(context.Background())
+				steps, done := 0, true
+				h := newHall(n)
+				var wg sync.WaitGroup
+				for r := range n {
+					cfg := toyConfig(t, out, set...)
+					if cfg.Resume = resume; resume {
+						cfg.Recipe = nil
+					}
+					cfg.Exchange = &seat{hall: h, rank: r}
+					own := context.Background()
+					if r == n-1 { // a signal that the last rank alone gets
+						own = ctx
+					}
+					if r == 0 {
+						cfg.Log.Event = func(e Event) {
+							if steps++; e.Kind == "step" && steps > 5 {
+								cancel()
+							}
+						}
+					}
+					wg.Go(func() {
+						_, err := Run(own, cfg)
+						if stopped := (*Interrupted)(nil); errors.As(err, &stopped) {
+							done = false
+							if (stopped.Checkpoint != "") != (r == 0) {
+								t.Errorf("rank %d of %d: checkpoint %q", r, n, stopped.Checkpoint)
+							}
+						} else if err != nil {
+							t.Errorf("rank %d of %d: %v", r, n, err)
+						}
+					})
+				}
+				wg.Wait()
+				cancel()
+				if done || t.Failed() {
+					break
+				}
+			}
+			sameFiles(t, one, out, LastFile, BestFile)
+		})
+	}
+}
+
+// What ends one rank ends all, with an error that names it.
+func TestRankFails(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(folder, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		change func(rank int, cfg *Config)
+		want   []string // errors by rank
+	}{
+		"seed":   {func(rank int, cfg *Config) { cfg.Seed = uint64(rank) }, []string{"rank 1 has another seed", "rank 1 has another seed"}},
+		"recipe": {func(rank int, cfg *Config) { cfg.Recipe.EvalEvery = rank + 1 }, []string{"rank 1 has another recipe", "rank 1 has another recipe"}},
+		"data": {func(rank int, cfg *Config) { cfg.Splits.Train = toy(t, 24, uint64(rank)) },
+			[]string{"rank 1 has other data", "rank 1 has other data"}},
+		"no data": {func(rank int, cfg *Config) {
+			if rank == 1 {
+				cfg.Splits.Train = nil
+			}
+		}, []string{"rank 1: toy:1 has no training part", "toy:1 has no training part"}},
+		"folder": {func(rank int, cfg *Config) { cfg.Out = folder }, []string{"output folder", "rank 0: output folder"}},
+		"shards": {func(rank int, cfg *Config) { cfg.Recipe.Shards = 3 }, []string{"16 is not a multiple of the 3 shards", "16 is not a multiple of the 3 shards"}},
+		"ranks":  {func(rank int, cfg *Config) { cfg.Recipe.Shards = 1 }, []string{"2 ranks cannot share a batch of 1 shards", "2 ranks cannot share"}},
+		"diverges": {func(rank int, cfg *Config) { cfg.Recipe.LR.Peak, cfg.Recipe.LR.Warmup = 1e30, 0 },
+			[]string{"in epoch 1, step", "in epoch 1, step"}},
+		"picture": {func(rank int, cfg *Config) {
+			cfg.SkipCheck, cfg.SkipHash = true, true
+			if rank == 1 {
+				cfg.Splits.Train = broken{cfg.Splits.Train}
+			}
+		}, []string{"rank 1: ", "no picture"}},
+		"evaluation": {func(rank int, cfg *Config) {
+			cfg.SkipCheck, cfg.SkipHash = true, true
+			if rank == 1 {
+				cfg.Splits.Val = broken{cfg.Splits.Val}
+			}
+		}, []string{"rank 1: evaluation after epoch 1", "evaluation after epoch 1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := filepath.Join(t.TempDir(), "out")
+			_, errs := ranks(t, 2, func(rank int) Config {
+				cfg := toyConfig(t, out, "shards=4", "epochs=2")
+				c.change(rank, &cfg)
+				return cfg
+			}, nil)
+			for r, err := range errs {
+				if err == nil || !strings.Contains(err.Error(), c.want[r]) {
+					t.Errorf("rank %d: %v, want %s", r, err, c.want[r])
+				}
+			}
+		})
+	}
+	t.Run("lost", func(t *testing.T) {
+		out := filepath.Join(t.TempDir(), "out")
+		_, errs := ranks(t, 2, func(rank int) Config { return toyConfig(t, out, "shards=4", "checkpoint.every_steps=2") }, func(s *seat) {
+			calls := 0
+			if s.rank == 1 {
+				s.fail = func() error {
+					if calls++; calls > 6 {
+						s.leave()
+						return errors.New("the cable is out")
+					}
+					return nil
+				}
+			}
+		})
+		for r, err := range errs {
+			if err == nil || !strings.Contains(err.Error(), "the connection to the other ranks is lost") {
+				t.Errorf("rank %d: %v", r, err)
+			}
+		}
+		cfg := Config{Splits: toySplits(t), Out: out, Resume: true, Threads: 2}
+		if r := mustRun(t, cfg); r.Epochs != 3 {
+			t.Errorf("the resumed run has %d epochs", r.Epochs)
+		}
+		one := t.TempDir()
+		mustRun(t, toyConfig(t, one, "shards=4", "checkpoint.every_steps=2"))
+		sameFiles(t, one, out, LastFile, BestFile)
+	})
+}
+
+// broken is a dataset that has lost its pictures.
+type broken struct{ data.Dataset }
+
+func (broken) Decode(int, *imaging.Image) error { return errors.New("no picture") }

@@ -1,0 +1,491 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/resnet-go/resnet/engine"
+	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/tensor"
+)
+
+// A step of a batch that is cut into shards has two plans. One computes the gradients of
+// a shard, and the running statistics that batch norms would have after it. The other
+// updates the network by the means over all shards. The sums of these means are made in
+// the order of a binary tree over the shards, whichever rank has computed which: so the
+// number of ranks does not change a bit.
+
+// The outputs of the first plan that are inputs of the second, by what follows: the name
+// of a parameter.
+const (
+	outGrad = "grad."
+	outStat = "stat."
+)
+
+// sharedPart is a part of what the shards of a batch contribute: the gradient of a
+// parameter, or a running statistic.
+type sharedPart struct {
+	name  string // with its prefix
+	shape tensor.Shape
+	at    int // in the vector
+}
+
+// vector is what a shard contributes, or a sum of such, with each part as a tensor.
+type vector struct {
+	all   []float32
+	parts map[string]*tensor.Tensor
+}
+
+// newVector returns a vector for the step's parts.
+func (s *Step) newVector() (*vector, error) {
+	v := &vector{all: make([]float32, s.shared), parts: map[string]*tensor.Tensor{}}
+	for _, p := range s.parts {
+		t, err := tensor.FromFloat32(v.all[p.at:p.at+p.shape.Numel()], p.shape...)
+		if err != nil {
+			return nil, err
+		}
+		v.parts[p.name] = t
+	}
+	return v, nil
+}
+
+// add adds w to v.
+func (v *vector) add(w *vector) {
+	for i, x := range w.all {
+		v.all[i] += x
+	}
+}
+
+// giveGradients makes gradients and new running statistics outputs of the graph, which
+// then changes no variable.
+func (s *Step) giveGradients(g *graph.Graph, grads []*graph.Value) error {
+	updates := g.Updates
+	g.Updates = nil
+	s.parts, s.shared = nil, 0
+	give := func(name string, variable, v *graph.Value) error {
+		g.Output(name, v)
+		s.parts = append(s.parts, sharedPart{name, variable.Shape, s.shared})
+		s.shared += variable.Shape.Numel()
+		// A plan reads variables that it does not update only once, when it is compiled.
+		return g.Assign(variable, variable)
+	}
+	for i, v := range s.trainable {
+		if err := give(outGrad+v.Name, v.Value, grads[i]); err != nil {
+			return err
+		}
+	}
+	for _, u := range updates {
+		if err := give(outStat+u.Variable.Node.Op.(graph.Variable).Label, u.Variable, u.New); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// updateByMeans adds the update of the network by the means over the shards.
+func (s *Step) updateByMeans(t *nn.Traced) error {
+	g := t.Graph
+	updates := g.Updates
+	g.Updates = nil
+	params, grads := make([]*graph.Value, len(s.trainable)), make([]*graph.Value, len(s.trainable))
+	var err error
+	for i, v := range s.trainable {
+		params[i] = v.Value
+		if grads[i], err = g.Input(outGrad+v.Name, v.Value.Type); err != nil {
+			return err
+		}
+	}
+	for _, u := range updates {
+		mean, err := g.Input(outStat+u.Variable.Node.Op.(graph.Variable).Label, u.Variable.Type)
+		if err != nil {
+			return err
+		}
+		if err := g.Assign(u.Variable, mean); err != nil {
+			return err
+		}
+	}
+	if err := s.learn(g, params, s.clip(g, grads)); err != nil {
+		return err
+	}
+	if s.ema {
+		return s.average(g, t)
+	}
+	return nil
+}
+
+// runShard computes the contribution of a shard to the update.
+func (s *Step) runShard(in StepInput, to *vector) (StepResult, error) {
+	p, err := s.bindTo(s.shard, in)
+	if err != nil {
+		return StepResult{}, err
+	}
+	out := slices.Clone(p.out)
+	for i, port := range p.plan.Outputs() {
+		if t := to.parts[port.Name]; t != nil {
+			out[i] = t
+		}
+	}
+	if err := p.plan.Run(p.in, out); err != nil {
+		return StepResult{}, err
+	}
+	return p.result(), nil
+}
+
+// runUpdate updates the network by the means over the shards.
+func (s *Step) runUpdate(in StepInput, means *vector) (StepResult, error) {
+	p := s.update
+	p.scalars(in)
+	for i, port := range p.plan.Inputs() {
+		switch t := means.parts[port.Name]; {
+		case t != nil:
+			p.in[i] = t
+		case p.in[i] == nil:
+			p.in[i] = unused(port)
+		}
+	}
+	if err := p.plan.Run(p.in, p.out); err != nil {
+		return StepResult{}, err
+	}
+	return p.result(), nil
+}
+
+// unused returns a value for an input that a plan has and does not read.
+func unused(port engine.Port) *tensor.Tensor {
+	s := port.Shape
+	switch {
+	case port.DType == tensor.Int64:
+		return tensor.NewInt64(s...)
+	case port.Name == nn.ImageInput:
+		return tensor.NewNHWC(s[0], s[1], s[2], s[3])
+	}
+	return tensor.New(s...)
+}
+
+// span is the shards from lo to below hi, of a batch of a number of shards.
+type span struct{ lo, hi int }
+
+// spanOf returns the shards that a rank computes.
+func spanOf(rank, ranks, shards int) span {
+	return span{shards * rank / ranks, shards * (rank + 1) / ranks}
+}
+
+// halves returns what a node of the tree of sums adds up.
+func (s span) halves() (a, b span) {
+	mid := (s.lo + s.hi) / 2
+	return span{s.lo, mid}, span{mid, s.hi}
+}
+
+func (s span) within(o span) bool { return s.lo >= o.lo && s.hi <= o.hi }
+
+// nodes returns the largest nodes of the tree below root that lie within a span.
+func (s span) nodes(root span) []span {
+	switch {
+	case root.within(s):
+		return []span{root}
+	case root.hi <= s.lo || root.lo >= s.hi:
+		return nil
+	}
+	a, b := root.halves()
+	return append(s.nodes(a), s.nodes(b)...)
+}
+
+// parent returns the node below root whose halves are a and b; ok is false if there is
+// none.
+func parent(root, a, b span) (node span, ok bool) {
+	for root.hi-root.lo > 1 {
+		x, y := root.halves()
+		switch {
+		case x == a && y == b:
+			return root, true
+		case a.within(x) && b.within(x):
+			root = x
+		case a.within(y) && b.within(y):
+			root = y
+		default:
+			return span{}, false
+		}
+	}
+	return span{}, false
+}
+
+// summing adds up the contributions of a rank's shards to an update, and of all ranks.
+type summing struct {
+	group group
+	step  *Step
+	own   span
+	root  span
+
+	nodes []node // whose sums are known and not part of another's yet, in order
+	free  []*vector
+	sums  []tally // of the shards
+	hits  []int
+}
+
+type node struct {
+	span
+	sum *vector
+}
+
+func newSumming(g group, step *Step, shards int) *summing {
+	return &summing{group: g, step: step, own: spanOf(g.rank(), g.size(), shards), root: span{0, shards}}
+}
+
+func (m *summing) vector() (*vector, error) {
+	if n := len(m.free); n > 0 {
+		v := m.free[n-1]
+		m.free = m.free[:n-1]
+		return v, nil
+	}
+	return m.step.newVector()
+}
+
+// next returns the number of the shard whose turn it is.
+func (m *summing) next() int { return m.own.lo + len(m.sums) }
+
+// add computes the next shard.
+func (m *summing) add(in StepInput, b batch) error {
+	v, err := m.vector()
+	if err != nil {
+		return err
+	}
+	r, err := m.step.runShard(in, v)
+	if err != nil {
+		return err
+	}
+	var t tally
+	hits, _ := m.step.task.count(&t, r, b, m.step.classes)
+	t.Loss, t.Batches = r.Loss, 1
+	k := m.next()
+	m.sums, m.hits = append(m.sums, t), append(m.hits, hits)
+	m.nodes = append(m.nodes, node{span{k, k + 1}, v})
+	for n := len(m.nodes); n > 1; n = len(m.nodes) {
+		a, b := m.nodes[n-2], m.nodes[n-1]
+		whole, ok := parent(m.root, a.span, b.span)
+		if !ok {
+			break
+		}
+		a.sum.add(b.sum)
+		m.free = append(m.free, b.sum)
+		m.nodes = append(m.nodes[:n-2], node{whole, a.sum})
+	}
+	return nil
+}
+
+// mine returns which batches of the loader, of those of an update, this rank computes.
+func (s *session) mine() span {
+	if s.step.shards == 0 {
+		return span{0, s.step.accumulate}
+	}
+	return s.mineOf(s.step.shards)
+}
+
+func (s *session) mineOf(shards int) span { return spanOf(s.group.rank(), s.group.size(), shards) }
+
+// lastBut returns the batch at which all further ones of the epoch are being made.
+func (s *session) lastBut(last int, mine span) int {
+	if s.step.shards == 0 {
+		return last - s.train.Prefetch()
+	}
+	return last + 1 - s.step.shards + mine.lo
+}
+
+// batches returns the number of batches of the loader of which an update consists.
+func (s *Step) batches() int { return max(s.accumulate, s.shards) }
+
+// clear forgets what was computed.
+func (m *summing) clear() {
+	for _, n := range m.nodes {
+		m.free = append(m.free, n.sum)
+	}
+	m.nodes, m.sums, m.hits = m.nodes[:0], nil, nil
+}
+
+// means returns the means over all shards. They hold until the next call of add.
+func (m *summing) means() (*vector, error) {
+	if want := m.own.nodes(m.root); len(m.nodes) != len(want) {
+		return nil, fmt.Errorf("train: %d of the shards %d to %d are done", len(m.sums), m.own.lo, m.own.hi-1)
+	}
+	v := m.nodes[0].sum
+	if !m.group.alone() {
+		if err := m.gather(v); err != nil {
+			return nil, lost(err)
+		}
+	}
+	share := 1 / float32(m.root.hi)
+	for i := range v.all {
+		v.all[i] *= share
+	}
+	return v, nil
+}
+
+// gather makes v, which is one of m's, the sum over all ranks: each rank gets the same
+// slice of all nodes, adds them up, and sends the sum to all.
+func (m *summing) gather(v *vector) error {
+	ranks, rank := m.group.size(), m.group.rank()
+	slice := func(all []float32, r int) []float32 {
+		return all[len(all)*r/ranks : len(all)*(r+1)/ranks]
+	}
+	send, recv := make([][]float32, ranks), make([][]float32, ranks)
+	width := len(slice(v.all, rank))
+	known := map[span][]float32{}
+	for r := range ranks {
+		if len(m.nodes) == 1 {
+			send[r] = slice(v.all, r)
+		} else {
+			for _, n := range m.nodes {
+				send[r] = append(send[r], slice(n.sum.all, r)...)
+			}
+		}
+		nodes := spanOf(r, ranks, m.root.hi).nodes(m.root)
+		recv[r] = make([]float32, width*len(nodes))
+		for i, n := range nodes {
+			known[n] = recv[r][i*width : (i+1)*width]
+		}
+	}
+	if err := m.group.x.AllToAll(send, recv); err != nil {
+		return err
+	}
+	sum := sumOf(known, m.root)
+	for r := range ranks {
+		send[r], recv[r] = sum, slice(v.all, r)
+	}
+	return m.group.x.AllToAll(send, recv)
+}
+
+// sumOf adds up the nodes below one, in the order of the tree, into one of theirs.
+func sumOf(known map[span][]float32, of span) []float32 {
+	if v, ok := known[of]; ok {
+		return v
+	}
+	x, y := of.halves()
+	a, b := sumOf(known, x), sumOf(known, y)
+	for i, x := range b {
+		a[i] += x
+	}
+	return a
+}
+
+// shardReport is what a rank has found on its shards of a batch.
+type shardReport struct {
+	Sums []tally
+	Hits []int
+	Stop bool // its context has ended
+}
+
+// trainOnShard computes a shard, and after the last one of this rank updates the network
+// together with the others.
+func (s *session) trainOnShard(b batch, in StepInput, sum *summing) error {
+	st := &s.state
+	if got, want := b.step()%s.step.shards, sum.next(); got != want {
+		return fmt.Errorf("epoch %d, step %d: shard %d of the batch has no picture that can be decoded", st.Epoch+1, st.Update+1, want+1)
+	}
+	if err := sum.add(in, b); err != nil {
+		return fmt.Errorf("epoch %d, step %d: %w", st.Epoch+1, st.Update+1, err)
+	}
+	if sum.next() < sum.own.hi {
+		return nil
+	}
+	defer sum.clear()
+	all, err := together(s.group, shardReport{sum.sums, sum.hits, s.own.Err() != nil}, nil)
+	if err != nil {
+		return err
+	}
+	var batch tally
+	hits := 0
+	for _, report := range all {
+		for i, t := range report.Sums {
+			batch.plus(t)
+			hits += report.Hits[i]
+		}
+		if report.Stop {
+			defer s.stopAll(s.stopCause())
+		}
+	}
+	loss := batch.Loss / float64(s.step.shards)
+	if what := notFinite("the loss", loss); what != "" {
+		return s.diverged(what, in.LR)
+	}
+	means, err := sum.means()
+	if err != nil {
+		return err
+	}
+	r, err := sum.step.runUpdate(in, means)
+	if err != nil {
+		return fmt.Errorf("epoch %d, step %d: %w", st.Epoch+1, st.Update+1, err)
+	}
+	if what := notFinite("the norm of the gradients", r.GradNorm); what != "" {
+		return s.diverged(what, in.LR)
+	}
+	st.Sums.plus(batch)
+	s.images += s.clock.batch
+	m := batch.metrics()
+	return s.updated(StepRecord{LR: in.LR, Loss: loss, Top1: m.Top1, PixelAccuracy: m.PixelAccuracy}, hits)
+}
+
+// stopCause returns why the context of a rank has ended, for this one.
+func (s *session) stopCause() error {
+	if s.own.Err() != nil {
+		return context.Cause(s.own)
+	}
+	return errOtherStopped
+}
+
+// plus adds the sums of u, which has neither losses of a detector nor a gauge.
+func (t *tally) plus(u tally) {
+	t.Loss += u.Loss
+	t.Batches += u.Batches
+	t.Top1 += u.Top1
+	t.Top5 += u.Top5
+	t.Samples += u.Samples
+	t.Pixels += u.Pixels
+}
+
+// defaultShards is the number of shards where ranks need some and the recipe has none.
+const defaultShards = 8
+
+// chooseShards settles into how many shards a batch is cut.
+func (s *session) chooseShards(cfg Config) error {
+	rec := *s.rec
+	if cfg.whole {
+		rec.Shards = 0
+	}
+	if s.group.x != nil && rec.Shards == 0 {
+		if cfg.Resume {
+			return errors.New("the run was begun without shards, so several ranks cannot continue it with the same result: continue it by resnet, or begin another")
+		}
+		rec.Shards = defaultShards
+	}
+	s.rec = &rec
+	switch n := s.group.size(); {
+	case rec.Shards == 0:
+		return nil
+	case n > rec.Shards:
+		return fmt.Errorf("%d ranks cannot share a batch of %d shards: give --shards %d or more, or start fewer ranks", n, rec.Shards, n)
+	case rec.Detect != nil || rec.SSL != nil:
+		return errors.New("detectors and networks without labels cannot be trained by shards yet: leave out --shards, and train them in one process")
+	case rec.Accumulate > 1:
+		return badKey("accumulate", "and shards exclude each other: a batch is computed shard by shard anyway, so give a larger batch_size and more shards")
+	case rec.BatchSize%rec.Shards != 0:
+		return badKey("batch_size", "%d is not a multiple of the %d shards of a batch: change one of them, as --batch %d or --shards %d",
+			rec.BatchSize, rec.Shards, (rec.BatchSize/rec.Shards+1)*rec.Shards, largestDivisor(rec.BatchSize, rec.Shards))
+	}
+	return nil
+}
+
+// largestDivisor returns the largest divisor of n that is at most top.
+func largestDivisor(n, top int) int {
+	d := min(n, top)
+	for n%d != 0 {
+		d--
+	}
+	return d
+}
+
+// contributes reports whether a port is one of what shards contribute.
+func contributes(port string) bool {
+	return strings.HasPrefix(port, outGrad) || strings.HasPrefix(port, outStat)
+}
