@@ -293,8 +293,8 @@ func TestCustomModelFile(t *testing.T) {
 	if code != exitFailed || !strings.Contains(errs, ".onnx") {
 		t.Errorf("to Keras: code %d, %s", code, errs)
 	}
-	code, _, errs = cli(t, "train", "-m", path)
-	if code == exitDone || !strings.Contains(errs, "train.Compile") {
+	code, _, errs = cli(t, "train", "-m", path) // its data, by default, has 10 classes
+	if code != exitFailed || !strings.Contains(errs, "3 classes") || !strings.Contains(errs, "10") {
 		t.Errorf("train: code %d, %s", code, errs)
 	}
 }

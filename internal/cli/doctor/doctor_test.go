@@ -9,7 +9,7 @@ import (
 
 func TestVectorsAreThoseOfTheGoldens(t *testing.T) {
 	for _, ref := range references {
-		tensors, _ := golden.Load(t, filepath.Join("..", "..", "..", "..", "models", "testdata", ref.file))
+		tensors, _ := golden.Load(t, filepath.Join("..", "..", "..", "models", "testdata", ref.file))
 		want := tensors["eval.logits"]
 		if d := ref.difference(want); d > 1e-8 { // printed with nine digits
 			t.Errorf("%s: the stored logits differ from the golden ones by %g", ref.model, d)
