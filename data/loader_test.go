@@ -578,3 +578,38 @@ func TestNoSteadyStateAllocation(t *testing.T) {
 		t.Errorf("%v allocations an epoch of 12 batches", n)
 	}
 }
+
+// The parts of an epoch that several loaders make are the batches that one makes.
+func TestParts(t *testing.T) {
+	ds := noise(100, 8, 8, 3)
+	cfg := fullConfig()
+	cfg.BatchSize, cfg.Preprocess.Width, cfg.Preprocess.Height = 8, 8, 8
+	whole, l := collect(t, ds, cfg)
+	for _, parts := range [][]Part{{{3, 0, 1}, {3, 1, 3}}, {{4, 0, 1}, {4, 1, 2}, {4, 2, 3}, {4, 3, 4}}, {{20, 0, 20}}} {
+		made := make([]*Batch, len(whole))
+		for _, p := range parts {
+			cfg.Part = p
+			got, own := collect(t, ds, cfg)
+			if own.Steps() != l.Steps() {
+				t.Errorf("%+v: %d steps, want %d", p, own.Steps(), l.Steps())
+			}
+			for i := range got {
+				if made[got[i].Step] != nil {
+					t.Errorf("%v: step %d is made twice", parts, got[i].Step)
+				}
+				made[got[i].Step] = &got[i]
+			}
+		}
+		for i, b := range made {
+			if b == nil || !slices.Equal(b.X, whole[i].X) || !slices.Equal(b.Targets, whole[i].Targets) {
+				t.Errorf("%v: step %d differs", parts, i)
+			}
+		}
+	}
+	for _, p := range []Part{{0, 0, 1}, {2, 1, 1}, {2, 0, 3}, {2, -1, 1}} {
+		cfg.Part = p
+		if _, err := NewLoader(ds, cfg); err == nil {
+			t.Errorf("%+v is no error", p)
+		}
+	}
+}

@@ -468,7 +468,7 @@ func (s *session) chooseShards(cfg Config) error {
 	case rec.Detect != nil || rec.SSL != nil:
 		return errors.New("detectors and networks without labels cannot be trained by shards yet: leave out --shards, and train them in one process")
 	case rec.Accumulate > 1:
-		return badKey("accumulate", "and shards exclude each other: a batch is computed shard by shard anyway, so give a larger batch_size and more shards")
+		return badKey("accumulate", "accumulate and shards exclude each other: a batch is computed shard by shard anyway, so give a larger batch_size and more shards")
 	case rec.BatchSize%rec.Shards != 0:
 		return badKey("batch_size", "%d is not a multiple of the %d shards of a batch: change one of them, as --batch %d or --shards %d",
 			rec.BatchSize, rec.Shards, (rec.BatchSize/rec.Shards+1)*rec.Shards, largestDivisor(rec.BatchSize, rec.Shards))

@@ -12,6 +12,9 @@ func TestTrainFlagMistakes(t *testing.T) {
 	for args, want := range map[string]string{
 		"--epochs 0":                          "--epochs 0 is not a number of epochs, 1 or more",
 		"--batch 0":                           `--batch "0" is not a whole number of 1 or more`,
+		"--shards 0":                          `--shards "0" is not a whole number of 1 or more`,
+		photos + " --batch 4 --shards 3":      "4 is not a multiple of the 3 shards of a batch",
+		photos + " --shards 2 --accumulate 2": "accumulate and shards exclude each other",
 		"--lr -1":                             `--lr "-1" is not a number above 0`,
 		"--threads abc":                       `--threads wants a whole number, not "abc"`,
 		"--max-time 5":                        `--max-time wants a time such as 90s, 10m or 2h30m, not "5"`,
