@@ -37,7 +37,10 @@ const zipBzip2 = 12
 
 func newZipSource(r io.ReaderAt, size, limit int64) (*zipSource, error) {
 	z, err := zip.NewReader(r, size)
-	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
+	switch {
+	case errors.Is(err, zip.ErrFormat):
+		return nil, errors.New("the zip is damaged or cut off, its table of contents is missing: copy it again")
+	case err != nil && !errors.Is(err, zip.ErrInsecurePath):
 		return nil, err
 	}
 	z.RegisterDecompressor(zipBzip2, func(r io.Reader) io.ReadCloser { return io.NopCloser(bzip2.NewReader(r)) })

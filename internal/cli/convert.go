@@ -136,7 +136,7 @@ func (f *convertFlags) run(in, out string) error {
 		return usagef("IN names the network %s, --model %s", ref.Name, f.model)
 	}
 	if !f.force && exists(out) {
-		return fmt.Errorf("%s exists already; --force replaces it: %w", out, fs.ErrExist)
+		return fmt.Errorf("%s exists already; --force replaces it", out)
 	}
 	c := &conversion{convertFlags: f, in: ref.File}
 	if ref.Name != "" {

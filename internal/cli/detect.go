@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -79,14 +78,12 @@ func (c *detectCommand) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	single := strings.EqualFold(filepath.Ext(c.outDir), ".png")
+	names, single, err := drawingsOf(c.app, c.outDir, names, "-objects.png")
+	if err != nil {
+		return err
+	}
 	if single && len(names) > 1 {
 		return usagef("there are %d pictures: name a folder by --out instead of a file", len(names))
-	}
-	if c.outDir != "" && !single {
-		if err := os.MkdirAll(c.outDir, 0o755); err != nil {
-			return fmt.Errorf("--out: %w", err)
-		}
 	}
 	m, err := c.openFor(c.app, 0, models.Detection, ", such as torchvision/retinanet_resnet50_fpn or retinanet_resnet50_fpn@FILE")
 	if err != nil {

@@ -146,6 +146,8 @@ func (c *explainCommand) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	switch {
+	case m.Task() == models.Features:
+		return noClasses(m)
 	case len(c.boxes) > 0 && m.Task() != models.Detection:
 		return usagef("--box is for detectors: %s is a model for %s", m.Name(), m.Task())
 	case method == explain.Occlusion && m.Task() != models.Classification:

@@ -28,9 +28,14 @@ const maxListFile = 256 << 20
 // pictures in it, in order. A picture in a zip is called FILE.zip/NAME. "-" stands for
 // one picture on stdin. An argument that cannot be read stays: it is reported when its
 // turn comes, and the others are still done; only a list must be readable, as it is
-// part of the command line.
+// part of the command line. Lines of a list that begin with # are comments, unless there
+// is a file of that name.
 func pictureNames(args []string) ([]string, error) {
 	var names []string
+	found := func(name string) bool {
+		_, err := os.Lstat(name)
+		return err == nil
+	}
 	for _, arg := range args {
 		list, isList := strings.CutPrefix(arg, "@")
 		if _, err := os.Lstat(arg); !isList || err == nil { // a file may be called @1.jpg
@@ -46,10 +51,15 @@ func pictureNames(args []string) ([]string, error) {
 		}
 		before := len(names)
 		for line := range strings.Lines(strings.TrimPrefix(string(b), "\ufeff")) {
-			switch line = strings.TrimRight(line, "\r\n"); line {
-			case "":
-			case "-": // a file of this name
+			line = strings.TrimRight(line, "\r\n")
+			if short := strings.TrimSpace(line); short != line && !found(line) { // not a name with spaces at its ends
+				line = short
+			}
+			switch {
+			case line == "":
+			case line == "-": // a file of this name
 				names = append(names, "./-")
+			case strings.HasPrefix(line, "#") && !found(line): // a comment
 			default:
 				names = append(names, expand(line)...)
 			}

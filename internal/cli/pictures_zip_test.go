@@ -97,7 +97,7 @@ func TestZipsAndLists(t *testing.T) {
 	for arg, want := range map[string]string{
 		"@" + dir + "/none.txt":  "none.txt",
 		"@" + empty:              "names no pictures",
-		broken:                   "broken.zip: zip: not a valid zip file",
+		broken:                   "broken.zip: the zip is damaged or cut off",
 		zipped + "/nothing.png":  "nothing.png",
 		"@" + dir:                "the list @",
 		broken + "/picture.jpeg": "picture.jpeg",

@@ -164,6 +164,9 @@ Ctrl-C).`,
 			if a.threads < 0 {
 				return usagef("--threads %d is below 0 (0 means one per CPU)", a.threads)
 			}
+			if err := checkOverwrite(cmd, args); err != nil {
+				return err
+			}
 			resnet.SetMaxMemory(int64(a.memory))
 			a.running = true
 			return nil

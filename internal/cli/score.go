@@ -48,8 +48,10 @@ func (f *scoreFlags) add(cmd *cobra.Command) {
 		if f.list != "" {
 			return noMore(0, given)
 		}
-		if f.shard != "" || f.resume != "" {
-			return usagef("--shard and --resume need --jsonl FILE")
+		for _, name := range []string{"shard", "resume"} {
+			if fs.Changed(name) {
+				return usagef("--%s needs --jsonl FILE, the list of pictures", name)
+			}
 		}
 		return args(cmd, given)
 	}

@@ -292,7 +292,7 @@ func TestScoreErrors(t *testing.T) {
 		{[]string{"--jsonl", list, "--resume", other}, exitFailed, "line 2 is not a result"},
 		{[]string{"--jsonl", list + "x"}, exitFailed, "list.txtx"},
 		{[]string{"--jsonl", list, "photo.jpg"}, exitUsage, "photo.jpg"},
-		{[]string{"--shard", "0/2", "photo.jpg"}, exitUsage, "need --jsonl"},
+		{[]string{"--shard", "0/2", "photo.jpg"}, exitUsage, "--shard needs --jsonl"},
 		{[]string{"--jsonl", list, "--shard", "2/2"}, exitUsage, "shard 2 of 2"},
 		{[]string{"--jsonl", list, "-o", "x.csv"}, exitUsage, "--resume"},
 	} {

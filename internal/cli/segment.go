@@ -3,13 +3,13 @@ package cli
 import (
 	"fmt"
 	"image"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/resnet-go/resnet"
+	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/models"
 )
@@ -71,17 +71,15 @@ func (c *segmentCommand) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	single := strings.EqualFold(filepath.Ext(c.outDir), ".png")
+	if c.mask != "" && c.outDir != "" && !data.IsPicture(c.outDir) {
+		return usagef("--mask names the file of one mask: leave it out with --out FOLDER, which gets the masks, too")
+	}
+	names, single, err := drawingsOf(c.app, c.outDir, names, "-overlay.png", "-mask.png")
+	if err != nil {
+		return err
+	}
 	if (single || c.mask != "") && len(names) > 1 {
 		return usagef("there are %d pictures: name a folder by --out instead of a file", len(names))
-	}
-	if c.outDir != "" && !single {
-		if c.mask != "" {
-			return usagef("--mask names the file of one mask: leave it out with --out FOLDER, which gets the masks, too")
-		}
-		if err := os.MkdirAll(c.outDir, 0o755); err != nil {
-			return fmt.Errorf("--out: %w", err)
-		}
 	}
 	m, err := c.openFor(c.app, 0, models.Segmentation, ", such as fcn_resnet50@FILE or one that train has made from masks")
 	if err != nil {
