@@ -130,6 +130,9 @@ func Open(spec string, opt Options) (*Splits, error) {
 	if !ok || name == "" {
 		return nil, fmt.Errorf("detection: %q is not of the form KIND:PATH, such as coco:boxes (kinds: %s)", spec, strings.Join(Kinds(), ", "))
 	}
+	if slices.Contains(data.Kinds(), kind) {
+		return nil, fmt.Errorf("detection: %s has no boxes of objects: name a dataset that has them, by %s:PATH", spec, strings.Join(Kinds(), ":PATH or "))
+	}
 	if !slices.Contains(Kinds(), kind) {
 		return nil, fmt.Errorf("detection: unknown kind of dataset %q in %q%s", kind, spec, suggest.Phrase(kind, Kinds()))
 	}

@@ -46,6 +46,9 @@ func Open(ctx context.Context, spec string, opt data.Options) (*data.Splits, err
 		return s, nil
 	}
 	open := map[string]func(context.Context, *data.Files, data.Options) (*data.Splits, error){"voc": OpenVOC, "masks": OpenMasks}[kind]
+	if slices.Contains(data.Kinds(), kind) {
+		return nil, fmt.Errorf("data: %s has no masks of pixels: name a dataset that has them, by %s:PATH", spec, strings.Join(Kinds(), ":PATH or "))
+	}
 	if open == nil {
 		return nil, fmt.Errorf("data: unknown kind of dataset %q in %q%s", kind, spec, suggest.Phrase(kind, Kinds()))
 	}

@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -86,7 +88,12 @@ func setFlag(flags *pflag.FlagSet, f *pflag.Flag, values []string) error {
 	if len(values) != 1 {
 		return fmt.Errorf("there are %d values, must be one", len(values))
 	}
-	if err := f.Value.Set(values[0]); err != nil {
+	err := f.Value.Set(values[0])
+	var number *strconv.NumError
+	switch {
+	case errors.As(err, &number):
+		return fmt.Errorf("the value %q is not a number as --%s takes it", values[0], f.Name)
+	case err != nil:
 		return fmt.Errorf("the value %q is wrong: %w", values[0], err)
 	}
 	f.Changed = true
