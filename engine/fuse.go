@@ -186,7 +186,6 @@ func FoldBatchNorm(g *graph.Graph, vars *Vars) (*graph.Graph, error) {
 func fuseEpilogue(g *graph.Graph) edit {
 	e := newEdit()
 	use := users(g)
-	only := func(v *graph.Value, n *graph.Node) bool { return len(use[v]) == 1 && use[v][0] == n }
 	isConv := func(v *graph.Value) (graph.Conv2d, bool) {
 		op, ok := v.Node.Op.(graph.Conv2d)
 		return op, ok && !e.touched(v.Node)
@@ -213,7 +212,7 @@ func fuseEpilogue(g *graph.Graph) edit {
 			return nil, op, nil
 		}
 		for i, v := range add.In {
-			if o, ok := isConv(v); ok && only(v, add) && (conv == nil || v.Node.ID > conv.ID) {
+			if o, ok := isConv(v); ok && use.only(v, add) && (conv == nil || v.Node.ID > conv.ID) {
 				conv, op, residual = v.Node, o, add.In[1-i]
 			}
 		}
@@ -225,9 +224,9 @@ func fuseEpilogue(g *graph.Graph) edit {
 			continue
 		}
 		x := n.In[0]
-		if op, ok := isConv(x); ok && only(x, n) {
+		if op, ok := isConv(x); ok && use.only(x, n) {
 			fuse(n, x.Node, op, nil, act)
-		} else if conv, op, residual := sum(x.Node); conv != nil && only(x, n) && !e.touched(x.Node) {
+		} else if conv, op, residual := sum(x.Node); conv != nil && use.only(x, n) && !e.touched(x.Node) {
 			fuse(n, conv, op, residual, act, x.Node)
 		}
 	}
@@ -254,13 +253,12 @@ func (o biasedMatMul) Infer(in []graph.Type) ([]graph.Type, error) { return o.Ma
 func fuseProductBias(g *graph.Graph, known constants) edit {
 	e := newEdit()
 	use := users(g)
-	only := func(v *graph.Value, n *graph.Node) bool { return len(use[v]) == 1 && use[v][0] == n }
 	for _, n := range g.Nodes {
 		if b, ok := n.Op.(graph.Binary); !ok || b.Fn != graph.Add {
 			continue
 		}
 		for i, x := range n.In {
-			if !x.Shape.Equal(n.Out[0].Shape) || !only(x, n) {
+			if !x.Shape.Equal(n.Out[0].Shape) || !use.only(x, n) {
 				continue
 			}
 			product, shaped := x, (*graph.Node)(nil)
@@ -268,7 +266,7 @@ func fuseProductBias(g *graph.Graph, known constants) edit {
 				product, shaped = x.Node.In[0], x.Node
 			}
 			op, ok := product.Node.Op.(graph.MatMul)
-			if !ok || op.TransA || len(product.Shape) != 2 || shaped != nil && !only(product, shaped) {
+			if !ok || op.TransA || len(product.Shape) != 2 || shaped != nil && !use.only(product, shaped) {
 				continue
 			}
 			cols := product.Shape[1]
@@ -325,7 +323,6 @@ func activationOf(n *graph.Node) (isa.Act, bool) {
 func fuseBatchNormTrain(g *graph.Graph) edit {
 	e := newEdit()
 	use := users(g)
-	only := func(v *graph.Value, n *graph.Node) bool { return len(use[v]) == 1 && use[v][0] == n }
 	isNorm := func(v *graph.Value) bool {
 		_, ok := normalization(v.Node)
 		return ok && v.Index == 0 && !e.touched(v.Node)
@@ -337,11 +334,11 @@ func fuseBatchNormTrain(g *graph.Graph) edit {
 		x := n.In[0]
 		var norm *graph.Node
 		var residual *graph.Value
-		if isNorm(x) && only(x, n) {
+		if isNorm(x) && use.only(x, n) {
 			norm = x.Node
-		} else if b, ok := x.Node.Op.(graph.Binary); ok && b.Fn == graph.Add && only(x, n) {
+		} else if b, ok := x.Node.Op.(graph.Binary); ok && b.Fn == graph.Add && use.only(x, n) {
 			for i, v := range x.Node.In {
-				if isNorm(v) && only(v, x.Node) && v.Shape.Equal(x.Node.In[1-i].Shape) && (norm == nil || v.Node.ID > norm.ID) {
+				if isNorm(v) && use.only(v, x.Node) && v.Shape.Equal(x.Node.In[1-i].Shape) && (norm == nil || v.Node.ID > norm.ID) {
 					norm, residual = v.Node, x.Node.In[1-i]
 				}
 			}

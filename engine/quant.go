@@ -85,7 +85,7 @@ func (o quantMaxPool) Infer(in []graph.Type) ([]graph.Type, error) {
 type quantFuser struct {
 	edit
 	g       *graph.Graph
-	use     map[*graph.Value][]*graph.Node
+	use     readers
 	claimed map[*graph.Node]bool // additions in the epilogue of a convolution
 	vars    *Vars
 	reading reading // of weights
@@ -114,7 +114,7 @@ func (f *quantFuser) quantized(v *graph.Value) (dq graph.DequantizeLinear, q *gr
 
 // keptAsBytes reports whether the result of n stays bytes: n quantizes with one
 // scale, and every node that reads the result accepts bytes.
-func keptAsBytes(n *graph.Node, use map[*graph.Value][]*graph.Node) bool {
+func keptAsBytes(n *graph.Node, use readers) bool {
 	q, ok := n.Op.(graph.QuantizeLinear)
 	if !ok || len(q.Scale) != 1 {
 		return false

@@ -166,10 +166,16 @@ func reapply(g *graph.Graph, op graph.Op, in []*graph.Value) ([]*graph.Value, er
 	return []*graph.Value{v}, err
 }
 
-// users lists for each value the nodes that read it, in order; a node that
+// readers lists for each value the nodes that read it, in order; a node that
 // reads it twice is listed twice. Outputs and updates count as a nil user.
-func users(g *graph.Graph) map[*graph.Value][]*graph.Node {
-	u := map[*graph.Value][]*graph.Node{}
+type readers map[*graph.Value][]*graph.Node
+
+// only reports whether n reads v, once, and nothing else does.
+func (u readers) only(v *graph.Value, n *graph.Node) bool { return len(u[v]) == 1 && u[v][0] == n }
+
+// users returns the readers of all values of a graph.
+func users(g *graph.Graph) readers {
+	u := readers{}
 	for _, n := range g.Nodes {
 		for _, v := range n.In {
 			u[v] = append(u[v], n)

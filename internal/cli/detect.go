@@ -22,11 +22,11 @@ type detectCommand struct {
 	outDir    string
 	results   string
 	threshold float64
-	taken     map[string]bool // names of files in the folder
+	taken     takenNames // of files in the folder
 }
 
 func (a *app) detectCommand() *cobra.Command {
-	c := &detectCommand{app: a, taken: map[string]bool{}}
+	c := &detectCommand{app: a, taken: takenNames{}}
 	cmd := &cobra.Command{
 		Use:   "detect IMAGE|DIR|FILE.zip|FILE.tar|@LIST|-...",
 		Short: "Find objects in pictures",
@@ -218,14 +218,8 @@ func (c *detectCommand) one(d *resnet.Detections, id int64, bad *unreadable, sin
 
 func round(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) }
 
-// file returns the name of a picture's file in the folder. Pictures of one name,
-// from several folders or with several endings, get numbers.
+// file returns the name of a picture's file in the folder.
 func (c *detectCommand) file(name string) string {
-	base := strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
-	stem := base
-	for i := 2; c.taken[strings.ToLower(stem)]; i++ {
-		stem = fmt.Sprintf("%s-%d", base, i)
-	}
-	c.taken[strings.ToLower(stem)] = true
+	stem := c.taken.stem(name)
 	return filepath.Join(c.outDir, stem+"-objects.png")
 }

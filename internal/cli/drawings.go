@@ -14,8 +14,7 @@ import (
 // one picture, or a folder, which it makes. Drawings that an earlier run has left in
 // that folder, named as the pictures with one of the ends, are not taken for pictures.
 func drawingsOf(a *app, out string, names []string, ends ...string) (left []string, file bool, err error) {
-	end := strings.ToLower(filepath.Ext(out))
-	file = end == ".png"
+	file = strings.EqualFold(filepath.Ext(out), ".png")
 	info, err := os.Stat(out)
 	folder := err == nil && info.IsDir()
 	switch {
@@ -48,4 +47,20 @@ func drawingsOf(a *app, out string, names []string, ends ...string) (left []stri
 		a.note("%d drawings of an earlier run in %s are left out", n, out)
 	}
 	return left, false, nil
+}
+
+// takenNames are the names in a folder of drawings that are given already, in lower
+// case.
+type takenNames map[string]bool
+
+// stem returns the name of a picture's drawings without their end. Pictures of one name,
+// from several folders or with several endings, get numbers.
+func (t takenNames) stem(picture string) string {
+	base := strings.TrimSuffix(filepath.Base(picture), filepath.Ext(picture))
+	stem := base
+	for i := 2; t[strings.ToLower(stem)]; i++ {
+		stem = fmt.Sprintf("%s-%d", base, i)
+	}
+	t[strings.ToLower(stem)] = true
+	return stem
 }

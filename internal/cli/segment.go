@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"image"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,11 +19,11 @@ type segmentCommand struct {
 	outDir  string
 	mask    string
 	opacity float64
-	taken   map[string]bool // names of files in the folder
+	taken   takenNames // of files in the folder
 }
 
 func (a *app) segmentCommand() *cobra.Command {
-	c := &segmentCommand{app: a, taken: map[string]bool{}}
+	c := &segmentCommand{app: a, taken: takenNames{}}
 	cmd := &cobra.Command{
 		Use:   "segment IMAGE|DIR|FILE.zip|FILE.tar|@LIST|-...",
 		Short: "Find the class of every pixel of pictures",
@@ -150,14 +149,8 @@ func (c *segmentCommand) one(s *resnet.Segmentation, bad *unreadable, single boo
 	return err
 }
 
-// files returns the names of a picture's files in the folder. Pictures of one name,
-// from several folders or with several endings, get numbers.
+// files returns the names of a picture's files in the folder.
 func (c *segmentCommand) files(name string) (overlay, mask string) {
-	base := strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
-	stem := base
-	for i := 2; c.taken[strings.ToLower(stem)]; i++ {
-		stem = fmt.Sprintf("%s-%d", base, i)
-	}
-	c.taken[strings.ToLower(stem)] = true
+	stem := c.taken.stem(name)
 	return filepath.Join(c.outDir, stem+"-overlay.png"), filepath.Join(c.outDir, stem+"-mask.png")
 }
