@@ -31,6 +31,9 @@ type scanComponent struct {
 	context int
 }
 
+// maxLowBit is the most bits that a scan of a progressive file leaves for later.
+const maxLowBit = 13
+
 // band is what of the coefficients a scan has (section G.1.1.1): from zigStart
 // to zigEnd in zig-zag order, the bits from al up, the first time (ah is 0) or
 // one more bit.
@@ -82,7 +85,7 @@ func (d *Decoder) scan(n int) error {
 			return FormatError("bad spectral selection bounds")
 		case b.zigStart != 0 && nComp != 1:
 			return FormatError("progressive AC coefficients for more than one component")
-		case b.ah != 0 && b.ah != b.al+1:
+		case b.ah != 0 && b.ah != b.al+1, b.al > maxLowBit:
 			return FormatError("bad successive approximation values")
 		}
 	}
@@ -314,42 +317,39 @@ func (d *Decoder) block(c *scanComponent, s band, bx, by, perRow int, blank bool
 		return d.progressive(b, c, s)
 	}
 	var b block
-	var rows uint
+	flat := blank
 	var err error
 	switch {
 	case d.frame.arithmetic:
-		rows = d.arith.sequential(&d.bits, &b, c)
-		err = d.arith.err(&d.bits)
-	case blank:
-		rows = 1
-	default:
-		rows, err = d.sequential(&b, c)
+		d.arith.sequential(&d.bits, &b, c)
+		flat, err = false, d.arith.err(&d.bits)
+	case !blank:
+		flat, err = d.sequential(&b, c)
 	}
 	if err == nil && bx >= c.bx0 && bx < c.bx1 && by >= c.by0 && by < c.by1 {
-		c.store(&b, rows, bx, by)
+		c.store(&b, flat, bx, by)
 	}
 	return err
 }
 
-// sequential reads and dequantizes a whole block (section F.2.2). Bit i of rows is
-// set if row i may have coefficients. Products are of 16 bits, as in libjpeg-turbo,
-// which matters for damaged files only.
-func (d *Decoder) sequential(b *block, c *scanComponent) (rows uint, err error) {
-	r, q := &d.bits, &c.quant
+// sequential reads a whole block (section F.2.2). flat is set if all coefficients
+// but the first are zero.
+func (d *Decoder) sequential(b *block, c *scanComponent) (flat bool, err error) {
+	r := &d.bits
 	size, err := r.symbol(c.dc)
 	if err != nil {
-		return 0, err
+		return false, err
 	}
 	if size > 16 {
-		return 0, UnsupportedError("excessive DC component")
+		return false, UnsupportedError("excessive DC component")
 	}
 	delta, err := r.extended(uint(size))
 	if err != nil {
-		return 0, err
+		return false, err
 	}
 	c.last += delta
-	b[0] = int32(int16(c.last * q[0]))
-	rows = 1
+	b[0] = int16(c.last)
+	flat = true
 	ac := c.ac
 	acc, n := r.acc, r.n
 	for zig := uint(1); zig < blockSize; zig++ {
@@ -366,19 +366,18 @@ func (d *Decoder) sequential(b *block, c *scanComponent) (rows uint, err error) 
 			if zig = to; zig >= blockSize {
 				break
 			}
-			at := unzig[zig]
-			b[at&63] = int32(e) >> 16 * q[zig]
-			rows |= 1 << (at >> 3)
+			b[unzig[zig]&63] = int16(e >> 16)
+			flat = false
 			continue
 		}
 		r.acc, r.n = acc, n
 		value, err := r.symbol(ac)
 		if err != nil {
-			return 0, err
+			return false, err
 		}
 		run, size := uint(value>>4), uint(value&0x0f)
 		if size == 0 && run != 0x0f {
-			return rows, nil
+			return flat, nil
 		}
 		if zig += run; size == 0 { // sixteen zeros
 			acc, n = r.acc, r.n
@@ -386,20 +385,17 @@ func (d *Decoder) sequential(b *block, c *scanComponent) (rows uint, err error) 
 		}
 		v, err := r.extended(size)
 		if err != nil {
-			return 0, err
+			return false, err
 		}
 		acc, n = r.acc, r.n
 		if zig = min(zig, blockSize); zig == blockSize { // damaged: libjpeg stores it last
-			p, wide := coefficient(v, q[blockSize-1])
-			b[blockSize-1] = p
-			rows |= 1<<7 | wide
+			b[blockSize-1] = int16(v)
+			flat = false
 			break
 		}
-		at := unzig[zig]
-		p, wide := coefficient(v, q[zig])
-		b[at&63] = p
-		rows |= 1<<(at>>3) | wide
+		b[unzig[zig]&63] = int16(v)
+		flat = false
 	}
 	r.acc, r.n = acc, n
-	return rows, nil
+	return flat, nil
 }
