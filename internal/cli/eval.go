@@ -20,6 +20,7 @@ type evalCommand struct {
 	*app
 	modelFlags
 	labeledData
+	reference bool
 	flip      bool
 	worst     int
 	threshold float64
@@ -69,6 +70,7 @@ has all detections in the form of COCO's results.`,
 	c.addOrientation(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&c.flip, "tta", false, "test-time augmentation: average the logits of the picture and its mirror image")
+	f.BoolVar(&c.reference, "reference", false, "also write the distribution of the model's answers to up to 2,000 of the pictures into the model file, for resnet serve --drift")
 	f.IntVar(&c.worst, "worst", 10, "number of wrong answers to list, by highest loss")
 	f.Float64Var(&c.threshold, "threshold", 0.5, "probability from which a label counts as predicted, for data of several labels per picture")
 	f.StringVar(&c.csv, "csv", "", "write the prediction of every picture to this file")
@@ -104,6 +106,19 @@ func (c *evalCommand) run(ctx context.Context) error {
 	m, err := c.open(c.app, 0)
 	if err != nil {
 		return err
+	}
+	var file string
+	if c.reference {
+		ref, err := parseModel(c.model)
+		if err != nil {
+			return err
+		}
+		if file = ref.File; ref.Name != "" {
+			file = "" // NAME@FILE has weights alone
+		}
+		if err := checkReference(m, file); err != nil {
+			return err
+		}
 	}
 	switch {
 	case m.Task() == models.Detection:
@@ -146,6 +161,11 @@ func (c *evalCommand) run(ctx context.Context) error {
 	}
 	if err := c.write(e, m.Classes()); err != nil {
 		return err
+	}
+	if c.reference {
+		if err := c.keepReference(ctx, m, file, ds, c.batch); err != nil {
+			return err
+		}
 	}
 	if c.json {
 		return c.printJSON(e)
