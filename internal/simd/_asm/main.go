@@ -92,6 +92,7 @@ func (o output) gemms() {
 	o.asm("isa", "peak_amd64.s", peakKernels)
 	o.asm("isa", "bf16_peak_amd64.s", bf16PeakKernel)
 	o.asm("pixels", "pixels_amd64.s", pixelKernels)
+	o.asm("pixels", "jpeg_amd64.s", jpegKernels)
 }
 
 // avx writes the other kernels of amd64.
