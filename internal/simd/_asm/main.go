@@ -124,6 +124,7 @@ func (o output) avx() {
 // neon writes the kernels of arm64.
 func (o output) neon() {
 	o["gemm/gemm_neon_arm64.s"] = neonGEMMs().file()
+	o["pixels/jpeg_neon_arm64.s"] = jpegNEON()
 	o.source("gemm", "gemm_stubs_arm64.go", neonGEMMStubs())
 	decls := map[string]string{}
 	for _, f := range []struct {

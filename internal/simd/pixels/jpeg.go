@@ -6,12 +6,14 @@ import "github.com/resnet-go/resnet/internal/simd/isa"
 // point. Those over rows return how many values they have done, from the first on; the
 // rest is the caller's. They do nothing without assembly for this machine.
 
+func haveJPEG() bool { return isa.UseAVX2 || isa.UseNEON }
+
 // IDCT8 transforms a block of 8x8 coefficients b, quantized by the steps q, both in natural
 // order, writes its samples to rows of dst that begin stride apart, and clears b. It
 // reports whether it has: without assembly for this machine it does nothing. It
 // panics if dst is too short.
 func IDCT8(dst []uint8, stride int, b, q *[64]int16) bool {
-	if !isa.UseAVX2 {
+	if !haveJPEG() {
 		return false
 	}
 	if stride < 8 || len(dst) < 7*stride+8 {
@@ -28,7 +30,7 @@ func YCbCrToRGB(out, y, cb, cr []uint8) (done int) {
 	if len(cb) < n || len(cr) < n || len(out) < 3*n {
 		panic(errPixels)
 	}
-	if !isa.UseAVX2 || n == 0 {
+	if !haveJPEG() || n == 0 {
 		return 0
 	}
 	ycbcrToRGB(out, y, cb, cr, n)
@@ -47,7 +49,7 @@ func Upsample2x1(out, in []uint8) (done int) {
 	if len(out) < 2*n {
 		panic(errPixels)
 	}
-	if !isa.UseAVX2 || n == 0 {
+	if !haveJPEG() || n == 0 {
 		return 0
 	}
 	upsample2x1(out, in[1:], n)
@@ -66,7 +68,7 @@ func Upsample2x2(out, near, far []uint8) (done int) {
 	if len(out) < 2*n || len(far) < len(near) {
 		panic(errPixels)
 	}
-	if !isa.UseAVX2 || n == 0 {
+	if !haveJPEG() || n == 0 {
 		return 0
 	}
 	upsample2x2(out, near[1:], far[1:], n)
@@ -84,7 +86,7 @@ func Upsample1x2(out, near, far []uint8, lower bool) (done int) {
 	if len(out) < n || len(far) < n {
 		panic(errPixels)
 	}
-	if !isa.UseAVX2 || n == 0 {
+	if !haveJPEG() || n == 0 {
 		return 0
 	}
 	upsample1x2(out, near, far, n, lower)

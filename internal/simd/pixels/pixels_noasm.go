@@ -6,13 +6,3 @@ package pixels
 func mixRows(out, in []uint8, n, stride int, w []int32) { panic(errPixels) }
 
 func mixPixels(dst, src []uint8, n int, start, count []int, w []int32, stride int) { panic(errPixels) }
-
-func idct8(dst []uint8, stride int, b, q *[64]int16) { panic(errPixels) }
-
-func ycbcrToRGB(out, y, cb, cr []uint8, n int) { panic(errPixels) }
-
-func upsample2x1(out, in []uint8, n int) { panic(errPixels) }
-
-func upsample2x2(out, near, far []uint8, n int) { panic(errPixels) }
-
-func upsample1x2(out, near, far []uint8, n int, lower bool) { panic(errPixels) }
