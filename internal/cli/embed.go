@@ -63,6 +63,7 @@ is 1.
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
 	}
 	c.modelFlags.add(cmd, 16)
+	c.device.add(cmd, a)
 	c.addOrientation(cmd)
 	c.scoreFlags.add(cmd)
 	cmd.Flags().StringVarP(&c.outFile, "out", "o", "", "file for the vectors: .csv, .npy or .safetensors (default: CSV to stdout)")

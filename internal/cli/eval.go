@@ -69,6 +69,7 @@ has all detections in the form of COCO's results.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
 	}
 	c.add(cmd, 128)
+	c.device.add(cmd, a)
 	c.normEps.add(cmd)
 	c.addOrientation(cmd)
 	f := cmd.Flags()

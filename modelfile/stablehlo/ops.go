@@ -51,7 +51,9 @@ func (w *writer) operator(n *graph.Node, in []value) []value {
 		return one(w.matmul(in[0], in[1], false, false))
 	case graph.LinearWeightGrad:
 		return one(w.matmul(in[1], in[0], true, false))
-	case graph.MatMul:
+	case graph.MatMul: // of losses: it is not rounded
+		defer func(bf16 bool) { w.bf16 = bf16 }(w.bf16)
+		w.bf16 = false
 		return one(w.matmul(in[0], in[1], o.TransA, o.TransB))
 	case graph.MaxPool2d:
 		return one(w.maxPool(o, in[0], shape))
@@ -171,7 +173,8 @@ func (w *writer) matmul(a, b value, transA, transB bool) value {
 	if r == 3 {
 		batch = "batching_dims = [0] x [0], "
 	}
-	return w.emit("f32", shape, []value{a, b}, "stablehlo.dot_general %s, %s, %scontracting_dims = [%d] x [%d]", a.name, b.name, batch, innerA, innerB)
+	a, b, precision := w.operands(a, b, ", precision = [HIGHEST, HIGHEST]")
+	return w.emit("f32", shape, []value{a, b}, "stablehlo.dot_general %s, %s, %scontracting_dims = [%d] x [%d]%s", a.name, b.name, batch, innerA, innerB, precision)
 }
 
 func (w *writer) slice(a value, o graph.Slice) value {

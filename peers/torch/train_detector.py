@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Trains a detector with torchvision as `resnet train --recipe detect` does, from the same weights.
 
-    python3 peers/torch/train_detector.py START.safetensors SCENES EPOCHS PEAK [SEED]
+    python3 peers/torch/train_detector.py START.safetensors SCENES EPOCHS PEAK [SEED [OPTIMIZER]]
 
 START is a detector on a ResNet-20 for CIFAR, saved by resnet; its metadata has the
 sizes, anchors and thresholds. SCENES is a folder that internal/scenes/gen wrote. The
-recipe: batches of 4, SGD with momentum 0.9 and weight decay 1e-4, PEAK scaled by 4/16,
+recipe: batches of 4, SGD with momentum 0.9 (or OPTIMIZER adamw, which a RetinaNet
+needs in few epochs) and weight decay 1e-4, PEAK scaled by 4/16,
 linear warm-up from a thousandth over half an epoch, cosine to 0, mirroring, frozen
 batch norms and stem, 128 sampled boxes of each picture. Prints COCO's table by
 pycocotools for boxes and masks. The order of pictures and the samples differ from
@@ -14,7 +15,7 @@ resnet's, so equal results are not to be expected, but equal ones within noise.
 The other side, with the same numbers:
 
     resnet train --data coco:SCENES --recipe detect --model START.safetensors \\
-        --set lr.peak=PEAK --set lr.warmup=0.5 --epochs EPOCHS
+        --set lr.peak=PEAK --set lr.warmup=0.5 --epochs EPOCHS [--set optimizer.name=adamw]
 
 A START is made by a single step at no rate:
 
@@ -157,13 +158,17 @@ def evaluate(model, ds, masks):
         e.summarize()
 
 
-def main(start, folder, epochs, peak, seed=0):
+def main(start, folder, epochs, peak, seed=0, optimizer="sgd"):
     epochs, peak = int(epochs), float(peak) * BATCH / 16
     torch.manual_seed(int(seed))
     model, kind = build(start)
     masks = kind == "maskrcnn"
     train, val = Scenes(folder, "train", masks), Scenes(folder, "val", masks)
-    opt = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=peak, momentum=0.9, weight_decay=1e-4)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if optimizer == "adamw":
+        opt = torch.optim.AdamW(trained, lr=peak, weight_decay=1e-4)
+    else:
+        opt = torch.optim.SGD(trained, lr=peak, momentum=0.9, weight_decay=1e-4)
     per_epoch = len(train.ids) // BATCH
     warm, total, step, began = round(0.5 * per_epoch), epochs * per_epoch, 0, time.time()
     for epoch in range(epochs):
