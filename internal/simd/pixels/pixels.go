@@ -41,8 +41,8 @@ type PixelMixer struct {
 const mixLow = 11
 
 // Init prepares the mixer for rows of src bytes: pixel i of the result is the sum of
-// count[i] pixels from number start[i] on, with the weights w[i*stride:], rounded and limited
-// as in [MixRows]. Where it panics is where a sum of a loop in Go would.
+// count[i] pixels from number start[i] on, with the weights w[i*stride:], rounded and
+// limited as in [MixRows]. It panics if a pixel is not inside a row, or w is too short.
 func (m *PixelMixer) Init(src int, start, count []int, w []int32, stride int) {
 	most := 1
 	for i, k := range count {
