@@ -188,3 +188,23 @@ func TestChecksumsOfAChangedModelAreNotItsOwn(t *testing.T) {
 		t.Errorf("checksums that cannot be read: %v", err)
 	}
 }
+
+// What the checksum of a file costs when it is opened: 100 MB of weights.
+func BenchmarkCheckFile(b *testing.B) {
+	p := &modelProto{irVersion: irVersion, graph: &graphProto{initializers: []*tensorProto{{name: "w", dims: []int64{25e6}, elem: elemFloat, raw: make([]byte, 100e6)}}}}
+	c, err := p.sealed(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	file := bytes.Join(c.parts, nil)
+	p, err = (&decoder{}).model(file)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(file)))
+	for b.Loop() {
+		if _, err := p.checkFile(file); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -36,7 +36,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from resnet_cifar import CifarResNet
+from resnet_cifar import CifarResNet, Stages
 from safetensors import safe_open
 from torchvision.models.detection import FasterRCNN, MaskRCNN, RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -58,31 +58,15 @@ def freeze_norms(module):
             freeze_norms(child)
 
 
-class Body(torch.nn.ModuleDict):
-    """The stages of a CifarResNet, as IntermediateLayerGetter gives those of others."""
-
-    def __init__(self):
-        net = CifarResNet(20)
-        freeze_norms(net)
-        super().__init__({k: v for k, v in net.named_children() if k != "fc"})
-
-    def forward(self, x):
-        x = torch.relu(self["bn1"](self["conv1"](x)))
-        out = {}
-        for i in range(1, 4):
-            x = self[f"layer{i}"](x)
-            out[str(i - 1)] = x
-        return out
-
-
 def build(path):
     with safe_open(path, "pt") as f:
         conf = json.loads(f.metadata()["resnet.architecture"])
         state = {k: f.get_tensor(k) for k in f.keys() if not k.startswith(("optim.", "ema.")) and not k.endswith("num_batches_tracked")}
     d = conf["detection"]
     kind, channels, classes = d["kind"], d["channels"], conf["classes"]
-    backbone = torch.nn.Sequential()
-    backbone.add_module("body", Body())
+    net, backbone = CifarResNet(20), torch.nn.Sequential()
+    freeze_norms(net)
+    backbone.add_module("body", Stages(net, {"layer1": "0", "layer2": "1", "layer3": "2"}))
     backbone.add_module("fpn", FeaturePyramidNetwork([16, 32, 64], channels, LastLevelP6P7(channels, channels) if kind == "retinanet" else LastLevelMaxPool()))
     backbone.out_channels = channels
     anchors = AnchorGenerator(tuple(map(tuple, d["anchors"]["sizes"])), (tuple(d["anchors"]["ratios"]),) * len(d["anchors"]["sizes"]))
