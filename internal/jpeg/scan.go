@@ -174,8 +174,8 @@ func (d *Decoder) begin(comps []scanComponent, b band) error {
 			// A frame of Motion JPEG means the tables of annex K.
 			c.dc.setDefault(dcTable, c.td)
 			c.ac.setDefault(acTable, c.ta)
-			c.dc.prepare()
-			c.ac.prepare()
+			c.dc.prepare(dcTable)
+			c.ac.prepare(acTable)
 		}
 		if needDC := f.lossless || b.zigStart == 0 && b.ah == 0; needDC && !c.dc.defined {
 			return errNoTable
