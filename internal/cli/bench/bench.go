@@ -29,9 +29,9 @@ type Config struct {
 	Mode    string `json:"mode"`
 	Batch   int    `json:"batch"`
 	Threads int    `json:"threads"`
-	Size    int    `json:"size"`  // height and width of the input; 0 means the network's own
-	Exact   bool   `json:"exact"` // ours: direct convolutions only
-	BF16    string `json:"bf16"`  // ours: native, emulate or "" for float32, see engine.BF16
+	Size    int    `json:"size"`             // height and width of the input; 0 means the network's own
+	Exact   bool   `json:"exact"`            // ours: direct convolutions only
+	BF16    string `json:"bf16"`             // ours: native, emulate or "" for float32, see engine.BF16
 	Device  string `json:"device,omitempty"` // where ours computes, as --device says; "" is the processor
 	// On is that device in the process that measures.
 	On *engine.Device `json:"-"`
