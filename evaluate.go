@@ -142,6 +142,7 @@ func (m *Model) batches(ctx context.Context, ds data.Dataset, opt EvaluateOption
 	loader, err := data.NewLoader(ds, data.LoaderConfig{
 		BatchSize: m.batch(), Preprocess: m.prep, Last: data.Keep,
 		SkipBad: opt.SkipBad, Workers: m.opt.Threads, CacheBytes: -1,
+		Made: func(b *data.Batch) { m.sendAhead(b.X, b.Real) },
 	})
 	if err != nil {
 		return nil, 0, err

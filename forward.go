@@ -116,7 +116,18 @@ func (m *Model) decodeGroup(ps []Picture) *group {
 			g.good++
 		}
 	}
+	m.sendAhead(g.x, g.good)
 	return g
+}
+
+// sendAhead sends n pictures, if they are a batch, to the device, if there is one, while
+// others are computed. If that fails, the run tries again and has the error.
+func (m *Model) sendAhead(x []float32, n int) {
+	if d, in := m.opt.Compute.Device, m.Input(); d != nil && n == m.batch() {
+		if x, err := tensor.FromNHWC(x[:n*in.Numel()], n, in[0], in[1], in[2]); err == nil {
+			_ = d.Stage(x)
+		}
+	}
 }
 
 // batchSizes cuts n into sizes for which plans are kept: the largest batch and

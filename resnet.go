@@ -86,6 +86,10 @@ type Compute struct {
 	// pictures share its batch, as a server needs that collects requests: algorithms
 	// are chosen for one picture. Otherwise a probability may differ by about 1e-6.
 	BatchInvariant bool
+	// Device computes the network instead of the processor; nil for none. Exact and
+	// Tuning then do not apply, and [Model.Explain] computes on the processor. The
+	// nested module pjrt has devices.
+	Device *engine.Device
 }
 
 // WeightsOnly supplies what a file does not contain that was not written by this
@@ -231,7 +235,7 @@ func (o Options) check() error {
 	case o.TopK < 0:
 		return fmt.Errorf("resnet: TopK is %d, must not be negative", o.TopK)
 	}
-	if err := o.Compute.BF16.Check(); err != nil {
+	if err := (engine.Options{BF16: o.Compute.BF16, Device: o.Compute.Device}).Check(); err != nil {
 		return fmt.Errorf("resnet: %w", err)
 	}
 	return nil
@@ -293,7 +297,7 @@ func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) 
 
 	var err error
 	compute := infer.Options{Threads: opt.Threads, Exact: opt.Compute.Exact, BF16: opt.Compute.BF16, Tuning: opt.Compute.Tuning,
-		BatchInvariant: opt.Compute.BatchInvariant}
+		BatchInvariant: opt.Compute.BatchInvariant, Device: opt.Compute.Device}
 	if m.task != models.Classification {
 		compute.Plans = segment.Plans // inputs have many sizes
 	}

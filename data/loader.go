@@ -63,6 +63,10 @@ type LoaderConfig struct {
 	Workers int
 	// Prefetch is the number of batches made ahead; 0 means 2.
 	Prefetch int
+	// Made is called with each batch when it is complete, ahead of its turn, by any
+	// goroutine, so that it can be sent elsewhere meanwhile; nil for nothing. It must not
+	// change the batch.
+	Made func(*Batch)
 	// CacheBytes is the memory for decoded pictures, used if the whole dataset is
 	// estimated to fit: 0 means 512 MiB, below 0 none. Cached pictures are decoded at
 	// full size (see [RandomResizedCrop]).

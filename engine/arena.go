@@ -74,8 +74,11 @@ func (a *arenas) remove(i int) arena {
 const page = 1024
 
 // Memory returns the bytes that a run needs besides the weights and the tensors
-// of its inputs and outputs.
+// of its inputs and outputs. It is 0 on a [Device], which does not tell.
 func (p *Plan) Memory() int64 {
+	if p.remote != nil {
+		return 0
+	}
 	n := 4 * int64(p.runFloats())
 	for _, w := range p.winners {
 		n += 2 * int64(w)

@@ -35,6 +35,24 @@ type Options struct {
 	// bits as if it were computed alone: algorithms are chosen for one image. Otherwise
 	// they are chosen for the whole batch, which may be faster and may round otherwise.
 	BatchInvariant bool
+	// Device computes the plan; nil stands for this package's kernels. Threads, Fast and
+	// Tuning then do not apply, and BF16 means bfloat16 operands and float32 sums in
+	// whatever way the device has.
+	Device *Device
+}
+
+// Check returns an error for choices that this machine cannot follow.
+func (o Options) Check() error {
+	if o.Threads < 0 {
+		return fmt.Errorf("Threads is %d, must not be negative", o.Threads)
+	}
+	if o.Device == nil {
+		return o.BF16.Check()
+	}
+	if o.BF16 == BF16Emulated {
+		return fmt.Errorf("bf16=emulate computes in plain Go, not on %s: leave out the device, or give bf16", o.Device)
+	}
+	return nil
 }
 
 // Port is an input or output of a plan.
@@ -55,16 +73,19 @@ func (p Port) NewTensor() *tensor.Tensor {
 // Compile turns g into a plan over vars, which must hold every variable of g.
 // Errors name the operator and module path that cannot be compiled.
 func Compile(g *graph.Graph, vars *Vars, opt Options) (*Plan, error) {
-	if opt.Threads < 0 {
-		return nil, fmt.Errorf("engine: Threads is %d, must not be negative", opt.Threads)
-	}
-	if err := opt.BF16.Check(); err != nil {
+	if err := opt.Check(); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
 	if err := checkVariables(g, vars); err != nil {
 		return nil, err
 	}
 	if err := checkSizes(g); err != nil {
+		return nil, err
+	}
+	if opt.Device != nil {
+		return compileOn(opt.Device, g, vars, opt)
+	}
+	if err := vars.belongTo(nil, len(g.Updates) > 0); err != nil {
 		return nil, err
 	}
 	if err := loadUpdated(g, vars); err != nil {

@@ -49,6 +49,8 @@ type Plan struct {
 	writes  bool // updates variables
 	writing sync.Mutex
 
+	remote *onDevice // nil if the steps are run here
+
 	arenas *arenas
 	keep   []*memory.Block // of the constants
 
@@ -166,8 +168,13 @@ func (p *Plan) Outputs() []Port { return p.outputs }
 
 // ArenaBytes returns the memory that one run needs for its values, besides the
 // variables and the packed weights. Plans over one [Vars] share it, while they
-// do not run at the same time.
-func (p *Plan) ArenaBytes() int { return 4 * (p.arena + p.scratch*p.pool.Workers()) }
+// do not run at the same time. It is 0 on a [Device], which does not tell.
+func (p *Plan) ArenaBytes() int {
+	if p.remote != nil {
+		return 0
+	}
+	return 4 * (p.arena + p.scratch*p.pool.Workers())
+}
 
 // Run computes the plan once. in follows [Plan.Inputs]; out follows
 // [Plan.Outputs] and is written into, a nil entry being skipped; a nil out
@@ -187,7 +194,7 @@ type Step struct {
 	Bytes      int64 // of the values that it reads and writes, each once
 }
 
-// Steps lists the steps of the plan in their order.
+// Steps lists the steps of the plan in their order; there are none on a [Device].
 func (p *Plan) Steps() []Step {
 	list := make([]Step, len(p.steps))
 	for i, s := range p.steps {
@@ -226,6 +233,9 @@ func (p *Plan) run(in, out []*tensor.Tensor, times []StepTime) error {
 	if p.writes {
 		p.writing.Lock()
 		defer p.writing.Unlock()
+	}
+	if p.remote != nil {
+		return p.remote.run(in, out)
 	}
 	r := p.take()
 	defer p.give(r)

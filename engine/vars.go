@@ -20,10 +20,13 @@ type Vars struct {
 	m map[string]*variable
 
 	mu    sync.Mutex // guards what compiling for different batch sizes shares
+	home  *home      // where plans update them; nil if none does
 	owned map[*tensor.Tensor]bool
 	packs map[sharedPack]pack
 
 	arenas arenas
+
+	away sync.Mutex // guards variable.remote
 }
 
 type variable struct {
@@ -31,6 +34,8 @@ type variable struct {
 	own *tensor.Tensor // the value of an adopted variable, in the public order
 	f32 []float32      // else, in variableLayout order
 	i64 []int64
+
+	remote remote // the value on a device
 }
 
 // NewVars returns an empty store.
@@ -43,6 +48,9 @@ func NewVars() *Vars {
 func (v *Vars) Set(name string, t *tensor.Tensor) error {
 	x, err := v.named(name, t)
 	if err != nil {
+		return err
+	}
+	if err := v.forget(x); err != nil {
 		return err
 	}
 	if x.DType == tensor.Float32 {
@@ -70,6 +78,9 @@ func (v *Vars) Adopt(name string, t *tensor.Tensor) error {
 	}
 	x, err := v.named(name, t)
 	if err != nil {
+		return err
+	}
+	if err := v.forget(x); err != nil {
 		return err
 	}
 	v.release(x)
@@ -108,6 +119,13 @@ func (v *Vars) release(x *variable) {
 	}
 }
 
+// forget frees the value on a device, which the one here replaces.
+func (v *Vars) forget(x *variable) error {
+	v.away.Lock()
+	defer v.away.Unlock()
+	return x.remote.drop()
+}
+
 // updatable returns the memory of a variable that a plan updates.
 func (v *Vars) updatable(x *variable) []float32 {
 	if own := x.own; own != nil {
@@ -123,6 +141,12 @@ func (v *Vars) Get(name string) (*tensor.Tensor, error) {
 	x, ok := v.m[name]
 	if !ok {
 		return nil, fmt.Errorf("engine: no variable %q", name)
+	}
+	v.away.Lock()
+	defer v.away.Unlock()
+	if x.remote.newer {
+		t := Port{Type: x.Type}.NewTensor()
+		return t, x.remote.buf.Download(t)
 	}
 	if x.own != nil {
 		t := x.own.Clone()

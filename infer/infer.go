@@ -40,6 +40,14 @@ type Options struct {
 	// by which the memory for one picture is bounded; 0 is no bound but the machine's
 	// memory.
 	FileSize int64
+	// Device computes; nil stands for the processor, by package engine's kernels. See
+	// [engine.Options].
+	Device *engine.Device
+}
+
+// engine returns the options of a plan.
+func (o Options) engine() engine.Options {
+	return engine.Options{Threads: o.Threads, Fast: !o.Exact, BF16: o.BF16, Tuning: o.Tuning, BatchInvariant: o.BatchInvariant, Device: o.Device}
 }
 
 // Output is the name under which the zero [Query] has what the network returns.
@@ -80,7 +88,7 @@ func Compile(net nn.Module, vars *engine.Vars, in Input, q Query, opt Options) (
 	if err != nil {
 		return nil, err
 	}
-	p, err := engine.Compile(g, vars, engine.Options{Threads: opt.Threads, Fast: !opt.Exact, BF16: opt.BF16, Tuning: opt.Tuning, BatchInvariant: opt.BatchInvariant})
+	p, err := engine.Compile(g, vars, opt.engine())
 	if err != nil || opt.FileSize == 0 {
 		return p, err
 	}
@@ -178,14 +186,11 @@ type compilation struct {
 // while the runner is in use; nil takes the values of its parameters, see
 // [Adopt]. Nothing is compiled yet.
 func New(net nn.Module, vars *engine.Vars, opt Options) (*Runner, error) {
-	if opt.Threads < 0 {
-		return nil, fmt.Errorf("infer: Threads is %d, must not be negative", opt.Threads)
+	if err := opt.engine().Check(); err != nil {
+		return nil, fmt.Errorf("infer: %w", err)
 	}
 	if opt.Plans < 0 {
 		return nil, fmt.Errorf("infer: Plans is %d, must not be negative", opt.Plans)
-	}
-	if err := opt.BF16.Check(); err != nil {
-		return nil, fmt.Errorf("infer: %w", err)
 	}
 	if vars == nil {
 		var err error

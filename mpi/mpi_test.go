@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	mpi.Exit(cli.MainOn(connect))
+	mpi.Exit(cli.MainOn(cli.Engines{Ranks: connect}))
 }
 
 // rank returns the number that the launcher gave this process.

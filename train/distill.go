@@ -7,6 +7,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/nn"
@@ -67,7 +68,7 @@ func (s *session) openTeacher() (*teacher, error) {
 		t.scale = append(t.scale, s.prep.Std[c]/prep.Std[c])
 		t.shift = append(t.shift, (s.prep.Mean[c]-prep.Mean[c])/prep.Std[c])
 	}
-	if t.run, err = infer.New(r.Module, nil, infer.Options{Threads: s.threads, Exact: s.rec.Exact}); err != nil {
+	if t.run, err = infer.New(r.Module, nil, s.compute(engine.BF16Off)); err != nil {
 		return nil, fmt.Errorf("distill.from: %w", err)
 	}
 	s.notes = append(s.notes, fmt.Sprintf("the network also learns from %s (weight %g, temperature %g)",

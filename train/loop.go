@@ -64,7 +64,7 @@ func (s *session) build(state map[string]*tensor.Tensor) error {
 	rec := s.rec
 	opt := StepOptions{
 		Optimizer: rec.Optimizer, EMA: rec.EMA != nil || rec.SWA != nil, Lookahead: rec.EMA != nil && rec.EMA.Lookahead, Accumulate: rec.Accumulate, Recompute: rec.Recompute,
-		Compute: infer.Options{Threads: s.threads, Exact: rec.Exact, BF16: s.bf16},
+		Compute: s.compute(s.bf16),
 	}
 	load := s.load
 	if rec.Detect != nil {
@@ -113,6 +113,24 @@ func (s *session) build(state map[string]*tensor.Tensor) error {
 	return err
 }
 
+// compute is how the network is computed.
+func (j *job) compute(bf16 engine.BF16) infer.Options {
+	return infer.Options{Threads: j.threads, Exact: j.rec.Exact, BF16: bf16, Device: j.device}
+}
+
+// sendAhead returns what sends the pictures of a batch to the device while another is
+// computed there. If that fails, the step tries again and has the error.
+func (j *job) sendAhead() func(*data.Batch) {
+	if j.device == nil {
+		return nil
+	}
+	return func(b *data.Batch) {
+		if x, err := tensor.FromNHWC(b.X, b.N, b.C, b.H, b.W); err == nil {
+			_ = j.device.Stage(x)
+		}
+	}
+}
+
 // load makes the loaders of pictures with labels or masks, and sets what a step
 // depends on.
 func (s *session) load(opt *StepOptions) error {
@@ -143,6 +161,7 @@ func (s *session) load(opt *StepOptions) error {
 	lc.BatchSize, lc.Preprocess, lc.Augment, lc.SoftTargets = batch, train, &rec.Augment, loss.bce()
 	lc.Shuffle, lc.Balanced, lc.Last = true, rec.Balanced, data.Drop
 	rec.views(&lc)
+	lc.Made = s.sendAhead()
 	if rec.Shards > 0 {
 		own := s.mineOf(rec.Shards)
 		lc.Part = data.Part{Of: rec.Shards, From: own.lo, To: own.hi}
@@ -157,12 +176,12 @@ func (s *session) load(opt *StepOptions) error {
 		return nil
 	}
 	ec := common
-	ec.BatchSize, ec.Preprocess = rec.EvalBatch, s.prep
+	ec.BatchSize, ec.Preprocess, ec.Made = rec.EvalBatch, s.prep, s.sendAhead()
 	if ec.BatchSize == 0 {
 		ec.BatchSize = rec.BatchSize
 	}
 	if net := withoutLabels(s.module); net != nil {
-		e, err := newNeighborEvaluator(net.Model, sp, ec, infer.Options{Threads: s.threads, Exact: rec.Exact})
+		e, err := newNeighborEvaluator(net.Model, sp, ec, s.compute(engine.BF16Off))
 		if err != nil {
 			return fmt.Errorf("validation part of %s: %w", sp.Spec, err)
 		}
@@ -174,7 +193,7 @@ func (s *session) load(opt *StepOptions) error {
 	if data.Masks(ev) == nil { // which each rank evaluates itself
 		ec.Part = s.group.part()
 	}
-	if s.eval, err = newEvaluator(s.module, ev, ec, infer.Options{Threads: s.threads, Exact: rec.Exact}); err != nil {
+	if s.eval, err = newEvaluator(s.module, ev, ec, s.compute(engine.BF16Off)); err != nil {
 		return fmt.Errorf("validation part of %s: %w", sp.Spec, err)
 	}
 	if e, ok := s.eval.(*pictureEvaluator); ok {

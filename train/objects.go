@@ -182,7 +182,7 @@ func (s *session) loadObjects(opt *StepOptions) error {
 	if ev == nil || ev.Len() == 0 {
 		return nil
 	}
-	if s.eval, err = newEvaluator(net, ev, data.LoaderConfig{SkipBad: s.skipBad}, infer.Options{Threads: s.threads, Exact: rec.Exact}); err != nil {
+	if s.eval, err = newEvaluator(net, ev, data.LoaderConfig{SkipBad: s.skipBad}, s.compute(engine.BF16Off)); err != nil {
 		return fmt.Errorf("validation part of %s: %w", sp.Spec, err)
 	}
 	return nil

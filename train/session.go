@@ -39,7 +39,8 @@ type job struct {
 	prep      data.Preprocess
 	module    nn.Module
 	bf16      engine.BF16
-	threads   int // 0 means one per CPU
+	device    *engine.Device // nil for the processor
+	threads   int            // 0 means one per CPU
 	workers   int // that decode; 0 means threads
 	teacher   *teacher
 	// What FitOptions has and no recipe.

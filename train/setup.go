@@ -28,7 +28,7 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 		out, cfg.Log = "", Log{}
 	}
 	s := &session{
-		job: job{group: ranks, seed: cfg.Seed, keys: cfg.Keys, skipBad: cfg.SkipBad, threads: cfg.Threads, workers: cfg.Workers,
+		job: job{group: ranks, seed: cfg.Seed, keys: cfg.Keys, skipBad: cfg.SkipBad, threads: cfg.Threads, device: cfg.Device, workers: cfg.Workers,
 			maxTime: cfg.MaxTime},
 		output: output{out: out, log: newLogger(cfg.Log)},
 	}
@@ -131,7 +131,7 @@ func (j *job) choosePrecision() (err error) {
 	if j.bf16, err = engine.ParseBF16(j.rec.BF16); err != nil {
 		return fmt.Errorf("recipe %s: %w", j.rec.Name, err)
 	}
-	if err := j.bf16.Check(); err != nil {
+	if err := (engine.Options{BF16: j.bf16, Device: j.device}).Check(); err != nil {
 		return fmt.Errorf("recipe %s: %w", j.rec.Name, err)
 	}
 	switch j.bf16 {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/weights"
 )
 
@@ -71,6 +72,10 @@ type Config struct {
 	// Threads is the number of threads that compute and decode; 0 means one per CPU.
 	// It does not change the results.
 	Threads int
+	// Device computes the network in training and evaluation instead of the processor;
+	// nil for none. A run can be continued on another device, or without one: the numbers
+	// then differ by rounding.
+	Device *engine.Device
 	// Exchange connects this process with the other ranks of a training on several
 	// machines, which have the same Config but for it; nil trains in this process alone.
 	// The batches are cut into Recipe.Shards, 8 if the recipe has none.

@@ -31,6 +31,7 @@ type benchCommand struct {
 	sort     bool
 	exact    bool
 	bf16     bf16Flag
+	device   deviceFlags
 	noTuning bool
 }
 
@@ -79,6 +80,7 @@ GFLOP/s, bytes read and written, and the share of the time.`,
 	f.BoolVar(&c.sort, "sort", false, "with --profile: the longest steps first")
 	f.BoolVar(&c.exact, "exact", false, "ours: disable Winograd convolution")
 	c.bf16.add(cmd)
+	c.device.add(cmd, a)
 	f.BoolVar(&c.noTuning, "no-tuning", false, "ours: ignore the times that resnet tune has measured")
 	f.StringVar(&c.peersDir, "peers-dir", "peers", "folder of the peers' programs")
 	completeWith(cmd, "mode", []string{bench.Infer, bench.Train})
@@ -110,7 +112,14 @@ func (c *benchCommand) check(names []string) error {
 	if c.size < 0 || c.rounds < 1 || !(c.seconds > 0) {
 		return usagef("--size must not be negative, --rounds at least 1, --seconds above 0")
 	}
-	return c.bf16.check()
+	if c.profile && c.device.given() {
+		return usagef("--profile shows the steps of this program's kernels: leave out --device, whose compiler fuses steps as it likes")
+	}
+	device, err := c.device.open(c.app, c.exact) // before a process does for each configuration
+	if err != nil {
+		return err
+	}
+	return c.bf16.check(device)
 }
 
 func (c *benchCommand) run(ctx context.Context, names []string) error {
@@ -134,6 +143,7 @@ func (c *benchCommand) run(ctx context.Context, names []string) error {
 	if c.noTuning {
 		ours.Command = append(ours.Command, "--no-tuning")
 	}
+	ours.Command = append(ours.Command, c.device.arguments()...)
 	var peers []bench.Program
 	for _, p := range c.peers {
 		peer, err := c.peer(p)
@@ -183,7 +193,7 @@ func (c *benchCommand) each(names []string, f func(bench.Config) error) error {
 		for _, name := range names {
 			for _, batch := range c.batches {
 				for _, threads := range c.threads {
-					if err := f(bench.Config{Model: name, Mode: mode, Batch: batch, Threads: threads, Size: c.size, Exact: c.exact, BF16: c.bf16.name()}); err != nil {
+					if err := f(bench.Config{Model: name, Mode: mode, Batch: batch, Threads: threads, Size: c.size, Exact: c.exact, BF16: c.bf16.name(), Device: c.device.name}); err != nil {
 						return err
 					}
 				}
@@ -225,12 +235,17 @@ func (a *app) benchWorkerCommand() *cobra.Command {
 	var cfg bench.Config
 	var weights, output string
 	var noTuning bool
+	var device deviceFlags
 	cmd := &cobra.Command{
 		Use:    "bench-worker",
 		Hidden: true,
 		Args:   atMost(0),
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(*cobra.Command, []string) (err error) {
 			cfg.Tuning = a.tuning(noTuning)
+			cfg.Device = device.name
+			if cfg.On, err = device.open(a, cfg.Exact); err != nil {
+				return err
+			}
 			return bench.Serve(cfg, weights, output, a.in, a.out)
 		},
 	}
@@ -242,6 +257,7 @@ func (a *app) benchWorkerCommand() *cobra.Command {
 	f.IntVar(&cfg.Size, "size", 0, "")
 	f.BoolVar(&cfg.Exact, "exact", false, "")
 	f.StringVar(&cfg.BF16, "bf16", "", "")
+	device.add(cmd, a)
 	f.StringVar(&weights, "weights", "", "")
 	f.BoolVar(&noTuning, "no-tuning", false, "")
 	f.StringVar(&output, "output", "", "")

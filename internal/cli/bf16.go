@@ -37,5 +37,7 @@ func (f *bf16Flag) name() string {
 	return f.String()
 }
 
-// check returns an error if the processor lacks the instructions.
-func (f *bf16Flag) check() error { return engine.BF16(*f).Check() }
+// check returns an error if what computes, the processor or a device, cannot.
+func (f *bf16Flag) check(d *engine.Device) error {
+	return engine.Options{BF16: engine.BF16(*f), Device: d}.Check()
+}

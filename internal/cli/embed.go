@@ -63,6 +63,7 @@ is 1.
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
 	}
 	c.modelFlags.add(cmd, 16)
+	c.device.add(cmd, a)
 	c.addOrientation(cmd)
 	c.scoreFlags.add(cmd)
 	cmd.Flags().StringVarP(&c.outFile, "out", "o", "", "file for the vectors: .csv, .npy or .safetensors (default: CSV to stdout)")
@@ -241,7 +242,7 @@ func (c *embedCommand) write() error {
 			return err
 		})
 	}
-	images, err := json.Marshal(markNames(c.names))
+	images, err := json.Marshal(namesAsText(c.names))
 	if err != nil {
 		return err
 	}
@@ -250,6 +251,6 @@ func (c *embedCommand) write() error {
 		copy(all.Float32s()[i*width:], e)
 	}
 	return atomicfile.Write(c.outFile, func(w io.Writer) error {
-		return safetensors.Write(w, []safetensors.Tensor{{Name: "embeddings", Tensor: all}}, map[string]string{"images": string(putNames(images))})
+		return safetensors.Write(w, []safetensors.Tensor{{Name: "embeddings", Tensor: all}}, map[string]string{"images": string(images)})
 	})
 }

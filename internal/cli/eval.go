@@ -69,6 +69,7 @@ has all detections in the form of COCO's results.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
 	}
 	c.add(cmd, 128)
+	c.device.add(cmd, a)
 	c.normEps.add(cmd)
 	c.addOrientation(cmd)
 	f := cmd.Flags()
@@ -120,6 +121,10 @@ func (c *evalCommand) run(ctx context.Context) error {
 		return c.runBoxes(ctx, m)
 	case m.Task() == models.Features:
 		return noClasses(m)
+	case m.Task() == models.Classification && c.data == "" && !knowsSample(m):
+		return usagef("--data is missing: without it, eval measures on the sample inside the program, whose classes (T-shirt/top, Trouser, …) %s does not have; name data such as folder:photos", m.Name())
+	case m.Task() == models.Segmentation && c.data == "":
+		return usagef("--data is missing: %s is a segmentation network, which is measured on pictures with masks, of kind masks, voc or coco", m.Name())
 	case m.Task() == models.Classification && hasObjects(c.data):
 		return usagef("%s is a classifier, but %s has boxes or masks of objects: name a detector or a segmentation network by --model, or data with a label for each picture", m.Name(), c.data)
 	}
@@ -174,6 +179,17 @@ func (c *evalCommand) dataOptions(m *resnet.Model) data.Options {
 	}
 	opt.IgnoreOrientation = c.asStored
 	return opt
+}
+
+// knowsSample reports whether a model has the classes of the sample inside the program.
+func knowsSample(m *resnet.Model) bool {
+	s, err := openData("", data.Options{})
+	if err != nil {
+		return true // which opening it again reports
+	}
+	defer s.Close()
+	_, err = m.LabelsOf(s.Eval())
+	return err == nil
 }
 
 const noCIFAR = "the model inside the program is for pictures like CIFAR-10's, which the program does not contain: name data, as " +

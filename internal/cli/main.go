@@ -23,15 +23,14 @@ type Ranks interface {
 }
 
 // Main executes the command line of the process and exits.
-func Main() { os.Exit(MainOn(nil)) }
+func Main() { os.Exit(MainOn(Engines{})) }
 
-// MainOn executes the command line of a process that can train on several machines, and
-// returns the exit code. connect is called where a training begins; nil trains in this
-// process alone.
-func MainOn(connect func() (Ranks, error)) int {
+// MainOn executes the command line of a process that has more engines, and returns the
+// exit code.
+func MainOn(engines Engines) int {
 	ctx := stopOnSignal(context.Background())
 	code := make(chan int, 1)
-	go func() { code <- runOn(ctx, connect, os.Args[1:], os.Stdin, os.Stdout, os.Stderr) }()
+	go func() { code <- runOn(ctx, engines, os.Args[1:], os.Stdin, os.Stdout, os.Stderr) }()
 	select {
 	case c := <-code:
 		return c

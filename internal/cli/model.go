@@ -25,6 +25,7 @@ type modelFlags struct {
 	keys       []string
 	exact      bool
 	bf16       bf16Flag
+	device     deviceFlags
 	noTuning   bool
 	invariant  bool
 	asStored   bool // pictures are not turned by their orientation
@@ -139,7 +140,10 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 		}
 		opt.Weights.Classes = names
 	}
-	if err := f.bf16.check(); err != nil {
+	if opt.Compute.Device, err = f.device.open(a, f.exact); err != nil {
+		return nil, err
+	}
+	if err := f.bf16.check(opt.Compute.Device); err != nil {
 		return nil, err
 	}
 	model, err := a.fetch(f.model)

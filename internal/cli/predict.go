@@ -68,6 +68,7 @@ classified, and the exit code is 1.
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
 	}
 	c.modelFlags.add(cmd, 16)
+	c.device.add(cmd, a)
 	c.addOrientation(cmd)
 	c.scoreFlags.add(cmd)
 	f := cmd.Flags()

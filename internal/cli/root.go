@@ -29,8 +29,8 @@ const (
 // app is what all commands share: input, output, and the flags that every command
 // has.
 type app struct {
-	ctx      context.Context       // of the whole command line
-	connect  func() (Ranks, error) // nil if the program trains in one process only
+	ctx      context.Context // of the whole command line
+	engines  Engines         // of the program, besides the processor
 	in       io.Reader
 	out, err io.Writer // results, progress
 
@@ -52,10 +52,10 @@ func usagef(format string, args ...any) error {
 
 // run executes one command line and returns the exit code.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
-	return runOn(ctx, nil, args, in, out, errOut)
+	return runOn(ctx, Engines{}, args, in, out, errOut)
 }
 
-func runOn(ctx context.Context, connect func() (Ranks, error), args []string, in io.Reader, out, errOut io.Writer) int {
+func runOn(ctx context.Context, engines Engines, args []string, in io.Reader, out, errOut io.Writer) int {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	failed := func(err error) {
@@ -64,7 +64,7 @@ func runOn(ctx context.Context, connect func() (Ranks, error), args []string, in
 		}
 	}
 	results := &output{w: out, failed: failed}
-	a := &app{ctx: ctx, connect: connect, in: in, out: results, err: &output{w: errOut, failed: failed}}
+	a := &app{ctx: ctx, engines: engines, in: in, out: results, err: &output{w: errOut, failed: failed}}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(in)

@@ -51,6 +51,7 @@ done, and the exit code is 1.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
 	}
 	c.addFor(cmd, models.Segmentation, 1)
+	c.device.add(cmd, a)
 	c.addOrientation(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&c.outDir, "out", "o", "", "folder for overlays and masks; for one picture also the overlay's file, ending in .png")

@@ -30,6 +30,7 @@ type trainCommand struct {
 	noCheck, recompute, exact bool
 	findLR                    bool
 	bf16                      bf16Flag
+	device                    deviceFlags
 	seed                      uint64
 	epochs, workers, folds    int
 	maxTime                   time.Duration
@@ -119,6 +120,7 @@ With --json, stdout has one line per epoch, and the result as the last line.`,
 	f.BoolVar(&c.recompute, "recompute", false, "recompute activations in the backward pass: less memory, more time, the same result")
 	f.BoolVar(&c.exact, "exact", false, "disable Winograd convolution (slower, rounding as in PyTorch)")
 	c.bf16.add(cmd)
+	c.device.add(cmd, a)
 	f.IntVar(&c.workers, "workers", 0, "goroutines that decode pictures (default: --threads); results do not depend on it")
 	f.BoolVar(&c.show, "print-recipe", false, "print the complete recipe and stop")
 	f.Uint64Var(&c.seed, "seed", 0, "seed of initial weights, order, augmentation and dropout")
@@ -133,10 +135,10 @@ With --json, stdout has one line per epoch, and the result as the last line.`,
 
 func (c *trainCommand) run(cmd *cobra.Command) error {
 	saving.Store(true)
-	if c.connect == nil {
+	if c.engines.Ranks == nil {
 		return c.train(cmd, nil)
 	}
-	ranks, err := c.connect()
+	ranks, err := c.engines.Ranks()
 	if err != nil {
 		return err
 	}
@@ -218,6 +220,9 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 		Model: c.model, Keys: keys, Data: c.data, ValData: c.valData, Open: openData, Out: c.out, Resume: c.resume,
 		Seed: c.seed, Threads: c.threads, Workers: c.workers, MaxTime: c.maxTime, SkipBad: c.skipBad, SkipCheck: c.noCheck, Command: os.Args,
 	}
+	if cfg.Device, err = c.device.open(c.app, c.exact); err != nil {
+		return cfg, err
+	}
 	if !c.quiet {
 		cfg.Log.W = c.err
 	}
@@ -248,7 +253,7 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 	if cfg.Model, err = c.fetch(c.model); err != nil {
 		return cfg, err
 	}
-	if err := c.bf16.check(); err != nil {
+	if err := c.bf16.check(cfg.Device); err != nil {
 		return cfg, err
 	}
 	switch {

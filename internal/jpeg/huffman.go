@@ -9,6 +9,14 @@ const (
 	lookBits = 10
 )
 
+// entry is a code and, if there was room to look at it, the number that follows:
+//
+//   - a number other than zero, for which the upper 16 bits are it, the next 8 are the
+//     value's run of zeros and 1, and the lower ones the bits of code and number;
+//   - else, with zeros in the upper 16 bits, the value and the bits of the code;
+//   - 0 for a longer code.
+type entry uint32
+
 const errNoTable = FormatError("uninitialized Huffman table")
 
 // huffman is a Huffman decoder (annex C).
@@ -17,11 +25,9 @@ type huffman struct {
 	// look has, for the next bits, the value << 8 | the code's length, or 0 if
 	// the code is longer.
 	look [1 << lookBits]uint16
-	// quick is look for AC coefficients of sequential files, with the
-	// coefficient that follows the code where that is short: coefficient << 16 |
-	// zeros before it << 8 | bits of both; 0 where look must help. The end of the
-	// block is very many zeros.
-	quick [1 << lookBits]uint32
+	// quick is look with the number that follows the code, where both are short: for
+	// sequential files, so as to have a coefficient by one step.
+	quick [1 << lookBits]entry
 	ready bool // quick is made
 
 	vals     [maxValues]uint8 // sorted by code
@@ -82,13 +88,13 @@ func (h *huffman) build(spec []byte) {
 		code = (code + int32(k)) << 1
 		index += int32(k)
 	}
-	for bits := range h.look {
-		h.look[bits] = 0
-		for i := range lookBits {
-			if code := int32(bits >> (lookBits - 1 - i)); code <= h.maxCodes[i] {
-				h.look[bits] = uint16(h.value(i, code))<<8 | uint16(i+1)
-				break
-			}
+	clear(h.look[:])
+	at := 0
+	for i := range lookBits {
+		// All that begins with a code of i+1 bits, up to the largest one.
+		shift := lookBits - 1 - i
+		for end := min(int(h.maxCodes[i]+1)<<shift, len(h.look)); at < end; at++ {
+			h.look[at] = uint16(h.value(i, int32(at>>shift)))<<8 | uint16(i+1)
 		}
 	}
 }
@@ -107,16 +113,12 @@ func (h *huffman) prepare() {
 	}
 	h.ready = true
 	for bits, e := range h.look {
-		h.quick[bits] = 0
 		length, value := uint(e&0xff), uint(e>>8)
 		run, size := value>>4, value&0x0f
-		switch {
-		case length == 0:
-		case value == 0: // the end of the block
-			h.quick[bits] = uint32(blockSize<<8 | length)
-		case size > 0 && length+size <= lookBits:
+		h.quick[bits] = entry(e)
+		if size > 0 && length+size <= lookBits {
 			v := extend(uint32(bits)>>(lookBits-length-size)&(1<<size-1), size)
-			h.quick[bits] = uint32(v)<<16 | uint32(run<<8|length+size)
+			h.quick[bits] = entry(uint32(v)<<16 | uint32((run+1)<<8|length+size))
 		}
 	}
 }

@@ -19,9 +19,10 @@ type window struct {
 
 func (w *writer) convolution(x, k value, shape tensor.Shape, o window) value {
 	pair := func(p [2]int) string { return numbers(p[0], p[1]) }
+	x, k, precision := w.operands(x, k, ", precision_config = [#stablehlo<precision HIGHEST>, #stablehlo<precision HIGHEST>]")
 	return w.emit("f32", shape, []value{x, k},
-		"stablehlo.convolution(%s, %s) dim_numbers = %s, window = {stride = %s, pad = [%s, %s], lhs_dilate = %s, rhs_dilate = %s} {batch_group_count = %d : i64, feature_group_count = %d : i64}",
-		x.name, k.name, o.dims, pair(o.stride), numbers(o.low[0], o.high[0]), numbers(o.low[1], o.high[1]), pair(o.dilateX), pair(o.dilateW), o.batchGroup, o.groups)
+		"stablehlo.convolution(%s, %s) dim_numbers = %s, window = {stride = %s, pad = [%s, %s], lhs_dilate = %s, rhs_dilate = %s} {batch_group_count = %d : i64, feature_group_count = %d : i64%s}",
+		x.name, k.name, o.dims, pair(o.stride), numbers(o.low[0], o.high[0]), numbers(o.low[1], o.high[1]), pair(o.dilateX), pair(o.dilateW), o.batchGroup, o.groups, precision)
 }
 
 var ones = [2]int{1, 1}

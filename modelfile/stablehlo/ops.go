@@ -51,7 +51,9 @@ func (w *writer) operator(n *graph.Node, in []value) []value {
 		return one(w.matmul(in[0], in[1], false, false))
 	case graph.LinearWeightGrad:
 		return one(w.matmul(in[1], in[0], true, false))
-	case graph.MatMul:
+	case graph.MatMul: // of losses: it is not rounded
+		defer func(bf16 bool) { w.bf16 = bf16 }(w.bf16)
+		w.bf16 = false
 		return one(w.matmul(in[0], in[1], o.TransA, o.TransB))
 	case graph.MaxPool2d:
 		return one(w.maxPool(o, in[0], shape))
@@ -128,6 +130,20 @@ func (w *writer) moves(n *graph.Node, in []value, shape tensor.Shape) []value {
 		equal := w.convert(w.compare("EQ", in[0], widen(in[1])), "f32")
 		number := w.reduce("add", equal, axesOf(o.Of, kept)...)
 		return one(w.mul(equal, widen(w.div(in[2], w.reshape(number, in[2].shape)))))
+	case graph.Dropout:
+		return one(w.dropout(o, in[0], in[1]))
+	case graph.Resize:
+		return one(w.resize(o, in[0].shape, in[0], false))
+	case graph.ResizeGrad:
+		return one(w.resize(o.Resize, o.X, in[0], true))
+	case graph.Gather:
+		return one(w.gather(o.Axis, in[0], in[1], shape))
+	case graph.GatherGrad:
+		return one(w.gatherGrad(o.Axis, o.X, in[0], in[1]))
+	case graph.GatherElements:
+		return one(w.gatherElements(o.Axis, in[0], in[1]))
+	case graph.GatherElementsGrad:
+		return one(w.gatherElementsGrad(o.Axis, o.X, in[0], in[1]))
 	case graph.Softmax:
 		return one(w.exp(w.logSoftmax(in[0], len(shape)-1)))
 	case graph.LogSoftmax:
@@ -171,7 +187,8 @@ func (w *writer) matmul(a, b value, transA, transB bool) value {
 	if r == 3 {
 		batch = "batching_dims = [0] x [0], "
 	}
-	return w.emit("f32", shape, []value{a, b}, "stablehlo.dot_general %s, %s, %scontracting_dims = [%d] x [%d]", a.name, b.name, batch, innerA, innerB)
+	a, b, precision := w.operands(a, b, ", precision = [HIGHEST, HIGHEST]")
+	return w.emit("f32", shape, []value{a, b}, "stablehlo.dot_general %s, %s, %scontracting_dims = [%d] x [%d]%s", a.name, b.name, batch, innerA, innerB, precision)
 }
 
 func (w *writer) slice(a value, o graph.Slice) value {
@@ -269,8 +286,10 @@ func (w *writer) unary(o graph.Unary, x value) (value, bool) {
 		return w.same("abs", x), true
 	case graph.Softplus:
 		return w.softplus(x), true
+	case graph.Gelu:
+		return w.gelu(x), true
 	}
-	return value{}, false // Gelu needs erf, which only XLA's own dialect has
+	return value{}, false
 }
 
 // unaryGrad is dy times the derivative. of is the function's output for those that
@@ -314,6 +333,8 @@ func (w *writer) unaryGrad(o graph.Unary, of, dy value) (value, bool) {
 		return w.mul(dy, w.same("sign", of)), true
 	case graph.Softplus:
 		return w.mul(dy, w.sigmoid(of)), true
+	case graph.Gelu:
+		return w.geluGrad(of, dy), true
 	}
 	return value{}, false
 }

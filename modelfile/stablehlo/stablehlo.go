@@ -21,6 +21,15 @@ type Options struct {
 	// Donate marks the arguments that hold updated variables so that their results may
 	// take over their memory, by XLA's attribute tf.aliasing_output.
 	Donate bool
+	// KeepLayouts gives the arguments of inputs that the graph takes in N, H, W, C order
+	// that order; else all are in N, C, H, W order.
+	KeepLayouts bool
+	// BF16 rounds the operands of convolutions and products of matrices to bfloat16; the
+	// sums stay float32.
+	BF16 bool
+	// Highest asks for float32 products (precision HIGHEST) where hardware has faster and
+	// coarser ones, such as TF32.
+	Highest bool
 }
 
 // Program is a graph as the function main of a module.
@@ -30,7 +39,8 @@ type Program struct {
 	Results   []Result   // of main, in order: the graph's outputs, then its updated variables
 }
 
-// Argument is an argument of a [Program]. Tensors are in N, C, H, W order.
+// Argument is an argument of a [Program]. Tensors are in N, C, H, W order, unless
+// Options.KeepLayouts is set.
 type Argument struct {
 	Name     string
 	Type     graph.Type
@@ -53,11 +63,11 @@ func (e *Unsupported) Error() string {
 }
 
 // Write returns a graph as StableHLO. Only what outputs and updates need is written. It
-// returns an [*Unsupported] error for dropout, quantized operators, resizing, RoIAlign,
-// and what runs on the host. A label out of range, which stops the run of a plan, counts
-// as a row without a label.
+// returns an [*Unsupported] error for quantized operators, RoIAlign, TopK and its kin, and
+// what runs on the host. A label out of range, which stops the run of a plan, counts as a
+// row without a label; an index out of range gives NaN.
 func Write(g *graph.Graph, opt Options) (*Program, error) {
-	w := &writer{values: map[*graph.Value]value{}, scalars: map[string]value{}}
+	w := &writer{bf16: opt.BF16, highest: opt.Highest, values: map[*graph.Value]value{}, scalars: map[string]value{}}
 	p := &Program{}
 	needed := reached(g)
 	updates := map[*graph.Value]int{} // the result of each variable's new value
@@ -65,6 +75,7 @@ func Write(g *graph.Graph, opt Options) (*Program, error) {
 		updates[u.Variable] = len(g.Outputs) + i
 	}
 	var args []string
+	last := map[*graph.Value]int{} // the arguments whose channels are last
 	add := func(v *graph.Value, name string, variable bool) {
 		a := value{fmt.Sprintf("%%arg%d", len(args)), elementOf(v.DType), v.Shape}
 		text := a.name + ": " + a.typeText()
@@ -78,7 +89,17 @@ func Write(g *graph.Graph, opt Options) (*Program, error) {
 	for _, n := range g.Nodes {
 		if in, ok := n.Op.(graph.Input); ok && needed[n] {
 			add(n.Out[0], in.Label, false)
+			if opt.KeepLayouts && in.Layout == tensor.NHWC {
+				last[n.Out[0]] = len(args) - 1
+			}
 		}
+	}
+	for v, i := range last {
+		a := w.values[v]
+		given := a
+		given.shape = tensor.Shape{a.shape[0], a.shape[2], a.shape[3], a.shape[1]}
+		args[i] = strings.Replace(args[i], a.typeText(), given.typeText(), 1)
+		w.values[v] = w.transpose(given, 0, 3, 1, 2)
 	}
 	for _, n := range g.Nodes {
 		if v, ok := n.Op.(graph.Variable); ok && needed[n] && opt.Constants[v.Label] == nil {

@@ -20,6 +20,8 @@ type writer struct {
 	next    int
 	values  map[*graph.Value]value
 	scalars map[string]value // constants that were written, by their text
+
+	bf16, highest bool // see Options
 }
 
 // value is a value of the text.
@@ -142,6 +144,18 @@ func (w *writer) constant(t *tensor.Tensor) value {
 	}
 	fmt.Fprintf(&w.body, "    %s = stablehlo.constant dense<\"0x%s\"> : %s\n", v.name, strings.ToUpper(hex.EncodeToString(raw)), v.typeText())
 	return v
+}
+
+// operands returns the operands of a product, rounded if that is asked for, and the
+// text of its precision, which is the given one where it must be float32's.
+func (w *writer) operands(a, b value, float32s string) (value, value, string) {
+	switch {
+	case w.bf16:
+		return w.convert(a, "bf16"), w.convert(b, "bf16"), ""
+	case w.highest:
+		return a, b, float32s
+	}
+	return a, b, ""
 }
 
 // numbers writes integers in brackets.

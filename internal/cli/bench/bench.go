@@ -32,6 +32,10 @@ type Config struct {
 	Size    int    `json:"size"`  // height and width of the input; 0 means the network's own
 	Exact   bool   `json:"exact"` // ours: direct convolutions only
 	BF16    string `json:"bf16"`  // ours: native, emulate or "" for float32, see engine.BF16
+	// Device is where ours computes, such as gpu:0; "" is the processor.
+	Device string `json:"device,omitempty"`
+	// On is that device in the process that measures.
+	On *engine.Device `json:"-"`
 	// Tuning chooses the algorithms of ours; nil leaves that to the model of the
 	// machine.
 	Tuning engine.Tuning `json:"-"`
@@ -45,6 +49,9 @@ func (c Config) String() string {
 	}
 	if c.BF16 == engine.BF16Emulated.String() {
 		name += " (emulated)"
+	}
+	if c.Device != "" {
+		name += " on " + c.Device
 	}
 	return name
 }

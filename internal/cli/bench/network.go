@@ -138,7 +138,7 @@ func (n *network) compile(by engine.Tuning) (*infer.Call, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
-	opt := infer.Options{Threads: n.cfg.Threads, Exact: n.cfg.Exact, BF16: bf16, Tuning: by}
+	opt := infer.Options{Threads: n.cfg.Threads, Exact: n.cfg.Exact, BF16: bf16, Tuning: by, Device: n.cfg.On}
 	if n.cfg.Mode == Train {
 		return n.training(opt)
 	}
@@ -146,7 +146,11 @@ func (n *network) compile(by engine.Tuning) (*infer.Call, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := infer.Tensors{nn.ImageInput: random(n.input)}
+	x, err := n.pictures()
+	if err != nil {
+		return nil, err
+	}
+	in := infer.Tensors{nn.ImageInput: x}
 	if n.detector() && n.model.Config.Detection.Proposals > 0 {
 		sizes, err := tensor.FromFloat32([]float32{float32(n.input.Shape[2]), float32(n.input.Shape[3])}, 1, 2)
 		if err != nil {
@@ -157,21 +161,37 @@ func (n *network) compile(by engine.Tuning) (*infer.Call, error) {
 	return r.Bind(context.Background(), infer.Query{}, in)
 }
 
+// sgd is what peers train with, too.
+var sgd = train.OptimizerRecipe{Kind: "sgd", Momentum: 0.9, WeightDecay: 5e-4, DecayNorm: true, DecayBias: true}
+
 // training makes the step that package train trains with: cross-entropy, and SGD
 // with momentum 0.9 and weight decay 5e-4 on all parameters, as the peers do.
 func (n *network) training(opt infer.Options) (*infer.Call, error) {
 	s, err := train.NewStep(n.module, train.StepOptions{
-		Input: n.input.Shape, Loss: train.CrossEntropy{}, Vars: n.vars, Compute: opt,
-		Optimizer: train.OptimizerRecipe{Kind: "sgd", Momentum: 0.9, WeightDecay: 5e-4, DecayNorm: true, DecayBias: true},
+		Input: n.input.Shape, Loss: train.CrossEntropy{}, Vars: n.vars, Compute: opt, Optimizer: sgd,
 	})
 	if err != nil {
 		return nil, err
 	}
-	b := &data.Batch{X: random(n.input).Float32s(), Labels: make([]int64, s.Labels()), N: n.cfg.Batch, Real: n.cfg.Batch}
+	x, err := n.pictures()
+	if err != nil {
+		return nil, err
+	}
+	b := &data.Batch{X: x.Float32s(), Labels: make([]int64, s.Labels()), N: n.cfg.Batch, Real: n.cfg.Batch}
 	for i := range b.Labels {
 		b.Labels[i] = int64(i * 7 % s.Classes())
 	}
 	return s.Bind(train.StepInput{Batch: b, LR: 1e-3, Update: 1})
+}
+
+// pictures returns a random batch, which stays on the device if there is one: a loader
+// sends batches there while others are computed.
+func (n *network) pictures() (*tensor.Tensor, error) {
+	x := random(n.input)
+	if n.cfg.On != nil {
+		return x, n.cfg.On.Keep(x)
+	}
+	return x, nil
 }
 
 // flops returns the floating-point operations of one step: two for each

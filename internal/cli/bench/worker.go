@@ -58,6 +58,9 @@ func Serve(cfg Config, weights, output string, in io.Reader, out io.Writer) erro
 	}
 	say := json.NewEncoder(out)
 	about := Answer{Peer: "resnet", Version: runtime.Version(), Variant: isa.ISA()}
+	if cfg.On != nil {
+		about.Variant = cfg.On.String()
+	}
 	ready := about
 	ready.Ready = true
 	if err := say.Encode(ready); err != nil {
@@ -78,7 +81,9 @@ func Serve(cfg Config, weights, output string, in io.Reader, out io.Writer) erro
 			answer.Error = err.Error()
 		}
 		answer.PeakMB = peakMemoryMB()
-		answer.PeakGFLOPS = isa.PeakGFLOPS()
+		if cfg.On == nil {
+			answer.PeakGFLOPS = isa.PeakGFLOPS()
+		}
 		if err := say.Encode(answer); err != nil {
 			return err
 		}

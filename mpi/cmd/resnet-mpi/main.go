@@ -9,11 +9,11 @@ import (
 )
 
 func main() {
-	mpi.Exit(cli.MainOn(func() (cli.Ranks, error) {
+	mpi.Exit(cli.MainOn(cli.Engines{Ranks: func() (cli.Ranks, error) {
 		w, err := mpi.Open()
 		if err != nil {
 			return nil, err
 		}
 		return w, nil
-	}))
+	}}))
 }
